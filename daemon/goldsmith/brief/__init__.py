@@ -1,0 +1,1 @@
+"""What people write in TOML: briefs, recipes, the line, the house."""

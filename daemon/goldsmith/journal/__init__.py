@@ -1,0 +1,1 @@
+"""The record of everything done: the only place with SQL."""

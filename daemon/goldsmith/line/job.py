@@ -1,0 +1,154 @@
+"""A job goes to a lane as plain data and comes back as an outcome; both are JSON on the pipe.
+
+Paths inside the root are POSIX strings relative to it, decoded with ``os.fsdecode`` (undecodable bytes are surrogates).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from goldsmith.files import Sig
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Input(_Data):
+    """One file of a bundle as the intake saw it. ``role`` is ``picture``, ``mask``, ``keep``, ``look``, ``layer``, ``ref`` or ``brief``."""
+
+    role: Literal["picture", "mask", "keep", "look", "layer", "ref", "brief", "prompt"]
+    name: str = ""
+    """The NAME in ``hero.mask.NAME.png`` / ``hero.layer.NAME.png``; "mask" for the unnamed mask."""
+    path: str
+    sig: Sig
+    sha256: str = ""
+    """Set only for files the daemon itself put down: then it is known."""
+
+
+class StepSpec(_Data):
+    """One step: the operation's word and its settings as they stand in the resolved brief."""
+
+    op: str
+    settings: dict[str, JsonValue]
+
+
+class Limits(_Data):
+    """What one job may use."""
+
+    seconds: float
+    memory_bytes: int
+    pixels: int
+
+
+class Job(_Data):
+    """Everything a lane needs to run one stage on one asset."""
+
+    id: str
+    root: str
+    stage: str
+    lane: str
+    stem: str
+    """What the results are to be called, without extension and without version."""
+    inputs: tuple[Input, ...]
+    """The picture first."""
+    steps: tuple[StepSpec, ...]
+    prompt: str = ""
+    seed: int = 0
+    mask_fit: Literal["refuse", "scale"] = "refuse"
+    working: Literal["png", "tiff"] = "png"
+    scratch: str
+    """Absolute path of this job's own folder; the lane makes it, the daemon removes it."""
+    limits: Limits
+
+    @property
+    def picture(self) -> Input:
+        return self.inputs[0]
+
+
+class Read(_Data):
+    """What the lane read of one input: the hash of the very bytes it worked on, and the file's signature around the reading."""
+
+    path: str
+    sig: Sig
+    sha256: str
+
+
+class StepDone(_Data):
+    """One step as it was run, for history and manifest."""
+
+    op: str
+    settings: dict[str, JsonValue]
+    seed: int
+    seconds: float
+    findings: dict[str, JsonValue]
+    engine: dict[str, JsonValue] | None = None
+
+
+class Output(_Data):
+    """One finished file in the job's scratch folder, fsynced, waiting to be put down as ``stem + tail``.
+
+    role ``picture``: the plate that goes on; ``mask``: a mask that still travels (mapped to the new geometry);
+    ``deliverable``: a file for the client.
+    """
+
+    role: Literal["picture", "mask", "deliverable"]
+    tail: str
+    """Everything after the stem, extension included: ``.png``, ``.mask.png``, ``_web.avif``."""
+    path: str
+    """Absolute path in scratch."""
+    sha256: str
+    size: int
+    facts: dict[str, JsonValue] = {}
+
+
+FaultKind = Literal["problem", "incomplete", "changed", "machine", "cancelled", "crash", "timeout", "memory"]
+
+
+class Fault(_Data):
+    """Why a job brought no result.
+
+    problem: the picture or brief is wrong · incomplete: it ends too soon · changed: an input is no longer what it was ·
+    machine: disk, mount, device · crash, timeout, memory: the lane process died, hung or outgrew its limit.
+    """
+
+    kind: FaultKind
+    sentence: str
+    remedy: str = ""
+    path: str = ""
+    """The input at fault, where there is one."""
+
+
+class Outcome(_Data):
+    """What came of a job. With a ``fault`` nothing is to be put down."""
+
+    job_id: str
+    fault: Fault | None = None
+    reads: tuple[Read, ...] = ()
+    unchanged: bool = False
+    """True: no pixel was changed; the picture itself is to be handed on, byte for byte, and ``outputs`` has no picture."""
+    original: str = ""
+    """Absolute path in scratch of a byte-for-byte copy of the picture as it was read, for the archive; only where ``unchanged``."""
+    outputs: tuple[Output, ...] = ()
+    used_masks: tuple[str, ...] = ()
+    """Names of the masks that the steps used up; the rest travel on."""
+    used: tuple[str, ...] = ()
+    """Paths of all input files that were used up and go to the archive (masks, layers, looks …)."""
+    steps: tuple[StepDone, ...] = ()
+    seconds: float = 0.0
+    lane: str = ""
+    facts: dict[str, JsonValue] = {}
+    """Of the picture as read: format, width, height, depth, profile …"""
+
+
+class Progress(_Data):
+    """Where a running job is."""
+
+    job_id: str
+    step: int
+    """1-based; 0 while reading."""
+    op: str
+    fraction: float
+    note: str = ""

@@ -1,0 +1,125 @@
+"""What an operation is: its settings, checked as a whole when a brief is read, and an ``apply`` that does the work.
+
+An operation is pure: the same plate, settings and seed give the same pixels. It sees the world only through its ``Bench``.
+There are three honest shapes: most turn one plate into one plate, a few open or close a set of plates, and some make files of one.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from goldsmith.engines import EngineKind, Inpainter, Upscaler
+from goldsmith.plate.plate import Plate
+
+Finding = str | int | float | bool | None | Sequence["Finding"] | dict[str, "Finding"]
+"""What an operation may put on record: plain JSON."""
+
+
+class Bench(Protocol):
+    """All that an operation sees of the world while it works on one picture."""
+
+    @property
+    def seed(self) -> int:
+        """The seed of this step; the same seed gives the same pixels."""
+
+    @property
+    def stem(self) -> str:
+        """The asset's name without its extension, as deliverables are to be called."""
+
+    @property
+    def prompt(self) -> str:
+        """The brief's prompt, for steps that were given none of their own."""
+
+    @property
+    def scratch(self) -> Path:
+        """A folder of this job's own, on the share's filesystem; emptied when the job ends."""
+
+    def inpainter(self, model: str | None) -> Inpainter:
+        """The loaded inpainting engine of that name, or the house's default for None."""
+
+    def upscaler(self, model: str | None, factor: int) -> Upscaler:
+        """The loaded upscaling engine of that name, or the house's default for that factor for None."""
+
+    def reference(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path:
+        """The file a brief means by ``name``: the bundle's own sidecar or ``library/<shelf>/<name><suffix>``.
+
+        Raises Problem (with the nearest real name) where there is none.
+        """
+
+    def progress(self, fraction: float, note: str = "") -> None:
+        """Report 0..1 of this step. Raises Cancelled when the job's inputs were withdrawn or changed: call it often."""
+
+    def record(self, **findings: Finding) -> None:
+        """Put findings of this step on record, for history and manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a step must find before it can start, known from its settings alone (nothing is opened for it)."""
+
+    masks: frozenset[str] = frozenset()
+    """Names of masks it uses up; ``mask`` is the unnamed one."""
+    references: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    """(shelf, name, suffixes) as for ``Bench.reference``, e.g. ("looks", "warm-amber", (".cube", ".cdl"))."""
+    engine: tuple[EngineKind, str | None] | None = None
+    """The kind and name (None = the house's default) of the engine it calls."""
+
+
+class Operation(BaseModel):
+    """One word in a brief: the settings a step may have, and what it does with a plate.
+
+    The word is the module's name in ``goldsmith.ops``; the class docstring's first line is its summary in ``goldsmith ops``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    changes_geometry: ClassVar[bool] = False
+    """True where the result may have another size than the plate."""
+
+    def needs(self) -> Needs:
+        """What this step must find before it starts."""
+        return Needs()
+
+
+class PlateOperation(Operation):
+    """One plate in, one plate out; a neutral setting returns the very plate it was given."""
+
+    @abstractmethod
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        """The plate with this operation done to it."""
+
+
+class SetOperation(Operation):
+    """Opens or closes a set: some plates in, some out (``regenerate`` makes many, ``select`` keeps the best)."""
+
+    @abstractmethod
+    def apply_set(self, plates: Sequence[Plate], bench: Bench) -> Sequence[Plate]:
+        """The plates that go on, best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deliverable:
+    """One file an operation made: ``hero`` + ``tail`` + ``suffix`` is its name, e.g. tail ``_web`` and suffix ``.avif``."""
+
+    tail: str
+    suffix: str
+    data: bytes = field(repr=False)
+    facts: dict[str, Finding] = field(default_factory=dict)
+    """What a manifest should say of it: width, height, depth, ppi, profile …"""
+
+
+class FileOperation(Operation):
+    """Makes files of a plate and leaves the plate as it is (``export``, ``check``)."""
+
+    @abstractmethod
+    def make(self, plate: Plate, bench: Bench) -> Sequence[Deliverable]:
+        """The files, whole, in memory."""
+
+
+AnyOperation = TypeVar("AnyOperation", bound=Operation)

@@ -1,0 +1,1 @@
+"""What a picture is here: the plate, how files become plates and back, colour, and regions."""
