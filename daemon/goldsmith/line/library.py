@@ -1,0 +1,48 @@
+"""``library/``: what briefs may refer to by name. A name never reaches outside its shelf."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from goldsmith.errors import Problem
+from goldsmith.files import fold, is_litter
+
+SHELVES = ("recipes", "looks", "fonts", "logos", "faces", "plates", "sounds")
+
+
+class Library:
+    """The shelves under ``ROOT/library``; names are compared NFC and case-insensitively, symlinks are not followed."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / "library"
+
+    def names(self, shelf: str, suffixes: Sequence[str]) -> list[str]:
+        """Every name on the shelf that has one of the suffixes, without the suffix, sorted."""
+        return sorted({name for name, _ in self._entries(shelf, suffixes)})
+
+    def find(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path | None:
+        """The file called ``name`` (with or without one of the suffixes), the first suffix winning; None where there is none."""
+        wanted = fold(name)
+        entries = sorted(self._entries(shelf, suffixes), key=lambda entry: suffixes.index(entry[1].suffix.lower()))
+        return next((path for bare, path in entries if wanted in (fold(bare), fold(path.name))), None)
+
+    def require(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path:
+        """As ``find``; raises Problem with the nearest real name."""
+        found = self.find(shelf, name, suffixes)
+        if found is not None:
+            return found
+        near = difflib.get_close_matches(name, self.names(shelf, suffixes), n=1)
+        hint = f"Did you mean “{near[0]}”?" if near else f"Put {name}{suffixes[0]} into library/{shelf}/."
+        raise Problem(f"There is no “{name}” in library/{shelf}/ ({' or '.join(suffixes)}).", hint)
+
+    def _entries(self, shelf: str, suffixes: Sequence[str]) -> list[tuple[str, Path]]:
+        folder = self._folder / shelf
+        try:
+            with os.scandir(folder) as found:
+                files = [Path(entry.path) for entry in found if entry.is_file(follow_symlinks=False) and not is_litter(entry.name)]
+        except FileNotFoundError:
+            return []
+        return [(path.name[: -len(path.suffix)], path) for path in files if path.suffix.lower() in suffixes]
