@@ -1,0 +1,96 @@
+"""A bench that needs no lane, no library and no weights: what operations see of the world, and what they said to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from goldsmith.engines import Descriptor, Inpainter, Upscaler
+from goldsmith.errors import Cancelled, Problem
+from goldsmith.operation import Finding
+from goldsmith.plate.plate import Mask, Pixels
+
+
+class NullInpainter:
+    """Fills every hole with the mean colour of what is known; says what it was asked."""
+
+    def __init__(self, side: int = 0, multiple: int = 1) -> None:
+        self.descriptor = Descriptor(name="null-inpaint", kind="inpaint", licence="CC0-1.0", side=side, multiple=multiple)
+        self.asked: list[tuple[Pixels, Mask, int]] = []
+
+    def fill(self, pixels: Pixels, hole: Mask, seed: int) -> Pixels:
+        self.asked.append((pixels, hole, seed))
+        open_ = hole > 0.5
+        filled = pixels.copy()
+        filled[open_] = pixels[~open_].mean(axis=0) if not open_.all() else np.float32(0.5)
+        return filled
+
+
+class NullUpscaler:
+    """Repeats every pixel ``scale`` times in both directions."""
+
+    def __init__(self, scale: int = 2, side: int = 0, pad: int = 0, multiple: int = 1) -> None:
+        self.descriptor = Descriptor(
+            name="null-upscale", kind="upscale", licence="CC0-1.0", scale=scale, side=side, pad=pad, multiple=multiple
+        )
+        self.asked: list[Pixels] = []
+
+    def enlarge(self, tile: Pixels) -> Pixels:
+        self.asked.append(tile)
+        scale = self.descriptor.scale
+        return np.repeat(np.repeat(tile, scale, axis=0), scale, axis=1)
+
+
+class BenchDouble:
+    """Implements ``goldsmith.operation.Bench``: null engines unless others are given, everything reported is kept.
+
+    ``references`` maps (shelf, name) to a file; ``cancel_at`` raises Cancelled once that fraction is reported.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        stem: str = "hero",
+        prompt: str = "",
+        scratch: Path = Path("/nonexistent"),
+        inpainter: Inpainter | None = None,
+        upscaler: Upscaler | None = None,
+        references: Mapping[tuple[str, str], Path] | None = None,
+        cancel_at: float | None = None,
+    ) -> None:
+        self.seed = seed
+        self.stem = stem
+        self.prompt = prompt
+        self.scratch = scratch
+        self.progressed: list[tuple[float, str]] = []
+        self.findings: dict[str, Finding] = {}
+        self.models: list[str | None] = []
+        self._inpainter = inpainter or NullInpainter()
+        self._upscaler = upscaler
+        self._references = dict(references or {})
+        self._cancel_at = cancel_at
+
+    def inpainter(self, model: str | None) -> Inpainter:
+        self.models.append(model)
+        return self._inpainter
+
+    def upscaler(self, model: str | None, factor: int) -> Upscaler:
+        self.models.append(model)
+        return self._upscaler or NullUpscaler(scale=factor)
+
+    def reference(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path:
+        found = self._references.get((shelf, name))
+        if found is None or found.suffix not in suffixes:
+            raise Problem(f"There is no {name!r} in library/{shelf}.", f"Put it there as one of: {', '.join(suffixes)}.")
+        return found
+
+    def progress(self, fraction: float, note: str = "") -> None:
+        self.progressed.append((fraction, note))
+        if self._cancel_at is not None and fraction >= self._cancel_at:
+            raise Cancelled
+
+    def record(self, **findings: Finding) -> None:
+        self.findings.update(findings)
