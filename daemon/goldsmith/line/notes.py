@@ -1,0 +1,36 @@
+"""Problem notes: what is wrong with a picture, in plain words, beside the picture."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from goldsmith.files import Filesystem, like_folder, publish
+
+SUFFIX = ".problem.txt"
+
+_TAIL = "The files stay where they are. Change any of them, or delete this note, and Goldsmith tries again.\n"
+
+
+def note_path(picture: str) -> str:
+    """Where the note of a picture lies; a name too long for a suffix is shortened (255 bytes are a name's limit)."""
+    folder, name = os.path.split(picture)
+    room = 255 - len(SUFFIX)
+    short = os.fsdecode(os.fsencode(name)[:room])
+    return os.path.join(folder, short + SUFFIX)
+
+
+def write_note(fs: Filesystem, root: Path, note: str, sentence: str, remedy: str) -> None:
+    """Put the note down whole, readable for everybody who may read the folder; an older one is replaced."""
+    text = "\n".join(part for part in (sentence, remedy, "", _TAIL) if part or part == "")
+    target = root / note
+    publish(fs, target, text.encode("utf-8", "backslashreplace"), replace=True)
+    like_folder(target, target.parent)
+
+
+def remove_note(root: Path, note: str) -> None:
+    """Take the note away; it may be gone already."""
+    try:
+        os.unlink(root / note)
+    except FileNotFoundError:
+        return

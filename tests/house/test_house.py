@@ -1,0 +1,116 @@
+"""The shape of the code itself: sizes, places and words, held from the first commit."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+PACKAGE = CHECKOUT / "daemon" / "goldsmith"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+TESTS = sorted((CHECKOUT / "tests").rglob("*.py"))
+TOP_LEVEL = {"pyproject.toml", "README.md", "daemon", "config", "tests", "systemd", "hotfolders", "Makefile", "LICENSE", "docs", "constraints.txt"}
+REFUSED = re.compile(r"process|handler|manager|helper|utils?|common|core|items?", re.IGNORECASE)
+
+
+def _functions(path: Path) -> list[tuple[str, int]]:
+    tree = ast.parse(path.read_text())
+    nodes = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    return [(f"{path.relative_to(CHECKOUT)}:{node.name}", (node.end_lineno or 0) - node.lineno + 1) for node in nodes]
+
+
+def test_no_function_is_longer_than_sixty_lines() -> None:
+    """What cannot be held in mind at once is split."""
+    long = [(name, lines) for path in SOURCES for name, lines in _functions(path) if lines > 60]
+    assert long == []
+
+
+def test_the_tail_of_long_functions_stays_short() -> None:
+    """95 of 100 functions have at most 40 lines."""
+    lengths = sorted(lines for path in SOURCES for _, lines in _functions(path))
+    assert lengths[int(len(lengths) * 0.95)] <= 40
+
+
+def test_no_file_is_longer_than_four_hundred_lines() -> None:
+    """A file has one subject; 95 of 100 have at most 300 lines."""
+    lengths = sorted((path.read_text().count("\n"), str(path.relative_to(CHECKOUT))) for path in SOURCES)
+    assert [entry for entry in lengths if entry[0] > 400] == []
+    assert lengths[int(len(lengths) * 0.95)][0] <= 300
+
+
+def test_there_is_at_least_as_much_test_as_code() -> None:
+    """Lines of tests over lines of code is one or more."""
+    lines = [sum(path.read_text().count("\n") for path in paths) for paths in (TESTS, SOURCES)]
+    assert lines[0] >= lines[1]
+
+
+def test_the_daemon_folder_is_no_package() -> None:
+    """``daemon/__init__.py`` would shadow another package and give every module twice."""
+    assert not (CHECKOUT / "daemon" / "__init__.py").exists()
+    pattern = re.compile(r"^\s*(import|from) daemon\b", re.MULTILINE)
+    assert [path for path in SOURCES + TESTS if pattern.search(path.read_text())] == []
+
+
+def test_the_top_level_holds_what_it_was_meant_to_and_nothing_else() -> None:
+    """Seven names the project was given, and the few that may stand beside them."""
+    tracked = subprocess.run(["git", "ls-files"], cwd=CHECKOUT, capture_output=True, text=True)
+    if tracked.returncode != 0:
+        pytest.skip("not a git checkout")
+    names = {line.split("/")[0] for line in tracked.stdout.splitlines()}
+    assert {name for name in names if not name.startswith(".")} <= TOP_LEVEL
+
+
+def test_modules_and_classes_have_names_that_say_something() -> None:
+    """No process, handler, manager, helper, utils, common, core or item."""
+    classes = [node.name for path in SOURCES for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)]
+    words = [word for name in [*classes, *(path.stem for path in SOURCES)] for word in re.findall(r"[A-Z]?[a-z]+", name)]
+    assert [word for word in words if REFUSED.fullmatch(word)] == []
+
+
+def test_every_module_and_public_class_says_what_it_is_for() -> None:
+    """Docstrings on modules and public classes."""
+    silent = []
+    for path in SOURCES:
+        tree = ast.parse(path.read_text())
+        nodes = [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_"))]
+        silent += [f"{path.name}:{getattr(node, 'name', 'module')}" for node in nodes if not ast.get_docstring(node)]
+    assert silent == []
+
+
+def test_every_test_says_its_behaviour_in_a_sentence() -> None:
+    """A test without a docstring is a puzzle for whoever breaks it."""
+    silent = []
+    for path in TESTS:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node):
+                silent.append(f"{path.relative_to(CHECKOUT)}:{node.name}")
+    assert silent == []
+
+
+def test_no_test_sleeps() -> None:
+    """Tests wait on events or hold the clock; programs that stall on purpose do it in a program of their own."""
+    pattern = re.compile(r"\btime\.sleep\(")
+    assert [str(path) for path in TESTS if pattern.search(path.read_text()) and path != Path(__file__)] == []
+
+
+def test_broad_excepts_give_their_reason() -> None:
+    """``except Exception`` stands only at a border, with the reason beside it."""
+    bare = []
+    for path in SOURCES:
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if re.search(r"except (Base)?Exception\b", line) and not re.search(r"#.*(noqa: BLE001)? - \w+", line):
+                bare.append(f"{path.relative_to(CHECKOUT)}:{number}")
+    assert bare == []
+
+
+def test_the_watcher_carries_no_pixel_machinery() -> None:
+    """What the daemon imports holds no torch, no models, no codecs: they belong to the lane processes."""
+    heavy = ["torch", "diffusers", "transformers", "onnxruntime", "cv2", "imagecodecs", "PyOpenColorIO", "tifffile", "PIL", "scipy"]
+    code = f"import sys, goldsmith.service; print([name for name in {heavy!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
