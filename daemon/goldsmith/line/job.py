@@ -59,6 +59,8 @@ class Job(_Data):
     seed: int = 0
     mask_fit: Literal["refuse", "scale"] = "refuse"
     working: Literal["png", "tiff"] = "png"
+    deliver: bool = False
+    """True where the next folder is the end of the line: once the steps made deliverables, the picture itself goes no further."""
     scratch: str
     """Absolute path of this job's own folder; the lane makes it, the daemon removes it."""
     limits: Limits
@@ -119,6 +121,8 @@ class Fault(_Data):
     remedy: str = ""
     path: str = ""
     """The input at fault, where there is one."""
+    detail: str = ""
+    """For the log, never for a note: the end of what the lane wrote to its stderr, or a traceback."""
 
 
 class Outcome(_Data):
