@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import errno
+import fcntl
+import hashlib
 import os
+import re
+import secrets
+import signal
 import stat
+import struct
 import unicodedata
-from typing import NamedTuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from goldsmith.errors import Problem
+
+NEW_PREFIX = ".goldsmith-new-"
+"""Dot-names of files that are being written; one left behind by a crash may be removed."""
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _LITTER_PREFIXES = (".", "~$", "#", "~syncthing~")
 _LITTER_SUFFIXES = (
@@ -14,6 +31,32 @@ _LITTER_SUFFIXES = (
 )
 _LITTER_NAMES = frozenset({"thumbs.db", "desktop.ini"})
 _LITTER_FOLDERS = frozenset({"@eadir", "__macosx", "#recycle", "lost+found", "$recycle.bin", "system volume information"})
+
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
+_FLAG_REFUSED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+_LINK_REFUSED = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK})
+_ACL_USER_OBJ, _ACL_GROUP_OBJ, _ACL_MASK, _ACL_OTHER = 0x01, 0x04, 0x10, 0x20
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+_NETWORK = frozenset(
+    {
+        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "coda", "davfs", "ceph", "glusterfs", "lustre", "gpfs", "beegfs"),
+        *("ocfs2", "gfs2", "orangefs", "vboxsf", "vmhgfs", "prl_fs"),
+    }
+)
+_LOCAL_FUSE = frozenset(("ntfs-3g", "exfat-fuse", "mergerfs", "fuse-overlayfs", "bindfs", "gocryptfs", "encfs", "cryfs", "lxcfs"))
+
+
+def _find_renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
+    """renameat2(2) of the C library; None where it is older than the call."""
+    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if function is not None:
+        function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+    return cast("Callable[[int, bytes, int, bytes, int], int] | None", function)
+
+
+_renameat2 = _find_renameat2()
 
 
 class Sig(NamedTuple):
@@ -58,3 +101,243 @@ def is_litter_folder(name: str) -> bool:
 
 def is_regular(status: os.stat_result) -> bool:
     return stat.S_ISREG(status.st_mode)
+
+
+class At(NamedTuple):
+    """A name in an open folder. ``folder`` is a descriptor, or AT_FDCWD when ``name`` is a whole path."""
+
+    folder: int
+    name: str
+
+    @classmethod
+    def path(cls, path: str | os.PathLike[str]) -> At:
+        return cls(_AT_FDCWD, os.fspath(path))
+
+    def __str__(self) -> str:
+        if self.folder == _AT_FDCWD:
+            return self.name
+        try:
+            return os.path.join(os.readlink(f"/proc/self/fd/{self.folder}"), self.name)
+        except OSError:
+            return self.name
+
+
+class Filesystem:
+    """Every call that changes a share, as ordinary methods: the seam at which tests let a disk fill, fail or vanish.
+
+    All raise plain OSError. Folders are open descriptors, so that a folder swapped for a symlink in between is never followed.
+    """
+
+    def rename_noreplace(self, source: At, target: At) -> None:
+        """One rename that never overwrites: FileExistsError where ``target`` is taken.
+
+        renameat2(2) with RENAME_NOREPLACE; where a filesystem refuses the flag (NFS, some FUSE), link and unlink; where it has
+        no hard links either, an empty file reserves the name and is then replaced.
+        """
+        try:
+            return self.rename_flagged(source, target)
+        except OSError as error:
+            if error.errno not in _FLAG_REFUSED:
+                raise
+        try:
+            self.link(source, target)
+        except OSError as error:
+            if error.errno not in _LINK_REFUSED:
+                raise
+        else:
+            return self.unlink(source)
+        self.lstat(source)
+        os.close(self.create(target))
+        return self.replace(source, target)
+
+    def rename_flagged(self, source: At, target: At) -> None:
+        names = os.fsencode(source.name), os.fsencode(target.name)
+        if _renameat2 is None:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        if _renameat2(source.folder, names[0], target.folder, names[1], _RENAME_NOREPLACE) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), source.name, None, target.name)
+
+    def replace(self, source: At, target: At) -> None:
+        os.replace(source.name, target.name, src_dir_fd=source.folder, dst_dir_fd=target.folder)
+
+    def link(self, source: At, target: At) -> None:
+        os.link(source.name, target.name, src_dir_fd=source.folder, dst_dir_fd=target.folder, follow_symlinks=False)
+
+    def unlink(self, at: At) -> None:
+        os.unlink(at.name, dir_fd=at.folder)
+
+    def mkdir(self, at: At) -> None:
+        os.mkdir(at.name, 0o777, dir_fd=at.folder)
+
+    def create(self, at: At) -> int:
+        """A new empty file, open for writing; FileExistsError where the name is taken."""
+        return os.open(at.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=at.folder)
+
+    def open(self, at: At) -> int:
+        """An existing regular file, open for reading; never a symlink, never waiting for a FIFO."""
+        return os.open(at.name, _READ_FLAGS, dir_fd=at.folder)
+
+    def write(self, fd: int, data: bytes | memoryview) -> int:
+        return os.write(fd, data)
+
+    def fsync(self, fd: int) -> None:
+        os.fsync(fd)
+
+    def fsync_dir(self, folder: int) -> None:
+        os.fsync(folder)
+
+    def lstat(self, at: At) -> os.stat_result:
+        return os.stat(at.name, dir_fd=at.folder, follow_symlinks=False)
+
+    def write_all(self, fd: int, data: bytes | memoryview) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self.write(fd, rest) :]
+
+    def copy(self, source: At, target: At) -> str:
+        """Copy the bytes of ``source`` to the new file ``target``, fsync it and return the SHA-256 of what was copied.
+
+        The times go along. A half copy that an OSError leaves behind is the caller's to remove.
+        """
+        reader = self.open(source)
+        try:
+            writer = self.create(target)
+            try:
+                digest = hashlib.sha256()
+                while block := os.read(reader, 1 << 20):
+                    self.write_all(writer, block)
+                    digest.update(block)
+                status = os.fstat(reader)
+                os.utime(writer, ns=(status.st_atime_ns, status.st_mtime_ns))
+                self.fsync(writer)
+            finally:
+                os.close(writer)
+        finally:
+            os.close(reader)
+        return digest.hexdigest()
+
+    def sha256(self, at: At) -> str:
+        fd = self.open(at)
+        with os.fdopen(fd, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def publish(fs: Filesystem, path: Path, data: bytes, *, replace: bool = False) -> None:
+    """Put ``data`` down at ``path`` whole or not at all, durably: dot-name beside it, write, fsync, rename, fsync of the folder.
+
+    FileExistsError where something lies there already, unless ``replace``. The file gets the folder's group, mode and ACL.
+    """
+    folder = os.open(path.parent, FOLDER_FLAGS)
+    try:
+        new, target = At(folder, f"{NEW_PREFIX}{secrets.token_hex(8)}"), At(folder, path.name)
+        fd = fs.create(new)
+        try:
+            try:
+                fs.write_all(fd, data)
+                like_folder(fd, folder)
+                fs.fsync(fd)
+            finally:
+                os.close(fd)
+            (fs.replace if replace else fs.rename_noreplace)(new, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                fs.unlink(new)
+            raise
+        fs.fsync_dir(folder)
+    finally:
+        os.close(folder)
+
+
+def open_input(path: str | os.PathLike[str]) -> int:
+    """A descriptor of the regular file at ``path``, for reading; never a symlink, FIFO, socket, device or folder.
+
+    Raises Problem where it is one of those, and plain OSError where it cannot be opened.
+    """
+    name = os.path.basename(os.fspath(path))
+    try:
+        fd = os.open(path, _READ_FLAGS)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO, errno.ENODEV):
+            raise
+        raise Problem(f"{name} is not an ordinary file.", "Put the picture itself there, not a link or a device.") from None
+    if not is_regular(os.fstat(fd)):
+        os.close(fd)
+        raise Problem(f"{name} is not an ordinary file.", "Put the picture itself there, not a folder, a link or a device.")
+    return fd
+
+
+def has_writer(fd: int) -> bool | None:
+    """Whether another program has this file open for writing; None where the kernel will not say (no lease to be had).
+
+    fcntl(2): a read lease is refused with EAGAIN while a writer is there. It is given back at once, since holding it would block
+    writers. SIGURG stands in for SIGIO, which would end this program if a writer came in that instant.
+    """
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        return True if error.errno == errno.EAGAIN else None
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
+
+
+def like_folder(file: int | str | os.PathLike[str], folder: int | str | os.PathLike[str]) -> None:
+    """Give a file the group, mode and default ACL of the folder it is for; root also hands it to the folder's owner.
+
+    What the system does not allow is left as it is: permissions never fail a job. Mode: the folder's without the execute bits.
+    """
+    with contextlib.suppress(OSError):
+        status, there = os.stat(file), os.stat(folder)
+        owner = there.st_uid if os.geteuid() == 0 else status.st_uid
+        if (status.st_uid, status.st_gid) != (owner, there.st_gid):
+            with contextlib.suppress(OSError):
+                os.chown(file, owner if owner != status.st_uid else -1, there.st_gid)
+        mode = stat.S_IMODE(there.st_mode) & 0o666
+        if stat.S_IMODE(status.st_mode) != mode:
+            with contextlib.suppress(OSError):
+                os.chmod(file, mode)
+        acl = os.getxattr(folder, "system.posix_acl_default")
+        os.setxattr(file, "system.posix_acl_access", _without_execute(acl))
+
+
+def _without_execute(acl: bytes) -> bytes:
+    """A default ACL as it applies to a plain file: owner, others, and the mask (or else the group) lose their execute bit.
+
+    Layout (linux/posix_acl_xattr.h): u32 version, then entries of u16 tag, u16 permissions, u32 id, little-endian.
+    """
+    entries = list(struct.iter_unpack("<HHI", acl[4:]))
+    capped = {_ACL_USER_OBJ, _ACL_OTHER, _ACL_MASK if any(tag == _ACL_MASK for tag, _, _ in entries) else _ACL_GROUP_OBJ}
+    return acl[:4] + b"".join(struct.pack("<HHI", tag, perm & 6 if tag in capped else perm, who) for tag, perm, who in entries)
+
+
+def filesystem_kind(path: str | os.PathLike[str]) -> str:
+    """The kind of filesystem ``path`` lies on, or will lie on once it is made ("ext4", "nfs4", "fuse.sshfs" …); "" if unknown."""
+    real = os.path.realpath(path)
+    best, kind = -1, ""
+    with open("/proc/self/mountinfo", "rb") as table:
+        for row in table:
+            fields, _, rest = row.partition(b" - ")
+            mount = os.fsdecode(_OCTAL.sub(lambda match: bytes([int(match[1], 8)]), fields.split()[4]))
+            inside = real == mount or real.startswith(mount.rstrip("/") + "/")
+            if inside and len(mount) >= best:
+                best, kind = len(mount), os.fsdecode(rest.split()[0])
+    return kind
+
+
+def is_network(kind: str) -> bool:
+    """True for filesystems that may be shared with another host, or with one beneath this: no shared memory and no events across."""
+    return kind in _NETWORK or (kind.startswith("fuse.") and kind.removeprefix("fuse.") not in _LOCAL_FUSE)
+
+
+def shipped(*parts: str) -> Path:
+    """A file that travels with the program: ``shipped("config", "line.toml")``, ``"samples"`` or ``"systemd"``.
+
+    In a wheel they lie inside the package, in a checkout where they are edited.
+    """
+    package = Path(__file__).resolve().parent
+    if (package / "shipped").is_dir():
+        return package.joinpath("shipped", *parts)
+    checkout = package.parent.parent
+    return (checkout / "hotfolders" if parts[:1] == ("samples",) else checkout).joinpath(*parts)
