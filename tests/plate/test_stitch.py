@@ -13,7 +13,7 @@ from doubles.bench import NullInpainter
 from goldsmith.errors import Problem
 from goldsmith.plate.patches import Box
 from goldsmith.plate.plate import Depth, Mask, Pixels, Plate, frozen
-from goldsmith.plate.stitch import Manner, Stitched, resized, stitch
+from goldsmith.plate.stitch import Manner, Stitched, stitch
 
 MANNER = Manner(grow=4, feather=0, context=0.5, side=64, multiple=1, seed=0)
 
@@ -219,12 +219,3 @@ def test_progress_is_told_before_every_crop() -> None:
     told: list[float] = []
     stitch(plate, _mask(plate, 5, 5, 9, 9) + _mask(plate, 5, 275, 9, 285), NullInpainter().fill, MANNER, told.append)
     assert told == [0.0, 0.5]
-
-
-def test_resizing_keeps_shape_and_mean() -> None:
-    """By area down, bicubic up; a mask stays two-dimensional."""
-    mask = np.random.default_rng(0).random((40, 60), dtype=np.float32)
-    small = resized(mask, 20, 30)
-    assert small.shape == (20, 30)
-    assert float(small.mean()) == pytest.approx(float(mask.mean()), abs=1e-5)
-    assert resized(mask[..., None], 80, 120).shape == (80, 120, 1)

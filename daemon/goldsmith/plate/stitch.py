@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from goldsmith.errors import Problem
 from goldsmith.plate.patches import Box, Cut, Patch, cut
 from goldsmith.plate.plate import Mask, Pixels, Plate, quantised
+from goldsmith.plate.smooth import membrane, resized
 
 Fill = Callable[[Pixels, Mask, int], Pixels]
 """(pixels (h, w, 3), hole (h, w) of 0 and 1, seed) -> (h, w, 3) with the hole filled; what it does elsewhere is not used."""
@@ -198,17 +199,6 @@ def _eased(solid: NDArray[np.bool_], px: int) -> NDArray[np.float32]:
     return np.asarray(rise * rise * (3 - 2 * rise), dtype=np.float32)
 
 
-def resized(values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """(h, w[, c]) at another size: by area when smaller, bicubic when larger; the same array when nothing changes."""
-    import cv2
-
-    if values.shape[:2] == (height, width):
-        return values
-    smaller = height <= values.shape[0] and width <= values.shape[1]
-    made = cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
-    return np.asarray(made.reshape(height, width, *values.shape[2:]), dtype=np.float32)
-
-
 def _tone(known: Pixels, made: Pixels, ring: NDArray[np.bool_]) -> tuple[Pixels, float]:
     """The smooth field that carries the fill's tone over to the plate's, from where both are known; and its mean size there.
 
@@ -220,36 +210,8 @@ def _tone(known: Pixels, made: Pixels, ring: NDArray[np.bool_]) -> tuple[Pixels,
     apart = np.clip(known - made, -STRONGEST, STRONGEST)
     strange = np.abs(apart - np.median(apart[ring], axis=0)).max(axis=2) / OUTLIER
     trust = np.where(ring, 1 / (1 + strange**4), 0).astype(np.float32)
-    field = _membrane(apart, trust)
+    field = membrane(apart, trust)
     return field, float(np.abs(field[ring]).mean())
-
-
-def _membrane(values: Pixels, trust: Mask) -> Pixels:
-    """``values`` where they are trusted, smoothly carried on into everywhere else (pull-push; Gortler et al., The Lumigraph, 1996)."""
-    height, width = trust.shape
-    if height <= 2 and width <= 2:
-        mean = (values * trust[..., None]).sum(axis=(0, 1)) / max(float(trust.sum()), 1e-6)
-        return np.broadcast_to(mean, values.shape).astype(np.float32)
-    even = ((0, height % 2), (0, width % 2))
-    weight = np.pad(trust, even)
-    weighted = np.pad(values, (*even, (0, 0))) * weight[..., None]
-    total = _by_fours(weight)
-    means = _by_fours(weighted) / np.maximum(total, np.float32(1e-6))[..., None]
-    coarse = _membrane(means.astype(np.float32, copy=False), np.minimum(total, 1))
-    carried = _soft(resized(coarse, *weight.shape)[:height, :width])
-    return carried + (values - carried) * trust[..., None]
-
-
-def _soft(values: Pixels) -> Pixels:
-    """A touch smoother, so that the steps between the membrane's levels do not show."""
-    import cv2
-
-    return np.asarray(cv2.GaussianBlur(values, (5, 5), 0), dtype=np.float32)
-
-
-def _by_fours(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sums of 2 x 2."""
-    return np.asarray(values[::2, ::2] + values[1::2, ::2] + values[::2, 1::2] + values[1::2, 1::2], dtype=np.float32)
 
 
 def _grain(known: Pixels, made: Pixels, hole: NDArray[np.bool_], seed: int) -> Pixels:

@@ -1,0 +1,48 @@
+"""Fields of values: brought to another size, softened, or carried on into where they are not known."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.plate.plate import Mask, Pixels
+
+
+def resized(values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """(h, w[, c]) at another size: by area when smaller, bicubic when larger; the same array when nothing changes."""
+    import cv2
+
+    if values.shape[:2] == (height, width):
+        return values
+    smaller = height <= values.shape[0] and width <= values.shape[1]
+    made = cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+    return np.asarray(made.reshape(height, width, *values.shape[2:]), dtype=np.float32)
+
+
+def softened(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """(h, w[, c]) blurred by a Gaussian of ``sigma`` px; mirrored at the border, so that a flat field stays what it is."""
+    import cv2
+
+    made = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(made.reshape(values.shape), dtype=np.float32)
+
+
+def membrane(values: Pixels, trust: Mask) -> Pixels:
+    """``values`` where they are trusted, smoothly carried on into everywhere else (pull-push; Gortler et al., The Lumigraph, 1996)."""
+    height, width = trust.shape
+    if height <= 2 and width <= 2:
+        mean = (values * trust[..., None]).sum(axis=(0, 1)) / max(float(trust.sum()), 1e-6)
+        return np.broadcast_to(mean, values.shape).astype(np.float32)
+    even = ((0, height % 2), (0, width % 2))
+    weight = np.pad(trust, even)
+    weighted = np.pad(values, (*even, (0, 0))) * weight[..., None]
+    total = _by_fours(weight)
+    means = _by_fours(weighted) / np.maximum(total, np.float32(1e-6))[..., None]
+    coarse = membrane(means.astype(np.float32, copy=False), np.minimum(total, 1))
+    carried = softened(resized(coarse, *weight.shape)[:height, :width], 1.1)
+    return carried + (values - carried) * trust[..., None]
+
+
+def _by_fours(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sums of 2 x 2."""
+    return np.asarray(values[::2, ::2] + values[1::2, ::2] + values[::2, 1::2] + values[1::2, 1::2], dtype=np.float32)
