@@ -1,0 +1,54 @@
+"""The masks of a job, from the files beside its picture to the named masks of its plate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from goldsmith.errors import Problem
+from goldsmith.line.inputs import Loaded
+from goldsmith.line.job import Job
+from goldsmith.plate.plate import Mask, Plate, frozen
+
+_NEARLY = 0.5 / 255
+
+
+def named_masks(job: Job, files: Sequence[Loaded], plate: Plate, before_each: Callable[[Loaded], None]) -> dict[str, Mask]:
+    """The masks by name, each float32 (h, w) of the plate's size; ``before_each`` is told of each file before it is read.
+
+    Several files of a name are united. What a ``keep`` file shows white is taken out of its name's mask; without such a mask
+    everything else is to change. Raises Problem as ``plate.masks.check_mask``.
+    """
+    united: dict[str, Mask] = {}
+    keeps: dict[str, Mask] = {}
+    for loaded in files:
+        before_each(loaded)
+        keep = loaded.given.role == "keep"
+        mask = _checked(job, loaded, plate, keep)
+        name, pile = loaded.given.name or "mask", keeps if keep else united
+        pile[name] = np.maximum(pile[name], mask) if name in pile else mask
+    for name, kept in keeps.items():
+        change = np.float32(1.0) - kept
+        united[name] = np.minimum(united[name], change) if name in united else change
+        if not (united[name] > 0).any():
+            raise Problem(f"Nothing is left of the mask “{name}” once its keep file is taken out of it.", "Paint one of them anew.")
+    return {name: frozen(mask) for name, mask in united.items()}
+
+
+def _checked(job: Job, loaded: Loaded, plate: Plate, keep: bool) -> Mask:
+    from goldsmith.plate.codec import decode_mask
+    from goldsmith.plate.masks import check_mask
+
+    size = (plate.height, plate.width)
+    mask = decode_mask(loaded.data, loaded.name, job.limits.pixels)
+    if not keep:
+        return check_mask(mask, size, loaded.name, job.mask_fit)
+    if not (mask > _NEARLY).any():
+        raise Problem(f"{loaded.name} is all black: it keeps nothing.", "Paint white what is to stay.")
+    if not (mask < 1 - _NEARLY).any():
+        raise Problem(f"{loaded.name} is all white: it keeps everything.", "Paint black what is to change.")
+    # A keep file may well cover most of the picture; only a mask that does so was probably painted inverted.
+    if float(mask.mean()) <= 0.5:
+        return check_mask(mask, size, loaded.name, job.mask_fit)
+    return np.float32(1.0) - check_mask(frozen(np.float32(1.0) - mask), size, loaded.name, job.mask_fit)

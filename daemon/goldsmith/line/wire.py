@@ -1,0 +1,105 @@
+"""What the daemon and a lane process say to each other over a socket pair: a length, a kind, JSON."""
+
+from __future__ import annotations
+
+import json
+import struct
+from enum import IntEnum
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+_HEAD = struct.Struct("!IB")
+_LONGEST = 64 * 2**20
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class Kind(IntEnum):
+    """What a message is. HELLO, JOB and CANCEL go to the lane, the others come from it."""
+
+    HELLO = 1
+    JOB = 2
+    CANCEL = 3
+    READY = 4
+    BEGUN = 5
+    PROGRESS = 6
+    OUTCOME = 7
+
+
+class Garbled(ValueError):
+    """The other side said something that is no message."""
+
+
+class LaneSpec(BaseModel):
+    """One lane: ``count`` lane processes that each do one job at a time, all on one device, each with so many threads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    count: int = 1
+    device: str = "cpu"
+    threads: int = 1
+
+
+class LaneContext(BaseModel):
+    """What every lane process is told once, before its first job."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models_file: str = ""
+    """``models.toml``; empty where no engine is to be had."""
+    weights: str = ""
+    """The folder where weights lie; empty for the user's own data folder."""
+    catalogue: str = "goldsmith.ops:catalogue"
+    """Where the operations come from: a module and a function in it that gives them by their words."""
+
+
+class Hello(BaseModel):
+    """The first message to a lane process."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spec: LaneSpec
+    context: LaneContext
+
+
+def packed(message: BaseModel) -> bytes:
+    """The message as ASCII JSON. Names with undecodable bytes hold lone surrogates, which pydantic's own JSON refuses."""
+    return json.dumps(message.model_dump(), separators=(",", ":")).encode("ascii")
+
+
+def unpacked(model: type[_Model], payload: bytes) -> _Model:
+    """The message again, checked. Raises Garbled."""
+    try:
+        return model.model_validate(json.loads(payload))
+    except (ValueError, ValidationError, RecursionError) as error:
+        raise Garbled(f"not a {model.__name__}: {error}") from error
+
+
+def framed(kind: Kind, payload: bytes = b"") -> bytes:
+    """One message as it goes over the socket."""
+    return _HEAD.pack(len(payload), kind) + payload
+
+
+class Frames:
+    """Cuts what arrives into messages again, however it was split on the way."""
+
+    def __init__(self) -> None:
+        self._kept = bytearray()
+
+    def feed(self, data: bytes) -> list[tuple[Kind, bytes]]:
+        """Every message that is whole by now. Raises Garbled where the bytes cannot be messages."""
+        self._kept += data
+        whole, at = [], 0
+        while len(self._kept) - at >= _HEAD.size:
+            length, kind = _HEAD.unpack_from(self._kept, at)
+            if length > _LONGEST or kind not in Kind._value2member_map_:
+                raise Garbled(f"a message of kind {kind} and {length} bytes")
+            end = at + _HEAD.size + length
+            if len(self._kept) < end:
+                break
+            whole.append((Kind(kind), bytes(self._kept[at + _HEAD.size : end])))
+            at = end
+        del self._kept[:at]
+        return whole

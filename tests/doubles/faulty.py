@@ -1,0 +1,182 @@
+"""Operations that each break a lane in one way, and a few that only look like work: a catalogue for tests of lanes."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from threading import Event
+
+import numpy as np
+
+from goldsmith.operation import Bench, Deliverable, FileOperation, Needs, Operation, PlateOperation
+from goldsmith.plate.plate import Plate
+
+
+class Pass(PlateOperation):
+    """Gives back the very plate."""
+
+    say: str = ""
+    """Goes on record."""
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        if self.say:
+            bench.record(said=self.say, seed=bench.seed, number=float(np.float32(0.5)), nothing=float("nan"))
+        return plate
+
+
+class Invert(PlateOperation):
+    """Inverts every pixel."""
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        return plate.with_pixels(1.0 - plate.pixels)
+
+
+class Fill(PlateOperation):
+    """Puts a noise of the step's seed where the mask is above zero; ``spill`` px of the first row go wrong outside it."""
+
+    mask: str = "mask"
+    spill: int = 0
+
+    def needs(self) -> Needs:
+        return Needs(masks=frozenset({self.mask}))
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        pixels = plate.pixels.copy()
+        inside = plate.masks[self.mask] > 0
+        pixels[inside] = np.random.default_rng(bench.seed).random(pixels.shape, np.float32)[inside]
+        pixels[0, : self.spill] = 1.0 - pixels[0, : self.spill]
+        return plate.with_pixels(pixels)
+
+
+class Double(PlateOperation):
+    """Repeats every pixel."""
+
+    changes_geometry = True
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        return plate.reshaped(plate.pixels.repeat(2, 0).repeat(2, 1), lambda mask: mask.repeat(2, 0).repeat(2, 1))
+
+
+class Files(FileOperation):
+    """Makes a text file under each of the names."""
+
+    names: tuple[str, ...] = ("web",)
+
+    def make(self, plate: Plate, bench: Bench) -> Sequence[Deliverable]:
+        return [Deliverable(tail=f"_{name}", suffix=".txt", data=name.encode(), facts={"width": plate.width}) for name in self.names]
+
+
+class Look(PlateOperation):
+    """Reads a look and puts its text on record."""
+
+    name: str
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        bench.record(text=bench.reference("looks", self.name, (".cube",)).read_text())
+        return plate
+
+
+class Grab(PlateOperation):
+    """Asks for an engine."""
+
+    model: str | None = None
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        bench.record(name=bench.inpainter(self.model).descriptor.name)
+        return plate
+
+
+class Report(PlateOperation):
+    """Reports progress so many times, and once a note."""
+
+    times: int = 1000
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        for number in range(self.times):
+            bench.progress(number / self.times)
+        bench.progress(1.0, "nearly there")
+        return plate
+
+
+class Die(PlateOperation):
+    """Ends the process by a signal, or with ``_exit``; leaves last words."""
+
+    signal: int = 9
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        print("these are my last words", file=sys.stderr, flush=True)
+        if self.signal:
+            os.kill(os.getpid(), self.signal)
+        os._exit(3)
+
+
+class Segfault(PlateOperation):
+    """Reads where nothing is."""
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        import ctypes
+
+        ctypes.string_at(0)
+        return plate
+
+
+class Hang(PlateOperation):
+    """Never ends; touches ``scratch/hanging`` first. ``heeds`` a cancel or not."""
+
+    heeds: bool = True
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        (bench.scratch / "hanging").touch()
+        while True:
+            Event().wait(0.01)
+            if self.heeds:
+                bench.progress(0.5)
+
+
+class Eat(PlateOperation):
+    """Allocates without end; ``lifts`` its own limit first."""
+
+    lifts: bool = False
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        if self.lifts:
+            resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        eaten = []
+        while True:
+            eaten.append(bytearray(16 << 20))
+            Event().wait(0.005)
+
+
+class Raise(PlateOperation):
+    """Raises what it never promised."""
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        raise LookupError("no such thing\nand a second line")
+
+
+class Babble(PlateOperation):
+    """Prints, and with ``wire`` writes nonsense into every socket it finds."""
+
+    wire: bool = False
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        print("{garbage}" * 20_000, flush=True)
+        for name in os.listdir("/proc/self/fd") if self.wire else []:
+            if "socket:" in os.path.realpath(f"/proc/self/fd/{name}"):
+                os.write(int(name), b"\xff" * 64)
+        return plate
+
+
+class Unsayable(PlateOperation):
+    """Fails with a name in its sentence that is no Unicode."""
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        raise LookupError("a\udcff")
+
+
+def catalogue() -> Mapping[str, type[Operation]]:
+    """Every one of them, by its name in small letters."""
+    found = [thing for thing in globals().values() if isinstance(thing, type) and thing.__module__ == __name__]
+    return {thing.__name__.lower(): thing for thing in found}
