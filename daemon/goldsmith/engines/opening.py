@@ -12,7 +12,7 @@ from typing import Protocol, cast
 from goldsmith.engines import Inpainter, Upscaler, drivers
 from goldsmith.engines.models import Model
 from goldsmith.engines.weights import Choice, Weights
-from goldsmith.errors import UsageFault
+from goldsmith.errors import Problem
 
 Engine = Inpainter | Upscaler
 
@@ -50,13 +50,12 @@ def open_upscaler(weights: Weights, name: str | None, factor: int, *, threads: i
 
 def _open(weights: Weights, choice: Choice, threads: int) -> Engine:
     files = weights.opened(choice.name)
-    return _open_once(choice.name, choice.model.model_dump_json(), tuple(files.items()), threads)
+    return _open_once(choice.name, choice.model, tuple(files.items()), threads)
 
 
 @lru_cache(maxsize=8)
-def _open_once(name: str, model_json: str, files: tuple[tuple[str, Path], ...], threads: int) -> Engine:
-    model = Model.model_validate_json(model_json)
+def _open_once(name: str, model: Model, files: tuple[tuple[str, Path], ...], threads: int) -> Engine:
     if model.driver not in driver_names():
-        raise UsageFault(f"models.{name}.driver: there is no driver {model.driver!r}.", f"There are: {', '.join(driver_names())}.")
+        raise Problem(f"models.{name}.driver: there is no driver {model.driver!r}.", f"There are: {', '.join(driver_names())}.")
     driver = cast("Driver", import_module(f"{drivers.__name__}.{model.driver}"))
     return driver.open_engine(name, model, dict(files), threads)

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldsmith.engines.models import Model
-from goldsmith.errors import MachineFault, UsageFault
+from goldsmith.errors import Problem
 
 if TYPE_CHECKING:
     import onnxruntime
 
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """A CPU session. Raises MachineFault where onnxruntime will not have the file."""
+    """A CPU session. Raises Problem where onnxruntime will not have the file."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -25,13 +25,13 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # a border - onnxruntime's error classes share no root below this
-        raise MachineFault(f"{path}: onnxruntime cannot open this model: {error}", "Run: goldsmith models verify") from error
+        raise Problem(f"{path}: onnxruntime cannot open this model: {error}", "Run: goldsmith models verify") from error
 
 
 def only_file(name: str, files: Mapping[str, Path]) -> Path:
-    """The model's one file. Raises UsageFault where models.toml lists more or none."""
+    """The model's one file. Raises Problem where models.toml lists more or none."""
     if len(files) != 1:
-        raise UsageFault(f"models.{name}.files: this driver needs exactly one .onnx file, {len(files)} are listed.")
+        raise Problem(f"models.{name}.files: this driver needs exactly one .onnx file, {len(files)} are listed.")
     return next(iter(files.values()))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from goldsmith.engines import Descriptor, Inpainter
 from goldsmith.engines.models import Model
-from goldsmith.errors import MachineFault
+from goldsmith.errors import Problem
 from goldsmith.plate.plate import Mask, Pixels, quantised
 
 _RADIUS = 5
@@ -36,7 +36,7 @@ def open_engine(name: str, model: Model, files: Mapping[str, Path], threads: int
     import patchmatch
 
     if not patchmatch.patchmatch_available:
-        raise MachineFault(
+        raise Problem(
             f"The engine {name!r} cannot start: PyPatchMatch's library does not load on this machine.", "Use another inpainting model."
         )
     patchmatch.set_verbose(False)
