@@ -1,0 +1,171 @@
+"""Every model in config/models.toml runs, and runs as its protocol promises. Where weights are missing the model is skipped by name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+
+from goldsmith.engines import Descriptor, Inpainter, Upscaler
+from goldsmith.engines.models import read_models
+from goldsmith.engines.opening import driver_names, open_inpainter, open_upscaler
+from goldsmith.engines.weights import Weights, default_folder, fetch_command
+from goldsmith.plate.plate import Mask, Pixels
+
+CONFIG = Path(__file__).parents[2] / "config"
+WEIGHTS = Weights(read_models(CONFIG / "models.toml"), default_folder())
+INPAINTERS = [name for name, model in WEIGHTS.models.models.items() if model.kind == "inpaint"]
+UPSCALERS = [name for name, model in WEIGHTS.models.models.items() if model.kind == "upscale"]
+
+
+def _present(name: str) -> str:
+    if not WEIGHTS.available(name):
+        pytest.skip(f"the weights of {name} are not here; run: {fetch_command(name)}")
+    return name
+
+
+@pytest.fixture(params=INPAINTERS)
+def inpainter(request: pytest.FixtureRequest) -> Inpainter:
+    return open_inpainter(WEIGHTS, _present(request.param), threads=1)[0]
+
+
+@pytest.fixture(params=UPSCALERS)
+def upscaler(request: pytest.FixtureRequest) -> Upscaler:
+    return open_upscaler(WEIGHTS, _present(request.param), 2, threads=1)[0]
+
+
+@pytest.fixture(params=[*INPAINTERS, *UPSCALERS])
+def descriptor(request: pytest.FixtureRequest) -> Descriptor:
+    name = _present(request.param)
+    engine: Inpainter | Upscaler
+    if name in INPAINTERS:
+        engine = open_inpainter(WEIGHTS, name, threads=1)[0]
+    else:
+        engine = open_upscaler(WEIGHTS, name, 2, threads=1)[0]
+    return engine.descriptor
+
+
+def _picture(height: int, width: int) -> Pixels:
+    """A smooth red-to-blue slope with a little texture: what an engine should carry on, not noise."""
+    rng = np.random.default_rng(7)
+    down, across = np.mgrid[0:height, 0:width].astype(np.float32)
+    slope = np.stack([across / width, np.full_like(across, 0.4), 1 - across / width], axis=2)
+    texture = 0.05 * np.sin(down / 3)[..., None] + rng.normal(0, 0.01, (height, width, 1))
+    pixels = np.clip(slope * 0.8 + 0.1 + texture, 0, 1).astype(np.float32)
+    pixels.flags.writeable = False
+    return cast("Pixels", pixels)
+
+
+def _hole(height: int, width: int) -> Mask:
+    hole = np.zeros((height, width), np.float32)
+    hole[height // 3 : height // 2, width // 3 : width // 2] = 1
+    hole.flags.writeable = False
+    return hole
+
+
+def _size(engine: Inpainter) -> tuple[int, int]:
+    side = engine.descriptor.side
+    return (side, side) if side else (90, 131)
+
+
+def test_an_inpainter_gives_pixels_of_the_same_size(inpainter: Inpainter) -> None:
+    """float32, same shape, all within 0..1 and finite."""
+    size = _size(inpainter)
+    filled = inpainter.fill(_picture(*size), _hole(*size), 3)
+    assert filled.dtype == np.float32
+    assert filled.shape == (*size, 3)
+    assert np.isfinite(filled).all()
+    assert filled.min() >= 0
+    assert filled.max() <= 1
+
+
+def test_an_inpainter_fills_the_hole_and_looks_at_nothing_inside_it(inpainter: Inpainter) -> None:
+    """What lay in the hole does not matter: a magenta blot there gives the very same filling, and it is not magenta."""
+    size = _size(inpainter)
+    hole = _hole(*size)
+    picture = _picture(*size)
+    blotted = picture.copy()
+    blotted[hole > 0.5] = (1.0, 0.0, 1.0)
+    filled = inpainter.fill(blotted, hole, 3)[hole > 0.5]
+    assert np.array_equal(filled, inpainter.fill(picture, hole, 3)[hole > 0.5])
+    assert np.abs(filled - picture[hole > 0.5]).mean() < np.abs(blotted - picture)[hole > 0.5].mean() / 2
+
+
+def test_an_inpainter_repeats_itself(inpainter: Inpainter) -> None:
+    """The same seed gives the same pixels, also when another seed ran in between, and the input stays as it was."""
+    size = _size(inpainter)
+    picture, hole = _picture(*size), _hole(*size)
+    before = picture.copy()
+    first = inpainter.fill(picture, hole, 3)
+    inpainter.fill(picture, hole, 4)
+    assert np.array_equal(first, inpainter.fill(picture, hole, 3))
+    assert np.array_equal(picture, before)
+
+
+def test_an_upscaler_gives_scale_times_the_size(upscaler: Upscaler) -> None:
+    """float32, exactly ``scale`` times as high and as wide, within 0..1, for oblong tiles whose sides the descriptor allows."""
+    multiple, scale = upscaler.descriptor.multiple, upscaler.descriptor.scale
+    tile = _picture(12 * multiple, 17 * multiple)
+    made = upscaler.enlarge(tile)
+    assert made.dtype == np.float32
+    assert made.shape == (tile.shape[0] * scale, tile.shape[1] * scale, 3)
+    assert np.isfinite(made).all()
+    assert made.min() >= 0
+    assert made.max() <= 1
+
+
+def test_an_upscaler_shows_the_same_picture(upscaler: Upscaler) -> None:
+    """Brought back to its old size by averaging, the picture is the old one: neither shifted, mirrored nor in other colours."""
+    scale = upscaler.descriptor.scale
+    tile = _picture(48, 64)
+    made = upscaler.enlarge(tile)
+    back = made.reshape(48, scale, 64, scale, 3).mean(axis=(1, 3))
+    assert np.abs(back - tile)[4:-4, 4:-4].mean() < 0.02
+
+
+def test_an_upscaler_repeats_itself(upscaler: Upscaler) -> None:
+    """The same tile gives the same pixels and stays as it was."""
+    tile = _picture(24, 32)
+    before = tile.copy()
+    assert np.array_equal(upscaler.enlarge(tile), upscaler.enlarge(tile))
+    assert np.array_equal(tile, before)
+
+
+def test_tiles_with_the_asked_context_meet_without_a_seam(upscaler: Upscaler) -> None:
+    """A piece cut out with ``pad`` px of context comes out as it does in the whole picture, within two codes of 255 on average."""
+    wants, scale = upscaler.descriptor, upscaler.descriptor.scale
+    pad, core = wants.pad, 16
+    picture = _picture(core, core + 4 * (pad + 8))
+    start = (picture.shape[1] - core) // 4 * 2
+    whole = upscaler.enlarge(picture)[:, start * scale : (start + core) * scale]
+    piece = upscaler.enlarge(picture[:, start - pad : start + core + pad])[:, pad * scale : (pad + core) * scale]
+    assert np.abs(whole - piece).mean() * 255 < 2
+
+
+def test_an_engine_describes_itself_wholly(descriptor: Descriptor) -> None:
+    """Name, kind, scale, licence and the hash of every weights file are as models.toml has them; threads are on record."""
+    model = WEIGHTS.models.models[descriptor.name]
+    assert (descriptor.kind, descriptor.scale, descriptor.licence) == (model.kind, model.scale, model.licence)
+    assert descriptor.weights == tuple((file.name, file.sha256) for file in model.files)
+    assert descriptor.multiple >= 1
+    assert descriptor.side % descriptor.multiple == 0
+    assert descriptor.pad % descriptor.multiple == 0
+    assert re.match(r"cpu", descriptor.device)
+    assert not descriptor.weights or descriptor.device.endswith("1 thread")
+
+
+def test_every_driver_has_a_model() -> None:
+    """A driver that no model names is dead code; a model that names a missing driver is a dead entry."""
+    assert {model.driver for model in WEIGHTS.models.models.values()} == set(driver_names())
+
+
+def test_every_weights_file_has_two_sources_and_a_licence_text() -> None:
+    """A source that goes away is no reason to stop, and the licence that came with the weights is kept beside models.toml."""
+    for name, model in WEIGHTS.models.models.items():
+        assert all(len(file.sources) >= 2 for file in model.files), name
+    texts = " ".join(path.read_text() for path in (CONFIG / "licences").iterdir())
+    assert "Picsart AI Research" in texts
+    assert "Xintao Wang" in texts

@@ -1,0 +1,174 @@
+"""The contract of an operation, held for every one of them: this file names none, it finds them."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from _pytest.mark import ParameterSet
+from PIL import ImageCms
+from pydantic import ValidationError
+
+from doubles.ground import bench, examples, plate
+from goldsmith.errors import Problem
+from goldsmith.operation import FileOperation, Operation, PlateOperation, SetOperation
+from goldsmith.ops import catalogue
+from goldsmith.plate.plate import Plate
+
+WORDS = list(catalogue())
+SHAPES = [(1, 1), (1, 19), (8, 3), (37, 53)]
+KINDS = list(product([8, 16], [1, 3], [False, True]))
+
+
+def _of(kind: type[Operation]) -> list[ParameterSet]:
+    """Every example of every operation of that shape, as test parameters."""
+    found = [(word, made) for word in WORDS if issubclass(catalogue()[word], kind) for made in examples(word)]
+    return [pytest.param(made, id=f"{word}-{number}") for number, (word, made) in enumerate(found)]
+
+
+def _plates() -> list[ParameterSet]:
+    made = [(shape, *kind) for shape, kind in product(SHAPES, KINDS)]
+    return [
+        pytest.param(plate(*shape, channels, depth, alpha=alpha), id=f"{shape[0]}x{shape[1]}x{channels}-{depth}bit{'-alpha' * alpha}")
+        for shape, depth, channels, alpha in made
+    ]
+
+
+def _arrays(one: Plate) -> list[np.ndarray]:
+    return [one.pixels, *([] if one.alpha is None else [one.alpha]), *one.masks.values()]
+
+
+def _pairs(*, masked: bool = False) -> list[ParameterSet]:
+    """Every example of every plate operation with every plate; with ``masked`` only those that use a mask and change no size.
+
+    A mask over the whole of a one-pixel picture leaves nothing to work from; that is a problem of its own, not tried here.
+    """
+    found = []
+    for operation, given in product(_of(PlateOperation), _plates()):
+        (made,), (on,) = operation.values, given.values
+        uses = bool(made.needs().masks)
+        if ((uses and not made.changes_geometry) or not masked) and not (uses and on.pixels.shape[:2] == (1, 1)):
+            found.append(pytest.param(made, on, id=f"{operation.id}-{given.id}"))
+    return found
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_the_summary_is_a_sentence(word: str) -> None:
+    """The first line of the docstring is what ``goldsmith ops`` prints: one sentence, no longer than a line."""
+    first = (catalogue()[word].__doc__ or "").strip().splitlines()[0]
+    assert first[:1].isupper()
+    assert first.endswith(".")
+    assert len(first) <= 120
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_every_setting_says_what_it_is_for(word: str) -> None:
+    """The manual and ``goldsmith ops`` show these sentences."""
+    silent = [name for name, setting in catalogue()[word].model_fields.items() if not (setting.description or "").strip()]
+    assert silent == []
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_settings_are_frozen_and_refuse_what_they_do_not_know(word: str) -> None:
+    """A misspelt setting is an error and a step cannot change while it runs."""
+    kind = catalogue()[word]
+    assert kind.model_config.get("frozen") is True
+    assert kind.model_config.get("extra") == "forbid"
+    with pytest.raises(ValidationError, match="no_such_setting"):
+        kind.model_validate({"no_such_setting": 1})
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_the_manual_shows_how_to_use_it(word: str) -> None:
+    """Its page has an example brief with a step of it, or it works by its defaults alone."""
+    assert examples(word)
+
+
+@pytest.mark.parametrize("operation", _of(Operation))
+def test_settings_survive_the_resolved_brief(operation: Operation) -> None:
+    """Written out as plain data and read back they are the same settings, and ask for the same things."""
+    again = type(operation).model_validate(operation.model_dump(mode="json", exclude_none=True))
+    assert again == operation
+    assert again.needs() == operation.needs()
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_numbers_that_are_none_are_refused(word: str) -> None:
+    """No setting takes NaN or infinity, or a number beyond all measure."""
+    kind = catalogue()[word]
+    for name, value in product(kind.model_fields, [float("nan"), float("inf"), -1e30]):
+        with pytest.raises(ValidationError):
+            kind.model_validate({name: value})
+
+
+@pytest.mark.parametrize(("operation", "given"), _pairs())
+def test_a_plate_operation_keeps_what_it_was_not_asked_to_change(operation: PlateOperation, given: Plate) -> None:
+    """Depth, ppi, metadata and profile, alpha and masks stay, all of one size; values are numbers in 0..1; same size unless declared."""
+    before = [array.copy() for array in _arrays(given)]
+    done = operation.apply(given, bench())
+    assert all(np.array_equal(old, new) for old, new in zip(before, _arrays(given), strict=True))
+    assert (done.depth, done.ppi, done.metadata, done.icc) == (given.depth, given.ppi, given.metadata, given.icc)
+    assert (done.alpha is None, set(done.masks)) == (given.alpha is None, set(given.masks))
+    assert all(array.shape[:2] == (done.height, done.width) for array in _arrays(done))
+    assert all(array.dtype == np.float32 and not array.flags.writeable for array in _arrays(done))
+    assert all(np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1 for array in _arrays(done))
+    assert operation.changes_geometry or (done.height, done.width) == (given.height, given.width)
+    assert done.channels in (given.channels, 3)
+
+
+@pytest.mark.parametrize("operation", _of(PlateOperation))
+@pytest.mark.parametrize("depth", [8, 16])
+def test_same_plate_and_seed_same_pixels(operation: PlateOperation, depth: int) -> None:
+    """Pure: run twice, byte for byte the same, and the same findings; a neutral setting gives back the very plate."""
+    given = plate(37, 53, depth=depth, alpha=True)  # type: ignore[arg-type]
+    benches = bench(), bench()
+    first, second = (operation.apply(given, one) for one in benches)
+    assert all(np.array_equal(a, b) for a, b in zip(_arrays(first), _arrays(second), strict=True))
+    assert benches[0].findings == benches[1].findings
+    if np.array_equal(first.pixels, given.pixels):
+        assert first is given
+
+
+@pytest.mark.parametrize(("operation", "given"), _pairs(masked=True))
+def test_outside_the_mask_nothing_changes(operation: PlateOperation, given: Plate) -> None:
+    """Law 4: where the masks it uses are zero not one code differs, and the count is on record."""
+    names = operation.needs().masks
+    assert names <= set(given.masks), "the manual's examples use the mask names `mask` and `sky`"
+    outside = np.all([given.masks[name] == 0 for name in names], axis=0)
+    seen = bench()
+    done = operation.apply(given, seen)
+    assert np.array_equal(done.codes()[outside], given.codes()[outside])
+    assert seen.findings["outside_changed"] == 0
+
+
+@pytest.mark.parametrize("operation", _of(PlateOperation))
+def test_a_profile_is_kept(operation: PlateOperation) -> None:
+    """Law 9: the embedded profile goes through, whatever is done to the pixels."""
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert operation.apply(plate(37, 53, icc=icc), bench()).icc == icc
+
+
+@pytest.mark.parametrize("operation", _of(FileOperation))
+@pytest.mark.parametrize("given", _plates())
+def test_a_file_operation_makes_the_same_files_again(operation: FileOperation, given: Plate) -> None:
+    """Whole files in memory, each under a name of its own, the same bytes each time; the plate stays as it is."""
+    before = [array.copy() for array in _arrays(given)]
+    first, second = (operation.make(given, bench()) for _ in range(2))
+    assert [(one.tail, one.suffix, one.data) for one in first] == [(one.tail, one.suffix, one.data) for one in second]
+    assert len({one.tail + one.suffix for one in first}) == len(first)
+    assert all(one.suffix.startswith(".") and one.data for one in first)
+    assert all(np.array_equal(old, new) for old, new in zip(before, _arrays(given), strict=True))
+
+
+@pytest.mark.parametrize("operation", _of(SetOperation))
+def test_a_set_operation_decides_the_same_each_time(operation: SetOperation) -> None:
+    """It hands on at least one plate, or says in a sentence why none will do."""
+
+    def decided() -> list[tuple[int, ...]] | str:
+        try:
+            return [one.pixels.shape for one in operation.apply_set([plate(37, 53), plate(20, 31, depth=16)], bench())]
+        except Problem as problem:
+            return str(problem)
+
+    assert decided() == decided() != []

@@ -1,0 +1,70 @@
+"""What every operation is tried on: settings from its defaults and from the manual, a bench with a library, plates of every kind."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from doubles.bench import BenchDouble, NullInpainter
+from goldsmith.operation import Operation
+from goldsmith.ops import catalogue
+from goldsmith.plate.plate import Depth, Metadata, Plate, frozen
+
+CHECKOUT = Path(__file__).parents[2]
+LIBRARY = CHECKOUT / "hotfolders" / "samples" / "library"
+
+
+class LibraryBench(BenchDouble):
+    """A bench whose library holds, under every name, the first fitting file of the sample library."""
+
+    def reference(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path:
+        return next(path for path in sorted((LIBRARY / shelf).iterdir()) if path.suffix in suffixes)
+
+
+def bench(seed: int = 7) -> LibraryBench:
+    """A bench with an engine of a fixed side, as most are."""
+    return LibraryBench(seed=seed, inpainter=NullInpainter(side=64))
+
+
+def examples(word: str) -> list[Operation]:
+    """The operation by its defaults, where it has them for everything, and as the manual's own example briefs use it."""
+    kind = catalogue()[word]
+    found = [] if any(setting.is_required() for setting in kind.model_fields.values()) else [kind()]
+    return found + [kind.model_validate(settings) for settings in _in_manual(word)]
+
+
+def _in_manual(word: str) -> Iterator[dict[str, object]]:
+    page = CHECKOUT / "docs" / "operations" / f"{word}.md"
+    blocks = page.read_text().split("```toml\n")[1:] if page.exists() else []
+    for block in blocks:
+        for steps in tomllib.loads(block.split("```")[0]).values():
+            for step in steps if isinstance(steps, list) else []:
+                if isinstance(step, dict) and step.get("op") == word:
+                    yield {key: value for key, value in step.items() if key != "op"}
+
+
+def plate(height: int, width: int, channels: int = 3, depth: Depth = 8, *, alpha: bool = False, icc: bytes | None = None) -> Plate:
+    """Smooth tones with noise on them, on exact codes of the depth; a mask called "mask" with soft and hard edges, and a second one."""
+    random = np.random.default_rng(height * 1000 + width)
+    down, across = np.linspace(0.1, 0.9, height)[:, None, None], np.linspace(0, 1, width)[None, :, None]
+    tones = (down + across * np.array([0.2, 0.5, 0.8])[:channels]) / 2 + random.normal(0, 0.02, (height, width, channels))
+    levels = 2**depth - 1
+    pixels = (np.round(np.clip(tones, 0, 1) * levels) / levels).astype(np.float32)
+    mask = np.zeros((height, width), dtype=np.float32)
+    mask[height // 4 : height // 4 + max(height // 3, 1), width // 4 : width // 4 + max(width // 3, 1)] = 1
+    mask[height // 2 :, width // 2] = 0.5
+    if height * width > 1:
+        mask[0, 0] = 0
+    return Plate(
+        frozen(pixels),
+        alpha=frozen(random.integers(0, levels + 1, (height, width)).astype(np.float32) / np.float32(levels)) if alpha else None,
+        depth=depth,
+        icc=icc,
+        ppi=(300.0, 300.0),
+        metadata=Metadata(exif=b"Exif", xmp=b"<x/>", iptc=b"iptc"),
+        masks=MappingProxyType({"mask": frozen(mask), "sky": frozen(1 - mask)}),
+    )
