@@ -1,0 +1,48 @@
+"""Writing JPEG: libjpeg-turbo through Pillow, progressive and with optimised tables, and our own application segments."""
+
+from __future__ import annotations
+
+import struct
+from io import BytesIO
+from typing import Literal
+
+from goldsmith.plate.facts import Samples
+from goldsmith.plate.metadata import photoshop_of_iptc, with_resolution
+from goldsmith.plate.plate import Plate
+
+_ROOM = 65533
+_ICC_ROOM = _ROOM - 14
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+
+
+def write(samples: Samples, plate: Plate, quality: int, subsampling: Literal["4:4:4", "4:2:0"]) -> bytes:
+    """``samples`` (h, w, 1 or 3; uint8) as a JPEG with the plate's profile and metadata; blocks too large for JPEG are left out."""
+    from PIL import Image
+
+    image = Image.fromarray(samples[:, :, 0] if samples.shape[2] == 1 else samples)
+    out = BytesIO()
+    image.save(out, "JPEG", quality=quality, subsampling=subsampling, progressive=True, optimize=True)
+    made = out.getvalue()
+    begin = 2 + 2 + int.from_bytes(made[4:6], "big")  # Pillow always begins with SOI and a JFIF segment; ours takes its place.
+    return b"\xff\xd8" + b"".join(_segments(plate)) + made[begin:]
+
+
+def _segments(plate: Plate) -> list[bytes]:
+    across, down = (min(65535, max(1, round(value))) for value in plate.ppi) if plate.ppi else (1, 1)
+    made = [_segment(0xE0, b"JFIF\0\x01\x01" + struct.pack(">BHHBB", 1 if plate.ppi else 0, across, down, 0, 0))]
+    exif = with_resolution(plate.metadata.exif, plate.ppi, create=False)
+    if exif and len(exif) + 6 <= _ROOM:
+        made.append(_segment(0xE1, b"Exif\0\0" + exif))
+    if plate.metadata.xmp and len(_XMP + plate.metadata.xmp) <= _ROOM:
+        made.append(_segment(0xE1, _XMP + plate.metadata.xmp))
+    if plate.metadata.iptc and len(plate.metadata.iptc) + 28 <= _ROOM:
+        made.append(_segment(0xED, b"Photoshop 3.0\0" + photoshop_of_iptc(plate.metadata.iptc)))
+    icc = plate.icc or b""
+    parts = [icc[at : at + _ICC_ROOM] for at in range(0, len(icc), _ICC_ROOM)]
+    if len(parts) <= 255:
+        made += [_segment(0xE2, b"ICC_PROFILE\0" + bytes((i + 1, len(parts))) + part) for i, part in enumerate(parts)]
+    return made
+
+
+def _segment(code: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, code, len(body) + 2) + body

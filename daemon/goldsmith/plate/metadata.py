@@ -1,0 +1,174 @@
+"""Exif as raw bytes: reading the few tags that matter, setting them in place, and turning pixels upright."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0112, 0x011A, 0x011B, 0x0128
+_SHORT, _RATIONAL = 3, 5
+_MAX_ENTRIES = 4096
+_EMPTY_EXIF = b"II*\0\x08\0\0\0" + b"\0\0" + b"\0\0\0\0"
+
+Value = int | Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class _Ifd:
+    """The first directory of an Exif block: ``entries`` maps a tag to its 12 bytes' offset."""
+
+    order: str
+    at: int
+    count: int
+    entries: dict[int, int]
+
+
+def bare_exif(block: bytes | None) -> bytes | None:
+    """The block without the ``Exif`` prefix that JPEG gives it; None where it is no Exif at all."""
+    if not block:
+        return None
+    made = block[6:] if block[:6] in (b"Exif\0\0", b"Exif\0\xff") else block
+    return made if _ifd(made) is not None else None
+
+
+def orientation(exif: bytes | None) -> int:
+    """Exif orientation 1..8; 1 where nothing (sensible) is said."""
+    said = read_tag(exif, ORIENTATION)
+    return int(said) if said is not None and 1 <= said <= 8 else 1
+
+
+def resolution(exif: bytes | None) -> tuple[float, float] | None:
+    """Pixels per inch that the block's first directory gives, or None."""
+    across, down = read_tag(exif, X_RESOLUTION), read_tag(exif, Y_RESOLUTION)
+    unit = read_tag(exif, RESOLUTION_UNIT)
+    if across is None or down is None or unit == 1:
+        return None
+    scale = 2.54 if unit == 3 else 1.0
+    return sensible_ppi(float(across) * scale, float(down) * scale)
+
+
+def sensible_ppi(across: float, down: float) -> tuple[float, float] | None:
+    """The pair, or None where it cannot be meant (zero, negative, beyond any printer)."""
+    return (across, down) if 0.01 <= across <= 1e6 and 0.01 <= down <= 1e6 else None
+
+
+def read_tag(exif: bytes | None, tag: int) -> Value | None:
+    """The first value of a SHORT, LONG or RATIONAL in the first directory, or None."""
+    ifd = _ifd(exif) if exif else None
+    if exif is None or ifd is None or tag not in ifd.entries:
+        return None
+    at = ifd.entries[tag]
+    kind, _count = struct.unpack_from(ifd.order + "HI", exif, at + 2)
+    if kind == _SHORT:
+        return int(struct.unpack_from(ifd.order + "H", exif, at + 8)[0])
+    where = int(struct.unpack_from(ifd.order + "I", exif, at + 8)[0])
+    if kind == _RATIONAL and where + 8 <= len(exif):
+        over, under = struct.unpack_from(ifd.order + "II", exif, where)
+        return Fraction(over, under) if under else None
+    return where if kind == 4 else None
+
+
+def upright_exif(exif: bytes | None) -> bytes | None:
+    """The block with its orientation set to 1, if it has one: the pixels were turned."""
+    return with_tags(exif, {ORIENTATION: 1}) if exif and read_tag(exif, ORIENTATION) is not None else exif
+
+
+def with_resolution(exif: bytes | None, ppi: tuple[float, float] | None, *, create: bool) -> bytes | None:
+    """The block saying ``ppi``; ``create``: also where nothing was said before (formats with no other place for it)."""
+    if ppi is None or (not create and read_tag(exif, X_RESOLUTION) is None):
+        return exif
+    across, down = (Fraction(value).limit_denominator(10000) for value in ppi)
+    return with_tags(exif or _EMPTY_EXIF, {X_RESOLUTION: across, Y_RESOLUTION: down, RESOLUTION_UNIT: 2})
+
+
+def with_tags(exif: bytes, values: Mapping[int, Value]) -> bytes:
+    """The block with these tags of its first directory set; everything else stays at its offset, maker notes included."""
+    made = bytearray(exif)
+    missing: dict[int, Value] = {}
+    for tag, value in values.items():
+        if not _set_in_place(made, tag, value):
+            missing[tag] = value
+    return _with_new_entries(bytes(made), missing) if missing else bytes(made)
+
+
+def _set_in_place(exif: bytearray, tag: int, value: Value) -> bool:
+    ifd = _ifd(exif)
+    if ifd is None or tag not in ifd.entries:
+        return False
+    at = ifd.entries[tag]
+    kind, _count = struct.unpack_from(ifd.order + "HI", exif, at + 2)
+    if kind == _SHORT and isinstance(value, int):
+        struct.pack_into(ifd.order + "HH", exif, at + 8, value, 0)
+        return True
+    where = int(struct.unpack_from(ifd.order + "I", exif, at + 8)[0])
+    if kind == _RATIONAL and isinstance(value, Fraction) and where + 8 <= len(exif):
+        struct.pack_into(ifd.order + "II", exif, where, value.numerator, value.denominator)
+        return True
+    return False
+
+
+def _with_new_entries(exif: bytes, values: Mapping[int, Value]) -> bytes:
+    """A longer first directory, written behind everything else so that no other offset moves."""
+    ifd = _ifd(exif)
+    if ifd is None:
+        return exif
+    entries = {tag: exif[at : at + 12] for tag, at in ifd.entries.items()}
+    next_ifd = exif[ifd.at + 2 + 12 * ifd.count : ifd.at + 6 + 12 * ifd.count].ljust(4, b"\0")
+    body = exif + b"\0" * (len(exif) % 2)
+    tail = b""
+    start = len(body) + 2 + 12 * len(set(entries) | set(values)) + 4
+    for tag, value in values.items():
+        if isinstance(value, int):
+            entries[tag] = struct.pack(ifd.order + "HHIHH", tag, _SHORT, 1, value, 0)
+        else:
+            entries[tag] = struct.pack(ifd.order + "HHII", tag, _RATIONAL, 1, start + len(tail))
+            tail += struct.pack(ifd.order + "II", value.numerator, value.denominator)
+    made = body[:4] + struct.pack(ifd.order + "I", len(body)) + body[8:]
+    return made + struct.pack(ifd.order + "H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + next_ifd + tail
+
+
+def _ifd(exif: bytes | bytearray) -> _Ifd | None:
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(exif[:4]))
+    if order is None or len(exif) < 10:
+        return None
+    at = int(struct.unpack_from(order + "I", exif, 4)[0])
+    if at + 2 > len(exif):
+        return None
+    count = int(struct.unpack_from(order + "H", exif, at)[0])
+    if count > _MAX_ENTRIES or at + 2 + 12 * count > len(exif):
+        return None
+    offsets = range(at + 2, at + 2 + 12 * count, 12)
+    return _Ifd(order, at, count, {struct.unpack_from(order + "H", exif, offset)[0]: offset for offset in offsets})
+
+
+def upright(samples: NDArray[Any], turn: int) -> NDArray[Any]:
+    """Stored pixels (h, w, n) as they are to be seen, for Exif orientation ``turn`` 1..8; a view."""
+    if turn >= 5:
+        samples = np.swapaxes(samples, 0, 1)
+    flip_rows, flip_columns = {2: (0, 1), 3: (1, 1), 4: (1, 0), 6: (0, 1), 7: (1, 1), 8: (1, 0)}.get(turn, (0, 0))
+    return samples[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
+
+
+def iptc_of_photoshop(block: bytes) -> bytes | None:
+    """The IPTC records inside Photoshop image resources (a run of ``8BIM`` parts; resource 0x0404), or None."""
+    at = 0
+    while block[at : at + 4] == b"8BIM" and at + 12 <= len(block):
+        resource = int.from_bytes(block[at + 4 : at + 6], "big")
+        name = block[at + 6] + 1
+        at += 6 + name + name % 2
+        size = int.from_bytes(block[at : at + 4], "big")
+        if resource == 0x0404:
+            return block[at + 4 : at + 4 + size] or None
+        at += 4 + size + size % 2
+    return None
+
+
+def photoshop_of_iptc(iptc: bytes) -> bytes:
+    """The IPTC records as one Photoshop image resource."""
+    return b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + b"\0" * (len(iptc) % 2)

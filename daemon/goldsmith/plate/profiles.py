@@ -1,0 +1,161 @@
+"""ICC profiles as bytes: what one says of itself, and the few that Goldsmith knows by name and writes itself.
+
+The written ones are ICC.1:2022 (v4) display profiles of matrix and parametric curve, some 500 bytes, the same bytes every time.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+D50 = (0.9642, 1.0, 0.8249)
+_D65_XY, _D50_XY = (0.3127, 0.3290), (0.3457, 0.3585)
+_BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+_SRGB_CORNERS = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
+SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+_SPACES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}
+_MAX_TAGS = 200
+
+
+class _Space(NamedTuple):
+    """corners: x, y of red, green, blue; curve: gamma alone, or g a b c d of ICC's function type 3."""
+
+    title: str
+    corners: tuple[float, ...]
+    white: tuple[float, float]
+    curve: tuple[float, ...]
+
+
+_SPACES_BY_NAME = {
+    "srgb": _Space("sRGB IEC61966-2.1", _SRGB_CORNERS, _D65_XY, SRGB_CURVE),
+    "adobe-rgb": _Space("Adobe RGB (1998) compatible", (0.64, 0.33, 0.21, 0.71, 0.15, 0.06), _D65_XY, (563 / 256,)),
+    "display-p3": _Space("Display P3", (0.680, 0.320, 0.265, 0.690, 0.150, 0.060), _D65_XY, SRGB_CURVE),
+    "prophoto": _Space("ProPhoto RGB (ROMM)", (0.7347, 0.2653, 0.1596, 0.8404, 0.0366, 0.0001), _D50_XY, (1.8, 1.0, 0.0, 1 / 16, 1 / 32)),
+    "rec709": _Space("Rec. 709", _SRGB_CORNERS, _D65_XY, (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)),
+}
+PROFILES = tuple(_SPACES_BY_NAME)
+"""Names a brief may use. ``rec709`` has the camera curve of ITU-R BT.709, as picture programs' profiles of that name have."""
+
+
+@cache
+def named(name: str) -> bytes:
+    """The profile of that name (and ``linear-srgb``, which no brief names). KeyError where there is none."""
+    if name == "linear-srgb":
+        return _rgb(_Space("Linear sRGB", _SRGB_CORNERS, _D65_XY, (1.0,)))
+    return _rgb(_SPACES_BY_NAME[name])
+
+
+def of_cicp(primaries: int, transfer: int) -> tuple[bool, bytes | None]:
+    """(known, profile) of the colour codes of ITU-T H.273 that stills use; None = sRGB."""
+    curve = {13: "srgb", 1: "srgb", 2: "srgb", 6: "srgb"}.get(transfer)
+    if curve and primaries in (1, 2):
+        return True, None
+    if transfer == 13 and primaries == 12:
+        return True, named("display-p3")
+    return False, None
+
+
+def of_png_gamma(gamma: float, corners: tuple[float, ...] | None, *, grey: bool) -> bytes | None:
+    """The profile that PNG's gAMA (as stored: 0.45455 = display gamma 2.2) and cHRM (white, red, green, blue) amount to.
+
+    None (sRGB) where they say sRGB as nearly as the format can, or make no sense.
+    """
+    if not 0.1 <= gamma <= 2.0:
+        return None
+    srgb_like = abs(gamma - 0.45455) < 0.005
+    if grey:
+        return None if srgb_like else _grey(f"Grey, gamma {1 / gamma:.2f}", (1 / gamma,))
+    chosen = corners or (*_D65_XY, *_SRGB_CORNERS)
+    if srgb_like and max(abs(a - b) for a, b in zip(chosen, (*_D65_XY, *_SRGB_CORNERS), strict=True)) < 0.002:
+        return None
+    curve = SRGB_CURVE if srgb_like else (1 / gamma,)
+    try:
+        return _rgb(_Space(f"PNG gamma {1 / gamma:.2f}", chosen[2:], (chosen[0], chosen[1]), curve))
+    except (ArithmeticError, np.linalg.LinAlgError, struct.error):
+        return None
+
+
+def fits(icc: bytes | None, channels: int) -> bool:
+    """True where the profile is one of pixels with that many channels (1 grey, 3 RGB, 4 CMYK)."""
+    return icc is not None and len(icc) >= 132 and icc[36:40] == b"acsp" and icc[16:20] == _SPACES.get(channels)
+
+
+def profile_name(icc: bytes | None) -> str:
+    """The profile's own description; "sRGB" for None."""
+    if icc is None:
+        return "sRGB"
+    block = tag(icc, b"desc")
+    if block[:4] == b"mluc" and len(block) >= 28:
+        size, offset = struct.unpack(">II", block[20:28])
+        said = block[offset : offset + size].decode("utf-16-be", "replace")
+    else:
+        said = block[12:].partition(b"\0")[0].decode("latin-1")
+    said = "".join(letter for letter in said if letter.isprintable()).strip()
+    return said[:100] or "unnamed profile"
+
+
+def tag(icc: bytes, signature: bytes) -> bytes:
+    """A tag's data, or nothing where the profile has none of that signature or lies about where it is."""
+    count = int.from_bytes(icc[128:132], "big")
+    for entry in range(min(count, _MAX_TAGS)):
+        row = icc[132 + 12 * entry : 144 + 12 * entry]
+        if row[:4] == signature and len(row) == 12:
+            offset, size = struct.unpack(">II", row[4:])
+            return icc[offset : offset + size]
+    return b""
+
+
+def _rgb(space: _Space) -> bytes:
+    corners = np.array(space.corners, np.float64).reshape(3, 2)
+    primaries = np.array([[x / y, 1.0, (1 - x - y) / y] for x, y in corners]).T
+    white = np.array([space.white[0] / space.white[1], 1.0, (1 - sum(space.white)) / space.white[1]])
+    chad = _adaptation(white)
+    colorants = chad @ (primaries * np.linalg.solve(primaries, white))
+    curve = _curve(space.curve)
+    tags = {b"chad": b"sf32\0\0\0\0" + _fixed(chad)}
+    for number, letter in enumerate((b"r", b"g", b"b")):
+        tags[letter + b"XYZ"] = b"XYZ \0\0\0\0" + _fixed(colorants[:, number])
+        tags[letter + b"TRC"] = curve
+    return _profile(b"RGB ", space.title, tags)
+
+
+def _grey(title: str, curve: tuple[float, ...]) -> bytes:
+    return _profile(b"GRAY", title, {b"kTRC": _curve(curve)})
+
+
+def _adaptation(white: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bradford adaptation of ``white`` (XYZ) to ICC's D50."""
+    ratio = (_BRADFORD @ np.array(D50)) / (_BRADFORD @ white)
+    return np.asarray(np.linalg.inv(_BRADFORD) @ np.diag(ratio) @ _BRADFORD)
+
+
+def _fixed(values: NDArray[np.float64] | tuple[float, ...]) -> bytes:
+    numbers = np.rint(np.asarray(values, np.float64).ravel() * 65536).astype(int)
+    return struct.pack(f">{len(numbers)}i", *numbers.tolist())
+
+
+def _curve(curve: tuple[float, ...]) -> bytes:
+    return b"para\0\0\0\0" + struct.pack(">HH", 0 if len(curve) == 1 else 3, 0) + _fixed(curve)
+
+
+def _text(words: str) -> bytes:
+    coded = words.encode("utf-16-be")
+    return b"mluc\0\0\0\0" + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(coded), 28) + coded
+
+
+def _profile(space: bytes, title: str, tags: dict[bytes, bytes]) -> bytes:
+    every = {b"desc": _text(title), b"cprt": _text("Public domain"), b"wtpt": b"XYZ \0\0\0\0" + _fixed(D50), **tags}
+    offset = 132 + 12 * len(every)
+    table, body, placed = b"", b"", dict[bytes, int]()
+    for signature, block in every.items():
+        if block not in placed:
+            placed[block] = offset + len(body)
+            body += block + b"\0" * (-len(block) % 4)
+        table += struct.pack(">4sII", signature, placed[block], len(block))
+    rest = struct.pack(">I", len(every)) + table + body
+    header = struct.pack(">I4sI4s4s4s6H4s", 128 + len(rest), b"\0" * 4, 0x04400000, b"mntr", space, b"XYZ ", 2020, 1, 1, 0, 0, 0, b"acsp")
+    return (header + b"\0" * 28 + _fixed(D50)).ljust(128, b"\0") + rest
