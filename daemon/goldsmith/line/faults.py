@@ -51,6 +51,12 @@ def died(job: Job, status: int) -> Fault:
     return Fault(kind="crash", sentence=f"The program died while working on {name_of(job)} ({manner(status)}).", path=job.picture.path)
 
 
+def nonsense(job: Job) -> Fault:
+    """The lane process said something that is no message: whatever it holds is not to be trusted."""
+    sentence = f"The program lost its senses while working on {name_of(job)} and was stopped."
+    return Fault(kind="crash", sentence=sentence, path=job.picture.path)
+
+
 def manner(status: int) -> str:
     """How a process ended, in words."""
     if status >= 0:

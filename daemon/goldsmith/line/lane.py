@@ -62,8 +62,8 @@ class Lane:
         """Work for ever; the process ends by ``_hear`` when the daemon lets go of the socket."""
         hello = self._hello()
         Thread(target=self._hear, name="hear", daemon=True).start()
-        self._say(Kind.READY)
         run = _prepared(hello)
+        self._say(Kind.READY)
         while True:
             job = self._jobs.get()
             self._say(Kind.BEGUN, job.id.encode())
@@ -126,7 +126,7 @@ Run = Callable[[Job, Callable[[Progress], None], Callable[[], bool]], Outcome]
 
 
 def _prepared(hello: Hello) -> Run:
-    """The bench, opened after READY was said: a first job that arrives meanwhile waits for nothing it does not need."""
+    """The bench. READY is said after this: an installation too broken to open it pauses the lane, and is no job's fault."""
     from goldsmith.line.attempt import run_job
     from goldsmith.line.bench import Shop
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from goldsmith.line.wire import Frames, Garbled, Hello, Kind, LaneContext, LaneSpec, framed, packed
+from goldsmith.line.wire import Frames, Hello, Kind, LaneContext, LaneSpec, framed, packed
 
 LAST_WORDS = 4096
 """How many bytes of a lane's stderr are kept for the log."""
@@ -91,7 +91,7 @@ class Seat:
             self._unsent.clear()
 
     def read(self) -> list[tuple[Kind, bytes]]:
-        """What the lane has said since; ``ended`` is set at its end, or when it talks nonsense (then it is killed)."""
+        """What the lane has said since; ``ended`` is set at its end. Raises Garbled where it talks nonsense."""
         gone = self.status is not None  # asked before reading: what it said last is still heard
         self._listen()
         heard: list[tuple[Kind, bytes]] = []
@@ -104,9 +104,6 @@ class Seat:
                 heard += self._frames.feed(data)
         except BlockingIOError:
             self.ended = gone
-        except Garbled as nonsense:
-            self._keep(f"\nIt said something that cannot be understood: {nonsense}.".encode())
-            self.ended = True
         except OSError:
             self.ended = True
         if self.ended:
@@ -155,6 +152,12 @@ class Seat:
         """End it at once; ``status`` tells when that has happened."""
         if self.status is None:
             self._process.kill()
+
+    def gone(self, seconds: float) -> bool:
+        """Wait so long for a killed process to be gone. Only for the daemon's own end: everywhere else nothing waits."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return self.status is not None
 
     def close(self) -> None:
         """Let go of the descriptors; the process, if it still runs, takes the silence as its end."""
