@@ -1,0 +1,54 @@
+"""Make the masked part of a picture new."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from goldsmith.operation import Bench, Needs, PlateOperation
+from goldsmith.plate import region
+from goldsmith.plate.plate import Plate
+from goldsmith.plate.stitch import Manner, stitch
+
+
+def _readable(where: str) -> str:
+    region.parse(where)
+    return where
+
+
+class Inpaint(PlateOperation):
+    """Make what lies under the mask new from its surroundings; everything else stays bit for bit as it is."""
+
+    where: Annotated[str, Field(max_length=500), AfterValidator(_readable)] = "mask"
+    """What to make new: a mask's name or a region such as "mask & left" or "box(0.1, 0.2, 0.3, 0.4)"."""
+    prompt: Annotated[str, Field(max_length=4000)] = ""
+    """What should be there; engines that take no words leave it aside, and the record says so."""
+    model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """The engine's name in config/models.toml; the house's default where it is left out."""
+    grow: Annotated[int, Field(ge=0, le=256)] = 4
+    """How many px round the mask the engine makes new as well, to match tone and rim; only what is under the mask is kept of it."""
+    feather: Annotated[int, Field(ge=0, le=256)] = 0
+    """Over how many px the fill fades in from the mask's edge, inwards only; with a tight mask an outline of what was there stays."""
+    context: Annotated[float, Field(ge=0.1, le=4)] = 0.5
+    """How much of the surroundings the engine is shown at each side, as a part of the hole's longer side."""
+
+    def needs(self) -> Needs:
+        """The masks that ``where`` names, and an inpainting engine."""
+        return Needs(masks=region.parse(self.where).names(), engine=("inpaint", self.model))
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        """The plate, filled where the region is above zero; the very plate where the region is empty."""
+        mask = region.parse(self.where).evaluate(plate)
+        prompt = self.prompt or bench.prompt
+        if prompt:
+            bench.record(prompt=prompt, prompt_used=False)
+        if not mask.any():
+            bench.record(regions=0)
+            return plate
+        engine = bench.inpainter(self.model)
+        asked = engine.descriptor
+        manner = Manner(self.grow, self.feather, self.context, asked.side, asked.multiple, bench.seed)
+        done = stitch(plate, mask, engine.fill, manner, bench.progress)
+        bench.record(**done.findings())
+        return plate.with_pixels(done.pixels)

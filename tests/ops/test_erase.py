@@ -1,0 +1,77 @@
+"""erase: what lies under the mask goes, rim and shadow too, and nothing else does."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+from goldsmith.ops.erase import Erase
+from pydantic import ValidationError
+
+from doubles.bench import BenchDouble, NullInpainter
+from goldsmith.plate.patches import Box
+from goldsmith.plate.plate import Plate, frozen
+
+
+def _spotted(rim: int = 3) -> Plate:
+    """A bright wall with a dark square on it whose soft rim reaches ``rim`` px beyond the painted mask."""
+    pixels = np.full((120, 160, 3), 0.8, dtype=np.float32)
+    pixels[Box(40 - rim, 60 - rim, 70 + rim, 90 + rim).window] = 0.5
+    pixels[Box(40, 60, 70, 90).window] = 0.1
+    mask = np.zeros((120, 160), dtype=np.float32)
+    mask[Box(40, 60, 70, 90).window] = 1
+    return Plate(frozen(np.round(pixels * 255) / np.float32(255)), masks=MappingProxyType({"mask": frozen(mask)}))
+
+
+def test_the_object_is_gone_and_the_wall_goes_on() -> None:
+    """Although its rim was not painted over, no trace of it bleeds into the hole."""
+    plate = _spotted()
+    done = Erase().apply(plate, BenchDouble(inpainter=NullInpainter(side=160)))
+    inside = plate.masks["mask"] > 0
+    assert done.pixels[inside].min() > 0.74
+    assert np.array_equal(done.pixels[~inside], plate.pixels[~inside])
+
+
+def test_the_engine_does_not_see_the_rim() -> None:
+    """The hole it is shown is ten px wider than the mask by default."""
+    engine = NullInpainter(side=160)
+    Erase().apply(_spotted(), BenchDouble(inpainter=engine))
+    rows, columns = np.nonzero(engine.asked[0][1][:120])
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (30, 79, 50, 99)
+
+
+def test_the_proof_is_on_record() -> None:
+    """Law 4 as two numbers."""
+    bench = BenchDouble(inpainter=NullInpainter(side=160))
+    Erase().apply(_spotted(), bench)
+    assert (bench.findings["outside_pixels"], bench.findings["outside_changed"]) == (120 * 160 - 900, 0)
+
+
+def test_it_takes_no_prompt() -> None:
+    """Erasing carries the background on; to put something there is what inpaint is for."""
+    with pytest.raises(ValidationError, match="prompt"):
+        Erase.model_validate({"prompt": "a vase"})
+
+
+def test_it_says_what_it_needs() -> None:
+    """The mask of its region, and an inpainting engine, by name or the house's own."""
+    assert Erase(where="bin", model="migan").needs().masks == {"bin"}
+    assert Erase(where="bin", model="migan").needs().engine == ("inpaint", "migan")
+    assert Erase().needs().engine == ("inpaint", None)
+
+
+def test_an_empty_region_is_no_work() -> None:
+    """The very plate comes back."""
+    plate = _spotted()
+    empty = Plate(plate.pixels, masks=MappingProxyType({"mask": frozen(np.zeros((120, 160), dtype=np.float32))}))
+    bench = BenchDouble()
+    assert Erase().apply(empty, bench) is empty
+    assert bench.findings == {"regions": 0}
+
+
+@pytest.mark.parametrize("where", ["", "mask |", "box(a)"])
+def test_a_region_that_cannot_be_read_is_refused_when_the_brief_is_read(where: str) -> None:
+    """Before anything is opened."""
+    with pytest.raises(ValidationError):
+        Erase(where=where)

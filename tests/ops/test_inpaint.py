@@ -1,0 +1,153 @@
+"""inpaint: makes new what lies under the mask, says what it did, and touches nothing else."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+from goldsmith.ops.inpaint import Inpaint
+from pydantic import ValidationError
+
+from doubles.bench import BenchDouble, NullInpainter
+from goldsmith.errors import Cancelled
+from goldsmith.plate.patches import Box
+from goldsmith.plate.plate import Depth, Mask, Pixels, Plate, frozen
+
+
+def _plate(height: int = 90, width: int = 120, channels: int = 3, depth: Depth = 8, *boxes: tuple[int, int, int, int]) -> Plate:
+    levels = 2**depth - 1
+    codes = np.random.default_rng(1).integers(0, levels + 1, (height, width, channels))
+    mask = np.zeros((height, width), dtype=np.float32)
+    for box in boxes or ((20, 30, 50, 60),):
+        mask[Box(*box).window] = 1
+    return Plate(frozen((codes / levels).astype(np.float32)), depth=depth, masks=MappingProxyType({"mask": frozen(mask)}))
+
+
+class _Painter(NullInpainter):
+    """Fills with one colour and needs neither weights nor time."""
+
+    def __init__(self, colour: tuple[float, float, float], side: int = 0) -> None:
+        super().__init__(side=side)
+        self._colour = np.array(colour, dtype=np.float32)
+
+    def fill(self, pixels: Pixels, hole: Mask, seed: int) -> Pixels:
+        super().fill(pixels, hole, seed)
+        return np.where(hole[..., None] > 0.5, self._colour, pixels).astype(np.float32)
+
+
+def test_the_hole_gets_what_the_engine_paints() -> None:
+    """A picture of noise with a green hole in it: the middle of the hole is what the engine made, the rest is what it was."""
+    plate = _plate()
+    done = Inpaint(grow=0, feather=0).apply(plate, BenchDouble(inpainter=_Painter((0.1, 0.8, 0.2))))
+    inside = plate.masks["mask"] > 0
+    assert np.abs(done.pixels[inside].mean(axis=0) - (0.1, 0.8, 0.2)).max() < 0.02
+    assert np.array_equal(done.pixels[~inside], plate.pixels[~inside])
+
+
+def test_what_was_done_is_on_record() -> None:
+    """Regions, crops, the engine's scale, the seam, and the proof that nothing changed outside."""
+    bench = BenchDouble(inpainter=NullInpainter(side=64))
+    Inpaint().apply(_plate(), bench)
+    assert bench.findings["regions"] == 1
+    assert bench.findings["crops"] == [[0, 0, 112, 90]]
+    assert bench.findings["outside_pixels"] == 90 * 120 - 30 * 30
+    assert bench.findings["outside_changed"] == 0
+    assert set(bench.findings) >= {"scales", "seam_offset"}
+
+
+def test_a_prompt_that_no_engine_reads_is_on_record_as_unused() -> None:
+    """Weight-light engines fill from the surroundings: nobody should believe that the words did it."""
+    bench = BenchDouble(prompt="the brief's")
+    Inpaint(prompt="a relaxed left hand").apply(_plate(), bench)
+    assert (bench.findings["prompt"], bench.findings["prompt_used"]) == ("a relaxed left hand", False)
+    plain = BenchDouble(prompt="the brief's")
+    Inpaint().apply(_plate(), plain)
+    assert plain.findings["prompt"] == "the brief's"
+    silent = BenchDouble()
+    Inpaint().apply(_plate(), silent)
+    assert "prompt" not in silent.findings
+
+
+def test_the_named_engine_is_asked_for() -> None:
+    """``model`` is the name in config/models.toml; without one the house decides."""
+    bench = BenchDouble()
+    Inpaint(model="patchmatch").apply(_plate(), bench)
+    Inpaint().apply(_plate(), bench)
+    assert bench.models == ["patchmatch", None]
+    assert Inpaint(model="patchmatch").needs().engine == ("inpaint", "patchmatch")
+
+
+def test_it_says_which_masks_it_needs() -> None:
+    """So that a picture waits for exactly those; a region without masks needs none."""
+    assert Inpaint().needs().masks == {"mask"}
+    assert Inpaint(where="hand & left").needs().masks == {"hand"}
+    assert Inpaint(where="box(0.1, 0.2, 0.3, 0.4)").needs().masks == frozenset()
+
+
+def test_a_region_works_without_any_mask() -> None:
+    """where = "left" fills the left half, and the right half stays."""
+    plate = _plate()
+    done = Inpaint(where="left", grow=0).apply(plate, BenchDouble(inpainter=_Painter((0, 0, 0))))
+    assert np.array_equal(done.pixels[:, 60:], plate.pixels[:, 60:])
+    assert done.pixels[40:50, 10:20].mean() < 0.2
+
+
+@pytest.mark.parametrize("where", ["", "mask &", "box(1, 2)", "mask; rm", "x" * 600])
+def test_a_region_that_cannot_be_read_is_refused_when_the_brief_is_read(where: str) -> None:
+    """Before anything is opened."""
+    with pytest.raises(ValidationError):
+        Inpaint(where=where)
+
+
+@pytest.mark.parametrize("setting", [{"grow": -1}, {"feather": 999}, {"context": 0}, {"model": ""}, {"grow": 1.5}, {"steps": 20}])
+def test_settings_out_of_range_are_refused(setting: dict[str, object]) -> None:
+    """Each has its limits."""
+    with pytest.raises(ValidationError):
+        Inpaint.model_validate(setting)
+
+
+def test_an_empty_region_is_no_work() -> None:
+    """The very plate comes back and no engine is loaded."""
+    plate = _plate()
+    empty = Plate(plate.pixels, masks=MappingProxyType({"mask": frozen(np.zeros((90, 120), dtype=np.float32))}))
+    bench = BenchDouble()
+    assert Inpaint().apply(empty, bench) is empty
+    assert bench.models == []
+    assert bench.findings["regions"] == 0
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_grey_stays_grey(depth: Depth) -> None:
+    """The engine is shown three channels; the plate keeps its one."""
+    engine = NullInpainter(side=64)
+    done = Inpaint().apply(_plate(90, 120, 1, depth), BenchDouble(inpainter=engine))
+    assert engine.asked[0][0].shape == (64, 64, 3)
+    assert done.channels == 1
+
+
+def test_a_withdrawn_job_stops_between_two_crops() -> None:
+    """Two holes far apart; the second is never painted."""
+    engine = NullInpainter(side=64)
+    plate = _plate(90, 600, 3, 8, (10, 10, 20, 20), (10, 560, 20, 570))
+    with pytest.raises(Cancelled):
+        Inpaint().apply(plate, BenchDouble(inpainter=engine, cancel_at=0.5))
+    assert len(engine.asked) == 1
+
+
+def test_the_work_follows_the_mask_and_not_the_picture() -> None:
+    """The engine is shown as much of a large picture as of a small one."""
+    shown = []
+    for side in (200, 1500):
+        engine = NullInpainter(side=128)
+        Inpaint().apply(_plate(side, side), BenchDouble(inpainter=engine))
+        shown.append(sum(pixels.size for pixels, _, _ in engine.asked))
+    assert shown[0] == shown[1]
+
+
+def test_other_seeds_ask_the_engine_with_other_seeds() -> None:
+    """The step's seed reaches the engine."""
+    engine = NullInpainter()
+    for seed in (3, 4):
+        Inpaint().apply(_plate(), BenchDouble(inpainter=engine, seed=seed))
+    assert [seed for _, _, seed in engine.asked] == [3, 4]
