@@ -136,7 +136,7 @@ def anchors(name: str) -> tuple[str, ...]:
     if named.role == "picture":
         cut = _cut(name)
         return (fold(named.stem),) if cut == name else (fold(named.stem), fold(cut))
-    found = {fold(named.stem), fold(_bare(named.stem))}
+    found = {fold(named.stem), fold(bare(named.stem))}
     if named.base:
         found |= {fold(named.base), fold(name)}
     if named.role == "note":
@@ -160,9 +160,9 @@ def group(folder: str, campaign: str, names: Iterable[str], campaign_brief: str 
     for name, sidecars in sorter.owned.items():
         key = Key(folder, campaign, name)
         found.append(_bundle(key, pictures[name], place, sidecars, sorter.unclear.get(name, ""), campaign_brief))
-    for bare, orphans in sorter.orphans.items():
-        stem = _bare(next(iter(orphans.values())).stem)
-        found.append(_bundle(Key(folder, campaign, bare + "/"), stem, place, orphans, "", campaign_brief))
+    for folded, orphans in sorter.orphans.items():
+        stem = bare(next(iter(orphans.values())).stem)
+        found.append(_bundle(Key(folder, campaign, folded + "/"), stem, place, orphans, "", campaign_brief))
     return sorted(found, key=lambda bundle: bundle.key)
 
 
@@ -199,7 +199,7 @@ class _Sorter:
             for picture in candidates:
                 self.unclear.setdefault(picture, _which(name, what, candidates))
         else:
-            self.orphans.setdefault(fold(_bare(what.stem)), {})[name] = what
+            self.orphans.setdefault(fold(bare(what.stem)), {})[name] = what
 
     def _candidates(self, what: Named) -> list[str]:
         if what.stem in self.owned:
@@ -261,7 +261,7 @@ def _which(name: str, what: Named, candidates: list[str]) -> str:
     return f"“{shown(name)}” could belong to {pictures}: call it {better}."
 
 
-def _bare(stem: str) -> str:
+def bare(stem: str) -> str:
     """The stem without a picture's suffix: ``hero`` of ``hero.png``."""
     base, suffix = os.path.splitext(stem)
     return base if suffix.lower() in PICTURE_SUFFIXES else stem
