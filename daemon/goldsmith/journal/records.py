@@ -71,6 +71,11 @@ class Plan(_Data):
     puts: tuple[Put, ...] = ()
     row: TakenRow
 
+    @property
+    def goals(self) -> tuple[str, ...]:
+        """Every destination, in the order of carrying out."""
+        return (*(take.to for take in self.takes), *(put.to for put in self.puts))
+
 
 class Placed(_Data):
     """A file that the daemon itself put down, known to be complete."""

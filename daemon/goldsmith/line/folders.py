@@ -1,0 +1,131 @@
+"""The root's folders held open for the length of one batch.
+
+Every component is opened without following symlinks, so nothing is ever taken from or put outside the root, and a folder that is
+swapped for a link in between is noticed. The same descriptors are fsynced at the end, each once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+
+from goldsmith.errors import MachineFault
+from goldsmith.files import FOLDER_FLAGS, At, Filesystem
+
+
+class Folders:
+    """``with Folders(fs, root, mounts) as folders: folders.at("masked/acme/hero.png")``.
+
+    ``mounts`` remembers, across batches, which folders of the root were seen to be mounts of their own: one that is suddenly part
+    of the root's filesystem has lost its mount, and nothing must be put into the empty folder underneath.
+    """
+
+    def __init__(self, fs: Filesystem, root: Path, mounts: set[str]) -> None:
+        self._fs = fs
+        self._root = root
+        self._mounts = mounts
+        self._open: dict[str, int] = {}
+        self._touched: dict[int, None] = {}
+
+    def __enter__(self) -> Folders:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for fd in self._open.values():
+            os.close(fd)
+        self._open.clear()
+
+    def at(self, path: str, *, make: bool = False) -> At:
+        """The name ``path`` (relative to the root, or absolute: scratch) in its folder, opened; ``make``: folders are made as needed.
+
+        MachineFault where a folder of the line itself is missing; OSError where one in it is, or is not a folder.
+        """
+        folder, name = os.path.split(path)
+        if os.path.isabs(path):
+            return At.path(path)
+        return At(self.folder(folder, make=make), name)
+
+    def folder(self, path: str, *, make: bool = False) -> int:
+        """The descriptor of a folder of the root."""
+        fd = self._open.get(path)
+        if fd is None:
+            fd = self._open[path] = self._inner(path, make=make) if "/" in path else self._top(path)
+        return fd
+
+    def is_free(self, path: str) -> bool:
+        """Whether nothing lies at ``path``."""
+        try:
+            self._fs.lstat(self.at(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        return False
+
+    def touched(self, at: At) -> None:
+        """Something in this folder was renamed, made or removed: it is to be fsynced."""
+        if at.folder >= 0:
+            self._touched[at.folder] = None
+
+    def sync(self) -> None:
+        """Fsync every touched folder once."""
+        for folder in list(self._touched):
+            self._fs.fsync_dir(folder)
+            del self._touched[folder]
+
+    def _top(self, name: str) -> int:
+        try:
+            if "" not in self._open:
+                self._open[""] = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            root = self._open[""]
+            fd = os.open(name, FOLDER_FLAGS, dir_fd=root)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise MachineFault(
+                f"The folder {self._root / name} is not there.", "Mount it, or run `goldsmith init` on the root again."
+            ) from error
+        if os.fstat(fd).st_dev != os.fstat(root).st_dev:
+            self._mounts.add(name)
+        elif name in self._mounts:
+            os.close(fd)
+            raise MachineFault(
+                f"The folder {self._root / name} has lost its mount.", "Mount it again; nothing was put into the empty folder."
+            )
+        return fd
+
+    def _inner(self, path: str, *, make: bool) -> int:
+        parent_path, name = os.path.split(path)
+        parent = At(self.folder(parent_path, make=make), name)
+        try:
+            return os.open(name, FOLDER_FLAGS, dir_fd=parent.folder)
+        except FileNotFoundError:
+            if not make:
+                raise
+        with contextlib.suppress(FileExistsError):
+            self._fs.mkdir(parent)
+        self.touched(parent)
+        fd = os.open(name, FOLDER_FLAGS, dir_fd=parent.folder)
+        _like_parent(fd, parent.folder)
+        return fd
+
+
+def _like_parent(fd: int, parent: int) -> None:
+    """A campaign's folder gets the group and mode of the one it lies in (a default ACL is inherited by itself)."""
+    there, here = os.fstat(parent), os.fstat(fd)
+    owner = there.st_uid if os.geteuid() == 0 else -1
+    with contextlib.suppress(OSError):
+        os.fchown(fd, owner, there.st_gid)
+    with contextlib.suppress(OSError):
+        if "system.posix_acl_default" not in os.listxattr(fd) and stat.S_IMODE(here.st_mode) != stat.S_IMODE(there.st_mode):
+            os.fchmod(fd, stat.S_IMODE(there.st_mode))
+
+
+def is_job_fault(error: OSError) -> bool:
+    """True for what is wrong with one file's own name or folder, so that other jobs may go on."""
+    return error.errno in _JOB_FAULTS
+
+
+_JOB_FAULTS = frozenset(
+    {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EFBIG, errno.EMLINK}
+)

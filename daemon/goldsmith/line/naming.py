@@ -1,0 +1,93 @@
+"""What files are called: versions that never collide, and places in the archive."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+
+ARCHIVE = "archive"
+"""The folder every input ends in."""
+WORK = ".goldsmith/work"
+"""Where jobs have their scratch folders; on the root's own filesystem."""
+LONGEST = 255
+"""Bytes in a name, on every filesystem that matters."""
+
+_VERSIONED = re.compile(r"^(?P<base>.+)_v(?P<number>\d{3,6})$", re.DOTALL)
+
+
+def split_version(stem: str) -> tuple[str, int]:
+    """``hero_v002`` -> ("hero", 2); a bare name is version 1, and ``hero_v001``, which a person wrote, is version 0 beside it."""
+    match = _VERSIONED.match(stem)
+    if match is None:
+        return stem, 1
+    number = int(match["number"])
+    return match["base"], number if number > 1 else 0
+
+
+def with_version(base: str, number: int, room: int = LONGEST) -> str:
+    """("hero", 2) -> ``hero_v002``, the base shortened where the whole would have more than ``room`` bytes."""
+    version = f"_v{number:03d}"
+    return shortened(base, room - len(version)) + version
+
+
+def versioned(stem: str, gone: Collection[int], free: Callable[[str], bool], room: int = LONGEST) -> str:
+    """The stem to use where ``stem`` is wanted: itself, or the next version above every one that ever was.
+
+    ``gone``: versions of this asset that were put here before, wherever they are now. ``free(stem)``: whether every name that
+    would begin with it is still to be had. ``room``: how many bytes the stem may have.
+    """
+    base, number = split_version(stem)
+    wanted = shortened(stem, room)
+    if number not in gone and free(wanted):
+        return wanted
+    number = max(1, number, *gone)
+    while True:
+        number += 1
+        if free(with_version(base, number, room)):
+            return with_version(base, number, room)
+
+
+def restemmed(path: str, stem: str, new: str) -> str:
+    """``masked/acme/hero_web.avif`` with stem ``hero`` -> ``masked/acme/hero_v002_web.avif``.
+
+    A name that does not begin with the stem gets the new stem's version before its own suffix.
+    """
+    folder, name = os.path.split(path)
+    if name.startswith(stem):
+        return os.path.join(folder, new + name[len(stem) :])
+    own, suffix = os.path.splitext(name)
+    return os.path.join(folder, with_version(split_version(own)[0], max(2, split_version(new)[1])) + suffix)
+
+
+def in_archive(path: str) -> bool:
+    return path.startswith(f"{ARCHIVE}/")
+
+
+def archive_path(path: str, now: float, free: Callable[[str], bool]) -> str:
+    """Where an input goes: ``selected/acme/hero.png`` -> ``archive/2026-10-31/selected/acme/hero.png``; then ``hero~2.png`` …
+
+    ``now`` in Unix seconds, the day in UTC. ``free`` says whether a path relative to the root is still to be had.
+    """
+    day = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d")
+    wanted, number = os.path.join(ARCHIVE, day, path), 1
+    while not free(numbered(wanted, number)):
+        number += 1
+    return numbered(wanted, number)
+
+
+def numbered(path: str, number: int) -> str:
+    """``hero.png``, 2 -> ``hero~2.png``, shortened to the longest name there may be without losing number or suffix."""
+    folder, name = os.path.split(path)
+    own, suffix = os.path.splitext(name)
+    tail = ("" if number <= 1 else f"~{number}") + suffix
+    room = LONGEST - len(os.fsencode(tail))
+    return os.path.join(folder, shortened(own, room) + tail)
+
+
+def shortened(name: str, room: int) -> str:
+    """At most ``room`` bytes of ``name``, never ending within a character."""
+    while len(os.fsencode(name)) > room:
+        name = name[:-1]
+    return name
