@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 import pytest
+from skimage.data import astronaut
 
 from goldsmith.engines import Descriptor, Inpainter, Upscaler
 from goldsmith.engines.models import read_models
@@ -56,6 +57,12 @@ def _picture(height: int, width: int) -> Pixels:
     texture = 0.05 * np.sin(down / 3)[..., None] + rng.normal(0, 0.01, (height, width, 1))
     pixels = np.clip(slope * 0.8 + 0.1 + texture, 0, 1).astype(np.float32)
     pixels.flags.writeable = False
+    return cast("Pixels", pixels)
+
+
+def _photograph(height: int, width: int) -> Pixels:
+    """A face, hair and a soft background: what upscaling nets were made for."""
+    pixels = astronaut()[40 : 40 + height, 130 : 130 + width].astype(np.float32) / np.float32(255)
     return cast("Pixels", pixels)
 
 
@@ -118,12 +125,14 @@ def test_an_upscaler_gives_scale_times_the_size(upscaler: Upscaler) -> None:
 
 
 def test_an_upscaler_shows_the_same_picture(upscaler: Upscaler) -> None:
-    """Brought back to its old size by averaging, the picture is the old one: neither shifted, mirrored nor in other colours."""
+    """Brought back to its old size by averaging, a photograph is the old one: neither shifted, mirrored nor in other colours."""
     scale = upscaler.descriptor.scale
-    tile = _picture(48, 64)
+    tile = _photograph(64, 80)
     made = upscaler.enlarge(tile)
-    back = made.reshape(48, scale, 64, scale, 3).mean(axis=(1, 3))
-    assert np.abs(back - tile)[4:-4, 4:-4].mean() < 0.02
+    back = made.reshape(64, scale, 80, scale, 3).mean(axis=(1, 3))
+    off = np.abs(back - tile)[4:-4, 4:-4].mean()
+    assert off < 0.04
+    assert off < np.abs(tile[:, 1:] - tile[:, :-1]).mean()
 
 
 def test_an_upscaler_repeats_itself(upscaler: Upscaler) -> None:
@@ -137,8 +146,8 @@ def test_an_upscaler_repeats_itself(upscaler: Upscaler) -> None:
 def test_tiles_with_the_asked_context_meet_without_a_seam(upscaler: Upscaler) -> None:
     """A piece cut out with ``pad`` px of context comes out as it does in the whole picture, within two codes of 255 on average."""
     wants, scale = upscaler.descriptor, upscaler.descriptor.scale
-    pad, core = wants.pad, 16
-    picture = _picture(core, core + 4 * (pad + 8))
+    pad, core = wants.pad, 32
+    picture = _photograph(core, core + 4 * (pad + 8))
     start = (picture.shape[1] - core) // 4 * 2
     whole = upscaler.enlarge(picture)[:, start * scale : (start + core) * scale]
     piece = upscaler.enlarge(picture[:, start - pad : start + core + pad])[:, pad * scale : (pad + core) * scale]

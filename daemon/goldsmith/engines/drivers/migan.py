@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from goldsmith.engines import Descriptor, Inpainter
 from goldsmith.engines.drivers._onnx import only_file, open_session, threads_text, weights_of
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import onnxruntime
 
 _SIDE = 512
+_BLEND = 4
+"""The pipeline mixes this many px inside the hole's edge with what lay there, so it is shown a hole that is larger by them."""
 
 
 class MiganInpainter:
@@ -32,10 +35,23 @@ class MiganInpainter:
     def fill(self, pixels: Pixels, hole: Mask, seed: int) -> Pixels:
         """The model draws no random numbers: every seed gives the same pixels."""
         image = np.ascontiguousarray(quantised(pixels, 8).transpose(2, 0, 1)[None])
-        keep = np.where(hole > 0.5, np.uint8(0), np.uint8(255))[None, None]
+        keep = np.where(_grown(hole > 0.5, _BLEND), np.uint8(0), np.uint8(255))[None, None]
         codes = self._session.run(None, {"image": image, "mask": keep})[0][0]
         filled: Pixels = np.ascontiguousarray(codes.transpose(1, 2, 0)).astype(np.float32) / np.float32(255)
         return filled
+
+
+def _grown(hole: NDArray[np.bool_], px: int) -> NDArray[np.bool_]:
+    """The hole and all that lies within a square of ``px`` px around it."""
+    for axis in (0, 1):
+        line = hole
+        hole = line.copy()
+        for step in range(1, px + 1):
+            ahead, behind = [slice(None)] * 2, [slice(None)] * 2
+            ahead[axis], behind[axis] = slice(step, None), slice(None, -step)
+            hole[tuple(ahead)] |= line[tuple(behind)]
+            hole[tuple(behind)] |= line[tuple(ahead)]
+    return hole
 
 
 def open_engine(name: str, model: Model, files: Mapping[str, Path], threads: int) -> Inpainter:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from goldsmith.engines import Descriptor, Inpainter, Upscaler
 from goldsmith.engines.models import Model
@@ -45,7 +46,7 @@ def open_engine(name: str, model: Model, files: Mapping[str, Path], threads: int
     return NullInpainter(descriptor) if model.kind == "inpaint" else NullUpscaler(descriptor)
 
 
-def _grown(empty: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def _grown(empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The hole and the pixels that touch it."""
     padded = np.pad(empty, 1)
     height, width = empty.shape
