@@ -80,9 +80,9 @@ class Deliver:
         now: Callable[[], float] = time.time,
         reword: Reword | None = None,
     ) -> None:
-        self._root = root
-        self._journal = journal
-        self._fs = fs or Filesystem()
+        self.root = root
+        self.journal = journal
+        self.fs = fs or Filesystem()
         self._now = now
         self._reword = reword or with_stem
         self._mounts: set[str] = set()
@@ -98,14 +98,14 @@ class Deliver:
 
     def stem_for(self, folder: str, stem: str, tails: Sequence[str]) -> str:
         """What results are to be called in ``folder``: ``stem``, or its next version where it, or a ``stem + tail``, ever lay there."""
-        with Folders(self._fs, self._root, self._mounts) as folders:
-            gone = self._journal.ever_placed_versions(folder, fold(split_version(stem)[0]))
+        with Folders(self.fs, self.root, self._mounts) as folders:
+            gone = self.journal.ever_placed_versions(folder, fold(split_version(stem)[0]))
             room = LONGEST - max((len(os.fsencode(tail)) for tail in tails), default=0)
             return versioned(stem, gone, lambda new: all(folders.is_free(f"{folder}/{new}{tail}") for tail in tails), room)
 
     def archive_for(self, path: str) -> str:
         """Where the input at ``path`` goes in the archive, today."""
-        with Folders(self._fs, self._root, self._mounts) as folders:
+        with Folders(self.fs, self.root, self._mounts) as folders:
             return archive_path(path, self._now(), folders.is_free)
 
     # ------------------------------------------------------------------ the commit
@@ -122,10 +122,12 @@ class Deliver:
                 ready.append(self._with_sigs(plan))
             except FileNotFoundError as error:
                 results.append(Changed(plan, str(error.filename), "A finished result is no longer in its scratch folder."))
+            except OSError as error:
+                results.append(self._machine(plan, error))
         if not ready:
             return results
         try:
-            self._journal.intend(ready)
+            self.journal.intend(ready)
         except MachineFault as fault:
             self._undone.update({plan.id: nothing_of(plan) for plan in ready})
             return [*results, *(Halted(plan, fault.sentence, fault.remedy, pending=False) for plan in ready)]
@@ -137,14 +139,14 @@ class Deliver:
         waiting = list(self._pending.values())
         try:
             if self._undone:
-                self._journal.done(list(self._undone.values()))
+                self.journal.done(list(self._undone.values()))
                 self._undone.clear()
         except MachineFault as fault:
             return [Halted(plan, fault.sentence, fault.remedy, pending=True) for plan in waiting]
         return self._carry(waiting, replay=True) if waiting else []
 
     def _carry(self, plans: Sequence[Plan], *, replay: bool) -> list[Result]:
-        with Folders(self._fs, self._root, self._mounts) as folders:
+        with Folders(self.fs, self.root, self._mounts) as folders:
             ends: list[_End] = []
             halt: Halted | None = None
             for plan in plans:
@@ -166,7 +168,7 @@ class Deliver:
     def _one(self, plan: Plan, folders: Folders, *, replay: bool) -> _End:
         """Forward; or back, and forward again under other names where the names were taken; or back for good."""
         for _ in range(_TRIES):
-            carry = Carry(self._fs, folders, plan, replay=replay)
+            carry = Carry(self.fs, folders, plan, replay=replay)
             try:
                 carry.forward()
                 return _End(plan, None, None, carry)
@@ -177,7 +179,7 @@ class Deliver:
                 return end
             try:
                 plan = self._with_sigs(self._elsewhere(plan, why, folders))
-                self._journal.replan(plan)
+                self.journal.replan(plan)
             except (OSError, MachineFault) as error:
                 return _End(plan, self._verdict(plan, error), nothing_of(plan))
         return end
@@ -214,7 +216,7 @@ class Deliver:
                     end.carry.finish()
                     end.settled = end.carry.settled(now)
             folders.sync()
-            self._journal.done([end.settled for end in ends if end.settled is not None])
+            self.journal.done([end.settled for end in ends if end.settled is not None])
         except (OSError, MachineFault) as error:
             for end in ends:
                 if end.carry is not None:
@@ -230,7 +232,7 @@ class Deliver:
 
     def _with_sigs(self, plan: Plan) -> Plan:
         """The results' inodes, so that they are known again after a crash."""
-        puts = tuple(put.model_copy(update={"sig": Sig.of(self._fs.lstat(At.path(put.source)))}) for put in plan.puts)
+        puts = tuple(put.model_copy(update={"sig": Sig.of(self.fs.lstat(At.path(put.source)))}) for put in plan.puts)
         return plan.model_copy(update={"puts": puts}) if puts else plan
 
     def _elsewhere(self, plan: Plan, taken: NameTaken, folders: Folders) -> Plan:
@@ -241,7 +243,7 @@ class Deliver:
         base, number = split_version(plan.stem)
         goals = [goal for goal in plan.goals if not in_archive(goal)]
         room = LONGEST + len(os.fsencode(plan.stem)) - max(len(os.fsencode(os.path.basename(path))) for path in goals)
-        gone = self._journal.ever_placed_versions(os.path.dirname(goal), fold(base)) | {number}
+        gone = self.journal.ever_placed_versions(os.path.dirname(goal), fold(base)) | {number}
         stem = versioned(plan.stem, gone, lambda new: all(folders.is_free(restemmed(path, plan.stem, new)) for path in goals), room)
         return self._reword(plan, stem)
 
@@ -271,7 +273,7 @@ class Deliver:
         tops = {path.partition("/")[0] for one in plan.takes for path in (one.path, one.to)} | {
             put.to.partition("/")[0] for put in plan.puts
         }
-        return all(os.access(self._root / top, os.W_OK | os.X_OK, effective_ids=True) for top in tops)
+        return all(os.access(self.root / top, os.W_OK | os.X_OK, effective_ids=True) for top in tops)
 
 
 @dataclass(slots=True)

@@ -69,10 +69,9 @@ def running(root: Path) -> str:
 
 def _is_locked(fd: int) -> bool:
     """Read from the kernel's table of locks, since trying it would make a daemon that starts this instant stumble."""
-    status = os.fstat(fd)
-    mark = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    mark = f":{os.fstat(fd).st_ino}"
     with open("/proc/locks", encoding="ascii", errors="replace") as table:
-        return any(mark in row.split() and "FLOCK" in row for row in table)
+        return any("FLOCK" in row and any(word.endswith(mark) for word in row.split()) for row in table)
 
 
 def _words(fd: int) -> str:
