@@ -1,0 +1,66 @@
+"""The samples that the demo shows: whole, fitting each other, and made as their notes say."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from goldsmith.ops import catalogue
+
+SAMPLES = Path(__file__).parents[2] / "hotfolders" / "samples"
+LOOK = SAMPLES / "library" / "looks" / "warm-amber.cube"
+
+
+def test_the_mask_fits_the_picture() -> None:
+    """The same size, black at the rim of the picture's left half, white where the model stands, 5 to 20 % in all."""
+    picture, mask = Image.open(SAMPLES / "astronaut.png"), Image.open(SAMPLES / "astronaut.mask.png")
+    assert picture.size == mask.size == (512, 512)
+    codes = np.asarray(mask)
+    assert codes.ndim == 2
+    assert codes[:, :256].max() == 0
+    assert codes[100, 410] == 255
+    assert 0.05 < (codes > 0).mean() < 0.2
+
+
+def test_the_picture_is_the_public_one() -> None:
+    """Byte for byte what SOURCES.md says it is."""
+    known = "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5"
+    assert hashlib.sha256((SAMPLES / "astronaut.png").read_bytes()).hexdigest() == known
+
+
+def test_the_brief_takes_all_four_stages_with_steps_that_exist() -> None:
+    """Every step is an operation with settings it accepts, and the look it names is there."""
+    brief = tomllib.loads((SAMPLES / "astronaut.toml").read_text())
+    assert [name for name, steps in brief.items() if isinstance(steps, list)] == ["generate", "edit", "grade", "deliver"]
+    for step in (step for steps in brief.values() if isinstance(steps, list) for step in steps):
+        catalogue()[step["op"]].model_validate({key: value for key, value in step.items() if key != "op"})
+    assert LOOK.stem == brief["grade"][0]["look"]
+
+
+def test_the_look_is_what_its_formula_gives() -> None:
+    """Computed here again from what stands in the file's comment; black and white stay as they are."""
+    text = LOOK.read_text()
+    warm, cool = ([float(part) for part in found.split(",")] for found in re.findall(r"\(([-\d., ]{15,})\)", text)[:2])
+    rows = [line.split() for line in text.splitlines() if re.match(r"[\d-]", line)]
+    table = np.array(rows, dtype=float)
+    steps = np.linspace(0, 1, 17)
+    blue, green, red = np.meshgrid(steps, steps, steps, indexing="ij")
+    colour = np.stack([red, green, blue], axis=-1).reshape(-1, 3)
+    luma = (colour @ [0.2126, 0.7152, 0.0722])[:, None]
+    weight = 4 * luma * (1 - luma)
+    curve = 0.75 * colour + 0.25 * colour**2 * (3 - 2 * colour)
+    assert np.abs(table - np.clip(curve + weight * luma * warm + weight * (1 - luma) * cool, 0, 1)).max() < 1e-6
+    assert table[0].tolist() == [0, 0, 0]
+    assert table[-1].tolist() == [1, 1, 1]
+
+
+def test_every_sample_says_where_it_comes_from() -> None:
+    """SOURCES.md names each file."""
+    told = (SAMPLES / "SOURCES.md").read_text()
+    files = [path.relative_to(SAMPLES).as_posix() for path in SAMPLES.rglob("*") if path.is_file() and path.name != "SOURCES.md"]
+    assert [name for name in files if f"`{name}`" not in told] == []

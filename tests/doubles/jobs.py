@@ -1,0 +1,107 @@
+"""Jobs on a share of a test's own, and lanes driven as the foreman drives them."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.files import Sig
+from goldsmith.line.job import Input, Job, Limits, Outcome, Progress, StepSpec
+from goldsmith.line.lanes import LaneContext, Lanes
+from goldsmith.plate.codec import Encoding, encode
+from goldsmith.plate.plate import Plate, frozen
+
+FAULTY = LaneContext(catalogue="doubles.faulty:catalogue")
+GENEROUS = Limits(seconds=60, memory_bytes=2 << 30, pixels=10_000_000)
+DEADLINE = 60.0
+
+
+def picture(height: int = 8, width: int = 12, depth: int = 8, seed: int = 0) -> NDArray[np.float32]:
+    """Noise whose every value is a code of that depth: (h, w, 3)."""
+    levels = 2**depth - 1
+    return (np.random.default_rng(seed).integers(0, levels + 1, (height, width, 3)) / levels).astype(np.float32)
+
+
+def png(pixels: NDArray[np.float32], depth: int = 8) -> bytes:
+    """(h, w) or (h, w, c) as a PNG."""
+    shaped = pixels if pixels.ndim == 3 else pixels[:, :, None]
+    return encode(Plate(frozen(shaped), depth=8 if depth == 8 else 16), Encoding())
+
+
+def left_half(height: int = 8, width: int = 12) -> NDArray[np.float32]:
+    """A mask, white on the left."""
+    mask = np.zeros((height, width), np.float32)
+    mask[:, : width // 2] = 1.0
+    return mask
+
+
+@dataclass
+class Share:
+    """A root with an inbox; ``put`` lays files, ``job`` makes jobs of them."""
+
+    root: Path
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def put(self, name: str, data: bytes) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    def given(self, name: str, role: Any = "picture", called: str = "") -> Input:
+        return Input(role=role, name=called, path=name, sig=Sig.of((self.root / name).lstat()))
+
+    def job(self, *steps: tuple[str, dict[str, Any]], inputs: Sequence[Input] = (), limits: Limits = GENEROUS, **more: Any) -> Job:
+        """A job on ``inbox/hero.png`` unless other inputs are given."""
+        if not inputs:
+            if not (self.root / "inbox/hero.png").exists():
+                self.put("inbox/hero.png", png(picture()))
+            inputs = [self.given("inbox/hero.png")]
+        number = next(self.numbers)
+        return Job(
+            **{
+                "id": f"job{number}",
+                "root": str(self.root),
+                "stage": "edit",
+                "lane": "cpu",
+                "stem": "hero",
+                "inputs": tuple(inputs),
+                "steps": tuple(StepSpec(op=op, settings=settings) for op, settings in steps),
+                "scratch": str(self.root / ".goldsmith" / "work" / f"job{number}"),
+                "limits": limits,
+                **more,
+            }
+        )
+
+
+Event = Progress | Outcome
+
+
+def events_until(lanes: Lanes, enough: Callable[[list[Event]], bool]) -> list[Event]:
+    """What the lanes tell until that is enough; fails at the deadline."""
+    told: list[Event] = []
+    end = monotonic() + DEADLINE
+    while not enough(told):
+        assert monotonic() < end, f"only {told}; paused: {lanes.paused('cpu')}"
+        wait = lanes.wait(monotonic())
+        select.select(lanes.waitables(), [], [], 1.0 if wait is None else min(wait, 1.0))
+        told += lanes.collect(monotonic())
+    return told
+
+
+def outcomes(events: Sequence[Event]) -> list[Outcome]:
+    return [event for event in events if isinstance(event, Outcome)]
+
+
+def outcome_of(lanes: Lanes, job: Job) -> Outcome:
+    """Submit a job and wait for what comes of it."""
+    lanes.submit(job)
+    return outcomes(events_until(lanes, lambda told: any(outcome.job_id == job.id for outcome in outcomes(told))))[-1]
