@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from goldsmith.errors import Problem
-from goldsmith.files import fold, is_litter
+from goldsmith.files import fold, is_litter, open_input
 
 SHELVES = ("recipes", "looks", "fonts", "logos", "faces", "plates", "sounds")
+
+_RECIPE_BYTES = 2**20
+"""More than any recipe may have; what is longer is refused by whoever reads it as a brief."""
 
 
 class Library:
@@ -37,6 +40,14 @@ class Library:
         near = difflib.get_close_matches(name, self.names(shelf, suffixes), n=1)
         hint = f"Did you mean “{near[0]}”?" if near else f"Put {name}{suffixes[0]} into library/{shelf}/."
         raise Problem(f"There is no “{name}” in library/{shelf}/ ({' or '.join(suffixes)}).", hint)
+
+    def recipe(self, name: str) -> tuple[bytes, str]:
+        """The bytes of a recipe and what it is called in sentences. Raises Problem where there is none."""
+        path = self.require("recipes", name, (".toml",))
+        called = f"library/recipes/{path.name}"
+        descriptor = open_input(path)
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(_RECIPE_BYTES + 1), called
 
     def _entries(self, shelf: str, suffixes: Sequence[str]) -> list[tuple[str, Path]]:
         folder = self._folder / shelf

@@ -1,0 +1,301 @@
+"""The foreman carries each asset from what lies in one folder to what lies in the next.
+
+One loop, one thread. A turn hears what the lanes say, looks at what the intake nominates, begins work, and commits what is
+finished, in batches. Nothing here waits, decodes or knows a stage or an operation by name.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from goldsmith.brief.stages import Line
+from goldsmith.errors import MachineFault, Problem
+from goldsmith.files import Sig
+from goldsmith.journal.journal import Journal
+from goldsmith.journal.records import Plan
+from goldsmith.line.bundle import Bundle, Key
+from goldsmith.line.deliver import Changed, Committed, Deliver, Halted, Result
+from goldsmith.line.holds import Holds
+from goldsmith.line.intake import Intake
+from goldsmith.line.job import Limits, Outcome, Read
+from goldsmith.line.judge import Judge, Ready, Wrong
+from goldsmith.line.lanes import Lanes
+from goldsmith.line.naming import in_archive
+from goldsmith.line.outcomes import Outcomes
+from goldsmith.line.planner import Planner
+from goldsmith.line.slate import Heard, Machine, Slate
+from goldsmith.line.texts import Texts
+from goldsmith.line.work import Work, inputs_of, job_of
+
+BATCH = 64
+"""Plans that are committed together: one record, one fsync a folder, one tick."""
+
+
+class Foreman:
+    """Owns every asset under work between its folder and the next."""
+
+    def __init__(
+        self,
+        root: Path,
+        line: Line,
+        *,
+        slate: Slate,
+        machine: Machine,
+        intake: Intake,
+        judge: Judge,
+        texts: Texts,
+        lanes: Lanes,
+        outcomes: Outcomes,
+        planner: Planner,
+        deliver: Deliver,
+        holds: Holds,
+        journal: Journal,
+        limits: Limits,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        heard: Heard,
+    ) -> None:
+        self._root = root
+        self._line = line
+        self._slate = slate
+        self._machine = machine
+        self._intake = intake
+        self._judge = judge
+        self._texts = texts
+        self._lanes = lanes
+        self._outcomes = outcomes
+        self._planner = planner
+        self._deliver = deliver
+        self._holds = holds
+        self._journal = journal
+        self._limits = limits
+        self._clock = clock
+        self._wall = wall
+        self._heard = heard
+        self._draining = False
+
+    # ------------------------------------------------------------------ the loop's view
+
+    def turn(self) -> None:
+        """One round of everything that can be done now."""
+        now = self._clock()
+        if self._machine.ill and now >= self._machine.until:
+            self._try_again()
+        try:
+            with self._journal.batch():
+                self._outcomes.hear(now)
+                self._look(now)
+            if not self._machine.ill:
+                self._commit()
+        except MachineFault as fault:  # the disk under the journal
+            self._machine.pause(fault)
+
+    def wait(self) -> float | None:
+        """Seconds until the next turn has something to do even if nothing is heard; None = until something is heard."""
+        now = self._clock()
+        if self._machine.ill:
+            return max(0.05, self._machine.until - now)
+        if self._slate.pressing or self._slate.finished:
+            return 0.0
+        due = [self._intake.wait(now), self._lanes.wait(now)]
+        moment = self._slate.next_due()
+        if moment is not None:
+            due.append(moment - now)
+        known = [max(0.0, seconds) for seconds in due if seconds is not None]
+        return min(known) if known else None
+
+    @property
+    def idle(self) -> bool:
+        """True when nothing more will happen until somebody changes something."""
+        return self._slate.clear and not self._intake.busy
+
+    @property
+    def at_work(self) -> int:
+        """Assets that are begun and not yet committed."""
+        return len(self._slate)
+
+    def drain(self) -> None:
+        """Begin nothing more; what runs may finish and be committed."""
+        self._draining = True
+        self._lanes.drain()
+
+    # ------------------------------------------------------------------ what the folders say
+
+    def _look(self, now: float) -> None:
+        keys = dict.fromkeys(self._slate.due(now))
+        keys.update(dict.fromkeys(self._intake.drain(now)))
+        if self._intake.library_changed:
+            self._intake.library_changed = False
+            keys.update(dict.fromkeys(self._held_keys()))
+        for key in keys:
+            self._consider(key, now)
+
+    def _held_keys(self) -> Iterator[Key]:
+        """The bundles that are held: what the library lacked may be there now."""
+        for picture in self._holds.pictures():
+            bundle = self._intake.bundle_of(picture)
+            if bundle is not None:
+                self._holds.forget(picture)
+                yield bundle.key
+
+    def _consider(self, key: Key, now: float) -> None:
+        bundle = self._intake.bundle(key)
+        work = self._slate.work(key)
+        if work is not None:
+            self._reconsider(work, bundle, now)
+        elif bundle is None or bundle.picture is None:
+            self._holds.release("/".join(part for part in key if part))
+        elif bundle.instructed:
+            self._instructed(bundle, now)
+        else:
+            self._holds.release(bundle.picture)
+
+    def _instructed(self, bundle: Bundle, now: float) -> None:
+        """Somebody asked for something. Begin as soon as all that is there looks complete."""
+        paths = _parts(bundle)
+        self._want(paths)
+        sigs = self._startable(paths)
+        picture = bundle.picture or ""
+        if sigs is None:
+            self._holds.release(picture)
+            return
+        if self._holds.standing(bundle, sigs):
+            return
+        if self._machine.ill or self._draining:
+            self._slate.later(max(self._machine.until, now + 1.0), bundle.key)
+            return
+        self._holds.release(picture)
+        verdict = self._judge.verdict(bundle)
+        if isinstance(verdict, Wrong):
+            self._outcomes.hold(bundle, sigs, verdict.problem, None)
+        elif isinstance(verdict, Ready):
+            self._begin(bundle, verdict, sigs, now)
+
+    def _want(self, paths: Iterable[str]) -> None:
+        """Follow these files; those that the daemon itself put down before it was restarted are known again."""
+        for path in paths:
+            if not self._intake.follows(path):
+                placed = self._journal.placed(path)
+                if placed is not None:
+                    self._intake.known(path, placed.sig, placed.sha256)
+        self._intake.want(paths)
+
+    def _startable(self, paths: Iterable[str]) -> dict[str, Sig] | None:
+        found: dict[str, Sig] = {}
+        for path in paths:
+            state = self._intake.state(path)
+            if not state.startable or state.sig is None:
+                return None
+            found[path] = state.sig
+        return found
+
+    def _reconsider(self, work: Work, bundle: Bundle | None, now: float) -> None:
+        """Something was heard of an asset under work: another file, other bytes, or just that it has been quiet long enough."""
+        if bundle is None or _parts(bundle) != _parts(work.bundle):
+            self._outcomes.withdraw(work)
+            return
+        for path, sig in work.sigs.items():
+            state = self._intake.state(path)
+            if state.sig is None or not state.sig.same_content(sig) or state.kind == "writing":
+                self._outcomes.withdraw(work)
+                return
+        if work.outcome is not None:
+            self._outcomes.settle(work, now)
+
+    def _begin(self, bundle: Bundle, ready: Ready, sigs: dict[str, Sig], now: float) -> None:
+        try:
+            hashes = {path: self._texts.read(path).sha256 for path in (bundle.brief, bundle.prompt) if path is not None}
+        except (OSError, Problem):  # gone again, or changed into something else: the intake hears of it
+            self._slate.later(now + 1.0, bundle.key)
+            return
+        inputs = inputs_of(bundle, sigs, self._intake.sha)
+        job = job_of(secrets.token_hex(8), self._root, bundle, ready, inputs, self._limits, ready.stage.next == self._line.last)
+        work = Work(bundle, ready, job, sigs, hashes, self._wall())
+        self._slate.add(work)
+        self._heard("started", picture=work.picture, stage=job.stage, steps=[step.op for step in job.steps])
+        if not job.steps and all(each.sha256 for each in inputs):
+            # Our own file, nothing to do to it: its hash is known and nobody has touched it since.
+            self._outcomes.finish(work, _passed_on(work), now)
+            return
+        work.in_lane = True
+        self._journal.queued(job.id, job.stage, job.lane, work.picture, work.started_at)
+        self._lanes.submit(job)
+
+    # ------------------------------------------------------------------ committing
+
+    def _commit(self) -> None:
+        plans: list[Plan] = []
+        for key in list(self._slate.finished)[:BATCH]:
+            del self._slate.finished[key]
+            work = self._slate.work(key)
+            if work is None:
+                continue
+            try:
+                plan = self._planner.plan(work)
+            except OSError as error:
+                self._slate.finished[key] = None
+                self._machine.pause(error)
+                break
+            work.plan_id = plan.id
+            plans.append(plan)
+        self._planner.forget_promises()
+        for result in self._deliver.commit(plans) if plans else ():
+            self._told(result)
+
+    def _try_again(self) -> None:
+        """The machine may be well again: first what a failing disk left half done."""
+        self._machine.well_again()
+        for result in self._deliver.settle() if self._deliver.pending else ():
+            self._told(result)
+
+    def _told(self, result: Result) -> None:
+        """What became of one plan, be it of this batch or one that a failing disk had left half done."""
+        work = self._slate.of_job(result.plan.job_id)
+        if work is None:
+            return
+        if isinstance(result, Committed):
+            self._committed(work, result)
+            return
+        if isinstance(result, Halted):
+            if not result.pending:
+                # Everything lies as it lay; the finished work is kept, and put down when the machine is well again.
+                work.plan_id = ""
+                self._slate.finished[work.bundle.key] = None
+            self._machine.pause(MachineFault(result.sentence, result.remedy))
+            return
+        work.plan_id = ""
+        if isinstance(result, Changed):
+            self._intake.touched(result.path)
+            self._outcomes.withdraw(work)
+        else:
+            self._slate.forget(work)
+            self._outcomes.hold(work.bundle, work.sigs, Problem(result.sentence, result.remedy), work)
+
+    def _committed(self, work: Work, result: Committed) -> None:
+        self._slate.forget(work)
+        for path in work.bundle.files:
+            self._intake.forget(path)
+        for placed in result.placed:
+            if self._line.of_folder(placed.path.partition("/")[0]) is not None:
+                self._intake.known(placed.path, placed.sig, placed.sha256)
+        seconds = result.plan.row.record["seconds"]
+        self._heard("committed", picture=work.picture, stage=work.job.stage, results=_results(result.plan), seconds=seconds)
+
+
+def _parts(bundle: Bundle) -> tuple[str, ...]:
+    """Every file that takes part in the work on a bundle, the campaign's brief included."""
+    return bundle.files if bundle.campaign_brief is None else (*bundle.files, bundle.campaign_brief)
+
+
+def _results(plan: Plan) -> list[str]:
+    """Where the results of a plan came to lie, without the archive."""
+    goals = [*(take.to for take in plan.takes), *(put.to for put in plan.puts)]
+    return [goal for goal in goals if not in_archive(goal)]
+
+
+def _passed_on(work: Work) -> Outcome:
+    """The outcome of a stage that does nothing to a file whose bytes are known."""
+    reads = tuple(Read.model_construct(path=each.path, sig=each.sig, sha256=each.sha256) for each in work.job.inputs)
+    return Outcome(job_id=work.job.id, reads=reads, unchanged=True)

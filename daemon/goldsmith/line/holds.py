@@ -1,0 +1,67 @@
+"""Assets that wait with a problem: the note beside the picture, and the memory that the problem was told already."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from goldsmith.errors import Problem
+from goldsmith.files import Filesystem, Sig
+from goldsmith.journal.journal import Journal
+from goldsmith.journal.records import Held, TakenRow
+from goldsmith.line.bundle import Bundle
+from goldsmith.line.notes import note_path, remove_note, write_note
+from goldsmith.line.work import fingerprint
+
+
+class Holds:
+    """One hold a picture. The journal remembers it; with the journal gone the problem is found, and told, once more."""
+
+    def __init__(self, root: Path, journal: Journal, fs: Filesystem, wall: Callable[[], float]) -> None:
+        self._root = root
+        self._journal = journal
+        self._fs = fs
+        self._wall = wall
+        self._held: dict[str, Held] = {held.path: held for held in journal.all_held()}
+
+    def __contains__(self, picture: str) -> bool:
+        return picture in self._held
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def pictures(self) -> tuple[str, ...]:
+        """The pictures that are held."""
+        return tuple(self._held)
+
+    def standing(self, bundle: Bundle, sigs: Mapping[str, Sig]) -> bool:
+        """True while nothing about the bundle has changed and its note still lies there: then it is not tried again."""
+        held = self._held.get(bundle.picture or "")
+        if held is None:
+            return False
+        return held.fingerprint == fingerprint(sigs) and os.path.lexists(self._root / held.note_path)
+
+    def hold(self, bundle: Bundle, sigs: Mapping[str, Sig], problem: Problem, row: TakenRow | None) -> None:
+        """Write the note and remember it; ``row`` goes on record where bytes were read and found wanting."""
+        picture = bundle.picture or bundle.stem
+        note = note_path(picture)
+        write_note(self._fs, self._root, note, problem.sentence, problem.remedy)
+        held = Held(picture, fingerprint(sigs), problem.sentence, problem.remedy, note, self._wall())
+        self._held[picture] = held
+        self._journal.hold(*held)
+        if row is not None:
+            self._journal.record_problem(row)
+
+    def forget(self, picture: str) -> None:
+        """Let the picture be tried once more as it is; its note stays until something better is known."""
+        held = self._held.get(picture)
+        if held is not None:
+            self._held[picture] = held._replace(fingerprint="")
+
+    def release(self, picture: str) -> None:
+        """The bundle changed, or its note was deleted: forget the problem and take the note away."""
+        held = self._held.pop(picture, None)
+        if held is not None:
+            remove_note(self._root, held.note_path)
+            self._journal.release(picture)

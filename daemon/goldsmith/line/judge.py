@@ -1,0 +1,114 @@
+"""What a bundle is ready for, and if for nothing, why: the one place that law 7's sentences come from.
+
+The daemon and ``goldsmith why`` both ask here, so that they cannot disagree. Nothing is decoded and nothing is changed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
+
+from goldsmith.brief.resolve import Resolved, Resolver, Written
+from goldsmith.brief.stages import Line, Stage, Step, waits_for_mask
+from goldsmith.errors import Problem
+from goldsmith.files import fold
+from goldsmith.line.bundle import Bundle, shown
+
+ReadText = Callable[[str], bytes]
+"""The bytes of a small text file of the share, by its path relative to the root; raises Problem where it is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing is wrong; something is not there yet."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A brief or a bundle is at fault and gets a note."""
+
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """All that the stage asks for is there."""
+
+    stage: Stage
+    resolved: Resolved
+    steps: tuple[Step, ...]
+    explicit: bool
+    """True where the steps named what they need and have it: then nothing more is waited for."""
+
+
+Verdict = Wait | Wrong | Ready
+
+
+class Judge:
+    """Reads instructions and says what a bundle is ready for."""
+
+    def __init__(self, line: Line, resolver: Resolver, read: ReadText) -> None:
+        self._line = line
+        self._resolver = resolver
+        self._read = read
+
+    def verdict(self, bundle: Bundle) -> Verdict:
+        """What is to be done with the bundle as it lies there."""
+        stage = self._line.of_folder(bundle.folder)
+        if stage is None:
+            return Wait(f"{bundle.folder}/ is the end of the line: nothing more happens here.")
+        if bundle.picture is None:
+            return Wait(f"Waiting for its picture: nothing beside it is called “{shown(bundle.stem)}” and has a picture's ending.")
+        if bundle.ambiguous:
+            return Wrong(Problem(bundle.ambiguous))
+        try:
+            resolved = self._resolve(stage, bundle)
+        except Problem as problem:
+            return Wrong(problem)
+        if resolved is None:
+            name = shown(bundle.stem)
+            return Wait(f"Waiting for an instruction: put a mask (“{name}.mask.png”) or a brief (“{name}.toml”) beside it.")
+        if not resolved.reaches(stage):
+            return Wait(_end_of_brief(stage, resolved, bundle))
+        return self._needs(stage, resolved, bundle)
+
+    def _resolve(self, stage: Stage, bundle: Bundle) -> Resolved | None:
+        beside = {fold(os.path.basename(path)) for path in bundle.looks}
+
+        def is_beside(shelf: str, name: str, suffixes: Sequence[str]) -> bool:
+            return shelf == "looks" and any(fold(name + suffix) in beside for suffix in ("", *suffixes))
+
+        return self._resolver.resolve(
+            stage,
+            own=self._written(bundle.brief),
+            prompt=self._written(bundle.prompt),
+            campaign=self._written(bundle.campaign_brief),
+            has_mask=bool(bundle.masks or bundle.keeps),
+            beside=is_beside,
+        )
+
+    def _written(self, path: str | None) -> Written | None:
+        return None if path is None else (self._read(path), shown(os.path.basename(path)))
+
+    def _needs(self, stage: Stage, resolved: Resolved, bundle: Bundle) -> Verdict:
+        steps = resolved.steps_for(stage)
+        there = set(bundle.masks) | set(bundle.keeps)
+        lacking = waits_for_mask(stage.name, steps, there)
+        if lacking:
+            name = lacking_mask(steps, there)
+            file = f"{bundle.stem}.mask.png" if name == "mask" else f"{bundle.stem}.mask.{name}.png"
+            return Wait(f"{lacking[0].upper()}{lacking[1:]}: put “{shown(file)}” beside it.")
+        return Ready(stage, resolved, steps, explicit=any(step.operation.needs().masks for step in steps))
+
+
+def lacking_mask(steps: Sequence[Step], there: Set[str]) -> str:
+    """The first mask that a step needs and nobody has painted; "" where all are there."""
+    return next((name for step in steps for name in sorted(step.operation.needs().masks - there)), "")
+
+
+def _end_of_brief(stage: Stage, resolved: Resolved, bundle: Bundle) -> str:
+    brief = shown(os.path.basename(bundle.brief or bundle.campaign_brief or "its brief"))
+    return f"Its brief ends with {resolved.last_stage}: add [[{stage.name}]] to {brief}, or drag it on by hand."

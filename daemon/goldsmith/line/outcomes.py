@@ -1,0 +1,175 @@
+"""What becomes of work: what the lanes say of it, and when its result may be committed or its fault be told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from goldsmith.errors import MachineFault, Problem
+from goldsmith.files import Sig
+from goldsmith.journal.journal import Journal
+from goldsmith.journal.records import TakenRow
+from goldsmith.line.bundle import Bundle
+from goldsmith.line.holds import Holds
+from goldsmith.line.intake import Intake
+from goldsmith.line.job import Fault, Outcome, Progress
+from goldsmith.line.lanes import Lanes
+from goldsmith.line.slate import Heard, Machine, Slate
+from goldsmith.line.work import Work, fingerprint
+
+LEASE = 60.0
+"""Seconds for which a running job is believed without a word from its lane."""
+_SOON = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """The foreman's own waits, in seconds, and how many times a lane may die of one picture."""
+
+    gather: float = 2.0
+    broken_after: float = 30.0
+    retry_machine: float = 10.0
+    attempts: int = 2
+
+
+class Outcomes:
+    """Hears the lanes and settles what they bring."""
+
+    def __init__(
+        self,
+        *,
+        slate: Slate,
+        machine: Machine,
+        intake: Intake,
+        lanes: Lanes,
+        holds: Holds,
+        journal: Journal,
+        patience: Patience,
+        wall: Callable[[], float],
+        heard: Heard,
+    ) -> None:
+        self._slate = slate
+        self._machine = machine
+        self._intake = intake
+        self._lanes = lanes
+        self._holds = holds
+        self._journal = journal
+        self._patience = patience
+        self._wall = wall
+        self._heard = heard
+
+    def hear(self, now: float) -> None:
+        """Take in what the lanes have said since."""
+        for event in self._lanes.collect(now):
+            work = self._slate.of_job(event.job_id)
+            if work is None:
+                continue
+            if isinstance(event, Progress):
+                self._progress(work, event)
+            elif work.cancelled:
+                self._slate.forget(work)
+                self._slate.again([work.bundle.key])
+            elif event.fault is not None:
+                self._fault(work, event.fault, event, now)
+            else:
+                self.finish(work, event, now)
+
+    def finish(self, work: Work, outcome: Outcome, now: float) -> None:
+        """The work is done; what is left is to wait until its inputs have settled."""
+        work.outcome = outcome
+        work.hashes.update({read.path: read.sha256 for read in outcome.reads})
+        self.settle(work, now)
+
+    def settle(self, work: Work, now: float) -> None:
+        """Commit (or hold) as soon as every file has been quiet long enough; look again at that moment otherwise."""
+        ready_at = self._ready_at(work)
+        if ready_at is None or work.outcome is None:
+            return  # the intake brings it up again when its files have settled
+        if ready_at > now:
+            self._slate.later(ready_at, work.bundle.key)
+        elif work.outcome.fault is not None:
+            fault = work.outcome.fault
+            self._slate.forget(work)
+            self.hold(work.bundle, work.sigs, Problem(fault.sentence, fault.remedy), work)
+        elif not work.plan_id:
+            self._slate.finished[work.bundle.key] = None
+
+    def withdraw(self, work: Work) -> None:
+        """Its inputs changed or went away: nothing of it is kept. What lies there now is looked at afresh."""
+        if work.plan_id:
+            return  # half put down by a failing disk: it ends there first
+        if work.outcome is not None:
+            self._slate.forget(work)
+            self._slate.again([work.bundle.key])
+        elif not work.cancelled:
+            work.cancelled = True
+            self._lanes.cancel(work.job.id)
+
+    def hold(self, bundle: Bundle, sigs: Mapping[str, Sig], problem: Problem, work: Work | None) -> None:
+        """Tell what is wrong, beside the picture and on record; it stays where it lies."""
+        row = None
+        if work is not None and work.picture in work.hashes:
+            row = TakenRow(
+                job_id=work.job.id,
+                path=work.picture,
+                sha256=work.hashes[work.picture],
+                started_at=work.started_at,
+                taken_at=self._wall(),
+                stage=work.job.stage,
+                outcome="problem",
+                record={"sentence": problem.sentence, "remedy": problem.remedy},
+            )
+        try:
+            self._holds.hold(bundle, sigs, problem, row)
+        except OSError as error:
+            self._machine.pause(error)
+            self._slate.again([bundle.key])
+            return
+        self._heard("held", picture=bundle.picture or bundle.stem, sentence=problem.sentence, remedy=problem.remedy)
+
+    def _ready_at(self, work: Work) -> float | None:
+        """When the commit may be; None while a file has yet to settle."""
+        newest = 0.0
+        for path in work.sigs:
+            state = self._intake.state(path)
+            if state.kind != "settled":
+                return None
+            if not work.ready.explicit and self._intake.sha(path) is None:
+                newest = max(newest, state.since + self._patience.gather)
+        return max(newest, work.patience_until)
+
+    def _progress(self, work: Work, event: Progress) -> None:
+        until = self._wall() + LEASE
+        if event.step == 0 and not event.op:
+            self._journal.started(event.job_id, self._wall(), until)
+        else:
+            self._journal.progress(event.job_id, event.step, event.op, event.fraction, event.note, until)
+        self._heard("progress", picture=work.picture, stage=work.job.stage, step=event.step, op=event.op, fraction=event.fraction)
+
+    def _fault(self, work: Work, fault: Fault, outcome: Outcome, now: float) -> None:
+        self._heard("fault", picture=work.picture, stage=work.job.stage, kind=fault.kind, sentence=fault.sentence, detail=fault.detail)
+        key = work.bundle.key
+        work.hashes.update({read.path: read.sha256 for read in outcome.reads})
+        if fault.kind == "machine":
+            self._slate.forget(work)
+            self._machine.pause(MachineFault(fault.sentence, fault.remedy))
+            self._slate.again([key])
+        elif fault.kind in ("changed", "cancelled"):
+            self._slate.forget(work)
+            self._intake.touched(fault.path or work.picture)
+            self._slate.later(now + _SOON, key)
+        elif fault.kind in ("crash", "timeout", "memory"):
+            self._died(work, fault)
+        else:
+            work.outcome = outcome
+            work.patience_until = now + (self._patience.broken_after if fault.kind == "incomplete" else 0.0)
+            self.settle(work, now)
+
+    def _died(self, work: Work, fault: Fault) -> None:
+        """A lane process died of it: that is one attempt. The same picture does not get to kill lanes for ever."""
+        attempts = self._journal.attempted(work.picture, fingerprint(work.sigs))
+        self._slate.forget(work)
+        if attempts < self._patience.attempts:
+            self._slate.again([work.bundle.key])
+            return
+        self.hold(work.bundle, work.sigs, Problem(f"{fault.sentence} It was tried {attempts} times.", fault.remedy), work)

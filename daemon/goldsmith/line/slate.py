@@ -1,0 +1,116 @@
+"""What is under work at the moment, and what is to be looked at again and when."""
+
+from __future__ import annotations
+
+import heapq
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+from goldsmith.errors import MachineFault
+from goldsmith.journal.journal import Journal
+from goldsmith.line.bundle import Key
+from goldsmith.line.work import Work
+
+
+class Heard(Protocol):
+    """Told what happens, for people who watch: the log, the status line, a progress bar."""
+
+    def __call__(self, event: str, /, **facts: object) -> None: ...
+
+
+class Slate:
+    """Every asset under work, by its bundle's key and by its job's id; and the keys that come up again by themselves."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._work: dict[Key, Work] = {}
+        self._jobs: dict[str, Key] = {}
+        self._later: list[tuple[float, Key]] = []
+        self._again: dict[Key, None] = {}
+        self.finished: dict[Key, None] = {}
+        """Work that only waits for its commit, in the order in which it may be committed."""
+
+    def __len__(self) -> int:
+        return len(self._work)
+
+    @property
+    def clear(self) -> bool:
+        """True when nothing is under work and nothing comes up by itself."""
+        return not (self._work or self._again or self._later or self.finished)
+
+    @property
+    def pressing(self) -> bool:
+        """True while something is to be looked at at once."""
+        return bool(self._again)
+
+    def work(self, key: Key) -> Work | None:
+        return self._work.get(key)
+
+    def of_job(self, job_id: str) -> Work | None:
+        key = self._jobs.get(job_id)
+        return None if key is None else self._work.get(key)
+
+    def add(self, work: Work) -> None:
+        self._work[work.bundle.key] = work
+        self._jobs[work.job.id] = work.bundle.key
+
+    def forget(self, work: Work) -> None:
+        """The work ended, one way or another: its scratch folder goes, and it no longer stands in any queue."""
+        key = work.bundle.key
+        self._work.pop(key, None)
+        self.finished.pop(key, None)
+        self._jobs.pop(work.job.id, None)
+        if work.in_lane:
+            self._journal.withdrawn(work.job.id)
+        shutil.rmtree(work.job.scratch, ignore_errors=True)
+
+    def again(self, keys: Iterable[Key]) -> None:
+        """Look at these in the next turn."""
+        self._again.update(dict.fromkeys(keys))
+
+    def later(self, moment: float, key: Key) -> None:
+        """Look at this one then, if nothing brings it up before."""
+        heapq.heappush(self._later, (moment, key))
+
+    def due(self, now: float) -> Iterator[Key]:
+        """The keys whose moment has come, each once."""
+        again, self._again = self._again, {}
+        while self._later and self._later[0][0] <= now:
+            again[heapq.heappop(self._later)[1]] = None
+        return iter(again)
+
+    def next_due(self) -> float | None:
+        """When the next key comes up by itself."""
+        return self._later[0][0] if self._later else None
+
+
+class Machine:
+    """Whether the machine is well. While it is not, nothing is begun or committed and everything waits in place (law 5)."""
+
+    def __init__(self, retry: float, clock: Callable[[], float], heard: Heard) -> None:
+        self._retry = retry
+        self._clock = clock
+        self._heard = heard
+        self.sentence = ""
+        """Why everything waits; empty where all is well."""
+        self.until = 0.0
+        """When it is tried again."""
+
+    @property
+    def ill(self) -> bool:
+        return bool(self.sentence)
+
+    def pause(self, fault: Exception) -> None:
+        """Something that is the machine's fault went wrong."""
+        sentence = str(fault) if isinstance(fault, MachineFault) else f"The disk failed: {fault}."
+        if sentence != self.sentence:
+            self._heard("paused", sentence=sentence)
+        self.sentence = sentence
+        self.until = self._clock() + self._retry
+
+    def well_again(self) -> None:
+        """It is tried again; whoever fails pauses anew."""
+        if self.sentence:
+            self._heard("resumed", after=self.sentence)
+        self.sentence = ""
