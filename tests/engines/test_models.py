@@ -1,0 +1,166 @@
+"""models.toml is read wholly or refused wholly."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from goldsmith.engines.models import HubSource, Models, NpmSource, PipSource, UrlSource, read_models
+from goldsmith.errors import Problem, UsageFault
+
+SHIPPED = Path(__file__).parents[2] / "config" / "models.toml"
+SHA = "0" * 64
+
+
+def _faults(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "models.toml"
+    path.write_text(text)
+    with pytest.raises(UsageFault) as caught:
+        read_models(path)
+    lines = caught.value.sentence.splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    return [line.removeprefix(f"{path}: ") for line in lines]
+
+
+def _file(name: str = "a.onnx", sha256: str = SHA, sources: str = "[]") -> str:
+    return f'[[models.one.files]]\nname = "{name}"\nsha256 = "{sha256}"\nbytes = 3\nsources = {sources}\n'
+
+
+ONE = '[models.one]\nkind = "inpaint"\ndriver = "migan"\nlicence = "MIT"\n'
+
+
+def test_the_shipped_file_is_right() -> None:
+    """What comes with Goldsmith has a default for inpainting that needs no weights, and one for x2 and x4."""
+    models = read_models(SHIPPED)
+    assert models.models[models.defaults.inpaint[-1]].files == ()
+    assert models.defaults.wanted("upscale", 2)
+    assert models.defaults.wanted("upscale", 4)
+    assert models.defaults.wanted("upscale", 5) == ()
+
+
+def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
+    """A wrong kind, an unknown setting and a missing licence are one refusal with three sentences."""
+    faults = _faults(tmp_path, '[models.one]\nkind = "paint"\ndriver = "migan"\ncolour = 3\n')
+    assert any(line.startswith("models.one.kind: 'paint' will not do") for line in faults)
+    assert "models.one.colour: there is no such setting" in faults
+    assert "models.one.licence: is missing" in faults
+    assert len(faults) == 3
+
+
+def test_a_default_must_exist_and_fit(tmp_path: Path) -> None:
+    """Defaults name models of that kind and factor; the nearest real name is told; the null engines are no defaults."""
+    text = (
+        '[defaults]\ninpaint = ["ona", "big", "nothing"]\n[defaults.upscale]\nx4 = ["big"]\n'
+        + ONE
+        + '[models.big]\nkind = "upscale"\ndriver = "null"\nscale = 2\nlicence = "MIT"\n'
+        + '[models.nothing]\nkind = "inpaint"\ndriver = "null"\nlicence = "MIT"\n'
+    )
+    assert _faults(tmp_path, text) == [
+        "defaults.inpaint: there is no model 'ona'; the nearest is 'one'",
+        "defaults.inpaint: 'big' is a model for upscale x2",
+        "defaults.inpaint: 'nothing' makes nothing and may only be asked for by name",
+        "defaults.upscale.x4: 'big' is a model for upscale x2",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["../a.onnx", "/etc/passwd", "a/b.onnx", ".hidden", "", "a\\b", "é.onnx", "x" * 129], ids=lambda name: repr(name)[:12]
+)
+def test_a_weights_file_cannot_lie_elsewhere(tmp_path: Path, name: str) -> None:
+    """Its name is a plain name: no folder, no dot-file."""
+    faults = _faults(tmp_path, ONE + _file(name.replace("\\", "\\\\")))
+    assert [line.split(":")[0] for line in faults] == ["models.one.files.0.name"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '{ pip = "package", member = "a" }',
+        '{ pip = "--index-url=x==1", member = "a" }',
+        '{ npm = "name; rm -rf @1", member = "a" }',
+        '{ npm = "-g@1.0", member = "a" }',
+        '{ hub = "only-one", file = "a" }',
+        '{ url = "file:///etc/passwd" }',
+        '{ url = "ftp://host/a" }',
+        '{ pip = "a==1" }',
+        '{ pip = "a==1", npm = "a@1", member = "m" }',
+        "{}",
+    ],
+)
+def test_a_source_is_one_of_four_things(tmp_path: Path, source: str) -> None:
+    """A source that could be an option, a shell word, another scheme or two things at once is refused in one sentence."""
+    faults = _faults(tmp_path, ONE + _file(sources=f"[{source}]"))
+    assert len(faults) == 1
+    assert faults[0].startswith("models.one.files.0.sources.0: is none of {pip, member}")
+
+
+def test_sources_are_told_apart_by_their_keys(tmp_path: Path) -> None:
+    """Each of the four becomes what it says it is."""
+    path = tmp_path / "models.toml"
+    sources = (
+        '[{ pip = "a-b==1.0.1", member = "a/b.bin" }, { npm = "@scope/name@1.0.0", member = "package/b" }, '
+        '{ hub = "org/repo", file = "b.bin" }, { url = "https://host/b.zip", member = "b.bin" }]'
+    )
+    path.write_text(ONE + _file(sources=sources))
+    kinds = [type(source) for source in read_models(path).models["one"].files[0].sources]
+    assert kinds == [PipSource, NpmSource, HubSource, UrlSource]
+
+
+def test_one_file_name_means_one_file(tmp_path: Path) -> None:
+    """Two models may share a file, but not a name for different bytes (letter case does not make it another name)."""
+    other = _file("A.ONNX", "1" * 64).replace("models.one", "models.two")
+    faults = _faults(tmp_path, ONE + _file() + ONE.replace("one", "two") + other)
+    assert faults == ["models.two: its file A.ONNX has another sha256 than the one of that name in models.one"]
+
+
+def test_scales_belong_to_upscalers(tmp_path: Path) -> None:
+    """An upscaler without a scale and an inpainter with one are both refused."""
+    upscaler = '[models.two]\nkind = "upscale"\ndriver = "null"\nlicence = "MIT"\n'
+    faults = _faults(tmp_path, ONE + "scale = 2\n" + upscaler)
+    assert faults == [
+        "models.one: an inpainting model has no scale",
+        "models.two: an upscaling model must say its scale, e.g. scale = 2",
+    ]
+
+
+def test_what_is_no_toml_is_said_so(tmp_path: Path) -> None:
+    """The line is told."""
+    (fault,) = _faults(tmp_path, "[models\n")
+    assert "not TOML" in fault
+    assert "line 1" in fault
+
+
+def test_a_missing_file_is_said_so(tmp_path: Path) -> None:
+    """With its path and the system's reason."""
+    with pytest.raises(UsageFault, match=r"absent\.toml: cannot be read: No such file"):
+        read_models(tmp_path / "absent.toml")
+
+
+def test_an_unknown_model_gets_the_nearest_name() -> None:
+    """A typing mistake in a brief is answered with what was probably meant, anything else with what there is."""
+    models = read_models(SHIPPED)
+    with pytest.raises(Problem, match=r"There is no model called 'migam'\. The nearest is 'migan'\."):
+        models.named("migam")
+    with pytest.raises(Problem, match="There are: migan, null-inpaint, "):
+        models.named("/etc/passwd")
+
+
+def test_no_models_at_all_is_a_fair_state(tmp_path: Path) -> None:
+    """A house may have none; asking for one then says so."""
+    path = tmp_path / "models.toml"
+    path.write_text("[models]\n")
+    assert read_models(path) == Models(models={})
+
+
+def test_reading_it_brings_no_runtime_into_memory() -> None:
+    """The watcher and the command line read models.toml: nothing that runs a model may come with it."""
+    code = (
+        "import sys; from pathlib import Path; from goldsmith.engines import opening, fetch;"
+        "from goldsmith.engines.models import read_models;"
+        f"read_models(Path({str(SHIPPED)!r}));"
+        "print([name for name in ('torch', 'onnxruntime', 'patchmatch', 'cv2', 'PIL', 'huggingface_hub') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
