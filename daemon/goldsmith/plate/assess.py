@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.plate.plate import Mask, Pixels, Plate
-
-LUMA = (0.2126, 0.7152, 0.0722)
-"""Rec.709 weights, which ASC CDL v1.2 uses too."""
+from goldsmith.plate.colour import luma
+from goldsmith.plate.plate import Mask, Plate
 
 _NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _NOISE_TILE = 16
@@ -58,16 +56,6 @@ def assess(plate: Plate) -> Assessment:
     sigma = noise(plane)
     highlights, shadows, black = _clipping(plate)
     return Assessment(plate.width, plate.height, sharpness(plane, sigma), 100.0 * sigma, highlights, shadows, black)
-
-
-def luma(pixels: Pixels) -> Mask:
-    """Rec.709 luma of display-encoded pixels: (h, w, c) -> (h, w), float32; a grey picture's is itself."""
-    if pixels.shape[2] == 1:
-        return pixels[:, :, 0]
-    import cv2
-
-    made: Mask = cv2.transform(pixels, np.array([LUMA], np.float32))
-    return made.reshape(pixels.shape[:2])
 
 
 def noise(plane: Mask) -> float:

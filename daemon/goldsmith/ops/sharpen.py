@@ -1,0 +1,73 @@
+"""Output sharpening that brings no halos and no coloured edges."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from goldsmith.operation import Bench, Needs, PlateOperation
+from goldsmith.plate import region
+from goldsmith.plate.colour import luma
+from goldsmith.plate.plate import Mask, Pixels, Plate
+from goldsmith.plate.strips import in_strips, through_mask
+
+
+class Sharpen(PlateOperation):
+    """Sharpen the luma by an unsharp mask whose halos are limited; hue is kept.
+
+    Best as the last step before ``export``, at the size that is delivered.
+    """
+
+    amount: float = Field(default=60, ge=0, le=500)
+    """How strongly, in per cent (0 to 500; 0 changes nothing)."""
+    radius: float = Field(default=0.8, ge=0.2, le=50)
+    """Size of the details that are lifted, in px (0.2 to 50)."""
+    threshold: float = Field(default=2, ge=0, le=64)
+    """Differences under about this many levels of 255 count as noise and stay as they are (0 to 64)."""
+    halo: float = Field(default=12, ge=0, le=100)
+    """How far an edge may overshoot its surroundings, in per cent of its own contrast (0 = no halo at all, 100 = hardly limited)."""
+    where: str = ""
+    """The region to sharpen: a mask's name or an expression such as "mask & left"; everything where it is empty."""
+
+    @field_validator("where")
+    @classmethod
+    def _region(cls, value: str) -> str:
+        if value:
+            region.parse(value)
+        return value
+
+    def needs(self) -> Needs:
+        return Needs(masks=region.parse(self.where).names() if self.where else frozenset())
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        """The plate sharpened; the plate itself where the amount is 0 or the region is empty."""
+        if self.amount == 0:
+            return plate
+        mask = region.parse(self.where).evaluate(plate) if self.where else None
+        margin = math.ceil(4 * self.radius) + 1
+        made = through_mask(plate.pixels, mask, lambda pixels: in_strips(pixels, self._sharpened, margin, bench.progress), margin)
+        return plate if made is None else plate.with_pixels(made)
+
+    def _sharpened(self, pixels: Pixels) -> Pixels:
+        step = self._step(np.ascontiguousarray(luma(pixels)))
+        np.clip(step, -pixels.min(axis=2), 1.0 - pixels.max(axis=2), out=step)  # one channel that clips would shift the hue
+        pixels += step[:, :, None]
+        return np.clip(pixels, 0.0, 1.0, out=pixels)
+
+    def _step(self, plane: Mask) -> Mask:
+        """What is added to every channel of a pixel: the luma's detail, kept inside its neighbourhood and the halo allowed."""
+        import cv2
+
+        side = 2 * math.ceil(3 * self.radius) + 1
+        detail = plane - cv2.GaussianBlur(plane, (side, side), self.radius, borderType=cv2.BORDER_REFLECT_101)
+        if self.threshold:
+            level = np.float32(self.threshold / 255)
+            share = np.clip(np.abs(detail) / level - 0.5, 0.0, 1.0)
+            detail *= share * share * (3.0 - 2.0 * share)
+        near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * math.ceil(self.radius) + 1,) * 2)
+        low, high = cv2.erode(plane, near), cv2.dilate(plane, near)
+        room = (high - low) * np.float32(self.halo / 100)
+        made: Mask = np.clip(plane + np.float32(self.amount / 100) * detail, low - room, high + room) - plane
+        return made

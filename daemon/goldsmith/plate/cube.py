@@ -1,0 +1,236 @@
+"""Looks as files: .cube tables and ASC CDL corrections (.cdl, .cc), read within limits from whoever can write to a share.
+
+What is read here is plain numbers; ``tone`` runs them. Nothing is handed to another library by path, so that a look that
+was saved over is never served from a cache, and a file of a gigabyte is refused before a byte of it is read.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from xml.parsers import expat
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.errors import Problem
+
+MOST_BYTES = 64 << 20
+MOST_GRID = 129
+MOST_STEPS = 65536
+_MOST_XML_BYTES = 1 << 20
+_MOST_HEADER_LINES = 1000
+_LARGEST = 1e6
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Cdl:
+    """An ASC CDL correction (v1.2): out = clamp(in * slope + offset) ** power, then saturation round Rec.709 luma."""
+
+    slope: Triple = (1.0, 1.0, 1.0)
+    offset: Triple = (0.0, 0.0, 0.0)
+    power: Triple = (1.0, 1.0, 1.0)
+    saturation: float = 1.0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Table:
+    """One table of a .cube file and the input values its first and last entries stand for.
+
+    values: float32 (n, 3) for a curve of each channel, or (n, n, n, 3) indexed blue, green, red.
+    """
+
+    values: NDArray[np.float32]
+    low: Triple = (0.0, 0.0, 0.0)
+    high: Triple = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Cube:
+    """The tables of a .cube file in the order they are run: curves, then the three-dimensional one."""
+
+    tables: tuple[Table, ...]
+
+
+def read_look(path: Path) -> Cube | Cdl:
+    """What the file says, by its suffix: ``.cube``, ``.cdl`` or ``.cc``. Raises Problem with the file's name and the line."""
+    is_cube = path.suffix.lower() == ".cube"
+    most = MOST_BYTES if is_cube else _MOST_XML_BYTES
+    with path.open("rb") as opened:
+        size = os.fstat(opened.fileno()).st_size
+        data = opened.read(most + 1) if size <= most else b""
+    if size > most or len(data) > most:
+        raise Problem(f"{path.name} has {size / 2**20:.0f} MiB; a look of this kind has at most {most >> 20} MiB.", "Export it smaller.")
+    return parse_cube(data, path.name) if is_cube else parse_cdl(data, path.name)
+
+
+def parse_cube(data: bytes, name: str) -> Cube:
+    """Read a .cube file (Adobe "Cube LUT Specification 1.0", and Resolve's form with curves before the table).
+
+    Raises Problem with the line where the file is no such thing, has other counts than it says, or holds NaN or infinity.
+    """
+    lines = data.decode("utf-8-sig", "replace").splitlines()
+    header, first = _header(lines, name)
+    steps, grid = _size(header, "LUT_1D_SIZE", MOST_STEPS, name), _size(header, "LUT_3D_SIZE", MOST_GRID, name)
+    if not steps and not grid:
+        raise Problem(f"{name} names neither LUT_3D_SIZE nor LUT_1D_SIZE.", "Export the look again as a .cube file.")
+    values = _values(lines, first, steps + grid**3, name)
+    tables = []
+    if steps:
+        tables.append(Table(values[:steps], *_domain(header, "LUT_1D_INPUT_RANGE", name)))
+    if grid:
+        tables.append(Table(values[steps:].reshape(grid, grid, grid, 3), *_domain(header, "LUT_3D_INPUT_RANGE", name)))
+    return Cube(tuple(tables))
+
+
+_COUNTS = {"LUT_1D_SIZE": 1, "LUT_3D_SIZE": 1, "LUT_1D_INPUT_RANGE": 2, "LUT_3D_INPUT_RANGE": 2, "DOMAIN_MIN": 3, "DOMAIN_MAX": 3}
+
+
+def _header(lines: list[str], name: str) -> tuple[dict[str, tuple[int, tuple[float, ...]]], int]:
+    """The keywords with their line numbers (from 1) and values, and the index of the first line of the tables."""
+    found: dict[str, tuple[int, tuple[float, ...]]] = {}
+    for index, line in enumerate(lines):
+        words = line.split()
+        if not words or words[0].startswith("#") or words[0] == "TITLE":
+            if index >= _MOST_HEADER_LINES:
+                break
+            continue
+        if not words[0][0].isalpha() or words[0].lower() in ("nan", "inf", "infinity"):
+            return found, index
+        if words[0] not in _COUNTS:
+            raise Problem(f"{name}, line {index + 1}: “{_shown(words[0])}” is no keyword of a .cube file.", "Export the look again.")
+        found[words[0]] = (index + 1, _numbers(words[1:], _COUNTS[words[0]], f"{name}, line {index + 1}"))
+    return found, len(lines)
+
+
+def _numbers(words: list[str], count: int, place: str) -> tuple[float, ...]:
+    try:
+        made = tuple(float(word) for word in words)
+    except ValueError:
+        made = ()
+    if len(made) != count or not np.isfinite(made).all() or max(map(abs, made)) > _LARGEST:
+        said = _shown(" ".join(words))
+        raise Problem(f"{place}: “{said}” is not {count} plain number{'s' * (count > 1)}.", "Export the look again.")
+    return made
+
+
+def _shown(text: str) -> str:
+    """As much of a stranger's text as fits into a sentence, without anything that a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:60])
+
+
+def _size(header: dict[str, tuple[int, tuple[float, ...]]], word: str, most: int, name: str) -> int:
+    if word not in header:
+        return 0
+    line, (size,) = header[word]
+    if not 2 <= size <= most or size != int(size):
+        raise Problem(f"{name}, line {line}: {word} is {size:g}; it can be 2 to {most}.", "Export the look with a smaller table.")
+    return int(size)
+
+
+def _domain(header: dict[str, tuple[int, tuple[float, ...]]], word: str, name: str) -> tuple[Triple, Triple]:
+    """The input values of the first and last entry, from Resolve's ``word`` or else from DOMAIN_MIN and DOMAIN_MAX."""
+    low, high = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    if word in header:
+        start, end = header[word][1]
+        low, high = (start,) * 3, (end,) * 3
+    else:
+        low = _triple(header["DOMAIN_MIN"][1]) if "DOMAIN_MIN" in header else low
+        high = _triple(header["DOMAIN_MAX"][1]) if "DOMAIN_MAX" in header else high
+    if any(end - start < 1e-6 for start, end in zip(low, high, strict=True)):
+        raise Problem(f"{name}: its input range from {low} to {high} is empty.", "Export the look again.")
+    return low, high
+
+
+def _values(lines: list[str], first: int, count: int, name: str) -> NDArray[np.float32]:
+    """(count, 3) float32 from the lines after the header."""
+    try:
+        made = (
+            np.loadtxt(io.StringIO("\n".join(lines[first:])), np.float64, comments="#", ndmin=2) if first < len(lines) else np.empty((0, 3))
+        )
+    except ValueError:
+        made = np.full((1, 1), np.nan)
+    if made.size and (made.shape[1] != 3 or not np.isfinite(made).all() or np.abs(made).max() > _LARGEST):
+        _refuse_first_bad_line(lines, first, name)
+    if len(made) != count:
+        raise Problem(
+            f"{name} has {len(made)} lines of values where its size asks for {count}.", "The file is cut off or damaged: export it again."
+        )
+    return made.astype(np.float32)
+
+
+def _refuse_first_bad_line(lines: list[str], first: int, name: str) -> None:
+    for index in range(first, len(lines)):
+        words = lines[index].split("#")[0].split()
+        if words:
+            _numbers(words, 3, f"{name}, line {index + 1}")
+
+
+def parse_cdl(data: bytes, name: str) -> Cdl:
+    """Read the first correction of an ASC CDL file (.cdl, .cc: XML). Raises Problem where it is no such thing."""
+    reader = _CdlReader(name)
+    try:
+        reader.parser.Parse(data, True)
+    except expat.ExpatError as fault:
+        raise Problem(f"{name}, line {fault.lineno}: this is not well-formed XML.", "Export the correction again.") from None
+    return reader.cdl()
+
+
+class _CdlReader:
+    """Collects Slope, Offset, Power and Saturation of the first ColorCorrection; anything that could expand is refused."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._word, self._text, self._seen, self._depth, self._corrections = "", "", dict[str, tuple[float, ...]](), 0, 0
+        self.parser = expat.ParserCreate(namespace_separator="|")
+        self.parser.buffer_text = True
+        self.parser.StartDoctypeDeclHandler = self._doctype
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self.parser.CharacterDataHandler = self._characters
+
+    def _refuse(self, what: str) -> None:
+        raise Problem(f"{self._name}, line {self.parser.CurrentLineNumber}: {what}", "Export the correction again.")
+
+    def _doctype(self, *_: object) -> None:
+        self._refuse("a correction has no document type and no entities.")
+
+    def _start(self, tag: str, _attributes: object) -> None:
+        self._word, self._text, self._depth = tag.rpartition("|")[2], "", self._depth + 1
+        self._corrections += self._word == "ColorCorrection"
+        if self._depth > 32:
+            self._refuse("it is nested too deep for a correction.")
+
+    def _characters(self, text: str) -> None:
+        self._text += text if self._word in ("Slope", "Offset", "Power", "Saturation") else ""
+
+    def _end(self, tag: str) -> None:
+        self._depth -= 1
+        word = tag.rpartition("|")[2]
+        if self._corrections <= 1 and word == self._word and word in ("Slope", "Offset", "Power", "Saturation"):
+            place = f"{self._name}, line {self.parser.CurrentLineNumber}, {word}"
+            self._seen[word] = _numbers(self._text.split(), 1 if word == "Saturation" else 3, place)
+        self._word = ""
+
+    def cdl(self) -> Cdl:
+        seen = self._seen
+        if not seen:
+            raise Problem(f"{self._name} holds no ASC CDL correction (no Slope, Offset, Power or Saturation).", "Export it again.")
+        made = Cdl(
+            _triple(seen.get("Slope", (1.0,) * 3)),
+            _triple(seen.get("Offset", (0.0,) * 3)),
+            _triple(seen.get("Power", (1.0,) * 3)),
+            seen.get("Saturation", (1.0,))[0],
+        )
+        if min(made.slope) < 0 or min(made.power) <= 0 or made.saturation < 0:
+            raise Problem(f"{self._name}: slope and saturation must not be negative, power must be above 0.", "Export it again.")
+        return made
+
+
+def _triple(values: tuple[float, ...]) -> Triple:
+    red, green, blue = values
+    return red, green, blue

@@ -1,0 +1,74 @@
+"""Work laid over a picture piece by piece: slabs of rows on two threads, strips with context, and only where a mask is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from goldsmith.plate.plate import Mask, Pixels
+
+Change = Callable[[Pixels], Pixels]
+"""Pixels (rows, w, c) in, as many out; may write into what it is given."""
+
+Tick = Callable[[float], None]
+"""Hears how much is done, 0..1; may raise to end the work."""
+
+_SLAB_PIXELS = 1 << 16
+_STRIP_PIXELS = 1 << 22
+_THREADS = 2
+
+
+def in_slabs(pixels: Pixels, change: Change, tick: Tick = lambda _: None) -> Pixels:
+    """``change`` done to every slab of rows of ``pixels`` (h, w, c) on two threads; ``tick`` hears 0..1 and may raise."""
+    height, width = pixels.shape[:2]
+    rows = max(1, _SLAB_PIXELS // width)
+    made = np.empty_like(pixels)
+
+    def run(top: int) -> None:
+        made[top : top + rows] = change(pixels[top : top + rows].copy())
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        tops = range(0, height, rows)
+        for number, _ in enumerate(pool.map(run, tops)):
+            tick((number + 1) / len(tops))
+    return made
+
+
+def through_mask(pixels: Pixels, mask: Mask | None, work: Change, margin: int = 0) -> Pixels | None:
+    """``work`` laid over ``pixels`` (h, w, c) through ``mask`` (h, w); None where the mask is zero everywhere.
+
+    ``work`` sees the mask's box and ``margin`` px round it, so the cost is that of the box. A pixel whose mask is zero is
+    copied, never computed. Without a mask it is done to the whole.
+    """
+    if mask is None:
+        return work(pixels)
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    top, left = max(0, int(rows[0]) - margin), max(0, int(cols[0]) - margin)
+    window = np.s_[top : int(rows[-1]) + 1 + margin, left : int(cols[-1]) + 1 + margin]
+    before, share = pixels[window], mask[window][:, :, None]
+    made = pixels.copy()
+    laid = work(before.copy()) - before
+    laid *= share
+    laid += before
+    made[window] = np.where(share > 0, laid, before)
+    return made
+
+
+def in_strips(pixels: Pixels, change: Change, margin: int, tick: Tick = lambda _: None) -> Pixels:
+    """``change`` done to strips of ``pixels`` (h, w, c), each seen with ``margin`` rows of context above and below.
+
+    The result is that of the whole picture where ``change`` looks no further than ``margin``; the memory is a strip's.
+    """
+    height, width = pixels.shape[:2]
+    rows = max(4 * margin, _STRIP_PIXELS // width, 1)
+    made = np.empty_like(pixels)
+    for top in range(0, height, rows):
+        start = max(0, top - margin)
+        strip = change(pixels[start : top + rows + margin].copy())
+        made[top : top + rows] = strip[top - start : top - start + rows]
+        tick(min(1.0, (top + rows) / height))
+    return made

@@ -1,0 +1,173 @@
+"""resize: sizes are planned in whole numbers, light adds up, and masks and alpha go along."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from doubles.bench import BenchDouble
+from goldsmith.errors import Problem
+from goldsmith.ops.resize import Resize
+from goldsmith.plate.fitting import corner, filled, fitted, scaled
+from goldsmith.plate.plate import Plate, frozen
+
+_SIDE = st.integers(1, 30000)
+_SIZE = st.tuples(_SIDE, _SIDE)
+
+
+def _plate(width: int = 60, height: int = 40, alpha: bool = False) -> Plate:
+    pixels = np.random.default_rng(3).random((height, width, 3), dtype=np.float32)
+    ramp = np.tile(np.linspace(0, 1, width, dtype=np.float32), (height, 1))
+    return Plate(frozen(pixels), alpha=frozen(ramp) if alpha else None, ppi=(300, 300), masks={"mask": frozen(ramp)})
+
+
+@given(_SIZE, _SIZE, st.booleans())
+def test_fit_lies_in_the_box_and_keeps_the_shape(size: tuple[int, int], box: tuple[int, int], enlarge: bool) -> None:
+    """Never outside the box, never off the shape by more than a pixel, never larger unless asked."""
+    width, height = fitted(size, box, enlarge)
+    assert 1 <= width <= box[0]
+    assert 1 <= height <= box[1]
+    if not enlarge:
+        assert width <= size[0]
+        assert height <= size[1]
+    if enlarge or size[0] > box[0] or size[1] > box[1]:
+        assert width == box[0] or height == box[1]
+    factor = min(box[0] / size[0], box[1] / size[1])
+    factor = factor if enlarge else min(1.0, factor)
+    assert abs(width - size[0] * factor) < 1
+    assert abs(height - size[1] * factor) < 1
+
+
+@given(_SIZE, _SIZE, st.booleans(), st.sampled_from(["center", "left", "right", "top", "bottom", "top-left", "bottom-right"]))
+def test_fill_has_the_boxs_shape_and_cuts_inside_the_picture(
+    size: tuple[int, int], box: tuple[int, int], enlarge: bool, anchor: str
+) -> None:
+    """The part that is kept lies inside the picture; the result is the box, or smaller where the picture is."""
+    part, after = filled(size, box, enlarge)
+    left, top = corner(size, part, anchor)  # type: ignore[arg-type]
+    assert left >= 0
+    assert top >= 0
+    assert left + part[0] <= size[0]
+    assert top + part[1] <= size[1]
+    assert part[0] == size[0] or part[1] == size[1]
+    assert after == box if enlarge else after[0] <= max(box[0], 1) or after == part
+
+
+@given(_SIZE, st.floats(0.01, 16))
+def test_a_factor_never_makes_nothing(size: tuple[int, int], factor: float) -> None:
+    """Each side has at least one pixel and is the rounded product."""
+    width, height = scaled(size, factor)
+    assert width == max(1, round(size[0] * factor))
+    assert height == max(1, round(size[1] * factor))
+
+
+@pytest.mark.parametrize(
+    ("asked", "size"),
+    [
+        ({"size": [30, 30]}, (30, 20)),
+        ({"size": [30000, 20]}, (30, 20)),
+        ({"size": [120, 120], "enlarge": True}, (120, 80)),
+        ({"size": [30, 30], "mode": "fill"}, (30, 30)),
+        ({"size": [90, 90], "mode": "fill"}, (40, 40)),
+        ({"size": [90, 90], "mode": "fill", "enlarge": True}, (90, 90)),
+        ({"size": [10, 40], "mode": "exact"}, (10, 40)),
+        ({"factor": 0.5}, (30, 20)),
+        ({"percent": 200, "enlarge": True}, (120, 80)),
+    ],
+)
+def test_the_result_has_the_size_asked_for(asked: dict[str, object], size: tuple[int, int]) -> None:
+    """Pixels, masks and alpha all come to the same new size; ppi stays."""
+    made = Resize.model_validate(asked).apply(_plate(alpha=True), BenchDouble())
+    assert (made.width, made.height) == size
+    assert made.alpha is not None
+    assert made.alpha.shape == made.masks["mask"].shape == size[::-1]
+    assert made.ppi == (300, 300)
+    assert 0 <= made.pixels.min() <= made.pixels.max() <= 1
+
+
+@pytest.mark.parametrize(
+    "asked", [{"size": [60, 40]}, {"size": [600, 400]}, {"factor": 1}, {"percent": 100}, {"size": [60, 40], "mode": "fill"}]
+)
+def test_a_size_it_has_already_returns_the_plate_itself(asked: dict[str, object]) -> None:
+    """A smaller picture is not blown up, and a picture of that size is not touched."""
+    plate = _plate()
+    assert Resize.model_validate(asked).apply(plate, BenchDouble()) is plate
+
+
+def test_light_adds_up() -> None:
+    """A fine black and white pattern shrinks to half the light: display code 188, not 128."""
+    lines = np.zeros((64, 64, 3), np.float32)
+    lines[::2] = 1.0
+    made = Resize(factor=0.25).apply(Plate(frozen(lines)), BenchDouble())
+    assert np.abs(made.pixels[4:-4] - 188 / 255).max() < 1.5 / 255
+
+
+def test_a_flat_colour_stays_that_colour() -> None:
+    """Resizing neither darkens the border nor shifts the tone."""
+    flat = np.broadcast_to(np.array([0.2, 0.5, 0.8], np.float32), (37, 53, 3))
+    made = Resize(size=(20, 20)).apply(Plate(frozen(flat)), BenchDouble())
+    assert np.abs(made.pixels - flat[0, 0]).max() < 0.3 / 255
+
+
+def test_what_lies_under_transparent_pixels_does_not_bleed_in() -> None:
+    """Red under alpha 0 leaves no red rim round a green shape."""
+    pixels = np.zeros((64, 64, 3), np.float32)
+    pixels[..., 0] = 1.0
+    pixels[20:44, 20:44] = (0, 1, 0)
+    alpha = np.zeros((64, 64), np.float32)
+    alpha[20:44, 20:44] = 1.0
+    made = Resize(factor=0.4).apply(Plate(frozen(pixels), alpha=frozen(alpha)), BenchDouble())
+    assert made.alpha is not None
+    assert made.pixels[made.alpha > 0.05, 0].max() < 0.02
+
+
+@pytest.mark.parametrize(("anchor", "shade"), [("left", 0.0), ("right", 1.0), ("top-left", 0.0)])
+def test_fill_keeps_what_lies_at_the_anchor(anchor: str, shade: float) -> None:
+    """A wide picture cut to a square keeps its left or right end."""
+    pixels = np.zeros((20, 100, 1), np.float32)
+    pixels[:, 50:] = 1.0
+    made = Resize.model_validate({"size": [20, 20], "mode": "fill", "anchor": anchor}).apply(Plate(frozen(pixels)), BenchDouble())
+    assert (made.pixels == shade).all()
+
+
+def test_exact_does_not_enlarge_unasked() -> None:
+    """A picture too small for the exact size is held, with the way out."""
+    with pytest.raises(Problem) as caught:
+        Resize(size=(100, 20), mode="exact").apply(_plate(), BenchDouble())
+    assert "60 x 40 px" in caught.value.sentence
+    assert "enlarge = true" in caught.value.remedy
+
+
+def test_a_result_of_too_many_pixels_is_a_problem_before_any_work() -> None:
+    """Sixteen times a large picture is refused by its figure."""
+    large = Plate(np.broadcast_to(np.float32(0.5), (4000, 6000, 3)))
+    with pytest.raises(Problem, match="200 megapixels"):
+        Resize(factor=16, enlarge=True).apply(large, BenchDouble())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"size": [10, 10], "factor": 0.5},
+        {"size": [40000, 25000]},
+        {"size": [30000, 30000], "enlarge": True},
+        {"size": [30000, 30000], "mode": "fill"},
+        {"size": [-5, 10]},
+        {"size": [10]},
+        {"size": [0, 10]},
+        {"factor": 2},
+        {"percent": 150},
+        {"factor": float("nan")},
+        {"factor": 1e9, "enlarge": True},
+        {"factor": 0.5, "mode": "fill"},
+        {"size": [10, 10], "mode": "stretch"},
+    ],
+)
+def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
+    """Nothing, two things, absurd sizes and unasked enlargement are refused when the brief is read."""
+    with pytest.raises(ValidationError):
+        Resize.model_validate(wrong)

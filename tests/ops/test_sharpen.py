@@ -1,0 +1,108 @@
+"""sharpen: steeper edges, no halo beyond the limit, no shift of hue, nothing outside the region."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from skimage import data
+
+from doubles.bench import BenchDouble
+from goldsmith.ops.sharpen import Sharpen
+from goldsmith.plate.assess import sharpness
+from goldsmith.plate.colour import luma
+from goldsmith.plate.plate import Plate, frozen
+from goldsmith.plate.strips import in_strips
+
+
+def _photograph(blur: float = 1.0) -> Plate:
+    return Plate(frozen(cv2.GaussianBlur(data.astronaut()[:200, 100:400], (0, 0), blur).astype(np.float32) / 255))
+
+
+def test_amount_zero_returns_the_plate_itself() -> None:
+    """Nothing asked, nothing touched."""
+    plate = _photograph()
+    assert Sharpen(amount=0).apply(plate, BenchDouble()) is plate
+
+
+def test_it_sharpens() -> None:
+    """More amount, more sharpness."""
+    plate = _photograph()
+    measured = [sharpness(luma(Sharpen(amount=amount, radius=1.2).apply(plate, BenchDouble()).pixels)) for amount in (0, 60, 200)]
+    assert measured == sorted(measured, key=lambda value: value or 0.0)
+    assert len(set(measured)) == 3
+
+
+@settings(max_examples=15, deadline=None)
+@given(amount=st.floats(1, 500), radius=st.floats(0.3, 4), seed=st.integers(0, 20))
+def test_the_hue_stays(amount: float, radius: float, seed: int) -> None:
+    """Every channel of a pixel moves by the same step, and none leaves 0..1."""
+    pixels = cv2.GaussianBlur(np.random.default_rng(seed).random((40, 40, 3), dtype=np.float32), (0, 0), 1.5)
+    made = Sharpen(amount=amount, radius=radius, threshold=0).apply(Plate(frozen(pixels)), BenchDouble()).pixels
+    step = made - pixels
+    assert np.ptp(step, axis=2).max() < 1e-6
+    assert 0.0 <= made.min() <= made.max() <= 1.0
+
+
+def _edge(contrast: float = 0.4) -> NDArray[np.float32]:
+    row = np.full(80, 0.3, np.float32)
+    row[40:] += contrast
+    return np.asarray(cv2.GaussianBlur(np.tile(row, (60, 1)), (0, 0), 1.5)[:, :, None], np.float32)
+
+
+@pytest.mark.parametrize("halo", [0, 10, 50])
+def test_halos_stay_inside_their_limit(halo: float) -> None:
+    """Beside an edge the overshoot is at most that share of the edge's contrast, and none at halo 0."""
+    plate = Plate(frozen(_edge()))
+    made = Sharpen(amount=500, radius=2, halo=halo).apply(plate, BenchDouble()).pixels
+    over = max(made.max() - plate.pixels.max(), plate.pixels.min() - made.min())
+    assert over <= 0.4 * halo / 100 + 1e-6
+    assert (over > 0.005) == (halo > 0)
+    assert np.diff(made[30, :, 0]).max() > 1.3 * np.diff(plate.pixels[30, :, 0]).max()
+
+
+def test_noise_under_the_threshold_is_left_alone() -> None:
+    """Grain of one level stays as it is; the edge is sharpened all the same."""
+    grain = (np.random.default_rng(2).random((60, 80, 1), dtype=np.float32) - 0.5) * np.float32(2 / 255)
+    plate = Plate(frozen(_edge() + grain))
+    made = Sharpen(amount=300, radius=2, threshold=6).apply(plate, BenchDouble()).pixels
+    assert np.array_equal(made[:, :25], plate.pixels[:, :25])
+    assert np.abs(made[:, 35:45] - plate.pixels[:, 35:45]).max() > 0.02
+
+
+def test_outside_the_region_nothing_changes() -> None:
+    """Where the mask is zero the floats are the same; where it is one they are those of the whole picture."""
+    plate = _photograph()
+    mask = np.zeros((plate.height, plate.width), np.float32)
+    mask[50:120, 40:90] = 1.0
+    masked = Plate(plate.pixels, masks={"eyes": frozen(mask)})
+    step = Sharpen(amount=150, where="eyes")
+    made, whole = step.apply(masked, BenchDouble()).pixels, Sharpen(amount=150).apply(plate, BenchDouble()).pixels
+    assert np.array_equal(made[mask == 0], plate.pixels[mask == 0])
+    assert np.abs(made[mask == 1] - whole[mask == 1]).max() < 1e-6
+    assert step.needs().masks == {"eyes"}
+
+
+def test_strips_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In strips of a few rows the picture is the same as whole."""
+    plate, step = _photograph(), Sharpen(radius=2, amount=200)
+    whole = step.apply(plate, BenchDouble()).pixels
+    monkeypatch.setattr("goldsmith.plate.strips._STRIP_PIXELS", 1)
+    parts: list[float] = []
+    assert np.abs(step.apply(plate, BenchDouble()).pixels - whole).max() < 1e-6
+    in_strips(plate.pixels, lambda strip: strip, 3, parts.append)
+    assert parts[-1] == 1.0
+    assert len(parts) > 10
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"amount": -1}, {"amount": 1e6}, {"radius": 0}, {"radius": float("inf")}, {"halo": 101}, {"where": "nose &"}]
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+    """Each setting has its bounds."""
+    with pytest.raises(ValidationError):
+        Sharpen.model_validate(wrong)
