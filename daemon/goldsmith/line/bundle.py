@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from goldsmith.files import fold, is_litter
@@ -95,6 +96,7 @@ def shown(name: str) -> str:
     return "".join("�" if char in _BIDI or unicodedata.category(char) in ("Cc", "Cs") else char for char in name)
 
 
+@lru_cache(maxsize=1024)
 def classify(name: str) -> Named:
     """What a file of that name is. Never raises; any byte sequence that a filesystem takes may be asked for."""
     if is_litter(name):
@@ -128,6 +130,7 @@ def _pictorial(base: str, suffix: str) -> Named:
     return Named(base, "picture")
 
 
+@lru_cache(maxsize=1024)
 def anchors(name: str) -> tuple[str, ...]:
     """The folded stems under which a name must be found again: whatever may be grouped together shares one of them."""
     named = classify(name)

@@ -20,6 +20,7 @@ from goldsmith.line.bundle import shown
 
 Kind = Literal["gone", "refused", "new", "writing", "looks_complete", "settled"]
 
+_ON_THE_WAY: frozenset[Kind] = frozenset({"new", "looks_complete", "writing"})
 _FIRST_RETRY = 0.25
 _WRITING_RETRY = 1.0
 _EMPTY_RETRY = 10.0
@@ -126,6 +127,10 @@ class Completeness:
             if self.look(path, now):
                 changed.append(path)
         return changed
+
+    def arriving(self) -> bool:
+        """True while a wanted file with something in it has not settled."""
+        return any(tracked.kind in _ON_THE_WAY and tracked.sig is not None and tracked.sig.size > 0 for tracked in self._tracked.values())
 
     def next_due(self) -> float | None:
         """When the next file wants to be looked at."""

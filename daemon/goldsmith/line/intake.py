@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.files import Sig, is_litter, is_litter_folder
+from goldsmith.files import Sig
+from goldsmith.line.arrivals import Arrivals
 from goldsmith.line.bundle import Bundle, Key, classify
 from goldsmith.line.completeness import Completeness, FileState, Pace, refused
-from goldsmith.line.index import LINK, UNSEEN, Index, Place, mark_of
+from goldsmith.line.index import LINK, UNSEEN, Index
 from goldsmith.line.mounts import Mode, Mounts
 from goldsmith.line.surfacing import Surfacing
-from goldsmith.line.sweep import fingerprint, sweep
+from goldsmith.line.sweep import fingerprint
 from goldsmith.line.watch import Watcher
 
 LIBRARY = "library"
@@ -28,7 +29,6 @@ SLICE = 512
 """Bundles that one ``drain`` returns at most."""
 _HINTS = 4096
 _LOOKS = 512
-_ENTRIES = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,7 @@ class Intake:
         self._index = Index()
         self._files = Completeness(self._root, settings, self._mounts.unchanged)
         self._surfacing = Surfacing(self._index)
-        self._reading: dict[str, None] = {}
-        self._unreadable: dict[str, str] = {}
+        self._arrivals = Arrivals(self._root, self._index, self._files, self._surfacing, self._mounts, watcher.watched)
         self._library = 0
         self.library_changed = False
         """Set when something in ``library/`` changed; whoever has looked sets it back."""
@@ -85,14 +84,14 @@ class Intake:
         self._start_sweeps(now, everything=lost)
         for path in paths:
             self._hear(path, now)
-        self._read_on(now)
+        self._arrivals.read_on(now, self._clock)
         for path in self._files.look_due(now, _LOOKS):
-            self._moved_on(path)
+            self._arrivals.moved_on(path)
         return self._surfacing.take(SLICE)
 
     def wait(self, now: float) -> float:
         """Seconds until ``drain`` has something to do by itself; hints make ``watcher.fd`` readable before that."""
-        if self._watcher.waiting() or self._reading or self._surfacing:
+        if self._watcher.waiting() or self._arrivals or self._surfacing:
             return 0.0
         due = (self._mounts.next_check(), self._mounts.next_sweep(), self._files.next_due())
         return max(0.0, min(when for when in due if when is not None) - now)
@@ -129,6 +128,23 @@ class Intake:
         """The hash of a file that the daemon put down and nothing has touched since."""
         return self._files.sha(path)
 
+    def follows(self, path: str) -> bool:
+        """True where somebody wants this file."""
+        return path in self._files
+
+    def stem_taken(self, folder: str, campaign: str, stem: str) -> bool:
+        """True where a picture or a brief of that (folded) stem lies there already."""
+        place = self._index.places.get(posixpath.join(folder, campaign) if campaign else folder)
+        if place is None:
+            return False
+        named = (classify(name) for name in place.under(hash(stem)))
+        return any(each.role in ("picture", "brief") and fold(each.stem) == stem for each in named)
+
+    @property
+    def busy(self) -> bool:
+        """True while something is still to be read, looked at or waited for: files on their way, folders to be read, bundles to come up."""
+        return bool(self._arrivals or self._surfacing or self._watcher.waiting() or self._files.arriving())
+
     def modes(self) -> dict[str, Mode]:
         """Whether events come from each stage folder, or it is read again and again."""
         return {folder: mount.mode for folder, mount in self._mounts.all.items()}
@@ -143,7 +159,7 @@ class Intake:
 
     def unreadable(self) -> dict[str, str]:
         """The campaign folders that cannot be read, each with its sentence."""
-        return dict(self._unreadable)
+        return dict(self._arrivals.unreadable)
 
     # --- telling
 
@@ -152,7 +168,10 @@ class Intake:
         now = self._clock()
         for path in paths:
             self._files.want(path, now)
-            self._remember(path)
+            if path in self._files:
+                self._arrivals.remember(path)
+            else:
+                self._arrivals.moved_on(path)
 
     def known(self, path: str, sig: Sig, sha256: str) -> None:
         """The daemon has put this file down itself: it is settled at once, and its bundle comes up."""
@@ -162,206 +181,35 @@ class Intake:
         if path in self._files:
             above, name = posixpath.split(path)
             self._index.open(above).add(name, UNSEEN)
-            self._remember(path)
-            self._nominate(path)
+            self._arrivals.remember(path)
+            self._arrivals.nominate(path)
 
     def touched(self, path: str) -> None:
         """Look at this file again now, and let its bundle come up."""
-        self._hear(self._absolute(path), self._clock())
-        self._nominate(path)
+        self._hear(os.path.join(self._root, path), self._clock())
+        self._arrivals.nominate(path)
 
     def forget(self, path: str) -> None:
         """The daemon has taken this file away itself, or nobody wants it any longer; its bundle does not come up for that."""
         self._files.drop(path)
         above, name = posixpath.split(path)
         place = self._index.places.get(above)
-        if place is not None and name in place.names and not os.path.lexists(self._absolute(path)):
+        if place is not None and name in place.names and not os.path.lexists(os.path.join(self._root, path)):
             place.remove(name)
             self._surfacing.discard(place, name)
 
-    # --- hints
-
     def _hear(self, path: str, now: float) -> None:
-        """Look at what a hint nominated, whatever became of it since."""
-        relative = path[len(self._root) + 1 :]
-        top, *folders = relative.split("/")
-        if top == LIBRARY:
+        if path.startswith(os.path.join(self._root, LIBRARY)):
             self.library_changed = True
-        if top not in self._mounts.all or self._mounts.paused(top) or any(map(is_litter_folder, folders[:-1])):
-            return
-        above, name = posixpath.split(relative)
-        if above and above not in self._index.places:
-            self._read_from_the_top(relative)
-            return
-        try:
-            status = os.lstat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            self._vanish(above, name)
-            return
-        except OSError:
-            return
-        if stat.S_ISDIR(status.st_mode):
-            if not above or not is_litter_folder(name):
-                self._drop_name(above, name)
-                self._reading[relative] = None
-        elif above and not is_litter(name):
-            self._found(self._index.places[above], name, mark_of(status), now)
-
-    def _read_from_the_top(self, relative: str) -> None:
-        """A hint from a folder not known yet: read the uppermost unknown one, the rest follows."""
-        parts = relative.split("/")
-        for depth in range(1, len(parts)):
-            path = "/".join(parts[:depth])
-            if path not in self._index.places:
-                self._reading[path] = None
-                return
-
-    def _found(self, place: Place, name: str, mark: int, now: float) -> None:
-        """A file is there: new, changed, or as it was."""
-        if place.path + "/" + name in self._index.places:
-            self._close(place.path + "/" + name)
-        before = place.names.get(name)
-        if before is None:
-            place.add(name, mark)
-            if name not in place.names:
-                return
-        path = posixpath.join(place.path, name)
-        role = classify(name).role
-        if role == "campaign":
-            self._files.want(path, now)
-        followed = path in self._files
-        if role == "picture" and not followed and mark > UNSEEN:
-            mark = UNSEEN
-        place.names[name] = mark
-        further = self._files.look(path, now) if followed else role == "picture" or before != mark
-        if before is None or further:
-            self._nominate(path)
-
-    def _vanish(self, above: str, name: str) -> None:
-        """Nothing is there any more under that name. A folder that went with its mount is left as it was known."""
-        relative = posixpath.join(above, name)
-        top = relative.partition("/")[0]
-        if not above or not self._mounts.unchanged(top):
-            return
-        self._close(relative)
-        self._drop_name(above, name)
-
-    def _drop_name(self, above: str, name: str) -> None:
-        place = self._index.places.get(above)
-        if place is None or name not in place.names:
-            return
-        path = posixpath.join(above, name)
-        self._files.drop(path)
-        self._surfacing.lapse(place, name)
-        self._nominate(path)
-        place.remove(name)
-
-    def _close(self, path: str) -> None:
-        """A folder is gone, and all that was known to be in it."""
-        for place in self._index.close(path):
-            self._unreadable.pop(place.path, None)
-            self._mounts.all[place.folder].unwatched.discard(place.path)
-            for name in place.names:
-                self._files.drop(posixpath.join(place.path, name))
-                self._surfacing.lapse(place, name)
-
-    def _moved_on(self, path: str) -> None:
-        """A followed file came further, fell back or is gone."""
-        if path in self._files:
-            self._nominate(path)
-        else:
-            self._vanish(*posixpath.split(path))
-
-    def _nominate(self, path: str) -> None:
-        """Let whatever hangs together with this file come up."""
-        above, name = posixpath.split(path)
-        place = self._index.places.get(above)
-        if place is None:
-            return
-        if classify(name).role == "campaign":
-            self._surfacing.nominate_all(path)
-        else:
-            self._surfacing.nominate(place, name)
-
-    def _remember(self, path: str) -> None:
-        """Mark a followed file, so that a sweep sees it change."""
-        above, name = posixpath.split(path)
-        place = self._index.places.get(above)
-        state = self._files.state(path, 0.0)
-        if place is not None and name in place.names and state is not None and state.sig is not None:
-            place.names[name] = abs(hash(state.sig)) or 1
-
-    def _absolute(self, path: str) -> str:
-        return os.path.join(self._root, path)
-
-    # --- sweeps
+        self._arrivals.hear(path, now)
 
     def _start_sweeps(self, now: float, *, everything: bool) -> None:
         due = self._mounts.take_due(now)
         if everything:
             due = self._mounts.there()
         for mount in due:
-            mount.swept, mount.cost = now, 0.0
-            self._reading[mount.folder] = None
+            self._arrivals.start(mount, now)
         if due:
-            library = fingerprint(self._absolute(LIBRARY))
+            library = fingerprint(os.path.join(self._root, LIBRARY))
             self.library_changed = self.library_changed or library != self._library
             self._library = library
-
-    def _read_on(self, now: float) -> None:
-        """Read some of the folders that are to be read."""
-        left = _ENTRIES
-        while self._reading and left > 0:
-            path = next(iter(self._reading))
-            del self._reading[path]
-            mount = self._mounts.all[path.partition("/")[0]]
-            if mount.sentence:
-                continue
-            began = self._clock()
-            left -= 1 + self._read(path, now)
-            mount.cost += self._clock() - began
-            if mount.heard and path in self._index.places:
-                (mount.unwatched.discard if self._watcher.watched(self._absolute(path)) else mount.unwatched.add)(path)
-
-    def _read(self, path: str, now: float) -> int:
-        """Read one folder and take in what is different; how many entries it has."""
-        place = self._index.places.get(path) or Place(path)
-        try:
-            swept = sweep(self._absolute(path), place)
-        except (FileNotFoundError, NotADirectoryError):
-            self._vanish(*posixpath.split(path))
-            return 0
-        except OSError as error:
-            self._unreadable[path] = f"{path}/ cannot be read ({error.strerror})."
-            return 0
-        self._unreadable.pop(path, None)
-        place = self._index.open(path)
-        for name in swept.vanished:
-            self._drop_name(path, name)
-        for child in place.children - {posixpath.join(path, name) for name in swept.folders}:
-            self._close(child)
-        for name in swept.changed:
-            self._changed(place, name, now)
-        for name, kind in sorted(swept.appeared):
-            self._appeared(place, name, kind, now)
-        self._reading.update(dict.fromkeys(posixpath.join(path, name) for name in sorted(swept.folders)))
-        return swept.entries
-
-    def _changed(self, place: Place, name: str, now: float) -> None:
-        path = posixpath.join(place.path, name)
-        if path not in self._files:
-            self._nominate(path)
-        elif self._files.look(path, now):
-            self._moved_on(path)
-
-    def _appeared(self, place: Place, name: str, kind: int, now: float) -> None:
-        role = classify(name).role
-        if role in ("other", "litter"):
-            return
-        mark = kind
-        if role != "picture" or place.path + "/" + name in self._files:
-            try:
-                mark = mark_of(os.lstat(self._absolute(posixpath.join(place.path, name))))
-            except OSError:
-                return
-        self._found(place, name, mark, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections import OrderedDict
 
 from goldsmith.files import fold
 from goldsmith.line.bundle import Bundle, Key, anchors, bare, classify
@@ -14,8 +15,8 @@ class Surfacing:
 
     def __init__(self, index: Index) -> None:
         self._index = index
-        self._nominated: dict[tuple[str, int], None] = {}
-        self._lapsed: dict[Key, None] = {}
+        self._nominated: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._lapsed: OrderedDict[Key, None] = OrderedDict()
         self._up: set[Key] = set()
         """Keys that came up with an instruction and may still be in somebody's hands."""
 
@@ -54,15 +55,13 @@ class Surfacing:
         return list(found)
 
     def _take_lapsed(self, found: dict[Key, None]) -> None:
-        key = next(iter(self._lapsed))
-        del self._lapsed[key]
+        key, _ = self._lapsed.popitem(last=False)
         if key in self._up and self._index.bundle(key) is None:
             self._up.discard(key)
             found[key] = None
 
     def _take_nominated(self, found: dict[Key, None]) -> None:
-        path, anchor = next(iter(self._nominated))
-        del self._nominated[path, anchor]
+        (path, anchor), _ = self._nominated.popitem(last=False)
         place = self._index.places.get(path)
         if place is None:
             return
@@ -73,9 +72,11 @@ class Surfacing:
         for bundle in bundles:
             self._offer(bundle, found)
         there = {bundle.key for bundle in bundles}
-        for key in {key for name in names for key in _keys(place, name)} & self._up - there:
-            self._up.discard(key)
-            found[key] = None
+        for name in names:
+            for key in _keys(place, name):
+                if key in self._up and key not in there:
+                    self._up.discard(key)
+                    found[key] = None
 
     def _offer(self, bundle: Bundle, found: dict[Key, None]) -> None:
         if bundle.instructed:

@@ -13,11 +13,10 @@ from goldsmith.line.index import LINK, SPECIAL, UNSEEN, Place, mark_of
 class Swept:
     """What one reading of one folder brought up: names of files, names of folders."""
 
-    appeared: list[tuple[str, int]] = field(default_factory=list)
+    appeared: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     vanished: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
-    entries: int = 0
 
 
 def sweep(path: str, place: Place) -> Swept:
@@ -32,7 +31,6 @@ def sweep(path: str, place: Place) -> Swept:
     there: set[str] = set()
     with os.scandir(path) as entries:
         for entry in entries:
-            found.entries += 1
             name = entry.name
             if entry.is_dir(follow_symlinks=False):
                 if not is_litter_folder(name):
@@ -41,7 +39,7 @@ def sweep(path: str, place: Place) -> Swept:
             mark = known.get(name)
             if mark is None:
                 if not is_litter(name):
-                    found.appeared.append((name, _kind(entry)))
+                    found.appeared.append(name)
                 continue
             seen += 1
             there.add(name)

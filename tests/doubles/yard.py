@@ -1,0 +1,117 @@
+"""A yard with stage folders in which files arrive: an intake over real files, with a held clock and hints given by hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from goldsmith.line.bundle import Key
+from goldsmith.line.intake import Intake, IntakeSettings
+
+
+class HeldClock:
+    """A monotonic clock that moves only when it is told to."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class HintsByHand:
+    """Stands in for the watcher: it hears what the test says, and canaries where the test lets it."""
+
+    def __init__(self, root: Path, *, hears: bool = True) -> None:
+        self.root = str(root)
+        self.hears = hears
+        self.alive = False
+        self.trouble = ""
+        self.starts = 0
+        self.deaf_folders: set[str] = set()
+        self.hints: list[str] = []
+        self.lost = False
+        self.planted: list[str] = []
+
+    def narrow(self, folders: Collection[str]) -> None:
+        self.folders = frozenset(folders)
+
+    def restart(self) -> bool:
+        self.starts += 1
+        self.alive = self.hears
+        self.lost = self.lost or self.hears
+        self.trouble = "" if self.hears else "No events."
+        return self.hears
+
+    def healthy(self) -> bool:
+        return self.alive
+
+    def watched(self, folder: str) -> bool:
+        return os.path.relpath(folder, self.root) not in self.deaf_folders
+
+    def plant(self, folder: str) -> bool:
+        self.planted.append(folder)
+        return True
+
+    def events(self, folder: str) -> bool:
+        return self.alive and folder in self.planted and folder not in self.deaf_folders
+
+    def take(self, limit: int) -> tuple[list[str], bool]:
+        taken, self.hints = self.hints[:limit], self.hints[limit:]
+        lost, self.lost = self.lost, False
+        return taken, lost
+
+    def waiting(self) -> bool:
+        return bool(self.hints) or self.lost
+
+
+class Yard:
+    """``inbox`` and ``selected`` under a fresh root. ``put`` writes a file and gives the hint that a watcher would give."""
+
+    def __init__(self, root: Path, *, hears: bool = True, settings: IntakeSettings | None = None) -> None:
+        self.root = root
+        for folder in ("inbox", "selected", "delivered", "library"):
+            (root / folder).mkdir(exist_ok=True)
+        self.clock = HeldClock()
+        self.watcher = HintsByHand(root, hears=hears)
+        self.intake = Intake(root, ["inbox", "selected"], self.watcher, self.clock, settings)  # type: ignore[arg-type]
+        self.intake.start()
+        self.settle()
+
+    def put(self, path: str, data: bytes = b"picture", *, hint: bool = True) -> Path:
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        if hint:
+            self.hint(path)
+        return target
+
+    def hint(self, *paths: str) -> None:
+        self.watcher.hints += [os.path.join(self.root, path) for path in paths]
+
+    def drain(self, later: float = 0.0) -> list[Key]:
+        """One drain, ``later`` seconds after the last thing that happened."""
+        self.clock.now += later
+        return self.intake.drain(self.clock.now)
+
+    def settle(self) -> list[Key]:
+        """Drain until nothing is left to do at this very moment."""
+        found = self.drain()
+        while self.intake.wait(self.clock.now) == 0:
+            found += self.drain()
+        return found
+
+    def names(self, later: float = 0.0) -> list[str]:
+        """What comes up now, as campaign/name."""
+        self.clock.now += later
+        return [f"{key.campaign}/{key.name}" if key.campaign else key.name for key in self.settle()]
+
+    def want(self, *paths: str) -> None:
+        self.intake.want(paths)
+
+    def kind(self, path: str) -> str:
+        return self.intake.state(path).kind
+
+    def sentence(self, path: str) -> str:
+        return self.intake.state(path).sentence
