@@ -65,6 +65,15 @@ def test_a_long_thin_hole_is_filled_piece_by_piece() -> None:
     assert all(max(patch.crop.height, patch.crop.width) == 512 for patch in work.patches)
 
 
+def test_an_engine_of_any_size_gets_a_close_crop_of_small_holes_and_pieces_of_long_ones() -> None:
+    """No square is needed; a wire is cut up all the same, or it would be shown with the whole picture."""
+    (patch,) = cut(_mask(1500, 4000, (704, 400, 720, 480)), 0, 0.5).patches
+    assert (patch.crop.height, patch.crop.width) == (16 + 80, 80 + 80)
+    wire = cut(_mask(1500, 4000, (700, 0, 712, 4000)), 0, 0.5).patches
+    assert len(wire) >= 4
+    assert all(max(piece.crop.height, piece.crop.width) <= 1280 for piece in wire)
+
+
 def test_a_thousand_specks_make_few_crops() -> None:
     """Dust all over a picture costs by area, not by the number of grains."""
     mask = _mask(2000, 2000)

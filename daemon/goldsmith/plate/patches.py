@@ -19,6 +19,8 @@ CELL = 16
 """Side of the cells, in px, in which a mask's separate regions are told apart."""
 REACH = 32
 """The least surroundings, in px, that a crop shows beside its hole."""
+ANY_SIDE = 1280
+"""Engines of any size are shown at most this many px: beyond it their time and memory grow faster than what they can tell."""
 THIN = 0.3
 """A region thinner than this part of the engine's side is filled piece by piece at full size, rather than shrunk as a whole."""
 
@@ -108,6 +110,11 @@ class _Framing:
     height: int
     width: int
 
+    @property
+    def fits(self) -> int:
+        """The longest crop that is filled at full size."""
+        return self.side or ANY_SIDE
+
     def needed(self, box: Box) -> int:
         """The side of the square that shows the hole with its surroundings."""
         longer = max(box.height, box.width)
@@ -141,7 +148,7 @@ def _regions(cells: NDArray[np.bool_], shape: tuple[int, ...], side: int) -> tup
     import cv2
 
     count, labels, stats, _ = cv2.connectedComponentsWithStats(cells.astype(np.uint8), connectivity=8)
-    pitch = max((side or 512) // 2 // CELL, 1)
+    pitch = max((side or ANY_SIDE) // 2 // CELL, 1)
     renamed = np.arange(count, dtype=np.int32)
     blocks: dict[tuple[int, int], int] = {}
     for label in range(1, count):
@@ -163,12 +170,12 @@ def _split(
 ) -> tuple[NDArray[np.int32], dict[int, Box]]:
     """Long thin regions (a wire across the sky) in pieces that fit the engine without being shrunk."""
     framing = _Framing(side, context, *solid.shape)
-    pitch = max(side // 2 // CELL, 1)
+    pitch = max(framing.fits // 2 // CELL, 1)
     kept: dict[int, Box] = {}
     following = max(boxes, default=0) + 1
     for label, box in boxes.items():
         crop = framing.crop(box)
-        if not side or max(crop.height, crop.width) <= side or not _is_thin(solid[box.window], side):
+        if max(crop.height, crop.width) <= framing.fits or not _is_thin(solid[box.window], framing.fits):
             kept[label] = box
             continue
         rows, columns = np.nonzero(labels == label)
@@ -217,5 +224,4 @@ def _worth_joining(common: Box, one: Box, other: Box, framing: _Framing) -> bool
     """Whether one crop for both is no more work than two, and the fill no coarser: what fits alone is not shrunk for being together."""
     if framing.crop(common).area > framing.crop(one).area + framing.crop(other).area:
         return False
-    limit = max(framing.side, framing.needed(one), framing.needed(other))
-    return not framing.side or framing.needed(common) <= limit
+    return framing.needed(common) <= max(framing.fits, framing.needed(one), framing.needed(other))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.errors import Problem
-from goldsmith.plate.patches import Box, Cut, Patch, cut
+from goldsmith.plate.patches import ANY_SIDE, Box, Cut, Patch, cut
 from goldsmith.plate.plate import Mask, Pixels, Plate, quantised
 from goldsmith.plate.smooth import membrane, resized
 
@@ -125,7 +125,7 @@ class _Crop:
         known = _rgb(self._out[self._box.window])
         hole = _grown(self._unknown, self._manner.grow)
         hole = self._unknown if hole.all() else hole
-        scale = min(1.0, self._manner.side / max(hole.shape)) if self._manner.side else 1.0
+        scale = min(1.0, (self._manner.side or ANY_SIDE) / max(hole.shape))
         made = self._asked(fill, known, hole, scale, seed)
         inner = self._core.grown(self._manner.grow + 1, *self._out.shape[:2])
         view = _cropped(inner, self._box).window

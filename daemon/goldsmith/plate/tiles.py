@@ -46,13 +46,18 @@ def tiled(pixels: Pixels, enlarge: Callable[[Pixels], Pixels], tiling: Tiling, p
 
 
 def spans(length: int, tiling: Tiling) -> list[tuple[int, int]]:
-    """Half-open stretches of one axis: each one tile long and inside the picture, neighbours overlapping by two pads or more."""
+    """Half-open stretches of one axis, all equally long, inside the picture, neighbours overlapping by two pads or more.
+
+    As few as ``side`` allows, and each no longer than it then has to be, so that no pixel is worked on more often than needed.
+    """
     side = tiling.side - tiling.side % tiling.multiple
     if not side or length <= side:
         return [(0, length)]
-    step = max(side - 2 * tiling.pad, 1)
-    count = -(-(length - 2 * tiling.pad) // step)
-    return [(start, start + side) for start in (min(number * step, length - side) for number in range(count))]
+    beside = 2 * tiling.pad
+    count = -(-(length - beside) // max(side - beside, 1))
+    needed = -(-(length - beside) // count) + beside
+    side = min(side, needed + -needed % tiling.multiple)
+    return [(start, start + side) for start in (min(number * (side - beside), length - side) for number in range(count))]
 
 
 def _weights(length: int, stretches: list[tuple[int, int]], tiling: Tiling) -> list[NDArray[np.float32]]:
