@@ -6,7 +6,7 @@ This is the edge where the plate's contract is held; inside nobody checks. Each 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, cast
 
 import numpy as np
@@ -23,7 +23,8 @@ Format = Literal["png", "jpeg", "tiff", "webp", "avif"]
 FORMATS: tuple[Format, ...] = ("png", "jpeg", "tiff", "webp", "avif")
 SUFFIXES: dict[Format, str] = {"png": ".png", "jpeg": ".jpg", "tiff": ".tif", "webp": ".webp", "avif": ".avif"}
 KEEPS_ALPHA: frozenset[Format] = frozenset(("png", "tiff", "webp", "avif"))
-_READERS = {"png": "png", "jpeg": "jpeg", "tiff": "tiff", "webp": "webp", "avif": "avif", "heic": "heic"}
+FULL_CHROMA_FROM = 85
+"""From this quality on, lossy formats keep colour at full resolution unless asked otherwise."""
 
 
 class Reader(Protocol):
@@ -125,7 +126,7 @@ def flattened(plate: Plate, colour_codes: tuple[float, float, float] = (1.0, 1.0
 
 def _opened(data: bytes, name: str, max_pixels: int) -> tuple[Reader, Header]:
     word = format_of(data, name)
-    reader = cast("Reader", importlib.import_module(f"goldsmith.plate.{_READERS[word]}"))
+    reader = cast("Reader", importlib.import_module(f"goldsmith.plate.{word}"))
     header = reader.read_header(data, name, max_pixels)
     check_size(name, header.width, header.height, header.frames, max_pixels)
     if header.icc is not None and not profiles.fits(header.icc, header.channels):
@@ -194,24 +195,44 @@ def _fitted(plate: Plate, how: Encoding, limit: int) -> bytes:
 
 
 def _encoded(plate: Plate, how: Encoding, quality: int) -> bytes:
-    subsampling = how.subsampling or ("4:4:4" if quality >= 85 else "4:2:0")
+    from goldsmith.plate import avif_write, jpeg_write, png_write, tiff_write, webp_write
+
+    subsampling = how.subsampling or ("4:4:4" if quality >= FULL_CHROMA_FROM else "4:2:0")
+    if how.format in ("png", "tiff"):
+        whole_codes = codes(plate, 8 if (how.depth or plate.depth) == 8 else 16)
+        write = png_write.write if how.format == "png" else tiff_write.write
+        return write(whole_codes, plate, 1 if how.effort is None else 1 + how.effort)
     if how.format == "jpeg":
-        from goldsmith.plate import jpeg_write
+        return jpeg_write.write(codes(plate, 8), plate, quality, subsampling)
+    effort = 4 if how.effort is None else how.effort
+    if how.format == "webp":
+        plate = _as_rgb(plate)
+        return webp_write.write(codes(plate, 8), plate, quality, how.lossless, effort)
+    bits = how.depth or (8 if plate.depth == 8 else 10)
+    return avif_write.write(
+        codes(plate, min(bits, 12)), plate, min(bits, 12), 100 if how.lossless else min(quality, 99), subsampling, effort
+    )
 
-        return jpeg_write.write(_codes(plate, 8), plate, quality, subsampling)
-    if how.format == "png":
-        from goldsmith.plate import png_write
 
-        effort = 1 if how.effort is None else 1 + how.effort
-        return png_write.write(_codes(plate, 8 if (how.depth or plate.depth) == 8 else 16), plate, effort)
-    raise ValueError(f"{how.format} cannot be written yet")
+def _as_rgb(plate: Plate) -> Plate:
+    """A grey plate as RGB, for formats that know no grey."""
+    if plate.channels == 3:
+        return plate
+    grey = plate.pixels if plate.icc is None else colour.from_linear(colour.to_linear(plate.pixels, plate.icc), None)
+    return replace(plate, pixels=frozen(np.repeat(grey, 3, axis=2)), icc=None)
 
 
-def _codes(plate: Plate, depth: Literal[8, 16]) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Colour and alpha as integer codes (h, w, n)."""
+def codes(plate: Plate, bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Colour and alpha as integer codes of ``bits`` bits, rounded half up: (h, w, n), uint8 up to 8 bits, else uint16."""
     if plate.alpha is None:
-        return quantised(plate.pixels, depth)
-    joined = np.empty((plate.height, plate.width, plate.channels + 1), np.uint8 if depth == 8 else np.uint16)
-    joined[:, :, :-1] = quantised(plate.pixels, depth)
-    joined[:, :, -1] = quantised(plate.alpha, depth)
+        return _quantised(plate.pixels, bits)
+    joined = np.empty((plate.height, plate.width, plate.channels + 1), np.uint8 if bits == 8 else np.uint16)
+    joined[:, :, :-1] = _quantised(plate.pixels, bits)
+    joined[:, :, -1] = _quantised(plate.alpha, bits)
     return joined
+
+
+def _quantised(values: Pixels, bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    if bits in (8, 16):
+        return quantised(values, 8 if bits == 8 else 16)
+    return np.asarray(np.clip(values, 0.0, 1.0) * np.float32(2**bits - 1) + np.float32(0.5), dtype=np.uint16)

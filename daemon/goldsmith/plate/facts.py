@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,9 +46,9 @@ class Facts:
 
 @dataclass(slots=True)
 class Header:
-    """A reader's findings. ``width`` and ``height`` are as stored; ``levels`` is the code that means 1.0.
+    """A reader's findings: ``width`` and ``height`` are as stored, ``levels`` is the code that means 1.0.
 
-    ``turned`` says that the decoder hands pixels over upright already, so ``orientation`` must not be applied again.
+    A reader whose library hands pixels over upright leaves ``orientation`` at 1. ``read_samples`` may still correct ``alpha``.
     """
 
     format: str
@@ -124,7 +123,3 @@ def guarded(name: str, data: bytes) -> Iterator[None]:
 def never_written(data: bytes) -> bool:
     """True where the last bytes are all zero: space that a copying program reserved and has not filled yet."""
     return len(data) > 64 and not any(data[-64:])
-
-
-def basename(name: str) -> str:
-    return os.path.basename(name)

@@ -4,6 +4,7 @@
     term   = factor { "&" factor }        both
     factor = "!" factor | "(" where ")" | "box(" x "," y "," w "," h ")" | NAME
 
+Names are compared as file names are, NFC and without case.
 Tighter first: ``!``, ``&``, ``|``. A union is the larger of two soft values, an intersection the smaller, ``!`` the rest to 1.
 """
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from goldsmith.files import fold
 from goldsmith.plate.plate import Mask, Plate, frozen
 
 NOT_YET = frozenset({"subject", "background", "face", "hands", "text"})
@@ -81,7 +83,7 @@ def _words(where: str) -> list[_Word]:
             raise ValueError(
                 f'"{where[column]}" at letter {column + 1} of "{where}" means nothing here; regions are joined with & | ! and ( )'
             )
-        words.append(_Word(found.lastgroup, found[found.lastgroup], found.start(found.lastgroup)))
+        words.append(_Word(found.lastgroup, fold(found[found.lastgroup]), found.start(found.lastgroup)))
         at = found.end()
     return words
 
