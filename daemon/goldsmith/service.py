@@ -17,9 +17,10 @@ from types import FrameType
 import structlog
 
 from goldsmith.brief.brief import Stock
-from goldsmith.brief.house import House, config_file, read_house
+from goldsmith.brief.house import House, find_config, read_config, read_house
 from goldsmith.brief.resolve import Resolver
 from goldsmith.brief.stages import Line, read_line
+from goldsmith.engines import EngineKind
 from goldsmith.engines.models import read_models
 from goldsmith.engines.weights import Weights, default_folder
 from goldsmith.errors import GoldsmithError, UsageFault
@@ -34,7 +35,7 @@ from goldsmith.line.job import Limits
 from goldsmith.line.judge import Judge
 from goldsmith.line.lanes import Lanes
 from goldsmith.line.library import Library
-from goldsmith.line.lock import Lock
+from goldsmith.line.lock import RootLock
 from goldsmith.line.naming import ARCHIVE, WORK
 from goldsmith.line.outcomes import Outcomes, Patience
 from goldsmith.line.planner import Planner
@@ -65,7 +66,9 @@ class Setup:
     @property
     def resolver(self) -> Resolver:
         """Reads briefs against this line, these models and this library."""
-        models = {kind: tuple(name for name, one in self.weights.models.models.items() if one.kind == kind) for kind in ("inpaint", "upscale")}
+        models = {
+            kind: tuple(name for name, one in self.weights.models.models.items() if one.kind == kind) for kind in ("inpaint", "upscale")
+        }
 
         def has(shelf: str, name: str, suffixes: tuple[str, ...]) -> bool:
             return self.library.find(shelf, name, suffixes) is not None
@@ -78,9 +81,10 @@ def set_up(root: Path, config: Path | None = None, **flags: object) -> Setup:
     root = Path(os.path.abspath(root))
     if not root.is_dir():
         raise UsageFault(f"{root} is not there.", f"Run: goldsmith init {root}")
-    house = read_house(root, config, **flags)
-    line_file, models_file = config_file("line.toml", root, config), config_file("models.toml", root, config)
-    line = read_line(line_file.read_bytes(), str(line_file))
+    where = find_config(config, root)
+    house_file, line_file, models_file = (where.file(name) for name in ("house.toml", "line.toml", "models.toml"))
+    house = read_house(read_config(house_file), str(house_file), os.environ, **flags)
+    line = read_line(read_config(line_file), str(line_file))
     weights = Weights(read_models(models_file), house.models_dir or default_folder())
     return Setup(root, house, line, weights, models_file, Library(root))
 
@@ -108,7 +112,7 @@ class Service:
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._signals())
             _make_folders(self._setup)
-            stack.enter_context(Lock(self._root))
+            stack.enter_context(RootLock.take(self._root))
             journal_path = prepare(self._root, self._setup.house.state_dir)
             self._journal = stack.enter_context(contextlib.closing(Journal.open(journal_path)))
             self._state_file = journal_path.parent / STATE_FILE
@@ -166,9 +170,7 @@ class Service:
             deliver=deliver,
             holds=holds,
             journal=self._journal,
-            limits=Limits(
-                seconds=house.job_seconds, memory_bytes=house.lane_memory_mb * 2**20, pixels=house.max_megapixels * 1_000_000
-            ),
+            limits=Limits(seconds=house.job_seconds, memory_bytes=house.lane_memory_mb * 2**20, pixels=house.max_pixels),
             clock=clock,
             wall=time.time,
             heard=self._heard,
@@ -224,7 +226,6 @@ class Service:
     def _signals(self) -> Iterator[None]:
         """SIGTERM, SIGINT and SIGHUP set a flag and wake the loop; nothing is done inside a signal."""
         self._wake, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        before: list[tuple[int, object]] = []
 
         def stop(number: int, frame: FrameType | None) -> None:
             self._stop = True
@@ -233,13 +234,13 @@ class Service:
             self._reload = True
 
         woken = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        for number, action in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, reload)):
-            before.append((number, signal.signal(number, action)))
+        actions = ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, reload))
+        before = [(number, signal.signal(number, action)) for number, action in actions]
         try:
             yield
         finally:
-            for number, action in before:
-                signal.signal(number, action)  # type: ignore[arg-type]
+            for number, old in before:
+                signal.signal(number, old)
             signal.set_wakeup_fd(woken)
             os.close(self._wake)
             os.close(writing)
