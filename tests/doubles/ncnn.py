@@ -1,0 +1,84 @@
+"""Writes small ncnn models, so that the reader and the nets are tried without any real weights."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+HALF = 0x01306B47
+
+
+@dataclass
+class Written:
+    """A model under construction: lines of the .param and bytes of the .bin."""
+
+    lines: list[str] = field(default_factory=list)
+    data: bytes = b""
+    weights: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    half: bool = False
+
+    def plain(self, kind: str, settings: str = "") -> None:
+        self.lines.append(f"{kind} {kind}_{len(self.lines)} 1 1 a b {settings}".strip())
+
+    def convolution(self, weight: np.ndarray, bias: np.ndarray) -> None:
+        out, _, side, _ = weight.shape
+        self.plain("Convolution", f"0={out} 1={side} 4=1 5=1 6={weight.size}")
+        if self.half:
+            packed = weight.astype("<f2").tobytes()
+            self.data += struct.pack("<I", HALF) + packed + bytes(-len(packed) % 4)
+        else:
+            self.data += struct.pack("<I", 0) + weight.astype("<f4").tobytes()
+        self.data += bias.astype("<f4").tobytes()
+        self.weights.append((weight, bias))
+
+    def prelu(self, slopes: np.ndarray) -> None:
+        self.plain("PReLU", f"0={len(slopes)}")
+        self.data += slopes.astype("<f4").tobytes()
+
+    def save(self, folder: Path) -> tuple[Path, Path]:
+        param, weights = folder / "net.param", folder / "net.bin"
+        text = "\n".join(["7767517", f"{len(self.lines)} {len(self.lines)}", *self.lines])
+        param.write_text(text + "\n")
+        weights.write_bytes(self.data)
+        return param, weights
+
+
+def random_weights(rng: np.random.Generator, into: int, out: int) -> tuple[np.ndarray, np.ndarray]:
+    return rng.normal(0, 0.1, (out, into, 3, 3)).astype(np.float32), rng.normal(0, 0.1, out).astype(np.float32)
+
+
+def compact(scale: int = 2, wide: int = 4, *, shrink: float = 1.0, empty: bool = False, half: bool = False) -> Written:
+    """An SRVGG net of two convolutions; ``empty`` has all weights zero, so that only the plain enlargement is left."""
+    made = Written(half=half)
+    rng = np.random.default_rng(1)
+    made.plain("Input")
+    made.plain("Split")
+    for into, out in ((3, wide), (wide, 3 * scale**2)):
+        weight, bias = random_weights(rng, into, out)
+        made.convolution(weight * (not empty), bias * (not empty))
+        if out == wide:
+            made.prelu(np.full(wide, 0.25, np.float32))
+    made.plain("PixelShuffle", f"0={scale}")
+    made.plain("Interp", f"0=1 1={scale:e} 2={scale:e}")
+    made.plain("BinaryOp")
+    if shrink != 1:
+        made.plain("Interp", f"0=3 1={shrink:e} 2={shrink:e}")
+    return made
+
+
+def residual(blocks: int = 1, wide: int = 6, grown: int = 3) -> Written:
+    """An RRDB net of the usual order of convolutions."""
+    made = Written()
+    rng = np.random.default_rng(2)
+    shapes = [(3, wide)]
+    shapes += [(wide + at * grown, grown if at < 4 else wide) for _ in range(3 * blocks) for at in range(5)]
+    shapes += [(wide, wide)] * 4 + [(wide, 3)]
+    made.plain("Input")
+    for number, (into, out) in enumerate(shapes):
+        made.convolution(*random_weights(rng, into, out))
+        if number in (len(shapes) - 5, len(shapes) - 4):
+            made.plain("Interp", "0=1 1=2.000000e+00 2=2.000000e+00")
+    return made

@@ -1,0 +1,141 @@
+"""The two nets are what their papers say, and files that hold neither are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from doubles import ncnn as files
+from goldsmith.engines.drivers._esrgan import Net, build_net
+from goldsmith.engines.drivers._ncnn import read_ncnn
+from goldsmith.errors import Problem
+
+
+def _built(made: Any, folder: Path) -> Net:
+    return build_net(read_ncnn(*made.save(folder)))
+
+
+def _picture(height: int = 9, width: int = 7) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(3).random((1, 3, height, width), dtype=np.float32))
+
+
+def test_an_empty_compact_net_only_enlarges(tmp_path: Path) -> None:
+    """Without weights the chain adds nothing: what is left is the nearest-neighbour enlargement, exactly."""
+    net = _built(files.compact(scale=3, empty=True), tmp_path)
+    picture = _picture()
+    assert net.scale == 3
+    assert torch.equal(net.run(picture), picture.repeat_interleave(3, 2).repeat_interleave(3, 3))
+
+
+def test_a_compact_net_is_its_formula(tmp_path: Path) -> None:
+    """Convolution, PReLU, convolution, pixel shuffle, plus the enlargement."""
+    made = files.compact(scale=2)
+    picture = _picture()
+    (w1, b1), (w2, b2) = [(torch.from_numpy(w), torch.from_numpy(b)) for w, b in made.weights]
+    hidden = functional.conv2d(picture, w1, b1, padding=1)
+    detail = functional.conv2d(torch.where(hidden > 0, hidden, hidden * 0.25), w2, b2, padding=1)
+    expected = functional.pixel_shuffle(detail, 2) + functional.interpolate(picture, scale_factor=2)
+    assert torch.allclose(_built(made, tmp_path).run(picture), expected, atol=1e-6)
+
+
+def test_a_compact_net_may_shrink_at_its_end(tmp_path: Path) -> None:
+    """x2 and x3 are the x4 net brought down again; sides come out exact."""
+    for shrink, scale in ((0.5, 2), (0.75, 3)):
+        net = _built(files.compact(scale=4, shrink=shrink), tmp_path)
+        assert net.scale == scale
+        assert net.run(_picture(8, 12)).shape == (1, 3, 8 * scale, 12 * scale)
+
+
+@pytest.mark.parametrize(
+    "made", [files.compact(2), files.compact(4, shrink=0.5), files.compact(4, shrink=0.75)], ids=["x2", "x4/2", "x4*3/4"]
+)
+def test_a_compact_net_needs_no_more_context_than_it_asks_for(tmp_path: Path, made: Any) -> None:
+    """A pixel further off than ``pad`` cannot change the result: tiles meet without any seam."""
+    net = _built(made, tmp_path)
+    side = 2 * net.pad + 9
+    picture = _picture(side, side)
+    changed = picture.clone()
+    changed[:, :, :, : side // 2 - net.pad] = 0
+    middle = slice(side // 2 * net.scale, (side // 2 + 1) * net.scale)
+    assert torch.equal(net.run(picture)[..., middle, middle], net.run(changed)[..., middle, middle])
+
+
+def test_a_residual_net_is_its_formula(tmp_path: Path) -> None:
+    """RRDB as in the ESRGAN paper: dense blocks, scaled by 0.2, with ways round them; two doublings."""
+    made = files.residual(blocks=2)
+    net = _built(made, tmp_path)
+    picture = _picture()
+    weights = iter([(torch.from_numpy(weight), torch.from_numpy(bias)) for weight, bias in made.weights])
+
+    def conv(x: torch.Tensor) -> torch.Tensor:
+        weight, bias = next(weights)
+        return functional.conv2d(x, weight, bias, padding=1)
+
+    def leaky(x: torch.Tensor) -> torch.Tensor:
+        return torch.where(x > 0, x, x * 0.2)
+
+    first = conv(picture)
+    x = first
+    for _ in range(2):
+        entry = x
+        for _ in range(3):
+            seen = x
+            for _ in range(4):
+                seen = torch.cat([seen, leaky(conv(seen))], 1)
+            x = conv(seen) * 0.2 + x
+        x = x * 0.2 + entry
+    x = first + conv(x)
+    for _ in range(2):
+        x = leaky(conv(x.repeat_interleave(2, 2).repeat_interleave(2, 3)))
+    expected = conv(leaky(conv(x)))
+    assert net.scale == 4
+    assert torch.allclose(net.run(picture), expected, atol=1e-5)
+
+
+def test_sixteen_bit_weights_make_nearly_the_same_net(tmp_path: Path) -> None:
+    """ncnn's 16-bit files are what is fetched: they lose about three decimals, no more."""
+    picture = _picture()
+    exact = _built(files.compact(), tmp_path).run(picture)
+    assert torch.allclose(_built(files.compact(half=True), tmp_path).run(picture), exact, atol=2e-3)
+
+
+def _foreign(made: Any) -> Any:
+    made.plain("Softmax")
+    return made
+
+
+def _unshuffled(made: Any) -> Any:
+    made.lines = [line.replace("0=2", "0=3") if line.startswith("PixelShuffle") else line for line in made.lines]
+    return made
+
+
+def _stretched(made: Any) -> Any:
+    made.lines = [line.replace("2.000000e+00", "3.000000e+00") for line in made.lines]
+    return made
+
+
+def _strided(made: Any) -> Any:
+    made.lines = [line.replace("4=1", "4=0") for line in made.lines]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("spoil", "made"),
+    [
+        (_foreign, files.compact),
+        (_unshuffled, files.compact),
+        (_strided, files.compact),
+        (_stretched, files.residual),
+        (_strided, files.residual),
+    ],
+)
+def test_another_net_is_refused(tmp_path: Path, spoil: Callable[[Any], Any], made: Callable[[], Any]) -> None:
+    """A file that is well-formed but holds another net gets a sentence, not a strange picture."""
+    with pytest.raises(Problem, match=r"no Real-ESRGAN net|no 3 x 3 convolution"):
+        _built(spoil(made()), tmp_path)

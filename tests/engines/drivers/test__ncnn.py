@@ -1,0 +1,108 @@
+"""The ncnn reader reads what ncnn wrote and refuses anything else in a sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from doubles import ncnn as files
+from goldsmith.engines.drivers._ncnn import read_ncnn
+from goldsmith.errors import Problem
+
+
+def test_weights_come_out_as_they_went_in(tmp_path: Path) -> None:
+    """Every convolution with its kernels and its bias, in the graph's order."""
+    made = files.residual()
+    read = [layer for layer in read_ncnn(*made.save(tmp_path)) if layer.kind == "Convolution"]
+    assert len(read) == len(made.weights) == 21
+    for layer, (weight, bias) in zip(read, made.weights, strict=True):
+        assert np.array_equal(layer.weight, weight)
+        assert np.array_equal(layer.bias, bias)
+
+
+def test_sixteen_bit_weights_are_read_with_their_padding(tmp_path: Path) -> None:
+    """An odd count of 16-bit floats is filled up to four bytes; what follows still lies right."""
+    made = files.Written(half=True)
+    weight = np.arange(27, dtype=np.float32).reshape(1, 3, 3, 3) / 8
+    made.plain("Input")
+    made.convolution(weight, np.array([0.5], np.float32))
+    made.prelu(np.array([0.25], np.float32))
+    convolution, prelu = read_ncnn(*made.save(tmp_path))[1:]
+    assert np.array_equal(convolution.weight, weight)
+    assert prelu.weight is not None
+    assert prelu.weight[0] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "does not begin as an ncnn .param"),
+        ("7767518\n1 1\nInput a 0 0\n", "does not begin as an ncnn .param"),
+        ("7767517\n1 1\nInput a zero 0\n", "Line 3 is not a layer"),
+        ("7767517\n1 1\nInput a -1 0\n", "Line 3 is not a layer"),
+        ("7767517\n1 1\nInput a 99999999999 1 b\n", "Line 3 is not a layer"),
+        ("7767517\n1 1\nInput a 0 0 0=\n0\n", "Line 4 is not a layer"),
+        ("7767517\n1 1\nConvolution c 0 0 0=64 1=3 4=1 5=1 6=1728000000000\n", "The weights end before layer c"),
+        ("7767517\n1 1\nConvolution c 0 0 0=-1 1=3 6=27\n", "do not make -1 kernels"),
+        ("7767517\n1 1\nConvolution c 0 0 0=2 1=3 6=27\n", "27 weights, which do not make 2 kernels of 3 x 3"),
+        ("7767517\n1 1\nConvolution c 0 0 0=x 1=3 6=27\n", "0=x, which is not a whole number"),
+        ("7767517\n1 1\nPReLU p 0 0 0=-5\n", "The weights end before layer p has its -5 values"),
+        ("7767517\n1 1\nInput a 0 0\n" + "Split s 0 0\n" * 10_001, "more than 10000 layers"),
+        ("7767517\n1 1\nInput a 0 0\n", "12 bytes of weights are left over"),
+    ],
+    ids=lambda value: repr(value)[-24:],
+)
+def test_nonsense_is_refused_in_a_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    """Wrong counts never make memory that the file does not hold."""
+    (tmp_path / "a.param").write_text(text)
+    (tmp_path / "a.bin").write_bytes(bytes(12))
+    with pytest.raises(Problem) as caught:
+        read_ncnn(tmp_path / "a.param", tmp_path / "a.bin")
+    assert sentence in caught.value.sentence
+    assert caught.value.sentence.startswith("a.param, a.bin: ")
+
+
+def test_other_storage_is_refused(tmp_path: Path) -> None:
+    """Quantised weights have another tag; they are not guessed at."""
+    made = files.compact()
+    made.data = struct.pack("<I", 0x000D4B38) + made.data[4:]
+    with pytest.raises(Problem, match="stored in a way that is not read here"):
+        read_ncnn(*made.save(tmp_path))
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    """One NaN would make every pixel NaN."""
+    made = files.compact()
+    made.data = made.data[:4] + struct.pack("<f", float("nan")) + made.data[8:]
+    with pytest.raises(Problem, match="hold values that are no numbers"):
+        read_ncnn(*made.save(tmp_path))
+
+
+def test_a_binary_or_endless_param_is_refused(tmp_path: Path) -> None:
+    """A .param is short ASCII text."""
+    (tmp_path / "a.bin").write_bytes(b"")
+    (tmp_path / "a.param").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(Problem, match=r"not an ncnn \.param file in text form"):
+        read_ncnn(tmp_path / "a.param", tmp_path / "a.bin")
+    (tmp_path / "a.param").write_bytes(b"a" * ((1 << 20) + 1))
+    with pytest.raises(Problem, match="too long"):
+        read_ncnn(tmp_path / "a.param", tmp_path / "a.bin")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.integers(0, 2000), what=st.binary(min_size=1, max_size=6), text=st.booleans())
+def test_damage_anywhere_is_a_problem_or_another_number(tmp_path: Path, at: int, what: bytes, text: bool) -> None:
+    """Whatever bytes are overwritten, the reader gives layers or a Problem, never another exception."""
+    param, weights = files.compact().save(tmp_path)
+    path = param if text else weights
+    data = path.read_bytes()
+    at %= len(data)
+    path.write_bytes(data[:at] + what + data[at + len(what) :])
+    with contextlib.suppress(Problem):
+        assert read_ncnn(param, weights)
