@@ -21,8 +21,10 @@ from goldsmith.plate.smooth import membrane, resized
 Fill = Callable[[Pixels, Mask, int], Pixels]
 """(pixels (h, w, 3), hole (h, w) of 0 and 1, seed) -> (h, w, 3) with the hole filled; what it does elsewhere is not used."""
 
-OUTLIER = 0.06
+OUTLIER = 0.08
 """Differences this far (0..1) from the ring's own median count half: a rim or a shadow there is no difference of tone."""
+STIFFNESS = 0.4
+"""How closely the correction follows single px of the ring: at 1 it would carry their noise inwards, at 0.1 a seam begins to show."""
 STRONGEST = 0.25
 """The most, 0..1, that the fill's tone is moved anywhere."""
 NEAR = 24
@@ -209,7 +211,7 @@ def _tone(known: Pixels, made: Pixels, ring: NDArray[np.bool_]) -> tuple[Pixels,
         return np.zeros_like(made), 0.0
     apart = np.clip(known - made, -STRONGEST, STRONGEST)
     strange = np.abs(apart - np.median(apart[ring], axis=0)).max(axis=2) / OUTLIER
-    trust = np.where(ring, 1 / (1 + strange**4), 0).astype(np.float32)
+    trust = np.where(ring, STIFFNESS / (1 + strange**4), 0).astype(np.float32)
     field = membrane(apart, trust)
     return field, float(np.abs(field[ring]).mean())
 
