@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
-from goldsmith.files import Filesystem, fold
+from goldsmith.files import Filesystem, Sig, fold
 from goldsmith.journal.records import Placed, Plan, Settled, TakenRow, Version
 from goldsmith.line.folders import Folders
 from goldsmith.line.leg import Gone, Leg
@@ -12,14 +12,17 @@ from goldsmith.line.naming import archive_path, in_archive, split_version
 
 
 class Carry:
-    """Carries one plan out. ``replay``: the plan was found open, and any part of it may have been done before."""
+    """Carries one plan out. ``replay``: the plan was found open, and any part of it may have been done before.
 
-    def __init__(self, fs: Filesystem, folders: Folders, plan: Plan, *, replay: bool) -> None:
-        self.fs, self.folders, self.plan, self.replay = fs, folders, plan, replay
+    ``homes`` remembers what files that were put back have become, so that trying again does not take that for a change.
+    """
+
+    def __init__(self, fs: Filesystem, folders: Folders, plan: Plan, homes: dict[str, Sig], *, replay: bool) -> None:
+        self.fs, self.folders, self.plan, self.homes, self.replay = fs, folders, plan, homes, replay
         self.takes = [self._leg(number, take.path, take.to, take.sha256) for number, take in enumerate(plan.takes)]
         self.puts = [self._leg(number, put.source, put.to, put.sha256) for number, put in enumerate(plan.puts, len(plan.takes))]
         for leg, take in zip(self.takes, plan.takes, strict=True):
-            leg.take, leg.sig = True, take.sig
+            leg.take, leg.sig, leg.home = True, take.sig, homes.get(take.path)
         for leg, put in zip(self.puts, plan.puts, strict=True):
             leg.sig = put.sig
         self.stowed: list[tuple[Leg, str]] = []
@@ -66,6 +69,8 @@ class Carry:
         for leg in reversed(self.takes + self.puts):
             if not leg.back():
                 self.stowed.append((leg, self._stow(leg, now)))
+            elif leg.take and leg.home is not None:
+                self.homes[leg.origin] = leg.home
 
     def _stow(self, leg: Leg, now: float) -> str:
         astray = leg.astray()
@@ -81,6 +86,7 @@ class Carry:
     def finish(self) -> None:
         for leg in self.takes + self.puts:
             leg.finish()
+            self.homes.pop(leg.origin, None)
 
     def settled(self, now: float) -> Settled:
         """What is to be written down now that everything lies where it should."""

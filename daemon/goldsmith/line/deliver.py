@@ -86,6 +86,7 @@ class Deliver:
         self._now = now
         self._reword = reword or with_stem
         self._mounts: set[str] = set()
+        self._homes: dict[str, Sig] = {}
         self._pending: dict[str, Plan] = {}
         self._undone: dict[str, Settled] = {}
 
@@ -168,7 +169,7 @@ class Deliver:
     def _one(self, plan: Plan, folders: Folders, *, replay: bool) -> _End:
         """Forward; or back, and forward again under other names where the names were taken; or back for good."""
         for _ in range(_TRIES):
-            carry = Carry(self.fs, folders, plan, replay=replay)
+            carry = Carry(self.fs, folders, plan, self._homes, replay=replay)
             try:
                 carry.forward()
                 return _End(plan, None, None, carry)

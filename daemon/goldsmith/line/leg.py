@@ -56,6 +56,8 @@ class Leg:
         self.across = False
         self.lies: Sig | None = None
         """What lies at the goal, once it does."""
+        self.home: Sig | None = None
+        """What the file became by being put back: a rename there and back changes its ctime."""
 
     @property
     def name(self) -> str:
@@ -111,7 +113,7 @@ class Leg:
         if found is None:
             self._nothing_at_origin(goal)
             return False
-        if self._same(origin, found) if self.replay else found == self.sig:
+        if self._same(origin, found) if self.replay else found in (self.sig, self.home):
             return True
         if self.replay and self._is_ours(goal):
             self._nothing_at_origin(goal)
@@ -221,6 +223,13 @@ class Leg:
         return self._home(goal, origin) if self._is_this(goal) else True
 
     def _home(self, at: At, origin: At) -> bool:
+        if not self._rename_home(at, origin):
+            return False
+        if self._is_ours(origin):
+            self.home = self._look(origin)
+        return True
+
+    def _rename_home(self, at: At, origin: At) -> bool:
         try:
             self.fs.rename_noreplace(at, origin)
         except FileExistsError:

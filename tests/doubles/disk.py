@@ -1,0 +1,136 @@
+"""A disk that fails, or a power cut, at the n-th call that a commit makes of it; and a share whose folders are mounts of their own."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from goldsmith.files import At, Filesystem
+from goldsmith.journal.journal import Journal
+from goldsmith.journal.records import Plan, Settled
+
+
+class Killed(BaseException):
+    """The process is no more: nothing that runs after it counts."""
+
+
+class Script:
+    """Counts calls and lets ``trouble`` happen at call number ``at`` (1-based; 0 never), before or after the call takes effect."""
+
+    def __init__(
+        self, at: int = 0, trouble: Callable[[str], BaseException] = Killed, *, after: bool = False, lasting: bool = False
+    ) -> None:
+        self.at, self.trouble, self.after, self.lasting = at, trouble, after, lasting
+        self.calls: list[str] = []
+        self.dead = False
+
+    def do(self, name: str, call: Callable[[], Any]) -> Any:
+        if self.dead:
+            raise Killed
+        self.calls.append(name)
+        number = len(self.calls)
+        struck = self.at and (number == self.at or (self.lasting and number > self.at))
+        if struck and not self.after:
+            self._strike()
+        try:
+            result = call()
+        except OSError:
+            if struck:
+                self._strike()
+            raise
+        if struck:
+            if isinstance(result, int) and name in ("open", "create"):
+                os.close(result)
+            self._strike()
+        return result
+
+    def _strike(self) -> None:
+        error = self.trouble(self.calls[-1])
+        self.dead = isinstance(error, Killed)
+        raise error
+
+
+class Disk(Filesystem):
+    """A filesystem that follows a script. ``flags``: it knows RENAME_NOREPLACE; ``mounts``: top folders that are disks of their own."""
+
+    def __init__(self, script: Script, *, flags: bool = True, links: bool = True, mounts: Sequence[str] = (), fsyncs: bool = False) -> None:
+        self.script, self.flags, self.links, self.mounts, self.fsyncs = script, flags, links, mounts, fsyncs
+
+    def _apart(self, source: At, target: At) -> None:
+        if self.mounts and self._mount(source) != self._mount(target):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    def _mount(self, at: At) -> str:
+        return next((part for part in str(at).split("/") if part in self.mounts), "")
+
+    def rename_flagged(self, source: At, target: At) -> None:
+        self._apart(source, target)
+        if not self.flags:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self.script.do("rename", lambda: super(Disk, self).rename_flagged(source, target))
+
+    def replace(self, source: At, target: At) -> None:
+        self._apart(source, target)
+        self.script.do("replace", lambda: super(Disk, self).replace(source, target))
+
+    def link(self, source: At, target: At) -> None:
+        self._apart(source, target)
+        if not self.links:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        self.script.do("link", lambda: super(Disk, self).link(source, target))
+
+    def unlink(self, at: At) -> None:
+        self.script.do("unlink", lambda: super(Disk, self).unlink(at))
+
+    def mkdir(self, at: At) -> None:
+        self.script.do("mkdir", lambda: super(Disk, self).mkdir(at))
+
+    def create(self, at: At) -> int:
+        return int(self.script.do("create", lambda: super(Disk, self).create(at)))
+
+    def open(self, at: At) -> int:
+        return int(self.script.do("open", lambda: super(Disk, self).open(at)))
+
+    def write(self, fd: int, data: bytes | memoryview) -> int:
+        return int(self.script.do("write", lambda: os.write(fd, data[: max(1, len(data) // 2)])))
+
+    def fsync(self, fd: int) -> None:
+        self.script.do("fsync", lambda: super(Disk, self).fsync(fd) if self.fsyncs else None)
+
+    def fsync_dir(self, folder: int) -> None:
+        self.script.do("fsync_dir", lambda: super(Disk, self).fsync_dir(folder) if self.fsyncs else None)
+
+    def lstat(self, at: At) -> os.stat_result:
+        found: os.stat_result = self.script.do("lstat", lambda: super(Disk, self).lstat(at))
+        return found
+
+
+class Overwritten(Disk):
+    """Somebody comes in between the last look at a file and its rename: ``meddle`` runs just before ``path`` is renamed away."""
+
+    def __init__(self, script: Script, path: str, meddle: Callable[[], object]) -> None:
+        super().__init__(script)
+        self.path, self.meddle = path, meddle
+
+    def rename_flagged(self, source: At, target: At) -> None:
+        if str(source) == self.path:
+            self.path = ""
+            self.meddle()
+        super().rename_flagged(source, target)
+
+
+class ScriptedJournal(Journal):
+    """A journal whose durable writes follow the same script."""
+
+    script: Script
+
+    def intend(self, plans: Sequence[Plan]) -> None:
+        self.script.do("intend", lambda: super(ScriptedJournal, self).intend(plans))
+
+    def replan(self, plan: Plan) -> None:
+        self.script.do("replan", lambda: super(ScriptedJournal, self).replan(plan))
+
+    def done(self, settled: Sequence[Settled]) -> None:
+        self.script.do("done", lambda: super(ScriptedJournal, self).done(settled))

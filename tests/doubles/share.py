@@ -1,0 +1,108 @@
+"""A small share with a journal beside it, plans over it, and the one question that matters: is everything somewhere, once?"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from goldsmith.files import Filesystem, Sig
+from goldsmith.journal.journal import Journal
+from goldsmith.journal.records import Plan, Put, Take, TakenRow
+from goldsmith.line.deliver import Deliver
+
+NOON = 1_790_000_000.0
+DAY = "2026-09-21"
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+class Share:
+    """The folders of a root, and the journal outside them."""
+
+    def __init__(self, place: Path) -> None:
+        self.root = place / "root"
+        self.journal_path = place / "journal.sqlite"
+        for folder in ("selected", "masked", "archive", ".goldsmith/work"):
+            (self.root / folder).mkdir(parents=True)
+        self.before: dict[str, bytes] = {}
+
+    def journal(self, kind: type[Journal] = Journal) -> Journal:
+        return kind.open(self.journal_path)
+
+    def deliver(self, journal: Journal, fs: Filesystem | None = None) -> Deliver:
+        return Deliver(self.root, journal, fs, now=lambda: NOON)
+
+    def put(self, path: str, data: bytes) -> str:
+        at = self.root / path
+        at.parent.mkdir(parents=True, exist_ok=True)
+        at.write_bytes(data)
+        return path
+
+    def take(self, path: str, to: str, data: bytes) -> Take:
+        self.put(path, data)
+        return Take(path=path, sig=Sig.of(os.lstat(self.root / path)), sha256=sha256(data), to=to)
+
+    def result(self, job: str, name: str, to: str, data: bytes) -> Put:
+        source = self.put(f".goldsmith/work/{job}/{name}", data)
+        return Put(source=str(self.root / source), to=to, sha256=sha256(data))
+
+    def worked(self, job: str, stem: str = "hero", campaign: str = "") -> Plan:
+        """A picture and its mask go to the archive, the brief goes on, a new picture and a second file are put down."""
+        old = f"archive/{DAY}/selected/{campaign}{stem}"
+        takes = (
+            self.take(f"selected/{campaign}{stem}.png", f"{old}.png", b"picture " + stem.encode()),
+            self.take(f"selected/{campaign}{stem}.mask.png", f"{old}.mask.png", b"mask " + stem.encode()),
+            self.take(f"selected/{campaign}{stem}.toml", f"masked/{campaign}{stem}.toml", b"brief " + stem.encode()),
+        )
+        puts = (
+            self.result(job, "0.png", f"masked/{campaign}{stem}.png", b"finished " + stem.encode()),
+            self.result(job, "1.json", f"masked/{campaign}{stem}_web.avif", b"for the web " + stem.encode()),
+        )
+        return self.plan(job, stem, takes, puts)
+
+    def passed(self, job: str, stem: str = "hero") -> Plan:
+        """Picture and brief go on as they are, and a copy of the picture is put into the archive."""
+        picture = b"picture " + stem.encode()
+        takes = (
+            self.take(f"selected/{stem}.png", f"masked/{stem}.png", picture),
+            self.take(f"selected/{stem}.toml", f"masked/{stem}.toml", b"brief " + stem.encode()),
+        )
+        return self.plan(job, stem, takes, (self.result(job, "original", f"archive/{DAY}/selected/{stem}.png", picture),))
+
+    def plan(self, job: str, stem: str, takes: tuple[Take, ...], puts: tuple[Put, ...]) -> Plan:
+        row = TakenRow(job_id=job, path=takes[0].path, sha256=takes[0].sha256, started_at=NOON - 9, stage="edit", outcome="passed")
+        return Plan(id=f"plan-{job}", job_id=job, stem=stem, takes=takes, puts=puts, row=row)
+
+    def files(self, *, hidden: bool = True) -> dict[str, bytes]:
+        """Every file in the root but scratch and lock, by relative path."""
+        found = {}
+        for folder, _, names in os.walk(self.root):
+            relative = os.path.relpath(folder, self.root)
+            if not relative.startswith(".goldsmith"):
+                found.update({os.path.normpath(os.path.join(relative, name)): Path(folder, name).read_bytes() for name in names})
+        return found if hidden else {path: data for path, data in found.items() if not os.path.basename(path).startswith(".")}
+
+    def way(self, plan: Plan) -> str:
+        """``home``: all inputs lie as they lay and no result is to be seen; ``there``: all of it lies where it should; else why neither."""
+        files = self.files()
+        strays = [path for path in files if "goldsmith" in path]
+        if strays:
+            return f"left lying: {strays}"
+        homes = [sha256(files.get(take.path, b"?")) == take.sha256 for take in plan.takes]
+        goals = {**{take.to: take.sha256 for take in plan.takes}, **{put.to: put.sha256 for put in plan.puts}}
+        theres = [self._arrived(files, goal, digest, plan.stem) for goal, digest in goals.items()]
+        if all(homes) and not any(theres):
+            return "home"
+        if all(theres) and not any(homes):
+            return "there"
+        return f"homes {homes}, goals {dict(zip(goals, theres, strict=True))}, files {sorted(files)}"
+
+    def _arrived(self, files: dict[str, bytes], goal: str, digest: str, stem: str) -> bool:
+        """At its goal or under its next version's name, unless it lay there before."""
+        folder, name = os.path.split(goal)
+        again = [name, f"{stem}_v002{name[len(stem) :]}", "~2".join(os.path.splitext(name))]
+        names = [os.path.join(folder, one) for one in again]
+        return any(path in files and path not in self.before and sha256(files[path]) == digest for path in names)
