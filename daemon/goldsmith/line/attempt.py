@@ -93,12 +93,10 @@ class _Attempt:
             return self._untouched(picture)
         operations = self._shop.operations(job.steps)
         plate, facts = self._decoded(picture, masks)
-        kept = None if job.deliver else picture.data
-        del picture, masks
         made = _Made([plate])
         for number, operation in enumerate(operations, 1):
             self._step(number, operation, made)
-        return self._results(plate, made, facts, kept)
+        return self._results(plate, made, facts, picture.data)
 
     # Reading
 
@@ -123,13 +121,16 @@ class _Attempt:
         return self._passed(picture.data, facts)
 
     def _passed(self, data: bytes, facts: Mapping[str, object], made: _Made | None = None) -> Outcome:
-        original = self._scratch.put("original", data)
-        return self._done(made or _Made([]), facts, original=str(original))
+        """The file itself goes on. The archive wants its bytes only if a person put them there."""
+        original = "" if self._job.picture.sha256 else str(self._scratch.put("original", data))
+        return self._done(made or _Made([]), facts, unchanged=True, original=original)
 
     def _decoded(self, picture: Loaded, masks: Sequence[Loaded]) -> tuple[Plate, dict[str, object]]:
-        from goldsmith.plate.codec import decoded
+        from goldsmith.plate.codec import decoded, verify
 
         plate, facts = decoded(picture.data, picture.name, self._job.limits.pixels)
+        if facts.frames > 1:
+            verify(picture.data, picture.name, self._job.limits.pixels)  # a file is whole when its last frame is
         named = named_masks(self._job, masks, plate, self._turn_to)
         self.at = self._job.picture.path
         return replace(plate, masks=MappingProxyType(named)), asdict(facts)
@@ -199,7 +200,7 @@ class _Attempt:
 
     # Results
 
-    def _results(self, before: Plate, made: _Made, facts: Mapping[str, object], picture: bytes | None) -> Outcome:
+    def _results(self, before: Plate, made: _Made, facts: Mapping[str, object], picture: bytes) -> Outcome:
         """What goes on: the picture (itself, byte for byte, where no pixel changed), masks at a new geometry, deliverables."""
         from goldsmith.plate.codec import SUFFIXES, Encoding, encode
 
@@ -208,16 +209,14 @@ class _Attempt:
         plate = made.plates[0]
         for file in made.deliverables:
             self._pulse()
-            self._scratch.output(
-                "deliverable", file.tail + file.suffix, file.data, {name: plain(value) for name, value in file.facts.items()}
-            )
+            self._scratch.output("deliverable", file.tail + file.suffix, file.data, _jsonable(file.facts))
         if self._job.deliver and made.deliverables:
             return self._done(made, facts)
         self._pulse()
-        self._travelling_masks(before, plate, made)
+        if not self._job.deliver:
+            self._travelling_masks(before, plate, made)
         if plate is before or _same_picture(before, plate):
-            data = picture if picture is not None else load(self._job, self._job.picture).data
-            return self._passed(data, facts, made)
+            return self._passed(picture, facts, made)
         data = encode(plate, Encoding(format=self._job.working, depth=plate.depth))
         self._scratch.output("picture", SUFFIXES[self._job.working], data, {**_facts_of(plate), "format": self._job.working})
         return self._done(made, facts)
@@ -236,7 +235,7 @@ class _Attempt:
             self._scratch.output("mask", tail, data, {"width": after.width, "height": after.height, "depth": 16})
             made.used += files.get(name, ())
 
-    def _done(self, made: _Made, facts: Mapping[str, object], original: str = "") -> Outcome:
+    def _done(self, made: _Made, facts: Mapping[str, object], unchanged: bool = False, original: str = "") -> Outcome:
         self._pulse()
         self._scratch.seal()
         files = paths_of(self._job.inputs, "mask", "keep")
@@ -244,7 +243,7 @@ class _Attempt:
         return Outcome(
             job_id=self._job.id,
             reads=tuple(self._reads.values()),
-            unchanged=bool(original),
+            unchanged=unchanged,
             original=original,
             outputs=self._scratch.outputs,
             used_masks=tuple(sorted(made.used_masks)),

@@ -134,7 +134,8 @@ class Outcome(_Data):
     unchanged: bool = False
     """True: no pixel was changed; the picture itself is to be handed on, byte for byte, and ``outputs`` has no picture."""
     original: str = ""
-    """Absolute path in scratch of a byte-for-byte copy of the picture as it was read, for the archive; only where ``unchanged``."""
+    """Absolute path in scratch of a byte-for-byte copy of the picture as it was read, for the archive; only where ``unchanged`` and where
+    the daemon did not put the picture down itself."""
     outputs: tuple[Output, ...] = ()
     used_masks: tuple[str, ...] = ()
     """Names of the masks that the steps used up; the rest travel on."""

@@ -11,8 +11,6 @@ from goldsmith.line.inputs import Loaded
 from goldsmith.line.job import Job
 from goldsmith.plate.plate import Mask, Plate, frozen
 
-_NEARLY = 0.5 / 255
-
 
 def named_masks(job: Job, files: Sequence[Loaded], plate: Plate, before_each: Callable[[Loaded], None]) -> dict[str, Mask]:
     """The masks by name, each float32 (h, w) of the plate's size; ``before_each`` is told of each file before it is read.
@@ -40,15 +38,5 @@ def _checked(job: Job, loaded: Loaded, plate: Plate, keep: bool) -> Mask:
     from goldsmith.plate.codec import decode_mask
     from goldsmith.plate.masks import check_mask
 
-    size = (plate.height, plate.width)
     mask = decode_mask(loaded.data, loaded.name, job.limits.pixels)
-    if not keep:
-        return check_mask(mask, size, loaded.name, job.mask_fit)
-    if not (mask > _NEARLY).any():
-        raise Problem(f"{loaded.name} is all black: it keeps nothing.", "Paint white what is to stay.")
-    if not (mask < 1 - _NEARLY).any():
-        raise Problem(f"{loaded.name} is all white: it keeps everything.", "Paint black what is to change.")
-    # A keep file may well cover most of the picture; only a mask that does so was probably painted inverted.
-    if float(mask.mean()) <= 0.5:
-        return check_mask(mask, size, loaded.name, job.mask_fit)
-    return np.float32(1.0) - check_mask(frozen(np.float32(1.0) - mask), size, loaded.name, job.mask_fit)
+    return check_mask(mask, (plate.height, plate.width), loaded.name, job.mask_fit, keep=keep)

@@ -132,7 +132,7 @@ class Pool:
                 place.dying = now
             if place.dying is None:
                 self._watch(place, now, look)
-            else:
+            if place.dying is not None:
                 self._bury(place, now)
         self.dispatch(now)
 

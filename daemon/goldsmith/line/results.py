@@ -54,7 +54,7 @@ class Scratch:
             raise Problem(f"A result cannot be called {tail!r}: a name has no slash in it.")
         if any(made.tail.casefold() == tail.casefold() for made in self._outputs):
             raise Problem(f"Two results would have one name, ending in {tail}.", "Give every export of the brief a name of its own.")
-        path = self.put(f"{len(self._outputs):03d}{os.path.splitext(tail)[1]}", data)
+        path = self.put(f"{len(self._outputs):03d}.{tail.rpartition('.')[2][:16]}", data)
         self._outputs.append(
             Output(role=role, tail=tail, path=str(path), sha256=hashlib.sha256(data).hexdigest(), size=len(data), facts=dict(facts))
         )

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
 from goldsmith.line.wire import Frames, Hello, Kind, LaneContext, LaneSpec, framed, packed
 
@@ -21,7 +22,20 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _NOT_FOR_LANES = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
-Spawn = Callable[[LaneSpec, int, int], "subprocess.Popen[bytes]"]
+
+class Living(Protocol):
+    """What is asked of a lane's process; ``subprocess.Popen`` has it all."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+
+    def kill(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
+Spawn = Callable[[LaneSpec, int, int], Living]
 """Starts the process of a lane that is to speak over the first descriptor and grumble into the second; raises OSError."""
 
 

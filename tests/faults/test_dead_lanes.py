@@ -1,0 +1,248 @@
+"""Real lane processes that die, hang, swell, lie and babble: each job gets one outcome, and the next job is innocent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from doubles.jobs import FAULTY, GENEROUS, Share, events_until, outcome_of, outcomes
+from goldsmith.line.job import Limits, Outcome, Progress
+from goldsmith.line.lanes import Lanes, LaneSpec
+from goldsmith.line.seat import spawn_lane
+
+TESTS = Path(__file__).parents[1]
+SMALL = Limits(seconds=60, memory_bytes=300 << 20, pixels=10_000_000)
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Share:
+    return Share(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lane processes find the catalogue of faults where the tests do."""
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+
+
+@pytest.fixture
+def lanes() -> Iterator[Lanes]:
+    made = Lanes([LaneSpec(name="cpu")], FAULTY)
+    yield made
+    made.stop(0)
+
+
+def pid_of(lanes: Lanes, share: Share) -> int:
+    """The process of the lane, found by letting it work a little."""
+    job = share.job(("report", {}))
+    lanes.submit(job)
+    events_until(lanes, lambda told: bool(told))
+    pid = lanes.running()[job.id].pid
+    events_until(lanes, lambda told: bool(outcomes(told)))
+    return pid
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("step", "kind", "words"),
+    [
+        (("die", {"signal": 9}), "crash", "(signal 9, "),
+        (("die", {"signal": 0}), "crash", "(exit status 3)"),
+        (("segfault", {}), "crash", "(signal 11, segmentation fault)"),
+        (("raise", {}), "crash", "at step 1 (raise): LookupError: no such thing."),
+        (("unsayable", {}), "crash", "a\udcff"),
+        (("babble", {"wire": True}), "crash", "lost its senses"),
+        (("eat", {}), "memory", "(0.293 GiB)"),
+        (("eat", {"lifts": True}), "memory", "(0.293 GiB)"),
+    ],
+)
+def test_whatever_a_step_does_to_its_lane_the_job_gets_one_outcome(
+    lanes: Lanes, share: Share, step: tuple[str, dict[str, Any]], kind: str, words: str
+) -> None:
+    """The sentence names the picture and says how it ended, and the next job runs as if nothing had been."""
+    bad, good = share.job(step, limits=SMALL), share.job(("invert", {}))
+    lanes.submit(bad)
+    lanes.submit(good)
+    told = outcomes(events_until(lanes, lambda events: len(outcomes(events)) == 2))
+    assert [outcome.job_id for outcome in told] == [bad.id, good.id]
+    fault = told[0].fault
+    assert fault is not None
+    assert (fault.kind, fault.path) == (kind, "inbox/hero.png")
+    assert "hero.png" in fault.sentence
+    assert words in fault.sentence
+    assert told[1].fault is None
+    assert lanes.stop(0) == []
+
+
+def test_a_lane_s_last_words_are_kept_for_the_log(lanes: Lanes, share: Share) -> None:
+    """What it wrote to stderr, and for a segmentation fault where it happened."""
+    assert "these are my last words" in getattr(outcome_of(lanes, share.job(("die", {}))).fault, "detail", "")
+    assert "in apply" in getattr(outcome_of(lanes, share.job(("segfault", {}))).fault, "detail", "")
+
+
+def test_a_hanging_step_is_ended_when_its_time_is_over(lanes: Lanes, share: Share) -> None:
+    """Even one that heeds nothing."""
+    job = share.job(("hang", {"heeds": False}), limits=GENEROUS.model_copy(update={"seconds": 0.3}))
+    outcome = outcome_of(lanes, job)
+    assert outcome.fault is not None
+    assert (outcome.fault.kind, "0.3 s" in outcome.fault.sentence) == ("timeout", True)
+
+
+@pytest.mark.parametrize("heeds", [True, False])
+def test_a_job_is_called_off_in_the_middle(lanes: Lanes, share: Share, heeds: bool) -> None:
+    """A step that reports progress stops there and its process lives; another is killed after a grace."""
+    job = share.job(("hang", {"heeds": heeds}))
+    lanes.submit(job)
+    hanging = Path(job.scratch) / "hanging"
+    events_until(lanes, lambda told: hanging.exists())
+    pid = lanes.running()[job.id].pid
+    begun = monotonic()
+    assert lanes.cancel(job.id)
+    told = outcomes(events_until(lanes, lambda events: bool(outcomes(events))))
+    assert [outcome.fault and outcome.fault.kind for outcome in told] == ["cancelled"]
+    assert alive(pid) == heeds
+    assert (monotonic() - begun < 2.0) == heeds
+
+
+def test_printing_does_not_disturb_the_talk(lanes: Lanes, share: Share) -> None:
+    """A library that prints 180 kB to stdout fills no pipe and garbles no message."""
+    assert outcome_of(lanes, share.job(("babble", {}))).fault is None
+
+
+def test_a_lane_killed_while_idle_costs_no_job_anything(lanes: Lanes, share: Share) -> None:
+    """The next job finds a new process."""
+    for _ in range(3):
+        os.kill(pid_of(lanes, share), signal.SIGKILL)
+    assert outcome_of(lanes, share.job()).fault is None
+
+
+def test_interrupts_are_left_to_the_daemon(lanes: Lanes, share: Share) -> None:
+    """Ctrl-C and SIGTERM reach the whole group; a lane works on until the daemon says otherwise."""
+    job = share.job(("hang", {}))
+    lanes.submit(job)
+    events_until(lanes, lambda told: (Path(job.scratch) / "hanging").exists())
+    pid = lanes.running()[job.id].pid
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(pid, number)
+    lanes.cancel(job.id)
+    assert outcomes(events_until(lanes, lambda events: bool(outcomes(events))))[0].fault is not None
+    assert pid_of(lanes, share) == pid
+
+
+def test_kills_at_random_moments_lose_no_job(share: Share) -> None:
+    """Forty jobs, a kill at every third event: each job has exactly one outcome, done or crashed."""
+    lanes = Lanes([LaneSpec(name="cpu", count=2)], FAULTY)
+    jobs = [share.job(("invert", {}) if number % 2 else ("report", {"times": 5})) for number in range(40)]
+    for job in jobs:
+        lanes.submit(job)
+    told: list[Progress | Outcome] = []
+    kills = 0
+    while len(outcomes(told)) < len(jobs):
+        told += events_until(lanes, bool)
+        if len(told) > 3 * kills and kills < 20 and lanes.running():
+            os.kill(next(iter(lanes.running().values())).pid, signal.SIGKILL)
+            kills += 1
+    told += lanes.stop(0)
+    assert kills > 3
+    assert sorted(outcome.job_id for outcome in outcomes(told)) == sorted(job.id for job in jobs)
+    assert {outcome.fault.kind if outcome.fault else "done" for outcome in outcomes(told)} <= {"done", "crash"}
+
+
+def test_a_lane_that_cannot_even_start_waits_with_a_sentence(share: Share, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A broken installation blames no picture; once it is mended the job goes through."""
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "pydantic.py").write_text("raise ImportError('the installation is broken')")
+    monkeypatch.setenv("PYTHONPATH", f"{broken}:{TESTS}")
+    lanes = Lanes([LaneSpec(name="cpu")], FAULTY)
+    job = share.job()
+    lanes.submit(job)
+    events_until(lanes, lambda told: lanes.paused("cpu") is not None)
+    assert "the installation is broken" in (lanes.paused("cpu") or "")
+    assert lanes.position(job.id) == 1
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    assert [outcome.fault for outcome in outcomes(events_until(lanes, lambda told: bool(outcomes(told))))] == [None]
+    lanes.stop(0)
+
+
+def test_a_module_lying_in_the_share_is_never_imported(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon may have been started there."""
+    share.put("json.py", b"raise SystemExit('hijacked')")
+    monkeypatch.chdir(share.root)
+    lanes = Lanes([LaneSpec(name="cpu")], FAULTY)
+    assert outcome_of(lanes, share.job()).fault is None
+    lanes.stop(0)
+
+
+@pytest.mark.parametrize("how", ["killed", "let go"])
+def test_lane_processes_end_with_the_daemon(share: Share, how: str, tmp_path: Path) -> None:
+    """When the daemon is killed in mid-job nothing is left that writes to the share."""
+    job = share.job(("hang", {"heeds": False}))
+    (tmp_path / "job.json").write_text(job.model_dump_json())
+    code = (
+        "import sys, pathlib, select, time\n"
+        "from doubles.jobs import FAULTY, events_until\n"
+        "from goldsmith.line.job import Job\n"
+        "from goldsmith.line.lanes import Lanes, LaneSpec\n"
+        "lanes = Lanes([LaneSpec(name='cpu')], FAULTY)\n"
+        "job = Job.model_validate_json(pathlib.Path(sys.argv[1]).read_text())\n"
+        "lanes.submit(job)\n"
+        "events_until(lanes, lambda told: (pathlib.Path(job.scratch) / 'hanging').exists())\n"
+        "print(lanes.running()[job.id].pid, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "job.json")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as daemon:
+        assert daemon.stdin is not None
+        assert daemon.stdout is not None
+        lane = os.pidfd_open(int(daemon.stdout.readline()))
+        if how == "killed":
+            daemon.kill()
+        else:
+            daemon.stdin.close()
+        daemon.wait(20)
+    with os.fdopen(lane):
+        import select
+
+        assert select.select([lane], [], [], 20)[0] == [lane]
+
+
+def test_a_lane_starts_small(share: Share) -> None:
+    """No codec, no model, no journal before a job asks for them."""
+    heavy = ["torch", "onnxruntime", "cv2", "imagecodecs", "PIL", "PyOpenColorIO", "sqlite3", "watchdog", "goldsmith.journal"]
+    code = f"import sys, goldsmith.line.lane, goldsmith.line.attempt; print([name for name in {heavy!r} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_a_lane_s_process_keeps_nothing_of_the_daemon_s(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not speak to systemd in the daemon's name, and its threads are counted."""
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+    pids: list[int] = []
+
+    def spawn(spec: LaneSpec, wire: int, grumbles: int) -> subprocess.Popen[bytes]:
+        born = spawn_lane(spec, wire, grumbles)
+        pids.append(born.pid)
+        return born
+
+    lanes = Lanes([LaneSpec(name="cpu", threads=1)], FAULTY, spawn=spawn)
+    assert outcome_of(lanes, share.job()).fault is None
+    given = Path(f"/proc/{pids[0]}/environ").read_bytes().split(b"\0")
+    assert b"OMP_NUM_THREADS=1" in given
+    assert not [entry for entry in given if entry.startswith(b"NOTIFY_SOCKET")]
+    lanes.stop(0)
