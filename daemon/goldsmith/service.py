@@ -66,9 +66,9 @@ class Setup:
     @property
     def resolver(self) -> Resolver:
         """Reads briefs against this line, these models and this library."""
-        models = {
-            kind: tuple(name for name, one in self.weights.models.models.items() if one.kind == kind) for kind in ("inpaint", "upscale")
-        }
+        models: dict[EngineKind, list[str]] = {}
+        for name, model in self.weights.models.models.items():
+            models.setdefault(model.kind, []).append(name)
 
         def has(shelf: str, name: str, suffixes: tuple[str, ...]) -> bool:
             return self.library.find(shelf, name, suffixes) is not None

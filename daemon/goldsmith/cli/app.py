@@ -1,0 +1,40 @@
+"""All commands together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from goldsmith import __version__
+from goldsmith.cli.demo import demo
+from goldsmith.cli.init import init
+from goldsmith.cli.run import run
+
+app = typer.Typer(
+    name="goldsmith",
+    help="Finish AI-made pictures: drop them into folders, stage by stage.",
+    epilog="Exit codes: 0 done, 1 a fault of the program, 2 wrong use or configuration, 3 a file or brief is at fault, "
+    "4 the machine is at fault, 5 already running on this root.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"goldsmith {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")] = False,
+) -> None:
+    """Finish AI-made pictures: drop them into folders, stage by stage."""
+
+
+for command in (init, run, demo):
+    app.command()(command)

@@ -1,0 +1,31 @@
+"""``goldsmith run``: the daemon."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from goldsmith.cli.places import Config, Root, root_of
+
+
+def run(
+    root: Root = None,
+    config: Config = None,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="End as soon as nothing is left that could be done.")] = False,
+) -> None:
+    """Watch the folders and work, until stopped (Ctrl-C or SIGTERM: what runs may finish).
+
+    Example: goldsmith run --root ~/hotfolders
+    """
+    from goldsmith.cli.screen import log_to_stderr
+    from goldsmith.service import Service, Setup, set_up
+
+    place = root_of(root)
+
+    def read_setup() -> Setup:
+        setup = set_up(place, config)
+        log_to_stderr(setup.house)
+        return setup
+
+    Service(read_setup).run(until_idle=until_idle)
