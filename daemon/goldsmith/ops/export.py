@@ -16,7 +16,7 @@ from goldsmith.plate import codec, colour
 from goldsmith.plate.dither import dithered
 from goldsmith.plate.fitting import LONGEST_SIDE, fitted
 from goldsmith.plate.plate import Plate
-from goldsmith.plate.resample import resized_plate
+from goldsmith.plate.ringless import resized_ringless
 
 _DEPTHS: dict[codec.Format, tuple[int, ...]] = {"jpeg": (8,), "webp": (8,), "png": (8, 16), "tiff": (8, 16), "avif": (8, 10, 12)}
 _LOSSLESS = ("png", "tiff")
@@ -33,7 +33,7 @@ def _word(value: object) -> object:
     word = _ALIASES.get(word, word)
     if word not in codec.FORMATS:
         near = difflib.get_close_matches(word, [*codec.FORMATS, *_ALIASES], n=1, cutoff=0.4)
-        hint = f"; the nearest is “{near[0]}”" if near else ""
+        hint = f"; the nearest is “{_ALIASES.get(near[0], near[0])}”" if near else ""
         raise ValueError(f"“{value[:40]}” is not one of {', '.join(codec.FORMATS)}{hint}")
     return word
 
@@ -139,7 +139,7 @@ class Export(FileOperation):
         made = plate
         if self.size is not None:
             width, height = fitted((made.width, made.height), self.size, enlarge=False)
-            made = resized_plate(made, height, width)
+            made = resized_ringless(made, height, width)
         if self.profile is not None:
             made = colour.converted(made, self.profile)
         if self.background is not None or self.format not in codec.KEEPS_ALPHA:

@@ -10,7 +10,7 @@ from goldsmith.errors import Problem
 from goldsmith.operation import Bench, PlateOperation
 from goldsmith.plate.fitting import LONGEST_SIDE, MOST_PIXELS, Anchor, Size, corner, filled, fitted, scaled
 from goldsmith.plate.plate import Plate
-from goldsmith.plate.resample import resized_plate
+from goldsmith.plate.ringless import resized_ringless
 
 _Side = Annotated[int, Field(ge=1, le=LONGEST_SIDE)]
 
@@ -60,7 +60,7 @@ class Resize(PlateOperation):
                 "Ask for a smaller size in the resize step.",
             )
         bench.progress(0.0, f"{before[0]} x {before[1]} to {after[0]} x {after[1]}")
-        made = resized_plate(_cut(plate, part, self.anchor), after[1], after[0])
+        made = resized_ringless(_cut(plate, part, self.anchor), after[1], after[0])
         if made is not plate:
             bench.record(size_before=list(before), size_after=list(after))
         return made

@@ -16,7 +16,7 @@ from goldsmith.plate.cube import Cdl, Cube, Table
 from goldsmith.plate.plate import Mask, Pixels
 from goldsmith.plate.strips import Change
 
-_WARMTH = 0.25
+_WARMTH = 0.35
 """What full temperature or tint adds to one channel and takes from its opposite."""
 
 
@@ -64,6 +64,7 @@ def zone_weights(plane: Mask) -> tuple[Mask, Mask, Mask]:
 def balance_change(shadows: Balance, midtones: Balance, highlights: Balance) -> Change:
     """Temperature, tint and saturation by zone; every pixel keeps its luma, and saturation keeps its hue.
 
+    Black stays black and white stays white: temperature and tint run out towards white.
     Where a colour would leave 0..1 it is drawn towards its own grey just as far as it must be, never clipped in one channel.
     """
 
@@ -75,8 +76,9 @@ def balance_change(shadows: Balance, midtones: Balance, highlights: Balance) -> 
             made: Mask = dark * np.float32(low - mid) + light * np.float32(high - mid) + np.float32(mid)
             return made
 
-        warm = by_zone(*(_WARMTH * zone.temperature for zone in (shadows, midtones, highlights)))
-        rose = by_zone(*(_WARMTH * zone.tint for zone in (shadows, midtones, highlights)))
+        room = np.float32(_WARMTH) * (1.0 - np.clip(grey, 0.0, 1.0) ** 4)  # runs out towards white, so that no band shows there
+        warm = room * by_zone(*(zone.temperature for zone in (shadows, midtones, highlights)))
+        rose = room * by_zone(*(zone.tint for zone in (shadows, midtones, highlights)))
         made: Pixels = pixels * np.stack([1.0 + warm + 0.5 * rose, 1.0 - rose, 1.0 - warm + 0.5 * rose], axis=2)
         made *= (grey / np.maximum(luma(made), np.float32(1e-6)))[:, :, None]
         chroma: Pixels = made - grey[:, :, None]
