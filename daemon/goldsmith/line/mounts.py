@@ -14,7 +14,7 @@ from goldsmith.line.watch import Watcher
 Mode = Literal["events", "polling"]
 
 CHECK_EVERY = 2.0
-_CANARY_PATIENCE = 1.0
+_CANARY_PATIENCE = 5.0
 _PLANT_AGAIN = 60.0
 _RESTART_AGAIN = 10.0
 _WATCH_AGAIN = 60.0
