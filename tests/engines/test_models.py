@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -164,3 +165,16 @@ def test_reading_it_brings_no_runtime_into_memory() -> None:
         "print([name for name in ('torch', 'onnxruntime', 'patchmatch', 'cv2', 'PIL', 'huggingface_hub') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_the_manuals_example_is_a_model(tmp_path: Path) -> None:
+    """What the manual tells an admin to write is read, once the hashes are filled in, and every model it lists is there."""
+    manual = (SHIPPED.parents[1] / "docs" / "models.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", manual, re.DOTALL)
+    path = tmp_path / "models.toml"
+    path.write_text(example.replace('"..."', f'"{SHA}"', 1).replace('"..."', f'"{SHA}"', 1))
+    assert list(read_models(path).models) == ["house-x4"]
+    table = re.findall(r"^\| (`.*?) \|", manual, re.MULTILINE)
+    stems = {name for row in table for name in re.findall(r"`([a-z][a-z0-9-]+)`", row)}
+    assert stems <= set(read_models(SHIPPED).models)
+    assert {"migan", "patchmatch", "realesrgan-x2", "realesrgan-x4plus"} <= stems
