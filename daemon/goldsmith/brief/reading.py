@@ -43,8 +43,11 @@ _SYNTAX = {
     "Invalid initial character for a key part": 'a name is missing here, or it needs "quotes"',
     "Unclosed array": "a [ is never closed by ]",
     "Unclosed inline table": "a { is never closed by }",
+    "Illegal character '\\n'": "a text is never closed by its quote on its line; longer ones stand in three quotes",
     "Unterminated string": "a text is never closed by its quote",
     "Unescaped '\\' in a string": "a \\ in \"quotes\" is written \\\\ (or put the text in 'single quotes')",
+    "Invalid hex value": "a \\ in \"quotes\" is written \\\\ (or put the text in 'single quotes')",
+    "Escaped character is not a Unicode scalar value": "a \\ in \"quotes\" is written \\\\ (or put the text in 'single quotes')",
     "Invalid date or datetime": "this looks like a date, and is none",
     "Cannot overwrite a value": "this name stands here a second time",
     "Expected ']' at the end of a table declaration": "a section's name is closed by ]",
@@ -80,7 +83,7 @@ class ConfigFault(UsageFault):
     """A file of the house's configuration that cannot be used; ``faults`` has everything that is wrong with it."""
 
     def __init__(self, file: str, faults: Sequence[Fault]) -> None:
-        super().__init__(_told(file, faults), "Correct it and start again, or send SIGHUP to the running service.")
+        super().__init__(_told(file, faults), "Correct it and start again.")
         self.file = file
         self.faults = tuple(faults)
 

@@ -33,9 +33,9 @@ _RULES = {
     "tuple_type": "must be a list in [brackets]",
     "set_type": "must be a list in [brackets]",
     "frozen_set_type": "must be a list in [brackets]",
-    "dict_type": "must be a table in { braces }",
-    "model_type": "must be a table in { braces }",
-    "model_attributes_type": "must be a table in { braces }",
+    "dict_type": "must be a table in {{ braces }}",
+    "model_type": "must be a table in {{ braces }}",
+    "model_attributes_type": "must be a table in {{ braces }}",
     "path_type": 'must be a path in "quotes"',
     "too_long": "must have at most {max_length} entries",
     "too_short": "must have at least {min_length} entries",
@@ -70,6 +70,8 @@ def _path(loc: Sequence[str | int], written: object) -> tuple[str | int, ...]:
         elif isinstance(here, list | tuple) and isinstance(part, int) and part < len(here):
             path.append(part)
             here = here[part]
+        elif isinstance(here, list | tuple) and isinstance(part, int):
+            return (*path, part)
     return tuple(path)
 
 

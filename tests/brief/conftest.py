@@ -1,0 +1,131 @@
+"""A small line with made-up operations, so that these tests say nothing about the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from goldsmith.brief.brief import Brief, read_brief
+from goldsmith.brief.reading import BriefFault
+from goldsmith.brief.stages import Line, read_line
+from goldsmith.operation import Needs, Operation
+
+LINE = b"""
+[[stage]]
+name = "sort"
+folder = "inbox"
+next = "selected"
+steps = ["look_over"]
+default = [{ op = "look_over" }]
+[[stage]]
+name = "edit"
+folder = "selected"
+next = "masked"
+lane = "gpu"
+steps = ["fill", "enlarge"]
+with_mask = [{ op = "fill", where = "mask" }]
+[[stage]]
+name = "grade"
+folder = "masked"
+next = "graded"
+steps = ["tone"]
+[[stage]]
+name = "deliver"
+folder = "graded"
+next = "delivered"
+"""
+
+
+class LookOver(Operation):
+    """Looks."""
+
+
+class Fill(Operation):
+    """Fills."""
+
+    where: str = ""
+    model: str | None = None
+
+    @field_validator("where")
+    @classmethod
+    def _known(cls, where: str) -> str:
+        if where == "subject":
+            raise ValueError("the region “subject” is not available yet in this version")
+        return where
+
+    def needs(self) -> Needs:
+        masks = frozenset({self.where}) if self.where else frozenset()
+        return Needs(masks=masks, engine=("inpaint", self.model))
+
+
+class Enlarge(Operation):
+    """Enlarges."""
+
+    factor: int = Field(default=2, ge=1, le=4)
+    size: tuple[Annotated[int, Field(ge=1, le=100_000)], int] | None = None
+
+
+class Band(BaseModel):
+    """A band of tones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    temperature: float = 0
+
+
+class Tone(Operation):
+    """Tones."""
+
+    look: str | None = None
+    shadows: Band = Band()
+    amount: int | tuple[int, int] = 1
+    name: str = ""
+
+    def needs(self) -> Needs:
+        return Needs(references=() if self.look is None else (("looks", self.look, (".cube", ".cdl")),))
+
+
+class Save(Operation):
+    """Saves."""
+
+    format: Literal["jpeg", "png"]
+    max_kb: float = 100.0
+
+
+CATALOGUE: Mapping[str, type[Operation]] = {"look_over": LookOver, "fill": Fill, "enlarge": Enlarge, "tone": Tone, "save": Save}
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Mapping[str, type[Operation]]:
+    return CATALOGUE
+
+
+@pytest.fixture(scope="session")
+def line() -> Line:
+    return read_line(LINE, "line.toml", CATALOGUE)
+
+
+@pytest.fixture
+def read(line: Line) -> Callable[..., Brief]:
+    """Reads a brief called hero.toml."""
+
+    def reading(text: str | bytes, **more: object) -> Brief:
+        data = text.encode() if isinstance(text, str) else text
+        return read_brief(data, "hero.toml", line, catalogue=CATALOGUE, **more)  # type: ignore[arg-type]
+
+    return reading
+
+
+@pytest.fixture
+def faults(read: Callable[..., Brief]) -> Callable[..., list[str]]:
+    """Everything that is said to be wrong with a brief."""
+
+    def found(text: str | bytes, **more: object) -> list[str]:
+        with pytest.raises(BriefFault) as caught:
+            read(text, **more)
+        assert all(len(fault.place) <= 60 and len(fault.sentence) < 400 for fault in caught.value.faults)
+        return [str(fault) for fault in caught.value.faults]
+
+    return found

@@ -1,0 +1,159 @@
+"""What stands in a brief, and how it is said that it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from goldsmith.brief.brief import Brief, Stock
+from goldsmith.brief.reading import BriefFault
+
+Faults = Callable[..., list[str]]
+Read = Callable[..., Brief]
+
+
+def test_a_brief_holds_what_was_written(read: Read) -> None:
+    """Head and steps, each step checked and with its settings as they stand there."""
+    brief = read(
+        'title = "T"\nprompt = "P"\nseed = 7\nworking = "tiff"\n[mask]\nfit = "scale"\n'
+        '[[edit]]\nop = "fill"\n[[edit]]\nop = "enlarge"\nfactor = 3'
+    )
+    assert (brief.title, brief.prompt, brief.seed, brief.working, brief.mask_fit) == ("T", "P", 7, "tiff", "scale")
+    assert [(step.op, dict(step.settings), step.place) for step in brief.tables["edit"]] == [
+        ("fill", {}, "edit.1"),
+        ("enlarge", {"factor": 3}, "edit.2"),
+    ]
+
+
+def test_what_is_not_said_is_none(read: Read) -> None:
+    """An empty brief says nothing; another file may."""
+    assert read("") == Brief()
+
+
+def test_an_empty_stage_is_spoken_of(read: Read) -> None:
+    """``edit = []`` asks for nothing to be done there."""
+    assert read("edit = []").tables == {"edit": ()}
+
+
+def test_everything_that_is_wrong_is_said_at_once(faults: Faults) -> None:
+    """The head, the names and every step, with place, value and rule."""
+    assert faults(
+        """
+        title = 3
+        seeed = 1
+        seed = -1
+        working = "jpg"
+        [mask]
+        fit = "stretch"
+        [[edti]]
+        op = "fill"
+        [[edit]]
+        op = "enlarge"
+        factor = 9
+        [[edit]]
+        op = "enlarge"
+        fctor = 2
+        [[edit]]
+        op = "enlrge"
+        [[edit]]
+        op = "save"
+        [[edit]]
+        factor = 2
+        [[deliver]]
+        op = "save"
+        """
+    ) == [
+        "seeed is not known in a brief; did you mean seed?",
+        "edti is no stage of the line; did you mean edit?",
+        'title is 3, but must be a text in "quotes".',
+        "seed is -1, but must be at least 0.",
+        'working is "jpg", but must be "png" or "tiff".',
+        'mask.fit is "stretch", but must be "refuse" or "scale".',
+        "edit.1.factor is 9, but must be at most 4.",
+        "edit.2.fctor is no setting here; did you mean factor?",
+        'edit.3.op is "enlrge", but there is no such operation; did you mean enlarge?',
+        'edit.4.op is "save", which is not done in this stage; there is: enlarge, fill.',
+        "edit.5 has no `op`: each step names its operation; there is: enlarge, fill.",
+        "deliver.1.format is missing, and there is no default for it.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('edit = "fill"', 'edit is "fill", but a stage is written as [[edit]] with op = "fill" on the next line.'),
+        ('[edit]\nop = "fill"', "edit is written as [edit]; a step starts with two brackets: [[edit]]."),
+        ("edit = 3", 'edit is 3, but a stage is written as [[edit]] with op = "…" on the next line.'),
+        ('edit = [{ op = "fill" }, 3]', 'edit is [{ op = "fill" }, 3], but a stage is written as [[edit]]'),
+        ("[[edit]]\nop = 3", "edit.1 says op = 3, which is no text"),
+        ('[[edit]]\nop = "enlarge"\nfactor = "2"', 'edit.1.factor is "2", but must be a whole number.'),
+        ('[[edit]]\nop = "enlarge"\nfactor = true', "edit.1.factor is true, but must be a whole number."),
+        ('[[edit]]\nop = "enlarge"\nfactor = 2.5', "edit.1.factor is 2.5, but must be a whole number."),
+        ('[[edit]]\nop = "enlarge"\nfactor = [2]', "edit.1.factor is [2], but must be a whole number."),
+        ('[[edit]]\nop = "enlarge"\nsize = [-3, 5]', "edit.1.size.1 is -3, but must be at least 1."),
+        ('[[edit]]\nop = "enlarge"\nsize = [1000000000, 5]', "edit.1.size.1 is 1000000000, but must be at most 100000."),
+        ('[[edit]]\nop = "enlarge"\nsize = [5]', "edit.1.size.2 is missing"),
+        (
+            '[[edit]]\nop = "fill"\nwhere = "subject"',
+            'edit.1.where is "subject": the region “subject” is not available yet in this version.',
+        ),
+        (
+            '[[grade]]\nop = "tone"\nshadows = { temprature = 3 }',
+            "grade.1.shadows.temprature is no setting here; did you mean temperature?",
+        ),
+        ('[[grade]]\nop = "tone"\nshadows = 3', "grade.1.shadows is 3, but must be a table in { braces }."),
+        ('[[grade]]\nop = "tone"\namount = [1, "2"]', 'grade.1.amount.2 is "2", but must be a whole number.'),
+        ('[[grade]]\nop = "tone"\namount = "x"', 'grade.1.amount is "x", but must be a whole number or must be a list in [brackets].'),
+        ('[[grade]]\nop = "tone"\nlook = "../../etc/passwd"', 'grade.1.look is "../../etc/passwd": that is a path'),
+        ('[[grade]]\nop = "tone"\nlook = "/etc/passwd"', 'grade.1.look is "/etc/passwd": that is an absolute path'),
+        ('recipe = "https://example.org/x"', 'recipe is "https://example.org/x": that is an address'),
+        ('recipe = "a"\nresolved = true', "recipe cannot be named beside `resolved = true`"),
+        ("seed = 4294967296", "seed is 4294967296, but must be less than 4294967296."),
+        ("mask = 3", "mask is 3, but must be a table in { braces }."),
+        (b"[[edit]]\nop='fill'\n" * 65, "edit has 65 steps; a stage has at most 64."),
+        (b"[[edit]]\nop='fill'\n" * 100_000, "is 1.9 MB long"),
+        (b"edit=[" + b"{}," * 80_000 + b"]", "edit says more than 5000 things"),
+        (b"\xff" * 50, "line 1 has characters that are not UTF-8"),
+        (b"k" * 5000 + b" = 1", "k" * 59 + "… is not known in a brief"),
+    ],
+)
+def test_each_mistake_has_its_sentence(faults: Faults, text: str | bytes, expected: str) -> None:
+    """What was read, and what is allowed in plain words."""
+    found = faults(text)
+    assert len(found) == 1
+    assert expected in found[0]
+
+
+def test_a_problem_begins_with_the_file_and_ends_with_what_to_do(read: Read) -> None:
+    """The note beside the picture can be understood without this program at hand."""
+    with pytest.raises(BriefFault) as caught:
+        read('[[edit]]\nop = "enlarge"\nfactor = 9')
+    assert caught.value.sentence == "hero.toml: edit.1.factor is 9, but must be at most 4."
+    assert caught.value.remedy == "Correct it and save it: it is read again at once."
+
+
+def test_long_values_are_shortened(faults: Faults) -> None:
+    """A value of thousands of characters does not become a note of thousands."""
+    assert len(faults(f'working = "{"y" * 3000}"')[0]) < 150
+
+
+STOCK = Stock(
+    models={"inpaint": ["migan", "patchmatch"]},
+    has=lambda shelf, name, suffixes: (shelf, name) == ("looks", "warm-amber"),
+    names=lambda shelf, suffixes: ["warm-amber"],
+)
+
+
+def test_models_and_looks_that_are_not_there_are_faults_where_the_stock_is_known(faults: Faults) -> None:
+    """With the nearest name that is."""
+    assert faults('[[edit]]\nop = "fill"\nmodel = "mygan"\n[[grade]]\nop = "tone"\nname = "x"\nlook = "warm-ambr"', stock=STOCK) == [
+        'edit.1.model is "mygan", but config/models.toml has no such model; did you mean migan?',
+        'grade.1.look is "warm-ambr", but library/looks/ has no such .cube or .cdl file; did you mean warm-amber?',
+    ]
+
+
+def test_models_and_looks_that_are_there_are_no_faults(read: Read) -> None:
+    """And without a stock nobody asks."""
+    assert read('[[edit]]\nop = "fill"\nmodel = "migan"\n[[grade]]\nop = "tone"\nlook = "warm-amber"', stock=STOCK).tables
+    assert read('[[edit]]\nop = "fill"\nmodel = "mygan"').tables
