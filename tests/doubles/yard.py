@@ -33,6 +33,7 @@ class HintsByHand:
         self.hints: list[str] = []
         self.lost = False
         self.planted: list[str] = []
+        self.sung: set[str] = set()
 
     def narrow(self, folders: Collection[str]) -> None:
         self.folders = frozenset(folders)
@@ -52,10 +53,11 @@ class HintsByHand:
 
     def plant(self, folder: str) -> bool:
         self.planted.append(folder)
+        self.sung = {*self.sung, folder} if self.alive and folder not in self.deaf_folders else self.sung - {folder}
         return True
 
     def events(self, folder: str) -> bool:
-        return self.alive and folder in self.planted and folder not in self.deaf_folders
+        return folder in self.sung
 
     def take(self, limit: int) -> tuple[list[str], bool]:
         taken, self.hints = self.hints[:limit], self.hints[limit:]
