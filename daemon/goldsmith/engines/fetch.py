@@ -92,7 +92,7 @@ def _put_down(inside: IO[bytes], file: WeightsFile, target: Path, progress: Prog
             os.fsync(output.fileno())
         os.replace(temporary, target)
         _sync_folder(target.parent)
-    except BaseException:
+    except BaseException:  # a border - whatever ends it, Ctrl-C too, nothing half may stay
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise

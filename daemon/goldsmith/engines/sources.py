@@ -136,7 +136,7 @@ def _by_client(command: list[str], folder: Path, progress: Progress, spec: str) 
         brought.mkdir()
         try:
             _run(command, brought, progress, f"downloading {spec}")
-        except BaseException:
+        except BaseException:  # a border - whatever ends it, Ctrl-C too, nothing half may stay
             shutil.rmtree(brought, ignore_errors=True)
             raise
         brought.rename(home)
@@ -159,7 +159,7 @@ def _run(command: list[str], folder: Path, progress: Progress, note: str) -> Non
         try:
             while _still_runs(client):
                 progress(_bytes_under(scratch) + _bytes_under(folder), None, note)
-        except BaseException:
+        except BaseException:  # a border - whatever ends it, Ctrl-C too, nothing half may stay
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(client.pid, signal.SIGKILL)
             client.wait()
