@@ -34,6 +34,7 @@ class HintsByHand:
         self.lost = False
         self.planted: list[str] = []
         self.sung: set[str] = set()
+        self.unwatched: set[str] = set()
 
     def narrow(self, folders: Collection[str]) -> None:
         self.folders = frozenset(folders)
@@ -49,7 +50,7 @@ class HintsByHand:
         return self.alive
 
     def watched(self, folder: str) -> bool:
-        return os.path.relpath(folder, self.root) not in self.deaf_folders
+        return os.path.relpath(folder, self.root) not in self.unwatched
 
     def plant(self, folder: str) -> bool:
         self.planted.append(folder)

@@ -367,11 +367,11 @@ def test_a_network_mount_is_polled_whatever_it_sings(tmp_path: Path, monkeypatch
 
 def test_folders_without_a_watch_of_their_own_make_the_stage_polled(yard: Yard) -> None:
     """More folders than the kernel grants watches: no campaign is silently deaf."""
-    yard.watcher.deaf_folders.add("inbox/acme")
+    yard.watcher.unwatched.add("inbox/acme")
     yard.put("inbox/acme/a.png")
     yard.settle()
     assert yard.intake.modes()["inbox"] == "polling"
-    yard.watcher.deaf_folders.clear()
+    yard.watcher.unwatched.clear()
     yard.names(later=2.0)
     assert yard.intake.modes()["inbox"] == "events"
 
