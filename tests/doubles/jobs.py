@@ -27,7 +27,8 @@ DEADLINE = 60.0
 def picture(height: int = 8, width: int = 12, depth: int = 8, seed: int = 0) -> NDArray[np.float32]:
     """Noise whose every value is a code of that depth: (h, w, 3)."""
     levels = 2**depth - 1
-    return (np.random.default_rng(seed).integers(0, levels + 1, (height, width, 3)) / levels).astype(np.float32)
+    codes = np.random.default_rng(seed).integers(0, levels + 1, (height, width, 3))
+    return np.asarray(codes / levels, np.float32)
 
 
 def png(pixels: NDArray[np.float32], depth: int = 8) -> bytes:

@@ -434,3 +434,6 @@ def test_progress_is_told_about_five_times_a_second() -> None:
     throttle.report(Progress(job_id="a", step=1, op="x", fraction=1.0, note="loading"))
     throttle.report(Progress(job_id="a", step=2, op="y", fraction=0.0))
     assert [(progress.step, progress.note) for progress in sent[5:]] == [(1, "loading"), (2, "")]
+    for number in range(100):
+        throttle.report(Progress(job_id="a", step=2, op="y", fraction=0.5, note=f"tile {number}"))
+    assert len(sent) == 12

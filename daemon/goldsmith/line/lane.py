@@ -25,6 +25,8 @@ from goldsmith.line.wire import Frames, Hello, Kind, framed, packed, unpacked
 
 _PR_SET_PDEATHSIG = 1
 _PROGRESS_EVERY = 0.2
+_NOTES_AT_ONCE = 5
+"""A cold start's note must not be lost; one note a tile would be a flood."""
 
 
 def main(arguments: list[str]) -> None:
@@ -135,22 +137,31 @@ def _prepared(hello: Hello) -> Run:
 
 
 class Throttle:
-    """Lets through about five reports a second, and every new note or step."""
+    """Lets through about five reports a second, and at once every new step and the first few notes of a step."""
 
     def __init__(self, send: Callable[[Progress], None], clock: Callable[[], float] = monotonic) -> None:
         self._send = send
         self._clock = clock
         self._sent = float("-inf")
+        self._notes = 0
         self.last: Progress | None = None
 
     def report(self, progress: Progress) -> None:
-        """Send it, unless one just like it went out a moment ago."""
-        before, self.last = self.last, progress
+        """Send it, unless one much like it went out a moment ago."""
         now = self._clock()
-        news = before is None or (progress.step, progress.note) != (before.step, before.note)
-        if news or now - self._sent >= _PROGRESS_EVERY:
+        if self._is_news(progress) or now - self._sent >= _PROGRESS_EVERY:
             self._sent = now
             self._send(progress)
+        self.last = progress
+
+    def _is_news(self, progress: Progress) -> bool:
+        if self.last is None or progress.step != self.last.step:
+            self._notes = 0
+            return True
+        if not progress.note or progress.note == self.last.note:
+            return False
+        self._notes += 1
+        return self._notes <= _NOTES_AT_ONCE
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from goldsmith.plate.plate import Mask, Plate, quantised
 
-_BAND = 256
+_BAND = 64
 """Rows looked at together: what is compared stays in the cache, and a large picture costs no second copy of itself."""
 
 
@@ -45,7 +45,12 @@ def count_outside(before: Plate, after: Plate, mask: Mask) -> Count:
 
 def _differs(one: NDArray[np.float32], other: NDArray[np.float32], outside: NDArray[np.bool_], plate: Plate) -> NDArray[np.bool_]:
     """Where a band (rows, w, c) has other codes, outside; floats that are equal need no rounding to codes."""
-    differs: NDArray[np.bool_] = (one != other).any(axis=2) & outside
+    unequal = one != other
+    if not unequal.any():
+        return np.zeros(outside.shape, np.bool_)
+    differs: NDArray[np.bool_] = outside & unequal[:, :, 0]
+    for channel in range(1, unequal.shape[2]):
+        differs |= outside & unequal[:, :, channel]
     if differs.any():
         codes = quantised(one[differs], plate.depth) != quantised(other[differs], plate.depth)
         differs[differs] = codes.any(axis=1)
