@@ -77,6 +77,12 @@ def test_fewer_bits_do_not_band() -> None:
     assert np.abs(hard - plate.pixels[0, :, 0]).max() > 0.4 / 255
 
 
+def test_a_flat_ground_stays_clean_through_a_resize() -> None:
+    """Grey that is a code before and after resizing gets no grain."""
+    flat = Plate(frozen(np.full((90, 90, 3), 128 / 255, np.float32)))
+    assert (_read(_made(flat, size=[40, 40])).codes() == 128).all()
+
+
 def test_the_same_seed_gives_the_same_bytes() -> None:
     """Two runs are equal to the byte; another seed gives another grain."""
     plate = _slope()

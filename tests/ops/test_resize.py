@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -122,6 +123,19 @@ def test_what_lies_under_transparent_pixels_does_not_bleed_in() -> None:
     made = Resize(factor=0.4).apply(Plate(frozen(pixels), alpha=frozen(alpha)), BenchDouble())
     assert made.alpha is not None
     assert made.pixels[made.alpha > 0.05, 0].max() < 0.02
+
+
+@pytest.mark.parametrize(("size", "alpha"), [((150, 30), False), ((61, 47), True), ((900, 160), False)])
+def test_lettering_gets_no_rims(size: tuple[int, int], alpha: bool) -> None:
+    """Light letters on dark ground, smaller or larger: nothing is darker than the ground or lighter than the letters."""
+    page = np.full((80, 400, 3), 30, np.uint8)
+    cv2.putText(page, "GOLD Ag 12", (8, 58), cv2.FONT_HERSHEY_TRIPLEX, 1.6, (250, 240, 220), 2, cv2.LINE_AA)
+    pixels = page.astype(np.float32) / 255
+    cover = frozen(np.ones(page.shape[:2])) if alpha else None
+    made = Resize(size=size, mode="exact", enlarge=True).apply(Plate(frozen(pixels), alpha=cover), BenchDouble())
+    assert made.pixels.min() > 29.9 / 255
+    assert (made.pixels.max(axis=(0, 1)) < np.array([250.1, 240.1, 220.1]) / 255).all()
+    assert made.pixels.max() > 200 / 255
 
 
 @pytest.mark.parametrize(("anchor", "shade"), [("left", 0.0), ("right", 1.0), ("top-left", 0.0)])

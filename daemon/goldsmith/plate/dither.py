@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from goldsmith.plate.plate import Pixels
 
-_ON_CODE = 1e-3
+_ON_CODE = 0.02
 
 
 def dithered(pixels: Pixels, depth: int, seed: int) -> Pixels:
     """Pixels (h, w, c), moved to codes of ``depth`` bits by triangular noise of one code to each side.
 
-    One noise serves all channels, so that grey stays grey. A value that is a code already (to a thousandth of a step) stays that
+    One noise serves all channels, so that grey stays grey. A value that is a code already (to a fiftieth of a step) stays that
     code: what nobody touched, clean white and clean black come through as they are. The mean of a flat area is kept.
     Lipshitz, Wannamaker and Vanderkooy, "Quantization and Dither" (JAES 1992).
     """

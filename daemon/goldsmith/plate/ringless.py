@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from goldsmith.plate import colour
-from goldsmith.plate.plate import Pixels, Plate
+from goldsmith.plate.plate import NO_MASKS, Pixels, Plate
 from goldsmith.plate.resample import resized_plate
 from goldsmith.plate.strips import in_slabs
 
@@ -22,11 +23,20 @@ def resized_ringless(plate: Plate, height: int, width: int) -> Plate:
         return plate
     light = plate.with_pixels(in_slabs(plate.pixels, lambda slab: colour.to_linear(slab, plate.icc)))
     sharp = resized_plate(light, height, width, "lanczos", linear=False)
-    plain = resized_plate(light, height, width, "area", linear=False).pixels
     grown = max(height / plate.height, width / plate.width)
-    low, high = _surroundings(plain, 2 * max(1, math.ceil(grown)) + 1)
+    low, high = _surroundings(_plain(light, height, width, grown), 2 * max(1, math.ceil(grown)) + 1)
     bounded = np.clip(sharp.pixels, low, high)
     return sharp.with_pixels(in_slabs(bounded, lambda slab: np.clip(colour.from_linear(slab, plate.icc), 0.0, 1.0)))
+
+
+def _plain(light: Plate, height: int, width: int, grown: float) -> Pixels:
+    """The mean of what each new pixel covers, weighted with alpha."""
+    import cv2
+
+    if light.alpha is not None or grown > 1:
+        return resized_plate(replace(light, masks=NO_MASKS), height, width, "area", linear=False).pixels
+    made: Pixels = cv2.resize(light.pixels, (width, height), interpolation=cv2.INTER_AREA)  # the same, several times as fast
+    return made.reshape(height, width, light.channels)
 
 
 def _surroundings(pixels: Pixels, side: int) -> tuple[Pixels, Pixels]:
