@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from goldsmith.files import Filesystem, Sig
@@ -19,6 +21,15 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+@cache
+def _empty_journal() -> bytes:
+    """The tables need making only once for thousands of shares."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "journal.sqlite")
+        Journal.open(path).close()
+        return path.read_bytes()
+
+
 class Share:
     """The folders of a root, and the journal outside them."""
 
@@ -30,6 +41,8 @@ class Share:
         self.before: dict[str, bytes] = {}
 
     def journal(self, kind: type[Journal] = Journal) -> Journal:
+        if not self.journal_path.exists():
+            self.journal_path.write_bytes(_empty_journal())
         return kind.open(self.journal_path)
 
     def deliver(self, journal: Journal, fs: Filesystem | None = None) -> Deliver:
