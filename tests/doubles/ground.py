@@ -17,6 +17,8 @@ from goldsmith.plate.plate import Depth, Metadata, Plate, frozen
 
 CHECKOUT = Path(__file__).parents[2]
 LIBRARY = CHECKOUT / "hotfolders" / "samples" / "library"
+EXIF = b"II*\0\x08\0\0\0\0\0\0\0\0\0"
+"""The smallest there is: a little-endian header and a directory of no entries."""
 
 
 class LibraryBench(BenchDouble):
@@ -69,6 +71,6 @@ def plate(height: int, width: int, channels: int = 3, depth: Depth = 8, *, alpha
         depth=depth,
         icc=icc,
         ppi=(300.0, 300.0),
-        metadata=Metadata(exif=b"Exif", xmp=b"<x/>", iptc=b"iptc"),
+        metadata=Metadata(exif=EXIF, xmp=b"<x/>", iptc=b"\x1c\x02\x05\x00\x04hero"),
         masks=MappingProxyType({"mask": frozen(mask), "sky": frozen(1 - mask)}),
     )
