@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from doubles.bench import BenchDouble
-from goldsmith.errors import Problem
+from goldsmith.errors import Cancelled, Problem
 from goldsmith.ops.grade import Grade
 from goldsmith.plate import colour, cube, profiles
 from goldsmith.plate.cube import Cdl, parse_cdl, parse_cube, read_look
@@ -288,6 +289,27 @@ def test_a_grey_picture_becomes_coloured_only_when_colour_is_asked() -> None:
     toned = Grade.model_validate({"midtones": {"temperature": 40}}).apply(plate, BenchDouble())
     assert toned.channels == 3
     assert np.abs(colour.luma(toned.pixels) - plate.pixels[..., 0]).max() < 1e-5
+
+
+def test_withdrawn_inputs_end_the_work_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the bench says that the inputs are gone, the slabs that wait are not begun."""
+    monkeypatch.setattr("goldsmith.plate.strips._SLAB_PIXELS", 1)
+    begun: list[int] = []
+    gate = threading.Event()
+
+    def change(slab: NDArray[np.float32]) -> NDArray[np.float32]:
+        begun.append(1)
+        if len(begun) > 1:
+            gate.wait(10)
+        return slab
+
+    def tick(_: float) -> None:
+        gate.set()
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        in_slabs(_plate(height=2000).pixels, change, tick)
+    assert len(begun) < 2000
 
 
 def test_profile_alpha_and_masks_stay() -> None:

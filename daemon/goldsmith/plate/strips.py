@@ -29,10 +29,13 @@ def in_slabs(pixels: Pixels, change: Change, tick: Tick = lambda _: None) -> Pix
     def run(top: int) -> None:
         made[top : top + rows] = change(pixels[top : top + rows].copy())
 
-    with ThreadPoolExecutor(_THREADS) as pool:
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
         tops = range(0, height, rows)
         for number, _ in enumerate(pool.map(run, tops)):
             tick((number + 1) / len(tops))
+    finally:
+        pool.shutdown(cancel_futures=True)  # where ``tick`` ended the work, nothing more of it is begun
     return made
 
 
