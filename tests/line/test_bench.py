@@ -114,7 +114,7 @@ def test_a_step_that_paints_outside_its_mask_is_thrown_away(share: Share) -> Non
     outcome = done(masked(share, ("fill", {"spill": 3}), mask=mask))
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"
-    assert outcome.fault.sentence.startswith("fill changed 3 pixels of hero.png outside the mask")
+    assert outcome.fault.sentence.startswith("edit.1 (fill): It changed 3 pixels of hero.png outside the mask")
     assert outcome.outputs == ()
 
 
@@ -274,7 +274,7 @@ def test_settings_are_checked_again_all_at_once(share: Share) -> None:
     outcome = done(share.job(("nope", {}), ("fill", {"spill": "many", "x": 1})))
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"
-    assert len(outcome.fault.sentence.splitlines()) == 3
+    assert [line.split(" ")[0] for line in outcome.fault.sentence.splitlines()] == ["edit.1:", "edit.2.spill", "edit.2.x"]
 
 
 def test_a_withdrawn_job_stops_at_its_next_report(share: Share) -> None:

@@ -91,7 +91,7 @@ class _Attempt:
         picture, masks = self._load()
         if not job.steps:
             return self._untouched(picture)
-        operations = self._shop.operations(job.steps)
+        operations = self._shop.operations(job.stage, job.steps)
         plate, facts = self._decoded(picture, masks)
         made = _Made([plate])
         for number, operation in enumerate(operations, 1):
@@ -148,14 +148,10 @@ class _Attempt:
         begun = perf_counter()
         masks = operation.needs().masks
         self._require(masks, made.plates, number, spec.op)
-        if isinstance(operation, PlateOperation):
-            made.plates = [self._applied(operation, spec.op, plate, bench) for plate in made.plates]
-        elif isinstance(operation, SetOperation):
-            made.plates = list(operation.apply_set(made.plates, bench))
-            if not made.plates:
-                raise Problem(f"{spec.op} left no picture of {faults.name_of(self._job)} over.", "Ask less of it.")
-        elif isinstance(operation, FileOperation):
-            made.deliverables += [file for plate in made.plates for file in operation.make(plate, bench)]
+        try:
+            self._work(operation, bench, made)
+        except Problem as problem:
+            raise Problem(f"{self._job.stage}.{number} ({spec.op}): {problem.sentence}", problem.remedy) from problem
         made.used_masks |= masks
         made.used += bench.used
         settings = operation.model_dump(mode="json")
@@ -163,6 +159,16 @@ class _Attempt:
         made.steps.append(
             StepDone(op=spec.op, settings=settings, seed=bench.seed, seconds=seconds, findings=bench.findings, engine=bench.engine)
         )
+
+    def _work(self, operation: Operation, bench: LaneBench, made: _Made) -> None:
+        if isinstance(operation, PlateOperation):
+            made.plates = [self._applied(operation, plate, bench) for plate in made.plates]
+        elif isinstance(operation, SetOperation):
+            made.plates = list(operation.apply_set(made.plates, bench))
+            if not made.plates:
+                raise Problem(f"It left no picture of {faults.name_of(self._job)} over.", "Ask less of it.")
+        elif isinstance(operation, FileOperation):
+            made.deliverables += [file for plate in made.plates for file in operation.make(plate, bench)]
 
     def _bench(self, number: int, op: str) -> LaneBench:
         def say(fraction: float, note: str) -> None:
@@ -172,7 +178,7 @@ class _Attempt:
         library = Library(Path(self._job.root))
         return LaneBench(self._job, self._shop, self._scratch, library, self._reads, say, step_seed(self._job.seed, number))
 
-    def _applied(self, operation: PlateOperation, op: str, plate: Plate, bench: LaneBench) -> Plate:
+    def _applied(self, operation: PlateOperation, plate: Plate, bench: LaneBench) -> Plate:
         """The plate after the step, with the proof of law 4 on record where the step uses masks."""
         after = operation.apply(plate, bench)
         mask = _reach(operation, plate)
@@ -182,7 +188,7 @@ class _Attempt:
         bench.record(outside_pixels=count.pixels, outside_changed=count.changed)
         if count.changed:
             raise Problem(
-                f"{op} changed {count.changed} pixels of {faults.name_of(self._job)} outside the mask; its result is thrown away.",
+                f"It changed {count.changed} pixels of {faults.name_of(self._job)} outside the mask, so its result is thrown away.",
                 "This is a fault of the operation or its engine: try another model.",
             )
         return after
@@ -192,7 +198,9 @@ class _Attempt:
         if missing:
             stem = Path(self._job.picture.path).stem
             file = f"{stem}.mask.png" if missing[0] == "mask" else f"{stem}.mask.{missing[0]}.png"
-            raise Problem(f"Step {number} ({op}) needs the mask {file}, and it is not there.", "Paint it, white where to change.")
+            raise Problem(
+                f"{self._job.stage}.{number} ({op}) needs the mask {file}, and it is not there.", "Paint it, white where to change."
+            )
 
     def _pulse(self) -> None:
         if self._cancelled():

@@ -35,7 +35,7 @@ class Shop:
         self._weights: Any = None
         self._opened: set[str] = set()
 
-    def operations(self, steps: Sequence[StepSpec]) -> list[Operation]:
+    def operations(self, stage: str, steps: Sequence[StepSpec]) -> list[Operation]:
         """The steps with their settings, checked once more: the queue is not trusted. Raises Problem with every fault."""
         module, _, name = self._context.catalogue.partition(":")
         catalogue: Mapping[str, type[Operation]] = getattr(import_module(module), name)()
@@ -44,9 +44,9 @@ class Shop:
             try:
                 made.append(catalogue[step.op].model_validate(step.settings))
             except KeyError:
-                wrong.append(f"Step {number}: there is no operation called {step.op}.")
+                wrong.append(f"{stage}.{number}: there is no operation called {step.op}.")
             except ValidationError as error:
-                wrong += [f"Step {number} ({step.op}), {'.'.join(map(str, at['loc']))}: {at['msg']}." for at in error.errors()]
+                wrong += [f"{stage}.{'.'.join(map(str, (number, *at['loc'])))} ({step.op}): {at['msg']}." for at in error.errors()]
         if wrong:
             raise Problem("\n".join(wrong))
         return made
