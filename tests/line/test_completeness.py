@@ -187,6 +187,19 @@ def test_links_pipes_sockets_and_folders_are_never_opened(root: Path, files: Com
     assert sentences["folder"] == ""
 
 
+def test_bytes_written_between_the_look_and_the_lease_begin_anew(files: Completeness, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signature is taken once more from the opened file, after the lease was granted."""
+
+    def granted_too_late(fd: int) -> bool:
+        (root / HERO).write_bytes(b"written in the last moment")
+        return False
+
+    files.want(HERO, 10.0)
+    monkeypatch.setattr(completeness, "has_writer", granted_too_late)
+    assert files.look_due(10.15, 99) == []
+    assert (kind(files, 10.2), files.next_due()) == ("new", pytest.approx(10.3))
+
+
 def test_a_file_swapped_for_a_link_at_the_last_moment_is_refused(files: Completeness, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the opener finds out after lstat counts too."""
 

@@ -325,6 +325,32 @@ def test_lost_events_cost_latency_never_a_file(yard: Yard) -> None:
     assert sorted(yard.names()) == ["changes.png", "comes.png", "goes.png"]
 
 
+def test_folders_that_went_unheard_are_forgotten(yard: Yard) -> None:
+    """A campaign moved out while events were lost: its bundles come up once more, its neighbours do not."""
+    for path in ("inbox/acme/a.png", "inbox/acme/a.txt", "inbox/other/b.png", "inbox/other/b.txt"):
+        yard.put(path)
+    yard.names()
+    shutil.rmtree(yard.root / "inbox/acme")
+    yard.watcher.lost = True
+    assert yard.names() == ["acme/a.png"]
+    assert [bundle.campaign for bundle in yard.intake.bundles()] == ["other"]
+
+
+def test_a_file_and_a_folder_may_swap_names(yard: Yard) -> None:
+    """A folder where a picture was is a campaign; a picture where a campaign was is a picture."""
+    for path in ("inbox/x.png", "inbox/x.txt", "inbox/y.png/a.png", "inbox/y.png/a.txt", "inbox/y.txt"):
+        yard.put(path)
+    assert sorted(yard.names()) == ["x.png", "y.png/a.png", "y/"]
+    (yard.root / "inbox/x.png").unlink()
+    shutil.rmtree(yard.root / "inbox/y.png")
+    yard.put("inbox/y.png")
+    yard.put("inbox/x.png/a.png", hint=False)
+    yard.put("inbox/x.png/a.txt", hint=False)
+    yard.hint("inbox/x.png")
+    assert sorted(yard.names()) == ["x.png", "x.png/a.png", "x/", "y.png", "y.png/a.png", "y/"]
+    assert sorted(bundle.key.name for bundle in yard.intake.bundles()) == ["a.png", "x/", "y.png"]
+
+
 def test_without_events_the_folders_are_read_every_two_seconds(deaf_yard: Yard) -> None:
     """Then latency is two seconds instead of none."""
     yard = deaf_yard
@@ -398,6 +424,17 @@ def test_a_missing_folder_pauses_and_loses_nothing(yard: Yard) -> None:
     yard.names(later=10.0)
     yard.names(later=10.0)
     assert yard.kind("inbox/hero.png") == "settled"
+
+
+def test_hints_from_a_folder_that_just_went_are_not_believed(yard: Yard) -> None:
+    """Between the going of a share and the next check, a file that cannot be found is not called gone."""
+    for name in ("hero.png", "hero.txt"):
+        yard.put(f"inbox/{name}")
+    yard.names()
+    os.rename(yard.root / "inbox", yard.root / "away")
+    yard.hint("inbox/hero.png", "inbox")
+    assert yard.names() == []
+    assert yard.intake.bundle(Key("inbox", "", "hero.png")) is not None
 
 
 def test_a_replaced_folder_is_watched_and_read_anew(yard: Yard) -> None:

@@ -151,6 +151,18 @@ def test_a_new_canary_has_to_sing_again(listener: Listener) -> None:
     assert not listener.watcher.events("inbox")
 
 
+def test_a_root_given_as_a_link_is_watched_where_it_lies(tmp_path: Path) -> None:
+    """A link itself never has events; the folder it leads to has."""
+    (tmp_path / "real/inbox").mkdir(parents=True)
+    os.symlink(tmp_path / "real", tmp_path / "link")
+    listener = Listener(tmp_path / "real")
+    listener.watcher = Watcher(tmp_path / "link")
+    assert listener.watcher.start()
+    (tmp_path / "link/inbox/a.png").write_bytes(b"x")
+    assert listener.hears("inbox/a.png")
+    listener.watcher.close()
+
+
 def test_a_failing_ear_does_not_end_the_watch(listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception in the callback would kill watchdog's thread for good; it is swallowed and logged."""
     hear, failed = listener.watcher._hear, []

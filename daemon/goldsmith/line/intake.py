@@ -51,7 +51,7 @@ class Intake:
         settings: IntakeSettings | None = None,
     ) -> None:
         settings = settings or IntakeSettings()
-        self._root = os.path.abspath(root)
+        self._root = os.path.realpath(root)
         self._watcher = watcher
         self._clock = clock
         self._mounts = Mounts(self._root, folders, watcher, settings.sweep_events, settings.sweep_polling)

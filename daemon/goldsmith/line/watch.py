@@ -57,7 +57,7 @@ class Watcher:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = os.path.abspath(root)
+        self.root = os.path.realpath(root)  # a link as root would be watched as a link
         self.trouble = ""
         """Why there are no events at the moment, as a sentence; empty where there are."""
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
