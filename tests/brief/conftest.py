@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from goldsmith.brief.brief import Brief, read_brief
 from goldsmith.brief.reading import BriefFault
@@ -82,6 +82,11 @@ class Tone(Operation):
     shadows: Band = Band()
     amount: int | tuple[int, int] = 1
     name: str = ""
+    gain: Annotated[tuple[float, float], BeforeValidator(lambda value: (value,) * 2 if isinstance(value, int | float) else value)] = (
+        1.0,
+        1.0,
+    )
+    quick: bool = False
 
     def needs(self) -> Needs:
         return Needs(references=() if self.look is None else (("looks", self.look, (".cube", ".cdl")),))

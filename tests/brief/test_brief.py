@@ -31,6 +31,12 @@ def test_what_is_not_said_is_none(read: Read) -> None:
     assert read("") == Brief()
 
 
+def test_what_an_operation_spreads_out_itself_is_taken_as_it_was_written(read: Read) -> None:
+    """One number for both channels is no mistake, and it travels as one number."""
+    step = read('[[grade]]\nop = "tone"\ngain = 2\namount = [1, 2]\nshadows = { temperature = 3 }').tables["grade"][0]
+    assert step.settings == {"gain": 2, "amount": [1, 2], "shadows": {"temperature": 3}}
+
+
 def test_an_empty_stage_is_spoken_of(read: Read) -> None:
     """``edit = []`` asks for nothing to be done there."""
     assert read("edit = []").tables == {"edit": ()}
@@ -87,8 +93,8 @@ def test_everything_that_is_wrong_is_said_at_once(faults: Faults) -> None:
         ("edit = 3", 'edit is 3, but a stage is written as [[edit]] with op = "…" on the next line.'),
         ('edit = [{ op = "fill" }, 3]', 'edit is [{ op = "fill" }, 3], but a stage is written as [[edit]]'),
         ("[[edit]]\nop = 3", "edit.1 says op = 3, which is no text"),
-        ('[[edit]]\nop = "enlarge"\nfactor = "2"', 'edit.1.factor is "2", but must be a whole number.'),
-        ('[[edit]]\nop = "enlarge"\nfactor = true', "edit.1.factor is true, but must be a whole number."),
+        ('[[edit]]\nop = "enlarge"\nfactor = "2"', 'edit.1.factor is "2", but must be a number.'),
+        ('[[edit]]\nop = "enlarge"\nfactor = true', "edit.1.factor is true, but must be a number."),
         ('[[edit]]\nop = "enlarge"\nfactor = 2.5', "edit.1.factor is 2.5, but must be a whole number."),
         ('[[edit]]\nop = "enlarge"\nfactor = [2]', "edit.1.factor is [2], but must be a whole number."),
         ('[[edit]]\nop = "enlarge"\nsize = [-3, 5]', "edit.1.size.1 is -3, but must be at least 1."),
@@ -103,8 +109,13 @@ def test_everything_that_is_wrong_is_said_at_once(faults: Faults) -> None:
             "grade.1.shadows.temprature is no setting here; did you mean temperature?",
         ),
         ('[[grade]]\nop = "tone"\nshadows = 3', "grade.1.shadows is 3, but must be a table in { braces }."),
-        ('[[grade]]\nop = "tone"\namount = [1, "2"]', 'grade.1.amount.2 is "2", but must be a whole number.'),
+        ('[[grade]]\nop = "tone"\namount = [1, "2"]', 'grade.1.amount.2 is "2", but must be a number.'),
         ('[[grade]]\nop = "tone"\namount = "x"', 'grade.1.amount is "x", but must be a whole number or must be a list in [brackets].'),
+        ('[[grade]]\nop = "tone"\ngain = true', "grade.1.gain is true, but must be a number."),
+        ('[[grade]]\nop = "tone"\ngain = "2"', 'grade.1.gain is "2", but must be a list in [brackets].'),
+        ('[[grade]]\nop = "tone"\nquick = 1', "grade.1.quick is 1, but must be true or false."),
+        ('[[grade]]\nop = "tone"\nquick = "yes"', 'grade.1.quick is "yes", but must be true or false.'),
+        ('[[grade]]\nop = "tone"\nshadows = { temperature = "3" }', 'grade.1.shadows.temperature is "3", but must be a number.'),
         ('[[grade]]\nop = "tone"\nlook = "../../etc/passwd"', 'grade.1.look is "../../etc/passwd": that is a path'),
         ('[[grade]]\nop = "tone"\nlook = "/etc/passwd"', 'grade.1.look is "/etc/passwd": that is an absolute path'),
         ('recipe = "https://example.org/x"', 'recipe is "https://example.org/x": that is an address'),

@@ -45,6 +45,8 @@ class Resolved:
     """The stages of the line, in order."""
     one_stage: bool = False
     """True for a bare mask or a prompt: good for the folder it lies in, and no brief travels on."""
+    complete: bool = field(default=False, compare=False)
+    """True where the picture's own brief says all this already: it travels on as it is, byte for byte."""
     sources: tuple[str, ...] = field(default=(), compare=False)
     """The files it was made of beside the picture's own brief."""
 
@@ -215,6 +217,7 @@ def _asked(line: Line, layers: Sequence[Layer], text: str | None, tables: dict[s
     # What a hero.txt says stands below the picture's own brief, and above one that travelled here before it was written.
     prompts = [own, text or None, *(brief.prompt for brief in briefs)]
     return Resolved(
+        complete=bool(briefs) and briefs[0].resolved and text is None,
         title=_first(brief.title for brief in briefs) or "",
         prompt=_first(prompts) or "",
         seed=_first(brief.seed for brief in briefs) or 0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -54,6 +54,39 @@ def faults_of(error: ValidationError, written: object, place: str, model: type[B
     # Of a union the branch that came furthest says it best.
     deepest = [path for path in said if not any(len(other) > len(path) and other[: len(path)] == path for other in said)]
     return [_fault(path, said[path], written, place, model) for path in deepest]
+
+
+def coerced(written: object, made: object, place: str) -> list[Fault]:
+    """The places where a value was bent into another kind: ``"2"`` for 2, true for 1. A person meant something else there.
+
+    ``written`` is what was validated, ``made`` what came of it; where a validator changed the shape, its leaves count.
+    """
+    if isinstance(written, Mapping):
+        inner = [(key, value, _inside(made, key)) for key, value in written.items()]
+        return [fault for key, value, into in inner for fault in coerced(value, into, f"{place}.{key}")]
+    if isinstance(written, list):
+        pairs = zip(written, made, strict=True) if isinstance(made, list | tuple) and len(made) == len(written) else ()
+        return [fault for number, (value, into) in enumerate(pairs, 1) for fault in coerced(value, into, f"{place}.{number}")]
+    kinds = set(_kinds(made))
+    if not kinds or _KINDS.get(type(written)) in kinds or None in kinds:
+        return []
+    return [Fault(place, f"is {shown(written)}, but must be {' or '.join(sorted(filter(None, kinds)))}.")]
+
+
+_KINDS: dict[type, str] = {bool: "true or false", int: "a number", float: "a number", str: 'a text in "quotes"'}
+
+
+def _kinds(made: object) -> Iterator[str | None]:
+    """The kinds of the leaves of a value; None for one that is written in some way of its own."""
+    if isinstance(made, list | tuple):
+        for inner in made:
+            yield from _kinds(inner)
+    else:
+        yield _KINDS.get(type(made))
+
+
+def _inside(made: object, key: str) -> object:
+    return made.get(key) if isinstance(made, Mapping) else getattr(made, key, None)
 
 
 def _path(loc: Sequence[str | int], written: object) -> tuple[str | int, ...]:

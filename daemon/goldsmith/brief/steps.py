@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -10,7 +9,7 @@ from types import MappingProxyType
 from pydantic import ValidationError
 
 from goldsmith.brief.reading import Fault, nearest, plain_name, shown
-from goldsmith.brief.sentences import faults_of
+from goldsmith.brief.sentences import coerced, faults_of
 from goldsmith.operation import Operation
 
 MAX_STEPS = 64
@@ -72,10 +71,13 @@ class StepReader:
 
     def _checked(self, place: str, kind: type[Operation], settings: dict[str, object]) -> Operation | None:
         try:
-            # As JSON and strict: a list may stand for a tuple, but "2" is no number and true no 1.
-            operation = kind.model_validate_json(json.dumps(settings), strict=True)
+            operation = kind.model_validate(settings)
         except ValidationError as error:
             self._faults.extend(faults_of(error, settings, place, kind))
+            return None
+        bent = coerced(settings, operation, place)
+        if bent:
+            self._faults.extend(bent)
             return None
         wrong = [(name, plain_name(name)) for _, name, _ in operation.needs().references]
         self._faults.extend(Fault(_where(place, settings, name), f"is {shown(name)}: that {why}.") for name, why in wrong if why)

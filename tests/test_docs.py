@@ -1,0 +1,100 @@
+"""The manual is true: every TOML block in it is read by its reader, every operation has its page, every setting its row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from goldsmith.brief.brief import read_brief
+from goldsmith.brief.house import House, read_house
+from goldsmith.brief.stages import Line, read_line
+from goldsmith.engines.models import read_models
+from goldsmith.files import shipped
+from goldsmith.ops import catalogue
+
+CHECKOUT = Path(__file__).parents[1]
+DOCS = CHECKOUT / "docs"
+PAGES = [CHECKOUT / "README.md", *sorted(DOCS.rglob("*.md"))]
+_BLOCK = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_ROW = re.compile(r"^\| *(`[^|]*`) *\|", re.MULTILINE)
+_WORD = re.compile(r"`([^`]+)`")
+
+
+def _blocks() -> Iterator[tuple[str, str]]:
+    for page in PAGES:
+        for number, block in enumerate(_BLOCK.findall(page.read_text()), 1):
+            yield f"{page.relative_to(CHECKOUT)}:{number}", block
+
+
+@pytest.fixture(scope="module")
+def line() -> Line:
+    return read_line(shipped("config", "line.toml").read_bytes(), "config/line.toml")
+
+
+@pytest.mark.parametrize(("place", "block"), [pytest.param(place, block, id=place) for place, block in _blocks()])
+def test_every_toml_block_of_the_manual_is_read_without_a_fault(place: str, block: str, line: Line, tmp_path: Path) -> None:
+    """Whoever copies an example out of the manual gets what it promises."""
+    first = block.split("\n", 1)[0]
+    if first == "# config/line.toml":
+        assert read_line(block.encode(), place).stages
+    elif first == "# config/house.toml":
+        assert read_house(block.encode(), place)
+    elif first == "# config/models.toml" or "[models." in block:
+        # An example of one model stands below the house's own, with "..." where the reader's own hash goes.
+        file = tmp_path / "models.toml"
+        file.write_text(shipped("config", "models.toml").read_text() + block.replace('"..."', f'"{"0" * 64}"'))
+        assert read_models(file)
+    else:
+        brief = read_brief(block.encode(), place, line)
+        assert brief.tables or brief.recipe
+
+
+@pytest.mark.parametrize("op", sorted(catalogue()))
+def test_every_operation_has_its_page_with_every_setting(op: str) -> None:
+    """A heading with its word, a row for each setting and none for one that does not exist, and an example that uses it."""
+    page = (DOCS / "operations" / f"{op}.md").read_text()
+    assert page.startswith(f"# {op}\n")
+    rows = {word.strip('"') for row in _ROW.findall(page) for word in _WORD.findall(row)}
+    names = {row.split(".")[0] for row in rows if not row.startswith("….")}
+    assert names == set(catalogue()[op].model_fields)
+    assert f'op = "{op}"' in "".join(_BLOCK.findall(page))
+
+
+@pytest.mark.parametrize("op", sorted(catalogue()))
+def test_every_nested_setting_of_an_operation_is_on_its_page(op: str) -> None:
+    """Tables within a step have rows of their own, written ``….temperature``."""
+    page = (DOCS / "operations" / f"{op}.md").read_text()
+    nested = {name for field in catalogue()[op].model_fields.values() for name in getattr(field.annotation, "model_fields", {})}
+    assert {word[2:] for word in _WORD.findall(page) if word.startswith("….")} == nested
+
+
+def test_no_page_stands_for_an_operation_that_does_not_exist() -> None:
+    """An operation that was renamed takes its page along."""
+    assert {page.stem for page in (DOCS / "operations").glob("*.md")} - {"README", "index"} <= set(catalogue())
+
+
+@pytest.mark.parametrize("brief", sorted(shipped("samples").rglob("*.toml")), ids=lambda path: path.name)
+def test_the_sample_briefs_are_read_without_a_fault(brief: Path, line: Line) -> None:
+    """What the demo drops is right."""
+    assert read_brief(brief.read_bytes(), brief.name, line).tables
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    """Every relative link of the manual is a file or a folder."""
+    broken = [
+        f"{page.relative_to(CHECKOUT)}: {target}"
+        for page in PAGES
+        for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text())
+        if not (page.parent / target).exists()
+    ]
+    assert broken == []
+
+
+def test_the_variables_the_manual_names_exist() -> None:
+    """``GOLDSMITH_…`` in the manual is a field of the house, or names the configuration's folder."""
+    known = {f"GOLDSMITH_{name.upper()}" for name in House.model_fields} | {"GOLDSMITH_CONFIG"}
+    named = {word for page in PAGES for word in re.findall(r"\bGOLDSMITH_[A-Z_]+\b", page.read_text())}
+    assert named <= known
