@@ -7,22 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goldsmith.plate.smooth import membrane, resized, softened
+from goldsmith.plate.smooth import at_size, membrane, softened
 
 
 def test_resizing_keeps_shape_and_mean() -> None:
     """By area down, bicubic up; a mask stays two-dimensional."""
     mask = np.random.default_rng(0).random((40, 60), dtype=np.float32)
-    small = resized(mask, 20, 30)
+    small = at_size(mask, 20, 30)
     assert small.shape == (20, 30)
     assert float(small.mean()) == pytest.approx(float(mask.mean()), abs=1e-5)
-    assert resized(mask[..., None], 80, 120).shape == (80, 120, 1)
+    assert at_size(mask[..., None], 80, 120).shape == (80, 120, 1)
 
 
 def test_the_same_size_is_the_same_array() -> None:
     """Nothing is computed where nothing changes."""
     values = np.ones((5, 7, 3), dtype=np.float32)
-    assert resized(values, 5, 7) is values
+    assert at_size(values, 5, 7) is values
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 9, 3), (30, 20, 3), (30, 20)])

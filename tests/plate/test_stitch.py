@@ -194,6 +194,13 @@ def test_nothing_left_to_fill_from_is_said_in_words() -> None:
         _stitched(plate, np.ones((80, 100), dtype=np.float32))
 
 
+def test_an_engine_that_makes_no_numbers_is_a_problem() -> None:
+    """NaN never gets into a picture."""
+    plate = _plate()
+    with pytest.raises(Problem, match="no numbers"):
+        _stitched(plate, _mask(plate, 5, 5, 9, 9), lambda pixels, hole, seed: pixels * np.float32("nan"))
+
+
 @pytest.mark.parametrize(("side", "multiple"), [(64, 1), (0, 8), (0, 1)])
 def test_the_engine_gets_the_sides_it_asks_for(side: int, multiple: int) -> None:
     """Its square, or multiples of what it needs, padded by mirroring where the crop is smaller."""

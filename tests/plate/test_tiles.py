@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doubles.bench import NullUpscaler
+from goldsmith.errors import Problem
 from goldsmith.plate.plate import Pixels
 from goldsmith.plate.tiles import Tiling, spans, tiled
 
@@ -83,6 +84,12 @@ def test_an_engine_of_any_size_gets_the_picture_whole() -> None:
     made = tiled(picture, engine.enlarge, Tiling(side=0, pad=0, multiple=1, scale=3), lambda fraction: None)
     assert len(engine.asked) == 1
     assert np.array_equal(made, np.repeat(np.repeat(picture, 3, 0), 3, 1))
+
+
+def test_an_engine_that_makes_no_numbers_is_a_problem() -> None:
+    """NaN never gets into a picture."""
+    with pytest.raises(Problem, match="no numbers"):
+        tiled(_picture(8, 8), lambda tile: tile / np.float32(0), Tiling(side=0, pad=0, multiple=1, scale=1), lambda fraction: None)
 
 
 def test_progress_is_told_before_every_tile() -> None:

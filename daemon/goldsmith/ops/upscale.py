@@ -15,7 +15,7 @@ from goldsmith.errors import Problem
 from goldsmith.operation import Bench, Needs, PlateOperation
 from goldsmith.plate import colour
 from goldsmith.plate.plate import Mask, Pixels, Plate, frozen
-from goldsmith.plate.smooth import membrane, resized, softened
+from goldsmith.plate.smooth import at_size, membrane, softened
 from goldsmith.plate.tiles import Tiling, tiled
 
 LARGEST = 128_000_000
@@ -58,10 +58,10 @@ class Upscale(PlateOperation):
         has_alpha = plate.alpha is not None and bool((plate.alpha < 1).any())
         share = 0.5 if has_alpha else 1.0
         pixels = _enlarged(_covered(plate), engine, lambda done: bench.progress(done * share))
-        made = plate.reshaped(_at_size(pixels, plate, size), lambda mask: np.clip(resized(mask, *size), 0, 1))
+        made = plate.reshaped(_at_size(pixels, plate, size), lambda mask: np.clip(at_size(mask, *size), 0, 1))
         if plate.alpha is not None and has_alpha:
             alpha = _enlarged_alpha(plate.alpha, engine, lambda done: bench.progress(share + done * share))
-            made = replace(made, alpha=frozen(np.clip(resized(alpha, *size), 0, 1)))
+            made = replace(made, alpha=frozen(np.clip(at_size(alpha, *size), 0, 1)))
         bench.record(scale=scale, width=made.width, height=made.height)
         return made
 
@@ -97,11 +97,11 @@ def _keep_tone(made: Pixels, given: Pixels, scale: int) -> None:
     """Moves the enlarged picture, in place, so that its low frequencies are those of what was given (twice: clipping takes some)."""
     height, width = given.shape[:2]
     for _ in range(2):
-        off = softened(given - resized(made, height, width), TONE)
+        off = softened(given - at_size(made, height, width), TONE)
         for top in range(0, height, 64):
             bottom = min(top + 64, height)
             low, high = max(top - 2, 0), min(bottom + 2, height)
-            strip = resized(off[low:high], (high - low) * scale, width * scale)
+            strip = at_size(off[low:high], (high - low) * scale, width * scale)
             strip = strip[(top - low) * scale :][: (bottom - top) * scale]
             part = made[top * scale : bottom * scale]
             np.clip(part + strip, 0, 1, out=part)
@@ -110,7 +110,7 @@ def _keep_tone(made: Pixels, given: Pixels, scale: int) -> None:
 def _at_size(made: Pixels, plate: Plate, size: tuple[int, int]) -> Pixels:
     """The enlarged picture at the size that was asked for, averaged as light adds up, with the plate's own channels."""
     if made.shape[:2] != size:
-        made = np.clip(colour.from_linear(resized(colour.to_linear(made, plate.icc), *size), plate.icc), 0, 1)
+        made = np.clip(colour.from_linear(at_size(colour.to_linear(made, plate.icc), *size), plate.icc), 0, 1)
     return made.mean(axis=2, keepdims=True) if plate.channels == 1 else made
 
 
@@ -119,5 +119,5 @@ def _enlarged_alpha(alpha: Mask, engine: Upscaler, progress: Callable[[float], N
     scale = engine.descriptor.scale
     grey = np.repeat(alpha[..., None], 3, axis=2)
     made = _enlarged(grey, engine, progress).mean(axis=2)
-    plain = resized(alpha, alpha.shape[0] * scale, alpha.shape[1] * scale)
+    plain = at_size(alpha, alpha.shape[0] * scale, alpha.shape[1] * scale)
     return np.where(plain <= 0, 0, np.where(plain >= 1, 1, made)).astype(np.float32)

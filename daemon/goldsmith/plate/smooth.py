@@ -6,17 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.plate.plate import Mask, Pixels
+from goldsmith.plate.resample import resized
 
 
-def resized(values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+def at_size(values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """(h, w[, c]) at another size: by area when smaller, bicubic when larger; the same array when nothing changes."""
-    import cv2
-
-    if values.shape[:2] == (height, width):
-        return values
     smaller = height <= values.shape[0] and width <= values.shape[1]
-    made = cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
-    return np.asarray(made.reshape(height, width, *values.shape[2:]), dtype=np.float32)
+    return resized(values, height, width, "area" if smaller else "cubic")
 
 
 def softened(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
@@ -39,7 +35,7 @@ def membrane(values: Pixels, trust: Mask) -> Pixels:
     total = _by_fours(weight)
     means = _by_fours(weighted) / np.maximum(total, np.float32(1e-6))[..., None]
     coarse = membrane(means.astype(np.float32, copy=False), np.minimum(total, 1))
-    carried = softened(resized(coarse, *weight.shape)[:height, :width], 1.1)
+    carried = softened(at_size(coarse, *weight.shape)[:height, :width], 1.1)
     return carried + (values - carried) * trust[..., None]
 
 

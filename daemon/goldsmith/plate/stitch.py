@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from goldsmith.errors import Problem
 from goldsmith.plate.patches import ANY_SIDE, Box, Cut, Patch, cut
 from goldsmith.plate.plate import Mask, Pixels, Plate, quantised
-from goldsmith.plate.smooth import membrane, resized
+from goldsmith.plate.smooth import at_size, membrane
 
 Fill = Callable[[Pixels, Mask, int], Pixels]
 """(pixels (h, w, 3), hole (h, w) of 0 and 1, seed) -> (h, w, 3) with the hole filled; what it does elsewhere is not used."""
@@ -144,14 +144,16 @@ class _Crop:
         """What the engine makes of the crop, brought to its scale and sides and back."""
         height, width = hole.shape
         high, wide = (max(1, round(edge * scale)) for edge in (height, width))
-        shown, gap = resized(known, high, wide), (resized(hole.astype(np.float32), high, wide) > 1e-3).astype(np.float32)
+        shown, gap = at_size(known, high, wide), (at_size(hole.astype(np.float32), high, wide) > 1e-3).astype(np.float32)
         if gap.all():
-            gap = (resized(self._unknown.astype(np.float32), high, wide) > 0.5).astype(np.float32)
+            gap = (at_size(self._unknown.astype(np.float32), high, wide) > 0.5).astype(np.float32)
         side, multiple = self._manner.side, self._manner.multiple
         tall, broad = (side or -(-edge // multiple) * multiple for edge in (high, wide))
         around = ((0, tall - high), (0, broad - wide))
         made = fill(np.pad(shown, (*around, (0, 0)), mode="symmetric"), np.pad(gap, around, mode="symmetric"), seed)
-        return resized(made[:high, :wide], height, width)
+        if not np.isfinite(made).all():
+            raise Problem("The inpainting engine made values that are no numbers.", "Name another model for this step, or try again.")
+        return at_size(made[:high, :wide], height, width)
 
     def _lay(self, patch: Pixels, view: tuple[slice, slice]) -> None:
         """out = out * (1 - m) + patch * m where the patch's own mask is > 0; no other pixel is written."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from goldsmith.errors import Problem
 from goldsmith.plate.plate import Pixels
 
 
@@ -29,7 +30,7 @@ class Tiling:
 def tiled(pixels: Pixels, enlarge: Callable[[Pixels], Pixels], tiling: Tiling, progress: Callable[[float], None]) -> Pixels:
     """``enlarge`` done to (h, w, 3) tile by tile: (h * scale, w * scale, 3).
 
-    ``progress`` is told 0..1 before each tile; what it raises ends the work.
+    ``progress`` is told 0..1 before each tile; what it raises ends the work. Raises Problem where the engine makes NaN or infinities.
     """
     height, width = pixels.shape[:2]
     rows, columns = spans(height, tiling), spans(width, tiling)
@@ -81,4 +82,6 @@ def _enlarged(tile: Pixels, enlarge: Callable[[Pixels], Pixels], tiling: Tiling)
     height, width = tile.shape[:2]
     beside = ((0, -height % tiling.multiple), (0, -width % tiling.multiple), (0, 0))
     made = enlarge(np.ascontiguousarray(np.pad(tile, beside, mode="symmetric")))
+    if not np.isfinite(made).all():
+        raise Problem("The upscaling engine made values that are no numbers.", "Name another model for this step, or try again.")
     return made[: height * tiling.scale, : width * tiling.scale]
