@@ -89,7 +89,7 @@ def test_an_engine_of_any_size_gets_the_picture_whole() -> None:
 def test_an_engine_that_makes_no_numbers_is_a_problem() -> None:
     """NaN never gets into a picture."""
     with pytest.raises(Problem, match="no numbers"):
-        tiled(_picture(8, 8), lambda tile: tile / np.float32(0), Tiling(side=0, pad=0, multiple=1, scale=1), lambda fraction: None)
+        tiled(_picture(8, 8), lambda tile: np.full_like(tile, np.inf), Tiling(side=0, pad=0, multiple=1, scale=1), lambda fraction: None)
 
 
 def test_progress_is_told_before_every_tile() -> None:
