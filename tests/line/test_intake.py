@@ -524,6 +524,35 @@ def test_what_the_daemon_took_away_does_not_come_up(yard: Yard) -> None:
     assert list(yard.intake.bundles()) == []
 
 
+def test_a_stem_is_taken_by_a_picture_or_a_brief_of_that_name(yard: Yard) -> None:
+    """A result that is put down there has to become a version; a mask or a note alone takes no name."""
+    for path in ("selected/acme/Hero.png", "selected/acme/other.toml", "selected/acme/third.mask.png"):
+        yard.put(path)
+    yard.settle()
+    taken = [yard.intake.stem_taken("selected", "acme", stem) for stem in ("hero", "other", "third", "fourth")]
+    assert taken == [True, True, False, False]
+    assert not yard.intake.stem_taken("selected", "nowhere", "hero")
+
+
+def test_busy_until_everything_has_settled(yard: Yard) -> None:
+    """Whoever runs until nothing more happens waits for what is on its way, and not for an empty file that may stay empty."""
+    yard.put("selected/hero.png")
+    assert yard.intake.busy
+    yard.settle()
+    assert not yard.intake.busy
+    yard.want("selected/hero.png")
+    assert yard.intake.follows("selected/hero.png")
+    assert yard.intake.busy
+    yard.names(later=0.2)
+    yard.names(later=2.0)
+    assert not yard.intake.busy
+    yard.put("selected/empty.png", b"")
+    yard.settle()
+    yard.want("selected/empty.png")
+    yard.names(later=0.2)
+    assert not yard.intake.busy
+
+
 def test_touched_looks_again_now(yard: Yard) -> None:
     """Who knows that a file changed need not wait for the event."""
     yard.put("selected/hero.png")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.files import Sig
+from goldsmith.files import Sig, fold
 from goldsmith.line.arrivals import Arrivals
 from goldsmith.line.bundle import Bundle, Key, classify
 from goldsmith.line.completeness import Completeness, FileState, Pace, refused
