@@ -37,6 +37,7 @@ from goldsmith.line.lanes import Lanes
 from goldsmith.line.library import Library
 from goldsmith.line.lock import RootLock
 from goldsmith.line.naming import ARCHIVE, WORK
+from goldsmith.line.notify import Notify
 from goldsmith.line.outcomes import Outcomes, Patience
 from goldsmith.line.planner import Planner
 from goldsmith.line.recover import recover
@@ -46,10 +47,11 @@ from goldsmith.line.watch import Watcher
 from goldsmith.line.wire import LaneContext, LaneSpec
 
 STATE_FILE = "daemon.json"
-_PET = 10.0
-"""Seconds between two words to systemd's watchdog while nothing happens."""
-_STATE = 1.0
-"""Seconds between two writings of the state file at most."""
+"""In the journal's folder, for as long as the daemon runs: what `status` and `why` ask of it."""
+_LONGEST = 60.0
+"""Seconds the loop sleeps at most."""
+_TELL = 1.0
+"""Seconds between two writings of the state file at least."""
 
 
 @dataclass(frozen=True)
@@ -89,128 +91,158 @@ def set_up(root: Path, config: Path | None = None, **flags: object) -> Setup:
     return Setup(root, house, line, weights, models_file, Library(root))
 
 
+class Works:
+    """Everything of one root, wired together for one configuration. ``turn`` is the loop's one round."""
+
+    def __init__(self, setup: Setup, journal: Journal, heard: Heard, fs: Filesystem | None = None) -> None:
+        self.setup = setup
+        root, house, clock = setup.root, setup.house, time.monotonic
+        fs = fs or Filesystem()
+        planner = Planner(root, setup.line.last, journal, fs, self._stem_taken, time.time)
+        deliver = Deliver(root, journal, fs, time.time, planner.reword)
+        for result in recover(deliver):
+            heard("recovered", job=result.plan.job_id, result=type(result).__name__.lower())
+        journal.boot()
+        self.watcher = Watcher(root)
+        pace = IntakeSettings(house.quiet, house.breath, house.weak_quiet, house.sweep, house.poll)
+        self.intake = Intake(root, [stage.folder for stage in setup.line.stages], self.watcher, clock, pace)
+        context = LaneContext(models_file=str(setup.models_file), weights=str(setup.weights.folder))
+        self.lanes = Lanes(_lane_specs(setup), context, clock)
+        self.machine = Machine(house.retry_machine, clock, heard)
+        slate, texts = Slate(journal), Texts(root)
+        holds = Holds(root, journal, fs, time.time)
+        outcomes = Outcomes(
+            slate=slate,
+            machine=self.machine,
+            intake=self.intake,
+            lanes=self.lanes,
+            holds=holds,
+            journal=journal,
+            patience=Patience(house.gather, house.broken_after, house.attempts),
+            wall=time.time,
+            heard=heard,
+        )
+        self.foreman = Foreman(
+            root,
+            setup.line,
+            slate=slate,
+            machine=self.machine,
+            intake=self.intake,
+            judge=Judge(setup.line, setup.resolver, texts.bytes_of),
+            texts=texts,
+            lanes=self.lanes,
+            outcomes=outcomes,
+            planner=planner,
+            deliver=deliver,
+            holds=holds,
+            journal=journal,
+            limits=Limits(seconds=house.job_seconds, memory_bytes=house.lane_memory_mb * 2**20, pixels=house.max_pixels),
+            clock=clock,
+            wall=time.time,
+            heard=heard,
+        )
+        self._poll = select.poll()
+
+    def start(self) -> None:
+        """Watch the folders and warm the lanes. What lies there already comes up by itself."""
+        self.watcher.start()
+        self.intake.start()
+        self.lanes.warm()
+        for descriptor in (self.watcher.fd, *self.lanes.waitables()):
+            self._poll.register(descriptor, select.POLLIN)
+
+    def wake_by(self, descriptor: int) -> None:
+        """End a turn's wait when this becomes readable."""
+        self._poll.register(descriptor, select.POLLIN)
+
+    def turn(self, longest: float) -> None:
+        """Wait until there is something to do, ``longest`` seconds at most, and do all of it."""
+        seconds = self.foreman.wait()
+        self._poll.poll(1000 * (longest if seconds is None else min(seconds, longest)))
+        self.foreman.turn()
+
+    def finish(self, seconds: float, alive: Callable[[], None]) -> None:
+        """Begin nothing more; let what runs finish for so long, and commit it. What is left waits in the folders."""
+        end = time.monotonic() + seconds
+        self.foreman.drain()
+        while self.foreman.may_finish and time.monotonic() < end:
+            self.turn(0.25)
+            alive()
+
+    def close(self) -> None:
+        """End the lanes and the watch."""
+        self.lanes.stop(0.0)
+        self.watcher.close()
+
+    def state(self) -> dict[str, object]:
+        """What the command line shows of a running daemon."""
+        return {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "root": str(self.setup.root),
+            "paused": self.machine.sentence,
+            "lanes": {stage.lane: self.lanes.paused(stage.lane) or "" for stage in self.setup.line.stages},
+            "folders": self.intake.modes(),
+            "weak": sorted(self.intake.weak()),
+            "missing": self.intake.paused() | self.intake.unreadable(),
+            "watcher": self.watcher.trouble,
+        }
+
+    def _stem_taken(self, folder: str, campaign: str, stem: str) -> bool:
+        return self.intake.stem_taken(folder, campaign, fold(stem))
+
+
 class Service:
-    """The daemon of one root: everything wired together, and the loop."""
+    """The daemon of one root: signals, configuration, systemd, and the loop around the works."""
 
     def __init__(self, read_setup: Callable[[], Setup], heard: Heard | None = None) -> None:
         self._read_setup = read_setup
         self._setup = read_setup()
-        self._root = self._setup.root
-        self._fs = Filesystem()
         self._log = structlog.get_logger("goldsmith")
         self._heard: Heard = heard or self._log.info
         self._stop = False
         self._reload = False
         self._notify = Notify()
-        self._state_written = (0.0, "")
+        self._state = ""
+        self._state_due = 0.0
 
     def run(self, *, until_idle: bool = False) -> None:
         """Work until SIGTERM or SIGINT (then drain), or, ``until_idle``, until nothing is left that could be done.
 
         Raises AlreadyRunning where another daemon holds the root, UsageFault and MachineFault where it cannot start.
         """
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(self._signals())
-            _make_folders(self._setup)
-            stack.enter_context(RootLock.take(self._root))
-            journal_path = prepare(self._root, self._setup.house.state_dir)
-            self._journal = stack.enter_context(contextlib.closing(Journal.open(journal_path)))
-            self._state_file = journal_path.parent / STATE_FILE
-            stack.callback(lambda: self._state_file.unlink(missing_ok=True))
+        root = self._setup.root
+        with self._signals() as wake, contextlib.ExitStack() as stack:
+            make_folders(self._setup)
+            stack.enter_context(RootLock.take(root))
+            path = prepare(root, self._setup.house.state_dir)
+            journal = stack.enter_context(contextlib.closing(Journal.open(path)))
+            state_file = path.parent / STATE_FILE
+            stack.callback(lambda: state_file.unlink(missing_ok=True))
             while True:
-                with contextlib.ExitStack() as parts:
-                    self._build(parts)
-                    self._loop(until_idle=until_idle)
-                    self._drain()
-                if not self._reload or self._stop:
+                with contextlib.closing(Works(self._setup, journal, self._heard)) as works:
+                    works.start()
+                    works.wake_by(wake)
+                    self._loop(works, wake, state_file, until_idle=until_idle)
+                    works.finish(self._setup.house.drain, self._notify.pet)
+                if self._stop or not self._reload:
                     return
                 self._read_again()
 
-    # ------------------------------------------------------------------ building
-
-    def _build(self, stack: contextlib.ExitStack) -> None:
-        setup, house, clock = self._setup, self._setup.house, time.monotonic
-        planner = Planner(self._root, setup.line.last, self._journal, self._fs, self._stem_taken, time.time)
-        deliver = Deliver(self._root, self._journal, self._fs, time.time, planner.reword)
-        for result in recover(deliver):
-            self._log.info("recovered", plan=result.plan.job_id, result=type(result).__name__.lower())
-        self._journal.boot()
-        self._watcher = Watcher(self._root)
-        stack.callback(self._watcher.close)
-        pace = IntakeSettings(house.quiet, house.breath, house.weak_quiet, house.sweep, house.poll)
-        self._intake = Intake(self._root, [stage.folder for stage in setup.line.stages], self._watcher, clock, pace)
-        self._lanes = Lanes(_lane_specs(setup), LaneContext(models_file=str(setup.models_file), weights=str(setup.weights.folder)), clock)
-        stack.callback(lambda: self._lanes.stop(0.0))
-        texts = Texts(self._root)
-        self._slate = Slate(self._journal)
-        self._machine = Machine(house.retry_machine, clock, self._heard)
-        holds = Holds(self._root, self._journal, self._fs, time.time)
-        outcomes = Outcomes(
-            slate=self._slate,
-            machine=self._machine,
-            intake=self._intake,
-            lanes=self._lanes,
-            holds=holds,
-            journal=self._journal,
-            patience=Patience(house.gather, house.broken_after, house.retry_machine, house.attempts),
-            wall=time.time,
-            heard=self._heard,
-        )
-        self._foreman = Foreman(
-            self._root,
-            setup.line,
-            slate=self._slate,
-            machine=self._machine,
-            intake=self._intake,
-            judge=Judge(setup.line, setup.resolver, texts.bytes_of),
-            texts=texts,
-            lanes=self._lanes,
-            outcomes=outcomes,
-            planner=planner,
-            deliver=deliver,
-            holds=holds,
-            journal=self._journal,
-            limits=Limits(seconds=house.job_seconds, memory_bytes=house.lane_memory_mb * 2**20, pixels=house.max_pixels),
-            clock=clock,
-            wall=time.time,
-            heard=self._heard,
-        )
-
-    def _stem_taken(self, folder: str, campaign: str, stem: str) -> bool:
-        return self._intake.stem_taken(folder, campaign, fold(stem))
-
-    # ------------------------------------------------------------------ the loop
-
-    def _loop(self, *, until_idle: bool) -> None:
-        self._watcher.start()
-        self._intake.start()
-        self._lanes.warm()
-        poll = select.poll()
-        for descriptor in (self._watcher.fd, self._wake, *self._lanes.waitables()):
-            poll.register(descriptor, select.POLLIN)
-        self._tell("ready")
-        self._notify.say("READY=1")
-        while not self._stop:
-            self._foreman.turn()
-            self._tell("working")
-            if self._reload or (until_idle and self._foreman.idle):
-                return
-            seconds = self._foreman.wait()
-            poll.poll(1000 * min(_PET, _PET if seconds is None else seconds))
-            self._drain_wake()
+    def _loop(self, works: Works, wake: int, state_file: Path, *, until_idle: bool) -> None:
+        works.foreman.turn()
+        self._tell(works, state_file)
+        self._notify.ready()
+        while not (self._stop or self._reload or (until_idle and works.foreman.idle)):
+            works.turn(self._notify.interval or _LONGEST)
+            with contextlib.suppress(BlockingIOError):
+                os.read(wake, 4096)
+            self._tell(works, state_file)
             self._notify.pet()
-
-    def _drain(self) -> None:
-        """SIGTERM: begin nothing more, let what runs finish within the limit, commit it; what is left waits in the folders."""
-        end = time.monotonic() + self._setup.house.drain
-        self._notify.say(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}" if self._reload else "STOPPING=1")
-        self._foreman.drain()
-        while self._foreman.at_work and not self._foreman.idle and time.monotonic() < end:
-            self._foreman.turn()
-            self._notify.pet()
-            if not self._lanes.running() and not self._slate.finished:
-                break
-            select.poll().poll(20)
+        if self._stop or not self._reload:
+            self._notify.stopping()
+        else:
+            self._notify.reloading()
 
     def _read_again(self) -> None:
         """SIGHUP: the configuration is read again. A faulty one is said, and the old one stays in force."""
@@ -220,12 +252,22 @@ class Service:
         except GoldsmithError as fault:
             self._log.error("not reloaded", sentence=fault.sentence, remedy=fault.remedy)
 
-    # ------------------------------------------------------------------ signals
+    def _tell(self, works: Works, state_file: Path) -> None:
+        """The state file is written when something changed, once a second at most."""
+        now = time.monotonic()
+        if now < self._state_due:
+            return
+        self._state_due = now + _TELL
+        text = json.dumps(works.state(), sort_keys=True)
+        if text != self._state:
+            publish(Filesystem(), state_file, text.encode(), replace=True)
+            self._state = text
+            self._notify.status(works.machine.sentence or "Watching the folders.")
 
     @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGTERM, SIGINT and SIGHUP set a flag and wake the loop; nothing is done inside a signal."""
-        self._wake, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    def _signals(self) -> Iterator[int]:
+        """SIGTERM, SIGINT and SIGHUP set a flag and make the descriptor readable; nothing is done inside a signal."""
+        wake, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
         def stop(number: int, frame: FrameType | None) -> None:
             self._stop = True
@@ -237,69 +279,16 @@ class Service:
         actions = ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, reload))
         before = [(number, signal.signal(number, action)) for number, action in actions]
         try:
-            yield
+            yield wake
         finally:
             for number, old in before:
                 signal.signal(number, old)
             signal.set_wakeup_fd(woken)
-            os.close(self._wake)
+            os.close(wake)
             os.close(writing)
 
-    def _drain_wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._wake, 4096)
 
-    # ------------------------------------------------------------------ telling
-
-    def _tell(self, phase: str) -> None:
-        """What the command line shows of a running daemon; written when it changes, once a second at most."""
-        now = time.monotonic()
-        at, before = self._state_written
-        if now - at < _STATE and before:
-            return
-        state = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "root": str(self._root),
-            "paused": self._machine.sentence,
-            "lanes": {stage.lane: self._lanes.paused(stage.lane) or "" for stage in self._setup.line.stages},
-            "folders": self._intake.modes(),
-            "weak": sorted(self._intake.weak()),
-            "missing": self._intake.paused() | self._intake.unreadable(),
-            "watcher": self._watcher.trouble,
-        }
-        text = json.dumps(state, sort_keys=True)
-        if text != before:
-            publish(self._fs, self._state_file, text.encode(), replace=True)
-            self._state_written = (now, text)
-            self._notify.say(f"STATUS={self._machine.sentence or 'Watching the folders.'}")
-
-
-class Notify:
-    """systemd's readiness protocol: datagrams to the socket in NOTIFY_SOCKET (sd_notify(3)); silent where there is none."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._address = os.environ.get("NOTIFY_SOCKET", "")
-        self._clock = clock
-        self._petted = 0.0
-        self._every = int(os.environ.get("WATCHDOG_USEC", "0")) / 2e6
-
-    def say(self, words: str) -> None:
-        if not self._address:
-            return
-        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender, contextlib.suppress(OSError):
-            sender.sendto(words.encode(), address)
-
-    def pet(self) -> None:
-        """Tell the watchdog that the loop turns; at most twice in its interval."""
-        now = self._clock()
-        if self._every and now - self._petted >= min(self._every, _PET) / 2:
-            self._petted = now
-            self.say("WATCHDOG=1")
-
-
-def _make_folders(setup: Setup) -> None:
+def make_folders(setup: Setup) -> None:
     """The folders of the line that are not there yet: a stage that was added to line.toml gets its own."""
     for name in (*setup.line.folders, ARCHIVE, "library", WORK):
         (setup.root / name).mkdir(parents=True, exist_ok=True)

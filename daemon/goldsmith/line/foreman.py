@@ -112,9 +112,9 @@ class Foreman:
         return self._slate.clear and not self._intake.busy
 
     @property
-    def at_work(self) -> int:
-        """Assets that are begun and not yet committed."""
-        return len(self._slate)
+    def may_finish(self) -> bool:
+        """True while something that was begun can still be finished: a lane is at it, or its commit is due."""
+        return bool(self._lanes.running() or self._slate.finished) and not self._machine.ill
 
     def drain(self) -> None:
         """Begin nothing more; what runs may finish and be committed."""

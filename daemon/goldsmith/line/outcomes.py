@@ -28,7 +28,6 @@ class Patience:
 
     gather: float = 2.0
     broken_after: float = 30.0
-    retry_machine: float = 10.0
     attempts: int = 2
 
 

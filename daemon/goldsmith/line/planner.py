@@ -184,13 +184,12 @@ class _Draft:
             if bundle.brief is not None:
                 self._away(bundle.brief)
             return
-        text = resolved.to_toml()
-        if bundle.brief is not None and self._work.hashes[bundle.brief] == hashlib.sha256(text).hexdigest():
+        if bundle.brief is not None and resolved.complete:
             self._on(bundle.brief, ".toml")
             return
         if bundle.brief is not None:
             self._away(bundle.brief)
-        self._put_text(".toml", text)
+        self._put_text(".toml", resolved.to_toml())
 
     def _row(self) -> TakenRow:
         work, outcome = self._work, self._outcome
