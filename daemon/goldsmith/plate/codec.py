@@ -204,10 +204,10 @@ def _encoded(plate: Plate, how: Encoding, quality: int) -> bytes:
         return write(whole_codes, plate, 1 if how.effort is None else 1 + how.effort)
     if how.format == "jpeg":
         return jpeg_write.write(codes(plate, 8), plate, quality, subsampling)
-    effort = 4 if how.effort is None else how.effort
     if how.format == "webp":
         plate = _as_rgb(plate)
-        return webp_write.write(codes(plate, 8), plate, quality, how.lossless, effort)
+        return webp_write.write(codes(plate, 8), plate, quality, how.lossless, 4 if how.effort is None else how.effort)
+    effort = 3 if how.effort is None else how.effort
     bits = how.depth or (8 if plate.depth == 8 else 10)
     return avif_write.write(
         codes(plate, min(bits, 12)), plate, min(bits, 12), 100 if how.lossless else min(quality, 99), subsampling, effort

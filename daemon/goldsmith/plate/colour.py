@@ -15,6 +15,7 @@ from goldsmith.plate.curves import Curve, curves_of
 from goldsmith.plate.facts import DECODER_FAULTS, Samples
 from goldsmith.plate.plate import Mask, Pixels, Plate, frozen
 from goldsmith.plate.profiles import PROFILES, profile_name
+from goldsmith.plate.strips import in_slabs
 
 __all__ = ["PROFILES", "REC709", "converted", "from_cmyk", "from_linear", "luma", "luminance", "profile_name", "to_linear"]
 
@@ -22,6 +23,8 @@ REC709 = (0.2126, 0.7152, 0.0722)
 """What red, green and blue light of Rec. 709 / sRGB primaries weigh in luminance."""
 _BLACK_POINT = 0x2000
 _RELATIVE = 1
+_SMALL = 1 << 17
+"""Up to so many pixels threads cost more than they bring."""
 
 
 def to_linear(pixels: Pixels, icc: bytes | None) -> Pixels:
@@ -86,6 +89,12 @@ def from_cmyk(codes: Samples, levels: float, icc: bytes | None) -> Pixels:
 
 
 def _each(pixels: Pixels, curves: list[Curve]) -> Pixels:
+    if pixels.shape[0] * pixels.shape[1] > _SMALL:
+        return in_slabs(pixels, lambda slab: _each_small(slab, curves))
+    return _each_small(pixels, curves)
+
+
+def _each_small(pixels: Pixels, curves: list[Curve]) -> Pixels:
     if all(curve == curves[0] for curve in curves):
         return curves[0](pixels)
     made = np.empty_like(pixels)

@@ -36,7 +36,8 @@ class ParametricCurve:
             upper += np.float32(self.e)
         if self.d <= 0:
             return upper
-        return np.where(values >= np.float32(self.d), upper, values * np.float32(self.c) + np.float32(self.f))
+        np.copyto(upper, values * np.float32(self.c) + np.float32(self.f), where=values < np.float32(self.d))
+        return upper
 
     def encoded(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         upper = _power(values - np.float32(self.e) if self.e else values, 1 / self.g)
@@ -47,7 +48,8 @@ class ParametricCurve:
             return upper
         turn = max(0.0, self.a * self.d + self.b) ** self.g + self.e
         lower = (values - np.float32(self.f)) * np.float32(1 / self.c) if self.c else np.zeros_like(values)
-        return np.where(values >= np.float32(turn), upper, lower)
+        np.copyto(upper, lower, where=values < np.float32(turn))
+        return upper
 
 
 @dataclass(frozen=True)

@@ -67,11 +67,17 @@ class Header:
     iptc: bytes | None = None
     orientation: int = 1
     notes: list[str] = field(default_factory=list)
+    walk: Any = None
+    """What the reader found on its way through the file, for its own ``read_samples`` and ``check_frames``."""
 
 
-def damaged(name: str, what: str) -> Problem:
+class Damaged(Problem):
+    """The bytes of a file are wrong; or they are not there yet."""
+
+
+def damaged(name: str, what: str) -> Damaged:
     """The problem of a file whose bytes are wrong; ``what`` completes "NAME is damaged: …"."""
-    return Problem(f"{name} is damaged: {what}.", "Save or copy it again from where it came from.")
+    return Damaged(f"{name} is damaged: {what}.", "Save or copy it again from where it came from.")
 
 
 def cut_short(name: str, how_far: str) -> Incomplete:
@@ -107,11 +113,11 @@ def guarded(name: str, data: bytes) -> Iterator[None]:
 
     try:
         yield
-    except Incomplete:
-        raise
-    except Problem as problem:
+    except Damaged as problem:
         if never_written(data):
             raise cut_short(name, "its end holds nothing but zeros") from problem
+        raise
+    except Problem:
         raise
     except (*DECODER_FAULTS, struct.error, zlib.error) as fault:
         if never_written(data):

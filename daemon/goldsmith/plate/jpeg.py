@@ -39,7 +39,7 @@ def read_header(data: bytes, name: str, max_pixels: int) -> Header:
     walk = _walk(data, 0, name, max_pixels)
     if walk.components not in (1, 3, 4):
         raise Problem(f"{name} is a JPEG with {walk.components} channels, which is not supported.", "Save it as RGB.")
-    header = Header("jpeg", walk.size[0], walk.size[1], walk.depth, walk.components)
+    header = Header("jpeg", walk.size[0], walk.size[1], walk.depth, walk.components, walk=walk)
     header.levels = float(2**walk.depth - 1)
     header.icc = b"".join(walk.icc_parts[key] for key in sorted(walk.icc_parts)) or None
     header.exif = bare_exif(walk.exif)
@@ -57,13 +57,13 @@ def read_header(data: bytes, name: str, max_pixels: int) -> Header:
 
 def read_samples(data: bytes, header: Header, name: str) -> Samples:
     """Grey, RGB, or CMYK with 0 = no ink."""
-    walk = _walk(data, 0, name, header.width * header.height)
+    walk: _Walk = header.walk
     return _decode(data[: walk.end], walk, name)
 
 
 def check_frames(data: bytes, header: Header, name: str) -> None:
     """Decode every further picture of a multi-picture file (MPO, gain maps)."""
-    first = _walk(data, 0, name, header.width * header.height)
+    first: _Walk = header.walk
     for offset, size in first.more:
         part = data[offset : offset + size]
         if not part.startswith(b"\xff\xd8"):

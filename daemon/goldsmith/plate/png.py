@@ -45,7 +45,7 @@ def read_header(data: bytes, name: str, max_pixels: int) -> Header:
     width, height, depth, colour = _ihdr(data, name)
     check_size(name, width, height, 1, max_pixels)
     walk = _walk(data, name)
-    header = Header("png", width, height, depth, _CHANNELS[colour])
+    header = Header("png", width, height, depth, _CHANNELS[colour], walk=walk)
     header.alpha = colour in (4, 6) or b"tRNS" in walk.seen
     header.levels = 65535.0 if depth == 16 else 255.0
     header.frames = max(1, len(walk.frames) + walk.still_is_frame)
@@ -63,7 +63,7 @@ def read_header(data: bytes, name: str, max_pixels: int) -> Header:
 
 def read_samples(data: bytes, header: Header, name: str) -> Samples:
     """The first picture's samples; a palette is resolved, depths below 8 are spread to 0..255."""
-    walk = _walk(data, name)
+    walk: _Walk = header.walk
     made = _decode(walk, _Frame(header.width, header.height, walk.still), name)
     colours = made.shape[2] - header.alpha
     if header.channels == 1 and colours == 3:
@@ -73,7 +73,7 @@ def read_samples(data: bytes, header: Header, name: str) -> Samples:
 
 def check_frames(data: bytes, header: Header, name: str) -> None:
     """Decode every further frame of an animated PNG, one at a time."""
-    walk = _walk(data, name)
+    walk: _Walk = header.walk
     for frame in walk.frames:
         _decode(walk, frame, name)
 
@@ -188,7 +188,7 @@ def _profile(walk: _Walk, name: str, header: Header) -> bytes | None:
             return made
         header.notes.append(f"its colour code (cICP {primaries}/{transfer}) is none that Goldsmith knows and was ignored")
     if b"iCCP" in walk.seen:
-        return unpacked(walk.seen[b"iCCP"].partition(b"\0")[2][1:], name, "colour profile")
+        return _unpacked(walk.seen[b"iCCP"].partition(b"\0")[2][1:], name, "colour profile", header)
     if b"sRGB" in walk.seen or len(walk.seen.get(b"gAMA", b"")) != 4:
         return None
     gamma = int.from_bytes(walk.seen[b"gAMA"], "big") / 100000
@@ -202,9 +202,10 @@ def _read_texts(walk: _Walk, name: str, header: Header) -> None:
         keyword, _, rest = payload.partition(b"\0")
         if kind == b"iTXt" and keyword == _XMP and len(rest) > 2:
             text = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-            header.xmp = unpacked(text, name, "XMP block") if rest[0] else text
+            header.xmp = _unpacked(text, name, "XMP block", header) if rest[0] else text
         elif keyword == _IPTC:
-            header.iptc = _raw_profile(unpacked(rest[1:], name, "IPTC block") if kind == b"zTXt" else rest)
+            digits = _unpacked(rest[1:], name, "IPTC block", header) if kind == b"zTXt" else rest
+            header.iptc = _raw_profile(digits) if digits else None
 
 
 def _raw_profile(text: bytes) -> bytes | None:
@@ -217,10 +218,14 @@ def _raw_profile(text: bytes) -> bytes | None:
     return iptc_of_photoshop(block) if block.startswith(b"8BIM") else block or None
 
 
-def unpacked(packed: bytes, name: str, what: str) -> bytes:
-    """A zlib stream's content, never more than MAX_EXTRA_BYTES of it."""
+def _unpacked(packed: bytes, name: str, what: str, header: Header) -> bytes | None:
+    """A zlib stream's content, never more than MAX_EXTRA_BYTES of it; None, and a note, where it is none."""
     inflate = zlib.decompressobj()
-    made = inflate.decompress(packed, MAX_EXTRA_BYTES + 1)
+    try:
+        made = inflate.decompress(packed, MAX_EXTRA_BYTES + 1)
+    except zlib.error:
+        header.notes.append(f"its {what} cannot be unpacked and was ignored")
+        return None
     if len(made) > MAX_EXTRA_BYTES:
         raise Problem(f"{name} carries a {what} that unpacks to more than {MAX_EXTRA_BYTES >> 20} MiB.", "Save it without that.")
     return made

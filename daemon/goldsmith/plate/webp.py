@@ -33,7 +33,7 @@ def read_header(data: bytes, name: str, max_pixels: int) -> Header:
         for kind, payload in frame.parts:
             if kind != b"ALPH":
                 check_size(name, *_stream_size(kind, payload, name), len(frames), max_pixels)
-    header = Header("webp", size[0], size[1], 8, 3, alpha=any(_has_alpha(frame) for frame in frames), frames=len(frames))
+    header = Header("webp", size[0], size[1], 8, 3, alpha=any(_has_alpha(frame) for frame in frames), frames=len(frames), walk=frames)
     for kind, payload in _parts(data, 12, len(data), name):
         if kind == b"ICCP":
             header.icc = payload
@@ -48,7 +48,7 @@ def read_header(data: bytes, name: str, max_pixels: int) -> Header:
 
 def read_samples(data: bytes, header: Header, name: str) -> Samples:
     """The first frame on its canvas."""
-    _size, frames = _frames(data, name)
+    frames: list[_Frame] = header.walk
     made = _decode(frames[0], name)
     header.alpha = made.shape[2] == 4
     if made.shape[:2] == (header.height, header.width):
@@ -66,7 +66,8 @@ def read_samples(data: bytes, header: Header, name: str) -> Samples:
 
 def check_frames(data: bytes, header: Header, name: str) -> None:
     """Decode every further frame, one at a time."""
-    for frame in _frames(data, name)[1][1:]:
+    frames: list[_Frame] = header.walk
+    for frame in frames[1:]:
         _decode(frame, name)
 
 
