@@ -110,8 +110,8 @@ class Disk(Filesystem):
 class Overwritten(Disk):
     """Somebody comes in between the last look at a file and its rename: ``meddle`` runs just before ``path`` is renamed away."""
 
-    def __init__(self, script: Script, path: str, meddle: Callable[[], object]) -> None:
-        super().__init__(script)
+    def __init__(self, script: Script, path: str, meddle: Callable[[], object], *, mounts: Sequence[str] = ()) -> None:
+        super().__init__(script, mounts=mounts)
         self.path, self.meddle = path, meddle
 
     def rename_flagged(self, source: At, target: At) -> None:

@@ -66,22 +66,22 @@ class Share:
         """A picture and its mask go to the archive, the brief goes on, a new picture and a second file are put down."""
         old = f"archive/{DAY}/selected/{campaign}{stem}"
         takes = (
-            self.take(f"selected/{campaign}{stem}.png", f"{old}.png", b"picture " + stem.encode()),
-            self.take(f"selected/{campaign}{stem}.mask.png", f"{old}.mask.png", b"mask " + stem.encode()),
-            self.take(f"selected/{campaign}{stem}.toml", f"masked/{campaign}{stem}.toml", b"brief " + stem.encode()),
+            self.take(f"selected/{campaign}{stem}.png", f"{old}.png", b"picture " + os.fsencode(stem)),
+            self.take(f"selected/{campaign}{stem}.mask.png", f"{old}.mask.png", b"mask " + os.fsencode(stem)),
+            self.take(f"selected/{campaign}{stem}.toml", f"masked/{campaign}{stem}.toml", b"brief " + os.fsencode(stem)),
         )
         puts = (
-            self.result(job, "0.png", f"masked/{campaign}{stem}.png", b"finished " + stem.encode()),
-            self.result(job, "1.json", f"masked/{campaign}{stem}_web.avif", b"for the web " + stem.encode()),
+            self.result(job, "0.png", f"masked/{campaign}{stem}.png", b"finished " + os.fsencode(stem)),
+            self.result(job, "1.json", f"masked/{campaign}{stem}_web.avif", b"for the web " + os.fsencode(stem)),
         )
         return self.plan(job, stem, takes, puts)
 
     def passed(self, job: str, stem: str = "hero") -> Plan:
         """Picture and brief go on as they are, and a copy of the picture is put into the archive."""
-        picture = b"picture " + stem.encode()
+        picture = b"picture " + os.fsencode(stem)
         takes = (
             self.take(f"selected/{stem}.png", f"masked/{stem}.png", picture),
-            self.take(f"selected/{stem}.toml", f"masked/{stem}.toml", b"brief " + stem.encode()),
+            self.take(f"selected/{stem}.toml", f"masked/{stem}.toml", b"brief " + os.fsencode(stem)),
         )
         return self.plan(job, stem, takes, (self.result(job, "original", f"archive/{DAY}/selected/{stem}.png", picture),))
 

@@ -220,19 +220,32 @@ def test_a_disk_that_is_full_during_recovery_leaves_the_plan_open(ground: Ground
             _judge(share, plans, {"home", "there"})
 
 
-def test_a_kill_while_a_changed_input_is_put_back(places: Callable[[], Path]) -> None:
+def _renamed_over(path: Path) -> None:
+    path.with_suffix(".tmp").write_bytes(b"saved over, and longer")
+    path.with_suffix(".tmp").rename(path)
+
+
+def _written_over(path: Path) -> None:
+    path.write_bytes(b"saved over, and longer")
+
+
+@pytest.mark.parametrize("meddle", [_renamed_over, _written_over])
+@pytest.mark.parametrize("mounts", [(), ("archive",)], ids=["one disk", "two disks"])
+def test_a_kill_while_a_changed_input_is_put_back(
+    places: Callable[[], Path], meddle: Callable[[Path], None], mounts: tuple[str, ...]
+) -> None:
     """The input was saved over at the last moment, the daemon dies while putting it back: the new bytes lie at the old place."""
     for at in itertools.count(1):
         share = Share(places())
         plan = _one(share)[0]
         picture = share.root / plan.takes[0].path
-        disk = Overwritten(Script(at, after=at % 2 == 0), str(picture), partial(picture.write_bytes, b"saved over, and longer"))
+        disk = Overwritten(Script(at, after=at % 2 == 0), str(picture), partial(meddle, picture), mounts=mounts)
         journal = share.journal()
         results: list[Result] = []
         with contextlib.suppress(Killed):
             results = share.deliver(journal, disk).commit([plan])
         journal.close()
-        _recover(GROUNDS["one"], share, Script())
+        _recover(Ground(_one, mounts=mounts), share, Script())
         if disk.path:
             _judge(share, [plan], {"home", "there"})
         else:

@@ -53,6 +53,8 @@ class Leg:
         self.take = False
         self.replay = False
         self.begun = False
+        self.moved = False
+        """Whatever lies at the goal is what lay at the origin, even if that was no longer the file that was read."""
         self.across = False
         self.lies: Sig | None = None
         """What lies at the goal, once it does."""
@@ -91,6 +93,7 @@ class Leg:
             if error.errno != errno.EXDEV:
                 raise
             return self._across(origin, goal)
+        self.moved = True
         return self._arrived(goal)
 
     def confirm(self) -> None:
@@ -220,7 +223,7 @@ class Leg:
             if self._is_ours(goal):
                 self.fs.unlink(goal)
             return not self.take or self._home(start, origin)
-        return self._home(goal, origin) if self._is_this(goal) else True
+        return self._home(goal, origin) if self._is_this(goal, origin) else True
 
     def _home(self, at: At, origin: At) -> bool:
         if not self._rename_home(at, origin):
@@ -308,10 +311,17 @@ class Leg:
         found = self._look(at)
         return found is not None and self._same(at, found)
 
-    def _is_this(self, at: At) -> bool:
-        """The very file that was moved, even if somebody has written into it since."""
-        found = self._look(at)
-        return found is not None and ((self.sig is not None and found.ino == self.sig.ino) or self._same(at, found))
+    def _is_this(self, goal: At, origin: At) -> bool:
+        """The very file that was moved, even if somebody has written into it since, or had replaced it just before.
+
+        After a crash nobody knows what was moved; but where the origin is empty, only this plan can have put something into the archive.
+        """
+        found = self._look(goal)
+        if found is None or self.moved:
+            return found is not None
+        if (self.sig is not None and found.ino == self.sig.ino) or self._same(goal, found):
+            return True
+        return self.replay and self.take and in_archive(self.goal) and self._look(origin) is None
 
     def _parked(self, origin: At) -> At:
         return At(origin.folder, PARKED_PREFIX + self.mark)
