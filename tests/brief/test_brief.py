@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -147,6 +148,17 @@ def test_a_problem_begins_with_the_file_and_ends_with_what_to_do(read: Read) -> 
 def test_long_values_are_shortened(faults: Faults) -> None:
     """A value of thousands of characters does not become a note of thousands."""
     assert len(faults(f'working = "{"y" * 3000}"')[0]) < 150
+
+
+@pytest.mark.parametrize("head", ["", '[[edit]]\nop = "fill"\n', '[[grade]]\nop = "tone"\n'])
+def test_thousands_of_unknown_names_are_told_in_a_short_time(read: Read, head: str) -> None:
+    """Nothing in the search for the nearest name grows faster than the brief."""
+    begun = time.process_time()
+    with pytest.raises(BriefFault) as caught:
+        read(head + "".join(f"k{number} = 1\n" for number in range(4900)))
+    assert time.process_time() - begun < 1
+    assert len(caught.value.faults) == 4900
+    assert len(caught.value.sentence) < 4000
 
 
 STOCK = Stock(

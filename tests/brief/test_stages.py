@@ -144,7 +144,7 @@ def test_the_wait_for_a_mask_names_the_step_that_needs_it(line: Line, catalogue:
     steps = read_line(text, "line.toml", catalogue).stages[0].default
     assert waits_for_mask("edit", steps, []) == "waiting for a mask (step 2 of edit needs one)"
     assert waits_for_mask("edit", steps, ["mask"]) == "waiting for the mask “sky” (step 3 of edit needs it)"
-    assert waits_for_mask("edit", steps, ["mask", "sky"]) == ""
+    assert waits_for_mask("edit", steps, ["Mask", "SKY"]) == ""
 
 
 LINE_WITH_MASKS = """

@@ -82,7 +82,7 @@ class House(BaseSettings):
     """How many jobs run at once on the CPU. Left out: one less than the cores, at most 4."""
     threads: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=_threads)
     """Threads of each job. Left out: the cores divided among the lanes. Another number may change pixels by 1/255; it is recorded."""
-    lane_memory_mb: Annotated[int, Field(ge=512)] = Field(default_factory=_lane_memory_mb)
+    lane_memory_mb: Annotated[int, Field(ge=512, le=2**24)] = Field(default_factory=_lane_memory_mb)
     """Memory one lane may use. Left out: half of the machine's."""
     job_seconds: Annotated[float, Field(ge=1, le=86_400)] = 900.0
     """Seconds after which a job is stopped."""

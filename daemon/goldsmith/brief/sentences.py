@@ -52,7 +52,8 @@ def faults_of(error: ValidationError, written: object, place: str, model: type[B
         path = _path(one["loc"], written)
         said.setdefault(path, []).append((one["type"], _rule(one["type"], one["msg"], one.get("ctx", {}))))
     # Of a union the branch that came furthest says it best.
-    deepest = [path for path in said if not any(len(other) > len(path) and other[: len(path)] == path for other in said)]
+    shallow = {path[:length] for path in said for length in range(len(path))}
+    deepest = [path for path in said if path not in shallow]
     return [_fault(path, said[path], written, place, model) for path in deepest]
 
 

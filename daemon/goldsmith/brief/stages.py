@@ -78,8 +78,9 @@ class Line:
 
 def waits_for_mask(stage: str, steps: Collection[Step], present: Collection[str]) -> str:
     """The sentence that says which mask a stage's steps still wait for; "" where all are ``present``."""
+    there = {fold(name) for name in present}
     for number, step in enumerate(steps, 1):
-        lacking = sorted(step.operation.needs().masks - set(present))
+        lacking = sorted(name for name in step.operation.needs().masks if fold(name) not in there)
         if lacking:
             which = "a mask" if lacking[0] == "mask" else f"the mask “{lacking[0]}”"
             return f"waiting for {which} (step {number} of {stage} needs {'one' if lacking[0] == 'mask' else 'it'})"
