@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import mmap
 import os
 import select
 import shutil
@@ -14,7 +15,7 @@ from doubles.yard import Yard
 from goldsmith.files import Sig
 from goldsmith.line import mounts, sweep
 from goldsmith.line.bundle import Key
-from goldsmith.line.intake import SLICE, Intake
+from goldsmith.line.intake import SLICE, Intake, IntakeSettings
 from goldsmith.line.watch import Watcher
 
 
@@ -657,3 +658,91 @@ def test_a_flood_that_overflows_the_kernel_loses_no_file(live: Intake, tmp_path:
     (tmp_path / "inbox/late/after.png").write_bytes(b"x")
     (tmp_path / "inbox/late/after.txt").write_bytes(b"x")
     turn_until(live, lambda seen: Key("inbox", "late", "after.png") in seen)
+
+
+WHOLE = bytes(range(256)) * 40
+
+
+def stalled(path: Path, aside: Path) -> Iterator[str]:
+    with path.open("wb") as out:
+        out.write(WHOLE[:100])
+        out.flush()
+        yield "writing"
+        out.write(WHOLE[100:])
+
+
+def mapped(path: Path, aside: Path) -> Iterator[str]:
+    with path.open("w+b") as out:
+        out.truncate(len(WHOLE))
+        with mmap.mmap(out.fileno(), len(WHOLE)) as memory:
+            memory[:100] = WHOLE[:100]
+            yield "writing"
+            memory[100:] = WHOLE[100:]
+
+
+def linked_while_growing(path: Path, aside: Path) -> Iterator[str]:
+    """Krita: O_TMPFILE and linkat, a created event and never a close for that name."""
+    with open(os.open(path.parent, os.O_TMPFILE | os.O_WRONLY), "wb") as out:
+        out.write(WHOLE[:100])
+        out.flush()
+        here = os.open("/", os.O_PATH)
+        os.link(f"/proc/self/fd/{out.fileno()}", path, src_dir_fd=here, follow_symlinks=True)
+        os.close(here)
+        yield "writing"
+        out.write(WHOLE[100:])
+
+
+def renamed_while_growing(path: Path, aside: Path) -> Iterator[str]:
+    with aside.open("wb") as out:
+        out.write(WHOLE[:100])
+        out.flush()
+        os.rename(aside, path)
+        yield "writing"
+        out.write(WHOLE[100:])
+
+
+def resumed(path: Path, aside: Path) -> Iterator[str]:
+    path.write_bytes(WHOLE[:100])
+    yield "looks_complete"
+    with path.open("ab") as out:
+        out.write(WHOLE[100:])
+
+
+def swapped_by_a_save(path: Path, aside: Path) -> Iterator[str]:
+    path.write_bytes(b"the old picture")
+    yield "looks_complete"
+    aside.write_bytes(WHOLE)
+    os.rename(aside, path)
+
+
+def empty_first(path: Path, aside: Path) -> Iterator[str]:
+    path.touch()
+    yield "new"
+    path.write_bytes(WHOLE)
+
+
+DROPS = [stalled, mapped, linked_while_growing, renamed_while_growing, resumed, swapped_by_a_save, empty_first]
+
+
+@pytest.mark.parametrize("drop", DROPS, ids=lambda drop: drop.__name__)
+def test_only_a_whole_file_settles_whatever_the_program_does(drop: Callable[[Path, Path], Iterator[str]], tmp_path: Path) -> None:
+    """Each way of writing is stopped halfway until the intake has seen it; when the file settles, all of it is there."""
+    for folder in ("inbox", "library"):
+        (tmp_path / folder).mkdir()
+    watcher = Watcher(tmp_path)
+    intake = Intake(tmp_path, ["inbox"], watcher, settings=IntakeSettings(quiet=0.5, breath=0.05))
+    intake.start()
+    path = tmp_path / "inbox/hero.png"
+    (tmp_path / "inbox/hero.txt").write_bytes(b"prompt")
+
+    def sig() -> Sig:
+        return Sig.of(os.lstat(path))
+
+    try:
+        for awaited in drop(path, tmp_path / "aside"):
+            turn_until(intake, lambda seen, awaited=awaited: intake.state("inbox/hero.png").kind in (awaited, "settled"))
+            assert awaited == "looks_complete" or intake.state("inbox/hero.png").kind == awaited
+        turn_until(intake, lambda seen: intake.state("inbox/hero.png").kind == "settled" and intake.state("inbox/hero.png").sig == sig())
+        assert path.read_bytes() == WHOLE
+    finally:
+        watcher.close()
