@@ -111,6 +111,7 @@ def test_everything_that_is_wrong_is_said_at_once(faults: Faults) -> None:
         ),
         ('[[grade]]\nop = "tone"\nshadows = 3', "grade.1.shadows is 3, but must be a table in { braces }."),
         ('[[grade]]\nop = "tone"\namount = [1, "2"]', 'grade.1.amount.2 is "2", but must be a number.'),
+        ('[[grade]]\nop = "tone"\namount = [1, "x"]', 'grade.1.amount.2 is "x", but must be a whole number.'),
         ('[[grade]]\nop = "tone"\namount = "x"', 'grade.1.amount is "x", but must be a whole number or must be a list in [brackets].'),
         ('[[grade]]\nop = "tone"\ngain = true', "grade.1.gain is true, but must be a number."),
         ('[[grade]]\nop = "tone"\ngain = "2"', 'grade.1.gain is "2", but must be a list in [brackets].'),

@@ -105,6 +105,7 @@ def test_deep_nesting_is_one_sentence(data: bytes) -> None:
         pytest.param(b'a = """' + b'\\"' * (QUARTER // 2), id="a text never closed"),
         pytest.param(b'a = """' + b'\\"' * (QUARTER // 2) + b"\\", id="a text never closed, ending in a backslash"),
         pytest.param(b"a = '''" + b"'' " * (QUARTER // 3), id="many quotes"),
+        pytest.param(b"a." * (QUARTER // 2) + b"a = 1", id="a dotted name"),
         pytest.param(b'"a' * (QUARTER // 2) + b" = 1", id="quotes in a name"),
         pytest.param(b"a = " + b"9" * QUARTER, id="digits"),
         pytest.param((b"1" * 299 + b"a") * (QUARTER // 300), id="digits and letters"),

@@ -72,6 +72,14 @@ def test_a_picture_goes_as_far_as_the_last_stage_its_brief_speaks_of(ask: Ask, l
     assert resolved.steps_for(line.stages[1]) == ()
 
 
+def test_a_brief_for_this_stage_alone_is_a_brief_that_travels(ask: Ask, line: Line) -> None:
+    """It reaches the stage, runs its own steps, and goes on with the picture to say that it ended."""
+    resolved = ask("selected", '[[edit]]\nop = "enlarge"\n', mask=True)
+    assert resolved is not None
+    assert (steps(resolved), resolved.last_stage, resolved.one_stage) == ({"edit": [{"op": "enlarge"}]}, "edit", False)
+    assert resolved.reaches(line.stages[1])
+
+
 def test_a_stage_behind_the_picture_is_in_the_past(ask: Ask) -> None:
     """It stays in the brief, and no default is added there."""
     assert steps(ask("masked", '[[edit]]\nop = "fill"\n[[deliver]]\nop = "save"\nformat = "png"\n')) == {
