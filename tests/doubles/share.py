@@ -116,6 +116,7 @@ class Share:
     def _arrived(self, files: dict[str, bytes], goal: str, digest: str, stem: str) -> bool:
         """At its goal or under its next version's name, unless it lay there before."""
         folder, name = os.path.split(goal)
-        again = [name, f"{stem}_v002{name[len(stem) :]}", "~2".join(os.path.splitext(name))]
+        again = [name, *(f"{stem}_v{number:03d}{name[len(stem) :]}" for number in range(2, 9))]
+        again += [f"~{number}".join(os.path.splitext(name)) for number in range(2, 9)]
         names = [os.path.join(folder, one) for one in again]
         return any(path in files and path not in self.before and sha256(files[path]) == digest for path in names)

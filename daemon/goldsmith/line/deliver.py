@@ -20,7 +20,7 @@ from goldsmith.journal.records import Placed, Plan, Settled
 from goldsmith.line.carry import Carry
 from goldsmith.line.folders import Folders, is_job_fault
 from goldsmith.line.leg import NameTaken, NotAsRead
-from goldsmith.line.naming import LONGEST, archive_path, in_archive, numbered, restemmed, split_version, versioned
+from goldsmith.line.naming import LONGEST, archive_path, in_archive, next_numbered, restemmed, split_version, versioned
 
 Reword = Callable[[Plan, str], Plan]
 """(plan, new stem) -> the same plan with every result called after the new stem, and files that name results written anew."""
@@ -239,8 +239,7 @@ class Deliver:
     def _elsewhere(self, plan: Plan, taken: NameTaken, folders: Folders) -> Plan:
         goal = taken.leg.goal
         if in_archive(goal):
-            other = next(path for path in (numbered(goal, number) for number in range(2, 1_000_000)) if folders.is_free(path))
-            return moved(plan, {goal: other})
+            return moved(plan, {goal: next_numbered(goal, folders.is_free)})
         base, number = split_version(plan.stem)
         goals = [goal for goal in plan.goals if not in_archive(goal)]
         room = LONGEST + len(os.fsencode(plan.stem)) - max(len(os.fsencode(os.path.basename(path))) for path in goals)

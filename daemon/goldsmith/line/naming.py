@@ -16,6 +16,8 @@ LONGEST = 255
 
 _VERSIONED = re.compile(r"^(?P<base>.+)_v(?P<number>\d{3,6})$", re.DOTALL)
 
+_NUMBERED = re.compile(r"~\d+$")
+
 
 def split_version(stem: str) -> tuple[str, int]:
     """``hero_v002`` -> ("hero", 2); a bare name is version 1, and ``hero_v001``, which a person wrote, is version 0 beside it."""
@@ -71,10 +73,17 @@ def archive_path(path: str, now: float, free: Callable[[str], bool]) -> str:
     ``now`` in Unix seconds, the day in UTC. ``free`` says whether a path relative to the root is still to be had.
     """
     day = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d")
-    wanted, number = os.path.join(ARCHIVE, day, path), 1
-    while not free(numbered(wanted, number)):
+    wanted = os.path.join(ARCHIVE, day, path)
+    return wanted if free(wanted) else next_numbered(wanted, free)
+
+
+def next_numbered(path: str, free: Callable[[str], bool]) -> str:
+    """``hero.png`` or ``hero~2.png`` -> the first of ``hero~2.png``, ``hero~3.png`` … that is free."""
+    own, suffix = os.path.splitext(path)
+    plain, number = _NUMBERED.sub("", own) + suffix, 2
+    while not free(numbered(plain, number)):
         number += 1
-    return numbered(wanted, number)
+    return numbered(plain, number)
 
 
 def numbered(path: str, number: int) -> str:
