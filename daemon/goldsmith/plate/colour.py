@@ -21,7 +21,8 @@ __all__ = ["PROFILES", "REC709", "converted", "from_cmyk", "from_linear", "luma"
 
 REC709 = (0.2126, 0.7152, 0.0722)
 """What red, green and blue light of Rec. 709 / sRGB primaries weigh in luminance."""
-_BLACK_POINT = 0x2000
+_BLACK_POINT, _EXACT = 0x2000, 0x0100
+"""lcms' flags; without the second it replaces the way by a coarse table, off by up to 5 % even between matrix profiles."""
 _RELATIVE = 1
 _SMALL = 1 << 17
 """Up to so many pixels threads cost more than they bring."""
@@ -62,7 +63,9 @@ def converted(plate: Plate, target: str | bytes) -> Plate:
     source = plate.pixels
     if plate.channels == 1 and plate.icc is None:
         source = np.repeat(source, 3, axis=2)
-    made = _by_lcms(source, _bytes_of(plate.icc), icc)
+    made = _by_matrix(source, plate.icc, icc)
+    if made is None:
+        made = _by_lcms(source, _bytes_of(plate.icc), icc)
     return replace(plate, pixels=frozen(made), icc=kept)
 
 
@@ -107,12 +110,34 @@ def _bytes_of(icc: bytes | None) -> bytes:
     return profiles.named("srgb") if icc is None else icc
 
 
+def _by_matrix(pixels: Pixels, source: bytes | None, target: bytes) -> Pixels | None:
+    """From one matrix profile to another in floats, clipped to the target's gamut; None where one of them is no such profile.
+
+    The same as lcms makes of it, and several times faster. Matrix profiles are black at zero: no black point to compensate.
+    """
+    matrices = profiles.colorants(_bytes_of(source)), profiles.colorants(target)
+    if pixels.shape[2] != 3 or matrices[0] is None or matrices[1] is None:
+        return None
+    given, wanted = curves_of(source, 3), curves_of(target, 3)
+    if given is None or wanted is None:
+        return None
+    matrix = np.linalg.solve(matrices[1], matrices[0]).T.astype(np.float32)
+    undo: list[Curve] = [curve.linear for curve in given]
+    encode: list[Curve] = [curve.encoded for curve in wanted]
+
+    def convert(slab: Pixels) -> Pixels:
+        light = np.clip(_each_small(slab, undo) @ matrix, 0.0, 1.0)
+        return np.clip(_each_small(light, encode), 0.0, 1.0)
+
+    return in_slabs(pixels, convert)
+
+
 def _linear_srgb() -> bytes:
     return profiles.named("linear-srgb")
 
 
 def _by_lcms(pixels: Pixels, source: bytes, target: bytes) -> Pixels:
-    """Through 16-bit integers: lcms clips and interpolates tables there anyway, and float32 grey is not supported by it."""
+    """Through 16-bit integers, without short cuts."""
     codes = np.clip(pixels, 0.0, 1.0) * np.float32(65535)
     codes += np.float32(0.5)
     return _transformed(codes.astype(np.uint16), source, target)
@@ -135,7 +160,7 @@ def _transformed(codes: Samples, source: bytes, target: bytes) -> Pixels:
             outcolorspace=spaces_used[1],
             outdtype="uint16",
             intent=_RELATIVE,
-            flags=_BLACK_POINT,
+            flags=_BLACK_POINT | _EXACT,
         )
     except DECODER_FAULTS as fault:
         raise Problem(f"The colour profile {profile_name(source)} or {profile_name(target)} cannot be used ({fault}).") from fault

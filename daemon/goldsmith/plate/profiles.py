@@ -109,6 +109,15 @@ def tag(icc: bytes, signature: bytes) -> bytes:
     return b""
 
 
+def colorants(icc: bytes) -> NDArray[np.float64] | None:
+    """The matrix (3, 3) that takes the profile's linear RGB to XYZ at D50; None where it has none that can be inverted."""
+    columns = [tag(icc, name) for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
+    if any(len(column) < 20 for column in columns) or icc[20:24] != b"XYZ ":
+        return None
+    made = np.array([struct.unpack(">3i", column[8:20]) for column in columns]).T / 65536
+    return made if abs(np.linalg.det(made)) > 1e-6 else None
+
+
 def _rgb(space: _Space) -> bytes:
     corners = np.array(space.corners, np.float64).reshape(3, 2)
     primaries = np.array([[x / y, 1.0, (1 - x - y) / y] for x, y in corners]).T
