@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from doubles.yard import Yard
+from doubles.yard import HeldClock, HintsByHand, Yard
 from goldsmith.files import Sig
 from goldsmith.line import mounts, sweep
 from goldsmith.line.bundle import Key
@@ -481,6 +481,19 @@ def test_a_watch_that_cannot_be_had_is_not_asked_for_all_the_time(deaf_yard: Yar
         deaf_yard.drain(later=2.0)
         deaf_yard.settle()
     assert deaf_yard.watcher.starts - starts == 2
+
+
+def test_a_watch_that_runs_already_is_not_started_twice(tmp_path: Path) -> None:
+    """Whoever builds the service may have started it before."""
+    for folder in ("inbox", "library"):
+        (tmp_path / folder).mkdir()
+    watcher = HintsByHand(tmp_path)
+    watcher.restart()
+    clock = HeldClock()
+    intake = Intake(tmp_path, ["inbox"], watcher, clock)  # type: ignore[arg-type]
+    intake.start()
+    intake.drain(clock.now)
+    assert (watcher.starts, intake.modes()) == (1, {"inbox": "events"})
 
 
 def test_a_slow_disk_is_read_less_often(deaf_yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:

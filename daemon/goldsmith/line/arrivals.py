@@ -179,7 +179,7 @@ class Arrivals:
             self._read(path, now)
             mount.cost += clock() - began
             left -= 1
-            if mount.heard and path in self._index.places:
+            if not mount.network and path in self._index.places:
                 (mount.unwatched.discard if self._watched(self._absolute(path)) else mount.unwatched.add)(path)
 
     def _read(self, path: str, now: float) -> None:

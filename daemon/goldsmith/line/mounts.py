@@ -100,12 +100,13 @@ class Mounts:
 
     def check(self, now: float) -> None:
         """Look at every folder; restart the watch where one was replaced or came back, or a thread has died."""
+        begun = self._checked is None and self._watcher.healthy()
         self._checked = now
         changed = [mount for mount in self.all.values() if self._look(mount)]
         deaf = [mount for mount in self.there() if self._is_deaf(mount, now)]
         for mount in deaf:
             mount.heard = False
-        if changed or deaf or self._wants_restart(now):
+        if not begun and (changed or deaf or self._wants_restart(now)):
             self._restart(now)
         for mount in changed:
             mount.swept = None
