@@ -14,7 +14,19 @@ CHECKOUT = Path(__file__).parents[2]
 PACKAGE = CHECKOUT / "daemon" / "goldsmith"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 TESTS = sorted((CHECKOUT / "tests").rglob("*.py"))
-TOP_LEVEL = {"pyproject.toml", "README.md", "daemon", "config", "tests", "systemd", "hotfolders", "Makefile", "LICENSE", "docs", "constraints.txt"}
+TOP_LEVEL = {
+    "pyproject.toml",
+    "README.md",
+    "daemon",
+    "config",
+    "tests",
+    "systemd",
+    "hotfolders",
+    "Makefile",
+    "LICENSE",
+    "docs",
+    "constraints.txt",
+}
 REFUSED = re.compile(r"process|handler|manager|helper|utils?|common|core|items?", re.IGNORECASE)
 
 

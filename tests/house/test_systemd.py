@@ -14,7 +14,7 @@ UNIT = Path(__file__).parents[2] / "systemd" / "goldsmith.service"
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
 
-@pytest.fixture()
+@pytest.fixture
 def unit(tmp_path: Path) -> Path:
     """The unit as an admin installs it, with a program that exists in the place of ExecStart's."""
     copy = tmp_path / "goldsmith.service"
