@@ -38,16 +38,18 @@ _log = logging.getLogger(__name__)
 class _Ear(FileSystemEventHandler):
     """Hands every path of an event on. It must not raise: an exception here would end watchdog's thread for good."""
 
-    def __init__(self, hear: Callable[[str], None]) -> None:
-        self._hear = hear
+    def __init__(self, hear: Callable[[str], None], lose: Callable[[], None]) -> None:
+        self.hear = hear
+        self._lose = lose
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         try:
             for path in (event.src_path, event.dest_path):
                 if path:
-                    self._hear(os.fsdecode(path))
+                    self.hear(os.fsdecode(path))
         except Exception:  # noqa: BLE001 - the border to watchdog's thread
-            _log.exception("a hint was lost; the next sweep finds its file")
+            _log.exception("a hint was lost; everything is read again instead")
+            self._lose()
 
 
 class Watcher:
@@ -69,6 +71,7 @@ class Watcher:
         self._canaries: dict[str, str] = {}
         self._planted = 0
         self._heard: set[str] = set()
+        self._ears = _Ear(self._hear, self._mark_dirty)
         self._observer: InotifyObserver | None = None
 
     def narrow(self, folders: Collection[str]) -> None:
@@ -82,7 +85,7 @@ class Watcher:
         observer = None
         try:
             observer = InotifyObserver()
-            observer.schedule(_Ear(self._hear), self.root, recursive=True, event_filter=_FILTER)
+            observer.schedule(self._ears, self.root, recursive=True, event_filter=_FILTER)
             observer.start()
         except OSError as error:
             if observer is not None:
