@@ -24,7 +24,9 @@ _BT601, _IDENTITY = 6, 0
 
 
 @dataclass(frozen=True, slots=True)
-class _Item:  # the standard's own word for a thing with an id in a file
+class _Entry:
+    """A picture or a block of metadata in the file: its number, what its ``infe`` says behind that, and its bytes."""
+
     number: int
     entry: bytes
     payload: bytes
@@ -57,12 +59,12 @@ def write(samples: Samples, plate: Plate, bits: int, quality: int, subsampling: 
 
 def _with_extras(bare: bytes, plate: Plate) -> bytes:
     exif = with_resolution(plate.metadata.exif, plate.ppi, create=True)
-    pictures = _items(bare)
+    pictures = _pictures(bare)
     extras = []
     if exif:
-        extras.append(_Item(len(pictures) + 1, b"Exif\0", b"\0\0\0\0" + exif))
+        extras.append(_Entry(len(pictures) + 1, b"Exif\0", b"\0\0\0\0" + exif))
     if plate.metadata.xmp:
-        extras.append(_Item(len(pictures) + len(extras) + 1, b"mime\0application/rdf+xml\0", plate.metadata.xmp))
+        extras.append(_Entry(len(pictures) + len(extras) + 1, b"mime\0application/rdf+xml\0", plate.metadata.xmp))
     parts = {box.kind: bare[box.at : box.end] for box in boxes(bare, found(bare, b"meta")[0].start + 4, found(bare, b"meta")[0].end)}
     every = [*pictures, *extras]
     properties = _properties(bare, plate.icc)
@@ -75,14 +77,14 @@ def _with_extras(bare: bytes, plate: Plate) -> bytes:
         )
 
     size = len(head) + len(meta(0)) + 8
-    return head + meta(size) + _box(b"mdat", b"".join(item.payload for item in every))
+    return head + meta(size) + _box(b"mdat", b"".join(one.payload for one in every))
 
 
 def _box(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", 8 + len(body)) + kind + body
 
 
-def _items(bare: bytes) -> list[_Item]:
+def _pictures(bare: bytes) -> list[_Entry]:
     """The pictures in the file (colour, alpha), with their data. As libavif writes it: iloc version 0, 32-bit offsets, no bases."""
     place = found(bare, b"meta", b"iloc")[0]
     count = int.from_bytes(bare[place.start + 6 : place.start + 8], "big")
@@ -93,25 +95,25 @@ def _items(bare: bytes) -> list[_Item]:
         number, _reference, extents = struct.unpack_from(">HHH", bare, at)
         spans = [struct.unpack_from(">II", bare, at + 6 + 8 * i) for i in range(extents)]
         payload = b"".join(bare[offset : offset + size] for offset, size in spans)
-        made.append(_Item(number, bare[info.start + 8 : info.end], payload))
+        made.append(_Entry(number, bare[info.start + 8 : info.end], payload))
         at += 6 + 8 * extents
     return made
 
 
-def _places(every: list[_Item], first: int) -> bytes:
+def _places(every: list[_Entry], first: int) -> bytes:
     body = b"\0\0\0\0\x44\0" + struct.pack(">H", len(every))
-    for item in every:
-        body += struct.pack(">HHHII", item.number, 0, 1, first, len(item.payload))
-        first += len(item.payload)
+    for one in every:
+        body += struct.pack(">HHHII", one.number, 0, 1, first, len(one.payload))
+        first += len(one.payload)
     return _box(b"iloc", body)
 
 
-def _entries(every: list[_Item]) -> bytes:
-    rows = [_box(b"infe", struct.pack(">IHH", 0x02000000, item.number, 0) + item.entry) for item in every]
+def _entries(every: list[_Entry]) -> bytes:
+    rows = [_box(b"infe", struct.pack(">IHH", 0x02000000, one.number, 0) + one.entry) for one in every]
     return _box(b"iinf", b"\0\0\0\0" + struct.pack(">H", len(rows)) + b"".join(rows))
 
 
-def _references(before: bytes | None, picture: int, extras: list[_Item]) -> bytes:
+def _references(before: bytes | None, picture: int, extras: list[_Entry]) -> bytes:
     body = before[12:] if before else b""
     for extra in extras:
         body += _box(b"cdsc", struct.pack(">HHH", extra.number, 1, picture))
