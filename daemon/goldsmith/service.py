@@ -199,7 +199,7 @@ class Service:
         self._read_setup = read_setup
         self._setup = read_setup()
         self._log = structlog.get_logger("goldsmith")
-        self._heard: Heard = heard or self._log.info
+        self._heard: Heard = heard or self._note
         self._stop = False
         self._reload = False
         self._notify = Notify()
@@ -243,6 +243,11 @@ class Service:
             self._notify.stopping()
         else:
             self._notify.reloading()
+
+    def _note(self, event: str, /, **facts: object) -> None:
+        """Into the log: what went wrong stands out, and progress is for those who want to know everything."""
+        level = {"progress": "debug", "held": "warning", "fault": "warning", "paused": "error"}.get(event, "info")
+        getattr(self._log, level)(event, **facts)
 
     def _read_again(self) -> None:
         """SIGHUP: the configuration is read again. A faulty one is said, and the old one stays in force."""
