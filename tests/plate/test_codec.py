@@ -131,9 +131,7 @@ def test_orientation_is_applied_once(turn: int, kind: str, photo: Any, saved: An
     """The pixels come upright, sizes and ppi turned with them, and the tag says 1 afterwards."""
     from PIL import Image, ImageOps
 
-    options: dict[str, Any] = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}, "AVIF": {"quality": 100}}.get(
-        kind, {}
-    )
+    options: Any = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}, "AVIF": {"quality": 100}}.get(kind, {})
     exif = Image.Exif()
     exif[274] = turn
     data = saved(photo, kind, exif=exif, **options)

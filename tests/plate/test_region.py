@@ -65,6 +65,7 @@ def test_names_are_told_without_a_picture() -> None:
     """names() are the masks alone, folded as file names are."""
     assert parse("left & !(Mask | SKY) & box(0,0,1,1)").names() == {"mask", "sky"}
     assert parse("LEFT").names() == frozenset()
+    assert parse("2 | 03a & box(0.1, 0, 0.5, 1)").names() == {"2", "03a"}
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ NOT_YET = frozenset({"subject", "background", "face", "hands", "text"})
 """Reserved words: regions that have to be recognised in the picture."""
 SIDES = frozenset({"left", "right", "top", "bottom", "center"})
 
-_WORD = re.compile(r"\s*(?:(?P<name>[^\W\d][\w-]*)|(?P<number>\d+\.?\d*|\.\d+)|(?P<sign>[&|!(),]))")
+_WORD = re.compile(r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?![\w-]))|(?P<name>\w[\w-]*)|(?P<sign>[&|!(),]))")
 _MAX_LENGTH = 500
 _MAX_DEPTH = 30
 _THIRD = 1 / 3
@@ -141,7 +141,7 @@ class _Reading:
             made = self.either(depth + 1)
             self.need(")")
             return made
-        if self.at >= len(self.words) or self.words[self.at].kind != "name":
+        if self.at >= len(self.words) or not (self.words[self.at].kind == "name" or self.words[self.at].text.isdigit()):
             raise self.fault("expected a region")
         word = self.words[self.at]
         self.at += 1
