@@ -1,0 +1,96 @@
+"""``make bench``: ``python -m bench [--only NAME …] [--quick] [--folder DIR] [--json FILE]`` with tests/ on the path."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from bench import assets, cold, drops, hole, idle
+from bench.row import Row, as_json, shown
+
+Measure = Callable[[Path], list[Row]]
+_FULL: dict[str, Measure] = {
+    "cold": cold.measure,
+    "drops": drops.measure,
+    "assets": assets.measure,
+    "idle": idle.measure,
+    "hole": hole.measure,
+}
+_QUICK: dict[str, Measure] = {
+    "cold": cold.measure,
+    "drops": lambda place: drops.measure(place, 40, 20.0),
+    "assets": lambda place: assets.measure(place, 200),
+    "idle": lambda place: idle.measure(place, 10_000, 10.0),
+    "hole": lambda place: hole.measure(place, ((1632, 1224), (4000, 3000))),
+}
+_LACKS = {"drops": "inotifywait"}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the benches one after the other; what one lacks, or breaks at, is said in its row."""
+    asked = _asked(arguments)
+    benches = _QUICK if asked.quick else _FULL
+    place = Path(tempfile.mkdtemp(prefix="goldsmith-bench-", dir=asked.folder))
+    rows: list[Row] = []
+    try:
+        for name in asked.only or benches:
+            print(f"{name} …", file=sys.stderr, flush=True)
+            rows += _measured(name, benches[name], place / name)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    facts = _machine(place)
+    if asked.json:
+        Path(asked.json).write_text(as_json(rows, facts) + "\n")
+    print(f"{', '.join(f'{name} {fact}' for name, fact in facts.items())}\n\n{shown(rows)}\n")
+    if not asked.json:
+        print(as_json(rows, facts))
+    return 0
+
+
+def _measured(name: str, measure: Measure, place: Path) -> list[Row]:
+    if name in _LACKS and shutil.which(_LACKS[name]) is None:
+        return [Row(name, f"skipped: {_LACKS[name]} is not installed", 0.0, "")]
+    try:
+        return measure(place)
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        return [Row(name, f"failed: {error}", 0.0, "")]
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _asked(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description="How fast the line is.")
+    parser.add_argument("--only", nargs="*", choices=list(_FULL), help="these benches only")
+    parser.add_argument("--quick", action="store_true", help="a tenth of it, to see that it runs")
+    parser.add_argument("--folder", help="where to work; it should be on the kind of disk that is to be measured")
+    parser.add_argument("--json", help="write the figures there instead of printing them")
+    return parser.parse_args(arguments)
+
+
+def _machine(place: Path) -> dict[str, str]:
+    """Of what the figures are: the machine, its load, the disk and the versions."""
+    from goldsmith.files import filesystem_kind
+
+    model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
+    return {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "cpu": f"{len(os.sched_getaffinity(0))} x {model or platform.machine()}",
+        "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
+        "disk": filesystem_kind(place.parent),
+        "linux": platform.release(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("watchdog", "pydantic", "onnxruntime")},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

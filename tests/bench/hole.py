@@ -1,0 +1,127 @@
+"""Inpainting a hole of one size in pictures of three sizes: only reading and writing may cost more in the larger ones."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from bench.row import Row
+
+_BENCH = "hole"
+_SIZES = ((1632, 1224), (4000, 3000), (6000, 4000))
+_HOLE = 512
+
+
+def measure(place: Path, sizes: tuple[tuple[int, int], ...] = _SIZES) -> list[Row]:
+    """The lane's own bench in this process, warm, so that what is timed is the work and not a start."""
+    from goldsmith.engines.models import read_models
+    from goldsmith.engines.weights import Weights, default_folder
+    from goldsmith.files import shipped
+
+    place.mkdir(parents=True, exist_ok=True)
+    models_file = shipped("config", "models.toml")
+    weights = Weights(read_models(models_file), default_folder())
+    model = weights.choose("inpaint", None).name
+    note = f"{model}; weights of migan are missing" if model != "migan" else model
+    run = _attempts(place, str(models_file), str(weights.folder))
+    run(*_picture(place, 900, 700))
+    rows: list[Row] = []
+    first = None
+    for width, height in sizes:
+        name, mask = _picture(place, width, height)
+        decode, encode = _codec(place / name, place / mask)
+        fill, total = run(name, mask)
+        rest = total - decode - encode
+        first = first or rest
+        size = f"{width * height / 1e6:.0f} MP"
+        rows += [
+            Row(
+                _BENCH,
+                f"{size}: all but decode and encode",
+                1000 * rest,
+                "ms",
+                beside=f"{sizes[0][0] * sizes[0][1] / 1e6:.0f} MP",
+                peer=1000 * first,
+            ),
+            Row(
+                _BENCH,
+                f"{size}: decode, fill, encode",
+                1000 * total,
+                "ms",
+                note=f"{1000 * decode:.0f} + {1000 * fill:.0f} + {1000 * encode:.0f} ms, {note}",
+            ),
+        ]
+    return rows
+
+
+def _attempts(place: Path, models_file: str, weights: str) -> Callable[[str, str], tuple[float, float]]:
+    """Runs a job as a lane does: (seconds of the inpaint step, seconds of everything)."""
+    from goldsmith.files import Sig
+    from goldsmith.line.attempt import run_job
+    from goldsmith.line.bench import Shop
+    from goldsmith.line.job import Input, Job, StepSpec
+    from goldsmith.line.wire import LaneContext, LaneSpec
+
+    shop = Shop(LaneContext(models_file=models_file, weights=weights), LaneSpec(name="cpu", threads=len(os.sched_getaffinity(0))))
+
+    def given(role: str, name: str) -> Input:
+        return Input(role=role, name="mask" if role == "mask" else "", path=name, sig=Sig.of(os.stat(place / name)))  # type: ignore[arg-type]
+
+    def run(picture: str, mask: str) -> tuple[float, float]:
+        steps = (StepSpec(op="inpaint", settings={"where": "mask"}),)
+        scratch = str(place / "scratch")
+        inputs = (given("picture", picture), given("mask", mask))
+        job = Job(id="bench", root=str(place), stage="edit", lane="cpu", stem="bench", inputs=inputs, steps=steps, seed=1, scratch=scratch)
+        began = time.perf_counter()
+        outcome = run_job(job, shop, lambda progress: None, lambda: False)
+        total = time.perf_counter() - began
+        if outcome.fault is not None:
+            raise RuntimeError(outcome.fault.sentence)
+        return outcome.steps[0].seconds, total
+
+    return run
+
+
+def _codec(picture: Path, mask: Path) -> tuple[float, float]:
+    """Seconds to read and hash and decode both files, and to encode, hash and write the picture durably, by the codec alone."""
+    from goldsmith.plate.codec import Encoding, decode, decode_mask, encode
+
+    limit = 200_000_000
+    began = time.perf_counter()
+    files = [path.read_bytes() for path in (picture, mask)]
+    for data in files:
+        hashlib.sha256(data).hexdigest()
+    plate = decode(files[0], picture.name, limit)
+    decode_mask(files[1], mask.name, limit)
+    decoded = time.perf_counter() - began
+    began = time.perf_counter()
+    data = encode(plate, Encoding(format="png", depth=plate.depth))
+    hashlib.sha256(data).hexdigest()
+    with open(picture.with_suffix(".out"), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return decoded, time.perf_counter() - began
+
+
+def _picture(place: Path, width: int, height: int) -> tuple[str, str]:
+    """A picture with some texture, and a mask with one square hole near its middle; their names."""
+    from goldsmith.plate.codec import Encoding, encode
+    from goldsmith.plate.plate import Plate, frozen
+
+    across, down = np.meshgrid(np.linspace(0, 30, width, dtype=np.float32), np.linspace(0, 20, height, dtype=np.float32))
+    pixels = np.stack([np.sin(across + down), np.cos(across), np.sin(down)], axis=2) * 0.25 + 0.5
+    pixels += np.random.default_rng(7).normal(0, 0.01, pixels.shape).astype(np.float32)
+    mask = np.zeros((height, width, 1), np.float32)
+    top, left = (height - _HOLE) // 2, (width - _HOLE) // 2
+    mask[top : top + _HOLE, left : left + _HOLE] = 1.0
+    names = f"{width}.png", f"{width}.mask.png"
+    for name, plane in zip(names, (np.clip(pixels, 0, 1), mask), strict=True):
+        data = encode(Plate(pixels=frozen(plane.astype(np.float32)), depth=8), Encoding(format="png", depth=8))
+        (place / name).write_bytes(data)
+    return names

@@ -1,0 +1,86 @@
+"""One line of the table, and the table."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A figure. ``beside`` names what it is held against, ``peer`` is that one's figure in the same unit and the same run."""
+
+    bench: str
+    what: str
+    value: float
+    unit: str
+    target: float | None = None
+    """At most so much, in the same unit (or, where there is a peer and ``as_ratio``, so many times the peer)."""
+    beside: str = ""
+    peer: float | None = None
+    as_ratio: bool = False
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        return None if not self.peer else self.value / self.peer
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is met; None where there is none."""
+        judged = self.ratio if self.as_ratio else self.value
+        return None if self.target is None or judged is None else judged <= self.target
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that ``share`` (0..1) of them do not exceed; the nearest rank, nothing made up in between."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def spread(bench: str, what: str, seconds: Sequence[float], target_ms: float | None = None, **more: object) -> list[Row]:
+    """The p50 (held against the target) and the p99 of times, in milliseconds."""
+    if not seconds:
+        return [Row(bench, what, 0.0, "ms", note="nothing was measured")]
+    thousand = [1000 * value for value in seconds]
+    middle = Row(bench, f"{what}, p50 of {len(seconds)}", statistics.median(thousand), "ms", target_ms, **more)  # type: ignore[arg-type]
+    return [middle, Row(bench, f"{what}, p99", percentile(thousand, 0.99), "ms")]
+
+
+def shown(rows: Sequence[Row]) -> str:
+    """The table, as wide as it needs to be."""
+    cells = [("bench", "what", "figure", "beside", "ratio", "target", "")]
+    cells += [(row.bench, row.what, _figure(row.value, row.unit), _beside(row), _ratio(row), _target(row), _verdict(row)) for row in rows]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    ruled = [cells[0], tuple("-" * width for width in widths), *cells[1:]]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in ruled)
+
+
+def as_json(rows: Sequence[Row], facts: dict[str, str]) -> str:
+    return json.dumps({"machine": facts, "rows": [asdict(row) | {"ratio": row.ratio, "met": row.met} for row in rows]}, indent=1)
+
+
+def _figure(value: float, unit: str) -> str:
+    return f"{value:.3g} {unit}" if abs(value) < 100 else f"{value:.0f} {unit}"
+
+
+def _beside(row: Row) -> str:
+    if row.peer is None:
+        return row.beside or row.note
+    return f"{row.beside}: {_figure(row.peer, row.unit)}"
+
+
+def _ratio(row: Row) -> str:
+    return "" if row.ratio is None else f"{row.ratio:.2f}"
+
+
+def _target(row: Row) -> str:
+    if row.target is None:
+        return ""
+    return f"<= {row.target:g} times" if row.as_ratio else f"< {row.target:g} {row.unit}"
+
+
+def _verdict(row: Row) -> str:
+    return {True: "met", False: "NOT MET", None: ""}[row.met]
