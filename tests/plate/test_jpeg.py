@@ -11,6 +11,7 @@ import pytest
 
 from goldsmith.errors import Incomplete, Problem
 from goldsmith.plate.codec import Encoding, decode, decoded, encode, verify
+from goldsmith.plate.plate import Plate
 
 LIMIT = 1_000_000
 
@@ -90,3 +91,12 @@ def test_a_long_profile_is_written_in_parts(photo: Any, make_plate: Any) -> None
 
     icc = profiles.named("srgb") + bytes(range(256)) * 600
     assert decode(encode(make_plate(photo, icc=icc), Encoding("jpeg")), "a.jpg", LIMIT).icc == icc
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_noise_can_be_written_at_every_quality(channels: int) -> None:
+    """The worst case for a JPEG writer's buffers: pictures whose files are larger than their pixels would suggest."""
+    noise = np.random.default_rng(0).random((400, 400, channels), dtype=np.float32)
+    sizes = [len(encode(Plate(pixels=noise), Encoding("jpeg", quality=quality))) for quality in (1, 50, 85, 90, 95, 100)]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > 100_000

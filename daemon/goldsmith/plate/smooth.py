@@ -28,7 +28,7 @@ def membrane(values: Pixels, trust: Mask) -> Pixels:
     height, width = trust.shape
     if height <= 2 and width <= 2:
         mean = (values * trust[..., None]).sum(axis=(0, 1)) / max(float(trust.sum()), 1e-6)
-        return np.broadcast_to(mean, values.shape).astype(np.float32)
+        return np.asarray(mean + (values - mean) * trust[..., None], dtype=np.float32)
     even = ((0, height % 2), (0, width % 2))
     weight = np.pad(trust, even)
     weighted = np.pad(values, (*even, (0, 0))) * weight[..., None]
