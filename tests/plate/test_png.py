@@ -175,3 +175,41 @@ def test_written_files_pass_every_check_of_libpng(photo: Any, make_plate: Any) -
     for codes in (np.tile(photo, (5, 2, 1)), photo[:1, :1], photo[:1], photo[:, :1], photo[:65, :, :1]):
         data = encode(make_plate(codes), Encoding("png"))
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))).reshape(codes.shape), codes)
+
+
+def test_prompt_and_seed_in_text_chunks_survive() -> None:
+    """Generators keep prompt and workflow in a PNG's text chunks; they come back word for word, whichever kind of chunk they stood in."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    words = PngInfo()
+    words.add_text("parameters", "a relaxed left hand\nSteps: 30, Seed: 7")
+    words.add_text("workflow", '{"nodes": [1, 2]}' * 50, zip=True)
+    words.add_itxt("Title", "Frühling 봄", lang="de", tkey="Titel")
+    out = io.BytesIO()
+    Image.new("RGB", (4, 3), (9, 8, 7)).save(out, "PNG", pnginfo=words)
+    plate = decode(out.getvalue(), "hero.png", 10**6)
+    assert dict(plate.metadata.text)["Title"] == "Frühling 봄"
+    again = Image.open(io.BytesIO(encode(plate, Encoding("png"))))
+    again.load()
+    assert again.text == {
+        "parameters": "a relaxed left hand\nSteps: 30, Seed: 7",
+        "workflow": '{"nodes": [1, 2]}' * 50,
+        "Title": "Frühling 봄",
+    }
+
+
+def test_a_text_that_unpacks_to_too_much_is_refused_and_many_are_cut_off() -> None:
+    """Text chunks are strangers' data: what is kept of them is bounded."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    words = PngInfo()
+    for number in range(100):
+        words.add_text(f"key{number}", "x")
+    words.add_text("long", "y" * (1 << 21), zip=True)
+    out = io.BytesIO()
+    Image.new("L", (2, 2)).save(out, "PNG", pnginfo=words)
+    plate, facts = decoded(out.getvalue(), "hero.png", 10**6)
+    assert len(plate.metadata.text) == 32
+    assert any("long" in note for note in facts.notes)

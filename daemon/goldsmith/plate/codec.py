@@ -159,7 +159,7 @@ def _plate(samples: Samples, header: Header) -> Plate:
         pixels = _unit(colours, header.levels)
     if header.premultiplied and alpha is not None:
         pixels = np.clip(pixels / np.maximum(alpha, np.float32(1e-6))[..., None], 0.0, 1.0)
-    metadata = Metadata(upright_exif(header.exif), header.xmp, header.iptc)
+    metadata = Metadata(upright_exif(header.exif), header.xmp, header.iptc, tuple(header.text))
     depth: Literal[8, 16] = 8 if header.depth <= 8 else 16
     return Plate(frozen(pixels), None if alpha is None else frozen(alpha), depth, icc, _ppi(header), metadata)
 

@@ -65,6 +65,7 @@ class Header:
     exif: bytes | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
+    text: list[tuple[str, str]] = field(default_factory=list)
     orientation: int = 1
     notes: list[str] = field(default_factory=list)
     walk: Any = None

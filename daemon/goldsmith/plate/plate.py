@@ -31,6 +31,8 @@ class Metadata:
     exif: bytes | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
+    text: tuple[tuple[str, str], ...] = ()
+    """(keyword, text) of a PNG's text chunks, in order: where generators keep prompt and seed. Only PNG has a place for them."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -16,6 +16,9 @@ INCH = 0.0254
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _XMP = b"XML:com.adobe.xmp"
+_RAW = b"Raw profile type"
+_MOST_TEXTS = 32
+_LONGEST_TEXT = 1 << 20
 _IPTC = b"Raw profile type iptc"
 
 
@@ -206,6 +209,25 @@ def _read_texts(walk: _Walk, name: str, header: Header) -> None:
         elif keyword == _IPTC:
             digits = _unpacked(rest[1:], name, "IPTC block", header) if kind == b"zTXt" else rest
             header.iptc = _raw_profile(digits) if digits else None
+        elif not keyword.startswith(_RAW):
+            _keep_text(kind, keyword, rest, name, header)
+
+
+def _keep_text(kind: bytes, keyword: bytes, rest: bytes, name: str, header: Header) -> None:
+    """One text chunk for the way back: tEXt and zTXt are Latin-1, iTXt is UTF-8 (PNG 3rd edition, 11.3.3)."""
+    packed = rest[1:] if kind == b"zTXt" else rest
+    squeezed = kind == b"zTXt"
+    if kind == b"iTXt":
+        squeezed = rest[:1] == b"\1"
+        packed = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+    plain = _unpacked(packed, name, "text", header) if squeezed else packed
+    if plain is None or not 0 < len(keyword) < 80:
+        return
+    if len(header.text) >= _MOST_TEXTS or len(plain) > _LONGEST_TEXT:
+        header.notes.append(f"its text “{keyword.decode('latin-1')}” is more than is kept")
+        return
+    words = plain.decode("utf-8", "replace") if kind == b"iTXt" else plain.decode("latin-1")
+    header.text.append((keyword.decode("latin-1"), words))
 
 
 def _raw_profile(text: bytes) -> bytes | None:

@@ -49,6 +49,7 @@ def _extras(plate: Plate) -> list[bytes]:
         made.append(chunk(b"eXIf", exif))
     if plate.metadata.xmp:
         made.append(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + plate.metadata.xmp))
+    made += [chunk(b"iTXt", keyword.encode("latin-1") + b"\0\0\0\0\0" + text.encode()) for keyword, text in plate.metadata.text]
     if plate.metadata.iptc:
         block = photoshop_of_iptc(plate.metadata.iptc)
         text = f"\niptc\n{len(block):8d}\n{block.hex()}\n".encode("ascii")
