@@ -1,0 +1,58 @@
+"""Pictures that are cheap to make and like no other, so that a hash says which one it is."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import struct
+import zlib
+from pathlib import Path
+
+
+def png(seed: str, side: int = 64) -> bytes:
+    """Noise, ``side`` x ``side`` in 8-bit RGB, stored uncompressed: cut off anywhere, it is no picture."""
+    noise = random.Random(seed).randbytes(3 * side * side)
+    rows = b"".join(b"\0" + noise[at : at + 3 * side] for at in range(0, len(noise), 3 * side))
+    return png_of(struct.pack(">2I5B", side, side, 8, 2, 0, 0, 0), zlib.compress(rows, 0))
+
+
+def grey(seed: int) -> bytes:
+    """Eight pixels in a row that say a number: the smallest picture of which there are many alike in size."""
+    return png_of(struct.pack(">2I5B", 8, 1, 8, 0, 0, 0, 0), zlib.compress(b"\0" + seed.to_bytes(8, "big"), 0))
+
+
+def mask(side: int = 64) -> bytes:
+    """White in the middle of black."""
+    black, third = bytes(side), side // 3
+    band = bytes(third) + b"\xff" * third + bytes(side - 2 * third)
+    rows = [b"\0" + (band if third <= row < 2 * third else black) for row in range(side)]
+    return png_of(struct.pack(">2I5B", side, side, 8, 0, 0, 0, 0), zlib.compress(b"".join(rows)))
+
+
+def png_of(header: bytes, data: bytes) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+
+
+def write_large_tiff(path: Path, side: int = 8192) -> Path:
+    """Uncompressed 8-bit RGB in one strip: 201 MB at a side of 8192, of a noise that repeats."""
+    size, bits = 3 * side * side, 10 * 12 + 14
+    tags = ((256, 4, 1, side), (257, 4, 1, side), (258, 3, 3, bits), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, bits + 6))
+    tags += ((277, 3, 1, 3), (278, 4, 1, side), (279, 4, 1, size), (284, 3, 1, 1))
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<2H2I", *tag) for tag in tags) + struct.pack("<I", 0)
+    block = random.Random(side).randbytes(3 * side)
+    with path.open("wb") as file:
+        file.write(b"II*\0" + struct.pack("<I", 8) + directory + struct.pack("<3H", 8, 8, 8))
+        for _ in range(side):
+            file.write(block)
+    return path
+
+
+def sha256(of: Path | bytes) -> str:
+    if isinstance(of, bytes):
+        return hashlib.sha256(of).hexdigest()
+    with of.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

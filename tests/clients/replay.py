@@ -1,0 +1,227 @@
+"""Programs that are not to be had as packages, replayed call by call as they were recorded. Run as: replay.py PROGRAM WORDS…
+
+These stand in for people and for slow lines: unlike a test, they may sleep.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+import time
+
+PAUSE = 0.4
+"""Seconds between two bursts of writing: longer than the breath after which work may start, shorter than the quiet."""
+
+
+def burst(fd: int, data: bytes, pieces: int = 4, pause: float = PAUSE) -> None:
+    """Write in pieces with pauses between them."""
+    step = len(data) // pieces + 1
+    for at in range(0, len(data), step):
+        if at:
+            time.sleep(pause)
+        os.write(fd, data[at : at + step])
+
+
+def create(path: str, flags: int = 0) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o644)
+
+
+def beside(target: str, name: str) -> str:
+    return os.path.join(os.path.dirname(target), name)
+
+
+def keep_open(data: bytes, target: str, seconds: str) -> None:
+    """Writes everything, and forgets to close."""
+    fd = create(target)
+    os.write(fd, data)
+    os.fsync(fd)
+    time.sleep(float(seconds))
+    os.close(fd)
+
+
+def photoshop_windows(data: bytes, target: str) -> None:
+    """ReplaceFile: a temporary file, the old one renamed away, the new one renamed to its name, the old one deleted."""
+    temporary, old = beside(target, "ps7C1A.tmp"), beside(target, "hero.png~RF1b2c3d.TMP")
+    fd = create(temporary)
+    burst(fd, data)
+    os.close(fd)
+    os.rename(target, old)
+    time.sleep(PAUSE)
+    os.rename(temporary, target)
+    os.unlink(old)
+
+
+def photoshop_mac(data: bytes, target: str) -> None:
+    """A safe save: a folder-mate with a tail of its own, the old one deleted, the new one renamed."""
+    temporary = target + ".sb-4d5e6f7a-XyZabc"
+    fd = create(temporary)
+    burst(fd, data)
+    os.close(fd)
+    os.unlink(target)
+    time.sleep(PAUSE)
+    os.rename(temporary, target)
+
+
+def krita(data: bytes, target: str) -> None:
+    """QSaveFile: a file without a name, linked when it is finished. No close is ever heard of its name."""
+    fd = os.open(os.path.dirname(target), os.O_WRONLY | os.O_TMPFILE, 0o644)
+    burst(fd, data)
+    open_files = os.open("/proc/self/fd", os.O_RDONLY)
+    os.link(str(fd), target, src_dir_fd=open_files, follow_symlinks=True)
+    os.close(fd)
+
+
+def gimp(data: bytes, target: str) -> None:
+    """Written and closed; 50 ms later cut to nothing and written again with its metadata."""
+    fd = create(target)
+    os.write(fd, data[: len(data) // 2])
+    os.write(fd, data[len(data) // 2 : -12])
+    os.close(fd)
+    time.sleep(0.05)
+    fd = create(target, os.O_TRUNC)
+    burst(fd, data)
+    os.close(fd)
+
+
+def darktable(data: bytes, target: str) -> None:
+    """Closed three times, each time with more in it."""
+    for part in (3, 2, 1):
+        fd = create(target)
+        os.lseek(fd, 0, os.SEEK_END)
+        os.write(fd, data[os.fstat(fd).st_size : len(data) // part])
+        os.close(fd)
+        time.sleep(PAUSE)
+
+
+def explorer(data: bytes, target: str) -> None:
+    """Created and closed with nothing in it; 1.5 s of silence; then the data, and the times of the original."""
+    os.close(create(target, os.O_EXCL))
+    time.sleep(1.5)
+    fd = create(target)
+    os.ftruncate(fd, len(data))
+    burst(fd, data)
+    os.utime(fd, (1_500_000_000, 1_500_000_000))
+    os.close(fd)
+
+
+def firefox(data: bytes, target: str) -> None:
+    """Reserves the name with an empty file, loads into NAME.part, and renames that over it."""
+    os.close(create(target, os.O_EXCL))
+    fd = create(target + ".part")
+    burst(fd, data, 6)
+    os.close(fd)
+    os.rename(target + ".part", target)
+
+
+def chromium(data: bytes, target: str) -> None:
+    """Loads into a file of its own name, then reserves, then renames."""
+    temporary = beside(target, "Unconfirmed 482913.crdownload")
+    fd = create(temporary)
+    burst(fd, data)
+    os.close(fd)
+    os.close(create(target, os.O_EXCL))
+    os.rename(temporary, target)
+
+
+def syncthing(data: bytes, target: str) -> None:
+    """A hidden temporary file, its time set, renamed."""
+    temporary = beside(target, f".syncthing.{os.path.basename(target)}.tmp")
+    fd = create(temporary)
+    os.ftruncate(fd, len(data))
+    burst(fd, data)
+    os.close(fd)
+    os.utime(temporary, (1_500_000_000, 1_500_000_000))
+    os.rename(temporary, target)
+
+
+def finder(data: bytes, target: str) -> None:
+    """The companion first, then the data, then the companion again, on a share without streams."""
+    companion = beside(target, "._" + os.path.basename(target))
+    for path, content in ((companion, b"\0\5\x16\7\0\2\0\0Mac OS X"), (target, data), (companion, b"\0\5\x16\7\0\2\0\0Mac OS X more")):
+        fd = create(path)
+        burst(fd, content, 3)
+        os.close(fd)
+    os.close(create(beside(target, ".DS_Store")))
+
+
+def mapped(data: bytes, target: str) -> None:
+    """Given its size at once, then written through a mapping: the kernel tells nobody."""
+    fd = os.open(target, os.O_RDWR | os.O_CREAT, 0o644)
+    os.ftruncate(fd, len(data))
+    with mmap.mmap(fd, len(data)) as mapping:
+        os.close(fd)
+        step = len(data) // 5 + 1
+        for at in range(0, len(data), step):
+            mapping[at : at + step] = data[at : at + step]
+            time.sleep(1.0)
+
+
+def through_another_name(data: bytes, target: str, other: str) -> None:
+    """The file gets its name in the folder while it is written under another one elsewhere: CREATE, and never another word.
+
+    This is what a file looks like that another client of an NFSv3 server writes: the lease is refused, no close is heard.
+    """
+    fd = create(other)
+    os.write(fd, data[: len(data) // 2])
+    os.link(other, target)
+    time.sleep(3)
+    burst(fd, data[len(data) // 2 :])
+    time.sleep(3)
+    os.close(fd)
+
+
+def still_growing(data: bytes, target: str, other: str) -> None:
+    """Moved in while its writer goes on."""
+    fd = create(other)
+    os.write(fd, data[: len(data) // 2])
+    os.rename(other, target)
+    time.sleep(2.5)
+    burst(fd, data[len(data) // 2 :])
+    os.close(fd)
+
+
+def in_place(data: bytes, target: str) -> None:
+    """Written over from the front, without being cut."""
+    fd = create(target)
+    burst(fd, data)
+    os.close(fd)
+
+
+def cut_and_written(data: bytes, target: str) -> None:
+    """Cut to nothing, closed, and written a moment later."""
+    os.close(create(target, os.O_TRUNC))
+    time.sleep(PAUSE)
+    fd = create(target)
+    burst(fd, data)
+    os.close(fd)
+
+
+def times_put_back(data: bytes, target: str) -> None:
+    """Written over with as many bytes, and its times put back as they were, as `rsync --inplace --times --checksum` does."""
+    time.sleep(1.0)  # by now the old bytes have been read, and worked on
+    status = os.stat(target)
+    fd = create(target)
+    os.write(fd, data)
+    os.close(fd)
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def many(count: str, folder: str) -> None:
+    """So many events of litter in a folder that the kernel's queue cannot hold them."""
+    for number in range(int(count)):
+        os.close(create(os.path.join(folder, f"litter-{number % 500}.tmp")))
+
+
+PROGRAMS = {
+    program.__name__: program
+    for program in (
+        *(keep_open, photoshop_windows, photoshop_mac, krita, gimp, darktable, explorer, firefox, chromium, syncthing, finder, mapped),
+        *(through_another_name, still_growing, in_place, cut_and_written, times_put_back),
+    )
+}
+
+if __name__ == "__main__":
+    name, source, *words = sys.argv[1:]
+    with open(source, "rb") as whole:
+        PROGRAMS[name](whole.read(), *words)
