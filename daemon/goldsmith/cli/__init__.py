@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import warnings
 
 from goldsmith.errors import GoldsmithError
 
@@ -12,12 +14,16 @@ def main() -> None:
     from goldsmith.cli.app import app
     from goldsmith.cli.screen import complain
 
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")  # its own business, pages long
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a name must not break the output of a terminal that cannot show it
     try:
         app()
     except GoldsmithError as error:
         complain(error)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # Whoever read the output has seen enough (`goldsmith history | head`).
-        sys.stderr.close()
+        # Whoever read the output has seen enough (`goldsmith history | head`). What is left in the buffer goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

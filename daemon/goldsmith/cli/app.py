@@ -7,9 +7,17 @@ from typing import Annotated
 import typer
 
 from goldsmith import __version__
+from goldsmith.cli.check import check
 from goldsmith.cli.demo import demo
+from goldsmith.cli.doctor import doctor
+from goldsmith.cli.history import history
 from goldsmith.cli.init import init
+from goldsmith.cli.models import models
+from goldsmith.cli.ops import ops
+from goldsmith.cli.retry import retry
 from goldsmith.cli.run import run
+from goldsmith.cli.status import status
+from goldsmith.cli.why import why
 
 app = typer.Typer(
     name="goldsmith",
@@ -33,8 +41,21 @@ def _version(wanted: bool) -> None:
 def options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")] = False,
 ) -> None:
-    """Finish AI-made pictures: drop them into folders, stage by stage."""
+    """Finish AI-made pictures: drop them into folders, stage by stage.
+
+    Example: goldsmith init ~/hotfolders && goldsmith run --root ~/hotfolders
+    """
 
 
-for command in (init, run, demo):
-    app.command()(command)
+# In the order in which somebody new meets them.
+app.command()(init)
+app.command()(run)
+app.command()(status)
+app.command()(why)
+app.command()(check)
+app.command()(retry)
+app.command()(history)
+app.command()(ops)
+app.add_typer(models)
+app.command()(doctor)
+app.command()(demo)

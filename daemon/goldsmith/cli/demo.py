@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from goldsmith.cli.init import make_root
-from goldsmith.cli.screen import say, table, terminal
-from goldsmith.engines.fetch import FetchFault
-from goldsmith.errors import MachineFault
+from goldsmith.cli.init import README, make_root
+from goldsmith.cli.screen import bars, say, size_of, table
+from goldsmith.errors import GoldsmithError, MachineFault
 from goldsmith.files import shipped
 
 _SAMPLE = "astronaut"
+_MASKED = "the model of a spacecraft beside her"
 
 
 @dataclass
@@ -31,7 +32,7 @@ class _Told:
 
     def committed(self, facts: dict[str, object]) -> None:
         results = facts["results"]
-        names = ", ".join(map(str, results)) if isinstance(results, list) else ""
+        names = ", ".join(sorted(map(str, results))) if isinstance(results, list) else ""
         self.rows.append((str(facts["stage"]), f"{facts['seconds']:.1f} s", f"{time.monotonic() - self.began:.1f} s", names))
 
 
@@ -51,13 +52,15 @@ def demo(
     setup = set_up(root, state_dir=place / "state")
     _fetch_weights(root, place)
     _drop(root / line.folders[0])
-    say(f"Dropped {_SAMPLE}.png, its mask and its brief into {root / line.folders[0]}/. The service takes it from here.")
+    say(f"Dropped into {_near(root / line.folders[0])}/: {_SAMPLE}.png, its mask ({_MASKED}) and its brief.")
+    say("The service takes it from here; two seconds go by until it is sure that nobody is still writing.")
     told = _Told()
-    with _bars([stage.name for stage in line.stages]) as advance:
+    with bars([stage.name for stage in line.stages]) as advance:
 
         def heard(event: str, /, **facts: object) -> None:
             if event in ("started", "progress", "committed"):
-                advance(str(facts["stage"]), 1.0 if event == "committed" else float(str(facts.get("fraction", 0.0))))
+                fraction = 1.0 if event == "committed" else min(0.99, float(str(facts.get("fraction", 0.0))))
+                advance(str(facts["stage"]), fraction, "")
             if event == "committed":
                 told.committed(facts)
             if event in ("held", "paused"):
@@ -80,65 +83,64 @@ def _drop(inbox: Path) -> None:
 
 def _fetch_weights(root: Path, place: Path) -> None:
     """The default inpainter's weights, by hash; without them the weight-free one does the work, and it is said."""
-    from goldsmith.engines.fetch import fetch
+    from goldsmith.engines.fetch import FetchFault, fetch
     from goldsmith.service import set_up
 
     weights = set_up(root, state_dir=place / "state").weights
     name = weights.models.defaults.inpaint[0]
     if weights.available(name):
-        say(f"The weights of {name} are here.")
+        say(f"The weights of the inpainter ({name}) are here already.")
         return
-    say(f"Fetching the weights of {name} …")
+    say(f"Fetching the weights of the inpainter ({name}, {size_of(sum(file.size for file in weights.models.named(name).files))}) …")
     try:
-        with _bars([name]) as advance:
-            fetch(weights, name, lambda done, total, note: advance(name, done / total if total else 0.0))
+        with bars([name]) as advance:
+            fetch(weights, name, lambda done, total, note: advance(name, done / total if total else 0.0, note))
     except (FetchFault, MachineFault) as fault:
         choice = weights.choose("inpaint", None)
         say(f"{fault}\nThe weights could not be fetched: inpainting is done by {choice.name} instead, which needs none.")
 
 
-@contextmanager
-def _bars(names: list[str]) -> Iterator[Callable[[str, float], None]]:
-    """A progress bar for each name on a terminal; in a pipe, a line when one begins and ends."""
-    if not terminal():
-        yield _Lines()
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    with Progress(TextColumn("{task.description:>10}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn()) as bars:
-        tasks = {name: bars.add_task(name, total=1.0, start=False) for name in names}
-
-        def advance(name: str, fraction: float) -> None:
-            bars.start_task(tasks[name])
-            bars.update(tasks[name], completed=fraction)
-
-        yield advance
-
-
-class _Lines:
-    """Progress for a pipe."""
-
-    def __init__(self) -> None:
-        self._said: set[tuple[str, bool]] = set()
-
-    def __call__(self, name: str, fraction: float) -> None:
-        whole = fraction >= 1.0
-        if (name, whole) not in self._said:
-            self._said.add((name, whole))
-            say(f"{name}: {'done' if whole else 'working'}")
-
-
 def _report(place: Path, root: Path, last: str, told: _Told) -> None:
     say()
-    table(("stage", "work", "after", "put down"), told.rows)
-    delivered = sorted(path for path in (root / last).iterdir() if path.name != "README.txt")
+    table(("stage", "work", "done after", "put down"), told.rows)
+    delivered = sorted(path for path in (root / last).iterdir() if path.name != README)
     if not delivered:
         raise MachineFault(f"Nothing was delivered. {told.sentence}", f"Look into {root}.")
-    say(f"Delivered in {root / last}:")
+    for sentence in _done(root, place / "state"):
+        say(sentence)
+    say()
+    say(f"Delivered in {_near(root / last)}/:")
     for path in delivered:
-        say(f"  {path.name}  {path.stat().st_size / 1024:.0f} KB")
-    say(f"Before and after: {_before_after(place, delivered)}")
+        say(f"  {path.name}  {size_of(path.stat().st_size)}")
+    say(f"Before and after, side by side: {_near(_before_after(place, delivered))}")
+    say()
+    say(f"Look around:       goldsmith history --root {shlex.quote(_near(root))}")
     say("Your own pictures: goldsmith init ~/hotfolders && goldsmith run --root ~/hotfolders")
+
+
+def _done(root: Path, state: Path) -> Iterator[str]:
+    """What was done to the picture in the stage that worked under its mask, from the record."""
+    from goldsmith.journal.journal import Journal
+    from goldsmith.journal.place import journal_path
+
+    try:
+        journal = Journal.open(journal_path(root, state), read_only=True)
+    except GoldsmithError:
+        return  # the demo's result does not hang on its being told
+    steps: list[Any] = [step for row in journal.history() for step in row.record.get("steps", [])]  # type: ignore[union-attr]
+    journal.close()
+    for step in steps:
+        findings, engine = step["findings"], step["engine"] or {}
+        if "outside_changed" in findings:
+            by = f" by {engine['name']} on {engine.get('device', 'the CPU')}" if "name" in engine else ""
+            yield f"Removed{by}: {_MASKED}."
+            yield f"Outside the mask {findings['outside_changed']} of {findings['outside_pixels']} pixels changed."
+
+
+def _near(path: Path) -> str:
+    """The path as it is shortest from here."""
+    near = os.path.relpath(path)
+    return near if not near.startswith("..") else str(path)
 
 
 def _before_after(place: Path, delivered: list[Path]) -> Path:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from goldsmith.brief.house import CONFIG_FILES
-from goldsmith.brief.stages import Line, read_line
 from goldsmith.cli.screen import say
+from goldsmith.errors import MachineFault
 from goldsmith.files import shipped
-from goldsmith.line.library import SHELVES
-from goldsmith.line.naming import ARCHIVE, WORK
+
+if TYPE_CHECKING:
+    from goldsmith.brief.stages import Line
+
+README = "README.md"
+"""Not .txt: a hero.txt is the prompt of hero.png, so a README.txt would be one of README.png."""
 
 _SIDE = {
     "library": "What briefs may refer to by name: recipes, looks (.cube, .cdl), fonts, logos, faces, plates, sounds.",
-    ARCHIVE: "Every original and every input ever taken, by date. Goldsmith never deletes anything from here.",
+    "archive": "Every original and every input ever taken, by date. Goldsmith never deletes anything from here.",
 }
 
 
@@ -26,30 +30,45 @@ def init(root: Annotated[Path, typer.Argument(help="The folder to make them in."
     Example: goldsmith init ~/hotfolders
     """
     made = make_root(root)
-    say(f"{root} is ready: {', '.join(made.folders)}.")
-    say(f"Start it with: goldsmith run --root {root}")
+    say(f"{root} is ready: {', '.join(f'{folder}/' for folder in made.folders)}.")
+    say(f"Its configuration is in {root / 'config'}; every line of it is explained there.")
+    say(f"Start it with: goldsmith run --root {shlex.quote(str(root))}")
 
 
 def make_root(root: Path) -> Line:
     """The folders of a root, made where they are missing; the line they were made for."""
-    root.mkdir(parents=True, exist_ok=True)
-    config = root / "config"
-    if not config.is_dir():
-        config.mkdir(mode=0o755)
-    for name in CONFIG_FILES:
-        _put(config / name, shipped("config", name).read_text())
-        (config / name).chmod(0o644)
-    config.chmod(0o755)
-    file = config / "line.toml"
-    line = read_line(file.read_bytes(), str(file))
-    for folder in line.folders:
-        _folder(root / folder, _about(line, folder))
-    for folder, about in _SIDE.items():
-        _folder(root / folder, about)
-    for shelf in SHELVES:
-        (root / "library" / shelf).mkdir(exist_ok=True)
-    (root / WORK).mkdir(parents=True, exist_ok=True)
+    from goldsmith.line.library import SHELVES
+    from goldsmith.line.naming import WORK
+
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        line = _configured(root / "config")
+        for folder in line.folders:
+            _folder(root / folder, _about(line, folder))
+        for folder, about in _SIDE.items():
+            _folder(root / folder, about)
+        for shelf in SHELVES:
+            (root / "library" / shelf).mkdir(exist_ok=True)
+        (root / WORK).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MachineFault(
+            f"{error.filename or root} cannot be made: {error.strerror}.", "Name a folder that this user may write to."
+        ) from error
     return line
+
+
+def _configured(config: Path) -> Line:
+    """config/ with its three files, writable by their owner alone: they say what is run on this machine."""
+    from goldsmith.brief.house import CONFIG_FILES
+    from goldsmith.brief.stages import read_line
+
+    config.mkdir(exist_ok=True)
+    for name in CONFIG_FILES:
+        if _put(config / name, shipped("config", name).read_text()):
+            (config / name).chmod(0o644)
+    config.chmod(config.stat().st_mode & ~0o022 & 0o7777)
+    file = config / "line.toml"
+    return read_line(file.read_bytes(), str(file))
 
 
 def _about(line: Line, folder: str) -> str:
@@ -65,9 +84,14 @@ def _about(line: Line, folder: str) -> str:
 
 def _folder(path: Path, about: str) -> None:
     path.mkdir(exist_ok=True)
-    _put(path / "README.txt", about + "\n")
+    _put(path / README, about + "\n")
 
 
-def _put(path: Path, text: str) -> None:
-    if not path.exists():
-        path.write_text(text)
+def _put(path: Path, text: str) -> bool:
+    """Write a file that is not there yet; whether it was written."""
+    try:
+        with path.open("x", encoding="utf-8") as new:
+            new.write(text)
+    except FileExistsError:
+        return False
+    return True

@@ -1,15 +1,24 @@
-"""Which root and which configuration a command means."""
+"""Which root and which configuration a command means, and which file."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from goldsmith.errors import UsageFault
-from goldsmith.files import shipped
+from goldsmith.errors import GoldsmithError, UsageFault
+from goldsmith.files import fold, shipped
+
+if TYPE_CHECKING:
+    from goldsmith.journal.journal import Journal
+    from goldsmith.line.explain import Explain
+    from goldsmith.line.telling import Daemon
+    from goldsmith.service import Setup
 
 Root = Annotated[
     Path | None,
@@ -21,23 +30,137 @@ Config = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
+_MARK = ".goldsmith"
+"""What every root has in it."""
+_MOST_NAMED = 5
 
-def root_of(given: Path | None) -> Path:
-    """The root that was named, or a checkout's own hotfolders/."""
-    if given is not None:
-        return Path(os.path.abspath(given))
+
+def root_of(given: Path | None, config: Path | None = None, near: Path | None = None) -> Path:
+    """The root that is meant. UsageFault where none can be told.
+
+    The one that was named; else ``root`` of the configuration that was named; else the one that the file ``near`` lies in, or
+    the one we stand in; else a checkout's own hotfolders/.
+    """
+    found = given or _root_in(config) or _root_around(near) or _root_around(Path())
+    if found is not None:
+        return Path(os.path.abspath(found.expanduser()))
     own = shipped("samples").parent
     if own.name == "hotfolders":
         return own
     raise UsageFault("Which folders?", "Say it with --root, e.g. --root ~/hotfolders, or set GOLDSMITH_ROOT.")
 
 
-def inside(root: Path, given: Path) -> str:
-    """The path relative to the root of a file that may be named from here, from the root, or whole."""
-    for candidate in (Path(os.path.abspath(given)), root / given):
-        real = Path(os.path.realpath(candidate.parent)) / candidate.name
-        if real.is_relative_to(os.path.realpath(root)) and (os.path.lexists(candidate) or not given.is_absolute()):
-            if candidate.is_relative_to(root) and (os.path.lexists(candidate) or candidate == root / given):
-                return candidate.relative_to(root).as_posix()
-            return real.relative_to(os.path.realpath(root)).as_posix()
-    raise UsageFault(f"{given} is not in {root}.", "Name a file inside the folders, or another --root.")
+def _root_in(config: Path | None) -> Path | None:
+    """``root`` in the house.toml of a configuration that was named."""
+    named = config or (Path(os.environ["GOLDSMITH_CONFIG"]) if os.environ.get("GOLDSMITH_CONFIG") else None)
+    if named is None:
+        return None
+    from goldsmith.brief.house import find_config, read_config, read_house
+
+    file = find_config(named).file("house.toml")
+    return read_house(read_config(file), str(file)).root
+
+
+def _root_around(near: Path | None) -> Path | None:
+    if near is None:
+        return None
+    folder = Path(os.path.abspath(near))
+    return next((each for each in (folder, *folder.parents) if (each / _MARK).is_dir()), None)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A root as the commands that only look see it."""
+
+    setup: Setup
+    journal: Journal | None
+    no_journal: str
+    """Why there is no journal to read; "" where there is one."""
+    journal_file: Path
+    daemon: Daemon
+
+    @property
+    def root(self) -> Path:
+        return self.setup.root
+
+    def explain(self) -> Explain:
+        """Law 7's sentences for this root, as of now."""
+        from goldsmith.line.completeness import Pace
+        from goldsmith.line.explain import Explain
+        from goldsmith.line.judge import Judge
+        from goldsmith.line.texts import Texts
+
+        setup, house = self.setup, self.setup.house
+        judge = Judge(setup.line, setup.resolver, Texts(setup.root).bytes_of)
+        return Explain(setup.root, setup.line, judge, self.journal, self.daemon, Pace(house.quiet, house.breath, house.weak_quiet))
+
+
+@contextmanager
+def looking_at(root: Path | None, config: Path | None, near: Path | None = None) -> Iterator[Place]:
+    """The root that is meant, with its journal open for reading and what its daemon tells."""
+    from goldsmith.journal.journal import Journal
+    from goldsmith.journal.place import journal_path
+    from goldsmith.line.telling import daemon_of
+    from goldsmith.service import STATE_FILE, set_up
+
+    setup = set_up(root_of(root, config, near), config)
+    file = journal_path(setup.root, setup.house.state_dir)
+    journal, why = None, ""
+    try:
+        journal = Journal.open(file, read_only=True)
+    except GoldsmithError as fault:
+        why = str(fault)
+    except OSError as error:
+        why = f"The journal {file} cannot be read: {error.strerror}. Ask as the service's user, or as root."
+    place = Place(setup, journal, why, file, daemon_of(setup.root, file.parent / STATE_FILE))
+    if journal is None:
+        yield place
+        return
+    with closing(journal):
+        yield place
+
+
+def spellings(root: Path, given: Path) -> list[str]:
+    """The paths relative to the root that may be meant by a file named from here, from the root, or whole; existing ones first.
+
+    UsageFault where the file is not in the root.
+    """
+    real_root = os.path.realpath(root)
+    found: list[str] = []
+    for candidate in (Path(os.path.abspath(given)), Path(os.path.abspath(root / given))):
+        for spelt, base in ((candidate, str(root)), (Path(os.path.realpath(candidate.parent), candidate.name), real_root)):
+            if spelt.is_relative_to(base):
+                found.append(spelt.relative_to(base).as_posix())
+                break
+    if not found:
+        raise UsageFault(f"{given} is not in {root}.", "Name a file inside the folders, or another --root.")
+    return sorted(dict.fromkeys(found), key=lambda path: not os.path.lexists(root / path))
+
+
+def file_in(place: Place, given: Path) -> str:
+    """The file that is meant, relative to the root: by its path, by where it was taken from, or by its bare name in any folder."""
+    found = spellings(place.root, given)
+    if os.path.lexists(place.root / found[0]):
+        return found[0]
+    taken = [path for path in found if place.journal is not None and any(place.journal.history(path))]
+    if taken:
+        return taken[0]
+    named = list(_called(place, given.name)) if len(given.parts) == 1 else []
+    if len(named) > 1:
+        listed = ", ".join(named[:_MOST_NAMED]) + (f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else "")
+        raise UsageFault(f"There are {len(named)} files called {given.name}: {listed}.", "Say which, with its folder.")
+    inside = [path for path in found if path.partition("/")[0] in place.setup.line.folders]
+    return next(iter([*named, *inside, *found]))
+
+
+def _called(place: Place, name: str) -> Iterator[str]:
+    from goldsmith.line.explain import walk
+
+    for folder in place.setup.line.folders:
+        for where, names in walk(place.root, folder):
+            yield from (f"{where}/{each}" for each in names if fold(each) == fold(name))
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """A few of many names."""
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

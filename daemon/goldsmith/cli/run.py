@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from goldsmith.cli.places import Config, Root, root_of
+
+if TYPE_CHECKING:
+    from goldsmith.service import Setup
 
 
 def run(
@@ -19,9 +22,9 @@ def run(
     Example: goldsmith run --root ~/hotfolders
     """
     from goldsmith.cli.screen import log_to_stderr
-    from goldsmith.service import Service, Setup, set_up
+    from goldsmith.service import Service, set_up
 
-    place = root_of(root)
+    place = root_of(root, config)
 
     def read_setup() -> Setup:
         setup = set_up(place, config)

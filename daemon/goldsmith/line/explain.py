@@ -11,54 +11,76 @@ import stat
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from goldsmith.brief.stages import Line
 from goldsmith.errors import Problem
-from goldsmith.files import has_writer, is_litter, is_litter_folder, open_input
+from goldsmith.files import Sig, has_writer, is_litter, is_litter_folder, open_input
 from goldsmith.journal.journal import Journal
-from goldsmith.journal.records import LiveJob
+from goldsmith.journal.records import Held, LiveJob, TakenRow
 from goldsmith.line.bundle import CAMPAIGN_BRIEF, Bundle, classify, group, shown
-from goldsmith.line.completeness import refused
+from goldsmith.line.completeness import Pace, refused
 from goldsmith.line.judge import Judge, Ready, Wait
+from goldsmith.line.notes import note_path
+from goldsmith.line.telling import Daemon
 
 _WHERE = {
     "archive": "This is the archive: what was taken is kept here, and nothing more happens to it.",
     "library": "This is the library: briefs refer to what lies here, and nothing is done to it.",
+    ".goldsmith": "This is Goldsmith's own folder for work in progress: nothing that is put here is ever taken.",
 }
+
+Standing = Literal["working", "queued", "held", "waiting"]
+
+
+class Answer(NamedTuple):
+    """How a bundle stands, and why, in a sentence."""
+
+    standing: Standing
+    sentence: str
 
 
 class Explain:
-    """Answers for one root. ``journal`` is None where none was ever made; ``paused`` is what the daemon says of the machine."""
+    """Answers for one root. ``journal`` is None where none is to be had."""
 
-    def __init__(self, root: Path, line: Line, judge: Judge, journal: Journal | None, *, runs: bool, paused: str, quiet: float) -> None:
+    def __init__(self, root: Path, line: Line, judge: Judge, journal: Journal | None, daemon: Daemon, pace: Pace) -> None:
         self._root = root
         self._line = line
         self._judge = judge
         self._journal = journal
-        self._runs = runs
-        self._paused = paused
-        self._quiet = quiet
+        self._daemon = daemon
+        self._pace = pace
+        self._briefs: dict[str, str | None] = {}
+        self._held: dict[str, Held] = {held.path: held for held in (journal.all_held() if journal is not None else ())}
         self._live: dict[str, tuple[int, LiveJob]] = {}
-        for job in journal.live() if journal is not None and runs else ():
-            ahead = sum(other.lane == job.lane and other.started_at is None for _, other in self._live.values())
-            self._live[job.path] = (ahead + 1, job)
+        ahead: dict[str, int] = {}
+        for job in journal.live() if journal is not None and daemon.runs else ():
+            ahead[job.lane] = ahead.get(job.lane, 0) + (job.started_at is None)
+            self._live[job.path] = (ahead[job.lane], job)
+
+    @property
+    def live(self) -> list[LiveJob]:
+        """The jobs in the lanes, in the order they were queued."""
+        return [job for _, job in self._live.values()]
+
+    # ------------------------------------------------------------------ one file
 
     def why(self, path: str) -> str:
         """One plain sentence about the file at ``path`` (relative to the root)."""
         top = path.partition("/")[0]
         if top in _WHERE:
             return _WHERE[top]
-        if top not in self._line.folders or top == path:
-            return f"{shown(path)} is none of the folders of the line ({', '.join(self._line.folders)}), so nothing happens to it."
+        if top not in self._line.folders:
+            return f"{shown(path)} is in none of the folders of the line ({', '.join(self._line.folders)}), so nothing happens to it."
         try:
             status = os.lstat(self._root / path)
         except OSError:
             return self._gone(path)
+        if stat.S_ISDIR(status.st_mode):
+            return f"{shown(path)} is a folder: ask for one of the pictures in it."
         if top == self._line.last:
             return self._delivered(path)
         name = posixpath.basename(path)
-        if stat.S_ISDIR(status.st_mode):
-            return f"{shown(name)} is a folder: ask for one of the pictures in it."
         refusal = refused(path, status.st_mode)
         if refusal is not None:
             return f"{refusal}."
@@ -72,39 +94,54 @@ class Explain:
             return "This is the campaign's brief: it speaks for every picture in this folder and below that does not say otherwise."
         if role in ("other", "litter"):
             return f"“{shown(name)}” is no picture and no sidecar of one, so nothing happens to it."
-        bundle = next((each for each in self.bundles_beside(path) if path in each.files or path == each.note), None)
+        bundle = self.bundle_with(path)
         if bundle is None:
             return f"“{shown(name)}” belongs to no picture in this folder."
-        return self.of_bundle(bundle)
+        return self.of_bundle(bundle).sentence
 
-    def of_bundle(self, bundle: Bundle) -> str:
-        """The sentence for a picture with all that lies beside it."""
+    def of_bundle(self, bundle: Bundle) -> Answer:
+        """How a picture with all that lies beside it stands."""
         live = self._live.get(bundle.picture or "")
         if live is not None:
-            return _live_sentence(*live)
-        held = self._journal.held(bundle.picture) if self._journal is not None and bundle.picture else None
+            place, job = live
+            paused = self._daemon.paused or self._daemon.lanes.get(job.lane, "")
+            if job.started_at is None:
+                return Answer(
+                    "queued", f"Waiting: {paused}" if paused else f"Waiting for the {job.lane.upper()}, {_ordinal(place)} in line."
+                )
+            return Answer("working", _working_sentence(job))
+        problem = self._problem_told(bundle)
+        if problem:
+            return Answer("held", problem)
+        if not bundle.instructed:
+            return Answer("waiting", self._verdict(bundle)[1])
+        pausing = self._daemon.missing.get(bundle.folder) or self._daemon.paused
+        if pausing:
+            return Answer("waiting", f"Everything waits: {pausing}")
+        arriving = self._arriving(bundle)
+        return Answer("waiting", arriving) if arriving else self._verdict(bundle)
+
+    def _problem_told(self, bundle: Bundle) -> str:
+        """What the note beside it says; "" where it was told nothing, or its note was taken away."""
+        held = self._held.get(bundle.picture or bundle.stem)
         if held is not None and os.path.lexists(self._root / held.note_path):
             return f"{held.sentence} {held.remedy}".strip()
-        if not bundle.instructed:
-            return self._verdict(bundle)
-        arriving = self._arriving(bundle)
-        if arriving:
-            return arriving
-        if self._paused and self._runs:
-            return f"Everything waits: {self._paused}"
-        return self._verdict(bundle)
+        if bundle.note is None or bundle.picture is None or bundle.note != note_path(bundle.picture):
+            return ""
+        return f"“{shown(posixpath.basename(bundle.note))}” beside it says what is wrong; change a file or delete that note to try again."
 
-    def _verdict(self, bundle: Bundle) -> str:
+    def _verdict(self, bundle: Bundle) -> Answer:
         try:
             verdict = self._judge.verdict(bundle)
         except OSError as error:
-            return f"A file beside it cannot be read: {error.strerror}."
+            return Answer("waiting", f"A file beside it cannot be read: {error.strerror}.")
         if isinstance(verdict, Wait):
-            return verdict.sentence
+            return Answer("waiting", verdict.sentence)
         if isinstance(verdict, Ready):
             next_ = f"{verdict.stage.name} is done to it next"
-            return f"All is there: {next_}." if self._runs else f"All is there, but Goldsmith is not running here: {next_} once it is."
-        return str(verdict.problem)
+            stopped = f"All is there, but Goldsmith is not running here: {next_} once it is."
+            return Answer("waiting", f"All is there: {next_}." if self._daemon.runs else stopped)
+        return Answer("held", str(verdict.problem))
 
     def _arriving(self, bundle: Bundle) -> str:
         """Why a file of the bundle does not count as complete yet; "" where all do."""
@@ -117,47 +154,61 @@ class Explain:
             except OSError as error:
                 return f"“{name}” cannot be read: {error.strerror}."
             try:
-                status = os.fstat(descriptor)
-                if has_writer(descriptor):
-                    return f"“{name}” is still being written by another program."
-                if status.st_size == 0:
-                    return f"“{name}” is still empty."
-                if 0 <= time.time() - status.st_ctime < self._quiet:
-                    return f"“{name}” has only just arrived: it is taken once it has been quiet for {self._quiet:g} seconds."
+                sentence = self._still(path, name, descriptor)
             finally:
                 os.close(descriptor)
+            if sentence:
+                return sentence
         return ""
 
+    def _still(self, path: str, name: str, descriptor: int) -> str:
+        status = os.fstat(descriptor)
+        if has_writer(descriptor):
+            return f"“{name}” is still being written by another program."
+        if status.st_size == 0:
+            return f"“{name}” is still empty."
+        weak = path.partition("/")[0] in self._daemon.weak
+        quiet = self._pace.weak_quiet if weak else self._pace.quiet
+        if 0 <= time.time() - status.st_ctime < quiet and not self._is_ours(path, Sig.of(status)):
+            return f"“{name}” has only just arrived: it is taken once it has been quiet for {quiet:g} seconds."
+        return ""
+
+    def _is_ours(self, path: str, sig: Sig) -> bool:
+        """True for a file that the daemon put down itself: that one is complete at once."""
+        placed = self._journal.placed(path) if self._journal is not None else None
+        return placed is not None and placed.sig.same_content(sig)
+
     def _gone(self, path: str) -> str:
-        rows = list(self._journal.history(path)) if self._journal is not None else []
+        rows = [row for row in (self._journal.history(path) if self._journal is not None else ()) if row.outcome != "problem"]
         if not rows:
             return f"{shown(path)} is not there, and was never taken."
         row = rows[-1]
         results = ", ".join(map(shown, row.results)) or "nothing"
-        return f"{shown(path)} was taken by {row.stage} ({row.outcome}); it became {results}."
+        return f"{shown(path)} was taken by {row.stage} ({_moment(row.taken_at)}); it became {results}."
 
     def _delivered(self, path: str) -> str:
-        return f"{shown(path)} lies at the end of the line: nothing more happens here."
+        made = self._origin(path)
+        if made is None:
+            return f"{shown(path)} lies at the end of the line: nothing more happens here."
+        return f"{shown(path)} is finished: it was made of {shown(made.path)} ({_moment(made.taken_at)}), and nothing more happens to it."
+
+    def _origin(self, path: str) -> TakenRow | None:
+        """The first row on the way of a file that the daemon put down."""
+        placed = self._journal.placed(path) if self._journal is not None else None
+        chain = self._journal.chain(placed.job_id) if self._journal is not None and placed is not None else []
+        return chain[0] if chain else None
 
     # ------------------------------------------------------------------ reading the folders
 
-    def bundles_beside(self, path: str) -> list[Bundle]:
-        """The bundles in the folder of a file."""
+    def bundle_with(self, path: str) -> Bundle | None:
+        """The bundle that the file at ``path`` (or the note at it) belongs to."""
         place = posixpath.dirname(path)
-        return self._group(place, _names(self._root / place))
+        beside = self._group(place, _names(self._root / place))
+        return next((each for each in beside if path in each.files or path == each.note), None)
 
     def bundles(self, folder: str) -> Iterator[Bundle]:
         """Every bundle in a stage's folder and its campaigns."""
-        waiting = [folder]
-        while waiting:
-            place = waiting.pop()
-            names = []
-            for entry in _entries(self._root / place):
-                if entry.is_dir(follow_symlinks=False):
-                    if not is_litter_folder(entry.name):
-                        waiting.append(posixpath.join(place, entry.name))
-                elif entry.is_file(follow_symlinks=False):
-                    names.append(entry.name)
+        for place, names in walk(self._root, folder):
             yield from self._group(place, names)
 
     def _group(self, place: str, names: Sequence[str]) -> list[Bundle]:
@@ -165,21 +216,50 @@ class Explain:
         return group(folder, campaign, names, self._campaign_brief(place))
 
     def _campaign_brief(self, place: str) -> str | None:
-        while place:
-            for name in _names(self._root / place):
-                if name.casefold() == CAMPAIGN_BRIEF:
-                    return posixpath.join(place, name)
-            place = posixpath.dirname(place)
-        return None
+        """The nearest brief.toml from ``place`` up to the stage's folder."""
+        if not place:
+            return None
+        if place not in self._briefs:
+            own = next((name for name in _names(self._root / place) if name.casefold() == CAMPAIGN_BRIEF), None)
+            above = posixpath.dirname(place)
+            self._briefs[place] = posixpath.join(place, own) if own is not None else self._campaign_brief(above)
+        return self._briefs[place]
 
 
-def _live_sentence(place: int, job: LiveJob) -> str:
-    if job.started_at is None:
-        return f"Waiting for the {job.lane.upper()}, {_ordinal(place)} in line."
+def general(bundle: Bundle, sentence: str) -> str:
+    """The sentence with NAME for the picture's own name, so that what is true of many is said once; its first line only."""
+    said = sentence.split("\n", 1)[0]
+    for own in (posixpath.basename(bundle.picture or ""), bundle.stem):
+        if own:
+            said = said.replace(f"“{shown(own)}”", "“NAME”").replace(f"“{shown(own)}.", "“NAME.")
+            said = said.replace(f" {shown(own)}.toml", " NAME.toml")
+    return said
+
+
+def walk(root: Path, folder: str) -> Iterator[tuple[str, list[str]]]:
+    """(place relative to the root, names of the files) of a folder and all below it that are ever looked into."""
+    waiting = [folder]
+    while waiting:
+        place = waiting.pop()
+        names = []
+        for entry in _entries(root / place):
+            if entry.is_dir(follow_symlinks=False):
+                if not is_litter_folder(entry.name):
+                    waiting.append(posixpath.join(place, entry.name))
+            elif entry.is_file(follow_symlinks=False):
+                names.append(entry.name)
+        yield place, names
+
+
+def _working_sentence(job: LiveJob) -> str:
     if not job.step:
         return f"Being read for {job.stage}."
     note = f", {job.note}" if job.note else ""
     return f"Being worked on: {job.op} (step {job.step} of {job.stage}), {job.fraction:.0%}{note}."
+
+
+def _moment(when: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(when))
 
 
 def _ordinal(number: int) -> str:

@@ -1,0 +1,108 @@
+"""What ``goldsmith doctor`` finds out about disks, the kernel's limits and the GPU."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from goldsmith.cli.findings import Finding, fault, note, ok
+from goldsmith.cli.screen import size_of
+from goldsmith.files import filesystem_kind
+
+_SCARCE = 2e9
+_NONE = 100e6
+_COUNTED = 200_000
+"""So many folders are counted; more are more than any usual limit."""
+_LIMITS = Path("/proc/sys/fs/inotify")
+_TORCH = (
+    "import torch; "
+    "print(', '.join(torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())) if torch.cuda.is_available() else '')"
+)
+
+
+def disks(paths: Sequence[Path]) -> Iterator[Finding]:
+    """Free space and free inodes of every filesystem that is written to, each once."""
+    seen: set[int] = set()
+    for path in paths:
+        there = next(folder for folder in (path, *path.parents) if folder.exists())
+        device = os.stat(there).st_dev
+        if device in seen:
+            continue
+        seen.add(device)
+        found = os.statvfs(there)
+        free, inodes = found.f_bavail * found.f_frsize, found.f_favail
+        told = f"{size_of(free)} of {size_of(found.f_blocks * found.f_frsize)} are free ({filesystem_kind(there) or 'unknown filesystem'})."
+        what = f"space: {there}"
+        if free < _NONE or (found.f_files and inodes < 1000):
+            told += f" {inodes} more files fit." if found.f_files and inodes < 1000 else ""
+            yield fault(what, told, "Make room: everything waits while a disk is full.")
+        elif free < _SCARCE:
+            yield note(what, told, "A campaign of large pictures may fill it.")
+        else:
+            yield ok(what, told)
+
+
+def inotify(root: Path) -> Iterator[Finding]:
+    """One watch is needed for every folder below the root (inotify(7))."""
+    needed = _folders(root)
+    for name, need, what in (("max_user_watches", needed, "watches, one a folder"), ("max_user_instances", 2, "inotify instances")):
+        try:
+            limit = int((_LIMITS / name).read_text())
+        except (OSError, ValueError):
+            yield note("inotify", f"The kernel's limit fs.inotify.{name} cannot be read.")
+            continue
+        told = f"{need} of {limit} {what}."
+        if need > limit:
+            yield fault("inotify", told, f"sysctl fs.inotify.{name}={max(2 * need, 524_288 if need > 1000 else 256)}")
+        elif need > limit * 0.8:
+            yield note("inotify", told, f"sysctl fs.inotify.{name}={2 * limit}")
+        else:
+            yield ok("inotify", told)
+
+
+def _folders(root: Path) -> int:
+    count, waiting = 1, [os.fspath(root)]
+    while waiting and count < _COUNTED:
+        try:
+            with os.scandir(waiting.pop()) as found:
+                below = [entry.path for entry in found if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue
+        count += len(below)
+        waiting += below
+    return count
+
+
+def gpu() -> Iterator[Finding]:
+    """Whether there is a GPU, its driver answers and torch can use it; torch is asked in a program of its own."""
+    nodes = sorted(Path("/dev").glob("nvidia[0-9]*")) + ([Path("/dev/kfd")] if Path("/dev/kfd").exists() else [])
+    if not nodes:
+        yield note(
+            "GPU", "There is none here: the GPU's lane works on the CPU.", "" if Path("/dev/dri").exists() else "Nothing, if that is meant."
+        )
+        return
+    closed = [str(node) for node in nodes if not os.access(node, os.R_OK | os.W_OK)]
+    if closed:
+        yield fault("GPU", f"{', '.join(closed)} cannot be opened by this user.", "Add the service's user to the groups video and render.")
+        return
+    if shutil.which("nvidia-smi"):
+        told = _said(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"], 20)
+        yield ok("GPU", told) if told else fault("GPU", "nvidia-smi does not answer.", "Look at the driver: dmesg | grep -i nvrm")
+    named = _said([sys.executable, "-c", _TORCH], 120)
+    if named:
+        yield ok("GPU", f"torch can use {named}.")
+    else:
+        yield note("GPU", "torch cannot use it: models run on the CPU.", "Install the torch that is built for this driver.")
+
+
+def _said(command: list[str], seconds: float) -> str:
+    """What a program prints, on one line; "" where it fails or does not end."""
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return "; ".join(ran.stdout.split("\n")).strip("; ") if ran.returncode == 0 else ""
