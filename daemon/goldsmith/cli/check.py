@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from goldsmith.cli.places import Config, Root, root_of, spellings
+from goldsmith.cli.places import Config, Root, named_in, root_of, spellings
 from goldsmith.cli.screen import plain, say, table
 from goldsmith.errors import Problem, UsageFault
 from goldsmith.files import fold, open_input
@@ -29,7 +29,8 @@ def check(
 
     Example: goldsmith check inbox/spring/hero.toml
     """
-    data, path = _read(file, root, config)
+    path = _found(file, root, config)
+    data = _bytes(path)
     kind = _kind(path, data)
     if kind in ("house", "line", "models"):
         _CONFIG[kind](path, data)
@@ -37,28 +38,36 @@ def check(
     from goldsmith.cli.rehearsal import Rehearsal
 
     setup = _setup(root, config, path)
-    inside = _inside(setup, path)
-    Rehearsal(setup, None if _no_root(setup) else setup.library).show(path, data, inside, kind)
+    library = setup.library if (setup.root / "library").is_dir() else None
+    Rehearsal(setup, library).show(path, data, _inside(setup, path), kind)
 
 
-def _read(file: Path, root: Path | None, config: Path | None) -> tuple[bytes, Path]:
-    """The bytes of the file that is meant (no more than a brief may have), and where it lies."""
+def _found(file: Path, root: Path | None, config: Path | None) -> Path:
+    """Where the file lies that is meant: from here, from the root, or by its bare name in any folder of the line."""
+    path = Path(os.path.abspath(file))
+    if os.path.lexists(path):
+        return path  # a file outside every root can be checked as well
+    from goldsmith.service import set_up
+
+    setup = set_up(root_of(root, config, near=file), config)
+    path = setup.root / spellings(setup.root, file)[0]
+    if os.path.lexists(path):
+        return path
+    named = named_in(setup, file)
+    if named is None:
+        raise UsageFault(f"{file} is not there.", "Name a brief, a recipe, a picture or a file of the configuration.")
+    return setup.root / named
+
+
+def _bytes(path: Path) -> bytes:
+    """No more of the file than a brief may have."""
     from goldsmith.brief.reading import MAX_BYTES
 
-    candidates = [Path(os.path.abspath(file))]
-    try:
-        base = root_of(root, config, near=file)
-        candidates += [base / path for path in spellings(base, file)]
-    except UsageFault:
-        pass  # a file outside every root can be checked as well
-    path = next((each for each in candidates if os.path.lexists(each)), None)
-    if path is None:
-        raise UsageFault(f"{file} is not there.", "Name a brief, a recipe, a picture or a file of the configuration.")
     try:
         with os.fdopen(open_input(path), "rb") as opened:
-            return opened.read(MAX_BYTES + 1), path
+            return opened.read(MAX_BYTES + 1)
     except OSError as error:
-        raise UsageFault(f"{file} cannot be read: {error.strerror}.", "Ask as somebody who may read it.") from None
+        raise UsageFault(f"{path} cannot be read: {error.strerror}.", "Ask as somebody who may read it.") from None
 
 
 def _kind(path: Path, data: bytes) -> str:
@@ -153,10 +162,6 @@ def _setup(root: Path | None, config: Path | None, path: Path) -> Setup:
     except UsageFault:
         place = path.parent
     return set_up(place, config)
-
-
-def _no_root(setup: Setup) -> bool:
-    return not (setup.root / "library").is_dir()
 
 
 def _inside(setup: Setup, path: Path) -> str | None:

@@ -15,8 +15,7 @@ from goldsmith.files import shipped
 if TYPE_CHECKING:
     from goldsmith.brief.stages import Line
 
-README = "README.md"
-"""Not .txt: a hero.txt is the prompt of hero.png, so a README.txt would be one of README.png."""
+README = "README.txt"
 
 _SIDE = {
     "library": "What briefs may refer to by name: recipes, looks (.cube, .cdl), fonts, logos, faces, plates, sounds.",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from goldsmith.cli.places import Place
 from goldsmith.files import is_litter
 from goldsmith.journal.records import LiveJob
-from goldsmith.line.bundle import Bundle, classify
+from goldsmith.line.bundle import README, Bundle, classify
 from goldsmith.line.explain import Explain, general, walk
 from goldsmith.line.manifest import SUFFIX as MANIFEST
 
@@ -17,7 +17,6 @@ _NAMES = 3
 """So many names stand for a group."""
 PROBLEMS = 1000
 """So many problems are told one by one; the rest are counted."""
-_README = "readme.md"
 
 
 @dataclass(slots=True)
@@ -114,16 +113,16 @@ def _count(place: Place, lying: Lying) -> None:
     """How many files of which kind lie there; at the end of the line whatever is no manifest counts as a picture."""
     for _, names in walk(place.root, lying.folder):
         for name in names:
-            if is_litter(name) or name.casefold() == _README:
+            if is_litter(name) or name.casefold() == README:
                 continue
             role = classify(name).role
             if not lying.stage:
                 role = "other" if name.endswith(MANIFEST) else "picture"
             if role == "picture":
                 lying.pictures += 1
-            elif role in ("other", "note"):
+            elif role == "other":
                 lying.others += 1
-            else:
+            elif role != "note":
                 lying.sidecars += 1
 
 

@@ -145,20 +145,22 @@ def file_in(place: Place, given: Path) -> str:
     taken = [path for path in found if place.journal is not None and any(place.journal.history(path))]
     if taken:
         return taken[0]
-    named = list(_called(place, given.name)) if len(given.parts) == 1 else []
-    if len(named) > 1:
-        listed = ", ".join(named[:_MOST_NAMED]) + (f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else "")
-        raise UsageFault(f"There are {len(named)} files called {given.name}: {listed}.", "Say which, with its folder.")
     inside = [path for path in found if path.partition("/")[0] in place.setup.line.folders]
-    return next(iter([*named, *inside, *found]))
+    return named_in(place.setup, given) or next(iter([*inside, *found]))
 
 
-def _called(place: Place, name: str) -> Iterator[str]:
+def named_in(setup: Setup, given: Path) -> str | None:
+    """The one file in the line's folders that has this bare name; None where there is none. UsageFault where there are several."""
     from goldsmith.line.explain import walk
 
-    for folder in place.setup.line.folders:
-        for where, names in walk(place.root, folder):
-            yield from (f"{where}/{each}" for each in names if fold(each) == fold(name))
+    found: list[str] = []
+    for folder in setup.line.folders if len(given.parts) == 1 else ():
+        for where, names in walk(setup.root, folder):
+            found += (f"{where}/{each}" for each in names if fold(each) == fold(given.name))
+    if len(found) > 1:
+        listed = ", ".join(found[:_MOST_NAMED]) + (f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else "")
+        raise UsageFault(f"There are {len(found)} files called {given.name}: {listed}.", "Say which, with its folder.")
+    return found[0] if found else None
 
 
 def some(names: Sequence[str], most: int = 3) -> str:

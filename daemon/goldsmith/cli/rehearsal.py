@@ -120,9 +120,8 @@ class Rehearsal:
             say(f"It asks for nothing in {stage.folder}/: a picture that lies there waits.")
             return
         if not resolved.reaches(stage):
-            say(
-                f"It ends with {resolved.last_stage}: in {stage.folder}/ a picture waits for [[{stage.name}]] or for somebody who drags it on."
-            )
+            waits = f"in {stage.folder}/ a picture waits for [[{stage.name}]] or for somebody who drags it on"
+            say(f"It ends with {resolved.last_stage}: {waits}.")
             return
         stages = self._setup.line.stages
         way = stages[self._setup.line.place(stage.name) : self._setup.line.place(resolved.last_stage) + 1]

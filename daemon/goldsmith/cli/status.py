@@ -100,7 +100,7 @@ def some_of(group: Group) -> str:
 def _problems(seen: Overview) -> None:
     if seen.problems:
         heading("Problems (change a file, or: goldsmith retry FILE)")
-        table(("picture", "what is wrong"), [(one.path, one.sentence) for one in seen.problems[:_ROWS]])
+        table(("picture", "what is wrong"), [(one.path, " ".join(one.sentence.split("\n"))) for one in seen.problems[:_ROWS]])
         _more(seen.problems_in_all)
 
 

@@ -19,6 +19,8 @@ PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp",
 MASK_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"})
 NOTE_SUFFIX = ".problem.txt"
 CAMPAIGN_BRIEF = "brief.toml"
+README = "readme.txt"
+"""What `goldsmith init` puts into every folder; it is nobody's prompt."""
 
 _NOTE_ROOM = 255 - len(NOTE_SUFFIX)
 """Bytes of a picture's name that fit before ``.problem.txt``."""
@@ -107,7 +109,7 @@ def classify(name: str) -> Named:
         return Named(name, "other")
     if suffix in PICTURE_SUFFIXES:
         return _pictorial(base, suffix)
-    role = _OTHERS.get(suffix, "other")
+    role = "other" if name.casefold() == README else _OTHERS.get(suffix, "other")
     if role == "brief" and name.casefold() == CAMPAIGN_BRIEF:
         return Named("", "campaign")
     if role == "prompt" and name.casefold().endswith(NOTE_SUFFIX):
