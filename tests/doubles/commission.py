@@ -1,0 +1,214 @@
+"""Thirty assets of every kind, the run that nothing disturbs, and the two questions: is everything somewhere once, and is it the same?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import posixpath
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from doubles.pictures import black, mask, png
+from doubles.studio import Daemon, Studio
+from goldsmith.line.bundle import bare, classify
+
+LINE = """
+[[stage]]
+name = "generate"
+folder = "inbox"
+next = "selected"
+default = [{ op = "select" }]
+[[stage]]
+name = "edit"
+folder = "selected"
+next = "masked"
+with_mask = [{ op = "inpaint", where = "mask", model = "null-inpaint" }]
+[[stage]]
+name = "grade"
+folder = "masked"
+next = "graded"
+default = [{ op = "grade", saturation = 0.9 }]
+[[stage]]
+name = "deliver"
+folder = "graded"
+next = "delivered"
+"""
+"""The shipped line with the engine that needs no weights, all in one lane."""
+
+SELECT = '[[generate]]\nop = "select"\n'
+SHARPEN = '[[edit]]\nop = "sharpen"\n'
+GRADE = '[[grade]]\nop = "grade"\nsaturation = 0.7\nslope = [1.1, 1.0, 0.9]\n'
+INPAINT = '[[edit]]\nop = "inpaint"\nwhere = "mask"\nmodel = "null-inpaint"\n'
+EXPORT = """
+[[deliver]]
+op = "export"
+name = "web"
+format = "jpeg"
+[[deliver]]
+op = "export"
+name = "print"
+format = "png"
+size = [12, 12]
+"""
+WHOLE = SELECT + SHARPEN + GRADE + EXPORT
+NULLS = "generate = []\nedit = []\ngrade = []\ndeliver = []\n"
+
+Files = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One picture and what is dropped with it, the picture last."""
+
+    place: str
+    """Folder and campaign it is dropped into."""
+    stem: str
+    files: Files
+
+    @property
+    def campaign(self) -> str:
+        return self.place.partition("/")[2]
+
+
+def thirty() -> list[Asset]:
+    """Eight through all stages, and every other way a picture can go, or stay."""
+    made = [_asset("inbox", f"whole{n}", n, toml=WHOLE) for n in range(8)]
+    made += [_asset("inbox", f"halfway{n}", 10 + n, toml=SELECT + SHARPEN) for n in range(3)]
+    made += [_asset("selected", f"masked{n}", 20 + n, extra={".mask.png": mask()}) for n in range(4)]
+    made += [_asset("inbox", f"passed{n}", 30 + n, toml=NULLS) for n in range(3)]
+    made += [_asset("inbox/acme/spring", f"campaign{n}", 40 + n) for n in range(4)]
+    made[-4] = _asset("inbox/acme/spring", "campaign0", 40, extra={"/brief.toml": WHOLE.encode()})
+    made += [_asset("inbox", f"painted{n}", 50 + n, toml=SELECT + INPAINT + EXPORT, extra={".mask.png": mask()}) for n in range(2)]
+    made += [_asset("inbox", "laden", 60, toml=WHOLE, extra={".layer.sky.png": png(61), ".ref.png": png(62), ".mask.face.png": mask()})]
+    made += [_asset("masked", "prompted", 70, extra={".txt": b"warmer, please"})]
+    made += [_asset("inbox", "alone", 80), _asset("inbox", "waiting", 81, toml=SELECT + INPAINT)]
+    made += [
+        _asset("selected", "unasked", 90, extra={".mask.png": black()}),
+        _asset("inbox", "misspelt", 91, toml='[[edit]]\nop = "sharpn"\n'),
+    ]
+    assert len(made) == 30
+    return made
+
+
+def _asset(place: str, stem: str, number: int, toml: str = "", extra: Mapping[str, bytes] | None = None) -> Asset:
+    files = [(f"{place}/{tail[1:]}" if tail[0] == "/" else f"{place}/{stem}{tail}", data) for tail, data in (extra or {}).items()]
+    if toml:
+        files.append((f"{place}/{stem}.toml", toml.encode()))
+    return Asset(place, stem, (*files, (f"{place}/{stem}.png", png(number))))
+
+
+def drop(studio: Studio, asset: Asset) -> None:
+    for path, data in asset.files:
+        studio.put(path, data)
+
+
+# ---------------------------------------------------------------------- what lies there
+
+Lying = dict[str, str]
+"""Path (archive without its day) -> sha256 of what lies there; of manifests, of all that is no time."""
+
+
+def lying(root: Path) -> Lying:
+    """Everything a person can see below the root: stages, delivered and archive."""
+    found: Lying = {}
+    for above, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in ("config", "library")]
+        for name in names:
+            path = Path(above, name)
+            if name.startswith(".") or name == "README.txt":
+                continue
+            found[_without_day(path.relative_to(root).as_posix())] = hashlib.sha256(_timeless(name, path.read_bytes())).hexdigest()
+    return found
+
+
+def _without_day(path: str) -> str:
+    top, _, rest = path.partition("/")
+    return f"archive/{rest.partition('/')[2]}" if top == "archive" else path
+
+
+def _timeless(name: str, data: bytes) -> bytes:
+    return json.dumps(_plain(json.loads(data)), sort_keys=True).encode() if name.endswith(".manifest.json") else data
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items() if key not in ("seconds", "started_at", "taken_at", "delivered_at")}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return _without_day(value) if isinstance(value, str) else value
+
+
+def undisturbed(studio: Studio, assets: list[Asset], tweak: Callable[[Studio], None] | None = None) -> Lying:
+    """What the folders hold after a run that nothing disturbs."""
+    studio.line(LINE)
+    if tweak is not None:
+        tweak(studio)
+    for asset in assets:
+        drop(studio, asset)
+    finish(studio)
+    return lying(studio.root)
+
+
+def finish(studio: Studio) -> None:
+    """Let the daemon run until it has nothing left to do."""
+    with Daemon(studio, "--until-idle") as daemon:
+        daemon.until(lambda: daemon.process.poll() is not None, "the end of the run", seconds=180)
+        assert daemon.process.returncode == 0, daemon.stderr.decode()[-3000:]
+
+
+class Ledger:
+    """Checks, after every recovery, that each asset dropped so far is in one place, whole, and that nothing has been lost."""
+
+    def __init__(self, studio: Studio, reference: Lying) -> None:
+        self.studio = studio
+        self.reference = reference
+        self.allowed: dict[str, set[str]] = {}
+        """By file stem: every content that the undisturbed run ever showed for it."""
+        for path, digest in reference.items():
+            self.allowed.setdefault(_asset_of(path), set()).add(digest)
+        self.dropped: list[Asset] = []
+        self.archived: Lying = {}
+
+    def drop(self, asset: Asset) -> None:
+        drop(self.studio, asset)
+        self.dropped.append(asset)
+
+    def check(self) -> None:
+        """Only between two daemons, and after recovery: while one runs, a commit is under way at any moment."""
+        there = lying(self.studio.root)
+        self._each_once(there)
+        dropped = {path: hashlib.sha256(data).hexdigest() for asset in self.dropped for path, data in asset.files}
+        for path, digest in dropped.items():
+            assert digest in there.values(), f"the bytes dropped as {path} are nowhere any more"
+        for path, digest in there.items():
+            own = {sha256 for at, sha256 in dropped.items() if _asset_of(at) == _asset_of(path)}
+            known = self.allowed.get(_asset_of(path), set()) | own
+            assert digest in known, f"{path} is not what the undisturbed run made, or not whole"
+        gone = [path for path, digest in self.archived.items() if there.get(path) != digest]
+        assert not gone, f"lost from the archive: {gone}"
+        self.archived = {path: digest for path, digest in there.items() if path.startswith("archive/")}
+
+    def _each_once(self, there: Lying) -> None:
+        places = Counter[tuple[str, str]]()
+        for path in there:
+            top, _, rest = path.partition("/")
+            name = posixpath.basename(path)
+            if top == "archive" or (top == "delivered" and not name.endswith(".manifest.json")):
+                continue
+            if top == "delivered" or classify(name).role == "picture":
+                places[posixpath.dirname(rest), _stem(name)] += 1
+        wanted = Counter((asset.campaign, asset.stem) for asset in self.dropped)
+        assert places == wanted, f"not exactly once: {places - wanted} too many, {wanted - places} too few\n{self.studio.folders()}"
+
+
+def _asset_of(path: str) -> str:
+    return _stem(posixpath.basename(path))
+
+
+def _stem(name: str) -> str:
+    """The asset a file belongs to, whatever it is of it; every stem here is without dot, dash and underscore."""
+    return bare(name.partition(".")[0]).partition("_")[0]
