@@ -246,7 +246,7 @@ def walk(root: Path, folder: str) -> Iterator[tuple[str, list[str]]]:
             if entry.is_dir(follow_symlinks=False):
                 if not is_litter_folder(entry.name):
                     waiting.append(posixpath.join(place, entry.name))
-            elif entry.is_file(follow_symlinks=False):
+            else:
                 names.append(entry.name)
         yield place, names
 
@@ -277,4 +277,4 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _names(folder: Path) -> list[str]:
-    return [entry.name for entry in _entries(folder) if entry.is_file(follow_symlinks=False)]
+    return [entry.name for entry in _entries(folder) if not entry.is_dir(follow_symlinks=False)]

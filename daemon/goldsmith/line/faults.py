@@ -6,6 +6,7 @@ import os
 import signal
 import traceback
 
+from goldsmith.line.bundle import shown
 from goldsmith.line.job import Fault, Job, Progress
 
 DETAIL = 4096
@@ -23,7 +24,7 @@ _MEANING = {
 
 def name_of(job: Job) -> str:
     """The picture's name as a sentence says it, without its folders."""
-    return os.path.basename(job.picture.path)
+    return shown(os.path.basename(job.picture.path))
 
 
 def too_much_memory(job: Job) -> Fault:

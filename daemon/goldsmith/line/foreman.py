@@ -157,21 +157,28 @@ class Foreman:
         paths = _parts(bundle)
         self._want(paths)
         sigs = self._startable(paths)
-        picture = bundle.picture or ""
         if sigs is None:
-            self._holds.release(picture)
+            self._not_yet(bundle, paths)
             return
         if self._holds.standing(bundle, sigs):
             return
         if self._machine.ill or self._draining:
             self._slate.later(max(self._machine.until, now + 1.0), bundle.key)
             return
-        self._holds.release(picture)
+        self._holds.release(bundle.picture or "")
         verdict = self._judge.verdict(bundle)
         if isinstance(verdict, Wrong):
             self._outcomes.hold(bundle, sigs, verdict.problem, None)
         elif isinstance(verdict, Ready):
             self._begin(bundle, verdict, sigs, now)
+
+    def _not_yet(self, bundle: Bundle, paths: Iterable[str]) -> None:
+        """Something is still arriving; or it is a link, a pipe or a device, which never will, and that is said once."""
+        refusal = next((state.sentence for state in map(self._intake.state, paths) if state.kind == "refused" and state.sentence), "")
+        if not refusal:
+            self._holds.release(bundle.picture or "")
+        elif not self._holds.standing(bundle, {}):
+            self._outcomes.hold(bundle, {}, Problem(f"{refusal}."), None)
 
     def _want(self, paths: Iterable[str]) -> None:
         """Follow these files; those that the daemon itself put down before it was restarted are known again."""

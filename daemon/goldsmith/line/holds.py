@@ -46,8 +46,9 @@ class Holds:
         """Write the note and remember it; ``row`` goes on record where bytes were read and found wanting."""
         picture = bundle.picture or bundle.stem
         note = note_path(picture)
-        write_note(self._fs, self._root, note, problem.sentence, problem.remedy)
-        held = Held(picture, fingerprint(sigs), problem.sentence, problem.remedy, note, self._wall())
+        sentence, remedy = _text(problem.sentence), _text(problem.remedy)
+        write_note(self._fs, self._root, note, sentence, remedy)
+        held = Held(picture, fingerprint(sigs), sentence, remedy, note, self._wall())
         self._held[picture] = held
         self._journal.hold(*held)
         if row is not None:
@@ -65,3 +66,8 @@ class Holds:
         if held is not None:
             remove_note(self._root, held.note_path)
             self._journal.release(picture)
+
+
+def _text(sentence: str) -> str:
+    """The sentence without what is no text: undecodable bytes of a file's name."""
+    return sentence.encode("utf-8", "replace").decode()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from goldsmith.errors import MachineFault, Problem
 from goldsmith.files import Sig, open_input
+from goldsmith.line.bundle import shown
 from goldsmith.line.job import Input, Job, Read
 
 MACHINE = frozenset(
@@ -38,7 +39,8 @@ class Loaded:
 
     @property
     def name(self) -> str:
-        return os.path.basename(self.given.path)
+        """As it may stand in a sentence; the suffix is as it is."""
+        return shown(os.path.basename(self.given.path))
 
 
 def load(job: Job, given: Input) -> Loaded:
@@ -47,7 +49,7 @@ def load(job: Job, given: Input) -> Loaded:
     Raises Changed where it is not, Problem where it cannot be read by this user or is no ordinary file, MachineFault where the
     disk or the mount fails.
     """
-    name = os.path.basename(given.path)
+    name = shown(os.path.basename(given.path))
     try:
         data, before, after, lies_there = _read(job, given)
     except FileNotFoundError as error:
@@ -72,12 +74,12 @@ def _read(job: Job, given: Input) -> tuple[bytes, Sig, Sig, Sig]:
         before = Sig.of(os.fstat(file.fileno()))
         if before.size > job.limits.memory_bytes // 2:
             size, most = before.size / 2**20, job.limits.memory_bytes / 2**21
-            raise Problem(f"{os.path.basename(path)} is a file of {size:.0f} MiB; more than {most:.0f} MiB is not read.")
+            raise Problem(f"{shown(os.path.basename(path))} is a file of {size:.0f} MiB; more than {most:.0f} MiB is not read.")
         # One byte more than there should be: a file that grows is noticed, and never read without end.
         data = file.read(before.size + 1)
         after = Sig.of(os.fstat(file.fileno()))
     if len(data) != before.size:
-        raise Changed(f"{os.path.basename(path)} was changed while it was being read.", given.path)
+        raise Changed(f"{shown(os.path.basename(path))} was changed while it was being read.", given.path)
     return data, before, after, Sig.of(os.lstat(path))
 
 

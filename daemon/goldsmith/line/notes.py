@@ -22,9 +22,9 @@ def note_path(picture: str) -> str:
 
 def write_note(fs: Filesystem, root: Path, note: str, sentence: str, remedy: str) -> None:
     """Put the note down whole, readable for everybody who may read the folder; an older one is replaced."""
-    text = "\n".join(part for part in (sentence, remedy, "", _TAIL) if part or part == "")
+    said = f"{sentence}\n{remedy}\n" if remedy else f"{sentence}\n"
     target = root / note
-    publish(fs, target, text.encode("utf-8", "backslashreplace"), replace=True)
+    publish(fs, target, f"{said}\n{_TAIL}".encode(), replace=True)
     like_folder(target, target.parent)
 
 
