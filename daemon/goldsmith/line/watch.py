@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,8 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers.inotify import InotifyEmitter, InotifyObserver
+
+from goldsmith.line.group import StageEmitter
 
 _FILTER: Final[list[type[FileSystemEvent]]] = [
     *(FileCreatedEvent, FileClosedEvent, FileMovedEvent, FileModifiedEvent, FileAttribEvent, FileDeletedEvent),
@@ -85,6 +88,7 @@ class Watcher:
         observer = None
         try:
             observer = InotifyObserver()
+            observer._emitter_class = partial(StageEmitter, tops=self._folders)  # type: ignore[assignment]
             observer.schedule(self._ears, self.root, recursive=True, event_filter=_FILTER)
             observer.start()
         except OSError as error:

@@ -1,0 +1,61 @@
+"""watchdog's one recursive watch, narrowed to the folders that matter, and never deaf while it waits for half of a move.
+
+Of a root, `.goldsmith/` gets a folder for every job and `archive/` grows for ever: watching those would cost more than all the work on
+hints together, and start-up would read years of archive.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Collection
+from typing import Any
+
+from watchdog.observers.inotify import InotifyEmitter, InotifyWatchGroup
+
+PAIRING = 0.02
+"""Seconds for which the two halves of a move wait for each other; everything behind them waits too (watchdog's own: 0.5)."""
+
+
+class StageGroup(InotifyWatchGroup):
+    """The watches below one root: of the folders directly in it only those in ``tops`` (None: all)."""
+
+    def __init__(self, inotify_fd: Any, path: bytes, tops: Collection[str] | None, **settings: Any) -> None:
+        self._tops = None if tops is None else frozenset(map(os.fsencode, tops))
+        super().__init__(inotify_fd, path, **settings)
+        self._move_event_grouper._queue.delay = PAIRING
+
+    def _add_all_callbacks(self, path: bytes) -> None:
+        if not self._is_wanted(path):
+            return
+        self._add_callback(path)
+        for above, names, _ in os.walk(path):
+            names[:] = [name for name in names if self._is_wanted(os.path.join(above, name))]
+            for name in names:
+                full = os.path.join(above, name)
+                if not os.path.islink(full):
+                    self._add_callback(full)
+
+    def _is_wanted(self, path: bytes) -> bool:
+        above, name = os.path.split(path)
+        return self._tops is None or above != self.path or name in self._tops
+
+
+class StageEmitter(InotifyEmitter):
+    """watchdog's thread for a watch, with a group of ours."""
+
+    def __init__(self, *arguments: Any, tops: Collection[str] | None, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._watched_tops = tops
+
+    def on_thread_start(self) -> None:
+        # `mkdir -p a/b/c` makes it add a watch twice; it then warns with all of its own inside, megabytes at times.
+        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
+        self._inotify = StageGroup(
+            self._inotify_fd,
+            os.fsencode(self.watch.path),
+            self._watched_tops,
+            is_recursive=self.watch.is_recursive,
+            event_mask=self.get_event_mask_from_filter(),
+            follow_symlink=self.watch.follow_symlink,
+        )
