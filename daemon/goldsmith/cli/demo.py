@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -9,7 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +18,10 @@ from goldsmith.cli.init import README, make_root
 from goldsmith.cli.screen import bars, say, size_of, table
 from goldsmith.errors import GoldsmithError, MachineFault
 from goldsmith.files import shipped
+
+if TYPE_CHECKING:
+    from goldsmith.engines.weights import Weights
+    from goldsmith.service import Setup
 
 _SAMPLE = "astronaut"
 _MASKED = "the model of a spacecraft beside her"
@@ -49,8 +54,9 @@ def demo(
     root = place / "hotfolders"
     line = make_root(root)
     _stock(root)
-    setup = set_up(root, state_dir=place / "state")
-    _fetch_weights(root, place)
+    _keep_journal_in(place / "state", root)
+    setup = set_up(root)
+    _fetch_weights(setup.weights)
     _drop(root / line.folders[0])
     say(f"Dropped into {_near(root / line.folders[0])}/: {_SAMPLE}.png, its mask ({_MASKED}) and its brief.")
     say("The service takes it from here; two seconds go by until it is sure that nobody is still writing.")
@@ -67,7 +73,13 @@ def demo(
                 told.sentence = str(facts["sentence"])
 
         Service(lambda: setup, heard).run(until_idle=True)
-    _report(place, root, line.last, told)
+    _report(setup, place, told)
+
+
+def _keep_journal_in(state: Path, root: Path) -> None:
+    """All of a demo lies in one folder; written into its configuration, so that the other commands find it as well."""
+    with (root / "config" / "house.toml").open("a", encoding="utf-8") as house:
+        house.write(f"\n# This demo keeps everything in one place.\nstate_dir = {json.dumps(str(state), ensure_ascii=False)}\n")
 
 
 def _stock(root: Path) -> None:
@@ -81,12 +93,10 @@ def _drop(inbox: Path) -> None:
         shutil.copyfile(shipped("samples", _SAMPLE + suffix), inbox / (_SAMPLE + suffix))
 
 
-def _fetch_weights(root: Path, place: Path) -> None:
+def _fetch_weights(weights: Weights) -> None:
     """The default inpainter's weights, by hash; without them the weight-free one does the work, and it is said."""
     from goldsmith.engines.fetch import FetchFault, fetch
-    from goldsmith.service import set_up
 
-    weights = set_up(root, state_dir=place / "state").weights
     name = weights.models.defaults.inpaint[0]
     if weights.available(name):
         say(f"The weights of the inpainter ({name}) are here already.")
@@ -100,13 +110,14 @@ def _fetch_weights(root: Path, place: Path) -> None:
         say(f"{fault}\nThe weights could not be fetched: inpainting is done by {choice.name} instead, which needs none.")
 
 
-def _report(place: Path, root: Path, last: str, told: _Told) -> None:
+def _report(setup: Setup, place: Path, told: _Told) -> None:
+    root, last = setup.root, setup.line.last
     say()
     table(("stage", "work", "done after", "put down"), told.rows)
     delivered = sorted(path for path in (root / last).iterdir() if path.name != README)
     if not delivered:
         raise MachineFault(f"Nothing was delivered. {told.sentence}", f"Look into {root}.")
-    for sentence in _done(root, place / "state"):
+    for sentence in _done(setup):
         say(sentence)
     say()
     say(f"Delivered in {_near(root / last)}/:")
@@ -118,13 +129,13 @@ def _report(place: Path, root: Path, last: str, told: _Told) -> None:
     say("Your own pictures: goldsmith init ~/hotfolders && goldsmith run --root ~/hotfolders")
 
 
-def _done(root: Path, state: Path) -> Iterator[str]:
+def _done(setup: Setup) -> Iterator[str]:
     """What was done to the picture in the stage that worked under its mask, from the record."""
     from goldsmith.journal.journal import Journal
     from goldsmith.journal.place import journal_path
 
     try:
-        journal = Journal.open(journal_path(root, state), read_only=True)
+        journal = Journal.open(journal_path(setup.root, setup.house.state_dir), read_only=True)
     except GoldsmithError:
         return  # the demo's result does not hang on its being told
     steps: list[Any] = [step for row in journal.history() for step in row.record.get("steps", [])]  # type: ignore[union-attr]

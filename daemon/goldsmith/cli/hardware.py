@@ -81,9 +81,7 @@ def gpu() -> Iterator[Finding]:
     """Whether there is a GPU, its driver answers and torch can use it; torch is asked in a program of its own."""
     nodes = sorted(Path("/dev").glob("nvidia[0-9]*")) + ([Path("/dev/kfd")] if Path("/dev/kfd").exists() else [])
     if not nodes:
-        yield note(
-            "GPU", "There is none here: the GPU's lane works on the CPU.", "" if Path("/dev/dri").exists() else "Nothing, if that is meant."
-        )
+        yield note("GPU", "There is none here: the GPU's lane works on the CPU.")
         return
     closed = [str(node) for node in nodes if not os.access(node, os.R_OK | os.W_OK)]
     if closed:

@@ -160,8 +160,8 @@ def _job(job: LiveJob, now: float) -> dict[str, object]:
     return {**{key: getattr(job, key) for key in keys}, "started_at": job.started_at, "seconds": seconds}
 
 
-def pausings(place: Place) -> Iterator[str]:
-    """Everything that keeps the daemon from its usual work, a sentence each."""
+def remarks(place: Place) -> Iterator[str]:
+    """How the daemon hears of files, and everything that keeps it from its usual work, a sentence each."""
     daemon = place.daemon
     if daemon.paused:
         yield f"Everything waits: {daemon.paused}"
@@ -170,8 +170,10 @@ def pausings(place: Place) -> Iterator[str]:
     if daemon.trouble:
         yield daemon.trouble
     polled = [f"{folder}/" for folder, mode in daemon.folders.items() if mode == "polling"]
-    if polled and not daemon.trouble:
-        yield f"No events come from {', '.join(polled)}: read again every {place.setup.house.poll:g} s."
+    if polled:
+        yield f"No events come from {', '.join(polled)}: polling, they are read again every {place.setup.house.poll:g} s."
+    elif daemon.folders:
+        yield "Events arrive from every folder: a new file is seen at once."
     if daemon.weak:
         named = ", ".join(f"{folder}/" for folder in sorted(daemon.weak))
         yield (

@@ -52,7 +52,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:
@@ -92,6 +92,8 @@ def size_of(count: float) -> str:
 
 def bar(fraction: float, width: int = 10) -> str:
     """How far something is, in a table's cell."""
+    if not terminal():
+        return f"{fraction:.0%}"
     full = round(max(0.0, min(1.0, fraction)) * width)
     return f"{'█' * full}{'░' * (width - full)} {fraction:.0%}"
 

@@ -32,10 +32,10 @@ def status(root: Root = None, config: Config = None, as_json: AsJson = False) ->
 
 
 def _print(place: Place, seen: Overview) -> None:
-    from goldsmith.cli.overview import pausings
+    from goldsmith.cli.overview import remarks
 
     _who(place)
-    for sentence in pausings(place):
+    for sentence in remarks(place):
         say(sentence)
     say()
     table(("folder", "pictures", "beside them", "other", "next", "working", "waiting", "problems"), [_row(one) for one in seen.folders])
