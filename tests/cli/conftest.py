@@ -1,0 +1,113 @@
+"""A set of folders with a journal, and the command line called as a person calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from goldsmith.cli import main
+from goldsmith.cli.init import make_root
+from goldsmith.journal.journal import Journal
+from goldsmith.journal.place import journal_path, prepare
+from goldsmith.journal.records import Placed, Settled, TakenRow
+from goldsmith.line.lock import RootLock
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a command said and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The lines of its output, split as a program in a pipe would."""
+        return [line.split("\t") for line in self.out.splitlines()]
+
+
+Goldsmith = Callable[..., Told]
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing of the machine's own settings reaches a command."""
+    for name in [name for name in os.environ if name.startswith("GOLDSMITH_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GOLDSMITH_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("GOLDSMITH_MODELS_DIR", str(tmp_path / "models"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def goldsmith(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Goldsmith:
+    """``goldsmith("why", "inbox/hero.png")``: the program as it is installed, in this process."""
+
+    def call(*words: str | Path) -> Told:
+        monkeypatch.setattr(sys, "argv", ["goldsmith", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        out, err = capsys.readouterr()
+        return Told(code, out, err)
+
+    return call
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Fresh folders, as ``goldsmith init`` makes them."""
+    make_root(tmp_path / "hot")
+    return tmp_path / "hot"
+
+
+@pytest.fixture
+def journal(root: Path, tmp_path: Path) -> Iterator[Journal]:
+    """The root's journal, open for writing as the daemon has it."""
+    made = Journal.open(prepare(root, tmp_path / "state"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def running(root: Path, journal: Journal, tmp_path: Path) -> Iterator[Callable[..., None]]:
+    """A daemon as others see it: the lock is held; call it to let it tell something of itself."""
+    with RootLock.take(root):
+
+        def tell(**facts: object) -> None:
+            modes = dict.fromkeys(("inbox", "selected", "masked", "graded"), "events")
+            told = {"paused": "", "lanes": {}, "folders": modes, "weak": [], "missing": {}, "watcher": "", **facts}
+            (journal_path(root, tmp_path / "state").parent / "daemon.json").write_text(json.dumps(told))
+
+        tell()
+        yield tell
+
+
+def put(root: Path, *paths: str, data: bytes = b"x") -> None:
+    """Files in the folders."""
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
+
+
+def row(path: str, job_id: str, stage: str = "generate", *, results: tuple[str, ...] = (), lineage: str = "", **more: object) -> TakenRow:
+    """One line of history as the daemon writes it."""
+    step = {"op": "select", "settings": {}, "seed": 7, "seconds": 0.5, "findings": {}, "engine": None}
+    record = {"seconds": 1.25, "seed": 5, "steps": [step], "inputs": [{"path": path, "sha256": "ab" * 32}]}
+    facts: dict[str, object] = {"outcome": "passed", "started_at": 1000.0, "taken_at": 1010.0, "record": record, **more}
+    return TakenRow(job_id=job_id, path=path, sha256="ab" * 32, stage=stage, results=results, lineage=lineage, **facts)  # type: ignore[arg-type]
+
+
+def taken(journal: Journal, *rows: TakenRow, placed: tuple[Placed, ...] = ()) -> None:
+    """Put finished work on record."""
+    journal.done([Settled(plan_id=each.job_id, rows=(each,), placed=placed, versions=()) for each in rows])

@@ -1,0 +1,116 @@
+"""The command line as a whole: help, exit codes, completion, start-up."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from goldsmith.cli.app import app
+from goldsmith.errors import AlreadyRunning, GoldsmithError, MachineFault, Problem, UsageFault
+
+COMMANDS = ["init", "run", "status", "why", "check", "retry", "history", "ops", "doctor", "demo"]
+HEAVY = ["torch", "PIL", "cv2", "onnxruntime", "imagecodecs", "PyOpenColorIO", "tifffile", "transformers"]
+
+
+def _program(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, **environment}
+    call = "import sys; sys.argv[0] = 'goldsmith'; from goldsmith.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", call, *words], capture_output=True, text=True, env=env, check=False)
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "models list", "models fetch", "models verify"])
+def test_every_command_has_help_with_an_example(goldsmith, command: str) -> None:  # type: ignore[no-untyped-def]
+    """--help says what it does and shows one line to copy."""
+    told = goldsmith(*command.split(), "--help")
+    assert told.code == 0
+    assert f"Example: goldsmith {command}" in " ".join(told.out.split())
+
+
+@pytest.mark.parametrize("command", ["run", "status", "why", "check", "retry", "history", "ops", "doctor", "models list", "models fetch"])
+def test_every_command_takes_root_and_config_in_the_same_way(goldsmith, command: str) -> None:  # type: ignore[no-untyped-def]
+    """-r, --root and -c, --config, with GOLDSMITH_ROOT instead of the first."""
+    told = goldsmith(*command.split(), "--help").out
+    assert "-r, --root" in told
+    assert "-c, --config" in told
+    assert "GOLDSMITH_ROOT" in told
+
+
+def test_the_exit_codes_stand_in_the_help_and_are_those_of_the_errors(goldsmith) -> None:  # type: ignore[no-untyped-def]
+    """One list for people, one in the code, and they agree."""
+    told = " ".join(goldsmith("--help").out.split())
+    codes = {GoldsmithError: 1, UsageFault: 2, Problem: 3, MachineFault: 4, AlreadyRunning: 5}
+    assert {kind: kind.exit_code for kind in codes} == codes
+    assert all(f"{code} " in told.partition("Exit codes:")[2] for code in codes.values())
+
+
+def test_every_command_is_in_the_manual_with_the_exit_codes() -> None:
+    """docs/commands.md has a heading for each command and a row for each exit code."""
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+    names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback} | {"models"}
+    assert names == {*COMMANDS, "models"}
+    assert [name for name in names if f"## {name}" not in page] == []
+    assert [code for code in range(6) if f"| {code} |" not in page] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [("goldsmith st", "status"), ("goldsmith ops sh", "sharpen"), ("goldsmith models fetch mig", "migan"), ("goldsmith models v", "verify")],
+)
+def test_the_shell_completes_commands_operations_and_models(words: str, wanted: str, tmp_path: Path) -> None:
+    """Tab completes what can stand there, in bash as in the others."""
+    told = _program(_GOLDSMITH_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(words.count(" ")))
+    assert wanted in told.stdout.split()
+
+
+def test_completion_can_be_installed() -> None:
+    """--install-completion and --show-completion are there."""
+    names = {name for parameter in typer.main.get_command(app).params for name in parameter.opts}
+    assert {"--install-completion", "--show-completion"} <= names
+
+
+def test_help_loads_next_to_nothing() -> None:
+    """No command's machinery is imported before it is called for."""
+    code = (
+        "import sys; sys.argv = ['goldsmith', '--help']\nfrom goldsmith.cli import main\n"
+        f"try: main()\nexcept SystemExit: pass\nprint('loaded', [name for name in {[*HEAVY, 'rich', 'numpy', 'pydantic', 'sqlite3']!r} if name in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "loaded []"
+
+
+@pytest.mark.parametrize("words", [("status",), ("why", "inbox/a.png"), ("history",), ("retry", "inbox/a.png"), ("check", "inbox/a.png")])
+def test_looking_never_loads_models_or_codecs(root: Path, journal, words: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+    """status, why and the like answer at once: no torch, no codec, no picture library."""
+    (root / "inbox" / "a.png").write_bytes(b"x")
+    code = (
+        f"import sys; sys.argv = ['goldsmith', *{words!r}, '--root', {str(root)!r}]\nfrom goldsmith.cli import main\n"
+        f"try: main()\nexcept SystemExit: pass\nprint('loaded', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "loaded []"
+
+
+def test_an_error_is_two_sentences_and_no_traceback(tmp_path: Path) -> None:
+    """What is wrong, what to do, on stderr; the exit code says whose fault it is."""
+    told = _program("status", "--root", str(tmp_path / "nowhere"))
+    assert told.returncode == 2
+    assert told.stdout == ""
+    assert told.stderr.splitlines() == [f"goldsmith: {tmp_path}/nowhere is not there.", f"Run: goldsmith init {tmp_path}/nowhere"]
+
+
+def test_names_that_a_terminal_cannot_show_do_not_break_the_output(root: Path, journal) -> None:  # type: ignore[no-untyped-def]
+    """In a Latin-1 locale a Korean name is shown with replacement characters, and nothing crashes."""
+    (root / "inbox" / "한국.png").write_bytes(b"x")
+    told = _program("status", "--root", str(root), PYTHONIOENCODING="latin-1")
+    assert told.returncode == 0
+    assert "inbox/??.png" in told.stdout
+
+
+def test_the_version_is_told(goldsmith) -> None:  # type: ignore[no-untyped-def]
+    """--version prints one line."""
+    assert goldsmith("--version").out.startswith("goldsmith ")
