@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from clients.watched import Watched, sequences_of
+pytest.register_assert_rewrite("clients.watched")
+
+from clients.watched import Watched, sequences_of  # noqa: E402 - what a failed assert says is put together when its module is imported
 
 
 @pytest.fixture(scope="module")

@@ -21,11 +21,11 @@ def grey(seed: int) -> bytes:
     return png_of(struct.pack(">2I5B", 8, 1, 8, 0, 0, 0, 0), zlib.compress(b"\0" + seed.to_bytes(8, "big"), 0))
 
 
-def mask(side: int = 64) -> bytes:
-    """White in the middle of black."""
-    black, third = bytes(side), side // 3
-    band = bytes(third) + b"\xff" * third + bytes(side - 2 * third)
-    rows = [b"\0" + (band if third <= row < 2 * third else black) for row in range(side)]
+def mask(side: int = 64, share: int = 3) -> bytes:
+    """White in the middle of black; black margins are one part in ``share`` of the side."""
+    black, margin = bytes(side), side // share
+    band = bytes(margin) + b"\xff" * (side - 2 * margin) + bytes(margin)
+    rows = [b"\0" + (band if margin <= row < side - margin else black) for row in range(side)]
     return png_of(struct.pack(">2I5B", side, side, 8, 0, 0, 0, 0), zlib.compress(b"".join(rows)))
 
 

@@ -16,9 +16,9 @@ GIMP_SAVES = """(let* ((image (car (gimp-file-load RUN-NONINTERACTIVE "{source}"
 def test_gimp_itself(drop: Drop) -> None:
     """GIMP writes a PNG, closes it, and writes it again with its metadata: the second one is taken."""
     source, target = drop.picture(side=400), drop.inbox / "hero.png"
-    drop.run("gimp", "-i", "-d", "-f", "-b", GIMP_SAVES.format(source=source, target=drop.away / "beside.png"))
+    drop.run("env", f"HOME={drop.away}", "gimp", "-i", "-d", "-f", "-b", GIMP_SAVES.format(source=source, target=drop.away / "beside.png"))
     beside = (drop.away / "beside.png").read_bytes()
-    drop.run("gimp", "-i", "-d", "-f", "-b", GIMP_SAVES.format(source=source, target=target))
+    drop.run("env", f"HOME={drop.away}", "gimp", "-i", "-d", "-f", "-b", GIMP_SAVES.format(source=source, target=target))
     drop.hears("committed", target)
     (row,) = drop.rows()
     taken = drop.watched.root / "selected" / drop.campaign / "hero.png"

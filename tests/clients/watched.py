@@ -30,6 +30,7 @@ from goldsmith.files import is_litter
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.place import journal_path
 from goldsmith.journal.records import TakenRow
+from goldsmith.line.bundle import classify
 
 ONWARD = "generate = []\n"
 """The brief of a campaign whose pictures go from the inbox to selected/ byte for byte."""
@@ -155,13 +156,14 @@ class Drop:
     def __init__(self, watched: Watched, campaign: str) -> None:
         self.watched = watched
         self.campaign = campaign
-        self.stage = "inbox"
+        self.stage, self.next, self.worked = "inbox", "selected", False
         self.inbox = watched.root / "inbox" / campaign
         self.away = watched.place / "away" / campaign
         """Outside of the root, on the same filesystem."""
         self.away.mkdir(parents=True)
         self._due: Counter[tuple[str, str]] = Counter()
         self._stays: list[Path] = []
+        self._noted: set[str] = set()
         self.instruct(ONWARD)
 
     # --- what programs do
@@ -170,6 +172,13 @@ class Drop:
         """The campaign's brief, whole at once."""
         self.inbox.mkdir(exist_ok=True)
         self.brief_away("brief.toml", brief).rename(self.inbox / "brief.toml")
+
+    def at_edit(self) -> None:
+        """Everything goes to selected/ instead, where steps do change the pictures."""
+        shutil.rmtree(self.inbox)
+        self.stage, self.next, self.worked = "selected", "masked", True
+        self.inbox = self.watched.root / self.stage / self.campaign
+        self.inbox.mkdir()
 
     def without_brief(self) -> None:
         """A campaign whose pictures wait."""
@@ -229,9 +238,11 @@ class Drop:
         digest = pictures.sha256(origin if origin is not None else target)
         self._due[os.path.relpath(target, self.watched.root), digest] += 1
 
-    def stays(self, path: Path) -> None:
-        """This is never taken."""
+    def stays(self, path: Path, *, with_a_note: bool = False) -> None:
+        """This is never taken; a note beside it may say why."""
         self._stays.append(path)
+        if with_a_note:
+            self._noted.add(os.path.relpath(path, self.watched.root))
 
     def wait_until_taken(self) -> None:
         """Until as many files were taken as are due."""
@@ -255,23 +266,27 @@ class Drop:
         return [row for row in self.watched.rows() if row.path.startswith(top)]
 
     def _passed_on(self, rows: Sequence[TakenRow]) -> None:
-        """In the next folder lies the very file, and no other picture."""
+        """In the next folder lies the very file (or what was made of it), and no other picture."""
         placed = []
         for row in rows:
-            (result,) = [path for path in row.results if not path.endswith(".toml")]
-            assert pictures.sha256(self.watched.root / result) == row.sha256
+            (result,) = [path for path in row.results if classify(os.path.basename(path)).role == "picture"]
+            if not self.worked:
+                assert pictures.sha256(self.watched.root / result) == row.sha256
             placed.append(result)
-        lying = [os.path.relpath(path, self.watched.root) for path in self._files("selected") if path.suffix != ".toml"]
+        lying = [os.path.relpath(path, self.watched.root) for path in self._files(self.next) if classify(path.name).role == "picture"]
         assert sorted(lying) == sorted(placed)
 
     def _no_complaints(self) -> None:
         top = f"{self.stage}/{self.campaign}/"
-        assert self.watched.heard["held", top] == 0, [line for line in self.watched.log if '"held"' in line]
+        held = {picture: count for (event, picture), count in self.watched.heard.items() if event == "held" and picture.startswith(top)}
+        held.pop(top, None)
+        assert held == dict.fromkeys(self._noted, 1)
         lying = list(self._files(self.stage, litter=True))
-        assert [path for path in lying if path.name.endswith(".problem.txt")] == []
+        notes = [os.path.relpath(path, self.watched.root) for path in lying if path.name.endswith(".problem.txt")]
+        assert sorted(notes) == sorted(f"{path}.problem.txt" for path in self._noted)
         for path in self._stays:
             assert os.path.lexists(path), f"{path} was to stay where it is"
-        waiting = {path for path in lying if path.suffix.lower() in (".png", ".tif", ".jpg") and not is_litter(path.name)}
+        waiting = {path for path in lying if classify(path.name).role in ("picture", "mask")}
         assert waiting == {path for path in self._stays if path in waiting}
 
     def _files(self, where: str, *, litter: bool = False) -> Iterator[Path]:
@@ -293,6 +308,7 @@ def sequence(*programs: str, soak: bool = False) -> Callable[[Callable[[Drop], N
             drop_in.__doc__,
             drop_in.__module__,
         )
+        test.pytestmark = list(getattr(drop_in, "pytestmark", ()))  # type: ignore[attr-defined]
         test.sequence = drop_in  # type: ignore[attr-defined]
         for program in programs:
             test = pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")(test)

@@ -1,0 +1,146 @@
+"""Names as other systems write them, and things that are called like pictures and are none."""
+
+from __future__ import annotations
+
+import os
+import socket
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from clients import pictures
+from clients.watched import Drop, Watched, sequence
+
+WINDOWS = ("HERO.PNG", "Hero (1).png", "hero - Kopie.Png", "CON.png", "C:\\fakepath\\hero.png", "what?.png", "a|b<c>.png", "hero. .png")
+WORLD = (
+    "Größe.png",
+    "주인공 사진.png",
+    "英雄.png",
+    "héros 🦸‍♀️.png",
+    "بطل.png",
+    "גיבור\u202egnp.png",
+    "İstanbul.png",
+    "ﬀ.png",
+    "e\u0301\u0302.png",
+)
+SHELL = (
+    "-rf.png",
+    "$(reboot).png",
+    "`id`.png",
+    "two\nlines.png",
+    "tab\there.png",
+    "'\";&|.png",
+    "%s%n.png",
+    " .png",
+    "*.png",
+    "a\x1b[31m.png",
+)
+UNDECODABLE = (b"hero_\xff\xfe.png", b"\xe9t\xe9.png", b"\xed\xa0\x80.png")
+
+
+def _all_of(drop: Drop, names: tuple[str, ...]) -> None:
+    for number, name in enumerate(names):
+        drop.due(drop.copied(drop.picture("plain.png", side=16, more=str(number)), name))
+
+
+@sequence()
+def test_names_of_windows(drop: Drop) -> None:
+    """Capitals, blanks, and whatever a share lets through."""
+    _all_of(drop, WINDOWS)
+
+
+@sequence()
+def test_names_of_the_world(drop: Drop) -> None:
+    """Umlauts, Korean, emoji, right to left, marks that pile up."""
+    _all_of(drop, WORLD)
+
+
+@sequence()
+def test_names_that_mean_something_to_a_shell(drop: Drop) -> None:
+    """Leading dashes, line breaks, quotes, escapes."""
+    _all_of(drop, SHELL)
+
+
+@sequence()
+def test_names_that_are_no_utf_8(drop: Drop) -> None:
+    """Bytes that no encoding explains are a name like any other."""
+    _all_of(drop, tuple(map(os.fsdecode, UNDECODABLE)))
+
+
+@sequence()
+def test_names_as_long_as_they_can_be(drop: Drop) -> None:
+    """255 bytes, also where that is 83 characters, and two that differ only at the end."""
+    longest = ("x" * 251 + ".png", "x" * 250 + "y.png", "字" * 83 + "ab.png", "e\u0301" * 83 + "ab.png")
+    assert {len(os.fsencode(name)) for name in longest} == {255}
+    _all_of(drop, longest)
+
+
+@sequence()
+def test_names_that_are_one_to_a_mac_and_two_to_linux(drop: Drop) -> None:
+    """Composed and decomposed, big and small: two files, two assets, and neither lays itself over the other."""
+    composed = unicodedata.normalize("NFC", "Blüte.png")
+    _all_of(drop, (composed, unicodedata.normalize("NFD", composed), composed.upper(), "blüte.png"))
+
+
+@sequence()
+def test_two_pictures_that_differ_only_in_their_kind(drop: Drop) -> None:
+    """hero.png and hero.tif are two assets."""
+    drop.due(drop.copied(drop.picture()))
+    drop.due(drop.copied(pictures.write_large_tiff(drop.away / "hero.tif", side=16)))
+
+
+@sequence()
+def test_links_are_not_followed(drop: Drop) -> None:
+    """Out of the root, into it, to a folder, to nothing: a link stays a link, and the picture behind it is left alone."""
+    outside = drop.picture("outside.png")
+    (drop.away / "folder").mkdir()
+    drop.picture("folder/inside.png")
+    (drop.inbox / "folder").symlink_to(drop.away / "folder")
+    drop.stays(drop.inbox / "folder")
+    for name, target in (("out.png", outside), ("nothing.png", Path("/nonexistent")), ("itself.png", Path("itself.png"))):
+        (drop.inbox / name).symlink_to(target)
+        drop.stays(drop.inbox / name, with_a_note=True)
+    drop.stays(outside)
+    drop.due(drop.copied(drop.picture()))
+
+
+@sequence()
+def test_pipes_sockets_and_folders_called_like_pictures(drop: Drop) -> None:
+    """Nothing hangs on them, and what lies in a folder is taken whatever the folder is called."""
+    os.mkfifo(drop.inbox / "pipe.png")
+    here = os.open(drop.inbox, os.O_RDONLY | os.O_DIRECTORY)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(f"/proc/self/fd/{here}/socket.png")  # the whole path may be too long for a socket
+    os.close(here)
+    for name in ("pipe.png", "socket.png"):
+        drop.stays(drop.inbox / name, with_a_note=True)
+    (drop.inbox / "empty.png").mkdir()
+    (drop.inbox / "folder.png").mkdir()
+    drop.due(drop.copied(drop.picture(), "folder.png/inside.png"))
+    drop.due(drop.copied(drop.picture("after.png")))
+
+
+@sequence()
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a device")
+def test_a_device_called_like_a_picture(drop: Drop) -> None:
+    """A device is never opened."""
+    os.mknod(drop.inbox / "device.png", 0o020644, os.makedev(1, 5))
+    drop.stays(drop.inbox / "device.png", with_a_note=True)
+    drop.due(drop.copied(drop.picture()))
+
+
+@sequence()
+def test_litter(drop: Drop) -> None:
+    """What systems and programs leave lying is never a picture, whatever it holds."""
+    for name in (".hero.png", "._hero.png", "~$hero.png", "#hero.png", "Thumbs.db", "hero.png.part", "hero.png~", "hero.png.crdownload"):
+        drop.stays(drop.copied(drop.picture("plain.png", side=16, more=name.strip(".~#")), name)[0])
+    for folder in ("@eaDir", "__MACOSX", ".stversions", "#recycle", "lost+found", "System Volume Information"):
+        (drop.inbox / folder).mkdir()
+        drop.stays(drop.copied(drop.picture("plain.png", side=16, more="in a folder"), f"{folder}/hero.png")[0])
+    drop.due(drop.copied(drop.picture("real.png")))
+
+
+def test_nothing_else_was_ever_taken(watched: Watched) -> None:
+    """After everything has come, the record still holds each file once and nothing besides; and all that by events."""
+    watched.everything_again()
