@@ -1,29 +1,44 @@
-"""watchdog's one recursive watch, narrowed to the folders that matter, and never deaf while it waits for half of a move.
+"""watchdog's one recursive watch, narrowed to the folders that matter, with a short way for what happens to files.
 
 Of a root, `.goldsmith/` gets a folder for every job and `archive/` grows for ever: watching those would cost more than all the work on
-hints together, and start-up would read years of archive.
+hints together, and start-up would read years of archive. And a hint is only a path: to make event objects of it, wait for the other
+half of a move and pass it through two more threads costs a third of the daemon's time under load.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from watchdog.observers.inotify import InotifyEmitter, InotifyWatchGroup
+from watchdog.observers.inotify_c import InotifyEvent
 
 PAIRING = 0.02
-"""Seconds for which the two halves of a move wait for each other; everything behind them waits too (watchdog's own: 0.5)."""
+"""Seconds for which the halves of a folder's move wait for each other; folders behind them wait too (watchdog's own: 0.5)."""
+Tell = Callable[[str], None]
+"""Takes the path of a file to which something happened; it never raises."""
 
 
 class StageGroup(InotifyWatchGroup):
     """The watches below one root: of the folders directly in it only those in ``tops`` (None: all)."""
 
-    def __init__(self, inotify_fd: Any, path: bytes, tops: Collection[str] | None, **settings: Any) -> None:
+    def __init__(self, inotify_fd: Any, path: bytes, tops: Collection[str] | None, tell: Tell, **settings: Any) -> None:
+        self._tell = tell
         self._tops = None if tops is None else frozenset(map(os.fsencode, tops))
         super().__init__(inotify_fd, path, **settings)
         self._move_event_grouper._queue.delay = PAIRING
+
+    def on_event(self, event: InotifyEvent) -> None:
+        """Files are told of at once; folders take watchdog's way, since their watches must come and go with them."""
+        if event.is_directory or not event.name:
+            super().on_event(event)
+            return
+        with self._lock:
+            path = self._build_event_source_path(event) if self.is_active else None
+        if path is not None:
+            self._tell(os.fsdecode(path))
 
     def _add_all_callbacks(self, path: bytes) -> None:
         if not self._is_wanted(path):
@@ -44,9 +59,10 @@ class StageGroup(InotifyWatchGroup):
 class StageEmitter(InotifyEmitter):
     """watchdog's thread for a watch, with a group of ours."""
 
-    def __init__(self, *arguments: Any, tops: Collection[str] | None, **settings: Any) -> None:
+    def __init__(self, *arguments: Any, tops: Collection[str] | None, tell: Tell, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self._watched_tops = tops
+        self._tell = tell
 
     def on_thread_start(self) -> None:
         # `mkdir -p a/b/c` makes it add a watch twice; it then warns with all of its own inside, megabytes at times.
@@ -55,6 +71,7 @@ class StageEmitter(InotifyEmitter):
             self._inotify_fd,
             os.fsencode(self.watch.path),
             self._watched_tops,
+            self._tell,
             is_recursive=self.watch.is_recursive,
             event_mask=self.get_event_mask_from_filter(),
             follow_symlink=self.watch.follow_symlink,

@@ -46,10 +46,14 @@ class _Ear(FileSystemEventHandler):
         self._lose = lose
 
     def on_any_event(self, event: FileSystemEvent) -> None:
+        for path in (event.src_path, event.dest_path):
+            if path:
+                self.tell(os.fsdecode(path))
+
+    def tell(self, path: str) -> None:
+        """Something happened there."""
         try:
-            for path in (event.src_path, event.dest_path):
-                if path:
-                    self.hear(os.fsdecode(path))
+            self.hear(path)
         except Exception:  # noqa: BLE001 - the border to watchdog's thread
             _log.exception("a hint was lost; everything is read again instead")
             self._lose()
@@ -88,7 +92,7 @@ class Watcher:
         observer = None
         try:
             observer = InotifyObserver()
-            observer._emitter_class = partial(StageEmitter, tops=self._folders)  # type: ignore[assignment]
+            observer._emitter_class = partial(StageEmitter, tops=self._folders, tell=self._ears.tell)  # type: ignore[assignment]
             observer.schedule(self._ears, self.root, recursive=True, event_filter=_FILTER)
             observer.start()
         except OSError as error:
