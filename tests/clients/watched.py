@@ -244,10 +244,10 @@ class Drop:
         if with_a_note:
             self._noted.add(os.path.relpath(path, self.watched.root))
 
-    def wait_until_taken(self) -> None:
+    def wait_until_taken(self, seconds: float = PATIENCE) -> None:
         """Until as many files were taken as are due."""
         top, due = f"{self.stage}/{self.campaign}/", sum(self._due.values())
-        self.watched.wait(lambda: self.watched.heard["committed", top] >= due, f"{due} pictures of {top}")
+        self.watched.wait(lambda: self.watched.heard["committed", top] >= due, f"{due} pictures of {top}", seconds)
 
     def judge(self) -> None:
         """Each file taken once, by its finished bytes; passed on and kept as it came; nothing else taken, nothing complained of."""

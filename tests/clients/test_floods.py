@@ -1,0 +1,115 @@
+"""More at once than anything can keep up with: twenty thousand files, and an event queue that overflows."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from clients import pictures
+from clients.watched import Drop, Watched
+
+AT_ONCE = 5_000
+ALL_AT_ONCE = 20_000
+MINUTES = 5 * 60.0
+_QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
+_IN_CREATE, _IN_DELETE, _IN_Q_OVERFLOW = 0x100, 0x200, 0x4000
+
+
+def test_thousands_of_files_at_once(watched: Watched) -> None:
+    """Small pictures of one size, told apart by their bytes alone: each is taken once."""
+    _flood(watched.drop("thousands"), AT_ONCE)
+
+
+@pytest.mark.soak
+def test_twenty_thousand_files_at_once(watched: Watched) -> None:
+    """So many that the daemon's event queue may overflow by itself."""
+    _flood(watched.drop("twenty_thousand"), ALL_AT_ONCE)
+
+
+@pytest.mark.skipif(not _QUEUE.exists() or int(_QUEUE.read_text()) > 200_000, reason="the event queue is not of the usual length")
+def test_an_overflow_of_the_event_queue(watched: Watched) -> None:
+    """Files of which every event was lost, in folders of which nothing was heard, are found all the same."""
+    drop = watched.drop("overflow")
+    drop.due(drop.copied(drop.picture("before.png")))
+    drop.wait_until_taken()
+    with _stopped(watched), _deaf_listener(drop.inbox) as overflowed:
+        litter = drop.inbox / "litter.tmp"
+        for _ in range(int(_QUEUE.read_text()) // 2 + 1):
+            litter.touch()
+            litter.unlink()
+        assert overflowed()
+        for number in range(50):
+            source = drop.picture(f"hero{number}.png", side=16)
+            drop.due(drop.copied(source))
+            (drop.inbox / f"folder{number}" / "deep").mkdir(parents=True)
+            drop.due(drop.copied(drop.picture(f"deep{number}.png", side=16), f"folder{number}/deep/{source.name}"))
+    drop.judge()
+    for number in range(50):  # the watches on what was made meanwhile are there again
+        drop.due(drop.copied(drop.picture(f"after{number}.png", side=16), f"folder{number}/deep/after.png"))
+    drop.judge()
+
+
+def test_nothing_else_was_ever_taken(watched: Watched) -> None:
+    """After everything has come, the record still holds each file once and nothing besides; and all that by events."""
+    watched.everything_again()
+
+
+def _flood(drop: Drop, count: int) -> None:
+    """``count`` pictures by one `cp`."""
+    series = drop.away / "series"
+    series.mkdir()
+    for number in range(count):
+        data = pictures.grey(number)
+        (series / f"{number:05d}.png").write_bytes(data)
+        drop.due(drop.inbox / "series" / f"{number:05d}.png", data)
+    drop.run("cp", "-r", series, drop.inbox)
+    drop.wait_until_taken(MINUTES)
+    drop.judge()
+
+
+@contextmanager
+def _stopped(watched: Watched) -> Iterator[None]:
+    """The daemon gets no time of the processor meanwhile."""
+    watched.daemon.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, watched.daemon.pid, os.WSTOPPED | os.WNOWAIT)
+    try:
+        yield
+    finally:
+        watched.daemon.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def _deaf_listener(folder: Path) -> Iterator[Callable[[], bool]]:
+    """Another watch on the folder that nobody reads either; what is yielded says whether its queue has overflowed."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    assert libc.inotify_add_watch(descriptor, os.fsencode(folder), _IN_CREATE | _IN_DELETE) >= 0, os.strerror(ctypes.get_errno())
+
+    def overflowed() -> bool:
+        while read := _read(descriptor):
+            at = 0
+            while at < len(read):
+                _, mask, _, length = struct.unpack_from("iIII", read, at)
+                if mask & _IN_Q_OVERFLOW:
+                    return True
+                at += 16 + length
+        return False
+
+    try:
+        yield overflowed
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except BlockingIOError:
+        return b""
