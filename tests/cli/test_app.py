@@ -59,7 +59,12 @@ def test_every_command_is_in_the_manual_with_the_exit_codes() -> None:
 
 @pytest.mark.parametrize(
     ("words", "wanted"),
-    [("goldsmith st", "status"), ("goldsmith ops sh", "sharpen"), ("goldsmith models fetch mig", "migan"), ("goldsmith models v", "verify")],
+    [
+        ("goldsmith st", "status"),
+        ("goldsmith ops sh", "sharpen"),
+        ("goldsmith models fetch mig", "migan"),
+        ("goldsmith models v", "verify"),
+    ],
 )
 def test_the_shell_completes_commands_operations_and_models(words: str, wanted: str, tmp_path: Path) -> None:
     """Tab completes what can stand there, in bash as in the others."""
@@ -77,7 +82,8 @@ def test_help_loads_next_to_nothing() -> None:
     """No command's machinery is imported before it is called for."""
     code = (
         "import sys; sys.argv = ['goldsmith', '--help']\nfrom goldsmith.cli import main\n"
-        f"try: main()\nexcept SystemExit: pass\nprint('loaded', [name for name in {[*HEAVY, 'rich', 'numpy', 'pydantic', 'sqlite3']!r} if name in sys.modules])"
+        f"try: main()\nexcept SystemExit: pass\n"
+        f"print('loaded', [name for name in {[*HEAVY, 'rich', 'numpy', 'pydantic', 'sqlite3']!r} if name in sys.modules])"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.splitlines()[-1] == "loaded []"

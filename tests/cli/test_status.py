@@ -1,0 +1,136 @@
+"""``goldsmith status``: short whatever lies there, and the same facts as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from goldsmith.journal.journal import Journal
+
+
+def _put(root: Path, *paths: str, data: bytes = b"x") -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
+
+
+def _table(told, first: str):  # type: ignore[no-untyped-def]
+    """The table whose heading line begins with ``first``, by its first column."""
+    start = next(number for number, row in enumerate(told.rows) if row[0] == first)
+    body = told.rows[start + 1 :]
+    end = next((number for number, row in enumerate(body) if row == [""]), len(body))
+    return {row[0]: row[1:] for row in body[:end]}
+
+
+def test_every_folder_is_counted(goldsmith, root: Path, journal: Journal) -> None:  # type: ignore[no-untyped-def]
+    """Pictures, what lies beside them, and what is neither; READMEs, litter and notes are not counted."""
+    _put(root, "inbox/a.png", "inbox/acme/b.jpg", "inbox/a.mask.png", "inbox/brief.doc", "inbox/.DS_Store", "inbox/x.png.problem.txt")
+    _put(root, "delivered/a_web.avif", "delivered/a.manifest.json")
+    folders = _table(goldsmith("status", "-r", root), "folder")
+    assert folders["inbox/"][:4] == ["2", "1", "1", "generate"]
+    assert folders["delivered/"][:4] == ["1", "0", "1", "(finished)"]
+    assert list(folders) == ["inbox/", "selected/", "masked/", "graded/", "delivered/"]
+
+
+def test_what_waits_for_the_same_reason_is_one_line(goldsmith, root: Path, journal: Journal) -> None:  # type: ignore[no-untyped-def]
+    """A count, the reason, and three names however many there are."""
+    _put(root, *(f"inbox/{number}.png" for number in range(500)))
+    told = goldsmith("status", "-r", root)
+    assert ["500", "Waiting for an instruction: put a mask (“NAME.mask.png”) or a brief (“NAME.toml”) beside it."] in [
+        row[:2] for row in told.rows
+    ]
+    assert len(told.out.splitlines()) < 20
+    assert "inbox/0.png, inbox/1.png, inbox/10.png, …" in told.out
+
+
+def test_many_problems_are_told_in_bounds_and_counted(goldsmith, root: Path, journal: Journal) -> None:  # type: ignore[no-untyped-def]
+    """Twenty are printed; the rest are a number."""
+    for number in range(30):
+        _put(root, f"inbox/{number}.png", f"inbox/{number}.png.problem.txt")
+        journal.hold(f"inbox/{number}.png", "fp", f"{number} is\ncut off.", "", f"inbox/{number}.png.problem.txt", float(number))
+    told = goldsmith("status", "-r", root)
+    assert ["inbox/7.png", "7 is cut off."] in told.rows
+    assert "and 10 more" in told.out
+    assert len(json.loads(goldsmith("status", "-r", root, "--json").out)["problems"]) == 30
+
+
+def test_what_is_worked_on_shows_how_far_it_is(goldsmith, root: Path, journal: Journal, running) -> None:  # type: ignore[no-untyped-def]
+    """Stage, step and per cent of the running, a line for the queue of each lane."""
+    _put(root, "selected/a.png", "selected/b.png")
+    journal.queued("1", "edit", "gpu", "selected/a.png", 0.0)
+    journal.queued("2", "edit", "gpu", "selected/b.png", 0.0)
+    journal.started("1", 1.0, 9.0)
+    journal.progress("1", 1, "upscale", 0.25, "", 9.0)
+    told = goldsmith("status", "-r", root)
+    assert _table(told, "picture")["selected/a.png"][:3] == ["edit", "1. upscale", "25%"]
+    assert ["1", "Waiting for the GPU", "selected/b.png"] in told.rows
+    assert _table(told, "folder")["selected/"][4:6] == ["1", "1"]
+
+
+def test_who_runs_and_how_it_hears_of_files_is_said(goldsmith, root: Path, journal: Journal, running) -> None:  # type: ignore[no-untyped-def]
+    """Events, polling, the weaker rule, pauses and missing folders, a sentence each."""
+    assert "Goldsmith is running (process " in goldsmith("status", "-r", root).out
+    assert "Events arrive from every folder" in goldsmith("status", "-r", root).out
+    running(
+        folders={"inbox": "polling", "selected": "events"},
+        weak=["inbox"],
+        paused="The disk is full.",
+        lanes={"gpu": "The GPU does not answer."},
+        missing={"masked": "masked/ is not there: is the share mounted?"},
+    )
+    told = goldsmith("status", "-r", root).out
+    assert "No events come from inbox/: polling" in told
+    assert "In inbox/ it cannot be asked whether somebody is still writing" in told
+    assert "Everything waits: The disk is full." in told
+    assert "The GPU lane pauses: The GPU does not answer." in told
+    assert "masked/ is not there: is the share mounted?" in told
+
+
+def test_where_nobody_runs_it_says_how_to_start(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+    """Without daemon and without journal there is still a status."""
+    told = goldsmith("status", "-r", root)
+    assert told.code == 0
+    assert f"Start it with: goldsmith run --root {root}" in told.out
+
+
+def test_a_journal_that_is_kept_elsewhere_is_asked_for(goldsmith, root: Path, running, monkeypatch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """An admin who asks as another user is told what to set."""
+    monkeypatch.setenv("GOLDSMITH_STATE_DIR", str(tmp_path / "mine"))
+    told = goldsmith("status", "-r", root).out
+    assert "Goldsmith is running" in told
+    assert "GOLDSMITH_STATE_DIR" in told
+
+
+def test_json_is_one_object_on_one_line_with_names_as_they_are(goldsmith, root: Path, journal: Journal, running) -> None:  # type: ignore[no-untyped-def]
+    """Names with line breaks and undecodable bytes come back whole."""
+    name = os.fsdecode(b"he\nro\xff.png")
+    _put(root, f"inbox/{name}")
+    told = goldsmith("status", "-r", root, "--json")
+    assert len(told.out.splitlines()) == 1
+    seen = json.loads(told.out)
+    assert seen["waiting"][0]["first"] == [f"inbox/{name}"]
+    assert seen["running"] is True
+    assert seen["hints"]["inbox"] == "events"
+
+
+def test_names_cannot_break_a_line_in_a_pipe(goldsmith, root: Path, journal: Journal) -> None:  # type: ignore[no-untyped-def]
+    """Line breaks, tabs, colour codes and undecodable bytes are shown with a stand-in."""
+    _put(root, "inbox/" + os.fsdecode(b"a\n\tb\x1b[31m\xff.png"))
+    told = goldsmith("status", "-r", root)
+    assert "inbox/a��b�[31m�.png" in told.out
+    assert "\x1b" not in told.out
+
+
+def test_on_a_terminal_there_are_tables(goldsmith, root: Path, journal: Journal, running, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """Ruled, with a bar for what is under work."""
+    monkeypatch.setattr("goldsmith.cli.screen.terminal", lambda: True)
+    monkeypatch.setattr("goldsmith.cli.status.terminal", lambda: True)
+    _put(root, "selected/a.png")
+    journal.queued("1", "edit", "gpu", "selected/a.png", 0.0)
+    journal.started("1", 1.0, 9.0)
+    journal.progress("1", 1, "upscale", 0.5, "", 9.0)
+    told = goldsmith("status", "-r", root).out
+    assert "█████░░░░░ 50%" in told
+    assert "──" in told
+    assert "\t" not in told

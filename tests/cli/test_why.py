@@ -1,0 +1,99 @@
+"""``goldsmith why``: the sentences are tested with their maker; here, that the right file is found."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from goldsmith.journal.journal import Journal
+
+ALONE = "Waiting for an instruction: put a mask (“hero.mask.png”) or a brief (“hero.toml”) beside it."
+
+
+@pytest.fixture(autouse=True)
+def _hero(root: Path) -> None:
+    (root / "inbox" / "acme").mkdir()
+    (root / "inbox" / "acme" / "hero.png").write_bytes(b"x")
+
+
+@pytest.mark.parametrize(
+    ("here", "file", "root_too"),
+    [
+        (".", "hot/inbox/acme/hero.png", False),
+        (".", "inbox/acme/hero.png", True),
+        ("hot", "inbox/acme/hero.png", False),
+        ("hot/inbox", "acme/hero.png", False),
+        ("hot/inbox/acme", "hero.png", False),
+        ("hot/inbox/acme", "./hero.png", False),
+        ("hot/masked", "../inbox/acme/hero.png", False),
+        ("hot/inbox/acme", "inbox/acme/hero.png", False),
+        (".", "hero.png", True),
+        (".", "HERO.PNG", True),
+    ],
+)
+def test_a_file_is_found_however_it_is_named(
+    goldsmith, root: Path, monkeypatch, tmp_path: Path, here: str, file: str, root_too: bool
+) -> None:  # type: ignore[no-untyped-def]
+    """From where one stands, from the root, or by its bare name; the root is told by where one stands or what one names."""
+    monkeypatch.chdir(tmp_path / here)
+    told = goldsmith("why", file, *(["--root", root] if root_too else []))
+    assert (told.code, told.out.strip()) == (0, ALONE)
+
+
+def test_a_whole_path_is_found_also_through_a_link_to_the_root(goldsmith, root: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """People reach shares by many ways."""
+    assert goldsmith("why", root / "inbox/acme/hero.png").out.strip() == ALONE
+    os.symlink(root, tmp_path / "share")
+    assert goldsmith("why", tmp_path / "share/inbox/acme/hero.png", "-r", root).out.strip() == ALONE
+
+
+def test_the_environment_names_the_root(goldsmith, root: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """GOLDSMITH_ROOT, as a unit sets it."""
+    monkeypatch.setenv("GOLDSMITH_ROOT", str(root))
+    assert goldsmith("why", "inbox/acme/hero.png").out.strip() == ALONE
+
+
+def test_a_configuration_names_the_root(goldsmith, root: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """``root`` in the house.toml of --config."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "house.toml").write_text(f'root = "{root}"\n')
+    assert goldsmith("why", "inbox/acme/hero.png", "--config", tmp_path / "etc").out.strip() == ALONE
+
+
+def test_a_bare_name_that_is_there_twice_is_asked_back(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+    """With both places, so that one can be copied."""
+    (root / "masked" / "hero.png").write_bytes(b"x")
+    told = goldsmith("why", "hero.png", "-r", root)
+    assert told.code == 2
+    assert "inbox/acme/hero.png, masked/hero.png" in told.err
+
+
+def test_a_file_outside_the_root_is_refused(goldsmith, root: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """With the root that was looked in."""
+    told = goldsmith("why", "/etc/hostname", "-r", root)
+    assert told.code == 2
+    assert f"/etc/hostname is not in {root}." in told.err
+
+
+def test_a_name_that_is_no_text_is_answered_on_one_line(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+    """Line breaks and bytes that are no text come in as arguments and do not come out."""
+    name = os.fsdecode(b"inbox/he\nro\xff.png")
+    (root / name).write_bytes(b"x")
+    told = goldsmith("why", name, "-r", root)
+    assert len(told.out.splitlines()) == 1
+    assert "he�ro�.toml" in told.out
+    assert len(goldsmith("why", os.fsdecode(b"inbox/go\nne\xff.png"), "-r", root).out.splitlines()) == 1
+
+
+def test_a_file_that_was_taken_is_found_by_where_it_lay(goldsmith, root: Path, journal: Journal, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """Standing in the folder it was dropped into."""
+    from goldsmith.journal.records import Settled, TakenRow
+
+    taken = TakenRow(
+        job_id="1", path="inbox/old.png", sha256="0", started_at=0.0, stage="generate", outcome="passed", results=("selected/old.png",)
+    )
+    journal.done([Settled("1", (taken,), (), ())])
+    monkeypatch.chdir(root / "inbox")
+    assert "it became selected/old.png." in goldsmith("why", "old.png").out

@@ -1,0 +1,42 @@
+"""What a running daemon tells of itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from goldsmith.line.lock import RootLock
+from goldsmith.line.telling import Daemon, daemon_of
+
+
+def test_nobody_runs_where_nobody_holds_the_lock(tmp_path: Path) -> None:
+    """A file that a dead daemon left behind says nothing."""
+    (tmp_path / "daemon.json").write_text(json.dumps({"paused": "The disk is full."}))
+    assert daemon_of(tmp_path, tmp_path / "daemon.json") == Daemon()
+
+
+def test_a_running_daemon_is_known_by_its_lock_and_heard_by_its_file(tmp_path: Path) -> None:
+    """Who it is, how it hears of files, and why it waits."""
+    told = {
+        "paused": "The disk is full.",
+        "folders": {"inbox": "polling"},
+        "weak": ["inbox"],
+        "lanes": {"gpu": "gone"},
+        "watcher": "No events.",
+    }
+    (tmp_path / "daemon.json").write_text(json.dumps(told))
+    with RootLock.take(tmp_path):
+        daemon = daemon_of(tmp_path, tmp_path / "daemon.json")
+    assert daemon.runs.startswith("process ")
+    assert (daemon.told, daemon.paused, daemon.weak) == (True, "The disk is full.", frozenset({"inbox"}))
+    assert (daemon.folders, daemon.lanes, daemon.trouble) == ({"inbox": "polling"}, {"gpu": "gone"}, "No events.")
+
+
+def test_a_daemon_whose_file_is_not_there_or_not_whole_is_still_running(tmp_path: Path) -> None:
+    """Its journal may lie somewhere else."""
+    with RootLock.take(tmp_path):
+        assert not daemon_of(tmp_path, tmp_path / "daemon.json").told
+        (tmp_path / "daemon.json").write_text("{")
+        daemon = daemon_of(tmp_path, tmp_path / "daemon.json")
+    assert daemon.runs
+    assert not daemon.told
