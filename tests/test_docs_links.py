@@ -14,6 +14,7 @@ import pytest
 import typer.main
 
 from goldsmith.cli.app import app
+from goldsmith.journal.migrations import MIGRATIONS
 
 CHECKOUT = Path(__file__).parents[1]
 DOCS = CHECKOUT / "docs"
@@ -212,6 +213,38 @@ def test_calls_of_other_programs_that_name_goldsmith_are_left_alone() -> None:
     """A service, a user or a folder of that name is no command."""
     lines = ["sudo systemctl enable --now goldsmith", "sudo useradd --system goldsmith", "journalctl -u goldsmith", "cd /opt/goldsmith"]
     assert [call for line in lines for call in _calls(line)] == []
+
+
+# ---------------------------------------------------------------- what the pages for programmers name
+
+
+def _named(page: Path) -> set[str]:
+    """Files and folders of the house that the page's prose names: ``line/watch.py``, ``tests/faults/``; not the example's own."""
+    words = re.findall(r"`([\w./-]+(?:\.py|\.toml|/))`", _FENCE.sub("", page.read_text()))
+    example = {"soft_focus.py", "daemon/goldsmith/ops/grain.py", "tests/ops/test_grain.py"}
+    return {word for word in words if word not in example}
+
+
+@pytest.mark.parametrize("page", [DOCS / "architecture.md", DOCS / "adding-an-operation.md"], ids=_name)
+def test_files_that_the_pages_for_programmers_name_exist(page: Path) -> None:
+    """A module that was renamed takes the manual along."""
+    places = [
+        CHECKOUT,
+        CHECKOUT / "daemon" / "goldsmith",
+        CHECKOUT / "daemon" / "goldsmith" / "ops",
+        CHECKOUT / "tests",
+        CHECKOUT / "config",
+    ]
+    named = {word for word in _named(page) if word.partition("/")[0] not in ("inbox", "selected", "delivered")}
+    assert named
+    assert [word for word in sorted(named) if not any((place / word).exists() for place in places)] == []
+
+
+def test_the_journal_s_tables_are_those_of_the_manual() -> None:
+    """A row for each table that the migrations make, and for the one that remembers them."""
+    tables = re.findall(r"CREATE TABLE (\w+)", "".join(statements for _, statements in MIGRATIONS))
+    section = (DOCS / "architecture.md").read_text().partition("## The journal\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == {*tables, "migration"}
 
 
 # ---------------------------------------------------------------- what must not be said
