@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -62,10 +63,12 @@ def _root_in(config: Path | None) -> Path | None:
 
 
 def _root_around(near: Path | None) -> Path | None:
+    """The root that a place lies in. A folder everybody may write to (/tmp) is none, whatever somebody puts there."""
     if near is None:
         return None
     folder = Path(os.path.abspath(near))
-    return next((each for each in (folder, *folder.parents) if (each / _MARK).is_dir()), None)
+    marked = (each for each in (folder, *folder.parents) if (each / _MARK).is_dir())
+    return next((each for each in marked if not each.stat().st_mode & stat.S_IWOTH), None)
 
 
 @dataclass(frozen=True)

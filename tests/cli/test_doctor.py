@@ -1,0 +1,172 @@
+"""``goldsmith doctor``: ok, a note or a fault for each thing, with what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from goldsmith.cli import examination, hardware
+from goldsmith.cli.findings import Finding
+
+
+@pytest.fixture(autouse=True)
+def _no_gpu(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """Whatever this machine has, nobody waits for torch here."""
+    monkeypatch.setattr(examination, "gpu", lambda: iter(()))
+
+
+def _found(told) -> dict[str, Finding]:  # type: ignore[no-untyped-def]
+    return {each["what"]: Finding(**each) for each in json.loads(told.out)}
+
+
+def test_fresh_folders_are_well(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+    """No fault; each folder with its filesystem; events heard from a canary that leaves nothing behind."""
+    before = sorted(str(path) for path in root.rglob("*"))
+    told = goldsmith("doctor", "-r", root)
+    assert told.code == 0
+    assert {row[0] for row in told.rows[1:-1]} <= {"ok", "note"}
+    found = _found(goldsmith("doctor", "-r", root, "--json"))
+    assert "writable" in found["inbox/"].sentence
+    assert found["events"].grade == "ok"
+    assert found["journal"].grade == "ok"
+    assert {"inbox/", "delivered/", "archive/", "inotify", "leases", "weights: inpaint"} <= set(found)
+    assert sorted(str(path) for path in root.rglob("*")) == before
+
+
+def test_a_missing_folder_is_a_fault_with_its_remedy(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+    """Exit code 4."""
+    (root / "masked" / "README.txt").unlink()
+    (root / "masked").rmdir()
+    told = goldsmith("doctor", "-r", root)
+    assert told.code == 4
+    row = next(row for row in told.rows if row[1:2] == ["masked/"])
+    assert row[0] == "fault"
+    assert f"goldsmith init {root}" in row[3]
+    assert "1 fault found." in told.err
+
+
+def test_a_linked_folder_is_a_fault(goldsmith, root: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Links are never followed by the daemon either."""
+    (root / "masked" / "README.txt").unlink()
+    (root / "masked").rmdir()
+    os.symlink(tmp_path, root / "masked")
+    assert _found(goldsmith("doctor", "-r", root, "--json"))["masked/"].grade == "fault"
+
+
+def test_a_folder_nothing_can_be_put_into_is_a_fault(goldsmith, root: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """Found by trying, since permissions, mounts and quotas all end in the same."""
+    touch = Path.touch
+
+    def refused(path: Path, mode: int = 0o666, exist_ok: bool = True) -> None:
+        if path.parent.name == "graded":
+            raise OSError(30, "Read-only file system")
+        touch(path, mode, exist_ok)
+
+    monkeypatch.setattr(Path, "touch", refused)
+    finding = _found(goldsmith("doctor", "-r", root, "--json"))["graded/"]
+    assert finding.grade == "fault"
+    assert "Read-only file system" in finding.sentence
+
+
+def test_a_configuration_that_others_may_change_is_a_fault(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+    """It says what is run on this machine."""
+    (root / "config" / "line.toml").chmod(0o666)
+    told = goldsmith("doctor", "-r", root)
+    assert told.code == 4
+    assert "can be changed by others" in told.out
+
+
+def test_a_network_filesystem_is_a_note_for_folders_and_a_fault_for_the_journal(goldsmith, root: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """Pictures may lie there; the journal may not."""
+    monkeypatch.setattr(examination, "filesystem_kind", lambda path: "nfs4")
+    monkeypatch.setattr("goldsmith.journal.place.filesystem_kind", lambda path: "nfs4")
+    found = _found(goldsmith("doctor", "-r", root, "--json"))
+    assert found["inbox/"].grade == "note"
+    assert "nfs4" in found["inbox/"].sentence
+    assert found["journal"].grade == "fault"
+
+
+def test_a_running_daemon_knows_better_than_a_canary(goldsmith, root: Path, running) -> None:  # type: ignore[no-untyped-def]
+    """Polling, the weaker rule and a pause come from what it tells."""
+    running(
+        folders={"inbox": "polling", "selected": "events", "masked": "events", "graded": "events"},
+        weak=["inbox"],
+        paused="The disk is full.",
+    )
+    found = _found(goldsmith("doctor", "-r", root, "--json"))
+    assert found["events"].sentence.startswith("No events from inbox/: polling")
+    assert found["leases"].sentence.endswith("(the weaker rule).")
+    assert found["daemon"].grade == "fault"
+
+
+def test_where_no_events_arrive_it_says_polling(goldsmith, root: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """The kernel grants no watch."""
+    monkeypatch.setattr(examination.Watcher, "start", lambda watcher: False)
+    assert _found(goldsmith("doctor", "-r", root, "--json"))["events"].grade == "note"
+
+
+def test_folders_that_do_not_hand_on_their_group_are_noted(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+    """Group-writable without the set-group-id bit."""
+    (root / "inbox").chmod(0o775)
+    assert "inbox/" in _found(goldsmith("doctor", "-r", root, "--json"))["sharing"].sentence
+    (root / "inbox").chmod(0o2775)
+    assert "sharing" not in _found(goldsmith("doctor", "-r", root, "--json"))
+
+
+@pytest.mark.parametrize(
+    ("free", "inodes", "grade"), [(10e9, 10**6, "ok"), (1e9, 10**6, "note"), (50e6, 10**6, "fault"), (10e9, 10, "fault")]
+)
+def test_a_filling_disk_is_noted_and_a_full_one_a_fault(tmp_path: Path, monkeypatch, free: float, inodes: int, grade: str) -> None:  # type: ignore[no-untyped-def]
+    """Space and inodes; one line for each filesystem."""
+    space = SimpleNamespace(f_bavail=int(free), f_frsize=1, f_favail=inodes, f_files=10**7, f_blocks=int(20e9))
+    monkeypatch.setattr(hardware.os, "statvfs", lambda path: space)
+    assert [finding.grade for finding in hardware.disks([tmp_path, tmp_path / "not yet" / "there"])] == [grade]
+
+
+@pytest.mark.parametrize(("limit", "grade"), [(1000, "ok"), (12, "note"), (5, "fault")])
+def test_watches_are_counted_against_the_kernels_limit(tmp_path: Path, monkeypatch, limit: int, grade: str) -> None:  # type: ignore[no-untyped-def]
+    """One a folder; where there are too few the line to type is said."""
+    (tmp_path / "limits").mkdir()
+    (tmp_path / "limits" / "max_user_watches").write_text(str(limit))
+    (tmp_path / "limits" / "max_user_instances").write_text("128")
+    monkeypatch.setattr(hardware, "_LIMITS", tmp_path / "limits")
+    for number in range(10):
+        (tmp_path / "root" / str(number)).mkdir(parents=True)
+    watches, instances = hardware.inotify(tmp_path / "root")
+    assert (watches.grade, instances.grade) == (grade, "ok")
+    assert watches.sentence.startswith("11 of ")
+    assert ("sysctl fs.inotify.max_user_watches=" in watches.remedy) == (grade != "ok")
+
+
+def _machine(monkeypatch, nodes: list[str], answers: dict[str, str]) -> list[Finding]:  # type: ignore[no-untyped-def]
+    """What is found on a machine with these device files, where programs answer so."""
+    monkeypatch.setattr(hardware.Path, "glob", lambda path, pattern: iter(map(Path, nodes)))
+    monkeypatch.setattr(hardware.os, "access", lambda path, mode: str(path) != "/dev/closed")
+    monkeypatch.setattr(hardware.shutil, "which", lambda name: name)
+
+    def ran(command: list[str], **how: object) -> subprocess.CompletedProcess[str]:
+        said = answers.get(Path(command[0]).name, "")
+        return subprocess.CompletedProcess(command, 0 if said else 1, stdout=said + "\n")
+
+    monkeypatch.setattr(hardware.subprocess, "run", ran)
+    return list(hardware.gpu())
+
+
+def test_a_machine_without_a_gpu_is_fine(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """torch is not even asked."""
+    monkeypatch.setattr(hardware.Path, "exists", lambda path: False)
+    assert [finding.grade for finding in _machine(monkeypatch, [], {})] == ["note"]
+
+
+def test_a_gpu_is_asked_for_its_driver_and_torch_for_the_gpu(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """Closed device, silent driver, blind torch: each its own line."""
+    python = Path(hardware.sys.executable).name
+    assert [one.grade for one in _machine(monkeypatch, ["/dev/closed"], {})] == ["fault"]
+    assert [one.grade for one in _machine(monkeypatch, ["/dev/nvidia0"], {})] == ["fault", "note"]
+    well = _machine(monkeypatch, ["/dev/nvidia0"], {"nvidia-smi": "H200, 570.1, 143771 MiB", python: "H200"})
+    assert [one.sentence for one in well] == ["H200, 570.1, 143771 MiB", "torch can use H200."]

@@ -1,0 +1,138 @@
+"""``goldsmith history``: what was done, to people as a table, to programs as one line for each input taken."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from goldsmith.journal.journal import Journal
+from goldsmith.journal.records import Settled, TakenRow
+
+
+def _row(job_id: str, path: str, stage: str, *results: str, made_by: str = "", outcome: str = "passed", at: float = 1010.0) -> TakenRow:
+    step = {"op": "select", "settings": {}, "seed": 7, "seconds": 0.5, "findings": {}, "engine": None}
+    record = {
+        "seconds": 1.25,
+        "seed": 5,
+        "steps": [step],
+        "inputs": [{"path": path, "sha256": "ab"}],
+        "archived": {path: f"archive/{path}"},
+    }
+    return TakenRow.model_validate(
+        {
+            "job_id": job_id,
+            "path": path,
+            "sha256": "ab" * 32,
+            "started_at": 1000.0,
+            "taken_at": at,
+            "stage": stage,
+            "outcome": outcome,
+            "results": results,
+            "lineage": made_by,
+            "record": {"sentence": "It is cut off."} if outcome == "problem" else record,
+        }
+    )
+
+
+@pytest.fixture(autouse=True)
+def _done(journal: Journal) -> None:
+    """Two pictures; one went all the way, after a first try that was found wanting."""
+    journal.record_problem(_row("0", "inbox/a.png", "generate", outcome="problem"))
+    rows = [
+        _row("1", "inbox/a.png", "generate", "selected/a.png", "selected/a.toml"),
+        _row("2", "inbox/b.png", "generate", "selected/b.png"),
+        _row("3", "selected/a.png", "edit", "masked/a.png", made_by="1"),
+        _row("4", "masked/a.png", "grade", "delivered/a_web.avif", "delivered/a_print.jpg", made_by="3", outcome="delivered"),
+    ]
+    for row in rows:
+        journal.done([Settled(row.job_id, (row,), (), ())])
+
+
+def _json(told) -> list[dict[str, object]]:  # type: ignore[no-untyped-def]
+    return [json.loads(line) for line in told.out.splitlines()]
+
+
+def test_json_is_one_object_a_line_for_each_input_taken(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+    """Path, hash, time, stage, outcome and results, and the work with its seed and steps; oldest first."""
+    lines = _json(goldsmith("history", "--json", "-r", root))
+    assert [(line["path"], line["stage"], line["outcome"]) for line in lines] == [
+        ("inbox/a.png", "generate", "passed"),
+        ("inbox/b.png", "generate", "passed"),
+        ("selected/a.png", "edit", "passed"),
+        ("masked/a.png", "grade", "delivered"),
+    ]
+    first = lines[0]
+    assert first["sha256"] == "ab" * 32
+    assert (first["started_at"], first["taken_at"], first["seconds"], first["seed"]) == (1000.0, 1010.0, 1.25, 5)
+    assert first["result"] == ["selected/a.png", "selected/a.toml"]
+    assert [step["op"] for step in first["steps"]] == ["select"]  # type: ignore[attr-defined]
+    assert (lines[2]["made_by"], first["made_by"]) == ("1", None)
+
+
+def test_what_was_only_found_wanting_is_told_when_it_is_asked_for(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+    """It was not taken: it lies where it lay. The table for people always has it."""
+    lines = _json(goldsmith("history", "--json", "--problems", "-r", root))
+    assert (lines[0]["outcome"], lines[0]["problem"], lines[0]["steps"]) == ("problem", "It is cut off.", [])
+    assert goldsmith("history", "-r", root).rows[1][3] == "problem"
+
+
+@pytest.mark.parametrize("file", ["inbox/a.png", "selected/a.png", "masked/a.png", "delivered/a_print.jpg", "archive/selected/a.png"])
+def test_the_whole_way_of_a_file_is_shown_by_any_of_its_names(goldsmith, root: Path, file: str) -> None:  # type: ignore[no-untyped-def]
+    """What made it and what was made of it, and nothing of the other picture."""
+    lines = _json(goldsmith("history", file, "--json", "-r", root))
+    assert [line["job_id"] for line in lines] == ["1", "3", "4"]
+
+
+def test_the_table_has_times_seeds_and_results(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+    """One row each, tabs between the columns."""
+    told = goldsmith("history", "delivered/a_web.avif", "-r", root)
+    assert told.rows[0] == ["when", "file", "stage", "outcome", "seconds", "steps", "became"]
+    assert told.rows[-1][1:] == [
+        *("masked/a.png", "grade", "delivered", "1.25", "select (seed 7, 0.50 s)", "delivered/a_web.avif, delivered/a_print.jpg")
+    ]
+    assert told.rows[-1][0].startswith("1970-01-01 ")
+
+
+def test_only_the_last_may_be_asked_for(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+    """--last 1, also with JSON."""
+    assert [row[1] for row in goldsmith("history", "-n", "1", "-r", root).rows[1:]] == ["masked/a.png"]
+    assert [line["job_id"] for line in _json(goldsmith("history", "--json", "--last", "2", "-r", root))] == ["3", "4"]
+
+
+def test_a_terminal_gets_the_last_fifty(goldsmith, root: Path, journal: Journal, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """A pipe gets all of them."""
+    for number in range(60):
+        row = _row(f"x{number}", f"inbox/{number:02}.png", "generate")
+        journal.done([Settled(row.job_id, (row,), (), ())])
+    assert len(goldsmith("history", "-r", root).rows) == 66
+    monkeypatch.setattr("goldsmith.cli.history.terminal", lambda: True)
+    assert len(goldsmith("history", "-r", root).rows) == 51
+
+
+def test_a_file_that_nothing_was_done_to_says_why(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+    """Law 7's sentence, exit code 2."""
+    (root / "inbox" / "new.png").write_bytes(b"x")
+    told = goldsmith("history", "inbox/new.png", "-r", root)
+    assert told.code == 2
+    assert "Nothing was ever done to inbox/new.png." in told.err
+    assert "Waiting for an instruction" in told.err
+
+
+def test_names_that_are_no_text_stay_on_their_line_and_come_back_whole_as_json(goldsmith, root: Path, journal: Journal) -> None:  # type: ignore[no-untyped-def]
+    """A stand-in in the table, the very name in JSON."""
+    name = os.fsdecode(b"inbox/he\nro\t\xff.png")
+    row = _row("9", name, "generate")
+    journal.done([Settled(row.job_id, (row,), (), ())])
+    assert goldsmith("history", "-n", "1", "-r", root).rows[-1][1] == "inbox/he�ro��.png"
+    assert _json(goldsmith("history", "-n", "1", "--json", "-r", root))[0]["path"] == name
+
+
+def test_without_a_journal_it_says_where_it_looked(goldsmith, root: Path, monkeypatch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """An admin who asks as another user sees the path."""
+    monkeypatch.setenv("GOLDSMITH_STATE_DIR", str(tmp_path / "mine"))
+    told = goldsmith("history", "-r", root)
+    assert told.code == 2
+    assert str(tmp_path / "mine") in told.err

@@ -1,0 +1,96 @@
+"""``goldsmith models``: what there is, getting it, and reading it again. No network: the source is a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+BYTES = b"weights" * 100
+
+
+@pytest.fixture(autouse=True)
+def _models(root: Path, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """One model with a weights file that a stand-in for pip brings; one with none."""
+    (root / "config" / "models.toml").write_text(
+        f"""
+[defaults]
+inpaint = ["tiny", "bare"]
+[models.tiny]
+kind = "inpaint"
+driver = "migan"
+licence = "MIT"
+about = "A model of nothing."
+[[models.tiny.files]]
+name = "tiny.onnx"
+sha256 = "{hashlib.sha256(BYTES).hexdigest()}"
+bytes = {len(BYTES)}
+sources = [{{ pip = "tiny==1", member = "tiny.onnx" }}]
+[models.bare]
+kind = "inpaint"
+driver = "patchmatch"
+licence = "MIT"
+"""
+    )
+    (tmp_path / "tiny.onnx").write_bytes(BYTES)
+
+    def bring(weights, name, progress):  # type: ignore[no-untyped-def]
+        """As ``fetch`` does, without a package index."""
+        made = []
+        for file in weights.models.named(name).files:
+            if weights.fault(file, again=True):
+                progress(1, 2, "downloading")
+                weights.folder.mkdir(parents=True, exist_ok=True)
+                weights.path(file).write_bytes(BYTES)
+                progress(2, 2, "checking")
+                made.append(weights.path(file))
+        return made
+
+    monkeypatch.setattr("goldsmith.engines.fetch.fetch", bring)
+
+
+def test_models_are_listed_with_licence_size_and_whether_they_are_here(goldsmith, root: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """What is missing shows the command that gets it."""
+    rows = {row[0]: row[1:] for row in goldsmith("models", "list", "-r", root).rows[2:]}
+    assert rows["tiny"] == ["inpaint", "MIT", "700 B", "goldsmith models fetch tiny", "A model of nothing."]
+    assert rows["bare"][2:4] == ["no weights", "yes"]
+    seen = json.loads(goldsmith("models", "list", "--json", "-r", root).out)
+    assert seen["folder"] == str(tmp_path / "models")
+    assert [(model["name"], model["present"]) for model in seen["models"]] == [("tiny", False), ("bare", True)]
+
+
+def test_weights_are_fetched_once(goldsmith, root: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Where they lie now and how large they are; the second time nothing is to be done."""
+    told = goldsmith("models", "fetch", "tiny", "bare", "-r", root)
+    assert told.out.splitlines() == ["tiny: done", f"tiny: {tmp_path}/models/tiny.onnx (700 B)", "bare: needs no weights."]
+    assert goldsmith("models", "fetch", "tiny", "-r", root).out.strip() == "tiny: all of it is here and right."
+
+
+def test_a_progress_bar_is_for_terminals(goldsmith, root: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """It ends at a hundred."""
+    monkeypatch.setattr("goldsmith.cli.screen.terminal", lambda: True)
+    assert "100 %" in goldsmith("models", "fetch", "tiny", "-r", root).out
+
+
+def test_what_lies_here_is_read_again(goldsmith, root: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Right, changed, gone: exit code 4 where it is not what was promised, with the command that mends it."""
+    assert "No weights lie in" in goldsmith("models", "verify", "-r", root).out
+    goldsmith("models", "fetch", "tiny", "-r", root)
+    told = goldsmith("models", "verify", "-r", root)
+    assert (told.code, told.out.strip()) == (0, "tiny: tiny.onnx is right")
+    (tmp_path / "models" / "tiny.onnx").write_bytes(BYTES[:-1] + b"!")
+    told = goldsmith("models", "verify", "tiny", "-r", root)
+    assert told.code == 4
+    assert "its sha256 is" in told.out
+    assert "goldsmith models fetch tiny" in told.err
+    assert goldsmith("models", "verify", "bare", "-r", root).out.strip() == "bare: needs no weights."
+
+
+@pytest.mark.parametrize("command", ["fetch", "verify"])
+def test_an_unknown_model_gets_the_nearest(goldsmith, root: Path, command: str) -> None:  # type: ignore[no-untyped-def]
+    """Before anything is fetched."""
+    told = goldsmith("models", command, "tinny", "-r", root)
+    assert told.code == 2
+    assert "did you mean tiny?" in told.err
