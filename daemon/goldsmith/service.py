@@ -145,7 +145,6 @@ class Works:
 
     def start(self) -> None:
         """Watch the folders and warm the lanes. What lies there already comes up by itself."""
-        self.watcher.start()
         self.intake.start()
         self.lanes.warm()
         for descriptor in (self.watcher.fd, *self.lanes.waitables()):

@@ -25,7 +25,7 @@ from goldsmith.line.lanes import Lanes
 from goldsmith.line.naming import in_archive
 from goldsmith.line.outcomes import Outcomes
 from goldsmith.line.planner import Planner
-from goldsmith.line.slate import Heard, Machine, Slate
+from goldsmith.line.slate import Gathering, Heard, Machine, Slate
 from goldsmith.line.texts import Texts
 from goldsmith.line.work import Work, inputs_of, job_of
 
@@ -75,6 +75,7 @@ class Foreman:
         self._wall = wall
         self._heard = heard
         self._draining = False
+        self._gather = Gathering(BATCH, clock)
 
     # ------------------------------------------------------------------ the loop's view
 
@@ -87,7 +88,7 @@ class Foreman:
             with self._journal.batch():
                 self._outcomes.hear(now)
                 self._look(now)
-            if not self._machine.ill:
+            if not self._machine.ill and self._slate.finished and not self._gathering():
                 self._commit()
         except MachineFault as fault:  # the disk under the journal
             self._machine.pause(fault)
@@ -97,14 +98,30 @@ class Foreman:
         now = self._clock()
         if self._machine.ill:
             return max(0.05, self._machine.until - now)
-        if self._slate.pressing or self._slate.finished:
+        if self._slate.pressing:
             return 0.0
-        due = [self._intake.wait(now), self._lanes.wait(now)]
-        moment = self._slate.next_due()
-        if moment is not None:
-            due.append(moment - now)
+        due = [self._lanes.wait(now), self._next(now)]
+        if self._slate.finished:
+            due.append(self._gathering())
         known = [max(0.0, seconds) for seconds in due if seconds is not None]
         return min(known) if known else None
+
+    def _next(self, now: float) -> float | None:
+        """Seconds until files or waits come further by themselves."""
+        moment = self._slate.next_due()
+        intake = self._intake.wait(now)
+        return intake if moment is None else min(intake, moment - now)
+
+    def _gathering(self) -> float:
+        """Seconds for which the commit of what is finished is better left, so that more goes into it."""
+        return self._gather.wait(len(self._slate.finished), self._more_in)
+
+    def _more_in(self) -> float | None:
+        """Seconds until more work may be finished; None where none is under way."""
+        if len(self._slate) == len(self._slate.finished):
+            return None
+        queued = any(self._lanes.waiting(stage.lane) for stage in self._line.stages)
+        return 0.0 if queued else self._next(self._clock())
 
     @property
     def idle(self) -> bool:
@@ -233,6 +250,7 @@ class Foreman:
     # ------------------------------------------------------------------ committing
 
     def _commit(self) -> None:
+        began = self._clock()
         plans: list[Plan] = []
         for key in list(self._slate.finished)[:BATCH]:
             del self._slate.finished[key]
@@ -250,6 +268,7 @@ class Foreman:
         self._planner.forget_promises()
         for result in self._deliver.commit(plans) if plans else ():
             self._told(result)
+        self._gather.committed(began)
 
     def _try_again(self) -> None:
         """The machine may be well again: first what a failing disk left half done."""
