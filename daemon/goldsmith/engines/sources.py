@@ -187,10 +187,10 @@ def _bytes_under(folder: Path) -> int:
 
 
 def _complaint(said: str) -> str:
-    """What a client said went wrong, in one line: its error lines, else its last one."""
+    """What a client said went wrong, in one line: its first error lines, else its last one."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     faults = [line for line in lines if line.lower().startswith(("error", "npm err")) and not _CHATTER.search(line)]
-    return "; ".join(faults or lines[-1:])[:400]
+    return "; ".join((faults or lines[-1:])[:2])[:240]
 
 
 def _by_hub(source: HubSource, folder: Path, progress: Progress) -> Path:
