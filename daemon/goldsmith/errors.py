@@ -52,5 +52,5 @@ class AlreadyRunning(GoldsmithError):
     exit_code = 5
 
 
-class Cancelled(Exception):  # noqa: N818 - an unwinding signal, not an error that anybody is shown
+class Cancelled(Exception):
     """Raised inside a job when its inputs were withdrawn or changed; nothing of the job is kept."""

@@ -6,10 +6,10 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
-from goldsmith.ops.erase import Erase
 from pydantic import ValidationError
 
 from doubles.bench import BenchDouble, NullInpainter
+from goldsmith.ops.erase import Erase
 from goldsmith.plate.patches import Box
 from goldsmith.plate.plate import Plate, frozen
 

@@ -6,11 +6,11 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
-from goldsmith.ops.inpaint import Inpaint
 from pydantic import ValidationError
 
 from doubles.bench import BenchDouble, NullInpainter
 from goldsmith.errors import Cancelled
+from goldsmith.ops.inpaint import Inpaint
 from goldsmith.plate.patches import Box
 from goldsmith.plate.plate import Depth, Mask, Pixels, Plate, frozen
 

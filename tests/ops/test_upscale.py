@@ -6,11 +6,11 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
-from goldsmith.ops.upscale import LARGEST, Upscale
 from pydantic import ValidationError
 
 from doubles.bench import BenchDouble, NullUpscaler
 from goldsmith.errors import Cancelled, Problem
+from goldsmith.ops.upscale import LARGEST, Upscale
 from goldsmith.plate.plate import Depth, Mask, Pixels, Plate, frozen
 from goldsmith.plate.smooth import softened
 
