@@ -9,6 +9,7 @@ import os
 import posixpath
 import stat
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from goldsmith.files import Sig
 from goldsmith.line.bundle import Bundle, Key, anchors, classify, group
@@ -25,6 +26,14 @@ def mark_of(status: os.stat_result) -> int:
     if stat.S_ISREG(status.st_mode):
         return abs(hash(Sig.of(status))) or 1
     return LINK if stat.S_ISLNK(status.st_mode) else SPECIAL
+
+
+@lru_cache(maxsize=1024)
+def _grouped(folder: str, campaign: str, names: tuple[str, ...], campaign_brief: str | None) -> tuple[Bundle, ...]:
+    """The bundles of these names, in the order of their pictures; asked for again by everybody who looks at one in the same turn."""
+    order = {name: number for number, name in enumerate(names)}
+    found = group(folder, campaign, names, campaign_brief)
+    return tuple(sorted(found, key=lambda bundle: order.get(bundle.key.name, len(order))))
 
 
 class Place:
@@ -156,10 +165,7 @@ class Index:
 
     def bundles_of(self, place: Place, names: Sequence[str]) -> list[Bundle]:
         """The bundles that names of a place make, in the order of their pictures."""
-        order = {name: number for number, name in enumerate(names)}
-        found = group(place.folder, place.campaign, names, self.campaign_brief(place))
-        found.sort(key=lambda bundle: order.get(bundle.key.name, len(order)))
-        return found
+        return list(_grouped(place.folder, place.campaign, tuple(names), self.campaign_brief(place)))
 
     def bundle(self, key: Key) -> Bundle | None:
         """The bundle of that key as the folder is now known to be."""

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic_core import to_json
+
 from goldsmith import __version__
 from goldsmith.journal.records import TakenRow
 
@@ -32,7 +34,7 @@ def manifest(rows: Sequence[TakenRow], deliverables: Sequence[dict[str, Any]], b
         "brief": brief,
         "machine": {"python": platform.python_version(), "system": platform.system(), "architecture": platform.machine()},
     }
-    return (json.dumps(content, indent=2, ensure_ascii=True) + "\n").encode()
+    return _written(content)
 
 
 def renamed_in(data: bytes, names: dict[str, str]) -> bytes:
@@ -44,7 +46,15 @@ def renamed_in(data: bytes, names: dict[str, str]) -> bytes:
     last["results"] = [
         posixpath.join(posixpath.dirname(path), names.get(posixpath.basename(path), posixpath.basename(path))) for path in last["results"]
     ]
-    return (json.dumps(content, indent=2, ensure_ascii=True) + "\n").encode()
+    return _written(content)
+
+
+def _written(content: dict[str, Any]) -> bytes:
+    """Indented UTF-8. pydantic's writer is twenty times as fast as json's with indents, but knows no undecodable names."""
+    try:
+        return to_json(content, indent=2) + b"\n"
+    except ValueError:
+        return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def _stage(row: TakenRow) -> dict[str, Any]:

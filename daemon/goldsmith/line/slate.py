@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
@@ -66,7 +67,7 @@ class Slate:
         self._jobs.pop(work.job.id, None)
         if work.in_lane:
             self._journal.withdrawn(work.job.id)
-        shutil.rmtree(work.job.scratch, ignore_errors=True)
+        _clear(work.job.scratch)
 
     def again(self, keys: Iterable[Key]) -> None:
         """Look at these in the next turn."""
@@ -86,6 +87,16 @@ class Slate:
     def next_due(self) -> float | None:
         """When the next key comes up by itself."""
         return self._later[0][0] if self._later else None
+
+
+def _clear(scratch: str) -> None:
+    """What was made there has mostly been put down by now, or nothing was."""
+    try:
+        os.rmdir(scratch)
+    except FileNotFoundError:
+        return
+    except OSError:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 class Gathering:
