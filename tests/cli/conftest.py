@@ -5,35 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from doubles.commandline import Goldsmith, Tell, Told
 from goldsmith.cli import main
 from goldsmith.cli.init import make_root
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.place import journal_path, prepare
-from goldsmith.journal.records import Placed, Settled, TakenRow
 from goldsmith.line.lock import RootLock
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a command said and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[list[str]]:
-        """The lines of its output, split as a program in a pipe would."""
-        return [line.split("\t") for line in self.out.splitlines()]
-
-
-Goldsmith = Callable[..., Told]
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +62,7 @@ def journal(root: Path, tmp_path: Path) -> Iterator[Journal]:
 
 
 @pytest.fixture
-def running(root: Path, journal: Journal, tmp_path: Path) -> Iterator[Callable[..., None]]:
+def running(root: Path, journal: Journal, tmp_path: Path) -> Iterator[Tell]:
     """A daemon as others see it: the lock is held; call it to let it tell something of itself."""
     with RootLock.take(root):
 
@@ -91,23 +73,3 @@ def running(root: Path, journal: Journal, tmp_path: Path) -> Iterator[Callable[.
 
         tell()
         yield tell
-
-
-def put(root: Path, *paths: str, data: bytes = b"x") -> None:
-    """Files in the folders."""
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(data)
-
-
-def row(path: str, job_id: str, stage: str = "generate", *, results: tuple[str, ...] = (), lineage: str = "", **more: object) -> TakenRow:
-    """One line of history as the daemon writes it."""
-    step = {"op": "select", "settings": {}, "seed": 7, "seconds": 0.5, "findings": {}, "engine": None}
-    record = {"seconds": 1.25, "seed": 5, "steps": [step], "inputs": [{"path": path, "sha256": "ab" * 32}]}
-    facts: dict[str, object] = {"outcome": "passed", "started_at": 1000.0, "taken_at": 1010.0, "record": record, **more}
-    return TakenRow(job_id=job_id, path=path, sha256="ab" * 32, stage=stage, results=results, lineage=lineage, **facts)  # type: ignore[arg-type]
-
-
-def taken(journal: Journal, *rows: TakenRow, placed: tuple[Placed, ...] = ()) -> None:
-    """Put finished work on record."""
-    journal.done([Settled(plan_id=each.job_id, rows=(each,), placed=placed, versions=()) for each in rows])

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import typer
 
+from doubles.commandline import Goldsmith
 from goldsmith.cli.app import app
 from goldsmith.errors import AlreadyRunning, GoldsmithError, MachineFault, Problem, UsageFault
+from goldsmith.journal.journal import Journal
 
 COMMANDS = ["init", "run", "status", "why", "check", "retry", "history", "ops", "doctor", "demo"]
 HEAVY = ["torch", "PIL", "cv2", "onnxruntime", "imagecodecs", "PyOpenColorIO", "tifffile", "transformers"]
@@ -24,7 +26,7 @@ def _program(*words: str, **environment: str) -> subprocess.CompletedProcess[str
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "models list", "models fetch", "models verify"])
-def test_every_command_has_help_with_an_example(goldsmith, command: str) -> None:  # type: ignore[no-untyped-def]
+def test_every_command_has_help_with_an_example(goldsmith: Goldsmith, command: str) -> None:
     """--help says what it does and shows one line to copy."""
     told = goldsmith(*command.split(), "--help")
     assert told.code == 0
@@ -32,7 +34,7 @@ def test_every_command_has_help_with_an_example(goldsmith, command: str) -> None
 
 
 @pytest.mark.parametrize("command", ["run", "status", "why", "check", "retry", "history", "ops", "doctor", "models list", "models fetch"])
-def test_every_command_takes_root_and_config_in_the_same_way(goldsmith, command: str) -> None:  # type: ignore[no-untyped-def]
+def test_every_command_takes_root_and_config_in_the_same_way(goldsmith: Goldsmith, command: str) -> None:
     """-r, --root and -c, --config, with GOLDSMITH_ROOT instead of the first."""
     told = goldsmith(*command.split(), "--help").out
     assert "-r, --root" in told
@@ -40,7 +42,7 @@ def test_every_command_takes_root_and_config_in_the_same_way(goldsmith, command:
     assert "GOLDSMITH_ROOT" in told
 
 
-def test_the_exit_codes_stand_in_the_help_and_are_those_of_the_errors(goldsmith) -> None:  # type: ignore[no-untyped-def]
+def test_the_exit_codes_stand_in_the_help_and_are_those_of_the_errors(goldsmith: Goldsmith) -> None:
     """One list for people, one in the code, and they agree."""
     told = " ".join(goldsmith("--help").out.split())
     codes = {GoldsmithError: 1, UsageFault: 2, Problem: 3, MachineFault: 4, AlreadyRunning: 5}
@@ -90,7 +92,7 @@ def test_help_loads_next_to_nothing() -> None:
 
 
 @pytest.mark.parametrize("words", [("status",), ("why", "inbox/a.png"), ("history",), ("retry", "inbox/a.png"), ("check", "inbox/a.png")])
-def test_looking_never_loads_models_or_codecs(root: Path, journal, words: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+def test_looking_never_loads_models_or_codecs(root: Path, journal: Journal, words: tuple[str, ...]) -> None:
     """status, why and the like answer at once: no torch, no codec, no picture library."""
     (root / "inbox" / "a.png").write_bytes(b"x")
     code = (
@@ -109,7 +111,7 @@ def test_an_error_is_two_sentences_and_no_traceback(tmp_path: Path) -> None:
     assert told.stderr.splitlines() == [f"goldsmith: {tmp_path}/nowhere is not there.", f"Run: goldsmith init {tmp_path}/nowhere"]
 
 
-def test_names_that_a_terminal_cannot_show_do_not_break_the_output(root: Path, journal) -> None:  # type: ignore[no-untyped-def]
+def test_names_that_a_terminal_cannot_show_do_not_break_the_output(root: Path, journal: Journal) -> None:
     """In a Latin-1 locale a Korean name is shown with replacement characters, and nothing crashes."""
     (root / "inbox" / "한국.png").write_bytes(b"x")
     told = _program("status", "--root", str(root), PYTHONIOENCODING="latin-1")
@@ -117,6 +119,6 @@ def test_names_that_a_terminal_cannot_show_do_not_break_the_output(root: Path, j
     assert "inbox/??.png" in told.stdout
 
 
-def test_the_version_is_told(goldsmith) -> None:  # type: ignore[no-untyped-def]
+def test_the_version_is_told(goldsmith: Goldsmith) -> None:
     """--version prints one line."""
     assert goldsmith("--version").out.startswith("goldsmith ")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from doubles.commandline import Goldsmith
 from goldsmith.files import shipped
 
 GOOD = """
@@ -40,7 +41,7 @@ def _put(root: Path, path: str, text: str = "x") -> Path:
     return root / path
 
 
-def test_a_right_brief_is_shown_stage_by_stage(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_right_brief_is_shown_stage_by_stage(goldsmith: Goldsmith, root: Path) -> None:
     """Its own steps, the stages between that pass as they are, where it ends, and what it would wait for."""
     _put(root, "inbox/hero.png")
     told = goldsmith("check", _put(root, "inbox/hero.toml", GOOD))
@@ -56,7 +57,7 @@ def test_a_right_brief_is_shown_stage_by_stage(goldsmith, root: Path) -> None:  
     assert "It waits for a mask: “hero.mask.sky.png” beside the picture." in told.out
 
 
-def test_everything_that_is_wrong_is_said_at_once(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_everything_that_is_wrong_is_said_at_once(goldsmith: Goldsmith, root: Path) -> None:
     """Key, operation, range and library, each with its place; exit code 3; nothing on stdout."""
     told = goldsmith("check", _put(root, "inbox/hero.toml", BAD))
     assert (told.code, told.out) == (3, "")
@@ -64,7 +65,7 @@ def test_everything_that_is_wrong_is_said_at_once(goldsmith, root: Path) -> None
         assert f"- {place} " in told.err or f"- {place}:" in told.err
 
 
-def test_the_campaigns_brief_and_the_recipe_are_checked_with_it(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_campaigns_brief_and_the_recipe_are_checked_with_it(goldsmith: Goldsmith, root: Path) -> None:
     """Faults of all files that speak for a picture, each with its file's name."""
     _put(root, "inbox/acme/hero.png")
     _put(root, "inbox/acme/brief.toml", '[[edit]]\nop = "upscale"\nfactor = 7\n')
@@ -78,7 +79,7 @@ def test_the_campaigns_brief_and_the_recipe_are_checked_with_it(goldsmith, root:
     assert "brief.toml: edit.1.factor" in told.err
 
 
-def test_steps_say_which_file_they_come_from(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_steps_say_which_file_they_come_from(goldsmith: Goldsmith, root: Path) -> None:
     """Own brief, recipe, campaign's brief, the line's defaults."""
     _put(root, "inbox/acme/brief.toml", '[[deliver]]\nop = "export"\n')
     _put(root, "library/recipes/spring.toml", '[[grade]]\nop = "grade"\nsaturation = 0.5\n')
@@ -88,14 +89,14 @@ def test_steps_say_which_file_they_come_from(goldsmith, root: Path) -> None:  # 
     assert sources == {"generate": "config/line.toml", "edit": "", "grade": "library/recipes/spring.toml", "deliver": "brief.toml"}
 
 
-def test_a_missing_recipe_is_a_fault(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_recipe_is_a_fault(goldsmith: Goldsmith, root: Path) -> None:
     """With the shelf where it was looked for."""
     told = goldsmith("check", _put(root, "inbox/hero.toml", 'recipe = "sprng"\n'))
     assert told.code == 3
     assert "There is no “sprng” in library/recipes/" in told.err
 
 
-def test_a_look_beside_the_picture_counts(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_look_beside_the_picture_counts(goldsmith: Goldsmith, root: Path) -> None:
     """As it will when it is run."""
     _put(root, "masked/hero.png")
     brief = _put(root, "masked/hero.toml", '[[grade]]\nop = "grade"\nlook = "hero"\n')
@@ -105,7 +106,7 @@ def test_a_look_beside_the_picture_counts(goldsmith, root: Path) -> None:  # typ
     assert goldsmith("check", root / "masked/hero.cube").code == 0
 
 
-def test_a_picture_is_checked_with_all_that_lies_beside_it(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_picture_is_checked_with_all_that_lies_beside_it(goldsmith: Goldsmith, root: Path) -> None:
     """Alone it asks for nothing; with a mask the stage's own steps are shown; with two claimants the sentence says so."""
     picture = _put(root, "selected/hero.png")
     assert "nothing is asked for" in goldsmith("check", picture).out
@@ -118,7 +119,7 @@ def test_a_picture_is_checked_with_all_that_lies_beside_it(goldsmith, root: Path
 
 
 @pytest.mark.parametrize("place", ["library/recipes/spring.toml", "elsewhere/recipes/spring.toml"])
-def test_a_recipe_is_known_by_its_place(goldsmith, root: Path, tmp_path: Path, place: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_recipe_is_known_by_its_place(goldsmith: Goldsmith, root: Path, tmp_path: Path, place: str) -> None:
     """In the library or in any folder called recipes."""
     base = root if place.startswith("library") else tmp_path
     told = goldsmith("check", _put(base, place, '[[grade]]\nop = "grade"\nsaturation = 0.5\n'), "-r", root)
@@ -126,7 +127,7 @@ def test_a_recipe_is_known_by_its_place(goldsmith, root: Path, tmp_path: Path, p
     assert "It was read as a recipe." in told.out
 
 
-def test_a_prompt_is_checked_as_one(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_prompt_is_checked_as_one(goldsmith: Goldsmith, root: Path) -> None:
     """UTF-8 and not endless."""
     _put(root, "selected/hero.png")
     assert goldsmith("check", _put(root, "selected/hero.txt", "a desk")).code == 0
@@ -136,7 +137,7 @@ def test_a_prompt_is_checked_as_one(goldsmith, root: Path) -> None:  # type: ign
 
 @pytest.mark.parametrize(("name", "what"), [("line.toml", "a line file"), ("house.toml", "a house file"), ("models.toml", "a models file")])
 @pytest.mark.parametrize("renamed", [False, True], ids=["by name", "by content"])
-def test_files_of_the_configuration_are_known_by_name_or_content(goldsmith, tmp_path: Path, name: str, what: str, renamed: bool) -> None:  # type: ignore[no-untyped-def]
+def test_configuration_is_known_by_name_or_content(goldsmith: Goldsmith, tmp_path: Path, name: str, what: str, renamed: bool) -> None:
     """Those that travel with the program are right, under whatever name."""
     text = shipped("config", name).read_text()
     if name == "house.toml":
@@ -154,14 +155,14 @@ def test_files_of_the_configuration_are_known_by_name_or_content(goldsmith, tmp_
         ("models.toml", "[models.x]\nkind = 1\n", "models.x.kind"),
     ],
 )
-def test_a_wrong_configuration_ends_with_two(goldsmith, tmp_path: Path, name: str, text: str, place: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_wrong_configuration_ends_with_two(goldsmith: Goldsmith, tmp_path: Path, name: str, text: str, place: str) -> None:
     """It is the admin's business, not the designer's."""
     told = goldsmith("check", _put(tmp_path, name, text))
     assert told.code == 2
     assert place in told.err
 
 
-def test_a_brief_can_be_checked_before_it_is_dropped(goldsmith, root: Path, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_brief_is_checked_before_it_is_dropped(goldsmith: Goldsmith, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outside every root against what travels with the program; with --root against that root's library."""
     brief = _put(tmp_path, "desk/hero.toml", '[[grade]]\nop = "grade"\nlook = "warm"\n')
     monkeypatch.setattr("goldsmith.cli.places.shipped", lambda *parts: tmp_path / "installed" / "shipped" / "samples")
@@ -170,7 +171,7 @@ def test_a_brief_can_be_checked_before_it_is_dropped(goldsmith, root: Path, tmp_
 
 
 @pytest.mark.parametrize("case", ["gone", "folder", "pipe", "huge", "deep", "binary", "other"])
-def test_whatever_is_named_gets_a_sentence(goldsmith, root: Path, case: str) -> None:  # type: ignore[no-untyped-def]
+def test_whatever_is_named_gets_a_sentence(goldsmith: Goldsmith, root: Path, case: str) -> None:
     """Missing, no file, a pipe, 100 MB, 10,000 levels, no text, no business of ours: never a hang, never a traceback."""
     path = root / "inbox" / ("it.doc" if case == "other" else "it.toml")
     if case == "folder":
@@ -188,14 +189,14 @@ def test_whatever_is_named_gets_a_sentence(goldsmith, root: Path, case: str) -> 
     assert len(told.err) < 2000
 
 
-def test_weights_that_are_not_here_are_told(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_weights_that_are_not_here_are_told(goldsmith: Goldsmith, root: Path) -> None:
     """With the command that gets them; the brief is right all the same."""
     told = goldsmith("check", _put(root, "selected/hero.toml", '[[edit]]\nop = "upscale"\nfactor = 4\nmodel = "realesrgan-x4plus"\n'))
     assert told.code == 0
     assert "goldsmith models fetch realesrgan-x4plus" in told.out
 
 
-def test_a_brief_that_ended_before_its_folder_says_so(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_brief_that_ended_before_its_folder_says_so(goldsmith: Goldsmith, root: Path) -> None:
     """What a picture would wait for there."""
     _put(root, "graded/hero.png")
     told = goldsmith("check", _put(root, "graded/hero.toml", '[[edit]]\nop = "denoise"\n'))

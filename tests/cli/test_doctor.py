@@ -5,26 +5,28 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from doubles.commandline import Goldsmith, Tell, Told
 from goldsmith.cli import examination, hardware
 from goldsmith.cli.findings import Finding
 
 
 @pytest.fixture(autouse=True)
-def _no_gpu(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever this machine has, nobody waits for torch here."""
     monkeypatch.setattr(examination, "gpu", lambda: iter(()))
 
 
-def _found(told) -> dict[str, Finding]:  # type: ignore[no-untyped-def]
+def _found(told: Told) -> dict[str, Finding]:
     return {each["what"]: Finding(**each) for each in json.loads(told.out)}
 
 
-def test_fresh_folders_are_well(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_fresh_folders_are_well(goldsmith: Goldsmith, root: Path) -> None:
     """No fault; each folder with its filesystem; events heard from a canary that leaves nothing behind."""
     before = sorted(str(path) for path in root.rglob("*"))
     told = goldsmith("doctor", "-r", root)
@@ -38,7 +40,7 @@ def test_fresh_folders_are_well(goldsmith, root: Path) -> None:  # type: ignore[
     assert sorted(str(path) for path in root.rglob("*")) == before
 
 
-def test_a_missing_folder_is_a_fault_with_its_remedy(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_folder_is_a_fault_with_its_remedy(goldsmith: Goldsmith, root: Path) -> None:
     """Exit code 4."""
     (root / "masked" / "README.txt").unlink()
     (root / "masked").rmdir()
@@ -50,7 +52,7 @@ def test_a_missing_folder_is_a_fault_with_its_remedy(goldsmith, root: Path) -> N
     assert "1 fault found." in told.err
 
 
-def test_a_linked_folder_is_a_fault(goldsmith, root: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_linked_folder_is_a_fault(goldsmith: Goldsmith, root: Path, tmp_path: Path) -> None:
     """Links are never followed by the daemon either."""
     (root / "masked" / "README.txt").unlink()
     (root / "masked").rmdir()
@@ -58,7 +60,7 @@ def test_a_linked_folder_is_a_fault(goldsmith, root: Path, tmp_path: Path) -> No
     assert _found(goldsmith("doctor", "-r", root, "--json"))["masked/"].grade == "fault"
 
 
-def test_a_folder_nothing_can_be_put_into_is_a_fault(goldsmith, root: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_folder_nothing_can_be_put_into_is_a_fault(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Found by trying, since permissions, mounts and quotas all end in the same."""
     touch = Path.touch
 
@@ -73,7 +75,7 @@ def test_a_folder_nothing_can_be_put_into_is_a_fault(goldsmith, root: Path, monk
     assert "Read-only file system" in finding.sentence
 
 
-def test_a_configuration_that_others_may_change_is_a_fault(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_configuration_that_others_may_change_is_a_fault(goldsmith: Goldsmith, root: Path) -> None:
     """It says what is run on this machine."""
     (root / "config" / "line.toml").chmod(0o666)
     told = goldsmith("doctor", "-r", root)
@@ -81,7 +83,7 @@ def test_a_configuration_that_others_may_change_is_a_fault(goldsmith, root: Path
     assert "can be changed by others" in told.out
 
 
-def test_a_network_filesystem_is_a_note_for_folders_and_a_fault_for_the_journal(goldsmith, root: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_network_filesystem_will_do_for_folders_alone(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures may lie there; the journal may not."""
     monkeypatch.setattr(examination, "filesystem_kind", lambda path: "nfs4")
     monkeypatch.setattr("goldsmith.journal.place.filesystem_kind", lambda path: "nfs4")
@@ -91,7 +93,7 @@ def test_a_network_filesystem_is_a_note_for_folders_and_a_fault_for_the_journal(
     assert found["journal"].grade == "fault"
 
 
-def test_a_running_daemon_knows_better_than_a_canary(goldsmith, root: Path, running) -> None:  # type: ignore[no-untyped-def]
+def test_a_running_daemon_knows_better_than_a_canary(goldsmith: Goldsmith, root: Path, running: Tell) -> None:
     """Polling, the weaker rule and a pause come from what it tells."""
     running(
         folders={"inbox": "polling", "selected": "events", "masked": "events", "graded": "events"},
@@ -104,13 +106,13 @@ def test_a_running_daemon_knows_better_than_a_canary(goldsmith, root: Path, runn
     assert found["daemon"].grade == "fault"
 
 
-def test_where_no_events_arrive_it_says_polling(goldsmith, root: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_where_no_events_arrive_it_says_polling(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel grants no watch."""
-    monkeypatch.setattr(examination.Watcher, "start", lambda watcher: False)
+    monkeypatch.setattr("goldsmith.cli.examination.Watcher.start", lambda watcher: False)
     assert _found(goldsmith("doctor", "-r", root, "--json"))["events"].grade == "note"
 
 
-def test_folders_that_do_not_hand_on_their_group_are_noted(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_folders_that_do_not_hand_on_their_group_are_noted(goldsmith: Goldsmith, root: Path) -> None:
     """Group-writable without the set-group-id bit."""
     (root / "inbox").chmod(0o775)
     assert "inbox/" in _found(goldsmith("doctor", "-r", root, "--json"))["sharing"].sentence
@@ -121,15 +123,15 @@ def test_folders_that_do_not_hand_on_their_group_are_noted(goldsmith, root: Path
 @pytest.mark.parametrize(
     ("free", "inodes", "grade"), [(10e9, 10**6, "ok"), (1e9, 10**6, "note"), (50e6, 10**6, "fault"), (10e9, 10, "fault")]
 )
-def test_a_filling_disk_is_noted_and_a_full_one_a_fault(tmp_path: Path, monkeypatch, free: float, inodes: int, grade: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_full_disk_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: float, inodes: int, grade: str) -> None:
     """Space and inodes; one line for each filesystem."""
     space = SimpleNamespace(f_bavail=int(free), f_frsize=1, f_favail=inodes, f_files=10**7, f_blocks=int(20e9))
-    monkeypatch.setattr(hardware.os, "statvfs", lambda path: space)
+    monkeypatch.setattr("goldsmith.cli.hardware.os.statvfs", lambda path: space)
     assert [finding.grade for finding in hardware.disks([tmp_path, tmp_path / "not yet" / "there"])] == [grade]
 
 
 @pytest.mark.parametrize(("limit", "grade"), [(1000, "ok"), (12, "note"), (5, "fault")])
-def test_watches_are_counted_against_the_kernels_limit(tmp_path: Path, monkeypatch, limit: int, grade: str) -> None:  # type: ignore[no-untyped-def]
+def test_watches_are_counted_against_the_kernels_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, grade: str) -> None:
     """One a folder; where there are too few the line to type is said."""
     (tmp_path / "limits").mkdir()
     (tmp_path / "limits" / "max_user_watches").write_text(str(limit))
@@ -143,29 +145,29 @@ def test_watches_are_counted_against_the_kernels_limit(tmp_path: Path, monkeypat
     assert ("sysctl fs.inotify.max_user_watches=" in watches.remedy) == (grade != "ok")
 
 
-def _machine(monkeypatch, nodes: list[str], answers: dict[str, str]) -> list[Finding]:  # type: ignore[no-untyped-def]
+def _machine(monkeypatch: pytest.MonkeyPatch, nodes: list[str], answers: dict[str, str]) -> list[Finding]:
     """What is found on a machine with these device files, where programs answer so."""
-    monkeypatch.setattr(hardware.Path, "glob", lambda path, pattern: iter(map(Path, nodes)))
-    monkeypatch.setattr(hardware.os, "access", lambda path, mode: str(path) != "/dev/closed")
-    monkeypatch.setattr(hardware.shutil, "which", lambda name: name)
+    monkeypatch.setattr("goldsmith.cli.hardware.Path.glob", lambda path, pattern: iter(map(Path, nodes)))
+    monkeypatch.setattr("goldsmith.cli.hardware.os.access", lambda path, mode: str(path) != "/dev/closed")
+    monkeypatch.setattr("goldsmith.cli.hardware.shutil.which", lambda name: name)
 
     def ran(command: list[str], **how: object) -> subprocess.CompletedProcess[str]:
         said = answers.get(Path(command[0]).name, "")
         return subprocess.CompletedProcess(command, 0 if said else 1, stdout=said + "\n")
 
-    monkeypatch.setattr(hardware.subprocess, "run", ran)
+    monkeypatch.setattr("goldsmith.cli.hardware.subprocess.run", ran)
     return list(hardware.gpu())
 
 
-def test_a_machine_without_a_gpu_is_fine(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_machine_without_a_gpu_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch is not even asked."""
-    monkeypatch.setattr(hardware.Path, "exists", lambda path: False)
+    monkeypatch.setattr("goldsmith.cli.hardware.Path.exists", lambda path: False)
     assert [finding.grade for finding in _machine(monkeypatch, [], {})] == ["note"]
 
 
-def test_a_gpu_is_asked_for_its_driver_and_torch_for_the_gpu(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_gpu_is_asked_for_its_driver_and_torch_for_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Closed device, silent driver, blind torch: each its own line."""
-    python = Path(hardware.sys.executable).name
+    python = Path(sys.executable).name
     assert [one.grade for one in _machine(monkeypatch, ["/dev/closed"], {})] == ["fault"]
     assert [one.grade for one in _machine(monkeypatch, ["/dev/nvidia0"], {})] == ["fault", "note"]
     well = _machine(monkeypatch, ["/dev/nvidia0"], {"nvidia-smi": "H200, 570.1, 143771 MiB", python: "H200"})

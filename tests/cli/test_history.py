@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from doubles.commandline import Goldsmith, Told
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Settled, TakenRow
 
@@ -51,11 +52,11 @@ def _done(journal: Journal) -> None:
         journal.done([Settled(row.job_id, (row,), (), ())])
 
 
-def _json(told) -> list[dict[str, object]]:  # type: ignore[no-untyped-def]
+def _json(told: Told) -> list[dict[str, object]]:
     return [json.loads(line) for line in told.out.splitlines()]
 
 
-def test_json_is_one_object_a_line_for_each_input_taken(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_json_is_one_object_a_line_for_each_input_taken(goldsmith: Goldsmith, root: Path) -> None:
     """Path, hash, time, stage, outcome and results, and the work with its seed and steps; oldest first."""
     lines = _json(goldsmith("history", "--json", "-r", root))
     assert [(line["path"], line["stage"], line["outcome"]) for line in lines] == [
@@ -72,7 +73,7 @@ def test_json_is_one_object_a_line_for_each_input_taken(goldsmith, root: Path) -
     assert (lines[2]["made_by"], first["made_by"]) == ("1", None)
 
 
-def test_what_was_only_found_wanting_is_told_when_it_is_asked_for(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_what_was_only_found_wanting_is_told_when_it_is_asked_for(goldsmith: Goldsmith, root: Path) -> None:
     """It was not taken: it lies where it lay. The table for people always has it."""
     lines = _json(goldsmith("history", "--json", "--problems", "-r", root))
     assert (lines[0]["outcome"], lines[0]["problem"], lines[0]["steps"]) == ("problem", "It is cut off.", [])
@@ -80,13 +81,13 @@ def test_what_was_only_found_wanting_is_told_when_it_is_asked_for(goldsmith, roo
 
 
 @pytest.mark.parametrize("file", ["inbox/a.png", "selected/a.png", "masked/a.png", "delivered/a_print.jpg", "archive/selected/a.png"])
-def test_the_whole_way_of_a_file_is_shown_by_any_of_its_names(goldsmith, root: Path, file: str) -> None:  # type: ignore[no-untyped-def]
+def test_the_whole_way_of_a_file_is_shown_by_any_of_its_names(goldsmith: Goldsmith, root: Path, file: str) -> None:
     """What made it and what was made of it, and nothing of the other picture."""
     lines = _json(goldsmith("history", file, "--json", "-r", root))
     assert [line["job_id"] for line in lines] == ["1", "3", "4"]
 
 
-def test_the_table_has_times_seeds_and_results(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_table_has_times_seeds_and_results(goldsmith: Goldsmith, root: Path) -> None:
     """One row each, tabs between the columns."""
     told = goldsmith("history", "delivered/a_web.avif", "-r", root)
     assert told.rows[0] == ["when", "file", "stage", "outcome", "seconds", "steps", "became"]
@@ -96,13 +97,13 @@ def test_the_table_has_times_seeds_and_results(goldsmith, root: Path) -> None:  
     assert told.rows[-1][0].startswith("1970-01-01 ")
 
 
-def test_only_the_last_may_be_asked_for(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_only_the_last_may_be_asked_for(goldsmith: Goldsmith, root: Path) -> None:
     """--last 1, also with JSON."""
     assert [row[1] for row in goldsmith("history", "-n", "1", "-r", root).rows[1:]] == ["masked/a.png"]
     assert [line["job_id"] for line in _json(goldsmith("history", "--json", "--last", "2", "-r", root))] == ["3", "4"]
 
 
-def test_a_terminal_gets_the_last_fifty(goldsmith, root: Path, journal: Journal, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_terminal_gets_the_last_fifty(goldsmith: Goldsmith, root: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipe gets all of them."""
     for number in range(60):
         row = _row(f"x{number}", f"inbox/{number:02}.png", "generate")
@@ -112,7 +113,7 @@ def test_a_terminal_gets_the_last_fifty(goldsmith, root: Path, journal: Journal,
     assert len(goldsmith("history", "-r", root).rows) == 51
 
 
-def test_a_file_that_nothing_was_done_to_says_why(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_that_nothing_was_done_to_says_why(goldsmith: Goldsmith, root: Path) -> None:
     """Law 7's sentence, exit code 2."""
     (root / "inbox" / "new.png").write_bytes(b"x")
     told = goldsmith("history", "inbox/new.png", "-r", root)
@@ -121,7 +122,7 @@ def test_a_file_that_nothing_was_done_to_says_why(goldsmith, root: Path) -> None
     assert "Waiting for an instruction" in told.err
 
 
-def test_names_that_are_no_text_stay_on_their_line_and_come_back_whole_as_json(goldsmith, root: Path, journal: Journal) -> None:  # type: ignore[no-untyped-def]
+def test_names_that_are_no_text_stay_on_their_line_and_come_back_whole_as_json(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
     """A stand-in in the table, the very name in JSON."""
     name = os.fsdecode(b"inbox/he\nro\t\xff.png")
     row = _row("9", name, "generate")
@@ -130,7 +131,7 @@ def test_names_that_are_no_text_stay_on_their_line_and_come_back_whole_as_json(g
     assert _json(goldsmith("history", "-n", "1", "--json", "-r", root))[0]["path"] == name
 
 
-def test_without_a_journal_it_says_where_it_looked(goldsmith, root: Path, monkeypatch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_journal_is_looked_for_aloud(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An admin who asks as another user sees the path."""
     monkeypatch.setenv("GOLDSMITH_STATE_DIR", str(tmp_path / "mine"))
     told = goldsmith("history", "-r", root)

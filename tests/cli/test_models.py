@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from doubles.commandline import Goldsmith
+from goldsmith.engines.sources import Progress
+from goldsmith.engines.weights import Weights
+
 BYTES = b"weights" * 100
 
 
 @pytest.fixture(autouse=True)
-def _models(root: Path, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def _models(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One model with a weights file that a stand-in for pip brings; one with none."""
     (root / "config" / "models.toml").write_text(
         f"""
@@ -36,7 +40,7 @@ licence = "MIT"
     )
     (tmp_path / "tiny.onnx").write_bytes(BYTES)
 
-    def bring(weights, name, progress):  # type: ignore[no-untyped-def]
+    def bring(weights: Weights, name: str, progress: Progress) -> list[Path]:
         """As ``fetch`` does, without a package index."""
         made = []
         for file in weights.models.named(name).files:
@@ -51,7 +55,7 @@ licence = "MIT"
     monkeypatch.setattr("goldsmith.engines.fetch.fetch", bring)
 
 
-def test_models_are_listed_with_licence_size_and_whether_they_are_here(goldsmith, root: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_models_are_listed_with_licence_size_and_whether_they_are_here(goldsmith: Goldsmith, root: Path, tmp_path: Path) -> None:
     """What is missing shows the command that gets it."""
     rows = {row[0]: row[1:] for row in goldsmith("models", "list", "-r", root).rows[2:]}
     assert rows["tiny"] == ["inpaint", "MIT", "700 B", "goldsmith models fetch tiny", "A model of nothing."]
@@ -61,20 +65,20 @@ def test_models_are_listed_with_licence_size_and_whether_they_are_here(goldsmith
     assert [(model["name"], model["present"]) for model in seen["models"]] == [("tiny", False), ("bare", True)]
 
 
-def test_weights_are_fetched_once(goldsmith, root: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_weights_are_fetched_once(goldsmith: Goldsmith, root: Path, tmp_path: Path) -> None:
     """Where they lie now and how large they are; the second time nothing is to be done."""
     told = goldsmith("models", "fetch", "tiny", "bare", "-r", root)
     assert told.out.splitlines() == ["tiny: done", f"tiny: {tmp_path}/models/tiny.onnx (700 B)", "bare: needs no weights."]
     assert goldsmith("models", "fetch", "tiny", "-r", root).out.strip() == "tiny: all of it is here and right."
 
 
-def test_a_progress_bar_is_for_terminals(goldsmith, root: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_progress_bar_is_for_terminals(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends at a hundred."""
     monkeypatch.setattr("goldsmith.cli.screen.terminal", lambda: True)
     assert "100 %" in goldsmith("models", "fetch", "tiny", "-r", root).out
 
 
-def test_what_lies_here_is_read_again(goldsmith, root: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_what_lies_here_is_read_again(goldsmith: Goldsmith, root: Path, tmp_path: Path) -> None:
     """Right, changed, gone: exit code 4 where it is not what was promised, with the command that mends it."""
     assert "No weights lie in" in goldsmith("models", "verify", "-r", root).out
     goldsmith("models", "fetch", "tiny", "-r", root)
@@ -89,7 +93,7 @@ def test_what_lies_here_is_read_again(goldsmith, root: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("command", ["fetch", "verify"])
-def test_an_unknown_model_gets_the_nearest(goldsmith, root: Path, command: str) -> None:  # type: ignore[no-untyped-def]
+def test_an_unknown_model_gets_the_nearest(goldsmith: Goldsmith, root: Path, command: str) -> None:
     """Before anything is fetched."""
     told = goldsmith("models", command, "tinny", "-r", root)
     assert told.code == 2

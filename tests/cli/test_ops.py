@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
+from doubles.commandline import Goldsmith
 from goldsmith.cli.ops import settings_of
 from goldsmith.operation import Operation
 from goldsmith.ops import catalogue
 
 
-def test_every_operation_is_listed_with_its_stages_and_its_summary(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_every_operation_is_listed_with_its_stages_and_its_summary(goldsmith: Goldsmith, root: Path) -> None:
     """The summary is the first line of its docstring; the stages are those of this root's line."""
     line = root / "config" / "line.toml"
     line.write_text(line.read_text().replace('steps = ["select", ', 'steps = ["select", "sharpen", '))
@@ -38,7 +39,7 @@ def test_every_setting_has_a_type_a_default_and_a_sentence(word: str) -> None:
         assert "typing" not in kind
 
 
-def test_one_operation_is_shown_with_all_its_settings(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_one_operation_is_shown_with_all_its_settings(goldsmith: Goldsmith, root: Path) -> None:
     """Those of tables within it too."""
     told = goldsmith("ops", "grade", "-r", root)
     names = [row[0] for row in told.rows if len(row) == 5][1:]
@@ -89,13 +90,13 @@ def test_types_ranges_and_defaults_are_said_in_words() -> None:
     ]
 
 
-def test_an_unknown_operation_gets_the_nearest(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_an_unknown_operation_gets_the_nearest(goldsmith: Goldsmith, root: Path) -> None:
     """Exit code 2."""
     told = goldsmith("ops", "sharpn", "-r", root)
     assert told.code == 2
     assert "did you mean sharpen?" in told.err
 
 
-def test_no_root_is_needed(goldsmith, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_no_root_is_needed(goldsmith: Goldsmith, monkeypatch: pytest.MonkeyPatch) -> None:
     """What travels with the program answers."""
     assert goldsmith("ops", "export").code == 0

@@ -6,6 +6,9 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
+from doubles.commandline import Goldsmith, Tell, Told
 from goldsmith.journal.journal import Journal
 
 
@@ -15,7 +18,7 @@ def _put(root: Path, *paths: str, data: bytes = b"x") -> None:
         (root / path).write_bytes(data)
 
 
-def _table(told, first: str):  # type: ignore[no-untyped-def]
+def _table(told: Told, first: str) -> dict[str, list[str]]:
     """The table whose heading line begins with ``first``, by its first column."""
     start = next(number for number, row in enumerate(told.rows) if row[0] == first)
     body = told.rows[start + 1 :]
@@ -23,7 +26,7 @@ def _table(told, first: str):  # type: ignore[no-untyped-def]
     return {row[0]: row[1:] for row in body[:end]}
 
 
-def test_every_folder_is_counted(goldsmith, root: Path, journal: Journal) -> None:  # type: ignore[no-untyped-def]
+def test_every_folder_is_counted(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
     """Pictures, what lies beside them, and what is neither; READMEs, litter and notes are not counted."""
     _put(root, "inbox/a.png", "inbox/acme/b.jpg", "inbox/a.mask.png", "inbox/brief.doc", "inbox/.DS_Store", "inbox/x.png.problem.txt")
     _put(root, "delivered/a_web.avif", "delivered/a.manifest.json")
@@ -33,7 +36,7 @@ def test_every_folder_is_counted(goldsmith, root: Path, journal: Journal) -> Non
     assert list(folders) == ["inbox/", "selected/", "masked/", "graded/", "delivered/"]
 
 
-def test_what_waits_for_the_same_reason_is_one_line(goldsmith, root: Path, journal: Journal) -> None:  # type: ignore[no-untyped-def]
+def test_what_waits_for_the_same_reason_is_one_line(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
     """A count, the reason, and three names however many there are."""
     _put(root, *(f"inbox/{number}.png" for number in range(500)))
     told = goldsmith("status", "-r", root)
@@ -44,7 +47,7 @@ def test_what_waits_for_the_same_reason_is_one_line(goldsmith, root: Path, journ
     assert "inbox/0.png, inbox/1.png, inbox/10.png, …" in told.out
 
 
-def test_many_problems_are_told_in_bounds_and_counted(goldsmith, root: Path, journal: Journal) -> None:  # type: ignore[no-untyped-def]
+def test_many_problems_are_told_in_bounds_and_counted(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
     """Twenty are printed; the rest are a number."""
     for number in range(30):
         _put(root, f"inbox/{number}.png", f"inbox/{number}.png.problem.txt")
@@ -55,7 +58,7 @@ def test_many_problems_are_told_in_bounds_and_counted(goldsmith, root: Path, jou
     assert len(json.loads(goldsmith("status", "-r", root, "--json").out)["problems"]) == 30
 
 
-def test_what_is_worked_on_shows_how_far_it_is(goldsmith, root: Path, journal: Journal, running) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_worked_on_shows_how_far_it_is(goldsmith: Goldsmith, root: Path, journal: Journal, running: Tell) -> None:
     """Stage, step and per cent of the running, a line for the queue of each lane."""
     _put(root, "selected/a.png", "selected/b.png")
     journal.queued("1", "edit", "gpu", "selected/a.png", 0.0)
@@ -68,7 +71,7 @@ def test_what_is_worked_on_shows_how_far_it_is(goldsmith, root: Path, journal: J
     assert _table(told, "folder")["selected/"][4:6] == ["1", "1"]
 
 
-def test_who_runs_and_how_it_hears_of_files_is_said(goldsmith, root: Path, journal: Journal, running) -> None:  # type: ignore[no-untyped-def]
+def test_who_runs_and_how_it_hears_of_files_is_said(goldsmith: Goldsmith, root: Path, journal: Journal, running: Tell) -> None:
     """Events, polling, the weaker rule, pauses and missing folders, a sentence each."""
     assert "Goldsmith is running (process " in goldsmith("status", "-r", root).out
     assert "Events arrive from every folder" in goldsmith("status", "-r", root).out
@@ -87,14 +90,16 @@ def test_who_runs_and_how_it_hears_of_files_is_said(goldsmith, root: Path, journ
     assert "masked/ is not there: is the share mounted?" in told
 
 
-def test_where_nobody_runs_it_says_how_to_start(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_where_nobody_runs_it_says_how_to_start(goldsmith: Goldsmith, root: Path) -> None:
     """Without daemon and without journal there is still a status."""
     told = goldsmith("status", "-r", root)
     assert told.code == 0
     assert f"Start it with: goldsmith run --root {root}" in told.out
 
 
-def test_a_journal_that_is_kept_elsewhere_is_asked_for(goldsmith, root: Path, running, monkeypatch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_journal_elsewhere_is_asked_for(
+    goldsmith: Goldsmith, root: Path, running: Tell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """An admin who asks as another user is told what to set."""
     monkeypatch.setenv("GOLDSMITH_STATE_DIR", str(tmp_path / "mine"))
     told = goldsmith("status", "-r", root).out
@@ -102,7 +107,7 @@ def test_a_journal_that_is_kept_elsewhere_is_asked_for(goldsmith, root: Path, ru
     assert "GOLDSMITH_STATE_DIR" in told
 
 
-def test_json_is_one_object_on_one_line_with_names_as_they_are(goldsmith, root: Path, journal: Journal, running) -> None:  # type: ignore[no-untyped-def]
+def test_json_is_one_object_on_one_line_with_names_as_they_are(goldsmith: Goldsmith, root: Path, journal: Journal, running: Tell) -> None:
     """Names with line breaks and undecodable bytes come back whole."""
     name = os.fsdecode(b"he\nro\xff.png")
     _put(root, f"inbox/{name}")
@@ -114,7 +119,7 @@ def test_json_is_one_object_on_one_line_with_names_as_they_are(goldsmith, root: 
     assert seen["hints"]["inbox"] == "events"
 
 
-def test_names_cannot_break_a_line_in_a_pipe(goldsmith, root: Path, journal: Journal) -> None:  # type: ignore[no-untyped-def]
+def test_names_cannot_break_a_line_in_a_pipe(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
     """Line breaks, tabs, colour codes and undecodable bytes are shown with a stand-in."""
     _put(root, "inbox/" + os.fsdecode(b"a\n\tb\x1b[31m\xff.png"))
     told = goldsmith("status", "-r", root)
@@ -122,7 +127,9 @@ def test_names_cannot_break_a_line_in_a_pipe(goldsmith, root: Path, journal: Jou
     assert "\x1b" not in told.out
 
 
-def test_on_a_terminal_there_are_tables(goldsmith, root: Path, journal: Journal, running, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_on_a_terminal_there_are_tables(
+    goldsmith: Goldsmith, root: Path, journal: Journal, running: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ruled, with a bar for what is under work."""
     monkeypatch.setattr("goldsmith.cli.screen.terminal", lambda: True)
     monkeypatch.setattr("goldsmith.cli.status.terminal", lambda: True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from doubles.commandline import Goldsmith
 from goldsmith.journal.journal import Journal
 
 ALONE = "Waiting for an instruction: put a mask (“hero.mask.png”) or a brief (“hero.toml”) beside it."
@@ -34,35 +35,35 @@ def _hero(root: Path) -> None:
     ],
 )
 def test_a_file_is_found_however_it_is_named(
-    goldsmith, root: Path, monkeypatch, tmp_path: Path, here: str, file: str, root_too: bool
-) -> None:  # type: ignore[no-untyped-def]
+    goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, here: str, file: str, root_too: bool
+) -> None:
     """From where one stands, from the root, or by its bare name; the root is told by where one stands or what one names."""
     monkeypatch.chdir(tmp_path / here)
     told = goldsmith("why", file, *(["--root", root] if root_too else []))
     assert (told.code, told.out.strip()) == (0, ALONE)
 
 
-def test_a_whole_path_is_found_also_through_a_link_to_the_root(goldsmith, root: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_whole_path_is_found_also_through_a_link_to_the_root(goldsmith: Goldsmith, root: Path, tmp_path: Path) -> None:
     """People reach shares by many ways."""
     assert goldsmith("why", root / "inbox/acme/hero.png").out.strip() == ALONE
     os.symlink(root, tmp_path / "share")
     assert goldsmith("why", tmp_path / "share/inbox/acme/hero.png", "-r", root).out.strip() == ALONE
 
 
-def test_the_environment_names_the_root(goldsmith, root: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_the_environment_names_the_root(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """GOLDSMITH_ROOT, as a unit sets it."""
     monkeypatch.setenv("GOLDSMITH_ROOT", str(root))
     assert goldsmith("why", "inbox/acme/hero.png").out.strip() == ALONE
 
 
-def test_a_configuration_names_the_root(goldsmith, root: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_configuration_names_the_root(goldsmith: Goldsmith, root: Path, tmp_path: Path) -> None:
     """``root`` in the house.toml of --config."""
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "house.toml").write_text(f'root = "{root}"\n')
     assert goldsmith("why", "inbox/acme/hero.png", "--config", tmp_path / "etc").out.strip() == ALONE
 
 
-def test_a_bare_name_that_is_there_twice_is_asked_back(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_bare_name_that_is_there_twice_is_asked_back(goldsmith: Goldsmith, root: Path) -> None:
     """With both places, so that one can be copied."""
     (root / "masked" / "hero.png").write_bytes(b"x")
     told = goldsmith("why", "hero.png", "-r", root)
@@ -70,14 +71,14 @@ def test_a_bare_name_that_is_there_twice_is_asked_back(goldsmith, root: Path) ->
     assert "inbox/acme/hero.png, masked/hero.png" in told.err
 
 
-def test_a_file_outside_the_root_is_refused(goldsmith, root: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_outside_the_root_is_refused(goldsmith: Goldsmith, root: Path, tmp_path: Path) -> None:
     """With the root that was looked in."""
     told = goldsmith("why", "/etc/hostname", "-r", root)
     assert told.code == 2
     assert f"/etc/hostname is not in {root}." in told.err
 
 
-def test_a_name_that_is_no_text_is_answered_on_one_line(goldsmith, root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_name_that_is_no_text_is_answered_on_one_line(goldsmith: Goldsmith, root: Path) -> None:
     """Line breaks and bytes that are no text come in as arguments and do not come out."""
     name = os.fsdecode(b"inbox/he\nro\xff.png")
     (root / name).write_bytes(b"x")
@@ -87,7 +88,7 @@ def test_a_name_that_is_no_text_is_answered_on_one_line(goldsmith, root: Path) -
     assert len(goldsmith("why", os.fsdecode(b"inbox/go\nne\xff.png"), "-r", root).out.splitlines()) == 1
 
 
-def test_a_file_that_was_taken_is_found_by_where_it_lay(goldsmith, root: Path, journal: Journal, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_taken_file_is_found_by_where_it_lay(goldsmith: Goldsmith, root: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Standing in the folder it was dropped into."""
     from goldsmith.journal.records import Settled, TakenRow
 

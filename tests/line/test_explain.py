@@ -77,7 +77,7 @@ def taken(journal: Journal, path: str, job_id: str, *results: str, lineage: str 
         stage="generate",
         outcome=outcome,
         results=results,
-        lineage=lineage,  # type: ignore[arg-type]
+        lineage=lineage,
     )
     placed = tuple(Placed(path=result, sig=Sig(1, 2, 3, 4, 5), sha256="00", job_id=job_id) for result in results)
     journal.done([Settled(plan_id=job_id, rows=(row,), placed=placed, versions=())])
