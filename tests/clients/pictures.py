@@ -33,17 +33,17 @@ def png_of(header: bytes, data: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
 
 
-def write_large_tiff(path: Path, side: int = 8192) -> Path:
-    """Uncompressed 8-bit RGB in one strip: 201 MB at a side of 8192, of a noise that repeats."""
+def write_tiff(path: Path, side: int, seed: str) -> Path:
+    """Uncompressed 8-bit RGB in one strip, of a noise that repeats: half written over another one, it still decodes to the end."""
     size, bits = 3 * side * side, 10 * 12 + 14
     tags = ((256, 4, 1, side), (257, 4, 1, side), (258, 3, 3, bits), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, bits + 6))
     tags += ((277, 3, 1, 3), (278, 4, 1, side), (279, 4, 1, size), (284, 3, 1, 1))
     directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<2H2I", *tag) for tag in tags) + struct.pack("<I", 0)
-    block = random.Random(side).randbytes(3 * side)
+    row = random.Random(seed).randbytes(3 * side)
     with path.open("wb") as file:
         file.write(b"II*\0" + struct.pack("<I", 8) + directory + struct.pack("<3H", 8, 8, 8))
         for _ in range(side):
-            file.write(block)
+            file.write(row)
     return path
 
 

@@ -148,7 +148,7 @@ def finder(data: bytes, target: str) -> None:
 def mapped(data: bytes, target: str) -> None:
     """Given its size at once, then written through a mapping: the kernel tells nobody."""
     fd = os.open(target, os.O_RDWR | os.O_CREAT, 0o644)
-    os.ftruncate(fd, len(data))
+    os.ftruncate(fd, len(data))  # the close that is heard comes with the end of the mapping
     with mmap.mmap(fd, len(data)) as mapping:
         os.close(fd)
         step = len(data) // 5 + 1
@@ -205,12 +205,6 @@ def times_put_back(data: bytes, target: str) -> None:
     os.write(fd, data)
     os.close(fd)
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-def many(count: str, folder: str) -> None:
-    """So many events of litter in a folder that the kernel's queue cannot hold them."""
-    for number in range(int(count)):
-        os.close(create(os.path.join(folder, f"litter-{number % 500}.tmp")))
 
 
 PROGRAMS = {

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from clients import pictures
 from clients.watched import Drop, Watched, sequence
 
 SHM = Path("/dev/shm")
@@ -22,6 +21,17 @@ def test_dd_with_stalls_of_five_seconds(drop: Drop) -> None:
     stalled = "{ head -c 300000 $1; sleep 5; tail -c +300001 $1 | head -c 300000; sleep 5; tail -c +600001 $1; } | dd of=$2 bs=64k"
     drop.shell(stalled, source, drop.inbox / "hero.png")
     drop.due(drop.inbox / "hero.png", source)
+
+
+@sequence("dd")
+def test_dd_with_stalls_over_an_older_picture(drop: Drop) -> None:
+    """Old and new bytes side by side are a picture that decodes, for 5 s at a time: only the open file tells that it is none."""
+    old, new = drop.tiff(more="old"), drop.tiff()
+    drop.copied(old, "hero.tif")
+    drop.hears("started", drop.inbox / "hero.tif")
+    stalled = "{ head -c 300000 $1; sleep 5; tail -c +300001 $1 | head -c 300000; sleep 5; tail -c +600001 $1; }"
+    drop.shell(f"{stalled} | dd of=$2 bs=64k conv=notrunc", new, drop.inbox / "hero.tif")
+    drop.due(drop.inbox / "hero.tif", new)
 
 
 @sequence()
@@ -43,7 +53,7 @@ def test_a_program_that_keeps_the_file_open_for_a_minute(drop: Drop) -> None:
 @sequence("cp")
 def test_cp_of_200_megabytes(drop: Drop) -> None:
     """A TIFF of 201 MB is taken when the last byte is there."""
-    source = pictures.write_large_tiff(drop.away / "large.tif")
+    source = drop.tiff("large.tif", side=8192)
     drop.run("cp", source, drop.inbox)
     drop.due(drop.inbox / "large.tif", source)
 
@@ -51,17 +61,17 @@ def test_cp_of_200_megabytes(drop: Drop) -> None:
 @sequence()
 def test_a_mapped_file(drop: Drop) -> None:
     """A file that has its full size at once and is filled through a mapping: no event tells, the refused lease does."""
-    source = drop.picture(side=300)
-    drop.replay("mapped", source, drop.inbox / "hero.png")
-    drop.due(drop.inbox / "hero.png", source)
+    source = drop.tiff()
+    drop.replay("mapped", source, drop.inbox / "hero.tif")
+    drop.due(drop.inbox / "hero.tif", source)
 
 
 @sequence()
 def test_a_writer_elsewhere_of_whom_nothing_is_heard(drop: Drop) -> None:
     """Only the first moment gives an event, as over NFSv3; writing and closing happen under another name."""
-    source = drop.picture(side=300)
-    drop.replay("through_another_name", source, drop.inbox / "hero.png", drop.away / "elsewhere")
-    drop.due(drop.inbox / "hero.png", source)
+    source = drop.tiff()
+    drop.replay("through_another_name", source, drop.inbox / "hero.tif", drop.away / "elsewhere")
+    drop.due(drop.inbox / "hero.tif", source)
 
 
 @sequence()
@@ -122,11 +132,11 @@ def test_a_file_without_a_name_that_is_linked(drop: Drop) -> None:
 @sequence()
 def test_an_in_place_rewrite(drop: Drop) -> None:
     """Written over in bursts as soon as work on the old bytes has begun: only the new ones count."""
-    old, new = drop.picture(more="old", side=300), drop.picture(side=300)
-    drop.copied(old, "hero.png")
-    drop.hears("started", drop.inbox / "hero.png")
-    drop.replay("in_place", new, drop.inbox / "hero.png")
-    drop.due(drop.inbox / "hero.png", new)
+    old, new = drop.tiff(more="old"), drop.tiff()
+    drop.copied(old, "hero.tif")
+    drop.hears("started", drop.inbox / "hero.tif")
+    drop.replay("in_place", new, drop.inbox / "hero.tif")
+    drop.due(drop.inbox / "hero.tif", new)
 
 
 @sequence()

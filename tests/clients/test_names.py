@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from clients import pictures
 from clients.watched import Drop, Watched, sequence
 
 WINDOWS = ("HERO.PNG", "Hero (1).png", "hero - Kopie.Png", "CON.png", "C:\\fakepath\\hero.png", "what?.png", "a|b<c>.png", "hero. .png")
@@ -87,7 +86,7 @@ def test_names_that_are_one_to_a_mac_and_two_to_linux(drop: Drop) -> None:
 def test_two_pictures_that_differ_only_in_their_kind(drop: Drop) -> None:
     """hero.png and hero.tif are two assets."""
     drop.due(drop.copied(drop.picture()))
-    drop.due(drop.copied(pictures.write_large_tiff(drop.away / "hero.tif", side=16)))
+    drop.due(drop.copied(drop.tiff(side=16)))
 
 
 @sequence()

@@ -56,11 +56,11 @@ def test_rsync_inplace(drop: Drop) -> None:
 @sequence("rsync")
 def test_rsync_inplace_over_an_older_version(drop: Drop) -> None:
     """Only the blocks that differ are written over, as soon as work on the old file has begun."""
-    old, new = drop.picture(more="old", side=600), drop.picture(side=600)
-    drop.copied(old, "hero.png")
-    drop.hears("started", drop.inbox / "hero.png")
+    old, new = drop.tiff(more="old"), drop.tiff()
+    drop.copied(old, "hero.tif")
+    drop.hears("started", drop.inbox / "hero.tif")
     drop.run("rsync", "--inplace", "--no-whole-file", "--ignore-times", "--bwlimit=512", new, drop.inbox)
-    drop.due(drop.inbox / "hero.png", new)
+    drop.due(drop.inbox / "hero.tif", new)
 
 
 @sequence("rsync")
@@ -143,9 +143,9 @@ def test_a_samba_share_and_a_rename(drop: Drop) -> None:
 @sequence()
 def test_the_explorer(drop: Drop) -> None:
     """An empty file first, 1.5 s of silence, the full size at once, then the data."""
-    source = drop.picture(side=300)
-    drop.replay("explorer", source, drop.inbox / "hero.png")
-    drop.due(drop.inbox / "hero.png", source)
+    source = drop.tiff()
+    drop.replay("explorer", source, drop.inbox / "hero.tif")
+    drop.due(drop.inbox / "hero.tif", source)
 
 
 @sequence()

@@ -196,6 +196,11 @@ class Drop:
         path.write_bytes(pictures.png(f"{self.campaign}/{name}/{more}", side))
         return path
 
+    def tiff(self, name: str = "hero.tif", side: int = 600, more: str = "") -> Path:
+        """The same as a TIFF, of which the first part is enough to decode a file that has its full size."""
+        path = self.away / (f"{more}-{name}" if more else name)
+        return pictures.write_tiff(path, side, f"{self.campaign}/{name}/{more}")
+
     def copied(self, source: Path, name: str | None = None) -> tuple[Path, Path]:
         """The simplest of drops."""
         target = self.inbox / (name or source.name)
