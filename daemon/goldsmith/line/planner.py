@@ -47,7 +47,7 @@ class Planner:
     def plan(self, work: Work) -> Plan:
         """The commit of a finished piece of work, under a name that is free as far as can be seen."""
         outcome = work.finished
-        target = posixpath.join(work.ready.stage.next, work.bundle.campaign)
+        target = posixpath.join(work.ready.stage.next, work.bundle.campaign).rstrip("/")
         stem = self._stem(work, target, outcome)
         placed = self._journal.placed(work.picture)
         ours = placed is not None and placed.sha256 == work.hashes[work.picture]
@@ -72,13 +72,17 @@ class Planner:
         tails.append(MANIFEST if stage.next == self._last else ".toml")
 
         def free(stem: str) -> bool:
+            if fold(_whole(target, stem)) in self._promised:
+                return False
             if stage.next != self._last and self._stem_taken(stage.next, bundle.campaign, stem):
                 return False
             return all(self.free(posixpath.join(target, stem + tail)) for tail in tails)
 
         base, _ = split_version(bundle.stem)
         gone = self._journal.ever_placed_versions(target, fold(base))
-        return versioned(bundle.stem, gone, free, 255 - _TAIL_ROOM)
+        stem = versioned(bundle.stem, gone, free, 255 - _TAIL_ROOM)
+        self.promise(_whole(target, stem))
+        return stem
 
     def reword(self, plan: Plan, stem: str) -> Plan:
         """The plan under another stem, for when its names were taken in the last instant; a manifest names the new ones."""
@@ -250,6 +254,11 @@ class _Draft:
     def _put_text(self, tail: str, data: bytes) -> None:
         name = tail.lstrip(".")
         self._put(self._planner.write(self._work, f"text-{name}", data), tail, hashlib.sha256(data).hexdigest())
+
+
+def _whole(target: str, stem: str) -> str:
+    """Stands for everything called after a stem: two of a batch may not share one, whatever their suffixes."""
+    return f"{target}/{stem}/"
 
 
 def _all(plan: Plan) -> tuple[Take | Put, ...]:
