@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from goldsmith.line.bundle import Bundle
 from goldsmith.line.holds import Holds
 from goldsmith.line.intake import Intake
 from goldsmith.line.job import Fault, Outcome, Progress
-from goldsmith.line.lanes import Lanes
+from goldsmith.line.lanes import Event, Lanes
 from goldsmith.line.slate import Heard, Machine, Slate
 from goldsmith.line.work import Work, fingerprint
 
@@ -56,22 +57,28 @@ class Outcomes:
         self._patience = patience
         self._wall = wall
         self._heard = heard
+        self._heard_of: deque[Event] = deque()
 
     def hear(self, now: float) -> None:
         """Take in what the lanes have said since."""
-        for event in self._lanes.collect(now):
-            work = self._slate.of_job(event.job_id)
-            if work is None:
-                continue
-            if isinstance(event, Progress):
-                self._progress(work, event)
-            elif work.cancelled:
-                self._slate.forget(work)
-                self._slate.again([work.bundle.key])
-            elif event.fault is not None:
-                self._fault(work, event.fault, event, now)
-            else:
-                self.finish(work, event, now)
+        self._heard_of.extend(self._lanes.collect(now))
+        while self._heard_of:
+            self._take_in(self._heard_of[0], now)
+            self._heard_of.popleft()  # only now: a journal that fails over one of them loses none
+
+    def _take_in(self, event: Event, now: float) -> None:
+        work = self._slate.of_job(event.job_id)
+        if work is None:
+            return
+        if isinstance(event, Progress):
+            self._progress(work, event)
+        elif work.cancelled:
+            self._slate.forget(work)
+            self._slate.again([work.bundle.key])
+        elif event.fault is not None:
+            self._fault(work, event.fault, event, now)
+        else:
+            self.finish(work, event, now)
 
     def finish(self, work: Work, outcome: Outcome, now: float) -> None:
         """The work is done; what is left is to wait until its inputs have settled."""
@@ -120,7 +127,10 @@ class Outcomes:
             )
         try:
             self._holds.hold(bundle, sigs, problem, row)
-        except OSError as error:
+        except FileNotFoundError:
+            self._intake.touched(bundle.picture or bundle.stem)  # it went away with its folder: there is nobody to tell
+            return
+        except (OSError, MachineFault) as error:
             self._machine.pause(error)
             self._slate.again([bundle.key])
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import os
 import shutil
@@ -66,7 +67,8 @@ class Slate:
         self.finished.pop(key, None)
         self._jobs.pop(work.job.id, None)
         if work.in_lane:
-            self._journal.withdrawn(work.job.id)
+            with contextlib.suppress(MachineFault):  # only what `status` shows; what must be remembered fails at its own place
+                self._journal.withdrawn(work.job.id)
         _clear(work.job.scratch)
 
     def again(self, keys: Iterable[Key]) -> None:
