@@ -111,6 +111,7 @@ class Works:
         self.machine = Machine(house.retry_machine, clock, heard)
         slate, texts = Slate(journal), Texts(root)
         holds = Holds(root, journal, fs, time.time)
+        holds.forget_gone()
         outcomes = Outcomes(
             slate=slate,
             machine=self.machine,
@@ -227,6 +228,7 @@ class Service:
                 if self._stop or not self._reload:
                     return
                 self._read_again()
+                make_folders(self._setup)
 
     def _loop(self, works: Works, wake: int, state_file: Path, *, until_idle: bool) -> None:
         works.foreman.turn()

@@ -146,8 +146,13 @@ class Foreman:
         if self._intake.library_changed:
             self._intake.library_changed = False
             keys.update(dict.fromkeys(self._held_keys()))
-        for key in keys:
-            self._consider(key, now)
+        waiting = list(keys)
+        try:
+            while waiting:
+                self._consider(waiting[0], now)
+                del waiting[0]
+        finally:
+            self._slate.again(waiting)  # a journal that failed over one of them
 
     def _held_keys(self) -> Iterator[Key]:
         """The bundles that are held: what the library lacked may be there now."""
@@ -173,11 +178,12 @@ class Foreman:
         """Somebody asked for something. Begin as soon as all that is there looks complete."""
         paths = _parts(bundle)
         self._want(paths)
+        states = {path: self._intake.state(path) for path in paths}
+        if self._holds.standing(bundle, {path: state.sig for path, state in states.items() if state.sig is not None}):
+            return  # before all is settled: a daemon that starts anew sees the files afresh, and they are the old ones
         sigs = self._startable(paths)
         if sigs is None:
             self._not_yet(bundle, paths)
-            return
-        if self._holds.standing(bundle, sigs):
             return
         if self._machine.ill or self._draining:
             self._slate.later(max(self._machine.until, now + 1.0), bundle.key)
@@ -259,7 +265,7 @@ class Foreman:
                 continue
             try:
                 plan = self._planner.plan(work)
-            except OSError as error:
+            except (OSError, MachineFault) as error:
                 self._slate.finished[key] = None
                 self._machine.pause(error)
                 break

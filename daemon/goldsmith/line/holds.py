@@ -40,19 +40,24 @@ class Holds:
         held = self._held.get(bundle.picture or "")
         if held is None:
             return False
-        return held.fingerprint == fingerprint(sigs) and os.path.lexists(self._root / held.note_path)
+        return held.fingerprint == fingerprint(sigs) and (not held.note_path or os.path.lexists(self._root / held.note_path))
 
     def hold(self, bundle: Bundle, sigs: Mapping[str, Sig], problem: Problem, row: TakenRow | None) -> None:
         """Write the note and remember it; ``row`` goes on record where bytes were read and found wanting."""
         picture = bundle.picture or bundle.stem
-        note = note_path(picture)
         sentence, remedy = _text(problem.sentence), _text(problem.remedy)
-        write_note(self._fs, self._root, note, sentence, remedy)
+        note = self._told(note_path(picture), sentence, remedy)
         held = Held(picture, fingerprint(sigs), sentence, remedy, note, self._wall())
         self._held[picture] = held
         self._journal.hold(*held)
         if row is not None:
             self._journal.record_problem(row)
+
+    def forget_gone(self) -> None:
+        """At a start: what was taken away while nobody looked needs no note any longer."""
+        for picture in self.pictures():
+            if not os.path.lexists(self._root / picture):
+                self.release(picture)
 
     def forget(self, picture: str) -> None:
         """Let the picture be tried once more as it is; its note stays until something better is known."""
@@ -62,10 +67,22 @@ class Holds:
 
     def release(self, picture: str) -> None:
         """The bundle changed, or its note was deleted: forget the problem and take the note away."""
-        held = self._held.pop(picture, None)
+        held = self._held.get(picture)
         if held is not None:
-            remove_note(self._root, held.note_path)
             self._journal.release(picture)
+            del self._held[picture]
+            if held.note_path:
+                remove_note(self._root, held.note_path)
+
+    def _told(self, note: str, sentence: str, remedy: str) -> str:
+        """Write the note; "" where the picture's own folder does not take one: then only the journal tells, and the line goes on."""
+        try:
+            write_note(self._fs, self._root, note, sentence, remedy)
+        except PermissionError:
+            if not os.access(self._root / note.partition("/")[0], os.W_OK | os.X_OK, effective_ids=True):
+                raise
+            return ""
+        return note
 
 
 def _text(sentence: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -29,8 +30,6 @@ def write_note(fs: Filesystem, root: Path, note: str, sentence: str, remedy: str
 
 
 def remove_note(root: Path, note: str) -> None:
-    """Take the note away; it may be gone already."""
-    try:
+    """Take the note away. It may be gone already, and one that cannot be taken away is no reason to stop."""
+    with contextlib.suppress(OSError):
         os.unlink(root / note)
-    except FileNotFoundError:
-        return
