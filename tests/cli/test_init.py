@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -28,8 +29,12 @@ def test_the_folders_are_made_with_a_line_in_each(goldsmith: Goldsmith, tmp_path
 
 
 def test_the_configuration_is_a_commented_copy_that_only_its_owner_can_change(goldsmith: Goldsmith, tmp_path: Path) -> None:
-    """It is accepted by the rule that refuses what others may write to."""
-    goldsmith("init", tmp_path / "new")
+    """It is accepted by the rule that refuses what others may write to, whatever umask the house has."""
+    before = os.umask(0o002)
+    try:
+        goldsmith("init", tmp_path / "new")
+    finally:
+        os.umask(before)
     assert find_config(None, tmp_path / "new", {}).folder == tmp_path / "new" / "config"
     for name in ("house.toml", "line.toml", "models.toml"):
         file = tmp_path / "new" / "config" / name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 
@@ -23,7 +22,3 @@ def main() -> None:
     except GoldsmithError as error:
         complain(error)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # Whoever read the output has seen enough (`goldsmith history | head`). What is left in the buffer goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from goldsmith.service import Setup
 
 _SAMPLE = "astronaut"
-_MASKED = "the model of a spacecraft beside her"
+_MASKED = "the model of a space shuttle behind her"
 
 
 @dataclass

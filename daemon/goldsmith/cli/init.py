@@ -48,6 +48,8 @@ def make_root(root: Path) -> Line:
             _folder(root / folder, about)
         for shelf in SHELVES:
             (root / "library" / shelf).mkdir(exist_ok=True)
+        for look in sorted(shipped("samples", "library", "looks").iterdir()):
+            _put(root / "library" / "looks" / look.name, look.read_text())
         (root / WORK).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MachineFault(
@@ -61,11 +63,12 @@ def _configured(config: Path) -> Line:
     from goldsmith.brief.house import CONFIG_FILES
     from goldsmith.brief.stages import read_line
 
-    config.mkdir(exist_ok=True)
+    if not config.is_dir():
+        config.mkdir()
+        config.chmod(0o755)
     for name in CONFIG_FILES:
         if _put(config / name, shipped("config", name).read_text()):
             (config / name).chmod(0o644)
-    config.chmod(config.stat().st_mode & ~0o022 & 0o7777)
     file = config / "line.toml"
     return read_line(file.read_bytes(), str(file))
 
