@@ -213,9 +213,9 @@ class Service:
         """
         root = self._setup.root
         with self._signals() as wake, contextlib.ExitStack() as stack:
+            path = prepare(root, self._setup.house.state_dir)
             make_folders(self._setup)
             stack.enter_context(RootLock.take(root))
-            path = prepare(root, self._setup.house.state_dir)
             journal = stack.enter_context(contextlib.closing(Journal.open(path)))
             state_file = path.parent / STATE_FILE
             stack.callback(lambda: state_file.unlink(missing_ok=True))
@@ -295,7 +295,13 @@ class Service:
 
 
 def make_folders(setup: Setup) -> None:
-    """The folders of the line that are not there yet: a stage that was added to line.toml gets its own."""
+    """The folders of the line that are not there yet: a stage that was added to line.toml gets its own.
+
+    Raises UsageFault where there are none at all: any folder could be named by mistake.
+    """
+    folders = setup.line.folders
+    if not any((setup.root / name).is_dir() for name in folders):
+        raise UsageFault(f"{setup.root} has none of the folders of the line ({', '.join(folders)}).", f"Run: goldsmith init {setup.root}")
     for name in (*setup.line.folders, ARCHIVE, "library", WORK):
         (setup.root / name).mkdir(parents=True, exist_ok=True)
 

@@ -130,8 +130,13 @@ def _rule(kind: str, message: str, ctx: Mapping[str, Any]) -> str:
     pattern = _RULES.get(kind)
     if pattern is None:
         return message[:1].lower() + message[1:]
-    values = {name: shortened(str(value)) if name != "expected" else str(value).replace("'", '"') for name, value in ctx.items()}
+    values = {name: shortened(_number(value)) if name != "expected" else str(value).replace("'", '"') for name, value in ctx.items()}
     return pattern.format_map(values)
+
+
+def _number(value: object) -> str:
+    """A bound as people write it: 4, not 4.0."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _closed(sentence: str) -> str:

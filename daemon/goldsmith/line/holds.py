@@ -24,6 +24,8 @@ class Holds:
         self._fs = fs
         self._wall = wall
         self._held: dict[str, Held] = {held.path: held for held in journal.all_held()}
+        self._unread: set[str] = set(self._held)
+        """Pictures held for what was asked of them, before a byte of them was read: only for these can the library be to blame."""
 
     def __contains__(self, picture: str) -> bool:
         return picture in self._held
@@ -31,9 +33,9 @@ class Holds:
     def __len__(self) -> int:
         return len(self._held)
 
-    def pictures(self) -> tuple[str, ...]:
-        """The pictures that are held."""
-        return tuple(self._held)
+    def for_their_briefs(self) -> tuple[str, ...]:
+        """The pictures that are held for what was asked of them: what the library lacked may be there by now."""
+        return tuple(picture for picture in self._held if picture in self._unread)
 
     def standing(self, bundle: Bundle, sigs: Mapping[str, Sig]) -> bool:
         """True while nothing about the bundle has changed and its note still lies there: then it is not tried again."""
@@ -50,12 +52,15 @@ class Holds:
         held = Held(picture, fingerprint(sigs), sentence, remedy, note, self._wall())
         self._held[picture] = held
         self._journal.hold(*held)
-        if row is not None:
+        if row is None:
+            self._unread.add(picture)
+        else:
+            self._unread.discard(picture)
             self._journal.record_problem(row)
 
     def forget_gone(self) -> None:
         """At a start: what was taken away while nobody looked needs no note any longer."""
-        for picture in self.pictures():
+        for picture in tuple(self._held):
             if not os.path.lexists(self._root / picture):
                 self.release(picture)
 

@@ -101,6 +101,8 @@ class Judge:
             name = lacking_mask(steps, there)
             file = f"{bundle.stem}.mask.png" if name == "mask" else f"{bundle.stem}.mask.{name}.png"
             return Wait(f"{lacking[0].upper()}{lacking[1:]}: put “{shown(file)}” beside it.")
+        if resolved.one_stage and not steps:
+            return Wait(f"Waiting for a brief or a mask: {stage.name} has no steps of its own for a prompt alone.")
         return Ready(stage, resolved, steps, explicit=any(step.operation.needs().masks for step in steps))
 
 

@@ -35,7 +35,8 @@ def check_mask(mask: Mask, size: tuple[int, int], name: str, fit: Literal["refus
     if not keep and covered > MOSTLY and touches_every_edge(mask):
         raise Problem(
             f"The mask {name} covers {covered:.0%} of the picture and touches all four edges: it is probably inverted.",
-            "White means change. Invert it; or, if it is meant so, save what is to stay in white as a keep mask (hero.keep.png).",
+            "White means change: invert it. If so much is to change, paint what is to stay in white instead, and call it .keep. "
+            "in place of .mask.",
         )
     return mask
 

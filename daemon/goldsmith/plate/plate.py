@@ -87,12 +87,26 @@ class Plate:
         return quantised(self.pixels, self.depth)
 
 
+_SLAB = 1 << 16
+"""Values worked on at once: what fits into a core's cache is several times as fast as what goes through memory."""
+
+
 def quantised(values: NDArray[np.float32], depth: Depth) -> NDArray[np.uint16] | NDArray[np.uint8]:
     """Display-encoded 0..1 floats as integer codes of ``depth`` bits, clipped and rounded half up; any shape."""
-    levels = 2**depth - 1
-    codes = np.clip(values, 0.0, 1.0) * np.float32(levels)
+    kind = np.uint8 if depth == 8 else np.uint16
+    if values.size <= _SLAB:
+        return _coded(values, depth).astype(kind)
+    made = np.empty(values.shape, kind)
+    rows = max(1, _SLAB * len(values) // values.size)
+    for top in range(0, len(values), rows):
+        made[top : top + rows] = _coded(values[top : top + rows], depth)
+    return made
+
+
+def _coded(values: NDArray[np.float32], depth: Depth) -> NDArray[np.float32]:
+    codes = np.clip(values, 0.0, 1.0) * np.float32(2**depth - 1)
     codes += np.float32(0.5)
-    return codes.astype(np.uint8) if depth == 8 else codes.astype(np.uint16)
+    return codes
 
 
 def frozen(array: NDArray[np.float32]) -> NDArray[np.float32]:

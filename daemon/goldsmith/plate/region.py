@@ -148,9 +148,7 @@ class _Reading:
         if word.text == "box" and self.took("("):
             return self.box(word)
         if word.text in NOT_YET:
-            raise ValueError(
-                f'"{word.text}" at letter {word.column + 1} of "{self.text}" is not available yet in this version; paint a mask'
-            )
+            raise ValueError(f'"{word.text}" in "{self.text}" is not known to this version yet: paint a mask and name it')
         if word.text in _BOXES:
             return _box(*_BOXES[word.text])
         self.used.add(word.text)

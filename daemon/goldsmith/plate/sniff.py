@@ -86,7 +86,8 @@ def _no_picture(data: bytes, name: str) -> Problem:
     if never_written(data) and not any(data[:64]):
         return Incomplete(f"{name} holds nothing but zeros so far.", "If nothing is copying it any more, save or copy it again.")
     if len(data) < 16:
-        return Incomplete(f"{name} has only {len(data)} bytes.", "If nothing is copying it any more, save or copy it again.")
+        size = f"{len(data)} byte{'s' if len(data) > 1 else ''}"
+        return Incomplete(f"{name} is no picture: it has only {size}.", "If nothing is copying it any more, save or copy it again.")
     start = data.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")[:64].lower()
     for magic, what in _STRANGERS:
         if start.startswith(magic):
