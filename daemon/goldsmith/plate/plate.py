@@ -93,10 +93,10 @@ _SLAB = 1 << 16
 
 def quantised(values: NDArray[np.float32], depth: Depth) -> NDArray[np.uint16] | NDArray[np.uint8]:
     """Display-encoded 0..1 floats as integer codes of ``depth`` bits, clipped and rounded half up; any shape."""
-    kind = np.uint8 if depth == 8 else np.uint16
+    made: NDArray[np.uint16] | NDArray[np.uint8] = np.empty(values.shape, np.uint8 if depth == 8 else np.uint16)
     if values.size <= _SLAB:
-        return _coded(values, depth).astype(kind)
-    made = np.empty(values.shape, kind)
+        made[...] = _coded(values, depth)
+        return made
     rows = max(1, _SLAB * len(values) // values.size)
     for top in range(0, len(values), rows):
         made[top : top + rows] = _coded(values[top : top + rows], depth)
@@ -104,7 +104,8 @@ def quantised(values: NDArray[np.float32], depth: Depth) -> NDArray[np.uint16] |
 
 
 def _coded(values: NDArray[np.float32], depth: Depth) -> NDArray[np.float32]:
-    codes = np.clip(values, 0.0, 1.0) * np.float32(2**depth - 1)
+    codes = np.asarray(np.clip(values, 0.0, 1.0))
+    codes *= np.float32(2**depth - 1)
     codes += np.float32(0.5)
     return codes
 
