@@ -234,6 +234,7 @@ class Service:
         works.foreman.turn()
         self._tell(works, state_file)
         self._notify.ready()
+        self._heard("watching", root=str(self._setup.root), until="Ctrl-C or SIGTERM")
         while not (self._stop or self._reload or (until_idle and works.foreman.idle)):
             works.turn(self._notify.interval or _LONGEST)
             with contextlib.suppress(BlockingIOError):
