@@ -122,3 +122,14 @@ def test_names_that_a_terminal_cannot_show_do_not_break_the_output(root: Path, j
 def test_the_version_is_told(goldsmith: Goldsmith) -> None:
     """--version prints one line."""
     assert goldsmith("--version").out.startswith("goldsmith ")
+
+
+def test_what_nobody_foresaw_of_the_machine_is_a_sentence_too(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fails in the middle of a look: exit code 4, no traceback."""
+
+    def failing(*_: object) -> None:
+        raise OSError(5, "Input/output error", "/mnt/share")
+
+    monkeypatch.setattr("goldsmith.cli.overview.overview", failing)
+    told = goldsmith("status", "-r", root)
+    assert (told.code, told.err.splitlines()[0]) == (4, "goldsmith: /mnt/share: Input/output error.")

@@ -172,3 +172,22 @@ def test_a_gpu_is_asked_for_its_driver_and_torch_for_the_gpu(monkeypatch: pytest
     assert [one.grade for one in _machine(monkeypatch, ["/dev/nvidia0"], {})] == ["fault", "note"]
     well = _machine(monkeypatch, ["/dev/nvidia0"], {"nvidia-smi": "H200, 570.1, 143771 MiB", python: "H200"})
     assert [one.sentence for one in well] == ["H200, 570.1, 143771 MiB", "torch can use H200."]
+
+
+def test_a_journal_that_this_user_may_not_write_is_a_fault_in_words(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An admin asks without being the service's user: a sentence, no traceback."""
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    finding = examination._journal(root, tmp_path / "state" / "hot" / "journal.sqlite")
+    assert (finding.grade, finding.remedy) == ("fault", "Ask as the service's user, or set GOLDSMITH_STATE_DIR.")
+
+
+def test_a_folder_that_may_not_be_entered_counts_as_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its disk is that of the nearest folder above."""
+
+    def barred(path: object, **how: object) -> os.stat_result:
+        if "barred" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return os.lstat(str(path))
+
+    monkeypatch.setattr("os.stat", barred)
+    assert hardware.nearest_there(tmp_path / "barred" / "journal") == tmp_path

@@ -141,3 +141,17 @@ def test_on_a_terminal_there_are_tables(
     assert "█████░░░░░ 50%" in told
     assert "──" in told
     assert "\t" not in told
+
+
+def test_a_journal_that_may_not_be_read_is_said(goldsmith: Goldsmith, root: Path, running: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folders are told all the same."""
+
+    def barred(path: Path, *, read_only: bool = False) -> Journal:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    _put(root, "inbox/a.png")
+    monkeypatch.setattr(Journal, "open", barred)
+    told = goldsmith("status", "-r", root)
+    assert told.code == 0
+    assert "cannot be read: Permission denied. Ask as the service's user" in told.out
+    assert _table(told, "folder")["inbox/"][0] == "1"

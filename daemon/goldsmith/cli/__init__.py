@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 
-from goldsmith.errors import GoldsmithError
+from goldsmith.errors import GoldsmithError, MachineFault
 
 
 def main() -> None:
@@ -22,3 +22,10 @@ def main() -> None:
     except GoldsmithError as error:
         complain(error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        # What nobody foresaw is mostly a folder that this user may not enter; that needs no traceback either.
+        fault = MachineFault(
+            f"{error.filename or 'The machine'}: {error.strerror or error}.", "Ask as somebody who may, or look at the disk."
+        )
+        complain(fault)
+        sys.exit(fault.exit_code)

@@ -38,7 +38,7 @@ def check(
     from goldsmith.cli.rehearsal import Rehearsal
 
     setup = _setup(root, config, path)
-    library = setup.library if (setup.root / "library").is_dir() else None
+    library = setup.library if os.path.isdir(setup.root / "library") else None
     Rehearsal(setup, library).show(path, data, _inside(setup, path), kind)
 
 
@@ -94,7 +94,9 @@ def _kind(path: Path, data: bytes) -> str:
 def _is_sidecar(path: Path) -> bool:
     from goldsmith.line.bundle import classify
 
-    return classify(path.name).role == "look" and any((path.parent / f"{path.stem}{each}").exists() for each in (".png", ".jpg", ".tif"))
+    return classify(path.name).role == "look" and any(
+        os.path.exists(path.parent / f"{path.stem}{each}") for each in (".png", ".jpg", ".tif")
+    )
 
 
 def _by_content(data: bytes) -> str:

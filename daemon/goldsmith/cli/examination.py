@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from goldsmith.cli.findings import Finding, fault, note, ok
-from goldsmith.cli.hardware import disks, gpu, inotify
+from goldsmith.cli.hardware import disks, gpu, inotify, nearest_there
 from goldsmith.engines import EngineKind
 from goldsmith.engines.weights import Weights
 from goldsmith.errors import GoldsmithError, Problem
@@ -78,7 +78,7 @@ def _journal(root: Path, journal: Path) -> Finding:
         refuse_unfit(journal.parent, root)
     except GoldsmithError as error:
         return fault("journal", error.sentence, error.remedy)
-    there = next(folder for folder in (journal.parent, *journal.parents) if folder.exists())
+    there = nearest_there(journal.parent)
     if not os.access(there, os.W_OK | os.X_OK):
         return fault("journal", f"{there} cannot be written by this user.", "Ask as the service's user, or set GOLDSMITH_STATE_DIR.")
     return ok("journal", f"{journal} on {kind or 'an unknown filesystem'}, a local disk.")
@@ -118,7 +118,7 @@ def _owner(status: os.stat_result) -> str:
 
 def _shared(root: Path, setup: Setup) -> Iterator[Finding]:
     """Whether results will belong to the people who share the folders."""
-    found = {folder: os.stat(root / folder) for folder in setup.line.folders if (root / folder).is_dir()}
+    found = {folder: os.stat(root / folder) for folder in setup.line.folders if os.path.isdir(root / folder)}
     groups = {status.st_gid for status in found.values()}
     if len(groups) > 1:
         yield note(

@@ -28,7 +28,7 @@ def disks(paths: Sequence[Path]) -> Iterator[Finding]:
     """Free space and free inodes of every filesystem that is written to, each once."""
     seen: set[int] = set()
     for path in paths:
-        there = next(folder for folder in (path, *path.parents) if folder.exists())
+        there = nearest_there(path)
         device = os.stat(there).st_dev
         if device in seen:
             continue
@@ -44,6 +44,11 @@ def disks(paths: Sequence[Path]) -> Iterator[Finding]:
             yield note(what, told, "A campaign of large pictures may fill it.")
         else:
             yield ok(what, told)
+
+
+def nearest_there(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that is there for this user."""
+    return next(folder for folder in (path, *path.parents) if os.path.exists(folder))
 
 
 def inotify(root: Path) -> Iterator[Finding]:

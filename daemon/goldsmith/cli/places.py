@@ -67,7 +67,7 @@ def _root_around(near: Path | None) -> Path | None:
     if near is None:
         return None
     folder = Path(os.path.abspath(near))
-    marked = (each for each in (folder, *folder.parents) if (each / _MARK).is_dir())
+    marked = (each for each in (folder, *folder.parents) if os.path.isdir(each / _MARK))
     return next((each for each in marked if not each.stat().st_mode & stat.S_IWOTH), None)
 
 
@@ -79,6 +79,8 @@ class Place:
     journal: Journal | None
     no_journal: str
     """Why there is no journal to read; "" where there is one."""
+    barred: bool
+    """True where there may be one, and this user may not read it."""
     journal_file: Path
     daemon: Daemon
 
@@ -108,14 +110,15 @@ def looking_at(root: Path | None, config: Path | None, near: Path | None = None)
 
     setup = set_up(root_of(root, config, near), config)
     file = journal_path(setup.root, setup.house.state_dir)
-    journal, why = None, ""
+    journal, why, barred = None, "", False
     try:
         journal = Journal.open(file, read_only=True)
     except GoldsmithError as fault:
         why = str(fault)
     except OSError as error:
+        barred = True
         why = f"The journal {file} cannot be read: {error.strerror}. Ask as the service's user, or as root."
-    place = Place(setup, journal, why, file, daemon_of(setup.root, file.parent / STATE_FILE))
+    place = Place(setup, journal, why, barred, file, daemon_of(setup.root, file.parent / STATE_FILE))
     if journal is None:
         yield place
         return

@@ -50,7 +50,7 @@ def _who(place: Place) -> None:
         say(f"{place.root}: Goldsmith is not running here. Start it with: goldsmith run --root {shlex.quote(str(place.root))}")
         return
     say(f"{place.root}: Goldsmith is running ({daemon.runs}).")
-    if not daemon.told:
+    if not daemon.told and not place.barred:
         say(f"Its journal is not at {place.journal_file}: name its folder with GOLDSMITH_STATE_DIR, or ask as the service's user.")
     elif place.no_journal:
         say(place.no_journal)
