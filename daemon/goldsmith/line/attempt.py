@@ -262,7 +262,7 @@ class _Attempt:
 
 
 def _reach(operation: PlateOperation, plate: Plate) -> Mask | None:
-    """Where a step may change pixels: its ``where`` (DESIGN 5) where it has one, else its masks together; None = anywhere."""
+    """Where a step may change pixels: its ``where`` where it has one, else its masks together; None = anywhere."""
     names = operation.needs().masks
     where = getattr(operation, "where", None)
     if isinstance(where, str) and where:
