@@ -130,7 +130,7 @@ def test_names_cannot_break_a_line_in_a_pipe(goldsmith: Goldsmith, root: Path, j
 def test_on_a_terminal_there_are_tables(
     goldsmith: Goldsmith, root: Path, journal: Journal, running: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ruled, with a bar for what is under work."""
+    """Columns that stand under their headings, with a bar for what is under work."""
     monkeypatch.setattr("goldsmith.cli.screen.terminal", lambda: True)
     monkeypatch.setattr("goldsmith.cli.status.terminal", lambda: True)
     _put(root, "selected/a.png")
@@ -139,7 +139,8 @@ def test_on_a_terminal_there_are_tables(
     journal.progress("1", 1, "upscale", 0.5, "", 9.0)
     told = goldsmith("status", "-r", root).out
     assert "█████░░░░░ 50%" in told
-    assert "──" in told
+    heading, first = (line for line in told.splitlines() if line.startswith(("folder ", "inbox/ ")))
+    assert heading.index("next") == first.index("generate")
     assert "\t" not in told
 
 

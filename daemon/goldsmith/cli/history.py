@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from goldsmith.cli.places import AsJson, Config, Place, Root, looking_at, spellings
-from goldsmith.cli.screen import say_json, table, terminal
+from goldsmith.cli.screen import say_json, table, terminal, wide
 from goldsmith.errors import UsageFault
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ def history(
             return
         usual = _ROWS if file is None and terminal() else 0
         shown = _tail(rows, usual if last is None else last)
-        table(("when", "file", "stage", "outcome", "seconds", "steps", "became"), map(_told, shown))
+        columns = ("when", "file", "stage", "outcome", "seconds", "became", "steps")
+        most = len(columns) if wide() else len(columns) - 1
+        table(columns[:most], (_told(row)[:most] for row in shown))
 
 
 def _rows(place: Place, file: Path | None) -> Iterator[TakenRow]:
@@ -121,7 +123,7 @@ def _told(row: TakenRow) -> tuple[str, ...]:
     steps = ", ".join(_step(step) for step in record.get("steps", ()))
     seconds = f"{record['seconds']:.2f}" if "seconds" in record else ""
     became = ", ".join(row.results) or str(record.get("sentence", ""))
-    return (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.taken_at)), row.path, row.stage, row.outcome, seconds, steps, became)
+    return (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.taken_at)), row.path, row.stage, row.outcome, seconds, became, steps)
 
 
 def _step(step: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from goldsmith.cli.places import AsJson, Config, Root, root_of
-from goldsmith.cli.screen import bars, say, say_json, size_of, table
+from goldsmith.cli.screen import bars, say, say_json, size_of, table, wide
 from goldsmith.errors import MachineFault, UsageFault
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ def list_(root: Root = None, config: Config = None, as_json: AsJson = False) -> 
         size = size_of(row.size) if row.size else "no weights"
         here = "yes" if row.present else f"goldsmith models fetch {row.name}"
         told.append((row.name, _kind(row.kind, row.scale), row.licence, size, here, row.about))
-    table(("model", "does", "licence", "size", "here", "about"), told)
+    columns = ("model", "does", "licence", "size", "here", "about")
+    shown = len(columns) if wide() else len(columns) - 1
+    table(columns[:shown], [row[:shown] for row in told])
 
 
 def _facts(row: object) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,6 +37,11 @@ def say(text: str = "") -> None:
     print("\n".join(map(plain, text.split("\n"))))
 
 
+def wide() -> bool:
+    """True where whole sentences fit into a table's column: in a pipe, and on a terminal of 120 columns and more."""
+    return not terminal() or shutil.get_terminal_size().columns >= _WIDE
+
+
 def say_json(value: object) -> None:
     """One value on one line, in ASCII: names with undecodable bytes have no UTF-8."""
     print(json.dumps(value))
@@ -47,19 +53,23 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         for row in (columns, *rows) if isinstance(rows, Sequence) else _headed(columns, rows):
             print("\t".join(map(plain, row)))
         return
-    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        made.add_column(column, overflow="fold")
-    for row in rows:
-        made.add_row(*(Text(plain(cell), style=_STYLES.get(cell, "")) for cell in row))
+    made = Table(box=None, pad_edge=False, header_style="bold underline")
+    cells = [list(map(plain, row)) for row in rows]
+    for number, column in enumerate(columns):
+        short = all(len(row[number]) <= _WORD for row in cells)
+        made.add_column(column, overflow="fold", no_wrap=short)
+    for row in cells:
+        made.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     Console(highlight=False).print(made)
 
 
+_WIDE = 120
+_WORD = 20
+"""Cells up to so many letters are never broken over lines."""
 _STYLES = {"ok": "green", "note": "yellow", "fault": "bold red", "problem": "red", "delivered": "green"}
 
 

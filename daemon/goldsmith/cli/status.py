@@ -38,7 +38,7 @@ def _print(place: Place, seen: Overview) -> None:
     for sentence in remarks(place):
         say(sentence)
     say()
-    table(("folder", "pictures", "beside them", "other", "next", "working", "waiting", "problems"), [_row(one) for one in seen.folders])
+    table(("folder", "pictures", "sidecars", "other", "next", "working", "waiting", "problems"), [_row(one) for one in seen.folders])
     _working(seen)
     _waiting(seen)
     _problems(seen)
