@@ -28,7 +28,7 @@ tests: install
 test: lint tests
 
 bench: install
-	$(BIN)/python -m pytest -m bench -s tests/bench
+	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 
 soak: install
 	$(BIN)/pytest -m soak --timeout=0

@@ -23,7 +23,7 @@ def measure(place: Path) -> list[Row]:
     ]
     (root / "inbox" / "first.png").write_bytes(tiny_png(1))
     (root / "inbox" / "first.toml").write_text("generate = []\n")
-    daemon = Daemon(root)
+    daemon = Daemon(root, level="debug")
     try:
         daemon.wait_for(lambda heard: any('"fraction": 0.0' in line for _, line in heard), 30)
         begun = [moment for moment, _ in daemon.events("progress")]

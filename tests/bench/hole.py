@@ -15,6 +15,8 @@ from bench.row import Row
 _BENCH = "hole"
 _SIZES = ((1632, 1224), (4000, 3000), (6000, 4000))
 _HOLE = 512
+_TIMES = 5
+"""Each is done so often and the least time counts: everything else on the machine can only add."""
 
 
 def measure(place: Path, sizes: tuple[tuple[int, int], ...] = _SIZES) -> list[Row]:
@@ -34,8 +36,9 @@ def measure(place: Path, sizes: tuple[tuple[int, int], ...] = _SIZES) -> list[Ro
     first = None
     for width, height in sizes:
         name, mask = _picture(place, width, height)
-        decode, encode = _codec(place / name, place / mask)
-        fill, total = run(name, mask)
+        codec = [_codec(place / name, place / mask) for _ in range(_TIMES)]
+        decode, encode = (min(times) for times in zip(*codec, strict=True))
+        fill, total = (min(times) for times in zip(*(run(name, mask) for _ in range(_TIMES)), strict=True))
         rest = total - decode - encode
         first = first or rest
         size = f"{width * height / 1e6:.0f} MP"
@@ -64,7 +67,7 @@ def _attempts(place: Path, models_file: str, weights: str) -> Callable[[str, str
     from goldsmith.files import Sig
     from goldsmith.line.attempt import run_job
     from goldsmith.line.bench import Shop
-    from goldsmith.line.job import Input, Job, StepSpec
+    from goldsmith.line.job import Input, Job, Limits, StepSpec
     from goldsmith.line.wire import LaneContext, LaneSpec
 
     shop = Shop(LaneContext(models_file=models_file, weights=weights), LaneSpec(name="cpu", threads=len(os.sched_getaffinity(0))))
@@ -76,7 +79,19 @@ def _attempts(place: Path, models_file: str, weights: str) -> Callable[[str, str
         steps = (StepSpec(op="inpaint", settings={"where": "mask"}),)
         scratch = str(place / "scratch")
         inputs = (given("picture", picture), given("mask", mask))
-        job = Job(id="bench", root=str(place), stage="edit", lane="cpu", stem="bench", inputs=inputs, steps=steps, seed=1, scratch=scratch)
+        limits = Limits(seconds=900, memory_bytes=8 * 2**30, pixels=200_000_000)
+        job = Job(
+            id="bench",
+            root=str(place),
+            stage="edit",
+            lane="cpu",
+            stem="bench",
+            inputs=inputs,
+            steps=steps,
+            seed=1,
+            scratch=scratch,
+            limits=limits,
+        )
         began = time.perf_counter()
         outcome = run_job(job, shop, lambda progress: None, lambda: False)
         total = time.perf_counter() - began
@@ -99,6 +114,7 @@ def _codec(picture: Path, mask: Path) -> tuple[float, float]:
     plate = decode(files[0], picture.name, limit)
     decode_mask(files[1], mask.name, limit)
     decoded = time.perf_counter() - began
+    plate = plate.with_pixels(plate.pixels.copy())
     began = time.perf_counter()
     data = encode(plate, Encoding(format="png", depth=plate.depth))
     hashlib.sha256(data).hexdigest()

@@ -79,7 +79,7 @@ def _ratio(row: Row) -> str:
 def _target(row: Row) -> str:
     if row.target is None:
         return ""
-    return f"<= {row.target:g} times" if row.as_ratio else f"< {row.target:g} {row.unit}"
+    return f"<= {row.target:g} times" if row.as_ratio else f"<= {row.target:g} {row.unit}".rstrip()
 
 
 def _verdict(row: Row) -> str:

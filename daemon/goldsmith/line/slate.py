@@ -16,6 +16,8 @@ from goldsmith.line.work import Work
 
 _LONGEST_GATHERING = 0.1
 """Seconds; where a commit takes longer than half of that, the disk is what everything waits for."""
+_FIRST_GATHERING = 0.002
+"""Seconds that the first commit is taken to cost at most; every further one at most twice the one before and this."""
 
 
 class Heard(Protocol):
@@ -126,8 +128,8 @@ class Gathering:
         return left if more is not None and more < left else 0.0
 
     def committed(self, began: float) -> None:
-        """A commit that began then is over."""
-        self._cost = self._clock() - began
+        """A commit that began then is over. One that the disk held up once is not yet what commits cost."""
+        self._cost = min(self._clock() - began, 2 * self._cost + _FIRST_GATHERING)
         self._since = None
 
 
