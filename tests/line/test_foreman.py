@@ -315,6 +315,18 @@ def test_a_note_deleted_while_the_daemon_is_down_means_try_again(studio: Studio)
     assert len(studio.heard("held")) == 1
 
 
+def test_a_note_deleted_the_instant_it_appears_means_try_again(studio: Studio) -> None:
+    """Before anything was heard of it."""
+    studio.put("selected/hero.png", png())
+    studio.put("selected/hero.toml", BROKEN)
+    studio.until_heard("held")
+    os.unlink(studio.at("selected/hero.png.problem.txt"))
+    studio.until_heard("held", count=2)
+    studio.until_idle()
+    assert studio.note("selected/hero.png")
+    assert len(studio.heard("held")) == 2
+
+
 def test_a_bundle_mended_while_the_daemon_is_down_is_tried_again(studio: Studio) -> None:
     """And its note goes."""
     studio.put("selected/hero.png", png())

@@ -44,8 +44,8 @@ class Holds:
             return False
         return held.fingerprint == fingerprint(sigs) and (not held.note_path or os.path.lexists(self._root / held.note_path))
 
-    def hold(self, bundle: Bundle, sigs: Mapping[str, Sig], problem: Problem, row: TakenRow | None) -> None:
-        """Write the note and remember it; ``row`` goes on record where bytes were read and found wanting."""
+    def hold(self, bundle: Bundle, sigs: Mapping[str, Sig], problem: Problem, row: TakenRow | None) -> str:
+        """Write the note and remember it; its path. ``row`` goes on record where bytes were read and found wanting."""
         picture = bundle.picture or bundle.stem
         sentence, remedy = _text(problem.sentence), _text(problem.remedy)
         note = self._told(note_path(picture), sentence, remedy)
@@ -57,6 +57,7 @@ class Holds:
         else:
             self._unread.discard(picture)
             self._journal.record_problem(row)
+        return note
 
     def forget_gone(self) -> None:
         """At a start: what was taken away while nobody looked needs no note any longer."""

@@ -126,7 +126,7 @@ class Outcomes:
                 record={"sentence": problem.sentence, "remedy": problem.remedy},
             )
         try:
-            self._holds.hold(bundle, sigs, problem, row)
+            note = self._holds.hold(bundle, sigs, problem, row)
         except FileNotFoundError:
             self._intake.touched(bundle.picture or bundle.stem)  # it went away with its folder: there is nobody to tell
             return
@@ -134,6 +134,8 @@ class Outcomes:
             self._machine.pause(error)
             self._slate.again([bundle.key])
             return
+        if note:
+            self._intake.touched(note)  # known from now on, so that it is missed however soon it is deleted
         self._heard("held", picture=bundle.picture or bundle.stem, sentence=problem.sentence, remedy=problem.remedy)
 
     def _ready_at(self, work: Work) -> float | None:
