@@ -146,15 +146,16 @@ def finder(data: bytes, target: str) -> None:
 
 
 def mapped(data: bytes, target: str) -> None:
-    """Given its size at once, then written through a mapping: the kernel tells nobody."""
+    """Given its size at once, then written through a mapping: of pages that are dirty already the kernel tells nobody."""
+    half = len(data) // 2
     fd = os.open(target, os.O_RDWR | os.O_CREAT, 0o644)
-    os.ftruncate(fd, len(data))  # the close that is heard comes with the end of the mapping
+    os.ftruncate(fd, len(data))
     with mmap.mmap(fd, len(data)) as mapping:
-        os.close(fd)
-        step = len(data) // 5 + 1
-        for at in range(0, len(data), step):
-            mapping[at : at + step] = data[at : at + step]
-            time.sleep(1.0)
+        os.close(fd)  # the close that is heard comes with the end of the mapping
+        mapping[:] = data[:half] + b"\x7f" * (len(data) - half)
+        time.sleep(3)
+        mapping[half:] = data[half:]
+        time.sleep(1)
 
 
 def through_another_name(data: bytes, target: str, other: str) -> None:
@@ -163,6 +164,7 @@ def through_another_name(data: bytes, target: str, other: str) -> None:
     This is what a file looks like that another client of an NFSv3 server writes: the lease is refused, no close is heard.
     """
     fd = create(other)
+    os.ftruncate(fd, len(data))
     os.write(fd, data[: len(data) // 2])
     os.link(other, target)
     time.sleep(3)
@@ -174,6 +176,7 @@ def through_another_name(data: bytes, target: str, other: str) -> None:
 def still_growing(data: bytes, target: str, other: str) -> None:
     """Moved in while its writer goes on."""
     fd = create(other)
+    os.ftruncate(fd, len(data))
     os.write(fd, data[: len(data) // 2])
     os.rename(other, target)
     time.sleep(2.5)

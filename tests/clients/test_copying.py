@@ -77,9 +77,9 @@ def test_a_writer_elsewhere_of_whom_nothing_is_heard(drop: Drop) -> None:
 @sequence()
 def test_a_file_moved_in_that_still_grows(drop: Drop) -> None:
     """Renamed in with half its bytes, while its writer goes on."""
-    source = drop.picture(side=300)
-    drop.replay("still_growing", source, drop.inbox / "hero.png", drop.away / "elsewhere")
-    drop.due(drop.inbox / "hero.png", source)
+    source = drop.tiff()
+    drop.replay("still_growing", source, drop.inbox / "hero.tif", drop.away / "elsewhere")
+    drop.due(drop.inbox / "hero.tif", source)
 
 
 @sequence("mv")
