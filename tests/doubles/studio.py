@@ -33,8 +33,14 @@ from goldsmith.service import Setup, Works, make_folders, set_up
 DEADLINE = 60.0
 """Seconds until a test gives up; a loaded machine is slow, not wrong."""
 HASTE: dict[str, object] = {
-    "quiet": 0.3, "breath": 0.05, "gather": 0.1, "broken_after": 1, "weak_quiet": 0.5, "retry_machine": 0.5,
-    "cpu_lanes": 1, "threads": 1,
+    "quiet": 0.3,
+    "breath": 0.05,
+    "gather": 0.1,
+    "broken_after": 1,
+    "weak_quiet": 0.5,
+    "retry_machine": 0.5,
+    "cpu_lanes": 1,
+    "threads": 1,
 }
 """A house that waits for as little as it may."""
 LANE = re.compile(r"goldsmith\.line\.lane")
