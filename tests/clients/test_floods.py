@@ -15,22 +15,16 @@ import pytest
 from clients import pictures
 from clients.watched import Drop, Watched
 
-AT_ONCE = 5_000
-ALL_AT_ONCE = 20_000
 MINUTES = 5 * 60.0
+"""Seconds that 20,000 pictures may take; alone on two cores they took 58."""
 _QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 _IN_CREATE, _IN_DELETE, _IN_Q_OVERFLOW = 0x100, 0x200, 0x4000
 
 
-def test_thousands_of_files_at_once(watched: Watched) -> None:
-    """Small pictures of one size, told apart by their bytes alone: each is taken once."""
-    _flood(watched.drop("thousands"), AT_ONCE)
-
-
-@pytest.mark.soak
+@pytest.mark.timeout(2 * MINUTES)
 def test_twenty_thousand_files_at_once(watched: Watched) -> None:
-    """So many that the daemon's event queue may overflow by itself."""
-    _flood(watched.drop("twenty_thousand"), ALL_AT_ONCE)
+    """Small pictures of one size, told apart by their bytes alone: each is taken once."""
+    _flood(watched.drop("twenty_thousand"), 20_000)
 
 
 @pytest.mark.skipif(not _QUEUE.exists() or int(_QUEUE.read_text()) > 200_000, reason="the event queue is not of the usual length")
