@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# Tests run side by side, a file at a time to each.
+WORKERS ?= 2
 
 .PHONY: install demo test lint tests bench soak clean
 
@@ -23,7 +25,7 @@ lint: install
 	$(BIN)/lint-imports
 
 tests: install
-	$(BIN)/pytest -m "not bench and not soak"
+	$(BIN)/pytest -m "not bench and not soak" -n $(WORKERS) --dist loadfile
 
 test: lint tests
 

@@ -18,9 +18,9 @@ from doubles.jobs import Share, png
 from goldsmith.brief.brief import read_brief
 from goldsmith.brief.stages import Line, read_line
 from goldsmith.files import shipped
-from goldsmith.line.attempt import run_job
-from goldsmith.line.bench import Shop
-from goldsmith.line.wire import LaneContext, LaneSpec
+from goldsmith.line.lanes.attempt import run_job
+from goldsmith.line.lanes.bench import Shop
+from goldsmith.line.lanes.wire import LaneContext, LaneSpec
 from goldsmith.operation import Operation
 from goldsmith.plate.codec import decode
 

@@ -27,24 +27,24 @@ from goldsmith.errors import GoldsmithError, UsageFault
 from goldsmith.files import Filesystem, fold, publish
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.place import prepare
-from goldsmith.line.deliver import Deliver
+from goldsmith.line.commit.deliver import Deliver
+from goldsmith.line.commit.lock import RootLock
+from goldsmith.line.commit.naming import ARCHIVE, WORK
+from goldsmith.line.commit.planner import Planner
+from goldsmith.line.commit.recover import recover
 from goldsmith.line.foreman import Foreman
 from goldsmith.line.holds import Holds
-from goldsmith.line.intake import Intake, IntakeSettings
+from goldsmith.line.intake.intake import Intake, IntakeSettings
+from goldsmith.line.intake.watch import Watcher
 from goldsmith.line.job import Limits
 from goldsmith.line.judge import Judge
-from goldsmith.line.lanes import Lanes
+from goldsmith.line.lanes.lanes import Lanes
+from goldsmith.line.lanes.wire import LaneContext, LaneSpec
 from goldsmith.line.library import Library
-from goldsmith.line.lock import RootLock
-from goldsmith.line.naming import ARCHIVE, WORK
 from goldsmith.line.notify import Notify
 from goldsmith.line.outcomes import Outcomes, Patience
-from goldsmith.line.planner import Planner
-from goldsmith.line.recover import recover
 from goldsmith.line.slate import Heard, Machine, Slate
 from goldsmith.line.texts import Texts
-from goldsmith.line.watch import Watcher
-from goldsmith.line.wire import LaneContext, LaneSpec
 
 STATE_FILE = "daemon.json"
 """In the journal's folder, for as long as the daemon runs: what `status` and `why` ask of it."""

@@ -65,10 +65,10 @@ def measure(place: Path, sizes: tuple[tuple[int, int], ...] = _SIZES) -> list[Ro
 def _attempts(place: Path, models_file: str, weights: str) -> Callable[[str, str], tuple[float, float]]:
     """Runs a job as a lane does: (seconds of the inpaint step, seconds of everything)."""
     from goldsmith.files import Sig
-    from goldsmith.line.attempt import run_job
-    from goldsmith.line.bench import Shop
     from goldsmith.line.job import Input, Job, Limits, StepSpec
-    from goldsmith.line.wire import LaneContext, LaneSpec
+    from goldsmith.line.lanes.attempt import run_job
+    from goldsmith.line.lanes.bench import Shop
+    from goldsmith.line.lanes.wire import LaneContext, LaneSpec
 
     shop = Shop(LaneContext(models_file=models_file, weights=weights), LaneSpec(name="cpu", threads=len(os.sched_getaffinity(0))))
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from goldsmith.files import Sig
 from goldsmith.line.job import Input, Job, Limits, Outcome, Progress, StepSpec
-from goldsmith.line.lanes import LaneContext, Lanes
+from goldsmith.line.lanes.lanes import LaneContext, Lanes
 from goldsmith.plate.codec import Encoding, encode
 from goldsmith.plate.plate import Plate, frozen
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from goldsmith.files import Filesystem, Sig
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Plan, Put, Take, TakenRow
-from goldsmith.line.deliver import Deliver
+from goldsmith.line.commit.deliver import Deliver
 
 NOON = 1_790_000_000.0
 DAY = "2026-09-21"

@@ -27,7 +27,7 @@ from goldsmith.files import Filesystem
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.place import prepare
 from goldsmith.journal.records import TakenRow
-from goldsmith.line.lock import RootLock
+from goldsmith.line.commit.lock import RootLock
 from goldsmith.service import Setup, Works, make_folders, set_up
 
 DEADLINE = 60.0

@@ -6,8 +6,8 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from goldsmith.line.bundle import Key
-from goldsmith.line.intake import Intake, IntakeSettings
+from goldsmith.line.intake.bundle import Key
+from goldsmith.line.intake.intake import Intake, IntakeSettings
 
 
 class HeldClock:

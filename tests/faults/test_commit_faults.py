@@ -21,8 +21,8 @@ from doubles.share import Share
 from goldsmith.errors import MachineFault
 from goldsmith.files import Filesystem
 from goldsmith.journal.records import Plan
-from goldsmith.line.deliver import Changed, Committed, Halted, Refused, Result
-from goldsmith.line.recover import recover
+from goldsmith.line.commit.deliver import Changed, Committed, Halted, Refused, Result
+from goldsmith.line.commit.recover import recover
 
 Prepare = Callable[[Share], list[Plan]]
 

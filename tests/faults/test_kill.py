@@ -14,8 +14,8 @@ from doubles.commission import LINE, Asset, Ledger, finish, lying, thirty, undis
 from doubles.studio import Daemon, Doorbell, Studio
 from goldsmith.files import Filesystem
 from goldsmith.journal.journal import Journal
-from goldsmith.line.deliver import Deliver
-from goldsmith.line.recover import recover
+from goldsmith.line.commit.deliver import Deliver
+from goldsmith.line.commit.recover import recover
 
 KILLS = 60
 SEED = int(os.environ.get("GOLDSMITH_TEST_SEED", "0")) or time.time_ns() % 1_000_000

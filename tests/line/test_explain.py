@@ -15,8 +15,8 @@ from goldsmith.brief.stages import Line, read_line
 from goldsmith.files import Sig, shipped
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Placed, Settled, TakenRow
-from goldsmith.line.completeness import Pace
 from goldsmith.line.explain import Explain, general, walk
+from goldsmith.line.intake.completeness import Pace
 from goldsmith.line.judge import Judge
 from goldsmith.line.library import Library
 from goldsmith.line.notes import note_path

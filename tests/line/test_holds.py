@@ -14,8 +14,8 @@ from doubles.share import Share
 from goldsmith.errors import Problem
 from goldsmith.files import Filesystem, Sig
 from goldsmith.journal.journal import Journal
-from goldsmith.line.bundle import Bundle, group
 from goldsmith.line.holds import Holds
+from goldsmith.line.intake.bundle import Bundle, group
 
 WRONG = Problem("The mask is all black.", "Paint white where to change.")
 

@@ -11,7 +11,7 @@ from goldsmith.brief.brief import Stock
 from goldsmith.brief.resolve import Resolver
 from goldsmith.brief.stages import read_line
 from goldsmith.errors import Problem
-from goldsmith.line.bundle import Bundle, group
+from goldsmith.line.intake.bundle import Bundle, group
 from goldsmith.line.judge import Judge, Ready, Verdict, Wait, Wrong
 
 TEXTS = Mapping[str, str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from goldsmith.line.lock import RootLock
+from goldsmith.line.commit.lock import RootLock
 from goldsmith.line.telling import Daemon, daemon_of
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from doubles.bench import BenchDouble, NullInpainter
 from goldsmith.ops.erase import Erase
-from goldsmith.plate.patches import Box
+from goldsmith.plate.craft.patches import Box
 from goldsmith.plate.plate import Plate, frozen
 
 

@@ -15,7 +15,7 @@ from goldsmith.operation import Deliverable
 from goldsmith.ops.export import Export
 from goldsmith.plate import profiles
 from goldsmith.plate.codec import decode
-from goldsmith.plate.dither import dithered
+from goldsmith.plate.craft.dither import dithered
 from goldsmith.plate.plate import Plate, frozen, quantised
 
 

@@ -17,11 +17,12 @@ from pydantic import ValidationError
 from doubles.bench import BenchDouble
 from goldsmith.errors import Cancelled, Problem
 from goldsmith.ops.grade import Grade
-from goldsmith.plate import colour, cube, profiles
-from goldsmith.plate.cube import Cdl, parse_cdl, parse_cube, read_look
+from goldsmith.plate import colour, profiles
+from goldsmith.plate.craft import cube
+from goldsmith.plate.craft.cube import Cdl, parse_cdl, parse_cube, read_look
+from goldsmith.plate.craft.strips import in_slabs
+from goldsmith.plate.craft.tone import Balance, balance_change, cdl_change, look_change, zone_weights
 from goldsmith.plate.plate import Plate, frozen
-from goldsmith.plate.strips import in_slabs
-from goldsmith.plate.tone import Balance, balance_change, cdl_change, look_change, zone_weights
 
 _RAMP = "LUT_3D_SIZE 2\n" + "\n".join(f"{r} {g} {b}" for b in (0, 1) for g in (0, 1) for r in (0, 1)) + "\n"
 _UNIT = st.floats(0, 1, width=32)
@@ -293,7 +294,7 @@ def test_a_grey_picture_becomes_coloured_only_when_colour_is_asked() -> None:
 
 def test_withdrawn_inputs_end_the_work_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the bench says that the inputs are gone, the slabs that wait are not begun."""
-    monkeypatch.setattr("goldsmith.plate.strips._SLAB_PIXELS", 1)
+    monkeypatch.setattr("goldsmith.plate.craft.strips._SLAB_PIXELS", 1)
     begun: list[int] = []
     gate = threading.Event()
 

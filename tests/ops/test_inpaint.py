@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from doubles.bench import BenchDouble, NullInpainter
 from goldsmith.errors import Cancelled
 from goldsmith.ops.inpaint import Inpaint
-from goldsmith.plate.patches import Box
+from goldsmith.plate.craft.patches import Box
 from goldsmith.plate.plate import Depth, Mask, Pixels, Plate, frozen
 
 

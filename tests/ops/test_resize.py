@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from doubles.bench import BenchDouble
 from goldsmith.errors import Problem
 from goldsmith.ops.resize import Resize
-from goldsmith.plate.fitting import corner, filled, fitted, scaled
+from goldsmith.plate.craft.fitting import corner, filled, fitted, scaled
 from goldsmith.plate.plate import Plate, frozen
 
 _SIDE = st.integers(1, 30000)

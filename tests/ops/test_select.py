@@ -14,7 +14,7 @@ from skimage import data
 
 from goldsmith.errors import Problem
 from goldsmith.ops.select import Select
-from goldsmith.plate.assess import assess, noise, sharpness
+from goldsmith.plate.craft.assess import assess, noise, sharpness
 from goldsmith.plate.plate import Plate, frozen
 
 

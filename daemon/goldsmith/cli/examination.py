@@ -16,9 +16,9 @@ from goldsmith.engines.weights import Weights
 from goldsmith.errors import GoldsmithError, Problem
 from goldsmith.files import filesystem_kind, has_writer, is_network
 from goldsmith.journal.place import journal_path, refuse_unfit
-from goldsmith.line.naming import ARCHIVE
+from goldsmith.line.commit.naming import ARCHIVE
+from goldsmith.line.intake.watch import Watcher
 from goldsmith.line.telling import Daemon, daemon_of
-from goldsmith.line.watch import Watcher
 from goldsmith.service import STATE_FILE, Setup, set_up
 
 _CANARY = ".goldsmith-canary-doctor"

@@ -36,8 +36,8 @@ def init(root: Annotated[Path, typer.Argument(help="The folder to make them in."
 
 def make_root(root: Path) -> Line:
     """The folders of a root, made where they are missing; the line they were made for."""
+    from goldsmith.line.commit.naming import WORK
     from goldsmith.line.library import SHELVES
-    from goldsmith.line.naming import WORK
 
     try:
         root.mkdir(parents=True, exist_ok=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from goldsmith.cli.places import Place
 from goldsmith.files import is_litter
 from goldsmith.journal.records import LiveJob
-from goldsmith.line.bundle import README, Bundle, classify
+from goldsmith.line.commit.manifest import SUFFIX as MANIFEST
 from goldsmith.line.explain import Explain, general, walk
-from goldsmith.line.manifest import SUFFIX as MANIFEST
+from goldsmith.line.intake.bundle import README, Bundle, classify
 
 _NAMES = 3
 """So many names stand for a group."""

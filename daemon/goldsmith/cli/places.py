@@ -90,8 +90,8 @@ class Place:
 
     def explain(self) -> Explain:
         """Law 7's sentences for this root, as of now."""
-        from goldsmith.line.completeness import Pace
         from goldsmith.line.explain import Explain
+        from goldsmith.line.intake.completeness import Pace
         from goldsmith.line.judge import Judge
         from goldsmith.line.texts import Texts
 

@@ -14,9 +14,9 @@ from goldsmith.cli.screen import plain, say, table
 from goldsmith.engines import EngineKind
 from goldsmith.errors import Problem
 from goldsmith.files import fold
-from goldsmith.line.bundle import Bundle
-from goldsmith.line.completeness import Pace
 from goldsmith.line.explain import Explain
+from goldsmith.line.intake.bundle import Bundle
+from goldsmith.line.intake.completeness import Pace
 from goldsmith.line.judge import Judge, lacking_mask
 from goldsmith.line.library import Library
 from goldsmith.line.telling import Daemon

@@ -15,16 +15,16 @@ from goldsmith.errors import MachineFault, Problem
 from goldsmith.files import Sig
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Plan
-from goldsmith.line.bundle import Bundle, Key
-from goldsmith.line.deliver import Changed, Committed, Deliver, Halted, Result
+from goldsmith.line.commit.deliver import Changed, Committed, Deliver, Halted, Result
+from goldsmith.line.commit.naming import in_archive
+from goldsmith.line.commit.planner import Planner
 from goldsmith.line.holds import Holds
-from goldsmith.line.intake import Intake
+from goldsmith.line.intake.bundle import Bundle, Key
+from goldsmith.line.intake.intake import Intake
 from goldsmith.line.job import Limits, Outcome, Read
 from goldsmith.line.judge import Judge, Ready, Wrong
-from goldsmith.line.lanes import Lanes
-from goldsmith.line.naming import in_archive
+from goldsmith.line.lanes.lanes import Lanes
 from goldsmith.line.outcomes import Outcomes
-from goldsmith.line.planner import Planner
 from goldsmith.line.slate import Gathering, Heard, Machine, Slate
 from goldsmith.line.texts import Texts
 from goldsmith.line.work import Work, inputs_of, job_of

@@ -10,7 +10,7 @@ from goldsmith.errors import Problem
 from goldsmith.files import Filesystem, Sig
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Held, TakenRow
-from goldsmith.line.bundle import Bundle
+from goldsmith.line.intake.bundle import Bundle
 from goldsmith.line.notes import note_path, remove_note, write_note
 from goldsmith.line.work import fingerprint
 

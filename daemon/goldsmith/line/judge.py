@@ -13,7 +13,7 @@ from goldsmith.brief.resolve import Resolved, Resolver, Written
 from goldsmith.brief.stages import Line, Stage, Step, waits_for_mask
 from goldsmith.errors import Problem
 from goldsmith.files import fold
-from goldsmith.line.bundle import Bundle, shown
+from goldsmith.line.intake.bundle import Bundle, shown
 
 ReadText = Callable[[str], bytes]
 """The bytes of a small text file of the share, by its path relative to the root; raises Problem where it is none."""

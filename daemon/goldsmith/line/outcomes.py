@@ -10,11 +10,11 @@ from goldsmith.errors import MachineFault, Problem
 from goldsmith.files import Sig
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import TakenRow
-from goldsmith.line.bundle import Bundle
 from goldsmith.line.holds import Holds
-from goldsmith.line.intake import Intake
+from goldsmith.line.intake.bundle import Bundle
+from goldsmith.line.intake.intake import Intake
 from goldsmith.line.job import Fault, Outcome, Progress
-from goldsmith.line.lanes import Event, Lanes
+from goldsmith.line.lanes.lanes import Event, Lanes
 from goldsmith.line.slate import Heard, Machine, Slate
 from goldsmith.line.work import Work, fingerprint
 

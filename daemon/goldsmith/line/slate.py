@@ -11,7 +11,7 @@ from typing import Protocol
 
 from goldsmith.errors import MachineFault
 from goldsmith.journal.journal import Journal
-from goldsmith.line.bundle import Key
+from goldsmith.line.intake.bundle import Key
 from goldsmith.line.work import Work
 
 _LONGEST_GATHERING = 0.1

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from goldsmith.line.lock import running
+from goldsmith.line.commit.lock import running
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from typing import Literal, cast
 from pydantic import JsonValue
 
 from goldsmith.files import Sig
-from goldsmith.line.bundle import Bundle
+from goldsmith.line.commit.naming import WORK
+from goldsmith.line.intake.bundle import Bundle
 from goldsmith.line.job import Input, Job, Limits, Outcome, StepSpec
 from goldsmith.line.judge import Ready
-from goldsmith.line.naming import WORK
 
 
 @dataclass(slots=True)

@@ -8,10 +8,10 @@ from pydantic import Field, field_validator
 
 from goldsmith.operation import Bench, Needs, PlateOperation
 from goldsmith.plate import region
-from goldsmith.plate.assess import noise
 from goldsmith.plate.colour import REC709, luma
+from goldsmith.plate.craft.assess import noise
+from goldsmith.plate.craft.strips import in_strips, through_mask
 from goldsmith.plate.plate import Mask, Pixels, Plate
-from goldsmith.plate.strips import in_strips, through_mask
 
 _TAPS = np.array([1, 4, 6, 4, 1], np.float32) / 16
 _SCALE_NOISE = (0.8891, 0.2001, 0.0855, 0.0412)

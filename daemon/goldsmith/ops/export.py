@@ -13,10 +13,10 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from goldsmith.errors import Problem
 from goldsmith.operation import Bench, Deliverable, FileOperation, Finding
 from goldsmith.plate import codec, colour
-from goldsmith.plate.dither import dithered
-from goldsmith.plate.fitting import LONGEST_SIDE, fitted
+from goldsmith.plate.craft.dither import dithered
+from goldsmith.plate.craft.fitting import LONGEST_SIDE, fitted
+from goldsmith.plate.craft.ringless import resized_ringless
 from goldsmith.plate.plate import Plate
-from goldsmith.plate.ringless import resized_ringless
 
 _DEPTHS: dict[codec.Format, tuple[int, ...]] = {"jpeg": (8,), "webp": (8,), "png": (8, 16), "tiff": (8, 16), "avif": (8, 10, 12)}
 _LOSSLESS = ("png", "tiff")

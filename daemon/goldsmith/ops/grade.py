@@ -12,10 +12,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from goldsmith.errors import Problem
 from goldsmith.operation import Bench, Needs, PlateOperation
 from goldsmith.plate import colour, region
-from goldsmith.plate.cube import Cdl, read_look
+from goldsmith.plate.craft.cube import Cdl, read_look
+from goldsmith.plate.craft.strips import Change, in_slabs, through_mask
+from goldsmith.plate.craft.tone import Balance, balance_change, cdl_change, look_change
 from goldsmith.plate.plate import Pixels, Plate, frozen
-from goldsmith.plate.strips import Change, in_slabs, through_mask
-from goldsmith.plate.tone import Balance, balance_change, cdl_change, look_change
 
 _SUFFIXES = (".cube", ".cdl", ".cc")
 

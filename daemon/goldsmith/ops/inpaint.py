@@ -8,8 +8,8 @@ from pydantic import AfterValidator, Field
 
 from goldsmith.operation import Bench, Needs, PlateOperation
 from goldsmith.plate import region
+from goldsmith.plate.craft.stitch import Manner, stitch
 from goldsmith.plate.plate import Plate
-from goldsmith.plate.stitch import Manner, stitch
 
 
 def _readable(where: str) -> str:

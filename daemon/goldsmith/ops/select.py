@@ -8,7 +8,7 @@ from pydantic import Field
 
 from goldsmith.errors import Problem
 from goldsmith.operation import Bench, Finding, SetOperation
-from goldsmith.plate.assess import Assessment, assess
+from goldsmith.plate.craft.assess import Assessment, assess
 from goldsmith.plate.plate import Plate
 
 _SOFT = 30.0

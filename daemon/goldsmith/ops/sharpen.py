@@ -10,8 +10,8 @@ from pydantic import Field, field_validator
 from goldsmith.operation import Bench, Needs, PlateOperation
 from goldsmith.plate import region
 from goldsmith.plate.colour import luma
+from goldsmith.plate.craft.strips import in_strips, through_mask
 from goldsmith.plate.plate import Mask, Pixels, Plate
-from goldsmith.plate.strips import in_strips, through_mask
 
 
 class Sharpen(PlateOperation):

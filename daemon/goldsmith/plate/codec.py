@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from goldsmith.errors import Problem
 from goldsmith.plate import colour, profiles
-from goldsmith.plate.facts import Facts, Header, Samples, check_size, guarded
-from goldsmith.plate.metadata import upright, upright_exif
+from goldsmith.plate.formats.facts import Facts, Header, Samples, check_size, guarded
+from goldsmith.plate.formats.metadata import upright, upright_exif
+from goldsmith.plate.formats.sniff import format_of
 from goldsmith.plate.plate import Mask, Metadata, Pixels, Plate, frozen, quantised
-from goldsmith.plate.sniff import format_of
 
 Format = Literal["png", "jpeg", "tiff", "webp", "avif"]
 FORMATS: tuple[Format, ...] = ("png", "jpeg", "tiff", "webp", "avif")
@@ -126,7 +126,7 @@ def flattened(plate: Plate, colour_codes: tuple[float, float, float] = (1.0, 1.0
 
 def _opened(data: bytes, name: str, max_pixels: int) -> tuple[Reader, Header]:
     word = format_of(data, name)
-    reader = cast("Reader", importlib.import_module(f"goldsmith.plate.{word}"))
+    reader = cast("Reader", importlib.import_module(f"goldsmith.plate.formats.{word}"))
     header = reader.read_header(data, name, max_pixels)
     check_size(name, header.width, header.height, header.frames, max_pixels)
     if header.icc is not None and not profiles.fits(header.icc, header.channels):
@@ -195,7 +195,7 @@ def _fitted(plate: Plate, how: Encoding, limit: int) -> bytes:
 
 
 def _encoded(plate: Plate, how: Encoding, quality: int) -> bytes:
-    from goldsmith.plate import avif_write, jpeg_write, png_write, tiff_write, webp_write
+    from goldsmith.plate.formats import avif_write, jpeg_write, png_write, tiff_write, webp_write
 
     subsampling = how.subsampling or ("4:4:4" if quality >= FULL_CHROMA_FROM else "4:2:0")
     if how.format in ("png", "tiff"):

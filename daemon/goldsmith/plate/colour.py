@@ -11,11 +11,11 @@ import numpy as np
 
 from goldsmith.errors import Problem
 from goldsmith.plate import profiles
+from goldsmith.plate.craft.strips import in_slabs
 from goldsmith.plate.curves import Curve, curves_of
-from goldsmith.plate.facts import DECODER_FAULTS, Samples
+from goldsmith.plate.formats.facts import DECODER_FAULTS, Samples
 from goldsmith.plate.plate import Mask, Pixels, Plate, frozen
 from goldsmith.plate.profiles import PROFILES, profile_name
-from goldsmith.plate.strips import in_slabs
 
 __all__ = ["PROFILES", "REC709", "converted", "from_cmyk", "from_linear", "luma", "luminance", "profile_name", "to_linear"]
 

@@ -1,0 +1,1 @@
+"""From an outcome to files in their places: plans, names, renames, recovery."""

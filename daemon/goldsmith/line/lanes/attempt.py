@@ -1,0 +1,298 @@
+"""One attempt at a job: read, decode, run the steps, prove law 4, write the results. Exactly one outcome comes of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from time import perf_counter
+from types import MappingProxyType
+
+import numpy as np
+from pydantic import JsonValue
+
+from goldsmith.errors import Cancelled, GoldsmithError, Incomplete, MachineFault, Problem
+from goldsmith.files import Filesystem
+from goldsmith.line.job import Fault, FaultKind, Job, Outcome, Progress, Read, StepDone
+from goldsmith.line.lanes import faults
+from goldsmith.line.lanes.bench import LaneBench, Shop, plain
+from goldsmith.line.lanes.inputs import MACHINE, Changed, Loaded, load, paths_of
+from goldsmith.line.lanes.masking import named_masks
+from goldsmith.line.lanes.proof import count_outside
+from goldsmith.line.lanes.results import Scratch
+from goldsmith.line.library import Library
+from goldsmith.operation import Deliverable, FileOperation, Operation, PlateOperation, SetOperation
+from goldsmith.plate.plate import Mask, Plate, frozen
+
+_SEED_BITS = 31
+
+
+def step_seed(seed: int, number: int) -> int:
+    """The seed of a job's step (1-based): 31 bits of SHA-256, so that neighbouring seeds and steps have nothing in common."""
+    digest = hashlib.sha256(f"{seed}/{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> (32 - _SEED_BITS)
+
+
+def run_job(
+    job: Job, shop: Shop, report: Callable[[Progress], None], cancelled: Callable[[], bool], fs: Filesystem | None = None
+) -> Outcome:
+    """The job's outcome. What no operation has promised to raise comes through: that is the lane's border to catch."""
+    attempt = _Attempt(job, shop, report, cancelled, fs or Filesystem())
+    try:
+        return attempt.outcome()
+    except Cancelled:
+        return attempt.failed(faults.cancelled(job))
+    except Changed as changed:
+        return attempt.failed(Fault(kind="changed", sentence=changed.sentence, path=changed.path))
+    except GoldsmithError as error:
+        return attempt.failed(Fault(kind=_kind(error), sentence=error.sentence, remedy=error.remedy, path=attempt.at))
+    except OSError as error:
+        if error.errno not in MACHINE:
+            raise
+        return attempt.failed(Fault(kind="machine", sentence=f"{faults.name_of(job)} could not be worked on: {error.strerror}."))
+
+
+def _kind(error: GoldsmithError) -> FaultKind:
+    if isinstance(error, Incomplete):
+        return "incomplete"
+    return "machine" if isinstance(error, MachineFault) else "problem"
+
+
+@dataclass(slots=True)
+class _Made:
+    """What the steps have brought so far."""
+
+    plates: list[Plate]
+    deliverables: list[Deliverable] = field(default_factory=list)
+    steps: list[StepDone] = field(default_factory=list)
+    used_masks: set[str] = field(default_factory=set)
+    used: list[str] = field(default_factory=list)
+
+
+class _Attempt:
+    def __init__(self, job: Job, shop: Shop, report: Callable[[Progress], None], cancelled: Callable[[], bool], fs: Filesystem) -> None:
+        self.at = job.picture.path
+        """The input at work, for a fault's path."""
+        self._job = job
+        self._shop = shop
+        self._report = report
+        self._cancelled = cancelled
+        self._fs = fs
+        self._reads: dict[str, Read] = {}
+
+    def failed(self, fault: Fault) -> Outcome:
+        return Outcome(job_id=self._job.id, fault=fault, reads=tuple(self._reads.values()))
+
+    def outcome(self) -> Outcome:
+        """Everything, in order."""
+        job = self._job
+        self._scratch = Scratch(Path(job.scratch), self._fs)
+        picture, masks = self._load()
+        if not job.steps:
+            return self._untouched(picture)
+        operations = self._shop.operations(job.stage, job.steps)
+        plate, facts = self._decoded(picture, masks)
+        made = _Made([plate])
+        for number, operation in enumerate(operations, 1):
+            self._step(number, operation, made)
+        return self._results(plate, made, facts, picture.data)
+
+    # Reading
+
+    def _load(self) -> tuple[Loaded, list[Loaded]]:
+        """Every input read and hashed; the bytes are kept of those that are pixels."""
+        pixels = []
+        for given in self._job.inputs:
+            self._pulse()
+            self.at = given.path
+            loaded = load(self._job, given)
+            self._reads[given.path] = loaded.read
+            if given.role in ("picture", "mask", "keep"):
+                pixels.append(loaded)
+        self.at = self._job.picture.path
+        return pixels[0], pixels[1:]
+
+    def _untouched(self, picture: Loaded) -> Outcome:
+        """Nothing is asked: the file is only looked at, to the end, and goes on as it is."""
+        from goldsmith.plate.codec import verify
+
+        facts = asdict(verify(picture.data, picture.name, self._job.limits.pixels))
+        return self._passed(picture.data, facts)
+
+    def _passed(self, data: bytes, facts: Mapping[str, object], made: _Made | None = None) -> Outcome:
+        """The file itself goes on. The archive wants its bytes only if a person put them there."""
+        original = "" if self._job.picture.sha256 else str(self._scratch.put("original", data))
+        return self._done(made or _Made([]), facts, unchanged=True, original=original)
+
+    def _decoded(self, picture: Loaded, masks: Sequence[Loaded]) -> tuple[Plate, dict[str, object]]:
+        from goldsmith.plate.codec import decoded, verify
+
+        plate, facts = decoded(picture.data, picture.name, self._job.limits.pixels)
+        if facts.frames > 1:
+            verify(picture.data, picture.name, self._job.limits.pixels)  # a file is whole when its last frame is
+        named = named_masks(self._job, masks, plate, self._turn_to)
+        self.at = self._job.picture.path
+        return replace(plate, masks=MappingProxyType(named)), asdict(facts)
+
+    def _turn_to(self, loaded: Loaded) -> None:
+        self._pulse()
+        self.at = loaded.given.path
+
+    # Working
+
+    def _step(self, number: int, operation: Operation, made: _Made) -> None:
+        spec = self._job.steps[number - 1]
+        bench = self._bench(number, spec.op)
+        bench.progress(0.0)
+        begun = perf_counter()
+        masks = operation.needs().masks
+        self._require(masks, made.plates, number, spec.op)
+        try:
+            self._work(operation, bench, made)
+        except Problem as problem:
+            raise Problem(f"{self._job.stage}.{number} ({spec.op}): {problem.sentence}", problem.remedy) from problem
+        made.used_masks |= masks
+        made.used += bench.used
+        settings = operation.model_dump(mode="json")
+        seconds = perf_counter() - begun
+        made.steps.append(
+            StepDone(op=spec.op, settings=settings, seed=bench.seed, seconds=seconds, findings=bench.findings, engine=bench.engine)
+        )
+
+    def _work(self, operation: Operation, bench: LaneBench, made: _Made) -> None:
+        if isinstance(operation, PlateOperation):
+            made.plates = [self._applied(operation, plate, bench) for plate in made.plates]
+        elif isinstance(operation, SetOperation):
+            made.plates = list(operation.apply_set(made.plates, bench))
+            if not made.plates:
+                raise Problem(f"It left no picture of {faults.name_of(self._job)} over.", "Ask less of it.")
+        elif isinstance(operation, FileOperation):
+            made.deliverables += [file for plate in made.plates for file in operation.make(plate, bench)]
+
+    def _bench(self, number: int, op: str) -> LaneBench:
+        def say(fraction: float, note: str) -> None:
+            self._pulse()
+            self._report(Progress(job_id=self._job.id, step=number, op=op, fraction=fraction, note=note))
+
+        library = Library(Path(self._job.root))
+        return LaneBench(self._job, self._shop, self._scratch, library, self._reads, say, step_seed(self._job.seed, number))
+
+    def _applied(self, operation: PlateOperation, plate: Plate, bench: LaneBench) -> Plate:
+        """The plate after the step, with the proof of law 4 on record where the step uses masks."""
+        after = operation.apply(plate, bench)
+        mask = _reach(operation, plate)
+        if mask is None or (after.height, after.width) != (plate.height, plate.width):
+            return after
+        count = count_outside(plate, after, mask)
+        bench.record(outside_pixels=count.pixels, outside_changed=count.changed)
+        if count.changed:
+            raise Problem(
+                f"It changed {count.changed} pixels of {faults.name_of(self._job)} outside the mask, so its result is thrown away.",
+                "This is a fault of the operation or its engine: try another model.",
+            )
+        return after
+
+    def _require(self, masks: frozenset[str], plates: Sequence[Plate], number: int, op: str) -> None:
+        missing = sorted(name for name in masks if any(name not in plate.masks for plate in plates))
+        if missing:
+            stem = Path(self._job.picture.path).stem
+            file = f"{stem}.mask.png" if missing[0] == "mask" else f"{stem}.mask.{missing[0]}.png"
+            raise Problem(
+                f"{self._job.stage}.{number} ({op}) needs the mask {file}, and it is not there.", "Paint it, white where to change."
+            )
+
+    def _pulse(self) -> None:
+        if self._cancelled():
+            raise Cancelled
+
+    # Results
+
+    def _results(self, before: Plate, made: _Made, facts: Mapping[str, object], picture: bytes) -> Outcome:
+        """What goes on: the picture (itself, byte for byte, where no pixel changed), masks at a new geometry, deliverables."""
+        from goldsmith.plate.codec import SUFFIXES, Encoding, encode
+
+        if len(made.plates) > 1:
+            raise Problem(f"The steps leave {len(made.plates)} pictures of {faults.name_of(self._job)}.", "Let a select step pick one.")
+        plate = made.plates[0]
+        for file in made.deliverables:
+            self._pulse()
+            self._scratch.output("deliverable", file.tail + file.suffix, file.data, _jsonable(file.facts))
+        if self._job.deliver and made.deliverables:
+            return self._done(made, facts)
+        self._pulse()
+        if not self._job.deliver:
+            self._travelling_masks(before, plate, made)
+        if plate is before or _same_picture(before, plate):
+            return self._passed(picture, facts, made)
+        data = encode(plate, Encoding(format=self._job.working, depth=plate.depth))
+        self._scratch.output("picture", SUFFIXES[self._job.working], data, {**_facts_of(plate), "format": self._job.working})
+        return self._done(made, facts)
+
+    def _travelling_masks(self, before: Plate, after: Plate, made: _Made) -> None:
+        """A mask that no step used and that has another geometry now is written anew; its old files have had their day."""
+        from goldsmith.plate.codec import Encoding, encode
+
+        files = paths_of(self._job.inputs, "mask", "keep")
+        for name, mask in sorted(after.masks.items()):
+            old = before.masks.get(name)
+            if name in made.used_masks or old is mask or (old is not None and np.array_equal(old, mask)):
+                continue
+            tail = ".mask.png" if name == "mask" else f".mask.{name}.png"
+            data = encode(Plate(pixels=frozen(mask[:, :, None]), depth=16), Encoding(format="png", depth=16))
+            self._scratch.output("mask", tail, data, {"width": after.width, "height": after.height, "depth": 16})
+            made.used += files.get(name, ())
+
+    def _done(self, made: _Made, facts: Mapping[str, object], unchanged: bool = False, original: str = "") -> Outcome:
+        self._pulse()
+        self._scratch.seal()
+        files = paths_of(self._job.inputs, "mask", "keep")
+        used = [*(path for name in sorted(made.used_masks) for path in files.get(name, ())), *made.used]
+        return Outcome(
+            job_id=self._job.id,
+            reads=tuple(self._reads.values()),
+            unchanged=unchanged,
+            original=original,
+            outputs=self._scratch.outputs,
+            used_masks=tuple(sorted(made.used_masks)),
+            used=tuple(dict.fromkeys(used)),
+            steps=tuple(made.steps),
+            facts=_jsonable(facts),
+        )
+
+
+def _reach(operation: PlateOperation, plate: Plate) -> Mask | None:
+    """Where a step may change pixels: its ``where`` where it has one, else its masks together; None = anywhere."""
+    names = operation.needs().masks
+    where = getattr(operation, "where", None)
+    if isinstance(where, str) and where:
+        from goldsmith.plate.region import parse
+
+        reach: Mask = parse(where).evaluate(plate)
+        return reach
+    masks = [plate.masks[name] for name in sorted(names)]
+    return np.maximum.reduce(masks) if masks else None
+
+
+def _same_picture(one: Plate, other: Plate) -> bool:
+    """The same picture in another wrapping, e.g. with other masks."""
+    return all(getattr(one, name) is getattr(other, name) for name in ("pixels", "alpha", "depth", "icc", "ppi", "metadata"))
+
+
+def _facts_of(plate: Plate) -> dict[str, JsonValue]:
+    """Of a picture that was made, the words ``codec.Facts`` has of one that was read."""
+    from goldsmith.plate.profiles import profile_name
+
+    return {
+        "width": plate.width,
+        "height": plate.height,
+        "depth": plate.depth,
+        "channels": plate.channels,
+        "alpha": plate.alpha is not None,
+        "icc": None if plate.icc is None else profile_name(plate.icc),
+        "ppi": None if plate.ppi is None else list(plate.ppi),
+    }
+
+
+def _jsonable(facts: Mapping[str, object]) -> dict[str, JsonValue]:
+    return {name: plain(value) for name, value in facts.items()}

@@ -1,0 +1,184 @@
+"""A lane's bench: what operations see of the world while a job runs, and the steps themselves, one after the other."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pydantic import JsonValue, ValidationError
+
+from goldsmith.engines import Descriptor, EngineKind, Inpainter, Upscaler
+from goldsmith.errors import Problem, UsageFault
+from goldsmith.files import fold
+from goldsmith.line.job import Input, Job, Read, StepSpec
+from goldsmith.line.lanes.inputs import Changed, load
+from goldsmith.line.lanes.results import Scratch
+from goldsmith.line.lanes.wire import LaneContext, LaneSpec
+from goldsmith.line.library import Library
+from goldsmith.operation import Finding, Operation
+
+_OWN = {"looks": "look", "layers": "layer", "refs": "ref"}
+"""Which role of a picture's own sidecars stands before which shelf of the library."""
+
+
+class Shop:
+    """What a lane process keeps from job to job: the operations, and the engines it has opened."""
+
+    def __init__(self, context: LaneContext, spec: LaneSpec) -> None:
+        self._context = context
+        self._threads = spec.threads
+        self._weights: Any = None
+        self._opened: set[str] = set()
+
+    def operations(self, stage: str, steps: Sequence[StepSpec]) -> list[Operation]:
+        """The steps with their settings, checked once more: the queue is not trusted. Raises Problem with every fault."""
+        module, _, name = self._context.catalogue.partition(":")
+        catalogue: Mapping[str, type[Operation]] = getattr(import_module(module), name)()
+        made, wrong = [], []
+        for number, step in enumerate(steps, 1):
+            try:
+                made.append(catalogue[step.op].model_validate(step.settings))
+            except KeyError:
+                wrong.append(f"{stage}.{number}: there is no operation called {step.op}.")
+            except ValidationError as error:
+                wrong += [f"{stage}.{'.'.join(map(str, (number, *at['loc'])))} ({step.op}): {at['msg']}." for at in error.errors()]
+        if wrong:
+            raise Problem("\n".join(wrong))
+        return made
+
+    def inpainter(self, name: str | None, note: Callable[[str], None]) -> tuple[Inpainter, dict[str, JsonValue]]:
+        """The engine, and what the record says of it; ``note`` is told before a cold start."""
+        from goldsmith.engines.opening import open_inpainter
+
+        self._announce("inpaint", name, 1, note)
+        engine, choice = open_inpainter(self._choices(), name, threads=self._threads)
+        return engine, self._facts(engine.descriptor, choice.why)
+
+    def upscaler(self, name: str | None, factor: int, note: Callable[[str], None]) -> tuple[Upscaler, dict[str, JsonValue]]:
+        """As ``inpainter``."""
+        from goldsmith.engines.opening import open_upscaler
+
+        self._announce("upscale", name, factor, note)
+        engine, choice = open_upscaler(self._choices(), name, factor, threads=self._threads)
+        return engine, self._facts(engine.descriptor, choice.why)
+
+    def _choices(self) -> Any:
+        from goldsmith.engines.models import read_models
+        from goldsmith.engines.weights import Weights, default_folder
+
+        if self._weights is None:
+            if not self._context.models_file:
+                raise UsageFault("This house has no models.toml, so there is no engine to be had.")
+            folder = Path(self._context.weights) if self._context.weights else default_folder()
+            self._weights = Weights(read_models(Path(self._context.models_file)), folder)
+        return self._weights
+
+    def _announce(self, kind: EngineKind, name: str | None, factor: int, note: Callable[[str], None]) -> None:
+        chosen = self._choices().choose(kind, name, factor).name
+        if chosen not in self._opened:
+            note(f"loading {chosen}")
+            self._opened.add(chosen)
+
+    def _facts(self, descriptor: Descriptor, why: str) -> dict[str, JsonValue]:
+        said = {name: plain(value) for name, value in asdict(descriptor).items()}
+        return {**said, "why": why, "threads": self._threads}
+
+
+@dataclass(slots=True)
+class LaneBench:
+    """Implements ``goldsmith.operation.Bench`` for one step of one job."""
+
+    job: Job
+    shop: Shop
+    paper: Scratch
+    library: Library
+    reads: Mapping[str, Read]
+    say: Callable[[float, str], None]
+    seed: int
+    findings: dict[str, JsonValue] = field(default_factory=dict)
+    engine: dict[str, JsonValue] | None = None
+    used: list[str] = field(default_factory=list)
+    """Paths of the picture's own sidecars that the step has opened."""
+
+    @property
+    def stem(self) -> str:
+        return self.job.stem
+
+    @property
+    def prompt(self) -> str:
+        return self.job.prompt
+
+    @property
+    def scratch(self) -> Path:
+        return self.paper.folder
+
+    def inpainter(self, model: str | None) -> Inpainter:
+        engine, self.engine = self.shop.inpainter(model, lambda note: self.progress(0.0, note))
+        return engine
+
+    def upscaler(self, model: str | None, factor: int) -> Upscaler:
+        engine, self.engine = self.shop.upscaler(model, factor, lambda note: self.progress(0.0, note))
+        return engine
+
+    def reference(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path:
+        own = self._own(shelf, name, suffixes)
+        if own is not None:
+            self.used.append(own.path)
+            return self._copied(own)
+        path = self.library.require(shelf, name, suffixes)
+        self._note_reference(f"{shelf}/{path.name}", hashlib.sha256(path.read_bytes()).hexdigest())
+        return path
+
+    def progress(self, fraction: float, note: str = "") -> None:
+        self.say(min(1.0, max(0.0, fraction)), note)
+
+    def record(self, **findings: Finding) -> None:
+        self.findings.update({name: plain(value) for name, value in findings.items()})
+
+    def _own(self, shelf: str, name: str, suffixes: Sequence[str]) -> Input | None:
+        """The sidecar that goes by that name: its own NAME, or for the one look of a picture the picture's stem."""
+        picture = Path(self.job.picture.path).stem
+        for given in self.job.inputs:
+            path = Path(given.path)
+            names = {fold(given.name)} if given.name else {fold(self.job.stem), fold(picture), fold(path.stem)}
+            if given.role == _OWN.get(shelf) and path.suffix.lower() in suffixes and fold(name) in names:
+                return given
+        return None
+
+    def _copied(self, given: Input) -> Path:
+        """The very bytes that were hashed, where nobody changes them while the step reads."""
+        loaded = load(self.job, given)
+        if loaded.read != self.reads[given.path]:
+            raise Changed(f"{loaded.name} was changed while it was being used.", given.path)
+        self._note_reference(loaded.name, loaded.read.sha256)
+        kept = self.scratch / f"own-{loaded.read.sha256[:16]}{Path(given.path).suffix.lower()}"
+        return kept if kept.exists() else self.paper.put(kept.name, loaded.data)
+
+    def _note_reference(self, name: str, sha256: str) -> None:
+        known = self.findings.get("references")
+        self.findings["references"] = {**(known if isinstance(known, dict) else {}), name: sha256}
+
+
+def plain(value: object) -> JsonValue:
+    """The finding as plain JSON: numpy's numbers become Python's, NaN and infinities become None, what is left its text."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(entry) for name, entry in value.items()}
+    if isinstance(value, str) or value is None:
+        return value
+    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):
+        return [plain(entry) for entry in value]
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+        return plain(value) if isinstance(value, list) else _number(value)
+    return _number(value)
+
+
+def _number(value: object) -> JsonValue:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, bool | int) else str(value)

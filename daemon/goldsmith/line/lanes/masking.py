@@ -1,0 +1,42 @@
+"""The masks of a job, from the files beside its picture to the named masks of its plate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from goldsmith.errors import Problem
+from goldsmith.line.job import Job
+from goldsmith.line.lanes.inputs import Loaded
+from goldsmith.plate.plate import Mask, Plate, frozen
+
+
+def named_masks(job: Job, files: Sequence[Loaded], plate: Plate, before_each: Callable[[Loaded], None]) -> dict[str, Mask]:
+    """The masks by name, each float32 (h, w) of the plate's size; ``before_each`` is told of each file before it is read.
+
+    Several files of a name are united. What a ``keep`` file shows white is taken out of its name's mask; without such a mask
+    everything else is to change. Raises Problem as ``plate.masks.check_mask``.
+    """
+    united: dict[str, Mask] = {}
+    keeps: dict[str, Mask] = {}
+    for loaded in files:
+        before_each(loaded)
+        keep = loaded.given.role == "keep"
+        mask = _checked(job, loaded, plate, keep)
+        name, pile = loaded.given.name or "mask", keeps if keep else united
+        pile[name] = np.maximum(pile[name], mask) if name in pile else mask
+    for name, kept in keeps.items():
+        change = np.float32(1.0) - kept
+        united[name] = np.minimum(united[name], change) if name in united else change
+        if not (united[name] > 0).any():
+            raise Problem(f"Nothing is left of the mask “{name}” once its keep file is taken out of it.", "Paint one of them anew.")
+    return {name: frozen(mask) for name, mask in united.items()}
+
+
+def _checked(job: Job, loaded: Loaded, plate: Plate, keep: bool) -> Mask:
+    from goldsmith.plate.codec import decode_mask
+    from goldsmith.plate.masks import check_mask
+
+    mask = decode_mask(loaded.data, loaded.name, job.limits.pixels)
+    return check_mask(mask, (plate.height, plate.width), loaded.name, job.mask_fit, keep=keep)

@@ -1,0 +1,1 @@
+"""What several operations do to pixels, below the operations."""

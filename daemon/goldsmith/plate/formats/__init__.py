@@ -1,0 +1,1 @@
+"""One file format each: reading and writing, and what all of them share."""

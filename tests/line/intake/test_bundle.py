@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import os
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from goldsmith.files import fold
+from goldsmith.line.intake.bundle import Bundle, Key, anchors, classify, group, shown
+
+
+def only(names: list[str], campaign_brief: str | None = None) -> Bundle:
+    found = group("selected", "acme/spring", names, campaign_brief)
+    assert len(found) == 1, [bundle.key for bundle in found]
+    return found[0]
+
+
+def at(name: str) -> str:
+    return f"selected/acme/spring/{name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "stem", "role", "label"),
+    [
+        ("hero.png", "hero", "picture", ""),
+        ("HERO.JPEG", "HERO", "picture", ""),
+        ("hero.v2.final.tif", "hero.v2.final", "picture", ""),
+        ("hero.heic", "hero", "picture", ""),
+        ("hero.mask.png", "hero", "mask", "mask"),
+        ("hero_mask.png", "hero", "mask", "mask"),
+        ("hero-mask.jpg", "hero", "mask", "mask"),
+        ("hero_mask001.png", "hero", "mask", "mask"),
+        ("hero_mask_00001_.png", "hero", "mask", "mask"),
+        ("hero.mask2.webp", "hero", "mask", "mask"),
+        ("Hero.MASK.Sky.PNG", "Hero", "mask", "sky"),
+        ("hero.mask.left.hand.png", "hero", "mask", "left.hand"),
+        ("hero.keep.png", "hero", "keep", "mask"),
+        ("hero.layer.logo.png", "hero", "layer", "logo"),
+        ("hero.ref.png", "hero", "ref", ""),
+        ("hero.cube", "hero", "look", ""),
+        ("hero.cdl", "hero", "look", ""),
+        ("hero.toml", "hero", "brief", ""),
+        ("hero.png.toml", "hero.png", "brief", ""),
+        ("hero.txt", "hero", "prompt", ""),
+        ("brief.toml", "", "campaign", ""),
+        ("hero.png.problem.txt", "hero.png", "note", ""),
+        ("hero.manifest.json", "hero.manifest", "other", ""),
+        ("hero.psd", "hero", "other", ""),
+        ("unmasked.png", "unmasked", "picture", ""),
+        ("hero_masked.png", "hero_masked", "picture", ""),
+        ("._hero.png", "._hero.png", "litter", ""),
+        ("hero.png.part", "hero.png.part", "litter", ""),
+        (".png", ".png", "litter", ""),
+        ("png", "png", "other", ""),
+    ],
+)
+def test_a_name_says_what_its_file_is(name: str, stem: str, role: str, label: str) -> None:
+    """Every row of the table of names is read as the table says."""
+    assert classify(name)[:3] == (stem, role, label)
+
+
+def test_everything_beside_a_picture_joins_its_bundle() -> None:
+    """Masks, keeps, layers, references, looks, brief, prompt and note find the picture they are called after."""
+    names = ["hero.mask.png", "hero_mask001.png", "hero.mask.sky.png", "hero.keep.png", "hero.layer.logo.png", "hero.ref.png"]
+    bundle = only([*names, "hero.cube", "hero.toml", "hero.txt", "hero.png.problem.txt", "hero.png", "brief.toml"], at("brief.toml"))
+    assert bundle.key == Key("selected", "acme/spring", "hero.png")
+    assert (bundle.picture, bundle.stem) == (at("hero.png"), "hero")
+    assert bundle.masks == {"mask": (at("hero.mask.png"), at("hero_mask001.png")), "sky": (at("hero.mask.sky.png"),)}
+    assert bundle.keeps == {"mask": (at("hero.keep.png"),)}
+    assert bundle.layers == {"logo": (at("hero.layer.logo.png"),)}
+    assert (bundle.refs, bundle.looks) == ((at("hero.ref.png"),), (at("hero.cube"),))
+    assert (bundle.brief, bundle.prompt, bundle.note) == (at("hero.toml"), at("hero.txt"), at("hero.png.problem.txt"))
+    assert bundle.campaign_brief == at("brief.toml")
+    assert bundle.files[0] == bundle.picture
+    assert len(bundle.files) == 10
+    assert bundle.note not in bundle.files
+    assert bundle.ambiguous == ""
+
+
+def test_a_lonely_picture_has_no_instruction() -> None:
+    """A picture alone waits: neither a note nor another picture makes an instruction."""
+    first, second = group("inbox", "", ["a.png", "a.png.problem.txt", "b.png"])
+    assert not first.instructed
+    assert not second.instructed
+    assert (first.picture, first.note) == ("inbox/a.png", "inbox/a.png.problem.txt")
+
+
+def test_names_meet_in_any_normal_form_and_case() -> None:
+    """A mask saved by a Mac (NFD) in capitals belongs to the picture saved by Linux (NFC)."""
+    bundle = only(["Gänseblümchen.png", "GÄNSEBLÜMCHEN.mask.PNG"])
+    assert bundle.picture == at("Gänseblümchen.png")
+    assert bundle.masks == {"mask": (at("GÄNSEBLÜMCHEN.mask.PNG"),)}
+
+
+def test_two_pictures_of_one_stem_are_two_assets_and_a_bare_mask_is_refused() -> None:
+    """``a.jpg`` and ``a.png`` together: ``a.mask.png`` could mean either, and the sentence says how to say which."""
+    jpg, png = group("selected", "", ["a.jpg", "a.png", "a.mask.png"])
+    assert (jpg.picture, png.picture) == ("selected/a.jpg", "selected/a.png")
+    assert jpg.ambiguous == png.ambiguous
+    assert "“a.mask.png”" in jpg.ambiguous
+    assert "“a.jpg.mask.png” or “a.png.mask.png”" in jpg.ambiguous
+    assert not jpg.masks
+    assert not png.masks
+
+
+def test_a_mask_that_gives_the_whole_name_says_which() -> None:
+    """``a.jpg.mask.png`` and ``a.png.toml`` go to the picture they name."""
+    jpg, png = group("selected", "", ["a.jpg", "a.png", "a.jpg.mask.png", "a.png.toml"])
+    assert jpg.masks == {"mask": ("selected/a.jpg.mask.png",)}
+    assert png.brief == "selected/a.png.toml"
+    assert (jpg.brief, png.masks, jpg.ambiguous, png.ambiguous) == (None, {}, "", "")
+
+
+def test_names_that_differ_only_in_case_stay_two_assets() -> None:
+    """On a filesystem that tells cases apart, the exact whole name decides, and a bare one is refused."""
+    upper, lower = group("selected", "", ["Hero.png", "hero.png", "hero.png.mask.png"])
+    assert (upper.masks, lower.masks) == ({}, {"mask": ("selected/hero.png.mask.png",)})
+    assert all(bundle.ambiguous for bundle in group("selected", "", ["Hero.png", "hero.png", "hero.mask.png"]))
+
+
+def test_sidecars_wait_for_their_picture_under_one_key() -> None:
+    """A brief and a mask that arrive first make a bundle without a picture."""
+    bundle = only(["hero.toml", "hero.png.mask.png"])
+    assert bundle.picture is None
+    assert bundle.key.name == "hero/"
+    assert bundle.instructed
+
+
+def test_a_picture_called_mask_is_a_picture_when_something_is_said_of_it() -> None:
+    """``face_mask.png`` is the mask of ``face`` if that is there; with a brief of its own and no ``face`` it is a picture."""
+    assert only(["face.png", "face_mask.png", "face_mask.toml"][:2]).masks == {"mask": (at("face_mask.png"),)}
+    assert only(["face_mask.png", "face_mask.toml"]).picture == at("face_mask.png")
+    assert only(["face_mask.png"]).picture is None
+    both = group("selected", "", ["face.png", "face_mask.png", "face_mask.toml"])
+    assert [bundle.picture for bundle in both] == ["selected/face.png", None]
+
+
+def test_two_briefs_for_one_place_are_said_in_a_sentence() -> None:
+    """``Hero.toml`` and ``hero.toml`` cannot both be the brief; one with the whole name goes before one without."""
+    assert "claim the same place beside “hero.png”" in only(["hero.png", "Hero.toml", "hero.toml"]).ambiguous
+    assert only(["hero.png", "hero.toml", "hero.png.toml"]).brief == at("hero.png.toml")
+
+
+def test_the_note_of_a_name_too_long_for_a_suffix_is_known() -> None:
+    """A note's name is cut to 255 bytes; it still belongs to its picture, also amid a character."""
+    picture = "x" + "ü" * 125 + ".png"
+    note = os.fsdecode(os.fsencode(picture)[: 255 - len(".problem.txt")]) + ".problem.txt"
+    assert len(os.fsencode(picture)) == 255
+    assert only([picture, note]).note == at(note)
+    assert set(anchors(picture)) & set(anchors(note))
+
+
+def test_a_note_on_a_sidecar_belongs_to_the_sidecars_picture() -> None:
+    """``hero.toml.problem.txt`` comes with ``hero.png``."""
+    assert only(["hero.png", "hero.toml", "hero.toml.problem.txt"]).note == at("hero.toml.problem.txt")
+
+
+def test_a_name_in_a_sentence_cannot_break_the_line_or_turn_the_text() -> None:
+    """Control characters, text direction and undecodable bytes are replaced; umlauts, Korean and emoji are not."""
+    assert shown("a\nb\u202egnp\udcff.png") == "a�b�gnp�.png"
+    assert shown("Grüße 금 👩‍🎨.png") == "Grüße 금 👩‍🎨.png"
+
+
+STEMS = st.sampled_from(["a", "A", "a.jpg", "a_mask", "b", "ü", "u\u0308", "a.png", "금", "\udcff", "-rf $(x)", "a\nb"])
+PICTORIAL = [
+    ".png",
+    ".jpg",
+    ".mask.png",
+    "_mask.png",
+    "_mask01.png",
+    ".mask.sky.png",
+    ".keep.png",
+    ".png.mask.png",
+    ".layer.x.png",
+    ".ref.png",
+]
+TEXTUAL = [".toml", ".txt", ".cube", ".jpg.toml", ".png.problem.txt", ".toml.problem.txt", ".psd"]
+TAILS = st.sampled_from([*PICTORIAL, *TEXTUAL])
+NAMES = st.lists(st.builds(str.__add__, STEMS, TAILS), unique=True, max_size=14)
+ANY_NAME = st.binary(min_size=1, max_size=255).map(os.fsdecode) | st.text(max_size=80) | st.builds(str.__add__, STEMS, TAILS)
+
+
+@given(ANY_NAME)
+@settings(max_examples=400)
+def test_no_name_is_too_strange(name: str) -> None:
+    """Whatever bytes a name has, it is classified, anchored and grouped without an error."""
+    named = classify(name)
+    assert (named.role in ("litter", "other", "campaign")) == (anchors(name) == ())
+    group("inbox", "", [name])
+    assert "\n" not in shown(name)
+
+
+@given(NAMES, st.randoms(use_true_random=False))
+@settings(max_examples=200)
+def test_grouping_does_not_depend_on_the_order_of_arrival(names: list[str], chance: object) -> None:
+    """The same names make the same bundles, each file in at most one of them."""
+    shuffled = list(names)
+    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    found = group("inbox", "", names)
+    assert found == group("inbox", "", shuffled)
+    everything = [path for bundle in found for path in (*bundle.files, *([bundle.note] if bundle.note else []))]
+    assert len(everything) == len(set(everything))
+    assert all(one.key < other.key for one, other in pairwise(found))
+
+
+@given(NAMES)
+@settings(max_examples=200)
+def test_names_that_share_an_anchor_are_all_that_a_bundle_needs(names: list[str]) -> None:
+    """Grouping only what hangs together by anchors gives the same bundles as grouping the whole folder."""
+    whole = group("inbox", "", names)
+    pieces: list[Bundle] = []
+    left = {name for name in names if anchors(name)}
+    while left:
+        piece, reach = set(), set(anchors(next(iter(left))))
+        while grown := {name for name in left if reach & set(anchors(name))}:
+            piece |= grown
+            left -= grown
+            reach |= {anchor for name in grown for anchor in anchors(name)}
+        pieces += group("inbox", "", piece)
+    assert sorted(pieces, key=lambda bundle: bundle.key) == whole
+
+
+def test_folding_keeps_undecodable_bytes_apart() -> None:
+    """Two names that differ in one undecodable byte are two assets."""
+    assert fold("\udcfe.png") != fold("\udcff.png")
+    assert len(group("inbox", "", ["\udcfe.png", "\udcff.png"])) == 2
