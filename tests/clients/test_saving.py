@@ -102,7 +102,7 @@ def test_nothing_else_was_ever_taken(watched: Watched) -> None:
 
 
 def _chunks(png: bytes) -> list[tuple[bytes, int | bytes]]:
-    """What a PNG holds, and the pixels themselves; texts and times differ from one saving to the next."""
+    """What a PNG holds, and the pixels themselves; texts, times and the profile's date differ from one saving to the next."""
     found: list[tuple[bytes, int | bytes]] = []
     pixels, at = b"", 8
     while at < len(png):
@@ -110,6 +110,6 @@ def _chunks(png: bytes) -> list[tuple[bytes, int | bytes]]:
         if kind == b"IDAT":
             pixels += png[at + 8 : at + 8 + length]
         elif kind not in (b"tIME",):
-            found.append((kind, length if kind not in (b"iTXt", b"zTXt", b"eXIf", b"tEXt") else 0))
+            found.append((kind, length if kind not in (b"iTXt", b"zTXt", b"eXIf", b"tEXt", b"iCCP") else 0))
         at += 12 + length
     return [*found, (b"IDAT", zlib.decompress(pixels))]
