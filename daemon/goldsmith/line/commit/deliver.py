@@ -20,7 +20,7 @@ from goldsmith.journal.records import Placed, Plan, Settled
 from goldsmith.line.commit.carry import Carry
 from goldsmith.line.commit.folders import Folders, is_job_fault
 from goldsmith.line.commit.leg import NameTaken, NotAsRead
-from goldsmith.line.commit.naming import LONGEST, archive_path, in_archive, next_numbered, restemmed, split_version, versioned
+from goldsmith.line.commit.naming import LONGEST, in_archive, next_numbered, restemmed, split_version, versioned
 
 Reword = Callable[[Plan, str], Plan]
 """(plan, new stem) -> the same plan with every result called after the new stem, and files that name results written anew."""
@@ -94,20 +94,6 @@ class Deliver:
     def pending(self) -> list[str]:
         """Job ids of plans that neither came to be nor could be undone; until they are, nothing new is committed."""
         return [plan.job_id for plan in self._pending.values()]
-
-    # ------------------------------------------------------------------ names, for whoever makes a plan
-
-    def stem_for(self, folder: str, stem: str, tails: Sequence[str]) -> str:
-        """What results are to be called in ``folder``: ``stem``, or its next version where it, or a ``stem + tail``, ever lay there."""
-        with Folders(self.fs, self.root, self._mounts) as folders:
-            gone = self.journal.ever_placed_versions(folder, fold(split_version(stem)[0]))
-            room = LONGEST - max((len(os.fsencode(tail)) for tail in tails), default=0)
-            return versioned(stem, gone, lambda new: all(folders.is_free(f"{folder}/{new}{tail}") for tail in tails), room)
-
-    def archive_for(self, path: str) -> str:
-        """Where the input at ``path`` goes in the archive, today."""
-        with Folders(self.fs, self.root, self._mounts) as folders:
-            return archive_path(path, self._now(), folders.is_free)
 
     # ------------------------------------------------------------------ the commit
 
