@@ -75,6 +75,17 @@ def test_a_change_in_the_library_tries_only_what_it_can_mend(studio: Studio) -> 
     assert [row.outcome for row in studio.history() if row.path == "inbox/half.png"] == ["problem"]
 
 
+def test_a_broken_look_that_is_mended_sets_its_pictures_free(studio: Studio) -> None:
+    """The step found the fault, not the brief; saving the look again is enough all the same."""
+    studio.put("library/looks/not-there-yet.cube", "LUT_3D_SIZE 2\n0 0 0\n")
+    studio.put("masked/hero.png", png())
+    studio.put("masked/hero.toml", NO_MODEL_NAMED)
+    studio.until(lambda: studio.note("masked/hero.png"), "a note on the broken look")
+    identity = "LUT_3D_SIZE 2\n" + "".join(f"{r} {g} {b}\n" for b in (0, 1) for g in (0, 1) for r in (0, 1))
+    studio.put("library/looks/not-there-yet.cube", identity)
+    studio.until(lambda: "hero.png" in studio.folder("graded"), "the graded picture")
+
+
 def test_a_link_gets_a_note_and_is_never_followed(studio: Studio) -> None:
     """Its sentence says to copy the file itself; once that is done, it is taken."""
     outside = studio.root.parent / "outside.png"

@@ -156,7 +156,7 @@ class Foreman:
 
     def _held_keys(self) -> Iterator[Key]:
         """The bundles that are held: what the library lacked may be there now."""
-        for picture in self._holds.for_their_briefs():
+        for picture in self._holds.mended_by_library():
             bundle = self._intake.bundle_of(picture)
             if bundle is not None:
                 self._holds.forget(picture)

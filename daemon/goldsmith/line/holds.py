@@ -24,8 +24,8 @@ class Holds:
         self._fs = fs
         self._wall = wall
         self._held: dict[str, Held] = {held.path: held for held in journal.all_held()}
-        self._unread: set[str] = set(self._held)
-        """Pictures held for what was asked of them, before a byte of them was read: only for these can the library be to blame."""
+        self._waiting_for_library: set[str] = set(self._held)
+        """Pictures for which the library may be to blame: what was asked of them names it, or is wrong itself."""
 
     def __contains__(self, picture: str) -> bool:
         return picture in self._held
@@ -33,9 +33,9 @@ class Holds:
     def __len__(self) -> int:
         return len(self._held)
 
-    def for_their_briefs(self) -> tuple[str, ...]:
-        """The pictures that are held for what was asked of them: what the library lacked may be there by now."""
-        return tuple(picture for picture in self._held if picture in self._unread)
+    def mended_by_library(self) -> tuple[str, ...]:
+        """The pictures that may be free once something in the library changed: what it lacked may be there by now."""
+        return tuple(picture for picture in self._held if picture in self._waiting_for_library)
 
     def standing(self, bundle: Bundle, sigs: Mapping[str, Sig]) -> bool:
         """True while nothing about the bundle has changed and its note still lies there: then it is not tried again."""
@@ -44,7 +44,7 @@ class Holds:
             return False
         return held.fingerprint == fingerprint(sigs) and (not held.note_path or os.path.lexists(self._root / held.note_path))
 
-    def hold(self, bundle: Bundle, sigs: Mapping[str, Sig], problem: Problem, row: TakenRow | None) -> str:
+    def hold(self, bundle: Bundle, sigs: Mapping[str, Sig], problem: Problem, row: TakenRow | None, library: bool = True) -> str:
         """Write the note and remember it; its path. ``row`` goes on record where bytes were read and found wanting."""
         picture = bundle.picture or bundle.stem
         sentence, remedy = _text(problem.sentence), _text(problem.remedy)
@@ -52,10 +52,8 @@ class Holds:
         held = Held(picture, fingerprint(sigs), sentence, remedy, note, self._wall())
         self._held[picture] = held
         self._journal.hold(*held)
-        if row is None:
-            self._unread.add(picture)
-        else:
-            self._unread.discard(picture)
+        (self._waiting_for_library.add if library else self._waiting_for_library.discard)(picture)
+        if row is not None:
             self._journal.record_problem(row)
         return note
 

@@ -126,7 +126,7 @@ class Outcomes:
                 record={"sentence": problem.sentence, "remedy": problem.remedy},
             )
         try:
-            note = self._holds.hold(bundle, sigs, problem, row)
+            note = self._holds.hold(bundle, sigs, problem, row, library=work is None or work.uses_library)
         except FileNotFoundError:
             self._intake.touched(bundle.picture or bundle.stem)  # it went away with its folder: there is nobody to tell
             return

@@ -44,6 +44,11 @@ class Work:
         return self.job.picture.path
 
     @property
+    def uses_library(self) -> bool:
+        """True where a step names something that may lie in the library."""
+        return any(step.operation.needs().references for step in self.ready.steps)
+
+    @property
     def finished(self) -> Outcome:
         """The outcome of work that is done; asked for only then."""
         if self.outcome is None:
