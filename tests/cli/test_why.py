@@ -98,3 +98,20 @@ def test_a_taken_file_is_found_by_where_it_lay(goldsmith: Goldsmith, root: Path,
     journal.done([Settled("1", (taken,), (), ())])
     monkeypatch.chdir(root / "inbox")
     assert "it became selected/old.png." in goldsmith("why", "old.png").out
+
+
+def test_a_bare_name_of_what_was_taken_is_found_in_the_history(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
+    """The picture left its folder long ago; people remember what it was called, not where it lay."""
+    taken = TakenRow(
+        job_id="9",
+        path="masked/acme/lion.png",
+        sha256="0",
+        started_at=1.0,
+        taken_at=2.0,
+        stage="grade",
+        outcome="passed",
+        results=("graded/acme/lion.png",),
+    )
+    journal.record_problem(taken)
+    assert "became graded/acme/lion.png" in goldsmith("why", "Lion.PNG", "-r", root).out
+    assert [row[1] for row in goldsmith("history", "lion.png", "-r", root).rows[1:]] == ["masked/acme/lion.png"]

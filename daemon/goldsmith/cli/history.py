@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from goldsmith.cli.places import AsJson, Config, Place, Root, looking_at, spellings
+from goldsmith.cli.places import AsJson, Config, Place, Root, looking_at, once_called, spellings
 from goldsmith.cli.screen import say_json, table, terminal, wide
 from goldsmith.errors import UsageFault
 
@@ -62,7 +62,7 @@ def _rows(place: Place, file: Path | None) -> Iterator[TakenRow]:
 
 def _jobs_of(place: Place, file: Path) -> set[str]:
     """Every job on the way of a file: those that took or made it, what made their inputs, and what was made of their results."""
-    names = set(spellings(place.root, file))
+    names = {*spellings(place.root, file), once_called(place, file) or ""}
     jobs: set[str] = set()
     parents: dict[str, str] = {}
     for row in place.journal.history() if place.journal is not None else ():

@@ -152,7 +152,18 @@ def file_in(place: Place, given: Path) -> str:
     if taken:
         return taken[0]
     inside = [path for path in found if path.partition("/")[0] in place.setup.line.folders]
-    return named_in(place.setup, given) or next(iter([*inside, *found]))
+    return named_in(place.setup, given) or once_called(place, given) or next(iter([*inside, *found]))
+
+
+def once_called(place: Place, given: Path) -> str | None:
+    """The input of this bare name that was taken last, wherever it lay; None where there never was one."""
+    if place.journal is None or len(given.parts) != 1:
+        return None
+    wanted, found = fold(given.name), None
+    for row in place.journal.history():
+        if fold(row.path.rpartition("/")[2]) == wanted:
+            found = row.path
+    return found
 
 
 def named_in(setup: Setup, given: Path) -> str | None:
