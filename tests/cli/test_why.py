@@ -9,6 +9,7 @@ import pytest
 
 from doubles.commandline import Goldsmith
 from goldsmith.journal.journal import Journal
+from goldsmith.journal.records import Settled, TakenRow
 
 ALONE = "Waiting for an instruction: put a mask (“hero.mask.png”) or a brief (“hero.toml”) beside it."
 
@@ -90,8 +91,6 @@ def test_a_name_that_is_no_text_is_answered_on_one_line(goldsmith: Goldsmith, ro
 
 def test_a_taken_file_is_found_by_where_it_lay(goldsmith: Goldsmith, root: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Standing in the folder it was dropped into."""
-    from goldsmith.journal.records import Settled, TakenRow
-
     taken = TakenRow(
         job_id="1", path="inbox/old.png", sha256="0", started_at=0.0, stage="generate", outcome="passed", results=("selected/old.png",)
     )
@@ -112,6 +111,6 @@ def test_a_bare_name_of_what_was_taken_is_found_in_the_history(goldsmith: Goldsm
         outcome="passed",
         results=("graded/acme/lion.png",),
     )
-    journal.record_problem(taken)
+    journal.done([Settled("9", (taken,), (), ())])
     assert "became graded/acme/lion.png" in goldsmith("why", "Lion.PNG", "-r", root).out
     assert [row[1] for row in goldsmith("history", "lion.png", "-r", root).rows[1:]] == ["masked/acme/lion.png"]
