@@ -117,6 +117,10 @@ class Deliverable:
 class FileOperation(Operation):
     """Makes files of a plate and leaves the plate as it is (``export``, ``check``)."""
 
+    def tails(self) -> tuple[str, ...]:
+        """What follows the stem in the names of its files (``_web.avif``), as far as the settings tell: two alike are refused early."""
+        return ()
+
     @abstractmethod
     def make(self, plate: Plate, bench: Bench) -> Sequence[Deliverable]:
         """The files, whole, in memory."""

@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from goldsmith.brief.brief import Brief, Stock
+from goldsmith.brief.brief import Brief, Stock, read_brief
 from goldsmith.brief.reading import BriefFault
+from goldsmith.brief.stages import read_line
+from goldsmith.files import shipped as shipped_file
 
 Faults = Callable[..., list[str]]
 Read = Callable[..., Brief]
@@ -181,3 +183,13 @@ def test_models_and_looks_that_are_there_are_no_faults(read: Read) -> None:
     """And without a stock nobody asks."""
     assert read('[[edit]]\nop = "fill"\nmodel = "migan"\n[[grade]]\nop = "tone"\nlook = "warm-amber"', stock=STOCK).tables
     assert read('[[edit]]\nop = "fill"\nmodel = "mygan"').tables
+
+
+def test_two_exports_of_one_name_are_refused_before_anything_runs() -> None:
+    """The second file would take the first one's place; other formats and other names stand side by side."""
+    export = '[[deliver]]\nop = "export"\nname = "{}"\nformat = "{}"\n'
+    shipped = read_line(shipped_file("config", "line.toml").read_bytes(), "line.toml")
+    with pytest.raises(BriefFault) as caught:
+        read_brief((export.format("web", "jpeg") + export.format("WEB", "jpeg")).encode(), "hero.toml", shipped)
+    assert str(caught.value).startswith("hero.toml: deliver.2 makes NAME_WEB.jpg, and so does deliver.1")
+    read_brief((export.format("web", "jpeg") + export.format("web", "avif")).encode(), "hero.toml", shipped)

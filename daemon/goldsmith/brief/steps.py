@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from goldsmith.brief.reading import Fault, nearest, plain_name, shown
 from goldsmith.brief.sentences import coerced, faults_of
-from goldsmith.operation import Operation
+from goldsmith.files import fold
+from goldsmith.operation import FileOperation, Operation
 
 MAX_STEPS = 64
 """The most steps one stage may have in a brief."""
@@ -48,7 +49,18 @@ class StepReader:
             self._faults.append(Fault(place, f"has {len(written)} steps; a stage has at most {MAX_STEPS}."))
             return ()
         steps = (self._step(f"{place}.{number}", one, allowed) for number, one in enumerate(written, 1))
-        return tuple(step for step in steps if step is not None)
+        right = tuple(step for step in steps if step is not None)
+        self._tell_names_apart(right)
+        return right
+
+    def _tell_names_apart(self, steps: Sequence[Step]) -> None:
+        """Two files of one name would be one too few."""
+        makers: dict[str, Step] = {}
+        for step in steps:
+            for tail in step.operation.tails() if isinstance(step.operation, FileOperation) else ():
+                first = makers.setdefault(fold(tail), step)
+                if first is not step:
+                    self._faults.append(Fault(step.place, f"makes NAME{tail}, and so does {first.place}: give one of them another name."))
 
     def _step(self, place: str, written: dict[str, object], allowed: Collection[str] | None) -> Step | None:
         op = written.get("op")

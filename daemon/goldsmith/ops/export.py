@@ -87,6 +87,14 @@ class Export(FileOperation):
                 raise ValueError(f"{self.format} is written without loss and has no {setting}; use jpeg, webp or avif for it")
         return self
 
+    def tails(self) -> tuple[str, ...]:
+        """The one file's."""
+        return (self._tail + codec.SUFFIXES[self.format],)
+
+    @property
+    def _tail(self) -> str:
+        return f"_{self.name}" if self.name else ""
+
     def make(self, plate: Plate, bench: Bench) -> Sequence[Deliverable]:
         """The one file. Raises Problem where not even the lowest quality fits into ``max_kb``."""
         bench.progress(0.0, "sizing")
@@ -96,7 +104,6 @@ class Export(FileOperation):
             made = made.with_pixels(dithered(made.pixels, 8, bench.seed))
         how = codec.Encoding(format=self.format, depth=depth, quality=self.quality or _QUALITY.get(self.format, 100))
         data, quality = self._written(made, how, bench)
-        tail = f"_{self.name}" if self.name else ""
         facts: dict[str, Finding] = {
             "name": self.name,
             "format": self.format,
@@ -109,7 +116,7 @@ class Export(FileOperation):
             "bytes": len(data),
             "quality": None if self.format in _LOSSLESS else quality,
         }
-        return [Deliverable(tail, codec.SUFFIXES[self.format], data, facts)]
+        return [Deliverable(self._tail, codec.SUFFIXES[self.format], data, facts)]
 
     def _written(self, plate: Plate, how: codec.Encoding, bench: Bench) -> tuple[bytes, int]:
         """The file and the quality it has: the highest up to the one asked for that fits into ``max_kb``."""
