@@ -10,15 +10,26 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeVar
+from typing import Annotated, ClassVar, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from goldsmith.engines import EngineKind, Inpainter, Upscaler
+from goldsmith.plate import region
 from goldsmith.plate.plate import Plate
 
 Finding = str | int | float | bool | None | Sequence["Finding"] | dict[str, "Finding"]
 """What an operation may put on record: plain JSON."""
+
+
+def _readable(where: str) -> str:
+    if where:
+        region.parse(where)
+    return where
+
+
+Where = Annotated[str, Field(max_length=500), AfterValidator(_readable)]
+"""A setting that says where a step works: a mask's name or an expression of regions, read when the brief is; "" = everywhere."""
 
 
 class Bench(Protocol):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from goldsmith.operation import Bench, Needs, PlateOperation
+from goldsmith.operation import Bench, Needs, PlateOperation, Where
 from goldsmith.plate import region
 from goldsmith.plate.colour import REC709, luma
 from goldsmith.plate.craft.assess import noise
@@ -31,15 +31,8 @@ class Denoise(PlateOperation):
     """Strength on brightness (0 to 100; 50 takes out just what was measured, 0 none)."""
     colour: float = Field(default=60, ge=0, le=100)
     """Strength on colour (0 to 100; 50 takes out just what was measured, 0 none)."""
-    where: str = ""
+    where: Where = ""
     """The region to clean: a mask's name or an expression such as "mask & left"; everything where it is empty."""
-
-    @field_validator("where")
-    @classmethod
-    def _region(cls, value: str) -> str:
-        if value:
-            region.parse(value)
-        return value
 
     def needs(self) -> Needs:
         return Needs(masks=region.parse(self.where).names() if self.where else frozenset())

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from goldsmith.operation import Bench, Needs, PlateOperation
+from goldsmith.operation import Bench, Needs, PlateOperation, Where
 from goldsmith.plate import region
 from goldsmith.plate.craft.stitch import Manner, stitch
 from goldsmith.plate.plate import Plate
 
 
-def _readable(where: str) -> str:
-    region.parse(where)
-    return where
-
-
 class Erase(PlateOperation):
     """Remove what lies under the mask and carry the background on over it; everything else stays bit for bit as it is."""
 
-    where: Annotated[str, Field(max_length=500), AfterValidator(_readable)] = "mask"
+    where: Annotated[Where, Field(min_length=1)] = "mask"
     """What to remove: a mask's name or a region such as "mask & left" or "box(0.1, 0.2, 0.3, 0.4)"."""
     model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     """The engine's name in config/models.toml; the house's default where it is left out."""

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from goldsmith.errors import Problem
-from goldsmith.operation import Bench, Needs, PlateOperation
+from goldsmith.operation import Bench, Needs, PlateOperation, Where
 from goldsmith.plate import colour, region
 from goldsmith.plate.craft.cube import Cdl, read_look
 from goldsmith.plate.craft.strips import Change, in_slabs, through_mask
@@ -71,15 +71,8 @@ class Grade(PlateOperation):
     """A look by name: library/looks/NAME.cube, .cdl or .cc, or the picture's own sidecar."""
     look_strength: float = Field(default=1.0, ge=0, le=1)
     """How much of the look is laid on (0 to 1)."""
-    where: str = ""
+    where: Where = ""
     """The region to grade: a mask's name or an expression such as "mask & left"; everything where it is empty."""
-
-    @field_validator("where")
-    @classmethod
-    def _region(cls, value: str) -> str:
-        if value:
-            region.parse(value)
-        return value
 
     @field_validator("look")
     @classmethod

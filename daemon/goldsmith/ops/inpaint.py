@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from goldsmith.operation import Bench, Needs, PlateOperation
+from goldsmith.operation import Bench, Needs, PlateOperation, Where
 from goldsmith.plate import region
 from goldsmith.plate.craft.stitch import Manner, stitch
 from goldsmith.plate.plate import Plate
 
 
-def _readable(where: str) -> str:
-    region.parse(where)
-    return where
-
-
 class Inpaint(PlateOperation):
     """Make what lies under the mask new from its surroundings; everything else stays bit for bit as it is."""
 
-    where: Annotated[str, Field(max_length=500), AfterValidator(_readable)] = "mask"
+    where: Annotated[Where, Field(min_length=1)] = "mask"
     """What to make new: a mask's name or a region such as "mask & left" or "box(0.1, 0.2, 0.3, 0.4)"."""
     prompt: Annotated[str, Field(max_length=4000)] = ""
     """What should be there; engines that take no words leave it aside, and the record says so."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from goldsmith.operation import Bench, Needs, PlateOperation
+from goldsmith.operation import Bench, Needs, PlateOperation, Where
 from goldsmith.plate import region
 from goldsmith.plate.colour import luma
 from goldsmith.plate.craft.strips import in_strips, through_mask
@@ -28,15 +28,8 @@ class Sharpen(PlateOperation):
     """Differences under about this many levels of 255 count as noise and stay as they are (0 to 64)."""
     halo: float = Field(default=12, ge=0, le=100)
     """How far an edge may overshoot its surroundings, in per cent of its own contrast (0 = no halo at all, 100 = hardly limited)."""
-    where: str = ""
+    where: Where = ""
     """The region to sharpen: a mask's name or an expression such as "mask & left"; everything where it is empty."""
-
-    @field_validator("where")
-    @classmethod
-    def _region(cls, value: str) -> str:
-        if value:
-            region.parse(value)
-        return value
 
     def needs(self) -> Needs:
         return Needs(masks=region.parse(self.where).names() if self.where else frozenset())
