@@ -29,7 +29,7 @@ def test_a_second_hero_is_a_version_at_the_top_of_a_folder_too(studio: Studio) -
     for number in (1, 2):
         studio.put("inbox/hero.png", png(number))
         studio.put("inbox/hero.toml", NULL)
-        studio.until_idle()
+        studio.until(lambda: len(studio.folder("selected")) == 2, "picture and brief in selected/")
         names = studio.folder("selected")
         for name in names:
             os.rename(studio.at(f"selected/{name}"), studio.root.parent / name)
