@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar, Protocol, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from goldsmith.engines import EngineKind, Inpainter, Upscaler
+from goldsmith.engines import Ability, EngineNeed, Generator, Inpainter, Upscaler, Wish
 from goldsmith.plate import region
 from goldsmith.plate.plate import Plate
 
@@ -51,8 +51,15 @@ class Bench(Protocol):
     def scratch(self) -> Path:
         """A folder of this job's own, on the share's filesystem; emptied when the job ends."""
 
-    def inpainter(self, model: str | None) -> Inpainter:
-        """The loaded inpainting engine of that name, or the house's default for None."""
+    def inpainter(self, model: str | None, wish: Wish | None = None) -> Inpainter:
+        """The loaded inpainting engine of that name, or the house's default for None.
+
+        With a ``wish`` that has words, the default is one that takes words where such a one is present; the wish is bound to the
+        engine that comes back. A model that generates is taken, too, where it can fill holes or start from a picture.
+        """
+
+    def generator(self, model: str | None, can: frozenset[Ability]) -> Generator:
+        """The loaded generating engine of that name, or the house's first one for None that can do all of that."""
 
     def upscaler(self, model: str | None, factor: int) -> Upscaler:
         """The loaded upscaling engine of that name, or the house's default for that factor for None."""
@@ -62,6 +69,9 @@ class Bench(Protocol):
 
         Raises Problem (with the nearest real name) where there is none.
         """
+
+    def references(self) -> Sequence[Plate]:
+        """The bundle's reference pictures (``hero.ref.png``), decoded, in the order of their names."""
 
     def progress(self, fraction: float, note: str = "") -> None:
         """Report 0..1 of this step. Raises Cancelled when the job's inputs were withdrawn or changed: call it often."""
@@ -78,8 +88,10 @@ class Needs:
     """Names of masks it uses up; ``mask`` is the unnamed one."""
     references: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     """(shelf, name, suffixes) as for ``Bench.reference``, e.g. ("looks", "warm-amber", (".cube", ".cdl"))."""
-    engine: tuple[EngineKind, str | None] | None = None
-    """The kind and name (None = the house's default) of the engine it calls."""
+    engine: EngineNeed | None = None
+    """The engine it calls."""
+    picture: bool = True
+    """False where it can begin with no picture at all, from the brief's words."""
 
 
 class Operation(BaseModel):

@@ -23,6 +23,7 @@ _TIMES = 5
 
 def measure(place: Path, sizes: tuple[tuple[int, int], ...] = _SIZES) -> list[Row]:
     """The lane's own bench in this process, warm, so that what is timed is the work and not a start."""
+    from goldsmith.engines import EngineNeed
     from goldsmith.engines.models import read_models
     from goldsmith.engines.weights import Weights, default_folder
     from goldsmith.files import shipped
@@ -30,7 +31,7 @@ def measure(place: Path, sizes: tuple[tuple[int, int], ...] = _SIZES) -> list[Ro
     place.mkdir(parents=True, exist_ok=True)
     models_file = shipped("config", "models.toml")
     weights = Weights(read_models(models_file), default_folder())
-    model = weights.choose("inpaint", None).name
+    model = weights.choose(EngineNeed("inpaint")).name
     note = f"{model}; weights of migan are missing" if model != "migan" else model
     run = _attempts(place, str(models_file), str(weights.folder))
     run(*_picture(place, 900, 700))

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from goldsmith.brief.brief import Brief, read_brief
 from goldsmith.brief.reading import BriefFault
 from goldsmith.brief.stages import Line, read_line
+from goldsmith.engines import EngineNeed
 from goldsmith.operation import Needs, Operation
 
 LINE = b"""
@@ -58,7 +59,7 @@ class Fill(Operation):
 
     def needs(self) -> Needs:
         masks = frozenset({self.where}) if self.where else frozenset()
-        return Needs(masks=masks, engine=("inpaint", self.model))
+        return Needs(masks=masks, engine=EngineNeed("inpaint", self.model))
 
 
 class Enlarge(Operation):

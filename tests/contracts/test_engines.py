@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from goldsmith.engines import Descriptor, Inpainter, Upscaler
+from goldsmith.engines import Descriptor, Device, EngineNeed, Inpainter, Upscaler
 from goldsmith.engines.models import read_models
 from goldsmith.engines.opening import driver_names, open_inpainter, open_upscaler
 from goldsmith.engines.weights import Weights, default_folder, fetch_command
@@ -30,12 +30,12 @@ def _present(name: str) -> str:
 
 @pytest.fixture(params=INPAINTERS)
 def inpainter(request: pytest.FixtureRequest) -> Inpainter:
-    return open_inpainter(WEIGHTS, _present(request.param), threads=1)[0]
+    return open_inpainter(WEIGHTS, EngineNeed("inpaint", _present(request.param)), Device(threads=1))[0]
 
 
 @pytest.fixture(params=UPSCALERS)
 def upscaler(request: pytest.FixtureRequest) -> Upscaler:
-    return open_upscaler(WEIGHTS, _present(request.param), 2, threads=1)[0]
+    return open_upscaler(WEIGHTS, EngineNeed("upscale", _present(request.param), factor=2), Device(threads=1))[0]
 
 
 @pytest.fixture(params=[*INPAINTERS, *UPSCALERS])
@@ -43,9 +43,9 @@ def descriptor(request: pytest.FixtureRequest) -> Descriptor:
     name = _present(request.param)
     engine: Inpainter | Upscaler
     if name in INPAINTERS:
-        engine = open_inpainter(WEIGHTS, name, threads=1)[0]
+        engine = open_inpainter(WEIGHTS, EngineNeed("inpaint", name), Device(threads=1))[0]
     else:
-        engine = open_upscaler(WEIGHTS, name, 2, threads=1)[0]
+        engine = open_upscaler(WEIGHTS, EngineNeed("upscale", name, factor=2), Device(threads=1))[0]
     return engine.descriptor
 
 

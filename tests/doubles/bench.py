@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from goldsmith.engines import Descriptor, Inpainter, Upscaler
+from goldsmith.engines import Ability, Descriptor, Generated, Generator, Inpainter, OnStep, Request, Upscaler, Wish, unheard
 from goldsmith.errors import Cancelled, Problem
 from goldsmith.operation import Finding
-from goldsmith.plate.plate import Mask, Pixels
+from goldsmith.plate.plate import Mask, Pixels, Plate
 
 
 class NullInpainter:
@@ -20,7 +20,7 @@ class NullInpainter:
         self.descriptor = Descriptor(name="null-inpaint", kind="inpaint", licence="CC0-1.0", side=side, multiple=multiple)
         self.asked: list[tuple[Pixels, Mask, int]] = []
 
-    def fill(self, pixels: Pixels, hole: Mask, seed: int) -> Pixels:
+    def fill(self, pixels: Pixels, hole: Mask, seed: int, step: OnStep = unheard) -> Pixels:
         self.asked.append((pixels, hole, seed))
         open_ = hole > 0.5
         filled = pixels.copy()
@@ -43,10 +43,37 @@ class NullUpscaler:
         return np.repeat(np.repeat(tile, scale, axis=0), scale, axis=1)
 
 
+class NullGenerator:
+    """Paints each picture in one colour of its seed, mixed with the picture it was given by the strength; says what it was asked."""
+
+    def __init__(
+        self, can: Sequence[Ability] = ("text", "image", "inpaint", "references"), pixels: int = 256 * 256, multiple: int = 16
+    ) -> None:
+        self.descriptor = Descriptor(
+            name="null-generate", kind="generate", licence="CC0-1.0", can=tuple(can), pixels=pixels, multiple=multiple, words=True
+        )
+        self.asked: list[Request] = []
+
+    def generate(self, request: Request, step: OnStep = unheard) -> Generated:
+        self.asked.append(request)
+        pictures = []
+        for number, seed in enumerate(request.seeds):
+            step(number / len(request.seeds))
+            colour = np.random.default_rng(seed).random(3, dtype=np.float32)
+            made = np.broadcast_to(colour, (request.height, request.width, 3))
+            if request.picture is not None:
+                strength = np.float32(0.5 if request.wish.strength is None else request.wish.strength)
+                mixed = request.picture * (1 - strength) + made * strength
+                made = mixed if request.hole is None else np.where(request.hole[..., None] > 0.5, mixed, request.picture)
+            pictures.append(np.ascontiguousarray(made, dtype=np.float32))
+        return Generated(tuple(pictures), {"steps": 1})
+
+
 class BenchDouble:
     """Implements ``goldsmith.operation.Bench``: null engines unless others are given, everything reported is kept.
 
-    ``references`` maps (shelf, name) to a file; ``cancel_at`` raises Cancelled once that fraction is reported.
+    ``shown`` are the bundle's reference pictures; ``references`` maps (shelf, name) to a file; ``cancel_at`` raises Cancelled once
+    that fraction is reported.
     """
 
     def __init__(
@@ -58,6 +85,8 @@ class BenchDouble:
         scratch: Path = Path("/nonexistent"),
         inpainter: Inpainter | None = None,
         upscaler: Upscaler | None = None,
+        generator: Generator | None = None,
+        shown: Sequence[Plate] = (),
         references: Mapping[tuple[str, str], Path] | None = None,
         cancel_at: float | None = None,
     ) -> None:
@@ -69,13 +98,26 @@ class BenchDouble:
         self.findings: dict[str, Finding] = {}
         self.models: list[str | None] = []
         self._inpainter = inpainter or NullInpainter()
+        self.wishes: list[Wish | None] = []
         self._upscaler = upscaler
+        self._generator = generator or NullGenerator()
+        self._shown = tuple(shown)
         self._references = dict(references or {})
         self._cancel_at = cancel_at
 
-    def inpainter(self, model: str | None) -> Inpainter:
+    def inpainter(self, model: str | None, wish: Wish | None = None) -> Inpainter:
         self.models.append(model)
+        self.wishes.append(wish)
         return self._inpainter
+
+    def generator(self, model: str | None, can: frozenset[Ability]) -> Generator:
+        self.models.append(model)
+        if not can <= set(self._generator.descriptor.can):
+            raise Problem(f"The model {model!r} cannot do that.")
+        return self._generator
+
+    def references(self) -> Sequence[Plate]:
+        return self._shown
 
     def upscaler(self, model: str | None, factor: int) -> Upscaler:
         self.models.append(model)

@@ -122,7 +122,7 @@ def test_scales_belong_to_upscalers(tmp_path: Path) -> None:
     upscaler = '[models.two]\nkind = "upscale"\ndriver = "null"\nlicence = "MIT"\n'
     faults = _faults(tmp_path, ONE + "scale = 2\n" + upscaler)
     assert faults == [
-        "models.one: an inpainting model has no scale",
+        "models.one: only an upscaling model has a scale",
         "models.two: an upscaling model must say its scale, e.g. scale = 2",
     ]
 

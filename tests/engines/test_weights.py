@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from goldsmith.engines import EngineNeed
 from goldsmith.engines.models import Defaults, Model, Models, WeightsFile
 from goldsmith.engines.weights import Weights, default_folder
 from goldsmith.errors import MachineFault, Problem
@@ -31,13 +32,13 @@ def _weights(folder: Path) -> Weights:
 def test_the_first_choice_is_taken_where_its_weights_are(tmp_path: Path) -> None:
     """The record says that it is the first choice."""
     (tmp_path / "good.onnx").write_bytes(BYTES)
-    choice = _weights(tmp_path).choose("inpaint", None)
+    choice = _weights(tmp_path).choose(EngineNeed("inpaint"))
     assert (choice.name, choice.why) == ("good", "the house's first choice")
 
 
 def test_a_second_choice_says_what_was_missing(tmp_path: Path) -> None:
     """No silent fall-back: the record names what was passed over and the command that mends it."""
-    choice = _weights(tmp_path).choose("inpaint", None)
+    choice = _weights(tmp_path).choose(EngineNeed("inpaint"))
     assert choice.name == "plain"
     assert choice.why == (
         "the house's choice number 2: good comes first but its weights are not on this machine (goldsmith models fetch good)"
@@ -47,28 +48,28 @@ def test_a_second_choice_says_what_was_missing(tmp_path: Path) -> None:
 def test_no_weights_at_all_is_a_problem_with_a_remedy(tmp_path: Path) -> None:
     """The command to type is in the sentence."""
     with pytest.raises(Problem, match=r"No model for enlarging x4 has its weights on this machine\. Run: goldsmith models fetch big"):
-        _weights(tmp_path).choose("upscale", None, 4)
+        _weights(tmp_path).choose(EngineNeed("upscale", factor=4))
 
 
 def test_a_factor_without_a_default_names_those_that_have_one(tmp_path: Path) -> None:
     """x3 was asked, x4 is there."""
     with pytest.raises(Problem, match=r"no default model for enlarging x3\. Name a model; the factors with a default are: x4"):
-        _weights(tmp_path).choose("upscale", None, 3)
+        _weights(tmp_path).choose(EngineNeed("upscale", factor=3))
 
 
 def test_a_named_model_is_never_replaced_by_another(tmp_path: Path) -> None:
     """With its weights missing it is a problem, although another model could do the work."""
     weights = _weights(tmp_path)
     with pytest.raises(Problem, match=r"'good' are not on this machine \(good.onnx\). Run: goldsmith models fetch good"):
-        weights.choose("inpaint", "good")
+        weights.choose(EngineNeed("inpaint", "good"))
     (tmp_path / "good.onnx").write_bytes(BYTES)
-    assert weights.choose("inpaint", "good").why == "asked for by name"
+    assert weights.choose(EngineNeed("inpaint", "good")).why == "asked for by name"
 
 
 def test_a_model_of_the_wrong_kind_is_refused(tmp_path: Path) -> None:
     """An inpainter cannot enlarge; those that can are named."""
     with pytest.raises(Problem, match=r"'plain' is for inpaint, not for upscale\. For upscale there are: big"):
-        _weights(tmp_path).choose("upscale", "plain", 4)
+        _weights(tmp_path).choose(EngineNeed("upscale", "plain", factor=4))
 
 
 def test_half_the_files_are_not_a_model(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from doubles.bench import BenchDouble, NullInpainter
+from goldsmith.engines import EngineNeed
 from goldsmith.ops.erase import Erase
 from goldsmith.plate.craft.patches import Box
 from goldsmith.plate.plate import Plate, frozen
@@ -57,8 +58,8 @@ def test_it_takes_no_prompt() -> None:
 def test_it_says_what_it_needs() -> None:
     """The mask of its region, and an inpainting engine, by name or the house's own."""
     assert Erase(where="bin", model="migan").needs().masks == {"bin"}
-    assert Erase(where="bin", model="migan").needs().engine == ("inpaint", "migan")
-    assert Erase().needs().engine == ("inpaint", None)
+    assert Erase(where="bin", model="migan").needs().engine == EngineNeed("inpaint", "migan")
+    assert Erase().needs().engine == EngineNeed("inpaint")
 
 
 def test_an_empty_region_is_no_work() -> None:

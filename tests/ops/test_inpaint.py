@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from doubles.bench import BenchDouble, NullInpainter
+from goldsmith.engines import EngineNeed, OnStep, unheard
 from goldsmith.errors import Cancelled
 from goldsmith.ops.inpaint import Inpaint
 from goldsmith.plate.craft.patches import Box
@@ -31,7 +32,7 @@ class _Painter(NullInpainter):
         super().__init__(side=side)
         self._colour = np.array(colour, dtype=np.float32)
 
-    def fill(self, pixels: Pixels, hole: Mask, seed: int) -> Pixels:
+    def fill(self, pixels: Pixels, hole: Mask, seed: int, step: OnStep = unheard) -> Pixels:
         super().fill(pixels, hole, seed)
         return np.where(hole[..., None] > 0.5, self._colour, pixels).astype(np.float32)
 
@@ -75,7 +76,7 @@ def test_the_named_engine_is_asked_for() -> None:
     Inpaint(model="patchmatch").apply(_plate(), bench)
     Inpaint().apply(_plate(), bench)
     assert bench.models == ["patchmatch", None]
-    assert Inpaint(model="patchmatch").needs().engine == ("inpaint", "patchmatch")
+    assert Inpaint(model="patchmatch").needs().engine == EngineNeed("inpaint", "patchmatch")
 
 
 def test_it_says_which_masks_it_needs() -> None:

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from doubles.bench import BenchDouble, NullUpscaler
+from goldsmith.engines import EngineNeed
 from goldsmith.errors import Cancelled, Problem
 from goldsmith.ops.upscale import LARGEST, Upscale
 from goldsmith.plate.craft.smooth import softened
@@ -120,7 +121,7 @@ def test_factor_one_is_the_very_plate() -> None:
     plate = _plate()
     assert Upscale(factor=1).apply(plate, BenchDouble()) is plate
     assert Upscale(factor=1).needs().engine is None
-    assert Upscale(factor=2, model="m").needs().engine == ("upscale", "m")
+    assert Upscale(factor=2, model="m").needs().engine == EngineNeed("upscale", "m", factor=2)
 
 
 @pytest.mark.parametrize("factor", [0, 0.5, 4.1, 1e9, -2])

@@ -45,7 +45,7 @@ class Stock:
     """What the house has that briefs may name. A None is not checked."""
 
     models: Mapping[EngineKind, Sequence[str]] | None = None
-    """The names in config/models.toml by kind."""
+    """The names in config/models.toml by what they can be asked for."""
     has: Beside | None = None
     """(shelf, name, suffixes) -> is it in the library?"""
     names: Callable[[str, tuple[str, ...]], Sequence[str]] | None = None
@@ -128,11 +128,11 @@ def stock_faults(steps: Iterable[Step], stock: Stock, beside: Beside | None = No
 
 def _lacking(step: Step, stock: Stock, beside: Beside | None) -> Iterator[Fault]:
     needs = step.operation.needs()
-    if needs.engine is not None and needs.engine[1] is not None and stock.models is not None:
-        kind, name = needs.engine
-        names = stock.models.get(kind, ())
+    if needs.engine is not None and needs.engine.model is not None and stock.models is not None:
+        name = needs.engine.model
+        names = stock.models.get(needs.engine.kind, ())
         if name not in names:
-            yield Fault(_setting(step, name), f"is {shown(name)}, but config/models.toml has no such model{nearest(str(name), names)}")
+            yield Fault(_setting(step, name), f"is {shown(name)}, but config/models.toml has no such model{nearest(name, names)}")
     for shelf, name, suffixes in needs.references:
         if beside is not None and beside(shelf, name, suffixes):
             continue

@@ -16,6 +16,7 @@ import typer
 
 from goldsmith.cli.init import README, make_root
 from goldsmith.cli.screen import bars, say, size_of, table
+from goldsmith.engines import EngineNeed
 from goldsmith.errors import GoldsmithError, MachineFault
 from goldsmith.files import shipped
 
@@ -106,7 +107,7 @@ def _fetch_weights(weights: Weights) -> None:
         with bars([name]) as advance:
             fetch(weights, name, lambda done, total, note: advance(name, done / total if total else 0.0, note))
     except (FetchFault, MachineFault) as fault:
-        choice = weights.choose("inpaint", None)
+        choice = weights.choose(EngineNeed("inpaint"))
         say(f"{fault}\nThe weights could not be fetched: inpainting is done by {choice.name} instead, which needs none.")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.hardware import disks, gpu, inotify, nearest_there
-from goldsmith.engines import EngineKind
+from goldsmith.engines import EngineKind, EngineNeed
 from goldsmith.engines.weights import Weights
 from goldsmith.errors import GoldsmithError, Problem
 from goldsmith.files import filesystem_kind, has_writer, is_network
@@ -200,7 +200,7 @@ def _weights(weights: Weights) -> Iterator[Finding]:
         what = f"weights: {kind}" + (f" x{factor}" if kind == "upscale" else "")
         first = next(iter(weights.models.defaults.wanted(kind, factor)), "")
         try:
-            choice = weights.choose(kind, None, factor)
+            choice = weights.choose(EngineNeed(kind, factor=factor))
         except Problem as problem:
             yield note(what, problem.sentence, problem.remedy)
             continue

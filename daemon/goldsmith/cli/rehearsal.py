@@ -180,5 +180,5 @@ def _value(value: object) -> str:
 def _models_of(steps: Iterator[Step]) -> Iterator[str]:
     for step in steps:
         engine = step.operation.needs().engine
-        if engine is not None and engine[1] is not None:
-            yield engine[1]
+        if engine is not None and engine.model is not None:
+            yield engine.model

@@ -6,12 +6,100 @@ descriptors costs nothing, so the watcher and the command line stay small.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 from goldsmith.plate.plate import Mask, Pixels
 
-EngineKind = Literal["inpaint", "upscale"]
+EngineKind = Literal["inpaint", "upscale", "generate"]
+"""What a step asks an engine for. A model of kind ``generate`` that can inpaint serves both."""
+
+Ability = Literal["text", "image", "inpaint", "edit", "references"]
+"""What a generating model can do: pictures from words alone, from a picture and words, fill a hole, edit by instruction, look at
+reference pictures."""
+
+OnStep = Callable[[float], None]
+"""Told 0..1 as an engine gets on with one call; what it raises (Cancelled) ends the work at once."""
+
+
+def unheard(fraction: float) -> None:
+    """An OnStep for callers who do not want to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What an engine runs on. ``name`` is torch's: "cpu", "cuda:0". Threads are part of what makes a result repeatable."""
+
+    name: str = "cpu"
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where a model's weights lie: its files by name, and for a model that is a tree of files (a diffusers folder) its top."""
+
+    files: Mapping[str, Path]
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class EngineNeed:
+    """What a step asks for, known from its settings alone.
+
+    model:  a name in config/models.toml, or None for the house's default.
+    words:  the step was given words of its own: an engine that leaves them aside will not do.
+    can:    generate: everything the model must be able to do.
+    factor: upscale: by how much, to choose among the defaults.
+    """
+
+    kind: EngineKind
+    model: str | None = None
+    words: bool = False
+    can: frozenset[Ability] = frozenset()
+    factor: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person asks of an engine that takes words; None = as the model's entry in models.toml says.
+
+    strength: 0..1, how far the result may go from the picture it is given. loras: (file, weight) each.
+    """
+
+    prompt: str = ""
+    negative: str = ""
+    strength: float | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    loras: tuple[tuple[Path, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of a generating engine: as many pictures as there are seeds.
+
+    width, height: px, multiples of the descriptor's ``multiple``. picture: (height, width, 3), to start from. hole: (height, width),
+    0 or 1, only with a picture: what is to be made new. references: pictures of any size to look at.
+    """
+
+    wish: Wish
+    seeds: tuple[int, ...]
+    width: int
+    height: int
+    picture: Pixels | None = None
+    hole: Mask | None = None
+    references: tuple[Pixels, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What came of a request: ``pictures`` in the order of its seeds, each (height, width, 3), and what was really done (steps,
+    guidance, scheduler, precision, offload, tiling, batch, the rung of the memory ladder …), as plain JSON for the record."""
+
+    pictures: tuple[Pixels, ...]
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +110,16 @@ class Descriptor:
     kind:      what it is for.
     scale:     enlargement of its output over its input (1 for inpainting).
     side:      the side in px of the square it works at (inpaint: crop scaled to fit; upscale: tile), 0 = any size.
+    enlarges:  inpaint: True where a smaller crop is enlarged to ``side``, because the model only works well there.
+    words:     True where it takes a prompt.
+    can:       generate: what it can do.
+    pixels:    generate: its native pixel count, e.g. 1024 * 1024; any aspect with about so many.
     pad:       px of context an upscaling tile needs at each side so that no seam shows.
     multiple:  sides must be multiples of this.
-    lane:      where it is best run.
     licence:   SPDX name of its weights' or code's licence.
     weights:   (file name, sha256) of each weights file in use; empty for weight-free engines.
-    device:    device and precision in use, e.g. "cpu float32".
+    device:    device and precision in use, e.g. "cpu float32, 1 thread".
+    revision:  of the weights' repository; "unpinned" for a folder whose hashes nobody has written down.
     """
 
     name: str
@@ -37,7 +129,10 @@ class Descriptor:
     side: int = 0
     pad: int = 0
     multiple: int = 1
-    lane: Literal["cpu", "gpu"] = "cpu"
+    enlarges: bool = False
+    words: bool = False
+    can: tuple[Ability, ...] = ()
+    pixels: int = 0
     weights: tuple[tuple[str, str], ...] = ()
     device: str = "cpu"
     revision: str = ""
@@ -49,7 +144,7 @@ class Inpainter(Protocol):
     @property
     def descriptor(self) -> Descriptor: ...
 
-    def fill(self, pixels: Pixels, hole: Mask, seed: int) -> Pixels:
+    def fill(self, pixels: Pixels, hole: Mask, seed: int, step: OnStep = unheard) -> Pixels:
         """``pixels`` with every pixel where ``hole`` > 0.5 made new from its surroundings; same size.
 
         pixels: float32 (h, w, 3) sRGB-like display-encoded 0..1; hole: float32 (h, w). Sides are as the descriptor asks.
@@ -65,3 +160,16 @@ class Upscaler(Protocol):
 
     def enlarge(self, tile: Pixels) -> Pixels:
         """float32 (h, w, 3) display-encoded 0..1 -> float32 (h * scale, w * scale, 3). Sides are as the descriptor asks."""
+
+
+class Generator(Protocol):
+    """Makes pictures from words, pictures or both."""
+
+    @property
+    def descriptor(self) -> Descriptor: ...
+
+    def generate(self, request: Request, step: OnStep = unheard) -> Generated:
+        """The pictures, float32 display-encoded sRGB 0..1. Picture i depends on seed i alone, not on the others in the request.
+
+        Raises Problem for what this model cannot do, MachineFault where the device fails.
+        """

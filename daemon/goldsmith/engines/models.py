@@ -9,11 +9,11 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from goldsmith.engines import EngineKind
+from goldsmith.engines import Ability, EngineKind
 from goldsmith.errors import Problem, UsageFault
 
 _NAME = r"^[a-z0-9][a-z0-9.-]{0,63}$"
@@ -71,6 +71,30 @@ class WeightsFile(_Data):
     sources: tuple[Source, ...] = ()
 
 
+class Diffusion(_Data):
+    """``[models.NAME.diffusion]``: what a generating model is and how it is best run."""
+
+    family: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+    """Which pipelines run it, e.g. "sdxl", "flux-fill"."""
+    can: Annotated[tuple[Ability, ...], Field(min_length=1)]
+    pixels: Annotated[int, Field(ge=4096, le=16_777_216)]
+    """Its native pixel count, e.g. 1_048_576; pictures of any aspect with about so many come out best."""
+    multiple: Annotated[int, Field(ge=8, le=128)]
+    """Sides must be multiples of this many px."""
+    precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    """On a GPU; the CPU gets float32."""
+    steps: Annotated[int, Field(ge=1, le=200)]
+    guidance: Annotated[float, Field(ge=0, le=30)]
+    memory_mb: Annotated[int, Field(ge=1)]
+    """Memory its weights take in that precision, all parts together."""
+    picture_mb: Annotated[int, Field(ge=1)]
+    """Memory one picture of ``pixels`` takes beside them while it is made."""
+    seconds: Annotated[float, Field(ge=1, le=86_400)] = 600.0
+    """How long a job with this model may take for each picture it makes, on a GPU that it fits."""
+    tried: Literal["real weights", "tiny random weights"] = "tiny random weights"
+    """What this entry was run with when it was written."""
+
+
 class Model(_Data):
     """One name in ``config/models.toml``."""
 
@@ -80,13 +104,16 @@ class Model(_Data):
     about: str = ""
     scale: Annotated[int, Field(ge=1, le=8)] = 1
     files: tuple[WeightsFile, ...] = ()
+    diffusion: Diffusion | None = None
 
     @model_validator(mode="after")
     def _scale_fits_kind(self) -> Self:
         if self.kind == "upscale" and self.scale == 1:
             raise ValueError("an upscaling model must say its scale, e.g. scale = 2")
-        if self.kind == "inpaint" and self.scale != 1:
-            raise ValueError("an inpainting model has no scale")
+        if (self.kind == "generate") != (self.diffusion is not None):
+            raise ValueError("a model that generates, and only one, has a [diffusion] table")
+        if self.kind != "upscale" and self.scale != 1:
+            raise ValueError("only an upscaling model has a scale")
         return self
 
 

@@ -1,27 +1,26 @@
-"""Opens engines: a name in models.toml, weights known to be right, a driver module that runs them; once per process."""
+"""Opens engines: a name in models.toml, weights known to be right, a driver module that runs them; kept open from call to call."""
 
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
-from goldsmith.engines import Inpainter, Upscaler, drivers
+from goldsmith.engines import Device, EngineNeed, Generator, Inpainter, Store, Upscaler, drivers
 from goldsmith.engines.models import Model
 from goldsmith.engines.weights import Choice, Weights
 from goldsmith.errors import Problem
 
-Engine = Inpainter | Upscaler
+Engine = Inpainter | Upscaler | Generator
 
 
 class Driver(Protocol):
     """What a module in ``goldsmith.engines.drivers`` offers. It imports its runtime inside this call, never at its top."""
 
-    def open_engine(self, name: str, model: Model, files: Mapping[str, Path], threads: int) -> Engine:
-        """The engine, ready to run: ``files`` are the model's weights by file name, already checked against their hashes."""
+    def open_engine(self, name: str, model: Model, store: Store, device: Device) -> Engine:
+        """The engine, ready to run; the weights in ``store`` are already checked against their hashes."""
 
 
 def driver_names() -> list[str]:
@@ -29,33 +28,33 @@ def driver_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(drivers.__path__) if not module.name.startswith("_"))
 
 
-def open_inpainter(weights: Weights, name: str | None = None, *, threads: int = 1) -> tuple[Inpainter, Choice]:
-    """The inpainting engine of that name, or the house's default for None, and why it is that one (for the record).
+def open_inpainter(weights: Weights, need: EngineNeed, device: Device) -> tuple[Inpainter, Choice]:
+    """The inpainting engine that ``need`` asks for, and why it is that one (for the record).
 
-    Kept open: the same call in the same process gives the same engine. ``threads`` is part of what makes a result repeatable.
+    Kept open: the same call in the same process gives the same engine.
     Raises Problem where the name is unknown or its weights are missing; the remedy is the command that fetches them.
     """
-    choice = weights.choose("inpaint", name)
-    return cast("Inpainter", _open(weights, choice, threads)), choice
+    choice = weights.choose(need)
+    return cast("Inpainter", _open(weights, choice, device)), choice
 
 
-def open_upscaler(weights: Weights, name: str | None, factor: int, *, threads: int = 1) -> tuple[Upscaler, Choice]:
-    """The upscaling engine of that name at its own scale, or for None the house's default for ``factor``, and why.
+def open_upscaler(weights: Weights, need: EngineNeed, device: Device) -> tuple[Upscaler, Choice]:
+    """The upscaling engine that ``need`` asks for at its own scale, or the house's default for ``need.factor``, and why.
 
     As ``open_inpainter`` otherwise.
     """
-    choice = weights.choose("upscale", name, factor)
-    return cast("Upscaler", _open(weights, choice, threads)), choice
+    choice = weights.choose(need)
+    return cast("Upscaler", _open(weights, choice, device)), choice
 
 
-def _open(weights: Weights, choice: Choice, threads: int) -> Engine:
+def _open(weights: Weights, choice: Choice, device: Device) -> Engine:
     files = weights.opened(choice.name)
-    return _open_once(choice.name, choice.model, tuple(files.items()), threads)
+    return _open_once(choice.name, choice.model, tuple(files.items()), weights.folder, device)
 
 
 @lru_cache(maxsize=8)
-def _open_once(name: str, model: Model, files: tuple[tuple[str, Path], ...], threads: int) -> Engine:
+def _open_once(name: str, model: Model, files: tuple[tuple[str, Path], ...], folder: Path, device: Device) -> Engine:
     if model.driver not in driver_names():
         raise Problem(f"models.{name}.driver: there is no driver {model.driver!r}.", f"There are: {', '.join(driver_names())}.")
     driver = cast("Driver", import_module(f"{drivers.__name__}.{model.driver}"))
-    return driver.open_engine(name, model, dict(files), threads)
+    return driver.open_engine(name, model, Store(dict(files), folder), device)

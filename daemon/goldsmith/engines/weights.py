@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.engines import EngineKind
+from goldsmith.engines import EngineKind, EngineNeed
 from goldsmith.engines.models import Model, Models, WeightsFile
 from goldsmith.errors import MachineFault, Problem
 
@@ -87,14 +87,15 @@ class Weights:
         except OSError:
             return False
 
-    def choose(self, kind: EngineKind, name: str | None, factor: int = 1) -> Choice:
+    def choose(self, need: EngineNeed) -> Choice:
         """The model a step gets: the one it names, else the first default of its kind and factor whose weights are present.
 
-        A named upscaler is taken at whatever scale it has; ``factor`` only chooses among defaults.
+        A named upscaler is taken at whatever scale it has; ``need.factor`` only chooses among defaults.
         Raises Problem: unknown name, wrong kind, weights missing, no default for that factor.
         """
-        if name is not None:
-            return self._named(kind, name)
+        kind, factor = need.kind, need.factor
+        if need.model is not None:
+            return self._named(kind, need.model)
         wanted = self.models.defaults.wanted(kind, factor)
         absent: list[str] = []
         for candidate in wanted:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from goldsmith.engines import EngineNeed
 from goldsmith.operation import Bench, Needs, PlateOperation, Where
 from goldsmith.plate import region
 from goldsmith.plate.craft.stitch import Manner, stitch
@@ -30,7 +31,7 @@ class Inpaint(PlateOperation):
 
     def needs(self) -> Needs:
         """The masks that ``where`` names, and an inpainting engine."""
-        return Needs(masks=region.parse(self.where).names(), engine=("inpaint", self.model))
+        return Needs(masks=region.parse(self.where).names(), engine=EngineNeed("inpaint", self.model))
 
     def apply(self, plate: Plate, bench: Bench) -> Plate:
         """The plate, filled where the region is above zero; the very plate where the region is empty."""

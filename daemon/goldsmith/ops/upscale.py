@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from goldsmith.engines import Upscaler
+from goldsmith.engines import EngineNeed, Upscaler
 from goldsmith.errors import Problem
 from goldsmith.operation import Bench, Needs, PlateOperation
 from goldsmith.plate import colour
@@ -36,7 +36,7 @@ class Upscale(PlateOperation):
 
     def needs(self) -> Needs:
         """An enlarging engine."""
-        return Needs() if self.factor == 1 else Needs(engine=("upscale", self.model))
+        return Needs() if self.factor == 1 else Needs(engine=EngineNeed("upscale", self.model, factor=max(ceil(self.factor), 2)))
 
     def apply(self, plate: Plate, bench: Bench) -> Plate:
         """The plate ``factor`` times as large, its alpha and its masks with it; ppi and profile stay as they are.

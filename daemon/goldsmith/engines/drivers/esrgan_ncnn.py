@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goldsmith.engines import Descriptor, Upscaler
+from goldsmith.engines import Descriptor, Device, Store, Upscaler
 from goldsmith.engines.drivers._onnx import threads_text, weights_of
 from goldsmith.engines.models import Model
 from goldsmith.errors import Problem
@@ -43,13 +43,13 @@ class NcnnUpscaler:
         return pixels
 
 
-def open_engine(name: str, model: Model, files: Mapping[str, Path], threads: int) -> Upscaler:
+def open_engine(name: str, model: Model, store: Store, device: Device) -> Upscaler:
     import torch
 
     from goldsmith.engines.drivers._esrgan import build_net
     from goldsmith.engines.drivers._ncnn import read_ncnn
 
-    net = build_net(read_ncnn(_file(name, files, ".param"), _file(name, files, ".bin")))
+    net = build_net(read_ncnn(_file(name, store.files, ".param"), _file(name, store.files, ".bin")))
     if net.scale != model.scale:
         raise Problem(f"models.{name}: its weights enlarge x{net.scale}, models.toml says scale = {model.scale}.")
     dtype = torch.bfloat16 if has_fast_bfloat16() else torch.float32
@@ -64,10 +64,10 @@ def open_engine(name: str, model: Model, files: Mapping[str, Path], threads: int
         side=net.side,
         pad=net.pad,
         weights=weights_of(model),
-        device=f"cpu {str(dtype).removeprefix('torch.')}, {threads_text(threads)}",
+        device=f"cpu {str(dtype).removeprefix('torch.')}, {threads_text(device.threads)}",
         revision=f"torch {torch.__version__}",
     )
-    return NcnnUpscaler(descriptor, run, threads)
+    return NcnnUpscaler(descriptor, run, device.threads)
 
 
 def has_fast_bfloat16() -> bool:

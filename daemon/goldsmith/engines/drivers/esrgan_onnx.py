@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goldsmith.engines import Descriptor, Upscaler
+from goldsmith.engines import Descriptor, Device, Store, Upscaler
 from goldsmith.engines.drivers._onnx import only_file, open_session, threads_text, weights_of
 from goldsmith.engines.models import Model
 from goldsmith.plate.plate import Pixels
@@ -32,10 +30,10 @@ class OnnxUpscaler:
         return pixels
 
 
-def open_engine(name: str, model: Model, files: Mapping[str, Path], threads: int) -> Upscaler:
+def open_engine(name: str, model: Model, store: Store, device: Device) -> Upscaler:
     import onnxruntime
 
-    session = open_session(only_file(name, files), threads)
+    session = open_session(only_file(name, store.files), device.threads)
     descriptor = Descriptor(
         name=name,
         kind="upscale",
@@ -45,7 +43,7 @@ def open_engine(name: str, model: Model, files: Mapping[str, Path], threads: int
         pad=48,  # 16 leave seams in hair; with 48 a tile differs from the whole picture by less than a code in 255 on average
         multiple=2,
         weights=weights_of(model),
-        device=f"cpu float32, {threads_text(threads)}",
+        device=f"cpu float32, {threads_text(device.threads)}",
         revision=f"onnxruntime {onnxruntime.__version__}",
     )
     return OnnxUpscaler(descriptor, session)

@@ -5,14 +5,12 @@ The pipeline takes uint8 RGB and a mask where 0 is the hole, cuts round the hole
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.engines import Descriptor, Inpainter
+from goldsmith.engines import Descriptor, Device, Inpainter, OnStep, Store, unheard
 from goldsmith.engines.drivers._onnx import only_file, open_session, threads_text, weights_of
 from goldsmith.engines.models import Model
 from goldsmith.plate.plate import Mask, Pixels, quantised
@@ -32,7 +30,7 @@ class MiganInpainter:
         self.descriptor = descriptor
         self._session = session
 
-    def fill(self, pixels: Pixels, hole: Mask, seed: int) -> Pixels:
+    def fill(self, pixels: Pixels, hole: Mask, seed: int, step: OnStep = unheard) -> Pixels:
         """The model draws no random numbers: every seed gives the same pixels."""
         image = np.ascontiguousarray(quantised(pixels, 8).transpose(2, 0, 1)[None])
         keep = np.where(_grown(hole > 0.5, _BLEND), np.uint8(0), np.uint8(255))[None, None]
@@ -54,9 +52,9 @@ def _grown(hole: NDArray[np.bool_], px: int) -> NDArray[np.bool_]:
     return hole
 
 
-def open_engine(name: str, model: Model, files: Mapping[str, Path], threads: int) -> Inpainter:
-    session = open_session(only_file(name, files), threads)
-    device = f"cpu float32, {threads_text(threads)}"
+def open_engine(name: str, model: Model, store: Store, device: Device) -> Inpainter:
+    session = open_session(only_file(name, store.files), device.threads)
+    on = f"cpu float32, {threads_text(device.threads)}"
     return MiganInpainter(
-        Descriptor(name=name, kind="inpaint", licence=model.licence, side=_SIDE, weights=weights_of(model), device=device), session
+        Descriptor(name=name, kind="inpaint", licence=model.licence, side=_SIDE, weights=weights_of(model), device=on), session
     )

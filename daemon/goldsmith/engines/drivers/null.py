@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.engines import Descriptor, Inpainter, Upscaler
+from goldsmith.engines import Descriptor, Device, Inpainter, OnStep, Store, Upscaler, unheard
 from goldsmith.engines.models import Model
 from goldsmith.plate.plate import Mask, Pixels
 
@@ -19,7 +16,7 @@ class NullInpainter:
     def __init__(self, descriptor: Descriptor) -> None:
         self.descriptor = descriptor
 
-    def fill(self, pixels: Pixels, hole: Mask, seed: int) -> Pixels:
+    def fill(self, pixels: Pixels, hole: Mask, seed: int, step: OnStep = unheard) -> Pixels:
         empty = hole > 0.5
         ring = _grown(empty) & ~empty
         around = pixels[ring] if ring.any() else pixels.reshape(-1, pixels.shape[2])
@@ -39,7 +36,7 @@ class NullUpscaler:
         return np.repeat(np.repeat(tile, scale, axis=0), scale, axis=1)
 
 
-def open_engine(name: str, model: Model, files: Mapping[str, Path], threads: int) -> Inpainter | Upscaler:
+def open_engine(name: str, model: Model, store: Store, device: Device) -> Inpainter | Upscaler:
     descriptor = Descriptor(
         name=name, kind=model.kind, licence=model.licence, scale=model.scale, side=0 if model.kind == "inpaint" else 512, device="cpu"
     )

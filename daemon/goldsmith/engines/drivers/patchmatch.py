@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 
-from goldsmith.engines import Descriptor, Inpainter
+from goldsmith.engines import Descriptor, Device, Inpainter, OnStep, Store, unheard
 from goldsmith.engines.models import Model
 from goldsmith.errors import Problem
 from goldsmith.plate.plate import Mask, Pixels, quantised
@@ -23,7 +21,7 @@ class PatchMatchInpainter:
     def __init__(self, descriptor: Descriptor) -> None:
         self.descriptor = descriptor
 
-    def fill(self, pixels: Pixels, hole: Mask, seed: int) -> Pixels:
+    def fill(self, pixels: Pixels, hole: Mask, seed: int, step: OnStep = unheard) -> Pixels:
         import patchmatch
 
         patchmatch.set_random_seed(seed)
@@ -32,7 +30,7 @@ class PatchMatchInpainter:
         return filled
 
 
-def open_engine(name: str, model: Model, files: Mapping[str, Path], threads: int) -> Inpainter:
+def open_engine(name: str, model: Model, store: Store, device: Device) -> Inpainter:
     import patchmatch
 
     if not patchmatch.patchmatch_available:

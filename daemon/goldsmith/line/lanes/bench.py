@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
-from goldsmith.engines import Descriptor, EngineKind, Inpainter, Upscaler
+from goldsmith.engines import Ability, Descriptor, Device, EngineNeed, Generator, Inpainter, Upscaler, Wish
 from goldsmith.errors import Problem, UsageFault
 from goldsmith.files import fold
 from goldsmith.line.job import Input, Job, Read, StepSpec
@@ -21,6 +21,7 @@ from goldsmith.line.lanes.results import Scratch
 from goldsmith.line.lanes.wire import LaneContext, LaneSpec
 from goldsmith.line.library import Library
 from goldsmith.operation import Finding, Operation
+from goldsmith.plate.plate import Plate
 
 _OWN = {"looks": "look", "layers": "layer", "refs": "ref"}
 """Which role of a picture's own sidecars stands before which shelf of the library."""
@@ -31,7 +32,7 @@ class Shop:
 
     def __init__(self, context: LaneContext, spec: LaneSpec) -> None:
         self._context = context
-        self._threads = spec.threads
+        self._device = Device(spec.device, spec.threads)
         self._weights: Any = None
         self._opened: set[str] = set()
 
@@ -51,20 +52,20 @@ class Shop:
             raise Problem("\n".join(wrong))
         return made
 
-    def inpainter(self, name: str | None, note: Callable[[str], None]) -> tuple[Inpainter, dict[str, JsonValue]]:
+    def inpainter(self, need: EngineNeed, note: Callable[[str], None]) -> tuple[Inpainter, dict[str, JsonValue]]:
         """The engine, and what the record says of it; ``note`` is told before a cold start."""
         from goldsmith.engines.opening import open_inpainter
 
-        self._announce("inpaint", name, 1, note)
-        engine, choice = open_inpainter(self._choices(), name, threads=self._threads)
+        self._announce(need, note)
+        engine, choice = open_inpainter(self._choices(), need, self._device)
         return engine, self._facts(engine.descriptor, choice.why)
 
-    def upscaler(self, name: str | None, factor: int, note: Callable[[str], None]) -> tuple[Upscaler, dict[str, JsonValue]]:
+    def upscaler(self, need: EngineNeed, note: Callable[[str], None]) -> tuple[Upscaler, dict[str, JsonValue]]:
         """As ``inpainter``."""
         from goldsmith.engines.opening import open_upscaler
 
-        self._announce("upscale", name, factor, note)
-        engine, choice = open_upscaler(self._choices(), name, factor, threads=self._threads)
+        self._announce(need, note)
+        engine, choice = open_upscaler(self._choices(), need, self._device)
         return engine, self._facts(engine.descriptor, choice.why)
 
     def _choices(self) -> Any:
@@ -78,15 +79,15 @@ class Shop:
             self._weights = Weights(read_models(Path(self._context.models_file)), folder)
         return self._weights
 
-    def _announce(self, kind: EngineKind, name: str | None, factor: int, note: Callable[[str], None]) -> None:
-        chosen = self._choices().choose(kind, name, factor).name
+    def _announce(self, need: EngineNeed, note: Callable[[str], None]) -> None:
+        chosen = self._choices().choose(need).name
         if chosen not in self._opened:
             note(f"loading {chosen}")
             self._opened.add(chosen)
 
     def _facts(self, descriptor: Descriptor, why: str) -> dict[str, JsonValue]:
         said = {name: plain(value) for name, value in asdict(descriptor).items()}
-        return {**said, "why": why, "threads": self._threads}
+        return {**said, "why": why, "threads": self._device.threads}
 
 
 @dataclass(slots=True)
@@ -117,12 +118,18 @@ class LaneBench:
     def scratch(self) -> Path:
         return self.paper.folder
 
-    def inpainter(self, model: str | None) -> Inpainter:
-        engine, self.engine = self.shop.inpainter(model, lambda note: self.progress(0.0, note))
+    def inpainter(self, model: str | None, wish: Wish | None = None) -> Inpainter:
+        engine, self.engine = self.shop.inpainter(EngineNeed("inpaint", model), lambda note: self.progress(0.0, note))
         return engine
 
+    def generator(self, model: str | None, can: frozenset[Ability]) -> Generator:
+        raise Problem("No generating engine is to be had.")
+
+    def references(self) -> Sequence[Plate]:
+        return ()
+
     def upscaler(self, model: str | None, factor: int) -> Upscaler:
-        engine, self.engine = self.shop.upscaler(model, factor, lambda note: self.progress(0.0, note))
+        engine, self.engine = self.shop.upscaler(EngineNeed("upscale", model, factor=factor), lambda note: self.progress(0.0, note))
         return engine
 
     def reference(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path:
