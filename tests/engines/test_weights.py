@@ -94,7 +94,7 @@ def test_a_file_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """A later opening costs a stat; a file that changed since is read again."""
     weights, path = _weights(tmp_path), tmp_path / "good.onnx"
     path.write_bytes(BYTES)
-    assert weights.opened("good") == {"good.onnx": path}
+    assert weights.opened("good").files == {"good.onnx": path}
     with monkeypatch.context() as patched:
         patched.setattr("goldsmith.engines.weights.file_sha256", lambda path: pytest.fail("read again"))
         weights.opened("good")
@@ -109,7 +109,7 @@ def test_a_note_that_makes_no_sense_is_not_believed(tmp_path: Path) -> None:
     """Then the file itself is read."""
     (tmp_path / "good.onnx").write_bytes(BYTES)
     (tmp_path / ".good.onnx.checked").write_bytes(b"{\xff")
-    assert _weights(tmp_path).opened("good")
+    assert _weights(tmp_path).opened("good").files
 
 
 def test_a_folder_nobody_may_write_to_serves_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +120,7 @@ def test_a_folder_nobody_may_write_to_serves_as_well(tmp_path: Path, monkeypatch
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "write_text", refuse)
-    assert _weights(tmp_path).opened("good")
+    assert _weights(tmp_path).opened("good").files
     assert not (tmp_path / ".good.onnx.checked").exists()
 
 

@@ -38,10 +38,20 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Where a model's weights lie: its files by name, and for a model that is a tree of files (a diffusers folder) its top."""
+    """Where a model's weights lie, each file known to be what it should be.
+
+    files:    its files; of a tree (a diffusers folder) by their paths inside it, e.g. "vae/config.json".
+    folder:   the top of its tree; for a model that is no tree the folder its files lie in.
+    single:   the one .safetensors file that holds all its parts, where it is such a model. A tree beside it has its configuration.
+    revision: the commit of its repository; "unpinned" where nobody has written its files' hashes down; "" for files named by hash.
+    weights:  (file, sha256) of every weights file whose hash is known, for the record.
+    """
 
     files: Mapping[str, Path]
     folder: Path
+    single: Path | None = None
+    revision: str = ""
+    weights: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

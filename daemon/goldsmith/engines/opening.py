@@ -5,7 +5,6 @@ from __future__ import annotations
 import pkgutil
 from functools import lru_cache
 from importlib import import_module
-from pathlib import Path
 from typing import Protocol, cast
 
 from goldsmith.engines import Device, EngineNeed, Generator, Inpainter, Store, Upscaler, drivers
@@ -48,13 +47,27 @@ def open_upscaler(weights: Weights, need: EngineNeed, device: Device) -> tuple[U
 
 
 def _open(weights: Weights, choice: Choice, device: Device) -> Engine:
-    files = weights.opened(choice.name)
-    return _open_once(choice.name, choice.model, tuple(files.items()), weights.folder, device)
+    store = weights.opened(choice.name)
+    return _open_once(choice.name, choice.model, _Kept(store), device)
+
+
+class _Kept:
+    """A store as part of a key: the same files at the same revision are the same."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._says = (tuple(store.files.items()), store.folder, store.single, store.revision, store.weights)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Kept) and self._says == other._says
+
+    def __hash__(self) -> int:
+        return hash(self._says)
 
 
 @lru_cache(maxsize=8)
-def _open_once(name: str, model: Model, files: tuple[tuple[str, Path], ...], folder: Path, device: Device) -> Engine:
+def _open_once(name: str, model: Model, kept: _Kept, device: Device) -> Engine:
     if model.driver not in driver_names():
         raise Problem(f"models.{name}.driver: there is no driver {model.driver!r}.", f"There are: {', '.join(driver_names())}.")
     driver = cast("Driver", import_module(f"{drivers.__name__}.{model.driver}"))
-    return driver.open_engine(name, model, Store(dict(files), folder), device)
+    return driver.open_engine(name, model, kept.store, device)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.engines import EngineKind, EngineNeed
+from goldsmith.engines import EngineKind, EngineNeed, Store
 from goldsmith.engines.models import Model, Models, WeightsFile
 from goldsmith.errors import MachineFault, Problem
 
@@ -136,15 +136,17 @@ class Weights:
             for name, model in self.models.models.items()
         ]
 
-    def opened(self, name: str) -> dict[str, Path]:
-        """The model's weights files, name -> path, each known to be what models.toml says. Raises Problem where one is not."""
+    def opened(self, name: str) -> Store:
+        """The model's weights, each file known to be what models.toml says. Raises Problem where one is not."""
         paths = {}
-        for file in self.models.named(name).files:
+        model = self.models.named(name)
+        for file in model.files:
             sentence = self.fault(file, again=False)
             if sentence:
                 raise Problem(sentence, f"Run: {fetch_command(name)}")
             paths[file.name] = self.path(file)
-        return paths
+        single = next((path for path in paths.values() if model.kind == "generate" and path.suffix == ".safetensors"), None)
+        return Store(paths, self.folder, single=single, weights=tuple((file.name, file.sha256) for file in model.files))
 
     def verify(self, name: str | None = None) -> Iterator[Verdict]:
         """Read the weights of one model, or of all that have any file here, and compare their hashes."""
