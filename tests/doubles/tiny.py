@@ -1,0 +1,297 @@
+"""Tiny models with random weights, one for each family that Goldsmith runs: real pipelines, real folders, a few hundred kilobytes.
+
+``folder(family)`` is made once per process; ``models_toml`` puts such models behind the names a test wants to use in briefs.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from doubles import tiny_parts as parts
+
+PIXELS = 64 * 64
+"""The native pixel count of every tiny model."""
+MULTIPLE = 32
+
+
+def _sdxl(channels: int = 4) -> dict[str, Any]:
+    from diffusers import EulerDiscreteScheduler, UNet2DConditionModel
+
+    unet = UNet2DConditionModel(
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        sample_size=32,
+        in_channels=channels,
+        out_channels=4,
+        norm_num_groups=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=(2, 4),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        transformer_layers_per_block=(1, 1),
+        projection_class_embeddings_input_dim=32 + 6 * 8,
+        cross_attention_dim=64,
+    )
+    steps = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "timestep_spacing": "leading", "steps_offset": 1}
+    return {
+        "vae": parts.vae(scaling=0.13025),
+        "text_encoder": parts.clip_encoder(),
+        "text_encoder_2": parts.clip_encoder(projection=True),
+        "tokenizer": parts.clip_tokenizer(),
+        "tokenizer_2": parts.clip_tokenizer(),
+        "unet": unet,
+        "scheduler": EulerDiscreteScheduler(**steps),
+    }
+
+
+def _sd3() -> dict[str, Any]:
+    from diffusers import SD3Transformer2DModel
+
+    transformer = SD3Transformer2DModel(
+        sample_size=32,
+        patch_size=2,
+        in_channels=16,
+        num_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        caption_projection_dim=32,
+        joint_attention_dim=64,
+        pooled_projection_dim=64,
+        out_channels=16,
+    )
+    return {
+        "scheduler": parts.flow(shift=3.0),
+        "text_encoder": parts.clip_encoder(projection=True),
+        "tokenizer": parts.clip_tokenizer(),
+        "text_encoder_2": parts.clip_encoder(projection=True),
+        "tokenizer_2": parts.clip_tokenizer(),
+        "text_encoder_3": parts.t5_encoder(64),
+        "tokenizer_3": parts.t5_tokenizer(),
+        "transformer": transformer,
+        "vae": parts.vae(16, 1.5305, 0.0609, quant=False),
+    }
+
+
+def _flux(channels: int = 16, out: int | None = None) -> dict[str, Any]:
+    from diffusers import FluxTransformer2DModel
+
+    transformer = FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=channels,
+        out_channels=out,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        pooled_projection_dim=32,
+        axes_dims_rope=(4, 4, 8),
+        guidance_embeds=True,
+    )
+    return {
+        "scheduler": parts.flow(use_dynamic_shifting=True),
+        "vae": parts.vae(4, 0.3611, 0.1159, quant=False),
+        "text_encoder": parts.clip_encoder(),
+        "tokenizer": parts.clip_tokenizer(),
+        "text_encoder_2": parts.t5_encoder(),
+        "tokenizer_2": parts.t5_tokenizer(),
+        "transformer": transformer,
+    }
+
+
+def _flux_fill() -> dict[str, Any]:
+    """It sees the latents, the masked picture's latents and the mask, 8 x 8 px to a latent, in fours."""
+    return _flux(16 + 16 + 8 * 8 * 4, 16)
+
+
+def _flux2_klein() -> dict[str, Any]:
+    from diffusers import Flux2Transformer2DModel
+
+    transformer = Flux2Transformer2DModel(
+        patch_size=1,
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=48,
+        timestep_guidance_channels=32,
+        axes_dims_rope=(4, 4, 4, 4),
+        guidance_embeds=False,
+    )
+    return {
+        "scheduler": parts.flow(use_dynamic_shifting=True),
+        "vae": parts.flux2_vae(),
+        "text_encoder": parts.qwen3(28, head=True),
+        "tokenizer": parts.qwen_tokenizer(),
+        "transformer": transformer,
+    }
+
+
+def _qwen_image() -> dict[str, Any]:
+    from diffusers import QwenImageTransformer2DModel
+
+    transformer = QwenImageTransformer2DModel(
+        patch_size=2,
+        in_channels=16,
+        out_channels=4,
+        num_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=16,
+        axes_dims_rope=(8, 4, 4),
+    )
+    return {
+        "scheduler": parts.flow(use_dynamic_shifting=True),
+        "vae": parts.qwen_vae(),
+        "text_encoder": parts.qwen25_vl(),
+        "tokenizer": parts.qwen_tokenizer(),
+        "transformer": transformer,
+    }
+
+
+def _z_image() -> dict[str, Any]:
+    import torch
+    from diffusers import ZImageTransformer2DModel
+
+    transformer = ZImageTransformer2DModel(
+        all_patch_size=(2,),
+        all_f_patch_size=(1,),
+        in_channels=4,
+        dim=32,
+        n_layers=1,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+        cap_feat_dim=16,
+        axes_dims=[8, 4, 4],
+        axes_lens=[512, 64, 64],
+    )
+    with torch.no_grad():  # they begin as whatever lies in memory
+        transformer.x_pad_token.fill_(1.0)
+        transformer.cap_pad_token.fill_(1.0)
+    return {
+        "scheduler": parts.flow(shift=3.0),
+        "vae": parts.vae(4, 0.3611, 0.1159),
+        "text_encoder": parts.qwen3(2),
+        "tokenizer": parts.qwen_tokenizer(),
+        "transformer": transformer,
+    }
+
+
+def _krea2() -> dict[str, Any]:
+    from diffusers import Krea2Transformer2DModel
+
+    transformer = Krea2Transformer2DModel(
+        in_channels=16,
+        num_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=32,
+        timestep_embed_dim=8,
+        text_hidden_dim=16,
+        num_text_layers=3,
+        text_num_attention_heads=2,
+        text_num_key_value_heads=1,
+        text_intermediate_size=16,
+        num_layerwise_text_blocks=1,
+        num_refiner_text_blocks=1,
+        axes_dims_rope=(4, 2, 2),
+        rope_theta=1000.0,
+    )
+    return {
+        "scheduler": parts.flow(use_dynamic_shifting=True),
+        "vae": parts.qwen_vae(),
+        "text_encoder": parts.qwen3_vl(),
+        "tokenizer": parts.qwen_tokenizer(),
+        "transformer": transformer,
+        "text_encoder_select_layers": (0, 1, 2),
+    }
+
+
+_MADE: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]] = {
+    "sdxl": ("StableDiffusionXLPipeline", _sdxl),
+    "sdxl-inpaint": ("StableDiffusionXLInpaintPipeline", lambda: _sdxl(9)),
+    "sd3": ("StableDiffusion3Pipeline", _sd3),
+    "flux": ("FluxPipeline", _flux),
+    "flux-fill": ("FluxFillPipeline", _flux_fill),
+    "flux-kontext": ("FluxKontextPipeline", _flux),
+    "flux2-klein": ("Flux2KleinPipeline", _flux2_klein),
+    "qwen-image": ("QwenImagePipeline", _qwen_image),
+    "qwen-image-edit": ("QwenImageEditPipeline", _qwen_image),
+    "qwen-image-edit-plus": ("QwenImageEditPlusPipeline", _qwen_image),
+    "z-image": ("ZImagePipeline", _z_image),
+    "krea2": ("Krea2Pipeline", _krea2),
+}
+
+CAN: Mapping[str, tuple[str, ...]] = {
+    "sdxl": ("text", "image", "inpaint"),
+    "sdxl-inpaint": ("inpaint",),
+    "sd3": ("text", "image", "inpaint"),
+    "flux": ("text", "image", "inpaint"),
+    "flux-fill": ("inpaint",),
+    "flux-kontext": ("text", "edit", "inpaint"),
+    "flux2-klein": ("text", "image", "inpaint", "edit", "references"),
+    "qwen-image": ("text", "image", "inpaint"),
+    "qwen-image-edit": ("edit", "inpaint"),
+    "qwen-image-edit-plus": ("edit", "references"),
+    "z-image": ("text", "image", "inpaint"),
+    "krea2": ("text",),
+}
+"""What an entry in models.toml says each family can do."""
+FAMILIES = tuple(_MADE)
+
+
+def build(family: str, folder: Path) -> Path:
+    """Write the tiny model of that family to ``folder`` (the top of a diffusers tree) and return it. Always the same bytes."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import diffusers
+    import torch
+    import transformers
+
+    diffusers.logging.set_verbosity_error()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    name, components = _MADE[family]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = components()
+        looks = {"processor": None} if family.startswith("qwen-image-edit") else {}
+        pipeline = getattr(diffusers, name)(**made, **looks)
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    if looks:
+        parts.write_qwen_processor(folder / "processor")
+        index = folder / "model_index.json"
+        said = json.loads(index.read_text(encoding="utf-8"))
+        index.write_text(json.dumps({**said, "processor": ["transformers", "Qwen2VLProcessor"]}), encoding="utf-8")
+    return folder
+
+
+@functools.cache
+def folder(family: str) -> Path:
+    """The tree of that family's tiny model, built once for the process and gone with it: read it, or copy it to change it."""
+    return build(family, _session() / family)
+
+
+@functools.cache
+def _session() -> Path:
+    top = Path(tempfile.mkdtemp(prefix="goldsmith-tiny-"))
+    atexit.register(shutil.rmtree, top, ignore_errors=True)
+    return top
+
+
+def members(family: str) -> Iterable[str]:
+    """The paths of all files in the family's tree, from its top."""
+    top = folder(family)
+    return sorted(str(path.relative_to(top)) for path in top.rglob("*") if path.is_file())
