@@ -41,6 +41,8 @@ class Limits(_Data):
     seconds: float
     memory_bytes: int
     pixels: int
+    grace: float = 2.0
+    """Seconds it gets to notice that it was called off; then its process is ended, and with it whatever models it has loaded."""
 
 
 class Job(_Data):
@@ -64,6 +66,14 @@ class Job(_Data):
     scratch: str
     """Absolute path of this job's own folder; the lane makes it, the daemon removes it."""
     limits: Limits
+    models: tuple[str, ...] = ()
+    """The generating models that its steps will open, by name: those that are worth keeping loaded."""
+    alike: str = ""
+    """Jobs with the same word here differ only in inputs, seed and prompt, and may be worked on together; "" = by itself."""
+    weights_mb: int = 0
+    """Device memory that its models take."""
+    pictures_mb: int = 0
+    """Device memory that the pictures it makes take beside them, while they are made."""
 
     @property
     def picture(self) -> Input:
@@ -106,14 +116,14 @@ class Output(_Data):
     facts: dict[str, JsonValue] = {}
 
 
-FaultKind = Literal["problem", "incomplete", "changed", "machine", "cancelled", "crash", "timeout", "memory"]
+FaultKind = Literal["problem", "incomplete", "changed", "machine", "device", "cancelled", "crash", "timeout", "memory"]
 
 
 class Fault(_Data):
     """Why a job brought no result.
 
     problem: the picture or brief is wrong · incomplete: it ends too soon · changed: an input is no longer what it was ·
-    machine: disk, mount, device · crash, timeout, memory: the lane process died, hung or outgrew its limit.
+    machine: disk, mount · device: what the lane computes on has failed (the lanes put such a job back) · crash, timeout, memory: the lane process died, hung or outgrew its limit.
     """
 
     kind: FaultKind
@@ -157,3 +167,12 @@ class Progress(_Data):
     op: str
     fraction: float
     note: str = ""
+
+
+class PutBack(_Data):
+    """A job that had begun stands at the front of its line again: its device failed, or it shared a process with one that did.
+
+    No attempt is counted."""
+
+    job_id: str
+    sentence: str
