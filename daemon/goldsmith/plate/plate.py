@@ -22,6 +22,7 @@ Mask = NDArray[np.float32]
 Depth = Literal[8, 16]
 
 NO_MASKS: Mapping[str, Mask] = MappingProxyType({})
+NO_FACTS: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Plate:
     icc:    the embedded profile's bytes, or None (then sRGB is meant).
     ppi:    horizontal and vertical pixels per inch, or None where the file says nothing.
     masks:  named masks, each float32 (h, w); the unnamed one is called ``mask``.
+    facts:  what the record says of one plate of a set: its number, its seed.
     """
 
     pixels: Pixels
@@ -54,6 +56,7 @@ class Plate:
     ppi: tuple[float, float] | None = None
     metadata: Metadata = field(default_factory=Metadata)
     masks: Mapping[str, Mask] = field(default_factory=lambda: NO_MASKS)
+    facts: Mapping[str, int] = field(default_factory=lambda: NO_FACTS)
 
     @property
     def height(self) -> int:
