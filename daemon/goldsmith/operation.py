@@ -32,6 +32,28 @@ Where = Annotated[str, Field(max_length=500), AfterValidator(_readable)]
 """A setting that says where a step works: a mask's name or an expression of regions, read when the brief is; "" = everywhere."""
 
 
+class Lora(BaseModel):
+    """A small addition to a model, by its name in ``library/loras/``, and how strongly it speaks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    weight: Annotated[float, Field(ge=-2, le=2)] = 1.0
+
+
+LORA_SUFFIXES = (".safetensors",)
+
+
+def lora_needs(loras: Sequence[Lora]) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    """What a step that names these must find in the library, for ``Needs.references``."""
+    return tuple(("loras", lora.name, LORA_SUFFIXES) for lora in loras)
+
+
+def lora_files(loras: Sequence[Lora], bench: Bench) -> tuple[tuple[Path, float], ...]:
+    """(file, weight) each, for a ``Wish``."""
+    return tuple((bench.reference("loras", lora.name, LORA_SUFFIXES), lora.weight) for lora in loras)
+
+
 class Bench(Protocol):
     """All that an operation sees of the world while it works on one picture."""
 
@@ -73,6 +95,12 @@ class Bench(Protocol):
     def references(self) -> Sequence[Plate]:
         """The bundle's reference pictures (``hero.ref.png``), decoded, in the order of their names."""
 
+    def aside(self, file: Deliverable) -> None:
+        """Keep a file that does not go on: with the commit it comes to lie in the archive, beside the original.
+
+        Its facts go on record with where it lies. Written at once, so that a hundred of them need no memory.
+        """
+
     def progress(self, fraction: float, note: str = "") -> None:
         """Report 0..1 of this step. Raises Cancelled when the job's inputs were withdrawn or changed: call it often."""
 
@@ -92,6 +120,8 @@ class Needs:
     """The engine it calls."""
     picture: bool = True
     """False where it can begin with no picture at all, from the brief's words."""
+    words: bool = False
+    """True where it was given no words of its own, so that without a picture it needs the brief's prompt."""
 
 
 class Operation(BaseModel):
@@ -120,6 +150,13 @@ class PlateOperation(Operation):
 
 class SetOperation(Operation):
     """Opens or closes a set: some plates in, some out (``regenerate`` makes many, ``select`` keeps the best)."""
+
+    closes: ClassVar[bool] = False
+    """True where with its own default settings it leaves one picture of any number: it is put behind a set that a brief leaves open."""
+
+    @abstractmethod
+    def leaves(self, pictures: int) -> int:
+        """How many plates go on, at most, where ``pictures`` come in: known from the settings, so that a brief can be checked early."""
 
     @abstractmethod
     def apply_set(self, plates: Sequence[Plate], bench: Bench) -> Sequence[Plate]:

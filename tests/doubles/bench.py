@@ -9,7 +9,7 @@ import numpy as np
 
 from goldsmith.engines import Ability, Descriptor, Generated, Generator, Inpainter, OnStep, Request, Upscaler, Wish, unheard
 from goldsmith.errors import Cancelled, Problem
-from goldsmith.operation import Finding
+from goldsmith.operation import Deliverable, Finding
 from goldsmith.plate.plate import Mask, Pixels, Plate
 
 
@@ -96,6 +96,7 @@ class BenchDouble:
         self.scratch = scratch
         self.progressed: list[tuple[float, str]] = []
         self.findings: dict[str, Finding] = {}
+        self.kept_aside: list[Deliverable] = []
         self.models: list[str | None] = []
         self._inpainter = inpainter or NullInpainter()
         self.wishes: list[Wish | None] = []
@@ -128,6 +129,9 @@ class BenchDouble:
         if found is None or found.suffix not in suffixes:
             raise Problem(f"There is no {name!r} in library/{shelf}.", f"Put it there as one of: {', '.join(suffixes)}.")
         return found
+
+    def aside(self, file: Deliverable) -> None:
+        self.kept_aside.append(file)
 
     def progress(self, fraction: float, note: str = "") -> None:
         self.progressed.append((fraction, note))

@@ -55,7 +55,7 @@ class Job(_Data):
     stem: str
     """What the results are to be called, without extension and without version."""
     inputs: tuple[Input, ...]
-    """The picture first."""
+    """The picture first; of a brief that stands alone, the brief: the asset goes by its path."""
     steps: tuple[StepSpec, ...]
     prompt: str = ""
     seed: int = 0
@@ -77,7 +77,13 @@ class Job(_Data):
 
     @property
     def picture(self) -> Input:
+        """What the asset goes by: its picture, or the brief that stands alone."""
         return self.inputs[0]
+
+    @property
+    def alone(self) -> bool:
+        """True where there is no picture yet: the first step makes one, from the brief's words."""
+        return self.inputs[0].role == "brief"
 
 
 class Read(_Data):
@@ -97,16 +103,21 @@ class StepDone(_Data):
     seconds: float
     findings: dict[str, JsonValue]
     engine: dict[str, JsonValue] | None = None
+    trace: str = ""
+    """What tells a picture that this step left from another one (``lanes.trace``), so that a replay can say where the ways part."""
+
+
+OutputRole = Literal["picture", "mask", "deliverable", "aside"]
 
 
 class Output(_Data):
     """One finished file in the job's scratch folder, fsynced, waiting to be put down as ``stem + tail``.
 
     role ``picture``: the plate that goes on; ``mask``: a mask that still travels (mapped to the new geometry);
-    ``deliverable``: a file for the client.
+    ``deliverable``: a file for the client; ``aside``: a file that does not go on and is kept in the archive, beside the original.
     """
 
-    role: Literal["picture", "mask", "deliverable"]
+    role: OutputRole
     tail: str
     """Everything after the stem, extension included: ``.png``, ``.mask.png``, ``_web.avif``."""
     path: str
@@ -154,6 +165,8 @@ class Outcome(_Data):
     steps: tuple[StepDone, ...] = ()
     seconds: float = 0.0
     lane: str = ""
+    ran_with: dict[str, JsonValue] = {}
+    """Versions, processor, device and threads of the lane process."""
     facts: dict[str, JsonValue] = {}
     """Of the picture as read: format, width, height, depth, profile …"""
 

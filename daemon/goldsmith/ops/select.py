@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -22,6 +23,8 @@ class Select(SetOperation):
     No pixel is changed. With its default settings every picture passes, and what was measured goes on record.
     """
 
+    closes: ClassVar[bool] = True
+
     keep: int = Field(default=1, ge=1, le=64)
     """How many pictures go on, best first (1 to 64)."""
     min_side: int | None = Field(default=None, ge=1, le=30000)
@@ -34,6 +37,9 @@ class Select(SetOperation):
     """Hold a picture with more blown highlights than this, in per cent of its pixels in the worst channel (0 to 100; unset: any passes)."""
     max_black: float | None = Field(default=None, ge=0, le=100)
     """Hold a picture with more pure black than this, in per cent of its pixels (0 to 100; unset: any passes)."""
+
+    def leaves(self, pictures: int) -> int:
+        return min(self.keep, pictures)
 
     def apply_set(self, plates: Sequence[Plate], bench: Bench) -> Sequence[Plate]:
         """The ``keep`` best of the plates that break no limit, best first; Problem with the reasons where every one breaks one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.engines import Descriptor, Device, Inpainter, OnStep, Store, Upscaler, unheard
+from goldsmith.engines import Descriptor, Device, Generated, Generator, Inpainter, OnStep, Request, Store, Upscaler, unheard
 from goldsmith.engines.models import Model
 from goldsmith.plate.plate import Mask, Pixels
 
@@ -36,7 +36,49 @@ class NullUpscaler:
         return np.repeat(np.repeat(tile, scale, axis=0), scale, axis=1)
 
 
-def open_engine(name: str, model: Model, store: Store, device: Device) -> Inpainter | Upscaler:
+class NullGenerator:
+    """Two colours of the seed, one running into the other, and a grain that differs from seed to seed; mixed with the picture, if any.
+
+    The mean of the references, where there are any, tints it, so that their use can be seen.
+    """
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        self.descriptor = descriptor
+
+    def generate(self, request: Request, step: OnStep = unheard) -> Generated:
+        pictures = []
+        for number, seed in enumerate(request.seeds):
+            step(number / len(request.seeds))
+            pictures.append(_painted(request, seed))
+        step(1.0)
+        return Generated(tuple(pictures), {"steps": 1, "batch": len(request.seeds)})
+
+
+def _painted(request: Request, seed: int) -> Pixels:
+    random = np.random.default_rng(seed)
+    ends = random.random((2, 3), dtype=np.float32)
+    way = np.linspace(0, 1, request.width, dtype=np.float32)[None, :, None]
+    made = np.broadcast_to(ends[0] * (1 - way) + ends[1] * way, (request.height, request.width, 3))
+    made = made + np.float32(0.05) * random.random((request.height, request.width, 1), dtype=np.float32)
+    if request.references:
+        tints = np.stack([reference.mean(axis=(0, 1)) for reference in request.references])
+        made = (made + tints.mean(axis=0, dtype=np.float32)) / 2
+    made = np.clip(made, 0, 1)
+    if request.picture is not None:
+        strength = np.float32(0.55 if request.wish.strength is None else request.wish.strength)
+        mixed = request.picture * (1 - strength) + made * strength
+        made = mixed if request.hole is None else np.where(request.hole[..., None] > 0.5, mixed, request.picture)
+    return np.ascontiguousarray(made, dtype=np.float32)
+
+
+def open_engine(name: str, model: Model, store: Store, device: Device) -> Inpainter | Upscaler | Generator:
+    if model.diffusion is not None:
+        said = model.diffusion
+        return NullGenerator(
+            Descriptor(
+                name=name, kind=model.kind, licence=model.licence, can=said.can, pixels=said.pixels, multiple=said.multiple, words=True
+            )
+        )
     descriptor = Descriptor(
         name=name, kind=model.kind, licence=model.licence, scale=model.scale, side=0 if model.kind == "inpaint" else 512, device="cpu"
     )

@@ -20,7 +20,7 @@ from goldsmith.line.lanes.inputs import Changed, load
 from goldsmith.line.lanes.results import Scratch
 from goldsmith.line.lanes.wire import LaneContext, LaneSpec
 from goldsmith.line.library import Library
-from goldsmith.operation import Finding, Operation
+from goldsmith.operation import Deliverable, Finding, Operation
 from goldsmith.plate.plate import Plate
 
 _OWN = {"looks": "look", "layers": "layer", "refs": "ref"}
@@ -140,6 +140,10 @@ class LaneBench:
         path = self.library.require(shelf, name, suffixes)
         self._note_reference(f"{shelf}/{path.name}", hashlib.sha256(path.read_bytes()).hexdigest())
         return path
+
+    def aside(self, file: Deliverable) -> None:
+        facts = {name: plain(value) for name, value in file.facts.items()}
+        self.paper.output("aside", file.tail + file.suffix, file.data, facts)
 
     def progress(self, fraction: float, note: str = "") -> None:
         self.say(min(1.0, max(0.0, fraction)), note)

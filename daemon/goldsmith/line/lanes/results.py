@@ -7,13 +7,12 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 from pydantic import JsonValue
 
 from goldsmith.errors import MachineFault, Problem
 from goldsmith.files import FOLDER_FLAGS, At, Filesystem
-from goldsmith.line.job import Output
+from goldsmith.line.job import Output, OutputRole
 
 
 class Scratch:
@@ -48,7 +47,7 @@ class Scratch:
         self._sealed = False
         return path
 
-    def output(self, role: Literal["picture", "mask", "deliverable"], tail: str, data: bytes, facts: Mapping[str, JsonValue]) -> None:
+    def output(self, role: OutputRole, tail: str, data: bytes, facts: Mapping[str, JsonValue]) -> None:
         """A file that is to be put down as stem + ``tail``. Raises Problem where two would get one name."""
         if "/" in tail or "\0" in tail:
             raise Problem(f"A result cannot be called {tail!r}: a name has no slash in it.")
@@ -75,7 +74,6 @@ class Scratch:
 
     def _broken(self, what: str, error: OSError) -> MachineFault:
         return MachineFault(f"The work folder cannot be {what}: {error.strerror}.", "See to the disk that the hot folders lie on.")
-
 
 def _emptied(folder: Path) -> None:
     try:
