@@ -97,8 +97,11 @@ class Carry:
         )
         results = tuple(goal for goal in self.plan.goals if not in_archive(goal))
         archived: dict[str, JsonValue] = {one.path: one.to for one in self.plan.takes if in_archive(one.to)}
-        record = {**self.plan.row.record, "archived": archived}
-        row = self.plan.row.model_copy(update={"taken_at": now, "results": results, "record": record})
+        row = self.plan.row
+        # A picture that was handed on itself lies there as a copy.
+        archived |= {row.path: put.to for put in self.plan.puts if in_archive(put.to) and put.sha256 == row.sha256}
+        record = {**row.record, "archived": archived}
+        row = row.model_copy(update={"taken_at": now, "results": results, "record": record})
         return Settled(self.plan.id, (row,), placed, versions_of(self.plan))
 
     def superseded(self, now: float) -> Settled:

@@ -15,6 +15,8 @@ from goldsmith import __version__
 from goldsmith.journal.records import TakenRow
 
 SUFFIX = ".manifest.json"
+ASKED = ("stem", "prompt", "seed", "mask_fit", "working", "deliver")
+"""Of a job, what goes into the record under its own name beside stage, lane, inputs and steps: all that its result hangs on."""
 
 
 def manifest(rows: Sequence[TakenRow], deliverables: Sequence[dict[str, Any]], brief: str) -> bytes:

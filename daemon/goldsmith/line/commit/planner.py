@@ -14,8 +14,8 @@ from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Plan, Put, Take, TakenRow
 from goldsmith.line.commit.deliver import with_stem
 from goldsmith.line.commit.manifest import SUFFIX as MANIFEST
-from goldsmith.line.commit.manifest import manifest, renamed_in
-from goldsmith.line.commit.naming import archive_path, split_version, versioned
+from goldsmith.line.commit.manifest import ASKED, manifest, renamed_in
+from goldsmith.line.commit.naming import archive_path, in_archive, split_version, versioned
 from goldsmith.line.intake.bundle import Bundle
 from goldsmith.line.job import Outcome
 from goldsmith.line.work import Work
@@ -182,7 +182,8 @@ class _Draft:
         if self._last:
             if bundle.brief is not None:
                 self._away(bundle.brief)
-            self._put_text(MANIFEST, manifest(self._planner.chain(row), self._deliverables(), str(row.record.get("brief", ""))))
+            settled = row.model_copy(update={"record": {**row.record, "archived": self._archived()}})
+            self._put_text(MANIFEST, manifest(self._planner.chain(settled), self._deliverables(), str(row.record.get("brief", ""))))
             return
         if resolved.one_stage:
             if bundle.brief is not None:
@@ -200,11 +201,12 @@ class _Draft:
         record: dict[str, Any] = {
             "seconds": round(outcome.seconds, 4),
             "lane": outcome.lane,
-            "seed": work.job.seed,
-            "prompt": work.job.prompt,
+            "ran_with": outcome.ran_with,
+            **{name: getattr(work.job, name) for name in ASKED},
             "facts": outcome.facts,
-            "inputs": [{"path": path, "sha256": sha256} for path, sha256 in work.hashes.items()],
+            "inputs": self._inputs(),
             "steps": [step.model_dump() for step in outcome.steps],
+            "outputs": self._outputs(),
             "brief": "" if work.ready.resolved.one_stage else work.ready.resolved.to_toml().decode(),
         }
         return TakenRow(
@@ -219,6 +221,28 @@ class _Draft:
             lineage=self._lineage,
             record=record,
         )
+
+    def _inputs(self) -> list[dict[str, Any]]:
+        """Every file that took part, first those that the lane read, in its order; with these a replay begins."""
+        work = self._work
+        given = {each.path: each for each in work.job.inputs}
+        texts = {work.bundle.brief: "brief", work.bundle.prompt: "prompt"}
+        found = [{"role": each.role, "name": each.name, "path": path, "sha256": work.hashes[path]} for path, each in given.items()]
+        others = [(path, sha256) for path, sha256 in work.hashes.items() if path not in given]
+        return found + [{"role": texts.get(path, "brief"), "name": "", "path": path, "sha256": sha256} for path, sha256 in others]
+
+    def _outputs(self) -> list[dict[str, Any]]:
+        """What the stage left, by what follows the stem; the picture itself where no byte of it was changed."""
+        outcome, picture = self._outcome, self._work.picture
+        found: list[dict[str, Any]] = []
+        if outcome.unchanged:
+            found.append({"role": "picture", "tail": os.path.splitext(picture)[1], "sha256": self._work.hashes[picture]})
+        return found + [{"role": output.role, "tail": output.tail, "sha256": output.sha256} for output in outcome.outputs]
+
+    def _archived(self) -> dict[str, str]:
+        """Where the inputs are going to lie in the archive, as far as can be told before they are moved."""
+        copies = {self._work.picture: put.to for put in self._puts if put.source == self._outcome.original}
+        return copies | {take.path: take.to for take in self._takes if in_archive(take.to)}
 
     def _results(self) -> list[str]:
         found = [take.to for take in self._takes if take.path == self._work.picture] if self._outcome.unchanged else []

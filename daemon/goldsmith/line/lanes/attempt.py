@@ -21,6 +21,7 @@ from goldsmith.line.lanes.inputs import MACHINE, Changed, Loaded, load, paths_of
 from goldsmith.line.lanes.masking import named_masks
 from goldsmith.line.lanes.proof import count_outside
 from goldsmith.line.lanes.results import Scratch
+from goldsmith.line.lanes.trace import trace_of, trace_of_files
 from goldsmith.line.library import Library
 from goldsmith.operation import Deliverable, FileOperation, Operation, PlateOperation, SetOperation
 from goldsmith.plate.plate import Mask, Plate, frozen
@@ -145,7 +146,7 @@ class _Attempt:
         spec = self._job.steps[number - 1]
         bench = self._bench(number, spec.op)
         bench.progress(0.0)
-        begun = perf_counter()
+        begun, files = perf_counter(), len(made.deliverables)
         masks = operation.needs().masks
         self._require(masks, made.plates, number, spec.op)
         try:
@@ -156,9 +157,9 @@ class _Attempt:
         made.used += bench.used
         settings = operation.model_dump(mode="json")
         seconds = perf_counter() - begun
-        made.steps.append(
-            StepDone(op=spec.op, settings=settings, seed=bench.seed, seconds=seconds, findings=bench.findings, engine=bench.engine)
-        )
+        left = trace_of_files(made.deliverables[files:]) if isinstance(operation, FileOperation) else trace_of(made.plates)
+        done = StepDone(op=spec.op, settings=settings, seed=bench.seed, seconds=seconds, findings=bench.findings, engine=bench.engine)
+        made.steps.append(done.model_copy(update={"trace": left}))
 
     def _work(self, operation: Operation, bench: LaneBench, made: _Made) -> None:
         if isinstance(operation, PlateOperation):

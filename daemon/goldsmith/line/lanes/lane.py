@@ -75,6 +75,8 @@ class Lane:
 
     def _attempt(self, job: Job, hello: Hello, run: Run) -> Outcome:
         """The job's outcome, whatever happens in this process short of its death."""
+        from goldsmith.line.lanes.trace import ran_with
+
         begun = monotonic()
         throttle = Throttle(lambda progress: self._say(Kind.PROGRESS, packed(progress)))
         try:
@@ -84,7 +86,8 @@ class Lane:
             outcome = Outcome(job_id=job.id, fault=faults.too_much_memory(job))
         except Exception as error:  # noqa: BLE001 - the border: an operation may raise anything, and the next job is innocent
             outcome = Outcome(job_id=job.id, fault=faults.unforeseen(job, throttle.last, error))
-        return outcome.model_copy(update={"lane": hello.spec.name, "seconds": monotonic() - begun})
+        with_what = ran_with(hello.spec.device, hello.spec.threads)
+        return outcome.model_copy(update={"lane": hello.spec.name, "seconds": monotonic() - begun, "ran_with": with_what})
 
     def _hello(self) -> Hello:
         while True:
