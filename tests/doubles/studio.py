@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith.cli.init import make_root
-from goldsmith.files import Filesystem
+from goldsmith.files import Filesystem, Sig, is_litter_folder
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.place import prepare
 from goldsmith.journal.records import TakenRow
 from goldsmith.line.commit.lock import RootLock
+from goldsmith.line.intake.bundle import anchors, classify
 from goldsmith.service import Setup, Works, make_folders, set_up
 
 DEADLINE = 60.0
@@ -157,7 +158,7 @@ class Studio:
     def until_idle(self, seconds: float = DEADLINE) -> None:
         """Turn until nothing more will happen by itself. What was put down just before is waited for: the folders are read again."""
         works = self.works or self.start()
-        self.until(lambda: self._seen() and works.foreman.idle, "an idle line", seconds)
+        self.until(lambda: self.seen() and works.foreman.idle, "an idle line", seconds)
 
     def heard(self, event: str, **facts: object) -> list[dict[str, Any]]:
         """What was said of an event so far, where these facts agree."""
@@ -171,17 +172,32 @@ class Studio:
     def _heard(self, event: str, /, **facts: object) -> None:
         self.events.append((event, dict(facts)))
 
-    def _seen(self) -> bool:
-        """True when the intake knows every picture, mask and brief that lies in the stages' folders."""
+    def seen(self) -> bool:
+        """True when the intake knows every file that means something in the stages' folders as it lies there now, and none that is gone."""
         works = self.works
         if works is None:
             return False
-        known = {path for bundle in works.intake.bundles() for path in bundle.files}
-        lying = set()
-        for stage in works.setup.line.stages:
-            lying |= {f"{stage.folder}/{name}" for name in self.folder(stage.folder)}
-        lying = {path for path in lying if path.lower().endswith((".png", ".jpg", ".jpeg"))}
-        return lying <= known
+        there = [stage.folder for stage in works.setup.line.stages if self.at(stage.folder).is_dir()]
+        lying = {path for folder in there for path in self._meant(folder)}
+        told = ((*bundle.files, bundle.note) for bundle in works.intake.bundles() if bundle.folder in there)
+        known = {path for paths in told for path in paths if path is not None}
+        return known <= lying and all(map(self._up_to_date, lying))
+
+    def _meant(self, folder: str) -> Iterator[str]:
+        """The files in a folder and below it whose names mean something there: pictures, sidecars, briefs, notes."""
+        for name in self.folder(folder):
+            *campaigns, own = name.split("/")
+            if not any(map(is_litter_folder, campaigns)) and (anchors(own) or classify(own).role == "campaign"):
+                yield f"{folder}/{name}"
+
+    def _up_to_date(self, path: str) -> bool:
+        """True when the intake has heard of a file, and of what was last done to it."""
+        assert self.works is not None
+        state = self.works.intake.state(path)
+        try:
+            return state.kind != "gone" and (state.sig is None or state.sig.same_content(Sig.of(self.at(path).lstat())))
+        except FileNotFoundError:
+            return False  # gone since it was listed
 
     def report(self) -> str:
         """What a person who looks into a failed test wants to see."""
