@@ -16,7 +16,6 @@ import typer
 
 from goldsmith.cli.init import README, make_root
 from goldsmith.cli.screen import bars, say, size_of, table
-from goldsmith.engines import EngineNeed
 from goldsmith.errors import GoldsmithError, MachineFault
 from goldsmith.files import shipped
 
@@ -96,6 +95,7 @@ def _drop(inbox: Path) -> None:
 
 def _fetch_weights(weights: Weights) -> None:
     """The default inpainter's weights, by hash; without them the weight-free one does the work, and it is said."""
+    from goldsmith.engines import EngineNeed
     from goldsmith.engines.fetch import FetchFault, fetch
 
     name = weights.models.defaults.inpaint[0]
