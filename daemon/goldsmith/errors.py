@@ -46,6 +46,10 @@ class MachineFault(GoldsmithError):
     exit_code = 4
 
 
+class DeviceFault(MachineFault):
+    """What the lane computes on has failed: its process is replaced, its device pauses, and the other lanes go on."""
+
+
 class AlreadyRunning(GoldsmithError):
     """Another daemon holds this root."""
 

@@ -21,8 +21,7 @@ from goldsmith.brief.house import House, find_config, read_config, read_house
 from goldsmith.brief.resolve import Resolver
 from goldsmith.brief.stages import Line, read_line
 from goldsmith.engines import EngineKind
-from goldsmith.engines.models import read_models
-from goldsmith.engines.weights import Weights, default_folder
+from goldsmith.engines.weights import Weights, default_folder, weights_of
 from goldsmith.errors import GoldsmithError, UsageFault
 from goldsmith.files import Filesystem, fold, publish
 from goldsmith.journal.journal import Journal
@@ -87,7 +86,7 @@ def set_up(root: Path, config: Path | None = None, **flags: object) -> Setup:
     house_file, line_file, models_file = (where.file(name) for name in ("house.toml", "line.toml", "models.toml"))
     house = read_house(read_config(house_file), str(house_file), os.environ, **flags)
     line = read_line(read_config(line_file), str(line_file))
-    weights = Weights(read_models(models_file), house.models_dir or default_folder())
+    weights = weights_of(models_file, house.models_dir or default_folder())
     return Setup(root, house, line, weights, models_file, Library(root))
 
 
@@ -248,7 +247,7 @@ class Service:
 
     def _note(self, event: str, /, **facts: object) -> None:
         """Into the log: what went wrong stands out, and progress is for those who want to know everything."""
-        level = {"progress": "debug", "held": "warning", "fault": "warning", "paused": "error"}.get(event, "info")
+        level = {"progress": "debug", "held": "warning", "fault": "warning", "put back": "warning", "paused": "error"}.get(event, "info")
         getattr(self._log, level)(event, **facts)
 
     def _read_again(self) -> None:

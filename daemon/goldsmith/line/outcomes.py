@@ -13,7 +13,7 @@ from goldsmith.journal.records import TakenRow
 from goldsmith.line.holds import Holds
 from goldsmith.line.intake.bundle import Bundle
 from goldsmith.line.intake.intake import Intake
-from goldsmith.line.job import Fault, Outcome, Progress
+from goldsmith.line.job import Fault, Outcome, Progress, PutBack
 from goldsmith.line.lanes.lanes import Event, Lanes
 from goldsmith.line.slate import Heard, Machine, Slate
 from goldsmith.line.work import Work, fingerprint
@@ -72,6 +72,8 @@ class Outcomes:
             return
         if isinstance(event, Progress):
             self._progress(work, event)
+        elif isinstance(event, PutBack):
+            self._put_back(work, event)
         elif work.cancelled:
             self._slate.forget(work)
             self._slate.again([work.bundle.key])
@@ -156,6 +158,11 @@ class Outcomes:
         else:
             self._journal.progress(event.job_id, event.step, event.op, event.fraction, event.note, until)
         self._heard("progress", picture=work.picture, stage=work.job.stage, step=event.step, op=event.op, fraction=event.fraction)
+
+    def _put_back(self, work: Work, event: PutBack) -> None:
+        """Its device failed: it stands in line again, and nothing is held against it."""
+        self._journal.queued(work.job.id, work.job.stage, work.job.lane, work.picture, work.started_at)
+        self._heard("put back", picture=work.picture, stage=work.job.stage, sentence=event.sentence)
 
     def _fault(self, work: Work, fault: Fault, outcome: Outcome, now: float) -> None:
         self._heard("fault", picture=work.picture, stage=work.job.stage, kind=fault.kind, sentence=fault.sentence, detail=fault.detail)

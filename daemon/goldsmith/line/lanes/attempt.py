@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 from pydantic import JsonValue
 
-from goldsmith.errors import Cancelled, GoldsmithError, Incomplete, MachineFault, Problem
+from goldsmith.errors import Cancelled, DeviceFault, GoldsmithError, Incomplete, MachineFault, Problem
 from goldsmith.files import Filesystem
 from goldsmith.line.job import Fault, FaultKind, Job, Outcome, Progress, Read, StepDone
 from goldsmith.line.lanes import faults
@@ -57,6 +57,8 @@ def run_job(
 def _kind(error: GoldsmithError) -> FaultKind:
     if isinstance(error, Incomplete):
         return "incomplete"
+    if isinstance(error, DeviceFault):
+        return "device"
     return "machine" if isinstance(error, MachineFault) else "problem"
 
 
@@ -277,7 +279,8 @@ def _reach(operation: PlateOperation, plate: Plate) -> Mask | None:
 
 def _same_picture(one: Plate, other: Plate) -> bool:
     """The same picture in another wrapping, e.g. with other masks."""
-    return all(getattr(one, name) is getattr(other, name) for name in ("pixels", "alpha", "depth", "icc", "ppi", "metadata"))
+    same = all(getattr(one, name) is getattr(other, name) for name in ("alpha", "depth", "icc", "ppi", "metadata"))
+    return same and one.apart_from(other) == ()
 
 
 def _facts_of(plate: Plate) -> dict[str, JsonValue]:

@@ -52,6 +52,18 @@ def died(job: Job, status: int) -> Fault:
     return Fault(kind="crash", sentence=f"The program died while working on {name_of(job)} ({manner(status)}).", path=job.picture.path)
 
 
+def fails_device(job: Job, device: str, fault: Fault) -> Fault:
+    """The device fails over this job again, and is well with others."""
+    sentence = f"The {device} fails over {name_of(job)} and works for others: {fault.sentence.rstrip('.')}."
+    return Fault(kind="crash", sentence=sentence, remedy=fault.remedy, path=job.picture.path)
+
+
+def twice_running(job: Job, fault: Fault) -> str:
+    """Why a device is suspected: processes on it ended badly over two pictures, one after the other."""
+    how = "took too long" if fault.kind == "timeout" else "ended its process"
+    return f"two pictures running came to nothing on it; the last, {name_of(job)}, {how}"
+
+
 def nonsense(job: Job) -> Fault:
     """The lane process said something that is no message: whatever it holds is not to be trusted."""
     sentence = f"The program lost its senses while working on {name_of(job)} and was stopped."

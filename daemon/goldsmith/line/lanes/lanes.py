@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from time import monotonic
 
 from goldsmith.line.job import Job
-from goldsmith.line.lanes.pool import WATCH, Event, Pool
+from goldsmith.line.lanes.pool import WATCH, Event, Pool, Seated
 from goldsmith.line.lanes.seat import Spawn, spawn_lane
 from goldsmith.line.lanes.wire import LaneContext, LaneSpec
 
-__all__ = ["Event", "LaneContext", "LaneSpec", "Lanes", "Running"]
+__all__ = ["Event", "LaneContext", "LaneSpec", "Lanes", "Running", "Seated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,10 @@ class Lanes:
         self._clock = clock
         self._events: deque[Event] = deque()
         self._ears = select.epoll()
-        self._pools = {spec.name: Pool(spec, context, spawn, self._ears, self._events.append) for spec in specs}
+        named: dict[str, list[LaneSpec]] = {}
+        for spec in specs:
+            named.setdefault(spec.name, []).append(spec)
+        self._pools = {name: Pool(lane, context, spawn, self._ears, self._events.append) for name, lane in named.items()}
 
     def submit(self, job: Job) -> None:
         """Put a job in line. A lane the house does not have means its first one (no GPU: what can be done is done without)."""
@@ -54,8 +57,7 @@ class Lanes:
     def warm(self) -> None:
         """Start one process a lane before the first job asks for it."""
         for pool in self._pools.values():
-            if not pool.places and not pool.held_up(self._clock()):
-                pool.open(self._clock())
+            pool.warm(self._clock())
 
     def pause(self, name: str, sentence: str, until: float | None = None) -> None:
         """Begin no more jobs in this lane, until then or until ``resume``; what runs goes on."""
@@ -65,19 +67,29 @@ class Lanes:
     def resume(self, name: str) -> None:
         """End a pause, the lane's own too."""
         pool = self._pool(name)
-        pool.sentence, pool.until = "", None
+        pool.resume()
         pool.dispatch(self._clock())
 
     def paused(self, name: str) -> str | None:
         """Why the lane begins nothing at the moment; None when it does."""
-        return self._pool(name).sentence or None
+        return self._pool(name).paused or None
 
     def position(self, job_id: str) -> int | None:
-        """0 for a job that runs, else its place in line, from 1; None for no such job."""
+        """0 for a job that runs, else its place in line, from 1, as the line will go from here on; None for no such job."""
         if job_id in self.running():
             return 0
-        lines = (enumerate(pool.queue, 1) for pool in self._pools.values())
-        return next((at for line in lines for at, job in line if job.id == job_id), None)
+        now = self._clock()
+        lines = (pool.order(now, len(pool.queue)) for pool in self._pools.values() if any(job.id == job_id for job in pool.queue))
+        return next((line.index(job_id) + 1 for line in lines), None)
+
+    def order(self, name: str, most: int) -> list[str]:
+        """The ids of the jobs in this lane's line that go next, ``most`` of them, as far as that can be known."""
+        return self._pool(name).order(self._clock(), most)
+
+    def seats(self) -> list[Seated]:
+        """Every device of every lane: what it does and has loaded, or why nothing is begun on it."""
+        now = self._clock()
+        return [seated for pool in self._pools.values() for seated in pool.seats(now)]
 
     def running(self) -> Mapping[str, Running]:
         """The jobs that lane processes work on, by id."""

@@ -1,84 +1,85 @@
-"""One lane: a line of jobs, first come, first served, and the seats that take them."""
+"""One lane: a line of jobs, and the seats on its devices that take them."""
 
 from __future__ import annotations
 
 import select
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import ceil
 
-from goldsmith.line.job import Fault, Job, Outcome, Progress
+from goldsmith.line.job import Job, Outcome, Progress, PutBack
 from goldsmith.line.lanes import faults
+from goldsmith.line.lanes.endings import Endings
+from goldsmith.line.lanes.health import Health
+from goldsmith.line.lanes.place import HELD, Bay, Place, Run
+from goldsmith.line.lanes.queue import Queue
 from goldsmith.line.lanes.seat import Seat, Spawn
-from goldsmith.line.lanes.wire import Garbled, Kind, LaneContext, LaneSpec, packed, unpacked
+from goldsmith.line.lanes.wire import Flight, Garbled, Kind, LaneContext, LaneSpec, Models, packed, unpacked
 
-Event = Progress | Outcome
+Event = Progress | Outcome | PutBack
 
 WATCH = 0.25
 """Seconds between two looks at a running job's memory."""
+TOGETHER = 8
+"""So many jobs are worked on together at most: by then a device is busy all the time, and each further one only waits for the others."""
+_FULL = 0.85
+"""How much of a device's memory the weights and pictures of a flight may be expected to take: the figures are rough, and others use it too."""
 _SOON = 0.01
-_CANCEL_GRACE = 2.0
-_START_GRACE = 60.0
 _DEATH_GRACE = 5.0
 """A killed process that is still there after so long is stuck in the kernel: its job is told, its seat is given up."""
-_BACKOFF, _LONGEST_BACKOFF = 0.5, 60.0
-_SENDS = 3
-"""So often is a job sent to a process that dies before it begins; then the job is suspected."""
 _RESTING = 0.75
 """A seat that keeps more than this share of a job's memory after the job is replaced: the next job is innocent."""
 
 
-@dataclass(slots=True)
-class Run:
-    """A job in a seat."""
+@dataclass(frozen=True, slots=True)
+class Seated:
+    """One process of a lane, or one device that has none at the moment."""
 
-    job: Job
-    since: float
-    begun: bool = False
-    cancelled: float | None = None
-    """When the daemon called it off."""
-    doom: Fault | None = None
-    """Why its process was killed."""
-
-
-@dataclass(slots=True)
-class Place:
-    """A seat and what goes on in it."""
-
-    seat: Seat
-    run: Run | None = None
-    dying: float | None = None
-    """Since when its process is being waited for."""
+    spec: LaneSpec
+    sentence: str
+    """Why nothing is begun on the device; "" where it is well."""
+    jobs: tuple[Job, ...] = ()
+    models: Models = field(default_factory=Models)
+    loading_for: float = 0.0
+    """Seconds for which it has been loading what it loads."""
 
 
 class Pool:
     """A lane's queue and its processes. Nothing here blocks."""
 
-    def __init__(self, spec: LaneSpec, context: LaneContext, spawn: Spawn, ears: select.epoll, tell: Callable[[Event], None]) -> None:
-        self.spec = spec
-        self.queue: deque[Job] = deque()
+    def __init__(
+        self, specs: Sequence[LaneSpec], context: LaneContext, spawn: Spawn, ears: select.epoll, tell: Callable[[Event], None]
+    ) -> None:
+        self.name = specs[0].name
+        self.queue = Queue()
         self.places: list[Place] = []
+        self.bays = [Bay(spec, Health(spec.name, spec.device)) for spec in specs]
         self.sentence = ""
-        """Why it begins nothing at the moment."""
+        """Why it was told to begin nothing at the moment."""
         self.until: float | None = None
         self.closed = False
         self._context = context
         self._spawn = spawn
         self._ears = ears
         self._tell = tell
-        self._failures = 0
-        self._sends: dict[str, int] = {}
+        self._endings = Endings(self.queue, self._finish, tell)
         self._looked = 0.0
 
+    @property
+    def paused(self) -> str:
+        """Why nothing begins; "" where something may. A lane goes on while one of its devices is well."""
+        if self.sentence or not all(bay.health.sentence for bay in self.bays):
+            return self.sentence
+        return " ".join(dict.fromkeys(bay.health.sentence for bay in self.bays))
+
     def running(self) -> list[tuple[Place, Run]]:
-        """The seats that have a job."""
-        return [(place, place.run) for place in self.places if place.run is not None]
+        """The jobs that are worked on, each with its seat."""
+        return [(place, run) for place in self.places for run in place.runs]
 
     def cancel(self, job_id: str, now: float) -> bool:
         """Call a job off, in line or at work; False where it is not here."""
-        waiting = next((job for job in self.queue if job.id == job_id), None)
+        waiting = self.queue.remove(job_id)
         if waiting is not None:
-            self.queue.remove(waiting)
             self._finish(Outcome(job_id=job_id, fault=faults.cancelled(waiting)))
             return True
         for place, run in self.running():
@@ -89,35 +90,49 @@ class Pool:
                 return True
         return False
 
+    def order(self, now: float, most: int) -> list[str]:
+        """The ids of the first ``most`` jobs in line, in the order in which they will go as far as is known."""
+        return self.queue.order([place.loaded for place in self.places], now, most)
+
+    def seats(self, now: float) -> list[Seated]:
+        """What is to be shown of every device."""
+        shown = [
+            Seated(place.bay.spec, place.bay.health.sentence, tuple(run.job for run in place.runs), place.models, now - place.loading_since)
+            for place in self.places
+        ]
+        idle = [bay for bay in self.bays if not any(place.bay is bay for place in self.places)]
+        return shown + [Seated(bay.spec, bay.health.sentence) for bay in idle]
+
     def dispatch(self, now: float) -> None:
         """Give what waits to seats that are free, and open seats while there are fewer than there may be."""
         if self.closed or not self.queue or self.held_up(now):
             return
-        for place in self.places:
-            if self.queue and place.seat.ready and place.run is None and place.dying is None:
-                self._send(place, self.queue.popleft(), now)
+        vacant = self._vacant(now)
+        free = [place for place in self.places if place.free and not place.bay.ill(now)]
+        while free and self.queue:
+            at, job = self.queue.choose([place.loaded for place in free], now)
+            self._send(free.pop(at), job, len(free) + len(vacant), now)
         opening = sum(not place.seat.ready for place in self.places)
-        for _ in range(min(self.spec.count - len(self.places), len(self.queue) - opening)):
-            if not self.open(now):
-                break
+        for bay in vacant[: max(0, len(self.queue) - opening)]:
+            if not bay.health.sentence:
+                self._open(bay, now)
 
     def held_up(self, now: float) -> bool:
-        """True while it is paused; a pause whose time is over ends here."""
+        """True while nothing may begin; a pause whose time is over ends here."""
         if self.sentence and self.until is not None and now >= self.until:
             self.sentence, self.until = "", None
-        return bool(self.sentence)
+        return bool(self.sentence) or all([bay.ill(now) for bay in self.bays])
 
-    def open(self, now: float) -> bool:
-        """Start one more process. Where that fails the lane is paused and False given."""
-        try:
-            seat = Seat(self.spec, self._context, self._spawn, now)
-        except OSError as error:
-            self._could_not_start(f"{error.strerror or error}", now)
-            return False
-        for ear in seat.ears:
-            self._ears.register(ear, select.EPOLLIN)
-        self.places.append(Place(seat))
-        return True
+    def resume(self) -> None:
+        """End every pause."""
+        self.sentence, self.until = "", None
+        for bay in self.bays:
+            bay.health.pardon()
+
+    def warm(self, now: float) -> None:
+        """Start a first process, if there is none and nothing is in the way."""
+        if not self.places and not self.held_up(now):
+            self._open(self._vacant(now)[0], now)
 
     def collect(self, talkative: frozenset[int], now: float) -> None:
         """Hear who has something to say, watch over the others, bury the dead, hand out work."""
@@ -130,23 +145,21 @@ class Pool:
             place.seat.flush()
             if place.seat.ended and place.dying is None:
                 place.dying = now
-            if place.dying is None:
-                self._watch(place, now, look)
+            if place.dying is None and place.doomed(now, look):
+                self._kill(place, now)
             if place.dying is not None:
                 self._bury(place, now)
         self.dispatch(now)
 
     def moments(self) -> list[float]:
         """When ``collect`` has something to do although nobody said anything."""
-        moments = [self.until] if self.queue and self.sentence and self.until is not None else []
+        moments = [bay.health.until for bay in self.bays if bay.health.sentence] if self.queue else []
+        moments += [self.until] if self.queue and self.sentence and self.until is not None else []
         for place in self.places:
             if place.seat.unsent or place.dying is not None:
                 moments.append(self._looked + _SOON)
-            elif place.run is not None:
-                moments += [self._looked + WATCH, place.run.since + place.run.job.limits.seconds]
-                moments += [place.run.cancelled + _CANCEL_GRACE] if place.run.cancelled is not None else []
-            elif not place.seat.ready:
-                moments.append(place.seat.born + _START_GRACE)
+            else:
+                moments += place.moments() + ([self._looked + WATCH] if place.runs else [])
         return moments
 
     def end(self) -> None:
@@ -161,98 +174,120 @@ class Pool:
         self.places.clear()
         self.queue.clear()
 
-    def _send(self, place: Place, job: Job, now: float) -> None:
-        place.seat.forget_words()
-        place.run = Run(job, now)
-        place.seat.send(Kind.JOB, packed(job))
+    # ------------------------------------------------------------------ seats
 
-    def _could_not_start(self, why: str, now: float) -> None:
-        seconds = min(_LONGEST_BACKOFF, _BACKOFF * 2.0 ** min(self._failures, 16))
-        self._failures += 1
-        self.until = now + seconds
-        self.sentence = f"The {self.spec.name} lane cannot start ({why}); it is tried again within {seconds:g} s, and its jobs wait."
+    def _vacant(self, now: float) -> list[Bay]:
+        """The devices that may have more processes than they have, one entry for each; the emptiest first."""
+        taken = {id(bay): sum(place.bay is bay for place in self.places) for bay in self.bays}
+        vacant = [(number, bay) for bay in self.bays if not bay.ill(now) for number in range(taken[id(bay)], bay.spec.count)]
+        return [bay for _, bay in sorted(vacant, key=lambda one: one[0])]
 
-    def _hear(self, place: Place, now: float) -> None:
+    def _open(self, bay: Bay, now: float) -> None:
+        """Start one more process. Where that fails the device pauses."""
         try:
-            for kind, payload in place.seat.read():
-                self._heard(place, kind, payload, now)
-        except Garbled:
-            if place.run is not None:
-                place.run.doom = faults.nonsense(place.run.job)
-            self._kill(place, now)
+            seat = Seat(bay.spec, self._context, self._spawn, now)
+        except OSError as error:
+            bay.health.could_not_start(f"{error.strerror or error}", now)
+            return
+        for ear in seat.ears:
+            self._ears.register(ear, select.EPOLLIN)
+        self.places.append(Place(seat, bay))
 
-    def _heard(self, place: Place, kind: Kind, payload: bytes, now: float) -> None:
-        run = place.run
-        if kind is Kind.READY:
-            place.seat.ready = True
-            self._failures = 0
-        elif run is None:
-            raise Garbled("it spoke out of turn")
-        elif kind is Kind.BEGUN:
-            run.begun, run.since = True, now
-            self._tell(Progress(job_id=run.job.id, step=0, op="", fraction=0.0))
-        elif kind is Kind.PROGRESS:
-            self._tell(unpacked(Progress, payload).model_copy(update={"job_id": run.job.id}))
-        elif kind is Kind.OUTCOME:
-            self._answered(place, run, unpacked(Outcome, payload), now)
-        else:
-            raise Garbled(f"it said {kind.name}")
-
-    def _answered(self, place: Place, run: Run, outcome: Outcome, now: float) -> None:
-        if outcome.job_id != run.job.id:
-            raise Garbled("it answered for another job")
-        place.run = None
-        if run.cancelled is not None:  # what was called off brings nothing any more, even if it was done by then
-            outcome = Outcome(job_id=run.job.id, fault=faults.cancelled(run.job), seconds=outcome.seconds)
-        self._finish(outcome)
-        if place.seat.resident > run.job.limits.memory_bytes * _RESTING:
-            self._kill(place, now)
-
-    def _watch(self, place: Place, now: float, look: bool) -> None:
-        """Kill what runs too long, grows too large, does not heed a cancel, or never gets ready."""
-        run = place.run
-        if run is None:
-            if not place.seat.ready and now - place.seat.born >= _START_GRACE:
-                self._kill(place, now)
-        elif run.cancelled is not None and now - run.cancelled >= _CANCEL_GRACE:
-            self._kill(place, now)
-        elif now - run.since >= run.job.limits.seconds:
-            run.doom = faults.too_long(run.job)
-            self._kill(place, now)
-        elif look and place.seat.resident > run.job.limits.memory_bytes:
-            run.doom = faults.too_much_memory(run.job)
-            self._kill(place, now)
+    def _send(self, place: Place, job: Job, others: int, now: float) -> None:
+        """Give the job to the seat, with such that are like it; what waits is divided with the ``others`` that could take work."""
+        share = ceil((len(self.queue) + 1) / (others + 1))
+        most = min(share, together(place.bay.spec, job)) - 1
+        mates = self.queue.mates(job, most, self._endings.sociable, now) if most > 0 and self._endings.sociable(job) else []
+        jobs = (job, *mates)
+        place.seat.forget_words()
+        place.runs = [Run(each, now, sum(one.limits.seconds for one in jobs)) for each in jobs]
+        place.seat.send(*((Kind.FLIGHT, packed(Flight(jobs=jobs))) if mates else (Kind.JOB, packed(job))))
 
     def _kill(self, place: Place, now: float) -> None:
         place.seat.kill()
         place.dying = now
 
     def _bury(self, place: Place, now: float) -> None:
-        """Once the process is gone, nothing writes to the job's scratch any more: only then its outcome is told."""
+        """Once the process is gone, nothing writes to the jobs' scratch any more: only then their outcomes are told."""
         status = place.seat.status
         if status is None and now - (place.dying or now) < _DEATH_GRACE:
             return
-        status = -9 if status is None else status
         words = place.seat.last_words
         place.seat.close()  # which takes its descriptors out of the epoll set, too
         self.places.remove(place)
-        if place.run is not None:
-            self._lost(place.run, status, words)
+        if status is None:
+            place.bay.stuck.append(place.seat)
+            if place.bay.ill(now):
+                place.blame = place.blame or HELD
+        if place.runs:
+            self._endings.of(place, status, words, now)
         elif not place.seat.ready and not self.closed:
             last = f": {words.splitlines()[-1]:.200}" if words else ""
-            self._could_not_start(f"{faults.manner(status)}{last}", now)
+            place.bay.health.could_not_start(f"{faults.manner(-9 if status is None else status)}{last}", now)
 
-    def _lost(self, run: Run, status: int, words: str) -> None:
-        """A job's process is dead. One that had not even begun loses nothing by being sent to another process."""
-        job = run.job
-        if run.cancelled is None and run.doom is None and not run.begun:
-            self._sends[job.id] = self._sends.get(job.id, 0) + 1
-            if self._sends[job.id] < _SENDS:
-                self.queue.appendleft(job)
-                return
-        fault = faults.cancelled(job) if run.cancelled is not None else run.doom or faults.died(job, status)
-        self._finish(Outcome(job_id=job.id, fault=fault.model_copy(update={"detail": words})))
+    # ------------------------------------------------------------------ what seats say
+
+    def _hear(self, place: Place, now: float) -> None:
+        try:
+            for kind, payload in place.seat.read():
+                self._heard(place, kind, payload, now)
+        except Garbled:
+            for run in place.runs:
+                run.doom = faults.nonsense(run.job)
+            self._kill(place, now)
+
+    def _heard(self, place: Place, kind: Kind, payload: bytes, now: float) -> None:
+        if kind is Kind.READY:
+            place.seat.ready = True
+            place.bay.health.started()
+        elif kind is Kind.MODELS:
+            models = unpacked(Models, payload)
+            place.loading_since = place.loading_since if models.loading == place.models.loading else now
+            place.models = models
+        elif kind is Kind.BEGUN:
+            run = _run_of(place, payload.decode("ascii", "replace"))
+            run.begun, run.since = True, now
+            self._tell(Progress(job_id=run.job.id, step=0, op="", fraction=0.0))
+        elif kind is Kind.PROGRESS:
+            progress = unpacked(Progress, payload)
+            _run_of(place, progress.job_id)
+            self._tell(progress)
+        elif kind is Kind.OUTCOME:
+            outcome = unpacked(Outcome, payload)
+            self._answered(place, _run_of(place, outcome.job_id), outcome, now)
+        else:
+            raise Garbled(f"it said {kind.name}")
+
+    def _answered(self, place: Place, run: Run, outcome: Outcome, now: float) -> None:
+        if outcome.fault is not None and outcome.fault.kind == "device":
+            # Whatever was loaded there is lost, and a process does not get over it: what it still has to say is not waited for.
+            self._endings.device_failed(place, run, outcome.fault, now)
+            self._kill(place, now)
+            return
+        place.runs.remove(run)
+        if run.cancelled is not None:  # what was called off brings nothing any more, even if it was done by then
+            outcome = Outcome(job_id=run.job.id, fault=faults.cancelled(run.job), seconds=outcome.seconds)
+        elif outcome.fault is None:
+            place.bay.health.worked(run.job)
+        self._finish(outcome)
+        if not place.runs and place.seat.resident > run.job.limits.memory_bytes * _RESTING:
+            self._kill(place, now)
 
     def _finish(self, outcome: Outcome) -> None:
-        self._sends.pop(outcome.job_id, None)
-        self._tell(outcome.model_copy(update={"lane": self.spec.name}))
+        self._endings.forget(outcome.job_id)
+        self._tell(outcome.model_copy(update={"lane": self.name}))
+
+
+def together(spec: LaneSpec, job: Job) -> int:
+    """How many jobs like this one fit on the device at once, by what their model's entry says; 1 where nobody knows, as on the CPU."""
+    if not job.alike or not job.pictures_mb:
+        return 1
+    room = spec.memory_mb * _FULL - job.weights_mb
+    return max(1, min(TOGETHER, int(room // job.pictures_mb)))
+
+
+def _run_of(place: Place, job_id: str) -> Run:
+    run = place.run(job_id)
+    if run is None:
+        raise Garbled("it spoke out of turn, or of another job")
+    return run

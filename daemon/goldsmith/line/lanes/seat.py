@@ -45,6 +45,7 @@ def spawn_lane(spec: LaneSpec, wire: int, grumbles: int) -> subprocess.Popen[byt
     command = [sys.executable, "-P", "-m", "goldsmith.line.lanes.lane", str(wire), str(os.getpid())]
     given = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_LANES}
     given |= dict.fromkeys(_THREADS, str(spec.threads)) | {"PYTHONHASHSEED": "0"}
+    given |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # so that cuda:1 is the one that nvidia-smi calls 1
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=grumbles, stderr=grumbles, pass_fds=(wire,), cwd="/", env=given)
@@ -58,6 +59,7 @@ class Seat:
     def __init__(self, spec: LaneSpec, context: LaneContext, spawn: Spawn, now: float) -> None:
         self.born = now
         self.ready = False
+        self._device = spec.device
         self.ended = False
         """True once nothing more can come from it."""
         self._frames = Frames()
@@ -155,11 +157,12 @@ class Seat:
 
     @property
     def resident(self) -> int:
-        """Bytes of memory it has resident; 0 when it is gone."""
+        """Bytes of memory it has resident; 0 when it is gone. On a GPU without pages of files: weights are mapped, and pass through."""
         try:
             with open(f"/proc/{self.pid}/statm", "rb") as file:
-                return int(file.read().split()[1]) * _PAGE
-        except (OSError, IndexError):
+                resident, of_files = map(int, file.read().split()[1:3])
+                return (resident if self._device == "cpu" else resident - of_files) * _PAGE
+        except (OSError, ValueError):
             return 0
 
     def kill(self) -> None:

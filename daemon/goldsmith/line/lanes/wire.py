@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from goldsmith.line.job import Job
+
 _HEAD = struct.Struct("!IB")
 _LONGEST = 64 * 2**20
 
@@ -16,7 +18,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Kind(IntEnum):
-    """What a message is. HELLO, JOB and CANCEL go to the lane, the others come from it."""
+    """What a message is. HELLO, JOB, FLIGHT and CANCEL go to the lane, the others come from it."""
 
     HELLO = 1
     JOB = 2
@@ -25,6 +27,8 @@ class Kind(IntEnum):
     BEGUN = 5
     PROGRESS = 6
     OUTCOME = 7
+    FLIGHT = 8
+    MODELS = 9
 
 
 class Garbled(ValueError):
@@ -32,14 +36,19 @@ class Garbled(ValueError):
 
 
 class LaneSpec(BaseModel):
-    """One lane: ``count`` lane processes that each do one job at a time, all on one device, each with so many threads."""
+    """A lane on one device: ``count`` lane processes, each with so many threads. Several of one name are one lane, with one line of jobs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     count: int = 1
     device: str = "cpu"
+    """As torch calls it: "cpu", "cuda:0"."""
     threads: int = 1
+    title: str = ""
+    """What a person calls the device: "NVIDIA L40S"; "" where nobody knows."""
+    memory_mb: int = 0
+    """The device's own memory; 0 where it has none (the CPU) or nobody knows."""
 
 
 class LaneContext(BaseModel):
@@ -62,6 +71,23 @@ class Hello(BaseModel):
 
     spec: LaneSpec
     context: LaneContext
+
+
+class Flight(BaseModel):
+    """Jobs that are alike, to be worked on together; each has its own outcome."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    jobs: tuple[Job, ...]
+
+
+class Models(BaseModel):
+    """What a lane process has loaded, and what it is loading at the moment; said whenever that changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    loaded: tuple[str, ...] = ()
+    loading: str = ""
 
 
 def packed(message: BaseModel) -> bytes:

@@ -1,0 +1,111 @@
+"""One seat and what goes on in it: its jobs, the models it has loaded, and when its process must be ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from goldsmith.line.job import Fault, Job
+from goldsmith.line.lanes import faults
+from goldsmith.line.lanes.health import Health
+from goldsmith.line.lanes.queue import Loaded
+from goldsmith.line.lanes.seat import Seat
+from goldsmith.line.lanes.wire import LaneSpec, Models
+
+HELD = "a process that was ended does not let go of it"
+"""What is said of a device whose driver hangs: such a process cannot even be killed."""
+START_GRACE = 60.0
+"""Seconds a process may take to get ready."""
+
+
+@dataclass(slots=True)
+class Run:
+    """A job in a seat."""
+
+    job: Job
+    since: float
+    seconds: float
+    """How long it may take: in a flight, where no job has the device to itself, as long as all of them together."""
+    begun: bool = False
+    cancelled: float | None = None
+    """When the daemon called it off."""
+    doom: Fault | None = None
+    """Why its process was killed."""
+    own: bool = False
+    """True where that is known to be the job's own doing, whatever it looks like."""
+
+    def late(self, now: float) -> bool:
+        return now - self.since >= self.seconds
+
+    def deaf(self, now: float) -> bool:
+        """True where it was called off and has not heeded that in time."""
+        return self.cancelled is not None and now - self.cancelled >= self.job.limits.grace
+
+
+@dataclass(slots=True)
+class Bay:
+    """One device of a lane: what its processes are told, and whether it is well."""
+
+    spec: LaneSpec
+    health: Health
+    stuck: list[Seat] = field(default_factory=list)
+    """Processes that were killed and would not go."""
+
+    def ill(self, now: float) -> bool:
+        """True while nothing may begin on it. A GPU is not tried again while a dead process has not let go of it."""
+        if self.health.ill(now):
+            return True
+        self.stuck = [seat for seat in self.stuck if seat.status is None]
+        if self.stuck and self.spec.device != "cpu":
+            self.health.failed(HELD, now)
+        return bool(self.health.sentence)
+
+
+@dataclass(slots=True)
+class Place:
+    """A seat on a device, and what goes on in it."""
+
+    seat: Seat
+    bay: Bay
+    runs: list[Run] = field(default_factory=list)
+    dying: float | None = None
+    """Since when its process is being waited for."""
+    models: Models = field(default_factory=Models)
+    """As the process last said."""
+    loading_since: float = 0.0
+    blame: str = ""
+    """Why it is the device's fault, and no job's, that its process ends."""
+
+    @property
+    def free(self) -> bool:
+        return self.seat.ready and not self.runs and self.dying is None
+
+    @property
+    def loaded(self) -> Loaded:
+        return frozenset(self.models.loaded)
+
+    def run(self, job_id: str) -> Run | None:
+        return next((run for run in self.runs if run.job.id == job_id), None)
+
+    def moments(self) -> list[float]:
+        """When its process must be ended if nothing is heard of it until then."""
+        if not self.runs:
+            return [] if self.seat.ready else [self.seat.born + START_GRACE]
+        ends = [run.since + run.seconds for run in self.runs]
+        return ends + [run.cancelled + run.job.limits.grace for run in self.runs if run.cancelled is not None]
+
+    def doomed(self, now: float, look: bool) -> bool:
+        """True where its process must be ended: it never gets ready, does not heed a cancel, runs too long, or grows too large."""
+        if not self.runs:
+            return not self.seat.ready and now - self.seat.born >= START_GRACE
+        if any(run.deaf(now) for run in self.runs):
+            return True
+        late = [run for run in self.runs if run.late(now)]
+        for run in late:
+            run.doom = faults.too_long(run.job)
+        if late:
+            return True
+        if not look or self.seat.resident <= max(run.job.limits.memory_bytes for run in self.runs):
+            return False
+        for run in self.runs:
+            run.doom = faults.too_much_memory(run.job)
+        return True

@@ -1,0 +1,128 @@
+"""A lane's line of jobs: first come, first served, but that a process would rather keep the models it has loaded."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from goldsmith.line.job import Job
+
+PASSES = 8
+"""So many later jobs may go before one that waits for another model. To load a large model takes about as long as to make eight
+pictures with it, so at worst a lane spends half of its time on loading, and nobody waits for much more than their own turn."""
+PATIENCE = 120.0
+"""Seconds: and nobody goes before it any more once this has gone by since the first did. Jobs can be long; a person looks again
+after two minutes."""
+_AHEAD = 1000
+"""So far down the line a job for loaded models is looked for."""
+
+Loaded = frozenset[str]
+"""The names of the models that a process has loaded."""
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A job in line."""
+
+    job: Job
+    passes: int = 0
+    """How many that came later went first."""
+    since: float | None = None
+    """When the first of them did."""
+
+    def overdue(self, now: float) -> bool:
+        return self.passes >= PASSES or (self.since is not None and now - self.since >= PATIENCE)
+
+
+class Queue:
+    """Jobs in the order they came; who goes next depends on what the free seats have loaded."""
+
+    def __init__(self) -> None:
+        self._line: deque[Ticket] = deque()
+
+    def __len__(self) -> int:
+        return len(self._line)
+
+    def __iter__(self) -> Iterator[Job]:
+        return (ticket.job for ticket in self._line)
+
+    def append(self, job: Job) -> None:
+        self._line.append(Ticket(job))
+
+    def put_back(self, jobs: Iterable[Job], behind: int = 0) -> None:
+        """These had been taken and come to stand at the front again, in their order, with so many others before them."""
+        for at, job in enumerate(jobs):
+            self._line.insert(behind + at, Ticket(job))
+
+    def remove(self, job_id: str) -> Job | None:
+        """Take a job out of the line; None where it is not in it."""
+        ticket = next((ticket for ticket in self._line if ticket.job.id == job_id), None)
+        if ticket is None:
+            return None
+        self._line.remove(ticket)
+        return ticket.job
+
+    def clear(self) -> None:
+        self._line.clear()
+
+    def choose(self, seats: Sequence[Loaded], now: float) -> tuple[int, Job]:
+        """The next job, out of the line now, and which of the free ``seats`` (what each has loaded) it goes to."""
+        return _choose(self._line, seats, now)
+
+    def mates(self, job: Job, most: int, fit: Callable[[Job], bool], now: float) -> list[Job]:
+        """Up to ``most`` further jobs that are like this one, which was just chosen: out of the line, to be done together with it."""
+        found: list[Job] = []
+        at = 0
+        while len(found) < most and at < min(len(self._line), _AHEAD):
+            ticket = self._line[at]
+            if ticket.job.alike == job.alike and fit(ticket.job):
+                found.append(_taken(self._line, at, now))
+            elif ticket.overdue(now):
+                break
+            else:
+                at += 1
+        return found
+
+    def order(self, seats: Sequence[Loaded], now: float, most: int) -> list[str]:
+        """The ids of the first ``most`` jobs in the order in which they will go, if these seats take them in turn."""
+        line = deque(replace(ticket) for ticket in islice(self._line, most))
+        turns = deque(seats or [frozenset[str]()])
+        order = []
+        while line:
+            loaded = turns.popleft()
+            _, job = _choose(line, [loaded], now)
+            turns.append(frozenset(job.models) or loaded)
+            order.append(job.id)
+        return order
+
+
+def _choose(line: deque[Ticket], seats: Sequence[Loaded], now: float) -> tuple[int, Job]:
+    """Who has been passed over often or long enough; else the first whose models are loaded; else the first."""
+    due = next((at for at, ticket in enumerate(islice(line, _AHEAD)) if ticket.overdue(now)), None)
+    if due is None:
+        for at, ticket in enumerate(islice(line, _AHEAD)):
+            seat = _with(seats, ticket.job)
+            if seat is not None:
+                return seat, _taken(line, at, now)
+    job = _taken(line, due or 0, now)
+    seat = _with(seats, job)
+    # A swap it must be: where the least is thrown out by it.
+    return (min(range(len(seats)), key=lambda at: len(seats[at])) if seat is None else seat), job
+
+
+def _with(seats: Sequence[Loaded], job: Job) -> int | None:
+    """The first seat that has all the job's models loaded."""
+    wanted = frozenset(job.models)
+    return next((at for at, loaded in enumerate(seats) if wanted <= loaded), None)
+
+
+def _taken(line: deque[Ticket], at: int, now: float) -> Job:
+    """The job at that place, out of the line; those before it have been passed over once more."""
+    for ticket in islice(line, at):
+        ticket.passes += 1
+        ticket.since = now if ticket.since is None else ticket.since
+    job = line[at].job
+    del line[at]
+    return job
