@@ -14,7 +14,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import assets, cold, drops, hole, idle
+from bench import assets, chain, cold, drops, hole, idle
 from bench.row import Row, as_json, shown
 
 Measure = Callable[[Path], list[Row]]
@@ -24,6 +24,7 @@ _FULL: dict[str, Measure] = {
     "assets": assets.measure,
     "idle": idle.measure,
     "hole": hole.measure,
+    "chain": chain.measure,
 }
 _QUICK: dict[str, Measure] = {
     "cold": cold.measure,
@@ -31,6 +32,7 @@ _QUICK: dict[str, Measure] = {
     "assets": lambda place: assets.measure(place, 200),
     "idle": lambda place: idle.measure(place, 10_000, 10.0),
     "hole": lambda place: hole.measure(place, ((1632, 1224), (4000, 3000))),
+    "chain": lambda place: chain.measure(place, (2000, 1500)),
 }
 _LACKS = {"drops": "inotifywait"}
 

@@ -1,0 +1,219 @@
+"""A 12 MP delivery: decode JPEG, CDL and a 33^3 look, fit to 1920 px, sharpen, encode JPEG; the warm lane beside the field's programs.
+
+Each program does the same work in its own way, as a program of its own that has to start; the lane is warm, as it is in the service.
+libvips has no 3-D LUT, so it is spared the look; that is said in its row.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from bench.row import Row
+
+_BENCH = "chain"
+_SIZE = (4000, 3000)
+_BOX = 1920
+_TIMES = 5
+"""Each is done so often and the least time counts: everything else on the machine can only add."""
+_SLOPE, _OFFSET, _POWER, _SATURATION = 1.05, -0.01, 1.1, 1.1
+_LUT = 33
+_OCIO = """ocio_profile_version: 1
+search_path: ""
+strictparsing: true
+roles: {{default: raw}}
+displays:
+  d:
+    - !<View> {{name: v, colorspace: raw}}
+active_displays: []
+active_views: []
+colorspaces:
+  - !<ColorSpace> {{name: raw, isdata: false}}
+  - !<ColorSpace>
+    name: look
+    from_reference: !<FileTransform> {{src: {look}, interpolation: tetrahedral}}
+"""
+"""oiiotool's own --ociofiletransform fails in the release that Debian 12 has; a colour space that is the look does not."""
+
+Cost = tuple[float, float]
+"""(wall seconds, CPU seconds)."""
+
+
+def measure(place: Path, size: tuple[int, int] = _SIZE) -> list[Row]:
+    """Ours first, then each peer that is installed; goals: a third of ImageMagick's time, level with libvips, in wall and CPU."""
+    root = place / "root"
+    (root / "library" / "looks").mkdir(parents=True)
+    picture = _photograph(root / "picture.jpg", size)
+    _cube(root / "library" / "looks" / "look.cube")
+    _hald(place / "hald.ppm")
+    ours = _least(_lane(root, picture))
+    rows = [_row(f"{size[0] * size[1] / 1e6:.0f} MP delivery in the warm lane, {what}", value) for what, value in _named(ours)]
+    for peer, goal, note, run in _peers(place, picture):
+        if run is None:
+            rows.append(Row(_BENCH, f"{peer}: skipped, it is not installed", 0.0, ""))
+            continue
+        theirs = _least(run)
+        for (what, value), (_, other) in zip(_named(ours), _named(theirs), strict=True):
+            rows.append(
+                Row(_BENCH, f"{what}, beside {peer}", 1000 * value, "ms", goal, beside=peer, peer=1000 * other, as_ratio=True, note=note)
+            )
+    return rows
+
+
+def _row(what: str, seconds: float) -> Row:
+    return Row(_BENCH, what, 1000 * seconds, "ms")
+
+
+def _named(cost: Cost) -> tuple[tuple[str, float], tuple[str, float]]:
+    return ("wall", cost[0]), ("CPU", cost[1])
+
+
+def _least(run: Callable[[], None]) -> Cost:
+    """The least wall and the least CPU time of several runs; a first one only warms."""
+    run()
+    costs = [_timed(run) for _ in range(_TIMES)]
+    return min(wall for wall, _ in costs), min(cpu for _, cpu in costs)
+
+
+def _timed(run: Callable[[], None]) -> Cost:
+    began, used = time.perf_counter(), _cpu()
+    run()
+    return time.perf_counter() - began, _cpu() - used
+
+
+def _cpu() -> float:
+    """CPU seconds of this process and of the children it has waited for."""
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def _lane(root: Path, picture: Path) -> Callable[[], None]:
+    """The deliver stage as a lane runs it: reading and hashing the file, the steps, the deliverable durably in scratch."""
+    from goldsmith.files import Sig
+    from goldsmith.line.job import Input, Job, Limits, StepSpec
+    from goldsmith.line.lanes.attempt import run_job
+    from goldsmith.line.lanes.bench import Shop
+    from goldsmith.line.lanes.wire import LaneContext, LaneSpec
+
+    shop = Shop(LaneContext(), LaneSpec(name="cpu", threads=len(os.sched_getaffinity(0))))
+    grade = {"slope": _SLOPE, "offset": _OFFSET, "power": _POWER, "saturation": _SATURATION, "look": "look"}
+    steps = (
+        StepSpec(op="grade", settings=grade),  # type: ignore[arg-type]
+        StepSpec(op="resize", settings={"size": [_BOX, _BOX]}),
+        StepSpec(op="sharpen", settings={}),
+        StepSpec(op="export", settings={"format": "jpeg", "quality": 90}),
+    )
+    job = Job(
+        id="bench",
+        root=str(root),
+        stage="deliver",
+        lane="cpu",
+        stem="bench",
+        inputs=(Input(role="picture", path=picture.name, sig=Sig.of(os.stat(picture))),),
+        steps=steps,
+        deliver=True,
+        scratch=str(root / "scratch"),
+        limits=Limits(seconds=900, memory_bytes=8 * 2**30, pixels=200_000_000),
+    )
+
+    def run() -> None:
+        outcome = run_job(job, shop, lambda progress: None, lambda: False)
+        if outcome.fault is not None:
+            raise RuntimeError(outcome.fault.sentence)
+
+    return run
+
+
+def _peers(place: Path, picture: Path) -> list[tuple[str, float | None, str, Callable[[], None] | None]]:
+    """(name, goal as a ratio, note, what runs it; None where it is not installed)."""
+    return [
+        ("ImageMagick", 1 / 3, "", _command(_imagemagick(place, picture)) if shutil.which("convert") else None),
+        ("libvips", 1.0, "libvips without the look", _command(_vips(place, picture)) if find_spec("pyvips") else None),
+        ("oiiotool", None, "", _command(_oiio(place, picture)) if shutil.which("oiiotool") else None),
+    ]
+
+
+def _command(command: list[str]) -> Callable[[], None]:
+    def run() -> None:
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    return run
+
+
+def _imagemagick(place: Path, picture: Path) -> list[str]:
+    """The CDL in its three parts, the saturation as a matrix on Rec.709 luma, the look as a HALD image."""
+    cdl = ["-evaluate", "multiply", f"{_SLOPE}", "-evaluate", "add", f"{100 * _OFFSET}%", "-evaluate", "pow", f"{_POWER}"]
+    matrix = " ".join(f"{value:.6f}" for value in _saturation().ravel())
+    rest = ["-color-matrix", matrix, str(place / "hald.ppm"), "-hald-clut", "-filter", "Lanczos", "-resize", f"{_BOX}x{_BOX}"]
+    return ["convert", str(picture), *cdl, *rest, "-unsharp", "0x0.8+0.6+0.008", "-quality", "90", str(place / "im.jpg")]
+
+
+def _vips(place: Path, picture: Path) -> list[str]:
+    """One streaming pipeline: linear and power on float, the saturation as a matrix, Lanczos, its own sharpening."""
+    matrix = _saturation().tolist()
+    script = (
+        "import pyvips\n"
+        f"p = pyvips.Image.new_from_file({str(picture)!r}, access='sequential')\n"
+        f"p = p.linear([{_SLOPE} / 255] * 3, [{_OFFSET}] * 3)\n"
+        f"p = (p > 0).ifthenelse(p, 0).math2_const('pow', [{_POWER}])\n"
+        f"p = (p.recomb(pyvips.Image.new_from_array({matrix!r})) * 255).cast('uchar').copy(interpretation='srgb')\n"
+        f"p = p.resize({_BOX} / p.width, kernel='lanczos3').sharpen(sigma=0.8)\n"
+        f"p.jpegsave({str(place / 'vips.jpg')!r}, Q=90)\n"
+    )
+    return [sys.executable, "-c", script]
+
+
+def _oiio(place: Path, picture: Path) -> list[str]:
+    """The CDL in its parts, the look through its OpenColorIO."""
+    config = place / "config.ocio"
+    config.write_text(_OCIO.format(look=place / "root" / "library" / "looks" / "look.cube"))
+    matrix = ",".join(f"{value:.6f}" for value in _saturation().T.ravel())
+    cdl = ["--mulc", f"{_SLOPE}", "--addc", f"{_OFFSET}", "--clamp:min=0:max=1", "--powc", f"{_POWER}", "--ccmatrix", matrix]
+    fit = ["--resize", f"{_BOX}x0", "--unsharp:width=2.4:contrast=0.6", "--compression", "jpeg:90", "-o", str(place / "oiio.jpg")]
+    return ["oiiotool", "--colorconfig", str(config), str(picture), *cdl, "--colorconvert", "raw", "look", *fit]
+
+
+def _saturation() -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """ASC CDL 1.2: away from Rec.709 luma by the factor."""
+    luma = np.array([0.2126, 0.7152, 0.0722])
+    return _SATURATION * np.eye(3) + (1 - _SATURATION) * np.tile(luma, (3, 1))
+
+
+def _look(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    """A warm look, (..., 3)."""
+    return np.clip(np.stack([red**0.95, green * 0.98 + 0.02 * red, blue**1.08 * 0.97], axis=-1), 0, 1)
+
+
+def _cube(path: Path) -> None:
+    steps = np.linspace(0, 1, _LUT)
+    blue, green, red = np.meshgrid(steps, steps, steps, indexing="ij")
+    values = _look(red, green, blue).reshape(-1, 3)
+    path.write_text(f"LUT_3D_SIZE {_LUT}\n" + "\n".join(" ".join(f"{value:.6f}" for value in row) for row in values) + "\n")
+
+
+def _hald(path: Path) -> None:
+    """The look as a HALD image of level 6: 36^3 nodes, the nearest that there is to 33^3."""
+    steps = np.linspace(0, 1, 36)
+    blue, green, red = np.meshgrid(steps, steps, steps, indexing="ij")
+    codes = (_look(red, green, blue).reshape(216, 216, 3) * 255 + 0.5).astype(np.uint8)
+    path.write_bytes(b"P6\n216 216\n255\n" + codes.tobytes())
+
+
+def _photograph(path: Path, size: tuple[int, int]) -> Path:
+    """A photograph enlarged to the size, with grain, so that it decodes as photographs of that size do."""
+    import cv2
+    from skimage.data import coffee
+
+    enlarged = cv2.resize(coffee()[:, :, ::-1], size, interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    enlarged += np.random.default_rng(7).normal(0, 4, enlarged.shape)
+    cv2.imwrite(str(path), np.clip(enlarged, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 92])
+    return path
