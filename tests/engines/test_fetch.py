@@ -17,7 +17,8 @@ import pytest
 
 from goldsmith.engines import sources
 from goldsmith.engines.fetch import FetchFault, fetch
-from goldsmith.engines.models import Model, Models, NpmSource, PipSource, Source, UrlSource, WeightsFile
+from goldsmith.engines.models import Model, Models
+from goldsmith.engines.origins import NpmSource, PipSource, Source, UrlSource, WeightsFile
 from goldsmith.engines.weights import Weights
 from goldsmith.errors import MachineFault, Problem
 

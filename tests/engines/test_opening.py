@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from goldsmith.engines import Device, EngineNeed
-from goldsmith.engines.models import Model, Models, WeightsFile, read_models
+from goldsmith.engines.models import Model, Models, read_models
 from goldsmith.engines.opening import driver_names, open_inpainter, open_upscaler
+from goldsmith.engines.origins import WeightsFile
 from goldsmith.engines.weights import Weights
 from goldsmith.errors import Problem
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.engines.models import HubSource, NpmSource, PipSource, UrlSource
+from goldsmith.engines.origins import HubSource, NpmSource, PipSource, UrlSource
 from goldsmith.engines.sources import SourceFault, bring, describe, opened_member
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from goldsmith.engines import EngineNeed
-from goldsmith.engines.models import Defaults, Model, Models, WeightsFile
+from goldsmith.engines.models import Defaults, Model, Models
+from goldsmith.engines.origins import WeightsFile
 from goldsmith.engines.weights import Weights, default_folder
 from goldsmith.errors import MachineFault, Problem
 

@@ -198,7 +198,7 @@ def _weights(weights: Weights) -> Iterator[Finding]:
     wanted: list[tuple[EngineKind, int]] = [("inpaint", 1), *(("upscale", int(factor[1:])) for factor in weights.models.defaults.upscale)]
     for kind, factor in wanted:
         what = f"weights: {kind}" + (f" x{factor}" if kind == "upscale" else "")
-        first = next(iter(weights.models.defaults.wanted(kind, factor)), "")
+        first = next(iter(weights.models.defaults.wanted(EngineNeed(kind, factor=factor))), "")
         try:
             choice = weights.choose(EngineNeed(kind, factor=factor))
         except Problem as problem:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from goldsmith.engines.models import HubSource, Source, WeightsFile
+from goldsmith.engines.origins import HubSource, Source, WeightsFile
 from goldsmith.engines.sources import Progress, SourceFault, bring, describe, opened_member
 from goldsmith.engines.weights import Weights
 from goldsmith.errors import GoldsmithError, MachineFault

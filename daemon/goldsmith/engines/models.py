@@ -7,71 +7,50 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from goldsmith.engines import Ability, EngineKind
+from goldsmith.engines import Ability, EngineKind, EngineNeed
+from goldsmith.engines.origins import WEIGHTS, Data, Repository, WeightsFile
 from goldsmith.errors import Problem, UsageFault
 
 _NAME = r"^[a-z0-9][a-z0-9.-]{0,63}$"
-_FILE = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"
-
-ModelName = Annotated[str, Field(pattern=_NAME)]
-Member = Annotated[str, Field(pattern=r"^[^\x00-\x1f\\]{1,512}$")]
-"""A path inside an archive. It is only looked up, never written to: what comes out is put down under the file's own name."""
-
-
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class PipSource(_Data):
-    """A member of a wheel, through this Python's own pip."""
-
-    pip: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+$")]
-    member: Member
-
-
-class NpmSource(_Data):
-    """A member of a package, through the user's own npm."""
-
-    npm: Annotated[str, Field(pattern=r"^(@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*@[A-Za-z0-9.+-]+$")]
-    member: Member
-
-
-class HubSource(_Data):
-    """A file of a hub repository, through huggingface_hub."""
-
-    hub: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")] = "main"
-    file: Member
-
-
-class UrlSource(_Data):
-    """A file on the web, or a member of a .zip or .tgz there."""
-
-    url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
-    member: Member | None = None
-
-
 _SOURCES = "{pip, member}, {npm, member}, {hub, revision, file}, {url} as models.toml explains them"
 
-Source = PipSource | NpmSource | HubSource | UrlSource
+ModelName = Annotated[str, Field(pattern=_NAME)]
+Commercial = Literal["yes", "limited", "no"]
+"""Whether the licence lets its holder earn money with the model: freely, within the limits its text sets, or not without another one."""
+
+FILLS: frozenset[Ability] = frozenset({"inpaint", "image", "edit"})
+"""What a generating model must be able to do, any of it, to fill a hole."""
+_DOES: Mapping[Ability, str] = {
+    "text": "make pictures from words alone",
+    "image": "start from a picture",
+    "inpaint": "fill a hole",
+    "edit": "edit by instruction",
+    "references": "look at reference pictures",
+}
 
 
-class WeightsFile(_Data):
-    """One weights file, named by what is in it."""
-
-    name: Annotated[str, Field(pattern=_FILE)]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    size: Annotated[int, Field(alias="bytes", gt=0)]
-    sources: tuple[Source, ...] = ()
+def does(can: Iterable[Ability]) -> str:
+    """Abilities in words, as the end of "it can …"."""
+    *some, last = [_DOES[each] for each in can] or [""]
+    return f"{', '.join(some)} and {last}" if some else last
 
 
-class Diffusion(_Data):
+def _whole(path: Path) -> Path:
+    if not path.is_absolute() or ".." in path.parts:
+        raise ValueError("it must be a whole path, starting with /")
+    return path
+
+
+WholePath = Annotated[Path, AfterValidator(_whole)]
+
+
+class Diffusion(Data):
     """``[models.NAME.diffusion]``: what a generating model is and how it is best run."""
 
     family: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
@@ -83,6 +62,8 @@ class Diffusion(_Data):
     """Sides must be multiples of this many px."""
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     """On a GPU; the CPU gets float32."""
+    variant: Annotated[str, Field(pattern=r"^[a-z0-9]*$")] = ""
+    """Where a tree has its weights in several precisions: the one to read, e.g. "fp16" for ``model.fp16.safetensors``."""
     steps: Annotated[int, Field(ge=1, le=200)]
     guidance: Annotated[float, Field(ge=0, le=30)]
     memory_mb: Annotated[int, Field(ge=1)]
@@ -95,16 +76,37 @@ class Diffusion(_Data):
     """What this entry was run with when it was written."""
 
 
-class Model(_Data):
-    """One name in ``config/models.toml``."""
+class Model(Data):
+    """One name in ``config/models.toml``.
+
+    Its weights are single files named by hash, or (of a model that generates) a repository's tree, a folder or one .safetensors file
+    of this machine. A single .safetensors file may have a tree beside it, for its configuration and vocabularies.
+    """
 
     kind: EngineKind
     driver: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     licence: Annotated[str, Field(min_length=1)]
+    commercial: Commercial = "yes"
+    terms: Annotated[str, Field(max_length=200)] = ""
+    """What the licence asks, in a sentence, where it is none of the well-known free ones."""
     about: str = ""
     scale: Annotated[int, Field(ge=1, le=8)] = 1
     files: tuple[WeightsFile, ...] = ()
+    repository: Repository | None = None
+    folder: WholePath | None = None
+    file: WholePath | None = None
     diffusion: Diffusion | None = None
+
+    def serves(self, need: EngineNeed) -> bool:
+        """True where a model of this kind and with these abilities can do what is asked; upscalers: at any factor."""
+        if need.words and self.diffusion is None:
+            return False
+        if self.kind != need.kind and not (need.kind == "inpaint" and self.kind == "generate"):
+            return False
+        if self.diffusion is None:
+            return True
+        able = frozenset(self.diffusion.can)
+        return need.can <= able and (need.kind == "generate" or bool(able & FILLS))
 
     @model_validator(mode="after")
     def _scale_fits_kind(self) -> Self:
@@ -116,56 +118,111 @@ class Model(_Data):
             raise ValueError("only an upscaling model has a scale")
         return self
 
+    @model_validator(mode="after")
+    def _weights_are_one_thing(self) -> Self:
+        trees, singles = (self.repository, self.folder), (self.file, self.files or None)
+        if self.kind != "generate" and any(each is not None for each in (*trees, self.file)):
+            raise ValueError("only a model that generates has a repository, a folder or a file; others list [[files]] by hash")
+        if all(trees) or all(singles):
+            raise ValueError("its weights lie in one place: a repository or a folder, files or a file, not both")
+        single = [self.file.name] if self.file is not None else [file.name for file in self.files]
+        if self.kind == "generate" and single and (len(single) > 1 or not single[0].lower().endswith(WEIGHTS)):
+            raise ValueError(f"{', '.join(single)}: a model that generates is one {WEIGHTS} file or a tree; nothing else is read")
+        return self
 
-class Defaults(_Data):
-    """What a step gets that names no model: lists of names, the first whose weights are present."""
+
+class Defaults(Data):
+    """What a step gets that names no model: lists of names, the first whose weights are present and that can do what is asked."""
 
     inpaint: tuple[ModelName, ...] = ()
+    inpaint_words: tuple[ModelName, ...] = ()
+    """For steps that have words of their own."""
+    generate: tuple[ModelName, ...] = ()
     upscale: Mapping[Annotated[str, Field(pattern=r"^x[2-8]$")], tuple[ModelName, ...]] = Field(default_factory=dict)
 
-    def wanted(self, kind: EngineKind, factor: int) -> tuple[str, ...]:
-        return self.inpaint if kind == "inpaint" else self.upscale.get(f"x{factor}", ())
+    def wanted(self, need: EngineNeed) -> tuple[str, ...]:
+        """The names to try, the first choice first."""
+        if need.kind == "upscale":
+            return self.upscale.get(f"x{need.factor}", ())
+        if need.kind == "generate":
+            return self.generate
+        return self.inpaint_words if need.words else self.inpaint
+
+    def lists(self) -> list[tuple[str, EngineNeed, tuple[str, ...]]]:
+        """Every list with its place in the file and what its models must serve."""
+        plain = [
+            ("inpaint", EngineNeed("inpaint"), self.inpaint),
+            ("inpaint_words", EngineNeed("inpaint", words=True), self.inpaint_words),
+            ("generate", EngineNeed("generate"), self.generate),
+        ]
+        return plain + [(f"upscale.{key}", EngineNeed("upscale", factor=int(key[1:])), names) for key, names in self.upscale.items()]
 
 
-class Models(_Data):
+class Models(Data):
     """``config/models.toml`` as a whole."""
 
     defaults: Defaults = Field(default_factory=Defaults)
+    names: Mapping[ModelName, ModelName] = Field(default_factory=dict)
+    """Names that stand for a model, such as "premium", for the house to move."""
     models: Mapping[ModelName, Model]
 
-    def named(self, name: str) -> Model:
-        """The model of that name. Raises Problem with the nearest real name."""
-        model = self.models.get(name)
-        if model is not None:
-            return model
-        nearest = difflib.get_close_matches(name, self.models, n=1, cutoff=0.4)
-        hint = f"The nearest is {nearest[0]!r}." if nearest else f"There are: {', '.join(sorted(self.models))}."
+    def meant(self, name: str) -> str:
+        """The model that a name stands for; a model's own name stands for itself. Raises Problem with the nearest real name."""
+        if name in self.models:
+            return name
+        if name in self.names:
+            return self.names[name]
+        known = [*self.models, *self.names]
+        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+        hint = f"The nearest is {nearest[0]!r}." if nearest else f"There are: {', '.join(sorted(known))}."
         raise Problem(f"There is no model called {name!r}.", hint)
+
+    def named(self, name: str) -> Model:
+        """The model that a name stands for. Raises Problem as ``meant``."""
+        return self.models[self.meant(name)]
+
+    def called(self, name: str) -> tuple[str, ...]:
+        """The names that point at a model."""
+        return tuple(alias for alias, model in self.names.items() if model == name)
+
+    def serving(self, need: EngineNeed) -> list[str]:
+        """Every name, a model's own or one that points at it, that can serve the need, leaving aside which model it names."""
+        able = [name for name, model in self.models.items() if model.serves(need)]
+        return [*able, *(alias for alias, name in self.names.items() if name in able)]
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
-        faults = [*self._default_faults(), *self._file_faults()]
+        faults = [*self._name_faults(), *self._default_faults(), *self._file_faults()]
         if faults:
             raise ValueError("\n".join(faults))
         return self
 
-    def _default_faults(self) -> list[str]:
-        lists = {("inpaint", 1): self.defaults.inpaint}
-        lists |= {("upscale", int(factor[1:])): names for factor, names in self.defaults.upscale.items()}
+    def _unknown(self, place: str, name: str) -> str:
+        nearest = difflib.get_close_matches(name, self.models, n=1, cutoff=0.4)
+        return f"{place}: there is no model {name!r}" + (f"; the nearest is {nearest[0]!r}" if nearest else "")
+
+    def _name_faults(self) -> list[str]:
         faults = []
-        for (kind, scale), names in lists.items():
-            place = f"defaults.{kind}" + (f".x{scale}" if kind == "upscale" else "")
-            for name in names:
-                model = self.models.get(name)
-                if model is None:
-                    nearest = difflib.get_close_matches(name, self.models, n=1, cutoff=0.4)
-                    faults.append(f"{place}: there is no model {name!r}" + (f"; the nearest is {nearest[0]!r}" if nearest else ""))
-                elif (model.kind, model.scale) != (kind, scale):
-                    what = f"{model.kind} x{model.scale}" if model.kind == "upscale" else model.kind
-                    faults.append(f"{place}: {name!r} is a model for {what}")
-                elif model.driver == "null":
-                    faults.append(f"{place}: {name!r} makes nothing and may only be asked for by name")
+        for alias, name in self.names.items():
+            if alias in self.models:
+                faults.append(f"names.{alias}: a model has that name already")
+            elif name in self.names and name not in self.models:
+                faults.append(f"names.{alias}: {name!r} is itself a name in [names]; point at the model")
+            elif name not in self.models:
+                faults.append(self._unknown(f"names.{alias}", name))
         return faults
+
+    def _default_faults(self) -> list[str]:
+        return [fault for place, need, names in self.defaults.lists() for name in names if (fault := self._misfit(place, need, name))]
+
+    def _misfit(self, place: str, need: EngineNeed, name: str) -> str:
+        model = self.models.get(name)
+        if model is None:
+            return self._unknown(f"defaults.{place}", name)
+        if not model.serves(need) or (need.kind == "upscale" and model.scale != need.factor):
+            what = f"{model.kind} x{model.scale}" if model.kind == "upscale" else model.kind
+            return f"defaults.{place}: {name!r} is a model for {what}" + (" and takes no words" if need.words else "")
+        return f"defaults.{place}: {name!r} makes nothing and may only be asked for by name" if model.driver == "null" else ""
 
     def _file_faults(self) -> list[str]:
         """Files lie in one folder under their names, so one name must mean one file."""

@@ -1,21 +1,24 @@
 """Where weights lie, whether they are there, which model a step gets, and whether a file is what it says it is.
 
-A weights file lies in the models folder under its own name. Its hash is read once and noted beside it (dot-name, with size and
-modification time), so that every later opening costs a ``stat``.
+A weights file lies in the models folder under its own name, a tree in a folder there under its model's name. A hash is read once and
+noted (dot-name, with size and modification time), so that every later opening costs a ``stat``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.engines import EngineKind, EngineNeed, Store
-from goldsmith.engines.models import Model, Models, WeightsFile
+from goldsmith.engines import EngineNeed, Store
+from goldsmith.engines.choosing import handiest, no_default, nothing_here, unable
+from goldsmith.engines.models import Model, Models, read_models
+from goldsmith.engines.origins import WEIGHTS, WeightsFile
+from goldsmith.engines.pins import Pin, pins_file, read_pins
+from goldsmith.engines.trees import Notes, Tree, file_sha256, wrong_files
 from goldsmith.errors import MachineFault, Problem
 
 
@@ -23,6 +26,13 @@ def default_folder() -> Path:
     """Where weights lie unless the house says otherwise: the user's data folder."""
     home = os.environ.get("XDG_DATA_HOME", "")
     return (Path(home) if home.startswith("/") else Path.home() / ".local" / "share") / "goldsmith" / "models"
+
+
+def weights_of(models_file: Path, folder: Path) -> Weights:
+    """The weights of the models in a models.toml, with the pins beside it. Raises UsageFault with everything that is wrong in it."""
+    found = Weights(read_models(models_file), folder, pins_file(models_file, folder))
+    found.pin("")  # pins that cannot be read are said at once
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +46,36 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """One line of ``goldsmith models list``."""
+    """One line of ``goldsmith models list``. ``size`` is 0 where nobody knows it yet or there are no weights."""
 
     name: str
     kind: str
     scale: int
+    can: tuple[str, ...]
     licence: str
+    commercial: str
+    terms: str
     size: int
+    memory_mb: int
     present: bool
+    pinned: bool
+    called: tuple[str, ...]
     paths: tuple[Path, ...]
     about: str
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One weights file read again: ``sentence`` is empty where it is what models.toml says."""
+    """One weights file read again: ``sentence`` is empty where it is what models.toml or its pin says."""
 
     model: str
     file: str
     path: Path
     sentence: str
+
+
+class Absent(Problem):
+    """Weights that are not on this machine: what was asked can be done once they are."""
 
 
 def fetch_command(name: str) -> str:
@@ -66,20 +86,55 @@ def fetch_command(name: str) -> str:
 class Weights:
     """The models a house may use, and the folder where their weights lie."""
 
-    def __init__(self, models: Models, folder: Path) -> None:
+    def __init__(self, models: Models, folder: Path, pins: Path | None = None) -> None:
         self.models = models
         self.folder = folder
+        self.pins_path = pins
+        self._pins: dict[str, Pin] = {}
+        self._pins_stamp: tuple[int, int] | None = None
 
     def path(self, file: WeightsFile) -> Path:
         return self.folder / file.name
 
+    def pin(self, name: str) -> Pin | None:
+        """What is written down about a model's tree; read anew where the file has changed since."""
+        if self.pins_path is None:
+            return None
+        try:
+            status = self.pins_path.stat()
+            stamp = (status.st_mtime_ns, status.st_size)
+        except OSError:
+            stamp = None
+        if stamp != self._pins_stamp:
+            self._pins, self._pins_stamp = read_pins(self.pins_path), stamp
+        return self._pins.get(name)
+
+    def tree(self, name: str) -> Tree | None:
+        """The tree, or the single file of this machine, that a model is; None for models whose files are all named by hash."""
+        name = self.models.meant(name)
+        model = self.models.models[name]
+        if model.repository is None and model.folder is None and model.file is None:
+            return None
+        top = model.folder or (self.folder / name if model.repository is not None or model.file is None else model.file.parent)
+        return Tree(name, model, top, self.pin(name))
+
+    # ------------------------------------------------------------------ what is there
+
     def available(self, name: str) -> bool:
-        """True where every weights file of the model lies in its place at its size (a ``stat`` each, nothing is read)."""
-        return not self.missing(name)
+        """True where all of the model's weights lie in their place at their size (``stat`` and small indices only)."""
+        return not self.lacks(name)
 
     def missing(self, name: str) -> tuple[WeightsFile, ...]:
-        """The weights files of the model that are not there. Raises Problem for a name that is not in models.toml."""
+        """The weights files named by hash that are not there. Raises Problem for a name that is not in models.toml."""
         return tuple(file for file in self.models.named(name).files if not self._lies(file))
+
+    def lacks(self, name: str) -> str:
+        """The first thing of a model's weights that is not there; "" where all is. Raises Problem for an unknown name."""
+        missing = self.missing(name)
+        if missing:
+            return missing[0].name
+        tree = self.tree(name)
+        return "" if tree is None else tree.lacks()
 
     def _lies(self, file: WeightsFile) -> bool:
         try:
@@ -87,73 +142,132 @@ class Weights:
         except OSError:
             return False
 
+    # ------------------------------------------------------------------ which one
+
     def choose(self, need: EngineNeed) -> Choice:
-        """The model a step gets: the one it names, else the first default of its kind and factor whose weights are present.
+        """The model a step gets: the one it names, else the first default that can do it and whose weights are present.
 
         A named upscaler is taken at whatever scale it has; ``need.factor`` only chooses among defaults.
-        Raises Problem: unknown name, wrong kind, weights missing, no default for that factor.
+        Raises Problem: unknown name, wrong kind, not able, no default; Absent where only weights are missing.
         """
-        kind, factor = need.kind, need.factor
         if need.model is not None:
-            return self._named(kind, need.model)
-        wanted = self.models.defaults.wanted(kind, factor)
+            return self._named(need, need.model)
+        able = [name for name in self.models.defaults.wanted(need) if self.models.models[name].serves(need)]
         absent: list[str] = []
-        for candidate in wanted:
+        for candidate in able:
             if self.available(candidate):
                 return Choice(candidate, self.models.models[candidate], _why(absent))
             absent.append(candidate)
-        what = f"enlarging x{factor}" if kind == "upscale" else "inpainting"
-        if not wanted:
-            factors = ", ".join(sorted(self.models.defaults.upscale)) or "none"
-            raise Problem(f"models.toml has no default model for {what}.", f"Name a model; the factors with a default are: {factors}.")
-        raise Problem(f"No model for {what} has its weights on this machine.", f"Run: {fetch_command(wanted[0])}")
+        if not able:
+            raise no_default(self.models, need)
+        raise Absent(nothing_here(need), f"Run: {fetch_command(handiest(self.models, able))}")
 
-    def _named(self, kind: EngineKind, name: str) -> Choice:
-        model = self.models.named(name)
-        if model.kind != kind:
-            raise Problem(f"The model {name!r} is for {model.kind}, not for {kind}.", f"For {kind} there are: {', '.join(self._of(kind))}.")
-        missing = self.missing(name)
-        if missing:
-            raise Problem(f"The weights of the model {name!r} are not on this machine ({missing[0].name}).", f"Run: {fetch_command(name)}")
-        return Choice(name, model, "asked for by name")
+    def _named(self, need: EngineNeed, asked: str) -> Choice:
+        name = self.models.meant(asked)
+        model = self.models.models[name]
+        called = repr(asked) if asked == name else f"{asked!r} ({name})"
+        if not model.serves(need):
+            raise unable(self.models, need, model, called)
+        if self.lacks(name):
+            raise Absent(*self._absence(name, called, asked))
+        return Choice(name, model, "asked for by name" if asked == name else f"asked for as {asked}, which is {name} in models.toml")
 
-    def _of(self, kind: EngineKind) -> list[str]:
-        return sorted(name for name, model in self.models.models.items() if model.kind == kind)
+    def _absence(self, name: str, called: str, asked: str) -> tuple[str, str]:
+        """The sentence and the remedy for a model whose weights are not here."""
+        model, lacks, tree = self.models.models[name], self.lacks(name), self.tree(name)
+        if tree is not None and tree.stale():
+            sentence = f"The model {called} is pinned to {tree.pinned_to}, but models.toml names other weights now."
+            return sentence, f"Run: goldsmith models pin {name}"
+        if model.folder is not None or model.file is not None:
+            return f"The weights of the model {called} are not where models.toml says: {lacks}.", "Put them there, or correct models.toml."
+        place = lacks.removeprefix(f"{self.folder}/")
+        return f"The weights of the model {called} are not on this machine ({place}).", f"Run: {fetch_command(asked)}"
+
+    # ------------------------------------------------------------------ listing, opening, verifying
 
     def rows(self) -> list[ModelRow]:
         """What ``goldsmith models list`` shows, in the order of models.toml."""
-        return [
-            ModelRow(
-                name=name,
-                kind=model.kind,
-                scale=model.scale,
-                licence=model.licence,
-                size=sum(file.size for file in model.files),
-                present=self.available(name),
-                paths=tuple(self.path(file) for file in model.files),
-                about=model.about,
-            )
-            for name, model in self.models.models.items()
-        ]
+        return [self._row(name, model) for name, model in self.models.models.items()]
+
+    def _row(self, name: str, model: Model) -> ModelRow:
+        tree = self.tree(name)
+        paths = tuple(self.path(file) for file in model.files) + ((tree.top,) if tree is not None else ())
+        sized = 0 if tree is None or tree.lacks() else sum(tree.path(file).stat().st_size for file in tree.names())
+        return ModelRow(
+            name=name,
+            kind=model.kind,
+            scale=model.scale,
+            can=model.diffusion.can if model.diffusion is not None else (),
+            licence=model.licence,
+            commercial=model.commercial,
+            terms=model.terms,
+            size=sum(file.size for file in model.files) + sized,
+            memory_mb=model.diffusion.memory_mb if model.diffusion is not None else 0,
+            present=self.available(name),
+            pinned=tree is None or (tree.pin is not None and not tree.stale()),
+            called=self.models.called(name),
+            paths=paths,
+            about=model.about,
+        )
 
     def opened(self, name: str) -> Store:
-        """The model's weights, each file known to be what models.toml says. Raises Problem where one is not."""
+        """The model's weights, each file known to be what models.toml or its pin says. Raises Problem where one is not."""
+        name = self.models.meant(name)
+        model = self.models.models[name]
         paths = {}
-        model = self.models.named(name)
         for file in model.files:
             sentence = self.fault(file, again=False)
             if sentence:
                 raise Problem(sentence, f"Run: {fetch_command(name)}")
             paths[file.name] = self.path(file)
-        single = next((path for path in paths.values() if model.kind == "generate" and path.suffix == ".safetensors"), None)
-        return Store(paths, self.folder, single=single, weights=tuple((file.name, file.sha256) for file in model.files))
+        single = next((path for path in paths.values() if model.kind == "generate"), None)
+        named = tuple((file.name, file.sha256) for file in model.files)
+        tree = self.tree(name)
+        if tree is None:
+            return Store(paths, self.folder, single=single, weights=named)
+        self._refuse_wrong(tree)
+        found = {each: tree.path(each) for each in tree.names()}
+        pinned = tuple((each, file.sha256) for each, file in tree.pin.files.items() if each.endswith(WEIGHTS)) if tree.pin else ()
+        return Store({**found, **paths}, tree.top, single=model.file or single, revision=tree.revision, weights=(*named, *pinned))
+
+    def _refuse_wrong(self, tree: Tree) -> None:
+        """Raise Problem unless the tree is whole and, where it is pinned, what its pin says."""
+        if tree.lacks():
+            raise Absent(*self._absence(tree.name, repr(tree.name), tree.name))
+        sentence = next(iter(wrong_files(tree, self.notes(tree.name), again=False).values()), "")
+        if sentence:
+            remedy = (
+                f"Run: {fetch_command(tree.name)}"
+                if tree.model.repository is not None
+                else f"If it is meant to be so: goldsmith models pin {tree.name}"
+            )
+            raise Problem(sentence, remedy)
+
+    def notes(self, name: str) -> Notes:
+        """Which of a tree's files were read and found right."""
+        return Notes(self.folder, name)
 
     def verify(self, name: str | None = None) -> Iterator[Verdict]:
-        """Read the weights of one model, or of all that have any file here, and compare their hashes."""
-        names = [name] if name is not None else [row.name for row in self.rows() if any(path.exists() for path in row.paths)]
+        """Read the weights of one model, or of all that have any file here, and compare their hashes.
+
+        Of a tree that nobody has pinned only the presence can be told.
+        """
+        names = [self.models.meant(name)] if name is not None else [row.name for row in self.rows() if any(map(Path.exists, row.paths))]
         for each in names:
-            for file in self.models.named(each).files:
+            for file in self.models.models[each].files:
                 yield Verdict(each, file.name, self.path(file), self.fault(file, again=True))
+            tree = self.tree(each)
+            if tree is not None:
+                yield from self._verified(tree)
+
+    def _verified(self, tree: Tree) -> Iterator[Verdict]:
+        if tree.stale() or tree.pin is None:
+            sentence = self._absence(tree.name, repr(tree.name), tree.name)[0] if tree.lacks() else ""
+            yield Verdict(tree.name, str(tree.top), tree.top, sentence)
+            return
+        wrong = wrong_files(tree, self.notes(tree.name), again=True)
+        for name in tree.pin.files:
+            yield Verdict(tree.name, name, tree.path(name), wrong.get(name, ""))
 
     def fault(self, file: WeightsFile, *, again: bool) -> str:
         """Why the file is not what models.toml says; empty where it is. ``again`` reads it even where its hash is noted already."""
@@ -181,12 +295,6 @@ def _why(absent: list[str]) -> str:
         return "the house's first choice"
     missing = "; ".join(f"{name} comes first but its weights are not on this machine ({fetch_command(name)})" for name in absent)
     return f"the house's choice number {len(absent) + 1}: {missing}"
-
-
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file, as 64 hex digits."""
-    with path.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
 
 
 def _note_path(path: Path) -> Path:

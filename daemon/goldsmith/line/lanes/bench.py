@@ -69,14 +69,13 @@ class Shop:
         return engine, self._facts(engine.descriptor, choice.why)
 
     def _choices(self) -> Any:
-        from goldsmith.engines.models import read_models
-        from goldsmith.engines.weights import Weights, default_folder
+        from goldsmith.engines.weights import default_folder, weights_of
 
         if self._weights is None:
             if not self._context.models_file:
                 raise UsageFault("This house has no models.toml, so there is no engine to be had.")
             folder = Path(self._context.weights) if self._context.weights else default_folder()
-            self._weights = Weights(read_models(Path(self._context.models_file)), folder)
+            self._weights = weights_of(Path(self._context.models_file), folder)
         return self._weights
 
     def _announce(self, need: EngineNeed, note: Callable[[str], None]) -> None:

@@ -1,0 +1,51 @@
+"""Why a step cannot have the model it asks for, in words: what the model can do, which ones could, what to fetch or to write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from goldsmith.engines import EngineNeed
+from goldsmith.engines.models import Model, Models, does
+from goldsmith.errors import Problem
+
+
+def task(need: EngineNeed) -> str:
+    """What is asked, as the end of "a model for …"."""
+    if need.kind == "upscale":
+        return f"enlarging x{need.factor}"
+    if need.kind == "inpaint":
+        return "inpainting with words" if need.words else "inpainting"
+    return "generating pictures" + (f" that can {does(sorted(need.can))}" if need.can else "")
+
+
+def nothing_here(need: EngineNeed) -> str:
+    """The sentence where there are defaults, and none has its weights on this machine."""
+    if need.words:
+        return "This asks for words of its own, and no model that takes words is on this machine."
+    return f"No model for {task(need)} has its weights on this machine."
+
+
+def handiest(models: Models, names: Sequence[str]) -> str:
+    """What to fetch: the house's own name for one of these models, else the first of them."""
+    return next((alias for alias, model in models.names.items() if model in names), names[0])
+
+
+def no_default(models: Models, need: EngineNeed) -> Problem:
+    """models.toml has no default that could do it, whatever lies here."""
+    sentence = f"models.toml has no default model for {task(need)}."
+    if need.kind == "upscale":
+        factors = ", ".join(sorted(models.defaults.upscale)) or "none"
+        return Problem(sentence, f"Name a model; the factors with a default are: {factors}.")
+    others = [name for name in models.serving(need) if models.named(name).driver != "null"]
+    return Problem(sentence, f"Name one: {', '.join(others)}." if others else "Add one to models.toml; docs/models.md tells how.")
+
+
+def unable(models: Models, need: EngineNeed, model: Model, called: str) -> Problem:
+    """The named model is of another kind, takes no words, or cannot do all that is asked."""
+    named = ", ".join(models.serving(need)) or "none"
+    if model.diffusion is None and model.kind == need.kind:
+        return Problem(f"The model {called} takes no words.", f"Leave the prompt out, or name one that takes words: {named}.")
+    if model.diffusion is None or need.kind == "upscale":
+        return Problem(f"The model {called} is for {model.kind}, not for {need.kind}.", f"For {need.kind} there are: {named}.")
+    lacks = does(sorted(need.can - set(model.diffusion.can))) or "fill a hole"
+    return Problem(f"The model {called} can {does(model.diffusion.can)}; it cannot {lacks}.", f"Those that can: {named}.")

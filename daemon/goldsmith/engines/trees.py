@@ -1,0 +1,231 @@
+"""A model that is a tree of files on this disk: where it lies, whether all of it is there, and whether it is what it should be.
+
+``stat`` and small JSON files only, except where hashes are compared; each hash is noted in the models folder, so that it is read once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from goldsmith.engines.models import Model
+from goldsmith.engines.origins import CODE, TAKEN, WEIGHTS, Data, refusal
+from goldsmith.engines.pins import Pin, origin
+from goldsmith.errors import MachineFault
+
+MARK = ".goldsmith.json"
+"""In a tree that was fetched: where it came from and what came."""
+
+
+class Mark(Data):
+    """What a fetch leaves in its tree when all of it has come: ``of`` as in a pin, the commit, and each file's size."""
+
+    of: str
+    commit: str
+    files: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """One model's tree or single file: the model, the folder its parts lie in, and its pin where it has one."""
+
+    name: str
+    model: Model
+    top: Path
+    pin: Pin | None
+
+    @property
+    def revision(self) -> str:
+        """For the record: the commit or digest of its pin; else "unpinned", with the commit where the fetch has left it."""
+        if self.pin is not None:
+            return self.pin.revision
+        mark = self.mark()
+        return f"unpinned, fetched at {mark.commit}" if mark is not None else "unpinned"
+
+    def mark(self) -> Mark | None:
+        """What the fetch left in a repository's tree, if it is of what models.toml names now."""
+        if self.model.repository is None:
+            return None
+        try:
+            mark = Mark.model_validate_json((self.top / MARK).read_bytes())
+        except (OSError, ValidationError):
+            return None
+        return mark if mark.of == origin(self.model) else None
+
+    def path(self, name: str) -> Path:
+        """Where the file of that name lies; the single file of this machine has its own place."""
+        single = self.model.file
+        return single if single is not None and name == single.name else self.top / name
+
+    def names(self) -> list[str]:
+        """Its files, as far as they lie here: those pinned, those fetched, or all that may be a model's."""
+        if self.pin is not None:
+            return sorted(self.pin.files)
+        mark = self.mark()
+        found = sorted(mark.files) if mark is not None else [path for path in _listed(self.top) if path.lower().endswith(TAKEN)]
+        single = self.model.file
+        if self.model.repository is None and self.model.folder is None:
+            found = []
+        return found if single is None else [*found, single.name]
+
+    def lacks(self) -> str:
+        """The first file of it that is not there, or why it may not be a model; "" where it is whole. Nothing big is read."""
+        if self.stale():
+            return f"{self.name}, which is pinned to {self.pinned_to}"
+        single = self.model.file
+        if single is not None and not single.is_file():
+            return str(single)
+        sizes = {name: file.size for name, file in self.pin.files.items()} if self.pin is not None else None
+        mark = self.mark()
+        if sizes is None and mark is not None:
+            sizes = dict(mark.files)
+        if sizes is not None:
+            return next((str(self.path(name)) for name, size in sizes.items() if _size(self.path(name)) != size), "")
+        if self.model.repository is None and self.model.folder is None:
+            return ""
+        return _unsound(self.top, bare=single is not None)
+
+    @property
+    def pinned_to(self) -> str:
+        """Where its pin says that it comes from."""
+        return self.pin.of if self.pin is not None else ""
+
+    def stale(self) -> bool:
+        """True where the pin is of another repository, revision or folder than models.toml names now."""
+        return self.pin is not None and self.pin.of != origin(self.model)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _listed(top: Path) -> list[str]:
+    """Every file under ``top``, by its path inside it; what a client of a hub keeps there for itself is left out."""
+    found = []
+    for place, folders, names in os.walk(top):
+        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+        found += [os.path.relpath(os.path.join(place, name), top) for name in names if not name.startswith(".")]
+    return sorted(found)
+
+
+def _unsound(top: Path, *, bare: bool) -> str:
+    """Why a folder that nobody has written down is not a whole model; "" where it looks like one.
+
+    Its index says which folders it has, and theirs which weights. ``bare``: only configuration is asked of it.
+    """
+    index = top / "model_index.json"
+    if not index.is_file():
+        return str(index)
+    paths = _listed(top)
+    code = next((path for path in paths if path.lower().endswith(CODE)), "")
+    if code:
+        return f"{top}: it holds code ({code}), and nothing that comes with a model is run"
+    if bare:
+        return ""
+    reason = refusal(paths)
+    if reason:
+        return f"{top}: {reason}"
+    for part in _parts(index):
+        if not (top / part).is_dir():
+            return str(top / part)
+    there = set(paths)
+    return next((str(top / path) for path in _promised(top, paths) if path not in there), "")
+
+
+def _parts(index: Path) -> list[str]:
+    """The folders that a diffusers index names; a part may be left out on purpose ([null, null])."""
+    named = _read(str(index), index.stat().st_mtime_ns)
+    return [key for key, value in named.items() if not key.startswith("_") and isinstance(value, list) and value[:1] != [None]]
+
+
+def _promised(top: Path, paths: list[str]) -> Iterator[str]:
+    """The weights that the indices of sharded weights name; of a variant that was left out, none are missed."""
+    there = set(paths)
+    for path in paths:
+        if path.endswith(f"{WEIGHTS}.index.json"):
+            shards = _read(str(top / path), (top / path).stat().st_mtime_ns).get("weight_map")
+            promised = {os.path.join(os.path.dirname(path), str(name)) for name in shards.values()} if isinstance(shards, dict) else set()
+            if promised & there:
+                yield from sorted(promised)
+
+
+@lru_cache(maxsize=64)
+def _read(path: str, stamp: int) -> dict[str, object]:
+    """A small JSON table; empty where it is none."""
+    try:
+        found = json.loads(Path(path).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+class Notes:
+    """What was read and found right: of each path its hash, size and time, in one file a model."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._path = folder / f".{name}.checked.json"
+
+    def knows(self, path: Path, sha256: str) -> bool:
+        """True where the file was found to have that hash and has not been touched since."""
+        return self._all().get(str(path)) == _stamp(path, sha256)
+
+    def remember(self, found: Mapping[Path, str]) -> None:
+        """Note these hashes. A models folder nobody may write to is read again by each process."""
+        noted = {**self._all(), **{str(path): _stamp(path, sha256) for path, sha256 in found.items()}}
+        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
+        with contextlib.suppress(OSError):
+            temporary.write_text(json.dumps(noted), encoding="ascii")
+            temporary.replace(self._path)
+
+    def _all(self) -> dict[str, list[str | int]]:
+        try:
+            noted = json.loads(self._path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return noted if isinstance(noted, dict) else {}
+
+
+def _stamp(path: Path, sha256: str) -> list[str | int]:
+    status = path.stat()
+    return [sha256, status.st_size, status.st_mtime_ns]
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file, as 64 hex digits."""
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def wrong_files(tree: Tree, notes: Notes, *, again: bool) -> dict[str, str]:
+    """Which pinned files are not what the pin says, name -> sentence. ``again`` reads them even where their hashes are noted."""
+    wrong: dict[str, str] = {}
+    right: dict[Path, str] = {}
+    for name, file in tree.pin.files.items() if tree.pin is not None else ():
+        path = tree.path(name)
+        try:
+            if _size(path) != file.size:
+                wrong[name] = (
+                    f"{path}: is not there." if not path.exists() else f"{path}: has {_size(path)} bytes, its pin says {file.size}."
+                )
+            elif again or not notes.knows(path, file.sha256):
+                found = file_sha256(path)
+                if found == file.sha256:
+                    right[path] = found
+                else:
+                    wrong[name] = f"{path}: its sha256 is {found}, its pin says {file.sha256}."
+        except OSError as error:
+            raise MachineFault(f"{path}: cannot be read: {error.strerror}.", "Check the models folder.") from error
+    if right:
+        notes.remember(right)
+    return wrong
