@@ -93,7 +93,7 @@ def _stand(
 ) -> None:
     standing, sentence = explain.of_bundle(bundle)
     setattr(lying, standing, getattr(lying, standing) + 1)
-    path = bundle.picture or next(iter(bundle.files), bundle.note or bundle.stem)
+    path = bundle.asset or next(iter(bundle.files), bundle.note or bundle.stem)
     if standing == "held":
         made.problems_in_all += 1
         if len(made.problems) < PROBLEMS:

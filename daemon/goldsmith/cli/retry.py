@@ -37,7 +37,7 @@ def _retry(place: Place, path: str) -> None:
     if bundle is None or bundle.note is None:
         raise UsageFault(f"There is nothing to retry: no problem note lies beside {plain(path)}.", explain.why(path))
     _remove(place.root, bundle.note)
-    name = plain(bundle.picture or bundle.note)
+    name = plain(bundle.asset or bundle.note)
     said = "it is tried again now" if place.daemon.runs else "it is tried again as soon as Goldsmith runs here"
     say(f"The note beside {name} is gone: {said}.")
 

@@ -101,7 +101,7 @@ class Explain:
 
     def of_bundle(self, bundle: Bundle) -> Answer:
         """How a picture with all that lies beside it stands."""
-        live = self._live.get(bundle.picture or "")
+        live = self._live.get(bundle.asset)
         if live is not None:
             place, job = live
             paused = self._daemon.paused or self._daemon.lanes.get(job.lane, "")
@@ -123,10 +123,10 @@ class Explain:
 
     def _problem_told(self, bundle: Bundle) -> str:
         """What the note beside it says; "" where it was told nothing, or its note was taken away."""
-        held = self._held.get(bundle.picture or bundle.stem)
+        held = self._held.get(bundle.asset or bundle.stem)
         if held is not None and os.path.lexists(self._root / held.note_path):
             return f"{held.sentence} {held.remedy}".strip()
-        if bundle.note is None or bundle.picture is None or bundle.note != note_path(bundle.picture):
+        if bundle.note is None or not bundle.asset or bundle.note != note_path(bundle.asset):
             return ""
         return f"“{shown(posixpath.basename(bundle.note))}” beside it says what is wrong; change a file or delete that note to try again."
 
@@ -229,7 +229,7 @@ class Explain:
 def general(bundle: Bundle, sentence: str) -> str:
     """The sentence with NAME for the picture's own name, so that what is true of many is said once; its first line only."""
     said = sentence.split("\n", 1)[0]
-    for own in (posixpath.basename(bundle.picture or ""), bundle.stem):
+    for own in (posixpath.basename(bundle.asset), bundle.stem):
         if own:
             said = said.replace(f"“{shown(own)}”", "“NAME”").replace(f"“{shown(own)}.", "“NAME.")
             said = said.replace(f" {shown(own)}.toml", " NAME.toml")

@@ -167,12 +167,12 @@ class Foreman:
         work = self._slate.work(key)
         if work is not None:
             self._reconsider(work, bundle, now)
-        elif bundle is None or bundle.picture is None:
-            self._holds.release("/".join(part for part in key if part))
+        elif bundle is None or not bundle.asset:
+            self._holds.release_key(key)
         elif bundle.instructed:
             self._instructed(bundle, now)
         else:
-            self._holds.release(bundle.picture)
+            self._holds.release_bundle(bundle)
 
     def _instructed(self, bundle: Bundle, now: float) -> None:
         """Somebody asked for something. Begin as soon as all that is there looks complete."""
@@ -188,7 +188,11 @@ class Foreman:
         if self._machine.ill or self._draining:
             self._slate.later(max(self._machine.until, now + 1.0), bundle.key)
             return
-        self._holds.release(bundle.picture or "")
+        gathered = self._outcomes.gathered_at(paths) if bundle.alone else 0.0
+        if gathered > now:
+            self._slate.later(gathered, bundle.key)  # its picture may be on the way
+            return
+        self._holds.release_bundle(bundle)
         verdict = self._judge.verdict(bundle)
         if isinstance(verdict, Wrong):
             self._outcomes.hold(bundle, sigs, verdict.problem, None)
@@ -199,7 +203,7 @@ class Foreman:
         """Something is still arriving; or it is a link, a pipe or a device, which never will, and that is said once."""
         refusal = next((state.sentence for state in map(self._intake.state, paths) if state.kind == "refused" and state.sentence), "")
         if not refusal:
-            self._holds.release(bundle.picture or "")
+            self._holds.release_bundle(bundle)
         elif not self._holds.standing(bundle, {}):
             self._outcomes.hold(bundle, {}, Problem(f"{refusal}."), None)
 

@@ -10,7 +10,7 @@ from goldsmith.errors import Problem
 from goldsmith.files import Filesystem, Sig
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Held, TakenRow
-from goldsmith.line.intake.bundle import Bundle
+from goldsmith.line.intake.bundle import Bundle, Key, key_of
 from goldsmith.line.notes import note_path, remove_note, write_note
 from goldsmith.line.work import fingerprint
 
@@ -25,6 +25,7 @@ class Holds:
         self._wall = wall
         self._held: dict[str, Held] = {held.path: held for held in journal.all_held()}
         self._waiting_for_library: set[str] = set(self._held)
+        self._paths: dict[Key, str] = {key_of(path): path for path in self._held}
         """Pictures for which the library may be to blame: what was asked of them names it, or is wrong itself."""
 
     def __contains__(self, picture: str) -> bool:
@@ -39,18 +40,19 @@ class Holds:
 
     def standing(self, bundle: Bundle, sigs: Mapping[str, Sig]) -> bool:
         """True while nothing about the bundle has changed and its note still lies there: then it is not tried again."""
-        held = self._held.get(bundle.picture or "")
+        held = self._held.get(bundle.asset)
         if held is None:
             return False
         return held.fingerprint == fingerprint(sigs) and (not held.note_path or os.path.lexists(self._root / held.note_path))
 
     def hold(self, bundle: Bundle, sigs: Mapping[str, Sig], problem: Problem, row: TakenRow | None, library: bool = True) -> str:
         """Write the note and remember it; its path. ``row`` goes on record where bytes were read and found wanting."""
-        picture = bundle.picture or bundle.stem
+        picture = bundle.asset or bundle.stem
         sentence, remedy = _text(problem.sentence), _text(problem.remedy)
         note = self._told(note_path(picture), sentence, remedy)
         held = Held(picture, fingerprint(sigs), sentence, remedy, note, self._wall())
         self._held[picture] = held
+        self._paths[bundle.key] = picture
         self._journal.hold(*held)
         (self._waiting_for_library.add if library else self._waiting_for_library.discard)(picture)
         if row is not None:
@@ -69,10 +71,23 @@ class Holds:
         if held is not None:
             self._held[picture] = held._replace(fingerprint="")
 
+    def release_bundle(self, bundle: Bundle) -> None:
+        """The bundle changed, or its note was deleted; what was wrong with its brief before the picture came is over as well."""
+        self.release(bundle.asset)
+        if bundle.picture is not None and bundle.brief is not None:
+            self.release(bundle.brief)
+
+    def release_key(self, key: Key) -> None:
+        """There is no such bundle any more."""
+        path = self._paths.get(key)
+        if path is not None:
+            self.release(path)
+
     def release(self, picture: str) -> None:
-        """The bundle changed, or its note was deleted: forget the problem and take the note away."""
+        """Forget the problem and take the note away."""
         held = self._held.get(picture)
         if held is not None:
+            self._paths.pop(key_of(picture), None)
             self._journal.release(picture)
             del self._held[picture]
             if held.note_path:

@@ -60,14 +60,16 @@ class Judge:
         stage = self._line.of_folder(bundle.folder)
         if stage is None:
             return Wait(f"{bundle.folder}/ is the end of the line: nothing more happens here.")
-        if bundle.picture is None:
-            return Wait(f"Waiting for its picture: nothing beside it is called “{shown(bundle.stem)}” and has a picture's ending.")
+        if not bundle.asset:
+            return Wait(_waiting_for_picture(bundle))
         if bundle.ambiguous:
             return Wrong(Problem(bundle.ambiguous))
         try:
             resolved = self._resolve(stage, bundle)
         except Problem as problem:
             return Wrong(problem)
+        if bundle.alone:
+            return self._from_words(stage, resolved, bundle)
         if resolved is None:
             name = shown(bundle.stem)
             return Wait(f"Waiting for an instruction: put a mask (“{name}.mask.png”) or a brief (“{name}.toml”) beside it.")
@@ -93,6 +95,21 @@ class Judge:
     def _written(self, path: str | None) -> Written | None:
         return None if path is None else (self._read(path), shown(os.path.basename(path)))
 
+    def _from_words(self, stage: Stage, resolved: Resolved | None, bundle: Bundle) -> Verdict:
+        """A brief without a picture: it may begin where the first step makes one, and has the words for it."""
+        steps = () if resolved is None or not resolved.reaches(stage) else resolved.steps_for(stage)
+        needs = [step.operation.needs() for step in steps]
+        if resolved is None or not needs or bundle.masks or bundle.keeps:
+            return Wait(_waiting_for_picture(bundle))
+        number = next((number for number, need in enumerate(needs, 1) if need.masks), 1 if needs[0].picture else 0)
+        if number:
+            what = "a mask of one" if needs[number - 1].masks else "one"
+            return Wait(_waiting_for_picture(bundle, f"step {number} of {stage.name}, {steps[number - 1].op}, needs {what}"))
+        if needs[0].words and not resolved.prompt:
+            name = shown(os.path.basename(bundle.asset))
+            return Wait(f"Waiting for its picture, or for words to make one from: write a prompt into “{name}”.")
+        return Ready(stage, resolved, steps, explicit=False)
+
     def _needs(self, stage: Stage, resolved: Resolved, bundle: Bundle) -> Verdict:
         steps = resolved.steps_for(stage)
         there = set(bundle.masks) | set(bundle.keeps)
@@ -104,6 +121,16 @@ class Judge:
         if resolved.one_stage and not steps:
             return Wait(f"Waiting for a brief or a mask: {stage.name} has no steps of its own for a prompt alone.")
         return Ready(stage, resolved, steps, explicit=any(step.operation.needs().masks for step in steps))
+
+
+def _waiting_for_picture(bundle: Bundle, why: str = "") -> str:
+    """What to put where; a prompt or other sidecars by themselves are told, too, how a picture is made from words."""
+    name = shown(bundle.stem)
+    because = f" ({why})" if why else ""
+    told = f"Waiting for its picture: nothing beside it is called “{name}” and has a picture's ending{because}."
+    if bundle.asset:
+        return told
+    return f"{told} To have one made from words, put a brief (“{name}.toml”) here whose first step makes pictures."
 
 
 def lacking_mask(steps: Sequence[Step], there: Set[str]) -> str:

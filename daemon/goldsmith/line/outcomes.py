@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from goldsmith.errors import MachineFault, Problem
@@ -130,7 +130,7 @@ class Outcomes:
         try:
             note = self._holds.hold(bundle, sigs, problem, row, library=work is None or work.uses_library)
         except FileNotFoundError:
-            self._intake.touched(bundle.picture or bundle.stem)  # it went away with its folder: there is nobody to tell
+            self._intake.touched(bundle.asset or bundle.stem)  # it went away with its folder: there is nobody to tell
             return
         except (OSError, MachineFault) as error:
             self._machine.pause(error)
@@ -138,7 +138,12 @@ class Outcomes:
             return
         if note:
             self._intake.touched(note)  # known from now on, so that it is missed however soon it is deleted
-        self._heard("held", picture=bundle.picture or bundle.stem, sentence=problem.sentence, remedy=problem.remedy)
+        self._heard("held", picture=bundle.asset or bundle.stem, sentence=problem.sentence, remedy=problem.remedy)
+
+    def gathered_at(self, paths: Iterable[str]) -> float:
+        """When the last of these files will have lain there for long enough to bring what belongs to it."""
+        arrived = (self._intake.state(path).since for path in paths if self._intake.sha(path) is None)
+        return max(arrived, default=0.0) + self._patience.gather
 
     def _ready_at(self, work: Work) -> float | None:
         """When the commit may be; None while a file has yet to settle."""

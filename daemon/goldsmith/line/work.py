@@ -41,6 +41,7 @@ class Work:
 
     @property
     def picture(self) -> str:
+        """The path that the asset goes by (``Bundle.asset``)."""
         return self.job.picture.path
 
     @property
@@ -72,12 +73,12 @@ def asset_seed(bundle: Bundle) -> int:
 
 
 def inputs_of(bundle: Bundle, sigs: Mapping[str, Sig], sha_of: Callable[[str], str | None]) -> tuple[Input, ...]:
-    """The files a lane reads, the picture first; briefs and prompts are the daemon's own reading."""
+    """The files a lane reads, the picture (or the brief that stands alone) first; other briefs and prompts are the daemon's own reading."""
 
     def made(role: Role, path: str, name: str = "") -> Input:
         return Input.model_construct(role=role, name=name, path=path, sig=sigs[path], sha256=sha_of(path) or "")
 
-    found = [made("picture", bundle.picture or "")]
+    found = [made("brief" if bundle.alone else "picture", bundle.asset)]
     shelves: tuple[tuple[Role, Mapping[str, tuple[str, ...]]], ...]
     shelves = (("mask", bundle.masks), ("keep", bundle.keeps), ("layer", bundle.layers))
     for role, shelf in shelves:

@@ -43,7 +43,10 @@ class Named(NamedTuple):
 
 
 class Key(NamedTuple):
-    """What a bundle goes by for as long as its picture lies where it lies."""
+    """What a bundle goes by for as long as its picture lies where it lies.
+
+    A brief without a picture goes by its stem: once the picture comes it is another bundle, and what was begun without it is withdrawn.
+    """
 
     folder: str
     campaign: str
@@ -69,6 +72,19 @@ class Bundle:
     campaign_brief: str | None = None
     ambiguous: str = ""
     """A sentence, where a sidecar does not say which picture it means, or two claim the same place."""
+
+    @property
+    def asset(self) -> str:
+        """The path that stands for all of it, in notes, in the journal and in history: the picture's, or a brief's that stands alone.
+
+        "" where there is neither: sidecars of a picture that has yet to come.
+        """
+        return self.picture or self.brief or ""
+
+    @property
+    def alone(self) -> bool:
+        """True for a brief without a picture: its words may be all there is to begin with."""
+        return self.picture is None and self.brief is not None
 
     @property
     def folder(self) -> str:
@@ -166,7 +182,7 @@ def group(folder: str, campaign: str, names: Iterable[str], campaign_brief: str 
         key = Key(folder, campaign, name)
         found.append(_bundle(key, pictures[name], place, sidecars, sorter.unclear.get(name, ""), campaign_brief))
     for folded, orphans in sorter.orphans.items():
-        stem = bare(next(iter(orphans.values())).stem)
+        stem = stem_of(next(iter(orphans.values())))
         found.append(_bundle(Key(folder, campaign, folded + "/"), stem, place, orphans, "", campaign_brief))
     return sorted(found, key=lambda bundle: bundle.key)
 
@@ -204,7 +220,7 @@ class _Sorter:
             for picture in candidates:
                 self.unclear.setdefault(picture, _which(name, what, candidates))
         else:
-            self.orphans.setdefault(fold(bare(what.stem)), {})[name] = what
+            self.orphans.setdefault(fold(stem_of(what)), {})[name] = what
 
     def _candidates(self, what: Named) -> list[str]:
         if what.stem in self.owned:
@@ -264,6 +280,20 @@ def _which(name: str, what: Named, candidates: list[str]) -> str:
     pictures = " or ".join(f"“{shown(picture)}”" for picture in candidates)
     better = " or ".join(f"“{shown(picture + tail)}”" for picture in candidates)
     return f"“{shown(name)}” could belong to {pictures}: call it {better}."
+
+
+def key_of(path: str) -> Key:
+    """The key of the bundle that goes by that path: a picture's, or a brief's that stands alone."""
+    place, name = posixpath.split(path)
+    folder, _, campaign = place.partition("/")
+    named = classify(name)
+    return Key(folder, campaign, fold(stem_of(named)) + "/" if named.role == "brief" else name)
+
+
+def stem_of(what: Named) -> str:
+    """The stem that a sidecar without a picture means; a note on a brief means what the brief means."""
+    inner = classify(what.stem) if what.role == "note" else what
+    return bare(inner.stem if inner.role == "brief" else what.stem)
 
 
 def bare(stem: str) -> str:

@@ -6,7 +6,7 @@ import posixpath
 from collections import OrderedDict
 
 from goldsmith.files import fold
-from goldsmith.line.intake.bundle import Bundle, Key, anchors, bare, classify
+from goldsmith.line.intake.bundle import Bundle, Key, anchors, classify, stem_of
 from goldsmith.line.intake.index import Index, Place
 
 
@@ -95,5 +95,5 @@ class Surfacing:
 
 def _keys(place: Place, name: str) -> tuple[Key, Key]:
     """What a bundle could be called after this name: as its picture, or as one of its sidecars before the picture comes."""
-    stem = fold(bare(classify(name).stem))
+    stem = fold(stem_of(classify(name)))
     return Key(place.folder, place.campaign, name), Key(place.folder, place.campaign, stem + "/")

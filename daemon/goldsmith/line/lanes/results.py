@@ -75,6 +75,7 @@ class Scratch:
     def _broken(self, what: str, error: OSError) -> MachineFault:
         return MachineFault(f"The work folder cannot be {what}: {error.strerror}.", "See to the disk that the hot folders lie on.")
 
+
 def _emptied(folder: Path) -> None:
     try:
         folder.mkdir(parents=True)
