@@ -7,7 +7,7 @@ There are three honest shapes: most turn one plate into one plate, a few open or
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Protocol, TypeVar
@@ -159,8 +159,8 @@ class SetOperation(Operation):
         """How many plates go on, at most, where ``pictures`` come in: known from the settings, so that a brief can be checked early."""
 
     @abstractmethod
-    def apply_set(self, plates: Sequence[Plate], bench: Bench) -> Sequence[Plate]:
-        """The plates that go on, best first."""
+    def apply_set(self, plates: Sequence[Plate], bench: Bench) -> Iterable[Plate]:
+        """The plates that go on, best first; many of them one by one, so that they need not all be in memory at once."""
 
 
 @dataclass(frozen=True, slots=True)

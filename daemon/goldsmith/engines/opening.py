@@ -46,6 +46,15 @@ def open_upscaler(weights: Weights, need: EngineNeed, device: Device) -> tuple[U
     return cast("Upscaler", _open(weights, choice, device)), choice
 
 
+def open_generator(weights: Weights, need: EngineNeed, device: Device) -> tuple[Generator, Choice]:
+    """The generating engine that ``need`` asks for, or the house's first one that can do all of ``need.can``, and why.
+
+    As ``open_inpainter`` otherwise.
+    """
+    choice = weights.choose(need)
+    return cast("Generator", _open(weights, choice, device)), choice
+
+
 def _open(weights: Weights, choice: Choice, device: Device) -> Engine:
     store = weights.opened(choice.name)
     return _open_once(choice.name, choice.model, _Kept(store), device)

@@ -16,7 +16,7 @@ from goldsmith.engines import Ability, Descriptor, Device, EngineNeed, Generator
 from goldsmith.errors import Problem, UsageFault
 from goldsmith.files import fold
 from goldsmith.line.job import Input, Job, Read, StepSpec
-from goldsmith.line.lanes.inputs import Changed, load
+from goldsmith.line.lanes.inputs import Changed, Loaded, load
 from goldsmith.line.lanes.results import Scratch
 from goldsmith.line.lanes.wire import LaneContext, LaneSpec
 from goldsmith.line.library import Library
@@ -66,6 +66,14 @@ class Shop:
 
         self._announce(need, note)
         engine, choice = open_upscaler(self._choices(), need, self._device)
+        return engine, self._facts(engine.descriptor, choice.why)
+
+    def generator(self, need: EngineNeed, note: Callable[[str], None]) -> tuple[Generator, dict[str, JsonValue]]:
+        """As ``inpainter``."""
+        from goldsmith.engines.opening import open_generator
+
+        self._announce(need, note)
+        engine, choice = open_generator(self._choices(), need, self._device)
         return engine, self._facts(engine.descriptor, choice.why)
 
     def _choices(self) -> Any:
@@ -122,10 +130,20 @@ class LaneBench:
         return engine
 
     def generator(self, model: str | None, can: frozenset[Ability]) -> Generator:
-        raise Problem("No generating engine is to be had.")
+        need = EngineNeed("generate", model, can=can)
+        engine, self.engine = self.shop.generator(need, lambda note: self.progress(0.0, note))
+        return engine
 
     def references(self) -> Sequence[Plate]:
-        return ()
+        from goldsmith.plate.codec import decoded
+
+        found = []
+        for given in self.job.inputs:
+            if given.role == "ref":
+                loaded = self._as_read(given)
+                self.used.append(given.path)
+                found.append(decoded(loaded.data, loaded.name, self.job.limits.pixels)[0])
+        return found
 
     def upscaler(self, model: str | None, factor: int) -> Upscaler:
         engine, self.engine = self.shop.upscaler(EngineNeed("upscale", model, factor=factor), lambda note: self.progress(0.0, note))
@@ -160,12 +178,17 @@ class LaneBench:
                 return given
         return None
 
-    def _copied(self, given: Input) -> Path:
-        """The very bytes that were hashed, where nobody changes them while the step reads."""
+    def _as_read(self, given: Input) -> Loaded:
+        """The very bytes that were hashed when the job began, put on record."""
         loaded = load(self.job, given)
         if loaded.read != self.reads[given.path]:
             raise Changed(f"{loaded.name} was changed while it was being used.", given.path)
         self._note_reference(loaded.name, loaded.read.sha256)
+        return loaded
+
+    def _copied(self, given: Input) -> Path:
+        """A copy of what was read, where nobody changes it while the step reads."""
+        loaded = self._as_read(given)
         kept = self.scratch / f"own-{loaded.read.sha256[:16]}{Path(given.path).suffix.lower()}"
         return kept if kept.exists() else self.paper.put(kept.name, loaded.data)
 
