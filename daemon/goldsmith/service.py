@@ -26,6 +26,7 @@ from goldsmith.errors import GoldsmithError, UsageFault
 from goldsmith.files import Filesystem, fold, publish
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.place import prepare
+from goldsmith.line.allowance import Allowances
 from goldsmith.line.commit.deliver import Deliver
 from goldsmith.line.commit.lock import RootLock
 from goldsmith.line.commit.naming import ARCHIVE, WORK
@@ -38,7 +39,8 @@ from goldsmith.line.intake.watch import Watcher
 from goldsmith.line.job import Limits
 from goldsmith.line.judge import Judge
 from goldsmith.line.lanes.lanes import Lanes
-from goldsmith.line.lanes.wire import LaneContext, LaneSpec
+from goldsmith.line.lanes.specs import lane_specs, told_of
+from goldsmith.line.lanes.wire import LaneContext
 from goldsmith.line.library import Library
 from goldsmith.line.notify import Notify
 from goldsmith.line.outcomes import Outcomes, Patience
@@ -49,6 +51,8 @@ STATE_FILE = "daemon.json"
 """In the journal's folder, for as long as the daemon runs: what `status` and `why` ask of it."""
 _LONGEST = 60.0
 """Seconds the loop sleeps at most."""
+_IN_ORDER = 100
+"""So many jobs of each lane are told in the order in which they will go."""
 _TELL = 1.0
 """Seconds between two writings of the state file at least."""
 
@@ -106,7 +110,8 @@ class Works:
         pace = IntakeSettings(house.quiet, house.breath, house.weak_quiet, house.sweep, house.poll)
         self.intake = Intake(root, [stage.folder for stage in setup.line.stages], self.watcher, clock, pace)
         context = LaneContext(models_file=str(setup.models_file), weights=str(setup.weights.folder))
-        self.lanes = Lanes(_lane_specs(setup), context, clock)
+        specs = lane_specs(house, [stage.lane for stage in setup.line.stages])
+        self.lanes = Lanes(specs, context, clock)
         self.machine = Machine(house.retry_machine, clock, heard)
         slate, texts = Slate(journal), Texts(root)
         holds = Holds(root, journal, fs, time.time)
@@ -136,7 +141,11 @@ class Works:
             deliver=deliver,
             holds=holds,
             journal=journal,
-            limits=Limits(seconds=house.job_seconds, memory_bytes=house.lane_memory_mb * 2**20, pixels=house.max_pixels),
+            allowances=Allowances(
+                Limits(seconds=house.job_seconds, memory_bytes=house.lane_memory_mb * 2**20, pixels=house.max_pixels),
+                setup.weights,
+                {spec.name for spec in specs if spec.device == "cpu"},
+            ),
             clock=clock,
             wall=time.time,
             heard=heard,
@@ -181,6 +190,8 @@ class Works:
             "root": str(self.setup.root),
             "paused": self.machine.sentence,
             "lanes": {stage.lane: self.lanes.paused(stage.lane) or "" for stage in self.setup.line.stages},
+            "order": {stage.lane: self.lanes.order(stage.lane, _IN_ORDER) for stage in self.setup.line.stages},
+            "seats": [told_of(seated, time.time()) for seated in self.lanes.seats()],
             "folders": self.intake.modes(),
             "weak": sorted(self.intake.weak()),
             "missing": self.intake.paused() | self.intake.unreadable(),
@@ -304,10 +315,3 @@ def make_folders(setup: Setup) -> None:
         raise UsageFault(f"{setup.root} has none of the folders of the line ({', '.join(folders)}).", f"Run: goldsmith init {setup.root}")
     for name in (*setup.line.folders, ARCHIVE, "library", WORK):
         (setup.root / name).mkdir(parents=True, exist_ok=True)
-
-
-def _lane_specs(setup: Setup) -> list[LaneSpec]:
-    """One lane for each name in line.toml: the GPU's has one process, the others as many as the house says."""
-    house = setup.house
-    names = dict.fromkeys(stage.lane for stage in setup.line.stages)
-    return [LaneSpec(name=name, count=1 if name == "gpu" else house.cpu_lanes, threads=house.threads) for name in names]

@@ -46,6 +46,7 @@ def _whole(path: Path) -> Path:
 
 
 WholePath = Annotated[Path, AfterValidator(_whole)]
+DeviceName = Annotated[str, Field(pattern=r"^cuda:\d{1,2}$")]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
@@ -80,6 +81,8 @@ class House(BaseSettings):
 
     cpu_lanes: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=_cpu_lanes)
     """How many jobs run at once on the CPU. Left out: one less than the cores, at most 4."""
+    devices: Literal["auto", "cpu"] | Annotated[tuple[DeviceName, ...], Field(min_length=1)] = "auto"
+    """What the lane `gpu` works on: "auto" = every GPU that torch can use, and the CPU where there is none; "cpu"; or a list, e.g. ["cuda:1"]."""
     threads: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=_threads)
     """Threads of each job. Left out: the cores divided among the lanes. Another number may change pixels by 1/255; it is recorded."""
     lane_memory_mb: Annotated[int, Field(ge=512, le=2**24)] = Field(default_factory=_lane_memory_mb)

@@ -15,13 +15,14 @@ from goldsmith.errors import MachineFault, Problem
 from goldsmith.files import Sig
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Plan
+from goldsmith.line.allowance import Allowances
 from goldsmith.line.commit.deliver import Changed, Committed, Deliver, Halted, Result
 from goldsmith.line.commit.naming import in_archive
 from goldsmith.line.commit.planner import Planner
 from goldsmith.line.holds import Holds
 from goldsmith.line.intake.bundle import Bundle, Key
 from goldsmith.line.intake.intake import Intake
-from goldsmith.line.job import Limits, Outcome, Read
+from goldsmith.line.job import Outcome, Read
 from goldsmith.line.judge import Judge, Ready, Wrong
 from goldsmith.line.lanes.lanes import Lanes
 from goldsmith.line.outcomes import Outcomes
@@ -52,7 +53,7 @@ class Foreman:
         deliver: Deliver,
         holds: Holds,
         journal: Journal,
-        limits: Limits,
+        allowances: Allowances,
         clock: Callable[[], float],
         wall: Callable[[], float],
         heard: Heard,
@@ -70,7 +71,7 @@ class Foreman:
         self._deliver = deliver
         self._holds = holds
         self._journal = journal
-        self._limits = limits
+        self._allowances = allowances
         self._clock = clock
         self._wall = wall
         self._heard = heard
@@ -245,7 +246,9 @@ class Foreman:
             self._slate.later(now + 1.0, bundle.key)
             return
         inputs = inputs_of(bundle, sigs, self._intake.sha)
-        job = job_of(secrets.token_hex(8), self._root, bundle, ready, inputs, self._limits, ready.stage.next == self._line.last)
+        last = ready.stage.next == self._line.last
+        job = job_of(secrets.token_hex(8), self._root, bundle, ready, inputs, self._allowances.base, last)
+        job = self._allowances.granted(job, ready)
         work = Work(bundle, ready, job, sigs, hashes, self._wall())
         self._slate.add(work)
         self._heard("started", picture=work.picture, stage=job.stage, steps=[step.op for step in job.steps])
