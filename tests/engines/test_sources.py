@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
+import subprocess
+import sys
 import tarfile
 import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -82,6 +89,81 @@ def test_staying_offline_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(SourceFault, match=r"(?i)offline"):
         bring(HubSource(hub="org/repo", file="a.onnx"), tmp_path, tmp_path / ".part", lambda done, total, note: None)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A hub on this machine that is out of order; what it was asked for."""
+    heard: list[str] = []
+
+    class OutOfOrder(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            heard.append(self.path)
+            self.send_error(503)
+
+        def log_message(self, format: str, *words: object) -> None:
+            """Says nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), OutOfOrder) as server, ThreadPoolExecutor(1) as aside:
+        aside.submit(server.serve_forever, 0.01)
+        _hub_at(monkeypatch, server.server_port)
+        yield heard
+        server.shutdown()
+
+
+def _hub_at(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", f"http://127.0.0.1:{port}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    )
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+def _from_the_hub(folder: Path) -> str:
+    """What the fault of this source says."""
+    with pytest.raises(SourceFault) as fault:
+        bring(HubSource(hub="org/repo", file="a.onnx"), folder, folder / ".part", lambda done, total, note: None)
+    return str(fault.value)
+
+
+def test_a_hub_out_of_order_is_asked_once_and_nothing_is_printed(
+    tmp_path: Path, asked: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The next source is tried at once; what the client grumbles is not for the person."""
+    assert "503" in _from_the_hub(tmp_path)
+    assert asked == ["/org/repo/resolve/main/a.onnx"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_hub_that_is_not_there_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With nobody listening, as without a network."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        _hub_at(monkeypatch, nobody.getsockname()[1])
+        said = _from_the_hub(tmp_path)
+    assert "refused" in said
+    assert "\n" not in said
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_hubs_client_stays_quiet_in_a_fresh_program(tmp_path: Path) -> None:
+    """It sets its own level when the first of its modules asks for a logger, so ours must come after that."""
+    code = f"""
+import logging
+from pathlib import Path
+from goldsmith.engines.origins import HubSource
+from goldsmith.engines.sources import SourceFault, bring
+try:
+    bring(HubSource(hub="org/repo", file="a"), Path({str(tmp_path)!r}), Path({str(tmp_path)!r}, ".part"), lambda done, total, note: None)
+except SourceFault:
+    print(logging.getLogger("huggingface_hub.utils._http").getEffectiveLevel() == logging.ERROR)
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, check=True
+    )
+    assert (told.stdout, told.stderr) == ("True\n", "")
 
 
 def test_sources_are_described_in_a_few_words() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import http.client
-import logging
 import lzma
 import os
 import re
@@ -119,13 +118,15 @@ def _tar_member(bundle: tarfile.TarFile, member: str) -> IO[bytes]:
 def _pip(spec: str) -> list[str]:
     # Wheels only: a source package would run its own code to be packed.
     options = ["--no-deps", "--only-binary=:all:", "--quiet", "--disable-pip-version-check", "--no-input", "--dest", "."]
-    return [sys.executable, "-m", "pip", "download", *options, spec]
+    return [sys.executable, "-m", "pip", "download", "--retries=2", *options, spec]
 
 
 def _npm(spec: str) -> list[str]:
     if shutil.which("npm") is None:
         raise SourceFault("npm is not installed")
-    return ["npm", "pack", "--loglevel=error", "--ignore-scripts", spec]
+    # Left to itself it asks a network that is not there for over a minute.
+    patience = ["--fetch-retries=2", "--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=2000"]
+    return ["npm", "pack", "--loglevel=error", "--ignore-scripts", *patience, spec]
 
 
 def _by_client(command: list[str], folder: Path, progress: Progress, spec: str) -> Path:
@@ -196,13 +197,16 @@ def _complaint(said: str) -> str:
 def _by_hub(source: HubSource, folder: Path, progress: Progress) -> Path:
     """Through huggingface_hub, which knows the user's token, endpoint and whether to stay offline."""
     import huggingface_hub
+    from huggingface_hub.utils import logging as grumbles
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are not for the person; what failed in the end is
+    grumbles.set_verbosity_error()  # its retries are not for the person; what failed in the end is
     progress(0, None, f"downloading {source.file} of {source.hub}")
     home = folder / f"hub {source.hub.replace('/', '_')}"
     try:
+        # Asked once: the download itself goes on asking for half a minute, which is right for a hub that is there, and for no other.
+        huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(source.hub, source.file, revision=source.revision))
         return Path(huggingface_hub.hf_hub_download(source.hub, source.file, revision=source.revision, local_dir=home))
     except Exception as error:  # a border - the hub's client raises its own classes, its transport's and the system's
         reason = str(error.__cause__ or error).strip().partition("\n")[0]  # its own words only say that it did not work
