@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from goldsmith.engines.fetch_tree import fetch_tree, sync_folder
 from goldsmith.engines.origins import HubSource, Source, WeightsFile
 from goldsmith.engines.sources import Progress, SourceFault, bring, describe, opened_member
+from goldsmith.engines.trees import Tree
 from goldsmith.engines.weights import Weights
-from goldsmith.errors import GoldsmithError, MachineFault
+from goldsmith.errors import GoldsmithError, MachineFault, Problem
 
 _CHUNK = 1 << 20
 
@@ -33,18 +35,36 @@ def fetch(weights: Weights, name: str, progress: Progress = lambda done, total, 
     Raises Problem for an unknown name, FetchFault where no source works, MachineFault where the folder cannot be written.
     A file in place with other bytes is replaced, once the right one is here.
     """
-    model = weights.models.named(name)
+    name = weights.models.meant(name)
+    model = weights.models.models[name]
     wrong = [file for file in model.files if weights.fault(file, again=True)]
-    if not wrong:
+    tree = weights.tree(name)
+    if model.repository is None and tree is not None and not weights.available(name):
+        raise Problem(
+            f"The weights of {name!r} are of this machine, and {tree.lacks()} is not there.", "Put them there; they are not fetched."
+        )
+    if not wrong and model.repository is None:
         return []
     try:
         weights.folder.mkdir(parents=True, exist_ok=True)
         with _alone(weights.folder), tempfile.TemporaryDirectory(prefix=".fetch-", dir=weights.folder) as scratch:
-            return [_fetch_file(weights, file, Path(scratch), progress) for file in wrong]
+            new = [_fetch_file(weights, file, Path(scratch), progress) for file in wrong]
+            return new if tree is None else new + _fetch_tree(weights, tree, progress)
     except OSError as error:
         raise MachineFault(
             f"{weights.folder}: {error.strerror or error}.", "Check that there is room and that it may be written."
         ) from error
+
+
+def _fetch_tree(weights: Weights, tree: Tree, progress: Progress) -> list[Path]:
+    try:
+        return fetch_tree(weights, tree, progress)
+    except SourceFault as fault:
+        hub = tree.model.repository.hub if tree.model.repository is not None else ""
+        raise FetchFault(
+            f"{tree.name} could not be fetched:\n  {hub}: {fault}",
+            f"What has come is kept, and the next fetch goes on from there. Or copy the folder to {tree.top} from a machine that has it.",
+        ) from fault
 
 
 def _fetch_file(weights: Weights, file: WeightsFile, scratch: Path, progress: Progress) -> Path:
@@ -91,7 +111,7 @@ def _put_down(inside: IO[bytes], file: WeightsFile, target: Path, progress: Prog
             os.fchmod(output.fileno(), 0o644)
             os.fsync(output.fileno())
         os.replace(temporary, target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except BaseException:  # a border - whatever ends it, Ctrl-C too, nothing half may stay
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -112,14 +132,6 @@ def _copy_checked(inside: IO[bytes], output: IO[bytes], file: WeightsFile, progr
         raise SourceFault(f"gives {done} bytes, models.toml promises {file.size}; refused")
     if digest.hexdigest() != file.sha256:
         raise SourceFault(f"gives a file with sha256 {digest.hexdigest()}, models.toml promises {file.sha256}; refused")
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

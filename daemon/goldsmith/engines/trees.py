@@ -52,13 +52,16 @@ class Tree:
 
     def mark(self) -> Mark | None:
         """What the fetch left in a repository's tree, if it is of what models.toml names now."""
+        mark = self._left()
+        return mark if mark is not None and mark.of == origin(self.model) else None
+
+    def _left(self) -> Mark | None:
         if self.model.repository is None:
             return None
         try:
-            mark = Mark.model_validate_json((self.top / MARK).read_bytes())
+            return Mark.model_validate_json((self.top / MARK).read_bytes())
         except (OSError, ValidationError):
             return None
-        return mark if mark.of == origin(self.model) else None
 
     def path(self, name: str) -> Path:
         """Where the file of that name lies; the single file of this machine has its own place."""
@@ -89,6 +92,9 @@ class Tree:
             sizes = dict(mark.files)
         if sizes is not None:
             return next((str(self.path(name)) for name, size in sizes.items() if _size(self.path(name)) != size), "")
+        left = self._left()
+        if left is not None:
+            return f"{self.top} holds {left.of}"
         if self.model.repository is None and self.model.folder is None:
             return ""
         return _unsound(self.top, bare=single is not None)

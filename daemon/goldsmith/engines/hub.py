@@ -1,0 +1,163 @@
+"""A hub's repositories through huggingface_hub: what is in one at a revision, and one file of it, resumed where it was broken off.
+
+The user's own endpoint, token, proxies and HF_HUB_OFFLINE hold, because every request goes through the client's own session. The client
+itself throws away a file that was broken off; these files have many gigabytes, so they are kept here and gone on with.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from goldsmith.engines.origins import Repository
+from goldsmith.engines.sources import Progress, SourceFault
+
+_CHUNK = 1 << 20
+"""Bytes between two reports of progress."""
+_STALL_SECONDS = 60.0
+_FRUITLESS = 3
+"""Attempts in a row that bring no byte before a download is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """One file of a repository. ``sha256`` is "" where the hub keeps the file inside git itself and does not know it."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A model's files at one commit."""
+
+    commit: str
+    files: tuple[HubFile, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+def listing(repository: Repository, revision: str | None = None) -> Listing:
+    """The model's files in the repository at ``revision``, or at the one it names. Raises SourceFault with one line."""
+    import huggingface_hub
+
+    with _told(repository.hub):
+        client = huggingface_hub.HfApi(endpoint=huggingface_hub.constants.ENDPOINT)
+        told = client.model_info(repository.hub, revision=revision or repository.revision, files_metadata=True, timeout=_STALL_SECONDS)
+    found = {each.rfilename: each for each in told.siblings or ()}
+    try:
+        wanted = repository.wanted(found)
+    except ValueError as error:
+        raise SourceFault(str(error)) from error
+    if not told.sha:
+        raise SourceFault("does not say which commit it is at")
+    return Listing(told.sha, tuple(_file(path, found[path]) for path in wanted))
+
+
+def _file(path: str, told: Any) -> HubFile:
+    return HubFile(path, told.size or 0, told.lfs.sha256 if told.lfs is not None else "")
+
+
+def download(hub: str, commit: str, file: HubFile, part: Path, progress: Progress) -> None:
+    """Bring one file into ``part``, going on after the bytes that lie there already. Raises SourceFault with one line.
+
+    A connection that breaks is tried again as long as each attempt brings something.
+    """
+    fruitless = 0
+    while True:
+        before = _size(part)
+        try:
+            with _told(hub):
+                _go_on(hub, commit, file, part, progress)
+        except SourceFault as fault:
+            fruitless = 0 if _size(part) > before else fruitless + 1
+            if isinstance(fault, Refused) or fruitless >= _FRUITLESS:
+                raise
+            continue
+        if _size(part) >= file.size:
+            return
+        fruitless = 0 if _size(part) > before else fruitless + 1
+        if fruitless >= _FRUITLESS:
+            raise SourceFault(f"{file.path} was broken off after {_size(part)} of {file.size} bytes; the next attempt goes on from there")
+
+
+def _go_on(hub: str, commit: str, file: HubFile, part: Path, progress: Progress) -> None:
+    """One request for what is still missing."""
+    import huggingface_hub
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status  # type: ignore[attr-defined]
+
+    done = _size(part)
+    if file.size and done >= file.size:
+        return
+    headers = {**build_hf_headers(), "Accept-Encoding": "identity", **({"Range": f"bytes={done}-"} if done else {})}
+    url = huggingface_hub.hf_hub_url(hub, file.path, revision=commit, endpoint=huggingface_hub.constants.ENDPOINT)
+    with get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=_STALL_SECONDS) as answer:
+        if answer.status_code == 416 and done:
+            part.unlink()  # more than there is: it was of something else
+            return
+        hf_raise_for_status(answer)
+        resumed = answer.status_code == 206
+        done = done if resumed else 0
+        with part.open("ab" if resumed else "wb") as target:
+            told = done
+            for chunk in answer.iter_bytes():  # as they come: a bigger chunk would be lost with the connection
+                target.write(chunk)
+                done += len(chunk)
+                if done - told >= _CHUNK or done >= file.size:
+                    told = done
+                    progress(done, file.size, f"downloading {file.path}")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+class Refused(SourceFault):
+    """Trying again would not help: the hub or this machine's settings say no."""
+
+
+@contextmanager
+def _told(hub: str) -> Iterator[None]:
+    """What the client raises, as one line for the person."""
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are not for the person; what failed in the end is
+    page = f"{huggingface_hub.constants.ENDPOINT}/{hub}"
+    login = "log in with `hf auth login` or set HF_TOKEN"
+    try:
+        yield
+    except SourceFault:
+        raise
+    except errors.GatedRepoError as error:
+        raise Refused(f"its licence must be accepted first: open {page}, accept it there, then {login} here") from error
+    except errors.RevisionNotFoundError as error:
+        raise Refused("has no such revision") from error
+    except errors.RepositoryNotFoundError as error:
+        raise Refused(f"is not there for you: mind its spelling; if {page} asks for a login, {login}") from error
+    except errors.EntryNotFoundError as error:
+        raise Refused("has no such file at that revision") from error
+    except errors.OfflineModeIsEnabled as error:
+        raise Refused("this machine is told to stay offline (HF_HUB_OFFLINE)") from error
+    except OSError as error:
+        if getattr(error, "filename", None):  # this disk's, not the hub's
+            raise
+        raise _plain(error) from error
+    except Exception as error:  # a border - the client's transport raises classes of its own
+        raise _plain(error) from error
+
+
+def _plain(error: Exception) -> SourceFault:
+    response: Any = getattr(error, "response", None)
+    status = getattr(response, "status_code", 0)
+    if status in (401, 403):
+        return Refused(f"answered {status}: log in with `hf auth login` or set HF_TOKEN; mind that the token may read this repository")
+    reason = str(error.__cause__ or error).strip().partition("\n")[0]
+    return SourceFault(reason[:300] or type(error).__name__)

@@ -1,0 +1,126 @@
+"""A model hub on this machine's loopback: repositories at a commit, with what a client asks of one, and every way of saying no."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+COMMIT = "c0ffee" * 6 + "c0de"
+
+
+class HubDouble:
+    """One repository, ``org/model``. Of weights it tells the sha256, the other files are git's own, as on a real hub.
+
+
+    cut:     breaks a connection after so many bytes of a file, ``cuts`` times.
+    lies:    what is given instead of a file's own bytes.
+    says:    (status, X-Error-Code) for everything that is asked, to play a gate or a missing repository.
+    asked:   (path, Range header) of every file that was asked for.
+    """
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.files = dict(files)
+        self.commit = COMMIT
+        self.lies: dict[str, bytes] = {}
+        self.cut: int | None = None
+        self.cuts = 10**6
+        self.ranges = True
+        self.says: tuple[int, str] | None = None
+        self.asked: list[tuple[str, str]] = []
+        self.tokens: set[str] = set()
+        double = self
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                double.answer(self)
+
+            def do_HEAD(self) -> None:
+                double.answer(self)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the class above
+                """Nothing: a test is silent."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        path = unquote(urlsplit(request.path).path)
+        self.tokens.add(request.headers.get("Authorization", ""))
+        if self.says is not None:
+            self._refuse(request, *self.says)
+        elif path.startswith("/api/models/org/model/revision/"):
+            self._tell(request, path.rpartition("/")[2])
+        elif path.startswith(f"/org/model/resolve/{self.commit}/"):
+            self._give(request, path.removeprefix(f"/org/model/resolve/{self.commit}/"))
+        else:
+            self._refuse(request, 404, "RepoNotFound")
+
+    def _refuse(self, request: BaseHTTPRequestHandler, status: int, code: str) -> None:
+        request.send_response(status)
+        if code:
+            request.send_header("X-Error-Code", code)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    def _tell(self, request: BaseHTTPRequestHandler, revision: str) -> None:
+        if revision not in ("main", self.commit):
+            self._refuse(request, 404, "RevisionNotFound")
+            return
+        rows = []
+        for name, data in self.files.items():
+            row: dict[str, object] = {"rfilename": name, "size": len(data), "blobId": hashlib.sha256(data).hexdigest()[:40]}
+            if name.endswith((".safetensors", ".bin")):
+                row["lfs"] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 134}
+            rows.append(row)
+        body = json.dumps({"id": "org/model", "sha": self.commit, "siblings": rows}).encode()
+        request.send_response(200)
+        request.send_header("Content-Type", "application/json")
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    def _give(self, request: BaseHTTPRequestHandler, name: str) -> None:
+        wanted = request.headers.get("Range", "")
+        self.asked.append((name, wanted))
+        data = self.lies.get(name, self.files.get(name))
+        if data is None:
+            self._refuse(request, 404, "EntryNotFound")
+            return
+        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.ranges else 0
+        if start >= len(data) and start:
+            self._refuse(request, 416, "")
+            return
+        request.send_response(206 if start else 200)
+        request.send_header("Content-Length", str(len(data) - start))
+        request.end_headers()
+        end = len(data)
+        if self.cut is not None and self.cuts and len(data) - start > self.cut:
+            end, self.cuts = start + self.cut, self.cuts - 1
+        request.wfile.write(data[start:end])
+
+
+@contextmanager
+def hub_double(files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
+    """The hub, running, and huggingface_hub told to go to it, without any token."""
+    made = HubDouble(files)
+    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", made.url)
+    # what HF_ENDPOINT does to it as it is imported
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", made.url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_TOKEN", "")
+    monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
+    try:
+        yield made
+    finally:
+        made.server.shutdown()
+        thread.join()
+        made.server.server_close()

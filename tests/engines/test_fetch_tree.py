@@ -1,0 +1,276 @@
+"""A model that is a tree comes file by file, resumed where it was broken off, and gets its name only when all of it is there and right."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from doubles.hub import COMMIT, HubDouble, hub_double
+from goldsmith.engines.fetch import FetchFault, fetch
+from goldsmith.engines.models import Diffusion, Model, Models
+from goldsmith.engines.origins import Repository
+from goldsmith.engines.pins import Pin, origin, write_pin
+from goldsmith.engines.weights import Weights
+from goldsmith.errors import MachineFault, Problem
+
+BIG = bytes(range(256)) * 8192
+FILES = {
+    "model_index.json": json.dumps({"_class_name": "XPipeline", "unet": ["diffusers", "UNet"], "vae": ["diffusers", "VAE"]}).encode(),
+    "unet/config.json": b"{}",
+    "unet/diffusion_pytorch_model.safetensors": BIG,
+    "unet/diffusion_pytorch_model.bin": b"pickle",
+    "vae/config.json": b"{}",
+    "vae/diffusion_pytorch_model.safetensors": b"vae",
+    "README.md": b"read me",
+    "whole.safetensors": b"all in one",
+    "pipeline.py": b"import os",
+}
+TAKEN = [*sorted(name for name in FILES if "/" in name and not name.endswith(".bin")), "model_index.json"]
+DIFFUSION = Diffusion(family="sdxl", can=("text",), pixels=65536, multiple=8, steps=1, guidance=1, memory_mb=1, picture_mb=1)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
+    with hub_double(FILES, monkeypatch) as made:
+        yield made
+
+
+def _model(revision: str = "main", include: tuple[str, ...] = ("model_index.json", "*/*")) -> Model:
+    repository = Repository(hub="org/model", revision=revision, include=include)
+    return Model(kind="generate", driver="diffusers", licence="MIT", repository=repository, diffusion=DIFFUSION)
+
+
+def _weights(folder: Path, **wanted: object) -> Weights:
+    return Weights(Models(models={"one": _model(**wanted)}), folder, folder / "models.pins.toml")  # type: ignore[arg-type]
+
+
+def _lies(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+
+
+def _pinned(weights: Weights, files: dict[str, bytes], commit: str = COMMIT) -> None:
+    rows = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
+    made = Pin.model_validate({"of": origin(weights.models.models["one"]), "revision": commit, "files": rows})
+    assert weights.pins_path is not None
+    write_pin(weights.pins_path, "one", made)
+
+
+def test_a_tree_comes_with_what_a_model_needs_and_nothing_else(tmp_path: Path, hub: HubDouble) -> None:
+    """Weights, configuration, vocabularies; no pickles, no code, no read-me, no second copy at its top; readable by all."""
+    weights = _weights(tmp_path / "models")
+    assert not weights.available("one")
+    new = fetch(weights, "one")
+    top = tmp_path / "models" / "one"
+    assert sorted(path.relative_to(top).as_posix() for path in new) == sorted(TAKEN)
+    assert _lies(top) == sorted(TAKEN)
+    assert (top / "unet/diffusion_pytorch_model.safetensors").read_bytes() == BIG
+    assert stat.S_IMODE((top / "unet/diffusion_pytorch_model.safetensors").stat().st_mode) == 0o644
+    assert weights.available("one")
+    assert {name for name, _ in hub.asked} == set(TAKEN)
+    assert {path.name for path in (tmp_path / "models").iterdir()} == {"one", ".fetching"}
+
+
+def test_what_is_there_is_not_fetched_again(tmp_path: Path, hub: HubDouble) -> None:
+    """A second call asks the hub for nothing, so that it works offline too."""
+    weights = _weights(tmp_path)
+    fetch(weights, "one")
+    hub.says = (500, "")
+    assert fetch(weights, "one") == []
+
+
+def test_a_connection_that_breaks_is_gone_on_with(tmp_path: Path, hub: HubDouble) -> None:
+    """Within one fetch, as long as each attempt brings something; only the rest is asked for."""
+    hub.cut, hub.cuts = 700_000, 2
+    fetch(_weights(tmp_path), "one")
+    asked = [wanted for name, wanted in hub.asked if name == "unet/diffusion_pytorch_model.safetensors"]
+    assert asked == ["", "bytes=700000-", "bytes=1400000-"]
+    assert (tmp_path / "one/unet/diffusion_pytorch_model.safetensors").read_bytes() == BIG
+
+
+def test_a_fetch_that_was_stopped_goes_on_where_it_was(tmp_path: Path, hub: HubDouble) -> None:
+    """Ctrl-C in the middle of a file: no model of that name is there, whole files are kept, and the half one is gone on with."""
+    weights = _weights(tmp_path)
+
+    def stop(done: int, total: int | None, note: str) -> None:
+        if "unet/diffusion" in note and done > 1_000_000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(weights, "one", stop)
+    assert not (tmp_path / "one").exists()
+    assert not weights.available("one")
+    hub.asked.clear()
+    fetch(weights, "one")
+    names = [name for name, _ in hub.asked]
+    assert "model_index.json" not in names
+    assert names[0] == "unet/diffusion_pytorch_model.safetensors"
+    (wanted,) = [wanted for name, wanted in hub.asked if name == names[0]]
+    assert int(wanted.removeprefix("bytes=").removesuffix("-")) >= 1_000_000
+    assert (tmp_path / "one" / names[0]).read_bytes() == BIG
+
+
+def test_a_hub_that_cannot_resume_starts_the_file_over(tmp_path: Path, hub: HubDouble) -> None:
+    """An answer with the whole file replaces what was kept."""
+    hub.ranges = False
+    part = tmp_path / f".one.coming/vae/.diffusion_pytorch_model.safetensors.{COMMIT[:12]}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"v")
+    fetch(_weights(tmp_path), "one")
+    assert (tmp_path / "one/vae/diffusion_pytorch_model.safetensors").read_bytes() == b"vae"
+
+
+def test_bytes_that_are_not_what_the_hub_promised_are_refused(tmp_path: Path, hub: HubDouble) -> None:
+    """Right size, other content: refused, not kept, and the next fetch gets it right."""
+    weights = _weights(tmp_path)
+    hub.lies["vae/diffusion_pytorch_model.safetensors"] = b"eva"
+    with pytest.raises(FetchFault, match=r"org/model: gives vae/diffusion_pytorch_model\.safetensors .* refused"):
+        fetch(weights, "one")
+    assert not weights.available("one")
+    hub.lies.clear()
+    fetch(weights, "one")
+    assert weights.available("one")
+
+
+def test_a_pinned_tree_comes_from_its_commit_and_is_checked_to_the_last_file(tmp_path: Path, hub: HubDouble) -> None:
+    """The hub is not asked what main is; a config that differs by a byte is refused although git never said its sha256."""
+    weights = _weights(tmp_path)
+    _pinned(weights, {name: FILES[name] for name in TAKEN})
+    hub.lies["unet/config.json"] = b"[]"
+    with pytest.raises(FetchFault, match=r"gives unet/config\.json"):
+        fetch(weights, "one")
+    hub.lies.clear()
+    fetch(weights, "one")
+    assert weights.opened("one").revision == COMMIT
+
+
+def test_a_spoilt_file_is_mended_and_the_others_are_kept(tmp_path: Path, hub: HubDouble) -> None:
+    """Of a pinned tree only what is wrong comes again."""
+    weights = _weights(tmp_path)
+    _pinned(weights, {name: FILES[name] for name in TAKEN})
+    fetch(weights, "one")
+    (tmp_path / "one/vae/diffusion_pytorch_model.safetensors").write_bytes(b"eav")
+    hub.asked.clear()
+    assert fetch(weights, "one") == [tmp_path / "one/vae/diffusion_pytorch_model.safetensors"]
+    assert [name for name, _ in hub.asked] == ["vae/diffusion_pytorch_model.safetensors"]
+    assert weights.opened("one").files["vae/diffusion_pytorch_model.safetensors"].read_bytes() == b"vae"
+
+
+def test_another_revision_replaces_the_tree_whole(tmp_path: Path, hub: HubDouble) -> None:
+    """A file that the new revision no longer has goes; what both have alike does not come again."""
+    weights = _weights(tmp_path)
+    fetch(weights, "one")
+    hub.commit = "d0d0" * 10
+    del hub.files["vae/config.json"]
+    hub.files["vae/diffusion_pytorch_model.safetensors"] = b"new"
+    other = _weights(tmp_path, revision=hub.commit)
+    assert not other.available("one")
+    hub.asked.clear()
+    fetch(other, "one")
+    assert [name for name, _ in hub.asked] == ["vae/diffusion_pytorch_model.safetensors"]
+    assert _lies(tmp_path / "one") == sorted(set(TAKEN) - {"vae/config.json"})
+
+
+@pytest.mark.parametrize(
+    ("says", "sentence"),
+    [
+        (
+            (403, "GatedRepo"),
+            r"its licence must be accepted first: open http.*/org/model, accept it there, then log in with `hf auth login`",
+        ),
+        ((401, "RepoNotFound"), r"is not there for you: mind its spelling; if .* asks for a login, log in"),
+        ((401, ""), r"log in with `hf auth login` or set HF_TOKEN"),
+        ((403, ""), r"answered 403: log in"),
+        ((404, "RevisionNotFound"), r"has no such revision"),
+    ],
+    ids=["gated", "missing", "401", "403", "revision"],
+)
+def test_a_hub_that_says_no_is_one_sentence_with_what_to_do(tmp_path: Path, hub: HubDouble, says: tuple[int, str], sentence: str) -> None:
+    """A gate, a login, a wrong name: no trace of a library's own words."""
+    hub.says = says
+    with pytest.raises(FetchFault, match=sentence) as caught:
+        fetch(_weights(tmp_path), "one")
+    assert len(caught.value.sentence.splitlines()) == 2
+    assert "Client Error" not in caught.value.sentence
+
+
+def test_the_users_own_token_is_sent(tmp_path: Path, hub: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As huggingface_hub finds it; Goldsmith keeps none of its own."""
+    monkeypatch.setenv("HF_TOKEN", "hf_mine")
+    fetch(_weights(tmp_path), "one")
+    assert hub.tokens == {"Bearer hf_mine"}
+
+
+def test_offline_means_offline(tmp_path: Path, hub: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection is tried, and the setting that forbids it is named."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(FetchFault, match=r"told to stay offline \(HF_HUB_OFFLINE\)"):
+        fetch(_weights(tmp_path), "one")
+    assert not hub.tokens
+
+
+def test_a_hub_nobody_answers_for_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network's own reason, and that what has come is kept."""
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with pytest.raises(FetchFault, match="refused") as caught:
+        fetch(_weights(tmp_path), "one")
+    assert "the next fetch goes on from there" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"model_index.json": b"{}", "unet/model.bin": b"x"}, "unet/model.bin are a pickle"),
+        ({"model_index.json": b"{}", "unet/config.json": b"{}"}, "it holds no safetensors"),
+        ({"a/x.safetensors": b"x", "a/../../../etc/cron.json": b"x"}, "is no name for a file of a model"),
+        ({"a/x.safetensors": b"x", "a/.ssh/config.json": b"x"}, "is no name for a file of a model"),
+    ],
+    ids=["pickle", "none", "outside", "hidden"],
+)
+def test_a_repository_that_may_not_be_a_model_is_refused(tmp_path: Path, hub: HubDouble, files: dict[str, bytes], sentence: str) -> None:
+    """Weights only as pickles, no weights, names that lead elsewhere: nothing of it is downloaded."""
+    hub.files = files
+    with pytest.raises(FetchFault, match=sentence):
+        fetch(_weights(tmp_path), "one")
+    assert not hub.asked
+    assert not (tmp_path / "one").exists()
+
+
+def test_a_disk_that_is_too_small_is_said_before_anything_comes(tmp_path: Path, hub: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not after a day of downloading."""
+    usage = os.statvfs(tmp_path)
+    monkeypatch.setattr(
+        "goldsmith.engines.fetch_tree.shutil.disk_usage", lambda path: type("U", (), {"free": 1000, "total": usage.f_blocks})()
+    )
+    with pytest.raises(MachineFault, match=r"0\.0 GB are to come, and only 0\.0 GB are free"):
+        fetch(_weights(tmp_path), "one")
+    assert not hub.asked
+
+
+def test_progress_is_of_the_whole_tree(tmp_path: Path, hub: HubDouble) -> None:
+    """Bytes of all files together, never backwards, to the end."""
+    told: list[tuple[int, int | None]] = []
+    fetch(_weights(tmp_path), "one", lambda done, total, note: told.append((done, total)))
+    known = [(done, total) for done, total in told if total is not None]
+    assert [done for done, _ in known] == sorted(done for done, _ in known)
+    assert known[-1] == (sum(len(FILES[name]) for name in TAKEN), sum(len(FILES[name]) for name in TAKEN))
+
+
+def test_only_what_is_included_comes(tmp_path: Path, hub: HubDouble) -> None:
+    """Patterns choose among the repository's files."""
+    fetch(_weights(tmp_path, include=("model_index.json", "vae/*")), "one")
+    assert _lies(tmp_path / "one") == ["model_index.json", "vae/config.json", "vae/diffusion_pytorch_model.safetensors"]
+
+
+def test_a_folder_of_this_machine_is_never_fetched(tmp_path: Path) -> None:
+    """It is the admin's: missing is a sentence, there is nothing to do."""
+    model = Model(kind="generate", driver="diffusers", licence="MIT", folder=tmp_path / "mine", diffusion=DIFFUSION)
+    weights = Weights(Models(models={"one": model}), tmp_path / "models")
+    with pytest.raises(Problem, match=r"are of this machine, and .*/mine/model_index\.json is not there"):
+        fetch(weights, "one")
