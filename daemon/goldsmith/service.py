@@ -8,11 +8,13 @@ import os
 import select
 import signal
 import socket
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -40,12 +42,16 @@ from goldsmith.line.job import Limits
 from goldsmith.line.judge import Judge
 from goldsmith.line.lanes.lanes import Lanes
 from goldsmith.line.lanes.specs import lane_specs, told_of
-from goldsmith.line.lanes.wire import LaneContext
+from goldsmith.line.lanes.wire import LaneContext, LaneSpec
 from goldsmith.line.library import Library
 from goldsmith.line.notify import Notify
 from goldsmith.line.outcomes import Outcomes, Patience
 from goldsmith.line.slate import Heard, Machine, Slate
 from goldsmith.line.texts import Texts
+
+if TYPE_CHECKING:
+    from goldsmith.line.replay.report import Report
+    from goldsmith.line.replay.runs import Tell
 
 STATE_FILE = "daemon.json"
 """In the journal's folder, for as long as the daemon runs: what `status` and `why` ask of it."""
@@ -109,9 +115,8 @@ class Works:
         self.watcher = Watcher(root)
         pace = IntakeSettings(house.quiet, house.breath, house.weak_quiet, house.sweep, house.poll)
         self.intake = Intake(root, [stage.folder for stage in setup.line.stages], self.watcher, clock, pace)
-        context = LaneContext(models_file=str(setup.models_file), weights=str(setup.weights.folder))
-        specs = lane_specs(house, [stage.lane for stage in setup.line.stages])
-        self.lanes = Lanes(specs, context, clock)
+        specs = _specs(setup)
+        self.lanes = Lanes(specs, _context(setup), clock)
         self.machine = Machine(house.retry_machine, clock, heard)
         slate, texts = Slate(journal), Texts(root)
         holds = Holds(root, journal, fs, time.time)
@@ -141,11 +146,7 @@ class Works:
             deliver=deliver,
             holds=holds,
             journal=journal,
-            allowances=Allowances(
-                Limits(seconds=house.job_seconds, memory_bytes=house.lane_memory_mb * 2**20, pixels=house.max_pixels),
-                setup.weights,
-                {spec.name for spec in specs if spec.device == "cpu"},
-            ),
+            allowances=_allowances(setup, specs),
             clock=clock,
             wall=time.time,
             heard=heard,
@@ -303,6 +304,61 @@ class Service:
             signal.set_wakeup_fd(woken)
             os.close(wake)
             os.close(writing)
+
+
+def replay(setup: Setup, file: Path, tell: Tell, keep: Path | None = None) -> Report:
+    """Do the delivery of a manifest again, in a folder of its own, and say what came of it; what was made is copied into ``keep``.
+
+    Raises Problem where the manifest is not to be trusted, something is missing or a stage fails now; MachineFault; UsageFault where
+    ``keep`` is no place for it.
+    """
+    # The daemon never does this: what it takes is not imported for it.
+    from goldsmith.line.replay.compare import CATALOGUE
+    from goldsmith.line.replay.record import read_manifest
+    from goldsmith.line.replay.replay import Replay
+    from goldsmith.ops import catalogue
+
+    manifest = read_manifest(file, catalogue())
+    if keep is not None:
+        _empty_folder(keep, setup.root)
+    specs = _specs(setup)
+    lanes = Lanes(specs, _context(setup).model_copy(update={"catalogue": CATALOGUE}), time.monotonic)
+    try:
+        with tempfile.TemporaryDirectory(prefix="goldsmith-replay-") as room:
+            again = Replay(setup.root, manifest, file.parent, lanes, _allowances(setup, specs), Path(room), tell)
+            came = again.run()
+            if keep is not None:
+                again.keep(came, keep)
+            return came
+    finally:
+        lanes.stop(0.0)
+
+
+def _empty_folder(folder: Path, root: Path) -> None:
+    """Make the folder, or find it empty. Raises UsageFault where it is neither, or lies in the root: what lies there is taken up."""
+    if Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(root)):
+        raise UsageFault(f"{folder} lies in {root}.", "Name a folder outside it: what lies in there may be taken for work.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = any(folder.iterdir())
+    except OSError as error:
+        raise UsageFault(f"{folder} cannot be used: {error.strerror}.", "Name another folder.") from error
+    if held:
+        raise UsageFault(f"{folder} is not empty.", "Name a new folder, so that nothing is overwritten.")
+
+
+def _context(setup: Setup) -> LaneContext:
+    return LaneContext(models_file=str(setup.models_file), weights=str(setup.weights.folder))
+
+
+def _specs(setup: Setup) -> list[LaneSpec]:
+    return lane_specs(setup.house, [stage.lane for stage in setup.line.stages])
+
+
+def _allowances(setup: Setup, specs: Sequence[LaneSpec]) -> Allowances:
+    house = setup.house
+    base = Limits(seconds=house.job_seconds, memory_bytes=house.lane_memory_mb * 2**20, pixels=house.max_pixels)
+    return Allowances(base, setup.weights, {spec.name for spec in specs if spec.device == "cpu"})
 
 
 def make_folders(setup: Setup) -> None:

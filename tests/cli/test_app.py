@@ -12,10 +12,11 @@ import typer
 
 from doubles.commandline import Goldsmith
 from goldsmith.cli.app import app
+from goldsmith.cli.replay import DIFFERS
 from goldsmith.errors import AlreadyRunning, GoldsmithError, MachineFault, Problem, UsageFault
 from goldsmith.journal.journal import Journal
 
-COMMANDS = ["init", "run", "status", "why", "check", "retry", "history", "ops", "doctor", "demo"]
+COMMANDS = ["init", "run", "status", "why", "check", "retry", "history", "replay", "ops", "doctor", "demo"]
 HEAVY = ["torch", "PIL", "cv2", "onnxruntime", "imagecodecs", "PyOpenColorIO", "tifffile", "transformers"]
 
 
@@ -33,7 +34,9 @@ def test_every_command_has_help_with_an_example(goldsmith: Goldsmith, command: s
     assert f"Example: goldsmith {command}" in " ".join(told.out.split())
 
 
-@pytest.mark.parametrize("command", ["run", "status", "why", "check", "retry", "history", "ops", "doctor", "models list", "models fetch"])
+@pytest.mark.parametrize(
+    "command", ["run", "status", "why", "check", "retry", "history", "replay", "ops", "doctor", "models list", "models fetch"]
+)
 def test_every_command_takes_root_and_config_in_the_same_way(goldsmith: Goldsmith, command: str) -> None:
     """-r, --root and -c, --config, with GOLDSMITH_ROOT instead of the first."""
     told = goldsmith(*command.split(), "--help").out
@@ -47,7 +50,7 @@ def test_the_exit_codes_stand_in_the_help_and_are_those_of_the_errors(goldsmith:
     told = " ".join(goldsmith("--help").out.split())
     codes = {GoldsmithError: 1, UsageFault: 2, Problem: 3, MachineFault: 4, AlreadyRunning: 5}
     assert {kind: kind.exit_code for kind in codes} == codes
-    assert all(f"{code} " in told.partition("Exit codes:")[2] for code in codes.values())
+    assert all(f"{code} " in told.partition("Exit codes:")[2] for code in (*codes.values(), DIFFERS))
 
 
 def test_every_command_is_in_the_manual_with_the_exit_codes() -> None:
@@ -56,7 +59,7 @@ def test_every_command_is_in_the_manual_with_the_exit_codes() -> None:
     names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback} | {"models"}
     assert names == {*COMMANDS, "models"}
     assert [name for name in names if f"## {name}" not in page] == []
-    assert [code for code in range(6) if f"| {code} |" not in page] == []
+    assert [code for code in range(7) if f"| {code} |" not in page] == []
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from goldsmith.cli.history import history
 from goldsmith.cli.init import init
 from goldsmith.cli.models import models
 from goldsmith.cli.ops import ops
+from goldsmith.cli.replay import replay
 from goldsmith.cli.retry import retry
 from goldsmith.cli.run import run
 from goldsmith.cli.status import status
@@ -23,7 +24,7 @@ app = typer.Typer(
     name="goldsmith",
     help="Finish AI-made pictures: drop them into folders, stage by stage.",
     epilog="Exit codes: 0 done, 1 a fault of the program, 2 wrong use or configuration, 3 a file or brief is at fault, "
-    "4 the machine is at fault, 5 already running on this root.",
+    "4 the machine is at fault, 5 already running on this root, 6 a replay came out differently.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -55,6 +56,7 @@ app.command()(why)
 app.command()(check)
 app.command()(retry)
 app.command()(history)
+app.command()(replay)
 app.command()(ops)
 app.add_typer(models)
 app.command()(doctor)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
+from goldsmith.brief.steps import Step
 from goldsmith.engines.models import Diffusion
 from goldsmith.engines.weights import Weights
 from goldsmith.errors import Problem
 from goldsmith.line.job import Job, Limits
-from goldsmith.line.judge import Ready
 from goldsmith.operation import SetOperation
 
 GRACE = 30.0
@@ -43,9 +43,9 @@ class Allowances:
         self._weights = weights
         self._on_cpu = on_cpu
 
-    def granted(self, job: Job, ready: Ready) -> Job:
+    def granted(self, job: Job, steps: Sequence[Step]) -> Job:
         """The job, which has the house's own limits, with its models, the limits they need, and what it may share a device with."""
-        opened = list(self._opened(ready))
+        opened = list(self._opened(steps))
         if not opened:
             return job
         models = {each.name: each.diffusion for each in opened}
@@ -62,10 +62,10 @@ class Allowances:
             }
         )
 
-    def _opened(self, ready: Ready) -> Iterator[Opened]:
+    def _opened(self, steps: Sequence[Step]) -> Iterator[Opened]:
         """By its steps, in order. A model that is not to be had is not told here: the step says so itself."""
         pictures = 1
-        for step in ready.steps:
+        for step in steps:
             operation = step.operation
             if isinstance(operation, SetOperation):
                 pictures = operation.leaves(pictures)

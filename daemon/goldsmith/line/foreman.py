@@ -248,7 +248,7 @@ class Foreman:
         inputs = inputs_of(bundle, sigs, self._intake.sha)
         last = ready.stage.next == self._line.last
         job = job_of(secrets.token_hex(8), self._root, bundle, ready, inputs, self._allowances.base, last)
-        job = self._allowances.granted(job, ready)
+        job = self._allowances.granted(job, ready.steps)
         work = Work(bundle, ready, job, sigs, hashes, self._wall())
         self._slate.add(work)
         self._heard("started", picture=work.picture, stage=job.stage, steps=[step.op for step in job.steps])
