@@ -3,98 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from importlib import import_module
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
-from goldsmith.engines import Ability, Descriptor, Device, EngineNeed, Generator, Inpainter, Upscaler, Wish
-from goldsmith.errors import Problem, UsageFault
+from goldsmith.engines import Ability, EngineNeed, Generator, Inpainter, Upscaler, Wish
 from goldsmith.files import fold
-from goldsmith.line.job import Input, Job, Read, StepSpec
+from goldsmith.line.job import Input, Job, Read
 from goldsmith.line.lanes.inputs import Changed, Loaded, load
 from goldsmith.line.lanes.results import Scratch
-from goldsmith.line.lanes.wire import LaneContext, LaneSpec
+from goldsmith.line.lanes.shop import Shop, plain
 from goldsmith.line.library import Library
-from goldsmith.operation import Deliverable, Finding, Operation
+from goldsmith.operation import Deliverable, Finding
 from goldsmith.plate.plate import Plate
+
+__all__ = ["LaneBench", "Shop", "plain"]
 
 _OWN = {"looks": "look", "layers": "layer", "refs": "ref"}
 """Which role of a picture's own sidecars stands before which shelf of the library."""
-
-
-class Shop:
-    """What a lane process keeps from job to job: the operations, and the engines it has opened."""
-
-    def __init__(self, context: LaneContext, spec: LaneSpec) -> None:
-        self._context = context
-        self._device = Device(spec.device, spec.threads)
-        self._weights: Any = None
-        self._opened: set[str] = set()
-
-    def operations(self, stage: str, steps: Sequence[StepSpec]) -> list[Operation]:
-        """The steps with their settings, checked once more: the queue is not trusted. Raises Problem with every fault."""
-        module, _, name = self._context.catalogue.partition(":")
-        catalogue: Mapping[str, type[Operation]] = getattr(import_module(module), name)()
-        made, wrong = [], []
-        for number, step in enumerate(steps, 1):
-            try:
-                made.append(catalogue[step.op].model_validate(step.settings))
-            except KeyError:
-                wrong.append(f"{stage}.{number}: there is no operation called {step.op}.")
-            except ValidationError as error:
-                wrong += [f"{stage}.{'.'.join(map(str, (number, *at['loc'])))} ({step.op}): {at['msg']}." for at in error.errors()]
-        if wrong:
-            raise Problem("\n".join(wrong))
-        return made
-
-    def inpainter(self, need: EngineNeed, note: Callable[[str], None]) -> tuple[Inpainter, dict[str, JsonValue]]:
-        """The engine, and what the record says of it; ``note`` is told before a cold start."""
-        from goldsmith.engines.opening import open_inpainter
-
-        self._announce(need, note)
-        engine, choice = open_inpainter(self._choices(), need, self._device)
-        return engine, self._facts(engine.descriptor, choice.why)
-
-    def upscaler(self, need: EngineNeed, note: Callable[[str], None]) -> tuple[Upscaler, dict[str, JsonValue]]:
-        """As ``inpainter``."""
-        from goldsmith.engines.opening import open_upscaler
-
-        self._announce(need, note)
-        engine, choice = open_upscaler(self._choices(), need, self._device)
-        return engine, self._facts(engine.descriptor, choice.why)
-
-    def generator(self, need: EngineNeed, note: Callable[[str], None]) -> tuple[Generator, dict[str, JsonValue]]:
-        """As ``inpainter``."""
-        from goldsmith.engines.opening import open_generator
-
-        self._announce(need, note)
-        engine, choice = open_generator(self._choices(), need, self._device)
-        return engine, self._facts(engine.descriptor, choice.why)
-
-    def _choices(self) -> Any:
-        from goldsmith.engines.weights import default_folder, weights_of
-
-        if self._weights is None:
-            if not self._context.models_file:
-                raise UsageFault("This house has no models.toml, so there is no engine to be had.")
-            folder = Path(self._context.weights) if self._context.weights else default_folder()
-            self._weights = weights_of(Path(self._context.models_file), folder)
-        return self._weights
-
-    def _announce(self, need: EngineNeed, note: Callable[[str], None]) -> None:
-        chosen = self._choices().choose(need).name
-        if chosen not in self._opened:
-            note(f"loading {chosen}")
-            self._opened.add(chosen)
-
-    def _facts(self, descriptor: Descriptor, why: str) -> dict[str, JsonValue]:
-        said = {name: plain(value) for name, value in asdict(descriptor).items()}
-        return {**said, "why": why, "threads": self._device.threads}
 
 
 @dataclass(slots=True)
@@ -195,23 +123,3 @@ class LaneBench:
     def _note_reference(self, name: str, sha256: str) -> None:
         known = self.findings.get("references")
         self.findings["references"] = {**(known if isinstance(known, dict) else {}), name: sha256}
-
-
-def plain(value: object) -> JsonValue:
-    """The finding as plain JSON: numpy's numbers become Python's, NaN and infinities become None, what is left its text."""
-    if isinstance(value, Mapping):
-        return {str(name): plain(entry) for name, entry in value.items()}
-    if isinstance(value, str) or value is None:
-        return value
-    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):
-        return [plain(entry) for entry in value]
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-        return plain(value) if isinstance(value, list) else _number(value)
-    return _number(value)
-
-
-def _number(value: object) -> JsonValue:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, bool | int) else str(value)

@@ -13,15 +13,20 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from threading import Lock, Thread
 from time import monotonic
+from typing import TYPE_CHECKING
 
+from goldsmith.engines.flight import Flight
 from goldsmith.line.job import Fault, Job, Outcome, Progress
 from goldsmith.line.lanes import faults
-from goldsmith.line.lanes.wire import Frames, Hello, Kind, framed, packed, unpacked
+from goldsmith.line.lanes.wire import FlightPlan, Frames, Hello, Kind, Models, framed, packed, unpacked
+
+if TYPE_CHECKING:
+    from goldsmith.line.lanes.shop import Shop
 
 _PR_SET_PDEATHSIG = 1
 _PROGRESS_EVERY = 0.2
@@ -55,7 +60,7 @@ class Lane:
     def __init__(self, wire: socket.socket) -> None:
         self._wire = wire
         self._speaking = Lock()
-        self._jobs: SimpleQueue[Job] = SimpleQueue()
+        self._jobs: SimpleQueue[tuple[Job, ...]] = SimpleQueue()
         self._cancelled: set[str] = set()
         self._frames = Frames()
         self._early: list[tuple[Kind, bytes]] = []
@@ -64,24 +69,47 @@ class Lane:
         """Work for ever; the process ends by ``_hear`` when the daemon lets go of the socket."""
         hello = self._hello()
         Thread(target=self._hear, name="hear", daemon=True).start()
-        run = _prepared(hello)
+        shop = _prepared(hello, Changes(lambda models: self._say(Kind.MODELS, packed(models))).tell)
         self._say(Kind.READY)
         while True:
-            job = self._jobs.get()
-            self._say(Kind.BEGUN, job.id.encode())
-            outcome = self._attempt(job, hello, run)
-            self._cancelled.discard(job.id)
-            self._say(Kind.OUTCOME, _packed_outcome(outcome))
+            jobs = self._jobs.get()
+            with _memory_of(jobs, hello.spec.device):
+                if len(jobs) == 1:
+                    self._work(jobs[0], hello, shop)
+                else:
+                    self._fly(jobs, hello, shop)
 
-    def _attempt(self, job: Job, hello: Hello, run: Run) -> Outcome:
+    def _fly(self, jobs: Sequence[Job], hello: Hello, shop: Shop) -> None:
+        """Several jobs together: each in a thread of its own, and where they call the same engine they meet."""
+        flight = Flight(len(jobs))
+
+        def work(job: Job) -> None:
+            try:
+                self._work(job, hello, shop.flying(flight))
+            finally:
+                flight.leave()
+
+        threads = [Thread(target=work, args=(job,), name=job.id) for job in jobs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _work(self, job: Job, hello: Hello, shop: Shop) -> None:
+        self._say(Kind.BEGUN, job.id.encode())
+        outcome = self._attempt(job, hello, shop)
+        self._cancelled.discard(job.id)
+        self._say(Kind.OUTCOME, _packed_outcome(outcome))
+
+    def _attempt(self, job: Job, hello: Hello, shop: Shop) -> Outcome:
         """The job's outcome, whatever happens in this process short of its death."""
+        from goldsmith.line.lanes.attempt import run_job
         from goldsmith.line.lanes.trace import ran_with
 
         begun = monotonic()
         throttle = Throttle(lambda progress: self._say(Kind.PROGRESS, packed(progress)))
         try:
-            with _memory_of(job, hello.spec.device):
-                outcome = run(job, throttle.report, lambda: job.id in self._cancelled)
+            outcome = run_job(job, shop, throttle.report, lambda: job.id in self._cancelled)
         except MemoryError:
             outcome = Outcome(job_id=job.id, fault=faults.too_much_memory(job))
         except Exception as error:  # noqa: BLE001 - the border: an operation may raise anything, and the next job is innocent
@@ -111,7 +139,9 @@ class Lane:
         while True:
             for kind, payload in heard:
                 if kind is Kind.JOB:
-                    self._jobs.put(unpacked(Job, payload))
+                    self._jobs.put((unpacked(Job, payload),))
+                elif kind is Kind.FLIGHT:
+                    self._jobs.put(unpacked(FlightPlan, payload).jobs)
                 elif kind is Kind.CANCEL:
                     self._cancelled.add(payload.decode())
             data = self._wire.recv(65536)
@@ -127,16 +157,25 @@ class Lane:
             os._exit(0)
 
 
-Run = Callable[[Job, Callable[[Progress], None], Callable[[], bool]], Outcome]
-
-
-def _prepared(hello: Hello) -> Run:
+def _prepared(hello: Hello, tell: Callable[[Models], None]) -> Shop:
     """The bench. READY is said after this: an installation too broken to open it pauses the lane, and is no job's fault."""
-    from goldsmith.line.lanes.attempt import run_job
-    from goldsmith.line.lanes.bench import Shop
+    import goldsmith.line.lanes.attempt  # noqa: F401 - all that a job needs at once
+    from goldsmith.line.lanes.shop import Shop
 
-    shop = Shop(hello.context, hello.spec)
-    return lambda job, report, cancelled: run_job(job, shop, report, cancelled)
+    return Shop(hello.context, hello.spec, tell)
+
+
+class Changes:
+    """Lets through what differs from what was said last."""
+
+    def __init__(self, send: Callable[[Models], None]) -> None:
+        self._send = send
+        self._last = Models()
+
+    def tell(self, models: Models) -> None:
+        if models != self._last:
+            self._last = models
+            self._send(models)
 
 
 class Throttle:
@@ -168,15 +207,15 @@ class Throttle:
 
 
 @contextmanager
-def _memory_of(job: Job, device: str) -> Iterator[None]:
-    """Let this process allocate what the job may use beside what it holds already; a GPU's address space knows no such limit."""
+def _memory_of(jobs: Sequence[Job], device: str) -> Iterator[None]:
+    """Let this process allocate what the jobs may use beside what it holds already; a GPU's address space knows no such limit."""
     if device != "cpu":
         yield
         return
     before, hard = resource.getrlimit(resource.RLIMIT_DATA)
     with open("/proc/self/statm", "rb") as file:
         held = int(file.read().split()[5]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_DATA, (held + job.limits.memory_bytes, hard))
+    resource.setrlimit(resource.RLIMIT_DATA, (held + max(job.limits.memory_bytes for job in jobs), hard))
     try:
         yield
     finally:

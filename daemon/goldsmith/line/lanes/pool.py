@@ -14,7 +14,7 @@ from goldsmith.line.lanes.health import Health
 from goldsmith.line.lanes.place import HELD, Bay, Place, Run
 from goldsmith.line.lanes.queue import Queue
 from goldsmith.line.lanes.seat import Seat, Spawn
-from goldsmith.line.lanes.wire import Flight, Garbled, Kind, LaneContext, LaneSpec, Models, packed, unpacked
+from goldsmith.line.lanes.wire import FlightPlan, Garbled, Kind, LaneContext, LaneSpec, Models, packed, unpacked
 
 Event = Progress | Outcome | PutBack
 
@@ -23,7 +23,7 @@ WATCH = 0.25
 TOGETHER = 8
 """So many jobs are worked on together at most: by then a device is busy all the time, and each further one only waits for the others."""
 _FULL = 0.85
-"""How much of a device's memory the weights and pictures of a flight may be expected to take: the figures are rough, and others use it too."""
+"""How much of a device's memory weights and pictures together may be expected to take: the figures are rough, and others use it too."""
 _SOON = 0.01
 _DEATH_GRACE = 5.0
 """A killed process that is still there after so long is stuck in the kernel: its job is told, its seat is given up."""
@@ -121,7 +121,8 @@ class Pool:
         """True while nothing may begin; a pause whose time is over ends here."""
         if self.sentence and self.until is not None and now >= self.until:
             self.sentence, self.until = "", None
-        return bool(self.sentence) or all([bay.ill(now) for bay in self.bays])
+        ill = [bay.ill(now) for bay in self.bays]
+        return bool(self.sentence) or all(ill)
 
     def resume(self) -> None:
         """End every pause."""
@@ -201,7 +202,7 @@ class Pool:
         jobs = (job, *mates)
         place.seat.forget_words()
         place.runs = [Run(each, now, sum(one.limits.seconds for one in jobs)) for each in jobs]
-        place.seat.send(*((Kind.FLIGHT, packed(Flight(jobs=jobs))) if mates else (Kind.JOB, packed(job))))
+        place.seat.send(*((Kind.FLIGHT, packed(FlightPlan(jobs=jobs))) if mates else (Kind.JOB, packed(job))))
 
     def _kill(self, place: Place, now: float) -> None:
         place.seat.kill()

@@ -36,7 +36,7 @@ class Garbled(ValueError):
 
 
 class LaneSpec(BaseModel):
-    """A lane on one device: ``count`` lane processes, each with so many threads. Several of one name are one lane, with one line of jobs."""
+    """A lane on one device: ``count`` lane processes, each with so many threads. Several of one name are one lane with one line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -73,7 +73,7 @@ class Hello(BaseModel):
     context: LaneContext
 
 
-class Flight(BaseModel):
+class FlightPlan(BaseModel):
     """Jobs that are alike, to be worked on together; each has its own outcome."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
