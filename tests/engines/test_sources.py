@@ -101,7 +101,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             heard.append(self.path)
             self.send_error(503)
 
-        def log_message(self, format: str, *words: object) -> None:
+        def log_message(self, *words: object) -> None:
             """Says nothing."""
 
     with HTTPServer(("127.0.0.1", 0), OutOfOrder) as server, ThreadPoolExecutor(1) as aside:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import http.client
+import logging
 import lzma
 import os
 import re
@@ -197,11 +198,12 @@ def _complaint(said: str) -> str:
 def _by_hub(source: HubSource, folder: Path, progress: Progress) -> Path:
     """Through huggingface_hub, which knows the user's token, endpoint and whether to stay offline."""
     import huggingface_hub
-    from huggingface_hub.utils import logging as grumbles
+    from huggingface_hub.utils.logging import get_logger
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
-    grumbles.set_verbosity_error()  # its retries are not for the person; what failed in the end is
+    get_logger()  # the first of its modules that asks for one sets the level
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are not for the person; what failed in the end is
     progress(0, None, f"downloading {source.file} of {source.hub}")
     home = folder / f"hub {source.hub.replace('/', '_')}"
     try:
