@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -88,7 +89,9 @@ class LaneBench:
 
     def aside(self, file: Deliverable) -> None:
         facts = {name: plain(value) for name, value in file.facts.items()}
-        self.paper.output("aside", file.tail + file.suffix, file.data, facts)
+        taken = {made.tail for made in self.paper.outputs}
+        tail = next(name for name in (f"{file.tail}{_again(time)}{file.suffix}" for time in count(1)) if name not in taken)
+        self.paper.output("aside", tail, file.data, facts)
 
     def progress(self, fraction: float, note: str = "") -> None:
         self.say(min(1.0, max(0.0, fraction)), note)
@@ -123,3 +126,8 @@ class LaneBench:
     def _note_reference(self, name: str, sha256: str) -> None:
         known = self.findings.get("references")
         self.findings["references"] = {**(known if isinstance(known, dict) else {}), name: sha256}
+
+
+def _again(time: int) -> str:
+    """Two steps of a job may each leave candidates: the second ones are numbered on, as names in the archive are."""
+    return f"~{time}" if time > 1 else ""
