@@ -47,4 +47,4 @@ class Inpaint(PlateOperation):
         manner = Manner(self.grow, self.feather, self.context, asked.side, asked.multiple, bench.seed)
         done = stitch(plate, mask, engine.fill, manner, bench.progress)
         bench.record(**done.findings())
-        return plate.with_pixels(done.pixels)
+        return done.plate

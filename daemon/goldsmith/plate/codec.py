@@ -225,9 +225,9 @@ def _as_rgb(plate: Plate) -> Plate:
 def codes(plate: Plate, bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Colour and alpha as integer codes of ``bits`` bits, rounded half up: (h, w, n), uint8 up to 8 bits, else uint16."""
     if plate.alpha is None:
-        return _quantised(plate.pixels, bits)
+        return plate.coded(lambda values: _quantised(values, bits))
     joined = np.empty((plate.height, plate.width, plate.channels + 1), np.uint8 if bits == 8 else np.uint16)
-    joined[:, :, :-1] = _quantised(plate.pixels, bits)
+    joined[:, :, :-1] = plate.coded(lambda values: _quantised(values, bits))
     joined[:, :, -1] = _quantised(plate.alpha, bits)
     return joined
 

@@ -67,3 +67,48 @@ def test_a_pixel_that_is_no_number_has_changed() -> None:
     pixels[0, 0, 1] = np.nan
     with np.errstate(invalid="ignore"):
         assert count_outside(before, before.with_pixels(pixels), np.zeros((2, 2), np.float32)).changed == 1
+
+
+def _opaque(height: int, width: int) -> Plate:
+    return replace(_plate(height, width, 3, 8, 3), alpha=None)
+
+
+def test_patches_are_compared_in_their_boxes_pixel_by_pixel() -> None:
+    """Two overlapping patches over a mask that covers them in part: what shows outside the mask is counted once."""
+    before = _opaque(60, 50)
+    mask = np.zeros((60, 50), np.float32)
+    mask[10:20, 10:20] = 1
+    black = np.zeros((10, 12, 3), np.float32)
+    inside = before.patched([((slice(10, 20), slice(10, 20)), black[:, :10])])
+    assert count_outside(before, inside, mask) == Count(2900, 0)
+    spilled = before.patched([((slice(10, 20), slice(10, 22)), black), ((slice(12, 22), slice(10, 22)), black)])
+    assert count_outside(before, spilled, mask) == Count(2900, 10 * 2 + 2 * 12)
+    again = spilled.patched([((slice(10, 20), slice(10, 20)), black[:, :10])])
+    assert count_outside(spilled, again, mask) == Count(2900, 0)
+
+
+def test_pixels_made_anew_are_read_everywhere_whatever_their_step_says() -> None:
+    """One code, far from the mask, in an array of its own or under a patch that lies elsewhere."""
+    before = _opaque(200, 50)
+    mask = np.zeros((200, 50), np.float32)
+    mask[:4, :4] = 1
+    pixels = before.pixels.copy()
+    pixels[150, 40, 2] = 1 - pixels[150, 40, 2]
+    made = before.with_pixels(pixels)
+    assert count_outside(before, made, mask) == Count(9984, 1)
+    assert count_outside(before, made.patched([((slice(0, 4), slice(0, 4)), np.ones((4, 4, 3), np.float32))]), mask).changed == 1
+    assert count_outside(before, before.with_pixels(before.pixels.copy()), mask).changed == 0
+
+
+def test_alpha_of_its_own_is_compared_also_where_the_colours_are_shared() -> None:
+    """A patch of colour and an alpha that differs in one pixel elsewhere."""
+    before = _plate(80, 30, 3, 8, 1)
+    assert before.alpha is not None
+    alpha = before.alpha.copy()
+    alpha[70, 3] = 1 - alpha[70, 3]
+    mask = np.zeros((80, 30), np.float32)
+    mask[0, 0] = 1
+    made = before.patched([((slice(0, 1), slice(0, 1)), np.ones((1, 1, 3), np.float32))])
+    assert count_outside(before, made, mask).changed == 0
+    assert count_outside(before, replace(made, alpha=frozen(alpha)), mask).changed == 1
+    assert count_outside(before, before.with_pixels(before.pixels, alpha), mask).changed == 1

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from goldsmith.plate.craft.patches import Box, cut
+from goldsmith.plate.craft.patches import Box, cut, extent
 from goldsmith.plate.plate import Mask
 
 
@@ -93,3 +93,23 @@ def test_pictures_smaller_than_the_engine_are_one_crop(shape: tuple[int, int]) -
 def test_an_empty_mask_is_no_work() -> None:
     """Nothing to fill, no patches."""
     assert cut(_mask(40, 40), 512, 0.5).patches == ()
+
+
+@settings(max_examples=60, deadline=None)
+@given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=70)))
+def test_the_extent_is_the_smallest_box_round_the_mask(solid: np.ndarray) -> None:
+    """The same as looking at every pixel's place; None where there is none."""
+    rows, columns = np.nonzero(solid)
+    box = Box(rows.min(), columns.min(), rows.max() + 1, columns.max() + 1) if rows.size else None
+    assert extent(solid.astype(np.float32) * np.float32(1e-3)) == box
+
+
+def test_an_engine_that_works_at_one_size_only_is_shown_small_holes_in_small_crops() -> None:
+    """They are enlarged for it, so that it paints at its own resolution; by four times at most."""
+    mask = _mask(3000, 4000, (1008, 2000, 1088, 2080))
+    (patch,) = cut(mask, 1024, 0.5, enlarges=True).patches
+    assert (patch.crop.height, patch.crop.width) == (256, 256)
+    (patch,) = cut(_mask(3000, 4000, (1008, 2000, 1248, 2240)), 1024, 0.5, enlarges=True).patches
+    assert (patch.crop.height, patch.crop.width) == (480, 480)
+    (patch,) = cut(mask, 1024, 0.5).patches
+    assert (patch.crop.height, patch.crop.width) == (1024, 1024)

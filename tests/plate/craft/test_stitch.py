@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from doubles.bench import NullInpainter
 from goldsmith.errors import Problem
 from goldsmith.plate.craft.patches import Box
-from goldsmith.plate.craft.stitch import Manner, Stitched, stitch
+from goldsmith.plate.craft.stitch import Manner, OnStep, Stitched, stitch
 from goldsmith.plate.plate import Depth, Mask, Pixels, Plate, frozen
 
 MANNER = Manner(grow=4, feather=0, context=0.5, side=64, multiple=1, seed=0)
@@ -34,7 +34,7 @@ def _stitched(plate: Plate, mask: Mask, fill: object = None, manner: Manner = MA
     return stitch(plate, mask, fill or NullInpainter().fill, manner, lambda fraction: None)  # type: ignore[arg-type]
 
 
-def _white(pixels: Pixels, hole: Mask, seed: int) -> Pixels:
+def _white(pixels: Pixels, hole: Mask, seed: int, step: OnStep) -> Pixels:
     return np.ones_like(pixels)
 
 
@@ -112,7 +112,7 @@ def test_an_engine_that_is_off_in_tone_leaves_no_seam() -> None:
     plate = Plate(frozen(_ramp(96, 128)))
     mask = _mask(plate, 30, 40, 70, 90)
 
-    def off(pixels: Pixels, hole: Mask, seed: int) -> Pixels:
+    def off(pixels: Pixels, hole: Mask, seed: int, step: OnStep) -> Pixels:
         return np.clip(
             _ramp(128, 128)[: pixels.shape[0], : pixels.shape[1]] * 0 + plate.pixels.mean() - np.float32([0.1, 0.05, 0.12]), 0, 1
         )
@@ -130,7 +130,7 @@ def test_a_rim_of_what_was_removed_does_not_bleed_in() -> None:
     plate = Plate(frozen(pixels))
     mask = _mask(plate, 31, 31, 65, 65)
 
-    def bright(shown: Pixels, hole: Mask, seed: int) -> Pixels:
+    def bright(shown: Pixels, hole: Mask, seed: int, step: OnStep) -> Pixels:
         return np.full_like(shown, 0.8)
 
     done = _stitched(plate, mask, bright, replace(MANNER, side=96, grow=8))
@@ -159,7 +159,7 @@ def test_sixteen_bits_stay_finer_than_eight() -> None:
     """A fill in a 16-bit plate is no staircase of 8-bit codes."""
     plate = Plate(frozen(_ramp(96, 96)), depth=16)
 
-    def coarse(pixels: Pixels, hole: Mask, seed: int) -> Pixels:
+    def coarse(pixels: Pixels, hole: Mask, seed: int, step: OnStep) -> Pixels:
         return np.round(_ramp(*pixels.shape[:2]) * 255).astype(np.float32) / np.float32(255)
 
     done = _stitched(plate, _mask(plate, 20, 20, 76, 76), coarse, replace(MANNER, side=96))
@@ -198,7 +198,7 @@ def test_an_engine_that_makes_no_numbers_is_a_problem() -> None:
     """NaN never gets into a picture."""
     plate = _plate()
     with pytest.raises(Problem, match="no numbers"):
-        _stitched(plate, _mask(plate, 5, 5, 9, 9), lambda pixels, hole, seed: pixels * np.float32("nan"))
+        _stitched(plate, _mask(plate, 5, 5, 9, 9), lambda pixels, hole, seed, step: pixels * np.float32("nan"))
 
 
 @pytest.mark.parametrize(("side", "multiple"), [(64, 1), (0, 8), (0, 1)])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.plate.plate import Mask, Plate, quantised
+from goldsmith.plate.craft.patches import extent
+from goldsmith.plate.plate import Mask, Plate, Window, quantised
 
 _BAND = 64
 """Rows looked at together: what is compared stays in the cache, and a large picture costs no second copy of itself."""
@@ -24,23 +26,49 @@ class Count:
 def count_outside(before: Plate, after: Plate, mask: Mask) -> Count:
     """Compare two plates of one size where ``mask`` (h, w) is zero, at the bit depth of ``before``: colour and alpha.
 
+    What is the very same memory in both, which nobody can write to, is the same and is not read. That is looked at, not believed:
+    a step that laid patches into its plate is compared in their boxes, one that made new pixels is compared everywhere.
     Grey that became RGB is compared with every channel. Another profile or depth would give the same codes another meaning:
     then every pixel outside counts as changed.
     """
-    outside = mask <= 0.0
-    pixels = int(np.count_nonzero(outside))
+    pixels = _outside(mask)
     if (before.icc, before.depth) != (after.icc, after.depth) or (before.alpha is None) != (after.alpha is None):
         return Count(pixels, pixels)
     if before.channels != after.channels and 1 not in (before.channels, after.channels):
         return Count(pixels, pixels)
-    changed = 0
-    for top in range(0, before.height, _BAND):
-        rows = slice(top, top + _BAND)
-        differs = _differs(before.pixels[rows], after.pixels[rows], outside[rows], before)
-        if before.alpha is not None and after.alpha is not None:
-            differs |= _differs(before.alpha[rows, :, None], after.alpha[rows, :, None], outside[rows], before)
-        changed += int(np.count_nonzero(differs))
-    return Count(pixels, changed)
+    patched = after.apart_from(before)
+    if patched is None or before.alpha is not after.alpha:
+        return Count(pixels, sum(_changed(before, after, mask, rows) for rows in _bands(before)))
+    if len(patched) < 2:
+        return Count(pixels, sum(_changed(before, after, mask, window) for window in patched))
+    changed = np.zeros(mask.shape, np.bool_)  # boxes may overlap, and a pixel counts once
+    for window in patched:
+        changed[window] = _outside_differs(before, after, mask, window)
+    return Count(pixels, int(np.count_nonzero(changed)))
+
+
+def _outside(mask: Mask) -> int:
+    """How many pixels of the mask are zero: only the box that holds the others has to be counted."""
+    box = extent(mask)
+    return int(mask.size) if box is None else int(mask.size) - int(np.count_nonzero(mask[box.window] > 0.0))
+
+
+def _bands(plate: Plate) -> Iterator[Window]:
+    for top in range(0, plate.height, _BAND):
+        yield slice(top, min(top + _BAND, plate.height)), slice(0, plate.width)
+
+
+def _changed(before: Plate, after: Plate, mask: Mask, window: Window) -> int:
+    return int(np.count_nonzero(_outside_differs(before, after, mask, window)))
+
+
+def _outside_differs(before: Plate, after: Plate, mask: Mask, window: Window) -> NDArray[np.bool_]:
+    """(rows, columns) of the window: where the mask is zero and the codes are others."""
+    outside = mask[window] <= 0.0
+    differs = _differs(before.window(window), after.window(window), outside, before)
+    if before.alpha is not None and after.alpha is not None and before.alpha is not after.alpha:
+        differs |= _differs(before.alpha[window][..., None], after.alpha[window][..., None], outside, before)
+    return differs
 
 
 def _differs(one: NDArray[np.float32], other: NDArray[np.float32], outside: NDArray[np.bool_], plate: Plate) -> NDArray[np.bool_]:

@@ -21,6 +21,8 @@ REACH = 32
 """The least surroundings, in px, that a crop shows beside its hole."""
 ANY_SIDE = 1280
 """Engines of any size are shown at most this many px: beyond it their time and memory grow faster than what they can tell."""
+MOST_ENLARGED = 4
+"""Engines that work well at one size only are shown small crops enlarged, but by no more than this: beyond it there is nothing to see."""
 THIN = 0.3
 """A region thinner than this part of the engine's side is filled piece by piece at full size, rather than shrunk as a whole."""
 
@@ -87,18 +89,21 @@ class Cut:
         return self.cells[np.ix_(rows, columns)]
 
 
-def cut(mask: Mask, side: int, context: float) -> Cut:
+def cut(mask: Mask, side: int, context: float, *, enlarges: bool = False, within: Box | None = None) -> Cut:
     """The crops that cover every pixel where ``mask`` > 0.
 
     mask: (h, w). side: the square in px that the engine works at, 0 = any size. context: surroundings at each side as a part of
-    the hole's longer side. Crops whose work together is less than apart are merged; long thin regions are cut in pieces.
+    the hole's longer side. enlarges: a crop may be smaller than ``side``, because the engine is shown it enlarged. within: the
+    mask's ``extent``, where it is known already. Crops whose work together is less than apart are merged; long thin regions are
+    cut in pieces.
     """
-    solid = mask > 0
-    cells = _cells(solid)
-    labels, boxes = _regions(cells, mask.shape, side)
-    labels, boxes = _split(solid, labels, boxes, side, context)
     height, width = mask.shape
-    framing = _Framing(side, context, height, width)
+    framing = _Framing(side, context, height, width, -(-side // MOST_ENLARGED) if enlarges else side)
+    within = within or extent(mask)
+    if within is None:
+        return Cut((), np.zeros([-(-edge // CELL) for edge in mask.shape], np.int32))
+    labels, boxes = _regions(_cells(mask, within), mask.shape, side)
+    labels, boxes = _split(mask, labels, boxes, framing)
     patches = (Patch(box, framing.crop(box), regions) for box, regions in _merged(boxes, framing))
     return Cut(tuple(patches), labels)
 
@@ -109,6 +114,8 @@ class _Framing:
     context: float
     height: int
     width: int
+    least: int
+    """The smallest square that is cut."""
 
     @property
     def fits(self) -> int:
@@ -124,7 +131,7 @@ class _Framing:
         """A square round the box, moved and cut so that it lies inside the picture; any rectangle for an engine of any size."""
         if not self.side:
             return box.grown((self.needed(box) - max(box.height, box.width)) // 2, self.height, self.width)
-        want = max(self.needed(box), self.side)
+        want = max(self.needed(box), self.least)
         top, bottom = _span(box.top, box.bottom, want, self.height)
         left, right = _span(box.left, box.right, want, self.width)
         return Box(top, left, bottom, right)
@@ -136,11 +143,25 @@ def _span(low: int, high: int, want: int, limit: int) -> tuple[int, int]:
     return start, min(start + want, limit)
 
 
-def _cells(solid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """One value for each cell of CELL x CELL px: whether the mask has anything in it."""
-    height, width = solid.shape
-    rows = np.logical_or.reduceat(solid, np.arange(0, height, CELL), axis=0)
-    return np.asarray(np.logical_or.reduceat(rows, np.arange(0, width, CELL), axis=1), dtype=np.bool_)
+def extent(mask: Mask) -> Box | None:
+    """The smallest box that holds every pixel where ``mask`` > 0; None where there is none. One look at the whole mask."""
+    rows = np.flatnonzero(mask.max(axis=1) > 0)
+    if not rows.size:
+        return None
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero(mask[top:bottom].max(axis=0) > 0)
+    return Box(top, int(columns[0]), bottom, int(columns[-1]) + 1)
+
+
+def _cells(mask: Mask, within: Box) -> NDArray[np.bool_]:
+    """One value for each cell of CELL x CELL px: whether the mask, which is empty but for a box, has anything in it."""
+    made = np.zeros([-(-edge // CELL) for edge in mask.shape], np.bool_)
+    top, left = within.top // CELL, within.left // CELL
+    solid = mask[top * CELL : within.bottom, left * CELL : within.right] > 0
+    rows = np.logical_or.reduceat(solid, np.arange(0, solid.shape[0], CELL), axis=0)
+    found = np.logical_or.reduceat(rows, np.arange(0, solid.shape[1], CELL), axis=1)
+    made[top : top + found.shape[0], left : left + found.shape[1]] = found
+    return made
 
 
 def _regions(cells: NDArray[np.bool_], shape: tuple[int, ...], side: int) -> tuple[NDArray[np.int32], dict[int, Box]]:
@@ -165,17 +186,14 @@ def _regions(cells: NDArray[np.bool_], shape: tuple[int, ...], side: int) -> tup
     return renamed[labels], boxes
 
 
-def _split(
-    solid: NDArray[np.bool_], labels: NDArray[np.int32], boxes: dict[int, Box], side: int, context: float
-) -> tuple[NDArray[np.int32], dict[int, Box]]:
+def _split(mask: Mask, labels: NDArray[np.int32], boxes: dict[int, Box], framing: _Framing) -> tuple[NDArray[np.int32], dict[int, Box]]:
     """Long thin regions (a wire across the sky) in pieces that fit the engine without being shrunk."""
-    framing = _Framing(side, context, *solid.shape)
     pitch = max(framing.fits // 2 // CELL, 1)
     kept: dict[int, Box] = {}
     following = max(boxes, default=0) + 1
     for label, box in boxes.items():
         crop = framing.crop(box)
-        if max(crop.height, crop.width) <= framing.fits or not _is_thin(solid[box.window], framing.fits):
+        if max(crop.height, crop.width) <= framing.fits or not _is_thin(mask[box.window] > 0, framing.fits):
             kept[label] = box
             continue
         rows, columns = np.nonzero(labels == label)
@@ -183,7 +201,7 @@ def _split(
         for row, column in blocks:
             chosen = (rows // pitch == row) & (columns // pitch == column)
             labels[rows[chosen], columns[chosen]] = following
-            kept[following] = _box_of_cells(rows[chosen], columns[chosen], solid.shape)
+            kept[following] = _box_of_cells(rows[chosen], columns[chosen], mask.shape)
             following += 1
     return labels, kept
 

@@ -14,12 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.errors import Problem
-from goldsmith.plate.craft.patches import ANY_SIDE, Box, Cut, Patch, cut
+from goldsmith.plate.craft.patches import ANY_SIDE, Box, Cut, Patch, cut, extent
 from goldsmith.plate.craft.smooth import at_size, membrane
-from goldsmith.plate.plate import Mask, Pixels, Plate, quantised
+from goldsmith.plate.plate import Laid, Mask, Pixels, Plate, quantised
 
-Fill = Callable[[Pixels, Mask, int], Pixels]
-"""(pixels (h, w, 3), hole (h, w) of 0 and 1, seed) -> (h, w, 3) with the hole filled; what it does elsewhere is not used."""
+OnStep = Callable[[float], None]
+"""Told 0..1; what it raises ends the work at once."""
+
+Fill = Callable[[Pixels, Mask, int, OnStep], Pixels]
+"""(pixels (h, w, 3), hole (h, w) of 0 and 1, seed, step) -> (h, w, 3) with the hole filled; what it does elsewhere is not used.
+``step`` is told 0..1 as the one call gets on."""
 
 OUTLIER = 0.08
 """Differences this far (0..1) from the ring's own median count half: a rim or a shadow there is no difference of tone."""
@@ -31,12 +35,17 @@ NEAR = 24
 """How far, in px, from the hole the plate's grain is measured."""
 COARSEST_GRAIN = 0.03
 """The most grain, as a standard deviation 0..1, that is ever put on."""
+FLAT = 1 / 255
+"""A fill that strays no further than this, 0..1, from one single colour is flat …"""
+TEXTURED = 8 / 255
+"""… which nothing is whose surroundings vary, as a standard deviation, by more than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How to stitch: ``grow`` and ``feather`` in px of the plate, ``context`` as a part of the hole's longer side; ``side`` and
-    ``multiple`` are the engine's."""
+    """How to stitch: ``grow`` and ``feather`` in px of the plate, ``context`` as a part of the hole's longer side; ``side``,
+    ``multiple`` and ``enlarges`` are the engine's. ``generates``: it invents what it fills, so that one even colour in the midst of
+    texture (a black picture, say) is a failure of its own and no fill."""
 
     grow: int
     feather: int
@@ -44,19 +53,27 @@ class Manner:
     side: int
     multiple: int
     seed: int
+    enlarges: bool = False
+    generates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Stitched:
-    """The new pixels and what was done: for each crop its box (left, top, width, height) and the scale it was filled at."""
+    """The new plate and what was done: for each crop its box (left, top, width, height) and the scale it was filled at."""
 
-    pixels: Pixels
+    plate: Plate
+    """The given plate with patches; outside their boxes it is the very memory of the given one."""
     crops: tuple[tuple[int, int, int, int], ...]
     scales: tuple[float, ...]
     seam_offset: float
     """The mean size, 0..1, of the tone correction in the rings: how far off the engine's own tone was."""
     outside_pixels: int
     outside_changed: int
+
+    @property
+    def pixels(self) -> Pixels:
+        """The new plate's."""
+        return self.plate.pixels
 
     def findings(self) -> dict[str, int | float | list[float] | list[list[int]]]:
         """What goes on record, as plain JSON."""
@@ -70,50 +87,59 @@ class Stitched:
         }
 
 
-def stitch(plate: Plate, mask: Mask, fill: Fill, manner: Manner, progress: Callable[[float], None]) -> Stitched:
-    """The plate's pixels with every pixel where ``mask`` > 0 mixed with the fill in the mask's proportion.
+def stitch(plate: Plate, mask: Mask, fill: Fill, manner: Manner, progress: OnStep) -> Stitched:
+    """The plate with every pixel where ``mask`` > 0 mixed with the fill in the mask's proportion.
 
     mask: (h, w), some of it > 0. Pixels where it is 0 keep their codes at the plate's depth; how many there are and how many
-    changed all the same (always 0) is counted on integer codes. Raises Problem where the mask leaves nothing to fill from.
+    changed all the same (always 0) is counted on integer codes. ``progress`` is told 0..1, also while an engine is at work.
+    Raises Problem where the mask leaves nothing to fill from.
     """
-    work = cut(mask, manner.side, manner.context)
-    if bool((mask > 0).all()):
+    solid = extent(mask)
+    masked = 0 if solid is None else int(np.count_nonzero(mask[solid.window] > 0))
+    if masked == mask.size:
         raise Problem("The mask covers the whole picture, so there is nothing left to fill it from.", "Paint only what is to be made new.")
-    out: Pixels = plate.pixels.copy()
+    work = cut(mask, manner.side, manner.context, enlarges=manner.enlarges, within=solid)
+    made = plate
     open_regions = np.zeros(int(work.cells.max()) + 1, dtype=np.bool_)
     open_regions[1:] = True
     scales: list[float] = []
     offsets: list[float] = []
     for number, patch in enumerate(work.patches):
-        progress(number / len(work.patches))
-        made = _Crop(out, mask, work, patch, open_regions, manner).filled(fill, plate.depth, manner.seed + number)
-        scales.append(round(made.scale, 4))
-        offsets.append(made.offset)
+        step = _share(progress, number, len(work.patches))
+        step(0.0)
+        filled = _Crop(made, mask, work, patch, open_regions, manner).filled(fill, manner.seed + number, step)
+        made = made.patched([filled.laid])
+        scales.append(round(filled.scale, 4))
+        offsets.append(filled.offset)
         open_regions[list(patch.regions)] = False
-    changed = sum(_changed_outside(plate, out, mask, patch.crop) for patch in work.patches)
+    changed = sum(_changed_outside(plate, made, mask, patch.core) for patch in work.patches)
     crops = tuple((patch.crop.left, patch.crop.top, patch.crop.width, patch.crop.height) for patch in work.patches)
-    outside = mask.size - int(np.count_nonzero(mask))
-    return Stitched(out, crops, tuple(scales), round(float(np.mean(offsets)), 5), outside, changed)
+    return Stitched(made, crops, tuple(scales), round(float(np.mean(offsets)), 5), mask.size - masked, changed)
 
 
-def _changed_outside(plate: Plate, out: Pixels, mask: Mask, box: Box) -> int:
-    """Pixels in the box, outside which nothing is written, whose codes differ though their mask is zero."""
-    window = box.window
-    before, after = (quantised(pixels[window], plate.depth) for pixels in (plate.pixels, out))
-    return int(np.count_nonzero((before != after).any(axis=2) & (mask[window] == 0)))
+def _share(progress: OnStep, number: int, count: int) -> OnStep:
+    """What one crop of several tells of itself, as a part of the whole."""
+    return lambda fraction: progress((number + min(max(fraction, 0.0), 1.0)) / count)
+
+
+def _changed_outside(plate: Plate, made: Plate, mask: Mask, box: Box) -> int:
+    """Pixels in the box, outside which nothing is laid, whose codes differ though their mask is zero."""
+    before, after = (quantised(each.window(box.window), plate.depth) for each in (plate, made))
+    return int(np.count_nonzero((before != after).any(axis=2) & (mask[box.window] == 0)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Made:
+    laid: Laid
     scale: float
     offset: float
 
 
 class _Crop:
-    """One patch under work: writes only inside the patch's core, only where its own regions' mask is > 0."""
+    """One patch under work: new pixels for the patch's core, other than before only where its own regions' mask is > 0."""
 
-    def __init__(self, out: Pixels, mask: Mask, work: Cut, patch: Patch, open_regions: NDArray[np.bool_], manner: Manner) -> None:
-        self._out = out
+    def __init__(self, plate: Plate, mask: Mask, work: Cut, patch: Patch, open_regions: NDArray[np.bool_], manner: Manner) -> None:
+        self._plate = plate
         self._manner = manner
         self._core = patch.core
         self._box = _with_something_known(patch.crop, mask, work, open_regions)
@@ -122,25 +148,28 @@ class _Crop:
         self._own = np.isin(regions, list(patch.regions)) & (self._mask > 0)
         self._unknown = open_regions[regions] & (self._mask > 0)
 
-    def filled(self, fill: Fill, depth: int, seed: int) -> _Made:
-        """Fills, matches and lays in; returns the scale of the fill and the mean correction of its tone."""
-        known = _rgb(self._out[self._box.window])
+    def filled(self, fill: Fill, seed: int, step: OnStep) -> _Made:
+        """Fills, matches and mixes; the new pixels of the core, the scale of the fill and the mean correction of its tone."""
+        known = _rgb(self._plate.window(self._box.window))
         hole = _grown(self._unknown, self._manner.grow)
         hole = self._unknown if hole.all() else hole
-        scale = min(1.0, (self._manner.side or ANY_SIDE) / max(hole.shape))
-        made = self._asked(fill, known, hole, scale, seed)
-        inner = self._core.grown(self._manner.grow + 1, *self._out.shape[:2])
-        view = _cropped(inner, self._box).window
+        scale = (self._manner.side or ANY_SIDE) / max(hole.shape)
+        scale = scale if self._manner.enlarges else min(1.0, scale)
+        made = self._asked(fill, known, hole, scale, seed, step)
+        if self._manner.generates:
+            _refuse_flat(known, made, hole)
+        inner = _overlap(self._core.grown(self._manner.grow + 1, self._plate.height, self._plate.width), self._box)
+        view = inner.within(self._box).window
         ring = (hole & ~self._unknown)[view]
         correction, offset = _tone(known[view], made[view], ring)
         patch: Pixels = made[view] + correction
         patch += _grain(known, made, hole, seed)[view]
-        if depth == 16:
+        if self._plate.depth == 16:
             patch += _dither(patch.shape, seed)
-        self._lay(np.clip(patch, 0, 1), view)
-        return _Made(scale, offset)
+        new = np.clip(patch, 0, 1)[self._core.within(inner).window]
+        return _Made((self._core.window, self._mixed(new)), scale, offset)
 
-    def _asked(self, fill: Fill, known: Pixels, hole: NDArray[np.bool_], scale: float, seed: int) -> Pixels:
+    def _asked(self, fill: Fill, known: Pixels, hole: NDArray[np.bool_], scale: float, seed: int, step: OnStep) -> Pixels:
         """What the engine makes of the crop, brought to its scale and sides and back."""
         height, width = hole.shape
         high, wide = (max(1, round(edge * scale)) for edge in (height, width))
@@ -150,19 +179,21 @@ class _Crop:
         side, multiple = self._manner.side, self._manner.multiple
         tall, broad = (side or -(-edge // multiple) * multiple for edge in (high, wide))
         around = ((0, tall - high), (0, broad - wide))
-        made = fill(np.pad(shown, (*around, (0, 0)), mode="symmetric"), np.pad(gap, around, mode="symmetric"), seed)
+        made = fill(np.pad(shown, (*around, (0, 0)), mode="symmetric"), np.pad(gap, around, mode="symmetric"), seed, step)
         if not np.isfinite(made).all():
             raise Problem("The inpainting engine made values that are no numbers.", "Name another model for this step, or try again.")
         return at_size(made[:high, :wide], height, width)
 
-    def _lay(self, patch: Pixels, view: tuple[slice, slice]) -> None:
-        """out = out * (1 - m) + patch * m where the patch's own mask is > 0; no other pixel is written."""
+    def _mixed(self, patch: Pixels) -> Pixels:
+        """The core: plate * (1 - m) + patch * m where the patch's own mask is > 0; every other pixel is copied."""
+        view = self._core.within(self._box).window
         share = (self._mask * _eased(self._mask > 0, self._manner.feather))[view]
         own = self._own[view]
-        target = self._out[self._box.window][view]
+        target = self._plate.window(self._core.window).copy()
         new = patch.mean(axis=2, keepdims=True) if target.shape[2] == 1 else patch
         part = share[own][:, None]
         target[own] = target[own] * (1 - part) + new[own] * part
+        return target
 
 
 def _with_something_known(crop: Box, mask: Mask, work: Cut, open_regions: NDArray[np.bool_]) -> Box:
@@ -171,10 +202,22 @@ def _with_something_known(crop: Box, mask: Mask, work: Cut, open_regions: NDArra
     return Box(0, 0, *mask.shape) if unknown.all() else crop
 
 
-def _cropped(inner: Box, outer: Box) -> Box:
-    """``inner`` as far as it lies in ``outer``, counted from the corner of ``outer``."""
+def _overlap(inner: Box, outer: Box) -> Box:
+    """``inner`` as far as it lies in ``outer``."""
     low = (max(inner.top, outer.top), max(inner.left, outer.left))
-    return Box(*low, min(inner.bottom, outer.bottom), min(inner.right, outer.right)).within(outer)
+    return Box(*low, min(inner.bottom, outer.bottom), min(inner.right, outer.right))
+
+
+def _refuse_flat(known: Pixels, made: Pixels, hole: NDArray[np.bool_]) -> None:
+    """Raises Problem where the fill is one even colour and what lies round the hole is not."""
+    near = _grown(hole, NEAR) & ~hole
+    if not near.any() or float(known[near].std(axis=0).max()) < TEXTURED:
+        return
+    fill = made[hole]
+    if float(np.abs(fill - np.median(fill, axis=0)).max()) < FLAT:
+        raise Problem(
+            "The inpainting engine filled the hole with one even colour.", "Try another seed, or name another model for this step."
+        )
 
 
 def _rgb(pixels: Pixels) -> Pixels:
