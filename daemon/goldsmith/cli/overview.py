@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from goldsmith.cli import lanes
 from goldsmith.cli.places import Place
 from goldsmith.files import is_litter
 from goldsmith.journal.records import LiveJob
 from goldsmith.line.commit.manifest import SUFFIX as MANIFEST
-from goldsmith.line.explain import Explain, general, walk
+from goldsmith.line.explain import Explain, general, note_of, walk
 from goldsmith.line.intake.bundle import README, Bundle, classify
 
 _NAMES = 3
@@ -65,6 +66,10 @@ class Overview:
     waiting: list[Group] = field(default_factory=list)
     problems: list[Trouble] = field(default_factory=list)
     problems_in_all: int = 0
+
+    @property
+    def queued_in_lane(self) -> dict[str, int]:
+        return {lane: group.count for lane, group in self.queued.items()}
 
 
 def overview(place: Place) -> Overview:
@@ -134,6 +139,7 @@ def as_json(place: Place, seen: Overview) -> dict[str, object]:
         "running": bool(daemon.runs),
         "daemon": daemon.runs,
         "paused": daemon.paused,
+        "lanes": lanes.as_json(daemon, seen.queued_in_lane),
         "lanes_paused": {lane: why for lane, why in daemon.lanes.items() if why},
         "hints": dict(daemon.folders),
         "weak_rule": sorted(daemon.weak),
@@ -142,7 +148,7 @@ def as_json(place: Place, seen: Overview) -> dict[str, object]:
         "journal": str(place.journal_file),
         "no_journal": place.no_journal,
         "folders": [_lying(lying) for lying in seen.folders],
-        "working": [_job(job, now) for job in seen.working],
+        "working": [{**_job(job, now), "note": note_of(job, daemon)} for job in seen.working],
         "queued": [{"lane": lane, "count": group.count, "first": group.names} for lane, group in seen.queued.items()],
         "waiting": [{"folder": one.folder, "sentence": one.sentence, "count": one.count, "first": one.names} for one in seen.waiting],
         "problems_in_all": seen.problems_in_all,

@@ -11,6 +11,7 @@ from goldsmith.cli.screen import bar, heading, say, say_json, table, terminal
 
 if TYPE_CHECKING:
     from goldsmith.cli.overview import Group, Lying, Overview
+    from goldsmith.journal.records import LiveJob
 
 _ROWS = 20
 """So many rows of a kind are printed; the rest are counted."""
@@ -39,7 +40,8 @@ def _print(place: Place, seen: Overview) -> None:
         say(sentence)
     say()
     table(("folder", "pictures", "sidecars", "other", "next", "working", "waiting", "problems"), [_row(one) for one in seen.folders])
-    _working(seen)
+    _lanes(place, seen)
+    _working(place, seen)
     _waiting(seen)
     _problems(seen)
 
@@ -66,7 +68,23 @@ def _number(count: int | str) -> str:
     return str(count) if count or not terminal() else ""
 
 
-def _working(seen: Overview) -> None:
+def _lanes(place: Place, seen: Overview) -> None:
+    from goldsmith.cli import lanes
+
+    rows = list(lanes.rows(place.daemon, seen.working, seen.queued_in_lane))
+    if rows:
+        heading("Lanes")
+        table(lanes.HEADINGS, rows)
+
+
+def _step(place: Place, job: LiveJob) -> str:
+    from goldsmith.line.explain import note_of
+
+    note = note_of(job, place.daemon)
+    return f"{job.step}. {job.op}{f': {note}' if note else ''}" if job.step else "reading"
+
+
+def _working(place: Place, seen: Overview) -> None:
     if seen.working:
         heading("Being worked on")
         now = time.time()
@@ -74,7 +92,7 @@ def _working(seen: Overview) -> None:
             (
                 job.path,
                 job.stage,
-                f"{job.step}. {job.op}" if job.step else "reading",
+                _step(place, job),
                 bar(job.fraction),
                 f"{now - (job.started_at or now):.0f} s",
             )

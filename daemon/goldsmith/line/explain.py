@@ -56,12 +56,17 @@ class Explain:
         ahead: dict[str, int] = {}
         for job in journal.live() if journal is not None and daemon.runs else ():
             ahead[job.lane] = ahead.get(job.lane, 0) + (job.started_at is None)
-            self._live[job.path] = (ahead[job.lane], job)
+            self._live[job.path] = (self._place(job, ahead[job.lane]), job)
 
     @property
     def live(self) -> list[LiveJob]:
         """The jobs in the lanes, in the order they were queued."""
         return [job for _, job in self._live.values()]
+
+    def _place(self, job: LiveJob, came: int) -> int:
+        """Its place in line: as the daemon last said, which knows what is loaded; of a new job, or far down, as it came."""
+        order = self._daemon.order.get(job.lane, ())
+        return order.index(job.job_id) + 1 if job.job_id in order else came
 
     # ------------------------------------------------------------------ one file
 
@@ -109,7 +114,7 @@ class Explain:
                 return Answer(
                     "queued", f"Waiting: {paused}" if paused else f"Waiting for the {job.lane.upper()}, {_ordinal(place)} in line."
                 )
-            return Answer("working", _working_sentence(job))
+            return Answer("working", _working_sentence(job, note_of(job, self._daemon)))
         problem = self._problem_told(bundle)
         if problem:
             return Answer("held", problem)
@@ -251,11 +256,16 @@ def walk(root: Path, folder: str) -> Iterator[tuple[str, list[str]]]:
         yield place, names
 
 
-def _working_sentence(job: LiveJob) -> str:
+def _working_sentence(job: LiveJob, note: str) -> str:
     if not job.step:
         return f"Being read for {job.stage}."
-    note = f", {job.note}" if job.note else ""
-    return f"Being worked on: {job.op} (step {job.step} of {job.stage}), {job.fraction:.0%}{note}."
+    return f"Being worked on: {job.op} (step {job.step} of {job.stage}), {job.fraction:.0%}{f', {note}' if note else ''}."
+
+
+def note_of(job: LiveJob, daemon: Daemon) -> str:
+    """What the step last said of itself; while its model is loaded, for how long that has been going on."""
+    cold = (seat.cold_start(time.time()) for seat in daemon.seats if job.job_id in seat.jobs)
+    return next((said for said in cold if said), "" if job.note.startswith("loading ") and daemon.seats else job.note)
 
 
 def _moment(when: float) -> str:

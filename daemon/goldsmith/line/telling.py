@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from goldsmith.line.commit.lock import running
+
+
+@dataclass(frozen=True, slots=True)
+class SeatTold:
+    """One process of a lane, or a device that has none at the moment."""
+
+    lane: str = ""
+    device: str = "cpu"
+    title: str = ""
+    """What a person calls the device; "" where nobody knows."""
+    memory_mb: int = 0
+    paused: str = ""
+    """Why nothing is begun on the device, or ""."""
+    jobs: tuple[str, ...] = ()
+    """The ids of those that it works on."""
+    loaded: tuple[str, ...] = ()
+    """The generating models that it has in memory."""
+    loading: str = ""
+    loading_since: float = 0.0
+
+    def cold_start(self, now: float) -> str:
+        """What a person reads while a model is loaded; "" while none is."""
+        return f"loading {self.loading}, {max(0.0, now - self.loading_since):.0f} s so far" if self.loading else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +46,9 @@ class Daemon:
     """Why everything waits; "" where all is well."""
     lanes: Mapping[str, str] = field(default_factory=dict)
     """Lane -> why it pauses, or ""."""
+    order: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Lane -> the ids of the jobs that go next, in their order; not all of a long line."""
+    seats: tuple[SeatTold, ...] = ()
     folders: Mapping[str, str] = field(default_factory=dict)
     """Stage folder -> "events" or "polling"."""
     weak: frozenset[str] = frozenset()
@@ -46,8 +73,16 @@ def daemon_of(root: Path, state_file: Path) -> Daemon:
         told=True,
         paused=told.get("paused", ""),
         lanes=told.get("lanes", {}),
+        order=told.get("order", {}),
+        seats=tuple(map(_seat, told.get("seats", ()))),
         folders=told.get("folders", {}),
         weak=frozenset(told.get("weak", ())),
         missing=told.get("missing", {}),
         trouble=told.get("watcher", ""),
     )
+
+
+def _seat(told: Mapping[str, Any]) -> SeatTold:
+    """What this version knows of what another may have written."""
+    known: dict[str, Any] = {name: value for name, value in told.items() if name in SeatTold.__slots__}
+    return SeatTold(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
