@@ -295,3 +295,35 @@ def members(family: str) -> Iterable[str]:
     """The paths of all files in the family's tree, from its top."""
     top = folder(family)
     return sorted(str(path.relative_to(top)) for path in top.rglob("*") if path.is_file())
+
+
+def models_toml(names: Mapping[str, str], *, device_memory_mb: int = 8) -> str:
+    """The text of a models.toml with a tiny model behind each name: ``{"premium": "sdxl", "fill": "flux-fill"}``.
+
+    The first that can make pictures from words is the default for generating, those that fill holes for inpainting with words.
+    """
+    generate = [name for name, family in names.items() if "text" in CAN[family]]
+    fill = [name for name, family in names.items() if "inpaint" in CAN[family]]
+    tables = [f"[defaults]\ninpaint = []\ninpaint_words = {json.dumps(fill)}\ngenerate = {json.dumps(generate)}\n"]
+    tables += [_entry(name, family, device_memory_mb) for name, family in names.items()]
+    return "\n".join(tables)
+
+
+def _entry(name: str, family: str, memory_mb: int) -> str:
+    return f"""[models.{name}]
+kind = "generate"
+driver = "diffusers"
+licence = "CC0-1.0"
+folder = {json.dumps(str(folder(family)))}
+
+[models.{name}.diffusion]
+family = "{family}"
+can = {json.dumps(CAN[family])}
+pixels = {PIXELS}
+multiple = {MULTIPLE}
+steps = 2
+guidance = 2.0
+memory_mb = {memory_mb}
+picture_mb = 8
+seconds = 60
+"""

@@ -189,9 +189,9 @@ def qwen_vae() -> Any:
     from diffusers import AutoencoderKLQwenImage
 
     return AutoencoderKLQwenImage(
-        base_dim=8,
+        base_dim=4,
         z_dim=4,
-        dim_mult=[1, 2, 4, 4],
+        dim_mult=[1, 1, 1, 1],
         num_res_blocks=1,
         temperal_downsample=[False, True, True],
         latents_mean=[0.0] * 4,

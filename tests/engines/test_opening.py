@@ -54,7 +54,7 @@ def test_a_named_upscaler_keeps_its_own_scale(tmp_path: Path) -> None:
 
 def test_an_unknown_driver_is_told_with_those_there_are(tmp_path: Path) -> None:
     """models.toml can only name drivers that come with Goldsmith."""
-    with pytest.raises(Problem, match=r"models\.one\.driver: there is no driver 'os'\. There are: esrgan_ncnn"):
+    with pytest.raises(Problem, match=r"models\.one\.driver: there is no driver 'os'\. There are: diffusers, esrgan_ncnn"):
         open_inpainter(_one(Model(kind="inpaint", driver="os", licence="MIT"), tmp_path), EngineNeed("inpaint", "one"), Device())
 
 

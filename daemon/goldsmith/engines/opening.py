@@ -1,18 +1,21 @@
-"""Opens engines: a name in models.toml, weights known to be right, a driver module that runs them; kept open from call to call."""
+"""Opens engines: a name in models.toml, weights known to be right, a driver module that runs them; kept open while they fit."""
 
 from __future__ import annotations
 
 import pkgutil
-from functools import lru_cache
 from importlib import import_module
 from typing import Protocol, cast
 
-from goldsmith.engines import Device, EngineNeed, Generator, Inpainter, Store, Upscaler, drivers
+from goldsmith.engines import Device, EngineNeed, Generator, Inpainter, Store, Upscaler, Wish, drivers
+from goldsmith.engines.filling import GeneratedFill, Note, unnoted
 from goldsmith.engines.models import Model
+from goldsmith.engines.residency import Residency
 from goldsmith.engines.weights import Choice, Weights
 from goldsmith.errors import Problem
 
 Engine = Inpainter | Upscaler | Generator
+
+_RESIDENT: Residency[Engine] = Residency()
 
 
 class Driver(Protocol):
@@ -27,14 +30,20 @@ def driver_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(drivers.__path__) if not module.name.startswith("_"))
 
 
-def open_inpainter(weights: Weights, need: EngineNeed, device: Device) -> tuple[Inpainter, Choice]:
+def open_inpainter(
+    weights: Weights, need: EngineNeed, device: Device, wish: Wish | None = None, note: Note = unnoted
+) -> tuple[Inpainter, Choice]:
     """The inpainting engine that ``need`` asks for, and why it is that one (for the record).
 
-    Kept open: the same call in the same process gives the same engine.
+    Kept open: the same call in the same process gives the same engine. A model that generates comes with ``wish`` bound to it, and
+    tells ``note`` what it did for each fill; other engines take no words.
     Raises Problem where the name is unknown or its weights are missing; the remedy is the command that fetches them.
     """
     choice = weights.choose(need)
-    return cast("Inpainter", _open(weights, choice, device)), choice
+    engine = _open(weights, choice, device)
+    if choice.model.kind == "generate":
+        return GeneratedFill(cast("Generator", engine), wish or Wish(), note), choice
+    return cast("Inpainter", engine), choice
 
 
 def open_upscaler(weights: Weights, need: EngineNeed, device: Device) -> tuple[Upscaler, Choice]:
@@ -47,17 +56,31 @@ def open_upscaler(weights: Weights, need: EngineNeed, device: Device) -> tuple[U
 
 
 def open_generator(weights: Weights, need: EngineNeed, device: Device) -> tuple[Generator, Choice]:
-    """The generating engine that ``need`` asks for, or the house's first one that can do all of ``need.can``, and why.
-
-    As ``open_inpainter`` otherwise.
-    """
+    """The generating engine that ``need`` asks for, one that can do all of ``need.can``, and why. As ``open_inpainter`` otherwise."""
     choice = weights.choose(need)
     return cast("Generator", _open(weights, choice, device)), choice
 
 
+def loaded() -> tuple[str, ...]:
+    """The models that are open in this process, the least recently used first."""
+    return _RESIDENT.loaded
+
+
 def _open(weights: Weights, choice: Choice, device: Device) -> Engine:
     store = weights.opened(choice.name)
-    return _open_once(choice.name, choice.model, _Kept(store), device)
+    name, model = choice.name, choice.model
+    key = (name, model, _Kept(store), device)
+    driver = _driver(name, model)
+    return _RESIDENT.engine(key, name, device, _needs_mb(model, store, device), lambda: driver.open_engine(name, model, store, device))
+
+
+def _needs_mb(model: Model, store: Store, device: Device) -> int:
+    """MiB the engine takes with one picture in work; 0 for what is too small to make room for."""
+    diffusion = model.diffusion
+    if diffusion is None:
+        return sum(path.stat().st_size for path in store.files.values()) // 2**20
+    wider = 2 if device.name == "cpu" and diffusion.precision != "float32" else 1
+    return diffusion.memory_mb * wider + diffusion.picture_mb
 
 
 class _Kept:
@@ -74,9 +97,7 @@ class _Kept:
         return hash(self._says)
 
 
-@lru_cache(maxsize=8)
-def _open_once(name: str, model: Model, kept: _Kept, device: Device) -> Engine:
+def _driver(name: str, model: Model) -> Driver:
     if model.driver not in driver_names():
         raise Problem(f"models.{name}.driver: there is no driver {model.driver!r}.", f"There are: {', '.join(driver_names())}.")
-    driver = cast("Driver", import_module(f"{drivers.__name__}.{model.driver}"))
-    return driver.open_engine(name, model, kept.store, device)
+    return cast("Driver", import_module(f"{drivers.__name__}.{model.driver}"))

@@ -55,8 +55,23 @@ class LaneBench:
         return self.paper.folder
 
     def inpainter(self, model: str | None, wish: Wish | None = None) -> Inpainter:
-        engine, self.engine = self.shop.inpainter(EngineNeed("inpaint", model), lambda note: self.progress(0.0, note))
+        need = EngineNeed("inpaint", model, words=wish is not None and bool(wish.prompt))
+        engine, facts = self.shop.inpainter(need, lambda note: self.progress(0.0, note), wish, self._filled)
+        self.engine = facts
         return engine
+
+    def _filled(self, facts: Mapping[str, object]) -> None:
+        """Put on record what a generating model did for one fill; fills that differ only in their seeds are one line."""
+        told = {name: plain(value) for name, value in facts.items()}
+        seeds = told.pop("seeds", None)
+        fills = (self.engine or {}).setdefault("fills", [])
+        assert isinstance(fills, list)  # noqa: S101 - made here
+        for fill in fills:
+            if isinstance(fill, dict) and {name: value for name, value in fill.items() if name != "seeds"} == told:
+                known = fill["seeds"]
+                fill["seeds"] = [*(known if isinstance(known, list) else []), *(seeds if isinstance(seeds, list) else [])]
+                return
+        fills.append({**told, "seeds": seeds if isinstance(seeds, list) else []})
 
     def generator(self, model: str | None, can: frozenset[Ability]) -> Generator:
         need = EngineNeed("generate", model, can=can)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
@@ -14,8 +14,10 @@ from weakref import WeakValueDictionary
 
 from pydantic import JsonValue, ValidationError
 
-from goldsmith.engines import Descriptor, Device, EngineNeed, Generator, Inpainter, Upscaler
+from goldsmith.engines import Descriptor, Device, EngineNeed, Generator, Inpainter, Upscaler, Wish
+from goldsmith.engines.filling import GeneratedFill, Note, unnoted
 from goldsmith.engines.flight import Flight
+from goldsmith.engines.models import Model
 from goldsmith.errors import Problem, UsageFault
 from goldsmith.line.job import StepSpec
 from goldsmith.line.lanes.wire import LaneContext, LaneSpec, Models
@@ -59,14 +61,33 @@ class Shop:
             raise Problem("\n".join(wrong))
         return made
 
-    def inpainter(self, need: EngineNeed, note: Callable[[str], None]) -> tuple[Inpainter, dict[str, JsonValue]]:
-        """The engine, and what the record says of it; ``note`` is told before a cold start."""
+    def inpainter(
+        self, need: EngineNeed, note: Callable[[str], None], wish: Wish | None = None, filled: Note = unnoted
+    ) -> tuple[Inpainter, dict[str, JsonValue]]:
+        """The engine, and what the record says of it; ``note`` is told before a cold start.
+
+        A need for words is dropped where no engine here takes them: a brief's prompt is for all its steps, and whoever must have words
+        asks the descriptor. A model that generates has ``wish`` bound to it and tells ``filled`` what it did each time.
+        """
         from goldsmith.engines.opening import open_inpainter
 
+        suited, model = self._suited(need)
+        if model.kind == "generate":
+            generator, facts = self.generator(suited, note)
+            fill = GeneratedFill(generator, wish or Wish(), filled)
+            return fill, {**facts, **self._facts(fill.descriptor, str(facts["why"]))}
         with self._opening:
-            self._announce(need, note)
-            engine, choice = open_inpainter(self._choices(), need, self._device)
+            self._announce(suited, note)
+            engine, choice = open_inpainter(self._choices(), suited, self._device)
         return engine, self._facts(engine.descriptor, choice.why)
+
+    def _suited(self, need: EngineNeed) -> tuple[EngineNeed, Model]:
+        choices = self._choices()
+        try:
+            return need, choices.choose(need).model
+        except Problem:
+            wordless = replace(need, words=False)
+            return wordless, choices.choose(wordless).model
 
     def upscaler(self, need: EngineNeed, note: Callable[[str], None]) -> tuple[Upscaler, dict[str, JsonValue]]:
         """As ``inpainter``."""

@@ -1,0 +1,97 @@
+"""LoRAs: small changes of a model's weights from ``library/loras/``, put on for one request and taken off again.
+
+They stay loaded beside the weights and are switched off between requests, which leaves the model bit for bit as it was
+(Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021; diffusers' PEFT loaders).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from goldsmith.engines.diffusion.tree import whole
+from goldsmith.engines.memory import is_dead, is_shortage
+from goldsmith.errors import Problem
+
+_KEPT = 4
+"""So many stay loaded; they cost little beside the model."""
+
+
+class Loras:
+    """The LoRAs of one model."""
+
+    def __init__(self, name: str, base: Any) -> None:
+        self._name = name
+        self._base = base
+        self._loaded: dict[str, str] = {}
+        """sha256 -> its name as diffusers knows it; the least recently used first."""
+
+    @contextlib.contextmanager
+    def worn(self, wanted: Sequence[tuple[Path, float]]) -> Iterator[list[dict[str, object]]]:
+        """The model with these LoRAs on, each at its weight, for as long as the block lasts. Gives what the record says of them.
+
+        Raises Problem where a file is no LoRA or does not fit this model.
+        """
+        if not wanted:
+            yield []
+            return
+        facts, names = [], []
+        for path, weight in wanted:
+            sha256 = _sha256(path)
+            names.append(self._adapter(path, sha256))
+            facts.append({"lora": path.stem, "weight": weight, "sha256": sha256})
+        try:
+            self._base.enable_lora()
+            self._base.set_adapters(names, [weight for _, weight in wanted])
+            yield facts
+        finally:
+            self._base.disable_lora()
+            self._forget()
+
+    def _adapter(self, path: Path, sha256: str) -> str:
+        adapter = self._loaded.pop(sha256, None)
+        if adapter is None:
+            adapter = f"lora_{sha256[:16]}"
+            self._load(path, adapter)
+        self._loaded[sha256] = adapter
+        return adapter
+
+    def _load(self, path: Path, adapter: str) -> None:
+        whole(path, "Put a LoRA in safetensors form there.")
+        if not hasattr(self._base, "load_lora_weights"):
+            raise Problem(f"The model {self._name!r} takes no LoRAs.", f"Leave {path.stem!r} out, or name another model.")
+        said = ""
+        try:
+            self._base.load_lora_weights(
+                str(path.parent), weight_name=path.name, adapter_name=adapter, local_files_only=True, use_safetensors=True
+            )
+        except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, IndexError, OSError) as error:
+            if is_shortage(error) or is_dead(error):
+                raise
+            said = " ".join(str(error).split())
+        if not said and any(adapter in adapters for adapters in self._base.get_list_adapters().values()):
+            self._base.disable_lora()
+            return
+        with contextlib.suppress(ValueError, KeyError):
+            self._base.delete_adapters(adapter)
+        reason = f" ({said:.160})" if said else " (none of its parts are parts of this model)"
+        raise Problem(
+            f"{path.name}: this LoRA does not fit the model {self._name!r}{reason}.",
+            "Name a LoRA that was made for this family of models.",
+        )
+
+    def _forget(self) -> None:
+        while len(self._loaded) > _KEPT:
+            oldest = next(iter(self._loaded))
+            self._base.delete_adapters(self._loaded.pop(oldest))
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise Problem(f"{path}: cannot be read: {error.strerror}.", "Put the LoRA there, or leave it out.") from error

@@ -1,0 +1,142 @@
+"""Whether a diffusers folder is what it should be, before anything is loaded from it: whole, safetensors only, no code of its own.
+
+Only files are looked at here, no runtime is imported. What diffusers says of a folder that lacks something is about hubs and
+connections; these sentences are about the file that is missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from goldsmith.errors import Problem
+
+_LIBRARIES = frozenset({"diffusers", "transformers"})
+_PICKLES = frozenset({".bin", ".ckpt", ".pt", ".pth", ".pkl"})
+_WEIGHTLESS = ("tokenizer", "scheduler", "processor", "feature_extractor", "image_processor")
+LEFT_OUT = frozenset({"safety_checker"})
+"""Parts that are never loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A folder that was looked through. ``index``: what its model_index.json says. ``variant``: which of several precisions' weights
+    to read, "" for the plain ones. ``parts``: the bytes of the weights of each part."""
+
+    folder: Path
+    index: Mapping[str, Any]
+    variant: str
+    parts: Mapping[str, int]
+
+    @property
+    def largest(self) -> float:
+        """The largest part's share of all weights, 0..1."""
+        return max(self.parts.values(), default=1) / max(sum(self.parts.values()), 1)
+
+
+def looked_through(name: str, folder: Path, *, variant: str = "", weights: bool = True) -> Tree:
+    """The folder, known to be whole. ``weights`` is False where it only has the configuration beside a single file.
+
+    Raises Problem, with the file, where something is missing, damaged, a pickle, or code.
+    """
+    again = f"Fetch the model again: goldsmith models fetch {name}"
+    index = _json(folder / "model_index.json", again)
+    for path in sorted(folder.rglob("*.py")):
+        raise Problem(f"{path}: this model brings code of its own, and none is run here.", "Use a model that diffusers itself can run.")
+    parts: dict[str, int] = {}
+    for part, said in index.items():
+        if part.startswith("_") or part in LEFT_OUT or not _is_part(said):
+            continue
+        _library(folder, part, said)
+        _refuse_auto_map(folder / part)
+        if not part.startswith(_WEIGHTLESS):
+            _json(folder / part / "config.json", again)
+            parts[part] = _weights(folder / part, variant, again) if weights else 1
+    return Tree(folder, index, variant, parts)
+
+
+def _is_part(said: Any) -> bool:
+    """A part is [library, class]; [null, null] is one that is left out, and other lists are settings."""
+    return isinstance(said, list) and bool(said) and isinstance(said[0], str)
+
+
+def _json(path: Path, again: str) -> dict[str, Any]:
+    try:
+        said = json.loads(path.read_bytes())
+    except OSError as error:
+        raise Problem(f"{path}: cannot be read: {error.strerror}.", again) from error
+    except ValueError as error:
+        raise Problem(f"{path}: this is not JSON: {error}.", again) from error
+    if not isinstance(said, dict):
+        raise Problem(f"{path}: this is not a table.", again)
+    return said
+
+
+def _library(folder: Path, part: str, said: list[Any]) -> None:
+    if len(said) < 2 or said[0] not in _LIBRARIES or not str(said[1]).isidentifier():
+        named = ".".join(str(each) for each in said[:2])
+        raise Problem(
+            f"{folder / 'model_index.json'}: its part {part!r} is a {named}, which is none of diffusers' or transformers' own.",
+            "Models that need code of their own are not run.",
+        )
+
+
+def _refuse_auto_map(part: Path) -> None:
+    for path in sorted(part.glob("*.json")):
+        if path.stat().st_size > 1 << 20:
+            continue  # vocabularies
+        try:
+            said = json.loads(path.read_bytes())
+        except ValueError:
+            continue
+        if isinstance(said, dict) and "auto_map" in said:
+            raise Problem(
+                f"{path}: this part asks for code of its own (auto_map), and none is run here.", "Remove auto_map or use another."
+            )
+
+
+def _weights(part: Path, variant: str, again: str) -> int:
+    """The size of the part's weights. Raises Problem where there are none, shards are missing, or there are only pickles."""
+    ending = f".{variant}.safetensors" if variant else ".safetensors"
+    found = [path for path in part.glob("*.safetensors") if path.name.endswith(ending) and (variant or path.name.count(".") == 1)]
+    if not found and variant:
+        found = [path for path in part.glob("*.safetensors") if path.name.count(".") == 1]
+    if not found:
+        pickled = sorted(path for path in part.glob("*") if path.suffix in _PICKLES)
+        if pickled:
+            raise Problem(
+                f"{pickled[0]}: weights are read from safetensors only, never from pickles.", "Convert it, or get a copy that is."
+            )
+        raise Problem(f"{part}: there are no weights in it (no file ending in {ending}).", again)
+    for index in sorted(part.glob(f"*.safetensors.index{'.' + variant if variant else ''}.json")):
+        shards = set(_json(index, again).get("weight_map", {}).values())
+        missing = sorted(shards - {path.name for path in part.iterdir()})
+        if missing:
+            raise Problem(f"{part / missing[0]}: is not there, and {index.name} asks for it.", again)
+    for path in found:
+        whole(path, again)
+    return sum(path.stat().st_size for path in found)
+
+
+def whole(path: Path, again: str) -> None:
+    """Raise Problem where the file is no safetensors file or ends early. Only its header is read.
+
+    Format: eight bytes of length, a JSON header with each tensor's ``data_offsets``, then the data.
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            size = path.stat().st_size
+            header = json.loads(file.read(length)) if length <= min(size, 100_000_000) else None
+            ends = [each["data_offsets"][1] for key, each in header.items() if key != "__metadata__"] if header else [0]
+    except OSError as error:
+        raise Problem(f"{path}: cannot be read: {error.strerror}.", again) from error
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise Problem(f"{path}: this is no safetensors file.", again) from error
+    if header is None:
+        raise Problem(f"{path}: this is no safetensors file.", again)
+    if 8 + length + max(ends, default=0) != size:
+        raise Problem(f"{path}: has {size} bytes and should have {8 + length + max(ends, default=0)}; it is cut short or damaged.", again)

@@ -1,0 +1,91 @@
+"""How much memory a device has free, what an engine's failure was, and giving memory back. Nothing is imported that is not there yet."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+from goldsmith.engines import Device
+
+_MIB = 2**20
+_ENDLESS = 1 << 40
+"""MiB; where nothing limits anything."""
+_SPENT = ("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory")
+"""What torch's CPU allocator and drivers call a shortage; they have no class of their own for it."""
+_DEAD = ("cuda error", "device-side assert", "unspecified launch failure", "hip error", "cublas_status_", "cudnn_status_", "nvml")
+"""What a RuntimeError says when the device itself has failed, in torch versions and libraries that give it no class."""
+
+
+def free_mb(device: Device) -> int:
+    """MiB that a new engine could take on the device right now: what is free, and what torch holds there unused.
+
+    On the CPU: the least of the machine's available memory, this process's limit and its control group's.
+    """
+    if device.name != "cpu":
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(device.name)
+        unused = torch.cuda.memory_reserved(device.name) - torch.cuda.memory_allocated(device.name)
+        return int(free + unused) // _MIB
+    return min(_available(), _below_limit(), _group())
+
+
+def _available(path: Path = Path("/proc/meminfo")) -> int:
+    return _kib(path, "MemAvailable") // 1024
+
+
+def _below_limit() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if soft == resource.RLIM_INFINITY:
+        return _ENDLESS
+    return max(0, soft // _MIB - _kib(Path("/proc/self/status"), "VmData") // 1024)
+
+
+def _group(folder: Path = Path("/sys/fs/cgroup")) -> int:
+    """Control group v2: its limit less what it holds that cannot be dropped."""
+    try:
+        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
+        held = int((folder / "memory.current").read_text(encoding="ascii"))
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+    except (OSError, ValueError):
+        return _ENDLESS
+    return _ENDLESS if limit == "max" else max(0, int(limit) - held + int(stat.get("inactive_file", 0))) // _MIB
+
+
+def _kib(path: Path, name: str) -> int:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in path.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1])
+    return _ENDLESS * 1024
+
+
+def is_shortage(error: BaseException) -> bool:
+    """True where a call failed for want of memory: on a device, on the CPU, or this process's own limit."""
+    torch: Any = sys.modules.get("torch")
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error).lower() for said in _SPENT)
+
+
+def is_dead(error: BaseException) -> bool:
+    """True where the device itself has failed: nothing more will work on it in this process."""
+    if is_shortage(error):
+        return False
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and isinstance(error, torch.AcceleratorError):
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error).lower() for said in _DEAD)
+
+
+def give_back(device: Device) -> None:
+    """Drop what nobody holds any more, on the device too. A device that has failed is left alone."""
+    gc.collect()
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and device.name != "cpu":
+        with contextlib.suppress(RuntimeError):
+            torch.cuda.empty_cache()

@@ -1,0 +1,68 @@
+"""A lane's shop: which engine a step gets, and what the record says of what it did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from doubles.jobs import Share
+from goldsmith.engines import EngineNeed, Wish
+from goldsmith.engines.filling import GeneratedFill
+from goldsmith.errors import Problem
+from goldsmith.files import Filesystem
+from goldsmith.line.lanes.bench import LaneBench
+from goldsmith.line.lanes.results import Scratch
+from goldsmith.line.lanes.shop import Shop
+from goldsmith.line.lanes.wire import LaneContext, LaneSpec
+from goldsmith.line.library import Library
+
+CONFIG = Path(__file__).parents[3] / "config" / "models.toml"
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """A house with an empty models folder: only what needs no weights is to be had."""
+    return Shop(LaneContext(models_file=str(CONFIG), weights=str(tmp_path / "weights")), LaneSpec(name="cpu"))
+
+
+@pytest.fixture
+def bench(tmp_path: Path, shop: Shop) -> LaneBench:
+    share = Share(tmp_path)
+    share.put("inbox/hero.png", b"")
+    return LaneBench(
+        share.job(), shop, Scratch(tmp_path / "paper", Filesystem()), Library(tmp_path / "library"), {}, lambda fraction, note: None, seed=3
+    )
+
+
+def test_a_model_that_generates_serves_as_an_inpainter_with_its_wish_bound(bench: LaneBench) -> None:
+    """The step's words travel with the engine, which works at the square of its native pixel count."""
+    wish = Wish("a relaxed left hand", strength=0.9)
+    engine = bench.inpainter("null-generate", wish)
+    assert isinstance(engine, GeneratedFill)
+    assert (engine.wish, engine.descriptor.kind, engine.descriptor.side) == (wish, "inpaint", 256)
+    assert bench.engine is not None
+    assert (bench.engine["name"], bench.engine["kind"], bench.engine["why"]) == ("null-generate", "inpaint", "asked for by name")
+
+
+def test_what_each_fill_did_is_on_record_once(bench: LaneBench) -> None:
+    """Fills that were made alike are one line."""
+    engine = bench.inpainter("null-generate", Wish("moss"))
+    pixels, hole = np.full((64, 64, 3), 0.5, np.float32), np.ones((64, 64), np.float32)
+    for seed in (5, 6):
+        engine.fill(pixels, hole, seed)
+    assert bench.engine is not None
+    assert bench.engine["fills"] == [{"steps": 1, "batch": 1, "seeds": []}]
+
+
+def test_words_that_no_engine_here_takes_leave_the_house_s_default(bench: LaneBench) -> None:
+    """A brief's prompt is for all its steps: without a model that takes words the hole is filled from its surroundings."""
+    engine = bench.inpainter(None, Wish("moss"))
+    assert (engine.descriptor.name, engine.descriptor.words) == ("patchmatch", False)
+
+
+def test_an_unknown_model_is_told_with_the_nearest_name(shop: Shop) -> None:
+    """The need for words does not hide what is really wrong."""
+    with pytest.raises(Problem, match="The nearest is 'patchmatch'"):
+        shop.inpainter(EngineNeed("inpaint", "patchmach", words=True), lambda note: None)
