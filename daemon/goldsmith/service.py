@@ -109,9 +109,9 @@ class Works:
         fs = fs or Filesystem()
         planner = Planner(root, setup.line.last, journal, fs, self._stem_taken, time.time)
         deliver = Deliver(root, journal, fs, time.time, planner.reword)
+        journal.boot()  # before anything that takes long: nobody is to believe the rows of a daemon that is no more
         for result in recover(deliver):
             heard("recovered", job=result.plan.job_id, result=type(result).__name__.lower())
-        journal.boot()
         self.watcher = Watcher(root)
         pace = IntakeSettings(house.quiet, house.breath, house.weak_quiet, house.sweep, house.poll)
         self.intake = Intake(root, [stage.folder for stage in setup.line.stages], self.watcher, clock, pace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -63,12 +64,26 @@ def test_what_is_worked_on_shows_how_far_it_is(goldsmith: Goldsmith, root: Path,
     _put(root, "selected/a.png", "selected/b.png")
     journal.queued("1", "edit", "gpu", "selected/a.png", 0.0)
     journal.queued("2", "edit", "gpu", "selected/b.png", 0.0)
-    journal.started("1", 1.0, 9.0)
-    journal.progress("1", 1, "upscale", 0.25, "", 9.0)
+    journal.started("1", 1.0, time.time() + 60.0)
+    journal.progress("1", 1, "upscale", 0.25, "", time.time() + 60.0)
     told = goldsmith("status", "-r", root)
     assert _table(told, "picture")["selected/a.png"][:3] == ["edit", "1. upscale", "25%"]
     assert ["1", "Waiting for the GPU", "selected/b.png"] in told.rows
     assert _table(told, "folder")["selected/"][4:6] == ["1", "1"]
+
+
+def test_work_whose_lease_has_run_out_is_no_longer_shown_as_work(goldsmith: Goldsmith, root: Path, journal: Journal, running: Tell) -> None:
+    """It counts as waiting, with the reason; programs that ask are not told that anything runs."""
+    _put(root, "selected/a.png", "selected/a.mask.png")
+    journal.queued("1", "edit", "gpu", "selected/a.png", 0.0)
+    journal.started("1", 1.0, 9.0)
+    told = goldsmith("status", "-r", root)
+    assert _table(told, "folder")["selected/"][4:6] == ["0", "1"]
+    assert "Being worked on" not in told.out
+    assert "seems to be stuck. Look with `systemctl status goldsmith`" in told.out
+    seen = json.loads(goldsmith("status", "-r", root, "--json").out)
+    assert seen["working"] == []
+    assert "seems to be stuck" in seen["waiting"][0]["sentence"]
 
 
 def test_who_runs_and_how_it_hears_of_files_is_said(goldsmith: Goldsmith, root: Path, journal: Journal, running: Tell) -> None:
@@ -135,8 +150,8 @@ def test_on_a_terminal_there_are_tables(
     monkeypatch.setattr("goldsmith.cli.status.terminal", lambda: True)
     _put(root, "selected/a.png")
     journal.queued("1", "edit", "gpu", "selected/a.png", 0.0)
-    journal.started("1", 1.0, 9.0)
-    journal.progress("1", 1, "upscale", 0.5, "", 9.0)
+    journal.started("1", 1.0, time.time() + 60.0)
+    journal.progress("1", 1, "upscale", 0.5, "", time.time() + 60.0)
     told = goldsmith("status", "-r", root).out
     assert "█████░░░░░ 50%" in told
     heading, first = (line for line in told.splitlines() if line.startswith(("folder ", "inbox/ ")))

@@ -108,6 +108,11 @@ def test_the_queue_is_told_in_order(journal: Journal) -> None:
         "tile 3",
         9.0,
     )
+    journal.started("b", 2.0, 5.0)
+    journal.renewed("b", 7.0)
+    (first, second) = journal.live()
+    assert [first.lapsed(now) for now in (4.0, 7.0, 7.5)] == [False, False, True]
+    assert second.lapsed(99.0) is False, "it only waits"
     assert [job.job_id for job in journal.boot()] == ["b", "a"]
     assert journal.live() == []
 

@@ -24,6 +24,8 @@ from goldsmith.line.telling import Daemon
 from goldsmith.line.texts import Texts
 
 SOMEBODY = Daemon("process 1 on atelier", told=True)
+NOW = 5.0
+"""The time of day at which is asked, in Unix seconds."""
 OLD = Pace(quiet=0.0, breath=0.0, weak_quiet=0.0)
 """A pace at which whatever lies there has been quiet long enough."""
 
@@ -54,9 +56,9 @@ Ask = Callable[..., Explain]
 def ask(root: Path, line: Line, journal: Journal) -> Ask:
     """``ask().why("inbox/hero.png")``, with a daemon running unless said otherwise."""
 
-    def asking(daemon: Daemon = SOMEBODY, pace: Pace = OLD, remembered: Journal | None = journal) -> Explain:
+    def asking(daemon: Daemon = SOMEBODY, pace: Pace = OLD, remembered: Journal | None = journal, now: float = NOW) -> Explain:
         judge = Judge(line, Resolver(line, Library(root).recipe), Texts(root).bytes_of)
-        return Explain(root, line, judge, remembered, daemon, pace)
+        return Explain(root, line, judge, remembered, daemon, pace, lambda: now)
 
     return asking
 
@@ -192,6 +194,29 @@ def test_a_job_says_its_place_in_the_line_and_its_progress(root: Path, ask: Ask,
     paused = Daemon("process 1 on atelier", told=True, lanes={"gpu": "The GPU does not answer."})
     assert ask(paused).why(names[1]) == "Waiting: The GPU does not answer."
     assert ask(Daemon()).why(names[1]).startswith("Waiting for an instruction")
+
+
+def test_a_job_whose_lease_has_run_out_is_not_believed(root: Path, ask: Ask, journal: Journal) -> None:
+    """Silent for longer than a job may take: whoever wrote that is stuck, and what to do is said. A word of it renews the lease."""
+    put(root, "selected/a.png", "selected/a.mask.png", "selected/b.png", "selected/b.mask.png")
+    for name in "ab":
+        journal.queued(name, "edit", "gpu", f"selected/{name}.png", 0.0)
+    journal.started("a", 1.0, 9.0)
+    journal.progress("a", 1, "upscale", 0.25, "", 9.0)
+    assert ask(now=9.0).why("selected/a.png") == "Being worked on: upscale (step 1 of edit), 25%."
+    stuck = ask(now=9.5)
+    said = stuck.why("selected/a.png")
+    assert said.startswith("It was being worked on and should have ended by 19")
+    assert said.endswith(
+        "(process 1 on atelier) seems to be stuck. Look with `systemctl status goldsmith`; once restarted, it begins anew."
+    )
+    assert [job.path for job in stuck.live] == ["selected/b.png"]
+    assert stuck.why("selected/b.png") == "Waiting for the GPU, 1st in line."
+    full = Daemon("process 1 on atelier", told=True, paused="The disk is full.")
+    assert ask(full, now=9.5).why("selected/a.png") == "Everything waits: The disk is full."
+    assert ask(Daemon(), now=9.5).why("selected/a.png").startswith("All is there, but Goldsmith is not running here")
+    journal.renewed("a", 20.0)
+    assert ask(now=9.5).why("selected/a.png") == "Being worked on: upscale (step 1 of edit), 25%."
 
 
 @pytest.mark.parametrize(

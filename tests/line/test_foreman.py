@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -534,3 +535,20 @@ def test_without_its_journal_the_line_still_runs(studio: Studio) -> None:
     studio.start()
     studio.until_idle()
     assert studio.folders() == {"delivered": ["hero.manifest.json", "hero_print.png", "hero_web.jpg"]}
+
+
+def test_a_silent_job_is_believed_for_as_long_as_it_may_take_and_done_work_for_as_long_as_it_waits(studio: Studio) -> None:
+    """The lease of its row counts from its last word; work that is done and gathers for an hour is not taken for stuck."""
+    studio.flags |= {"job_seconds": 500.0, "gather": 3600.0}
+    leases: list[float] = []
+
+    def leased() -> bool:
+        leases.extend((job.lease_until or 0.0) - time.time() for job in studio.journal.live() if job.started_at is not None)
+        return bool(leases) and leases[-1] > 1000.0
+
+    studio.put("selected/hero.png", png())
+    studio.put("selected/hero.toml", SHARPEN)
+    studio.until_heard("started")
+    studio.until(leased, "work that is done")
+    assert {round(lease / 10) * 10 for lease in leases} <= {560, 3660, 3650}
+    assert 550.0 < leases[0] <= 560.0

@@ -120,6 +120,11 @@ class Journal:
                 (step, op, fraction, note, lease_until, job_id),
             )
 
+    def renewed(self, job_id: str, lease_until: float) -> None:
+        """Its lane is done with it; what is left is the daemon's."""
+        with self._transaction() as db:
+            db.execute("UPDATE live SET lease_until = ? WHERE job_id = ?", (lease_until, job_id))
+
     def withdrawn(self, job_id: str) -> None:
         with self._transaction() as db:
             db.execute("DELETE FROM live WHERE job_id = ?", (job_id,))
@@ -130,7 +135,11 @@ class Journal:
             return [_live(row) for row in self._db.execute("SELECT * FROM live ORDER BY seq")]
 
     def boot(self) -> list[LiveJob]:
-        """Forget the queue of a daemon that is no more, and return it."""
+        """Forget the queue of a daemon that is no more, and return it.
+
+        Leases play no part here: one daemon holds a root, and its lanes die with it, so whoever may call this knows that every row is
+        void, however long its lease would run. Leases are for those who look on and cannot know that.
+        """
         jobs = self.live()
         with self._transaction() as db:
             db.execute("DELETE FROM live")

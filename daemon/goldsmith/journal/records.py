@@ -114,10 +114,15 @@ class LiveJob(NamedTuple):
     queued_at: float
     started_at: float | None
     lease_until: float | None
+    """Unix seconds; a running job is believed until then, and no longer without another word of it."""
     step: int
     op: str
     fraction: float
     note: str
+
+    def lapsed(self, now: float) -> bool:
+        """True where it is said to run and its lease has run out: whoever wrote that is stuck or gone."""
+        return self.started_at is not None and (self.lease_until or 0.0) < now
 
 
 class Held(NamedTuple):

@@ -9,7 +9,7 @@ import os
 import posixpath
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -43,7 +43,16 @@ class Answer(NamedTuple):
 class Explain:
     """Answers for one root. ``journal`` is None where none is to be had."""
 
-    def __init__(self, root: Path, line: Line, judge: Judge, journal: Journal | None, daemon: Daemon, pace: Pace) -> None:
+    def __init__(
+        self,
+        root: Path,
+        line: Line,
+        judge: Judge,
+        journal: Journal | None,
+        daemon: Daemon,
+        pace: Pace,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._root = root
         self._line = line
         self._judge = judge
@@ -53,14 +62,19 @@ class Explain:
         self._briefs: dict[str, str | None] = {}
         self._held: dict[str, Held] = {held.path: held for held in (journal.all_held() if journal is not None else ())}
         self._live: dict[str, tuple[int, LiveJob]] = {}
+        self._lapsed: dict[str, LiveJob] = {}
+        now = wall()
         ahead: dict[str, int] = {}
         for job in journal.live() if journal is not None and daemon.runs else ():
+            if job.lapsed(now):
+                self._lapsed[job.path] = job
+                continue
             ahead[job.lane] = ahead.get(job.lane, 0) + (job.started_at is None)
             self._live[job.path] = (self._place(job, ahead[job.lane]), job)
 
     @property
     def live(self) -> list[LiveJob]:
-        """The jobs in the lanes, in the order they were queued."""
+        """The jobs in the lanes, in the order they were queued; none whose lease has run out."""
         return [job for _, job in self._live.values()]
 
     def _place(self, job: LiveJob, came: int) -> int:
@@ -123,6 +137,9 @@ class Explain:
         pausing = self._daemon.missing.get(bundle.folder) or self._daemon.paused
         if pausing:
             return Answer("waiting", f"Everything waits: {pausing}")
+        lapsed = self._lapsed.get(bundle.asset)
+        if lapsed is not None:
+            return Answer("waiting", _lapsed_sentence(lapsed, self._daemon.runs))
         arriving = self._arriving(bundle)
         return Answer("waiting", arriving) if arriving else self._verdict(bundle)
 
@@ -266,6 +283,13 @@ def note_of(job: LiveJob, daemon: Daemon) -> str:
     """What the step last said of itself; while its model is loaded, for how long that has been going on."""
     cold = (seat.cold_start(time.time()) for seat in daemon.seats if job.job_id in seat.jobs)
     return next((said for said in cold if said), "" if job.note.startswith("loading ") and daemon.seats else job.note)
+
+
+def _lapsed_sentence(job: LiveJob, runs: str) -> str:
+    return (
+        f"It was being worked on and should have ended by {_moment(job.lease_until or job.queued_at)} at the latest, but nothing more was "
+        f"heard of it: Goldsmith ({runs}) seems to be stuck. Look with `systemctl status goldsmith`; once restarted, it begins anew."
+    )
 
 
 def _moment(when: float) -> str:

@@ -19,7 +19,7 @@ from goldsmith.line.slate import Heard, Machine, Slate
 from goldsmith.line.work import Work, fingerprint
 
 LEASE = 60.0
-"""Seconds for which a running job is believed without a word from its lane."""
+"""Seconds beyond its own time limit for which a running job is believed without a word from its lane."""
 _SOON = 0.25
 
 
@@ -91,10 +91,13 @@ class Outcomes:
     def settle(self, work: Work, now: float) -> None:
         """Commit (or hold) as soon as every file has been quiet long enough; look again at that moment otherwise."""
         ready_at = self._ready_at(work)
-        if ready_at is None or work.outcome is None:
-            return  # the intake brings it up again when its files have settled
-        if ready_at > now:
-            self._slate.later(ready_at, work.bundle.key)
+        if work.outcome is None:
+            return
+        if ready_at is None or ready_at > now:
+            if work.in_lane:
+                self._journal.renewed(work.job.id, self._believed(work, 0.0 if ready_at is None else ready_at - now))
+            if ready_at is not None:  # else the intake brings it up again when its files have settled
+                self._slate.later(ready_at, work.bundle.key)
         elif work.outcome.fault is not None:
             fault = work.outcome.fault
             self._slate.forget(work)
@@ -157,12 +160,16 @@ class Outcomes:
         return max(newest, work.patience_until)
 
     def _progress(self, work: Work, event: Progress) -> None:
-        until = self._wall() + LEASE
+        until = self._believed(work)
         if event.step == 0 and not event.op:
             self._journal.started(event.job_id, self._wall(), until)
         else:
             self._journal.progress(event.job_id, event.step, event.op, event.fraction, event.note, until)
         self._heard("progress", picture=work.picture, stage=work.job.stage, step=event.step, op=event.op, fraction=event.fraction)
+
+    def _believed(self, work: Work, seconds: float = 0.0) -> float:
+        """Until when others may believe what stands in the journal of it: a job may be silent for all of its time, or for longer."""
+        return self._wall() + max(seconds, work.job.limits.seconds) + LEASE
 
     def _put_back(self, work: Work, event: PutBack) -> None:
         """Its device failed: it stands in line again, and nothing is held against it."""
