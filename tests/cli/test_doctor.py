@@ -12,8 +12,11 @@ from types import SimpleNamespace
 import pytest
 
 from doubles.commandline import Goldsmith, Tell, Told
-from goldsmith.cli import examination, hardware
+from goldsmith.brief.house import read_house
+from goldsmith.cli import examination, gpus, hardware
 from goldsmith.cli.findings import Finding
+from goldsmith.engines.devices import Found, Seen
+from goldsmith.engines.models import read_models
 
 
 @pytest.fixture(autouse=True)
@@ -145,33 +148,103 @@ def test_watches_are_counted_against_the_kernels_limit(tmp_path: Path, monkeypat
     assert ("sysctl fs.inotify.max_user_watches=" in watches.remedy) == (grade != "ok")
 
 
-def _machine(monkeypatch: pytest.MonkeyPatch, nodes: list[str], answers: dict[str, str]) -> list[Finding]:
-    """What is found on a machine with these device files, where programs answer so."""
-    monkeypatch.setattr("goldsmith.cli.hardware.Path.glob", lambda path, pattern: iter(map(Path, nodes)))
-    monkeypatch.setattr("goldsmith.cli.hardware.os.access", lambda path, mode: str(path) != "/dev/closed")
-    monkeypatch.setattr("goldsmith.cli.hardware.shutil.which", lambda name: name)
+TWO = Seen(
+    (
+        Found("cuda:0", "NVIDIA L40S", "570.1", total_mb=46_068, free_mb=40_000),
+        Found("cuda:1", "NVIDIA RTX A4000", "570.1", total_mb=16_376, free_mb=16_000),
+    )
+)
+
+
+def _machine(monkeypatch: pytest.MonkeyPatch, nodes: list[str], seen: Seen = TWO, torch: str = "cuda", names: str = "") -> list[Finding]:
+    """What is found on a machine with these device files, where driver and torch answer so."""
+    monkeypatch.setattr("goldsmith.cli.gpus.Path.glob", lambda path, pattern: iter(map(Path, nodes)))
+    monkeypatch.setattr("goldsmith.cli.gpus.os.access", lambda path, mode: str(path) != "/dev/closed")
+    monkeypatch.setattr(gpus, "devices", lambda: seen)
+    monkeypatch.setattr(gpus, "torch_for", lambda: torch)
 
     def ran(command: list[str], **how: object) -> subprocess.CompletedProcess[str]:
-        said = answers.get(Path(command[0]).name, "")
-        return subprocess.CompletedProcess(command, 0 if said else 1, stdout=said + "\n")
+        assert command[0] == sys.executable
+        return subprocess.CompletedProcess(command, 0 if names else 1, stdout=names + "\n")
 
-    monkeypatch.setattr("goldsmith.cli.hardware.subprocess.run", ran)
-    return list(hardware.gpu())
+    monkeypatch.setattr("goldsmith.cli.gpus.subprocess.run", ran)
+    return list(gpus.gpu())
 
 
 def test_a_machine_without_a_gpu_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch is not even asked."""
-    monkeypatch.setattr("goldsmith.cli.hardware.Path.exists", lambda path: False)
-    assert [finding.grade for finding in _machine(monkeypatch, [], {})] == ["note"]
+    monkeypatch.setattr("goldsmith.cli.gpus.Path.exists", lambda path: False)
+    assert [finding.grade for finding in _machine(monkeypatch, [])] == ["note"]
 
 
-def test_a_gpu_is_asked_for_its_driver_and_torch_for_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Closed device, silent driver, blind torch: each its own line."""
-    python = Path(sys.executable).name
-    assert [one.grade for one in _machine(monkeypatch, ["/dev/closed"], {})] == ["fault"]
-    assert [one.grade for one in _machine(monkeypatch, ["/dev/nvidia0"], {})] == ["fault", "note"]
-    well = _machine(monkeypatch, ["/dev/nvidia0"], {"nvidia-smi": "H200, 570.1, 143771 MiB", python: "H200"})
-    assert [one.sentence for one in well] == ["H200, 570.1, 143771 MiB", "torch can use H200."]
+def test_each_gpu_is_told_with_its_memory_and_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line for each, by the name that house.toml and the manifest use; and what torch says of them."""
+    first, second, torch = _machine(monkeypatch, ["/dev/nvidia0"], names="NVIDIA L40S, NVIDIA RTX A4000")
+    assert first == Finding("ok", "GPU cuda:0", "NVIDIA L40S, 42 GB of 48 GB are free, driver 570.1.", "")
+    assert second.what == "GPU cuda:1"
+    assert (torch.grade, torch.sentence) == ("ok", "It can use NVIDIA L40S, NVIDIA RTX A4000.")
+
+
+def test_a_gpu_that_may_not_be_used_or_does_not_answer_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closed device files, and a driver's program that hangs."""
+    assert [one.grade for one in _machine(monkeypatch, ["/dev/closed"])] == ["fault"]
+    hung = Seen((Found("cuda:0", "NVIDIA L40S"),), "nvidia-smi does not answer.")
+    said = _machine(monkeypatch, ["/dev/nvidia0"], hung)
+    assert [(one.grade, one.sentence) for one in said[:2]] == [("fault", "nvidia-smi does not answer."), ("ok", "NVIDIA L40S.")]
+
+
+def test_a_torch_for_the_cpu_beside_a_gpu_is_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same release in the build for GPUs; a torch that cannot see the GPU is another matter."""
+    monkeypatch.setattr("goldsmith.cli.gpus.metadata.version", lambda name: "2.13.0+cpu")
+    torch = _machine(monkeypatch, ["/dev/nvidia0"], torch="cpu")[-1]
+    assert torch.grade == "note"
+    assert "built for the CPU" in torch.sentence
+    assert torch.remedy == "pip install --force-reinstall torch==2.13.0"
+    assert "cannot use the GPU" in _machine(monkeypatch, ["/dev/nvidia0"])[-1].sentence
+    assert "not installed" in _machine(monkeypatch, ["/dev/nvidia0"], torch="")[-1].sentence
+
+
+ENTRY = """
+[models.NAME]
+kind = "generate"
+driver = "diffusers"
+licence = "Apache-2.0"
+folder = "/nowhere"
+[models.NAME.diffusion]
+family = "sdxl"
+can = ["text"]
+pixels = 1048576
+multiple = 8
+steps = 30
+guidance = 5
+memory_mb = MEMORY
+picture_mb = 2000
+"""
+
+
+def _fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: Seen, computer_mb: int) -> list[Finding]:
+    models = tmp_path / "models.toml"
+    sizes = (("small", 7_000), ("middle", 24_000), ("large", 60_000))
+    models.write_text("".join(ENTRY.replace("NAME", name).replace("MEMORY", str(size)) for name, size in sizes))
+    (tmp_path / "meminfo").write_text(f"MemTotal: 1 kB\nMemAvailable: {computer_mb * 1024} kB\n")
+    monkeypatch.setattr(gpus, "_MEMINFO", tmp_path / "meminfo")
+    house = read_house(b"lane_memory_mb = 20000", "house.toml", {})
+    return list(gpus.fitting(read_models(models), house, there.devices))
+
+
+def test_which_models_fit_is_told_for_each_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole, or with most of it waiting in the computer's memory, or not; by the rule that the lanes go by."""
+    first, second = _fit(tmp_path, monkeypatch, TWO, computer_mb=30_000)
+    assert first == Finding("ok", "models on cuda:0", "Fit: small, middle; too large: large.", "")
+    assert second == Finding("ok", "models on cuda:1", "Fit: small; fit only in parts, slower: middle; too large: large.", "")
+
+
+def test_without_a_gpu_the_processor_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice the memory, for it computes in float32; and no more than the house lets a lane have."""
+    assert _fit(tmp_path, monkeypatch, Seen(), 64_000) == [
+        Finding("ok", "models on the CPU, slowly", "Fit: small; too large: middle, large.", "")
+    ]
+    assert [one.grade for one in _fit(tmp_path, monkeypatch, Seen(), 8_000)] == ["note"]
 
 
 def test_a_journal_that_this_user_may_not_write_is_a_fault_in_words(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from goldsmith.cli.findings import Finding, fault, note, ok
-from goldsmith.cli.hardware import disks, gpu, inotify, nearest_there
+from goldsmith.cli.gpus import fitting, gpu
+from goldsmith.cli.hardware import disks, inotify, nearest_there
 from goldsmith.engines import EngineKind, EngineNeed
 from goldsmith.engines.weights import Weights
 from goldsmith.errors import GoldsmithError, Problem
@@ -18,6 +19,7 @@ from goldsmith.files import filesystem_kind, has_writer, is_network
 from goldsmith.journal.place import journal_path, refuse_unfit
 from goldsmith.line.commit.naming import ARCHIVE
 from goldsmith.line.intake.watch import Watcher
+from goldsmith.line.lanes.specs import accelerators
 from goldsmith.line.telling import Daemon, daemon_of
 from goldsmith.service import STATE_FILE, Setup, set_up
 
@@ -54,6 +56,7 @@ def examine(root: Path, config: Path | None) -> Iterator[Finding]:
     yield from disks([root, *(root / folder for folder in setup.line.folders), journal.parent, setup.weights.folder])
     yield from inotify(root)
     yield from gpu()
+    yield from fitting(setup.weights.models, setup.house, accelerators(setup.house))
     yield from _weights(setup.weights)
     yield _heic()
 

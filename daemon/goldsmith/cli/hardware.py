@@ -1,11 +1,8 @@
-"""What ``goldsmith doctor`` finds out about disks, the kernel's limits and the GPU."""
+"""What ``goldsmith doctor`` finds out about disks and the kernel's limits."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,10 +15,6 @@ _NONE = 100e6
 _COUNTED = 200_000
 """So many folders are counted; more are more than any usual limit."""
 _LIMITS = Path("/proc/sys/fs/inotify")
-_TORCH = (
-    "import torch; "
-    "print(', '.join(torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())) if torch.cuda.is_available() else '')"
-)
 
 
 def disks(paths: Sequence[Path]) -> Iterator[Finding]:
@@ -80,32 +73,3 @@ def _folders(root: Path) -> int:
         count += len(below)
         waiting += below
     return count
-
-
-def gpu() -> Iterator[Finding]:
-    """Whether there is a GPU, its driver answers and torch can use it; torch is asked in a program of its own."""
-    nodes = sorted(Path("/dev").glob("nvidia[0-9]*")) + ([Path("/dev/kfd")] if Path("/dev/kfd").exists() else [])
-    if not nodes:
-        yield note("GPU", "There is none here: the GPU's lane works on the CPU.")
-        return
-    closed = [str(node) for node in nodes if not os.access(node, os.R_OK | os.W_OK)]
-    if closed:
-        yield fault("GPU", f"{', '.join(closed)} cannot be opened by this user.", "Add the service's user to the groups video and render.")
-        return
-    if shutil.which("nvidia-smi"):
-        told = _said(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"], 20)
-        yield ok("GPU", told) if told else fault("GPU", "nvidia-smi does not answer.", "Look at the driver: dmesg | grep -i nvrm")
-    named = _said([sys.executable, "-c", _TORCH], 120)
-    if named:
-        yield ok("GPU", f"torch can use {named}.")
-    else:
-        yield note("GPU", "torch cannot use it: models run on the CPU.", "Install the torch that is built for this driver.")
-
-
-def _said(command: list[str], seconds: float) -> str:
-    """What a program prints, on one line; "" where it fails or does not end."""
-    try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return "; ".join(ran.stdout.split("\n")).strip("; ") if ran.returncode == 0 else ""

@@ -7,7 +7,8 @@ on its own seed alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Condition, Lock, Thread
 from time import monotonic
@@ -20,6 +21,10 @@ _LOOK = 0.1
 """Seconds between two looks at whether a waiting job was called off."""
 GATHER = 5.0
 """Seconds that calls wait for those of the other jobs; a job that decodes a very large picture first is not waited for longer."""
+
+
+Open = Callable[[], Generator]
+"""Gives the engine, open."""
 
 
 @runtime_checkable
@@ -74,7 +79,9 @@ def _shape(request: Request) -> tuple[object, ...]:
 class _Call:
     """One job's call while it waits."""
 
-    generator: Generator
+    name: str
+    """The engine's."""
+    again: Open
     request: Request
     step: OnStep
     made: Generated | None = None
@@ -106,9 +113,20 @@ class Flight:
         self._waiting: list[_Call] = []
         self._running = False
 
-    def around(self, generator: Generator) -> Generator:
-        """The generator as a job of this flight sees it."""
-        return _Met(self, generator)
+    def around(self, descriptor: Descriptor, again: Open) -> Generator:
+        """A generator as a job of this flight sees it; ``again`` gives it, opening it anew where it was closed to make room."""
+        return _Met(self, descriptor, again)
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Nothing goes through an engine meanwhile: to open one may close another."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._running)
+            self._running = True
+        try:
+            yield
+        finally:
+            self._rest()
 
     def leave(self) -> None:
         """A job has come to its end, whichever: nobody waits for its calls any more."""
@@ -116,9 +134,9 @@ class Flight:
             self._members -= 1
             self._changed.notify_all()
 
-    def generate(self, generator: Generator, request: Request, step: OnStep) -> Generated:
+    def generate(self, name: str, again: Open, request: Request, step: OnStep) -> Generated:
         """One job's call: waits for the others', and raises what is this job's own to hear."""
-        call = _Call(generator, request, step)
+        call = _Call(name, again, request, step)
         with self._changed:
             self._waiting.append(call)
             end = monotonic() + self._gather
@@ -145,7 +163,7 @@ class Flight:
     def _begin(self) -> None:
         """Send the first call through the engine with all that are like it."""
         first = self._waiting[0]
-        group = [call for call in self._waiting if call.generator is first.generator and alike(call.request, first.request)]
+        group = [call for call in self._waiting if call.name == first.name and alike(call.request, first.request)]
         for call in group:
             call.taken = True
             self._waiting.remove(call)
@@ -156,9 +174,12 @@ class Flight:
         try:
             _through(group, self._told)
         finally:
-            with self._changed:
-                self._running = False
-                self._changed.notify_all()
+            self._rest()
+
+    def _rest(self) -> None:
+        with self._changed:
+            self._running = False
+            self._changed.notify_all()
 
     def _told(self) -> None:
         with self._changed:
@@ -168,16 +189,13 @@ class Flight:
 class _Met:
     """Implements ``Generator``: one whose calls meet those of the other jobs."""
 
-    def __init__(self, flight: Flight, generator: Generator) -> None:
+    def __init__(self, flight: Flight, descriptor: Descriptor, again: Open) -> None:
+        self.descriptor = descriptor
         self._flight = flight
-        self._generator = generator
-
-    @property
-    def descriptor(self) -> Descriptor:
-        return self._generator.descriptor
+        self._again = again
 
     def generate(self, request: Request, step: OnStep = unheard) -> Generated:
-        return self._flight.generate(self._generator, request, step)
+        return self._flight.generate(self.descriptor.name, self._again, request, step)
 
 
 class _AllCalledOff(Exception):
@@ -197,7 +215,7 @@ def _through(group: Sequence[_Call], told: Callable[[], None]) -> None:
             raise _AllCalledOff
 
     try:
-        made = generate_many(group[0].generator, [call.request for call in group], hear)
+        made = generate_many(group[0].again(), [call.request for call in group], hear)
     except _AllCalledOff:
         return
     except BaseException as error:  # noqa: BLE001 - it is raised again in the thread of each job that it belongs to

@@ -84,5 +84,8 @@ def daemon_of(root: Path, state_file: Path) -> Daemon:
 
 def _seat(told: Mapping[str, Any]) -> SeatTold:
     """What this version knows of what another may have written."""
-    known: dict[str, Any] = {name: value for name, value in told.items() if name in SeatTold.__slots__}
-    return SeatTold(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+    known: dict[str, Any] = {}
+    for name in SeatTold.__slots__:
+        if name in told:
+            known[name] = tuple(told[name]) if isinstance(told[name], list) else told[name]
+    return SeatTold(**known)
