@@ -79,6 +79,8 @@ class Queue:
             ticket = self._line[at]
             if ticket.job.alike == job.alike and fit(ticket.job):
                 found.append(_taken(self._line, at, now))
+                if any(before.overdue(now) for before in islice(self._line, at)):
+                    break
             elif ticket.overdue(now):
                 break
             else:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
@@ -76,7 +77,7 @@ class Shop:
             generator, facts = self.generator(suited, note)
             fill = GeneratedFill(generator, wish or Wish(), filled)
             return fill, {**facts, **self._facts(fill.descriptor, str(facts["why"]))}
-        with self._opening:
+        with self._alone():
             self._announce(suited, note)
             engine, choice = open_inpainter(self._choices(), suited, self._device)
         return engine, self._facts(engine.descriptor, choice.why)
@@ -93,7 +94,7 @@ class Shop:
         """As ``inpainter``."""
         from goldsmith.engines.opening import open_upscaler
 
-        with self._opening:
+        with self._alone():
             self._announce(need, note)
             engine, choice = open_upscaler(self._choices(), need, self._device)
         return engine, self._facts(engine.descriptor, choice.why)
@@ -102,7 +103,7 @@ class Shop:
         """As ``inpainter``. Among jobs that are worked on together its calls meet."""
         from goldsmith.engines.opening import open_generator
 
-        with self._opening:
+        with self._alone():
             name = self._choices().choose(need).name
             if name not in self._generators:
                 note(f"loading {name}")
@@ -113,7 +114,22 @@ class Shop:
             finally:
                 self._tell(Models(loaded=self._loaded()))
         facts = self._facts(engine.descriptor, choice.why)
-        return (self._flight.around(engine) if self._flight is not None else engine), facts
+        if self._flight is None:
+            return engine, facts
+        return self._flight.around(engine.descriptor, lambda: self._again(name, need)), facts
+
+    def _again(self, name: str, need: EngineNeed) -> Generator:
+        from goldsmith.engines.opening import open_generator
+
+        engine, _ = open_generator(self._choices(), need, self._device)
+        self._generators[name] = engine
+        return engine
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Engines are opened one at a time, and none while another is at work: it might have to make room."""
+        with self._opening, self._flight.still() if self._flight is not None else nullcontext():
+            yield
 
     def _loaded(self) -> tuple[str, ...]:
         return tuple(sorted(self._generators))
