@@ -143,6 +143,13 @@ class Operation(BaseModel):
 class PlateOperation(Operation):
     """One plate in, one plate out; a neutral setting returns the very plate it was given."""
 
+    def stands(self, plate: Plate) -> tuple[int, int] | None:
+        """For an operation that makes the picture larger and promises to leave it bit for bit: left and top of it in the result, in px.
+
+        The lane proves it. None where nothing of the kind is promised.
+        """
+        return None
+
     @abstractmethod
     def apply(self, plate: Plate, bench: Bench) -> Plate:
         """The plate with this operation done to it."""

@@ -62,6 +62,7 @@ class EngineNeed:
     words:  the step was given words of its own: an engine that leaves them aside will not do.
     can:    generate: everything the model must be able to do.
     factor: upscale: by how much, to choose among the defaults.
+    beyond: inpaint: what is to be made lies beyond the picture's edge, with nothing at its far side.
     """
 
     kind: EngineKind
@@ -69,13 +70,14 @@ class EngineNeed:
     words: bool = False
     can: frozenset[Ability] = frozenset()
     factor: int = 1
+    beyond: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What a person asks of an engine that takes words; None = as the model's entry in models.toml says.
 
-    strength: 0..1, how far the result may go from the picture it is given. loras: (file, weight) each.
+    strength: 0..1, how far the result may go from the picture it is given. loras: (file, weight) each. beyond: as in EngineNeed.
     """
 
     prompt: str = ""
@@ -84,6 +86,7 @@ class Wish:
     steps: int | None = None
     guidance: float | None = None
     loras: tuple[tuple[Path, float], ...] = ()
+    beyond: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,8 @@ class Defaults(Data):
     inpaint: tuple[ModelName, ...] = ()
     inpaint_words: tuple[ModelName, ...] = ()
     """For steps that have words of their own."""
+    inpaint_beyond: tuple[ModelName, ...] = ()
+    """For what lies beyond a picture's edge, where no model takes words."""
     generate: tuple[ModelName, ...] = ()
     upscale: Mapping[Annotated[str, Field(pattern=r"^x[2-8]$")], tuple[ModelName, ...]] = Field(default_factory=dict)
 
@@ -146,13 +148,16 @@ class Defaults(Data):
             return self.upscale.get(f"x{need.factor}", ())
         if need.kind == "generate":
             return self.generate
-        return self.inpaint_words if need.words else self.inpaint
+        if need.words:
+            return self.inpaint_words
+        return (self.inpaint_beyond or self.inpaint) if need.beyond else self.inpaint
 
     def lists(self) -> list[tuple[str, EngineNeed, tuple[str, ...]]]:
         """Every list with its place in the file and what its models must serve."""
         plain = [
             ("inpaint", EngineNeed("inpaint"), self.inpaint),
             ("inpaint_words", EngineNeed("inpaint", words=True), self.inpaint_words),
+            ("inpaint_beyond", EngineNeed("inpaint", beyond=True), self.inpaint_beyond),
             ("generate", EngineNeed("generate"), self.generate),
         ]
         return plain + [(f"upscale.{key}", EngineNeed("upscale", factor=int(key[1:])), names) for key, names in self.upscale.items()]

@@ -55,7 +55,7 @@ class LaneBench:
         return self.paper.folder
 
     def inpainter(self, model: str | None, wish: Wish | None = None) -> Inpainter:
-        need = EngineNeed("inpaint", model, words=wish is not None and bool(wish.prompt))
+        need = EngineNeed("inpaint", model, words=wish is not None, beyond=wish is not None and wish.beyond)
         engine, facts = self.shop.inpainter(need, lambda note: self.progress(0.0, note), wish, self._filled)
         self.engine = facts
         return engine

@@ -47,6 +47,20 @@ def count_outside(before: Plate, after: Plate, mask: Mask) -> Count:
     return Count(pixels, int(np.count_nonzero(changed)))
 
 
+def count_old(before: Plate, after: Plate, stands: tuple[int, int]) -> Count:
+    """The pixels of a plate that was made larger, and how many of them have other codes where they stand in it: (left, top) in px.
+
+    A plate that does not hold the whole of the old one there has changed every pixel of it.
+    """
+    left, top = stands
+    rows, columns = slice(top, top + before.height), slice(left, left + before.width)
+    if min(left, top) < 0 or rows.stop > after.height or columns.stop > after.width:
+        return Count(before.height * before.width, before.height * before.width)
+    cropped = after.reshaped(after.pixels[rows, columns], lambda mask: mask[rows, columns])
+    nowhere: Mask = np.zeros((before.height, before.width), dtype=np.float32)
+    return count_outside(before, cropped, nowhere)
+
+
 def _outside(mask: Mask) -> int:
     """How many pixels of the mask are zero: only the box that holds the others has to be counted."""
     box = extent(mask)
