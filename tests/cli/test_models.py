@@ -57,9 +57,11 @@ licence = "MIT"
 
 def test_models_are_listed_with_licence_size_and_whether_they_are_here(goldsmith: Goldsmith, root: Path, tmp_path: Path) -> None:
     """What is missing shows the command that gets it."""
-    rows = {row[0]: row[1:] for row in goldsmith("models", "list", "-r", root).rows[2:]}
-    assert rows["tiny"] == ["inpaint", "MIT", "700 B", "goldsmith models fetch tiny", "A model of nothing."]
-    assert rows["bare"][2:4] == ["no weights", "yes"]
+    told = goldsmith("models", "list", "-r", root)
+    rows = {row[0]: row[1:] for row in told.rows[2:]}
+    assert rows["tiny"] == ["inpaint", "MIT", "yes", "700 B", "-", "A model of nothing."]
+    assert rows["bare"][3:5] == ["none", "yes"]
+    assert "What is not here is brought by: goldsmith models fetch NAME" in told.out
     seen = json.loads(goldsmith("models", "list", "--json", "-r", root).out)
     assert seen["folder"] == str(tmp_path / "models")
     assert [(model["name"], model["present"]) for model in seen["models"]] == [("tiny", False), ("bare", True)]

@@ -11,6 +11,7 @@ import pytest
 from skimage.data import astronaut
 
 from goldsmith.engines import Descriptor, Device, EngineNeed, Inpainter, Upscaler
+from goldsmith.engines.diffusion.families import FAMILIES
 from goldsmith.engines.models import read_models
 from goldsmith.engines.opening import driver_names, open_inpainter, open_upscaler
 from goldsmith.engines.weights import Weights, default_folder, fetch_command
@@ -178,3 +179,47 @@ def test_every_weights_file_has_two_sources_and_a_licence_text() -> None:
     texts = " ".join(path.read_text() for path in (CONFIG / "licences").iterdir())
     assert "Picsart AI Research" in texts
     assert "Xintao Wang" in texts
+
+
+GENERATORS = [name for name, model in WEIGHTS.models.models.items() if model.kind == "generate" and model.driver != "null"]
+
+
+def test_the_models_a_studio_would_pick_are_ready() -> None:
+    """Each family that is promised has its entry, and the house's own names point at models that may be used for paid work."""
+    families = {WEIGHTS.models.models[name].diffusion.family for name in GENERATORS}  # type: ignore[union-attr]
+    assert families >= {"sdxl", "sdxl-inpaint", "sd3", "flux", "flux-fill", "flux-kontext", "flux2-klein", "z-image", "krea2"}
+    assert families >= {"qwen-image", "qwen-image-edit-plus"}
+    assert set(WEIGHTS.models.names) == {"premium", "fill", "fast"}
+    assert {WEIGHTS.models.named(name).commercial for name in WEIGHTS.models.names} == {"yes"}
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_ready_entry_is_of_a_family_that_the_driver_runs(name: str) -> None:
+    """And claims no more than that family can do; a default exists for everything it can."""
+    diffusion = WEIGHTS.models.models[name].diffusion
+    assert diffusion is not None
+    assert diffusion.family in FAMILIES
+    assert set(diffusion.can) <= set(FAMILIES[diffusion.family].ways)
+    for ability in diffusion.can:
+        assert WEIGHTS.models.models[name].serves(EngineNeed("inpaint" if ability == "inpaint" else "generate", can=frozenset({ability})))
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_ready_entry_says_what_it_may_be_used_for(name: str) -> None:
+    """A licence of the maker's own comes with its terms in a sentence; a well-known free one needs none."""
+    model = WEIGHTS.models.models[name]
+    assert bool(model.terms) == model.licence.startswith("LicenseRef-")
+    assert model.commercial == "yes" or model.terms
+    assert model.repository is not None
+    assert model.diffusion is not None
+    assert model.diffusion.tried == "tiny random weights"
+    assert (1024 * 1024) <= model.diffusion.pixels <= 2048 * 2048
+
+
+def test_every_ready_entry_can_be_had_without_being_named() -> None:
+    """The lists of defaults leave none out: whatever a house has fetched serves the steps that name nothing."""
+    wanted = WEIGHTS.models.defaults
+    drawers = {name for name in GENERATORS if set(WEIGHTS.models.models[name].diffusion.can) & {"text", "image", "edit"}}  # type: ignore[union-attr]
+    fillers = {name for name in GENERATORS if WEIGHTS.models.models[name].serves(EngineNeed("inpaint", words=True))}
+    assert set(wanted.generate) == drawers
+    assert set(wanted.inpaint_words) == fillers

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from goldsmith.engines import EngineNeed
+from goldsmith.engines.listing import rows
 from goldsmith.engines.models import Defaults, Model, Models
 from goldsmith.engines.origins import WeightsFile
 from goldsmith.engines.weights import Weights, default_folder
@@ -152,10 +153,10 @@ def test_verify_reads_again_and_tells_each_file(tmp_path: Path) -> None:
 def test_rows_say_what_a_list_shows(tmp_path: Path) -> None:
     """In the file's order, with sizes summed and paths where the files are or would be."""
     (tmp_path / "good.onnx").write_bytes(BYTES)
-    rows = _weights(tmp_path).rows()
-    assert [(row.name, row.present, row.size) for row in rows] == [("good", True, 7), ("plain", True, 0), ("big", False, 14)]
-    assert rows[2].paths == (tmp_path / "big.param", tmp_path / "big.bin")
-    assert (rows[2].kind, rows[2].scale, rows[2].licence) == ("upscale", 4, "BSD-3-Clause")
+    found = rows(_weights(tmp_path))
+    assert [(row.name, row.present, row.size) for row in found] == [("good", True, 7), ("plain", True, 0), ("big", False, 14)]
+    assert found[2].paths == (tmp_path / "big.param", tmp_path / "big.bin")
+    assert (found[2].kind, found[2].scale, found[2].licence) == ("upscale", 4, "BSD-3-Clause")
 
 
 def test_the_default_folder_is_the_users_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,16 +18,18 @@ def task(need: EngineNeed) -> str:
     return "generating pictures" + (f" that can {does(sorted(need.can))}" if need.can else "")
 
 
-def nothing_here(need: EngineNeed) -> str:
-    """The sentence where there are defaults, and none has its weights on this machine."""
+def nothing_here(need: EngineNeed, others: Sequence[str] = ()) -> str:
+    """The sentence where none of the defaults has its weights on this machine; ``others`` could do it and are here."""
+    if others:
+        return f"No default for {task(need)} has its weights on this machine; it may name one that has: {', '.join(others)}."
     if need.words:
         return "This asks for words of its own, and no model that takes words is on this machine."
     return f"No model for {task(need)} has its weights on this machine."
 
 
 def handiest(models: Models, names: Sequence[str]) -> str:
-    """What to fetch: the house's own name for one of these models, else the first of them."""
-    return next((alias for alias, model in models.names.items() if model in names), names[0])
+    """What to fetch: the first of these models that the house has a name of its own for, by that name; else the first of them."""
+    return next((alias for name in names for alias in models.called(name)), names[0])
 
 
 def no_default(models: Models, need: EngineNeed) -> Problem:

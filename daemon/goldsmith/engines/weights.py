@@ -45,26 +45,6 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelRow:
-    """One line of ``goldsmith models list``. ``size`` is 0 where nobody knows it yet or there are no weights."""
-
-    name: str
-    kind: str
-    scale: int
-    can: tuple[str, ...]
-    licence: str
-    commercial: str
-    terms: str
-    size: int
-    memory_mb: int
-    present: bool
-    pinned: bool
-    called: tuple[str, ...]
-    paths: tuple[Path, ...]
-    about: str
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """One weights file read again: ``sentence`` is empty where it is what models.toml or its pin says."""
 
@@ -160,7 +140,14 @@ class Weights:
             absent.append(candidate)
         if not able:
             raise no_default(self.models, need)
-        raise Absent(nothing_here(need), f"Run: {fetch_command(handiest(self.models, able))}")
+        others = [each for each in self.models.models if each not in able and self._would_do(need, each)]
+        remedy = f"Run: {fetch_command(handiest(self.models, able))}"
+        raise Absent(nothing_here(need, others), remedy)
+
+    def _would_do(self, need: EngineNeed, name: str) -> bool:
+        """True for a model that is no default, lies here, and could be asked for by name."""
+        model = self.models.models[name]
+        return model.driver != "null" and model.serves(need) and need.kind != "upscale" and self.available(name)
 
     def _named(self, need: EngineNeed, asked: str) -> Choice:
         name = self.models.meant(asked)
@@ -178,37 +165,19 @@ class Weights:
         if tree is not None and tree.stale():
             sentence = f"The model {called} is pinned to {tree.pinned_to}, but models.toml names other weights now."
             return sentence, f"Run: goldsmith models pin {name}"
+        if (model.folder is not None or model.file is not None) and tree is not None and tree.pin is not None:
+            return f"The weights of the model {called} are not as they are pinned: {lacks}.", _repin(name)
         if model.folder is not None or model.file is not None:
             return f"The weights of the model {called} are not where models.toml says: {lacks}.", "Put them there, or correct models.toml."
         place = lacks.removeprefix(f"{self.folder}/")
         return f"The weights of the model {called} are not on this machine ({place}).", f"Run: {fetch_command(asked)}"
 
-    # ------------------------------------------------------------------ listing, opening, verifying
+    # ------------------------------------------------------------------ opening, verifying
 
-    def rows(self) -> list[ModelRow]:
-        """What ``goldsmith models list`` shows, in the order of models.toml."""
-        return [self._row(name, model) for name, model in self.models.models.items()]
-
-    def _row(self, name: str, model: Model) -> ModelRow:
+    def places(self, name: str) -> tuple[Path, ...]:
+        """Where the model's files, or the top of its tree, lie or would lie."""
         tree = self.tree(name)
-        paths = tuple(self.path(file) for file in model.files) + ((tree.top,) if tree is not None else ())
-        sized = 0 if tree is None or tree.lacks() else sum(tree.path(file).stat().st_size for file in tree.names())
-        return ModelRow(
-            name=name,
-            kind=model.kind,
-            scale=model.scale,
-            can=model.diffusion.can if model.diffusion is not None else (),
-            licence=model.licence,
-            commercial=model.commercial,
-            terms=model.terms,
-            size=sum(file.size for file in model.files) + sized,
-            memory_mb=model.diffusion.memory_mb if model.diffusion is not None else 0,
-            present=self.available(name),
-            pinned=tree is None or (tree.pin is not None and not tree.stale()),
-            called=self.models.called(name),
-            paths=paths,
-            about=model.about,
-        )
+        return tuple(self.path(file) for file in self.models.named(name).files) + ((tree.top,) if tree is not None else ())
 
     def opened(self, name: str) -> Store:
         """The model's weights, each file known to be what models.toml or its pin says. Raises Problem where one is not."""
@@ -252,7 +221,9 @@ class Weights:
 
         Of a tree that nobody has pinned only the presence can be told.
         """
-        names = [self.models.meant(name)] if name is not None else [row.name for row in self.rows() if any(map(Path.exists, row.paths))]
+        names = (
+            [each for each in self.models.models if any(map(Path.exists, self.places(each)))] if name is None else [self.models.meant(name)]
+        )
         for each in names:
             for file in self.models.models[each].files:
                 yield Verdict(each, file.name, self.path(file), self.fault(file, again=True))
@@ -288,6 +259,10 @@ class Weights:
             return f"{path}: its sha256 is {found}, models.toml says {file.sha256}."
         _note(path, stamp)
         return ""
+
+
+def _repin(name: str) -> str:
+    return f"If it is meant to be so: goldsmith models pin {name}"
 
 
 def _why(absent: list[str]) -> str:
