@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.files import Sig
-from goldsmith.line.job import Input, Job, Limits, Outcome, Progress, StepSpec
+from goldsmith.line.job import Input, Job, Limits, Outcome, Progress, PutBack, StepSpec
 from goldsmith.line.lanes.lanes import LaneContext, Lanes
 from goldsmith.plate.codec import Encoding, encode
 from goldsmith.plate.plate import Plate, frozen
@@ -83,7 +83,7 @@ class Share:
         )
 
 
-Event = Progress | Outcome
+Event = Progress | Outcome | PutBack
 
 
 def events_until(lanes: Lanes, enough: Callable[[list[Event]], bool]) -> list[Event]:

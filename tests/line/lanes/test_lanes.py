@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -13,101 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doubles.jobs import GENEROUS, Share, outcomes
-from goldsmith.line.job import Job, Outcome, Progress
+from doubles.puppets import KILLED, Stage, kinds
+from goldsmith.line.job import Outcome, Progress
 from goldsmith.line.lanes.lane import Throttle
-from goldsmith.line.lanes.lanes import LaneContext, Lanes, LaneSpec
+from goldsmith.line.lanes.lanes import LaneContext, LaneSpec
 from goldsmith.line.lanes.wire import Frames, Garbled, Hello, Kind, framed, packed, unpacked
-
-KILLED = -9
-
-
-class Puppet:
-    """A lane process that does what the test says. Its memory is the test's own."""
-
-    def __init__(self, wire: int, grumbles: int) -> None:
-        self.pid = os.getpid()
-        self.wire = socket.socket(fileno=os.dup(wire))
-        self.wire.settimeout(2)
-        self.mouth = os.dup(grumbles)
-        self.status: int | None = None
-        self.stuck = False
-        self._frames = Frames()
-        self._heard: list[tuple[Kind, bytes]] = []
-
-    def poll(self) -> int | None:
-        return self.status
-
-    def kill(self) -> None:
-        if not self.stuck:
-            self.end(KILLED)
-
-    def wait(self, timeout: float | None = None) -> int:
-        return self.status or 0
-
-    def end(self, status: int) -> None:
-        """Let go of everything, as a process that ends."""
-        if self.status is None:
-            self.status = status
-            self.wire.close()
-            os.close(self.mouth)
-
-    def say(self, kind: Kind, payload: bytes = b"") -> None:
-        self.wire.sendall(framed(kind, payload))
-
-    def hear(self) -> tuple[Kind, bytes]:
-        """The next message from the daemon after its greeting."""
-        while not self._heard:
-            told = self._frames.feed(self.wire.recv(65536))
-            self._heard += [(kind, payload) for kind, payload in told if kind is not Kind.HELLO]
-        return self._heard.pop(0)
-
-    def begin(self) -> Job:
-        """Take the next job and say so."""
-        kind, payload = self.hear()
-        assert kind is Kind.JOB
-        job = unpacked(Job, payload)
-        self.say(Kind.BEGUN, job.id.encode())
-        return job
-
-    def answer(self, job: Job) -> None:
-        self.say(Kind.OUTCOME, packed(Outcome(job_id=job.id)))
-
-
-@dataclass
-class Stage:
-    """Lanes on a held clock, with every puppet that was started."""
-
-    now: float = 1000.0
-    count: int = 1
-    refuses: bool = False
-    puppets: list[Puppet] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.lanes = Lanes([LaneSpec(name="cpu", count=self.count)], LaneContext(), lambda: self.now, self.spawn)
-
-    def spawn(self, spec: LaneSpec, wire: int, grumbles: int) -> Puppet:
-        if self.refuses:
-            raise OSError(12, os.strerror(12))
-        puppet = Puppet(wire, grumbles)
-        self.puppets.append(puppet)
-        return puppet
-
-    @property
-    def puppet(self) -> Puppet:
-        return self.puppets[-1]
-
-    def ready(self) -> Puppet:
-        """The newest puppet says that it is ready, and is heard."""
-        self.puppet.say(Kind.READY)
-        self.lanes.collect(self.now)
-        return self.puppet
-
-    def later(self, seconds: float) -> list[Progress | Outcome]:
-        self.now += seconds
-        return self.lanes.collect(self.now)
-
-    def collect(self) -> list[Progress | Outcome]:
-        return self.later(0.0)
 
 
 @pytest.fixture
@@ -122,10 +30,6 @@ def stage() -> Iterator[Stage]:
 @pytest.fixture
 def share(tmp_path: Path) -> Share:
     return Share(tmp_path)
-
-
-def kinds(events: list[Progress | Outcome]) -> list[str]:
-    return [outcome.fault.kind if outcome.fault else "done" for outcome in outcomes(events)]
 
 
 def test_jobs_of_a_lane_run_one_at_a_time_in_the_order_they_came(stage: Stage, share: Share) -> None:
