@@ -14,7 +14,19 @@ from numpy.typing import NDArray
 
 from goldsmith.errors import Problem
 from goldsmith.plate import profiles
-from goldsmith.plate.codec import KEEPS_ALPHA, SUFFIXES, Encoding, Format, decode, decode_mask, decoded, encode, flattened, verify
+from goldsmith.plate.codec import (
+    KEEPS_ALPHA,
+    SUFFIXES,
+    Encoding,
+    Format,
+    decode,
+    decode_mask,
+    decoded,
+    encode,
+    encode_within,
+    flattened,
+    verify,
+)
 from goldsmith.plate.plate import Metadata, Plate, frozen, quantised
 
 LIMIT = 10_000_000
@@ -193,23 +205,28 @@ def test_without_the_library_heic_is_refused_with_its_name(photo: Any, monkeypat
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "webp", "avif"])
-def test_max_bytes_finds_the_best_quality_that_fits(kind: Format, photo: Any, make_plate: Any) -> None:
-    """The file fits, and the next better quality would not."""
+def test_the_best_quality_that_fits_is_found(kind: Format, photo: Any, make_plate: Any) -> None:
+    """The file fits, the next better quality would not, and how far the search is is told."""
     plate = make_plate(np.tile(photo, (3, 3, 1)))
     whole, least = len(encode(plate, Encoding(kind))), len(encode(plate, Encoding(kind, quality=1)))
-    limit = (whole + least) // 2
-    made = encode(plate, Encoding(kind, max_bytes=limit))
-    sizes = {quality: len(encode(plate, Encoding(kind, quality=quality))) for quality in range(20, 90, 3)}
-    assert len(made) <= limit
-    assert len(made) >= 0.9 * max(size for size in sizes.values() if size <= limit)
+    limit, told = (whole + least) // 2, list[float]()
+    made, quality = encode_within(plate, Encoding(kind), limit, told.append)
+    assert made == encode(plate, Encoding(kind, quality=quality))
+    assert len(made) <= limit < len(encode(plate, Encoding(kind, quality=quality + 1)))
+    assert told == sorted(told)
+    assert told[0] == 0
+    assert told[-1] < 1
 
 
-def test_what_can_never_fit_is_a_problem(photo: Any, make_plate: Any) -> None:
-    """The problem names the limit and how small it gets."""
-    with pytest.raises(Problem, match="the limit is 0 kB"):
-        encode(make_plate(photo), Encoding("jpeg", max_bytes=100))
-    with pytest.raises(Problem, match="PNG without loss"):
-        encode(make_plate(photo), Encoding("png", max_bytes=100))
+def test_what_can_never_fit_is_as_small_as_it_gets(photo: Any, make_plate: Any) -> None:
+    """The lowest quality; formats without loss have but one size, and are written once."""
+    plate, told = make_plate(photo), list[float]()
+    assert encode_within(plate, Encoding("jpeg"), 100, told.append) == (encode(plate, Encoding("jpeg", quality=1)), 1)
+    assert encode_within(plate, Encoding("jpeg", quality=1), 100, told.append) == (encode(plate, Encoding("jpeg", quality=1)), 1)
+    told.clear()
+    assert encode_within(plate, Encoding("png"), 100, told.append)[0] == encode(plate, Encoding("png"))
+    assert encode_within(plate, Encoding("webp", lossless=True), 100, told.append)[0] == encode(plate, Encoding("webp", lossless=True))
+    assert told == []
 
 
 def test_alpha_is_never_dropped_unasked(photo: Any, make_plate: Any) -> None:

@@ -19,7 +19,6 @@ from goldsmith.plate.craft.ringless import resized_ringless
 from goldsmith.plate.plate import Plate
 
 _DEPTHS: dict[codec.Format, tuple[int, ...]] = {"jpeg": (8,), "webp": (8,), "png": (8, 16), "tiff": (8, 16), "avif": (8, 10, 12)}
-_LOSSLESS = ("png", "tiff")
 _ALIASES = {"jpg": "jpeg", "tif": "tiff"}
 _QUALITY = {"jpeg": 90, "webp": 88, "avif": 75}
 _KILO = 1000
@@ -83,7 +82,7 @@ class Export(FileOperation):
             can = " or ".join(map(str, _DEPTHS[self.format]))
             raise ValueError(f"{self.format} holds {can} bits per channel, not {self.depth}")
         for setting in ("quality", "max_kb"):
-            if self.format in _LOSSLESS and getattr(self, setting) is not None:
+            if self.format in codec.LOSSLESS and getattr(self, setting) is not None:
                 raise ValueError(f"{self.format} is written without loss and has no {setting}; use jpeg, webp or avif for it")
         return self
 
@@ -114,32 +113,26 @@ class Export(FileOperation):
             "profile": colour.profile_name(made.icc),
             "alpha": made.alpha is not None,
             "bytes": len(data),
-            "quality": None if self.format in _LOSSLESS else quality,
+            "quality": None if self.format in codec.LOSSLESS else quality,
         }
         return [Deliverable(self._tail, codec.SUFFIXES[self.format], data, facts)]
 
     def _written(self, plate: Plate, how: codec.Encoding, bench: Bench) -> tuple[bytes, int]:
         """The file and the quality it has: the highest up to the one asked for that fits into ``max_kb``."""
         bench.progress(0.3, f"writing {how.format}")
-        data = codec.encode(plate, how)
-        if self.max_kb is None or len(data) <= self.max_kb * _KILO:
-            return data, how.quality
-        fits, (low, high) = b"", (0, how.quality)
-        while high - low > 1:
-            bench.progress(0.9 - 0.6 * (high - low) / how.quality, f"fitting into {self.max_kb} kB")
-            middle = (low + high) // 2
-            data = codec.encode(plate, replace(how, quality=middle))
-            if len(data) <= self.max_kb * _KILO:
-                low, fits = middle, data
-            else:
-                high = middle
-        if not fits:
+        if self.max_kb is None:
+            return codec.encode(plate, how), how.quality
+        allowed = self.max_kb * _KILO
+        data, quality = codec.encode_within(
+            plate, how, allowed, lambda done: bench.progress(0.3 + 0.6 * done, f"fitting into {self.max_kb} kB")
+        )
+        if len(data) > allowed:
             raise Problem(
                 f"As {how.format} at the lowest quality the {plate.width} x {plate.height} px picture takes {len(data) / _KILO:,.0f} kB; "
                 f"export “{self.name}” allows {self.max_kb:,} kB.",
                 "Give the export a smaller size or a larger max_kb.",
             )
-        return fits, low
+        return data, quality
 
     def _prepared(self, plate: Plate) -> Plate:
         """Sized in its own profile's linear light, then converted, then flattened where that is asked or needed."""

@@ -6,13 +6,13 @@ This is the edge where the plate's contract is held; inside nobody checks. Each 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.errors import Problem
 from goldsmith.plate import colour, profiles
 from goldsmith.plate.formats.facts import Facts, Header, Samples, check_size, guarded
 from goldsmith.plate.formats.metadata import upright, upright_exif
@@ -23,6 +23,7 @@ Format = Literal["png", "jpeg", "tiff", "webp", "avif"]
 FORMATS: tuple[Format, ...] = ("png", "jpeg", "tiff", "webp", "avif")
 SUFFIXES: dict[Format, str] = {"png": ".png", "jpeg": ".jpg", "tiff": ".tif", "webp": ".webp", "avif": ".avif"}
 KEEPS_ALPHA: frozenset[Format] = frozenset(("png", "tiff", "webp", "avif"))
+LOSSLESS: frozenset[Format] = frozenset(("png", "tiff"))
 FULL_CHROMA_FROM = 85
 """From this quality on, lossy formats keep colour at full resolution unless asked otherwise."""
 
@@ -44,7 +45,6 @@ class Encoding:
     depth:       bits per channel; None = the plate's own, as far as the format goes (JPEG and WebP 8, AVIF 10 for a 16-bit plate).
     quality:     1..100, of lossy formats.
     lossless:    WebP and AVIF without loss.
-    max_bytes:   the largest quality up to ``quality`` that fits is searched for.
     subsampling: of chroma; None = 4:4:4 from quality 85 on, 4:2:0 below.
     effort:      0 (quick) to 10 (small); None = quick for PNG and TIFF, middling for WebP and AVIF.
     """
@@ -53,7 +53,6 @@ class Encoding:
     depth: Literal[8, 10, 12, 16] | None = None
     quality: int = 90
     lossless: bool = False
-    max_bytes: int | None = None
     subsampling: Literal["4:4:4", "4:2:0"] | None = None
     effort: int | None = None
 
@@ -100,14 +99,31 @@ def decode_mask(data: bytes, name: str, max_pixels: int) -> Mask:
 def encode(plate: Plate, how: Encoding) -> bytes:
     """The plate as a file of that format, with profile, resolution and metadata as far as the format holds them.
 
-    The same plate and encoding give the same bytes. Raises ValueError for alpha into a format without it (``flattened`` first),
-    Problem where not even the lowest quality fits into ``max_bytes``.
+    The same plate and encoding give the same bytes. Raises ValueError for alpha into a format without it (``flattened`` first).
     """
     if plate.alpha is not None and how.format not in KEEPS_ALPHA:
         raise ValueError(f"{how.format} holds no alpha")
-    if how.max_bytes is None:
-        return _encoded(plate, how, how.quality)
-    return _fitted(plate, how, how.max_bytes)
+    return _encoded(plate, how)
+
+
+def encode_within(plate: Plate, how: Encoding, limit: int, told: Callable[[float], None]) -> tuple[bytes, int]:
+    """``encode`` at the highest quality up to ``how.quality`` with which the file has at most ``limit`` bytes; and that quality.
+
+    Where none fits, the smallest file there is: the caller compares. ``told``: called with 0..1 of the search before each further
+    attempt; what it raises ends it. Formats without loss have one size.
+    """
+    best = encode(plate, how)
+    if len(best) <= limit or how.lossless or how.format in LOSSLESS:
+        return best, how.quality
+    low, high = 0, how.quality
+    while high - low > 1:
+        told(1 - (high - low) / how.quality)
+        middle = (low + high) // 2
+        made = encode(plate, replace(how, quality=middle))
+        fits = len(made) <= limit
+        low, high = (middle, high) if fits else (low, middle)
+        best = made if fits or not low else best
+    return best, max(low, 1)
 
 
 def flattened(plate: Plate, colour_codes: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Plate:
@@ -173,30 +189,10 @@ def _unit(samples: Samples, levels: float) -> Pixels:
     return made
 
 
-def _fitted(plate: Plate, how: Encoding, limit: int) -> bytes:
-    lossy = how.format in ("jpeg", "webp", "avif") and not how.lossless
-    best = _encoded(plate, how, how.quality)
-    if len(best) <= limit:
-        return best
-    smallest = _encoded(plate, how, 1) if lossy else best
-    if len(smallest) > limit:
-        tried = "even at the lowest quality" if lossy else f"as {how.format.upper()} without loss"
-        sentence = f"The picture takes {len(smallest) / 1000:,.0f} kB {tried}; the limit is {limit / 1000:,.0f} kB."
-        raise Problem(sentence, "Make it smaller, allow more, or choose another format.")
-    low, high, best = 1, how.quality, smallest
-    while high - low > 1:
-        middle = (low + high) // 2
-        made = _encoded(plate, how, middle)
-        if len(made) <= limit:
-            low, best = middle, made
-        else:
-            high = middle
-    return best
-
-
-def _encoded(plate: Plate, how: Encoding, quality: int) -> bytes:
+def _encoded(plate: Plate, how: Encoding) -> bytes:
     from goldsmith.plate.formats import avif_write, jpeg_write, png_write, tiff_write, webp_write
 
+    quality = how.quality
     subsampling = how.subsampling or ("4:4:4" if quality >= FULL_CHROMA_FROM else "4:2:0")
     if how.format in ("png", "tiff"):
         whole_codes = codes(plate, 8 if (how.depth or plate.depth) == 8 else 16)
