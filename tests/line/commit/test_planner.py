@@ -17,6 +17,7 @@ from goldsmith.brief.stages import read_line
 from goldsmith.files import Filesystem, Sig
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Placed, Plan, Settled, TakenRow, Version
+from goldsmith.line.commit.manifest import ASKED
 from goldsmith.line.commit.planner import Planner
 from goldsmith.line.intake.bundle import group
 from goldsmith.line.job import Limits, Outcome, Output
@@ -219,3 +220,32 @@ def test_the_longest_names_leave_room_for_what_follows(desk: Desk) -> None:
     plan = desk.plan(desk.work(f"{stem}.png", f"{stem}.toml", folder="graded", brief=EXPORT), ("_web.jpg", b"jpeg"))
     assert plan.stem.startswith("x" * 200)
     assert all(len(os.path.basename(path)) <= 255 for path in [*puts(plan), *takes(plan).values()])
+
+
+def test_the_record_has_all_that_a_job_was_asked_and_what_it_left(desk: Desk) -> None:
+    """Inputs by role and hash, those of the lane first; outputs by what follows the stem; everything a replay needs to set."""
+    work = desk.work(*NAMES)
+    record = desk.plan(work, (".png", b"new")).row.record
+    assert {name: record[name] for name in ASKED} == {name: getattr(work.job, name) for name in ASKED}
+    given = [(each["role"], each["name"], each["path"], each["sha256"]) for each in record["inputs"]]  # type: ignore[union-attr, index, call-overload]
+    assert given == [
+        ("picture", "", "selected/hero.png", sha256(b"hero.png")),
+        ("mask", "mask", "selected/hero.mask.png", sha256(b"hero.mask.png")),
+        ("brief", "", "selected/hero.toml", sha256(SHARPEN.encode())),
+    ]
+    assert record["outputs"] == [{"role": "picture", "tail": ".png", "sha256": sha256(b"new")}]
+
+
+def test_a_picture_that_was_not_changed_is_its_own_output(desk: Desk) -> None:
+    """With the hash and the ending it has."""
+    record = desk.plan(desk.work("hero.png", "hero.toml"), unchanged=True).row.record
+    assert record["outputs"] == [{"role": "picture", "tail": ".png", "sha256": sha256(b"hero.png")}]
+
+
+@pytest.mark.parametrize("unchanged", [False, True])
+def test_the_manifest_says_where_every_input_came_to_lie(desk: Desk, unchanged: bool) -> None:
+    """Of the last stage, too, whose inputs are moved when it is written; a picture that is delivered itself has its copy there."""
+    outputs = () if unchanged else ((".png", b"new"),)
+    plan = desk.plan(desk.work(*NAMES, brief=EXPORT, folder="graded"), *outputs, unchanged=unchanged, original=unchanged)
+    manifest = json.loads(Path(plan.puts[-1].source).read_bytes())
+    assert manifest["stages"][-1]["archived"] == {f"graded/{name}": f"archive/{DAY}/graded/{name}" for name in NAMES}

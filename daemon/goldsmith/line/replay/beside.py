@@ -13,7 +13,7 @@ from goldsmith.errors import Problem
 from goldsmith.files import Sig, open_input
 from goldsmith.line.intake.bundle import shown
 from goldsmith.line.job import Input, Job, Limits, StepSpec
-from goldsmith.line.replay.compare import THEN
+from goldsmith.line.replay.compare import FINDINGS, THEN
 from goldsmith.line.replay.record import DeliveredRecord
 from goldsmith.line.replay.report import Deliverable
 from goldsmith.line.replay.runs import Runs
@@ -89,7 +89,8 @@ class Beside:
             limits=self._limits,
         )
         try:
-            return self._runs.outcome(job, "compare").steps[0].findings
+            found = self._runs.outcome(job, "compare").steps[0].findings
+            return {name: value for name, value in found.items() if name in FINDINGS}
         except Problem as problem:
             return {"unlike": f"the two cannot be laid side by side: {problem.sentence}"}
 

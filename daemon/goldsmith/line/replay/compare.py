@@ -16,6 +16,7 @@ from goldsmith.plate.plate import Plate, quantised
 CATALOGUE = "goldsmith.line.replay.compare:catalogue"
 THEN = "then"
 """What the delivered file is called among the inputs of a comparison: a layer of that name."""
+FINDINGS = ("unlike", "same", "profile", "mean", "worst", "share", "depth")
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif")
 _BAND = 64
 

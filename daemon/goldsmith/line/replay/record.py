@@ -185,7 +185,7 @@ def read_manifest(path: Path, catalogue: Catalogue) -> Delivery:
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
-        raise Problem(_told(name, [_fault(each) for each in error.errors(include_url=False)]), _REMEDY) from error
+        raise Problem(_told(name, _faults(error)), _REMEDY) from error
     faults: list[Fault] = []
     steps = tuple(_checked(stage, catalogue, f"stages.{number}.{stage.stage}", faults) for number, stage in enumerate(manifest.stages, 1))
     if faults:
@@ -213,6 +213,13 @@ def _content(path: Path, name: str) -> Mapping[str, Any]:
     if not isinstance(content, dict):
         raise Problem(f"{name} is not a manifest.", f"Name the one that was delivered, it ends in {SUFFIX}.")
     return content
+
+
+def _faults(error: ValidationError) -> list[str]:
+    """Each fault once: a list is called too short when what stands in it is wrong, and that is told already."""
+    found = error.errors(include_url=False)
+    inner = {each["loc"][:depth] for each in found for depth in range(len(each["loc"]))}
+    return [_fault(each) for each in found if each["type"] != "too_short" or each["loc"] not in inner]
 
 
 def _fault(error: Any) -> str:
