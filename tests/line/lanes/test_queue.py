@@ -41,11 +41,17 @@ def line(*jobs: Job) -> Queue:
     return queue
 
 
+def choice(queue: Queue, seats: list[Loaded], now: float = 0.0) -> tuple[int, Job]:
+    chosen = queue.choose(seats, now)
+    assert chosen is not None
+    return chosen
+
+
 def drained(queue: Queue, loaded: Loaded, now: float = 0.0) -> str:
     """The order in which one seat takes everything that waits, loading as it goes."""
     order = ""
     while queue:
-        _, chosen = queue.choose([loaded], now)
+        _, chosen = choice(queue, [loaded], now)
         loaded = frozenset(chosen.models) or loaded
         order += chosen.id
     return order
@@ -71,22 +77,37 @@ def test_a_job_without_a_model_waits_for_nobody() -> None:
 def test_a_job_is_passed_over_so_often_and_no_more() -> None:
     """Eight go first, then it is its turn whatever is loaded."""
     queue = line(job("b", "b"), *(job(f"{number}", "a") for number in range(20)))
-    taken = [queue.choose([A], 0.0)[1].id for _ in range(PASSES + 1)]
+    taken = [choice(queue, [A])[1].id for _ in range(PASSES + 1)]
     assert taken == [*map(str, range(PASSES)), "b"]
 
 
 def test_a_job_is_passed_over_so_long_and_no_longer() -> None:
     """Counted from when the first went before it, not from when it came: a long line is nobody's passing over."""
     queue = line(job("b", "b"), *(job(f"{number}", "a") for number in range(5)))
-    assert queue.choose([A], 1000.0)[1].id == "0"
-    assert queue.choose([A], 1000.0 + PATIENCE - 1)[1].id == "1"
-    assert queue.choose([A], 1000.0 + PATIENCE)[1].id == "b"
+    assert choice(queue, [A], 1000.0)[1].id == "0"
+    assert choice(queue, [A], 1000.0 + PATIENCE - 1)[1].id == "1"
+    assert choice(queue, [A], 1000.0 + PATIENCE)[1].id == "b"
+
+
+def test_a_swap_can_be_put_off() -> None:
+    """While another seat is about to be there, nothing is thrown out; what fits still goes."""
+    queue = line(job("b", "b"), job("a", "a"))
+    assert queue.choose([A], 0.0, swap=False) == (0, job("a", "a"))
+    assert queue.choose([A], 0.0, swap=False) is None
+    assert queue.choose([A], 0.0) == (0, job("b", "b"))
+
+
+def test_an_empty_seat_takes_whoever_came_first() -> None:
+    """It throws nothing out, so nobody goes before."""
+    queue = line(job("b", "b"), job("1"), job("a", "a"))
+    assert queue.choose([A, COLD], 0.0) == (1, job("b", "b"))
+    assert choice(queue, [A, COLD], 0.0)[1].id == "1"
 
 
 def test_whoever_has_the_model_gets_the_job() -> None:
     """Of two free seats; and where neither has it, the one that loses least."""
-    assert line(job("b", "b")).choose([A, B], 0.0)[0] == 1
-    assert line(job("c", "c")).choose([A, COLD], 0.0)[0] == 1
+    assert choice(line(job("b", "b")), [A, B])[0] == 1
+    assert choice(line(job("c", "c")), [A, COLD])[0] == 1
     queue = line(job("b", "b"), *(job(f"{number}", "a") for number in range(PASSES)))
     for _ in range(PASSES):
         queue.choose([A], 0.0)
@@ -105,18 +126,18 @@ def test_a_job_that_is_put_back_stands_in_front() -> None:
 def test_mates_are_such_as_are_alike_and_count_as_passing_over() -> None:
     """As many as are wanted; nobody who is overdue is passed for the sake of company."""
     queue = line(job("b", "b"), job("1", "a", alike="x"), job("2", "a", alike="y"), job("3", "a", alike="x"), job("4", "a", alike="x"))
-    _, first = queue.choose([A], 0.0)
+    _, first = choice(queue, [A])
     assert [mate.id for mate in queue.mates(first, 2, lambda each: True, 0.0)] == ["3", "4"]
     queue = line(job("b", "b"), *(job(f"{number}", "a", alike="x") for number in range(20)))
-    _, first = queue.choose([A], 0.0)
+    _, first = choice(queue, [A])
     assert len(queue.mates(first, 19, lambda each: True, 0.0)) == PASSES - 1
-    assert queue.choose([A], 0.0)[1].id == "b"
+    assert choice(queue, [A], 0.0)[1].id == "b"
 
 
 def test_company_is_not_forced_on_anybody() -> None:
     """A job of which a process may have died runs by itself."""
     queue = line(*(job(f"{number}", "a", alike="x") for number in range(4)))
-    _, first = queue.choose([A], 0.0)
+    _, first = choice(queue, [A])
     assert [mate.id for mate in queue.mates(first, 9, lambda each: each.id != "2", 0.0)] == ["1", "3"]
 
 
@@ -144,7 +165,6 @@ class Shift:
     now: float = 0.0
     queue: Queue = field(default_factory=Queue)
     passed: dict[str, list[float]] = field(default_factory=dict)
-    swaps: int = 0
 
     def take(self, seconds: float) -> None:
         free = [seat for seat in self.seats if seat.busy <= self.now]
@@ -153,15 +173,14 @@ class Shift:
             free = [seat for seat in self.seats if seat.busy <= self.now]
         before = [each.id for each in self.queue]
         fitting = [each for each in self.queue if any(frozenset(each.models) <= seat.loaded for seat in free)]
-        at, chosen = self.queue.choose([seat.loaded for seat in free], self.now)
+        at, chosen = choice(self.queue, [seat.loaded for seat in free], self.now)
         for name in before[: before.index(chosen.id)]:
             self.passed.setdefault(name, []).append(self.now)
         seat = free[at]
-        if not frozenset(chosen.models) <= seat.loaded:
-            self.swaps += 1
+        if seat.loaded and not frozenset(chosen.models) <= seat.loaded:
             overdue = len(self.passed.get(chosen.id, ())) >= PASSES or self.now - min(self.passed.get(chosen.id, [self.now])) >= PATIENCE
             assert not fitting or overdue, "a swap that was not needed"
-            seat.loaded = frozenset(chosen.models)
+        seat.loaded = frozenset(chosen.models) or seat.loaded
         seat.busy = self.now + seconds
 
 

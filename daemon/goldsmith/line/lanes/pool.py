@@ -109,10 +109,13 @@ class Pool:
             return
         vacant = self._vacant(now)
         free = [place for place in self.places if place.free and not place.bay.ill(now)]
-        while free and self.queue:
-            at, job = self.queue.choose([place.loaded for place in free], now)
-            self._send(free.pop(at), job, len(free) + len(vacant), now)
         opening = sum(not place.seat.ready for place in self.places)
+        while free and self.queue:
+            # No model makes room for another while there is, or is about to be, a process that has none.
+            chosen = self.queue.choose([place.loaded for place in free], now, swap=not (opening or vacant))
+            if chosen is None:
+                break
+            self._send(free.pop(chosen[0]), chosen[1], len(free) + len(vacant), now)
         for bay in vacant[: max(0, len(self.queue) - opening)]:
             if not bay.health.sentence:
                 self._open(bay, now)

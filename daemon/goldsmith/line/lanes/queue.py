@@ -67,9 +67,12 @@ class Queue:
     def clear(self) -> None:
         self._line.clear()
 
-    def choose(self, seats: Sequence[Loaded], now: float) -> tuple[int, Job]:
-        """The next job, out of the line now, and which of the free ``seats`` (what each has loaded) it goes to."""
-        return _choose(self._line, seats, now)
+    def choose(self, seats: Sequence[Loaded], now: float, *, swap: bool = True) -> tuple[int, Job] | None:
+        """The next job, out of the line now, and which of the free ``seats`` (what each has loaded) it goes to.
+
+        None only where a model would have to make room for another and ``swap`` says that it must not.
+        """
+        return _choose(self._line, seats, now, swap=swap)
 
     def mates(self, job: Job, most: int, fit: Callable[[Job], bool], now: float) -> list[Job]:
         """Up to ``most`` further jobs that are like this one, which was just chosen: out of the line, to be done together with it."""
@@ -94,24 +97,28 @@ class Queue:
         order = []
         while line:
             loaded = turns.popleft()
-            _, job = _choose(line, [loaded], now)
+            chosen = _choose(line, [loaded], now, swap=True)
+            if chosen is None:
+                break
+            job = chosen[1]
             turns.append(frozenset(job.models) or loaded)
             order.append(job.id)
         return order
 
 
-def _choose(line: deque[Ticket], seats: Sequence[Loaded], now: float) -> tuple[int, Job]:
-    """Who has been passed over often or long enough; else the first whose models are loaded; else the first."""
-    due = next((at for at, ticket in enumerate(islice(line, _AHEAD)) if ticket.overdue(now)), None)
-    if due is None:
-        for at, ticket in enumerate(islice(line, _AHEAD)):
-            seat = _with(seats, ticket.job)
-            if seat is not None:
-                return seat, _taken(line, at, now)
-    job = _taken(line, due or 0, now)
-    seat = _with(seats, job)
-    # A swap it must be: where the least is thrown out by it.
-    return (min(range(len(seats)), key=lambda at: len(seats[at])) if seat is None else seat), job
+def _choose(line: deque[Ticket], seats: Sequence[Loaded], now: float, *, swap: bool) -> tuple[int, Job] | None:
+    """Who has been passed over often or long enough; else the first, where a seat is empty: there it throws nothing out; else the
+    first whose models are loaded; else the first."""
+    at = next((at for at, ticket in enumerate(islice(line, _AHEAD)) if ticket.overdue(now)), None)
+    if at is None and all(seats):
+        at = next((at for at, ticket in enumerate(islice(line, _AHEAD)) if _with(seats, ticket.job) is not None), None)
+    at = at or 0
+    seat = _with(seats, line[at].job)
+    if seat is None:
+        seat = min(range(len(seats)), key=lambda each: len(seats[each]))  # where the least is thrown out
+        if seats[seat] and not swap:
+            return None
+    return seat, _taken(line, at, now)
 
 
 def _with(seats: Sequence[Loaded], job: Job) -> int | None:
