@@ -7,76 +7,21 @@ A family that the table lacks falls back on AutoPipeline. Argument names: diffus
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from dataclasses import dataclass
 
 from goldsmith.engines import Ability, Request
+from goldsmith.engines.diffusion.material import Arguments, Material
 from goldsmith.errors import Problem
-from goldsmith.plate.plate import Mask, Pixels, quantised
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-Arguments = dict[str, Any]
-
-_LEAST_SIDE = 64
-"""FLUX.2 refuses pictures to look at with a shorter side."""
-
-
-@dataclass(frozen=True, slots=True)
-class Material:
-    """What one call works with: ``count`` pictures of ``width`` x ``height`` px from one picture, hole and references."""
-
-    count: int
-    width: int
-    height: int
-    strength: float
-    picture: Pixels | None = None
-    hole: Mask | None = None
-    references: tuple[Pixels, ...] = ()
-
-    @property
-    def size(self) -> Arguments:
-        return {"width": self.width, "height": self.height}
-
-    def image(self) -> Any:
-        """The picture as a tensor (count, 3, h, w), 0..1, nothing quantised: each copy is encoded with its own seed."""
-        import torch
-
-        assert self.picture is not None  # noqa: S101 - the engine chose this way because there is one
-        one = torch.from_numpy(np.ascontiguousarray(self.picture.transpose(2, 0, 1)))
-        return one[None].repeat(self.count, 1, 1, 1)
-
-    def mask(self) -> Any:
-        """The hole as a tensor (count, 1, h, w), 1 = make new; everything where there is no hole."""
-        import torch
-
-        hole = np.ones((self.height, self.width), np.float32) if self.hole is None else self.hole
-        one = torch.from_numpy(np.ascontiguousarray(hole > 0.5).astype(np.float32))
-        return one[None, None].repeat(self.count, 1, 1, 1)
-
-    def shown(self) -> list[Image]:
-        """The picture and then the references as PIL has them: 8 bits, for pipelines that ask for nothing else."""
-        pictures = (() if self.picture is None else (self.picture,)) + self.references
-        return [_pil(pixels) for pixels in pictures]
-
-
-def _pil(pixels: Pixels) -> Image:
-    from PIL import Image
-
-    picture = Image.fromarray(quantised(pixels, 8))
-    factor = _LEAST_SIDE / min(picture.size)
-    if factor <= 1:
-        return picture
-    return picture.resize((max(_LEAST_SIDE, round(picture.width * factor)), max(_LEAST_SIDE, round(picture.height * factor))))
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One thing a family can do. ``batch``: False where the pipeline makes one picture a call. ``eight_bit``: it takes PIL only.
-    ``strong``: how far it may go from the picture where nobody says, None where it knows no strength."""
+    """One thing a family can do.
+
+    batch:     False where the pipeline makes one picture a call.
+    eight_bit: it takes pictures as PIL only, and those of one call belong to each of its results.
+    strong:    how far it may go from the picture where nobody says; None where it knows no strength.
+    """
 
     pipeline: str
     arguments: Callable[[Material], Arguments]
@@ -94,11 +39,6 @@ def _image(given: Material) -> Arguments:
 
 
 def _hole(given: Material) -> Arguments:
-    return {"image": given.image(), "mask_image": given.mask(), "strength": given.strength, **given.size}
-
-
-def _own_size(given: Material) -> Arguments:
-    """Z-Image's and klein's inpainting go by the picture's own size, which is the one asked for."""
     return {"image": given.image(), "mask_image": given.mask(), "strength": given.strength, **given.size}
 
 
@@ -135,7 +75,7 @@ class Family:
     ways: Mapping[Ability, Way]
     guidance: str = "guidance_scale"
     negative: str | None = None
-    auto: bool = field(default=False)
+    auto: bool = False
 
 
 def _three(stem: str) -> dict[Ability, Way]:
@@ -163,8 +103,9 @@ FAMILIES: Mapping[str, Family] = {
     "flux2-klein": Family(
         {
             "text": Way("Flux2KleinPipeline", _text),
-            "image": Way("Flux2KleinInpaintPipeline", _own_size, strong=0.6),
-            "inpaint": Way("Flux2KleinInpaintPipeline", _own_size, strong=1.0),
+            # it has no image to image: filling a hole that is the whole picture is that
+            "image": Way("Flux2KleinInpaintPipeline", _hole, strong=0.6),
+            "inpaint": Way("Flux2KleinInpaintPipeline", _hole, strong=1.0),
             "edit": Way("Flux2KleinPipeline", _shown, eight_bit=True),
             "references": Way("Flux2KleinPipeline", _shown, eight_bit=True),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any
 
 from goldsmith.engines import Store
 from goldsmith.engines.diffusion.families import Family, Way
-from goldsmith.engines.diffusion.tree import LEFT_OUT, Tree, whole
+from goldsmith.engines.diffusion.tree import LEFT_OUT, Tree
 from goldsmith.engines.memory import is_shortage
 from goldsmith.engines.models import Diffusion
 from goldsmith.errors import Problem
@@ -56,8 +57,6 @@ def load(name: str, store: Store, diffusion: Diffusion, family: Family, dtype: s
 
     Raises Problem where what lies there does not fit the family.
     """
-    if store.single is not None:
-        whole(store.single, f"Fetch the model again: goldsmith models fetch {name}")
     quiet()
     import torch
 
@@ -87,9 +86,18 @@ def _base(store: Store, tree: Tree, family: Family, dtype: Any) -> Any:
     if store.single is not None:
         if family.auto:
             kind = getattr(diffusers, str(tree.index.get("_class_name", "")))
+        own |= {part: _part(tree, part, dtype) for part in tree.parts if part in tree.index}
         return kind.from_single_file(str(store.single), config=str(tree.folder), local_files_only=True, dtype=dtype, **own)
     variant = {"variant": tree.variant} if tree.variant else {}
     return kind.from_pretrained(tree.folder, local_files_only=True, use_safetensors=True, dtype=dtype, **variant, **own)
+
+
+def _part(tree: Tree, part: str, dtype: Any) -> Any:
+    """A part whose weights lie in the tree, where the single file has only some."""
+    library, kind = tree.index[part][:2]
+    variant = {"variant": tree.variant} if tree.variant else {}
+    found = getattr(importlib.import_module(library), kind)
+    return found.from_pretrained(tree.folder / part, local_files_only=True, use_safetensors=True, dtype=dtype, **variant)
 
 
 def _sister(base: Any, name: str, *, auto: bool) -> Any:
@@ -114,7 +122,7 @@ def _processor(folder: Path) -> Any:
     from transformers import Qwen2Tokenizer, Qwen2VLImageProcessorPil, Qwen2VLProcessor
     from transformers.processing_utils import ProcessorMixin
 
-    class PictureProcessor(Qwen2VLProcessor):
+    class PictureProcessor(Qwen2VLProcessor):  # type: ignore[misc]  # transformers is not read by mypy
         """Transformers reads from this signature which parts there are: here no video processor."""
 
         def __init__(self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None) -> None:
@@ -133,5 +141,6 @@ def scheduler_facts(scheduler: Any) -> Mapping[str, str]:
     import hashlib
     import json
 
-    said = json.dumps(dict(scheduler.config), sort_keys=True, default=str)
+    settings = {key: value for key, value in scheduler.config.items() if not key.startswith("_")}
+    said = json.dumps(settings, sort_keys=True, default=str)
     return {"scheduler": type(scheduler).__name__, "scheduler_sha256": hashlib.sha256(said.encode()).hexdigest()}

@@ -37,8 +37,8 @@ class Tree:
         return max(self.parts.values(), default=1) / max(sum(self.parts.values()), 1)
 
 
-def looked_through(name: str, folder: Path, *, variant: str = "", weights: bool = True) -> Tree:
-    """The folder, known to be whole. ``weights`` is False where it only has the configuration beside a single file.
+def looked_through(name: str, folder: Path, *, variant: str = "", single: Path | None = None) -> Tree:
+    """The folder, known to be whole. Beside a ``single`` file it needs weights only for parts that the file lacks.
 
     Raises Problem, with the file, where something is missing, damaged, a pickle, or code.
     """
@@ -54,7 +54,11 @@ def looked_through(name: str, folder: Path, *, variant: str = "", weights: bool 
         _refuse_auto_map(folder / part)
         if not part.startswith(_WEIGHTLESS):
             _json(folder / part / "config.json", again)
-            parts[part] = _weights(folder / part, variant, again) if weights else 1
+            if single is None or any((folder / part).glob("*.safetensors")):
+                parts[part] = _weights(folder / part, variant, again)
+    if single is not None:
+        whole(single, again)
+        parts[single.name] = single.stat().st_size
     return Tree(folder, index, variant, parts)
 
 

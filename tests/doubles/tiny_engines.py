@@ -1,0 +1,101 @@
+"""Engines around tiny models, laid out as a test wants them, and what they are asked."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+from unittest import mock
+
+import numpy as np
+
+from doubles import tiny
+from goldsmith.engines import Ability, Device, Request, Store, Wish
+from goldsmith.engines.diffusion.generating import DiffusionEngine
+from goldsmith.engines.diffusion.layout import Layout
+from goldsmith.engines.models import Diffusion, Model
+from goldsmith.plate.plate import Mask, Pixels
+
+WIDTH, HEIGHT = 96, 64
+WISH = Wish("a cat", steps=2, guidance=2.0)
+ONE = Layout("float32", "none", 1)
+WAYS = [(family, cast("Ability", ability)) for family in tiny.FAMILIES for ability in tiny.CAN[family]]
+"""Everything that any family can do."""
+
+
+def model(family: str, *, can: tuple[str, ...] = (), **said: Any) -> Model:
+    """The entry of a tiny model."""
+    settings = {"pixels": tiny.PIXELS, "multiple": tiny.MULTIPLE, "steps": 2, "guidance": 2.0, "memory_mb": 1, "picture_mb": 1} | said
+    return Model(
+        kind="generate",
+        driver="diffusers",
+        licence="CC0-1.0",
+        diffusion=Diffusion(family=family, can=cast("Any", can or tiny.CAN[family]), **settings),
+    )
+
+
+def opened(
+    family: str,
+    layout: Layout = ONE,
+    *,
+    folder: Path | None = None,
+    single: Path | None = None,
+    entry: Model | None = None,
+    threads: int = 1,
+) -> DiffusionEngine:
+    """An engine of its own for a test that changes it."""
+    store = Store({}, folder or tiny.folder(family), single=single, revision="0" * 40)
+    plan: Callable[[float], Layout] = lambda largest: layout  # noqa: E731
+    return DiffusionEngine(family, entry or model(family), store, Device("cpu", threads), plan)
+
+
+@functools.cache
+def engine(family: str) -> DiffusionEngine:
+    """The family's engine, the same for every test: on the CPU, one picture at a time."""
+    return opened(family)
+
+
+def picture(seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> Pixels:
+    """Smooth colours with a grain."""
+    random = np.random.default_rng(seed)
+    slope = np.linspace(0.1, 0.9, width, dtype=np.float32)[None, :, None] * np.ones((height, 1, 3), np.float32)
+    return np.clip(slope + random.normal(0, 0.03, (height, width, 3)).astype(np.float32), 0, 1)
+
+
+def hole(height: int = HEIGHT, width: int = WIDTH) -> Mask:
+    """A hole in the middle."""
+    mask = np.zeros((height, width), np.float32)
+    mask[height // 4 : height // 2, width // 4 : width // 2] = 1
+    return mask
+
+
+def request(ability: Ability, seeds: tuple[int, ...] = (1,), wish: Wish = WISH) -> Request:
+    """A request for that ability and for no other one."""
+    if ability == "text":
+        return Request(wish, seeds, WIDTH, HEIGHT)
+    if ability == "image":
+        strong = Wish(wish.prompt, wish.negative, 0.7, wish.steps, wish.guidance, wish.loras)
+        return Request(strong, seeds, WIDTH, HEIGHT, picture())
+    if ability == "inpaint":
+        return Request(wish, seeds, WIDTH, HEIGHT, picture(), hole())
+    references = (picture(7, 48, 40),) if ability == "references" else ()
+    return Request(wish, seeds, WIDTH, HEIGHT, picture(), references=references)
+
+
+@contextmanager
+def small_eyes() -> Iterator[None]:
+    """Qwen-Image-Edit looks at pictures at a megapixel, whatever their size; here at a sixteenth of that, which is quick."""
+    from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit, pipeline_qwenimage_edit_plus
+
+    with (
+        mock.patch.object(pipeline_qwenimage_edit, "calculate_dimensions", _sixteenth(pipeline_qwenimage_edit)),
+        mock.patch.object(pipeline_qwenimage_edit_plus, "calculate_dimensions", _sixteenth(pipeline_qwenimage_edit_plus)),
+    ):
+        yield
+
+
+def _sixteenth(module: Any) -> Callable[[int, float], Any]:
+    real = module.calculate_dimensions
+    return lambda area, ratio: real(area // 16, ratio)
