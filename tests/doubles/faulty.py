@@ -10,6 +10,8 @@ from threading import Event
 
 import numpy as np
 
+from goldsmith.engines import Request, Wish
+from goldsmith.errors import DeviceFault
 from goldsmith.operation import Bench, Deliverable, FileOperation, Needs, Operation, PlateOperation
 from goldsmith.plate.plate import Plate
 
@@ -110,6 +112,37 @@ class Die(PlateOperation):
         if self.signal:
             os.kill(os.getpid(), self.signal)
         os._exit(3)
+
+
+class Unplug(PlateOperation):
+    """The device fails, for as long as the file ``dead`` lies in the root; with ``always``, whenever this is worked on."""
+
+    always: bool = False
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        root = bench.scratch.parents[2]
+        if self.always or (root / "dead").exists():
+            raise DeviceFault("cuda:0 has failed: an illegal memory access was encountered.", "Look at it with nvidia-smi.")
+        return plate
+
+
+class Meet(PlateOperation):
+    """Asks a generating engine for a picture of the step's seed; with ``fail`` it fails before, with ``linger`` it waits to be called off."""
+
+    fail: bool = False
+    linger: bool = False
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        if self.fail:
+            raise LookupError("not this one")
+        while self.linger:
+            Event().wait(0.01)
+            bench.progress(0.1)
+        made = bench.generator("null-generate", frozenset({"text"})).generate(
+            Request(Wish("a hand"), (bench.seed,), plate.width, plate.height), bench.progress
+        )
+        bench.record(batch=made.facts["batch"])  # type: ignore[call-overload]
+        return plate.with_pixels(made.pictures[0])
 
 
 class Segfault(PlateOperation):

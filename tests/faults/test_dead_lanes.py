@@ -6,16 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import pytest
 
-from doubles.jobs import FAULTY, GENEROUS, Share, events_until, outcome_of, outcomes
-from goldsmith.line.job import Limits, Outcome, Progress
-from goldsmith.line.lanes.lanes import Lanes, LaneSpec
+from doubles.jobs import FAULTY, GENEROUS, Event, Share, events_until, outcome_of, outcomes
+from goldsmith.line.job import Job, Limits, Outcome, Progress, PutBack
+from goldsmith.line.lanes.lanes import LaneContext, Lanes, LaneSpec
 from goldsmith.line.lanes.seat import spawn_lane
 
 TESTS = Path(__file__).parents[1]
@@ -247,3 +247,110 @@ def test_a_lane_s_process_keeps_nothing_of_the_daemon_s(share: Share, monkeypatc
     assert b"OMP_NUM_THREADS=1" in given
     assert not [entry for entry in given if entry.startswith(b"NOTIFY_SOCKET")]
     lanes.stop(0)
+
+
+# --- devices and flights
+
+
+GPU = LaneSpec(name="gpu", device="cuda:0")
+NULL = """
+[models.null-generate]
+kind = "generate"
+driver = "null"
+licence = "Apache-2.0"
+[models.null-generate.diffusion]
+family = "null"
+can = ["text"]
+pixels = 65536
+multiple = 16
+steps = 1
+guidance = 0
+memory_mb = 1
+picture_mb = 1
+"""
+
+
+def test_a_dead_device_pauses_its_lane_and_the_others_go_on(share: Share) -> None:
+    """The job keeps its place and no outcome is told; once the device is well it is done, by another process."""
+    lanes = Lanes([GPU, LaneSpec(name="cpu")], FAULTY)
+    share.put("dead", b"")
+    bad, other = share.job(("unplug", {}), lane="gpu", models=("flux",)), share.job(("invert", {}))
+    lanes.submit(bad)
+    told = events_until(lanes, lambda told: any(isinstance(event, PutBack) for event in told))
+    assert outcomes(told) == []
+    assert "The GPU cuda:0 has failed (cuda:0 has failed: an illegal memory access" in (lanes.paused("gpu") or "")
+    assert (lanes.position(bad.id), lanes.waiting("gpu"), lanes.running()) == (1, 1, {})
+    assert outcome_of(lanes, other).fault is None
+    assert lanes.position(bad.id) == 1
+    (share.root / "dead").unlink()
+    lanes.resume("gpu")
+    assert [outcome.fault for outcome in outcomes(events_until(lanes, lambda told: bool(outcomes(told))))] == [None]
+    lanes.stop(0)
+
+
+def test_a_picture_that_kills_a_well_device_is_told_and_the_others_come_through(share: Share) -> None:
+    """Three processes die of it, and it is held; no other picture pays for that."""
+    lanes = Lanes([GPU], FAULTY)
+    poison = share.job(("unplug", {"always": True}), lane="gpu", models=("flux",))
+    share.put("selected/good.png", (share.root / "inbox/hero.png").read_bytes())
+    good = share.job(("invert", {}), inputs=[share.given("selected/good.png")], lane="gpu", models=("flux",))
+    lanes.submit(poison)
+    lanes.submit(good)
+    told: list[Event] = []
+    while len(outcomes(told)) < 2:
+        told += events_until(lanes, bool)
+        lanes.resume("gpu")
+    assert [(outcome.job_id, outcome.fault and outcome.fault.kind) for outcome in outcomes(told)] == [(good.id, None), (poison.id, "crash")]
+    assert [event.job_id for event in told if isinstance(event, PutBack)] == [poison.id, poison.id]
+    lanes.stop(0)
+
+
+@pytest.fixture
+def flying(share: Share) -> Iterator[Lanes]:
+    models = share.put("models.toml", NULL.encode())
+    made = Lanes([LaneSpec(name="gpu", memory_mb=1000)], LaneContext(catalogue=FAULTY.catalogue, models_file=str(models)))
+    yield made
+    made.stop(0)
+
+
+def flight(share: Share, *steps: dict[str, Any]) -> list[Job]:
+    facts = {"lane": "gpu", "models": ("null-generate",), "alike": "x", "weights_mb": 1, "pictures_mb": 1}
+    return [share.job(("meet", settings), seed=number, **facts) for number, settings in enumerate(steps)]
+
+
+def told_of_all(lanes: Lanes, jobs: list[Job], meanwhile: Callable[[], None] = lambda: None) -> dict[str, Outcome]:
+    """What comes of jobs that are all in line before the first begins."""
+    lanes.pause("gpu", "Wait.")
+    for job in jobs:
+        lanes.submit(job)
+    lanes.resume("gpu")
+    events_until(lanes, lambda told: len([1 for event in told if isinstance(event, Progress) and event.step]) >= 1)
+    meanwhile()
+    told = {outcome.job_id: outcome for outcome in outcomes(events_until(lanes, lambda told: len(outcomes(told)) == len(jobs)))}
+    assert set(told) == {job.id for job in jobs}
+    return told
+
+
+def sha256s(outcome: Outcome) -> list[str]:
+    return [output.sha256 for output in outcome.outputs]
+
+
+def test_equal_jobs_go_through_the_engine_as_one_and_get_the_pictures_of_their_own_seeds(flying: Lanes, share: Share) -> None:
+    """The very bytes that each gets by itself."""
+    jobs = flight(share, {}, {}, {})
+    together = told_of_all(flying, jobs)
+    assert [outcome.steps[0].findings["batch"] for outcome in together.values()] == [3, 3, 3]
+    assert len({sha for outcome in together.values() for sha in sha256s(outcome)}) == 3
+    assert flying.seats()[0].models.loaded == ("null-generate",)
+    for job in jobs:
+        alone = outcome_of(flying, job.model_copy(update={"id": f"{job.id}-alone"}))
+        assert alone.steps[0].findings["batch"] == 1
+        assert sha256s(alone) == sha256s(together[job.id])
+
+
+def test_one_that_fails_or_is_called_off_leaves_the_others_alone(flying: Lanes, share: Share) -> None:
+    """Three in one process: one crashes, one is called off while the third waits for it."""
+    jobs = flight(share, {"fail": True}, {"linger": True}, {})
+    told = told_of_all(flying, jobs, lambda: [None, flying.cancel(jobs[1].id)][0])
+    kinds = [told[job.id].fault.kind if told[job.id].fault else "done" for job in jobs]  # type: ignore[union-attr]
+    assert kinds == ["crash", "cancelled", "done"]
