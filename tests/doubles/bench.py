@@ -28,6 +28,28 @@ class NullInpainter:
         return filled
 
 
+class NullPainter:
+    """An inpainting engine that takes words and paints: a grain of the seed over the whole square it works at, in ``steps`` steps."""
+
+    def __init__(self, side: int = 64, steps: int = 4, colour: float = 0.5) -> None:
+        self.descriptor = Descriptor(
+            name="null-painter", kind="inpaint", licence="CC0-1.0", side=side, multiple=8, enlarges=True, words=True
+        )
+        self.asked: list[tuple[Pixels, Mask, int]] = []
+        self.told = 0
+        """How many steps it has come through."""
+        self._steps = steps
+        self._colour = colour
+
+    def fill(self, pixels: Pixels, hole: Mask, seed: int, step: OnStep = unheard) -> Pixels:
+        self.asked.append((pixels, hole, seed))
+        for number in range(self._steps):
+            step(number / self._steps)
+            self.told += 1
+        grain = np.random.default_rng(seed).normal(self._colour, 0.05, pixels.shape)
+        return np.clip(grain, 0, 1).astype(np.float32)
+
+
 class NullUpscaler:
     """Repeats every pixel ``scale`` times in both directions."""
 

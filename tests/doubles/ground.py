@@ -10,7 +10,8 @@ from types import MappingProxyType
 import numpy as np
 from pydantic import ValidationError
 
-from doubles.bench import BenchDouble, NullInpainter
+from doubles.bench import BenchDouble, NullInpainter, NullPainter
+from goldsmith.engines import Inpainter, Wish
 from goldsmith.operation import Operation
 from goldsmith.ops import catalogue
 from goldsmith.plate.plate import Depth, Metadata, Plate, frozen
@@ -22,9 +23,18 @@ EXIF = b"II*\0\x08\0\0\0\0\0\0\0\0\0"
 
 
 class LibraryBench(BenchDouble):
-    """A bench whose library holds, under every name, the first fitting file of the sample library."""
+    """A bench whose library holds, under every name, the first fitting file of the sample library; a LoRA is a path that nobody opens.
+
+    A step that has words for its engine gets one that takes them.
+    """
+
+    def inpainter(self, model: str | None, wish: Wish | None = None) -> Inpainter:
+        wordless = super().inpainter(model, wish)
+        return wordless if wish is None else NullPainter(side=64)
 
     def reference(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path:
+        if shelf == "loras":
+            return LIBRARY / shelf / (name + suffixes[0])
         return next(path for path in sorted((LIBRARY / shelf).iterdir()) if path.suffix in suffixes)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from doubles.bench import BenchDouble, NullInpainter
+from doubles.bench import BenchDouble, NullInpainter, NullPainter
 from goldsmith.engines import EngineNeed
 from goldsmith.ops.erase import Erase
 from goldsmith.plate.craft.patches import Box
@@ -53,6 +53,16 @@ def test_it_takes_no_prompt() -> None:
     """Erasing carries the background on; to put something there is what inpaint is for."""
     with pytest.raises(ValidationError, match="prompt"):
         Erase.model_validate({"prompt": "a vase"})
+
+
+def test_the_briefs_prompt_is_not_for_erasing() -> None:
+    """It tells what is to be seen; the engine hears nothing of it, though it would take words."""
+    engine = NullPainter(side=160, colour=0.8)
+    bench = BenchDouble(prompt="a vase", inpainter=engine)
+    Erase().apply(_spotted(), bench)
+    assert bench.wishes == [None]
+    assert len(engine.asked) == 1
+    assert "prompt" not in bench.findings
 
 
 def test_it_says_what_it_needs() -> None:

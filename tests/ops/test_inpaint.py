@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from doubles.bench import BenchDouble, NullInpainter
-from goldsmith.engines import EngineNeed, OnStep, unheard
-from goldsmith.errors import Cancelled
+from doubles.bench import BenchDouble, NullInpainter, NullPainter
+from goldsmith.engines import EngineNeed, OnStep, Wish, unheard
+from goldsmith.errors import Cancelled, Problem
 from goldsmith.ops.inpaint import Inpaint
 from goldsmith.plate.craft.patches import Box
 from goldsmith.plate.plate import Depth, Mask, Pixels, Plate, frozen
@@ -57,17 +58,111 @@ def test_what_was_done_is_on_record() -> None:
     assert set(bench.findings) >= {"scales", "seam_offset"}
 
 
-def test_a_prompt_that_no_engine_reads_is_on_record_as_unused() -> None:
+def test_the_briefs_prompt_is_on_record_as_unused_where_the_engine_takes_no_words() -> None:
     """Weight-light engines fill from the surroundings: nobody should believe that the words did it."""
-    bench = BenchDouble(prompt="the brief's")
-    Inpaint(prompt="a relaxed left hand").apply(_plate(), bench)
-    assert (bench.findings["prompt"], bench.findings["prompt_used"]) == ("a relaxed left hand", False)
     plain = BenchDouble(prompt="the brief's")
     Inpaint().apply(_plate(), plain)
-    assert plain.findings["prompt"] == "the brief's"
+    assert (plain.findings["prompt"], plain.findings["prompt_used"]) == ("the brief's", False)
     silent = BenchDouble()
     Inpaint().apply(_plate(), silent)
     assert "prompt" not in silent.findings
+    assert silent.wishes == [None]
+
+
+def test_words_go_to_an_engine_that_takes_them() -> None:
+    """The step's own before the brief's, with everything else that was asked for; both cases are on record as used."""
+    bench = BenchDouble(prompt="the brief's", inpainter=NullPainter(), references={("loras", "linen"): Path("/l/linen.safetensors")})
+    step = Inpaint.model_validate(
+        {"prompt": "a hand", "negative": "rings", "strength": 0.7, "steps": 9, "guidance": 3.5, "loras": [{"name": "linen", "weight": 0.5}]}
+    )
+    step.apply(_plate(), bench)
+    Inpaint().apply(_plate(), bench)
+    asked = Wish("a hand", "rings", 0.7, 9, 3.5, ((Path("/l/linen.safetensors"), 0.5),))
+    assert bench.wishes == [asked, Wish("the brief's")]
+    assert (bench.findings["prompt"], bench.findings["prompt_used"]) == ("the brief's", True)
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ({"prompt": "a hand"}, "prompt"),
+        ({"negative": "rings"}, "negative"),
+        ({"strength": 0.5}, "strength"),
+        ({"steps": 20, "guidance": 2}, "steps, guidance"),
+        ({"loras": [{"name": "linen"}]}, "loras"),
+    ],
+)
+def test_what_only_words_can_do_is_never_left_aside_in_silence(setting: dict[str, object], named: str) -> None:
+    """An engine that takes no words is refused with a sentence that names the settings; and the step says early what it needs."""
+    engine = NullInpainter()
+    bench = BenchDouble(inpainter=engine, references={("loras", "linen"): Path("/l/linen.safetensors")})
+    step = Inpaint.model_validate(setting)
+    with pytest.raises(Problem, match=f"null-inpaint fills from the surroundings alone and cannot be told {named}"):
+        step.apply(_plate(), bench)
+    assert engine.asked == []
+    assert step.needs().engine == EngineNeed("inpaint", words=True)
+
+
+def test_its_loras_are_looked_for_before_it_starts() -> None:
+    """In library/loras, as safetensors and nothing else."""
+    step = Inpaint.model_validate({"loras": [{"name": "linen"}, {"name": "oak", "weight": -0.5}]})
+    assert step.needs().references == (("loras", "linen", (".safetensors",)), ("loras", "oak", (".safetensors",)))
+    with pytest.raises(Problem, match=r"There is no 'linen' in library/loras"):
+        step.apply(_plate(), BenchDouble(inpainter=NullPainter()))
+
+
+def test_small_holes_are_shown_enlarged_to_an_engine_that_works_at_one_size() -> None:
+    """Its own square whatever the plate's: a 16 px hole fills a good part of it, and what comes back is brought to the plate's scale."""
+    plate = _plate(300, 400, 3, 8, (96, 96, 112, 112))
+    engine = NullPainter(side=512)
+    bench = BenchDouble(inpainter=engine)
+    done = Inpaint(prompt="moss").apply(plate, bench)
+    pixels, hole, _ = engine.asked[0]
+    assert pixels.shape == (512, 512, 3)
+    assert hole.mean() > 0.02
+    assert 0 <= pixels.min() < pixels.max() <= 1
+    assert bench.findings["scales"] == [4.0]
+    assert np.array_equal(done.pixels[plate.masks["mask"] == 0], plate.pixels[plate.masks["mask"] == 0])
+    assert (done.pixels != plate.pixels).any(axis=2).sum() > 200
+
+
+def test_separate_regions_are_separate_crops_with_seeds_of_their_own() -> None:
+    """Two holes far apart are two calls, each at the engine's native size."""
+    engine = NullPainter(side=64)
+    Inpaint(prompt="moss").apply(_plate(90, 600, 3, 8, (10, 10, 20, 20), (10, 560, 20, 570)), BenchDouble(inpainter=engine, seed=7))
+    assert [(pixels.shape, seed) for pixels, _, seed in engine.asked] == [((64, 64, 3), 7), ((64, 64, 3), 8)]
+
+
+def test_every_step_inside_a_region_is_told() -> None:
+    """Two regions of four steps each: the progress of the whole goes up in eighths."""
+    bench = BenchDouble(inpainter=NullPainter(side=64, steps=4))
+    Inpaint(prompt="moss").apply(_plate(90, 600, 3, 8, (10, 10, 20, 20), (10, 560, 20, 570)), bench)
+    told = [fraction for fraction, _ in bench.progressed]
+    assert sorted(told) == told
+    assert set(told) == {number / 8 for number in range(8)}
+
+
+def test_a_withdrawn_job_stops_at_the_next_step_of_the_engine() -> None:
+    """In the middle of a region."""
+    engine = NullPainter(side=64, steps=8)
+    with pytest.raises(Cancelled):
+        Inpaint(prompt="moss").apply(_plate(), BenchDouble(inpainter=engine, cancel_at=0.5))
+    assert engine.told == 4
+
+
+class _Black(NullPainter):
+    """What a generating model gives when it has failed."""
+
+    def fill(self, pixels: Pixels, hole: Mask, seed: int, step: OnStep = unheard) -> Pixels:
+        return np.zeros_like(pixels)
+
+
+def test_a_black_fill_of_a_generating_engine_is_a_failure_and_no_fill() -> None:
+    """In the midst of texture one even colour was never meant; on an even wall it may be just right."""
+    with pytest.raises(Problem, match="one even colour"):
+        Inpaint(prompt="moss").apply(_plate(), BenchDouble(inpainter=_Black()))
+    wall = _plate().with_pixels(np.full((90, 120, 3), 0.25, np.float32))
+    Inpaint(prompt="moss").apply(wall, BenchDouble(inpainter=_Black()))
 
 
 def test_the_named_engine_is_asked_for() -> None:
@@ -101,7 +196,21 @@ def test_a_region_that_cannot_be_read_is_refused_when_the_brief_is_read(where: s
         Inpaint(where=where)
 
 
-@pytest.mark.parametrize("setting", [{"grow": -1}, {"feather": 999}, {"context": 0}, {"model": ""}, {"grow": 1.5}, {"steps": 20}])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"grow": -1},
+        {"feather": 999},
+        {"context": 0},
+        {"model": ""},
+        {"grow": 1.5},
+        {"steps": 0},
+        {"strength": 0},
+        {"guidance": 31},
+        {"loras": [{"name": ""}]},
+        {"seed": 3},
+    ],
+)
 def test_settings_out_of_range_are_refused(setting: dict[str, object]) -> None:
     """Each has its limits."""
     with pytest.raises(ValidationError):

@@ -6,40 +6,19 @@ from typing import Annotated
 
 from pydantic import Field
 
-from goldsmith.engines import EngineNeed
-from goldsmith.operation import Bench, Needs, PlateOperation, Where
-from goldsmith.plate import region
-from goldsmith.plate.craft.stitch import Manner, stitch
-from goldsmith.plate.plate import Plate
+from goldsmith.engines import Inpainter
+from goldsmith.operation import Bench, Where
+from goldsmith.stitching import StitchOperation
 
 
-class Erase(PlateOperation):
+class Erase(StitchOperation):
     """Remove what lies under the mask and carry the background on over it; everything else stays bit for bit as it is."""
 
     where: Annotated[Where, Field(min_length=1)] = "mask"
     """What to remove: a mask's name or a region such as "mask & left" or "box(0.1, 0.2, 0.3, 0.4)"."""
-    model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    """The engine's name in config/models.toml; the house's default where it is left out."""
     grow: Annotated[int, Field(ge=0, le=256)] = 10
     """How many px round the mask the engine must not look at, so that rims and soft shadows of what goes do not bleed in."""
-    feather: Annotated[int, Field(ge=0, le=256)] = 0
-    """Over how many px the fill fades in from the mask's edge, inwards only; with a tight mask an outline of what was there stays."""
-    context: Annotated[float, Field(ge=0.1, le=4)] = 0.5
-    """How much of the surroundings the engine is shown at each side, as a part of the hole's longer side."""
 
-    def needs(self) -> Needs:
-        """The masks that ``where`` names, and an inpainting engine."""
-        return Needs(masks=region.parse(self.where).names(), engine=EngineNeed("inpaint", self.model))
-
-    def apply(self, plate: Plate, bench: Bench) -> Plate:
-        """The plate, filled where the region is above zero; the very plate where the region is empty."""
-        mask = region.parse(self.where).evaluate(plate)
-        if not mask.any():
-            bench.record(regions=0)
-            return plate
-        engine = bench.inpainter(self.model)
-        asked = engine.descriptor
-        manner = Manner(self.grow, self.feather, self.context, asked.side, asked.multiple, bench.seed)
-        done = stitch(plate, mask, engine.fill, manner, bench.progress)
-        bench.record(**done.findings())
-        return done.plate
+    def engine(self, bench: Bench) -> Inpainter:
+        """Without a word, and whatever the brief's prompt says: it tells what is to be seen, and here something is to go."""
+        return bench.inpainter(self.model)

@@ -87,14 +87,15 @@ class Stitched:
         }
 
 
-def stitch(plate: Plate, mask: Mask, fill: Fill, manner: Manner, progress: OnStep) -> Stitched:
+def stitch(plate: Plate, mask: Mask, fill: Fill, manner: Manner, progress: OnStep, solid: Box | None = None) -> Stitched:
     """The plate with every pixel where ``mask`` > 0 mixed with the fill in the mask's proportion.
 
-    mask: (h, w), some of it > 0. Pixels where it is 0 keep their codes at the plate's depth; how many there are and how many
-    changed all the same (always 0) is counted on integer codes. ``progress`` is told 0..1, also while an engine is at work.
+    mask: (h, w), some of it > 0; ``solid`` is its ``extent``, where that is known already. Pixels where it is 0 keep their codes at
+    the plate's depth; how many there are and how many changed all the same (always 0) is counted on integer codes. ``progress`` is
+    told 0..1, also while an engine is at work.
     Raises Problem where the mask leaves nothing to fill from.
     """
-    solid = extent(mask)
+    solid = solid or extent(mask)
     masked = 0 if solid is None else int(np.count_nonzero(mask[solid.window] > 0))
     if masked == mask.size:
         raise Problem("The mask covers the whole picture, so there is nothing left to fill it from.", "Paint only what is to be made new.")
@@ -176,6 +177,8 @@ class _Crop:
         shown, gap = at_size(known, high, wide), (at_size(hole.astype(np.float32), high, wide) > 1e-3).astype(np.float32)
         if gap.all():
             gap = (at_size(self._unknown.astype(np.float32), high, wide) > 0.5).astype(np.float32)
+        if scale > 1:
+            shown = np.clip(shown, 0, 1)  # a bicubic enlargement overshoots at edges
         side, multiple = self._manner.side, self._manner.multiple
         tall, broad = (side or -(-edge // multiple) * multiple for edge in (high, wide))
         around = ((0, tall - high), (0, broad - wide))
