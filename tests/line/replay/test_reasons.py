@@ -88,7 +88,17 @@ def test_a_step_that_had_all_it_had_gives_no_reason() -> None:
             {},
             "hero.cube was changed (sha256 recorded abababababab…, now not used)",
         ),
-        ({"findings": {"precision": "bfloat16"}}, {"findings": {"precision": "float32"}}, "precision was bfloat16, here it is float32"),
+        (
+            {"findings": {"made": {"precision": "bfloat16", "torch": "1", "seeds": [1]}}},
+            {"findings": {"made": {"precision": "float32", "torch": "2", "seeds": [2]}}},
+            "precision was bfloat16, here it is float32",
+        ),
+        ({"findings": {"made": {"rung": "smaller"}}}, {"findings": {}}, "rung was smaller, here it is none"),
+        (
+            {"engine": {"name": "a", "fills": [{"batch": 4, "steps": 8}]}},
+            {"engine": {"name": "a", "fills": [{"batch": 1, "steps": 8}]}},
+            "batch was 4, here it is 1",
+        ),
     ],
 )
 def test_each_part_of_the_record_is_a_sentence(before: dict[str, Any], after: dict[str, Any], told: str) -> None:

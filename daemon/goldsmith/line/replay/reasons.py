@@ -20,8 +20,8 @@ _TITLES = {
     "threads": "the number of threads",
 }
 _ENGINE = {"name": "the model", "revision": "the model's revision", "device": "the model's device and precision"}
-_FINDINGS = ("precision", "offload", "rung", "tiling", "batch", "scheduler", "steps", "guidance", "prompt_used")
-"""Of what a step found out, how it was run rather than what came of it."""
+_TOLD_ELSEWHERE = frozenset({"seeds", "torch", "diffusers", "transformers", "threads", "device"})
+"""Of what a generating model puts on record of its work, what follows from the step's seed or stands in the stage's record."""
 _LONG = 160
 
 
@@ -39,12 +39,17 @@ def of_step(then: StepRecord, now: StepDone, place: str) -> list[str]:
     found = [*_library(then, now), *_engine(then.engine or {}, now.engine or {})]
     if then.seed != now.seed:
         found.append(_other("the seed", then.seed, now.seed))
-    found += [_other(name, then.findings[name], now.findings.get(name)) for name in _FINDINGS if _found_other(then, now, name)]
+    old, new = _manner(then.findings, then.engine or {}), _manner(now.findings, now.engine or {})
+    found += [_other(name, old.get(name), new.get(name)) for name in [*old, *(new.keys() - old.keys())] if old.get(name) != new.get(name)]
     return [f"{place}: {sentence}" for sentence in found]
 
 
-def _found_other(then: StepRecord, now: StepDone, name: str) -> bool:
-    return name in then.findings and then.findings[name] != now.findings.get(name)
+def _manner(findings: Mapping[str, JsonValue], engine: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """How a generating model was run (precision, offload, rung, batch, scheduler …), as it has put it on record itself."""
+    fills = engine.get("fills")
+    told = [findings.get("made"), *(fills if isinstance(fills, list) else ())]
+    parts = [part for part in told if isinstance(part, dict)]
+    return {name: value for part in reversed(parts) for name, value in part.items() if name not in _TOLD_ELSEWHERE}
 
 
 def _library(then: StepRecord, now: StepDone) -> Iterator[str]:

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from goldsmith.errors import Problem
 from goldsmith.files import FOLDER_FLAGS, At, Filesystem, is_regular
@@ -88,16 +89,25 @@ class Sources:
                     return ""
                 if status.st_size > self._most:
                     raise Missing(f"{shown(place)} has {status.st_size >> 20} MiB; more than {self._most >> 20} MiB is not read.")
-                data = file.read(status.st_size)
+                found = self._streamed(file, status.st_size, to)
         except OSError as error:
             if error.errno in _NOT_THERE:
                 return ""
             raise
-        found = hashlib.sha256(data).hexdigest()
-        if wanted in ("", found):
-            to.parent.mkdir(parents=True, exist_ok=True)
-            to.write_bytes(data)
+        if wanted not in ("", found):
+            to.unlink()
         return found
+
+    def _streamed(self, file: BinaryIO, size: int, to: Path) -> str:
+        """The hash of the file, copied block by block: no more of it than it had when it was opened."""
+        digest = hashlib.sha256()
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with to.open("wb") as copy:
+            while size > 0 and (block := file.read(min(size, _BLOCK))):
+                copy.write(block)
+                digest.update(block)
+                size -= len(block)
+        return digest.hexdigest()
 
     @contextlib.contextmanager
     def _folder(self, path: str) -> Iterator[int]:
