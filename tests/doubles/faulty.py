@@ -127,7 +127,7 @@ class Unplug(PlateOperation):
 
 
 class Meet(PlateOperation):
-    """Asks a generating engine for a picture of the step's seed; with ``fail`` it fails before, with ``linger`` it waits to be called off."""
+    """Asks a generating engine for a picture of the step's seed; with ``fail`` it fails before, with ``linger`` it waits for a cancel."""
 
     fail: bool = False
     linger: bool = False
