@@ -17,6 +17,8 @@ _BATCH = 8
 _GROUP_SHARE = 0.15
 """About what is on the device at once when only a few blocks of a model are."""
 SMALLER = 0.75
+"""Of each side: a little more than half the memory."""
+_REMEDY = "Name a smaller model, or end what else takes its memory: goldsmith doctor shows what fits."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +41,27 @@ def layout(name: str, diffusion: Diffusion, largest: float, device: Device, free
         factor = 1 if diffusion.precision == "float32" else 2
         needs = diffusion.memory_mb * factor + diffusion.picture_mb
         if needs > free:
-            raise _too_large(name, needs, free, "this computer")
+            raise _too_large(name, needs, free, "on cpu")
         return Layout("float32", "none", 1)
     spare = free - diffusion.memory_mb
     if spare >= diffusion.picture_mb:
         return Layout(diffusion.precision, "none", max(1, min(_BATCH, spare // diffusion.picture_mb)))
     if diffusion.memory_mb > free_cpu:
-        raise _too_large(name, diffusion.memory_mb + diffusion.picture_mb, free, device.name)
+        raise Problem(
+            f"The model {name!r} needs about {diffusion.memory_mb} MB of the computer's memory to wait in, "
+            f"where {free_cpu} MB are to be had.",
+            _REMEDY,
+        )
     if round(diffusion.memory_mb * largest) + diffusion.picture_mb <= free:
         return Layout(diffusion.precision, "model", 1)
     needs = round(diffusion.memory_mb * _GROUP_SHARE) + diffusion.picture_mb
     if needs > free:
-        raise _too_large(name, needs, free, device.name)
+        raise _too_large(name, needs, free, f"on {device.name}")
     return Layout(diffusion.precision, "group", 1)
 
 
 def _too_large(name: str, needs: int, free: int, where: str) -> Problem:
-    return Problem(
-        f"The model {name!r} needs about {needs} MB of memory, and {where} has {free} MB free.",
-        "Name a smaller model, or end what else takes its memory: goldsmith doctor shows what fits.",
-    )
+    return Problem(f"The model {name!r} needs about {needs} MB of memory {where}, where {free} MB are to be had.", _REMEDY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,9 @@ from goldsmith.engines.memory import give_back, is_dead, is_shortage
 from goldsmith.engines.models import Diffusion
 from goldsmith.errors import DeviceFault, Problem
 
+_TILE = 512
+"""px; the side of a decoder's tiles."""
+
 Plan = Callable[[float], Layout]
 """From the largest part's share of the weights to how the model is laid out in the memory that is free now."""
 
@@ -107,7 +110,13 @@ def has_tiling(vae: Any) -> bool:
 
 
 def _switch(vae: Any, *, on: bool) -> None:
-    """The decoder's tiling and slicing; some decoders have only one of them."""
+    """The decoder's tiling and slicing; some decoders have only one of them.
+
+    An AutoencoderKL's tiles are as large as the pictures it was made with, so that at its native size there would be but one.
+    """
+    if on and hasattr(vae, "tile_latent_min_size"):
+        vae.tile_sample_min_size = min(vae.tile_sample_min_size, _TILE)
+        vae.tile_latent_min_size = vae.tile_sample_min_size // 2 ** (len(vae.config.block_out_channels) - 1)
     for what in ("tiling", "slicing"):
         switch = getattr(vae, f"{'enable' if on else 'disable'}_{what}", None)
         if switch is not None:

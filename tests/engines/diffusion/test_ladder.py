@@ -1,0 +1,215 @@
+"""When memory runs out: each rung of the ladder, what it gives up, and what the record says; the engine lives on."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from doubles.tiny_engines import HEIGHT, WIDTH, engine, opened, request
+from goldsmith.engines import Device
+from goldsmith.engines.diffusion.families import FAMILIES
+from goldsmith.engines.diffusion.generating import DiffusionEngine
+from goldsmith.engines.diffusion.layout import SMALLER, Layout, ladder, layout
+from goldsmith.engines.models import Diffusion
+from goldsmith.errors import Problem
+
+TWOS = Layout("float32", "none", 2)
+Arm = Callable[[int, BaseException], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> Arm:
+    """Let the next so many calls of FLUX fail after their first step for want of memory; what each call was given is kept."""
+    import diffusers
+
+    calls: list[dict[str, Any]] = []
+
+    def arm(times: int, error: BaseException) -> list[dict[str, Any]]:
+        for kind in (diffusers.FluxPipeline, diffusers.FluxInpaintPipeline):
+            monkeypatch.setattr(kind, "__call__", _failing(kind.__call__, times, error, calls))
+        return calls
+
+    return arm
+
+
+def _failing(real: Any, times: int, error: BaseException, calls: list[dict[str, Any]]) -> Any:
+    def call(self: Any, *given: Any, **named: Any) -> Any:
+        calls.append({**named, "tiled": self.vae.use_tiling, "sliced": self.vae.use_slicing})
+        if len(calls) <= times:
+            raise error
+        return real(self, *given, **named)
+
+    call.__signature__ = inspect.signature(real)  # type: ignore[attr-defined]
+    return call
+
+
+def _spent() -> BaseException:
+    import torch
+
+    return torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+
+@pytest.mark.parametrize(
+    ("fails", "rung", "tiling", "offload"),
+    [
+        (0, "as asked", False, "none"),
+        (1, "one at a time", False, "none"),
+        (2, "tiled decoder", True, "none"),
+        (3, "offload by groups", True, "group"),
+    ],
+)
+def test_each_rung_serves_and_is_on_record(short: Arm, fails: int, rung: str, tiling: bool, offload: str) -> None:
+    """As asked, a batch of one, the decoder in tiles and slices, the weights by groups: whichever worked is in the facts."""
+    own = opened("flux", TWOS)
+    calls = short(fails, _spent())
+    made = own.generate(request("text", (1, 2)))
+    assert (made.facts["rung"], made.facts["tiling"], made.facts["offload"]) == (rung, tiling, offload)
+    assert made.facts["batch"] == (2 if fails == 0 else 1)
+    assert calls[-1]["tiled"] is calls[-1]["sliced"] is tiling
+    assert len(made.pictures) == 2
+    for picture, seed in zip(made.pictures, (1, 2), strict=True):
+        whole = engine("flux").generate(request("text", (seed,))).pictures[0]
+        assert np.allclose(picture, whole, atol=1e-4) is not tiling
+
+
+def test_a_fill_may_come_from_a_smaller_crop(short: Arm) -> None:
+    """The last rung for a crop: made at three quarters of its size, brought back to it."""
+    calls = short(3, _spent())
+    made = opened("flux").generate(request("inpaint"))
+    assert (made.facts["rung"], made.facts["size"], made.facts["made_at"]) == ("smaller", [WIDTH, HEIGHT], [64, 64])
+    assert calls[-1]["image"].shape == (1, 3, 64, 64)
+    assert made.pictures[0].shape == (HEIGHT, WIDTH, 3)
+    assert made.facts["offload"] == "group"
+
+
+def test_what_a_person_sized_is_never_made_of_less(short: Arm) -> None:
+    """Below the last rung there is a sentence: where, what, what was tried, what to do."""
+    short(99, _spent())
+    own = opened("flux", TWOS)
+    with pytest.raises(Problem) as refused:
+        own.generate(request("text", (1, 2)))
+    assert refused.value.sentence == (
+        "There is not enough memory on cpu for the model 'flux' at 96 x 64 px "
+        "(tried: as asked, one at a time, tiled decoder, offload by groups)."
+    )
+    assert refused.value.remedy.startswith("Ask for a smaller size")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    ],
+)
+def test_the_cpu_s_own_shortages_count_as_well(short: Arm, error: BaseException) -> None:
+    """A lane has a limit of its own, and torch's CPU allocator has no error class for it."""
+    short(1, error)
+    assert opened("flux").generate(request("text")).facts["rung"] == "tiled decoder"
+
+
+def test_other_failures_walk_no_ladder(short: Arm) -> None:
+    """They are what they are, at once."""
+    calls = short(9, ValueError("something else"))
+    with pytest.raises(ValueError, match="something else"):
+        opened("flux").generate(request("text"))
+    assert len(calls) == 1
+
+
+def test_the_engine_lives_on_and_keeps_only_the_offload(short: Arm) -> None:
+    """The next request is as asked again, tiles and all; only the weights stay where they fitted, which changes no pixel."""
+    own = opened("flux")
+    calls = short(2, _spent())
+    own.generate(request("text"))
+    after = own.generate(request("text"))
+    assert (after.facts["rung"], after.facts["tiling"], after.facts["offload"]) == ("as asked", False, "group")
+    assert calls[-1]["tiled"] is False
+    assert after.pictures[0].tobytes() == engine("flux").generate(request("text")).pictures[0].tobytes()
+
+
+@pytest.mark.parametrize("family", ["sdxl", "sd3", "flux2-klein", "qwen-image", "z-image", "krea2"])
+def test_every_kind_of_model_runs_by_groups(family: str) -> None:
+    """Text encoders, nets and decoders of every family come block by block, and make the same bytes."""
+    grouped = opened(family, Layout("float32", "group", 1)).generate(request("text", (2,)))
+    assert grouped.facts["offload"] == "group"
+    assert grouped.pictures[0].tobytes() == engine(family).generate(request("text", (2,))).pictures[0].tobytes()
+
+
+def test_tiles_are_smaller_than_the_pictures_a_decoder_was_made_with() -> None:
+    """At its native size a decoder would otherwise come in one tile, and nothing would be won."""
+    own = opened("sdxl")
+    vae = own._mounted.pipe(FAMILIES["sdxl"].ways["text"], tiled=False).vae  # type: ignore[union-attr]
+    vae.tile_sample_min_size, vae.tile_latent_min_size = 1024, 128
+    own._mounted.pipe(FAMILIES["sdxl"].ways["text"], tiled=True)  # type: ignore[union-attr]
+    assert (vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size) == (True, 512, 64)
+
+
+@pytest.mark.parametrize("family", ["sdxl", "sd3", "flux", "flux2-klein", "qwen-image", "z-image", "krea2"])
+def test_every_decoder_comes_in_tiles(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiling is switched on for the call and off after it."""
+    own: DiffusionEngine = opened(family)
+    monkeypatch.setattr("goldsmith.engines.diffusion.generating.ladder", lambda planned, fill: ladder(planned, fill=fill)[1:])
+    made = own.generate(request("text"))
+    assert (made.facts["rung"], made.facts["tiling"]) == ("tiled decoder", True)
+    monkeypatch.undo()
+    assert own.generate(request("text")).facts["tiling"] is False
+
+
+def test_the_rungs_are_in_their_order() -> None:
+    """Each gives up more than the one before; what is given up already is no rung."""
+    assert [rung.name for rung in ladder(TWOS, fill=True)] == ["as asked", "one at a time", "tiled decoder", "offload by groups", "smaller"]
+    assert [rung.name for rung in ladder(Layout("bfloat16", "group", 1), fill=False)] == ["as asked", "tiled decoder"]
+    last = ladder(Layout("bfloat16", "group", 1), fill=True)[-1]
+    assert (last.name, last.scale, last.tiled, last.batch) == ("smaller", SMALLER, True, 1)
+
+
+def _entry(**said: Any) -> Diffusion:
+    return Diffusion.model_validate(
+        {"family": "flux", "can": ["text"], "pixels": 1 << 20, "multiple": 16, "steps": 28, "guidance": 3.5, "memory_mb": 32_000}
+        | {"picture_mb": 4_000}
+        | said
+    )
+
+
+@pytest.mark.parametrize(
+    ("free", "expected"),
+    [
+        (80_000, Layout("bfloat16", "none", 8)),
+        (45_000, Layout("bfloat16", "none", 3)),
+        (36_000, Layout("bfloat16", "none", 1)),
+        (35_999, Layout("bfloat16", "model", 1)),
+        (26_400, Layout("bfloat16", "model", 1)),
+        (26_399, Layout("bfloat16", "group", 1)),
+        (8_800, Layout("bfloat16", "group", 1)),
+    ],
+)
+def test_the_layout_follows_from_what_is_free(free: int, expected: Layout) -> None:
+    """All of it on the device with as many pictures at once as fit; else its largest part and a picture; else a few blocks."""
+    assert layout("flux", _entry(), 0.7, Device("cuda:0"), free, 64_000) == expected
+
+
+def test_a_model_that_does_not_fit_at_all_is_told_before_it_is_read() -> None:
+    """On the device, or in the computer's memory where the rest of it would wait."""
+    with pytest.raises(Problem, match="The model 'flux' needs about 8800 MB of memory on cuda:0, where 8799 MB are to be had"):
+        layout("flux", _entry(), 0.7, Device("cuda:0"), 8_799, 64_000)
+    with pytest.raises(Problem, match="needs about 32000 MB of the computer's memory to wait in, where 31999 MB are to be had"):
+        layout("flux", _entry(), 0.7, Device("cuda:0"), 20_000, 31_999)
+
+
+def test_the_cpu_computes_in_float32_one_picture_at_a_time() -> None:
+    """The entry's numbers are for half precision: the weights take twice as much here."""
+    assert layout("flux", _entry(), 0.7, Device("cpu"), 68_000, 68_000) == Layout("float32", "none", 1)
+    assert layout("flux", _entry(precision="float32"), 0.7, Device("cpu"), 36_000, 36_000) == Layout("float32", "none", 1)
+    with pytest.raises(Problem, match="needs about 68000 MB of memory on cpu, where 67999 MB are to be had"):
+        layout("flux", _entry(), 0.7, Device("cpu"), 67_999, 67_999)
+
+
+def test_a_shortage_while_loading_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lane survives it as it survives one while working."""
+    monkeypatch.setattr("goldsmith.engines.diffusion.mounted.load", lambda *given: (_ for _ in ()).throw(MemoryError()))
+    with pytest.raises(Problem, match="There is not enough memory on cpu to load the model 'flux'"):
+        opened("flux")
