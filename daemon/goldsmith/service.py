@@ -18,11 +18,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from goldsmith.brief.brief import Stock
 from goldsmith.brief.house import House, find_config, read_config, read_house
 from goldsmith.brief.resolve import Resolver
 from goldsmith.brief.stages import Line, read_line
-from goldsmith.engines import EngineKind
 from goldsmith.engines.weights import Weights, default_folder, weights_of
 from goldsmith.errors import GoldsmithError, UsageFault
 from goldsmith.files import Filesystem, fold, publish
@@ -47,6 +45,7 @@ from goldsmith.line.library import Library
 from goldsmith.line.notify import Notify
 from goldsmith.line.outcomes import Outcomes, Patience
 from goldsmith.line.slate import Heard, Machine, Slate
+from goldsmith.line.stock import stock_of
 from goldsmith.line.texts import Texts
 
 if TYPE_CHECKING:
@@ -76,15 +75,8 @@ class Setup:
 
     @property
     def resolver(self) -> Resolver:
-        """Reads briefs against this line, these models and this library."""
-        models: dict[EngineKind, list[str]] = {}
-        for name, model in self.weights.models.models.items():
-            models.setdefault(model.kind, []).append(name)
-
-        def has(shelf: str, name: str, suffixes: tuple[str, ...]) -> bool:
-            return self.library.find(shelf, name, suffixes) is not None
-
-        return Resolver(self.line, self.library.recipe, Stock(models, has, self.library.names))
+        """Reads briefs against this line, these models and their weights, and this library."""
+        return Resolver(self.line, self.library.recipe, stock_of(self.weights, self.library))
 
 
 def set_up(root: Path, config: Path | None = None, **flags: object) -> Setup:
@@ -114,7 +106,7 @@ class Works:
             heard("recovered", job=result.plan.job_id, result=type(result).__name__.lower())
         self.watcher = Watcher(root)
         pace = IntakeSettings(house.quiet, house.breath, house.weak_quiet, house.sweep, house.poll)
-        self.intake = Intake(root, [stage.folder for stage in setup.line.stages], self.watcher, clock, pace)
+        self.intake = Intake(root, [stage.folder for stage in setup.line.stages], self.watcher, clock, pace, setup.weights.stamp)
         specs = _specs(setup)
         self.lanes = Lanes(specs, _context(setup), clock)
         self.machine = Machine(house.retry_machine, clock, heard)

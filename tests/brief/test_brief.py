@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from goldsmith.brief.brief import Brief, Stock, read_brief
+from goldsmith.brief.brief import Brief, Refusal, Stock, read_brief
 from goldsmith.brief.reading import BriefFault
 from goldsmith.brief.stages import read_line
 from goldsmith.files import shipped as shipped_file
@@ -183,6 +184,29 @@ def test_models_and_looks_that_are_there_are_no_faults(read: Read) -> None:
     """And without a stock nobody asks."""
     assert read('[[edit]]\nop = "fill"\nmodel = "migan"\n[[grade]]\nop = "tone"\nlook = "warm-amber"', stock=STOCK).tables
     assert read('[[edit]]\nop = "fill"\nmodel = "mygan"').tables
+
+
+def test_an_engine_that_is_not_to_be_had_is_a_fault_at_its_place(faults: Faults) -> None:
+    """Named or by default, in the words of whoever knows the machine; a model of another kind is said to be one."""
+    stock = replace(STOCK, models={"inpaint": ["migan"], "upscale": ["big"]}, refuses=lambda need: Refusal(f"No {need.kind} here. Run: x"))
+    assert faults('[[edit]]\nop = "fill"\nmodel = "migan"\n[[edit]]\nop = "fill"\n', stock=stock) == [
+        "edit.1.model cannot be done here: No inpaint here. Run: x",
+        "edit.2 cannot be done here: No inpaint here. Run: x",
+    ]
+    assert faults('[[edit]]\nop = "fill"\nmodel = "big"\n', stock=replace(stock, refuses=None)) == [
+        'edit.1.model is "big", which is no model for this: there are migan.'
+    ]
+
+
+def test_what_may_still_come_needs_no_correction(read: Read) -> None:
+    """Where only weights are missing the brief is right as it is; where something is wrong as well, it is not."""
+    absent = replace(STOCK, refuses=lambda need: Refusal("This waits for weights.", passing=True))
+    with pytest.raises(BriefFault, match=r"edit\.1 waits for weights") as caught:
+        read('[[edit]]\nop = "fill"\n', stock=absent)
+    assert caught.value.remedy == "It goes on by itself once that is there."
+    with pytest.raises(BriefFault) as caught:
+        read('[[edit]]\nop = "fill"\n[[edit]]\nop = "fill"\nmodel = "mygan"\n', stock=absent)
+    assert caught.value.remedy.startswith("Correct it")
 
 
 def test_two_exports_of_one_name_are_refused_before_anything_runs() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from goldsmith.line.intake.bundle import Key
@@ -72,13 +72,15 @@ class HintsByHand:
 class Yard:
     """``inbox`` and ``selected`` under a fresh root. ``put`` writes a file and gives the hint that a watcher would give."""
 
-    def __init__(self, root: Path, *, hears: bool = True, settings: IntakeSettings | None = None) -> None:
+    def __init__(
+        self, root: Path, *, hears: bool = True, settings: IntakeSettings | None = None, stores: Callable[[], object] = lambda: None
+    ) -> None:
         self.root = root
         for folder in ("inbox", "selected", "delivered", "library"):
             (root / folder).mkdir(exist_ok=True)
         self.clock = HeldClock()
         self.watcher = HintsByHand(root, hears=hears)
-        self.intake = Intake(root, ["inbox", "selected"], self.watcher, self.clock, settings)  # type: ignore[arg-type]
+        self.intake = Intake(root, ["inbox", "selected"], self.watcher, self.clock, settings, stores)  # type: ignore[arg-type]
         self.intake.start()
         self.settle()
 

@@ -13,7 +13,7 @@ from goldsmith.brief.reading import BriefFault, Fault, nearest, plain_name, read
 from goldsmith.brief.sentences import faults_of
 from goldsmith.brief.stages import Line, Step
 from goldsmith.brief.steps import Catalogue, StepReader
-from goldsmith.engines import EngineKind
+from goldsmith.engines import EngineKind, EngineNeed
 from goldsmith.ops import catalogue as all_operations
 
 Working = Literal["png", "tiff"]
@@ -41,6 +41,14 @@ Beside = Callable[[str, str, tuple[str, ...]], bool]
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why there is no engine for a step, as whole sentences. ``passing``: only its weights are not on this machine, and may come."""
+
+    sentence: str
+    passing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Stock:
     """What the house has that briefs may name. A None is not checked."""
 
@@ -50,6 +58,8 @@ class Stock:
     """(shelf, name, suffixes) -> is it in the library?"""
     names: Callable[[str, tuple[str, ...]], Sequence[str]] | None = None
     """(shelf, suffixes) -> every name there is, to find the nearest."""
+    refuses: Callable[[EngineNeed], Refusal | None] | None = None
+    """Why a step cannot have the engine it asks for, by name or by default; None = it can."""
 
 
 class _Mask(BaseModel):
@@ -128,11 +138,8 @@ def stock_faults(steps: Iterable[Step], stock: Stock, beside: Beside | None = No
 
 def _lacking(step: Step, stock: Stock, beside: Beside | None) -> Iterator[Fault]:
     needs = step.operation.needs()
-    if needs.engine is not None and needs.engine.model is not None and stock.models is not None:
-        name = needs.engine.model
-        names = stock.models.get(needs.engine.kind, ())
-        if name not in names:
-            yield Fault(_setting(step, name), f"is {shown(name)}, but config/models.toml has no such model{nearest(name, names)}")
+    if needs.engine is not None:
+        yield from _engine_faults(step, needs.engine, stock)
     for shelf, name, suffixes in needs.references:
         if beside is not None and beside(shelf, name, suffixes):
             continue
@@ -140,6 +147,22 @@ def _lacking(step: Step, stock: Stock, beside: Beside | None) -> Iterator[Fault]
             names = stock.names(shelf, suffixes) if stock.names is not None else ()
             kinds = " or ".join(suffixes)
             yield Fault(_setting(step, name), f"is {shown(name)}, but library/{shelf}/ has no such {kinds} file{nearest(name, names)}")
+
+
+def _engine_faults(step: Step, need: EngineNeed, stock: Stock) -> Iterator[Fault]:
+    """A model that is not known, not able, or not here: told as the brief is read, long before the work gets to that step."""
+    name, known = need.model, stock.models
+    if name is not None and known is not None and not any(name in names for names in known.values()):
+        names = known.get(need.kind, ())
+        yield Fault(_setting(step, name), f"is {shown(name)}, but config/models.toml has no such model{nearest(name, names)}")
+        return
+    refusal = stock.refuses(need) if stock.refuses is not None else None
+    if refusal is not None:
+        said = refusal.sentence
+        told = said.removeprefix("This ") if said.startswith("This ") else f"cannot be done here: {said}"
+        yield Fault(step.place if name is None else _setting(step, name), told, refusal.passing)
+    elif name is not None and known is not None and name not in known.get(need.kind, ()):
+        yield Fault(_setting(step, name), f"is {shown(name)}, which is no model for this: there are {', '.join(known.get(need.kind, ()))}.")
 
 
 def _setting(step: Step, value: object) -> str:

@@ -63,6 +63,9 @@ class Fault:
     place: str
     sentence: str
 
+    passing: bool = False
+    """True where nothing is wrong with what is written, and what is missing may come."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "place", shortened(self.place))
 
@@ -74,7 +77,9 @@ class BriefFault(Problem):
     """A brief or recipe that cannot be run; ``faults`` has everything that is wrong with it."""
 
     def __init__(self, file: str, faults: Sequence[Fault]) -> None:
-        super().__init__(_told(file, faults), "Correct it and save it: it is read again at once.")
+        waits = bool(faults) and all(fault.passing for fault in faults)
+        remedy = "It goes on by itself once that is there." if waits else "Correct it and save it: it is read again at once."
+        super().__init__(_told(file, faults), remedy)
         self.file = file
         self.faults = tuple(faults)
 

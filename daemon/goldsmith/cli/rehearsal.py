@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from goldsmith.brief.brief import Brief, Stock, read_brief
+from goldsmith.brief.brief import Brief, Refusal, Stock, read_brief
 from goldsmith.brief.reading import BriefFault, read_prompt
 from goldsmith.brief.resolve import Resolved, Resolver, Written
 from goldsmith.brief.stages import Stage, Step
 from goldsmith.cli.screen import plain, say, table
-from goldsmith.engines import EngineKind
+from goldsmith.engines import EngineNeed
 from goldsmith.errors import Problem
 from goldsmith.files import fold
 from goldsmith.line.explain import Explain
@@ -19,6 +19,7 @@ from goldsmith.line.intake.bundle import Bundle
 from goldsmith.line.intake.completeness import Pace
 from goldsmith.line.judge import Judge, lacking_mask
 from goldsmith.line.library import Library
+from goldsmith.line.stock import models_by_kind, refusal
 from goldsmith.line.telling import Daemon
 from goldsmith.line.texts import Texts
 from goldsmith.service import Setup
@@ -90,19 +91,21 @@ class Rehearsal:
 
     def _stock(self, bundle: Bundle | None) -> Stock:
         """What the house has, with the looks that lie beside the picture."""
-        models: dict[EngineKind, list[str]] = {}
-        for name, model in self._setup.weights.models.models.items():
-            models.setdefault(model.kind, []).append(name)
-        library = self._library
+        models, library = models_by_kind(self._setup.weights), self._library
         if library is None:
-            return Stock(models)
+            return Stock(models, refuses=self._refuses)
         beside = {fold(os.path.basename(path)) for path in (bundle.looks if bundle is not None else ())}
 
         def is_here(shelf: str, name: str, suffixes: tuple[str, ...]) -> bool:
             near = shelf == "looks" and any(fold(name + suffix) in beside for suffix in ("", *suffixes))
             return near or library.find(shelf, name, suffixes) is not None
 
-        return Stock(models, is_here, library.names)
+        return Stock(models, is_here, library.names, self._refuses)
+
+    def _refuses(self, need: EngineNeed) -> Refusal | None:
+        """Weights that are not on this machine are no fault of the brief: they are told below what would be run."""
+        found = refusal(self._setup.weights, need)
+        return None if found is None or found.passing else found
 
     # ------------------------------------------------------------------ what would be run
 
@@ -138,9 +141,11 @@ class Rehearsal:
             stem = plain(bundle.stem) if bundle is not None else "NAME"
             label = "" if lacking == "mask" else f".{lacking}"
             yield f"It waits for a mask: “{stem}.mask{label}.png” beside the picture."
-        for name in dict.fromkeys(_models_of(step for each in way for step in resolved.steps_for(each))):
-            if not self._setup.weights.available(name):
-                yield f"The weights of {name} are not on this machine: goldsmith models fetch {name}"
+        needs = (step.operation.needs().engine for each in way for step in resolved.steps_for(each))
+        missing = [found for need in needs if need is not None and (found := refusal(self._setup.weights, need)) is not None]
+        yield from dict.fromkeys(found.sentence for found in missing)
+        if missing:
+            yield "Until then a picture that asks for this is held with a note; it goes on by itself afterwards."
 
 
 _ARTICLES = {"brief": "a brief", "recipe": "a recipe", "prompt": "a prompt", "picture": "a picture with what lies beside it"}
@@ -175,10 +180,3 @@ def _value(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return f'"{value}"' if isinstance(value, str) else str(value)
-
-
-def _models_of(steps: Iterator[Step]) -> Iterator[str]:
-    for step in steps:
-        engine = step.operation.needs().engine
-        if engine is not None and engine.model is not None:
-            yield engine.model

@@ -19,7 +19,7 @@ from goldsmith.engines.models import Model, Models, read_models
 from goldsmith.engines.origins import WEIGHTS, WeightsFile
 from goldsmith.engines.pins import Pin, pins_file, read_pins
 from goldsmith.engines.trees import Notes, Tree, file_sha256, wrong_files
-from goldsmith.errors import MachineFault, Problem
+from goldsmith.errors import MachineFault, Problem, UsageFault
 
 
 def default_folder() -> Path:
@@ -30,9 +30,9 @@ def default_folder() -> Path:
 
 def weights_of(models_file: Path, folder: Path) -> Weights:
     """The weights of the models in a models.toml, with the pins beside it. Raises UsageFault with everything that is wrong in it."""
-    found = Weights(read_models(models_file), folder, pins_file(models_file, folder))
-    found.pin("")  # pins that cannot be read are said at once
-    return found
+    pins = pins_file(models_file, folder)
+    read_pins(pins)  # what is wrong with them is said at once
+    return Weights(read_models(models_file), folder, pins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,22 @@ class Weights:
         except OSError:
             stamp = None
         if stamp != self._pins_stamp:
-            self._pins, self._pins_stamp = read_pins(self.pins_path), stamp
+            try:
+                self._pins, self._pins_stamp = read_pins(self.pins_path), stamp
+            except UsageFault as fault:  # it was right when the daemon began; now the job waits, and nothing else stops
+                raise Problem(fault.sentence, fault.remedy) from fault
         return self._pins.get(name)
+
+    def stamp(self) -> int:
+        """A number that changes when weights or pins come, go or change: a look at the models folder and at folders of this machine."""
+        rows: list[tuple[str, int, int, int]] = []
+        with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
+            rows += [_seen(Path(entry.path)) for entry in entries if not entry.name.startswith(".")]
+        places = (place for model in self.models.models.values() for place in (model.folder, model.file) if place is not None)
+        rows += [_seen(path) for place in places for path in (place, place / "model_index.json")]
+        if self.pins_path is not None:
+            rows.append(_seen(self.pins_path))
+        return hash(tuple(sorted(rows)))
 
     def tree(self, name: str) -> Tree | None:
         """The tree, or the single file of this machine, that a model is; None for models whose files are all named by hash."""
@@ -263,6 +277,14 @@ class Weights:
 
 def _repin(name: str) -> str:
     return f"If it is meant to be so: goldsmith models pin {name}"
+
+
+def _seen(path: Path) -> tuple[str, int, int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return str(path), 0, 0, 0
+    return str(path), status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _why(absent: list[str]) -> str:

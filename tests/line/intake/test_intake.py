@@ -603,6 +603,20 @@ def test_the_library_is_noticed_without_events_too(deaf_yard: Yard) -> None:
     assert deaf_yard.intake.library_changed
 
 
+def test_weights_that_arrive_count_as_a_change_of_the_library(tmp_path: Path) -> None:
+    """What the house says of its stores is asked for every few seconds, and told once."""
+    stored = ["migan"]
+    yard = Yard(tmp_path, stores=lambda: tuple(stored))
+    yard.drain(later=2.0)
+    assert not yard.intake.library_changed
+    stored.append("flux")
+    yard.drain(later=2.0)
+    assert yard.intake.library_changed
+    yard.intake.library_changed = False
+    yard.drain(later=2.0)
+    assert not yard.intake.library_changed
+
+
 def test_the_weaker_rule_is_told(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no lease is to be had, status can say so."""
     monkeypatch.setattr("goldsmith.line.intake.completeness.has_writer", lambda fd: None)

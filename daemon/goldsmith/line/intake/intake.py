@@ -49,6 +49,7 @@ class Intake:
         watcher: Watcher,
         clock: Callable[[], float] = time.monotonic,
         settings: IntakeSettings | None = None,
+        stores: Callable[[], object] = lambda: None,
     ) -> None:
         settings = settings or IntakeSettings()
         self._root = os.path.realpath(root)
@@ -60,8 +61,11 @@ class Intake:
         self._surfacing = Surfacing(self._index)
         self._arrivals = Arrivals(self._root, self._index, self._files, self._surfacing, self._mounts, watcher.watched)
         self._library = 0
+        self._stores = stores
+        self._stored = stores()
         self.library_changed = False
-        """Set when something in ``library/`` changed; whoever has looked sets it back."""
+        """Set when something in ``library/`` changed, or what ``stores`` says, which is the house's weights; whoever has looked sets
+        it back."""
 
     # --- the loop's side
 
@@ -79,6 +83,7 @@ class Intake:
         """
         if now >= self._mounts.next_check():
             self._mounts.check(now)
+            self._look_at_stores()
         paths, lost = self._watcher.take(_HINTS)
         self._mounts.listen()
         self._start_sweeps(now, everything=lost)
@@ -202,6 +207,11 @@ class Intake:
         if path.startswith(os.path.join(self._root, LIBRARY)):
             self.library_changed = True
         self._arrivals.hear(path, now)
+
+    def _look_at_stores(self) -> None:
+        stored = self._stores()
+        self.library_changed = self.library_changed or stored != self._stored
+        self._stored = stored
 
     def _start_sweeps(self, now: float, *, everything: bool) -> None:
         due = self._mounts.take_due(now)

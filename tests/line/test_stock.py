@@ -1,0 +1,148 @@
+"""A step whose model is not on this machine is told so as its brief is read, and goes on by itself once the weights are there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from doubles.commission import LINE
+from doubles.pictures import mask, png
+from doubles.studio import Studio, studio_at
+
+MINE = """
+[names]
+premium = "mine"
+[defaults]
+inpaint = ["patchmatch"]
+inpaint_words = ["drawer"]
+[models.patchmatch]
+kind = "inpaint"
+driver = "patchmatch"
+licence = "MIT"
+[models.mine]
+kind = "generate"
+driver = "null"
+licence = "MIT"
+folder = "{folder}"
+[models.mine.diffusion]
+family = "null"
+can = ["inpaint"]
+pixels = 65536
+multiple = 8
+steps = 1
+guidance = 0
+memory_mb = 1
+picture_mb = 1
+[models.drawer]
+kind = "generate"
+driver = "diffusers"
+licence = "MIT"
+folder = "{folder}"
+[models.drawer.diffusion]
+family = "sdxl"
+can = ["inpaint"]
+pixels = 65536
+multiple = 8
+steps = 1
+guidance = 0
+memory_mb = 1
+picture_mb = 1
+[models.null-x2]
+kind = "upscale"
+driver = "null"
+scale = 2
+licence = "MIT"
+[[models.null-x2.files]]
+name = "two.bin"
+sha256 = "{sha256}"
+bytes = 3
+"""
+NAMED = '[[edit]]\nop = "inpaint"\nmodel = "premium"\n'
+WORDS = '[[edit]]\nop = "inpaint"\nprompt = "a relaxed left hand"\n'
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[Studio]:
+    with studio_at(tmp_path, models_dir=str(tmp_path / "models")) as made:
+        made.line(LINE)
+        text = MINE.format(folder=tmp_path / "mine", sha256=hashlib.sha256(b"two").hexdigest())
+        (made.root / "config" / "models.toml").write_text(text)
+        yield made
+
+
+def bring(folder: Path) -> None:
+    """Weights arrive: whole, by one rename, as a fetch does it."""
+    coming = folder.with_name("coming")
+    (coming / "unet").mkdir(parents=True)
+    (coming / "unet/model.safetensors").write_bytes(b"weights")
+    (coming / "model_index.json").write_text('{"unet": ["diffusers", "UNet"]}')
+    coming.rename(folder)
+
+
+def drop(studio: Studio, brief: str) -> None:
+    studio.put("selected/hero.mask.png", mask())
+    studio.put("selected/hero.toml", brief)
+    studio.put("selected/hero.png", png())
+
+
+def test_a_missing_model_is_one_sentence_at_once_and_its_arrival_is_noticed(studio: Studio, tmp_path: Path) -> None:
+    """No lane is troubled; nobody has to touch the picture again."""
+    drop(studio, NAMED)
+    studio.until(lambda: studio.note("selected/hero.png"), "the note")
+    told = "edit.1.model cannot be done here: The weights of the model 'premium' (mine) are not where models.toml says: "
+    assert told in studio.note("selected/hero.png")
+    assert "It goes on by itself once that is there." in studio.note("selected/hero.png")
+    assert not studio.heard("started")
+    bring(tmp_path / "mine")
+    studio.until(lambda: studio.folder("masked"), "the picture goes on")
+    assert not studio.note("selected/hero.png")
+
+
+def test_words_without_a_model_for_them_are_told_at_once(studio: Studio, tmp_path: Path) -> None:
+    """Rather than filled from the surroundings; once there is one, the work begins by itself."""
+    drop(studio, WORDS)
+    studio.until(lambda: studio.note("selected/hero.png"), "the note")
+    told = "edit.1 asks for words of its own, and no model that takes words is on this machine. Run: goldsmith models fetch drawer"
+    assert told in studio.note("selected/hero.png")
+    assert not studio.heard("started")
+    bring(tmp_path / "mine")
+    studio.until_heard("started")
+
+
+def test_inpainting_without_words_still_needs_no_weights(studio: Studio) -> None:
+    """The engine that comes with the program serves, whatever else is missing."""
+    drop(studio, '[[edit]]\nop = "inpaint"\n')
+    studio.until(lambda: studio.folder("masked"), "inpainted")
+
+
+def test_a_model_that_cannot_is_the_briefs_fault(studio: Studio) -> None:
+    """Fetching would not help: the note says what would, and asks for a correction."""
+    drop(studio, '[[edit]]\nop = "inpaint"\nmodel = "patchmatch"\nprompt = "a hand"\n')
+    studio.until(lambda: "The model 'patchmatch' takes no words." in studio.note("selected/hero.png"), "the note")
+    assert "Correct it and save it" in studio.note("selected/hero.png")
+
+
+def test_a_missing_model_of_a_later_stage_is_told_before_the_first(studio: Studio, tmp_path: Path) -> None:
+    """A brief for two stages is held in the first folder already; the file by hash arrives, and all of it runs."""
+    studio.put("selected/hero.toml", '[[edit]]\nop = "sharpen"\n[[deliver]]\nop = "upscale"\nfactor = 2\nmodel = "null-x2"\n')
+    studio.put("selected/hero.png", png())
+    studio.until(lambda: "deliver.1.model cannot be done here" in studio.note("selected/hero.png"), "the note")
+    assert "Run: goldsmith models fetch null-x2" in studio.note("selected/hero.png")
+    (tmp_path / "models").mkdir(exist_ok=True)
+    (tmp_path / "models" / ".coming").write_bytes(b"two")
+    (tmp_path / "models" / ".coming").rename(tmp_path / "models" / "two.bin")
+    studio.until(lambda: not studio.note("selected/hero.png"), "it goes on")
+
+
+def test_pins_spoilt_while_the_daemon_runs_hold_the_picture_and_nothing_else(studio: Studio, tmp_path: Path) -> None:
+    """The note names the file; the daemon lives, and once it is mended the picture goes on."""
+    bring(tmp_path / "mine")
+    studio.start()
+    (studio.root / "config" / "models.pins.toml").write_text("[mine\n")
+    drop(studio, NAMED)
+    studio.until(lambda: "models.pins.toml: this is not TOML" in studio.note("selected/hero.png"), "the note")
+    (studio.root / "config" / "models.pins.toml").write_text("")
+    studio.until(lambda: studio.folder("masked"), "the picture goes on")
