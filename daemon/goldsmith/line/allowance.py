@@ -40,7 +40,7 @@ class Allowances:
 
     def __init__(self, base: Limits, weights: Weights, on_cpu: Set[str] = frozenset()) -> None:
         self.base = base
-        self._weights = weights
+        self.weights = weights
         self._on_cpu = on_cpu
 
     def granted(self, job: Job, steps: Sequence[Step]) -> Job:
@@ -73,7 +73,7 @@ class Allowances:
             if need is None:
                 continue
             try:
-                choice = self._weights.choose(need)
+                choice = self.weights.choose(need)
             except Problem:
                 continue
             if choice.model.diffusion is not None:

@@ -56,6 +56,29 @@ def test_what_each_fill_did_is_on_record_once(bench: LaneBench) -> None:
     assert bench.engine["fills"] == [{"steps": 1, "batch": 1, "seeds": []}]
 
 
+def test_every_engine_of_a_step_is_on_record_and_each_once(bench: LaneBench) -> None:
+    """The first one is the step's; what it asks for beside that does not take its place, and asking again adds nothing."""
+    bench.generator("null-generate", frozenset({"text"}))
+    for _ in range(2):
+        bench.upscaler("null-x2", 2)
+        bench.generator("null-generate", frozenset({"text"}))
+    bench.upscaler("null-x4", 4)
+    assert bench.engine is not None
+    assert bench.engine["name"] == "null-generate"
+    also = bench.engine["also"]
+    assert isinstance(also, list)
+    assert [engine["name"] for engine in also if isinstance(engine, dict)] == ["null-x2", "null-x4"]
+
+
+def test_asking_for_the_engine_again_keeps_what_its_fills_did(bench: LaneBench) -> None:
+    """A set of pictures is filled one after the other."""
+    for _ in range(2):
+        engine = bench.inpainter("null-generate", Wish("moss"))
+        engine.fill(np.full((64, 64, 3), 0.5, np.float32), np.ones((64, 64), np.float32), 5)
+    assert bench.engine is not None
+    assert bench.engine["fills"] == [{"steps": 1, "batch": 1, "seeds": []}]
+
+
 def test_words_that_no_engine_here_takes_leave_the_house_s_default(bench: LaneBench) -> None:
     """A brief's prompt is for all its steps: without a model that takes words the hole is filled from its surroundings."""
     engine = bench.inpainter(None, Wish("moss"))

@@ -93,6 +93,12 @@ def test_a_step_that_had_all_it_had_gives_no_reason() -> None:
             {"findings": {"made": {"precision": "float32", "torch": "2", "seeds": [2]}}},
             "precision was bfloat16, here it is float32",
         ),
+        (
+            {"engine": {"name": "a", "also": [{"name": "x2", "revision": "r"}]}},
+            {"engine": {"name": "a", "also": [{"name": "x2", "revision": "s"}]}},
+            "the model's revision was r, here it is s",
+        ),
+        ({"engine": {"name": "a", "also": [{"name": "x2"}]}}, {"engine": {"name": "a"}}, "the model was x2, here it is none"),
         ({"findings": {"made": {"rung": "smaller"}}}, {"findings": {}}, "rung was smaller, here it is none"),
         (
             {"engine": {"name": "a", "fills": [{"batch": 4, "steps": 8}]}},

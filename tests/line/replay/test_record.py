@@ -154,15 +154,6 @@ def test_what_no_brief_and_no_daemon_could_have_written_is_refused(tmp_path: Pat
     assert fault.value.remedy
 
 
-def test_a_model_is_a_name_and_never_a_place(tmp_path: Path) -> None:
-    """The engine's name on record becomes the step's model, and is held to what a brief may say of one; the lane knows only models.toml."""
-    engine = {"name": "x" * 5000}
-    with pytest.raises(Problem, match="model"):
-        read(tmp_path, _step(op="inpaint", settings={"model": None}, engine=engine))
-    honest = read(tmp_path, _step(op="inpaint", settings={"model": None}, engine={"name": "migan"}))
-    assert honest.stages[0].specs[0].settings == {"model": "migan"}
-
-
 @pytest.mark.parametrize(
     "data",
     [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"stages": ' + b"[" * 100_000, b'{"goldsmith": ' + b"9" * 10_000 + b"}", b"\x89PNG\r\n"],

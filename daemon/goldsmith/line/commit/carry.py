@@ -99,7 +99,9 @@ class Carry:
         archived: dict[str, JsonValue] = {one.path: one.to for one in self.plan.takes if in_archive(one.to)}
         row = self.plan.row
         # A picture that was handed on itself lies there as a copy.
-        archived |= {row.path: put.to for put in self.plan.puts if in_archive(put.to) and put.sha256 == row.sha256}
+        for put in self.plan.puts:
+            if in_archive(put.to) and put.sha256 == row.sha256:
+                archived[row.path] = put.to
         record = {**row.record, "archived": archived}
         row = row.model_copy(update={"taken_at": now, "results": results, "record": record})
         return Settled(self.plan.id, (row,), placed, versions_of(self.plan))

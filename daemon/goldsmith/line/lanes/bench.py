@@ -57,7 +57,7 @@ class LaneBench:
     def inpainter(self, model: str | None, wish: Wish | None = None) -> Inpainter:
         need = EngineNeed("inpaint", model, words=wish is not None, beyond=wish is not None and wish.beyond)
         engine, facts = self.shop.inpainter(need, lambda note: self.progress(0.0, note), wish, self._filled)
-        self.engine = facts
+        self._engaged(facts)
         return engine
 
     def _filled(self, facts: Mapping[str, object]) -> None:
@@ -75,7 +75,8 @@ class LaneBench:
 
     def generator(self, model: str | None, can: frozenset[Ability]) -> Generator:
         need = EngineNeed("generate", model, can=can)
-        engine, self.engine = self.shop.generator(need, lambda note: self.progress(0.0, note))
+        engine, facts = self.shop.generator(need, lambda note: self.progress(0.0, note))
+        self._engaged(facts)
         return engine
 
     def references(self) -> Sequence[Plate]:
@@ -90,8 +91,19 @@ class LaneBench:
         return found
 
     def upscaler(self, model: str | None, factor: int) -> Upscaler:
-        engine, self.engine = self.shop.upscaler(EngineNeed("upscale", model, factor=factor), lambda note: self.progress(0.0, note))
+        engine, facts = self.shop.upscaler(EngineNeed("upscale", model, factor=factor), lambda note: self.progress(0.0, note))
+        self._engaged(facts)
         return engine
+
+    def _engaged(self, facts: dict[str, JsonValue]) -> None:
+        """Put an engine on record: the step's first one, and under ``also`` every other; one that is asked for again is there already."""
+        if self.engine is None:
+            self.engine = facts
+            return
+        also = self.engine.get("also")
+        others = also if isinstance(also, list) else []
+        if not any(isinstance(known, dict) and known["name"] == facts["name"] for known in (self.engine, *others)):
+            self.engine["also"] = [*others, facts]
 
     def reference(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path:
         own = self._own(shelf, name, suffixes)

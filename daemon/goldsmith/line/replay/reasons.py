@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 
 from pydantic import JsonValue
 
@@ -23,6 +24,7 @@ _ENGINE = {"name": "the model", "revision": "the model's revision", "device": "t
 _TOLD_ELSEWHERE = frozenset({"seeds", "torch", "diffusers", "transformers", "threads", "device"})
 """Of what a generating model puts on record of its work, what follows from the step's seed or stands in the stage's record."""
 _LONG = 160
+_NONE: Mapping[str, JsonValue] = {}
 
 
 def of_stage(then: StageRecord, ran_with: Mapping[str, JsonValue]) -> list[str]:
@@ -36,7 +38,9 @@ def of_stage(then: StageRecord, ran_with: Mapping[str, JsonValue]) -> list[str]:
 
 def of_step(then: StepRecord, now: StepDone, place: str) -> list[str]:
     """What one step had to work with that it has no longer: looks, models and their weights, its seed, its settings."""
-    found = [*_library(then, now), *_engine(then.engine or {}, now.engine or {})]
+    found = list(_library(then, now))
+    for before, after in zip_longest(_engines(then.engine), _engines(now.engine), fillvalue=_NONE):
+        found += _engine(before, after)
     if then.seed != now.seed:
         found.append(_other("the seed", then.seed, now.seed))
     old, new = _manner(then.findings, then.engine or {}), _manner(now.findings, now.engine or {})
@@ -61,6 +65,12 @@ def _library(then: StepRecord, now: StepDone) -> Iterator[str]:
             where = f"library/{name}" if "/" in name else name
             told = f"now {found[:12]}…" if found else "now not used"
             yield f"{shown(where)} was changed (sha256 recorded {shown(sha256)[:12]}…, {told})"
+
+
+def _engines(engine: Mapping[str, JsonValue] | None) -> list[Mapping[str, JsonValue]]:
+    """All engines of a step, its first one first."""
+    also = (engine or _NONE).get("also")
+    return [engine or _NONE, *(each for each in (also if isinstance(also, list) else ()) if isinstance(each, dict))]
 
 
 def _engine(then: Mapping[str, JsonValue], now: Mapping[str, JsonValue]) -> Iterator[str]:

@@ -104,12 +104,6 @@ class StepRecord(_Data):
     trace: Annotated[str, Field(max_length=64)]
 
     @property
-    def again(self) -> dict[str, JsonValue]:
-        """The settings as they were resolved, with the model that did the work by its name: the house's choice may be another today."""
-        name = (self.engine or {}).get("name")
-        return {**self.settings, "model": name} if "model" in self.settings and name else self.settings
-
-    @property
     def references(self) -> dict[str, str]:
         """What it took from the library or from beside the picture, by name, with the hashes."""
         found = self.findings.get("references")
@@ -149,7 +143,7 @@ class StageRecord(_Data):
     @property
     def specs(self) -> tuple[StepSpec, ...]:
         """The steps as a lane is told of them."""
-        return tuple(StepSpec(op=step.op, settings=step.again) for step in self.steps)
+        return tuple(StepSpec(op=step.op, settings=step.settings) for step in self.steps)
 
 
 class DeliveredRecord(_Data):

@@ -10,15 +10,16 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from goldsmith.brief.steps import Step
 from goldsmith.errors import Problem
 from goldsmith.files import Sig
 from goldsmith.line.allowance import Allowances
 from goldsmith.line.intake.bundle import shown
-from goldsmith.line.job import Input, Job, Outcome
+from goldsmith.line.job import Input, Job, Outcome, StepSpec
 from goldsmith.line.lanes.inputs import MACHINE
 from goldsmith.line.lanes.lanes import Lanes
 from goldsmith.line.replay.beside import Beside
-from goldsmith.line.replay.record import Delivery, InputRecord, OutputRecord, StageRecord
+from goldsmith.line.replay.record import Delivery, InputRecord, OutputRecord, StageRecord, StepRecord
 from goldsmith.line.replay.report import Report, Rerun, report
 from goldsmith.line.replay.runs import Runs, Tell
 from goldsmith.line.replay.sources import Missing, Sources
@@ -103,7 +104,7 @@ class Replay:
             lane=then.lane,
             stem=then.stem,
             inputs=inputs,
-            steps=then.specs,
+            steps=self._specs(number),
             prompt=then.prompt,
             seed=then.seed,
             mask_fit=then.mask_fit,
@@ -119,6 +120,22 @@ class Replay:
             if mine is not None:
                 self._there[output.sha256] = made[mine]
         return Rerun(then, outcome, tuple(made))
+
+    def _specs(self, number: int) -> tuple[StepSpec, ...]:
+        """The steps as recorded; a step for which the house would choose another model today asks for its own by name."""
+        stage, steps = self._delivery.stages[number - 1], self._delivery.steps[number - 1]
+        pairs = zip(stage.specs, stage.steps, steps, strict=True)
+        return tuple(_with_model(spec, self._elsewhere(then, step)) for spec, then, step in pairs)
+
+    def _elsewhere(self, then: StepRecord, step: Step) -> str:
+        """The model that did the work, where it is not the one that the settings lead to now; else ""."""
+        need, name = step.operation.needs().engine, (then.engine or {}).get("name")
+        if need is None or "model" not in then.settings or not isinstance(name, str):
+            return ""
+        try:
+            return name if self._allowances.weights.choose(need).name != name else ""
+        except Problem:
+            return name
 
     def _given(self, folder: Path, given: InputRecord) -> Input:
         """The file in its old place, in a folder of this stage's own."""
@@ -143,6 +160,10 @@ class Replay:
             made = self._there.get(deliverable.sha256_then)
             if deliverable.sha256_now and made is not None:
                 shutil.copyfile(made, folder / deliverable.file)
+
+
+def _with_model(spec: StepSpec, name: str) -> StepSpec:
+    return spec.model_copy(update={"settings": {**spec.settings, "model": name}}) if name else spec
 
 
 def _made(job: Job, outcome: Outcome) -> dict[OutputRecord, Path]:
