@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -84,6 +85,44 @@ def test_work_whose_lease_has_run_out_is_no_longer_shown_as_work(goldsmith: Gold
     seen = json.loads(goldsmith("status", "-r", root, "--json").out)
     assert seen["working"] == []
     assert "seems to be stuck" in seen["waiting"][0]["sentence"]
+
+
+def _seat(**facts: object) -> dict[str, object]:
+    return {"lane": "gpu", "device": "cuda:0", "title": "NVIDIA L40S", "memory_mb": 46068, "loaded": [], "jobs": [], **facts}
+
+
+def test_each_lane_s_devices_are_shown(goldsmith: Goldsmith, root: Path, journal: Journal, running: Tell) -> None:
+    """What is loaded, what is done, how many wait for it, and why one pauses; processes of one device are one line."""
+    _put(root, "selected/a.png", "selected/b.png", "inbox/c.png")
+    for job, lane, path in (("1", "gpu", "selected/a.png"), ("2", "gpu", "selected/b.png"), ("3", "cpu", "inbox/c.png")):
+        journal.queued(job, "edit", lane, path, 0.0)
+    journal.started("1", time.time(), time.time() + 60)
+    gone = "The GPU cuda:1 has failed (gone). It is tried again at 14:05:00; its jobs wait in place."
+    idle = {"lane": "cpu", "device": "cpu"}
+    running(seats=[_seat(jobs=["1"], loaded=["sdxl", "flux-dev"]), _seat(device="cuda:1", title="", paused=gone), idle, idle])
+    told = goldsmith("status", "-r", root)
+    assert [row for row in told.rows if row[0] in ("gpu", "cpu")] == [
+        ["gpu", "cuda:0 (NVIDIA L40S, 48 GB)", "sdxl, flux-dev", "selected/a.png", "1"],
+        ["gpu", "cuda:1", "", f"pauses: {gone}", ""],
+        ["cpu", "CPU", "", "nothing", "1"],
+    ]
+    first = json.loads(goldsmith("status", "-r", root, "--json").out)["lanes"][0]
+    assert (first["loaded"], first["waiting"], first["jobs"]) == (["sdxl", "flux-dev"], 1, ["1"])
+
+
+def test_a_cold_start_is_shown_as_such(goldsmith: Goldsmith, root: Path, journal: Journal, running: Tell) -> None:
+    """Which model is loaded, and for how long that has been going on; what the step said before is no news."""
+    _put(root, "selected/a.png")
+    journal.queued("1", "edit", "gpu", "selected/a.png", 0.0)
+    journal.started("1", time.time(), time.time() + 60)
+    journal.progress("1", 1, "inpaint", 0.0, "loading flux-dev", time.time() + 60)
+    running(seats=[_seat(jobs=["1"], loading="flux-dev", loading_since=time.time() - 12)])
+    told = goldsmith("status", "-r", root)
+    assert re.fullmatch(r"1\. inpaint: loading flux-dev, 1[2-9] s so far", _table(told, "picture")["selected/a.png"][1])
+    assert re.fullmatch(r"loading flux-dev, 1[2-9] s so far \(for selected/a\.png\)", _table(told, "lane")["gpu"][2])
+    assert re.search(r"0%, loading flux-dev, 1[2-9] s so far\.", goldsmith("why", "selected/a.png", "-r", root).out)
+    running(seats=[_seat(jobs=["1"], loaded=["flux-dev"])])
+    assert _table(goldsmith("status", "-r", root), "picture")["selected/a.png"][1] == "1. inpaint"
 
 
 def test_who_runs_and_how_it_hears_of_files_is_said(goldsmith: Goldsmith, root: Path, journal: Journal, running: Tell) -> None:

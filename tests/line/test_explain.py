@@ -176,6 +176,16 @@ def test_the_machines_fault_is_why_everything_waits(root: Path, ask: Ask) -> Non
 # --- what is worked on, what is held
 
 
+def test_the_place_in_line_is_the_one_the_daemon_tells(root: Path, ask: Ask, journal: Journal) -> None:
+    """It knows which models are loaded, and so who goes first; a job that it has not told of yet counts as it came."""
+    names = [f"selected/{name}.png" for name in "abcd"]
+    put(root, *names)
+    for number, name in enumerate(names):
+        journal.queued(f"job{number}", "edit", "gpu", name, 0.0)
+    daemon = Daemon("process 1 on atelier", told=True, order={"gpu": ["job2", "job0", "job1"]})
+    assert [ask(daemon).why(name).split(", ")[1] for name in names] == ["2nd in line.", "3rd in line.", "1st in line.", "4th in line."]
+
+
 def test_a_job_says_its_place_in_the_line_and_its_progress(root: Path, ask: Ask, journal: Journal) -> None:
     """Each lane counts for itself; what runs says step and per cent; without a daemon the queue is an old one."""
     names = [f"selected/{name}.png" for name in "abcd"]

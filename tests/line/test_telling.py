@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from goldsmith.line.commit.lock import RootLock
-from goldsmith.line.telling import Daemon, daemon_of
+from goldsmith.line.telling import Daemon, SeatTold, daemon_of
 
 
 def test_nobody_runs_where_nobody_holds_the_lock(tmp_path: Path) -> None:
@@ -40,3 +40,19 @@ def test_a_daemon_whose_file_is_not_there_or_not_whole_is_still_running(tmp_path
         daemon = daemon_of(tmp_path, tmp_path / "daemon.json")
     assert daemon.runs
     assert not daemon.told
+
+
+def test_the_seats_of_the_lanes_are_known_by_what_this_version_understands(tmp_path: Path) -> None:
+    """What another version wrote besides is left aside, and what it did not write is empty."""
+    told = {"order": {"gpu": ["2", "1"]}, "seats": [{"lane": "gpu", "device": "cuda:0", "jobs": ["1"], "loaded": ["sdxl"], "new": 1}]}
+    (tmp_path / "daemon.json").write_text(json.dumps(told))
+    with RootLock.take(tmp_path):
+        daemon = daemon_of(tmp_path, tmp_path / "daemon.json")
+    assert daemon.seats == (SeatTold("gpu", "cuda:0", jobs=("1",), loaded=("sdxl",)),)
+    assert daemon.order == {"gpu": ["2", "1"]}
+
+
+def test_a_cold_start_is_told_with_its_seconds() -> None:
+    """Only while something is loaded."""
+    assert SeatTold("gpu", loading="flux-dev", loading_since=100.0).cold_start(112.4) == "loading flux-dev, 12 s so far"
+    assert SeatTold("gpu", loaded=("flux-dev",)).cold_start(112.4) == ""
