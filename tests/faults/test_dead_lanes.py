@@ -308,7 +308,7 @@ def test_a_picture_that_kills_a_well_device_is_told_and_the_others_come_through(
 @pytest.fixture
 def flying(share: Share) -> Iterator[Lanes]:
     models = share.put("models.toml", NULL.encode())
-    made = Lanes([LaneSpec(name="gpu", memory_mb=1000)], LaneContext(catalogue=FAULTY.catalogue, models_file=str(models)))
+    made = Lanes([LaneSpec(name="gpu", memory_mb=1000, together=4)], LaneContext(catalogue=FAULTY.catalogue, models_file=str(models)))
     yield made
     made.stop(0)
 

@@ -83,6 +83,8 @@ class House(BaseSettings):
     """How many jobs run at once on the CPU. Left out: one less than the cores, at most 4."""
     devices: Literal["auto", "cpu"] | Annotated[tuple[DeviceName, ...], Field(min_length=1)] = "auto"
     """What the lane `gpu` works on: "auto" = every GPU that torch can use, and the CPU where there is none; "cpu"; or a list, e.g. ["cuda:1"]."""
+    together: Annotated[int, Field(ge=1, le=8)] = 4
+    """How many jobs that are alike a GPU works on at once, where they fit. More is faster; with 1 the same seed gives the same bytes whatever else waits."""
     threads: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=_threads)
     """Threads of each job. Left out: the cores divided among the lanes. Another number may change pixels by 1/255; it is recorded."""
     lane_memory_mb: Annotated[int, Field(ge=512, le=2**24)] = Field(default_factory=_lane_memory_mb)

@@ -57,10 +57,12 @@ def _differ_in_seeds(requests: Sequence[Request]) -> bool:
 
 
 def _split(made: Generated, requests: Sequence[Request]) -> list[Generated]:
+    """Each request's own pictures; on record for each are its own seeds, and how many pictures were made beside each other."""
     pictures = list(made.pictures)
     shares = []
     for request in requests:
-        shares.append(Generated(tuple(pictures[: len(request.seeds)]), made.facts))
+        own = {"seeds": list(request.seeds)} if "seeds" in made.facts else {}
+        shares.append(Generated(tuple(pictures[: len(request.seeds)]), {**made.facts, **own, "together": len(made.pictures)}))
         del pictures[: len(request.seeds)]
     return shares
 

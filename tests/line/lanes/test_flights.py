@@ -11,10 +11,10 @@ from doubles.jobs import GENEROUS, Share, outcomes
 from doubles.puppets import KILLED, Stage, kinds
 from goldsmith.line.job import Fault, Job, PutBack
 from goldsmith.line.lanes.lanes import LaneSpec
-from goldsmith.line.lanes.pool import TOGETHER, together
+from goldsmith.line.lanes.pool import together
 from goldsmith.line.lanes.wire import Kind
 
-ROOMY = LaneSpec(name="gpu", device="cuda:0", memory_mb=40_000)
+ROOMY = LaneSpec(name="gpu", device="cuda:0", memory_mb=40_000, together=8)
 
 
 @pytest.fixture
@@ -52,9 +52,10 @@ def test_so_many_fly_together_as_the_models_entry_says_fit(share: Share) -> None
     """Weights once, and each job's pictures, in most of the device's memory; one where nobody knows."""
     (job,) = equal(share, 1)
     assert together(ROOMY, job) == 3  # (0.85 * 40 000 - 20 000) / 4 000
-    assert together(ROOMY.model_copy(update={"memory_mb": 143_000}), job) == TOGETHER
+    assert together(ROOMY.model_copy(update={"memory_mb": 143_000}), job) == 8
+    assert together(ROOMY.model_copy(update={"memory_mb": 143_000, "together": 1}), job) == 1
     assert together(ROOMY.model_copy(update={"memory_mb": 16_000}), job) == 1
-    assert together(LaneSpec(name="gpu"), job) == 1
+    assert together(LaneSpec(name="gpu", together=8), job) == 1
     assert together(ROOMY, job.model_copy(update={"alike": ""})) == 1
 
 

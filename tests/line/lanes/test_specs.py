@@ -38,6 +38,7 @@ def test_the_lane_gpu_has_a_process_on_each_accelerator(machine: SimpleNamespace
     found = lane_specs(house(), ["cpu", "gpu", "cpu"])
     assert names(found) == [("cpu", "cpu", 3), ("gpu", "cuda:0", 1), ("gpu", "cuda:1", 1)]
     assert (found[1].title, found[1].memory_mb, found[1].threads) == ("NVIDIA L40S", 46068, 2)
+    assert [spec.together for spec in found] == [1, 4, 4]
 
 
 def test_without_an_accelerator_it_is_one_process_on_the_processor(machine: SimpleNamespace) -> None:

@@ -20,8 +20,6 @@ Event = Progress | Outcome | PutBack
 
 WATCH = 0.25
 """Seconds between two looks at a running job's memory."""
-TOGETHER = 8
-"""So many jobs are worked on together at most: by then a device is busy all the time, and each further one only waits for the others."""
 _FULL = 0.85
 """How much of a device's memory weights and pictures together may be expected to take: the figures are rough, and others use it too."""
 _SOON = 0.01
@@ -287,7 +285,7 @@ def together(spec: LaneSpec, job: Job) -> int:
     if not job.alike or not job.pictures_mb:
         return 1
     room = spec.memory_mb * _FULL - job.weights_mb
-    return max(1, min(TOGETHER, int(room // job.pictures_mb)))
+    return max(1, min(spec.together, int(room // job.pictures_mb)))
 
 
 def _run_of(place: Place, job_id: str) -> Run:

@@ -20,12 +20,15 @@ def lane_specs(house: House, names: Iterable[str]) -> list[LaneSpec]:
     specs = []
     for name in lanes:
         if name == GPU and found:
-            specs += [
-                LaneSpec(name=name, device=each.name, threads=house.threads, title=each.title, memory_mb=each.total_mb) for each in found
-            ]
+            specs += [_on(each, name, house) for each in found]
         else:
             specs.append(LaneSpec(name=name, count=1 if name == GPU else house.cpu_lanes, threads=house.threads))
     return specs
+
+
+def _on(found: Found, name: str, house: House) -> LaneSpec:
+    told = {"device": found.name, "title": found.title, "memory_mb": found.total_mb}
+    return LaneSpec(name=name, threads=house.threads, together=house.together, **told)
 
 
 def accelerators(house: House) -> tuple[Found, ...]:

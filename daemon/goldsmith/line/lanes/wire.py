@@ -45,6 +45,8 @@ class LaneSpec(BaseModel):
     device: str = "cpu"
     """As torch calls it: "cpu", "cuda:0"."""
     threads: int = 1
+    together: int = 1
+    """How many jobs that are alike a process may be given at once, where their pictures fit beside each other."""
     title: str = ""
     """What a person calls the device: "NVIDIA L40S"; "" where nobody knows."""
     memory_mb: int = 0
