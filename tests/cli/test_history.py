@@ -137,3 +137,36 @@ def test_a_missing_journal_is_looked_for_aloud(goldsmith: Goldsmith, root: Path,
     told = goldsmith("history", "-r", root)
     assert told.code == 2
     assert str(tmp_path / "mine") in told.err
+
+
+def test_the_way_of_a_file_tells_which_models_worked_on_it(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
+    """Asked for and used, revision, device, threads, seeds and weights of every engine; nothing of them without a file."""
+    upscaler = {"name": "x2", "revision": "v1", "device": "cpu", "threads": 2, "weights": [["x2.bin", "ef" * 32]]}
+    engine = {"name": "sdxl", "revision": "abc", "device": "cuda:0 bfloat16", "threads": 2, "weights": [["a.safetensors", "cd" * 32]]}
+    seeds = {"candidates": [{"number": 1, "seed": 11}, {"number": 2, "seed": 12}]}
+    filled = {"name": "fill", "fills": [{"seeds": [5, 6]}, {"seeds": [7]}]}
+    steps = [
+        {
+            "op": "regenerate",
+            "settings": {"model": "premium"},
+            "seed": 7,
+            "seconds": 1,
+            "findings": seeds,
+            "engine": {**engine, "also": [upscaler]},
+        },
+        {"op": "select", "settings": {}, "seed": 8, "seconds": 1, "findings": seeds, "engine": None},
+        {"op": "inpaint", "settings": {"model": None}, "seed": 9, "seconds": 1, "findings": {}, "engine": filled},
+    ]
+    row = _row("9", "inbox/new.toml", "generate", "selected/new.png")
+    row = row.model_copy(update={"record": {**row.record, "steps": steps, "ran_with": {"threads": 4, "torch": "2.13.0"}}})
+    journal.done([Settled("9", (row,), (), ())])
+    told = goldsmith("history", "selected/new.png", "-r", root)
+    assert told.rows[-5:] == [
+        ["Models"],
+        ["step", "asked", "used", "revision", "device", "threads", "seeds", "weights"],
+        ["generate.1 (regenerate)", "premium", "sdxl", "abc", "cuda:0 bfloat16", "2", "11, 12", "a.safetensors cdcdcdcdcdcd"],
+        ["generate.1 (regenerate)", "the house's choice", "x2", "v1", "cpu", "2", "11, 12", "x2.bin efefefefefef"],
+        ["generate.3 (inpaint)", "the house's choice", "fill", "", "", "4", "5, 6, 7", ""],
+    ]
+    assert "Models" not in goldsmith("history", "-r", root).out
+    assert _json(goldsmith("history", "selected/new.png", "--json", "-r", root))[0]["ran_with"] == {"threads": 4, "torch": "2.13.0"}

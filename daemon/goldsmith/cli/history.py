@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from goldsmith.cli.places import AsJson, Config, Place, Root, looking_at, once_called, spellings
-from goldsmith.cli.screen import say_json, table, terminal, wide
+from goldsmith.cli.screen import heading, say_json, table, terminal, wide
 from goldsmith.errors import UsageFault
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def history(
 ) -> None:
     """Show what was done to a file, or to all: when, in which stage, with which seeds, and what it became.
 
-    With --json, one line for each input ever taken, oldest first.
+    Of one file also the models that worked on it. With --json, one line for each input ever taken, oldest first.
 
     Example: goldsmith history delivered/spring/hero_web.avif
     """
@@ -48,7 +48,15 @@ def history(
         shown = _tail(rows, usual if last is None else last)
         columns = ("when", "file", "stage", "outcome", "seconds", "became", "steps")
         most = len(columns) if wide() else len(columns) - 1
-        table(columns[:most], (_told(row)[:most] for row in shown))
+        if file is None:
+            table(columns[:most], (_told(row)[:most] for row in shown))
+            return
+        way = list(shown)
+        table(columns[:most], [_told(row)[:most] for row in way])
+        engines = [cells for row in way for cells in _engines(row)]
+        if engines:
+            heading("Models")
+            table(("step", "asked", "used", "revision", "device", "threads", "seeds", "weights"), engines)
 
 
 def _rows(place: Place, file: Path | None) -> Iterator[TakenRow]:
@@ -110,6 +118,7 @@ def _plain(row: TakenRow) -> dict[str, object]:
         "seconds": record.get("seconds"),
         "seed": record.get("seed"),
         "steps": record.get("steps", []),
+        "ran_with": record.get("ran_with", {}),
         "inputs": record.get("inputs", []),
         "archived": record.get("archived"),
         "job_id": row.job_id,
@@ -128,3 +137,30 @@ def _told(row: TakenRow) -> tuple[str, ...]:
 
 def _step(step: dict[str, Any]) -> str:
     return f"{step['op']} (seed {step['seed']}, {step['seconds']:.2f} s)"
+
+
+def _engines(row: TakenRow) -> Iterator[tuple[str, ...]]:
+    """One line for each engine that a stage's steps had at work: which was asked for, which it was, and all that its pixels hang on."""
+    record: dict[str, Any] = row.record
+    threads = str(record.get("ran_with", {}).get("threads", ""))
+    for number, step in enumerate(record.get("steps", ()), 1):
+        first = step.get("engine")
+        for engine in (first, *first.get("also", ())) if first else ():
+            asked = step["settings"].get("model") if engine is first else None
+            yield (
+                f"{row.stage}.{number} ({step['op']})",
+                asked or "the house's choice",
+                engine["name"],
+                engine.get("revision", ""),
+                engine.get("device", ""),
+                str(engine.get("threads", threads)),
+                _seeds(step, engine),
+                ", ".join(f"{name} {sha256[:12]}" for name, sha256 in engine.get("weights", ())),
+            )
+
+
+def _seeds(step: dict[str, Any], engine: dict[str, Any]) -> str:
+    """The seeds that an engine was given, as far as it told; else the step's own, which they come from."""
+    candidates = [each["seed"] for each in step["findings"].get("candidates", ()) if isinstance(each, dict) and "seed" in each]
+    fills = [seed for fill in engine.get("fills", ()) for seed in fill.get("seeds", ())]
+    return ", ".join(map(str, fills or candidates or [step["seed"]]))
