@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goldsmith.line.lanes.proof import Count, count_outside
+from goldsmith.line.lanes.proof import Count, count_old, count_outside
 from goldsmith.plate.plate import Plate, frozen
 
 
@@ -112,3 +112,36 @@ def test_alpha_of_its_own_is_compared_also_where_the_colours_are_shared() -> Non
     assert count_outside(before, made, mask).changed == 0
     assert count_outside(before, replace(made, alpha=frozen(alpha)), mask).changed == 1
     assert count_outside(before, before.with_pixels(before.pixels, alpha), mask).changed == 1
+
+
+def _framed(before: Plate, left: int, top: int) -> Plate:
+    around = ((top, 7), (left, 9))
+    return before.reshaped(np.pad(before.pixels, (*around, (0, 0))), lambda mask: np.pad(mask, around))
+
+
+def test_a_picture_that_was_made_larger_is_looked_for_where_it_stands() -> None:
+    """Bit for bit there: none changed; a pixel beside it: all but what is alike by chance."""
+    before = _plate(80, 30, 3, 16, 1)
+    made = _framed(before, 5, 11)
+    assert count_old(before, made, (5, 11)) == Count(2400, 0)
+    assert count_old(before, made, (6, 11)).changed > 2300
+
+
+def test_one_code_or_one_alpha_of_the_old_picture_counts() -> None:
+    """In its farthest corner."""
+    before = _plate(80, 30, 3, 8, 1)
+    made = _framed(before, 5, 11)
+    pixels = made.pixels.copy()
+    pixels[11 + 79, 5 + 29, 2] = 1 - pixels[11 + 79, 5 + 29, 2]
+    assert count_old(before, replace(made, pixels=frozen(pixels)), (5, 11)) == Count(2400, 1)
+    assert made.alpha is not None
+    alpha = made.alpha.copy()
+    alpha[11, 5] = 1 - alpha[11, 5]
+    assert count_old(before, replace(made, alpha=frozen(alpha)), (5, 11)) == Count(2400, 1)
+
+
+@pytest.mark.parametrize("stands", [(-1, 0), (0, -1), (15, 0), (0, 19)])
+def test_a_place_that_does_not_hold_the_old_picture_has_lost_it(stands: tuple[int, int]) -> None:
+    """Every pixel counts as changed."""
+    before = _plate(80, 30, 3, 8, 1)
+    assert count_old(before, _framed(before, 5, 11), stands) == Count(2400, 2400)

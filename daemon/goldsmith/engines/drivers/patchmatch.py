@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from goldsmith.engines import Descriptor, Device, Inpainter, OnStep, Store, unheard
 from goldsmith.engines.models import Model
@@ -13,6 +15,8 @@ from goldsmith.plate.plate import Mask, Pixels, quantised
 
 _RADIUS = 5
 """Patches of 11 x 11 px: 3 loses structure, 7 takes twice the time and looked no better on photographs."""
+_STAYING = 0.3
+"""How much it counts, beside looking alike, that a patch comes from its own row: without, sky gets into the grass; at 2, it repeats."""
 
 
 class PatchMatchInpainter:
@@ -25,9 +29,30 @@ class PatchMatchInpainter:
         import patchmatch
 
         patchmatch.set_random_seed(seed)
-        codes = patchmatch.inpaint(quantised(pixels, 8), (hole > 0.5).astype(np.uint8), patch_size=_RADIUS)
+        image, gap = quantised(pixels, 8), hole > 0.5
+        axis = _outward(gap)
+        if axis is None:
+            codes = patchmatch.inpaint(image, gap.astype(np.uint8), patch_size=_RADIUS)
+        else:
+            lines = _lines(gap.shape, axis)
+            codes = patchmatch.inpaint_regularity(image, gap.astype(np.uint8), lines, patch_size=_RADIUS, guide_weight=_STAYING)
         filled: Pixels = codes.astype(np.float32) / np.float32(255)
         return filled
+
+
+def _outward(gap: NDArray[np.bool_]) -> Literal[0, 1] | None:
+    """0 where the hole takes up the whole left or right side, 1 for the top or bottom: there a picture can only be carried on."""
+    if gap[:, 0].all() or gap[:, -1].all():
+        return 0
+    return 1 if gap[0].all() or gap[-1].all() else None
+
+
+def _lines(shape: tuple[int, ...], axis: Literal[0, 1]) -> NDArray[np.float32]:
+    """Which row (0) or column (1) each px belongs to. The library takes whole numbers for the same line, so they stay below a half."""
+    made = np.zeros((*shape, 3), dtype=np.float32)
+    place = np.linspace(0, 0.5, shape[axis], dtype=np.float32)
+    made[..., 0] = place[:, None] if axis == 0 else place[None, :]
+    return made
 
 
 def open_engine(name: str, model: Model, store: Store, device: Device) -> Inpainter:

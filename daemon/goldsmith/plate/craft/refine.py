@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.errors import Problem
-from goldsmith.plate.craft.smooth import softened
+from goldsmith.plate.craft.smooth import power, softened, strengthened
 from goldsmith.plate.plate import Pixels
 
 Redraw = Callable[[Pixels, int, Callable[[float], None]], Pixels]
@@ -78,10 +78,10 @@ def refined(pixels: Pixels, redraw: Redraw, how: Refining, progress: Callable[[f
         added, offset = _toned(tile, made)
         share = down[row][:, None] * across[column][None, :]
         detail[window] += added * share[:, :, None]
-        strength[window] += _power(added) * share
+        strength[window] += power(added, NEARBY) * share
         offsets.append(offset)
-    _strengthen(detail, strength, _faded(down, rows, height)[:, None] | _faded(across, columns, width)[None, :])
-    detail += pixels
+    faded = _faded(down, rows, height)[:, None] | _faded(across, columns, width)[None, :]
+    detail = pixels + np.where(faded[:, :, None], strengthened(detail, strength, NEARBY, STRONGEST), detail)
     np.clip(detail, 0, 1, out=detail)
     places = tuple((left, top, min(wide, width), min(high, height)) for top, left, _, _ in boxes)
     return Refined(detail, places, tuple(seeds), round(float(np.mean(offsets)), 5))
@@ -169,17 +169,3 @@ def _toned(tile: Pixels, made: Pixels) -> tuple[Pixels, float]:
     coarse = softened(added, TONE)
     added = np.clip(tile + added - coarse, 0, 1) - tile  # what clipping takes is no tone: the second time evens that out as well
     return added - softened(added, TONE), float(np.abs(coarse).mean())
-
-
-def _power(added: Pixels) -> NDArray[np.float32]:
-    """(h, w): how strong the detail is about each pixel."""
-    return softened(np.square(added).mean(axis=2), NEARBY)
-
-
-def _strengthen(detail: Pixels, strength: NDArray[np.float32], where: NDArray[np.bool_]) -> None:
-    """Brings the detail, in place and only ``where``, to the strength it had before it was mixed; never weaker, never far stronger."""
-    if not where.any():
-        return
-    gain = np.sqrt(strength / np.maximum(_power(detail), np.float32(1e-9)))
-    gain = np.where(where, np.clip(gain, 1, STRONGEST), np.float32(1))
-    detail *= gain.astype(np.float32)[:, :, None]

@@ -23,6 +23,17 @@ def softened(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     return np.asarray(made.reshape(values.shape), dtype=np.float32)
 
 
+def power(detail: Pixels, sigma: float) -> Mask:
+    """(h, w): how strong the detail (h, w, c) is about each pixel, over ``sigma`` px."""
+    return softened(np.square(detail).mean(axis=2), sigma)
+
+
+def strengthened(detail: Pixels, wanted: Mask, sigma: float, most: float) -> Pixels:
+    """Detail that lost strength where it was mixed, brought up to the power (h, w) that is wanted; never weaker, at most ``most`` times."""
+    gain = np.sqrt(wanted / np.maximum(power(detail, sigma), np.float32(1e-9)))
+    return np.asarray(detail * np.clip(gain, 1, most)[:, :, None], dtype=np.float32)
+
+
 def membrane(values: Pixels, trust: Mask) -> Pixels:
     """``values`` where they are trusted, smoothly carried on into everywhere else (pull-push; Gortler et al., The Lumigraph, 1996)."""
     height, width = trust.shape

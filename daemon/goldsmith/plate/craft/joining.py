@@ -1,0 +1,48 @@
+"""Tone at a join: what was added goes over into what was there without a step of light or colour."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.plate.craft.smooth import softened
+from goldsmith.plate.plate import Pixels
+
+PASSES = ((48, 8, 48.0, 1.0), (6, 6, 6.0, 0.125))
+"""First broadly, then closely: how many px of the new and of the old are compared, the sigma in px along the join, and over which
+part of the way it fades. A fill takes its tone from the edge and wanders off within a few px to that of where it was copied from."""
+STRONGEST = 0.12
+"""The most, 0..1, that tone is moved: more is no step of tone but another thing."""
+STRANGE = 0.08
+"""Differences this far, 0..1, from the join's own median count half: an edge that ends there is no difference of tone."""
+
+
+def met(new: Pixels, known: Pixels, px: int) -> tuple[Pixels, float]:
+    """``new`` (h, w, c), which lies right of ``known`` (h, k, c), moved to its tone at the join and less and less over ``px``.
+
+    Returns the moved px and how large the step at the join was on average.
+    """
+    offset = 0.0
+    for added, beside, sigma, part in PASSES:
+        ours, theirs = min(added, new.shape[1]), min(beside, known.shape[1])
+        if px < 1 or not ours or not theirs:
+            continue
+        apart = np.median(known[:, -theirs:], axis=1) - np.median(new[:, :ours], axis=1)
+        strange = np.abs(apart - np.median(apart, axis=0)).max(axis=1) / STRANGE
+        step = _along(apart, (1 / (1 + strange**4)).astype(np.float32), sigma)
+        new = new + step[:, None, :] * _fading(new.shape[1], px * part)[None, :, None]
+        offset = max(offset, float(np.abs(step).mean()))
+    return np.clip(new, 0, 1).astype(np.float32, copy=False), offset
+
+
+def _along(apart: Pixels, trust: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """(h, c): the step smoothed along the join by what of it is to be trusted; less than it is where that is less than half."""
+    seen = softened(np.ascontiguousarray((apart * trust[:, None])[:, None, :]), sigma)[:, 0]
+    sure = softened(trust[:, None], sigma)
+    return np.asarray(np.clip(seen / np.maximum(sure, 0.5), -STRONGEST, STRONGEST), dtype=np.float32)
+
+
+def _fading(width: int, px: float) -> NDArray[np.float32]:
+    """1 at the join, level there, 0 from ``px`` on."""
+    away = np.clip(np.arange(width, dtype=np.float32) / max(px, 1.0), 0, 1)
+    return np.asarray((1 + np.cos(np.pi * away)) / 2, dtype=np.float32)

@@ -1,0 +1,94 @@
+"""PatchMatch beyond an edge: a picture is carried on row by row, and holes inside one are filled as ever."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+
+from goldsmith.engines import Device, Inpainter, Store
+from goldsmith.engines.models import Model
+from goldsmith.plate.plate import Mask, Pixels
+
+driver = importlib.import_module("goldsmith.engines.drivers.patchmatch")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Inpainter:
+    made: Inpainter = driver.open_engine("patchmatch", Model(kind="inpaint", driver="patchmatch", licence="MIT"), Store({}, None), Device())
+    return made
+
+
+def _layers(height: int = 96, width: int = 160) -> Pixels:
+    """Three layers, sky, trees and grass, each with the same grain, so that only their rows and colours tell them apart."""
+    rng = np.random.default_rng(1)
+    pixels = rng.normal(0, 0.06, (height, width, 1)).astype(np.float32).repeat(3, 2)
+    for number, colour in enumerate([(0.4, 0.6, 0.9), (0.2, 0.3, 0.2), (0.3, 0.6, 0.2)]):
+        pixels[height * number // 3 : height * (number + 1) // 3] += np.float32(colour)
+    return np.clip(pixels, 0, 1)
+
+
+def _hole(height: int, width: int, where: tuple[slice, slice]) -> Mask:
+    hole = np.zeros((height, width), np.float32)
+    hole[where] = 1
+    return hole
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_layers_are_carried_on_at_their_own_height(engine: Inpainter, turned: bool) -> None:
+    """Sky beside sky and grass beside grass, to the right and (turned) downwards."""
+    pixels = _layers()
+    hole = _hole(96, 160, np.s_[:, 110:])
+    shown, gap = (pixels.swapaxes(0, 1), hole.T) if turned else (pixels, hole)
+    made = engine.fill(np.ascontiguousarray(shown), np.ascontiguousarray(gap), 3)
+    made = made.swapaxes(0, 1) if turned else made
+    for rows in (slice(4, 28), slice(36, 60), slice(68, 92)):
+        assert np.abs(made[rows, 115:155].mean(axis=(0, 1)) - pixels[rows].mean(axis=(0, 1))).max() < 0.03
+
+
+@pytest.mark.parametrize(
+    ("where", "axis"),
+    [
+        (np.s_[:, 30:], 0),
+        (np.s_[:, :9], 0),
+        (np.s_[:4], 1),
+        (np.s_[20:], 1),
+        (np.s_[5:20, 5:20], None),
+        (np.s_[5:, 20:], None),
+        (np.s_[:20, 38:], None),
+    ],
+)
+def test_only_a_hole_over_a_whole_side_lies_beyond_the_picture(where: tuple[slice, slice], axis: int | None) -> None:
+    """A corner or a hole inside is filled from all round, as before."""
+    assert driver._outward(_hole(24, 40, where) > 0) == axis
+
+
+def test_the_same_seed_gives_the_same_pixels(engine: Inpainter) -> None:
+    """Beyond an edge as well."""
+    pixels, hole = _layers(), _hole(96, 160, np.s_[:, 120:])
+    assert np.array_equal(engine.fill(pixels, hole, 3), engine.fill(pixels, hole, 3))
+
+
+@pytest.mark.parametrize("where", [np.s_[:, 120:], np.s_[70:], np.s_[30:60, 30:60]])
+def test_patches_are_asked_for_from_their_own_line(engine: Inpainter, where: tuple[slice, slice], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library is told of each px which row it lies in (or column, for top and bottom), and nothing for a hole inside."""
+    patchmatch = importlib.import_module("patchmatch")
+    told: list[np.ndarray] = []
+
+    def noting(image: np.ndarray, mask: np.ndarray, lines: np.ndarray, *, patch_size: int, guide_weight: float) -> np.ndarray:
+        told.append(lines)
+        assert guide_weight > 0
+        return image
+
+    monkeypatch.setattr(patchmatch, "inpaint_regularity", noting)
+    hole = _hole(96, 160, where)
+    engine.fill(_layers(), hole, 3)
+    axis = driver._outward(hole > 0)
+    if axis is None:
+        assert told == []
+        return
+    lines = told[0][..., 0]
+    assert np.ptp(lines, axis=1 - axis).max() == 0
+    assert (np.diff(lines, axis=axis) > 0).all()
+    assert lines.max() <= 0.5
