@@ -283,10 +283,15 @@ def with_stem(plan: Plan, stem: str) -> Plan:
 
 
 def moved(plan: Plan, goals: dict[str, str]) -> Plan:
-    """The plan with some destinations exchanged for others."""
+    """The plan with some destinations exchanged for others, on record as well."""
     takes = tuple(take.model_copy(update={"to": goals.get(take.to, take.to)}) for take in plan.takes)
     puts = tuple(put.model_copy(update={"to": goals.get(put.to, put.to)}) for put in plan.puts)
-    return plan.model_copy(update={"takes": takes, "puts": puts})
+    aside = plan.row.record.get("aside")
+    row = plan.row
+    if isinstance(aside, list):
+        told = [{**one, "archived": goals.get(str(one["archived"]), one["archived"])} for one in aside if isinstance(one, dict)]
+        row = row.model_copy(update={"record": {**row.record, "aside": told}})
+    return plan.model_copy(update={"takes": takes, "puts": puts, "row": row})
 
 
 def nothing_of(plan: Plan) -> Settled:
