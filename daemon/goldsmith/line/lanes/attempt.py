@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -21,6 +21,7 @@ from goldsmith.line.lanes.inputs import MACHINE, Changed, Loaded, load, paths_of
 from goldsmith.line.lanes.masking import named_masks
 from goldsmith.line.lanes.proof import count_outside
 from goldsmith.line.lanes.results import Scratch
+from goldsmith.line.lanes.shelf import Shelf, shelved
 from goldsmith.line.lanes.trace import trace_of, trace_of_files
 from goldsmith.line.library import Library
 from goldsmith.operation import Deliverable, FileOperation, Operation, PlateOperation, SetOperation
@@ -66,7 +67,7 @@ def _kind(error: GoldsmithError) -> FaultKind:
 class _Made:
     """What the steps have brought so far."""
 
-    plates: list[Plate]
+    plates: Sequence[Plate]
     deliverables: list[Deliverable] = field(default_factory=list)
     steps: list[StepDone] = field(default_factory=list)
     used_masks: set[str] = field(default_factory=set)
@@ -95,8 +96,11 @@ class _Attempt:
         if not job.steps:
             return self._untouched(picture)
         operations = self._shop.operations(job.stage, job.steps)
-        plate, facts = self._decoded(picture, masks)
-        made = _Made([plate])
+        if job.alone:
+            plate, facts = None, dict[str, object]()
+        else:
+            plate, facts = self._decoded(picture, masks)
+        made = _Made([] if plate is None else [plate])
         for number, operation in enumerate(operations, 1):
             self._step(number, operation, made)
         return self._results(plate, made, facts, picture.data)
@@ -106,12 +110,12 @@ class _Attempt:
     def _load(self) -> tuple[Loaded, list[Loaded]]:
         """Every input read and hashed; the bytes are kept of those that are pixels."""
         pixels = []
-        for given in self._job.inputs:
+        for given in self._job.inputs:  # a brief that stands alone is read here for its hash
             self._pulse()
             self.at = given.path
             loaded = load(self._job, given)
             self._reads[given.path] = loaded.read
-            if given.role in ("picture", "mask", "keep"):
+            if given is self._job.picture or given.role in ("mask", "keep"):
                 pixels.append(loaded)
         self.at = self._job.picture.path
         return pixels[0], pixels[1:]
@@ -152,7 +156,7 @@ class _Attempt:
         masks = operation.needs().masks
         self._require(masks, made.plates, number, spec.op)
         try:
-            self._work(operation, bench, made)
+            self._work(operation, bench, made, number)
         except Problem as problem:
             raise Problem(f"{self._job.stage}.{number} ({spec.op}): {problem.sentence}", problem.remedy) from problem
         made.used_masks |= masks
@@ -163,15 +167,23 @@ class _Attempt:
         done = StepDone(op=spec.op, settings=settings, seed=bench.seed, seconds=seconds, findings=bench.findings, engine=bench.engine)
         made.steps.append(done.model_copy(update={"trace": left}))
 
-    def _work(self, operation: Operation, bench: LaneBench, made: _Made) -> None:
+    def _work(self, operation: Operation, bench: LaneBench, made: _Made, number: int) -> None:
+        if not made.plates and operation.needs().picture:
+            raise Problem(f"It needs a picture, and {faults.name_of(self._job)} comes without one.", "Put the picture beside it.")
         if isinstance(operation, PlateOperation):
-            made.plates = [self._applied(operation, plate, bench) for plate in made.plates]
+            self._exchange(made, (self._applied(operation, plate, bench) for plate in made.plates), number)
         elif isinstance(operation, SetOperation):
-            made.plates = list(operation.apply_set(made.plates, bench))
+            self._exchange(made, operation.apply_set(made.plates, bench), number)
             if not made.plates:
                 raise Problem(f"It left no picture of {faults.name_of(self._job)} over.", "Ask less of it.")
         elif isinstance(operation, FileOperation):
             made.deliverables += [file for plate in made.plates for file in operation.make(plate, bench)]
+
+    def _exchange(self, made: _Made, plates: Iterable[Plate], number: int) -> None:
+        """The plates that go on take the place of those that came in."""
+        before, made.plates = made.plates, shelved(plates, self._scratch, f"set-{number}")
+        if isinstance(before, Shelf):
+            before.clear()
 
     def _bench(self, number: int, op: str) -> LaneBench:
         def say(fraction: float, note: str) -> None:
@@ -211,7 +223,7 @@ class _Attempt:
 
     # Results
 
-    def _results(self, before: Plate, made: _Made, facts: Mapping[str, object], picture: bytes) -> Outcome:
+    def _results(self, before: Plate | None, made: _Made, facts: Mapping[str, object], picture: bytes) -> Outcome:
         """What goes on: the picture (itself, byte for byte, where no pixel changed), masks at a new geometry, deliverables."""
         from goldsmith.plate.codec import SUFFIXES, Encoding, encode
 
@@ -224,9 +236,9 @@ class _Attempt:
         if self._job.deliver and made.deliverables:
             return self._done(made, facts)
         self._pulse()
-        if not self._job.deliver:
+        if before is not None and not self._job.deliver:
             self._travelling_masks(before, plate, made)
-        if plate is before or _same_picture(before, plate):
+        if before is not None and (plate is before or _same_picture(before, plate)):
             return self._passed(picture, facts, made)
         data = encode(plate, Encoding(format=self._job.working, depth=plate.depth))
         self._scratch.output("picture", SUFFIXES[self._job.working], data, {**_facts_of(plate), "format": self._job.working})
