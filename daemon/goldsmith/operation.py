@@ -35,10 +35,12 @@ Where = Annotated[str, Field(max_length=500), AfterValidator(_readable)]
 class Lora(BaseModel):
     """A small addition to a model, by its name in ``library/loras/``, and how strongly it speaks."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
+    """Its name in library/loras/, without .safetensors."""
     weight: Annotated[float, Field(ge=-2, le=2)] = 1.0
+    """How strongly it speaks (-2 to 2; 0 is not at all)."""
 
 
 LORA_SUFFIXES = (".safetensors",)

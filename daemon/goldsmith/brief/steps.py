@@ -11,10 +11,13 @@ from pydantic import ValidationError
 from goldsmith.brief.reading import Fault, nearest, plain_name, shown
 from goldsmith.brief.sentences import coerced, faults_of
 from goldsmith.files import fold
-from goldsmith.operation import FileOperation, Operation
+from goldsmith.operation import FileOperation, Operation, SetOperation
 
 MAX_STEPS = 64
 """The most steps one stage may have in a brief."""
+
+MAX_SET = 100
+"""The most pictures that may be made of one."""
 
 Catalogue = Mapping[str, type[Operation]]
 
@@ -51,7 +54,7 @@ class StepReader:
         steps = (self._step(f"{place}.{number}", one, allowed) for number, one in enumerate(written, 1))
         right = tuple(step for step in steps if step is not None)
         self._tell_names_apart(right)
-        return right
+        return self._closed(right, words=sorted(self._catalogue if allowed is None else allowed)) if len(right) == len(written) else right
 
     def _tell_names_apart(self, steps: Sequence[Step]) -> None:
         """Two files of one name would be one too few."""
@@ -61,6 +64,34 @@ class StepReader:
                 first = makers.setdefault(fold(tail), step)
                 if first is not step:
                     self._faults.append(Fault(step.place, f"makes NAME{tail}, and so does {first.place}: give one of them another name."))
+
+    def _closed(self, steps: tuple[Step, ...], words: Sequence[str]) -> tuple[Step, ...]:
+        """The steps with one that chooses behind a set that nobody closes: only one picture goes on, and which one is to be on record."""
+        opener, left, count, behind = None, "", 1, 0
+        for number, step in enumerate(steps, 1):
+            operation = step.operation
+            if isinstance(operation, FileOperation) and count > 1:
+                break
+            if isinstance(operation, SetOperation):
+                before, count = count, operation.leaves(count)
+                if count > before:
+                    opener, left, behind = step, "", number
+                else:
+                    left = _where(step.place, step.settings, count)
+        if count > MAX_SET:
+            self._faults.append(Fault(opener.place if opener else "", f"makes {count} pictures in all; at most {MAX_SET} will do."))
+        if opener is None or not 1 < count <= MAX_SET:
+            return steps
+        if left:
+            self._faults.append(Fault(left, f"leaves {count} pictures, but only 1 can go on."))
+            return steps
+        kinds = {word: self._catalogue[word] for word in words if word in self._catalogue}
+        closer = next((word for word, kind in kinds.items() if issubclass(kind, SetOperation) and kind.closes), None)
+        if closer is None:
+            self._faults.append(Fault(opener.place, f"makes {count} pictures, and no step that is allowed here chooses one: ask for 1."))
+            return steps
+        added = Step(closer, kinds[closer](), MappingProxyType({}), place=opener.place, source=self._source)
+        return (*steps[:behind], added, *steps[behind:])
 
     def _step(self, place: str, written: dict[str, object], allowed: Collection[str] | None) -> Step | None:
         op = written.get("op")

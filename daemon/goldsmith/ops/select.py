@@ -8,13 +8,15 @@ from typing import ClassVar
 from pydantic import Field
 
 from goldsmith.errors import Problem
-from goldsmith.operation import Bench, Finding, SetOperation
+from goldsmith.operation import Bench, Deliverable, Finding, SetOperation
 from goldsmith.plate.craft.assess import Assessment, assess
 from goldsmith.plate.plate import Plate
 
 _SOFT = 30.0
 _NOISY = 2.0
 _CLIPPED = 1.0
+_MOST_REMARKS = 4
+"""Soft (or without edges), noisy, clipped, blocked."""
 
 
 class Select(SetOperation):
@@ -26,7 +28,7 @@ class Select(SetOperation):
     closes: ClassVar[bool] = True
 
     keep: int = Field(default=1, ge=1, le=64)
-    """How many pictures go on, best first (1 to 64)."""
+    """How many pictures go on, best first (1 to 64). A stage hands on one picture: at its end only 1 may be left."""
     min_side: int | None = Field(default=None, ge=1, le=30000)
     """Hold a picture whose shorter side has fewer pixels than this (1 to 30000; unset: any size passes)."""
     min_sharpness: float | None = Field(default=None, ge=0, le=100)
@@ -44,17 +46,20 @@ class Select(SetOperation):
     def apply_set(self, plates: Sequence[Plate], bench: Bench) -> Sequence[Plate]:
         """The ``keep`` best of the plates that break no limit, best first; Problem with the reasons where every one breaks one."""
         measured: list[Assessment] = []
+        share = 1.0 if len(plates) == 1 else 0.5
         for number, plate in enumerate(plates):
-            bench.progress(number / len(plates), "measuring")
+            bench.progress(share * number / len(plates), "measuring")
             measured.append(assess(plate))
         faults = [self._faults(seen) for seen in measured]
         passing = [number for number in range(len(plates)) if not faults[number]]
         best = sorted(passing, key=lambda number: _rank(measured[number]))[: self.keep]
-        self._record(bench, measured, best)
+        self._record(bench, plates, measured, best)
         if plates and not best:
             reasons = faults[0] if len(plates) == 1 else [f"{number + 1}: {' and '.join(said)}" for number, said in enumerate(faults)]
             what = "The picture" if len(plates) == 1 else "None of the pictures passed the selection; picture"
             raise Problem(f"{what} {'; '.join(reasons)}.", "Give a better picture, or change the limits of the select step in the brief.")
+        if len(plates) > 1:
+            _lay_aside(bench, plates, measured, best)
         return [plates[number] for number in best]
 
     def _faults(self, seen: Assessment) -> list[str]:
@@ -72,11 +77,54 @@ class Select(SetOperation):
             said.append(f"has {seen.black:.1f} % pure black, at most {self.max_black:g} % is asked for (max_black)")
         return said
 
-    def _record(self, bench: Bench, measured: Sequence[Assessment], best: Sequence[int]) -> None:
+    def _record(self, bench: Bench, plates: Sequence[Plate], measured: Sequence[Assessment], best: Sequence[int]) -> None:
         if len(measured) == 1:
             bench.record(**_findings(measured[0]))
         else:
-            bench.record(kept=[number + 1 for number in best], candidates=[_findings(seen) for seen in measured])
+            candidates: list[Finding] = [
+                {**_called(plate, place), "score": score(seen), **_findings(seen)}
+                for place, (plate, seen) in enumerate(zip(plates, measured, strict=True))
+            ]
+            bench.record(kept=[_number(plates[place], place) for place in best], candidates=candidates)
+
+
+def _lay_aside(bench: Bench, plates: Sequence[Plate], measured: Sequence[Assessment], best: Sequence[int]) -> None:
+    """What does not go on is kept, as it is, beside a sheet of them all."""
+    from goldsmith.plate.codec import Encoding, encode
+    from goldsmith.plate.craft.contact import Cell, sheet, thumb_side, thumbnail
+
+    cells, side = [], thumb_side(len(plates))
+    for place, (plate, seen) in enumerate(zip(plates, measured, strict=True)):
+        bench.progress(0.5 + 0.5 * place / len(plates), "laying aside")
+        cells.append(Cell(thumbnail(plate, side), _legend(plate, place, seen, place in best), place in best))
+        if place not in best:
+            data = encode(plate, Encoding(format="png", depth=plate.depth))
+            facts: dict[str, Finding] = {"what": "candidate", **_called(plate, place), "score": score(seen)}
+            bench.aside(Deliverable(f"_candidate{_number(plate, place):02d}", ".png", data, facts))
+    kept = ", ".join(str(_number(plates[place], place)) for place in best)
+    title = f"{bench.stem}: {len(plates)} candidates, number {kept} goes on"
+    bench.aside(Deliverable("_candidates", ".jpg", sheet(cells, title), {"what": "contact sheet"}))
+
+
+def _number(plate: Plate, place: int) -> int:
+    return plate.facts.get("number", place + 1)
+
+
+def _called(plate: Plate, place: int) -> dict[str, Finding]:
+    """How a plate of a set is told from the others: its number and, where it was made of one, its seed."""
+    return {"number": _number(plate, place), **({"seed": plate.facts["seed"]} if "seed" in plate.facts else {})}
+
+
+def _legend(plate: Plate, place: int, seen: Assessment, kept: bool) -> tuple[str, ...]:
+    seed = plate.facts.get("seed")
+    remarks = ", ".join(_remarks(seen)) or "nothing to remark"
+    first = f"{_number(plate, place)}   score {score(seen):.1f}" + ("   goes on" if kept else "")
+    return (first, *(() if seed is None else (f"seed {seed}",)), remarks)
+
+
+def score(seen: Assessment) -> float:
+    """0 to 100: 20 points for each remark that is not made, and up to 20 more for sharpness. What orders candidates, as one number."""
+    return round(20.0 * (_MOST_REMARKS - len(_remarks(seen))) + 0.2 * (seen.sharpness or 0.0), 1)
 
 
 def _findings(seen: Assessment) -> dict[str, Finding]:
@@ -109,5 +157,5 @@ def _remarks(seen: Assessment) -> list[str]:
 
 
 def _rank(seen: Assessment) -> tuple[int, float]:
-    """Fewest remarks first, then the sharpest."""
+    """Fewest remarks first, then the sharpest: as ``score``, before it is rounded."""
     return len(_remarks(seen)), -(seen.sharpness or 0.0)

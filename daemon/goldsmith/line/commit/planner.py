@@ -13,11 +13,11 @@ from goldsmith.files import Filesystem, Sig, fold
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Plan, Put, Take, TakenRow
 from goldsmith.line.commit.deliver import with_stem
-from goldsmith.line.commit.manifest import SUFFIX as MANIFEST
 from goldsmith.line.commit.manifest import ASKED, manifest, renamed_in
-from goldsmith.line.commit.naming import archive_path, in_archive, split_version, versioned
+from goldsmith.line.commit.manifest import SUFFIX as MANIFEST
+from goldsmith.line.commit.naming import LONGEST, archive_path, in_archive, shortened, split_version, versioned
 from goldsmith.line.intake.bundle import Bundle
-from goldsmith.line.job import Outcome
+from goldsmith.line.job import Outcome, Output
 from goldsmith.line.work import Work
 
 _TAIL_ROOM = 40
@@ -66,7 +66,7 @@ class Planner:
 
     def _stem(self, work: Work, target: str, outcome: Outcome) -> str:
         stage, bundle = work.ready.stage, work.bundle
-        tails = [output.tail for output in outcome.outputs]
+        tails = [output.tail for output in outcome.outputs if output.role != "aside"]
         if outcome.unchanged:
             tails.append(os.path.splitext(work.picture)[1])
         tails.append(MANIFEST if stage.next == self._last else ".toml")
@@ -148,9 +148,10 @@ class _Draft:
     def plan(self) -> Plan:
         self._picture()
         self._sidecars()
-        for output in self._outcome.outputs:
+        for output in self._going_on():
             self._put(output.path, output.tail, output.sha256)
-        row = self._row()
+        aside = self._aside()
+        row = self._row(aside)
         self._instructions(row)
         return Plan(
             id=self._work.job.id, job_id=self._work.job.id, stem=self._stem, takes=tuple(self._takes), puts=tuple(self._puts), row=row
@@ -158,6 +159,8 @@ class _Draft:
 
     def _picture(self) -> None:
         path = self._work.picture
+        if self._work.bundle.alone:
+            return  # there is none: what the asset goes by is its brief, and that goes the way of briefs
         if not self._outcome.unchanged:
             self._away(path)
             return
@@ -165,6 +168,20 @@ class _Draft:
         if self._outcome.original and not self._lineage:
             sha256 = self._work.hashes[path]
             self._puts.append(Put(source=self._outcome.original, to=self._planner.archive(path), sha256=sha256))
+
+    def _going_on(self) -> list[Output]:
+        return [output for output in self._outcome.outputs if output.role != "aside"]
+
+    def _aside(self) -> list[dict[str, Any]]:
+        """What does not go on comes to lie in the archive, where the original comes to lie; what the record says of each."""
+        bundle, found = self._work.bundle, []
+        for output in self._outcome.outputs:
+            if output.role == "aside":
+                name = shortened(bundle.stem, LONGEST - len(output.tail)) + output.tail
+                to = self._planner.archive(posixpath.join(bundle.folder, bundle.campaign, name))
+                self._puts.append(Put(source=output.path, to=to, sha256=output.sha256))
+                found.append({**output.facts, "sha256": output.sha256, "archived": to})
+        return found
 
     def _sidecars(self) -> None:
         used = set(self._outcome.used)
@@ -196,7 +213,7 @@ class _Draft:
             self._away(bundle.brief)
         self._put_text(".toml", resolved.to_toml())
 
-    def _row(self) -> TakenRow:
+    def _row(self, aside: list[dict[str, Any]]) -> TakenRow:
         work, outcome = self._work, self._outcome
         record: dict[str, Any] = {
             "seconds": round(outcome.seconds, 4),
@@ -207,6 +224,7 @@ class _Draft:
             "inputs": self._inputs(),
             "steps": [step.model_dump() for step in outcome.steps],
             "outputs": self._outputs(),
+            **({"aside": aside} if aside else {}),
             "brief": "" if work.ready.resolved.one_stage else work.ready.resolved.to_toml().decode(),
         }
         return TakenRow(
@@ -241,12 +259,13 @@ class _Draft:
 
     def _archived(self) -> dict[str, str]:
         """Where the inputs are going to lie in the archive, as far as can be told before they are moved."""
-        copies = {self._work.picture: put.to for put in self._puts if put.source == self._outcome.original}
-        return copies | {take.path: take.to for take in self._takes if in_archive(take.to)}
+        found = {take.path: take.to for take in self._takes if in_archive(take.to)}
+        copy = next((put.to for put in self._puts if put.source == self._outcome.original), "")
+        return {self._work.picture: copy, **found} if copy else found
 
     def _results(self) -> list[str]:
         found = [take.to for take in self._takes if take.path == self._work.picture] if self._outcome.unchanged else []
-        return found + [self._name(output.tail) for output in self._outcome.outputs]
+        return found + [self._name(output.tail) for output in self._going_on()]
 
     def _deliverables(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -254,7 +273,7 @@ class _Draft:
             path = self._work.picture
             name = self._stem + os.path.splitext(path)[1]
             found.append({"file": name, "sha256": self._work.hashes[path], "bytes": self._work.sigs[path].size, **self._outcome.facts})
-        for output in self._outcome.outputs:
+        for output in self._going_on():
             found.append({"file": self._stem + output.tail, "sha256": output.sha256, "bytes": output.size, **output.facts})
         return found
 
