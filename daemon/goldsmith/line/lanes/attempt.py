@@ -19,7 +19,7 @@ from goldsmith.line.lanes import faults
 from goldsmith.line.lanes.bench import LaneBench, Shop, plain
 from goldsmith.line.lanes.inputs import MACHINE, Changed, Loaded, load, paths_of
 from goldsmith.line.lanes.masking import named_masks
-from goldsmith.line.lanes.proof import count_outside
+from goldsmith.line.lanes.proof import Count, count_old, count_outside
 from goldsmith.line.lanes.results import Scratch
 from goldsmith.line.lanes.shelf import Shelf, shelved
 from goldsmith.line.lanes.trace import trace_of, trace_of_files
@@ -196,6 +196,9 @@ class _Attempt:
     def _applied(self, operation: PlateOperation, plate: Plate, bench: LaneBench) -> Plate:
         """The plate after the step, with the proof of law 4 on record where the step uses masks."""
         after = operation.apply(plate, bench)
+        stands = operation.stands(plate)
+        if stands is not None and after is not plate:
+            self._prove_old(count_old(plate, after, stands), bench)
         mask = _reach(operation, plate)
         if mask is None or (after.height, after.width) != (plate.height, plate.width):
             return after
@@ -207,6 +210,14 @@ class _Attempt:
                 "This is a fault of the operation or its engine: try another model.",
             )
         return after
+
+    def _prove_old(self, count: Count, bench: LaneBench) -> None:
+        bench.record(old_pixels=count.pixels, old_changed=count.changed)
+        if count.changed:
+            raise Problem(
+                f"It changed {count.changed} pixels of {faults.name_of(self._job)} itself, so its result is thrown away.",
+                "This is a fault of the operation or its engine: try another model.",
+            )
 
     def _require(self, masks: frozenset[str], plates: Sequence[Plate], number: int, op: str) -> None:
         missing = sorted(name for name in masks if any(name not in plate.masks for plate in plates))
