@@ -350,7 +350,8 @@ def _specs(setup: Setup) -> list[LaneSpec]:
 def _allowances(setup: Setup, specs: Sequence[LaneSpec]) -> Allowances:
     house = setup.house
     base = Limits(seconds=house.job_seconds, memory_bytes=house.lane_memory_mb * 2**20, pixels=house.max_pixels)
-    return Allowances(base, setup.weights, {spec.name for spec in specs if spec.device == "cpu"})
+    on_cpu = {spec.name for spec in specs if spec.device == "cpu"}
+    return Allowances(base, setup.weights, on_cpu, light="cpu" if "cpu" in on_cpu else "")
 
 
 def make_folders(setup: Setup) -> None:

@@ -89,13 +89,15 @@ def weights(tmp_path: Path) -> Weights:
     return Weights(read_models(tmp_path / "models.toml"), tmp_path)
 
 
-def granted(weights: Weights, *operations: Operation, on_cpu: frozenset[str] = frozenset(), **more: Any) -> Job:
+def granted(
+    weights: Weights, *operations: Operation, on_cpu: frozenset[str] = frozenset(), light: str = "", lane: str = "gpu", **more: Any
+) -> Job:
     picture = Input.model_construct(role="picture", name="", path="inbox/hero.png", sig=None, sha256="")
     steps = tuple(StepSpec(op=type(each).__name__.lower(), settings=each.model_dump(exclude_unset=True)) for each in operations)
     job = Job.model_construct(
-        id="1", root="/", stage="edit", lane="gpu", stem="hero", inputs=(picture,), steps=steps, scratch="", limits=BASE, **more
+        id="1", root="/", stage="edit", lane=lane, stem="hero", inputs=(picture,), steps=steps, scratch="", limits=BASE, **more
     )
-    return Allowances(BASE, weights, on_cpu).granted(job, [cast(Any, SimpleNamespace(operation=each)) for each in operations])
+    return Allowances(BASE, weights, on_cpu, light).granted(job, [cast(Any, SimpleNamespace(operation=each)) for each in operations])
 
 
 def test_a_job_without_a_generating_model_has_the_house_s_limits(weights: Weights) -> None:
@@ -140,3 +142,12 @@ def test_jobs_are_alike_but_for_seed_and_prompt(weights: Weights) -> None:
     assert granted(weights, Make(seed=2, prompt="a desk")).alike == one.alike
     for other in (granted(weights, Make(steps=8)), granted(weights, Make(model="other")), granted(weights, Make(), Pick())):
         assert other.alike != one.alike
+
+
+def test_what_opens_no_engine_need_not_wait_for_the_gpu(weights: Weights) -> None:
+    """It goes to the lane for light work, where the house has one; what opens any engine stays where its stage says."""
+    assert granted(weights, Pick(), light="cpu").lane == "cpu"
+    assert granted(weights, light="cpu").lane == "cpu"
+    assert granted(weights, Pick()).lane == "gpu"
+    assert granted(weights, Pick(), Fill(model="light"), light="cpu").lane == "gpu"
+    assert granted(weights, Pick(), light="cpu", lane="special").lane == "special"

@@ -14,6 +14,8 @@ from goldsmith.errors import Problem
 from goldsmith.line.job import Job, Limits
 from goldsmith.operation import SetOperation
 
+GPU = "gpu"
+"""The lane that works on accelerators where there are any."""
 GRACE = 30.0
 """Seconds that a job with a generating model gets to notice that it was called off. It looks up after every step of the model, and
 the largest take some seconds for one; to kill it earlier would throw the loaded model away, which takes longer than to wait."""
@@ -36,15 +38,19 @@ class Opened:
 
 
 class Allowances:
-    """What each job of a house may use. ``base``: the house's own limits; ``on_cpu``: the lanes that have nothing but the CPU."""
+    """What each job of a house may use. ``base``: the house's own limits; ``on_cpu``: the lanes that have nothing but the CPU; ``light``:
+    the lane for jobs of a stage of the lane ``gpu`` that open no engine at all, so that they need not wait for those that do."""
 
-    def __init__(self, base: Limits, weights: Weights, on_cpu: Set[str] = frozenset()) -> None:
+    def __init__(self, base: Limits, weights: Weights, on_cpu: Set[str] = frozenset(), light: str = "") -> None:
         self.base = base
         self.weights = weights
         self._on_cpu = on_cpu
+        self._light = light
 
     def granted(self, job: Job, steps: Sequence[Step]) -> Job:
         """The job, which has the house's own limits, with its models, the limits they need, and what it may share a device with."""
+        if self._light and job.lane == GPU and not any(step.operation.needs().engine for step in steps):
+            job = job.model_copy(update={"lane": self._light})
         opened = list(self._opened(steps))
         if not opened:
             return job

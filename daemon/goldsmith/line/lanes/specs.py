@@ -6,11 +6,9 @@ from collections.abc import Iterable
 
 from goldsmith.brief.house import House
 from goldsmith.engines.devices import Found, devices, torch_for
+from goldsmith.line.allowance import GPU
 from goldsmith.line.lanes.pool import Seated
 from goldsmith.line.lanes.wire import LaneSpec
-
-GPU = "gpu"
-"""The lane that works on accelerators where there are any."""
 
 
 def lane_specs(house: House, names: Iterable[str]) -> list[LaneSpec]:
