@@ -52,6 +52,24 @@ class Fill(PlateOperation):
         return plate.with_pixels(pixels)
 
 
+class Frame(PlateOperation):
+    """Puts a black frame of ``px`` round the picture; ``spill`` px of the picture's own first row go wrong."""
+
+    changes_geometry = True
+    px: int = 2
+    spill: int = 0
+
+    def stands(self, plate: Plate) -> tuple[int, int]:
+        return self.px, self.px
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        if not self.px:
+            return plate
+        pixels = np.pad(plate.pixels, ((self.px, self.px), (self.px, self.px), (0, 0)))
+        pixels[self.px, self.px : self.px + self.spill] = 1.0 - pixels[self.px, self.px : self.px + self.spill]
+        return plate.reshaped(pixels, lambda mask: np.pad(mask, self.px))
+
+
 class Double(PlateOperation):
     """Repeats every pixel."""
 

@@ -1,0 +1,92 @@
+"""A step that makes a picture larger and promises to leave it alone is held to that by the lane, whatever it says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from doubles.jobs import FAULTY, Share, left_half, picture, png
+from goldsmith.brief.brief import read_brief
+from goldsmith.brief.stages import read_line
+from goldsmith.files import shipped
+from goldsmith.line.job import Outcome, Output
+from goldsmith.line.lanes.attempt import run_job
+from goldsmith.line.lanes.bench import Shop
+from goldsmith.line.lanes.wire import LaneContext, LaneSpec
+from goldsmith.plate.codec import decode, decode_mask
+
+DOUBLES = Shop(FAULTY, LaneSpec(name="cpu"))
+PAGE = shipped("config", "line.toml").parents[1] / "docs" / "operations" / "outpaint.md"
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Share:
+    return Share(tmp_path)
+
+
+def _done(share: Share, shop: Shop, op: str, settings: dict[str, object], **more: object) -> Outcome:
+    return run_job(share.job((op, settings), **more), shop, lambda progress: None, lambda: False)
+
+
+def _only(outcome: Outcome, role: str) -> Output:
+    (output,) = [output for output in outcome.outputs if output.role == role]
+    return output
+
+
+def test_the_count_of_old_pixels_is_on_record(share: Share) -> None:
+    """All of them, none changed."""
+    outcome = _done(share, DOUBLES, "frame", {"px": 3})
+    assert outcome.fault is None
+    findings = outcome.steps[0].findings
+    assert (findings["old_pixels"], findings["old_changed"]) == (8 * 12, 0)
+
+
+def test_a_step_that_changes_the_old_picture_is_thrown_away(share: Share) -> None:
+    """One pixel is enough, and the sentence says how many."""
+    outcome = _done(share, DOUBLES, "frame", {"spill": 4})
+    assert outcome.fault is not None
+    assert outcome.fault.kind == "problem"
+    assert outcome.fault.sentence.startswith("edit.1 (frame): It changed 4 pixels of hero.png itself, so its result is thrown away")
+    assert outcome.outputs == ()
+
+
+def test_a_step_that_adds_nothing_has_nothing_to_prove(share: Share) -> None:
+    """The very file goes on."""
+    outcome = _done(share, DOUBLES, "frame", {"px": 0})
+    assert outcome.unchanged
+    assert "old_pixels" not in outcome.steps[0].findings
+
+
+def _house(folder: Path) -> Shop:
+    """The house's own operations with an engine that needs no weights."""
+    models = folder / "models.toml"
+    models.write_text('[defaults]\ninpaint_beyond = ["p"]\n[models.p]\nkind = "inpaint"\ndriver = "patchmatch"\nlicence = "MIT"\n')
+    return Shop(LaneContext(models_file=str(models), weights=str(folder)), LaneSpec(name="cpu"))
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_outpaint_as_the_manual_has_it_keeps_the_old_picture_at_its_own_depth(share: Share, tmp_path: Path, depth: int) -> None:
+    """Both examples of its page, with PatchMatch: file in, file out, every old code where it belongs, the mask moved with it."""
+    line = read_line(shipped("config", "line.toml").read_bytes(), "config/line.toml")
+    before = picture(40, 48, depth)
+    for block in PAGE.read_text().split("```toml\n")[1:]:
+        (step,) = read_brief(block.split("```")[0].encode(), "brief.toml", line).tables["edit"]
+        share.put("inbox/hero.png", png(before, depth))
+        share.put("inbox/hero.mask.png", png(left_half(40, 48)))
+        given = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
+        outcome = _done(share, _house(tmp_path), step.op, dict(step.settings), inputs=given)
+        assert outcome.fault is None
+        findings = outcome.steps[0].findings
+        assert (findings["old_pixels"], findings["old_changed"], findings["generated"]) == (40 * 48, 0, False)
+        assert outcome.steps[0].engine is not None
+        assert outcome.steps[0].engine["name"] == "p"
+        left, top, width, height = findings["placed"]  # type: ignore[misc, union-attr]
+        after = decode(Path(_only(outcome, "picture").path).read_bytes(), "out.png", 100_000)
+        assert after.depth == depth
+        old = np.s_[top : top + height, left : left + width]
+        assert np.array_equal(after.codes()[old], decode(png(before, depth), "in.png", 100_000).codes())
+        mask = decode_mask(Path(_only(outcome, "mask").path).read_bytes(), "out.mask.png", 100_000)
+        assert np.array_equal(mask[old], left_half(40, 48))
+        assert mask.sum() == left_half(40, 48).sum()
