@@ -100,3 +100,85 @@ def test_an_unknown_model_gets_the_nearest(goldsmith: Goldsmith, root: Path, com
     told = goldsmith("models", command, "tinny", "-r", root)
     assert told.code == 2
     assert "did you mean tiny?" in told.err
+
+
+TREE = """
+[names]
+premium = "mine"
+[models.mine]
+kind = "generate"
+driver = "diffusers"
+licence = "LicenseRef-House"
+commercial = "limited"
+terms = "House licence: only for the house"
+folder = "{folder}"
+[models.mine.diffusion]
+family = "sdxl"
+can = ["text", "image"]
+pixels = 1_048_576
+multiple = 8
+steps = 20
+guidance = 7.5
+memory_mb = 7000
+picture_mb = 4000
+"""
+
+
+@pytest.fixture
+def mine(root: Path, tmp_path: Path) -> Path:
+    """A model of the house that is a folder of this machine; the folder is not there yet."""
+    (root / "config" / "models.toml").write_text(TREE.format(folder=tmp_path / "mine"))
+    return tmp_path / "mine"
+
+
+def _bring(folder: Path) -> None:
+    (folder / "unet").mkdir(parents=True)
+    (folder / "unet/model.safetensors").write_bytes(BYTES)
+    (folder / "model_index.json").write_text('{"unet": ["diffusers", "UNet"]}')
+
+
+def test_a_model_that_generates_is_listed_with_what_it_can_and_may(goldsmith: Goldsmith, root: Path, mine: Path) -> None:
+    """Its abilities, its licence without SPDX's mark, whether paid work is allowed, its names, and that it is not pinned."""
+    told = goldsmith("models", "list", "-r", root)
+    rows = {row[0]: row[1:] for row in told.rows[2:] if len(row) > 1}
+    assert rows["mine"][:5] == ["text image", "House", "limited", "~7.0 GB", "-"]
+    assert "premium stands for mine." in told.out
+    assert "Not pinned" not in told.out
+    _bring(mine)
+    told = goldsmith("models", "list", "-r", root)
+    assert "Not pinned, so what they are is not on record: mine. Run: goldsmith models pin NAME" in told.out
+    (seen,) = json.loads(goldsmith("models", "list", "--json", "-r", root).out)["models"]
+    assert (seen["present"], seen["pinned"], seen["called"], seen["size"]) == (True, False, ["premium"], len(BYTES) + 31)
+
+
+def test_pinning_and_verifying_a_folder(goldsmith: Goldsmith, root: Path, mine: Path) -> None:
+    """By the house's name; from then on another byte is told, with exit code 4 and what to do."""
+    _bring(mine)
+    assert "it is not pinned, so nothing can be compared" in goldsmith("models", "verify", "mine", "-r", root).out
+    told = goldsmith("models", "pin", "premium", "-r", root)
+    assert told.code == 0
+    assert "premium: pinned to " in told.out
+    assert f"2 files, 731 B), in {root}/config/models.pins.toml" in told.out
+    told = goldsmith("models", "verify", "-r", root)
+    assert (told.code, told.out.splitlines()) == (0, ["mine: model_index.json is right", "mine: unet/model.safetensors is right"])
+    (mine / "unet/model.safetensors").write_bytes(BYTES[:-1] + b"!")
+    told = goldsmith("models", "verify", "premium", "-r", root)
+    assert told.code == 4
+    assert "its pin says" in told.out
+    assert told.err.rstrip().endswith("If it is meant to be so: goldsmith models pin mine")
+
+
+def test_what_cannot_be_pinned_is_said(goldsmith: Goldsmith, root: Path, mine: Path) -> None:
+    """A folder that is not there, and a model that is no tree."""
+    told = goldsmith("models", "pin", "mine", "-r", root)
+    assert told.code == 3
+    assert "model_index.json" in told.err
+    assert goldsmith("models", "pin", "mino", "-r", root).code == 2
+
+
+def test_a_model_with_terms_of_its_own_says_them_as_it_is_fetched(goldsmith: Goldsmith, root: Path, mine: Path) -> None:
+    """And that it is not pinned yet."""
+    _bring(mine)
+    told = goldsmith("models", "fetch", "premium", "-r", root)
+    assert "premium: House licence: only for the house." in told.out
+    assert "to write down what it is: goldsmith models pin premium" in told.out

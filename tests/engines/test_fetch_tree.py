@@ -272,5 +272,5 @@ def test_a_folder_of_this_machine_is_never_fetched(tmp_path: Path) -> None:
     """It is the admin's: missing is a sentence, there is nothing to do."""
     model = Model(kind="generate", driver="diffusers", licence="MIT", folder=tmp_path / "mine", diffusion=DIFFUSION)
     weights = Weights(Models(models={"one": model}), tmp_path / "models")
-    with pytest.raises(Problem, match=r"are of this machine, and .*/mine/model_index\.json is not there"):
+    with pytest.raises(Problem, match=r"not where models\.toml says: .*/mine/model_index\.json\. Put them there"):
         fetch(weights, "one")

@@ -113,6 +113,8 @@ def test_a_folder_is_pinned_to_what_lies_in_it(tmp_path: Path) -> None:
     (mine / "vae/config.json").write_bytes(b"[]")
     with pytest.raises(Problem, match=r"vae/config\.json: its sha256 .* If it is meant to be so: goldsmith models pin one"):
         weights.opened("one")
+    with pytest.raises(Problem, match="its pin says"):
+        fetch(weights, "one")
     (mine / "vae/config.json").write_bytes(b"[1]")
     assert not weights.available("one")
     with pytest.raises(Problem, match=r"are not as they are pinned: .*/vae/config\.json\. If it is meant"):

@@ -195,5 +195,14 @@ def verify(
     if wrong:
         raise MachineFault(
             f"{len(wrong)} of {count} weights files are not what models.toml or their pins say.",
-            f"Run: goldsmith models fetch {' '.join(dict.fromkeys(wrong))}",
+            _mending(weights, list(dict.fromkeys(wrong))),
         )
+
+
+def _mending(weights: Weights, wrong: list[str]) -> str:
+    """What to do about models whose files are not right: fetch them, or, of folders of this machine, pin what is meant."""
+    ours = [name for name in wrong if weights.models.models[name].folder or weights.models.models[name].file]
+    others = [name for name in wrong if name not in ours]
+    told = [f"Run: goldsmith models fetch {' '.join(others)}"] if others else []
+    told += [f"If it is meant to be so: goldsmith models pin {' '.join(ours)}"] if ours else []
+    return "\n".join(told)

@@ -17,7 +17,7 @@ from goldsmith.engines.origins import HubSource, Source, WeightsFile
 from goldsmith.engines.sources import Progress, SourceFault, bring, describe, opened_member
 from goldsmith.engines.trees import Tree
 from goldsmith.engines.weights import Weights
-from goldsmith.errors import GoldsmithError, MachineFault, Problem
+from goldsmith.errors import GoldsmithError, MachineFault
 
 _CHUNK = 1 << 20
 
@@ -39,10 +39,8 @@ def fetch(weights: Weights, name: str, progress: Progress = lambda done, total, 
     model = weights.models.models[name]
     wrong = [file for file in model.files if weights.fault(file, again=True)]
     tree = weights.tree(name)
-    if model.repository is None and tree is not None and not weights.available(name):
-        raise Problem(
-            f"The weights of {name!r} are of this machine, and {tree.lacks()} is not there.", "Put them there; they are not fetched."
-        )
+    if tree is not None and model.repository is None:
+        weights.refuse_wrong(tree, again=True)  # it is the admin's: nothing is fetched for it
     if not wrong and model.repository is None:
         return []
     try:

@@ -93,7 +93,7 @@ class Repository(Data):
 
     hub: Hub
     revision: Revision = "main"
-    include: Annotated[tuple[Pattern, ...], Field(min_length=1)] = ("model_index.json", "*/*")
+    include: tuple[Pattern, ...] = ("model_index.json", "*/*")
     """Which of its files are the model's. The default is a diffusers folder: the loose files at its top are left out."""
     exclude: tuple[Pattern, ...] = ()
     """Which of those are left out again, such as a second copy in another precision."""

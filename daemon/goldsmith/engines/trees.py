@@ -156,13 +156,14 @@ def _parts(index: Path) -> list[str]:
 
 
 def _promised(top: Path, paths: list[str]) -> Iterator[str]:
-    """The weights that the indices of sharded weights name; of a variant that was left out, none are missed."""
+    """The weights that the indices of sharded weights name; of a precision that was left out beside another, none are missed."""
     there = set(paths)
     for path in paths:
         if path.endswith(f"{WEIGHTS}.index.json"):
             shards = _read(str(top / path), (top / path).stat().st_mtime_ns).get("weight_map")
-            promised = {os.path.join(os.path.dirname(path), str(name)) for name in shards.values()} if isinstance(shards, dict) else set()
-            if promised & there:
+            part = os.path.dirname(path)
+            promised = {os.path.join(part, str(name)) for name in shards.values()} if isinstance(shards, dict) else set()
+            if promised & there or not any(os.path.dirname(each) == part and each.endswith(WEIGHTS) for each in there):
                 yield from sorted(promised)
 
 

@@ -208,16 +208,16 @@ class Weights:
         tree = self.tree(name)
         if tree is None:
             return Store(paths, self.folder, single=single, weights=named)
-        self._refuse_wrong(tree)
+        self.refuse_wrong(tree)
         found = {each: tree.path(each) for each in tree.names()}
         pinned = tuple((each, file.sha256) for each, file in tree.pin.files.items() if each.endswith(WEIGHTS)) if tree.pin else ()
         return Store({**found, **paths}, tree.top, single=model.file or single, revision=tree.revision, weights=(*named, *pinned))
 
-    def _refuse_wrong(self, tree: Tree) -> None:
-        """Raise Problem unless the tree is whole and, where it is pinned, what its pin says."""
+    def refuse_wrong(self, tree: Tree, *, again: bool = False) -> None:
+        """Raise Problem unless the tree is whole and, where it is pinned, what its pin says; ``again`` as for ``fault``."""
         if tree.lacks():
             raise Absent(*self._absence(tree.name, repr(tree.name), tree.name))
-        sentence = next(iter(wrong_files(tree, self.notes(tree.name), again=False).values()), "")
+        sentence = next(iter(wrong_files(tree, self.notes(tree.name), again=again).values()), "")
         if sentence:
             remedy = (
                 f"Run: {fetch_command(tree.name)}"
