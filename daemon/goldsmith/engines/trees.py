@@ -150,9 +150,10 @@ def _unsound(top: Path, *, bare: bool) -> str:
 
 
 def _parts(index: Path) -> list[str]:
-    """The folders that a diffusers index names; a part may be left out on purpose ([null, null])."""
+    """The folders that a diffusers index names; a part may be left out on purpose ([null, null]), and a list of numbers is a setting."""
     named = _read(str(index), index.stat().st_mtime_ns)
-    return [key for key, value in named.items() if not key.startswith("_") and isinstance(value, list) and value[:1] != [None]]
+    lists = {key: value for key, value in named.items() if not key.startswith("_") and isinstance(value, list)}
+    return [key for key, value in lists.items() if value and isinstance(value[0], str)]
 
 
 def _promised(top: Path, paths: list[str]) -> Iterator[str]:
