@@ -106,6 +106,10 @@ def test_each_lane_s_devices_are_shown(goldsmith: Goldsmith, root: Path, journal
         ["gpu", "cuda:1", "", f"pauses: {gone}", ""],
         ["cpu", "CPU", "", "nothing", "1"],
     ]
+    running(seats=[_seat(paused=gone)], lanes={"gpu": gone})
+    told = goldsmith("status", "-r", root)
+    assert (told.out.count(gone), _table(told, "lane")["gpu"][2]) == (1, "pauses")
+    running(seats=[_seat(jobs=["1"], loaded=["sdxl", "flux-dev"])])
     first = json.loads(goldsmith("status", "-r", root, "--json").out)["lanes"][0]
     assert (first["loaded"], first["waiting"], first["jobs"]) == (["sdxl", "flux-dev"], 1, ["1"])
 

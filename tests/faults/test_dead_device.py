@@ -62,7 +62,7 @@ def test_pictures_wait_in_place_for_a_dead_gpu_and_the_other_lanes_go_on(studio:
     studio.put("selected/hero.mask.png", mask())
     told = studio.until_heard("put back", picture="selected/hero.png")
     assert told["sentence"] == "cuda:0 has failed: unspecified launch failure."
-    assert "The GPU cuda:0 has failed (cuda:0 has failed: unspecified launch failure). It is tried again at" in lanes(studio)["gpu"]
+    assert "The GPU cuda:0 has failed (unspecified launch failure). It is tried again at" in lanes(studio)["gpu"]
     assert lanes(studio)["cpu"] == ""
     studio.put("masked/other.png", png())
     studio.put("masked/other.toml", '[[grade]]\nop = "grade"\nsaturation = 0.5\n')

@@ -24,7 +24,7 @@ def rows(daemon: Daemon, working: Sequence[LiveJob], queued: Mapping[str, int]) 
         waiting = str(queued.get(lane, 0)) if lane not in counted else ""
         counted.add(lane)
         loaded = ", ".join(dict.fromkeys(name for seat in seats for name in seat.loaded))
-        yield lane, _device(seats[0], device), loaded, _does(seats, paths), waiting
+        yield lane, _device(seats[0], device), loaded, _does(seats, paths, daemon.lanes.get(lane, "")), waiting
 
 
 def _device(seat: SeatTold, device: str) -> str:
@@ -34,9 +34,10 @@ def _device(seat: SeatTold, device: str) -> str:
     return f"{device} ({seat.title}{memory})" if seat.title else device
 
 
-def _does(seats: Sequence[SeatTold], paths: Mapping[str, str]) -> str:
+def _does(seats: Sequence[SeatTold], paths: Mapping[str, str], told: str) -> str:
+    """``told``: why the whole lane pauses, which stands above the table already."""
     if seats[0].paused:
-        return f"pauses: {seats[0].paused}"
+        return "pauses" if seats[0].paused in told else f"pauses: {seats[0].paused}"
     pictures = [paths[job] for seat in seats for job in seat.jobs if job in paths]
     named = some(pictures, _NAMES) if pictures else ""
     cold = next((said for seat in seats if (said := seat.cold_start(time.time()))), "")

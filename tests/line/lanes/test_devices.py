@@ -161,7 +161,7 @@ def test_a_failed_device_pauses_and_its_job_waits_in_place(stage: Stage, picture
     assert (stage.lanes.position(first.id), stage.lanes.position(second.id)) == (1, 2)
     sentence = paused(stage)
     assert re.fullmatch(
-        r"The GPU cuda:0 has failed \(cuda:0 has failed: an illegal memory access\)\. "
+        r"The GPU cuda:0 has failed \(an illegal memory access\)\. "
         r"It is tried again at \d\d:\d\d:\d\d; its jobs wait in place\.",
         sentence,
     )

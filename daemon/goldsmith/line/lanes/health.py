@@ -82,7 +82,8 @@ class Health:
         self._failures += 1
         self.until = now + seconds
         at = time.strftime("%H:%M:%S", time.localtime(self._wall() + seconds))
-        self.sentence = f"The {self.name} has failed ({why.rstrip('.')}). It is tried again at {at}; its jobs wait in place."
+        what = why.removeprefix(f"{self._device} has failed: ").rstrip(".")
+        self.sentence = f"The {self.name} has failed ({what}). It is tried again at {at}; its jobs wait in place."
 
     def worked(self, job: Job) -> None:
         """A job was done on it. Only one that ran a generating model proves anything: other work may never have touched the device."""
