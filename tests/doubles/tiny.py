@@ -297,7 +297,7 @@ def members(family: str) -> Iterable[str]:
     return sorted(str(path.relative_to(top)) for path in top.rglob("*") if path.is_file())
 
 
-def models_toml(names: Mapping[str, str], *, device_memory_mb: int = 8) -> str:
+def models_toml(names: Mapping[str, str], *, memory_mb: int = 8) -> str:
     """The text of a models.toml with a tiny model behind each name: ``{"premium": "sdxl", "fill": "flux-fill"}``.
 
     The first that can make pictures from words is the default for generating, those that fill holes for inpainting with words.
@@ -305,7 +305,7 @@ def models_toml(names: Mapping[str, str], *, device_memory_mb: int = 8) -> str:
     generate = [name for name, family in names.items() if "text" in CAN[family]]
     fill = [name for name, family in names.items() if "inpaint" in CAN[family]]
     tables = [f"[defaults]\ninpaint = []\ninpaint_words = {json.dumps(fill)}\ngenerate = {json.dumps(generate)}\n"]
-    tables += [_entry(name, family, device_memory_mb) for name, family in names.items()]
+    tables += [_entry(name, family, memory_mb) for name, family in names.items()]
     return "\n".join(tables)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -50,10 +51,20 @@ def repeatable(device: Device) -> Iterator[None]:
 
 
 def dice(seeds: Sequence[int]) -> list[Any]:
-    """One source of random numbers a seed, on the CPU whatever the device: the same noise everywhere."""
+    """One source of random numbers a seed, on the CPU whatever the device: the same noise everywhere.
+
+    torch's CPU generator looks at the lower 32 bits of a seed only, so a longer one is hashed to 32: seeds that differ above them
+    would otherwise make the same picture. Shorter ones are what they are in any other program.
+    """
     import torch
 
-    return [torch.Generator("cpu").manual_seed(seed & (2**63 - 1)) for seed in seeds]
+    return [torch.Generator("cpu").manual_seed(_short(seed)) for seed in seeds]
+
+
+def _short(seed: int) -> int:
+    if 0 <= seed < 2**32:
+        return seed
+    return int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:4], "big")
 
 
 def facts(device: Device) -> dict[str, object]:

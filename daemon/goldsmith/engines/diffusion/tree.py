@@ -131,16 +131,15 @@ def whole(path: Path, again: str) -> None:
     Format: eight bytes of length, a JSON header with each tensor's ``data_offsets``, then the data.
     """
     try:
+        size = path.stat().st_size
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            size = path.stat().st_size
-            header = json.loads(file.read(length)) if length <= min(size, 100_000_000) else None
-            ends = [each["data_offsets"][1] for key, each in header.items() if key != "__metadata__"] if header else [0]
+            header = json.loads(file.read(length) if length <= size else b"")
+        end = max((tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"), default=0)
+        asked = 8 + length + int(end)
     except OSError as error:
         raise Problem(f"{path}: cannot be read: {error.strerror}.", again) from error
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise Problem(f"{path}: this is no safetensors file.", again) from error
-    if header is None:
-        raise Problem(f"{path}: this is no safetensors file.", again)
-    if 8 + length + max(ends, default=0) != size:
-        raise Problem(f"{path}: has {size} bytes and should have {8 + length + max(ends, default=0)}; it is cut short or damaged.", again)
+    if asked != size:
+        raise Problem(f"{path}: has {size} bytes and should have {asked}; it is cut short or damaged.", again)

@@ -1,0 +1,86 @@
+"""Which way a request is worked, and what is said where a model has none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from doubles import tiny
+from doubles.tiny_engines import WISH, picture, request
+from goldsmith.engines import Ability, Request
+from goldsmith.engines.diffusion.families import AUTO, FAMILIES, abilities, ability_for, family_of
+from goldsmith.errors import Problem
+
+
+def test_every_pipeline_in_the_table_is_one_of_diffusers() -> None:
+    """A name that does not exist is found here and not in a lane."""
+    import diffusers
+
+    for family in (*FAMILIES.values(), AUTO):
+        for way in family.ways.values():
+            assert isinstance(getattr(diffusers, way.pipeline), type), way.pipeline
+
+
+def test_the_tiny_models_do_all_that_the_table_says() -> None:
+    """So that every row of it is run by the tests; only what editing stands in for is left to it."""
+    assert set(tiny.FAMILIES) == set(FAMILIES)
+    for name, family in FAMILIES.items():
+        assert set(tiny.CAN[name]) | {"inpaint"} == set(family.ways) | {"inpaint"}
+
+
+def test_a_family_that_the_table_lacks_has_autopipeline_s_ways() -> None:
+    """Words, pictures, holes."""
+    assert family_of("of-tomorrow") is AUTO
+    assert set(AUTO.ways) == {"text", "image", "inpaint"}
+    assert family_of("flux") is FAMILIES["flux"]
+
+
+def test_an_entry_s_abilities_are_its_own_choice_among_those() -> None:
+    """Fewer than the family has is allowed, more is not."""
+    assert abilities("flux", "models.one", ("text",)) == ("text",)
+    with pytest.raises(Problem, match=r"models\.one\.diffusion\.can: a model of the family 'flux-fill' cannot 'text'\. It can: inpaint\."):
+        abilities("flux-fill", "models.one", ("inpaint", "text"))
+
+
+ALL: tuple[Ability, ...] = ("text", "image", "inpaint", "edit", "references")
+
+
+@pytest.mark.parametrize(
+    ("asked", "can", "expected"),
+    [
+        (request("text"), ALL, "text"),
+        (request("image"), ALL, "image"),
+        (request("image"), ("text", "edit"), "edit"),
+        (request("edit"), ALL, "edit"),
+        (request("edit"), ("text", "image"), "image"),
+        (request("inpaint"), ALL, "inpaint"),
+        (request("inpaint"), ("text", "image", "edit"), "image"),
+        (request("inpaint"), ("edit",), "edit"),
+        (request("references"), ALL, "references"),
+    ],
+)
+def test_a_request_goes_the_way_it_asks_for(asked: Request, can: tuple[Ability, ...], expected: Ability) -> None:
+    """A hole by inpainting, else anew from the crop, else by instruction; a picture with no strength is an instruction to an editor."""
+    assert ability_for("one", can, asked) == expected
+
+
+def test_references_alone_are_looked_at() -> None:
+    """Also without a picture to start from."""
+    asked = replace(request("text"), references=(picture(),))
+    assert ability_for("one", ALL, asked) == "references"
+
+
+@pytest.mark.parametrize(
+    ("asked", "can", "sentence"),
+    [
+        (Request(WISH, (1,), 64, 64), ("inpaint",), "cannot make a picture from words alone; it can fill a hole"),
+        (request("image"), ("text",), "cannot start from a picture; it can make a picture from words alone"),
+        (request("references"), ("text", "image"), "cannot look at reference pictures; it can make a picture from words alone, start"),
+        (request("inpaint"), ("text",), "cannot fill a hole; it can make a picture from words alone"),
+    ],
+)
+def test_what_it_has_no_way_for_is_told_with_what_it_has(asked: Request, can: tuple[Ability, ...], sentence: str) -> None:
+    """In the user's words."""
+    with pytest.raises(Problem, match=f"The model 'one' {sentence}"):
+        ability_for("one", can, asked)

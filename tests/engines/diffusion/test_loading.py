@@ -1,0 +1,156 @@
+"""From folders and single files to pipelines around one set of weights, offline, and what is said where that cannot be."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from doubles import tiny
+from doubles.tiny_engines import engine, model, opened, request
+from goldsmith.engines.diffusion.families import AUTO, FAMILIES
+from goldsmith.errors import Problem
+
+
+@pytest.fixture
+def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens a socket, or asks for an address, fails the test."""
+
+    def refuse(*given: Any, **named: Any) -> Any:
+        pytest.fail("a socket was asked for")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+
+
+@pytest.mark.usefixtures("no_sockets")
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_offline_means_offline(family: str) -> None:
+    """Loading asks nobody, and leaves the hub switched off for everything in the process."""
+    import huggingface_hub.constants
+
+    opened(family)
+    assert huggingface_hub.constants.HF_HUB_OFFLINE is True
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_all_pipelines_of_a_model_share_one_set_of_weights(family: str) -> None:
+    """Text, image and inpaint cost the memory of one."""
+    mounted = engine(family)._mounted
+    assert mounted is not None
+    pipes = [mounted.pipe(way, tiled=False) for way in FAMILIES[family].ways.values()]
+    for pipe in pipes:
+        assert pipe.vae is pipes[0].vae
+        assert pipe.text_encoder is pipes[0].text_encoder
+
+
+def test_settings_of_a_model_reach_its_other_pipelines(tmp_path: Path) -> None:
+    """What the index says beside its parts is true of all of them."""
+    folder = Path(shutil.copytree(tiny.folder("sdxl"), tmp_path / "sdxl"))
+    index = json.loads((folder / "model_index.json").read_bytes())
+    (folder / "model_index.json").write_text(json.dumps({**index, "force_zeros_for_empty_prompt": False}))
+    mounted = opened("sdxl", folder=folder)._mounted
+    assert mounted is not None
+    for way in FAMILIES["sdxl"].ways.values():
+        assert mounted.pipe(way, tiled=False).config.force_zeros_for_empty_prompt is False
+
+
+def test_a_family_that_the_table_lacks_is_left_to_autopipeline() -> None:
+    """By the folder's own class; words, pictures and holes are then to be had, and the same pixels come of the same weights."""
+    other = opened("sdxl", entry=model("sdxl-of-tomorrow", can=("text", "image", "inpaint")))
+    for ability in AUTO.ways:
+        made = other.generate(request(ability))
+        assert made.pictures[0].tobytes() == engine("sdxl").generate(request(ability)).pictures[0].tobytes()
+    assert made.facts["pipeline"] == "StableDiffusionXLInpaintPipeline"
+
+
+def test_an_entry_that_promises_too_much_is_refused_when_it_is_opened() -> None:
+    """With what its family can do."""
+    with pytest.raises(Problem, match=r"models\.krea2\.diffusion\.can: a model of the family 'krea2' cannot 'inpaint'\. It can: text\."):
+        opened("krea2", entry=model("krea2", can=("text", "inpaint")))
+
+
+@pytest.mark.parametrize(("family", "folder"), [("flux", "sdxl"), ("sd3", "z-image"), ("qwen-image-edit", "qwen-image")])
+def test_a_folder_of_another_family_is_a_sentence(family: str, folder: str) -> None:
+    """Which folder, as what it was to be opened, and where that is said."""
+    with pytest.raises(Problem, match=f"{folder}: diffusers cannot open this as a model of the family '{family}'") as refused:
+        opened(family, folder=tiny.folder(folder))
+    assert refused.value.remedy.startswith(f"Check models.{family}.diffusion.family")
+
+
+def test_weights_of_another_shape_are_a_sentence(tmp_path: Path) -> None:
+    """The configuration says one thing and the file another."""
+    folder = Path(shutil.copytree(tiny.folder("sdxl"), tmp_path / "sdxl"))
+    shutil.copy(tiny.folder("sdxl-inpaint") / "unet/diffusion_pytorch_model.safetensors", folder / "unet")
+    with pytest.raises(Problem, match="diffusers cannot open this as a model of the family 'sdxl'"):
+        opened("sdxl", folder=folder)
+
+
+def _z_image_file(path: Path) -> Path:
+    """Tiny Z-Image's transformer as a single file, under the names it was published with."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(tiny.folder("z-image") / "transformer/diffusion_pytorch_model.safetensors")
+    published = {}
+    for name, tensor in weights.items():
+        if ".attention.to_q." in name:
+            parts = [weights[name.replace("to_q", each)] for each in ("to_q", "to_k", "to_v")]
+            published[name.replace(".to_q.", ".qkv.")] = torch.cat(parts)
+        elif ".attention.to_k." not in name and ".attention.to_v." not in name:
+            renamed = name.replace("all_final_layer.2-1.", "final_layer.").replace("all_x_embedder.2-1.", "x_embedder.")
+            renamed = renamed.replace(".attention.to_out.0.", ".attention.out.")
+            renamed = renamed.replace(".attention.norm_k.", ".attention.k_norm.").replace(".attention.norm_q.", ".attention.q_norm.")
+            published[renamed] = tensor
+    save_file({f"model.diffusion_model.{name}": tensor for name, tensor in published.items()}, path)
+    return path
+
+
+@pytest.mark.usefixtures("no_sockets")
+def test_a_single_file_is_opened_with_the_configuration_beside_it(tmp_path: Path) -> None:
+    """Its weights from the file, the parts it lacks from the tree, nothing from a hub: the very pictures of the whole tree."""
+    folder = Path(shutil.copytree(tiny.folder("z-image"), tmp_path / "z-image"))
+    (folder / "transformer/diffusion_pytorch_model.safetensors").unlink()
+    own = opened("z-image", folder=folder, single=_z_image_file(tmp_path / "z_image.safetensors"))
+    for ability in ("text", "inpaint"):
+        made = own.generate(request(ability))  # type: ignore[arg-type]
+        assert np.array_equal(made.pictures[0], engine("z-image").generate(request(ability)).pictures[0])  # type: ignore[arg-type]
+
+
+def test_a_single_file_of_something_else_is_a_sentence(tmp_path: Path) -> None:
+    """A LoRA, an upscaler: safetensors, and no such model."""
+    import torch
+    from safetensors.torch import save_file
+
+    single = tmp_path / "other.safetensors"
+    save_file({"a": torch.zeros(2)}, single)
+    folder = Path(shutil.copytree(tiny.folder("z-image"), tmp_path / "z-image"))
+    (folder / "transformer/diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(Problem, match=r"other\.safetensors: diffusers cannot open this as a model of the family 'z-image'"):
+        opened("z-image", folder=folder, single=single)
+
+
+def test_the_scheduler_s_hash_is_of_its_settings_and_not_of_its_place(tmp_path: Path) -> None:
+    """The same model elsewhere has the same one; another setting has another."""
+    moved = Path(shutil.copytree(tiny.folder("flux"), tmp_path / "elsewhere"))
+    here = engine("flux").generate(request("text")).facts["scheduler_sha256"]
+    assert opened("flux", folder=moved).generate(request("text")).facts["scheduler_sha256"] == here
+    path = moved / "scheduler/scheduler_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "base_shift": 0.6}))
+    assert opened("flux", folder=moved).generate(request("text")).facts["scheduler_sha256"] != here
+
+
+def test_a_variant_is_what_is_loaded(tmp_path: Path) -> None:
+    """Where a tree has its weights twice, the entry says which."""
+    folder = Path(shutil.copytree(tiny.folder("flux"), tmp_path / "flux"))
+    for path in folder.rglob("*.safetensors"):
+        shutil.copy(path, path.with_suffix(".fp16.safetensors"))
+        path.write_bytes(b"")
+    made = opened("flux", folder=folder, entry=model("flux", variant="fp16")).generate(request("text"))
+    assert made.pictures[0].tobytes() == engine("flux").generate(request("text")).pictures[0].tobytes()

@@ -1,0 +1,152 @@
+"""LoRAs are put on for one request and taken off again, and the model is then bit for bit what it was."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from doubles import tiny
+from doubles.tiny_engines import WISH, engine, opened, request
+from goldsmith.engines import Wish
+from goldsmith.errors import Cancelled, Problem
+
+_TARGETS = {
+    "sdxl": ("unet", "to_q"),
+    "sd3": ("transformer", "attn.to_q"),
+    "flux": ("transformer", "attn.to_q"),
+    "flux2-klein": ("transformer", "attn.to_q"),
+    "qwen-image": ("transformer", "attn.to_q"),
+    "z-image": ("transformer", "attention.to_q"),
+    "krea2": ("transformer", "attn.to_q"),
+}
+
+
+def lora(path: Path, family: str, seed: int = 0, rank: int = 2) -> Path:
+    """A random LoRA for the attention of that family's net, strong enough to be seen."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    part, target = _TARGETS[family]
+    weights = load_file(tiny.folder(family) / part / "diffusion_pytorch_model.safetensors")
+    random = torch.Generator().manual_seed(seed)
+    made = {}
+    for name, tensor in weights.items():
+        if name.endswith(f"{target}.weight"):
+            stem = f"{part}.{name.removesuffix('.weight')}"
+            made[f"{stem}.lora_A.weight"] = torch.randn(rank, tensor.shape[1], generator=random)
+            made[f"{stem}.lora_B.weight"] = torch.randn(tensor.shape[0], rank, generator=random)
+    assert made
+    save_file(made, path)
+    return path
+
+
+def wish(*loras: tuple[Path, float]) -> Wish:
+    return replace(WISH, loras=loras)
+
+
+def words(engine_: Any, *loras: tuple[Path, float]) -> bytes:
+    """What comes of the same words and seed with these LoRAs on."""
+    return bytes(engine_.generate(request("text", wish=wish(*loras))).pictures[0].tobytes())
+
+
+@pytest.mark.parametrize("family", list(_TARGETS))
+def test_a_lora_changes_the_picture_and_leaves_no_trace(tmp_path: Path, family: str) -> None:
+    """On, off, on again: the second and the first with it are the same bytes, and so are those without it before and after."""
+    own, path = opened(family), lora(tmp_path / "brand.safetensors", family)
+    before = words(own)
+    worn = words(own, (path, 1.0))
+    assert worn != before
+    assert words(own) == before
+    assert words(own, (path, 1.0)) == worn
+    assert before == words(engine(family))
+
+
+def test_the_weight_says_how_much(tmp_path: Path) -> None:
+    """Half as much is another picture, none at all is the picture without it."""
+    own, path = opened("flux"), lora(tmp_path / "brand.safetensors", "flux")
+    full, half, none = (words(own, (path, weight)) for weight in (1.0, 0.5, 0.0))
+    assert len({full, half, none}) == 3
+    np.testing.assert_allclose(np.frombuffer(none, np.float32), np.frombuffer(words(own), np.float32), atol=1e-5)
+
+
+def test_it_is_worn_in_every_way_a_model_works(tmp_path: Path) -> None:
+    """All pipelines share the weights, so all of them wear it."""
+    own, path = opened("sdxl"), lora(tmp_path / "brand.safetensors", "sdxl")
+    for ability in ("image", "inpaint"):
+        asked = request(ability)  # type: ignore[arg-type]
+        worn = own.generate(replace(asked, wish=replace(asked.wish, loras=((path, 1.0),))))
+        assert not np.array_equal(worn.pictures[0], own.generate(asked).pictures[0])
+
+
+def test_several_are_worn_together_and_are_on_record(tmp_path: Path) -> None:
+    """With their names, weights and hashes."""
+    own = opened("flux")
+    one, two = lora(tmp_path / "one.safetensors", "flux"), lora(tmp_path / "two.safetensors", "flux", seed=1)
+    both = own.generate(request("text", wish=wish((one, 0.5), (two, 1.0))))
+    assert both.pictures[0].tobytes() not in (words(own, (one, 0.5)), words(own, (two, 1.0)))
+    assert both.facts["loras"] == [
+        {"lora": path.stem, "weight": weight, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        for path, weight in ((one, 0.5), (two, 1.0))
+    ]
+
+
+def test_a_file_that_was_saved_over_is_read_anew(tmp_path: Path) -> None:
+    """It is known by what is in it, not by its name."""
+    own, path = opened("flux"), lora(tmp_path / "brand.safetensors", "flux")
+    first = words(own, (path, 1.0))
+    assert words(own, (lora(path, "flux", seed=5), 1.0)) != first
+    assert words(own, (lora(path, "flux"), 1.0)) == first
+
+
+def test_only_a_few_stay_loaded(tmp_path: Path) -> None:
+    """The least recently used goes, and comes back when it is asked for."""
+    own = opened("flux")
+    paths = [lora(tmp_path / f"{seed}.safetensors", "flux", seed=seed) for seed in range(6)]
+    made = [words(own, (path, 1.0)) for path in paths]
+    assert own._mounted is not None
+    base = own._mounted.pipe(own._family.ways["text"], tiled=False)
+    assert len(base.get_list_adapters()["transformer"]) == 4
+    assert words(own, (paths[0], 1.0)) == made[0]
+
+
+def test_it_comes_off_when_the_work_is_called_off(tmp_path: Path) -> None:
+    """Whatever ends the call."""
+    own, path = opened("flux"), lora(tmp_path / "brand.safetensors", "flux")
+
+    def call_off(fraction: float) -> None:
+        if fraction > 0:
+            raise Cancelled
+
+    before = words(own)
+    with pytest.raises(Cancelled):
+        own.generate(request("text", wish=wish((path, 1.0))), call_off)
+    assert words(own) == before
+
+
+@pytest.mark.parametrize(("made_for", "worn_by"), [("sdxl", "flux"), ("flux", "sdxl"), ("z-image", "qwen-image")])
+def test_a_lora_of_another_family_is_a_sentence(tmp_path: Path, made_for: str, worn_by: str) -> None:
+    """Which file, which model, and the model is as it was."""
+    own, path = opened(worn_by), lora(tmp_path / "brand.safetensors", made_for)
+    with pytest.raises(Problem, match=rf"brand\.safetensors: this LoRA does not fit the model '{worn_by}'"):
+        words(own, (path, 1.0))
+    assert words(own) == words(engine(worn_by))
+
+
+def test_what_is_no_lora_is_a_sentence(tmp_path: Path) -> None:
+    """Missing, cut short, or safetensors of something else."""
+    own = opened("flux")
+    with pytest.raises(Problem, match=r"gone\.safetensors: cannot be read: No such file"):
+        words(own, (tmp_path / "gone.safetensors", 1.0))
+    path = lora(tmp_path / "brand.safetensors", "flux")
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(Problem, match=r"brand\.safetensors: has .* cut short or damaged"):
+        words(own, (path, 1.0))
+    other = tiny.folder("flux") / "vae/diffusion_pytorch_model.safetensors"
+    with pytest.raises(Problem, match="this LoRA does not fit the model 'flux'"):
+        words(own, (other, 1.0))
+    assert words(own) == words(engine("flux"))

@@ -1,0 +1,94 @@
+"""From a models.toml to pictures: every family by its name, offline, as a lane opens it."""
+
+from __future__ import annotations
+
+import functools
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from doubles import tiny
+from doubles.tiny_engines import HEIGHT, WIDTH, hole, picture
+from goldsmith.engines import Device, EngineNeed, Request, Wish, opening
+from goldsmith.engines.filling import GeneratedFill
+from goldsmith.engines.models import read_models
+from goldsmith.engines.opening import loaded, open_generator, open_inpainter
+from goldsmith.engines.residency import Residency
+from goldsmith.engines.weights import Weights
+from goldsmith.errors import Problem
+
+QUICK = [family for family in tiny.FAMILIES if not family.startswith("qwen-image-edit")]
+
+
+@pytest.fixture(autouse=True)
+def _own_residency(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this file opens is gone with it."""
+    monkeypatch.setattr("goldsmith.engines.opening._RESIDENT", Residency())
+
+
+@functools.cache
+def _text(memory_mb: int) -> str:
+    return tiny.models_toml({family: family for family in tiny.FAMILIES}, memory_mb=memory_mb)
+
+
+def _weights(tmp_path: Path, memory_mb: int = 8) -> Weights:
+    (tmp_path / "models.toml").write_text(_text(memory_mb), encoding="utf-8")
+    return Weights(read_models(tmp_path / "models.toml"), tmp_path / "weights")
+
+
+@pytest.mark.parametrize("family", QUICK)
+def test_every_family_goes_from_its_entry_to_a_picture_without_a_network(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words where it takes words alone, a hole where it does not; no socket is ever asked for."""
+
+    def refuse(*given: Any, **named: Any) -> Any:
+        pytest.fail("a socket was asked for")
+
+    weights = _weights(tmp_path)
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    if "text" in tiny.CAN[family]:
+        generator, choice = open_generator(weights, EngineNeed("generate", family, can=frozenset({"text"})), Device())
+        made = generator.generate(Request(Wish("a cat"), (1,), WIDTH, HEIGHT)).pictures[0]
+    else:
+        inpainter, choice = open_inpainter(weights, EngineNeed("inpaint", family), Device(), Wish("a cat"))
+        made = inpainter.fill(picture(), hole(), 1)
+    assert (choice.name, made.shape) == (family, (HEIGHT, WIDTH, 3))
+
+
+def test_the_house_s_choice_for_filling_with_words_is_a_model_that_fills(tmp_path: Path) -> None:
+    """It comes as an inpainter, with the wish that was given."""
+    engine, choice = open_inpainter(_weights(tmp_path), EngineNeed("inpaint", words=True), Device(), Wish("moss"))
+    assert isinstance(engine, GeneratedFill)
+    assert (choice.name, engine.wish.prompt) == ("sdxl", "moss")
+
+
+def test_the_same_model_stays_open_and_others_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a generator and as an inpainter it is one engine; where the next does not fit beside it, it goes."""
+    weights = _weights(tmp_path, memory_mb=400)
+    generator, _ = open_generator(weights, EngineNeed("generate", "flux"), Device())
+    filler, _ = open_inpainter(weights, EngineNeed("inpaint", "flux"), Device())
+    assert isinstance(filler, GeneratedFill)
+    assert filler.generator is generator
+    assert loaded() == ("flux",)
+    monkeypatch.setattr(opening._RESIDENT, "_free", lambda device: 500 if "flux" in loaded() else 1000)
+    open_generator(weights, EngineNeed("generate", "krea2"), Device())
+    assert loaded() == ("krea2",)
+
+
+def test_a_model_that_does_not_fit_is_told_before_it_is_read(tmp_path: Path) -> None:
+    """The entry says what it needs; the machine says what it has."""
+    with pytest.raises(Problem, match="The model 'flux' needs about 200000008 MB of memory on cpu, where"):
+        open_generator(_weights(tmp_path, memory_mb=100_000_000), EngineNeed("generate", "flux"), Device())
+
+
+def test_a_model_whose_tree_is_gone_is_a_sentence(tmp_path: Path) -> None:
+    """Long before diffusers is asked."""
+    text = _text(8).replace(str(tiny.folder("flux")), str(tmp_path / "nowhere"))
+    (tmp_path / "models.toml").write_text(text, encoding="utf-8")
+    weights = Weights(read_models(tmp_path / "models.toml"), tmp_path / "weights")
+    with pytest.raises(Problem, match=r"The weights of the model 'flux' are not where models\.toml says"):
+        open_generator(weights, EngineNeed("generate", "flux"), Device())
