@@ -38,6 +38,17 @@ def test_the_first_choice_is_taken_where_its_weights_are(tmp_path: Path) -> None
     assert (choice.name, choice.why) == ("good", "the house's first choice")
 
 
+def test_what_lies_beyond_the_edge_has_defaults_of_its_own(tmp_path: Path) -> None:
+    """Another order than for holes; where the house says nothing of it, that for holes."""
+    (tmp_path / "good.onnx").write_bytes(BYTES)
+    weights = _weights(tmp_path)
+    assert weights.choose(EngineNeed("inpaint", beyond=True)).name == "good"
+    models = weights.models.model_copy(update={"defaults": Defaults(inpaint=("good", "plain"), inpaint_beyond=("plain", "good"))})
+    own = Weights(models, tmp_path)
+    assert own.choose(EngineNeed("inpaint", beyond=True)).name == "plain"
+    assert own.choose(EngineNeed("inpaint")).name == "good"
+
+
 def test_a_second_choice_says_what_was_missing(tmp_path: Path) -> None:
     """No silent fall-back: the record names what was passed over and the command that mends it."""
     choice = _weights(tmp_path).choose(EngineNeed("inpaint"))

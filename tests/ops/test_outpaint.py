@@ -188,6 +188,12 @@ def test_the_record_says_whether_a_model_made_it_up() -> None:
     assert (free.findings["generated"], free.findings["prompt"], free.findings["prompt_used"]) == (False, "a lake", False)
     assert (worded.findings["generated"], worded.findings["prompt"], worded.findings["prompt_used"]) == (True, "reeds", True)
     assert worded.wishes == [Wish("reeds", steps=9, beyond=True)]
+    assert free.findings["note"] == "No model that generates serves this house here, so the picture itself was carried on."
+    assert "note" not in worded.findings
+    named = BenchDouble()
+    Outpaint(aspect="16:9", model="patchmatch").apply(ground(60, 80), named)
+    assert named.findings["generated"] is False
+    assert "note" not in named.findings
     assert set(free.findings) >= {"windows", "scales", "seam_offset"}
 
 

@@ -25,6 +25,7 @@ WIDEST = 16
 SIDES = ("left", "right", "top", "bottom")
 
 _FOR_WORDS = ("prompt", "negative", "strength", "steps", "guidance", "loras")
+_WITHOUT = "No model that generates serves this house here, so the picture itself was carried on."
 _ASPECT = re.compile(r"^\s*(\d{1,5}(?:\.\d{1,4})?)\s*:\s*(\d{1,5}(?:\.\d{1,4})?)\s*$")
 _Side = Annotated[int, Field(ge=1, le=LONGEST_SIDE)]
 _Part = Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,3})?%$")]
@@ -116,7 +117,7 @@ class Outpaint(PlateOperation):
         made = plate.reshaped(done.pixels, lambda mask: np.pad(mask, around))
         if plate.alpha is not None:
             made = replace(made, alpha=frozen(np.pad(plate.alpha, around, mode="edge")))
-        bench.record(placed=[left, top, plate.width, plate.height], width=width, height=height, generated=asked.words, **done.findings())
+        bench.record(placed=[left, top, plate.width, plate.height], width=width, height=height, **done.findings())
         return made
 
     def _place(self, plate: Plate) -> tuple[Size, tuple[int, int]]:
@@ -146,6 +147,9 @@ class Outpaint(PlateOperation):
             )
         if prompt:
             bench.record(prompt=prompt, prompt_used=told.words)
+        bench.record(generated=told.words)
+        if self.model is None and not told.words:
+            bench.record(note=_WITHOUT)
         return engine
 
     def _said(self) -> list[str]:

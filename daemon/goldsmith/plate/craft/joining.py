@@ -27,7 +27,7 @@ def met(new: Pixels, known: Pixels, px: int) -> tuple[Pixels, float]:
         ours, theirs = min(added, new.shape[1]), min(beside, known.shape[1])
         if px < 1 or not ours or not theirs:
             continue
-        apart = np.median(known[:, -theirs:], axis=1) - np.median(new[:, :ours], axis=1)
+        apart = np.asarray(np.median(known[:, -theirs:], axis=1) - np.median(new[:, :ours], axis=1), dtype=np.float32)
         strange = np.abs(apart - np.median(apart, axis=0)).max(axis=1) / STRANGE
         step = _along(apart, (1 / (1 + strange**4)).astype(np.float32), sigma)
         new = new + step[:, None, :] * _fading(new.shape[1], px * part)[None, :, None]
