@@ -169,14 +169,29 @@ def test_reading_it_brings_no_runtime_into_memory() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
-def test_the_manuals_example_is_a_model(tmp_path: Path) -> None:
+def test_the_manuals_examples_are_models(tmp_path: Path) -> None:
     """What the manual tells an admin to write is read, once the hashes are filled in, and every model it lists is there."""
     manual = (SHIPPED.parents[1] / "docs" / "models.md").read_text()
-    (example,) = re.findall(r"```toml\n(.*?)```", manual, re.DOTALL)
     path = tmp_path / "models.toml"
-    path.write_text(example.replace('"..."', f'"{SHA}"', 1).replace('"..."', f'"{SHA}"', 1))
-    assert list(read_models(path).models) == ["house-x4"]
+    path.write_text("\n".join(re.findall(r"```toml\n(.*?)```", manual, re.DOTALL)).replace('"..."', f'"{SHA}"'))
+    assert {"house-x4", "house-portraits", "house-single"} <= set(read_models(path).models)
     table = re.findall(r"^\| (`.*?) \|", manual, re.MULTILINE)
     stems = {name for row in table for name in re.findall(r"`([a-z][a-z0-9-]+)`", row)}
     assert stems <= set(read_models(SHIPPED).models)
     assert {"migan", "patchmatch", "realesrgan-x2", "realesrgan-x4plus"} <= stems
+
+
+def test_the_manual_says_of_every_generating_model_what_the_file_says() -> None:
+    """What it can, its licence, whether paid work is allowed, its steps: one row each, in the file's order."""
+    models = read_models(SHIPPED)
+    manual = (SHIPPED.parents[1] / "docs" / "models.md").read_text()
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in manual.splitlines() if row.startswith("| `") and row.count("|") == 8]
+    told = {row[0].strip("`"): (row[1], row[2], row[3], row[5]) for row in rows}
+    said = {
+        name: (", ".join(model.diffusion.can), model.licence.removeprefix("LicenseRef-"), model.commercial, str(model.diffusion.steps))
+        for name, model in models.models.items()
+        if model.diffusion is not None and model.driver != "null"
+    }
+    assert told == said
+    for name, model in models.names.items():
+        assert f'{name} = "{model}"' in manual

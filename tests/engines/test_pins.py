@@ -138,6 +138,20 @@ def test_a_single_file_of_this_machine_is_pinned_too(tmp_path: Path) -> None:
         weights.opened("one")
 
 
+def test_a_single_file_may_take_its_configuration_from_a_repository(tmp_path: Path, hub: HubDouble) -> None:
+    """The small files are fetched and pinned without any weights; the file stays where it is."""
+    single = tmp_path / "mine.safetensors"
+    weights = _weights(tmp_path / "models", file=single, repository=Repository(hub="org/model", include=("*.json",)))
+    single.write_bytes(b"all of it")
+    pin(weights, "one")
+    assert not weights.available("one")
+    fetch(weights, "one")
+    assert {name for name, _ in hub.asked} == {"model_index.json", "vae/config.json"}
+    store = weights.opened("one")
+    assert (store.single, store.folder, store.revision) == (single, tmp_path / "models" / "one", COMMIT)
+    assert set(store.files) == {"mine.safetensors", "model_index.json", "vae/config.json"}
+
+
 def test_a_pin_of_something_else_is_not_believed(tmp_path: Path, hub: HubDouble) -> None:
     """models.toml was moved to another revision: the model counts as not there until it is pinned again."""
     weights = _repository(tmp_path)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from goldsmith.engines.hub import HubFile, Listing, download, listing
 from goldsmith.engines.origins import Repository
-from goldsmith.engines.pins import Pin, origin
+from goldsmith.engines.pins import origin
 from goldsmith.engines.sources import Progress, SourceFault
 from goldsmith.engines.trees import MARK, Mark, Tree, file_sha256, wrong_files
 from goldsmith.engines.weights import Weights
@@ -25,7 +25,7 @@ def fetch_tree(weights: Weights, tree: Tree, progress: Progress) -> list[Path]:
     if repository is None or _is_right(weights, tree):
         return []
     progress(0, None, f"asking for the files of {repository.hub}")
-    offered = _offered(repository, tree.pin if not tree.stale() else None)
+    offered = _offered(tree, repository)
     coming = weights.folder / f".{tree.name}.coming"
     if tree.top.is_dir():  # a part of it, or an older one: what is right of it need not come again
         _take_over(tree.top, coming)
@@ -44,11 +44,12 @@ def _is_right(weights: Weights, tree: Tree) -> bool:
     return not tree.lacks() and not wrong_files(tree, weights.notes(tree.name), again=True)
 
 
-def _offered(repository: Repository, pin: Pin | None) -> Listing:
+def _offered(tree: Tree, repository: Repository) -> Listing:
     """What is to come: the pinned files of the pinned commit, or what the hub has at the revision that models.toml names."""
-    if pin is None:
-        return listing(repository)
-    return Listing(pin.revision, tuple(HubFile(path, file.size, file.sha256) for path, file in sorted(pin.files.items())))
+    if tree.pin is None or tree.stale():
+        return listing(repository, bare=tree.bare)
+    pinned = {path: file for path, file in tree.pin.files.items() if tree.path(path) == tree.top / path}
+    return Listing(tree.pin.revision, tuple(HubFile(path, file.size, file.sha256) for path, file in sorted(pinned.items())))
 
 
 def _take_over(top: Path, coming: Path) -> None:

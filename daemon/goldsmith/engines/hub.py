@@ -44,16 +44,16 @@ class Listing:
         return sum(file.size for file in self.files)
 
 
-def listing(repository: Repository, revision: str | None = None) -> Listing:
-    """The model's files in the repository at ``revision``, or at the one it names. Raises SourceFault with one line."""
+def listing(repository: Repository, *, bare: bool = False) -> Listing:
+    """The model's files in the repository at the revision it names; ``bare`` as for ``refusal``. Raises SourceFault with one line."""
     import huggingface_hub
 
     with _told(repository.hub):
         client = huggingface_hub.HfApi(endpoint=huggingface_hub.constants.ENDPOINT)
-        told = client.model_info(repository.hub, revision=revision or repository.revision, files_metadata=True, timeout=_STALL_SECONDS)
+        told = client.model_info(repository.hub, revision=repository.revision, files_metadata=True, timeout=_STALL_SECONDS)
     found = {each.rfilename: each for each in told.siblings or ()}
     try:
-        wanted = repository.wanted(found)
+        wanted = repository.wanted(found, bare=bare)
     except ValueError as error:
         raise SourceFault(str(error)) from error
     if not told.sha:

@@ -98,11 +98,11 @@ class Repository(Data):
     exclude: tuple[Pattern, ...] = ()
     """Which of those are left out again, such as a second copy in another precision."""
 
-    def wanted(self, paths: Iterable[str]) -> list[str]:
+    def wanted(self, paths: Iterable[str], *, bare: bool = False) -> list[str]:
         """Which of these files are the model's, sorted. Raises ValueError for what no model may be: see ``refusal``."""
         included = [path for path in paths if _matches(path, self.include)]
         chosen = [path for path in included if not _matches(path, self.exclude)]
-        reason = refusal(chosen)
+        reason = refusal(chosen, bare=bare)
         if reason:
             raise ValueError(reason)
         return sorted(path for path in chosen if path.lower().endswith(TAKEN))
@@ -112,8 +112,8 @@ def _matches(path: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
 
 
-def refusal(paths: Iterable[str]) -> str:
-    """Why a tree of these files may not be a model; "" where it may.
+def refusal(paths: Iterable[str], *, bare: bool = False) -> str:
+    """Why a tree of these files may not be a model; "" where it may. ``bare``: it has only the configuration of a single file.
 
     Weights that there are only as pickles are refused, and so are a tree without any weights and paths that lead elsewhere.
     Pickles beside safetensors of the same folder, pictures and read-me files are never fetched nor read.
@@ -126,4 +126,4 @@ def refusal(paths: Iterable[str]) -> str:
     for path in sorted(paths):
         if path.lower().endswith(PICKLES) and posixpath.dirname(path) not in sound:
             return f"the weights {path} are a pickle, which may run code as it is read; only safetensors are taken"
-    return "" if sound else "it holds no safetensors"
+    return "" if sound or bare else "it holds no safetensors"

@@ -38,7 +38,7 @@ def pin(weights: Weights, name: str, progress: Progress = lambda done, total, no
     revision = ""
     if tree.model.repository is not None:
         try:
-            offered = listing(tree.model.repository)
+            offered = listing(tree.model.repository, bare=tree.bare)
             weights.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".pin-", dir=weights.folder) as scratch:
                 found |= _offered(tree.model.repository, offered, _known(tree, offered), Path(scratch), progress)

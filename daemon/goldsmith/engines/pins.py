@@ -83,7 +83,7 @@ def read_pins(path: Path) -> dict[str, Pin]:
         place = ".".join(map(str, fault["loc"]))
         raise UsageFault(f"{path}: {place}: {fault['msg']}.", "Run: goldsmith models pin NAME") from error
     for name, pin in pins.items():
-        reason = refusal(pin.files)
+        reason = refusal(pin.files, bare=True)
         if reason:
             raise UsageFault(f"{path}: {name}.files: {reason}.", f"Run: goldsmith models pin {name}")
     return pins

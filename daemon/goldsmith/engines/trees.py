@@ -63,6 +63,11 @@ class Tree:
         except (OSError, ValidationError):
             return None
 
+    @property
+    def bare(self) -> bool:
+        """True where the tree only has the configuration of a single file with all the weights."""
+        return self.model.file is not None or bool(self.model.files)
+
     def path(self, name: str) -> Path:
         """Where the file of that name lies; the single file of this machine has its own place."""
         single = self.model.file
@@ -97,7 +102,7 @@ class Tree:
             return f"{self.top} holds {left.of}"
         if self.model.repository is None and self.model.folder is None:
             return ""
-        return _unsound(self.top, bare=single is not None)
+        return _unsound(self.top, bare=self.bare)
 
     @property
     def pinned_to(self) -> str:
