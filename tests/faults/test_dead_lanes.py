@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from doubles import tiny
 from doubles.jobs import FAULTY, GENEROUS, Event, Share, events_until, outcome_of, outcomes
 from goldsmith.line.job import Job, Limits, Outcome, Progress, PutBack
 from goldsmith.line.lanes.lanes import LaneContext, Lanes, LaneSpec
@@ -354,3 +355,20 @@ def test_one_that_fails_or_is_called_off_leaves_the_others_alone(flying: Lanes, 
     told = told_of_all(flying, jobs, lambda: [None, flying.cancel(jobs[1].id)][0])
     kinds = [told[job.id].fault.kind if told[job.id].fault else "done" for job in jobs]  # type: ignore[union-attr]
     assert kinds == ["crash", "cancelled", "done"]
+
+
+def test_a_real_pipeline_serves_several_jobs_at_once_with_the_bytes_that_each_gets_alone(share: Share) -> None:
+    """Different words, pictures and seeds in one flight: the record tells the same, and the processor gives the very same bytes."""
+    models = share.put("models.toml", tiny.models_toml({"tiny": "sdxl"}).encode())
+    lanes = Lanes([LaneSpec(name="gpu", memory_mb=1000, together=4)], LaneContext(models_file=str(models)))
+    facts = {"lane": "gpu", "models": ("tiny",), "alike": "x", "weights_mb": 1, "pictures_mb": 1, "limits": GENEROUS}
+    settings = {"model": "tiny", "size": [64, 64], "steps": 2, "strength": 0.9}
+    jobs = [share.job(("regenerate", {**settings, "prompt": words}), seed=len(words), **facts) for words in ("a hand", "a wooden desk")]
+    together = told_of_all(lanes, jobs)
+    for job in jobs:
+        assert together[job.id].fault is None
+        alone = outcome_of(lanes, job.model_copy(update={"id": f"{job.id}-alone"}))
+        assert sha256s(alone) == sha256s(together[job.id])
+        assert alone.steps[0].findings == together[job.id].steps[0].findings
+    assert sha256s(together[jobs[0].id]) != sha256s(together[jobs[1].id])
+    lanes.stop(0)
