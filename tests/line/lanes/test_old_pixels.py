@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from doubles import tiny
 from doubles.jobs import FAULTY, Share, left_half, picture, png
 from goldsmith.brief.brief import read_brief
 from goldsmith.brief.stages import read_line
@@ -90,3 +91,27 @@ def test_outpaint_as_the_manual_has_it_keeps_the_old_picture_at_its_own_depth(sh
         mask = decode_mask(Path(_only(outcome, "mask").path).read_bytes(), "out.mask.png", 100_000)
         assert np.array_equal(mask[old], left_half(40, 48))
         assert mask.sum() == left_half(40, 48).sum()
+
+
+@pytest.mark.parametrize("prompt", ["a quiet lake", ""])
+def test_a_model_that_generates_makes_it_where_there_is_one(share: Share, tmp_path: Path, prompt: str) -> None:
+    """With words of the step's own or without: window by window at its native size, and the old picture is still what it was."""
+    models = tmp_path / "models.toml"
+    models.write_text(tiny.models_toml({"fill": "sdxl-inpaint"}))
+    shop = Shop(LaneContext(models_file=str(models), weights=str(tmp_path)), LaneSpec(name="cpu"))
+    before = picture(80, 72, 16)
+    share.put("inbox/hero.png", png(before, 16))
+    outcome = _done(share, shop, "outpaint", {"aspect": "16:9", **({"prompt": prompt} if prompt else {})})
+    assert outcome.fault is None
+    findings, engine = outcome.steps[0].findings, outcome.steps[0].engine
+    assert (findings["old_pixels"], findings["old_changed"], findings["generated"]) == (80 * 72, 0, True)
+    assert "note" not in findings
+    assert engine is not None
+    assert engine["name"] == "fill"
+    views = findings["windows"]
+    assert isinstance(views, list)
+    assert len(views) > 2
+    after = decode(Path(_only(outcome, "picture").path).read_bytes(), "out.png", 100_000)
+    assert (after.width, after.height) == (142, 80)
+    assert np.array_equal(after.codes()[:, 35 : 35 + 72], decode(png(before, 16), "in.png", 100_000).codes())
+    assert after.pixels[:, :30].std() > 0.01
