@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from doubles.jobs import Share, outcome_of
 from goldsmith import __version__
+from goldsmith.line.lanes.lanes import Lanes
 from goldsmith.line.lanes.trace import ran_with, trace_of, trace_of_files
+from goldsmith.line.lanes.wire import LaneContext, LaneSpec
 from goldsmith.operation import Deliverable
 from goldsmith.plate.plate import Plate, frozen
 
@@ -104,6 +108,18 @@ def test_a_run_is_told_by_versions_processor_device_and_threads() -> None:
     for name in ("numpy", "torch", "diffusers", "onnxruntime", "Pillow", "imagecodecs", "opencv-contrib-python-headless", "opencolorio"):
         assert told[name] == metadata.version(name)
     assert {"python", "system", "architecture", "processor"} <= told.keys()
+
+
+@pytest.mark.parametrize(("title", "told"), [("", "cpu"), ("A Card", "A Card")])
+def test_every_outcome_of_a_lane_says_what_it_was_run_with(tmp_path: Path, title: str, told: str) -> None:
+    """The device by what people call it, where somebody knows; and the very threads that the lane was given."""
+    lanes = Lanes([LaneSpec(name="cpu", threads=3, title=title)], LaneContext())
+    try:
+        outcome = outcome_of(lanes, Share(tmp_path).job(("sharpen", {})))
+    finally:
+        lanes.stop(0.0)
+    assert (outcome.ran_with["device"], outcome.ran_with["threads"]) == (told, 3)
+    assert [len(step.trace) for step in outcome.steps] == [16]
 
 
 def test_what_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,7 +114,7 @@ class Lane:
             outcome = Outcome(job_id=job.id, fault=faults.too_much_memory(job))
         except Exception as error:  # noqa: BLE001 - the border: an operation may raise anything, and the next job is innocent
             outcome = Outcome(job_id=job.id, fault=faults.unforeseen(job, throttle.last, error))
-        with_what = ran_with(hello.spec.device, hello.spec.threads)
+        with_what = ran_with(hello.spec.title or hello.spec.device, hello.spec.threads)
         return outcome.model_copy(update={"lane": hello.spec.name, "seconds": monotonic() - begun, "ran_with": with_what})
 
     def _hello(self) -> Hello:
