@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Annotated, ClassVar
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from goldsmith.engines import EngineNeed, Inpainter, Wish
 from goldsmith.errors import Problem
@@ -26,10 +26,21 @@ SIDES = ("left", "right", "top", "bottom")
 
 _FOR_WORDS = ("prompt", "negative", "strength", "steps", "guidance", "loras")
 _WITHOUT = "No model that generates serves this house here, so the picture itself was carried on."
+_PART = re.compile(r"^\d{1,3}(\.\d{1,3})?%$")
 _ASPECT = re.compile(r"^\s*(\d{1,5}(?:\.\d{1,4})?)\s*:\s*(\d{1,5}(?:\.\d{1,4})?)\s*$")
 _Side = Annotated[int, Field(ge=1, le=LONGEST_SIDE)]
-_Part = Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,3})?%$")]
-_Amount = Annotated[int, Field(ge=0, le=LONGEST_SIDE, strict=True)] | _Part
+
+
+def _amount(value: object) -> object:
+    """Px as a whole number, or per cent as text."""
+    px = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LONGEST_SIDE
+    part = isinstance(value, str) and _PART.match(value) is not None
+    if not (px or part):
+        raise ValueError(f'write px as a whole number up to {LONGEST_SIDE}, or a part of the side as "20%"')
+    return value
+
+
+_Amount = Annotated[Annotated[int, Field(ge=0, le=LONGEST_SIDE)] | str, BeforeValidator(_amount)]
 
 
 class Outpaint(PlateOperation):
