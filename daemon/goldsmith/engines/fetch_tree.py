@@ -10,11 +10,12 @@ import os
 import shutil
 from pathlib import Path
 
+from goldsmith.engines.hashes import file_sha256
 from goldsmith.engines.hub import HubFile, Listing, download, listing
 from goldsmith.engines.origins import Repository
 from goldsmith.engines.pins import origin
 from goldsmith.engines.sources import Progress, SourceFault
-from goldsmith.engines.trees import MARK, Mark, Tree, file_sha256, wrong_files
+from goldsmith.engines.trees import MARK, Mark, Tree, wrong_files
 from goldsmith.engines.weights import Weights
 from goldsmith.errors import MachineFault
 

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -16,6 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from goldsmith.engines.hashes import Notes, file_sha256
 from goldsmith.engines.models import Model
 from goldsmith.engines.origins import CODE, TAKEN, WEIGHTS, Data, refusal
 from goldsmith.engines.pins import Pin, origin
@@ -181,43 +180,6 @@ def _read(path: str, stamp: int) -> dict[str, object]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-class Notes:
-    """What was read and found right: of each path its hash, size and time, in one file a model."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._path = folder / f".{name}.checked.json"
-
-    def knows(self, path: Path, sha256: str) -> bool:
-        """True where the file was found to have that hash and has not been touched since."""
-        return self._all().get(str(path)) == _stamp(path, sha256)
-
-    def remember(self, found: Mapping[Path, str]) -> None:
-        """Note these hashes. A models folder nobody may write to is read again by each process."""
-        noted = {**self._all(), **{str(path): _stamp(path, sha256) for path, sha256 in found.items()}}
-        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
-        with contextlib.suppress(OSError):
-            temporary.write_text(json.dumps(noted), encoding="ascii")
-            temporary.replace(self._path)
-
-    def _all(self) -> dict[str, list[str | int]]:
-        try:
-            noted = json.loads(self._path.read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return noted if isinstance(noted, dict) else {}
-
-
-def _stamp(path: Path, sha256: str) -> list[str | int]:
-    status = path.stat()
-    return [sha256, status.st_size, status.st_mtime_ns]
-
-
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file, as 64 hex digits."""
-    with path.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
 
 
 def wrong_files(tree: Tree, notes: Notes, *, again: bool) -> dict[str, str]:

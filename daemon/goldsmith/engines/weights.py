@@ -7,7 +7,6 @@ noted (dot-name, with size and modification time), so that every later opening c
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from pathlib import Path
 
 from goldsmith.engines import EngineNeed, Store
 from goldsmith.engines.choosing import handiest, no_default, nothing_here, unable
+from goldsmith.engines.hashes import Notes, file_sha256, note, noted
 from goldsmith.engines.models import Model, Models, read_models
 from goldsmith.engines.origins import WEIGHTS, WeightsFile
 from goldsmith.engines.pins import Pin, pins_file, read_pins
-from goldsmith.engines.trees import Notes, Tree, file_sha256, wrong_files
+from goldsmith.engines.trees import Tree, wrong_files
 from goldsmith.errors import MachineFault, Problem, UsageFault
 
 
@@ -262,7 +262,7 @@ class Weights:
             stamp: list[str | int] = [file.sha256, status.st_size, status.st_mtime_ns]
             if status.st_size != file.size:
                 return f"{path}: has {status.st_size} bytes, models.toml says {file.size}."
-            if not again and _noted(path) == stamp:
+            if not again and noted(path) == stamp:
                 return ""
             found = file_sha256(path)
         except FileNotFoundError:
@@ -271,7 +271,7 @@ class Weights:
             raise MachineFault(f"{path}: cannot be read: {error.strerror}.", "Check the models folder.") from error
         if found != file.sha256:
             return f"{path}: its sha256 is {found}, models.toml says {file.sha256}."
-        _note(path, stamp)
+        note(path, stamp)
         return ""
 
 
@@ -292,23 +292,3 @@ def _why(absent: list[str]) -> str:
         return "the house's first choice"
     missing = "; ".join(f"{name} comes first but its weights are not on this machine ({fetch_command(name)})" for name in absent)
     return f"the house's choice number {len(absent) + 1}: {missing}"
-
-
-def _note_path(path: Path) -> Path:
-    return path.with_name(f".{path.name}.checked")
-
-
-def _noted(path: Path) -> list[str | int] | None:
-    try:
-        noted: list[str | int] = json.loads(_note_path(path).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return noted
-
-
-def _note(path: Path, stamp: list[str | int]) -> None:
-    """Remember that the file was read and found right. A models folder nobody may write to is read again by each process."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.checking")
-    with contextlib.suppress(OSError):
-        temporary.write_text(json.dumps(stamp), encoding="ascii")
-        temporary.replace(_note_path(path))
