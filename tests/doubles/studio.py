@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +212,7 @@ class Studio:
 class Daemon:
     """``python -m goldsmith run`` on a studio's root, as a program of its own; what it says comes through pipes."""
 
-    def __init__(self, studio: Studio, *words: str, **environment: str) -> None:
+    def __init__(self, studio: Studio, *words: str, program: Sequence[str] = ("-m", "goldsmith"), **environment: str) -> None:
         self.studio = studio
         self.said: list[dict[str, Any]] = []
         self.words: list[str] = []
@@ -223,7 +223,7 @@ class Daemon:
         self._ear.bind(address)
         self._ear.setblocking(False)
         given = {f"GOLDSMITH_{name.upper()}": str(value) for name, value in studio.flags.items()}
-        command = [sys.executable, "-P", "-m", "goldsmith", "run", "--root", str(studio.root), *words]
+        command = [sys.executable, "-P", *program, "run", "--root", str(studio.root), *words]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("GOLDSMITH_")}
         self.process = subprocess.Popen(
             command,
