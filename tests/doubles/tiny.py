@@ -245,7 +245,7 @@ CAN: Mapping[str, tuple[str, ...]] = {
     "flux2-klein": ("text", "image", "inpaint", "edit", "references"),
     "qwen-image": ("text", "image", "inpaint"),
     "qwen-image-edit": ("edit", "inpaint"),
-    "qwen-image-edit-plus": ("edit", "references"),
+    "qwen-image-edit-plus": ("edit", "inpaint", "references"),
     "z-image": ("text", "image", "inpaint"),
     "krea2": ("text",),
 }

@@ -147,7 +147,7 @@ class DiffusionEngine:
         for rung in ladder(replace(planned, batch=min(planned.batch, len(frames))), fill=frames[0].request.hole is not None):
             try:
                 return self._on(rung, mounted, frames, call, step)
-            except Exception as error:
+            except Exception as error:  # a shortage has several classes; whatever is none goes on from here
                 if not is_shortage(error):
                     raise
             mounted.at_rest(freed=True)
