@@ -61,6 +61,31 @@ def test_flags_stand_above_the_environment_and_that_above_the_file(monkeypatch: 
     assert (house.quiet, house.poll, house.gather, house.sweep) == (5.0, 6.0, 1.0, 600.0)
 
 
+@pytest.mark.parametrize("said", ["auto", "cpu", '["cuda:1", "cuda:0"]'])
+def test_devices_are_a_word_or_a_list_in_the_file_and_in_the_environment(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    """The variable holds the same, the list in brackets."""
+    written = said if said.startswith("[") else f'"{said}"'
+    wanted = tomllib.loads(f"devices = {written}")["devices"]
+    wanted = tuple(wanted) if isinstance(wanted, list) else wanted
+    assert read_house(f"devices = {written}".encode(), "house.toml").devices == wanted
+    monkeypatch.setenv("GOLDSMITH_DEVICES", said)
+    assert read_house(b"", "house.toml").devices == wanted
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        ('"gpu"', 'devices is "gpu", but must be "auto" or "cpu" or must be a list in [brackets].'),
+        ('["cuda:0", "cpu"]', 'devices.2 is "cpu": it must be a GPU by its number, like cuda:0.'),
+    ],
+)
+def test_a_device_that_cannot_be_is_refused(written: str, sentence: str) -> None:
+    """Before any lane is started."""
+    with pytest.raises(ConfigFault) as caught:
+        read_house(f"devices = {written}".encode(), "house.toml")
+    assert [str(fault) for fault in caught.value.faults] == [sentence]
+
+
 def test_everything_wrong_is_said_with_the_place_it_was_written_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """File, variable or flag."""
     monkeypatch.setenv("GOLDSMITH_GATHER", "soon")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,8 +46,14 @@ def _whole(path: Path) -> Path:
     return whole
 
 
+def _gpu(name: str) -> str:
+    if re.fullmatch(r"cuda:\d{1,2}", name) is None:
+        raise ValueError("it must be a GPU by its number, like cuda:0")
+    return name
+
+
 WholePath = Annotated[Path, AfterValidator(_whole)]
-DeviceName = Annotated[str, Field(pattern=r"^cuda:\d{1,2}$")]
+DeviceName = Annotated[str, AfterValidator(_gpu)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
@@ -82,9 +89,9 @@ class House(BaseSettings):
     cpu_lanes: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=_cpu_lanes)
     """How many jobs run at once on the CPU. Left out: one less than the cores, at most 4."""
     devices: Literal["auto", "cpu"] | Annotated[tuple[DeviceName, ...], Field(min_length=1)] = "auto"
-    """What the lane `gpu` works on: "auto" = every GPU that torch can use, and the CPU where there is none; "cpu"; or a list, e.g. ["cuda:1"]."""
+    """What the lane `gpu` works on: "auto" = every GPU that torch can use, else the CPU; "cpu"; or a list such as ["cuda:1"]."""
     together: Annotated[int, Field(ge=1, le=8)] = 4
-    """How many jobs that are alike a GPU works on at once, where they fit. More is faster; with 1 the same seed gives the same bytes whatever else waits."""
+    """How many jobs that are alike a GPU works on at once. More is faster; with 1 a seed gives the same bytes whatever else waits."""
     threads: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=_threads)
     """Threads of each job. Left out: the cores divided among the lanes. Another number may change pixels by 1/255; it is recorded."""
     lane_memory_mb: Annotated[int, Field(ge=512, le=2**24)] = Field(default_factory=_lane_memory_mb)
