@@ -1,0 +1,56 @@
+"""A real (tiny) model from a hub to a picture: fetched, pinned, opened offline, and its record says what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from doubles import tiny
+from doubles.hub import COMMIT, HubDouble, hub_double
+from goldsmith.engines import Device, EngineNeed, Request, Wish
+from goldsmith.engines.fetch import fetch
+from goldsmith.engines.models import Defaults, Diffusion, Model, Models
+from goldsmith.engines.opening import open_generator
+from goldsmith.engines.origins import Repository
+from goldsmith.engines.pinning import pin
+from goldsmith.engines.weights import Weights
+from goldsmith.errors import Problem
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
+    top = tiny.folder("sdxl")
+    files = {path.relative_to(top).as_posix(): path.read_bytes() for path in top.rglob("*") if path.is_file()}
+    with hub_double(files, monkeypatch) as made:
+        yield made
+
+
+def _weights(folder: Path) -> Weights:
+    diffusion = Diffusion(
+        family="sdxl", can=("text",), pixels=tiny.PIXELS, multiple=tiny.MULTIPLE, steps=2, guidance=2, memory_mb=8, picture_mb=8
+    )
+    model = Model(kind="generate", driver="diffusers", licence="CC0-1.0", repository=Repository(hub="org/model"), diffusion=diffusion)
+    models = Models(models={"drawer": model}, names={"premium": "drawer"}, defaults=Defaults(generate=("drawer",)))
+    return Weights(models, folder, folder / "models.pins.toml")
+
+
+def test_a_model_goes_from_the_hub_to_a_picture(tmp_path: Path, hub: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the house's name; once it is here nothing asks the hub again, and the descriptor has the commit and the weights' hashes."""
+    weights = _weights(tmp_path)
+    with pytest.raises(Problem, match="goldsmith models fetch premium"):
+        open_generator(weights, EngineNeed("generate", "premium"), Device())
+    fetch(weights, "premium")
+    pin(weights, "premium")
+    hub.asked.clear()
+    hub.says = (500, "")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    engine, choice = open_generator(weights, EngineNeed("generate", "premium", can=frozenset({"text"})), Device())
+    assert choice.why == "asked for as premium, which is drawer in models.toml"
+    assert engine.descriptor.name == "drawer"
+    assert engine.descriptor.revision == COMMIT
+    assert {name for name, _ in engine.descriptor.weights} == {name for name in hub.files if name.endswith(".safetensors")}
+    made = engine.generate(Request(Wish("a hand"), (7,), 64, 64))
+    assert made.pictures[0].shape == (64, 64, 3)
+    assert not hub.asked
