@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from doubles import tiny
 from doubles.commission import EXPORT, LINE, SELECT
 from doubles.deliveries import delivered
 from doubles.pictures import png
@@ -46,3 +47,32 @@ references = true
     delivery.archived("inbox/ring.ref.png").unlink()
     with pytest.raises(Missing, match=r"inbox/ring\.ref\.png"):
         delivery.again()
+
+
+def test_a_diffusion_model_paints_the_same_picture_and_the_same_hand_again(tmp_path: Path) -> None:
+    """Image to image and a filled mask with a real pipeline on tiny weights: model, scheduler and seeds are all in the record."""
+    brief = f"""prompt = "a gold ring"
+seed = 5
+[[generate]]
+op = "regenerate"
+model = "premium"
+candidates = 2
+strength = 0.6
+{SELECT}
+[[edit]]
+op = "inpaint"
+where = "box(0.2, 0.2, 0.4, 0.4)"
+prompt = "a hand"
+model = "fill"
+{EXPORT}"""
+    files: dict[str, bytes | str] = {
+        "config/models.toml": tiny.models_toml({"premium": "sdxl", "fill": "sdxl-inpaint"}),
+        "inbox/ring.png": png(7, 64, 64),
+        "inbox/ring.toml": brief,
+    }
+    delivery = delivered(tmp_path, files, "delivered/ring.manifest.json", _GENERATING)
+    steps = [step for stage in delivery.content["stages"] for step in stage["steps"] if step["engine"]]
+    assert [step["engine"]["name"] for step in steps] == ["premium", "fill"]
+    assert [deliverable.verdict for deliverable in delivery.again().deliverables] == ["identical", "identical"]
+    delivery.edit(lambda content: content["stages"][1].update(seed=6))
+    assert not delivery.again().same
