@@ -151,6 +151,22 @@ def test_a_seat_that_keeps_its_memory_is_replaced_before_the_next_job(stage: Sta
     assert len(stage.puppets) == 2
 
 
+def test_a_seat_may_keep_its_models(stage: Stage, share: Share) -> None:
+    """To hold a model is what it is there for: it may rest with more of its memory in use than one that holds none."""
+    for loaded in (True, False):
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        job = share.job(limits=GENEROUS.model_copy(update={"memory_bytes": int(resident / 0.82)}))
+        stage.lanes.submit(job)
+        puppet = stage.ready()
+        puppet.begin()
+        puppet.holds(*["flux"] if loaded else [])
+        puppet.answer(job)
+        assert kinds(stage.collect()) == ["done"]
+        assert (puppet.status is None) == loaded
+        puppet.end(0)
+        stage.collect()
+
+
 def test_a_death_before_the_job_began_costs_it_nothing(stage: Stage, share: Share) -> None:
     """It goes to the next process; only after three such deaths it is suspected."""
     job = share.job()

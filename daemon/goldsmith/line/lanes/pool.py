@@ -26,7 +26,9 @@ _SOON = 0.01
 _DEATH_GRACE = 5.0
 """A killed process that is still there after so long is stuck in the kernel: its job is told, its seat is given up."""
 _RESTING = 0.75
-"""A seat that keeps more than this share of a job's memory after the job is replaced: the next job is innocent."""
+_RESTING_LOADED = 0.9
+"""A seat that keeps more than this share of a job's memory after the job is replaced: the next job is innocent. One that holds models
+which it is to keep may rest with more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +274,8 @@ class Pool:
         elif outcome.fault is None:
             place.bay.health.worked(run.job)
         self._finish(outcome)
-        if not place.runs and place.seat.resident > run.job.limits.memory_bytes * _RESTING:
+        most = _RESTING_LOADED if place.models.loaded else _RESTING
+        if not place.runs and place.seat.resident > run.job.limits.memory_bytes * most:
             self._kill(place, now)
 
     def _finish(self, outcome: Outcome) -> None:
