@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -274,3 +276,22 @@ def test_a_folder_of_this_machine_is_never_fetched(tmp_path: Path) -> None:
     weights = Weights(Models(models={"one": model}), tmp_path / "models")
     with pytest.raises(Problem, match=r"not where models\.toml says: .*/mine/model_index\.json\. Put them there"):
         fetch(weights, "one")
+
+
+def test_a_program_that_has_just_begun_fetches_as_well(tmp_path: Path, hub: HubDouble) -> None:
+    """In a process of its own, told where the hub is by HF_ENDPOINT alone: nothing is loaded beforehand."""
+    models = tmp_path / "models.toml"
+    models.write_text(
+        '[models.one]\nkind = "generate"\ndriver = "diffusers"\nlicence = "MIT"\nrepository = { hub = "org/model" }\n'
+        '[models.one.diffusion]\nfamily = "sdxl"\ncan = ["text"]\npixels = 65536\nmultiple = 8\nsteps = 1\nguidance = 1\n'
+        "memory_mb = 1\npicture_mb = 1\n"
+    )
+    code = (
+        "from pathlib import Path; from goldsmith.engines.weights import weights_of; from goldsmith.engines.fetch import fetch;"
+        "from goldsmith.engines.pinning import pin;"
+        f"weights = weights_of(Path({str(models)!r}), Path({str(tmp_path / 'models')!r}));"
+        "pin(weights, 'one'); print(len(fetch(weights, 'one')), weights.opened('one').revision)"
+    )
+    environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert told.stdout.split() == [str(len(TAKEN)), COMMIT], told.stderr

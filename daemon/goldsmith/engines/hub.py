@@ -46,10 +46,10 @@ class Listing:
 
 def listing(repository: Repository, *, bare: bool = False) -> Listing:
     """The model's files in the repository at the revision it names; ``bare`` as for ``refusal``. Raises SourceFault with one line."""
-    import huggingface_hub
+    from huggingface_hub import HfApi, constants
 
     with _told(repository.hub):
-        client = huggingface_hub.HfApi(endpoint=huggingface_hub.constants.ENDPOINT)
+        client = HfApi(endpoint=constants.ENDPOINT)
         told = client.model_info(repository.hub, revision=repository.revision, files_metadata=True, timeout=_STALL_SECONDS)
     found = {each.rfilename: each for each in told.siblings or ()}
     try:
@@ -90,14 +90,14 @@ def download(hub: str, commit: str, file: HubFile, part: Path, progress: Progres
 
 def _go_on(hub: str, commit: str, file: HubFile, part: Path, progress: Progress) -> None:
     """One request for what is still missing."""
-    import huggingface_hub
+    from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status  # type: ignore[attr-defined]
 
     done = _size(part)
     if file.size and done >= file.size:
         return
     headers = {**build_hf_headers(), "Accept-Encoding": "identity", **({"Range": f"bytes={done}-"} if done else {})}
-    url = huggingface_hub.hf_hub_url(hub, file.path, revision=commit, endpoint=huggingface_hub.constants.ENDPOINT)
+    url = hf_hub_url(hub, file.path, revision=commit, endpoint=constants.ENDPOINT)
     with get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=_STALL_SECONDS) as answer:
         if answer.status_code == 416 and done:
             part.unlink()  # more than there is: it was of something else
@@ -126,11 +126,10 @@ class Refused(SourceFault):
 @contextmanager
 def _told(hub: str) -> Iterator[None]:
     """What the client raises, as one line for the person."""
-    import huggingface_hub
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are not for the person; what failed in the end is
-    page = f"{huggingface_hub.constants.ENDPOINT}/{hub}"
+    page = f"{constants.ENDPOINT}/{hub}"
     login = "log in with `hf auth login` or set HF_TOKEN"
     try:
         yield

@@ -51,6 +51,7 @@ def pin(weights: Weights, name: str, progress: Progress = lambda done, total, no
     found |= _here(tree, progress)
     made = Pin(of=origin(tree.model), revision=revision or content_revision(found), files=found)
     write_pin(weights.pins_path, name, made)
+    progress(len(found), len(found), "written down")
     return made
 
 
