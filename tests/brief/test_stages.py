@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 
 import pytest
 
-from goldsmith.brief.reading import ConfigFault
+from goldsmith.brief.reading import ConfigFault, Fault
 from goldsmith.brief.stages import Line, read_line, waits_for_mask
+from goldsmith.brief.steps import StepReader
 from goldsmith.files import shipped
 from goldsmith.operation import Operation
+from goldsmith.ops import catalogue as all_operations
 
 Catalogue = Mapping[str, type[Operation]]
 
@@ -154,3 +157,55 @@ folder = "a"
 next = "b"
 default = [{ op = "enlarge" }, { op = "fill", where = "mask" }, { op = "fill", where = "sky" }]
 """
+
+
+def steps_of(*written: str) -> tuple[list[str], list[str]]:
+    """The operations of a stage with these steps, and what is wrong with them."""
+    found: list[Fault] = []
+    tables = [tomllib.loads(text.replace("; ", "\n")) for text in written]
+    steps = StepReader(all_operations(), found).steps("generate", tables, None)
+    return [step.op for step in steps], [str(fault) for fault in found]
+
+
+MANY = 'op = "regenerate"; candidates = 8'
+ONE = 'op = "select"'
+
+
+@pytest.mark.parametrize(
+    ("written", "run"),
+    [
+        ([MANY], ["regenerate", "select"]),
+        ([MANY, ONE], ["regenerate", "select"]),
+        (['op = "regenerate"'], ["regenerate"]),
+        ([MANY, 'op = "denoise"'], ["regenerate", "select", "denoise"]),
+        ([MANY, 'op = "denoise"', ONE], ["regenerate", "denoise", "select"]),
+        ([MANY, 'op = "export"'], ["regenerate", "select", "export"]),
+        ([MANY, ONE + "; keep = 3", ONE], ["regenerate", "select", "select"]),
+        ([ONE + "; keep = 3"], ["select"]),
+        ([MANY, ONE, MANY], ["regenerate", "select", "regenerate", "select"]),
+        ([MANY, MANY, ONE], ["regenerate", "regenerate", "select"]),
+    ],
+)
+def test_a_set_that_is_left_open_is_closed(written: list[str], run: list[str]) -> None:
+    """Right behind the step that opened it, so that nothing is done to pictures that do not go on; one that is closed stays as written."""
+    assert steps_of(*written) == (run, [])
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ([MANY, ONE + "; keep = 3"], "generate.2.keep leaves 3 pictures, but only 1 can go on."),
+        ([MANY, 'op = "regenerate"; candidates = 90', ONE], "makes 720 pictures in all; at most 100 will do."),
+    ],
+)
+def test_more_pictures_than_can_go_on_are_told_early(written: list[str], said: str) -> None:
+    """When the brief is read, at the setting that asks for them."""
+    _, told = steps_of(*written)
+    assert said in told[0]
+
+
+def test_a_set_that_nothing_here_can_close_is_refused() -> None:
+    """Where the stage allows no step that chooses."""
+    found: list[Fault] = []
+    StepReader(all_operations(), found).steps("generate", [{"op": "regenerate", "candidates": 4}], {"regenerate"})
+    assert "makes 4 pictures, and no step that is allowed here chooses one: ask for 1." in str(found[0])

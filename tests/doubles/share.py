@@ -85,6 +85,14 @@ class Share:
         )
         return self.plan(job, stem, takes, (self.result(job, "original", f"archive/{DAY}/selected/{stem}.png", picture),))
 
+    def chosen(self, job: str, stem: str = "hero") -> Plan:
+        """A brief alone is archived; of the pictures it made one goes on, and the others come to lie beside it with their sheet."""
+        takes = (self.take(f"selected/{stem}.toml", f"archive/{DAY}/selected/{stem}.toml", b"brief " + os.fsencode(stem)),)
+        aside = [f"{stem}_candidate01.png", f"{stem}_candidate03.png", f"{stem}_candidates.jpg"]
+        puts = [self.result(job, "0.png", f"masked/{stem}.png", b"number 2 " + os.fsencode(stem))]
+        puts += [self.result(job, name, f"archive/{DAY}/selected/{name}", name.encode()) for name in aside]
+        return self.plan(job, stem, takes, tuple(puts))
+
     def plan(self, job: str, stem: str, takes: tuple[Take, ...], puts: tuple[Put, ...]) -> Plan:
         row = TakenRow(job_id=job, path=takes[0].path, sha256=takes[0].sha256, started_at=NOON - 9, stage="edit", outcome="passed")
         return Plan(id=f"plan-{job}", job_id=job, stem=stem, takes=takes, puts=puts, row=row)

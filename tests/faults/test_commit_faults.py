@@ -48,6 +48,13 @@ def _two(share: Share) -> list[Plan]:
     return [share.passed("a", "hero"), share.worked("b", "villain")]
 
 
+def _chosen(share: Share) -> list[Plan]:
+    plans = [share.chosen("a")]
+    path = "archive/2026-09-21/selected/hero_candidate03.png"
+    share.before[share.put(path, b"of this morning")] = b"of this morning"
+    return plans
+
+
 def _taken_name(share: Share) -> list[Plan]:
     plans = [share.worked("a")]
     for path in ("masked/hero_web.avif", "archive/2026-09-21/selected/hero.mask.png"):
@@ -59,6 +66,7 @@ GROUNDS = {
     "one": Ground(_one),
     "two": Ground(_two),
     "name taken": Ground(_taken_name),
+    "kept aside": Ground(_chosen),
     "no flag": Ground(_two, flags=False),
     "no links": Ground(_one, flags=False, links=False),
     "archive is a mount": Ground(_two, mounts=("archive",)),

@@ -59,6 +59,63 @@ def test_sidecars_alone_wait_for_their_picture() -> None:
     )
 
 
+WORDS = '[[edit]]\nop = "regenerate"\nprompt = "a chair"\n'
+
+
+def test_a_brief_alone_is_ready_where_its_first_step_needs_no_picture() -> None:
+    """With its own words, the brief's prompt or hero.txt; references may lie beside it."""
+    brief = {"selected/hero.toml": WORDS}
+    for names, texts in [
+        (["hero.toml"], brief),
+        (["hero.toml", "hero.ref.png", "hero.cube"], brief),
+        (["hero.toml"], {"selected/hero.toml": 'prompt = "a chair"\n' + WORDS.replace('prompt = "a chair"', "")}),
+        (["hero.toml", "hero.txt"], {"selected/hero.toml": WORDS.replace('prompt = "a chair"', ""), "selected/hero.txt": "a chair"}),
+    ]:
+        found = verdict(names, texts)
+        assert isinstance(found, Ready), found
+        assert [step.op for step in found.steps] == ["regenerate"]
+        assert not found.explicit
+
+
+@pytest.mark.parametrize(
+    ("names", "text", "said"),
+    [
+        (["hero.toml"], WORDS + "strength = 0.4\n", "(step 1 of edit, regenerate, needs one)"),
+        (["hero.toml"], WORDS + INPAINT, "(step 2 of edit, inpaint, needs a mask of one)"),
+        (["hero.toml", "hero.mask.png"], WORDS, "has a picture's ending."),
+        (["hero.toml", "hero.keep.png"], WORDS, "has a picture's ending."),
+        (["hero.toml"], GRADE, "(step 1 of edit"),
+        (["hero.toml"], SELECT, "has a picture's ending."),
+    ],
+    ids=["strength", "mask step", "mask", "keep", "passing through", "ended before"],
+)
+def test_a_brief_that_needs_a_picture_waits_for_it(names: list[str], text: str, said: str) -> None:
+    """And says why, where a step is the reason."""
+    told = sentence(verdict(names, {"selected/hero.toml": text}))
+    assert told.startswith("Waiting for its picture: nothing beside it is called “hero”")
+    assert said in told or text == GRADE
+
+
+def test_a_brief_alone_without_words_says_what_to_write() -> None:
+    """Or its picture may come."""
+    told = sentence(verdict(["hero.toml"], {"selected/hero.toml": WORDS.replace('prompt = "a chair"', "")}))
+    assert told == "Waiting for its picture, or for words to make one from: write a prompt into “hero.toml”."
+
+
+def test_a_prompt_alone_is_told_how_a_picture_is_made_from_words() -> None:
+    """It makes none by itself."""
+    told = sentence(verdict(["hero.txt"], {"selected/hero.txt": "a chair"}))
+    assert told.startswith("Waiting for its picture")
+    assert told.endswith("To have one made from words, put a brief (“hero.toml”) here whose first step makes pictures.")
+
+
+def test_a_brief_alone_that_is_wrong_is_told_at_once() -> None:
+    """It need not wait for its picture to be told."""
+    found = verdict(["hero.toml"], {"selected/hero.toml": WORDS.replace("regenerate", "regenrate")})
+    assert isinstance(found, Wrong)
+    assert "regenrate" in sentence(found)
+
+
 def test_at_the_end_of_the_line_nothing_happens() -> None:
     """delivered/ is no stage."""
     assert sentence(verdict(["hero.png"], folder="delivered")) == "delivered/ is the end of the line: nothing more happens here."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -13,7 +14,9 @@ from pydantic import ValidationError
 from skimage import data
 
 from goldsmith.errors import Problem
-from goldsmith.ops.select import Select
+from goldsmith.operation import Deliverable
+from goldsmith.ops.select import Select, score
+from goldsmith.plate.codec import decode
 from goldsmith.plate.craft.assess import assess, noise, sharpness
 from goldsmith.plate.plate import Plate, frozen
 
@@ -23,6 +26,11 @@ class _Bench:
 
     def __init__(self) -> None:
         self.findings: dict[str, object] = {}
+        self.kept_aside: list[Deliverable] = []
+        self.stem = "hero"
+
+    def aside(self, file: Deliverable) -> None:
+        self.kept_aside.append(file)
 
     def progress(self, fraction: float, note: str = "") -> None:
         assert 0.0 <= fraction <= 1.0
@@ -36,6 +44,10 @@ def _photograph(blur: float = 0.0) -> Plate:
     if blur:
         picture = cv2.GaussianBlur(picture, (0, 0), blur)
     return Plate(frozen(picture.astype(np.float32) / 255))
+
+
+def _three() -> list[Plate]:
+    return [_photograph(4.0), _photograph(), _flat(1.0)]
 
 
 def _flat(value: float, side: int = 64) -> Plate:
@@ -127,6 +139,43 @@ def test_the_best_of_several_goes_on() -> None:
     assert Select(keep=1).apply_set(plates, bench) == [plates[1]]
     assert bench.findings["kept"] == [2]
     assert len(bench.findings["candidates"]) == 3  # type: ignore[arg-type]
+
+
+def test_what_does_not_go_on_is_laid_aside_as_it_is_with_a_sheet_of_all() -> None:
+    """Under its number, with its seed and score, pixel for pixel; the one that goes on is only on the sheet."""
+    bench = _Bench()
+    plates = [replace(plate, facts={"number": number, "seed": 100 + number}) for number, plate in enumerate(_three(), 4)]
+    assert Select().apply_set(plates, bench) == [plates[1]]
+    *others, sheet = bench.kept_aside
+    assert [file.tail + file.suffix for file in bench.kept_aside] == ["_candidate04.png", "_candidate06.png", "_candidates.jpg"]
+    assert [(file.facts["number"], file.facts["seed"]) for file in others] == [(4, 104), (6, 106)]
+    assert [file.facts["score"] for file in others] == [score(assess(plates[place])) for place in (0, 2)]
+    for file, place in zip(others, (0, 2), strict=True):
+        again = decode(file.data, "other.png", 10**7)
+        assert np.array_equal(again.codes(), plates[place].codes())
+    assert decode(sheet.data, "sheet.jpg", 10**7).width > 600
+    assert bench.findings["kept"] == [5]
+
+
+def test_a_single_picture_leaves_nothing_aside() -> None:
+    """There is no set and no sheet."""
+    bench = _Bench()
+    Select().apply_set([_photograph()], bench)
+    assert bench.kept_aside == []
+
+
+def test_the_score_orders_as_the_selection_does() -> None:
+    """Fewest remarks, then sharpness; from 0 to 100."""
+    scores = [score(assess(plate)) for plate in (_photograph(), _photograph(1.0), _photograph(4.0), _flat(1.0))]
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) == 4
+    assert all(0 <= one <= 100 for one in scores)
+
+
+@pytest.mark.parametrize(("keep", "count", "left"), [(1, 8, 1), (3, 8, 3), (3, 2, 2), (64, 1, 1)])
+def test_how_many_are_left_is_known_from_the_settings(keep: int, count: int, left: int) -> None:
+    """So that a brief can be checked before anything runs."""
+    assert Select(keep=keep).leaves(count) == left
 
 
 @pytest.mark.parametrize("wrong", [{"keep": 0}, {"keep": 1.5}, {"max_clipped": 101}, {"min_side": -1}, {"max_noise": float("nan")}])

@@ -74,13 +74,14 @@ class StepReader:
                 break
             if isinstance(operation, SetOperation):
                 before, count = count, operation.leaves(count)
+                if count > MAX_SET:
+                    self._faults.append(Fault(step.place, f"makes {count} pictures in all; at most {MAX_SET} will do."))
+                    return steps
                 if count > before:
                     opener, left, behind = step, "", number
                 else:
                     left = _where(step.place, step.settings, count)
-        if count > MAX_SET:
-            self._faults.append(Fault(opener.place if opener else "", f"makes {count} pictures in all; at most {MAX_SET} will do."))
-        if opener is None or not 1 < count <= MAX_SET:
+        if opener is None or count <= 1:
             return steps
         if left:
             self._faults.append(Fault(left, f"leaves {count} pictures, but only 1 can go on."))

@@ -17,6 +17,7 @@ from goldsmith.brief.stages import read_line
 from goldsmith.files import Filesystem, Sig
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Placed, Plan, Settled, TakenRow, Version
+from goldsmith.line.commit.deliver import moved
 from goldsmith.line.commit.manifest import ASKED
 from goldsmith.line.commit.planner import Planner
 from goldsmith.line.intake.bundle import group
@@ -24,6 +25,7 @@ from goldsmith.line.job import Limits, Outcome, Output
 from goldsmith.line.judge import Judge, Ready
 from goldsmith.line.work import Work, inputs_of, job_of
 
+WORDS = '[[edit]]\nop = "regenerate"\nprompt = "a chair"\n'
 NAMES = ("hero.png", "hero.toml", "hero.mask.png")
 
 
@@ -121,6 +123,69 @@ def test_an_unchanged_picture_is_itself_handed_on_and_a_copy_archived(desk: Desk
     plan = desk.plan(desk.work("hero.png", "hero.toml"), unchanged=True, original=True)
     assert puts(plan) == ["masked/hero.toml"]
     assert plan.row.lineage == "before"
+
+
+ASIDE = (("_candidate02.png", {"number": 2, "seed": 9, "score": 61.5}), ("_candidates.jpg", {"what": "contact sheet"}))
+
+
+def with_aside(desk: Desk, work: Work) -> Plan:
+    """The plan of a picture that goes on and of two files that are kept aside."""
+    desk.plan(work, (".png", b"new"))
+    desk.planner.forget_promises()
+    assert work.outcome is not None
+    outputs = list(work.outcome.outputs)
+    for tail, facts in ASIDE:
+        data = tail.encode()
+        path = desk.share.root / desk.share.put(f".goldsmith/work/{work.job.id}/{tail}", data)
+        outputs.append(Output(role="aside", tail=tail, path=str(path), sha256=sha256(data), size=len(data), facts=facts))
+    work.outcome = work.outcome.model_copy(update={"outputs": tuple(outputs)})
+    return desk.planner.plan(work)
+
+
+def test_what_is_kept_aside_goes_to_the_archive_beside_the_original(desk: Desk) -> None:
+    """In the same plan, on record with its hash and its place, and no result of the stage."""
+    plan = with_aside(desk, desk.work("hero.png", "hero.toml", campaign="acme"))
+    folder = f"archive/{DAY}/selected/acme"
+    aside = [f"{folder}/hero_candidate02.png", f"{folder}/hero_candidates.jpg"]
+    assert puts(plan) == ["masked/acme/hero.png", *aside, "masked/acme/hero.toml"]
+    assert plan.row.results == ("masked/acme/hero.png",)
+    assert plan.row.record["aside"] == [
+        {"number": 2, "seed": 9, "score": 61.5, "sha256": sha256(b"_candidate02.png"), "archived": f"{folder}/hero_candidate02.png"},
+        {"what": "contact sheet", "sha256": sha256(b"_candidates.jpg"), "archived": f"{folder}/hero_candidates.jpg"},
+    ]
+
+
+def test_what_lies_aside_already_stays(desk: Desk) -> None:
+    """The new one is numbered on; and where its name is taken in the last instant, the record follows."""
+    desk.share.put(f"archive/{DAY}/selected/hero_candidate02.png", b"of this morning")
+    plan = with_aside(desk, desk.work("hero.png", "hero.toml"))
+    assert f"archive/{DAY}/selected/hero_candidate02~2.png" in puts(plan)
+    goal = f"archive/{DAY}/selected/hero_candidates.jpg"
+    later = moved(plan, {goal: goal.replace(".jpg", "~5.jpg")})
+    assert [one["archived"] for one in later.row.record["aside"]] == [  # type: ignore[index,union-attr]
+        f"archive/{DAY}/selected/hero_candidate02~2.png",
+        f"archive/{DAY}/selected/hero_candidates~5.jpg",
+    ]
+
+
+def test_the_longest_name_leaves_room_for_what_is_laid_aside(desk: Desk) -> None:
+    """255 bytes are a name's limit."""
+    plan = with_aside(desk, desk.work("h" * 250 + ".png", "h" * 250 + ".toml"))
+    assert all(len(os.fsencode(os.path.basename(goal))) <= 255 for goal in puts(plan))
+
+
+def test_a_brief_alone_goes_to_the_archive_and_its_picture_to_the_next_folder(desk: Desk) -> None:
+    """It is taken once, it is what history is about, and it travels on resolved like any other."""
+    work = desk.work("hero.toml", "hero.ref.png", brief=WORDS)
+    plan = desk.plan(work, (".png", b"new"), used=("selected/hero.ref.png",))
+    assert takes(plan) == {
+        "selected/hero.ref.png": f"archive/{DAY}/selected/hero.ref.png",
+        "selected/hero.toml": f"archive/{DAY}/selected/hero.toml",
+    }
+    assert len(plan.takes) == 2
+    assert puts(plan) == ["masked/hero.png", "masked/hero.toml"]
+    assert (plan.row.path, plan.row.sha256) == ("selected/hero.toml", sha256(WORDS.encode()))
+    assert [each["role"] for each in plan.row.record["inputs"]] == ["brief", "ref"]  # type: ignore[index,union-attr,call-overload]
 
 
 def test_a_complete_brief_travels_as_it_is_and_another_one_resolved(desk: Desk) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldsmith.files import fold
-from goldsmith.line.intake.bundle import Bundle, Key, anchors, classify, group, shown
+from goldsmith.line.intake.bundle import Bundle, Key, anchors, classify, group, key_of, shown
 
 
 def only(names: list[str], campaign_brief: str | None = None) -> Bundle:
@@ -126,6 +126,24 @@ def test_sidecars_wait_for_their_picture_under_one_key() -> None:
     assert bundle.picture is None
     assert bundle.key.name == "hero/"
     assert bundle.instructed
+
+
+def test_a_brief_without_a_picture_stands_for_the_asset() -> None:
+    """With its references, looks and prompt, whatever is wrong with it; key and path lead to each other."""
+    bundle = only(["Hero.toml", "hero.ref.png", "hero.ref.chair.png", "hero.txt", "Hero.toml.problem.txt"])
+    assert (bundle.asset, bundle.alone, bundle.stem) == (at("Hero.toml"), True, "Hero")
+    assert bundle.refs == (at("hero.ref.chair.png"), at("hero.ref.png"))
+    assert bundle.note == at("Hero.toml.problem.txt")
+    assert key_of(bundle.asset) == bundle.key
+    with_picture = only(["hero.png", "Hero.toml", "Hero.toml.problem.txt"])
+    assert (with_picture.asset, with_picture.alone) == (at("hero.png"), False)
+    assert key_of(with_picture.asset) == with_picture.key
+
+
+def test_a_prompt_a_mask_or_a_campaigns_brief_stands_for_nothing() -> None:
+    """There is nothing to be called after until a picture or a brief of their own comes."""
+    bundle = only(["hero.txt", "hero.mask.png", "brief.toml"], at("brief.toml"))
+    assert (bundle.asset, bundle.alone) == ("", False)
 
 
 def test_a_picture_called_mask_is_a_picture_when_something_is_said_of_it() -> None:
