@@ -123,6 +123,15 @@ def test_a_job_that_is_put_back_stands_in_front() -> None:
     assert [each.id for each in queue] == ["1", "x", "2", "3", "4"]
 
 
+def test_who_is_put_back_does_not_hide_who_has_waited() -> None:
+    """Behind one that came to the front again stands one that must not be passed over any more."""
+    queue = line(job("b", "b"), *(job(f"{number}", "a") for number in range(PASSES + 3)))
+    for _ in range(PASSES):
+        queue.choose([A], 0.0)
+    queue.put_back([job("x", "c")])
+    assert choice(queue, [A])[1].id == "b"
+
+
 def test_mates_are_such_as_are_alike_and_count_as_passing_over() -> None:
     """As many as are wanted; nobody who is overdue is passed for the sake of company."""
     queue = line(job("b", "b"), job("1", "a", alike="x"), job("2", "a", alike="y"), job("3", "a", alike="x"), job("4", "a", alike="x"))
@@ -202,6 +211,10 @@ def test_nobody_starves_and_no_swap_is_wasted(seats: int, arrivals: list[tuple[t
         for _ in range(taken):
             if shift.queue:
                 shift.take(seconds)
+        if seconds > 150 and shift.queue:  # a process dies, and its job stands in front again
+            _, again = choice(shift.queue, [COLD], shift.now)
+            shift.passed.pop(again.id, None)
+            shift.queue.put_back([again])
     while shift.queue:
         shift.take(arrivals[0][2])
     for moments in shift.passed.values():

@@ -31,6 +31,8 @@ class Ticket:
     """How many that came later went first."""
     since: float | None = None
     """When the first of them did."""
+    back: bool = False
+    """True for one that had been taken and was put back to the front."""
 
     def overdue(self, now: float) -> bool:
         return self.passes >= PASSES or (self.since is not None and now - self.since >= PATIENCE)
@@ -54,7 +56,7 @@ class Queue:
     def put_back(self, jobs: Iterable[Job], behind: int = 0) -> None:
         """These had been taken and come to stand at the front again, in their order, with so many others before them."""
         for at, job in enumerate(jobs):
-            self._line.insert(behind + at, Ticket(job))
+            self._line.insert(behind + at, Ticket(job, back=True))
 
     def remove(self, job_id: str) -> Job | None:
         """Take a job out of the line; None where it is not in it."""
@@ -109,7 +111,7 @@ class Queue:
 def _choose(line: deque[Ticket], seats: Sequence[Loaded], now: float, *, swap: bool) -> tuple[int, Job] | None:
     """Who has been passed over often or long enough; else the first, where a seat is empty: there it throws nothing out; else the
     first whose models are loaded; else the first."""
-    at = next((at for at, ticket in enumerate(islice(line, _AHEAD)) if ticket.overdue(now)), None)
+    at = _overdue(line, now)
     if at is None and all(seats):
         at = next((at for at, ticket in enumerate(islice(line, _AHEAD)) if _with(seats, ticket.job) is not None), None)
     at = at or 0
@@ -119,6 +121,16 @@ def _choose(line: deque[Ticket], seats: Sequence[Loaded], now: float, *, swap: b
         if seats[seat] and not swap:
             return None
     return seat, _taken(line, at, now)
+
+
+def _overdue(line: deque[Ticket], now: float) -> int | None:
+    """The first who must not be passed over any more. Whoever was passed over stands before whoever was not, but for those put back."""
+    for at, ticket in enumerate(line):
+        if ticket.overdue(now):
+            return at
+        if not (ticket.passes or ticket.back):
+            return None
+    return None
 
 
 def _with(seats: Sequence[Loaded], job: Job) -> int | None:
