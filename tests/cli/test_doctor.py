@@ -109,6 +109,17 @@ def test_a_running_daemon_knows_better_than_a_canary(goldsmith: Goldsmith, root:
     assert found["daemon"].grade == "fault"
 
 
+def test_a_device_that_pauses_is_a_fault(goldsmith: Goldsmith, root: Path, running: Tell) -> None:
+    """Also where the lane goes on with its other devices; lanes that are well are not mentioned."""
+    gone = "The GPU cuda:1 has failed (gone). It is tried again at 14:05:00; its jobs wait in place."
+    running(lanes={"gpu": "", "cpu": ""}, seats=[{"lane": "gpu", "device": "cuda:0"}, {"lane": "gpu", "device": "cuda:1", "paused": gone}])
+    found = _found(goldsmith("doctor", "-r", root, "--json"))
+    assert (found["lane gpu"].grade, found["lane gpu"].sentence) == ("fault", gone)
+    assert "lane cpu" not in found
+    running(lanes={"cpu": "The cpu lane cannot start (no memory)."})
+    assert _found(goldsmith("doctor", "-r", root, "--json"))["lane cpu"].grade == "fault"
+
+
 def test_where_no_events_arrive_it_says_polling(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel grants no watch."""
     monkeypatch.setattr("goldsmith.cli.examination.Watcher.start", lambda watcher: False)

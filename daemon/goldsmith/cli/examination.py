@@ -43,6 +43,7 @@ def examine(root: Path, config: Path | None) -> Iterator[Finding]:
     journal = journal_path(root, setup.house.state_dir)
     daemon = daemon_of(root, journal.parent / STATE_FILE)
     yield _daemon(root, daemon, journal)
+    yield from _lanes(daemon)
     yield _journal(root, journal)
     usable = []
     for folder in (*setup.line.folders, ARCHIVE, ".goldsmith"):
@@ -73,6 +74,13 @@ def _daemon(root: Path, daemon: Daemon, journal: Path) -> Finding:
             "daemon", f"Running ({daemon.runs}), but not with the journal at {journal}.", "Set GOLDSMITH_STATE_DIR as its unit does."
         )
     return ok("daemon", f"Running ({daemon.runs}).")
+
+
+def _lanes(daemon: Daemon) -> Iterator[Finding]:
+    """Every device that a running daemon has had to pause, and every lane that cannot begin anything."""
+    told = {f"lane {seat.lane}": seat.paused for seat in daemon.seats if seat.paused}
+    for what, why in {**{f"lane {lane}": why for lane, why in daemon.lanes.items() if why}, **told}.items():
+        yield fault(what, why, "Look at it with the driver's own tool (nvidia-smi) and at the log; it goes on by itself once it is mended.")
 
 
 def _journal(root: Path, journal: Path) -> Finding:
