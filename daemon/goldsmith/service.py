@@ -166,7 +166,7 @@ class Works:
         """Begin nothing more; let what runs finish for so long, and commit it. What is left waits in the folders."""
         end = time.monotonic() + seconds
         self.foreman.drain()
-        while self.foreman.may_finish and time.monotonic() < end:
+        while self.foreman.may_finish(end) and time.monotonic() < end:
             self.turn(0.25)
             alive()
 

@@ -552,3 +552,36 @@ def test_a_silent_job_is_believed_for_as_long_as_it_may_take_and_done_work_for_a
     studio.until(leased, "work that is done")
     assert {round(lease / 10) * 10 for lease in leases} <= {560, 3660, 3650}
     assert 550.0 < leases[0] <= 560.0
+
+
+# ---------------------------------------------------------------------- the end
+
+
+def _worked(studio: Studio) -> None:
+    """A picture that is done and waits for its files to settle."""
+    studio.put("selected/hero.png", png())
+    studio.put("selected/hero.toml", SHARPEN)
+    works = studio.start()
+    studio.until(lambda: studio.heard("started") and not works.lanes.running() and not any(map(works.lanes.waiting, ("cpu", "gpu"))))
+    assert studio.folders() == {"selected": ["hero.png", "hero.toml"]}
+
+
+def test_work_that_only_waits_for_its_quiet_is_put_down_before_the_end(studio: Studio) -> None:
+    """Nothing is done twice for a stop in the wrong second."""
+    studio.flags["quiet"] = 6.0
+    _worked(studio)
+    assert studio.works is not None
+    studio.works.finish(60.0, lambda: None)
+    assert studio.folders() == {"masked": ["hero.png", "hero.toml"]}
+
+
+@pytest.mark.parametrize("wait", ["quiet", "gather"])
+def test_work_that_waits_for_longer_than_the_end_may_take_does_not_delay_it(studio: Studio, wait: str) -> None:
+    """It lies where it lay and is done again by the next daemon."""
+    studio.flags[wait] = 3600.0
+    _worked(studio)
+    assert studio.works is not None
+    waited: list[None] = []
+    studio.works.finish(60.0, lambda: waited.append(None))
+    assert len(waited) < 10
+    assert studio.folders() == {"selected": ["hero.png", "hero.toml"]}

@@ -129,10 +129,10 @@ class Foreman:
         """True when nothing more will happen until somebody changes something."""
         return self._slate.clear and not self._intake.busy
 
-    @property
-    def may_finish(self) -> bool:
-        """True while something that was begun can still be finished: a lane is at it, or its commit is due."""
-        return bool(self._lanes.running() or self._slate.finished) and not self._machine.ill
+    def may_finish(self, moment: float) -> bool:
+        """True while something that was begun can be finished by then: a lane is at it, or its commit is due or going to be."""
+        under_way = self._lanes.running() or self._slate.finished or self._outcomes.finishes_by(moment)
+        return bool(under_way) and not self._machine.ill
 
     def drain(self) -> None:
         """Begin nothing more; what runs may finish and be committed."""

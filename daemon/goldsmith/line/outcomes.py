@@ -148,16 +148,26 @@ class Outcomes:
         arrived = (self._intake.state(path).since for path in paths if self._intake.sha(path) is None)
         return max(arrived, default=0.0) + self._patience.gather
 
+    def finishes_by(self, moment: float) -> bool:
+        """Whether some work that is done may be committed by then, if nobody touches its files any more."""
+        dues = (self._due(work) for work in self._slate.done())
+        return any(due is not None and due <= moment for due in dues)
+
     def _ready_at(self, work: Work) -> float | None:
         """When the commit may be; None while a file has yet to settle."""
-        newest = 0.0
+        settled = all(self._intake.state(path).kind == "settled" for path in work.sigs)
+        return self._due(work) if settled else None
+
+    def _due(self, work: Work) -> float | None:
+        """When the commit may be, as far as its files go on lying still; None where one of them is on its way."""
+        due = work.patience_until
         for path in work.sigs:
-            state = self._intake.state(path)
-            if state.kind != "settled":
+            settles = self._intake.settles_at(path)
+            if settles is None:
                 return None
-            if not work.ready.explicit and self._intake.sha(path) is None:
-                newest = max(newest, state.since + self._patience.gather)
-        return max(newest, work.patience_until)
+            gathered = not work.ready.explicit and self._intake.sha(path) is None
+            due = max(due, settles, self._intake.state(path).since + self._patience.gather if gathered else 0.0)
+        return due
 
     def _progress(self, work: Work, event: Progress) -> None:
         until = self._believed(work)

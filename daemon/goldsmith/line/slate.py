@@ -58,6 +58,10 @@ class Slate:
         key = self._jobs.get(job_id)
         return None if key is None else self._work.get(key)
 
+    def done(self) -> Iterator[Work]:
+        """The work that has an outcome and waits for its end."""
+        return (work for work in self._work.values() if work.outcome is not None)
+
     def add(self, work: Work) -> None:
         self._work[work.bundle.key] = work
         self._jobs[work.job.id] = work.bundle.key

@@ -149,6 +149,13 @@ class Completeness:
             return None
         return FileState(tracked.kind, tracked.sig, tracked.since, tracked.why or self._quiet_sentence(tracked, now))
 
+    def settles_at(self, path: str) -> float | None:
+        """When the file settles, or settled (0), if nobody touches it any more; None where that cannot be told. Touches no disk."""
+        tracked = self._tracked.get(path)
+        if tracked is None or tracked.kind not in ("looks_complete", "settled"):
+            return None
+        return tracked.due
+
     def _quiet_sentence(self, tracked: _Tracked, now: float) -> str:
         if tracked.kind not in ("new", "looks_complete"):
             return ""

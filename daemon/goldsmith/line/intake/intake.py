@@ -129,6 +129,10 @@ class Intake:
             return FileState("refused", sentence=refused(path, stat.S_IFLNK if mark == LINK else stat.S_IFIFO) or "")
         return FileState("new")
 
+    def settles_at(self, path: str) -> float | None:
+        """When a file that is followed settles (0 where it has), if nobody touches it any more; None where that cannot be told."""
+        return self._files.settles_at(path)
+
     def sha(self, path: str) -> str | None:
         """The hash of a file that the daemon put down and nothing has touched since."""
         return self._files.sha(path)
