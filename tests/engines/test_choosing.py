@@ -73,7 +73,7 @@ def test_words_go_to_the_first_default_that_is_here(tmp_path: Path) -> None:
 def test_a_model_without_words_named_for_words_is_a_problem(tmp_path: Path) -> None:
     """Named together with a prompt: one of the two has to go, and those that take words are listed."""
     with pytest.raises(
-        Problem, match=r"'migan' takes no words\. Leave the prompt out, or name one that takes words: big, filler, nothing, premium"
+        Problem, match=r"'migan' takes no words\. Leave the prompt out, or name one that takes words: premium, fill, big, filler"
     ):
         _house(tmp_path).choose(_asks("inpaint", "migan", words=True))
     with pytest.raises(Problem, match=r"'quick' \(patchmatch\) takes no words"):
@@ -92,7 +92,8 @@ def test_one_that_can_only_draw_from_words_cannot_fill(tmp_path: Path) -> None:
     """It says what it can, what it cannot, and who could."""
     _bring(tmp_path / "painter")
     with pytest.raises(
-        Problem, match=r"'painter' can make pictures from words alone; it cannot fill a hole\. Those that can: migan, patchmatch, big, fi"
+        Problem,
+        match=r"'painter' can make pictures from words alone; it cannot fill a hole\. Those that can: premium, fill, quick, migan",
     ):
         _house(tmp_path).choose(_asks("inpaint", "painter"))
 
@@ -154,3 +155,11 @@ def test_an_unknown_name_gets_the_nearest_of_models_and_names(tmp_path: Path) ->
     """The house's own names count."""
     with pytest.raises(Problem, match=r"no model called 'premum'\. The nearest is 'premium'"):
         _house(tmp_path).choose(_asks("generate", "premum"))
+
+
+def test_a_long_list_of_models_is_cut_short(tmp_path: Path) -> None:
+    """The house's own names come first, null models not at all, and the rest are counted."""
+    models = {f"m{number}": _generates("text", "inpaint") for number in range(9)} | {"painter": _generates("text")}
+    house = Weights(Models(models=models, names={"fill": "m8"}), tmp_path)
+    with pytest.raises(Problem, match=r"Those that can: fill, m0, m1, m2, m3, m4 and 4 more \(goldsmith models list\)\.$"):
+        house.choose(_asks("inpaint", "painter"))

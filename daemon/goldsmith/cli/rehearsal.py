@@ -141,9 +141,10 @@ class Rehearsal:
             stem = plain(bundle.stem) if bundle is not None else "NAME"
             label = "" if lacking == "mask" else f".{lacking}"
             yield f"It waits for a mask: “{stem}.mask{label}.png” beside the picture."
-        needs = (step.operation.needs().engine for each in way for step in resolved.steps_for(each))
-        missing = [found for need in needs if need is not None and (found := refusal(self._setup.weights, need)) is not None]
-        yield from dict.fromkeys(found.sentence for found in missing)
+        steps = [(step, step.operation.needs().engine) for each in way for step in resolved.steps_for(each)]
+        told = [(step, refusal(self._setup.weights, need)) for step, need in steps if need is not None]
+        missing = [f"{step.place}: {found.sentence}" for step, found in told if found is not None]
+        yield from missing
         if missing:
             yield "Until then a picture that asks for this is held with a note; it goes on by itself afterwards."
 

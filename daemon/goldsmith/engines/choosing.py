@@ -8,6 +8,9 @@ from goldsmith.engines import EngineNeed
 from goldsmith.engines.models import Model, Models, does
 from goldsmith.errors import Problem
 
+_MOST = 6
+"""So many names stand in a sentence; the rest are counted."""
+
 
 def task(need: EngineNeed) -> str:
     """What is asked, as the end of "a model for …"."""
@@ -38,16 +41,24 @@ def no_default(models: Models, need: EngineNeed) -> Problem:
     if need.kind == "upscale":
         factors = ", ".join(sorted(models.defaults.upscale)) or "none"
         return Problem(sentence, f"Name a model; the factors with a default are: {factors}.")
-    others = [name for name in models.serving(need) if models.named(name).driver != "null"]
-    return Problem(sentence, f"Name one: {', '.join(others)}." if others else "Add one to models.toml; docs/models.md tells how.")
+    others = those_able(models, need)
+    return Problem(sentence, f"Name one: {others}." if others != "none" else "Add one to models.toml; docs/models.md tells how.")
 
 
 def unable(models: Models, need: EngineNeed, model: Model, called: str) -> Problem:
     """The named model is of another kind, takes no words, or cannot do all that is asked."""
-    named = ", ".join(models.serving(need)) or "none"
+    able = those_able(models, need)
     if model.diffusion is None and model.kind == need.kind:
-        return Problem(f"The model {called} takes no words.", f"Leave the prompt out, or name one that takes words: {named}.")
+        return Problem(f"The model {called} takes no words.", f"Leave the prompt out, or name one that takes words: {able}.")
     if model.diffusion is None or need.kind == "upscale":
-        return Problem(f"The model {called} is for {model.kind}, not for {need.kind}.", f"For {need.kind} there are: {named}.")
+        return Problem(f"The model {called} is for {model.kind}, not for {need.kind}.", f"For {need.kind} there are: {able}.")
     lacks = does(sorted(need.can - set(model.diffusion.can))) or "fill a hole"
-    return Problem(f"The model {called} can {does(model.diffusion.can)}; it cannot {lacks}.", f"Those that can: {named}.")
+    return Problem(f"The model {called} can {does(model.diffusion.can)}; it cannot {lacks}.", f"Those that can: {able}.")
+
+
+def those_able(models: Models, need: EngineNeed) -> str:
+    """The names that can serve the need, the house's own first, as many as a sentence bears; null models only where there is no other."""
+    every = sorted(models.serving(need), key=lambda name: name in models.models)
+    able = [name for name in every if models.named(name).driver != "null"] or every
+    more = f" and {len(able) - _MOST} more (goldsmith models list)" if len(able) > _MOST + 1 else ""
+    return (", ".join(able[:_MOST] if more else able) or "none") + more
