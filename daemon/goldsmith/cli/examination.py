@@ -78,9 +78,11 @@ def _daemon(root: Path, daemon: Daemon, journal: Path) -> Finding:
 
 def _lanes(daemon: Daemon) -> Iterator[Finding]:
     """Every device that a running daemon has had to pause, and every lane that cannot begin anything."""
-    told = {f"lane {seat.lane}": seat.paused for seat in daemon.seats if seat.paused}
-    for what, why in {**{f"lane {lane}": why for lane, why in daemon.lanes.items() if why}, **told}.items():
-        yield fault(what, why, "Look at it with the driver's own tool (nvidia-smi) and at the log; it goes on by itself once it is mended.")
+    devices = [(seat.lane, seat.paused) for seat in daemon.seats if seat.paused]
+    lanes = [(lane, why) for lane, why in daemon.lanes.items() if why and lane not in dict(devices)]
+    for lane, why in dict.fromkeys([*devices, *lanes]):
+        remedy = "Look at it with the driver's own tool (nvidia-smi) and at the log; it goes on by itself once it is mended."
+        yield fault(f"lane {lane}", why, remedy)
 
 
 def _journal(root: Path, journal: Path) -> Finding:
