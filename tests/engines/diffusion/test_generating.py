@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from goldsmith.errors import Cancelled, DeviceFault, Problem
 FACTS = {
     "model", "family", "ability", "seeds", "steps", "steps_run", "guidance", "strength", "size", "made_at", "negative_used",
     "input_bits", "pipeline", "scheduler", "scheduler_sha256", "precision", "offload", "tiling", "batch", "rung", "loras", "threads",
-    "deterministic", "tf32", "device", "device_title", "torch", "diffusers", "transformers", "safety_checker",
+    "deterministic", "tf32", "prompt_cut", "device", "device_title", "torch", "diffusers", "transformers", "safety_checker",
 }  # fmt: skip
 EIGHT_BIT = {("flux2-klein", "edit"), ("flux2-klein", "references")} | {way for way in WAYS if way[0].startswith("qwen-image-edit")}
 
@@ -224,6 +225,28 @@ def test_requests_with_words_and_pictures_of_their_own_go_together(family: str, 
     assert made[0].facts["batch"] == 2
     for asked, each in zip((one, other), made, strict=True):
         np.testing.assert_allclose(each.pictures[0], engine(family).generate(asked).pictures[0], atol=1e-4)
+
+
+def test_a_picture_that_a_pipeline_makes_smaller_is_brought_to_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FLUX.2 klein fills at a megapixel at most; the record says at what size it was really made."""
+    from diffusers import FluxPipeline
+
+    def smaller(self: Any, **named: Any) -> Any:
+        self._num_timesteps = 2
+        return SimpleNamespace(images=picture(3, 32, 48)[None])
+
+    monkeypatch.setattr(FluxPipeline, "__call__", smaller)
+    made = engine("flux").generate(request("text"))
+    assert (made.pictures[0].shape, made.facts["size"], made.facts["made_at"]) == ((HEIGHT, WIDTH, 3), [WIDTH, HEIGHT], [48, 32])
+
+
+@pytest.mark.parametrize(
+    ("family", "letters", "cut"), [("sdxl", 60, False), ("sdxl", 100, True), ("flux", 400, False), ("flux", 600, True)]
+)
+def test_words_beyond_what_a_model_reads_are_said_to_be_cut(family: str, letters: int, cut: bool) -> None:
+    """SDXL reads 77 tokens, FLUX 512; nothing is left aside in silence."""
+    made = engine(family).generate(request("text", wish=replace(WISH, prompt="x" * letters)))
+    assert made.facts["prompt_cut"] is cut
 
 
 def test_requests_that_are_not_alike_are_worked_off_one_by_one() -> None:

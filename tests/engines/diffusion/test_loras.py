@@ -13,6 +13,7 @@ import pytest
 from doubles import tiny
 from doubles.tiny_engines import WISH, engine, opened, request
 from goldsmith.engines import Wish
+from goldsmith.engines.diffusion.layout import Layout
 from goldsmith.errors import Cancelled, Problem
 
 _TARGETS = {
@@ -112,6 +113,18 @@ def test_only_a_few_stay_loaded(tmp_path: Path) -> None:
     base = own._mounted.pipe(own._family.ways["text"], tiled=False)
     assert len(base.get_list_adapters()["transformer"]) == 4
     assert words(own, (paths[0], 1.0)) == made[0]
+
+
+def test_it_is_worn_by_a_model_that_is_laid_out_by_groups(tmp_path: Path) -> None:
+    """Laid out so from the start, or with the LoRA already loaded when memory ran out: the same bytes."""
+    path = lora(tmp_path / "brand.safetensors", "flux")
+    own = opened("flux")
+    whole = words(own, (path, 1.0))
+    assert words(opened("flux", Layout("float32", "group", 1)), (path, 1.0)) == whole
+    assert own._mounted is not None
+    own._mounted.group()
+    assert words(own, (path, 1.0)) == whole
+    assert words(own) == words(engine("flux"))
 
 
 def test_it_comes_off_when_the_work_is_called_off(tmp_path: Path) -> None:

@@ -108,6 +108,14 @@ def test_only_classes_of_diffusers_and_transformers_are_loaded(tree: Path, said:
         looked_through("one", tree)
 
 
+@pytest.mark.parametrize("named", [["thief", "Pipeline"], "thief.Pipeline", 7])
+def test_a_pipeline_of_its_own_is_refused(tree: Path, named: object) -> None:
+    """diffusers' way of naming one is a module and a class."""
+    _index(tree, _class_name=named)
+    with pytest.raises(Problem, match=r"model_index\.json: its pipeline is code of its own \(.*\), and none is run here"):
+        looked_through("one", tree)
+
+
 def test_settings_and_parts_left_out_are_no_parts(tree: Path) -> None:
     """A list of numbers is a setting; [null, null] is a part that is left out; a safety checker is never loaded, whatever it is."""
     _index(tree, select=[1, 2], image_encoder=[None, None], safety_checker=["stable_diffusion", "StableDiffusionSafetyChecker"])

@@ -14,7 +14,7 @@ import numpy as np
 from goldsmith.engines import Ability, Descriptor, Device, Generated, OnStep, Request, Store, unheard
 from goldsmith.engines.diffusion.families import Way, abilities, ability_for, family_of
 from goldsmith.engines.diffusion.layout import Rung, ladder
-from goldsmith.engines.diffusion.material import Arguments, Material, material
+from goldsmith.engines.diffusion.material import Arguments, Material, material, words_cut
 from goldsmith.engines.diffusion.mounted import Mounted, Plan, dead, has_tiling
 from goldsmith.engines.diffusion.repeatable import before_the_device_wakes, dice, facts, repeatable
 from goldsmith.engines.diffusion.results import checked, sized
@@ -167,22 +167,20 @@ class DiffusionEngine:
         multiple = self._diffusion.multiple
         width, height = (max(multiple, round(side * rung.scale / multiple) * multiple) for side in (call.width, call.height))
         pictures: list[Pixels] = []
+        made_at, cut = [width, height], False
         try:
             for begin in range(0, len(frames), rung.batch):
                 some = frames[begin : begin + rung.batch]
                 given = material([frame.request for frame in some], width, height, call.strength or 0.0)
                 share = _Share(step, begin, len(some), len(frames))
                 pipe = mounted.pipe(call.way, tiled=rung.tiled)
-                images = pipe(
-                    **self._arguments(pipe, call, given),
-                    generator=dice([frame.seed for frame in some]),
-                    callback_on_step_end=share.heard,
-                    output_type="np",
-                ).images
+                called = self._arguments(pipe, call, given) | {"generator": dice([frame.seed for frame in some])}
+                images = pipe(**called, callback_on_step_end=share.heard, output_type="np").images
+                made_at, cut = [images[0].shape[1], images[0].shape[0]], cut or words_cut(pipe, given.prompts)
                 pictures += self._ready(images, some, call, mounted.layout.precision)
         finally:
             mounted.at_rest()
-        done = self._facts(call, rung) | {"made_at": [width, height], "steps_run": int(pipe.num_timesteps)}
+        done = self._facts(call, rung) | {"made_at": made_at, "steps_run": int(pipe.num_timesteps), "prompt_cut": cut}
         done |= {"pipeline": type(pipe).__name__, "tiling": rung.tiled and has_tiling(pipe.vae)}
         return pictures, {**done, **mounted.facts(), **facts(self._device)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,17 @@ def material(frames: Sequence[Request], width: int, height: int, strength: float
         holes=tuple(_sized_hole(hole, width, height) for _, hole in sources if hole is not None),
         references=frames[0].references,
     )
+
+
+def words_cut(pipe: Any, prompts: Sequence[str]) -> bool:
+    """True where a prompt is longer than any of the pipeline's text encoders reads: CLIP 77 tokens, others what the pipeline asks."""
+    longest = inspect.signature(pipe.__call__).parameters.get("max_sequence_length")
+    limits = []
+    for name, tokenizer in pipe.components.items():
+        if name.startswith("tokenizer") and tokenizer is not None:
+            most = int(tokenizer.model_max_length)
+            limits.append((tokenizer, most if longest is None else min(most, int(longest.default))))
+    return any(all(len(tokenizer(prompt).input_ids) > limit for tokenizer, limit in limits) for prompt in set(prompts) if limits)
 
 
 def _sized_hole(hole: Mask, width: int, height: int) -> Mask:

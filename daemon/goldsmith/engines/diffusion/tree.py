@@ -17,6 +17,7 @@ from goldsmith.errors import Problem
 _LIBRARIES = frozenset({"diffusers", "transformers"})
 _PICKLES = frozenset({".bin", ".ckpt", ".pt", ".pth", ".pkl"})
 _WEIGHTLESS = ("tokenizer", "scheduler", "processor", "feature_extractor", "image_processor")
+_OTHER = "Use a model that diffusers itself can run."
 LEFT_OUT = frozenset({"safety_checker"})
 """Parts that are never loaded."""
 
@@ -44,8 +45,11 @@ def looked_through(name: str, folder: Path, *, variant: str = "", single: Path |
     """
     again = f"Fetch the model again: goldsmith models fetch {name}"
     index = _json(folder / "model_index.json", again)
+    named = index.get("_class_name", "")
+    if not (isinstance(named, str) and (not named or named.isidentifier())):
+        raise Problem(f"{folder / 'model_index.json'}: its pipeline is code of its own ({named}), and none is run here.", _OTHER)
     for path in sorted(folder.rglob("*.py")):
-        raise Problem(f"{path}: this model brings code of its own, and none is run here.", "Use a model that diffusers itself can run.")
+        raise Problem(f"{path}: this model brings code of its own, and none is run here.", _OTHER)
     parts: dict[str, int] = {}
     for part, said in index.items():
         if part.startswith("_") or part in LEFT_OUT or not _is_part(said):
@@ -84,7 +88,7 @@ def _library(folder: Path, part: str, said: list[Any]) -> None:
         named = ".".join(str(each) for each in said[:2])
         raise Problem(
             f"{folder / 'model_index.json'}: its part {part!r} is a {named}, which is none of diffusers' or transformers' own.",
-            "Models that need code of their own are not run.",
+            _OTHER,
         )
 
 
