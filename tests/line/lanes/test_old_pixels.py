@@ -11,12 +11,15 @@ from doubles import tiny
 from doubles.jobs import FAULTY, Share, left_half, picture, png
 from goldsmith.brief.brief import read_brief
 from goldsmith.brief.stages import read_line
+from goldsmith.engines.models import read_models
+from goldsmith.engines.weights import Weights, default_folder
 from goldsmith.files import shipped
 from goldsmith.line.job import Outcome, Output
 from goldsmith.line.lanes.attempt import run_job
 from goldsmith.line.lanes.bench import Shop
 from goldsmith.line.lanes.wire import LaneContext, LaneSpec
-from goldsmith.plate.codec import decode, decode_mask
+from goldsmith.plate.codec import Encoding, decode, decode_mask, encode
+from goldsmith.plate.plate import Plate, frozen
 
 DOUBLES = Shop(FAULTY, LaneSpec(name="cpu"))
 PAGE = shipped("config", "line.toml").parents[1] / "docs" / "operations" / "outpaint.md"
@@ -115,3 +118,25 @@ def test_a_model_that_generates_makes_it_where_there_is_one(share: Share, tmp_pa
     assert (after.width, after.height) == (142, 80)
     assert np.array_equal(after.codes()[:, 35 : 35 + 72], decode(png(before, 16), "in.png", 100_000).codes())
     assert after.pixels[:, :30].std() > 0.01
+
+
+def test_a_net_of_one_size_works_window_by_window_on_sixteen_bits_and_alpha(share: Share) -> None:
+    """MI-GAN, with its own weights: the old codes and their alpha are kept, and what it adds is finer than its 8 bits."""
+    weights = Weights(read_models(shipped("config", "models.toml")), default_folder())
+    if not weights.available("migan"):
+        pytest.skip("the weights of migan are not here; run: goldsmith models fetch migan")
+    shop = Shop(LaneContext(models_file=str(shipped("config", "models.toml")), weights=str(weights.folder)), LaneSpec(name="cpu"))
+    levels = np.linspace(0.2, 0.7, 60, dtype=np.float32)[None, :, None] + np.linspace(0, 0.2, 50, dtype=np.float32)[:, None, None]
+    alpha = np.ones((50, 60), np.float32)
+    alpha[:20, 50:] = 0.5
+    before = Plate(frozen(np.repeat(levels, 3, 2)), alpha=frozen(alpha), depth=16)
+    share.put("inbox/hero.png", encode(before, Encoding()))
+    outcome = _done(share, shop, "outpaint", {"right": "30%", "model": "migan"})
+    assert outcome.fault is None
+    assert (outcome.steps[0].findings["old_pixels"], outcome.steps[0].findings["old_changed"]) == (50 * 60, 0)
+    after = decode(Path(_only(outcome, "picture").path).read_bytes(), "out.png", 100_000)
+    assert after.alpha is not None
+    assert np.array_equal(after.codes()[:, :60], before.codes())
+    assert after.alpha[:20, 50:].min() == after.alpha[:20, 50:].max() == pytest.approx(0.5, abs=1e-4)
+    assert (after.alpha[20:] == 1).all()
+    assert np.unique(after.codes()[:, 60:] % 257).size > 100

@@ -8,11 +8,14 @@ from numpy.typing import NDArray
 from goldsmith.plate.craft.smooth import softened
 from goldsmith.plate.plate import Pixels
 
-PASSES = ((48, 8, 48.0, 1.0), (6, 6, 6.0, 0.125))
-"""First broadly, then closely: how many px of the new and of the old are compared, the sigma in px along the join, and over which
-part of the way it fades. A fill takes its tone from the edge and wanders off within a few px to that of where it was copied from."""
+PASSES = ((48, 8, 48.0, 1.0), (6, 6, 6.0, 0.125), (1, 2, 1.5, 0.02))
+"""First broadly, then closely, then the last px: how many px of the new and of the old are compared, the sigma in px along the join,
+and over which part of the way it fades. A fill takes its tone from the edge and wanders off behind it to that of where it was copied
+from."""
 STRONGEST = 0.12
 """The most, 0..1, that tone is moved: more is no step of tone but another thing."""
+LOCAL = 0.05
+"""How far, 0..1, the step at one place may be from that of the whole join."""
 STRANGE = 0.08
 """Differences this far, 0..1, from the join's own median count half: an edge that ends there is no difference of tone."""
 
@@ -28,18 +31,21 @@ def met(new: Pixels, known: Pixels, px: int) -> tuple[Pixels, float]:
         if px < 1 or not ours or not theirs:
             continue
         apart = np.asarray(np.median(known[:, -theirs:], axis=1) - np.median(new[:, :ours], axis=1), dtype=np.float32)
-        strange = np.abs(apart - np.median(apart, axis=0)).max(axis=1) / STRANGE
-        step = _along(apart, (1 / (1 + strange**4)).astype(np.float32), sigma)
+        step = _along(apart, sigma)
         new = new + step[:, None, :] * _fading(new.shape[1], px * part)[None, :, None]
         offset = max(offset, float(np.abs(step).mean()))
     return np.clip(new, 0, 1).astype(np.float32, copy=False), offset
 
 
-def _along(apart: Pixels, trust: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+def _along(apart: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     """(h, c): the step smoothed along the join by what of it is to be trusted; less than it is where that is less than half."""
+    middle = np.median(apart, axis=0)
+    strange = np.abs(apart - middle).max(axis=1) / STRANGE
+    trust = (1 / (1 + strange**4)).astype(np.float32)
     seen = softened(np.ascontiguousarray((apart * trust[:, None])[:, None, :]), sigma)[:, 0]
-    sure = softened(trust[:, None], sigma)
-    return np.asarray(np.clip(seen / np.maximum(sure, 0.5), -STRONGEST, STRONGEST), dtype=np.float32)
+    step = seen / np.maximum(softened(trust[:, None], sigma), 0.5)
+    middle = np.clip(middle, -STRONGEST, STRONGEST)
+    return np.asarray(np.clip(step, middle - LOCAL, middle + LOCAL), dtype=np.float32)
 
 
 def _fading(width: int, px: float) -> NDArray[np.float32]:
