@@ -11,7 +11,6 @@ from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import Any
-from weakref import WeakValueDictionary
 
 from pydantic import JsonValue, ValidationError
 
@@ -35,8 +34,6 @@ class Shop:
         self._tell = tell
         self._weights: Any = None
         self._opened: set[str] = set()
-        self._generators: WeakValueDictionary[str, Generator] = WeakValueDictionary()
-        """By model, for as long as somebody keeps them open."""
         self._opening = Lock()
         self._flight: Flight | None = None
 
@@ -105,34 +102,37 @@ class Shop:
 
         with self._alone():
             name = self._choices().choose(need).name
-            if name not in self._generators:
+            if name not in self._loaded():
                 note(f"loading {name}")
                 self._tell(Models(loaded=self._loaded(), loading=name))
-            try:
-                engine, choice = open_generator(self._choices(), need, self._device)
-                self._generators[name] = engine
-            finally:
-                self._tell(Models(loaded=self._loaded()))
+            engine, choice = open_generator(self._choices(), need, self._device)
         facts = self._facts(engine.descriptor, choice.why)
         if self._flight is None:
             return engine, facts
-        return self._flight.around(engine.descriptor, lambda: self._again(name, need)), facts
+        return self._flight.around(engine.descriptor, lambda: self._again(need)), facts
 
-    def _again(self, name: str, need: EngineNeed) -> Generator:
+    def _again(self, need: EngineNeed) -> Generator:
         from goldsmith.engines.opening import open_generator
 
-        engine, _ = open_generator(self._choices(), need, self._device)
-        self._generators[name] = engine
-        return engine
+        return open_generator(self._choices(), need, self._device)[0]
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Engines are opened one at a time, and none while another is at work: it might have to make room."""
+        """Engines are opened one at a time, and none while another is at work: it might have to make room. What is there is told after."""
         with self._opening, self._flight.still() if self._flight is not None else nullcontext():
-            yield
+            try:
+                yield
+            finally:
+                self._tell(Models(loaded=self._loaded()))
 
     def _loaded(self) -> tuple[str, ...]:
-        return tuple(sorted(self._generators))
+        """The generating models that this process has in memory."""
+        from goldsmith.engines.opening import loaded
+
+        if self._weights is None:
+            return ()
+        models = self._weights.models.models
+        return tuple(sorted({name for name in loaded() if name in models and models[name].kind == "generate"}))
 
     def _choices(self) -> Any:
         from goldsmith.engines.weights import default_folder, weights_of
