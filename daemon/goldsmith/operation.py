@@ -118,8 +118,8 @@ class Needs:
     """Names of masks it uses up; ``mask`` is the unnamed one."""
     references: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     """(shelf, name, suffixes) as for ``Bench.reference``, e.g. ("looks", "warm-amber", (".cube", ".cdl"))."""
-    engine: EngineNeed | None = None
-    """The engine it calls."""
+    engines: tuple[EngineNeed, ...] = ()
+    """The engines it calls; the one that its ``model`` names comes first."""
     picture: bool = True
     """False where it can begin with no picture at all, from the brief's words."""
     words: bool = False

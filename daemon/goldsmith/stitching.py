@@ -31,7 +31,7 @@ class StitchOperation(PlateOperation):
 
     def needs(self) -> Needs:
         """The masks that ``where`` names, and an inpainting engine."""
-        return Needs(masks=region.parse(self.where).names(), engine=EngineNeed("inpaint", self.model))
+        return Needs(masks=region.parse(self.where).names(), engines=(EngineNeed("inpaint", self.model),))
 
     @abstractmethod
     def engine(self, bench: Bench) -> Inpainter:

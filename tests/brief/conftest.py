@@ -59,7 +59,7 @@ class Fill(Operation):
 
     def needs(self) -> Needs:
         masks = frozenset({self.where}) if self.where else frozenset()
-        return Needs(masks=masks, engine=EngineNeed("inpaint", self.model))
+        return Needs(masks=masks, engines=(EngineNeed("inpaint", self.model),))
 
 
 class Enlarge(Operation):

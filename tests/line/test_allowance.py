@@ -48,7 +48,7 @@ class Fill(PlateOperation):
     model: str = "big"
 
     def needs(self) -> Needs:
-        return Needs(engine=EngineNeed("inpaint", self.model))
+        return Needs(engines=(EngineNeed("inpaint", self.model),))
 
     def apply(self, plate: Plate, bench: Bench) -> Plate:
         return plate
@@ -64,7 +64,7 @@ class Make(SetOperation):
     steps: int = 4
 
     def needs(self) -> Needs:
-        return Needs(engine=EngineNeed("generate", self.model))
+        return Needs(engines=(EngineNeed("generate", self.model),))
 
     def leaves(self, pictures: int) -> int:
         return self.candidates

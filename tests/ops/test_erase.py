@@ -68,8 +68,8 @@ def test_the_briefs_prompt_is_not_for_erasing() -> None:
 def test_it_says_what_it_needs() -> None:
     """The mask of its region, and an inpainting engine, by name or the house's own."""
     assert Erase(where="bin", model="migan").needs().masks == {"bin"}
-    assert Erase(where="bin", model="migan").needs().engine == EngineNeed("inpaint", "migan")
-    assert Erase().needs().engine == EngineNeed("inpaint")
+    assert Erase(where="bin", model="migan").needs().engines == (EngineNeed("inpaint", "migan"),)
+    assert Erase().needs().engines == (EngineNeed("inpaint"),)
 
 
 def test_an_empty_region_is_no_work() -> None:

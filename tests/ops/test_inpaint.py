@@ -100,7 +100,7 @@ def test_what_only_words_can_do_is_never_left_aside_in_silence(setting: dict[str
     with pytest.raises(Problem, match=f"null-inpaint fills from the surroundings alone and cannot be told {named}"):
         step.apply(_plate(), bench)
     assert engine.asked == []
-    assert step.needs().engine == EngineNeed("inpaint", words=True)
+    assert step.needs().engines == (EngineNeed("inpaint", words=True),)
 
 
 def test_its_loras_are_looked_for_before_it_starts() -> None:
@@ -171,7 +171,7 @@ def test_the_named_engine_is_asked_for() -> None:
     Inpaint(model="patchmatch").apply(_plate(), bench)
     Inpaint().apply(_plate(), bench)
     assert bench.models == ["patchmatch", None]
-    assert Inpaint(model="patchmatch").needs().engine == EngineNeed("inpaint", "patchmatch")
+    assert Inpaint(model="patchmatch").needs().engines == (EngineNeed("inpaint", "patchmatch"),)
 
 
 def test_it_says_which_masks_it_needs() -> None:

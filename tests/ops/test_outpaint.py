@@ -167,9 +167,9 @@ def test_masks_travel_and_are_empty_in_what_is_added() -> None:
 
 def test_an_engine_for_what_lies_beyond_the_edge_is_asked_for() -> None:
     """By its name, or the house's choice; with words of the step's own only one that takes words will do."""
-    assert Outpaint(aspect="16:9").needs().engine == EngineNeed("inpaint", beyond=True)
-    assert Outpaint(aspect="16:9", model="fill").needs().engine == EngineNeed("inpaint", "fill", beyond=True)
-    assert Outpaint(aspect="16:9", negative="people").needs().engine == EngineNeed("inpaint", words=True, beyond=True)
+    assert Outpaint(aspect="16:9").needs().engines == (EngineNeed("inpaint", beyond=True),)
+    assert Outpaint(aspect="16:9", model="fill").needs().engines == (EngineNeed("inpaint", "fill", beyond=True),)
+    assert Outpaint(aspect="16:9", negative="people").needs().engines == (EngineNeed("inpaint", words=True, beyond=True),)
     bench = BenchDouble(prompt="a quiet lake")
     Outpaint(aspect="16:9", model="fill").apply(ground(60, 80), bench)
     assert bench.models == ["fill"]

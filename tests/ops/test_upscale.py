@@ -120,8 +120,8 @@ def test_factor_one_is_the_very_plate() -> None:
     """Nothing to do, no engine needed."""
     plate = _plate()
     assert Upscale(factor=1).apply(plate, BenchDouble()) is plate
-    assert Upscale(factor=1).needs().engine is None
-    assert Upscale(factor=2, model="m").needs().engine == EngineNeed("upscale", "m", factor=2)
+    assert Upscale(factor=1).needs().engines == ()
+    assert Upscale(factor=2, model="m").needs().engines == (EngineNeed("upscale", "m", factor=2),)
 
 
 @pytest.mark.parametrize("factor", [0, 0.5, 4.1, 1e9, -2])

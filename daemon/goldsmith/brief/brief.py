@@ -138,8 +138,8 @@ def stock_faults(steps: Iterable[Step], stock: Stock, beside: Beside | None = No
 
 def _lacking(step: Step, stock: Stock, beside: Beside | None) -> Iterator[Fault]:
     needs = step.operation.needs()
-    if needs.engine is not None:
-        yield from _engine_faults(step, needs.engine, stock)
+    for need in needs.engines:
+        yield from _engine_faults(step, need, stock)
     for shelf, name, suffixes in needs.references:
         if beside is not None and beside(shelf, name, suffixes):
             continue

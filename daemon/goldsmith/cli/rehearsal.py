@@ -141,8 +141,8 @@ class Rehearsal:
             stem = plain(bundle.stem) if bundle is not None else "NAME"
             label = "" if lacking == "mask" else f".{lacking}"
             yield f"It waits for a mask: “{stem}.mask{label}.png” beside the picture."
-        steps = [(step, step.operation.needs().engine) for each in way for step in resolved.steps_for(each)]
-        told = [(step, refusal(self._setup.weights, need)) for step, need in steps if need is not None]
+        steps = [step for each in way for step in resolved.steps_for(each)]
+        told = [(step, refusal(self._setup.weights, need)) for step in steps for need in step.operation.needs().engines]
         missing = [f"{step.place}: {found.sentence}" for step, found in told if found is not None]
         yield from missing
         if missing:

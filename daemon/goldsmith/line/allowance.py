@@ -49,7 +49,7 @@ class Allowances:
 
     def granted(self, job: Job, steps: Sequence[Step]) -> Job:
         """The job, which has the house's own limits, with its models, the limits they need, and what it may share a device with."""
-        if self._light and job.lane == GPU and not any(step.operation.needs().engine for step in steps):
+        if self._light and job.lane == GPU and not any(step.operation.needs().engines for step in steps):
             job = job.model_copy(update={"lane": self._light})
         opened = list(self._opened(steps))
         if not opened:
@@ -75,15 +75,13 @@ class Allowances:
             operation = step.operation
             if isinstance(operation, SetOperation):
                 pictures = operation.leaves(pictures)
-            need = operation.needs().engine
-            if need is None:
-                continue
-            try:
-                choice = self.weights.choose(need)
-            except Problem:
-                continue
-            if choice.model.diffusion is not None:
-                yield Opened(choice.name, choice.model.diffusion, max(1, pictures))
+            for need in operation.needs().engines:
+                try:
+                    choice = self.weights.choose(need)
+                except Problem:
+                    continue
+                if choice.model.diffusion is not None:
+                    yield Opened(choice.name, choice.model.diffusion, max(1, pictures))
 
 
 def _alike(job: Job, models: tuple[str, ...]) -> str:

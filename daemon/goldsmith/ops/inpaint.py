@@ -39,7 +39,7 @@ class Inpaint(StitchOperation):
     def needs(self) -> Needs:
         """The masks that ``where`` names, its LoRAs, and an inpainting engine: one that takes words where the step has any for it."""
         engine = EngineNeed("inpaint", self.model, words=bool(self._said()))
-        return replace(super().needs(), references=lora_needs(self.loras), engine=engine)
+        return replace(super().needs(), references=lora_needs(self.loras), engines=(engine,))
 
     def engine(self, bench: Bench) -> Inpainter:
         """One that is told what the step asks for. The brief's prompt goes to engines that take words, and is recorded as unused else.

@@ -102,7 +102,7 @@ class Outpaint(PlateOperation):
     def needs(self) -> Needs:
         """Its LoRAs, and an engine for what lies beyond the edge: one that takes words where the step has any for it."""
         engine = EngineNeed("inpaint", self.model, words=bool(self._said()), beyond=True)
-        return Needs(references=lora_needs(self.loras), engine=engine)
+        return Needs(references=lora_needs(self.loras), engines=(engine,))
 
     def stands(self, plate: Plate) -> tuple[int, int]:
         """Left and top of the old picture in the new one, in px."""

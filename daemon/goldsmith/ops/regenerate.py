@@ -80,7 +80,7 @@ class Regenerate(SetOperation):
 
     def needs(self) -> Needs:
         engine = EngineNeed("generate", self.model, can=self._abilities(picture=self.strength is not None, shown=self.references is True))
-        return Needs(references=lora_needs(self.loras), engine=engine, picture=self.strength is not None, words=not self.prompt)
+        return Needs(references=lora_needs(self.loras), engines=(engine,), picture=self.strength is not None, words=not self.prompt)
 
     def leaves(self, pictures: int) -> int:
         return max(1, pictures) * self.candidates

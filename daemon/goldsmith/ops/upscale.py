@@ -36,7 +36,7 @@ class Upscale(PlateOperation):
 
     def needs(self) -> Needs:
         """An enlarging engine."""
-        return Needs() if self.factor == 1 else Needs(engine=EngineNeed("upscale", self.model, factor=max(ceil(self.factor), 2)))
+        return Needs() if self.factor == 1 else Needs(engines=(EngineNeed("upscale", self.model, factor=max(ceil(self.factor), 2)),))
 
     def apply(self, plate: Plate, bench: Bench) -> Plate:
         """The plate ``factor`` times as large, its alpha and its masks with it; ppi and profile stay as they are.

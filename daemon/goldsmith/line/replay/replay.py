@@ -129,7 +129,7 @@ class Replay:
 
     def _elsewhere(self, then: StepRecord, step: Step) -> str:
         """The model that did the work, where it is not the one that the settings lead to now; else ""."""
-        need, name = step.operation.needs().engine, (then.engine or {}).get("name")
+        need, name = next(iter(step.operation.needs().engines), None), (then.engine or {}).get("name")
         if need is None or "model" not in then.settings or not isinstance(name, str):
             return ""
         try:
