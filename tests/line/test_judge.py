@@ -99,7 +99,7 @@ def test_a_brief_that_needs_a_picture_waits_for_it(names: list[str], text: str, 
 def test_a_brief_alone_without_words_says_what_to_write() -> None:
     """Or its picture may come."""
     told = sentence(verdict(["hero.toml"], {"selected/hero.toml": WORDS.replace('prompt = "a chair"', "")}))
-    assert told == "Waiting for its picture, or for words to make one from: write a prompt into “hero.toml”."
+    assert told == "Waiting for its picture, or for words to make one from: write a prompt into hero.toml."
 
 
 def test_a_prompt_alone_is_told_how_a_picture_is_made_from_words() -> None:

@@ -107,7 +107,7 @@ class Judge:
             return Wait(_waiting_for_picture(bundle, f"step {number} of {stage.name}, {steps[number - 1].op}, needs {what}"))
         if needs[0].words and not resolved.prompt:
             name = shown(os.path.basename(bundle.asset))
-            return Wait(f"Waiting for its picture, or for words to make one from: write a prompt into “{name}”.")
+            return Wait(f"Waiting for its picture, or for words to make one from: write a prompt into {name}.")
         return Ready(stage, resolved, steps, explicit=False)
 
     def _needs(self, stage: Stage, resolved: Resolved, bundle: Bundle) -> Verdict:

@@ -1,0 +1,89 @@
+"""regenerate through the folders on real pipelines with tiny random weights: from words, from a picture, with reference pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from doubles import tiny
+from doubles.commission import LINE
+from doubles.pictures import png
+from doubles.studio import Studio, studio_at
+
+BRIEF = 'prompt = "a red chair"\nseed = 7\n[[generate]]\nop = "regenerate"\n'
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[Studio]:
+    with studio_at(tmp_path) as made:
+        made.line(LINE)
+        models = {"sdxl": "sdxl", "klein": "flux2-klein", "kontext": "flux-kontext"}
+        made.put("config/models.toml", tiny.models_toml(models))
+        yield made
+
+
+def step(studio: Studio, picture: str) -> dict[str, Any]:
+    """The regenerate step of an asset as it is on record."""
+    row = next(row for row in studio.history() if row.path == picture)
+    steps = row.record["steps"]
+    assert isinstance(steps, list)
+    found = steps[0]
+    assert isinstance(found, dict)
+    return found
+
+
+def held(studio: Studio, asset: str) -> str:
+    studio.until(lambda: studio.note(asset) or studio.heard("committed", picture=asset), f"a note on {asset}")
+    return studio.note(asset)
+
+
+def test_words_become_pictures_and_the_same_words_the_same_ones(studio: Studio) -> None:
+    """The house's first model that can do it; four candidates, of which one goes on; done again, the same bytes."""
+    for name in ("one", "two"):
+        studio.put(f"inbox/{name}.toml", BRIEF + 'candidates = 4\nsteps = 2\naspect = "4:3"\n')
+    studio.until_idle()
+    assert studio.folder("selected") == ["one.png", "one.toml", "two.png", "two.toml"]
+    assert studio.read("selected/one.png") == studio.read("selected/two.png")
+    assert len([path for path in studio.archived() if "one_candidate" in path]) == 4
+    done = step(studio, "inbox/one.toml")
+    assert done["engine"]["name"] == "sdxl"
+    assert done["findings"]["made"]["steps"] == 2
+    assert len({each["seed"] for each in done["findings"]["candidates"]}) == 4
+
+
+def test_a_picture_is_begun_from_and_little_strength_changes_little(studio: Studio) -> None:
+    """Two strengths, one picture: both at the model's own size, and not the same."""
+    for name, strength in (("little", 0.3), ("much", 0.95)):
+        studio.put(f"inbox/{name}.png", png(1, 64, 64))
+        studio.put(f"inbox/{name}.toml", BRIEF + f"strength = {strength}\nsteps = 4\n")
+    studio.until_idle()
+    assert studio.folder("selected") == ["little.png", "little.toml", "much.png", "much.toml"]
+    assert studio.read("selected/little.png") != studio.read("selected/much.png")
+    assert step(studio, "inbox/little.png")["settings"]["strength"] == 0.3
+
+
+def test_reference_pictures_are_looked_at_where_the_model_can(studio: Studio) -> None:
+    """With one the result is another; a model that cannot gets a note that says so."""
+    studio.put("inbox/plain.toml", BRIEF + 'model = "klein"\n')
+    studio.put("inbox/shown.toml", BRIEF + 'model = "klein"\n')
+    studio.put("inbox/shown.ref.png", png(3, 64, 64))
+    studio.until_idle()
+    assert studio.read("selected/plain.png") != studio.read("selected/shown.png")
+    assert "inbox/shown.ref.png" in studio.archived()
+    studio.put("inbox/blind.ref.png", png(3, 64, 64))
+    studio.put("inbox/blind.toml", BRIEF + 'model = "sdxl"\n')
+    assert "it cannot look at" in held(studio, "inbox/blind.toml")
+
+
+def test_a_model_that_edits_by_instruction_takes_the_picture(studio: Studio) -> None:
+    """Named, and without a strength; with one it says that it cannot."""
+    studio.put("inbox/hero.png", png(1, 64, 64))
+    studio.put("inbox/hero.toml", BRIEF + 'model = "kontext"\n')
+    studio.until_heard("committed", picture="inbox/hero.png")
+    assert step(studio, "inbox/hero.png")["engine"]["name"] == "kontext"
+    studio.put("inbox/strong.png", png(1, 64, 64))
+    studio.put("inbox/strong.toml", BRIEF + 'model = "kontext"\nstrength = 0.5\n')
+    assert "kontext" in held(studio, "inbox/strong.png")
