@@ -21,7 +21,8 @@ class HubDouble:
 
     cut:     breaks a connection after so many bytes of a file, ``cuts`` times.
     lies:    what is given instead of a file's own bytes.
-    says:    (status, X-Error-Code) for everything that is asked, to play a gate or a missing repository.
+    says:    (status, X-Error-Code) for everything that is asked, to play a missing repository.
+    says_of_files: the same for files alone: a gate, behind which one may look and not take.
     asked:   (path, Range header) of every file that was asked for.
     """
 
@@ -33,6 +34,7 @@ class HubDouble:
         self.cuts = 10**6
         self.ranges = True
         self.says: tuple[int, str] | None = None
+        self.says_of_files: tuple[int, str] | None = None
         self.asked: list[tuple[str, str]] = []
         self.tokens: set[str] = set()
         double = self
@@ -89,6 +91,9 @@ class HubDouble:
     def _give(self, request: BaseHTTPRequestHandler, name: str) -> None:
         wanted = request.headers.get("Range", "")
         self.asked.append((name, wanted))
+        if self.says_of_files is not None:
+            self._refuse(request, *self.says_of_files)
+            return
         data = self.lies.get(name, self.files.get(name))
         if data is None:
             self._refuse(request, 404, "EntryNotFound")

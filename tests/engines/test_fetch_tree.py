@@ -201,6 +201,33 @@ def test_a_hub_that_says_no_is_one_sentence_with_what_to_do(tmp_path: Path, hub:
     assert "Client Error" not in caught.value.sentence
 
 
+@pytest.mark.parametrize(
+    ("says", "sentence"),
+    [
+        ((403, "GatedRepo"), "its licence must be accepted first"),
+        ((401, "GatedRepo"), "its licence must be accepted first"),
+        ((401, ""), "log in"),
+    ],
+)
+def test_a_gate_behind_which_one_may_look_is_said_at_the_first_file(
+    tmp_path: Path, hub: HubDouble, says: tuple[int, str], sentence: str
+) -> None:
+    """The list is given to everybody, the files are not: asked once, and told at once."""
+    hub.says_of_files = says
+    with pytest.raises(FetchFault, match=sentence) as caught:
+        fetch(_weights(tmp_path), "one")
+    assert len(caught.value.sentence.splitlines()) == 2
+    assert len(hub.asked) == 1
+
+
+def test_a_hub_out_of_order_is_asked_a_few_times(tmp_path: Path, hub: HubDouble) -> None:
+    """Then its answer is told."""
+    hub.says_of_files = (503, "")
+    with pytest.raises(FetchFault, match="503"):
+        fetch(_weights(tmp_path), "one")
+    assert 1 < len(hub.asked) <= 4
+
+
 def test_the_users_own_token_is_sent(tmp_path: Path, hub: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
     """As huggingface_hub finds it; Goldsmith keeps none of its own."""
     monkeypatch.setenv("HF_TOKEN", "hf_mine")

@@ -69,14 +69,27 @@ def test_what_lies_here_at_that_commit_is_not_brought_for_its_hash(tmp_path: Pat
 
 
 def test_an_unpinned_tree_says_so_in_the_record(tmp_path: Path, hub: HubDouble) -> None:
-    """With the commit it was fetched at, and without hashes; once pinned, with the weights' hashes."""
+    """With the commit it was fetched at, and the weights' hashes as the hub told them; once pinned, with the commit alone."""
     weights = _repository(tmp_path)
     fetch(weights, "one")
     store = weights.opened("one")
-    assert (store.revision, store.weights) == (f"unpinned, fetched at {COMMIT}", ())
+    told = (("vae/model.safetensors", hashlib.sha256(b"weights").hexdigest()),)
+    assert (store.revision, store.weights) == (f"unpinned, fetched at {COMMIT}", told)
     assert store.folder == tmp_path / "one"
     pin(weights, "one")
-    assert weights.opened("one").weights == (("vae/model.safetensors", hashlib.sha256(b"weights").hexdigest()),)
+    assert (weights.opened("one").revision, weights.opened("one").weights) == (COMMIT, told)
+
+
+def test_an_unpinned_tree_is_held_to_what_the_hub_said_as_it_came(tmp_path: Path, hub: HubDouble) -> None:
+    """The weights' hashes are kept by the fetch: what a bad disk or a hand does to them later is told, and fetched again."""
+    weights = _repository(tmp_path)
+    fetch(weights, "one")
+    assert [verdict.file for verdict in weights.verify("one")] == ["vae/model.safetensors"]
+    (tmp_path / "one/vae/model.safetensors").write_bytes(b"WEIGHTS")
+    with pytest.raises(Problem, match=r"vae/model\.safetensors: its sha256 is .*, it was fetched as .*\. Run: goldsmith models fetch one"):
+        weights.opened("one")
+    assert fetch(weights, "one") == [tmp_path / "one/vae/model.safetensors"]
+    assert weights.opened("one")
 
 
 def test_what_does_not_match_its_pin_is_not_opened(tmp_path: Path, hub: HubDouble) -> None:

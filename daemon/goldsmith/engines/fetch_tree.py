@@ -33,7 +33,8 @@ def fetch_tree(weights: Weights, tree: Tree, progress: Progress) -> list[Path]:
     coming.mkdir(parents=True, exist_ok=True)
     _check_room(offered, coming)
     new = _bring_all(repository, offered, coming, progress)
-    mark = Mark(of=origin(tree.model), commit=offered.commit, files={file.path: file.size for file in offered.files})
+    sizes, hashes = {file.path: file.size for file in offered.files}, {file.path: file.sha256 for file in offered.files if file.sha256}
+    mark = Mark(of=origin(tree.model), commit=offered.commit, files=sizes, sha256=hashes)
     (coming / MARK).write_text(mark.model_dump_json(), encoding="ascii")
     sync_folder(coming)
     coming.rename(tree.top)

@@ -25,11 +25,13 @@ MARK = ".goldsmith.json"
 
 
 class Mark(Data):
-    """What a fetch leaves in its tree when all of it has come: ``of`` as in a pin, the commit, and each file's size."""
+    """What a fetch leaves in its tree when all of it has come: ``of`` as in a pin, the commit, each file's size, and known hashes."""
 
     of: str
     commit: str
     files: Mapping[str, int]
+    sha256: Mapping[str, str] = {}
+    """Of those files whose hash the hub has told, which are the weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,13 @@ class Tree:
             return Mark.model_validate_json((self.top / MARK).read_bytes())
         except (OSError, ValidationError):
             return None
+
+    def expected(self) -> dict[str, tuple[int, str]]:
+        """Size and sha256 of every file whose hash is known: by the pin, else by the fetch."""
+        if self.pin is not None:
+            return {name: (file.size, file.sha256) for name, file in self.pin.files.items()}
+        mark = self.mark()
+        return {} if mark is None else {name: (mark.files[name], sha256) for name, sha256 in mark.sha256.items() if name in mark.files}
 
     @property
     def bare(self) -> bool:
@@ -183,22 +192,24 @@ def _read(path: str, stamp: int) -> dict[str, object]:
 
 
 def wrong_files(tree: Tree, notes: Notes, *, again: bool) -> dict[str, str]:
-    """Which pinned files are not what the pin says, name -> sentence. ``again`` reads them even where their hashes are noted."""
+    """Which files are not what the pin says, or, of an unpinned tree, what the hub said as it was fetched; name -> sentence.
+
+    ``again`` reads them even where their hashes are noted.
+    """
     wrong: dict[str, str] = {}
     right: dict[Path, str] = {}
-    for name, file in tree.pin.files.items() if tree.pin is not None else ():
+    says = "its pin says" if tree.pin is not None else "it was fetched as"
+    for name, (size, sha256) in tree.expected().items():
         path = tree.path(name)
         try:
-            if _size(path) != file.size:
-                wrong[name] = (
-                    f"{path}: is not there." if not path.exists() else f"{path}: has {_size(path)} bytes, its pin says {file.size}."
-                )
-            elif again or not notes.knows(path, file.sha256):
+            if _size(path) != size:
+                wrong[name] = f"{path}: has {_size(path)} bytes, {says} {size}." if path.exists() else f"{path}: is not there."
+            elif again or not notes.knows(path, sha256):
                 found = file_sha256(path)
-                if found == file.sha256:
+                if found == sha256:
                     right[path] = found
                 else:
-                    wrong[name] = f"{path}: its sha256 is {found}, its pin says {file.sha256}."
+                    wrong[name] = f"{path}: its sha256 is {found}, {says} {sha256}."
         except OSError as error:
             raise MachineFault(f"{path}: cannot be read: {error.strerror}.", "Check the models folder.") from error
     if right:

@@ -210,8 +210,8 @@ class Weights:
             return Store(paths, self.folder, single=single, weights=named)
         self.refuse_wrong(tree)
         found = {each: tree.path(each) for each in tree.names()}
-        pinned = tuple((each, file.sha256) for each, file in tree.pin.files.items() if each.endswith(WEIGHTS)) if tree.pin else ()
-        return Store({**found, **paths}, tree.top, single=model.file or single, revision=tree.revision, weights=(*named, *pinned))
+        known = tuple((each, sha256) for each, (_, sha256) in tree.expected().items() if each.endswith(WEIGHTS))
+        return Store({**found, **paths}, tree.top, single=model.file or single, revision=tree.revision, weights=(*named, *known))
 
     def refuse_wrong(self, tree: Tree, *, again: bool = False) -> None:
         """Raise Problem unless the tree is whole and, where it is pinned, what its pin says; ``again`` as for ``fault``."""
@@ -233,7 +233,7 @@ class Weights:
     def verify(self, name: str | None = None) -> Iterator[Verdict]:
         """Read the weights of one model, or of all that have any file here, and compare their hashes.
 
-        Of a tree that nobody has pinned only the presence can be told.
+        Of a tree whose hashes nobody knows only the presence can be told.
         """
         names = (
             [each for each in self.models.models if any(map(Path.exists, self.places(each)))] if name is None else [self.models.meant(name)]
@@ -246,12 +246,13 @@ class Weights:
                 yield from self._verified(tree)
 
     def _verified(self, tree: Tree) -> Iterator[Verdict]:
-        if tree.stale() or tree.pin is None:
+        expected = {} if tree.stale() else tree.expected()
+        if not expected:
             sentence = self._absence(tree.name, repr(tree.name), tree.name)[0] if tree.lacks() else ""
             yield Verdict(tree.name, str(tree.top), tree.top, sentence)
             return
         wrong = wrong_files(tree, self.notes(tree.name), again=True)
-        for name in tree.pin.files:
+        for name in expected:
             yield Verdict(tree.name, name, tree.path(name), wrong.get(name, ""))
 
     def fault(self, file: WeightsFile, *, again: bool) -> str:
