@@ -15,6 +15,7 @@ from goldsmith.engines.diffusion.families import FAMILIES
 from goldsmith.engines.models import read_models
 from goldsmith.engines.opening import driver_names, open_inpainter, open_upscaler
 from goldsmith.engines.weights import Weights, default_folder, fetch_command
+from goldsmith.plate.craft.tiles import Tiling, tiled
 from goldsmith.plate.plate import Mask, Pixels
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -153,6 +154,18 @@ def test_tiles_with_the_asked_context_meet_without_a_seam(upscaler: Upscaler) ->
     whole = upscaler.enlarge(picture)[:, start * scale : (start + core) * scale]
     piece = upscaler.enlarge(picture[:, start - pad : start + core + pad])[:, pad * scale : (pad + core) * scale]
     assert np.abs(whole - piece).mean() * 255 < 2
+
+
+def test_joined_tiles_show_no_step(upscaler: Upscaler) -> None:
+    """Against the whole picture at once no join adds a step larger than the picture's own, nor a line of one code down its height."""
+    wants = upscaler.descriptor
+    side = 2 * wants.pad + 64
+    picture = _photograph(32, side + 64)
+    whole = upscaler.enlarge(picture)
+    joined = tiled(picture, upscaler.enlarge, Tiling(side, wants.pad, wants.multiple, wants.scale), lambda fraction: None)
+    own, added = np.diff(whole, axis=1) * 255, np.diff(joined - whole, axis=1) * 255
+    assert np.abs(added).max() < np.percentile(np.abs(own), 99)
+    assert np.abs(added.mean(axis=(0, 2))).max() < 1
 
 
 def test_an_engine_describes_itself_wholly(descriptor: Descriptor) -> None:
