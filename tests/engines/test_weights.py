@@ -10,7 +10,7 @@ import pytest
 
 from goldsmith.engines import EngineNeed
 from goldsmith.engines.listing import rows
-from goldsmith.engines.models import Defaults, Model, Models
+from goldsmith.engines.models import Defaults, Diffusion, Model, Models
 from goldsmith.engines.origins import WeightsFile
 from goldsmith.engines.weights import Weights, default_folder
 from goldsmith.errors import MachineFault, Problem
@@ -49,12 +49,37 @@ def test_what_lies_beyond_the_edge_has_defaults_of_its_own(tmp_path: Path) -> No
     assert own.choose(EngineNeed("inpaint")).name == "good"
 
 
+def test_beyond_the_edge_a_model_that_generates_comes_first_and_is_missed_on_record(tmp_path: Path) -> None:
+    """Also for a step without words of its own; where its weights are not here, the record says what serves instead of what."""
+    diffusion = Diffusion(family="sdxl", can=("inpaint",), pixels=4096, multiple=8, steps=2, guidance=1, memory_mb=1, picture_mb=1)
+    paints = Model(kind="generate", driver="diffusers", licence="MIT", folder=tmp_path / "paints", diffusion=diffusion)
+    house = _weights(tmp_path).models
+    defaults = Defaults(inpaint=("plain",), inpaint_words=("paints",), inpaint_beyond=("plain",))
+    weights = Weights(house.model_copy(update={"models": {**house.models, "paints": paints}, "defaults": defaults}), tmp_path)
+    choice = weights.choose(EngineNeed("inpaint", beyond=True))
+    assert choice.name == "plain"
+    assert "paints comes first but its weights are not on this machine" in choice.why
+    assert weights.choose(EngineNeed("inpaint")).why == "the house's first choice"
+
+
 def test_a_second_choice_says_what_was_missing(tmp_path: Path) -> None:
     """No silent fall-back: the record names what was passed over and the command that mends it."""
     choice = _weights(tmp_path).choose(EngineNeed("inpaint"))
     assert choice.name == "plain"
     assert choice.why == (
         "the house's choice number 2: good comes first but its weights are not on this machine (goldsmith models fetch good)"
+    )
+
+
+def test_many_that_were_passed_over_are_counted(tmp_path: Path) -> None:
+    """The first by its name and its command, the others by how many they are: a record is no list of models."""
+    house = _weights(tmp_path).models
+    more = {f"good{number}": house.models["good"] for number in range(4)}
+    defaults = Defaults(inpaint=(*more, "plain"))
+    weights = Weights(house.model_copy(update={"models": {**house.models, **more}, "defaults": defaults}), tmp_path)
+    assert weights.choose(EngineNeed("inpaint")).why == (
+        "the house's choice number 5: good0 and 3 others come first but their weights are not on this machine "
+        "(goldsmith models fetch good0)"
     )
 
 

@@ -138,7 +138,7 @@ class Defaults(Data):
     inpaint_words: tuple[ModelName, ...] = ()
     """For steps that have words of their own."""
     inpaint_beyond: tuple[ModelName, ...] = ()
-    """For what lies beyond a picture's edge, where no model takes words."""
+    """For what lies beyond a picture's edge, where no model takes words: those of ``inpaint_words`` come first."""
     generate: tuple[ModelName, ...] = ()
     upscale: Mapping[Annotated[str, Field(pattern=r"^x[2-8]$")], tuple[ModelName, ...]] = Field(default_factory=dict)
 
@@ -150,7 +150,7 @@ class Defaults(Data):
             return self.generate
         if need.words:
             return self.inpaint_words
-        return (self.inpaint_beyond or self.inpaint) if need.beyond else self.inpaint
+        return (*self.inpaint_words, *(self.inpaint_beyond or self.inpaint)) if need.beyond else self.inpaint
 
     def lists(self) -> list[tuple[str, EngineNeed, tuple[str, ...]]]:
         """Every list with its place in the file and what its models must serve."""
