@@ -39,14 +39,14 @@ def _sdxl(channels: int = 4) -> dict[str, Any]:
         addition_embed_type="text_time",
         addition_time_embed_dim=8,
         transformer_layers_per_block=(1, 1),
-        projection_class_embeddings_input_dim=32 + 6 * 8,
-        cross_attention_dim=64,
+        projection_class_embeddings_input_dim=48 + 6 * 8,
+        cross_attention_dim=16 + 48,
     )
     steps = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "timestep_spacing": "leading", "steps_offset": 1}
     return {
         "vae": parts.vae(scaling=0.13025),
-        "text_encoder": parts.clip_encoder(),
-        "text_encoder_2": parts.clip_encoder(projection=True),
+        "text_encoder": parts.clip_encoder(16),  # diffusers tells the two apart by their widths
+        "text_encoder_2": parts.clip_encoder(48, projection=True),
         "tokenizer": parts.clip_tokenizer(),
         "tokenizer_2": parts.clip_tokenizer(),
         "unet": unet,

@@ -73,16 +73,16 @@ def qwen_tokenizer() -> Any:
     return tokenizer
 
 
-def clip_encoder(*, projection: bool = False) -> Any:
+def clip_encoder(width: int = 32, *, projection: bool = False) -> Any:
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     config = CLIPTextConfig(
         vocab_size=514,
-        hidden_size=32,
+        hidden_size=width,
         intermediate_size=32,
         num_hidden_layers=2,
         num_attention_heads=4,
-        projection_dim=32,
+        projection_dim=width,
         bos_token_id=512,
         eos_token_id=513,
         pad_token_id=513,
