@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -14,7 +15,7 @@ import pytest
 
 from doubles.disk import Disk, Overwritten, Script
 from doubles.share import DAY, NOON, Share, sha256
-from goldsmith.files import Filesystem, Sig
+from goldsmith.files import At, Filesystem, Sig
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Plan
 from goldsmith.line.commit.deliver import Changed, Committed, Deliver, Halted, Refused, with_stem
@@ -234,6 +235,85 @@ def test_a_missing_folder_of_the_line_is_the_machines_fault(share: Share, journa
     (share.root / "elsewhere").rename(share.root / folder)
     assert any(isinstance(result, Committed) for result in deliver.commit([] if result.pending else [plan]))
     assert share.way(plan) == "there"
+
+
+class _Refusing(Filesystem):
+    """Lets one rename fail: the first of a commit."""
+
+    def __init__(self, number: int = errno.EACCES) -> None:
+        self.number = number
+
+    def rename_noreplace(self, source: At, target: At) -> None:
+        number, self.number = self.number, 0
+        if number:
+            raise OSError(number, os.strerror(number))
+        super().rename_noreplace(source, target)
+
+
+@pytest.fixture
+def locked(share: Share, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Folders of the share that this user may not write to; said by os.access, since root may write to all."""
+    folders: set[str] = set()
+
+    def access(path: Path, mode: int, *, effective_ids: bool) -> bool:
+        assert effective_ids
+        return path.relative_to(share.root).as_posix() not in folders
+
+    monkeypatch.setattr("goldsmith.line.commit.deliver.os.access", access)
+    return folders
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+def test_a_refusal_that_nothing_explains_is_the_machines_once_and_then_the_jobs(
+    share: Share, journal: Journal, locked: set[str], number: int
+) -> None:
+    """Every folder may be written to: all waits for once, since it may pass; refused again, it is told and no longer tried."""
+    plan = share.worked("a", campaign="acme/")
+    deliver = share.deliver(journal, _Refusing(number))
+    first = deliver.commit([plan])[0]
+    assert isinstance(first, Halted)
+    assert not first.pending
+    deliver.fs = _Refusing(number)
+    again = deliver.commit([plan])[0]
+    assert isinstance(again, Refused)
+    assert again.sentence == f"selected/acme/hero.png could not be moved on: {os.strerror(number)}."
+    deliver.fs = Filesystem()
+    assert isinstance(deliver.commit([plan])[0], Committed), "somebody mended it"
+
+
+def test_a_refusal_that_passes_costs_nobody_a_note(share: Share, journal: Journal, locked: set[str]) -> None:
+    """A share whose permissions were away for a moment stops all, and then all goes on."""
+    plans = [share.worked("a", "one"), share.worked("b", "two")]
+    deliver = share.deliver(journal, _Refusing())
+    assert [type(result) for result in deliver.commit(plans)] == [Halted, Halted]
+    assert [type(result) for result in deliver.commit(plans)] == [Committed, Committed]
+
+
+@pytest.mark.parametrize("folder", ["selected/acme", "masked/acme"])
+def test_a_campaigns_folder_that_may_not_be_written_to_is_its_own_jobs_fault(
+    share: Share, journal: Journal, locked: set[str], folder: str
+) -> None:
+    """One chmod by one designer gets a note at once, and stops nobody else."""
+    plans = [share.worked("a", campaign="acme/"), share.worked("b", "two")]
+    (share.root / "masked/acme").mkdir()
+    locked.add(folder)
+    results = share.deliver(journal, _Refusing()).commit(plans)
+    assert [type(result) for result in results] == [Refused, Committed]
+
+
+@pytest.mark.parametrize("folder", ["selected", "masked", "archive"])
+def test_a_folder_of_the_line_that_may_not_be_written_to_is_the_machines_fault(
+    share: Share, journal: Journal, locked: set[str], folder: str
+) -> None:
+    """However often it is tried: no picture is told to blame for it."""
+    plan = share.worked("a")
+    locked.add(folder)
+    deliver = share.deliver(journal)
+    for _ in range(3):
+        deliver.fs = _Refusing()
+        result = deliver.commit([plan])[0]
+        assert isinstance(result, Halted)
+        assert "write access to the folders of the line" in result.remedy
 
 
 def test_nothing_is_put_through_a_link(share: Share, journal: Journal, tmp_path: Path) -> None:

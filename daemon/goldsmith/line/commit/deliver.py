@@ -89,6 +89,8 @@ class Deliver:
         self._homes: dict[str, Sig] = {}
         self._pending: dict[str, Plan] = {}
         self._undone: dict[str, Settled] = {}
+        self._barred: set[str] = set()
+        """Job ids of plans that were refused where every folder may be written to."""
 
     @property
     def pending(self) -> list[str]:
@@ -239,11 +241,10 @@ class Deliver:
             return Changed(plan, why.leg.origin, why.sentence)
         if isinstance(why, NameTaken):
             return Refused(plan, f"No free name was found for {why.leg.goal}.", "Move older versions out of that folder.")
-        if isinstance(why, OSError):
-            refused = why.errno in (errno.EACCES, errno.EPERM) and self._may_write(plan)
-            if refused or is_job_fault(why):
-                sentence = f"{plan.row.path} could not be moved on: {_said(why)}."
-                return Refused(plan, sentence, "Look at the names and permissions of the folders it lies in and goes to.")
+        barred = isinstance(why, OSError) and why.errno in (errno.EACCES, errno.EPERM)
+        if isinstance(why, OSError) and (is_job_fault(why) or (barred and self._its_own_bar(plan))):
+            sentence = f"{plan.row.path} could not be moved on: {_said(why)}."
+            return Refused(plan, sentence, "Look at the names and permissions of the folders it lies in and goes to.")
         return self._machine(plan, why)
 
     def _machine(self, plan: Plan, why: Exception) -> Halted:
@@ -254,12 +255,28 @@ class Deliver:
             plan, f"{plan.row.path} could not be moved on: {said}.", _REMEDIES.get(getattr(why, "errno", 0), _WAITS), pending=False
         )
 
-    def _may_write(self, plan: Plan) -> bool:
-        """Whether the folders of the line themselves may be written to; else it is not this one job's fault."""
-        tops = {path.partition("/")[0] for one in plan.takes for path in (one.path, one.to)} | {
-            put.to.partition("/")[0] for put in plan.puts
-        }
-        return all(os.access(self.root / top, os.W_OK | os.X_OK, effective_ids=True) for top in tops)
+    def _its_own_bar(self, plan: Plan) -> bool:
+        """Whether it is this one job's fault that the kernel refused it: a folder of its campaign, or a file of its own.
+
+        A folder of the line itself that may not be written to is the machine's. Where all of them may, nothing tells which of the two
+        it is: then the machine is taken to be at fault once, and all waits; what is refused again after that is refused for itself.
+        """
+        paths = [*plan.goals, *(take.path for take in plan.takes)]
+        if not all(self._may_write(path.partition("/")[0]) for path in paths):
+            return False
+        again = plan.job_id in self._barred or not all(self._may_write(self._lying(path)) for path in paths)
+        (self._barred.discard if again else self._barred.add)(plan.job_id)
+        return again
+
+    def _may_write(self, folder: str) -> bool:
+        return os.access(self.root / folder, os.W_OK | os.X_OK, effective_ids=True)
+
+    def _lying(self, path: str) -> str:
+        """The folder that a path lies in, or the nearest one above it that is there."""
+        folder = os.path.dirname(path)
+        while "/" in folder and not os.path.isdir(self.root / folder):
+            folder = os.path.dirname(folder)
+        return folder
 
 
 @dataclass(slots=True)
