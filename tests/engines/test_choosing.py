@@ -163,14 +163,3 @@ def test_a_long_list_of_models_is_cut_short(tmp_path: Path) -> None:
     house = Weights(Models(models=models, names={"fill": "m8"}), tmp_path)
     with pytest.raises(Problem, match=r"Those that can: fill, m0, m1, m2, m3, m4 and 4 more \(goldsmith models list\)\.$"):
         house.choose(_asks("inpaint", "painter"))
-
-
-def test_a_long_list_of_choices_that_are_not_here_is_one_sentence(tmp_path: Path) -> None:
-    """The record names the first and the command for it, two more, and counts the rest."""
-    models = {f"m{number}": _generates("text", folder=tmp_path / f"m{number}") for number in range(6)}
-    _bring(tmp_path / "m5")
-    house = Weights(Models(models=models, defaults=Defaults(generate=tuple(models))), tmp_path)
-    assert house.choose(_asks("generate")).why == (
-        "the house's choice number 6: m0 comes first but its weights are not on this machine (goldsmith models fetch m0); "
-        "nor are those of m1, m2 and 2 more"
-    )

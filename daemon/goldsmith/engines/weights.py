@@ -295,7 +295,8 @@ _FEW = 2
 def _why(absent: list[str]) -> str:
     if not absent:
         return "the house's first choice"
-    first, *others = absent
-    more = f"; nor are those of {', '.join(others[:2])}" + (f" and {len(others) - 2} more" if len(others) > 2 else "") if others else ""
-    missing = f"{first} comes first but its weights are not on this machine ({fetch_command(first)}){more}"
+    if len(absent) > _FEW:
+        others = f"{absent[0]} and {len(absent) - 1} others come first but their weights are not on this machine"
+        return f"the house's choice number {len(absent) + 1}: {others} ({fetch_command(absent[0])})"
+    missing = "; ".join(f"{name} comes first but its weights are not on this machine ({fetch_command(name)})" for name in absent)
     return f"the house's choice number {len(absent) + 1}: {missing}"
