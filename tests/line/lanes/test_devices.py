@@ -260,6 +260,17 @@ def test_what_was_called_off_is_not_put_back(stage: Stage, pictures: Pictures) -
     assert paused(stage)
 
 
+def test_a_lane_that_begins_nothing_more_does_not_look_whether_its_device_is_back(stage: Stage, pictures: Pictures) -> None:
+    """The daemon that is ending waits for what runs, and does not spin."""
+    job = pictures.job("a")
+    stage.lanes.submit(job)
+    begun(stage, job).answer(job, DEAD)
+    stage.collect()
+    stage.lanes.drain()
+    stage.later(FIRST_PAUSE + 1)
+    assert stage.lanes.wait(stage.now) is None
+
+
 def test_a_pause_can_be_ended_by_hand(stage: Stage, pictures: Pictures) -> None:
     """Then it is tried at once."""
     job = pictures.job("a")

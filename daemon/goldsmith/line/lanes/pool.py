@@ -157,8 +157,10 @@ class Pool:
 
     def moments(self) -> list[float]:
         """When ``collect`` has something to do although nobody said anything."""
-        moments = [bay.health.until for bay in self.bays if bay.health.sentence] if self.queue else []
-        moments += [self.until] if self.queue and self.sentence and self.until is not None else []
+        moments: list[float] = []
+        if self.queue and not self.closed:
+            moments += [bay.health.until for bay in self.bays if bay.health.sentence]
+            moments += [self.until] if self.sentence and self.until is not None else []
         for place in self.places:
             if place.seat.unsent or place.dying is not None:
                 moments.append(self._looked + _SOON)
