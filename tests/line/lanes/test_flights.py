@@ -11,7 +11,7 @@ from doubles.jobs import GENEROUS, Share, outcomes
 from doubles.puppets import KILLED, Stage, kinds
 from goldsmith.line.job import Fault, Job, PutBack
 from goldsmith.line.lanes.lanes import LaneSpec
-from goldsmith.line.lanes.pool import together
+from goldsmith.line.lanes.place import together
 from goldsmith.line.lanes.wire import Kind
 
 ROOMY = LaneSpec(name="gpu", device="cuda:0", memory_mb=40_000, together=8)

@@ -9,7 +9,7 @@ import pytest
 from goldsmith.brief.house import House, read_house
 from goldsmith.engines.devices import Found, Seen
 from goldsmith.line.lanes import specs
-from goldsmith.line.lanes.pool import Seated
+from goldsmith.line.lanes.place import Seated
 from goldsmith.line.lanes.specs import lane_specs, told_of
 from goldsmith.line.lanes.wire import LaneSpec, Models
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from time import monotonic
 
 from goldsmith.line.job import Job
-from goldsmith.line.lanes.pool import WATCH, Event, Pool, Seated
+from goldsmith.line.lanes.place import Seated
+from goldsmith.line.lanes.pool import WATCH, Event, Pool
 from goldsmith.line.lanes.seat import Spawn, spawn_lane
 from goldsmith.line.lanes.wire import LaneContext, LaneSpec
 

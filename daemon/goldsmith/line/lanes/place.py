@@ -15,6 +15,8 @@ HELD = "a process that was ended does not let go of it"
 """What is said of a device whose driver hangs: such a process cannot even be killed."""
 START_GRACE = 60.0
 """Seconds a process may take to get ready."""
+_FULL = 0.85
+"""How much of a device's memory weights and pictures together may be expected to take: the figures are rough, and others use it too."""
 
 
 @dataclass(slots=True)
@@ -109,3 +111,24 @@ class Place:
         for run in self.runs:
             run.doom = faults.too_much_memory(run.job)
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class Seated:
+    """One process of a lane, or one device that has none at the moment."""
+
+    spec: LaneSpec
+    sentence: str
+    """Why nothing is begun on the device; "" where it is well."""
+    jobs: tuple[Job, ...] = ()
+    models: Models = field(default_factory=Models)
+    loading_for: float = 0.0
+    """Seconds for which it has been loading what it loads."""
+
+
+def together(spec: LaneSpec, job: Job) -> int:
+    """How many jobs like this one fit on the device at once, by what their model's entry says; 1 where nobody knows, as on the CPU."""
+    if not job.alike or not job.pictures_mb:
+        return 1
+    room = spec.memory_mb * _FULL - job.weights_mb
+    return max(1, min(spec.together, int(room // job.pictures_mb)))

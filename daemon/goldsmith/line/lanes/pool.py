@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from math import ceil
 
 from goldsmith.line.job import Job, Outcome, Progress, PutBack
 from goldsmith.line.lanes import faults
 from goldsmith.line.lanes.endings import Endings
 from goldsmith.line.lanes.health import Health
-from goldsmith.line.lanes.place import HELD, Bay, Place, Run
+from goldsmith.line.lanes.place import HELD, Bay, Place, Run, Seated, together
 from goldsmith.line.lanes.queue import Queue
 from goldsmith.line.lanes.seat import Seat, Spawn
 from goldsmith.line.lanes.wire import FlightPlan, Garbled, Kind, LaneContext, LaneSpec, Models, packed, unpacked
@@ -20,8 +19,6 @@ Event = Progress | Outcome | PutBack
 
 WATCH = 0.25
 """Seconds between two looks at a running job's memory."""
-_FULL = 0.85
-"""How much of a device's memory weights and pictures together may be expected to take: the figures are rough, and others use it too."""
 _SOON = 0.01
 _DEATH_GRACE = 5.0
 """A killed process that is still there after so long is stuck in the kernel: its job is told, its seat is given up."""
@@ -29,19 +26,6 @@ _RESTING = 0.75
 _RESTING_LOADED = 0.9
 """A seat that keeps more than this share of a job's memory after the job is replaced: the next job is innocent. One that holds models
 which it is to keep may rest with more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seated:
-    """One process of a lane, or one device that has none at the moment."""
-
-    spec: LaneSpec
-    sentence: str
-    """Why nothing is begun on the device; "" where it is well."""
-    jobs: tuple[Job, ...] = ()
-    models: Models = field(default_factory=Models)
-    loading_for: float = 0.0
-    """Seconds for which it has been loading what it loads."""
 
 
 class Pool:
@@ -283,14 +267,6 @@ class Pool:
     def _finish(self, outcome: Outcome) -> None:
         self._endings.forget(outcome.job_id)
         self._tell(outcome.model_copy(update={"lane": self.name}))
-
-
-def together(spec: LaneSpec, job: Job) -> int:
-    """How many jobs like this one fit on the device at once, by what their model's entry says; 1 where nobody knows, as on the CPU."""
-    if not job.alike or not job.pictures_mb:
-        return 1
-    room = spec.memory_mb * _FULL - job.weights_mb
-    return max(1, min(spec.together, int(room // job.pictures_mb)))
 
 
 def _run_of(place: Place, job_id: str) -> Run:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from goldsmith.brief.house import House
 from goldsmith.engines.devices import Found, devices, torch_for
 from goldsmith.line.allowance import GPU
-from goldsmith.line.lanes.pool import Seated
+from goldsmith.line.lanes.place import Seated
 from goldsmith.line.lanes.wire import LaneSpec
 
 
