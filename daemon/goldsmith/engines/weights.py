@@ -288,15 +288,9 @@ def _seen(path: Path) -> tuple[str, int, int, int]:
     return str(path), status.st_ino, status.st_size, status.st_mtime_ns
 
 
-_FEW = 2
-"""So many models that were passed over are each named in a record."""
-
-
 def _why(absent: list[str]) -> str:
     if not absent:
         return "the house's first choice"
-    if len(absent) > _FEW:
-        others = f"{absent[0]} and {len(absent) - 1} others come first but their weights are not on this machine"
-        return f"the house's choice number {len(absent) + 1}: {others} ({fetch_command(absent[0])})"
-    missing = "; ".join(f"{name} comes first but its weights are not on this machine ({fetch_command(name)})" for name in absent)
-    return f"the house's choice number {len(absent) + 1}: {missing}"
+    first, others = absent[0], len(absent) - 1
+    passed = f"{first} and {others} others come first but their" if others else f"{first} comes first but its"
+    return f"the house's choice number {others + 2}: {passed} weights are not on this machine ({fetch_command(first)})"
