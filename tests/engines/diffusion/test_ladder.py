@@ -204,8 +204,9 @@ def test_the_cpu_computes_in_float32_one_picture_at_a_time() -> None:
     """The entry's numbers are for half precision: the weights take twice as much here."""
     assert layout("flux", _entry(), 0.7, Device("cpu"), 68_000, 68_000) == Layout("float32", "none", 1)
     assert layout("flux", _entry(precision="float32"), 0.7, Device("cpu"), 36_000, 36_000) == Layout("float32", "none", 1)
-    with pytest.raises(Problem, match="needs about 68000 MB of memory on cpu, where 67999 MB are to be had"):
+    with pytest.raises(Problem, match="needs about 68000 MB of memory on cpu, where 67999 MB are to be had") as refused:
         layout("flux", _entry(), 0.7, Device("cpu"), 67_999, 67_999)
+    assert "lane_memory_mb" in refused.value.remedy
 
 
 def test_a_shortage_while_loading_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

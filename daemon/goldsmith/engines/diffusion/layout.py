@@ -19,6 +19,7 @@ _GROUP_SHARE = 0.15
 SMALLER = 0.75
 """Of each side: a little more than half the memory."""
 _REMEDY = "Name a smaller model, or end what else takes its memory: goldsmith doctor shows what fits."
+_REMEDY_CPU = "Name a smaller model, or let jobs have more memory: lane_memory_mb in house.toml."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def layout(name: str, diffusion: Diffusion, largest: float, device: Device, free
         factor = 1 if diffusion.precision == "float32" else 2
         needs = diffusion.memory_mb * factor + diffusion.picture_mb
         if needs > free:
-            raise _too_large(name, needs, free, "on cpu")
+            raise Problem(_too_large(name, needs, free, device), _REMEDY_CPU)
         return Layout("float32", "none", 1)
     spare = free - diffusion.memory_mb
     if spare >= diffusion.picture_mb:
@@ -56,12 +57,12 @@ def layout(name: str, diffusion: Diffusion, largest: float, device: Device, free
         return Layout(diffusion.precision, "model", 1)
     needs = round(diffusion.memory_mb * _GROUP_SHARE) + diffusion.picture_mb
     if needs > free:
-        raise _too_large(name, needs, free, f"on {device.name}")
+        raise Problem(_too_large(name, needs, free, device), _REMEDY)
     return Layout(diffusion.precision, "group", 1)
 
 
-def _too_large(name: str, needs: int, free: int, where: str) -> Problem:
-    return Problem(f"The model {name!r} needs about {needs} MB of memory {where}, where {free} MB are to be had.", _REMEDY)
+def _too_large(name: str, needs: int, free: int, device: Device) -> str:
+    return f"The model {name!r} needs about {needs} MB of memory on {device.name}, where {free} MB are to be had."
 
 
 @dataclass(frozen=True, slots=True)
