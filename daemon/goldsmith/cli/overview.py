@@ -11,8 +11,9 @@ from goldsmith.cli.places import Place
 from goldsmith.files import is_litter
 from goldsmith.journal.records import LiveJob
 from goldsmith.line.commit.manifest import SUFFIX as MANIFEST
-from goldsmith.line.explain import Explain, general, note_of, walk
+from goldsmith.line.explain import Explain, general, walk
 from goldsmith.line.intake.bundle import README, Bundle, classify
+from goldsmith.line.wording import note_of
 
 _NAMES = 3
 """So many names stand for a group."""

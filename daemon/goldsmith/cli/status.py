@@ -78,7 +78,7 @@ def _lanes(place: Place, seen: Overview) -> None:
 
 
 def _step(place: Place, job: LiveJob) -> str:
-    from goldsmith.line.explain import note_of
+    from goldsmith.line.wording import note_of
 
     note = note_of(job, place.daemon)
     return f"{job.step}. {job.op}{f': {note}' if note else ''}" if job.step else "reading"

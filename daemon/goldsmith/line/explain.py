@@ -23,6 +23,7 @@ from goldsmith.line.intake.completeness import Pace, refused
 from goldsmith.line.judge import Judge, Ready, Wait
 from goldsmith.line.notes import note_path
 from goldsmith.line.telling import Daemon
+from goldsmith.line.wording import lapsed_sentence, moment, note_of, ordinal, working_sentence
 
 _WHERE = {
     "archive": "This is the archive: what was taken is kept here, and nothing more happens to it.",
@@ -126,9 +127,9 @@ class Explain:
             paused = self._daemon.paused or self._daemon.lanes.get(job.lane, "")
             if job.started_at is None:
                 return Answer(
-                    "queued", f"Waiting: {paused}" if paused else f"Waiting for the {job.lane.upper()}, {_ordinal(place)} in line."
+                    "queued", f"Waiting: {paused}" if paused else f"Waiting for the {job.lane.upper()}, {ordinal(place)} in line."
                 )
-            return Answer("working", _working_sentence(job, note_of(job, self._daemon)))
+            return Answer("working", working_sentence(job, note_of(job, self._daemon)))
         problem = self._problem_told(bundle)
         if problem:
             return Answer("held", problem)
@@ -139,7 +140,7 @@ class Explain:
             return Answer("waiting", f"Everything waits: {pausing}")
         lapsed = self._lapsed.get(bundle.asset)
         if lapsed is not None:
-            return Answer("waiting", _lapsed_sentence(lapsed, self._daemon.runs))
+            return Answer("waiting", lapsed_sentence(lapsed, self._daemon.runs))
         arriving = self._arriving(bundle)
         return Answer("waiting", arriving) if arriving else self._verdict(bundle)
 
@@ -206,13 +207,13 @@ class Explain:
             return f"{shown(path)} is not there, and was never taken."
         row = rows[-1]
         results = ", ".join(map(shown, row.results)) or "nothing"
-        return f"{shown(path)} was taken by {row.stage} ({_moment(row.taken_at)}); it became {results}."
+        return f"{shown(path)} was taken by {row.stage} ({moment(row.taken_at)}); it became {results}."
 
     def _delivered(self, path: str) -> str:
         made = self._origin(path)
         if made is None:
             return f"{shown(path)} lies at the end of the line: nothing more happens here."
-        return f"{shown(path)} is finished: it was made of {shown(made.path)} ({_moment(made.taken_at)}), and nothing more happens to it."
+        return f"{shown(path)} is finished: it was made of {shown(made.path)} ({moment(made.taken_at)}), and nothing more happens to it."
 
     def _origin(self, path: str) -> TakenRow | None:
         """The first row on the way of a file that the daemon put down."""
@@ -271,35 +272,6 @@ def walk(root: Path, folder: str) -> Iterator[tuple[str, list[str]]]:
             else:
                 names.append(entry.name)
         yield place, names
-
-
-def _working_sentence(job: LiveJob, note: str) -> str:
-    if not job.step:
-        return f"Being read for {job.stage}."
-    return f"Being worked on: {job.op} (step {job.step} of {job.stage}), {job.fraction:.0%}{f', {note}' if note else ''}."
-
-
-def note_of(job: LiveJob, daemon: Daemon) -> str:
-    """What the step last said of itself; while its model is loaded, for how long that has been going on."""
-    cold = (seat.cold_start(time.time()) for seat in daemon.seats if job.job_id in seat.jobs)
-    return next((said for said in cold if said), "" if job.note.startswith("loading ") and daemon.seats else job.note)
-
-
-def _lapsed_sentence(job: LiveJob, runs: str) -> str:
-    return (
-        f"It was being worked on and should have ended by {_moment(job.lease_until or job.queued_at)} at the latest, but nothing more was "
-        f"heard of it: Goldsmith ({runs}) seems to be stuck. Look with `systemctl status goldsmith`; once restarted, it begins anew."
-    )
-
-
-def _moment(when: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(when))
-
-
-def _ordinal(number: int) -> str:
-    if number % 100 in (11, 12, 13):
-        return f"{number}th"
-    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
