@@ -95,3 +95,9 @@ def test_what_it_has_no_way_for_is_told_with_what_it_has(asked: Request, can: tu
     """In the user's words."""
     with pytest.raises(Problem, match=f"The model 'one' {sentence}"):
         ability_for("one", can, asked)
+
+
+def test_references_are_not_left_aside_in_silence() -> None:
+    """No pipeline here looks at them while it fills a hole."""
+    with pytest.raises(Problem, match="cannot look at reference pictures while it fills a hole"):
+        ability_for("one", ALL, replace(request("inpaint"), references=(picture(),)))

@@ -175,6 +175,8 @@ def ability_for(name: str, can: tuple[Ability, ...], request: Request) -> Abilit
     """
     wanted: tuple[Ability, ...]
     if request.hole is not None:
+        if request.references:
+            raise Problem(f"The model {name!r} cannot look at reference pictures while it fills a hole.", "Leave them out.")
         wanted = ("inpaint", "image", "edit")
     elif request.references:
         wanted = ("references",)
