@@ -7,16 +7,17 @@ There are three honest shapes: most turn one plate into one plate, a few open or
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Protocol, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from goldsmith.engines import Ability, EngineNeed, Generator, Inpainter, Upscaler, Wish
+from goldsmith.engines import Ability, EngineKind, EngineNeed, Generator, Inpainter, Upscaler, Wish
+from goldsmith.engines.seeing import Face, Points, TextLine
 from goldsmith.plate import region
-from goldsmith.plate.plate import Plate
+from goldsmith.plate.plate import Mask, Plate
 
 Finding = str | int | float | bool | None | Sequence["Finding"] | dict[str, "Finding"]
 """What an operation may put on record: plain JSON."""
@@ -88,6 +89,22 @@ class Bench(Protocol):
     def upscaler(self, model: str | None, factor: int) -> Upscaler:
         """The loaded upscaling engine of that name, or the house's default for that factor for None."""
 
+    def region(self, where: str, plate: Plate) -> Mask:
+        """The region of this plate, (h, w), 0..1, looked for where it must be: ``subject``, ``background``, ``face``, ``hands``, ``text``.
+
+        The same plate and words give the same mask, looked for once; what was found, and by which engine, is put on record.
+        Raises Problem where what it names is not in the picture. A step says in its ``needs`` what that takes: ``region_needs``.
+        """
+
+    def faces(self, plate: Plate) -> Sequence[Face]:
+        """Every face in the plate, the largest first, in its px; needs ``EngineNeed("faces")``."""
+
+    def mesh(self, face: Face, plate: Plate) -> Points | None:
+        """478 points of one of its faces, (478, 2) px; None where none are to be had. Needs ``EngineNeed("mesh")``."""
+
+    def read(self, plate: Plate) -> Sequence[TextLine]:
+        """Every line of text in the plate, in its px; needs ``EngineNeed("reader")``."""
+
     def reference(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path:
         """The file a brief means by ``name``: the bundle's own sidecar or ``library/<shelf>/<name><suffix>``.
 
@@ -124,6 +141,17 @@ class Needs:
     """False where it can begin with no picture at all, from the brief's words."""
     words: bool = False
     """True where it was given no words of its own, so that without a picture it needs the brief's prompt."""
+
+
+_SEEN_BY: Mapping[str, EngineKind] = {"subject": "matte", "face": "faces", "hands": "hands", "text": "reader"}
+
+
+def region_needs(where: str) -> Needs:
+    """What ``Bench.region`` must find for that region: masks, and an engine for each word that is looked for; "" needs nothing."""
+    if not where:
+        return Needs()
+    asked = region.parse(where)
+    return Needs(masks=asked.names(), engines=tuple(EngineNeed(_SEEN_BY[word]) for word in region.SEEN if word in asked.recognised()))
 
 
 class Operation(BaseModel):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
 
 from goldsmith.engines import EngineNeed, Inpainter
-from goldsmith.operation import Bench, Needs, PlateOperation, Where
-from goldsmith.plate import region
+from goldsmith.operation import Bench, Needs, PlateOperation, Where, region_needs
 from goldsmith.plate.craft.patches import extent
 from goldsmith.plate.craft.stitch import Manner, stitch
 from goldsmith.plate.plate import Plate
@@ -30,8 +30,9 @@ class StitchOperation(PlateOperation):
     """How much of the surroundings the engine is shown at each side, as a part of the hole's longer side."""
 
     def needs(self) -> Needs:
-        """The masks that ``where`` names, and an inpainting engine."""
-        return Needs(masks=region.parse(self.where).names(), engines=(EngineNeed("inpaint", self.model),))
+        """An inpainting engine, and what ``where`` needs: masks, and engines that look for what it names."""
+        needs = region_needs(self.where)
+        return replace(needs, engines=(EngineNeed("inpaint", self.model), *needs.engines))
 
     @abstractmethod
     def engine(self, bench: Bench) -> Inpainter:
@@ -39,7 +40,7 @@ class StitchOperation(PlateOperation):
 
     def apply(self, plate: Plate, bench: Bench) -> Plate:
         """The plate, filled where the region is above zero; the very plate where the region is empty."""
-        mask = region.parse(self.where).evaluate(plate)
+        mask = bench.region(self.where, plate)
         solid = extent(mask)
         if solid is None:
             bench.record(regions=0)

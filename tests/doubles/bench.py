@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from goldsmith.engines import Ability, Descriptor, Generated, Generator, Inpainter, OnStep, Request, Upscaler, Wish, unheard
+from goldsmith.engines.seeing import Face, Points, TextLine
 from goldsmith.errors import Cancelled, Problem
 from goldsmith.operation import Deliverable, Finding
 from goldsmith.plate.plate import Mask, Pixels, Plate
+from goldsmith.plate.region import Nowhere, parse
 
 
 class NullInpainter:
@@ -94,6 +96,8 @@ class NullGenerator:
 class BenchDouble:
     """Implements ``goldsmith.operation.Bench``: null engines unless others are given, everything reported is kept.
 
+    ``spots`` are masks of what can be found in every picture ("subject", "face", "hands", "text"); what is not there is not found.
+    ``faces`` are those in every picture, each with its mesh, and ``lines`` the text in it.
     ``shown`` are the bundle's reference pictures; ``references`` maps (shelf, name) to a file; ``cancel_at`` raises Cancelled once
     that fraction is reported.
     """
@@ -110,6 +114,9 @@ class BenchDouble:
         generator: Generator | None = None,
         shown: Sequence[Plate] = (),
         references: Mapping[tuple[str, str], Path] | None = None,
+        spots: Mapping[str, Mask] | None = None,
+        faces: Mapping[Face, Points | None] | None = None,
+        lines: Sequence[TextLine] = (),
         cancel_at: float | None = None,
     ) -> None:
         self.seed = seed
@@ -126,6 +133,9 @@ class BenchDouble:
         self._generator = generator or NullGenerator()
         self._shown = tuple(shown)
         self._references = dict(references or {})
+        self._spots = dict(spots or {})
+        self._faces = dict(faces or {})
+        self._lines = tuple(lines)
         self._cancel_at = cancel_at
 
     def inpainter(self, model: str | None, wish: Wish | None = None) -> Inpainter:
@@ -145,6 +155,22 @@ class BenchDouble:
     def upscaler(self, model: str | None, factor: int) -> Upscaler:
         self.models.append(model)
         return self._upscaler or NullUpscaler(scale=factor)
+
+    def region(self, where: str, plate: Plate) -> Mask:
+        asked = parse(where)
+        try:
+            return asked.evaluate(plate, {word: self._spots.get(word) for word in asked.recognised()})
+        except Nowhere as nowhere:
+            raise Problem(f"There is no {nowhere.words[0]} to be found.") from nowhere
+
+    def faces(self, plate: Plate) -> Sequence[Face]:
+        return tuple(self._faces)
+
+    def mesh(self, face: Face, plate: Plate) -> Points | None:
+        return next((mesh for known, mesh in self._faces.items() if known is face), None)
+
+    def read(self, plate: Plate) -> Sequence[TextLine]:
+        return self._lines
 
     def reference(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path:
         found = self._references.get((shelf, name))

@@ -147,7 +147,7 @@ def test_an_unknown_model_gets_the_nearest_name() -> None:
     models = read_models(SHIPPED)
     with pytest.raises(Problem, match=r"There is no model called 'migam'\. The nearest is 'migan'\."):
         models.named("migam")
-    with pytest.raises(Problem, match=r"There are: .*migan, null-generate, null-inpaint, "):
+    with pytest.raises(Problem, match=r"There are: .*migan, modnet, null-generate, null-inpaint, "):
         models.named("/etc/passwd")
 
 

@@ -13,8 +13,8 @@ from typing import Literal, Protocol
 
 from goldsmith.plate.plate import Mask, Pixels
 
-EngineKind = Literal["inpaint", "upscale", "generate"]
-"""What a step asks an engine for. A model of kind ``generate`` that can inpaint serves both."""
+EngineKind = Literal["inpaint", "upscale", "generate", "matte", "faces", "mesh", "hands", "reader"]
+"""What a step asks an engine for. A model of kind ``generate`` that can inpaint serves both. From ``matte`` on: ``engines.seeing``."""
 
 Ability = Literal["text", "image", "inpaint", "edit", "references"]
 """What a generating model can do: pictures from words alone, from a picture and words, fill a hole, edit by instruction, look at
@@ -63,6 +63,7 @@ class EngineNeed:
     can:    generate: everything the model must be able to do.
     factor: upscale: by how much, to choose among the defaults.
     beyond: inpaint: what is to be made lies beyond the picture's edge, with nothing at its far side.
+    people: matte: the subject is known to be people, to choose among the defaults.
     """
 
     kind: EngineKind
@@ -71,6 +72,7 @@ class EngineNeed:
     can: frozenset[Ability] = frozenset()
     factor: int = 1
     beyond: bool = False
+    people: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from goldsmith.engines import EngineNeed
+from goldsmith.engines import EngineKind, EngineNeed
 from goldsmith.engines.models import Model, Models, does
 from goldsmith.errors import Problem
 
+_SEEING: Mapping[EngineKind, str] = {
+    "matte": "finding the subject",
+    "faces": "finding faces",
+    "mesh": "meshing faces",
+    "hands": "finding hands",
+    "reader": "reading text",
+}
 _MOST = 6
 """So many names stand in a sentence; the rest are counted."""
 
@@ -18,6 +25,8 @@ def task(need: EngineNeed) -> str:
         return f"enlarging x{need.factor}"
     if need.kind == "inpaint":
         return "inpainting with words" if need.words else "inpainting"
+    if need.kind in _SEEING:
+        return _SEEING[need.kind]
     return "generating pictures" + (f" that can {does(sorted(need.can))}" if need.can else "")
 
 

@@ -9,7 +9,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
@@ -140,14 +140,24 @@ class Defaults(Data):
     inpaint_beyond: tuple[ModelName, ...] = ()
     """For what lies beyond a picture's edge, where no model takes words: those of ``inpaint_words`` come first."""
     generate: tuple[ModelName, ...] = ()
+    matte: tuple[ModelName, ...] = ()
+    """For the subject of a picture, whatever it is."""
+    matte_people: tuple[ModelName, ...] = ()
+    """For a subject that is known to be people."""
+    faces: tuple[ModelName, ...] = ()
+    mesh: tuple[ModelName, ...] = ()
+    hands: tuple[ModelName, ...] = ()
+    reader: tuple[ModelName, ...] = ()
     upscale: Mapping[Annotated[str, Field(pattern=r"^x[2-8]$")], tuple[ModelName, ...]] = Field(default_factory=dict)
 
     def wanted(self, need: EngineNeed) -> tuple[str, ...]:
         """The names to try, the first choice first."""
         if need.kind == "upscale":
             return self.upscale.get(f"x{need.factor}", ())
-        if need.kind == "generate":
-            return self.generate
+        if need.kind == "matte":
+            return self.matte_people or self.matte if need.people else self.matte
+        if need.kind != "inpaint":
+            return cast("tuple[str, ...]", getattr(self, need.kind))
         if need.words:
             return self.inpaint_words
         return (*self.inpaint_words, *(self.inpaint_beyond or self.inpaint)) if need.beyond else self.inpaint
@@ -158,8 +168,10 @@ class Defaults(Data):
             ("inpaint", EngineNeed("inpaint"), self.inpaint),
             ("inpaint_words", EngineNeed("inpaint", words=True), self.inpaint_words),
             ("inpaint_beyond", EngineNeed("inpaint", beyond=True), self.inpaint_beyond),
-            ("generate", EngineNeed("generate"), self.generate),
+            ("matte_people", EngineNeed("matte", people=True), self.matte_people),
         ]
+        kinds: tuple[EngineKind, ...] = ("generate", "matte", "faces", "mesh", "hands", "reader")
+        plain += [(kind, EngineNeed(kind), self.wanted(EngineNeed(kind))) for kind in kinds]
         return plain + [(f"upscale.{key}", EngineNeed("upscale", factor=int(key[1:])), names) for key, names in self.upscale.items()]
 
 

@@ -10,10 +10,14 @@ from goldsmith.engines import Device, EngineNeed, Generator, Inpainter, Store, U
 from goldsmith.engines.filling import GeneratedFill, Note, unnoted
 from goldsmith.engines.models import Model
 from goldsmith.engines.residency import Residency
+from goldsmith.engines.seeing import FaceFinder, FaceMesher, HandFinder, Matter, Reader
 from goldsmith.engines.weights import Choice, Weights
 from goldsmith.errors import Problem
 
-Engine = Inpainter | Upscaler | Generator
+Seeing = Matter | FaceFinder | FaceMesher | HandFinder | Reader
+"""Engines that look at a picture."""
+
+Engine = Inpainter | Upscaler | Generator | Seeing
 
 _RESIDENT: Residency[Engine] = Residency()
 
@@ -59,6 +63,12 @@ def open_generator(weights: Weights, need: EngineNeed, device: Device) -> tuple[
     """The generating engine that ``need`` asks for, one that can do all of ``need.can``, and why. As ``open_inpainter`` otherwise."""
     choice = weights.choose(need)
     return cast("Generator", _open(weights, choice, device)), choice
+
+
+def open_seeing(weights: Weights, need: EngineNeed, device: Device) -> tuple[Seeing, Choice]:
+    """The engine that looks at pictures for ``need``, by its kind one of ``Seeing``, and why. As ``open_inpainter`` otherwise."""
+    choice = weights.choose(need)
+    return cast("Seeing", _open(weights, choice, device)), choice
 
 
 def loaded() -> tuple[str, ...]:

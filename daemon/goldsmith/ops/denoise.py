@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from goldsmith.operation import Bench, Needs, PlateOperation, Where
-from goldsmith.plate import region
+from goldsmith.operation import Bench, Needs, PlateOperation, Where, region_needs
 from goldsmith.plate.colour import REC709, luma
 from goldsmith.plate.craft.assess import noise
 from goldsmith.plate.craft.strips import in_strips, through_mask
@@ -35,7 +34,7 @@ class Denoise(PlateOperation):
     """The region to clean: a mask's name or an expression such as "mask & left"; everything where it is empty."""
 
     def needs(self) -> Needs:
-        return Needs(masks=region.parse(self.where).names() if self.where else frozenset())
+        return region_needs(self.where)
 
     def apply(self, plate: Plate, bench: Bench) -> Plate:
         """The plate without its noise; the plate itself where both strengths are 0 or no noise is measured."""
@@ -48,7 +47,7 @@ class Denoise(PlateOperation):
         aims = [sigma * strength / 50 for sigma, strength in zip(sigmas, strengths, strict=True)]
         if max(aims) < 0.02 / 255:
             return plate
-        mask = region.parse(self.where).evaluate(plate) if self.where else None
+        mask = bench.region(self.where, plate) if self.where else None
 
         def cleaned(pixels: Pixels) -> Pixels:
             return in_strips(pixels, lambda strip: _cleaned(strip, aims), _MARGIN, bench.progress)

@@ -10,8 +10,8 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from goldsmith.errors import Problem
-from goldsmith.operation import Bench, Needs, PlateOperation, Where
-from goldsmith.plate import colour, region
+from goldsmith.operation import Bench, Needs, PlateOperation, Where, region_needs
+from goldsmith.plate import colour
 from goldsmith.plate.craft.cube import Cdl, read_look
 from goldsmith.plate.craft.strips import Change, in_slabs, through_mask
 from goldsmith.plate.craft.tone import Balance, balance_change, cdl_change, look_change
@@ -82,16 +82,15 @@ class Grade(PlateOperation):
         return value
 
     def needs(self) -> Needs:
-        masks = region.parse(self.where).names() if self.where else frozenset[str]()
         looks = (("looks", self.look, _SUFFIXES),) if self._has_look else ()
-        return Needs(masks=masks, references=looks)
+        return replace(region_needs(self.where), references=looks)
 
     def apply(self, plate: Plate, bench: Bench) -> Plate:
         """The plate with the grade laid on; the plate itself where nothing is asked of it."""
         changes = self._changes(plate.channels, bench)
         if not changes:
             return plate
-        mask = region.parse(self.where).evaluate(plate) if self.where else None
+        mask = bench.region(self.where, plate) if self.where else None
         opened = self._opened(plate)
 
         def graded(pixels: Pixels) -> Pixels:

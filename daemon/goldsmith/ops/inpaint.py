@@ -37,9 +37,10 @@ class Inpaint(StitchOperation):
     """Up to 8 additions to the model, from library/loras: { name, weight = 1 (-2 to 2) } each."""
 
     def needs(self) -> Needs:
-        """The masks that ``where`` names, its LoRAs, and an inpainting engine: one that takes words where the step has any for it."""
+        """What ``where`` needs, its LoRAs, and an inpainting engine: one that takes words where the step has any for it."""
         engine = EngineNeed("inpaint", self.model, words=bool(self._said()))
-        return replace(super().needs(), references=lora_needs(self.loras), engines=(engine,))
+        needs = super().needs()
+        return replace(needs, references=lora_needs(self.loras), engines=(engine, *needs.engines[1:]))
 
     def engine(self, bench: Bench) -> Inpainter:
         """One that is told what the step asks for. The brief's prompt goes to engines that take words, and is recorded as unused else.

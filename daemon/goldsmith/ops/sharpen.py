@@ -7,8 +7,7 @@ import math
 import numpy as np
 from pydantic import Field
 
-from goldsmith.operation import Bench, Needs, PlateOperation, Where
-from goldsmith.plate import region
+from goldsmith.operation import Bench, Needs, PlateOperation, Where, region_needs
 from goldsmith.plate.colour import luma
 from goldsmith.plate.craft.strips import in_strips, through_mask
 from goldsmith.plate.plate import Mask, Pixels, Plate
@@ -32,13 +31,13 @@ class Sharpen(PlateOperation):
     """The region to sharpen: a mask's name or an expression such as "mask & left"; everything where it is empty."""
 
     def needs(self) -> Needs:
-        return Needs(masks=region.parse(self.where).names() if self.where else frozenset())
+        return region_needs(self.where)
 
     def apply(self, plate: Plate, bench: Bench) -> Plate:
         """The plate sharpened; the plate itself where the amount is 0 or the region is empty."""
         if self.amount == 0:
             return plate
-        mask = region.parse(self.where).evaluate(plate) if self.where else None
+        mask = bench.region(self.where, plate) if self.where else None
         margin = math.ceil(4 * self.radius) + 1
         made = through_mask(plate.pixels, mask, lambda pixels: in_strips(pixels, self._sharpened, margin, bench.progress), margin)
         return plate if made is None else plate.with_pixels(made)

@@ -6,21 +6,29 @@
 
 Names are compared as file names are, NFC and without case.
 Tighter first: ``!``, ``&``, ``|``. A union is the larger of two soft values, an intersection the smaller, ``!`` the rest to 1.
+
+``subject``, ``face``, ``hands`` and ``text`` are looked for in the picture by somebody else, who gives what was found; ``background`` is
+what the subject leaves. Where one of them is not there, a union has its other part; ``& face`` is nowhere, and so is the whole region
+then; ``!face`` is everything, since there is nothing to spare. Without a subject nobody can tell what the background is: that is nowhere.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
 
 import numpy as np
 
 from goldsmith.files import fold
 from goldsmith.plate.plate import Mask, Plate, frozen
 
-NOT_YET = frozenset({"subject", "background", "face", "hands", "text"})
-"""Reserved words: regions that have to be recognised in the picture."""
+SEEN = ("subject", "face", "hands", "text")
+"""Regions that have to be recognised in the picture."""
+RESERVED = frozenset({*SEEN, "background"})
+"""Words that are never a mask's name."""
 SIDES = frozenset({"left", "right", "top", "bottom", "center"})
 
 _WORD = re.compile(r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?![\w-]))|(?P<name>\w[\w-]*)|(?P<sign>[&|!(),]))")
@@ -35,7 +43,27 @@ _BOXES = {
     "center": (_THIRD, _THIRD, _THIRD, _THIRD),
 }
 
-Evaluate = Callable[[Plate], Mask]
+Found = Mapping[str, Mask | None]
+"""Of every word that was looked for the mask (h, w) of it, or None where the picture has none."""
+NOTHING_SOUGHT: Found = MappingProxyType({})
+
+
+class _Absent(Enum):
+    """A region that is nowhere. ``NONE``: it is known that there is none. ``UNKNOWN``: nobody can tell what it would be."""
+
+    NONE = "none"
+    UNKNOWN = "unknown"
+
+
+Evaluate = Callable[[Plate, Found], Mask | _Absent]
+
+
+class Nowhere(ValueError):
+    """The whole region is nowhere, since ``words`` were looked for and are not in the picture."""
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        super().__init__(f"no {' and no '.join(words)} was found")
+        self.words = words
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +72,26 @@ class Where:
 
     text: str
     mask_names: frozenset[str]
+    seen: frozenset[str]
     _evaluate: Evaluate
 
     def names(self) -> frozenset[str]:
         """Names of the masks it uses; ``mask`` is the unnamed one."""
         return self.mask_names
 
-    def evaluate(self, plate: Plate) -> Mask:
-        """The region of this plate, (h, w) 0..1. KeyError where the plate lacks a mask of ``names()``."""
-        return frozen(self._evaluate(plate))
+    def recognised(self) -> frozenset[str]:
+        """Which of ``SEEN`` have to be looked for in the picture; ``background`` asks for the subject."""
+        return self.seen
+
+    def evaluate(self, plate: Plate, found: Found = NOTHING_SOUGHT) -> Mask:
+        """The region of this plate, (h, w) 0..1. ``found`` has every word of ``recognised()``.
+
+        Raises Nowhere where what was not found leaves nothing of the region; KeyError where the plate lacks a mask of ``names()``.
+        """
+        made = self._evaluate(plate, found)
+        if isinstance(made, _Absent):
+            raise Nowhere(tuple(word for word in SEEN if word in self.seen and found[word] is None))
+        return frozen(made)
 
 
 def parse(where: str) -> Where:
@@ -63,7 +102,7 @@ def parse(where: str) -> Where:
     evaluate = reading.either(0)
     if reading.at < len(reading.words):
         raise reading.fault('expected "&", "|" or the end')
-    return Where(where, frozenset(reading.used), evaluate)
+    return Where(where, frozenset(reading.used), frozenset(reading.seen), evaluate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +135,14 @@ class _Reading:
         self.words = words
         self.at = 0
         self.used: set[str] = set()
+        self.seen: set[str] = set()
 
     def fault(self, expected: str) -> ValueError:
         if not self.words:
-            return ValueError("a region must not be empty: write mask, a mask's name, left, right, top, bottom, center or box(x, y, w, h)")
+            return ValueError(
+                "a region must not be empty: write mask, a mask's name, subject, background, face, hands, text, left, right, top, bottom, "
+                "center or box(x, y, w, h)"
+            )
         if self.at >= len(self.words):
             return ValueError(f'"{self.text}" breaks off: {expected}')
         word = self.words[self.at]
@@ -147,12 +190,18 @@ class _Reading:
         self.at += 1
         if word.text == "box" and self.took("("):
             return self.box(word)
-        if word.text in NOT_YET:
-            raise ValueError(f'"{word.text}" in "{self.text}" is not known to this version yet: paint a mask and name it')
+        if word.text in RESERVED:
+            return self.looked_for(word.text)
         if word.text in _BOXES:
             return _box(*_BOXES[word.text])
         self.used.add(word.text)
         return _named(word.text)
+
+    def looked_for(self, word: str) -> Evaluate:
+        self.seen.add("subject" if word == "background" else word)
+        if word == "background":
+            return _inverted(_seen("subject"))
+        return _seen(word)
 
     def box(self, word: _Word) -> Evaluate:
         numbers: list[float] = []
@@ -174,21 +223,48 @@ class _Reading:
 
 
 def _joined(how: Callable[[Mask, Mask], Mask], one: Evaluate, other: Evaluate) -> Evaluate:
-    return lambda plate: how(one(plate), other(plate))
+    """A union or an intersection: only a union has something left where one of the two is nowhere."""
+
+    def evaluate(plate: Plate, found: Found) -> Mask | _Absent:
+        both = (one(plate, found), other(plate, found))
+        there = [made for made in both if not isinstance(made, _Absent)]
+        if len(there) == 2:
+            return how(*there)
+        if there and how is np.maximum:
+            return there[0]
+        return _Absent.UNKNOWN if _Absent.UNKNOWN in [made for made in both if isinstance(made, _Absent)] else _Absent.NONE
+
+    return evaluate
 
 
 def _inverted(one: Evaluate) -> Evaluate:
-    return lambda plate: 1 - one(plate)
+    def evaluate(plate: Plate, found: Found) -> Mask | _Absent:
+        made = one(plate, found)
+        if made is _Absent.NONE:
+            return np.ones((plate.height, plate.width), np.float32)
+        return made if isinstance(made, _Absent) else 1 - made
+
+    return evaluate
 
 
 def _named(name: str) -> Evaluate:
-    return lambda plate: plate.masks[name]
+    return lambda plate, _: plate.masks[name]
+
+
+def _seen(word: str) -> Evaluate:
+    absent = _Absent.UNKNOWN if word == "subject" else _Absent.NONE
+
+    def evaluate(_: Plate, found: Found) -> Mask | _Absent:
+        made = found[word]
+        return absent if made is None else made
+
+    return evaluate
 
 
 def _box(x: float, y: float, w: float, h: float) -> Evaluate:
     """Every pixel whose centre lies inside; never none at all."""
 
-    def evaluate(plate: Plate) -> Mask:
+    def evaluate(plate: Plate, _: Found) -> Mask:
         made = np.zeros((plate.height, plate.width), np.float32)
         top, bottom = _span(y, h, plate.height)
         left, right = _span(x, w, plate.width)

@@ -22,6 +22,7 @@ from goldsmith.line.lanes.masking import named_masks
 from goldsmith.line.lanes.proof import Count, count_old, count_outside
 from goldsmith.line.lanes.results import Scratch
 from goldsmith.line.lanes.shelf import Shelf, shelved
+from goldsmith.line.lanes.sight import Memory
 from goldsmith.line.lanes.trace import trace_of, trace_of_files
 from goldsmith.line.library import Library
 from goldsmith.operation import Deliverable, FileOperation, Operation, PlateOperation, SetOperation
@@ -84,6 +85,7 @@ class _Attempt:
         self._cancelled = cancelled
         self._fs = fs
         self._reads: dict[str, Read] = {}
+        self._sight = Memory()
 
     def failed(self, fault: Fault) -> Outcome:
         return Outcome(job_id=self._job.id, fault=fault, reads=tuple(self._reads.values()))
@@ -164,7 +166,7 @@ class _Attempt:
         settings = operation.model_dump(mode="json")
         seconds = perf_counter() - begun
         left = trace_of_files(made.deliverables[files:]) if isinstance(operation, FileOperation) else trace_of(made.plates)
-        done = StepDone(op=spec.op, settings=settings, seed=bench.seed, seconds=seconds, findings=bench.findings, engine=bench.engine)
+        done = StepDone(op=spec.op, settings=settings, seed=bench.seed, seconds=seconds, findings=bench.findings, engine=bench.engines())
         made.steps.append(done.model_copy(update={"trace": left}))
 
     def _work(self, operation: Operation, bench: LaneBench, made: _Made, number: int) -> None:
@@ -191,7 +193,8 @@ class _Attempt:
             self._report(Progress(job_id=self._job.id, step=number, op=op, fraction=fraction, note=note))
 
         library = Library(Path(self._job.root))
-        return LaneBench(self._job, self._shop, self._scratch, library, self._reads, say, step_seed(self._job.seed, number))
+        seed = step_seed(self._job.seed, number)
+        return LaneBench(self._job, self._shop, self._scratch, library, self._reads, say, seed, sight=self._sight)
 
     def _applied(self, operation: PlateOperation, plate: Plate, bench: LaneBench) -> Plate:
         """The plate after the step, with the proof of law 4 on record where the step uses masks."""
@@ -199,7 +202,10 @@ class _Attempt:
         stands = operation.stands(plate)
         if stands is not None and after is not plate:
             self._prove_old(count_old(plate, after, stands), bench)
-        mask = _reach(operation, plate)
+        where = getattr(operation, "where", None)
+        if after is plate and isinstance(where, str) and where and not bench.knows(where, plate):
+            return after
+        mask = _reach(operation, plate, bench)
         if mask is None or (after.height, after.width) != (plate.height, plate.width):
             return after
         count = count_outside(plate, after, mask)
@@ -287,15 +293,12 @@ class _Attempt:
         )
 
 
-def _reach(operation: PlateOperation, plate: Plate) -> Mask | None:
+def _reach(operation: PlateOperation, plate: Plate, bench: LaneBench) -> Mask | None:
     """Where a step may change pixels: its ``where`` where it has one, else its masks together; None = anywhere."""
     names = operation.needs().masks
     where = getattr(operation, "where", None)
     if isinstance(where, str) and where:
-        from goldsmith.plate.region import parse
-
-        reach: Mask = parse(where).evaluate(plate)
-        return reach
+        return bench.region(where, plate)
     masks = [plate.masks[name] for name in sorted(names)]
     return np.maximum.reduce(masks) if masks else None
 

@@ -11,19 +11,25 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from goldsmith.engines import Ability, EngineNeed, Generator, Inpainter, Upscaler, Wish
+from goldsmith.engines.seeing import Face, Points, TextLine
+from goldsmith.errors import Problem
 from goldsmith.files import fold
 from goldsmith.line.job import Input, Job, Read
+from goldsmith.line.lanes import faults
 from goldsmith.line.lanes.inputs import Changed, Loaded, load
 from goldsmith.line.lanes.results import Scratch
 from goldsmith.line.lanes.shop import Shop, plain
+from goldsmith.line.lanes.sight import Memory, Sight
 from goldsmith.line.library import Library
 from goldsmith.operation import Deliverable, Finding
-from goldsmith.plate.plate import Plate
+from goldsmith.plate import region
+from goldsmith.plate.plate import Mask, Plate
 
 __all__ = ["LaneBench", "Shop", "plain"]
 
 _OWN = {"looks": "look", "layers": "layer", "refs": "ref"}
 """Which role of a picture's own sidecars stands before which shelf of the library."""
+_THINGS = {"subject": "subject", "face": "face", "hands": "hand", "text": "text"}
 
 
 @dataclass(slots=True)
@@ -41,6 +47,11 @@ class LaneBench:
     engine: dict[str, JsonValue] | None = None
     used: list[str] = field(default_factory=list)
     """Paths of the picture's own sidecars that the step has opened."""
+
+    sight: Memory = field(default_factory=Memory)
+    """What was found in this job's plates: one memory for all its steps."""
+    looked: list[dict[str, JsonValue]] = field(default_factory=list)
+    """The engines that looked at the picture for this step, by their facts."""
 
     @property
     def stem(self) -> str:
@@ -94,6 +105,58 @@ class LaneBench:
         engine, facts = self.shop.upscaler(EngineNeed("upscale", model, factor=factor), lambda note: self.progress(0.0, note))
         self._engaged(facts)
         return engine
+
+    def region(self, where: str, plate: Plate) -> Mask:
+        asked = region.parse(where)
+        sight = self._sight(plate)
+        spots = {word: sight.spot(word) for word in region.SEEN if word in asked.recognised()}
+        for word, spot in spots.items():
+            known = self.findings.get("found")
+            self.findings["found"] = {**(known if isinstance(known, dict) else {}), word: spot.facts}
+            self.looked += [facts for facts in spot.engines if facts not in self.looked]
+        try:
+            return asked.evaluate(plate, {word: spot.mask for word, spot in spots.items()})
+        except region.Nowhere as nowhere:
+            raise self._nowhere(where, nowhere.words) from nowhere
+
+    def knows(self, where: str, plate: Plate) -> bool:
+        """True where nothing has to be looked for, any more or at all, to tell that region of this plate."""
+        return all(self.sight.has(plate, word) for word in region.parse(where).recognised())
+
+    def faces(self, plate: Plate) -> Sequence[Face]:
+        found, facts = self._sight(plate).faces()
+        self.looked += [facts] if facts and facts not in self.looked else []
+        return found
+
+    def mesh(self, face: Face, plate: Plate) -> Points | None:
+        points, facts = self._sight(plate).mesh(face)
+        self.looked += [facts] if facts and facts not in self.looked else []
+        return points
+
+    def read(self, plate: Plate) -> Sequence[TextLine]:
+        found, facts = self._sight(plate).lines()
+        self.looked += [facts] if facts and facts not in self.looked else []
+        return found
+
+    def _sight(self, plate: Plate) -> Sight:
+        return Sight(plate, self.sight, lambda need: self.shop.seeing(need, lambda note: self.progress(0.0, note)))
+
+    def _nowhere(self, where: str, words: Sequence[str]) -> Problem:
+        things = " and no ".join(_THINGS[word] for word in words)
+        by = ", ".join(str(facts["name"]) for facts in self.looked)
+        return Problem(
+            f'There is no {things} to be found in {faults.name_of(self.job)} (looked for by {by}), so where = "{where}" is nowhere in it.',
+            f'Paint a mask and name it, as in where = "{words[0]} | mask", or take the step out for this picture.',
+        )
+
+    def engines(self) -> dict[str, JsonValue] | None:
+        """What the record says: the engine that did the work, or the first that looked, and the others under ``also``."""
+        every = [*([self.engine] if self.engine is not None else []), *self.looked]
+        if not every or not self.looked:
+            return self.engine
+        first, *others = every
+        also = first.get("also")
+        return {**first, "also": [*(also if isinstance(also, list) else []), *others]}
 
     def _engaged(self, facts: dict[str, JsonValue]) -> None:
         """Put an engine on record: the step's first one, and under ``also`` every other; one that is asked for again is there already."""

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue, ValidationError
 
@@ -22,6 +22,9 @@ from goldsmith.errors import Problem, UsageFault
 from goldsmith.line.job import StepSpec
 from goldsmith.line.lanes.wire import LaneContext, LaneSpec, Models
 from goldsmith.operation import Operation
+
+if TYPE_CHECKING:
+    from goldsmith.engines.opening import Seeing
 
 
 class Shop:
@@ -110,6 +113,15 @@ class Shop:
         if self._flight is None:
             return engine, facts
         return self._flight.around(engine.descriptor, lambda: self._again(need)), facts
+
+    def seeing(self, need: EngineNeed, note: Callable[[str], None]) -> tuple[Seeing, dict[str, JsonValue]]:
+        """An engine that looks at pictures. As ``inpainter``."""
+        from goldsmith.engines.opening import open_seeing
+
+        with self._alone():
+            self._announce(need, note)
+            engine, choice = open_seeing(self._choices(), need, self._device)
+        return engine, self._facts(engine.descriptor, choice.why)
 
     def _again(self, need: EngineNeed) -> Generator:
         from goldsmith.engines.opening import open_generator

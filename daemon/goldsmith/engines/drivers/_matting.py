@@ -1,0 +1,48 @@
+"""What the drivers share that make mattes: a picture as a net wants it, and its answer back at the picture's size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.engines import Descriptor, Device, Store
+from goldsmith.engines.drivers._onnx import only_file, open_session, threads_text, weights_of
+from goldsmith.engines.models import Model
+from goldsmith.plate.plate import Mask, Pixels
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+def opened(name: str, model: Model, store: Store, device: Device) -> tuple[Descriptor, onnxruntime.InferenceSession]:
+    """The descriptor and the session of a model of kind ``matte``."""
+    session = open_session(only_file(name, store.files), device.threads)
+    on = f"cpu float32, {threads_text(device.threads)}"
+    return Descriptor(name=name, kind="matte", licence=model.licence, weights=weights_of(model), device=on), session
+
+
+def scaled(pixels: Pixels, width: int, height: int) -> Pixels:
+    """(height, width, 3), each of its pixels the mean of those it stands for, or between its neighbours where it is larger."""
+    import cv2
+
+    smaller = width * height < pixels.shape[0] * pixels.shape[1]
+    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=how), np.float32)
+
+
+def asked(session: onnxruntime.InferenceSession, pixels: NDArray[np.float32]) -> Mask:
+    """The net's first answer (h, w) to (h, w, 3)."""
+    [entry] = session.get_inputs()
+    blob = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)
+    made: Mask = session.run([session.get_outputs()[0].name], {entry.name: blob})[0][0, 0]
+    return made
+
+
+def back(matte: Mask, pixels: Pixels) -> Mask:
+    """The matte at the size of the picture, 0..1."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    return np.asarray(np.clip(cv2.resize(matte, (width, height), interpolation=cv2.INTER_LINEAR), 0.0, 1.0), np.float32)

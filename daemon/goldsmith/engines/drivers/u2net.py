@@ -1,0 +1,46 @@
+"""U2-Net (Qin et al., "U2-Net: Going Deeper with Nested U-Structure for Salient Object Detection", 2020): what a picture is of.
+
+It always looks at 320 x 320 px. What it thinks of a picture with no subject is faint, so its answer is not stretched to 0..1 there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from goldsmith.engines import Descriptor, Device, Store
+from goldsmith.engines.drivers._matting import asked, back, opened, scaled
+from goldsmith.engines.models import Model
+from goldsmith.engines.seeing import Matter
+from goldsmith.plate.plate import Mask, Pixels
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+_SIDE = 320
+_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+_SPREAD = np.array([0.229, 0.224, 0.225], np.float32)
+_FAINT = 0.5
+"""A net that is nowhere surer than this has found nothing."""
+
+
+class U2Net:
+    """Mattes of whatever stands out."""
+
+    def __init__(self, descriptor: Descriptor, session: onnxruntime.InferenceSession) -> None:
+        self.descriptor = descriptor
+        self._session = session
+
+    def matte(self, pixels: Pixels) -> Mask:
+        small = scaled(pixels, _SIDE, _SIDE)
+        small = small / max(float(small.max()), 1e-6)
+        made = asked(self._session, (small - _MEAN) / _SPREAD)
+        most, least = float(made.max()), float(made.min())
+        if most < _FAINT:
+            return np.zeros(pixels.shape[:2], np.float32)
+        return back((made - least) / (most - least), pixels)
+
+
+def open_engine(name: str, model: Model, store: Store, device: Device) -> Matter:
+    return U2Net(*opened(name, model, store, device))

@@ -1,0 +1,72 @@
+"""YuNet (Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023), run by OpenCV.
+
+It also fires on the faces of dogs and cats, with lower scores: hence the threshold.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from goldsmith.engines import Descriptor, Device, Store
+from goldsmith.engines.drivers._onnx import only_file, threads_text, weights_of
+from goldsmith.engines.models import Model
+from goldsmith.engines.seeing import Face, FaceFinder
+from goldsmith.errors import Problem
+from goldsmith.plate.plate import Pixels, quantised
+
+_SIDE = 1280
+"""px of the longer side that it is shown at most: larger faces than some 300 px are missed."""
+_SCORE = 0.8
+_OVERLAP = 0.3
+"""Of two boxes that overlap by more of their union than this, one is kept."""
+
+
+class YuNet:
+    """Finds faces of 10 px and more in a picture of 1280 px."""
+
+    def __init__(self, descriptor: Descriptor, net: Any) -> None:
+        self.descriptor = descriptor
+        self._net = net
+        self._alone = Lock()
+
+    def find(self, pixels: Pixels) -> tuple[Face, ...]:
+        import cv2
+
+        height, width = pixels.shape[:2]
+        scale = min(1.0, _SIDE / max(height, width))
+        wide, high = max(1, round(width * scale)), max(1, round(height * scale))
+        small = pixels if scale == 1 else cv2.resize(pixels, (wide, high), interpolation=cv2.INTER_AREA)
+        codes = np.ascontiguousarray(quantised(small, 8)[:, :, ::-1])
+        with self._alone:
+            self._net.setInputSize((wide, high))
+            _, rows = self._net.detect(codes)
+        factors = np.tile([width / wide, height / high], 7)
+        faces = [_face(row[:14] * factors, float(row[14])) for row in ([] if rows is None else rows)]
+        return tuple(sorted(faces, key=lambda face: -face.box[2] * face.box[3]))
+
+
+def _face(numbers: Any, score: float) -> Face:
+    x, y, wide, high = (float(number) for number in numbers[:4])
+    return Face((x, y, wide, high), np.asarray(numbers[4:], np.float32).reshape(5, 2), score)
+
+
+def open_engine(name: str, model: Model, store: Store, device: Device) -> FaceFinder:
+    import cv2
+
+    path = only_file(name, store.files)
+    try:
+        net = _net(path)
+    except cv2.error as error:
+        raise Problem(f"{path}: OpenCV cannot open this model: {error}", "Run: goldsmith models verify") from error
+    on = f"cpu float32, {threads_text(device.threads)}"
+    return YuNet(Descriptor(name=name, kind="faces", licence=model.licence, weights=weights_of(model), device=on), net)
+
+
+def _net(path: Path) -> Any:
+    import cv2
+
+    return cv2.FaceDetectorYN.create(str(path), "", (320, 320), _SCORE, _OVERLAP, 200)

@@ -1,0 +1,97 @@
+"""What engines promise that look at a picture and find things in it: a subject, faces, hands, words.
+
+All take float32 pixels (h, w, 3), sRGB-like, display-encoded 0..1, of any size, and scale them themselves. Coordinates are px of what
+they were given, x to the right and y down; (0, 0) is the upper left corner of the upper left pixel. The same pixels always give the
+same answer. An answer of nothing is no fault.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.engines import Descriptor
+from goldsmith.plate.plate import Mask, Pixels
+
+Points = NDArray[np.float32]
+"""(n, 2): x and y of each, in px."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Face:
+    """A face. ``box``: x, y, width, height. ``points``: the eye at the left of the picture, the eye at its right, the nose's tip, the
+    corners of the mouth, left and right (of an upright face). ``score``: 0..1."""
+
+    box: tuple[float, float, float, float]
+    points: Points
+    score: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Hand:
+    """A hand. ``points``: the wrist, then four from the root of each finger to its tip, thumb first. ``score``: 0..1."""
+
+    points: Points
+    score: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TextLine:
+    """A line of text. ``corners`` (4, 2): clockwise, from the upper left as the text is read. ``score``: 0..1, how sure the letters are."""
+
+    corners: Points
+    text: str
+    score: float
+
+
+class Matter(Protocol):
+    """Tells what stands in a picture from what lies behind it."""
+
+    @property
+    def descriptor(self) -> Descriptor: ...
+
+    def matte(self, pixels: Pixels) -> Mask:
+        """(h, w), 0..1: how much of each pixel is the subject. Coarse: no finer than what the model looks at."""
+
+
+class FaceFinder(Protocol):
+    """Finds faces."""
+
+    @property
+    def descriptor(self) -> Descriptor: ...
+
+    def find(self, pixels: Pixels) -> tuple[Face, ...]:
+        """Every face, the largest first."""
+
+
+class FaceMesher(Protocol):
+    """Lays a mesh over a face."""
+
+    @property
+    def descriptor(self) -> Descriptor: ...
+
+    def mesh(self, pixels: Pixels, face: Face) -> Points | None:
+        """(478, 2): the points of MediaPipe's canonical face model, irises last; None where the model sees no face there."""
+
+
+class HandFinder(Protocol):
+    """Finds hands."""
+
+    @property
+    def descriptor(self) -> Descriptor: ...
+
+    def find(self, pixels: Pixels) -> tuple[Hand, ...]:
+        """Every hand, the largest first."""
+
+
+class Reader(Protocol):
+    """Finds and reads text."""
+
+    @property
+    def descriptor(self) -> Descriptor: ...
+
+    def read(self, pixels: Pixels) -> tuple[TextLine, ...]:
+        """Every line, from top to bottom and left to right."""
