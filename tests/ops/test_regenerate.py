@@ -188,6 +188,15 @@ def test_a_model_that_edits_by_instruction_takes_a_picture_when_it_is_named() ->
         made([plate(64, 64)], BenchDouble(prompt="x", generator=NullGenerator(can=("text",))), model="words")
 
 
+def test_a_named_model_that_also_edits_takes_words_without_a_strength_as_its_instruction() -> None:
+    """With a strength it starts from the picture; the house's own choice of a model always does."""
+    both = NullGenerator(can=("text", "image", "edit"))
+    bench = BenchDouble(prompt="x", generator=both)
+    for settings in ({"model": "klein"}, {"model": "klein", "strength": 0.5}, {}):
+        made([plate(64, 64)], bench, **settings)
+    assert [request.wish.strength for request in both.asked] == [None, 0.5, 0.55]
+
+
 def test_neither_picture_nor_words_is_a_problem() -> None:
     """There is nothing to begin with."""
     with pytest.raises(Problem, match="no picture and no prompt"):

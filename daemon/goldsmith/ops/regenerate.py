@@ -113,9 +113,15 @@ class Regenerate(SetOperation):
             told = f"references = true, and no reference picture lies beside the brief ({bench.stem}.ref.png)."
             raise Problem(told, "Put one there, or leave it out.")
         engine = self._engine(bench, given=bool(plates), shown=bool(shown))
-        strength = (STRENGTH if self.strength is None else self.strength) if plates else None
+        strength = self._strength(engine) if plates else None
         wish = Wish(prompt, self.negative, strength, self.steps, self.guidance, lora_files(self.loras, bench))
         return _Work(bench, engine, wish, tuple(shown), max(1, len(plates)) * self.candidates)
+
+    def _strength(self, engine: Generator) -> float | None:
+        """How far from the picture; None leaves that to a model that was named and edits: the words are then its instruction."""
+        if self.strength is None and self.model is not None and "edit" in engine.descriptor.can:
+            return None
+        return STRENGTH if self.strength is None else self.strength
 
     def _engine(self, bench: Bench, *, given: bool, shown: bool) -> Generator:
         """A model that can do all that is asked. One that edits by instruction may be named for a picture, too: it knows no strength."""
