@@ -10,7 +10,7 @@ from pathlib import Path
 from goldsmith.errors import Problem
 from goldsmith.files import fold, is_litter, open_input
 
-SHELVES = ("recipes", "looks", "loras", "fonts", "logos", "faces", "plates", "sounds")
+SHELVES = ("recipes", "looks", "loras", "fonts", "logos", "faces", "plates", "profiles", "sounds")
 
 _RECIPE_BYTES = 2**20
 """More than any recipe may have; what is longer is refused by whoever reads it as a brief."""
