@@ -1,0 +1,91 @@
+"""A lane whose device is short of memory, dies, or stands still in the middle of a picture: real pipelines, whose faults a file commands.
+
+``arm`` writes a module that Python reads as each lane process starts. It wraps what the engine takes its pipelines from, and notes in a
+log which process loaded a model and which steps were run.
+"""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from pathlib import Path
+
+import pytest
+
+_MODULE = """
+    import os
+    from goldsmith.engines.diffusion import generating
+    from goldsmith.engines.diffusion.mounted import Mounted
+
+    def note(word):
+        with open(os.path.join(HERE, "log"), "a") as file:
+            file.write(f"{os.getpid()} {word}\\n")
+
+    def ordered(fault):
+        return os.path.exists(os.path.join(HERE, fault))
+
+    made, pipe, heard = Mounted.__init__, Mounted.pipe, generating._Share.heard
+
+    def mount(self, *given, **named):
+        note("load")
+        made(self, *given, **named)
+
+    def faulty(self, way, *, tiled):
+        import torch
+        found = pipe(self, way, tiled=tiled)
+        whole = type(found.vae).decode
+        def decode(*given, **named):
+            if ordered("short") and not tiled:
+                note("short")
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+            if ordered("dead"):
+                raise RuntimeError("CUDA error: unspecified launch failure")
+            return whole(found.vae, *given, **named)
+        found.vae.decode = decode
+        return found
+
+    def step(self, running, number, timestep, tensors):
+        note(f"step {number}")
+        if number == 2 and ordered("gate"):
+            os.close(os.open(os.path.join(HERE, "gate"), os.O_RDONLY))
+        return heard(self, running, number, timestep, tensors)
+
+    Mounted.__init__, Mounted.pipe, generating._Share.heard = mount, faulty, step
+"""
+
+
+class Faults:
+    """What the lane processes are told, and what they did."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        (folder / "log").touch()
+
+    def order(self, fault: str) -> None:
+        """``short``: a decoder that is not in tiles finds no memory. ``dead``: the device fails as the picture is decoded."""
+        (self._folder / fault).touch()
+
+    def mend(self, fault: str) -> None:
+        (self._folder / fault).unlink()
+
+    def shut(self) -> None:
+        """Let the next picture stand still after its third step, until ``open``."""
+        os.mkfifo(self._folder / "gate")
+
+    def open(self) -> None:
+        """Waits until the picture has come there."""
+        os.close(os.open(self._folder / "gate", os.O_WRONLY))
+        self.mend("gate")
+
+    def noted(self, word: str) -> list[str]:
+        """The processes that did so, in order."""
+        lines = [line.split(" ", 1) for line in (self._folder / "log").read_text().splitlines()]
+        return [pid for pid, done in lines if done == word]
+
+
+def arm(folder: Path, patch: pytest.MonkeyPatch) -> Faults:
+    """Every lane process that starts from now on obeys."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(f"HERE = {str(folder)!r}\n{textwrap.dedent(_MODULE)}")
+    patch.setenv("PYTHONPATH", str(folder))
+    return Faults(folder)
