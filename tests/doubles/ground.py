@@ -23,7 +23,7 @@ EXIF = b"II*\0\x08\0\0\0\0\0\0\0\0\0"
 
 
 class LibraryBench(BenchDouble):
-    """A bench whose library holds, under every name, the first fitting file of the sample library; a LoRA is a path that nobody opens.
+    """A bench whose library holds, under every name, the file called so or else the first fitting one of the sample library; a LoRA is a path that nobody opens.
 
     A step that has words for its engine gets one that takes them.
     """
@@ -35,7 +35,8 @@ class LibraryBench(BenchDouble):
     def reference(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path:
         if shelf == "loras":
             return LIBRARY / shelf / (name + suffixes[0])
-        return next(path for path in sorted((LIBRARY / shelf).iterdir()) if path.suffix in suffixes)
+        files = sorted((LIBRARY / shelf).iterdir(), key=lambda path: (path.stem != name, path))
+        return next(path for path in files if path.suffix in suffixes)
 
 
 def bench(seed: int = 7) -> LibraryBench:

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from goldsmith.errors import Problem
-from goldsmith.files import fold, is_litter, open_input
+from goldsmith.files import fold, is_litter, open_input, shipped
 
 SHELVES = ("recipes", "looks", "loras", "fonts", "logos", "faces", "plates", "profiles", "sounds")
+
+_SHIPPED = ("fonts",)
+"""Shelves of which some comes with the program: what lies in the root's own library under that name stands before it."""
 
 _RECIPE_BYTES = 2**20
 """More than any recipe may have; what is longer is refused by whoever reads it as a brief."""
@@ -24,13 +27,17 @@ class Library:
 
     def names(self, shelf: str, suffixes: Sequence[str]) -> list[str]:
         """Every name on the shelf that has one of the suffixes, without the suffix, sorted."""
-        return sorted({name for name, _ in self._entries(shelf, suffixes)})
+        return sorted({name for folder in self._folders(shelf) for name, _ in _entries(folder, suffixes)})
 
     def find(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path | None:
         """The file called ``name`` (with or without one of the suffixes), the first suffix winning; None where there is none."""
         wanted = fold(name)
-        entries = sorted(self._entries(shelf, suffixes), key=lambda entry: suffixes.index(entry[1].suffix.lower()))
-        return next((path for bare, path in entries if wanted in (fold(bare), fold(path.name))), None)
+        for folder in self._folders(shelf):
+            entries = sorted(_entries(folder, suffixes), key=lambda entry: suffixes.index(entry[1].suffix.lower()))
+            found = next((path for bare, path in entries if wanted in (fold(bare), fold(path.name))), None)
+            if found is not None:
+                return found
+        return None
 
     def require(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path:
         """As ``find``; raises Problem with the nearest real name."""
@@ -49,11 +56,15 @@ class Library:
         with os.fdopen(descriptor, "rb") as file:
             return file.read(_RECIPE_BYTES + 1), called
 
-    def _entries(self, shelf: str, suffixes: Sequence[str]) -> list[tuple[str, Path]]:
-        folder = self._folder / shelf
-        try:
-            with os.scandir(folder) as found:
-                files = [Path(entry.path) for entry in found if entry.is_file(follow_symlinks=False) and not is_litter(entry.name)]
-        except FileNotFoundError:
-            return []
-        return [(path.name[: -len(path.suffix)], path) for path in files if path.suffix.lower() in suffixes]
+    def _folders(self, shelf: str) -> list[Path]:
+        own = self._folder / shelf
+        return [own, shipped("samples", "library", shelf)] if shelf in _SHIPPED else [own]
+
+
+def _entries(folder: Path, suffixes: Sequence[str]) -> list[tuple[str, Path]]:
+    try:
+        with os.scandir(folder) as found:
+            files = [Path(entry.path) for entry in found if entry.is_file(follow_symlinks=False) and not is_litter(entry.name)]
+    except FileNotFoundError:
+        return []
+    return [(path.name[: -len(path.suffix)], path) for path in files if path.suffix.lower() in suffixes]

@@ -1,0 +1,52 @@
+"""Where a line may end: at spaces, after hyphens and dashes, and between the characters of Chinese and Japanese (plain kinsoku).
+
+The usual cases of UAX #14, by Python's own Unicode tables. Nothing is hyphenated. Korean breaks at its spaces; Thai, Lao, Khmer and
+Burmese, which need a dictionary, only where somebody wrote a space or U+200B.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+_SPACES = " \t\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2008\u2009\u200a\u205f\u3000\u200b"
+_GLUE = "\u00a0\u202f\u2007\u2060\ufeff\u200d"
+_HYPHENS = "-\u2010\u2012\u2013\u2014"
+_NEVER_FIRST = (
+    "、。，．・：；？！゛゜ヽヾゝゞ々〻ー〜～‐’”）〕］｝〉》」』】〙〗〟｠»…‥％‰℃"
+    "ぁぃぅぇぉっゃゅょゎゕゖァィゥェォッャュョヮヵヶㇰㇱㇲㇳㇴㇵㇶㇷㇸㇹㇺㇻㇼㇽㇾㇿ｡､･ｧｨｩｪｫｬｭｮｯｰ"
+)
+_NEVER_LAST = "‘“（〔［｛〈《「『【〘〖〝｟«￥＄￡＃"
+_JOINED_ABOVE = 0xAC00, 0xD7A3
+"""Hangul syllables."""
+
+
+def opportunities(text: str) -> list[int]:
+    """Every place before which ``text`` (one paragraph) may be broken, its end included."""
+    return [place for place in range(1, len(text)) if _may_break(text, place)] + [len(text)]
+
+
+def _may_break(text: str, place: int) -> bool:
+    before, after = text[place - 1], text[place]
+    if after in _SPACES or after in _GLUE or before in _GLUE or unicodedata.category(after) in ("Mn", "Mc", "Me", "Cf"):
+        return before == "\u200b"
+    if before in _SPACES:
+        return True
+    if before in _HYPHENS:
+        return place >= 2 and after.isalpha() and text[place - 2] not in _SPACES and not text[place - 2].isspace()
+    if not (_free(before) or _free(after)):
+        return False
+    return not (_sticks_back(after) or _sticks_forward(before))
+
+
+def _free(letter: str) -> bool:
+    """True for characters with no words round them: ideographs, kana, full-width forms, emoji."""
+    hangul = _JOINED_ABOVE[0] <= ord(letter) <= _JOINED_ABOVE[1]
+    return unicodedata.east_asian_width(letter) in ("W", "F") and not hangul
+
+
+def _sticks_back(letter: str) -> bool:
+    return letter in _NEVER_FIRST or unicodedata.category(letter) in ("Pe", "Pf") or letter in ",.!?:;%)]}"
+
+
+def _sticks_forward(letter: str) -> bool:
+    return letter in _NEVER_LAST or unicodedata.category(letter) in ("Ps", "Pi") or letter in "$£¥#"

@@ -1,0 +1,119 @@
+"""A font file opened: what it is called, what it measures, what it can do. The bytes are a stranger's: HarfBuzz checks every table."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from goldsmith.errors import Problem
+
+MOST_BYTES = 64 * 2**20
+SUFFIXES = (".ttf", ".otf", ".ttc")
+_WEB = (b"wOFF", b"wOF2")
+_OUTLINES = ("glyf", "CFF ", "CFF2")
+_NO_LANGUAGE = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Typeface:
+    """A font at one setting of its axes. Lengths are in em, y upwards from the baseline.
+
+    ascent and descent (negative) are the room of a line, cap is the height of capitals.
+    """
+
+    name: str
+    version: str
+    ascent: float
+    descent: float
+    cap: float
+    upem: int
+    font: Any = field(repr=False)
+    """HarfBuzz's own font, scaled to ``upem``."""
+    sha256: str = ""
+    """Of the file."""
+    features: frozenset[str] = frozenset()
+    """The OpenType features that it knows."""
+
+    def has(self, letter: str) -> bool:
+        """True where it has a glyph for that character."""
+        return bool(self.font.get_nominal_glyph(ord(letter)))
+
+
+def opened(data: bytes, called: str, axes: Mapping[str, float] | None = None, number: int = 0) -> Typeface:
+    """The font in ``data``: the ``number``-th of a collection, with the axes of a variable one set.
+
+    ``called`` names the file in sentences. Raises Problem where it is no font that can be set.
+    """
+    import uharfbuzz as hb
+
+    if data[:4] in _WEB:
+        raise Problem(f"{called} is a web font ({data[:4].decode()}).", "Put the .ttf or .otf of the same font into library/fonts/.")
+    blob = hb.Blob(data)
+    face = hb.Face(blob, number)
+    if not face.glyph_count or not face.upem:
+        raise Problem(f"{called} is no font that can be read, or damaged.", "Put a working .ttf or .otf into library/fonts/.")
+    if number and data[:4] != b"ttcf":
+        raise Problem(f"{called} holds one font only; face = {number} was asked for.", "Leave out `face` in the text step.")
+    if not set(face.table_tags) & set(_OUTLINES):
+        raise Problem(f"{called} holds pictures, not outlines (a colour or bitmap font).", "Choose another font for the text step.")
+    font = hb.Font(face)
+    _set_axes(font, face, called, axes or {})
+    extents = font.get_font_extents("ltr")
+    cap = font.get_metric_position_with_fallback(hb.OTMetricsTag.CAP_HEIGHT)
+    return Typeface(
+        _said(face, 6) or called,
+        _said(face, 5),
+        extents.ascender / face.upem,
+        extents.descender / face.upem,
+        cap / face.upem,
+        face.upem,
+        font,
+        hashlib.sha256(data).hexdigest(),
+        _features(face),
+    )
+
+
+def check_features(face: Typeface, wanted: Mapping[str, int]) -> None:
+    """Raises Problem where a feature that is to be switched on is none of this font's."""
+    for tag, value in wanted.items():
+        if value and tag not in face.features:
+            near = difflib.get_close_matches(tag, sorted(face.features), n=1)
+            known = ", ".join(sorted(face.features)) or "none"
+            raise Problem(
+                f"The font {face.name} has no feature “{tag}”" + (f"; did you mean “{near[0]}”?" if near else "."),
+                f"It has: {known}.",
+            )
+
+
+def _set_axes(font: Any, face: Any, called: str, axes: Mapping[str, float]) -> None:
+    known = {axis.tag: axis for axis in face.axis_infos}
+    for tag, value in axes.items():
+        if tag not in known:
+            has = ", ".join(f"{axis.tag} {axis.min_value:g} to {axis.max_value:g}" for axis in known.values())
+            raise Problem(f"{called} has no axis “{tag}”.", f"Its axes are: {has}." if has else "It is no variable font: leave out `axes`.")
+        low, high = known[tag].min_value, known[tag].max_value
+        if not low <= value <= high:
+            raise Problem(f"{called} goes from {low:g} to {high:g} on the axis “{tag}”; {value:g} was asked for.", "Stay within it.")
+    if axes:
+        font.set_variations(dict(axes))
+
+
+def _said(face: Any, number: int) -> str:
+    try:
+        told = face.get_name(number, "en") or ""
+    except (UnicodeDecodeError, ValueError):
+        return ""
+    return "".join(letter for letter in told if letter.isprintable())[:120]
+
+
+def _features(face: Any) -> frozenset[str]:
+    found: set[str] = set()
+    for table in ("GSUB", "GPOS"):
+        for script in range(len(face.get_table_script_tags(table))):
+            languages = range(len(face.get_script_language_tags(table, script)))
+            for language in (_NO_LANGUAGE, *languages):
+                found |= set(face.get_language_feature_tags(table, script, language))
+    return frozenset(found)

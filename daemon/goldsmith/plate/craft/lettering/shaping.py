@@ -1,0 +1,171 @@
+"""Words into glyphs: each run of one direction and script shaped by HarfBuzz, runs in the order in which they are seen."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.plate.craft.lettering import bidi
+from goldsmith.plate.craft.lettering.font import Typeface
+
+_JOINED = frozenset({"Arab", "Syrc", "Mong", "Nkoo", "Mand", "Phlp", "Adlm", "Rohg", "Sogd", "Deva", "Beng", "Guru", "Ougr"})
+"""Scripts whose letters hang together: to space them apart would tear words."""
+_NOT_WITH_TRACKING = ("liga", "clig")
+
+
+class Missing(Exception):
+    """Characters that a font has no glyph for, in the order in which they came."""
+
+    def __init__(self, letters: str) -> None:
+        super().__init__(letters)
+        self.letters = letters
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How text is shaped: features by tag (0 off, 1 on, more = which one), space between letters in em, direction, language (BCP 47)."""
+
+    features: Mapping[str, int] = field(default_factory=dict)
+    tracking: float = 0.0
+    direction: bidi.Direction = "auto"
+    language: str = ""
+
+
+class Glyph(NamedTuple):
+    """One glyph of a line, in em from the line's start on the baseline, y upwards."""
+
+    number: int
+    x: float
+    y: float
+    place: int
+    """The character it stands for, as a place in the paragraph."""
+
+
+class Line(NamedTuple):
+    """A shaped line: its glyphs from left to right, and its width in em without the space at its end."""
+
+    glyphs: tuple[Glyph, ...]
+    width: float
+    level: int
+    """Even where the paragraph runs left to right."""
+
+
+class Paragraph:
+    """One paragraph, shaped line by line; every line is shaped once, however often it is asked for."""
+
+    def __init__(self, face: Typeface, text: str, manner: Manner) -> None:
+        self.text = text
+        self._face = face
+        self._manner = manner
+        self._base = bidi.base_level(text, manner.direction)
+        self._levels = bidi.levels(text, self._base)
+        self._scripts = _scripts(text)
+        self._lines: dict[tuple[int, int], Line] = {}
+
+    def line(self, start: int, end: int) -> Line:
+        """``text[start:end]`` as a line of its own. Raises Missing."""
+        while end > start and (self.text[end - 1].isspace() or self.text[end - 1] == "\u200b"):
+            end -= 1
+        if (start, end) not in self._lines:
+            self._lines[start, end] = self._shaped(start, end)
+        return self._lines[start, end]
+
+    def _shaped(self, start: int, end: int) -> Line:
+        glyphs: list[Glyph] = []
+        x = 0.0
+        missing = ""
+        found = bidi.line_levels(self.text, self._levels, start, end, self._base)
+        for first, last, level in bidi.visual_runs(found):
+            parts = self._one_script(start + first, start + last)
+            for part in parts[::-1] if level % 2 else parts:
+                made, advance, lost = self._run(*part, bool(level % 2), start, end)
+                glyphs += [glyph._replace(x=glyph.x + x) for glyph in made]
+                x += advance
+                missing += lost
+        if missing:
+            raise Missing("".join(dict.fromkeys(missing)))
+        return Line(tuple(glyphs), max(0.0, x - self._manner.tracking * self._spaced(glyphs)), self._base)
+
+    def _spaced(self, glyphs: list[Glyph]) -> bool:
+        """True where there is tracking behind the last glyph, which is no width of the line."""
+        return bool(glyphs) and self._scripts[glyphs[-1].place] not in _JOINED
+
+    def _one_script(self, start: int, end: int) -> list[tuple[int, int]]:
+        cuts = [place for place in range(start + 1, end) if self._scripts[place] != self._scripts[place - 1]]
+        return list(zip([start, *cuts], [*cuts, end], strict=True))
+
+    def _run(self, first: int, last: int, rtl: bool, start: int, end: int) -> tuple[list[Glyph], float, str]:
+        import uharfbuzz as hb
+
+        script = self._scripts[first]
+        buffer = hb.Buffer()
+        buffer.add_codepoints([ord(letter) for letter in self.text[start:end]], first - start, last - first)
+        buffer.direction = "rtl" if rtl else "ltr"
+        buffer.script = script
+        if self._manner.language:
+            buffer.language = self._manner.language
+        buffer.guess_segment_properties()
+        tracking = 0.0 if script in _JOINED else self._manner.tracking
+        off = dict.fromkeys(_NOT_WITH_TRACKING, 0) if tracking else {}
+        hb.shape(self._face.font, buffer, {**off, **self._manner.features})
+        return self._placed(buffer, first, last, start, tracking)
+
+    def _placed(self, buffer: object, first: int, last: int, start: int, tracking: float) -> tuple[list[Glyph], float, str]:
+        """Glyphs in em, what they advance together, and the characters there is no glyph for."""
+        infos, positions = buffer.glyph_infos, buffer.glyph_positions  # type: ignore[attr-defined]
+        em = self._face.upem
+        clusters = [info.cluster + start for info in infos]
+        ends = dict(zip(sorted(set(clusters)), [*sorted(set(clusters))[1:], last], strict=True))
+        made: list[Glyph] = []
+        x, missing = 0.0, ""
+        for number, (info, position) in enumerate(zip(infos, positions, strict=True)):
+            place = clusters[number]
+            if info.codepoint == 0:
+                letters = self.text[place : ends[place]]
+                missing += "".join(letter for letter in letters if not self._face.has(letter)) or letters
+            made.append(Glyph(info.codepoint, x + position.x_offset / em, position.y_offset / em, place))
+            x += position.x_advance / em
+            if number + 1 == len(clusters) or clusters[number + 1] != place:
+                x += tracking
+        return made, x, missing
+
+
+def ink(face: Typeface, glyphs: tuple[Glyph, ...]) -> NDArray[np.float64]:
+    """Left, bottom, right and top of every glyph that has any ink, (n, 4) in em, y upwards."""
+    boxes = []
+    for glyph in glyphs:
+        extents = face.font.get_glyph_extents(glyph.number)
+        if extents is not None and extents.width and extents.height:
+            left, top = glyph.x + extents.x_bearing / face.upem, glyph.y + extents.y_bearing / face.upem
+            boxes.append((left, top + extents.height / face.upem, left + extents.width / face.upem, top))
+    return np.array(boxes, np.float64).reshape(-1, 4)
+
+
+def _scripts(text: str) -> list[str]:
+    """The script of every character (ISO 15924); signs and marks go with what stands before them, at the start with what follows."""
+    found = [_script(letter) for letter in text]
+    known = next((script for script in found if script), "Latn")
+    for place, script in enumerate(found):
+        known = script or known
+        found[place] = known
+    return found
+
+
+@cache
+def _script(letter: str) -> str:
+    """Empty for what belongs to all scripts."""
+    import uharfbuzz as hb
+
+    if unicodedata.category(letter) in ("Mn", "Me"):
+        return ""
+    buffer = hb.Buffer()
+    buffer.add_codepoints([ord(letter)])
+    buffer.guess_segment_properties()
+    told = buffer.script
+    return "" if told in (None, "Zyyy", "Zinh", "Zzzz") else str(told)
