@@ -111,6 +111,9 @@ class Bench(Protocol):
         Raises Problem (with the nearest real name) where there is none.
         """
 
+    def names(self, shelf: str, suffixes: Sequence[str]) -> Sequence[str]:
+        """Every name that ``reference`` would find on that shelf of the library: to say which others there are."""
+
     def references(self) -> Sequence[Plate]:
         """The bundle's reference pictures (``hero.ref.png``), decoded, in the order of their names."""
 

@@ -178,6 +178,9 @@ class BenchDouble:
             raise Problem(f"There is no {name!r} in library/{shelf}.", f"Put it there as one of: {', '.join(suffixes)}.")
         return found
 
+    def names(self, shelf: str, suffixes: Sequence[str]) -> Sequence[str]:
+        return sorted(name for (on, name), path in self._references.items() if on == shelf and path.suffix in suffixes)
+
     def aside(self, file: Deliverable) -> None:
         self.kept_aside.append(file)
 

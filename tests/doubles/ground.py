@@ -23,7 +23,9 @@ EXIF = b"II*\0\x08\0\0\0\0\0\0\0\0\0"
 
 
 class LibraryBench(BenchDouble):
-    """A bench whose library holds, under every name, the file called so or else the first fitting one of the sample library; a LoRA is a path that nobody opens.
+    """A bench whose library holds, under every name, a fitting file of the sample library, the one called so or the first.
+
+    A LoRA is a path that nobody opens.
 
     A step that has words for its engine gets one that takes them.
     """

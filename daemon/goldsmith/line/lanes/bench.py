@@ -177,6 +177,9 @@ class LaneBench:
         self._note_reference(f"{shelf}/{path.name}", hashlib.sha256(path.read_bytes()).hexdigest())
         return path
 
+    def names(self, shelf: str, suffixes: Sequence[str]) -> Sequence[str]:
+        return self.library.names(shelf, suffixes)
+
     def aside(self, file: Deliverable) -> None:
         facts = {name: plain(value) for name, value in file.facts.items()}
         taken = {made.tail for made in self.paper.outputs}
