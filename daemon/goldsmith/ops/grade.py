@@ -1,4 +1,4 @@
-"""Colour: ASC CDL, then shadows, midtones and highlights, then a look."""
+"""Colour, from the camera to the print: light, tone, balance, a look, and what lens and film do."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from goldsmith.errors import Problem
+from goldsmith.grading import Contrast, Curves, Grain, Halation, SplitTone, Vignette, WhiteBalance, Zone, colour_of
 from goldsmith.operation import Bench, Needs, PlateOperation, Where, region_needs
 from goldsmith.plate import colour
 from goldsmith.plate.craft.cube import Cdl, read_look
-from goldsmith.plate.craft.strips import Change, in_slabs, through_mask
-from goldsmith.plate.craft.tone import Balance, balance_change, cdl_change, look_change
-from goldsmith.plate.plate import Pixels, Plate, frozen
+from goldsmith.plate.craft.light import Light, Vector, balance_from, balance_of, exposure_change
+from goldsmith.plate.craft.optics import Place, Placed, grain_change, halation_change, halation_reach, vignette_change
+from goldsmith.plate.craft.strips import Change, Tick, in_slabs, through_mask_placed
+from goldsmith.plate.craft.tone import Balance, balance_change, cdl_change, look_change, split_change
+from goldsmith.plate.craft.toning import Tone, contrast_tone, lift_gamma_gain_tone, tone_change
+from goldsmith.plate.plate import Pixels, Plate, Window, frozen
 
 _SUFFIXES = (".cube", ".cdl", ".cc")
+_ONES, _ZEROS = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 
 
 def _spread(value: object) -> object:
@@ -28,36 +33,37 @@ def _spread(value: object) -> object:
 _Slope = Annotated[float, Field(ge=0, le=16)]
 _Offset = Annotated[float, Field(ge=-4, le=4)]
 _Power = Annotated[float, Field(ge=0.05, le=16)]
-_Share = Annotated[float, Field(ge=-100, le=100)]
-
-
-class Zone(BaseModel):
-    """What is done to one range of brightness."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-    temperature: _Share = 0
-    """-100 (blue) to 100 (amber)."""
-    tint: _Share = 0
-    """-100 (green) to 100 (magenta)."""
-    saturation: _Share = 0
-    """-100 (grey) to 100 (twice as colourful)."""
-
-    def balance(self) -> Balance:
-        return Balance(self.temperature / 100, self.tint / 100, self.saturation / 100)
+_Lift = Annotated[float, Field(ge=-1, le=1)]
+_Gamma = Annotated[float, Field(ge=0.1, le=10)]
+_Gain = Annotated[float, Field(ge=0, le=4)]
 
 
 class Grade(PlateOperation):
-    """Grade the colour: ASC CDL, shadows, midtones and highlights, and a look from the library.
+    """Grade the colour: light, tone, ASC CDL, zones, a look from the library, halation, vignette and grain.
 
-    In this order, on the display values in the picture's own profile, which is kept.
+    In the order of a camera and a print: light first, in linear light; then tone and colour on the display values; then what acts on the
+    picture as a whole. All in the picture's own profile, which is kept.
     """
 
-    slope: Annotated[tuple[_Slope, _Slope, _Slope], BeforeValidator(_spread)] = (1.0, 1.0, 1.0)
+    exposure: float = Field(default=0.0, ge=-8, le=8)
+    """Stops of light (-8 to 8)."""
+    white_balance: WhiteBalance = WhiteBalance()
+    """What is to be neutral: temperature and tint, or a colour, or a place in the picture."""
+    contrast: Contrast = Contrast()
+    """A smooth S that leaves black, white and its pivot where they are."""
+    curves: Curves = Curves()
+    """Curves by points, for all channels and for each."""
+    lift: Annotated[tuple[_Lift, _Lift, _Lift], BeforeValidator(_spread)] = _ZEROS
+    """Moves black and leaves white, one number or [red, green, blue] (-1 to 1, neutral 0)."""
+    gamma: Annotated[tuple[_Gamma, _Gamma, _Gamma], BeforeValidator(_spread)] = _ONES
+    """Moves the middle (above 1 brightens), one number or [red, green, blue] (0.1 to 10, neutral 1)."""
+    gain: Annotated[tuple[_Gain, _Gain, _Gain], BeforeValidator(_spread)] = _ONES
+    """Moves white and leaves black, one number or [red, green, blue] (0 to 4, neutral 1)."""
+    slope: Annotated[tuple[_Slope, _Slope, _Slope], BeforeValidator(_spread)] = _ONES
     """ASC CDL slope (gain), one number or [red, green, blue] (0 to 16, neutral 1)."""
-    offset: Annotated[tuple[_Offset, _Offset, _Offset], BeforeValidator(_spread)] = (0.0, 0.0, 0.0)
+    offset: Annotated[tuple[_Offset, _Offset, _Offset], BeforeValidator(_spread)] = _ZEROS
     """ASC CDL offset (lift of everything), one number or [red, green, blue] (-4 to 4, neutral 0)."""
-    power: Annotated[tuple[_Power, _Power, _Power], BeforeValidator(_spread)] = (1.0, 1.0, 1.0)
+    power: Annotated[tuple[_Power, _Power, _Power], BeforeValidator(_spread)] = _ONES
     """ASC CDL power (gamma; above 1 darkens), one number or [red, green, blue] (0.05 to 16, neutral 1)."""
     saturation: float = Field(default=1.0, ge=0, le=4)
     """ASC CDL saturation (0 = grey, 1 = neutral, at most 4)."""
@@ -67,10 +73,18 @@ class Grade(PlateOperation):
     """Temperature, tint and saturation of the middle, each -100 to 100."""
     highlights: Zone = Zone()
     """Temperature, tint and saturation of the bright parts, each -100 to 100."""
+    split_tone: SplitTone = SplitTone()
+    """A colour for the dark parts and one for the bright ones."""
     look: str = Field(default="", max_length=200)
     """A look by name: library/looks/NAME.cube, .cdl or .cc, or the picture's own sidecar."""
     look_strength: float = Field(default=1.0, ge=0, le=1)
     """How much of the look is laid on (0 to 1)."""
+    halation: Halation = Halation()
+    """A glow round the brightest parts, as film has it."""
+    vignette: Vignette = Vignette()
+    """Light that falls off towards the corners."""
+    grain: Grain = Grain()
+    """Film grain, the last of all."""
     where: Where = ""
     """The region to grade: a mask's name or an expression such as "mask & left"; everything where it is empty."""
 
@@ -87,16 +101,25 @@ class Grade(PlateOperation):
 
     def apply(self, plate: Plate, bench: Bench) -> Plate:
         """The plate with the grade laid on; the plate itself where nothing is asked of it."""
-        changes = self._changes(plate.channels, bench)
-        if not changes:
+        opened = self._opened(plate)
+        coloured = plate.channels > 1 or self._colours
+        light = Light(opened.icc)
+        changes = [*self._light(opened, light), *self._tone(coloured), *self._look(bench)]
+        placed = self._placed(light, coloured, bench.seed)
+        if not changes and not placed:
             return plate
         mask = bench.region(self.where, plate) if self.where else None
-        opened = self._opened(plate)
 
-        def graded(pixels: Pixels) -> Pixels:
-            return in_slabs(pixels, _one_after_another(changes), bench.progress)
+        def graded(pixels: Pixels, window: Window) -> Pixels:
+            place = Place.of(window, opened.pixels)
+            parts = len(placed) + bool(changes)
+            if changes:
+                pixels = in_slabs(pixels, _one_after_another(changes), _part(bench, 0, parts))
+            for number, change in enumerate(placed, parts - len(placed)):
+                pixels = change(pixels, place, _part(bench, number, parts))
+            return pixels
 
-        made = through_mask(opened.pixels, mask, graded)
+        made = through_mask_placed(opened.pixels, mask, graded, self._margin(plate))
         if made is None:
             return plate
         return opened.with_pixels(made if opened.channels == plate.channels or self._colours else made[:, :, :1])
@@ -109,22 +132,80 @@ class Grade(PlateOperation):
     def _colours(self) -> bool:
         """True where the settings treat the channels differently: then a grey picture becomes a coloured one."""
         tinted = any(zone.temperature or zone.tint for zone in (self.shadows, self.midtones, self.highlights))
-        return self._has_look or tinted or any(len(set(triple)) > 1 for triple in (self.slope, self.offset, self.power))
+        balanced = self.white_balance != WhiteBalance() or self.split_tone.asked
+        curved = self.curves.coloured
+        triples = (self.lift, self.gamma, self.gain, self.slope, self.offset, self.power)
+        return self._has_look or tinted or balanced or curved or any(len(set(triple)) > 1 for triple in triples)
 
-    def _changes(self, channels: int, bench: Bench) -> list[Change]:
-        """What is to be done to every pixel, in order; neutral parts are left out, and so is the saturation of a grey picture."""
-        coloured = channels > 1 or self._colours
+    def _light(self, plate: Plate, light: Light) -> list[Change]:
+        """Exposure and white balance, which the camera would have done: first, and in linear light."""
+        balance = self._balance(plate, light)
+        return [exposure_change(light, self.exposure, balance)] if self.exposure or balance is not None else []
+
+    def _balance(self, plate: Plate, light: Light) -> Vector | None:
+        asked = self.white_balance
+        if asked == WhiteBalance():
+            return None
+        if not asked.white and asked.grey is None:
+            return balance_of(light, asked.temperature / 100, asked.tint / 100)
+        if asked.white:
+            seen, what = light.one(colour_of(asked.white)), f"{asked.white} is"
+        else:
+            seen, what = _mean_light(plate, light, asked.grey or (0, 0, 1, 1)), "What lies in the white balance's grey box is"
+        found = balance_from(light, seen)
+        if found is None:
+            raise Problem(f"{what} too dark or too strong a colour to be made neutral.", "Name a place or a colour that ought to be grey.")
+        return found
+
+    def _tone(self, coloured: bool) -> list[Change]:
+        """Tone and colour of each pixel by itself, in order; neutral parts are left out, and so is the saturation of a grey picture."""
+        changes: list[Change] = []
+        channels = [self._curve(channel) for channel in range(3)]
+        if any(channels):
+            changes.append(tone_change(channels))
         cdl = Cdl(self.slope, self.offset, self.power, self.saturation if coloured else 1.0)
-        zones = [zone.balance() for zone in (self.shadows, self.midtones, self.highlights)] if coloured else []
-        changes = []
         if cdl != Cdl():
             changes.append(cdl_change(cdl))
+        zones = [zone.balance() for zone in (self.shadows, self.midtones, self.highlights)] if coloured else []
         if any(zone != Balance() for zone in zones):
             changes.append(balance_change(*zones))
-        if self._has_look:
-            look = read_look(bench.reference("looks", self.look, _SUFFIXES))
-            changes.append(look_change(look, self.look_strength))
+        split = self.split_tone
+        if split.asked:
+            tints = [colour_of(one) if one else None for one in (split.shadows, split.highlights)]
+            changes.append(split_change(tints[0], tints[1], split.balance / 100, split.amount / 100))
         return changes
+
+    def _curve(self, channel: int) -> list[Tone]:
+        """What one channel goes through: contrast, curves, then lift, gamma and gain."""
+        tones: list[Tone] = []
+        if self.contrast.amount:
+            tones.append(contrast_tone(self.contrast.amount / 100, self.contrast.pivot / 100))
+        tones += self.curves.tones(channel)
+        three = self.lift[channel], self.gamma[channel], self.gain[channel]
+        if three != (0.0, 1.0, 1.0):
+            tones.append(lift_gamma_gain_tone(*three))
+        return tones
+
+    def _look(self, bench: Bench) -> list[Change]:
+        if not self._has_look:
+            return []
+        return [look_change(read_look(bench.reference("looks", self.look, _SUFFIXES)), self.look_strength)]
+
+    def _placed(self, light: Light, coloured: bool, seed: int) -> list[Placed]:
+        """What acts on the picture as a whole: the glow of what the grade made bright, then the vignette over both, then grain over all."""
+        made: list[Placed] = []
+        halo, fall, grain = self.halation, self.vignette, self.grain
+        if halo.amount:
+            tint = colour_of(halo.colour) if coloured else _ONES
+            made.append(halation_change(light, halo.amount / 100, halo.threshold / 100, halo.radius / 1000, tint))
+        if fall.amount:
+            made.append(vignette_change(light, fall.amount / 100, fall.radius / 100, fall.softness / 100, fall.roundness / 100))
+        if grain.amount:
+            made.append(grain_change(grain.amount / 1000, grain.size / 1000, grain.colour / 100 if coloured else 0.0, seed))
+        return made
+
+    def _margin(self, plate: Plate) -> int:
+        return halation_reach(self.halation.radius / 1000, max(plate.height, plate.width)) if self.halation.amount else 0
 
     def _opened(self, plate: Plate) -> Plate:
         """The plate with three channels. A grey one that is to be coloured comes to sRGB, for its profile knows no colour."""
@@ -139,6 +220,19 @@ class Grade(PlateOperation):
             )
         grey = colour.from_linear(colour.to_linear(plate.pixels, plate.icc), None)
         return replace(plate, pixels=frozen(np.repeat(grey, 3, axis=2)), icc=None)
+
+
+def _mean_light(plate: Plate, light: Light, box: tuple[float, float, float, float]) -> Vector:
+    """Mean linear light of a box given in fractions, (3,); at least the one pixel that it lies on."""
+    x, y, width, height = box
+    top, left = min(int(y * plate.height), plate.height - 1), min(int(x * plate.width), plate.width - 1)
+    bottom, right = max(top + 1, round((y + height) * plate.height)), max(left + 1, round((x + width) * plate.width))
+    seen = light.linear(np.ascontiguousarray(plate.pixels[top:bottom, left:right]))
+    return np.asarray(seen.mean(axis=(0, 1), dtype=np.float64))
+
+
+def _part(bench: Bench, number: int, parts: int) -> Tick:
+    return lambda done: bench.progress((number + done) / parts)
 
 
 def _one_after_another(changes: list[Change]) -> Callable[[Pixels], Pixels]:

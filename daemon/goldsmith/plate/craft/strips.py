@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from goldsmith.plate.plate import Mask, Pixels
+from goldsmith.plate.plate import Mask, Pixels, Window
 
 Change = Callable[[Pixels], Pixels]
 """Pixels (rows, w, c) in, as many out; may write into what it is given."""
@@ -22,12 +22,17 @@ _THREADS = 2
 
 def in_slabs(pixels: Pixels, change: Change, tick: Tick = lambda _: None) -> Pixels:
     """``change`` done to every slab of rows of ``pixels`` (h, w, c) on two threads; ``tick`` hears 0..1 and may raise."""
+    return in_placed_slabs(pixels, lambda slab, _: change(slab), tick)
+
+
+def in_placed_slabs(pixels: Pixels, change: Callable[[Pixels, int], Pixels], tick: Tick = lambda _: None) -> Pixels:
+    """As ``in_slabs``; ``change`` hears which row of ``pixels`` its slab begins with, too."""
     height, width = pixels.shape[:2]
     rows = max(1, _SLAB_PIXELS // width)
     made = np.empty_like(pixels)
 
     def run(top: int) -> None:
-        made[top : top + rows] = change(pixels[top : top + rows].copy())
+        made[top : top + rows] = change(pixels[top : top + rows].copy(), top)
 
     pool = ThreadPoolExecutor(_THREADS)
     try:
@@ -45,16 +50,22 @@ def through_mask(pixels: Pixels, mask: Mask | None, work: Change, margin: int = 
     ``work`` sees the mask's box and ``margin`` px round it, so the cost is that of the box. A pixel whose mask is zero is
     copied, never computed. Without a mask it is done to the whole.
     """
+    return through_mask_placed(pixels, mask, lambda seen, _: work(seen), margin)
+
+
+def through_mask_placed(pixels: Pixels, mask: Mask | None, work: Callable[[Pixels, Window], Pixels], margin: int = 0) -> Pixels | None:
+    """As ``through_mask``; ``work`` hears which box of ``pixels`` it is given, too."""
     if mask is None:
-        return work(pixels)
+        return work(pixels, np.s_[0 : pixels.shape[0], 0 : pixels.shape[1]])
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return None
     top, left = max(0, int(rows[0]) - margin), max(0, int(cols[0]) - margin)
-    window = np.s_[top : int(rows[-1]) + 1 + margin, left : int(cols[-1]) + 1 + margin]
+    bottom, right = min(mask.shape[0], int(rows[-1]) + 1 + margin), min(mask.shape[1], int(cols[-1]) + 1 + margin)
+    window = np.s_[top:bottom, left:right]
     before, share = pixels[window], mask[window][:, :, None]
     made = pixels.copy()
-    laid = work(before.copy()) - before
+    laid = work(before.copy(), window) - before
     laid *= share
     laid += before
     made[window] = np.where(share > 0, laid, before)

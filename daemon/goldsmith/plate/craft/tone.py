@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.plate.colour import luma
-from goldsmith.plate.craft.cube import Cdl, Cube, Table
+from goldsmith.plate.colour import REC709, luma
+from goldsmith.plate.craft.cube import Cdl, Cube, Table, Triple
 from goldsmith.plate.craft.strips import Change
 from goldsmith.plate.plate import Mask, Pixels
 
@@ -83,6 +83,29 @@ def balance_change(shadows: Balance, midtones: Balance, highlights: Balance) -> 
         made *= (grey / np.maximum(luma(made), np.float32(1e-6)))[:, :, None]
         chroma: Pixels = made - grey[:, :, None]
         chroma *= by_zone(*(1.0 + zone.saturation for zone in (shadows, midtones, highlights)))[:, :, None]
+        chroma *= _room(grey, chroma)[:, :, None]
+        chroma += grey[:, :, None]
+        np.clip(chroma, 0.0, 1.0, out=chroma)
+        return chroma
+
+    return change
+
+
+def split_change(shadows: Triple | None, highlights: Triple | None, balance: float, amount: float) -> Change:
+    """Dark parts towards the hue of one colour, bright parts towards another; every pixel keeps its luma, black and white stay.
+
+    Colours are display-encoded; what counts of one is how far it lies from its own grey. balance: -1..1, above 0 the bright parts'
+    colour reaches down further. amount: 0..1 of the colours' own saturation.
+    """
+    tints = [np.zeros(3) if one is None else np.array(one) - np.dot(one, REC709) for one in (shadows, highlights)]
+    dark, light = (np.float32(amount) * tint.astype(np.float32) for tint in tints)
+    bend = np.float32(2.0**-balance)
+
+    def change(pixels: Pixels) -> Pixels:
+        grey = luma(pixels)
+        share = _smoothstep(np.clip(grey, 0.0, 1.0) ** bend)[:, :, None]
+        room = np.minimum(np.float32(1.0), 6.0 * grey * (1.0 - grey))[:, :, None]
+        chroma: Pixels = pixels - grey[:, :, None] + room * (dark * (1.0 - share) + light * share)
         chroma *= _room(grey, chroma)[:, :, None]
         chroma += grey[:, :, None]
         np.clip(chroma, 0.0, 1.0, out=chroma)
