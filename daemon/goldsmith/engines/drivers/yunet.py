@@ -69,4 +69,9 @@ def open_engine(name: str, model: Model, store: Store, device: Device) -> FaceFi
 def _net(path: Path) -> Any:
     import cv2
 
-    return cv2.FaceDetectorYN.create(str(path), "", (320, 320), _SCORE, _OVERLAP, 200)
+    before = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # it warns of a choice of device that nobody makes here
+    try:
+        return cv2.FaceDetectorYN.create(str(path), "", (320, 320), _SCORE, _OVERLAP, 200)
+    finally:
+        cv2.utils.logging.setLogLevel(before)

@@ -35,6 +35,8 @@ def refined(matte: Mask, pixels: Pixels, coarse: int) -> Mask:
     small = np.asarray(matte if scale == 1 else cv2.resize(matte, (wide, high), interpolation=cv2.INTER_AREA), np.float32)
     radius = max(2, math.ceil(2 * max(wide, high) / coarse))
     slope, offset = _local_lines(guide, small, radius)
+    closer = _firm(np.einsum("hwc,hwc->hw", slope, guide) + offset)  # nearer to the edges already, so looked at more closely once more
+    slope, offset = _local_lines(guide, closer, max(2, radius // 2))
     near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (4 * radius + 1,) * 2)
     least, most = cv2.erode(small, near), cv2.dilate(small, near)
     made = np.empty_like(matte)
@@ -46,11 +48,16 @@ def refined(matte: Mask, pixels: Pixels, coarse: int) -> Mask:
         laid = base
         for channel, factor in enumerate(slopes):
             laid += factor * pixels[part, :, channel]
-        laid = (laid - _SURE) / (1 - 2 * _SURE)
+        laid = _firm(laid)
         laid[high_ < _SURE] = 0
         laid[low > 1 - _SURE] = 1
-        made[part] = np.clip(laid, 0.0, 1.0)
+        made[part] = laid
     return made
+
+
+def _firm(matte: Mask) -> Mask:
+    """What is all but 0 or 1 becomes that."""
+    return np.asarray(np.clip((matte - _SURE) / (1 - 2 * _SURE), 0.0, 1.0), np.float32)
 
 
 def _local_lines(guide: Pixels, matte: Mask, radius: int) -> tuple[Pixels, Mask]:

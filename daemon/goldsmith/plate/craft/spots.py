@@ -26,10 +26,12 @@ def spots(height: int, width: int, outlines: Sequence[tuple[Outline, float, floa
     for outline, grow, soft in outlines:
         reach = grow + soft + 2
         left, top = (max(0, math.floor(float(low) - reach)) for low in outline.min(axis=0))
-        right, bottom = (min(size, math.ceil(float(high) + reach)) for high, size in zip(outline.max(axis=0), (width, height), strict=True))
+        most = outline.max(axis=0) + reach
+        right, bottom = min(width, math.ceil(float(most[0]))), min(height, math.ceil(float(most[1])))
         if left < right and top < bottom:
             margin = math.ceil(reach)
-            drawn = _drawn(outline - np.array([left - margin, top - margin], np.float32), bottom - top + 2 * margin, right - left + 2 * margin)
+            corner = np.array([left - margin, top - margin], np.float32)
+            drawn = _drawn(outline - corner, bottom - top + 2 * margin, right - left + 2 * margin)
             spot = _soft(drawn, grow, soft)[margin : margin + bottom - top, margin : margin + right - left]
             window = made[top:bottom, left:right]
             np.maximum(window, spot, out=window)

@@ -1,0 +1,155 @@
+"""Every engine in config/models.toml that looks at pictures finds in photographs what is there; without its weights it is skipped."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+from skimage import data, io
+
+from goldsmith.engines import Device, EngineKind, EngineNeed
+from goldsmith.engines.models import read_models
+from goldsmith.engines.opening import Seeing, open_seeing
+from goldsmith.engines.seeing import FaceFinder, FaceMesher, HandFinder, Matter, Points, Reader
+from goldsmith.engines.weights import Weights, default_folder, fetch_command
+from goldsmith.plate.plate import Pixels
+
+WEIGHTS = Weights(read_models(Path(__file__).parents[2] / "config" / "models.toml"), default_folder())
+
+
+def _named(kind: EngineKind) -> list[str]:
+    return [name for name, model in WEIGHTS.models.models.items() if model.kind == kind and model.driver != "null"]
+
+
+def _opened(kind: EngineKind, name: str) -> Seeing:
+    if not WEIGHTS.available(name):
+        pytest.skip(f"the weights of {name} are not here; run: {fetch_command(name)}")
+    return open_seeing(WEIGHTS, EngineNeed(kind, name), Device(threads=1))[0]
+
+
+@cache
+def photograph(name: str) -> Pixels:
+    """One of scikit-image's pictures, (h, w, 3)."""
+    codes = io.imread(str(Path(data.__file__).parent / f"{name}.png")) if name == "page" else getattr(data, name)()
+    codes = np.repeat(codes[:, :, None], 3, axis=2) if codes.ndim == 2 else codes[:, :, :3]
+    pixels = codes.astype(np.float32) / np.float32(255)
+    pixels.flags.writeable = False
+    return cast("Pixels", pixels)
+
+
+@pytest.mark.parametrize("kind", ["matte", "faces", "mesh", "hands", "reader"])
+def test_each_describes_itself(kind: EngineKind) -> None:
+    """Its kind, its licence and its weights by hash, as manifests have them."""
+    for name in _named(kind):
+        told = _opened(kind, name).descriptor
+        assert (told.name, told.kind, told.licence) == (name, kind, WEIGHTS.models.models[name].licence)
+        assert dict(told.weights) == {file.name: file.sha256 for file in WEIGHTS.models.models[name].files}
+
+
+@pytest.mark.parametrize("name", _named("matte"))
+def test_a_matte_is_of_the_person_and_not_of_the_wall(name: str) -> None:
+    """At the picture's size, 0..1, and the same each time."""
+    matter = cast("Matter", _opened("matte", name))
+    matte = matter.matte(photograph("astronaut"))
+    assert (matte.shape, matte.dtype) == ((512, 512), np.float32)
+    assert 0 <= matte.min() <= matte.max() <= 1
+    assert matte[150:400, 180:260].mean() > 0.95  # face and chest
+    assert matte[20:150, 300:360].mean() < 0.05  # the wall beside her
+    assert np.array_equal(matte, matter.matte(photograph("astronaut")))
+
+
+@pytest.mark.parametrize("name", [name for name in _named("matte") if name != "modnet"])
+def test_a_matte_is_of_the_cup_and_not_of_the_table(name: str) -> None:
+    """Nets for things know more than people; the short side need not be even."""
+    matte = cast("Matter", _opened("matte", name)).matte(photograph("coffee")[:399])
+    assert matte.shape == (399, 600)
+    assert matte[100:300, 220:380].mean() > 0.95
+    assert matte[:60, :150].mean() < 0.05
+
+
+@pytest.mark.parametrize("name", _named("faces"))
+def test_the_one_face_is_found(name: str) -> None:
+    """With its eyes, nose and mouth where they are, at any size of the picture."""
+    finder = cast("FaceFinder", _opened("faces", name))
+    [face] = finder.find(photograph("astronaut"))
+    x, y, wide, high = face.box
+    assert (x, y, x + wide, y + high) == pytest.approx((178, 63, 268, 176), abs=12)
+    (left_eye, right_eye, nose, left_mouth, right_mouth) = face.points
+    assert left_eye[0] < nose[0] < right_eye[0]
+    assert left_eye[1] < nose[1] < left_mouth[1]
+    assert left_mouth[0] < right_mouth[0]
+    assert 0.8 <= face.score <= 1
+    [large] = finder.find(np.repeat(np.repeat(photograph("astronaut"), 6, axis=0), 6, axis=1))
+    assert np.array(large.box) / 6 == pytest.approx(np.array(face.box), abs=6)
+
+
+@pytest.mark.parametrize("name", _named("faces"))
+@pytest.mark.parametrize("picture", ["chelsea", "coffee", "rocket", "page"])
+def test_no_face_is_found_where_there_is_none(name: str, picture: str) -> None:
+    """A cat is nobody."""
+    assert cast("FaceFinder", _opened("faces", name)).find(photograph(picture)) == ()
+
+
+@pytest.mark.parametrize("name", _named("mesh"))
+def test_a_mesh_lies_on_its_face(name: str) -> None:
+    """478 points: the nose's tip and the eyes' corners are where the finder saw them, and a wall has none."""
+    pixels = photograph("astronaut")
+    [face] = cast("FaceFinder", _opened("faces", "yunet")).find(pixels)
+    mesher = cast("FaceMesher", _opened("mesh", name))
+    mesh = mesher.mesh(pixels, face)
+    assert mesh is not None
+    assert (mesh.shape, mesh.dtype) == ((478, 2), np.float32)
+    assert mesh[4] == pytest.approx(face.points[2], abs=8)
+    assert mesh[[33, 133]].mean(axis=0) == pytest.approx(face.points[0], abs=5)
+    assert mesh[[263, 362]].mean(axis=0) == pytest.approx(face.points[1], abs=5)
+    assert mesher.mesh(photograph("coffee"), face) is None
+
+
+@pytest.mark.parametrize("name", _named("mesh"))
+def test_a_mesh_follows_a_face_that_is_turned(name: str) -> None:
+    """The picture laid on its side gives the same points, laid on their side."""
+    pixels = photograph("astronaut")
+    [face] = cast("FaceFinder", _opened("faces", "yunet")).find(pixels)
+    mesher = cast("FaceMesher", _opened("mesh", name))
+    upright = mesher.mesh(pixels, face)
+    x, y, wide, high = face.box
+    side = type(face)((512 - y - high, x, high, wide), _clockwise(face.points), face.score)
+    turned = mesher.mesh(np.ascontiguousarray(np.rot90(pixels, -1)), side)
+    assert upright is not None
+    assert turned is not None
+    assert np.abs(turned - _clockwise(upright)).max() < 2
+
+
+def _clockwise(points: Points) -> Points:
+    return np.stack([512 - points[:, 1], points[:, 0]], axis=1)
+
+
+@pytest.mark.parametrize("name", _named("hands"))
+@pytest.mark.parametrize("picture", ["astronaut", "chelsea", "coffee", "page"])
+def test_no_hand_is_found_where_there_is_none(name: str, picture: str) -> None:
+    """Sleeves, paws and cups are none."""
+    assert cast("HandFinder", _opened("hands", name)).find(photograph(picture)) == ()
+
+
+@pytest.mark.parametrize("name", _named("reader"))
+def test_a_page_is_read(name: str) -> None:
+    """Line by line from the top, each with its place."""
+    lines = cast("Reader", _opened("reader", name)).read(photograph("page"))
+    texts = [line.text for line in lines]
+    assert texts[0] == "Region-based segmentation"
+    assert texts[2].startswith("background. These markers are pixels")
+    assert all(line.score > 0.9 for line in lines)
+    tops = [float(line.corners[0, 1]) for line in lines]
+    assert tops == sorted(tops)
+    assert lines[0].corners[:, 0].min() < 20
+    assert lines[0].corners[:, 1].max() < 45
+
+
+@pytest.mark.parametrize("name", _named("reader"))
+@pytest.mark.parametrize("picture", ["astronaut", "chelsea", "coffee"])
+def test_no_text_is_read_where_there_is_none(name: str, picture: str) -> None:
+    """Fur and stripes are no letters."""
+    assert cast("Reader", _opened("reader", name)).read(photograph(picture)) == ()
