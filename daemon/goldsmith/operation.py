@@ -57,6 +57,12 @@ def lora_files(loras: Sequence[Lora], bench: Bench) -> tuple[tuple[Path, float],
     return tuple((bench.reference("loras", lora.name, LORA_SUFFIXES), lora.weight) for lora in loras)
 
 
+LAYER_SHELVES = ("plates", "logos")
+"""Where in the library a layer is looked for, in this order."""
+LAYER_SUFFIXES = (".png", ".tif", ".tiff", ".webp", ".avif", ".jpg", ".jpeg", ".heic", ".heif")
+"""What a layer may be, the first one winning."""
+
+
 class Bench(Protocol):
     """All that an operation sees of the world while it works on one picture."""
 
@@ -117,6 +123,13 @@ class Bench(Protocol):
     def references(self) -> Sequence[Plate]:
         """The bundle's reference pictures (``hero.ref.png``), decoded, in the order of their names."""
 
+    def layer(self, name: str) -> Plate:
+        """A picture to lay over this one, decoded, at its own depth and in its own profile, with its alpha.
+
+        It is the bundle's own ``hero.layer.NAME.png``, or ``NAME`` on the library's shelves in the order of ``LAYER_SHELVES``. A step
+        says in its ``needs`` which ones it wants. Raises Problem where there is none, or where it cannot be decoded.
+        """
+
     def aside(self, file: Deliverable) -> None:
         """Keep a file that does not go on: with the commit it comes to lie in the archive, beside the original.
 
@@ -144,6 +157,8 @@ class Needs:
     """False where it can begin with no picture at all, from the brief's words."""
     words: bool = False
     """True where it was given no words of its own, so that without a picture it needs the brief's prompt."""
+    layers: frozenset[str] = frozenset()
+    """Names of pictures it lays over this one, as for ``Bench.layer``."""
 
 
 _SEEN_BY: Mapping[str, EngineKind] = {"subject": "matte", "face": "faces", "hands": "hands", "text": "reader"}

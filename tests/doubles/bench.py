@@ -98,8 +98,8 @@ class BenchDouble:
 
     ``spots`` are masks of what can be found in every picture ("subject", "face", "hands", "text"); what is not there is not found.
     ``faces`` are those in every picture, each with its mesh, and ``lines`` the text in it.
-    ``shown`` are the bundle's reference pictures; ``references`` maps (shelf, name) to a file; ``cancel_at`` raises Cancelled once
-    that fraction is reported.
+    ``shown`` are the bundle's reference pictures and ``layers`` its layers, by name; ``references`` maps (shelf, name) to a file;
+    ``cancel_at`` raises Cancelled once that fraction is reported.
     """
 
     def __init__(
@@ -113,6 +113,7 @@ class BenchDouble:
         upscaler: Upscaler | None = None,
         generator: Generator | None = None,
         shown: Sequence[Plate] = (),
+        layers: Mapping[str, Plate] | None = None,
         references: Mapping[tuple[str, str], Path] | None = None,
         spots: Mapping[str, Mask] | None = None,
         faces: Mapping[Face, Points | None] | None = None,
@@ -132,6 +133,7 @@ class BenchDouble:
         self._upscaler = upscaler
         self._generator = generator or NullGenerator()
         self._shown = tuple(shown)
+        self._layers = dict(layers or {})
         self._references = dict(references or {})
         self._spots = dict(spots or {})
         self._faces = dict(faces or {})
@@ -177,6 +179,11 @@ class BenchDouble:
         if found is None or found.suffix not in suffixes:
             raise Problem(f"There is no {name!r} in library/{shelf}.", f"Put it there as one of: {', '.join(suffixes)}.")
         return found
+
+    def layer(self, name: str) -> Plate:
+        if name not in self._layers:
+            raise Problem(f"There is no layer {name!r}.", "Put it beside the picture.")
+        return self._layers[name]
 
     def names(self, shelf: str, suffixes: Sequence[str]) -> Sequence[str]:
         return sorted(name for (on, name), path in self._references.items() if on == shelf and path.suffix in suffixes)

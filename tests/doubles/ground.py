@@ -27,12 +27,17 @@ class LibraryBench(BenchDouble):
 
     A LoRA is a path that nobody opens.
 
+    A layer of any name is a small picture with alpha.
+
     A step that has words for its engine gets one that takes them.
     """
 
     def inpainter(self, model: str | None, wish: Wish | None = None) -> Inpainter:
         wordless = super().inpainter(model, wish)
         return wordless if wish is None else NullPainter(side=64)
+
+    def layer(self, name: str) -> Plate:
+        return plate(29, 41, depth=16, alpha=True)
 
     def reference(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path:
         if shelf == "loras":

@@ -124,6 +124,10 @@ class Resolver:
             _check_stock(made, stage.name, self._stock, beside, said[1])
         return made
 
+    def in_library(self, shelf: str, name: str, suffixes: tuple[str, ...]) -> bool:
+        """True where the library has such a thing now; False, too, where nobody gave a library to look into."""
+        return self._stock is not None and self._stock.has is not None and self._stock.has(shelf, name, suffixes)
+
     def _layers(self, own: Written | None, campaign: Written | None) -> list[Layer]:
         """The files that speak, the strongest first: own, its recipe, the campaign's brief, its recipe unless own named one."""
         layers: list[Layer] = []

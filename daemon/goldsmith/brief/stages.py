@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -26,7 +26,7 @@ from goldsmith.brief.steps import Catalogue, Step, StepReader
 from goldsmith.files import fold, is_litter, is_litter_folder
 from goldsmith.ops import catalogue as all_operations
 
-__all__ = ["RESERVED_FOLDERS", "RESERVED_NAMES", "Line", "Stage", "Step", "read_line", "waits_for_mask"]
+__all__ = ["RESERVED_FOLDERS", "RESERVED_NAMES", "Line", "Stage", "Step", "read_line", "waits_for_layer", "waits_for_mask"]
 
 RESERVED_FOLDERS = frozenset({"library", "archive", "review", "config", ".goldsmith"})
 RESERVED_NAMES = frozenset({"title", "prompt", "recipe", "seed", "working", "mask", "resolved", "stage"})
@@ -85,6 +85,15 @@ def waits_for_mask(stage: str, steps: Collection[Step], present: Collection[str]
             which = "a mask" if lacking[0] == "mask" else f"the mask “{lacking[0]}”"
             return f"waiting for {which} (step {number} of {stage} needs {'one' if lacking[0] == 'mask' else 'it'})"
     return ""
+
+
+def waits_for_layer(stage: str, steps: Collection[Step], present: Callable[[str], bool]) -> tuple[str, str]:
+    """The first layer that a stage's steps still wait for, and the sentence that says so; ("", "") where all are ``present``."""
+    for number, step in enumerate(steps, 1):
+        for name in sorted(step.operation.needs().layers):
+            if not present(name):
+                return name, f"waiting for the layer “{name}” (step {number} of {stage} needs it)"
+    return "", ""
 
 
 class _Row(BaseModel):

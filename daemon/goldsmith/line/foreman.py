@@ -23,7 +23,7 @@ from goldsmith.line.holds import Holds
 from goldsmith.line.intake.bundle import Bundle, Key
 from goldsmith.line.intake.intake import Intake
 from goldsmith.line.job import Outcome, Read
-from goldsmith.line.judge import Judge, Ready, Wrong
+from goldsmith.line.judge import Judge, Ready, Wait, Wrong
 from goldsmith.line.lanes.lanes import Lanes
 from goldsmith.line.outcomes import Outcomes
 from goldsmith.line.slate import Gathering, Heard, Machine, Slate
@@ -70,6 +70,8 @@ class Foreman:
         self._planner = planner
         self._deliver = deliver
         self._holds = holds
+        self._longing: dict[Key, None] = {}
+        """Bundles that wait for something that the library may have one day, in the order of their waiting."""
         self._journal = journal
         self._allowances = allowances
         self._clock = clock
@@ -147,6 +149,8 @@ class Foreman:
         if self._intake.library_changed:
             self._intake.library_changed = False
             keys.update(dict.fromkeys(self._held_keys()))
+            keys.update(self._longing)
+            self._longing.clear()
         waiting = list(keys)
         try:
             while waiting:
@@ -199,6 +203,8 @@ class Foreman:
             self._outcomes.hold(bundle, sigs, verdict.problem, None)
         elif isinstance(verdict, Ready):
             self._begin(bundle, verdict, sigs, now)
+        elif isinstance(verdict, Wait) and verdict.library:
+            self._longing[bundle.key] = None
 
     def _not_yet(self, bundle: Bundle, paths: Iterable[str]) -> None:
         """Something is still arriving; or it is a link, a pipe or a device, which never will, and that is said once."""

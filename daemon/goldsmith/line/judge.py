@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from goldsmith.brief.resolve import Resolved, Resolver, Written
-from goldsmith.brief.stages import Line, Stage, Step, waits_for_mask
+from goldsmith.brief.stages import Line, Stage, Step, waits_for_layer, waits_for_mask
 from goldsmith.errors import Problem
 from goldsmith.files import fold
 from goldsmith.line.intake.bundle import Bundle, shown
+from goldsmith.line.layers import SHELVES_SHOWN
+from goldsmith.operation import LAYER_SHELVES, LAYER_SUFFIXES
 
 ReadText = Callable[[str], bytes]
 """The bytes of a small text file of the share, by its path relative to the root; raises Problem where it is none."""
@@ -24,6 +26,8 @@ class Wait:
     """Nothing is wrong; something is not there yet."""
 
     sentence: str
+    library: bool = False
+    """True where something that is put into the library would end it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +122,18 @@ class Judge:
             name = lacking_mask(steps, there)
             file = f"{bundle.stem}.mask.png" if name == "mask" else f"{bundle.stem}.mask.{name}.png"
             return Wait(f"{lacking[0].upper()}{lacking[1:]}: put “{shown(file)}” beside it.")
+        name, lacking = waits_for_layer(stage.name, steps, lambda name: self._has_layer(name, bundle))
+        if lacking:
+            file = shown(f"{bundle.stem}.layer.{name}.png")
+            told = f"{lacking[0].upper()}{lacking[1:]}: put “{file}” beside it, or a picture called “{shown(name)}” into {SHELVES_SHOWN}."
+            return Wait(told, library=True)
         if resolved.one_stage and not steps:
             return Wait(f"Waiting for a brief or a mask: {stage.name} has no steps of its own for a prompt alone.")
         return Ready(stage, resolved, steps, explicit=any(step.operation.needs().masks for step in steps))
+
+    def _has_layer(self, name: str, bundle: Bundle) -> bool:
+        beside = any(fold(name) == fold(known) for known in bundle.layers)
+        return beside or any(self._resolver.in_library(shelf, name, LAYER_SUFFIXES) for shelf in LAYER_SHELVES)
 
 
 def _waiting_for_picture(bundle: Bundle, why: str = "") -> str:

@@ -20,8 +20,9 @@ from goldsmith.line.lanes.inputs import Changed, Loaded, load
 from goldsmith.line.lanes.results import Scratch
 from goldsmith.line.lanes.shop import Shop, plain
 from goldsmith.line.lanes.sight import Memory, Sight
+from goldsmith.line.layers import layer_file, read_layer
 from goldsmith.line.library import Library
-from goldsmith.operation import Deliverable, Finding
+from goldsmith.operation import LAYER_SUFFIXES, Deliverable, Finding
 from goldsmith.plate import region
 from goldsmith.plate.plate import Mask, Plate
 
@@ -176,6 +177,19 @@ class LaneBench:
         path = self.library.require(shelf, name, suffixes)
         self._note_reference(f"{shelf}/{path.name}", hashlib.sha256(path.read_bytes()).hexdigest())
         return path
+
+    def layer(self, name: str) -> Plate:
+        from goldsmith.plate.codec import decode
+
+        own = self._own("layers", name, LAYER_SUFFIXES)
+        if own is not None:
+            self.used.append(own.path)
+            loaded = self._as_read(own)
+            return decode(loaded.data, loaded.name, self.job.limits.pixels)
+        path = layer_file(self.library, name)
+        data = read_layer(path, self.job.limits.memory_bytes // 2)
+        self._note_reference(f"{path.parent.name}/{path.name}", hashlib.sha256(data).hexdigest())
+        return decode(data, path.name, self.job.limits.pixels)
 
     def names(self, shelf: str, suffixes: Sequence[str]) -> Sequence[str]:
         return self.library.names(shelf, suffixes)
