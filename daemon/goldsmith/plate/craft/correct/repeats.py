@@ -1,0 +1,160 @@
+"""Repeats: a piece of the picture that is there twice, to the px; and patterns, which repeat by nature and are only told.
+
+Points with detail are described (SIFT; Lowe, IJCV 2004) and looked for elsewhere in the same picture, unturned and at the same size.
+Where many pairs agree on one way (Amerini et al., "A SIFT-based forensic method for copy-move attack detection", TIFS 2011), what lies
+there is compared with what lies that way off, pixel by pixel.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.plate.colour import luma
+from goldsmith.plate.craft.correct.fault import Fault, Marked, grown, parts
+from goldsmith.plate.craft.smooth import at_size, softened
+from goldsmith.plate.plate import Mask, Pixels, Window
+
+_PIXELS = 3_000_000
+"""Larger pictures are looked through smaller."""
+_POINTS = 6000
+_NEAREST = 24
+"""px (as looked through) between the two places."""
+_ALIKE = 120.0
+"""Distance of two descriptions; unlike things lie at 250 and more."""
+_LEAST_PAIRS = 6
+_LIKE = 0.95
+"""Correlation of the two places, over a square of 11 px."""
+_SQUARE = 11
+_DETAIL = 0.012
+_LEAST_AREA = 500
+_PATTERN = 3
+"""So many ways from one place, or more, are a pattern."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Two places that look alike to the px: the later one as a box and what of it is the copy, and the earlier one's box.
+
+    ``like`` is the correlation of their detail; ``pattern`` is true where the same thing is there more often than twice.
+    """
+
+    place: Window
+    own: Marked
+    source: Window
+    like: float
+    pattern: bool
+
+    def fault(self) -> Fault:
+        return Fault(self.place, round(self.like, 3), round(self.like, 3), also=self.source)
+
+
+def find(pixels: Pixels) -> list[Repeat]:
+    """What is in (h, w, c) twice, the largest first."""
+    height, width = pixels.shape[:2]
+    if min(height, width) < 4 * _NEAREST:
+        return []
+    shrink = max(1.0, (height * width / _PIXELS) ** 0.5)
+    grey = at_size(luma(pixels), round(height / shrink), round(width / shrink))
+    ways = _ways(grey)
+    if not ways:
+        return []
+    bare = softened(grey, 0.7) - softened(grey, 5)
+    found = [made for way in ways for made in _compared(bare, way)]
+    found.sort(key=lambda one: -int(one.own.sum()))
+    kept: list[Repeat] = []
+    for one in found:
+        same = [other for other in kept if _meet(one.place, other.place) or _meet(one.place, other.source)]
+        same += [other for other in kept if _meet(one.source, other.place)]
+        pattern = one.pattern or len(ways) >= _PATTERN
+        if not same:
+            kept.append(Repeat(one.place, one.own, one.source, one.like, pattern))
+    return [_enlarged(one, shrink, height, width) for one in kept]
+
+
+def _ways(grey: Mask) -> list[tuple[int, int]]:
+    """The ways (rows, columns) on which many pairs of points agree, by their number."""
+    import cv2
+
+    codes = np.clip(grey * 255 + 0.5, 0, 255).astype(np.uint8)
+    finder = cv2.SIFT.create(_POINTS, contrastThreshold=0.02)
+    points, told = finder.detectAndCompute(codes, None)
+    if told is None or len(points) < 2 * _LEAST_PAIRS:
+        return []
+    near = cv2.BFMatcher(cv2.NORM_L2).knnMatch(told, told, k=4)
+    votes: Counter[tuple[int, int]] = Counter()
+    seen: set[tuple[int, int, int, int]] = set()
+    for pair in (match for matches in near for match in matches):
+        one, other = points[pair.queryIdx], points[pair.trainIdx]
+        if pair.distance > _ALIKE or abs((one.angle - other.angle + 180) % 360 - 180) > 6 or not 0.9 < one.size / other.size < 1.11:
+            continue
+        across, down = other.pt[0] - one.pt[0], other.pt[1] - one.pt[1]
+        if np.hypot(across, down) < _NEAREST or (down, across) < (0, 0):
+            continue
+        spot = (round(one.pt[0]), round(one.pt[1]), round(other.pt[0]), round(other.pt[1]))
+        if spot not in seen:
+            seen.add(spot)
+            votes[(round(down), round(across))] += 1
+    return _agreed(votes)
+
+
+def _agreed(votes: Counter[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ways with their neighbours of one px counted in, the strongest of each neighbourhood."""
+    told = {way: sum(votes.get((way[0] + down, way[1] + across), 0) for down in (-1, 0, 1) for across in (-1, 0, 1)) for way in votes}
+    order = sorted((way for way in told if told[way] >= _LEAST_PAIRS), key=lambda way: (-votes[way], -told[way], way))
+    kept: list[tuple[int, int]] = []
+    for way in order:
+        if all(abs(way[0] - other[0]) > 2 or abs(way[1] - other[1]) > 2 for other in kept):
+            kept.append(way)
+    return kept[:32]
+
+
+def _compared(bare: Mask, way: tuple[int, int]) -> list[Repeat]:
+    """Where detail (h, w) is the same as that way off: the second place of each part."""
+    import cv2
+
+    down, across = way
+    height, width = bare.shape
+    rows = slice(down, height), slice(0, height - down)
+    columns = (slice(across, width), slice(0, width - across)) if across >= 0 else (slice(0, width + across), slice(-across, width))
+    later, earlier = bare[rows[0], columns[0]], bare[rows[1], columns[1]]
+
+    def about(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(cv2.blur(values, (_SQUARE, _SQUARE), borderType=cv2.BORDER_REFLECT))
+
+    powers = about(later * later), about(earlier * earlier)
+    like = about(later * earlier) / np.sqrt(np.maximum(powers[0] * powers[1], 1e-12))
+    even = np.minimum(*powers) > 0.6 * np.maximum(*powers)
+    marked = (like > _LIKE) & even & (np.minimum(*powers) > _DETAIL**2)
+    marked = cv2.morphologyEx(marked.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)) > 0
+    found = []
+    for (high, wide), own in parts(marked, _LEAST_AREA):
+        place = _moved((high, wide), rows[0].start, columns[0].start)
+        source = _moved((high, wide), rows[1].start, columns[1].start)
+        found.append(Repeat(place, own, source, float(like[high, wide][own].mean()), pattern=False))
+    return found
+
+
+def _moved(place: Window, down: int, across: int) -> Window:
+    rows, columns = place
+    return slice(rows.start + down, rows.stop + down), slice(columns.start + across, columns.stop + across)
+
+
+def _meet(one: Window, other: Window) -> bool:
+    return all(mine.start < theirs.stop and theirs.start < mine.stop for mine, theirs in zip(one, other, strict=True))
+
+
+def _enlarged(one: Repeat, shrink: float, height: int, width: int) -> Repeat:
+    """As looked through small, told at the picture's own size."""
+    if shrink == 1:
+        return one
+    boxes = []
+    for rows, columns in (one.place, one.source):
+        exact = tuple(slice(int(span.start * shrink), int(np.ceil(span.stop * shrink))) for span in (rows, columns))
+        boxes.append(grown((exact[0], exact[1]), 0, height, width))
+    rows, columns = boxes[0]
+    own = at_size(one.own.astype(np.float32), rows.stop - rows.start, columns.stop - columns.start) > 0.5
+    return Repeat(boxes[0], own, boxes[1], one.like, one.pattern)
