@@ -12,10 +12,17 @@ from goldsmith.plate.craft.lettering.font import Typeface, opened
 
 
 class FontBench(BenchDouble):
-    """A bench whose library is empty, so that the fonts that ship are all there is."""
+    """A bench with the library of a root; where that is empty the fonts that ship are all there is."""
+
+    def __init__(self, root: Path = Path("/nonexistent")) -> None:
+        super().__init__()
+        self._library = Library(root)
 
     def reference(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path:
-        return Library(Path("/nonexistent")).require(shelf, name, suffixes)
+        return self._library.require(shelf, name, suffixes)
+
+    def names(self, shelf: str, suffixes: Sequence[str]) -> Sequence[str]:
+        return self._library.names(shelf, suffixes)
 
 
 def typeface(name: str, **axes: float) -> Typeface:

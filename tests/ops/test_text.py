@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from pydantic import ValidationError
 from doubles.fonts import FontBench
 from doubles.ground import plate as noisy
 from goldsmith.errors import Problem
+from goldsmith.files import shipped
 from goldsmith.ops.text import Text
 from goldsmith.plate.plate import Depth, Plate, frozen
 from goldsmith.plate.profiles import named
@@ -109,6 +112,66 @@ def test_a_missing_letter_is_an_error_that_names_it() -> None:
     """Never an empty box."""
     with pytest.raises(Problem, match=r"has no “漢” \(U\+6F22\), “字” \(U\+5B57\)"):
         made(flat(), string="GOLD 漢字")
+
+
+def test_a_font_of_the_library_that_has_the_missing_letters_is_named() -> None:
+    """Source Sans has small phonetic letters that Manrope has not; taken as the second font it fills them in, and both are on record."""
+    with pytest.raises(Problem, match=r'SourceSansPro-Regular.* in library/fonts/ has them: say also = \["SourceSansPro-'):
+        made(flat(), string="ʰGOLDʷ")
+    told = made(flat(), string="ʰGOLDʷ", also=["SourceSansPro-Semibold"])[1]
+    assert [font["name"] for font in told["fonts"]] == ["Manrope-Bold", "SourceSansPro-Semibold"]
+    assert all(len(font["sha256"]) == 64 for font in told["fonts"])
+
+
+def test_right_to_left_is_drawn_from_the_right() -> None:
+    """Turned round by direction and override, the letters are those of the same word written backwards, pixel for pixel."""
+    settings = {"features": ["-kern"], "size": 50}
+    backwards = made(flat(), string="DLOG", **settings)[0].codes()
+    assert np.array_equal(made(flat(), string="\u202eGOLD", **settings)[0].codes(), backwards)
+    assert not np.array_equal(made(flat(), string="GOLD", **settings)[0].codes(), backwards)
+    mixed = made(flat(), string="AB 12", direction="rtl", size=40)[0].codes()
+    assert np.array_equal(mixed, made(flat(), string="AB 12", size=40)[0].codes())
+    assert np.array_equal(
+        made(flat(), string="A!", direction="rtl", size=40, features=["-kern"])[0].codes(),
+        made(flat(), string="!A", size=40, features=["-kern"])[0].codes(),
+    )
+
+
+def test_a_font_of_the_library_stands_before_one_that_ships(tmp_path: Path) -> None:
+    """A studio's own cut of the same name is the one that is used."""
+    (tmp_path / "library" / "fonts").mkdir(parents=True)
+    own = shipped("samples", "library", "fonts", "Manrope-Regular.ttf").read_bytes()
+    (tmp_path / "library" / "fonts" / "Manrope-Bold.ttf").write_bytes(own)
+    bench = FontBench(tmp_path)
+    Text(string="GOLD").apply(flat(), bench)
+    (font,) = bench.findings["fonts"]  # type: ignore[union-attr, misc]
+    assert font["sha256"] == hashlib.sha256(own).hexdigest()  # type: ignore[index, call-overload]
+
+
+def test_a_font_that_is_too_large_is_not_even_read(tmp_path: Path) -> None:
+    """64 MiB is more than any font that is set from has."""
+    (tmp_path / "library" / "fonts").mkdir(parents=True)
+    with (tmp_path / "library" / "fonts" / "huge.ttf").open("wb") as file:
+        file.truncate(64 * 2**20 + 1)
+    with pytest.raises(Problem, match="more than 64 MiB"):
+        Text(string="GOLD", font="huge").apply(flat(), FontBench(tmp_path))
+
+
+def test_a_shadow_falls_where_it_was_sent() -> None:
+    """Below and to the right of the letters, and softer than they are."""
+    given = flat(0.8)
+    plain = drawn(given, made(given, size=40, colour="black")[0])
+    done = made(given, size=40, colour="black", shadow={"offset": [20, 30], "blur": 0, "opacity": 0.5})[0]
+    assert np.subtract(drawn(given, done), plain).tolist() == pytest.approx([0, 0, 8, 12], abs=1)
+    assert 102 in done.codes()
+
+
+def test_turned_text_keeps_to_the_safe_area() -> None:
+    """Its turned ink, with panel, is fitted as a whole."""
+    given = flat()
+    done, _ = made(given, fit=True, rotate=-20, safe=10, panel={"padding": 20, "colour": "red"})
+    left, top, right, bottom = drawn(given, done)
+    assert left >= 29 and right <= 271 and top >= 11 and bottom <= 109  # noqa: PT018
 
 
 def test_an_unknown_font_is_told_with_the_nearest_name() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -23,6 +26,8 @@ _CONFIG = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attri
 _FEATURE = re.compile(r"([+-]?)([A-Za-z0-9]{4})(?:=(\d{1,2}))?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(px|%)")
 _LARGEST = 20000.0
+_MOST_TRIED = 100
+"""Fonts of the library that are looked into for what one lacks."""
 _LEAST_CONTRAST = 3.0
 """WCAG 2.2's least for large text."""
 _SMALLEST_READ = 6.0
@@ -138,6 +143,8 @@ class Text(PlateOperation):
     """What is written; a line break is a line break."""
     font: str = Field(default="Manrope-Bold", min_length=1, max_length=200)
     """A font by its name in library/fonts/ (.ttf, .otf, .ttc), or one that ships."""
+    also: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(default=(), max_length=8)
+    """Further fonts, in this order, for letters that the first one lacks."""
     axes: Annotated[dict[str, float], Field(max_length=16), AfterValidator(_axis)] = Field(default_factory=dict)
     """Axes of a variable font, such as { wght = 650 }."""
     face: int = Field(default=0, ge=0, le=255)
@@ -189,21 +196,22 @@ class Text(PlateOperation):
             raise ValueError("box is [left, top, width, height] in fractions of the picture, and must lie within it")
         if self.knock_out and self.shadow is not None:
             raise ValueError("a hole throws no shadow: leave out either knock_out or shadow")
-        if any(character in self.font for character in "/\\:") or self.font.startswith(".") or not self.font.isprintable():
-            raise ValueError(f"“{self.font[:40]}” is a path; a font is named as it is called in library/fonts/, without its folder")
+        for font in (self.font, *self.also):
+            if any(character in font for character in "/\\:") or font.startswith(".") or not font.isprintable():
+                raise ValueError(f"“{font[:40]}” is a path; a font is named as it is called in library/fonts/, without its folder")
         return self
 
     def needs(self) -> Needs:
-        return Needs(references=(("fonts", self.font, SUFFIXES),))
+        return Needs(references=tuple(("fonts", font, SUFFIXES) for font in (self.font, *self.also)))
 
     def apply(self, plate: Plate, bench: Bench) -> Plate:
         """The plate with the text on it; the plate itself where nothing of it would be seen."""
         if self._unseen:
             return plate
-        face = self._typeface(bench)
-        placed = self._placed(face, plate, bench)
-        made, seen = painting.painted(plate, face, placed, self._inks(placed.size))
-        self._recorded(face, placed, seen, bench)
+        faces = self._typefaces(bench)
+        placed = self._placed(faces, plate, bench)
+        made, seen = painting.painted(plate, faces, placed, self._inks(placed.size))
+        self._recorded(faces, placed, seen, bench)
         if seen is not None and self.min_contrast is not None and seen.worst < self.min_contrast:
             raise Problem(
                 f"The text “{self._short}” has a contrast of {seen.worst:.2f} : 1 with what lies behind it; "
@@ -222,39 +230,52 @@ class Text(PlateOperation):
         line = " ".join(self.string.split())
         return line if len(line) <= 40 else line[:39] + "…"
 
-    def _typeface(self, bench: Bench) -> Typeface:
-        path = bench.reference("fonts", self.font, SUFFIXES)
+    def _typefaces(self, bench: Bench) -> list[Typeface]:
+        """The font, and those for what it lacks."""
+        face = self._opened(bench.reference("fonts", self.font, SUFFIXES), self.axes, self.face)
+        check_features(face, self._features)
+        return [face, *(self._opened(bench.reference("fonts", name, SUFFIXES)) for name in self.also)]
+
+    def _opened(self, path: Path, axes: Mapping[str, float] = MappingProxyType({}), number: int = 0) -> Typeface:
         if path.stat().st_size > MOST_BYTES:
             raise Problem(f"The font {path.name} has more than {MOST_BYTES >> 20} MiB.", "Choose a smaller font.")
-        face = opened(path.read_bytes(), path.name, self.axes, self.face)
-        check_features(face, self._features)
-        return face
+        return opened(path.read_bytes(), path.name, axes, number)
 
     @property
     def _features(self) -> dict[str, int]:
         found = (_FEATURE.fullmatch(feature) for feature in self.features)
         return {match[2]: 0 if match[1] == "-" else int(match[3] or 1) for match in found if match}
 
-    def _typesetter(self, face: Typeface, bench: Bench) -> Typesetter:
+    def _typesetter(self, faces: list[Typeface], bench: Bench) -> Typesetter:
         rim = max(self.stroke.width if self.stroke else 0.0, self.panel.padding if self.panel else 0.0) / 100
         layout = Layout(self.align, self.valign, self.leading, self.balance, self.rotate, rim)
         manner = Manner(self._features, self.tracking / 1000, self.direction, self.language)
         try:
-            return Typesetter(face, self.string, manner, layout)
+            return Typesetter(faces, self.string, manner, layout)
         except Missing as missing:
             told = ", ".join(f"“{letter}” (U+{ord(letter):04X})" for letter in missing.letters[:8])
             more = f" and {len(missing.letters) - 8} more" if len(missing.letters) > 8 else ""
-            raise Problem(f"The font {face.name} has no {told}{more}.", self._others(missing.letters, bench)) from None
+            raise Problem(
+                f"The font {' with '.join((self.font, *self.also))} has no {told}{more}.", self._others(missing.letters, bench)
+            ) from None
 
     def _others(self, letters: str, bench: Bench) -> str:
-        return "Choose a font that has them."
+        """Which fonts of the library have all of them."""
+        found: list[str] = []
+        for name in bench.names("fonts", SUFFIXES)[:_MOST_TRIED]:
+            try:
+                face = self._opened(bench.reference("fonts", name, SUFFIXES))
+            except Problem:
+                continue
+            if all(face.has(letter) for letter in letters):
+                found.append(name)
+        if not found:
+            return "Put a font that has them into library/fonts/ and name it in the text step."
+        return f'{" and ".join(found[:3])} in library/fonts/ has them: say also = ["{found[0]}"].'
 
-    def _recorded(self, face: Typeface, placed: Placed, seen: Contrast | None, bench: Bench) -> None:
+    def _recorded(self, faces: list[Typeface], placed: Placed, seen: Contrast | None, bench: Bench) -> None:
         told: dict[str, Finding] = {
-            "font": self.font,
-            "font_name": face.name,
-            "font_version": face.version,
-            "font_sha256": face.sha256,
+            "fonts": [{"name": face.name, "version": face.version, "sha256": face.sha256} for face in faces],
             "size_px": round(placed.size, 3),
             "lines": list(placed.block.lines),
             "ink_box": [round(value, 2) for value in placed.ink],
@@ -270,10 +291,12 @@ class Text(PlateOperation):
             told["remark"] = "; ".join(remarks)
         bench.record(**told)
 
-    def _placed(self, face: Typeface, plate: Plate, bench: Bench) -> Placed:
-        setter = self._typesetter(face, bench)
+    def _placed(self, faces: list[Typeface], plate: Plate, bench: Bench) -> Placed:
+        setter = self._typesetter(faces, bench)
         area, most = self._area(plate), self._asked(plate)
-        placed = setter.largest(area, most) if self.fit else setter.at(most, area)
+        placed = setter.at(most, area) if self.size is not None or not self.fit else None
+        if placed is None and self.fit:
+            placed = setter.largest(area, most)
         if placed is None:
             smaller = setter.largest(area, most)
             room = f"{area[2]:.0f} x {area[3]:.0f} px"

@@ -14,6 +14,7 @@ MOST_BYTES = 64 * 2**20
 SUFFIXES = (".ttf", ".otf", ".ttc")
 _WEB = (b"wOFF", b"wOF2")
 _OUTLINES = ("glyf", "CFF ", "CFF2")
+_WORKING = "Put a working .ttf or .otf into library/fonts/."
 _NO_LANGUAGE = 0xFFFF
 
 
@@ -51,16 +52,23 @@ def opened(data: bytes, called: str, axes: Mapping[str, float] | None = None, nu
 
     if data[:4] in _WEB:
         raise Problem(f"{called} is a web font ({data[:4].decode()}).", "Put the .ttf or .otf of the same font into library/fonts/.")
-    blob = hb.Blob(data)
-    face = hb.Face(blob, number)
+    try:
+        return _read(hb.Face(hb.Blob(data), number), data, called, axes or {}, number)
+    except (ValueError, OverflowError) as fault:
+        raise Problem(f"{called} is damaged: what it says of itself cannot be read.", _WORKING) from fault
+
+
+def _read(face: Any, data: bytes, called: str, axes: Mapping[str, float], number: int) -> Typeface:
+    import uharfbuzz as hb
+
     if not face.glyph_count or not face.upem:
-        raise Problem(f"{called} is no font that can be read, or damaged.", "Put a working .ttf or .otf into library/fonts/.")
+        raise Problem(f"{called} is no font that can be read, or damaged.", _WORKING)
     if number and data[:4] != b"ttcf":
         raise Problem(f"{called} holds one font only; face = {number} was asked for.", "Leave out `face` in the text step.")
     if not set(face.table_tags) & set(_OUTLINES):
         raise Problem(f"{called} holds pictures, not outlines (a colour or bitmap font).", "Choose another font for the text step.")
     font = hb.Font(face)
-    _set_axes(font, face, called, axes or {})
+    _set_axes(font, face, called, axes)
     extents = font.get_font_extents("ltr")
     cap = font.get_metric_position_with_fallback(hb.OTMetricsTag.CAP_HEIGHT)
     return Typeface(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -58,7 +59,7 @@ class Inks(NamedTuple):
     hole: bool = False
 
 
-def painted(plate: Plate, face: Typeface, placed: Placed, inks: Inks) -> tuple[Plate, Contrast | None]:
+def painted(plate: Plate, faces: Sequence[Typeface], placed: Placed, inks: Inks) -> tuple[Plate, Contrast | None]:
     """The plate with the block on it, and how the letters stand out; None where they are a hole in the picture or have no ink.
 
     Outside the reach of what is painted every pixel is the very same memory. A grey plate takes colour where one is asked for.
@@ -70,8 +71,8 @@ def painted(plate: Plate, face: Typeface, placed: Placed, inks: Inks) -> tuple[P
     opened = room_for(plate, [*wanted, *([] if inks.hole else [inks.colour])])
     alpha = None if opened.alpha is None else opened.alpha[window]
     ground = Ground(opened.window(window), alpha, opened.icc)
-    letters = covered(face, placed, window)
-    grown = rimmed(face, placed, window, inks.rim.width) if inks.rim else letters
+    letters = covered(faces, placed, window)
+    grown = rimmed(faces, placed, window, inks.rim.width) if inks.rim else letters
     under = _below(ground, placed, window, inks, letters, grown)
     contrast = _contrast(ground, under, inks, letters, grown, placed)
     channels = opened.channels

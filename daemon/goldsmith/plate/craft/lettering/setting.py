@@ -48,7 +48,8 @@ class Layout:
 class Block:
     """A block of lines in em, x from its left edge, y downwards from the first baseline."""
 
-    numbers: tuple[int, ...]
+    numbers: tuple[tuple[int, int], ...]
+    """Which font and which of its glyphs, one by one."""
     places: NDArray[np.float64]
     """(n, 2): where each glyph's origin is."""
     frame: Box
@@ -72,12 +73,15 @@ class Placed:
 
 
 class Typesetter:
-    """Text of several paragraphs in one font, set at any size. Raises Missing where the font lacks a character."""
+    """Text of several paragraphs, set at any size in the first of ``faces`` and, letter by letter, what it lacks in the others.
 
-    def __init__(self, face: Typeface, text: str, manner: Manner, layout: Layout) -> None:
-        self._face = face
+    The lines' room is the first font's. Raises Missing where none has a character.
+    """
+
+    def __init__(self, faces: Sequence[Typeface], text: str, manner: Manner, layout: Layout) -> None:
+        self._faces = faces
         self._layout = layout
-        self._paragraphs = [Paragraph(face, line, manner) for line in text.split("\n")]
+        self._paragraphs = [Paragraph(faces, line, manner) for line in text.split("\n")]
         self._cuts = [opportunities(paragraph.text) for paragraph in self._paragraphs]
         for paragraph in self._paragraphs:
             paragraph.line(0, len(paragraph.text))
@@ -89,10 +93,9 @@ class Typesetter:
         """
         lying = abs(math.cos(math.radians(self._layout.rotate))) > 0.5
         room = (box[2] if lying else box[3]) / size - 2 * self._layout.rim
-        spans = self._wrapped(room)
-        if self._layout.balance:
-            spans = self._balanced(spans, room)
-        block = self._block(spans, room)
+        block = self._block(room)
+        if self._layout.align == "justify" and block.bare[2] > room:
+            block = self._block(2 * room - block.bare[2])
         outer = _turned(block.ink, self._layout.rotate)
         if outer[2] * size > box[2] + _EPSILON or outer[3] * size > box[3] + _EPSILON:
             return None
@@ -148,7 +151,10 @@ class Typesetter:
     def _widest(self, spans: Sequence[Span]) -> float:
         return max(line.width for line in self._lines(spans))
 
-    def _block(self, spans: list[Span], room: float) -> Block:
+    def _block(self, room: float) -> Block:
+        spans = self._wrapped(room)
+        if self._layout.balance and self._layout.align != "justify":
+            spans = self._balanced(spans, room)
         lines = self._lines(spans)
         widest = max(line.width for line in lines)
         width = max(room, widest) if self._layout.align == "justify" else widest
@@ -163,9 +169,9 @@ class Typesetter:
 
     def _as_block(self, glyphs: list[Glyph], width: float, spans: list[Span]) -> Block:
         last = (len(spans) - 1) * self._layout.leading
-        top = self._face.cap if self._layout.valign == "middle" else self._face.ascent
-        bottom = 0.0 if self._layout.valign == "middle" else -self._face.descent
-        drawn = ink(self._face, tuple(glyphs))
+        face, middle = self._faces[0], self._layout.valign == "middle"
+        top, bottom = (face.cap, 0.0) if middle else (face.ascent, -face.descent)
+        drawn = ink(self._faces, tuple(glyphs))
         rim = self._layout.rim
         bare = box = (0.0, 0.0, 0.0, 0.0)
         if len(drawn):
@@ -174,7 +180,9 @@ class Typesetter:
             box = (left - rim, -high - rim, right - left + 2 * rim, high - low + 2 * rim)
         places = np.array([(glyph.x, -glyph.y) for glyph in glyphs], np.float64).reshape(-1, 2)
         texts = tuple(self._paragraphs[span.paragraph].text[span.start : span.end].strip() for span in spans)
-        return Block(tuple(glyph.number for glyph in glyphs), places, (0.0, -top, width, top + last + bottom), box, bare, texts)
+        return Block(
+            tuple((glyph.face, glyph.number) for glyph in glyphs), places, (0.0, -top, width, top + last + bottom), box, bare, texts
+        )
 
     def _spread(self, span: Span, line: Line, width: float) -> Line:
         """A line as wide as the block: what is wanting goes into its spaces, or where it has none between its characters."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
@@ -45,6 +45,8 @@ class Glyph(NamedTuple):
     y: float
     place: int
     """The character it stands for, as a place in the paragraph."""
+    face: int = 0
+    """Which of the fonts it is of."""
 
 
 class Line(NamedTuple):
@@ -57,15 +59,19 @@ class Line(NamedTuple):
 
 
 class Paragraph:
-    """One paragraph, shaped line by line; every line is shaped once, however often it is asked for."""
+    """One paragraph, shaped line by line; every line is shaped once, however often it is asked for.
 
-    def __init__(self, face: Typeface, text: str, manner: Manner) -> None:
+    Each character is set in the first of ``faces`` that has it.
+    """
+
+    def __init__(self, faces: Sequence[Typeface], text: str, manner: Manner) -> None:
         self.text = text
-        self._face = face
+        self._faces = faces
         self._manner = manner
         self._base = bidi.base_level(text, manner.direction)
         self._levels = bidi.levels(text, self._base)
         self._scripts = _scripts(text)
+        self._chosen = _chosen(faces, text)
         self._lines: dict[tuple[int, int], Line] = {}
 
     def line(self, start: int, end: int) -> Line:
@@ -82,7 +88,7 @@ class Paragraph:
         missing = ""
         found = bidi.line_levels(self.text, self._levels, start, end, self._base)
         for first, last, level in bidi.visual_runs(found):
-            parts = self._one_script(start + first, start + last)
+            parts = self._parts(start + first, start + last)
             for part in parts[::-1] if level % 2 else parts:
                 made, advance, lost = self._run(*part, bool(level % 2), start, end)
                 glyphs += [glyph._replace(x=glyph.x + x) for glyph in made]
@@ -96,8 +102,10 @@ class Paragraph:
         """True where there is tracking behind the last glyph, which is no width of the line."""
         return bool(glyphs) and self._scripts[glyphs[-1].place] not in _JOINED
 
-    def _one_script(self, start: int, end: int) -> list[tuple[int, int]]:
-        cuts = [place for place in range(start + 1, end) if self._scripts[place] != self._scripts[place - 1]]
+    def _parts(self, start: int, end: int) -> list[tuple[int, int]]:
+        """What is of one script and one font."""
+        kinds = list(zip(self._scripts, self._chosen, strict=True))
+        cuts = [place for place in range(start + 1, end) if kinds[place] != kinds[place - 1]]
         return list(zip([start, *cuts], [*cuts, end], strict=True))
 
     def _run(self, first: int, last: int, rtl: bool, start: int, end: int) -> tuple[list[Glyph], float, str]:
@@ -113,13 +121,15 @@ class Paragraph:
         buffer.guess_segment_properties()
         tracking = 0.0 if script in _JOINED else self._manner.tracking
         off = dict.fromkeys(_NOT_WITH_TRACKING, 0) if tracking else {}
-        hb.shape(self._face.font, buffer, {**off, **self._manner.features})
+        hb.shape(self._faces[self._chosen[first]].font, buffer, {**off, **self._manner.features})
         return self._placed(buffer, first, last, start, tracking)
 
     def _placed(self, buffer: object, first: int, last: int, start: int, tracking: float) -> tuple[list[Glyph], float, str]:
         """Glyphs in em, what they advance together, and the characters there is no glyph for."""
         infos, positions = buffer.glyph_infos, buffer.glyph_positions  # type: ignore[attr-defined]
-        em = self._face.upem
+        chosen = self._chosen[first]
+        face = self._faces[chosen]
+        em = face.upem
         clusters = [info.cluster + start for info in infos]
         ends = dict(zip(sorted(set(clusters)), [*sorted(set(clusters))[1:], last], strict=True))
         made: list[Glyph] = []
@@ -128,18 +138,19 @@ class Paragraph:
             place = clusters[number]
             if info.codepoint == 0:
                 letters = self.text[place : ends[place]]
-                missing += "".join(letter for letter in letters if not self._face.has(letter)) or letters
-            made.append(Glyph(info.codepoint, x + position.x_offset / em, position.y_offset / em, place))
+                missing += "".join(letter for letter in letters if not face.has(letter)) or letters
+            made.append(Glyph(info.codepoint, x + position.x_offset / em, position.y_offset / em, place, chosen))
             x += position.x_advance / em
             if number + 1 == len(clusters) or clusters[number + 1] != place:
                 x += tracking
         return made, x, missing
 
 
-def ink(face: Typeface, glyphs: tuple[Glyph, ...]) -> NDArray[np.float64]:
+def ink(faces: Sequence[Typeface], glyphs: tuple[Glyph, ...]) -> NDArray[np.float64]:
     """Left, bottom, right and top of every glyph that has any ink, (n, 4) in em, y upwards."""
     boxes = []
     for glyph in glyphs:
+        face = faces[glyph.face]
         extents = face.font.get_glyph_extents(glyph.number)
         if extents is not None and extents.width and extents.height:
             left, top = glyph.x + extents.x_bearing / face.upem, glyph.y + extents.y_bearing / face.upem
@@ -154,6 +165,19 @@ def _scripts(text: str) -> list[str]:
     for place, script in enumerate(found):
         known = script or known
         found[place] = known
+    return found
+
+
+def _chosen(faces: Sequence[Typeface], text: str) -> list[int]:
+    """The number of each character's font; marks and what is not seen go with what stands before them, where that font has them."""
+    found: list[int] = []
+    for letter in text:
+        able = [number for number, face in enumerate(faces) if face.has(letter)]
+        leans = unicodedata.category(letter) in ("Mn", "Mc", "Me", "Cf", "Zs")
+        if leans and found and (found[-1] in able or not able):
+            found.append(found[-1])
+        else:
+            found.append(able[0] if able else 0)
     return found
 
 
