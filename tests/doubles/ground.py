@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from doubles.bench import BenchDouble, NullInpainter, NullPainter
+from doubles.press import press_file
 from goldsmith.engines import Inpainter, Wish
 from goldsmith.operation import Operation
 from goldsmith.ops import catalogue
@@ -42,6 +43,8 @@ class LibraryBench(BenchDouble):
     def reference(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path:
         if shelf == "loras":
             return LIBRARY / shelf / (name + suffixes[0])
+        if shelf == "profiles":
+            return press_file()
         files = sorted((LIBRARY / shelf).iterdir(), key=lambda path: (path.stem != name, path))
         return next(path for path in files if path.suffix in suffixes)
 

@@ -4,24 +4,53 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from goldsmith.errors import Problem
-from goldsmith.operation import Bench, Deliverable, FileOperation, Finding
-from goldsmith.plate import codec, colour
+from goldsmith.operation import Bench, Deliverable, FileOperation, Finding, Needs
+from goldsmith.plate import codec, colour, printing
+from goldsmith.plate.craft import press
 from goldsmith.plate.craft.dither import dithered
-from goldsmith.plate.craft.fitting import LONGEST_SIDE, fitted
+from goldsmith.plate.craft.fitting import LONGEST_SIDE, MOST_PIXELS, Anchor, fitted
 from goldsmith.plate.craft.ringless import resized_ringless
+from goldsmith.plate.craft.sheet import INCH, BleedFrom, Placed, Sheet, laid, sized
+from goldsmith.plate.formats.facts import Samples
 from goldsmith.plate.plate import Plate
 
-_DEPTHS: dict[codec.Format, tuple[int, ...]] = {"jpeg": (8,), "webp": (8,), "png": (8, 16), "tiff": (8, 16), "avif": (8, 10, 12)}
+Format = Literal[codec.Format, "pdf"]
+_FORMATS = (*codec.FORMATS, "pdf")
+_SUFFIXES = {**{str(word): suffix for word, suffix in codec.SUFFIXES.items()}, "pdf": ".pdf"}
+_DEPTHS: dict[str, tuple[int, ...]] = {
+    "jpeg": (8,), "webp": (8,), "png": (8, 16), "tiff": (8, 16), "avif": (8, 10, 12), "pdf": (8, 16)
+}  # fmt: skip
 _ALIASES = {"jpg": "jpeg", "tif": "tiff"}
 _QUALITY = {"jpeg": 90, "webp": 88, "avif": 75}
 _KILO = 1000
+_PRESSES = (".icc", ".icm")
+_MOST_PROFILE = 32 << 20
+_INCHES = {"mm": 1.0, "cm": 10.0, "in": INCH}
+
+
+class _Mm(float):
+    """Millimetres, however they were written."""
+
+
+def _length(value: object) -> object:
+    """A length as a brief has it, "3mm", "0.125 in" or a number of millimetres, in mm."""
+    if not isinstance(value, str | bool):
+        return value
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?) *(mm|cm|in)", str(value).strip().lower())
+    if found is None:
+        raise ValueError(f"“{str(value)[:40]}” is no length: write it as \"3mm\", \"0.125in\" or a number of millimetres")
+    return float(found[1]) * _INCHES[found[2]]
+
+
+_Length = (BeforeValidator(_length), AfterValidator(_Mm))
+_Side = Annotated[float, Field(ge=5, le=4900), *_Length]
 
 
 def _word(value: object) -> object:
@@ -30,37 +59,59 @@ def _word(value: object) -> object:
         return value
     word = value.lower().removeprefix(".")
     word = _ALIASES.get(word, word)
-    if word not in codec.FORMATS:
-        near = difflib.get_close_matches(word, [*codec.FORMATS, *_ALIASES], n=1, cutoff=0.4)
+    if word not in _FORMATS:
+        near = difflib.get_close_matches(word, [*_FORMATS, *_ALIASES], n=1, cutoff=0.4)
         hint = f"; the nearest is “{_ALIASES.get(near[0], near[0])}”" if near else ""
-        raise ValueError(f"“{value[:40]}” is not one of {', '.join(codec.FORMATS)}{hint}")
+        raise ValueError(f"“{value[:40]}” is not one of {', '.join(_FORMATS)}{hint}")
     return word
 
 
 class Export(FileOperation):
-    """Write the picture as a deliverable: ``hero_NAME.jpg``, .png, .tif, .webp or .avif.
+    """Write the picture as a deliverable: ``hero_NAME.jpg``, .png, .tif, .webp, .avif, or .pdf for print.
 
     The picture that goes on is not changed. Give each export of a brief its own name.
     """
 
     name: str = Field(default="", max_length=64)
     """What follows the picture's name and "_" in the file's name: letters, digits, - _ and . (hero_web.avif). Empty: nothing."""
-    format: Annotated[codec.Format, BeforeValidator(_word)] = "png"
-    """jpeg, png, tiff, webp or avif."""
+    format: Annotated[Format, BeforeValidator(_word)] = "png"
+    """jpeg, png, tiff, webp, avif or pdf; inks (``cmyk``) go into tiff, jpeg and pdf."""
     depth: Literal[8, 10, 12, 16] | None = None
-    """Bits per channel: 8 everywhere, 16 in png and tiff, 10 or 12 in avif. Unset: the picture's own, as far as the format goes."""
+    """Bits per channel: 8; 16 in png, tiff and pdf; 10 or 12 in avif. Unset: the picture's own, as far as the format goes; 8 in pdf."""
     size: tuple[Annotated[int, Field(ge=1, le=LONGEST_SIDE)], Annotated[int, Field(ge=1, le=LONGEST_SIDE)]] | None = None
     """[width, height] in px of the box it fits into, each 1 to 30000; a smaller picture is not enlarged. Unset: its own size."""
     ppi: float | None = Field(default=None, ge=1, le=10000)
-    """Resolution in pixels per inch that is written into the file (1 to 10000). Unset: the picture's own."""
+    """Resolution in pixels per inch that is written into the file (1 to 10000); with ``trim`` the one it is brought down to in print.
+
+    Unset: the picture's own, or what it comes to in print."""
     quality: int | None = Field(default=None, ge=1, le=100)
-    """Quality of jpeg, webp and avif (1 to 100). Unset: 90 for jpeg, 88 for webp, 75 for avif."""
+    """Quality of jpeg, webp and avif, and of a JPEG in pdf (1 to 100). Unset: 90 for jpeg, 88 for webp, 75 for avif, pdf without loss."""
     max_kb: int | None = Field(default=None, ge=1, le=1_000_000)
     """Largest size of a jpeg, webp or avif in kB of 1000 bytes (1 to 1000000): quality is lowered just as far as it takes."""
     profile: Literal["srgb", "adobe-rgb", "display-p3", "prophoto", "rec709"] | None = None
     """Colour profile it is converted to: srgb, adobe-rgb, display-p3, prophoto or rec709. Unset: the picture's own."""
     background: str | None = None
-    """Colour, as "#rrggbb", that transparent parts are laid on. Unset: white for jpeg; elsewhere they stay transparent."""
+    """Colour, as "#rrggbb", that transparent parts are laid on. Unset: white for jpeg, pdf and inks; elsewhere they stay transparent."""
+    cmyk: str = Field(default="", max_length=200)
+    """The press: library/profiles/NAME.icc, the CMYK profile that the printer gave. Empty: no inks."""
+    intent: colour.Intent = "relative"
+    """How colours that no ink makes are dealt with: perceptual, relative, saturation or absolute."""
+    black_point: bool | None = None
+    """Black point compensation: the picture's black becomes the press's. Unset: on with intent = "relative", off elsewhere."""
+    coverage: float | None = Field(default=None, ge=150, le=400)
+    """Limit of the four inks' sum in percent (150 to 400), as the printer asks for it. Unset: as the profile makes it."""
+    trim: tuple[_Side, _Side] | None = None
+    """[width, height] of the cut sheet in mm, or as "21cm", "8.5in" (5 to 4900 mm): the picture is cut to that shape and fills it."""
+    bleed: Annotated[float, Field(ge=0, le=50), *_Length] = 0.0
+    """Picture beyond the trim on every side, "3mm", "0.125in" or a number of mm (0 to 50, at most half the shorter side)."""
+    bleed_from: BleedFrom = "picture"
+    """Where the bleed comes from: the picture's own margin, the picture mirrored at the trim (mirror), its last pixels (edge)."""
+    anchor: Anchor = "center"
+    """Which part stays where the picture is cut to the trim's shape: center, left, top-right …"""
+    marks: bool = False
+    """Crop marks, register marks and a colour bar outside the bleed; pdf only."""
+    soft_proof: Literal["screen", "paper"] | bool = False
+    """A second file, hero_NAME_proof.jpg: how the print will look. true or "screen": paper is white; "paper": with the paper's colour."""
 
     @field_validator("name")
     @classmethod
@@ -76,81 +127,214 @@ class Export(FileOperation):
             raise ValueError(f"“{value[:40]}” is not a colour: write it as #rrggbb, for example #ffffff")
         return value
 
+    @field_validator("cmyk")
+    @classmethod
+    def _shelved(cls, value: str) -> str:
+        if any(character in value for character in "/\\:") or value.startswith(".") or not value.isprintable():
+            raise ValueError(f"“{value[:40]}” is a path; a press is named as it is called in library/profiles, without its folder")
+        return value
+
+    @model_validator(mode="after")
+    def _printable(self) -> Export:
+        if self.cmyk and self.format not in get_args(printing.PrintFormat):
+            raise ValueError(f"{self.format} holds no CMYK; use tiff, jpeg or pdf")
+        if self.cmyk and self.profile is not None:
+            raise ValueError(f"profile = “{self.profile}” and cmyk = “{self.cmyk}” are both given; a file has one profile")
+        if not self.cmyk:
+            for setting in ("intent", "black_point", "coverage", "soft_proof"):
+                if getattr(self, setting) != type(self).model_fields[setting].default:
+                    raise ValueError(f"{setting} is for inks: name the press in cmyk, a profile in library/profiles")
+        if self.black_point and self.intent == "absolute":
+            raise ValueError("the absolute intent keeps the paper's white and black as they are: black_point has no place in it")
+        return self
+
+    @model_validator(mode="after")
+    def _on_a_sheet(self) -> Export:
+        if self.trim is None:
+            for setting in ("bleed", "bleed_from", "anchor"):
+                if getattr(self, setting) != type(self).model_fields[setting].default:
+                    raise ValueError(f"{setting} needs a trim, the size of the cut sheet in mm, as in trim = [210, 297]")
+            if self.format == "pdf":
+                raise ValueError("a pdf needs a trim, the size of its page in mm, as in trim = [210, 297]")
+        elif self.size is not None:
+            raise ValueError("size and trim are both given; in print the size follows from trim, bleed and ppi")
+        elif 2 * self.bleed > min(self.trim):
+            raise ValueError(f"a bleed of {self.bleed:g} mm is more than half of the shorter side of the trim")
+        elif self.bleed_from != "picture" and not self.bleed:
+            raise ValueError(f"bleed_from = “{self.bleed_from}” needs a bleed, as in bleed = \"3mm\"")
+        elif self.ppi is not None and max(Sheet(self.trim, self.bleed).pixels(self.ppi)) > LONGEST_SIDE:
+            raise ValueError(f"the sheet at {self.ppi:g} ppi is more than {LONGEST_SIDE} px long")
+        if self.marks and self.format != "pdf":
+            raise ValueError(f"{self.format} has no place outside the picture for marks; use pdf")
+        return self
+
     @model_validator(mode="after")
     def _possible(self) -> Export:
         if self.depth is not None and self.depth not in _DEPTHS[self.format]:
             can = " or ".join(map(str, _DEPTHS[self.format]))
             raise ValueError(f"{self.format} holds {can} bits per channel, not {self.depth}")
         for setting in ("quality", "max_kb"):
+            if self.format == "pdf" and self.max_kb is not None:
+                raise ValueError("pdf has no max_kb; give it a quality, and the picture in it is a JPEG")
             if self.format in codec.LOSSLESS and getattr(self, setting) is not None:
                 raise ValueError(f"{self.format} is written without loss and has no {setting}; use jpeg, webp or avif for it")
+        if self.format == "pdf" and self.depth == 16 and self.quality is not None:
+            raise ValueError("a JPEG in a pdf holds 8 bits per channel, not 16; leave out quality or depth")
         return self
 
+    def needs(self) -> Needs:
+        return Needs(references=(("profiles", self.cmyk, _PRESSES),)) if self.cmyk else Needs()
+
     def tails(self) -> tuple[str, ...]:
-        """The one file's."""
-        return (self._tail + codec.SUFFIXES[self.format],)
+        """The file's, and its proof's."""
+        proof = (f"{self._tail}_proof.jpg",) if self.soft_proof else ()
+        return (self._tail + _SUFFIXES[self.format], *proof)
 
     @property
     def _tail(self) -> str:
         return f"_{self.name}" if self.name else ""
 
     def make(self, plate: Plate, bench: Bench) -> Sequence[Deliverable]:
-        """The one file. Raises Problem where not even the lowest quality fits into ``max_kb``."""
+        """The file, and its proof. Raises Problem where not even the lowest quality fits into ``max_kb``, or for a profile of no press."""
         bench.progress(0.0, "sizing")
-        made = self._prepared(plate)
+        placed = self._placed(plate)
+        return self._in_inks(placed, bench) if self.cmyk else [self._in_colours(placed, bench)]
+
+    def _in_colours(self, placed: Placed, bench: Bench) -> Deliverable:
+        """The picture in grey or RGB."""
+        made = placed.plate
         depth = self._depth(made)
         if depth == 8:
             made = made.with_pixels(dithered(made.pixels, 8, bench.seed))
-        how = codec.Encoding(format=self.format, depth=depth, quality=self.quality or _QUALITY.get(self.format, 100))
-        data, quality = self._written(made, how, bench)
+        quality = self.quality or _QUALITY.get(self.format, 100)
+        bench.progress(0.3, f"writing {self.format}")
+        if self.format == "pdf":
+            data = printing.page_file(made, 16 if depth == 16 else 8, self.quality, self._page(bench))
+        else:
+            how = codec.Encoding(format=self.format, depth=depth, quality=quality)
+            data, quality = self._fitted(lambda at: codec.encode(made, replace(how, quality=at)), quality, made, bench)
+        facts = {**self._facts(placed, depth, data, quality), "profile": colour.profile_name(made.icc), "alpha": made.alpha is not None}
+        return Deliverable(self._tail, _SUFFIXES[self.format], data, facts)
+
+    def _in_inks(self, placed: Placed, bench: Bench) -> list[Deliverable]:
+        """The picture in the inks of the press, and the proof of it."""
+        path = bench.reference("profiles", self.cmyk, _PRESSES)
+        with path.open("rb") as file:
+            icc = press.checked(file.read(_MOST_PROFILE), f"library/profiles/{path.name}")
+        made, black_point = placed.plate, self.intent == "relative" if self.black_point is None else self.black_point
+        depth: Literal[8, 16] = 16 if self._depth(made) == 16 else 8
+        how = printing.Press(icc, self.intent, black_point, self.coverage)
+        inks = printing.separate(made, how, depth, bench.seed, lambda done: bench.progress(0.1 + 0.5 * done, f"inks for {self.cmyk}"))
+        word: printing.PrintFormat = "jpeg" if self.format == "jpeg" else "pdf" if self.format == "pdf" else "tiff"
+        quality = self.quality or (None if self.format == "pdf" else _QUALITY.get(self.format, 100))
+        page = self._page(bench) if self.format == "pdf" else None
+        bench.progress(0.6, f"writing {self.format}")
+        data, used = self._fitted(
+            lambda at: printing.ink_file(inks.codes, made, icc, word, None if quality is None else at, page), quality or 100, made, bench
+        )
+        read = printing.as_read(inks.codes, word, None if quality is None else used)
+        facts = {
+            **self._facts(placed, depth, data, used),
+            "mode": "CMYK",
+            "profile": colour.profile_name(icc),
+            "alpha": False,
+            "intent": self.intent,
+            "black_point": black_point,
+            "coverage_limit": self.coverage,
+            "coverage_before": round(inks.coverage_before, 1),
+            "coverage": round(printing.highest_coverage(read), 1),
+            "coverage_over": round(inks.over, 4),
+            "beyond_press": round(inks.beyond, 4),
+        }
+        files = [Deliverable(self._tail, _SUFFIXES[self.format], data, facts)]
+        if self.soft_proof:
+            bench.progress(0.8, "proofing")
+            files.append(self._proof(read, icc, placed))
+        return files
+
+    def _proof(self, codes: Samples, icc: bytes, placed: Placed) -> Deliverable:
+        """What is left when the sheet has been cut, as it will look."""
+        paper = self.soft_proof == "paper"
+        inks = printing.inks_of(codes)[placed.trimmed]
+        data = printing.proof_file(inks, icc, paper, placed.plate.ppi)
+        facts: dict[str, Finding] = {"name": self.name, "format": "jpeg", "width": inks.shape[1], "height": inks.shape[0], "depth": 8}
+        facts |= {"profile": "sRGB", "bytes": len(data), "proof_of": colour.profile_name(icc), "paper": paper}
+        return Deliverable(f"{self._tail}_proof", ".jpg", data, facts)
+
+    def _facts(self, placed: Placed, depth: int, data: bytes, quality: int) -> dict[str, Finding]:
+        """What every file of a picture says of itself, and of its sheet where it has one."""
+        plate, lossless = placed.plate, self.format in codec.LOSSLESS or (self.format == "pdf" and self.quality is None)
         facts: dict[str, Finding] = {
             "name": self.name,
             "format": self.format,
-            "width": made.width,
-            "height": made.height,
+            "width": plate.width,
+            "height": plate.height,
             "depth": depth,
-            "ppi": None if made.ppi is None else list(made.ppi),
-            "profile": colour.profile_name(made.icc),
-            "alpha": made.alpha is not None,
+            "ppi": None if plate.ppi is None else [round(value, 4) for value in plate.ppi],
+            "mode": "grey" if plate.channels == 1 else "RGB",
             "bytes": len(data),
-            "quality": None if self.format in codec.LOSSLESS else quality,
+            "quality": None if lossless else quality,
         }
-        return [Deliverable(self._tail, codec.SUFFIXES[self.format], data, facts)]
+        if self.trim is not None and plate.ppi is not None:
+            facts |= {"trim_mm": list(self.trim), "bleed_mm": self.bleed, "bleed_px": placed.edge, "ppi_at_trim": round(min(plate.ppi), 1)}
+        if self.format == "pdf":
+            facts |= {"marks": self.marks, "standard": "PDF/X-4" if self.cmyk else "PDF 1.6"}
+        return facts
 
-    def _written(self, plate: Plate, how: codec.Encoding, bench: Bench) -> tuple[bytes, int]:
+    def _fitted(self, write: Callable[[int], bytes], quality: int, plate: Plate, bench: Bench) -> tuple[bytes, int]:
         """The file and the quality it has: the highest up to the one asked for that fits into ``max_kb``."""
-        bench.progress(0.3, f"writing {how.format}")
         if self.max_kb is None:
-            return codec.encode(plate, how), how.quality
+            return write(quality), quality
         allowed = self.max_kb * _KILO
-        data, quality = codec.encode_within(
-            plate, how, allowed, lambda done: bench.progress(0.3 + 0.6 * done, f"fitting into {self.max_kb} kB")
+        data, used = codec.within(
+            write, quality, allowed, lambda done: bench.progress(0.6 + 0.3 * done, f"fitting into {self.max_kb} kB")
         )
         if len(data) > allowed:
             raise Problem(
-                f"As {how.format} at the lowest quality the {plate.width} x {plate.height} px picture takes {len(data) / _KILO:,.0f} kB; "
+                f"As {self.format} at the lowest quality the {plate.width} x {plate.height} px picture takes {len(data) / _KILO:,.0f} kB; "
                 f"export “{self.name}” allows {self.max_kb:,} kB.",
                 "Give the export a smaller size or a larger max_kb.",
             )
-        return data, quality
+        return data, used
 
-    def _prepared(self, plate: Plate) -> Plate:
+    def _page(self, bench: Bench) -> printing.Page:
+        if self.trim is None:
+            raise ValueError("a pdf needs a trim")
+        return printing.Page(Sheet(self.trim, self.bleed), bench.stem + self._tail, self.marks)
+
+    def _placed(self, plate: Plate) -> Placed:
         """Sized in its own profile's linear light, then converted, then flattened where that is asked or needed."""
-        made = plate
-        if self.size is not None:
-            width, height = fitted((made.width, made.height), self.size, enlarge=False)
-            made = resized_ringless(made, height, width)
+        placed = self._on_sheet(plate)
+        made = placed.plate
         if self.profile is not None:
             made = colour.converted(made, self.profile)
-        if self.background is not None or self.format not in codec.KEEPS_ALPHA:
+        if self.background is not None or self.cmyk or self.format not in codec.KEEPS_ALPHA:
             code = self.background or "#ffffff"
             red, green, blue = (int(code[place : place + 2], 16) / 255 for place in (1, 3, 5))
             made = codec.flattened(made, (red, green, blue))
-        return made if self.ppi is None else replace(made, ppi=(self.ppi, self.ppi))
+        if self.ppi is not None and self.trim is None:
+            made = replace(made, ppi=(self.ppi, self.ppi))
+        return replace(placed, plate=made)
+
+    def _on_sheet(self, plate: Plate) -> Placed:
+        if self.trim is not None:
+            sheet = Sheet(self.trim, self.bleed)
+            _, _, ppi = sized((plate.width, plate.height), sheet, self.ppi, self.bleed_from)
+            across, down = sheet.pixels(ppi)
+            if across * down > MOST_PIXELS:
+                raise Problem(
+                    f"Trim and bleed would take {across} x {down} px, more than {MOST_PIXELS // 10**6} megapixels.",
+                    "Give the export a lower ppi.",
+                )
+            return laid(plate, sheet, self.ppi, self.bleed_from, self.anchor)
+        if self.size is None:
+            return Placed(plate, 0)
+        width, height = fitted((plate.width, plate.height), self.size, enlarge=False)
+        return Placed(resized_ringless(plate, height, width), 0)
 
     def _depth(self, plate: Plate) -> Literal[8, 10, 12, 16]:
         if self.depth is not None:
             return self.depth
-        if plate.depth == 8 or self.format in ("jpeg", "webp"):
+        if plate.depth == 8 or self.format in ("jpeg", "webp", "pdf"):
             return 8
         return 10 if self.format == "avif" else 16

@@ -112,14 +112,21 @@ def encode_within(plate: Plate, how: Encoding, limit: int, told: Callable[[float
     Where none fits, the smallest file there is: the caller compares. ``told``: called with 0..1 of the search before each further
     attempt; what it raises ends it. Formats without loss have one size.
     """
-    best = encode(plate, how)
-    if len(best) <= limit or how.lossless or how.format in LOSSLESS:
-        return best, how.quality
-    low, high = 0, how.quality
+    if how.lossless or how.format in LOSSLESS:
+        return encode(plate, how), how.quality
+    return within(lambda quality: encode(plate, replace(how, quality=quality)), how.quality, limit, told)
+
+
+def within(write: Callable[[int], bytes], quality: int, limit: int, told: Callable[[float], None]) -> tuple[bytes, int]:
+    """What ``write`` makes at the highest quality up to ``quality`` with at most ``limit`` bytes; and that quality."""
+    best = write(quality)
+    if len(best) <= limit:
+        return best, quality
+    low, high = 0, quality
     while high - low > 1:
-        told(1 - (high - low) / how.quality)
+        told(1 - (high - low) / quality)
         middle = (low + high) // 2
-        made = encode(plate, replace(how, quality=middle))
+        made = write(middle)
         fits = len(made) <= limit
         low, high = (middle, high) if fits else (low, middle)
         best = made if fits or not low else best

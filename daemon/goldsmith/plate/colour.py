@@ -6,6 +6,7 @@ None for a profile means sRGB everywhere. "Linear" is the light of the profile's
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -17,13 +18,15 @@ from goldsmith.plate.formats.facts import DECODER_FAULTS, Samples
 from goldsmith.plate.plate import Mask, Pixels, Plate, frozen
 from goldsmith.plate.profiles import PROFILES, profile_name
 
-__all__ = ["PROFILES", "REC709", "converted", "from_cmyk", "from_linear", "luma", "luminance", "profile_name", "to_linear"]
+__all__ = ["PROFILES", "REC709", "converted", "from_cmyk", "from_linear", "luma", "luminance", "profile_name", "to_linear", "transformed"]
 
 REC709 = (0.2126, 0.7152, 0.0722)
 """What red, green and blue light of Rec. 709 / sRGB primaries weigh in luminance."""
 _BLACK_POINT, _EXACT = 0x2000, 0x0100
 """lcms' flags; without the second it replaces the way by a coarse table, off by up to 5 % even between matrix profiles."""
-_RELATIVE = 1
+Intent = Literal["perceptual", "relative", "saturation", "absolute"]
+"""ICC's rendering intents; relative and absolute are the colorimetric ones."""
+_INTENTS: dict[Intent, int] = {"perceptual": 0, "relative": 1, "saturation": 2, "absolute": 3}
 _SMALL = 1 << 17
 """Up to so many pixels threads cost more than they bring."""
 
@@ -88,7 +91,7 @@ def from_cmyk(codes: Samples, levels: float, icc: bytes | None) -> Pixels:
         paper = 1 - codes.astype(np.float32) / np.float32(levels)
         return np.asarray(paper[:, :, :3] * paper[:, :, 3:], dtype=np.float32)
     inks = np.ascontiguousarray(codes if levels in (255, 65535) else np.round(codes * (65535 / levels)).astype(np.uint16))
-    return _transformed(inks, icc, profiles.named("srgb"))
+    return transformed(inks, icc, profiles.named("srgb"))
 
 
 def _each(pixels: Pixels, curves: list[Curve]) -> Pixels:
@@ -140,15 +143,21 @@ def _by_lcms(pixels: Pixels, source: bytes, target: bytes) -> Pixels:
     """Through 16-bit integers, without short cuts."""
     codes = np.clip(pixels, 0.0, 1.0) * np.float32(65535)
     codes += np.float32(0.5)
-    return _transformed(codes.astype(np.uint16), source, target)
+    if not (profiles.fits(target, 1) or profiles.fits(target, 3)):
+        raise Problem(f"A picture cannot be converted from {profile_name(source)} to {profile_name(target)}.", "Choose an RGB profile.")
+    return transformed(codes.astype(np.uint16), source, target)
 
 
-def _transformed(codes: Samples, source: bytes, target: bytes) -> Pixels:
+def transformed(codes: Samples, source: bytes, target: bytes, intent: Intent = "relative", black_point: bool = True) -> Pixels:
+    """Codes (h, w, 1, 3 or 4; uint8 or uint16) through lcms from one profile to another: 0..1, CMYK with 0 = no ink.
+
+    Without short cuts, at 16 bits. Raises Problem for a profile that lcms cannot use or of an unknown kind.
+    """
     import imagecodecs
 
     spaces = {b"GRAY": "gray", b"RGB ": "rgb", b"CMYK": "cmyk"}
     spaces_used = spaces.get(source[16:20]), spaces.get(target[16:20])
-    if None in spaces_used or spaces_used[1] == "cmyk":
+    if None in spaces_used:
         raise Problem(f"A picture cannot be converted from {profile_name(source)} to {profile_name(target)}.", "Choose an RGB profile.")
     given = codes[:, :, 0] if codes.shape[2] == 1 else codes
     try:
@@ -159,8 +168,8 @@ def _transformed(codes: Samples, source: bytes, target: bytes) -> Pixels:
             colorspace=spaces_used[0],
             outcolorspace=spaces_used[1],
             outdtype="uint16",
-            intent=_RELATIVE,
-            flags=_BLACK_POINT | _EXACT,
+            intent=_INTENTS[intent],
+            flags=(_BLACK_POINT if black_point else 0) | _EXACT,
         )
     except DECODER_FAULTS as fault:
         raise Problem(f"The colour profile {profile_name(source)} or {profile_name(target)} cannot be used ({fault}).") from fault

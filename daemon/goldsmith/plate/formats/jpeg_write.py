@@ -35,10 +35,31 @@ def write(samples: Samples, plate: Plate, quality: int, subsampling: Literal["4:
     return b"\xff\xd8" + b"".join(_segments(plate)) + made[begin:]
 
 
-def _segments(plate: Plate) -> list[bytes]:
+def write_inks(samples: Samples, plate: Plate, quality: int) -> bytes:
+    """CMYK ``samples`` (h, w, 4; uint8, 0 = no ink) as a JPEG with the profile, resolution and metadata of ``plate``.
+
+    As all programs have written it since Photoshop did: inverted, as YCCK, under an Adobe segment, inks at full resolution. Baseline:
+    not every RIP reads a progressive one.
+    """
+    made = bare_inks(samples, quality)
+    segments = _segments(plate, create=True)  # readers of CMYK look for the resolution in Exif: JFIF knows no inks
+    return b"\xff\xd8" + b"".join(segments) + made[2:]
+
+
+def bare_inks(samples: Samples, quality: int) -> bytes:
+    """The same without profile, resolution and metadata: the Adobe segment comes first."""
+    import imagecodecs
+
+    inverted = np.ascontiguousarray(255 - samples)
+    return bytes(
+        imagecodecs.jpeg8_encode(inverted, level=quality, colorspace="cmyk", outcolorspace="ycck", subsampling="444", optimize=True)
+    )
+
+
+def _segments(plate: Plate, create: bool = False) -> list[bytes]:
     across, down = (min(65535, max(1, round(value))) for value in plate.ppi) if plate.ppi else (1, 1)
     made = [_segment(0xE0, b"JFIF\0\x01\x01" + struct.pack(">BHHBB", 1 if plate.ppi else 0, across, down, 0, 0))]
-    exif = with_resolution(plate.metadata.exif, plate.ppi, create=False)
+    exif = with_resolution(plate.metadata.exif, plate.ppi, create=create)
     if exif and len(exif) + 6 <= _ROOM:
         made.append(_segment(0xE1, b"Exif\0\0" + exif))
     if plate.metadata.xmp and len(_XMP + plate.metadata.xmp) <= _ROOM:

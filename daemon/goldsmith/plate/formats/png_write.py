@@ -30,7 +30,7 @@ def write(samples: Samples, plate: Plate, effort: int) -> bytes:
     height, width, channels = samples.shape
     depth = 8 * samples.dtype.itemsize
     ihdr = struct.pack(">IIBBBBB", width, height, depth, _COLOUR_TYPES[channels], 0, 0, 0)
-    rows: Any = _filtered(samples)  # any buffer is taken, though the stubs say bytes
+    rows: Any = filtered(samples)  # any buffer is taken, though the stubs say bytes
     packed = bytes(imagecodecs.deflate_encode(rows, level=effort))
     parts = [SIGNATURE, chunk(b"IHDR", ihdr), *_extras(plate)]
     parts += [chunk(b"IDAT", packed[at : at + _LONGEST_CHUNK]) for at in range(0, len(packed), _LONGEST_CHUNK)]
@@ -57,7 +57,7 @@ def _extras(plate: Plate) -> list[bytes]:
     return made
 
 
-def _filtered(samples: Samples) -> NDArray[np.uint8]:
+def filtered(samples: Samples) -> NDArray[np.uint8]:
     """The rows, each behind its filter byte; a row takes the filter with the least sum of residuals (the PNG book's heuristic).
 
     Paeth is left out: in numpy it costs ten times what the others do and wins nothing on photographs.

@@ -13,12 +13,16 @@ from goldsmith.plate.plate import Plate
 
 _STRIP_BYTES = 1 << 20
 _SHORT, _LONG, _RATIONAL, _BYTE, _UNDEFINED = 3, 4, 5, 1, 7
+_BLACK_IS_ZERO, _RGB, _SEPARATED = 1, 2, 5
 _TOLD = (270, 271, 272, 305, 306, 315, 33432)
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 
 
 def write(samples: Samples, plate: Plate, effort: int) -> bytes:
-    """``samples`` (h, w, 1-4; uint8 or uint16, alpha last) as a little-endian TIFF with the plate's profile and metadata."""
+    """``samples`` (h, w, 1-4; uint8 or uint16, alpha last) as a little-endian TIFF with the plate's profile and metadata.
+
+    Four of them without alpha are CMYK, 0 = no ink; ``plate`` then only says profile, resolution and metadata.
+    """
     height, width, channels = samples.shape
     rows = max(1, _STRIP_BYTES // (width * channels * samples.dtype.itemsize))
     with ThreadPoolExecutor(2) as pool:
@@ -59,7 +63,8 @@ def _directory(samples: Samples, plate: Plate, rows: int, offsets: list[int], si
     put(257, _LONG, height)
     put(258, _SHORT, (8 * samples.dtype.itemsize,) * channels)
     put(259, _SHORT, 8)
-    put(262, _SHORT, 2 if plate.channels == 3 else 1)
+    colours = channels - alpha
+    put(262, _SHORT, {1: _BLACK_IS_ZERO, 3: _RGB, 4: _SEPARATED}[colours])
     put(273, _LONG, tuple(offsets))
     put(277, _SHORT, channels)
     put(278, _LONG, rows)
@@ -68,6 +73,8 @@ def _directory(samples: Samples, plate: Plate, rows: int, offsets: list[int], si
     put(317, _SHORT, 2)
     if alpha:
         put(338, _SHORT, 2)
+    if colours == 4:
+        put(332, _SHORT, 1)  # the inks are CMYK
     if plate.ppi:
         put(282, _RATIONAL, Fraction(plate.ppi[0]).limit_denominator(10000))
         put(283, _RATIONAL, Fraction(plate.ppi[1]).limit_denominator(10000))

@@ -1,0 +1,123 @@
+"""Files for print: a picture in the inks of a press as TIFF, JPEG or PDF, and a page of RGB as PDF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from goldsmith.plate import codec, colour, profiles
+from goldsmith.plate.craft import press
+from goldsmith.plate.craft.dither import dithered
+from goldsmith.plate.craft.press import Inks
+from goldsmith.plate.craft.sheet import Sheet
+from goldsmith.plate.formats import jpeg, jpeg_write, pdf_write, tiff_write
+from goldsmith.plate.formats.facts import Samples
+from goldsmith.plate.plate import Metadata, Pixels, Plate, frozen, quantised
+
+Tick = Callable[[float], None]
+PrintFormat = Literal["tiff", "jpeg", "pdf"]
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """How colours become inks. black_point: compensation; coverage: limit of the inks' sum in percent, None = none."""
+
+    icc: bytes = field(repr=False)
+    intent: colour.Intent = "relative"
+    black_point: bool = True
+    coverage: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Separated:
+    """Codes of inks (h, w, 4; 0 = none) as they are written, and what was measured: highest sum in percent
+    and share over the limit before it was kept, share of colours beyond the press."""
+
+    codes: Samples = field(repr=False)
+    coverage_before: float
+    over: float
+    beyond: float
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The sheet of a PDF."""
+
+    sheet: Sheet
+    title: str
+    marks: bool = False
+
+
+def separate(plate: Plate, how: Press, depth: Literal[8, 16], seed: int, tick: Tick) -> Separated:
+    """The plate, which has no alpha any more, in inks of ``depth`` bits; dithered at 8, and never above the limit."""
+    inks = press.separated(plate, how.icc, how.intent, how.black_point, tick)
+    total = press.coverage(inks)
+    before, over = float(total.max()), 0.0
+    if how.coverage is not None:
+        over = float((total > how.coverage).mean())
+        inks = press.limited(inks, how.coverage)
+    codes: Samples = quantised(dithered(inks, 8, seed) if depth == 8 else inks, depth)
+    if how.coverage is not None:
+        codes = press.codes_within(codes, how.coverage)
+    return Separated(codes, before, over, press.beyond_press(plate, how.icc))
+
+
+def inks_of(codes: Samples) -> Inks:
+    """Codes as inks of 0..1."""
+    made: Inks = codes.astype(np.float32)
+    made /= np.float32(np.iinfo(codes.dtype).max)
+    return made
+
+
+def as_read(codes: Samples, word: PrintFormat, quality: int | None) -> Samples:
+    """The codes that a reader of the file gets: themselves, or what JPEG at that quality makes of them."""
+    if word == "tiff" or quality is None:
+        return codes
+    data = jpeg_write.bare_inks(codes, quality)
+    return jpeg.read_samples(data, jpeg.read_header(data, "inks", codes.shape[0] * codes.shape[1]), "inks")
+
+
+def highest_coverage(codes: Samples) -> float:
+    """The highest sum of inks in percent."""
+    return float(codes.sum(axis=2, dtype=np.int64).max()) / float(np.iinfo(codes.dtype).max) * 100
+
+
+def ink_file(codes: Samples, plate: Plate, icc: bytes, word: PrintFormat, quality: int | None, page: Page | None) -> bytes:
+    """Inks as a file; ``plate`` gives resolution and metadata. A PDF is without loss unless it is given a quality."""
+    carrier = replace(plate, icc=icc, alpha=None)
+    if word == "tiff":
+        return tiff_write.write(codes, carrier, 1)
+    if word == "jpeg":
+        return jpeg_write.write_inks(codes, carrier, quality or 100)
+    if page is None:
+        raise ValueError("a PDF needs a page")
+    height, width = codes.shape[:2]
+    if quality is None:
+        picture = pdf_write.lossless(codes, icc)
+    else:
+        picture = pdf_write.Picture(jpeg_write.bare_inks(codes, quality), width, height, 4, 8, icc, jpeg=True)
+    return pdf_write.write(picture, page.sheet, page.title, page.marks)
+
+
+def page_file(plate: Plate, depth: Literal[8, 16], quality: int | None, page: Page) -> bytes:
+    """A picture in grey or RGB, without alpha, as a PDF page in its own profile."""
+    if plate.channels == 1 and plate.icc is None:
+        plate = replace(plate, pixels=frozen(np.repeat(plate.pixels, 3, axis=2)))
+    codes, icc = codec.codes(plate, depth), plate.icc or profiles.named("srgb")
+    if quality is None:
+        picture = pdf_write.lossless(codes, icc)
+    else:
+        bare = replace(plate, icc=None, ppi=None, metadata=Metadata())
+        subsampling: Literal["4:4:4", "4:2:0"] = "4:4:4" if quality >= codec.FULL_CHROMA_FROM else "4:2:0"
+        data = jpeg_write.write(codes, bare, quality, subsampling)
+        picture = pdf_write.Picture(data, plate.width, plate.height, plate.channels, 8, icc, jpeg=True)
+    return pdf_write.write(picture, page.sheet, page.title, page.marks)
+
+
+def proof_file(inks: Inks, icc: bytes, paper: bool, ppi: tuple[float, float] | None) -> bytes:
+    """What the print will look like, as an sRGB JPEG; ``paper``: with the paper's own colour and the ink's own black."""
+    seen: Pixels = press.seen(inks, icc, paper)
+    return codec.encode(Plate(frozen(seen), ppi=ppi), codec.Encoding(format="jpeg", depth=8, quality=92))
