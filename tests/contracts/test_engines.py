@@ -192,6 +192,7 @@ def test_every_weights_file_has_two_sources_and_a_licence_text() -> None:
     texts = " ".join(path.read_text() for path in (CONFIG / "licences").iterdir())
     assert "Picsart AI Research" in texts
     assert "Xintao Wang" in texts
+    assert "Shiqi Yu" in texts
 
 
 GENERATORS = [name for name, model in WEIGHTS.models.models.items() if model.kind == "generate" and model.driver != "null"]

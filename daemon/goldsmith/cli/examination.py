@@ -208,7 +208,9 @@ def _may_lease() -> bool:
 
 def _weights(weights: Weights) -> Iterator[Finding]:
     """Whether each kind of model has one that lies here, and whether it is the first choice."""
-    wanted: list[tuple[EngineKind, int]] = [("inpaint", 1), *(("upscale", int(factor[1:])) for factor in weights.models.defaults.upscale)]
+    seeing: list[tuple[EngineKind, int]] = [("matte", 1), ("faces", 1), ("hands", 1), ("reader", 1)]
+    upscaling: list[tuple[EngineKind, int]] = [("upscale", int(factor[1:])) for factor in weights.models.defaults.upscale]
+    wanted: list[tuple[EngineKind, int]] = [("inpaint", 1), *seeing, *upscaling]
     for kind, factor in wanted:
         what = f"weights: {kind}" + (f" x{factor}" if kind == "upscale" else "")
         first = next(iter(weights.models.defaults.wanted(EngineNeed(kind, factor=factor))), "")

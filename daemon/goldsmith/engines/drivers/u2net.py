@@ -23,6 +23,8 @@ _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 _SPREAD = np.array([0.229, 0.224, 0.225], np.float32)
 _FAINT = 0.5
 """A net that is nowhere surer than this has found nothing."""
+_STEEP = 2.5
+"""What the net says is how likely a px is the subject, not how much of it: what is more likely than not is taken as the subject."""
 
 
 class U2Net:
@@ -39,7 +41,7 @@ class U2Net:
         most, least = float(made.max()), float(made.min())
         if most < _FAINT:
             return np.zeros(pixels.shape[:2], np.float32)
-        return back((made - least) / (most - least), pixels)
+        return back((made - least) / (most - least) * _STEEP - (_STEEP - 1) / 2, pixels)
 
 
 def open_engine(name: str, model: Model, store: Store, device: Device) -> Matter:
