@@ -51,4 +51,4 @@ def around(shape: Mask, reach: float) -> NDArray[np.bool_]:
     outside = np.asarray(shape < 0.5, np.uint8)
     if outside.all():
         return np.asarray(shape > 0)
-    return np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= reach)
+    return np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_5) <= reach)

@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 from goldsmith.plate import colour
 from goldsmith.plate.plate import Mask, Pixels
 
+_FINE_SIGMA = 6.0
+"""px: a blur this wide shows nothing of the pixels that it was made of."""
+_SLAB = 1 << 18
+"""Pixels worked on at once."""
+
 Tint = NDArray[np.float32]
 """One colour, (c,), display-encoded in the plate's profile."""
 
@@ -41,38 +46,51 @@ def laid(ground: Ground, coats: Sequence[Coat]) -> Ground:
     touched = whole > 0
     if not touched.any():
         return ground
-    under = ground.pixels[touched]
-    alpha = np.ones(len(under), np.float32) if ground.alpha is None else ground.alpha[touched]
-    weights = [np.clip(1 - whole[touched], 0, 1) * alpha]
+    pixels = ground.pixels.copy()
+    opacity = None if ground.alpha is None else ground.alpha.copy()
+    for coat in coats:
+        if coat.opacity >= 1:
+            solid = coat.coverage >= 1
+            pixels[solid] = coat.tint
+            touched &= ~solid
+            if opacity is not None:
+                opacity[solid] = 1
+    if touched.any():
+        rest = [coat._replace(coverage=coat.coverage[touched]) for coat in coats]
+        bare = np.ones(1, np.float32) if ground.alpha is None else ground.alpha[touched]
+        pixels[touched], weight = _coated(ground.pixels[touched], bare, rest, whole[touched], ground.icc)
+        if opacity is not None:
+            opacity[touched] = weight
+    return Ground(pixels, opacity, ground.icc)
+
+
+def _coated(under: Pixels, alpha: Mask, coats: Sequence[Coat], whole: Mask, icc: bytes | None) -> tuple[Pixels, Mask]:
+    """Pixels (n, c) with their alpha (n,) under coats whose coverage is (n,): what they become, and their new alpha."""
+    weights = [np.clip(1 - whole, 0, 1) * alpha]
     parts = [under]
     for coat in coats:
-        opaque = coat.opacity + alpha * (1 - coat.opacity)
-        share = np.divide(np.float32(coat.opacity), opaque, out=np.zeros_like(opaque), where=opaque > 0)[:, None]
+        opaque = np.broadcast_to(coat.opacity + alpha * (1 - coat.opacity), whole.shape)
+        share = np.divide(np.float32(coat.opacity), opaque, out=np.zeros(whole.shape, np.float32), where=opaque > 0)[:, None]
         parts.append(under + (coat.tint - under) * share)
-        weights.append(coat.coverage[touched] * opaque)
-    pixels = ground.pixels.copy()
-    pixels[touched] = _mixed(parts, weights, ground.icc)
-    if ground.alpha is None:
-        return Ground(pixels, None, ground.icc)
-    opacity = ground.alpha.copy()
-    opacity[touched] = np.clip(np.sum(weights, axis=0), 0, 1)
-    return Ground(pixels, opacity, ground.icc)
+        weights.append(np.asarray(coat.coverage * opaque, np.float32))
+    return _mixed(parts, weights, icc), np.asarray(np.clip(np.sum(weights, axis=0), 0, 1), np.float32)
 
 
 def shaded(ground: Ground, tint: Tint, shade: Mask) -> Ground:
     """The ground with a soft shade (h, w, 0..1) of one colour on it, mixed in display values."""
-    touched = shade > 0
-    if not touched.any():
+    if not shade.any():
         return ground
-    pixels, alpha = ground.pixels.copy(), ground.alpha
-    share: Mask = shade[touched]
+    alpha = ground.alpha
+    share = shade
     if alpha is not None:
-        opaque = share + alpha[touched] * (1 - share)
-        alpha = alpha.copy()
-        alpha[touched] = np.clip(opaque, 0, 1)
-        share = np.asarray(share / opaque, np.float32)
-    pixels[touched] += (tint - pixels[touched]) * share[:, None]
-    return Ground(np.clip(pixels, 0, 1), alpha, ground.icc)
+        alpha = np.asarray(np.clip(shade + alpha * (1 - shade), 0, 1), np.float32)
+        share = np.divide(shade, alpha, out=np.zeros_like(shade), where=alpha > 0)
+    pixels = ground.pixels.copy()
+    rows = max(1, _SLAB // max(1, shade.shape[1]))
+    for top in range(0, len(shade), rows):
+        slab = pixels[top : top + rows]
+        slab += (tint - slab) * share[top : top + rows, :, None]
+    return Ground(np.clip(pixels, 0, 1, out=pixels), alpha, ground.icc)
 
 
 def rounded_box(window: tuple[slice, slice], box: tuple[float, float, float, float], radius: float, centre_angle: float) -> Mask:
@@ -89,10 +107,20 @@ def rounded_box(window: tuple[slice, slice], box: tuple[float, float, float, flo
 
 
 def blurred(shape: Mask, sigma: float) -> Mask:
-    """The shape out of focus, Gaussian of ``sigma`` px; the shape itself for 0."""
+    """The shape out of focus, Gaussian of ``sigma`` px, nothing beyond its border; the shape itself for 0. A wide blur works small."""
     import cv2
 
-    return shape if sigma <= 0 else np.asarray(cv2.GaussianBlur(shape, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT), np.float32)
+    if sigma <= 0:
+        return shape
+    smaller = max(1, int(sigma / _FINE_SIGMA))
+    height, width = shape.shape
+    padded = cv2.copyMakeBorder(shape, 0, -height % smaller, 0, -width % smaller, cv2.BORDER_CONSTANT, value=0)
+    if smaller > 1:
+        padded = cv2.resize(padded, (padded.shape[1] // smaller, padded.shape[0] // smaller), interpolation=cv2.INTER_AREA)
+    soft = cv2.GaussianBlur(padded, (0, 0), sigma / smaller, borderType=cv2.BORDER_CONSTANT)
+    if smaller > 1:
+        soft = cv2.resize(soft, (soft.shape[1] * smaller, soft.shape[0] * smaller), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.clip(soft[:height, :width], 0, 1), np.float32)
 
 
 def _mixed(parts: Sequence[Pixels], weights: Sequence[Mask], icc: bytes | None) -> Pixels:

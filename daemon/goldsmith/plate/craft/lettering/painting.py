@@ -130,15 +130,16 @@ def _contrast(ground: Ground, under: Ground, inks: Inks, letters: Mask, grown: M
             return None
         return measured(in_profile(inks.backing.colour, ground.icc, channels)[None], ground.pixels[seen], ground.icc)
     tint = in_profile(inks.colour, ground.icc, channels)
-    behind = under
     where = around(letters, max(1.5, _ROUND * placed.size))
     if inks.rim is not None:
-        behind = laid(under, [Coat(in_profile(inks.rim.colour, ground.icc, channels), inks.rim.opacity, grown)])
-        where = (grown > 0.5) & (letters < 0.5)
-        where = where if where.any() else grown > 0
+        band = (grown > 0.5) & (letters < 0.5)
+        where = band if band.any() else grown > 0
     if not where.any():
         return None
-    pixels = behind.pixels[where]
+    pixels = under.pixels[where]
+    if inks.rim is not None:
+        stroke = in_profile(inks.rim.colour, ground.icc, channels)
+        pixels = pixels + (stroke - pixels) * (grown[where] * np.float32(inks.rim.opacity))[:, None]
     return measured(pixels + (tint - pixels) * np.float32(inks.opacity), pixels, ground.icc)
 
 

@@ -91,11 +91,14 @@ class Typesetter:
 
         ``tight`` aligns the ink itself; else the lines' own room, so that lines keep their place whatever letters they have.
         """
+        return self._tried(size, box, tight, self._layout.balance and self._layout.align != "justify")
+
+    def _tried(self, size: float, box: Box, tight: bool, balance: bool) -> Placed | None:
         lying = abs(math.cos(math.radians(self._layout.rotate))) > 0.5
         room = (box[2] if lying else box[3]) / size - 2 * self._layout.rim
-        block = self._block(room)
+        block = self._block(room, balance)
         if self._layout.align == "justify" and block.bare[2] > room:
-            block = self._block(2 * room - block.bare[2])
+            block = self._block(2 * room - block.bare[2], balance)
         outer = _turned(block.ink, self._layout.rotate)
         if outer[2] * size > box[2] + _EPSILON or outer[3] * size > box[3] + _EPSILON:
             return None
@@ -113,12 +116,12 @@ class Typesetter:
         found = self.at(high, box, tight=True)
         if found is not None:
             return found
-        found = self.at(low, box, tight=True)
+        found = self._tried(low, box, True, False)
         for _ in range(_STEPS if found is not None else 0):
             middle = math.sqrt(low * high)
-            tried = self.at(middle, box, tight=True)
+            tried = self._tried(middle, box, True, False)
             low, high, found = (middle, high, tried) if tried is not None else (low, middle, found)
-        return found
+        return found and (self.at(found.size, box, tight=True) or found)
 
     def _wrapped(self, room: float) -> list[Span]:
         """Each paragraph broken where a line is full; a word that is too long for any line stands alone on one."""
@@ -126,7 +129,7 @@ class Typesetter:
         for number, (paragraph, cuts) in enumerate(zip(self._paragraphs, self._cuts, strict=True)):
             start = end = 0
             for cut in cuts:
-                if end > start and paragraph.line(start, cut).width > room + _EPSILON:
+                if end > start and not paragraph.goes(start, cut, room + _EPSILON):
                     spans.append(Span(number, start, end))
                     start = end
                 end = cut
@@ -151,9 +154,9 @@ class Typesetter:
     def _widest(self, spans: Sequence[Span]) -> float:
         return max(line.width for line in self._lines(spans))
 
-    def _block(self, room: float) -> Block:
+    def _block(self, room: float, balance: bool) -> Block:
         spans = self._wrapped(room)
-        if self._layout.balance and self._layout.align != "justify":
+        if balance:
             spans = self._balanced(spans, room)
         lines = self._lines(spans)
         widest = max(line.width for line in lines)

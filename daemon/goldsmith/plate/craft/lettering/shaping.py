@@ -16,6 +16,8 @@ from goldsmith.plate.craft.lettering.font import Typeface
 
 _JOINED = frozenset({"Arab", "Syrc", "Mong", "Nkoo", "Mand", "Phlp", "Adlm", "Rohg", "Sogd", "Deva", "Beng", "Guru", "Ougr"})
 """Scripts whose letters hang together: to space them apart would tear words."""
+_NEAR = 0.6
+"""em: so much a line may differ from its part of the whole paragraph, by the space at its end and by kerning."""
 _NOT_WITH_TRACKING = ("liga", "clig")
 
 
@@ -73,6 +75,7 @@ class Paragraph:
         self._scripts = _scripts(text)
         self._chosen = _chosen(faces, text)
         self._lines: dict[tuple[int, int], Line] = {}
+        self._ends: NDArray[np.float64] | None = None
 
     def line(self, start: int, end: int) -> Line:
         """``text[start:end]`` as a line of its own. Raises Missing."""
@@ -81,6 +84,21 @@ class Paragraph:
         if (start, end) not in self._lines:
             self._lines[start, end] = self._shaped(start, end)
         return self._lines[start, end]
+
+    def goes(self, start: int, end: int, room: float) -> bool:
+        """True where that line is no wider than ``room``. Only a near thing is shaped: the rest is seen from the whole paragraph."""
+        if self._ends is None:
+            self._ends = self._measured()
+        about = float(self._ends[end] - self._ends[start]) - room
+        return about < 0 if abs(about) > _NEAR else self.line(start, end).width <= room
+
+    def _measured(self) -> NDArray[np.float64]:
+        """Where each character would begin if all stood on one line in the order in which they are read."""
+        whole = self.line(0, len(self.text))
+        wide = np.diff([glyph.x for glyph in whole.glyphs], append=whole.width)
+        advances = np.zeros(len(self.text))
+        np.add.at(advances, [glyph.place for glyph in whole.glyphs], wide)
+        return np.concatenate([[0.0], np.cumsum(advances)])
 
     def _shaped(self, start: int, end: int) -> Line:
         glyphs: list[Glyph] = []
