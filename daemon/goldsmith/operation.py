@@ -130,6 +130,15 @@ class Bench(Protocol):
         says in its ``needs`` which ones it wants. Raises Problem where there is none, or where it cannot be decoded.
         """
 
+    def hero(self, name: str) -> Plate:
+        """The hero frame of a series, decoded: ``library/heroes/NAME``. A step says in its ``needs`` which one it wants.
+
+        Raises Problem (with the nearest real name) where there is none, or where it cannot be decoded.
+        """
+
+    def beside(self, file: Deliverable) -> None:
+        """Put a file down beside the result. Raises Problem where the picture has a file of that name already."""
+
     def aside(self, file: Deliverable) -> None:
         """Keep a file that does not go on: with the commit it comes to lie in the archive, beside the original.
 

@@ -114,6 +114,7 @@ class BenchDouble:
         generator: Generator | None = None,
         shown: Sequence[Plate] = (),
         layers: Mapping[str, Plate] | None = None,
+        heroes: Mapping[str, Plate] | None = None,
         references: Mapping[tuple[str, str], Path] | None = None,
         spots: Mapping[str, Mask] | None = None,
         faces: Mapping[Face, Points | None] | None = None,
@@ -127,6 +128,7 @@ class BenchDouble:
         self.progressed: list[tuple[float, str]] = []
         self.findings: dict[str, Finding] = {}
         self.kept_aside: list[Deliverable] = []
+        self.put_beside: list[Deliverable] = []
         self.models: list[str | None] = []
         self._inpainter = inpainter or NullInpainter()
         self.wishes: list[Wish | None] = []
@@ -134,6 +136,7 @@ class BenchDouble:
         self._generator = generator or NullGenerator()
         self._shown = tuple(shown)
         self._layers = dict(layers or {})
+        self._heroes = dict(heroes or {})
         self._references = dict(references or {})
         self._spots = dict(spots or {})
         self._faces = dict(faces or {})
@@ -179,6 +182,14 @@ class BenchDouble:
         if found is None or found.suffix not in suffixes:
             raise Problem(f"There is no {name!r} in library/{shelf}.", f"Put it there as one of: {', '.join(suffixes)}.")
         return found
+
+    def hero(self, name: str) -> Plate:
+        if name not in self._heroes:
+            raise Problem(f"There is no {name!r} in library/heroes.", "Put it there.")
+        return self._heroes[name]
+
+    def beside(self, file: Deliverable) -> None:
+        self.put_beside.append(file)
 
     def layer(self, name: str) -> Plate:
         if name not in self._layers:

@@ -40,6 +40,9 @@ class LibraryBench(BenchDouble):
     def layer(self, name: str) -> Plate:
         return plate(29, 41, depth=16, alpha=True)
 
+    def hero(self, name: str) -> Plate:
+        return plate(40, 60)
+
     def reference(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path:
         if shelf == "loras":
             return LIBRARY / shelf / (name + suffixes[0])

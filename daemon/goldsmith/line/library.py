@@ -10,7 +10,7 @@ from pathlib import Path
 from goldsmith.errors import Problem
 from goldsmith.files import fold, is_litter, open_input, shipped
 
-SHELVES = ("recipes", "looks", "loras", "fonts", "logos", "faces", "plates", "profiles", "sounds")
+SHELVES = ("recipes", "looks", "heroes", "loras", "fonts", "logos", "faces", "plates", "profiles", "sounds")
 
 _SHIPPED = ("fonts",)
 """Shelves of which some comes with the program: what lies in the root's own library under that name stands before it."""

@@ -194,6 +194,22 @@ class LaneBench:
     def names(self, shelf: str, suffixes: Sequence[str]) -> Sequence[str]:
         return self.library.names(shelf, suffixes)
 
+    def hero(self, name: str) -> Plate:
+        from goldsmith.plate.codec import decode
+
+        path = self.library.require("heroes", name, LAYER_SUFFIXES)
+        data = read_layer(path, self.job.limits.memory_bytes // 2)
+        self._note_reference(f"heroes/{path.name}", hashlib.sha256(data).hexdigest())
+        return decode(data, path.name, self.job.limits.pixels)
+
+    def beside(self, file: Deliverable) -> None:
+        tail = file.tail + file.suffix
+        for given in self.job.inputs:
+            if fold(Path(given.path).name) in (fold(self.job.stem + tail), fold(Path(self.job.picture.path).stem + tail)):
+                name = Path(given.path).name
+                raise Problem(f"{name} lies beside it already, so no other can be put there.", "Take it away, or ask for none.")
+        self.paper.output("deliverable", tail, file.data, {name: plain(value) for name, value in file.facts.items()})
+
     def aside(self, file: Deliverable) -> None:
         facts = {name: plain(value) for name, value in file.facts.items()}
         taken = {made.tail for made in self.paper.outputs}
