@@ -23,6 +23,7 @@ Colour = tuple[float, float, float]
 _COARSE = 384
 """Longest side, in px, at which smooth fields are worked out; they are enlarged from there."""
 _LATTICE = 64
+_SLAB_PIXELS = 1 << 15
 _GLOWING = 1000
 """Longest side, in px, at which soft glows are drawn."""
 
@@ -57,7 +58,7 @@ def haze(depth: Mask, how: Manner) -> Drawn:
     depth: (h, w), 0 = near and clear, 1 = far; where it is 0 nothing is laid. ``scale`` is the size of the drifts.
     """
     frame = _Frame(*depth.shape)
-    drifts = 0.55 + 0.9 * _clouds(frame, np.random.default_rng(how.seed), 1.6 / how.scale, 5)
+    drifts = np.float32(0.55) + np.float32(0.9) * _full(_clouds(frame, np.random.default_rng(how.seed), 1.6 / how.scale, 5), frame)
     cover = -np.expm1(np.float32(-how.density) * depth * drifts)
     return Drawn(_flat(how.colour), np.asarray(cover, np.float32))
 
@@ -106,17 +107,17 @@ def _rain(frame: _Frame, how: Manner) -> Drawn:
     for _ in range(_count(random, 2600 * how.density)):
         x, y = random.random(2) * 1.2 - 0.1
         near = random.random() ** 3.0
-        lean, light, long = random.normal(0, 1.1), random.beta(1.6, 3.5), random.lognormal(0, 0.25)
+        lean, light, long = random.normal(0, 1.1), random.beta(1.6, 3.2), random.lognormal(0, 0.25)
         out_of_focus = max(0.0, near - 0.35) ** 1.5
         canvas.stroke(
             Stroke(
                 x=x * frame.width,
                 y=y * frame.height,
-                length=u * how.scale * (0.010 + 0.115 * near) * long,
+                length=u * how.scale * (0.013 + 0.145 * near) * long,
                 degrees=how.angle + lean,
                 sigma=u * how.scale * (0.00026 + 0.0005 * near + 0.0016 * out_of_focus),
                 value=light * (0.85 - 0.45 * near) * (0.35 + 1.3 * _at(gusts, x, y)),
-                tail=0.55,
+                tail=0.9,
             )
         )
     veil = np.float32(0.035 * min(how.density, 2.0)) * _full(gusts, frame)
@@ -187,7 +188,7 @@ def _embers(frame: _Frame, how: Manner) -> Drawn:
             length=size * (2.5 + 5 * long) * (1.0 if out_of_focus == 0 else 0.25),
             degrees=how.angle + turn,
             sigma=size,
-            value=1.5 * light * (1 - 0.45 * rise) * (1.0 if out_of_focus == 0 else 0.3),
+            value=1.5 * light * (1 - 0.45 * rise) * (1.0 if out_of_focus == 0 else 0.4),
             flat=0.0 if out_of_focus == 0 else 0.8,
             bend=random.normal(0, 0.13),
         )
@@ -196,19 +197,24 @@ def _embers(frame: _Frame, how: Manner) -> Drawn:
             glow.stroke(coarse)
             continue
         threads.stroke(spark)
-        glow.stroke(coarse.wider(3.0, 0.6))
-        glow.stroke(coarse.wider(11.0, 0.13))
+        glow.stroke(coarse.wider(3.2, 0.75))
+        glow.stroke(coarse.wider(12.0, 0.17))
     return _burning(threads.cover(), _full(glow.cover(), frame), np.array(how.colour, np.float32))
 
 
 def _burning(threads: Mask, glow: Mask, colour: NDArray[np.float32]) -> Drawn:
     """Light as colour and cover: white-hot where threads are, the colour in the glow, deeper where it fades."""
-    hot, deep = colour + (1 - colour) * np.float32(0.72), colour * np.array([1.0, 0.62, 0.45], np.float32)
-    fade = glow[:, :, None]
-    light = threads[:, :, None] * hot + fade * (colour * fade + deep * (1 - fade))
-    cover = np.clip(light.max(axis=2), 0.0, 1.0)
-    strongest = np.maximum(light.max(axis=2), np.float32(1e-6))
-    return Drawn(np.clip(light / strongest[:, :, None], 0.0, 1.0), cover)
+    hot, deep = colour + (1 - colour) * np.float32(0.5), colour * np.array([1.0, 0.62, 0.45], np.float32)
+    pixels, cover = np.empty((*threads.shape, 3), np.float32), np.empty_like(threads)
+    rows = max(1, _SLAB_PIXELS // threads.shape[1])
+    for top in range(0, len(threads), rows):
+        part = slice(top, top + rows)
+        fade = glow[part, :, None]
+        light = threads[part, :, None] * hot + fade * (deep + fade * (colour - deep))
+        strongest = np.maximum(np.maximum(light[:, :, 0], light[:, :, 1]), light[:, :, 2])
+        cover[part] = np.minimum(strongest, 1)
+        pixels[part] = np.minimum(light / np.maximum(strongest, np.float32(1e-6))[:, :, None], 1)
+    return Drawn(pixels, cover)
 
 
 def _clouds(frame: _Frame, random: np.random.Generator, waves: float, octaves: int) -> Mask:
@@ -222,7 +228,7 @@ def _clouds(frame: _Frame, random: np.random.Generator, waves: float, octaves: i
         made += np.float32(share) * _lattice_at(lattice, frame, size, waves * 2**octave)
         weight += share
     spread = (made / np.float32(weight) - 0.5) * np.float32(1.7) + np.float32(0.5)
-    return np.clip(spread, 0.0, 1.0)
+    return np.asarray(np.clip(spread, 0.0, 1.0), np.float32)
 
 
 def _lattice_at(lattice: NDArray[np.float32], frame: _Frame, size: tuple[int, int], waves: float) -> NDArray[np.float32]:

@@ -18,6 +18,8 @@ Fit = Literal["none", "contain", "cover"]
 
 _SOLID = np.float32(0.98)
 """From this cover on a turned layer is drawn with the sharp filter; below, colours are weighted with alpha and never overshoot."""
+_TAPS = 9
+"""How far, in px from side to side, the sharp filter looks: nothing transparent may lie in there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,8 @@ def _warped(layer: Plate, on: Size, degrees: float, left: float, top: float) -> 
         return Placed(np.s_[y0:y1, x0:x1], sharp, cover)
     weighted = warp(layer.pixels * alpha[..., None], cv2.INTER_LINEAR, cv2.BORDER_CONSTANT).reshape(sharp.shape)
     soft = np.clip(weighted / np.maximum(cover, np.float32(1e-6))[..., None], 0.0, 1.0)
-    return Placed(np.s_[y0:y1, x0:x1], np.where((cover >= _SOLID)[..., None], sharp, soft), cover)
+    solid = cv2.erode(cover, np.ones((_TAPS, _TAPS), np.uint8), borderType=cv2.BORDER_REPLICATE) >= _SOLID
+    return Placed(np.s_[y0:y1, x0:x1], np.where(solid[..., None], sharp, soft), cover)
 
 
 def in_colours(layer: Plate, channels: int) -> Plate:

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from goldsmith.plate.plate import Mask
 
-_THINNEST = 0.42
+_THINNEST = 0.5
 """The least sigma, in px, that is drawn: what is finer falls between the px and would flicker."""
 _REACH = 3.0
+_HEAD = 0.16
+"""What share of a stroke with a tail its lower end takes to fade."""
 _FAINTEST = 0.5 / 255 / 4
 
 
@@ -22,7 +24,7 @@ class Stroke:
 
     x, y: its middle; degrees: how far it leans, its lower end to the right for positive ones (0 = upright); sigma: half its width, of
     a Gaussian; flat: 0 = a Gaussian's profile, 1 = a disc's with a soft edge, as lenses draw what is out of focus; tail: how much
-    the upper end fades against the lower one; bend: of its middle, to the side, in parts of its length.
+    the upper end fades against the lower one, which ends softly then; bend: of its middle, to the side, in parts of its length.
     """
 
     x: float
@@ -100,5 +102,10 @@ def _profile(along: NDArray[np.float32], aside: NDArray[np.float32], length: flo
         shape = shape + (disc - shape) * np.float32(stroke.flat * min(1.0, sigma - 1))
     if stroke.tail:
         end = np.clip(along / np.float32(length) + np.float32(0.5), 0, 1)
-        shape = shape * (1 - np.float32(stroke.tail) * np.square(1 - end))
+        shape = shape * (1 - np.float32(stroke.tail) * (1 - _eased(end / np.float32(0.6)))) * _eased((1 - end) / np.float32(_HEAD))
     return np.asarray(shape, np.float32)
+
+
+def _eased(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    rise = np.minimum(values, 1)
+    return rise * rise * (3 - 2 * rise)
