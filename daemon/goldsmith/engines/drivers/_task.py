@@ -58,10 +58,13 @@ class Square:
         smaller = min(1.0, 2 * size / self.side)  # made smaller first, else px between the samples would be left out
         seen, place = pixels, self
         if smaller < 1:
-            high, wide = (max(1, round(side * smaller)) for side in pixels.shape[:2])
-            seen = np.asarray(cv2.resize(pixels, (wide, high), interpolation=cv2.INTER_AREA), np.float32)
-            across, down = wide / pixels.shape[1], high / pixels.shape[0]
-            place = Square(self.x * across, self.y * down, self.side * (across + down) / 2, self.turn)
+            reach = 0.71 * self.side + 4 / smaller  # half the diagonal: nothing beyond it is looked at
+            left, top = max(0, int(self.x - reach)), max(0, int(self.y - reach))
+            near = pixels[top : max(top + 1, math.ceil(self.y + reach)), left : max(left + 1, math.ceil(self.x + reach))]
+            high, wide = (max(1, round(side * smaller)) for side in near.shape[:2])
+            seen = np.asarray(cv2.resize(near, (wide, high), interpolation=cv2.INTER_AREA), np.float32)
+            across, down = wide / near.shape[1], high / near.shape[0]
+            place = Square((self.x - left) * across, (self.y - top) * down, self.side * (across + down) / 2, self.turn)
         made = cv2.warpAffine(seen, place._into(size), (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         return np.asarray(made, np.float32)
 
