@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from goldsmith.errors import Problem
 from goldsmith.operation import Bench, Finding, Needs, PlateOperation
 from goldsmith.plate.craft.contrast import Contrast
-from goldsmith.plate.craft.lettering import painting
+from goldsmith.plate.craft.lettering import painting, written
 from goldsmith.plate.craft.lettering.bidi import Direction
 from goldsmith.plate.craft.lettering.font import MOST_BYTES, SUFFIXES, Typeface, check_features, opened
 from goldsmith.plate.craft.lettering.setting import Align, Box, Layout, Placed, Typesetter, Valign
@@ -23,9 +22,6 @@ from goldsmith.plate.craft.tints import rgb_of
 from goldsmith.plate.plate import Plate
 
 _CONFIG = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-_FEATURE = re.compile(r"([+-]?)([A-Za-z0-9]{4})(?:=(\d{1,2}))?")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(px|%)")
-_LARGEST = 20000.0
 _MOST_TRIED = 100
 """Fonts of the library that are looked into for what one lacks."""
 _LEAST_CONTRAST = 3.0
@@ -34,47 +30,7 @@ _SMALLEST_READ = 6.0
 """px: smaller letters cannot be read by anybody."""
 
 
-def _known_colour(value: str) -> str:
-    rgb_of(value)
-    return value
-
-
-def _sized(value: object) -> object:
-    """A number is px; the rest is written out as "64px" or "8%"."""
-    return f"{value:g}px" if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def _readable_size(value: str) -> str:
-    found = _SIZE.fullmatch(value)
-    if not found or not 0 < float(found[1]) <= (_LARGEST if found[2] == "px" else 100):
-        raise ValueError(f'“{value[:20]}” is no size: write px (64 or "64px", up to 20000) or per cent of the height ("8%", up to 100)')
-    return value
-
-
-def _printable(value: str) -> str:
-    value = value.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
-    unseen = next((letter for letter in value if ord(letter) < 32 and letter != "\n"), None)
-    if unseen is not None:
-        raise ValueError(f"the text holds a control character (U+{ord(unseen):04X})")
-    if not value.strip():
-        raise ValueError("the text is empty")
-    return value
-
-
-def _feature(value: str) -> str:
-    if not _FEATURE.fullmatch(value):
-        raise ValueError(f'“{value[:20]}” is no OpenType feature: write "smcp", "-kern" or "ss01=2"')
-    return value
-
-
-def _axis(value: dict[str, float]) -> dict[str, float]:
-    for tag in value:
-        if len(tag) != 4 or not tag.isascii() or not tag.isprintable():
-            raise ValueError(f'“{tag[:20]}” is no axis: its name has four letters, such as "wght"')
-    return value
-
-
-Tinted = Annotated[str, Field(max_length=20), AfterValidator(_known_colour)]
+Tinted = Annotated[str, Field(max_length=20), AfterValidator(written.known_colour)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Fraction = Annotated[float, Field(ge=0, le=1)]
 _Shift = Annotated[float, Field(ge=-200, le=200)]
@@ -139,17 +95,17 @@ class Panel(BaseModel):
 class Text(PlateOperation):
     """Set type on the picture: shaped by HarfBuzz, wrapped and fitted, with contrast measured and missing letters refused."""
 
-    string: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_printable)]
+    string: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(written.printable)]
     """What is written; a line break is a line break."""
     font: str = Field(default="Manrope-Bold", min_length=1, max_length=200)
     """A font by its name in library/fonts/ (.ttf, .otf, .ttc), or one that ships."""
     also: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(default=(), max_length=8)
     """Further fonts, in this order, for letters that the first one lacks."""
-    axes: Annotated[dict[str, float], Field(max_length=16), AfterValidator(_axis)] = Field(default_factory=dict)
+    axes: Annotated[dict[str, float], Field(max_length=16), AfterValidator(written.axis)] = Field(default_factory=dict)
     """Axes of a variable font, such as { wght = 650 }."""
     face: int = Field(default=0, ge=0, le=255)
     """Which font of a collection (.ttc), from 0."""
-    size: Annotated[str | None, BeforeValidator(_sized), AfterValidator(lambda value: value and _readable_size(value))] = None
+    size: Annotated[str | None, BeforeValidator(written.sized), AfterValidator(lambda value: value and written.readable_size(value))] = None
     """px (64 or "64px") or per cent of the picture's height ("8%"); with ``fit`` the most it may be. Left out: 8 %, or whatever fits."""
     fit: bool = False
     """Whether to take the largest size that goes into the box."""
@@ -167,7 +123,7 @@ class Text(PlateOperation):
     """From line to line, times the size."""
     balance: bool = True
     """Whether lines are made as even as they can be."""
-    features: Annotated[tuple[Annotated[str, AfterValidator(_feature)], ...], Field(max_length=40)] = ()
+    features: Annotated[tuple[Annotated[str, AfterValidator(written.feature)], ...], Field(max_length=40)] = ()
     """OpenType features: "smcp" on, "-kern" off, "ss01=2" the second form."""
     direction: Direction = "auto"
     """auto (by the first letter), ltr or rtl."""
@@ -233,7 +189,7 @@ class Text(PlateOperation):
     def _typefaces(self, bench: Bench) -> list[Typeface]:
         """The font, and those for what it lacks."""
         face = self._opened(bench.reference("fonts", self.font, SUFFIXES), self.axes, self.face)
-        check_features(face, self._features)
+        check_features(face, written.values(self.features))
         return [face, *(self._opened(bench.reference("fonts", name, SUFFIXES)) for name in self.also)]
 
     def _opened(self, path: Path, axes: Mapping[str, float] = MappingProxyType({}), number: int = 0) -> Typeface:
@@ -241,15 +197,10 @@ class Text(PlateOperation):
             raise Problem(f"The font {path.name} has more than {MOST_BYTES >> 20} MiB.", "Choose a smaller font.")
         return opened(path.read_bytes(), path.name, axes, number)
 
-    @property
-    def _features(self) -> dict[str, int]:
-        found = (_FEATURE.fullmatch(feature) for feature in self.features)
-        return {match[2]: 0 if match[1] == "-" else int(match[3] or 1) for match in found if match}
-
     def _typesetter(self, faces: list[Typeface], bench: Bench) -> Typesetter:
         rim = max(self.stroke.width if self.stroke else 0.0, self.panel.padding if self.panel else 0.0) / 100
         layout = Layout(self.align, self.valign, self.leading, self.balance, self.rotate, rim)
-        manner = Manner(self._features, self.tracking / 1000, self.direction, self.language)
+        manner = Manner(written.values(self.features), self.tracking / 1000, self.direction, self.language)
         try:
             return Typesetter(faces, self.string, manner, layout)
         except Missing as missing:
@@ -271,7 +222,8 @@ class Text(PlateOperation):
                 found.append(name)
         if not found:
             return "Put a font that has them into library/fonts/ and name it in the text step."
-        return f'{" and ".join(found[:3])} in library/fonts/ has them: say also = ["{found[0]}"].'
+        upright = sorted(found, key=lambda name: name.endswith(("It", "Italic")))
+        return f'{", ".join(upright[:3])} {"has" if len(found) == 1 else "have"} what is missing: say also = ["{upright[0]}"].'
 
     def _recorded(self, faces: list[Typeface], placed: Placed, seen: Contrast | None, bench: Bench) -> None:
         told: dict[str, Finding] = {
@@ -312,10 +264,8 @@ class Text(PlateOperation):
     def _asked(self, plate: Plate) -> float:
         """The size in px, or with ``fit`` and none given more than any picture has."""
         if self.size is None:
-            return _LARGEST if self.fit else 0.08 * plate.height
-        found = _SIZE.fullmatch(self.size)
-        assert found is not None  # noqa: S101 - validated
-        return float(found[1]) if found[2] == "px" else float(found[1]) / 100 * plate.height
+            return written.LARGEST if self.fit else 0.08 * plate.height
+        return written.in_px(self.size, plate.height)
 
     def _area(self, plate: Plate) -> Box:
         """The box in px, cut to the safe area."""

@@ -7,81 +7,23 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from goldsmith.plate.craft.lettering.nesting import ISOLATES, explicit_levels, first_strong, partners_of
 
 Direction = Literal["auto", "ltr", "rtl"]
 
-_ISOLATES = ("LRI", "RLI", "FSI")
 _REMOVED = ("LRE", "RLE", "LRO", "RLO", "PDF", "BN")
 _NEUTRAL = ("B", "S", "WS", "ON", "LRI", "RLI", "FSI", "PDI")
-_DEEPEST = 125
 _MOST_BRACKETS = 63
 _SAME_BRACKET = {"\u2329": "\u3008", "\u232a": "\u3009"}
-
-
-class _Status(NamedTuple):
-    level: int
-    override: str
-    isolate: bool
-
-
-class _Nesting:
-    """The directional status stack of X1 to X8, with what goes deeper than it may counted off."""
-
-    def __init__(self, base: int) -> None:
-        self._stack = [_Status(base, "", False)]
-        self._isolates_beyond = self._embeddings_beyond = self._isolates = 0
-
-    @property
-    def top(self) -> _Status:
-        return self._stack[-1]
-
-    def embed(self, rtl: bool, override: str) -> None:
-        """X2 to X5."""
-        if not self._pushed(rtl, override, isolate=False) and not self._isolates_beyond:
-            self._embeddings_beyond += 1
-
-    def isolate(self, rtl: bool) -> None:
-        """X5a to X5c."""
-        if self._pushed(rtl, "", isolate=True):
-            self._isolates += 1
-        else:
-            self._isolates_beyond += 1
-
-    def end_isolate(self) -> None:
-        """X6a."""
-        if self._isolates_beyond:
-            self._isolates_beyond -= 1
-        elif self._isolates:
-            self._embeddings_beyond = 0
-            while not self.top.isolate:
-                self._stack.pop()
-            self._stack.pop()
-            self._isolates -= 1
-
-    def end_embedding(self) -> None:
-        """X7."""
-        if self._isolates_beyond:
-            return
-        if self._embeddings_beyond:
-            self._embeddings_beyond -= 1
-        elif not self.top.isolate and len(self._stack) > 1:
-            self._stack.pop()
-
-    def _pushed(self, rtl: bool, override: str, *, isolate: bool) -> bool:
-        level = self.top.level
-        deeper = (level + 1) | 1 if rtl else (level + 2) & ~1
-        if deeper > _DEEPEST or self._isolates_beyond or self._embeddings_beyond:
-            return False
-        self._stack.append(_Status(deeper, override, isolate))
-        return True
 
 
 def base_level(text: str, direction: Direction) -> int:
     """0 where the paragraph runs left to right, 1 where right to left; "auto" goes by its first letter (P2, P3)."""
     if direction != "auto":
         return int(direction == "rtl")
-    return _first_strong([unicodedata.bidirectional(letter) for letter in text])
+    return first_strong([unicodedata.bidirectional(letter) for letter in text])
 
 
 def levels(text: str, base: int) -> list[int]:
@@ -90,8 +32,8 @@ def levels(text: str, base: int) -> list[int]:
     What the algorithm takes out (X9) has the level of what stands before it.
     """
     classes = [unicodedata.bidirectional(letter) or "L" for letter in text]
-    partners = _partners(classes)
-    explicit, changed = _explicit(classes, partners, base)
+    partners = partners_of(classes)
+    explicit, changed = explicit_levels(classes, partners, base)
     found = list(explicit)
     for run in _isolating_runs(classes, explicit, partners):
         sides = _sides(run, classes, explicit, base)
@@ -129,56 +71,10 @@ def line_levels(text: str, found: Sequence[int], start: int, end: int, base: int
     """The levels of ``text[start:end]`` as a line of its own: white space at its end runs as the paragraph does (L1)."""
     made = list(found[start:end])
     for place in range(end - start - 1, -1, -1):
-        if unicodedata.bidirectional(text[start + place]) not in ("WS", *_ISOLATES, "PDI", *_REMOVED):
+        if unicodedata.bidirectional(text[start + place]) not in ("WS", *ISOLATES, "PDI", *_REMOVED):
             break
         made[place] = base
     return made
-
-
-def _first_strong(classes: Sequence[str]) -> int:
-    """0 or 1 by the first strong character that is not isolated; 0 where there is none."""
-    depth = 0
-    for kind in classes:
-        if kind in _ISOLATES:
-            depth += 1
-        elif kind == "PDI":
-            depth = max(0, depth - 1)
-        elif depth == 0 and kind in ("L", "R", "AL"):
-            return int(kind != "L")
-    return 0
-
-
-def _partners(classes: Sequence[str]) -> dict[int, int]:
-    """Isolate initiators and their PDIs, both ways (BD9)."""
-    found: dict[int, int] = {}
-    opened: list[int] = []
-    for place, kind in enumerate(classes):
-        if kind in _ISOLATES:
-            opened.append(place)
-        elif kind == "PDI" and opened:
-            start = opened.pop()
-            found[start], found[place] = place, start
-    return found
-
-
-def _explicit(classes: list[str], partners: dict[int, int], base: int) -> tuple[list[int], list[str]]:
-    """X1 to X8: levels by embeddings, overrides and isolates; and the classes with overrides laid over them."""
-    found, changed = [base] * len(classes), list(classes)
-    nesting = _Nesting(base)
-    for place, kind in enumerate(classes):
-        if kind == "PDI":
-            nesting.end_isolate()
-        found[place] = nesting.top.level
-        if kind in ("RLE", "LRE", "RLO", "LRO"):
-            nesting.embed(kind[0] == "R", {"RLO": "R", "LRO": "L"}.get(kind, ""))
-        elif kind == "PDF":
-            nesting.end_embedding()
-        elif kind not in ("BN", "B"):
-            changed[place] = nesting.top.override or kind
-        if kind in _ISOLATES:
-            inside = classes[place + 1 : partners.get(place, len(classes))]
-            nesting.isolate(kind == "RLI" or (kind == "FSI" and _first_strong(inside) == 1))
-    return found, changed
 
 
 def _isolating_runs(classes: list[str], found: list[int], partners: dict[int, int]) -> list[list[int]]:
@@ -197,7 +93,7 @@ def _isolating_runs(classes: list[str], found: list[int], partners: dict[int, in
         if classes[run[0]] == "PDI" and run[0] in partners:
             continue
         whole = list(run)
-        while classes[whole[-1]] in _ISOLATES and whole[-1] in partners and partners[whole[-1]] in starts:
+        while classes[whole[-1]] in ISOLATES and whole[-1] in partners and partners[whole[-1]] in starts:
             whole += starts[partners[whole[-1]]]
         made.append(whole)
     return made
@@ -208,7 +104,7 @@ def _sides(run: list[int], classes: list[str], explicit: list[int], base: int) -
     level = explicit[run[0]]
     first = next((explicit[place] for place in range(run[0] - 1, -1, -1) if classes[place] not in _REMOVED), base)
     last = next((explicit[place] for place in range(run[-1] + 1, len(classes)) if classes[place] not in _REMOVED), base)
-    if classes[run[-1]] in _ISOLATES:
+    if classes[run[-1]] in ISOLATES:
         last = base
     return "R" if max(level, first) % 2 else "L", "R" if max(level, last) % 2 else "L"
 
@@ -230,7 +126,7 @@ def _weak(kinds: list[str], sos: str) -> list[str]:
     before = strong = sos
     for place, kind in enumerate(kinds):
         if kind == "NSM":
-            kinds[place] = "ON" if before in (*_ISOLATES, "PDI") else before
+            kinds[place] = "ON" if before in (*ISOLATES, "PDI") else before
         elif kind == "EN" and strong == "AL":
             kinds[place] = "AN"
         if kinds[place] in ("L", "R", "AL"):
@@ -333,7 +229,7 @@ def _with_ends(classes: list[str], found: list[int], base: int) -> list[int]:
     ending = False
     for place in range(len(found) - 1, -1, -1):
         kind = classes[place]
-        ending = kind in ("S", "B") or (ending and kind in ("WS", *_ISOLATES, "PDI", *_REMOVED))
+        ending = kind in ("S", "B") or (ending and kind in ("WS", *ISOLATES, "PDI", *_REMOVED))
         if ending:
             found[place] = base
     return found
