@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 # Tests run side by side, a file at a time to each.
 WORKERS ?= 2
 
-.PHONY: install demo test lint tests bench soak clean
+.PHONY: install demo test lint tests bench bench-gpu soak clean
 
 install: $(STAMP)
 
@@ -31,6 +31,10 @@ test: lint tests
 
 bench: install
 	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
+
+# On a machine with a GPU; DEVICE=cpu TINY=1 runs every line of it anywhere. It is told to use what is installed: nothing is fetched.
+bench-gpu: install
+	PYTHONPATH=tests $(BIN)/python -m bench.gpu $(if $(DEVICE),--device $(DEVICE)) $(if $(TINY),--tiny) $(BENCH)
 
 soak: install
 	$(BIN)/pytest -m soak --timeout=0

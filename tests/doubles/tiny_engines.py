@@ -44,11 +44,12 @@ def opened(
     single: Path | None = None,
     entry: Model | None = None,
     threads: int = 1,
+    device: str = "cpu",
 ) -> DiffusionEngine:
     """An engine of its own for a test that changes it."""
     store = Store({}, folder or tiny.folder(family), single=single, revision="0" * 40)
     plan: Callable[[float], Layout] = lambda largest: layout  # noqa: E731
-    return DiffusionEngine(family, entry or model(family), store, Device("cpu", threads), plan)
+    return DiffusionEngine(family, entry or model(family), store, Device(device, threads), plan)
 
 
 @functools.cache

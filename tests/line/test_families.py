@@ -8,13 +8,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from doubles import tiny
-from doubles.pictures import mask, png
+from doubles.families import ASSETS, KINDS, SIDE, WORDS, drop_all, record
+from doubles.pictures import mask
 from doubles.studio import Studio, studio_at
 from goldsmith.plate.codec import decode
 
@@ -41,32 +40,6 @@ WALL = """
 """
 """Lane processes read this as they start: whoever asks for the network is refused, and the asking is on record."""
 
-SIDE = 64
-"""px; of the pictures that are dropped, and of what the tiny models draw."""
-WORDS = "a red chair"
-KINDS = {"text": "text", "image": "image", "edit": "edit", "references": "references", "hole": "inpaint", "wide": "inpaint"}
-"""A kind of asset -> what its model must be able to do."""
-ASSETS = [(family, kind) for family in tiny.FAMILIES for kind, needs in KINDS.items() if needs in tiny.CAN[family]]
-
-
-def _drop(studio: Studio, family: str, kind: str, number: int) -> None:
-    """One asset of the family, named after both."""
-    stem = f"{family}-{kind}"
-    brief = f'prompt = "{WORDS}"\nseed = {number}\n'
-    if kind in ("hole", "wide"):
-        step = 'op = "inpaint"' if kind == "hole" else 'op = "outpaint"\nright = "50%"'
-        if kind == "hole":
-            studio.put(f"selected/{stem}.mask.png", mask(SIDE, SIDE))
-        studio.put(f"selected/{stem}.png", png(number, SIDE, SIDE))
-        studio.put(f"selected/{stem}.toml", f'{brief}[[edit]]\n{step}\nprompt = "{WORDS}"\nmodel = "{family}"\n')
-        return
-    if kind == "references":
-        studio.put(f"inbox/{stem}.ref.png", png(number + 100, SIDE, SIDE))
-    if kind in ("image", "edit") or "text" not in tiny.CAN[family]:
-        studio.put(f"inbox/{stem}.png", png(number, SIDE, SIDE))
-    strength = "strength = 0.8\n" if kind == "image" else ""
-    studio.put(f"inbox/{stem}.toml", f'{brief}[[generate]]\nop = "regenerate"\nmodel = "{family}"\n{strength}')
-
 
 @pytest.fixture(scope="module")
 def wall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -84,24 +57,9 @@ def wall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def studio(wall: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """The shipped line, every family under its own name, all assets dropped, and everything done that will be done."""
     with studio_at(tmp_path_factory.mktemp("families")) as made:
-        made.put("config/models.toml", tiny.models_toml({family: family for family in tiny.FAMILIES}))
-        for number, (family, kind) in enumerate(ASSETS, 1):
-            _drop(made, family, kind, number)
+        drop_all(made)
         made.until_idle(240)
         yield made
-
-
-def _record(studio: Studio, family: str, kind: str) -> dict[str, Any]:
-    """The one step of an asset, as it is on record."""
-    stem = f"{family}-{kind}"
-    names = [f"{folder}/{stem}{suffix}" for folder in ("inbox", "selected") for suffix in (".png", ".toml")]
-    rows = [row for row in studio.history() if row.path in names and row.record.get("steps")]
-    assert len(rows) == 1, [studio.note(name) for name in names]
-    steps = rows[0].record["steps"]
-    assert isinstance(steps, list)
-    found = steps[0]
-    assert isinstance(found, dict)
-    return found
 
 
 def _codes(studio: Studio, path: str) -> np.ndarray:
@@ -111,7 +69,7 @@ def _codes(studio: Studio, path: str) -> np.ndarray:
 @pytest.mark.parametrize(("family", "kind"), [pair for pair in ASSETS if KINDS[pair[1]] != "inpaint"])
 def test_a_family_makes_pictures_from_what_it_can(studio: Studio, family: str, kind: str) -> None:
     """From words, from a picture, by instruction, with a reference: by that model and in that way, and a picture goes on."""
-    done = _record(studio, family, kind)
+    done = record(studio, family, kind)
     made = done["findings"]["made"]
     assert (done["engine"]["name"], made["family"], made["ability"]) == (family, family, KINDS[kind])
     assert (made["rung"], done["findings"]["prompt"]) == ("as asked", WORDS)
@@ -126,7 +84,7 @@ def test_a_family_makes_pictures_from_what_it_can(studio: Studio, family: str, k
 @pytest.mark.parametrize("family", [family for family, kind in ASSETS if kind == "hole"])
 def test_a_family_fills_a_hole_and_changes_nothing_else(studio: Studio, family: str) -> None:
     """Law 4, counted by the lane, and counted here once more from the files."""
-    done = _record(studio, family, "hole")
+    done = record(studio, family, "hole")
     told = done["findings"]
     inside = decode(mask(SIDE, SIDE), "mask", 10**6).codes()[:, :, 0] > 0
     assert (done["engine"]["name"], told["prompt_used"]) == (family, True)
@@ -140,7 +98,7 @@ def test_a_family_fills_a_hole_and_changes_nothing_else(studio: Studio, family: 
 @pytest.mark.parametrize("family", [family for family, kind in ASSETS if kind == "wide"])
 def test_a_family_makes_more_picture_beside_the_old_one(studio: Studio, family: str) -> None:
     """The old pixels are bit for bit where the record says that they stand."""
-    done = _record(studio, family, "wide")
+    done = record(studio, family, "wide")
     told = done["findings"]
     assert (done["engine"]["name"], told["old_pixels"], told["old_changed"]) == (family, SIDE * SIDE, 0)
     (original,) = (path for path in studio.folder("archive") if path.endswith(f"/{family}-wide.png"))
