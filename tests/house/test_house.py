@@ -129,7 +129,8 @@ def test_broad_excepts_give_their_reason() -> None:
 
 def test_the_watcher_carries_no_pixel_machinery() -> None:
     """What the daemon imports holds no torch, no models, no codecs: they belong to the lane processes."""
-    heavy = ["torch", "diffusers", "transformers", "onnxruntime", "cv2", "imagecodecs", "PyOpenColorIO", "tifffile", "PIL", "scipy", "uharfbuzz"]
+    models = ["torch", "diffusers", "transformers", "onnxruntime"]
+    heavy = [*models, "cv2", "imagecodecs", "PyOpenColorIO", "tifffile", "PIL", "scipy", "uharfbuzz"]
     code = f"import sys, goldsmith.service; print([name for name in {heavy!r} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
