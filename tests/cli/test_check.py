@@ -57,6 +57,20 @@ def test_a_right_brief_is_shown_stage_by_stage(goldsmith: Goldsmith, root: Path)
     assert "It waits for a mask: “hero.mask.sky.png” beside the picture." in told.out
 
 
+def test_a_layer_that_is_nowhere_is_told_before_anything_waits_for_it(goldsmith: Goldsmith, root: Path) -> None:
+    """Beside the picture or in the library it is there, whatever its case; then nothing is said."""
+    brief = '[[grade]]\nop = "composite"\nlayers = [{ from = "logo" }]\n'
+    told = "It waits for a layer: “hero.layer.logo.png” beside the picture, or “logo” in library/plates/ or library/logos/."
+    _put(root, "masked/hero.png")
+    _put(root, "masked/hero.toml", brief)
+    assert told in goldsmith("check", root / "masked/hero.toml").out
+    beside = _put(root, "masked/hero.layer.LOGO.png")
+    assert "waits for a layer" not in goldsmith("check", root / "masked/hero.toml").out
+    beside.unlink()
+    _put(root, "library/logos/logo.png")
+    assert "waits for a layer" not in goldsmith("check", root / "masked/hero.toml").out
+
+
 def test_everything_that_is_wrong_is_said_at_once(goldsmith: Goldsmith, root: Path) -> None:
     """Key, operation, range and library, each with its place; exit code 3; nothing on stdout."""
     told = goldsmith("check", _put(root, "inbox/hero.toml", BAD))

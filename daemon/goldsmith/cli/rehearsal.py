@@ -18,10 +18,12 @@ from goldsmith.line.explain import Explain
 from goldsmith.line.intake.bundle import Bundle
 from goldsmith.line.intake.completeness import Pace
 from goldsmith.line.judge import Judge, lacking_mask
+from goldsmith.line.layers import SHELVES_SHOWN
 from goldsmith.line.library import Library
 from goldsmith.line.stock import models_by_kind, refusal
 from goldsmith.line.telling import Daemon
 from goldsmith.line.texts import Texts
+from goldsmith.operation import LAYER_SHELVES, LAYER_SUFFIXES
 from goldsmith.service import Setup
 
 
@@ -142,11 +144,22 @@ class Rehearsal:
             label = "" if lacking == "mask" else f".{lacking}"
             yield f"It waits for a mask: “{stem}.mask{label}.png” beside the picture."
         steps = [step for each in way for step in resolved.steps_for(each)]
+        yield from self._lacking_layer(steps, bundle)
         told = [(step, refusal(self._setup.weights, need)) for step in steps for need in step.operation.needs().engines]
         missing = [f"{step.place}: {found.sentence}" for step, found in told if found is not None]
         yield from missing
         if missing:
             yield "Until then a picture that asks for this is held with a note; it goes on by itself afterwards."
+
+    def _lacking_layer(self, steps: Sequence[Step], bundle: Bundle | None) -> Iterator[str]:
+        """The first layer that lies neither beside the picture nor in the library."""
+        beside = {fold(name) for name in bundle.layers} if bundle is not None else set[str]()
+        for name in (name for step in steps for name in sorted(step.operation.needs().layers)):
+            in_library = self._library is None or any(self._library.find(shelf, name, LAYER_SUFFIXES) for shelf in LAYER_SHELVES)
+            if fold(name) not in beside and not in_library:
+                stem = plain(bundle.stem) if bundle is not None else "NAME"
+                yield f"It waits for a layer: “{stem}.layer.{plain(name)}.png” beside the picture, or “{plain(name)}” in {SHELVES_SHOWN}."
+                return
 
 
 _ARTICLES = {"brief": "a brief", "recipe": "a recipe", "prompt": "a prompt", "picture": "a picture with what lies beside it"}
