@@ -14,6 +14,8 @@ from goldsmith.plate.craft.smooth import at_size, softened
 from goldsmith.plate.plate import Mask, Pixels, frozen
 
 _CELL = 8
+_LEAST_RISE = 1.9
+"""Codes: what rises by less has one step, and that may be a border."""
 _ABOUT = 5
 """Cells round each that speak for it: a square of 40 px."""
 _FLAT = 0.02
@@ -104,6 +106,8 @@ def _mended(given: Pixels, cells: NDArray[np.bool_], strength: float) -> tuple[P
             continue
         plane = given[:, :, channel]
         inside = _spread(marked, plane.shape, hard=True)
+        if np.ptp(plane[inside > 0]) * CODE < _LEAST_RISE:
+            continue
         weight = _spread(marked, plane.shape, hard=False) * np.float32(strength)
         smooth = _smooth(plane, inside)
         made[:, :, channel] = np.where(weight > 0, plane + (smooth - plane) * weight, plane)

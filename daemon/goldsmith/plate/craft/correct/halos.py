@@ -19,9 +19,11 @@ _RADIUS = 6
 _FAR = 12
 _QUIET = 0.12
 """An edge is judged where what lies beyond on either side is quieter than this part of its height."""
+_LINE = 1.5
+"""What overshoots by more than its own height is a line, and no halo."""
 _ASKED = 16000
 _LEAST_EDGES = 60
-_LIMIT = 0.12
+_LIMIT = 0.125
 """The median overshoot of judged edges, as a part of their height and on both sides together, above which a picture is over-sharpened."""
 _WIDTHS = (0.7, 1.1, 1.7, 2.6)
 _AMOUNTS = (0.4, 0.8, 1.4, 2.2, 3.2)
@@ -30,7 +32,7 @@ _SOFTER = 0.6
 """What an edge that became too soft counts for beside its overshoot."""
 _HALVED = 0.6
 """So much of the overshoot is left at most, or it came from something else."""
-_AS_GOOD = 0.012
+_AS_GOOD = 0.004
 _SQUARE = 1024
 _CELL = 64
 
@@ -107,7 +109,7 @@ def judge(grey: Mask, places: NDArray[np.int64] | None = None) -> Edges:
     share = (np.maximum(over, 0) + np.maximum(under, 0)) / np.maximum(rise, np.float32(0.02))
     flanks = lines[:, _FAR + 3 : _FAR + 6].mean(axis=1) - high + low - lines[:, _FAR - 5 : _FAR - 2].mean(axis=1)
     bent = flanks / np.maximum(rise, np.float32(0.02))
-    good = np.ones(len(where), bool) if given else quiet & (rise > _EDGE)
+    good = np.ones(len(where), bool) if given else quiet & (rise > _EDGE) & (share < _LINE)
     return Edges(where[good], share[good].astype(np.float32), bent[good].astype(np.float32))
 
 

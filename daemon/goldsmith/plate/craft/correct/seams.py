@@ -37,6 +37,10 @@ _LIVELY = 1.8
 _BAND = 96
 """px to each side over which the step is spread."""
 _LEAST_SIDE = 128
+_LEAST_TILE = 64
+_EVEN = 2
+_LEFT = 0.45
+"""So much of the step is left at most, or it was none."""
 _FRAME = 32
 """px from the border: nearer lines are frames."""
 
@@ -87,8 +91,21 @@ def _lines(grey: Mask) -> list[_Line]:
     good = (places >= _FRAME) & (places <= width - _FRAME)
     good &= (size >= least) & (size <= _MOST) & (sure >= _SURE) & (seen >= _LEAST_SHARE)
     good &= np.median(lively, axis=0) < _LIVELY
-    good &= sure >= cv2.dilate(sure[None], np.ones((1, 7), np.uint8))[0]
-    return [_Line(int(places[at]), float(size[at])) for at in np.flatnonzero(good)]
+    rank = stands.mean(axis=0)
+    good &= rank >= cv2.dilate(rank[None], np.ones((1, 7), np.uint8)).ravel()
+    found = [_Line(int(places[at]), float(size[at])) for at in np.flatnonzero(good)]
+    return found if _on_a_grid([line.at for line in found]) else []
+
+
+def _on_a_grid(places: list[int]) -> bool:
+    """Whether lines lie as tiles do: far apart, and three or more of them evenly; only the last tile may be another size."""
+    apart = np.diff(places)
+    if len(apart) and apart.min() < _LEAST_TILE:
+        return False
+    if len(apart) < _EVEN:
+        return True
+    off = np.abs(apart[:-1] - np.round(apart[:-1] / apart[:-1].min()) * apart[:-1].min())
+    return bool(off.max() <= 2)
 
 
 def _by_parts(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -138,9 +155,13 @@ def _spread(made: Pixels, lines: list[_Line], strength: float) -> list[Fault]:
         step = _profile(made, line.at)
         before = float(np.abs(step).mean())
         share = np.concatenate([_fading(left)[::-1], -_fading(right)]) * np.float32(strength / CODE / 2)
-        laid = np.clip(made[place] + step[:, None, :] * share[None, :, None], 0, 1)
+        given = made[place].copy()
+        laid = np.clip(given + step[:, None, :] * share[None, :, None], 0, 1)
         made[place] = laid
         after = float(np.abs(_profile(made, line.at)).mean())
+        if before > 1.2 * _MOST or after > (1 - (1 - _LEFT) * strength) * before + 1e-6:
+            made[place] = given
+            continue
         found.append(Fault(place, round(before, 3), round(after, 3), (place, frozen(laid.copy()))))
     return found
 
