@@ -61,6 +61,12 @@ class Library:
         return [own, shipped("samples", "library", shelf)] if shelf in _SHIPPED else [own]
 
 
+def comes_with_the_program(shelf: str, file: str) -> Path | None:
+    """The file of that name that ships for the shelf; None where none does. ``file`` is a bare name."""
+    made = shipped("samples", "library", shelf, file)
+    return made if shelf in _SHIPPED and made.is_file() else None
+
+
 def _entries(folder: Path, suffixes: Sequence[str]) -> list[tuple[str, Path]]:
     try:
         with os.scandir(folder) as found:

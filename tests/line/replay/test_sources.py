@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from goldsmith.files import shipped
 from goldsmith.line.replay.sources import Missing, Sources
 
 DATA = b"the very bytes"
@@ -97,6 +98,16 @@ def test_a_look_is_copied_as_it_is_now(root: Path, tmp_path: Path) -> None:
     (root / "library/looks/warm.cube").write_bytes(DATA)
     assert Sources(root, 1000).shelved("looks/warm.cube", tmp_path / "copy") == SHA
     assert (tmp_path / "copy").read_bytes() == DATA
+
+
+def test_a_font_that_ships_is_had_where_the_library_has_none_of_its_name(root: Path, tmp_path: Path) -> None:
+    """The library's own stands before it, as when the picture was made."""
+    to = tmp_path / "copy"
+    assert Sources(root, 1000).shelved("fonts/Manrope-Bold.ttf", to) == hashlib.sha256(to.read_bytes()).hexdigest()
+    assert to.read_bytes() == shipped("samples", "library", "fonts", "Manrope-Bold.ttf").read_bytes()
+    (root / "library/fonts").mkdir()
+    (root / "library/fonts/Manrope-Bold.ttf").write_bytes(DATA)
+    assert Sources(root, 1000).shelved("fonts/Manrope-Bold.ttf", to) == SHA
 
 
 @pytest.mark.parametrize(

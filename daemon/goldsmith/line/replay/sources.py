@@ -15,7 +15,7 @@ from goldsmith.errors import Problem
 from goldsmith.files import FOLDER_FLAGS, At, Filesystem, is_regular
 from goldsmith.line.commit.naming import ARCHIVE
 from goldsmith.line.intake.bundle import shown
-from goldsmith.line.library import SHELVES
+from goldsmith.line.library import SHELVES, comes_with_the_program
 
 _BLOCK = 1 << 20
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR})
@@ -51,11 +51,15 @@ class Sources:
         raise Missing(f"{shown(path)} (sha256 {sha256[:12]}…) is not in the archive: {where}.")
 
     def shelved(self, name: str, to: Path) -> str:
-        """Copy ``library/<name>`` to ``to``; the hash that it has now. Raises Missing."""
+        """Copy ``library/<name>``, or what ships under that name, to ``to``; the hash that it has now. Raises Missing."""
         shelf, _, file = name.partition("/")
         if shelf not in SHELVES or file in ("", ".", "..") or "/" in file or "\0" in file:
             raise Missing(f"library/{shown(name)} is no place in the library.")
         found = self._copy(f"library/{name}", to)
+        ships = None if found else comes_with_the_program(shelf, file)
+        if ships is not None:
+            with ships.open("rb") as data:
+                found = self._streamed(data, ships.stat().st_size, to)
         if not found:
             raise Missing(f"library/{shown(name)} is no longer there.")
         return found
