@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from goldsmith.operation import Bench, Finding, Where
 from goldsmith.plate import colour
 from goldsmith.plate.craft import blend, elements, matching, placing
+from goldsmith.plate.craft.dither import dithered
 from goldsmith.plate.craft.fitting import Anchor, Size
 from goldsmith.plate.plate import Mask, Pixels, Plate, Window, frozen
 
@@ -160,6 +161,9 @@ class Comp:
         if layer.wrap:
             radius = layer.wrap_radius / 100 * min(self.plate.height, self.plate.width)
             pixels = matching.wrapped(pixels, below, ready.cover, layer.wrap, radius)
+        if layer.element == "haze" and self.plate.depth == 8:  # so slow a slope would show bands in a clean sky
+            grain = dithered(pixels, 8, _seed(self._bench.seed, number))
+            pixels = np.where(ready.cover[:, :, None] > 0, grain, pixels)
         self._put(ready.window, pixels, made.alpha)
 
     def _put(self, window: Window, pixels: Pixels, alpha: Mask | None) -> None:

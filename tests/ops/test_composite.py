@@ -164,6 +164,24 @@ def test_haze_takes_the_light_of_the_picture() -> None:
     assert done[0] > done[1] > done[2] > 0.45
 
 
+def test_haze_leaves_no_bands_in_eight_bits() -> None:
+    """Seen from a little further off the codes follow the slope; outside of it values between codes stay what they are."""
+    import cv2
+
+    dark = np.full((300, 400, 3), 0.1001, np.float32)
+    hidden = np.zeros((300, 400), np.float32)
+    hidden[:, :200] = 1
+    haze = _comp({"element": "haze", "density": 0.06, "mask": "far", "colour": "#ffffff"})
+    coarse, fine = (
+        haze.apply(Plate(frozen(dark), depth=depth, masks=MappingProxyType({"far": frozen(hidden)})), BenchDouble(seed=1))
+        for depth in (8, 16)
+    )
+    seen = cv2.blur(coarse.codes().astype(np.float32), (21, 21))[20:-20, 20:180]
+    meant = cv2.blur(fine.pixels * 255, (21, 21))[20:-20, 20:180]
+    assert np.abs(seen - meant).max() < 0.2
+    assert np.array_equal(coarse.pixels[:, 200:], dark[:, 200:])
+
+
 def test_it_says_what_it_needs() -> None:
     """Layers by name, masks and the engines of regions that are looked for."""
     needs = _comp({"from": "logo", "mask": "sky"}, {"element": "haze", "depth": "background"}, {"from": "logo"}).needs()

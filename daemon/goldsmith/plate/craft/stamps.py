@@ -108,4 +108,4 @@ def _profile(along: NDArray[np.float32], aside: NDArray[np.float32], length: flo
 
 def _eased(values: NDArray[np.float32]) -> NDArray[np.float32]:
     rise = np.minimum(values, 1)
-    return rise * rise * (3 - 2 * rise)
+    return np.asarray(rise * rise * (3 - 2 * rise), np.float32)
