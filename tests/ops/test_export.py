@@ -1,8 +1,12 @@
-"""export: the file that was asked for, at its size, depth, profile and weight, and without bands."""
+"""export: the file that was asked for, at its size, depth, profile and weight, without bands, and for print in the inks of a press."""
 
 from __future__ import annotations
 
+from io import BytesIO
+from pathlib import Path
+
 import numpy as np
+import pikepdf
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,11 +14,12 @@ from pydantic import ValidationError
 from skimage import data
 
 from doubles.bench import BenchDouble
+from doubles.press import TITLE, press_file
 from goldsmith.errors import Problem
 from goldsmith.operation import Deliverable
 from goldsmith.ops.export import Export
 from goldsmith.plate import profiles
-from goldsmith.plate.codec import decode
+from goldsmith.plate.codec import decode, decoded
 from goldsmith.plate.craft.dither import dithered
 from goldsmith.plate.plate import Plate, frozen, quantised
 
@@ -203,3 +208,174 @@ def test_impossible_settings_are_refused_in_plain_words(wrong: dict[str, object]
     with pytest.raises(ValidationError) as caught:
         Export.model_validate(wrong)
     assert said in str(caught.value)
+
+
+def _printed(plate: Plate, **asked: object) -> tuple[Deliverable, ...]:
+    bench = BenchDouble(references={("profiles", "press"): press_file()})
+    return tuple(Export.model_validate({"cmyk": "press", **asked}).make(plate, bench))
+
+
+@pytest.mark.parametrize(("word", "suffix", "depth"), [("tiff", ".tif", 16), ("jpeg", ".jpg", 8), ("pdf", ".pdf", 8)])
+def test_a_picture_is_written_in_the_inks_of_the_press(word: str, suffix: str, depth: int) -> None:
+    """The file says CMYK and which press; a 16-bit picture stays one where the printers read it."""
+    deep = Plate(_photograph().pixels, depth=16)
+    (made,) = _printed(deep, name="print", format=word, trim=[60, 40])
+    assert (made.tail, made.suffix) == ("_print", suffix)
+    assert (made.facts["mode"], made.facts["profile"], made.facts["depth"]) == ("CMYK", TITLE, depth)
+    assert (made.facts["intent"], made.facts["black_point"]) == ("relative", True)
+    if word != "pdf":
+        _, facts = decoded(made.data, "hero" + suffix, 10**8)
+        assert (facts.channels, facts.depth, facts.icc) == (4, depth, TITLE)
+
+
+def test_the_press_is_looked_for_in_the_library() -> None:
+    """It is known before anything runs which profile must be there; without ``cmyk`` none is."""
+    assert Export(format="tiff", cmyk="press").needs().references == (("profiles", "press", (".icc", ".icm")),)
+    assert not Export().needs().references
+    with pytest.raises(Problem, match="no 'other' in library/profiles"):
+        _printed(_photograph(), cmyk="other", format="tiff")
+
+
+def test_a_profile_of_a_screen_is_no_press(tmp_path: Path) -> None:
+    """The sentence names the file and what it is for."""
+    (tmp_path / "mine.icc").write_bytes(profiles.named("adobe-rgb"))
+    bench = BenchDouble(references={("profiles", "mine"): tmp_path / "mine.icc"})
+    with pytest.raises(Problem, match=r"library/profiles/mine\.icc is a profile for RGB"):
+        Export.model_validate({"cmyk": "mine", "format": "tiff"}).make(_photograph(), bench)
+
+
+def test_coverage_is_measured_before_and_after() -> None:
+    """The record says how much ink there was, how much of the picture was over the limit, and how much there is now."""
+    (free,) = _printed(_photograph(), format="tiff", black_point=False)
+    (held,) = _printed(_photograph(), format="tiff", black_point=False, coverage=240)
+    before, after = held.facts["coverage_before"], held.facts["coverage"]
+    assert isinstance(before, float)
+    assert isinstance(after, float)
+    assert before == free.facts["coverage_before"] > 260
+    assert 230 < after <= 240
+    assert held.facts["coverage_limit"] == 240
+    assert 0 < float(str(held.facts["coverage_over"])) < 1
+    assert free.facts["coverage_limit"] is None
+
+
+@pytest.mark.parametrize(("intent", "black_point"), [("perceptual", False), ("relative", True), ("saturation", False), ("absolute", False)])
+def test_black_point_compensation_is_on_where_it_belongs(intent: str, black_point: bool) -> None:
+    """By itself with the relative intent; where it is asked for, wherever it can be."""
+    (made,) = _printed(_photograph(), format="tiff", intent=intent)
+    assert (made.facts["intent"], made.facts["black_point"]) == (intent, black_point)
+    (off,) = _printed(_photograph(), format="tiff", black_point=False)
+    assert off.facts["black_point"] is False
+
+
+def test_the_sheet_gives_size_and_resolution() -> None:
+    """A large picture is brought to the ppi, a small one keeps its pixels; both say what they have in print."""
+    plate = _photograph()
+    (small,) = _printed(plate, format="tiff", trim=[24, 14], bleed="3mm", ppi=300)
+    assert (small.facts["trim_mm"], small.facts["bleed_mm"], small.facts["bleed_px"]) == ([24.0, 14.0], 3.0, 30)
+    assert (small.facts["width"], small.facts["height"], small.facts["ppi_at_trim"]) == (300, 200, 254.0)
+    (brought,) = _printed(plate, format="tiff", trim=[24, 14], bleed="3mm", ppi=127)
+    assert (brought.facts["width"], brought.facts["height"], brought.facts["ppi_at_trim"]) == (150, 100, 127.0)
+    assert _read(brought).ppi == pytest.approx((127, 127), abs=0.01)
+
+
+def test_a_sheet_serves_a_screen_file_too() -> None:
+    """Trim and bleed need no inks: a PNG of the sheet keeps its colours and its transparency."""
+    back = _read(_made(_photograph(alpha=True), trim=[20, 20]))
+    assert (back.width, back.height) == (200, 200)
+    assert back.alpha is not None
+
+
+def test_the_proof_shows_the_trimmed_print() -> None:
+    """A second file in sRGB, of what is left after the cut; on paper it is darker than beside it."""
+    plate = _photograph()
+    _, screen = _printed(plate, name="ad", format="tiff", trim=[24, 14], bleed="3mm", soft_proof=True)
+    _, paper = _printed(plate, name="ad", format="tiff", trim=[24, 14], bleed="3mm", soft_proof="paper")
+    assert (screen.tail, screen.suffix) == ("_ad_proof", ".jpg")
+    assert (screen.facts["width"], screen.facts["height"], screen.facts["proof_of"]) == (240, 140, TITLE)
+    assert (_read(screen).width, _read(screen).height, _read(screen).icc) == (240, 140, None)
+    assert np.abs(_read(screen).pixels - plate.pixels[30:170, 30:270]).mean() < 0.03
+    assert _read(paper).pixels.max() < _read(screen).pixels.max()
+    tails = Export.model_validate({"name": "ad", "format": "tiff", "cmyk": "press", "soft_proof": True}).tails()
+    assert tails == ("_ad.tif", "_ad_proof.jpg")
+
+
+def test_a_pdf_says_what_it_is() -> None:
+    """In inks PDF/X-4, in colours a plain PDF; its page is the sheet and its title the file's name."""
+    (inks,) = _printed(_photograph(), name="poster", format="pdf", trim=[60, 40], bleed="3mm", marks=True)
+    colours = _made(_photograph(alpha=True), name="poster", format="pdf", trim=[60, 40], quality=80)
+    assert (inks.facts["standard"], inks.facts["marks"], inks.facts["quality"]) == ("PDF/X-4", True, None)
+    assert (colours.facts["standard"], colours.facts["quality"], colours.facts["alpha"]) == ("PDF 1.6", 80, False)
+    with pikepdf.open(BytesIO(inks.data)) as pdf:
+        assert [round(float(value) * 25.4 / 72) for value in pdf.pages[0].MediaBox] == [0, 0, 86, 66]
+        assert str(pdf.docinfo.Title) == "hero_poster"
+
+
+def test_a_jpeg_of_inks_keeps_max_kb() -> None:
+    """The quality is lowered just as far as it takes, profile included; a limit below the profile's own size is a problem."""
+    (made,) = _printed(_photograph(), format="jpeg", max_kb=190)
+    quality = made.facts["quality"]
+    assert isinstance(quality, int)
+    assert len(made.data) <= 190_000
+    (more,) = _printed(_photograph(), format="jpeg", quality=quality + 1)
+    assert len(more.data) > 190_000
+    with pytest.raises(Problem, match="at the lowest quality"):
+        _printed(_photograph(), format="jpeg", max_kb=100)
+
+
+def test_transparent_parts_are_laid_on_white_before_they_are_inked() -> None:
+    """No ink where nothing is."""
+    (made,) = _printed(_photograph(alpha=True), format="tiff")
+    assert made.facts["alpha"] is False
+    assert _read(made).pixels[:, 0].min() > 0.98
+
+
+def test_a_sheet_of_too_many_pixels_is_a_problem() -> None:
+    """Bleed that is made can make a large picture too large; it is said before anything of that size is made."""
+    plate = Plate(frozen(np.broadcast_to(np.float32(0.5), (12_000, 12_000, 1))))
+    with pytest.raises(Problem, match="more than 200 megapixels"):
+        _made(plate, trim=[20, 20], bleed=10, bleed_from="mirror")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"format": "png", "cmyk": "press"}, "png holds no CMYK; use tiff, jpeg or pdf"),
+        ({"format": "webp", "cmyk": "press", "bleed": "3mm"}, "webp holds no CMYK; use tiff, jpeg or pdf; bleed needs a trim"),
+        ({"format": "tiff", "cmyk": "press", "profile": "srgb"}, "a file has one profile"),
+        ({"format": "tiff", "cmyk": "a/press"}, "as it is called in library/profiles, without its folder"),
+        ({"format": "tiff", "cmyk": "../press"}, "is a path"),
+        ({"intent": "perceptual"}, "intent is for inks: name the press in cmyk"),
+        ({"coverage": 300}, "coverage is for inks"),
+        ({"soft_proof": True}, "soft_proof is for inks"),
+        ({"black_point": False}, "black_point is for inks"),
+        ({"format": "tiff", "cmyk": "press", "intent": "absolute", "black_point": True}, "black_point has no place in it"),
+        ({"format": "tiff", "cmyk": "press", "coverage": 100}, "150"),
+        ({"bleed": "3mm"}, "bleed needs a trim, the size of the cut sheet in mm, as in trim = [210, 297]"),
+        ({"anchor": "left"}, "anchor needs a trim"),
+        ({"format": "pdf"}, "a pdf needs a trim, the size of its page in mm"),
+        ({"trim": [210, 297], "size": [100, 100]}, "size and trim are both given"),
+        ({"trim": [210, 297], "bleed": "3px"}, "“3px” is no length"),
+        ({"trim": [210, 297], "bleed": True}, "is no length"),
+        ({"trim": [10, 297], "bleed": 6}, "more than half of the shorter side"),
+        ({"trim": [210, 297], "bleed_from": "mirror"}, "needs a bleed"),
+        ({"trim": [1, 297]}, "5"),
+        ({"trim": [1000, 1000], "ppi": 1200}, "more than 30000 px long"),
+        ({"trim": [210, 297], "marks": True}, "png has no place outside the picture for marks; use pdf"),
+        ({"format": "pdf", "trim": [210, 297], "max_kb": 100}, "pdf has no max_kb; give it a quality"),
+        ({"format": "pdf", "trim": [210, 297], "quality": 90, "depth": 16}, "leave out quality or depth"),
+    ],
+)
+def test_what_cannot_be_printed_is_refused_before_anything_runs(wrong: dict[str, object], said: str) -> None:
+    """Each sentence says what is in the way, and what would do."""
+    with pytest.raises(ValidationError) as caught:
+        Export.model_validate(wrong)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(("written", "mm"), [("3mm", 3), ("0.3 cm", 3), ("0.125in", 3.175), (3, 3), ("3 MM", 3)])
+def test_lengths_are_read_however_printers_write_them(written: object, mm: float) -> None:
+    """Millimetres, centimetres and inches; a resolved brief says millimetres and means the same."""
+    made = Export.model_validate({"trim": [210, "29.7cm"], "bleed": written})
+    assert made.bleed == pytest.approx(mm)
+    assert made.trim == pytest.approx((210, 297))
+    assert Export.model_validate(made.model_dump(mode="json")) == made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Literal, get_args
 
@@ -30,6 +30,8 @@ _DEPTHS: dict[str, tuple[int, ...]] = {
 _ALIASES = {"jpg": "jpeg", "tif": "tiff"}
 _QUALITY = {"jpeg": 90, "webp": 88, "avif": 75}
 _KILO = 1000
+_OF_INKS = ("intent", "black_point", "coverage", "soft_proof")
+_OF_SHEET = ("bleed", "bleed_from", "anchor")
 _PRESSES = (".icc", ".icm")
 _MOST_PROFILE = 32 << 20
 _INCHES = {"mm": 1.0, "cm": 10.0, "in": INCH}
@@ -135,52 +137,57 @@ class Export(FileOperation):
         return value
 
     @model_validator(mode="after")
-    def _printable(self) -> Export:
-        if self.cmyk and self.format not in get_args(printing.PrintFormat):
-            raise ValueError(f"{self.format} holds no CMYK; use tiff, jpeg or pdf")
-        if self.cmyk and self.profile is not None:
-            raise ValueError(f"profile = “{self.profile}” and cmyk = “{self.cmyk}” are both given; a file has one profile")
-        if not self.cmyk:
-            for setting in ("intent", "black_point", "coverage", "soft_proof"):
-                if getattr(self, setting) != type(self).model_fields[setting].default:
-                    raise ValueError(f"{setting} is for inks: name the press in cmyk, a profile in library/profiles")
-        if self.black_point and self.intent == "absolute":
-            raise ValueError("the absolute intent keeps the paper's white and black as they are: black_point has no place in it")
-        return self
-
-    @model_validator(mode="after")
-    def _on_a_sheet(self) -> Export:
-        if self.trim is None:
-            for setting in ("bleed", "bleed_from", "anchor"):
-                if getattr(self, setting) != type(self).model_fields[setting].default:
-                    raise ValueError(f"{setting} needs a trim, the size of the cut sheet in mm, as in trim = [210, 297]")
-            if self.format == "pdf":
-                raise ValueError("a pdf needs a trim, the size of its page in mm, as in trim = [210, 297]")
-        elif self.size is not None:
-            raise ValueError("size and trim are both given; in print the size follows from trim, bleed and ppi")
-        elif 2 * self.bleed > min(self.trim):
-            raise ValueError(f"a bleed of {self.bleed:g} mm is more than half of the shorter side of the trim")
-        elif self.bleed_from != "picture" and not self.bleed:
-            raise ValueError(f"bleed_from = “{self.bleed_from}” needs a bleed, as in bleed = \"3mm\"")
-        elif self.ppi is not None and max(Sheet(self.trim, self.bleed).pixels(self.ppi)) > LONGEST_SIDE:
-            raise ValueError(f"the sheet at {self.ppi:g} ppi is more than {LONGEST_SIDE} px long")
-        if self.marks and self.format != "pdf":
-            raise ValueError(f"{self.format} has no place outside the picture for marks; use pdf")
-        return self
-
-    @model_validator(mode="after")
     def _possible(self) -> Export:
+        wrong = [*self._wrong_of_format(), *self._wrong_of_inks(), *self._wrong_of_sheet()]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
+    def _wrong_of_format(self) -> Iterator[str]:
         if self.depth is not None and self.depth not in _DEPTHS[self.format]:
             can = " or ".join(map(str, _DEPTHS[self.format]))
-            raise ValueError(f"{self.format} holds {can} bits per channel, not {self.depth}")
+            yield f"{self.format} holds {can} bits per channel, not {self.depth}"
         for setting in ("quality", "max_kb"):
-            if self.format == "pdf" and self.max_kb is not None:
-                raise ValueError("pdf has no max_kb; give it a quality, and the picture in it is a JPEG")
             if self.format in codec.LOSSLESS and getattr(self, setting) is not None:
-                raise ValueError(f"{self.format} is written without loss and has no {setting}; use jpeg, webp or avif for it")
+                yield f"{self.format} is written without loss and has no {setting}; use jpeg, webp or avif for it"
+        if self.format == "pdf" and self.max_kb is not None:
+            yield "pdf has no max_kb; give it a quality, and the picture in it is a JPEG"
         if self.format == "pdf" and self.depth == 16 and self.quality is not None:
-            raise ValueError("a JPEG in a pdf holds 8 bits per channel, not 16; leave out quality or depth")
-        return self
+            yield "a JPEG in a pdf holds 8 bits per channel, not 16; leave out quality or depth"
+        if self.format == "pdf" and self.trim is None:
+            yield "a pdf needs a trim, the size of its page in mm, as in trim = [210, 297]"
+        if self.marks and self.format != "pdf":
+            yield f"{self.format} has no place outside the picture for marks; use pdf"
+
+    def _wrong_of_inks(self) -> Iterator[str]:
+        if not self.cmyk:
+            for setting in self._given(*_OF_INKS):
+                yield f"{setting} is for inks: name the press in cmyk, a profile in library/profiles"
+            return
+        if self.format not in get_args(printing.PrintFormat):
+            yield f"{self.format} holds no CMYK; use tiff, jpeg or pdf"
+        if self.profile is not None:
+            yield f"profile = “{self.profile}” and cmyk = “{self.cmyk}” are both given; a file has one profile"
+        if self.black_point and self.intent == "absolute":
+            yield "the absolute intent keeps the paper's white and black as they are: black_point has no place in it"
+
+    def _wrong_of_sheet(self) -> Iterator[str]:
+        if self.trim is None:
+            for setting in self._given(*_OF_SHEET):
+                yield f"{setting} needs a trim, the size of the cut sheet in mm, as in trim = [210, 297]"
+            return
+        if self.size is not None:
+            yield "size and trim are both given; in print the size follows from trim, bleed and ppi"
+        if 2 * self.bleed > min(self.trim):
+            yield f"a bleed of {self.bleed:g} mm is more than half of the shorter side of the trim"
+        if self.bleed_from != "picture" and not self.bleed:
+            yield f"bleed_from = “{self.bleed_from}” needs a bleed, as in bleed = \"3mm\""
+        if self.ppi is not None and max(Sheet(self.trim, self.bleed).pixels(self.ppi)) > LONGEST_SIDE:
+            yield f"the sheet at {self.ppi:g} ppi is more than {LONGEST_SIDE} px long"
+
+    def _given(self, *settings: str) -> list[str]:
+        """Those that are not as they are by themselves."""
+        return [setting for setting in settings if getattr(self, setting) != type(self).model_fields[setting].default]
 
     def needs(self) -> Needs:
         return Needs(references=(("profiles", self.cmyk, _PRESSES),)) if self.cmyk else Needs()

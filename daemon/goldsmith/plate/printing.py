@@ -82,7 +82,7 @@ def as_read(codes: Samples, word: PrintFormat, quality: int | None) -> Samples:
 
 def highest_coverage(codes: Samples) -> float:
     """The highest sum of inks in percent."""
-    return float(codes.sum(axis=2, dtype=np.int64).max()) / float(np.iinfo(codes.dtype).max) * 100
+    return float(press.summed(codes).max()) / float(np.iinfo(codes.dtype).max) * 100
 
 
 def ink_file(codes: Samples, plate: Plate, icc: bytes, word: PrintFormat, quality: int | None, page: Page | None) -> bytes:

@@ -70,7 +70,7 @@ def limited(inks: Inks, limit: float) -> Inks:
     white left in it: no black is ever taken away, and the hue stays. Where there is not enough grey, all three shrink together.
     From ten percent below the limit on the sum bends towards it, so that shadows stay drawn.
     """
-    most, total = np.float32(limit / 100), inks.sum(axis=2)
+    most, total = np.float32(limit / 100), coverage(inks) / np.float32(100)
     over = total > most - _KNEE
     if not over.any():
         return inks
@@ -96,7 +96,7 @@ def _given_way(inks: Inks, total: NDArray[np.float32], most: np.float32) -> Inks
 def codes_within(codes: Samples, limit: float) -> Samples:
     """Integer codes of inks (h, w, 4) without what rounding and dither put above the limit: a code or two of the three colours."""
     levels = np.iinfo(codes.dtype).max
-    over = codes.sum(axis=2, dtype=np.int64) - int(limit * levels / 100)
+    over = summed(codes) - int(limit * levels / 100)
     where = over > 0
     if not where.any():
         return codes
@@ -107,6 +107,14 @@ def codes_within(codes: Samples, limit: float) -> Samples:
         inks[:, ink] -= taken
         rest = rest - taken
     made[where] = inks.astype(codes.dtype)
+    return made
+
+
+def summed(codes: Samples) -> NDArray[np.int32]:
+    """The sum of the four inks' codes, (h, w)."""
+    made: NDArray[np.int32] = codes[:, :, 0].astype(np.int32)
+    for ink in (1, 2, 3):
+        made += codes[:, :, ink]
     return made
 
 
