@@ -30,9 +30,7 @@ _TOWARDS = {"top": 0.0, "right": 90.0, "bottom": 180.0, "left": 270.0}
 class Layer(BaseModel):
     """One layer of a comp: a picture by its name, or an element that is drawn."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, populate_by_name=True, serialize_by_alias=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, serialize_by_alias=True)
 
     source: str = Field(default="", alias="from", max_length=200)
     """A picture by its name: hero.layer.NAME.png beside the picture, or NAME in library/plates/ or library/logos/."""

@@ -73,6 +73,10 @@ class _Made(Operation):
     """Zone."""
     on: bool = True
     """On."""
+    rows: Annotated[tuple[int, ...], Field(max_length=4)] = ()
+    """Rows."""
+    source: str = Field(default="", alias="from")
+    """From."""
 
 
 def test_types_ranges_and_defaults_are_said_in_words() -> None:
@@ -87,6 +91,8 @@ def test_types_ranges_and_defaults_are_said_in_words() -> None:
         ("zone", "table in { }", "", "(each its own)"),
         ("zone.warmth", "whole number", "over 0 to under 9", "3"),
         ("on", "true or false", "", "true"),
+        ("rows", "whole numbers in [ ]", "at most 4 entries", "[]"),
+        ("from", "text", "", '""'),
     ]
 
 

@@ -219,6 +219,7 @@ def test_the_lane_knows_outside_of_what_nothing_changes(layers: list[Mapping[str
         ({"element": "haze", "depth": "sky", "gradient": "top"}, "two ways"),
         ({"element": "snow", "scale": 50}, "scale is 0.1 to 10"),
         ({"element": "fog"}, "haze"),
+        ({"source": "a"}, "source"),
         ({"from": "a", "offset": ["5", 0]}, "offset"),
         ({"from": "a", "clip": True}, "first layer cannot be clipped"),
         ({"from": "a", "mask": "sky &"}, "breaks off"),

@@ -97,9 +97,10 @@ def settings_of(kind: type[BaseModel], within: str = "") -> Iterator[tuple[str, 
         inner = _table_in(field.annotation)
         what = _plainly(" ".join((field.description or "").split()))
         called, limits = _type(field.annotation), _limits(field)
-        yield (f"{within}{name}", called, limits, _default(field), what)
+        written = f"{within}{field.alias or name}"
+        yield (written, called, limits, _default(field), what)
         if inner is not None:
-            yield from settings_of(inner, f"{within}{name}.")
+            yield from settings_of(inner, f"{written}.")
 
 
 def _table_in(annotation: object) -> type[BaseModel] | None:
@@ -128,7 +129,7 @@ def _type(annotation: Any, *, many: bool = False) -> str:
 
 def _limits(field: FieldInfo) -> str:
     """What pydantic holds a setting to, its own limits or those of its members: "0 to 100", "at most 64 characters"."""
-    found = _told(field.metadata)
+    found = _told(field.metadata, "entries" if get_origin(field.annotation) in (tuple, list) else "characters")
     waiting = [field.annotation]
     while waiting and not found:
         here = waiting.pop(0)
@@ -138,7 +139,7 @@ def _limits(field: FieldInfo) -> str:
     return found
 
 
-def _told(metadata: list[Any]) -> str:
+def _told(metadata: list[Any], counted: str = "characters") -> str:
     said = {
         key: getattr(each, key) for each in metadata for key in ("ge", "gt", "le", "lt", "min_length", "max_length") if hasattr(each, key)
     }
@@ -150,7 +151,7 @@ def _told(metadata: list[Any]) -> str:
     if high is not None:
         return f"{'less than' if 'lt' in said else 'at most'} {_number(high)}"
     if "max_length" in said:
-        return f"at most {said['max_length']} characters"
+        return f"at most {said['max_length']} {counted}"
     return ""
 
 
