@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 
 from doubles.bench import BenchDouble, NullInpainter
 from doubles.faults_of_pictures import changed, cloned, coded, fringed, overlap, parted, photograph, sharpened, tiled, under_sky
+from doubles.studio import studio_at
 from goldsmith.ops.correct import Correct
 from goldsmith.plate.craft.correct.fault import window
 from goldsmith.plate.plate import Depth, Pixels, Plate, frozen
@@ -212,3 +217,27 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     """Each setting has its bounds."""
     with pytest.raises(ValidationError):
         Correct.model_validate(wrong)
+
+
+def test_through_the_folders_a_banded_picture_comes_out_dithered(tmp_path: Path) -> None:
+    """The shortest brief of the manual, from selected/ to masked/: 8 bits in, 8 bits out, the sky changed and the land not."""
+    _, banded = under_sky("coffee", 200)
+    codes = np.round(banded * 255).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(codes).save(file, "PNG")
+    with studio_at(tmp_path) as studio:
+        studio.put("selected/hero.png", file.getvalue())
+        studio.put("selected/hero.toml", '[[edit]]\nop = "correct"\n')
+        studio.until(lambda: "hero.png" in studio.folder("masked"), "the corrected picture")
+        with Image.open(studio.at("masked/hero.png")) as made:
+            assert made.mode == "RGB"
+            moved = (np.asarray(made) != codes).any(axis=2)
+    assert moved[:180].mean() > 0.3
+    assert not moved[200:].any()
+
+
+def test_a_drawn_pattern_is_not_cleaned_as_noise() -> None:
+    """What stands out by more than any camera's noise was meant."""
+    dots = np.random.default_rng(1).integers(0, 2, (200, 200, 1)) * np.float32(0.4) + np.float32(0.3)
+    plate = _plate(coded(np.repeat(dots, 3, axis=2)))
+    assert _only(noise="auto").apply(plate, BenchDouble()) is plate

@@ -24,6 +24,8 @@ Find = Callable[[Pixels, float], list[Fault]]
 
 _NOISY = 0.025
 """Standard deviation of the luma's noise above which a picture is cleaned: film and phones at night have less."""
+_DRAWN = 0.08
+"""What is above that is a pattern that somebody drew."""
 _TOLD = 24
 """So many places of one fault are put on record, the largest first; all are counted."""
 _GROW = 4
@@ -83,7 +85,7 @@ class Correct(PlateOperation):
 
         def find(pixels: Pixels, strength: float) -> list[Fault]:
             sigma, *colours = (noise(plane + 0.5 * (number > 0)) for number, plane in enumerate(planes(pixels)))
-            if sigma < _NOISY:
+            if not _NOISY <= sigma <= _DRAWN:
                 return []
             whole = slice(0, pixels.shape[0]), slice(0, pixels.shape[1])
             aims = [strength * one for one in (sigma, *colours)]
