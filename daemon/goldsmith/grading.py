@@ -28,6 +28,21 @@ class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
+class Match(_Group):
+    """How a frame is brought to its hero, and when it is held."""
+
+    strength: Percent = 100
+    """How much of the way, in % (0 to 100)."""
+    protect_neutrals: Percent = 0
+    """How far what is grey already keeps its tint, in % (0 to 100)."""
+    max_drift: Annotated[float, Field(gt=0, le=100)] = 5
+    """Held where the drift after the match is larger (CIEDE2000 between the two ladders, the mean)."""
+    max_shift: Annotated[float, Field(gt=0, le=100)] = 25
+    """Held where the match would move colours further (CIEDE2000, the 95th percentile of the picture)."""
+    cube: bool = False
+    """True: the match is put beside the result, too, as a .cube of its name."""
+
+
 class WhiteBalance(_Group):
     """What is to be neutral: by temperature and tint, by a colour that should be white, or by a place that should be grey."""
 

@@ -363,3 +363,68 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> No
     """Early, before anything runs."""
     with pytest.raises(ValidationError):
         Grade.model_validate(wrong)
+
+
+def _cup() -> Plate:
+    return _plate(data.coffee()[::3, ::3])
+
+
+def test_a_frame_is_matched_to_its_hero_with_the_drift_on_record() -> None:
+    """Darker by a stop: after the match little of it is left; the table is kept aside, and put beside the result only where asked."""
+    frame = graded(_cup(), {"exposure": -1})
+    bench = BenchDouble(heroes={"spring": _cup()})
+    made = Grade.model_validate({"look_from": "spring"}).apply(frame, bench)
+    assert abs(made.pixels.mean() - _cup().pixels.mean()) < 0.02 < _cup().pixels.mean() - frame.pixels.mean()
+    drift = {name: bench.findings[f"drift_{name}"] for name in ("before", "after")}
+    assert drift["before"]["mean"] > 8 > 2 > drift["after"]["mean"]  # type: ignore[index,call-overload]
+    assert [file.tail + file.suffix for file in bench.kept_aside] == ["_match.cube"]
+    assert bench.put_beside == []
+    Grade.model_validate({"look_from": "spring", "match": {"cube": True}}).apply(frame, bench)
+    assert [(file.tail + file.suffix, file.data) for file in bench.put_beside] == [(".cube", bench.kept_aside[0].data)]
+
+
+def test_the_hero_itself_is_left_alone() -> None:
+    """The frame that is the hero comes back as the very plate, and so does any frame where the strength is nothing."""
+    hero = _cup()
+    assert Grade(look_from="spring").apply(hero, BenchDouble(heroes={"spring": hero})) is hero
+    other = _photograph()
+    assert Grade.model_validate({"look_from": "spring", "match": {"strength": 0}}).apply(other, BenchDouble()) is other
+
+
+def test_the_hero_is_announced_with_its_shelf() -> None:
+    """So that a brief that names one which is not there is refused before anything runs."""
+    assert [(shelf, name) for shelf, name, _ in Grade(look_from="spring").needs().references] == [("heroes", "spring")]
+    with pytest.raises(ValidationError):
+        Grade(look_from="../spring")
+
+
+@pytest.mark.parametrize(("match", "limit"), [({"max_drift": 1}, "max_drift = 1"), ({"max_drift": 100, "max_shift": 10}, "max_shift = 10")])
+def test_outliers_are_held_with_the_numbers(match: dict[str, object], limit: str) -> None:
+    """Too much left, or too far moved: the sentence gives the drift before and after and the limit, and nothing is kept aside."""
+    bench = BenchDouble(heroes={"spring": _cup()})
+    with pytest.raises(Problem, match=r"drift is \d+\.\d and after the match \d+\.\d") as caught:
+        Grade.model_validate({"look_from": "spring", "match": match}).apply(_plate(data.rocket()[::3, ::3]), bench)
+    assert limit in caught.value.sentence
+    assert bench.kept_aside == []
+
+
+def test_a_frame_with_nothing_to_see_is_left_and_a_hero_with_nothing_is_refused() -> None:
+    """There is no colour to match in what nobody sees."""
+    empty = Plate(_cup().pixels, alpha=frozen(np.zeros(_cup().pixels.shape[:2], np.float32)))
+    bench = BenchDouble(heroes={"spring": _cup()})
+    assert Grade(look_from="spring").apply(empty, bench) is empty
+    assert "fewer than 64" in str(bench.findings["unmeasured"])
+    with pytest.raises(Problem, match="too little to see of the hero"):
+        Grade(look_from="spring").apply(_cup(), BenchDouble(heroes={"spring": empty}))
+
+
+def test_a_region_is_measured_and_matched_by_itself() -> None:
+    """Half a frame is darker: matched through its mask it comes to the hero, and the other half keeps its floats."""
+    hero = _cup()
+    half = np.zeros(hero.pixels.shape[:2], np.float32)
+    half[:, : half.shape[1] // 2] = 1
+    dark = graded(Plate(hero.pixels, masks={"mask": frozen(half)}), {"exposure": -1, "where": "mask"})
+    left = Plate(frozen(hero.pixels[:, : half.shape[1] // 2]))
+    made = Grade(look_from="left", where="mask").apply(dark, BenchDouble(heroes={"left": left}))
+    assert np.array_equal(made.pixels[half == 0], hero.pixels[half == 0])
+    assert abs(made.pixels[half == 1].mean() - hero.pixels[half == 1].mean()) < 0.02

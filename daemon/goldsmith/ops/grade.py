@@ -10,18 +10,21 @@ import numpy as np
 from pydantic import BeforeValidator, Field, field_validator
 
 from goldsmith.errors import Problem
-from goldsmith.grading import Contrast, Curves, Grain, Halation, SplitTone, Vignette, WhiteBalance, Zone, colour_of
-from goldsmith.operation import Bench, Needs, PlateOperation, Where, region_needs
+from goldsmith.grading import Contrast, Curves, Grain, Halation, Match, SplitTone, Vignette, WhiteBalance, Zone, colour_of
+from goldsmith.operation import LAYER_SUFFIXES, Bench, Deliverable, Finding, Needs, PlateOperation, Where, region_needs
 from goldsmith.plate import colour
-from goldsmith.plate.craft.cube import Cdl, read_look
+from goldsmith.plate.craft import series
+from goldsmith.plate.craft.cube import Cdl, Cube, cube_text, read_look
 from goldsmith.plate.craft.light import Light, Vector, balance_from, balance_of, exposure_change
 from goldsmith.plate.craft.optics import Place, Placed, grain_change, halation_change, halation_reach, vignette_change
 from goldsmith.plate.craft.strips import Change, Tick, in_slabs, through_mask_placed
 from goldsmith.plate.craft.tone import Balance, balance_change, cdl_change, look_change, split_change
 from goldsmith.plate.craft.toning import Tone, contrast_tone, lift_gamma_gain_tone, tone_change
-from goldsmith.plate.plate import Pixels, Plate, Window, frozen
+from goldsmith.plate.plate import Mask, Pixels, Plate, Window, frozen
 
 _SUFFIXES = (".cube", ".cdl", ".cc")
+_SAME = 0.5
+"""A drift that nobody sees: such a frame is the hero, or as good as it, and is left alone."""
 _ONES, _ZEROS = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 
 
@@ -39,12 +42,16 @@ _Gain = Annotated[float, Field(ge=0, le=4)]
 
 
 class Grade(PlateOperation):
-    """Grade the colour: light, tone, ASC CDL, zones, a look from the library, halation, vignette and grain.
+    """Grade the colour: match a hero frame, light, tone, CDL, zones, a look, halation, vignette, grain.
 
     In the order of a camera and a print: light first, in linear light; then tone and colour on the display values; then what acts on the
     picture as a whole. All in the picture's own profile, which is kept.
     """
 
+    look_from: str = Field(default="", max_length=200)
+    """The hero frame that this picture is to match, by its name in library/heroes/; it comes before everything else."""
+    match: Match = Match()
+    """How it is matched to the hero, and when it is held."""
     exposure: float = Field(default=0.0, ge=-8, le=8)
     """Stops of light (-8 to 8)."""
     white_balance: WhiteBalance = WhiteBalance()
@@ -88,16 +95,17 @@ class Grade(PlateOperation):
     where: Where = ""
     """The region to grade: a mask's name or an expression such as "mask & left"; everything where it is empty."""
 
-    @field_validator("look")
+    @field_validator("look", "look_from")
     @classmethod
     def _name(cls, value: str) -> str:
         if any(character in value for character in "/\\:") or value.startswith(".") or not value.isprintable():
-            raise ValueError(f"“{value[:40]}” is a path; a look is named as it is called in library/looks, without its folder")
+            raise ValueError(f"“{value[:40]}” is a path; name it as it is called in the library, without its folder")
         return value
 
     def needs(self) -> Needs:
         looks = (("looks", self.look, _SUFFIXES),) if self._has_look else ()
-        return replace(region_needs(self.where), references=looks)
+        heroes = (("heroes", self.look_from, LAYER_SUFFIXES),) if self._has_hero else ()
+        return replace(region_needs(self.where), references=(*heroes, *looks))
 
     def apply(self, plate: Plate, bench: Bench) -> Plate:
         """The plate with the grade laid on; the plate itself where nothing is asked of it."""
@@ -106,9 +114,13 @@ class Grade(PlateOperation):
         light = Light(opened.icc)
         changes = [*self._light(opened, light), *self._tone(coloured), *self._look(bench)]
         placed = self._placed(light, coloured, bench.seed)
-        if not changes and not placed:
+        if not changes and not placed and not self._has_hero:
             return plate
         mask = bench.region(self.where, plate) if self.where else None
+        if self._has_hero:
+            changes = [*self._matched(opened, mask, light, bench), *changes]
+        if not changes and not placed:
+            return plate
 
         def graded(pixels: Pixels, window: Window) -> Pixels:
             place = Place.of(window, opened.pixels)
@@ -129,13 +141,57 @@ class Grade(PlateOperation):
         return bool(self.look) and self.look_strength > 0
 
     @property
+    def _has_hero(self) -> bool:
+        return bool(self.look_from) and self.match.strength > 0
+
+    def _matched(self, plate: Plate, mask: Mask | None, light: Light, bench: Bench) -> list[Change]:
+        """What brings the plate to its hero; nothing where it is there already. Held where it cannot be, or only by force."""
+        frame, hero = series.frame_of(plate, mask), series.frame_of(bench.hero(self.look_from))
+        if hero is None:
+            raise Problem(f"There is too little to see of the hero {self.look_from} to measure its colours.", "Choose another hero.")
+        if frame is None:
+            bench.record(hero=self.look_from, unmeasured="fewer than 64 visible pixels: left as it is")
+            return []
+        before = series.drift(frame.ladder, hero.ladder)
+        if before.mean < _SAME:
+            bench.record(hero=self.look_from, drift_before=_rounded(before), drift_after=_rounded(before), shift=0.0)
+            return []
+        found = series.match(frame, hero, self.match.strength / 100, self.match.protect_neutrals / 100)
+        cube = series.table_of(found, light)
+        change = look_change(cube, 1.0)
+        ladder, shift = series.shift(frame, change)
+        after = series.drift(ladder, hero.ladder)
+        bench.record(hero=self.look_from, drift_before=_rounded(before), drift_after=_rounded(after), shift=round(shift, 2))
+        self._hold(before.mean, after.mean, shift)
+        self._export(cube, bench)
+        return [change]
+
+    def _hold(self, before: float, after: float, shift: float) -> None:
+        told = f"It does not fit the hero {self.look_from}: its drift is {before:.1f} and after the match {after:.1f}"
+        remedy = "Look at the picture: grade it by hand without look_from, choose another hero, or raise the limit in match."
+        if after > self.match.max_drift:
+            raise Problem(f"{told}, more than max_drift = {self.match.max_drift:g} (CIEDE2000).", remedy)
+        if shift > self.match.max_shift:
+            raise Problem(
+                f"{told}, but for that its colours would move by {shift:.1f}, more than max_shift = {self.match.max_shift:g} (CIEDE2000).",
+                remedy,
+            )
+
+    def _export(self, cube: Cube, bench: Bench) -> None:
+        """The match as a .cube: always into the archive, and beside the result where that was asked for."""
+        data = cube_text(cube, f"{bench.stem} to {self.look_from}")
+        bench.aside(Deliverable("_match", ".cube", data, {"hero": self.look_from}))
+        if self.match.cube:
+            bench.beside(Deliverable("", ".cube", data, {"hero": self.look_from}))
+
+    @property
     def _colours(self) -> bool:
         """True where the settings treat the channels differently: then a grey picture becomes a coloured one."""
         tinted = any(zone.temperature or zone.tint for zone in (self.shadows, self.midtones, self.highlights))
         balanced = self.white_balance != WhiteBalance() or self.split_tone.asked
         curved = self.curves.coloured
         triples = (self.lift, self.gamma, self.gain, self.slope, self.offset, self.power)
-        return self._has_look or tinted or balanced or curved or any(len(set(triple)) > 1 for triple in triples)
+        return self._has_hero or self._has_look or tinted or balanced or curved or any(len(set(triple)) > 1 for triple in triples)
 
     def _light(self, plate: Plate, light: Light) -> list[Change]:
         """Exposure and white balance, which the camera would have done: first, and in linear light."""
@@ -229,6 +285,10 @@ def _mean_light(plate: Plate, light: Light, box: tuple[float, float, float, floa
     bottom, right = max(top + 1, round((y + height) * plate.height)), max(left + 1, round((x + width) * plate.width))
     seen = light.linear(np.ascontiguousarray(plate.pixels[top:bottom, left:right]))
     return np.asarray(seen.mean(axis=(0, 1), dtype=np.float64))
+
+
+def _rounded(drift: series.Drift) -> dict[str, Finding]:
+    return {"mean": round(drift.mean, 2), "p95": round(drift.p95, 2)}
 
 
 def _part(bench: Bench, number: int, parts: int) -> Tick:

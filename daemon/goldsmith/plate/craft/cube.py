@@ -87,6 +87,15 @@ def parse_cube(data: bytes, name: str) -> Cube:
     return Cube(tuple(tables))
 
 
+def cube_text(cube: Cube, title: str) -> bytes:
+    """The one table of ``cube`` as a .cube file (Adobe "Cube LUT Specification 1.0"): red runs fastest, seven decimals."""
+    (table,) = cube.tables
+    size = len(table.values)
+    said = "".join(letter for letter in title if letter.isprintable() and letter != '"')
+    rows = [f"{red:.7f} {green:.7f} {blue:.7f}" for red, green, blue in table.values.reshape(-1, 3).tolist()]
+    return "\n".join([f'TITLE "{said}"', f"LUT_3D_SIZE {size}", "DOMAIN_MIN 0 0 0", "DOMAIN_MAX 1 1 1", *rows, ""]).encode()
+
+
 _COUNTS = {"LUT_1D_SIZE": 1, "LUT_3D_SIZE": 1, "LUT_1D_INPUT_RANGE": 2, "LUT_3D_INPUT_RANGE": 2, "DOMAIN_MIN": 3, "DOMAIN_MAX": 3}
 
 
