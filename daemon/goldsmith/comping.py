@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from goldsmith.operation import Bench, Finding, Where
 from goldsmith.plate import colour
@@ -17,10 +18,30 @@ from goldsmith.plate.craft.dither import dithered
 from goldsmith.plate.craft.fitting import Anchor, Size
 from goldsmith.plate.plate import Mask, Pixels, Plate, Window, frozen
 
-_PERCENT = r"^-?\d{1,4}(\.\d{1,4})?%$"
-_Share = Annotated[str, Field(pattern=_PERCENT, max_length=12)]
-_Way = Annotated[float, Field(strict=True, ge=-30000, le=30000)] | _Share
-_Side = Annotated[int, Field(strict=True, ge=1, le=30000)] | Annotated[str, Field(pattern=r"^\d{1,4}(\.\d{1,4})?%$", max_length=12)]
+_PERCENT = re.compile(r"-?\d{1,4}(\.\d{1,4})?%")
+_SWATCH = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+def _share(value: str) -> str:
+    if not _PERCENT.fullmatch(value):
+        raise ValueError('write px as a number, 12, or a share of the picture as a text, "5%"')
+    return value
+
+
+def _swatch(value: str) -> str:
+    if value and not _SWATCH.fullmatch(value):
+        raise ValueError('a colour is written as "#rrggbb", such as "#ff8800"')
+    return value
+
+
+def _side(value: str) -> str:
+    if float(_share(value)[:-1]) <= 0:
+        raise ValueError("a side must be more than 0")
+    return value
+
+
+_Way = Annotated[float, Field(strict=True, ge=-30000, le=30000)] | Annotated[str, Field(max_length=12), AfterValidator(_share)]
+_Side = Annotated[int, Field(strict=True, ge=1, le=30000)] | Annotated[str, Field(max_length=12), AfterValidator(_side)]
 _FALLS = {"rain": 8.0, "snow": 5.0, "embers": 6.0}
 _MODES: dict[str, blend.Mode] = {"dust": "screen", "rain": "screen", "embers": "add"}
 _COLOURS = {"dust": "#fff1d6", "rain": "#dfe8f0", "snow": "#ffffff", "embers": "#ff7a1f"}
@@ -72,7 +93,7 @@ class Layer(BaseModel):
     """Haze: where it is thickest, as a side or in degrees clockwise from the top; "top" where nothing is said."""
     depth: Where = ""
     """Haze: a region that stands for the distance in place of a gradient, such as "background"."""
-    colour: str = Field(default="", pattern=r"^(#[0-9a-fA-F]{6})?$")
+    colour: Annotated[str, AfterValidator(_swatch)] = Field(default="", max_length=7)
     """Elements: "#rrggbb"; haze takes the light of the plate's own brightest parts where it is left out."""
     seed: int | None = Field(default=None, ge=0, lt=2**31)
     """Elements: the same number, the same drops, in every picture; left out, each picture has its own."""
