@@ -33,7 +33,6 @@ _KILO = 1000
 _OF_INKS = ("intent", "black_point", "coverage", "soft_proof")
 _OF_SHEET = ("bleed", "bleed_from", "anchor")
 _PRESSES = (".icc", ".icm")
-_MOST_PROFILE = 32 << 20
 _INCHES = {"mm": 1.0, "cm": 10.0, "in": INCH}
 
 
@@ -227,7 +226,7 @@ class Export(FileOperation):
         """The picture in the inks of the press, and the proof of it."""
         path = bench.reference("profiles", self.cmyk, _PRESSES)
         with path.open("rb") as file:
-            icc = press.checked(file.read(_MOST_PROFILE), f"library/profiles/{path.name}")
+            icc = press.checked(file.read(press.MOST_BYTES + 1), f"library/profiles/{path.name}")
         made, black_point = placed.plate, self.intent == "relative" if self.black_point is None else self.black_point
         depth: Literal[8, 16] = 16 if self._depth(made) == 16 else 8
         how = printing.Press(icc, self.intent, black_point, self.coverage)

@@ -170,7 +170,12 @@ def test_a_grey_picture_and_one_of_another_profile_are_separated_by_what_they_lo
 
 @pytest.mark.parametrize(
     ("icc", "said"),
-    [(b"nothing", "is no ICC profile"), (profiles.named("srgb"), "is a profile for RGB (sRGB IEC61966-2.1), not for CMYK")],
+    [
+        (b"nothing", "is no ICC profile"),
+        (profiles.named("srgb"), "is a profile for RGB (sRGB IEC61966-2.1), not for CMYK"),
+        (press_profile() + b"\0" * press.MOST_BYTES, "has more than 16 MB"),
+    ],
+    ids=["no profile", "a screen's", "too large"],
 )
 def test_a_profile_of_no_press_is_refused_by_name(icc: bytes, said: str) -> None:
     """The sentence says which file and what it is."""
@@ -187,6 +192,20 @@ def test_a_press_profile_without_its_way_to_inks_is_refused() -> None:
     broken = press_profile().replace(b"mft2", b"mft9")
     with pytest.raises(Problem, match="cannot be used"):
         press.separated(_colours(), press.checked(broken, "x"), "relative", True)
+
+
+@settings(max_examples=150, deadline=None)
+@given(places=st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), min_size=1, max_size=8))
+def test_a_damaged_profile_is_a_sentence_or_works(places: list[tuple[int, int]]) -> None:
+    """Whatever stands in its header and its table of tags: inks, or a Problem, never another error."""
+    icc = bytearray(press_profile())
+    for place, value in places:
+        icc[place] = value
+    try:
+        inks = press.separated(_plate(np.full((1, 2, 3), 0.5)), press.checked(bytes(icc), "x"), "relative", True)
+    except Problem:
+        return
+    assert inks.shape == (1, 2, 4)
 
 
 def test_the_work_can_be_called_off_between_bands() -> None:

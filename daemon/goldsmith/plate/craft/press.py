@@ -17,6 +17,8 @@ from goldsmith.plate.plate import Mask, Pixels, Plate, quantised
 Inks = NDArray[np.float32]
 """float32 (h, w, 4): cyan, magenta, yellow, black, each 0 (none) to 1 (solid)."""
 
+MOST_BYTES = 16_000_000
+"""No profile may be larger: a JPEG has no room for more, and presses' have a tenth of it."""
 _BAND_PIXELS = 1 << 18
 _THREADS = 2
 _KNEE = np.float32(0.1)
@@ -31,6 +33,8 @@ def checked(icc: bytes, called: str) -> bytes:
     """The profile itself. Raises Problem where it is none of CMYK inks; ``called`` is what it goes by in sentences."""
     if icc[36:40] != b"acsp" or len(icc) < 132:
         raise Problem(f"{called} is no ICC profile.", "Put the profile that the printer gave you there.")
+    if len(icc) > MOST_BYTES:
+        raise Problem(f"{called} has more than {MOST_BYTES // 10**6} MB, more than any press's profile.", "Name the profile of the press.")
     if not profiles.fits(icc, 4):
         space = icc[16:20].decode("latin-1").strip()
         raise Problem(f"{called} is a profile for {space} ({profiles.profile_name(icc)}), not for CMYK.", "Name the profile of the press.")
