@@ -28,6 +28,7 @@ _LITTER_PREFIXES = (".", "~$", "#", "~syncthing~")
 _LITTER_SUFFIXES = (
     *("~", ".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".opdownload"),
     *(".aria2", ".aria2__temp", ".swp", ".lock", ".bak", ".icloud"),
+    ".problem.jpg",  # what shows a problem, put beside its note by ourselves
 )
 _LITTER_NAMES = frozenset({"thumbs.db", "desktop.ini"})
 _LITTER_FOLDERS = frozenset({"@eadir", "__macosx", "#recycle", "lost+found", "$recycle.bin", "system volume information"})

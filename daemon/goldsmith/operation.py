@@ -102,6 +102,18 @@ class Bench(Protocol):
         Raises Problem where what it names is not in the picture. A step says in its ``needs`` what that takes: ``region_needs``.
         """
 
+    def matte(self, model: str | None, plate: Plate) -> Mask:
+        """How much of each pixel is what the plate is of, (h, w), 0..1, coarse; by that engine, for None as ``region("subject")``.
+
+        Raises Problem where there is nothing to be found. Needs ``EngineNeed("matte", model)``.
+        """
+
+    def show(self, shown: Plate) -> None:
+        """A picture that shows a person why this step is about to hold the asset: it comes to lie beside the note.
+
+        It counts only where the step then raises Problem; a later one takes the place of an earlier one.
+        """
+
     def faces(self, plate: Plate) -> Sequence[Face]:
         """Every face in the plate, the largest first, in its px; needs ``EngineNeed("faces")``."""
 
@@ -144,6 +156,9 @@ class Bench(Protocol):
 
         Its facts go on record with where it lies. Written at once, so that a hundred of them need no memory.
         """
+
+    def exported(self) -> Sequence[Exported]:
+        """The files that this job's steps have made so far, in their order, as they lie on the disk: whole, fsynced, not to be changed."""
 
     def progress(self, fraction: float, note: str = "") -> None:
         """Report 0..1 of this step. Raises Cancelled when the job's inputs were withdrawn or changed: call it often."""
@@ -191,6 +206,8 @@ class Operation(BaseModel):
 
     changes_geometry: ClassVar[bool] = False
     """True where the result may have another size than the plate."""
+    cuts: ClassVar[bool] = False
+    """True where its region says what stays of the picture, and the rest goes: the result may be transparent where the plate was not."""
 
     def needs(self) -> Needs:
         """What this step must find before it starts."""
@@ -236,6 +253,18 @@ class Deliverable:
     data: bytes = field(repr=False)
     facts: dict[str, Finding] = field(default_factory=dict)
     """What a manifest should say of it: width, height, depth, ppi, profile …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A deliverable as it was written: ``hero`` + ``tail`` is its name."""
+
+    tail: str
+    """With its suffix, e.g. ``_web.avif``."""
+    path: Path
+    """Where it lies until the job's results are put down; it has another name there."""
+    facts: Mapping[str, Finding]
+    """What the step that made it says of it, as in ``Deliverable``."""
 
 
 class FileOperation(Operation):

@@ -10,7 +10,7 @@ import numpy as np
 from goldsmith.engines import Ability, Descriptor, Generated, Generator, Inpainter, OnStep, Request, Upscaler, Wish, unheard
 from goldsmith.engines.seeing import Face, Points, TextLine
 from goldsmith.errors import Cancelled, Problem
-from goldsmith.operation import Deliverable, Finding
+from goldsmith.operation import Deliverable, Exported, Finding
 from goldsmith.plate.plate import Mask, Pixels, Plate
 from goldsmith.plate.region import Nowhere, parse
 
@@ -119,6 +119,7 @@ class BenchDouble:
         spots: Mapping[str, Mask] | None = None,
         faces: Mapping[Face, Points | None] | None = None,
         lines: Sequence[TextLine] = (),
+        exported: Sequence[Exported] = (),
         cancel_at: float | None = None,
     ) -> None:
         self.seed = seed
@@ -130,6 +131,7 @@ class BenchDouble:
         self.kept_aside: list[Deliverable] = []
         self.put_beside: list[Deliverable] = []
         self.models: list[str | None] = []
+        self.shown_why: list[Plate] = []
         self._inpainter = inpainter or NullInpainter()
         self.wishes: list[Wish | None] = []
         self._upscaler = upscaler
@@ -141,6 +143,7 @@ class BenchDouble:
         self._spots = dict(spots or {})
         self._faces = dict(faces or {})
         self._lines = tuple(lines)
+        self._exported = tuple(exported)
         self._cancel_at = cancel_at
 
     def inpainter(self, model: str | None, wish: Wish | None = None) -> Inpainter:
@@ -167,6 +170,13 @@ class BenchDouble:
             return asked.evaluate(plate, {word: self._spots.get(word) for word in asked.recognised()})
         except Nowhere as nowhere:
             raise Problem(f"There is no {nowhere.words[0]} to be found.") from nowhere
+
+    def matte(self, model: str | None, plate: Plate) -> Mask:
+        self.models.append(model)
+        return self.region("subject", plate)
+
+    def show(self, shown: Plate) -> None:
+        self.shown_why.append(shown)
 
     def faces(self, plate: Plate) -> Sequence[Face]:
         return tuple(self._faces)
@@ -201,6 +211,9 @@ class BenchDouble:
 
     def aside(self, file: Deliverable) -> None:
         self.kept_aside.append(file)
+
+    def exported(self) -> Sequence[Exported]:
+        return self._exported
 
     def progress(self, fraction: float, note: str = "") -> None:
         self.progressed.append((fraction, note))

@@ -15,7 +15,7 @@ from doubles.press import press_file
 from goldsmith.engines import Inpainter, Wish
 from goldsmith.operation import Operation
 from goldsmith.ops import catalogue
-from goldsmith.plate.plate import Depth, Metadata, Plate, frozen
+from goldsmith.plate.plate import Depth, Mask, Metadata, Plate, frozen
 
 CHECKOUT = Path(__file__).parents[2]
 LIBRARY = CHECKOUT / "hotfolders" / "samples" / "library"
@@ -36,6 +36,12 @@ class LibraryBench(BenchDouble):
     def inpainter(self, model: str | None, wish: Wish | None = None) -> Inpainter:
         wordless = super().inpainter(model, wish)
         return wordless if wish is None else NullPainter(side=64)
+
+    def matte(self, model: str | None, plate: Plate) -> Mask:
+        """The subject takes the middle of every picture."""
+        made = np.zeros((plate.height, plate.width), np.float32)
+        made[plate.height // 4 : plate.height - plate.height // 4, plate.width // 4 : plate.width - plate.width // 4] = 1
+        return frozen(made)
 
     def layer(self, name: str) -> Plate:
         return plate(29, 41, depth=16, alpha=True)
@@ -64,7 +70,13 @@ def examples(word: str) -> list[Operation]:
         found = [kind.model_validate({})]
     except ValidationError:
         found = []
-    return found + [kind.model_validate(settings) for settings in _in_manual(word)]
+    found += [kind.model_validate(settings) for settings in _in_manual(word)]
+    return [_lenient(made) for made in found] if kind.cuts else found
+
+
+def _lenient(operation: Operation) -> Operation:
+    """What cuts a subject out holds a picture that has none, and plates of noise have none: here it is to go on."""
+    return operation.model_copy(update={name: 1.0 for name in type(operation).model_fields if name.startswith("max_")})
 
 
 def _in_manual(word: str) -> Iterator[dict[str, object]]:

@@ -11,7 +11,7 @@ from goldsmith.files import Filesystem, Sig
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Held, TakenRow
 from goldsmith.line.intake.bundle import Bundle, Key, key_of
-from goldsmith.line.notes import note_path, remove_note, write_note
+from goldsmith.line.notes import note_path, remove_note, write_note, write_shown
 from goldsmith.line.work import fingerprint
 
 
@@ -45,11 +45,16 @@ class Holds:
             return False
         return held.fingerprint == fingerprint(sigs) and (not held.note_path or os.path.lexists(self._root / held.note_path))
 
-    def hold(self, bundle: Bundle, sigs: Mapping[str, Sig], problem: Problem, row: TakenRow | None, library: bool = True) -> str:
-        """Write the note and remember it; its path. ``row`` goes on record where bytes were read and found wanting."""
+    def hold(
+        self, bundle: Bundle, sigs: Mapping[str, Sig], problem: Problem, row: TakenRow | None, library: bool = True, shown: bytes = b""
+    ) -> str:
+        """Write the note and remember it; its path. ``row`` goes on record where bytes were read and found wanting.
+
+        ``shown``: a JPEG that comes to lie beside the note and goes away with it.
+        """
         picture = bundle.asset or bundle.stem
         sentence, remedy = _text(problem.sentence), _text(problem.remedy)
-        note = self._told(note_path(picture), sentence, remedy)
+        note = self._told(note_path(picture), sentence, remedy, shown)
         held = Held(picture, fingerprint(sigs), sentence, remedy, note, self._wall())
         self._held[picture] = held
         self._paths[bundle.key] = picture
@@ -93,9 +98,11 @@ class Holds:
             if held.note_path:
                 remove_note(self._root, held.note_path)
 
-    def _told(self, note: str, sentence: str, remedy: str) -> str:
+    def _told(self, note: str, sentence: str, remedy: str, shown: bytes) -> str:
         """Write the note; "" where the picture's own folder does not take one: then only the journal tells, and the line goes on."""
         try:
+            if shown:
+                write_shown(self._fs, self._root, note, shown)
             write_note(self._fs, self._root, note, sentence, remedy)
         except PermissionError:
             if not os.access(self._root / note.partition("/")[0], os.W_OK | os.X_OK, effective_ids=True):

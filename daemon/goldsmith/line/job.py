@@ -142,6 +142,8 @@ class Fault(_Data):
     remedy: str = ""
     path: str = ""
     """The input at fault, where there is one."""
+    shown: str = ""
+    """Absolute path in scratch of a JPEG that shows what is wrong, to be put beside the note."""
     detail: str = ""
     """For the log, never for a note: the end of what the lane wrote to its stderr, or a traceback."""
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from goldsmith.files import Filesystem, like_folder, publish
 
 SUFFIX = ".problem.txt"
+SHOWN = ".problem.jpg"
+"""What shows a problem, beside its note; a name that ends so is never an asset."""
 
 _TAIL = "The files stay where they are. Change any of them, or delete this note, and Goldsmith tries again.\n"
 
@@ -29,7 +31,19 @@ def write_note(fs: Filesystem, root: Path, note: str, sentence: str, remedy: str
     like_folder(target, target.parent)
 
 
+def write_shown(fs: Filesystem, root: Path, note: str, data: bytes) -> None:
+    """Put a JPEG down beside the note that it belongs to; an older one is replaced."""
+    target = root / _shown_path(note)
+    publish(fs, target, data, replace=True)
+    like_folder(target, target.parent)
+
+
 def remove_note(root: Path, note: str) -> None:
-    """Take the note away. It may be gone already, and one that cannot be taken away is no reason to stop."""
-    with contextlib.suppress(OSError):
-        os.unlink(root / note)
+    """Take the note away, and what shows it. It may be gone already, and one that cannot be taken away is no reason to stop."""
+    for path in (note, _shown_path(note)):
+        with contextlib.suppress(OSError):
+            os.unlink(root / path)
+
+
+def _shown_path(note: str) -> str:
+    return note.removesuffix(SUFFIX) + SHOWN

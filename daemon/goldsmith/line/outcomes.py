@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from goldsmith.errors import MachineFault, Problem
 from goldsmith.files import Sig
@@ -100,8 +101,9 @@ class Outcomes:
                 self._slate.later(ready_at, work.bundle.key)
         elif work.outcome.fault is not None:
             fault = work.outcome.fault
+            shown = _shown(fault)  # the scratch folder goes with the work
             self._slate.forget(work)
-            self.hold(work.bundle, work.sigs, Problem(fault.sentence, fault.remedy), work)
+            self.hold(work.bundle, work.sigs, Problem(fault.sentence, fault.remedy), work, shown)
         elif not work.plan_id:
             self._slate.finished[work.bundle.key] = None
 
@@ -116,8 +118,8 @@ class Outcomes:
             work.cancelled = True
             self._lanes.cancel(work.job.id)
 
-    def hold(self, bundle: Bundle, sigs: Mapping[str, Sig], problem: Problem, work: Work | None) -> None:
-        """Tell what is wrong, beside the picture and on record; it stays where it lies."""
+    def hold(self, bundle: Bundle, sigs: Mapping[str, Sig], problem: Problem, work: Work | None, shown: bytes = b"") -> None:
+        """Tell what is wrong, beside the picture and on record; it stays where it lies. ``shown``: a JPEG that shows it, too."""
         row = None
         if work is not None and work.picture in work.hashes:
             row = TakenRow(
@@ -131,7 +133,7 @@ class Outcomes:
                 record={"sentence": problem.sentence, "remedy": problem.remedy},
             )
         try:
-            note = self._holds.hold(bundle, sigs, problem, row, library=work is None or work.uses_library)
+            note = self._holds.hold(bundle, sigs, problem, row, library=work is None or work.uses_library, shown=shown)
         except FileNotFoundError:
             self._intake.touched(bundle.asset or bundle.stem)  # it went away with its folder: there is nobody to tell
             return
@@ -213,3 +215,11 @@ class Outcomes:
             self._slate.again([work.bundle.key])
             return
         self.hold(work.bundle, work.sigs, Problem(f"{fault.sentence} It was tried {attempts} times.", fault.remedy), work)
+
+
+def _shown(fault: Fault) -> bytes:
+    """The picture that a step left to show why; without it the note stands alone."""
+    try:
+        return Path(fault.shown).read_bytes() if fault.shown else b""
+    except OSError:
+        return b""

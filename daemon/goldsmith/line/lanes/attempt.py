@@ -49,7 +49,8 @@ def run_job(
     except Changed as changed:
         return attempt.failed(Fault(kind="changed", sentence=changed.sentence, path=changed.path))
     except GoldsmithError as error:
-        return attempt.failed(Fault(kind=_kind(error), sentence=error.sentence, remedy=error.remedy, path=attempt.at))
+        fault = Fault(kind=_kind(error), sentence=error.sentence, remedy=error.remedy, path=attempt.at, shown=attempt.shown)
+        return attempt.failed(fault)
     except OSError as error:
         if error.errno not in MACHINE:
             raise
@@ -69,7 +70,7 @@ class _Made:
     """What the steps have brought so far."""
 
     plates: Sequence[Plate]
-    deliverables: list[Deliverable] = field(default_factory=list)
+    files: list[Deliverable] = field(default_factory=list)
     steps: list[StepDone] = field(default_factory=list)
     used_masks: set[str] = field(default_factory=set)
     used: list[str] = field(default_factory=list)
@@ -89,6 +90,12 @@ class _Attempt:
 
     def failed(self, fault: Fault) -> Outcome:
         return Outcome(job_id=self._job.id, fault=fault, reads=tuple(self._reads.values()))
+
+    @property
+    def shown(self) -> str:
+        """Path of the picture that a step left to show why it failed; "" = none."""
+        scratch: Scratch | None = getattr(self, "_scratch", None)  # there is none yet where it was not to be made
+        return "" if scratch is None else scratch.shown
 
     def outcome(self) -> Outcome:
         """Everything, in order."""
@@ -154,7 +161,7 @@ class _Attempt:
         spec = self._job.steps[number - 1]
         bench = self._bench(number, spec.op)
         bench.progress(0.0)
-        begun, files = perf_counter(), len(made.deliverables)
+        begun, files = perf_counter(), len(made.files)
         masks = operation.needs().masks
         self._require(masks, made.plates, number, spec.op)
         try:
@@ -165,7 +172,7 @@ class _Attempt:
         made.used += bench.used
         settings = operation.model_dump(mode="json")
         seconds = perf_counter() - begun
-        left = trace_of_files(made.deliverables[files:]) if isinstance(operation, FileOperation) else trace_of(made.plates)
+        left = trace_of_files(made.files[files:]) if isinstance(operation, FileOperation) else trace_of(made.plates)
         done = StepDone(op=spec.op, settings=settings, seed=bench.seed, seconds=seconds, findings=bench.findings, engine=bench.engines())
         made.steps.append(done.model_copy(update={"trace": left}))
 
@@ -179,7 +186,10 @@ class _Attempt:
             if not made.plates:
                 raise Problem(f"It left no picture of {faults.name_of(self._job)} over.", "Ask less of it.")
         elif isinstance(operation, FileOperation):
-            made.deliverables += [file for plate in made.plates for file in operation.make(plate, bench)]
+            for file in (file for plate in made.plates for file in operation.make(plate, bench)):
+                self._pulse()
+                self._scratch.output("deliverable", file.tail + file.suffix, file.data, _jsonable(file.facts))
+                made.files.append(file)
 
     def _exchange(self, made: _Made, plates: Iterable[Plate], number: int) -> None:
         """The plates that go on take the place of those that came in."""
@@ -247,10 +257,7 @@ class _Attempt:
         if len(made.plates) > 1:
             raise Problem(f"The steps leave {len(made.plates)} pictures of {faults.name_of(self._job)}.", "Let a select step pick one.")
         plate = made.plates[0]
-        for file in made.deliverables:
-            self._pulse()
-            self._scratch.output("deliverable", file.tail + file.suffix, file.data, _jsonable(file.facts))
-        if self._job.deliver and made.deliverables:
+        if self._job.deliver and made.files:
             return self._done(made, facts)
         self._pulse()
         if before is not None and not self._job.deliver:
@@ -295,6 +302,8 @@ class _Attempt:
 
 def _reach(operation: PlateOperation, plate: Plate, bench: LaneBench) -> Mask | None:
     """Where a step may change pixels: its ``where`` where it has one, else its masks together; None = anywhere."""
+    if operation.cuts:
+        return None
     names = operation.needs().masks
     where = getattr(operation, "where", None)
     if isinstance(where, str) and where:

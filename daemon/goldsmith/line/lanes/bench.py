@@ -22,7 +22,7 @@ from goldsmith.line.lanes.shop import Shop, plain
 from goldsmith.line.lanes.sight import Memory, Sight
 from goldsmith.line.layers import layer_file, read_layer
 from goldsmith.line.library import Library
-from goldsmith.operation import LAYER_SUFFIXES, Deliverable, Finding
+from goldsmith.operation import LAYER_SUFFIXES, Deliverable, Exported, Finding
 from goldsmith.plate import region
 from goldsmith.plate.plate import Mask, Plate
 
@@ -120,6 +120,21 @@ class LaneBench:
         except region.Nowhere as nowhere:
             raise self._nowhere(where, nowhere.words) from nowhere
 
+    def matte(self, model: str | None, plate: Plate) -> Mask:
+        if model is None:
+            return self.region("subject", plate)
+        spot = self._sight(plate).matte(model)
+        self.findings["found"] = {"subject": spot.facts}
+        self.looked += [facts for facts in spot.engines if facts not in self.looked]
+        if spot.mask is None:
+            raise Problem(f"{model} finds no subject in {faults.name_of(self.job)}.", "Paint a mask, or leave model out.")
+        return spot.mask
+
+    def show(self, shown: Plate) -> None:
+        from goldsmith.plate.codec import Encoding, encode
+
+        self.paper.show(encode(shown, Encoding(format="jpeg", quality=88)))
+
     def knows(self, where: str, plate: Plate) -> bool:
         """True where nothing has to be looked for, any more or at all, to tell that region of this plate."""
         return all(self.sight.has(plate, word) for word in region.parse(where).recognised())
@@ -215,6 +230,9 @@ class LaneBench:
         taken = {made.tail for made in self.paper.outputs}
         tail = next(name for name in (f"{file.tail}{_again(time)}{file.suffix}" for time in count(1)) if name not in taken)
         self.paper.output("aside", tail, file.data, facts)
+
+    def exported(self) -> Sequence[Exported]:
+        return [Exported(made.tail, Path(made.path), made.facts) for made in self.paper.outputs if made.role == "deliverable"]
 
     def progress(self, fraction: float, note: str = "") -> None:
         self.say(min(1.0, max(0.0, fraction)), note)

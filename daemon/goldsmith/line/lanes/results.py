@@ -23,6 +23,8 @@ class Scratch:
         self._fs = fs
         self._outputs: list[Output] = []
         self._sealed = True
+        self.shown = ""
+        """Absolute path of the picture that shows why the job brings no result; "" = there is none."""
         try:
             _emptied(folder)
         except OSError as error:
@@ -46,6 +48,13 @@ class Scratch:
             raise self._broken("written to", error) from error
         self._sealed = False
         return path
+
+    def show(self, data: bytes) -> None:
+        """A JPEG that shows why the job is about to bring no result."""
+        if self.shown:
+            Path(self.shown).unlink(missing_ok=True)
+            self.shown = ""
+        self.shown = str(self.put("shown.jpg", data))
 
     def output(self, role: OutputRole, tail: str, data: bytes, facts: Mapping[str, JsonValue]) -> None:
         """A file that is to be put down as stem + ``tail``. Raises Problem where two would get one name."""

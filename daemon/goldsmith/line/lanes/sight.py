@@ -110,6 +110,18 @@ class Sight:
 
     # ------------------------------------------------------------------ words
 
+    def matte(self, model: str) -> Spot:
+        """Where the subject is, by that model alone."""
+        return self._memory.once(self._plate, f"matte {model}", lambda: self._matted(EngineNeed("matte", model)))
+
+    def _matted(self, need: EngineNeed) -> Spot:
+        from goldsmith.plate.craft.guided import refined
+
+        engine, facts = self._opened(need)
+        mask = refined(cast("Matter", engine).matte(self._coloured()), self._plate.pixels, min(_COARSE.values()))
+        found = float(mask.mean()) >= _BARE
+        return Spot(frozen(mask) if found else None, {"share": _share(mask)}, (facts,))
+
     def _subject(self) -> Spot:
         """The matte, by the net that is best for what faces tell of the picture, brought to its edges.
 

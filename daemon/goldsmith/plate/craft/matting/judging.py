@@ -1,0 +1,79 @@
+"""How far a matte is to be trusted: what of it is neither in nor out, its holes, its pieces, and where the frame cuts it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from goldsmith.plate.craft.matting.laplacian import Flags
+from goldsmith.plate.plate import Mask
+
+_FAINT, _FULL = 0.05, 0.95
+_SPECK = 2e-5
+"""What takes less of the picture than this is no hole and no piece."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Verdict:
+    """Shares are 0..1. ``unsure``, ``hole_share`` and ``loose`` are parts of the subject's area, ``cut`` of the picture's border."""
+
+    subject: float
+    """The subject, as a part of the picture."""
+    unsure: float
+    """Between 5 % and 95 %."""
+    holes: int
+    hole_share: float
+    pieces: int
+    loose: float
+    """All pieces but the largest."""
+    cut: float
+    sides: tuple[str, ...]
+    """Which sides of the picture the subject runs out of."""
+    unsure_at: Flags
+    holes_at: Flags
+
+
+def judged(alpha: Mask) -> Verdict:
+    """What there is to say of a matte (h, w), 0..1."""
+    area = float(np.count_nonzero(alpha > _FAINT))
+    unsure = (alpha > _FAINT) & (alpha < _FULL)
+    solid = alpha > 0.5
+    sizes = _pieces(solid)[1]
+    holes, at = _holes(solid)
+    edges = {"top": solid[0], "right": solid[:, -1], "bottom": solid[-1], "left": solid[:, 0]}
+    touched, border = sum(int(edge.sum()) for edge in edges.values()), sum(len(edge) for edge in edges.values())
+    least = max(1.0, _SPECK * alpha.size)
+    real = [size for size in sizes if size >= least]
+    return Verdict(
+        subject=area / alpha.size,
+        unsure=float(np.count_nonzero(unsure)) / max(area, 1),
+        holes=holes,
+        hole_share=float(np.count_nonzero(at)) / max(area, 1),
+        pieces=len(real),
+        loose=(sum(sizes) - max(sizes, default=0)) / max(sum(sizes), 1),
+        cut=touched / border,
+        sides=tuple(name for name, edge in edges.items() if edge.mean() > 0.01),
+        unsure_at=unsure,
+        holes_at=at,
+    )
+
+
+def _pieces(flags: Flags) -> tuple[np.ndarray, list[int]]:
+    """Which piece each pixel belongs to (0 = none), and how many px each has."""
+    import cv2
+
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(flags.astype(np.uint8), connectivity=8)
+    return labels, [int(stats[number, cv2.CC_STAT_AREA]) for number in range(1, count)]
+
+
+def _holes(solid: Flags) -> tuple[int, Flags]:
+    """How many parts of what is not subject are shut in by it, and where they are."""
+    empty = ~solid
+    labels, sizes = _pieces(empty)
+    outside = set(np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])).tolist())
+    least = max(1.0, _SPECK * solid.size)
+    shut = [number for number, size in enumerate(sizes, 1) if number not in outside and size >= least]
+    wanted = np.zeros(len(sizes) + 1, np.bool_)
+    wanted[shut] = True
+    return len(shut), wanted[labels]

@@ -1,0 +1,61 @@
+"""Scenes whose matte is known: a head of drawn hair, mixed with what lies behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.plate.plate import Mask, Pixels
+
+_FINE = 4
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Scene:
+    """``pixels`` = alpha x ``front`` + (1 - alpha) x what lies behind, on 8-bit codes. ``coarse``: what a net might make of it.
+    ``near``: everywhere that hair may be."""
+
+    pixels: Pixels
+    alpha: Mask
+    front: Pixels
+    coarse: Mask
+    near: NDArray[np.bool_]
+
+
+def scene(height: int, width: int, seed: int = 0, hairs: int = 120) -> Scene:
+    """A brown head before a blue and uneven wall."""
+    alpha = _head(height, width, seed, hairs)
+    random = np.random.default_rng(seed)
+    wall, skin = (_clouds(random, height, width) for _ in range(2))
+    behind = np.float32([0.15, 0.3, 0.55]) + np.float32(0.25) * wall
+    front = np.float32([0.75, 0.45, 0.2]) + np.float32(0.2) * skin
+    mixed = alpha[:, :, None] * front + (1 - alpha[:, :, None]) * behind
+    soft = max(1.0, width / 60)
+    reach = 2 * round(0.06 * width) + 1
+    shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    near = (cv2.dilate(alpha, shape) > 0.02) & (cv2.erode(alpha, shape) < 0.98)
+    coarse = np.clip(cv2.GaussianBlur(alpha, (0, 0), soft), 0, 1)
+    codes = np.round(np.clip(mixed, 0, 1) * 255) / np.float32(255)
+    return Scene(codes.astype(np.float32), alpha, front.astype(np.float32), coarse.astype(np.float32), near)
+
+
+def _head(height: int, width: int, seed: int, hairs: int) -> Mask:
+    random = np.random.default_rng(seed)
+    drawn = np.zeros((height * _FINE, width * _FINE), np.uint8)
+    x, y, radius = width * _FINE * 0.5, height * _FINE * 0.52, min(height, width) * _FINE * 0.27
+    cv2.circle(drawn, (int(x), int(y)), int(radius), 255, -1)
+    for _ in range(hairs):
+        angle, long, bend = random.uniform(0, 2 * np.pi), random.uniform(0.1, 0.5) * radius, random.normal(0, 0.5)
+        along = np.linspace(0, 1, 20)
+        away, turned = 0.98 * radius + long * along, angle + 0.5 * bend * along**2
+        points = np.stack([x + away * np.cos(turned), y + away * np.sin(turned)], axis=1).astype(np.int32)
+        cv2.polylines(drawn, [points], False, 255, int(random.integers(2, 9)), cv2.LINE_AA)
+    return np.asarray(cv2.resize(drawn, (width, height), interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)
+
+
+def _clouds(random: np.random.Generator, height: int, width: int) -> Pixels:
+    small = random.uniform(-1, 1, (6, 8, 3)).astype(np.float32)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
