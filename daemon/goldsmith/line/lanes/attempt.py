@@ -70,7 +70,7 @@ class _Made:
     """What the steps have brought so far."""
 
     plates: Sequence[Plate]
-    files: list[Deliverable] = field(default_factory=list)
+    files: int = 0
     steps: list[StepDone] = field(default_factory=list)
     used_masks: set[str] = field(default_factory=set)
     used: list[str] = field(default_factory=list)
@@ -161,22 +161,23 @@ class _Attempt:
         spec = self._job.steps[number - 1]
         bench = self._bench(number, spec.op)
         bench.progress(0.0)
-        begun, files = perf_counter(), len(made.files)
+        begun = perf_counter()
         masks = operation.needs().masks
         self._require(masks, made.plates, number, spec.op)
         try:
-            self._work(operation, bench, made, number)
+            files = self._work(operation, bench, made, number)
         except Problem as problem:
             raise Problem(f"{self._job.stage}.{number} ({spec.op}): {problem.sentence}", problem.remedy) from problem
         made.used_masks |= masks
         made.used += bench.used
         settings = operation.model_dump(mode="json")
         seconds = perf_counter() - begun
-        left = trace_of_files(made.files[files:]) if isinstance(operation, FileOperation) else trace_of(made.plates)
+        left = trace_of_files(files) if isinstance(operation, FileOperation) else trace_of(made.plates)
         done = StepDone(op=spec.op, settings=settings, seed=bench.seed, seconds=seconds, findings=bench.findings, engine=bench.engines())
         made.steps.append(done.model_copy(update={"trace": left}))
 
-    def _work(self, operation: Operation, bench: LaneBench, made: _Made, number: int) -> None:
+    def _work(self, operation: Operation, bench: LaneBench, made: _Made, number: int) -> Sequence[Deliverable]:
+        """Does the step; the files that it made, which are written then."""
         if not made.plates and operation.needs().picture:
             raise Problem(f"It needs a picture, and {faults.name_of(self._job)} comes without one.", "Put the picture beside it.")
         if isinstance(operation, PlateOperation):
@@ -186,10 +187,13 @@ class _Attempt:
             if not made.plates:
                 raise Problem(f"It left no picture of {faults.name_of(self._job)} over.", "Ask less of it.")
         elif isinstance(operation, FileOperation):
-            for file in (file for plate in made.plates for file in operation.make(plate, bench)):
+            files = [file for plate in made.plates for file in operation.make(plate, bench)]
+            for file in files:
                 self._pulse()
                 self._scratch.output("deliverable", file.tail + file.suffix, file.data, _jsonable(file.facts))
-                made.files.append(file)
+            made.files += len(files)
+            return files
+        return ()
 
     def _exchange(self, made: _Made, plates: Iterable[Plate], number: int) -> None:
         """The plates that go on take the place of those that came in."""
