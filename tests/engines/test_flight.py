@@ -99,9 +99,7 @@ def test_calls_of_the_same_words_go_through_as_one() -> None:
     done = fly(engine, [asking(request(seed)) for seed in (5, 6, 7)])
     assert [made(each) for each in done] == [[5], [6], [7]]
     assert [sorted(seeds) for seeds in engine.asked] == [[5, 6, 7]]
-    assert [each.facts for each in done if isinstance(each, Generated)] == [
-        {"batch": 3, "seeds": [seed], "together": 3} for seed in (5, 6, 7)
-    ]
+    assert [each.facts for each in done if isinstance(each, Generated)] == [{"batch": 3, "seeds": [seed]} for seed in (5, 6, 7)]
 
 
 def test_other_words_are_taken_together_where_the_engine_can() -> None:

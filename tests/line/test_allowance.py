@@ -12,6 +12,7 @@ import pytest
 from goldsmith.engines import EngineNeed
 from goldsmith.engines.models import read_models
 from goldsmith.engines.weights import Weights
+from goldsmith.errors import Problem
 from goldsmith.line.allowance import CPU_SLOWER, GRACE, Allowances
 from goldsmith.line.job import Input, Job, Limits, StepSpec
 from goldsmith.operation import Bench, Needs, Operation, PlateOperation, SetOperation
@@ -151,3 +152,40 @@ def test_what_opens_no_engine_need_not_wait_for_the_gpu(weights: Weights) -> Non
     assert granted(weights, Pick()).lane == "gpu"
     assert granted(weights, Pick(), Fill(model="light"), light="cpu").lane == "gpu"
     assert granted(weights, Pick(), light="cpu", lane="special").lane == "special"
+
+
+class Told(PlateOperation):
+    """Fills by words, the brief's where it has none."""
+
+    prompt: str = ""
+
+    def needs(self) -> Needs:
+        return Needs(engines=(EngineNeed("inpaint", words=bool(self.prompt)),))
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        return plate
+
+
+class Wordless(PlateOperation):
+    """Fills, and listens to nobody."""
+
+    def needs(self) -> Needs:
+        return Needs(engines=(EngineNeed("inpaint"),))
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        return plate
+
+
+def test_a_brief_s_own_words_choose_the_model_that_the_lane_will_choose(weights: Weights) -> None:
+    """Its time is that model's; where no model takes words the one without serves, and what knows no prompt is as ever."""
+    by_words = {True: weights.choose(EngineNeed("inpaint", "big")), False: weights.choose(EngineNeed("inpaint", "light"))}
+    house = cast(Weights, SimpleNamespace(choose=lambda need: by_words[need.words]))
+    assert granted(house, Told(), prompt="moss").models == ("big",)
+    assert granted(house, Told()).models == granted(house, Wordless(), prompt="moss").models == ()
+
+    def none_with_words(need: EngineNeed) -> Any:
+        if need.words:
+            raise Problem("No model takes words.")
+        return by_words[False]
+
+    assert granted(cast(Weights, SimpleNamespace(choose=none_with_words)), Told(), prompt="moss").models == ()

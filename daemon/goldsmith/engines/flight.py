@@ -57,12 +57,13 @@ def _differ_in_seeds(requests: Sequence[Request]) -> bool:
 
 
 def _split(made: Generated, requests: Sequence[Request]) -> list[Generated]:
-    """Each request's own pictures; on record for each are its own seeds, and how many pictures were made beside each other."""
+    """Each request's own pictures; on record for each are its own seeds, and how many pictures were made in one call where the engine has
+    not said so itself."""
     pictures = list(made.pictures)
     shares = []
     for request in requests:
         own = {"seeds": list(request.seeds)} if "seeds" in made.facts else {}
-        shares.append(Generated(tuple(pictures[: len(request.seeds)]), {**made.facts, **own, "together": len(made.pictures)}))
+        shares.append(Generated(tuple(pictures[: len(request.seeds)]), {"batch": len(made.pictures), **made.facts, **own}))
         del pictures[: len(request.seeds)]
     return shares
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from goldsmith.brief.steps import Step
+from goldsmith.engines import EngineNeed
 from goldsmith.engines.models import Diffusion
-from goldsmith.engines.weights import Weights
+from goldsmith.engines.weights import Choice, Weights
 from goldsmith.errors import Problem
 from goldsmith.line.job import Job, Limits
 from goldsmith.operation import SetOperation
@@ -51,7 +53,7 @@ class Allowances:
         """The job, which has the house's own limits, with its models, the limits they need, and what it may share a device with."""
         if self._light and job.lane == GPU and not any(step.operation.needs().engines for step in steps):
             job = job.model_copy(update={"lane": self._light})
-        opened = list(self._opened(steps))
+        opened = list(self._opened(steps, bool(job.prompt)))
         if not opened:
             return job
         models = {each.name: each.diffusion for each in opened}
@@ -68,20 +70,27 @@ class Allowances:
             }
         )
 
-    def _opened(self, steps: Sequence[Step]) -> Iterator[Opened]:
-        """By its steps, in order. A model that is not to be had is not told here: the step says so itself."""
+    def _opened(self, steps: Sequence[Step], prompted: bool) -> Iterator[Opened]:
+        """By its steps, in order; ``prompted``: the brief has words for those that have none. A model that is not to be had is not told
+        here: the step says so itself."""
         pictures = 1
         for step in steps:
             operation = step.operation
             if isinstance(operation, SetOperation):
                 pictures = operation.leaves(pictures)
+            heeds = prompted and "prompt" in type(operation).model_fields
             for need in operation.needs().engines:
-                try:
-                    choice = self.weights.choose(need)
-                except Problem:
-                    continue
-                if choice.model.diffusion is not None:
+                choice = self._chosen(need, heeds)
+                if choice is not None and choice.model.diffusion is not None:
                     yield Opened(choice.name, choice.model.diffusion, max(1, pictures))
+
+    def _chosen(self, need: EngineNeed, heeds: bool) -> Choice | None:
+        """As the lane chooses: a hole that could be filled by the brief's words is, where a model takes them."""
+        worded = replace(need, words=True)
+        for wanted in (worded, need) if heeds and need.kind == "inpaint" else (need,):
+            with suppress(Problem):
+                return self.weights.choose(wanted)
+        return None
 
 
 def _alike(job: Job, models: tuple[str, ...]) -> str:

@@ -297,3 +297,13 @@ def test_the_descriptor_says_what_the_entry_says() -> None:
     assert (said.name, said.kind, said.words, said.can) == ("sdxl", "generate", True, ("text", "image", "inpaint"))
     assert (said.pixels, said.multiple, said.licence, said.revision) == (64 * 64, 32, "CC0-1.0", "0" * 40)
     assert said.device == "cpu float32, 1 thread"
+
+
+def test_the_record_says_how_many_were_really_made_in_one_call() -> None:
+    """Five jobs that meet go through in twos, as many as the memory measured at loading holds; the last is alone."""
+    own = opened("flux", Layout("float32", "none", 2))
+    made = own.generate_many([request("text", (seed,)) for seed in range(5)])
+    assert [each.facts["batch"] for each in made] == [2, 2, 2, 2, 1]
+    assert [each.facts["seeds"] for each in made] == [[0], [1], [2], [3], [4]]
+    over = own.generate_many([request("text", (1, 2, 3)), request("text", (4,)), request("text", (5,))])
+    assert [each.facts["batch"] for each in over] == [2, 2, 1]

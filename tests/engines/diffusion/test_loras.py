@@ -104,6 +104,24 @@ def test_a_file_that_was_saved_over_is_read_anew(tmp_path: Path) -> None:
     assert words(own, (lora(path, "flux"), 1.0)) == first
 
 
+def test_one_that_fits_partly_is_worn_and_the_record_says_so(tmp_path: Path) -> None:
+    """One of its layers is another model's; one that fits wholly has no such word on record."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    own, path = opened("flux"), lora(tmp_path / "brand.safetensors", "flux")
+
+    def told() -> dict[str, Any]:
+        (found,) = own.generate(request("text", wish=wish((path, 1.0)))).facts["loras"]  # type: ignore[misc]
+        return dict(found)
+
+    assert "fits" not in told()
+    weights = load_file(path)
+    foreign = {f"transformer.elsewhere.{half}.weight": torch.ones(4, 4) for half in ("lora_A", "lora_B")}
+    save_file({**weights, **foreign}, path)
+    assert told()["fits"] == f"{len(weights) // 2} of its {len(weights) // 2 + 1} parts"
+
+
 def test_only_a_few_stay_loaded(tmp_path: Path) -> None:
     """The least recently used goes, and comes back when it is asked for."""
     own = opened("flux")

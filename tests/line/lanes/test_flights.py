@@ -9,10 +9,10 @@ import pytest
 
 from doubles.jobs import GENEROUS, Share, outcomes
 from doubles.puppets import KILLED, Stage, kinds
-from goldsmith.line.job import Fault, Job, PutBack
+from goldsmith.line.job import Fault, Job, Progress, PutBack
 from goldsmith.line.lanes.lanes import LaneSpec
 from goldsmith.line.lanes.place import together
-from goldsmith.line.lanes.wire import Kind
+from goldsmith.line.lanes.wire import Kind, packed
 
 ROOMY = LaneSpec(name="gpu", device="cuda:0", memory_mb=40_000, together=8)
 
@@ -144,3 +144,35 @@ def test_a_failed_device_puts_the_whole_flight_back(stage: Stage, share: Share) 
     assert (kinds(events), [event.job_id for event in events if isinstance(event, PutBack)]) == ([], ids(flight))
     stage.later(stage.lanes.wait(stage.now) or 0.0)
     assert stage.ready().begin_together() == flight
+
+
+def test_the_time_of_a_model_at_work_begins_anew_with_each_part_of_the_way(stage: Stage, share: Share) -> None:
+    """A picture of forty windows may take forty times as long; what says the same again, or nothing, is ended as ever."""
+    (job,) = equal(share, 1)
+    stage.lanes.submit(job)
+    stage.ready().begin()
+    stage.collect()
+
+    def tell(fraction: float) -> None:
+        stage.puppet.say(Kind.PROGRESS, packed(Progress(job_id=job.id, step=1, op="outpaint", fraction=fraction)))
+        stage.collect()
+
+    for window in range(1, 6):
+        assert kinds(stage.later(9.0)) == []
+        tell(window / 40)
+    stage.later(9.0)
+    tell(5 / 40)
+    assert kinds(stage.later(0.9)) == []
+    assert kinds(stage.later(0.2)) == ["timeout"]
+
+
+def test_the_time_of_a_job_without_such_a_model_does_not(stage: Stage, share: Share) -> None:
+    """It knows beforehand how long it may take."""
+    job = share.job(limits=GENEROUS.model_copy(update={"seconds": 10.0}), lane="gpu")
+    stage.lanes.submit(job)
+    stage.ready().begin()
+    stage.collect()
+    stage.later(9.0)
+    stage.puppet.say(Kind.PROGRESS, packed(Progress(job_id=job.id, step=1, op="denoise", fraction=0.5)))
+    assert kinds(stage.later(0.9)) == []
+    assert kinds(stage.later(0.2)) == ["timeout"]

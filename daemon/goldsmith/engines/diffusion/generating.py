@@ -93,10 +93,13 @@ class DiffusionEngine:
         step(0.0)
         with self._busy:
             pictures, done = self._made(frames, calls[0], step)
-        made = []
+        made, calling = [], int(str(done["batch"]))
         for request in requests:
             own, pictures = pictures[: len(request.seeds)], pictures[len(request.seeds) :]
-            told = {"seeds": list(request.seeds), "negative_used": bool(request.wish.negative) and self._family.negative is not None}
+            begin = len(frames) - len(pictures) - len(own)
+            negative = bool(request.wish.negative) and self._family.negative is not None
+            told: dict[str, object] = {"seeds": list(request.seeds), "negative_used": negative}
+            told["batch"] = _in_one_call(begin, len(own), calling, len(frames))
             made.append(Generated(tuple(own), {**done, **told}))
         return made
 
@@ -218,6 +221,12 @@ class DiffusionEngine:
             "rung": rung.name,
             "safety_checker": "not loaded",
         }
+
+
+def _in_one_call(begin: int, count: int, batch: int, total: int) -> int:
+    """How many pictures, of whichever requests, the fullest call made that made some of these ``count`` after ``begin``."""
+    calls = range(begin // batch, (begin + count - 1) // batch + 1)
+    return max(min(batch, total - call * batch) for call in calls)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from goldsmith.engines.diffusion.tree import whole
 from goldsmith.engines.memory import is_dead, is_shortage
 from goldsmith.errors import Problem
 
+_ONE_HALF = re.compile(r"\.lora(_A|_down|_linear_layer\.down|\.down)\b")
+"""Of each layer there are two tensors; this is in the name of one of them."""
 _KEPT = 4
 """So many stay loaded; they cost little beside the model."""
 
@@ -42,7 +45,7 @@ class Loras:
         for path, weight in wanted:
             sha256 = _sha256(path)
             names.append(self._adapter(path, sha256))
-            facts.append({"lora": path.stem, "weight": weight, "sha256": sha256})
+            facts.append({"lora": path.stem, "weight": weight, "sha256": sha256, **self._partly(path, names[-1])})
         try:
             self._base.enable_lora()
             self._base.set_adapters(names, [weight for _, weight in wanted])
@@ -83,10 +86,25 @@ class Loras:
             "Name a LoRA that was made for this family of models.",
         )
 
+    def _partly(self, path: Path, adapter: str) -> dict[str, object]:
+        """What the record says of a LoRA that does not fit wholly: how many of its parts are parts of this model."""
+        parts = _parts(path)
+        nets = [part for part in self._base.components.values() if hasattr(part, "modules")]
+        worn = sum(adapter in getattr(module, "lora_A", ()) for net in nets for module in net.modules())
+        return {"fits": f"{worn} of its {parts} parts"} if worn < parts else {}
+
     def _forget(self) -> None:
         while len(self._loaded) > _KEPT:
             oldest = next(iter(self._loaded))
             self._base.delete_adapters(self._loaded.pop(oldest))
+
+
+def _parts(path: Path) -> int:
+    """How many of a net's layers a LoRA's file is about, whichever of the common ways its names are written in."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return sum(_ONE_HALF.search(name) is not None for name in file.keys())  # noqa: SIM118 - it is no mapping
 
 
 def _sha256(path: Path) -> str:

@@ -15,6 +15,8 @@ HELD = "a process that was ended does not let go of it"
 """What is said of a device whose driver hangs: such a process cannot even be killed."""
 START_GRACE = 60.0
 """Seconds a process may take to get ready."""
+_HEADWAY = 0.01
+"""A part of a step's way."""
 _FULL = 0.85
 """How much of a device's memory weights and pictures together may be expected to take: the figures are rough, and others use it too."""
 
@@ -34,9 +36,25 @@ class Run:
     """Why its process was killed."""
     own: bool = False
     """True where that is known to be the job's own doing, whatever it looks like."""
+    reached: tuple[int, float] = (0, 0.0)
+    """(step, fraction) at which its time began anew."""
+    anew: float | None = None
+    """When that was."""
+
+    @property
+    def end(self) -> float:
+        """When its time is over."""
+        return (self.since if self.anew is None else self.anew) + self.seconds
 
     def late(self, now: float) -> bool:
-        return now - self.since >= self.seconds
+        return now >= self.end
+
+    def gets_on(self, step: int, fraction: float, now: float) -> None:
+        """What a model makes may have more parts than its steps tell (windows, tiles, regions; only the lane sees the picture's size). So
+        its time begins anew with each part of the way: what hangs is ended all the same, and what works never takes for ever."""
+        before, so_far = self.reached
+        if self.job.models and (step > before or (step == before and fraction >= so_far + _HEADWAY)):
+            self.reached, self.anew = (step, fraction), now
 
     def deaf(self, now: float) -> bool:
         """True where it was called off and has not heeded that in time."""
@@ -92,7 +110,7 @@ class Place:
         """When its process must be ended if nothing is heard of it until then."""
         if not self.runs:
             return [] if self.seat.ready else [self.seat.born + START_GRACE]
-        ends = [run.since + run.seconds for run in self.runs]
+        ends = [run.end for run in self.runs]
         return ends + [run.cancelled + run.job.limits.grace for run in self.runs if run.cancelled is not None]
 
     def doomed(self, now: float, look: bool) -> bool:

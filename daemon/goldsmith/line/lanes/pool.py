@@ -240,7 +240,7 @@ class Pool:
             self._tell(Progress(job_id=run.job.id, step=0, op="", fraction=0.0))
         elif kind is Kind.PROGRESS:
             progress = unpacked(Progress, payload)
-            _run_of(place, progress.job_id)
+            _run_of(place, progress.job_id).gets_on(progress.step, progress.fraction, now)
             self._tell(progress)
         elif kind is Kind.OUTCOME:
             outcome = unpacked(Outcome, payload)
