@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from doubles import tiny
+from doubles.deliveries import Delivery
 from doubles.faulty_diffusion import Faults, arm
 from doubles.pictures import png
 from doubles.studio import Studio, studio_at
+from goldsmith.errors import MachineFault
 
 BRIEF = """prompt = "a red chair"
 seed = 3
@@ -137,3 +139,29 @@ def test_a_job_for_another_model_is_passed_over_by_eight_and_no_more(tmp_path: P
         studio.until_idle()
         begun = list(dict.fromkeys(told["picture"] for told in studio.heard("progress")))
         assert (len(begun), begun[0], begun.index("inbox/01.toml")) == (20, "inbox/00.toml", 9)
+
+
+def test_a_replay_on_a_device_that_dies_says_so_and_on_a_sound_one_is_identical(studio: Studio, faults: Faults) -> None:
+    """A replay never calls a failed device a difference, touches nothing on the share, and once the device is well paints the same."""
+    drop(studio, "hero")
+    studio.until_idle()
+    delivery = Delivery(studio.root, "delivered/hero.manifest.json")
+    before = delivery.lies()
+    faults.order("dead")
+    with pytest.raises(MachineFault, match="failed"):
+        delivery.again()
+    assert delivery.lies() == before
+    faults.mend("dead")
+    assert [deliverable.verdict for deliverable in delivery.again().deliverables] == ["identical"]
+    assert delivery.lies() == before
+
+
+def test_a_replay_by_an_engine_that_served_on_another_rung_names_the_rung(studio: Studio, faults: Faults) -> None:
+    """Delivered where memory was short, done again where it is not: the record and the replay did not go the same way, and that is said."""
+    faults.order("short")
+    drop(studio, "hero")
+    studio.until_idle()
+    faults.mend("short")
+    report = Delivery(studio.root, "delivered/hero.manifest.json").again()
+    said = " ".join([*report.why, *report.other])
+    assert "rung" in said, said
