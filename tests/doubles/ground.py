@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import tomllib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,8 +15,9 @@ from pydantic import ValidationError
 from doubles.bench import BenchDouble, NullInpainter, NullPainter
 from doubles.press import press_file
 from goldsmith.engines import Inpainter, Wish
-from goldsmith.operation import Operation
+from goldsmith.operation import Exported, Finding, Operation
 from goldsmith.ops import catalogue
+from goldsmith.plate.codec import Encoding, encode
 from goldsmith.plate.plate import Depth, Mask, Metadata, Plate, frozen
 
 CHECKOUT = Path(__file__).parents[2]
@@ -49,6 +52,11 @@ class LibraryBench(BenchDouble):
     def hero(self, name: str) -> Plate:
         return plate(40, 60)
 
+    def exported(self) -> Sequence[Exported]:
+        """One file that is what its step says of it, and a proof that nobody counts."""
+        facts: dict[str, Finding] = {"name": "web", "width": 53, "height": 37, "depth": 8, "format": "png", "alpha": False}
+        return (Exported("_web.png", _written(), facts), Exported("_web_proof.jpg", _written(), {**facts, "proof_of": "press"}))
+
     def reference(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path:
         if shelf == "loras":
             return LIBRARY / shelf / (name + suffixes[0])
@@ -56,6 +64,13 @@ class LibraryBench(BenchDouble):
             return press_file()
         files = sorted((LIBRARY / shelf).iterdir(), key=lambda path: (path.stem != name, path))
         return next(path for path in files if path.suffix in suffixes)
+
+
+@cache
+def _written() -> Path:
+    path = Path(tempfile.mkdtemp()) / "000.png"
+    path.write_bytes(encode(plate(37, 53), Encoding()))
+    return path
 
 
 def bench(seed: int = 7) -> LibraryBench:

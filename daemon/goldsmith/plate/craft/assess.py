@@ -54,7 +54,7 @@ def assess(plate: Plate) -> Assessment:
     """Measure ``plate``; pixels that are wholly transparent are left out of the clipping."""
     plane = luma(plate.pixels)
     sigma = noise(plane)
-    highlights, shadows, black = _clipping(plate)
+    highlights, shadows, black = clipping(plate)
     return Assessment(plate.width, plate.height, sharpness(plane, sigma), 100.0 * sigma, highlights, shadows, black)
 
 
@@ -119,7 +119,8 @@ def _tile_means(plane: Mask, rows: int, cols: int) -> NDArray[np.float32]:
     return made
 
 
-def _clipping(plate: Plate) -> tuple[tuple[float, ...], tuple[float, ...], float]:
+def clipping(plate: Plate) -> tuple[tuple[float, ...], tuple[float, ...], float]:
+    """highlights, shadows and black, as in ``Assessment``."""
     half_a_code = 0.5 / plate.levels
     seen = None if plate.alpha is None else plate.alpha > 0.0
     count = plate.width * plate.height if seen is None else int(np.count_nonzero(seen))
