@@ -14,7 +14,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import assets, chain, cold, drops, generating, hole, idle
+from bench import assets, chain, cold, drops, generating, hole, idle, matting
 from bench.row import Row, as_json, shown
 
 Measure = Callable[[Path], list[Row]]
@@ -25,6 +25,7 @@ _FULL: dict[str, Measure] = {
     "idle": idle.measure,
     "hole": hole.measure,
     "chain": chain.measure,
+    "matting": matting.measure,
     "lane": generating.on_cpu,
 }
 _QUICK: dict[str, Measure] = {
@@ -34,6 +35,7 @@ _QUICK: dict[str, Measure] = {
     "idle": lambda place: idle.measure(place, 10_000, 10.0),
     "hole": lambda place: hole.measure(place, ((1632, 1224), (4000, 3000))),
     "chain": lambda place: chain.measure(place, (2000, 1500)),
+    "matting": lambda place: matting.measure(place, 2000),
     "lane": lambda place: generating.on_cpu(place, 8, (2000, 1500)),
 }
 _LACKS = {"drops": "inotifywait"}

@@ -15,7 +15,7 @@ from goldsmith.errors import Problem
 from goldsmith.files import Filesystem, Sig
 from goldsmith.journal.journal import Journal
 from goldsmith.line.holds import Holds
-from goldsmith.line.intake.bundle import Bundle, group
+from goldsmith.line.intake.bundle import Bundle, classify, group
 
 WRONG = Problem("The mask is all black.", "Paint white where to change.")
 
@@ -132,3 +132,20 @@ def test_a_full_disk_is_the_machines_fault(share: Share, journal: Journal) -> No
     with pytest.raises(OSError, match="No space left"):
         holds.hold(*bundle_in(share), WRONG, None)
     assert (len(holds), journal.all_held()) == (0, [])
+
+
+def test_a_picture_that_shows_the_problem_comes_and_goes_with_its_note(share: Share, journal: Journal) -> None:
+    """It lies beside the note, is nobody's asset, and a release takes both away; deleting it alone tries nothing again."""
+    bundle, sigs = bundle_in(share)
+    holds = holds_of(share, journal)
+    holds.hold(bundle, sigs, WRONG, None, shown=b"a jpeg")
+    shown = share.root / "selected/hero.png.problem.jpg"
+    assert shown.read_bytes() == b"a jpeg"
+    assert classify(shown.name).role == "litter"
+    shown.unlink()
+    assert holds.standing(bundle, sigs)
+    holds.hold(bundle, sigs, WRONG, None, shown=b"another")
+    assert shown.read_bytes() == b"another"
+    holds.release_bundle(bundle)
+    assert not shown.exists()
+    assert not note(share).exists()

@@ -46,7 +46,7 @@ class Cutout(PlateOperation):
     """What it is put on: the name of a plate in library/plates/, or a colour "#rrggbb"; "" = transparency."""
     trim: Annotated[int, Field(ge=0, le=10000)] | None = None
     """Cut the frame down to the subject and so many px round it (0 to 10000); left out, the frame stays."""
-    max_unsure: _Limit = 0.4
+    max_unsure: _Limit = 0.15
     """How much of the subject may be neither in nor out before it is held for a person to see (0 to 1)."""
     max_holes: _Limit = 0.1
     """How much of the subject its holes may come to (0 to 1)."""
@@ -101,7 +101,7 @@ class Cutout(PlateOperation):
 
     def _weigh(self, plate: Plate, matte: Mask, trimap: Trimap, bench: Bench) -> None:
         """Put on record how sure the matte is; raise Problem where it is past a limit, with a picture that shows it."""
-        verdict = judged(matte)
+        verdict = judged(matte, trimap.edge)
         bench.record(
             subject=round(verdict.subject, 5),
             unsure=round(verdict.unsure, 5),

@@ -31,7 +31,7 @@ class Manner:
     tile: int = 768
     margin: int = 48
     first: int = 1500
-    rounds: int = 12
+    rounds: int = 6
     close: float = 5e-4
 
 

@@ -18,7 +18,7 @@ from goldsmith.plate.plate import Mask, Pixels, Window
 _SMOOTH = 1e-5
 """How much neighbours are to be alike where alpha does not change."""
 _SMALL, _ROUNDS_SMALL, _ROUNDS = 32, 10, 3
-_TILE = 512
+_TILE = 256
 
 
 def foreground(pixels: Pixels, alpha: Mask, wanted: Flags, tick: Tick = lambda _: None) -> Pixels:

@@ -13,6 +13,9 @@ _FAINT, _FULL = 0.05, 0.95
 _SPECK = 2e-5
 """What takes less of the picture than this is no hole and no piece."""
 
+_NARROW = 1.5
+"""A gap that is narrower than the band divided by this is one between hairs."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Verdict:
@@ -34,13 +37,16 @@ class Verdict:
     holes_at: Flags
 
 
-def judged(alpha: Mask) -> Verdict:
-    """What there is to say of a matte (h, w), 0..1."""
+def judged(alpha: Mask, edge: int = 0) -> Verdict:
+    """What there is to say of a matte (h, w), 0..1. ``edge``: px of the band that was looked into, to each side of the outline.
+
+    What is shut in between hairs is no hole: a hole is as wide as a part of that band.
+    """
     area = float(np.count_nonzero(alpha > _FAINT))
     unsure = (alpha > _FAINT) & (alpha < _FULL)
     solid = alpha > 0.5
     sizes = _pieces(solid)[1]
-    holes, at = _holes(solid)
+    holes, at = _holes(solid, edge / _NARROW)
     edges = {"top": solid[0], "right": solid[:, -1], "bottom": solid[-1], "left": solid[:, 0]}
     touched, border = sum(int(edge.sum()) for edge in edges.values()), sum(len(edge) for edge in edges.values())
     least = max(1.0, _SPECK * alpha.size)
@@ -67,13 +73,17 @@ def _pieces(flags: Flags) -> tuple[np.ndarray, list[int]]:
     return labels, [int(stats[number, cv2.CC_STAT_AREA]) for number in range(1, count)]
 
 
-def _holes(solid: Flags) -> tuple[int, Flags]:
-    """How many parts of what is not subject are shut in by it, and where they are."""
+def _holes(solid: Flags, narrow: float) -> tuple[int, Flags]:
+    """How many parts of what is not subject are shut in by it and wider than ``narrow`` px, and where they are."""
+    import cv2
+
     empty = ~solid
     labels, sizes = _pieces(empty)
     outside = set(np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])).tolist())
     least = max(1.0, _SPECK * solid.size)
-    shut = [number for number, size in enumerate(sizes, 1) if number not in outside and size >= least]
+    deep = cv2.distanceTransform(empty.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5) > narrow / 2
+    wide = set(np.unique(labels[deep]).tolist())
+    shut = [number for number, size in enumerate(sizes, 1) if number not in outside and number in wide and size >= least]
     wanted = np.zeros(len(sizes) + 1, np.bool_)
     wanted[shut] = True
     return len(shut), wanted[labels]

@@ -62,7 +62,7 @@ def _band(matte: Mask) -> int:
 
 
 def _within(matte: Mask, width: int) -> int:
-    return min(width, min(matte.shape[:2]) // _SMALL)
+    return min(width, int(min(matte.shape)) // _SMALL)
 
 
 def _contour(matte: Mask) -> Flags:
