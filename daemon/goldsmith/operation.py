@@ -263,7 +263,7 @@ class Exported:
     """With its suffix, e.g. ``_web.avif``."""
     path: Path
     """Where it lies until the job's results are put down; it has another name there."""
-    facts: Mapping[str, Finding]
+    facts: Mapping[str, object]
     """What the step that made it says of it, as in ``Deliverable``."""
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from skimage import data
 
 from doubles.bench import BenchDouble
+from doubles.press import TITLE, press_file
 from goldsmith.engines.seeing import TextLine
 from goldsmith.errors import Problem
 from goldsmith.operation import Deliverable, Exported
@@ -19,7 +20,8 @@ from goldsmith.ops.check import Check
 from goldsmith.ops.export import Export
 from goldsmith.plate.plate import Plate, frozen
 
-BESIDE = {"trim_mm": [100, 50], "bleed_mm": 3.0, "bleed_px": 12}
+BESIDE = {"trim_mm": [69.0, 44.0], "bleed_mm": 3.0}
+"""300 x 200 px with 12 px of bleed."""
 
 
 def photograph(alpha: Literal["none", "full", "some"] = "none") -> Plate:
@@ -289,3 +291,42 @@ def test_two_reports_of_a_brief_have_names_of_their_own(tmp_path: Path) -> None:
         (made,) = check.make(photograph(), BenchDouble(exported=[exported(tmp_path, photograph())]))
         assert isinstance(made, Deliverable)
         assert (made.tail + made.suffix,) == check.tails() == (tail,)
+
+
+@pytest.mark.parametrize("settings", [{}, {"quality": 90}, {"depth": 16}, {"cmyk": "press"}, {"cmyk": "press", "quality": 90}])
+def test_a_page_for_print_is_read_back_from_the_pdf(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """Its boxes, its picture and its inks are those in the file, whatever the step that wrote it says of bleed and coverage."""
+    given = photograph()
+    bench = BenchDouble(references={("profiles", "press"): press_file()})
+    (file,) = Export(format="pdf", trim=(20, 10), bleed=2, marks=True, **settings).make(given, bench)
+    path = tmp_path / "000.pdf"
+    path.write_bytes(file.data)
+    file_ = Exported(".pdf", path, {**file.facts, "bleed_mm": 9, "coverage": 1})
+    asked = {"format": "pdf", "bleed": 2, "ppi": 200, "depth": settings.get("depth", 8), "profile": TITLE if "cmyk" in settings else "srgb"}
+    (made,) = Check.model_validate(asked).make(given, BenchDouble(exported=[file_]))
+    assert b"data:image/jpeg" in made.data
+    with pytest.raises(Problem) as caught:
+        Check(bleed=2.1, ppi=1000, coverage=100).make(given, BenchDouble(exported=[file_]))
+    said = caught.value.sentence
+    assert "bleed 2 mm instead of at least 2.1 mm" in said
+    assert "at 20 x 10 mm instead of at least 1000" in said
+    assert ("coverage of no inks" in said) == ("cmyk" not in settings)
+    path.write_bytes(file.data[: len(file.data) // 2])
+    with pytest.raises(Problem, match="file damaged"):
+        Check().make(given, BenchDouble(exported=[file_]))
+
+
+@pytest.mark.parametrize("format_", ["tiff", "jpeg", "pdf"])
+def test_coverage_is_measured_in_the_file(tmp_path: Path, format_: str) -> None:
+    """It is what the step measured when it wrote the file, found again on the disk."""
+    bench = BenchDouble(references={("profiles", "press"): press_file()})
+    trim = {"trim": (20, 10)} if format_ == "pdf" else {}
+    (file,) = Export(format=format_, cmyk="press", coverage=250, **trim).make(photograph(), bench)
+    path = tmp_path / f"000{file.suffix}"
+    path.write_bytes(file.data)
+    has = file.facts["coverage"]
+    assert isinstance(has, float)
+    bench = BenchDouble(exported=[Exported(file.suffix, path, {**file.facts, "coverage": 1})])
+    Check(coverage=has).make(photograph(), bench)
+    with pytest.raises(Problem, match=f"coverage {has} % instead of at most"):
+        Check(coverage=has - 0.2).make(photograph(), bench)

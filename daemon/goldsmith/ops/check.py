@@ -26,7 +26,12 @@ _KILO = 1000
 _ALIASES = {"jpg": "jpeg", "tif": "tiff"}
 _ROUNDING = 0.005
 """Of what is asked: pixels are whole, so the ppi of a sheet is seldom met to the last digit."""
+_MM_ROUNDING = 0.01
+"""mm: a PDF's boxes are in points with few digits."""
+_INK_ROUNDING = 0.05
+"""Per cent of coverage: less than a reader sees of the figure."""
 _FURTHER = 640
+"""px of the longer side at which a picture is read once more."""
 _LOOSE = 0.25
 """Of a line's height: readers draw their boxes wider than the ink."""
 
@@ -191,19 +196,17 @@ class Check(FileOperation):
             found = "unknown, for nothing says how large it is printed," if has is None else f"{has:.0f}{where}"
             yield self._checked("ppi", f"at least {self.ppi:g}", found, has is not None and has >= self.ppi * (1 - _ROUNDING))
         if self.bleed is not None:
-            yield self._checked("bleed", f"at least {self.bleed:g} mm", f"{back.bleed:g} mm", back.bleed >= self.bleed)
+            yield self._checked("bleed", f"at least {self.bleed:g} mm", f"{back.bleed:g} mm", back.bleed >= self.bleed - _MM_ROUNDING)
         if self.coverage is not None:
-            inks = back.said.get("coverage") if back.facts.channels == 4 else None
-            has = float(inks) if isinstance(inks, int | float) else None
+            has = back.coverage
             found = "of no inks" if has is None else f"{has:.1f} %"
-            yield self._checked("coverage", f"at most {self.coverage:g} %", found, has is not None and has <= self.coverage)
+            yield self._checked("coverage", f"at most {self.coverage:g} %", found, has is not None and has <= self.coverage + _INK_ROUNDING)
 
     def _resolution(self, back: Reread) -> tuple[float | None, str]:
         """Pixels per inch, and at what size."""
-        trim = back.said.get("trim_mm")
-        sheet = self.print or (tuple(trim) if isinstance(trim, Sequence) and not isinstance(trim, str) else None)
+        sheet = self.print or back.trim
         if sheet is not None:
-            width, height = (float(side) + 2 * back.bleed for side in sheet)
+            width, height = (side + 2 * back.bleed for side in sheet)
             return ppi_at(back.pixels, (width, height)), f" at {sheet[0]:g} x {sheet[1]:g} mm"
         return (None if back.facts.ppi is None else min(back.facts.ppi)), ""
 

@@ -84,6 +84,13 @@ def decoded(data: bytes, name: str, max_pixels: int) -> tuple[Plate, Facts]:
         return _plate(samples, header), _facts(header)
 
 
+def inks(data: bytes, name: str, max_pixels: int) -> Samples:
+    """The codes of a CMYK file's four inks, (h, w, 4 or more), 0 = no ink. Raises as ``verify``."""
+    with guarded(name, data):
+        reader, header = _opened(data, name, max_pixels)
+        return reader.read_samples(data, header, name)
+
+
 def decode_mask(data: bytes, name: str, max_pixels: int) -> Mask:
     """The file as a mask (h, w): its brightness; where that is the same everywhere and alpha is not, its alpha."""
     plate = decode(data, name, max_pixels)

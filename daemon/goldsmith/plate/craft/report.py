@@ -27,7 +27,8 @@ dt { color: #6a665f; } dd { margin: 0; overflow-wrap: anywhere; }
 table { width: 100%; border-collapse: collapse; font-size: .9rem; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem .35rem 0; border-bottom: 1px solid #ebe8e3; overflow-wrap: anywhere; }
 th { color: #6a665f; font-weight: 500; }
-td:last-child { white-space: nowrap; } td span { padding: .05rem .5rem; border-radius: .6rem; font-size: .8rem; font-weight: 600; }
+td:first-child, td:last-child { white-space: nowrap; }
+td span { padding: .05rem .5rem; border-radius: .6rem; font-size: .8rem; font-weight: 600; }
 footer { margin-top: 2rem; color: #6a665f; font-size: .8rem; }
 @media print { body { padding: 0; font-size: 11pt; } .file { break-inside: avoid; grid-template-columns: 6cm 1fr; }
   .verdict, td span { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }

@@ -1,0 +1,135 @@
+"""The report: one file that needs nothing else, in which what a stranger wrote is text, and a thumbnail that is small."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from html.parser import HTMLParser
+from typing import Literal
+
+import numpy as np
+import pytest
+from skimage import data
+
+from goldsmith.plate.codec import decode
+from goldsmith.plate.colour import converted
+from goldsmith.plate.craft.preflight import Checked, FileSeen
+from goldsmith.plate.craft.report import page
+from goldsmith.plate.craft.reread import shrunk, thumbnail
+from goldsmith.plate.plate import Metadata, Plate, frozen
+from goldsmith.plate.profiles import named
+
+NASTY = '<script>alert("x")</script>&\'<img src=http://x>'
+
+
+class Elements(HTMLParser):
+    """Every element with its attributes, and all text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def seen(*checks: Checked, name: str = "hero.png", picture: bytes = b"jpeg") -> FileSeen:
+    return FileSeen(name, (("Format", "PNG"),), checks, picture)
+
+
+def test_what_comes_from_a_brief_is_text() -> None:
+    """Names, values and what was read in a picture cannot put an element into the page."""
+    html = page(NASTY, [seen(Checked(NASTY, NASTY, NASTY, False), name=NASTY)])
+    told = Elements(html)
+    assert {tag for tag, _ in told.tags} <= set(
+        [
+            "html",
+            "head",
+            "meta",
+            "title",
+            "style",
+            "body",
+            "h1",
+            "h2",
+            "p",
+            "span",
+            "section",
+            "div",
+            "img",
+            "dl",
+            "dt",
+            "dd",
+            "table",
+            "tr",
+            "th",
+            "td",
+            "footer",
+        ]
+    )
+    assert told.text.count(NASTY) == 6
+    assert [attrs["src"] for tag, attrs in told.tags if tag == "img"] == ["data:image/jpeg;base64,anBlZw=="]
+
+
+def test_it_needs_nothing_else_and_forbids_it() -> None:
+    """No address in it, and a policy under which a browser would not follow one."""
+    html = page("hero", [seen()])
+    assert "http" not in html.replace("http-equiv", "")
+    policy = next(attrs["content"] for _, attrs in Elements(html).tags if attrs.get("http-equiv") == "Content-Security-Policy")
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+@pytest.mark.parametrize(
+    ("checks", "verdict"),
+    [
+        ([Checked("size", "1", "1", True)], "Passed 1 file read back from the disk."),
+        ([Checked("size", "1", "2", False, True)], "Passed with remarks 1 file read back from the disk, 1 remark."),
+        ([Checked("size", "1", "2", False, True)] * 2, "Passed with remarks 1 file read back from the disk, 2 remarks."),
+        ([Checked("size", "1", "2", False)], "Not passed 1 file read back from the disk."),
+    ],
+)
+def test_the_verdict_stands_on_top(checks: list[Checked], verdict: str) -> None:
+    """In words, and counted."""
+    assert verdict in Elements(page("hero", [seen(*checks)])).text
+
+
+def test_a_file_without_a_picture_has_no_broken_one() -> None:
+    """What could not be read has no thumbnail; its name and its fault are there."""
+    told = Elements(page("hero", [seen(Checked("file", "one", "none", False), picture=b"")]))
+    assert "img" not in [tag for tag, _ in told.tags]
+    assert "✗ fault" in told.text
+
+
+@pytest.mark.parametrize("kind", ["photograph", "noise"])
+def test_a_thumbnail_is_a_small_jpeg(kind: Literal["photograph", "noise"]) -> None:
+    """560 px and 40 kB at most, in its shape, with nothing of the picture's metadata; a small picture stays as large as it is."""
+    pixels = data.astronaut() if kind == "photograph" else np.random.default_rng(0).integers(0, 256, (900, 1800, 3))
+    tall = np.repeat(np.repeat(pixels, 2, axis=0), 1, axis=1).astype(np.float32) / 255
+    made = thumbnail(Plate(frozen(tall), ppi=(300, 300), metadata=Metadata(xmp=b"<secret/>")))
+    shown = decode(made, "x.jpg", 10**6)
+    assert max(shown.width, shown.height) == 560
+    assert shown.width / shown.height == pytest.approx(tall.shape[1] / tall.shape[0], abs=0.01)
+    assert len(made) <= 40_000
+    assert b"secret" not in made
+    small = Plate(frozen(tall[:30, :40]))
+    assert shrunk(small, 560).pixels is small.pixels
+
+
+def test_a_thumbnail_is_in_srgb_on_white() -> None:
+    """Browsers show it as it is, whatever profile the file has and whatever lies under its transparent parts."""
+    colour = Plate(frozen(np.full((64, 64, 3), (0.3, 0.6, 0.2), np.float32)), icc=named("adobe-rgb"))
+    shown = decode(thumbnail(colour), "x.jpg", 10**6)
+    assert shown.icc is None
+    assert np.abs(shown.pixels.mean(axis=(0, 1)) - converted(colour, "srgb").pixels[0, 0]).max() < 0.01
+    clear = Plate(frozen(np.zeros((64, 64, 3), np.float32)), alpha=frozen(np.zeros((64, 64), np.float32)))
+    assert decode(thumbnail(clear), "x.jpg", 10**6).pixels.min() > 0.99
+
+
+def test_the_same_findings_give_the_same_bytes() -> None:
+    """No clock, no chance: a replay finds the same report."""
+    files = [seen(Checked("size", "1", "1", True), picture=thumbnail(Plate(frozen(data.chelsea().astype(np.float32) / 255)))) for _ in "ab"]
+    assert page("hero", files[:1]) == page("hero", files[1:])
+    assert b64decode(page("hero", files[:1]).partition("base64,")[2].partition('"')[0]) == files[0].thumbnail
