@@ -45,31 +45,8 @@ def test_what_comes_from_a_brief_is_text() -> None:
     """Names, values and what was read in a picture cannot put an element into the page."""
     html = page(NASTY, [seen(Checked(NASTY, NASTY, NASTY, False), name=NASTY)])
     told = Elements(html)
-    assert {tag for tag, _ in told.tags} <= set(
-        [
-            "html",
-            "head",
-            "meta",
-            "title",
-            "style",
-            "body",
-            "h1",
-            "h2",
-            "p",
-            "span",
-            "section",
-            "div",
-            "img",
-            "dl",
-            "dt",
-            "dd",
-            "table",
-            "tr",
-            "th",
-            "td",
-            "footer",
-        ]
-    )
+    assert {tag for tag, _ in told.tags}.isdisjoint({"script", "link", "iframe", "object", "form", "a"})
+    assert [tag for tag, _ in told.tags].count("img") == 1
     assert told.text.count(NASTY) == 6
     assert [attrs["src"] for tag, attrs in told.tags if tag == "img"] == ["data:image/jpeg;base64,anBlZw=="]
 
