@@ -9,6 +9,7 @@ import pytest
 
 from doubles.jobs import Share, png
 from doubles.mattes import scene
+from doubles.studio import Studio
 from goldsmith.brief.brief import read_brief
 from goldsmith.brief.stages import read_line
 from goldsmith.engines.models import read_models
@@ -86,6 +87,30 @@ def test_a_hold_leaves_a_picture_that_shows_why(share: Share) -> None:
     assert "neither in nor out" in outcome.fault.sentence
     shown = decode(Path(outcome.fault.shown).read_bytes(), "shown.jpg", 10_000_000)
     assert (shown.height, shown.width) == (240, 320)
+
+
+def test_a_hold_lies_beside_the_picture_until_it_is_mended(tmp_path: Path) -> None:
+    """Through the folders: the note and what shows it lie there, nothing takes that for a picture, and both go when it goes on."""
+    brief = '[[edit]]\nop = "cutout"\nwhere = "mask"\nmax_holes = 1\nmax_unsure = {}\n'
+    studio = Studio(tmp_path)
+    studio.put("selected/hero.png", png(SEEN.pixels))
+    studio.put("selected/hero.mask.png", png(np.where(SEEN.near, np.float32(0.5), np.round(SEEN.alpha))))
+    studio.put("selected/hero.toml", brief.format(0))
+    try:
+        studio.start()
+        studio.until(lambda: studio.at("selected/hero.png.problem.txt").exists(), "the note")
+        studio.until_idle()
+        shown = decode(studio.read("selected/hero.png.problem.jpg"), "shown.jpg", 10_000_000)
+        assert (shown.height, shown.width) == (240, 320)
+        assert "magenta is unsure" in studio.note("selected/hero.png")
+        assert not list(studio.at("selected").glob("*problem.jpg.problem*"))
+        studio.put("selected/hero.toml", brief.format(0.9))
+        studio.until(lambda: studio.at("masked/hero.png").exists(), "the result")
+        studio.until_idle()
+        assert not list(studio.at("selected").glob("*.problem.*"))
+        assert decode(studio.read("masked/hero.png"), "hero.png", 10_000_000).alpha is not None
+    finally:
+        studio.stop()
 
 
 @pytest.mark.parametrize("model", ["modnet", "u2net"])
