@@ -17,12 +17,11 @@ from goldsmith.operation import Bench, Deliverable, Exported, FileOperation, Fin
 from goldsmith.plate import codec, colour
 from goldsmith.plate.craft.assess import clipping
 from goldsmith.plate.craft.fitting import LONGEST_SIDE
-from goldsmith.plate.craft.preflight import Checked, FileSeen, allowed, folded, nearest, ppi_at, same_profile, told, worst
+from goldsmith.plate.craft.preflight import Checked, FileSeen, allowed, folded, nearest, ppi_at, reaches_out, same_profile, told, worst
 from goldsmith.plate.craft.report import page
-from goldsmith.plate.craft.reread import Reread, reread, shrunk, thumbnail
+from goldsmith.plate.craft.reread import KILO, Reread, kilo, reread, shrunk, thumbnail
 from goldsmith.plate.plate import Plate
 
-_KILO = 1000
 _ALIASES = {"jpg": "jpeg", "tif": "tiff"}
 _ROUNDING = 0.005
 """Of what is asked: pixels are whole, so the ppi of a sheet is seldom met to the last digit."""
@@ -32,8 +31,6 @@ _INK_ROUNDING = 0.05
 """Per cent of coverage: less than a reader sees of the figure."""
 _FURTHER = 640
 """px of the longer side at which a picture is read once more."""
-_LOOSE = 0.25
-"""Of a line's height: readers draw their boxes wider than the ink."""
 
 Word = Literal[
     "size", "ppi", "format", "depth", "profile", "bytes", "alpha", "bleed", "coverage", "words", "thumbnail", "clipping", "black", "safe"
@@ -165,7 +162,7 @@ class Check(FileOperation):
         except Problem as problem:
             return FileSeen(name, (), [Checked("file", "one that can be read", f"damaged ({problem.sentence.rstrip('.')})", False)])
         checks = [*self._of_file(back), *self._of_print(back), *self._of_picture(back), *self._of_text(back, bench)]
-        return FileSeen(name, _told(back), checks, thumbnail(back.plate))
+        return FileSeen(name, back.lines(), checks, thumbnail(back.plate))
 
     def _checked(self, word: Word, asked: str, found: str, good: bool) -> Checked:
         return Checked(word, asked, found, good, word in self.warn)
@@ -188,7 +185,7 @@ class Check(FileOperation):
             good = (facts.channels != 4 or facts.icc is not None) and same_profile(self.profile, facts.icc)
             yield self._checked("profile", self.profile, facts.icc or bare, good)
         if self.max_kb is not None:
-            yield self._checked("bytes", f"at most {self.max_kb:,g} kB", _kilo(back.size), back.size <= self.max_kb * _KILO)
+            yield self._checked("bytes", f"at most {self.max_kb:,g} kB", kilo(back.size), back.size <= self.max_kb * KILO)
 
     def _of_print(self, back: Reread) -> Iterator[Checked]:
         if self.ppi is not None:
@@ -256,15 +253,7 @@ class Check(FileOperation):
         return self._checked(check, f"“{word}” {where}", read, good), found if good else []
 
     def _safe(self, back: Reread, lines: Sequence[TextLine], margin: float) -> Checked:
-        (width, height), edge, share = back.pixels, back.edge, margin / 100
-        across, down = (share * (side - 2 * edge) + edge for side in (width, height))
-        out = []
-        for line in lines:
-            left, top = line.corners.min(axis=0)
-            right, bottom = line.corners.max(axis=0)
-            loose = _LOOSE * min(right - left, bottom - top)
-            if min(left - across, width - across - right, top - down, height - down - bottom) < -loose:
-                out.append(f"“{line.text}”")
+        out = [f"“{line.text}”" for line in lines if reaches_out(line.corners, back.pixels, back.edge, margin)]
         found = f"{', '.join(out)} beyond" if out else f"{len(lines)} line{'s' * (len(lines) != 1)} within"
         return self._checked("safe", f"text at least {margin:g} % from every edge", found, not out)
 
@@ -278,33 +267,8 @@ def _read_further(shown: Plate, bench: Bench) -> list[TextLine]:
 
 def _as_said(back: Reread) -> Checked:
     """What the step that made the file says of it holds of what lies on the disk."""
-    said, facts = back.said, back.facts
-    is_so = {
-        "width": facts.width,
-        "height": facts.height,
-        "depth": facts.depth,
-        "format": facts.format,
-        "bytes": back.size,
-        "alpha": facts.alpha,
-    }
-    other = [f"{name} {value}, not {said[name]}" for name, value in is_so.items() if name in said and said[name] != value]
+    other = back.otherwise()
     return Checked("file", "what was written", f"another ({', '.join(other)})" if other else "what was written", not other)
-
-
-def _kilo(size: int) -> str:
-    return f"{size / _KILO:,.1f} kB"
-
-
-def _told(back: Reread) -> list[tuple[str, str]]:
-    facts = back.facts
-    mode = {1: "grey", 3: "RGB", 4: "CMYK"}[facts.channels] + (" with alpha" if facts.alpha else "")
-    lines = [
-        ("Format", facts.format.upper()),
-        ("Pixels", f"{facts.width} x {facts.height}"),
-        ("Colour", f"{mode}, {facts.depth} bits, {facts.icc or 'sRGB'}"),
-        ("Size", _kilo(back.size)),
-    ]
-    return [*lines, *([] if facts.ppi is None else [("Resolution", f"{min(facts.ppi):.0f} ppi")])]
 
 
 def _plain(checks: Sequence[Checked]) -> list[Finding]:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from goldsmith.plate import profiles
 
 Result = Literal["pass", "warn", "fail"]
@@ -14,6 +17,7 @@ _INCH = 25.4
 _LOOKALIKES = str.maketrans("015i8", "olslb")
 """What readers take for one another; folded in what was asked for and in what was read."""
 _LETTERS_TO_ONE_MISREAD = 5
+_LOOSE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,19 @@ def same_profile(asked: str, found: str | None) -> bool:
         asked = profiles.profile_name(profiles.named(asked.lower()))
     names = [name.casefold().strip() for name in (asked, found or "srgb")]
     return names[0] == names[1] or all(name.startswith("srgb") for name in names)
+
+
+def reaches_out(corners: NDArray[np.float32], size: tuple[int, int], edge: float, margin: float) -> bool:
+    """True where a line of text reaches into the margin of a picture of ``size`` (width, height).
+
+    corners: (4, 2) px; edge: px of bleed on every side; margin: per cent of each side of what is left. A quarter of the line's height
+    is let go, for readers draw their boxes wider than the ink.
+    """
+    left, top = (float(value) for value in corners.min(axis=0))
+    right, bottom = (float(value) for value in corners.max(axis=0))
+    across, down = (edge + margin / 100 * (side - 2 * edge) for side in size)
+    room = min(left - across, size[0] - across - right, top - down, size[1] - down - bottom)
+    return room < -_LOOSE * min(right - left, bottom - top)
 
 
 class Match(NamedTuple):

@@ -18,6 +18,7 @@ from goldsmith.plate.printing import highest_coverage
 from goldsmith.plate.profiles import profile_name
 from goldsmith.plate.resample import resized_plate
 
+KILO = 1000
 _INKS = 4
 _SIDE = 560
 _LARGEST = 40_000
@@ -49,6 +50,35 @@ class Reread:
     def edge(self) -> float:
         """Bleed on every side, in px."""
         return 0.0 if self.trim is None else self.bleed * self.facts.width / (self.trim[0] + 2 * self.bleed)
+
+    def otherwise(self) -> list[str]:
+        """Where it is not what the step says it wrote, in words."""
+        facts = self.facts
+        is_so = {"width": facts.width, "height": facts.height, "depth": facts.depth, "format": facts.format, "alpha": facts.alpha}
+        return [
+            f"{name} {value}, not {self.said[name]}"
+            for name, value in {**is_so, "bytes": self.size}.items()
+            if name in self.said and self.said[name] != value
+        ]
+
+    def lines(self) -> list[tuple[str, str]]:
+        """(what, value) of it, for a report."""
+        facts = self.facts
+        mode = {1: "grey", 3: "RGB", _INKS: "CMYK"}[facts.channels] + (" with alpha" if facts.alpha else "")
+        return [
+            ("Format", facts.format.upper()),
+            ("Pixels", f"{facts.width} x {facts.height}"),
+            ("Colour", f"{mode}, {facts.depth} bits, {facts.icc or ('no profile' if facts.channels == _INKS else 'sRGB')}"),
+            ("Size", kilo(self.size)),
+            *([] if facts.ppi is None else [("Resolution", f"{min(facts.ppi):.0f} ppi")]),
+            *([] if self.trim is None else [("Trim", f"{self.trim[0]:g} x {self.trim[1]:g} mm, bleed {self.bleed:g} mm")]),
+            *([] if self.coverage is None else [("Ink", f"{self.coverage:.0f} % at most")]),
+        ]
+
+
+def kilo(size: int) -> str:
+    """Bytes as a person reads them."""
+    return f"{size / KILO:,.1f} kB"
 
 
 def reread(path: Path, name: str, said: Mapping[str, object]) -> Reread:
