@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from goldsmith.plate.craft.cube import Triple
 from goldsmith.plate.craft.tone import Balance
@@ -14,6 +14,26 @@ from goldsmith.plate.craft.toning import Tone, curve_tone
 Share = Annotated[float, Field(ge=-100, le=100)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Hex = Annotated[str, Field(pattern=r"^(#[0-9a-fA-F]{6})?$")]
+
+
+def _spread(value: object) -> object:
+    """One number stands for all three channels."""
+    return (value,) * 3 if isinstance(value, int | float) else value
+
+
+_One = BeforeValidator(_spread)
+_Lift = Annotated[float, Field(ge=-1, le=1)]
+_Gamma = Annotated[float, Field(ge=0.1, le=10)]
+_Gain = Annotated[float, Field(ge=0, le=4)]
+_Slope = Annotated[float, Field(ge=0, le=16)]
+_Offset = Annotated[float, Field(ge=-4, le=4)]
+_Power = Annotated[float, Field(ge=0.05, le=16)]
+Lift = Annotated[tuple[_Lift, _Lift, _Lift], _One]
+Gamma = Annotated[tuple[_Gamma, _Gamma, _Gamma], _One]
+Gain = Annotated[tuple[_Gain, _Gain, _Gain], _One]
+Slope = Annotated[tuple[_Slope, _Slope, _Slope], _One]
+Offset = Annotated[tuple[_Offset, _Offset, _Offset], _One]
+Power = Annotated[tuple[_Power, _Power, _Power], _One]
 _Unit = Annotated[float, Field(ge=0, le=1)]
 _Points = Annotated[tuple[tuple[_Unit, _Unit], ...], Field(max_length=64)]
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated
 
 import numpy as np
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import Field, field_validator
 
+from goldsmith import grading
 from goldsmith.errors import Problem
-from goldsmith.grading import Contrast, Curves, Grain, Halation, Match, SplitTone, Vignette, WhiteBalance, Zone, colour_of
 from goldsmith.operation import LAYER_SUFFIXES, Bench, Deliverable, Finding, Needs, PlateOperation, Where, region_needs
 from goldsmith.plate import colour
 from goldsmith.plate.craft import series
@@ -28,19 +27,6 @@ _SAME = 0.5
 _ONES, _ZEROS = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 
 
-def _spread(value: object) -> object:
-    """One number stands for all three channels."""
-    return (value,) * 3 if isinstance(value, int | float) else value
-
-
-_Slope = Annotated[float, Field(ge=0, le=16)]
-_Offset = Annotated[float, Field(ge=-4, le=4)]
-_Power = Annotated[float, Field(ge=0.05, le=16)]
-_Lift = Annotated[float, Field(ge=-1, le=1)]
-_Gamma = Annotated[float, Field(ge=0.1, le=10)]
-_Gain = Annotated[float, Field(ge=0, le=4)]
-
-
 class Grade(PlateOperation):
     """Grade the colour: match a hero frame, light, tone, CDL, zones, a look, halation, vignette, grain.
 
@@ -50,47 +36,47 @@ class Grade(PlateOperation):
 
     look_from: str = Field(default="", max_length=200)
     """The hero frame that this picture is to match, by its name in library/heroes/; it comes before everything else."""
-    match: Match = Match()
+    match: grading.Match = grading.Match()
     """How it is matched to the hero, and when it is held."""
     exposure: float = Field(default=0.0, ge=-8, le=8)
     """Stops of light (-8 to 8)."""
-    white_balance: WhiteBalance = WhiteBalance()
+    white_balance: grading.WhiteBalance = grading.WhiteBalance()
     """What is to be neutral: temperature and tint, or a colour, or a place in the picture."""
-    contrast: Contrast = Contrast()
+    contrast: grading.Contrast = grading.Contrast()
     """A smooth S that leaves black, white and its pivot where they are."""
-    curves: Curves = Curves()
+    curves: grading.Curves = grading.Curves()
     """Curves by points, for all channels and for each."""
-    lift: Annotated[tuple[_Lift, _Lift, _Lift], BeforeValidator(_spread)] = _ZEROS
+    lift: grading.Lift = _ZEROS
     """Moves black and leaves white, one number or [red, green, blue] (-1 to 1, neutral 0)."""
-    gamma: Annotated[tuple[_Gamma, _Gamma, _Gamma], BeforeValidator(_spread)] = _ONES
+    gamma: grading.Gamma = _ONES
     """Moves the middle (above 1 brightens), one number or [red, green, blue] (0.1 to 10, neutral 1)."""
-    gain: Annotated[tuple[_Gain, _Gain, _Gain], BeforeValidator(_spread)] = _ONES
+    gain: grading.Gain = _ONES
     """Moves white and leaves black, one number or [red, green, blue] (0 to 4, neutral 1)."""
-    slope: Annotated[tuple[_Slope, _Slope, _Slope], BeforeValidator(_spread)] = _ONES
+    slope: grading.Slope = _ONES
     """ASC CDL slope (gain), one number or [red, green, blue] (0 to 16, neutral 1)."""
-    offset: Annotated[tuple[_Offset, _Offset, _Offset], BeforeValidator(_spread)] = _ZEROS
+    offset: grading.Offset = _ZEROS
     """ASC CDL offset (lift of everything), one number or [red, green, blue] (-4 to 4, neutral 0)."""
-    power: Annotated[tuple[_Power, _Power, _Power], BeforeValidator(_spread)] = _ONES
+    power: grading.Power = _ONES
     """ASC CDL power (gamma; above 1 darkens), one number or [red, green, blue] (0.05 to 16, neutral 1)."""
     saturation: float = Field(default=1.0, ge=0, le=4)
     """ASC CDL saturation (0 = grey, 1 = neutral, at most 4)."""
-    shadows: Zone = Zone()
+    shadows: grading.Zone = grading.Zone()
     """Temperature, tint and saturation of the dark parts, each -100 to 100."""
-    midtones: Zone = Zone()
+    midtones: grading.Zone = grading.Zone()
     """Temperature, tint and saturation of the middle, each -100 to 100."""
-    highlights: Zone = Zone()
+    highlights: grading.Zone = grading.Zone()
     """Temperature, tint and saturation of the bright parts, each -100 to 100."""
-    split_tone: SplitTone = SplitTone()
+    split_tone: grading.SplitTone = grading.SplitTone()
     """A colour for the dark parts and one for the bright ones."""
     look: str = Field(default="", max_length=200)
     """A look by name: library/looks/NAME.cube, .cdl or .cc, or the picture's own sidecar."""
     look_strength: float = Field(default=1.0, ge=0, le=1)
     """How much of the look is laid on (0 to 1)."""
-    halation: Halation = Halation()
+    halation: grading.Halation = grading.Halation()
     """A glow round the brightest parts, as film has it."""
-    vignette: Vignette = Vignette()
+    vignette: grading.Vignette = grading.Vignette()
     """Light that falls off towards the corners."""
-    grain: Grain = Grain()
+    grain: grading.Grain = grading.Grain()
     """Film grain, the last of all."""
     where: Where = ""
     """The region to grade: a mask's name or an expression such as "mask & left"; everything where it is empty."""
@@ -188,7 +174,7 @@ class Grade(PlateOperation):
     def _colours(self) -> bool:
         """True where the settings treat the channels differently: then a grey picture becomes a coloured one."""
         tinted = any(zone.temperature or zone.tint for zone in (self.shadows, self.midtones, self.highlights))
-        balanced = self.white_balance != WhiteBalance() or self.split_tone.asked
+        balanced = self.white_balance != grading.WhiteBalance() or self.split_tone.asked
         curved = self.curves.coloured
         triples = (self.lift, self.gamma, self.gain, self.slope, self.offset, self.power)
         return self._has_hero or self._has_look or tinted or balanced or curved or any(len(set(triple)) > 1 for triple in triples)
@@ -200,12 +186,12 @@ class Grade(PlateOperation):
 
     def _balance(self, plate: Plate, light: Light) -> Vector | None:
         asked = self.white_balance
-        if asked == WhiteBalance():
+        if asked == grading.WhiteBalance():
             return None
         if not asked.white and asked.grey is None:
             return balance_of(light, asked.temperature / 100, asked.tint / 100)
         if asked.white:
-            seen, what = light.one(colour_of(asked.white)), f"{asked.white} is"
+            seen, what = light.one(grading.colour_of(asked.white)), f"{asked.white} is"
         else:
             seen, what = _mean_light(plate, light, asked.grey or (0, 0, 1, 1)), "What lies in the white balance's grey box is"
         found = balance_from(light, seen)
@@ -227,7 +213,7 @@ class Grade(PlateOperation):
             changes.append(balance_change(*zones))
         split = self.split_tone
         if split.asked:
-            tints = [colour_of(one) if one else None for one in (split.shadows, split.highlights)]
+            tints = [grading.colour_of(one) if one else None for one in (split.shadows, split.highlights)]
             changes.append(split_change(tints[0], tints[1], split.balance / 100, split.amount / 100))
         return changes
 
@@ -252,7 +238,7 @@ class Grade(PlateOperation):
         made: list[Placed] = []
         halo, fall, grain = self.halation, self.vignette, self.grain
         if halo.amount:
-            tint = colour_of(halo.colour) if coloured else _ONES
+            tint = grading.colour_of(halo.colour) if coloured else _ONES
             made.append(halation_change(light, halo.amount / 100, halo.threshold / 100, halo.radius / 1000, tint))
         if fall.amount:
             made.append(vignette_change(light, fall.amount / 100, fall.radius / 100, fall.softness / 100, fall.roundness / 100))
