@@ -29,7 +29,6 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .6rem .35rem 0; 
 th { color: #6a665f; font-weight: 500; }
 td:first-child, td:last-child { white-space: nowrap; }
 td span { padding: .05rem .5rem; border-radius: .6rem; font-size: .8rem; font-weight: 600; }
-footer { margin-top: 2rem; color: #6a665f; font-size: .8rem; }
 @media print { body { padding: 0; font-size: 11pt; } .file { break-inside: avoid; grid-template-columns: 6cm 1fr; }
   .verdict, td span { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """.strip()
@@ -55,8 +54,7 @@ def page(title: str, files: Sequence[FileSeen]) -> str:
 <body>
 <h1>{escape(title)}</h1>
 <p><span class="verdict {result}">{_VERDICTS[result]}</span> {escape(said)}.</p>
-{"".join(_file(file) for file in files)}<footer>Each file was compared with what was asked, as it lies on the disk.</footer>
-</body>
+{"".join(_file(file) for file in files)}</body>
 </html>
 """
 
