@@ -1,4 +1,4 @@
-"""The subject cut out of what lies behind it, hair and glass included."""
+"""The subject cut out of what lies behind it, with the hairs at its edge."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _Limit = Annotated[float, Field(ge=0, le=1)]
 
 
 class Cutout(PlateOperation):
-    """Cut the subject out, hair and glass included: on transparency, on a colour, or on a plate of the library."""
+    """Cut the subject out, with the hairs at its edge: on transparency, on a colour, or on a plate of the library."""
 
     changes_geometry: ClassVar[bool] = True
     cuts: ClassVar[bool] = True
