@@ -18,7 +18,9 @@ from goldsmith.errors import Problem
 from goldsmith.operation import Deliverable, Exported
 from goldsmith.ops.check import Check
 from goldsmith.ops.export import Export
+from goldsmith.plate.formats import jpeg_write
 from goldsmith.plate.plate import Plate, frozen
+from goldsmith.plate.profiles import named
 
 BESIDE = {"trim_mm": [69.0, 44.0], "bleed_mm": 3.0}
 """300 x 200 px with 12 px of bleed."""
@@ -219,13 +221,13 @@ def test_letters_that_fill_a_large_picture_are_read_from_further_away(tmp_path: 
 
     class Far(BenchDouble):
         def read(self, plate: Plate) -> Sequence[TextLine]:
-            return [line("GOLD", 0, 100, 100, 120)] if plate.width == 640 else [line("GOLL", 400, 300, 500, 320)]
+            return [line("GOLD", 40, 100, 140, 120)] if plate.width == 640 else [line("GOLL", 400, 300, 500, 320)]
 
     large = Plate(frozen(np.full((800, 1280, 3), 0.5, np.float32)))
     bench = Far(exported=[exported(tmp_path, large)])
-    Check(words=("GOLD",), thumbnail=0).make(large, bench)
+    Check(words=("GOLD",), thumbnail=0, safe=5).make(large, bench)
     with pytest.raises(Problem, match="safe “GOLD” beyond") as caught:
-        Check(words=("GOLD",), thumbnail=0, safe=5).make(large, bench)
+        Check(words=("GOLD",), thumbnail=0, safe=8).make(large, bench)
     assert "words" not in caught.value.sentence
 
 
@@ -239,7 +241,8 @@ def test_letters_that_fill_a_large_picture_are_read_from_further_away(tmp_path: 
         ((30, 20, 276, 40), {}, False),
         ((30, 166, 200, 186), {}, False),
         ((30, 20, 200, 40), BESIDE, False),
-        ((41, 31, 200, 51), BESIDE, True),
+        ((35, 31, 200, 51), BESIDE, True),
+        ((30, 31, 200, 51), BESIDE, False),
     ],
 )
 def test_text_stays_out_of_the_margin(tmp_path: Path, corners: tuple[int, int, int, int], said: dict[str, Any], good: bool) -> None:
@@ -330,3 +333,40 @@ def test_coverage_is_measured_in_the_file(tmp_path: Path, format_: str) -> None:
     Check(coverage=has).make(photograph(), bench)
     with pytest.raises(Problem, match=f"coverage {has} % instead of at most"):
         Check(coverage=has - 0.2).make(photograph(), bench)
+
+
+def test_one_blown_channel_is_blown(tmp_path: Path) -> None:
+    """A red that clips has lost its drawing, whatever the other channels hold."""
+    pixels = np.full((100, 100, 3), 0.5, np.float32)
+    pixels[:10, :, 0] = 1
+    assert "clipping 10.00 % instead of at most 9 %" in fault(tmp_path, {"max_clipped": 9}, Plate(frozen(pixels)))
+
+
+def test_ppi_is_that_of_the_sheet_with_its_bleed(tmp_path: Path) -> None:
+    """The picture covers the bleed, too: 300 px on 69 mm and 3 mm at either side are 102 to the inch, not 110."""
+    assert fault(tmp_path, {"ppi": 101}, said=BESIDE) == ""
+    assert "ppi 102 at 69 x 44 mm instead of at least 108" in fault(tmp_path, {"ppi": 108}, said=BESIDE)
+
+
+def test_inks_without_a_profile_are_no_srgb(tmp_path: Path) -> None:
+    """A file without a profile means sRGB only where it is in RGB."""
+    path = tmp_path / "000.jpg"
+    path.write_bytes(jpeg_write.bare_inks(np.full((20, 30, 4), 100, np.uint8), 90))
+    bench = BenchDouble(exported=[Exported(".jpg", path, {"width": 30, "height": 20})])
+    with pytest.raises(Problem, match=r"hero\.jpg: profile none instead of srgb\."):
+        Check(profile="srgb").make(photograph(), bench)
+
+
+def test_text_is_read_as_a_browser_shows_the_file(tmp_path: Path) -> None:
+    """Transparent parts on white, and in sRGB, whatever profile the file has."""
+
+    class Seeing(BenchDouble):
+        def read(self, plate: Plate) -> Sequence[TextLine]:
+            assert plate.icc in (None, named("srgb"))
+            assert plate.alpha is None
+            assert plate.pixels[: plate.height // 10].min() > 0.99
+            return [WORD]
+
+    bench = Seeing(exported=[exported(tmp_path, photograph("some"), profile="adobe-rgb")])
+    (made,) = Check(words=("GOLD",)).make(photograph(), bench)
+    assert made.facts["result"] == "pass"
