@@ -134,7 +134,8 @@ class Fault(_Data):
     """Why a job brought no result.
 
     problem: the picture or brief is wrong · incomplete: it ends too soon · changed: an input is no longer what it was ·
-    machine: disk, mount · device: what the lane computes on has failed (the lanes put such a job back) · crash, timeout, memory: the lane process died, hung or outgrew its limit.
+    machine: disk, mount · device: what the lane computes on has failed (the lanes put such a job back) ·
+    crash, timeout, memory: the lane process died, hung or outgrew its limit.
     """
 
     kind: FaultKind

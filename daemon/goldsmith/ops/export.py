@@ -46,7 +46,7 @@ def _length(value: object) -> object:
         return value
     found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?) *(mm|cm|in)", str(value).strip().lower())
     if found is None:
-        raise ValueError(f"“{str(value)[:40]}” is no length: write it as \"3mm\", \"0.125in\" or a number of millimetres")
+        raise ValueError(f'“{str(value)[:40]}” is no length: write it as "3mm", "0.125in" or a number of millimetres')
     return float(found[1]) * _INCHES[found[2]]
 
 
@@ -180,7 +180,7 @@ class Export(FileOperation):
         if 2 * self.bleed > min(self.trim):
             yield f"a bleed of {self.bleed:g} mm is more than half of the shorter side of the trim"
         if self.bleed_from != "picture" and not self.bleed:
-            yield f"bleed_from = “{self.bleed_from}” needs a bleed, as in bleed = \"3mm\""
+            yield f'bleed_from = “{self.bleed_from}” needs a bleed, as in bleed = "3mm"'
         if self.ppi is not None and max(Sheet(self.trim, self.bleed).pixels(self.ppi)) > LONGEST_SIDE:
             yield f"the sheet at {self.ppi:g} ppi is more than {LONGEST_SIDE} px long"
 
@@ -292,9 +292,7 @@ class Export(FileOperation):
         if self.max_kb is None:
             return write(quality), quality
         allowed = self.max_kb * _KILO
-        data, used = codec.within(
-            write, quality, allowed, lambda done: bench.progress(0.6 + 0.3 * done, f"fitting into {self.max_kb} kB")
-        )
+        data, used = codec.within(write, quality, allowed, lambda done: bench.progress(0.6 + 0.3 * done, f"fitting into {self.max_kb} kB"))
         if len(data) > allowed:
             raise Problem(
                 f"As {self.format} at the lowest quality the {plate.width} x {plate.height} px picture takes {len(data) / _KILO:,.0f} kB; "

@@ -94,9 +94,7 @@ def _image(pdf: pikepdf.Pdf, picture: Picture) -> pikepdf.Object:
     import pikepdf
 
     made = pikepdf.Stream(pdf, b"")
-    parameters = pikepdf.Dictionary(
-        Predictor=15, Colors=picture.channels, BitsPerComponent=picture.depth, Columns=picture.width
-    )
+    parameters = pikepdf.Dictionary(Predictor=15, Colors=picture.channels, BitsPerComponent=picture.depth, Columns=picture.width)
     if picture.jpeg:
         made.write(picture.data, filter=pikepdf.Name.DCTDecode)
     else:
