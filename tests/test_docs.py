@@ -11,7 +11,7 @@ import pytest
 from goldsmith.brief.brief import read_brief
 from goldsmith.brief.house import House, read_house
 from goldsmith.brief.stages import Line, read_line
-from goldsmith.engines.models import read_models
+from goldsmith.engines.registry.models import read_models
 from goldsmith.files import shipped
 from goldsmith.ops import catalogue
 

@@ -21,7 +21,7 @@ import structlog
 from goldsmith.brief.house import House, find_config, read_config, read_house
 from goldsmith.brief.resolve import Resolver
 from goldsmith.brief.stages import Line, read_line
-from goldsmith.engines.weights import Weights, default_folder, weights_of
+from goldsmith.engines.registry.weights import Weights, default_folder, weights_of
 from goldsmith.errors import GoldsmithError, UsageFault
 from goldsmith.files import Filesystem, fold, publish
 from goldsmith.journal.journal import Journal

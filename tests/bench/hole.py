@@ -25,8 +25,8 @@ else goes on in one minute falls on all of them."""
 def measure(place: Path, sizes: tuple[tuple[int, int], ...] = _SIZES) -> list[Row]:
     """The lane's own bench in this process, warm, so that what is timed is the work and not a start."""
     from goldsmith.engines import EngineNeed
-    from goldsmith.engines.models import read_models
-    from goldsmith.engines.weights import Weights, default_folder
+    from goldsmith.engines.registry.models import read_models
+    from goldsmith.engines.registry.weights import Weights, default_folder
     from goldsmith.files import shipped
 
     place.mkdir(parents=True, exist_ok=True)

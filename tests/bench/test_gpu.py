@@ -10,7 +10,7 @@ import pytest
 from bench import generating, gpu, sized
 from bench.bare import Told
 from bench.generating import Plan, Served
-from goldsmith.engines.models import read_models
+from goldsmith.engines.registry.models import read_models
 
 
 @pytest.mark.parametrize("family", gpu.FAMILIES)

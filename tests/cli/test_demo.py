@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from doubles.commandline import Goldsmith
-from goldsmith.engines.fetch import FetchFault
+from goldsmith.engines.fetching.fetch import FetchFault
 
 
 def _no_network(*_: object) -> None:
@@ -19,7 +19,7 @@ def _no_network(*_: object) -> None:
 def test_the_demo_delivers_and_says_what_and_where(goldsmith: Goldsmith, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without weights the engine that needs none does it, and it is said; all files are there; the next lines can be copied."""
     monkeypatch.delenv("GOLDSMITH_STATE_DIR")
-    monkeypatch.setattr("goldsmith.engines.fetch.fetch", _no_network)
+    monkeypatch.setattr("goldsmith.engines.fetching.fetch.fetch", _no_network)
     told = goldsmith("demo", "--folder", "demo")
     assert told.code == 0, told.err
     assert "inpainting is done by patchmatch instead" in told.out

@@ -16,7 +16,7 @@ from goldsmith.brief.house import read_house
 from goldsmith.cli import examination, gpus, hardware
 from goldsmith.cli.findings import Finding
 from goldsmith.engines.devices import Found, Seen
-from goldsmith.engines.models import read_models
+from goldsmith.engines.registry.models import read_models
 
 
 @pytest.fixture(autouse=True)

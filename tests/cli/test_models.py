@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from doubles.commandline import Goldsmith
-from goldsmith.engines.sources import Progress
-from goldsmith.engines.weights import Weights
+from goldsmith.engines.fetching.sources import Progress
+from goldsmith.engines.registry.weights import Weights
 
 BYTES = b"weights" * 100
 
@@ -52,7 +52,7 @@ licence = "MIT"
                 made.append(weights.path(file))
         return made
 
-    monkeypatch.setattr("goldsmith.engines.fetch.fetch", bring)
+    monkeypatch.setattr("goldsmith.engines.fetching.fetch.fetch", bring)
 
 
 def test_models_are_listed_with_licence_size_and_whether_they_are_here(goldsmith: Goldsmith, root: Path, tmp_path: Path) -> None:

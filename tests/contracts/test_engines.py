@@ -12,9 +12,9 @@ from skimage.data import astronaut
 
 from goldsmith.engines import Descriptor, Device, EngineNeed, Inpainter, Upscaler
 from goldsmith.engines.diffusion.families import FAMILIES
-from goldsmith.engines.models import read_models
 from goldsmith.engines.opening import driver_names, open_inpainter, open_upscaler
-from goldsmith.engines.weights import Weights, default_folder, fetch_command
+from goldsmith.engines.registry.models import read_models
+from goldsmith.engines.registry.weights import Weights, default_folder, fetch_command
 from goldsmith.plate.craft.tiles import Tiling, tiled
 from goldsmith.plate.plate import Mask, Pixels
 

@@ -11,10 +11,10 @@ import pytest
 from skimage import data, io
 
 from goldsmith.engines import Device, EngineKind, EngineNeed
-from goldsmith.engines.models import read_models
 from goldsmith.engines.opening import Seeing, open_seeing
+from goldsmith.engines.registry.models import read_models
+from goldsmith.engines.registry.weights import Weights, default_folder, fetch_command
 from goldsmith.engines.seeing import FaceFinder, FaceMesher, HandFinder, Matter, Points, Reader
-from goldsmith.engines.weights import Weights, default_folder, fetch_command
 from goldsmith.plate.plate import Pixels
 
 WEIGHTS = Weights(read_models(Path(__file__).parents[2] / "config" / "models.toml"), default_folder())

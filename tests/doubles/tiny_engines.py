@@ -15,7 +15,7 @@ from doubles import tiny
 from goldsmith.engines import Ability, Device, Request, Store, Wish
 from goldsmith.engines.diffusion.generating import DiffusionEngine
 from goldsmith.engines.diffusion.layout import Layout
-from goldsmith.engines.models import Diffusion, Model
+from goldsmith.engines.registry.models import Diffusion, Model
 from goldsmith.plate.plate import Mask, Pixels
 
 WIDTH, HEIGHT = 96, 64

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from goldsmith.engines import Device, EngineNeed
-from goldsmith.engines.models import Model, Models, read_models
 from goldsmith.engines.opening import driver_names, open_inpainter, open_upscaler
-from goldsmith.engines.origins import WeightsFile
-from goldsmith.engines.weights import Weights
+from goldsmith.engines.registry.models import Model, Models, read_models
+from goldsmith.engines.registry.origins import WeightsFile
+from goldsmith.engines.registry.weights import Weights
 from goldsmith.errors import Problem
 
 SHIPPED = read_models(Path(__file__).parents[2] / "config" / "models.toml")

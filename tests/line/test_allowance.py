@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 
 from goldsmith.engines import EngineNeed
-from goldsmith.engines.models import read_models
-from goldsmith.engines.weights import Weights
+from goldsmith.engines.registry.models import read_models
+from goldsmith.engines.registry.weights import Weights
 from goldsmith.errors import Problem
 from goldsmith.line.allowance import CPU_SLOWER, GRACE, Allowances
 from goldsmith.line.job import Input, Job, Limits, StepSpec

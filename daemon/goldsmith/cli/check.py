@@ -141,7 +141,7 @@ def _words(allowed: frozenset[str] | None) -> str:
 
 
 def _models(path: Path, data: bytes) -> None:
-    from goldsmith.engines.models import read_models
+    from goldsmith.engines.registry.models import read_models
 
     found = read_models(path)
     _right(path, "a models file")

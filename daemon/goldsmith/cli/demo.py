@@ -20,7 +20,7 @@ from goldsmith.errors import GoldsmithError, MachineFault
 from goldsmith.files import shipped
 
 if TYPE_CHECKING:
-    from goldsmith.engines.weights import Weights
+    from goldsmith.engines.registry.weights import Weights
     from goldsmith.service import Setup
 
 _SAMPLE = "astronaut"
@@ -96,7 +96,7 @@ def _drop(inbox: Path) -> None:
 def _fetch_weights(weights: Weights) -> None:
     """The default inpainter's weights, by hash; without them the weight-free one does the work, and it is said."""
     from goldsmith.engines import EngineNeed
-    from goldsmith.engines.fetch import FetchFault, fetch
+    from goldsmith.engines.fetching.fetch import FetchFault, fetch
 
     name = weights.models.defaults.inpaint[0]
     if weights.available(name):

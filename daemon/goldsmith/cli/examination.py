@@ -13,7 +13,7 @@ from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.gpus import fitting, gpu
 from goldsmith.cli.hardware import disks, inotify, nearest_there
 from goldsmith.engines import EngineKind, EngineNeed
-from goldsmith.engines.weights import Weights
+from goldsmith.engines.registry.weights import Weights
 from goldsmith.errors import GoldsmithError, Problem
 from goldsmith.files import filesystem_kind, has_writer, is_network
 from goldsmith.journal.place import journal_path, refuse_unfit

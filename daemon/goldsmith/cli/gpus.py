@@ -14,7 +14,7 @@ from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.screen import size_of
 from goldsmith.engines import Device
 from goldsmith.engines.devices import Found, Seen, devices, torch_for
-from goldsmith.engines.models import Models
+from goldsmith.engines.registry.models import Models
 from goldsmith.errors import Problem
 
 _TORCH = (

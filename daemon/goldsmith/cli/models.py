@@ -13,8 +13,8 @@ from goldsmith.cli.screen import bars, say, say_json, size_of, table, wide
 from goldsmith.errors import MachineFault, UsageFault
 
 if TYPE_CHECKING:
-    from goldsmith.engines.listing import ModelRow
-    from goldsmith.engines.weights import Weights
+    from goldsmith.engines.registry.listing import ModelRow
+    from goldsmith.engines.registry.weights import Weights
 
 models = typer.Typer(
     name="models",
@@ -29,7 +29,7 @@ def _weights(root: Path | None, config: Path | None) -> Weights:
     import os
 
     from goldsmith.brief.house import find_config, read_config, read_house
-    from goldsmith.engines.weights import default_folder, weights_of
+    from goldsmith.engines.registry.weights import default_folder, weights_of
 
     try:
         place: Path | None = root_of(root, config)
@@ -61,7 +61,7 @@ def list_(root: Root = None, config: Config = None, as_json: AsJson = False) -> 
 
     Example: goldsmith models list
     """
-    from goldsmith.engines.listing import rows
+    from goldsmith.engines.registry.listing import rows
 
     weights = _weights(root, config)
     found = rows(weights)
@@ -121,7 +121,7 @@ def fetch(
 
     Example: goldsmith models fetch migan realesrgan-x2
     """
-    from goldsmith.engines.fetch import fetch as bring
+    from goldsmith.engines.fetching.fetch import fetch as bring
 
     weights = _weights(root, config)
     _check(weights, names)
@@ -158,7 +158,7 @@ def pin(
 
     Example: goldsmith models pin sdxl-inpaint
     """
-    from goldsmith.engines.pinning import pin as write_down
+    from goldsmith.engines.fetching.pinning import pin as write_down
 
     weights = _weights(root, config)
     _check(weights, names)

@@ -8,10 +8,10 @@ from typing import Protocol, cast
 
 from goldsmith.engines import Device, EngineNeed, Generator, Inpainter, Store, Upscaler, Wish, drivers
 from goldsmith.engines.filling import GeneratedFill, Note, unnoted
-from goldsmith.engines.models import Model
+from goldsmith.engines.registry.models import Model
+from goldsmith.engines.registry.weights import Choice, Weights
 from goldsmith.engines.residency import Residency
 from goldsmith.engines.seeing import FaceFinder, FaceMesher, HandFinder, Matter, Reader
-from goldsmith.engines.weights import Choice, Weights
 from goldsmith.errors import Problem
 
 Seeing = Matter | FaceFinder | FaceMesher | HandFinder | Reader

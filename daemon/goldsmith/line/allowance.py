@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from goldsmith.brief.steps import Step
 from goldsmith.engines import EngineNeed
-from goldsmith.engines.models import Diffusion
-from goldsmith.engines.weights import Choice, Weights
+from goldsmith.engines.registry.models import Diffusion
+from goldsmith.engines.registry.weights import Choice, Weights
 from goldsmith.errors import Problem
 from goldsmith.line.job import Job, Limits
 from goldsmith.operation import SetOperation

@@ -7,7 +7,7 @@ from typing import get_args
 
 from goldsmith.brief.brief import Refusal, Stock
 from goldsmith.engines import EngineKind, EngineNeed
-from goldsmith.engines.weights import Absent, Weights
+from goldsmith.engines.registry.weights import Absent, Weights
 from goldsmith.errors import Problem
 from goldsmith.line.library import Library
 

@@ -11,7 +11,7 @@ from doubles import tiny
 from doubles.tiny_engines import WISH, picture, request
 from goldsmith.engines import Ability, Request
 from goldsmith.engines.diffusion.families import AUTO, FAMILIES, abilities, ability_for, family_of
-from goldsmith.engines.models import read_models
+from goldsmith.engines.registry.models import read_models
 from goldsmith.errors import Problem
 
 

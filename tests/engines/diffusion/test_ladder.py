@@ -14,7 +14,7 @@ from goldsmith.engines import Device
 from goldsmith.engines.diffusion.families import FAMILIES
 from goldsmith.engines.diffusion.generating import DiffusionEngine
 from goldsmith.engines.diffusion.layout import SMALLER, Layout, ladder, layout
-from goldsmith.engines.models import Diffusion
+from goldsmith.engines.registry.models import Diffusion
 from goldsmith.errors import Problem
 
 TWOS = Layout("float32", "none", 2)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from goldsmith.engines import Device, Inpainter, Store
-from goldsmith.engines.models import Model
+from goldsmith.engines.registry.models import Model
 from goldsmith.plate.plate import Mask, Pixels
 
 driver = importlib.import_module("goldsmith.engines.drivers.patchmatch")

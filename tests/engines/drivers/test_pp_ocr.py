@@ -10,7 +10,7 @@ import pytest
 
 from goldsmith.engines import Device, Store
 from goldsmith.engines.drivers.pp_ocr import _clockwise, _in_order, _lines, _upright, open_engine
-from goldsmith.engines.models import Model
+from goldsmith.engines.registry.models import Model
 from goldsmith.engines.seeing import TextLine
 from goldsmith.errors import Problem
 

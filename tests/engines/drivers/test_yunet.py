@@ -9,7 +9,7 @@ import pytest
 
 from goldsmith.engines import Device, Store
 from goldsmith.engines.drivers.yunet import open_engine
-from goldsmith.engines.models import Model
+from goldsmith.engines.registry.models import Model
 from goldsmith.errors import Problem
 
 

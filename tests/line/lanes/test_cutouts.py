@@ -12,8 +12,8 @@ from doubles.mattes import scene
 from doubles.studio import Studio
 from goldsmith.brief.brief import read_brief
 from goldsmith.brief.stages import read_line
-from goldsmith.engines.models import read_models
-from goldsmith.engines.weights import Weights, default_folder, fetch_command
+from goldsmith.engines.registry.models import read_models
+from goldsmith.engines.registry.weights import Weights, default_folder, fetch_command
 from goldsmith.files import shipped
 from goldsmith.line.job import Job, Outcome
 from goldsmith.line.lanes.attempt import run_job

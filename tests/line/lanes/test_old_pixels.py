@@ -11,8 +11,8 @@ from doubles import tiny
 from doubles.jobs import FAULTY, Share, left_half, picture, png
 from goldsmith.brief.brief import read_brief
 from goldsmith.brief.stages import read_line
-from goldsmith.engines.models import read_models
-from goldsmith.engines.weights import Weights, default_folder
+from goldsmith.engines.registry.models import read_models
+from goldsmith.engines.registry.weights import Weights, default_folder
 from goldsmith.files import shipped
 from goldsmith.line.job import Outcome, Output
 from goldsmith.line.lanes.attempt import run_job

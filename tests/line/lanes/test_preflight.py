@@ -12,8 +12,8 @@ from skimage import data
 from doubles.jobs import Share, png
 from goldsmith.brief.brief import read_brief
 from goldsmith.brief.stages import read_line
-from goldsmith.engines.models import read_models
-from goldsmith.engines.weights import Weights, default_folder, fetch_command
+from goldsmith.engines.registry.models import read_models
+from goldsmith.engines.registry.weights import Weights, default_folder, fetch_command
 from goldsmith.files import Filesystem, shipped
 from goldsmith.line.job import Outcome
 from goldsmith.line.lanes.attempt import run_job

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from goldsmith.engines import Descriptor, EngineKind, EngineNeed
+from goldsmith.engines.registry.weights import Absent
 from goldsmith.engines.seeing import Face, Hand, Points, TextLine
-from goldsmith.engines.weights import Absent
 from goldsmith.line.lanes.sight import Facts, Memory, Sight
 from goldsmith.plate.plate import Mask, Pixels, Plate, frozen
 

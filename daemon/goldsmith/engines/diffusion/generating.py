@@ -19,7 +19,7 @@ from goldsmith.engines.diffusion.mounted import Mounted, Plan, dead, has_tiling
 from goldsmith.engines.diffusion.repeatable import before_the_device_wakes, dice, facts, repeatable
 from goldsmith.engines.diffusion.results import checked, sized
 from goldsmith.engines.memory import give_back, is_dead, is_shortage
-from goldsmith.engines.models import Model
+from goldsmith.engines.registry.models import Model
 from goldsmith.errors import Problem
 from goldsmith.plate.plate import Pixels
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from goldsmith.engines import Device
-from goldsmith.engines.models import Diffusion
+from goldsmith.engines.registry.models import Diffusion
 from goldsmith.errors import Problem
 
 Offload = Literal["none", "model", "group"]

@@ -13,7 +13,7 @@ from goldsmith.engines import Store
 from goldsmith.engines.diffusion.families import Family, Way
 from goldsmith.engines.diffusion.tree import LEFT_OUT, Tree
 from goldsmith.engines.memory import is_shortage
-from goldsmith.engines.models import Diffusion
+from goldsmith.engines.registry.models import Diffusion
 from goldsmith.errors import Problem
 
 _PROCESSED = "Qwen2VLProcessor"

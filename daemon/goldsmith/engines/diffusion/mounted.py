@@ -12,7 +12,7 @@ from goldsmith.engines.diffusion.loading import Pipes, load, scheduler_facts
 from goldsmith.engines.diffusion.loras import Loras
 from goldsmith.engines.diffusion.tree import looked_through
 from goldsmith.engines.memory import give_back, is_dead, is_shortage
-from goldsmith.engines.models import Diffusion
+from goldsmith.engines.registry.models import Diffusion
 from goldsmith.errors import DeviceFault, Problem
 
 _TILE = 512

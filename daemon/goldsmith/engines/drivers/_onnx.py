@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from goldsmith.engines.models import Model
+from goldsmith.engines.registry.models import Model
 from goldsmith.errors import Problem
 
 if TYPE_CHECKING:

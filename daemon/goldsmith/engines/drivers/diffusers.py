@@ -6,7 +6,7 @@ from goldsmith.engines import Device, Generator, Store
 from goldsmith.engines.diffusion.generating import DiffusionEngine
 from goldsmith.engines.diffusion.layout import Layout, layout
 from goldsmith.engines.memory import free_mb
-from goldsmith.engines.models import Model
+from goldsmith.engines.registry.models import Model
 
 
 def open_engine(name: str, model: Model, store: Store, device: Device) -> Generator:

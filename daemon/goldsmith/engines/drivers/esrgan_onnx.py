@@ -8,7 +8,7 @@ import numpy as np
 
 from goldsmith.engines import Descriptor, Device, Store, Upscaler
 from goldsmith.engines.drivers._onnx import only_file, open_session, threads_text, weights_of
-from goldsmith.engines.models import Model
+from goldsmith.engines.registry.models import Model
 from goldsmith.plate.plate import Pixels
 
 if TYPE_CHECKING:

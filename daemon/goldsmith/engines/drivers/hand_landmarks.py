@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from goldsmith.engines import Descriptor, Device, Store
 from goldsmith.engines.drivers._onnx import only_file, threads_text, weights_of
 from goldsmith.engines.drivers._task import Net, Square, sure
-from goldsmith.engines.models import Model
+from goldsmith.engines.registry.models import Model
 from goldsmith.engines.seeing import Hand, HandFinder, Points
 from goldsmith.plate.plate import Pixels
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from goldsmith.engines import Descriptor, Device, Inpainter, OnStep, Store, unheard
 from goldsmith.engines.drivers._onnx import only_file, open_session, threads_text, weights_of
-from goldsmith.engines.models import Model
+from goldsmith.engines.registry.models import Model
 from goldsmith.plate.plate import Mask, Pixels, quantised
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from goldsmith.engines import Descriptor, Device, Store
 from goldsmith.engines.drivers._matting import asked, back, opened, scaled
-from goldsmith.engines.models import Model
+from goldsmith.engines.registry.models import Model
 from goldsmith.engines.seeing import Matter
 from goldsmith.plate.plate import Mask, Pixels
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.engines import Descriptor, Device, Generated, Generator, Inpainter, OnStep, Request, Store, Upscaler, unheard
-from goldsmith.engines.models import Model
+from goldsmith.engines.registry.models import Model
 from goldsmith.plate.plate import Mask, Pixels
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.engines import Descriptor, Device, Inpainter, OnStep, Store, unheard
-from goldsmith.engines.models import Model
+from goldsmith.engines.registry.models import Model
 from goldsmith.errors import Problem
 from goldsmith.plate.plate import Mask, Pixels, quantised
 

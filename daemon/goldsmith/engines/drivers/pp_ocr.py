@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from goldsmith.engines import Descriptor, Device, Store
 from goldsmith.engines.drivers._onnx import open_session, threads_text, weights_of
-from goldsmith.engines.models import Model
+from goldsmith.engines.registry.models import Model
 from goldsmith.engines.seeing import Points, Reader, TextLine
 from goldsmith.errors import Problem
 from goldsmith.plate.plate import Mask, Pixels

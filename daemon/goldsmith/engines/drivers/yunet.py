@@ -13,7 +13,7 @@ import numpy as np
 
 from goldsmith.engines import Descriptor, Device, Store
 from goldsmith.engines.drivers._onnx import only_file, threads_text, weights_of
-from goldsmith.engines.models import Model
+from goldsmith.engines.registry.models import Model
 from goldsmith.engines.seeing import Face, FaceFinder
 from goldsmith.errors import Problem
 from goldsmith.plate.plate import Pixels, quantised

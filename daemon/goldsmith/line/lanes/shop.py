@@ -17,7 +17,7 @@ from pydantic import JsonValue, ValidationError
 from goldsmith.engines import Descriptor, Device, EngineNeed, Generator, Inpainter, Upscaler, Wish
 from goldsmith.engines.filling import GeneratedFill, Note, unnoted
 from goldsmith.engines.flight import Flight
-from goldsmith.engines.models import Model
+from goldsmith.engines.registry.models import Model
 from goldsmith.errors import Problem, UsageFault
 from goldsmith.line.job import StepSpec
 from goldsmith.line.lanes.wire import LaneContext, LaneSpec, Models
@@ -147,7 +147,7 @@ class Shop:
         return tuple(sorted({name for name in loaded() if name in models and models[name].kind == "generate"}))
 
     def _choices(self) -> Any:
-        from goldsmith.engines.weights import default_folder, weights_of
+        from goldsmith.engines.registry.weights import default_folder, weights_of
 
         if self._weights is None:
             if not self._context.models_file:

@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import JsonValue
 
 from goldsmith.engines import EngineNeed
+from goldsmith.engines.registry.weights import Absent
 from goldsmith.engines.seeing import Face, FaceFinder, FaceMesher, Hand, HandFinder, Matter, Points, Reader, TextLine
-from goldsmith.engines.weights import Absent
 from goldsmith.plate.plate import Mask, Pixels, Plate, frozen
 
 if TYPE_CHECKING:

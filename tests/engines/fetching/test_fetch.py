@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.engines import sources
-from goldsmith.engines.fetch import FetchFault, fetch
-from goldsmith.engines.models import Model, Models
-from goldsmith.engines.origins import NpmSource, PipSource, Source, UrlSource, WeightsFile
-from goldsmith.engines.weights import Weights
+from goldsmith.engines.fetching import sources
+from goldsmith.engines.fetching.fetch import FetchFault, fetch
+from goldsmith.engines.registry.models import Model, Models
+from goldsmith.engines.registry.origins import NpmSource, PipSource, Source, UrlSource, WeightsFile
+from goldsmith.engines.registry.weights import Weights
 from goldsmith.errors import MachineFault, Problem
 
 DATA = bytes(range(256)) * 8192

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from goldsmith.engines.hashes import Notes, file_sha256
-from goldsmith.engines.models import Model
-from goldsmith.engines.origins import CODE, TAKEN, WEIGHTS, Data, refusal
-from goldsmith.engines.pins import Pin, origin
+from goldsmith.engines.registry.hashes import Notes, file_sha256
+from goldsmith.engines.registry.models import Model
+from goldsmith.engines.registry.origins import CODE, TAKEN, WEIGHTS, Data, refusal
+from goldsmith.engines.registry.pins import Pin, origin
 from goldsmith.errors import MachineFault
 
 MARK = ".goldsmith.json"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.engines.models import Model
-from goldsmith.engines.weights import Weights
+from goldsmith.engines.registry.models import Model
+from goldsmith.engines.registry.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)

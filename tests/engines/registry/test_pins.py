@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from doubles.hub import COMMIT, HubDouble, hub_double
-from goldsmith.engines.fetch import fetch
-from goldsmith.engines.models import Diffusion, Model, Models
-from goldsmith.engines.origins import Repository, WeightsFile
-from goldsmith.engines.pinning import PinFault, pin
-from goldsmith.engines.pins import PINS, pins_file, read_pins
-from goldsmith.engines.weights import Weights
+from goldsmith.engines.fetching.fetch import fetch
+from goldsmith.engines.fetching.pinning import PinFault, pin
+from goldsmith.engines.registry.models import Diffusion, Model, Models
+from goldsmith.engines.registry.origins import Repository, WeightsFile
+from goldsmith.engines.registry.pins import PINS, pins_file, read_pins
+from goldsmith.engines.registry.weights import Weights
 from goldsmith.errors import MachineFault, Problem, UsageFault
 from goldsmith.files import shipped
 
@@ -110,7 +110,7 @@ def test_a_tree_is_hashed_once(tmp_path: Path, hub: HubDouble, monkeypatch: pyte
     fetch(weights, "one")
     pin(weights, "one")
     weights.opened("one")
-    monkeypatch.setattr("goldsmith.engines.trees.file_sha256", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr("goldsmith.engines.registry.trees.file_sha256", lambda path: pytest.fail("read again"))
     assert _repository(tmp_path).opened("one").revision == COMMIT
 
 
@@ -267,6 +267,6 @@ def test_a_place_nobody_may_write_to_is_the_machines_fault(tmp_path: Path, monke
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("goldsmith.engines.pins.publish", refuse)
+    monkeypatch.setattr("goldsmith.engines.registry.pins.publish", refuse)
     with pytest.raises(MachineFault, match=r"models\.pins\.toml: cannot be written: Permission denied"):
         pin(_weights(tmp_path / "models", folder=_mine(tmp_path)), "one")

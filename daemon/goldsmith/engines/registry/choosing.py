@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from goldsmith.engines import EngineKind, EngineNeed
-from goldsmith.engines.models import Model, Models, does
+from goldsmith.engines.registry.models import Model, Models, does
 from goldsmith.errors import Problem
 
 _SEEING: Mapping[EngineKind, str] = {

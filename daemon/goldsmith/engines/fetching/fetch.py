@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from goldsmith.engines.fetch_tree import fetch_tree, sync_folder
-from goldsmith.engines.origins import HubSource, Source, WeightsFile
-from goldsmith.engines.sources import Progress, SourceFault, bring, describe, opened_member
-from goldsmith.engines.trees import Tree
-from goldsmith.engines.weights import Weights
+from goldsmith.engines.fetching.fetch_tree import fetch_tree, sync_folder
+from goldsmith.engines.fetching.sources import Progress, SourceFault, bring, describe, opened_member
+from goldsmith.engines.registry.origins import HubSource, Source, WeightsFile
+from goldsmith.engines.registry.trees import Tree
+from goldsmith.engines.registry.weights import Weights
 from goldsmith.errors import GoldsmithError, MachineFault
 
 _CHUNK = 1 << 20

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.engines.models import Diffusion, Model, Models, read_models
-from goldsmith.engines.origins import Repository, WeightsFile, refusal
-from goldsmith.engines.weights import Absent, Weights
+from goldsmith.engines.registry.models import Diffusion, Model, Models, read_models
+from goldsmith.engines.registry.origins import Repository, WeightsFile, refusal
+from goldsmith.engines.registry.weights import Absent, Weights
 from goldsmith.errors import Problem, UsageFault
 
 DIFFUSION = Diffusion(family="sdxl", can=("text",), pixels=65536, multiple=8, steps=1, guidance=1, memory_mb=1, picture_mb=1)

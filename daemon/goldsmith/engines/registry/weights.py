@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldsmith.engines import EngineNeed, Store
-from goldsmith.engines.choosing import handiest, no_default, nothing_here, unable
-from goldsmith.engines.hashes import Notes, file_sha256, note, noted
-from goldsmith.engines.models import Model, Models, read_models
-from goldsmith.engines.origins import WEIGHTS, WeightsFile
-from goldsmith.engines.pins import Pin, pins_file, read_pins
-from goldsmith.engines.trees import Tree, wrong_files
+from goldsmith.engines.registry.choosing import handiest, no_default, nothing_here, unable
+from goldsmith.engines.registry.hashes import Notes, file_sha256, note, noted
+from goldsmith.engines.registry.models import Model, Models, read_models
+from goldsmith.engines.registry.origins import WEIGHTS, WeightsFile
+from goldsmith.engines.registry.pins import Pin, pins_file, read_pins
+from goldsmith.engines.registry.trees import Tree, wrong_files
 from goldsmith.errors import MachineFault, Problem, UsageFault
 
 

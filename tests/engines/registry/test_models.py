@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from goldsmith.engines import EngineNeed
-from goldsmith.engines.models import Models, read_models
-from goldsmith.engines.origins import HubSource, NpmSource, PipSource, UrlSource
+from goldsmith.engines.registry.models import Models, read_models
+from goldsmith.engines.registry.origins import HubSource, NpmSource, PipSource, UrlSource
 from goldsmith.errors import Problem, UsageFault
 
-SHIPPED = Path(__file__).parents[2] / "config" / "models.toml"
+SHIPPED = Path(__file__).parents[3] / "config" / "models.toml"
 SHA = "0" * 64
 
 
@@ -161,8 +161,8 @@ def test_no_models_at_all_is_a_fair_state(tmp_path: Path) -> None:
 def test_reading_it_brings_no_runtime_into_memory() -> None:
     """The watcher and the command line read models.toml: nothing that runs a model may come with it."""
     code = (
-        "import sys; from pathlib import Path; from goldsmith.engines import opening, fetch;"
-        "from goldsmith.engines.models import read_models;"
+        "import sys; from pathlib import Path; from goldsmith.engines import opening; from goldsmith.engines.fetching import fetch;"
+        "from goldsmith.engines.registry.models import read_models;"
         f"read_models(Path({str(SHIPPED)!r}));"
         "print([name for name in ('torch', 'onnxruntime', 'patchmatch', 'cv2', 'PIL', 'huggingface_hub') if name in sys.modules])"
     )

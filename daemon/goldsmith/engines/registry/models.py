@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self, cast
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from goldsmith.engines import Ability, EngineKind, EngineNeed
-from goldsmith.engines.origins import WEIGHTS, Data, Repository, WeightsFile
+from goldsmith.engines.registry.origins import WEIGHTS, Data, Repository, WeightsFile
 from goldsmith.errors import Problem, UsageFault
 
 _NAME = r"^[a-z0-9][a-z0-9.-]{0,63}$"

@@ -10,13 +10,13 @@ import os
 import shutil
 from pathlib import Path
 
-from goldsmith.engines.hashes import file_sha256
-from goldsmith.engines.hub import HubFile, Listing, download, listing
-from goldsmith.engines.origins import Repository
-from goldsmith.engines.pins import origin
-from goldsmith.engines.sources import Progress, SourceFault
-from goldsmith.engines.trees import MARK, Mark, Tree, wrong_files
-from goldsmith.engines.weights import Weights
+from goldsmith.engines.fetching.hub import HubFile, Listing, download, listing
+from goldsmith.engines.fetching.sources import Progress, SourceFault
+from goldsmith.engines.registry.hashes import file_sha256
+from goldsmith.engines.registry.origins import Repository
+from goldsmith.engines.registry.pins import origin
+from goldsmith.engines.registry.trees import MARK, Mark, Tree, wrong_files
+from goldsmith.engines.registry.weights import Weights
 from goldsmith.errors import MachineFault
 
 

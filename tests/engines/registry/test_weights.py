@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from goldsmith.engines import EngineNeed
-from goldsmith.engines.listing import rows
-from goldsmith.engines.models import Defaults, Diffusion, Model, Models
-from goldsmith.engines.origins import WeightsFile
-from goldsmith.engines.weights import Weights, default_folder
+from goldsmith.engines.registry.listing import rows
+from goldsmith.engines.registry.models import Defaults, Diffusion, Model, Models
+from goldsmith.engines.registry.origins import WeightsFile
+from goldsmith.engines.registry.weights import Weights, default_folder
 from goldsmith.errors import MachineFault, Problem
 
 BYTES = b"weights"
@@ -134,7 +134,7 @@ def test_a_file_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     path.write_bytes(BYTES)
     assert weights.opened("good").files == {"good.onnx": path}
     with monkeypatch.context() as patched:
-        patched.setattr("goldsmith.engines.weights.file_sha256", lambda path: pytest.fail("read again"))
+        patched.setattr("goldsmith.engines.registry.weights.file_sha256", lambda path: pytest.fail("read again"))
         weights.opened("good")
     before = path.stat()
     path.write_bytes(BYTES[::-1])

@@ -14,8 +14,8 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from goldsmith.engines.models import Model, ModelName
-from goldsmith.engines.origins import Data, refusal
+from goldsmith.engines.registry.models import Model, ModelName
+from goldsmith.engines.registry.origins import Data, refusal
 from goldsmith.errors import MachineFault, UsageFault
 from goldsmith.files import Filesystem, publish, shipped
 

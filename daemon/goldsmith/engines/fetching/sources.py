@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from goldsmith.engines.origins import HubSource, NpmSource, PipSource, Source, UrlSource
+from goldsmith.engines.registry.origins import HubSource, NpmSource, PipSource, Source, UrlSource
 
 Progress = Callable[[int, int | None, str], None]
 """Called with the bytes done, the bytes in all (None where nobody knows) and what is being done."""

@@ -6,13 +6,13 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from goldsmith.engines.hashes import file_sha256
-from goldsmith.engines.hub import Listing, download, listing
-from goldsmith.engines.origins import Repository
-from goldsmith.engines.pins import Pin, PinnedFile, content_revision, origin, write_pin
-from goldsmith.engines.sources import Progress, SourceFault
-from goldsmith.engines.trees import Tree
-from goldsmith.engines.weights import Weights
+from goldsmith.engines.fetching.hub import Listing, download, listing
+from goldsmith.engines.fetching.sources import Progress, SourceFault
+from goldsmith.engines.registry.hashes import file_sha256
+from goldsmith.engines.registry.origins import Repository
+from goldsmith.engines.registry.pins import Pin, PinnedFile, content_revision, origin, write_pin
+from goldsmith.engines.registry.trees import Tree
+from goldsmith.engines.registry.weights import Weights
 from goldsmith.errors import GoldsmithError, MachineFault, Problem
 
 

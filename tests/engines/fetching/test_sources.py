@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.engines.origins import HubSource, NpmSource, PipSource, UrlSource
-from goldsmith.engines.sources import SourceFault, bring, describe, opened_member
+from goldsmith.engines.fetching.sources import SourceFault, bring, describe, opened_member
+from goldsmith.engines.registry.origins import HubSource, NpmSource, PipSource, UrlSource
 
 
 def _read(archive: Path, member: str | None) -> bytes:
@@ -153,8 +153,8 @@ def test_the_hubs_client_stays_quiet_in_a_fresh_program(tmp_path: Path) -> None:
     code = f"""
 import logging
 from pathlib import Path
-from goldsmith.engines.origins import HubSource
-from goldsmith.engines.sources import SourceFault, bring
+from goldsmith.engines.registry.origins import HubSource
+from goldsmith.engines.fetching.sources import SourceFault, bring
 try:
     bring(HubSource(hub="org/repo", file="a"), Path({str(tmp_path)!r}), Path({str(tmp_path)!r}, ".part"), lambda done, total, note: None)
 except SourceFault:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith.engines.origins import Repository
-from goldsmith.engines.sources import Progress, SourceFault
+from goldsmith.engines.fetching.sources import Progress, SourceFault
+from goldsmith.engines.registry.origins import Repository
 
 _CHUNK = 1 << 20
 """Bytes between two reports of progress."""

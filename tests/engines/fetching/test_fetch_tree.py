@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from doubles.hub import COMMIT, HubDouble, hub_double
-from goldsmith.engines.fetch import FetchFault, fetch
-from goldsmith.engines.models import Diffusion, Model, Models
-from goldsmith.engines.origins import Repository
-from goldsmith.engines.pins import Pin, origin, write_pin
-from goldsmith.engines.weights import Weights
+from goldsmith.engines.fetching.fetch import FetchFault, fetch
+from goldsmith.engines.registry.models import Diffusion, Model, Models
+from goldsmith.engines.registry.origins import Repository
+from goldsmith.engines.registry.pins import Pin, origin, write_pin
+from goldsmith.engines.registry.weights import Weights
 from goldsmith.errors import MachineFault, Problem
 
 BIG = bytes(range(256)) * 8192
@@ -275,7 +275,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_comes(tmp_path: Path, 
     """Not after a day of downloading."""
     usage = os.statvfs(tmp_path)
     monkeypatch.setattr(
-        "goldsmith.engines.fetch_tree.shutil.disk_usage", lambda path: type("U", (), {"free": 1000, "total": usage.f_blocks})()
+        "goldsmith.engines.fetching.fetch_tree.shutil.disk_usage", lambda path: type("U", (), {"free": 1000, "total": usage.f_blocks})()
     )
     with pytest.raises(MachineFault, match=r"0\.0 GB are to come, and only 0\.0 GB are free"):
         fetch(_weights(tmp_path), "one")
@@ -314,8 +314,8 @@ def test_a_program_that_has_just_begun_fetches_as_well(tmp_path: Path, hub: HubD
         "memory_mb = 1\npicture_mb = 1\n"
     )
     code = (
-        "from pathlib import Path; from goldsmith.engines.weights import weights_of; from goldsmith.engines.fetch import fetch;"
-        "from goldsmith.engines.pinning import pin;"
+        "from pathlib import Path; from goldsmith.engines.registry.weights import weights_of;"
+        "from goldsmith.engines.fetching.fetch import fetch; from goldsmith.engines.fetching.pinning import pin;"
         f"weights = weights_of(Path({str(models)!r}), Path({str(tmp_path / 'models')!r}));"
         "pin(weights, 'one'); print(len(fetch(weights, 'one')), weights.opened('one').revision)"
     )

@@ -10,12 +10,12 @@ import pytest
 from doubles import tiny
 from doubles.hub import COMMIT, HubDouble, hub_double
 from goldsmith.engines import Device, EngineNeed, Request, Wish
-from goldsmith.engines.fetch import fetch
-from goldsmith.engines.models import Defaults, Diffusion, Model, Models
+from goldsmith.engines.fetching.fetch import fetch
+from goldsmith.engines.fetching.pinning import pin
 from goldsmith.engines.opening import open_generator
-from goldsmith.engines.origins import Repository
-from goldsmith.engines.pinning import pin
-from goldsmith.engines.weights import Weights
+from goldsmith.engines.registry.models import Defaults, Diffusion, Model, Models
+from goldsmith.engines.registry.origins import Repository
+from goldsmith.engines.registry.weights import Weights
 from goldsmith.errors import Problem
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from goldsmith.engines import Ability, EngineNeed
-from goldsmith.engines.models import Defaults, Diffusion, Model, Models
-from goldsmith.engines.origins import WeightsFile
-from goldsmith.engines.weights import Absent, Weights
+from goldsmith.engines.registry.models import Defaults, Diffusion, Model, Models
+from goldsmith.engines.registry.origins import WeightsFile
+from goldsmith.engines.registry.weights import Absent, Weights
 from goldsmith.errors import Problem
 
 INDEX = '{"_class_name": "XPipeline", "unet": ["diffusers", "UNet"]}'
