@@ -232,6 +232,7 @@ def test_files_that_the_pages_for_programmers_name_exist(page: Path) -> None:
         CHECKOUT,
         CHECKOUT / "daemon" / "goldsmith",
         CHECKOUT / "daemon" / "goldsmith" / "ops",
+        CHECKOUT / "daemon" / "goldsmith" / "engines",
         CHECKOUT / "tests",
         CHECKOUT / "config",
     ]

@@ -158,6 +158,7 @@ def test_a_file_too_large_or_a_link_is_not_read(tmp_path: Path) -> None:
     large = tmp_path / "large.png"
     large.write_bytes(bytes(1001))
     assert len(read_layer(large, 1001)) == 1001
+    assert len(read_layer(large, 1 << 50)) == 1001  # no more memory than the file needs
     with pytest.raises(Problem, match=r"large\.png has more than"):
         read_layer(large, 1000)
     (tmp_path / "link.png").symlink_to(large)

@@ -29,7 +29,8 @@ def layer_file(library: Library, name: str) -> Path:
 def read_layer(path: Path, most: int) -> bytes:
     """The bytes of a file of the library. Raises Problem where it has more than ``most``, or is no ordinary file."""
     with os.fdopen(open_input(path), "rb") as file:
-        data = file.read(most + 1)
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(min(size, most) + 1)  # what is asked for is laid aside in memory before anything is read
     if len(data) > most:
         raise Problem(f"library/{path.parent.name}/{path.name} has more than {most / 2**20:.0f} MiB and is not read.", "Make it smaller.")
     return data
