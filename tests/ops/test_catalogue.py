@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -35,6 +37,19 @@ def test_a_word_leads_to_its_operation() -> None:
     for word, operation in catalogue().items():
         assert operation.__module__ == f"goldsmith.ops.{word}"
         assert operation.__name__.casefold() == word.replace("_", "")
+
+
+def test_only_what_is_asked_for_is_loaded() -> None:
+    """Who asks about one picture, and a lane with one step to do, do not wait for every operation there is."""
+    code = (
+        "import sys; from goldsmith.ops import catalogue; found = catalogue(); assert 'grade' in found and 'nonsense' not in found;"
+        "assert found['resize'].__name__ == 'Resize';"
+        "print([name for name in sys.modules if name.startswith('goldsmith.ops.')])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        == "['goldsmith.ops.resize']"
+    )
 
 
 def test_a_two_part_word_is_one_camel_case_name() -> None:

@@ -6,23 +6,44 @@ Nothing is registered anywhere: ``catalogue`` finds the modules of this package,
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 
 from goldsmith.operation import Operation
 
 
 @cache
 def catalogue() -> Mapping[str, type[Operation]]:
-    """Every operation by its word, in alphabetical order; read once per process.
+    """Every operation by its word, in alphabetical order; the words are read once per process, a module when it is asked for.
 
-    Raises TypeError where a module of this package does not hold exactly one public operation that is called as it is.
+    To ask raises TypeError where the module does not hold exactly one public operation that is called as it is.
     """
-    words = sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
-    return MappingProxyType({word: _operation_in(import_module(f"{__name__}.{word}"), word) for word in words})
+    return _Catalogue(sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_")))
+
+
+class _Catalogue(Mapping[str, "type[Operation]"]):
+    """To load them all takes a third of a second, which nobody should wait for who asks about one picture."""
+
+    def __init__(self, words: list[str]) -> None:
+        self._loaded: dict[str, type[Operation] | None] = dict.fromkeys(words)
+
+    def __getitem__(self, word: str) -> type[Operation]:
+        found = self._loaded[word]
+        if found is None:
+            found = self._loaded[word] = _operation_in(import_module(f"{__name__}.{word}"), word)
+        return found
+
+    def __contains__(self, word: object) -> bool:
+        return word in self._loaded
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._loaded)
+
+    def __len__(self) -> int:
+        return len(self._loaded)
 
 
 def _operation_in(module: ModuleType, word: str) -> type[Operation]:
