@@ -57,6 +57,12 @@ def test_a_right_brief_is_shown_stage_by_stage(goldsmith: Goldsmith, root: Path)
     assert "It waits for a mask: “hero.mask.sky.png” beside the picture." in told.out
 
 
+def test_a_brief_with_the_ending_that_windows_hides_is_a_brief(goldsmith: Goldsmith, root: Path) -> None:
+    """It is read as one, as the folders do."""
+    told = goldsmith("check", _put(root, "inbox/hero.toml.txt", GOOD))
+    assert told.out.startswith("hero.toml.txt: nothing is wrong. It was read as a brief.")
+
+
 def test_a_layer_that_is_nowhere_is_told_before_anything_waits_for_it(goldsmith: Goldsmith, root: Path) -> None:
     """Beside the picture or in the library it is there, whatever its case; then nothing is said."""
     brief = '[[grade]]\nop = "composite"\nlayers = [{ from = "logo" }]\n'

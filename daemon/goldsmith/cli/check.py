@@ -72,12 +72,12 @@ def _bytes(path: Path) -> bytes:
 
 def _kind(path: Path, data: bytes) -> str:
     """house, line, models, recipe, prompt, brief or picture: by name and place, and where these say nothing, by what is in it."""
-    from goldsmith.line.intake.bundle import classify
+    from goldsmith.line.intake.bundle import HIDDEN, classify
 
     name = fold(path.name)
     if name in ("house.toml", "line.toml", "models.toml"):
         return name.removesuffix(".toml")
-    if name.endswith(".toml"):
+    if name.endswith((".toml", HIDDEN)):
         if fold(path.parent.name) == "recipes":
             return "recipe"
         return _by_content(data)

@@ -19,6 +19,8 @@ PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp",
 MASK_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"})
 NOTE_SUFFIX = ".problem.txt"
 CAMPAIGN_BRIEF = "brief.toml"
+HIDDEN = ".toml.txt"
+"""What Windows makes of ``hero.toml`` where it hides the endings of names: a brief like any other."""
 README = "readme.txt"
 """What `goldsmith init` puts into every folder; it is nobody's prompt."""
 
@@ -119,6 +121,8 @@ def classify(name: str) -> Named:
     """What a file of that name is. Never raises; any byte sequence that a filesystem takes may be asked for."""
     if is_litter(name):
         return Named(name, "litter")
+    if name.casefold().endswith(HIDDEN):
+        return classify(name[: -len(".txt")])
     base, dot, tail = name.rpartition(".")
     suffix = (dot + tail).lower()
     if not base:
