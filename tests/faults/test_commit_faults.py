@@ -55,6 +55,10 @@ def _chosen(share: Share) -> list[Plan]:
     return plans
 
 
+def _alone(share: Share) -> list[Plan]:
+    return [share.chosen("a").model_copy(update={"alone": "selected/hero.toml"})]
+
+
 def _taken_name(share: Share) -> list[Plan]:
     plans = [share.worked("a")]
     for path in ("masked/hero_web.avif", "archive/2026-09-21/selected/hero.mask.png"):
@@ -67,6 +71,7 @@ GROUNDS = {
     "two": Ground(_two),
     "name taken": Ground(_taken_name),
     "kept aside": Ground(_chosen),
+    "a brief alone": Ground(_alone),
     "no flag": Ground(_two, flags=False),
     "no links": Ground(_one, flags=False, links=False),
     "archive is a mount": Ground(_two, mounts=("archive",)),
@@ -259,6 +264,29 @@ def test_a_kill_while_a_changed_input_is_put_back(
         else:
             assert picture.read_bytes() == b"saved over, and longer"
             assert len(share.files()) == 3
+        if results:
+            assert isinstance(results[0], Changed)
+            break
+
+
+@pytest.mark.parametrize("mounts", [(), ("archive",)], ids=["one disk", "two disks"])
+def test_a_kill_while_a_brief_goes_back_to_the_picture_that_came(places: Callable[[], Path], mounts: tuple[str, ...]) -> None:
+    """The picture came as its brief was taken for alone, and the daemon dies at any call from then on: both lie side by side."""
+    for at in itertools.count(1):
+        share = Share(places())
+        plan = share.chosen("a").model_copy(update={"alone": "selected/hero.toml"})
+        brief = share.root / "selected/hero.toml"
+        disk = Overwritten(Script(at, after=at % 2 == 0), str(brief), partial(share.put, "selected/hero.png", b"came"), mounts=mounts)
+        journal = share.journal()
+        results: list[Result] = []
+        with contextlib.suppress(Killed):
+            results = share.deliver(journal, disk).commit([plan])
+        journal.close()
+        _recover(Ground(_one, mounts=mounts), share, Script())
+        if disk.path:
+            _judge(share, [plan], {"home", "there"})
+        else:
+            assert share.files() == {"selected/hero.toml": b"brief hero", "selected/hero.png": b"came"}
         if results:
             assert isinstance(results[0], Changed)
             break

@@ -11,6 +11,7 @@ import pytest
 from doubles.commission import EXPORT, GRADE, LINE
 from doubles.pictures import mask, png
 from doubles.studio import Studio, studio_at
+from goldsmith.files import At, Filesystem
 
 BRIEF = 'prompt = "a red chair"\n[[generate]]\nop = "regenerate"\nmodel = "null-generate"\n'
 MANY = BRIEF + "candidates = 4\n"
@@ -86,6 +87,35 @@ def test_a_picture_that_comes_while_the_brief_is_at_work_starts_it_afresh(studio
     assert done(studio) == ["inbox/hero.png"]
     assert studio.folders() == {"selected": ["hero.png", "hero.toml"]}
     assert studio.archived() == ["inbox/hero.png", "inbox/hero.toml"]
+
+
+class Late(Filesystem):
+    """Somebody puts a file down in the instant before a brief is taken away."""
+
+    def __init__(self, studio: Studio, path: str, data: bytes) -> None:
+        self.studio, self.path, self.data = studio, path, data
+        self.came = 0
+
+    def rename_noreplace(self, source: At, target: At) -> None:
+        if source.name == "hero.toml" and not self.came:
+            self.came += 1
+            self.studio.put(self.path, self.data)
+        super().rename_noreplace(source, target)
+
+
+@pytest.mark.parametrize("beside", ["hero.png", "hero.ref.png"])
+def test_what_comes_between_the_last_look_and_the_commit_starts_it_afresh(studio: Studio, beside: str) -> None:
+    """The finished picture was made without it and is thrown away; one result, with it, and every input in the archive once."""
+    late = Late(studio, f"inbox/{beside}", png(9, 64, 64))
+    studio.start(late)
+    studio.put("inbox/hero.toml", BRIEF)
+    studio.until_heard("committed")
+    studio.until_idle()
+    assert late.came == 1
+    assert done(studio) == ["inbox/hero.png" if beside == "hero.png" else "inbox/hero.toml"]
+    assert studio.folders() == {"selected": ["hero.png", "hero.toml"]}
+    assert studio.archived() == sorted(["inbox/hero.toml", f"inbox/{beside}"])
+    assert len(studio.heard("started", stage="generate")) == 2
 
 
 def test_a_brief_that_goes_while_it_is_at_work_makes_nothing(studio: Studio) -> None:

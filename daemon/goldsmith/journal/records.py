@@ -70,6 +70,9 @@ class Plan(_Data):
     """In order; the picture first."""
     puts: tuple[Put, ...] = ()
     row: TakenRow
+    alone: str = ""
+    """The path of a brief that was worked on without a picture; "" for other work. Where something of its own lies beside it by the time
+    it is taken, what was made without that is thrown away."""
 
     @property
     def goals(self) -> tuple[str, ...]:

@@ -179,6 +179,33 @@ def test_an_input_that_is_open_for_writing_is_put_back(share: Share, journal: Jo
     assert isinstance(deliver.commit([plan])[0], Committed)
 
 
+COMPANY = [("hero.png", b"its picture"), ("HERO.jpg", b"its picture"), ("hero.mask.png", b"a mask"), ("hero.ref.png", b"shown")]
+
+
+@pytest.mark.parametrize(("name", "data"), COMPANY)
+@pytest.mark.parametrize("mounts", [(), ("archive",)], ids=["one disk", "two disks"])
+def test_a_brief_that_is_not_alone_any_more_goes_home(
+    share: Share, journal: Journal, name: str, data: bytes, mounts: tuple[str, ...]
+) -> None:
+    """Its picture, or a sidecar, came in the very instant before it was taken: nothing was made, and both lie side by side."""
+    plan = share.chosen("a").model_copy(update={"alone": "selected/hero.toml"})
+    brief = share.root / "selected/hero.toml"
+    disk = Overwritten(Script(), str(brief), lambda: share.put(f"selected/{name}", data), mounts=mounts)
+    result = share.deliver(journal, disk).commit([plan])[0]
+    assert isinstance(result, Changed)
+    assert (result.path, result.sentence) == (f"selected/{name}", f"{name} came while hero.toml was being worked on without it.")
+    assert share.files() == {"selected/hero.toml": b"brief hero", f"selected/{name}": data}
+    assert (journal.open_plans(), list(journal.history())) == ([], [])
+
+
+def test_a_brief_that_is_still_alone_goes(share: Share, journal: Journal) -> None:
+    """Neighbours that only begin alike, and a folder of its name, keep nobody."""
+    for name in ("hero2.png", "hero.psd", "hero.png/inside.png"):
+        share.put(f"selected/{name}", b"a neighbour")
+    plan = share.chosen("a").model_copy(update={"alone": "selected/hero.toml"})
+    assert isinstance(share.deliver(journal).commit([plan])[0], Committed)
+
+
 def test_an_input_whose_place_was_filled_again_is_kept_in_the_archive(share: Share, journal: Journal) -> None:
     """Taken while it was saved over, and a third one came before it could go back: nothing a person put there is lost."""
     plan = share.passed("a")

@@ -182,7 +182,7 @@ def test_a_brief_alone_goes_to_the_archive_and_its_picture_to_the_next_folder(de
         "selected/hero.ref.png": f"archive/{DAY}/selected/hero.ref.png",
         "selected/hero.toml": f"archive/{DAY}/selected/hero.toml",
     }
-    assert len(plan.takes) == 2
+    assert (len(plan.takes), plan.alone) == (2, "selected/hero.toml")
     assert puts(plan) == ["masked/hero.png", "masked/hero.toml"]
     assert (plan.row.path, plan.row.sha256) == ("selected/hero.toml", sha256(WORDS.encode()))
     assert [each["role"] for each in plan.row.record["inputs"]] == ["brief", "ref"]  # type: ignore[index,union-attr,call-overload]

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import tracemalloc
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldsmith.line.intake.bundle import Bundle, Key, group
-from goldsmith.line.intake.index import UNSEEN, Index
+from goldsmith.line.intake.index import UNSEEN, Index, company
 
 STEMS = st.sampled_from(["a", "A", "a.jpg", "a_mask", "b", "ü", "u\u0308", "\udcff", "a_mask_mask"])
 TAILS = st.sampled_from(
@@ -88,3 +89,28 @@ def test_closing_a_place_closes_all_below_it_and_nothing_beside_it() -> None:
     assert sorted(place.path for place in index.close("inbox/acme")) == ["inbox/acme", "inbox/acme/spring", "inbox/acme/spring/deep"]
     assert sorted(index.places) == ["inbox", "inbox/acme2"]
     assert index.places["inbox"].children == {"inbox/acme2"}
+
+
+@pytest.mark.parametrize(
+    ("names", "came"),
+    [
+        ([], None),
+        (["hero.png"], "hero.png"),
+        (["HERO.JPG"], "HERO.JPG"),
+        (["hero.mask.png"], "hero.mask.png"),
+        (["hero.ref.png"], "hero.ref.png"),
+        (["hero.png", "hero.jpg"], "hero.png"),
+        (["hero2.png", "heroine.png", "her.png", "hero.psd", ".hero.png", "hero.png.part", "hero.toml.problem.txt"], None),
+    ],
+)
+def test_what_has_come_to_a_brief_that_was_alone(names: list[str], came: str | None) -> None:
+    """Its picture or a sidecar, whatever the letters' case; names that only begin alike are none of its business."""
+    for lying in (names, ["hero.toml", *names]):
+        assert company("inbox/acme/hero.toml", lying) == (came and f"inbox/acme/{came}")
+
+
+def test_a_mask_of_another_picture_is_no_company() -> None:
+    """``hero_mask.png`` would be the picture of ``hero_mask.toml``, were there no ``hero``."""
+    assert company("inbox/hero_mask.toml", ["hero_mask.png"]) == "inbox/hero_mask.png"
+    assert company("inbox/hero_mask.toml", ["hero_mask.png", "hero.png"]) is None
+    assert company("inbox/hero.png.toml", ["hero.jpg"]) is None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import posixpath
+
 from pydantic import JsonValue
 
 from goldsmith.files import Filesystem, Sig, fold
 from goldsmith.journal.records import Placed, Plan, Settled, TakenRow, Version
 from goldsmith.line.commit.folders import Folders
-from goldsmith.line.commit.leg import Gone, Leg
+from goldsmith.line.commit.leg import Gone, Leg, NotAlone
 from goldsmith.line.commit.naming import archive_path, in_archive, split_version
+from goldsmith.line.intake.index import company
 
 
 class Carry:
@@ -39,6 +42,7 @@ class Carry:
                 leg.confirm()
         else:
             self._take_all()
+            self._look_round()
         for leg in self.puts:
             try:
                 leg.forward()
@@ -63,6 +67,15 @@ class Carry:
             except Gone:
                 if not (self.replay and any(later.reached() for later in self.takes[number + 1 :])):
                     raise
+
+    def _look_round(self) -> None:
+        """A brief that was worked on alone is out of its folder now: what comes from here on comes too late, what is there already does
+        not. Raises NotAlone."""
+        brief = self.plan.alone
+        if brief:
+            came = company(brief, self.folders.names(posixpath.dirname(brief)))
+            if came is not None:
+                raise NotAlone(next(leg for leg in self.takes if leg.origin == brief), came)
 
     def back(self, now: float) -> None:
         """Put everything back. An input whose place was filled again meanwhile goes to the archive instead."""

@@ -238,7 +238,7 @@ class Deliver:
     def _verdict(self, plan: Plan, why: Exception) -> Result:
         """Whose fault it was that a plan had to be taken back."""
         if isinstance(why, NotAsRead):
-            return Changed(plan, why.leg.origin, why.sentence)
+            return Changed(plan, why.path, why.sentence)
         if isinstance(why, NameTaken):
             return Refused(plan, f"No free name was found for {why.leg.goal}.", "Move older versions out of that folder.")
         barred = isinstance(why, OSError) and why.errno in (errno.EACCES, errno.EPERM)

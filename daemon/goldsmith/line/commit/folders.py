@@ -64,6 +64,14 @@ class Folders:
             return True
         return False
 
+    def names(self, path: str) -> list[str]:
+        """What lies in a folder of the root at this moment, its own folders left out; nothing where it is gone."""
+        try:
+            with os.scandir(self.folder(path)) as found:
+                return [entry.name for entry in found if not entry.is_dir(follow_symlinks=False)]
+        except FileNotFoundError:
+            return []
+
     def touched(self, at: At) -> None:
         """Something in this folder was renamed, made or removed: it is to be fsynced."""
         if at.folder >= 0:

@@ -37,10 +37,20 @@ class NotAsRead(Exception):
         super().__init__(sentence)
         self.leg = leg
         self.sentence = sentence
+        self.path = leg.origin
+        """What to look at again."""
 
 
 class Gone(NotAsRead):
     """The file lies neither where it was nor where it was to go."""
+
+
+class NotAlone(NotAsRead):
+    """Something that belongs to the file has come, and the work was done without it."""
+
+    def __init__(self, leg: Leg, path: str) -> None:
+        super().__init__(leg, f"{PurePosixPath(path).name} came while {leg.name} was being worked on without it.")
+        self.path = path
 
 
 class Leg:

@@ -153,9 +153,9 @@ class _Draft:
         aside = self._aside()
         row = self._row(aside)
         self._instructions(row)
-        return Plan(
-            id=self._work.job.id, job_id=self._work.job.id, stem=self._stem, takes=tuple(self._takes), puts=tuple(self._puts), row=row
-        )
+        work, takes, puts = self._work, tuple(self._takes), tuple(self._puts)
+        alone = work.picture if work.bundle.alone else ""
+        return Plan(id=work.job.id, job_id=work.job.id, stem=self._stem, takes=takes, puts=puts, row=row, alone=alone)
 
     def _picture(self) -> None:
         path = self._work.picture

@@ -11,8 +11,8 @@ import stat
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from goldsmith.files import Sig
-from goldsmith.line.intake.bundle import Bundle, Key, anchors, classify, group
+from goldsmith.files import Sig, fold
+from goldsmith.line.intake.bundle import Bundle, Key, anchors, classify, group, stem_of
 
 UNSEEN = 0
 """The mark of a file that is there and was not looked at closer."""
@@ -202,3 +202,19 @@ class Index:
                 names, reached = place.together(anchor)
                 seen |= reached
                 yield from self.bundles_of(place, names)
+
+
+def company(brief: str, names: Sequence[str]) -> str | None:
+    """The path of something that belongs to a brief which was taken for alone; None where nothing does. ``names``: what else lies in its
+    folder."""
+    above, own = posixpath.split(brief)
+    stem = fold(stem_of(classify(own)))
+    if not any(name != own and fold(name).startswith(stem) for name in names):
+        return None  # by far the most often, and what a folder of a hundred thousand names costs
+    index = Index()
+    place = index.open(above)
+    for name in {own, *names}:
+        place.add(name, UNSEEN)
+    together, _ = place.together(hash(stem))
+    whose = [bundle for bundle in index.bundles_of(place, together) if brief in bundle.files or bundle.ambiguous]
+    return next((path for bundle in whose for path in bundle.files if path != brief), None)
