@@ -10,6 +10,7 @@ import pikepdf
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from pydantic import ValidationError
 from skimage import data
 
@@ -20,6 +21,7 @@ from goldsmith.operation import Deliverable
 from goldsmith.ops.export import Export
 from goldsmith.plate import profiles
 from goldsmith.plate.codec import decode, decoded
+from goldsmith.plate.codec import inks as inks_in
 from goldsmith.plate.craft.dither import dithered
 from goldsmith.plate.plate import Plate, frozen, quantised
 
@@ -258,6 +260,54 @@ def test_coverage_is_measured_before_and_after() -> None:
     assert free.facts["coverage_limit"] is None
 
 
+@pytest.mark.parametrize(("word", "quality"), [("jpeg", 30), ("pdf", 30), ("jpeg", None)])
+def test_coverage_holds_in_a_jpeg_that_is_read_back(word: str, quality: int | None) -> None:
+    """Also where a size is kept at the same time: what check will find is within the limit."""
+    more = {"trim": [60, 40]} if word == "pdf" else {"max_kb": 195}
+    (made,) = _printed(_photograph(), format=word, black_point=False, coverage=240, quality=quality, **more)
+    assert float(str(made.facts["coverage_before"])) > 260
+    assert 225 < float(str(made.facts["coverage"])) <= 240
+    if word == "jpeg":
+        assert len(made.data) <= 195_000
+        with Image.open(BytesIO(made.data)) as opened:
+            assert np.asarray(opened).astype(int).sum(axis=2).max() / 255 * 100 <= 240
+
+
+def test_inks_that_no_quality_holds_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing above the printer's limit is delivered in silence."""
+    monkeypatch.setattr("goldsmith.plate.printing.held", lambda codes, *_: codes)
+    with pytest.raises(Problem, match=r"quality 20 the inks come to 2\d\d\.\d %; export “ad” allows 240 %") as caught:
+        _printed(_photograph(), name="ad", format="jpeg", black_point=False, coverage=240, quality=20)
+    assert "higher quality" in str(caught.value.remedy)
+
+
+def test_grey_is_printed_in_four_inks_or_in_black_alone() -> None:
+    """By itself as the profile has it; with grey = "black" a grey picture has no cyan, magenta or yellow, and the record says how much."""
+    grey = Plate(frozen(_photograph().pixels[..., 1:2]))
+    inks, black = (decode_inks(_printed(grey, format="tiff", grey=how)[0].data) for how in ("inks", "black"))
+    assert inks[..., :3].max() > 100
+    assert black[..., :3].max() == 0
+    assert black[..., 3].max() > 200
+    assert _printed(grey, format="tiff", grey="black")[0].facts["black_alone"] == 1
+    assert _printed(grey, format="tiff")[0].facts["black_alone"] == 0
+    (made,) = _printed(_photograph(), format="tiff", grey="black")
+    assert float(str(made.facts["black_alone"])) < 0.2
+    assert decode_inks(made.data)[..., :3].max() > 100
+
+
+def test_black_type_on_a_photograph_is_solid_black_ink() -> None:
+    """What a grey of a letter is in the middle of a picture; the picture round it keeps its four inks."""
+    pixels = _photograph().pixels.copy()
+    pixels[50:90, 100:130] = 0
+    inks = decode_inks(_printed(Plate(frozen(pixels)), format="tiff", grey="black")[0].data)
+    assert (inks[52:88, 102:128] == (0, 0, 0, 255)).all()
+    assert inks[100:, :, :3].mean() > 10
+
+
+def decode_inks(data: bytes) -> np.ndarray:
+    return inks_in(data, "hero.tif", 10**8)
+
+
 @pytest.mark.parametrize(("intent", "black_point"), [("perceptual", False), ("relative", True), ("saturation", False), ("absolute", False)])
 def test_black_point_compensation_is_on_where_it_belongs(intent: str, black_point: bool) -> None:
     """By itself with the relative intent; where it is asked for, wherever it can be."""
@@ -349,6 +399,8 @@ def test_a_sheet_of_too_many_pixels_is_a_problem() -> None:
         ({"soft_proof": True}, "soft_proof is for inks"),
         ({"black_point": False}, "black_point is for inks"),
         ({"format": "tiff", "cmyk": "press", "intent": "absolute", "black_point": True}, "black_point has no place in it"),
+        ({"format": "tiff", "cmyk": "press", "intent": "absolute", "grey": "black"}, "grey = “black” has no place in it"),
+        ({"grey": "black"}, "grey is for inks"),
         ({"format": "tiff", "cmyk": "press", "coverage": 100}, "150"),
         ({"bleed": "3mm"}, "bleed needs a trim, the size of the cut sheet in mm, as in trim = [210, 297]"),
         ({"anchor": "left"}, "anchor needs a trim"),

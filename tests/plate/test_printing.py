@@ -17,6 +17,7 @@ from skimage import data
 from doubles.press import TITLE, press_profile
 from goldsmith.plate import codec, printing, profiles
 from goldsmith.plate.craft.sheet import Sheet
+from goldsmith.plate.formats.facts import Samples
 from goldsmith.plate.plate import Metadata, Plate, frozen
 
 MAGICK = shutil.which("convert-im6.q16") or shutil.which("magick")
@@ -49,19 +50,29 @@ def test_a_tiff_of_inks_reads_back_code_for_code(depth: int) -> None:
     assert np.abs(back.pixels - plate.pixels).mean() < 0.03
 
 
-def test_a_jpeg_of_inks_is_what_photoshop_would_write() -> None:
+def test_a_jpeg_of_inks_is_read_by_others() -> None:
     """Pillow, which knows Adobe's inversion, reads the inks the right way round, with profile and resolution; ours does too."""
     plate, made = _photograph(), _separated()
     file = printing.ink_file(made.codes, plate, press_profile(), "jpeg", 95, None)
     with Image.open(BytesIO(file)) as opened:
         assert opened.mode == "CMYK"
-        assert opened.info["adobe_transform"] == 2
+        assert opened.info["adobe_transform"] == 0
+        assert {(across, down) for _, across, down, _ in opened.layer} == {(1, 1)}  # type: ignore[attr-defined]
         assert opened.info["icc_profile"] == press_profile()
         assert opened.info["dpi"] == (254, 127)
         assert opened.getexif()[0x011A] == 254
         seen = np.asarray(opened).astype(int)
-    assert np.abs(seen - made.codes).mean() < 4
+    assert np.abs(seen - made.codes).mean() < 2
     assert np.abs(codec.decode(file, "hero.jpg", 10**7).pixels - plate.pixels).mean() < 0.03
+
+
+def test_every_ink_of_a_jpeg_has_the_whole_resolution() -> None:
+    """Stripes of one pixel in a single ink come back as stripes, and no other ink has a trace of them."""
+    codes = np.zeros((64, 64, 4), np.uint8)
+    codes[:, ::2, 0] = 255
+    read = printing.as_read(codes, "jpeg", 95).astype(int)
+    assert np.abs(read - codes).max() < 20
+    assert read[:, :, 1:].max() == 0
 
 
 @pytest.mark.skipif(MAGICK is None, reason="ImageMagick is not here")
@@ -90,6 +101,36 @@ def test_the_limit_holds_in_the_codes_that_are_written() -> None:
         assert held.coverage_before == pytest.approx(free.coverage_before)
         assert 0.05 < held.over < 0.9
         assert 275 < printing.highest_coverage(held.codes) <= 280
+
+
+@pytest.mark.parametrize("word", ["jpeg", "pdf"])
+@pytest.mark.parametrize("quality", [5, 60, 90])
+def test_the_limit_holds_in_the_jpeg_as_another_program_reads_it(word: printing.PrintFormat, quality: int) -> None:
+    """Pillow finds no pixel above it at any quality; without room left for the JPEG it would; and nearly all codes are as they were."""
+    limit, codes = 280.0, _separated(8, 280, black_point=False).codes
+    held = printing.held(codes, word, quality, limit)
+    seen, bare = (_as_pillow_reads(made, word, quality) for made in (held, codes))
+    assert bare.sum(axis=2).max() / 255 * 100 > limit
+    assert seen.sum(axis=2).max() / 255 * 100 <= limit
+    assert (held != codes).any(axis=2).mean() < (0.5 if quality < 10 else 0.25)
+    assert (held[:, :, 3] == codes[:, :, 3]).all()
+
+
+def test_only_what_loses_codes_is_given_room() -> None:
+    """A TIFF, a page without loss and a file without a limit keep the very codes."""
+    codes = _separated().codes
+    assert printing.held(codes, "tiff", 90, 200) is codes
+    assert printing.held(codes, "pdf", None, 200) is codes
+    assert printing.held(codes, "jpeg", 90, None) is codes
+
+
+def _as_pillow_reads(codes: Samples, word: printing.PrintFormat, quality: int) -> np.ndarray:
+    file = printing.ink_file(codes, _photograph(), press_profile(), word, quality, PAGE)
+    if word == "pdf":
+        with pikepdf.open(BytesIO(file)) as pdf:
+            file = pdf.pages[0].Resources.XObject.Picture.read_raw_bytes()
+    with Image.open(BytesIO(file)) as opened:
+        return np.asarray(opened).astype(int)
 
 
 def test_what_a_reader_of_a_jpeg_gets_is_measured() -> None:

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
@@ -30,7 +31,7 @@ _DEPTHS: dict[str, tuple[int, ...]] = {
 _ALIASES = {"jpg": "jpeg", "tif": "tiff"}
 _QUALITY = {"jpeg": 90, "webp": 88, "avif": 75}
 _KILO = 1000
-_OF_INKS = ("intent", "black_point", "coverage", "soft_proof")
+_OF_INKS = ("intent", "black_point", "grey", "coverage", "soft_proof")
 _OF_SHEET = ("bleed", "bleed_from", "anchor")
 _PRESSES = (".icc", ".icm")
 _INCHES = {"mm": 1.0, "cm": 10.0, "in": INCH}
@@ -99,6 +100,8 @@ class Export(FileOperation):
     """How colours that no ink makes are dealt with: perceptual, relative, saturation or absolute."""
     black_point: bool | None = None
     """Black point compensation: the picture's black becomes the press's. Unset: on with intent = "relative", off elsewhere."""
+    grey: Literal["inks", "black"] = "inks"
+    """What has no colour (red = green = blue): inks prints it in all four, as photographs want it; black in black alone, as type does."""
     coverage: float | None = Field(default=None, ge=150, le=400)
     """Limit of the four inks' sum in percent (150 to 400), as the printer asks for it. Unset: as the profile makes it."""
     trim: tuple[_Side, _Side] | None = None
@@ -169,6 +172,8 @@ class Export(FileOperation):
             yield f"profile = “{self.profile}” and cmyk = “{self.cmyk}” are both given; a file has one profile"
         if self.black_point and self.intent == "absolute":
             yield "the absolute intent keeps the paper's white and black as they are: black_point has no place in it"
+        if self.grey == "black" and self.intent == "absolute":
+            yield "the absolute intent imitates paper in all inks: grey = “black” has no place in it"
 
     def _wrong_of_sheet(self) -> Iterator[str]:
         if self.trim is None:
@@ -229,16 +234,9 @@ class Export(FileOperation):
             icc = press.checked(file.read(press.MOST_BYTES + 1), f"library/profiles/{path.name}")
         made, black_point = placed.plate, self.intent == "relative" if self.black_point is None else self.black_point
         depth: Literal[8, 16] = 16 if self._depth(made) == 16 else 8
-        how = printing.Press(icc, self.intent, black_point, self.coverage)
+        how = printing.Press(icc, self.intent, black_point, self.coverage, self.grey == "black")
         inks = printing.separate(made, how, depth, bench.seed, lambda done: bench.progress(0.1 + 0.5 * done, f"inks for {self.cmyk}"))
-        word: printing.PrintFormat = "jpeg" if self.format == "jpeg" else "pdf" if self.format == "pdf" else "tiff"
-        quality = self.quality or (None if self.format == "pdf" else _QUALITY.get(self.format, 100))
-        page = self._page(bench) if self.format == "pdf" else None
-        bench.progress(0.6, f"writing {self.format}")
-        data, used = self._fitted(
-            lambda at: printing.ink_file(inks.codes, made, icc, word, None if quality is None else at, page), quality or 100, made, bench
-        )
-        read = printing.as_read(inks.codes, word, None if quality is None else used)
+        data, used, read = self._inked(inks.codes, made, icc, bench)
         facts = {
             **self._facts(placed, depth, data, used),
             "mode": "CMYK",
@@ -246,6 +244,7 @@ class Export(FileOperation):
             "alpha": False,
             "intent": self.intent,
             "black_point": black_point,
+            "black_alone": round(inks.grey, 4),
             "coverage_limit": self.coverage,
             "coverage_before": round(inks.coverage_before, 1),
             "coverage": round(printing.highest_coverage(read), 1),
@@ -257,6 +256,31 @@ class Export(FileOperation):
             bench.progress(0.8, "proofing")
             files.append(self._proof(read, icc, placed))
         return files
+
+    def _inked(self, codes: Samples, plate: Plate, icc: bytes, bench: Bench) -> tuple[bytes, int, Samples]:
+        """The file, its quality, and the codes that a reader of it gets: those, too, are within ``coverage``."""
+        word: printing.PrintFormat = "jpeg" if self.format == "jpeg" else "pdf" if self.format == "pdf" else "tiff"
+        quality = self.quality or (None if self.format == "pdf" else _QUALITY.get(self.format, 100))
+        page = self._page(bench) if self.format == "pdf" else None
+        bench.progress(0.6, f"writing {self.format}")
+
+        def lossy(at: int) -> int | None:
+            return None if quality is None else at
+
+        @lru_cache(maxsize=1)
+        def held(at: int) -> Samples:
+            return printing.held(codes, word, lossy(at), self.coverage)
+
+        data, used = self._fitted(lambda at: printing.ink_file(held(at), plate, icc, word, lossy(at), page), quality or 100, plate, bench)
+        read = printing.as_read(held(used), word, lossy(used))
+        covered = printing.highest_coverage(read)
+        if self.coverage is not None and covered > self.coverage:
+            raise Problem(
+                f"Read back from a {self.format} of quality {used} the inks come to {covered:.1f} %; "
+                f"export “{self.name}” allows {self.coverage:g} %.",
+                "Give the export a higher quality, or write a tiff.",
+            )
+        return data, used, read
 
     def _proof(self, codes: Samples, icc: bytes, placed: Placed) -> Deliverable:
         """What is left when the sheet has been cut, as it will look."""

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from goldsmith.plate import codec, colour, profiles
-from goldsmith.plate.craft import press
+from goldsmith.plate.craft import greys, headroom, press
 from goldsmith.plate.craft.dither import dithered
 from goldsmith.plate.craft.press import Inks
 from goldsmith.plate.craft.sheet import Sheet
@@ -23,23 +23,26 @@ PrintFormat = Literal["tiff", "jpeg", "pdf"]
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """How colours become inks. black_point: compensation; coverage: limit of the inks' sum in percent, None = none."""
+    """How colours become inks. black_point: compensation; coverage: limit of the inks' sum in percent, None = none;
+    grey_in_black: what has no colour is printed in black alone."""
 
     icc: bytes = field(repr=False)
     intent: colour.Intent = "relative"
     black_point: bool = True
     coverage: float | None = None
+    grey_in_black: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Separated:
     """Codes of inks (h, w, 4; 0 = none) as they are written, and what was measured: highest sum in percent
-    and share over the limit before it was kept, share of colours beyond the press."""
+    and share over the limit before it was kept, share of colours beyond the press, share in black alone because it is grey."""
 
     codes: Samples = field(repr=False)
     coverage_before: float
     over: float
     beyond: float
+    grey: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Page:
 def separate(plate: Plate, how: Press, depth: Literal[8, 16], seed: int, tick: Tick) -> Separated:
     """The plate, which has no alpha any more, in inks of ``depth`` bits; dithered at 8, and never above the limit."""
     inks = press.separated(plate, how.icc, how.intent, how.black_point, tick)
+    inks, grey = greys.in_black(plate, inks, how.icc, how.black_point or how.intent != "relative") if how.grey_in_black else (inks, 0.0)
     total = press.coverage(inks)
     before, over = float(total.max()), 0.0
     if how.coverage is not None:
@@ -62,7 +66,7 @@ def separate(plate: Plate, how: Press, depth: Literal[8, 16], seed: int, tick: T
     codes: Samples = quantised(dithered(inks, 8, seed) if depth == 8 else inks, depth)
     if how.coverage is not None:
         codes = press.codes_within(codes, how.coverage)
-    return Separated(codes, before, over, press.beyond_press(plate, how.icc))
+    return Separated(codes, before, over, press.beyond_press(plate, how.icc), grey)
 
 
 def inks_of(codes: Samples) -> Inks:
@@ -78,6 +82,13 @@ def as_read(codes: Samples, word: PrintFormat, quality: int | None) -> Samples:
         return codes
     data = jpeg_write.bare_inks(codes, quality)
     return jpeg.read_samples(data, jpeg.read_header(data, "inks", codes.shape[0] * codes.shape[1]), "inks")
+
+
+def held(codes: Samples, word: PrintFormat, quality: int | None, limit: float | None) -> Samples:
+    """The codes of which also what a reader of the file gets is under the limit of coverage: with room where a JPEG needs it."""
+    if limit is None or word == "tiff" or quality is None:
+        return codes
+    return headroom.held(codes, limit, lambda some: as_read(some, word, quality))
 
 
 def highest_coverage(codes: Samples) -> float:

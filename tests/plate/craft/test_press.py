@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageCms
 from skimage import data
 
 from doubles.press import PAPER_LAB, press_file, press_profile, printed
@@ -18,6 +20,7 @@ from goldsmith.plate import colour, profiles
 from goldsmith.plate.craft import press
 from goldsmith.plate.plate import Plate, frozen
 
+GHOSTSCRIPT = Path("/usr/share/color/icc/ghostscript/default_cmyk.icc")
 TRANSICC = shutil.which("transicc")
 INTENTS: tuple[colour.Intent, ...] = ("perceptual", "relative", "saturation", "absolute")
 
@@ -50,6 +53,24 @@ def test_the_inks_are_those_of_littlecms_own_tool(intent: colour.Intent, black_p
     made = press.separated(plate, press_profile(), intent, black_point)
     assert wanted.shape == made[0].shape
     assert np.abs(made[0] - wanted).max() < 2 / 65535
+
+
+@pytest.mark.parametrize("intent", INTENTS)
+@pytest.mark.parametrize("black_point", [False, True])
+@pytest.mark.parametrize("profile", [press_file(), GHOSTSCRIPT], ids=["our own", "ghostscript's"])
+def test_the_inks_are_those_that_pillow_asks_littlecms_for(profile: Path, intent: colour.Intent, black_point: bool) -> None:
+    """Another way to the same library, which knows 8 bits only: within a code of them for every intent, also for a press of others."""
+    if not profile.exists():
+        pytest.skip("Ghostscript's default_cmyk.icc (Debian's libgs-common) is not here")
+    codes = np.random.default_rng(4).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    codes[0, :4] = [(0, 0, 0), (255, 255, 255), (10, 10, 10), (255, 0, 0)]
+    flags = ImageCms.Flags.NOOPTIMIZE | (ImageCms.Flags.BLACKPOINTCOMPENSATION if black_point else 0)
+    source = ImageCms.ImageCmsProfile(BytesIO(profiles.named("srgb")))
+    target = ImageCms.ImageCmsProfile(BytesIO(profile.read_bytes()))
+    way = ImageCms.buildTransform(source, target, "RGB", "CMYK", ImageCms.Intent(INTENTS.index(intent)), flags)
+    wanted = np.asarray(ImageCms.applyTransform(Image.fromarray(codes), way)).astype(int)
+    made = press.separated(_plate(codes / np.float32(255)), profile.read_bytes(), intent, black_point)
+    assert np.abs(made * 255 - wanted).max() < 1.1
 
 
 def test_a_picture_comes_back_from_the_press() -> None:
@@ -174,8 +195,9 @@ def test_a_grey_picture_and_one_of_another_profile_are_separated_by_what_they_lo
         (b"nothing", "is no ICC profile"),
         (profiles.named("srgb"), "is a profile for RGB (sRGB IEC61966-2.1), not for CMYK"),
         (press_profile() + b"\0" * press.MOST_BYTES, "has more than 16 MB"),
+        (press_profile().replace(b"prtr", b"link", 1), "is no profile of a printing device (its class is “link”)"),
     ],
-    ids=["no profile", "a screen's", "too large"],
+    ids=["no profile", "a screen's", "too large", "a link's"],
 )
 def test_a_profile_of_no_press_is_refused_by_name(icc: bytes, said: str) -> None:
     """The sentence says which file and what it is."""

@@ -38,6 +38,9 @@ def checked(icc: bytes, called: str) -> bytes:
     if not profiles.fits(icc, 4):
         space = icc[16:20].decode("latin-1").strip()
         raise Problem(f"{called} is a profile for {space} ({profiles.profile_name(icc)}), not for CMYK.", "Name the profile of the press.")
+    if icc[12:16] != b"prtr":
+        kind = icc[12:16].decode("latin-1").strip()
+        raise Problem(f"{called} is no profile of a printing device (its class is “{kind}”).", "Name the profile of the press.")
     if not profiles.tag(icc, b"B2A0"):
         raise Problem(f"{called} ({profiles.profile_name(icc)}) has no table from colours to inks.", "Name the profile of the press.")
     return icc
@@ -99,8 +102,15 @@ def _given_way(inks: Inks, total: NDArray[np.float32], most: np.float32) -> Inks
 
 def codes_within(codes: Samples, limit: float) -> Samples:
     """Integer codes of inks (h, w, 4) without what rounding and dither put above the limit: a code or two of the three colours."""
-    levels = np.iinfo(codes.dtype).max
-    over = summed(codes) - int(limit * levels / 100)
+    return lowered(codes, np.int64(limit * np.iinfo(codes.dtype).max / 100))
+
+
+def lowered(codes: Samples, most: NDArray[np.int64] | np.int64) -> Samples:
+    """Integer codes of inks (h, w, 4) whose sums are at most ``most`` codes, one number or (h, w) of them, as far as colours can give it.
+
+    Cyan, magenta and yellow give equal parts; where one has none left the others give more. No black is taken away.
+    """
+    over = summed(codes) - most
     where = over > 0
     if not where.any():
         return codes

@@ -38,8 +38,8 @@ def write(samples: Samples, plate: Plate, quality: int, subsampling: Literal["4:
 def write_inks(samples: Samples, plate: Plate, quality: int) -> bytes:
     """CMYK ``samples`` (h, w, 4; uint8, 0 = no ink) as a JPEG with the profile, resolution and metadata of ``plate``.
 
-    As all programs have written it since Photoshop did: inverted, as YCCK, under an Adobe segment, inks at full resolution. Baseline:
-    not every RIP reads a progressive one.
+    Inverted, as all programs have written it since Photoshop did, under an Adobe segment, every ink at full resolution and for itself:
+    as YCCK a sum of inks could come back far higher than it went in. Baseline: not every RIP reads a progressive one.
     """
     made = bare_inks(samples, quality)
     segments = _segments(plate, create=True)  # readers of CMYK look for the resolution in Exif: JFIF knows no inks
@@ -51,9 +51,7 @@ def bare_inks(samples: Samples, quality: int) -> bytes:
     import imagecodecs
 
     inverted = np.ascontiguousarray(255 - samples)
-    return bytes(
-        imagecodecs.jpeg8_encode(inverted, level=quality, colorspace="cmyk", outcolorspace="ycck", subsampling="444", optimize=True)
-    )
+    return bytes(imagecodecs.jpeg8_encode(inverted, level=quality, colorspace="cmyk", outcolorspace="cmyk", optimize=True))
 
 
 def _segments(plate: Plate, create: bool = False) -> list[bytes]:

@@ -1,0 +1,89 @@
+"""Greys in black ink alone: which pixels they are, how light they come out, and that everything else keeps its inks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from doubles.press import press_profile, printed
+from goldsmith.plate import colour, profiles
+from goldsmith.plate.craft import greys, press
+from goldsmith.plate.plate import Plate, frozen
+
+WHITE = printed(np.zeros((1, 4)))[0, 1]
+
+
+def plate_of(pixels: np.ndarray, icc: bytes | None = None) -> Plate:
+    return Plate(frozen(np.asarray(pixels, np.float32)), icc=icc)
+
+
+def ramp(channels: int = 3) -> Plate:
+    return plate_of(np.broadcast_to(np.linspace(0, 1, 200)[None, :, None], (5, 200, channels)))
+
+
+def light_of(inks: press.Inks) -> np.ndarray:
+    """Luminance relative to the paper, by the model of the press itself."""
+    return printed(inks.reshape(-1, 4).astype(float))[:, 1].reshape(inks.shape[:2]) / WHITE
+
+
+def in_black(plate: Plate, *, black_point: bool = True) -> tuple[press.Inks, float]:
+    inks = press.separated(plate, press_profile(), "relative", black_point)
+    return greys.in_black(plate, inks, press_profile(), black_point)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_grey_is_black_ink_alone_and_as_light_as_it_was(channels: int) -> None:
+    """White has no ink, black is solid, and in between the light on paper rises as the picture's does, from ink to paper."""
+    plate = ramp(channels)
+    inks, share = in_black(plate)
+    assert share == 1
+    assert inks[..., :3].max() == 0
+    assert inks[0, 0, 3] == 1
+    assert inks[0, -1, 3] < 0.002
+    darkest = light_of(np.array([[[0, 0, 0, 1]]], np.float32))[0, 0]
+    wanted = darkest + (1 - darkest) * colour.to_linear(plate.pixels, None)[0, :, 0]
+    assert np.abs(light_of(inks)[0] - wanted).max() < 0.012
+
+
+def test_without_black_point_every_grey_that_the_ink_reaches_is_its_own() -> None:
+    """And what is darker than solid black ink is solid black ink."""
+    plate = ramp()
+    inks, _ = in_black(plate, black_point=False)
+    light = colour.to_linear(plate.pixels, None)[0, :, 0]
+    darkest = light_of(np.array([[[0, 0, 0, 1]]], np.float32))[0, 0]
+    reached = light > darkest + 0.005
+    assert np.abs(light_of(inks)[0] - light)[reached].max() < 0.012
+    assert (inks[0, light < darkest - 0.005, 3] == 1).all()
+
+
+def test_the_grey_of_another_profile_is_as_light_as_it_looks() -> None:
+    """The same picture in ProPhoto RGB, whose curve is another, gets the same black."""
+    wide = colour.converted(ramp(), "prophoto")
+    assert np.abs(in_black(wide)[0][0, 10:, 3] - in_black(ramp())[0][0, 10:, 3]).max() < 0.01
+    assert wide.icc == profiles.named("prophoto")
+
+
+def test_colours_keep_their_inks() -> None:
+    """Bit for bit, and so do greys of a pixel or two among them; a patch of 3 x 3 is one that was meant."""
+    pixels = np.full((20, 20, 3), (0.5, 0.3, 0.2))
+    pixels[4, 4] = 0.4
+    pixels[8:10, 8:14] = 0.4
+    pixels[14:17, 3:6] = 0.4
+    plate = plate_of(pixels)
+    before = press.separated(plate, press_profile(), "relative", black_point=True)
+    made, share = greys.in_black(plate, before, press_profile(), black_point=True)
+    alone = made[..., :3].max(axis=2) == 0
+    assert alone.sum() == 9
+    assert alone[14:17, 3:6].all()
+    assert share == pytest.approx(9 / 400)
+    assert np.array_equal(made[~alone], before[~alone])
+    plain = plate_of(np.full((9, 9, 3), (0.5, 0.3, 0.2)))
+    inks = press.separated(plain, press_profile(), "relative", black_point=True)
+    assert greys.in_black(plain, inks, press_profile(), black_point=True) == (inks, 0.0)
+
+
+def test_less_than_half_a_code_apart_is_alike() -> None:
+    """What a resize leaves of equal channels in floats is grey; a code of 8 bits of colour is colour."""
+    nearly = np.full((6, 6, 3), 0.5) + np.array([0, 0.001, -0.0005])
+    assert greys.neutral(plate_of(nearly)).all()
+    assert not greys.neutral(plate_of(np.full((6, 6, 3), 0.5) + np.array([0, 1 / 255, 0]))).any()
