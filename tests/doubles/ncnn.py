@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +83,15 @@ def residual(blocks: int = 1, wide: int = 6, grown: int = 3) -> Written:
         if number in (len(shapes) - 5, len(shapes) - 4):
             made.plain("Interp", "0=1 1=2.000000e+00 2=2.000000e+00")
     return made
+
+
+def plain_enlargement(folder: Path) -> str:
+    """Put weights into a house's models folder that only enlarge, twofold; the text for its models.toml with them as the default."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = ""
+    for path in compact(empty=True).save(folder):
+        data = path.read_bytes()
+        files += f'[[models.plain-x2.files]]\nname = "{path.name}"\nsha256 = "{sha256(data).hexdigest()}"\nbytes = {len(data)}\n'
+        files += f'sources = [{{ url = "https://models.invalid/{path.name}" }}]\n'
+    entry = '[models.plain-x2]\nkind = "upscale"\ndriver = "esrgan_ncnn"\nscale = 2\nlicence = "CC0-1.0"\n'
+    return f'[defaults.upscale]\nx2 = ["plain-x2"]\n{entry}{files}'

@@ -80,7 +80,14 @@ class Regenerate(SetOperation):
 
     def needs(self) -> Needs:
         engine = EngineNeed("generate", self.model, can=self._abilities(picture=self.strength is not None, shown=self.references is True))
-        return Needs(references=lora_needs(self.loras), engines=(engine,), picture=self.strength is not None, words=not self.prompt)
+        enlarging = (EngineNeed("upscale", factor=self._enlarged),) if self.refine > 1 else ()
+        engines = (engine, *enlarging)
+        return Needs(references=lora_needs(self.loras), engines=engines, picture=self.strength is not None, words=not self.prompt)
+
+    @property
+    def _enlarged(self) -> int:
+        """What the net of the second pass enlarges by; what is too much is taken off again."""
+        return max(2, ceil(self.refine))
 
     def leaves(self, pictures: int) -> int:
         return max(1, pictures) * self.candidates
@@ -172,7 +179,7 @@ class Regenerate(SetOperation):
     def _refined(self, pixels: Pixels, seed: int, work: _Work, step: OnStep) -> Pixels:
         """Enlarged by ``refine`` and drawn anew by tiles."""
         asked = work.engine.descriptor
-        upscaler = work.bench.upscaler(None, max(2, ceil(self.refine)))
+        upscaler = work.bench.upscaler(None, self._enlarged)
         told = upscaler.descriptor
         large = tiled(pixels, upscaler.enlarge, Tiling(told.side, told.pad, told.multiple, told.scale), lambda done: step(done * 0.3))
         high, wide = round(pixels.shape[0] * self.refine), round(pixels.shape[1] * self.refine)

@@ -53,6 +53,8 @@ class LaneBench:
     """What was found in this job's plates: one memory for all its steps."""
     looked: list[dict[str, JsonValue]] = field(default_factory=list)
     """The engines that looked at the picture for this step, by their facts."""
+    come: float = 0.0
+    """How far the step has come, 0..1."""
 
     @property
     def stem(self) -> str:
@@ -68,7 +70,7 @@ class LaneBench:
 
     def inpainter(self, model: str | None, wish: Wish | None = None) -> Inpainter:
         need = EngineNeed("inpaint", model, words=wish is not None, beyond=wish is not None and wish.beyond)
-        engine, facts = self.shop.inpainter(need, lambda note: self.progress(0.0, note), wish, self._filled)
+        engine, facts = self.shop.inpainter(need, self._aloud, wish, self._filled)
         self._engaged(facts)
         return engine
 
@@ -87,7 +89,7 @@ class LaneBench:
 
     def generator(self, model: str | None, can: frozenset[Ability]) -> Generator:
         need = EngineNeed("generate", model, can=can)
-        engine, facts = self.shop.generator(need, lambda note: self.progress(0.0, note))
+        engine, facts = self.shop.generator(need, self._aloud)
         self._engaged(facts)
         return engine
 
@@ -103,7 +105,7 @@ class LaneBench:
         return found
 
     def upscaler(self, model: str | None, factor: int) -> Upscaler:
-        engine, facts = self.shop.upscaler(EngineNeed("upscale", model, factor=factor), lambda note: self.progress(0.0, note))
+        engine, facts = self.shop.upscaler(EngineNeed("upscale", model, factor=factor), self._aloud)
         self._engaged(facts)
         return engine
 
@@ -155,7 +157,7 @@ class LaneBench:
         return found
 
     def _sight(self, plate: Plate) -> Sight:
-        return Sight(plate, self.sight, lambda need: self.shop.seeing(need, lambda note: self.progress(0.0, note)))
+        return Sight(plate, self.sight, lambda need: self.shop.seeing(need, self._aloud))
 
     def _nowhere(self, where: str, words: Sequence[str]) -> Problem:
         things = " and no ".join(_THINGS[word] for word in words)
@@ -235,7 +237,12 @@ class LaneBench:
         return [Exported(made.tail, Path(made.path), made.facts) for made in self.paper.outputs if made.role == "deliverable"]
 
     def progress(self, fraction: float, note: str = "") -> None:
-        self.say(min(1.0, max(0.0, fraction)), note)
+        self.come = min(1.0, max(0.0, fraction))
+        self.say(self.come, note)
+
+    def _aloud(self, note: str) -> None:
+        """Tell what is being done at the moment; the step is as far as it was."""
+        self.progress(self.come, note)
 
     def record(self, **findings: Finding) -> None:
         self.findings.update({name: plain(value) for name, value in findings.items()})
