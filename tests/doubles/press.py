@@ -24,6 +24,7 @@ _SOLIDS = {"C": (55, -37, -50), "M": (48, 74, -3), "Y": (88, -5, 92), "CM": (24,
 _SOLIDS |= {"CMY": (23, 0, 0), "K": (17, 0, 0)}
 _N = 1.9
 _NODES_IN, _NODES_OUT = 9, 17
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
 
 @cache
@@ -49,8 +50,10 @@ def press_profile() -> bytes:
 
 @cache
 def press_file() -> Path:
-    """The profile as a file in a folder of its own."""
-    path = Path(tempfile.mkdtemp(prefix="press-")) / "press.icc"
+    """The profile as a file in a folder of its own, which goes when the tests end."""
+    folder = tempfile.TemporaryDirectory(prefix="press-")
+    _FOLDERS.append(folder)
+    path = Path(folder.name) / "press.icc"
     path.write_bytes(press_profile())
     return path
 

@@ -1,0 +1,201 @@
+"""A reader that knows nothing of how the page was made: what of PDF/X-4 (ISO 15930-7:2010) a file breaks, rule by rule.
+
+The rules are told in our own words, by what the trade's preflight lists ask for. Not looked at, because nothing free tells it:
+
+- whether the tables in the press's profile keep to ICC.1:2004 (its header and its kind are looked at);
+- whether ``Trapped`` is true of the picture, and whether the output condition is the one that the printer means;
+- the data of a JPEG against ISO 10918 (decoders read it in other tests), and the bytes between objects (qpdf --check reads those);
+- fonts, transparency, layers, annotations and forms: there must be none, so their own rules are not told here.
+
+No certified preflight (Acrobat, callas, PitStop) has seen these files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from io import BytesIO
+from itertools import pairwise
+from typing import Any
+
+import pikepdf
+from lxml import etree
+
+_NS = {
+    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "dc": "http://purl.org/dc/elements/1.1/",
+    "xmp": "http://ns.adobe.com/xap/1.0/",
+    "xmpMM": "http://ns.adobe.com/xap/1.0/mm/",
+    "pdf": "http://ns.adobe.com/pdf/1.3/",
+    "pdfxid": "http://www.npes.org/pdfx/ns/id/",
+}
+_FILTERS = {"/FlateDecode", "/DCTDecode"}
+_FORBIDDEN = {
+    "/AA", "/A", "/OpenAction", "/JS", "/JavaScript", "/URI", "/Annots", "/AcroForm", "/XFA", "/EmbeddedFiles", "/AF", "/Font", "/Threads",
+    "/OCProperties", "/Alternates", "/OPI", "/PS", "/Ref", "/TR", "/TR2", "/HT", "/HTP", "/BG", "/BG2", "/UCR", "/UCR2", "/PresSteps",
+    "/PZ", "/UserUnit", "/Encrypt", "/Requirements", "/NeedsRendering", "/SMask", "/Group", "/SeparationInfo", "/DestOutputProfileRef",
+}  # fmt: skip
+_OPERATORS = {"q", "Q", "cm", "Do", "w", "CS", "SCN", "m", "l", "c", "S", "k", "re", "f"}
+_BOXES = ("/MediaBox", "/BleedBox", "/TrimBox")
+
+
+def faults(data: bytes) -> list[str]:
+    """What is broken, each as the name of the rule; [] where nothing of what is looked at is."""
+    with pikepdf.open(BytesIO(data)) as pdf:
+        told = _told(pdf)
+        return [
+            *_of_file(data, pdf),
+            *_of_words(pdf, told),
+            *_of_intent(pdf),
+            *(fault for page in pdf.pages for fault in (*_of_boxes(page.obj), *_of_page(page))),
+            *_of_objects(pdf),
+        ]
+
+
+def _of_file(data: bytes, pdf: pikepdf.Pdf) -> Iterator[str]:
+    head = re.match(rb"%PDF-1\.([0-6])\n%(....)", data, re.DOTALL)
+    if head is None or min(head[2]) < 128:
+        yield "header: PDF 1.6 at most, and a line of bytes above 127"
+    if "/Encrypt" in pdf.trailer:
+        yield "encryption"
+    numbers = pdf.trailer.get("/ID", [])
+    if len(numbers) != 2 or not all(len(bytes(number)) for number in numbers):
+        yield "trailer: ID of two strings"
+    if not pdf.pages:
+        yield "no page"
+
+
+def _told(pdf: pikepdf.Pdf) -> dict[str, str]:
+    """XMP as plain XML: property by property, in its prefixes."""
+    stream = pdf.Root.get("/Metadata")
+    if stream is None or "/Filter" in stream or str(stream.get("/Type")) != "/Metadata" or str(stream.get("/Subtype")) != "/XML":
+        return {}
+    try:
+        tree = etree.fromstring(stream.read_raw_bytes().strip())
+    except etree.XMLSyntaxError:
+        return {}
+    found = {}
+    for block in tree.iterfind(".//rdf:Description", _NS):
+        for prefix, address in _NS.items():
+            found |= {
+                f"{prefix}:{key.split('}')[1]}": str(value) for key, value in block.attrib.items() if key.startswith(f"{{{address}}}")
+            }
+            found |= {
+                f"{prefix}:{etree.QName(one).localname}": "".join(one.itertext()).strip()
+                for one in block
+                if etree.QName(one).namespace == address
+            }
+    return found
+
+
+def _of_words(pdf: pikepdf.Pdf, told: dict[str, str]) -> Iterator[str]:
+    if told.get("pdfxid:GTS_PDFXVersion") != "PDF/X-4":
+        yield "XMP: GTS_PDFXVersion"
+    for word in (
+        "dc:title",
+        "xmp:CreateDate",
+        "xmp:ModifyDate",
+        "xmp:MetadataDate",
+        "xmpMM:DocumentID",
+        "xmpMM:VersionID",
+        "xmpMM:RenditionClass",
+    ):
+        if not told.get(word):
+            yield f"XMP: {word}"
+    if told.get("pdf:Trapped") not in ("True", "False"):
+        yield "XMP: Trapped is True or False"
+    info = pdf.trailer.get("/Info", pikepdf.Dictionary())
+    if "/Trapped" in info and info.Trapped not in (pikepdf.Name("/True"), pikepdf.Name("/False")):
+        yield "Info: Trapped is a name, True or False"
+    twice = {"/Title": "dc:title", "/Trapped": "pdf:Trapped", "/Author": "dc:creator", "/Subject": "dc:description"}
+    twice |= {"/Keywords": "pdf:Keywords", "/Producer": "pdf:Producer", "/Creator": "xmp:CreatorTool"}
+    for key, word in twice.items():
+        if key in info and str(info[key]).lstrip("/") != told.get(word):
+            yield f"Info and XMP differ: {key}"
+    for key, word in (("/CreationDate", "xmp:CreateDate"), ("/ModDate", "xmp:ModifyDate")):
+        if key in info and re.sub(r"\D", "", str(info[key])) != re.sub(r"\D", "", told.get(word, "")):
+            yield f"Info and XMP differ: {key}"
+
+
+def _of_intent(pdf: pikepdf.Pdf) -> Iterator[str]:
+    intents = [one for one in pdf.Root.get("/OutputIntents", []) if str(one.get("/S")) == "/GTS_PDFX"]
+    if len(intents) != 1:
+        yield "one output intent of GTS_PDFX"
+        return
+    (intent,) = intents
+    for key in ("/OutputConditionIdentifier", "/Info"):
+        if not str(intent.get(key, "")).strip():
+            yield f"output intent: {key}"
+    profile = intent.get("/DestOutputProfile")
+    if profile is None:
+        yield "output intent: profile embedded"
+        return
+    icc = profile.read_bytes()
+    if int.from_bytes(icc[:4], "big") != len(icc) or icc[36:40] != b"acsp" or icc[8] > 4:
+        yield "output intent: a profile of ICC version 4 at most, whole"
+    if icc[12:16] != b"prtr":
+        yield "output intent: profile of an output device"
+    if (icc[16:20], int(profile.get("/N", 0))) != (b"CMYK", 4):
+        yield "output intent: four inks"
+
+
+def _of_boxes(page: Any) -> Iterator[str]:
+    if ("/TrimBox" in page) == ("/ArtBox" in page):
+        yield "TrimBox or ArtBox, and not both"
+    boxes = [[float(value) for value in page[name]] for name in _BOXES if name in page]
+    if "/MediaBox" not in page:
+        yield "MediaBox"
+    for outer, inner in pairwise(boxes):
+        if not (outer[0] <= inner[0] < inner[2] <= outer[2] and outer[1] <= inner[1] < inner[3] <= outer[3]):
+            yield "boxes lie within each other"
+    if "/CropBox" in page:
+        yield "no CropBox, so that nothing is hidden"
+
+
+def _of_page(page: pikepdf.Page) -> Iterator[str]:
+    resources = page.obj.Resources
+    for operands, operator in pikepdf.parse_content_stream(page):
+        name = str(operands[0]) if operands else ""
+        if str(operator) not in _OPERATORS:
+            yield f"operator {operator}"
+        if (str(operator) == "Do" and name not in resources.get("/XObject", {})) or (
+            str(operator) == "CS" and name not in resources.get("/ColorSpace", {})
+        ):
+            yield f"{name} is none of the page's resources"
+    for space in resources.get("/ColorSpace", pikepdf.Dictionary()).as_dict().values():
+        if str(space[0]) != "/Separation" or space[2] not in (pikepdf.Name.DeviceCMYK, pikepdf.Name.DeviceGray):
+            yield "colour: inks alone"
+    for image in resources.get("/XObject", pikepdf.Dictionary()).as_dict().values():
+        if image.Subtype != pikepdf.Name.Image:
+            yield "XObject: a picture"
+        elif image.ColorSpace != pikepdf.Name.DeviceCMYK:
+            yield "colour: the picture's is the output intent's, not another, nor the same once more as ICCBased"
+
+
+def _of_objects(pdf: pikepdf.Pdf) -> Iterator[str]:
+    for one in pdf.objects:
+        if not isinstance(one, pikepdf.Dictionary | pikepdf.Stream):
+            continue
+        yield from (f"forbidden: {key}" for key in sorted(_keys(one) & _FORBIDDEN))
+        if isinstance(one, pikepdf.Stream):
+            used = one.get("/Filter", pikepdf.Array())
+            names = {str(name) for name in used} if isinstance(used, pikepdf.Array) else {str(used)}
+            if names - _FILTERS:
+                yield f"filter {', '.join(sorted(names - _FILTERS))}"
+            if "/F" in one:
+                yield "data in another file"
+
+
+def _keys(one: Any) -> set[str]:
+    """Of a dictionary and of those that lie in it directly."""
+    found: set[str] = set()
+    waiting = [one]
+    while waiting:
+        now = waiting.pop()
+        if isinstance(now, pikepdf.Dictionary | pikepdf.Stream):
+            keys = list(now.keys())
+            found |= {str(key) for key in keys}
+            waiting += [now[key] for key in keys if not getattr(now[key], "is_indirect", False)]
+        elif isinstance(now, pikepdf.Array):
+            waiting += [value for value in now if not getattr(value, "is_indirect", False)]
+    return found
