@@ -149,6 +149,10 @@ class Plate:
             shared += 1
         return tuple(window for window, _ in (*self._laid[shared:], *other._laid[shared:]))
 
+    def lies_on(self, pixels: Pixels | None) -> bool:
+        """True where its pixels are that very array, with nothing laid over it."""
+        return pixels is not None and not self._laid and self._under is pixels
+
     def reshaped(self, pixels: Pixels, map_mask: Callable[[Mask], Mask]) -> Plate:
         """The same plate at another geometry: ``map_mask`` carries alpha and every named mask along with the pixels."""
         alpha = None if self.alpha is None else frozen(map_mask(self.alpha))

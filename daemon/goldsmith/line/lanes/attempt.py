@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType
+from weakref import ref
 
 import numpy as np
 from pydantic import JsonValue
@@ -26,7 +27,7 @@ from goldsmith.line.lanes.sight import Memory
 from goldsmith.line.lanes.trace import trace_of, trace_of_files
 from goldsmith.line.library import Library
 from goldsmith.operation import Deliverable, FileOperation, Operation, PlateOperation, SetOperation
-from goldsmith.plate.plate import Mask, Plate, frozen
+from goldsmith.plate.plate import Mask, Pixels, Plate, frozen
 
 _SEED_BITS = 31
 
@@ -63,6 +64,22 @@ def _kind(error: GoldsmithError) -> FaultKind:
     if isinstance(error, DeviceFault):
         return "device"
     return "machine" if isinstance(error, MachineFault) else "problem"
+
+
+class _Given:
+    """Of the plate that was decoded what is asked for at the end. Its pixels it does not keep alive: they are a third of what a job takes."""
+
+    def __init__(self, plate: Plate) -> None:
+        self.bare = replace(plate, pixels=_NO_PIXELS)
+        self._plate = ref(plate.pixels)
+
+    def is_still(self, plate: Plate) -> bool:
+        """The same picture, though perhaps in another wrapping, e.g. with other masks."""
+        same = all(getattr(self.bare, name) is getattr(plate, name) for name in ("alpha", "depth", "icc", "ppi", "metadata"))
+        return same and plate.lies_on(self._plate())
+
+
+_NO_PIXELS: Pixels = frozen(np.zeros((0, 0, 3), np.float32))
 
 
 @dataclass(slots=True)
@@ -105,14 +122,14 @@ class _Attempt:
         if not job.steps:
             return self._untouched(picture)
         operations = self._shop.operations(job.stage, job.steps)
-        if job.alone:
-            plate, facts = None, dict[str, object]()
-        else:
+        made, given, facts = _Made([]), None, dict[str, object]()
+        if not job.alone:
             plate, facts = self._decoded(picture, masks)
-        made = _Made([] if plate is None else [plate])
+            made, given = _Made([plate]), _Given(plate)
+            del plate, masks
         for number, operation in enumerate(operations, 1):
             self._step(number, operation, made)
-        return self._results(plate, made, facts, picture.data)
+        return self._results(given, made, facts, picture.data)
 
     # Reading
 
@@ -254,7 +271,7 @@ class _Attempt:
 
     # Results
 
-    def _results(self, before: Plate | None, made: _Made, facts: Mapping[str, object], picture: bytes) -> Outcome:
+    def _results(self, given: _Given | None, made: _Made, facts: Mapping[str, object], picture: bytes) -> Outcome:
         """What goes on: the picture (itself, byte for byte, where no pixel changed), masks at a new geometry, deliverables."""
         from goldsmith.plate.codec import SUFFIXES, Encoding, encode
 
@@ -264,9 +281,9 @@ class _Attempt:
         if self._job.deliver and made.files:
             return self._done(made, facts)
         self._pulse()
-        if before is not None and not self._job.deliver:
-            self._travelling_masks(before, plate, made)
-        if before is not None and (plate is before or _same_picture(before, plate)):
+        if given is not None and not self._job.deliver:
+            self._travelling_masks(given.bare, plate, made)
+        if given is not None and given.is_still(plate):
             return self._passed(picture, facts, made)
         data = encode(plate, Encoding(format=self._job.working, depth=plate.depth))
         self._scratch.output("picture", SUFFIXES[self._job.working], data, {**_facts_of(plate), "format": self._job.working})
@@ -314,12 +331,6 @@ def _reach(operation: PlateOperation, plate: Plate, bench: LaneBench) -> Mask | 
         return bench.region(where, plate)
     masks = [plate.masks[name] for name in sorted(names)]
     return np.maximum.reduce(masks) if masks else None
-
-
-def _same_picture(one: Plate, other: Plate) -> bool:
-    """The same picture in another wrapping, e.g. with other masks."""
-    same = all(getattr(one, name) is getattr(other, name) for name in ("alpha", "depth", "icc", "ppi", "metadata"))
-    return same and one.apart_from(other) == ()
 
 
 def _facts_of(plate: Plate) -> dict[str, JsonValue]:
