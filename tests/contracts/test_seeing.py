@@ -14,7 +14,7 @@ from goldsmith.engines import Device, EngineKind, EngineNeed
 from goldsmith.engines.opening import Seeing, open_seeing
 from goldsmith.engines.registry.models import read_models
 from goldsmith.engines.registry.weights import Weights, default_folder, fetch_command
-from goldsmith.engines.seeing import FaceFinder, FaceMesher, HandFinder, Matter, Points, Reader
+from goldsmith.engines.seeing import FaceFinder, FaceMesher, HandFinder, Identifier, Matter, Points, Reader
 from goldsmith.plate.plate import Pixels
 
 WEIGHTS = Weights(read_models(Path(__file__).parents[2] / "config" / "models.toml"), default_folder())
@@ -40,7 +40,7 @@ def photograph(name: str) -> Pixels:
     return cast("Pixels", pixels)
 
 
-@pytest.mark.parametrize("kind", ["matte", "faces", "mesh", "hands", "reader"])
+@pytest.mark.parametrize("kind", ["matte", "faces", "mesh", "hands", "reader", "identity"])
 def test_each_describes_itself(kind: EngineKind) -> None:
     """Its kind, its licence and its weights by hash, as manifests have them."""
     for name in _named(kind):
@@ -153,3 +153,36 @@ def test_a_page_is_read(name: str) -> None:
 def test_no_text_is_read_where_there_is_none(name: str, picture: str) -> None:
     """Fur and stripes are no letters."""
     assert cast("Reader", _opened("reader", name)).read(photograph(picture)) == ()
+
+
+@pytest.mark.parametrize("name", _named("identity"))
+def test_a_face_is_told_by_its_identity(name: str) -> None:
+    """The same person in another light, size and turn stays herself; a strange face, a cat's, is nobody she knows; always the same."""
+    pixels = photograph("astronaut")
+    [face] = cast("FaceFinder", _opened("faces", "yunet")).find(pixels)
+    identifier = cast("Identifier", _opened("identity", name))
+    who = identifier.identity(pixels, face)
+    assert float(who @ who) == pytest.approx(1, abs=1e-5)
+    assert np.array_equal(who, identifier.identity(pixels, face))
+    side = type(face)(face.box, _clockwise(face.points), face.score)
+    assert float(who @ identifier.identity(np.ascontiguousarray(np.rot90(pixels, -1)), side)) > 0.98
+    assert float(who @ identifier.identity(pixels**1.4, face)) > 0.9
+    large = type(face)(face.box, face.points * 3, face.score)
+    assert float(who @ identifier.identity(np.repeat(np.repeat(pixels, 3, axis=0), 3, axis=1), large)) > 0.95
+    cat = np.array([(157, 110), (222, 110), (190, 146), (170, 175), (208, 175)], np.float32)
+    assert float(who @ identifier.identity(photograph("chelsea"), type(face)(face.box, cat, 1.0))) < 0.3
+
+
+@pytest.mark.parametrize("name", ["sface"])
+def test_an_identity_is_what_opencv_makes_of_it(name: str) -> None:
+    """Its own way to the same net comes out within a few degrees."""
+    import cv2
+
+    pixels = photograph("astronaut")
+    [face] = cast("FaceFinder", _opened("faces", "yunet")).find(pixels)
+    made = cast("Identifier", _opened("identity", name)).identity(pixels, face)
+    opencv = cv2.FaceRecognizerSF.create(str(WEIGHTS.path(WEIGHTS.models.named(name).files[0])), "")
+    row = np.array([*face.box, *face.points.reshape(-1), face.score], np.float32)
+    codes = np.ascontiguousarray((pixels[:, :, ::-1] * 255).round().astype(np.uint8))
+    theirs = opencv.feature(opencv.alignCrop(codes, row))[0]
+    assert float(made @ theirs / np.linalg.norm(theirs)) > 0.98

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from goldsmith.plate.plate import Mask, Pixels
 
-EngineKind = Literal["inpaint", "upscale", "generate", "matte", "faces", "mesh", "hands", "reader"]
+EngineKind = Literal["inpaint", "upscale", "generate", "matte", "faces", "mesh", "hands", "reader", "identity", "swap"]
 """What a step asks an engine for. A model of kind ``generate`` that can inpaint serves both. From ``matte`` on: ``engines.seeing``."""
 
 Ability = Literal["text", "image", "inpaint", "edit", "references"]

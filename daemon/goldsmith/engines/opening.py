@@ -11,11 +11,11 @@ from goldsmith.engines.filling import GeneratedFill, Note, unnoted
 from goldsmith.engines.registry.models import Model
 from goldsmith.engines.registry.weights import Choice, Weights
 from goldsmith.engines.residency import Residency
-from goldsmith.engines.seeing import FaceFinder, FaceMesher, HandFinder, Matter, Reader
+from goldsmith.engines.seeing import FaceFinder, FaceMesher, HandFinder, Identifier, Matter, Reader, Swapper
 from goldsmith.errors import Problem
 
-Seeing = Matter | FaceFinder | FaceMesher | HandFinder | Reader
-"""Engines that look at a picture."""
+Seeing = Matter | FaceFinder | FaceMesher | HandFinder | Reader | Identifier | Swapper
+"""Engines that look at a picture, and the ones that draw a face that was found."""
 
 Engine = Inpainter | Upscaler | Generator | Seeing
 

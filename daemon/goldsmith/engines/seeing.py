@@ -19,6 +19,15 @@ from goldsmith.plate.plate import Mask, Pixels
 Points = NDArray[np.float32]
 """(n, 2): x and y of each, in px."""
 
+Identity = NDArray[np.float32]
+"""(n,), of length 1: who a face is. How alike two are is their scalar product: 1 for the same picture, near 0 for strangers."""
+
+
+def unit(numbers: NDArray[np.float32]) -> Identity:
+    """The same direction at length 1; zeros where there is none."""
+    length = float(np.linalg.norm(numbers.astype(np.float64)))
+    return np.asarray(numbers / length if length > 0 and np.isfinite(length) else np.zeros_like(numbers), np.float32)
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Face:
@@ -95,3 +104,32 @@ class Reader(Protocol):
 
     def read(self, pixels: Pixels) -> tuple[TextLine, ...]:
         """Every line, from top to bottom and left to right."""
+
+
+class Identifier(Protocol):
+    """Tells people apart by their faces."""
+
+    @property
+    def descriptor(self) -> Descriptor: ...
+
+    def identity(self, pixels: Pixels, face: Face) -> Identity:
+        """Who that is. Only the face's five points are asked where it lies."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Drawn:
+    """A face as a net drew it: ``pixels`` (side, side, 3), display-encoded 0..1, upright; ``corners`` (3, 2): where the square's upper
+    left, upper right and lower left corners lie in the picture, in its px."""
+
+    pixels: Pixels
+    corners: Points
+
+
+class Swapper(Protocol):
+    """Draws a face with somebody else's features."""
+
+    @property
+    def descriptor(self) -> Descriptor: ...
+
+    def swap(self, pixels: Pixels, face: Face, source: Pixels, person: Face) -> Drawn:
+        """``face`` of ``pixels`` with the features of ``person`` in ``source``; pose, expression and light are the picture's own."""

@@ -14,6 +14,8 @@ _SEEING: Mapping[EngineKind, str] = {
     "mesh": "meshing faces",
     "hands": "finding hands",
     "reader": "reading text",
+    "identity": "telling faces apart",
+    "swap": "swapping faces",
 }
 _MOST = 6
 """So many names stand in a sentence; the rest are counted."""

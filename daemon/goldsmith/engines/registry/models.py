@@ -76,6 +76,20 @@ class Diffusion(Data):
     """What this entry was run with when it was written."""
 
 
+class Swap(Data):
+    """``[models.NAME.swap]``: what a net that draws faces takes. It is shown the face upright in a square, RGB, and draws it so.
+
+    Its other input is who it is to be: a vector that a second net makes of the person's face, or that face itself in a square.
+    """
+
+    range: Literal["0..1", "-1..1"] = "0..1"
+    """In which numbers it takes and gives pixels."""
+    identity: Annotated[str, Field(max_length=128)] = ""
+    """The one of its files that makes the vector of a face of 112 px, from -1 to 1; "" = it takes the face itself."""
+    matrix: Annotated[str, Field(max_length=128)] = ""
+    """The one of its files, a .npy, that the vector is multiplied by before the net takes it; "" = none."""
+
+
 class Model(Data):
     """One name in ``config/models.toml``.
 
@@ -96,6 +110,7 @@ class Model(Data):
     folder: WholePath | None = None
     file: WholePath | None = None
     diffusion: Diffusion | None = None
+    swap: Swap | None = None
 
     def serves(self, need: EngineNeed) -> bool:
         """True where a model of this kind and with these abilities can do what is asked; upscalers: at any factor."""
@@ -116,6 +131,21 @@ class Model(Data):
             raise ValueError("a model that generates, and only one, has a [diffusion] table")
         if self.kind != "upscale" and self.scale != 1:
             raise ValueError("only an upscaling model has a scale")
+        return self
+
+    @model_validator(mode="after")
+    def _swaps(self) -> Self:
+        if (self.kind == "swap") != (self.swap is not None):
+            raise ValueError("a model that swaps faces, and only one, has a [swap] table")
+        beside = [] if self.swap is None else [name for name in (self.swap.identity, self.swap.matrix) if name]
+        names = [file.name for file in self.files]
+        wrong = [name for name in beside if name not in names]
+        if wrong:
+            raise ValueError(f"swap names {wrong[0]}, which is none of its files")
+        if self.swap is not None and len(names) != len(set(beside)) + 1:
+            raise ValueError("a model that swaps faces has one file that draws, beside those that its [swap] table names")
+        if self.swap is not None and self.swap.matrix and not self.swap.identity:
+            raise ValueError("swap.matrix is for a vector: name the net that makes it as identity")
         return self
 
     @model_validator(mode="after")
@@ -148,6 +178,8 @@ class Defaults(Data):
     mesh: tuple[ModelName, ...] = ()
     hands: tuple[ModelName, ...] = ()
     reader: tuple[ModelName, ...] = ()
+    identity: tuple[ModelName, ...] = ()
+    """For telling whose face it is."""
     upscale: Mapping[Annotated[str, Field(pattern=r"^x[2-8]$")], tuple[ModelName, ...]] = Field(default_factory=dict)
 
     def wanted(self, need: EngineNeed) -> tuple[str, ...]:
@@ -156,6 +188,8 @@ class Defaults(Data):
             return self.upscale.get(f"x{need.factor}", ())
         if need.kind == "matte":
             return self.matte_people or self.matte if need.people else self.matte
+        if need.kind == "swap":
+            return ()  # which one draws somebody's face is for a brief to name
         if need.kind != "inpaint":
             return cast("tuple[str, ...]", getattr(self, need.kind))
         if need.words:
@@ -170,7 +204,7 @@ class Defaults(Data):
             ("inpaint_beyond", EngineNeed("inpaint", beyond=True), self.inpaint_beyond),
             ("matte_people", EngineNeed("matte", people=True), self.matte_people),
         ]
-        kinds: tuple[EngineKind, ...] = ("generate", "matte", "faces", "mesh", "hands", "reader")
+        kinds: tuple[EngineKind, ...] = ("generate", "matte", "faces", "mesh", "hands", "reader", "identity")
         plain += [(kind, EngineNeed(kind), self.wanted(EngineNeed(kind))) for kind in kinds]
         return plain + [(f"upscale.{key}", EngineNeed("upscale", factor=int(key[1:])), names) for key, names in self.upscale.items()]
 

@@ -1,0 +1,143 @@
+"""Nets that draw faces: shown what models.toml says they take, put back where the face was, refused where they are of another build."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from doubles.nets import drawing, knowing, written
+from goldsmith.engines import Device, Store
+from goldsmith.engines.drivers._aligned import _PLACES
+from goldsmith.engines.drivers.swapper import open_engine
+from goldsmith.engines.registry.models import Model, Swap
+from goldsmith.engines.registry.origins import WeightsFile
+from goldsmith.engines.seeing import Face, Swapper
+from goldsmith.errors import Problem
+
+AT = 20.0
+"""Where the square of 128 px lies in the picture that is looked at."""
+FACE = Face((0, 0, 90, 100), (_PLACES + np.array([8 + AT, AT])).astype(np.float32), 1.0)
+PERSON = Face((0, 0, 90, 100), (_PLACES + np.array([8 + AT, AT])).astype(np.float32), 1.0)
+
+
+def _file(path: Path) -> WeightsFile:
+    data = path.read_bytes()
+    return WeightsFile.model_validate({"name": path.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)})
+
+
+def _opened(files: list[Path], **swap: str) -> Swapper:
+    model = Model(kind="swap", driver="swapper", licence="LicenseRef-ours", files=tuple(map(_file, files)), swap=Swap.model_validate(swap))
+    return open_engine("ours", model, Store({path.name: path for path in files}, files[0].parent), Device(threads=1))
+
+
+def _flat(colour: tuple[float, float, float], side: int = 200) -> np.ndarray:
+    return np.broadcast_to(np.float32(colour), (side, side, 3)).copy()
+
+
+def test_a_net_that_takes_the_person_s_face_is_shown_both(tmp_path: Path) -> None:
+    """Half of the face and the mean of the person's: 0.5 x 0.2 + 0.6; the square lies where the five points say."""
+    swapper = _opened([drawing(tmp_path / "draw.onnx", 64, (1, 3, 48, 48))])
+    made = swapper.swap(_flat((0.2, 0.2, 0.2)), FACE, _flat((0.6, 0.6, 0.6)), PERSON)
+    assert made.pixels.shape == (64, 64, 3)
+    assert made.pixels == pytest.approx(0.7, abs=1e-5)
+    assert made.corners == pytest.approx(np.array([(AT, AT), (AT + 128, AT), (AT, AT + 128)]), abs=0.01)
+
+
+def test_a_net_that_takes_a_vector_is_given_the_one_that_belongs_to_it(tmp_path: Path) -> None:
+    """Made of the person's face from -1 to 1 by the net named for it, at length 1."""
+    files = [drawing(tmp_path / "draw.onnx"), knowing(tmp_path / "who.onnx")]
+    made = _opened(files, identity="who.onnx").swap(_flat((0.2, 0.2, 0.2)), FACE, _flat((0.75, 0.5, 0.5)), PERSON)
+    assert made.pixels == pytest.approx(0.1 + 1 / 3, abs=1e-5)
+
+
+def test_a_matrix_turns_the_vector_before_it_is_given(tmp_path: Path) -> None:
+    """And it is brought back to length 1: (1, 0, 0) through a matrix of twos is (1, 1, 1) by the root of 3."""
+    files = [drawing(tmp_path / "draw.onnx"), knowing(tmp_path / "who.onnx"), tmp_path / "turn.npy"]
+    np.save(files[2], np.full((3, 3), 2, np.float32))
+    made = _opened(files, identity="who.onnx", matrix="turn.npy").swap(_flat((0, 0, 0)), FACE, _flat((0.75, 0.5, 0.5)), PERSON)
+    assert made.pixels == pytest.approx(1 / np.sqrt(3), abs=1e-5)
+
+
+def test_pixels_go_in_and_out_in_the_numbers_it_takes(tmp_path: Path) -> None:
+    """-1..1: 0.2 is -0.6, half of that and the person's 0.2 is -0.1, which is 0.45."""
+    swapper = _opened([drawing(tmp_path / "draw.onnx", 64, (1, 3, 48, 48))], range="-1..1")
+    assert swapper.swap(_flat((0.2,) * 3), FACE, _flat((0.6,) * 3), PERSON).pixels == pytest.approx(0.45, abs=1e-5)
+
+
+def test_it_describes_itself(tmp_path: Path) -> None:
+    """Its side is what it is shown; every one of its files is there by its hash."""
+    told = _opened([drawing(tmp_path / "draw.onnx", 96), knowing(tmp_path / "who.onnx")], identity="who.onnx").descriptor
+    assert (told.name, told.kind, told.side, told.licence) == ("ours", "swap", 96, "LicenseRef-ours")
+    assert {name for name, _ in told.weights} == {"draw.onnx", "who.onnx"}
+
+
+@pytest.mark.parametrize(("person", "identity"), [((1, 3), ""), ((1, 3, 48, 48), "who.onnx"), ((1, 4, 48, 48), "")])
+def test_a_net_of_another_build_is_refused_with_what_it_takes(person: tuple[int, ...], identity: str, tmp_path: Path) -> None:
+    """A vector where none is made, a face where a vector is, four channels: the sentence shows its inputs."""
+    files = [drawing(tmp_path / "draw.onnx", 32, person), *([knowing(tmp_path / "who.onnx")] if identity else [])]
+    with pytest.raises(Problem, match=rf"draw\.onnx: this net takes .*source {' x '.join(map(str, person))}.* takes "):
+        _opened(files, identity=identity)
+
+
+def test_a_vector_of_another_length_is_said(tmp_path: Path) -> None:
+    """A net of one make with an identity of another: both numbers are told."""
+    files = [drawing(tmp_path / "draw.onnx", 32, (1, 512)), knowing(tmp_path / "who.onnx")]
+    with pytest.raises(Problem, match=r"takes 512 numbers for a person; who\.onnx gives 3"):
+        _opened(files, identity="who.onnx").swap(_flat((0.2,) * 3), FACE, _flat((0.6,) * 3), PERSON)
+
+
+def test_what_is_no_face_is_no_answer(tmp_path: Path) -> None:
+    """A net that answers with another shape, or with what are no numbers, is told by its name."""
+    swapper = _opened([drawing(tmp_path / "draw.onnx", 64, (1, 3, 48, 48), answers=1)])
+    with pytest.raises(Problem, match="The model ours drew no face of 3 x 64 x 64"):
+        swapper.swap(_flat((0.2,) * 3), FACE, _flat((0.6,) * 3), PERSON)
+    divides = [("Div", ["target", "none"], "many"), ("Add", ["many", "source"], "made")]
+    path = written(
+        tmp_path / "nan.onnx", divides, {"target": (1, 3, 32, 32), "source": (1, 3, 32, 32)}, ("made", (1, 3, 32, 32)), {"none": 0.0}
+    )
+    with pytest.raises(Problem, match="drew no face"):
+        _opened([path]).swap(_flat((0.2,) * 3), FACE, _flat((0.6,) * 3), PERSON)
+
+
+@pytest.mark.parametrize("data", [b"no array", b""])
+def test_a_matrix_that_is_none_is_said(data: bytes, tmp_path: Path) -> None:
+    """Nothing is unpickled."""
+    files = [drawing(tmp_path / "draw.onnx"), knowing(tmp_path / "who.onnx"), tmp_path / "turn.npy"]
+    files[2].write_bytes(data + b"x")
+    with pytest.raises(Problem, match=r"turn\.npy: this is no array of numpy"):
+        _opened(files, identity="who.onnx", matrix="turn.npy")
+
+
+def test_a_matrix_has_rows_and_columns_of_numbers(tmp_path: Path) -> None:
+    """A list, or words, will not do."""
+    files = [drawing(tmp_path / "draw.onnx"), knowing(tmp_path / "who.onnx"), tmp_path / "turn.npy"]
+    np.save(files[2], np.zeros(3, np.float32))
+    with pytest.raises(Problem, match="no matrix of floating-point numbers"):
+        _opened(files, identity="who.onnx", matrix="turn.npy")
+
+
+@pytest.mark.parametrize(
+    ("swap", "files", "said"),
+    [
+        (None, ["a.onnx"], "has a \\[swap\\] table"),
+        ({"identity": "b.onnx"}, ["a.onnx"], "swap names b.onnx, which is none of its files"),
+        ({}, ["a.onnx", "b.onnx"], "one file that draws"),
+        ({"identity": "a.onnx"}, ["a.onnx"], "one file that draws"),
+        ({"matrix": "b.npy"}, ["a.onnx", "b.npy"], "swap.matrix is for a vector"),
+    ],
+)
+def test_an_entry_that_does_not_hang_together_is_refused(swap: dict[str, str] | None, files: list[str], said: str) -> None:
+    """models.toml says what is wrong as it is read."""
+    entries = [{"name": name, "sha256": "0" * 64, "bytes": 3} for name in files]
+    with pytest.raises(ValidationError, match=said):
+        Model.model_validate({"kind": "swap", "driver": "swapper", "licence": "MIT", "files": entries, "swap": swap})
+
+
+def test_only_a_model_that_swaps_has_such_a_table() -> None:
+    """A detector with one is a slip of the pen."""
+    with pytest.raises(ValidationError, match="only one, has a \\[swap\\] table"):
+        Model.model_validate({"kind": "faces", "driver": "yunet", "licence": "MIT", "swap": {}})
