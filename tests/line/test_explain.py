@@ -272,6 +272,7 @@ def test_a_wrong_brief_is_told_although_nobody_runs(root: Path, ask: Ask) -> Non
         ("hero.png", "hero.png is in none of the folders of the line (inbox, selected, masked, graded, delivered)"),
         ("inbox/brief.toml", "This is the campaign's brief"),
         ("inbox/notes.doc", "“notes.doc” is no picture and no sidecar of one"),
+        ("inbox/hero.psd", "“hero.psd” is of a kind that is not read here, so nothing happens to it: save the picture as PNG or TIFF."),
         ("inbox/README.txt", "“README.txt” is no picture and no sidecar of one"),
         ("inbox/hero.png.part", "“hero.png.part” is never taken"),
         ("inbox/@eaDir/hero.png", "“hero.png” is never taken"),

@@ -84,7 +84,7 @@ def _kind(path: Path, data: bytes) -> str:
     role = classify(path.name).role
     if role == "prompt":
         return "prompt"
-    if role in ("other", "litter", "note", "look") and not _is_sidecar(path):
+    if role in ("other", "foreign", "litter", "note", "look") and not _is_sidecar(path):
         raise UsageFault(
             f"{plain(path.name)} is no brief, no recipe, no picture and no file of the configuration.", "Nothing in it can be checked."
         )

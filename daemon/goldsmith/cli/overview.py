@@ -126,7 +126,7 @@ def _count(place: Place, lying: Lying) -> None:
                 role = "other" if name.endswith(MANIFEST) else "picture"
             if role == "picture":
                 lying.pictures += 1
-            elif role == "other":
+            elif role in ("other", "foreign"):
                 lying.others += 1
             elif role != "note":
                 lying.sidecars += 1

@@ -115,6 +115,8 @@ class Explain:
         if role in ("other", "litter"):
             return f"“{shown(name)}” is no picture and no sidecar of one, so nothing happens to it."
         bundle = self.bundle_with(path)
+        if role == "foreign" and (bundle is None or bundle.picture != path):
+            return f"“{shown(name)}” is of a kind that is not read here, so nothing happens to it: save the picture as PNG or TIFF."
         if bundle is None:
             return f"“{shown(name)}” belongs to no picture in this folder."
         return self.of_bundle(bundle).sentence

@@ -50,7 +50,8 @@ def at(name: str) -> str:
         ("brief.toml", "", "campaign", ""),
         ("hero.png.problem.txt", "hero.png", "note", ""),
         ("hero.manifest.json", "hero.manifest", "other", ""),
-        ("hero.psd", "hero", "other", ""),
+        ("hero.psd", "hero", "foreign", ""),
+        ("hero.docx", "hero", "other", ""),
         ("unmasked.png", "unmasked", "picture", ""),
         ("hero_masked.png", "hero_masked", "picture", ""),
         ("._hero.png", "._hero.png", "litter", ""),
@@ -156,6 +157,14 @@ def test_a_picture_called_mask_is_a_picture_when_something_is_said_of_it() -> No
     assert only(["face_mask.png"]).picture is None
     both = group("selected", "", ["face.png", "face_mask.png", "face_mask.toml"])
     assert [bundle.picture for bundle in both] == ["selected/face.png", None]
+
+
+def test_a_document_is_the_picture_only_where_one_is_spoken_of_and_missing() -> None:
+    """``hero.psd`` beside ``hero.png`` is what it was worked on in; beside a brief or a mask alone it is what was meant."""
+    assert only(["hero.png", "hero.psd", "hero.toml"]).picture == at("hero.png")
+    assert only(["hero.psd", "hero.toml"]).picture == at("hero.psd")
+    assert only(["hero.psd", "hero.mask.png"]).masks == {"mask": (at("hero.mask.png"),)}
+    assert group("selected", "acme/spring", ["hero.psd"]) == []
 
 
 def test_two_briefs_for_one_place_are_said_in_a_sentence() -> None:

@@ -99,8 +99,9 @@ def test_closing_a_place_closes_all_below_it_and_nothing_beside_it() -> None:
         (["HERO.JPG"], "HERO.JPG"),
         (["hero.mask.png"], "hero.mask.png"),
         (["hero.ref.png"], "hero.ref.png"),
+        (["hero.psd"], "hero.psd"),
         (["hero.png", "hero.jpg"], "hero.png"),
-        (["hero2.png", "heroine.png", "her.png", "hero.psd", ".hero.png", "hero.png.part", "hero.toml.problem.txt"], None),
+        (["hero2.png", "heroine.png", "her.png", "hero.doc", ".hero.png", "hero.png.part", "hero.toml.problem.txt"], None),
     ],
 )
 def test_what_has_come_to_a_brief_that_was_alone(names: list[str], came: str | None) -> None:

@@ -13,10 +13,15 @@ from typing import Literal, NamedTuple
 
 from goldsmith.files import fold, is_litter
 
-Role = Literal["picture", "mask", "keep", "layer", "ref", "look", "brief", "prompt", "campaign", "note", "other", "litter"]
+Role = Literal["picture", "mask", "keep", "layer", "ref", "look", "brief", "prompt", "campaign", "note", "foreign", "other", "litter"]
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif"})
 MASK_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"})
+FOREIGN_SUFFIXES = frozenset(
+    {".psd", ".psb", ".xcf", ".kra", ".bmp", ".gif", ".tga", ".exr", ".hdr", ".jxl", ".jp2", ".svg", ".pdf", ".ai", ".eps"}
+    | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"}
+)
+"""Pictures that are not read here. One that lies alone is left alone: it may be what the picture beside it is worked on in."""
 NOTE_SUFFIX = ".problem.txt"
 CAMPAIGN_BRIEF = "brief.toml"
 HIDDEN = ".toml.txt"
@@ -41,7 +46,7 @@ class Named(NamedTuple):
     label: str = ""
     """The NAME of a mask, keep or layer, folded; ``mask`` for the unnamed one."""
     base: str = ""
-    """Only for ``hero_mask.png``: the stem it would have if it were a picture called so, which it is where no ``hero`` is there."""
+    """The stem it would have as the picture that is spoken of: ``hero_mask.png`` and ``hero.psd`` are that, where no ``hero`` is there."""
 
 
 class Key(NamedTuple):
@@ -129,6 +134,8 @@ def classify(name: str) -> Named:
         return Named(name, "other")
     if suffix in PICTURE_SUFFIXES:
         return _pictorial(base, suffix)
+    if suffix in FOREIGN_SUFFIXES:
+        return Named(base, "foreign", base=base)
     role = "other" if name.casefold() == README else _OTHERS.get(suffix, "other")
     if role == "brief" and name.casefold() == CAMPAIGN_BRIEF:
         return Named("", "campaign")
@@ -178,7 +185,7 @@ def group(folder: str, campaign: str, names: Iterable[str], campaign_brief: str 
     pictures = _pictures(named)
     sorter = _Sorter(pictures)
     for name, what in named.items():
-        if what.role not in ("picture", "litter", "other", "campaign") and name not in pictures:
+        if what.role not in ("picture", "foreign", "litter", "other", "campaign") and name not in pictures:
             sorter.place(name, what)
     place = posixpath.join(folder, campaign)
     found = []
@@ -192,10 +199,10 @@ def group(folder: str, campaign: str, names: Iterable[str], campaign_brief: str 
 
 
 def _pictures(named: Mapping[str, Named]) -> dict[str, str]:
-    """Name -> stem of every picture, ``face_mask.png`` included where there is no ``face`` but sidecars of its own."""
+    """Name -> stem of every picture, with ``face_mask.png`` and ``face.psd`` where there is no ``face`` but sidecars that speak of one."""
     found = {name: what.stem for name, what in named.items() if what.role == "picture"}
     there = {fold(stem) for stem in found.values()} | {fold(name) for name in found}
-    spoken = {fold(what.stem) for what in named.values() if what.role not in ("picture", "note", "litter", "other", "campaign")}
+    spoken = {fold(what.stem) for what in named.values() if what.role not in ("picture", "note", "foreign", "litter", "other", "campaign")}
     for name, what in named.items():
         if what.base and fold(what.stem) not in there and not spoken.isdisjoint((fold(what.base), fold(name))):
             found[name] = what.base
