@@ -114,7 +114,8 @@ class Grade(PlateOperation):
             if changes:
                 pixels = in_slabs(pixels, _one_after_another(changes), _part(bench, 0, parts))
             for number, change in enumerate(placed, parts - len(placed)):
-                pixels = change(pixels, place, _part(bench, number, parts))
+                own = pixels if changes or number else None  # what an earlier change made is nobody else's
+                pixels = change(pixels, place, _part(bench, number, parts), into=own)
             return pixels
 
         made = through_mask_placed(opened.pixels, mask, graded, self._margin(plate))

@@ -6,16 +6,16 @@ does not hang on its size.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import erf, exp, pi, sqrt
+from typing import Protocol
 
 import numpy as np
 
 from goldsmith.plate.colour import luma
 from goldsmith.plate.craft.cube import Triple
 from goldsmith.plate.craft.light import Light
-from goldsmith.plate.craft.strips import Tick, in_placed_slabs
+from goldsmith.plate.craft.strips import Tick, by_slabs, in_placed_slabs
 from goldsmith.plate.plate import Mask, Pixels, Window
 
 _WIDE, _WIDE_SHARE = 2.5, 0.35
@@ -45,8 +45,13 @@ class Place:
         return max(self.height, self.width)
 
 
-Placed = Callable[[Pixels, Place, Tick], Pixels]
-"""Pixels of a piece, where it lies, and who hears how far it is; they are not written into."""
+class Placed(Protocol):
+    """A change to the pixels of a piece that hangs on where it lies; ``tick`` hears how far it is.
+
+    into: the array that takes the result, ``pixels`` itself where nobody else has it; a new one where none is given.
+    """
+
+    def __call__(self, pixels: Pixels, place: Place, tick: Tick, *, into: Pixels | None = None) -> Pixels: ...
 
 
 def vignette_change(light: Light, amount: float, radius: float, softness: float, roundness: float) -> Placed:
@@ -57,7 +62,7 @@ def vignette_change(light: Light, amount: float, radius: float, softness: float,
     """
     inner, outer = radius * (1.0 - softness), radius + max(softness, 0.01) * (1.0 - radius) + 1e-6
 
-    def change(pixels: Pixels, place: Place, tick: Tick) -> Pixels:
+    def change(pixels: Pixels, place: Place, tick: Tick, *, into: Pixels | None = None) -> Pixels:
         across, down = _axes(place, roundness)
         columns = ((np.arange(pixels.shape[1], dtype=np.float32) + place.left + 0.5 - place.width / 2) / across) ** 2
 
@@ -68,7 +73,7 @@ def vignette_change(light: Light, amount: float, radius: float, softness: float,
             gain = 1.0 - np.float32(amount) * way * way * (3.0 - 2.0 * way)
             return light.encoded(light.linear(piece) * gain[:, :, None].astype(np.float32))
 
-        return in_placed_slabs(pixels, slab, tick)
+        return in_placed_slabs(pixels, slab, tick, into=into)
 
     return change
 
@@ -98,7 +103,7 @@ def halation_change(light: Light, amount: float, threshold: float, radius: float
     floor = float(light.one((threshold,) * 3).mean())
     colour = (light.one(tint) * amount).astype(np.float32)
 
-    def change(pixels: Pixels, place: Place, tick: Tick) -> Pixels:
+    def change(pixels: Pixels, place: Place, tick: Tick, *, into: Pixels | None = None) -> Pixels:
         glow = _glow(light, pixels, place, floor, radius * place.long_side)
 
         def slab(piece: Pixels, top: int) -> Pixels:
@@ -107,7 +112,7 @@ def halation_change(light: Light, amount: float, threshold: float, radius: float
             np.minimum(back, np.float32(1.0), out=back)
             return light.encoded(linear + back * (1.0 - linear))
 
-        return in_placed_slabs(pixels, slab, tick)
+        return in_placed_slabs(pixels, slab, tick, into=into)
 
     return change
 
@@ -116,23 +121,38 @@ def _glow(light: Light, pixels: Pixels, place: Place, floor: float, sigma: float
     """The spread light (h, w) of what lies above ``floor``; blurred on a smaller plane whose cells are those of the whole picture."""
     import cv2
 
-    def bright(empty: Pixels, top: int) -> Pixels:
-        seen = luma(light.linear(pixels[top : top + len(empty)]))[:, :, None]
-        return np.asarray(seen * np.clip((seen - np.float32(floor)) / np.float32(max(1.0 - floor, 1e-3)), 0.0, 1.0))
-
-    plane = in_placed_slabs(np.empty((*pixels.shape[:2], 1), np.float32), bright)[:, :, 0]
     factor = _factor(sigma)
-    before = place.top % factor, place.left % factor
-    after = [-(edge + size) % factor for edge, size in zip(before, plane.shape, strict=True)]
-    padded = np.pad(plane, ((before[0], after[0]), (before[1], after[1])), mode="edge") if factor > 1 else plane
-    height, width = padded.shape
-    small = cv2.resize(padded, (width // factor, height // factor), interpolation=cv2.INTER_AREA) if factor > 1 else padded
+    small = _bright(light, pixels, place, floor, factor)
     narrow = _blurred(small, sigma / factor)
     wide = _blurred(small, _WIDE * sigma / factor)
     spread = (1.0 - _WIDE_SHARE) * narrow + _WIDE_SHARE * wide
-    full = cv2.resize(spread, (width, height), interpolation=cv2.INTER_LINEAR) if factor > 1 else spread
-    made = full[before[0] : before[0] + plane.shape[0], before[1] : before[1] + plane.shape[1]]
-    return np.ascontiguousarray(made, dtype=np.float32)
+    if factor == 1:
+        return np.asarray(spread, np.float32)
+    full = np.asarray(cv2.resize(spread, (small.shape[1] * factor, small.shape[0] * factor), interpolation=cv2.INTER_LINEAR), np.float32)
+    top, left = place.top % factor, place.left % factor
+    return full[top : top + pixels.shape[0], left : left + pixels.shape[1]]
+
+
+def _bright(light: Light, pixels: Pixels, place: Place, floor: float, factor: int) -> Mask:
+    """The light above ``floor``, one value for each cell of ``factor`` px of the whole picture that the piece reaches into."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    top, left = place.top % factor, place.left % factor
+    small = np.empty((-(-(top + height) // factor), -(-(left + width) // factor)), np.float32)
+    beside = (left, small.shape[1] * factor - left - width)
+
+    def run(cells: slice) -> None:
+        first, last = cells.start * factor - top, cells.stop * factor - top
+        rows = slice(max(0, first), min(height, last))
+        seen = luma(light.linear(pixels[rows]))
+        plane = np.asarray(seen * np.clip((seen - np.float32(floor)) / np.float32(max(1.0 - floor, 1e-3)), 0.0, 1.0))
+        padded = np.pad(plane, ((rows.start - first, last - rows.stop), beside), mode="edge") if factor > 1 else plane
+        size = (small.shape[1], cells.stop - cells.start)
+        small[cells] = cv2.resize(padded, size, interpolation=cv2.INTER_AREA) if factor > 1 else padded
+
+    by_slabs((small.shape[0], width * factor), run)
+    return small
 
 
 def _blurred(plane: Mask, sigma: float) -> Mask:
@@ -150,23 +170,24 @@ def grain_change(amount: float, size: float, colour: float, seed: int) -> Placed
     would. colour: 0 grey, 1 each channel its own.
     """
 
-    def change(pixels: Pixels, place: Place, tick: Tick) -> Pixels:
+    def change(pixels: Pixels, place: Place, tick: Tick, *, into: Pixels | None = None) -> Pixels:
         sigma = size * place.long_side / 2.355
         layers = 4 if colour and pixels.shape[2] == 3 else 1
-        fields = [grain_field(pixels.shape[:2], place, sigma, (seed, layer)) for layer in range(layers)]
         strength = np.float32(2.0 * amount)
+        made = np.empty_like(pixels) if into is None else into
 
-        def slab(piece: Pixels, top: int) -> Pixels:
-            noise = fields[0][top : top + len(piece), :, None]
-            if len(fields) > 1:
-                own = np.stack([field[top : top + len(piece)] for field in fields[1:]], axis=2)
-                noise = np.float32(np.sqrt(1.0 - colour)) * noise + np.float32(np.sqrt(colour)) * own
+        def run(rows: slice) -> None:
+            here = replace(place, top=place.top + rows.start)
+            shape = (rows.stop - rows.start, pixels.shape[1])
+            noise, *own = (grain_field(shape, here, sigma, (seed, layer))[:, :, None] for layer in range(layers))
+            if own:
+                noise = np.float32(np.sqrt(1.0 - colour)) * noise + np.float32(np.sqrt(colour)) * np.concatenate(own, axis=2)
+            piece = pixels[rows]
             grey = np.clip(luma(piece), 0.0, 1.0)[:, :, None]
-            piece += strength * np.sqrt(grey * (1.0 - grey)) * noise
-            np.clip(piece, 0.0, 1.0, out=piece)
-            return piece
+            made[rows] = np.clip(piece + strength * np.sqrt(grey * (1.0 - grey)) * noise, 0.0, 1.0)
 
-        return in_placed_slabs(pixels, slab, tick)
+        by_slabs(pixels.shape[:2], run, tick, least=2 * _BAND + 8 * int(np.ceil(_seen_through_pixels(sigma))))
+        return made
 
     return change
 

@@ -16,7 +16,7 @@ Tick = Callable[[float], None]
 """Hears how much is done, 0..1; may raise to end the work."""
 
 _SLAB_PIXELS = 1 << 16
-_STRIP_PIXELS = 1 << 22
+_STRIP_PIXELS = 1 << 21
 _THREADS = 2
 
 
@@ -25,30 +25,40 @@ def in_slabs(pixels: Pixels, change: Change, tick: Tick = lambda _: None) -> Pix
     return in_placed_slabs(pixels, lambda slab, _: change(slab), tick)
 
 
-def in_placed_slabs(pixels: Pixels, change: Callable[[Pixels, int], Pixels], tick: Tick = lambda _: None) -> Pixels:
-    """As ``in_slabs``; ``change`` hears which row of ``pixels`` its slab begins with, too."""
-    height, width = pixels.shape[:2]
-    rows = max(1, _SLAB_PIXELS // width)
-    made = np.empty_like(pixels)
+def in_placed_slabs(
+    pixels: Pixels, change: Callable[[Pixels, int], Pixels], tick: Tick = lambda _: None, *, into: Pixels | None = None
+) -> Pixels:
+    """As ``in_slabs``; ``change`` hears which row of ``pixels`` its slab begins with, too.
 
-    def run(top: int) -> None:
-        made[top : top + rows] = change(pixels[top : top + rows].copy(), top)
+    into: the array that takes the result, ``pixels`` itself where nobody else has it; a new one where none is given.
+    """
+    made = np.empty_like(pixels) if into is None else into
 
+    def run(rows: slice) -> None:
+        made[rows] = change(pixels[rows].copy(), rows.start)
+
+    by_slabs(pixels.shape[:2], run, tick)
+    return made
+
+
+def by_slabs(shape: tuple[int, ...], run: Callable[[slice], None], tick: Tick = lambda _: None, least: int = 1) -> None:
+    """``run`` called with slabs of rows, ``least`` of them or more, that together make up a picture (h, w), on two threads."""
+    height, width = shape
+    rows = max(least, _SLAB_PIXELS // width)
     pool = ThreadPoolExecutor(_THREADS)
     try:
         tops = range(0, height, rows)
-        for number, _ in enumerate(pool.map(run, tops)):
+        for number, _ in enumerate(pool.map(lambda top: run(slice(top, min(top + rows, height))), tops)):
             tick((number + 1) / len(tops))
     finally:
         pool.shutdown(cancel_futures=True)  # where ``tick`` ended the work, nothing more of it is begun
-    return made
 
 
 def through_mask(pixels: Pixels, mask: Mask | None, work: Change, margin: int = 0) -> Pixels | None:
     """``work`` laid over ``pixels`` (h, w, c) through ``mask`` (h, w); None where the mask is zero everywhere.
 
-    ``work`` sees the mask's box and ``margin`` px round it, so the cost is that of the box. A pixel whose mask is zero is
-    copied, never computed. Without a mask it is done to the whole.
+    ``work`` sees the mask's box and ``margin`` px round it, so the cost is that of the box; it gives other pixels back and leaves
+    what it sees as it is. A pixel whose mask is zero is copied, never computed. Without a mask it is done to the whole.
     """
     return through_mask_placed(pixels, mask, lambda seen, _: work(seen), margin)
 
@@ -63,12 +73,18 @@ def through_mask_placed(pixels: Pixels, mask: Mask | None, work: Callable[[Pixel
     top, left = max(0, int(rows[0]) - margin), max(0, int(cols[0]) - margin)
     bottom, right = min(mask.shape[0], int(rows[-1]) + 1 + margin), min(mask.shape[1], int(cols[-1]) + 1 + margin)
     window = np.s_[top:bottom, left:right]
-    before, share = pixels[window], mask[window][:, :, None]
+    new = work(pixels[window], window)
     made = pixels.copy()
-    laid = work(before.copy(), window) - before
-    laid *= share
-    laid += before
-    made[window] = np.where(share > 0, laid, before)
+    laid = made[window]
+
+    def mix(part: slice) -> None:
+        before, share = laid[part], mask[window][part][:, :, None]
+        mixed = new[part] - before
+        mixed *= share
+        mixed += before
+        laid[part] = np.where(share > 0, mixed, before)
+
+    by_slabs(laid.shape[:2], mix)
     return made
 
 
