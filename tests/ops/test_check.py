@@ -96,7 +96,7 @@ def fault(folder: Path, asked: dict[str, Any], plate: Plate | None = None, said:
         ({"trim": [20, 10], "bleed": 2}, {"ppi": 1000}, "at 20 x 10 mm instead of at least 1000"),
         ({"trim": [20, 10], "bleed": 2}, {"bleed": 2}, ""),
         ({"trim": [20, 10], "bleed": 2}, {"bleed": 3}, "bleed 2 mm instead of at least 3 mm"),
-        ({}, {"coverage": 300}, "coverage of no inks instead of at most 300 %"),
+        ({}, {"coverage": 300}, "coverage no inks instead of at most 300 %"),
     ],
 )  # fmt: skip
 def test_a_file_is_compared_with_what_was_asked(tmp_path: Path, settings: dict[str, Any], asked: dict[str, Any], told: str) -> None:
@@ -313,7 +313,7 @@ def test_a_page_for_print_is_read_back_from_the_pdf(tmp_path: Path, settings: di
     said = caught.value.sentence
     assert "bleed 2 mm instead of at least 2.1 mm" in said
     assert "at 20 x 10 mm instead of at least 1000" in said
-    assert ("coverage of no inks" in said) == ("cmyk" not in settings)
+    assert ("coverage no inks" in said) == ("cmyk" not in settings)
     path.write_bytes(file.data[: len(file.data) // 2])
     with pytest.raises(Problem, match="file damaged"):
         Check().make(given, BenchDouble(exported=[file_]))

@@ -157,12 +157,16 @@ class Check(FileOperation):
         return [file for file, name in zip(made, names, strict=True) if not self.files or name in self.files]
 
     def _seen(self, file: Exported, name: str, bench: Bench) -> FileSeen:
+        label = str(file.facts.get("name") or "") or str(file.facts.get("format", "file")).upper()
+        ending = "File", f"its name ends in {file.tail}"
         try:
             back = reread(file.path, name, file.facts)
         except Problem as problem:
-            return FileSeen(name, (), [Checked("file", "one that can be read", f"damaged ({problem.sentence.rstrip('.')})", False)])
+            return FileSeen(
+                name, label, (ending,), [Checked("file", "one that can be read", f"damaged ({problem.sentence.rstrip('.')})", False)]
+            )
         checks = [*self._of_file(back), *self._of_print(back), *self._of_picture(back), *self._of_text(back, bench)]
-        return FileSeen(name, back.lines(), checks, thumbnail(back.plate))
+        return FileSeen(name, label, (ending, *back.lines()), checks, thumbnail(back.plate))
 
     def _checked(self, word: Word, asked: str, found: str, good: bool) -> Checked:
         return Checked(word, asked, found, good, word in self.warn)
@@ -190,13 +194,13 @@ class Check(FileOperation):
     def _of_print(self, back: Reread) -> Iterator[Checked]:
         if self.ppi is not None:
             has, where = self._resolution(back)
-            found = "unknown, for nothing says how large it is printed," if has is None else f"{has:.0f}{where}"
+            found = "unknown (nothing says how large it is printed)" if has is None else f"{has:.0f}{where}"
             yield self._checked("ppi", f"at least {self.ppi:g}", found, has is not None and has >= self.ppi * (1 - _ROUNDING))
         if self.bleed is not None:
             yield self._checked("bleed", f"at least {self.bleed:g} mm", f"{back.bleed:g} mm", back.bleed >= self.bleed - _MM_ROUNDING)
         if self.coverage is not None:
             has = back.coverage
-            found = "of no inks" if has is None else f"{has:.1f} %"
+            found = "no inks" if has is None else f"{has:.1f} %"
             yield self._checked("coverage", f"at most {self.coverage:g} %", found, has is not None and has <= self.coverage + _INK_ROUNDING)
 
     def _resolution(self, back: Reread) -> tuple[float | None, str]:
@@ -268,7 +272,7 @@ def _read_further(shown: Plate, bench: Bench) -> list[TextLine]:
 def _as_said(back: Reread) -> Checked:
     """What the step that made the file says of it holds of what lies on the disk."""
     other = back.otherwise()
-    return Checked("file", "what was written", f"another ({', '.join(other)})" if other else "what was written", not other)
+    return Checked("file", "what was written", f"another ({', '.join(other)})" if other else "complete", not other)
 
 
 def _plain(checks: Sequence[Checked]) -> list[Finding]:

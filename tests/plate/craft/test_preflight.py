@@ -68,6 +68,6 @@ def test_one_fault_outweighs_remarks_and_a_remark_what_is_as_asked() -> None:
     """A warning never hides a fault; each file has one clause."""
     good, remark, fault = Checked("a", "1", "1", True, True), Checked("b", "1", "2", False, True), Checked("c", "1", "2", False)
     assert [worst(checks) for checks in ([], [good], [good, remark], [remark, fault, good])] == ["pass", "pass", "warn", "fail"]
-    files = [FileSeen("x.png", (), (fault, remark, fault)), FileSeen("y.png", (), (remark,))]
+    files = [FileSeen("x.png", "x", (), (fault, remark, fault)), FileSeen("y.png", "y", (), (remark,))]
     assert told(files, "fail") == ["x.png: c 2 instead of 1, c 2 instead of 1"]
     assert told(files, "warn") == ["x.png: b 2 instead of 1", "y.png: b 2 instead of 1"]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
 from base64 import b64decode
+from html import escape
 from html.parser import HTMLParser
-from typing import Literal
+from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
 from skimage import data
 
+from goldsmith.ops.check import Word
 from goldsmith.plate.codec import decode
 from goldsmith.plate.colour import converted
 from goldsmith.plate.craft.preflight import Checked, FileSeen
@@ -37,8 +43,8 @@ class Elements(HTMLParser):
         self.text += data
 
 
-def seen(*checks: Checked, name: str = "hero.png", picture: bytes = b"jpeg") -> FileSeen:
-    return FileSeen(name, (("Format", "PNG"),), checks, picture)
+def seen(*checks: Checked, name: str = "web", picture: bytes = b"jpeg") -> FileSeen:
+    return FileSeen("hero_v.png", name, (("Format", "PNG"),), checks, picture)
 
 
 def test_what_comes_from_a_brief_is_text() -> None:
@@ -49,6 +55,63 @@ def test_what_comes_from_a_brief_is_text() -> None:
     assert [tag for tag, _ in told.tags].count("img") == 1
     assert told.text.count(NASTY) == 6
     assert [attrs["src"] for tag, attrs in told.tags if tag == "img"] == ["data:image/jpeg;base64,anBlZw=="]
+
+
+def test_a_file_goes_by_what_it_is_not_by_a_name_it_may_not_get() -> None:
+    """The name on the disk gets a version where it was taken before: the report says the label, and never that name."""
+    html = page("hero", [seen(Checked("size", "1", "1", True))])
+    assert "hero_v.png" not in html
+    assert "<h2>web</h2>" in html
+
+
+def test_what_is_not_as_asked_comes_first_and_in_words_for_anybody() -> None:
+    """A fault, then remarks, then what is well, each in its order; and no word of a brief's settings."""
+    checks = [
+        Checked("size", "1", "1", True),
+        Checked("ppi", "1", "2", False, True),
+        Checked("bytes", "1", "2", False),
+        Checked("depth", "1", "1", True),
+    ]
+    text = Elements(page("hero", [seen(*checks)])).text
+    places = [text.index(word) for word in ("File size", "Print resolution", "Pixel size", "Bits per channel")]
+    assert places == sorted(places)
+    assert "ppi" not in text
+
+
+def test_every_check_of_a_brief_has_a_name_that_a_client_reads() -> None:
+    """None is shown by the word of its setting."""
+    told = Elements(page("hero", [seen(*(Checked(word, "1", "1", True) for word in (*get_args(Word), "file")))])).text
+    lines = {line.strip() for line in told.splitlines()}
+    for word in get_args(Word):
+        assert not any(line.startswith(word) for line in lines)
+
+
+CHROMIUM = shutil.which("chromium")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not here")
+@pytest.mark.parametrize("width", [1200, 360])
+def test_a_browser_shows_it_without_scrolling_sideways(width: int, tmp_path: Path) -> None:
+    """At a desk and on a phone, with long words in it: nothing reaches beyond the window."""
+    long = "MW" * 60
+    checks = [Checked("words", f"“{long}” at full size", long, False, True), Checked("size", "600 x 400 px", "600 x 400 px", True)]
+    photograph = thumbnail(Plate(frozen(data.chelsea().astype(np.float32) / 255)))
+    html = page(long, [seen(*checks, name=long, picture=photograph)])
+    html = re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", html).replace("</body>", f"{_RULER}</body>")
+    file = tmp_path / "hero.report.html"
+    file.write_text(f'<iframe id="f" style="width:{width}px;height:900px;border:0" srcdoc="{escape(html)}"></iframe>')
+    command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'own'}", "--dump-dom"]
+    said = subprocess.run([*command, file.as_uri()], check=True, capture_output=True, text=True, timeout=120).stdout
+    found = re.search(r'data-measured="(\d+) (\d+)"', said)
+    assert found is not None
+    assert int(found[1]) == width
+    assert int(found[2]) <= width
+
+
+_RULER = """<script>addEventListener("load", () => {
+const root = document.documentElement;
+parent.document.body.dataset.measured = innerWidth + " " + root.scrollWidth;
+})</script>"""
 
 
 def test_it_needs_nothing_else_and_forbids_it() -> None:

@@ -43,9 +43,13 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class FileSeen:
-    """A file as it was read back. ``told``: (what, value) of it; ``thumbnail``: a JPEG, empty where there is none."""
+    """A file as it was read back.
+
+    label: what it goes by in a report; told: (what, value) of it; thumbnail: a JPEG, empty where there is none.
+    """
 
     name: str
+    label: str
     told: Sequence[tuple[str, str]]
     checks: Sequence[Checked]
     thumbnail: bytes = field(default=b"", repr=False)

@@ -9,6 +9,25 @@ from html import escape
 from goldsmith.plate.craft.preflight import Checked, FileSeen, Result, worst
 
 _VERDICTS: dict[Result, str] = {"pass": "Passed", "warn": "Passed with remarks", "fail": "Not passed"}
+_CHECKS = {
+    "file": "File on disk",
+    "size": "Pixel size",
+    "ppi": "Print resolution",
+    "format": "File format",
+    "depth": "Bits per channel",
+    "profile": "Colour profile",
+    "bytes": "File size",
+    "alpha": "Transparency",
+    "bleed": "Bleed",
+    "coverage": "Ink coverage",
+    "words": "Word in the picture",
+    "thumbnail": "Word in a thumbnail",
+    "clipping": "Blown highlights",
+    "black": "Pure black",
+    "safe": "Safe area",
+}
+"""What a check is called for somebody who has never seen a brief."""
+_ORDER: dict[Result, int] = {"fail": 0, "warn": 1, "pass": 2}
 _MARKS: dict[Result, str] = {"pass": "✓ as asked", "warn": "! remark", "fail": "✗ fault"}
 _STYLE = """
 :root { color-scheme: light; }
@@ -16,10 +35,11 @@ _STYLE = """
 body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 60rem; background: #fff; color: #1d1c1a;
   font: 16px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 h1 { font-size: 1.5rem; margin: 0 0 .4rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.1rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.2rem; margin: 0; overflow-wrap: anywhere; grid-column: 1 / -1; }
 .verdict { display: inline-block; padding: .15rem .7rem; border-radius: 1rem; font-weight: 600; }
 .pass { background: #e3f1e5; color: #17501f; } .warn { background: #fdf0d2; color: #6b4500; } .fail { background: #fbe0dd; color: #86180d; }
-.file { border-top: 1px solid #d8d5cf; margin-top: 1.5rem; padding-top: 1.2rem; display: grid; gap: 1.2rem; }
+.file { border-top: 1px solid #d8d5cf; margin-top: 1.5rem; padding-top: 1.2rem; display: grid; gap: .7rem 1.2rem; }
+.file > * { min-width: 0; }
 @media (min-width: 44rem) { .file { grid-template-columns: 17rem 1fr; } }
 img { display: block; max-width: 100%; max-height: 20rem; border: 1px solid #d8d5cf; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: .1rem .8rem; margin: .7rem 0 0; font-size: .85rem; }
@@ -27,15 +47,25 @@ dt { color: #6a665f; } dd { margin: 0; overflow-wrap: anywhere; }
 table { width: 100%; border-collapse: collapse; font-size: .9rem; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem .35rem 0; border-bottom: 1px solid #ebe8e3; overflow-wrap: anywhere; }
 th { color: #6a665f; font-weight: 500; }
-td:first-child, td:last-child { white-space: nowrap; }
+td:last-child { white-space: nowrap; } td:first-child { width: 26%; } td:last-child { width: 6.5rem; text-align: right; padding-right: 0; }
+@media (max-width: 36rem) { tr { display: grid; grid-template-columns: 1fr auto; padding: .45rem 0; border-bottom: 1px solid #ebe8e3; }
+  tr:first-child { display: none; } td { border: 0; padding: 0; } td:first-child, td:last-child { width: auto; }
+  td:first-child { font-weight: 600; } td:last-child { grid-column: 2; grid-row: 1; }
+  td:nth-child(2), td:nth-child(3) { grid-column: 1 / 3; } td[data-is]::before { content: attr(data-is) ": "; color: #6a665f; } }
 td span { padding: .05rem .5rem; border-radius: .6rem; font-size: .8rem; font-weight: 600; }
-@media print { body { padding: 0; font-size: 11pt; } .file { break-inside: avoid; grid-template-columns: 6cm 1fr; }
+@media print { body { padding: 0; max-width: none; font-size: 9.5pt; }
+  .file { grid-template-columns: 5cm 1fr; margin-top: 1rem; padding-top: .8rem; }
+  .file > div:first-child, tr { break-inside: avoid; } h2, tr:first-child { break-after: avoid; } th, td { padding: .2rem .5rem .2rem 0; }
+  img { max-height: 6cm; }
   .verdict, td span { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """.strip()
 
 
 def page(title: str, files: Sequence[FileSeen]) -> str:
-    """The report of ``files``; every text in it is taken as text."""
+    """The report of ``files``, what is not as asked first; every text in it is taken as text.
+
+    A file goes by its label: the name that it is delivered under has a version in it where that name was taken, which nobody knows yet.
+    """
     result = worst([checked for file in files for checked in file.checks])
     counted = f"{len(files)} file{'s' * (len(files) != 1)} read back from the disk"
     remarks = sum(checked.result == "warn" for file in files for checked in file.checks)
@@ -61,16 +91,16 @@ def page(title: str, files: Sequence[FileSeen]) -> str:
 
 def _file(file: FileSeen) -> str:
     source = f"data:image/jpeg;base64,{b64encode(file.thumbnail).decode('ascii')}"
-    picture = f'<img src="{source}" alt="{escape(file.name)}">\n' if file.thumbnail else ""
+    picture = f'<img src="{source}" alt="{escape(file.label)}">\n' if file.thumbnail else ""
     told = "".join(f"<dt>{escape(what)}</dt><dd>{escape(value)}</dd>\n" for what, value in file.told)
-    rows = "".join(_row(checked) for checked in file.checks)
+    rows = "".join(_row(checked) for checked in sorted(file.checks, key=lambda checked: _ORDER[checked.result]))
     return f"""<section class="file">
+<h2>{escape(file.label)}</h2>
 <div>
 {picture}<dl>
 {told}</dl>
 </div>
 <div>
-<h2>{escape(file.name)}</h2>
 <table>
 <tr><th>Check</th><th>Asked</th><th>Found</th><th></th></tr>
 {rows}</table>
@@ -80,5 +110,6 @@ def _file(file: FileSeen) -> str:
 
 
 def _row(checked: Checked) -> str:
-    cells = "".join(f"<td>{escape(text)}</td>" for text in (checked.check, checked.asked, checked.found))
-    return f'<tr>{cells}<td><span class="{checked.result}">{_MARKS[checked.result]}</span></td></tr>\n'
+    what, asked, found = (escape(text) for text in (_CHECKS.get(checked.check, checked.check), checked.asked, checked.found))
+    mark = f'<span class="{checked.result}">{_MARKS[checked.result]}</span>'
+    return f'<tr><td>{what}</td><td data-is="Asked">{asked}</td><td data-is="Found">{found}</td><td>{mark}</td></tr>\n'
