@@ -10,7 +10,7 @@ from threading import Event
 
 import numpy as np
 
-from goldsmith.engines import Request, Wish
+from goldsmith.engines import EngineNeed, Request, Wish
 from goldsmith.errors import DeviceFault
 from goldsmith.operation import Bench, Deliverable, FileOperation, Needs, Operation, PlateOperation
 from goldsmith.plate.plate import Plate
@@ -161,6 +161,30 @@ class Meet(PlateOperation):
         )
         bench.record(batch=made.facts["batch"])  # type: ignore[call-overload]
         return plate.with_pixels(made.pictures[0])
+
+
+class Draw(PlateOperation):
+    """Needs an engine, as far as anybody can see beforehand."""
+
+    def needs(self) -> Needs:
+        return Needs(engines=(EngineNeed("inpaint"),))
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        return plate
+
+
+class Linger(PlateOperation):
+    """Waits until the file ``go`` lies in the root; with ``exit`` it then ends its thread in a way that no border catches."""
+
+    exit: bool = False
+
+    def apply(self, plate: Plate, bench: Bench) -> Plate:
+        while not (bench.scratch.parents[2] / "go").exists():
+            Event().wait(0.01)
+            bench.progress(0.5)
+        if self.exit:
+            raise SystemExit(5)
+        return plate
 
 
 class Segfault(PlateOperation):

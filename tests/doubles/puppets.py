@@ -76,6 +76,11 @@ class Puppet:
     def answer(self, job: Job, fault: Fault | None = None) -> None:
         self.say(Kind.OUTCOME, packed(Outcome(job_id=job.id, fault=fault)))
 
+    def land(self, *jobs: Job) -> None:
+        """Say of these that they need no engine any more."""
+        for job in jobs:
+            self.say(Kind.LANDED, job.id.encode())
+
     def holds(self, *loaded: str, loading: str = "") -> None:
         """Say what is loaded."""
         self.say(Kind.MODELS, packed(Models(loaded=loaded, loading=loading)))

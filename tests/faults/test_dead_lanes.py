@@ -357,6 +357,47 @@ def test_one_that_fails_or_is_called_off_leaves_the_others_alone(flying: Lanes, 
     assert kinds == ["crash", "cancelled", "done"]
 
 
+def test_on_a_gpu_the_next_job_begins_while_what_the_one_before_made_is_put_down(share: Share) -> None:
+    """From the step on that needs an engine last; both come through, in one process."""
+    lanes = Lanes([GPU], FAULTY)
+    slow, quick = share.job(("draw", {}), ("linger", {}), lane="gpu"), share.job(("draw", {}), lane="gpu")
+    lanes.submit(slow)
+    lanes.submit(quick)
+    told = events_until(lanes, lambda events: len(outcomes(events)) == 1)
+    assert [(outcome.job_id, outcome.fault) for outcome in outcomes(told)] == [(quick.id, None)]
+    assert {running.pid for running in lanes.running().values()} == {lanes.running()[slow.id].pid}
+    share.put("go", b"")
+    (last,) = outcomes(events_until(lanes, lambda events: len(outcomes(events)) == 1))
+    assert (last.job_id, last.fault) == (slow.id, None)
+    lanes.stop(0)
+
+
+def test_on_a_gpu_a_step_before_the_last_engine_keeps_the_next_job_waiting(share: Share) -> None:
+    """It may need its engine at any moment: the second is begun only when the first is past that."""
+    lanes = Lanes([GPU], FAULTY)
+    slow, quick = share.job(("linger", {}), ("draw", {}), lane="gpu"), share.job(("draw", {}), lane="gpu")
+    lanes.submit(slow)
+    lanes.submit(quick)
+    events_until(lanes, lambda told: any(isinstance(event, Progress) and event.op == "linger" for event in told))
+    assert lanes.position(quick.id) == 1
+    share.put("go", b"")
+    told = outcomes(events_until(lanes, lambda events: len(outcomes(events)) == 2))
+    assert {outcome.job_id: outcome.fault for outcome in told} == {slow.id: None, quick.id: None}
+    lanes.stop(0)
+
+
+def test_on_a_gpu_whatever_no_border_catches_ends_the_process(share: Share) -> None:
+    """Otherwise nobody would ever hear of the job; the next one is served by another process."""
+    lanes = Lanes([GPU], FAULTY)
+    share.put("go", b"")
+    bad, good = share.job(("linger", {"exit": True}), lane="gpu"), share.job(("invert", {}), lane="gpu")
+    lanes.submit(bad)
+    lanes.submit(good)
+    told = outcomes(events_until(lanes, lambda events: len(outcomes(events)) == 2))
+    assert [(outcome.job_id, outcome.fault and outcome.fault.kind) for outcome in told] == [(bad.id, "crash"), (good.id, None)]
+    lanes.stop(0)
+
+
 def test_a_real_pipeline_serves_several_jobs_at_once_with_the_bytes_that_each_gets_alone(share: Share) -> None:
     """Different words, pictures and seeds in one flight: the record tells the same, and the processor gives the very same bytes."""
     models = share.put("models.toml", tiny.models_toml({"tiny": "sdxl"}).encode())

@@ -146,6 +146,77 @@ def test_a_failed_device_puts_the_whole_flight_back(stage: Stage, share: Share) 
     assert stage.ready().begin_together() == flight
 
 
+def test_while_one_flight_is_written_the_next_one_draws(stage: Stage, share: Share) -> None:
+    """It is sent once every job of the first has landed, whichever way, and not before; all of them count as running."""
+    jobs = equal(share, 7)
+    first = flying(stage, jobs)
+    assert len(first) == 3
+    puppet = stage.puppet
+    puppet.land(first[0], first[1])
+    puppet.answer(first[2], Fault(kind="problem", sentence="The picture is black."))
+    puppet.say(Kind.PROGRESS, packed(Progress(job_id=first[1].id, step=2, op="select", fraction=0.5)))
+    assert kinds(stage.collect()) == ["problem"]
+    second = puppet.begin_together()
+    assert ids(second) == ids(jobs[3:6])
+    stage.collect()
+    assert set(stage.lanes.running()) == set(ids([*first[:2], *second]))
+    puppet.land(*second[:2])
+    puppet.answer(first[0])
+    puppet.answer(first[1])
+    assert kinds(stage.collect()) == ["done", "done"]
+    puppet.land(second[2])
+    stage.collect()
+    assert puppet.begin() == jobs[6]
+
+
+def test_no_more_is_begun_where_the_disk_cannot_keep_up(stage: Stage, share: Share) -> None:
+    """Nine that are being written are enough; when one of them is done the next begins."""
+    jobs = equal(share, 13)
+    flown = list(flying(stage, jobs))
+    puppet = stage.puppet
+    for _ in range(2):
+        puppet.land(*flown[-3:])
+        stage.collect()
+        flown += puppet.begin_together()
+        stage.collect()
+    puppet.land(*flown[-3:])
+    stage.collect()
+    assert (len(flown), stage.lanes.waiting("gpu")) == (9, 4)
+    puppet.answer(flown[0])
+    stage.collect()
+    assert ids(puppet.begin_together()) == ids(jobs[9:12])
+
+
+def test_a_process_that_holds_much_is_emptied_first(stage: Stage, share: Share) -> None:
+    """What it makes next would come on top: more than half of a job's memory, and it is waited for the outcomes."""
+    jobs = [job.model_copy(update={"limits": job.limits.model_copy(update={"memory_bytes": 1 << 20})}) for job in equal(share, 4)]
+    first = flying(stage, jobs)
+    stage.puppet.land(*first)
+    stage.collect()
+    assert (stage.lanes.waiting("gpu"), len(stage.lanes.running())) == (1, 3)
+
+
+def test_one_that_dies_while_others_are_written_is_found_out_alone(stage: Stage, share: Share) -> None:
+    """All stand in line again; until it is known whose doing it was, nothing is begun beside another job."""
+    jobs = equal(share, 4)
+    first = flying(stage, jobs)
+    stage.puppet.land(*first)
+    stage.collect()
+    stage.puppet.begin()
+    stage.collect()
+    stage.puppet.end(-11)
+    events = stage.collect()
+    assert [event.job_id for event in events if isinstance(event, PutBack)] == ids(jobs)
+    puppet = stage.ready()
+    for job in jobs:
+        assert puppet.begin() == job
+        puppet.land(job)
+        stage.collect()
+        assert list(stage.lanes.running()) == [job.id]
+        puppet.answer(job)
+        stage.collect()
+
+
 def test_the_time_of_a_model_at_work_begins_anew_with_each_part_of_the_way(stage: Stage, share: Share) -> None:
     """A picture of forty windows may take forty times as long; what says the same again, or nothing, is ended as ever."""
     (job,) = equal(share, 1)

@@ -38,11 +38,23 @@ def step_seed(seed: int, number: int) -> int:
     return int.from_bytes(digest[:4], "big") >> (32 - _SEED_BITS)
 
 
+def unlanded() -> None:
+    """For callers to whom it does not matter when a job is done with its engines."""
+
+
 def run_job(
-    job: Job, shop: Shop, report: Callable[[Progress], None], cancelled: Callable[[], bool], fs: Filesystem | None = None
+    job: Job,
+    shop: Shop,
+    report: Callable[[Progress], None],
+    cancelled: Callable[[], bool],
+    fs: Filesystem | None = None,
+    landed: Callable[[], None] = unlanded,
 ) -> Outcome:
-    """The job's outcome. What no operation has promised to raise comes through: that is the lane's border to catch."""
-    attempt = _Attempt(job, shop, report, cancelled, fs or Filesystem())
+    """The job's outcome. What no operation has promised to raise comes through: that is the lane's border to catch.
+
+    ``landed`` is called when the last step is over that needs an engine: what is left is choosing, encoding and writing.
+    """
+    attempt = _Attempt(job, shop, report, cancelled, fs or Filesystem(), landed)
     try:
         return attempt.outcome()
     except Cancelled:
@@ -67,7 +79,7 @@ def _kind(error: GoldsmithError) -> FaultKind:
 
 
 class _Given:
-    """Of the plate that was decoded what is asked for at the end. Its pixels it does not keep alive: they are a third of what a job takes."""
+    """Of the plate that was decoded what is asked for at the end. Its pixels it does not keep alive: a third of what a job takes."""
 
     def __init__(self, plate: Plate) -> None:
         self.bare = replace(plate, pixels=_NO_PIXELS)
@@ -94,7 +106,15 @@ class _Made:
 
 
 class _Attempt:
-    def __init__(self, job: Job, shop: Shop, report: Callable[[Progress], None], cancelled: Callable[[], bool], fs: Filesystem) -> None:
+    def __init__(
+        self,
+        job: Job,
+        shop: Shop,
+        report: Callable[[Progress], None],
+        cancelled: Callable[[], bool],
+        fs: Filesystem,
+        landed: Callable[[], None],
+    ) -> None:
         self.at = job.picture.path
         """The input at work, for a fault's path."""
         self._job = job
@@ -102,6 +122,7 @@ class _Attempt:
         self._report = report
         self._cancelled = cancelled
         self._fs = fs
+        self._landed = landed
         self._reads: dict[str, Read] = {}
         self._sight = Memory()
 
@@ -127,8 +148,11 @@ class _Attempt:
             plate, facts = self._decoded(picture, masks)
             made, given = _Made([plate]), _Given(plate)
             del plate, masks
+        last = max((number for number, operation in enumerate(operations, 1) if operation.needs().engines), default=0)
         for number, operation in enumerate(operations, 1):
             self._step(number, operation, made)
+            if number == last:
+                self._landed()
         return self._results(given, made, facts, picture.data)
 
     # Reading

@@ -27,6 +27,11 @@ class Endings:
         """Whether it may be worked on together with others: not where a process has died of one of them, and nobody knows which."""
         return job.id not in self._alone
 
+    @property
+    def wary(self) -> bool:
+        """True while there is such a job that is not sociable."""
+        return bool(self._alone)
+
     def forget(self, job_id: str) -> None:
         """It has its outcome."""
         self._sends.pop(job_id, None)

@@ -1,4 +1,6 @@
-"""A lane process: ``python -m goldsmith.line.lanes.lane FD PARENT``. One job at a time, and exactly one outcome for each.
+"""A lane process: ``python -m goldsmith.line.lanes.lane FD PARENT``. One job at a time on a CPU, and exactly one outcome for each.
+
+On an accelerator several jobs may fly together, and while what they made is encoded and written the next may use the engines.
 
 It ends when the daemon does (the socket closes, or the kernel kills it with its parent), never by Ctrl-C or SIGTERM:
 what is to become of a running job is the daemon's to say. Nothing heavy is imported before a job asks for it.
@@ -13,6 +15,7 @@ import resource
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
@@ -73,27 +76,32 @@ class Lane:
         self._say(Kind.READY)
         while True:
             jobs = self._jobs.get()
-            with _memory_of(jobs, hello.spec.device):
+            if hello.spec.device != "cpu":
+                self._fly(jobs, hello, shop)  # nobody waits here for their end: the daemon sends no others before these have landed
+                continue
+            with _memory_of(jobs):
                 if len(jobs) == 1:
                     self._work(jobs[0], hello, shop)
                 else:
-                    self._fly(jobs, hello, shop)
+                    for thread in self._fly(jobs, hello, shop):
+                        thread.join()
 
-    def _fly(self, jobs: Sequence[Job], hello: Hello, shop: Shop) -> None:
-        """Several jobs together: each in a thread of its own, and where they call the same engine they meet."""
+    def _fly(self, jobs: Sequence[Job], hello: Hello, shop: Shop) -> list[Thread]:
+        """Jobs together: each in a thread of its own, and where they call the same engine they meet."""
         flight = Flight(len(jobs))
 
         def work(job: Job) -> None:
             try:
-                self._work(job, hello, shop.flying(flight))
-            finally:
-                flight.leave()
+                self._work(job, hello, shop.flying(flight) if len(jobs) > 1 else shop)
+            except BaseException:  # noqa: BLE001 - nobody would ever hear of the job: the process ends, as where it has one thread
+                traceback.print_exc()
+                os._exit(1)
+            flight.leave()
 
-        threads = [Thread(target=work, args=(job,), name=job.id) for job in jobs]
+        threads = [Thread(target=work, args=(job,), name=job.id, daemon=True) for job in jobs]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        return threads
 
     def _work(self, job: Job, hello: Hello, shop: Shop) -> None:
         self._say(Kind.BEGUN, job.id.encode())
@@ -108,8 +116,13 @@ class Lane:
 
         begun = monotonic()
         throttle = Throttle(lambda progress: self._say(Kind.PROGRESS, packed(progress)))
+
+        def landed() -> None:
+            if hello.spec.device != "cpu":
+                self._say(Kind.LANDED, job.id.encode())
+
         try:
-            outcome = run_job(job, shop, throttle.report, lambda: job.id in self._cancelled)
+            outcome = run_job(job, shop, throttle.report, lambda: job.id in self._cancelled, landed=landed)
         except MemoryError:
             outcome = Outcome(job_id=job.id, fault=faults.too_much_memory(job))
         except Exception as error:  # noqa: BLE001 - the border: an operation may raise anything, and the next job is innocent
@@ -207,11 +220,8 @@ class Throttle:
 
 
 @contextmanager
-def _memory_of(jobs: Sequence[Job], device: str) -> Iterator[None]:
+def _memory_of(jobs: Sequence[Job]) -> Iterator[None]:
     """Let this process allocate what the jobs may use beside what it holds already; a GPU's address space knows no such limit."""
-    if device != "cpu":
-        yield
-        return
     before, hard = resource.getrlimit(resource.RLIMIT_DATA)
     with open("/proc/self/statm", "rb") as file:
         held = int(file.read().split()[5]) * resource.getpagesize()

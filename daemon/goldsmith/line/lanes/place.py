@@ -17,6 +17,10 @@ START_GRACE = 60.0
 """Seconds a process may take to get ready."""
 _HEADWAY = 0.01
 """A part of a step's way."""
+_LANDED = 8
+"""No more is begun while more jobs than this are being written: then the disk is what everything waits for."""
+_ROOMY = 0.5
+"""Of a job's memory: a process that holds more than this puts down first what it has made."""
 _FULL = 0.85
 """How much of a device's memory weights and pictures together may be expected to take: the figures are rough, and others use it too."""
 
@@ -40,6 +44,8 @@ class Run:
     """(step, fraction) at which its time began anew."""
     anew: float | None = None
     """When that was."""
+    landed: bool = False
+    """True once it needs no engine any more: what it made is being encoded and written."""
 
     @property
     def end(self) -> float:
@@ -97,7 +103,14 @@ class Place:
 
     @property
     def free(self) -> bool:
-        return self.seat.ready and not self.runs and self.dying is None
+        """True where it may be given work: it has none, or all that it has landed, and there is room for more beside that."""
+        if not self.seat.ready or self.dying is not None:
+            return False
+        return not self.runs or (all(run.landed for run in self.runs) and len(self.runs) <= _LANDED and self._roomy)
+
+    @property
+    def _roomy(self) -> bool:
+        return self.seat.resident <= _ROOMY * max(run.job.limits.memory_bytes for run in self.runs)
 
     @property
     def loaded(self) -> Loaded:

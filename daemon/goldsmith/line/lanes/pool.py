@@ -92,7 +92,7 @@ class Pool:
         if self.closed or not self.queue or self.held_up(now):
             return
         vacant = self._vacant(now)
-        free = [place for place in self.places if place.free and not place.bay.ill(now)]
+        free = [place for place in self.places if self._free(place) and not place.bay.ill(now)]
         opening = sum(not place.seat.ready for place in self.places)
         while free and self.queue:
             # No model makes room for another while there is, or is about to be, a process that has none.
@@ -103,6 +103,10 @@ class Pool:
         for bay in vacant[: max(0, len(self.queue) - opening)]:
             if not bay.health.sentence:
                 self._open(bay, now)
+
+    def _free(self, place: Place) -> bool:
+        """While it is to be found out which job it is that processes die of, none is begun beside another."""
+        return place.free and not (place.runs and self._endings.wary)
 
     def held_up(self, now: float) -> bool:
         """True while nothing may begin; a pause whose time is over ends here."""
@@ -190,7 +194,7 @@ class Pool:
         mates = self.queue.mates(job, most, self._endings.sociable, now) if most > 0 and self._endings.sociable(job) else []
         jobs = (job, *mates)
         place.seat.forget_words()
-        place.runs = [Run(each, now, sum(one.limits.seconds for one in jobs)) for each in jobs]
+        place.runs += [Run(each, now, sum(one.limits.seconds for one in jobs)) for each in jobs]
         place.seat.send(*((Kind.FLIGHT, packed(FlightPlan(jobs=jobs))) if mates else (Kind.JOB, packed(job))))
 
     def _kill(self, place: Place, now: float) -> None:
@@ -242,6 +246,8 @@ class Pool:
             progress = unpacked(Progress, payload)
             _run_of(place, progress.job_id).gets_on(progress.step, progress.fraction, now)
             self._tell(progress)
+        elif kind is Kind.LANDED:
+            _run_of(place, payload.decode("ascii", "replace")).landed = True
         elif kind is Kind.OUTCOME:
             outcome = unpacked(Outcome, payload)
             self._answered(place, _run_of(place, outcome.job_id), outcome, now)

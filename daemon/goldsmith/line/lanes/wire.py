@@ -29,6 +29,7 @@ class Kind(IntEnum):
     OUTCOME = 7
     FLIGHT = 8
     MODELS = 9
+    LANDED = 10
 
 
 class Garbled(ValueError):
