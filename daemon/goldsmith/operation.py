@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Protocol, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from goldsmith.engines import Ability, EngineKind, EngineNeed, Generator, Inpainter, Upscaler, Wish
-from goldsmith.engines.seeing import Face, Points, TextLine
+from goldsmith.engines.seeing import Face, Identity, Points, Swapper, TextLine
 from goldsmith.plate import region
 from goldsmith.plate.plate import Mask, Plate
 
@@ -61,6 +61,14 @@ LAYER_SHELVES = ("plates", "logos")
 """Where in the library a layer is looked for, in this order."""
 LAYER_SUFFIXES = (".png", ".tif", ".tiff", ".webp", ".avif", ".jpg", ".jpeg", ".heic", ".heif")
 """What a layer may be, the first one winning."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Portrait:
+    """A picture of a person in ``library/faces/`` whose consent was found good. ``file``: what it is called in sentences."""
+
+    plate: Plate
+    file: str
 
 
 class Bench(Protocol):
@@ -119,6 +127,18 @@ class Bench(Protocol):
 
     def mesh(self, face: Face, plate: Plate) -> Points | None:
         """478 points of one of its faces, (478, 2) px; None where none are to be had. Needs ``EngineNeed("mesh")``."""
+
+    def identity(self, face: Face, plate: Plate) -> Identity:
+        """Who that is, by where the face's five points lie in the plate; needs ``EngineNeed("identity")``."""
+
+    def swapper(self, model: str) -> Swapper:
+        """The loaded engine of that name that draws a face with somebody else's features; needs ``EngineNeed("swap", model)``."""
+
+    def portrait(self, name: str) -> Portrait:
+        """``library/faces/NAME``, decoded. The one way to a face: the consent beside it is read again and put on record.
+
+        A step names it in ``Needs.references`` and in ``Needs.consents``. Raises Problem where there is none or no consent that holds.
+        """
 
     def read(self, plate: Plate) -> Sequence[TextLine]:
         """Every line of text in the plate, in its px; needs ``EngineNeed("reader")``."""
@@ -183,6 +203,8 @@ class Needs:
     """True where it was given no words of its own, so that without a picture it needs the brief's prompt."""
     layers: frozenset[str] = frozenset()
     """Names of pictures it lays over this one, as for ``Bench.layer``."""
+    consents: frozenset[str] = frozenset()
+    """Names of faces in the library for whose use somebody must have agreed, as for ``Bench.portrait``."""
 
 
 _SEEN_BY: Mapping[str, EngineKind] = {"subject": "matte", "face": "faces", "hands": "hands", "text": "reader"}

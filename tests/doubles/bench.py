@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from goldsmith.engines import Ability, Descriptor, Generated, Generator, Inpainter, OnStep, Request, Upscaler, Wish, unheard
-from goldsmith.engines.seeing import Face, Points, TextLine
+from goldsmith.engines.seeing import Face, Identity, Points, Swapper, TextLine, unit
 from goldsmith.errors import Cancelled, Problem
-from goldsmith.operation import Deliverable, Exported, Finding
+from goldsmith.operation import Deliverable, Exported, Finding, Portrait
 from goldsmith.plate.plate import Mask, Pixels, Plate
 from goldsmith.plate.region import Nowhere, parse
 
@@ -97,7 +97,8 @@ class BenchDouble:
     """Implements ``goldsmith.operation.Bench``: null engines unless others are given, everything reported is kept.
 
     ``spots`` are masks of what can be found in every picture ("subject", "face", "hands", "text"); what is not there is not found.
-    ``faces`` are those in every picture, each with its mesh, and ``lines`` the text in it.
+    ``faces`` are those in every picture, each with its mesh, and ``lines`` the text in it. ``portraits`` are the library's faces, by name,
+    each picture with its one face and mesh; ``identify`` tells who a face is (everybody is the same where it is left out).
     ``shown`` are the bundle's reference pictures and ``layers`` its layers, by name; ``references`` maps (shelf, name) to a file;
     ``cancel_at`` raises Cancelled once that fraction is reported.
     """
@@ -118,6 +119,9 @@ class BenchDouble:
         references: Mapping[tuple[str, str], Path] | None = None,
         spots: Mapping[str, Mask] | None = None,
         faces: Mapping[Face, Points | None] | None = None,
+        portraits: Mapping[str, tuple[Plate, Mapping[Face, Points | None]]] | None = None,
+        identify: Callable[[Face, Plate], Identity] | None = None,
+        swapper: Swapper | None = None,
         lines: Sequence[TextLine] = (),
         exported: Sequence[Exported] = (),
         cancel_at: float | None = None,
@@ -142,6 +146,9 @@ class BenchDouble:
         self._references = dict(references or {})
         self._spots = dict(spots or {})
         self._faces = dict(faces or {})
+        self._portraits = dict(portraits or {})
+        self._identify = identify
+        self._swapper = swapper
         self._lines = tuple(lines)
         self._exported = tuple(exported)
         self._cancel_at = cancel_at
@@ -179,10 +186,26 @@ class BenchDouble:
         self.shown_why.append(shown)
 
     def faces(self, plate: Plate) -> Sequence[Face]:
-        return tuple(self._faces)
+        return tuple(next((faces for shown, faces in self._portraits.values() if shown is plate), self._faces))
 
     def mesh(self, face: Face, plate: Plate) -> Points | None:
-        return next((mesh for known, mesh in self._faces.items() if known is face), None)
+        every = [*self._faces.items(), *(pair for _, faces in self._portraits.values() for pair in faces.items())]
+        return next((mesh for known, mesh in every if known is face), None)
+
+    def identity(self, face: Face, plate: Plate) -> Identity:
+        return unit(np.ones(4, np.float32)) if self._identify is None else self._identify(face, plate)
+
+    def swapper(self, model: str) -> Swapper:
+        self.models.append(model)
+        if self._swapper is None:
+            raise Problem(f"There is no model called {model!r}.")
+        return self._swapper
+
+    def portrait(self, name: str) -> Portrait:
+        if name not in self._portraits:
+            raise Problem(f"There is no {name!r} in library/faces.", "Put it there.")
+        self.findings["consent"] = {"person": name}
+        return Portrait(self._portraits[name][0], f"library/faces/{name}.png")
 
     def read(self, plate: Plate) -> Sequence[TextLine]:
         return self._lines

@@ -60,6 +60,8 @@ class Stock:
     """(shelf, suffixes) -> every name there is, to find the nearest."""
     refuses: Callable[[EngineNeed], Refusal | None] | None = None
     """Why a step cannot have the engine it asks for, by name or by default; None = it can."""
+    consents: Callable[[str], str] | None = None
+    """Why the face of that name in the library may not be used, as whole sentences; "" = its consent is on file."""
 
 
 class _Mask(BaseModel):
@@ -147,6 +149,11 @@ def _lacking(step: Step, stock: Stock, beside: Beside | None) -> Iterator[Fault]
             names = stock.names(shelf, suffixes) if stock.names is not None else ()
             kinds = " or ".join(suffixes)
             yield Fault(_setting(step, name), f"is {shown(name)}, but library/{shelf}/ has no such {kinds} file{nearest(name, names)}")
+            return
+    for name in sorted(needs.consents):
+        refused = stock.consents(name) if stock.consents is not None else ""
+        if refused:
+            yield Fault(_setting(step, name), f"is {shown(name)}: {refused}")
 
 
 def _engine_faults(step: Step, need: EngineNeed, stock: Stock) -> Iterator[Fault]:

@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from goldsmith.errors import Problem, UsageFault
 
@@ -126,11 +127,11 @@ def read_prompt(data: bytes, file: str) -> str:
     return text
 
 
-def read_toml(data: bytes, file: str) -> dict[str, object]:
+def read_toml(data: bytes, file: str, *, dates: bool = False) -> dict[str, object]:
     """The values in a TOML file, as plain dicts, lists, texts, numbers and booleans; numbers finite and within 64 bits.
 
-    ``file`` is what it is called in faults. Raises BriefFault with everything that is wrong; never RecursionError,
-    never more than ``MAX_BYTES`` of work.
+    ``file`` is what it is called in faults; with ``dates`` days may stand in it, too, as datetime.date. Raises BriefFault with everything
+    that is wrong; never RecursionError, never more than ``MAX_BYTES`` of work.
     """
     text = read_text(data, file)
     _check_nesting(text, file)
@@ -138,7 +139,7 @@ def read_toml(data: bytes, file: str) -> dict[str, object]:
         values: dict[str, object] = tomllib.loads(text)
     except ValueError as error:
         raise BriefFault(file, [_syntax(str(error), text)]) from None
-    faults = list(_odd_values(values))
+    faults = list(_odd_values(values, dates=dates))
     if faults:
         raise BriefFault(file, faults)
     return values
@@ -238,7 +239,7 @@ def _syntax(message: str, text: str) -> Fault:
     return Fault(f"{place}:", told + (f" (“{shortened(written)}”)." if written else "."))
 
 
-def _odd_values(values: dict[str, object]) -> Iterator[Fault]:
+def _odd_values(values: dict[str, object], *, dates: bool) -> Iterator[Fault]:
     """Values that TOML can write and no setting can have; walked without recursion, and no further than a brief can go."""
     waiting: list[tuple[str, object, int]] = [("", values, 0)]
     seen = 0
@@ -252,7 +253,7 @@ def _odd_values(values: dict[str, object]) -> Iterator[Fault]:
             yield Fault(place, f"says more than {MAX_VALUES} things: no brief does.")
             return
         waiting += _inside(place, value, depth + 1)
-        odd = _odd(value)
+        odd = "" if dates and type(value) is date else _odd(value)
         if odd:
             yield Fault(place, odd)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from goldsmith.brief.brief import Brief, Refusal, Stock, read_brief
@@ -20,7 +21,7 @@ from goldsmith.line.intake.completeness import Pace
 from goldsmith.line.judge import Judge, lacking_mask
 from goldsmith.line.layers import SHELVES_SHOWN
 from goldsmith.line.library import Library
-from goldsmith.line.stock import models_by_kind, refusal
+from goldsmith.line.stock import consent_missing, models_by_kind, refusal
 from goldsmith.line.telling import Daemon
 from goldsmith.line.texts import Texts
 from goldsmith.operation import LAYER_SHELVES, LAYER_SUFFIXES
@@ -102,7 +103,7 @@ class Rehearsal:
             near = shelf == "looks" and any(fold(name + suffix) in beside for suffix in ("", *suffixes))
             return near or library.find(shelf, name, suffixes) is not None
 
-        return Stock(models, is_here, library.names, self._refuses)
+        return Stock(models, is_here, library.names, self._refuses, partial(consent_missing, library))
 
     def _refuses(self, need: EngineNeed) -> Refusal | None:
         """Weights that are not on this machine are no fault of the brief: they are told below what would be run."""

@@ -9,6 +9,7 @@ from goldsmith.brief.brief import Refusal, Stock
 from goldsmith.engines import EngineKind, EngineNeed
 from goldsmith.engines.registry.weights import Absent, Weights
 from goldsmith.errors import Problem
+from goldsmith.line.consents import today, why_not
 from goldsmith.line.library import Library
 
 
@@ -18,7 +19,12 @@ def stock_of(weights: Weights, library: Library) -> Stock:
     def has(shelf: str, name: str, suffixes: tuple[str, ...]) -> bool:
         return library.find(shelf, name, suffixes) is not None
 
-    return Stock(models_by_kind(weights), has, library.names, partial(refusal, weights))
+    return Stock(models_by_kind(weights), has, library.names, partial(refusal, weights), partial(consent_missing, library))
+
+
+def consent_missing(library: Library, name: str) -> str:
+    """Why that face may not be used today; "" where it may."""
+    return why_not(library, name, today())
 
 
 def models_by_kind(weights: Weights) -> dict[EngineKind, list[str]]:

@@ -7,22 +7,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import cast
 
 from pydantic import JsonValue
 
 from goldsmith.engines import Ability, EngineNeed, Generator, Inpainter, Upscaler, Wish
-from goldsmith.engines.seeing import Face, Points, TextLine
+from goldsmith.engines.seeing import Face, Identifier, Identity, Points, Swapper, TextLine
 from goldsmith.errors import Problem
 from goldsmith.files import fold
+from goldsmith.line.consents import SHELF, consent_of, today
 from goldsmith.line.job import Input, Job, Read
 from goldsmith.line.lanes import faults
 from goldsmith.line.lanes.inputs import Changed, Loaded, load
 from goldsmith.line.lanes.results import Scratch
 from goldsmith.line.lanes.shop import Shop, plain
-from goldsmith.line.lanes.sight import Memory, Sight
+from goldsmith.line.lanes.sight import Memory, Sight, rgb
 from goldsmith.line.layers import layer_file, read_layer
 from goldsmith.line.library import Library
-from goldsmith.operation import LAYER_SUFFIXES, Deliverable, Exported, Finding
+from goldsmith.operation import LAYER_SUFFIXES, Deliverable, Exported, Finding, Portrait
 from goldsmith.plate import region
 from goldsmith.plate.plate import Mask, Plate
 
@@ -150,6 +152,27 @@ class LaneBench:
         points, facts = self._sight(plate).mesh(face)
         self.looked += [facts] if facts and facts not in self.looked else []
         return points
+
+    def identity(self, face: Face, plate: Plate) -> Identity:
+        engine, facts = self.shop.seeing(EngineNeed("identity"), lambda note: self.progress(0.0, note))
+        self.looked += [facts] if facts not in self.looked else []
+        return cast("Identifier", engine).identity(rgb(plate), face)
+
+    def swapper(self, model: str) -> Swapper:
+        engine, facts = self.shop.seeing(EngineNeed("swap", model), lambda note: self.progress(0.0, note))
+        self._engaged(facts)
+        return cast("Swapper", engine)
+
+    def portrait(self, name: str) -> Portrait:
+        from goldsmith.plate.codec import decode
+
+        signed = consent_of(self.library, name, today())
+        path = self.library.require(SHELF, name, LAYER_SUFFIXES)
+        data = read_layer(path, self.job.limits.memory_bytes // 2)
+        self._note_reference(f"{SHELF}/{signed.file.name}", signed.sha256)
+        self._note_reference(f"{SHELF}/{path.name}", hashlib.sha256(data).hexdigest())
+        self.findings["consent"] = plain(signed.record())
+        return Portrait(decode(data, path.name, self.job.limits.pixels), f"library/{SHELF}/{path.name}")
 
     def read(self, plate: Plate) -> Sequence[TextLine]:
         found, facts = self._sight(plate).lines()

@@ -65,6 +65,11 @@ class Memory:
         return known is not None and known[0]() is plate.pixels
 
 
+def rgb(plate: Plate) -> Pixels:
+    """The plate as engines want it: three channels."""
+    return np.repeat(plate.pixels, 3, axis=2) if plate.channels == 1 else plate.pixels
+
+
 class Sight:
     """Looks at one plate. ``opened`` gives engines; what one of them found is kept in ``memory``."""
 
@@ -104,9 +109,7 @@ class Sight:
         return cast("FaceMesher", engine).mesh(self._coloured(), face), facts
 
     def _coloured(self) -> Pixels:
-        """The plate as engines want it: three channels."""
-        pixels = self._plate.pixels
-        return np.repeat(pixels, 3, axis=2) if self._plate.channels == 1 else pixels
+        return rgb(self._plate)
 
     # ------------------------------------------------------------------ words
 
