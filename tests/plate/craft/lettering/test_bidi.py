@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from goldsmith.plate.craft.lettering.bidi import Direction, base_level, levels, line_levels, visual_runs
@@ -75,3 +77,23 @@ def test_more_embeddings_than_there_may_be_are_counted_off() -> None:
     found = levels(text, 0)
     assert max(found) <= 126
     assert found[-1] == 0
+
+
+UNICODES_OWN = Path("/usr/share/unicode/BidiCharacterTest.txt")
+
+
+@pytest.mark.skipif(not UNICODES_OWN.exists(), reason="BidiCharacterTest.txt (Debian's unicode-data) is not here")
+def test_unicodes_own_cases_come_out_as_unicode_says() -> None:
+    """Levels and order of every fifth of the 90,000 cases that come with the standard (all of them were run once)."""
+    cases = [line for line in UNICODES_OWN.read_text("utf-8").splitlines() if line and not line.startswith("#")][::5]
+    assert len(cases) > 15_000
+    for case in cases:
+        codes, way, paragraph, wanted, order = case.split(";")
+        text = "".join(chr(int(code, 16)) for code in codes.split())
+        base = base_level(text, {"0": "ltr", "1": "rtl", "2": "auto"}[way])  # type: ignore[arg-type]
+        found = line_levels(text, levels(text, base), 0, len(text), base)
+        kept = [place for place, level in enumerate(wanted.split()) if level != "x"]
+        assert (base, [found[place] for place in kept]) == (int(paragraph), [int(level) for level in wanted.split() if level != "x"]), case
+        runs = [(start, end)[:: -1 if level % 2 else 1] for start, end, level in visual_runs(found)]
+        places = [place for start, end in runs for place in (range(start, end) if start < end else range(start - 1, end - 1, -1))]
+        assert [place for place in places if place in set(kept)] == [int(place) for place in order.split()], case

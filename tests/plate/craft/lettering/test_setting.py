@@ -129,3 +129,20 @@ def test_a_rim_takes_room_of_the_box() -> None:
     assert rimmed is not None
     assert rimmed.size < bare.size
     assert rimmed.ink[2] <= 200 + 1e-3
+
+
+def test_a_soft_hyphen_divides_a_word_that_does_not_go_in() -> None:
+    """The line ends with a hyphen that is counted in its width, and on record it is one; where there is room there is none."""
+    text = "Donau\u00addampf\u00adschiff"
+    narrow, wide = (placed(text, 20, (0, 0, room, 200), Layout(balance=False)) for room in (130, 400))
+    assert narrow.block.lines == ("Donau-", "dampfschiff")
+    assert wide.block.lines == ("Donaudampfschiff",)
+    assert narrow.ink[2] <= 130
+
+
+def test_a_sign_that_is_spaced_off_never_begins_a_line() -> None:
+    """French spaces are spaces to a designer: wherever the box ends, no line is a sign alone, nor a number without its unit."""
+    for room in range(40, 400, 7):
+        found = Typesetter([BOLD], "Vraiment ? 25 % pour 99 € !", Manner(), Layout(balance=False)).at(10, (0, 0, room, 400))
+        if found is not None:
+            assert not any(line.startswith(("?", "%", "€", "!")) for line in found.block.lines)

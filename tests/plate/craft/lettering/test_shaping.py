@@ -81,6 +81,17 @@ def test_what_one_font_lacks_comes_from_the_next() -> None:
     assert mixed.glyphs[2].number == line(lacking, None, SOURCE).glyphs[0].number
 
 
+def test_a_soft_hyphen_is_seen_only_where_a_line_ends_with_it() -> None:
+    """Within a line it is nothing; at its end it is the font's hyphen; at the end of the text it divides nothing."""
+    paragraph = Paragraph((BOLD,), "Gold\u00adschmied", Manner())
+    hyphen = line("-").glyphs[0].number
+    assert paragraph.line(0, 12).width == pytest.approx(line("Goldschmied").width, abs=0.02)
+    divided = paragraph.line(0, 5)
+    assert divided.glyphs[-1].number == hyphen
+    assert divided.width > line("Gold").width + 0.1
+    assert Paragraph((BOLD,), "Gold\u00ad", Manner()).line(0, 5).width == pytest.approx(line("Gold").width)
+
+
 def test_space_at_the_end_is_no_width() -> None:
     """A line that was broken at a space is aligned by its letters."""
     assert line("HAND  ").width == line("HAND").width

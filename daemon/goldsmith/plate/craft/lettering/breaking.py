@@ -1,7 +1,7 @@
 """Where a line may end: at spaces, after hyphens and dashes, and between the characters of Chinese and Japanese (plain kinsoku).
 
-The usual cases of UAX #14, by Python's own Unicode tables. Nothing is hyphenated. Korean breaks at its spaces; Thai, Lao, Khmer and
-Burmese, which need a dictionary, only where somebody wrote a space or U+200B.
+The usual cases of UAX #14, by Python's own Unicode tables. A word is divided only where somebody wrote a soft hyphen. Korean breaks
+at its spaces; Thai, Lao, Khmer and Burmese, which need a dictionary, only where somebody wrote a space or U+200B.
 """
 
 from __future__ import annotations
@@ -16,6 +16,11 @@ _NEVER_FIRST = (
     "ぁぃぅぇぉっゃゅょゎゕゖァィゥェォッャュョヮヵヶㇰㇱㇲㇳㇴㇵㇶㇷㇸㇹㇺㇻㇼㇽㇾㇿ｡､･ｧｨｩｪｫｬｭｮｯｰ"
 )
 _NEVER_LAST = "‘“（〔［｛〈《「『【〘〖〝｟«￥＄￡＃"
+_SOFT = "\u00ad"
+_CLOSING, _OPENING = "!?:;»›)]}…%‰", "«‹([{¿¡"
+"""What may be spaced off inside, as French does it, and still never stands alone at a line's begin or end."""
+_TONES = "\U0001f3fb", "\U0001f3ff"
+"""Skin tones, which belong to the emoji before them."""
 _JOINED_ABOVE = 0xAC00, 0xD7A3
 """Hangul syllables."""
 
@@ -27,15 +32,33 @@ def opportunities(text: str) -> list[int]:
 
 def _may_break(text: str, place: int) -> bool:
     before, after = text[place - 1], text[place]
-    if after in _SPACES or after in _GLUE or before in _GLUE or unicodedata.category(after) in ("Mn", "Mc", "Me", "Cf"):
+    if after in _SPACES or after in _GLUE or before in _GLUE or _leans(after):
         return before == "\u200b"
     if before in _SPACES:
+        return before == "\u200b" or not _spaced_off(text, place)
+    if before == _SOFT:
         return True
     if before in _HYPHENS:
         return place >= 2 and after.isalpha() and text[place - 2] not in _SPACES and not text[place - 2].isspace()
     if not (_free(before) or _free(after)):
         return False
     return not (_sticks_back(after) or _sticks_forward(before))
+
+
+def _leans(letter: str) -> bool:
+    """True for what belongs to the character before it."""
+    return unicodedata.category(letter) in ("Mn", "Mc", "Me", "Cf") or _TONES[0] <= letter <= _TONES[1]
+
+
+def _spaced_off(text: str, place: int) -> bool:
+    """True where the space before ``place`` lies between a sign or unit and what it belongs to: « oui », 25 %, 99 €."""
+    start = place
+    while start and text[start - 1] in _SPACES:
+        start -= 1
+    led, after = text[start - 1 : start], text[place]
+    opens = led != "" and led in _OPENING and (start == 1 or text[start - 2] in _SPACES)
+    closes = after in _CLOSING and not text[place + 1 : place + 2].isalnum()
+    return opens or closes or (led.isdigit() and unicodedata.category(after) == "Sc")
 
 
 def _free(letter: str) -> bool:

@@ -182,7 +182,7 @@ class Typesetter:
             bare = (left, -high, right - left, high - low)
             box = (left - rim, -high - rim, right - left + 2 * rim, high - low + 2 * rim)
         places = np.array([(glyph.x, -glyph.y) for glyph in glyphs], np.float64).reshape(-1, 2)
-        texts = tuple(self._paragraphs[span.paragraph].text[span.start : span.end].strip() for span in spans)
+        texts = tuple(_as_seen(self._paragraphs[span.paragraph].text, span) for span in spans)
         return Block(
             tuple((glyph.face, glyph.number) for glyph in glyphs), places, (0.0, -top, width, top + last + bottom), box, bare, texts
         )
@@ -197,6 +197,12 @@ class Typesetter:
         more = (width - line.width) / len(gaps)
         moved = tuple(glyph._replace(x=glyph.x + more * sum(gap <= at for gap in gaps)) for at, glyph in enumerate(line.glyphs))
         return Line(moved, width, line.level)
+
+
+def _as_seen(text: str, span: Span) -> str:
+    """The words of a line, with a hyphen where it ends with a soft one."""
+    line = text[span.start : span.end].strip()
+    return (line[:-1] + "-" if line.endswith("\u00ad") and span.end < len(text) else line).replace("\u00ad", "")
 
 
 def _share(side: str) -> float:

@@ -18,6 +18,8 @@ _JOINED = frozenset({"Arab", "Syrc", "Mong", "Nkoo", "Mand", "Phlp", "Adlm", "Ro
 """Scripts whose letters hang together: to space them apart would tear words."""
 _NEAR = 0.6
 """em: so much a line may differ from its part of the whole paragraph, by the space at its end and by kerning."""
+_SOFT, _HYPHENS = 0xAD, (0x2010, 0x2D)
+"""A soft hyphen is seen where a line ends with it, and nowhere else."""
 _NOT_WITH_TRACKING = ("liga", "clig")
 
 
@@ -131,7 +133,10 @@ class Paragraph:
 
         script = self._scripts[first]
         buffer = hb.Buffer()
-        buffer.add_codepoints([ord(letter) for letter in self.text[start:end]], first - start, last - first)
+        letters = [ord(letter) for letter in self.text[start:end]]
+        if letters[-1] == _SOFT and end < len(self.text):
+            letters[-1] = next((hyphen for hyphen in _HYPHENS if self._faces[self._chosen[first]].has(chr(hyphen))), _SOFT)
+        buffer.add_codepoints(letters, first - start, last - first)
         buffer.direction = "rtl" if rtl else "ltr"
         buffer.script = script
         if self._manner.language:
