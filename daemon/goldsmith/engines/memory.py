@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith.engines import Device
+from goldsmith.errors import DeviceFault
 
 _MIB = 2**20
 _ENDLESS = 1 << 40
 """MiB; where nothing limits anything."""
 _SPENT = ("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory")
 """What torch's CPU allocator and drivers call a shortage; they have no class of their own for it."""
-_DEAD = ("cuda error", "device-side assert", "unspecified launch failure", "hip error", "cublas_status_", "cudnn_status_", "nvml")
+_DEAD = (
+    *("cuda error", "device-side assert", "unspecified launch failure", "hip error", "cublas_status_", "cudnn_status_", "nvml"),
+    *("no cuda gpus are available", "nvidia driver", "cuda driver", "cuda unknown error", "no hip gpus are available"),
+)
 """What a RuntimeError says when the device itself has failed, in torch versions and libraries that give it no class."""
 
 
@@ -24,14 +28,24 @@ def free_mb(device: Device) -> int:
     """MiB that a new engine could take on the device right now: what is free, and what torch holds there unused.
 
     On the CPU: the least of the machine's available memory, this process's limit and its control group's.
+    Raises DeviceFault where the device does not answer: a process that has just begun finds out here that its device is gone.
     """
     if device.name != "cpu":
-        import torch
+        return _free_on(device)
+    return min(_available(), _below_limit(), _group())
 
+
+def _free_on(device: Device) -> int:
+    import torch
+
+    try:
         free, _ = torch.cuda.mem_get_info(device.name)
         unused = torch.cuda.memory_reserved(device.name) - torch.cuda.memory_allocated(device.name)
-        return int(free + unused) // _MIB
-    return min(_available(), _below_limit(), _group())
+    except (RuntimeError, AssertionError) as error:  # torch's words for "not built for it" are an AssertionError
+        if is_shortage(error):
+            return 0  # others have it all, down to what a process needs to ask
+        raise dead(device, error) from error
+    return int(free + unused) // _MIB
 
 
 def _available(path: Path = Path("/proc/meminfo")) -> int:
@@ -80,6 +94,14 @@ def is_dead(error: BaseException) -> bool:
     if torch is not None and isinstance(error, torch.AcceleratorError):
         return True
     return isinstance(error, RuntimeError) and any(said in str(error).lower() for said in _DEAD)
+
+
+def dead(device: Device, error: BaseException) -> DeviceFault:
+    """What is said of a device that has failed."""
+    return DeviceFault(
+        f"{device.name} has failed: {' '.join(str(error).split()):.200}",
+        "Look at it with its driver's own tool, e.g. nvidia-smi; its jobs wait.",
+    )
 
 
 def give_back(device: Device) -> None:

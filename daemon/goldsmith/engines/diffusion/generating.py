@@ -15,10 +15,10 @@ from goldsmith.engines import Ability, Descriptor, Device, Generated, OnStep, Re
 from goldsmith.engines.diffusion.families import Way, abilities, ability_for, family_of
 from goldsmith.engines.diffusion.layout import Rung, ladder
 from goldsmith.engines.diffusion.material import Arguments, Material, material, words_cut
-from goldsmith.engines.diffusion.mounted import Mounted, Plan, dead, has_tiling
+from goldsmith.engines.diffusion.mounted import Mounted, Plan, has_tiling
 from goldsmith.engines.diffusion.repeatable import before_the_device_wakes, dice, facts, repeatable
 from goldsmith.engines.diffusion.results import checked, sized
-from goldsmith.engines.memory import give_back, is_dead, is_shortage
+from goldsmith.engines.memory import dead, give_back, is_dead, is_shortage
 from goldsmith.engines.registry.models import Model
 from goldsmith.errors import Problem
 from goldsmith.plate.plate import Pixels

@@ -11,9 +11,9 @@ from goldsmith.engines.diffusion.layout import Layout, Offload
 from goldsmith.engines.diffusion.loading import Pipes, load, scheduler_facts
 from goldsmith.engines.diffusion.loras import Loras
 from goldsmith.engines.diffusion.tree import looked_through
-from goldsmith.engines.memory import give_back, is_dead, is_shortage
+from goldsmith.engines.memory import dead, give_back, is_dead, is_shortage
 from goldsmith.engines.registry.models import Diffusion
-from goldsmith.errors import DeviceFault, Problem
+from goldsmith.errors import Problem
 
 _TILE = 512
 """px; the side of a decoder's tiles."""
@@ -95,14 +95,6 @@ class Mounted:
         on = torch.device(self._device.name)
         streams = {"use_stream": True, "low_cpu_mem_usage": True} if on.type == "cuda" else {}
         self._base.enable_group_offload(onload_device=on, offload_device=torch.device("cpu"), offload_type="leaf_level", **streams)
-
-
-def dead(device: Device, error: BaseException) -> DeviceFault:
-    """What is said of a device that has failed."""
-    return DeviceFault(
-        f"{device.name} has failed: {' '.join(str(error).split()):.200}",
-        "Look at it with its driver's own tool, e.g. nvidia-smi; its jobs wait.",
-    )
 
 
 def has_tiling(vae: Any) -> bool:
