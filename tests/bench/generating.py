@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench import sized
 from bench.bare import PROMPT, Asked, Told, bare
-from bench.rig import Daemon, cpu_seconds, fresh_root
+from bench.rig import Daemon, cpu_seconds, cpu_used, fresh_root
 from bench.row import Row
 
 OVERHEAD_MS = 30.0
@@ -234,7 +234,7 @@ class _Talk:
         return ended - began, busy.share(began, ended), self._used() - used
 
     def _used(self) -> float:
-        return sum(map(cpu_seconds, [self._daemon.process.pid, *self._daemon.children]))
+        return sum(map(cpu_used, [self._daemon.process.pid, *self._daemon.children]))
 
     def edit(self, width: int, height: int) -> tuple[float, float]:
         """The least of several: seconds for a hole of 512 px with words in a picture of that size, and for its files alone."""

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event, Thread
+from typing import cast
 
 import pytest
 
 from bench import generating, gpu, sized
 from bench.bare import Told
 from bench.generating import Plan, Served
+from bench.rig import Daemon, cpu_used
+from doubles import tiny
+from doubles.pretended_gpu import DRIVER, TITLE, TOTAL_MB, Pretended, machine
+from doubles.tiny_engines import HEIGHT, WIDTH, opened, request
 from goldsmith.engines.registry.models import read_models
 
 
@@ -90,3 +98,94 @@ def test_a_folder_of_weights_is_written_once(tmp_path: Path, monkeypatch: pytest
     assert sized.written("sdxl", tmp_path / "sdxl", "") == sized.written("sdxl", tmp_path / "sdxl", "") == tmp_path / "sdxl"
     assert times == ["sdxl"]
     assert not (tmp_path / "sdxl.part").exists()
+
+
+@pytest.mark.parametrize("family", gpu.FAMILIES)
+def test_the_parts_of_the_published_sizes_fit_each_other(family: str) -> None:
+    """Words to a megapixel, each part's output being the next one's input: shapes only, nothing is computed."""
+    import torch
+
+    parts = sized.components(family)
+    with torch.device("meta"), torch.no_grad():
+        made = {name: parts[name]() for name in sized.COUNTS[family]}
+        words = torch.zeros((2, 77), dtype=torch.int64)
+        pooled = made["text_encoder"](words).pooler_output
+        if family == "sdxl":
+            second = made["text_encoder_2"](words, output_hidden_states=True)
+            told = torch.cat([made["text_encoder"](words, output_hidden_states=True).hidden_states[-2], second.hidden_states[-2]], -1)
+            added = {"text_embeds": second.text_embeds, "time_ids": torch.zeros((2, 6))}
+            drawn = made["unet"](torch.zeros((2, 4, 128, 128)), 1.0, told, added_cond_kwargs=added).sample
+        else:
+            told = made["text_encoder_2"](torch.zeros((2, 512), dtype=torch.int64)).last_hidden_state
+            ids = {"txt_ids": torch.zeros((512, 3)), "img_ids": torch.zeros((4096, 3))}
+            packed = torch.zeros((2, 4096, 64))
+            step = {"timestep": torch.zeros(2), "guidance": torch.zeros(2)}
+            flat = made["transformer"](packed, encoder_hidden_states=told, pooled_projections=pooled, **step, **ids).sample
+            assert flat.shape == packed.shape
+            drawn = flat.reshape(2, 16, 128, 128)
+        assert made["vae"].decode(drawn).sample.shape == (2, 3, 1024, 1024)
+
+
+@pytest.mark.parametrize("family", gpu.FAMILIES)
+def test_weights_are_filled_written_and_opened_again(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the tiny parts in the large ones' place: the very lines that write 7 GB and 34 GB, in half precision; the engine opens them."""
+    made = tiny._MADE[family][1]()
+    monkeypatch.setattr(sized, "components", lambda asked: {name: _again(part) for name, part in made.items()} if asked == family else {})
+    folder = sized.written(family, tmp_path / "models" / f"{family}-random", "cpu")
+    assert opened(family, folder=folder).generate(request("text")).pictures[0].shape == (HEIGHT, WIDTH, 3)
+
+
+def _again(part: object) -> Callable[[], object]:
+    """Makes a part anew, on the device and in the precision that torch is set to."""
+    config = getattr(part, "config", None)
+    if not hasattr(part, "parameters"):
+        return lambda: part
+    return lambda: type(part).from_config(config) if hasattr(type(part), "from_config") else type(part)(config)  # type: ignore[attr-defined,call-arg]
+
+
+@pytest.fixture
+def pretence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pretended:
+    return machine(tmp_path / "gpu", monkeypatch)
+
+
+def test_what_is_said_of_the_machine_comes_from_its_driver(pretence: Pretended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Device, memory and driver; a torch that was not built for it is why nothing is measured."""
+    asked = gpu._asked(["--only", "sdxl"])
+    assert "not for a GPU" in gpu._lacks(asked)
+    monkeypatch.setattr("goldsmith.engines.devices.torch_for", lambda: "cuda")
+    assert gpu._lacks(asked) == ""
+    assert gpu._lacks(gpu._asked(["--device", "cuda:1"])) == "there is no cuda:1 here."
+    assert gpu._total_mb("cuda:0") == TOTAL_MB
+    facts = gpu._machine(asked, tmp_path)
+    assert (facts["device"], facts["driver"]) == (f"cuda:0 {TITLE}, {TOTAL_MB} MiB", DRIVER)
+
+
+def test_the_plan_for_a_gpu_has_both_families_and_makes_one_leave_room_for_the_other(
+    pretence: Pretended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each measured beside the other; alone it is swapped with itself under another name."""
+    monkeypatch.setattr(sized, "written", lambda family, folder, device: folder)
+    planned = gpu._plan("flux", gpu._asked([]), tmp_path)
+    assert (planned.model, planned.other) == (tmp_path / "flux-random", ("sdxl", tmp_path / "sdxl-random"))
+    assert (planned.total_mb, planned.batch, planned.side, planned.steps, planned.precision) == (TOTAL_MB, 4, 1024, 20, "bfloat16")
+    assert gpu._plan("sdxl", gpu._asked(["--only", "sdxl"]), tmp_path).other == ("sdxl", tmp_path / "sdxl-random")
+
+
+def test_how_busy_the_device_was_is_heard_from_its_driver(pretence: Pretended) -> None:
+    """For as long as the queue is worked on; what makes no sense is left out."""
+    with generating._busy(cast("Daemon", None), plan()) as samples:
+        while len(samples.taken) < 3:
+            Event().wait(0.01)
+    assert {share for _, share in samples.taken} == {0.87}
+    first, last = samples.taken[0][0], samples.taken[-1][0]
+    assert samples.share(first, last) == pytest.approx(0.87)
+    assert samples.share(last + 1, last + 2) == 0.0
+
+
+def test_the_processor_s_time_of_threads_that_have_ended_counts() -> None:
+    """Jobs on a GPU have a thread each."""
+    before = cpu_used(os.getpid())
+    thread = Thread(target=lambda: sum(number * number for number in range(3_000_000)))
+    thread.start()
+    thread.join()
+    assert cpu_used(os.getpid()) > before + 0.03
