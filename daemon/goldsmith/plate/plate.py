@@ -159,6 +159,10 @@ class Plate:
         masks = {name: frozen(map_mask(mask)) for name, mask in self.masks.items()}
         return replace(self, pixels=frozen(pixels), alpha=alpha, masks=MappingProxyType(masks))
 
+    def resized_to(self, pixels: Pixels, alpha: Mask | None, masks: Mapping[str, Mask]) -> Plate:
+        """The same plate at another size, with everything that has a size given."""
+        return replace(self, pixels=frozen(pixels), alpha=_frozen_or_none(alpha), masks=masks)
+
     def codes(self) -> Codes:
         """The pixels as integer codes at the plate's own depth, rounded half up: (h, w, c), uint8 or uint16."""
         return self.coded(lambda values: quantised(values, self.depth))

@@ -14,7 +14,9 @@ from goldsmith.plate.plate import Mask, Pixels, Plate
 Filter = Literal["lanczos", "cubic", "linear", "area"]
 """lanczos: a = 3, sharpest; cubic: a = -0.5; linear: a triangle, never overshoots; area: the mean of what a pixel covers."""
 
-_LEAST_ALPHA = np.float32(1 / 65535 / 2)
+_BAND = 1 << 20
+LEAST_ALPHA = np.float32(1 / 65535 / 2)
+"""What is covered less than this has no colour of its own."""
 
 
 def resized(array: NDArray[np.float32], height: int, width: int, how: Filter = "linear") -> NDArray[np.float32]:
@@ -45,7 +47,7 @@ def resized_plate(plate: Plate, height: int, width: int, how: Filter = "lanczos"
     else:
         cover = resized(plate.alpha, height, width, how)[..., None]
         weighted = resized(pixels * plate.alpha[..., None], height, width, how)
-        made = np.where(cover > _LEAST_ALPHA, weighted / np.maximum(cover, _LEAST_ALPHA), resized(pixels, height, width, "linear"))
+        made = np.where(cover > LEAST_ALPHA, weighted / np.maximum(cover, LEAST_ALPHA), resized(pixels, height, width, "linear"))
     made = np.clip(made, 0.0, 1.0)
     if linear:
         made = np.clip(colour.from_linear(made, plate.icc), 0.0, 1.0)
@@ -65,5 +67,10 @@ def _plane(plane: Pixels, height: int, width: int, how: Filter) -> NDArray[np.fl
         "linear": Image.Resampling.BILINEAR,
         "area": Image.Resampling.BOX,
     }
-    image = Image.fromarray(np.ascontiguousarray(plane, np.float32))
-    return np.asarray(image.resize((width, height), filters[how]), dtype=np.float32)
+    image = Image.fromarray(np.ascontiguousarray(plane, np.float32)).resize((width, height), filters[how])
+    made = np.empty((height, width), np.float32)
+    rows = max(1, _BAND // width)
+    for top in range(0, height, rows):  # Pillow hands pixels over by way of a copy
+        bottom = min(top + rows, height)
+        made[top:bottom] = np.asarray(image.crop((0, top, width, bottom)), np.float32)
+    return made
