@@ -73,9 +73,9 @@ def test_what_is_not_as_asked_comes_first_and_in_words_for_anybody() -> None:
         Checked("depth", "1", "1", True),
     ]
     text = Elements(page("hero", [seen(*checks)])).text
-    places = [text.index(word) for word in ("File size", "Print resolution", "Pixel size", "Bits per channel")]
+    places = [text.index(word) for word in ("File size", "Resolution in print, ppi", "Pixel size", "Bits per channel")]
     assert places == sorted(places)
-    assert "ppi" not in text
+    assert "bytes" not in text
 
 
 def test_every_check_of_a_brief_has_a_name_that_a_client_reads() -> None:

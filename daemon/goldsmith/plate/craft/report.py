@@ -12,7 +12,7 @@ _VERDICTS: dict[Result, str] = {"pass": "Passed", "warn": "Passed with remarks",
 _CHECKS = {
     "file": "File on disk",
     "size": "Pixel size",
-    "ppi": "Print resolution",
+    "ppi": "Resolution in print, ppi",
     "format": "File format",
     "depth": "Bits per channel",
     "profile": "Colour profile",
