@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from goldsmith.brief.brief import read_brief
+from goldsmith.brief.consent import read_consent
 from goldsmith.brief.house import House, read_house
 from goldsmith.brief.stages import Line, read_line
 from goldsmith.engines.registry.models import read_models
@@ -47,6 +49,8 @@ def test_every_toml_block_of_the_manual_is_read_without_a_fault(place: str, bloc
         file = tmp_path / "models.toml"
         file.write_text(shipped("config", "models.toml").read_text() + block.replace('"..."', f'"{"0" * 64}"'))
         assert read_models(file)
+    elif first.startswith("# library/faces/"):
+        assert read_consent(block.encode(), place, date.max)
     else:
         brief = read_brief(block.encode(), place, line)
         assert brief.tables or brief.recipe

@@ -13,9 +13,11 @@ import numpy as np
 from pydantic import ValidationError
 
 from doubles.bench import BenchDouble, NullInpainter, NullPainter
+from doubles.faces import face_of, mesh_at, painted
 from doubles.press import press_file
 from goldsmith.engines import Inpainter, Wish
-from goldsmith.operation import Exported, Finding, Operation
+from goldsmith.engines.seeing import Face, Points
+from goldsmith.operation import Exported, Finding, Operation, PlateOperation, Portrait
 from goldsmith.ops import catalogue
 from goldsmith.plate.codec import Encoding, encode
 from goldsmith.plate.plate import Depth, Mask, Metadata, Plate, frozen
@@ -52,6 +54,17 @@ class LibraryBench(BenchDouble):
     def hero(self, name: str) -> Plate:
         return plate(40, 60)
 
+    def faces(self, plate: Plate) -> Sequence[Face]:
+        """One face, in the left half of every picture."""
+        return (face_of(_mesh(plate)),)
+
+    def mesh(self, face: Face, plate: Plate) -> Points | None:
+        return _mesh(plate)
+
+    def portrait(self, name: str) -> Portrait:
+        """Somebody who agreed to everything."""
+        return Portrait(_person(), f"library/faces/{name}.png")
+
     def exported(self) -> Sequence[Exported]:
         """One file that is what its step says of it, and a proof that nobody counts."""
         facts: dict[str, Finding] = {"name": "web", "width": 53, "height": 37, "depth": 8, "format": "png", "alpha": False}
@@ -64,6 +77,16 @@ class LibraryBench(BenchDouble):
             return press_file()
         files = sorted((LIBRARY / shelf).iterdir(), key=lambda path: (path.stem != name, path))
         return next(path for path in files if path.suffix in suffixes)
+
+
+def _mesh(on: Plate) -> Points:
+    return mesh_at(0.02 * on.width, 0.1 * on.height, 0.4 * min(on.width, on.height))
+
+
+@cache
+def _person() -> Plate:
+    empty = np.zeros((260, 260, 1), np.float32)
+    return painted(260, 260, [_mesh(Plate(empty))])
 
 
 @cache
@@ -86,11 +109,11 @@ def examples(word: str) -> list[Operation]:
     except ValidationError:
         found = []
     found += [kind.model_validate(settings) for settings in _in_manual(word)]
-    return [_lenient(made) for made in found] if kind.cuts else found
+    return [_lenient(made) for made in found] if issubclass(kind, PlateOperation) else found
 
 
 def _lenient(operation: Operation) -> Operation:
-    """What cuts a subject out holds a picture that has none, and plates of noise have none: here it is to go on."""
+    """What looks for a subject or a face holds a picture that shows none well, and plates of noise do not: here it is to go on."""
     return operation.model_copy(update={name: 1.0 for name in type(operation).model_fields if name.startswith("max_")})
 
 

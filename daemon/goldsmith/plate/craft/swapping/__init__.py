@@ -1,0 +1,1 @@
+"""One face onto another: where its points lie, how it is warped, lit and laid in."""

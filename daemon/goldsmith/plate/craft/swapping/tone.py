@@ -1,0 +1,77 @@
+"""The light of the face that was there, on the face that comes: broad tones are the target's, what is finer is the source's own."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.plate.craft.lab import lab_of, linear_of
+from goldsmith.plate.craft.light import Light
+from goldsmith.plate.craft.smooth import at_size, softened
+from goldsmith.plate.plate import Mask, Pixels
+
+BROAD = 0.12
+"""How broad tones are that count as light, as a part of the face's size (the sigma of a Gaussian)."""
+LEAST, MOST = 0.7, 1.4
+"""How far the contrast of what is finer may be brought down or up."""
+_SEEN = 96
+"""px of the face's size at which broad tones are worked out: there is nothing finer in them."""
+
+Lab = NDArray[np.float32]
+"""(h, w, 3), or (h, w, 1) of a grey picture: L 0..100, a, b."""
+
+
+def relit(made: Pixels, ground: Pixels, skin: Mask, light: Light, size: float, amount: float) -> Pixels:
+    """``made`` (h, w, c, display-encoded) in the light of ``ground``: its broad tones brought to the ground's by ``amount`` (0..1).
+
+    skin: (h, w), where both show bare skin; elsewhere (eyes, brows, lips) broad tones are carried on from round about. size: of the
+    face, px. All in CIE Lab of the profile; a grey picture in lightness alone.
+    """
+    if amount == 0 or skin.max() <= 0:
+        return made
+    ours, theirs = to_lab(made, light), to_lab(ground, light)
+    shrink = min(1.0, _SEEN / size)
+    height, width = skin.shape
+    high, wide = max(1, round(height * shrink)), max(1, round(width * shrink))
+    weight, sigma = at_size(skin, high, wide), max(BROAD * size * shrink, 0.3)
+    mine, wanted = (_Broad(at_size(each * skin[:, :, None], high, wide), weight, sigma) for each in (ours, theirs))
+    gain = np.float32(np.clip(np.sqrt((wanted.contrast + 1e-3) / (mine.contrast + 1e-3)), LEAST, MOST))
+    low = at_size(mine.tones, height, width)
+    move = at_size(wanted.tones - mine.tones, height, width)
+    moved = ours + np.float32(amount) * (_share(ours, low) * move + (gain - 1) * (ours - low))
+    return from_lab(np.asarray(moved, np.float32), light)
+
+
+class _Broad:
+    """The broad tones of bare skin, carried on over what is none, and how much contrast the skin has beside them."""
+
+    def __init__(self, weighted: Lab, weight: Mask, sigma: float) -> None:
+        seen = np.maximum(softened(weight, sigma), np.float32(1e-4))[:, :, None]
+        self.tones: Lab = np.asarray(softened(weighted, sigma) / seen, np.float32)
+        own = weighted[:, :, 0] / np.maximum(weight, np.float32(1e-4)) - self.tones[:, :, 0]
+        self.contrast = float((weight * np.square(own)).sum() / max(float(weight.sum()), 1e-6))
+
+
+def _share(lab: Lab, skin: Lab) -> Lab:
+    """How much of the skin's way each pixel goes: what is darker than the skin less, as light would have it; and what is less coloured
+    takes less of its colour, so that the whites of eyes and teeth stay white."""
+    made = np.repeat(np.clip(lab[:, :, :1] / np.maximum(skin[:, :, :1], 1), 0, 1), lab.shape[2], axis=2)
+    if lab.shape[2] == 3:
+        coloured = np.linalg.norm(lab[:, :, 1:], axis=2) / np.maximum(np.linalg.norm(skin[:, :, 1:], axis=2), 4)
+        made[:, :, 1:] *= np.clip(coloured, 0, 1)[:, :, None]
+    return np.asarray(made, np.float32)
+
+
+def to_lab(pixels: Pixels, light: Light) -> Lab:
+    """Display-encoded (h, w, c) as Lab; of grey pixels L alone."""
+    coloured = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+    made = lab_of(coloured, light).astype(np.float32)
+    return np.ascontiguousarray(made[:, :, :1]) if pixels.shape[2] == 1 else made
+
+
+def from_lab(lab: Lab, light: Light) -> Pixels:
+    """The inverse of ``to_lab``, 0..1."""
+    if lab.shape[2] == 3:
+        return light.encoded(linear_of(lab.astype(np.float64), light).astype(np.float32))
+    whole = np.concatenate([lab, np.zeros((*lab.shape[:2], 2), np.float32)], axis=2)
+    return light.encoded(linear_of(whole.astype(np.float64), light).astype(np.float32))[:, :, :1]
