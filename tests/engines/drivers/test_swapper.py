@@ -13,8 +13,9 @@ from doubles.nets import drawing, knowing, written
 from goldsmith.engines import Device, Store
 from goldsmith.engines.drivers._aligned import _PLACES
 from goldsmith.engines.drivers.swapper import open_engine
-from goldsmith.engines.registry.models import Model, Swap
+from goldsmith.engines.registry.models import Model
 from goldsmith.engines.registry.origins import WeightsFile
+from goldsmith.engines.registry.swaps import Swap
 from goldsmith.engines.seeing import Face, Swapper
 from goldsmith.errors import Problem
 

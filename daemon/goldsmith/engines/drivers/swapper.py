@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from goldsmith.engines import Descriptor, Device, Store
 from goldsmith.engines.drivers._aligned import seen, squared
 from goldsmith.engines.drivers._onnx import open_session, threads_text, weights_of
-from goldsmith.engines.registry.models import Model, Swap
+from goldsmith.engines.registry.models import Model
+from goldsmith.engines.registry.swaps import Swap
 from goldsmith.engines.seeing import Drawn, Face, Swapper, unit
 from goldsmith.errors import Problem
 from goldsmith.plate.plate import Pixels

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from goldsmith.engines import Ability, EngineKind, EngineNeed
 from goldsmith.engines.registry.origins import WEIGHTS, Data, Repository, WeightsFile
+from goldsmith.engines.registry.swaps import Swap
 from goldsmith.errors import Problem, UsageFault
 
 _NAME = r"^[a-z0-9][a-z0-9.-]{0,63}$"
@@ -76,20 +77,6 @@ class Diffusion(Data):
     """What this entry was run with when it was written."""
 
 
-class Swap(Data):
-    """``[models.NAME.swap]``: what a net that draws faces takes. It is shown the face upright in a square, RGB, and draws it so.
-
-    Its other input is who it is to be: a vector that a second net makes of the person's face, or that face itself in a square.
-    """
-
-    range: Literal["0..1", "-1..1"] = "0..1"
-    """In which numbers it takes and gives pixels."""
-    identity: Annotated[str, Field(max_length=128)] = ""
-    """The one of its files that makes the vector of a face of 112 px, from -1 to 1; "" = it takes the face itself."""
-    matrix: Annotated[str, Field(max_length=128)] = ""
-    """The one of its files, a .npy, that the vector is multiplied by before the net takes it; "" = none."""
-
-
 class Model(Data):
     """One name in ``config/models.toml``.
 
@@ -137,15 +124,9 @@ class Model(Data):
     def _swaps(self) -> Self:
         if (self.kind == "swap") != (self.swap is not None):
             raise ValueError("a model that swaps faces, and only one, has a [swap] table")
-        beside = [] if self.swap is None else [name for name in (self.swap.identity, self.swap.matrix) if name]
-        names = [file.name for file in self.files]
-        wrong = [name for name in beside if name not in names]
-        if wrong:
-            raise ValueError(f"swap names {wrong[0]}, which is none of its files")
-        if self.swap is not None and len(names) != len(set(beside)) + 1:
-            raise ValueError("a model that swaps faces has one file that draws, beside those that its [swap] table names")
-        if self.swap is not None and self.swap.matrix and not self.swap.identity:
-            raise ValueError("swap.matrix is for a vector: name the net that makes it as identity")
+        misfit = "" if self.swap is None else self.swap.misfit([file.name for file in self.files])
+        if misfit:
+            raise ValueError(misfit)
         return self
 
     @model_validator(mode="after")
