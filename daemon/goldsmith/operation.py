@@ -18,6 +18,7 @@ from goldsmith.engines import Ability, EngineKind, EngineNeed, Generator, Inpain
 from goldsmith.engines.seeing import Face, Identity, Points, Swapper, TextLine
 from goldsmith.plate import region
 from goldsmith.plate.plate import Mask, Plate
+from goldsmith.plate.room import PER_PIXEL
 
 Finding = str | int | float | bool | None | Sequence["Finding"] | dict[str, "Finding"]
 """What an operation may put on record: plain JSON."""
@@ -180,6 +181,9 @@ class Bench(Protocol):
     def exported(self) -> Sequence[Exported]:
         """The files that this job's steps have made so far, in their order, as they lie on the disk: whole, fsynced, not to be changed."""
 
+    def affords(self, width: int, height: int) -> None:
+        """Raise Problem where a picture of that size, in px, needs more memory than the job may have. Ask before making one larger."""
+
     def progress(self, fraction: float, note: str = "") -> None:
         """Report 0..1 of this step. Raises Cancelled when the job's inputs were withdrawn or changed: call it often."""
 
@@ -234,6 +238,13 @@ class Operation(BaseModel):
     def needs(self) -> Needs:
         """What this step must find before it starts."""
         return Needs()
+
+    def weighs(self) -> int:
+        """Bytes of memory it takes at most for each pixel of an RGB picture, the picture's own 12 among them; a test counts.
+
+        A picture for which that is more than a job may have is refused before anything is done.
+        """
+        return PER_PIXEL
 
 
 class PlateOperation(Operation):

@@ -131,6 +131,7 @@ class BenchDouble:
         self.prompt = prompt
         self.scratch = scratch
         self.progressed: list[tuple[float, str]] = []
+        self.afforded: list[tuple[int, int]] = []
         self.findings: dict[str, Finding] = {}
         self.kept_aside: list[Deliverable] = []
         self.put_beside: list[Deliverable] = []
@@ -237,6 +238,9 @@ class BenchDouble:
 
     def exported(self) -> Sequence[Exported]:
         return self._exported
+
+    def affords(self, width: int, height: int) -> None:
+        self.afforded.append((width, height))
 
     def progress(self, fraction: float, note: str = "") -> None:
         self.progressed.append((fraction, note))

@@ -118,6 +118,7 @@ class Outpaint(PlateOperation):
         if (width, height) == (plate.width, plate.height):
             return plate
         _refuse_giants(plate, width, height)
+        bench.affords(width, height)
         engine = self._engine(bench)
         asked = engine.descriptor
         reach = Reach(self.context, self.blend, asked.side, asked.multiple, bench.seed, asked.enlarges, asked.words)

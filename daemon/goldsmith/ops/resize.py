@@ -59,6 +59,7 @@ class Resize(PlateOperation):
                 f"The picture would become {after[0]} x {after[1]} px, more than {MOST_PIXELS // 10**6} megapixels.",
                 "Ask for a smaller size in the resize step.",
             )
+        bench.affords(*after)
         bench.progress(0.0, f"{before[0]} x {before[1]} to {after[0]} x {after[1]}")
         made = resized_ringless(_cut(plate, part, self.anchor), after[1], after[0])
         if made is not plate:

@@ -54,6 +54,7 @@ class Upscale(PlateOperation):
                 f"Ask for at most {scale}, name another model, or leave the model out.",
             )
         _refuse_giants(plate, scale)
+        bench.affords(plate.width * scale, plate.height * scale)
         size = (max(1, round(plate.height * self.factor)), max(1, round(plate.width * self.factor)))
         has_alpha = plate.alpha is not None and bool((plate.alpha < 1).any())
         share = 0.5 if has_alpha else 1.0

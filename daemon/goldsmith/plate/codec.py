@@ -18,6 +18,7 @@ from goldsmith.plate.formats.facts import Facts, Header, Samples, check_size, gu
 from goldsmith.plate.formats.metadata import upright, upright_exif
 from goldsmith.plate.formats.sniff import format_of
 from goldsmith.plate.plate import Mask, Metadata, Pixels, Plate, frozen, quantised
+from goldsmith.plate.room import Room
 
 Format = Literal["png", "jpeg", "tiff", "webp", "avif"]
 FORMATS: tuple[Format, ...] = ("png", "jpeg", "tiff", "webp", "avif")
@@ -71,16 +72,22 @@ def verify(data: bytes, name: str, max_pixels: int) -> Facts:
         return _facts(header)
 
 
-def decode(data: bytes, name: str, max_pixels: int) -> Plate:
-    """The file's (first) picture as a plate: upright, straight alpha, CMYK as sRGB. Raises as ``verify``; further frames are not read."""
-    return decoded(data, name, max_pixels)[0]
+def decode(data: bytes, name: str, max_pixels: int, room: Room | None = None) -> Plate:
+    """The file's (first) picture as a plate: upright, straight alpha, CMYK as sRGB. Raises as ``verify``; further frames are not read.
+
+    room: what memory there is for work on it; a picture that is too large for that is a Problem before a pixel is read.
+    """
+    return decoded(data, name, max_pixels, room)[0]
 
 
-def decoded(data: bytes, name: str, max_pixels: int) -> tuple[Plate, Facts]:
+def decoded(data: bytes, name: str, max_pixels: int, room: Room | None = None) -> tuple[Plate, Facts]:
     """``decode`` and what is known of the file, for one reading of it."""
     with guarded(name, data):
         reader, header = _opened(data, name, max_pixels)
+        if room is not None:
+            room.check(name, header.width, header.height, header.alpha)
         samples = reader.read_samples(data, header, name)
+        header.walk = None
         return _plate(samples, header), _facts(header)
 
 
@@ -91,9 +98,9 @@ def inks(data: bytes, name: str, max_pixels: int) -> Samples:
         return reader.read_samples(data, header, name)
 
 
-def decode_mask(data: bytes, name: str, max_pixels: int) -> Mask:
+def decode_mask(data: bytes, name: str, max_pixels: int, room: Room | None = None) -> Mask:
     """The file as a mask (h, w): its brightness; where that is the same everywhere and alpha is not, its alpha."""
-    plate = decode(data, name, max_pixels)
+    plate = decode(data, name, max_pixels, room)
     shade = plate.pixels[:, :, 0] if plate.channels == 1 else colour.luma(plate.pixels)
     if plate.alpha is None:
         return frozen(shade)

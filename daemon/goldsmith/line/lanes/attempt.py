@@ -28,6 +28,7 @@ from goldsmith.line.lanes.trace import trace_of, trace_of_files
 from goldsmith.line.library import Library
 from goldsmith.operation import Deliverable, FileOperation, Operation, PlateOperation, SetOperation
 from goldsmith.plate.plate import Mask, Pixels, Plate, frozen
+from goldsmith.plate.room import Room
 
 _SEED_BITS = 31
 
@@ -145,7 +146,8 @@ class _Attempt:
         operations = self._shop.operations(job.stage, job.steps)
         made, given, facts = _Made([]), None, dict[str, object]()
         if not job.alone:
-            plate, facts = self._decoded(picture, masks)
+            room = Room(job.limits.memory_bytes, max(operation.weighs() for operation in operations))
+            plate, facts = self._decoded(picture, masks, room)
             made, given = _Made([plate]), _Given(plate)
             del plate, masks
         last = max((number for number, operation in enumerate(operations, 1) if operation.needs().engines), default=0)
@@ -182,13 +184,13 @@ class _Attempt:
         original = "" if self._job.picture.sha256 else str(self._scratch.put("original", data))
         return self._done(made or _Made([]), facts, unchanged=True, original=original)
 
-    def _decoded(self, picture: Loaded, masks: Sequence[Loaded]) -> tuple[Plate, dict[str, object]]:
+    def _decoded(self, picture: Loaded, masks: Sequence[Loaded], room: Room) -> tuple[Plate, dict[str, object]]:
         from goldsmith.plate.codec import decoded, verify
 
-        plate, facts = decoded(picture.data, picture.name, self._job.limits.pixels)
+        plate, facts = decoded(picture.data, picture.name, self._job.limits.pixels, room)
         if facts.frames > 1:
             verify(picture.data, picture.name, self._job.limits.pixels)  # a file is whole when its last frame is
-        named = named_masks(self._job, masks, plate, self._turn_to)
+        named = named_masks(self._job, masks, plate, self._turn_to, room)
         self.at = self._job.picture.path
         return replace(plate, masks=MappingProxyType(named)), asdict(facts)
 

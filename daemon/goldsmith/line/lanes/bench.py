@@ -27,6 +27,7 @@ from goldsmith.line.library import Library
 from goldsmith.operation import LAYER_SUFFIXES, Deliverable, Exported, Finding, Portrait
 from goldsmith.plate import region
 from goldsmith.plate.plate import Mask, Plate
+from goldsmith.plate.room import Room
 
 __all__ = ["LaneBench", "Shop", "plain"]
 
@@ -103,7 +104,7 @@ class LaneBench:
             if given.role == "ref":
                 loaded = self._as_read(given)
                 self.used.append(given.path)
-                found.append(decoded(loaded.data, loaded.name, self.job.limits.pixels)[0])
+                found.append(decoded(loaded.data, loaded.name, self.job.limits.pixels, self._room)[0])
         return found
 
     def upscaler(self, model: str | None, factor: int) -> Upscaler:
@@ -172,7 +173,7 @@ class LaneBench:
         self._note_reference(f"{SHELF}/{signed.file.name}", signed.sha256)
         self._note_reference(f"{SHELF}/{path.name}", hashlib.sha256(data).hexdigest())
         self.findings["consent"] = plain(signed.record())
-        return Portrait(decode(data, path.name, self.job.limits.pixels), f"library/{SHELF}/{path.name}")
+        return Portrait(decode(data, path.name, self.job.limits.pixels, self._room), f"library/{SHELF}/{path.name}")
 
     def read(self, plate: Plate) -> Sequence[TextLine]:
         found, facts = self._sight(plate).lines()
@@ -225,11 +226,11 @@ class LaneBench:
         if own is not None:
             self.used.append(own.path)
             loaded = self._as_read(own)
-            return decode(loaded.data, loaded.name, self.job.limits.pixels)
+            return decode(loaded.data, loaded.name, self.job.limits.pixels, self._room)
         path = layer_file(self.library, name)
         data = read_layer(path, self.job.limits.memory_bytes // 2)
         self._note_reference(f"{path.parent.name}/{path.name}", hashlib.sha256(data).hexdigest())
-        return decode(data, path.name, self.job.limits.pixels)
+        return decode(data, path.name, self.job.limits.pixels, self._room)
 
     def names(self, shelf: str, suffixes: Sequence[str]) -> Sequence[str]:
         return self.library.names(shelf, suffixes)
@@ -240,7 +241,7 @@ class LaneBench:
         path = self.library.require("heroes", name, LAYER_SUFFIXES)
         data = read_layer(path, self.job.limits.memory_bytes // 2)
         self._note_reference(f"heroes/{path.name}", hashlib.sha256(data).hexdigest())
-        return decode(data, path.name, self.job.limits.pixels)
+        return decode(data, path.name, self.job.limits.pixels, self._room)
 
     def beside(self, file: Deliverable) -> None:
         tail = file.tail + file.suffix
@@ -258,6 +259,13 @@ class LaneBench:
 
     def exported(self) -> Sequence[Exported]:
         return [Exported(made.tail, Path(made.path), made.facts) for made in self.paper.outputs if made.role == "deliverable"]
+
+    def affords(self, width: int, height: int) -> None:
+        self._room.check("What this step would make of it", width, height)
+
+    @property
+    def _room(self) -> Room:
+        return Room(self.job.limits.memory_bytes)
 
     def progress(self, fraction: float, note: str = "") -> None:
         self.come = min(1.0, max(0.0, fraction))

@@ -10,9 +10,12 @@ from goldsmith.errors import Problem
 from goldsmith.line.job import Job
 from goldsmith.line.lanes.inputs import Loaded
 from goldsmith.plate.plate import Mask, Plate, frozen
+from goldsmith.plate.room import Room
 
 
-def named_masks(job: Job, files: Sequence[Loaded], plate: Plate, before_each: Callable[[Loaded], None]) -> dict[str, Mask]:
+def named_masks(
+    job: Job, files: Sequence[Loaded], plate: Plate, before_each: Callable[[Loaded], None], room: Room | None = None
+) -> dict[str, Mask]:
     """The masks by name, each float32 (h, w) of the plate's size; ``before_each`` is told of each file before it is read.
 
     Several files of a name are united. What a ``keep`` file shows white is taken out of its name's mask; without such a mask
@@ -23,7 +26,7 @@ def named_masks(job: Job, files: Sequence[Loaded], plate: Plate, before_each: Ca
     for loaded in files:
         before_each(loaded)
         keep = loaded.given.role == "keep"
-        mask = _checked(job, loaded, plate, keep)
+        mask = _checked(job, loaded, plate, keep, room)
         name, pile = loaded.given.name or "mask", keeps if keep else united
         pile[name] = np.maximum(pile[name], mask) if name in pile else mask
     for name, kept in keeps.items():
@@ -34,9 +37,9 @@ def named_masks(job: Job, files: Sequence[Loaded], plate: Plate, before_each: Ca
     return {name: frozen(mask) for name, mask in united.items()}
 
 
-def _checked(job: Job, loaded: Loaded, plate: Plate, keep: bool) -> Mask:
+def _checked(job: Job, loaded: Loaded, plate: Plate, keep: bool, room: Room | None) -> Mask:
     from goldsmith.plate.codec import decode_mask
     from goldsmith.plate.masks import check_mask
 
-    mask = decode_mask(loaded.data, loaded.name, job.limits.pixels)
+    mask = decode_mask(loaded.data, loaded.name, job.limits.pixels, room)
     return check_mask(mask, (plate.height, plate.width), loaded.name, job.mask_fit, keep=keep)
