@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self, cast
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from goldsmith.engines import Ability, EngineKind, EngineNeed
-from goldsmith.engines.registry.origins import WEIGHTS, Data, Repository, WeightsFile
+from goldsmith.engines.registry.origins import WEIGHTS, Data, Repository, WeightsFile, WholePath
 from goldsmith.engines.registry.swaps import Swap
 from goldsmith.errors import Problem, UsageFault
 
@@ -40,15 +40,6 @@ def does(can: Iterable[Ability]) -> str:
     """Abilities in words, as the end of "it can …"."""
     *some, last = [_DOES[each] for each in can] or [""]
     return f"{', '.join(some)} and {last}" if some else last
-
-
-def _whole(path: Path) -> Path:
-    if not path.is_absolute() or ".." in path.parts:
-        raise ValueError("it must be a whole path, starting with /")
-    return path
-
-
-WholePath = Annotated[Path, AfterValidator(_whole)]
 
 
 class Diffusion(Data):

@@ -6,6 +6,7 @@ import fnmatch
 import posixpath
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -26,6 +27,16 @@ Hub = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Z
 """A repository, ORGANISATION/NAME."""
 Revision = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]
 """A commit (40 hex digits), a branch or a tag."""
+
+
+def _whole(path: Path) -> Path:
+    if not path.is_absolute() or ".." in path.parts:
+        raise ValueError("it must be a whole path, starting with /")
+    return path
+
+
+WholePath = Annotated[Path, AfterValidator(_whole)]
+"""Where something lies on this machine."""
 
 
 class Data(BaseModel):
