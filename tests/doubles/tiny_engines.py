@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 from unittest import mock
@@ -15,6 +16,7 @@ from doubles import tiny
 from goldsmith.engines import Ability, Device, Request, Store, Wish
 from goldsmith.engines.diffusion.generating import DiffusionEngine
 from goldsmith.engines.diffusion.layout import Layout
+from goldsmith.engines.diffusion.mounted import Mounted
 from goldsmith.engines.registry.models import Diffusion, Model
 from goldsmith.plate.plate import Mask, Pixels
 
@@ -95,6 +97,19 @@ def small_eyes() -> Iterator[None]:
         mock.patch.object(pipeline_qwenimage_edit_plus, "calculate_dimensions", _sixteenth(pipeline_qwenimage_edit_plus)),
     ):
         yield
+
+
+def keep_small_eyes() -> None:
+    """So it is from the first model on that this process opens, to its end: for lane processes, which read this as they start."""
+    made, eyes = Mounted.__init__, ExitStack()
+
+    def mount(self: Mounted, *given: Any, **named: Any) -> None:
+        eyes.enter_context(small_eyes())
+        Mounted.__init__ = made  # type: ignore[method-assign]
+        made(self, *given, **named)
+
+    Mounted.__init__ = mount  # type: ignore[method-assign]
+    atexit.register(eyes.close)
 
 
 def _sixteenth(module: Any) -> Callable[[int, float], Any]:

@@ -37,15 +37,21 @@ WALL = """
     for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "create_connection"):
         setattr(socket, name, refused)
     open(STANDS + str(os.getpid()), "w").close()
+
+    import sys
+    sys.path.append(TESTS)
+    from doubles.tiny_engines import keep_small_eyes
+    keep_small_eyes()
 """
-"""Lane processes read this as they start: whoever asks for the network is refused, and the asking is on record."""
+"""Lane processes read this as they start: whoever asks for the network is refused, and the asking is on record. And Qwen-Image-Edit looks
+at pictures at a sixteenth of a megapixel, which takes off two thirds of the time of all these tests."""
 
 
 @pytest.fixture(scope="module")
 def wall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder; what the lane processes ask of the network comes to lie in it."""
     folder = tmp_path_factory.mktemp("wall")
-    head = f"CALLED = {str(folder / 'called')!r}\nSTANDS = {str(folder / 'stands-')!r}\n"
+    head = f"CALLED = {str(folder / 'called')!r}\nSTANDS = {str(folder / 'stands-')!r}\nTESTS = {str(Path(__file__).parents[1])!r}\n"
     (folder / "sitecustomize.py").write_text(head + textwrap.dedent(WALL))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(folder))
