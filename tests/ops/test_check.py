@@ -348,6 +348,13 @@ def test_ppi_is_that_of_the_sheet_with_its_bleed(tmp_path: Path) -> None:
     assert "ppi 102 at 69 x 44 mm instead of at least 108" in fault(tmp_path, {"ppi": 108}, said=BESIDE)
 
 
+def test_of_two_resolutions_the_lower_one_counts(tmp_path: Path) -> None:
+    """A file whose pixels are not square is as sharp as its coarser direction."""
+    uneven = Plate(photograph().pixels, ppi=(300, 150))
+    assert "ppi 150 instead of at least 200" in fault(tmp_path, {"ppi": 200}, uneven)
+    assert fault(tmp_path, {"ppi": 150}, uneven) == ""
+
+
 def test_inks_without_a_profile_are_no_srgb(tmp_path: Path) -> None:
     """A file without a profile means sRGB only where it is in RGB."""
     path = tmp_path / "000.jpg"
