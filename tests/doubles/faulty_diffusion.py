@@ -77,6 +77,10 @@ class Faults:
         os.close(os.open(self._folder / "gate", os.O_WRONLY))
         self.mend("gate")
 
+    def forget(self) -> None:
+        """What was noted until now."""
+        (self._folder / "log").write_text("")
+
     def noted(self, word: str) -> list[str]:
         """The processes that did so, in order."""
         lines = [line.split(" ", 1) for line in (self._folder / "log").read_text().splitlines()]
