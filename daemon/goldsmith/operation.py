@@ -303,6 +303,9 @@ class Exported:
 class FileOperation(Operation):
     """Makes files of a plate and leaves the plate as it is (``export``, ``check``)."""
 
+    judges: ClassVar[bool] = False
+    """True where it only judges what others made: where it finds faults, those that judge right behind it are still asked for theirs."""
+
     def tails(self) -> tuple[str, ...]:
         """What follows the stem in the names of its files (``_web.avif``), as far as the settings tell: two alike are refused early."""
         return ()

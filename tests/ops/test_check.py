@@ -118,6 +118,7 @@ def test_bytes_are_those_on_the_disk(tmp_path: Path) -> None:
         ("none", "none", ""),
         ("none", "required", "alpha none instead of transparent parts"),
         ("full", "required", "alpha with nothing transparent instead of transparent parts"),
+        ("full", "none", "alpha with nothing transparent instead of none"),
         ("some", "required", ""),
         ("some", "none", "alpha with transparent parts instead of none"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -55,6 +55,8 @@ class Check(FileOperation):
 
     Each file is read back from the disk. A fault holds the picture; its note lists every fault of every file.
     """
+
+    judges: ClassVar[bool] = True
 
     name: str = Field(default="", max_length=64, pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$")
     """What follows the picture's name and "_" in the report's name, where a brief has several checks (hero_print.report.html)."""

@@ -74,6 +74,27 @@ def test_what_is_not_as_asked_brings_no_file_at_all(tmp_path: Path) -> None:
     )
 
 
+def test_the_note_has_the_faults_of_every_check_in_a_row(tmp_path: Path) -> None:
+    """What checks right behind the first one find is told, too; what is well among them, and what an export behind would bring, is not."""
+    good, late = ("check", {"name": "c"}), ("check", {"name": "late", "files": ["late"]})
+    checks = [("check", {"size": [1, 1]}), good, ("check", {"name": "b", "format": "avif"})]
+    outcome = done(Share(tmp_path), EXPORT, *checks, ("export", {"name": "late"}), late)
+    assert outcome.outputs == ()
+    assert outcome.fault is not None
+    assert outcome.fault.sentence == (
+        "deliver.2 (check): What was to be delivered is not as it was asked for: hero_web.png: size 1800 x 1200 px instead of 1 x 1 px. "
+        "deliver.4 (check): What was to be delivered is not as it was asked for: hero_web.png: format png instead of avif."
+    )
+
+
+def test_a_fault_of_another_step_asks_no_check(tmp_path: Path) -> None:
+    """Where an export fails there is nothing to judge: its own sentence stands alone."""
+    outcome = done(Share(tmp_path), ("export", {"format": "jpeg", "max_kb": 1}), ("check", {"size": [1, 1]}))
+    assert outcome.fault is not None
+    assert outcome.fault.sentence.startswith("deliver.1 (export)")
+    assert "check" not in outcome.fault.sentence
+
+
 def test_the_file_is_written_and_synced_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And it is the very file that the outcome hands on."""
     told: list[str] = []

@@ -152,7 +152,11 @@ class _Attempt:
             del plate, masks
         last = max((number for number, operation in enumerate(operations, 1) if operation.needs().engines), default=0)
         for number, operation in enumerate(operations, 1):
-            self._step(number, operation, made)
+            try:
+                self._step(number, operation, made)
+            except Problem as problem:
+                self._ask_those_behind(problem, number, operations, made)
+                raise
             if number == last:
                 self._landed()
         return self._results(given, made, facts, picture.data)
@@ -218,6 +222,21 @@ class _Attempt:
         left = trace_of_files(files) if isinstance(operation, FileOperation) else trace_of(made.plates)
         done = StepDone(op=spec.op, settings=settings, seed=bench.seed, seconds=seconds, findings=bench.findings, engine=bench.engines())
         made.steps.append(done.model_copy(update={"trace": left}))
+
+    def _ask_those_behind(self, problem: Problem, number: int, operations: Sequence[Operation], made: _Made) -> None:
+        """Where a judge found faults: raises Problem with those that judges right behind it find, so that all is mended at once."""
+        said = [problem.sentence]
+        for later in range(number, len(operations) + 1):
+            operation = operations[later - 1]
+            if not (isinstance(operation, FileOperation) and operation.judges):
+                break
+            try:
+                if later > number:
+                    self._step(later, operation, made)
+            except Problem as other:
+                said.append(other.sentence)
+        if len(said) > 1:
+            raise Problem(" ".join(said), problem.remedy) from problem
 
     def _work(self, operation: Operation, bench: LaneBench, made: _Made, number: int) -> Sequence[Deliverable]:
         """Does the step; the files that it made, which are written then."""
