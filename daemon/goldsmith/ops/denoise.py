@@ -5,8 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from goldsmith.operation import Bench, Needs, PlateOperation, Where, region_needs
-from goldsmith.plate.craft.assess import noise
-from goldsmith.plate.craft.denoising import MARGIN, cleaned, planes
+from goldsmith.plate.craft.denoising import MARGIN, cleaned, noises
 from goldsmith.plate.craft.strips import in_strips, through_mask
 from goldsmith.plate.plate import Pixels, Plate
 
@@ -31,8 +30,7 @@ class Denoise(PlateOperation):
         """The plate without its noise; the plate itself where both strengths are 0 or no noise is measured."""
         if self.luma == 0 and (self.colour == 0 or plate.channels == 1):
             return plate
-        grey, *colours = planes(plate.pixels)
-        sigmas = [noise(grey), *(noise(plane + 0.5) for plane in colours)]
+        sigmas = noises(plate.pixels)
         bench.record(noise_luma=round(100 * sigmas[0], 3), noise_colour=round(100 * max(sigmas[1:], default=0.0), 3))
         strengths = (self.luma, self.colour, self.colour)[: plate.channels]
         aims = [sigma * strength / 50 for sigma, strength in zip(sigmas, strengths, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from goldsmith.plate.plate import Mask, Plate
 
 _NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _NOISE_TILE = 16
+_BAND = 1 << 20
+"""Pixels measured at once."""
 _LOW_QUANTILE = 0.2
 _LOW_QUANTILE_BIAS = 0.93
 """What the quantile of pure noise comes to, measured on Gaussian noise with this tile: divided out again."""
@@ -64,19 +67,39 @@ def noise(plane: Mask) -> float:
     Immerkær, "Fast Noise Variance Estimation" (CVIU 1996), taken over tiles of 16 x 16; the quiet tiles speak for the picture,
     so that texture and edges are not taken for noise. Tiles with clipped pixels are left out. 0 where the picture is too small.
     """
-    import cv2
 
-    rows, cols = plane.shape[0] // _NOISE_TILE, plane.shape[1] // _NOISE_TILE
+    return noise_of(plane.shape, lambda rows: plane[rows])
+
+
+def noise_of(shape: tuple[int, ...], part: Callable[[slice], Mask]) -> float:
+    """The same of a plane (h, w) that is never there as a whole: ``part`` gives rows of it."""
+    rows, cols = shape[0] // _NOISE_TILE, shape[1] // _NOISE_TILE
     if not rows or not cols:
         return 0.0
-    whole = plane[: rows * _NOISE_TILE, : cols * _NOISE_TILE]
-    response = cv2.absdiff(cv2.filter2D(whole, cv2.CV_32F, _NOISE_KERNEL, borderType=cv2.BORDER_REFLECT), 0.0)
-    clipped = ((whole <= 0.0) | (whole >= 1.0)).astype(np.float32)
-    usable = _tile_means(clipped, rows, cols) < 0.02
+    heard, clipped = np.empty((rows, cols), np.float32), np.empty((rows, cols), np.float32)
+    step = max(1, _BAND // (_NOISE_TILE * shape[1]))
+    for first in range(0, rows, step):
+        tiles = slice(first, min(first + step, rows))
+        heard[tiles], clipped[tiles] = _heard(part, tiles, rows, cols)
+    usable = clipped < 0.02
     if not usable.any():
         return 0.0
-    sigmas = _tile_means(response, rows, cols)[usable] * np.sqrt(np.pi / 2) / 6.0
+    sigmas = heard[usable] * np.sqrt(np.pi / 2) / 6.0
     return float(np.quantile(sigmas, _LOW_QUANTILE) / _LOW_QUANTILE_BIAS)
+
+
+def _heard(part: Callable[[slice], Mask], tiles: slice, rows: int, cols: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Of some rows of tiles, each tile's mean response to the mask and its share of clipped pixels."""
+    import cv2
+
+    top, bottom = tiles.start * _NOISE_TILE, tiles.stop * _NOISE_TILE
+    before, behind = int(top > 0), int(tiles.stop < rows)
+    seen = np.ascontiguousarray(part(slice(top - before, bottom + behind))[:, : cols * _NOISE_TILE])
+    response = cv2.absdiff(cv2.filter2D(seen, cv2.CV_32F, _NOISE_KERNEL, borderType=cv2.BORDER_REFLECT), 0.0)
+    core = slice(before, before + bottom - top)
+    ends = ((seen[core] <= 0.0) | (seen[core] >= 1.0)).astype(np.float32)
+    count = tiles.stop - tiles.start
+    return _tile_means(np.ascontiguousarray(response[core]), count, cols), _tile_means(ends, count, cols)
 
 
 def sharpness(plane: Mask, sigma: float = 0.0) -> float | None:
@@ -91,13 +114,14 @@ def sharpness(plane: Mask, sigma: float = 0.0) -> float | None:
     kept, lost, edges = (np.zeros((rows, cols), np.float32) for _ in range(3))
     for axis in (0, 1):
         ksize = (1, _BLUR_TAPS) if axis == 0 else (_BLUR_TAPS, 1)
-        blurred = cv2.blur(plane, ksize, borderType=cv2.BORDER_REFLECT)
-        step, blurred_step = _steps(plane, axis), _steps(blurred, axis)
+        step = _steps(plane, axis)
         edge = step > max(_LEAST_STEP, _GATE * sigma)
-        step *= edge
         edges += _tile_means(edge.astype(np.float32), rows, cols)
+        step *= edge
+        del edge
         kept += _tile_means(step, rows, cols)
-        lost += _tile_means(np.clip(step - blurred_step, 0.0, None), rows, cols)
+        step -= _steps(cv2.blur(plane, ksize, borderType=cv2.BORDER_REFLECT), axis)
+        lost += _tile_means(np.clip(step, 0.0, None, out=step), rows, cols)
     usable = edges > _LEAST_EDGES
     if not usable.any():
         return None
@@ -108,8 +132,8 @@ def _steps(plane: Mask, axis: int) -> Mask:
     """Absolute difference to the next row or column; same shape, the last one 0."""
     made = np.zeros_like(plane)
     inner = made[:-1] if axis == 0 else made[:, :-1]
-    np.abs(np.diff(plane, axis=axis), out=inner)
-    return made
+    np.subtract(*((plane[1:], plane[:-1]) if axis == 0 else (plane[:, 1:], plane[:, :-1])), out=inner)
+    return np.abs(made, out=made)
 
 
 def _tile_means(plane: Mask, rows: int, cols: int) -> NDArray[np.float32]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from goldsmith.plate.colour import REC709, luma
+from goldsmith.plate.craft.assess import noise_of
 from goldsmith.plate.plate import Mask, Pixels
 
 _TAPS = np.array([1, 4, 6, 4, 1], np.float32) / 16
@@ -28,6 +31,16 @@ def cleaned(pixels: Pixels, sigmas: list[float]) -> Pixels:
     green = (grey - np.float32(_KR) * (grey + red) - np.float32(_KB) * (grey + blue)) / np.float32(_KG)
     made = np.stack([grey + red, green, grey + blue], axis=2)
     return np.clip(made, 0.0, 1.0, out=made)
+
+
+def noises(pixels: Pixels) -> list[float]:
+    """The noise in each of ``planes``, which are never there as a whole."""
+
+    def plane(number: int, rows: slice) -> Mask:
+        made = planes(pixels[rows])[number]
+        return made + np.float32(0.5) if number else made  # colour differences lie about 0
+
+    return [noise_of(pixels.shape[:2], partial(plane, number)) for number in range(pixels.shape[2])]
 
 
 def planes(pixels: Pixels) -> list[Mask]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from goldsmith.plate import colour
 from goldsmith.plate.craft.strips import by_slabs, in_placed_slabs
+from goldsmith.plate.curves import curves_of
 from goldsmith.plate.plate import Mask, Pixels, Plate, frozen
 from goldsmith.plate.resample import LEAST_ALPHA, resized
 
@@ -27,25 +28,20 @@ def resized_ringless(plate: Plate, height: int, width: int) -> Plate:
     if (plate.height, plate.width) == (height, width):
         return plate
     alpha = None if plate.alpha is None else _Cover(plate.alpha, height, width)
-    light = _light(plate)
+    small = 2 * height * width <= plate.height * plate.width
+    light = _Light(plate, small)
     made = np.empty((height, width, plate.channels), np.float32)
     side = 2 * max(1, math.ceil(max(height / plate.height, width / plate.width))) + 1
 
     def run(channel: int) -> None:
-        plane, light[channel] = light[channel], _GONE
-        sharp, plain = _both(plane, alpha, height, width)
-        del plane
+        sharp, plain = _both([light.taken(channel)], alpha, height, width)
         _bounded(sharp, plain, side, made[:, :, channel])
 
-    small = 2 * height * width <= plate.height * plate.width
     with ThreadPoolExecutor(2 if small else 1) as pool:
         list(pool.map(run, range(plate.channels)))
     in_placed_slabs(made, lambda slab, _: np.clip(colour.from_linear(slab, plate.icc), 0.0, 1.0), into=made)
     masks = {name: frozen(np.clip(resized(mask, height, width), 0.0, 1.0)) for name, mask in plate.masks.items()}
     return plate.resized_to(made, None if alpha is None else np.clip(alpha.sharp, 0.0, 1.0), MappingProxyType(masks))
-
-
-_GONE: Mask = np.empty((0, 0), np.float32)
 
 
 class _Cover:
@@ -58,37 +54,73 @@ class _Cover:
         self.clear = bool((self.sharp <= LEAST_ALPHA).any() or (self.plain <= LEAST_ALPHA).any())
 
 
-def _light(plate: Plate) -> list[Mask]:
-    """Its linear light, each channel a plane of its own."""
-    made = [np.empty((plate.height, plate.width), np.float32) for _ in range(plate.channels)]
-    pixels = plate.pixels
+class _Light:
+    """The linear light of a plate, plane by plane: each is worked out when it is taken, or all of them at once, which is quicker."""
 
-    def run(rows: slice) -> None:
-        linear = colour.to_linear(pixels[rows], plate.icc)
-        for channel, plane in enumerate(made):
-            plane[rows] = linear[:, :, channel]
+    def __init__(self, plate: Plate, at_once: bool) -> None:
+        self._plate = plate
+        self._planes = self._every() if at_once or curves_of(plate.icc, plate.channels) is None else {}
 
-    by_slabs(pixels.shape[:2], run)
-    return made
+    def taken(self, channel: int) -> Mask:
+        """One of them, which is the caller's alone from now on."""
+        return self._planes.pop(channel) if channel in self._planes else self._one(channel)
+
+    def _one(self, channel: int) -> Mask:
+        pixels, curves = self._plate.pixels, curves_of(self._plate.icc, self._plate.channels)
+        assert curves is not None  # noqa: S101 - else there is every plane already
+        curve, made = curves[channel], self._empty()
+
+        def run(rows: slice) -> None:
+            made[rows] = curve.linear(np.ascontiguousarray(pixels[rows, :, channel]))
+
+        by_slabs(made.shape, run)
+        return made
+
+    def _every(self) -> dict[int, Mask]:
+        pixels, icc = self._plate.pixels, self._plate.icc
+        made = {channel: self._empty() for channel in range(self._plate.channels)}
+
+        def run(rows: slice) -> None:
+            linear = colour.to_linear(pixels[rows], icc)
+            for channel, plane in made.items():
+                plane[rows] = linear[:, :, channel]
+
+        by_slabs(pixels.shape[:2], run)
+        return made
+
+    def _empty(self) -> Mask:
+        return np.empty((self._plate.height, self._plate.width), np.float32)
 
 
-def _both(plane: Mask, alpha: _Cover | None, height: int, width: int) -> tuple[Mask, Mask]:
-    """A plane of light, which is written into, by Lanczos and by the mean of what each new pixel covers, both weighted with alpha."""
-    import cv2
+def _both(light: list[Mask], alpha: _Cover | None, height: int, width: int) -> tuple[Mask, Mask]:
+    """The only plane of ``light``, by Lanczos and by the mean of what each new pixel covers, both weighted with alpha.
 
+    It is taken out of the list and written into, so that it is gone as soon as it can be.
+    """
+    plane = light.pop()
     if alpha is None:
-        smaller = height <= plane.shape[0] and width <= plane.shape[1]
-        if smaller:  # the same as by Pillow, several times as fast
-            plain = np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA), np.float32).reshape(height, width)
-        else:
-            plain = np.clip(resized(plane, height, width, "area"), 0.0, 1.0)
-        return np.clip(resized(plane, height, width, "lanczos"), 0.0, 1.0), plain
+        plain = _plain(plane, height, width)
+        return _held(resized(plane, height, width, "lanczos")), plain
     bare = resized(plane, height, width, "linear") if alpha.clear else None
     np.multiply(plane, alpha.given, out=plane)
     found = [resized(plane, height, width, how) for how in ("lanczos", "area")]
+    del plane
     for weighted, cover in zip(found, (alpha.sharp, alpha.plain), strict=True):
         _unweighted(weighted, cover, bare)
     return found[0], found[1]
+
+
+def _plain(plane: Mask, height: int, width: int) -> Mask:
+    import cv2
+
+    if height > plane.shape[0] or width > plane.shape[1]:
+        return _held(resized(plane, height, width, "area"))
+    made = cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)  # the same as by Pillow, several times as fast
+    return np.asarray(made, np.float32).reshape(height, width)
+
+
+def _held(plane: Mask) -> Mask:
+    return np.clip(plane, 0.0, 1.0, out=plane)
 
 
 def _unweighted(weighted: Mask, cover: Mask, bare: Mask | None) -> None:
