@@ -104,10 +104,11 @@ class Bench(Protocol):
     def upscaler(self, model: str | None, factor: int) -> Upscaler:
         """The loaded upscaling engine of that name, or the house's default for that factor for None."""
 
-    def region(self, where: str, plate: Plate) -> Mask:
+    def region(self, where: str, plate: Plate, removing: bool = False) -> Mask:
         """The region of this plate, (h, w), 0..1, looked for where it must be: ``subject``, ``background``, ``face``, ``hands``, ``text``.
 
         The same plate and words give the same mask, looked for once; what was found, and by which engine, is put on record.
+        ``removing``: what was found comes with all of its soft rim and a little more, for an operation that says ``removes``.
         Raises Problem where what it names is not in the picture. A step says in its ``needs`` what that takes: ``region_needs``.
         """
 
@@ -234,6 +235,9 @@ class Operation(BaseModel):
     """True where the result may have another size than the plate."""
     cuts: ClassVar[bool] = False
     """True where its region says what stays of the picture, and the rest goes: the result may be transparent where the plate was not."""
+
+    removes: ClassVar[bool] = False
+    """True where what lies in its region is to go: then a found thing is all of it, to the last of its soft rim."""
 
     def needs(self) -> Needs:
         """What this step must find before it starts."""

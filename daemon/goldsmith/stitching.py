@@ -40,7 +40,7 @@ class StitchOperation(PlateOperation):
 
     def apply(self, plate: Plate, bench: Bench) -> Plate:
         """The plate, filled where the region is above zero; the very plate where the region is empty."""
-        mask = bench.region(self.where, plate)
+        mask = bench.region(self.where, plate, self.removes)
         solid = extent(mask)
         if solid is None:
             bench.record(regions=0)

@@ -11,6 +11,7 @@ from goldsmith.engines import Ability, Descriptor, Generated, Generator, Inpaint
 from goldsmith.engines.seeing import Face, Identity, Points, Swapper, TextLine, unit
 from goldsmith.errors import Cancelled, Problem
 from goldsmith.operation import Deliverable, Exported, Finding, Portrait
+from goldsmith.plate.craft.spots import whole
 from goldsmith.plate.plate import Mask, Pixels, Plate
 from goldsmith.plate.region import Nowhere, parse
 
@@ -172,10 +173,10 @@ class BenchDouble:
         self.models.append(model)
         return self._upscaler or NullUpscaler(scale=factor)
 
-    def region(self, where: str, plate: Plate) -> Mask:
+    def region(self, where: str, plate: Plate, removing: bool = False) -> Mask:
         asked = parse(where)
         try:
-            return asked.evaluate(plate, {word: self._spots.get(word) for word in asked.recognised()})
+            return asked.evaluate(plate, {word: self._spots.get(word) for word in asked.recognised()}, whole if removing else None)
         except Nowhere as nowhere:
             raise Problem(f"There is no {nowhere.words[0]} to be found.") from nowhere
 

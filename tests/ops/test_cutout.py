@@ -109,6 +109,19 @@ def test_an_unsure_matte_is_held_and_shown() -> None:
     assert bench.findings["unsure"] > 0.01  # type: ignore[operator]
 
 
+def test_a_model_that_could_not_tell_is_unsure_however_sharp_the_edge_comes_out() -> None:
+    """A broad grey place in what the model said counts; painted grey is an order to look, and no doubt."""
+    grey = np.round(SEEN.alpha)
+    grey[100:150, 135:185] = 0.5
+    told: list[object] = []
+    for where in ("", "mask"):
+        bench = BenchDouble(spots={"subject": frozen(grey)})
+        made = _alpha(_cut(_plate(mask=grey), bench, where=where, edge=4))
+        assert made[105:145, 140:180].mean() > 0.9
+        told.append(bench.findings["unsure"])
+    assert told[0] > told[1] + 0.08  # type: ignore[operator]
+
+
 def test_a_subject_that_the_frame_cuts_is_held_past_the_limit() -> None:
     """How much of the border it takes is measured; at its default a portrait that stands on the lower edge goes on."""
     mask = np.zeros_like(SEEN.alpha)

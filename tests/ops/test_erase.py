@@ -86,3 +86,17 @@ def test_a_region_that_cannot_be_read_is_refused_when_the_brief_is_read(where: s
     """Before anything is opened."""
     with pytest.raises(ValidationError):
         Erase(where=where)
+
+
+def test_a_found_thing_goes_with_its_soft_rim_and_a_painted_one_as_it_was_painted() -> None:
+    """Half of a hair that is half replaced stays as a ghost: what was found is replaced to the end of its rim; a mask is the painter's."""
+    rim = np.zeros((120, 160), np.float32)
+    rim[40:70, 50:100] = 0.4
+    rim[40:70, 60:90] = 1
+    plate = _spotted(rim=0)
+    pixels = plate.pixels.copy()
+    pixels[40:70, 50:60] = pixels[40:70, 90:100] = 0.5
+    given = Plate(frozen(pixels), masks=MappingProxyType({"mask": frozen(rim)}))
+    bench = BenchDouble(spots={"subject": frozen(rim)}, inpainter=NullInpainter(side=160))
+    assert Erase(where="subject").apply(given, bench).pixels[40:70, 50:100].min() > 0.74
+    assert Erase(where="mask").apply(given, bench).pixels[40:70, 51:59].max() < 0.7

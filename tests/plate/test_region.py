@@ -160,3 +160,24 @@ def test_any_text_is_understood_or_refused(where: str) -> None:
         made = region.evaluate(PLATE, dict.fromkeys(SEEN, HARD))
         assert made.shape == (12, 18)
         assert 0 <= made.min() <= made.max() <= 1
+
+
+def test_to_remove_a_thing_takes_all_of_it_and_spares_what_is_to_stay() -> None:
+    """The word itself is grown, its negation is not; painted masks and sides are as they were given."""
+    found = {"subject": SOFT, "face": HARD, "hands": None, "text": None}
+
+    def more(mask: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(np.ceil(mask), np.float32)
+
+    def removed(where: str) -> NDArray[np.float32]:
+        return parse(where).evaluate(PLATE, found, more)
+
+    assert np.array_equal(removed("subject"), np.ceil(SOFT))
+    assert np.array_equal(removed("!!subject & (subject)"), np.ceil(SOFT))
+    assert np.array_equal(removed("background"), 1 - SOFT)
+    assert np.array_equal(removed("!(subject | sky)"), np.minimum(1 - SOFT, 1 - HARD))
+    assert np.array_equal(removed("!background"), np.ceil(SOFT))
+    assert np.array_equal(removed("mask"), SOFT)
+    assert not removed("subject & left")[:, 9:].any()
+    with pytest.raises(Nowhere):
+        removed("hands")

@@ -14,7 +14,7 @@ from goldsmith.operation import Bench, Needs, PlateOperation, Where, region_need
 from goldsmith.plate import colour
 from goldsmith.plate.craft.matting.closed import closed
 from goldsmith.plate.craft.matting.foreground import foreground
-from goldsmith.plate.craft.matting.judging import Verdict, judged
+from goldsmith.plate.craft.matting.judging import Verdict, doubted, judged
 from goldsmith.plate.craft.matting.overlay import overlay
 from goldsmith.plate.craft.matting.trimap import Trimap, of_mask, of_matte
 from goldsmith.plate.craft.placing import Placement, placed
@@ -97,11 +97,16 @@ class Cutout(PlateOperation):
         if not self.where:
             return of_matte(bench.matte(self.model, plate), self.edge)
         given = bench.region(self.where, plate)
-        return (of_matte if region_needs(self.where).engines else of_mask)(given, self.edge)
+        return (of_matte if self._by_model else of_mask)(given, self.edge)
+
+    @property
+    def _by_model(self) -> bool:
+        """Whether a model says what the subject is, and not somebody who painted it."""
+        return not self.where or bool(region_needs(self.where).engines)
 
     def _weigh(self, plate: Plate, matte: Mask, trimap: Trimap, bench: Bench) -> None:
         """Put on record how sure the matte is; raise Problem where it is past a limit, with a picture that shows it."""
-        verdict = judged(matte, trimap.edge)
+        verdict = judged(matte, trimap.edge, doubted(trimap.guess, trimap.edge) if self._by_model else None)
         bench.record(
             subject=round(verdict.subject, 5),
             unsure=round(verdict.unsure, 5),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -13,6 +13,8 @@ from goldsmith.stitching import StitchOperation
 
 class Erase(StitchOperation):
     """Remove what lies under the mask and carry the background on over it; everything else stays bit for bit as it is."""
+
+    removes: ClassVar[bool] = True
 
     where: Annotated[Where, Field(min_length=1)] = "mask"
     """What to remove: a mask's name or a region such as "mask & left" or "box(0.1, 0.2, 0.3, 0.4)"."""

@@ -55,6 +55,9 @@ class _Absent(Enum):
     UNKNOWN = "unknown"
 
 
+_SPARED = "!"
+"""Before a word: as it was found, for where it is to be spared."""
+
 Evaluate = Callable[[Plate, Found], Mask | _Absent]
 
 
@@ -83,11 +86,16 @@ class Where:
         """Which of ``SEEN`` have to be looked for in the picture; ``background`` asks for the subject."""
         return self.seen
 
-    def evaluate(self, plate: Plate, found: Found = NOTHING_SOUGHT) -> Mask:
+    def evaluate(self, plate: Plate, found: Found = NOTHING_SOUGHT, whole: Callable[[Mask], Mask] | None = None) -> Mask:
         """The region of this plate, (h, w) 0..1. ``found`` has every word of ``recognised()``.
 
+        ``whole``: for a step that removes, what makes of a thing that was found all of it, to the last of its soft rim. What is to be
+        spared (``!face``, and the subject of ``background``) stays as it was found.
         Raises Nowhere where what was not found leaves nothing of the region; KeyError where the plate lacks a mask of ``names()``.
         """
+        if whole is not None:
+            spared = {_SPARED + word: mask for word, mask in found.items()}
+            found = {**{word: mask if mask is None else whole(mask) for word, mask in found.items()}, **spared}
         made = self._evaluate(plate, found)
         if isinstance(made, _Absent):
             raise Nowhere(tuple(word for word in SEEN if word in self.seen and found[word] is None))
@@ -136,6 +144,7 @@ class _Reading:
         self.at = 0
         self.used: set[str] = set()
         self.seen: set[str] = set()
+        self.spared = False
 
     def fault(self, expected: str) -> ValueError:
         if not self.words:
@@ -176,7 +185,9 @@ class _Reading:
         turned = False
         while self.took("!"):
             turned = not turned
+        self.spared ^= turned
         made = self.region(depth)
+        self.spared ^= turned
         return _inverted(made) if turned else made
 
     def region(self, depth: int) -> Evaluate:
@@ -200,8 +211,8 @@ class _Reading:
     def looked_for(self, word: str) -> Evaluate:
         self.seen.add("subject" if word == "background" else word)
         if word == "background":
-            return _inverted(_seen("subject"))
-        return _seen(word)
+            return _inverted(_seen("subject", spared=not self.spared))
+        return _seen(word, spared=self.spared)
 
     def box(self, word: _Word) -> Evaluate:
         numbers: list[float] = []
@@ -251,11 +262,11 @@ def _named(name: str) -> Evaluate:
     return lambda plate, _: plate.masks[name]
 
 
-def _seen(word: str) -> Evaluate:
+def _seen(word: str, *, spared: bool) -> Evaluate:
     absent = _Absent.UNKNOWN if word == "subject" else _Absent.NONE
 
     def evaluate(_: Plate, found: Found) -> Mask | _Absent:
-        made = found[word]
+        made = found.get(_SPARED + word, found[word]) if spared else found[word]
         return absent if made is None else made
 
     return evaluate

@@ -116,6 +116,16 @@ def test_where_one_net_finds_nothing_the_other_is_asked() -> None:
     assert spot.facts["share"] == pytest.approx(0.5, abs=0.01)
 
 
+def test_a_net_for_people_that_leaves_the_face_out_is_not_believed() -> None:
+    """A face on a poster, or a fault of whoever looks for faces: the net for things is asked, and the record says why."""
+    right = np.ascontiguousarray(half()[:, ::-1])
+    house = House(matte=lambda people: right if people else half(), faces=(face(x=40),))
+    spot = house.sight().spot("subject")
+    assert spot.mask is not None
+    assert (spot.mask[100, 75], spot.mask[100, 225]) == (1, 0)
+    assert "null-matte-people left the face out, so asked for things" in str(spot.engines[1]["why"])
+
+
 def test_no_subject_is_said_as_none() -> None:
     """An empty matte is no region."""
     spot = House(matte=lambda people: np.zeros((200, 300), np.float32), faces=()).sight().spot("subject")

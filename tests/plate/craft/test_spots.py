@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from goldsmith.plate.craft.spots import Outline, ellipse, hull, spots
+from goldsmith.plate.craft.spots import Outline, ellipse, hull, spots, whole
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Outline:
@@ -77,3 +77,31 @@ def test_an_ellipse_is_turned_clockwise() -> None:
     turned = ellipse((50, 50), (40, 10), math.pi / 6)
     tip = turned[np.argmax(turned[:, 0])]
     assert tip[1] > 55
+
+
+def test_all_of_a_found_thing_is_more_than_its_mask() -> None:
+    """Its soft rim to the end and a little beyond, solid; a gap narrower than that is closed, a wide one stays."""
+    mask = np.zeros((200, 300), np.float32)
+    mask[50:150, 100:140] = mask[50:150, 143:200] = 1
+    mask[50:150, 200:220] = 0.1
+    made = whole(mask)
+    assert set(np.unique(made)) == {0, 1}
+    assert made[60:140, 98:222].all()
+    assert not made[:, :96].any()
+    assert not made[:, 224:].any()
+    mask[:, 110:210] = 0
+    assert not whole(mask)[100, 115:205].any()
+
+
+def test_nothing_and_everything_stay_what_they_are() -> None:
+    """There is nothing to be grown."""
+    for value in (0, 1):
+        mask = np.full((20, 30), value, np.float32)
+        assert whole(mask) is mask
+
+
+def test_a_thing_at_the_border_is_all_of_it_to_the_border() -> None:
+    """What lies outside the picture is no background."""
+    mask = np.zeros((100, 100), np.float32)
+    mask[:, 60:] = 1
+    assert whole(mask)[:, 60:].all()

@@ -1,6 +1,7 @@
 """U2-Net (Qin et al., "U2-Net: Going Deeper with Nested U-Structure for Salient Object Detection", 2020): what a picture is of.
 
-It always looks at 320 x 320 px. What it thinks of a picture with no subject is faint, so its answer is not stretched to 0..1 there.
+It always looks at 320 x 320 px, and twice: at the picture and at its mirror image. What it says of only one of the two comes out grey:
+there it does not know. What it thinks of a picture with no subject is faint, so its answer is not stretched to 0..1 there.
 """
 
 from __future__ import annotations
@@ -37,11 +38,15 @@ class U2Net:
     def matte(self, pixels: Pixels) -> Mask:
         small = scaled(pixels, _SIDE, _SIDE)
         small = small / max(float(small.max()), 1e-6)
-        made = asked(self._session, (small - _MEAN) / _SPREAD)
+        seen = (small - _MEAN) / _SPREAD
+        return back((self._look(seen) + self._look(seen[:, ::-1])[:, ::-1]) * np.float32(0.5), pixels)
+
+    def _look(self, seen: Pixels) -> Mask:
+        made = asked(self._session, seen)
         most, least = float(made.max()), float(made.min())
         if most < _FAINT:
-            return np.zeros(pixels.shape[:2], np.float32)
-        return back((made - least) / (most - least) * _STEEP - (_STEEP - 1) / 2, pixels)
+            return np.zeros_like(made)
+        return np.asarray(np.clip((made - least) / (most - least) * _STEEP - (_STEEP - 1) / 2, 0.0, 1.0), np.float32)
 
 
 def open_engine(name: str, model: Model, store: Store, device: Device) -> Matter:

@@ -373,7 +373,7 @@ def _reach(operation: PlateOperation, plate: Plate, bench: LaneBench) -> Mask | 
     names = operation.needs().masks
     where = getattr(operation, "where", None)
     if isinstance(where, str) and where:
-        return bench.region(where, plate)
+        return bench.region(where, plate, operation.removes)
     masks = [plate.masks[name] for name in sorted(names)]
     return np.maximum.reduce(masks) if masks else None
 

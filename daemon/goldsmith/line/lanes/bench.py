@@ -112,7 +112,9 @@ class LaneBench:
         self._engaged(facts)
         return engine
 
-    def region(self, where: str, plate: Plate) -> Mask:
+    def region(self, where: str, plate: Plate, removing: bool = False) -> Mask:
+        from goldsmith.plate.craft.spots import whole
+
         asked = region.parse(where)
         sight = self._sight(plate)
         spots = {word: sight.spot(word) for word in region.SEEN if word in asked.recognised()}
@@ -121,7 +123,7 @@ class LaneBench:
             self.findings["found"] = {**(known if isinstance(known, dict) else {}), word: spot.facts}
             self.looked += [facts for facts in spot.engines if facts not in self.looked]
         try:
-            return asked.evaluate(plate, {word: spot.mask for word, spot in spots.items()})
+            return asked.evaluate(plate, {word: spot.mask for word, spot in spots.items()}, whole if removing else None)
         except region.Nowhere as nowhere:
             raise self._nowhere(where, nowhere.words) from nowhere
 

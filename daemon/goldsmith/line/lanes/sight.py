@@ -25,6 +25,8 @@ Opened = Callable[[EngineNeed], "tuple[Seeing, Facts]"]
 
 _PEOPLE = 0.05
 """A face so high, as a part of the picture's height, shows that the picture is of people."""
+_THEIRS = 0.5
+"""A matte of people has at least this much of the largest face in it."""
 _BARE = 0.001
 """A matte that covers less of the picture than this has found no subject."""
 _COARSE = {"people": 512, "things": 320}
@@ -128,25 +130,35 @@ class Sight:
     def _subject(self) -> Spot:
         """The matte, by the net that is best for what faces tell of the picture, brought to its edges.
 
-        Where that net finds nothing, the other one is asked.
+        Where that net finds nothing, or finds people and leaves out the face that spoke for them, the other one is asked.
         """
         from goldsmith.plate.craft.guided import refined
 
         people, why, by = self._people()
         tried: list[Facts] = []
+        left = "found nothing"
         for kind in ("people", "things") if people else ("things", "people"):
             engine, facts = self._opened(EngineNeed("matte", people=kind == "people"))
             if any(facts["name"] == other["name"] for other in tried):
                 continue
-            said = f"taken for {kind}: {why}" if not tried else f"{tried[0]['name']} found nothing, so asked for {kind}"
+            said = f"taken for {kind}: {why}" if not tried else f"{tried[0]['name']} {left}, so asked for {kind}"
             tried.append({**facts, "why": f"{said}; {facts['why']}"})
             mask = refined(cast("Matter", engine).matte(self._coloured()), self._plate.pixels, _COARSE[kind])
-            if float(mask.mean()) >= _BARE:
+            if float(mask.mean()) < _BARE:
+                continue
+            if kind == "things" or not people or self._shows(mask):
                 break
+            left = "left the face out"
         else:
             return Spot(None, {"share": 0.0}, (*tried, *_some(by)))
         unsure = float(((mask > 0.05) & (mask < 0.95)).mean())
         return Spot(frozen(mask), {"share": _share(mask), "unsure": round(unsure, 4), "why": tried[-1]["why"]}, (*tried, *_some(by)))
+
+    def _shows(self, mask: Mask) -> bool:
+        """Whether the largest face lies in a matte."""
+        x, y, wide, high = (max(0, int(side)) for side in self.faces()[0][0].box)
+        part = mask[y : y + high, x : x + wide]
+        return part.size > 0 and float(part.mean()) >= _THEIRS
 
     def _people(self) -> tuple[bool, str, Facts]:
         """Whether the picture is of people, why, and who looked for faces."""

@@ -38,6 +38,32 @@ def spots(height: int, width: int, outlines: Sequence[tuple[Outline, float, floa
     return made
 
 
+_ALL = 0.02
+"""A found thing's mask above this is part of it, for whoever removes it."""
+_BEYOND = 0.004
+"""How far beyond its soft rim a thing still shows in the picture, in parts of the square root of the picture's area."""
+_GAPS = 2
+"""Gaps are closed that are narrower than this many times as much."""
+
+
+def whole(mask: Mask) -> Mask:
+    """Of a thing that was found, (h, w) 0..1, all of it: 1 to the end of its soft rim and a little beyond, with its narrow gaps.
+
+    Half of a hair stays as a ghost where it is only half replaced.
+    """
+    import cv2
+
+    reach = max(2.0, _BEYOND * math.sqrt(mask.size))
+    thing = mask > _ALL
+    if not thing.any() or thing.all():
+        return mask
+    away = cv2.distanceTransform((~thing).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    wide = np.pad((away < _GAPS * reach).astype(np.uint8), 1, mode="edge")
+    closed = cv2.distanceTransform(wide, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1] >= (_GAPS - 1) * reach
+    made: Mask = np.where(closed | (away < reach), np.float32(1), np.float32(0))
+    return made
+
+
 def hull(points: Outline) -> Outline:
     """The corners of the smallest convex polygon round some points."""
     import cv2

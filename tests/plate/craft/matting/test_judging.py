@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from goldsmith.plate.craft.matting.judging import judged
+from goldsmith.plate.craft.matting.judging import doubted, judged
 from goldsmith.plate.craft.matting.overlay import overlay
 from goldsmith.plate.plate import Mask
 
@@ -83,3 +83,24 @@ def test_the_overlay_shows_each_fault_in_its_colour() -> None:
 
 
 _SPOTS = {"unsure": (600, 1500), "hole": (950, 1450), "cut": (1998, 1500), "solid": (1200, 1500), "behind": (200, 200)}
+
+
+def test_the_blur_of_a_lens_is_no_doubt() -> None:
+    """A soft rim of two px is an edge; one of six is not sure."""
+    for wide, unsure in ((2, False), (6, True)):
+        matte = _square()
+        matte[50:150, 100 - wide : 100] = 0.5
+        assert (judged(matte).unsure > 0) == unsure
+
+
+def test_what_a_model_could_not_tell_is_unsure_whatever_the_edge_says() -> None:
+    """A broad grey place in the first matte counts, though the last one is sharp; a soft edge as wide as the band does not."""
+    first = _square()
+    first[50:150, 150:200] = 0.5
+    first[50:150, 94:100] = 0.5
+    doubt = doubted(first, 8)
+    assert doubt[60:140, 155:195].all()
+    assert not doubt[:, :148].any()
+    assert judged(_square(), 8, doubt).unsure == pytest.approx(0.5, abs=0.05)
+    assert judged(_square(), 8).unsure == 0
+    assert not doubted(_square(), 8).any()

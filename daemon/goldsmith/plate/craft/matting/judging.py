@@ -10,6 +10,10 @@ from goldsmith.plate.craft.matting.laplacian import Flags
 from goldsmith.plate.plate import Mask
 
 _FAINT, _FULL = 0.05, 0.95
+_GREY = 0.15
+"""Nearer to 0 and 1 than this a first matte means one of them."""
+_BLUR = 3
+"""px: a soft rim narrower than this is what any lens makes of an edge, and no doubt."""
 _SPECK = 2e-5
 """What takes less of the picture than this is no hole and no piece."""
 
@@ -24,7 +28,7 @@ class Verdict:
     subject: float
     """The subject, as a part of the picture."""
     unsure: float
-    """Between 5 % and 95 %."""
+    """Between 5 % and 95 % and wider than the blur of a lens; and what was in doubt before the edge was looked into."""
     holes: int
     hole_share: float
     pieces: int
@@ -37,13 +41,16 @@ class Verdict:
     holes_at: Flags
 
 
-def judged(alpha: Mask, edge: int = 0) -> Verdict:
+def judged(alpha: Mask, edge: int = 0, doubt: Flags | None = None) -> Verdict:
     """What there is to say of a matte (h, w), 0..1. ``edge``: px of the band that was looked into, to each side of the outline.
 
-    What is shut in between hairs is no hole: a hole is as wide as a part of that band.
+    What is shut in between hairs is no hole: a hole is as wide as a part of that band. ``doubt`` (h, w): what is unsure whatever the
+    matte says of it now.
     """
-    area = float(np.count_nonzero(alpha > _FAINT))
-    unsure = (alpha > _FAINT) & (alpha < _FULL)
+    unsure = _wide((alpha > _FAINT) & (alpha < _FULL), _BLUR)
+    if doubt is not None:
+        unsure |= doubt
+    area = float(np.count_nonzero((alpha > _FAINT) | unsure))
     solid = alpha > 0.5
     sizes = _pieces(solid)[1]
     holes, at = _holes(solid, edge / _NARROW)
@@ -63,6 +70,26 @@ def judged(alpha: Mask, edge: int = 0) -> Verdict:
         unsure_at=unsure,
         holes_at=at,
     )
+
+
+def doubted(guess: Mask, edge: int) -> Flags:
+    """Where a first matte (h, w) is grey over more than the width of an edge: whoever made it could not tell what belongs to the subject.
+
+    Closed-form matting comes to an answer there all the same, and a sharp one, but it is that of the colours alone.
+    """
+    return _wide((guess > _GREY) & (guess < 1 - _GREY), max(_BLUR, edge))
+
+
+def _wide(flags: Flags, width: int) -> Flags:
+    """Without what is narrower than ``width`` px."""
+    import cv2
+
+    if not flags.any():
+        return flags
+    framed = np.pad(flags.astype(np.uint8), 1, mode="edge")
+    deep = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_5) > width / 2
+    away = cv2.distanceTransform((~deep).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
+    return np.asarray(flags & (away < width / 2))
 
 
 def _pieces(flags: Flags) -> tuple[np.ndarray, list[int]]:

@@ -1,0 +1,63 @@
+"""U2-Net looks twice: what it says of the picture and not of its mirror image comes out grey."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from goldsmith.engines import Descriptor
+from goldsmith.engines.drivers.u2net import U2Net
+from goldsmith.plate.plate import Mask
+
+_SEEN = np.zeros((40, 60, 3), np.float32)
+_SEEN[:, :30] = 1
+
+
+class _Net:
+    """Answers with what ``say`` makes of the one channel it is shown, and counts how often it is asked."""
+
+    def __init__(self, say: Any) -> None:
+        self.say = say
+        self.asked = 0
+
+    def get_inputs(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(name="in")]
+
+    get_outputs = get_inputs
+
+    def run(self, names: list[str], blobs: dict[str, Any]) -> list[Any]:
+        self.asked += 1
+        return [self.say(blobs["in"][:, :1])]
+
+
+def _matte(say: Any) -> tuple[Mask, int]:
+    net = _Net(say)
+    told = Descriptor(name="u2net", kind="matte", licence="Apache-2.0")
+    return U2Net(told, net).matte(_SEEN), net.asked
+
+
+def test_where_both_looks_agree_it_is_sure() -> None:
+    """What is bright is the subject, wherever it lies."""
+    matte, asked = _matte(lambda seen: (seen > 0).astype(np.float32))
+    assert asked == 2
+    assert matte.shape == (40, 60)
+    assert matte[:, :29].min() == 1
+    assert matte[:, 31:].max() == 0
+
+
+def test_where_they_do_not_it_is_grey() -> None:
+    """A net that always finds something at its left: half sure of both sides."""
+    left = np.zeros((1, 1, 320, 320), np.float32)
+    left[:, :, :, :100] = 1
+    matte, _ = _matte(lambda seen: left)
+    assert matte[20, 5] == matte[20, 55] == pytest.approx(0.5)
+    assert matte[20, 30] == 0
+
+
+def test_a_faint_answer_is_none() -> None:
+    """It is not stretched to a subject."""
+    matte, _ = _matte(lambda seen: 0.4 * (seen > 0).astype(np.float32))
+    assert not matte.any()
