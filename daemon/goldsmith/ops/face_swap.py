@@ -64,8 +64,8 @@ class FaceSwap(PlateOperation):
     """How far the new face takes on the light and tone of the old one (0 to 1)."""
     feather: Annotated[float, Field(ge=0, le=0.5)] = 0.14
     """Over how wide a part of the face it fades in from its outline (0 to 0.5)."""
-    max_hidden: _Share = 0.3
-    """How much of either face hair or other things may hide (0 to 1)."""
+    max_hidden: _Share = 0.2
+    """How much of either face hair or other things may hide, its rim aside (0 to 1)."""
     min_likeness: _Share = 0.36
     """How like the library's face the new one must be (0 to 1; the same person is above 0.36), or the picture is held."""
 

@@ -18,6 +18,8 @@ from goldsmith.plate.plate import Laid, Mask, Pixels, Plate, quantised
 
 _SAFE = 0.01
 """So far inside the outline nothing is taken yet, as a part of the face's size: there the mesh may lie beside the face."""
+_RIM = 0.06
+"""So wide is a face's rim, as a part of its size."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -119,9 +121,9 @@ def seen(plate: Plate, parts: Parts) -> Mask:
 
 
 def hidden(open_: Mask, parts: Parts) -> float:
-    """How much of a face something lies before, 0..1, by what lies open of it."""
-    whole = float(parts.inside.sum())
-    return 0.0 if whole <= 0 else 1 - float((open_ * parts.inside).sum()) / whole
+    """How much of a face something lies before, 0..1, by what lies open of it; at its very rim there is always hair, which does not count."""
+    well = parts.depth > _RIM * parts.size
+    return 0.0 if not well.any() else 1 - float(open_[well].mean())
 
 
 def laid(plate: Plate, target: Parts, open_: Mask, offered: Offered, manner: Manner, reach: Mask | None) -> Swapped:

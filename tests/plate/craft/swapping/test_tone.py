@@ -1,0 +1,109 @@
+"""Light: broad tones become the ground's, what is finer stays; whites stay white, black stays black; a grey picture has lightness alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from goldsmith.plate.craft.light import Light
+from goldsmith.plate.craft.swapping.tone import LEAST, MOST, from_lab, relit, to_lab
+from goldsmith.plate.plate import Pixels
+from goldsmith.plate.profiles import named
+
+SIDE = 120
+LIGHT = Light(None)
+ALL = np.ones((SIDE, SIDE), np.float32)
+FINE = (np.indices((SIDE, SIDE)).sum(axis=0) % 4 < 2).astype(np.float32)[:, :, None]
+SLOPE = np.linspace(0.7, 1.2, SIDE, dtype=np.float32)[None, :, None]
+
+
+def _flat(*colour: float) -> Pixels:
+    return np.broadcast_to(np.float32(colour), (SIDE, SIDE, len(colour))).copy()
+
+
+@pytest.mark.parametrize("icc", [None, named("adobe-rgb"), named("srgb")])
+def test_lab_and_back_is_the_same(icc: bytes | None) -> None:
+    """In the profile's own terms; grey has one number."""
+    light = Light(icc)
+    pixels = np.random.default_rng(0).random((20, 30, 3), dtype=np.float32)
+    assert np.abs(from_lab(to_lab(pixels, light), light) - pixels).max() < 2e-3
+    grey = np.ascontiguousarray(pixels[:, :, :1])
+    assert to_lab(grey, light).shape == (20, 30, 1)
+    assert np.abs(from_lab(to_lab(grey, light), light) - grey).max() < 2e-3
+
+
+def test_nothing_asked_is_the_face_itself() -> None:
+    """And so is a face of which no skin is seen."""
+    made = _flat(0.5, 0.4, 0.3)
+    assert relit(made, _flat(0.8, 0.6, 0.5), ALL, LIGHT, 100, 0) is made
+    assert relit(made, _flat(0.8, 0.6, 0.5), 0 * ALL, LIGHT, 100, 1) is made
+
+
+@pytest.mark.parametrize("amount", [0.5, 1.0])
+def test_a_flat_tone_goes_that_far_towards_the_ground_s(amount: float) -> None:
+    """All the way, or half of it in Lab."""
+    ours, theirs = _flat(0.5, 0.35, 0.3), _flat(0.8, 0.6, 0.5)
+    made = to_lab(relit(ours, theirs, ALL, LIGHT, 100, amount), LIGHT)
+    wanted = to_lab(ours, LIGHT) + amount * (to_lab(theirs, LIGHT) - to_lab(ours, LIGHT))
+    assert np.abs(made - wanted).max() < 0.5
+
+
+def test_the_ground_s_slope_of_light_is_taken_and_the_own_fine_detail_kept() -> None:
+    """Lit from the left becomes lit from the right, with the same texture on it."""
+    ours = np.clip(_flat(0.5, 0.5, 0.5) * SLOPE[:, ::-1] + 0.04 * FINE, 0, 1)
+    theirs = np.clip(_flat(0.6, 0.6, 0.6) * SLOPE + 0.04 * FINE, 0, 1)
+    made = relit(ours, theirs, ALL, LIGHT, 100, 1.0)[:, :, 0]
+    assert np.abs(made.mean(axis=0) - theirs[:, :, 0].mean(axis=0))[20:-20].mean() < 0.02
+    detail = np.abs(np.diff(made, axis=1))[20:-20, 20:-20].mean()
+    assert detail == pytest.approx(np.abs(np.diff(ours[:, :, 0], axis=1))[20:-20, 20:-20].mean(), rel=0.35)
+
+
+def test_contrast_of_detail_is_brought_to_the_ground_s_within_bounds() -> None:
+    """A hard picture on a soft one is softened, by no more than the least; the other way by no more than the most."""
+    soft, hard = (np.clip(_flat(0.5, 0.5, 0.5) + strength * (FINE - 0.5), 0, 1) for strength in (0.04, 0.3))
+
+    def contrast(pixels: Pixels) -> float:
+        return float(to_lab(pixels, LIGHT)[:, :, 0].std())
+
+    assert contrast(relit(hard, soft, ALL, LIGHT, 100, 1.0)) == pytest.approx(LEAST * contrast(hard), rel=0.05)
+    assert contrast(relit(soft, hard, ALL, LIGHT, 100, 1.0)) == pytest.approx(MOST * contrast(soft), rel=0.05)
+
+
+def test_the_white_of_an_eye_takes_no_skin_s_colour() -> None:
+    """Skin goes from yellowish to pink; a neutral spot in it, no skin, stays neutral."""
+    ours, skin = _flat(0.62, 0.55, 0.35), ALL.copy()
+    ours[50:60, 50:60] = 0.85
+    skin[46:64, 46:64] = 0
+    made = to_lab(relit(ours, _flat(0.85, 0.6, 0.6), skin, LIGHT, 100, 1.0), LIGHT)[55, 55]
+    assert np.abs(made[1:]).max() < 2
+
+
+def test_what_is_black_stays_black() -> None:
+    """A brow, a pupil: much lighter skin does not lift it."""
+    ours, skin = _flat(0.3, 0.2, 0.15), ALL.copy()
+    ours[50:60, 50:60] = 0.01
+    skin[46:64, 46:64] = 0
+    made = relit(ours, _flat(0.85, 0.7, 0.6), skin, LIGHT, 100, 1.0)
+    assert made[55, 55].max() < 0.06
+    assert made[10, 10, 0] > 0.8
+
+
+def test_what_is_no_skin_does_not_count_as_light() -> None:
+    """A black fringe in the ground, left out of the skin, darkens nothing round about."""
+    ground, skin = _flat(0.8, 0.6, 0.5), ALL.copy()
+    ground[:40], skin[:44] = 0.05, 0
+    made = relit(_flat(0.5, 0.35, 0.3), ground, skin, LIGHT, 100, 1.0)
+    assert made[60, 60] == pytest.approx(np.float32((0.8, 0.6, 0.5)), abs=0.03)
+
+
+def test_a_face_of_one_px_is_lit_too() -> None:
+    """No size is too small to be asked."""
+    made = relit(_flat(0.5, 0.4, 0.3)[:1, :1], _flat(0.8, 0.6, 0.5)[:1, :1], ALL[:1, :1], LIGHT, 1.0, 1.0)
+    assert made[0, 0] == pytest.approx(np.float32((0.8, 0.6, 0.5)), abs=0.02)
+
+
+def test_grey_pictures_are_lit_in_grey() -> None:
+    """One channel in, one channel out."""
+    made = relit(_flat(0.3), _flat(0.7), ALL, LIGHT, 100, 1.0)
+    assert made.shape == (SIDE, SIDE, 1)
+    assert made == pytest.approx(0.7, abs=0.01)
