@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from doubles import tiny, tiny_single
 from doubles.tiny_engines import WAYS, engine, model, opened, request
 from goldsmith.engines.diffusion.families import AUTO, FAMILIES
+from goldsmith.engines.diffusion.loading import quiet
 from goldsmith.errors import Problem
 
 
@@ -48,6 +50,16 @@ def test_all_pipelines_of_a_model_share_one_set_of_weights(family: str) -> None:
     for pipe in pipes:
         assert pipe.vae is pipes[0].vae
         assert pipe.text_encoder is pipes[0].text_encoder
+
+
+def test_what_libraries_say_of_things_that_are_meant_is_not_heard() -> None:
+    """It would stand before a crash's last words; anything else is heard."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        quiet()
+        for said in ("Already found a `peft_config` attribute in the model.", "The following rank_pattern keys did not match any", "Mind!"):
+            warnings.warn(said, stacklevel=1)
+    assert [str(each.message) for each in heard] == ["Mind!"]
 
 
 def test_settings_of_a_model_reach_its_other_pipelines(tmp_path: Path) -> None:

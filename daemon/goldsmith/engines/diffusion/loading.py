@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ from goldsmith.engines.registry.models import Diffusion
 from goldsmith.errors import Problem
 
 _PROCESSED = "Qwen2VLProcessor"
+
+
+_KNOWN = ("__array__ implementation doesn't accept a copy keyword", "Already found a `peft_config`", "The following .* keys did not match")
+"""Warnings of libraries about what is meant or theirs; in a lane they would stand before a crash's last words."""
 
 
 def quiet() -> None:
@@ -32,6 +37,8 @@ def quiet() -> None:
     diffusers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    for said in _KNOWN:
+        warnings.filterwarnings("ignore", message=said)
 
 
 class Pipes:
