@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import struct
 
 import numpy as np
 import pytest
@@ -74,3 +75,32 @@ def test_a_damaged_font_breaks_nothing(seed: int) -> None:
         found = Paragraph((face,), "AVATAR fi (gold)", Manner(tracking=0.1)).line(0, 16)
         assert all(np.isfinite((glyph.x, glyph.y)).all() for glyph in found.glyphs)
         assert np.isfinite(ink((face,), found.glyphs)).all()
+
+
+def test_a_letter_without_an_outline_is_none() -> None:
+    """A font that draws nothing for a letter, as fonts of coloured pictures do, has not got it: never a gap that nobody asked for."""
+    data = bytearray(shipped("samples", "library", "fonts", "Manrope-Regular.ttf").read_bytes())
+    tables = {bytes(data[at : at + 4]): struct.unpack(">II", data[at + 8 : at + 16]) for at in range(12, 12 + 16 * data[5], 16)}
+    long = data[tables[b"head"][0] + 51] == 1
+    glyph = typeface("Manrope-Regular.ttf").font.get_nominal_glyph(ord("A"))
+    size = 4 if long else 2
+    start = tables[b"loca"][0] + glyph * size
+    data[start + size : start + 2 * size] = data[start : start + size]  # the next one begins where this one does
+    hollow = opened(bytes(data), "hollow.ttf")
+    assert hollow.font.get_nominal_glyph(ord("A"))
+    assert hollow.hollow("A")
+    assert not hollow.has("A")
+    assert hollow.has("H")
+    assert not hollow.hollow(" ")
+    with pytest.raises(Missing) as caught:
+        Paragraph((hollow,), "HAH", Manner()).line(0, 3)
+    assert caught.value.letters == "A"
+    mixed = Paragraph((hollow, typeface("Manrope-Bold.ttf")), "HAH", Manner()).line(0, 3)
+    assert [glyph.face for glyph in mixed.glyphs] == [0, 1, 0]
+
+
+def test_every_letter_of_the_fonts_that_ship_can_be_seen() -> None:
+    """None of them is taken for hollow."""
+    for name in ("Manrope.ttf", "SourceSansPro-Regular.otf"):
+        face = typeface(name)
+        assert not [chr(code) for code in range(33, 0x3000) if face.hollow(chr(code))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,31 @@ _WEB = (b"wOFF", b"wOF2")
 _OUTLINES = ("glyf", "CFF ", "CFF2")
 _WORKING = "Put a working .ttf or .otf into library/fonts/."
 _NO_LANGUAGE = 0xFFFF
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0"
+"""Letters that are blank by what they mean: fillers of Hangul, and the empty cell of Braille."""
+
+
+class _Pen:
+    """Notes where an outline goes."""
+
+    def __init__(self, drawn: list[tuple[float, float]]) -> None:
+        self._drawn = drawn
+
+    def moveTo(self, point: tuple[float, float]) -> None:  # noqa: N802 - HarfBuzz calls it so
+        """The begin of a contour, which may be all of it."""
+
+    def lineTo(self, point: tuple[float, float]) -> None:  # noqa: N802
+        self._drawn.append(point)
+
+    def curveTo(self, *points: tuple[float, float]) -> None:  # noqa: N802
+        self._drawn.append(points[-1])
+
+    qCurveTo = curveTo  # noqa: N815
+
+    def closePath(self) -> None:  # noqa: N802
+        """Nothing more to note."""
+
+    endPath = closePath  # noqa: N815
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,8 +65,17 @@ class Typeface:
     """The OpenType features that it knows."""
 
     def has(self, letter: str) -> bool:
-        """True where it has a glyph for that character."""
-        return bool(self.font.get_nominal_glyph(ord(letter)))
+        """True where it has a glyph for that character, and one that can be seen."""
+        return bool(self.font.get_nominal_glyph(ord(letter))) and not self.hollow(letter)
+
+    def hollow(self, letter: str) -> bool:
+        """True where its glyph for what is to be seen has no outline, as in fonts whose letters are coloured pictures."""
+        number = self.font.get_nominal_glyph(ord(letter))
+        if not number or unicodedata.category(letter)[0] not in "LNPS" or letter in _BLANK:
+            return False
+        drawn: list[tuple[float, float]] = []
+        self.font.draw_glyph_with_pen(number, _Pen(drawn))
+        return not drawn
 
 
 def opened(data: bytes, called: str, axes: Mapping[str, float] | None = None, number: int = 0) -> Typeface:

@@ -76,6 +76,7 @@ class Paragraph:
         self._levels = bidi.levels(text, self._base)
         self._scripts = _scripts(text)
         self._chosen = _chosen(faces, text)
+        self._hollow = {letter for letter, number in set(zip(text, self._chosen, strict=True)) if faces[number].hollow(letter)}
         self._lines: dict[tuple[int, int], Line] = {}
         self._ends: NDArray[np.float64] | None = None
 
@@ -114,6 +115,7 @@ class Paragraph:
                 glyphs += [glyph._replace(x=glyph.x + x) for glyph in made]
                 x += advance
                 missing += lost
+        missing += "".join(letter for letter in self.text[start:end] if letter in self._hollow)
         if missing:
             raise Missing("".join(dict.fromkeys(missing)))
         return Line(tuple(glyphs), max(0.0, x - self._manner.tracking * self._spaced(glyphs)), self._base)
