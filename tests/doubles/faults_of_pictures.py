@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import data
 
+from goldsmith.plate.colour import luma
 from goldsmith.plate.craft.smooth import softened
 from goldsmith.plate.plate import Pixels, Window
 
@@ -30,10 +31,10 @@ def sky(height: int, width: int, codes: float = 24) -> Pixels:
     return np.asarray(base + slope[:, :, None] * rate, np.float32)
 
 
-def under_sky(name: str, rows: int) -> tuple[Pixels, Pixels]:
+def under_sky(name: str, rows: int, codes: float = 24) -> tuple[Pixels, Pixels]:
     """A photograph with a smooth sky in its upper rows, and the same rounded to codes of 8 bits, with its bands."""
     smooth = photograph(name).copy()
-    smooth[:rows] = sky(rows, smooth.shape[1])
+    smooth[:rows] = sky(rows, smooth.shape[1], codes)
     return smooth, coded(smooth)
 
 
@@ -72,6 +73,15 @@ def parted(pixels: Pixels, red: float, blue: float) -> Pixels:
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         made[:, :, channel] = cv2.warpAffine(plane, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return coded(made)
+
+
+def speckled(pixels: Pixels, sigma: float, blotch: float = 0.0) -> Pixels:
+    """Noise of colour alone, of that deviation in red, green and blue before their luma is taken out; in blotches of ``blotch`` px."""
+    noise = np.random.default_rng(1).standard_normal(pixels.shape, dtype=np.float32)
+    if blotch:
+        noise = softened(noise, blotch)
+        noise /= noise.std()
+    return coded(pixels + np.float32(sigma) * (noise - luma(noise)[:, :, None]))
 
 
 def sharpened(pixels: Pixels, amount: float, sigma: float = 1.6) -> Pixels:

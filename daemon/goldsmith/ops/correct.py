@@ -10,22 +10,15 @@ from pydantic import Field
 
 from goldsmith.engines import EngineNeed
 from goldsmith.operation import Bench, Finding, Needs, PlateOperation, Where, region_needs
-from goldsmith.plate.craft.assess import noise
-from goldsmith.plate.craft.correct import banding, fringes, halos, lateral, repeats, seams
+from goldsmith.plate.craft.correct import banding, fringes, halos, lateral, noises, repeats, seams
 from goldsmith.plate.craft.correct.fault import Fault, box
-from goldsmith.plate.craft.denoising import MARGIN, cleaned, planes
 from goldsmith.plate.craft.dither import dithered
 from goldsmith.plate.craft.stitch import Manner, stitch
-from goldsmith.plate.craft.strips import in_strips
 from goldsmith.plate.plate import Laid, Mask, Pixels, Plate, frozen
 
 Strength = Literal["auto", "off"] | Annotated[float, Field(ge=0, le=100)]
 Find = Callable[[Pixels, float], list[Fault]]
 
-_NOISY = 0.025
-"""Standard deviation of the luma's noise above which a picture is cleaned: film and phones at night have less."""
-_DRAWN = 0.08
-"""What is above that is a pattern that somebody drew."""
 _TOLD = 24
 """So many places of one fault are put on record, the largest first; all are counted."""
 _GROW = 4
@@ -43,7 +36,7 @@ class Correct(PlateOperation):
     seams: Strength = "auto"
     """Straight lines where the tone of neighbouring tiles steps: "auto", "off" or 0 to 100."""
     noise: Strength = "auto"
-    """Noise, where it is above 2.5 % of full scale: "auto", "off" or 0 to 100."""
+    """Noise above 2.5 % of full scale, and noise of colour above 0.8 %: "auto", "off" or 0 to 100."""
     fringes: Strength = "auto"
     """Red and blue drawn larger or smaller than green, and purple or green rims beside blown lights: "auto", "off" or 0 to 100."""
     halos: Strength = "auto"
@@ -72,27 +65,14 @@ class Correct(PlateOperation):
         work.mend("seams", self.seams, seams.find)
         work.to_codes()
         work.mend("lateral", self.fringes, lateral.find)
-        work.mend("noise", self.noise, self._cleaned(bench))
+        work.mend("noise", self.noise, noises.find)
+        work.mend("colour_noise", self.noise, noises.find_coloured)
         work.mend("fringes", self.fringes, fringes.find)
         work.mend("halos", self.halos, halos.find)
         if self.repeats != "off":
             self._twice(work)
         bench.progress(1.0)
         return work.plate
-
-    def _cleaned(self, bench: Bench) -> Find:
-        """Noise as a fault of the whole picture; size: its standard deviation in per cent of full scale."""
-
-        def find(pixels: Pixels, strength: float) -> list[Fault]:
-            sigma, *colours = (noise(plane + 0.5 * (number > 0)) for number, plane in enumerate(planes(pixels)))
-            if not _NOISY <= sigma <= _DRAWN:
-                return []
-            whole = slice(0, pixels.shape[0]), slice(0, pixels.shape[1])
-            aims = [strength * one for one in (sigma, *colours)]
-            made = in_strips(pixels, lambda strip: cleaned(strip, aims), MARGIN)
-            return [Fault(whole, round(100 * sigma, 3), round(100 * noise(planes(made)[0]), 3), (whole, frozen(made)))]
-
-        return find
 
     def _twice(self, work: _Work) -> None:
         """Copies on record, and made new where that is asked and they are no pattern."""

@@ -28,11 +28,13 @@ _LEAST_STEPS = 1 / 160
 _LEAST_ALONG = 0.6
 """Of all steps, how many more lead one way than the other."""
 _LEAST_CELLS = 48
+_LEAST_SHARE = 0.005
+"""Of the picture; smaller spots are blocks of a JPEG in what is out of focus, and nobody sees them."""
 _BOUND = 0.5
 """Where steps are one code high no value moves further than this many codes: what was rounded lay within half a code. Else twice as far."""
 _DOUBLE = 0.3
 _SIGMAS = (48.0, 24.0, 12.0, 6.0, 3.0)
-_MENDED = 0.7
+_MENDED = 0.47
 """What is left of the steps is less than this part, or it was no slope."""
 
 
@@ -47,7 +49,8 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Fault]:
     cells = np.stack([_cells(pixels[:, :, channel]) for channel in range(channels)])
     found = []
     made = pixels.copy() if cells.any() else pixels
-    for place, own in parts(np.asarray(cells.any(axis=0)), _LEAST_CELLS):
+    least = max(_LEAST_CELLS, round(_LEAST_SHARE * height * width / _CELL**2))
+    for place, own in parts(np.asarray(cells.any(axis=0)), least):
         rows, columns = (slice(span.start * _CELL, span.stop * _CELL) for span in place)
         mine = cells[:, place[0], place[1]] & own
         whole = grown((rows, columns), 0, height, width)

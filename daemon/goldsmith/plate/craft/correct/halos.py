@@ -17,22 +17,28 @@ _EDGE = 0.12
 _RADIUS = 6
 """px from an edge to the end of its halo."""
 _FAR = 12
-_QUIET = 0.12
+_QUIET = 0.2
 """An edge is judged where what lies beyond on either side is quieter than this part of its height."""
 _LINE = 1.5
 """What overshoots by more than its own height is a line, and no halo."""
 _ASKED = 16000
-_LEAST_EDGES = 60
-_LIMIT = 0.125
-"""The median overshoot of judged edges, as a part of their height and on both sides together, above which a picture is over-sharpened."""
-_DRAWN = 0.9
-"""Where most edges overshoot by more, they are lines that somebody drew."""
+_LEAST_EDGES = 30
+_CRISP = 0.8
+"""An edge is judged where so much of its rise lies within 4 px: over wider ones a sharpener leaves no rim ..."""
+_ROOM = 0.15
+"""... and where so much of its rise is left to black and to white: what is clipped has no rim to measure."""
+_RIM = 0.1
+"""A rim, as a part of the edge's height, on the side where it is lower: textures, grooves and glints have one on one side."""
+_LIMIT = 0.4
+"""Share of the judged edges with a rim on both sides, from which on a picture is over-sharpened."""
+_DRAWN = 1.3
+"""Where most edges overshoot by more, on both sides together, they are lines that somebody drew."""
 _WIDTHS = (0.7, 1.1, 1.7, 2.6)
 _AMOUNTS = (0.4, 0.8, 1.4, 2.2, 3.2)
 _ROUNDS = 8
 _SOFTER = 0.6
 """What an edge that became too soft counts for beside its overshoot."""
-_HALVED = 0.6
+_HALVED = 0.55
 """So much of the overshoot is left at most, or it came from something else."""
 _AS_GOOD = 0.004
 _SQUARE = 1024
@@ -41,16 +47,23 @@ _CELL = 64
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """Judged edges: where (n, 2: row, column), and overshoot on both sides together as a part of their height (n), and
-    how far the flanks 3 to 5 px off lie beyond what follows them, likewise: below zero where too much was undone (n)."""
+    """Judged edges: where (n, 2: row, column), overshoot on both sides together as a part of their height (n), that of the
+    side where it is less (n), and how far the flanks 3 to 5 px off lie beyond what follows them, likewise: below zero where too
+    much was undone (n)."""
 
     places: NDArray[np.int64]
     overshoot: NDArray[np.float32]
+    lesser: NDArray[np.float32]
     bent: NDArray[np.float32]
 
     @property
     def typical(self) -> float:
         return float(np.median(self.overshoot)) if len(self.overshoot) >= _LEAST_EDGES else 0.0
+
+    @property
+    def rimmed(self) -> float:
+        """The share with a rim on both sides; 0 of too few."""
+        return float((self.lesser > _RIM).mean()) if len(self.lesser) >= _LEAST_EDGES else 0.0
 
 
 def find(pixels: Pixels, strength: float = 1.0) -> list[Fault]:
@@ -62,7 +75,7 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Fault]:
         return []
     grey = luma(pixels)
     edges = judge(grey)
-    if not _LIMIT <= edges.typical <= _DRAWN:
+    if edges.rimmed < _LIMIT or edges.typical > _DRAWN:
         return []
     moved = _undone(grey, edges) * np.float32(strength)
     made = np.clip(pixels - moved[:, :, None], 0, 1)
@@ -100,7 +113,7 @@ def judge(grey: Mask, places: NDArray[np.int64] | None = None) -> Edges:
     x = column[:, None].astype(np.float32) + far * (across[row, column] / size)[:, None]
     y = row[:, None].astype(np.float32) + far * (down[row, column] / size)[:, None]
     if not len(where):
-        return Edges(where, *2 * [np.zeros(0, np.float32)])
+        return Edges(where, *3 * [np.zeros(0, np.float32)])
     lines = _sampled(grey, x, y)
     dark, light = lines[:, : _FAR - _RADIUS], lines[:, _FAR + _RADIUS + 1 :]
     low, high = dark.mean(axis=1), light.mean(axis=1)
@@ -108,11 +121,14 @@ def judge(grey: Mask, places: NDArray[np.int64] | None = None) -> Edges:
     quiet = np.maximum(np.ptp(dark, axis=1), np.ptp(light, axis=1)) < 2 * _QUIET * rise
     over = lines[:, _FAR + 1 : _FAR + _RADIUS].max(axis=1) - high
     under = low - lines[:, _FAR - _RADIUS + 1 : _FAR].min(axis=1)
-    share = (np.maximum(over, 0) + np.maximum(under, 0)) / np.maximum(rise, np.float32(0.02))
+    height = np.maximum(rise, np.float32(0.02))
+    share, lesser = (np.maximum(over, 0) + np.maximum(under, 0)) / height, np.minimum(over, under) / height
     flanks = lines[:, _FAR + 3 : _FAR + 6].mean(axis=1) - high + low - lines[:, _FAR - 5 : _FAR - 2].mean(axis=1)
-    bent = flanks / np.maximum(rise, np.float32(0.02))
-    good = np.ones(len(where), bool) if given else quiet & (rise > _EDGE) & (share < _LINE)
-    return Edges(where[good], share[good].astype(np.float32), bent[good].astype(np.float32))
+    good = quiet & (rise > _EDGE) & (share < _LINE) & (lines[:, _FAR + 2] - lines[:, _FAR - 2] > _CRISP * rise)
+    good &= (high + _ROOM * rise < 1) & (low - _ROOM * rise > 0)
+    if given:
+        good[:] = True
+    return Edges(where[good], *(one[good].astype(np.float32) for one in (share, lesser, flanks / height)))
 
 
 def _sampled(grey: Mask, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:

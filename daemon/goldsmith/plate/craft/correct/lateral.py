@@ -6,13 +6,14 @@ comes from a least-squares fit in each tile that has edges, and the scale of the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.plate.craft.correct.fault import Fault, window
-from goldsmith.plate.craft.smooth import softened
+from goldsmith.plate.craft.smooth import at_size, softened
 from goldsmith.plate.plate import Mask, Pixels, frozen
 
 _TILE = 48
@@ -21,12 +22,20 @@ _LEAST_EDGE = 0.02
 _LEAST_LIKE = 0.97
 """Correlation of the other colour with green in a tile that is asked: coloured things say nothing of the lens."""
 _LEAST_TILES = 24
-_LEAST_MOVED = 0.5
+_FEW_TILES = 12
+"""So few are enough where they agree twice as well, and lie in three quarters of the picture."""
+_SHARP = 0.04
+"""Power of the slopes beside that of the detail in a tile that is asked: what is out of focus says little."""
+_LEAST_MOVED = 0.9
 """px in the corner: less is not to be seen."""
 _AGREE = 0.5
 """The middle half of the tiles differs by less than this part of the scale."""
-_MOST = 0.012
+_MOST = 0.016
 _ROUNDS = 3
+_TRIED = np.arange(-8, 9) * 0.0018
+"""Scales from which the fit sets out: it is right for moves of about a px alone."""
+_SEEN = 300_000
+"""Pixels at which they are tried."""
 _BETTER = 0.8
 _LEAST_IN_QUARTER = 4
 
@@ -97,8 +106,8 @@ def _parted(moves: _Moves, quarter: int) -> float:
 
 def _scale(pixels: Pixels, channel: int, reach: float) -> float:
     """Refined over some rounds, since a fit of slopes is right for small moves alone."""
-    total, green = 0.0, np.ascontiguousarray(pixels[:, :, 1])
-    plane = np.ascontiguousarray(pixels[:, :, channel])
+    green, plane = np.ascontiguousarray(pixels[:, :, 1]), np.ascontiguousarray(pixels[:, :, channel])
+    total = _nearest(plane, green)
     for _ in range(_ROUNDS):
         more = _agreed(plane if total == 0 else _resampled(plane, total), green, reach)
         if more is None or abs(total + more) > _MOST:
@@ -109,17 +118,38 @@ def _scale(pixels: Pixels, channel: int, reach: float) -> float:
     return total if abs(total) * reach >= _LEAST_MOVED / 2 else 0.0
 
 
+def _nearest(plane: Mask, green: Mask) -> float:
+    """Of some scales the one at which the colour's detail is most like green's, away from the middle; seen small."""
+    shrink = max(1.0, (green.size / _SEEN) ** 0.5)
+    height, width = (round(side / shrink) for side in green.shape)
+    small, like = at_size(plane, height, width), at_size(green, height, width)
+    bare = softened(like, 0.7) - softened(like, 6)
+    inner = np.s_[height // 3 : -(height // 3), width // 3 : -(width // 3)]
+    bare[inner] = 0
+    power = float(np.square(bare, dtype=np.float64).sum())
+
+    def alike(scale: float) -> float:
+        moved = _resampled(small, scale) if scale else small
+        other = softened(moved, 0.7) - softened(moved, 6)
+        other[inner] = 0
+        both = power * float(np.square(other, dtype=np.float64).sum())
+        return float((bare * other).sum(dtype=np.float64)) / math.sqrt(max(both, 1e-18))
+
+    return float(max(_TRIED, key=lambda scale: (alike(float(scale)), -abs(scale))))
+
+
 def _agreed(plane: Mask, green: Mask, reach: float) -> float | None:
     """The scale most tiles agree on; None where they are too few."""
     told = _moves(plane, green)
     far = told.far
-    if len(far) < _LEAST_TILES:
+    few = len(far) < _LEAST_TILES
+    if few and (len(far) < _FEW_TILES or len(np.unique(told.quarter)) < 3):
         return None
     scales = told.moved / far
     order = np.argsort(scales)
     share = np.cumsum(far[order] ** 2)
     low, middle, high = (float(scales[order][np.searchsorted(share, part * share[-1])]) for part in (0.25, 0.5, 0.75))
-    if abs(middle) * reach > 0.1 and high - low > max(_AGREE * abs(middle), 0.25 / reach):
+    if abs(middle) * reach > 0.1 and high - low > max(_AGREE * abs(middle), 0.25 / reach) / (1 + few):
         return None
     return middle
 
@@ -148,7 +178,7 @@ def _moves(plane: Mask, green: Mask) -> _Moves:
     size, along = (og * ss - os * gs) / rest, (os * gg - og * gs) / rest
     explained = (size * og + along * os) / np.maximum(oo, 1e-12)
     asked = (np.sqrt(gg) > _LEAST_EDGE) & (size > 0.3) & (explained > _LEAST_LIKE**2)
-    asked &= (ss > 0.02 * gg) & (out > np.hypot(height, width) / 8)
+    asked &= (ss > _SHARP * gg) & (out > np.hypot(height, width) / 8)
     quarter = (2 * (np.arange(rows)[:, None] >= rows / 2) + (np.arange(columns) >= columns / 2)).ravel()
     return _Moves(-along[asked] / size[asked], out[asked], quarter[asked])
 

@@ -28,6 +28,8 @@ _ALIKE = 120.0
 _LEAST_PAIRS = 6
 _LIKE = 0.95
 """Correlation of the two places, over a square of 11 px."""
+_TWICE, _TWICE_SMALLER = 0.98, 0.965
+"""The same over the whole of a copy: windows and letters of one kind are alike, and not as much; less where pixels were averaged."""
 _SQUARE = 11
 _DETAIL = 0.012
 _LEAST_AREA = 500
@@ -70,7 +72,7 @@ def find(pixels: Pixels) -> list[Repeat]:
         same = [other for other in kept if _meet(one.place, other.place) or _meet(one.place, other.source)]
         same += [other for other in kept if _meet(one.source, other.place)]
         pattern = one.pattern or len(ways) >= _PATTERN
-        if not same:
+        if not same and (pattern or one.like > (_TWICE if shrink == 1 else _TWICE_SMALLER)):
             kept.append(Repeat(one.place, one.own, one.source, one.like, pattern))
     return [_enlarged(one, shrink, height, width) for one in kept]
 

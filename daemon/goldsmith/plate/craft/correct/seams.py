@@ -29,6 +29,8 @@ _ENOUGH = 5.0
 """How far a seam stands above the columns beside it, in their own spread; more does not count as more ..."""
 _SURE = 3.3
 """... and so far it does in the mean over its length."""
+_SURE_ALONE = 4.4
+"""A line by itself where no tile is likely to end has to stand out as far; webcams and woodwork have stripes."""
 _BESIDE = 24
 _LEAST_SHARE = 0.75
 """Of its length a seam is to be seen on so much."""
@@ -51,6 +53,7 @@ class _Line:
 
     at: int
     height: float
+    sure: float
 
 
 def find(pixels: Pixels, strength: float = 1.0) -> list[Fault]:
@@ -62,7 +65,8 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Fault]:
         return []
     grey = luma(pixels)
     upright, level = _lines(grey), _lines(np.ascontiguousarray(grey.T))
-    if not upright and not level:
+    lines = [*upright, *level]
+    if not lines or (len(lines) == 1 and lines[0].at % _LEAST_TILE and lines[0].sure < _SURE_ALONE):
         return []
     made = pixels.copy()
     found = _spread(made, upright, strength)
@@ -93,7 +97,7 @@ def _lines(grey: Mask) -> list[_Line]:
     good &= np.median(lively, axis=0) < _LIVELY
     rank = stands.mean(axis=0)
     good &= rank >= cv2.dilate(rank[None], np.ones((1, 7), np.uint8)).ravel()
-    found = [_Line(int(places[at]), float(size[at])) for at in np.flatnonzero(good)]
+    found = [_Line(int(places[at]), float(size[at]), float(sure[at])) for at in np.flatnonzero(good)]
     return found if _on_a_grid([line.at for line in found]) else []
 
 
