@@ -89,7 +89,8 @@ def _three(stem: str) -> dict[Ability, Way]:
 
 FAMILIES: Mapping[str, Family] = {
     "sdxl": Family(_three("StableDiffusionXL"), negative=""),
-    "sdxl-inpaint": Family({"inpaint": Way("StableDiffusionXLInpaintPipeline", _hole, strong=1.0)}, negative=""),
+    # below 1, as its makers ask: at 1 it begins from noise alone, which it was not trained to do
+    "sdxl-inpaint": Family({"inpaint": Way("StableDiffusionXLInpaintPipeline", _hole, strong=0.99)}, negative=""),
     "sd3": Family(_three("StableDiffusion3"), negative=""),
     "flux": Family(_three("Flux")),
     "flux-fill": Family({"inpaint": Way("FluxFillPipeline", _hole, strong=1.0)}),
