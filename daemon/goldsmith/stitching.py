@@ -10,9 +10,10 @@ from pydantic import Field
 
 from goldsmith.engines import EngineNeed, Inpainter
 from goldsmith.operation import Bench, Needs, PlateOperation, Where, region_needs
+from goldsmith.plate import region
 from goldsmith.plate.craft.patches import extent
 from goldsmith.plate.craft.stitch import Manner, stitch
-from goldsmith.plate.plate import Plate
+from goldsmith.plate.plate import Mask, Plate
 
 
 class StitchOperation(PlateOperation):
@@ -57,6 +58,12 @@ class StitchOperation(PlateOperation):
             enlarges=asked.enlarges,
             generates=asked.words,
         )
-        done = stitch(plate, mask, engine.fill, manner, bench.progress, solid)
+        done = stitch(plate, mask, engine.fill, manner, bench.progress, solid, self._hidden(plate, bench))
         bench.record(**done.findings())
         return done.plate
+
+    def _hidden(self, plate: Plate, bench: Bench) -> Mask | None:
+        """What the engine must not look at beside the region: a subject whose background is to go, or it would carry that on."""
+        if not self.removes or "subject" not in region.parse(self.where).spares():
+            return None
+        return bench.region(f"subject|({self.where})", plate, removing=True)

@@ -100,3 +100,30 @@ def test_a_found_thing_goes_with_its_soft_rim_and_a_painted_one_as_it_was_painte
     bench = BenchDouble(spots={"subject": frozen(rim)}, inpainter=NullInpainter(side=160))
     assert Erase(where="subject").apply(given, bench).pixels[40:70, 50:100].min() > 0.74
     assert Erase(where="mask").apply(given, bench).pixels[40:70, 51:59].max() < 0.7
+
+
+def test_a_background_goes_without_carrying_the_subject_on() -> None:
+    """The engine sees neither the region nor the subject beside it; the subject stays bit for bit what it was."""
+    pixels = np.full((120, 160, 3), 0.8, dtype=np.float32)
+    pixels[30:120, 60:100] = (1, 0.3, 0)
+    pixels[20:60, 10:30] = 0.1
+    subject = np.zeros((120, 160), np.float32)
+    subject[30:120, 60:100] = 1
+    plate = Plate(frozen(np.round(pixels * 255) / np.float32(255)))
+    engine = NullInpainter(side=160)
+    bench = BenchDouble(spots={"subject": frozen(subject)}, inpainter=engine)
+    done = Erase(where="background & left").apply(plate, bench)
+    [(seen, hole, _)] = engine.asked
+    assert not ((seen[:, :, 0] - seen[:, :, 2] > 0.5) & (hole < 0.5)).any()
+    assert done.pixels[20:60, 10:30] == pytest.approx(0.8, abs=0.02)
+    assert np.array_equal(done.pixels[subject > 0], plate.pixels[subject > 0])
+    assert np.array_equal(done.pixels[:, 80:], plate.pixels[:, 80:])
+
+
+def test_a_subject_that_goes_is_hidden_once() -> None:
+    """Nothing else is kept from the engine where nothing is spared: what lies round the subject is all it has."""
+    subject = np.zeros((120, 160), np.float32)
+    subject[40:70, 60:90] = 1
+    engine = NullInpainter(side=160)
+    Erase(where="subject", grow=0).apply(_spotted(), BenchDouble(spots={"subject": frozen(subject)}, inpainter=engine))
+    assert engine.asked[0][1][:120].sum() < 40 * 40

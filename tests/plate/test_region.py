@@ -181,3 +181,18 @@ def test_to_remove_a_thing_takes_all_of_it_and_spares_what_is_to_stay() -> None:
     assert not removed("subject & left")[:, 9:].any()
     with pytest.raises(Nowhere):
         removed("hands")
+
+
+@pytest.mark.parametrize(
+    ("where", "spared"),
+    [
+        ("subject", ()),
+        ("background & left", ("subject",)),
+        ("!background", ()),
+        ("!(subject | face) | text", ("subject", "face")),
+        ("!!hands & mask", ()),
+    ],
+)
+def test_it_says_what_it_leaves_out(where: str, spared: tuple[str, ...]) -> None:
+    """Counted through brackets and double negations; what is in and out at once is left out somewhere."""
+    assert parse(where).spares() == frozenset(spared)

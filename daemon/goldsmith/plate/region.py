@@ -32,8 +32,9 @@ RESERVED = frozenset({*SEEN, "background"})
 SIDES = frozenset({"left", "right", "top", "bottom", "center"})
 
 _WORD = re.compile(r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?![\w-]))|(?P<name>\w[\w-]*)|(?P<sign>[&|!(),]))")
-_MAX_LENGTH = 500
-_MAX_DEPTH = 30
+_MAX_LENGTH = 512
+"""A little more than a brief may say, for those who put two regions together."""
+_MAX_DEPTH = 31
 _THIRD = 1 / 3
 _BOXES = {
     "left": (0.0, 0.0, 0.5, 1.0),
@@ -76,6 +77,7 @@ class Where:
     text: str
     mask_names: frozenset[str]
     seen: frozenset[str]
+    kept: frozenset[str]
     _evaluate: Evaluate
 
     def names(self) -> frozenset[str]:
@@ -85,6 +87,10 @@ class Where:
     def recognised(self) -> frozenset[str]:
         """Which of ``SEEN`` have to be looked for in the picture; ``background`` asks for the subject."""
         return self.seen
+
+    def spares(self) -> frozenset[str]:
+        """Which of ``SEEN`` it leaves out wherever they are: the subject of ``background``, and ``face`` in ``!face``."""
+        return self.kept
 
     def evaluate(self, plate: Plate, found: Found = NOTHING_SOUGHT, whole: Callable[[Mask], Mask] | None = None) -> Mask:
         """The region of this plate, (h, w) 0..1. ``found`` has every word of ``recognised()``.
@@ -110,7 +116,7 @@ def parse(where: str) -> Where:
     evaluate = reading.either(0)
     if reading.at < len(reading.words):
         raise reading.fault('expected "&", "|" or the end')
-    return Where(where, frozenset(reading.used), frozenset(reading.seen), evaluate)
+    return Where(where, frozenset(reading.used), frozenset(reading.seen), frozenset(reading.kept), evaluate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +150,7 @@ class _Reading:
         self.at = 0
         self.used: set[str] = set()
         self.seen: set[str] = set()
+        self.kept: set[str] = set()
         self.spared = False
 
     def fault(self, expected: str) -> ValueError:
@@ -169,7 +176,7 @@ class _Reading:
 
     def either(self, depth: int) -> Evaluate:
         if depth > _MAX_DEPTH:
-            raise ValueError(f'"{self.text[:60]}" nests deeper than {_MAX_DEPTH} levels')
+            raise ValueError(f'"{self.text[:60]}" nests deeper than {_MAX_DEPTH - 1} levels')
         made = self.both(depth)
         while self.took("|"):
             made = _joined(np.maximum, made, self.both(depth))
@@ -209,10 +216,12 @@ class _Reading:
         return _named(word.text)
 
     def looked_for(self, word: str) -> Evaluate:
-        self.seen.add("subject" if word == "background" else word)
-        if word == "background":
-            return _inverted(_seen("subject", spared=not self.spared))
-        return _seen(word, spared=self.spared)
+        thing, spared = ("subject", not self.spared) if word == "background" else (word, self.spared)
+        self.seen.add(thing)
+        if spared:
+            self.kept.add(thing)
+        made = _seen(thing, spared=spared)
+        return _inverted(made) if word == "background" else made
 
     def box(self, word: _Word) -> Evaluate:
         numbers: list[float] = []

@@ -226,3 +226,28 @@ def test_progress_is_told_before_every_crop() -> None:
     told: list[float] = []
     stitch(plate, _mask(plate, 5, 5, 9, 9) + _mask(plate, 5, 275, 9, 285), NullInpainter().fill, MANNER, told.append)
     assert told == [0.0, 0.5]
+
+
+def test_what_is_hidden_stays_and_is_not_seen() -> None:
+    """The engine's hole has it, the fill takes nothing of its tone, and not a bit of it is another."""
+    pixels = np.full((100, 140, 3), 0.5, np.float32)
+    pixels[:, 60:80] = (1, 0, 0)
+    plate = Plate(frozen(np.round(pixels * 255) / np.float32(255)))
+    mask, hidden = np.zeros((100, 140), np.float32), np.zeros((100, 140), np.float32)
+    mask[30:70, 30:60], hidden[:, 60:80] = 1, 1
+    engine = NullInpainter()
+    done = stitch(plate, mask, engine.fill, MANNER, lambda fraction: None, hidden=hidden)
+    assert not (engine.asked[0][0][engine.asked[0][1] < 0.5][:, 0] > 0.9).any()
+    assert done.pixels[30:70, 30:60] == pytest.approx(0.5, abs=0.01)
+    assert np.array_equal(done.pixels[mask == 0], plate.pixels[mask == 0])
+    assert done.outside_changed == 0
+
+
+def test_where_all_that_is_left_is_hidden_it_is_seen_after_all() -> None:
+    """An engine must be shown something."""
+    pixels = np.full((60, 60, 3), 0.5, np.float32)
+    mask, hidden = np.zeros((60, 60), np.float32), np.ones((60, 60), np.float32)
+    mask[20:40, 20:40] = 1
+    engine = NullInpainter()
+    stitch(Plate(frozen(pixels)), mask, engine.fill, MANNER, lambda fraction: None, hidden=hidden)
+    assert (engine.asked[0][1] < 0.5).any()

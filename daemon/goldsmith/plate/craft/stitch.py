@@ -87,12 +87,15 @@ class Stitched:
         }
 
 
-def stitch(plate: Plate, mask: Mask, fill: Fill, manner: Manner, progress: OnStep, solid: Box | None = None) -> Stitched:
+def stitch(
+    plate: Plate, mask: Mask, fill: Fill, manner: Manner, progress: OnStep, solid: Box | None = None, hidden: Mask | None = None
+) -> Stitched:
     """The plate with every pixel where ``mask`` > 0 mixed with the fill in the mask's proportion.
 
-    mask: (h, w), some of it > 0; ``solid`` is its ``extent``, where that is known already. Pixels where it is 0 keep their codes at
-    the plate's depth; how many there are and how many changed all the same (always 0) is counted on integer codes. ``progress`` is
-    told 0..1, also while an engine is at work.
+    mask: (h, w), some of it > 0; ``solid`` is its ``extent``, where that is known already. ``hidden`` (h, w): what is > 0 there
+    stays, but the engine does not see it: it would carry it on. Pixels where the mask is 0 keep their codes at the plate's depth;
+    how many there are and how many changed all the same (always 0) is counted on integer codes. ``progress`` is told 0..1, also
+    while an engine is at work.
     Raises Problem where the mask leaves nothing to fill from.
     """
     solid = solid or extent(mask)
@@ -108,7 +111,7 @@ def stitch(plate: Plate, mask: Mask, fill: Fill, manner: Manner, progress: OnSte
     for number, patch in enumerate(work.patches):
         step = _share(progress, number, len(work.patches))
         step(0.0)
-        filled = _Crop(made, mask, work, patch, open_regions, manner).filled(fill, manner.seed + number, step)
+        filled = _Crop(made, mask, work, patch, open_regions, manner, hidden).filled(fill, manner.seed + number, step)
         made = made.patched([filled.laid])
         scales.append(round(filled.scale, 4))
         offsets.append(filled.offset)
@@ -139,7 +142,16 @@ class _Made:
 class _Crop:
     """One patch under work: new pixels for the patch's core, other than before only where its own regions' mask is > 0."""
 
-    def __init__(self, plate: Plate, mask: Mask, work: Cut, patch: Patch, open_regions: NDArray[np.bool_], manner: Manner) -> None:
+    def __init__(
+        self,
+        plate: Plate,
+        mask: Mask,
+        work: Cut,
+        patch: Patch,
+        open_regions: NDArray[np.bool_],
+        manner: Manner,
+        hidden: Mask | None = None,
+    ) -> None:
         self._plate = plate
         self._manner = manner
         self._core = patch.core
@@ -148,12 +160,15 @@ class _Crop:
         regions = work.regions_in(self._box)
         self._own = np.isin(regions, list(patch.regions)) & (self._mask > 0)
         self._unknown = open_regions[regions] & (self._mask > 0)
+        self._barred = np.zeros_like(self._unknown) if hidden is None else (hidden[self._box.window] > 0) & ~self._unknown
 
     def filled(self, fill: Fill, seed: int, step: OnStep) -> _Made:
         """Fills, matches and mixes; the new pixels of the core, the scale of the fill and the mean correction of its tone."""
         known = _rgb(self._plate.window(self._box.window))
         hole = _grown(self._unknown, self._manner.grow)
         hole = self._unknown if hole.all() else hole
+        ring = hole & ~self._unknown & ~self._barred
+        hole = hole if (hole | self._barred).all() else hole | self._barred
         scale = (self._manner.side or ANY_SIDE) / max(hole.shape)
         scale = scale if self._manner.enlarges else min(1.0, scale)
         made = self._asked(fill, known, hole, scale, seed, step)
@@ -161,8 +176,7 @@ class _Crop:
             _refuse_flat(known, made, hole)
         inner = _overlap(self._core.grown(self._manner.grow + 1, self._plate.height, self._plate.width), self._box)
         view = inner.within(self._box).window
-        ring = (hole & ~self._unknown)[view]
-        correction, offset = _tone(known[view], made[view], ring)
+        correction, offset = _tone(known[view], made[view], ring[view])
         patch: Pixels = made[view] + correction
         patch += _grain(known, made, hole, seed)[view]
         if self._plate.depth == 16:
