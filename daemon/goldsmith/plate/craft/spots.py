@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from goldsmith.plate.craft.away import away
 from goldsmith.plate.plate import Mask
 
 Outline = NDArray[np.float32]
@@ -91,9 +92,5 @@ def _drawn(outline: Outline, height: int, width: int) -> NDArray[np.uint8]:
 
 def _soft(drawn: NDArray[np.uint8], grow: float, soft: float) -> Mask:
     """By the distance of each pixel to the outline."""
-    import cv2
-
-    inside = cv2.distanceTransform(drawn, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    outside = cv2.distanceTransform(1 - drawn, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    depth = np.where(drawn > 0, inside - 0.5, 0.5 - outside)
+    depth = np.where(drawn > 0, away(drawn) - 0.5, 0.5 - away(1 - drawn))
     return np.asarray(np.clip((depth + grow) / max(soft, 1.0) + 0.5, 0.0, 1.0), np.float32)

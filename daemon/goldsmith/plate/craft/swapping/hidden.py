@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from goldsmith.plate.craft.away import away
 from goldsmith.plate.craft.light import Light
 from goldsmith.plate.craft.smooth import at_size, membrane, softened
 from goldsmith.plate.craft.swapping.parts import Parts
@@ -70,9 +71,4 @@ def _at_the_edge(odd: NDArray[np.bool_], within: NDArray[np.bool_]) -> NDArray[n
 
 
 def _grown(odd: NDArray[np.bool_], px: float) -> NDArray[np.bool_]:
-    import cv2
-
-    if not odd.any():
-        return odd
-    away = cv2.distanceTransform((~odd).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(away <= px, np.bool_)
+    return np.asarray(away(~odd) <= px, np.bool_) if odd.any() else odd

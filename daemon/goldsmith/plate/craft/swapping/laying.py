@@ -121,7 +121,7 @@ def seen(plate: Plate, parts: Parts) -> Mask:
 
 
 def hidden(open_: Mask, parts: Parts) -> float:
-    """How much of a face something lies before, 0..1, by what lies open of it; at its very rim there is always hair, which does not count."""
+    """How much of a face something lies before, 0..1, by what lies open of it; its rim, where there is always hair, does not count."""
     well = parts.depth > _RIM * parts.size
     return 0.0 if not well.any() else 1 - float(open_[well].mean())
 

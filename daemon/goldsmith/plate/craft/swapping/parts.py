@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from goldsmith.plate.craft.away import away
 from goldsmith.plate.craft.patches import Box
 from goldsmith.plate.craft.spots import hull, spots
 from goldsmith.plate.craft.swapping.points import BROWS, CHEEKS, EYES, FACE, LIPS, NOSE, OUTLINE, Points, size_of
@@ -42,8 +43,7 @@ class Parts:
         outline = np.round((self._own(OUTLINE) + 0.5) * 2**_FINE).astype(np.int32)
         drawn = np.zeros((self.box.height + 2, self.box.width + 2), np.uint8)
         cv2.fillPoly(drawn, [outline], 1, lineType=cv2.LINE_8, shift=_FINE)
-        away = cv2.distanceTransform(drawn, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        return np.asarray(away[1:-1, 1:-1], np.float32)
+        return away(drawn)[1:-1, 1:-1]
 
     @cached_property
     def inside(self) -> Mask:
