@@ -11,7 +11,7 @@ import pytest
 from doubles.commandline import Goldsmith
 from goldsmith.brief.house import find_config
 from goldsmith.files import shipped
-from goldsmith.line.intake.bundle import classify
+from goldsmith.line.intake.names import classify
 from goldsmith.line.library import SHELVES
 
 

@@ -28,7 +28,7 @@ from goldsmith.journal.journal import Journal
 from goldsmith.journal.place import prepare
 from goldsmith.journal.records import TakenRow
 from goldsmith.line.commit.lock import RootLock
-from goldsmith.line.intake.bundle import anchors, classify
+from goldsmith.line.intake.names import anchors, classify
 from goldsmith.service import Setup, Works, make_folders, set_up
 
 DEADLINE = 60.0

@@ -15,7 +15,8 @@ from goldsmith.errors import Problem
 from goldsmith.files import Filesystem, Sig
 from goldsmith.journal.journal import Journal
 from goldsmith.line.holds import Holds
-from goldsmith.line.intake.bundle import Bundle, classify, group
+from goldsmith.line.intake.bundle import Bundle, group
+from goldsmith.line.intake.names import classify
 
 WRONG = Problem("The mask is all black.", "Paint white where to change.")
 

@@ -72,7 +72,7 @@ def _bytes(path: Path) -> bytes:
 
 def _kind(path: Path, data: bytes) -> str:
     """house, line, models, recipe, prompt, brief or picture: by name and place, and where these say nothing, by what is in it."""
-    from goldsmith.line.intake.bundle import HIDDEN, classify
+    from goldsmith.line.intake.names import HIDDEN, classify
 
     name = fold(path.name)
     if name in ("house.toml", "line.toml", "models.toml"):
@@ -92,7 +92,7 @@ def _kind(path: Path, data: bytes) -> str:
 
 
 def _is_sidecar(path: Path) -> bool:
-    from goldsmith.line.intake.bundle import classify
+    from goldsmith.line.intake.names import classify
 
     return classify(path.name).role == "look" and any(
         os.path.exists(path.parent / f"{path.stem}{each}") for each in (".png", ".jpg", ".tif")

@@ -12,7 +12,8 @@ from goldsmith.files import is_litter
 from goldsmith.journal.records import LiveJob
 from goldsmith.line.commit.manifest import SUFFIX as MANIFEST
 from goldsmith.line.explain import Explain, general, walk
-from goldsmith.line.intake.bundle import README, Bundle, classify
+from goldsmith.line.intake.bundle import Bundle
+from goldsmith.line.intake.names import README, classify
 from goldsmith.line.wording import note_of
 
 _NAMES = 3

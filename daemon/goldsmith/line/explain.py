@@ -18,8 +18,9 @@ from goldsmith.errors import Problem
 from goldsmith.files import Sig, has_writer, is_litter, is_litter_folder, open_input
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Held, LiveJob, TakenRow
-from goldsmith.line.intake.bundle import CAMPAIGN_BRIEF, Bundle, classify, group, shown
+from goldsmith.line.intake.bundle import Bundle, group
 from goldsmith.line.intake.completeness import Pace, refused
+from goldsmith.line.intake.names import CAMPAIGN_BRIEF, classify, shown
 from goldsmith.line.judge import Judge, Ready, Wait
 from goldsmith.line.notes import note_path
 from goldsmith.line.telling import Daemon

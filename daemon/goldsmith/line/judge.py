@@ -13,7 +13,8 @@ from goldsmith.brief.resolve import Resolved, Resolver, Written
 from goldsmith.brief.stages import Line, Stage, Step, waits_for_layer, waits_for_mask
 from goldsmith.errors import Problem
 from goldsmith.files import fold
-from goldsmith.line.intake.bundle import Bundle, shown
+from goldsmith.line.intake.bundle import Bundle
+from goldsmith.line.intake.names import shown
 from goldsmith.line.layers import SHELVES_SHOWN
 from goldsmith.operation import LAYER_SHELVES, LAYER_SUFFIXES
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldsmith.files import fold
-from goldsmith.line.intake.bundle import Bundle, Key, anchors, classify, group, key_of, shown
+from goldsmith.line.intake.bundle import Bundle, Key, group, key_of
+from goldsmith.line.intake.names import anchors, classify, shown
 
 
 def only(names: list[str], campaign_brief: str | None = None) -> Bundle:

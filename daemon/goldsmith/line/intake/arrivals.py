@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from goldsmith.files import is_litter, is_litter_folder
-from goldsmith.line.intake.bundle import anchors, classify
 from goldsmith.line.intake.completeness import Completeness
 from goldsmith.line.intake.index import UNSEEN, Index, Place, mark_of
 from goldsmith.line.intake.mounts import Mount, Mounts
+from goldsmith.line.intake.names import anchors, classify
 from goldsmith.line.intake.surfacing import Surfacing
 from goldsmith.line.intake.sweep import sweep
 

@@ -16,7 +16,7 @@ from typing import Literal
 
 from goldsmith.errors import Problem
 from goldsmith.files import Sig, has_writer, open_input
-from goldsmith.line.intake.bundle import shown
+from goldsmith.line.intake.names import shown
 
 Kind = Literal["gone", "refused", "new", "writing", "looks_complete", "settled"]
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from goldsmith.files import Sig, fold
-from goldsmith.line.intake.bundle import Bundle, Key, anchors, classify, group, stem_of
+from goldsmith.line.intake.bundle import Bundle, Key, group
+from goldsmith.line.intake.names import anchors, classify, stem_of
 
 UNSEEN = 0
 """The mark of a file that is there and was not looked at closer."""

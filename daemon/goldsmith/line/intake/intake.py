@@ -16,10 +16,11 @@ from pathlib import Path
 
 from goldsmith.files import Sig, fold
 from goldsmith.line.intake.arrivals import Arrivals
-from goldsmith.line.intake.bundle import Bundle, Key, classify
+from goldsmith.line.intake.bundle import Bundle, Key
 from goldsmith.line.intake.completeness import Completeness, FileState, Pace, refused
 from goldsmith.line.intake.index import LINK, UNSEEN, Index
 from goldsmith.line.intake.mounts import Mode, Mounts
+from goldsmith.line.intake.names import classify
 from goldsmith.line.intake.surfacing import Surfacing
 from goldsmith.line.intake.sweep import fingerprint
 from goldsmith.line.intake.watch import Watcher

@@ -6,8 +6,9 @@ import posixpath
 from collections import OrderedDict
 
 from goldsmith.files import fold
-from goldsmith.line.intake.bundle import Bundle, Key, anchors, classify, stem_of
+from goldsmith.line.intake.bundle import Bundle, Key
 from goldsmith.line.intake.index import Index, Place
+from goldsmith.line.intake.names import anchors, classify, stem_of
 
 
 class Surfacing:

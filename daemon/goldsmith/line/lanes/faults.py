@@ -6,7 +6,7 @@ import os
 import signal
 import traceback
 
-from goldsmith.line.intake.bundle import shown
+from goldsmith.line.intake.names import shown
 from goldsmith.line.job import Fault, Job, Progress
 
 DETAIL = 4096

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from goldsmith.errors import MachineFault, Problem
 from goldsmith.files import Sig, open_input
-from goldsmith.line.intake.bundle import shown
+from goldsmith.line.intake.names import shown
 from goldsmith.line.job import Input, Job, Read
 
 MACHINE = frozenset(

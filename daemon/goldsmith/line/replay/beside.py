@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from goldsmith.errors import Problem
 from goldsmith.files import Sig, open_input
-from goldsmith.line.intake.bundle import shown
+from goldsmith.line.intake.names import shown
 from goldsmith.line.job import Input, Job, Limits, StepSpec
 from goldsmith.line.replay.compare import FINDINGS, THEN
 from goldsmith.line.replay.record import DeliveredRecord

@@ -7,7 +7,7 @@ from itertools import zip_longest
 
 from pydantic import JsonValue
 
-from goldsmith.line.intake.bundle import shown
+from goldsmith.line.intake.names import shown
 from goldsmith.line.job import StepDone
 from goldsmith.line.replay.record import StageRecord, StepRecord
 

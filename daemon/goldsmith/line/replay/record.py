@@ -21,7 +21,7 @@ from goldsmith.errors import Problem
 from goldsmith.files import open_input
 from goldsmith.line.commit.manifest import SUFFIX
 from goldsmith.line.commit.naming import ARCHIVE
-from goldsmith.line.intake.bundle import shown
+from goldsmith.line.intake.names import shown
 from goldsmith.line.job import OutputRole, StepSpec
 
 MAX_BYTES = 16 * 2**20

@@ -14,7 +14,7 @@ from goldsmith.brief.steps import Step
 from goldsmith.errors import Problem
 from goldsmith.files import Sig
 from goldsmith.line.allowance import Allowances
-from goldsmith.line.intake.bundle import shown
+from goldsmith.line.intake.names import shown
 from goldsmith.line.job import Input, Job, Outcome, StepSpec
 from goldsmith.line.lanes.inputs import MACHINE
 from goldsmith.line.lanes.lanes import Lanes

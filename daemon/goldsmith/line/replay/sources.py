@@ -14,7 +14,7 @@ from typing import BinaryIO
 from goldsmith.errors import Problem
 from goldsmith.files import FOLDER_FLAGS, At, Filesystem, is_regular
 from goldsmith.line.commit.naming import ARCHIVE
-from goldsmith.line.intake.bundle import shown
+from goldsmith.line.intake.names import shown
 from goldsmith.line.library import SHELVES, comes_with_the_program
 
 _BLOCK = 1 << 20
