@@ -3,13 +3,11 @@ from __future__ import annotations
 import os
 from itertools import pairwise
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goldsmith.files import fold
 from goldsmith.line.intake.bundle import Bundle, Key, group, key_of
-from goldsmith.line.intake.names import anchors, classify, shown
+from goldsmith.line.intake.names import anchors
 
 
 def only(names: list[str], campaign_brief: str | None = None) -> Bundle:
@@ -20,50 +18,6 @@ def only(names: list[str], campaign_brief: str | None = None) -> Bundle:
 
 def at(name: str) -> str:
     return f"selected/acme/spring/{name}"
-
-
-@pytest.mark.parametrize(
-    ("name", "stem", "role", "label"),
-    [
-        ("hero.png", "hero", "picture", ""),
-        ("HERO.JPEG", "HERO", "picture", ""),
-        ("hero.v2.final.tif", "hero.v2.final", "picture", ""),
-        ("hero.heic", "hero", "picture", ""),
-        ("hero.mask.png", "hero", "mask", "mask"),
-        ("hero_mask.png", "hero", "mask", "mask"),
-        ("hero-mask.jpg", "hero", "mask", "mask"),
-        ("hero_mask001.png", "hero", "mask", "mask"),
-        ("hero_mask_00001_.png", "hero", "mask", "mask"),
-        ("hero.mask2.webp", "hero", "mask", "mask"),
-        ("Hero.MASK.Sky.PNG", "Hero", "mask", "sky"),
-        ("hero.mask.left.hand.png", "hero", "mask", "left.hand"),
-        ("hero.keep.png", "hero", "keep", "mask"),
-        ("hero.layer.logo.png", "hero", "layer", "logo"),
-        ("hero.ref.png", "hero", "ref", ""),
-        ("hero.cube", "hero", "look", ""),
-        ("hero.cdl", "hero", "look", ""),
-        ("hero.toml", "hero", "brief", ""),
-        ("hero.png.toml", "hero.png", "brief", ""),
-        ("hero.txt", "hero", "prompt", ""),
-        ("hero.toml.txt", "hero", "brief", ""),
-        ("Hero.TOML.TXT", "Hero", "brief", ""),
-        ("brief.toml.txt", "", "campaign", ""),
-        ("brief.toml", "", "campaign", ""),
-        ("hero.png.problem.txt", "hero.png", "note", ""),
-        ("hero.manifest.json", "hero.manifest", "other", ""),
-        ("hero.psd", "hero", "foreign", ""),
-        ("hero.docx", "hero", "other", ""),
-        ("unmasked.png", "unmasked", "picture", ""),
-        ("hero_masked.png", "hero_masked", "picture", ""),
-        ("._hero.png", "._hero.png", "litter", ""),
-        ("hero.png.part", "hero.png.part", "litter", ""),
-        (".png", ".png", "litter", ""),
-        ("png", "png", "other", ""),
-    ],
-)
-def test_a_name_says_what_its_file_is(name: str, stem: str, role: str, label: str) -> None:
-    """Every row of the table of names is read as the table says."""
-    assert classify(name)[:3] == (stem, role, label)
 
 
 def test_everything_beside_a_picture_joins_its_bundle() -> None:
@@ -188,12 +142,6 @@ def test_a_note_on_a_sidecar_belongs_to_the_sidecars_picture() -> None:
     assert only(["hero.png", "hero.toml", "hero.toml.problem.txt"]).note == at("hero.toml.problem.txt")
 
 
-def test_a_name_in_a_sentence_cannot_break_the_line_or_turn_the_text() -> None:
-    """Control characters, text direction and undecodable bytes are replaced; umlauts, Korean and emoji are not."""
-    assert shown("a\nb\u202egnp\udcff.png") == "a�b�gnp�.png"
-    assert shown("Grüße 금 👩‍🎨.png") == "Grüße 금 👩‍🎨.png"
-
-
 STEMS = st.sampled_from(["a", "A", "a.jpg", "a_mask", "b", "ü", "u\u0308", "a.png", "금", "\udcff", "-rf $(x)", "a\nb"])
 PICTORIAL = [
     ".png",
@@ -210,17 +158,6 @@ PICTORIAL = [
 TEXTUAL = [".toml", ".txt", ".cube", ".jpg.toml", ".png.problem.txt", ".toml.problem.txt", ".psd"]
 TAILS = st.sampled_from([*PICTORIAL, *TEXTUAL])
 NAMES = st.lists(st.builds(str.__add__, STEMS, TAILS), unique=True, max_size=14)
-ANY_NAME = st.binary(min_size=1, max_size=255).map(os.fsdecode) | st.text(max_size=80) | st.builds(str.__add__, STEMS, TAILS)
-
-
-@given(ANY_NAME)
-@settings(max_examples=400)
-def test_no_name_is_too_strange(name: str) -> None:
-    """Whatever bytes a name has, it is classified, anchored and grouped without an error."""
-    named = classify(name)
-    assert (named.role in ("litter", "other", "campaign")) == (anchors(name) == ())
-    group("inbox", "", [name])
-    assert "\n" not in shown(name)
 
 
 @given(NAMES, st.randoms(use_true_random=False))
@@ -251,9 +188,3 @@ def test_names_that_share_an_anchor_are_all_that_a_bundle_needs(names: list[str]
             reach |= {anchor for name in grown for anchor in anchors(name)}
         pieces += group("inbox", "", piece)
     assert sorted(pieces, key=lambda bundle: bundle.key) == whole
-
-
-def test_folding_keeps_undecodable_bytes_apart() -> None:
-    """Two names that differ in one undecodable byte are two assets."""
-    assert fold("\udcfe.png") != fold("\udcff.png")
-    assert len(group("inbox", "", ["\udcfe.png", "\udcff.png"])) == 2
