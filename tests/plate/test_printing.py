@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pikepdf
@@ -114,6 +115,20 @@ def test_the_limit_holds_in_the_jpeg_as_another_program_reads_it(word: printing.
     assert seen.sum(axis=2).max() / 255 * 100 <= limit
     assert (held != codes).any(axis=2).mean() < (0.5 if quality < 10 else 0.25)
     assert (held[:, :, 3] == codes[:, :, 3]).all()
+
+
+def test_greys_in_black_alone_follow_black_point_and_intent() -> None:
+    """Without compensation dark greys run into solid black; with it, and with the intents that squeeze, none does but black."""
+    ramp = Plate(frozen(np.broadcast_to(np.linspace(0, 1, 256, dtype=np.float32)[None, :, None], (4, 256, 3))))
+
+    def solid(**how: Any) -> int:
+        made = printing.separate(ramp, printing.Press(press_profile(), grey_in_black=True, **how), 16, 7, lambda _: None)
+        assert made.grey == 1
+        return int((made.codes[0, :, 3] == 65535).sum())
+
+    assert solid(black_point=True) == 1
+    assert solid(black_point=False) > 10
+    assert solid(intent="perceptual", black_point=False) == 1
 
 
 def test_only_what_loses_codes_is_given_room() -> None:

@@ -54,6 +54,18 @@ def test_black_is_kept_and_far_squares_are_as_they_were() -> None:
     assert (made[:8, :8] == codes[:8, :8]).all()
 
 
+def test_it_is_found_in_a_few_turns() -> None:
+    """Each square is lowered by what it was above, not by feeling its way: a large picture is not written twenty times."""
+    turns: list[int] = []
+
+    def noting(some: Samples) -> Samples:
+        turns.append(len(some))
+        return through(40, some)
+
+    held(edges(), 300, noting)
+    assert len(turns) <= 6
+
+
 def test_what_holds_already_comes_back_itself() -> None:
     """The very array; a way that shifts nothing needs no room."""
     thin = np.full((20, 20, 4), 60, np.uint8)
