@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,13 +12,15 @@ from doubles import tiny
 from doubles.commission import LINE
 from doubles.pictures import png
 from doubles.studio import Studio, studio_at
+from doubles.tiny_loras import lora
 
 BRIEF = 'prompt = "a red chair"\nseed = 7\n[[generate]]\nop = "regenerate"\n'
 
 
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[Studio]:
-    with studio_at(tmp_path) as made:
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """One daemon for all of them: nearly all of a test's time is importing what runs the models."""
+    with studio_at(tmp_path_factory.mktemp("studio")) as made:
         made.line(LINE)
         models = {"sdxl": "sdxl", "klein": "flux2-klein", "kontext": "flux-kontext"}
         made.put("config/models.toml", tiny.models_toml(models))
@@ -35,6 +37,12 @@ def step(studio: Studio, picture: str) -> dict[str, Any]:
     return found
 
 
+def passed_on(studio: Studio, *stems: str) -> bool:
+    """Each of these lies in the next folder, with its brief and nothing else."""
+    names = [f"{stem}{suffix}" for stem in stems for suffix in (".png", ".toml")]
+    return [name for name in studio.folder("selected") if name.split(".")[0].split("_")[0] in stems] == sorted(names)
+
+
 def held(studio: Studio, asset: str) -> str:
     studio.until(lambda: studio.note(asset) or studio.heard("committed", picture=asset), f"a note on {asset}")
     return studio.note(asset)
@@ -45,7 +53,7 @@ def test_words_become_pictures_and_the_same_words_the_same_ones(studio: Studio) 
     for name in ("one", "two"):
         studio.put(f"inbox/{name}.toml", BRIEF + 'candidates = 4\nsteps = 2\naspect = "4:3"\n')
     studio.until_idle()
-    assert studio.folder("selected") == ["one.png", "one.toml", "two.png", "two.toml"]
+    assert passed_on(studio, "one", "two")
     assert studio.read("selected/one.png") == studio.read("selected/two.png")
     assert len([path for path in studio.archived() if "one_candidate" in path]) == 4
     done = step(studio, "inbox/one.toml")
@@ -60,7 +68,7 @@ def test_a_picture_is_begun_from_and_little_strength_changes_little(studio: Stud
         studio.put(f"inbox/{name}.png", png(1, 64, 64))
         studio.put(f"inbox/{name}.toml", BRIEF + f"strength = {strength}\nsteps = 4\n")
     studio.until_idle()
-    assert studio.folder("selected") == ["little.png", "little.toml", "much.png", "much.toml"]
+    assert passed_on(studio, "little", "much")
     assert studio.read("selected/little.png") != studio.read("selected/much.png")
     assert step(studio, "inbox/little.png")["settings"]["strength"] == 0.3
 
@@ -87,3 +95,23 @@ def test_a_model_that_edits_by_instruction_takes_the_picture(studio: Studio) -> 
     studio.put("inbox/strong.png", png(1, 64, 64))
     studio.put("inbox/strong.toml", BRIEF + 'model = "kontext"\nstrength = 0.5\n')
     assert "kontext" in held(studio, "inbox/strong.png")
+
+
+def test_a_lora_is_worn_by_its_name_in_the_library(studio: Studio) -> None:
+    """It changes the picture, by its weight; the record has its hash; without it the model is what it was."""
+    file = lora(studio.root / "library" / "film.safetensors", "sdxl")
+    studio.put("library/loras/film.safetensors", file.read_bytes())
+    worn = BRIEF + 'model = "sdxl"\nloras = [{{ name = "film", weight = {weight} }}]\n'
+    for stem, brief in (("bare", BRIEF), ("half", worn.format(weight=0.5)), ("full", worn.format(weight=1)), ("after", BRIEF)):
+        studio.put(f"inbox/{stem}.toml", brief)
+        studio.until_idle()
+    bare, half, full, after = (studio.read(f"selected/{stem}.png") for stem in ("bare", "half", "full", "after"))
+    assert len({bare, half, full}) == 3
+    assert after == bare
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    found = step(studio, "inbox/half.toml")["findings"]
+    assert found["made"]["loras"] == [{"lora": "film", "weight": 0.5, "sha256": sha256}]
+    assert found["references"] == {"loras/film.safetensors": sha256}
+    studio.put("inbox/lacking.toml", BRIEF + 'loras = [{ name = "flim" }]\n')
+    assert "flim" in held(studio, "inbox/lacking.toml")
+    assert not studio.heard("started", picture="inbox/lacking.toml")

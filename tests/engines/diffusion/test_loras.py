@@ -12,38 +12,10 @@ import pytest
 
 from doubles import tiny
 from doubles.tiny_engines import WISH, engine, opened, request
+from doubles.tiny_loras import TARGETS, lora
 from goldsmith.engines import Wish
 from goldsmith.engines.diffusion.layout import Layout
 from goldsmith.errors import Cancelled, Problem
-
-_TARGETS = {
-    "sdxl": ("unet", "to_q"),
-    "sd3": ("transformer", "attn.to_q"),
-    "flux": ("transformer", "attn.to_q"),
-    "flux2-klein": ("transformer", "attn.to_q"),
-    "qwen-image": ("transformer", "attn.to_q"),
-    "z-image": ("transformer", "attention.to_q"),
-    "krea2": ("transformer", "attn.to_q"),
-}
-
-
-def lora(path: Path, family: str, seed: int = 0, rank: int = 2) -> Path:
-    """A random LoRA for the attention of that family's net, strong enough to be seen."""
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    part, target = _TARGETS[family]
-    weights = load_file(tiny.folder(family) / part / "diffusion_pytorch_model.safetensors")
-    random = torch.Generator().manual_seed(seed)
-    made = {}
-    for name, tensor in weights.items():
-        if name.endswith(f"{target}.weight"):
-            stem = f"{part}.{name.removesuffix('.weight')}"
-            made[f"{stem}.lora_A.weight"] = torch.randn(rank, tensor.shape[1], generator=random)
-            made[f"{stem}.lora_B.weight"] = torch.randn(tensor.shape[0], rank, generator=random)
-    assert made
-    save_file(made, path)
-    return path
 
 
 def wish(*loras: tuple[Path, float]) -> Wish:
@@ -55,7 +27,7 @@ def words(engine_: Any, *loras: tuple[Path, float]) -> bytes:
     return bytes(engine_.generate(request("text", wish=wish(*loras))).pictures[0].tobytes())
 
 
-@pytest.mark.parametrize("family", list(_TARGETS))
+@pytest.mark.parametrize("family", list(TARGETS))
 def test_a_lora_changes_the_picture_and_leaves_no_trace(tmp_path: Path, family: str) -> None:
     """On, off, on again: the second and the first with it are the same bytes, and so are those without it before and after."""
     own, path = opened(family), lora(tmp_path / "brand.safetensors", family)

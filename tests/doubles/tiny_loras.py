@@ -1,0 +1,36 @@
+"""LoRAs of random numbers for the tiny models, strong enough to be seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from doubles import tiny
+
+TARGETS = {
+    "sdxl": ("unet", "to_q"),
+    "sd3": ("transformer", "attn.to_q"),
+    "flux": ("transformer", "attn.to_q"),
+    "flux2-klein": ("transformer", "attn.to_q"),
+    "qwen-image": ("transformer", "attn.to_q"),
+    "z-image": ("transformer", "attention.to_q"),
+    "krea2": ("transformer", "attn.to_q"),
+}
+
+
+def lora(path: Path, family: str, seed: int = 0, rank: int = 2) -> Path:
+    """A random one for the attention of that family's net."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    part, target = TARGETS[family]
+    weights = load_file(tiny.folder(family) / part / "diffusion_pytorch_model.safetensors")
+    random = torch.Generator().manual_seed(seed)
+    made = {}
+    for name, tensor in weights.items():
+        if name.endswith(f"{target}.weight"):
+            stem = f"{part}.{name.removesuffix('.weight')}"
+            made[f"{stem}.lora_A.weight"] = torch.randn(rank, tensor.shape[1], generator=random)
+            made[f"{stem}.lora_B.weight"] = torch.randn(tensor.shape[0], rank, generator=random)
+    assert made
+    save_file(made, path)
+    return path
