@@ -10,6 +10,7 @@ import pytest
 from skimage import data
 
 from doubles.jobs import Share, png
+from doubles.press import TITLE, press_profile
 from goldsmith.brief.brief import read_brief
 from goldsmith.brief.stages import read_line
 from goldsmith.engines.registry.models import read_models
@@ -135,3 +136,26 @@ def test_files_go_on_in_the_order_they_were_made(tmp_path: Path) -> None:
     twice = done(Share(tmp_path / "twice"), EXPORT, EXPORT)
     assert twice.fault is not None
     assert twice.fault.sentence.startswith("deliver.2 (export): Two results would have one name")
+
+
+def test_type_inks_and_their_check_agree_from_file_to_file(tmp_path: Path) -> None:
+    """A headline, a page and a JPEG for the press, and what check reads of both on the disk: within the limit, with bleed, at their ppi."""
+    share = Share(tmp_path)
+    share.put("library/profiles/press.icc", press_profile())
+    sheet = {"cmyk": "press", "trim": [120, 80], "bleed": "3mm", "coverage": 260, "black_point": False}
+    steps = [
+        ("text", {"string": "GOLD", "fit": True, "box": [0.1, 0.1, 0.4, 0.3], "panel": {}}),
+        ("export", {"name": "page", "format": "pdf", "marks": True, "soft_proof": True, **sheet}),
+        ("export", {"name": "advert", "format": "jpeg", "quality": 60, "grey": "black", **sheet}),
+        ("check", {"coverage": 260, "bleed": 3, "ppi": 300, "profile": TITLE, "depth": 8, "alpha": "none"}),
+    ]
+    outcome = done(share, *steps)
+    assert outcome.fault is None
+    assert [output.tail for output in outcome.outputs] == ["_page.pdf", "_page_proof.jpg", "_advert.jpg", ".report.html"]
+    judged = outcome.steps[-1].findings["files"]
+    assert list(judged) == ["hero_page.pdf", "hero_advert.jpg"]  # type: ignore[arg-type]
+    assert all(one["result"] == "pass" for checks in judged.values() for one in checks)  # type: ignore[union-attr, index, call-overload]
+    strict = done(share, *steps[:-1], ("check", {"coverage": 200}))
+    assert strict.fault is not None
+    assert "hero_page.pdf: coverage 2" in strict.fault.sentence
+    assert "hero_advert.jpg: coverage 2" in strict.fault.sentence
