@@ -81,25 +81,37 @@ def test_out_of_memory_costs_no_picture_and_the_rung_is_in_the_manifest(studio: 
     assert faults.noted("load") in ([], [only])
 
 
-def test_a_picture_taken_away_in_mid_denoise_is_called_off_and_the_model_stays_warm(studio: Studio, faults: Faults) -> None:
-    """At the next step, not at the picture's end; nothing of it appears; the next one finds the model loaded."""
-    drop(studio, "warm")
-    studio.until_heard("committed", picture="inbox/warm.png")
+@pytest.mark.parametrize("what", ["taken", "saved over", "asked otherwise"])
+def test_work_on_what_is_no_longer_so_is_called_off_in_mid_denoise_and_the_model_stays_warm(
+    studio: Studio, faults: Faults, what: str
+) -> None:
+    """Taken away, saved over, or its brief edited: at the next step, not at the picture's end. Nothing of it appears; what lies there then
+    is made with the model that is loaded."""
+    stem = what.replace(" ", "-")
+    drop(studio, f"before-{stem}")
+    studio.until_idle()
     faults.forget()
     faults.shut()
-    drop(studio, "taken", steps=200)
+    drop(studio, stem, steps=200)
     studio.until(lambda: faults.noted("step 2"), "its third step")
     works = studio.works
     assert works is not None
     (running,) = works.lanes.running()
-    studio.at("inbox/taken.png").unlink()
+    if what == "taken":
+        studio.at(f"inbox/{stem}.png").unlink()
+    if what == "saved over":
+        studio.put(f"inbox/{stem}.png", png(2, 64, 64))
+    if what != "taken":
+        studio.put(f"inbox/{stem}.toml", BRIEF.format(steps=2))
     studio.until(lambda: works.foreman._slate.of_job(running).cancelled, "that the lane is told")  # type: ignore[union-attr]
     faults.open()
     studio.until(lambda: running not in works.lanes.running(), "the end of its job")
     assert 3 <= len([number for number in range(180) if faults.noted(f"step {number}")]) < 20
-    assert not [name for name in studio.folder("selected") if name.startswith("taken")]
-    drop(studio, "after")
-    studio.until_heard("committed", picture="inbox/after.png")
+    studio.until_idle()
+    delivered = [name for name in studio.folder("delivered") if name.startswith(stem)]
+    assert len([name for name in delivered if name.endswith(".json")]) == (what != "taken")
+    drop(studio, f"after-{stem}")
+    studio.until_heard("committed", picture=f"inbox/after-{stem}.png")
     assert faults.noted("load") == []
     assert len(set(faults.noted("step 0"))) == 1
 
