@@ -150,12 +150,12 @@ def _dust(frame: _Frame, how: Manner) -> Drawn:
     """Motes in the light: specks in focus and discs that are not, denser where the air carries them."""
     random, canvas, u = np.random.default_rng(how.seed), Canvas(frame.height, frame.width), frame.unit
     air = _clouds(frame, random, 2.4, 3)
-    for _ in range(_count(random, 900 * how.density)):
+    for _ in range(_count(random, 1300 * how.density)):
         x, y = random.random(2) * 1.06 - 0.03
         blur = random.random() ** 2.6
         drift, light, large = random.uniform(0, 180), random.beta(1.3, 3.0), random.lognormal(0, 0.4)
         radius = u * how.scale * large * (0.0005 + 0.0095 * blur)
-        shown = _at(air, x, y) ** 2
+        shown = _at(air, x, y) ** 1.5
         canvas.stroke(
             Stroke(
                 x=x * frame.width,
@@ -163,7 +163,7 @@ def _dust(frame: _Frame, how: Manner) -> Drawn:
                 length=radius * random.uniform(0.1, 0.9),
                 degrees=drift,
                 sigma=radius * 0.62,
-                value=light * shown * 2.2 * (0.85 if blur < 0.06 else 0.16 + 0.3 * (1 - blur) ** 3),
+                value=light * shown * 3.1 * (0.95 if blur < 0.06 else 0.18 + 0.3 * (1 - blur) ** 3),
                 flat=0.95 if blur > 0.2 else 0.3,
             )
         )
@@ -259,7 +259,9 @@ def _at(field: Mask, x: float, y: float) -> float:
 
 
 def _full(field: Mask, frame: _Frame) -> Mask:
-    return np.asarray(np.clip(resized(field, frame.height, frame.width, "linear"), 0.0, 1.0), np.float32)
+    import cv2
+
+    return np.asarray(cv2.resize(field, (frame.width, frame.height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 _DRAWN: dict[str, Callable[[_Frame, Manner], Drawn]] = {"dust": _dust, "rain": _rain, "snow": _snow, "embers": _embers}
