@@ -59,3 +59,34 @@ def _head(height: int, width: int, seed: int, hairs: int) -> Mask:
 def _clouds(random: np.random.Generator, height: int, width: int) -> Pixels:
     small = random.uniform(-1, 1, (6, 8, 3)).astype(np.float32)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Pane:
+    """A pane of glass on a red foot: ``pixels`` = alpha x ``front`` + (1 - alpha) x what lies behind. ``foot``: what of it is solid,
+    1 on the pane, too. ``painted``: the pane as somebody would paint it, one grey with the soft edge of a brush."""
+
+    pixels: Pixels
+    alpha: Mask
+    front: Pixels
+    foot: Mask
+    painted: Mask
+
+
+def pane(*, busy: bool = False) -> Pane:
+    """Green glass with a reflection and a dark rim, before an even wall or before a chequered one."""
+    down, across = np.mgrid[:200, :250].astype(np.float32)
+    random = np.random.default_rng(1)
+    behind = np.stack([0.75 + 0.0004 * across, 0.7 + 0.0006 * down, np.full_like(down, 0.6)], axis=2)
+    behind = behind - 0.5 * ((across // 9 + down // 9) % 2)[:, :, None] * busy + random.normal(0, 0.008, behind.shape)
+    glass = (np.abs(across - 125) < 55) & (np.abs(down - 100) < 75)
+    shine = np.exp(-(((across - 100) / 4) ** 2)) * glass * (np.abs(down - 85) < 45)
+    rim = glass & ~((np.abs(across - 125) < 51) & (np.abs(down - 100) < 71))
+    foot = (np.abs(across - 125) < 65) & (np.abs(down - 182) < 10)
+    front = np.where(rim[:, :, None], np.float32([0.1, 0.25, 0.22]), np.float32([0.35, 0.6, 0.55]))
+    front = np.where(foot[:, :, None], np.float32([0.5, 0.2, 0.1]), front + shine[:, :, None] * (1 - front))
+    alpha = np.where(foot, 1, np.maximum(np.where(rim, 0.6, 0.18) * glass, 0.85 * shine)).astype(np.float32)
+    mixed = np.clip(alpha[:, :, None] * front + (1 - alpha[:, :, None]) * behind, 0, 1)
+    codes = (np.round(mixed * 255) / 255).astype(np.float32)
+    painted = np.asarray(cv2.blur((0.18 * glass).astype(np.float32), (3, 3)), np.float32)
+    return Pane(codes, alpha, front.astype(np.float32), (foot | glass).astype(np.float32), np.where(foot, np.float32(0), painted))

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from doubles.bench import BenchDouble
-from doubles.mattes import Scene, scene
+from doubles.mattes import Pane, Scene, pane, scene
 from goldsmith.engines import EngineNeed
 from goldsmith.errors import Problem
 from goldsmith.ops.cutout import Cutout
@@ -147,6 +147,42 @@ def test_an_empty_cutout_is_held() -> None:
     """A subject of nothing is no result, whatever the limits."""
     with pytest.raises(Problem, match="nothing of the picture is left"):
         _cut(_plate(mask=np.zeros_like(SEEN.alpha)), where="mask")
+
+
+def _glass(seen: Pane) -> Plate:
+    return Plate(frozen(seen.pixels), masks=MappingProxyType({"mask": frozen(seen.foot), "pane": frozen(seen.painted)}))
+
+
+def test_painted_glass_is_see_through_and_neither_unsure_nor_a_hole() -> None:
+    """As solid as it was painted, its shine more so, its colour its own; what is solid beside it stays bit for bit."""
+    seen, bench = pane(), BenchDouble()
+    made = Cutout(where="mask", glass="pane", edge=2).apply(_glass(seen), bench)
+    alpha = _alpha(made)
+    assert alpha[120:150, 140:160] == pytest.approx(0.18, abs=0.03)
+    assert alpha[60:110, 100].min() > 0.6
+    assert np.abs(made.pixels - seen.front)[120:150, 140:160].mean() < 0.1
+    assert np.array_equal(made.pixels[180:184, 80:170], seen.pixels[180:184, 80:170])
+    assert bench.findings["unsure"] == pytest.approx(0, abs=0.02)
+    assert bench.findings["glass"] == pytest.approx((seen.painted > 0.02).mean(), abs=1e-4)
+    assert Cutout(where="mask", glass="pane").needs().masks == {"mask", "pane"}
+
+
+def test_glass_before_something_busy_is_held() -> None:
+    """What lies behind cannot be told from the glass there: a sentence says so, and the brief may allow it."""
+    plate = _glass(pane(busy=True))
+    with pytest.raises(Problem, match=r"behind the glass is uneven by \d+% \(max_uneven is 5%\)"):
+        Cutout(where="mask", glass="pane", edge=2).apply(plate, BenchDouble())
+    made = Cutout(where="mask", glass="pane", edge=2, max_uneven=1).apply(plate, BenchDouble())
+    assert _alpha(made)[120:150, 140:160].mean() < 0.6
+
+
+def test_glass_with_nothing_seen_behind_it_is_held() -> None:
+    """Nobody can take away a colour that is nowhere to be seen."""
+    seen = pane()
+    plate = Plate(frozen(seen.pixels), masks=MappingProxyType({"mask": frozen(np.ones_like(seen.foot)), "pane": frozen(seen.painted)}))
+    with pytest.raises(Problem, match="nothing of what lies behind the glass"):
+        Cutout(where="mask", glass="pane", max_cut=1).apply(plate, BenchDouble())
+    assert Cutout(where="mask", glass="pane", max_cut=1, max_uneven=1).apply(plate, BenchDouble()).alpha is not None
 
 
 def test_onto_a_colour_in_the_pictures_own_profile() -> None:

@@ -14,6 +14,7 @@ from goldsmith.operation import Bench, Needs, PlateOperation, Where, region_need
 from goldsmith.plate import colour
 from goldsmith.plate.craft.matting.closed import closed
 from goldsmith.plate.craft.matting.foreground import foreground
+from goldsmith.plate.craft.matting.glass import Glass, glazed
 from goldsmith.plate.craft.matting.judging import Verdict, doubted, judged
 from goldsmith.plate.craft.matting.overlay import overlay
 from goldsmith.plate.craft.matting.trimap import Trimap, of_mask, of_matte
@@ -34,6 +35,8 @@ class Cutout(PlateOperation):
 
     where: Where = ""
     """What stays: a mask (white stays, black goes, grey is to be found out) or a region; "" = the subject, found by the model."""
+    glass: Where = ""
+    """What of it is see-through: a mask, painted as solid as the glass is to be (dark grey is clear); reflections in it are found."""
     model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     """Which model finds the subject, by its name in config/models.toml; left out, one for people or one for things, as faces tell."""
     edge: Annotated[int, Field(ge=0, le=1000)] | None = None
@@ -46,8 +49,10 @@ class Cutout(PlateOperation):
     """What it is put on: the name of a plate in library/plates/, or a colour "#rrggbb"; "" = transparency."""
     trim: Annotated[int, Field(ge=0, le=10000)] | None = None
     """Cut the frame down to the subject and so many px round it (0 to 10000); left out, the frame stays."""
-    max_unsure: _Limit = 0.15
+    max_unsure: _Limit = 0.17
     """How much of the subject may be neither in nor out before it is held for a person to see (0 to 1)."""
+    max_uneven: _Limit = 0.05
+    """How uneven what lies behind the glass may be (0 to 1): what strays from its mean stays to be seen in the glass."""
     max_holes: _Limit = 0.1
     """How much of the subject its holes may come to (0 to 1)."""
     max_cut: _Limit = 0.6
@@ -74,7 +79,9 @@ class Cutout(PlateOperation):
     def needs(self) -> Needs:
         asked = region_needs(self.where) if self.where else Needs(engines=(EngineNeed("matte", self.model),))
         on_plate = self.onto and not self.onto.startswith(_COLOUR)
-        return replace(asked, layers=frozenset({self.onto} if on_plate else ()))
+        panes = region_needs(self.glass)
+        engines = tuple(dict.fromkeys((*asked.engines, *panes.engines)))
+        return replace(asked, engines=engines, masks=asked.masks | panes.masks, layers=frozenset({self.onto} if on_plate else ()))
 
     def apply(self, plate: Plate, bench: Bench) -> Plate:
         """The plate with the subject alone. Raises Problem, and shows why, where the matte is past a limit."""
@@ -84,8 +91,11 @@ class Cutout(PlateOperation):
             coloured = plate.pixels if plate.channels in (1, 3) else plate.pixels[:, :, :3]
             matte = closed(coloured, matte, trimap.open_, tick=lambda done: bench.progress(0.1 + 0.6 * done, "finding the edge"))
         matte = frozen(np.clip((matte - _FIRM) / (1 - 2 * _FIRM), 0.0, 1.0))
-        self._weigh(plate, matte, trimap, bench)
+        glass = self._glass(plate, matte, bench)
+        self._weigh(plate, matte, trimap, glass, bench)
         pixels = self._cleaned(plate, matte, bench)
+        if glass is not None:
+            matte, pixels = frozen(glass.alpha), np.where(glass.at[:, :, None], glass.pixels, pixels)
         if self.onto:
             return self._laid(plate, pixels, matte, bench)
         alpha = matte if plate.alpha is None else frozen(matte * plate.alpha)
@@ -104,9 +114,19 @@ class Cutout(PlateOperation):
         """Whether a model says what the subject is, and not somebody who painted it."""
         return not self.where or bool(region_needs(self.where).engines)
 
-    def _weigh(self, plate: Plate, matte: Mask, trimap: Trimap, bench: Bench) -> None:
+    def _glass(self, plate: Plate, matte: Mask, bench: Bench) -> Glass | None:
+        if not self.glass:
+            return None
+        made = glazed(plate.pixels, matte, bench.region(self.glass, plate))
+        bench.record(glass=round(float(made.at.mean()), 5), uneven=None if made.uneven is None else round(made.uneven, 5))
+        return made
+
+    def _weigh(self, plate: Plate, matte: Mask, trimap: Trimap, glass: Glass | None, bench: Bench) -> None:
         """Put on record how sure the matte is; raise Problem where it is past a limit, with a picture that shows it."""
-        verdict = judged(matte, trimap.edge, doubted(trimap.guess, trimap.edge) if self._by_model else None)
+        doubt = doubted(trimap.guess, trimap.edge) if self._by_model else None
+        if glass is not None:  # somebody said how solid that is, so it is neither unsure nor a hole
+            matte, doubt = np.where(glass.at, np.float32(1), matte), None if doubt is None else doubt & ~glass.at
+        verdict = judged(matte, trimap.edge, doubt)
         bench.record(
             subject=round(verdict.subject, 5),
             unsure=round(verdict.unsure, 5),
@@ -120,7 +140,7 @@ class Cutout(PlateOperation):
             looked_into=round(float(trimap.open_.mean()), 5),
             refined=self.refine,
         )
-        wrong = self._wrong(verdict)
+        wrong = self._wrong(verdict, glass)
         if wrong:
             shown = Plate(frozen(overlay(plate.pixels, matte, verdict)))
             bench.show(shown)
@@ -130,10 +150,14 @@ class Cutout(PlateOperation):
                 'Paint a mask (white stays, black goes, grey is to be found out) and say where = "mask", or allow more in the brief.',
             )
 
-    def _wrong(self, verdict: Verdict) -> list[str]:
+    def _wrong(self, verdict: Verdict, glass: Glass | None) -> list[str]:
         if not verdict.subject:
             return ["nothing of the picture is left"]
+        if glass is not None and glass.at.any() and glass.uneven is None and self.max_uneven < 1:
+            return ["nothing of what lies behind the glass is seen beside it, so its colours cannot be told (max_uneven = 1 allows it)"]
+        uneven = 0.0 if glass is None or glass.uneven is None else glass.uneven
         measured = (
+            (uneven, self.max_uneven, "what lies behind the glass is uneven by {} (max_uneven is {}) and would stay to be seen in it"),
             (verdict.unsure, self.max_unsure, "{} of the subject is neither in nor out (max_unsure is {})"),
             (verdict.hole_share, self.max_holes, "its holes come to {} of it (max_holes is {})"),
             (verdict.cut, self.max_cut, "it runs out of {} of the picture's border (max_cut is {})"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from doubles.jobs import Share, png
-from doubles.mattes import scene
+from doubles.mattes import pane, scene
 from doubles.studio import Studio
 from goldsmith.brief.brief import read_brief
 from goldsmith.brief.stages import read_line
@@ -78,6 +78,27 @@ def test_on_transparency(share: Share) -> None:
     solid = made.alpha == 1
     assert solid.mean() > 0.1
     assert np.array_equal(made.codes()[solid], before.codes()[solid])
+
+
+def test_glass_is_painted_in_a_mask_of_its_own(share: Share) -> None:
+    """As the manual says it: two masks beside the picture, both used up, and the file is as clear there as it was painted."""
+    seen = pane()
+    share.put("inbox/hero.png", png(seen.pixels))
+    share.put("inbox/hero.mask.png", png(seen.foot))
+    share.put("inbox/hero.mask.pane.png", png(seen.painted))
+    given = [share.given("inbox/hero.png")]
+    given += [share.given("inbox/hero.mask.png", "mask", "mask"), share.given("inbox/hero.mask.pane.png", "mask", "pane")]
+    settings: dict[str, object] = {"where": "mask", "glass": "pane", "edge": 2}
+    said = "    " + "\n    ".join(f'{name} = "{value}"' for name, value in settings.items() if name != "edge")
+    assert said in PAGE.read_text()
+    outcome = run(share.job(("cutout", settings), inputs=given))
+    assert outcome.fault is None
+    assert outcome.used_masks == ("mask", "pane")
+    alpha = result(outcome).alpha
+    assert alpha is not None
+    assert alpha[120:150, 140:160] == pytest.approx(0.18, abs=0.03)
+    assert alpha[182, 125] == 1
+    assert alpha[20, 20] == 0
 
 
 def test_a_hold_leaves_a_picture_that_shows_why(share: Share) -> None:
