@@ -13,6 +13,7 @@ from goldsmith.plate.profiles import named
 SIDE = 120
 LIGHT = Light(None)
 ALL = np.ones((SIDE, SIDE), np.float32)
+NONE = np.zeros((SIDE, SIDE), np.float32)
 FINE = (np.indices((SIDE, SIDE)).sum(axis=0) % 4 < 2).astype(np.float32)[:, :, None]
 SLOPE = np.linspace(0.7, 1.2, SIDE, dtype=np.float32)[None, :, None]
 
@@ -35,15 +36,15 @@ def test_lab_and_back_is_the_same(icc: bytes | None) -> None:
 def test_nothing_asked_is_the_face_itself() -> None:
     """And so is a face of which no skin is seen."""
     made = _flat(0.5, 0.4, 0.3)
-    assert relit(made, _flat(0.8, 0.6, 0.5), ALL, LIGHT, 100, 0) is made
-    assert relit(made, _flat(0.8, 0.6, 0.5), 0 * ALL, LIGHT, 100, 1) is made
+    assert relit(made, _flat(0.8, 0.6, 0.5), ALL, NONE, LIGHT, 100, 0) is made
+    assert relit(made, _flat(0.8, 0.6, 0.5), NONE, NONE, LIGHT, 100, 1) is made
 
 
 @pytest.mark.parametrize("amount", [0.5, 1.0])
 def test_a_flat_tone_goes_that_far_towards_the_ground_s(amount: float) -> None:
     """All the way, or half of it in Lab."""
     ours, theirs = _flat(0.5, 0.35, 0.3), _flat(0.8, 0.6, 0.5)
-    made = to_lab(relit(ours, theirs, ALL, LIGHT, 100, amount), LIGHT)
+    made = to_lab(relit(ours, theirs, ALL, NONE, LIGHT, 100, amount), LIGHT)
     wanted = to_lab(ours, LIGHT) + amount * (to_lab(theirs, LIGHT) - to_lab(ours, LIGHT))
     assert np.abs(made - wanted).max() < 0.5
 
@@ -52,7 +53,7 @@ def test_the_ground_s_slope_of_light_is_taken_and_the_own_fine_detail_kept() -> 
     """Lit from the left becomes lit from the right, with the same texture on it."""
     ours = np.clip(_flat(0.5, 0.5, 0.5) * SLOPE[:, ::-1] + 0.04 * FINE, 0, 1)
     theirs = np.clip(_flat(0.6, 0.6, 0.6) * SLOPE + 0.04 * FINE, 0, 1)
-    made = relit(ours, theirs, ALL, LIGHT, 100, 1.0)[:, :, 0]
+    made = relit(ours, theirs, ALL, NONE, LIGHT, 100, 1.0)[:, :, 0]
     assert np.abs(made.mean(axis=0) - theirs[:, :, 0].mean(axis=0))[20:-20].mean() < 0.02
     detail = np.abs(np.diff(made, axis=1))[20:-20, 20:-20].mean()
     assert detail == pytest.approx(np.abs(np.diff(ours[:, :, 0], axis=1))[20:-20, 20:-20].mean(), rel=0.35)
@@ -65,8 +66,8 @@ def test_contrast_of_detail_is_brought_to_the_ground_s_within_bounds() -> None:
     def contrast(pixels: Pixels) -> float:
         return float(to_lab(pixels, LIGHT)[:, :, 0].std())
 
-    assert contrast(relit(hard, soft, ALL, LIGHT, 100, 1.0)) == pytest.approx(LEAST * contrast(hard), rel=0.05)
-    assert contrast(relit(soft, hard, ALL, LIGHT, 100, 1.0)) == pytest.approx(MOST * contrast(soft), rel=0.05)
+    assert contrast(relit(hard, soft, ALL, NONE, LIGHT, 100, 1.0)) == pytest.approx(LEAST * contrast(hard), rel=0.05)
+    assert contrast(relit(soft, hard, ALL, NONE, LIGHT, 100, 1.0)) == pytest.approx(MOST * contrast(soft), rel=0.05)
 
 
 def test_the_white_of_an_eye_takes_no_skin_s_colour() -> None:
@@ -74,7 +75,7 @@ def test_the_white_of_an_eye_takes_no_skin_s_colour() -> None:
     ours, skin = _flat(0.62, 0.55, 0.35), ALL.copy()
     ours[50:60, 50:60] = 0.85
     skin[46:64, 46:64] = 0
-    made = to_lab(relit(ours, _flat(0.85, 0.6, 0.6), skin, LIGHT, 100, 1.0), LIGHT)[55, 55]
+    made = to_lab(relit(ours, _flat(0.85, 0.6, 0.6), skin, NONE, LIGHT, 100, 1.0), LIGHT)[55, 55]
     assert np.abs(made[1:]).max() < 2
 
 
@@ -83,7 +84,7 @@ def test_what_is_black_stays_black() -> None:
     ours, skin = _flat(0.3, 0.2, 0.15), ALL.copy()
     ours[50:60, 50:60] = 0.01
     skin[46:64, 46:64] = 0
-    made = relit(ours, _flat(0.85, 0.7, 0.6), skin, LIGHT, 100, 1.0)
+    made = relit(ours, _flat(0.85, 0.7, 0.6), skin, NONE, LIGHT, 100, 1.0)
     assert made[55, 55].max() < 0.06
     assert made[10, 10, 0] > 0.8
 
@@ -92,18 +93,63 @@ def test_what_is_no_skin_does_not_count_as_light() -> None:
     """A black fringe in the ground, left out of the skin, darkens nothing round about."""
     ground, skin = _flat(0.8, 0.6, 0.5), ALL.copy()
     ground[:40], skin[:44] = 0.05, 0
-    made = relit(_flat(0.5, 0.35, 0.3), ground, skin, LIGHT, 100, 1.0)
+    made = relit(_flat(0.5, 0.35, 0.3), ground, skin, NONE, LIGHT, 100, 1.0)
     assert made[60, 60] == pytest.approx(np.float32((0.8, 0.6, 0.5)), abs=0.03)
 
 
 def test_a_face_of_one_px_is_lit_too() -> None:
     """No size is too small to be asked."""
-    made = relit(_flat(0.5, 0.4, 0.3)[:1, :1], _flat(0.8, 0.6, 0.5)[:1, :1], ALL[:1, :1], LIGHT, 1.0, 1.0)
+    made = relit(_flat(0.5, 0.4, 0.3)[:1, :1], _flat(0.8, 0.6, 0.5)[:1, :1], ALL[:1, :1], NONE[:1, :1], LIGHT, 1.0, 1.0)
     assert made[0, 0] == pytest.approx(np.float32((0.8, 0.6, 0.5)), abs=0.02)
 
 
 def test_grey_pictures_are_lit_in_grey() -> None:
     """One channel in, one channel out."""
-    made = relit(_flat(0.3), _flat(0.7), ALL, LIGHT, 100, 1.0)
+    made = relit(_flat(0.3), _flat(0.7), ALL, NONE, LIGHT, 100, 1.0)
     assert made.shape == (SIDE, SIDE, 1)
     assert made == pytest.approx(0.7, abs=0.01)
+
+
+def _brow(pixels: Pixels, value: float) -> Pixels:
+    made = pixels.copy()
+    made[50:60, 40:80] = value
+    return made
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(0.02, 0.25), (0.25, 0.02)])
+def test_features_are_as_dark_beside_the_skin_as_the_ground_s(ours: float, theirs: float) -> None:
+    """A black brow in a hazy picture is lifted, a grey one in a hard picture is deepened; without features said, neither is."""
+    skin, features = ALL.copy(), NONE.copy()
+    skin[46:64, 36:84], features[46:64, 36:84] = 0, 1
+    tone = _flat(0.7, 0.55, 0.45)
+
+    def brow(features: np.ndarray) -> float:
+        made = relit(_brow(tone, ours), _brow(tone, theirs), skin, features, LIGHT, 100, 1.0)
+        return float(to_lab(made, LIGHT)[55, 60, 0])
+
+    given, wanted = (float(to_lab(_brow(tone, value), LIGHT)[55, 60, 0]) for value in (ours, theirs))
+    assert abs(brow(NONE) - given) < 1.5
+    assert abs(brow(features) - wanted) < 0.75 * abs(given - wanted)
+    assert (brow(features) - given) * (wanted - given) > 0
+
+
+def test_skin_between_features_is_left_as_it_is() -> None:
+    """What is hardly darker than the skin is skin."""
+    skin, features = ALL.copy(), NONE.copy()
+    skin[46:64, 36:84], features[46:64, 36:84] = 0, 1
+    tone = _flat(0.7, 0.55, 0.45)
+    made = relit(_brow(tone, 0.02), _brow(tone, 0.25), skin, features, LIGHT, 100, 1.0)
+    assert made[48, 60] == pytest.approx(np.float32((0.7, 0.55, 0.45)), abs=0.02)
+
+
+@pytest.mark.parametrize("contrast", [0.04, 0.3])
+def test_make_up_keeps_its_colour(contrast: float) -> None:
+    """Violet lids on a yellowish skin that goes to pink are neither bluer nor greyer for it, however hard the ground's light is."""
+    skin, features = ALL.copy(), NONE.copy()
+    skin[46:64, 36:84], features[46:64, 36:84] = 0, 1
+    ours = np.clip(_flat(0.62, 0.55, 0.35) + 0.05 * (FINE - 0.5), 0, 1)
+    ours[50:60, 40:80] = (0.35, 0.25, 0.45)
+    ground = np.clip(_flat(0.85, 0.6, 0.6) + contrast * (FINE - 0.5), 0, 1)
+    ground[50:60, 40:80] = 0.3
+    before, after = (to_lab(each, LIGHT)[55, 60] for each in (ours, relit(ours, ground, skin, features, LIGHT, 100, 1.0)))
+    assert np.abs(after[1:] - before[1:]).max() < 4

@@ -131,8 +131,9 @@ def laid(plate: Plate, target: Parts, open_: Mask, offered: Offered, manner: Man
     ground, light = plate.window(target.box.window), Light(plate.icc)
     offered_parts = Parts(offered.points, target.box)
     both = open_ * offered.cover
-    skin = target.inside * both * (1 - np.maximum(target.features, offered_parts.features))
-    made = relit(offered.pixels, ground, skin, light, target.size, manner.match)
+    features = np.maximum(target.features, offered_parts.features)
+    seen = target.inside * both
+    made = relit(offered.pixels, ground, seen * (1 - features), seen * features, light, target.size, manner.match)
     cover = _faded(target, manner.feather) * both * np.float32(manner.strength)
     cover = cover if reach is None else cover * reach[target.box.window]
     made, grain = grained(made, cover, ground, manner.seed)

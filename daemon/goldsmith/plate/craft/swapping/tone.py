@@ -14,6 +14,10 @@ BROAD = 0.12
 """How broad tones are that count as light, as a part of the face's size (the sigma of a Gaussian)."""
 LEAST, MOST = 0.7, 1.4
 """How far the contrast of what is finer may be brought down or up."""
+_DARKEST, _TEXTURE = 1.0, 6.0
+"""Per cent of the features that are called their darkest; and L* by which skin itself varies, which is no feature."""
+_PALE = 4.0
+"""a* and b* together: a skin that has less colour than this has none to speak of."""
 _SEEN = 96
 """px of the face's size at which broad tones are worked out: there is nothing finer in them."""
 
@@ -21,11 +25,12 @@ Lab = NDArray[np.float32]
 """(h, w, 3), or (h, w, 1) of a grey picture: L 0..100, a, b."""
 
 
-def relit(made: Pixels, ground: Pixels, skin: Mask, light: Light, size: float, amount: float) -> Pixels:
+def relit(made: Pixels, ground: Pixels, skin: Mask, features: Mask, light: Light, size: float, amount: float) -> Pixels:
     """``made`` (h, w, c, display-encoded) in the light of ``ground``: its broad tones brought to the ground's by ``amount`` (0..1).
 
-    skin: (h, w), where both show bare skin; elsewhere (eyes, brows, lips) broad tones are carried on from round about. size: of the
-    face, px. All in CIE Lab of the profile; a grey picture in lightness alone.
+    skin: (h, w), where both show bare skin; elsewhere broad tones are carried on from round about. features: (h, w), eyes, brows and
+    lips: how far they are darker than the skin is brought to the ground's as well, for haze and hard light. size: of the face, px.
+    All in CIE Lab of the profile; a grey picture in lightness alone.
     """
     if amount == 0 or skin.max() <= 0:
         return made
@@ -38,8 +43,23 @@ def relit(made: Pixels, ground: Pixels, skin: Mask, light: Light, size: float, a
     gain = np.float32(np.clip(np.sqrt((wanted.contrast + 1e-3) / (mine.contrast + 1e-3)), LEAST, MOST))
     low = at_size(mine.tones, height, width)
     move = at_size(wanted.tones - mine.tones, height, width)
-    moved = ours + np.float32(amount) * (_share(ours, low) * move + (gain - 1) * (ours - low))
+    moves = _share(ours, low) * move
+    moves[:, :, :1] += (gain - 1) * (ours - low)[:, :, :1]
+    there = at_size(wanted.tones, height, width)[:, :, :1]
+    moves[:, :, :1] += _less_dark((ours + moves)[:, :, :1] - there, theirs[:, :, :1] - there, features)
+    moved = ours + np.float32(amount) * moves
     return from_lab(np.asarray(moved, np.float32), light)
+
+
+def _less_dark(mine: Lab, theirs: Lab, features: Mask) -> Lab:
+    """What is to be added to features that are much darker than the skin, so that the darkest are as dark beside it as the ground's."""
+    where = features > 0.5
+    if not where.any():
+        return np.zeros_like(mine)
+    deepest, wanted = (max(float(-np.percentile(each[:, :, 0][where], _DARKEST)), _TEXTURE) for each in (mine, theirs))
+    ratio = float(np.clip(wanted / deepest, LEAST, MOST))
+    dark = np.maximum(-mine - np.float32(_TEXTURE), 0) * features[:, :, None]
+    return np.asarray((1 - ratio) * dark, np.float32)
 
 
 class _Broad:
@@ -53,11 +73,12 @@ class _Broad:
 
 
 def _share(lab: Lab, skin: Lab) -> Lab:
-    """How much of the skin's way each pixel goes: what is darker than the skin less, as light would have it; and what is less coloured
-    takes less of its colour, so that the whites of eyes and teeth stay white."""
+    """How much of the skin's way each pixel goes: what is darker than the skin less, as light would have it; and what is coloured
+    less, or otherwise, takes less of its colour, so that the whites of eyes and teeth stay white and make-up what it is."""
     made = np.repeat(np.clip(lab[:, :, :1] / np.maximum(skin[:, :, :1], 1), 0, 1), lab.shape[2], axis=2)
     if lab.shape[2] == 3:
-        coloured = np.linalg.norm(lab[:, :, 1:], axis=2) / np.maximum(np.linalg.norm(skin[:, :, 1:], axis=2), 4)
+        along = (lab[:, :, 1:] * skin[:, :, 1:]).sum(axis=2)
+        coloured = along / np.maximum(np.square(skin[:, :, 1:]).sum(axis=2), _PALE**2)
         made[:, :, 1:] *= np.clip(coloured, 0, 1)[:, :, None]
     return np.asarray(made, np.float32)
 
