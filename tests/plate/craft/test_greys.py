@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from skimage import data
 
 from doubles.press import press_profile, printed
 from goldsmith.plate import colour, profiles
@@ -87,3 +88,39 @@ def test_less_than_half_a_code_apart_is_alike() -> None:
     nearly = np.full((6, 6, 3), 0.5) + np.array([0, 0.001, -0.0005])
     assert greys.neutral(plate_of(nearly)).all()
     assert not greys.neutral(plate_of(np.full((6, 6, 3), 0.5) + np.array([0, 1 / 255, 0]))).any()
+
+
+def _photograph() -> np.ndarray:
+    return np.asarray(data.rocket()[:300, :400], np.float64) / 255
+
+
+def test_the_shadows_of_a_photograph_keep_their_inks() -> None:
+    """A patch of pure black that near-blacks surround would come out lighter than they do; type in the same black stands out."""
+    pixels = np.full((60, 120, 3), (0.03, 0.02, 0.04))
+    pixels[20:40, 20:40] = 0
+    pixels[:, 70:] = (0.5, 0.6, 0.7)
+    pixels[20:40, 85:105] = 0
+    found = greys.neutral(plate_of(pixels))
+    assert not found[:, :60].any()
+    assert found[20:40, 85:105].all()
+
+
+def test_greys_by_chance_are_left_to_a_photograph() -> None:
+    """A night sky of a camera has some; letters and a panel on it are found, and little else."""
+    pixels = _photograph()
+    plain = greys.neutral(plate_of(pixels)).mean()
+    pixels[40:80, 100:300] = 1
+    pixels[50:70, 120:140] = 0
+    found = greys.neutral(plate_of(pixels))
+    assert found[40:80, 100:300].all()
+    assert plain < 0.01
+    assert found.mean() - 40 * 200 / found.size < 0.01
+
+
+def test_a_coloured_thing_on_a_grey_picture_leaves_the_rest_grey() -> None:
+    """Black and white with one thing in colour: all but the thing is black ink alone."""
+    grey = np.repeat(_photograph()[..., 1:2], 3, axis=2)
+    grey[100:200, 100:200] = (0.8, 0.1, 0.1)
+    found = greys.neutral(plate_of(grey))
+    assert found[:90].all()
+    assert not found[110:190, 110:190].any()
