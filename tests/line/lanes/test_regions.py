@@ -176,3 +176,28 @@ def test_every_engine_of_a_step_is_asked_for(tmp_path: Path) -> None:
         read_brief(b'[[edit]]\nop = "erase"\nwhere = "face & background"\nmodel = "migan"\n', "hero.toml", LINE, stock)
     told = " ".join(each.sentence for each in fault.value.faults)
     assert all(f"goldsmith models fetch {name}" in told for name in ("migan", "u2net", "yunet"))
+
+
+CROSSED = Path(__file__).parents[2] / "doubles" / "hands.jpg"
+"""Crossed arms: cut out of the official portrait of 2012 by Pete Souza, a work of the United States government in the public domain."""
+
+
+def test_a_hand_is_found_in_a_photograph(share: Share) -> None:
+    """The one whose fingers are seen, with all of them; sleeve, jacket and tie stay bit for bit what they were."""
+    needs("hand-landmarks")
+    picture = decode(CROSSED.read_bytes(), "hands.jpg", 10_000_000)
+    share.put("inbox/hero.png", png(picture.pixels))
+    outcome = run_job(share.job(("grade", {"where": "hands", "saturation": 0})), HOUSE, lambda progress: None, lambda: False)
+    assert outcome.fault is None
+    before, after = picture.pixels, result(outcome)
+    skin = (before[:, :, 0] - before[:, :, 2] > 0.2) & (np.mgrid[:379, :360][1] < 245)
+    assert skin.sum() > 4000
+    assert (np.ptp(after, axis=2)[skin] < 0.02).mean() > 0.95
+    assert np.array_equal(after[:100], before[:100])
+    assert np.array_equal(after[270:], before[270:])
+    assert np.array_equal(after[:, :90], before[:, :90])
+    done_ = outcome.steps[0]
+    assert done_.findings["outside_changed"] == 0
+    found = done_.findings["found"]["hands"]  # type: ignore[index, call-overload]
+    assert found["count"] == 1  # type: ignore[index, call-overload]
+    assert 0.05 < found["share"] < 0.12  # type: ignore[index, call-overload, operator]
