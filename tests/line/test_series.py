@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import PyOpenColorIO
 import pytest
 from skimage import data
 
@@ -97,14 +98,51 @@ def test_the_exported_cube_does_the_match(studio: Studio) -> None:
     assert np.abs(matched - looked).max() <= 1
 
 
+def test_another_program_does_the_match_with_the_cube(studio: Studio) -> None:
+    """OpenColorIO, reading the exported table tetrahedrally, makes the graded picture within one code of 8 bits."""
+    studio.put("library/heroes/spring.png", _picture(data.coffee()[::2, ::2], {}))
+    brief = '[[grade]]\nop = "grade"\nlook_from = "spring"\nmatch = { cube = true }\n'
+    for number in (1, 6, 9):
+        studio.put(f"{_PLACE}/frame{number}.png", _frame(number))
+        studio.put(f"{_PLACE}/frame{number}.toml", brief)
+    studio.until_idle()
+    for number in (1, 6, 9):
+        name = f"graded/acme/spring/frame{number}"
+        table = PyOpenColorIO.FileTransform(str(studio.at(f"{name}.cube")), interpolation=PyOpenColorIO.INTERP_TETRAHEDRAL)
+        theirs = decode(_frame(number), "frame.png", 1 << 24).pixels.copy()
+        PyOpenColorIO.Config.CreateRaw().getProcessor(table).getDefaultCPUProcessor().applyRGB(theirs)
+        ours = decode(studio.read(f"{name}.png"), "frame.png", 1 << 24).pixels
+        assert np.abs(np.clip(theirs, 0, 1) - ours).max() * 255 < 1
+
+
 def test_a_hero_that_is_not_there_is_asked_for_early(studio: Studio) -> None:
     """A sentence with the nearest real name, before any work is done; with the hero there it runs."""
     studio.put("library/heroes/spring.png", _picture(data.coffee()[::4, ::4], {}))
     studio.put("masked/frame.png", _frame(2))
     studio.put("masked/frame.toml", '[[grade]]\nop = "grade"\nlook_from = "sprnig"\n')
     studio.until(lambda: studio.note("masked/frame.png"), "a note")
-    assert "library/heroes/ has no such" in studio.note("masked/frame.png")
-    assert "spring" in studio.note("masked/frame.png")
+    note = studio.note("masked/frame.png")
+    assert "library/heroes/ has no such .png, .tif" in note
+    assert "spring" in note
+
+
+def test_a_hero_that_comes_late_or_is_another_one_counts_from_then_on(studio: Studio) -> None:
+    """No hero: it waits. With one it goes on by itself; with a darker one the next frame comes out darker, and the first stays."""
+    hero, frame = data.coffee()[::4, ::4], _frame(2)
+    studio.put("masked/brief.toml", 'title = "Late"\n[[grade]]\nop = "grade"\nlook_from = "spring"\n')
+    studio.put("masked/one.png", frame)
+    studio.until(lambda: studio.note("masked/one.png"), "a note")
+    assert "there is none yet" in studio.note("masked/one.png")
+    studio.put("library/heroes/spring.png", _picture(hero, {}))
+    studio.until_idle()
+    assert "one.png" in studio.folder("graded")
+    before = studio.read("graded/one.png")
+    studio.put("library/heroes/spring.png", _picture(hero, {"exposure": -1}))
+    studio.put("masked/two.png", frame)
+    studio.until_idle()
+    assert studio.read("graded/one.png") == before
+    first, second = (decode(studio.read(f"graded/{name}.png"), name, 1 << 24).pixels.mean() for name in ("one", "two"))
+    assert second < 0.85 * first
 
 
 def test_a_look_of_its_own_is_not_overwritten(studio: Studio) -> None:

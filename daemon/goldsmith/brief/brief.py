@@ -147,7 +147,7 @@ def _lacking(step: Step, stock: Stock, beside: Beside | None) -> Iterator[Fault]
             continue
         if stock.has is not None and not stock.has(shelf, name, suffixes):
             names = stock.names(shelf, suffixes) if stock.names is not None else ()
-            kinds = " or ".join(suffixes)
+            kinds = " or ".join(filter(None, (", ".join(suffixes[:-1]), suffixes[-1])))
             yield Fault(_setting(step, name), f"is {shown(name)}, but library/{shelf}/ has no such {kinds} file{nearest(name, names)}")
             return
     for name in sorted(needs.consents):

@@ -24,6 +24,8 @@ from goldsmith.plate.plate import Mask, Pixels, Plate, Window, frozen
 _SUFFIXES = (".cube", ".cdl", ".cc")
 _SAME = 0.5
 """A drift that nobody sees: such a frame is the hero, or as good as it, and is left alone."""
+_NEUTRAL = 1.5e-5
+"""What changes light by less than that, a code of 16 bits, is nothing: the profiles' own numbers are no finer."""
 _ONES, _ZEROS = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 
 
@@ -198,7 +200,7 @@ class Grade(PlateOperation):
         found = balance_from(light, seen)
         if found is None:
             raise Problem(f"{what} too dark or too strong a colour to be made neutral.", "Name a place or a colour that ought to be grey.")
-        return found
+        return None if np.abs(found - np.eye(3)).max() < _NEUTRAL else found
 
     def _tone(self, coloured: bool) -> list[Change]:
         """Tone and colour of each pixel by itself, in order; neutral parts are left out, and so is the saturation of a grey picture."""
