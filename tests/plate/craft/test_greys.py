@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from skimage import data
@@ -124,3 +125,11 @@ def test_a_coloured_thing_on_a_grey_picture_leaves_the_rest_grey() -> None:
     found = greys.neutral(plate_of(grey))
     assert found[:90].all()
     assert not found[110:190, 110:190].any()
+
+
+def test_a_soft_edge_does_not_hide_what_stands_out() -> None:
+    """What lies round a letter is looked for beyond the mixed pixels of its edge, which are nearly as dark as it is."""
+    pixels = np.full((60, 60, 3), (0.7, 0.8, 0.9))
+    pixels[20:40, 20:40] = 0
+    soft = cv2.GaussianBlur(pixels, (0, 0), 1.6)
+    assert greys.neutral(plate_of(soft))[26:34, 26:34].all()
