@@ -87,6 +87,18 @@ def test_the_one_face_is_found(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", _named("faces"))
+@pytest.mark.parametrize("side", [300, 800, 1600, 3200])
+def test_a_face_that_fills_the_picture_is_found(name: str, side: int) -> None:
+    """As portraits are, at every size, once, and where it is."""
+    import cv2
+
+    near = photograph("astronaut")[50:190, 155:295]
+    [face] = cast("FaceFinder", _opened("faces", name)).find(cv2.resize(near, (side, side), interpolation=cv2.INTER_LINEAR))
+    x, y, wide, high = (number * 140 / side for number in face.box)
+    assert (x + 155, y + 50, x + wide + 155, y + high + 50) == pytest.approx((178, 63, 268, 176), abs=14)
+
+
+@pytest.mark.parametrize("name", _named("faces"))
 @pytest.mark.parametrize("picture", ["chelsea", "coffee", "rocket", "page"])
 def test_no_face_is_found_where_there_is_none(name: str, picture: str) -> None:
     """A cat is nobody."""

@@ -19,7 +19,11 @@ from goldsmith.errors import Problem
 from goldsmith.plate.plate import Pixels, quantised
 
 _SIDE = 1280
-"""px of the longer side that it is shown at most: larger faces than some 300 px are missed."""
+"""px of the longer side that it is shown at most: larger faces than some 300 px are missed …"""
+_SMALL = 400
+"""… so it looks once more at so many, for faces that fill the picture."""
+_FILLS = 0.2
+"""What it finds there is a face so large, as a part of the picture's longer side."""
 _SCORE = 0.8
 _OVERLAP = 0.3
 """Of two boxes that overlap by more of their union than this, one is kept."""
@@ -34,10 +38,19 @@ class YuNet:
         self._alone = Lock()
 
     def find(self, pixels: Pixels) -> tuple[Face, ...]:
+        long = max(pixels.shape[:2])
+        faces = self._look(pixels, _SIDE)
+        if long > _SMALL:
+            large = [face for face in self._look(pixels, _SMALL) if max(face.box[2:]) >= _FILLS * long]
+            faces += [face for face in large if all(_shared(face.box, known.box) < _OVERLAP for known in faces)]
+        return tuple(sorted(faces, key=lambda face: -face.box[2] * face.box[3]))
+
+    def _look(self, pixels: Pixels, side: int) -> list[Face]:
+        """The faces that are seen with the picture's longer side at so many px."""
         import cv2
 
         height, width = pixels.shape[:2]
-        scale = min(1.0, _SIDE / max(height, width))
+        scale = min(1.0, side / max(height, width))
         wide, high = max(1, round(width * scale)), max(1, round(height * scale))
         small = pixels if scale == 1 else cv2.resize(pixels, (wide, high), interpolation=cv2.INTER_AREA)
         codes = np.ascontiguousarray(quantised(small, 8)[:, :, ::-1])
@@ -45,8 +58,13 @@ class YuNet:
             self._net.setInputSize((wide, high))
             _, rows = self._net.detect(codes)
         factors = np.tile([width / wide, height / high], 7)
-        faces = [_face(row[:14] * factors, float(row[14])) for row in ([] if rows is None else rows)]
-        return tuple(sorted(faces, key=lambda face: -face.box[2] * face.box[3]))
+        return [_face(row[:14] * factors, float(row[14])) for row in ([] if rows is None else rows)]
+
+
+def _shared(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> float:
+    """What two boxes share, as a part of the smaller one."""
+    wide, high = (min(one[at] + one[at + 2], other[at] + other[at + 2]) - max(one[at], other[at]) for at in (0, 1))
+    return max(0.0, wide) * max(0.0, high) / max(min(one[2] * one[3], other[2] * other[3]), 1e-6)
 
 
 def _face(numbers: Any, score: float) -> Face:
