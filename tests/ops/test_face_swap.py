@@ -81,6 +81,16 @@ def test_outside_the_region_nothing_changes_either() -> None:
     assert changed[:, 110:].any()
 
 
+def test_a_hand_before_the_face_can_be_left_out_by_its_name() -> None:
+    """where = "!hands": found by the net for hands, they keep every code; without hands it is the whole face."""
+    hand = np.zeros((HIGH, WIDE), np.float32)
+    hand[130:200, 60:100] = 1
+    changed = _changed(PICTURE, _swapped(bench=Bench(spots={"hands": frozen(hand)}), where="!hands"))
+    assert not changed[hand > 0].any()
+    assert changed[100:130, 80:140].mean() > 0.8
+    assert np.array_equal(_swapped(where="!hands").pixels, _swapped().pixels)
+
+
 def test_it_costs_what_the_face_takes_and_not_the_picture() -> None:
     """All else is the very memory of the picture that came in."""
     made = _swapped()

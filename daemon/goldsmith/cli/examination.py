@@ -208,7 +208,7 @@ def _may_lease() -> bool:
 
 def _weights(weights: Weights) -> Iterator[Finding]:
     """Whether each kind of model has one that lies here, and whether it is the first choice."""
-    seeing: list[tuple[EngineKind, int]] = [("matte", 1), ("faces", 1), ("hands", 1), ("reader", 1)]
+    seeing: list[tuple[EngineKind, int]] = [(kind, 1) for kind in ("matte", "faces", "mesh", "identity", "hands", "reader")]
     upscaling: list[tuple[EngineKind, int]] = [("upscale", int(factor[1:])) for factor in weights.models.defaults.upscale]
     wanted: list[tuple[EngineKind, int]] = [("inpaint", 1), *seeing, *upscaling]
     for kind, factor in wanted:
