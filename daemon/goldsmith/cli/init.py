@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 README = "README.txt"
 
 _SIDE = {
-    "library": "What briefs may name: recipes, looks (.cube, .cdl), heroes, loras, fonts, logos, faces (each with the person's consent), plates, profiles (.icc), sounds.",
+    "library": "What briefs may name: recipes, looks (.cube, .cdl), heroes, loras, fonts, logos, "
+    "faces (each with the person's consent), plates, profiles (.icc), sounds.",
     "archive": "Every original and every input ever taken, by date. Goldsmith never deletes anything from here.",
 }
 
