@@ -17,6 +17,7 @@ from goldsmith.plate.craft.matting.foreground import foreground
 from goldsmith.plate.craft.matting.glass import Glass, glazed
 from goldsmith.plate.craft.matting.judging import Verdict, doubted, judged
 from goldsmith.plate.craft.matting.overlay import overlay
+from goldsmith.plate.craft.matting.tidy import tidied
 from goldsmith.plate.craft.matting.trimap import Trimap, of_mask, of_matte
 from goldsmith.plate.craft.placing import Placement, placed
 from goldsmith.plate.plate import Mask, Pixels, Plate, frozen
@@ -76,6 +77,10 @@ class Cutout(PlateOperation):
             raise ValueError("where and model both say what the subject is: keep one of them")
         return self
 
+    def weighs(self) -> int:
+        """Beside the plate its matte at several sizes, the trimap with its distances, and the colours of the subject and of its ground."""
+        return 120
+
     def needs(self) -> Needs:
         asked = region_needs(self.where) if self.where else Needs(engines=(EngineNeed("matte", self.model),))
         on_plate = self.onto and not self.onto.startswith(_COLOUR)
@@ -90,7 +95,8 @@ class Cutout(PlateOperation):
         if self.refine == "closed-form":
             coloured = plate.pixels if plate.channels in (1, 3) else plate.pixels[:, :, :3]
             matte = closed(coloured, matte, trimap.open_, tick=lambda done: bench.progress(0.1 + 0.6 * done, "finding the edge"))
-        matte = frozen(np.clip((matte - _FIRM) / (1 - 2 * _FIRM), 0.0, 1.0))
+        matte = np.clip((matte - _FIRM) / (1 - 2 * _FIRM), 0.0, 1.0)
+        matte = frozen(tidied(matte) if self._by_model else matte)
         glass = self._glass(plate, matte, bench)
         self._weigh(plate, matte, trimap, glass, bench)
         pixels = self._cleaned(plate, matte, bench)
