@@ -12,7 +12,7 @@ from goldsmith.plate.formats.facts import Samples
 
 _BLOCK = 8
 """px: JPEG with inks at full resolution shifts each square of so many by itself, so that squares can be tried apart from the picture."""
-_ABREAST = 256
+_ABREAST = 1024
 _ROUNDS = 16
 _READERS = 4
 """Codes: one for each ink. Decoders may round by one otherwise than ours, and what they read must be under the limit, too."""
@@ -25,15 +25,14 @@ def held(codes: Samples, limit: float, read: Callable[[Samples], Samples]) -> Sa
     they were above it, until they do not. Codes come back as they are where they hold already; some may stay above at qualities
     at which a JPEG shifts codes by more than there is to take away.
     """
-    height, width = codes.shape[:2]
     most = int(limit * 255 / 100) - _READERS
-    if summed(read(codes)).max() <= most:
+    sums = summed(read(codes))
+    if sums.max() <= most:
         return codes
-    squares = _cut(codes)
-    made = squares.copy()
-    over = _highest(read, squares) - most
-    wanted = np.flatnonzero(over > 0)
-    room = np.zeros(len(squares), np.int64)
+    places, over = _above(sums, most)
+    squares = codes[places]
+    made, room = squares.copy(), np.zeros(len(squares), np.int64)
+    wanted = np.arange(len(squares))
     for turn in range(_ROUNDS):
         if not len(wanted):
             break
@@ -41,7 +40,24 @@ def held(codes: Samples, limit: float, read: Callable[[Samples], Samples]) -> Sa
         made[wanted] = _within(squares[wanted], most - room[wanted])
         over[wanted] = _highest(read, made[wanted]) - most
         wanted = wanted[over[wanted] > 0]
-    return _joined(made, height, width)
+    whole = codes.copy()
+    whole[places] = made
+    return whole
+
+
+def _above(sums: NDArray[np.int32], most: int) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]:
+    """The squares that have a sum above ``most``: rows (n, 8, 1) and columns (n, 1, 8) of their pixels, and by how much.
+
+    Where a square goes beyond the picture its last pixels are repeated, as encoders do.
+    """
+    height, width = sums.shape
+    padded = np.pad(sums, ((0, -height % _BLOCK), (0, -width % _BLOCK)), mode="edge")
+    highest = padded.reshape(padded.shape[0] // _BLOCK, _BLOCK, padded.shape[1] // _BLOCK, _BLOCK).max(axis=(1, 3))
+    tops, lefts = np.nonzero(highest > most)
+    steps = np.arange(_BLOCK)
+    rows = np.minimum(tops[:, None] * _BLOCK + steps, height - 1)[:, :, None]
+    columns = np.minimum(lefts[:, None] * _BLOCK + steps, width - 1)[:, None, :]
+    return (rows, columns), highest[tops, lefts].astype(np.int64) - most
 
 
 def _within(squares: Samples, most: NDArray[np.int64]) -> Samples:
@@ -60,17 +76,3 @@ def _highest(read: Callable[[Samples], Samples], squares: Samples) -> NDArray[np
     sums = summed(read(np.ascontiguousarray(laid))).reshape(rows, _BLOCK, _ABREAST, _BLOCK)
     made: NDArray[np.int64] = sums.max(axis=(1, 3)).reshape(-1)[:count].astype(np.int64)
     return made
-
-
-def _cut(codes: Samples) -> Samples:
-    """The squares (n, 8, 8, 4) of a picture, row by row; its last pixels are repeated where they go beyond it, as encoders do."""
-    height, width = codes.shape[:2]
-    padded = np.pad(codes, ((0, -height % _BLOCK), (0, -width % _BLOCK), (0, 0)), mode="edge")
-    rows, columns = padded.shape[0] // _BLOCK, padded.shape[1] // _BLOCK
-    return padded.reshape(rows, _BLOCK, columns, _BLOCK, 4).transpose(0, 2, 1, 3, 4).reshape(-1, _BLOCK, _BLOCK, 4).copy()
-
-
-def _joined(squares: Samples, height: int, width: int) -> Samples:
-    rows, columns = -(-height // _BLOCK), -(-width // _BLOCK)
-    whole = squares.reshape(rows, columns, _BLOCK, _BLOCK, 4).transpose(0, 2, 1, 3, 4).reshape(rows * _BLOCK, columns * _BLOCK, 4)
-    return np.ascontiguousarray(whole[:height, :width])
