@@ -260,6 +260,22 @@ def test_a_face_in_the_library_that_looks_aside_is_refused_with_the_angle() -> N
         _swapped(bench=Bench(sitters=[mesh_at(40, 50, 120, aside=1.2)]))
 
 
+@pytest.mark.parametrize("by", [-60, 70])
+def test_a_face_in_the_library_that_looks_up_or_down_is_refused(by: int) -> None:
+    """Its nose lies too near to the forehead, or to the chin."""
+    nods = SITTER.copy()
+    nods[4, 1] += by
+    with pytest.raises(Problem, match=r"looks up or down by about \d\d degrees; 35 will do"):
+        _swapped(bench=Bench(sitters=[nods]))
+
+
+def test_somebody_far_behind_in_the_library_s_picture_is_no_matter() -> None:
+    """A face four times as large as the other is the one; a little more than that and nobody can tell."""
+    assert _swapped(bench=Bench(sitters=[SITTER, mesh_at(170, 20, 40)])) is not PICTURE
+    with pytest.raises(Problem, match="shows 2 faces"):
+        _swapped(bench=Bench(sitters=[SITTER, mesh_at(150, 20, 70)]))
+
+
 def test_shut_eyes_in_the_library_are_refused() -> None:
     """There is nobody to be seen in them."""
     shut = SITTER.copy()

@@ -13,6 +13,7 @@ import pytest
 from skimage import data
 
 from doubles.jobs import GENEROUS, Share, png
+from doubles.nets import drawing, knowing
 from goldsmith.engines.registry.models import read_models
 from goldsmith.engines.registry.weights import Weights, default_folder, fetch_command
 from goldsmith.files import shipped
@@ -129,6 +130,50 @@ def test_the_same_job_gives_the_same_file(share: Share) -> None:
     _weights()
     files = [Path(_run(share, _broken()).outputs[0].path).read_bytes() for _ in range(2)]
     assert files[0] == files[1]
+
+
+ENTRY = """
+[models.ours]
+kind = "swap"
+driver = "swapper"
+licence = "LicenseRef-ours"
+[models.ours.swap]
+identity = "who.onnx"
+"""
+
+
+def _house(folder: Path) -> Shop:
+    """The shipped house with a net of the user's own beside its weights."""
+    for path in default_folder().iterdir():
+        (folder / path.name).symlink_to(path)
+    entry = ENTRY
+    for path in (drawing(folder / "draw.onnx", 64), knowing(folder / "who.onnx")):
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        entry += f'[[models.ours.files]]\nname = "{path.name}"\nsha256 = "{sha256}"\nbytes = {path.stat().st_size}\n'
+    (folder / "models.toml").write_text(MODELS.read_text() + entry)
+    return Shop(LaneContext(models_file=str(folder / "models.toml"), weights=str(folder)), LaneSpec(name="cpu"))
+
+
+def test_a_net_of_the_user_s_own_draws_and_is_held_to_the_same_rules(share: Share, tmp_path: Path) -> None:
+    """This one draws half of the old face and a tint: measured, it is less like her than is asked, so it is held; else it is on record."""
+    _weights()
+    (tmp_path / "weights").mkdir()
+    house = _house(tmp_path / "weights")
+    held = _run(share, _broken(), shop=house, model="ours", min_likeness=0.95)
+    assert held.fault is not None
+    assert "The new face is not like anna" in held.fault.sentence
+    assert held.fault.shown
+    outcome = _run(share, _broken(), shop=house, model="ours", min_likeness=0)
+    step = _step(outcome)
+    assert step.engine is not None
+    assert (step.engine["name"], step.engine["kind"], step.engine["side"]) == ("ours", "swap", 64)
+    assert step.findings["outside_changed"] == 0
+    assert isinstance(step.findings["consent"], dict)
+    before = decode(png(_broken()), "hero.png", 10_000_000)
+    changed = (_plate(outcome).codes() != before.codes()).any(axis=2)
+    rows, columns = np.nonzero(changed)
+    assert 60 < rows.min() < rows.max() < 180
+    assert 175 < columns.min() < columns.max() < 275
 
 
 def test_a_picture_without_a_face_is_held(share: Share) -> None:
