@@ -200,7 +200,7 @@ def test_a_brief_that_is_not_alone_any_more_goes_home(
 
 def test_a_brief_that_is_still_alone_goes(share: Share, journal: Journal) -> None:
     """Neighbours that only begin alike, and a folder of its name, keep nobody."""
-    for name in ("hero2.png", "hero.psd", "hero.png/inside.png"):
+    for name in ("hero2.png", "hero.zip", "hero.png/inside.png"):
         share.put(f"selected/{name}", b"a neighbour")
     plan = share.chosen("a").model_copy(update={"alone": "selected/hero.toml"})
     assert isinstance(share.deliver(journal).commit([plan])[0], Committed)
