@@ -156,7 +156,7 @@ def test_what_only_warns_is_delivered_with_remarks(tmp_path: Path) -> None:
     bench = BenchDouble(exported=[file])
     (made,) = Check(max_kb=1, size=(300, 200), warn=("bytes",)).make(photograph(), bench)
     (remark,) = made.facts["remarks"]  # type: ignore[misc, union-attr]
-    assert str(remark).startswith("hero_web.png: bytes")
+    assert str(remark).startswith("…_web.png: bytes")
     assert (made.facts["result"], bench.findings["result"], bench.findings["remarks"]) == ("warn", "warn", [remark])
     assert "Passed with remarks" in made.data.decode()
     with pytest.raises(Problem, match=r"size 300 x 200 px") as caught:
@@ -187,7 +187,7 @@ def test_only_the_files_that_are_named_are_looked_at(tmp_path: Path) -> None:
     ]  # fmt: skip
     bench = BenchDouble(exported=files)
     Check(files=("print",), depth=16).make(photograph(), bench)
-    assert list(bench.findings["files"]) == ["hero_print.png"]  # type: ignore[arg-type]
+    assert list(bench.findings["files"]) == ["_print.png"]  # type: ignore[arg-type]
     with pytest.raises(Problem, match=r"“prnt”; the nearest is “print”\. There are “web”, “print”\."):
         Check(files=("prnt",)).make(photograph(), bench)
     with pytest.raises(Problem, match="no file to check"):

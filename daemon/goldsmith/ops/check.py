@@ -134,8 +134,10 @@ class Check(FileOperation):
             bench.progress(number / len(chosen), f"reading {name}")
             seen.append(self._seen(file, name, bench))
         result = worst([checked for file in seen for checked in file.checks])
-        faults, remarks = told(seen, "fail"), told(seen, "warn")
-        bench.record(result=result, remarks=remarks, files={file.name: _plain(file.checks) for file in seen})
+        tails = [file.tail for file in chosen]  # what stands before them has a version, which is given when they are put down
+        faults = told(seen, "fail")
+        remarks = told([replace(file, name=f"…{tail}") for file, tail in zip(seen, tails, strict=True)], "warn")
+        bench.record(result=result, remarks=remarks, files={tail: _plain(file.checks) for file, tail in zip(seen, tails, strict=True)})
         if faults:
             raise Problem(
                 f"What was to be delivered is not as it was asked for: {'; '.join(faults)}.",

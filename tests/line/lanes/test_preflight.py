@@ -52,7 +52,7 @@ def test_the_manuals_example_delivers_a_file_and_its_report(tmp_path: Path) -> N
     assert outcome.fault is None
     assert [output.tail for output in outcome.outputs] == ["_web.jpg", ".report.html"]
     web, report = outcome.outputs
-    found = {one["check"]: (one["found"], one["result"]) for one in outcome.steps[-1].findings["files"]["hero_web.jpg"]}  # type: ignore[index, call-overload]
+    found = {one["check"]: (one["found"], one["result"]) for one in outcome.steps[-1].findings["files"]["_web.jpg"]}  # type: ignore[index, call-overload]
     assert found["words"] == found["thumbnail"] == ("“GOLD”", "pass")
     assert found["size"] == ("1200 x 800 px", "pass")
     assert found["bytes"] == (f"{web.size / 1000:,.1f} kB", "pass")
@@ -132,7 +132,7 @@ def test_files_go_on_in_the_order_they_were_made(tmp_path: Path) -> None:
     """A check sees the exports before it and none behind it; two of one name are refused with the step that makes the second."""
     outcome = done(Share(tmp_path), EXPORT, ("check", {}), ("export", {"name": "print"}))
     assert [output.tail for output in outcome.outputs] == ["_web.png", ".report.html", "_print.png"]
-    assert list(outcome.steps[1].findings["files"]) == ["hero_web.png"]  # type: ignore[arg-type]
+    assert list(outcome.steps[1].findings["files"]) == ["_web.png"]  # type: ignore[arg-type]
     twice = done(Share(tmp_path / "twice"), EXPORT, EXPORT)
     assert twice.fault is not None
     assert twice.fault.sentence.startswith("deliver.2 (export): Two results would have one name")
@@ -153,7 +153,7 @@ def test_type_inks_and_their_check_agree_from_file_to_file(tmp_path: Path) -> No
     assert outcome.fault is None
     assert [output.tail for output in outcome.outputs] == ["_page.pdf", "_page_proof.jpg", "_advert.jpg", ".report.html"]
     judged = outcome.steps[-1].findings["files"]
-    assert list(judged) == ["hero_page.pdf", "hero_advert.jpg"]  # type: ignore[arg-type]
+    assert list(judged) == ["_page.pdf", "_advert.jpg"]  # type: ignore[arg-type]
     assert all(one["result"] == "pass" for checks in judged.values() for one in checks)  # type: ignore[union-attr, index, call-overload]
     strict = done(share, *steps[:-1], ("check", {"coverage": 200}))
     assert strict.fault is not None
