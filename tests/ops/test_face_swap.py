@@ -285,6 +285,16 @@ def test_shut_eyes_in_the_library_are_refused() -> None:
         _swapped(bench=Bench(sitters=[shut]))
 
 
+def test_shut_eyes_in_the_picture_are_held() -> None:
+    """Whoever blinks keeps their own face; a net that draws may try."""
+    shut = TARGET.copy()
+    for upper, under in ((159, 145), (386, 374)):
+        shut[upper] = shut[under]
+    with pytest.raises(Problem, match="The face in the picture has its eyes shut"):
+        _swapped(painted(HIGH, WIDE, [shut]), Bench(shut))
+    assert _swapped(painted(HIGH, WIDE, [shut]), Bench(shut, swapper=Copying()), model="ours") is not None
+
+
 def test_faces_that_are_turned_away_from_each_other_are_held_with_the_angles() -> None:
     """A warped face cannot turn its head; a net that draws may."""
     aside = mesh_at(60, 60, 100, aside=0.9)

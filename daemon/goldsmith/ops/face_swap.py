@@ -185,6 +185,11 @@ class FaceSwap(PlateOperation):
                 f"a face can be warped by {_APART:.0f}.",
                 "Put a picture into the library that looks the same way.",
             )
+        if points.eyes_open(target.mesh) < _SHUT:
+            raise Problem(
+                "The face in the picture has its eyes shut, and open ones cannot be warped onto them.",
+                "Take the step out for this picture.",
+            )
         if points.mouth_open(target.mesh) - points.mouth_open(person.mesh) > _AJAR:
             raise Problem(
                 "The face in the picture has its mouth wide open, and the one in library/faces/ has not, so its lips would be torn apart.",

@@ -153,3 +153,48 @@ def test_make_up_keeps_its_colour(contrast: float) -> None:
     ground[50:60, 40:80] = 0.3
     before, after = (to_lab(each, LIGHT)[55, 60] for each in (ours, relit(ours, ground, skin, features, LIGHT, 100, 1.0)))
     assert np.abs(after[1:] - before[1:]).max() < 4
+
+
+def _with_eyes(skin: tuple[float, float, float], white: tuple[float, float, float]) -> tuple[Pixels, np.ndarray]:
+    """A face of that skin whose eyes are white with a dark middle; and where the eyes are."""
+    pixels, eyes = _flat(*skin), NONE.copy()
+    for left in (30, 75):
+        pixels[50:60, left : left + 20] = white
+        pixels[50:60, left + 7 : left + 13] = 0.05
+        eyes[50:60, left : left + 20] = 1
+    return pixels, eyes
+
+
+def test_whites_take_the_colour_of_the_light_that_the_whites_there_have() -> None:
+    """An amber lamp: the same skin and the same whites, all of it amber; teeth that come along go amber, too."""
+    amber = np.float32((1.0, 0.8, 0.5))
+    ours, eyes = _with_eyes((0.62, 0.5, 0.45), (0.7, 0.7, 0.7))
+    ours[80:90, 50:70] = 0.7
+    theirs, _ = _with_eyes((0.62, 0.5 * 0.8, 0.45 * 0.5), (0.7, 0.56, 0.35))
+    features = np.maximum(eyes, NONE)
+    features[78:92, 48:72] = 1
+    made = relit(ours, theirs, 1 - features, features, LIGHT, 100, 1.0, (eyes, eyes))
+    without = relit(ours, theirs, 1 - features, features, LIGHT, 100, 1.0)
+    wanted = to_lab(np.broadcast_to(0.7 * amber, (1, 1, 3)).copy(), LIGHT)[0, 0, 1:]
+    tooth, plain = (to_lab(each, LIGHT)[85, 60, 1:] for each in (made, without))
+    assert np.linalg.norm(tooth - wanted) < 0.5 * np.linalg.norm(plain - wanted)
+    assert tooth[1] > 10
+
+
+def test_eyes_that_are_not_seen_tell_no_light() -> None:
+    """Fewer px than an eye has, or none: as though nobody had asked."""
+    ours, eyes = _with_eyes((0.62, 0.5, 0.45), (0.7, 0.7, 0.7))
+    theirs, _ = _with_eyes((0.62, 0.4, 0.22), (0.7, 0.56, 0.35))
+    few = NONE.copy()
+    few[52:54, 31:34] = 1
+    plain = relit(ours, theirs, 1 - eyes, eyes, LIGHT, 100, 1.0)
+    for pair in ((NONE, eyes), (eyes, few)):
+        assert np.array_equal(relit(ours, theirs, 1 - eyes, eyes, LIGHT, 100, 1.0, pair), plain)
+
+
+def test_no_light_is_taken_to_be_wildly_coloured() -> None:
+    """A red pupil of a flash, where the whites should be, colours teeth only so far."""
+    ours, eyes = _with_eyes((0.62, 0.5, 0.45), (0.7, 0.7, 0.7))
+    theirs, _ = _with_eyes((0.62, 0.5, 0.45), (1.0, 0.0, 0.0))
+    made = to_lab(relit(ours, theirs, 1 - eyes, eyes, LIGHT, 100, 1.0, (eyes, eyes)), LIGHT)
+    assert np.linalg.norm(made[55, 31, 1:]) < 27

@@ -133,7 +133,8 @@ def laid(plate: Plate, target: Parts, open_: Mask, offered: Offered, manner: Man
     both = open_ * offered.cover
     features = np.maximum(target.features, offered_parts.features)
     seen = target.inside * both
-    made = relit(offered.pixels, ground, seen * (1 - features), seen * features, light, target.size, manner.match)
+    eyes = offered_parts.eyes * seen, target.eyes * seen
+    made = relit(offered.pixels, ground, seen * (1 - features), seen * features, light, target.size, manner.match, eyes)
     cover = _faded(target, manner.feather) * both * np.float32(manner.strength)
     cover = cover if reach is None else cover * reach[target.box.window]
     made, grain = grained(made, cover, ground, manner.seed)

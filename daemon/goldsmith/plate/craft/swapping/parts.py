@@ -58,6 +58,11 @@ class Parts:
         return self._spots([*grown, (self._own(LIPS), _ROUND_LIPS * self.size, 1.0)])
 
     @cached_property
+    def eyes(self) -> Mask:
+        """Between the lids."""
+        return self._spots([(self._own(eye), 0.0, 1.0) for eye in EYES])
+
+    @cached_property
     def firm(self) -> Mask:
         """The middle of the cheeks and the nose's back."""
         return self._spots([*((self._own(cheek), 0.0, 1.0) for cheek in CHEEKS), (self._own(NOSE), _ROUND_NOSE * self.size, 1.0)])

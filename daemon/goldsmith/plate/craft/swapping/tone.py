@@ -21,15 +21,24 @@ _PALE = 4.0
 _SEEN = 96
 """px of the face's size at which broad tones are worked out: there is nothing finer in them."""
 
+_WHITES, _LEAST_WHITE, _STRONGEST = 60.0, 12, 25.0
+"""Above this per cent of lightness an eye is white; so many px of it must be seen; so coloured, in a* and b*, a light may be."""
+
+Eyes = tuple[Mask, Mask]
+"""(h, w) each: where the eyes are open, in the face that comes and in the one that is there."""
+
 Lab = NDArray[np.float32]
 """(h, w, 3), or (h, w, 1) of a grey picture: L 0..100, a, b."""
 
 
-def relit(made: Pixels, ground: Pixels, skin: Mask, features: Mask, light: Light, size: float, amount: float) -> Pixels:
+def relit(
+    made: Pixels, ground: Pixels, skin: Mask, features: Mask, light: Light, size: float, amount: float, eyes: Eyes | None = None
+) -> Pixels:
     """``made`` (h, w, c, display-encoded) in the light of ``ground``: its broad tones brought to the ground's by ``amount`` (0..1).
 
     skin: (h, w), where both show bare skin; elsewhere broad tones are carried on from round about. features: (h, w), eyes, brows and
     lips: how far they are darker than the skin is brought to the ground's as well, for haze and hard light. size: of the face, px.
+    eyes: of either face; by their whites the colour of the light is told for what has no colour of its own.
     All in CIE Lab of the profile; a grey picture in lightness alone.
     """
     if amount == 0 or skin.max() <= 0:
@@ -43,7 +52,10 @@ def relit(made: Pixels, ground: Pixels, skin: Mask, features: Mask, light: Light
     gain = np.float32(np.clip(np.sqrt((wanted.contrast + 1e-3) / (mine.contrast + 1e-3)), LEAST, MOST))
     low = at_size(mine.tones, height, width)
     move = at_size(wanted.tones - mine.tones, height, width)
-    moves = _share(ours, low) * move
+    share = _share(ours, low)
+    moves = share * move
+    if eyes is not None and ours.shape[2] == 3:
+        moves[:, :, 1:] += (share[:, :, :1] - share[:, :, 1:]) * _cast(ours, theirs, eyes)
     moves[:, :, :1] += (gain - 1) * (ours - low)[:, :, :1]
     there = at_size(wanted.tones, height, width)[:, :, :1]
     moves[:, :, :1] += _less_dark((ours + moves)[:, :, :1] - there, theirs[:, :, :1] - there, features)
@@ -60,6 +72,18 @@ def _less_dark(mine: Lab, theirs: Lab, features: Mask) -> Lab:
     ratio = float(np.clip(wanted / deepest, LEAST, MOST))
     dark = np.maximum(-mine - np.float32(_TEXTURE), 0) * features[:, :, None]
     return np.asarray((1 - ratio) * dark, np.float32)
+
+
+def _cast(ours: Lab, theirs: Lab, eyes: Eyes) -> NDArray[np.float32]:
+    """(2,): by how much a* and b* of the whites of the eyes differ, which is the light's doing; 0 where they are not to be seen."""
+    found = []
+    for lab, eye in zip((ours, theirs), eyes, strict=True):
+        seen = lab[eye > 0.5]
+        if len(seen) < _LEAST_WHITE:
+            return np.zeros(2, np.float32)
+        found.append(np.median(seen[seen[:, 0] >= np.percentile(seen[:, 0], _WHITES)][:, 1:], axis=0))
+    cast = found[1] - found[0]
+    return np.asarray(cast * min(1.0, _STRONGEST / max(float(np.linalg.norm(cast)), 1e-6)), np.float32)
 
 
 class _Broad:
