@@ -14,7 +14,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import assets, chain, cold, drops, generating, hole, idle, matting
+from bench import assets, chain, cold, drops, generating, hole, idle, matting, memory
 from bench.row import Row, as_json, shown
 
 Measure = Callable[[Path], list[Row]]
@@ -26,6 +26,7 @@ _FULL: dict[str, Measure] = {
     "hole": hole.measure,
     "chain": chain.measure,
     "matting": matting.measure,
+    "memory": memory.measure,
     "lane": generating.on_cpu,
 }
 _QUICK: dict[str, Measure] = {
@@ -36,6 +37,7 @@ _QUICK: dict[str, Measure] = {
     "hole": lambda place: hole.measure(place, ((1632, 1224), (4000, 3000))),
     "chain": lambda place: chain.measure(place, (2000, 1500)),
     "matting": lambda place: matting.measure(place, 2000),
+    "memory": lambda place: memory.measure(place, (4000, 3000)),
     "lane": lambda place: generating.on_cpu(place, 8, (2000, 1500)),
 }
 _LACKS = {"drops": "inotifywait"}

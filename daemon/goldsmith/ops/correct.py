@@ -48,6 +48,10 @@ class Correct(PlateOperation):
     where: Where = ""
     """The region to mend: a mask's name or an expression such as "mask & left"; everything where it is empty."""
 
+    def weighs(self) -> int:
+        """Faults are looked for over the whole picture, and what mends one may be as large as that."""
+        return 96
+
     def needs(self) -> Needs:
         """The region's masks; an inpainting engine where copies are to be made new."""
         found = region_needs(self.where)

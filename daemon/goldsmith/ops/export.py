@@ -34,6 +34,8 @@ _KILO = 1000
 _OF_INKS = ("intent", "black_point", "grey", "coverage", "soft_proof")
 _OF_SHEET = ("bleed", "bleed_from", "anchor")
 _PRESSES = (".icc", ".icm")
+_PRINTED, _PROOFED = 80, 128
+"""Bytes a pixel that inks take: the picture on its sheet, four inks as floats, and its codes; and with a proof or greys in black."""
 _INCHES = {"mm": 1.0, "cm": 10.0, "in": INCH}
 
 
@@ -196,6 +198,11 @@ class Export(FileOperation):
     def needs(self) -> Needs:
         return Needs(references=(("profiles", self.cmyk, _PRESSES),)) if self.cmyk else Needs()
 
+    def weighs(self) -> int:
+        if not self.cmyk:
+            return super().weighs()
+        return _PROOFED if self.soft_proof or self.grey == "black" else _PRINTED
+
     def tails(self) -> tuple[str, ...]:
         """The file's, and its proof's."""
         proof = (f"{self._tail}_proof.jpg",) if self.soft_proof else ()
@@ -208,8 +215,9 @@ class Export(FileOperation):
     def make(self, plate: Plate, bench: Bench) -> Sequence[Deliverable]:
         """The file, and its proof. Raises Problem where not even the lowest quality fits into ``max_kb``, or for a profile of no press."""
         bench.progress(0.0, "sizing")
-        placed = self._placed(plate)
-        return self._in_inks(placed, bench) if self.cmyk else [self._in_colours(placed, bench)]
+        if self.cmyk:
+            return self._in_inks(self._placed(plate), bench)
+        return [self._in_colours(self._placed(plate), bench)]  # nobody else holds what was placed: it is let go of once it is dithered
 
     def _in_colours(self, placed: Placed, bench: Bench) -> Deliverable:
         """The picture in grey or RGB."""
@@ -217,6 +225,7 @@ class Export(FileOperation):
         depth = self._depth(made)
         if depth == 8:
             made = made.with_pixels(dithered(made.pixels, 8, bench.seed))
+            placed = replace(placed, plate=made)
         quality = self.quality or _QUALITY.get(self.format, 100)
         bench.progress(0.3, f"writing {self.format}")
         if self.format == "pdf":

@@ -157,6 +157,10 @@ class Text(PlateOperation):
                 raise ValueError(f"“{font[:40]}” is a path; a font is named as it is called in library/fonts/, without its folder")
         return self
 
+    def weighs(self) -> int:
+        """More than others: type may fill the whole picture, with a shadow under it and a stroke round it."""
+        return 64
+
     def needs(self) -> Needs:
         return Needs(references=tuple(("fonts", font, SUFFIXES) for font in (self.font, *self.also)))
 

@@ -34,6 +34,10 @@ class Upscale(PlateOperation):
     model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     """The engine's name in config/models.toml; the house's default for the factor where it is left out."""
 
+    def weighs(self) -> int:
+        """Of what is made: the tiles put together, at the size asked for, and once more where alpha is drawn."""
+        return 72
+
     def needs(self) -> Needs:
         """An enlarging engine."""
         return Needs() if self.factor == 1 else Needs(engines=(EngineNeed("upscale", self.model, factor=max(ceil(self.factor), 2)),))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from goldsmith.plate.craft import greys, headroom, press
 from goldsmith.plate.craft.dither import dithered
 from goldsmith.plate.craft.press import Inks
 from goldsmith.plate.craft.sheet import Sheet
+from goldsmith.plate.craft.strips import in_slabs
 from goldsmith.plate.formats import jpeg, jpeg_write, pdf_write, tiff_write
 from goldsmith.plate.formats.facts import Samples
 from goldsmith.plate.plate import Metadata, Pixels, Plate, frozen, quantised
@@ -62,8 +64,9 @@ def separate(plate: Plate, how: Press, depth: Literal[8, 16], seed: int, tick: T
     before, over = float(total.max()), 0.0
     if how.coverage is not None:
         over = float((total > how.coverage).mean())
-        inks = press.limited(inks, how.coverage)
-    codes: Samples = quantised(dithered(inks, 8, seed) if depth == 8 else inks, depth)
+        inks = in_slabs(inks, partial(press.limited, limit=how.coverage), into=inks)
+    codes: Samples = quantised(dithered(inks, 8, seed, into=inks) if depth == 8 else inks, depth)
+    del total, inks
     if how.coverage is not None:
         codes = press.codes_within(codes, how.coverage)
     return Separated(codes, before, over, press.beyond_press(plate, how.icc), grey)

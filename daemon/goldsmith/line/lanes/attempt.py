@@ -206,7 +206,7 @@ class _Attempt:
 
     def _step(self, number: int, operation: Operation, made: _Made) -> None:
         spec = self._job.steps[number - 1]
-        bench = self._bench(number, spec.op)
+        bench = self._bench(number, spec.op, operation.weighs())
         bench.progress(0.0)
         begun = perf_counter()
         masks = operation.needs().masks
@@ -263,14 +263,14 @@ class _Attempt:
         if isinstance(before, Shelf):
             before.clear()
 
-    def _bench(self, number: int, op: str) -> LaneBench:
+    def _bench(self, number: int, op: str, weighs: int) -> LaneBench:
         def say(fraction: float, note: str) -> None:
             self._pulse()
             self._report(Progress(job_id=self._job.id, step=number, op=op, fraction=fraction, note=note))
 
         library = Library(Path(self._job.root))
         seed = step_seed(self._job.seed, number)
-        return LaneBench(self._job, self._shop, self._scratch, library, self._reads, say, seed, sight=self._sight)
+        return LaneBench(self._job, self._shop, self._scratch, library, self._reads, say, seed, sight=self._sight, weighs=weighs)
 
     def _applied(self, operation: PlateOperation, plate: Plate, bench: LaneBench) -> Plate:
         """The plate after the step, with the proof of law 4 on record where the step uses masks."""

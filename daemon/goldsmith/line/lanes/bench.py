@@ -27,7 +27,7 @@ from goldsmith.line.library import Library
 from goldsmith.operation import LAYER_SUFFIXES, Deliverable, Exported, Finding, Portrait
 from goldsmith.plate import region
 from goldsmith.plate.plate import Mask, Plate
-from goldsmith.plate.room import Room
+from goldsmith.plate.room import PER_PIXEL, Room
 
 __all__ = ["LaneBench", "Shop", "plain"]
 
@@ -53,6 +53,8 @@ class LaneBench:
     """Paths of the picture's own sidecars that the step has opened."""
 
     sight: Memory = field(default_factory=Memory)
+    weighs: int = PER_PIXEL
+    """What the step says it takes, bytes a pixel."""
     """What was found in this job's plates: one memory for all its steps."""
     looked: list[dict[str, JsonValue]] = field(default_factory=list)
     """The engines that looked at the picture for this step, by their facts."""
@@ -267,7 +269,7 @@ class LaneBench:
 
     @property
     def _room(self) -> Room:
-        return Room(self.job.limits.memory_bytes)
+        return Room(self.job.limits.memory_bytes, self.weighs)
 
     def progress(self, fraction: float, note: str = "") -> None:
         self.come = min(1.0, max(0.0, fraction))

@@ -10,16 +10,17 @@ from goldsmith.plate.plate import Pixels
 _ON_CODE = 0.02
 
 
-def dithered(pixels: Pixels, depth: int, seed: int) -> Pixels:
+def dithered(pixels: Pixels, depth: int, seed: int, *, into: Pixels | None = None) -> Pixels:
     """Pixels (h, w, c), moved to codes of ``depth`` bits by triangular noise of one code to each side.
 
     One noise serves all channels, so that grey stays grey. A value that is a code already (to a fiftieth of a step) stays that
     code: what nobody touched, clean white and clean black come through as they are. The mean of a flat area is kept.
+    ``into``: the array that takes the result, ``pixels`` itself where nobody else has it; a new one where none is given.
     Lipshitz, Wannamaker and Vanderkooy, "Quantization and Dither" (JAES 1992).
     """
     levels = np.float32(2**depth - 1)
     rng = np.random.default_rng(seed)
-    made = np.empty_like(pixels)
+    made = np.empty_like(pixels) if into is None else into
     for top in range(0, pixels.shape[0], 256):
         rows = slice(top, top + 256)
         made[rows] = np.clip(_rounded(pixels[rows] * levels, rng), 0.0, levels) / levels

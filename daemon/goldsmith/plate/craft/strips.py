@@ -20,9 +20,9 @@ _STRIP_PIXELS = 1 << 21
 _THREADS = 2
 
 
-def in_slabs(pixels: Pixels, change: Change, tick: Tick = lambda _: None) -> Pixels:
-    """``change`` done to every slab of rows of ``pixels`` (h, w, c) on two threads; ``tick`` hears 0..1 and may raise."""
-    return in_placed_slabs(pixels, lambda slab, _: change(slab), tick)
+def in_slabs(pixels: Pixels, change: Change, tick: Tick = lambda _: None, *, into: Pixels | None = None) -> Pixels:
+    """``change`` done to every slab of rows of ``pixels`` (h, w, c) on two threads; ``tick`` hears 0..1, may raise; ``into`` as below."""
+    return in_placed_slabs(pixels, lambda slab, _: change(slab), tick, into=into)
 
 
 def in_placed_slabs(

@@ -1,0 +1,172 @@
+"""The most memory that a lane process takes on a picture of 100 megapixels, by step, beside what it says that it takes."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.row import Row
+
+_BENCH = "memory"
+_SIZE = (11600, 8700)
+_EVERY = 0.02
+Steps = tuple[dict[str, Any], ...]
+_GRADE = {"op": "grade", "slope": [1.05, 1.0, 0.97], "exposure": 0.3, "vignette": {"amount": 20}, "grain": {"amount": 20}}
+_EXPORTS = tuple({"op": "export", "name": word, "format": word} for word in ("jpeg", "avif", "tiff"))
+_CASES: dict[str, tuple[str, Steps]] = {
+    "JPEG, nothing asked": ("hero.jpg", ()),
+    "JPEG, select": ("hero.jpg", ({"op": "select"},)),
+    "JPEG, grade": ("hero.jpg", (_GRADE,)),
+    "JPEG, resize to 95 %": ("hero.jpg", ({"op": "resize", "percent": 95},)),
+    "JPEG, sharpen": ("hero.jpg", ({"op": "sharpen"},)),
+    "JPEG, denoise": ("hero.jpg", ({"op": "denoise"},)),
+    "JPEG, erase a hole of 512 px": ("hero.jpg", ({"op": "erase", "where": "mask"},)),
+    "JPEG, grade, resize, sharpen, three exports": (
+        "hero.jpg",
+        (_GRADE, {"op": "resize", "size": [3840, 2160]}, {"op": "sharpen"}, *_EXPORTS),
+    ),
+    "JPEG, the same at its own size": ("hero.jpg", (_GRADE, {"op": "sharpen"}, *_EXPORTS)),
+    "PNG with alpha, sharpen": ("alpha.png", ({"op": "sharpen"},)),
+    "TIFF of 16 bits, grade": ("deep.tif", (_GRADE,)),
+}
+
+
+def measure(place: Path, size: tuple[int, int] = _SIZE) -> list[Row]:
+    """Each case in a fresh lane process, started as the daemon starts it, which may have just what it says that it takes."""
+    place.mkdir(parents=True, exist_ok=True)
+    _pictures(place, *size)
+    rows = []
+    for name, (picture, steps) in _CASES.items():
+        resident, data, seconds, stated, fault = _run(place, picture, steps, size)
+        rows.append(
+            Row(
+                _BENCH,
+                f"{size[0] * size[1] / 1e6:.0f} MP, {name}",
+                resident / 2**20,
+                "MiB",
+                target=1.0,
+                as_ratio=True,
+                beside="stated",
+                peer=stated / 2**20,
+                note=fault or f"{resident / (size[0] * size[1]):.1f} bytes a pixel; {data / 2**20:.0f} MiB laid out; {seconds:.0f} s",
+            )
+        )
+    return rows
+
+
+def _run(place: Path, picture: str, steps: Steps, size: tuple[int, int]) -> tuple[int, int, float, int, str]:
+    """Peak of resident and of laid out memory in bytes, seconds, what is stated, and what went wrong."""
+    from goldsmith.files import Sig
+    from goldsmith.line.job import Input, Job, Limits, StepSpec
+    from goldsmith.ops import catalogue
+    from goldsmith.plate.room import BESIDE, PER_PIXEL
+
+    def given(role: Any, name: str) -> Input:
+        return Input(role=role, name="mask" if role == "mask" else "", path=name, sig=Sig.of(os.stat(place / name)))
+
+    settings = [({name: value for name, value in step.items() if name != "op"}, step["op"]) for step in steps]
+    heaviest = max([PER_PIXEL, *(catalogue()[op].model_validate(asked).weighs() for asked, op in settings)])
+    stated = size[0] * size[1] * heaviest * (4 if picture == "alpha.png" else 3) // 3 + BESIDE
+    masked = [given("mask", "hero.mask.png")] if any(step.get("where") == "mask" for step in steps) else []
+    job = Job(
+        id="bench",
+        root=str(place),
+        stage="edit",
+        lane="cpu",
+        stem="hero",
+        inputs=(given("picture", picture), *masked),
+        steps=tuple(StepSpec(op=op, settings=asked) for asked, op in settings),
+        seed=1,
+        scratch=str(place / "scratch"),
+        deliver=any(op == "export" for _, op in settings),
+        limits=Limits(seconds=900, memory_bytes=stated, pixels=200_000_000),
+    )
+    return _in_a_lane(job, stated)
+
+
+def _in_a_lane(job: Any, stated: int) -> tuple[int, int, float, int, str]:
+    from goldsmith.files import shipped
+    from goldsmith.line.job import Outcome
+    from goldsmith.line.lanes.seat import spawn_lane
+    from goldsmith.line.lanes.wire import Hello, Kind, LaneContext, LaneSpec, framed, packed, unpacked
+
+    spec = LaneSpec(name="cpu", threads=len(os.sched_getaffinity(0)))
+    ours, theirs = socket.socketpair()
+    with open(os.devnull, "wb") as nowhere:
+        lane = spawn_lane(spec, theirs.fileno(), nowhere.fileno())
+    theirs.close()
+    try:
+        hello = Hello(spec=spec, context=LaneContext(models_file=str(shipped("config", "models.toml"))))
+        ours.sendall(framed(Kind.HELLO, packed(hello)))
+        _heard(ours, lane.pid, Kind.READY)
+        before, began = _memory(lane.pid)["VmData"], time.monotonic()
+        ours.sendall(framed(Kind.JOB, packed(job)))
+        told, data = _heard(ours, lane.pid, Kind.OUTCOME)
+        fault = unpacked(Outcome, told).fault
+        said = "" if fault is None else f"failed: {fault.sentence}"
+        return _memory(lane.pid)["VmHWM"], data - before, time.monotonic() - began, stated, said
+    finally:
+        ours.close()
+        lane.kill()
+        lane.wait()
+
+
+def _heard(wire: socket.socket, pid: int, wanted: int) -> tuple[bytes, int]:
+    """The next message of that kind, and the most memory that was laid out until then."""
+    from goldsmith.line.lanes.wire import Frames
+
+    frames, most = Frames(), 0
+    while True:
+        most = max(most, _memory(pid).get("VmData", 0))
+        if not select.select([wire], [], [], _EVERY)[0]:
+            continue
+        data = wire.recv(1 << 16)
+        if not data:
+            raise RuntimeError("the lane process died")
+        for kind, payload in frames.feed(data):
+            if kind == wanted:
+                return payload, most
+
+
+def _memory(pid: int) -> dict[str, int]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    pairs = (line.partition(":") for line in lines if line.startswith("Vm"))
+    return {name: int(value.split()[0]) * 1024 for name, _, value in pairs}
+
+
+def _pictures(place: Path, width: int, height: int) -> None:
+    """Slopes with some noise on them as JPEG, as PNG with alpha and as TIFF of 16 bits; and a mask with one square hole."""
+    from goldsmith.plate.formats import jpeg_write, png_write, tiff_write
+
+    random = np.random.default_rng(7)
+    deep = np.empty((height, width, 3), np.uint16)
+    across = np.linspace(4000, 56000, width, dtype=np.float32)[None, :, None]
+    for top in range(0, height, 512):
+        part = deep[top : top + 512]
+        down = np.linspace(0, 4000, len(part), dtype=np.float32)[:, None, None] * np.array([1, 0.5, 0.2], np.float32)
+        part[:] = across + down + random.normal(0, 600, (len(part), width, 1)).astype(np.float32)
+    plain, clear, grey = (_bare(channels, alpha) for channels, alpha in ((3, False), (3, True), (1, False)))
+    (place / "deep.tif").write_bytes(tiff_write.write(deep, plain, 1))
+    codes = (deep >> 8).astype(np.uint8)
+    del deep
+    (place / "hero.jpg").write_bytes(jpeg_write.write(codes, plain, 90, "4:4:4"))
+    cover = np.full((height, width, 1), 255, np.uint8)
+    cover[: height // 10] = 0
+    (place / "alpha.png").write_bytes(png_write.write(np.concatenate([codes, cover], axis=2), clear, 1))
+    cover[:] = 0
+    cover[height // 2 - 256 : height // 2 + 256, width // 2 - 256 : width // 2 + 256] = 255
+    (place / "hero.mask.png").write_bytes(png_write.write(cover, grey, 1))
+
+
+def _bare(channels: int, alpha: bool) -> Any:
+    """A plate that says nothing but its channels, for writers that are given the codes."""
+    from goldsmith.plate.plate import Plate, frozen
+
+    cover = frozen(np.ones((1, 1), np.float32)) if alpha else None
+    return Plate(frozen(np.zeros((1, 1, channels), np.float32)), alpha=cover)

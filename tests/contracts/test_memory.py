@@ -1,0 +1,126 @@
+"""What an operation takes of memory follows the picture's size and no more than it says: counted for every one of them, found by itself."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from _pytest.mark import ParameterSet
+
+from doubles.ground import bench, examples, plate
+from goldsmith.errors import Problem
+from goldsmith.operation import FileOperation, Operation, PlateOperation, SetOperation
+from goldsmith.ops import catalogue
+from goldsmith.plate import codec, resample
+from goldsmith.plate.craft import assess, ringless, strips
+from goldsmith.plate.plate import Plate, frozen
+from goldsmith.plate.room import PER_PIXEL
+from goldsmith.stitching import StitchOperation
+
+WIDTH, LOW, HIGH = 400, 300, 800
+"""Two pictures of one width: what strips and tables take is the same in both, and the difference is what each pixel takes."""
+SMALLER = {strips: "_STRIP_PIXELS", assess: "_BAND", resample: "_BAND", ringless: "_BAND"}
+ELSEWHERE = frozenset({"outpaint", "regenerate", "compare", "face_swap", "cutout"})
+"""What these take does not follow from the picture's size: they make pictures of a size of their own, and ask the bench whether it fits,
+or they work on a face, or on the band round a subject, which in so small a picture is nearly all of it."""
+
+
+@pytest.fixture(autouse=True)
+def _strips_that_are_small_beside_these_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in SMALLER.items():
+        monkeypatch.setattr(module, name, 1 << 14)
+
+
+def _examples() -> list[ParameterSet]:
+    """Every one whose cost is the picture's; a fill costs what its hole does, so those whose hole grows with the picture are left out."""
+    words = [word for word in catalogue() if word not in ELSEWHERE]
+    found = [(f"{word}-{number}", made) for word in words for number, made in enumerate(examples(word))]
+    return [pytest.param(made, id=name) for name, made in found if made.needs().masks or not isinstance(made, StitchOperation)]
+
+
+def _peak(work: Callable[[], object]) -> int:
+    """Bytes of Python's and numpy's memory that are alive at once while ``work`` is done, its result among them."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def _for_each_pixel(work: Callable[[Plate], object], given: Callable[[int], Plate]) -> float:
+    """Bytes by which the peak grows with each pixel, those of the plate that is given not counted."""
+    low, high = (_peak(lambda one=one: work(one)) for one in (given(LOW), given(HIGH)))  # type: ignore[misc]
+    return (high - low) / (WIDTH * (HIGH - LOW))
+
+
+def _done(operation: Operation, given: Plate) -> object:
+    if isinstance(operation, PlateOperation):
+        return operation.apply(given, bench())
+    if isinstance(operation, SetOperation):
+        return list(operation.apply_set([given], bench()))
+    assert isinstance(operation, FileOperation)
+    return operation.make(given, bench())
+
+
+def _given(operation: Operation, height: int, alpha: bool) -> Plate:
+    """A picture whose masks cover no more in a larger one: what a fill costs follows its hole. No masks where none are used."""
+    made = plate(height, WIDTH, alpha=alpha)
+    if not operation.needs().masks:
+        return replace(made, masks={})
+    hole = np.zeros((height, WIDTH), np.float32)
+    hole[40:90, 60:120], hole[60:80, 130] = 1, 0.5
+    return replace(made, masks={"mask": frozen(hole), "sky": frozen(hole[::-1].copy())})
+
+
+def _grown(operation: Operation, given: Plate) -> float:
+    """How many pixels the largest picture of the step has for each one that is given; one made on the way is told to the bench."""
+    if not (isinstance(operation, PlateOperation) and operation.changes_geometry) or operation.cuts:
+        return 1.0
+    seen = bench()
+    operation.apply(given, seen)
+    return max(1.0, *(width * height / (given.height * given.width) for width, height in seen.afforded))
+
+
+@pytest.mark.parametrize("alpha", [False, True], ids=["opaque", "alpha"])
+@pytest.mark.parametrize("operation", _examples())
+def test_an_operation_takes_no_more_than_it_says(operation: Operation, alpha: bool) -> None:
+    """For each pixel of the largest picture that it is given or makes, the plate that it was given among it; a third more with alpha."""
+    own = 16 if alpha else 12
+    grown = _grown(operation, _given(operation, LOW, alpha))
+    try:
+        takes = own + _for_each_pixel(lambda one: _done(operation, one), lambda height: _given(operation, height, alpha))
+    except Problem as problem:
+        pytest.skip(f"it holds such a picture: {problem.sentence[:80]}")
+    assert takes <= operation.weighs() * (4 / 3 if alpha else 1) * grown, f"{takes:.1f} bytes a pixel"
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("word", codec.FORMATS)
+def test_reading_and_writing_take_less_than_an_operation(word: codec.Format, bits: int) -> None:
+    """With the file, the plate and whatever lies between: what libraries keep to themselves is not counted here."""
+    how = codec.Encoding(format=word, depth=16 if bits == 16 and word in codec.LOSSLESS else 8, effort=0)
+
+    def there_and_back(given: Plate) -> object:
+        return codec.decode(codec.encode(given, how), "hero", 10**9)
+
+    takes = 12 + _for_each_pixel(there_and_back, lambda height: plate(height, WIDTH, depth=16 if bits == 16 else 8))
+    assert takes <= PER_PIXEL, f"{takes:.1f} bytes a pixel"
+
+
+def test_what_makes_larger_pictures_asks_first() -> None:
+    """Before an engine is opened or an array laid out: the bench hears the size, at the engine's own scale too."""
+    given = plate(30, 40)
+    for word, settings, size in (
+        ("upscale", {"factor": 3}, (120, 90)),
+        ("outpaint", {"left": 10}, (50, 30)),
+        ("resize", {"factor": 0.5}, (20, 15)),
+    ):
+        seen = bench()
+        operation = catalogue()[word].model_validate(settings)
+        assert isinstance(operation, PlateOperation)
+        operation.apply(given, seen)
+        assert seen.afforded == [size]
