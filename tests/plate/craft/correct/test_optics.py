@@ -67,6 +67,33 @@ def test_a_purple_thing_beside_a_light_keeps_its_colour() -> None:
     assert fringes.find(coded(softened(given, 0.7))) == []
 
 
+def test_a_red_thing_on_white_keeps_its_rim() -> None:
+    """A sweet on a white table: what lies between red and white is its own colour and its shadow's."""
+    given = np.full((160, 160, 3), 1, np.float32)
+    down, across = np.mgrid[:160, :160]
+    far = np.hypot(down - 80, across - 80)
+    given[far < 44] = (0.75, 0.55, 0.72)
+    given[far < 40] = (0.8, 0.02, 0.1)
+    assert fringes.find(coded(softened(given, 0.8))) == []
+
+
+@pytest.mark.parametrize("corner", [2.0, 4.5])
+def test_coloured_stalks_are_no_lens_and_wide_parting_is_one(corner: float) -> None:
+    """Yellow blades on a blue sky stay; the same picture in grey, parted by many px, comes back to within a quarter."""
+    random = np.random.default_rng(3)
+    blades = softened((random.random((360, 480)) < 0.05).astype(np.float32), 1.2)[:, :, None] * 6
+    share = np.clip(blades, 0, 1)
+    stalks = coded((1 - share) * np.array([0.3, 0.5, 0.8], np.float32) + share * np.array([0.8, 0.7, 0.2], np.float32))
+    assert lateral.find(stalks) == []
+    grey = coded(np.repeat(0.2 + 0.6 * share, 3, axis=2))
+    scale = 2 * corner / float(np.hypot(360, 480))
+    given = parted(grey, scale, -scale)
+    (fault,) = lateral.find(given)
+    assert fault.before == pytest.approx(corner, rel=0.1)
+    assert fault.laid is not None
+    assert np.abs(fault.laid[1] - grey).mean() < 0.25 * np.abs(given - grey).mean()
+
+
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 def test_the_edges_of_a_photograph_have_no_halos(name: str) -> None:
     """Few of its crisp edges have a rim on both sides; far fewer than the limit."""

@@ -26,6 +26,8 @@ _LEAST_LONG = 8
 _JOIN = 15
 _LIGHT = 9
 """px: thinner lights (stars, lettering) have no rims that could be told from their own colour."""
+_STRONG = 0.4
+"""Between the highest and the lowest channel: a red thing on white has a rim of its own colour."""
 _ABOUT = 16
 _RARE = 0.25
 """Of what is not light within 16 px of a rim so much may have the colour, the rim itself included: more is a thing of that colour."""
@@ -63,8 +65,11 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Fault]:
 
 
 def _usual(pixels: Pixels, about: Window, grey: Mask) -> bool:
-    """Whether the colour is that of a thing there: much of what is no light has it."""
+    """Whether the colour is that of a thing there: much of what is no light has it, or what is dark has a strong one itself."""
     dark = grey[about] < _BLOWN
+    deep = pixels[about][grey[about] < _BLOWN - _CONTRAST]
+    if len(deep) and float(np.median(np.ptp(deep, axis=1))) > _STRONG:
+        return True
     coloured = np.maximum(_colour(pixels[about], 1), _colour(pixels[about], -1)) > _LEAST
     return bool((coloured & dark).sum() > _RARE * dark.sum())
 

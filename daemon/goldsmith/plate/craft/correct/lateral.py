@@ -32,6 +32,8 @@ _AGREE = 0.5
 """The middle half of the tiles differs by less than this part of the scale."""
 _MOST = 0.016
 _ROUNDS = 3
+_LIKER = 0.86
+"""What the two had not in common falls by as much, or coloured things were taken for a lens."""
 _TRIED = np.arange(-8, 9) * 0.0018
 """Scales from which the fit sets out: it is right for moves of about a px alone."""
 _SEEN = 300_000
@@ -110,32 +112,32 @@ def _scale(pixels: Pixels, channel: int, reach: float) -> float:
     total = _nearest(plane, green)
     for _ in range(_ROUNDS):
         more = _agreed(plane if total == 0 else _resampled(plane, total), green, reach)
-        if more is None or abs(total + more) > _MOST:
-            return total if total and more is None else 0.0
+        if more is None:
+            break
         total += more
         if abs(more) * reach < 0.05:
             break
-    return total if abs(total) * reach >= _LEAST_MOVED / 2 else 0.0
+    if not _LEAST_MOVED / 2 <= abs(total) * reach <= _MOST * reach:
+        return 0.0
+    return total if _unlike(plane, green, total) < _LIKER * _unlike(plane, green, 0.0) else 0.0
 
 
 def _nearest(plane: Mask, green: Mask) -> float:
-    """Of some scales the one at which the colour's detail is most like green's, away from the middle; seen small."""
+    """Of some scales the one at which the colour's detail is most like green's; seen small."""
     shrink = max(1.0, (green.size / _SEEN) ** 0.5)
     height, width = (round(side / shrink) for side in green.shape)
     small, like = at_size(plane, height, width), at_size(green, height, width)
-    bare = softened(like, 0.7) - softened(like, 6)
-    inner = np.s_[height // 3 : -(height // 3), width // 3 : -(width // 3)]
-    bare[inner] = 0
-    power = float(np.square(bare, dtype=np.float64).sum())
+    return float(min(_TRIED, key=lambda scale: (_unlike(small, like, float(scale)), abs(scale))))
 
-    def alike(scale: float) -> float:
-        moved = _resampled(small, scale) if scale else small
-        other = softened(moved, 0.7) - softened(moved, 6)
-        other[inner] = 0
-        both = power * float(np.square(other, dtype=np.float64).sum())
-        return float((bare * other).sum(dtype=np.float64)) / math.sqrt(max(both, 1e-18))
 
-    return float(max(_TRIED, key=lambda scale: (alike(float(scale)), -abs(scale))))
+def _unlike(plane: Mask, green: Mask, scale: float) -> float:
+    """How little the detail of a colour, brought to that scale, has in common with green's, away from the middle: 0 = all."""
+    height, width = green.shape
+    moved = _resampled(plane, scale) if scale else plane
+    one, other = (softened(each, 0.7) - softened(each, 6) for each in (green, moved))
+    one[height // 3 : -(height // 3), width // 3 : -(width // 3)] = 0
+    powers = [float(np.square(each, dtype=np.float64)[one != 0].sum()) for each in (one, other)]
+    return 1 - float((one * other).sum(dtype=np.float64)) / math.sqrt(max(powers[0] * powers[1], 1e-18))
 
 
 def _agreed(plane: Mask, green: Mask, reach: float) -> float | None:
