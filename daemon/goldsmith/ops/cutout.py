@@ -25,6 +25,8 @@ from goldsmith.plate.plate import Mask, Pixels, Plate, frozen
 _COLOUR = "#"
 _FIRM = 0.02
 """A matte nearer to 0 or 1 than this becomes just that: what is solid stays bit for bit, and nothing is left of what is not there."""
+_WHOLE = 1 - 0.5 / 255
+"""What a file says is 1 has the very colours of the picture."""
 _Limit = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -96,6 +98,7 @@ class Cutout(PlateOperation):
             coloured = plate.pixels if plate.channels in (1, 3) else plate.pixels[:, :, :3]
             matte = closed(coloured, matte, trimap.open_, tick=lambda done: bench.progress(0.1 + 0.6 * done, "finding the edge"))
         matte = np.clip((matte - _FIRM) / (1 - 2 * _FIRM), 0.0, 1.0)
+        matte[matte > _WHOLE] = 1
         matte = frozen(tidied(matte) if self._by_model else matte)
         glass = self._glass(plate, matte, bench)
         self._weigh(plate, matte, trimap, glass, bench)

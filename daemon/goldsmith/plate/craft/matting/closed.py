@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from goldsmith.plate.craft.matting.laplacian import Flags, System, Vector, lines, system
+from goldsmith.plate.craft.matting.laplacian import EPS, Flags, System, Vector, lines, system
 from goldsmith.plate.craft.strips import Tick
 from goldsmith.plate.plate import Mask, Pixels, Window, frozen
 
@@ -26,13 +26,15 @@ _THREADS = 2
 @dataclass(frozen=True, slots=True)
 class Manner:
     """How finely it is worked. tile, margin: px of a tile's core and of what it shares with its neighbours at each side; rounds: at
-    most so many steps towards the answer at the coarsest size and at the others; close: where a step changes less, it is there."""
+    most so many steps towards the answer at the coarsest size and at the others; close: where a step changes less, it is there; noise: how
+    much colours vary by themselves, as a variance at full size. A camera's grain and the blocks of a JPEG are no edges."""
 
     tile: int = 768
     margin: int = 48
     first: int = 1500
     rounds: int = 6
     close: float = 5e-4
+    noise: float = 3e-5
 
 
 FINE = Manner()
@@ -47,7 +49,8 @@ def closed(pixels: Pixels, guess: Mask, open_: Flags, manner: Manner = FINE, tic
         sizes.append(_halved(*sizes[-1]))
     matte, work, done = sizes[-1][1], sum(at[1].size for at in sizes), 0
     below = (sizes[-1][0], sizes[-1][2])
-    for seen, held, free in reversed(sizes):
+    for level, (seen, held, free) in reversed(list(enumerate(sizes))):
+        noise = max(EPS, manner.noise / 4**level)  # of four pixels that become one, a quarter of the variance is left
         first = held is sizes[-1][1]
         start = held if first else np.where(free, _lifted(below, matte, seen), held)
         rounds = manner.first if first else manner.rounds
@@ -55,7 +58,7 @@ def closed(pixels: Pixels, guess: Mask, open_: Flags, manner: Manner = FINE, tic
         def heard(share: float, size: int = held.size, before: int = done) -> None:
             tick((before + share * size) / work)
 
-        matte = _in_tiles(seen, start, free, manner, rounds, heard)
+        matte = _in_tiles(seen, start, free, manner, (rounds, noise), heard)
         done += held.size
         below = (seen, free)
     return frozen(matte)
@@ -85,13 +88,13 @@ def _lifted(below: tuple[Pixels, Flags], matte: Mask, pixels: Pixels) -> Mask:
     return np.clip(made, 0.0, 1.0, out=made)
 
 
-def _in_tiles(pixels: Pixels, start: Mask, open_: Flags, manner: Manner, rounds: int, tick: Tick) -> Mask:
+def _in_tiles(pixels: Pixels, start: Mask, open_: Flags, manner: Manner, how: tuple[int, float], tick: Tick) -> Mask:
     """The matte, each tile found for itself and all of them run into each other."""
     windows = list(_windows(open_, manner))
     total, weight = np.zeros_like(start), np.zeros_like(start)
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        found = pool.map(lambda window: _found(pixels[window], start[window], open_[window], manner.close, rounds), windows)
+        found = pool.map(lambda window: _found(pixels[window], start[window], open_[window], manner.close, *how), windows)
         for number, (window, part) in enumerate(zip(windows, found, strict=True)):
             share = _ramps(window, start.shape, manner.margin)
             total[window] += share * part
@@ -136,11 +139,11 @@ def _ramps(window: Window, shape: tuple[int, ...], margin: int) -> Mask:
     return np.asarray(np.outer(*sides), np.float32)
 
 
-def _found(pixels: Pixels, start: Mask, open_: Flags, close: float, rounds: int) -> Mask:
+def _found(pixels: Pixels, start: Mask, open_: Flags, close: float, rounds: int, noise: float) -> Mask:
     if not open_.any():
         return start
     made = start.copy()
-    made[open_] = np.clip(_solved(system(pixels, start, open_, _PULL), start[open_].astype(np.float64), close, rounds), 0.0, 1.0)
+    made[open_] = np.clip(_solved(system(pixels, start, open_, _PULL, noise), start[open_].astype(np.float64), close, rounds), 0.0, 1.0)
     return made
 
 

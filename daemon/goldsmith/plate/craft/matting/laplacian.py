@@ -22,7 +22,7 @@ Flags = NDArray[np.bool_]
 Vector = NDArray[np.float64]
 
 EPS = 1e-6
-"""How much a window's colours vary by themselves, as a variance of display values: the noise and the rounding of 8 bits."""
+"""How much a window's colours vary by themselves, as a variance of display values: at the least, by the rounding of 8 bits."""
 _FIT = 1e-4
 """The same for lines that are carried over to a finer picture."""
 _AROUND = tuple(product((-1, 0, 1), repeat=2))
@@ -39,15 +39,15 @@ class System:
     right: Vector
 
 
-def system(pixels: Pixels, alpha: Mask, open_: Flags, pull: float) -> System:
+def system(pixels: Pixels, alpha: Mask, open_: Flags, pull: float, noise: float = EPS) -> System:
     """The equations of the pixels (h, w, c) that are ``open_``; the others are held at what ``alpha`` (h, w) says.
 
     ``pull``: how strongly an open pixel is drawn to what ``alpha`` says there, beside what its neighbours say; above 0 there is always
-    one answer.
+    one answer. ``noise``: how much a window's colours vary by themselves, as a variance of display values.
     """
     wide = pixels.shape[1] + 2 * _REACH
     at = np.flatnonzero(np.pad(open_, _REACH))
-    weights = _weights(pixels, open_, wide)
+    weights = _weights(pixels, open_, wide, noise)
     number = np.zeros(wide * (pixels.shape[0] + 2 * _REACH), np.int32)
     number[at] = np.arange(len(at), dtype=np.int32)
     free = np.pad(open_, _REACH).reshape(-1).astype(np.float64)
@@ -75,7 +75,7 @@ def _sparse(columns: NDArray[np.int32], values: Vector) -> csr_array:
     return csr_array((*turned, starts), shape=(count, count))
 
 
-def _weights(pixels: Pixels, open_: Flags, wide: int) -> dict[int, Vector]:
+def _weights(pixels: Pixels, open_: Flags, wide: int, noise: float) -> dict[int, Vector]:
     """The Laplacian's entries by how far on (in px of rows ``wide`` long) a pixel's partner lies, each over the padded picture."""
     import cv2
 
@@ -86,7 +86,7 @@ def _weights(pixels: Pixels, open_: Flags, wide: int) -> dict[int, Vector]:
     centres = np.flatnonzero(np.pad(seen, _REACH))
     flat = np.pad(pixels, ((_REACH, _REACH), (_REACH, _REACH), (0, 0))).reshape(-1, pixels.shape[2])
     for part in range(0, len(centres), _BATCH):
-        _add_windows(planes, flat, centres[part : part + _BATCH], wide)
+        _add_windows(planes, flat, centres[part : part + _BATCH], wide, noise)
     return planes
 
 
@@ -101,10 +101,10 @@ def _windows(flat: Pixels, centres: NDArray[np.int64], wide: int) -> tuple[Vecto
     return np.ascontiguousarray((seen - mean).transpose(2, 0, 1)), mean.T  # long rows are fast
 
 
-def _add_windows(planes: dict[int, Vector], flat: Pixels, centres: NDArray[np.int64], wide: int) -> None:
+def _add_windows(planes: dict[int, Vector], flat: Pixels, centres: NDArray[np.int64], wide: int, noise: float) -> None:
     offsets = [y * wide + x for y, x in _AROUND]
     apart, _ = _windows(flat, centres, wide)
-    along = _along(apart, EPS)
+    along = _along(apart, noise)
     for first in range(_COUNT):
         shares = (apart[:, first, None] * along[:, first:]).sum(axis=0)  # with itself and the windows' later pixels
         shares += 1
