@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,15 +38,17 @@ def measure(place: Path, sizes: tuple[tuple[int, int], ...] = _SIZES) -> list[Ro
     run = _attempts(place, str(models_file), str(weights.folder))
     run(*_picture(place, 900, 700))
     pictures = {size: _picture(place, *size) for size in sizes}
+    codec = _Codec()
     taken: dict[tuple[int, int], list[tuple[float, ...]]] = {size: [] for size in sizes}
     for _ in range(_TIMES):
         for at, (name, mask) in pictures.items():
-            taken[at].append((*_codec(place / name, place / mask), *run(name, mask)))
+            fill, total = run(name, mask)
+            decode, encode = codec.taken()
+            taken[at].append((decode, encode, fill, total, total - decode - encode))
     rows: list[Row] = []
     first = None
     for width, height in sizes:
-        decode, encode, fill, total = (min(times) for times in zip(*taken[width, height], strict=True))
-        rest = total - decode - encode
+        decode, encode, fill, total, rest = (min(times) for times in zip(*taken[width, height], strict=True))
         first = first or rest
         size = f"{width * height / 1e6:.0f} MP"
         rows += [
@@ -112,34 +114,44 @@ def _attempts(place: Path, models_file: str, weights: str) -> Callable[[str, str
     return run
 
 
-def _codec(picture: Path, mask: Path) -> tuple[float, float]:
-    """Seconds to read, hash and decode both files and to let go of what came of it, and to encode, hash and write the picture durably.
+class _Codec:
+    """The job's own reading, hashing, decoding, encoding and writing, timed while it does them."""
 
-    By the codec alone, with the memory treated as a job treats it: what is decoded has to be given back to the system as well, which
-    costs half of what laying it out does, and a result is a file that was not there before.
-    """
-    from goldsmith.plate.codec import Encoding, decode, decode_mask, encode
+    def __init__(self) -> None:
+        from goldsmith.line.lanes import attempt
+        from goldsmith.line.lanes.results import Scratch
+        from goldsmith.plate import codec
 
-    limit = 200_000_000
-    written = picture.with_suffix(".out")
-    written.unlink(missing_ok=True)
-    began = time.perf_counter()
-    files = [path.read_bytes() for path in (picture, mask)]
-    for data in files:
-        hashlib.sha256(data).hexdigest()
-    seen = [decode(files[0], picture.name, limit), decode_mask(files[1], mask.name, limit)]
-    del files, data, seen
-    decoded = time.perf_counter() - began
-    plate = decode(picture.read_bytes(), picture.name, limit)
-    began = time.perf_counter()
-    data = encode(plate, Encoding(format="png", depth=plate.depth))
-    hashlib.sha256(data).hexdigest()
-    with open(written, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    del data
-    return decoded, time.perf_counter() - began
+        self.seconds = {"in": 0.0, "out": 0.0}
+        self._inside = False
+        parts = (
+            (attempt, "load", "in"),
+            (codec, "decoded", "in"),
+            (codec, "decode_mask", "in"),
+            (codec, "encode", "out"),
+            (Scratch, "output", "out"),
+        )
+        for home, name, way in parts:
+            setattr(home, name, self._timed(getattr(home, name), way))
+
+    def _timed(self, does: Callable[..., Any], way: str) -> Callable[..., Any]:
+        def timed(*given: Any, **more: Any) -> Any:
+            if self._inside:  # a mask is decoded as a picture is
+                return does(*given, **more)
+            self._inside, began = True, time.perf_counter()
+            try:
+                return does(*given, **more)
+            finally:
+                self.seconds[way] += time.perf_counter() - began
+                self._inside = False
+
+        return timed
+
+    def taken(self) -> tuple[float, float]:
+        """Seconds of both since it was asked last."""
+        told = self.seconds["in"], self.seconds["out"]
+        self.seconds = {"in": 0.0, "out": 0.0}
+        return told
 
 
 def _picture(place: Path, width: int, height: int) -> tuple[str, str]:
