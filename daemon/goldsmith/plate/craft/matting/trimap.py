@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from goldsmith.plate.craft.away import away
 from goldsmith.plate.craft.matting.laplacian import Flags
 from goldsmith.plate.plate import Mask
 
@@ -75,12 +76,9 @@ def _contour(matte: Mask) -> Flags:
 
 def _grown(flags: Flags, radius: int) -> Flags:
     """Every pixel that lies less than ``radius`` px from one of them; none for 0."""
-    import cv2
-
     if radius <= 0 or not flags.any():
         return np.zeros_like(flags)
-    away = cv2.distanceTransform((~flags).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(away < radius)
+    return np.asarray(away(~flags) < radius)
 
 
 def _opened(flags: Flags) -> Flags:
