@@ -41,6 +41,10 @@ class Composite(PlateOperation):
         whole = " | ".join(f"({part})" for part in parts)
         return _EVERYWHERE if "" in parts or len(whole) > _MOST_LETTERS else whole
 
+    def weighs(self) -> int:
+        """More than others: a layer or an element stands whole beside the picture, with its shape and what shows through."""
+        return 64
+
     def needs(self) -> Needs:
         asked = [region_needs(where) for layer in self.layers for where in (layer.mask, layer.depth)]
         masks = frozenset(name for need in asked for name in need.masks)

@@ -214,7 +214,7 @@ def company(brief: str, names: Sequence[str]) -> str | None:
         return None  # by far the most often, and what a folder of a hundred thousand names costs
     index = Index()
     place = index.open(above)
-    for name in {own, *names}:
+    for name in dict.fromkeys((own, *names)):
         place.add(name, UNSEEN)
     together, _ = place.together(hash(stem))
     whose = [bundle for bundle in index.bundles_of(place, together) if brief in bundle.files or bundle.ambiguous]
