@@ -32,6 +32,13 @@ _CASES: dict[str, tuple[str, Steps]] = {
         (_GRADE, {"op": "resize", "size": [3840, 2160]}, {"op": "sharpen"}, *_EXPORTS),
     ),
     "JPEG, the same at its own size": ("hero.jpg", (_GRADE, {"op": "sharpen"}, *_EXPORTS)),
+    "JPEG, haze laid over it": ("hero.jpg", ({"op": "composite", "layers": [{"element": "haze", "opacity": 0.5}]},)),
+    "JPEG, text": ("hero.jpg", ({"op": "text", "string": "GOLD"},)),
+    "JPEG, correct": ("hero.jpg", ({"op": "correct"},)),
+    "JPEG, cut out by a region": (
+        "hero.jpg",
+        ({"op": "cutout", "where": "box(0.2, 0.1, 0.6, 0.8)", "max_unsure": 1, "max_holes": 1, "max_cut": 1},),
+    ),
     "PNG with alpha, sharpen": ("alpha.png", ({"op": "sharpen"},)),
     "TIFF of 16 bits, grade": ("deep.tif", (_GRADE,)),
 }

@@ -42,7 +42,7 @@ class Correct(PlateOperation):
     halos: Strength = "auto"
     """Light and dark rims along edges, from too much sharpening: "auto", "off" or 0 to 100."""
     repeats: Literal["report", "repair", "off"] = "report"
-    """What is there twice to the px: "report" puts it on record, "repair" has an engine make the second one new, "off" does not look."""
+    """What is there twice to the px: "report" puts it on record, "repair" has an engine make the copy new, "off" does not look."""
     model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     """The engine for repeats = "repair": its name in config/models.toml; the house's default where it is left out."""
     where: Where = ""

@@ -17,14 +17,34 @@ def test_a_photograph_has_nothing_twice(name: str) -> None:
     assert repeats.find(photograph(name)) == []
 
 
-def test_both_places_are_told_and_the_lower_one_is_the_copy() -> None:
-    """Whichever was there first in truth."""
-    given = cloned(photograph("astronaut"), (300, 130), (30, 20), 80)
+@pytest.mark.parametrize(
+    ("name", "taken", "laid"),
+    [
+        ("astronaut", (300, 130), (30, 20)),
+        ("astronaut", (40, 180), (300, 20)),
+        ("astronaut", (330, 130), (60, 250)),
+        ("chelsea", (150, 120), (20, 330)),
+        ("chelsea", (20, 180), (180, 40)),
+    ],
+)
+def test_both_places_are_told_and_the_copy_is_the_one_with_an_edge_round_it(
+    name: str, taken: tuple[int, int], laid: tuple[int, int]
+) -> None:
+    """Above or below: what was there in truth goes on into what lies round it, and is not what is to be made new."""
+    given = cloned(photograph(name), taken, laid, 80)
     (found,) = repeats.find(given)
-    assert overlap(found.place, window(300, 130, 80, 80)) > 0.5
-    assert overlap(found.source, window(30, 20, 80, 80)) > 0.5
+    assert overlap(found.place, window(*laid, 80, 80)) > 0.5
+    assert overlap(found.source, window(*taken, 80, 80)) > 0.5
     assert found.like > 0.95
     assert found.own.shape == (found.place[0].stop - found.place[0].start, found.place[1].stop - found.place[1].start)
+
+
+def test_where_no_edge_tells_the_lower_one_is_the_copy() -> None:
+    """Two on the same ground: either may have been first."""
+    given = np.full((300, 300, 3), 0.5, np.float32)
+    given[40:100, 40:100] = given[180:240, 160:220] = photograph("chelsea")[100:160, 100:160]
+    (found,) = repeats.find(given)
+    assert overlap(found.place, window(180, 160, 60, 60)) > 0.5
 
 
 def test_a_copy_under_a_little_noise_is_found() -> None:

@@ -33,13 +33,24 @@ _TWICE, _TWICE_SMALLER = 0.98, 0.965
 _SQUARE = 11
 _DETAIL = 0.012
 _LEAST_AREA = 500
+_RIM = 24
+"""px beyond what is alike over a whole square, in which the edge of what was laid on lies."""
+_SAME = 0.02
+_SEAM = 3
+"""px beyond the last that is the same: the edge itself, and what a JPEG has made of it."""
+_LEAST_RIM = 20
+_STEEPER = 1.25
+_FLAT = 0.02
+"""Added to both slopes: on even ground there is nothing to be steeper than."""
 _PATTERN = 3
 """So many ways from one place, or more, are a pattern."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """Two places that look alike to the px: the later one as a box and what of it is the copy, and the earlier one's box.
+    """Two places that look alike to the px: the copy as a box and what of it is alike, and the box of what it was copied from.
+
+    The copy is the one with an edge round it, where it was laid on; the later one where neither has.
 
     ``like`` is the correlation of their detail; ``pattern`` is true where the same thing is there more often than twice.
     """
@@ -65,7 +76,7 @@ def find(pixels: Pixels) -> list[Repeat]:
     if not ways:
         return []
     bare = softened(grey, 0.7) - softened(grey, 5)
-    found = [made for way in ways for made in _compared(bare, way)]
+    found = [_by_its_edge(grey, made) for way in ways for made in _compared(bare, way)]
     found.sort(key=lambda one: -int(one.own.sum()))
     kept: list[Repeat] = []
     for one in found:
@@ -138,6 +149,58 @@ def _compared(bare: Mask, way: tuple[int, int]) -> list[Repeat]:
         source = _moved((high, wide), rows[1].start, columns[1].start)
         found.append(Repeat(place, own, source, float(like[high, wide][own].mean()), pattern=False))
     return found
+
+
+def _by_its_edge(grey: Mask, one: Repeat) -> Repeat:
+    """The same with the copy as far as its edge goes, and the places the other way round where the earlier one is what was laid on."""
+    room = [
+        (min(_RIM, mine.start, theirs.start), min(_RIM, length - mine.stop, length - theirs.stop))
+        for mine, theirs, length in zip(one.place, one.source, grey.shape, strict=True)
+    ]
+    places = [
+        tuple(slice(span.start - before, span.stop + after) for span, (before, after) in zip(place, room, strict=True))
+        for place in (one.place, one.source)
+    ]
+    later, earlier = (grey[place] for place in places)
+    alike = _alike(later - earlier, np.pad(one.own, room))
+    steep = [_edge(part, alike) for part in (later, earlier)]
+    if max(steep) <= _STEEPER * min(steep):
+        return one
+    own = _wider(alike, _SEAM)
+    inner = tuple(slice(int(np.flatnonzero(line)[0]), int(np.flatnonzero(line)[-1]) + 1) for line in (own.any(axis=1), own.any(axis=0)))
+    copy, source = (
+        _moved((inner[0], inner[1]), place[0].start, place[1].start) for place in (places if steep[0] > steep[1] else places[::-1])
+    )
+    return Repeat(copy, own[inner], source, one.like, one.pattern)
+
+
+def _alike(apart: Mask, own: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """How far two places are the same, beyond what is alike over a whole square, as far as that hangs together."""
+    import cv2
+
+    same = (np.abs(cv2.blur(apart, (3, 3))) < _SAME) & _wider(own, _RIM)
+    same = cv2.morphologyEx(same.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    _, parts_of_it = cv2.connectedComponents(same)
+    body = np.isin(parts_of_it, np.unique(parts_of_it[own & (same > 0)])) & (same > 0)
+    return np.asarray(cv2.morphologyEx(body.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)) > 0)
+
+
+def _edge(grey: Mask, alike: NDArray[np.bool_]) -> float:
+    """How much steeper tone changes at the rim of what is alike than a little further out: 1 where it goes on as it is."""
+    import cv2
+
+    slope = np.hypot(cv2.Sobel(grey, -1, 1, 0), cv2.Sobel(grey, -1, 0, 1))
+    rim, beyond = _wider(alike, 2) & _wider(~alike, 1), _wider(alike, 7) & ~_wider(alike, 4)
+    if np.count_nonzero(rim) < _LEAST_RIM or np.count_nonzero(beyond) < _LEAST_RIM:
+        return 1.0
+    return float((slope[rim].mean() + _FLAT) / (slope[beyond].mean() + _FLAT))
+
+
+def _wider(flags: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
+    """The flags, and every pixel at most ``radius`` px beside one, diagonals too."""
+    import cv2
+
+    return np.asarray(cv2.dilate(flags.astype(np.uint8), np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)) > 0)
 
 
 def _moved(place: Window, down: int, across: int) -> Window:
