@@ -14,6 +14,7 @@ from goldsmith.line.lanes.attempt import run_job
 from goldsmith.line.lanes.bench import Shop
 from goldsmith.line.lanes.lanes import LaneContext, Lanes
 from goldsmith.line.lanes.wire import LaneSpec
+from goldsmith.ops import catalogue
 from goldsmith.plate import codec
 from goldsmith.plate.room import BESIDE, PER_PIXEL
 
@@ -75,7 +76,9 @@ def test_a_layer_too_large_for_the_memory_is_refused_by_its_own_name(share: Shar
     """What is laid over a picture is in memory beside it."""
     share.put("inbox/hero.layer.sky.png", png(np.zeros((1500, 2000, 1), np.float32)))
     inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.layer.sky.png", "layer", "sky")]
-    job = share.job(("composite", {"layers": [{"from": "sky"}]}), inputs=inputs, limits=limits(PIXELS))
+    comp = {"layers": [{"from": "sky"}]}
+    weighs = catalogue()["composite"].model_validate(comp).weighs()
+    job = share.job(("composite", comp), inputs=inputs, limits=limits(PIXELS * weighs // PER_PIXEL))
     assert "hero.layer.sky.png is 2000 x 1500 pixels" in said(done(job))
 
 
