@@ -11,7 +11,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from goldsmith.operation import Bench, Finding, Where
+from goldsmith.operation import Bench, Finding, Where, bare_name
 from goldsmith.plate import colour
 from goldsmith.plate.craft import blend, elements, matching, placing
 from goldsmith.plate.craft.dither import dithered
@@ -101,9 +101,7 @@ class Layer(BaseModel):
     @field_validator("source")
     @classmethod
     def _name(cls, value: str) -> str:
-        if any(character in value for character in "/\\:") or value.startswith(".") or not value.isprintable():
-            raise ValueError(f"“{value[:40]}” is a path; a layer is named as it is called beside the picture or in the library")
-        return value
+        return bare_name(value, "a layer is named as it is called beside the picture or in the library")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Layer:

@@ -34,6 +34,13 @@ Where = Annotated[str, Field(max_length=500), AfterValidator(_readable)]
 """A setting that says where a step works: a mask's name or an expression of regions, read when the brief is; "" = everywhere."""
 
 
+def bare_name(name: str, told: str) -> str:
+    """``name``, where a thing of the library or the bundle can be called so. Raises ValueError for a path; ``told``: how to name it."""
+    if any(character in name for character in "/\\:") or name.startswith(".") or not name.isprintable():
+        raise ValueError(f"“{name[:40]}” is a path; {told}")
+    return name
+
+
 class Lora(BaseModel):
     """A small addition to a model, by its name in ``library/loras/``, and how strongly it speaks."""
 

@@ -118,6 +118,14 @@ class Studio:
         with contextlib.closing(journal):
             return list(journal.history())
 
+    def first_step(self, asset: str) -> dict[str, Any]:
+        """The first step that was done to an asset, as it is on record."""
+        row = next(row for row in self.history() if row.path == asset)
+        steps = row.record["steps"]
+        assert isinstance(steps, list)
+        assert isinstance(steps[0], dict)
+        return steps[0]
+
     # ------------------------------------------------------------------ the daemon, in this process
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -27,16 +26,6 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
         yield made
 
 
-def step(studio: Studio, picture: str) -> dict[str, Any]:
-    """The regenerate step of an asset as it is on record."""
-    row = next(row for row in studio.history() if row.path == picture)
-    steps = row.record["steps"]
-    assert isinstance(steps, list)
-    found = steps[0]
-    assert isinstance(found, dict)
-    return found
-
-
 def passed_on(studio: Studio, *stems: str) -> bool:
     """Each of these lies in the next folder, with its brief and nothing else."""
     names = [f"{stem}{suffix}" for stem in stems for suffix in (".png", ".toml")]
@@ -56,7 +45,7 @@ def test_words_become_pictures_and_the_same_words_the_same_ones(studio: Studio) 
     assert passed_on(studio, "one", "two")
     assert studio.read("selected/one.png") == studio.read("selected/two.png")
     assert len([path for path in studio.archived() if "one_candidate" in path]) == 4
-    done = step(studio, "inbox/one.toml")
+    done = studio.first_step("inbox/one.toml")
     assert done["engine"]["name"] == "sdxl"
     assert done["findings"]["made"]["steps"] == 2
     assert len({each["seed"] for each in done["findings"]["candidates"]}) == 4
@@ -70,7 +59,7 @@ def test_a_picture_is_begun_from_and_little_strength_changes_little(studio: Stud
     studio.until_idle()
     assert passed_on(studio, "little", "much")
     assert studio.read("selected/little.png") != studio.read("selected/much.png")
-    assert step(studio, "inbox/little.png")["settings"]["strength"] == 0.3
+    assert studio.first_step("inbox/little.png")["settings"]["strength"] == 0.3
 
 
 def test_reference_pictures_are_looked_at_where_the_model_can(studio: Studio) -> None:
@@ -91,7 +80,7 @@ def test_a_model_that_edits_by_instruction_takes_the_picture(studio: Studio) -> 
     studio.put("inbox/hero.png", png(1, 64, 64))
     studio.put("inbox/hero.toml", BRIEF + 'model = "kontext"\n')
     studio.until_heard("committed", picture="inbox/hero.png")
-    assert step(studio, "inbox/hero.png")["engine"]["name"] == "kontext"
+    assert studio.first_step("inbox/hero.png")["engine"]["name"] == "kontext"
     studio.put("inbox/strong.png", png(1, 64, 64))
     studio.put("inbox/strong.toml", BRIEF + 'model = "kontext"\nstrength = 0.5\n')
     assert "kontext" in held(studio, "inbox/strong.png")
@@ -109,7 +98,7 @@ def test_a_lora_is_worn_by_its_name_in_the_library(studio: Studio) -> None:
     assert len({bare, half, full}) == 3
     assert after == bare
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    found = step(studio, "inbox/half.toml")["findings"]
+    found = studio.first_step("inbox/half.toml")["findings"]
     assert found["made"]["loras"] == [{"lora": "film", "weight": 0.5, "sha256": sha256}]
     assert found["references"] == {"loras/film.safetensors": sha256}
     studio.put("inbox/lacking.toml", BRIEF + 'loras = [{ name = "flim" }]\n')

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -35,16 +34,6 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
         yield made
 
 
-def step(studio: Studio, asset: str) -> dict[str, Any]:
-    """The regenerate step of an asset as it is on record."""
-    row = next(row for row in studio.history() if row.path == asset)
-    steps = row.record["steps"]
-    assert isinstance(steps, list)
-    found = steps[0]
-    assert isinstance(found, dict)
-    return found
-
-
 def plate(studio: Studio, path: str) -> Plate:
     return decode(studio.read(path), path, 10**6)
 
@@ -58,7 +47,7 @@ def test_words_become_a_picture_of_twice_the_size(studio: Studio) -> None:
     plain, one, more = (plate(studio, f"selected/{stem}.png").pixels for stem in ("plain", "one", "more"))
     assert (plain.shape, one.shape, more.shape) == ((64, 64, 3), (128, 128, 3), (128, 128, 3))
     assert studio.read("selected/one.png") == studio.read("selected/two.png")
-    done = step(studio, "inbox/one.toml")
+    done = studio.first_step("inbox/one.toml")
     assert (done["engine"]["name"], [other["name"] for other in done["engine"]["also"]]) == ("sdxl", ["plain-x2"])
     refined = done["findings"]["refined"]
     assert (refined["upscaler"], refined["scale"], refined["size"], refined["tiles"]) == ("plain-x2", 2, [128, 128], 9)
@@ -78,7 +67,7 @@ def test_a_picture_of_sixteen_bits_keeps_its_depth_and_its_tone(studio: Studio) 
     made = plate(studio, "selected/hero.png")
     assert (made.width, made.height, made.depth) == (150, 150, 16)
     assert len(np.unique(made.codes())) > 256
-    assert step(studio, "inbox/hero.png")["findings"]["refined"]["tiles"] == 9
+    assert studio.first_step("inbox/hero.png")["findings"]["refined"]["tiles"] == 9
 
 
 def test_it_is_told_tile_by_tile_and_called_off_within_one(studio: Studio) -> None:

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from goldsmith.engines import EngineNeed
 from goldsmith.errors import Problem
-from goldsmith.operation import Bench, Needs, PlateOperation, Where, region_needs
+from goldsmith.operation import Bench, Needs, PlateOperation, Where, bare_name, region_needs
 from goldsmith.plate import colour
 from goldsmith.plate.craft.matting.closed import closed
 from goldsmith.plate.craft.matting.foreground import foreground
@@ -67,9 +67,8 @@ class Cutout(PlateOperation):
         if value.startswith(_COLOUR):
             if len(value) != 7 or any(digit not in "0123456789abcdefABCDEF" for digit in value[1:]):
                 raise ValueError(f'"{value[:40]}" is no colour: write it as "#rrggbb"')
-        elif any(character in value for character in "/\\:") or value.startswith(".") or not value.isprintable():
-            raise ValueError(f'"{value[:40]}" is a path; a plate is named as it is called in library/plates/')
-        return value
+            return value
+        return bare_name(value, "a plate is named as it is called in library/plates/")
 
     @model_validator(mode="after")
     def _possible(self) -> Cutout:

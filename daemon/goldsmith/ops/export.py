@@ -12,7 +12,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from goldsmith.errors import Problem
-from goldsmith.operation import Bench, Deliverable, FileOperation, Finding, Needs
+from goldsmith.operation import Bench, Deliverable, FileOperation, Finding, Needs, bare_name
 from goldsmith.plate import codec, colour, printing
 from goldsmith.plate.craft import press
 from goldsmith.plate.craft.dither import dithered
@@ -136,9 +136,7 @@ class Export(FileOperation):
     @field_validator("cmyk")
     @classmethod
     def _shelved(cls, value: str) -> str:
-        if any(character in value for character in "/\\:") or value.startswith(".") or not value.isprintable():
-            raise ValueError(f"“{value[:40]}” is a path; a press is named as it is called in library/profiles, without its folder")
-        return value
+        return bare_name(value, "a press is named as it is called in library/profiles, without its folder")
 
     @model_validator(mode="after")
     def _possible(self) -> Export:

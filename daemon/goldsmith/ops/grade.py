@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from goldsmith import grading
 from goldsmith.errors import Problem
-from goldsmith.operation import LAYER_SUFFIXES, Bench, Deliverable, Finding, Needs, PlateOperation, Where, region_needs
+from goldsmith.operation import LAYER_SUFFIXES, Bench, Deliverable, Finding, Needs, PlateOperation, Where, bare_name, region_needs
 from goldsmith.plate import colour
 from goldsmith.plate.craft import series
 from goldsmith.plate.craft.cube import Cdl, Cube, cube_text, read_look
@@ -86,9 +86,7 @@ class Grade(PlateOperation):
     @field_validator("look", "look_from")
     @classmethod
     def _name(cls, value: str) -> str:
-        if any(character in value for character in "/\\:") or value.startswith(".") or not value.isprintable():
-            raise ValueError(f"“{value[:40]}” is a path; name it as it is called in the library, without its folder")
-        return value
+        return bare_name(value, "name it as it is called in the library, without its folder")
 
     def needs(self) -> Needs:
         looks = (("looks", self.look, _SUFFIXES),) if self._has_look else ()

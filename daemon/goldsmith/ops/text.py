@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from goldsmith.errors import Problem
-from goldsmith.operation import Bench, Finding, Needs, PlateOperation
+from goldsmith.operation import Bench, Finding, Needs, PlateOperation, bare_name
 from goldsmith.plate.craft.contrast import Contrast
 from goldsmith.plate.craft.lettering import painting, written
 from goldsmith.plate.craft.lettering.bidi import Direction
@@ -153,8 +153,7 @@ class Text(PlateOperation):
         if self.knock_out and self.shadow is not None:
             raise ValueError("a hole throws no shadow: leave out either knock_out or shadow")
         for font in (self.font, *self.also):
-            if any(character in font for character in "/\\:") or font.startswith(".") or not font.isprintable():
-                raise ValueError(f"“{font[:40]}” is a path; a font is named as it is called in library/fonts/, without its folder")
+            bare_name(font, "a font is named as it is called in library/fonts/, without its folder")
         return self
 
     def weighs(self) -> int:
