@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType
-from weakref import ref
 
 import numpy as np
 from pydantic import JsonValue
@@ -19,15 +18,16 @@ from goldsmith.line.job import Fault, FaultKind, Job, Outcome, Progress, Read, S
 from goldsmith.line.lanes import faults
 from goldsmith.line.lanes.bench import LaneBench, Shop, plain
 from goldsmith.line.lanes.inputs import MACHINE, Changed, Loaded, load, paths_of
+from goldsmith.line.lanes.made import Given, Made, facts_of
 from goldsmith.line.lanes.masking import named_masks
-from goldsmith.line.lanes.proof import Count, count_old, count_outside
+from goldsmith.line.lanes.proof import Count, count_old, count_outside, reach
 from goldsmith.line.lanes.results import Scratch
 from goldsmith.line.lanes.shelf import Shelf, shelved
 from goldsmith.line.lanes.sight import Memory
 from goldsmith.line.lanes.trace import trace_of, trace_of_files
 from goldsmith.line.library import Library
 from goldsmith.operation import Deliverable, FileOperation, Operation, PlateOperation, SetOperation
-from goldsmith.plate.plate import Mask, Pixels, Plate, frozen
+from goldsmith.plate.plate import Plate, frozen
 from goldsmith.plate.room import Room
 
 _SEED_BITS = 31
@@ -79,33 +79,6 @@ def _kind(error: GoldsmithError) -> FaultKind:
     return "machine" if isinstance(error, MachineFault) else "problem"
 
 
-class _Given:
-    """Of the plate that was decoded what is asked for at the end. Its pixels it does not keep alive: a third of what a job takes."""
-
-    def __init__(self, plate: Plate) -> None:
-        self.bare = replace(plate, pixels=_NO_PIXELS)
-        self._plate = ref(plate.pixels)
-
-    def is_still(self, plate: Plate) -> bool:
-        """The same picture, though perhaps in another wrapping, e.g. with other masks."""
-        same = all(getattr(self.bare, name) is getattr(plate, name) for name in ("alpha", "depth", "icc", "ppi", "metadata"))
-        return same and plate.lies_on(self._plate())
-
-
-_NO_PIXELS: Pixels = frozen(np.zeros((0, 0, 3), np.float32))
-
-
-@dataclass(slots=True)
-class _Made:
-    """What the steps have brought so far."""
-
-    plates: Sequence[Plate]
-    files: int = 0
-    steps: list[StepDone] = field(default_factory=list)
-    used_masks: set[str] = field(default_factory=set)
-    used: list[str] = field(default_factory=list)
-
-
 class _Attempt:
     def __init__(
         self,
@@ -144,11 +117,11 @@ class _Attempt:
         if not job.steps:
             return self._untouched(picture)
         operations = self._shop.operations(job.stage, job.steps)
-        made, given, facts = _Made([]), None, dict[str, object]()
+        made, given, facts = Made([]), None, dict[str, object]()
         if not job.alone:
             room = Room(job.limits.memory_bytes, max(operation.weighs() for operation in operations))
             plate, facts = self._decoded(picture, masks, room)
-            made, given = _Made([plate]), _Given(plate)
+            made, given = Made([plate]), Given(plate)
             del plate, masks
         last = max((number for number, operation in enumerate(operations, 1) if operation.needs().engines), default=0)
         for number, operation in enumerate(operations, 1):
@@ -183,10 +156,10 @@ class _Attempt:
         facts = asdict(verify(picture.data, picture.name, self._job.limits.pixels))
         return self._passed(picture.data, facts)
 
-    def _passed(self, data: bytes, facts: Mapping[str, object], made: _Made | None = None) -> Outcome:
+    def _passed(self, data: bytes, facts: Mapping[str, object], made: Made | None = None) -> Outcome:
         """The file itself goes on. The archive wants its bytes only if a person put them there."""
         original = "" if self._job.picture.sha256 else str(self._scratch.put("original", data))
-        return self._done(made or _Made([]), facts, unchanged=True, original=original)
+        return self._done(made or Made([]), facts, unchanged=True, original=original)
 
     def _decoded(self, picture: Loaded, masks: Sequence[Loaded], room: Room) -> tuple[Plate, dict[str, object]]:
         from goldsmith.plate.codec import decoded, verify
@@ -204,7 +177,7 @@ class _Attempt:
 
     # Working
 
-    def _step(self, number: int, operation: Operation, made: _Made) -> None:
+    def _step(self, number: int, operation: Operation, made: Made) -> None:
         spec = self._job.steps[number - 1]
         bench = self._bench(number, spec.op, operation.weighs())
         bench.progress(0.0)
@@ -223,7 +196,7 @@ class _Attempt:
         done = StepDone(op=spec.op, settings=settings, seed=bench.seed, seconds=seconds, findings=bench.findings, engine=bench.engines())
         made.steps.append(done.model_copy(update={"trace": left}))
 
-    def _ask_those_behind(self, problem: Problem, number: int, operations: Sequence[Operation], made: _Made) -> None:
+    def _ask_those_behind(self, problem: Problem, number: int, operations: Sequence[Operation], made: Made) -> None:
         """Where a judge found faults: raises Problem with those that judges right behind it find, so that all is mended at once."""
         said = [problem.sentence]
         for later in range(number, len(operations) + 1):
@@ -238,7 +211,7 @@ class _Attempt:
         if len(said) > 1:
             raise Problem(" ".join(said), problem.remedy) from problem
 
-    def _work(self, operation: Operation, bench: LaneBench, made: _Made, number: int) -> Sequence[Deliverable]:
+    def _work(self, operation: Operation, bench: LaneBench, made: Made, number: int) -> Sequence[Deliverable]:
         """Does the step; the files that it made, which are written then."""
         if not made.plates and operation.needs().picture:
             raise Problem(f"It needs a picture, and {faults.name_of(self._job)} comes without one.", "Put the picture beside it.")
@@ -257,7 +230,7 @@ class _Attempt:
             return files
         return ()
 
-    def _exchange(self, made: _Made, plates: Iterable[Plate], number: int) -> None:
+    def _exchange(self, made: Made, plates: Iterable[Plate], number: int) -> None:
         """The plates that go on take the place of those that came in."""
         before, made.plates = made.plates, shelved(plates, self._scratch, f"set-{number}")
         if isinstance(before, Shelf):
@@ -281,7 +254,7 @@ class _Attempt:
         where = getattr(operation, "where", None)
         if after is plate and isinstance(where, str) and where and not bench.knows(where, plate):
             return after
-        mask = _reach(operation, plate, bench)
+        mask = reach(operation, plate, bench)
         if mask is None or (after.height, after.width) != (plate.height, plate.width):
             return after
         count = count_outside(plate, after, mask)
@@ -316,7 +289,7 @@ class _Attempt:
 
     # Results
 
-    def _results(self, given: _Given | None, made: _Made, facts: Mapping[str, object], picture: bytes) -> Outcome:
+    def _results(self, given: Given | None, made: Made, facts: Mapping[str, object], picture: bytes) -> Outcome:
         """What goes on: the picture (itself, byte for byte, where no pixel changed), masks at a new geometry, deliverables."""
         from goldsmith.plate.codec import SUFFIXES, Encoding, encode
 
@@ -331,10 +304,10 @@ class _Attempt:
         if given is not None and given.is_still(plate):
             return self._passed(picture, facts, made)
         data = encode(plate, Encoding(format=self._job.working, depth=plate.depth))
-        self._scratch.output("picture", SUFFIXES[self._job.working], data, {**_facts_of(plate), "format": self._job.working})
+        self._scratch.output("picture", SUFFIXES[self._job.working], data, {**facts_of(plate), "format": self._job.working})
         return self._done(made, facts)
 
-    def _travelling_masks(self, before: Plate, after: Plate, made: _Made) -> None:
+    def _travelling_masks(self, before: Plate, after: Plate, made: Made) -> None:
         """A mask that no step used and that has another geometry now is written anew; its old files have had their day."""
         from goldsmith.plate.codec import Encoding, encode
 
@@ -348,7 +321,7 @@ class _Attempt:
             self._scratch.output("mask", tail, data, {"width": after.width, "height": after.height, "depth": 16})
             made.used += files.get(name, ())
 
-    def _done(self, made: _Made, facts: Mapping[str, object], unchanged: bool = False, original: str = "") -> Outcome:
+    def _done(self, made: Made, facts: Mapping[str, object], unchanged: bool = False, original: str = "") -> Outcome:
         self._pulse()
         self._scratch.seal()
         files = paths_of(self._job.inputs, "mask", "keep")
@@ -364,33 +337,6 @@ class _Attempt:
             steps=tuple(made.steps),
             facts=_jsonable(facts),
         )
-
-
-def _reach(operation: PlateOperation, plate: Plate, bench: LaneBench) -> Mask | None:
-    """Where a step may change pixels: its ``where`` where it has one, else its masks together; None = anywhere."""
-    if operation.cuts:
-        return None
-    names = operation.needs().masks
-    where = getattr(operation, "where", None)
-    if isinstance(where, str) and where:
-        return bench.region(where, plate, operation.removes)
-    masks = [plate.masks[name] for name in sorted(names)]
-    return np.maximum.reduce(masks) if masks else None
-
-
-def _facts_of(plate: Plate) -> dict[str, JsonValue]:
-    """Of a picture that was made, the words ``codec.Facts`` has of one that was read."""
-    from goldsmith.plate.profiles import profile_name
-
-    return {
-        "width": plate.width,
-        "height": plate.height,
-        "depth": plate.depth,
-        "channels": plate.channels,
-        "alpha": plate.alpha is not None,
-        "icc": None if plate.icc is None else profile_name(plate.icc),
-        "ppi": None if plate.ppi is None else list(plate.ppi),
-    }
 
 
 def _jsonable(facts: Mapping[str, object]) -> dict[str, JsonValue]:

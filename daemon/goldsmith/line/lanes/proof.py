@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from goldsmith.operation import Bench, PlateOperation
 from goldsmith.plate.craft.patches import extent
 from goldsmith.plate.plate import Mask, Plate, Window, quantised
 
@@ -97,3 +98,15 @@ def _differs(one: NDArray[np.float32], other: NDArray[np.float32], outside: NDAr
         codes = quantised(one[differs], plate.depth) != quantised(other[differs], plate.depth)
         differs[differs] = codes.any(axis=1)
     return differs
+
+
+def reach(operation: PlateOperation, plate: Plate, bench: Bench) -> Mask | None:
+    """Where a step may change pixels: its ``where`` where it has one, else its masks together; None = anywhere."""
+    if operation.cuts:
+        return None
+    names = operation.needs().masks
+    where = getattr(operation, "where", None)
+    if isinstance(where, str) and where:
+        return bench.region(where, plate, operation.removes)
+    masks = [plate.masks[name] for name in sorted(names)]
+    return np.maximum.reduce(masks) if masks else None
