@@ -4,10 +4,62 @@
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
+import pytest
 from hypothesis import settings
+from numpy.typing import NDArray
+
+from goldsmith.picture.picture import Depth, Metadata, Plate, frozen
 
 settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+PlateMaker = Callable[..., Plate]
+Saver = Callable[..., bytes]
+
+
+@pytest.fixture
+def saved() -> Saver:
+    """Writes a picture, (h, w) or (h, w, c) codes, as Pillow does: kind, then Pillow's options."""
+    from PIL import Image
+
+    def save(picture: NDArray[Any], kind: str, **options: Any) -> bytes:
+        out = io.BytesIO()
+        Image.fromarray(picture).save(out, kind, **options)
+        return out.getvalue()
+
+    return save
+
+
+@pytest.fixture
+def photo() -> NDArray[np.uint8]:
+    """A smooth 64 x 48 picture with a little noise, (48, 64, 3)."""
+    down, across = np.mgrid[0:48, 0:64]
+    noise = np.random.default_rng(3).integers(0, 9, (48, 64, 3))
+    return (np.stack([across * 3, down * 4, across + down], axis=2) + noise).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def make_plate() -> PlateMaker:
+    """Makes a plate of integer codes (h, w, c); alpha, where wanted, as codes (h, w)."""
+
+    def make(
+        codes: NDArray[np.uint8] | NDArray[np.uint16],
+        alpha: NDArray[np.uint8] | NDArray[np.uint16] | None = None,
+        icc: bytes | None = None,
+        ppi: tuple[float, float] | None = None,
+        metadata: Metadata | None = None,
+    ) -> Plate:
+        depth: Depth = 8 if codes.dtype == np.uint8 else 16
+        levels = np.float32(2**depth - 1)
+        pixels = codes.reshape(*codes.shape[:2], -1).astype(np.float32) / levels
+        cover = None if alpha is None else frozen(alpha.astype(np.float32) / levels)
+        return Plate(frozen(pixels), cover, depth, icc, ppi, metadata or Metadata())
+
+    return make

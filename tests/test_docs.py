@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from goldsmith.brief.brief import read_brief
-from goldsmith.brief.consent import read_consent
-from goldsmith.brief.house import House, read_house
-from goldsmith.brief.stages import Line, read_line
+from goldsmith.brief.pipeline import Line, read_line
+from goldsmith.brief.settings import House, read_house
 from goldsmith.engines.registry.models import read_models
 from goldsmith.files import shipped
+from goldsmith.library.consent import read_consent
 from goldsmith.ops import catalogue
 
 CHECKOUT = Path(__file__).parents[1]

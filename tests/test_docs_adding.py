@@ -16,13 +16,13 @@ import pytest
 import goldsmith.ops
 from doubles.jobs import Share, png
 from goldsmith.brief.brief import read_brief
-from goldsmith.brief.stages import Line, read_line
+from goldsmith.brief.pipeline import Line, read_line
 from goldsmith.files import shipped
-from goldsmith.line.lanes.attempt import run_job
-from goldsmith.line.lanes.bench import Shop
-from goldsmith.line.lanes.wire import LaneContext, LaneSpec
+from goldsmith.jobs.protocol import LaneContext, LaneSpec
 from goldsmith.operation import Operation
-from goldsmith.plate.codec import decode
+from goldsmith.picture.codec import decode
+from goldsmith.worker.job_runner import run_job
+from goldsmith.worker.step_context import Shop
 
 CHECKOUT = Path(__file__).parents[1]
 PAGE = (CHECKOUT / "docs" / "adding-an-operation.md").read_text()

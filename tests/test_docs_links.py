@@ -219,7 +219,7 @@ def test_calls_of_other_programs_that_name_goldsmith_are_left_alone() -> None:
 
 
 def _named(page: Path) -> set[str]:
-    """Files and folders of the house that the page's prose names: ``line/intake/watch.py``, ``tests/faults/``; not the example's own."""
+    """Return the files and folders that the prose names: ``pipeline/intake/watch.py``, without those of the example."""
     words = re.findall(r"`([\w./-]+(?:\.py|\.toml|/))`", _FENCE.sub("", page.read_text()))
     example = {"soft_focus.py", "daemon/goldsmith/ops/grain.py", "tests/ops/test_grain.py"}
     return {word for word in words if word not in example}

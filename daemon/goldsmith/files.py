@@ -20,6 +20,13 @@ from typing import NamedTuple, cast
 
 from goldsmith.errors import Problem
 
+# What the operating system reports when the machine is at fault rather than the file.
+MACHINE_ERRNOS = frozenset(
+    {errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN}
+    | {errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EREMOTEIO}
+)
+_DIRECTION = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
 NEW_PREFIX = ".goldsmith-new-"
 """Dot-names of files that are being written; one left behind by a crash may be removed."""
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -345,3 +352,8 @@ def shipped(*parts: str) -> Path:
         return package.joinpath("shipped", *parts)
     checkout = package.parent.parent
     return (checkout / "hotfolders" if parts[:1] == ("samples",) else checkout).joinpath(*parts)
+
+
+def display_name(name: str) -> str:
+    """Return the name as a sentence may show it: no control characters, text-direction characters or undecodable bytes."""
+    return "".join("�" if char in _DIRECTION or unicodedata.category(char) in ("Cc", "Cs") else char for char in name)

@@ -14,11 +14,19 @@ from typing import Annotated, ClassVar, Protocol, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from goldsmith.engines import Ability, EngineKind, EngineNeed, Generator, Inpainter, Upscaler, Wish
-from goldsmith.engines.seeing import Face, Identity, Points, Swapper, TextLine
-from goldsmith.plate import region
-from goldsmith.plate.plate import Mask, Plate
-from goldsmith.plate.room import PER_PIXEL
+from goldsmith.engines import (
+    Ability,
+    EngineKind,
+    EngineNeed,
+    Generator,
+    Inpainter,
+    Upscaler,
+    Wish,
+)
+from goldsmith.engines.vision import Face, Identity, Points, Swapper, TextLine
+from goldsmith.picture import region
+from goldsmith.picture.picture import Mask, Plate
+from goldsmith.picture.room import PER_PIXEL
 
 Finding = str | int | float | bool | None | Sequence["Finding"] | dict[str, "Finding"]
 """What an operation may put on record: plain JSON."""

@@ -18,39 +18,39 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from goldsmith.brief.house import House, find_config, read_config, read_house
+from goldsmith.brief.pipeline import Line, read_line
 from goldsmith.brief.resolve import Resolver
-from goldsmith.brief.stages import Line, read_line
+from goldsmith.brief.settings import House, find_config, read_config, read_house
 from goldsmith.engines.registry.weights import Weights, default_folder, weights_of
 from goldsmith.errors import GoldsmithError, UsageFault
 from goldsmith.files import Filesystem, fold, publish
+from goldsmith.jobs.job import Limits
+from goldsmith.jobs.protocol import LaneContext, LaneSpec
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.place import prepare
-from goldsmith.line.allowance import Allowances
-from goldsmith.line.commit.deliver import Deliver
-from goldsmith.line.commit.lock import RootLock
-from goldsmith.line.commit.naming import ARCHIVE, WORK
-from goldsmith.line.commit.planner import Planner
-from goldsmith.line.commit.recover import recover
-from goldsmith.line.foreman import Foreman
-from goldsmith.line.holds import Holds
-from goldsmith.line.intake.intake import Intake, IntakeSettings
-from goldsmith.line.intake.watch import Watcher
-from goldsmith.line.job import Limits
-from goldsmith.line.judge import Judge
-from goldsmith.line.lanes.lanes import Lanes
-from goldsmith.line.lanes.specs import lane_specs, told_of
-from goldsmith.line.lanes.wire import LaneContext, LaneSpec
-from goldsmith.line.library import Library
-from goldsmith.line.notify import Notify
-from goldsmith.line.outcomes import Outcomes, Patience
-from goldsmith.line.slate import Heard, Machine, Slate
-from goldsmith.line.stock import stock_of
-from goldsmith.line.texts import Texts
+from goldsmith.library.availability import stock_of
+from goldsmith.library.library import Library
+from goldsmith.pipeline.commit.lock import RootLock
+from goldsmith.pipeline.commit.naming import ARCHIVE, WORK
+from goldsmith.pipeline.commit.plan_executor import Deliver
+from goldsmith.pipeline.commit.planner import Planner
+from goldsmith.pipeline.commit.recovery import recover
+from goldsmith.pipeline.intake.intake import Intake, IntakeSettings
+from goldsmith.pipeline.intake.watch import Watcher
+from goldsmith.pipeline.scheduler.holds import Holds
+from goldsmith.pipeline.scheduler.in_flight import Heard, Machine, Slate
+from goldsmith.pipeline.scheduler.limits import Allowances
+from goldsmith.pipeline.scheduler.readiness import Judge
+from goldsmith.pipeline.scheduler.results import Outcomes, Patience
+from goldsmith.pipeline.scheduler.scheduler import Foreman
+from goldsmith.pipeline.scheduler.texts import Texts
+from goldsmith.pipeline.workers.queues import Lanes
+from goldsmith.pipeline.workers.specs import lane_specs, told_of
+from goldsmith.systemd_notify import Notify
 
 if TYPE_CHECKING:
-    from goldsmith.line.replay.report import Report
-    from goldsmith.line.replay.runs import Tell
+    from goldsmith.pipeline.replay.report import Report
+    from goldsmith.pipeline.replay.runs import Tell
 
 STATE_FILE = "daemon.json"
 """In the journal's folder, for as long as the daemon runs: what `status` and `why` ask of it."""
@@ -305,10 +305,10 @@ def replay(setup: Setup, file: Path, tell: Tell, keep: Path | None = None) -> Re
     ``keep`` is no place for it.
     """
     # The daemon never does this: what it takes is not imported for it.
-    from goldsmith.line.replay.compare import CATALOGUE
-    from goldsmith.line.replay.record import read_manifest
-    from goldsmith.line.replay.replay import Replay
     from goldsmith.ops import catalogue
+    from goldsmith.pipeline.replay.compare import CATALOGUE
+    from goldsmith.pipeline.replay.record import read_manifest
+    from goldsmith.pipeline.replay.replay import Replay
 
     manifest = read_manifest(file, catalogue())
     if keep is not None:

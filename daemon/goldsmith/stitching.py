@@ -10,10 +10,10 @@ from pydantic import Field
 
 from goldsmith.engines import EngineNeed, Inpainter
 from goldsmith.operation import Bench, Needs, PlateOperation, Where, region_needs
-from goldsmith.plate import region
-from goldsmith.plate.craft.patches import extent
-from goldsmith.plate.craft.stitch import Manner, stitch
-from goldsmith.plate.plate import Mask, Plate
+from goldsmith.picture import region
+from goldsmith.picture.patches import extent
+from goldsmith.picture.picture import Mask, Plate
+from goldsmith.picture.stitch import Manner, stitch
 
 
 class StitchOperation(PlateOperation):

@@ -142,8 +142,8 @@ def _encoded(image: Any, asked: Asked) -> None:
 
     import numpy as np
 
-    from goldsmith.plate.codec import Encoding, encode
-    from goldsmith.plate.plate import Plate, frozen
+    from goldsmith.picture.codec import Encoding, encode
+    from goldsmith.picture.picture import Plate, frozen
 
     pixels = np.asarray(image, np.float32) / np.float32(255)
     data = encode(Plate(pixels=frozen(pixels)), Encoding(format="png"))

@@ -99,10 +99,10 @@ def _cpu() -> float:
 def _lane(root: Path, picture: Path) -> Callable[[], None]:
     """The deliver stage as a lane runs it: reading and hashing the file, the steps, the deliverable durably in scratch."""
     from goldsmith.files import Sig
-    from goldsmith.line.job import Input, Job, Limits, StepSpec
-    from goldsmith.line.lanes.attempt import run_job
-    from goldsmith.line.lanes.bench import Shop
-    from goldsmith.line.lanes.wire import LaneContext, LaneSpec
+    from goldsmith.jobs.job import Input, Job, Limits, StepSpec
+    from goldsmith.jobs.protocol import LaneContext, LaneSpec
+    from goldsmith.worker.job_runner import run_job
+    from goldsmith.worker.step_context import Shop
 
     shop = Shop(LaneContext(), LaneSpec(name="cpu", threads=len(os.sched_getaffinity(0))))
     grade = {"slope": _SLOPE, "offset": _OFFSET, "power": _POWER, "saturation": _SATURATION, "look": "look"}

@@ -76,10 +76,10 @@ def measure(place: Path, sizes: tuple[tuple[int, int], ...] = _SIZES) -> list[Ro
 def _attempts(place: Path, models_file: str, weights: str) -> Callable[[str, str], tuple[float, float]]:
     """Runs a job as a lane does: (seconds of the inpaint step, seconds of everything)."""
     from goldsmith.files import Sig
-    from goldsmith.line.job import Input, Job, Limits, StepSpec
-    from goldsmith.line.lanes.attempt import run_job
-    from goldsmith.line.lanes.bench import Shop
-    from goldsmith.line.lanes.wire import LaneContext, LaneSpec
+    from goldsmith.jobs.job import Input, Job, Limits, StepSpec
+    from goldsmith.jobs.protocol import LaneContext, LaneSpec
+    from goldsmith.worker.job_runner import run_job
+    from goldsmith.worker.step_context import Shop
 
     shop = Shop(LaneContext(models_file=models_file, weights=weights), LaneSpec(name="cpu", threads=len(os.sched_getaffinity(0))))
 
@@ -118,14 +118,14 @@ class _Codec:
     """The job's own reading, hashing, decoding, encoding and writing, timed while it does them."""
 
     def __init__(self) -> None:
-        from goldsmith.line.lanes import attempt
-        from goldsmith.line.lanes.results import Scratch
-        from goldsmith.plate import codec
+        from goldsmith.picture import codec
+        from goldsmith.worker import job_runner
+        from goldsmith.worker.results import Scratch
 
         self.seconds = {"in": 0.0, "out": 0.0}
         self._inside = False
         parts = (
-            (attempt, "load", "in"),
+            (job_runner, "load", "in"),
             (codec, "decoded", "in"),
             (codec, "decode_mask", "in"),
             (codec, "encode", "out"),
@@ -156,8 +156,8 @@ class _Codec:
 
 def _picture(place: Path, width: int, height: int) -> tuple[str, str]:
     """A picture with some texture, and a mask with one square hole near its middle; their names."""
-    from goldsmith.plate.codec import Encoding, encode
-    from goldsmith.plate.plate import Plate, frozen
+    from goldsmith.picture.codec import Encoding, encode
+    from goldsmith.picture.picture import Plate, frozen
 
     across, down = np.meshgrid(np.linspace(0, 30, width, dtype=np.float32), np.linspace(0, 20, height, dtype=np.float32))
     pixels = np.stack([np.sin(across + down), np.cos(across), np.sin(down)], axis=2) * 0.25 + 0.5

@@ -35,8 +35,8 @@ def _once(side: int) -> dict[str, float]:
 
     from doubles.bench import BenchDouble
     from doubles.mattes import scene
-    from goldsmith.ops.cutout import Cutout
-    from goldsmith.plate.plate import Plate, frozen
+    from goldsmith.ops.cutout.operation import Cutout
+    from goldsmith.picture.picture import Plate, frozen
 
     drawn = scene(side * 3 // 16, side // 4, hairs=300)
     size = (side, side * 3 // 4)

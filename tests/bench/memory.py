@@ -70,9 +70,9 @@ def measure(place: Path, size: tuple[int, int] = _SIZE) -> list[Row]:
 def _run(place: Path, picture: str, steps: Steps, size: tuple[int, int]) -> tuple[int, int, float, int, str]:
     """Peak of resident and of laid out memory in bytes, seconds, what is stated, and what went wrong."""
     from goldsmith.files import Sig
-    from goldsmith.line.job import Input, Job, Limits, StepSpec
+    from goldsmith.jobs.job import Input, Job, Limits, StepSpec
     from goldsmith.ops import catalogue
-    from goldsmith.plate.room import BESIDE, PER_PIXEL
+    from goldsmith.picture.room import BESIDE, PER_PIXEL
 
     def given(role: Any, name: str) -> Input:
         return Input(role=role, name="mask" if role == "mask" else "", path=name, sig=Sig.of(os.stat(place / name)))
@@ -99,9 +99,17 @@ def _run(place: Path, picture: str, steps: Steps, size: tuple[int, int]) -> tupl
 
 def _in_a_lane(job: Any, stated: int) -> tuple[int, int, float, int, str]:
     from goldsmith.files import shipped
-    from goldsmith.line.job import Outcome
-    from goldsmith.line.lanes.seat import spawn_lane
-    from goldsmith.line.lanes.wire import Hello, Kind, LaneContext, LaneSpec, framed, packed, unpacked
+    from goldsmith.jobs.job import Outcome
+    from goldsmith.jobs.protocol import (
+        Hello,
+        Kind,
+        LaneContext,
+        LaneSpec,
+        framed,
+        packed,
+        unpacked,
+    )
+    from goldsmith.pipeline.workers.worker_process import spawn_lane
 
     spec = LaneSpec(name="cpu", threads=len(os.sched_getaffinity(0)))
     ours, theirs = socket.socketpair()
@@ -126,7 +134,7 @@ def _in_a_lane(job: Any, stated: int) -> tuple[int, int, float, int, str]:
 
 def _heard(wire: socket.socket, pid: int, wanted: int) -> tuple[bytes, int]:
     """The next message of that kind, and the most memory that was laid out until then."""
-    from goldsmith.line.lanes.wire import Frames
+    from goldsmith.jobs.protocol import Frames
 
     frames, most = Frames(), 0
     while True:
@@ -149,7 +157,7 @@ def _memory(pid: int) -> dict[str, int]:
 
 def _pictures(place: Path, width: int, height: int) -> None:
     """Slopes with some noise on them as JPEG, as PNG with alpha and as TIFF of 16 bits; and a mask with one square hole."""
-    from goldsmith.plate.formats import jpeg_write, png_write, tiff_write
+    from goldsmith.picture.formats import jpeg_write, png_write, tiff_write
 
     random = np.random.default_rng(7)
     deep = np.empty((height, width, 3), np.uint16)
@@ -173,7 +181,7 @@ def _pictures(place: Path, width: int, height: int) -> None:
 
 def _bare(channels: int, alpha: bool) -> Any:
     """A plate that says nothing but its channels, for writers that are given the codes."""
-    from goldsmith.plate.plate import Plate, frozen
+    from goldsmith.picture.picture import Plate, frozen
 
     cover = frozen(np.ones((1, 1), np.float32)) if alpha else None
     return Plate(frozen(np.zeros((1, 1, channels), np.float32)), alpha=cover)

@@ -4,7 +4,7 @@ import json
 
 from bench.rig import tiny_png
 from bench.row import Row, as_json, percentile, shown, spread
-from goldsmith.plate.codec import verify
+from goldsmith.picture.codec import verify
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:

@@ -9,8 +9,8 @@ import pytest
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from goldsmith.brief.brief import Brief, read_brief
+from goldsmith.brief.pipeline import Line, read_line
 from goldsmith.brief.reading import BriefFault
-from goldsmith.brief.stages import Line, read_line
 from goldsmith.engines import EngineNeed
 from goldsmith.operation import Needs, Operation
 

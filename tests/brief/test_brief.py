@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from goldsmith.brief.brief import Brief, Refusal, Stock, read_brief
+from goldsmith.brief.pipeline import read_line
 from goldsmith.brief.reading import BriefFault
-from goldsmith.brief.stages import read_line
 from goldsmith.files import shipped as shipped_file
 
 Faults = Callable[..., list[str]]

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from goldsmith.brief import resolve as resolving
 from goldsmith.brief.brief import Stock
+from goldsmith.brief.pipeline import Line, Stage
 from goldsmith.brief.reading import BriefFault
 from goldsmith.brief.resolve import Resolved, Resolver
-from goldsmith.brief.stages import Line, Stage
 from goldsmith.errors import Problem
 from goldsmith.operation import Operation
 

@@ -15,7 +15,7 @@ from goldsmith.cli import main
 from goldsmith.cli.init import make_root
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.place import journal_path, prepare
-from goldsmith.line.commit.lock import RootLock
+from goldsmith.pipeline.commit.lock import RootLock
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from doubles.commandline import Goldsmith, Tell, Told
-from goldsmith.brief.house import read_house
+from goldsmith.brief.settings import read_house
 from goldsmith.cli import examination, gpus, hardware
 from goldsmith.cli.findings import Finding
 from goldsmith.engines.devices import Found, Seen

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from doubles.commandline import Goldsmith
-from goldsmith.brief.house import find_config
+from goldsmith.brief.settings import find_config
 from goldsmith.files import shipped
-from goldsmith.line.intake.names import classify
-from goldsmith.line.library import SHELVES
+from goldsmith.library.library import SHELVES
+from goldsmith.pipeline.intake.names import classify
 
 
 def test_the_folders_are_made_with_a_line_in_each(goldsmith: Goldsmith, tmp_path: Path) -> None:

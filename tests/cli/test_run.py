@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from doubles.commandline import Goldsmith
-from goldsmith.line.commit.lock import RootLock
+from goldsmith.pipeline.commit.lock import RootLock
 
 BRIEF = """
 [[generate]]

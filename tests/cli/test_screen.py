@@ -10,7 +10,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldsmith.brief.house import House
+from goldsmith.brief.settings import House
 from goldsmith.cli import screen
 from goldsmith.errors import Problem
 

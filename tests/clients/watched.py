@@ -30,7 +30,7 @@ from goldsmith.files import is_litter
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.place import journal_path
 from goldsmith.journal.records import TakenRow
-from goldsmith.line.intake.names import classify
+from goldsmith.pipeline.intake.names import classify
 
 ONWARD = "generate = []\n"
 """The brief of a campaign whose pictures go from the inbox to selected/ byte for byte."""

@@ -15,8 +15,8 @@ from goldsmith.engines.diffusion.families import FAMILIES
 from goldsmith.engines.opening import driver_names, open_inpainter, open_upscaler
 from goldsmith.engines.registry.models import read_models
 from goldsmith.engines.registry.weights import Weights, default_folder, fetch_command
-from goldsmith.plate.craft.tiles import Tiling, tiled
-from goldsmith.plate.plate import Mask, Pixels
+from goldsmith.picture.picture import Mask, Pixels
+from goldsmith.picture.tiles import Tiling, tiled
 
 CONFIG = Path(__file__).parents[2] / "config"
 WEIGHTS = Weights(read_models(CONFIG / "models.toml"), default_folder())

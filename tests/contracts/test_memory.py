@@ -15,15 +15,14 @@ from doubles.ground import bench, examples, plate
 from goldsmith.errors import Problem
 from goldsmith.operation import FileOperation, Operation, PlateOperation, SetOperation
 from goldsmith.ops import catalogue
-from goldsmith.plate import codec, resample
-from goldsmith.plate.craft import assess, ringless, strips
-from goldsmith.plate.plate import Plate, frozen
-from goldsmith.plate.room import PER_PIXEL
+from goldsmith.picture import antiringing, assess, codec, resample, strips
+from goldsmith.picture.picture import Plate, frozen
+from goldsmith.picture.room import PER_PIXEL
 from goldsmith.stitching import StitchOperation
 
 WIDTH, LOW, HIGH = 400, 300, 800
 """Two pictures of one width: what strips and tables take is the same in both, and the difference is what each pixel takes."""
-SMALLER = {strips: "_STRIP_PIXELS", assess: "_BAND", resample: "_BAND", ringless: "_BAND"}
+SMALLER = {strips: "_STRIP_PIXELS", assess: "_BAND", resample: "_BAND", antiringing: "_BAND"}
 _TRIES = 4
 """What a thread of another test takes meanwhile, and garbage that has yet to go, is counted with it; an operation that takes too much
 does so every time."""

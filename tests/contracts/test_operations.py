@@ -15,8 +15,8 @@ from doubles.ground import bench, examples, plate
 from goldsmith.errors import Problem
 from goldsmith.operation import Deliverable, FileOperation, Operation, PlateOperation, SetOperation
 from goldsmith.ops import catalogue
-from goldsmith.plate.plate import Plate
-from goldsmith.plate.region import parse
+from goldsmith.picture.picture import Plate
+from goldsmith.picture.region import parse
 
 WORDS = list(catalogue())
 SHAPES = [(1, 1), (1, 19), (8, 3), (37, 53)]

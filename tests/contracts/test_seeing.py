@@ -14,8 +14,16 @@ from goldsmith.engines import Device, EngineKind, EngineNeed
 from goldsmith.engines.opening import Seeing, open_seeing
 from goldsmith.engines.registry.models import read_models
 from goldsmith.engines.registry.weights import Weights, default_folder, fetch_command
-from goldsmith.engines.seeing import FaceFinder, FaceMesher, HandFinder, Identifier, Matter, Points, Reader
-from goldsmith.plate.plate import Pixels
+from goldsmith.engines.vision import (
+    FaceFinder,
+    FaceMesher,
+    HandFinder,
+    Identifier,
+    Matter,
+    Points,
+    Reader,
+)
+from goldsmith.picture.picture import Pixels
 
 WEIGHTS = Weights(read_models(Path(__file__).parents[2] / "config" / "models.toml"), default_folder())
 

@@ -7,13 +7,31 @@ from pathlib import Path
 
 import numpy as np
 
-from goldsmith.engines import Ability, Descriptor, Generated, Generator, Inpainter, OnStep, Request, Upscaler, Wish, unheard
-from goldsmith.engines.seeing import Face, Identity, Points, Swapper, TextLine, unit
+from goldsmith.engines import (
+    Ability,
+    Descriptor,
+    Generated,
+    Generator,
+    Inpainter,
+    OnStep,
+    Request,
+    Upscaler,
+    Wish,
+    unheard,
+)
+from goldsmith.engines.vision import (
+    Face,
+    Identity,
+    Points,
+    Swapper,
+    TextLine,
+    unit,
+)
 from goldsmith.errors import Cancelled, Problem
 from goldsmith.operation import Deliverable, Exported, Finding, Portrait
-from goldsmith.plate.craft.spots import whole
-from goldsmith.plate.plate import Mask, Pixels, Plate
-from goldsmith.plate.region import Nowhere, parse
+from goldsmith.picture.picture import Mask, Pixels, Plate
+from goldsmith.picture.region import Nowhere, parse
+from goldsmith.picture.spots import whole
 
 
 class NullInpainter:

@@ -14,7 +14,7 @@ from typing import Any
 
 from doubles.pictures import black, mask, png
 from doubles.studio import Daemon, Studio
-from goldsmith.line.intake.names import bare, classify
+from goldsmith.pipeline.intake.names import bare, classify
 
 LINE = """
 [[stage]]

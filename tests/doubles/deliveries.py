@@ -12,7 +12,7 @@ from typing import Any
 from doubles.commission import LINE, SELECT
 from doubles.pictures import mask, png
 from doubles.studio import HASTE, studio_at
-from goldsmith.line.replay.report import Report
+from goldsmith.pipeline.replay.report import Report
 from goldsmith.service import Setup, replay, set_up
 
 CAMPAIGN = "acme/spring"

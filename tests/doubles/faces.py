@@ -8,10 +8,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from goldsmith.engines.seeing import Face, Points
-from goldsmith.plate.craft.spots import hull, spots
-from goldsmith.plate.craft.swapping.points import BROWS, EYES, FACE, LIPS, MOUTH, OUTLINE, five
-from goldsmith.plate.plate import Depth, Pixels, Plate, frozen
+from goldsmith.engines.vision import Face, Points
+from goldsmith.ops.face_swap.points import (
+    BROWS,
+    EYES,
+    FACE,
+    LIPS,
+    MOUTH,
+    OUTLINE,
+    five,
+)
+from goldsmith.picture.picture import Depth, Pixels, Plate, frozen
+from goldsmith.picture.spots import hull, spots
 
 SKIN = (0.80, 0.60, 0.50)
 DARK = (0.45, 0.30, 0.24)

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import data
 
-from goldsmith.plate.colour import luma
-from goldsmith.plate.craft.smooth import softened
-from goldsmith.plate.plate import Pixels, Window
+from goldsmith.picture.colour import luma
+from goldsmith.picture.picture import Pixels, Window
+from goldsmith.picture.smooth import softened
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 

@@ -12,8 +12,15 @@ import numpy as np
 
 from goldsmith.engines import EngineNeed, Request, Wish
 from goldsmith.errors import DeviceFault
-from goldsmith.operation import Bench, Deliverable, FileOperation, Needs, Operation, PlateOperation
-from goldsmith.plate.plate import Plate
+from goldsmith.operation import (
+    Bench,
+    Deliverable,
+    FileOperation,
+    Needs,
+    Operation,
+    PlateOperation,
+)
+from goldsmith.picture.picture import Plate
 
 
 class Pass(PlateOperation):

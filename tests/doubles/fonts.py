@@ -7,8 +7,8 @@ from pathlib import Path
 
 from doubles.bench import BenchDouble
 from goldsmith.files import shipped
-from goldsmith.line.library import Library
-from goldsmith.plate.craft.lettering.font import Typeface, opened
+from goldsmith.library.library import Library
+from goldsmith.ops.text.font import Typeface, opened
 
 
 class FontBench(BenchDouble):

@@ -16,11 +16,11 @@ from doubles.bench import BenchDouble, NullInpainter, NullPainter
 from doubles.faces import face_of, mesh_at, painted
 from doubles.press import press_file
 from goldsmith.engines import Inpainter, Wish
-from goldsmith.engines.seeing import Face, Points
+from goldsmith.engines.vision import Face, Points
 from goldsmith.operation import Exported, Finding, Operation, PlateOperation, Portrait
 from goldsmith.ops import catalogue
-from goldsmith.plate.codec import Encoding, encode
-from goldsmith.plate.plate import Depth, Mask, Metadata, Plate, frozen
+from goldsmith.picture.codec import Encoding, encode
+from goldsmith.picture.picture import Depth, Mask, Metadata, Plate, frozen
 
 CHECKOUT = Path(__file__).parents[2]
 LIBRARY = CHECKOUT / "hotfolders" / "samples" / "library"

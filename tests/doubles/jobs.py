@@ -14,10 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.files import Sig
-from goldsmith.line.job import Input, Job, Limits, Outcome, Progress, PutBack, StepSpec
-from goldsmith.line.lanes.lanes import LaneContext, Lanes
-from goldsmith.plate.codec import Encoding, encode
-from goldsmith.plate.plate import Plate, frozen
+from goldsmith.jobs.job import (
+    Input,
+    Job,
+    Limits,
+    Outcome,
+    Progress,
+    PutBack,
+    StepSpec,
+)
+from goldsmith.picture.codec import Encoding, encode
+from goldsmith.picture.picture import Plate, frozen
+from goldsmith.pipeline.workers.queues import LaneContext, Lanes
 
 FAULTY = LaneContext(catalogue="doubles.faulty:catalogue")
 GENEROUS = Limits(seconds=60, memory_bytes=64 << 30, pixels=10_000_000)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.plate.plate import Mask, Pixels
+from goldsmith.picture.picture import Mask, Pixels
 
 _FINE = 4
 

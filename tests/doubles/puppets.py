@@ -8,9 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from doubles.jobs import Event, outcomes
-from goldsmith.line.job import Fault, Job, Outcome
-from goldsmith.line.lanes.lanes import LaneContext, Lanes, LaneSpec
-from goldsmith.line.lanes.wire import FlightPlan, Frames, Kind, Models, framed, packed, unpacked
+from goldsmith.jobs.job import Fault, Job, Outcome
+from goldsmith.jobs.protocol import (
+    FlightPlan,
+    Frames,
+    Kind,
+    Models,
+    framed,
+    packed,
+    unpacked,
+)
+from goldsmith.pipeline.workers.queues import LaneContext, Lanes, LaneSpec
 
 KILLED = -9
 

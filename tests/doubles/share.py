@@ -11,7 +11,7 @@ from pathlib import Path
 from goldsmith.files import Filesystem, Sig
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Plan, Put, Take, TakenRow
-from goldsmith.line.commit.deliver import Deliver
+from goldsmith.pipeline.commit.plan_executor import Deliver
 
 NOON = 1_790_000_000.0
 DAY = "2026-09-21"

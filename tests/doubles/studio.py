@@ -27,8 +27,8 @@ from goldsmith.files import Filesystem, Sig, is_litter_folder
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.place import prepare
 from goldsmith.journal.records import TakenRow
-from goldsmith.line.commit.lock import RootLock
-from goldsmith.line.intake.names import anchors, classify
+from goldsmith.pipeline.commit.lock import RootLock
+from goldsmith.pipeline.intake.names import anchors, classify
 from goldsmith.service import Setup, Works, make_folders, set_up
 
 DEADLINE = 60.0

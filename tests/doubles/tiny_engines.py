@@ -18,7 +18,7 @@ from goldsmith.engines.diffusion.generating import DiffusionEngine
 from goldsmith.engines.diffusion.layout import Layout
 from goldsmith.engines.diffusion.mounted import Mounted
 from goldsmith.engines.registry.models import Diffusion, Model
-from goldsmith.plate.plate import Mask, Pixels
+from goldsmith.picture.picture import Mask, Pixels
 
 WIDTH, HEIGHT = 96, 64
 WISH = Wish("a cat", steps=2, guidance=2.0)

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from goldsmith.line.intake.bundle import Key
-from goldsmith.line.intake.intake import Intake, IntakeSettings
+from goldsmith.pipeline.intake.bundle import Key
+from goldsmith.pipeline.intake.intake import Intake, IntakeSettings
 
 
 class HeldClock:

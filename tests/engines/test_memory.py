@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from goldsmith.engines import Device
-from goldsmith.engines.memory import _available, _group, free_mb, give_back, is_dead, is_shortage
+from goldsmith.engines.memory import (
+    _available,
+    _group,
+    free_mb,
+    give_back,
+    is_dead,
+    is_shortage,
+)
 
 
 def test_the_machine_s_available_memory_is_read(tmp_path: Path) -> None:

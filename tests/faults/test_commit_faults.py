@@ -21,8 +21,8 @@ from doubles.share import Share
 from goldsmith.errors import MachineFault
 from goldsmith.files import Filesystem
 from goldsmith.journal.records import Plan
-from goldsmith.line.commit.deliver import Changed, Committed, Halted, Refused, Result
-from goldsmith.line.commit.recover import recover
+from goldsmith.pipeline.commit.plan_executor import Changed, Committed, Halted, Refused, Result
+from goldsmith.pipeline.commit.recovery import recover
 
 Prepare = Callable[[Share], list[Plan]]
 

@@ -11,7 +11,7 @@ import pytest
 from doubles.commission import LINE
 from doubles.pictures import mask, png
 from doubles.studio import Studio, studio_at
-from goldsmith.line.work import fingerprint
+from goldsmith.pipeline.scheduler.work import fingerprint
 
 TWO_LANES = LINE.replace('folder = "selected"', 'folder = "selected"\nlane = "gpu"')
 BROKEN_DRIVER = """

@@ -15,9 +15,9 @@ import pytest
 
 from doubles import tiny
 from doubles.jobs import FAULTY, GENEROUS, Event, Share, events_until, outcome_of, outcomes
-from goldsmith.line.job import Job, Limits, Outcome, Progress, PutBack
-from goldsmith.line.lanes.lanes import LaneContext, Lanes, LaneSpec
-from goldsmith.line.lanes.seat import spawn_lane
+from goldsmith.jobs.job import Job, Limits, Outcome, Progress, PutBack
+from goldsmith.pipeline.workers.queues import LaneContext, Lanes, LaneSpec
+from goldsmith.pipeline.workers.worker_process import spawn_lane
 
 TESTS = Path(__file__).parents[1]
 SMALL = Limits(seconds=60, memory_bytes=300 << 20, pixels=10_000_000)
@@ -198,8 +198,8 @@ def test_lane_processes_end_with_the_daemon(share: Share, how: str, tmp_path: Pa
     code = (
         "import sys, pathlib, select, time\n"
         "from doubles.jobs import FAULTY, events_until\n"
-        "from goldsmith.line.job import Job\n"
-        "from goldsmith.line.lanes.lanes import Lanes, LaneSpec\n"
+        "from goldsmith.jobs.job import Job\n"
+        "from goldsmith.pipeline.workers.queues import Lanes, LaneSpec\n"
         "lanes = Lanes([LaneSpec(name='cpu')], FAULTY)\n"
         "job = Job.model_validate_json(pathlib.Path(sys.argv[1]).read_text())\n"
         "lanes.submit(job)\n"
@@ -227,7 +227,7 @@ def test_lane_processes_end_with_the_daemon(share: Share, how: str, tmp_path: Pa
 def test_a_lane_starts_small(share: Share) -> None:
     """No codec, no model, no journal before a job asks for them."""
     heavy = ["torch", "onnxruntime", "cv2", "imagecodecs", "PIL", "PyOpenColorIO", "sqlite3", "watchdog", "goldsmith.journal"]
-    modules = "goldsmith.line.lanes.lane, goldsmith.line.lanes.attempt"
+    modules = "goldsmith.worker.main, goldsmith.worker.job_runner"
     code = f"import sys, {modules}; print([name for name in {heavy!r} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 

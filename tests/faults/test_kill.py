@@ -18,8 +18,8 @@ from goldsmith.errors import MachineFault, UsageFault
 from goldsmith.files import Filesystem
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Plan
-from goldsmith.line.commit.deliver import Deliver
-from goldsmith.line.commit.recover import recover
+from goldsmith.pipeline.commit.plan_executor import Deliver
+from goldsmith.pipeline.commit.recovery import recover
 
 Tell = Callable[[str, object], None]
 KILLS = 60

@@ -12,7 +12,7 @@ from doubles.commission import LINE
 from doubles.faulty_diffusion import Faults, arm
 from doubles.pretended_gpu import TITLE, TOTAL_MB, Pretended, machine
 from doubles.studio import Studio, studio_at
-from goldsmith.line.lanes.specs import told_of
+from goldsmith.pipeline.workers.specs import told_of
 
 BRIEF = 'prompt = "{words}"\nseed = {seed}\n[[generate]]\nop = "regenerate"\nmodel = "{model}"\n'
 

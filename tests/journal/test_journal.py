@@ -12,7 +12,15 @@ from goldsmith.errors import MachineFault, UsageFault
 from goldsmith.files import Sig
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.migrations import MIGRATIONS
-from goldsmith.journal.records import Placed, Plan, Put, Settled, Take, TakenRow, Version
+from goldsmith.journal.records import (
+    Placed,
+    Plan,
+    Put,
+    Settled,
+    Take,
+    TakenRow,
+    Version,
+)
 
 SIG = Sig(2**63 + 5, 2**64 - 1, 3, 4, 5)
 ODD = "selected/gru\u0308n \udcff\n.png"

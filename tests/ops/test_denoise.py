@@ -12,7 +12,7 @@ from skimage import data
 
 from doubles.bench import BenchDouble
 from goldsmith.ops.denoise import Denoise
-from goldsmith.plate.plate import Depth, Plate, frozen
+from goldsmith.picture.picture import Depth, Plate, frozen
 
 
 def _clean() -> NDArray[np.float32]:

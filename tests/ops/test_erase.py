@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from doubles.bench import BenchDouble, NullInpainter, NullPainter
 from goldsmith.engines import EngineNeed
 from goldsmith.ops.erase import Erase
-from goldsmith.plate.craft.patches import Box
-from goldsmith.plate.plate import Plate, frozen
+from goldsmith.picture.patches import Box
+from goldsmith.picture.picture import Plate, frozen
 
 
 def _spotted(rim: int = 3) -> Plate:

@@ -19,11 +19,11 @@ from doubles.press import TITLE, press_file
 from goldsmith.errors import Problem
 from goldsmith.operation import Deliverable
 from goldsmith.ops.export import Export
-from goldsmith.plate import profiles
-from goldsmith.plate.codec import decode, decoded
-from goldsmith.plate.codec import inks as inks_in
-from goldsmith.plate.craft.dither import dithered
-from goldsmith.plate.plate import Plate, frozen, quantised
+from goldsmith.picture import profiles
+from goldsmith.picture.codec import decode, decoded
+from goldsmith.picture.codec import inks as inks_in
+from goldsmith.picture.dither import dithered
+from goldsmith.picture.picture import Plate, frozen, quantised
 
 
 def _photograph(alpha: bool = False) -> Plate:
@@ -275,7 +275,7 @@ def test_coverage_holds_in_a_jpeg_that_is_read_back(word: str, quality: int | No
 
 def test_inks_that_no_quality_holds_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing above the printer's limit is delivered in silence."""
-    monkeypatch.setattr("goldsmith.plate.printing.held", lambda codes, *_: codes)
+    monkeypatch.setattr("goldsmith.picture.print.printing.held", lambda codes, *_: codes)
     with pytest.raises(Problem, match=r"quality 20 the inks come to 2\d\d\.\d %; export “ad” allows 240 %") as caught:
         _printed(_photograph(), name="ad", format="jpeg", black_point=False, coverage=240, quality=20)
     assert "higher quality" in str(caught.value.remedy)

@@ -13,8 +13,8 @@ from doubles.bench import BenchDouble, NullInpainter, NullPainter
 from goldsmith.engines import EngineNeed, OnStep, Wish, unheard
 from goldsmith.errors import Cancelled, Problem
 from goldsmith.ops.inpaint import Inpaint
-from goldsmith.plate.craft.patches import Box
-from goldsmith.plate.plate import Depth, Mask, Pixels, Plate, frozen
+from goldsmith.picture.patches import Box
+from goldsmith.picture.picture import Depth, Mask, Pixels, Plate, frozen
 
 
 def _plate(height: int = 90, width: int = 120, channels: int = 3, depth: Depth = 8, *boxes: tuple[int, int, int, int]) -> Plate:

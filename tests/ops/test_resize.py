@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from doubles.bench import BenchDouble
 from goldsmith.errors import Problem
 from goldsmith.ops.resize import Resize
-from goldsmith.plate.craft.fitting import corner, filled, fitted, scaled
-from goldsmith.plate.plate import Plate, frozen
+from goldsmith.picture.fitting import corner, filled, fitted, scaled
+from goldsmith.picture.picture import Plate, frozen
 
 _SIDE = st.integers(1, 30000)
 _SIZE = st.tuples(_SIDE, _SIDE)

@@ -13,10 +13,10 @@ from skimage import data
 
 from doubles.bench import BenchDouble
 from goldsmith.ops.sharpen import Sharpen
-from goldsmith.plate.colour import luma
-from goldsmith.plate.craft.assess import sharpness
-from goldsmith.plate.craft.strips import in_strips
-from goldsmith.plate.plate import Plate, frozen
+from goldsmith.picture.assess import sharpness
+from goldsmith.picture.colour import luma
+from goldsmith.picture.picture import Plate, frozen
+from goldsmith.picture.strips import in_strips
 
 
 def _photograph(blur: float = 1.0) -> Plate:
@@ -91,7 +91,7 @@ def test_strips_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     """In strips of a few rows the picture is the same as whole."""
     plate, step = _photograph(), Sharpen(radius=2, amount=200)
     whole = step.apply(plate, BenchDouble()).pixels
-    monkeypatch.setattr("goldsmith.plate.craft.strips._STRIP_PIXELS", 1)
+    monkeypatch.setattr("goldsmith.picture.strips._STRIP_PIXELS", 1)
     parts: list[float] = []
     assert np.abs(step.apply(plate, BenchDouble()).pixels - whole).max() < 1e-6
     in_strips(plate.pixels, lambda strip: strip, 3, parts.append)

@@ -12,8 +12,8 @@ from doubles.bench import BenchDouble, NullUpscaler
 from goldsmith.engines import EngineNeed
 from goldsmith.errors import Cancelled, Problem
 from goldsmith.ops.upscale import LARGEST, Upscale
-from goldsmith.plate.craft.smooth import softened
-from goldsmith.plate.plate import Depth, Mask, Pixels, Plate, frozen
+from goldsmith.picture.picture import Depth, Mask, Pixels, Plate, frozen
+from goldsmith.picture.smooth import softened
 
 
 def _plate(height: int = 96, width: int = 128, channels: int = 3, depth: Depth = 8, alpha: Mask | None = None) -> Plate:

@@ -9,9 +9,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from goldsmith.brief.reading import BriefFault, Fault, nearest, plain_name, read_toml, shown
+from goldsmith.brief.pipeline import Line, Step
+from goldsmith.brief.reading import (
+    BriefFault,
+    Fault,
+    nearest,
+    plain_name,
+    read_toml,
+    shown,
+)
 from goldsmith.brief.sentences import faults_of
-from goldsmith.brief.stages import Line, Step
 from goldsmith.brief.steps import Catalogue, StepReader
 from goldsmith.engines import EngineKind, EngineNeed
 from goldsmith.ops import catalogue as all_operations

@@ -17,9 +17,17 @@ from typing import Generic, NamedTuple, TypeVar
 
 import tomli_w
 
-from goldsmith.brief.brief import Beside, Brief, MaskFit, Stock, Working, read_brief, stock_faults
+from goldsmith.brief.brief import (
+    Beside,
+    Brief,
+    MaskFit,
+    Stock,
+    Working,
+    read_brief,
+    stock_faults,
+)
+from goldsmith.brief.pipeline import Line, Stage, Step
 from goldsmith.brief.reading import BriefFault, Fault, check_size, read_prompt
-from goldsmith.brief.stages import Line, Stage, Step
 from goldsmith.brief.steps import Catalogue
 
 Written = tuple[bytes, str]

@@ -72,7 +72,7 @@ def _bytes(path: Path) -> bytes:
 
 def _kind(path: Path, data: bytes) -> str:
     """house, line, models, recipe, prompt, brief or picture: by name and place, and where these say nothing, by what is in it."""
-    from goldsmith.line.intake.names import HIDDEN, classify
+    from goldsmith.pipeline.intake.names import HIDDEN, classify
 
     name = fold(path.name)
     if name in ("house.toml", "line.toml", "models.toml"):
@@ -92,7 +92,7 @@ def _kind(path: Path, data: bytes) -> str:
 
 
 def _is_sidecar(path: Path) -> bool:
-    from goldsmith.line.intake.names import classify
+    from goldsmith.pipeline.intake.names import classify
 
     return classify(path.name).role == "look" and any(
         os.path.exists(path.parent / f"{path.stem}{each}") for each in (".png", ".jpg", ".tif")
@@ -100,8 +100,8 @@ def _is_sidecar(path: Path) -> bool:
 
 
 def _by_content(data: bytes) -> str:
-    from goldsmith.brief.house import House
     from goldsmith.brief.reading import BriefFault, read_toml
+    from goldsmith.brief.settings import House
 
     try:
         keys = set(read_toml(data, "it"))
@@ -115,7 +115,7 @@ def _by_content(data: bytes) -> str:
 
 
 def _house(path: Path, data: bytes) -> None:
-    from goldsmith.brief.house import House, read_house
+    from goldsmith.brief.settings import House, read_house
 
     house = read_house(data, str(path), os.environ)
     _right(path, "a house file")
@@ -125,7 +125,7 @@ def _house(path: Path, data: bytes) -> None:
 
 
 def _line(path: Path, data: bytes) -> None:
-    from goldsmith.brief.stages import read_line
+    from goldsmith.brief.pipeline import read_line
 
     line = read_line(data, str(path))
     _right(path, "a line file")

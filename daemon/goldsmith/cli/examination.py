@@ -17,10 +17,10 @@ from goldsmith.engines.registry.weights import Weights
 from goldsmith.errors import GoldsmithError, Problem
 from goldsmith.files import filesystem_kind, has_writer, is_network
 from goldsmith.journal.place import journal_path, refuse_unfit
-from goldsmith.line.commit.naming import ARCHIVE
-from goldsmith.line.intake.watch import Watcher
-from goldsmith.line.lanes.specs import accelerators
-from goldsmith.line.telling import Daemon, daemon_of
+from goldsmith.pipeline.commit.naming import ARCHIVE
+from goldsmith.pipeline.intake.watch import Watcher
+from goldsmith.pipeline.status.daemon_state import Daemon, daemon_of
+from goldsmith.pipeline.workers.specs import accelerators
 from goldsmith.service import STATE_FILE, Setup, set_up
 
 _CANARY = ".goldsmith-canary-doctor"

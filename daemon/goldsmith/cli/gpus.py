@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from goldsmith.brief.house import House
+from goldsmith.brief.settings import House
 from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.screen import size_of
 from goldsmith.engines import Device

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from goldsmith.cli.places import AsJson, Config, Place, Root, looking_at, once_called, spellings
+from goldsmith.cli.places import (
+    AsJson,
+    Config,
+    Place,
+    Root,
+    looking_at,
+    once_called,
+    spellings,
+)
 from goldsmith.cli.screen import heading, say_json, table, terminal, wide
 from goldsmith.errors import UsageFault
 

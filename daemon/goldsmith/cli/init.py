@@ -13,7 +13,7 @@ from goldsmith.errors import MachineFault
 from goldsmith.files import shipped
 
 if TYPE_CHECKING:
-    from goldsmith.brief.stages import Line
+    from goldsmith.brief.pipeline import Line
 
 README = "README.txt"
 
@@ -37,8 +37,8 @@ def init(root: Annotated[Path, typer.Argument(help="The folder to make them in."
 
 def make_root(root: Path) -> Line:
     """The folders of a root, made where they are missing; the line they were made for."""
-    from goldsmith.line.commit.naming import WORK
-    from goldsmith.line.library import SHELVES
+    from goldsmith.library.library import SHELVES
+    from goldsmith.pipeline.commit.naming import WORK
 
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -61,8 +61,8 @@ def make_root(root: Path) -> Line:
 
 def _configured(config: Path) -> Line:
     """config/ with its three files, writable by their owner alone: they say what is run on this machine."""
-    from goldsmith.brief.house import CONFIG_FILES
-    from goldsmith.brief.stages import read_line
+    from goldsmith.brief.pipeline import read_line
+    from goldsmith.brief.settings import CONFIG_FILES
 
     if not config.is_dir():
         config.mkdir()

@@ -9,7 +9,7 @@ from itertools import groupby
 from goldsmith.cli.places import some
 from goldsmith.cli.screen import size_of
 from goldsmith.journal.records import LiveJob
-from goldsmith.line.telling import Daemon, SeatTold
+from goldsmith.pipeline.status.daemon_state import Daemon, SeatTold
 
 HEADINGS = ("lane", "device", "loaded", "does", "waiting")
 _NAMES = 2

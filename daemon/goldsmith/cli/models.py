@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from goldsmith.cli.places import AsJson, Config, Root, root_of
-from goldsmith.cli.screen import bars, say, say_json, size_of, table, wide
+from goldsmith.cli.screen import (
+    bars,
+    say,
+    say_json,
+    size_of,
+    table,
+    wide,
+)
 from goldsmith.errors import MachineFault, UsageFault
 
 if TYPE_CHECKING:
-    from goldsmith.engines.registry.listing import ModelRow
+    from goldsmith.cli.model_list import ModelRow
     from goldsmith.engines.registry.weights import Weights
 
 models = typer.Typer(
@@ -28,7 +35,7 @@ def _weights(root: Path | None, config: Path | None) -> Weights:
     """The weights of the root that is meant; what travels with the program where there is no root."""
     import os
 
-    from goldsmith.brief.house import find_config, read_config, read_house
+    from goldsmith.brief.settings import find_config, read_config, read_house
     from goldsmith.engines.registry.weights import default_folder, weights_of
 
     try:
@@ -61,7 +68,7 @@ def list_(root: Root = None, config: Config = None, as_json: AsJson = False) -> 
 
     Example: goldsmith models list
     """
-    from goldsmith.engines.registry.listing import rows
+    from goldsmith.cli.model_list import rows
 
     weights = _weights(root, config)
     found = rows(weights)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
-    from goldsmith.brief.stages import Line
+    from goldsmith.brief.pipeline import Line
 
 _WORDS: dict[object, tuple[str, str]] = {
     int: ("whole number", "whole numbers"),
@@ -67,8 +67,8 @@ def ops(
 
 def _line(root: Path | None, config: Path | None) -> Line:
     """The line of the root that is meant; the one that travels with the program where there is no root."""
-    from goldsmith.brief.house import find_config, read_config
-    from goldsmith.brief.stages import read_line
+    from goldsmith.brief.pipeline import read_line
+    from goldsmith.brief.settings import find_config, read_config
     from goldsmith.cli.places import root_of
 
     try:

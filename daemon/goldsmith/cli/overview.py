@@ -10,11 +10,11 @@ from goldsmith.cli import lanes
 from goldsmith.cli.places import Place
 from goldsmith.files import is_litter
 from goldsmith.journal.records import LiveJob
-from goldsmith.line.commit.manifest import SUFFIX as MANIFEST
-from goldsmith.line.explain import Explain, general, walk
-from goldsmith.line.intake.bundle import Bundle
-from goldsmith.line.intake.names import README, classify
-from goldsmith.line.wording import note_of
+from goldsmith.pipeline.commit.manifest import SUFFIX as MANIFEST
+from goldsmith.pipeline.intake.bundle import Bundle
+from goldsmith.pipeline.intake.names import README, classify
+from goldsmith.pipeline.status.explain import Explain, general, walk
+from goldsmith.pipeline.status.sentences import note_of
 
 _NAMES = 3
 """So many names stand for a group."""

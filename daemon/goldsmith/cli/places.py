@@ -17,8 +17,8 @@ from goldsmith.files import fold, shipped
 
 if TYPE_CHECKING:
     from goldsmith.journal.journal import Journal
-    from goldsmith.line.explain import Explain
-    from goldsmith.line.telling import Daemon
+    from goldsmith.pipeline.status.daemon_state import Daemon
+    from goldsmith.pipeline.status.explain import Explain
     from goldsmith.service import Setup
 
 Root = Annotated[
@@ -56,7 +56,7 @@ def _root_in(config: Path | None) -> Path | None:
     named = config or (Path(os.environ["GOLDSMITH_CONFIG"]) if os.environ.get("GOLDSMITH_CONFIG") else None)
     if named is None:
         return None
-    from goldsmith.brief.house import find_config, read_config, read_house
+    from goldsmith.brief.settings import find_config, read_config, read_house
 
     file = find_config(named).file("house.toml")
     return read_house(read_config(file), str(file)).root
@@ -90,10 +90,10 @@ class Place:
 
     def explain(self) -> Explain:
         """Law 7's sentences for this root, as of now."""
-        from goldsmith.line.explain import Explain
-        from goldsmith.line.intake.completeness import Pace
-        from goldsmith.line.judge import Judge
-        from goldsmith.line.texts import Texts
+        from goldsmith.pipeline.intake.completeness import Pace
+        from goldsmith.pipeline.scheduler.readiness import Judge
+        from goldsmith.pipeline.scheduler.texts import Texts
+        from goldsmith.pipeline.status.explain import Explain
 
         setup, house = self.setup, self.setup.house
         judge = Judge(setup.line, setup.resolver, Texts(setup.root).bytes_of)
@@ -105,7 +105,7 @@ def looking_at(root: Path | None, config: Path | None, near: Path | None = None)
     """The root that is meant, with its journal open for reading and what its daemon tells."""
     from goldsmith.journal.journal import Journal
     from goldsmith.journal.place import journal_path
-    from goldsmith.line.telling import daemon_of
+    from goldsmith.pipeline.status.daemon_state import daemon_of
     from goldsmith.service import STATE_FILE, set_up
 
     setup = set_up(root_of(root, config, near), config)
@@ -168,7 +168,7 @@ def once_called(place: Place, given: Path) -> str | None:
 
 def named_in(setup: Setup, given: Path) -> str | None:
     """The one file in the line's folders that has this bare name; None where there is none. UsageFault where there are several."""
-    from goldsmith.line.explain import walk
+    from goldsmith.pipeline.status.explain import walk
 
     found: list[str] = []
     for folder in setup.line.folders if len(given.parts) == 1 else ():

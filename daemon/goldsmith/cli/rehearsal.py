@@ -8,23 +8,23 @@ from functools import partial
 from pathlib import Path
 
 from goldsmith.brief.brief import Brief, Refusal, Stock, read_brief
+from goldsmith.brief.pipeline import Stage, Step
 from goldsmith.brief.reading import BriefFault, read_prompt
 from goldsmith.brief.resolve import Resolved, Resolver, Written
-from goldsmith.brief.stages import Stage, Step
 from goldsmith.cli.screen import plain, say, table
 from goldsmith.engines import EngineNeed
 from goldsmith.errors import Problem
 from goldsmith.files import fold
-from goldsmith.line.explain import Explain
-from goldsmith.line.intake.bundle import Bundle
-from goldsmith.line.intake.completeness import Pace
-from goldsmith.line.judge import Judge, lacking_mask
-from goldsmith.line.layers import SHELVES_SHOWN
-from goldsmith.line.library import Library
-from goldsmith.line.stock import consent_missing, models_by_kind, refusal
-from goldsmith.line.telling import Daemon
-from goldsmith.line.texts import Texts
+from goldsmith.library.availability import consent_missing, models_by_kind, refusal
+from goldsmith.library.layers import SHELVES_SHOWN
+from goldsmith.library.library import Library
 from goldsmith.operation import LAYER_SHELVES, LAYER_SUFFIXES
+from goldsmith.pipeline.intake.bundle import Bundle
+from goldsmith.pipeline.intake.completeness import Pace
+from goldsmith.pipeline.scheduler.readiness import Judge, lacking_mask
+from goldsmith.pipeline.scheduler.texts import Texts
+from goldsmith.pipeline.status.daemon_state import Daemon
+from goldsmith.pipeline.status.explain import Explain
 from goldsmith.service import Setup
 
 

@@ -13,7 +13,7 @@ from goldsmith.cli.screen import bars, say, say_json, terminal
 from goldsmith.errors import UsageFault
 
 if TYPE_CHECKING:
-    from goldsmith.line.replay.report import Deliverable, Report
+    from goldsmith.pipeline.replay.report import Deliverable, Report
 
 DIFFERS = 6
 """The exit code where a deliverable came out with other pixels."""

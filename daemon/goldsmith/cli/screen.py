@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from goldsmith.errors import GoldsmithError
 
 if TYPE_CHECKING:
-    from goldsmith.brief.house import House
+    from goldsmith.brief.settings import House
 
 _UNTOLD = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

@@ -6,8 +6,22 @@ import shlex
 import time
 from typing import TYPE_CHECKING
 
-from goldsmith.cli.places import AsJson, Config, Place, Root, looking_at, some
-from goldsmith.cli.screen import bar, heading, say, say_json, table, terminal
+from goldsmith.cli.places import (
+    AsJson,
+    Config,
+    Place,
+    Root,
+    looking_at,
+    some,
+)
+from goldsmith.cli.screen import (
+    bar,
+    heading,
+    say,
+    say_json,
+    table,
+    terminal,
+)
 
 if TYPE_CHECKING:
     from goldsmith.cli.overview import Group, Lying, Overview
@@ -78,7 +92,7 @@ def _lanes(place: Place, seen: Overview) -> None:
 
 
 def _step(place: Place, job: LiveJob) -> str:
-    from goldsmith.line.wording import note_of
+    from goldsmith.pipeline.status.sentences import note_of
 
     note = note_of(job, place.daemon)
     return f"{job.step}. {job.op}{f': {note}' if note else ''}" if job.step else "reading"

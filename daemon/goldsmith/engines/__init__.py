@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from goldsmith.plate.plate import Mask, Pixels
+from goldsmith.picture.picture import Mask, Pixels
 
 EngineKind = Literal["inpaint", "upscale", "generate", "matte", "faces", "mesh", "hands", "reader", "identity", "swap"]
 """What a step asks an engine for. A model of kind ``generate`` that can inpaint serves both. From ``matte`` on: ``engines.seeing``."""

@@ -6,8 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import sqrt
 
-from goldsmith.engines import Descriptor, Generator, OnStep, Request, Wish, unheard
-from goldsmith.plate.plate import Mask, Pixels
+from goldsmith.engines import (
+    Descriptor,
+    Generator,
+    OnStep,
+    Request,
+    Wish,
+    unheard,
+)
+from goldsmith.picture.picture import Mask, Pixels
 
 Note = Callable[[Mapping[str, object]], None]
 """Told the facts of each fill, for the record."""

@@ -6,12 +6,29 @@ import pkgutil
 from importlib import import_module
 from typing import Protocol, cast
 
-from goldsmith.engines import Device, EngineNeed, Generator, Inpainter, Store, Upscaler, Wish, drivers
+from goldsmith.engines import (
+    Device,
+    EngineNeed,
+    Generator,
+    Inpainter,
+    Store,
+    Upscaler,
+    Wish,
+    drivers,
+)
 from goldsmith.engines.filling import GeneratedFill, Note, unnoted
+from goldsmith.engines.model_cache import Residency
 from goldsmith.engines.registry.models import Model
 from goldsmith.engines.registry.weights import Choice, Weights
-from goldsmith.engines.residency import Residency
-from goldsmith.engines.seeing import FaceFinder, FaceMesher, HandFinder, Identifier, Matter, Reader, Swapper
+from goldsmith.engines.vision import (
+    FaceFinder,
+    FaceMesher,
+    HandFinder,
+    Identifier,
+    Matter,
+    Reader,
+    Swapper,
+)
 from goldsmith.errors import Problem
 
 Seeing = Matter | FaceFinder | FaceMesher | HandFinder | Reader | Identifier | Swapper

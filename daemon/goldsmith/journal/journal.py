@@ -18,7 +18,14 @@ from urllib.parse import quote
 from goldsmith.errors import MachineFault, UsageFault
 from goldsmith.files import Sig
 from goldsmith.journal.migrations import migrate, missing
-from goldsmith.journal.records import Held, LiveJob, Placed, Plan, Settled, TakenRow
+from goldsmith.journal.records import (
+    Held,
+    LiveJob,
+    Placed,
+    Plan,
+    Settled,
+    TakenRow,
+)
 
 _ADD_ROW = (
     "INSERT INTO history (job_id, path, sha256, started_at, taken_at, stage, outcome, results, lineage, record) "

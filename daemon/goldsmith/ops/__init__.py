@@ -33,7 +33,10 @@ class _Catalogue(Mapping[str, "type[Operation]"]):
     def __getitem__(self, word: str) -> type[Operation]:
         found = self._loaded[word]
         if found is None:
-            found = self._loaded[word] = _operation_in(import_module(f"{__name__}.{word}"), word)
+            module = import_module(f"{__name__}.{word}")
+            if hasattr(module, "__path__"):
+                module = import_module(f"{__name__}.{word}.operation")
+            found = self._loaded[word] = _operation_in(module, word)
         return found
 
     def __contains__(self, word: object) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from goldsmith.operation import Bench, Needs, PlateOperation, Where, region_needs
-from goldsmith.plate.craft.denoising import MARGIN, cleaned, noises
-from goldsmith.plate.craft.strips import in_strips, through_mask
-from goldsmith.plate.plate import Pixels, Plate
+from goldsmith.picture.denoising import MARGIN, cleaned, noises
+from goldsmith.picture.picture import Pixels, Plate
+from goldsmith.picture.strips import in_strips, through_mask
 
 
 class Denoise(PlateOperation):

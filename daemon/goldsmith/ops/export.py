@@ -12,15 +12,29 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from goldsmith.errors import Problem
-from goldsmith.operation import Bench, Deliverable, FileOperation, Finding, Needs, bare_name
-from goldsmith.plate import codec, colour, printing
-from goldsmith.plate.craft import press
-from goldsmith.plate.craft.dither import dithered
-from goldsmith.plate.craft.fitting import LONGEST_SIDE, MOST_PIXELS, Anchor, fitted
-from goldsmith.plate.craft.ringless import resized_ringless
-from goldsmith.plate.craft.sheet import INCH, BleedFrom, Placed, Sheet, laid, sized
-from goldsmith.plate.formats.facts import Samples
-from goldsmith.plate.plate import Plate
+from goldsmith.operation import (
+    Bench,
+    Deliverable,
+    FileOperation,
+    Finding,
+    Needs,
+    bare_name,
+)
+from goldsmith.picture import codec, colour
+from goldsmith.picture.antiringing import resized_ringless
+from goldsmith.picture.dither import dithered
+from goldsmith.picture.fitting import LONGEST_SIDE, MOST_PIXELS, Anchor, fitted
+from goldsmith.picture.formats.facts import Samples
+from goldsmith.picture.picture import Plate
+from goldsmith.picture.print import cmyk, printing
+from goldsmith.picture.print.page_boxes import (
+    INCH,
+    BleedFrom,
+    Placed,
+    Sheet,
+    laid,
+    sized,
+)
 
 Format = Literal[codec.Format, "pdf"]
 _FORMATS = (*codec.FORMATS, "pdf")
@@ -238,7 +252,7 @@ class Export(FileOperation):
         """The picture in the inks of the press, and the proof of it."""
         path = bench.reference("profiles", self.cmyk, _PRESSES)
         with path.open("rb") as file:
-            icc = press.checked(file.read(press.MOST_BYTES + 1), f"library/profiles/{path.name}")
+            icc = cmyk.checked(file.read(cmyk.MOST_BYTES + 1), f"library/profiles/{path.name}")
         made, black_point = placed.plate, self.intent == "relative" if self.black_point is None else self.black_point
         depth: Literal[8, 16] = 16 if self._depth(made) == 16 else 8
         how = printing.Press(icc, self.intent, black_point, self.coverage, self.grey == "black")

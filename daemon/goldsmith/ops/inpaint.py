@@ -9,7 +9,14 @@ from pydantic import Field
 
 from goldsmith.engines import EngineNeed, Inpainter, Wish
 from goldsmith.errors import Problem
-from goldsmith.operation import Bench, Lora, Needs, Where, lora_files, lora_needs
+from goldsmith.operation import (
+    Bench,
+    Lora,
+    Needs,
+    Where,
+    lora_files,
+    lora_needs,
+)
 from goldsmith.stitching import StitchOperation
 
 _FOR_WORDS = ("prompt", "negative", "strength", "steps", "guidance", "loras")

@@ -8,9 +8,18 @@ from pydantic import Field, model_validator
 
 from goldsmith.errors import Problem
 from goldsmith.operation import Bench, PlateOperation
-from goldsmith.plate.craft.fitting import LONGEST_SIDE, MOST_PIXELS, Anchor, Size, corner, filled, fitted, scaled
-from goldsmith.plate.craft.ringless import resized_ringless
-from goldsmith.plate.plate import Plate
+from goldsmith.picture.antiringing import resized_ringless
+from goldsmith.picture.fitting import (
+    LONGEST_SIDE,
+    MOST_PIXELS,
+    Anchor,
+    Size,
+    corner,
+    filled,
+    fitted,
+    scaled,
+)
+from goldsmith.picture.picture import Plate
 
 _Side = Annotated[int, Field(ge=1, le=LONGEST_SIDE)]
 

@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from goldsmith.operation import Bench, Needs, PlateOperation, Where, region_needs
-from goldsmith.plate.colour import luma
-from goldsmith.plate.craft.strips import in_strips, through_mask
-from goldsmith.plate.plate import Mask, Pixels, Plate
+from goldsmith.picture.colour import luma
+from goldsmith.picture.picture import Mask, Pixels, Plate
+from goldsmith.picture.strips import in_strips, through_mask
 
 
 class Sharpen(PlateOperation):

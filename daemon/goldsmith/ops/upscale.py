@@ -13,10 +13,10 @@ from pydantic import Field
 from goldsmith.engines import EngineNeed, Upscaler
 from goldsmith.errors import Problem
 from goldsmith.operation import Bench, Needs, PlateOperation
-from goldsmith.plate import colour
-from goldsmith.plate.craft.smooth import at_size, membrane, softened
-from goldsmith.plate.craft.tiles import Tiling, tiled
-from goldsmith.plate.plate import Mask, Pixels, Plate, frozen
+from goldsmith.picture import colour
+from goldsmith.picture.picture import Mask, Pixels, Plate, frozen
+from goldsmith.picture.smooth import at_size, membrane, softened
+from goldsmith.picture.tiles import Tiling, tiled
 
 LARGEST = 128_000_000
 """The most pixels a result may have, at the engine's own scale too: 1.5 GB as float32 RGB."""

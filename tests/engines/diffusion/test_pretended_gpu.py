@@ -16,7 +16,7 @@ from goldsmith.engines import Device, Store
 from goldsmith.engines.diffusion.layout import Layout, Offload
 from goldsmith.engines.drivers.diffusers import open_engine
 from goldsmith.engines.memory import free_mb, is_dead
-from goldsmith.engines.residency import Residency
+from goldsmith.engines.model_cache import Residency
 from goldsmith.errors import DeviceFault, Problem
 
 GPU = Device("cuda:0", 1)

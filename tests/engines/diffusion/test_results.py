@@ -10,7 +10,7 @@ import pytest
 from doubles.tiny_engines import ONE, engine, opened, picture, request
 from goldsmith.engines.diffusion.results import checked, is_flat, sized
 from goldsmith.errors import Problem
-from goldsmith.plate.plate import Pixels
+from goldsmith.picture.picture import Pixels
 
 FLAT = np.full((8, 8, 3), 0.5, np.float32)
 BLACK = np.zeros((8, 8, 3), np.float32)

@@ -13,10 +13,10 @@ from doubles import tiny
 from doubles.tiny_engines import HEIGHT, WIDTH, hole, picture
 from goldsmith.engines import Device, EngineNeed, Request, Wish, opening
 from goldsmith.engines.filling import GeneratedFill
+from goldsmith.engines.model_cache import Residency
 from goldsmith.engines.opening import loaded, open_generator, open_inpainter
 from goldsmith.engines.registry.models import read_models
 from goldsmith.engines.registry.weights import Weights
-from goldsmith.engines.residency import Residency
 from goldsmith.errors import Problem
 
 QUICK = [family for family in tiny.FAMILIES if not family.startswith("qwen-image-edit")]

@@ -7,7 +7,7 @@ import pytest
 
 from goldsmith.engines.drivers._task import Square
 from goldsmith.engines.drivers.hand_landmarks import _anchors, _apart, _covers, _squares
-from goldsmith.engines.seeing import Hand, Points
+from goldsmith.engines.vision import Hand, Points
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Points:

@@ -9,7 +9,7 @@ import pytest
 
 from goldsmith.engines import Device, Inpainter, Store
 from goldsmith.engines.registry.models import Model
-from goldsmith.plate.plate import Mask, Pixels
+from goldsmith.picture.picture import Mask, Pixels
 
 driver = importlib.import_module("goldsmith.engines.drivers.patchmatch")
 

@@ -11,7 +11,7 @@ import pytest
 from goldsmith.engines import Device, Store
 from goldsmith.engines.drivers.pp_ocr import _clockwise, _in_order, _lines, _upright, open_engine
 from goldsmith.engines.registry.models import Model
-from goldsmith.engines.seeing import TextLine
+from goldsmith.engines.vision import TextLine
 from goldsmith.errors import Problem
 
 CORNERS = np.array([(10, 20), (110, 20), (110, 40), (10, 40)], np.float32)

@@ -16,7 +16,7 @@ from goldsmith.engines.drivers.swapper import open_engine
 from goldsmith.engines.registry.models import Model
 from goldsmith.engines.registry.origins import WeightsFile
 from goldsmith.engines.registry.swaps import Swap
-from goldsmith.engines.seeing import Face, Swapper
+from goldsmith.engines.vision import Face, Swapper
 from goldsmith.errors import Problem
 
 AT = 20.0

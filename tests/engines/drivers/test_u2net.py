@@ -10,7 +10,7 @@ import pytest
 
 from goldsmith.engines import Descriptor
 from goldsmith.engines.drivers.u2net import U2Net
-from goldsmith.plate.plate import Mask
+from goldsmith.picture.picture import Mask
 
 _SEEN = np.zeros((40, 60, 3), np.float32)
 _SEEN[:, :30] = 1

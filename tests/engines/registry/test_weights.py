@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from goldsmith.cli.model_list import rows
 from goldsmith.engines import EngineNeed
-from goldsmith.engines.registry.listing import rows
 from goldsmith.engines.registry.models import Defaults, Diffusion, Model, Models
 from goldsmith.engines.registry.origins import WeightsFile
 from goldsmith.engines.registry.weights import Weights, default_folder

@@ -11,7 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from goldsmith.engines import Ability, Descriptor, Device, Generated, OnStep, Request, Store, unheard
+from goldsmith.engines import (
+    Ability,
+    Descriptor,
+    Device,
+    Generated,
+    OnStep,
+    Request,
+    Store,
+    unheard,
+)
 from goldsmith.engines.diffusion.families import Way, abilities, ability_for, family_of
 from goldsmith.engines.diffusion.layout import Rung, ladder
 from goldsmith.engines.diffusion.material import Arguments, Material, material, words_cut
@@ -21,7 +30,7 @@ from goldsmith.engines.diffusion.results import checked, sized
 from goldsmith.engines.memory import dead, give_back, is_dead, is_shortage
 from goldsmith.engines.registry.models import Model
 from goldsmith.errors import Problem
-from goldsmith.plate.plate import Pixels
+from goldsmith.picture.picture import Pixels
 
 _FAINT = 0.01
 """A strength below this leaves no step to run."""

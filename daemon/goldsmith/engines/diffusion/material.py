@@ -11,7 +11,7 @@ import numpy as np
 
 from goldsmith.engines import Request
 from goldsmith.engines.diffusion.results import sized
-from goldsmith.plate.plate import Mask, Pixels, quantised
+from goldsmith.picture.picture import Mask, Pixels, quantised
 
 if TYPE_CHECKING:
     from PIL.Image import Image

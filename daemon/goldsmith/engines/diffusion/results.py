@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from goldsmith.errors import Problem
-from goldsmith.plate.plate import Pixels
+from goldsmith.picture.picture import Pixels
 
 _BLACK = 1 / 255
 _FLAT = 0.002

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.engines.drivers._task import Square
-from goldsmith.engines.seeing import Points
-from goldsmith.plate.plate import Pixels
+from goldsmith.engines.vision import Points
+from goldsmith.picture.picture import Pixels
 
 _PLACES = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
 """Where eyes, nose and corners of the mouth lie in a square of 112 px (Deng et al., "ArcFace", 2019)."""

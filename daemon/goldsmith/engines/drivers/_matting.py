@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from goldsmith.engines import Descriptor, Device, Store
 from goldsmith.engines.drivers._onnx import only_file, open_session, threads_text, weights_of
 from goldsmith.engines.registry.models import Model
-from goldsmith.plate.plate import Mask, Pixels
+from goldsmith.picture.picture import Mask, Pixels
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -15,7 +15,7 @@ from goldsmith.engines import Descriptor, Device, Store, Upscaler
 from goldsmith.engines.drivers._onnx import threads_text, weights_of
 from goldsmith.engines.registry.models import Model
 from goldsmith.errors import Problem
-from goldsmith.plate.plate import Pixels
+from goldsmith.picture.picture import Pixels
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,7 +9,7 @@ import numpy as np
 from goldsmith.engines import Descriptor, Device, Store, Upscaler
 from goldsmith.engines.drivers._onnx import only_file, open_session, threads_text, weights_of
 from goldsmith.engines.registry.models import Model
-from goldsmith.plate.plate import Pixels
+from goldsmith.picture.picture import Pixels
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -8,8 +8,8 @@ from goldsmith.engines import Descriptor, Device, Store
 from goldsmith.engines.drivers._onnx import only_file, threads_text, weights_of
 from goldsmith.engines.drivers._task import Net, Square, sure
 from goldsmith.engines.registry.models import Model
-from goldsmith.engines.seeing import Face, FaceMesher, Points
-from goldsmith.plate.plate import Pixels
+from goldsmith.engines.vision import Face, FaceMesher, Points
+from goldsmith.picture.picture import Pixels
 
 _SIDE = 256
 _ROOM = 1.5

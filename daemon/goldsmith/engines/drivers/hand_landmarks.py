@@ -16,8 +16,8 @@ from goldsmith.engines import Descriptor, Device, Store
 from goldsmith.engines.drivers._onnx import only_file, threads_text, weights_of
 from goldsmith.engines.drivers._task import Net, Square, sure
 from goldsmith.engines.registry.models import Model
-from goldsmith.engines.seeing import Hand, HandFinder, Points
-from goldsmith.plate.plate import Pixels
+from goldsmith.engines.vision import Hand, HandFinder, Points
+from goldsmith.picture.picture import Pixels
 
 _PALM_SIDE, _HAND_SIDE = 192, 224
 _LOOKED_AT = 1280

@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.engines import Descriptor, Device, Inpainter, OnStep, Store, unheard
+from goldsmith.engines import (
+    Descriptor,
+    Device,
+    Inpainter,
+    OnStep,
+    Store,
+    unheard,
+)
 from goldsmith.engines.drivers._onnx import only_file, open_session, threads_text, weights_of
 from goldsmith.engines.registry.models import Model
-from goldsmith.plate.plate import Mask, Pixels, quantised
+from goldsmith.picture.picture import Mask, Pixels, quantised
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -5,9 +5,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.engines import Descriptor, Device, Generated, Generator, Inpainter, OnStep, Request, Store, Upscaler, unheard
+from goldsmith.engines import (
+    Descriptor,
+    Device,
+    Generated,
+    Generator,
+    Inpainter,
+    OnStep,
+    Request,
+    Store,
+    Upscaler,
+    unheard,
+)
 from goldsmith.engines.registry.models import Model
-from goldsmith.plate.plate import Mask, Pixels
+from goldsmith.picture.picture import Mask, Pixels
 
 
 class NullInpainter:

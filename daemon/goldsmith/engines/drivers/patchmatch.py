@@ -8,10 +8,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.engines import Descriptor, Device, Inpainter, OnStep, Store, unheard
+from goldsmith.engines import (
+    Descriptor,
+    Device,
+    Inpainter,
+    OnStep,
+    Store,
+    unheard,
+)
 from goldsmith.engines.registry.models import Model
 from goldsmith.errors import Problem
-from goldsmith.plate.plate import Mask, Pixels, quantised
+from goldsmith.picture.picture import Mask, Pixels, quantised
 
 _RADIUS = 5
 """Patches of 11 x 11 px: 3 loses structure, 7 takes twice the time and looked no better on photographs."""

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from goldsmith.engines import Descriptor, Device, Store
 from goldsmith.engines.drivers._onnx import open_session, threads_text, weights_of
 from goldsmith.engines.registry.models import Model
-from goldsmith.engines.seeing import Points, Reader, TextLine
+from goldsmith.engines.vision import Points, Reader, TextLine
 from goldsmith.errors import Problem
-from goldsmith.plate.plate import Mask, Pixels
+from goldsmith.picture.picture import Mask, Pixels
 
 if TYPE_CHECKING:
     import onnxruntime

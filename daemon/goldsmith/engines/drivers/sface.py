@@ -10,8 +10,8 @@ from goldsmith.engines import Descriptor, Device, Store
 from goldsmith.engines.drivers._aligned import seen
 from goldsmith.engines.drivers._onnx import only_file, open_session, threads_text, weights_of
 from goldsmith.engines.registry.models import Model
-from goldsmith.engines.seeing import Face, Identifier, Identity, unit
-from goldsmith.plate.plate import Pixels
+from goldsmith.engines.vision import Face, Identifier, Identity, unit
+from goldsmith.picture.picture import Pixels
 
 if TYPE_CHECKING:
     import onnxruntime

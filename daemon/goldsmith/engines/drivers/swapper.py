@@ -21,9 +21,9 @@ from goldsmith.engines.drivers._aligned import seen, squared
 from goldsmith.engines.drivers._onnx import open_session, threads_text, weights_of
 from goldsmith.engines.registry.models import Model
 from goldsmith.engines.registry.swaps import Swap
-from goldsmith.engines.seeing import Drawn, Face, Swapper, unit
+from goldsmith.engines.vision import Drawn, Face, Swapper, unit
 from goldsmith.errors import Problem
-from goldsmith.plate.plate import Pixels
+from goldsmith.picture.picture import Pixels
 
 if TYPE_CHECKING:
     import onnxruntime

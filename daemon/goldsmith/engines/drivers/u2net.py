@@ -13,8 +13,8 @@ import numpy as np
 from goldsmith.engines import Descriptor, Device, Store
 from goldsmith.engines.drivers._matting import asked, back, opened, scaled
 from goldsmith.engines.registry.models import Model
-from goldsmith.engines.seeing import Matter
-from goldsmith.plate.plate import Mask, Pixels
+from goldsmith.engines.vision import Matter
+from goldsmith.picture.picture import Mask, Pixels
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -14,9 +14,9 @@ import numpy as np
 from goldsmith.engines import Descriptor, Device, Store
 from goldsmith.engines.drivers._onnx import only_file, threads_text, weights_of
 from goldsmith.engines.registry.models import Model
-from goldsmith.engines.seeing import Face, FaceFinder
+from goldsmith.engines.vision import Face, FaceFinder
 from goldsmith.errors import Problem
-from goldsmith.plate.plate import Pixels, quantised
+from goldsmith.picture.picture import Pixels, quantised
 
 _SIDE = 1280
 """px of the longer side that it is shown at most: larger faces than some 300 px are missed …"""

@@ -1,0 +1,1 @@
+"""``library/``: what briefs may refer to by name."""

@@ -1,0 +1,1 @@
+"""The ``check`` operation: ``operation.py``, and what only it uses."""

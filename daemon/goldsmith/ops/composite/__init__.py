@@ -1,0 +1,1 @@
+"""The ``composite`` operation: ``operation.py``, and what only it uses."""

@@ -1,0 +1,1 @@
+"""The ``correct`` operation: ``operation.py``, and what only it uses."""

@@ -1,0 +1,1 @@
+"""The ``cutout`` operation: ``operation.py``, and what only it uses."""

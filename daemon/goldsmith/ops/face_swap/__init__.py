@@ -1,0 +1,1 @@
+"""The ``face_swap`` operation: ``operation.py``, and what only it uses."""

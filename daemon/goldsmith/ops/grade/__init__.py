@@ -1,0 +1,1 @@
+"""The ``grade`` operation: ``operation.py``, and what only it uses."""

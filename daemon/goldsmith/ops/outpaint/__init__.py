@@ -1,0 +1,1 @@
+"""The ``outpaint`` operation: ``operation.py``, and what only it uses."""

@@ -1,0 +1,1 @@
+"""The ``regenerate`` operation: ``operation.py``, and what only it uses."""

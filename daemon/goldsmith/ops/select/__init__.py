@@ -1,0 +1,1 @@
+"""The ``select`` operation: ``operation.py``, and what only it uses."""

@@ -1,0 +1,1 @@
+"""The ``text`` operation: ``operation.py``, and what only it uses."""

@@ -1,0 +1,120 @@
+"""Tone curves of ICC matrix and grey profiles, read from their bytes: ICC.1:2022, 10.6 (curve) and 10.18 (parametric curve)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.picture.profiles import SRGB_CURVE, tag
+
+Curve = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+_PARAMETERS = {0: "g", 1: "gab", 2: "gabc", 3: "gabcd", 4: "gabcdef"}
+_MAX_TABLE = 65536
+
+
+@dataclass(frozen=True)
+class ParametricCurve:
+    """Y = (a X + b)^g + e where X >= d, else c X + f."""
+
+    g: float
+    a: float = 1.0
+    b: float = 0.0
+    c: float = 0.0
+    d: float = 0.0
+    e: float = 0.0
+    f: float = 0.0
+
+    def linear(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        upper = _power(values * np.float32(self.a) + np.float32(self.b), self.g)
+        if self.e:
+            upper += np.float32(self.e)
+        if self.d <= 0:
+            return upper
+        np.copyto(upper, values * np.float32(self.c) + np.float32(self.f), where=values < np.float32(self.d))
+        return upper
+
+    def encoded(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        upper = _power(values - np.float32(self.e) if self.e else values, 1 / self.g)
+        if (self.a, self.b) != (1.0, 0.0):
+            upper -= np.float32(self.b)
+            upper *= np.float32(1 / self.a)
+        if self.d <= 0:
+            return upper
+        turn = max(0.0, self.a * self.d + self.b) ** self.g + self.e
+        lower = (values - np.float32(self.f)) * np.float32(1 / self.c) if self.c else np.zeros_like(values)
+        np.copyto(upper, lower, where=values < np.float32(turn))
+        return upper
+
+
+@dataclass(frozen=True)
+class TableCurve:
+    """Evenly spaced samples of Y over X 0..1, joined by straight lines."""
+
+    samples: tuple[float, ...]
+
+    def linear(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.interp(values, np.linspace(0, 1, len(self.samples)), self.samples).astype(np.float32)
+
+    def encoded(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.interp(values, self.samples, np.linspace(0, 1, len(self.samples))).astype(np.float32)
+
+
+AnyCurve = ParametricCurve | TableCurve
+SRGB = ParametricCurve(*SRGB_CURVE)
+
+
+@lru_cache(maxsize=32)
+def curves_of(icc: bytes | None, channels: int) -> tuple[AnyCurve, ...] | None:
+    """The profile's curve for each channel; None where it works by tables (or its curves cannot be used either way)."""
+    if icc is None:
+        return (SRGB,) * channels
+    if any(tag(icc, name) for name in (b"A2B0", b"A2B1", b"D2B0")):
+        return None
+    names = (b"kTRC",) if channels == 1 else (b"rTRC", b"gTRC", b"bTRC")
+    curves = [_curve(tag(icc, name)) for name in names]
+    return None if None in curves else tuple(curve for curve in curves if curve is not None)
+
+
+def _curve(block: bytes) -> AnyCurve | None:
+    if block[:4] == b"para" and len(block) >= 12:
+        return _parametric(block)
+    if block[:4] != b"curv" or len(block) < 12:
+        return None
+    count = int.from_bytes(block[8:12], "big")
+    if count == 0:
+        return ParametricCurve(1.0)
+    if count > _MAX_TABLE or len(block) < 12 + 2 * count:
+        return None
+    numbers = struct.unpack(f">{count}H", block[12 : 12 + 2 * count])
+    if count == 1:
+        return ParametricCurve(numbers[0] / 256) if numbers[0] else None
+    rising = all(low <= high for low, high in pairwise(numbers))
+    return TableCurve(tuple(number / 65535 for number in numbers)) if rising and numbers[-1] > numbers[0] else None
+
+
+def _parametric(block: bytes) -> ParametricCurve | None:
+    kind = int.from_bytes(block[8:10], "big")
+    names = _PARAMETERS.get(kind)
+    if names is None or len(block) < 12 + 4 * len(names):
+        return None
+    given = dict(zip(names, (value / 65536 for value in struct.unpack(f">{len(names)}i", block[12 : 12 + 4 * len(names)])), strict=True))
+    if given["g"] <= 0 or given.get("a", 1.0) <= 0:
+        return None
+    a, b = given.get("a", 1.0), given.get("b", 0.0)
+    if kind in (1, 2):  # Y = (a X + b)^g + c where X >= -b/a, else c
+        c = given.get("c", 0.0)
+        return ParametricCurve(given["g"], a, b, 0.0, -b / a, c, c)
+    return ParametricCurve(**given)
+
+
+def _power(values: NDArray[np.float32], exponent: float) -> NDArray[np.float32]:
+    made = np.maximum(values, np.float32(0))
+    if exponent == 1.0:
+        return made
+    return np.power(made, np.float32(exponent), out=made)

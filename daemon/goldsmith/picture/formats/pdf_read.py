@@ -1,0 +1,73 @@
+"""Reading back the pages that ``pdf_write`` writes: one page, its boxes, one picture. No reader for strangers' files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from goldsmith.picture.formats import jpeg
+from goldsmith.picture.formats.facts import Samples, check_size, damaged
+from goldsmith.picture.print.page_boxes import INCH
+
+if TYPE_CHECKING:
+    import pikepdf
+
+_MM = INCH / 72
+
+
+@dataclass(frozen=True, slots=True)
+class PageRead:
+    """A page as it lies in the file.
+
+    samples: (h, w, 1, 3 or 4), 4 = inks, 0 = no ink; depth: bits per channel; icc: of these; trim: mm; bleed: mm beyond it, of the side
+    that has least; sheet: mm that the picture covers.
+    """
+
+    samples: Samples = field(repr=False)
+    depth: int
+    icc: bytes | None = field(repr=False)
+    trim: tuple[float, float]
+    bleed: float
+    sheet: tuple[float, float]
+
+
+def read(data: bytes, name: str, max_pixels: int) -> PageRead:
+    """The page of a file. Raises Problem where it has none of that kind, or is damaged."""
+    import pikepdf
+
+    try:
+        with pikepdf.open(BytesIO(data)) as pdf:
+            return _page(pdf, name, max_pixels)
+    except (pikepdf.PdfError, AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise damaged(name, "it is no PDF with one page, its boxes and one picture") from error
+
+
+def _page(pdf: pikepdf.Pdf, name: str, max_pixels: int) -> PageRead:
+    import pikepdf
+
+    (page,) = pdf.pages
+    (picture,) = page.Resources.XObject.as_dict().values()
+    trim, bleed = ([float(side) for side in box] for box in (page.TrimBox, page.BleedBox))
+    beyond = min(trim[0] - bleed[0], trim[1] - bleed[1], bleed[2] - trim[2], bleed[3] - trim[3])
+    width, height, depth = (int(picture[key]) for key in ("/Width", "/Height", "/BitsPerComponent"))
+    check_size(name, width, height, 1, max_pixels)
+    if picture.ColorSpace == pikepdf.Name.DeviceCMYK:
+        channels, icc = 4, bytes(pdf.Root.OutputIntents[0].DestOutputProfile.read_bytes())
+    else:
+        channels, icc = int(picture.ColorSpace[1].N), bytes(picture.ColorSpace[1].read_bytes())
+    if picture.get("/Filter") == pikepdf.Name.DCTDecode:
+        raw = bytes(picture.read_raw_bytes())
+        samples = jpeg.read_samples(raw, jpeg.read_header(raw, name, max_pixels), name)
+    else:
+        codes = np.frombuffer(picture.read_bytes(), np.uint8 if depth == 8 else np.dtype(">u2"))
+        samples = codes.reshape(height, width, channels).astype(np.uint8 if depth == 8 else np.uint16)
+    if samples.shape != (height, width, channels):
+        raise ValueError("the picture is not of the size that the page says")
+    return PageRead(samples, depth, icc, _size(trim), round(beyond * _MM, 3), _size(bleed))
+
+
+def _size(box: list[float]) -> tuple[float, float]:
+    return round((box[2] - box[0]) * _MM, 3), round((box[3] - box[1]) * _MM, 3)

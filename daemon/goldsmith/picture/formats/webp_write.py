@@ -1,0 +1,36 @@
+"""Writing WebP through Pillow: lossy or lossless, 8 bits, RGB; what lies under transparent pixels is kept."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+
+from goldsmith.errors import Problem
+from goldsmith.picture.formats.facts import Samples
+from goldsmith.picture.formats.metadata import with_resolution
+from goldsmith.picture.picture import Plate
+
+_LONGEST_SIDE = 16383
+
+
+def write(samples: Samples, plate: Plate, quality: int, lossless: bool, effort: int) -> bytes:
+    """``samples`` (h, w, 3 or 4; uint8) as WebP with the plate's profile and metadata. ``effort`` is 0 (quick) to 10."""
+    from PIL import Image
+
+    height, width = samples.shape[:2]
+    if max(height, width) > _LONGEST_SIDE:
+        raise Problem(f"A WebP is at most {_LONGEST_SIDE} pixels wide and high, not {width} x {height}.", "Make it smaller or choose AVIF.")
+    out = BytesIO()
+    Image.fromarray(np.ascontiguousarray(samples)).save(
+        out,
+        "WEBP",
+        quality=quality,
+        lossless=lossless,
+        method=round(effort * 6 / 10),
+        exact=True,
+        icc_profile=plate.icc or b"",
+        exif=with_resolution(plate.metadata.exif, plate.ppi, create=True) or b"",
+        xmp=plate.metadata.xmp or b"",
+    )
+    return out.getvalue()

@@ -1,0 +1,1 @@
+"""Pictures for print: inks, page boxes, and the files a press takes."""

@@ -1,0 +1,93 @@
+"""Greys in black ink alone: what has no colour is printed as a black-and-white job is, as light as it was.
+
+Type and line art want it: four inks that miss each other by a hair give black letters coloured rims.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.picture import colour, profiles
+from goldsmith.picture.picture import Pixels, Plate
+from goldsmith.picture.print.cmyk import Inks
+
+_SAME = 0.5 / 255
+"""Red, green and blue this near to each other are one code of 8 bits."""
+_LEAST = 3
+"""px: a grey that is narrower in one direction is a pixel of a photograph by chance, and keeps its four inks."""
+_RING = 2.0, 4.5
+"""px round a patch: nearer lie the mixed pixels of its edge."""
+_LIKE = 0.06
+"""Display values that are no further apart run into each other; where most of what lies round a patch does, it is part of a photograph."""
+_STEPS = 1024
+
+
+def in_black(plate: Plate, inks: Inks, icc: bytes, black_point: bool) -> tuple[Inks, float]:
+    """The inks with black alone where the plate is grey, and the share of the picture that is; themselves where nothing is.
+
+    A grey is red, green and blue alike, in patches of at least 3 x 3 px that stand out from what lies round them: type and line art, not
+    the shadows of a photograph, nor greys that it has by chance. As light as it was, relative to the paper; with ``black_point`` the
+    whole way from white to black is laid between the paper and solid black ink, so that no dark grey runs into it.
+    """
+    grey = neutral(plate)
+    share = float(grey.mean())
+    if not share:
+        return inks, 0.0
+    level = colour.to_linear(plate.pixels, plate.icc)
+    light = colour.luminance(level)[grey]
+    ladder = ladder_of_black(icc)
+    if black_point:
+        light = ladder[-1] + (1 - ladder[-1]) * light
+    made = inks.copy()
+    made[grey] = 0
+    made[grey, 3] = np.interp(-light, -ladder, np.linspace(0, 1, _STEPS))
+    return made, share
+
+
+def neutral(plate: Plate) -> NDArray[np.bool_]:
+    """Where the picture (h, w) has no colour and that was meant: all of a grey one."""
+    import cv2
+
+    if plate.channels == 1:
+        return np.ones((plate.height, plate.width), np.bool_)
+    pixels = plate.pixels
+    spread = np.maximum(np.maximum(pixels[:, :, 0], pixels[:, :, 1]), pixels[:, :, 2])
+    spread -= np.minimum(np.minimum(pixels[:, :, 0], pixels[:, :, 1]), pixels[:, :, 2])
+    alike = np.asarray(spread < _SAME, np.uint8)
+    square = np.ones((_LEAST, _LEAST), np.uint8)
+    opened = np.asarray(cv2.morphologyEx(alike, cv2.MORPH_OPEN, square, borderType=cv2.BORDER_REPLICATE))
+    return _standing_out(opened, pixels[:, :, 1], pixels)
+
+
+def _standing_out(patches: NDArray[np.uint8], level: NDArray[np.float32], pixels: Pixels) -> NDArray[np.bool_]:
+    """Those patches (1 in (h, w)) that most of what lies round them is unlike; one that is the whole picture is among them."""
+    import cv2
+
+    count, number = cv2.connectedComponents(patches, connectivity=8, ltype=cv2.CV_32S)
+    if count == 1 or patches.all():
+        return patches.astype(np.bool_)
+    away, nearest = cv2.distanceTransformWithLabels(1 - patches, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL)
+    inside, ring = patches > 0, (away >= _RING[0]) & (away <= _RING[1])
+    of_label = np.zeros(int(nearest.max()) + 1, np.int64)
+    of_label[nearest[inside]] = np.flatnonzero(inside)
+    there = of_label[nearest[ring]]
+    like = np.abs(pixels[ring] - level.reshape(-1)[there][:, None]).max(axis=1) < _LIKE
+    owner = number.reshape(-1)[there]
+    around, alike = (np.bincount(owner, weights, count) for weights in (None, like))
+    meant = alike <= around / 2
+    meant[0] = False
+    made: NDArray[np.bool_] = meant[number]
+    return made
+
+
+def ladder_of_black(icc: bytes) -> NDArray[np.float64]:
+    """The light (luminance, 1 = the paper) of 0 to 100 % of black ink alone on that press; never rising."""
+    steps = np.zeros((1, _STEPS, 4), np.uint16)
+    steps[0, :, 3] = np.round(np.linspace(0, 65535, _STEPS))
+    wide = profiles.named("prophoto")
+    colorants = profiles.colorants(wide)
+    assert colorants is not None  # noqa: S101 - it is one of our own
+    light = colour.to_linear(colour.transformed(steps, icc, wide, "relative", black_point=False), wide)[0] @ colorants[1]
+    made: NDArray[np.float64] = np.minimum.accumulate(light.astype(np.float64) / float(light[0]))
+    return made

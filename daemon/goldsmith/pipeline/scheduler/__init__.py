@@ -1,0 +1,1 @@
+"""Decide what runs next, and what becomes of it."""

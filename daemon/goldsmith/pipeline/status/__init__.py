@@ -1,0 +1,1 @@
+"""Say what the daemon does and why a file waits: one source for every sentence."""

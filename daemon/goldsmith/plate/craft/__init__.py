@@ -1,1 +1,0 @@
-"""What several operations do to pixels, below the operations."""

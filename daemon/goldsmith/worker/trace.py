@@ -1,0 +1,93 @@
+"""What is put on record so that a later run can be laid beside this one: what each step left, and what it was run with."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from importlib import metadata
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from goldsmith import __version__
+from goldsmith.operation import Deliverable
+from goldsmith.picture.picture import Plate
+
+LIBRARIES = (
+    *("numpy", "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "onnxruntime"),
+    *("opencv-contrib-python-headless", "Pillow", "imagecodecs", "tifffile", "opencolorio", "PyPatchMatch", "pillow-heif"),
+)
+"""The packages whose version may show in a picture."""
+
+_BAND = 16
+"""Rows summed together: they stay in the cache for the second sum."""
+
+
+def ran_with(device: str, threads: int) -> dict[str, JsonValue]:
+    """The program, its libraries by their versions, the machine's processor, the device and the threads, for the record."""
+    return {**_installed(), "device": device, "threads": threads}
+
+
+@lru_cache(maxsize=1)
+def _installed() -> dict[str, JsonValue]:
+    found: dict[str, JsonValue] = {"goldsmith": __version__, "python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue  # an optional one; torch and its like are required, but what is not there did not take part
+    return {**found, "system": platform.system(), "architecture": platform.machine(), "processor": _processor()}
+
+
+def _processor() -> str:
+    """The processor's name as the kernel knows it; "" where it does not say."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    except OSError:
+        return ""
+
+
+def trace_of(plates: Iterable[Plate]) -> str:
+    """16 hex digits that are the same for the same pixels, alpha and depth, and hardly ever for others.
+
+    It tells runs apart and proves nothing to anybody: sums of the floats' bits along rows and columns, at the memory's own speed
+    (a 24 MP picture: 0.03 s), hashed.
+    """
+    digest = hashlib.sha256()
+    for plate in plates:
+        digest.update(f"{plate.height} {plate.width} {plate.channels} {plate.depth} {plate.alpha is None};".encode())
+        _sum_up(_bands(plate), digest.update)
+        if plate.alpha is not None:
+            _sum_up((plate.alpha[top : top + _BAND] for top in range(0, plate.height, _BAND)), digest.update)
+    return digest.hexdigest()[:16]
+
+
+def trace_of_files(files: Sequence[Deliverable]) -> str:
+    """As ``trace_of``, of files: of every byte and of their names."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.tail}{file.suffix}\0{len(file.data)}\0".encode("utf-8", "surrogateescape"))
+        digest.update(file.data)
+    return digest.hexdigest()[:16]
+
+
+def _bands(plate: Plate) -> Iterator[NDArray[np.float32]]:
+    """Rows of pixels, as the plate hands out its windows: a patched one is not put together for this."""
+    for top in range(0, plate.height, _BAND):
+        band = plate.window((slice(top, min(top + _BAND, plate.height)), slice(0, plate.width)))
+        yield band.reshape(band.shape[0], -1)
+
+
+def _sum_up(bands: Iterable[NDArray[np.float32]], tell: Callable[[bytes], None]) -> None:
+    down: NDArray[np.uint64] | None = None
+    for band in bands:
+        bits = np.ascontiguousarray(band).view(np.uint64 if band.shape[1] % 2 == 0 else np.uint32)
+        tell(np.add.reduce(bits, axis=1, dtype=np.uint64).tobytes())
+        sums = np.add.reduce(bits, axis=0, dtype=np.uint64)
+        down = sums if down is None else down + sums
+    if down is not None:
+        tell(down.tobytes())

@@ -1,0 +1,199 @@
+"""How the house is set up: file, environment and flags, and where the file may lie."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from goldsmith.brief.reading import ConfigFault
+from goldsmith.brief.settings import (
+    CONFIG_FILES,
+    ConfigDir,
+    House,
+    find_config,
+    read_config,
+    read_house,
+)
+from goldsmith.errors import UsageFault
+from goldsmith.files import shipped
+
+MACHINE = {"root", "state_dir", "models_dir", "cpu_lanes", "threads", "lane_memory_mb"}
+"""Fields whose default depends on the machine: the shipped file shows an example."""
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("GOLDSMITH_")]:
+        monkeypatch.delenv(name)
+
+
+def house_file() -> str:
+    return shipped("config", "house.toml").read_text()
+
+
+def test_the_shipped_file_changes_nothing() -> None:
+    """All its lines are comments: an empty file means the same."""
+    assert read_house(house_file().encode(), "config/house.toml") == read_house(b"", "config/house.toml")
+
+
+def test_the_commented_values_are_the_codes_defaults() -> None:
+    """Whoever takes a # away sees what holds now; nothing drifts."""
+    written = tomllib.loads(re.sub(r"^#([a-z_]+ = )", r"\1", house_file(), flags=re.MULTILINE))
+    assert list(written) == list(House.model_fields)
+    assert {name: value for name, value in written.items() if name not in MACHINE} == {
+        name: field.default for name, field in House.model_fields.items() if name not in MACHINE
+    }
+    assert read_house(house_file().replace("\n#", "\n").replace("\n ", "\n#").encode(), "f").quiet == 2.0
+
+
+def test_every_field_is_explained_in_the_shipped_file_as_in_the_code() -> None:
+    """One sentence, in two places, the same."""
+    for name, field in House.model_fields.items():
+        comment = "\n".join(f"# {line}" for line in textwrap.wrap(field.description or "", 118))
+        assert f"\n{comment}\n#{name} = " in house_file()
+
+
+def test_flags_stand_above_the_environment_and_that_above_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flag that is not given is None."""
+    monkeypatch.setenv("GOLDSMITH_QUIET", "5")
+    monkeypatch.setenv("GOLDSMITH_POLL", "4")
+    house = read_house(b"quiet = 3\npoll = 3\ngather = 1", "house.toml", poll=6.0, sweep=None)
+    assert (house.quiet, house.poll, house.gather, house.sweep) == (5.0, 6.0, 1.0, 600.0)
+
+
+@pytest.mark.parametrize("said", ["auto", "cpu", '["cuda:1", "cuda:0"]'])
+def test_devices_are_a_word_or_a_list_in_the_file_and_in_the_environment(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    """The variable holds the same, the list in brackets."""
+    written = said if said.startswith("[") else f'"{said}"'
+    wanted = tomllib.loads(f"devices = {written}")["devices"]
+    wanted = tuple(wanted) if isinstance(wanted, list) else wanted
+    assert read_house(f"devices = {written}".encode(), "house.toml").devices == wanted
+    monkeypatch.setenv("GOLDSMITH_DEVICES", said)
+    assert read_house(b"", "house.toml").devices == wanted
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        ('"gpu"', 'devices is "gpu", but must be "auto" or "cpu" or must be a list in [brackets].'),
+        ('["cuda:0", "cpu"]', 'devices.2 is "cpu": it must be a GPU by its number, like cuda:0.'),
+    ],
+)
+def test_a_device_that_cannot_be_is_refused(written: str, sentence: str) -> None:
+    """Before any lane is started."""
+    with pytest.raises(ConfigFault) as caught:
+        read_house(f"devices = {written}".encode(), "house.toml")
+    assert [str(fault) for fault in caught.value.faults] == [sentence]
+
+
+def test_everything_wrong_is_said_with_the_place_it_was_written_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """File, variable or flag."""
+    monkeypatch.setenv("GOLDSMITH_GATHER", "soon")
+    monkeypatch.setenv("GOLDSMITH_STATE_DIR", "state")
+    with pytest.raises(ConfigFault) as caught:
+        read_house(b'quiett = 1\nquiet = -3\nlog_format = "xml"', "config/house.toml", poll=0)
+    assert sorted(map(str, caught.value.faults)) == [
+        "--poll is 0, but must be at least 0.2.",
+        'GOLDSMITH_GATHER is "soon", but must be a number.',
+        'GOLDSMITH_STATE_DIR is "state": it must be a whole path, starting with / or ~.',
+        'log_format is "xml", but must be "auto", "json" or "console".',
+        "quiet is -3, but must be at least 0.1.",
+        "quiett is no setting here; did you mean quiet?",
+    ]
+    assert caught.value.exit_code == 2
+
+
+def test_a_house_file_that_is_no_toml_is_refused_in_words() -> None:
+    """The same reader, the same sentences."""
+    with pytest.raises(ConfigFault, match=r"house\.toml: line 1, column 9: the value is not written"):
+        read_house(b"quiet = soon", "house.toml")
+
+
+def test_what_the_machine_decides_is_sensible() -> None:
+    """At least one lane, at most four, and memory to work in."""
+    house = read_house(b"", "house.toml")
+    assert 1 <= house.cpu_lanes <= 4
+    assert house.threads >= 1
+    assert house.lane_memory_mb >= 2048
+
+
+def test_a_home_folder_is_written_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a shell."""
+    monkeypatch.setenv("HOME", "/home/mary")
+    assert read_house(b'root = "~/hotfolders"', "house.toml").root == Path("/home/mary/hotfolders")
+
+
+def test_the_flag_names_the_configuration_then_the_environment_then_the_root(tmp_path: Path) -> None:
+    """And without any of them it is the one that travels with the program."""
+    one, two, root = tmp_path / "one", tmp_path / "two", tmp_path / "root"
+    for folder in (one, two, root / "config"):
+        folder.mkdir(parents=True, mode=0o755)
+    environ = {"GOLDSMITH_CONFIG": str(two)}
+    assert find_config(one, root, environ) == ConfigDir(one)
+    assert find_config(None, root, environ) == ConfigDir(two)
+    assert find_config(None, root, {}) == ConfigDir(root / "config")
+    assert find_config(None, tmp_path, {}) == find_config(None, None, {}) == ConfigDir(None)
+
+
+def test_a_file_that_a_house_does_not_have_is_the_shipped_one(tmp_path: Path) -> None:
+    """A house writes down only what differs."""
+    (tmp_path / "line.toml").write_text("")
+    assert ConfigDir(tmp_path).file("line.toml") == tmp_path / "line.toml"
+    assert ConfigDir(tmp_path).file("models.toml") == shipped("config", "models.toml")
+    assert all(ConfigDir(None).file(name).is_file() for name in CONFIG_FILES)
+
+
+def test_a_configuration_that_was_named_must_be_there(tmp_path: Path) -> None:
+    """A typing error does not silently mean the defaults."""
+    with pytest.raises(UsageFault, match="is no folder to read the configuration from"):
+        find_config(tmp_path / "gone", None, {})
+
+
+@pytest.mark.parametrize("spoilt", ["config", "config/line.toml"])
+@pytest.mark.parametrize("mode", [0o775, 0o757])
+def test_a_configuration_on_the_share_that_others_may_change_is_refused(tmp_path: Path, spoilt: str, mode: int) -> None:
+    """Whoever may drop pictures must not be able to say what is run."""
+    (tmp_path / "config").mkdir(mode=0o755)
+    (tmp_path / "config/line.toml").write_text("")
+    (tmp_path / "config/line.toml").chmod(0o644)
+    assert find_config(None, tmp_path, {}).folder == tmp_path / "config"
+    (tmp_path / spoilt).chmod(mode)
+    with pytest.raises(UsageFault, match="can be changed by others") as caught:
+        find_config(None, tmp_path, {})
+    assert "--config" in caught.value.remedy
+    assert find_config(tmp_path / "config", tmp_path, {}).folder == tmp_path / "config"
+
+
+def test_a_configuration_on_the_share_is_no_link(tmp_path: Path) -> None:
+    """It could lead anywhere, and be led elsewhere."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "config").symlink_to("elsewhere")
+    with pytest.raises(UsageFault, match="is a link"):
+        find_config(None, tmp_path, {})
+
+
+def test_a_configuration_file_is_read_within_limits(tmp_path: Path) -> None:
+    """Too large, not there, not a file: each in words."""
+    (tmp_path / "house.toml").write_bytes(b"#" * 300_000)
+    with pytest.raises(ConfigFault, match="is 292 KiB long"):
+        read_config(tmp_path / "house.toml")
+    with pytest.raises(UsageFault, match="cannot be read: No such file"):
+        read_config(tmp_path / "gone.toml")
+    with pytest.raises(UsageFault, match="cannot be read: Is a directory"):
+        read_config(tmp_path)
+
+
+def test_reading_briefs_brings_no_pixel_machinery() -> None:
+    """The daemon and the command line import this floor."""
+    heavy = ["torch", "onnxruntime", "cv2", "imagecodecs", "PyOpenColorIO", "tifffile", "PIL", "sqlite3"]
+    code = "import sys, goldsmith.brief.resolve, goldsmith.brief.settings\n"
+    code += f"from goldsmith.ops import catalogue; catalogue(); print([n for n in {heavy!r} if n in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

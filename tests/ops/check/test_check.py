@@ -1,0 +1,380 @@
+"""check: each thing asked of a file is compared with the file itself, every fault is told, and a report is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from skimage import data
+
+from doubles.bench import BenchDouble
+from doubles.press import TITLE, press_file
+from goldsmith.engines.vision import TextLine
+from goldsmith.errors import Problem
+from goldsmith.operation import Deliverable, Exported
+from goldsmith.ops.check.operation import Check
+from goldsmith.ops.export import Export
+from goldsmith.picture.formats import jpeg_write
+from goldsmith.picture.picture import Plate, frozen
+from goldsmith.picture.profiles import named
+
+BESIDE = {"trim_mm": [69.0, 44.0], "bleed_mm": 3.0}
+"""300 x 200 px with 12 px of bleed."""
+
+
+def photograph(alpha: Literal["none", "full", "some"] = "none") -> Plate:
+    """300 x 200 px at 300 ppi."""
+    cover = None if alpha == "none" else np.ones((200, 300), np.float32)
+    if cover is not None and alpha == "some":
+        cover[:20] = 0
+    return Plate(frozen(data.chelsea()[:200, :300].astype(np.float32) / 255), None if cover is None else frozen(cover), ppi=(300, 300))
+
+
+def line(text: str, left: float, top: float, right: float, bottom: float) -> TextLine:
+    return TextLine(np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32), text, 0.9)
+
+
+class Reading(BenchDouble):
+    """A bench that reads other lines in small pictures than in large ones."""
+
+    def __init__(self, full: Sequence[TextLine], small: Sequence[TextLine], **more: Any) -> None:
+        super().__init__(lines=full, **more)
+        self.sides: list[int] = []
+        self._small = tuple(small)
+
+    def read(self, plate: Plate) -> Sequence[TextLine]:
+        self.sides.append(max(plate.width, plate.height))
+        return self._small if self.sides[-1] <= 100 else self._lines
+
+
+def exported(folder: Path, plate: Plate, said: dict[str, Any] | None = None, **settings: Any) -> Exported:
+    """What an export step makes of the plate, as it lies on the disk."""
+    (file,) = Export(**settings).make(plate, BenchDouble())
+    path = folder / f"{len(list(folder.iterdir())):03d}{file.suffix}"
+    path.write_bytes(file.data)
+    return Exported(file.tail + file.suffix, path, {**file.facts, **(said or {})})
+
+
+def fault(folder: Path, asked: dict[str, Any], plate: Plate | None = None, said: dict[str, Any] | None = None, **settings: Any) -> str:
+    """What is told of a photograph that was exported so; "" where it is as asked."""
+    bench = BenchDouble(exported=[exported(folder, plate or photograph(), said, **settings)])
+    try:
+        Check.model_validate(asked).make(photograph(), bench)
+    except Problem as problem:
+        return problem.sentence.partition(": ")[2]
+    assert bench.findings["result"] == "pass"
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked", "told"),
+    [
+        ({}, {"size": [300, 200]}, ""),
+        ({}, {"size": [300, 201]}, "size 300 x 200 px instead of 300 x 201 px"),
+        ({}, {"min_size": [300, 200]}, ""),
+        ({}, {"min_size": [301, 100]}, "size 300 x 200 px instead of at least 301 x 100 px"),
+        ({}, {"min_size": [100, 201]}, "size 300 x 200 px instead of at least 100 x 201 px"),
+        ({"format": "jpeg"}, {"format": "jpg"}, ""),
+        ({"format": "jpeg"}, {"format": "avif"}, "format jpeg instead of avif"),
+        ({"depth": 16}, {"depth": 16}, ""),
+        ({"depth": 8}, {"depth": 16}, "depth 8 bits instead of 16 bits"),
+        ({}, {"profile": "srgb"}, ""),
+        ({"profile": "adobe-rgb"}, {"profile": "adobe-rgb"}, ""),
+        ({"profile": "adobe-rgb"}, {"profile": "Adobe RGB (1998) compatible"}, ""),
+        ({"profile": "adobe-rgb"}, {"profile": "srgb"}, "profile Adobe RGB (1998) compatible instead of srgb"),
+        ({}, {"profile": "adobe-rgb"}, "instead of adobe-rgb"),
+        ({"ppi": 300}, {"ppi": 300}, ""),
+        ({"ppi": 72}, {"ppi": 300}, "ppi 72 instead of at least 300"),
+        ({}, {"ppi": 300, "print": [25.4, 16.9]}, ""),
+        ({}, {"ppi": 300, "print": [50.8, 16.9]}, "ppi 150 at 50.8 x 16.9 mm instead of at least 300"),
+        ({}, {"ppi": 300, "print": [25.4, 33.8]}, "ppi 150 at 25.4 x 33.8 mm instead of at least 300"),
+        ({"trim": [25.4, 16.9]}, {"ppi": 250}, ""),
+        ({"trim": [20, 10], "bleed": 2}, {"ppi": 1000}, "at 20 x 10 mm instead of at least 1000"),
+        ({"trim": [20, 10], "bleed": 2}, {"bleed": 2}, ""),
+        ({"trim": [20, 10], "bleed": 2}, {"bleed": 3}, "bleed 2 mm instead of at least 3 mm"),
+        ({}, {"coverage": 300}, "coverage no inks instead of at most 300 %"),
+    ],
+)  # fmt: skip
+def test_a_file_is_compared_with_what_was_asked(tmp_path: Path, settings: dict[str, Any], asked: dict[str, Any], told: str) -> None:
+    """What is as asked passes; what is not is told with its value and what was asked."""
+    found = fault(tmp_path, asked, **settings)
+    assert (told in found) if told else not found
+
+
+def test_bytes_are_those_on_the_disk(tmp_path: Path) -> None:
+    """A kB is 1000 bytes; the very size passes."""
+    size = exported(tmp_path, photograph()).path.stat().st_size
+    assert fault(tmp_path, {"max_kb": size / 1000}) == ""
+    assert f"bytes {size / 1000:,.1f} kB instead of at most" in fault(tmp_path, {"max_kb": (size - 1) / 1000})
+
+
+@pytest.mark.parametrize(
+    ("alpha", "asked", "told"),
+    [
+        ("none", "none", ""),
+        ("none", "required", "alpha none instead of transparent parts"),
+        ("full", "required", "alpha with nothing transparent instead of transparent parts"),
+        ("full", "none", "alpha with nothing transparent instead of none"),
+        ("some", "required", ""),
+        ("some", "none", "alpha with transparent parts instead of none"),
+    ],
+)
+def test_alpha(tmp_path: Path, alpha: Literal["none", "full", "some"], asked: str, told: str) -> None:
+    """Alpha that covers everything is none that was meant; no alpha is no alpha at all."""
+    assert fault(tmp_path, {"alpha": asked}, photograph(alpha)).removesuffix(".").endswith(told)
+    assert bool(fault(tmp_path, {"alpha": asked}, photograph(alpha))) == bool(told)
+
+
+@pytest.mark.parametrize(("value", "check", "setting"), [(1.0, "clipping", "max_clipped"), (0.0, "black", "max_black")])
+def test_clipping_is_measured_in_the_file(tmp_path: Path, value: float, check: str, setting: str) -> None:
+    """A tenth of the pixels at the end of the scale: a limit of ten per cent is met, one of nine is not."""
+    pixels = np.full((100, 100, 3), 0.5, np.float32)
+    pixels[:10] = value
+    assert fault(tmp_path, {setting: 10}, Plate(frozen(pixels))) == ""
+    assert f"{check} 10.00 % instead of at most 9 %" in fault(tmp_path, {setting: 9}, Plate(frozen(pixels)))
+
+
+def test_every_fault_of_every_file_is_told_in_one_sentence(tmp_path: Path) -> None:
+    """Whoever reads the note mends all of it at once."""
+    files = [exported(tmp_path, photograph(), name="web"), exported(tmp_path, photograph(), name="print", depth=16)]
+    with pytest.raises(Problem) as caught:
+        Check(size=(10, 10), depth=16).make(photograph(), BenchDouble(exported=files))
+    assert caught.value.sentence == (
+        "What was to be delivered is not as it was asked for: "
+        "hero_web.png: size 300 x 200 px instead of 10 x 10 px, depth 8 bits instead of 16 bits; "
+        "hero_print.png: size 300 x 200 px instead of 10 x 10 px."
+    )
+
+
+def test_what_only_warns_is_delivered_with_remarks(tmp_path: Path) -> None:
+    """The report, the record and the facts of the report say so; a fault beside it still holds the picture."""
+    file = exported(tmp_path, photograph(), name="web")
+    bench = BenchDouble(exported=[file])
+    (made,) = Check(max_kb=1, size=(300, 200), warn=("bytes",)).make(photograph(), bench)
+    (remark,) = made.facts["remarks"]  # type: ignore[misc, union-attr]
+    assert str(remark).startswith("…_web.png: bytes")
+    assert (made.facts["result"], bench.findings["result"], bench.findings["remarks"]) == ("warn", "warn", [remark])
+    assert "Passed with remarks" in made.data.decode()
+    with pytest.raises(Problem, match=r"size 300 x 200 px") as caught:
+        Check(max_kb=1, size=(1, 1), warn=("bytes",)).make(photograph(), bench)
+    assert "bytes" not in caught.value.sentence
+
+
+@pytest.mark.parametrize("said", [{"width": 301}, {"depth": 16}, {"format": "tiff"}, {"bytes": 5}, {"alpha": True}])
+def test_a_file_that_is_not_what_was_written_is_a_fault(tmp_path: Path, said: dict[str, Any]) -> None:
+    """Even where nothing is asked: what lies on the disk is what the step says it wrote."""
+    assert "instead of what was written" in fault(tmp_path, {}, said=said)
+    assert fault(tmp_path, {}) == ""
+
+
+def test_a_file_that_was_damaged_on_the_disk_is_a_fault(tmp_path: Path) -> None:
+    """It is the disk that is read, and to the end."""
+    file = exported(tmp_path, photograph())
+    file.path.write_bytes(file.path.read_bytes()[:-4000])
+    with pytest.raises(Problem, match=r"hero\.png: file damaged \(.*\) instead of one that can be read"):
+        Check().make(photograph(), BenchDouble(exported=[file]))
+
+
+def test_only_the_files_that_are_named_are_looked_at(tmp_path: Path) -> None:
+    """And a name that no export has is told with the nearest; proofs and files that are no pictures never count."""
+    files = [
+        exported(tmp_path, photograph(), name="web"), exported(tmp_path, photograph(), name="print", depth=16),
+        exported(tmp_path, photograph(), {"proof_of": "press"}, name="print"), Exported(".cube", tmp_path / "none", {}),
+    ]  # fmt: skip
+    bench = BenchDouble(exported=files)
+    Check(files=("print",), depth=16).make(photograph(), bench)
+    assert list(bench.findings["files"]) == ["_print.png"]  # type: ignore[arg-type]
+    with pytest.raises(Problem, match=r"“prnt”; the nearest is “print”\. There are “web”, “print”\."):
+        Check(files=("prnt",)).make(photograph(), bench)
+    with pytest.raises(Problem, match="no file to check"):
+        Check().make(photograph(), BenchDouble())
+
+
+WORD = line("G O L D", 30, 40, 120, 60)
+
+
+@pytest.mark.parametrize(
+    ("full", "small", "told"),
+    [
+        ([WORD], [line("GOLD", 5, 5, 40, 20)], ""),
+        ([line("COLD", 30, 40, 120, 60)], [WORD], "words “COLD” instead of “Gold” at full size"),
+        ([WORD], [], "thumbnail nothing like it instead of “Gold” at 100 px"),
+    ],
+)
+def test_words_are_read_at_full_size_and_in_a_thumbnail(tmp_path: Path, full: list[TextLine], small: list[TextLine], told: str) -> None:
+    """Both must show the word; each fault is its own."""
+    bench = Reading(full, small, exported=[exported(tmp_path, photograph())])
+    if told:
+        with pytest.raises(Problem) as caught:
+            Check(words=("Gold",)).make(photograph(), bench)
+        assert caught.value.sentence.endswith(f"hero.png: {told}.")
+    else:
+        Check(words=("Gold",)).make(photograph(), bench)
+    assert bench.sides == [300, 100]
+
+
+def test_letters_that_fill_a_large_picture_are_read_from_further_away(tmp_path: Path) -> None:
+    """What is not read at full size is looked for at 640 px, and its place is told in the picture's own pixels."""
+
+    class Far(BenchDouble):
+        def read(self, plate: Plate) -> Sequence[TextLine]:
+            return [line("GOLD", 40, 100, 140, 120)] if plate.width == 640 else [line("GOLL", 400, 300, 500, 320)]
+
+    large = Plate(frozen(np.full((800, 1280, 3), 0.5, np.float32)))
+    bench = Far(exported=[exported(tmp_path, large)])
+    Check(words=("GOLD",), thumbnail=0, safe=5).make(large, bench)
+    with pytest.raises(Problem, match="safe “GOLD” beyond") as caught:
+        Check(words=("GOLD",), thumbnail=0, safe=8).make(large, bench)
+    assert "words" not in caught.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("corners", "said", "good"),
+    [
+        ((30, 20, 200, 40), {}, True),
+        ((24, 20, 200, 40), {}, False),
+        ((26, 20, 200, 40), {}, True),  # a quarter of the line's height is let go
+        ((30, 14, 200, 34), {}, False),
+        ((30, 20, 276, 40), {}, False),
+        ((30, 166, 200, 186), {}, False),
+        ((30, 20, 200, 40), BESIDE, False),
+        ((35, 31, 200, 51), BESIDE, True),
+        ((30, 31, 200, 51), BESIDE, False),
+    ],
+)
+def test_text_stays_out_of_the_margin(tmp_path: Path, corners: tuple[int, int, int, int], said: dict[str, Any], good: bool) -> None:
+    """Ten per cent of either side, from the trim where there is a bleed: every edge counts."""
+    bench = BenchDouble(lines=[line("GOLD", *corners)], exported=[exported(tmp_path, photograph(), said)])
+    if good:
+        Check(safe=10).make(photograph(), bench)
+        return
+    with pytest.raises(Problem, match=r"safe “GOLD” beyond instead of text at least 10 % from every edge"):
+        Check(safe=10).make(photograph(), bench)
+
+
+def test_with_words_only_their_lines_must_stay_within(tmp_path: Path) -> None:
+    """A sign at the picture's edge is no fault where a headline was asked for; without words it is."""
+    lines = [line("GOLD", 100, 80, 200, 100), line("STOP", 0, 0, 40, 20)]
+    bench = BenchDouble(lines=lines, exported=[exported(tmp_path, photograph())])
+    Check(words=("GOLD",), safe=10).make(photograph(), bench)
+    with pytest.raises(Problem, match="“STOP” beyond"):
+        Check(safe=10).make(photograph(), bench)
+
+
+def test_the_reader_is_needed_only_for_text() -> None:
+    """A studio without its weights can check everything else."""
+    assert Check(size=(1, 1), max_clipped=1).needs().engines == ()
+    assert [need.kind for need in Check(words=("GOLD",)).needs().engines] == ["reader"]
+    assert [need.kind for need in Check(safe=5).needs().engines] == ["reader"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"warn": ["bytes"]}, "warn names bytes, which this step does not check"),
+        ({"warn": ["thumbnail"], "words": ["GOLD"], "thumbnail": 0}, "warn names thumbnail"),
+        ({"words": ["!?"]}, "no letter or digit"),
+        ({"print": [100, 100]}, "give the ppi"),
+        ({"name": "../x"}, "pattern"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_early(settings: dict[str, Any], match: str) -> None:
+    """A brief is told before any picture is opened."""
+    with pytest.raises(ValidationError, match=match):
+        Check.model_validate(settings)
+
+
+def test_two_reports_of_a_brief_have_names_of_their_own(tmp_path: Path) -> None:
+    """The name that the brief reserves is the name of the file."""
+    for settings, tail in [({}, ".report.html"), ({"name": "print"}, "_print.report.html")]:
+        check = Check.model_validate(settings)
+        (made,) = check.make(photograph(), BenchDouble(exported=[exported(tmp_path, photograph())]))
+        assert isinstance(made, Deliverable)
+        assert (made.tail + made.suffix,) == check.tails() == (tail,)
+
+
+@pytest.mark.parametrize("settings", [{}, {"quality": 90}, {"depth": 16}, {"cmyk": "press"}, {"cmyk": "press", "quality": 90}])
+def test_a_page_for_print_is_read_back_from_the_pdf(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """Its boxes, its picture and its inks are those in the file, whatever the step that wrote it says of bleed and coverage."""
+    given = photograph()
+    bench = BenchDouble(references={("profiles", "press"): press_file()})
+    (file,) = Export(format="pdf", trim=(20, 10), bleed=2, marks=True, **settings).make(given, bench)
+    path = tmp_path / "000.pdf"
+    path.write_bytes(file.data)
+    file_ = Exported(".pdf", path, {**file.facts, "bleed_mm": 9, "coverage": 1})
+    asked = {"format": "pdf", "bleed": 2, "ppi": 200, "depth": settings.get("depth", 8), "profile": TITLE if "cmyk" in settings else "srgb"}
+    (made,) = Check.model_validate(asked).make(given, BenchDouble(exported=[file_]))
+    assert b"data:image/jpeg" in made.data
+    with pytest.raises(Problem) as caught:
+        Check(bleed=2.1, ppi=1000, coverage=100).make(given, BenchDouble(exported=[file_]))
+    said = caught.value.sentence
+    assert "bleed 2 mm instead of at least 2.1 mm" in said
+    assert "at 20 x 10 mm instead of at least 1000" in said
+    assert ("coverage no inks" in said) == ("cmyk" not in settings)
+    path.write_bytes(file.data[: len(file.data) // 2])
+    with pytest.raises(Problem, match="file damaged"):
+        Check().make(given, BenchDouble(exported=[file_]))
+
+
+@pytest.mark.parametrize("format_", ["tiff", "jpeg", "pdf"])
+def test_coverage_is_measured_in_the_file(tmp_path: Path, format_: str) -> None:
+    """It is what the step measured when it wrote the file, found again on the disk."""
+    bench = BenchDouble(references={("profiles", "press"): press_file()})
+    trim = {"trim": (20, 10)} if format_ == "pdf" else {}
+    (file,) = Export(format=format_, cmyk="press", coverage=250, **trim).make(photograph(), bench)
+    path = tmp_path / f"000{file.suffix}"
+    path.write_bytes(file.data)
+    has = file.facts["coverage"]
+    assert isinstance(has, float)
+    bench = BenchDouble(exported=[Exported(file.suffix, path, {**file.facts, "coverage": 1})])
+    Check(coverage=has).make(photograph(), bench)
+    with pytest.raises(Problem, match=f"coverage {has} % instead of at most"):
+        Check(coverage=has - 0.2).make(photograph(), bench)
+
+
+def test_one_blown_channel_is_blown(tmp_path: Path) -> None:
+    """A red that clips has lost its drawing, whatever the other channels hold."""
+    pixels = np.full((100, 100, 3), 0.5, np.float32)
+    pixels[:10, :, 0] = 1
+    assert "clipping 10.00 % instead of at most 9 %" in fault(tmp_path, {"max_clipped": 9}, Plate(frozen(pixels)))
+
+
+def test_ppi_is_that_of_the_sheet_with_its_bleed(tmp_path: Path) -> None:
+    """The picture covers the bleed, too: 300 px on 69 mm and 3 mm at either side are 102 to the inch, not 110."""
+    assert fault(tmp_path, {"ppi": 101}, said=BESIDE) == ""
+    assert "ppi 102 at 69 x 44 mm instead of at least 108" in fault(tmp_path, {"ppi": 108}, said=BESIDE)
+
+
+def test_of_two_resolutions_the_lower_one_counts(tmp_path: Path) -> None:
+    """A file whose pixels are not square is as sharp as its coarser direction."""
+    uneven = Plate(photograph().pixels, ppi=(300, 150))
+    assert "ppi 150 instead of at least 200" in fault(tmp_path, {"ppi": 200}, uneven)
+    assert fault(tmp_path, {"ppi": 150}, uneven) == ""
+
+
+def test_inks_without_a_profile_are_no_srgb(tmp_path: Path) -> None:
+    """A file without a profile means sRGB only where it is in RGB."""
+    path = tmp_path / "000.jpg"
+    path.write_bytes(jpeg_write.bare_inks(np.full((20, 30, 4), 100, np.uint8), 90))
+    bench = BenchDouble(exported=[Exported(".jpg", path, {"width": 30, "height": 20})])
+    with pytest.raises(Problem, match=r"hero\.jpg: profile none instead of srgb\."):
+        Check(profile="srgb").make(photograph(), bench)
+
+
+def test_text_is_read_as_a_browser_shows_the_file(tmp_path: Path) -> None:
+    """Transparent parts on white, and in sRGB, whatever profile the file has."""
+
+    class Seeing(BenchDouble):
+        def read(self, plate: Plate) -> Sequence[TextLine]:
+            assert plate.icc in (None, named("srgb"))
+            assert plate.alpha is None
+            assert plate.pixels[: plate.height // 10].min() > 0.99
+            return [WORD]
+
+    bench = Seeing(exported=[exported(tmp_path, photograph("some"), profile="adobe-rgb")])
+    (made,) = Check(words=("GOLD",)).make(photograph(), bench)
+    assert made.facts["result"] == "pass"

@@ -1,0 +1,82 @@
+"""Preflight's craft: a word is found however a reader writes it, and not where another one stands."""
+
+from __future__ import annotations
+
+import pytest
+
+from goldsmith.ops.check.preflight import (
+    Checked,
+    FileSeen,
+    allowed,
+    nearest,
+    ppi_at,
+    same_profile,
+    told,
+    worst,
+)
+
+
+@pytest.mark.parametrize(
+    ("word", "lines", "distance", "places"),
+    [
+        ("GOLD", ["gold"], 0, (0,)),
+        ("GOLD", ["G 0 L D!"], 0, (0,)),
+        ("Gold", ["summer", "OLD GOLD RUSH"], 0, (1,)),
+        ("Spring Sale", ["SPRING", "SALE 20 %"], 0, (0, 1)),
+        ("Spring Sale", ["x", "SPRINGSALE"], 0, (1,)),
+        ("GOLD", ["COLD"], 1, (0,)),
+        ("GOLD", ["GLD"], 1, (0,)),
+        ("GOLD", ["GOOLD"], 1, (0,)),
+        ("50 %", ["SO"], 0, (0,)),
+        ("ＧＯＬＤ", ["GOLD"], 0, (0,)),
+        ("GOLD", ["GOLX", "GOLD"], 0, (1,)),
+        ("GOLD", ["GOLD", "GOLD"], 0, (0,)),
+        ("GOLD", [], 4, ()),
+        ("GOLD", ["", "...", "GOLD"], 0, (2,)),
+    ],
+)
+def test_a_word_is_found_where_it_is_read_best(word: str, lines: list[str], distance: int, places: tuple[int, ...]) -> None:
+    """Case, spaces, signs and lookalikes do not count; letters left out, put in or changed do; over the end of a line is found."""
+    assert nearest(word, lines) == (distance, places)
+
+
+@pytest.mark.parametrize(
+    ("word", "distance", "letters"), [("GOLD", 1, 0), ("SPRIN", 1, 1), ("SPRING", 0, 0), ("A very long line", 9, 2), ("Sale!", 3, 0)]
+)
+def test_one_letter_in_five_may_be_read_otherwise(word: str, distance: int, letters: int) -> None:
+    """And never more than was said; signs are no letters."""
+    assert allowed(word, distance) == letters
+
+
+@pytest.mark.parametrize(
+    ("asked", "found", "same"),
+    [
+        ("srgb", None, True),
+        ("srgb", "sRGB IEC61966-2.1", True),
+        ("srgb", "sRGB built-in", True),
+        ("srgb", "Linear sRGB", False),
+        ("SRGB", "Display P3", False),
+        ("display-p3", "display p3 ", True),
+        ("display-p3", None, False),
+        ("PSO Coated v3", "PSO Coated V3", True),
+        ("PSO Coated v3", "PSO Uncoated v3", False),
+    ],
+)
+def test_profiles_are_compared_by_what_they_are(asked: str, found: str | None, same: bool) -> None:
+    """A word of the house or a profile's own name; none means sRGB, whichever sRGB it is."""
+    assert same_profile(asked, found) is same
+
+
+def test_ppi_is_that_of_the_direction_that_has_fewer_pixels() -> None:
+    """A picture covers its sheet, so the coarser direction decides."""
+    assert ppi_at((600, 300), (50.8, 50.8)) == pytest.approx(150)
+    assert ppi_at((300, 600), (25.4, 25.4)) == pytest.approx(300)
+
+
+def test_one_fault_outweighs_remarks_and_a_remark_what_is_as_asked() -> None:
+    """A warning never hides a fault; each file has one clause."""
+    good, remark, fault = Checked("a", "1", "1", True, True), Checked("b", "1", "2", False, True), Checked("c", "1", "2", False)
+    assert [worst(checks) for checks in ([], [good], [good, remark], [remark, fault, good])] == ["pass", "pass", "warn", "fail"]
+    files = [FileSeen("x.png", "x", (), (fault, remark, fault)), FileSeen("y.png", "y", (), (remark,))]
+    assert told(files, "fail") == ["x.png: c 2 instead of 1, c 2 instead of 1"]
+    assert told(files, "warn") == ["x.png: b 2 instead of 1", "y.png: b 2 instead of 1"]

@@ -1,0 +1,100 @@
+"""The whole way from a net's matte to the edge, on photographs laid over photographs with an alpha that is known."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from goldsmith.ops.cutout.closed_form import closed
+from goldsmith.ops.cutout.trimap import of_mask, of_matte
+from goldsmith.picture.picture import Mask, Pixels
+from goldsmith.worker.guided_filter import refined
+
+_HIGH, _WIDE, _FINE = 300, 400, 4
+
+
+@cache
+def _photograph(name: str) -> Pixels:
+    whole = getattr(data, name)()[:, :, :3].astype(np.float32) / np.float32(255)
+    return np.asarray(cv2.resize(whole, (_WIDE, _HIGH), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _strokes(count: int, shortest: float, longest: float) -> Mask:
+    random = np.random.default_rng(3)
+    drawn = np.zeros((_HIGH * _FINE, _WIDE * _FINE), np.uint8)
+    x, y, radius = _WIDE * _FINE / 2, _HIGH * _FINE / 2, 0.28 * _HIGH * _FINE
+    cv2.circle(drawn, (int(x), int(y)), int(radius), 255, -1)
+    for _ in range(count):
+        along, bend = np.linspace(0, 1, 20), random.normal(0, 0.25)
+        angles = random.uniform(0, 2 * np.pi) + bend * along**2
+        away = (0.97 + random.uniform(shortest, longest) * along) * radius
+        points = np.stack([x + away * np.cos(angles), y + away * np.sin(angles)], axis=1).astype(np.int32)
+        cv2.polylines(drawn, [points], False, 255, int(random.integers(2, 7)), cv2.LINE_AA)
+    return _small(drawn)
+
+
+def _small(drawn: np.ndarray) -> Mask:
+    return np.asarray(cv2.resize(drawn, (_WIDE, _HIGH), interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)
+
+
+def _letters() -> Mask:
+    drawn = np.zeros((_HIGH * _FINE, _WIDE * _FINE), np.uint8)
+    cv2.putText(drawn, "Gold", (110, 760), cv2.FONT_HERSHEY_DUPLEX, 17, 255, 40, cv2.LINE_AA)
+    return _small(drawn)
+
+
+def _disc() -> Mask:
+    down, across = np.mgrid[:_HIGH, :_WIDE].astype(np.float32)
+    return np.clip((0.33 * _HIGH - np.hypot(across - _WIDE / 2, down - _HIGH / 2)) / 14 + 0.5, 0, 1)
+
+
+def _errors(found: Mask, known: Mask) -> tuple[float, float]:
+    """Sum of absolute differences over a thousand px, and the squared difference of the slopes, as the public benchmarks have them."""
+
+    def slope(matte: Mask) -> Mask:
+        soft = cv2.GaussianBlur(matte, (0, 0), 1.4)
+        return np.hypot(cv2.Sobel(soft, cv2.CV_32F, 1, 0), cv2.Sobel(soft, cv2.CV_32F, 0, 1)) / np.float32(8)
+
+    return float(np.abs(found - known).sum()) / 1000, float(((slope(found) - slope(known)) ** 2).sum()) / 10
+
+
+def _laid(alpha: Mask, front: str, behind: str) -> Pixels:
+    mixed = alpha[:, :, None] * _photograph(front) + (1 - alpha[:, :, None]) * _photograph(behind)
+    return (np.round(mixed * 255) / 255).astype(np.float32)
+
+
+HAIR, FUR = _strokes(140, 0.1, 0.5), _strokes(900, 0.03, 0.14)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "front", "behind"),
+    [(HAIR, "chelsea", "rocket"), (FUR, "chelsea", "coffee"), (_disc(), "coffee", "rocket"), (_letters(), "astronaut", "rocket")],
+    ids=["hair", "fur", "soft disc", "letters"],
+)
+def test_from_a_broad_grey_brush_the_edge_is_found(alpha: Mask, front: str, behind: str) -> None:
+    """Of the error of the brush an eighth is left at most, and of the error of its slopes a tenth."""
+    pixels, brush = _laid(alpha, front, behind), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13))
+    near = (cv2.dilate(alpha, brush) > 0.02) & (cv2.erode(alpha, brush) < 0.98)
+    painted = of_mask(np.where(near, np.float32(0.5), np.round(alpha)), 0)
+    before, after = (_errors(matte, alpha) for matte in (painted.guess, closed(pixels, painted.guess, painted.open_)))
+    assert after[0] < 0.125 * before[0]
+    assert after[1] < 0.1 * before[1]
+
+
+@pytest.mark.parametrize(
+    ("alpha", "front", "behind", "sums", "slopes"),
+    [(HAIR, "chelsea", "rocket", 0.45, 0.4), (FUR, "chelsea", "coffee", 0.75, 1.0)],
+    ids=["hair", "fur"],
+)
+def test_from_a_nets_matte_it_comes_nearer(alpha: Mask, front: str, behind: str, sums: float, slopes: float) -> None:
+    """Of the error of a matte of 320 px, brought to the picture's edges before, so much is left at most."""
+    pixels, seen = _laid(alpha, front, behind), cv2.resize(alpha, (320, 240), interpolation=cv2.INTER_AREA)
+    coarse = cv2.resize(cv2.GaussianBlur(seen, (0, 0), 1.2), (_WIDE, _HIGH), interpolation=cv2.INTER_LINEAR)
+    net = of_matte(refined(np.asarray(np.clip(coarse, 0, 1), np.float32), pixels, 320))
+    before, after = (_errors(matte, alpha) for matte in (net.guess, closed(pixels, net.guess, net.open_)))
+    assert after[0] < sums * before[0]
+    assert after[1] < slopes * before[1]

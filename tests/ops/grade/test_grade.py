@@ -1,0 +1,350 @@
+"""grade: CDL as OpenColorIO and the ASC say, zones that sum to one and keep luma and hue, looks that are read with care."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import PyOpenColorIO
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from doubles.bench import BenchDouble
+from goldsmith.errors import Cancelled, Problem
+from goldsmith.ops.grade import cube
+from goldsmith.ops.grade.cube import Cdl, parse_cdl, parse_cube, read_look
+from goldsmith.ops.grade.operation import Grade
+from goldsmith.ops.grade.tone import Balance, balance_change, cdl_change, look_change, zone_weights
+from goldsmith.picture import colour, profiles
+from goldsmith.picture.picture import Plate, frozen
+from goldsmith.picture.strips import in_slabs
+
+_RAMP = "LUT_3D_SIZE 2\n" + "\n".join(f"{r} {g} {b}" for b in (0, 1) for g in (0, 1) for r in (0, 1)) + "\n"
+_UNIT = st.floats(0, 1, width=32)
+
+
+def _plate(seed: int = 1, channels: int = 3, height: int = 40, width: int = 50) -> Plate:
+    codes = np.random.default_rng(seed).integers(0, 256, (height, width, channels))
+    return Plate(frozen(codes.astype(np.float32) / np.float32(255)))
+
+
+def _asc(pixels: NDArray[np.float32], cdl: Cdl) -> NDArray[np.float64]:
+    """The formulas of ASC CDL v1.2, written out."""
+    toned = np.clip(np.clip(pixels.astype(np.float64) * cdl.slope + cdl.offset, 0, 1) ** np.array(cdl.power), 0, 1)
+    grey = (toned @ np.array(colour.REC709))[..., None]
+    return np.asarray(np.clip(grey + cdl.saturation * (toned - grey), 0, 1))
+
+
+_TRIPLE = st.tuples(*[st.floats(0.3, 2.5)] * 3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(slope=_TRIPLE, offset=st.tuples(*[st.floats(-0.4, 0.4)] * 3), power=_TRIPLE, saturation=st.floats(0, 3))
+def test_the_cdl_is_the_asc_formula(
+    slope: tuple[float, float, float], offset: tuple[float, float, float], power: tuple[float, float, float], saturation: float
+) -> None:
+    """Slope, offset, power and saturation give what ASC CDL v1.2 says, within 1e-5."""
+    cdl = Cdl(slope, offset, power, saturation)
+    pixels = _plate().pixels
+    assert np.abs(in_slabs(pixels, cdl_change(cdl)) - _asc(pixels, cdl)).max() < 1e-5
+
+
+def test_one_number_stands_for_all_channels() -> None:
+    """slope = 1.2 is slope = [1.2, 1.2, 1.2]."""
+    assert Grade.model_validate({"slope": 1.2}).slope == (1.2, 1.2, 1.2)
+
+
+@pytest.mark.parametrize("neutral", [{}, {"slope": 1, "saturation": 1}, {"look": "warm", "look_strength": 0}, {"shadows": {}}])
+def test_a_neutral_grade_returns_the_plate_itself(neutral: dict[str, object]) -> None:
+    """Nothing asked, nothing touched: not even the look is looked up."""
+    plate = _plate()
+    assert Grade.model_validate(neutral).apply(plate, BenchDouble()) is plate
+
+
+@given(st.lists(_UNIT, min_size=1, max_size=50))
+def test_the_zones_share_out_every_brightness(values: list[float]) -> None:
+    """Shadows, midtones and highlights are each 0..1 and add up to 1 everywhere."""
+    weights = zone_weights(np.array([values], np.float32))
+    assert np.allclose(sum(weights), 1.0, atol=1e-6)
+    assert all(weight.min() >= -1e-6 and weight.max() <= 1 + 1e-6 for weight in weights)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.tuples(*[st.floats(-1, 1)] * 9), st.integers(0, 99))
+def test_zones_keep_the_luma_and_stay_in_range(shares: tuple[float, ...], seed: int) -> None:
+    """Whatever the balance, no pixel gets lighter or darker and none leaves 0..1."""
+    change = balance_change(Balance(*shares[:3]), Balance(*shares[3:6]), Balance(*shares[6:]))
+    pixels = _plate(seed).pixels
+    made = change(pixels.copy())
+    assert 0.0 <= made.min() <= made.max() <= 1.0
+    assert np.abs(colour.luma(made) - colour.luma(pixels)).max() < 1e-5
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.tuples(*[st.floats(-0.95, 1)] * 3), st.integers(0, 99))
+def test_saturation_by_zone_keeps_the_hue(shares: tuple[float, float, float], seed: int) -> None:
+    """The direction of every pixel's colour stays; only its length changes."""
+    pixels = _plate(seed).pixels
+    made = balance_change(*(Balance(saturation=share) for share in shares))(pixels.copy())
+    before = pixels - colour.luma(pixels)[..., None]
+    after = made - colour.luma(made)[..., None]
+    cross = np.linalg.norm(np.cross(before, after), axis=2)
+    assert cross.max() < 1e-5
+    assert (before * after).sum(axis=2).min() > -1e-6
+
+
+def test_temperature_warms_and_cools_along_one_line() -> None:
+    """On greys of every brightness amber raises red over blue, and blue the reverse, by the same rule."""
+    greys = np.repeat(np.linspace(0.1, 0.9, 9, dtype=np.float32)[:, None, None], 3, axis=2)
+    warm = balance_change(*[Balance(temperature=0.5)] * 3)(greys.copy())
+    cool = balance_change(*[Balance(temperature=-0.5)] * 3)(greys.copy())
+    assert (warm[..., 0] > warm[..., 1]).all()
+    assert (warm[..., 1] > warm[..., 2]).all()
+    assert (cool[..., 2] > cool[..., 0]).all()
+    hue = (warm[..., 0] - warm[..., 1]) / (warm[..., 1] - warm[..., 2])
+    assert np.allclose(hue, hue[0], rtol=1e-3)
+
+
+def test_shadows_leave_the_highlights_alone() -> None:
+    """A pixel brighter than half keeps its code when only the shadows are balanced."""
+    plate = _plate()
+    made = Grade.model_validate({"shadows": {"temperature": -80, "saturation": 50}}).apply(plate, BenchDouble())
+    bright = colour.luma(plate.pixels) >= 0.5
+    assert (made.codes()[bright] == plate.codes()[bright]).all()
+    assert (made.codes()[~bright] != plate.codes()[~bright]).any()
+
+
+def _cube_text(size: int = 9, extra: str = "") -> str:
+    steps = np.linspace(0, 1, size)
+    blue, green, red = np.meshgrid(steps, steps, steps, indexing="ij")
+    rows = np.stack([red**0.8, 0.9 * green + 0.05 * red, blue**1.3 * (1 - 0.2 * red)], -1).reshape(-1, 3)
+    return f'TITLE "a look"\n# made for a test\nLUT_3D_SIZE {size}\n{extra}' + "\n".join(
+        "{:.9f} {:.9f} {:.9f}".format(*row) for row in rows
+    )
+
+
+@pytest.mark.parametrize("extra", ["", "DOMAIN_MIN -0.1 0 0\nDOMAIN_MAX 1 1.2 1\n\n"])
+def test_a_cube_is_what_opencolorio_makes_of_the_file(tmp_path: Path, extra: str) -> None:
+    """The tables read here and run by OpenColorIO equal OpenColorIO's own reading of the file."""
+    path = tmp_path / "look.cube"
+    path.write_text(_cube_text(extra=extra))
+    whole = PyOpenColorIO.FileTransform(str(path))
+    whole.setInterpolation(PyOpenColorIO.INTERP_TETRAHEDRAL)
+    expected = _plate().pixels.copy()
+    PyOpenColorIO.Config.CreateRaw().getProcessor(whole).getDefaultCPUProcessor().applyRGB(expected)
+    made = look_change(read_look(path), 1.0)(_plate().pixels.copy())
+    assert np.abs(made - np.clip(expected, 0, 1)).max() < 1e-6
+
+
+def test_curves_before_the_table_are_run_first() -> None:
+    """Resolve's .cube with a curve and a table: the curve inverts, the table keeps."""
+    text = "LUT_1D_SIZE 2\nLUT_1D_INPUT_RANGE 0 1\nLUT_3D_SIZE 2\nLUT_3D_INPUT_RANGE 0 1\n1 1 1\n0 0 0\n" + _RAMP.split("\n", 1)[1]
+    pixels = _plate().pixels
+    made = look_change(parse_cube(text.encode(), "look.cube"), 1.0)(pixels.copy())
+    assert np.abs(made - (1 - pixels)).max() < 1e-6
+
+
+def test_half_a_look_lies_half_way(tmp_path: Path) -> None:
+    """look_strength mixes the look with the picture."""
+    path = tmp_path / "look.cube"
+    path.write_text(_cube_text())
+    bench = BenchDouble(references={("looks", "warm"): path})
+    plate = _plate()
+    whole, half = (Grade(look="warm", look_strength=strength).apply(plate, bench).pixels for strength in (1.0, 0.5))
+    assert np.abs(half - (plate.pixels + whole) / 2).max() < 1e-6
+
+
+def test_a_look_that_was_saved_over_is_read_again(tmp_path: Path) -> None:
+    """No cache stands between the library and the grade."""
+    path = tmp_path / "look.cube"
+    bench = BenchDouble(references={("looks", "warm"): path})
+    plate = _plate()
+    path.write_text(_RAMP)
+    assert np.abs(Grade(look="warm").apply(plate, bench).pixels - plate.pixels).max() < 1e-6
+    path.write_text(_cube_text())
+    assert np.abs(Grade(look="warm").apply(plate, bench).pixels - plate.pixels).max() > 0.05
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "neither LUT_3D_SIZE nor LUT_1D_SIZE"),
+        ("LUT_3D_SIZE 100000\n0 0 0\n", "line 1: LUT_3D_SIZE is 100000"),
+        ("LUT_3D_SIZE 2.5\n0 0 0\n", "line 1: LUT_3D_SIZE is 2.5"),
+        ("LUT_3D_SIZE nan\n0 0 0\n", "line 1: “nan” is not 1 plain number"),
+        ("LUT_3D_SIZE 2\n0 0 0\n", "has 1 lines of values where its size asks for 8"),
+        (_RAMP + "0 0 0\n", "has 9 lines of values"),
+        (_RAMP.replace("1 1 0", "1 nan 0"), "line 5: “1 nan 0” is not 3 plain numbers"),
+        (_RAMP.replace("1 1 0", "1 1e999 0"), "line 5"),
+        (_RAMP.replace("1 1 0", "1 1"), "line 5: “1 1” is not 3"),
+        (_RAMP.replace("1 1 0", "1 1 zero"), "line 5"),
+        ("LUT_3D_SIZE 2\nnan 0 0\n", "line 2"),
+        ("LUT_3D_SIZE 2\nDOMAIN_MIN 1 1 1\n" + _RAMP.split("\n", 1)[1], "is empty"),
+        ("<html>not found</html>", "neither"),
+        ("HELLO 1\n", "line 1: “HELLO” is no keyword"),
+        ("\x00\x01\x02" * 50, "neither"),
+    ],
+)
+def test_a_malformed_cube_is_refused_with_the_line(text: str, said: str) -> None:
+    """Whatever is wrong with a .cube file, the problem names the file and where."""
+    with pytest.raises(Problem) as caught:
+        parse_cube(text.encode(), "bad.cube")
+    assert said in caught.value.sentence
+    assert "bad.cube" in caught.value.sentence
+
+
+def test_a_huge_cube_is_refused_unread(tmp_path: Path) -> None:
+    """A file of a gigabyte is refused by its size."""
+    path = tmp_path / "huge.cube"
+    with path.open("wb") as opened:
+        opened.truncate(1 << 30)
+    with pytest.raises(Problem, match="1024 MiB"):
+        read_look(path)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_look_or_a_problem(data: bytes) -> None:
+    """No bytes bring anything but a look or a problem."""
+    for read in (parse_cube, parse_cdl):
+        with suppress(Problem):
+            read(b"LUT_1D_SIZE 2\n" + data if read is parse_cube else data, "x")
+
+
+_CC = (
+    '<?xml version="1.0"?><ColorCorrection xmlns="urn:ASC:CDL:v1.2" id="a"><SOPNode><Slope>1.1 1 0.9</Slope><Offset>0.01 0 -0.02</Offset>'
+    "<Power>0.9 1 1.1</Power></SOPNode><SatNode><Saturation>1.2</Saturation></SatNode></ColorCorrection>"
+)
+
+
+_DECISION = f"<ColorDecision>{_CC[21:]}</ColorDecision>"
+
+
+@pytest.mark.parametrize("text", [_CC, f"<ColorDecisionList>{_DECISION}{_DECISION.replace('1.1', '3')}</ColorDecisionList>"])
+def test_the_first_correction_of_a_file_is_read(text: str) -> None:
+    """.cc and .cdl say the same thing; of several corrections the first counts."""
+    assert parse_cdl(text.encode(), "a.cdl") == Cdl((1.1, 1, 0.9), (0.01, 0, -0.02), (0.9, 1, 1.1), 1.2)
+
+
+def test_a_cdl_file_grades_as_the_same_numbers_in_the_brief(tmp_path: Path) -> None:
+    """A look that is a CDL and the same CDL as settings give the same picture."""
+    path = tmp_path / "day.cc"
+    path.write_text(_CC)
+    bench, plate = BenchDouble(references={("looks", "day"): path}), _plate()
+    by_file = Grade(look="day").apply(plate, bench)
+    by_hand = Grade(slope=(1.1, 1, 0.9), offset=(0.01, 0, -0.02), power=(0.9, 1, 1.1), saturation=1.2).apply(plate, bench)
+    assert np.abs(by_file.pixels - by_hand.pixels).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "<a>",
+        "<a/>",
+        _CC.replace("1.1 1 0.9", "1.1 nan 0.9"),
+        _CC.replace("1.1 1 0.9", "1.1 0.9"),
+        _CC.replace("1.1 1 0.9", "-1 1 1"),
+        '<!DOCTYPE a [<!ENTITY b "cc">]><a>&b;</a>',
+        "<a>" * 40 + "</a>" * 40,
+    ],
+)
+def test_a_malformed_cdl_is_refused(text: str) -> None:
+    """Broken XML, entities, wrong counts and impossible values are problems with the file's name."""
+    with pytest.raises(Problem, match=r"bad\.cdl"):
+        parse_cdl(text.encode(), "bad.cdl")
+
+
+def test_a_large_cdl_is_refused_unread(tmp_path: Path) -> None:
+    """A correction is small; a large file is none."""
+    path = tmp_path / "large.cdl"
+    path.write_bytes(b"<a>" * (cube.MOST_BYTES // 32))
+    with pytest.raises(Problem, match="at most 1 MiB"):
+        read_look(path)
+
+
+def test_outside_the_region_nothing_changes() -> None:
+    """Where the mask is zero the floats are the same; a region that is empty returns the plate itself."""
+    mask = np.zeros((40, 50), np.float32)
+    mask[10:20, 5:30] = np.linspace(0, 1, 25, dtype=np.float32)
+    plate = Plate(_plate().pixels, masks={"mask": frozen(mask), "none": frozen(np.zeros((40, 50)))})
+    grade = Grade(slope=(1.4, 1, 0.7), where="mask")
+    made = grade.apply(plate, BenchDouble())
+    whole = Grade(slope=(1.4, 1, 0.7)).apply(plate, BenchDouble())
+    assert np.array_equal(made.pixels[mask == 0], plate.pixels[mask == 0])
+    assert np.abs(made.pixels[mask == 1] - whole.pixels[mask == 1]).max() < 1e-6
+    assert grade.needs().masks == {"mask"}
+    assert Grade(slope=(2, 2, 2), where="none").apply(plate, BenchDouble()) is plate
+
+
+def test_a_grey_picture_becomes_coloured_only_when_colour_is_asked() -> None:
+    """Tone keeps it grey, saturation does nothing, temperature makes it RGB."""
+    plate = _plate(channels=1)
+    assert Grade(slope=(1.2, 1.2, 1.2), saturation=2).apply(plate, BenchDouble()).channels == 1
+    assert Grade.model_validate({"saturation": 2, "shadows": {"saturation": 50}}).apply(plate, BenchDouble()) is plate
+    toned = Grade.model_validate({"midtones": {"temperature": 40}}).apply(plate, BenchDouble())
+    assert toned.channels == 3
+    assert np.abs(colour.luma(toned.pixels) - plate.pixels[..., 0]).max() < 1e-5
+
+
+def test_withdrawn_inputs_end_the_work_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the bench says that the inputs are gone, the slabs that wait are not begun."""
+    monkeypatch.setattr("goldsmith.picture.strips._SLAB_PIXELS", 1)
+    begun: list[int] = []
+    gate = threading.Event()
+
+    def change(slab: NDArray[np.float32]) -> NDArray[np.float32]:
+        begun.append(1)
+        if len(begun) > 1:
+            gate.wait(10)
+        return slab
+
+    def tick(_: float) -> None:
+        gate.set()
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        in_slabs(_plate(height=2000).pixels, change, tick)
+    assert len(begun) < 2000
+
+
+def test_profile_alpha_and_masks_stay() -> None:
+    """A wide gamut stays wide: the grade acts on display values and keeps everything else."""
+    alpha = frozen(np.full((40, 50), 0.5))
+    plate = Plate(_plate().pixels, alpha=alpha, depth=16, icc=profiles.named("display-p3"), ppi=(300, 300))
+    made = Grade(slope=(1.1, 1, 1)).apply(plate, BenchDouble())
+    assert (made.icc, made.depth, made.ppi) == (plate.icc, 16, (300, 300))
+    assert made.alpha is alpha
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"slope": -1},
+        {"slope": [1, 2]},
+        {"power": 0},
+        {"offset": float("nan")},
+        {"saturation": float("inf")},
+        {"look": "../../etc/passwd"},
+        {"look": "/etc/passwd"},
+        {"look_strength": 1.5},
+        {"shadows": {"temperature": 101}},
+        {"shadows": {"warmth": 1}},
+        {"where": "mask &"},
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+    """Paths, wrong counts, NaN and values out of range are refused before anything runs."""
+    with pytest.raises(ValidationError):
+        Grade.model_validate(wrong)
+
+
+def test_what_it_needs_is_known_from_the_settings() -> None:
+    """A look is announced with its shelf and suffixes."""
+    assert Grade(look="warm").needs().references == (("looks", "warm", (".cube", ".cdl", ".cc")),)
+    assert Grade().needs().references == ()

@@ -1,0 +1,192 @@
+"""select measures a picture, says what it found, and holds what breaks a limit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from skimage import data
+
+from goldsmith.errors import Problem
+from goldsmith.operation import Deliverable
+from goldsmith.ops.select.operation import Select, score
+from goldsmith.picture.assess import assess, noise, sharpness
+from goldsmith.picture.codec import decode
+from goldsmith.picture.picture import Plate, frozen
+
+
+class _Bench:
+    """Keeps what is put on record."""
+
+    def __init__(self) -> None:
+        self.findings: dict[str, object] = {}
+        self.kept_aside: list[Deliverable] = []
+        self.stem = "hero"
+
+    def aside(self, file: Deliverable) -> None:
+        self.kept_aside.append(file)
+
+    def progress(self, fraction: float, note: str = "") -> None:
+        assert 0.0 <= fraction <= 1.0
+
+    def record(self, **findings: object) -> None:
+        self.findings.update(findings)
+
+
+def _photograph(blur: float = 0.0) -> Plate:
+    picture = data.chelsea()
+    if blur:
+        picture = cv2.GaussianBlur(picture, (0, 0), blur)
+    return Plate(frozen(picture.astype(np.float32) / 255))
+
+
+def _three() -> list[Plate]:
+    return [_photograph(4.0), _photograph(), _flat(1.0)]
+
+
+def _flat(value: float, side: int = 64) -> Plate:
+    return Plate(frozen(np.full((side, side, 3), value, np.float32)))
+
+
+def test_by_default_everything_passes_untouched() -> None:
+    """A picture with every fault there is passes as the very plate it was, with its faults on record."""
+    bench, plate = _Bench(), _flat(1.0)
+    assert Select().apply_set([plate], bench) == [plate]
+    assert bench.findings["remarks"] == ["no edges to judge sharpness by", "clipped highlights 100.0 %"]
+    assert bench.findings["clipped_highlights"] == [100.0, 100.0, 100.0]
+
+
+def test_a_blurred_photograph_is_called_soft() -> None:
+    """Blur lowers the sharpness step by step, and strong blur earns the remark."""
+    steps = [assess(_photograph(blur)).sharpness for blur in (0.0, 1.0, 2.0, 4.0)]
+    assert all(sharper is not None and softer is not None and sharper > softer for sharper, softer in pairwise(steps))
+    bench = _Bench()
+    Select().apply_set([_photograph(4.0)], bench)
+    assert bench.findings["remarks"] == ["soft"]
+
+
+def test_a_blurred_background_does_not_make_a_picture_soft() -> None:
+    """A sharp subject on a blurred ground counts as sharp."""
+    pixels = _photograph(6.0).pixels.copy()
+    pixels[80:220, 150:330] = _photograph().pixels[80:220, 150:330]
+    whole = assess(Plate(frozen(pixels))).sharpness
+    assert whole is not None
+    assert whole > 50
+
+
+def test_noise_does_not_pass_for_sharpness() -> None:
+    """A plain ground under noise has no edges to judge by."""
+    grain = np.random.default_rng(1).standard_normal((256, 256))
+    plane = frozen(np.clip(0.5 + 0.04 * grain, 0, 1))
+    assert sharpness(plane, noise(plane)) is None
+
+
+@settings(max_examples=15, deadline=None)
+@given(sigma=st.floats(0.004, 0.08), level=st.floats(0.4, 0.6), seed=st.integers(0, 9))
+def test_measured_noise_is_the_noise_that_is_there(sigma: float, level: float, seed: int) -> None:
+    """The estimate is within 15 % of the standard deviation of noise laid on a slope."""
+    slope = np.linspace(-0.05, 0.05, 512)[:, None]
+    plane = frozen(level + slope + sigma * np.random.default_rng(seed).standard_normal((512, 512)))
+    assert noise(plane) == pytest.approx(sigma, rel=0.15)
+
+
+def test_transparent_pixels_do_not_count_as_clipped() -> None:
+    """White under alpha 0 is not a blown highlight."""
+    pixels = np.full((32, 32, 3), 0.5, np.float32)
+    pixels[:16] = 1.0
+    alpha = np.zeros((32, 32), np.float32)
+    alpha[16:] = 1.0
+    assert assess(Plate(frozen(pixels))).blown == 50.0
+    assert assess(Plate(frozen(pixels), alpha=frozen(alpha))).blown == 0.0
+
+
+@pytest.mark.parametrize(
+    ("limit", "plate", "said"),
+    [
+        ({"min_side": 512}, _photograph(), "451 x 300 px"),
+        ({"min_sharpness": 40}, _photograph(4.0), "too soft: sharpness 20"),
+        ({"max_clipped": 5}, _flat(1.0), "100.0 % blown highlights"),
+        ({"max_black": 5}, _flat(0.0), "100.0 % pure black"),
+    ],
+)
+def test_a_broken_limit_holds_the_picture_with_the_figure(limit: dict[str, float], plate: Plate, said: str) -> None:
+    """The problem names what was measured and the setting that asks for more."""
+    with pytest.raises(Problem) as caught:
+        Select(**limit).apply_set([plate], _Bench())
+    assert said in caught.value.sentence
+    assert next(iter(limit)) in caught.value.sentence
+    assert caught.value.remedy
+
+
+def test_too_much_noise_holds_the_picture() -> None:
+    """max_noise is in per cent of full scale."""
+    grain = np.random.default_rng(1).standard_normal((128, 128, 1)).astype(np.float32)
+    plate = Plate(frozen(0.5 + 0.05 * grain))
+    assert Select(max_noise=7).apply_set([plate], _Bench()) == [plate]
+    with pytest.raises(Problem, match="too noisy"):
+        Select(max_noise=3).apply_set([plate], _Bench())
+
+
+def test_the_best_of_several_goes_on() -> None:
+    """Of a soft, a sharp and a blown picture the sharp one is kept, and all three are on record."""
+    bench, plates = _Bench(), [_photograph(4.0), _photograph(), _flat(1.0)]
+    assert Select(keep=1).apply_set(plates, bench) == [plates[1]]
+    assert bench.findings["kept"] == [2]
+    assert len(bench.findings["candidates"]) == 3  # type: ignore[arg-type]
+
+
+def test_what_does_not_go_on_is_laid_aside_as_it_is_with_a_sheet_of_all() -> None:
+    """Under its number, with its seed and score, pixel for pixel; the one that goes on is only on the sheet."""
+    bench = _Bench()
+    plates = [replace(plate, facts={"number": number, "seed": 100 + number}) for number, plate in enumerate(_three(), 4)]
+    assert Select().apply_set(plates, bench) == [plates[1]]
+    *others, sheet = bench.kept_aside
+    assert [file.tail + file.suffix for file in bench.kept_aside] == ["_candidate04.png", "_candidate06.png", "_candidates.jpg"]
+    assert [(file.facts["number"], file.facts["seed"]) for file in others] == [(4, 104), (6, 106)]
+    assert [file.facts["score"] for file in others] == [score(assess(plates[place])) for place in (0, 2)]
+    for file, place in zip(others, (0, 2), strict=True):
+        again = decode(file.data, "other.png", 10**7)
+        assert np.array_equal(again.codes(), plates[place].codes())
+    assert decode(sheet.data, "sheet.jpg", 10**7).width > 600
+    assert bench.findings["kept"] == [5]
+
+
+def test_a_single_picture_leaves_nothing_aside() -> None:
+    """There is no set and no sheet."""
+    bench = _Bench()
+    Select().apply_set([_photograph()], bench)
+    assert bench.kept_aside == []
+
+
+def test_the_score_orders_as_the_selection_does() -> None:
+    """Fewest remarks, then sharpness; from 0 to 100."""
+    scores = [score(assess(plate)) for plate in (_photograph(), _photograph(1.0), _photograph(4.0), _flat(1.0))]
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) == 4
+    assert all(0 <= one <= 100 for one in scores)
+
+
+@pytest.mark.parametrize(("keep", "count", "left"), [(1, 8, 1), (3, 8, 3), (3, 2, 2), (64, 1, 1)])
+def test_how_many_are_left_is_known_from_the_settings(keep: int, count: int, left: int) -> None:
+    """So that a brief can be checked before anything runs."""
+    assert Select(keep=keep).leaves(count) == left
+
+
+@pytest.mark.parametrize("wrong", [{"keep": 0}, {"keep": 1.5}, {"max_clipped": 101}, {"min_side": -1}, {"max_noise": float("nan")}])
+def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    """A limit that cannot be met or makes no sense is refused before anything runs."""
+    with pytest.raises(ValidationError):
+        Select(**wrong)
+
+
+def test_a_picture_of_one_pixel_is_measured_too() -> None:
+    """The smallest picture brings no error, only fewer findings."""
+    for channels in (1, 3):
+        plate = Plate(frozen(np.full((1, 1, channels), 0.5, np.float32)))
+        assert Select().apply_set([plate], _Bench()) == [plate]

@@ -1,0 +1,131 @@
+"""Scripts of the world, by Debian's Noto fonts: letters that join, marks that hang, conjuncts, forms by language, both ways in a line.
+
+Skipped, by the package's name, where a font is not here.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from doubles.fonts import typeface
+from goldsmith.ops.text.font import Typeface, opened
+from goldsmith.ops.text.layout import Layout, Typesetter
+from goldsmith.ops.text.shaping import Line, Manner, Missing, Paragraph, ink
+
+MANROPE = typeface("Manrope-Bold.ttf")
+_FOLDER = Path("/usr/share/fonts")
+
+
+@cache
+def noto(name: str, package: str = "fonts-noto-core") -> Typeface:
+    found = sorted(_FOLDER.rglob(name))
+    if not found:
+        pytest.skip(f"{name} (Debian's {package}) is not here")
+    return opened(found[0].read_bytes(), name)
+
+
+def line(text: str, *faces: Typeface, **manner: object) -> Line:
+    return Paragraph(faces, text, Manner(**manner)).line(0, len(text))  # type: ignore[arg-type]
+
+
+def seen(made: Line) -> list[int]:
+    """The characters' places as they stand from left to right."""
+    return [glyph.place for glyph in sorted(made.glyphs, key=lambda glyph: glyph.x)]
+
+
+def test_arabic_letters_join() -> None:
+    """Beh has another form at the begin, in the middle and at the end of a word than alone; lam and alef lean on each other."""
+    arabic = noto("NotoNaskhArabic-Bold.ttf")
+    alone = line("\u0628", arabic).glyphs
+    joined = line("\u0628\u0628\u0628", arabic).glyphs
+    bases = [{glyph.number for glyph in joined if glyph.place == place} for place in range(3)]
+    assert all(bases[one] != bases[other] for one, other in ((0, 1), (1, 2), (0, 2)))
+    assert {glyph.number for glyph in alone} not in bases
+    pair = {glyph.number for glyph in line("\u0644\u0627", arabic).glyphs}
+    assert pair.isdisjoint(glyph.number for letter in "\u0644\u0627" for glyph in line(letter, arabic).glyphs)
+
+
+def test_tracking_never_tears_joined_letters() -> None:
+    """Arabic and Devanagari are as wide as without; Hebrew and Thai, whose letters stand apart, are not."""
+    for name, word in (
+        ("NotoNaskhArabic-Bold.ttf", "\u0645\u0631\u062d\u0628\u0627"),
+        ("NotoSansDevanagari-Bold.ttf", "\u0928\u092e\u0938\u094d\u0924\u0947"),
+    ):
+        assert line(word, noto(name), tracking=0.2).width == line(word, noto(name)).width
+    hebrew = noto("NotoSansHebrew-Bold.ttf")
+    assert line("\u05d0\u05d1\u05d2", hebrew, tracking=0.2).width == pytest.approx(line("\u05d0\u05d1\u05d2", hebrew).width + 0.4)
+
+
+def test_arabic_with_numbers_latin_and_brackets_is_seen_in_its_order() -> None:
+    """The words from the right, the year and the brand from the left, and a bracket that opens towards what it holds."""
+    arabic, text = noto("NotoNaskhArabic-Bold.ttf"), "\u0627\u0628 2026 GOLD (\u062c)"
+    made = line(text, arabic, MANROPE)
+    order = seen(made)
+    assert [place for place in order if text[place].isdigit()] == [3, 4, 5, 6]
+    assert [place for place in order if text[place] in "GOLD"] == [8, 9, 10, 11]
+    assert order.index(3) > order.index(8) > order.index(14)
+    assert order[-1] == 0
+    brackets = {text[glyph.place]: glyph for glyph in made.glyphs if text[glyph.place] in "()"}
+    assert brackets[")"].x < brackets["("].x
+    shut = line(")", MANROPE).glyphs[0].number
+    assert brackets["("].number == shut
+    assert {glyph.face for glyph in made.glyphs if text[glyph.place] in "GOLD"} == {1}
+
+
+def test_hebrew_prices_keep_their_sign_and_order() -> None:
+    """A price within Hebrew runs from the left; the sentence's own mark stands at its left end."""
+    hebrew, text = noto("NotoSansHebrew-Bold.ttf"), "\u05e8\u05e7 99.90!"
+    order = seen(line(text, hebrew, MANROPE))
+    assert [text[place] for place in order] == list("!99.90 \u05e7\u05e8")
+
+
+def test_devanagari_has_conjuncts_and_marks_in_their_places() -> None:
+    """Ka, virama and ssa are one glyph; the short i stands before its consonant though it is written after."""
+    devanagari = noto("NotoSansDevanagari-Bold.ttf")
+    assert len(line("\u0915\u094d\u0937", devanagari).glyphs) == 1
+    syllable = line("\u0915\u093f", devanagari).glyphs
+    plain = line("\u0915", devanagari).glyphs[0].number
+    assert len(syllable) == 2
+    assert next(glyph.x for glyph in syllable if glyph.number == plain) > 0.1
+
+
+def test_thai_marks_stand_over_their_letters_and_words_are_not_cut() -> None:
+    """Vowel and tone of one cluster take no width of their own; without a space or U+200B a phrase is never broken."""
+    thai = noto("NotoSansThai-Bold.ttf")
+    assert line("\u0e17\u0e35\u0e48", thai).width == pytest.approx(line("\u0e17", thai).width)
+    phrase = "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35\u200b\u0e0a\u0e32\u0e27\u0e42\u0e25\u0e01"
+    found = Typesetter([thai], phrase, Manner(), Layout()).at(20, (0, 0, 100, 100))
+    assert found is not None
+    assert [text.strip("\u200b") for text in found.block.lines] == phrase.split("\u200b")
+
+
+def test_chinese_and_japanese_have_their_own_forms_and_rules() -> None:
+    """One character is drawn by its language; lines end between characters, none begins with a full stop or ends with a bracket."""
+    cjk = noto("NotoSansCJK-Bold.ttc", "fonts-noto-cjk")
+    forms = {line("\u76f4", cjk, language=language).glyphs[0].number for language in ("ja", "zh-Hans")}
+    assert len(forms) == 2
+    text = "「春の新作」が、ついに登場。ぎゃくてんホームラン！価格は¥1,980（税込）です。"
+    for room in range(60, 500, 11):
+        found = Typesetter([cjk], text, Manner(language="ja"), Layout(balance=False)).at(20, (0, 0, room, 2000))
+        if found is None:
+            continue
+        lines = found.block.lines
+        assert "".join(lines) == text
+        assert not any(one[0] in "」、。！）ゃーッ" for one in lines)
+        assert not any(one[-1] in "「（¥" for one in lines)
+
+
+def test_what_a_script_lacks_is_named_and_nothing_is_drawn_as_a_box() -> None:
+    """A font of Hebrew has no Han; with one behind it all are there, and every letter has ink."""
+    hebrew, cjk = noto("NotoSansHebrew-Bold.ttf"), noto("NotoSansCJK-Bold.ttc", "fonts-noto-cjk")
+    with pytest.raises(Missing) as caught:
+        line("\u05d0 \u91d1\u5320", hebrew)
+    assert caught.value.letters == "\u91d1\u5320"
+    made = line("\u05d0\u91d1\u5320", hebrew, cjk)
+    boxes = ink((hebrew, cjk), made.glyphs)
+    assert len(boxes) == 3
+    assert np.all(boxes[:, 2] - boxes[:, 0] > 0.2)

@@ -1,0 +1,102 @@
+"""JPEG files: colour spaces, truncation that libjpeg would hide, and sizes that lie."""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+
+from goldsmith.errors import Incomplete, Problem
+from goldsmith.picture.codec import Encoding, decode, decoded, encode, verify
+from goldsmith.picture.picture import Plate
+
+LIMIT = 1_000_000
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_truncated_file_is_incomplete_wherever_it_ends(progressive: bool, photo: Any, saved: Any) -> None:
+    """libjpeg would fill the rest with grey and say nothing."""
+    data = saved(photo, "JPEG", progressive=progressive)
+    for end in range(20, len(data) - 1, 37):
+        with pytest.raises(Incomplete, match=r"a\.jpg"):
+            verify(data[:end], "a.jpg", LIMIT)
+
+
+def test_what_follows_the_picture_does_not_matter(photo: Any, saved: Any) -> None:
+    """Some programs append data of their own."""
+    data = saved(photo, "JPEG")
+    assert np.array_equal(decode(data + b"appended", "a.jpg", LIMIT).pixels, decode(data, "a.jpg", LIMIT).pixels)
+
+
+def test_a_size_that_lies_is_refused_before_decoding(photo: Any, saved: Any) -> None:
+    """65535 x 65535 in the frame header costs no memory."""
+    data = bytearray(saved(photo, "JPEG"))
+    at = data.index(b"\xff\xc0")
+    data[at + 5 : at + 9] = struct.pack(">HH", 65535, 65535)
+    with pytest.raises(Problem, match="65535 x 65535"):
+        verify(bytes(data), "a.jpg", LIMIT)
+
+
+def test_cmyk_becomes_srgb(photo: Any) -> None:
+    """Adobe's inverted CMYK without a profile: ink subtracts from white."""
+    from PIL import Image
+
+    image, out = Image.fromarray(photo).convert("CMYK"), io.BytesIO()
+    image.save(out, "JPEG", quality=100, subsampling=0)
+    plate, facts = decoded(out.getvalue(), "a.jpg", LIMIT)
+    assert facts.channels == 4
+    assert plate.channels == 3
+    assert plate.icc is None
+    assert np.abs(plate.codes().astype(int) - photo).mean() < 2
+
+
+def test_a_multi_picture_file_needs_all_its_pictures(photo: Any) -> None:
+    """MPO: the index says where the second picture ends; without it the file is incomplete."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(photo).save(out, "MPO", save_all=True, append_images=[Image.fromarray(photo[::-1].copy())])
+    data = out.getvalue()
+    assert verify(data, "a.jpg", LIMIT).frames == 2
+    with pytest.raises(Incomplete):
+        verify(data[:-100], "a.jpg", LIMIT)
+
+
+def test_density_in_centimetres_is_ppi(photo: Any, saved: Any) -> None:
+    """100 dots per cm are 254 ppi."""
+    data = bytearray(saved(photo, "JPEG", dpi=(100, 100)))
+    data[data.index(b"JFIF\0") + 7] = 2
+    assert verify(bytes(data), "a.jpg", LIMIT).ppi == (254.0, 254.0)
+
+
+def test_chroma_is_kept_whole_at_high_quality(photo: Any, make_plate: Any) -> None:
+    """4:4:4 from quality 85 on, 4:2:0 below, and as asked for."""
+    from PIL import Image, JpegImagePlugin
+
+    def sampling(**how: Any) -> int:
+        image = Image.open(io.BytesIO(encode(make_plate(photo), Encoding("jpeg", **how))))
+        return JpegImagePlugin.get_sampling(image)
+
+    assert sampling(quality=85) == 0
+    assert sampling(quality=84) == 2
+    assert sampling(quality=84, subsampling="4:4:4") == 0
+
+
+def test_a_long_profile_is_written_in_parts(photo: Any, make_plate: Any) -> None:
+    """A profile over 64 KiB comes back whole."""
+    from goldsmith.picture import profiles
+
+    icc = profiles.named("srgb") + bytes(range(256)) * 600
+    assert decode(encode(make_plate(photo, icc=icc), Encoding("jpeg")), "a.jpg", LIMIT).icc == icc
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_noise_can_be_written_at_every_quality(channels: int) -> None:
+    """The worst case for a JPEG writer's buffers: pictures whose files are larger than their pixels would suggest."""
+    noise = np.random.default_rng(0).random((400, 400, channels), dtype=np.float32)
+    sizes = [len(encode(Plate(pixels=noise), Encoding("jpeg", quality=quality))) for quality in (1, 50, 85, 90, 95, 100)]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > 100_000

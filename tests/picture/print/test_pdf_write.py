@@ -1,0 +1,224 @@
+"""The PDF for print: boxes to the hundredth of a millimetre, every code as it was, PDF/X's words, and nothing that runs."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import zlib
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pikepdf
+import pytest
+
+from doubles.press import TITLE, press_profile
+from goldsmith.picture import profiles
+from goldsmith.picture.formats import jpeg_write
+from goldsmith.picture.print import pdf_write
+from goldsmith.picture.print.page_boxes import Sheet
+
+SHEET = Sheet((100, 70), 3)
+SLUG_MM = 10
+MM = 72 / 25.4
+_KEPT: list[pikepdf.Pdf] = []
+"""Objects of a PDF do not outlive it."""
+
+
+def _codes(channels: int = 4, depth: int = 8) -> np.ndarray:
+    random = np.random.default_rng(channels)
+    smooth = np.linspace(0, 2**depth - 40, 90)[None, :, None] + random.integers(0, 30, (60, 90, channels))
+    return smooth.astype(np.uint8 if depth == 8 else np.uint16)
+
+
+def _written(channels: int = 4, depth: int = 8, *, marks: bool = True, title: str = "hero_poster", sheet: Sheet = SHEET) -> bytes:
+    icc = press_profile() if channels == 4 else profiles.named("adobe-rgb")
+    return pdf_write.write(pdf_write.lossless(_codes(channels, depth), icc), sheet, title, marks)
+
+
+def _opened(data: bytes) -> Any:
+    _KEPT.append(pikepdf.open(BytesIO(data)))
+    return _KEPT[-1]
+
+
+def _mm(box: Any) -> list[float]:
+    return [round(float(value) / MM, 2) for value in box]
+
+
+def test_the_boxes_are_those_of_the_sheet() -> None:
+    """Media round bleed and marks, bleed round trim, trim as ordered; without marks the bleed is the page."""
+    page = _opened(_written()).pages[0]
+    assert _mm(page.MediaBox) == [0, 0, 126, 96]
+    assert _mm(page.BleedBox) == [10, 10, 116, 86]
+    assert _mm(page.TrimBox) == [13, 13, 113, 83]
+    bare = _opened(_written(marks=False)).pages[0]
+    assert _mm(bare.MediaBox) == _mm(bare.BleedBox) == [0, 0, 106, 76]
+    assert _mm(bare.TrimBox) == [3, 3, 103, 73]
+
+
+@pytest.mark.parametrize(("channels", "depth"), [(4, 8), (4, 16), (3, 8), (3, 16)])
+def test_every_code_is_in_it_as_it_was(channels: int, depth: int) -> None:
+    """The picture's stream, unpacked by another library and unfiltered, is the very codes."""
+    picture = _opened(_written(channels, depth)).pages[0].Resources.XObject.Picture
+    assert (picture.Width, picture.Height, picture.BitsPerComponent) == (90, 60, depth)
+    assert picture.DecodeParms.Colors == channels
+    rows = np.frombuffer(zlib.decompress(picture.read_raw_bytes()), np.uint8).reshape(60, -1)
+    plain = _unfiltered(rows, channels * depth // 8)
+    assert np.array_equal(plain.view(">u2" if depth == 16 else np.uint8).reshape(60, 90, channels), _codes(channels, depth))
+
+
+def test_inks_are_told_by_the_output_intent() -> None:
+    """PDF/X-4: DeviceCMYK is the press of the intent, whose profile lies in the file; words, dates and number are there twice alike."""
+    pdf = _opened(_written())
+    assert pdf.pages[0].Resources.XObject.Picture.ColorSpace == pikepdf.Name.DeviceCMYK
+    (intent,) = pdf.Root.OutputIntents
+    assert intent.S == pikepdf.Name.GTS_PDFX
+    assert str(intent.OutputConditionIdentifier) == str(intent.Info) == TITLE
+    assert intent.DestOutputProfile.read_bytes() == press_profile()
+    assert intent.DestOutputProfile.N == 4
+    assert pdf.pdf_version == "1.6"
+    assert pdf.docinfo.Trapped == pikepdf.Name("/False")
+    with pdf.open_metadata(set_pikepdf_as_editor=False, update_docinfo=False) as told:
+        assert told["pdfxid:GTS_PDFXVersion"] == "PDF/X-4"
+        assert told["pdf:Trapped"] == "False"
+        assert told["dc:title"] == str(pdf.docinfo.Title) == "hero_poster"
+        assert told["xmp:CreateDate"] == told["xmp:ModifyDate"] == "2000-01-01T00:00:00Z"
+    assert str(pdf.docinfo.CreationDate) == str(pdf.docinfo.ModDate) == "D:20000101000000Z"
+    assert len(pdf.trailer.ID) == 2
+
+
+def test_colours_are_told_by_their_own_profile() -> None:
+    """A picture in RGB makes a plain PDF: ICCBased, no output intent, no claim to be PDF/X."""
+    pdf = _opened(_written(3))
+    kind, profile = pdf.pages[0].Resources.XObject.Picture.ColorSpace
+    assert kind == pikepdf.Name.ICCBased
+    assert profile.read_bytes() == profiles.named("adobe-rgb")
+    assert profile.N == 3
+    assert "/OutputIntents" not in pdf.Root
+    assert b"PDFXVersion>" not in pdf.Root.Metadata.read_bytes()
+
+
+def test_the_same_picture_gives_the_same_bytes() -> None:
+    """No clock and no chance; another picture or title has another number."""
+    assert _written() == _written()
+    assert _opened(_written()).trailer.ID[0] != _opened(_written(title="other")).trailer.ID[0]
+
+
+def test_nothing_in_it_runs_links_or_asks_for_a_font() -> None:
+    """One page, one picture; of all keys in all objects none is of actions, scripts, annotations, forms, files or fonts."""
+    pdf = _opened(_written())
+    assert len(pdf.pages) == 1
+    keys = {str(key) for one in pdf.objects if isinstance(one, pikepdf.Dictionary | pikepdf.Stream) for key in _keys(one)}
+    assert keys.isdisjoint({"/JS", "/JavaScript", "/OpenAction", "/AA", "/A", "/URI", "/Annots", "/AcroForm", "/EmbeddedFiles", "/Font"})
+    assert set(pdf.Root.keys()) == {"/Type", "/Pages", "/OutputIntents", "/Metadata"}
+
+
+def test_a_title_cannot_break_out_of_its_place() -> None:
+    """What a file is called comes from a stranger: angle brackets, brackets and quotes stay letters."""
+    title = "</rdf:li><evil/> (a) \\) & ü"
+    pdf = _opened(_written(title=title))
+    assert str(pdf.docinfo.Title) == title
+    with pdf.open_metadata(set_pikepdf_as_editor=False, update_docinfo=False) as told:
+        assert told["dc:title"] == title
+    assert "/evil" not in pdf.docinfo
+
+
+def test_marks_lie_outside_the_bleed_and_on_all_plates() -> None:
+    """Every line of a mark keeps a millimetre from the bleed; their colour prints on every plate."""
+    page = _opened(_written()).pages[0]
+    assert page.Resources.ColorSpace.All[1] == pikepdf.Name.All
+    low, right, high = SLUG_MM * MM, 116 * MM, 86 * MM
+    drawn = 0
+    for operands, operator in pikepdf.parse_content_stream(page):
+        if str(operator) in ("m", "l"):
+            x, y = (float(value) for value in operands)
+            drawn += 1
+            assert not (low - 0.9 * MM < x < right + 0.9 * MM and low - 0.9 * MM < y < high + 0.9 * MM)
+            assert 0 < x < 126 * MM
+            assert 0 < y < 96 * MM
+    assert drawn == 2 * (8 + 8) + 4  # crop marks, crosses, circles
+    bare = _opened(_written(marks=False)).pages[0]
+    assert b"SCN" not in bare.Contents.read_bytes()
+
+
+def test_crop_marks_point_at_the_trim() -> None:
+    """Two lines at each corner, in line with the trim's edges."""
+    page = _opened(_written()).pages[0]
+    moves = [[float(value) / MM for value in operands] for operands, operator in pikepdf.parse_content_stream(page) if str(operator) == "m"]
+    assert sorted(round(x, 2) for x, y in moves[:4]) == [13, 13, 113, 113]
+    assert sorted(round(y, 2) for x, y in moves[4:8]) == [13, 13, 83, 83]
+
+
+def test_a_colour_bar_has_each_ink_and_is_left_out_where_there_is_no_room() -> None:
+    """Four inks, solid and half; none on a card of 30 mm, none without inks."""
+    bar = pikepdf.parse_content_stream(_opened(_written()).pages[0])
+    fills = [[float(value) for value in operands] for operands, operator in bar if str(operator) == "k"]
+    assert fills == [[tint if plate == ink else 0 for plate in range(4)] for ink in range(4) for tint in (1, 0.5)]
+    for data in (_written(sheet=Sheet((30, 30), 3)), _written(3)):
+        assert not any(str(op) == "k" for _, op in pikepdf.parse_content_stream(_opened(data).pages[0]))
+
+
+def test_a_jpeg_of_inks_is_turned_the_right_way_round() -> None:
+    """A JPEG of inks is inverted; the page says so."""
+    picture = pdf_write.Picture(jpeg_write.bare_inks(_codes(), 90), 90, 60, 4, 8, press_profile(), jpeg=True)
+    image = _opened(pdf_write.write(picture, SHEET, "hero", marks=False)).pages[0].Resources.XObject.Picture
+    assert image.Filter == pikepdf.Name.DCTDecode
+    assert [int(value) for value in image.Decode] == [1, 0] * 4
+
+
+@pytest.mark.skipif(shutil.which("pdftoppm") is None, reason="pdftoppm (Debian's poppler-utils) is not here")
+@pytest.mark.parametrize("jpeg", [False, True])
+def test_another_program_draws_the_picture_where_it_belongs(jpeg: bool, tmp_path: Path) -> None:
+    """poppler: light paper at the margin, the picture within the bleed; its top is the picture's top and its dark end is dark."""
+    codes = np.zeros((76, 106, 4), np.uint8)
+    codes[:38, :, 3] = 255
+    codes[38:, :, 2] = 255
+    picture = pdf_write.lossless(codes, press_profile())
+    if jpeg:
+        picture = pdf_write.Picture(jpeg_write.bare_inks(codes, 95), 106, 76, 4, 8, press_profile(), jpeg=True)
+    file = tmp_path / "page.pdf"
+    file.write_bytes(pdf_write.write(picture, SHEET, "hero", marks=True))
+    subprocess.run(["pdftoppm", "-r", "25.4", "-png", str(file), str(tmp_path / "page")], check=True)
+    (drawn,) = tmp_path.glob("page*.png")
+    from PIL import Image
+
+    seen = np.asarray(Image.open(drawn).convert("RGB"))
+    assert abs(seen.shape[0] - 96) <= 1
+    assert abs(seen.shape[1] - 126) <= 1
+    assert seen[1:4, 1:4].min() == 255
+    assert seen[15:45, 15:110].max() < 60
+    assert seen[52:84, 15:110, :2].min() > 200
+    assert seen[52:84, 15:110, 2].max() < 120
+
+
+@pytest.mark.skipif(shutil.which("qpdf") is None, reason="qpdf is not here")
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_checker_finds_no_fault(channels: int, tmp_path: Path) -> None:
+    """qpdf reads it from end to end."""
+    file = tmp_path / "page.pdf"
+    file.write_bytes(_written(channels))
+    said = subprocess.run(["qpdf", "--check", str(file)], capture_output=True, text=True, check=True).stdout
+    assert "No syntax or stream encoding errors" in said
+
+
+def _keys(one: Any) -> list[str]:
+    found = list(one.keys())
+    for key in list(found):
+        value = one[key]
+        if isinstance(value, pikepdf.Dictionary):
+            found += _keys(value)
+    return found
+
+
+def _unfiltered(rows: np.ndarray, step: int) -> np.ndarray:
+    """PNG's predictors undone, byte by byte, by the book (Paeth is never used)."""
+    made = np.zeros((len(rows), rows.shape[1] - 1), np.uint8)
+    for number, row in enumerate(rows):
+        above = made[number - 1].astype(int) if number else np.zeros(made.shape[1], int)
+        line = made[number]
+        for at, value in enumerate(row[1:].astype(int)):
+            left = int(line[at - step]) if at >= step else 0
+            guess = (0, left, int(above[at]), (left + int(above[at])) // 2)[row[0]]
+            line[at] = (value + guess) % 256
+    return made

@@ -1,0 +1,311 @@
+"""PDF/X-4: a page in inks keeps to it, rule by rule, and each rule is one that a broken page breaks; other programs draw what was meant."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pikepdf
+import pytest
+from PIL import Image
+from skimage import data
+
+from doubles.bench import BenchDouble
+from doubles.pdf_x4 import faults
+from doubles.press import TITLE, press_file
+from goldsmith.ops.export import Export
+from goldsmith.picture import profiles
+from goldsmith.picture.picture import Plate, frozen
+
+GHOSTSCRIPTS = Path("/usr/share/color/icc/ghostscript/default_cmyk.icc")
+SHEET = {"format": "pdf", "cmyk": "press", "trim": [90, 60], "bleed": "3mm"}
+
+
+def files(profile: Path | None = None, **more: Any) -> list[bytes]:
+    """The page and its proof, as export makes them of a photograph."""
+    plate = Plate(frozen(data.coffee().astype(np.float32) / np.float32(255)))
+    bench = BenchDouble(references={("profiles", "press"): profile or press_file()})
+    return [made.data for made in Export.model_validate({**SHEET, **more}).make(plate, bench)]
+
+
+@pytest.mark.parametrize("more", [{}, {"marks": True}, {"quality": 90, "marks": True}, {"depth": 16}, {"bleed": 0}, {"grey": "black"}])
+def test_a_page_in_inks_breaks_no_rule(more: dict[str, Any]) -> None:
+    """With marks and without, lossless and as JPEG, at both depths."""
+    assert faults(files(**more)[0]) == []
+
+
+@pytest.mark.skipif(not GHOSTSCRIPTS.exists(), reason="Ghostscript's default_cmyk.icc (Debian's libgs-common) is not here")
+def test_so_does_one_for_a_press_of_others() -> None:
+    """A profile that somebody else made."""
+    assert faults(files(GHOSTSCRIPTS, marks=True)[0]) == []
+
+
+def _drop(*path: str) -> Callable[[pikepdf.Pdf], None]:
+    def broken(pdf: pikepdf.Pdf) -> None:
+        one: Any = pdf.Root if path[0] != "page" else pdf.pages[0].obj
+        for key in path[1:-1]:
+            one = one[int(key)] if key.isdigit() else one[key]
+        del one[path[-1]]
+
+    return broken
+
+
+def _words(old: str, new: str) -> Callable[[pikepdf.Pdf], None]:
+    def broken(pdf: pikepdf.Pdf) -> None:
+        told = pdf.Root.Metadata.read_bytes().decode()
+        assert old in told
+        pdf.Root.Metadata.write(told.replace(old, new).encode())
+
+    return broken
+
+
+def _set(where: Callable[[pikepdf.Pdf], Any], key: str, value: Any) -> Callable[[pikepdf.Pdf], None]:
+    def broken(pdf: pikepdf.Pdf) -> None:
+        where(pdf)[key] = value(pdf) if callable(value) else value
+
+    return broken
+
+
+def _page(pdf: pikepdf.Pdf) -> Any:
+    return pdf.pages[0].obj
+
+
+def _picture(pdf: pikepdf.Pdf) -> Any:
+    return pdf.pages[0].Resources.XObject.Picture
+
+
+def _info(pdf: pikepdf.Pdf) -> Any:
+    return pdf.trailer.Info
+
+
+def _intent(pdf: pikepdf.Pdf) -> Any:
+    return pdf.Root.OutputIntents[0]
+
+
+def _profile_of(icc: Callable[[bytes], bytes]) -> Callable[[pikepdf.Pdf], None]:
+    def broken(pdf: pikepdf.Pdf) -> None:
+        profile = _intent(pdf).DestOutputProfile
+        profile.write(icc(profile.read_bytes()))
+
+    return broken
+
+
+def _content(more: bytes) -> Callable[[pikepdf.Pdf], None]:
+    def broken(pdf: pikepdf.Pdf) -> None:
+        page = _page(pdf)
+        page.Contents = pdf.make_stream(page.Contents.read_bytes() + more)
+
+    return broken
+
+
+def _again(pdf: pikepdf.Pdf) -> None:
+    pdf.Root.OutputIntents.append(_intent(pdf))
+
+
+def _icc_based(pdf: pikepdf.Pdf) -> pikepdf.Object:
+    return pikepdf.Array([pikepdf.Name.ICCBased, _intent(pdf).DestOutputProfile])
+
+
+def _run_lengths(pdf: pikepdf.Pdf) -> None:
+    _picture(pdf).write(b"\x80", filter=pikepdf.Name.RunLengthDecode)
+
+
+BROKEN: list[tuple[str, Callable[[pikepdf.Pdf], None]]] = [
+    ("XMP: GTS_PDFXVersion", _words("PDF/X-4", "PDF/X-3")),
+    ("XMP: GTS_PDFXVersion", _drop("root", "/Metadata")),
+    ("XMP: dc:title", _words("hero", "")),
+    ("XMP: xmp:CreateDate", _words("xmp:CreateDate", "xmp:Created")),
+    ("XMP: xmp:ModifyDate", _words("xmp:ModifyDate", "xmp:Modified")),
+    ("XMP: xmp:MetadataDate", _words("xmp:MetadataDate", "xmp:Told")),
+    ("XMP: xmpMM:DocumentID", _words("xmpMM:DocumentID", "xmpMM:Number")),
+    ("XMP: xmpMM:VersionID", _words("xmpMM:VersionID", "xmpMM:Version")),
+    ("XMP: xmpMM:RenditionClass", _words("xmpMM:RenditionClass", "xmpMM:Class")),
+    ("XMP: Trapped is True or False", _words("<pdf:Trapped>False", "<pdf:Trapped>Unknown")),
+    ("Info: Trapped is a name, True or False", _set(_info, "/Trapped", pikepdf.Name("/Unknown"))),
+    ("Info and XMP differ: /Title", _set(_info, "/Title", "another")),
+    ("Info and XMP differ: /Trapped", _set(_info, "/Trapped", pikepdf.Name("/True"))),
+    ("Info and XMP differ: /CreationDate", _set(_info, "/CreationDate", "D:20010101000000Z")),
+    ("Info and XMP differ: /ModDate", _words("<xmp:ModifyDate>2000", "<xmp:ModifyDate>2001")),
+    ("Info and XMP differ: /Producer", _set(_info, "/Producer", "another")),
+    ("one output intent of GTS_PDFX", _drop("root", "/OutputIntents")),
+    ("one output intent of GTS_PDFX", _again),
+    ("one output intent of GTS_PDFX", _set(_intent, "/S", pikepdf.Name.GTS_PDFA1)),
+    ("output intent: /OutputConditionIdentifier", _drop("root", "/OutputIntents", "0", "/OutputConditionIdentifier")),
+    ("output intent: /Info", _set(_intent, "/Info", "")),
+    ("output intent: profile embedded", _drop("root", "/OutputIntents", "0", "/DestOutputProfile")),
+    ("output intent: a profile of ICC version 4 at most, whole", _profile_of(lambda icc: icc[:-4])),
+    ("output intent: a profile of ICC version 4 at most, whole", _profile_of(lambda icc: icc[:8] + b"\x05" + icc[9:])),
+    ("output intent: profile of an output device", _profile_of(lambda icc: icc.replace(b"prtr", b"link", 1))),
+    ("output intent: four inks", _profile_of(lambda _: profiles.named("adobe-rgb"))),
+    ("TrimBox or ArtBox, and not both", _drop("page", "/TrimBox")),
+    ("TrimBox or ArtBox, and not both", _set(_page, "/ArtBox", lambda pdf: _page(pdf).TrimBox)),
+    ("boxes lie within each other", _set(_page, "/BleedBox", [100, 100, 120, 120])),
+    ("boxes lie within each other", _set(_page, "/MediaBox", [0, 0, 100, 100])),
+    ("no CropBox, so that nothing is hidden", _set(_page, "/CropBox", [0, 0, 100, 100])),
+    ("operator rg", _content(b"1 0 0 rg\n")),
+    ("operator BT", _content(b"BT ET\n")),
+    ("/Other is none of the page's resources", _content(b"/Other Do\n")),
+    (
+        "colour: inks alone",
+        _set(lambda pdf: _page(pdf).Resources.ColorSpace, "/All", pikepdf.Array([pikepdf.Name.CalRGB, pikepdf.Dictionary()])),
+    ),
+    ("colour: the picture's is", _set(_picture, "/ColorSpace", pikepdf.Name.DeviceRGB)),
+    ("colour: the picture's is", _set(_picture, "/ColorSpace", _icc_based)),
+    ("XObject: a picture", _set(_picture, "/Subtype", pikepdf.Name.PS)),
+    ("filter /RunLengthDecode", _run_lengths),
+    ("forbidden: /OpenAction", _set(lambda pdf: pdf.Root, "/OpenAction", pikepdf.Dictionary(S=pikepdf.Name.JavaScript))),
+    ("forbidden: /Annots", _set(_page, "/Annots", pikepdf.Array())),
+    ("forbidden: /Font", _set(lambda pdf: _page(pdf).Resources, "/Font", pikepdf.Dictionary())),
+    ("forbidden: /TR", _set(lambda pdf: _page(pdf).Resources, "/ExtGState", pikepdf.Dictionary(TR=pikepdf.Name.Identity))),
+    ("forbidden: /Alternates", _set(_picture, "/Alternates", pikepdf.Array())),
+    ("forbidden: /OPI", _set(_picture, "/OPI", pikepdf.Dictionary())),
+    ("forbidden: /SMask", _set(_picture, "/SMask", pikepdf.Name("/None"))),
+    ("forbidden: /UserUnit", _set(_page, "/UserUnit", 2)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "broken"), BROKEN, ids=[f"{number} {rule}" for number, (rule, _) in enumerate(BROKEN)])
+def test_every_rule_is_one_that_can_be_broken(rule: str, broken: Callable[[pikepdf.Pdf], None]) -> None:
+    """A page with one thing changed is told by that rule: what finds no fault above has looked."""
+    with pikepdf.open(BytesIO(_marked())) as pdf:
+        broken(pdf)
+        made = BytesIO()
+        pdf.save(made, fix_metadata_version=False)
+    found = faults(made.getvalue())
+    assert any(fault.startswith(rule) for fault in found), found
+
+
+def test_an_encrypted_or_newer_file_is_told() -> None:
+    """Two rules that a change of the whole file breaks."""
+    with pikepdf.open(BytesIO(_marked())) as pdf:
+        newer, no_number = BytesIO(), _marked().replace(b"/ID", b"/IX")
+        pdf.save(newer, force_version="1.7", fix_metadata_version=False)
+    assert faults(newer.getvalue()) == ["header: PDF 1.6 at most, and a line of bytes above 127"]
+    assert "trailer: ID of two strings" in faults(no_number)
+
+
+_MADE: dict[str, bytes] = {}
+
+
+def _marked() -> bytes:
+    if "page" not in _MADE:
+        _MADE["page"] = files(marks=True)[0]
+    return _MADE["page"]
+
+
+@pytest.mark.skipif(shutil.which("pdfinfo") is None, reason="pdfinfo (Debian's poppler-utils) is not here")
+def test_poppler_finds_the_boxes_and_the_words(tmp_path: Path) -> None:
+    """By a reader of its own: sizes to a hundredth of a point, title, no script, no form, not encrypted, PDF 1.6."""
+    (tmp_path / "page.pdf").write_bytes(_marked())
+    said = subprocess.run(["pdfinfo", "-box", str(tmp_path / "page.pdf")], capture_output=True, text=True, check=True)
+    told = {line.partition(":")[0]: line.partition(":")[2].strip() for line in said.stdout.splitlines()}
+    boxes = {name: [round(float(value) / 72 * 25.4, 2) for value in told[name].split()] for name in ("MediaBox", "BleedBox", "TrimBox")}
+    assert boxes == {"MediaBox": [0, 0, 116, 86], "BleedBox": [10, 10, 106, 76], "TrimBox": [13, 13, 103, 73]}
+    assert (told["Title"], told["Pages"], told["PDF version"], told["Encrypted"]) == ("hero", "1", "1.6", "no")
+    assert (told["JavaScript"], told["Form"], said.stderr) == ("no", "none", "")
+
+
+@pytest.mark.skipif(shutil.which("gs") is None, reason="Ghostscript is not here")
+@pytest.mark.parametrize("more", [{}, {"quality": 95}])
+def test_ghostscript_draws_through_the_output_intent_what_the_proof_shows(more: dict[str, Any], tmp_path: Path) -> None:
+    """Another program, its own colour management, the profile in the file: the trimmed page looks like the soft proof."""
+    page, proof = files(soft_proof=True, **more)
+    (tmp_path / "page.pdf").write_bytes(page)
+    with Image.open(BytesIO(proof)) as opened:
+        wanted = np.asarray(opened.convert("RGB")).astype(float)
+    ppi = wanted.shape[1] / 90 * 25.4
+    command = ["gs", "-q", "-dNOPAUSE", "-dBATCH", "-dSAFER", "-sDEVICE=png16m", "-dUsePDFX3Profile", "-dUseTrimBox", f"-r{ppi:.4f}"]
+    command += [
+        "-dRenderIntent=1",
+        "-dBlackPtComp=1",
+        "-dInterpolateControl=0",
+        f"-sOutputFile={tmp_path / 'seen.png'}",
+        str(tmp_path / "page.pdf"),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    with Image.open(tmp_path / "seen.png") as opened:
+        seen = np.asarray(opened.convert("RGB").resize((wanted.shape[1], wanted.shape[0]), Image.Resampling.BOX)).astype(float)
+    inner = np.s_[8:-8, 8:-8]
+    off = np.abs(_softened(seen) - _softened(wanted))[inner]
+    assert off.mean() < 1
+    assert np.percentile(off, 99) < 4
+
+
+def _softened(pixels: np.ndarray) -> np.ndarray:
+    """By four pixels: a page is drawn on another grid."""
+    import cv2
+
+    return np.asarray(cv2.blur(pixels, (4, 4)))
+
+
+@pytest.mark.skipif(shutil.which("mutool") is None, reason="mutool (Debian's mupdf-tools) is not here")
+@pytest.mark.parametrize("bleed", [3.0, 5.0])
+def test_mupdf_draws_the_marks_and_the_bleed_at_their_millimetres(bleed: float, tmp_path: Path) -> None:
+    """Measured in the drawn page at 20 px a mm: the picture ends with the bleed, crop marks stand at the trim, a mm from the bleed."""
+    dark = Plate(frozen(np.zeros((300, 450, 3), np.float32)))
+    bench = BenchDouble(references={("profiles", "press"): press_file()})
+    (made,) = Export.model_validate({**SHEET, "bleed": bleed, "marks": True}).make(dark, bench)
+    (tmp_path / "page.pdf").write_bytes(made.data)
+    subprocess.run(
+        ["mutool", "draw", "-q", "-r", "508", "-c", "gray", "-o", str(tmp_path / "seen.png"), str(tmp_path / "page.pdf")], check=True
+    )
+    with Image.open(tmp_path / "seen.png") as opened:
+        seen = np.asarray(opened.convert("L")) < 128
+    width, height = 90 + 2 * bleed + 20, 60 + 2 * bleed + 20
+    assert seen.shape == (pytest.approx(height * 20, abs=1), pytest.approx(width * 20, abs=1))
+    rows, cols = _dark(seen[:, seen.shape[1] // 4]), _dark(seen[seen.shape[0] // 4])
+    assert max(rows, key=lambda run: run[1] - run[0]) == pytest.approx((10, 70 + 2 * bleed), abs=0.08)
+    assert max(cols, key=lambda run: run[1] - run[0]) == pytest.approx((10, 100 + 2 * bleed), abs=0.08)
+    above = _dark(seen[6 * 20])
+    trim = 10 + bleed
+    centres = [sum(run) / 2 for run in above if run[1] - run[0] < 0.3]
+    assert min(abs(centre - trim) for centre in centres) < 0.05
+    assert min(abs(centre - (trim + 90)) for centre in centres) < 0.05
+    left = [sum(run) / 2 for run in _dark(seen[:, 6 * 20]) if run[1] - run[0] < 0.3]
+    assert min(abs(centre - trim) for centre in left) < 0.05
+    assert min(abs(centre - (trim + 60)) for centre in left) < 0.05
+    mark = _dark(seen[:, round(trim * 20)])
+    assert mark[0] == pytest.approx((3, 9), abs=0.1)
+
+
+def _dark(line: np.ndarray) -> list[tuple[float, float]]:
+    """Runs of dark pixels, in mm."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], line, [False]]).astype(int)))
+    return [(float(start) / 20, float(end) / 20) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+
+
+@pytest.mark.skipif(shutil.which("mutool") is None, reason="mutool (Debian's mupdf-tools) is not here")
+def test_mupdf_reads_the_very_inks(tmp_path: Path) -> None:
+    """Drawn as CMYK at a pixel for a pixel, in the middle of flat patches: the inks of the file, none mixed into another."""
+    patches = np.repeat(np.repeat(np.array([[[1, 0, 0], [0, 0, 1]], [[0.5, 0.5, 0.5], [0, 0, 0]]], np.float32), 100, axis=0), 150, axis=1)
+    bench = BenchDouble(references={("profiles", "press"): press_file()})
+    (made,) = Export.model_validate({**SHEET, "bleed": 0, "coverage": 250}).make(Plate(frozen(patches)), bench)
+    (tmp_path / "page.pdf").write_bytes(made.data)
+    with pikepdf.open(BytesIO(made.data)) as pdf:
+        picture = _picture(pdf)
+        inks = np.frombuffer(picture.read_bytes(), np.uint8).reshape(int(picture.Height), int(picture.Width), 4)
+    subprocess.run(
+        ["mutool", "draw", "-q", "-r", "100", "-c", "cmyk", "-o", str(tmp_path / "seen.pam"), str(tmp_path / "page.pdf")], check=True
+    )
+    head, _, body = (tmp_path / "seen.pam").read_bytes().partition(b"ENDHDR\n")
+    size = {line.split()[0]: line.split()[1] for line in head.splitlines() if line.split()[0] in (b"WIDTH", b"HEIGHT", b"DEPTH")}
+    seen = np.frombuffer(body, np.uint8).reshape(int(size[b"HEIGHT"]), int(size[b"WIDTH"]), int(size[b"DEPTH"]))[..., :4].astype(int)
+    for across in (0.25, 0.75):
+        for down in (0.25, 0.75):
+            there = inks[int(down * inks.shape[0]), int(across * inks.shape[1])].astype(int)
+            here = seen[int(down * seen.shape[0]), int(across * seen.shape[1])]
+            assert np.abs(here - there).max() <= 2
+    assert seen.sum(axis=2).max() / 2.55 <= 250.5
+
+
+def test_a_press_without_a_name_still_names_its_condition(tmp_path: Path) -> None:
+    """PDF/X wants words for the output condition: those of the profile, or that it has none."""
+    icc = press_file().read_bytes()
+    nameless = tmp_path / "x.icc"
+    nameless.write_bytes(icc.replace(TITLE.encode(), b" " * len(TITLE)))
+    assert faults(files(nameless)[0]) == []

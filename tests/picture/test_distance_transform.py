@@ -1,0 +1,39 @@
+"""Distances into a shape: exact to the bit, wherever the array lies in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from goldsmith.picture.distance_transform import away
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 25), st.integers(2, 25))
+def test_it_is_the_distance_to_the_nearest_pixel_outside(seed: int, height: int, width: int) -> None:
+    """As counted pixel by pixel."""
+    shape = (np.random.default_rng(seed).random((height, width)) < 0.8).astype(np.uint8)
+    shape[0, 0] = 0
+    outside = np.argwhere(shape == 0)
+    for row, column in np.argwhere(np.ones_like(shape)):
+        wanted = np.sqrt(np.float64(np.square(outside - [row, column]).sum(axis=1).min()))
+        assert away(shape)[row, column] == np.float32(wanted)
+
+
+def test_it_is_the_same_wherever_it_lies_in_memory() -> None:
+    """To the last bit, a hundred times over."""
+    shape = np.zeros((140, 117), np.uint8)
+    shape[3:130, 5:110] = 1
+    first = away(shape)
+    kept = []
+    for number in range(100):
+        kept.append(np.zeros(1 + 37 * number, np.uint8))
+        assert np.array_equal(away(shape.copy()), first)
+
+
+@pytest.mark.parametrize("kind", [np.bool_, np.uint8])
+def test_flags_and_bytes_will_do(kind: type) -> None:
+    """Nothing inside gives nothing."""
+    assert not away(np.zeros((4, 5), kind)).any()

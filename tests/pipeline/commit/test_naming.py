@@ -1,0 +1,58 @@
+"""Names: versions, numbers in the archive, and how they are kept short enough."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from goldsmith.pipeline.commit.naming import archive_path, numbered, restemmed, split_version, versioned
+
+
+@pytest.mark.parametrize(
+    ("stem", "parts"),
+    [("hero", ("hero", 1)), ("hero_v002", ("hero", 2)), ("hero_v001", ("hero", 0)), ("hero_v12", ("hero_v12", 1)), ("_v002", ("_v002", 1))],
+)
+def test_a_stem_is_taken_apart(stem: str, parts: tuple[str, int]) -> None:
+    """Three digits make a version; a bare name is the first."""
+    assert split_version(stem) == parts
+
+
+def test_a_free_name_is_kept() -> None:
+    """Whatever a person called it."""
+    for stem in ("hero", "hero_v001", "hero_v007"):
+        assert versioned(stem, (), lambda _: True) == stem
+
+
+def test_the_next_version_is_above_all_that_ever_were() -> None:
+    """Gaps are not filled, so that a higher number is always the newer one."""
+    assert versioned("hero", {1, 4}, lambda _: True) == "hero_v005"
+    assert versioned("hero", {1}, lambda stem: stem != "hero_v002") == "hero_v003"
+    assert versioned("shot_v001", {0}, lambda _: True) == "shot_v002"
+    assert versioned("hero", (), lambda stem: stem != "hero") == "hero_v002"
+
+
+def test_results_follow_their_stem() -> None:
+    """Tails and suffixes stay; a name of its own gets the version before its suffix."""
+    assert restemmed("masked/acme/hero_web.avif", "hero", "hero_v002") == "masked/acme/hero_v002_web.avif"
+    assert restemmed("masked/hero_v002.png", "hero_v002", "hero_v003") == "masked/hero_v003.png"
+    assert restemmed("delivered/readme.txt", "hero", "hero_v003") == "delivered/readme_v003.txt"
+
+
+def test_the_archive_is_by_day() -> None:
+    """In UTC, with the folders it came from; numbered where the name is taken."""
+    assert archive_path("inbox/acme/hero.png", 0.0, lambda _: True) == "archive/1970-01-01/inbox/acme/hero.png"
+    taken = {"archive/1970-01-01/inbox/hero.png", "archive/1970-01-01/inbox/hero~2.png"}
+    assert archive_path("inbox/hero.png", 0.0, lambda path: path not in taken) == "archive/1970-01-01/inbox/hero~3.png"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.characters(blacklist_characters="/\0", blacklist_categories=("Cs",)), min_size=1, max_size=255), st.integers(1, 9999))
+def test_a_name_always_fits(name: str, number: int) -> None:
+    """255 bytes at most, whatever it is made of, the number still in it. What begins with a dot is never taken."""
+    assume(not name.startswith("."))
+    made = numbered(f"archive/{name}.png", number)
+    assert len(os.fsencode(os.path.basename(made))) <= 255
+    assert made.endswith(".png" if number == 1 else f"~{number}.png")

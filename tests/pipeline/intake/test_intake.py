@@ -1,0 +1,775 @@
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from doubles.yard import HeldClock, HintsByHand, Yard
+from goldsmith.files import Sig
+from goldsmith.pipeline.intake import mounts, sweep
+from goldsmith.pipeline.intake.bundle import Key
+from goldsmith.pipeline.intake.intake import SLICE, Intake, IntakeSettings
+from goldsmith.pipeline.intake.watch import Watcher
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Yard:
+    return Yard(tmp_path)
+
+
+@pytest.fixture
+def deaf_yard(tmp_path: Path) -> Yard:
+    """A yard from which no events come."""
+    return Yard(tmp_path, hears=False)
+
+
+# --- bundles come up
+
+
+def test_a_picture_alone_waits_and_one_with_an_instruction_comes_up(yard: Yard) -> None:
+    """A picture alone never comes up; with a mask beside it, it does, once for the two."""
+    yard.put("selected/alone.png")
+    yard.put("selected/hero.png")
+    yard.put("selected/hero.mask.png")
+    assert yard.drain() == [Key("selected", "", "hero.png")]
+    assert yard.drain() == []
+    bundle = yard.intake.bundle(Key("selected", "", "hero.png"))
+    assert bundle is not None
+    assert bundle.masks == {"mask": ("selected/hero.mask.png",)}
+
+
+def test_bundles_come_up_in_order_of_arrival(yard: Yard) -> None:
+    """The first hint first, whatever the names."""
+    for name in ("zoe", "adam", "mia"):
+        yard.put(f"inbox/{name}.png")
+        yard.put(f"inbox/{name}.toml")
+    assert yard.names() == ["zoe.png", "adam.png", "mia.png"]
+
+
+def test_a_bundle_comes_up_as_its_files_come_further(yard: Yard) -> None:
+    """Once on arrival, once when it looks complete, once when it has settled, and never in between."""
+    yard.put("selected/hero.png")
+    yard.put("selected/hero.mask.png")
+    assert yard.names() == ["hero.png"]
+    yard.want("selected/hero.png", "selected/hero.mask.png")
+    assert yard.intake.wait(yard.clock.now) == pytest.approx(0.15)
+    assert yard.names(later=0.1) == []
+    assert yard.names(later=0.05) == ["hero.png"]
+    assert yard.kind("selected/hero.png") == yard.kind("selected/hero.mask.png") == "looks_complete"
+    assert yard.names(later=1.0) == []
+    assert yard.names(later=0.85) == ["hero.png"]
+    assert yard.kind("selected/hero.png") == yard.kind("selected/hero.mask.png") == "settled"
+    assert yard.names(later=60.0) == []
+
+
+def test_a_file_saved_over_brings_its_bundle_up(yard: Yard) -> None:
+    """Work that was begun on the old bytes can be thrown away."""
+    yard.put("selected/hero.png")
+    yard.put("selected/hero.mask.png")
+    yard.names()
+    yard.want("selected/hero.png", "selected/hero.mask.png")
+    yard.names(later=3.0)
+    yard.names(later=3.0)
+    assert yard.kind("selected/hero.png") == "settled"
+    yard.put("selected/hero.png", b"another picture")
+    assert yard.names() == ["hero.png"]
+    assert yard.kind("selected/hero.png") == "new"
+    yard.put("selected/hero.png", b"another picture, still coming")
+    assert yard.names(later=0.1) == []
+
+
+def test_a_picture_that_goes_comes_up_once_more(yard: Yard) -> None:
+    """So that its job can be withdrawn; its mask waits on under a key of its own."""
+    yard.put("selected/hero.png")
+    yard.put("selected/hero.mask.png")
+    assert yard.names() == ["hero.png"]
+    (yard.root / "selected/hero.png").unlink()
+    yard.hint("selected/hero.png")
+    assert sorted(yard.names()) == ["hero.png", "hero/"]
+    assert yard.intake.bundle(Key("selected", "", "hero.png")) is None
+    assert yard.kind("selected/hero.png") == "gone"
+    yard.put("selected/hero.png")
+    assert sorted(yard.names()) == ["hero.png", "hero/"]
+    assert yard.intake.bundle(Key("selected", "", "hero/")) is None
+
+
+def test_an_instruction_that_is_taken_away_comes_up_once_more(yard: Yard) -> None:
+    """Without its mask the picture rests again."""
+    yard.put("selected/hero.png")
+    yard.put("selected/hero.mask.png").unlink()
+    (yard.root / "selected/hero.mask.png").write_bytes(b"x")
+    assert yard.names() == ["hero.png"]
+    (yard.root / "selected/hero.mask.png").unlink()
+    yard.hint("selected/hero.mask.png")
+    assert yard.names() == ["hero.png"]
+    bundle = yard.intake.bundle(Key("selected", "", "hero.png"))
+    assert bundle is not None
+    assert not bundle.instructed
+    yard.put("selected/hero.png", b"touched up")
+    assert yard.names() == []
+
+
+def test_deleting_the_problem_note_tries_again(yard: Yard) -> None:
+    """The note is known with its bundle; its going is a change like any other."""
+    for name in ("hero.png", "hero.toml", "hero.png.problem.txt"):
+        yard.put(f"inbox/{name}")
+    assert yard.names() == ["hero.png"]
+    bundle = yard.intake.bundle(Key("inbox", "", "hero.png"))
+    assert bundle is not None
+    assert bundle.note == "inbox/hero.png.problem.txt"
+    (yard.root / bundle.note).unlink()
+    yard.hint(bundle.note)
+    assert yard.names() == ["hero.png"]
+
+
+def test_a_campaign_brief_instructs_everything_below_it(yard: Yard) -> None:
+    """``brief.toml`` up the folders: it comes, it settles, it changes, it goes; pictures with a nearer one look at that."""
+    yard.put("inbox/acme/spring/a.png")
+    yard.put("inbox/acme/b.png")
+    yard.put("inbox/other/c.png")
+    assert yard.names() == []
+    yard.put("inbox/acme/brief.toml", b"title = 'x'")
+    assert sorted(yard.names()) == ["acme/b.png", "acme/spring/a.png"]
+    bundle = yard.intake.bundle(Key("inbox", "acme/spring", "a.png"))
+    assert bundle is not None
+    assert bundle.campaign_brief == "inbox/acme/brief.toml"
+    assert len(yard.names(later=0.15)) == 2
+    assert yard.kind("inbox/acme/brief.toml") == "looks_complete"
+    yard.put("inbox/acme/spring/brief.toml", b"title = 'y'")
+    assert "acme/spring/a.png" in yard.names()
+    bundle = yard.intake.bundle(Key("inbox", "acme/spring", "a.png"))
+    assert bundle is not None
+    assert bundle.campaign_brief == "inbox/acme/spring/brief.toml"
+    (yard.root / "inbox/acme/brief.toml").unlink()
+    yard.hint("inbox/acme/brief.toml")
+    assert "acme/b.png" in yard.names()
+    assert [one.instructed for one in yard.intake.bundles() if one.campaign == "acme"] == [False]
+
+
+def test_many_at_once_come_up_in_slices(yard: Yard) -> None:
+    """However many arrive, one drain returns at most a slice, and all come up in the end."""
+    for number in range(SLICE + 88):
+        yard.put(f"inbox/{number}.png", hint=False)
+        yard.put(f"inbox/{number}.txt")
+    yard.hint(*(f"inbox/{number}.png" for number in range(SLICE + 88)))
+    first = yard.drain()
+    assert len(first) == SLICE
+    assert yard.intake.wait(yard.clock.now) == 0.0
+    assert len(set(first) | set(yard.settle())) == SLICE + 88
+
+
+# --- what is never taken
+
+
+def test_links_pipes_and_sockets_are_refused_without_being_opened(yard: Yard) -> None:
+    """They show up with their bundle and a sentence; nothing hangs on the pipe; a folder called so is a campaign."""
+    os.symlink("/etc/passwd", yard.root / "inbox/link.png")
+    os.mkfifo(yard.root / "inbox/pipe.png")
+    with socket.socket(socket.AF_UNIX) as there:
+        there.bind(str(yard.root / "inbox/socket.png"))
+    (yard.root / "inbox/folder.png").mkdir()
+    for name in ("link", "pipe", "socket", "folder"):
+        yard.put(f"inbox/{name}.txt")
+        yard.hint(f"inbox/{name}.png")
+    assert sorted(yard.names()) == ["folder/", "link.png", "pipe.png", "socket.png"]
+    assert "copy the file itself here" in yard.sentence("inbox/link.png")
+    yard.want("inbox/link.png", "inbox/pipe.png", "inbox/socket.png")
+    for name in ("link", "pipe", "socket"):
+        assert yard.kind(f"inbox/{name}.png") == "refused"
+        assert yard.sentence(f"inbox/{name}.png")
+
+
+def test_a_linked_folder_is_not_entered(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Neither by hints nor by sweeps, however it is called."""
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "a.png").write_bytes(b"x")
+    (outside / "a.txt").write_bytes(b"x")
+    os.symlink(outside, yard.root / "inbox/acme")
+    yard.hint("inbox/acme")
+    assert yard.names() == []
+    yard.watcher.lost = True
+    assert yard.names() == []
+    assert list(yard.intake.bundles()) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["inbox/.hidden.png", "inbox/._a.png", "inbox/a.png.part", "inbox/.git/a.png", "inbox/@eaDir/a.png", "delivered/a.png"]
+)
+def test_litter_and_other_folders_are_not_even_remembered(yard: Yard, path: str) -> None:
+    """Dot-files, temporary names, file managers' folders, and whatever is no stage's folder."""
+    yard.put("inbox/brief.toml")
+    yard.put("delivered/brief.toml")
+    yard.put(path)
+    assert yard.names() == []
+    yard.watcher.lost = True
+    yard.settle()
+    assert list(yard.intake.bundles()) == []
+
+
+def test_strange_names_pass_through_whole(yard: Yard) -> None:
+    """Undecodable bytes, newlines, direction marks, shell characters, Korean, emoji, leading dashes and 255 bytes."""
+    stems = [b"\xff\xfe", b"a\nb", "\u202egnp".encode(), "금 👩‍🎨".encode(), b"$(rm -rf ~);'\"", b"-o", b"x" * 251]
+    for stem in stems:
+        for tail in (b".png", b".txt"):
+            with open(os.path.join(os.fsencode(yard.root), b"inbox", stem + tail), "wb") as made:
+                made.write(b"x")
+    yard.watcher.lost = True
+    assert {os.fsencode(name) for name in yard.names()} == {stem + b".png" for stem in stems}
+    for bundle in yard.intake.bundles():
+        yard.want(*bundle.files)
+    yard.names(later=0.15)
+    assert {yard.kind(path) for bundle in yard.intake.bundles() for path in bundle.files} == {"looks_complete"}
+
+
+# --- folders
+
+
+def test_what_lay_there_before_is_found_at_the_start(tmp_path: Path) -> None:
+    """The first thing an intake does is read the folders, campaigns included."""
+    (tmp_path / "inbox/acme").mkdir(parents=True)
+    (tmp_path / "inbox/acme/a.png").write_bytes(b"x")
+    (tmp_path / "inbox/acme/a.toml").write_bytes(b"x")
+    yard = Yard(tmp_path)
+    assert [bundle.key for bundle in yard.intake.bundles()] == [Key("inbox", "acme", "a.png")]
+
+
+def test_a_tree_moved_in_with_one_hint_is_read_whole(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """500 files can come with a single event for their folder."""
+    outside = tmp_path_factory.mktemp("outside") / "acme"
+    (outside / "deep/deeper").mkdir(parents=True)
+    for path in ("a.png", "a.txt", "deep/b.png", "deep/b.txt", "deep/deeper/c.png", "deep/deeper/c.txt"):
+        (outside / path).write_bytes(b"x")
+    os.rename(outside, yard.root / "inbox/acme")
+    yard.hint("inbox/acme")
+    assert yard.names() == ["acme/a.png", "acme/deep/b.png", "acme/deep/deeper/c.png"]
+
+
+def test_a_hint_from_deep_in_an_unknown_tree_reads_the_tree(yard: Yard) -> None:
+    """The event for the folder itself may have been lost; whatever else lies there is found too."""
+    yard.put("inbox/acme/deep/a.png", hint=False)
+    yard.put("inbox/acme/b.png", hint=False)
+    yard.put("inbox/acme/b.txt", hint=False)
+    yard.put("inbox/acme/deep/a.txt")
+    assert yard.names() == ["acme/b.png", "acme/deep/a.png"]
+
+
+def test_a_folder_renamed_takes_its_bundles_along(yard: Yard) -> None:
+    """Under the old name they are gone, under the new one they have arrived."""
+    yard.put("inbox/old/a.png")
+    yard.put("inbox/old/a.txt")
+    yard.names()
+    yard.want("inbox/old/a.png")
+    os.rename(yard.root / "inbox/old", yard.root / "inbox/new")
+    yard.hint("inbox/old", "inbox/new")
+    assert yard.names() == ["old/a.png", "new/a.png"]
+    assert yard.kind("inbox/old/a.png") == "gone"
+
+
+def test_a_folder_deleted_brings_its_bundles_up_once_more(yard: Yard) -> None:
+    """Each job of a deleted campaign can be withdrawn."""
+    for path in ("inbox/acme/a.png", "inbox/acme/a.txt", "inbox/acme/deep/b.png", "inbox/acme/deep/b.txt"):
+        yard.put(path)
+    assert len(yard.names()) == 2
+    shutil.rmtree(yard.root / "inbox/acme")
+    yard.hint("inbox/acme")
+    assert sorted(yard.names()) == ["acme/a.png", "acme/deep/b.png"]
+    assert list(yard.intake.bundles()) == []
+
+
+def test_a_folder_that_cannot_be_read_is_a_sentence(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits with its reason until its permissions change."""
+    yard.put("inbox/acme/a.png", hint=False)
+    yard.put("inbox/acme/a.txt", hint=False)
+    scandir = os.scandir
+
+    def locked(path: str) -> object:
+        if str(path).endswith("acme"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep.os, "scandir", locked)
+        yard.hint("inbox/acme")
+        assert yard.names() == []
+    assert yard.intake.unreadable() == {"inbox/acme": "inbox/acme/ cannot be read (Permission denied)."}
+    yard.hint("inbox/acme")
+    assert yard.names() == ["acme/a.png"]
+    assert yard.intake.unreadable() == {}
+
+
+# --- lost events, polling, mounts
+
+
+def test_lost_events_cost_latency_never_a_file(yard: Yard) -> None:
+    """After an overflow everything is read again: what came, what changed and what went."""
+    for name in ("stays", "goes", "changes"):
+        yard.put(f"inbox/{name}.png")
+        yard.put(f"inbox/{name}.txt")
+    assert len(yard.names()) == 3
+    for name in ("stays", "goes", "changes"):
+        yard.want(f"inbox/{name}.png", f"inbox/{name}.txt")
+    yard.names(later=3.0)
+    yard.names(later=3.0)
+    (yard.root / "inbox/goes.png").unlink()
+    (yard.root / "inbox/goes.txt").unlink()
+    yard.put("inbox/changes.png", b"other bytes", hint=False)
+    yard.put("inbox/comes.png", hint=False)
+    yard.put("inbox/comes.txt", hint=False)
+    yard.watcher.lost = True
+    assert sorted(yard.names()) == ["changes.png", "comes.png", "goes.png"]
+
+
+def test_folders_that_went_unheard_are_forgotten(yard: Yard) -> None:
+    """A campaign moved out while events were lost: its bundles come up once more, its neighbours do not."""
+    for path in ("inbox/acme/a.png", "inbox/acme/a.txt", "inbox/other/b.png", "inbox/other/b.txt"):
+        yard.put(path)
+    yard.names()
+    shutil.rmtree(yard.root / "inbox/acme")
+    yard.watcher.lost = True
+    assert yard.names() == ["acme/a.png"]
+    assert [bundle.campaign for bundle in yard.intake.bundles()] == ["other"]
+
+
+def test_a_file_and_a_folder_may_swap_names(yard: Yard) -> None:
+    """A folder where a picture was is a campaign; a picture where a campaign was is a picture."""
+    for path in ("inbox/x.png", "inbox/x.txt", "inbox/y.png/a.png", "inbox/y.png/a.txt", "inbox/y.txt"):
+        yard.put(path)
+    assert sorted(yard.names()) == ["x.png", "y.png/a.png", "y/"]
+    (yard.root / "inbox/x.png").unlink()
+    shutil.rmtree(yard.root / "inbox/y.png")
+    yard.put("inbox/y.png")
+    yard.put("inbox/x.png/a.png", hint=False)
+    yard.put("inbox/x.png/a.txt", hint=False)
+    yard.hint("inbox/x.png")
+    assert sorted(yard.names()) == ["x.png", "x.png/a.png", "x/", "y.png", "y.png/a.png", "y/"]
+    assert sorted(bundle.key.name for bundle in yard.intake.bundles()) == ["a.png", "x/", "y.png"]
+
+
+def test_without_events_the_folders_are_read_every_two_seconds(deaf_yard: Yard) -> None:
+    """Then latency is two seconds instead of none."""
+    yard = deaf_yard
+    assert yard.intake.modes() == {"inbox": "polling", "selected": "polling"}
+    yard.put("inbox/hero.png", hint=False)
+    yard.put("inbox/hero.txt", hint=False)
+    assert yard.names(later=1.0) == []
+    assert yard.names(later=1.0) == ["hero.png"]
+    yard.put("inbox/hero.txt", b"another prompt", hint=False)
+    assert yard.names(later=2.0) == ["hero.png"]
+
+
+def test_with_events_the_folders_are_hardly_read(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At rest the loop wakes for the health check alone; the next reading is ten minutes off."""
+    assert yard.intake.modes() == {"inbox": "events", "selected": "events"}
+    assert 0 < yard.intake.wait(yard.clock.now) <= mounts.CHECK_EVERY
+    yard.put("inbox/hero.png", hint=False)
+    yard.put("inbox/hero.txt", hint=False)
+    assert yard.names(later=590.0) == []
+    assert yard.names(later=15.0) == ["hero.png"]
+
+
+def test_a_folder_whose_canary_is_not_heard_is_polled(tmp_path: Path) -> None:
+    """Events are proven, not believed; and a folder that falls silent is noticed."""
+    yard = Yard(tmp_path)
+    yard.watcher.deaf_folders.add("selected")
+    yard.names(later=601.0)
+    assert yard.intake.modes()["selected"] == "events"
+    yard.names(later=6.0)
+    assert yard.intake.modes() == {"inbox": "events", "selected": "polling"}
+
+
+def test_a_network_mount_is_polled_whatever_it_sings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """inotify sees local changes only: on NFS and SMB the folders are read, and no canary is planted."""
+    monkeypatch.setattr(mounts, "filesystem_kind", lambda path: "nfs4")
+    yard = Yard(tmp_path)
+    assert set(yard.intake.modes().values()) == {"polling"}
+    assert yard.watcher.planted == []
+
+
+def test_folders_without_a_watch_of_their_own_make_the_stage_polled(yard: Yard) -> None:
+    """More folders than the kernel grants watches: no campaign is silently deaf."""
+    yard.watcher.unwatched.add("inbox/acme")
+    yard.put("inbox/acme/a.png")
+    yard.settle()
+    assert yard.intake.modes()["inbox"] == "polling"
+    yard.watcher.unwatched.clear()
+    yard.names(later=2.0)
+    assert yard.intake.modes()["inbox"] == "events"
+
+
+def test_a_missing_folder_pauses_and_loses_nothing(yard: Yard) -> None:
+    """A share that goes is said in a sentence; its bundles are neither gone nor new, and when it is back only changes come up."""
+    for name in ("hero.png", "hero.txt"):
+        yard.put(f"inbox/{name}")
+    assert yard.names() == ["hero.png"]
+    yard.want("inbox/hero.png", "inbox/hero.txt")
+    os.rename(yard.root / "inbox", yard.root / "away")
+    assert yard.names(later=0.5) == ["hero.png"]
+    assert yard.sentence("inbox/hero.png") == "its folder is not there"
+    assert yard.names(later=2.0) == []
+    assert yard.intake.paused() == {"inbox": "inbox/ is not there: is the share mounted?"}
+    assert yard.intake.bundle(Key("inbox", "", "hero.png")) is not None
+    (yard.root / "away/late.png").write_bytes(b"x")
+    (yard.root / "away/late.txt").write_bytes(b"x")
+    os.rename(yard.root / "away", yard.root / "inbox")
+    starts = yard.watcher.starts
+    assert "late.png" in yard.names(later=2.0)
+    assert yard.intake.paused() == {}
+    assert yard.watcher.starts == starts + 1
+    yard.names(later=10.0)
+    yard.names(later=10.0)
+    assert yard.kind("inbox/hero.png") == "settled"
+
+
+def test_hints_from_a_folder_that_just_went_are_not_believed(yard: Yard) -> None:
+    """Between the going of a share and the next check, a file that cannot be found is not called gone."""
+    for name in ("hero.png", "hero.txt"):
+        yard.put(f"inbox/{name}")
+    yard.names()
+    os.rename(yard.root / "inbox", yard.root / "away")
+    yard.hint("inbox/hero.png", "inbox")
+    assert yard.names() == []
+    assert yard.intake.bundle(Key("inbox", "", "hero.png")) is not None
+
+
+def test_a_replaced_folder_is_watched_and_read_anew(yard: Yard) -> None:
+    """Another folder under the same name (remounted, restored): what is not in it is gone, what is in it has arrived."""
+    for name in ("hero.png", "hero.txt"):
+        yard.put(f"inbox/{name}")
+    yard.names()
+    os.rename(yard.root / "inbox", yard.root / "away")
+    (yard.root / "inbox").mkdir()
+    yard.put("inbox/new.png", hint=False)
+    yard.put("inbox/new.txt", hint=False)
+    assert sorted(yard.names(later=2.0)) == ["hero.png", "new.png"]
+    assert yard.watcher.starts == 2
+
+
+def test_an_empty_mount_point_is_not_an_empty_folder(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage folder that was a mount and now lies on the root's own disk is paused, not emptied."""
+    yard.intake._mounts.all["inbox"].was_mounted = True
+    yard.drain(later=2.0)
+    assert yard.intake.paused() == {"inbox": "inbox/ was a mount of its own and is not mounted now: is the share mounted?"}
+
+
+def test_a_linked_stage_folder_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    """``inbox`` has to be a folder or a mount, not a link."""
+    os.symlink("/tmp", tmp_path / "selected")
+    yard = Yard(tmp_path)
+    assert "links are not followed" in yard.intake.paused()["selected"]
+
+
+def test_a_dead_watch_is_restarted_and_everything_read(yard: Yard) -> None:
+    """The health check finds it within two seconds, and nothing that came meanwhile is lost."""
+    yard.watcher.alive = False
+    yard.put("inbox/hero.png", hint=False)
+    yard.put("inbox/hero.txt", hint=False)
+    assert yard.names(later=2.0) == ["hero.png"]
+    assert yard.watcher.starts == 2
+
+
+def test_a_watch_that_cannot_be_had_is_not_asked_for_all_the_time(deaf_yard: Yard) -> None:
+    """Every ten seconds, not every two."""
+    starts = deaf_yard.watcher.starts
+    for _ in range(10):
+        deaf_yard.drain(later=2.0)
+        deaf_yard.settle()
+    assert deaf_yard.watcher.starts - starts == 2
+
+
+def test_a_watch_that_runs_already_is_not_started_twice(tmp_path: Path) -> None:
+    """Whoever builds the service may have started it before."""
+    for folder in ("inbox", "library"):
+        (tmp_path / folder).mkdir()
+    watcher = HintsByHand(tmp_path)
+    watcher.restart()
+    clock = HeldClock()
+    intake = Intake(tmp_path, ["inbox"], watcher, clock)  # type: ignore[arg-type]
+    intake.start()
+    intake.drain(clock.now)
+    assert (watcher.starts, intake.modes()) == (1, {"inbox": "events"})
+
+
+def test_a_slow_disk_is_read_less_often(deaf_yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Re-reading takes at most a twentieth of the loop's time."""
+    yard = deaf_yard
+    yard.intake._mounts.all["inbox"].cost = 1.0
+    yard.put("inbox/hero.png", hint=False)
+    yard.put("inbox/hero.txt", hint=False)
+    assert yard.names(later=15.0) == []
+    assert yard.names(later=5.0) == ["hero.png"]
+
+
+# --- the daemon's own files, the library
+
+
+def test_our_own_result_is_settled_at_once_and_comes_up_by_itself(yard: Yard) -> None:
+    """The next stage starts without waiting for an event or a breath."""
+    for name in ("hero.png", "hero.toml"):
+        path = yard.put(f"selected/acme/{name}", hint=False)
+        yard.intake.known(f"selected/acme/{name}", Sig.of(os.lstat(path)), f"hash of {name}")
+    assert yard.names() == ["acme/hero.png"]
+    assert yard.kind("selected/acme/hero.png") == "settled"
+    assert yard.intake.sha("selected/acme/hero.png") == "hash of hero.png"
+    yard.hint("selected/acme", "selected/acme/hero.png", "selected/acme/hero.toml")
+    assert yard.names() == []
+    assert yard.kind("selected/acme/hero.png") == "settled"
+    yard.put("selected/acme/hero.png", b"painted over")
+    assert yard.names() == ["acme/hero.png"]
+    assert yard.intake.sha("selected/acme/hero.png") is None
+
+
+def test_what_the_daemon_took_away_does_not_come_up(yard: Yard) -> None:
+    """A committed bundle leaves in silence, also when its events arrive afterwards."""
+    for name in ("hero.png", "hero.mask.png"):
+        yard.put(f"selected/{name}")
+    yard.names()
+    for name in ("hero.png", "hero.mask.png"):
+        (yard.root / "selected" / name).unlink()
+        yard.intake.forget(f"selected/{name}")
+    yard.hint("selected/hero.png", "selected/hero.mask.png")
+    assert yard.names() == []
+    assert list(yard.intake.bundles()) == []
+
+
+def test_a_stem_is_taken_by_a_picture_or_a_brief_of_that_name(yard: Yard) -> None:
+    """A result that is put down there has to become a version; a mask or a note alone takes no name."""
+    for path in ("selected/acme/Hero.png", "selected/acme/other.toml", "selected/acme/third.mask.png"):
+        yard.put(path)
+    yard.settle()
+    taken = [yard.intake.stem_taken("selected", "acme", stem) for stem in ("hero", "other", "third", "fourth")]
+    assert taken == [True, True, False, False]
+    assert not yard.intake.stem_taken("selected", "nowhere", "hero")
+
+
+def test_busy_until_everything_has_settled(yard: Yard) -> None:
+    """Whoever runs until nothing more happens waits for what is on its way, and not for an empty file that may stay empty."""
+    yard.put("selected/hero.png")
+    assert yard.intake.busy
+    yard.settle()
+    assert not yard.intake.busy
+    yard.want("selected/hero.png")
+    assert yard.intake.follows("selected/hero.png")
+    assert yard.intake.busy
+    yard.names(later=0.2)
+    yard.names(later=2.0)
+    assert not yard.intake.busy
+    yard.put("selected/empty.png", b"")
+    yard.settle()
+    yard.want("selected/empty.png")
+    yard.names(later=0.2)
+    assert not yard.intake.busy
+
+
+def test_touched_looks_again_now(yard: Yard) -> None:
+    """Who knows that a file changed need not wait for the event."""
+    yard.put("selected/hero.png")
+    yard.put("selected/hero.mask.png")
+    yard.names()
+    yard.intake.touched("selected/hero.png")
+    assert yard.names() == ["hero.png"]
+
+
+def test_wanting_what_is_gone_says_gone(yard: Yard) -> None:
+    """A file that went between hint and want is gone, and its bundle says so once."""
+    yard.put("selected/hero.png")
+    yard.put("selected/hero.mask.png")
+    yard.names()
+    (yard.root / "selected/hero.png").unlink()
+    yard.want("selected/hero.png")
+    assert yard.kind("selected/hero.png") == "gone"
+    assert "hero.png" in yard.names()
+
+
+def test_the_library_is_watched_for_changes_only(yard: Yard) -> None:
+    """A recipe that appears may mend a held brief; its files are no bundles."""
+    assert not yard.intake.library_changed
+    yard.put("library/recipes/spring.toml")
+    yard.settle()
+    assert yard.intake.library_changed
+    assert list(yard.intake.bundles()) == []
+
+
+def test_the_library_is_noticed_without_events_too(deaf_yard: Yard) -> None:
+    """A reading compares what lies on the shelves."""
+    deaf_yard.put("library/recipes/spring.toml", hint=False)
+    deaf_yard.drain(later=2.0)
+    assert deaf_yard.intake.library_changed
+
+
+def test_weights_that_arrive_count_as_a_change_of_the_library(tmp_path: Path) -> None:
+    """What the house says of its stores is asked for every few seconds, and told once."""
+    stored = ["migan"]
+    yard = Yard(tmp_path, stores=lambda: tuple(stored))
+    yard.drain(later=2.0)
+    assert not yard.intake.library_changed
+    stored.append("flux")
+    yard.drain(later=2.0)
+    assert yard.intake.library_changed
+    yard.intake.library_changed = False
+    yard.drain(later=2.0)
+    assert not yard.intake.library_changed
+
+
+def test_the_weaker_rule_is_told(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no lease is to be had, status can say so."""
+    monkeypatch.setattr("goldsmith.pipeline.intake.completeness.has_writer", lambda fd: None)
+    yard.put("selected/hero.png")
+    yard.settle()
+    yard.want("selected/hero.png")
+    yard.names(later=2.0)
+    assert yard.intake.weak() == {"selected"}
+
+
+# --- with the kernel itself
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Intake]:
+    for folder in ("inbox", "library"):
+        (tmp_path / folder).mkdir()
+    watcher = Watcher(tmp_path)
+    intake = Intake(tmp_path, ["inbox"], watcher)
+    intake.start()
+    yield intake
+    watcher.close()
+
+
+def turn_until(intake: Intake, condition: Callable[[list[Key]], bool], seconds: float = 15.0) -> int:
+    """Run the loop as the daemon does; the number of turns it took."""
+    deadline, turns, seen = time.monotonic() + seconds, 0, []
+    while time.monotonic() < deadline:
+        turns += 1
+        for key in intake.drain(time.monotonic()):
+            seen.append(key)
+            bundle = intake.bundle(key)
+            intake.want(bundle.files if bundle is not None else ())
+        if condition(seen):
+            return turns
+        select.select([intake._watcher.fd], [], [], min(intake.wait(time.monotonic()), 0.5))
+    raise AssertionError(seen)
+
+
+def test_a_real_arrival_settles_with_a_handful_of_turns(live: Intake, tmp_path: Path) -> None:
+    """From the kernel's event to settled, with no busy waiting between."""
+    (tmp_path / "inbox/hero.png").write_bytes(b"x")
+    (tmp_path / "inbox/hero.txt").write_bytes(b"x")
+    turns = turn_until(live, lambda seen: live.state("inbox/hero.png").kind == "settled")
+    assert turns < 30
+    assert live.modes() == {"inbox": "events"}
+
+
+def test_a_flood_that_overflows_the_kernel_loses_no_file(live: Intake, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The reader is held while more is written than the kernel's queue takes: every bundle is found all the same."""
+    turn_until(live, lambda seen: live.modes()["inbox"] == "events")
+    observer = live._watcher._observer
+    assert observer is not None
+    group = next(iter(observer.emitters))._inotify  # type: ignore[attr-defined]
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    with group._lock:
+        for number in range(limit):
+            os.close(os.open(tmp_path / f"inbox/filler{number % 40}.png", os.O_CREAT | os.O_WRONLY | os.O_TRUNC))
+            os.utime(tmp_path / f"inbox/filler{number % 40}.png")
+        (tmp_path / "inbox/late").mkdir()
+        for number in range(5):
+            (tmp_path / f"inbox/late/{number}.png").write_bytes(b"x")
+            (tmp_path / f"inbox/late/{number}.txt").write_bytes(b"x")
+    turn_until(live, lambda seen: len({key for key in seen if key.campaign == "late"}) == 5)
+    assert "overflow" in caplog.text
+    (tmp_path / "inbox/late/after.png").write_bytes(b"x")
+    (tmp_path / "inbox/late/after.txt").write_bytes(b"x")
+    turn_until(live, lambda seen: Key("inbox", "late", "after.png") in seen)
+
+
+WHOLE = bytes(range(256)) * 40
+
+
+def stalled(path: Path, aside: Path) -> Iterator[str]:
+    with path.open("wb") as out:
+        out.write(WHOLE[:100])
+        out.flush()
+        yield "writing"
+        out.write(WHOLE[100:])
+
+
+def mapped(path: Path, aside: Path) -> Iterator[str]:
+    with path.open("w+b") as out:
+        out.truncate(len(WHOLE))
+        with mmap.mmap(out.fileno(), len(WHOLE)) as memory:
+            memory[:100] = WHOLE[:100]
+            yield "writing"
+            memory[100:] = WHOLE[100:]
+
+
+def linked_while_growing(path: Path, aside: Path) -> Iterator[str]:
+    """Krita: O_TMPFILE and linkat, a created event and never a close for that name."""
+    with open(os.open(path.parent, os.O_TMPFILE | os.O_WRONLY), "wb") as out:
+        out.write(WHOLE[:100])
+        out.flush()
+        here = os.open("/", os.O_PATH)
+        os.link(f"/proc/self/fd/{out.fileno()}", path, src_dir_fd=here, follow_symlinks=True)
+        os.close(here)
+        yield "writing"
+        out.write(WHOLE[100:])
+
+
+def renamed_while_growing(path: Path, aside: Path) -> Iterator[str]:
+    with aside.open("wb") as out:
+        out.write(WHOLE[:100])
+        out.flush()
+        os.rename(aside, path)
+        yield "writing"
+        out.write(WHOLE[100:])
+
+
+def resumed(path: Path, aside: Path) -> Iterator[str]:
+    path.write_bytes(WHOLE[:100])
+    yield "looks_complete"
+    with path.open("ab") as out:
+        out.write(WHOLE[100:])
+
+
+def swapped_by_a_save(path: Path, aside: Path) -> Iterator[str]:
+    path.write_bytes(b"the old picture")
+    yield "looks_complete"
+    aside.write_bytes(WHOLE)
+    os.rename(aside, path)
+
+
+def empty_first(path: Path, aside: Path) -> Iterator[str]:
+    path.touch()
+    yield "new"
+    path.write_bytes(WHOLE)
+
+
+DROPS = [stalled, mapped, linked_while_growing, renamed_while_growing, resumed, swapped_by_a_save, empty_first]
+
+
+@pytest.mark.parametrize("drop", DROPS, ids=lambda drop: drop.__name__)
+def test_only_a_whole_file_settles_whatever_the_program_does(drop: Callable[[Path, Path], Iterator[str]], tmp_path: Path) -> None:
+    """Each way of writing is stopped halfway until the intake has seen it; when the file settles, all of it is there."""
+    for folder in ("inbox", "library"):
+        (tmp_path / folder).mkdir()
+    watcher = Watcher(tmp_path)
+    intake = Intake(tmp_path, ["inbox"], watcher, settings=IntakeSettings(quiet=0.5, breath=0.05))
+    intake.start()
+    path = tmp_path / "inbox/hero.png"
+    (tmp_path / "inbox/hero.txt").write_bytes(b"prompt")
+
+    def sig() -> Sig:
+        return Sig.of(os.lstat(path))
+
+    try:
+        for awaited in drop(path, tmp_path / "aside"):
+            turn_until(intake, lambda seen, awaited=awaited: intake.state("inbox/hero.png").kind in (awaited, "settled"))
+            assert awaited == "looks_complete" or intake.state("inbox/hero.png").kind == awaited
+        turn_until(intake, lambda seen: intake.state("inbox/hero.png").kind == "settled" and intake.state("inbox/hero.png").sig == sig())
+        assert path.read_bytes() == WHOLE
+    finally:
+        watcher.close()

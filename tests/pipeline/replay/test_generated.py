@@ -1,0 +1,78 @@
+"""Pictures that a model made from words are made again from the record of it: with all candidates, and with what was shown to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from doubles import tiny
+from doubles.commission import EXPORT, LINE, SELECT
+from doubles.deliveries import delivered
+from doubles.pictures import png
+from goldsmith.pipeline.replay.sources import Missing
+
+_GENERATING = LINE.replace('default = [{ op = "select" }]', "")
+
+
+def test_a_picture_made_of_words_alone_is_made_again_with_its_candidates(tmp_path: Path) -> None:
+    """The asset goes by its brief, and that is in the archive; the one that was chosen is chosen again."""
+    brief = f"""prompt = "a gold ring"
+seed = 5
+[[generate]]
+op = "regenerate"
+model = "null-generate"
+candidates = 3
+{SELECT}{EXPORT}"""
+    delivery = delivered(tmp_path, {"inbox/ring.toml": brief}, "delivered/ring.manifest.json", _GENERATING)
+    report = delivery.again()
+    assert [deliverable.verdict for deliverable in report.deliverables] == ["identical", "identical"]
+    asides = [output for output in delivery.content["stages"][0]["outputs"] if output["role"] == "aside"]
+    assert asides, "the candidates that were not chosen are on record"
+    assert report.other == ()
+
+
+def test_reference_pictures_are_found_again(tmp_path: Path) -> None:
+    """A picture made from words and a picture that was shown with them."""
+    brief = f"""prompt = "a gold ring"
+[[generate]]
+op = "regenerate"
+model = "null-generate"
+references = true
+{EXPORT}"""
+    files: dict[str, bytes | str] = {"inbox/ring.ref.png": png(7), "inbox/ring.toml": brief}
+    delivery = delivered(tmp_path, files, "delivered/ring.manifest.json", _GENERATING)
+    assert {given["role"] for given in delivery.content["stages"][0]["inputs"]} == {"brief", "ref"}
+    assert delivery.again().same
+    delivery.archived("inbox/ring.ref.png").unlink()
+    with pytest.raises(Missing, match=r"inbox/ring\.ref\.png"):
+        delivery.again()
+
+
+def test_a_diffusion_model_paints_the_same_picture_and_the_same_hand_again(tmp_path: Path) -> None:
+    """Image to image and a filled mask with a real pipeline on tiny weights: model, scheduler and seeds are all in the record."""
+    brief = f"""prompt = "a gold ring"
+seed = 5
+[[generate]]
+op = "regenerate"
+model = "premium"
+candidates = 2
+strength = 0.6
+{SELECT}
+[[edit]]
+op = "inpaint"
+where = "box(0.2, 0.2, 0.4, 0.4)"
+prompt = "a hand"
+model = "fill"
+{EXPORT}"""
+    files: dict[str, bytes | str] = {
+        "config/models.toml": tiny.models_toml({"premium": "sdxl", "fill": "sdxl-inpaint"}),
+        "inbox/ring.png": png(7, 64, 64),
+        "inbox/ring.toml": brief,
+    }
+    delivery = delivered(tmp_path, files, "delivered/ring.manifest.json", _GENERATING)
+    steps = [step for stage in delivery.content["stages"] for step in stage["steps"] if step["engine"]]
+    assert [step["engine"]["name"] for step in steps] == ["premium", "fill"]
+    assert [deliverable.verdict for deliverable in delivery.again().deliverables] == ["identical", "identical"]
+    delivery.edit(lambda content: content["stages"][1].update(seed=6))
+    assert not delivery.again().same

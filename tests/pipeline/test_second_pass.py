@@ -1,0 +1,99 @@
+"""regenerate's second pass through the folders: a pipeline on tiny weights draws, a net enlarges, the pipeline draws again by tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from doubles import ncnn, tiny
+from doubles.commission import LINE
+from doubles.jobs import png
+from doubles.studio import Studio, studio_at
+from doubles.tiny_engines import picture
+from goldsmith.ops.regenerate.operation import candidate_seed
+from goldsmith.picture.codec import decode
+from goldsmith.picture.picture import Plate
+from goldsmith.picture.resample import resized
+from goldsmith.picture.smooth import softened
+from goldsmith.worker.job_runner import step_seed
+
+BRIEF = 'prompt = "a red chair"\nseed = 7\n[[generate]]\nop = "regenerate"\nsteps = 3\n'
+REFINED = BRIEF + "refine = 2\nrefine_strength = {strength}\n"
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """One daemon for all of them: nearly all of a test's time is importing what runs the models."""
+    place = tmp_path_factory.mktemp("studio")
+    with studio_at(place, models_dir=str(place / "models")) as made:
+        made.line(LINE)
+        made.put("config/models.toml", tiny.models_toml({"sdxl": "sdxl"}) + ncnn.plain_enlargement(place / "models"))
+        yield made
+
+
+def plate(studio: Studio, path: str) -> Plate:
+    return decode(studio.read(path), path, 10**6)
+
+
+def test_words_become_a_picture_of_twice_the_size(studio: Studio) -> None:
+    """Drawn, enlarged, drawn again by tiles at the model's own size: on record with both engines, and the same bytes once more."""
+    studio.put("inbox/plain.toml", BRIEF)
+    for stem, strength in (("one", 0.4), ("two", 0.4), ("more", 0.9)):
+        studio.put(f"inbox/{stem}.toml", REFINED.format(strength=strength))
+    studio.until_idle()
+    plain, one, more = (plate(studio, f"selected/{stem}.png").pixels for stem in ("plain", "one", "more"))
+    assert (plain.shape, one.shape, more.shape) == ((64, 64, 3), (128, 128, 3), (128, 128, 3))
+    assert studio.read("selected/one.png") == studio.read("selected/two.png")
+    done = studio.first_step("inbox/one.toml")
+    assert (done["engine"]["name"], [other["name"] for other in done["engine"]["also"]]) == ("sdxl", ["plain-x2"])
+    refined = done["findings"]["refined"]
+    assert (refined["upscaler"], refined["scale"], refined["size"], refined["tiles"]) == ("plain-x2", 2, [128, 128], 9)
+    assert done["findings"]["candidates"] == [{"number": 1, "seed": candidate_seed(step_seed(7, 1), 1)}]
+    enlarged = np.clip(resized(plain, 128, 128, "linear"), 0, 1)
+    near, far = (float(np.abs(made - enlarged).mean()) for made in (one, more))
+    assert 0.002 < near < far
+    assert np.abs(softened(one, 12) - softened(enlarged, 12)).mean() < 0.01
+
+
+def test_a_picture_of_sixteen_bits_keeps_its_depth_and_its_tone(studio: Studio) -> None:
+    """Image to image with a second pass, at a size that somebody asked for."""
+    shown = picture(3, 96, 96)
+    studio.put("inbox/hero.png", png(shown, 16))
+    studio.put("inbox/hero.toml", REFINED.format(strength=0.3) + "strength = 0.05\nsize = [150, 150]\n")
+    studio.until_idle()
+    made = plate(studio, "selected/hero.png")
+    assert (made.width, made.height, made.depth) == (150, 150, 16)
+    assert len(np.unique(made.codes())) > 256
+    assert studio.first_step("inbox/hero.png")["findings"]["refined"]["tiles"] == 9
+
+
+def test_it_is_told_tile_by_tile_and_called_off_within_one(studio: Studio) -> None:
+    """Progress rises to the end in more pieces than there are tiles; taken away in the middle, it brings nothing."""
+    studio.put("inbox/told.toml", REFINED.format(strength=0.5))
+    studio.until_idle()
+    told = [each["fraction"] for each in studio.heard("progress", picture="inbox/told.toml") if each["op"] == "regenerate"]
+    assert told == sorted(told)
+    studio.put("inbox/gone.toml", REFINED.format(strength=0.5).replace("steps = 3", "steps = 200"))
+    studio.until(
+        lambda: [each for each in studio.heard("progress", picture="inbox/gone.toml") if each["fraction"] > 0.5], "the second pass"
+    )
+    studio.at("inbox/gone.toml").unlink()
+    studio.until_idle()
+    assert not [name for name in studio.folder("selected") if name.startswith("gone")]
+
+
+def test_without_a_net_that_enlarges_the_picture_is_held_before_anything_is_drawn(tmp_path: Path) -> None:
+    """It would otherwise be found out when a model has drawn for minutes; the remedy is the command that fetches one."""
+    with studio_at(tmp_path, models_dir=str(tmp_path / "models")) as studio:
+        studio.line(LINE)
+        text = tiny.models_toml({"sdxl": "sdxl"}) + ncnn.plain_enlargement(tmp_path / "models")
+        studio.put("config/models.toml", text)
+        for path in (tmp_path / "models").iterdir():
+            path.unlink()
+        studio.put("inbox/hero.toml", REFINED.format(strength=0.5))
+        studio.until(lambda: studio.note("inbox/hero.toml"), "a note")
+        assert "goldsmith models fetch plain-x2" in studio.note("inbox/hero.toml")
+        assert not studio.heard("started")

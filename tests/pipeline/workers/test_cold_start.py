@@ -1,0 +1,86 @@
+"""A lane process says which models it holds and which it is loading, so that jobs can be kept together and people can see why they wait."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from goldsmith.engines import EngineNeed, opening
+from goldsmith.engines.model_cache import Residency
+from goldsmith.errors import Problem
+from goldsmith.jobs.protocol import LaneContext, LaneSpec, Models
+from goldsmith.worker.engine_provider import Shop
+from goldsmith.worker.main import Changes
+
+ENTRY = """
+[models.NAME]
+kind = "generate"
+driver = "DRIVER"
+licence = "Apache-2.0"
+[models.NAME.diffusion]
+family = "null"
+can = ["text"]
+pixels = 65536
+multiple = 16
+steps = 1
+guidance = 0
+memory_mb = 10
+picture_mb = 1
+"""
+LIGHT = '[models.light]\nkind = "inpaint"\ndriver = "null"\nlicence = "CC0-1.0"\n'
+
+
+@pytest.fixture
+def told() -> list[Models]:
+    return []
+
+
+@pytest.fixture
+def shop(tmp_path: Path, told: list[Models], monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """A lane with room for one model at a time."""
+    monkeypatch.setattr(opening, "_RESIDENT", Residency(most=1))
+    models = tmp_path / "models.toml"
+    entries = (("one", "null"), ("two", "null"), ("broken", "no_such_driver"))
+    models.write_text(LIGHT + "".join(ENTRY.replace("NAME", name).replace("DRIVER", driver) for name, driver in entries))
+    return Shop(LaneContext(models_file=str(models), weights=str(tmp_path)), LaneSpec(name="gpu"), Changes(told.append).tell)
+
+
+def open_one(shop: Shop, name: str) -> list[str]:
+    """Open a generating model; what the job's own note says of it."""
+    notes: list[str] = []
+    shop.generator(EngineNeed("generate", name), notes.append)
+    return notes
+
+
+def test_a_model_is_told_while_it_is_loaded_and_when_it_is(shop: Shop, told: list[Models]) -> None:
+    """Once; the next job finds it warm, and nothing is said."""
+    assert open_one(shop, "one") == ["loading one"]
+    assert told == [Models(loading="one"), Models(loaded=("one",))]
+    assert open_one(shop, "one") == []
+    assert len(told) == 2
+
+
+def test_a_model_that_had_to_make_room_is_cold_again(shop: Shop, told: list[Models]) -> None:
+    """What is told is what is really there."""
+    open_one(shop, "one")
+    open_one(shop, "two")
+    assert told[-1] == Models(loaded=("two",))
+    assert open_one(shop, "one") == ["loading one"]
+    assert told[-1] == Models(loaded=("one",))
+
+
+def test_one_that_cannot_be_loaded_is_not_said_to_be_loading_for_ever(shop: Shop, told: list[Models]) -> None:
+    """Its job gets the sentence; the lane holds what it held."""
+    with pytest.raises(Problem):
+        open_one(shop, "broken")
+    assert told == [Models(loading="broken"), Models()]
+
+
+def test_light_engines_are_not_told(shop: Shop, told: list[Models]) -> None:
+    """They are loaded in a moment; jobs are not kept together for them. But what had to make room for one is told."""
+    shop.inpainter(EngineNeed("inpaint", "light"), lambda note: None)
+    assert told == []
+    open_one(shop, "one")
+    shop.inpainter(EngineNeed("inpaint", "light"), lambda note: None)
+    assert told[-1] == Models()

@@ -1,0 +1,203 @@
+"""A brief names what is to be found in a picture, and the step works there and nowhere else: file in, file out, with no mask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from skimage import data
+
+from doubles.jobs import Share, left_half, png
+from goldsmith.brief.brief import read_brief
+from goldsmith.brief.pipeline import read_line
+from goldsmith.brief.reading import BriefFault
+from goldsmith.brief.steps import Step
+from goldsmith.engines.registry.models import read_models
+from goldsmith.engines.registry.weights import Weights, default_folder, fetch_command
+from goldsmith.files import shipped
+from goldsmith.jobs.job import Outcome
+from goldsmith.jobs.protocol import LaneContext, LaneSpec
+from goldsmith.library.availability import stock_of
+from goldsmith.library.library import Library
+from goldsmith.picture.codec import decode
+from goldsmith.worker.job_runner import run_job
+from goldsmith.worker.step_context import Shop
+
+LINE = read_line(shipped("config", "line.toml").read_bytes(), "config/line.toml")
+MODELS = shipped("config", "models.toml")
+PAGE = MODELS.parents[1] / "docs" / "regions.md"
+WEIGHTS = Weights(read_models(MODELS), default_folder())
+HOUSE = Shop(LaneContext(models_file=str(MODELS), weights=str(default_folder())), LaneSpec(name="cpu"))
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Share:
+    return Share(tmp_path)
+
+
+def needs(*names: str) -> None:
+    """Skips by name where the weights of a model are not on this machine."""
+    for name in names:
+        if not WEIGHTS.available(name):
+            pytest.skip(f"the weights of {name} are not here; run: {fetch_command(name)}")
+
+
+def photograph(name: str) -> NDArray[np.float32]:
+    return getattr(data, name)()[:, :, :3].astype(np.float32) / np.float32(255)  # type: ignore[no-any-return]
+
+
+def done(share: Share, name: str, op: str, settings: dict[str, Any]) -> Outcome:
+    share.put("inbox/hero.png", png(photograph(name)))
+    return run_job(share.job((op, settings)), HOUSE, lambda progress: None, lambda: False)
+
+
+def result(outcome: Outcome) -> NDArray[np.float32]:
+    (output,) = [output for output in outcome.outputs if output.role == "picture"]
+    return decode(Path(output.path).read_bytes(), "out.png", 10_000_000).pixels
+
+
+def example(number: int) -> Step:
+    """The only step of one of the examples of the manual's page on regions."""
+    block = PAGE.read_text().split("```toml\n")[number].split("```")[0]
+    [steps] = read_brief(block.encode(), "brief.toml", LINE).tables.values()
+    [step] = steps
+    return step
+
+
+def test_something_in_the_background_is_erased_from_a_picture_that_nobody_masked(share: Share) -> None:
+    """The manual's example: the model beside her goes, she stays bit for bit, and the record says who looked and who filled."""
+    needs("migan", "modnet", "yunet")
+    step = example(1)
+    assert step.op == "erase"
+    outcome = done(share, "astronaut", step.op, dict(step.settings))
+    assert outcome.fault is None
+    before, after = photograph("astronaut"), result(outcome)
+    assert np.array_equal(after[:, :300], before[:, :300])
+    assert np.array_equal(after[330:, 300:480], before[330:, 300:480])  # the helmet reaches into the box and is hers
+    assert np.abs(after - before)[60:200, 380:420].mean() > 0.1
+    done_ = outcome.steps[0]
+    assert (done_.findings["outside_changed"], done_.findings["regions"]) == (0, 1)
+    assert done_.engine is not None
+    assert done_.engine["name"] == "migan"
+    assert [engine["name"] for engine in done_.engine["also"]] == ["modnet", "yunet"]  # type: ignore[union-attr, index, call-overload]
+    assert "taken for people" in str(done_.findings["found"])
+
+
+def test_the_background_loses_its_colour_and_the_subject_keeps_it(share: Share) -> None:
+    """The manual's second example: soft where her hair is, untouched where she is."""
+    needs("modnet", "yunet")
+    step = example(2)
+    outcome = done(share, "astronaut", step.op, dict(step.settings))
+    assert outcome.fault is None
+    before, after = photograph("astronaut"), result(outcome)
+    assert np.array_equal(after[200:400, 120:250], before[200:400, 120:250])
+    assert np.ptp(after[0:150, 0:30], axis=2).max() < 0.02
+    assert np.ptp(before[0:150, 0:30], axis=2).max() > 0.3
+
+
+def test_the_same_pixels_are_looked_at_once(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the step, for the proof that nothing else was changed, and for a next step on the same picture."""
+    needs("yunet")
+    asked: list[str] = []
+    look = Shop.seeing
+
+    def counted(shop: Shop, need: Any, note: Any) -> Any:
+        asked.append(need.kind)
+        return look(shop, need, note)
+
+    monkeypatch.setattr(Shop, "seeing", counted)
+    share.put("inbox/hero.png", png(photograph("astronaut")))
+    job = share.job(("sharpen", {"where": "face", "amount": 0}), ("sharpen", {"where": "face | left & face"}))
+    outcome = run_job(job, HOUSE, lambda progress: None, lambda: False)
+    assert outcome.fault is None
+    assert asked == ["faces", "mesh"]
+    first, second = outcome.steps
+    assert (first.engine, first.findings) == (None, {})  # it did nothing, so nobody looked
+    assert second.findings["outside_changed"] == 0
+    assert second.engine is not None
+    assert second.engine["name"] == "yunet"
+    assert 0 < second.findings["found"]["face"]["share"] < 0.1  # type: ignore[index, call-overload, operator]
+
+
+def test_what_is_nowhere_in_the_picture_is_said_in_one_sentence(share: Share) -> None:
+    """What was looked for, by whom, in which step; with what to do about it, and nothing put down."""
+    needs("yunet")
+    outcome = done(share, "coffee", "erase", {"where": "face & left"})
+    assert outcome.fault is not None
+    assert outcome.fault.kind == "problem"
+    assert outcome.fault.sentence == (
+        'edit.1 (erase): There is no face to be found in hero.png (looked for by yunet), so where = "face & left" is nowhere in it.'
+    )
+    assert 'where = "face | mask"' in outcome.fault.remedy
+    assert outcome.outputs == ()
+
+
+def test_a_painted_mask_stands_in_for_what_was_not_found(share: Share) -> None:
+    """The remedy works: a union has its other part."""
+    needs("yunet")
+    share.put("inbox/hero.png", png(photograph("coffee")))
+    share.put("inbox/hero.mask.png", png(left_half(400, 600)))
+    given = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
+    outcome = run_job(share.job(("sharpen", {"where": "face | mask"}), inputs=given), HOUSE, lambda progress: None, lambda: False)
+    assert outcome.fault is None
+    assert outcome.used_masks == ("mask",)
+    assert np.array_equal(result(outcome)[:, 301:], photograph("coffee")[:, 301:])
+    assert not np.array_equal(result(outcome)[:, :299], photograph("coffee")[:, :299])
+
+
+@pytest.mark.parametrize(
+    ("where", "said", "fetch"),
+    [
+        ("face", "No model for finding faces has its weights on this machine.", "yunet"),
+        ("background & left", "No model for finding the subject has its weights on this machine.", "u2net"),
+        ("!hands", "No model for finding hands has its weights on this machine.", "hand-landmarks"),
+        ("text | mask", "No model for reading text has its weights on this machine.", "pp-ocr"),
+    ],
+)
+def test_missing_weights_are_told_as_the_brief_is_read(tmp_path: Path, where: str, said: str, fetch: str) -> None:
+    """With the place and the command that fetches them, and as something that may pass."""
+    stock = stock_of(Weights(read_models(MODELS), tmp_path), Library(tmp_path))
+    brief = f'[[grade]]\nop = "grade"\nsaturation = 0\nwhere = "{where}"\n'
+    with pytest.raises(BriefFault) as fault:
+        read_brief(brief.encode(), "hero.toml", LINE, stock)
+    [told] = fault.value.faults
+    assert (told.place, told.passing) == ("grade.1", True)
+    assert said in told.sentence
+    assert f"goldsmith models fetch {fetch}" in told.sentence
+
+
+def test_every_engine_of_a_step_is_asked_for(tmp_path: Path) -> None:
+    """An eraser of faces needs a finder as well as an engine that fills; the first one that is missing is not the only one told."""
+    stock = stock_of(Weights(read_models(MODELS), tmp_path), Library(tmp_path))
+    with pytest.raises(BriefFault) as fault:
+        read_brief(b'[[edit]]\nop = "erase"\nwhere = "face & background"\nmodel = "migan"\n', "hero.toml", LINE, stock)
+    told = " ".join(each.sentence for each in fault.value.faults)
+    assert all(f"goldsmith models fetch {name}" in told for name in ("migan", "u2net", "yunet"))
+
+
+CROSSED = Path(__file__).parents[1] / "doubles" / "hands.jpg"
+"""Crossed arms: cut out of the official portrait of 2012 by Pete Souza, a work of the United States government in the public domain."""
+
+
+def test_a_hand_is_found_in_a_photograph(share: Share) -> None:
+    """The one whose fingers are seen, with all of them; sleeve, jacket and tie stay bit for bit what they were."""
+    needs("hand-landmarks")
+    picture = decode(CROSSED.read_bytes(), "hands.jpg", 10_000_000)
+    share.put("inbox/hero.png", png(picture.pixels))
+    outcome = run_job(share.job(("grade", {"where": "hands", "saturation": 0})), HOUSE, lambda progress: None, lambda: False)
+    assert outcome.fault is None
+    before, after = picture.pixels, result(outcome)
+    skin = (before[:, :, 0] - before[:, :, 2] > 0.2) & (np.mgrid[:379, :360][1] < 245)
+    assert skin.sum() > 4000
+    assert (np.ptp(after, axis=2)[skin] < 0.02).mean() > 0.95
+    assert np.array_equal(after[:100], before[:100])
+    assert np.array_equal(after[270:], before[270:])
+    assert np.array_equal(after[:, :90], before[:, :90])
+    done_ = outcome.steps[0]
+    assert done_.findings["outside_changed"] == 0
+    found = done_.findings["found"]["hands"]  # type: ignore[index, call-overload]
+    assert found["count"] == 1  # type: ignore[index, call-overload]
+    assert 0.05 < found["share"] < 0.12  # type: ignore[index, call-overload, operator]

@@ -1,0 +1,111 @@
+"""A lane refuses what is too large for its memory before it begins: the picture, a mask, a layer, and what a step would make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from doubles.jobs import GENEROUS, Share, outcome_of, png
+from goldsmith.jobs.job import Job, Limits, Outcome
+from goldsmith.jobs.protocol import LaneSpec
+from goldsmith.ops import catalogue
+from goldsmith.picture import codec
+from goldsmith.picture.room import BESIDE, PER_PIXEL
+from goldsmith.pipeline.workers.queues import LaneContext, Lanes
+from goldsmith.worker.job_runner import run_job
+from goldsmith.worker.step_context import Shop
+
+SHOP = Shop(LaneContext(), LaneSpec(name="cpu"))
+SIZE = 1000, 1200
+PIXELS = SIZE[0] * SIZE[1]
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Share:
+    made = Share(tmp_path)
+    made.put("inbox/hero.png", png(np.full((*SIZE, 1), 0.5, np.float32)))
+    return made
+
+
+def limits(pixels: int) -> Limits:
+    """Memory for a picture of so many pixels, and not one more."""
+    return GENEROUS.model_copy(update={"memory_bytes": BESIDE + PER_PIXEL * pixels})
+
+
+def done(job: Job) -> Outcome:
+    return run_job(job, SHOP, lambda progress: None, lambda: False)
+
+
+def said(outcome: Outcome) -> str:
+    assert outcome.fault is not None
+    assert outcome.fault.kind == "problem"
+    return f"{outcome.fault.sentence} {outcome.fault.remedy}"
+
+
+def test_a_picture_too_large_for_the_memory_is_refused_unread(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its size is in its header: nothing is decoded, and the note names the picture, the numbers and the setting."""
+    monkeypatch.setattr(codec, "_plate", lambda *_: pytest.fail("it was decoded"))
+    told = said(done(share.job(("sharpen", {}), limits=limits(PIXELS - 1))))
+    assert told.startswith("hero.png is 1200 x 1000 pixels (1 MP) large: work on it takes up to 0.55 GiB of memory")
+    assert "lane_memory_mb = 600" in told
+
+
+def test_a_picture_that_just_fits_goes_through(share: Share) -> None:
+    """The limit is a limit, and no rough guess far above it."""
+    assert done(share.job(("sharpen", {}), limits=limits(PIXELS))).fault is None
+
+
+def test_the_heaviest_step_of_a_job_counts(share: Share) -> None:
+    """A print takes more than a sharpening, whichever comes first."""
+    export = ("export", {"format": "tiff", "cmyk": "press"})
+    assert "of memory" in said(done(share.job(("sharpen", {}), export, limits=limits(PIXELS))))
+
+
+def test_a_mask_too_large_for_the_memory_is_refused_by_its_own_name(share: Share) -> None:
+    """A bomb may lie beside a picture as well."""
+    share.put("inbox/hero.mask.png", png(np.zeros((1500, 2000, 1), np.float32)))
+    inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
+    job = share.job(("grade", {"exposure": 1, "where": "mask"}), inputs=inputs, limits=limits(PIXELS))
+    assert said(done(job)).startswith("hero.mask.png is 2000 x 1500 pixels")
+
+
+def test_a_layer_too_large_for_the_memory_is_refused_by_its_own_name(share: Share) -> None:
+    """What is laid over a picture is in memory beside it."""
+    share.put("inbox/hero.layer.sky.png", png(np.zeros((1500, 2000, 1), np.float32)))
+    inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.layer.sky.png", "layer", "sky")]
+    comp = {"layers": [{"from": "sky"}]}
+    weighs = catalogue()["composite"].model_validate(comp).weighs()
+    job = share.job(("composite", comp), inputs=inputs, limits=limits(PIXELS * weighs // PER_PIXEL))
+    assert "hero.layer.sky.png is 2000 x 1500 pixels" in said(done(job))
+
+
+def test_what_a_step_would_make_is_refused_before_it_makes_it(share: Share) -> None:
+    """The sentence says which step it was."""
+    job = share.job(("resize", {"factor": 2, "enlarge": True}), limits=limits(2 * PIXELS))
+    assert "edit.1 (resize): What this step would make of it is 2400 x 2000 pixels" in said(done(job))
+
+
+def test_a_file_that_only_passes_needs_no_such_room(share: Share) -> None:
+    """Where nothing is asked, no plate is made of it."""
+    assert done(share.job(limits=limits(PIXELS // 10))).fault is None
+
+
+@pytest.fixture
+def lanes() -> Iterator[Lanes]:
+    made = Lanes([LaneSpec(name="cpu", threads=2)], LaneContext())
+    yield made
+    made.stop(5)
+
+
+def test_what_is_said_to_be_enough_is_enough_in_a_real_lane(share: Share, lanes: Lanes) -> None:
+    """A lane process of its own, held by the kernel to the very memory that is told of the size, carries a delivery to its end."""
+    steps = [("grade", {"exposure": 0.2, "grain": {"amount": 20}}), ("resize", {"percent": 90}), ("sharpen", {})]
+    exports = [("export", {"name": word, "format": word}) for word in ("jpeg", "png", "tiff")]
+    random = np.random.default_rng(1)
+    share.put("inbox/hero.png", png(random.integers(0, 256, (*SIZE, 3)).astype(np.float32) / 255))
+    outcome = outcome_of(lanes, share.job(*steps, *exports, limits=limits(PIXELS), deliver=True))
+    assert outcome.fault is None
+    assert len(outcome.outputs) == 3

@@ -1,0 +1,388 @@
+"""A job on the bench: what is read, what the steps do to it, what is written, and what is said when something is wrong."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from doubles.jobs import FAULTY, GENEROUS, Share, left_half, picture, png
+from goldsmith.files import At, Filesystem
+from goldsmith.jobs.job import Job, Outcome, Output, Progress
+from goldsmith.jobs.protocol import LaneContext, LaneSpec
+from goldsmith.picture.codec import decode, decode_mask
+from goldsmith.worker.job_runner import run_job, step_seed
+from goldsmith.worker.step_context import Shop, plain
+
+SHOP = Shop(FAULTY, LaneSpec(name="cpu"))
+Step = tuple[str, dict[str, Any]]
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Share:
+    return Share(tmp_path)
+
+
+def done(job: Job, *, shop: Shop = SHOP, fs: Filesystem | None = None, cancelled: Callable[[], bool] = lambda: False) -> Outcome:
+    return run_job(job, shop, lambda progress: None, cancelled, fs)
+
+
+def only(outcome: Outcome, role: str) -> Output:
+    (output,) = [output for output in outcome.outputs if output.role == role]
+    return output
+
+
+def masked(share: Share, *steps: Step, mask: Any = None, name: str = "mask", role: str = "mask", **more: Any) -> Job:
+    """A job on a picture with one mask."""
+    share.put("inbox/hero.png", png(picture()))
+    file = "hero.mask.png" if name == "mask" else f"hero.mask.{name}.png"
+    share.put(f"inbox/{file}", png(left_half() if mask is None else mask))
+    return share.job(*steps, inputs=[share.given("inbox/hero.png"), share.given(f"inbox/{file}", role, name)], **more)
+
+
+def test_a_job_without_steps_hands_the_file_on_as_it_is(share: Share) -> None:
+    """The picture is hashed and looked at to its end, and a byte-for-byte copy waits for the archive."""
+    job = share.job()
+    outcome = done(job)
+    data = (share.root / "inbox/hero.png").read_bytes()
+    assert (outcome.fault, outcome.unchanged, outcome.outputs) == (None, True, ())
+    assert Path(outcome.original).read_bytes() == data
+    assert [(read.sha256, read.sig) for read in outcome.reads] == [(hashlib.sha256(data).hexdigest(), job.picture.sig)]
+    assert (outcome.facts["width"], outcome.facts["height"], outcome.facts["format"]) == (12, 8, "png")
+
+
+def test_a_picture_the_daemon_put_there_is_not_copied_for_the_archive(share: Share) -> None:
+    """Its original was archived when a person brought it."""
+    job = share.job()
+    known = job.picture.model_copy(update={"sha256": hashlib.sha256((share.root / "inbox/hero.png").read_bytes()).hexdigest()})
+    outcome = done(job.model_copy(update={"inputs": (known,)}))
+    assert (outcome.unchanged, outcome.original, outcome.fault) == (True, "", None)
+
+
+def test_steps_that_change_nothing_hand_the_file_on_as_it_is(share: Share) -> None:
+    """A neutral step is on record, and no pixel is encoded anew."""
+    outcome = done(share.job(("pass", {"say": "fine"})))
+    assert (outcome.unchanged, outcome.outputs) == (True, ())
+    assert outcome.steps[0].findings == {"said": "fine", "seed": step_seed(0, 1), "number": 0.5, "nothing": None}
+    assert outcome.steps[0].settings == {"say": "fine"}
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_changed_picture_is_written_at_its_own_depth(share: Share, depth: int) -> None:
+    """The output is a PNG beside its hash and size, every code as computed."""
+    share.put("inbox/hero.png", png(picture(depth=depth), depth))
+    output = only(done(share.job(("invert", {}))), "picture")
+    data = Path(output.path).read_bytes()
+    plate = decode(data, "out.png", 10_000)
+    assert (output.tail, output.size, output.sha256) == (".png", len(data), hashlib.sha256(data).hexdigest())
+    assert (plate.depth, output.facts["depth"]) == (depth, depth)
+    assert np.array_equal(plate.codes(), (2**depth - 1) - np.rint(picture(depth=depth) * (2**depth - 1)).astype(np.uint16))
+
+
+def test_the_same_job_gives_the_same_bytes(share: Share) -> None:
+    """Seed, step and picture alone decide; the next seed decides otherwise."""
+    hashes = [only(done(masked(share, ("fill", {}), seed=seed)), "picture").sha256 for seed in (3, 3, 4)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_every_step_has_a_seed_of_its_own() -> None:
+    """Seeds are 31 bits, and neither neighbouring steps nor neighbouring jobs share one."""
+    seeds = {step_seed(seed, number) for seed in range(20) for number in range(1, 20)}
+    assert len(seeds) == 20 * 19
+    assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_outside_the_mask_nothing_changed_and_the_record_says_so(share: Share) -> None:
+    """Law 4 is counted by the bench, whatever the step says of itself; the mask is used up."""
+    outcome = done(masked(share, ("fill", {})))
+    assert outcome.steps[0].findings == {"outside_pixels": 8 * 6, "outside_changed": 0}
+    assert (outcome.used_masks, outcome.used) == (("mask",), ("inbox/hero.mask.png",))
+    after = decode(Path(only(outcome, "picture").path).read_bytes(), "out.png", 10_000)
+    assert np.array_equal(after.codes()[:, 6:], decode(png(picture()), "in.png", 10_000).codes()[:, 6:])
+
+
+def test_a_step_that_paints_outside_its_mask_is_thrown_away(share: Share) -> None:
+    """One pixel is enough, and the sentence says how many."""
+    mask = np.zeros((8, 12), np.float32)
+    mask[4:, 2:7] = 1.0
+    outcome = done(masked(share, ("fill", {"spill": 3}), mask=mask))
+    assert outcome.fault is not None
+    assert outcome.fault.kind == "problem"
+    assert outcome.fault.sentence.startswith("edit.1 (fill): It changed 3 pixels of hero.png outside the mask")
+    assert outcome.outputs == ()
+
+
+def test_several_masks_of_a_name_are_united_and_a_keep_is_taken_out(share: Share) -> None:
+    """mask 1 or mask 2, and never what the keep file shows."""
+    rows, columns, keep = (np.zeros((8, 12), np.float32) for _ in range(3))
+    rows[:2], columns[:, :2], keep[:, 6:] = 1.0, 1.0, 1.0
+    share.put("inbox/hero.png", png(picture()))
+    inputs = [share.given("inbox/hero.png")]
+    for name, role, mask in (("hero_mask001.png", "mask", rows), ("hero_mask002.png", "mask", columns), ("hero.keep.png", "keep", keep)):
+        share.put(f"inbox/{name}", png(mask))
+        inputs.append(share.given(f"inbox/{name}", role, "mask"))
+    outcome = done(share.job(("fill", {}), inputs=inputs))
+    changed = np.maximum(rows, columns) * (1 - keep)
+    assert outcome.steps[0].findings["outside_pixels"] == int((changed == 0).sum())
+    assert outcome.used == ("inbox/hero_mask001.png", "inbox/hero_mask002.png", "inbox/hero.keep.png")
+
+
+def test_a_keep_alone_is_an_inverted_mask(share: Share) -> None:
+    """It may cover most of the picture; only a mask that does so is suspected."""
+    keep = np.ones((8, 12), np.float32)
+    keep[2:4, 2:4] = 0.0
+    outcome = done(masked(share, ("fill", {}), mask=keep, role="keep"))
+    assert outcome.fault is None
+    assert outcome.steps[0].findings["outside_pixels"] == 8 * 12 - 4
+
+
+def test_a_mask_that_no_step_used_travels_untouched(share: Share) -> None:
+    """Its file itself goes on, so nothing of it is written or used up."""
+    outcome = done(masked(share, ("invert", {})))
+    assert [output.role for output in outcome.outputs] == ["picture"]
+    assert (outcome.used, outcome.used_masks) == ((), ())
+
+
+@pytest.mark.parametrize(("name", "tail"), [("mask", ".mask.png"), ("dress", ".mask.dress.png")])
+def test_a_travelling_mask_is_mapped_when_the_geometry_changes(share: Share, name: str, tail: str) -> None:
+    """It is written at 16 bit at the new size, and its old file has had its day."""
+    job = masked(share, ("double", {}), name=name)
+    outcome = done(job)
+    output = only(outcome, "mask")
+    assert output.tail == tail
+    mask = decode_mask(Path(output.path).read_bytes(), "mask.png", 10_000)
+    assert np.array_equal(mask, left_half().repeat(2, 0).repeat(2, 1))
+    assert (outcome.used, outcome.used_masks) == ((job.inputs[1].path,), ())
+
+
+def test_a_missing_mask_is_named_as_it_should_be_called(share: Share) -> None:
+    """The note says which file to paint."""
+    outcome = done(share.job(("fill", {"mask": "dress"})))
+    assert outcome.fault is not None
+    assert "hero.mask.dress.png" in outcome.fault.sentence
+
+
+def test_a_bad_mask_is_refused_before_any_step_runs(share: Share) -> None:
+    """The fault is the mask file's, by its path."""
+    outcome = done(masked(share, ("raise", {}), mask=np.zeros((8, 12), np.float32)))
+    assert outcome.fault is not None
+    assert (outcome.fault.kind, outcome.fault.path) == ("problem", "inbox/hero.mask.png")
+
+
+@pytest.mark.parametrize(("deliver", "roles"), [(True, ["deliverable", "deliverable"]), (False, ["deliverable", "deliverable", "picture"])])
+def test_deliverables_end_the_picture_only_where_the_line_ends(share: Share, deliver: bool, roles: list[str]) -> None:
+    """At the last stage the files stand for the picture; before that it goes on beside them."""
+    outcome = done(share.job(("invert", {}), ("files", {"names": ["web", "print"]}), deliver=deliver))
+    assert [output.role for output in outcome.outputs] == roles
+    assert [output.tail for output in outcome.outputs[:2]] == ["_web.txt", "_print.txt"]
+    assert Path(outcome.outputs[0].path).read_bytes() == b"web"
+    assert outcome.outputs[0].facts == {"width": 12}
+
+
+def test_two_deliverables_of_one_name_are_a_problem(share: Share) -> None:
+    """Names are compared without case, since shares are."""
+    outcome = done(share.job(("files", {"names": ["web", "WEB"]}), deliver=True))
+    assert outcome.fault is not None
+    assert outcome.fault.kind == "problem"
+    assert "_WEB.txt" in outcome.fault.sentence
+
+
+def test_the_picture_s_own_look_stands_before_the_library(share: Share) -> None:
+    """It goes by the picture's stem, is used up, and its hash is on record."""
+    share.put("library/looks/hero.cube", b"the library's")
+    share.put("inbox/hero.png", png(picture()))
+    share.put("inbox/hero.cube", b"its own")
+    own = [share.given("inbox/hero.png"), share.given("inbox/hero.cube", "look")]
+    outcome = done(share.job(("look", {"name": "hero"}), inputs=own))
+    assert outcome.steps[0].findings["text"] == "its own"
+    assert outcome.steps[0].findings["references"] == {"hero.cube": hashlib.sha256(b"its own").hexdigest()}
+    assert outcome.used == ("inbox/hero.cube",)
+    assert done(share.job(("look", {"name": "hero"}))).steps[0].findings["text"] == "the library's"
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "linked", "warn-amber"])
+def test_a_reference_never_leaves_its_shelf(share: Share, name: str) -> None:
+    """Climbing, absolute paths and links out are simply names that are not there; a slip of the pen gets the nearest one."""
+    share.put("library/secret.cube", b"secret")
+    share.put("library/looks/warm-amber.cube", b"amber")
+    (share.root / "library/looks/linked.cube").symlink_to(share.root / "library/secret.cube")
+    outcome = done(share.job(("look", {"name": name})))
+    assert outcome.fault is not None
+    assert outcome.fault.kind == "problem"
+    assert name != "warn-amber" or "warm-amber" in outcome.fault.remedy
+
+
+def test_a_file_that_was_saved_over_is_left_alone(share: Share) -> None:
+    """What the intake promised is no longer there: the job starts anew, and nobody is blamed."""
+    job = share.job()
+    share.put("inbox/hero.png", png(picture(seed=9)))
+    outcome = done(job)
+    assert outcome.fault is not None
+    assert (outcome.fault.kind, outcome.fault.path) == ("changed", "inbox/hero.png")
+
+
+def test_a_file_that_went_away_is_no_problem(share: Share) -> None:
+    """It was withdrawn; so it is for a folder."""
+    job = share.job()
+    (share.root / "inbox/hero.png").unlink()
+    assert getattr(done(job).fault, "kind", "") == "changed"
+    (share.root / "inbox").rmdir()
+    assert getattr(done(job).fault, "kind", "") == "changed"
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
+def test_what_is_no_ordinary_file_is_never_opened(share: Share, kind: str) -> None:
+    """A FIFO would hang, a link would lead elsewhere."""
+    job = share.job()
+    path = share.root / "inbox/hero.png"
+    path.rename(share.root / "elsewhere.png")
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to(share.root / "elsewhere.png")
+    else:
+        path.mkdir()
+    outcome = done(job)
+    assert outcome.fault is not None
+    assert outcome.fault.kind in ("problem", "changed")
+    assert "hero.png" in outcome.fault.sentence
+
+
+def test_a_picture_that_ends_too_soon_is_incomplete(share: Share) -> None:
+    """It may still be arriving."""
+    share.put("inbox/hero.png", png(picture(64, 64))[:-400])
+    outcome = done(share.job())
+    assert outcome.fault is not None
+    assert (outcome.fault.kind, outcome.fault.path) == ("incomplete", "inbox/hero.png")
+    assert len(outcome.reads) == 1
+
+
+def test_a_file_too_large_for_the_lane_is_not_read(share: Share) -> None:
+    """Before a byte of it is in memory."""
+    job = share.job(limits=GENEROUS.model_copy(update={"memory_bytes": 500}))
+    assert "is not read" in getattr(done(job).fault, "sentence", "")
+
+
+def test_settings_are_checked_again_all_at_once(share: Share) -> None:
+    """The queue is not trusted: unknown words and wrong values are one problem."""
+    outcome = done(share.job(("nope", {}), ("fill", {"spill": "many", "x": 1})))
+    assert outcome.fault is not None
+    assert outcome.fault.kind == "problem"
+    assert [line.split(" ")[0] for line in outcome.fault.sentence.splitlines()] == ["edit.1:", "edit.2.spill", "edit.2.x"]
+
+
+def test_a_withdrawn_job_stops_at_its_next_report(share: Share) -> None:
+    """Progress is where a step hears of it."""
+    heard: list[Progress] = []
+    outcome = run_job(share.job(("report", {})), SHOP, heard.append, lambda: len(heard) > 5)
+    assert outcome.fault is not None
+    assert outcome.fault.kind == "cancelled"
+    assert len(heard) < 10
+
+
+def test_an_engine_is_opened_by_its_name_and_described_on_record(share: Share) -> None:
+    """A cold start is announced once; weights, licence and threads go on record."""
+    models = share.put("models.toml", b'[models.nothing]\nkind = "inpaint"\ndriver = "null"\nlicence = "CC0-1.0"\n')
+    shop = Shop(LaneContext(catalogue=FAULTY.catalogue, models_file=str(models), weights=str(share.root)), LaneSpec(name="cpu"))
+    heard: list[Progress] = []
+    outcomes = [run_job(share.job(("grab", {"model": "nothing"})), shop, heard.append, lambda: False) for _ in range(2)]
+    assert [progress.note for progress in heard if progress.note] == ["loading nothing"]
+    engine = outcomes[0].steps[0].engine
+    assert engine is not None
+    assert (engine["name"], engine["licence"], engine["threads"]) == ("nothing", "CC0-1.0", 1)
+
+
+def test_a_model_that_is_not_there_is_the_brief_s_problem(share: Share) -> None:
+    """With the nearest real name."""
+    models = share.put("models.toml", b'[models.nothing]\nkind = "inpaint"\ndriver = "null"\nlicence = "CC0-1.0"\n')
+    shop = Shop(LaneContext(catalogue=FAULTY.catalogue, models_file=str(models), weights=str(share.root)), LaneSpec(name="cpu"))
+    fault = done(share.job(("grab", {"model": "noting"})), shop=shop).fault
+    assert fault is not None
+    assert (fault.kind, "nothing" in fault.remedy) == ("problem", True)
+
+
+class Broken(Filesystem):
+    """Fails at the named call."""
+
+    def __init__(self, call: str, number: int) -> None:
+        self._call, self._number = call, number
+
+    def _fail(self, call: str) -> None:
+        if call == self._call:
+            raise OSError(self._number, os.strerror(self._number))
+
+    def create(self, at: At) -> int:
+        self._fail("create")
+        return super().create(at)
+
+    def write(self, fd: int, data: bytes | memoryview) -> int:
+        self._fail("write")
+        return super().write(fd, data)
+
+    def fsync(self, fd: int) -> None:
+        self._fail("fsync")
+        super().fsync(fd)
+
+    def fsync_dir(self, folder: int) -> None:
+        self._fail("fsync_dir")
+        super().fsync_dir(folder)
+
+
+@pytest.mark.parametrize("call", ["create", "write", "fsync", "fsync_dir"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES, errno.EDQUOT])
+def test_a_disk_that_will_not_take_the_result_is_the_machine_s_fault(share: Share, call: str, number: int) -> None:
+    """Whatever call it fails at, the job is not to blame and brings nothing."""
+    outcome = done(share.job(("invert", {})), fs=Broken(call, number))
+    assert outcome.fault is not None
+    assert outcome.fault.kind == "machine"
+    assert os.strerror(number) in outcome.fault.sentence
+    assert outcome.outputs == ()
+
+
+def test_every_result_is_fsynced_and_then_its_folder(share: Share) -> None:
+    """Before anybody is told of it."""
+    calls: list[str] = []
+
+    class Heard(Filesystem):
+        def fsync(self, fd: int) -> None:
+            calls.append(Path(os.readlink(f"/proc/self/fd/{fd}")).name)
+            super().fsync(fd)
+
+        def fsync_dir(self, folder: int) -> None:
+            calls.append("folder")
+            super().fsync_dir(folder)
+
+    job = share.job(("invert", {}), ("files", {}))
+    outcome = done(job, fs=Heard())
+    assert calls == [*(Path(output.path).name for output in outcome.outputs), "folder"]
+
+
+def test_a_second_attempt_finds_no_leavings_of_the_first(share: Share) -> None:
+    """Scratch is made anew."""
+    job = share.job(("invert", {}))
+    left = Path(job.scratch) / "deep" / "left.txt"
+    left.parent.mkdir(parents=True)
+    left.write_text("half")
+    assert done(job).fault is None
+    assert sorted(path.name for path in Path(job.scratch).iterdir()) == ["000.png"]
+
+
+def test_names_that_are_no_unicode_pass(share: Share) -> None:
+    """Undecodable bytes are surrogates in a name, and files all the same."""
+    name = os.fsdecode(b"inbox/h\xff.png")
+    share.put(name, png(picture()))
+    outcome = done(share.job(("invert", {}), inputs=[share.given(name)], stem=os.fsdecode(b"h\xff")))
+    assert outcome.fault is None
+    assert outcome.reads[0].path == name
+
+
+def test_findings_become_plain_json() -> None:
+    """numpy's numbers and arrays, sets and odd things too; what is no number is None."""
+    given = {"a": np.float32(0.5), "b": np.arange(2), "c": (1, float("nan")), "d": {"e": np.bool_(True)}, "f": Path("x")}
+    assert plain(given) == {"a": 0.5, "b": [0, 1], "c": [1, None], "d": {"e": True}, "f": "x"}

@@ -1,0 +1,51 @@
+"""Type in a lane: the fonts that ship are found, what was set is on record, a missing letter is the job's fault with a font that has it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from doubles.jobs import Share, picture, png
+from goldsmith.files import shipped
+from goldsmith.jobs.job import Outcome
+from goldsmith.jobs.protocol import LaneContext, LaneSpec
+from goldsmith.picture.codec import decode
+from goldsmith.worker.job_runner import run_job
+from goldsmith.worker.step_context import Shop
+
+
+def set_in_a_lane(share: Share, **settings: object) -> Outcome:
+    share.put("inbox/hero.png", png(picture(60, 90)))
+    return run_job(share.job(("text", {"string": "GOLD", "fit": True, **settings})), _shop(), lambda progress: None, lambda: False, None)
+
+
+def _shop() -> Shop:
+    return Shop(LaneContext(catalogue="goldsmith.ops:catalogue"), LaneSpec(name="cpu"))
+
+
+def test_a_headline_is_set_and_on_record(tmp_path: Path) -> None:
+    """The font's hash stands among the references, the size and the contrast among the findings, and the pixels have changed."""
+    outcome = set_in_a_lane(Share(tmp_path), colour="#ff0000")
+    assert outcome.fault is None
+    (step,) = outcome.steps
+    (font,) = step.findings["fonts"]  # type: ignore[misc, union-attr]
+    assert step.findings["references"] == {"fonts/Manrope-Bold.ttf": font["sha256"]}  # type: ignore[index, call-overload]
+    assert step.findings["lines"] == ["GOLD"]
+    assert isinstance(step.findings["contrast"], float)
+    assert isinstance(step.findings["size_px"], float)
+    (output,) = (output for output in outcome.outputs if output.role == "picture")
+    codes = decode(Path(output.path).read_bytes(), "hero.png", 10**6).codes()
+    assert (codes == [255, 0, 0]).all(axis=2).any()
+    assert np.array_equal(codes[:2], np.round(picture(60, 90)[:2] * 255))
+
+
+def test_a_missing_letter_is_told_with_a_font_of_the_library_that_has_it(tmp_path: Path) -> None:
+    """The job ends with a sentence; nothing is drawn for the letter."""
+    share = Share(tmp_path)
+    share.put("library/fonts/Acme.otf", shipped("samples", "library", "fonts", "SourceSansPro-Regular.otf").read_bytes())
+    outcome = set_in_a_lane(share, string="GOLDʷ")
+    assert outcome.fault is not None
+    assert outcome.fault.kind == "problem"
+    assert "“ʷ” (U+02B7)" in outcome.fault.sentence
+    assert outcome.fault.remedy == 'Acme, SourceSansPro-Regular, SourceSansPro-Semibold have what is missing: say also = ["Acme"].'

@@ -1,0 +1,82 @@
+"""A hole filled by words, as a lane does it, with a tiny model of every family that fills holes: law 4 is proved for each job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from doubles import tiny
+from doubles.jobs import Share, picture, png
+from goldsmith.jobs.job import Outcome, Progress
+from goldsmith.jobs.protocol import LaneContext, LaneSpec
+from goldsmith.picture.codec import decode
+from goldsmith.worker.engine_provider import Shop
+from goldsmith.worker.job_runner import run_job
+
+HEIGHT, WIDTH = 90, 200
+FILLING = [family for family in tiny.FAMILIES if "inpaint" in tiny.CAN[family]]
+
+
+def _two_holes() -> np.ndarray:
+    mask = np.zeros((HEIGHT, WIDTH), np.float32)
+    mask[20:40, 10:30] = 1
+    mask[50:60, 170:190] = 0.5
+    return mask
+
+
+def _run(folder: Path, family: str, step: dict[str, Any], told: list[Progress], cancelled: Callable[[], bool] = lambda: False) -> Outcome:
+    share = Share(folder)
+    share.put("inbox/hero.png", png(picture(HEIGHT, WIDTH, 16), 16))
+    share.put("inbox/hero.mask.png", png(_two_holes()))
+    models = share.put("models.toml", tiny.models_toml({"words": family}).encode())
+    shop = Shop(LaneContext(models_file=str(models), weights=str(folder)), LaneSpec(name="cpu", threads=1))
+    inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
+    return run_job(share.job(("inpaint", step), inputs=inputs), shop, told.append, cancelled)
+
+
+@pytest.mark.parametrize("family", FILLING)
+def test_outside_the_mask_not_one_code_changes_whatever_the_family(tmp_path: Path, family: str) -> None:
+    """Two regions in a 16-bit picture: two fills at the model's own size, counted, and compared here once more from the files."""
+    told: list[Progress] = []
+    outcome = _run(tmp_path, family, {"prompt": "moss on stone"}, told)
+    assert outcome.fault is None
+    findings = outcome.steps[0].findings
+    outside = _two_holes() == 0
+    assert (findings["outside_pixels"], findings["outside_changed"]) == (int(outside.sum()), 0)
+    assert (findings["regions"], findings["prompt_used"]) == (2, True)
+    files = tmp_path / "inbox/hero.png", Path(outcome.outputs[0].path)
+    before, after = (decode(file.read_bytes(), "hero.png", 10**6).codes() for file in files)
+    assert np.array_equal(before[outside], after[outside])
+    assert (before[~outside] != after[~outside]).any(axis=1).mean() > 0.9
+    assert len({progress.fraction for progress in told if progress.op == "inpaint"}) > 2
+
+
+def test_a_cancel_is_heard_between_two_steps_of_a_region(tmp_path: Path) -> None:
+    """Not only between regions: it comes once the first step of the first of two regions has been told."""
+    told: list[Progress] = []
+    outcome = _run(tmp_path, "sdxl", {"prompt": "moss", "steps": 6}, told, lambda: any(0 < each.fraction < 0.5 for each in told))
+    assert outcome.fault is not None
+    assert outcome.fault.kind == "cancelled"
+    assert max(each.fraction for each in told) < 0.5
+
+
+def test_words_in_a_step_hold_the_picture_where_no_model_takes_them(tmp_path: Path) -> None:
+    """With the house's weight-free engine alone: a sentence, and nothing is filled in silence."""
+    share = Share(tmp_path)
+    share.put("inbox/hero.png", png(picture(HEIGHT, WIDTH)))
+    share.put("inbox/hero.mask.png", png(_two_holes()))
+    table = '[defaults]\ninpaint = ["plain"]\n[models.plain]\nkind = "inpaint"\ndriver = "patchmatch"\nlicence = "MIT"\n'
+    models = share.put("models.toml", table.encode())
+    shop = Shop(LaneContext(models_file=str(models), weights=str(tmp_path)), LaneSpec(name="cpu", threads=1))
+    inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
+    said = run_job(share.job(("inpaint", {"prompt": "moss"}), inputs=inputs), shop, lambda progress: None, lambda: False)
+    assert said.fault is not None
+    assert said.fault.kind == "problem"
+    assert "plain fills from the surroundings alone and cannot be told prompt" in said.fault.sentence
+    meant = run_job(share.job(("inpaint", {}), inputs=inputs, prompt="moss"), shop, lambda progress: None, lambda: False)
+    assert meant.fault is None
+    assert (meant.steps[0].findings["prompt"], meant.steps[0].findings["prompt_used"]) == ("moss", False)
