@@ -14,13 +14,13 @@ import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
 
-from goldsmith.picture.picture import Depth, Metadata, Plate, frozen
+from goldsmith.picture.picture import BitDepth, Metadata, Picture, freeze
 
 settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
-PlateMaker = Callable[..., Plate]
+PlateMaker = Callable[..., Picture]
 Saver = Callable[..., bytes]
 
 
@@ -47,7 +47,7 @@ def photo() -> NDArray[np.uint8]:
 
 @pytest.fixture
 def make_plate() -> PlateMaker:
-    """Makes a plate of integer codes (h, w, c); alpha, where wanted, as codes (h, w)."""
+    """Makes a picture of integer codes (h, w, c); alpha, where wanted, as codes (h, w)."""
 
     def make(
         codes: NDArray[np.uint8] | NDArray[np.uint16],
@@ -55,11 +55,11 @@ def make_plate() -> PlateMaker:
         icc: bytes | None = None,
         ppi: tuple[float, float] | None = None,
         metadata: Metadata | None = None,
-    ) -> Plate:
-        depth: Depth = 8 if codes.dtype == np.uint8 else 16
+    ) -> Picture:
+        depth: BitDepth = 8 if codes.dtype == np.uint8 else 16
         levels = np.float32(2**depth - 1)
         pixels = codes.reshape(*codes.shape[:2], -1).astype(np.float32) / levels
-        cover = None if alpha is None else frozen(alpha.astype(np.float32) / levels)
-        return Plate(frozen(pixels), cover, depth, icc, ppi, metadata or Metadata())
+        cover = None if alpha is None else freeze(alpha.astype(np.float32) / levels)
+        return Picture(freeze(pixels), cover, depth, icc, ppi, metadata or Metadata())
 
     return make

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from goldsmith.brief.brief import read_brief
-from goldsmith.brief.pipeline import Line, read_line
-from goldsmith.brief.settings import House, read_house
+from goldsmith.brief.pipeline import Pipeline, read_pipeline
+from goldsmith.brief.settings import Settings, read_settings
 from goldsmith.engines.registry.models import read_models
-from goldsmith.files import shipped
+from goldsmith.files import resource_path
 from goldsmith.library.consent import read_consent
 from goldsmith.ops import catalogue
 
@@ -32,28 +32,28 @@ def _blocks() -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def line() -> Line:
-    return read_line(shipped("config", "line.toml").read_bytes(), "config/line.toml")
+def line() -> Pipeline:
+    return read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "config/pipeline.toml")
 
 
 @pytest.mark.parametrize(("place", "block"), [pytest.param(place, block, id=place) for place, block in _blocks()])
-def test_every_toml_block_of_the_manual_is_read_without_a_fault(place: str, block: str, line: Line, tmp_path: Path) -> None:
+def test_every_toml_block_of_the_manual_is_read_without_a_fault(place: str, block: str, line: Pipeline, tmp_path: Path) -> None:
     """Whoever copies an example out of the manual gets what it promises."""
     first = block.split("\n", 1)[0]
-    if first == "# config/line.toml":
-        assert read_line(block.encode(), place).stages
-    elif first == "# config/house.toml":
-        assert read_house(block.encode(), place)
+    if first == "# config/pipeline.toml":
+        assert read_pipeline(block.encode(), place).stages
+    elif first == "# config/goldsmith.toml":
+        assert read_settings(block.encode(), place)
     elif first == "# config/models.toml" or "[models." in block:
         # An example of one model stands below the house's own, with "..." where the reader's own hash goes.
         file = tmp_path / "models.toml"
-        file.write_text(shipped("config", "models.toml").read_text() + block.replace('"..."', f'"{"0" * 64}"'))
+        file.write_text(resource_path("config", "models.toml").read_text() + block.replace('"..."', f'"{"0" * 64}"'))
         assert read_models(file)
     elif first.startswith("# library/faces/"):
         assert read_consent(block.encode(), place, date.max)
     else:
         brief = read_brief(block.encode(), place, line)
-        assert brief.tables or brief.recipe
+        assert brief.steps_by_stage or brief.recipe
 
 
 @pytest.mark.parametrize("op", sorted(catalogue()))
@@ -80,10 +80,10 @@ def test_no_page_stands_for_an_operation_that_does_not_exist() -> None:
     assert {page.stem for page in (DOCS / "operations").glob("*.md")} - {"README", "index"} <= set(catalogue())
 
 
-@pytest.mark.parametrize("brief", sorted(shipped("samples").rglob("*.toml")), ids=lambda path: path.name)
-def test_the_sample_briefs_are_read_without_a_fault(brief: Path, line: Line) -> None:
+@pytest.mark.parametrize("brief", sorted(resource_path("samples").rglob("*.toml")), ids=lambda path: path.name)
+def test_the_sample_briefs_are_read_without_a_fault(brief: Path, line: Pipeline) -> None:
     """What the demo drops is right."""
-    assert read_brief(brief.read_bytes(), brief.name, line).tables
+    assert read_brief(brief.read_bytes(), brief.name, line).steps_by_stage
 
 
 def test_links_between_pages_lead_somewhere() -> None:
@@ -99,6 +99,6 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 def test_the_variables_the_manual_names_exist() -> None:
     """``GOLDSMITH_…`` in the manual is a field of the house, or names the configuration's folder."""
-    known = {f"GOLDSMITH_{name.upper()}" for name in House.model_fields} | {"GOLDSMITH_CONFIG"}
+    known = {f"GOLDSMITH_{name.upper()}" for name in Settings.model_fields} | {"GOLDSMITH_CONFIG"}
     named = {word for page in PAGES for word in re.findall(r"\bGOLDSMITH_[A-Z_]+\b", page.read_text())}
     assert named <= known

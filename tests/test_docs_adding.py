@@ -16,13 +16,13 @@ import pytest
 import goldsmith.ops
 from doubles.jobs import Share, png
 from goldsmith.brief.brief import read_brief
-from goldsmith.brief.pipeline import Line, read_line
-from goldsmith.files import shipped
-from goldsmith.jobs.protocol import LaneContext, LaneSpec
+from goldsmith.brief.pipeline import Pipeline, read_pipeline
+from goldsmith.files import resource_path
+from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.operation import Operation
 from goldsmith.picture.codec import decode
 from goldsmith.worker.job_runner import run_job
-from goldsmith.worker.step_context import Shop
+from goldsmith.worker.step_context import EngineProvider
 
 CHECKOUT = Path(__file__).parents[1]
 PAGE = (CHECKOUT / "docs" / "adding-an-operation.md").read_text()
@@ -59,12 +59,12 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalogue
 
 
 @pytest.fixture
-def line(found: Catalogue) -> Line:
+def line(found: Catalogue) -> Pipeline:
     """The shipped line with its row for deliver exchanged for the page's."""
     row = re.search(r"^```text\n(\[\[stage\]\]\nname = \"deliver\".*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     assert row is not None
-    before, _, _ = shipped("config", "line.toml").read_text().partition('[[stage]]\nname = "deliver"')
-    return read_line((before + row[1]).encode(), "config/line.toml", found())
+    before, _, _ = resource_path("config", "pipeline.toml").read_text().partition('[[stage]]\nname = "deliver"')
+    return read_pipeline((before + row[1]).encode(), "config/pipeline.toml", found())
 
 
 def test_the_example_is_found_by_its_file_alone(found: Catalogue) -> None:
@@ -73,10 +73,10 @@ def test_the_example_is_found_by_its_file_alone(found: Catalogue) -> None:
     assert found()["grain"].__name__ == "Grain"
 
 
-def test_a_brief_may_use_it_and_its_settings_are_checked(found: Catalogue, line: Line) -> None:
-    """With the page's row in line.toml the page's brief is read; a wrong setting is a fault with its place."""
+def test_a_brief_may_use_it_and_its_settings_are_checked(found: Catalogue, line: Pipeline) -> None:
+    """With the page's row in pipeline.toml the page's brief is read; a wrong setting is a fault with its place."""
     brief = _indented("[[deliver]]")
-    (step,) = read_brief(brief.encode(), "hero.toml", line, catalogue=found()).tables["deliver"]
+    (step,) = read_brief(brief.encode(), "hero.toml", line, catalogue=found()).steps_by_stage["deliver"]
     assert step.operation == found()["grain"](amount=3)  # type: ignore[call-arg]
     with pytest.raises(Exception, match=r"deliver\.1\.amount"):
         read_brief(brief.replace("3", "30").encode(), "hero.toml", line, catalogue=found())
@@ -92,7 +92,7 @@ def test_a_lane_runs_it(found: Catalogue, tmp_path: Path) -> None:
     share.put("selected/hero.mask.png", png(mask))
     inputs = [share.given("selected/hero.png"), share.given("selected/hero.mask.png", "mask", "mask")]
     job = share.job(("grain", {"where": "mask"}), inputs=inputs)
-    outcome = run_job(job, Shop(LaneContext(), LaneSpec(name="cpu")), lambda _: None, lambda: False)
+    outcome = run_job(job, EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu")), lambda _: None, lambda: False)
     assert outcome.fault is None
     assert outcome.steps[0].findings == {"outside_pixels": 1200, "outside_changed": 0}
     made = decode(Path(outcome.outputs[0].path).read_bytes(), "hero.png", 10_000).pixels

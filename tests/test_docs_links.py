@@ -19,8 +19,8 @@ from goldsmith.journal.migrations import MIGRATIONS
 CHECKOUT = Path(__file__).parents[1]
 DOCS = CHECKOUT / "docs"
 PAGES = [CHECKOUT / "README.md", *sorted(DOCS.rglob("*.md"))]
+# Bytes of a picture: the manual is read over slow lines too.
 LARGEST = 300_000
-"""Bytes of a picture: the manual is read over slow lines too."""
 
 _FENCE = re.compile(r"^(?P<fence>`{3,})(?P<kind>\w*)[^\n]*\n(?P<text>.*?)^(?P=fence)\s*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?P<picture>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
@@ -219,7 +219,7 @@ def test_calls_of_other_programs_that_name_goldsmith_are_left_alone() -> None:
 
 
 def _named(page: Path) -> set[str]:
-    """Return the files and folders that the prose names: ``pipeline/intake/watch.py``, without those of the example."""
+    """Return the files and folders that the prose names: ``pipeline/intake/watcher.py``, without those of the example."""
     words = re.findall(r"`([\w./-]+(?:\.py|\.toml|/))`", _FENCE.sub("", page.read_text()))
     example = {"soft_focus.py", "daemon/goldsmith/ops/grain.py", "tests/ops/test_grain.py"}
     return {word for word in words if word not in example}

@@ -14,21 +14,21 @@ from pathlib import Path
 import pytest
 
 from doubles.disk import Disk, Script
-from goldsmith.errors import Problem
+from goldsmith.errors import InputError
 from goldsmith.files import (
-    At,
+    FileSignature,
     Filesystem,
-    Sig,
-    filesystem_kind,
-    fold,
+    PathAt,
+    filesystem_type,
+    fold_name,
     has_writer,
-    is_litter,
-    is_litter_folder,
-    is_network,
-    like_folder,
+    inherit_folder_permissions,
+    is_ignored_file,
+    is_ignored_folder,
+    is_network_filesystem,
     open_input,
-    publish,
-    shipped,
+    resource_path,
+    write_atomically,
 )
 
 KINDS = {"flag": {}, "links": {"flags": False}, "neither": {"flags": False, "links": False}}
@@ -46,7 +46,7 @@ def test_a_rename_never_overwrites(disk: Disk, tmp_path: Path) -> None:
     one.write_bytes(b"1")
     two.write_bytes(b"2")
     with pytest.raises(FileExistsError):
-        disk.rename_noreplace(At.path(one), At.path(two))
+        disk.rename_noreplace(PathAt.from_path(one), PathAt.from_path(two))
     assert (one.read_bytes(), two.read_bytes()) == (b"1", b"2")
 
 
@@ -57,8 +57,8 @@ def test_a_rename_moves(disk: Disk, tmp_path: Path) -> None:
     one.write_bytes(b"1")
     inode = one.stat().st_ino
     folders = [os.open(folder, os.O_RDONLY) for folder in (tmp_path, tmp_path / "a")]
-    disk.rename_noreplace(At(folders[0], "one"), At(folders[1], "two"))
-    assert str(At(folders[1], "two")) == str(two)
+    disk.rename_noreplace(PathAt(folders[0], "one"), PathAt(folders[1], "two"))
+    assert str(PathAt(folders[1], "two")) == str(two)
     assert two.stat().st_ino == inode
     assert not one.exists()
     for folder in folders:
@@ -68,24 +68,24 @@ def test_a_rename_moves(disk: Disk, tmp_path: Path) -> None:
 def test_a_rename_of_nothing_leaves_nothing(disk: Disk, tmp_path: Path) -> None:
     """No empty file is left where the source is missing."""
     with pytest.raises(FileNotFoundError):
-        disk.rename_noreplace(At.path(tmp_path / "one"), At.path(tmp_path / "two"))
+        disk.rename_noreplace(PathAt.from_path(tmp_path / "one"), PathAt.from_path(tmp_path / "two"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_publish_puts_down_whole(tmp_path: Path) -> None:
     """All bytes, even where each write takes only half of them; nothing else is left beside it."""
-    publish(Disk(Script()), tmp_path / "note.txt", b"0123456789" * 1000)
+    write_atomically(Disk(Script()), tmp_path / "note.txt", b"0123456789" * 1000)
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
     assert (tmp_path / "note.txt").read_bytes() == b"0123456789" * 1000
 
 
 def test_publish_replaces_only_when_asked(tmp_path: Path) -> None:
     """An existing file is kept unless replacing it is what was asked for."""
-    publish(Filesystem(), tmp_path / "note.txt", b"old")
+    write_atomically(Filesystem(), tmp_path / "note.txt", b"old")
     with pytest.raises(FileExistsError):
-        publish(Filesystem(), tmp_path / "note.txt", b"new")
+        write_atomically(Filesystem(), tmp_path / "note.txt", b"new")
     assert (tmp_path / "note.txt").read_bytes() == b"old"
-    publish(Filesystem(), tmp_path / "note.txt", b"new", replace=True)
+    write_atomically(Filesystem(), tmp_path / "note.txt", b"new", replace=True)
     assert (tmp_path / "note.txt").read_bytes() == b"new"
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -93,13 +93,13 @@ def test_publish_replaces_only_when_asked(tmp_path: Path) -> None:
 def test_publish_leaves_nothing_where_the_disk_fails(tmp_path: Path) -> None:
     """Whichever call fails: the old file or the new one, never a half one, and no dot-name."""
     calls = Script()
-    publish(Disk(calls), tmp_path / "dry", b"0123456789")
+    write_atomically(Disk(calls), tmp_path / "dry", b"0123456789")
     (tmp_path / "dry").unlink()
     for at, call in enumerate(calls.calls, 1):
         path = tmp_path / "note.txt"
         path.write_bytes(b"old")
         with pytest.raises(OSError, match="No space"):
-            publish(Disk(Script(at, lambda _: OSError(errno.ENOSPC, "No space left"))), path, b"0123456789", replace=True)
+            write_atomically(Disk(Script(at, lambda _: OSError(errno.ENOSPC, "No space left"))), path, b"0123456789", replace=True)
         assert path.read_bytes() in (b"old", b"0123456789"), call
         assert [found.name for found in tmp_path.iterdir()] == ["note.txt"]
 
@@ -108,11 +108,11 @@ def test_a_copy_keeps_time_and_says_its_hash(tmp_path: Path) -> None:
     """The hash is that of the bytes that were copied, and a taken name is refused."""
     (tmp_path / "one").write_bytes(b"abc")
     os.utime(tmp_path / "one", ns=(1, 1_234_567_890_123_456_789))
-    digest = Filesystem().copy(At.path(tmp_path / "one"), At.path(tmp_path / "two"))
+    digest = Filesystem().copy(PathAt.from_path(tmp_path / "one"), PathAt.from_path(tmp_path / "two"))
     assert digest == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert (tmp_path / "two").stat().st_mtime_ns == 1_234_567_890_123_456_789
     with pytest.raises(FileExistsError):
-        Filesystem().copy(At.path(tmp_path / "one"), At.path(tmp_path / "two"))
+        Filesystem().copy(PathAt.from_path(tmp_path / "one"), PathAt.from_path(tmp_path / "two"))
 
 
 def _socket(path: Path) -> None:
@@ -127,7 +127,7 @@ def test_only_ordinary_files_are_opened(make: object, tmp_path: Path) -> None:
     """A folder, FIFO, socket or link called x.png is refused at once, and never waited for."""
     assert callable(make)
     make(tmp_path / "x.png")
-    with pytest.raises(Problem, match=r"x\.png is not an ordinary file"):
+    with pytest.raises(InputError, match=r"x\.png is not an ordinary file"):
         open_input(tmp_path / "x.png")
 
 
@@ -165,7 +165,7 @@ def test_a_file_gets_the_mode_of_its_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o2775)
     (tmp_path / "x").write_bytes(b"")
     (tmp_path / "x").chmod(0o600)
-    like_folder(tmp_path / "x", tmp_path)
+    inherit_folder_permissions(tmp_path / "x", tmp_path)
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o664
 
 
@@ -181,7 +181,7 @@ def test_a_file_gets_the_default_acl_of_its_folder(tmp_path: Path) -> None:
         pytest.skip("this filesystem keeps no ACLs")
     (tmp_path / "made").touch(0o666)
     (tmp_path.parent / "moved").write_bytes(b"")
-    like_folder(tmp_path.parent / "moved", tmp_path)
+    inherit_folder_permissions(tmp_path.parent / "moved", tmp_path)
     got, wanted = (os.getxattr(path, "system.posix_acl_access") for path in (tmp_path.parent / "moved", tmp_path / "made"))
     assert struct.unpack_from("<HHI", got, 12) == (2, 7, 4321)
     assert got == wanted
@@ -189,38 +189,38 @@ def test_a_file_gets_the_default_acl_of_its_folder(tmp_path: Path) -> None:
 
 def test_permissions_never_fail_a_job(tmp_path: Path) -> None:
     """What is not there or not allowed is simply left."""
-    like_folder(tmp_path / "missing", tmp_path)
+    inherit_folder_permissions(tmp_path / "missing", tmp_path)
 
 
 def test_the_kind_of_filesystem_is_told(tmp_path: Path) -> None:
     """Of what is there and of what is not there yet."""
-    assert filesystem_kind("/proc/self") == "proc"
-    assert filesystem_kind(tmp_path / "not" / "yet") == filesystem_kind(tmp_path) != ""
+    assert filesystem_type("/proc/self") == "proc"
+    assert filesystem_type(tmp_path / "not" / "yet") == filesystem_type(tmp_path) != ""
 
 
 @pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "afs", "fuse.rclone"])
 def test_network_filesystems_are_known(kind: str) -> None:
     """Also those FUSE mounts that nobody has heard of."""
-    assert is_network(kind)
+    assert is_network_filesystem(kind)
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay", "zfs", "fuse.mergerfs", "fuseblk", ""])
 def test_local_filesystems_are_known(kind: str) -> None:
     """Including the few FUSE mounts that are nothing but a local disk."""
-    assert not is_network(kind)
+    assert not is_network_filesystem(kind)
 
 
 def test_what_is_shipped_is_found() -> None:
     """In a checkout it lies where it is edited."""
-    assert shipped("config", "line.toml").parent.name == "config"
-    assert shipped("samples").parent.name == "hotfolders"
-    assert shipped("config").parent == shipped("systemd").parent
+    assert resource_path("config", "pipeline.toml").parent.name == "config"
+    assert resource_path("samples").parent.name == "hotfolders"
+    assert resource_path("config").parent == resource_path("systemd").parent
 
 
 def test_names_are_compared_as_people_read_them() -> None:
     """NFC and case folded; undecodable bytes survive."""
-    assert fold("Grün.PNG") == fold("GRU\u0308N.png")
-    assert fold("a\udcff") == "a\udcff"
+    assert fold_name("Grün.PNG") == fold_name("GRU\u0308N.png")
+    assert fold_name("a\udcff") == "a\udcff"
 
 
 @pytest.mark.parametrize(
@@ -228,25 +228,25 @@ def test_names_are_compared_as_people_read_them() -> None:
 )
 def test_litter_is_known(name: str) -> None:
     """What programs leave lying about is never an asset."""
-    assert is_litter(name)
+    assert is_ignored_file(name)
 
 
 def test_a_picture_is_no_litter() -> None:
     """Nor is a folder with an ordinary name."""
-    assert not is_litter("hero.png")
-    assert is_litter_folder("@eaDir")
-    assert not is_litter_folder("acme")
+    assert not is_ignored_file("hero.png")
+    assert is_ignored_folder("@eaDir")
+    assert not is_ignored_folder("acme")
 
 
 def test_a_signature_changes_with_the_file(tmp_path: Path) -> None:
     """Writing changes it; renaming leaves the content's part as it was."""
     path = tmp_path / "x"
     path.write_bytes(b"1")
-    first = Sig.of(path.stat())
+    first = FileSignature.from_stat(path.stat())
     path.rename(tmp_path / "y")
-    assert Sig.of((tmp_path / "y").stat()).same_content(first)
+    assert FileSignature.from_stat((tmp_path / "y").stat()).same_content(first)
     (tmp_path / "y").write_bytes(b"22")
-    assert not Sig.of((tmp_path / "y").stat()).same_content(first)
+    assert not FileSignature.from_stat((tmp_path / "y").stat()).same_content(first)
 
 
 def test_the_watcher_loads_no_pixels() -> None:

@@ -11,8 +11,8 @@ import pytest
 from doubles.commission import EXPORT
 from doubles.pictures import png
 from doubles.studio import Studio, studio_at
-from goldsmith.errors import UsageFault
-from goldsmith.service import Service, set_up
+from goldsmith.errors import UsageError
+from goldsmith.service import Service, load_setup
 
 NULL = "generate = []\n"
 NO_MODEL_NAMED = '[[grade]]\nop = "grade"\nlook = "not-there-yet"\n'
@@ -40,16 +40,16 @@ def test_a_folder_that_was_never_made_a_root_is_left_alone(tmp_path: Path) -> No
     """``run --root`` on any folder by mistake says what to do and makes nothing."""
     elsewhere = tmp_path / "holiday"
     elsewhere.mkdir()
-    with pytest.raises(UsageFault, match="goldsmith init"):
-        Service(lambda: set_up(elsewhere, state_dir=str(tmp_path / "state"))).run(until_idle=True)
+    with pytest.raises(UsageError, match="goldsmith init"):
+        Service(lambda: load_setup(elsewhere, state_dir=str(tmp_path / "state"))).run(until_idle=True)
     assert list(elsewhere.iterdir()) == []
 
 
 def test_a_journal_that_cannot_lie_where_it_should_leaves_the_root_as_it_was(studio: Studio) -> None:
     """The refusal comes before anything is made."""
     before = sorted(os.listdir(studio.root))
-    with pytest.raises(UsageFault, match="inside the watched folders"):
-        Service(lambda: set_up(studio.root, state_dir=str(studio.root / "state"))).run(until_idle=True)
+    with pytest.raises(UsageError, match="inside the watched folders"):
+        Service(lambda: load_setup(studio.root, state_dir=str(studio.root / "state"))).run(until_idle=True)
     assert sorted(os.listdir(studio.root)) == before
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from doubles.yard import HeldClock
-from goldsmith.systemd_notify import Notify
+from goldsmith.systemd_notify import SystemdNotifier
 
 Words = Callable[[], list[str]]
 
@@ -37,7 +37,7 @@ def words(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def test_each_word_is_one_datagram(words: Words) -> None:
     """Ready, status on one line, reloading with the monotonic time, stopping."""
-    notify = Notify()
+    notify = SystemdNotifier()
     notify.ready()
     notify.status("Watching\nthe folders.")
     notify.reloading()
@@ -52,12 +52,12 @@ def test_the_watchdog_is_petted_no_more_often_than_is_asked(words: Words, monkey
     """A quarter of what systemd allows lies between two pets; the loop turns at least three times in it."""
     monkeypatch.setenv("WATCHDOG_USEC", "8000000")
     clock = HeldClock()
-    notify = Notify(clock)
-    assert notify.interval == pytest.approx(8 / 3)
+    notify = SystemdNotifier(clock)
+    assert notify.watchdog_interval == pytest.approx(8 / 3)
     said = []
     for later in (0.0, 1.0, 0.9, 0.2, 5.0):
         clock.now += later
-        notify.pet()
+        notify.ping_watchdog()
         said.append(len(words()))
     assert said == [1, 0, 0, 1, 1]
 
@@ -65,14 +65,14 @@ def test_the_watchdog_is_petted_no_more_often_than_is_asked(words: Words, monkey
 def test_without_a_watchdog_nobody_is_petted(words: Words, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the loop may sleep for as long as it likes."""
     monkeypatch.delenv("WATCHDOG_USEC", raising=False)
-    notify = Notify()
-    notify.pet()
-    assert (words(), notify.interval) == ([], None)
+    notify = SystemdNotifier()
+    notify.ping_watchdog()
+    assert (words(), notify.watchdog_interval) == ([], None)
 
 
 def test_a_listener_that_is_gone_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither is it that there never was one."""
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
-    Notify().ready()
+    SystemdNotifier().ready()
     monkeypatch.delenv("NOTIFY_SOCKET")
-    Notify().ready()
+    SystemdNotifier().ready()

@@ -24,37 +24,37 @@ class GoldsmithError(Exception):
         return f"{self.sentence} {self.remedy}".strip()
 
 
-class UsageFault(GoldsmithError):
+class UsageError(GoldsmithError):
     """The command line or a configuration file asks for something that cannot be."""
 
     exit_code = 2
 
 
-class Problem(GoldsmithError):
+class InputError(GoldsmithError):
     """The job's fault: a file, a mask or a brief is wrong. It gets a problem note and is not tried again unchanged."""
 
     exit_code = 3
 
 
-class Incomplete(Problem):
+class IncompleteFileError(InputError):
     """A file ends before its picture does: it may still be arriving, so it waits before it is called broken."""
 
 
-class MachineFault(GoldsmithError):
+class HostError(GoldsmithError):
     """The machine's fault: full disk, missing mount, dead device. The lane pauses and everything waits in place."""
 
     exit_code = 4
 
 
-class DeviceFault(MachineFault):
+class DeviceError(HostError):
     """What the lane computes on has failed: its process is replaced, its device pauses, and the other lanes go on."""
 
 
-class AlreadyRunning(GoldsmithError):
+class AlreadyRunningError(GoldsmithError):
     """Another daemon holds this root."""
 
     exit_code = 5
 
 
-class Cancelled(Exception):
+class JobCancelled(Exception):
     """Raised inside a job when its inputs were withdrawn or changed; nothing of the job is kept."""

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from goldsmith.errors import Problem
+from goldsmith.errors import InputError
 
 # What the operating system reports when the machine is at fault rather than the file.
 MACHINE_ERRNOS = frozenset(
@@ -27,33 +27,35 @@ MACHINE_ERRNOS = frozenset(
 )
 _DIRECTION = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
-NEW_PREFIX = ".goldsmith-new-"
-"""Dot-names of files that are being written; one left behind by a crash may be removed."""
-FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Dot-names of files that are being written; one left behind by a crash may be removed.
+TEMP_PREFIX = ".goldsmith-new-"
+OPEN_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-_LITTER_PREFIXES = (".", "~$", "#", "~syncthing~")
-_LITTER_SUFFIXES = (
+_IGNORED_PREFIXES = (".", "~$", "#", "~syncthing~")
+_IGNORED_SUFFIXES = (
     *("~", ".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".opdownload"),
     *(".aria2", ".aria2__temp", ".swp", ".lock", ".bak", ".icloud"),
     ".problem.jpg",  # what shows a problem, put beside its note by ourselves
 )
-_LITTER_NAMES = frozenset({"thumbs.db", "desktop.ini"})
-_LITTER_FOLDERS = frozenset({"@eadir", "__macosx", "#recycle", "lost+found", "$recycle.bin", "system volume information"})
+_IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini"})
+_IGNORED_FOLDERS = frozenset({"@eadir", "__macosx", "#recycle", "lost+found", "$recycle.bin", "system volume information"})
 
-_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_OPEN_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
-_FLAG_REFUSED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
-_LINK_REFUSED = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK})
+_RENAME_FLAG_UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+_HARD_LINK_UNSUPPORTED = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK})
 _ACL_USER_OBJ, _ACL_GROUP_OBJ, _ACL_MASK, _ACL_OTHER = 0x01, 0x04, 0x10, 0x20
-_OCTAL = re.compile(rb"\\([0-7]{3})")
-_NETWORK = frozenset(
+_OCTAL_ESCAPE = re.compile(rb"\\([0-7]{3})")
+_NETWORK_FILESYSTEMS = frozenset(
     {
         *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "coda", "davfs", "ceph", "glusterfs", "lustre", "gpfs", "beegfs"),
         *("ocfs2", "gfs2", "orangefs", "vboxsf", "vmhgfs", "prl_fs"),
     }
 )
-_LOCAL_FUSE = frozenset(("ntfs-3g", "exfat-fuse", "mergerfs", "fuse-overlayfs", "bindfs", "gocryptfs", "encfs", "cryfs", "lxcfs"))
+_LOCAL_FUSE_FILESYSTEMS = frozenset(
+    ("ntfs-3g", "exfat-fuse", "mergerfs", "fuse-overlayfs", "bindfs", "gocryptfs", "encfs", "cryfs", "lxcfs")
+)
 
 
 def _find_renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
@@ -67,7 +69,7 @@ def _find_renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
 _renameat2 = _find_renameat2()
 
 
-class Sig(NamedTuple):
+class FileSignature(NamedTuple):
     """What a file is without reading it; two equal signatures of a path mean that nothing was written in between."""
 
     dev: int
@@ -77,55 +79,55 @@ class Sig(NamedTuple):
     ctime_ns: int
 
     @classmethod
-    def of(cls, status: os.stat_result) -> Sig:
+    def from_stat(cls, status: os.stat_result) -> FileSignature:
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
-    def same_content(self, other: Sig) -> bool:
+    def same_content(self, other: FileSignature) -> bool:
         """Equal but for ctime and device: a rename on the same filesystem changes ctime and nothing else."""
         return (self.ino, self.size, self.mtime_ns) == (other.ino, other.size, other.mtime_ns)
 
 
-def fold(name: str) -> str:
+def fold_name(name: str) -> str:
     """The name as names are compared: NFC, case folded. Undecodable bytes (surrogates) stay as they are."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def is_litter(name: str) -> bool:
+def is_ignored_file(name: str) -> bool:
     """True for names that are never an asset: dot-files, editors' and browsers' temporary files, what file managers drop."""
     low = name.casefold()
     return (
-        low.startswith(_LITTER_PREFIXES)
-        or low.endswith(_LITTER_SUFFIXES)
-        or low in _LITTER_NAMES
+        low.startswith(_IGNORED_PREFIXES)
+        or low.endswith(_IGNORED_SUFFIXES)
+        or low in _IGNORED_NAMES
         or "conflicted copy" in low
         or ".sync-conflict-" in low
     )
 
 
-def is_litter_folder(name: str) -> bool:
+def is_ignored_folder(name: str) -> bool:
     """True for folders that are never walked into."""
-    return name.startswith((".", "~$")) or name.casefold() in _LITTER_FOLDERS
+    return name.startswith((".", "~$")) or name.casefold() in _IGNORED_FOLDERS
 
 
-def is_regular(status: os.stat_result) -> bool:
+def is_regular_file(status: os.stat_result) -> bool:
     return stat.S_ISREG(status.st_mode)
 
 
-class At(NamedTuple):
+class PathAt(NamedTuple):
     """A name in an open folder. ``folder`` is a descriptor, or AT_FDCWD when ``name`` is a whole path."""
 
-    folder: int
+    dir_fd: int
     name: str
 
     @classmethod
-    def path(cls, path: str | os.PathLike[str]) -> At:
+    def from_path(cls, path: str | os.PathLike[str]) -> PathAt:
         return cls(_AT_FDCWD, os.fspath(path))
 
     def __str__(self) -> str:
-        if self.folder == _AT_FDCWD:
+        if self.dir_fd == _AT_FDCWD:
             return self.name
         try:
-            return os.path.join(os.readlink(f"/proc/self/fd/{self.folder}"), self.name)
+            return os.path.join(os.readlink(f"/proc/self/fd/{self.dir_fd}"), self.name)
         except OSError:
             return self.name
 
@@ -136,7 +138,7 @@ class Filesystem:
     All raise plain OSError. Folders are open descriptors, so that a folder swapped for a symlink in between is never followed.
     """
 
-    def rename_noreplace(self, source: At, target: At) -> None:
+    def rename_noreplace(self, source: PathAt, target: PathAt) -> None:
         """One rename that never overwrites: FileExistsError where ``target`` is taken.
 
         renameat2(2) with RENAME_NOREPLACE; where a filesystem refuses the flag (NFS, some FUSE), link and unlink; where it has
@@ -146,12 +148,12 @@ class Filesystem:
         try:
             return self.rename_flagged(source, target)
         except OSError as error:
-            if error.errno not in _FLAG_REFUSED:
+            if error.errno not in _RENAME_FLAG_UNSUPPORTED:
                 raise
         try:
             self.link(source, target)
         except OSError as error:
-            if error.errno not in _LINK_REFUSED:
+            if error.errno not in _HARD_LINK_UNSUPPORTED:
                 raise
         else:
             return self.unlink(source)
@@ -161,33 +163,33 @@ class Filesystem:
             return self.replace(source, target)
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target.name)
 
-    def rename_flagged(self, source: At, target: At) -> None:
+    def rename_flagged(self, source: PathAt, target: PathAt) -> None:
         names = os.fsencode(source.name), os.fsencode(target.name)
         if _renameat2 is None:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-        if _renameat2(source.folder, names[0], target.folder, names[1], _RENAME_NOREPLACE) != 0:
+        if _renameat2(source.dir_fd, names[0], target.dir_fd, names[1], _RENAME_NOREPLACE) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), source.name, None, target.name)
 
-    def replace(self, source: At, target: At) -> None:
-        os.replace(source.name, target.name, src_dir_fd=source.folder, dst_dir_fd=target.folder)
+    def replace(self, source: PathAt, target: PathAt) -> None:
+        os.replace(source.name, target.name, src_dir_fd=source.dir_fd, dst_dir_fd=target.dir_fd)
 
-    def link(self, source: At, target: At) -> None:
-        os.link(source.name, target.name, src_dir_fd=source.folder, dst_dir_fd=target.folder, follow_symlinks=False)
+    def link(self, source: PathAt, target: PathAt) -> None:
+        os.link(source.name, target.name, src_dir_fd=source.dir_fd, dst_dir_fd=target.dir_fd, follow_symlinks=False)
 
-    def unlink(self, at: At) -> None:
-        os.unlink(at.name, dir_fd=at.folder)
+    def unlink(self, at: PathAt) -> None:
+        os.unlink(at.name, dir_fd=at.dir_fd)
 
-    def mkdir(self, at: At) -> None:
-        os.mkdir(at.name, 0o777, dir_fd=at.folder)
+    def mkdir(self, at: PathAt) -> None:
+        os.mkdir(at.name, 0o777, dir_fd=at.dir_fd)
 
-    def create(self, at: At) -> int:
+    def create(self, at: PathAt) -> int:
         """A new empty file, open for writing; FileExistsError where the name is taken."""
-        return os.open(at.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=at.folder)
+        return os.open(at.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=at.dir_fd)
 
-    def open(self, at: At) -> int:
+    def open(self, at: PathAt) -> int:
         """An existing regular file, open for reading; never a symlink, never waiting for a FIFO."""
-        return os.open(at.name, _READ_FLAGS, dir_fd=at.folder)
+        return os.open(at.name, _OPEN_FILE_FLAGS, dir_fd=at.dir_fd)
 
     def write(self, fd: int, data: bytes | memoryview) -> int:
         return os.write(fd, data)
@@ -198,15 +200,15 @@ class Filesystem:
     def fsync_dir(self, folder: int) -> None:
         os.fsync(folder)
 
-    def lstat(self, at: At) -> os.stat_result:
-        return os.stat(at.name, dir_fd=at.folder, follow_symlinks=False)
+    def lstat(self, at: PathAt) -> os.stat_result:
+        return os.stat(at.name, dir_fd=at.dir_fd, follow_symlinks=False)
 
     def write_all(self, fd: int, data: bytes | memoryview) -> None:
         rest = memoryview(data)
         while rest:
             rest = rest[self.write(fd, rest) :]
 
-    def copy(self, source: At, target: At) -> str:
+    def copy(self, source: PathAt, target: PathAt) -> str:
         """Copy the bytes of ``source`` to the new file ``target``, fsync it and return the SHA-256 of what was copied.
 
         The times go along. A half copy that an OSError leaves behind is the caller's to remove.
@@ -228,25 +230,25 @@ class Filesystem:
             os.close(reader)
         return digest.hexdigest()
 
-    def sha256(self, at: At) -> str:
+    def sha256(self, at: PathAt) -> str:
         fd = self.open(at)
         with os.fdopen(fd, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def publish(fs: Filesystem, path: Path, data: bytes, *, replace: bool = False) -> None:
+def write_atomically(fs: Filesystem, path: Path, data: bytes, *, replace: bool = False) -> None:
     """Put ``data`` down at ``path`` whole or not at all, durably: dot-name beside it, write, fsync, rename, fsync of the folder.
 
     FileExistsError where something lies there already, unless ``replace``. The file gets the folder's group, mode and ACL.
     """
-    folder = os.open(path.parent, FOLDER_FLAGS)
+    folder = os.open(path.parent, OPEN_FOLDER_FLAGS)
     try:
-        new, target = At(folder, f"{NEW_PREFIX}{secrets.token_hex(8)}"), At(folder, path.name)
+        new, target = PathAt(folder, f"{TEMP_PREFIX}{secrets.token_hex(8)}"), PathAt(folder, path.name)
         fd = fs.create(new)
         try:
             try:
                 fs.write_all(fd, data)
-                like_folder(fd, folder)
+                inherit_folder_permissions(fd, folder)
                 fs.fsync(fd)
             finally:
                 os.close(fd)
@@ -263,18 +265,18 @@ def publish(fs: Filesystem, path: Path, data: bytes, *, replace: bool = False) -
 def open_input(path: str | os.PathLike[str]) -> int:
     """A descriptor of the regular file at ``path``, for reading; never a symlink, FIFO, socket, device or folder.
 
-    Raises Problem where it is one of those, and plain OSError where it cannot be opened.
+    Raises InputError where it is one of those, and plain OSError where it cannot be opened.
     """
     name = os.path.basename(os.fspath(path))
     try:
-        fd = os.open(path, _READ_FLAGS)
+        fd = os.open(path, _OPEN_FILE_FLAGS)
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENXIO, errno.ENODEV):
             raise
-        raise Problem(f"{name} is not an ordinary file.", "Put the picture itself there, not a link or a device.") from None
-    if not is_regular(os.fstat(fd)):
+        raise InputError(f"{name} is not an ordinary file.", "Put the picture itself there, not a link or a device.") from None
+    if not is_regular_file(os.fstat(fd)):
         os.close(fd)
-        raise Problem(f"{name} is not an ordinary file.", "Put the picture itself there, not a folder, a link or a device.")
+        raise InputError(f"{name} is not an ordinary file.", "Put the picture itself there, not a folder, a link or a device.")
     return fd
 
 
@@ -294,7 +296,7 @@ def has_writer(fd: int) -> bool | None:
     return False
 
 
-def like_folder(file: int | str | os.PathLike[str], folder: int | str | os.PathLike[str]) -> None:
+def inherit_folder_permissions(file: int | str | os.PathLike[str], folder: int | str | os.PathLike[str]) -> None:
     """Give a file the group, mode and default ACL of the folder it is for; root also hands it to the folder's owner.
 
     What the system does not allow is left as it is: permissions never fail a job. Mode: the folder's without the execute bits.
@@ -323,27 +325,27 @@ def _without_execute(acl: bytes) -> bytes:
     return acl[:4] + b"".join(struct.pack("<HHI", tag, perm & 6 if tag in capped else perm, who) for tag, perm, who in entries)
 
 
-def filesystem_kind(path: str | os.PathLike[str]) -> str:
+def filesystem_type(path: str | os.PathLike[str]) -> str:
     """The kind of filesystem ``path`` lies on, or will lie on once it is made ("ext4", "nfs4", "fuse.sshfs" …); "" if unknown."""
     real = os.path.realpath(path)
     best, kind = -1, ""
     with open("/proc/self/mountinfo", "rb") as table:
         for row in table:
             fields, _, rest = row.partition(b" - ")
-            mount = os.fsdecode(_OCTAL.sub(lambda match: bytes([int(match[1], 8)]), fields.split()[4]))
+            mount = os.fsdecode(_OCTAL_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), fields.split()[4]))
             inside = real == mount or real.startswith(mount.rstrip("/") + "/")
             if inside and len(mount) >= best:
                 best, kind = len(mount), os.fsdecode(rest.split()[0])
     return kind
 
 
-def is_network(kind: str) -> bool:
+def is_network_filesystem(fs_type: str) -> bool:
     """True for filesystems that may be shared with another host, or with one beneath this: no shared memory and no events across."""
-    return kind in _NETWORK or (kind.startswith("fuse.") and kind.removeprefix("fuse.") not in _LOCAL_FUSE)
+    return fs_type in _NETWORK_FILESYSTEMS or (fs_type.startswith("fuse.") and fs_type.removeprefix("fuse.") not in _LOCAL_FUSE_FILESYSTEMS)
 
 
-def shipped(*parts: str) -> Path:
-    """A file that travels with the program: ``shipped("config", "line.toml")``, ``"samples"`` or ``"systemd"``.
+def resource_path(*parts: str) -> Path:
+    """A file that travels with the program: ``shipped("config", "pipeline.toml")``, ``"samples"`` or ``"systemd"``.
 
     In a wheel they lie inside the package, in a checkout where they are edited.
     """

@@ -9,17 +9,17 @@ from typing import Annotated
 from pydantic import Field
 
 from goldsmith.engines import EngineNeed, Inpainter
-from goldsmith.operation import Bench, Needs, PlateOperation, Where, region_needs
+from goldsmith.operation import PictureOperation, RegionExpression, StepContext, StepNeeds, region_needs
 from goldsmith.picture import region
-from goldsmith.picture.patches import extent
-from goldsmith.picture.picture import Mask, Plate
-from goldsmith.picture.stitch import Manner, stitch
+from goldsmith.picture.crop_and_stitch import StitchOptions, stitch
+from goldsmith.picture.crop_planning import find_mask_bounds
+from goldsmith.picture.picture import Mask, Picture
 
 
-class StitchOperation(PlateOperation):
+class StitchOperation(PictureOperation):
     """Fills the region from its surroundings by crop and stitch; everything else stays bit for bit as it is."""
 
-    where: Annotated[Where, Field(min_length=1)] = "mask"
+    where: Annotated[RegionExpression, Field(min_length=1)] = "mask"
     """Where it works: a mask's name or a region such as "mask & left" or "box(0.1, 0.2, 0.3, 0.4)"."""
     model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     """The engine's name in config/models.toml; the house's default where it is left out."""
@@ -30,40 +30,40 @@ class StitchOperation(PlateOperation):
     context: Annotated[float, Field(ge=0.1, le=4)] = 0.5
     """How much of the surroundings the engine is shown at each side, as a part of the hole's longer side."""
 
-    def needs(self) -> Needs:
+    def needs(self) -> StepNeeds:
         """An inpainting engine, and what ``where`` needs: masks, and engines that look for what it names."""
         needs = region_needs(self.where)
         return replace(needs, engines=(EngineNeed("inpaint", self.model), *needs.engines))
 
     @abstractmethod
-    def engine(self, bench: Bench) -> Inpainter:
+    def open_engine(self, context: StepContext) -> Inpainter:
         """The engine that fills, as the settings ask for it; only called where there is something to fill."""
 
-    def apply(self, plate: Plate, bench: Bench) -> Plate:
-        """The plate, filled where the region is above zero; the very plate where the region is empty."""
-        mask = bench.region(self.where, plate, self.removes)
-        solid = extent(mask)
+    def apply(self, picture: Picture, context: StepContext) -> Picture:
+        """The picture, filled where the region is above zero; the very picture where the region is empty."""
+        mask = context.region(self.where, picture, self.removes_content)
+        solid = find_mask_bounds(mask)
         if solid is None:
-            bench.record(regions=0)
-            return plate
-        engine = self.engine(bench)
+            context.record(regions=0)
+            return picture
+        engine = self.open_engine(context)
         asked = engine.descriptor
-        manner = Manner(
+        manner = StitchOptions(
             self.grow,
             self.feather,
             self.context,
             side=asked.side,
             multiple=asked.multiple,
-            seed=bench.seed,
+            seed=context.seed,
             enlarges=asked.enlarges,
-            generates=asked.words,
+            generates=asked.takes_prompt,
         )
-        done = stitch(plate, mask, engine.fill, manner, bench.progress, solid, self._hidden(plate, bench))
-        bench.record(**done.findings())
-        return done.plate
+        done = stitch(picture, mask, engine.fill, manner, context.report, solid, self._excluded_mask(picture, context))
+        context.record(**done.findings())
+        return done.picture
 
-    def _hidden(self, plate: Plate, bench: Bench) -> Mask | None:
+    def _excluded_mask(self, picture: Picture, context: StepContext) -> Mask | None:
         """What the engine must not look at beside the region: a subject whose background is to go, or it would carry that on."""
-        if not self.removes or "subject" not in region.parse(self.where).spares():
+        if not self.removes_content or "subject" not in region.parse_region(self.where).protected_detections():
             return None
-        return bench.region(f"subject|({self.where})", plate, removing=True)
+        return context.region(f"subject|({self.where})", picture, is_removal=True)

@@ -9,49 +9,49 @@ import time
 from collections.abc import Callable
 
 
-class Notify:
+class SystemdNotifier:
     """systemd's readiness protocol: datagrams to the socket in NOTIFY_SOCKET (sd_notify(3)); silent where there is none."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._address = os.environ.get("NOTIFY_SOCKET", "")
         self._clock = clock
-        self._petted: float | None = None
-        self._every = int(os.environ.get("WATCHDOG_USEC", "0") or 0) / 1e6
-        """Seconds after which systemd takes silence for a hang; 0 = it does not ask."""
+        self._last_ping_at: float | None = None
+        # Seconds after which systemd takes silence for a hang; 0 = it does not ask.
+        self._watchdog_timeout = int(os.environ.get("WATCHDOG_USEC", "0") or 0) / 1e6
 
     @property
-    def interval(self) -> float | None:
+    def watchdog_interval(self) -> float | None:
         """Seconds that may pass between two pets: a third of what systemd allows; None where it does not ask."""
-        return self._every / 3 if self._every else None
+        return self._watchdog_timeout / 3 if self._watchdog_timeout else None
 
     def ready(self) -> None:
         """The folders are being watched."""
-        self._say("READY=1")
+        self._send("READY=1")
 
     def status(self, sentence: str) -> None:
         """What `systemctl status` shows."""
-        self._say(f"STATUS={sentence}".replace("\n", " "))
+        self._send(f"STATUS={sentence}".replace("\n", " "))
 
     def reloading(self) -> None:
         """SIGHUP was taken; ``ready`` follows. Type=notify-reload wants the monotonic time beside it."""
-        self._say(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
         """SIGTERM was taken."""
-        self._say("STOPPING=1")
+        self._send("STOPPING=1")
 
-    def pet(self) -> None:
+    def ping_watchdog(self) -> None:
         """The loop turns. Called each turn; says so no more often than is asked for."""
-        if not self._every:
+        if not self._watchdog_timeout:
             return
         now = self._clock()
-        if self._petted is None or now - self._petted >= self._every / 4:
-            self._petted = now
-            self._say("WATCHDOG=1")
+        if self._last_ping_at is None or now - self._last_ping_at >= self._watchdog_timeout / 4:
+            self._last_ping_at = now
+            self._send("WATCHDOG=1")
 
-    def _say(self, words: str) -> None:
+    def _send(self, message: str) -> None:
         if not self._address:
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender, contextlib.suppress(OSError):
-            sender.sendto(words.encode("utf-8", "replace"), address)
+            sender.sendto(message.encode("utf-8", "replace"), address)

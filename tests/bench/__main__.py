@@ -86,14 +86,14 @@ def _asked(arguments: list[str]) -> argparse.Namespace:
 
 def _machine(place: Path) -> dict[str, str]:
     """Of what the figures are: the machine, its load, the disk and the versions."""
-    from goldsmith.files import filesystem_kind
+    from goldsmith.files import filesystem_type
 
     model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "cpu": f"{len(os.sched_getaffinity(0))} x {model or platform.machine()}",
         "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
-        "disk": filesystem_kind(place.parent),
+        "disk": filesystem_type(place.parent),
         "linux": platform.release(),
         "python": platform.python_version(),
         **{name: version(name) for name in ("watchdog", "pydantic", "onnxruntime", "torch", "diffusers")},

@@ -142,11 +142,11 @@ def _encoded(image: Any, asked: Asked) -> None:
 
     import numpy as np
 
-    from goldsmith.picture.codec import Encoding, encode
-    from goldsmith.picture.picture import Plate, frozen
+    from goldsmith.picture.codec import EncodingOptions, encode
+    from goldsmith.picture.picture import Picture, freeze
 
     pixels = np.asarray(image, np.float32) / np.float32(255)
-    data = encode(Plate(pixels=frozen(pixels)), Encoding(format="png"))
+    data = encode(Picture(pixels=freeze(pixels)), EncodingOptions(format="png"))
     hashlib.sha256(data).hexdigest()
     with open(Path(asked.scratch) / "bare.out", "wb") as file:
         file.write(data)

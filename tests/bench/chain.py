@@ -23,10 +23,11 @@ from bench.row import Row
 _BENCH = "chain"
 _SIZE = (4000, 3000)
 _BOX = 1920
+# Each is done so often and the least time counts: everything else on the machine can only add.
 _TIMES = 5
-"""Each is done so often and the least time counts: everything else on the machine can only add."""
 _SLOPE, _OFFSET, _POWER, _SATURATION = 1.05, -0.01, 1.1, 1.1
 _LUT = 33
+# oiiotool's own --ociofiletransform fails in the release that Debian 12 has; a colour space that is the look does not.
 _OCIO = """ocio_profile_version: 1
 search_path: ""
 strictparsing: true
@@ -42,10 +43,9 @@ colorspaces:
     name: look
     from_reference: !<FileTransform> {{src: {look}, interpolation: tetrahedral}}
 """
-"""oiiotool's own --ociofiletransform fails in the release that Debian 12 has; a colour space that is the look does not."""
 
+# (wall seconds, CPU seconds).
 Cost = tuple[float, float]
-"""(wall seconds, CPU seconds)."""
 
 
 def measure(place: Path, size: tuple[int, int] = _SIZE) -> list[Row]:
@@ -98,13 +98,13 @@ def _cpu() -> float:
 
 def _lane(root: Path, picture: Path) -> Callable[[], None]:
     """The deliver stage as a lane runs it: reading and hashing the file, the steps, the deliverable durably in scratch."""
-    from goldsmith.files import Sig
-    from goldsmith.jobs.job import Input, Job, Limits, StepSpec
-    from goldsmith.jobs.protocol import LaneContext, LaneSpec
+    from goldsmith.files import FileSignature
+    from goldsmith.jobs.job import Job, JobInput, ResourceLimits, StepSpec
+    from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
     from goldsmith.worker.job_runner import run_job
-    from goldsmith.worker.step_context import Shop
+    from goldsmith.worker.step_context import EngineProvider
 
-    shop = Shop(LaneContext(), LaneSpec(name="cpu", threads=len(os.sched_getaffinity(0))))
+    shop = EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu", threads=len(os.sched_getaffinity(0))))
     grade = {"slope": _SLOPE, "offset": _OFFSET, "power": _POWER, "saturation": _SATURATION, "look": "look"}
     steps = (
         StepSpec(op="grade", settings=grade),  # type: ignore[arg-type]
@@ -116,13 +116,13 @@ def _lane(root: Path, picture: Path) -> Callable[[], None]:
         id="bench",
         root=str(root),
         stage="deliver",
-        lane="cpu",
+        queue="cpu",
         stem="bench",
-        inputs=(Input(role="picture", path=picture.name, sig=Sig.of(os.stat(picture))),),
+        inputs=(JobInput(role="picture", path=picture.name, sig=FileSignature.from_stat(os.stat(picture))),),
         steps=steps,
         deliver=True,
         scratch=str(root / "scratch"),
-        limits=Limits(seconds=900, memory_bytes=8 * 2**30, pixels=200_000_000),
+        limits=ResourceLimits(timeout_seconds=900, max_memory_bytes=8 * 2**30, max_pixels=200_000_000),
     )
 
     def run() -> None:

@@ -17,13 +17,13 @@ from bench.bare import PROMPT, Asked, Told, bare
 from bench.rig import Daemon, cpu_seconds, cpu_used, fresh_root
 from bench.row import Row
 
+# The goal for all that the daemon adds to a job.
 OVERHEAD_MS = 30.0
-"""The goal for all that the daemon adds to a job."""
+# The goal: so much of the bare loop's.
 THROUGHPUT = 0.98
-"""The goal: so much of the bare loop's."""
 _PATIENCE = 580.0
+# What a device's driver and others may hold; less than any model of these sizes.
 _BESIDE_MB = 3000
-"""What a device's driver and others may hold; less than any model of these sizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,9 @@ def _served(plan: Plan, place: Path) -> Served:
     root = fresh_root(place)
     (root / "config" / "models.toml").write_text(_models(plan))
     device = '"auto"' if plan.device != "cpu" else '"cpu"'
-    (root / "config" / "house.toml").write_text(f"devices = {device}\nthreads = {plan.threads}\ncpu_lanes = 1\ntogether = {plan.batch}\n")
+    (root / "config" / "goldsmith.toml").write_text(
+        f"devices = {device}\nthreads = {plan.threads}\ncpu_lanes = 1\ntogether = {plan.batch}\n"
+    )
     daemon = Daemon(root, level="debug")
     try:
         talk = _Talk(daemon, root, plan)

@@ -22,10 +22,10 @@ FAMILIES = ("sdxl", "flux")
 _STEPS = {"sdxl": 30, "flux": 20}
 _GUIDANCE = {"sdxl": 5.0, "flux": 3.5}
 _MEMORY_MB = {"sdxl": 7000, "flux": 33_800}
+# As config/models.toml has them.
 _PICTURE_MB = {"sdxl": 6000, "flux": 5000}
-"""As config/models.toml has them."""
+# As the house's default has it.
 _TOGETHER = 4
-"""As the house's default has it."""
 
 
 def main(arguments: list[str]) -> int:
@@ -93,37 +93,37 @@ def _plan(family: str, asked: argparse.Namespace, models: Path) -> Plan:
 
 def _lacks(asked: argparse.Namespace) -> str:
     """Why it cannot be measured here; "" where it can."""
-    from goldsmith.engines.devices import devices, torch_for
+    from goldsmith.engines.devices import find_devices, torch_backend
 
     if asked.device == "cpu":
         return "" if asked.tiny else "models of these sizes are not for a processor."
-    seen = devices()
+    seen = find_devices()
     if not seen.devices:
-        return seen.trouble or "there is no GPU here that its driver tells of."
-    if torch_for() not in ("cuda", "hip"):
-        return f"the torch installed here is for {torch_for() or 'nothing: it is missing'}, not for a GPU."
+        return seen.warning or "there is no GPU here that its driver tells of."
+    if torch_backend() not in ("cuda", "hip"):
+        return f"the torch installed here is for {torch_backend() or 'nothing: it is missing'}, not for a GPU."
     if asked.device not in [found.name for found in seen.devices]:
         return f"there is no {asked.device} here."
     return ""
 
 
 def _total_mb(device: str) -> int:
-    from goldsmith.engines.devices import devices
+    from goldsmith.engines.devices import find_devices
 
-    return next(found.total_mb for found in devices().devices if found.name == device)
+    return next(found.total_mb for found in find_devices().devices if found.name == device)
 
 
 def _machine(asked: argparse.Namespace, place: Path) -> dict[str, str]:
     """Of what the figures are: the device and its driver, the versions, the date."""
-    from goldsmith.engines.devices import devices
-    from goldsmith.files import filesystem_kind
+    from goldsmith.engines.devices import find_devices
+    from goldsmith.files import filesystem_type
 
-    found = next((each for each in devices().devices if each.name == asked.device), None)
+    found = next((each for each in find_devices().devices if each.name == asked.device), None)
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "device": f"{asked.device} {found.title}, {found.total_mb} MiB" if found else asked.device,
         "driver": found.driver if found else "none",
-        "disk": filesystem_kind(place.parent),
+        "disk": filesystem_type(place.parent),
         **{name: _version(name) for name in ("torch", "diffusers", "transformers", "goldsmith")},
     }
 

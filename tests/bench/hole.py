@@ -16,23 +16,23 @@ from bench.row import Row
 _BENCH = "hole"
 _SIZES = ((1632, 1224), (4000, 3000), (6000, 4000))
 _HOLE = 512
+# The rest should not grow with the picture at all; so much is left to the noise of the machine.
 _NOISE = 1.1
-"""The rest should not grow with the picture at all; so much is left to the noise of the machine."""
+# Each is done so often and the least time counts: everything else on the machine can only add. The sizes take turns, so that what else
+# goes on in one minute falls on all of them.
 _TIMES = 7
-"""Each is done so often and the least time counts: everything else on the machine can only add. The sizes take turns, so that what
-else goes on in one minute falls on all of them."""
 
 
 def measure(place: Path, sizes: tuple[tuple[int, int], ...] = _SIZES) -> list[Row]:
     """The lane's own bench in this process, warm, so that what is timed is the work and not a start."""
     from goldsmith.engines import EngineNeed
     from goldsmith.engines.registry.models import read_models
-    from goldsmith.engines.registry.weights import Weights, default_folder
-    from goldsmith.files import shipped
+    from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder
+    from goldsmith.files import resource_path
 
     place.mkdir(parents=True, exist_ok=True)
-    models_file = shipped("config", "models.toml")
-    weights = Weights(read_models(models_file), default_folder())
+    models_file = resource_path("config", "models.toml")
+    weights = WeightsRegistry(read_models(models_file), default_models_folder())
     model = weights.choose(EngineNeed("inpaint")).name
     note = f"{model}; weights of migan are missing" if model != "migan" else model
     run = _attempts(place, str(models_file), str(weights.folder))
@@ -75,27 +75,29 @@ def measure(place: Path, sizes: tuple[tuple[int, int], ...] = _SIZES) -> list[Ro
 
 def _attempts(place: Path, models_file: str, weights: str) -> Callable[[str, str], tuple[float, float]]:
     """Runs a job as a lane does: (seconds of the inpaint step, seconds of everything)."""
-    from goldsmith.files import Sig
-    from goldsmith.jobs.job import Input, Job, Limits, StepSpec
-    from goldsmith.jobs.protocol import LaneContext, LaneSpec
+    from goldsmith.files import FileSignature
+    from goldsmith.jobs.job import Job, JobInput, ResourceLimits, StepSpec
+    from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
     from goldsmith.worker.job_runner import run_job
-    from goldsmith.worker.step_context import Shop
+    from goldsmith.worker.step_context import EngineProvider
 
-    shop = Shop(LaneContext(models_file=models_file, weights=weights), LaneSpec(name="cpu", threads=len(os.sched_getaffinity(0))))
+    shop = EngineProvider(
+        WorkerConfig(models_file=models_file, weights_folder=weights), WorkerSpec(queue="cpu", threads=len(os.sched_getaffinity(0)))
+    )
 
-    def given(role: str, name: str) -> Input:
-        return Input(role=role, name="mask" if role == "mask" else "", path=name, sig=Sig.of(os.stat(place / name)))  # type: ignore[arg-type]
+    def given(role: str, name: str) -> JobInput:
+        return JobInput(role=role, name="mask" if role == "mask" else "", path=name, sig=FileSignature.from_stat(os.stat(place / name)))  # type: ignore[arg-type]
 
     def run(picture: str, mask: str) -> tuple[float, float]:
         steps = (StepSpec(op="inpaint", settings={"where": "mask"}),)
         scratch = str(place / "scratch")
         inputs = (given("picture", picture), given("mask", mask))
-        limits = Limits(seconds=900, memory_bytes=8 * 2**30, pixels=200_000_000)
+        limits = ResourceLimits(timeout_seconds=900, max_memory_bytes=8 * 2**30, max_pixels=200_000_000)
         job = Job(
             id="bench",
             root=str(place),
             stage="edit",
-            lane="cpu",
+            queue="cpu",
             stem="bench",
             inputs=inputs,
             steps=steps,
@@ -120,7 +122,7 @@ class _Codec:
     def __init__(self) -> None:
         from goldsmith.picture import codec
         from goldsmith.worker import job_runner
-        from goldsmith.worker.results import Scratch
+        from goldsmith.worker.scratch_folder import ScratchFolder
 
         self.seconds = {"in": 0.0, "out": 0.0}
         self._inside = False
@@ -129,7 +131,7 @@ class _Codec:
             (codec, "decoded", "in"),
             (codec, "decode_mask", "in"),
             (codec, "encode", "out"),
-            (Scratch, "output", "out"),
+            (ScratchFolder, "output", "out"),
         )
         for home, name, way in parts:
             setattr(home, name, self._timed(getattr(home, name), way))
@@ -156,8 +158,8 @@ class _Codec:
 
 def _picture(place: Path, width: int, height: int) -> tuple[str, str]:
     """A picture with some texture, and a mask with one square hole near its middle; their names."""
-    from goldsmith.picture.codec import Encoding, encode
-    from goldsmith.picture.picture import Plate, frozen
+    from goldsmith.picture.codec import EncodingOptions, encode
+    from goldsmith.picture.picture import Picture, freeze
 
     across, down = np.meshgrid(np.linspace(0, 30, width, dtype=np.float32), np.linspace(0, 20, height, dtype=np.float32))
     pixels = np.stack([np.sin(across + down), np.cos(across), np.sin(down)], axis=2) * 0.25 + 0.5
@@ -167,6 +169,6 @@ def _picture(place: Path, width: int, height: int) -> tuple[str, str]:
     mask[top : top + _HOLE, left : left + _HOLE] = 1.0
     names = f"{width}.png", f"{width}.mask.png"
     for name, plane in zip(names, (np.clip(pixels, 0, 1), mask), strict=True):
-        data = encode(Plate(pixels=frozen(plane.astype(np.float32)), depth=8), Encoding(format="png", depth=8))
+        data = encode(Picture(pixels=freeze(plane.astype(np.float32)), depth=8), EncodingOptions(format="png", depth=8))
         (place / name).write_bytes(data)
     return names

@@ -11,8 +11,8 @@ from bench.row import Row
 
 _BENCH = "matting"
 _SECONDS = 20.0
+# GiB.
 _MEMORY = 3.0
-"""GiB."""
 
 
 def measure(place: Path, side: int = 4000) -> list[Row]:
@@ -33,15 +33,15 @@ def _once(side: int) -> dict[str, float]:
     import cv2
     import numpy as np
 
-    from doubles.bench import BenchDouble
     from doubles.mattes import scene
+    from doubles.step_context import StepContextDouble
     from goldsmith.ops.cutout.operation import Cutout
-    from goldsmith.picture.picture import Plate, frozen
+    from goldsmith.picture.picture import Picture, freeze
 
     drawn = scene(side * 3 // 16, side // 4, hairs=300)
     size = (side, side * 3 // 4)
-    picture = Plate(frozen(np.clip(cv2.resize(drawn.pixels, size, interpolation=cv2.INTER_CUBIC), 0, 1)))
-    bench = BenchDouble(spots={"subject": frozen(cv2.resize(drawn.coarse, size))})
+    picture = Picture(freeze(np.clip(cv2.resize(drawn.pixels, size, interpolation=cv2.INTER_CUBIC), 0, 1)))
+    bench = StepContextDouble(spots={"subject": freeze(cv2.resize(drawn.coarse, size))})
     began, spent = time.perf_counter(), time.process_time()
     Cutout(max_unsure=1, max_holes=1).apply(picture, bench)
     looked = bench.findings["looked_into"]

@@ -69,61 +69,61 @@ def measure(place: Path, size: tuple[int, int] = _SIZE) -> list[Row]:
 
 def _run(place: Path, picture: str, steps: Steps, size: tuple[int, int]) -> tuple[int, int, float, int, str]:
     """Peak of resident and of laid out memory in bytes, seconds, what is stated, and what went wrong."""
-    from goldsmith.files import Sig
-    from goldsmith.jobs.job import Input, Job, Limits, StepSpec
+    from goldsmith.files import FileSignature
+    from goldsmith.jobs.job import Job, JobInput, ResourceLimits, StepSpec
     from goldsmith.ops import catalogue
-    from goldsmith.picture.room import BESIDE, PER_PIXEL
+    from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, OVERHEAD_BYTES
 
-    def given(role: Any, name: str) -> Input:
-        return Input(role=role, name="mask" if role == "mask" else "", path=name, sig=Sig.of(os.stat(place / name)))
+    def given(role: Any, name: str) -> JobInput:
+        return JobInput(role=role, name="mask" if role == "mask" else "", path=name, sig=FileSignature.from_stat(os.stat(place / name)))
 
     settings = [({name: value for name, value in step.items() if name != "op"}, step["op"]) for step in steps]
-    heaviest = max([PER_PIXEL, *(catalogue()[op].model_validate(asked).weighs() for asked, op in settings)])
-    stated = size[0] * size[1] * heaviest * (4 if picture == "alpha.png" else 3) // 3 + BESIDE
+    heaviest = max([BYTES_PER_PIXEL, *(catalogue()[op].model_validate(asked).bytes_per_pixel() for asked, op in settings)])
+    stated = size[0] * size[1] * heaviest * (4 if picture == "alpha.png" else 3) // 3 + OVERHEAD_BYTES
     masked = [given("mask", "hero.mask.png")] if any(step.get("where") == "mask" for step in steps) else []
     job = Job(
         id="bench",
         root=str(place),
         stage="edit",
-        lane="cpu",
+        queue="cpu",
         stem="hero",
         inputs=(given("picture", picture), *masked),
         steps=tuple(StepSpec(op=op, settings=asked) for asked, op in settings),
         seed=1,
         scratch=str(place / "scratch"),
         deliver=any(op == "export" for _, op in settings),
-        limits=Limits(seconds=900, memory_bytes=stated, pixels=200_000_000),
+        limits=ResourceLimits(timeout_seconds=900, max_memory_bytes=stated, max_pixels=200_000_000),
     )
     return _in_a_lane(job, stated)
 
 
 def _in_a_lane(job: Any, stated: int) -> tuple[int, int, float, int, str]:
-    from goldsmith.files import shipped
+    from goldsmith.files import resource_path
     from goldsmith.jobs.job import Outcome
     from goldsmith.jobs.protocol import (
-        Hello,
-        Kind,
-        LaneContext,
-        LaneSpec,
-        framed,
-        packed,
-        unpacked,
+        HelloMessage,
+        MessageType,
+        WorkerConfig,
+        WorkerSpec,
+        decode_message,
+        encode_message,
+        frame_message,
     )
-    from goldsmith.pipeline.workers.worker_process import spawn_lane
+    from goldsmith.pipeline.workers.worker_process import spawn_worker
 
-    spec = LaneSpec(name="cpu", threads=len(os.sched_getaffinity(0)))
+    spec = WorkerSpec(queue="cpu", threads=len(os.sched_getaffinity(0)))
     ours, theirs = socket.socketpair()
     with open(os.devnull, "wb") as nowhere:
-        lane = spawn_lane(spec, theirs.fileno(), nowhere.fileno())
+        lane = spawn_worker(spec, theirs.fileno(), nowhere.fileno())
     theirs.close()
     try:
-        hello = Hello(spec=spec, context=LaneContext(models_file=str(shipped("config", "models.toml"))))
-        ours.sendall(framed(Kind.HELLO, packed(hello)))
-        _heard(ours, lane.pid, Kind.READY)
+        hello = HelloMessage(spec=spec, config=WorkerConfig(models_file=str(resource_path("config", "models.toml"))))
+        ours.sendall(frame_message(MessageType.HELLO, encode_message(hello)))
+        _heard(ours, lane.pid, MessageType.READY)
         before, began = _memory(lane.pid)["VmData"], time.monotonic()
-        ours.sendall(framed(Kind.JOB, packed(job)))
-        told, data = _heard(ours, lane.pid, Kind.OUTCOME)
-        fault = unpacked(Outcome, told).fault
+        ours.sendall(frame_message(MessageType.JOB, encode_message(job)))
+        told, data = _heard(ours, lane.pid, MessageType.OUTCOME)
+        fault = decode_message(Outcome, told).fault
         said = "" if fault is None else f"failed: {fault.sentence}"
         return _memory(lane.pid)["VmHWM"], data - before, time.monotonic() - began, stated, said
     finally:
@@ -134,9 +134,9 @@ def _in_a_lane(job: Any, stated: int) -> tuple[int, int, float, int, str]:
 
 def _heard(wire: socket.socket, pid: int, wanted: int) -> tuple[bytes, int]:
     """The next message of that kind, and the most memory that was laid out until then."""
-    from goldsmith.jobs.protocol import Frames
+    from goldsmith.jobs.protocol import FrameDecoder
 
-    frames, most = Frames(), 0
+    frames, most = FrameDecoder(), 0
     while True:
         most = max(most, _memory(pid).get("VmData", 0))
         if not select.select([wire], [], [], _EVERY)[0]:
@@ -181,7 +181,7 @@ def _pictures(place: Path, width: int, height: int) -> None:
 
 def _bare(channels: int, alpha: bool) -> Any:
     """A plate that says nothing but its channels, for writers that are given the codes."""
-    from goldsmith.picture.picture import Plate, frozen
+    from goldsmith.picture.picture import Picture, freeze
 
-    cover = frozen(np.ones((1, 1), np.float32)) if alpha else None
-    return Plate(frozen(np.zeros((1, 1, channels), np.float32)), alpha=cover)
+    cover = freeze(np.ones((1, 1), np.float32)) if alpha else None
+    return Picture(freeze(np.zeros((1, 1, channels), np.float32)), alpha=cover)

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 FOLDERS = ("inbox", "selected", "masked", "graded", "delivered")
+# A campaign's brief that carries every picture through all the folders and does nothing to it.
 NULL_BRIEF = "generate = []\nedit = []\ngrade = []\ndeliver = []\n"
-"""A campaign's brief that carries every picture through all the folders and does nothing to it."""
 
 
 def tiny_png(number: int) -> bytes:

@@ -16,8 +16,8 @@ class Row:
     what: str
     value: float
     unit: str
+    # At most so much, in the same unit (or, where there is a peer and ``as_ratio``, so many times the peer).
     target: float | None = None
-    """At most so much, in the same unit (or, where there is a peer and ``as_ratio``, so many times the peer)."""
     beside: str = ""
     peer: float | None = None
     as_ratio: bool = False

@@ -16,11 +16,11 @@ from typing import Any
 from doubles import tiny
 from doubles import tiny_parts as parts
 
+# Parameters of each part.
 COUNTS: Mapping[str, Mapping[str, int]] = {
     "sdxl": {"unet": 2_567_463_684, "text_encoder": 123_060_480, "text_encoder_2": 694_659_840, "vae": 83_653_863},
     "flux": {"transformer": 11_901_408_320, "text_encoder": 123_060_480, "text_encoder_2": 4_762_310_656, "vae": 83_819_683},
 }
-"""Parameters of each part."""
 _EULER = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "timestep_spacing": "leading", "steps_offset": 1}
 _SHIFTED = {"shift": 3.0, "use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 1.15}
 

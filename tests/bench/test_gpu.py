@@ -152,7 +152,7 @@ def test_what_is_said_of_the_machine_comes_from_its_driver(pretence: Pretended, 
     """Device, memory and driver; a torch that was not built for it is why nothing is measured."""
     asked = gpu._asked(["--only", "sdxl"])
     assert "not for a GPU" in gpu._lacks(asked)
-    monkeypatch.setattr("goldsmith.engines.devices.torch_for", lambda: "cuda")
+    monkeypatch.setattr("goldsmith.engines.devices.torch_backend", lambda: "cuda")
     assert gpu._lacks(asked) == ""
     assert gpu._lacks(gpu._asked(["--device", "cuda:1"])) == "there is no cuda:1 here."
     assert gpu._total_mb("cuda:0") == TOTAL_MB

@@ -44,12 +44,12 @@ def test_arrivals(tmp_path: Path, count: int) -> None:
     used, longest, settled = time.process_time(), 0.0, set()
     while len(settled) < count:
         began = time.perf_counter()
-        for key in yard.drain():
+        for key in yard.collect():
             bundle = yard.intake.bundle(key)
             if bundle is not None:
-                yard.intake.want(bundle.files)
+                yard.intake.follow(bundle.files)
                 settled.update({key} if all(yard.kind(path) == "settled" for path in bundle.files) else ())
         longest = max(longest, time.perf_counter() - began)
-        yard.clock.now += yard.intake.wait(yard.clock.now)
+        yard.clock.now += yard.intake.seconds_until_due(yard.clock.now)
     used = time.process_time() - used
     print(f"\n{count} bundles: {used:.2f} s of processor, {used / count * 1e6:.0f} µs each, longest turn {longest * 1000:.0f} ms")

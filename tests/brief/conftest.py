@@ -9,10 +9,10 @@ import pytest
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from goldsmith.brief.brief import Brief, read_brief
-from goldsmith.brief.pipeline import Line, read_line
-from goldsmith.brief.reading import BriefFault
+from goldsmith.brief.parsing import BriefError
+from goldsmith.brief.pipeline import Pipeline, read_pipeline
 from goldsmith.engines import EngineNeed
-from goldsmith.operation import Needs, Operation
+from goldsmith.operation import Operation, StepNeeds
 
 LINE = b"""
 [[stage]]
@@ -25,7 +25,7 @@ default = [{ op = "look_over" }]
 name = "edit"
 folder = "selected"
 next = "masked"
-lane = "gpu"
+queue = "gpu"
 steps = ["fill", "enlarge"]
 with_mask = [{ op = "fill", where = "mask" }]
 [[stage]]
@@ -57,9 +57,9 @@ class Fill(Operation):
             raise ValueError("the region “subject” is not available yet in this version")
         return where
 
-    def needs(self) -> Needs:
+    def needs(self) -> StepNeeds:
         masks = frozenset({self.where}) if self.where else frozenset()
-        return Needs(masks=masks, engines=(EngineNeed("inpaint", self.model),))
+        return StepNeeds(masks=masks, engines=(EngineNeed("inpaint", self.model),))
 
 
 class Enlarge(Operation):
@@ -89,8 +89,8 @@ class Tone(Operation):
     )
     quick: bool = False
 
-    def needs(self) -> Needs:
-        return Needs(references=() if self.look is None else (("looks", self.look, (".cube", ".cdl")),))
+    def needs(self) -> StepNeeds:
+        return StepNeeds(library_files=() if self.look is None else (("looks", self.look, (".cube", ".cdl")),))
 
 
 class Save(Operation):
@@ -109,12 +109,12 @@ def catalogue() -> Mapping[str, type[Operation]]:
 
 
 @pytest.fixture(scope="session")
-def line() -> Line:
-    return read_line(LINE, "line.toml", CATALOGUE)
+def line() -> Pipeline:
+    return read_pipeline(LINE, "pipeline.toml", CATALOGUE)
 
 
 @pytest.fixture
-def read(line: Line) -> Callable[..., Brief]:
+def read(line: Pipeline) -> Callable[..., Brief]:
     """Reads a brief called hero.toml."""
 
     def reading(text: str | bytes, **more: object) -> Brief:
@@ -129,9 +129,9 @@ def faults(read: Callable[..., Brief]) -> Callable[..., list[str]]:
     """Everything that is said to be wrong with a brief."""
 
     def found(text: str | bytes, **more: object) -> list[str]:
-        with pytest.raises(BriefFault) as caught:
+        with pytest.raises(BriefError) as caught:
             read(text, **more)
-        assert all(len(fault.place) <= 60 and len(fault.sentence) < 400 for fault in caught.value.faults)
-        return [str(fault) for fault in caught.value.faults]
+        assert all(len(fault.location) <= 60 and len(fault.sentence) < 400 for fault in caught.value.problems)
+        return [str(fault) for fault in caught.value.problems]
 
     return found

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from goldsmith.brief.brief import Brief, Refusal, Stock, read_brief
-from goldsmith.brief.pipeline import read_line
-from goldsmith.brief.reading import BriefFault
-from goldsmith.files import shipped as shipped_file
+from goldsmith.brief.brief import Availability, Brief, EngineUnavailable, read_brief
+from goldsmith.brief.parsing import BriefError
+from goldsmith.brief.pipeline import read_pipeline
+from goldsmith.files import resource_path as shipped_file
 
 Faults = Callable[..., list[str]]
 Read = Callable[..., Brief]
@@ -24,7 +24,7 @@ def test_a_brief_holds_what_was_written(read: Read) -> None:
         '[[edit]]\nop = "fill"\n[[edit]]\nop = "enlarge"\nfactor = 3'
     )
     assert (brief.title, brief.prompt, brief.seed, brief.working, brief.mask_fit) == ("T", "P", 7, "tiff", "scale")
-    assert [(step.op, dict(step.settings), step.place) for step in brief.tables["edit"]] == [
+    assert [(step.op, dict(step.settings), step.location) for step in brief.steps_by_stage["edit"]] == [
         ("fill", {}, "edit.1"),
         ("enlarge", {"factor": 3}, "edit.2"),
     ]
@@ -37,13 +37,13 @@ def test_what_is_not_said_is_none(read: Read) -> None:
 
 def test_what_an_operation_spreads_out_itself_is_taken_as_it_was_written(read: Read) -> None:
     """One number for both channels is no mistake, and it travels as one number."""
-    step = read('[[grade]]\nop = "tone"\ngain = 2\namount = [1, 2]\nshadows = { temperature = 3 }').tables["grade"][0]
+    step = read('[[grade]]\nop = "tone"\ngain = 2\namount = [1, 2]\nshadows = { temperature = 3 }').steps_by_stage["grade"][0]
     assert step.settings == {"gain": 2, "amount": [1, 2], "shadows": {"temperature": 3}}
 
 
 def test_an_empty_stage_is_spoken_of(read: Read) -> None:
     """``edit = []`` asks for nothing to be done there."""
-    assert read("edit = []").tables == {"edit": ()}
+    assert read("edit = []").steps_by_stage == {"edit": ()}
 
 
 def test_everything_that_is_wrong_is_said_at_once(faults: Faults) -> None:
@@ -143,7 +143,7 @@ def test_each_mistake_has_its_sentence(faults: Faults, text: str | bytes, expect
 
 def test_a_problem_begins_with_the_file_and_ends_with_what_to_do(read: Read) -> None:
     """The note beside the picture can be understood without this program at hand."""
-    with pytest.raises(BriefFault) as caught:
+    with pytest.raises(BriefError) as caught:
         read('[[edit]]\nop = "enlarge"\nfactor = 9')
     assert caught.value.sentence == "hero.toml: edit.1.factor is 9, but must be at most 4."
     assert caught.value.remedy == "Correct it and save it: it is read again at once."
@@ -158,17 +158,17 @@ def test_long_values_are_shortened(faults: Faults) -> None:
 def test_thousands_of_unknown_names_are_told_in_a_short_time(read: Read, head: str) -> None:
     """Nothing in the search for the nearest name grows faster than the brief."""
     begun = time.process_time()
-    with pytest.raises(BriefFault) as caught:
+    with pytest.raises(BriefError) as caught:
         read(head + "".join(f"k{number} = 1\n" for number in range(4900)))
     assert time.process_time() - begun < 1
-    assert len(caught.value.faults) == 4900
+    assert len(caught.value.problems) == 4900
     assert len(caught.value.sentence) < 4000
 
 
-STOCK = Stock(
-    models={"inpaint": ["migan", "patchmatch"]},
-    has=lambda shelf, name, suffixes: (shelf, name) == ("looks", "warm-amber"),
-    names=lambda shelf, suffixes: ["warm-amber"],
+STOCK = Availability(
+    model_names={"inpaint": ["migan", "patchmatch"]},
+    has_file=lambda shelf, name, suffixes: (shelf, name) == ("looks", "warm-amber"),
+    list_names=lambda shelf, suffixes: ["warm-amber"],
 )
 
 
@@ -182,29 +182,33 @@ def test_models_and_looks_that_are_not_there_are_faults_where_the_stock_is_known
 
 def test_models_and_looks_that_are_there_are_no_faults(read: Read) -> None:
     """And without a stock nobody asks."""
-    assert read('[[edit]]\nop = "fill"\nmodel = "migan"\n[[grade]]\nop = "tone"\nlook = "warm-amber"', stock=STOCK).tables
-    assert read('[[edit]]\nop = "fill"\nmodel = "mygan"').tables
+    assert read('[[edit]]\nop = "fill"\nmodel = "migan"\n[[grade]]\nop = "tone"\nlook = "warm-amber"', stock=STOCK).steps_by_stage
+    assert read('[[edit]]\nop = "fill"\nmodel = "mygan"').steps_by_stage
 
 
 def test_an_engine_that_is_not_to_be_had_is_a_fault_at_its_place(faults: Faults) -> None:
     """Named or by default, in the words of whoever knows the machine; a model of another kind is said to be one."""
-    stock = replace(STOCK, models={"inpaint": ["migan"], "upscale": ["big"]}, refuses=lambda need: Refusal(f"No {need.kind} here. Run: x"))
+    stock = replace(
+        STOCK,
+        model_names={"inpaint": ["migan"], "upscale": ["big"]},
+        why_unavailable=lambda need: EngineUnavailable(f"No {need.kind} here. Run: x"),
+    )
     assert faults('[[edit]]\nop = "fill"\nmodel = "migan"\n[[edit]]\nop = "fill"\n', stock=stock) == [
         "edit.1.model cannot be done here: No inpaint here. Run: x",
         "edit.2 cannot be done here: No inpaint here. Run: x",
     ]
-    assert faults('[[edit]]\nop = "fill"\nmodel = "big"\n', stock=replace(stock, refuses=None)) == [
+    assert faults('[[edit]]\nop = "fill"\nmodel = "big"\n', stock=replace(stock, why_unavailable=None)) == [
         'edit.1.model is "big", which is no model for this: there are migan.'
     ]
 
 
 def test_what_may_still_come_needs_no_correction(read: Read) -> None:
     """Where only weights are missing the brief is right as it is; where something is wrong as well, it is not."""
-    absent = replace(STOCK, refuses=lambda need: Refusal("This waits for weights.", passing=True))
-    with pytest.raises(BriefFault, match=r"edit\.1 waits for weights") as caught:
+    absent = replace(STOCK, why_unavailable=lambda need: EngineUnavailable("This waits for weights.", is_transient=True))
+    with pytest.raises(BriefError, match=r"edit\.1 waits for weights") as caught:
         read('[[edit]]\nop = "fill"\n', stock=absent)
     assert caught.value.remedy == "It goes on by itself once that is there."
-    with pytest.raises(BriefFault) as caught:
+    with pytest.raises(BriefError) as caught:
         read('[[edit]]\nop = "fill"\n[[edit]]\nop = "fill"\nmodel = "mygan"\n', stock=absent)
     assert caught.value.remedy.startswith("Correct it")
 
@@ -212,8 +216,8 @@ def test_what_may_still_come_needs_no_correction(read: Read) -> None:
 def test_two_exports_of_one_name_are_refused_before_anything_runs() -> None:
     """The second file would take the first one's place; other formats and other names stand side by side."""
     export = '[[deliver]]\nop = "export"\nname = "{}"\nformat = "{}"\n'
-    shipped = read_line(shipped_file("config", "line.toml").read_bytes(), "line.toml")
-    with pytest.raises(BriefFault) as caught:
+    shipped = read_pipeline(shipped_file("config", "pipeline.toml").read_bytes(), "pipeline.toml")
+    with pytest.raises(BriefError) as caught:
         read_brief((export.format("web", "jpeg") + export.format("WEB", "jpeg")).encode(), "hero.toml", shipped)
     assert str(caught.value).startswith("hero.toml: deliver.2 makes NAME_WEB.jpg, and so does deliver.1")
     read_brief((export.format("web", "jpeg") + export.format("web", "avif")).encode(), "hero.toml", shipped)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from goldsmith.brief.pipeline import Line, read_line, waits_for_mask
-from goldsmith.brief.reading import ConfigFault, Fault
+from goldsmith.brief.parsing import BriefProblem, ConfigError
+from goldsmith.brief.pipeline import Pipeline, missing_mask_sentence, read_pipeline
 from goldsmith.brief.steps import StepReader
-from goldsmith.files import shipped
+from goldsmith.files import resource_path
 from goldsmith.operation import Operation
 from goldsmith.ops import catalogue as all_operations
 
@@ -18,33 +18,33 @@ Catalogue = Mapping[str, type[Operation]]
 
 
 def faults(text: str, catalogue: Catalogue) -> list[str]:
-    with pytest.raises(ConfigFault) as caught:
-        read_line(text.encode(), "line.toml", catalogue)
-    return [str(fault) for fault in caught.value.faults]
+    with pytest.raises(ConfigError) as caught:
+        read_pipeline(text.encode(), "pipeline.toml", catalogue)
+    return [str(fault) for fault in caught.value.problems]
 
 
 def test_the_line_that_is_shipped_is_the_five_folders() -> None:
     """With the real operations: the folders in order, a mask in selected/ means inpaint where it is white."""
-    line = read_line(shipped("config", "line.toml").read_bytes(), "config/line.toml")
+    line = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "config/pipeline.toml")
     assert line.folders == ("inbox", "selected", "masked", "graded", "delivered")
     assert [stage.name for stage in line.stages] == ["generate", "edit", "grade", "deliver"]
-    assert [(stage.default != (), stage.with_mask != ()) for stage in line.stages] == [
+    assert [(stage.default_steps != (), stage.mask_steps != ()) for stage in line.stages] == [
         (True, False),
         (False, True),
         (False, False),
         (False, False),
     ]
-    edit = line.named("edit")
+    edit = line.stage_named("edit")
     assert edit is not None
-    assert [(step.op, dict(step.settings)) for step in edit.with_mask] == [("inpaint", {"where": "mask"})]
+    assert [(step.op, dict(step.settings)) for step in edit.mask_steps] == [("inpaint", {"where": "mask"})]
 
 
-def test_stages_are_found_by_folder_and_by_name(line: Line) -> None:
+def test_stages_are_found_by_folder_and_by_name(line: Pipeline) -> None:
     """And their place down the line is known."""
-    assert line.of_folder("masked") is line.named("grade")
-    assert line.of_folder("delivered") is None
-    assert line.last == "delivered"
-    assert (line.place("sort"), line.place("deliver"), line.place("conform")) == (0, 3, -1)
+    assert line.stage_of_folder("masked") is line.stage_named("grade")
+    assert line.stage_of_folder("delivered") is None
+    assert line.final_folder == "delivered"
+    assert (line.index_of("sort"), line.index_of("deliver"), line.index_of("conform")) == (0, 3, -1)
 
 
 def test_a_sixth_folder_is_a_few_lines_of_toml(catalogue: Catalogue) -> None:
@@ -54,7 +54,7 @@ def test_a_sixth_folder_is_a_few_lines_of_toml(catalogue: Catalogue) -> None:
         f'[[stage]]\nname="{name}"\nfolder="{here}"\nnext="{there}"\n'
         for name, here, there in [("c", "three", "four"), ("d", "four", "Fünf")]
     )
-    assert read_line((text + more).encode(), "line.toml", catalogue).folders == ("one", "two", "three", "four", "Fünf")
+    assert read_pipeline((text + more).encode(), "pipeline.toml", catalogue).folders == ("one", "two", "three", "four", "Fünf")
 
 
 @pytest.mark.parametrize(
@@ -141,13 +141,13 @@ def test_a_line_must_lead_from_folder_to_folder(text: str, expected: str, catalo
     assert any(expected in fault for fault in faults(text, catalogue))
 
 
-def test_the_wait_for_a_mask_names_the_step_that_needs_it(line: Line, catalogue: Catalogue) -> None:
+def test_the_wait_for_a_mask_names_the_step_that_needs_it(line: Pipeline, catalogue: Catalogue) -> None:
     """``why`` says which mask, and which step of which stage."""
     text = LINE_WITH_MASKS.encode()
-    steps = read_line(text, "line.toml", catalogue).stages[0].default
-    assert waits_for_mask("edit", steps, []) == "waiting for a mask (step 2 of edit needs one)"
-    assert waits_for_mask("edit", steps, ["mask"]) == "waiting for the mask “sky” (step 3 of edit needs it)"
-    assert waits_for_mask("edit", steps, ["Mask", "SKY"]) == ""
+    steps = read_pipeline(text, "pipeline.toml", catalogue).stages[0].default_steps
+    assert missing_mask_sentence("edit", steps, []) == "waiting for a mask (step 2 of edit needs one)"
+    assert missing_mask_sentence("edit", steps, ["mask"]) == "waiting for the mask “sky” (step 3 of edit needs it)"
+    assert missing_mask_sentence("edit", steps, ["Mask", "SKY"]) == ""
 
 
 LINE_WITH_MASKS = """
@@ -161,9 +161,9 @@ default = [{ op = "enlarge" }, { op = "fill", where = "mask" }, { op = "fill", w
 
 def steps_of(*written: str) -> tuple[list[str], list[str]]:
     """The operations of a stage with these steps, and what is wrong with them."""
-    found: list[Fault] = []
+    found: list[BriefProblem] = []
     tables = [tomllib.loads(text.replace("; ", "\n")) for text in written]
-    steps = StepReader(all_operations(), found).steps("generate", tables, None)
+    steps = StepReader(all_operations(), found).read_steps("generate", tables, None)
     return [step.op for step in steps], [str(fault) for fault in found]
 
 
@@ -206,6 +206,6 @@ def test_more_pictures_than_can_go_on_are_told_early(written: list[str], said: s
 
 def test_a_set_that_nothing_here_can_close_is_refused() -> None:
     """Where the stage allows no step that chooses."""
-    found: list[Fault] = []
-    StepReader(all_operations(), found).steps("generate", [{"op": "regenerate", "candidates": 4}], {"regenerate"})
+    found: list[BriefProblem] = []
+    StepReader(all_operations(), found).read_steps("generate", [{"op": "regenerate", "candidates": 4}], {"regenerate"})
     assert "makes 4 pictures, and no step that is allowed here chooses one: ask for 1." in str(found[0])

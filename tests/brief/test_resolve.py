@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldsmith.brief import resolve as resolving
-from goldsmith.brief.brief import Stock
-from goldsmith.brief.pipeline import Line, Stage
-from goldsmith.brief.reading import BriefFault
-from goldsmith.brief.resolve import Resolved, Resolver
-from goldsmith.errors import Problem
+from goldsmith.brief.brief import Availability
+from goldsmith.brief.parsing import BriefError
+from goldsmith.brief.pipeline import Pipeline, Stage
+from goldsmith.brief.resolve import ResolvedBrief, Resolver
+from goldsmith.errors import InputError
 from goldsmith.operation import Operation
 
 RECIPES = {
@@ -23,22 +23,22 @@ RECIPES = {
     "nested": 'recipe = "spring"\n',
     "bad": '[[edit]]\nop = "enlarge"\nfactor = 9\n',
 }
-Ask = Callable[..., Resolved | None]
+Ask = Callable[..., ResolvedBrief | None]
 
 
 def recipe(name: str) -> tuple[bytes, str]:
     if name not in RECIPES:
-        raise Problem(f"There is no “{name}” in library/recipes/.")
+        raise InputError(f"There is no “{name}” in library/recipes/.")
     return RECIPES[name].encode(), f"library/recipes/{name}.toml"
 
 
 @pytest.fixture
-def ask(line: Line, catalogue: Mapping[str, type[Operation]]) -> Ask:
+def ask(line: Pipeline, catalogue: Mapping[str, type[Operation]]) -> Ask:
     """Resolves texts for a picture in a folder."""
     resolver = Resolver(line, recipe, catalogue=catalogue)
 
-    def asking(folder: str, own: str | bytes = "", prompt: str = "", campaign: str = "", mask: bool = False) -> Resolved | None:
-        stage = line.of_folder(folder)
+    def asking(folder: str, own: str | bytes = "", prompt: str = "", campaign: str = "", mask: bool = False) -> ResolvedBrief | None:
+        stage = line.stage_of_folder(folder)
         assert stage is not None
         data = own if isinstance(own, bytes) else own.encode()
         return resolver.resolve(
@@ -52,9 +52,9 @@ def ask(line: Line, catalogue: Mapping[str, type[Operation]]) -> Ask:
     return asking
 
 
-def steps(resolved: Resolved | None) -> dict[str, list[Any]]:
+def steps(resolved: ResolvedBrief | None) -> dict[str, list[Any]]:
     assert resolved is not None
-    return resolved.plain_tables
+    return resolved.steps_as_data
 
 
 def test_a_picture_alone_is_asked_nothing(ask: Ask) -> None:
@@ -62,21 +62,21 @@ def test_a_picture_alone_is_asked_nothing(ask: Ask) -> None:
     assert ask("inbox") is None
 
 
-def test_a_picture_goes_as_far_as_the_last_stage_its_brief_speaks_of(ask: Ask, line: Line) -> None:
+def test_a_picture_goes_as_far_as_the_last_stage_its_brief_speaks_of(ask: Ask, line: Pipeline) -> None:
     """Stages in between run their defaults, which may be none; later ones are not reached."""
     resolved = ask("inbox", '[[grade]]\nop = "tone"\n')
     assert resolved is not None
     assert steps(resolved) == {"sort": [{"op": "look_over"}], "edit": [], "grade": [{"op": "tone"}]}
-    assert (resolved.last_stage, resolved.one_stage) == ("grade", False)
+    assert (resolved.last_stage, resolved.is_single_stage) == ("grade", False)
     assert [resolved.reaches(stage) for stage in line.stages] == [True, True, True, False]
     assert resolved.steps_for(line.stages[1]) == ()
 
 
-def test_a_brief_for_this_stage_alone_is_a_brief_that_travels(ask: Ask, line: Line) -> None:
+def test_a_brief_for_this_stage_alone_is_a_brief_that_travels(ask: Ask, line: Pipeline) -> None:
     """It reaches the stage, runs its own steps, and goes on with the picture to say that it ended."""
     resolved = ask("selected", '[[edit]]\nop = "enlarge"\n', mask=True)
     assert resolved is not None
-    assert (steps(resolved), resolved.last_stage, resolved.one_stage) == ({"edit": [{"op": "enlarge"}]}, "edit", False)
+    assert (steps(resolved), resolved.last_stage, resolved.is_single_stage) == ({"edit": [{"op": "enlarge"}]}, "edit", False)
     assert resolved.reaches(line.stages[1])
 
 
@@ -89,7 +89,7 @@ def test_a_stage_behind_the_picture_is_in_the_past(ask: Ask) -> None:
     }
 
 
-def test_a_brief_that_ended_leaves_the_picture_waiting(ask: Ask, line: Line) -> None:
+def test_a_brief_that_ended_leaves_the_picture_waiting(ask: Ask, line: Pipeline) -> None:
     """The last stage it spoke of lies behind it: a colourist may take over."""
     resolved = ask("masked", '[[edit]]\nop = "fill"\n')
     assert resolved is not None
@@ -108,7 +108,7 @@ def test_the_briefs_own_steps_win_stage_by_stage(ask: Ask) -> None:
         "deliver": [{"op": "save", "format": "png"}],
     }
     assert resolved is not None
-    assert resolved.sources == ("library/recipes/spring.toml", "acme/brief.toml")
+    assert resolved.source_files == ("library/recipes/spring.toml", "acme/brief.toml")
 
 
 def test_what_stands_above_the_stages_is_merged_word_by_word(ask: Ask) -> None:
@@ -141,7 +141,7 @@ def test_a_bare_mask_is_good_for_one_stage(ask: Ask) -> None:
     resolved = ask("selected", mask=True)
     assert steps(resolved) == {"edit": [{"op": "fill", "where": "mask"}]}
     assert resolved is not None
-    assert (resolved.one_stage, resolved.last_stage) == (True, "edit")
+    assert (resolved.is_single_stage, resolved.last_stage) == (True, "edit")
 
 
 def test_a_bare_mask_takes_a_picture_to_the_stage_that_uses_masks_and_not_beyond(ask: Ask) -> None:
@@ -155,7 +155,7 @@ def test_a_mask_beside_a_brief_that_ended_asks_for_the_stages_mask_steps(ask: As
     own = 'prompt = "p"\nseed = 3\n[[sort]]\nop = "look_over"\n'
     resolved = ask("selected", own, mask=True)
     assert resolved is not None
-    assert (steps(resolved), resolved.prompt, resolved.seed, resolved.one_stage) == (
+    assert (steps(resolved), resolved.prompt, resolved.seed, resolved.is_single_stage) == (
         {"edit": [{"op": "fill", "where": "mask"}]},
         "p",
         3,
@@ -163,7 +163,7 @@ def test_a_mask_beside_a_brief_that_ended_asks_for_the_stages_mask_steps(ask: As
     )
 
 
-def test_a_mask_that_travelled_on_unused_moves_nothing(ask: Ask, line: Line) -> None:
+def test_a_mask_that_travelled_on_unused_moves_nothing(ask: Ask, line: Pipeline) -> None:
     """A brief that stops after edit leaves its picture waiting, whatever masks lie beside it."""
     resolved = ask("masked", '[[edit]]\nop = "fill"\n', mask=True)
     assert resolved is not None
@@ -175,11 +175,11 @@ def test_a_prompt_is_good_for_one_stage_and_runs_its_default_steps(ask: Ask) -> 
     plain, masked = ask("inbox", prompt=" a hand "), ask("selected", prompt="a hand", mask=True)
     assert plain is not None
     assert masked is not None
-    assert (steps(plain), plain.prompt, plain.one_stage) == ({"sort": [{"op": "look_over"}]}, "a hand", True)
-    assert (steps(masked), masked.prompt, masked.one_stage) == ({"edit": [{"op": "fill", "where": "mask"}]}, "a hand", True)
+    assert (steps(plain), plain.prompt, plain.is_single_stage) == ({"sort": [{"op": "look_over"}]}, "a hand", True)
+    assert (steps(masked), masked.prompt, masked.is_single_stage) == ({"edit": [{"op": "fill", "where": "mask"}]}, "a hand", True)
 
 
-def test_an_empty_prompt_file_is_an_instruction_too(ask: Ask, line: Line, catalogue: Mapping[str, type[Operation]]) -> None:
+def test_an_empty_prompt_file_is_an_instruction_too(ask: Ask, line: Pipeline, catalogue: Mapping[str, type[Operation]]) -> None:
     """Somebody put it there; the default steps need no words."""
     resolved = Resolver(line, recipe, catalogue=catalogue).resolve(line.stages[0], prompt=(b"", "hero.txt"))
     assert steps(resolved) == {"sort": [{"op": "look_over"}]}
@@ -189,7 +189,7 @@ def test_a_brief_without_stages_acts_like_a_prompt(ask: Ask) -> None:
     """One stage, its default steps, and what the brief says of prompt and seed."""
     resolved = ask("inbox", 'prompt = "p"\nseed = 2\n')
     assert resolved is not None
-    assert (steps(resolved), resolved.prompt, resolved.seed, resolved.one_stage) == ({"sort": [{"op": "look_over"}]}, "p", 2, True)
+    assert (steps(resolved), resolved.prompt, resolved.seed, resolved.is_single_stage) == ({"sort": [{"op": "look_over"}]}, "p", 2, True)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ anything = st.fixed_dictionaries(
 @settings(max_examples=60, deadline=None)
 @given(tables=anything, title=texts, prompt=texts, seed=st.integers(0, 2**32 - 1), place=st.integers(0, 3))
 def test_what_travels_reads_back_as_what_was_resolved(
-    line: Line, catalogue: Mapping[str, type[Operation]], tables: dict[str, Any], title: str, prompt: str, seed: int, place: int
+    line: Pipeline, catalogue: Mapping[str, type[Operation]], tables: dict[str, Any], title: str, prompt: str, seed: int, place: int
 ) -> None:
     """For any brief, in any folder: written and read again it asks for the same, and so for ever."""
     import tomli_w
@@ -281,7 +281,7 @@ def test_what_travels_reads_back_as_what_was_resolved(
     own = tomli_w.dumps({"title": title, "prompt": prompt, "seed": seed, **tables}).encode()
     first = Resolver(line, recipe, catalogue=catalogue).resolve(line.stages[place], own=(own, "hero.toml"))
     assert first is not None
-    if first.one_stage:
+    if first.is_single_stage:
         return
     again = Resolver(line, recipe, catalogue=catalogue).resolve(line.stages[place], own=(first.to_toml(), "hero.toml"))
     assert again == first
@@ -291,30 +291,30 @@ def test_what_travels_reads_back_as_what_was_resolved(
 
 def test_a_recipe_names_no_recipe(ask: Ask) -> None:
     """Nor is it a brief that travelled."""
-    with pytest.raises(BriefFault, match=r"library/recipes/nested\.toml: recipe is named inside a recipe"):
+    with pytest.raises(BriefError, match=r"library/recipes/nested\.toml: recipe is named inside a recipe"):
         ask("inbox", 'recipe = "nested"\n')
 
 
 def test_a_fault_names_the_file_it_stands_in(ask: Ask) -> None:
     """The recipe's fault is not the brief's."""
-    with pytest.raises(BriefFault, match=r"^library/recipes/bad\.toml: edit\.1\.factor is 9"):
+    with pytest.raises(BriefError, match=r"^library/recipes/bad\.toml: edit\.1\.factor is 9"):
         ask("inbox", 'recipe = "bad"\n')
-    with pytest.raises(BriefFault, match=r"^acme/brief\.toml: edit\.1\.factor is 9"):
+    with pytest.raises(BriefError, match=r"^acme/brief\.toml: edit\.1\.factor is 9"):
         ask("inbox", campaign=RECIPES["bad"])
-    with pytest.raises(Problem, match="There is no “sprig”"):
+    with pytest.raises(InputError, match="There is no “sprig”"):
         ask("inbox", 'recipe = "sprig"\n')
 
 
-def test_faults_are_found_again_for_each_picture_under_its_own_name(line: Line, catalogue: Mapping[str, type[Operation]]) -> None:
+def test_faults_are_found_again_for_each_picture_under_its_own_name(line: Pipeline, catalogue: Mapping[str, type[Operation]]) -> None:
     """Two pictures with the same wrong brief get a note each."""
     resolver = Resolver(line, recipe, catalogue=catalogue)
     for name in ("a.toml", "b.toml"):
-        with pytest.raises(BriefFault, match=rf"^{name}: "):
+        with pytest.raises(BriefError, match=rf"^{name}: "):
             resolver.resolve(line.stages[0], own=(RECIPES["bad"].encode(), name))
 
 
 def test_thousands_of_pictures_under_one_brief_parse_it_once(
-    line: Line, catalogue: Mapping[str, type[Operation]], monkeypatch: pytest.MonkeyPatch
+    line: Pipeline, catalogue: Mapping[str, type[Operation]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By its bytes, whatever the file is called."""
     read: list[str] = []
@@ -328,7 +328,7 @@ def test_thousands_of_pictures_under_one_brief_parse_it_once(
     assert read == ["0.toml", "library/recipes/spring.toml"]
 
 
-def test_a_recipe_that_was_changed_counts_at_once(line: Line, catalogue: Mapping[str, type[Operation]]) -> None:
+def test_a_recipe_that_was_changed_counts_at_once(line: Pipeline, catalogue: Mapping[str, type[Operation]]) -> None:
     """What is remembered is remembered by bytes."""
     shelf = {"spring": b'[[edit]]\nop = "enlarge"\n'}
     resolver = Resolver(line, lambda name: (shelf[name], name), catalogue=catalogue)
@@ -339,21 +339,23 @@ def test_a_recipe_that_was_changed_counts_at_once(line: Line, catalogue: Mapping
 
 
 def test_what_the_library_lacks_is_said_for_the_file_that_names_it_and_asked_anew(
-    line: Line, catalogue: Mapping[str, type[Operation]]
+    line: Pipeline, catalogue: Mapping[str, type[Operation]]
 ) -> None:
     """A look that is put there later, or lies beside the picture, is found; stages behind the picture are not asked about."""
     looks = {"warm-amber"}
-    stock = Stock(models={"inpaint": ["migan"]}, has=lambda shelf, name, kinds: name in looks, names=lambda shelf, kinds: sorted(looks))
+    stock = Availability(
+        model_names={"inpaint": ["migan"]}, has_file=lambda shelf, name, kinds: name in looks, list_names=lambda shelf, kinds: sorted(looks)
+    )
     resolver = Resolver(line, recipe, stock, catalogue)
     own = (b'[[edit]]\nop = "fill"\nmodel = "gone"\n[[grade]]\nop = "tone"\nlook = "warm"\nname = "x"\n', "b.toml")
 
-    def ask_in(stage: Stage, beside: bool = False) -> Resolved | None:
-        return resolver.resolve(stage, own=own, beside=lambda shelf, name, kinds: beside)
+    def ask_in(stage: Stage, beside: bool = False) -> ResolvedBrief | None:
+        return resolver.resolve(stage, own=own, has_sidecar=lambda shelf, name, kinds: beside)
 
-    with pytest.raises(BriefFault) as caught:
+    with pytest.raises(BriefError) as caught:
         ask_in(line.stages[1])
     assert caught.value.sentence.startswith('b.toml has 2 faults:\n- edit.1.model is "gone"')
-    with pytest.raises(BriefFault, match=r"^b\.toml: grade\.1\.look is \"warm\", but library/looks/ has no such"):
+    with pytest.raises(BriefError, match=r"^b\.toml: grade\.1\.look is \"warm\", but library/looks/ has no such"):
         ask_in(line.stages[2])
     assert ask_in(line.stages[2], beside=True)
     looks.add("warm")

@@ -12,20 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.brief.reading import ConfigFault
+from goldsmith.brief.parsing import ConfigError
 from goldsmith.brief.settings import (
     CONFIG_FILES,
     ConfigDir,
-    House,
+    Settings,
     find_config,
     read_config,
-    read_house,
+    read_settings,
 )
-from goldsmith.errors import UsageFault
-from goldsmith.files import shipped
+from goldsmith.errors import UsageError
+from goldsmith.files import resource_path
 
-MACHINE = {"root", "state_dir", "models_dir", "cpu_lanes", "threads", "lane_memory_mb"}
-"""Fields whose default depends on the machine: the shipped file shows an example."""
+# Fields whose default depends on the machine: the shipped file shows an example.
+MACHINE = {"root", "state_dir", "models_dir", "cpu_workers", "threads", "worker_memory_mb"}
 
 
 @pytest.fixture(autouse=True)
@@ -35,27 +35,27 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def house_file() -> str:
-    return shipped("config", "house.toml").read_text()
+    return resource_path("config", "goldsmith.toml").read_text()
 
 
 def test_the_shipped_file_changes_nothing() -> None:
     """All its lines are comments: an empty file means the same."""
-    assert read_house(house_file().encode(), "config/house.toml") == read_house(b"", "config/house.toml")
+    assert read_settings(house_file().encode(), "config/goldsmith.toml") == read_settings(b"", "config/goldsmith.toml")
 
 
 def test_the_commented_values_are_the_codes_defaults() -> None:
     """Whoever takes a # away sees what holds now; nothing drifts."""
     written = tomllib.loads(re.sub(r"^#([a-z_]+ = )", r"\1", house_file(), flags=re.MULTILINE))
-    assert list(written) == list(House.model_fields)
+    assert list(written) == list(Settings.model_fields)
     assert {name: value for name, value in written.items() if name not in MACHINE} == {
-        name: field.default for name, field in House.model_fields.items() if name not in MACHINE
+        name: field.default for name, field in Settings.model_fields.items() if name not in MACHINE
     }
-    assert read_house(house_file().replace("\n#", "\n").replace("\n ", "\n#").encode(), "f").quiet == 2.0
+    assert read_settings(house_file().replace("\n#", "\n").replace("\n ", "\n#").encode(), "f").quiet == 2.0
 
 
 def test_every_field_is_explained_in_the_shipped_file_as_in_the_code() -> None:
     """One sentence, in two places, the same."""
-    for name, field in House.model_fields.items():
+    for name, field in Settings.model_fields.items():
         comment = "\n".join(f"# {line}" for line in textwrap.wrap(field.description or "", 118))
         assert f"\n{comment}\n#{name} = " in house_file()
 
@@ -64,7 +64,7 @@ def test_flags_stand_above_the_environment_and_that_above_the_file(monkeypatch: 
     """A flag that is not given is None."""
     monkeypatch.setenv("GOLDSMITH_QUIET", "5")
     monkeypatch.setenv("GOLDSMITH_POLL", "4")
-    house = read_house(b"quiet = 3\npoll = 3\ngather = 1", "house.toml", poll=6.0, sweep=None)
+    house = read_settings(b"quiet = 3\npoll = 3\ngather = 1", "goldsmith.toml", poll=6.0, sweep=None)
     assert (house.quiet, house.poll, house.gather, house.sweep) == (5.0, 6.0, 1.0, 600.0)
 
 
@@ -74,9 +74,9 @@ def test_devices_are_a_word_or_a_list_in_the_file_and_in_the_environment(monkeyp
     written = said if said.startswith("[") else f'"{said}"'
     wanted = tomllib.loads(f"devices = {written}")["devices"]
     wanted = tuple(wanted) if isinstance(wanted, list) else wanted
-    assert read_house(f"devices = {written}".encode(), "house.toml").devices == wanted
+    assert read_settings(f"devices = {written}".encode(), "goldsmith.toml").devices == wanted
     monkeypatch.setenv("GOLDSMITH_DEVICES", said)
-    assert read_house(b"", "house.toml").devices == wanted
+    assert read_settings(b"", "goldsmith.toml").devices == wanted
 
 
 @pytest.mark.parametrize(
@@ -88,18 +88,18 @@ def test_devices_are_a_word_or_a_list_in_the_file_and_in_the_environment(monkeyp
 )
 def test_a_device_that_cannot_be_is_refused(written: str, sentence: str) -> None:
     """Before any lane is started."""
-    with pytest.raises(ConfigFault) as caught:
-        read_house(f"devices = {written}".encode(), "house.toml")
-    assert [str(fault) for fault in caught.value.faults] == [sentence]
+    with pytest.raises(ConfigError) as caught:
+        read_settings(f"devices = {written}".encode(), "goldsmith.toml")
+    assert [str(fault) for fault in caught.value.problems] == [sentence]
 
 
 def test_everything_wrong_is_said_with_the_place_it_was_written_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """File, variable or flag."""
     monkeypatch.setenv("GOLDSMITH_GATHER", "soon")
     monkeypatch.setenv("GOLDSMITH_STATE_DIR", "state")
-    with pytest.raises(ConfigFault) as caught:
-        read_house(b'quiett = 1\nquiet = -3\nlog_format = "xml"', "config/house.toml", poll=0)
-    assert sorted(map(str, caught.value.faults)) == [
+    with pytest.raises(ConfigError) as caught:
+        read_settings(b'quiett = 1\nquiet = -3\nlog_format = "xml"', "config/goldsmith.toml", poll=0)
+    assert sorted(map(str, caught.value.problems)) == [
         "--poll is 0, but must be at least 0.2.",
         'GOLDSMITH_GATHER is "soon", but must be a number.',
         'GOLDSMITH_STATE_DIR is "state": it must be a whole path, starting with / or ~.',
@@ -112,22 +112,22 @@ def test_everything_wrong_is_said_with_the_place_it_was_written_at(monkeypatch: 
 
 def test_a_house_file_that_is_no_toml_is_refused_in_words() -> None:
     """The same reader, the same sentences."""
-    with pytest.raises(ConfigFault, match=r"house\.toml: line 1, column 9: the value is not written"):
-        read_house(b"quiet = soon", "house.toml")
+    with pytest.raises(ConfigError, match=r"house\.toml: line 1, column 9: the value is not written"):
+        read_settings(b"quiet = soon", "goldsmith.toml")
 
 
 def test_what_the_machine_decides_is_sensible() -> None:
     """At least one lane, at most four, and memory to work in."""
-    house = read_house(b"", "house.toml")
-    assert 1 <= house.cpu_lanes <= 4
+    house = read_settings(b"", "goldsmith.toml")
+    assert 1 <= house.cpu_workers <= 4
     assert house.threads >= 1
-    assert house.lane_memory_mb >= 2048
+    assert house.worker_memory_mb >= 2048
 
 
 def test_a_home_folder_is_written_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a shell."""
     monkeypatch.setenv("HOME", "/home/mary")
-    assert read_house(b'root = "~/hotfolders"', "house.toml").root == Path("/home/mary/hotfolders")
+    assert read_settings(b'root = "~/hotfolders"', "goldsmith.toml").root == Path("/home/mary/hotfolders")
 
 
 def test_the_flag_names_the_configuration_then_the_environment_then_the_root(tmp_path: Path) -> None:
@@ -144,28 +144,28 @@ def test_the_flag_names_the_configuration_then_the_environment_then_the_root(tmp
 
 def test_a_file_that_a_house_does_not_have_is_the_shipped_one(tmp_path: Path) -> None:
     """A house writes down only what differs."""
-    (tmp_path / "line.toml").write_text("")
-    assert ConfigDir(tmp_path).file("line.toml") == tmp_path / "line.toml"
-    assert ConfigDir(tmp_path).file("models.toml") == shipped("config", "models.toml")
-    assert all(ConfigDir(None).file(name).is_file() for name in CONFIG_FILES)
+    (tmp_path / "pipeline.toml").write_text("")
+    assert ConfigDir(tmp_path).path_of("pipeline.toml") == tmp_path / "pipeline.toml"
+    assert ConfigDir(tmp_path).path_of("models.toml") == resource_path("config", "models.toml")
+    assert all(ConfigDir(None).path_of(name).is_file() for name in CONFIG_FILES)
 
 
 def test_a_configuration_that_was_named_must_be_there(tmp_path: Path) -> None:
     """A typing error does not silently mean the defaults."""
-    with pytest.raises(UsageFault, match="is no folder to read the configuration from"):
+    with pytest.raises(UsageError, match="is no folder to read the configuration from"):
         find_config(tmp_path / "gone", None, {})
 
 
-@pytest.mark.parametrize("spoilt", ["config", "config/line.toml"])
+@pytest.mark.parametrize("spoilt", ["config", "config/pipeline.toml"])
 @pytest.mark.parametrize("mode", [0o775, 0o757])
 def test_a_configuration_on_the_share_that_others_may_change_is_refused(tmp_path: Path, spoilt: str, mode: int) -> None:
     """Whoever may drop pictures must not be able to say what is run."""
     (tmp_path / "config").mkdir(mode=0o755)
-    (tmp_path / "config/line.toml").write_text("")
-    (tmp_path / "config/line.toml").chmod(0o644)
+    (tmp_path / "config/pipeline.toml").write_text("")
+    (tmp_path / "config/pipeline.toml").chmod(0o644)
     assert find_config(None, tmp_path, {}).folder == tmp_path / "config"
     (tmp_path / spoilt).chmod(mode)
-    with pytest.raises(UsageFault, match="can be changed by others") as caught:
+    with pytest.raises(UsageError, match="can be changed by others") as caught:
         find_config(None, tmp_path, {})
     assert "--config" in caught.value.remedy
     assert find_config(tmp_path / "config", tmp_path, {}).folder == tmp_path / "config"
@@ -175,18 +175,18 @@ def test_a_configuration_on_the_share_is_no_link(tmp_path: Path) -> None:
     """It could lead anywhere, and be led elsewhere."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "config").symlink_to("elsewhere")
-    with pytest.raises(UsageFault, match="is a link"):
+    with pytest.raises(UsageError, match="is a link"):
         find_config(None, tmp_path, {})
 
 
 def test_a_configuration_file_is_read_within_limits(tmp_path: Path) -> None:
     """Too large, not there, not a file: each in words."""
-    (tmp_path / "house.toml").write_bytes(b"#" * 300_000)
-    with pytest.raises(ConfigFault, match="is 292 KiB long"):
-        read_config(tmp_path / "house.toml")
-    with pytest.raises(UsageFault, match="cannot be read: No such file"):
+    (tmp_path / "goldsmith.toml").write_bytes(b"#" * 300_000)
+    with pytest.raises(ConfigError, match="is 292 KiB long"):
+        read_config(tmp_path / "goldsmith.toml")
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
         read_config(tmp_path / "gone.toml")
-    with pytest.raises(UsageFault, match="cannot be read: Is a directory"):
+    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
         read_config(tmp_path)
 
 

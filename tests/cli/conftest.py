@@ -14,8 +14,8 @@ from doubles.commandline import Goldsmith, Tell, Told
 from goldsmith.cli import main
 from goldsmith.cli.init import make_root
 from goldsmith.journal.journal import Journal
-from goldsmith.journal.place import journal_path, prepare
-from goldsmith.pipeline.commit.lock import RootLock
+from goldsmith.journal.location import journal_path, prepare_journal_folder
+from goldsmith.pipeline.commit.root_lock import RootLock
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def journal(root: Path, tmp_path: Path) -> Iterator[Journal]:
     """The root's journal, open for writing as the daemon has it."""
-    made = Journal.open(prepare(root, tmp_path / "state"))
+    made = Journal.open(prepare_journal_folder(root, tmp_path / "state"))
     yield made
     made.close()
 
@@ -64,7 +64,7 @@ def journal(root: Path, tmp_path: Path) -> Iterator[Journal]:
 @pytest.fixture
 def running(root: Path, journal: Journal, tmp_path: Path) -> Iterator[Tell]:
     """A daemon as others see it: the lock is held; call it to let it tell something of itself."""
-    with RootLock.take(root):
+    with RootLock.acquire(root):
 
         def tell(**facts: object) -> None:
             modes = dict.fromkeys(("inbox", "selected", "masked", "graded"), "events")

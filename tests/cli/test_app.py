@@ -12,8 +12,8 @@ import typer
 
 from doubles.commandline import Goldsmith
 from goldsmith.cli.app import app
-from goldsmith.cli.replay import DIFFERS
-from goldsmith.errors import AlreadyRunning, GoldsmithError, MachineFault, Problem, UsageFault
+from goldsmith.cli.replay import EXIT_DIFFERS
+from goldsmith.errors import AlreadyRunningError, GoldsmithError, HostError, InputError, UsageError
 from goldsmith.journal.journal import Journal
 
 COMMANDS = ["init", "run", "status", "why", "check", "retry", "history", "replay", "ops", "doctor", "demo"]
@@ -48,9 +48,9 @@ def test_every_command_takes_root_and_config_in_the_same_way(goldsmith: Goldsmit
 def test_the_exit_codes_stand_in_the_help_and_are_those_of_the_errors(goldsmith: Goldsmith) -> None:
     """One list for people, one in the code, and they agree."""
     told = " ".join(goldsmith("--help").out.split())
-    codes = {GoldsmithError: 1, UsageFault: 2, Problem: 3, MachineFault: 4, AlreadyRunning: 5}
+    codes = {GoldsmithError: 1, UsageError: 2, InputError: 3, HostError: 4, AlreadyRunningError: 5}
     assert {kind: kind.exit_code for kind in codes} == codes
-    assert all(f"{code} " in told.partition("Exit codes:")[2] for code in (*codes.values(), DIFFERS))
+    assert all(f"{code} " in told.partition("Exit codes:")[2] for code in (*codes.values(), EXIT_DIFFERS))
 
 
 def test_every_command_is_in_the_manual_with_the_exit_codes() -> None:
@@ -133,6 +133,6 @@ def test_what_nobody_foresaw_of_the_machine_is_a_sentence_too(goldsmith: Goldsmi
     def failing(*_: object) -> None:
         raise OSError(5, "Input/output error", "/mnt/share")
 
-    monkeypatch.setattr("goldsmith.cli.overview.overview", failing)
+    monkeypatch.setattr("goldsmith.cli.overview.collect_overview", failing)
     told = goldsmith("status", "-r", root)
     assert (told.code, told.err.splitlines()[0]) == (4, "goldsmith: /mnt/share: Input/output error.")

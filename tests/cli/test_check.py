@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from doubles.commandline import Goldsmith
-from goldsmith.files import shipped
+from goldsmith.files import resource_path
 
 GOOD = """
 title = "Spring"
@@ -106,7 +106,7 @@ def test_steps_say_which_file_they_come_from(goldsmith: Goldsmith, root: Path) -
     _put(root, "inbox/acme/hero.png")
     told = goldsmith("check", _put(root, "inbox/acme/hero.toml", 'recipe = "spring"\n'))
     sources = {row[0]: row[3] for row in told.rows[2:6]}
-    assert sources == {"generate": "config/line.toml", "edit": "", "grade": "library/recipes/spring.toml", "deliver": "brief.toml"}
+    assert sources == {"generate": "config/pipeline.toml", "edit": "", "grade": "library/recipes/spring.toml", "deliver": "brief.toml"}
 
 
 def test_a_missing_recipe_is_a_fault(goldsmith: Goldsmith, root: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_picture_is_checked_with_all_that_lies_beside_it(goldsmith: Goldsmith,
     picture = _put(root, "selected/hero.png")
     assert "nothing is asked for" in goldsmith("check", picture).out
     _put(root, "selected/hero.mask.png")
-    assert ["edit", "1. inpaint", 'where = "mask"', "config/line.toml"] in goldsmith("check", picture).rows
+    assert ["edit", "1. inpaint", 'where = "mask"', "config/pipeline.toml"] in goldsmith("check", picture).rows
     _put(root, "selected/hero.jpg")
     told = goldsmith("check", picture)
     assert told.code == 3
@@ -155,12 +155,14 @@ def test_a_prompt_is_checked_as_one(goldsmith: Goldsmith, root: Path) -> None:
     assert goldsmith("check", root / "selected/hero.txt").code == 3
 
 
-@pytest.mark.parametrize(("name", "what"), [("line.toml", "a line file"), ("house.toml", "a house file"), ("models.toml", "a models file")])
+@pytest.mark.parametrize(
+    ("name", "what"), [("pipeline.toml", "a line file"), ("goldsmith.toml", "a house file"), ("models.toml", "a models file")]
+)
 @pytest.mark.parametrize("renamed", [False, True], ids=["by name", "by content"])
 def test_configuration_is_known_by_name_or_content(goldsmith: Goldsmith, tmp_path: Path, name: str, what: str, renamed: bool) -> None:
     """Those that travel with the program are right, under whatever name."""
-    text = shipped("config", name).read_text()
-    if name == "house.toml":
+    text = resource_path("config", name).read_text()
+    if name == "goldsmith.toml":
         text += "quiet = 5.0\n"
     told = goldsmith("check", _put(tmp_path, f"new-{name.replace('line', 'way').replace('house', 'home')}" if renamed else name, text))
     assert told.code == 0
@@ -170,8 +172,8 @@ def test_configuration_is_known_by_name_or_content(goldsmith: Goldsmith, tmp_pat
 @pytest.mark.parametrize(
     ("name", "text", "place"),
     [
-        ("line.toml", '[[stage]]\nname = "edit"\nfolder = "a/b"\nnext = "c"\n', "stage.1.folder"),
-        ("house.toml", 'quiet = "soon"\nquite = 1\n', "quite"),
+        ("pipeline.toml", '[[stage]]\nname = "edit"\nfolder = "a/b"\nnext = "c"\n', "stage.1.folder"),
+        ("goldsmith.toml", 'quiet = "soon"\nquite = 1\n', "quite"),
         ("models.toml", "[models.x]\nkind = 1\n", "models.x.kind"),
     ],
 )
@@ -185,7 +187,7 @@ def test_a_wrong_configuration_ends_with_two(goldsmith: Goldsmith, tmp_path: Pat
 def test_a_brief_is_checked_before_it_is_dropped(goldsmith: Goldsmith, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outside every root against what travels with the program; with --root against that root's library."""
     brief = _put(tmp_path, "desk/hero.toml", '[[grade]]\nop = "grade"\nlook = "warm"\n')
-    monkeypatch.setattr("goldsmith.cli.places.shipped", lambda *parts: tmp_path / "installed" / "shipped" / "samples")
+    monkeypatch.setattr("goldsmith.cli.location.resource_path", lambda *parts: tmp_path / "installed" / "shipped" / "samples")
     assert goldsmith("check", brief).code == 0
     assert goldsmith("check", brief, "--root", root).code == 3
 

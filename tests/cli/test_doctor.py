@@ -12,17 +12,17 @@ from types import SimpleNamespace
 import pytest
 
 from doubles.commandline import Goldsmith, Tell, Told
-from goldsmith.brief.settings import read_house
-from goldsmith.cli import examination, gpus, hardware
+from goldsmith.brief.settings import read_settings
+from goldsmith.cli import diagnostics, gpu_checks, system_checks
 from goldsmith.cli.findings import Finding
-from goldsmith.engines.devices import Found, Seen
+from goldsmith.engines.devices import Accelerator, DeviceScan
 from goldsmith.engines.registry.models import read_models
 
 
 @pytest.fixture(autouse=True)
 def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever this machine has, nobody waits for torch here."""
-    monkeypatch.setattr(examination, "gpu", lambda: iter(()))
+    monkeypatch.setattr(diagnostics, "check_gpu", lambda: iter(()))
 
 
 def _found(told: Told) -> dict[str, Finding]:
@@ -37,8 +37,8 @@ def test_fresh_folders_are_well(goldsmith: Goldsmith, root: Path) -> None:
     assert {row[0] for row in told.rows[1:-1]} <= {"ok", "note"}
     found = _found(goldsmith("doctor", "-r", root, "--json"))
     assert "writable" in found["inbox/"].sentence
-    assert found["events"].grade == "ok"
-    assert found["journal"].grade == "ok"
+    assert found["events"].severity == "ok"
+    assert found["journal"].severity == "ok"
     assert {"inbox/", "delivered/", "archive/", "inotify", "leases", "weights: inpaint"} <= set(found)
     assert sorted(str(path) for path in root.rglob("*")) == before
 
@@ -60,7 +60,7 @@ def test_a_linked_folder_is_a_fault(goldsmith: Goldsmith, root: Path, tmp_path: 
     (root / "masked" / "README.txt").unlink()
     (root / "masked").rmdir()
     os.symlink(tmp_path, root / "masked")
-    assert _found(goldsmith("doctor", "-r", root, "--json"))["masked/"].grade == "fault"
+    assert _found(goldsmith("doctor", "-r", root, "--json"))["masked/"].severity == "fault"
 
 
 def test_a_folder_nothing_can_be_put_into_is_a_fault(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,13 +74,13 @@ def test_a_folder_nothing_can_be_put_into_is_a_fault(goldsmith: Goldsmith, root:
 
     monkeypatch.setattr(Path, "touch", refused)
     finding = _found(goldsmith("doctor", "-r", root, "--json"))["graded/"]
-    assert finding.grade == "fault"
+    assert finding.severity == "fault"
     assert "Read-only file system" in finding.sentence
 
 
 def test_a_configuration_that_others_may_change_is_a_fault(goldsmith: Goldsmith, root: Path) -> None:
     """It says what is run on this machine."""
-    (root / "config" / "line.toml").chmod(0o666)
+    (root / "config" / "pipeline.toml").chmod(0o666)
     told = goldsmith("doctor", "-r", root)
     assert told.code == 4
     assert "can be changed by others" in told.out
@@ -88,12 +88,12 @@ def test_a_configuration_that_others_may_change_is_a_fault(goldsmith: Goldsmith,
 
 def test_a_network_filesystem_will_do_for_folders_alone(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures may lie there; the journal may not."""
-    monkeypatch.setattr(examination, "filesystem_kind", lambda path: "nfs4")
-    monkeypatch.setattr("goldsmith.journal.place.filesystem_kind", lambda path: "nfs4")
+    monkeypatch.setattr(diagnostics, "filesystem_type", lambda path: "nfs4")
+    monkeypatch.setattr("goldsmith.journal.location.filesystem_type", lambda path: "nfs4")
     found = _found(goldsmith("doctor", "-r", root, "--json"))
-    assert found["inbox/"].grade == "note"
+    assert found["inbox/"].severity == "note"
     assert "nfs4" in found["inbox/"].sentence
-    assert found["journal"].grade == "fault"
+    assert found["journal"].severity == "fault"
 
 
 def test_a_running_daemon_knows_better_than_a_canary(goldsmith: Goldsmith, root: Path, running: Tell) -> None:
@@ -106,7 +106,7 @@ def test_a_running_daemon_knows_better_than_a_canary(goldsmith: Goldsmith, root:
     found = _found(goldsmith("doctor", "-r", root, "--json"))
     assert found["events"].sentence.startswith("No events from inbox/: polling")
     assert found["leases"].sentence.endswith("(the weaker rule).")
-    assert found["daemon"].grade == "fault"
+    assert found["daemon"].severity == "fault"
 
 
 def test_a_device_that_pauses_is_a_fault(goldsmith: Goldsmith, root: Path, running: Tell) -> None:
@@ -114,16 +114,16 @@ def test_a_device_that_pauses_is_a_fault(goldsmith: Goldsmith, root: Path, runni
     gone = "The GPU cuda:1 has failed (gone). It is tried again at 14:05:00; its jobs wait in place."
     running(lanes={"gpu": "", "cpu": ""}, seats=[{"lane": "gpu", "device": "cuda:0"}, {"lane": "gpu", "device": "cuda:1", "paused": gone}])
     found = _found(goldsmith("doctor", "-r", root, "--json"))
-    assert (found["lane gpu"].grade, found["lane gpu"].sentence) == ("fault", gone)
+    assert (found["lane gpu"].severity, found["lane gpu"].sentence) == ("fault", gone)
     assert "lane cpu" not in found
     running(lanes={"cpu": "The cpu lane cannot start (no memory)."})
-    assert _found(goldsmith("doctor", "-r", root, "--json"))["lane cpu"].grade == "fault"
+    assert _found(goldsmith("doctor", "-r", root, "--json"))["lane cpu"].severity == "fault"
 
 
 def test_where_no_events_arrive_it_says_polling(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel grants no watch."""
-    monkeypatch.setattr("goldsmith.cli.examination.Watcher.start", lambda watcher: False)
-    assert _found(goldsmith("doctor", "-r", root, "--json"))["events"].grade == "note"
+    monkeypatch.setattr("goldsmith.cli.diagnostics.Watcher.start", lambda watcher: False)
+    assert _found(goldsmith("doctor", "-r", root, "--json"))["events"].severity == "note"
 
 
 def test_folders_that_do_not_hand_on_their_group_are_noted(goldsmith: Goldsmith, root: Path) -> None:
@@ -140,8 +140,8 @@ def test_folders_that_do_not_hand_on_their_group_are_noted(goldsmith: Goldsmith,
 def test_a_full_disk_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: float, inodes: int, grade: str) -> None:
     """Space and inodes; one line for each filesystem."""
     space = SimpleNamespace(f_bavail=int(free), f_frsize=1, f_favail=inodes, f_files=10**7, f_blocks=int(20e9))
-    monkeypatch.setattr("goldsmith.cli.hardware.os.statvfs", lambda path: space)
-    assert [finding.grade for finding in hardware.disks([tmp_path, tmp_path / "not yet" / "there"])] == [grade]
+    monkeypatch.setattr("goldsmith.cli.system_checks.os.statvfs", lambda path: space)
+    assert [finding.severity for finding in system_checks.check_disks([tmp_path, tmp_path / "not yet" / "there"])] == [grade]
 
 
 @pytest.mark.parametrize(("limit", "grade"), [(1000, "ok"), (12, "note"), (5, "fault")])
@@ -150,65 +150,67 @@ def test_watches_are_counted_against_the_kernels_limit(tmp_path: Path, monkeypat
     (tmp_path / "limits").mkdir()
     (tmp_path / "limits" / "max_user_watches").write_text(str(limit))
     (tmp_path / "limits" / "max_user_instances").write_text("128")
-    monkeypatch.setattr(hardware, "_LIMITS", tmp_path / "limits")
+    monkeypatch.setattr(system_checks, "_INOTIFY_LIMITS", tmp_path / "limits")
     for number in range(10):
         (tmp_path / "root" / str(number)).mkdir(parents=True)
-    watches, instances = hardware.inotify(tmp_path / "root")
-    assert (watches.grade, instances.grade) == (grade, "ok")
+    watches, instances = system_checks.check_inotify(tmp_path / "root")
+    assert (watches.severity, instances.severity) == (grade, "ok")
     assert watches.sentence.startswith("11 of ")
     assert ("sysctl fs.inotify.max_user_watches=" in watches.remedy) == (grade != "ok")
 
 
-TWO = Seen(
+TWO = DeviceScan(
     (
-        Found("cuda:0", "NVIDIA L40S", "570.1", total_mb=46_068, free_mb=40_000),
-        Found("cuda:1", "NVIDIA RTX A4000", "570.1", total_mb=16_376, free_mb=16_000),
+        Accelerator("cuda:0", "NVIDIA L40S", "570.1", total_mb=46_068, free_mb=40_000),
+        Accelerator("cuda:1", "NVIDIA RTX A4000", "570.1", total_mb=16_376, free_mb=16_000),
     )
 )
 
 
-def _machine(monkeypatch: pytest.MonkeyPatch, nodes: list[str], seen: Seen = TWO, torch: str = "cuda", names: str = "") -> list[Finding]:
+def _machine(
+    monkeypatch: pytest.MonkeyPatch, nodes: list[str], seen: DeviceScan = TWO, torch: str = "cuda", names: str = ""
+) -> list[Finding]:
     """What is found on a machine with these device files, where driver and torch answer so."""
-    monkeypatch.setattr("goldsmith.cli.gpus.Path.glob", lambda path, pattern: iter(map(Path, nodes)))
-    monkeypatch.setattr("goldsmith.cli.gpus.os.access", lambda path, mode: str(path) != "/dev/closed")
-    monkeypatch.setattr(gpus, "devices", lambda: seen)
-    monkeypatch.setattr(gpus, "torch_for", lambda: torch)
+    monkeypatch.setattr("goldsmith.cli.gpu_checks.Path.glob", lambda path, pattern: iter(map(Path, nodes)))
+    monkeypatch.setattr("goldsmith.cli.gpu_checks.os.access", lambda path, mode: str(path) != "/dev/closed")
+    monkeypatch.setattr(gpu_checks, "find_devices", lambda: seen)
+    monkeypatch.setattr(gpu_checks, "torch_backend", lambda: torch)
 
     def ran(command: list[str], **how: object) -> subprocess.CompletedProcess[str]:
         assert command[0] == sys.executable
         return subprocess.CompletedProcess(command, 0 if names else 1, stdout=names + "\n")
 
-    monkeypatch.setattr("goldsmith.cli.gpus.subprocess.run", ran)
-    return list(gpus.gpu())
+    monkeypatch.setattr("goldsmith.cli.gpu_checks.subprocess.run", ran)
+    return list(gpu_checks.check_gpu())
 
 
 def test_a_machine_without_a_gpu_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch is not even asked."""
-    monkeypatch.setattr("goldsmith.cli.gpus.Path.exists", lambda path: False)
-    assert [finding.grade for finding in _machine(monkeypatch, [])] == ["note"]
+    monkeypatch.setattr("goldsmith.cli.gpu_checks.Path.exists", lambda path: False)
+    assert [finding.severity for finding in _machine(monkeypatch, [])] == ["note"]
 
 
 def test_each_gpu_is_told_with_its_memory_and_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line for each, by the name that house.toml and the manifest use; and what torch says of them."""
+    """A line for each, by the name that goldsmith.toml and the manifest use; and what torch says of them."""
     first, second, torch = _machine(monkeypatch, ["/dev/nvidia0"], names="NVIDIA L40S, NVIDIA RTX A4000")
     assert first == Finding("ok", "GPU cuda:0", "NVIDIA L40S, 42 GB of 48 GB are free, driver 570.1.", "")
-    assert second.what == "GPU cuda:1"
-    assert (torch.grade, torch.sentence) == ("ok", "It can use NVIDIA L40S, NVIDIA RTX A4000.")
+    assert second.subject == "GPU cuda:1"
+    assert (torch.severity, torch.sentence) == ("ok", "It can use NVIDIA L40S, NVIDIA RTX A4000.")
 
 
 def test_a_gpu_that_may_not_be_used_or_does_not_answer_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """Closed device files, and a driver's program that hangs."""
-    assert [one.grade for one in _machine(monkeypatch, ["/dev/closed"])] == ["fault"]
-    hung = Seen((Found("cuda:0", "NVIDIA L40S"),), "nvidia-smi does not answer.")
+    assert [one.severity for one in _machine(monkeypatch, ["/dev/closed"])] == ["fault"]
+    hung = DeviceScan((Accelerator("cuda:0", "NVIDIA L40S"),), "nvidia-smi does not answer.")
     said = _machine(monkeypatch, ["/dev/nvidia0"], hung)
-    assert [(one.grade, one.sentence) for one in said[:2]] == [("fault", "nvidia-smi does not answer."), ("ok", "NVIDIA L40S.")]
+    assert [(one.severity, one.sentence) for one in said[:2]] == [("fault", "nvidia-smi does not answer."), ("ok", "NVIDIA L40S.")]
 
 
 def test_a_torch_for_the_cpu_beside_a_gpu_is_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same release in the build for GPUs; a torch that cannot see the GPU is another matter."""
-    monkeypatch.setattr("goldsmith.cli.gpus.metadata.version", lambda name: "2.13.0+cpu")
+    monkeypatch.setattr("goldsmith.cli.gpu_checks.metadata.version", lambda name: "2.13.0+cpu")
     torch = _machine(monkeypatch, ["/dev/nvidia0"], torch="cpu")[-1]
-    assert torch.grade == "note"
+    assert torch.severity == "note"
     assert "built for the CPU" in torch.sentence
     assert torch.remedy == "pip install --force-reinstall torch==2.13.0"
     assert "cannot use the GPU" in _machine(monkeypatch, ["/dev/nvidia0"])[-1].sentence
@@ -233,14 +235,14 @@ picture_mb = 2000
 """
 
 
-def _fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: Seen, computer_mb: int) -> list[Finding]:
+def _fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: DeviceScan, computer_mb: int) -> list[Finding]:
     models = tmp_path / "models.toml"
     sizes = (("small", 7_000), ("middle", 24_000), ("large", 60_000))
     models.write_text("".join(ENTRY.replace("NAME", name).replace("MEMORY", str(size)) for name, size in sizes))
     (tmp_path / "meminfo").write_text(f"MemTotal: 1 kB\nMemAvailable: {computer_mb * 1024} kB\n")
-    monkeypatch.setattr(gpus, "_MEMINFO", tmp_path / "meminfo")
-    house = read_house(b"lane_memory_mb = 20000", "house.toml", {})
-    return list(gpus.fitting(read_models(models), house, there.devices))
+    monkeypatch.setattr(gpu_checks, "_MEMINFO", tmp_path / "meminfo")
+    house = read_settings(b"worker_memory_mb = 20000", "goldsmith.toml", {})
+    return list(gpu_checks.check_model_fit(read_models(models), house, there.devices))
 
 
 def test_which_models_fit_is_told_for_each_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,17 +254,17 @@ def test_which_models_fit_is_told_for_each_device(tmp_path: Path, monkeypatch: p
 
 def test_without_a_gpu_the_processor_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice the memory, for it computes in float32; and no more than the house lets a lane have."""
-    assert _fit(tmp_path, monkeypatch, Seen(), 64_000) == [
+    assert _fit(tmp_path, monkeypatch, DeviceScan(), 64_000) == [
         Finding("ok", "models on the CPU, slowly", "Fit: small; too large: middle, large.", "")
     ]
-    assert [one.grade for one in _fit(tmp_path, monkeypatch, Seen(), 8_000)] == ["note"]
+    assert [one.severity for one in _fit(tmp_path, monkeypatch, DeviceScan(), 8_000)] == ["note"]
 
 
 def test_a_journal_that_this_user_may_not_write_is_a_fault_in_words(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An admin asks without being the service's user: a sentence, no traceback."""
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    finding = examination._journal(root, tmp_path / "state" / "hot" / "journal.sqlite")
-    assert (finding.grade, finding.remedy) == ("fault", "Ask as the service's user, or set GOLDSMITH_STATE_DIR.")
+    finding = diagnostics._check_journal(root, tmp_path / "state" / "hot" / "journal.sqlite")
+    assert (finding.severity, finding.remedy) == ("fault", "Ask as the service's user, or set GOLDSMITH_STATE_DIR.")
 
 
 def test_a_folder_that_may_not_be_entered_counts_as_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,4 +276,4 @@ def test_a_folder_that_may_not_be_entered_counts_as_not_there(tmp_path: Path, mo
         return os.lstat(str(path))
 
     monkeypatch.setattr("os.stat", barred)
-    assert hardware.nearest_there(tmp_path / "barred" / "journal") == tmp_path
+    assert system_checks.nearest_existing(tmp_path / "barred" / "journal") == tmp_path

@@ -10,10 +10,10 @@ import pytest
 
 from doubles.commandline import Goldsmith, Told
 from goldsmith.journal.journal import Journal
-from goldsmith.journal.records import Settled, TakenRow
+from goldsmith.journal.records import CompletedPlan, HistoryRow
 
 
-def _row(job_id: str, path: str, stage: str, *results: str, made_by: str = "", outcome: str = "passed", at: float = 1010.0) -> TakenRow:
+def _row(job_id: str, path: str, stage: str, *results: str, made_by: str = "", outcome: str = "passed", at: float = 1010.0) -> HistoryRow:
     step = {"op": "select", "settings": {}, "seed": 7, "seconds": 0.5, "findings": {}, "engine": None}
     record = {
         "seconds": 1.25,
@@ -22,7 +22,7 @@ def _row(job_id: str, path: str, stage: str, *results: str, made_by: str = "", o
         "inputs": [{"path": path, "sha256": "ab"}],
         "archived": {path: f"archive/{path}"},
     }
-    return TakenRow.model_validate(
+    return HistoryRow.model_validate(
         {
             "job_id": job_id,
             "path": path,
@@ -49,7 +49,7 @@ def _done(journal: Journal) -> None:
         _row("4", "masked/a.png", "grade", "delivered/a_web.avif", "delivered/a_print.jpg", made_by="3", outcome="delivered"),
     ]
     for row in rows:
-        journal.done([Settled(row.job_id, (row,), (), ())])
+        journal.complete_plans([CompletedPlan(row.job_id, (row,), (), ())])
 
 
 def _json(told: Told) -> list[dict[str, object]]:
@@ -107,9 +107,9 @@ def test_a_terminal_gets_the_last_fifty(goldsmith: Goldsmith, root: Path, journa
     """A pipe gets all of them."""
     for number in range(60):
         row = _row(f"x{number}", f"inbox/{number:02}.png", "generate")
-        journal.done([Settled(row.job_id, (row,), (), ())])
+        journal.complete_plans([CompletedPlan(row.job_id, (row,), (), ())])
     assert len(goldsmith("history", "-r", root).rows) == 66
-    monkeypatch.setattr("goldsmith.cli.history.terminal", lambda: True)
+    monkeypatch.setattr("goldsmith.cli.history.is_terminal", lambda: True)
     assert len(goldsmith("history", "-r", root).rows) == 51
 
 
@@ -126,7 +126,7 @@ def test_names_that_are_no_text_stay_on_their_line_and_come_back_whole_as_json(g
     """A stand-in in the table, the very name in JSON."""
     name = os.fsdecode(b"inbox/he\nro\t\xff.png")
     row = _row("9", name, "generate")
-    journal.done([Settled(row.job_id, (row,), (), ())])
+    journal.complete_plans([CompletedPlan(row.job_id, (row,), (), ())])
     assert goldsmith("history", "-n", "1", "-r", root).rows[-1][1] == "inbox/he�ro��.png"
     assert _json(goldsmith("history", "-n", "1", "--json", "-r", root))[0]["path"] == name
 
@@ -159,7 +159,7 @@ def test_the_way_of_a_file_tells_which_models_worked_on_it(goldsmith: Goldsmith,
     ]
     row = _row("9", "inbox/new.toml", "generate", "selected/new.png")
     row = row.model_copy(update={"record": {**row.record, "steps": steps, "ran_with": {"threads": 4, "torch": "2.13.0"}}})
-    journal.done([Settled("9", (row,), (), ())])
+    journal.complete_plans([CompletedPlan("9", (row,), (), ())])
     told = goldsmith("history", "selected/new.png", "-r", root)
     assert told.rows[-5:] == [
         ["Models"],

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from doubles.commandline import Goldsmith
-from goldsmith.engines.fetching.sources import Progress
-from goldsmith.engines.registry.weights import Weights
+from goldsmith.engines.fetching.sources import OnFetchProgress
+from goldsmith.engines.registry.weights_registry import WeightsRegistry
 
 BYTES = b"weights" * 100
 
@@ -40,16 +40,16 @@ licence = "MIT"
     )
     (tmp_path / "tiny.onnx").write_bytes(BYTES)
 
-    def bring(weights: Weights, name: str, progress: Progress) -> list[Path]:
+    def bring(weights: WeightsRegistry, name: str, progress: OnFetchProgress) -> list[Path]:
         """As ``fetch`` does, without a package index."""
         made = []
-        for file in weights.models.named(name).files:
-            if weights.fault(file, again=True):
+        for file in weights.models.get(name).files:
+            if weights.find_fault(file, ignore_cache=True):
                 progress(1, 2, "downloading")
                 weights.folder.mkdir(parents=True, exist_ok=True)
-                weights.path(file).write_bytes(BYTES)
+                weights.path_of(file).write_bytes(BYTES)
                 progress(2, 2, "checking")
-                made.append(weights.path(file))
+                made.append(weights.path_of(file))
         return made
 
     monkeypatch.setattr("goldsmith.engines.fetching.fetch.fetch", bring)
@@ -76,7 +76,7 @@ def test_weights_are_fetched_once(goldsmith: Goldsmith, root: Path, tmp_path: Pa
 
 def test_a_progress_bar_is_for_terminals(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends at a hundred."""
-    monkeypatch.setattr("goldsmith.cli.screen.terminal", lambda: True)
+    monkeypatch.setattr("goldsmith.cli.output.is_terminal", lambda: True)
     assert "100 %" in goldsmith("models", "fetch", "tiny", "-r", root).out
 
 

@@ -9,14 +9,14 @@ import pytest
 from pydantic import Field
 
 from doubles.commandline import Goldsmith
-from goldsmith.cli.ops import settings_of
+from goldsmith.cli.ops import setting_rows
 from goldsmith.operation import Operation
 from goldsmith.ops import catalogue
 
 
 def test_every_operation_is_listed_with_its_stages_and_its_summary(goldsmith: Goldsmith, root: Path) -> None:
     """The summary is the first line of its docstring; the stages are those of this root's line."""
-    line = root / "config" / "line.toml"
+    line = root / "config" / "pipeline.toml"
     line.write_text(line.read_text().replace('steps = ["select", ', 'steps = ["select", "sharpen", '))
     rows = {row[0]: row[1:] for row in goldsmith("ops", "-r", root).rows[1:]}
     assert list(rows) == list(catalogue())
@@ -30,7 +30,7 @@ def test_every_operation_is_listed_with_its_stages_and_its_summary(goldsmith: Go
 @pytest.mark.parametrize("word", sorted(catalogue()))
 def test_every_setting_has_a_type_a_default_and_a_sentence(word: str) -> None:
     """Nothing is left to be guessed."""
-    for name, kind, _, default, what in settings_of(catalogue()[word]):
+    for name, kind, _, default, what in setting_rows(catalogue()[word]):
         assert name
         assert kind
         assert default
@@ -81,7 +81,7 @@ class _Made(Operation):
 
 def test_types_ranges_and_defaults_are_said_in_words() -> None:
     """As somebody would say them who has never heard of types."""
-    assert [row[:4] for row in settings_of(_Made)] == [
+    assert [row[:4] for row in setting_rows(_Made)] == [
         ("must", "whole number", "", "(must be given)"),
         ("many", "numbers in [ ]", "0 to 1", "[0.5]"),
         ("box", "2 whole numbers in [ ]", "", "(unset)"),

@@ -21,7 +21,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Delivery:
 @pytest.fixture
 def done(once: Delivery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Delivery:
     monkeypatch.setenv("GOLDSMITH_THREADS", "1")
-    monkeypatch.setenv("GOLDSMITH_CPU_LANES", "1")
+    monkeypatch.setenv("GOLDSMITH_CPU_WORKERS", "1")
     return once.copied(tmp_path)
 
 

@@ -17,7 +17,7 @@ NOTE = "inbox/hero.png.problem.txt"
 def _held(root: Path, journal: Journal) -> None:
     for path in ("inbox/hero.png", "inbox/hero.mask.png", "inbox/hero.toml", NOTE):
         (root / path).write_bytes(b"")
-    journal.hold("inbox/hero.png", "fp", "hero.png is cut off.", "Copy it again.", NOTE, 1.0)
+    journal.record_hold("inbox/hero.png", "fp", "hero.png is cut off.", "Copy it again.", NOTE, 1.0)
 
 
 @pytest.mark.parametrize("file", ["inbox/hero.png", NOTE, "inbox/hero.mask.png", "inbox/hero.toml", "hero.png", "hero.png.problem.txt"])
@@ -43,7 +43,7 @@ def test_where_there_is_nothing_to_retry_the_reason_it_waits_is_said(goldsmith: 
     assert "Waiting for an instruction" in told.err
 
 
-@pytest.mark.parametrize("file", ["archive/x.png", "config/line.toml", "delivered/x.png", "inbox/nowhere.png"])
+@pytest.mark.parametrize("file", ["archive/x.png", "config/pipeline.toml", "delivered/x.png", "inbox/nowhere.png"])
 def test_only_what_lies_on_the_line_can_be_retried(goldsmith: Goldsmith, root: Path, file: str) -> None:
     """A sentence for everything else, and nothing deleted."""
     before = sorted(str(path) for path in root.rglob("*"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from doubles.commandline import Goldsmith
-from goldsmith.pipeline.commit.lock import RootLock
+from goldsmith.pipeline.commit.root_lock import RootLock
 
 BRIEF = """
 [[generate]]
@@ -32,7 +32,7 @@ def done(root: Path) -> Path:
     (root / "inbox" / "hero.toml").write_text(BRIEF)
     Image.new("RGB", (8, 8)).save(root / "inbox" / "wrong.png")
     (root / "inbox" / "wrong.toml").write_text('[[generate]]\nop = "selct"\n')
-    env = {**os.environ, "GOLDSMITH_QUIET": "0.1", "GOLDSMITH_BREATH": "0.05", "GOLDSMITH_GATHER": "0", "GOLDSMITH_CPU_LANES": "1"}
+    env = {**os.environ, "GOLDSMITH_QUIET": "0.1", "GOLDSMITH_BREATH": "0.05", "GOLDSMITH_GATHER": "0", "GOLDSMITH_CPU_WORKERS": "1"}
     words = [sys.executable, "-m", "goldsmith", "run", "--root", str(root), "--until-idle"]
     ran = subprocess.run(words, capture_output=True, text=True, env=env, timeout=120, check=False)
     assert ran.returncode == 0, ran.stderr
@@ -70,7 +70,7 @@ def test_what_was_done_can_be_asked_for(goldsmith: Goldsmith, done: Path) -> Non
 
 def test_a_second_one_is_refused_with_a_sentence(goldsmith: Goldsmith, root: Path) -> None:
     """Exit code 5, and who holds the root."""
-    with RootLock.take(root):
+    with RootLock.acquire(root):
         told = goldsmith("run", "--root", root)
     assert told.code == 5
     assert f"Goldsmith is already running on {root} (process {os.getpid()} on " in told.err
@@ -78,7 +78,7 @@ def test_a_second_one_is_refused_with_a_sentence(goldsmith: Goldsmith, root: Pat
 
 def test_a_wrong_configuration_is_refused_wholly(goldsmith: Goldsmith, root: Path) -> None:
     """Exit code 2 with everything that is wrong, before any folder is touched."""
-    (root / "config" / "house.toml").write_text('quite = 1\nsweep = "often"\n')
+    (root / "config" / "goldsmith.toml").write_text('quite = 1\nsweep = "often"\n')
     told = goldsmith("run", "--root", root)
     assert told.code == 2
     assert "quite" in told.err

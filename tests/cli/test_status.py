@@ -53,7 +53,7 @@ def test_many_problems_are_told_in_bounds_and_counted(goldsmith: Goldsmith, root
     """Twenty are printed; the rest are a number."""
     for number in range(30):
         _put(root, f"inbox/{number}.png", f"inbox/{number}.png.problem.txt")
-        journal.hold(f"inbox/{number}.png", "fp", f"{number} is\ncut off.", "", f"inbox/{number}.png.problem.txt", float(number))
+        journal.record_hold(f"inbox/{number}.png", "fp", f"{number} is\ncut off.", "", f"inbox/{number}.png.problem.txt", float(number))
     told = goldsmith("status", "-r", root)
     assert ["inbox/7.png", "7 is cut off."] in told.rows
     assert "and 10 more" in told.out
@@ -63,10 +63,10 @@ def test_many_problems_are_told_in_bounds_and_counted(goldsmith: Goldsmith, root
 def test_what_is_worked_on_shows_how_far_it_is(goldsmith: Goldsmith, root: Path, journal: Journal, running: Tell) -> None:
     """Stage, step and per cent of the running, a line for the queue of each lane."""
     _put(root, "selected/a.png", "selected/b.png")
-    journal.queued("1", "edit", "gpu", "selected/a.png", 0.0)
-    journal.queued("2", "edit", "gpu", "selected/b.png", 0.0)
-    journal.started("1", 1.0, time.time() + 60.0)
-    journal.progress("1", 1, "upscale", 0.25, "", time.time() + 60.0)
+    journal.record_queued("1", "edit", "gpu", "selected/a.png", 0.0)
+    journal.record_queued("2", "edit", "gpu", "selected/b.png", 0.0)
+    journal.record_started("1", 1.0, time.time() + 60.0)
+    journal.record_progress("1", 1, "upscale", 0.25, "", time.time() + 60.0)
     told = goldsmith("status", "-r", root)
     assert _table(told, "picture")["selected/a.png"][:3] == ["edit", "1. upscale", "25%"]
     assert ["1", "Waiting for the GPU", "selected/b.png"] in told.rows
@@ -76,8 +76,8 @@ def test_what_is_worked_on_shows_how_far_it_is(goldsmith: Goldsmith, root: Path,
 def test_work_whose_lease_has_run_out_is_no_longer_shown_as_work(goldsmith: Goldsmith, root: Path, journal: Journal, running: Tell) -> None:
     """It counts as waiting, with the reason; programs that ask are not told that anything runs."""
     _put(root, "selected/a.png", "selected/a.mask.png")
-    journal.queued("1", "edit", "gpu", "selected/a.png", 0.0)
-    journal.started("1", 1.0, 9.0)
+    journal.record_queued("1", "edit", "gpu", "selected/a.png", 0.0)
+    journal.record_started("1", 1.0, 9.0)
     told = goldsmith("status", "-r", root)
     assert _table(told, "folder")["selected/"][4:6] == ["0", "1"]
     assert "Being worked on" not in told.out
@@ -95,8 +95,8 @@ def test_each_lane_s_devices_are_shown(goldsmith: Goldsmith, root: Path, journal
     """What is loaded, what is done, how many wait for it, and why one pauses; processes of one device are one line."""
     _put(root, "selected/a.png", "selected/b.png", "inbox/c.png")
     for job, lane, path in (("1", "gpu", "selected/a.png"), ("2", "gpu", "selected/b.png"), ("3", "cpu", "inbox/c.png")):
-        journal.queued(job, "edit", lane, path, 0.0)
-    journal.started("1", time.time(), time.time() + 60)
+        journal.record_queued(job, "edit", lane, path, 0.0)
+    journal.record_started("1", time.time(), time.time() + 60)
     gone = "The GPU cuda:1 has failed (gone). It is tried again at 14:05:00; its jobs wait in place."
     idle = {"lane": "cpu", "device": "cpu"}
     running(seats=[_seat(jobs=["1"], loaded=["sdxl", "flux-dev"]), _seat(device="cuda:1", title="", paused=gone), idle, idle])
@@ -117,9 +117,9 @@ def test_each_lane_s_devices_are_shown(goldsmith: Goldsmith, root: Path, journal
 def test_a_cold_start_is_shown_as_such(goldsmith: Goldsmith, root: Path, journal: Journal, running: Tell) -> None:
     """Which model is loaded, and for how long that has been going on; what the step said before is no news."""
     _put(root, "selected/a.png")
-    journal.queued("1", "edit", "gpu", "selected/a.png", 0.0)
-    journal.started("1", time.time(), time.time() + 60)
-    journal.progress("1", 1, "inpaint", 0.0, "loading flux-dev", time.time() + 60)
+    journal.record_queued("1", "edit", "gpu", "selected/a.png", 0.0)
+    journal.record_started("1", time.time(), time.time() + 60)
+    journal.record_progress("1", 1, "inpaint", 0.0, "loading flux-dev", time.time() + 60)
     running(seats=[_seat(jobs=["1"], loading="flux-dev", loading_since=time.time() - 12)])
     told = goldsmith("status", "-r", root)
     assert re.fullmatch(r"1\. inpaint: loading flux-dev, 1[2-9] s so far", _table(told, "picture")["selected/a.png"][1])
@@ -189,12 +189,12 @@ def test_on_a_terminal_there_are_tables(
     goldsmith: Goldsmith, root: Path, journal: Journal, running: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Columns that stand under their headings, with a bar for what is under work."""
-    monkeypatch.setattr("goldsmith.cli.screen.terminal", lambda: True)
-    monkeypatch.setattr("goldsmith.cli.status.terminal", lambda: True)
+    monkeypatch.setattr("goldsmith.cli.output.is_terminal", lambda: True)
+    monkeypatch.setattr("goldsmith.cli.status.is_terminal", lambda: True)
     _put(root, "selected/a.png")
-    journal.queued("1", "edit", "gpu", "selected/a.png", 0.0)
-    journal.started("1", 1.0, time.time() + 60.0)
-    journal.progress("1", 1, "upscale", 0.5, "", time.time() + 60.0)
+    journal.record_queued("1", "edit", "gpu", "selected/a.png", 0.0)
+    journal.record_started("1", 1.0, time.time() + 60.0)
+    journal.record_progress("1", 1, "upscale", 0.5, "", time.time() + 60.0)
     told = goldsmith("status", "-r", root).out
     assert "█████░░░░░ 50%" in told
     heading, first = (line for line in told.splitlines() if line.startswith(("folder ", "inbox/ ")))

@@ -9,7 +9,7 @@ import pytest
 
 from doubles.commandline import Goldsmith
 from goldsmith.journal.journal import Journal
-from goldsmith.journal.records import Settled, TakenRow
+from goldsmith.journal.records import CompletedPlan, HistoryRow
 
 ALONE = "Waiting for an instruction: put a mask (“hero.mask.png”) or a brief (“hero.toml”) beside it."
 
@@ -58,9 +58,9 @@ def test_the_environment_names_the_root(goldsmith: Goldsmith, root: Path, monkey
 
 
 def test_a_configuration_names_the_root(goldsmith: Goldsmith, root: Path, tmp_path: Path) -> None:
-    """``root`` in the house.toml of --config."""
+    """``root`` in the goldsmith.toml of --config."""
     (tmp_path / "etc").mkdir()
-    (tmp_path / "etc" / "house.toml").write_text(f'root = "{root}"\n')
+    (tmp_path / "etc" / "goldsmith.toml").write_text(f'root = "{root}"\n')
     assert goldsmith("why", "inbox/acme/hero.png", "--config", tmp_path / "etc").out.strip() == ALONE
 
 
@@ -91,17 +91,17 @@ def test_a_name_that_is_no_text_is_answered_on_one_line(goldsmith: Goldsmith, ro
 
 def test_a_taken_file_is_found_by_where_it_lay(goldsmith: Goldsmith, root: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Standing in the folder it was dropped into."""
-    taken = TakenRow(
+    taken = HistoryRow(
         job_id="1", path="inbox/old.png", sha256="0", started_at=0.0, stage="generate", outcome="passed", results=("selected/old.png",)
     )
-    journal.done([Settled("1", (taken,), (), ())])
+    journal.complete_plans([CompletedPlan("1", (taken,), (), ())])
     monkeypatch.chdir(root / "inbox")
     assert "it became selected/old.png." in goldsmith("why", "old.png").out
 
 
 def test_a_bare_name_of_what_was_taken_is_found_in_the_history(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
     """The picture left its folder long ago; people remember what it was called, not where it lay."""
-    taken = TakenRow(
+    taken = HistoryRow(
         job_id="9",
         path="masked/acme/lion.png",
         sha256="0",
@@ -111,6 +111,6 @@ def test_a_bare_name_of_what_was_taken_is_found_in_the_history(goldsmith: Goldsm
         outcome="passed",
         results=("graded/acme/lion.png",),
     )
-    journal.done([Settled("9", (taken,), (), ())])
+    journal.complete_plans([CompletedPlan("9", (taken,), (), ())])
     assert "became graded/acme/lion.png" in goldsmith("why", "Lion.PNG", "-r", root).out
     assert [row[1] for row in goldsmith("history", "lion.png", "-r", root).rows[1:]] == ["masked/acme/lion.png"]

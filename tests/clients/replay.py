@@ -10,8 +10,8 @@ import os
 import sys
 import time
 
+# Seconds between two bursts of writing: longer than the breath after which work may start, shorter than the quiet.
 PAUSE = 0.4
-"""Seconds between two bursts of writing: longer than the breath after which work may start, shorter than the quiet."""
 
 
 def burst(fd: int, data: bytes, pieces: int = 4, pause: float = PAUSE) -> None:

@@ -26,16 +26,16 @@ import pytest
 
 from clients import pictures
 from goldsmith.cli.init import make_root
-from goldsmith.files import is_litter
+from goldsmith.files import is_ignored_file
 from goldsmith.journal.journal import Journal
-from goldsmith.journal.place import journal_path
-from goldsmith.journal.records import TakenRow
-from goldsmith.pipeline.intake.names import classify
+from goldsmith.journal.location import journal_path
+from goldsmith.journal.records import HistoryRow
+from goldsmith.pipeline.intake.file_names import classify
 
+# The brief of a campaign whose pictures go from the inbox to selected/ byte for byte.
 ONWARD = "generate = []\n"
-"""The brief of a campaign whose pictures go from the inbox to selected/ byte for byte."""
+# Seconds that anything here may take on a slow machine before it counts as never.
 PATIENCE = 90.0
-"""Seconds that anything here may take on a slow machine before it counts as never."""
 _AT_ONCE = 8
 _REPLAY = Path(__file__).with_name("replay.py")
 
@@ -47,8 +47,8 @@ class Watched:
         self.place = place
         self.root = place / "root"
         make_root(self.root)
+        # (event, picture), and (event, "inbox/CAMPAIGN/") for a whole campaign.
         self.heard: Counter[tuple[str, str]] = Counter()
-        """(event, picture), and (event, "inbox/CAMPAIGN/") for a whole campaign."""
         self.log: list[str] = []
         self._news = threading.Condition()
         self._drops: dict[Callable[[Drop], None], tuple[Drop, Future[None]]] = {}
@@ -102,7 +102,7 @@ class Watched:
                 said = "\n".join(self.log[-40:])
                 pytest.fail(f"Waited {seconds:.0f} s in vain for {what}. The daemon said last:\n{said}")
 
-    def rows(self) -> list[TakenRow]:
+    def rows(self) -> list[HistoryRow]:
         """Everything on record."""
         with closing(Journal.open(journal_path(self.root, self.place / "state"), read_only=True)) as journal:
             return list(journal.history())
@@ -158,8 +158,8 @@ class Drop:
         self.campaign = campaign
         self.stage, self.next, self.worked = "inbox", "selected", False
         self.inbox = watched.root / "inbox" / campaign
+        # Outside of the root, on the same filesystem.
         self.away = watched.place / "away" / campaign
-        """Outside of the root, on the same filesystem."""
         self.away.mkdir(parents=True)
         self._due: Counter[tuple[str, str]] = Counter()
         self._stays: list[Path] = []
@@ -265,12 +265,12 @@ class Drop:
         assert not Counter(digest for _, digest in self._due.elements()) - archived
         self._no_complaints()
 
-    def rows(self) -> list[TakenRow]:
+    def rows(self) -> list[HistoryRow]:
         """What is on record of this campaign's folder."""
         top = f"{self.stage}/{self.campaign}/"
         return [row for row in self.watched.rows() if row.path.startswith(top)]
 
-    def _passed_on(self, rows: Sequence[TakenRow]) -> None:
+    def _passed_on(self, rows: Sequence[HistoryRow]) -> None:
         """In the next folder lies the very file (or what was made of it), and no other picture."""
         placed = []
         for row in rows:
@@ -297,7 +297,7 @@ class Drop:
     def _files(self, where: str, *, litter: bool = False) -> Iterator[Path]:
         for top in self.watched.root.glob(where):
             for folder, _, names in os.walk(top / self.campaign):
-                yield from (Path(folder, name) for name in names if litter or not is_litter(name))
+                yield from (Path(folder, name) for name in names if litter or not is_ignored_file(name))
 
 
 def sequence(*programs: str, soak: bool = False) -> Callable[[Callable[[Drop], None]], Callable[[Watched], None]]:

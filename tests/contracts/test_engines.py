@@ -10,22 +10,22 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from goldsmith.engines import Descriptor, Device, EngineNeed, Inpainter, Upscaler
+from goldsmith.engines import Device, EngineDescriptor, EngineNeed, Inpainter, Upscaler
 from goldsmith.engines.diffusion.families import FAMILIES
-from goldsmith.engines.opening import driver_names, open_inpainter, open_upscaler
+from goldsmith.engines.engine_loader import driver_names, open_inpainter, open_upscaler
 from goldsmith.engines.registry.models import read_models
-from goldsmith.engines.registry.weights import Weights, default_folder, fetch_command
+from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, fetch_command
 from goldsmith.picture.picture import Mask, Pixels
-from goldsmith.picture.tiles import Tiling, tiled
+from goldsmith.picture.tiling import Tiling, upscale_by_tiles
 
 CONFIG = Path(__file__).parents[2] / "config"
-WEIGHTS = Weights(read_models(CONFIG / "models.toml"), default_folder())
+WEIGHTS = WeightsRegistry(read_models(CONFIG / "models.toml"), default_models_folder())
 INPAINTERS = [name for name, model in WEIGHTS.models.models.items() if model.kind == "inpaint"]
 UPSCALERS = [name for name, model in WEIGHTS.models.models.items() if model.kind == "upscale"]
 
 
 def _present(name: str) -> str:
-    if not WEIGHTS.available(name):
+    if not WEIGHTS.is_available(name):
         pytest.skip(f"the weights of {name} are not here; run: {fetch_command(name)}")
     return name
 
@@ -41,7 +41,7 @@ def upscaler(request: pytest.FixtureRequest) -> Upscaler:
 
 
 @pytest.fixture(params=[*INPAINTERS, *UPSCALERS])
-def descriptor(request: pytest.FixtureRequest) -> Descriptor:
+def descriptor(request: pytest.FixtureRequest) -> EngineDescriptor:
     name = _present(request.param)
     engine: Inpainter | Upscaler
     if name in INPAINTERS:
@@ -162,13 +162,13 @@ def test_joined_tiles_show_no_step(upscaler: Upscaler) -> None:
     side = 2 * wants.pad + 64
     picture = _photograph(32, side + 64)
     whole = upscaler.enlarge(picture)
-    joined = tiled(picture, upscaler.enlarge, Tiling(side, wants.pad, wants.multiple, wants.scale), lambda fraction: None)
+    joined = upscale_by_tiles(picture, upscaler.enlarge, Tiling(side, wants.pad, wants.multiple, wants.scale), lambda fraction: None)
     own, added = np.diff(whole, axis=1) * 255, np.diff(joined - whole, axis=1) * 255
     assert np.abs(added).max() < np.percentile(np.abs(own), 99)
     assert np.abs(added.mean(axis=(0, 2))).max() < 1
 
 
-def test_an_engine_describes_itself_wholly(descriptor: Descriptor) -> None:
+def test_an_engine_describes_itself_wholly(descriptor: EngineDescriptor) -> None:
     """Name, kind, scale, licence and the hash of every weights file are as models.toml has them; threads are on record."""
     model = WEIGHTS.models.models[descriptor.name]
     assert (descriptor.kind, descriptor.scale, descriptor.licence) == (model.kind, model.scale, model.licence)
@@ -208,7 +208,7 @@ def test_the_models_a_studio_would_pick_are_ready() -> None:
     assert families >= {"sdxl", "sdxl-inpaint", "sd3", "flux", "flux-fill", "flux-kontext", "flux2-klein", "z-image", "krea2"}
     assert families >= {"qwen-image", "qwen-image-edit-plus"}
     assert set(WEIGHTS.models.names) == {"premium", "fill", "fast"}
-    assert {WEIGHTS.models.named(name).commercial for name in WEIGHTS.models.names} == {"yes"}
+    assert {WEIGHTS.models.get(name).commercial for name in WEIGHTS.models.names} == {"yes"}
 
 
 @pytest.mark.parametrize("name", GENERATORS)
@@ -217,9 +217,11 @@ def test_a_ready_entry_is_of_a_family_that_the_driver_runs(name: str) -> None:
     diffusion = WEIGHTS.models.models[name].diffusion
     assert diffusion is not None
     assert diffusion.family in FAMILIES
-    assert set(diffusion.can) <= set(FAMILIES[diffusion.family].ways)
+    assert set(diffusion.can) <= set(FAMILIES[diffusion.family].calls)
     for ability in diffusion.can:
-        assert WEIGHTS.models.models[name].serves(EngineNeed("inpaint" if ability == "inpaint" else "generate", can=frozenset({ability})))
+        assert WEIGHTS.models.models[name].can_serve(
+            EngineNeed("inpaint" if ability == "inpaint" else "generate", can=frozenset({ability}))
+        )
 
 
 @pytest.mark.parametrize("name", GENERATORS)
@@ -238,6 +240,6 @@ def test_every_ready_entry_can_be_had_without_being_named() -> None:
     """The lists of defaults leave none out: whatever a house has fetched serves the steps that name nothing."""
     wanted = WEIGHTS.models.defaults
     drawers = {name for name in GENERATORS if set(WEIGHTS.models.models[name].diffusion.can) & {"text", "image", "edit"}}  # type: ignore[union-attr]
-    fillers = {name for name in GENERATORS if WEIGHTS.models.models[name].serves(EngineNeed("inpaint", words=True))}
+    fillers = {name for name in GENERATORS if WEIGHTS.models.models[name].can_serve(EngineNeed("inpaint", needs_prompt=True))}
     assert set(wanted.generate) == drawers
     assert set(wanted.inpaint_words) == fillers

@@ -11,12 +11,12 @@ from _pytest.mark import ParameterSet
 from PIL import ImageCms
 from pydantic import ValidationError
 
-from doubles.ground import bench, examples, plate
-from goldsmith.errors import Problem
-from goldsmith.operation import Deliverable, FileOperation, Operation, PlateOperation, SetOperation
+from doubles.ground import context, examples, picture
+from goldsmith.errors import InputError
+from goldsmith.operation import Deliverable, FileOperation, Operation, PictureOperation, SetOperation
 from goldsmith.ops import catalogue
-from goldsmith.picture.picture import Plate
-from goldsmith.picture.region import parse
+from goldsmith.picture.picture import Picture
+from goldsmith.picture.region import parse_region
 
 WORDS = list(catalogue())
 SHAPES = [(1, 1), (1, 19), (8, 3), (37, 53)]
@@ -32,25 +32,25 @@ def _of(kind: type[Operation]) -> list[ParameterSet]:
 def _plates() -> list[ParameterSet]:
     made = [(shape, *kind) for shape, kind in product(SHAPES, KINDS)]
     return [
-        pytest.param(plate(*shape, channels, depth, alpha=alpha), id=f"{shape[0]}x{shape[1]}x{channels}-{depth}bit{'-alpha' * alpha}")
+        pytest.param(picture(*shape, channels, depth, alpha=alpha), id=f"{shape[0]}x{shape[1]}x{channels}-{depth}bit{'-alpha' * alpha}")
         for shape, depth, channels, alpha in made
     ]
 
 
-def _arrays(one: Plate) -> list[np.ndarray]:
+def _arrays(one: Picture) -> list[np.ndarray]:
     return [one.pixels, *([] if one.alpha is None else [one.alpha]), *one.masks.values()]
 
 
 def _pairs(*, masked: bool = False) -> list[ParameterSet]:
-    """Every example of every plate operation with every plate; with ``masked`` only those that use a mask and change no size.
+    """Every example of every picture operation with every picture; with ``masked`` only those that use a mask and change no size.
 
     A mask over the whole of a one-pixel picture leaves nothing to work from; that is a problem of its own, not tried here.
     """
     found = []
-    for operation, given in product(_of(PlateOperation), _plates()):
+    for operation, given in product(_of(PictureOperation), _plates()):
         (made,), (on,) = operation.values, given.values
         uses = bool(made.needs().masks)
-        if ((uses and not made.changes_geometry and not made.cuts) or not masked) and not (uses and on.pixels.shape[:2] == (1, 1)):
+        if ((uses and not made.changes_geometry and not made.keeps_region_only) or not masked) and not (uses and on.pixels.shape[:2] == (1, 1)):
             found.append(pytest.param(made, on, id=f"{operation.id}-{given.id}"))
     return found
 
@@ -105,13 +105,13 @@ def test_numbers_that_are_none_are_refused(word: str) -> None:
 
 
 @pytest.mark.parametrize(("operation", "given"), _pairs())
-def test_a_plate_operation_keeps_what_it_was_not_asked_to_change(operation: PlateOperation, given: Plate) -> None:
+def test_a_plate_operation_keeps_what_it_was_not_asked_to_change(operation: PictureOperation, given: Picture) -> None:
     """Depth, ppi, metadata and profile, alpha and masks stay, all of one size; values are numbers in 0..1; same size unless declared."""
     before = [array.copy() for array in _arrays(given)]
-    done = operation.apply(given, bench())
+    done = operation.apply(given, context())
     assert all(np.array_equal(old, new) for old, new in zip(before, _arrays(given), strict=True))
     assert (done.depth, done.ppi, done.metadata, done.icc) == (given.depth, given.ppi, given.metadata, given.icc)
-    assert operation.cuts or (done.alpha is None) == (given.alpha is None)
+    assert operation.keeps_region_only or (done.alpha is None) == (given.alpha is None)
     assert set(done.masks) == set(given.masks)
     assert all(array.shape[:2] == (done.height, done.width) for array in _arrays(done))
     assert all(array.dtype == np.float32 and not array.flags.writeable for array in _arrays(done))
@@ -120,12 +120,12 @@ def test_a_plate_operation_keeps_what_it_was_not_asked_to_change(operation: Plat
     assert done.channels in (given.channels, 3)
 
 
-@pytest.mark.parametrize("operation", _of(PlateOperation))
+@pytest.mark.parametrize("operation", _of(PictureOperation))
 @pytest.mark.parametrize("depth", [8, 16])
-def test_same_plate_and_seed_same_pixels(operation: PlateOperation, depth: int) -> None:
-    """Pure: run twice, byte for byte the same, and the same findings; a neutral setting gives back the very plate."""
-    given = plate(37, 53, depth=depth, alpha=True)  # type: ignore[arg-type]
-    benches = bench(), bench()
+def test_same_plate_and_seed_same_pixels(operation: PictureOperation, depth: int) -> None:
+    """Pure: run twice, byte for byte the same, and the same findings; a neutral setting gives back the very picture."""
+    given = picture(37, 53, depth=depth, alpha=True)  # type: ignore[arg-type]
+    benches = context(), context()
     first, second = (operation.apply(given, one) for one in benches)
     assert all(np.array_equal(a, b) for a, b in zip(_arrays(first), _arrays(second), strict=True))
     assert benches[0].findings == benches[1].findings
@@ -134,36 +134,36 @@ def test_same_plate_and_seed_same_pixels(operation: PlateOperation, depth: int) 
 
 
 @pytest.mark.parametrize(("operation", "given"), _pairs(masked=True))
-def test_outside_the_mask_nothing_changes(operation: PlateOperation, given: Plate) -> None:
+def test_outside_the_mask_nothing_changes(operation: PictureOperation, given: Picture) -> None:
     """Law 4: where its region is zero, or the masks it uses where it knows no regions, not one code differs; the count is on record."""
     assert operation.needs().masks <= set(given.masks), "the manual's examples use the mask names `mask` and `sky`"
     where = getattr(operation, "where", "")
-    region = parse(where or " | ".join(operation.needs().masks)).evaluate(given)
+    region = parse_region(where or " | ".join(operation.needs().masks)).evaluate(given)
     outside = region == 0
-    seen = bench()
+    seen = context()
     done = operation.apply(given, seen)
-    left = done.codes()[outside]  # a grey picture may have become a coloured one
-    assert np.array_equal(left, np.broadcast_to(given.codes()[outside], left.shape))
+    left = done.to_codes()[outside]  # a grey picture may have become a coloured one
+    assert np.array_equal(left, np.broadcast_to(given.to_codes()[outside], left.shape))
     assert seen.findings.get("outside_changed", 0) == 0
 
 
-@pytest.mark.parametrize("operation", _of(PlateOperation))
-def test_a_profile_is_kept(operation: PlateOperation) -> None:
+@pytest.mark.parametrize("operation", _of(PictureOperation))
+def test_a_profile_is_kept(operation: PictureOperation) -> None:
     """Law 9: the embedded profile goes through, whatever is done to the pixels."""
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    assert operation.apply(plate(37, 53, icc=icc), bench()).icc == icc
+    assert operation.apply(picture(37, 53, icc=icc), context()).icc == icc
 
 
 @pytest.mark.parametrize("operation", _of(FileOperation))
 @pytest.mark.parametrize("given", _plates())
-def test_a_file_operation_makes_the_same_files_again(operation: FileOperation, given: Plate) -> None:
-    """Whole files in memory, each under a name of its own, the same bytes each time, or the same sentence; the plate stays as it is."""
+def test_a_file_operation_makes_the_same_files_again(operation: FileOperation, given: Picture) -> None:
+    """Whole files in memory, each under a name of its own, the same bytes each time, or the same sentence; the picture stays as it is."""
     before = [array.copy() for array in _arrays(given)]
 
     def made() -> Sequence[Deliverable] | str:
         try:
-            return operation.make(given, bench())
-        except Problem as problem:
+            return operation.make_files(given, context())
+        except InputError as problem:
             return str(problem)
 
     first, second = made(), made()
@@ -178,12 +178,12 @@ def test_a_file_operation_makes_the_same_files_again(operation: FileOperation, g
 
 @pytest.mark.parametrize("operation", _of(SetOperation))
 def test_a_set_operation_decides_the_same_each_time(operation: SetOperation) -> None:
-    """It hands on at least one plate, or says in a sentence why none will do."""
+    """It hands on at least one picture, or says in a sentence why none will do."""
 
     def decided() -> list[tuple[int, ...]] | str:
         try:
-            return [one.pixels.shape for one in operation.apply_set([plate(37, 53), plate(20, 31, depth=16)], bench())]
-        except Problem as problem:
+            return [one.pixels.shape for one in operation.apply_set([picture(37, 53), picture(20, 31, depth=16)], context())]
+        except InputError as problem:
             return str(problem)
 
     assert decided() == decided() != []

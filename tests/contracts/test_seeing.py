@@ -11,31 +11,31 @@ import pytest
 from skimage import data, io
 
 from goldsmith.engines import Device, EngineKind, EngineNeed
-from goldsmith.engines.opening import Seeing, open_seeing
+from goldsmith.engines.engine_loader import VisionEngine, open_vision_engine
 from goldsmith.engines.registry.models import read_models
-from goldsmith.engines.registry.weights import Weights, default_folder, fetch_command
+from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, fetch_command
 from goldsmith.engines.vision import (
-    FaceFinder,
-    FaceMesher,
-    HandFinder,
-    Identifier,
-    Matter,
+    FaceDetector,
+    FaceEmbedder,
+    FaceLandmarker,
+    HandLandmarker,
+    MatteEstimator,
     Points,
-    Reader,
+    TextReader,
 )
 from goldsmith.picture.picture import Pixels
 
-WEIGHTS = Weights(read_models(Path(__file__).parents[2] / "config" / "models.toml"), default_folder())
+WEIGHTS = WeightsRegistry(read_models(Path(__file__).parents[2] / "config" / "models.toml"), default_models_folder())
 
 
 def _named(kind: EngineKind) -> list[str]:
     return [name for name, model in WEIGHTS.models.models.items() if model.kind == kind and model.driver != "null"]
 
 
-def _opened(kind: EngineKind, name: str) -> Seeing:
-    if not WEIGHTS.available(name):
+def _opened(kind: EngineKind, name: str) -> VisionEngine:
+    if not WEIGHTS.is_available(name):
         pytest.skip(f"the weights of {name} are not here; run: {fetch_command(name)}")
-    return open_seeing(WEIGHTS, EngineNeed(kind, name), Device(threads=1))[0]
+    return open_vision_engine(WEIGHTS, EngineNeed(kind, name), Device(threads=1))[0]
 
 
 @cache
@@ -60,7 +60,7 @@ def test_each_describes_itself(kind: EngineKind) -> None:
 @pytest.mark.parametrize("name", _named("matte"))
 def test_a_matte_is_of_the_person_and_not_of_the_wall(name: str) -> None:
     """At the picture's size, 0..1, and the same each time."""
-    matter = cast("Matter", _opened("matte", name))
+    matter = cast("MatteEstimator", _opened("matte", name))
     matte = matter.matte(photograph("astronaut"))
     assert (matte.shape, matte.dtype) == ((512, 512), np.float32)
     assert 0 <= matte.min() <= matte.max() <= 1
@@ -72,7 +72,7 @@ def test_a_matte_is_of_the_person_and_not_of_the_wall(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in _named("matte") if name != "modnet"])
 def test_a_matte_is_of_the_cup_and_not_of_the_table(name: str) -> None:
     """Nets for things know more than people; the short side need not be even."""
-    matte = cast("Matter", _opened("matte", name)).matte(photograph("coffee")[:399])
+    matte = cast("MatteEstimator", _opened("matte", name)).matte(photograph("coffee")[:399])
     assert matte.shape == (399, 600)
     assert matte[100:300, 220:380].mean() > 0.95
     assert matte[:60, :150].mean() < 0.05
@@ -81,16 +81,16 @@ def test_a_matte_is_of_the_cup_and_not_of_the_table(name: str) -> None:
 @pytest.mark.parametrize("name", _named("faces"))
 def test_the_one_face_is_found(name: str) -> None:
     """With its eyes, nose and mouth where they are, at any size of the picture."""
-    finder = cast("FaceFinder", _opened("faces", name))
-    [face] = finder.find(photograph("astronaut"))
+    finder = cast("FaceDetector", _opened("faces", name))
+    [face] = finder.detect(photograph("astronaut"))
     x, y, wide, high = face.box
     assert (x, y, x + wide, y + high) == pytest.approx((178, 63, 268, 176), abs=12)
-    (left_eye, right_eye, nose, left_mouth, right_mouth) = face.points
+    (left_eye, right_eye, nose, left_mouth, right_mouth) = face.landmarks
     assert left_eye[0] < nose[0] < right_eye[0]
     assert left_eye[1] < nose[1] < left_mouth[1]
     assert left_mouth[0] < right_mouth[0]
     assert 0.8 <= face.score <= 1
-    [large] = finder.find(np.repeat(np.repeat(photograph("astronaut"), 6, axis=0), 6, axis=1))
+    [large] = finder.detect(np.repeat(np.repeat(photograph("astronaut"), 6, axis=0), 6, axis=1))
     assert np.array(large.box) / 6 == pytest.approx(np.array(face.box), abs=6)
 
 
@@ -101,7 +101,7 @@ def test_a_face_that_fills_the_picture_is_found(name: str, side: int) -> None:
     import cv2
 
     near = photograph("astronaut")[50:190, 155:295]
-    [face] = cast("FaceFinder", _opened("faces", name)).find(cv2.resize(near, (side, side), interpolation=cv2.INTER_LINEAR))
+    [face] = cast("FaceDetector", _opened("faces", name)).detect(cv2.resize(near, (side, side), interpolation=cv2.INTER_LINEAR))
     x, y, wide, high = (number * 140 / side for number in face.box)
     assert (x + 155, y + 50, x + wide + 155, y + high + 50) == pytest.approx((178, 63, 268, 176), abs=14)
 
@@ -110,21 +110,21 @@ def test_a_face_that_fills_the_picture_is_found(name: str, side: int) -> None:
 @pytest.mark.parametrize("picture", ["chelsea", "coffee", "rocket", "page"])
 def test_no_face_is_found_where_there_is_none(name: str, picture: str) -> None:
     """A cat is nobody."""
-    assert cast("FaceFinder", _opened("faces", name)).find(photograph(picture)) == ()
+    assert cast("FaceDetector", _opened("faces", name)).detect(photograph(picture)) == ()
 
 
 @pytest.mark.parametrize("name", _named("mesh"))
 def test_a_mesh_lies_on_its_face(name: str) -> None:
     """478 points: the nose's tip and the eyes' corners are where the finder saw them, and a wall has none."""
     pixels = photograph("astronaut")
-    [face] = cast("FaceFinder", _opened("faces", "yunet")).find(pixels)
-    mesher = cast("FaceMesher", _opened("mesh", name))
+    [face] = cast("FaceDetector", _opened("faces", "yunet")).detect(pixels)
+    mesher = cast("FaceLandmarker", _opened("mesh", name))
     mesh = mesher.mesh(pixels, face)
     assert mesh is not None
     assert (mesh.shape, mesh.dtype) == ((478, 2), np.float32)
-    assert mesh[4] == pytest.approx(face.points[2], abs=8)
-    assert mesh[[33, 133]].mean(axis=0) == pytest.approx(face.points[0], abs=5)
-    assert mesh[[263, 362]].mean(axis=0) == pytest.approx(face.points[1], abs=5)
+    assert mesh[4] == pytest.approx(face.landmarks[2], abs=8)
+    assert mesh[[33, 133]].mean(axis=0) == pytest.approx(face.landmarks[0], abs=5)
+    assert mesh[[263, 362]].mean(axis=0) == pytest.approx(face.landmarks[1], abs=5)
     assert mesher.mesh(photograph("coffee"), face) is None
 
 
@@ -132,11 +132,11 @@ def test_a_mesh_lies_on_its_face(name: str) -> None:
 def test_a_mesh_follows_a_face_that_is_turned(name: str) -> None:
     """The picture laid on its side gives the same points, laid on their side."""
     pixels = photograph("astronaut")
-    [face] = cast("FaceFinder", _opened("faces", "yunet")).find(pixels)
-    mesher = cast("FaceMesher", _opened("mesh", name))
+    [face] = cast("FaceDetector", _opened("faces", "yunet")).detect(pixels)
+    mesher = cast("FaceLandmarker", _opened("mesh", name))
     upright = mesher.mesh(pixels, face)
     x, y, wide, high = face.box
-    side = type(face)((512 - y - high, x, high, wide), _clockwise(face.points), face.score)
+    side = type(face)((512 - y - high, x, high, wide), _clockwise(face.landmarks), face.score)
     turned = mesher.mesh(np.ascontiguousarray(np.rot90(pixels, -1)), side)
     assert upright is not None
     assert turned is not None
@@ -151,13 +151,13 @@ def _clockwise(points: Points) -> Points:
 @pytest.mark.parametrize("picture", ["astronaut", "chelsea", "coffee", "page"])
 def test_no_hand_is_found_where_there_is_none(name: str, picture: str) -> None:
     """Sleeves, paws and cups are none."""
-    assert cast("HandFinder", _opened("hands", name)).find(photograph(picture)) == ()
+    assert cast("HandLandmarker", _opened("hands", name)).detect(photograph(picture)) == ()
 
 
 @pytest.mark.parametrize("name", _named("reader"))
 def test_a_page_is_read(name: str) -> None:
     """Line by line from the top, each with its place."""
-    lines = cast("Reader", _opened("reader", name)).read(photograph("page"))
+    lines = cast("TextReader", _opened("reader", name)).read(photograph("page"))
     texts = [line.text for line in lines]
     assert texts[0] == "Region-based segmentation"
     assert texts[2].startswith("background. These markers are pixels")
@@ -172,25 +172,25 @@ def test_a_page_is_read(name: str) -> None:
 @pytest.mark.parametrize("picture", ["astronaut", "chelsea", "coffee"])
 def test_no_text_is_read_where_there_is_none(name: str, picture: str) -> None:
     """Fur and stripes are no letters."""
-    assert cast("Reader", _opened("reader", name)).read(photograph(picture)) == ()
+    assert cast("TextReader", _opened("reader", name)).read(photograph(picture)) == ()
 
 
 @pytest.mark.parametrize("name", _named("identity"))
 def test_a_face_is_told_by_its_identity(name: str) -> None:
     """The same person in another light, size and turn stays herself; a strange face, a cat's, is nobody she knows; always the same."""
     pixels = photograph("astronaut")
-    [face] = cast("FaceFinder", _opened("faces", "yunet")).find(pixels)
-    identifier = cast("Identifier", _opened("identity", name))
-    who = identifier.identity(pixels, face)
+    [face] = cast("FaceDetector", _opened("faces", "yunet")).detect(pixels)
+    identifier = cast("FaceEmbedder", _opened("identity", name))
+    who = identifier.embed(pixels, face)
     assert float(who @ who) == pytest.approx(1, abs=1e-5)
-    assert np.array_equal(who, identifier.identity(pixels, face))
-    side = type(face)(face.box, _clockwise(face.points), face.score)
-    assert float(who @ identifier.identity(np.ascontiguousarray(np.rot90(pixels, -1)), side)) > 0.98
-    assert float(who @ identifier.identity(pixels**1.4, face)) > 0.9
-    large = type(face)(face.box, face.points * 3, face.score)
-    assert float(who @ identifier.identity(np.repeat(np.repeat(pixels, 3, axis=0), 3, axis=1), large)) > 0.95
+    assert np.array_equal(who, identifier.embed(pixels, face))
+    side = type(face)(face.box, _clockwise(face.landmarks), face.score)
+    assert float(who @ identifier.embed(np.ascontiguousarray(np.rot90(pixels, -1)), side)) > 0.98
+    assert float(who @ identifier.embed(pixels**1.4, face)) > 0.9
+    large = type(face)(face.box, face.landmarks * 3, face.score)
+    assert float(who @ identifier.embed(np.repeat(np.repeat(pixels, 3, axis=0), 3, axis=1), large)) > 0.95
     cat = np.array([(157, 110), (222, 110), (190, 146), (170, 175), (208, 175)], np.float32)
-    assert float(who @ identifier.identity(photograph("chelsea"), type(face)(face.box, cat, 1.0))) < 0.3
+    assert float(who @ identifier.embed(photograph("chelsea"), type(face)(face.box, cat, 1.0))) < 0.3
 
 
 @pytest.mark.parametrize("name", ["sface"])
@@ -199,10 +199,10 @@ def test_an_identity_is_what_opencv_makes_of_it(name: str) -> None:
     import cv2
 
     pixels = photograph("astronaut")
-    [face] = cast("FaceFinder", _opened("faces", "yunet")).find(pixels)
-    made = cast("Identifier", _opened("identity", name)).identity(pixels, face)
-    opencv = cv2.FaceRecognizerSF.create(str(WEIGHTS.path(WEIGHTS.models.named(name).files[0])), "")
-    row = np.array([*face.box, *face.points.reshape(-1), face.score], np.float32)
+    [face] = cast("FaceDetector", _opened("faces", "yunet")).detect(pixels)
+    made = cast("FaceEmbedder", _opened("identity", name)).embed(pixels, face)
+    opencv = cv2.FaceRecognizerSF.create(str(WEIGHTS.path_of(WEIGHTS.models.get(name).files[0])), "")
+    row = np.array([*face.box, *face.landmarks.reshape(-1), face.score], np.float32)
     codes = np.ascontiguousarray((pixels[:, :, ::-1] * 255).round().astype(np.uint8))
     theirs = opencv.feature(opencv.alignCrop(codes, row))[0]
     assert float(made @ theirs / np.linalg.norm(theirs)) > 0.98

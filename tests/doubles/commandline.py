@@ -20,7 +20,7 @@ class Told:
         return [line.split("\t") for line in self.out.splitlines()]
 
 
+# ``goldsmith("why", "inbox/hero.png")``
 Goldsmith = Callable[..., Told]
-"""``goldsmith("why", "inbox/hero.png")``"""
+# ``running(paused="The disk is full.")``: what a running daemon tells of itself from now on.
 Tell = Callable[..., None]
-"""``running(paused="The disk is full.")``: what a running daemon tells of itself from now on."""

@@ -14,8 +14,9 @@ from typing import Any
 
 from doubles.pictures import black, mask, png
 from doubles.studio import Daemon, Studio
-from goldsmith.pipeline.intake.names import bare, classify
+from goldsmith.pipeline.intake.file_names import classify, strip_picture_suffix
 
+# The shipped line with the engine that needs no weights, all in one lane.
 LINE = """
 [[stage]]
 name = "generate"
@@ -37,7 +38,6 @@ name = "deliver"
 folder = "graded"
 next = "delivered"
 """
-"""The shipped line with the engine that needs no weights, all in one lane."""
 
 SELECT = '[[generate]]\nop = "select"\n'
 SHARPEN = '[[edit]]\nop = "sharpen"\n'
@@ -64,8 +64,8 @@ Files = tuple[tuple[str, bytes], ...]
 class Asset:
     """One picture and what is dropped with it, the picture last."""
 
+    # Folder and campaign it is dropped into.
     place: str
-    """Folder and campaign it is dropped into."""
     stem: str
     files: Files
 
@@ -108,8 +108,8 @@ def drop(studio: Studio, asset: Asset) -> None:
 
 # ---------------------------------------------------------------------- what lies there
 
+# Path (archive without its day) -> sha256 of what lies there; of manifests, of all that is no time.
 Lying = dict[str, str]
-"""Path (archive without its day) -> sha256 of what lies there; of manifests, of all that is no time."""
 
 
 def lying(root: Path) -> Lying:
@@ -166,8 +166,8 @@ class Ledger:
     def __init__(self, studio: Studio, reference: Lying) -> None:
         self.studio = studio
         self.reference = reference
+        # By file stem: every content that the undisturbed run ever showed for it.
         self.allowed: dict[str, set[str]] = {}
-        """By file stem: every content that the undisturbed run ever showed for it."""
         for path, digest in reference.items():
             self.allowed.setdefault(_asset_of(path), set()).add(digest)
         self.dropped: list[Asset] = []
@@ -211,4 +211,4 @@ def _asset_of(path: str) -> str:
 
 def _stem(name: str) -> str:
     """The asset a file belongs to, whatever it is of it; every stem here is without dot, dash and underscore."""
-    return bare(name.partition(".")[0]).partition("_")[0]
+    return strip_picture_suffix(name.partition(".")[0]).partition("_")[0]

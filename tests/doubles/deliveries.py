@@ -12,8 +12,8 @@ from typing import Any
 from doubles.commission import LINE, SELECT
 from doubles.pictures import mask, png
 from doubles.studio import HASTE, studio_at
-from goldsmith.pipeline.replay.report import Report
-from goldsmith.service import Setup, replay, set_up
+from goldsmith.pipeline.replay.report import ReplayReport
+from goldsmith.service import Setup, load_setup, run_replay
 
 CAMPAIGN = "acme/spring"
 MANIFEST = f"delivered/{CAMPAIGN}/hero.manifest.json"
@@ -78,11 +78,11 @@ class Delivery:
 
     @property
     def setup(self) -> Setup:
-        return set_up(self.root, **HASTE)
+        return load_setup(self.root, **HASTE)
 
-    def again(self, keep: Path | None = None) -> Report:
+    def again(self, keep: Path | None = None) -> ReplayReport:
         """Do it again, in lanes of their own."""
-        return replay(self.setup, self.at(self.manifest), lambda stage, fraction, note: None, keep)
+        return run_replay(self.setup, self.at(self.manifest), lambda stage, fraction, note: None, keep)
 
     def lies(self) -> dict[str, tuple[int, int, bytes]]:
         """Everything in the root, with inode, time and bytes: what must not change."""

@@ -7,9 +7,9 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from goldsmith.files import At, Filesystem
+from goldsmith.files import Filesystem, PathAt
 from goldsmith.journal.journal import Journal
-from goldsmith.journal.records import Plan, Settled
+from goldsmith.journal.records import CompletedPlan, Plan
 
 
 class Killed(BaseException):
@@ -58,39 +58,39 @@ class Disk(Filesystem):
     def __init__(self, script: Script, *, flags: bool = True, links: bool = True, mounts: Sequence[str] = (), fsyncs: bool = False) -> None:
         self.script, self.flags, self.links, self.mounts, self.fsyncs = script, flags, links, mounts, fsyncs
 
-    def _apart(self, source: At, target: At) -> None:
+    def _apart(self, source: PathAt, target: PathAt) -> None:
         if self.mounts and self._mount(source) != self._mount(target):
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
-    def _mount(self, at: At) -> str:
+    def _mount(self, at: PathAt) -> str:
         return next((part for part in str(at).split("/") if part in self.mounts), "")
 
-    def rename_flagged(self, source: At, target: At) -> None:
+    def rename_flagged(self, source: PathAt, target: PathAt) -> None:
         self._apart(source, target)
         if not self.flags:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         self.script.do("rename", lambda: super(Disk, self).rename_flagged(source, target))
 
-    def replace(self, source: At, target: At) -> None:
+    def replace(self, source: PathAt, target: PathAt) -> None:
         self._apart(source, target)
         self.script.do("replace", lambda: super(Disk, self).replace(source, target))
 
-    def link(self, source: At, target: At) -> None:
+    def link(self, source: PathAt, target: PathAt) -> None:
         self._apart(source, target)
         if not self.links:
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
         self.script.do("link", lambda: super(Disk, self).link(source, target))
 
-    def unlink(self, at: At) -> None:
+    def unlink(self, at: PathAt) -> None:
         self.script.do("unlink", lambda: super(Disk, self).unlink(at))
 
-    def mkdir(self, at: At) -> None:
+    def mkdir(self, at: PathAt) -> None:
         self.script.do("mkdir", lambda: super(Disk, self).mkdir(at))
 
-    def create(self, at: At) -> int:
+    def create(self, at: PathAt) -> int:
         return int(self.script.do("create", lambda: super(Disk, self).create(at)))
 
-    def open(self, at: At) -> int:
+    def open(self, at: PathAt) -> int:
         return int(self.script.do("open", lambda: super(Disk, self).open(at)))
 
     def write(self, fd: int, data: bytes | memoryview) -> int:
@@ -102,7 +102,7 @@ class Disk(Filesystem):
     def fsync_dir(self, folder: int) -> None:
         self.script.do("fsync_dir", lambda: super(Disk, self).fsync_dir(folder) if self.fsyncs else None)
 
-    def lstat(self, at: At) -> os.stat_result:
+    def lstat(self, at: PathAt) -> os.stat_result:
         found: os.stat_result = self.script.do("lstat", lambda: super(Disk, self).lstat(at))
         return found
 
@@ -114,7 +114,7 @@ class Overwritten(Disk):
         super().__init__(script, mounts=mounts)
         self.path, self.meddle = path, meddle
 
-    def rename_flagged(self, source: At, target: At) -> None:
+    def rename_flagged(self, source: PathAt, target: PathAt) -> None:
         if str(source) == self.path:
             self.path = ""
             self.meddle()
@@ -126,11 +126,11 @@ class ScriptedJournal(Journal):
 
     script: Script
 
-    def intend(self, plans: Sequence[Plan]) -> None:
-        self.script.do("intend", lambda: super(ScriptedJournal, self).intend(plans))
+    def record_plans(self, plans: Sequence[Plan]) -> None:
+        self.script.do("intend", lambda: super(ScriptedJournal, self).record_plans(plans))
 
-    def replan(self, plan: Plan) -> None:
-        self.script.do("replan", lambda: super(ScriptedJournal, self).replan(plan))
+    def update_plan(self, plan: Plan) -> None:
+        self.script.do("replan", lambda: super(ScriptedJournal, self).update_plan(plan))
 
-    def done(self, settled: Sequence[Settled]) -> None:
-        self.script.do("done", lambda: super(ScriptedJournal, self).done(settled))
+    def complete_plans(self, completed: Sequence[CompletedPlan]) -> None:
+        self.script.do("done", lambda: super(ScriptedJournal, self).complete_plans(completed))

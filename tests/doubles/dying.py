@@ -74,8 +74,8 @@ def main() -> None:
     fuse = Fuse(int(sys.argv.pop(1)))
     for name in CALLS:
         setattr(Filesystem, name, fuse.counted(getattr(Filesystem, name)))
-    setattr(Journal, "intend", fuse.lighting(Journal.intend))  # noqa: B010 - mypy: a method is put in its place
-    setattr(Journal, "done", fuse.quenching(Journal.done))  # noqa: B010 - as above
+    setattr(Journal, "record_plans", fuse.lighting(Journal.record_plans))  # noqa: B010 - mypy: a method is put in its place
+    setattr(Journal, "complete_plans", fuse.quenching(Journal.complete_plans))  # noqa: B010 - as above
     cli.main()
 
 

@@ -9,17 +9,17 @@ import cv2
 import numpy as np
 
 from goldsmith.engines.vision import Face, Points
-from goldsmith.ops.face_swap.points import (
+from goldsmith.ops.face_swap.landmarks import (
     BROWS,
     EYES,
-    FACE,
+    FACE_POINT_COUNT,
+    INNER_LIPS,
     LIPS,
-    MOUTH,
     OUTLINE,
-    five,
+    five_landmarks,
 )
-from goldsmith.picture.picture import Depth, Pixels, Plate, frozen
-from goldsmith.picture.spots import hull, spots
+from goldsmith.picture.outline_masks import convex_hull, outlines_to_mask
+from goldsmith.picture.picture import BitDepth, Picture, Pixels, freeze
 
 SKIN = (0.80, 0.60, 0.50)
 DARK = (0.45, 0.30, 0.24)
@@ -38,7 +38,7 @@ def mesh_at(left: float, top: float, size: float, turn: float = 0.0, aside: floa
     """The mesh of a face of that size in px; ``turn``: degrees clockwise about its middle; ``aside``: its nose so much to the right, as a
     part of half its width, which is how a head that turns looks."""
     points = _unit().astype(np.float64).copy()
-    middle = points[:FACE].mean(axis=0)
+    middle = points[:FACE_POINT_COUNT].mean(axis=0)
     radius = np.linalg.norm((points - middle) / [0.48, 0.62], axis=1)
     points[:, 0] += 0.48 * aside * np.clip(1 - radius**2, 0, 1)
     angle = np.radians(turn)
@@ -48,8 +48,8 @@ def mesh_at(left: float, top: float, size: float, turn: float = 0.0, aside: floa
 
 def face_of(mesh: Points, score: float = 0.9) -> Face:
     """What a finder would say of it."""
-    (left, top), (right, bottom) = mesh[:FACE].min(axis=0), mesh[:FACE].max(axis=0)
-    return Face((float(left), float(top), float(right - left), float(bottom - top)), five(mesh), score)
+    (left, top), (right, bottom) = mesh[:FACE_POINT_COUNT].min(axis=0), mesh[:FACE_POINT_COUNT].max(axis=0)
+    return Face((float(left), float(top), float(right - left), float(bottom - top)), five_landmarks(mesh), score)
 
 
 def painted(
@@ -59,28 +59,28 @@ def painted(
     skin: tuple[float, float, float] = SKIN,
     *,
     light: float = 0.0,
-    depth: Depth = 8,
+    depth: BitDepth = 8,
     seed: int = 0,
-) -> Plate:
+) -> Picture:
     """Heads before a wall, with brows, eyes and lips; ``light``: how much brighter a face is at its right than at its left, 0..1."""
     random = np.random.default_rng(seed)
     pixels = np.broadcast_to(np.float32(WALL), (height, width, 3)).copy()
     for mesh in meshes:
-        size = max(float(np.ptp(mesh[:FACE, 0])), 1.0)
-        across = (np.arange(width, dtype=np.float32)[None, :, None] + 0.5 - mesh[:FACE, 0].mean()) / np.float32(size)
+        size = max(float(np.ptp(mesh[:FACE_POINT_COUNT, 0])), 1.0)
+        across = (np.arange(width, dtype=np.float32)[None, :, None] + 0.5 - mesh[:FACE_POINT_COUNT, 0].mean()) / np.float32(size)
         lit = np.clip(np.float32(skin) * (1 + light * across), 0, 1)
         pixels = _over(pixels, lit, [mesh[list(OUTLINE)]], 0.04 * size)
         for eye, brow in zip(EYES, BROWS, strict=True):
-            pixels = _over(pixels, np.float32((0.2, 0.13, 0.1)), [hull(mesh[list(brow)])], 0.0)
+            pixels = _over(pixels, np.float32((0.2, 0.13, 0.1)), [convex_hull(mesh[list(brow)])], 0.0)
             pixels = _over(pixels, np.float32((0.9, 0.9, 0.9)), [mesh[list(eye)]], 0.0)
         pixels = _over(pixels, np.float32((0.65, 0.3, 0.3)), [mesh[list(LIPS)]], 0.0)
-        pixels = _over(pixels, np.float32((0.3, 0.1, 0.1)), [mesh[list(MOUTH)]], 0.0)
+        pixels = _over(pixels, np.float32((0.3, 0.1, 0.1)), [mesh[list(INNER_LIPS)]], 0.0)
     noise = random.normal(0, 0.008, (height, width, 1)).astype(np.float32)
     levels = 2**depth - 1
     codes = np.round(np.clip(cv2.GaussianBlur(pixels, (0, 0), 0.7) + noise, 0, 1) * levels) / levels
-    return Plate(frozen(codes.astype(np.float32)), depth=depth)
+    return Picture(freeze(codes.astype(np.float32)), depth=depth)
 
 
 def _over(pixels: Pixels, colour: Pixels, outlines: list[Points], grow: float) -> Pixels:
-    mask = spots(*pixels.shape[:2], [(outline.astype(np.float32), grow, 1.0) for outline in outlines])[:, :, None]
+    mask = outlines_to_mask(*pixels.shape[:2], [(outline.astype(np.float32), grow, 1.0) for outline in outlines])[:, :, None]
     return np.asarray(pixels + mask * (colour - pixels), np.float32)

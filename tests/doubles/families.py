@@ -8,11 +8,11 @@ from doubles import tiny
 from doubles.pictures import mask, png
 from doubles.studio import Studio
 
+# px; of the pictures that are dropped, and of what the tiny models draw.
 SIDE = 64
-"""px; of the pictures that are dropped, and of what the tiny models draw."""
 WORDS = "a red chair"
+# A kind of asset -> what its model must be able to do.
 KINDS = {"text": "text", "image": "image", "edit": "edit", "references": "references", "hole": "inpaint", "wide": "inpaint"}
-"""A kind of asset -> what its model must be able to do."""
 ASSETS = [(family, kind) for family in tiny.FAMILIES for kind, needs in KINDS.items() if needs in tiny.CAN[family]]
 
 

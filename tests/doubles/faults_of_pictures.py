@@ -8,7 +8,7 @@ from skimage import data
 
 from goldsmith.picture.colour import luma
 from goldsmith.picture.picture import Pixels, Window
-from goldsmith.picture.smooth import softened
+from goldsmith.picture.smoothing import gaussian_blur
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 
@@ -79,14 +79,14 @@ def speckled(pixels: Pixels, sigma: float, blotch: float = 0.0) -> Pixels:
     """Noise of colour alone, of that deviation in red, green and blue before their luma is taken out; in blotches of ``blotch`` px."""
     noise = np.random.default_rng(1).standard_normal(pixels.shape, dtype=np.float32)
     if blotch:
-        noise = softened(noise, blotch)
+        noise = gaussian_blur(noise, blotch)
         noise /= noise.std()
     return coded(pixels + np.float32(sigma) * (noise - luma(noise)[:, :, None]))
 
 
 def sharpened(pixels: Pixels, amount: float, sigma: float = 1.6) -> Pixels:
     """By an unsharp mask without bounds."""
-    return coded(pixels + np.float32(amount) * (pixels - softened(pixels, sigma)))
+    return coded(pixels + np.float32(amount) * (pixels - gaussian_blur(pixels, sigma)))
 
 
 def fringed(pixels: Pixels, place: Window, width: int = 3) -> Pixels:
@@ -100,9 +100,9 @@ def fringed(pixels: Pixels, place: Window, width: int = 3) -> Pixels:
     light = np.zeros(made.shape[:2], np.float32)
     light[place] = 1
     shape = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
-    rim = softened(cv2.dilate(light, shape) - light, 0.8)[:, :, None]
+    rim = gaussian_blur(cv2.dilate(light, shape) - light, 0.8)[:, :, None]
     made += rim * np.array([0.3, 0.0, 0.4], np.float32)
-    made = np.maximum(made, softened(light, 0.7)[:, :, None])
+    made = np.maximum(made, gaussian_blur(light, 0.7)[:, :, None])
     return coded(made)
 
 

@@ -13,23 +13,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.files import Sig
+from goldsmith.files import FileSignature
 from goldsmith.jobs.job import (
-    Input,
     Job,
-    Limits,
+    JobInput,
+    JobProgress,
+    JobRequeued,
     Outcome,
-    Progress,
-    PutBack,
+    ResourceLimits,
     StepSpec,
 )
-from goldsmith.picture.codec import Encoding, encode
-from goldsmith.picture.picture import Plate, frozen
-from goldsmith.pipeline.workers.queues import LaneContext, Lanes
+from goldsmith.picture.codec import EncodingOptions, encode
+from goldsmith.picture.picture import Picture, freeze
+from goldsmith.pipeline.workers.worker_pools import WorkerConfig, WorkerPools
 
-FAULTY = LaneContext(catalogue="doubles.faulty:catalogue")
-GENEROUS = Limits(seconds=60, memory_bytes=64 << 30, pixels=10_000_000)
-"""More memory than a process has that ran every other test before: a puppet counts as it."""
+FAULTY = WorkerConfig(catalogue="doubles.faulty:catalogue")
+# More memory than a process has that ran every other test before: a puppet counts as it.
+GENEROUS = ResourceLimits(timeout_seconds=60, max_memory_bytes=64 << 30, max_pixels=10_000_000)
 DEADLINE = 60.0
 
 
@@ -43,7 +43,7 @@ def picture(height: int = 8, width: int = 12, depth: int = 8, seed: int = 0) -> 
 def png(pixels: NDArray[np.float32], depth: int = 8) -> bytes:
     """(h, w) or (h, w, c) as a PNG."""
     shaped = pixels if pixels.ndim == 3 else pixels[:, :, None]
-    return encode(Plate(frozen(shaped), depth=8 if depth == 8 else 16), Encoding())
+    return encode(Picture(freeze(shaped), depth=8 if depth == 8 else 16), EncodingOptions())
 
 
 def left_half(height: int = 8, width: int = 12) -> NDArray[np.float32]:
@@ -66,10 +66,12 @@ class Share:
         path.write_bytes(data)
         return path
 
-    def given(self, name: str, role: Any = "picture", called: str = "") -> Input:
-        return Input(role=role, name=called, path=name, sig=Sig.of((self.root / name).lstat()))
+    def given(self, name: str, role: Any = "picture", called: str = "") -> JobInput:
+        return JobInput(role=role, name=called, path=name, sig=FileSignature.from_stat((self.root / name).lstat()))
 
-    def job(self, *steps: tuple[str, dict[str, Any]], inputs: Sequence[Input] = (), limits: Limits = GENEROUS, **more: Any) -> Job:
+    def job(
+        self, *steps: tuple[str, dict[str, Any]], inputs: Sequence[JobInput] = (), limits: ResourceLimits = GENEROUS, **more: Any
+    ) -> Job:
         """A job on ``inbox/hero.png`` unless other inputs are given."""
         if not inputs:
             if not (self.root / "inbox/hero.png").exists():
@@ -92,17 +94,17 @@ class Share:
         )
 
 
-Event = Progress | Outcome | PutBack
+Event = JobProgress | Outcome | JobRequeued
 
 
-def events_until(lanes: Lanes, enough: Callable[[list[Event]], bool]) -> list[Event]:
+def events_until(lanes: WorkerPools, enough: Callable[[list[Event]], bool]) -> list[Event]:
     """What the lanes tell until that is enough; fails at the deadline."""
     told: list[Event] = []
     end = monotonic() + DEADLINE
     while not enough(told):
-        assert monotonic() < end, f"only {told}; paused: {lanes.paused('cpu')}"
-        wait = lanes.wait(monotonic())
-        select.select(lanes.waitables(), [], [], 1.0 if wait is None else min(wait, 1.0))
+        assert monotonic() < end, f"only {told}; paused: {lanes.pause_reason('cpu')}"
+        wait = lanes.seconds_until_due(monotonic())
+        select.select(lanes.readable_fds(), [], [], 1.0 if wait is None else min(wait, 1.0))
         told += lanes.collect(monotonic())
     return told
 
@@ -111,7 +113,7 @@ def outcomes(events: Sequence[Event]) -> list[Outcome]:
     return [event for event in events if isinstance(event, Outcome)]
 
 
-def outcome_of(lanes: Lanes, job: Job) -> Outcome:
+def outcome_of(lanes: WorkerPools, job: Job) -> Outcome:
     """Submit a job and wait for what comes of it."""
     lanes.submit(job)
     return outcomes(events_until(lanes, lambda told: any(outcome.job_id == job.id for outcome in outcomes(told))))[-1]

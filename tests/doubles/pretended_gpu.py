@@ -31,8 +31,8 @@ from doubles import pretended_gpu
 pretended_gpu.pretend(Path({folder!r}), setattr)
 pretended_gpu.everywhere()
 """
+# Puts something in the place of an attribute.
 Put = Callable[[Any, str, Any], None]
-"""Puts something in the place of an attribute."""
 
 
 class Pretended:
@@ -76,8 +76,8 @@ def pretend(folder: Path, put: Put) -> None:
     """Let torch.cuda tell of the GPU, and the engine's work take place here although it is sent there."""
     import torch
 
-    from goldsmith.engines.diffusion.generating import DiffusionEngine
-    from goldsmith.engines.diffusion.mounted import Mounted
+    from goldsmith.engines.diffusion.diffusion_engine import DiffusionEngine
+    from goldsmith.engines.diffusion.loaded_model import LoadedModel
 
     def emptied() -> None:
         with (folder / "emptied").open("a") as file:
@@ -95,7 +95,7 @@ def pretend(folder: Path, put: Put) -> None:
     }
     for name, value in told.items():
         put(torch.cuda, name, value)
-    for kind, name in ((Mounted, "__init__"), (Mounted, "group"), (DiffusionEngine, "_made")):
+    for kind, name in ((LoadedModel, "__init__"), (LoadedModel, "group"), (DiffusionEngine, "_made")):
         put(kind, name, _within(getattr(kind, name)))
 
 

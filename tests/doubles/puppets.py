@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from doubles.jobs import Event, outcomes
-from goldsmith.jobs.job import Fault, Job, Outcome
+from goldsmith.jobs.job import Job, JobFault, Outcome
 from goldsmith.jobs.protocol import (
-    FlightPlan,
-    Frames,
-    Kind,
-    Models,
-    framed,
-    packed,
-    unpacked,
+    BatchMessage,
+    FrameDecoder,
+    MessageType,
+    ModelsMessage,
+    decode_message,
+    encode_message,
+    frame_message,
 )
-from goldsmith.pipeline.workers.queues import LaneContext, Lanes, LaneSpec
+from goldsmith.pipeline.workers.worker_pools import WorkerConfig, WorkerPools, WorkerSpec
 
 KILLED = -9
 
@@ -26,16 +26,16 @@ KILLED = -9
 class Puppet:
     """A lane process that does what the test says. Its memory is the test's own."""
 
-    def __init__(self, wire: int, grumbles: int, device: str = "cpu") -> None:
+    def __init__(self, socket_fd: int, stderr_fd: int, device: str = "cpu") -> None:
         self.device = device
         self.pid = os.getpid()
-        self.wire = socket.socket(fileno=os.dup(wire))
+        self.wire = socket.socket(fileno=os.dup(socket_fd))
         self.wire.settimeout(2)
-        self.mouth = os.dup(grumbles)
+        self.mouth = os.dup(stderr_fd)
         self.status: int | None = None
         self.stuck = False
-        self._frames = Frames()
-        self._heard: list[tuple[Kind, bytes]] = []
+        self._frames = FrameDecoder()
+        self._heard: list[tuple[MessageType, bytes]] = []
 
     def poll(self) -> int | None:
         return self.status
@@ -54,44 +54,44 @@ class Puppet:
             self.wire.close()
             os.close(self.mouth)
 
-    def say(self, kind: Kind, payload: bytes = b"") -> None:
-        self.wire.sendall(framed(kind, payload))
+    def say(self, kind: MessageType, payload: bytes = b"") -> None:
+        self.wire.sendall(frame_message(kind, payload))
 
-    def hear(self) -> tuple[Kind, bytes]:
+    def hear(self) -> tuple[MessageType, bytes]:
         """The next message from the daemon after its greeting."""
         while not self._heard:
             told = self._frames.feed(self.wire.recv(65536))
-            self._heard += [(kind, payload) for kind, payload in told if kind is not Kind.HELLO]
+            self._heard += [(kind, payload) for kind, payload in told if kind is not MessageType.HELLO]
         return self._heard.pop(0)
 
     def begin(self) -> Job:
         """Take the next job and say so."""
         kind, payload = self.hear()
-        assert kind is Kind.JOB
-        job = unpacked(Job, payload)
-        self.say(Kind.BEGUN, job.id.encode())
+        assert kind is MessageType.JOB
+        job = decode_message(Job, payload)
+        self.say(MessageType.STARTED, job.id.encode())
         return job
 
     def begin_together(self) -> tuple[Job, ...]:
         """Take the next flight and say so."""
         kind, payload = self.hear()
-        assert kind is Kind.FLIGHT
-        jobs = unpacked(FlightPlan, payload).jobs
+        assert kind is MessageType.BATCH
+        jobs = decode_message(BatchMessage, payload).jobs
         for job in jobs:
-            self.say(Kind.BEGUN, job.id.encode())
+            self.say(MessageType.STARTED, job.id.encode())
         return jobs
 
-    def answer(self, job: Job, fault: Fault | None = None) -> None:
-        self.say(Kind.OUTCOME, packed(Outcome(job_id=job.id, fault=fault)))
+    def answer(self, job: Job, fault: JobFault | None = None) -> None:
+        self.say(MessageType.OUTCOME, encode_message(Outcome(job_id=job.id, fault=fault)))
 
     def land(self, *jobs: Job) -> None:
         """Say of these that they need no engine any more."""
         for job in jobs:
-            self.say(Kind.LANDED, job.id.encode())
+            self.say(MessageType.ENGINE_RELEASED, job.id.encode())
 
     def holds(self, *loaded: str, loading: str = "") -> None:
         """Say what is loaded."""
-        self.say(Kind.MODELS, packed(Models(loaded=loaded, loading=loading)))
+        self.say(MessageType.MODELS, encode_message(ModelsMessage(loaded=loaded, loading=loading)))
 
 
 @dataclass
@@ -101,17 +101,17 @@ class Stage:
     now: float = 1000.0
     count: int = 1
     refuses: bool = False
-    specs: Sequence[LaneSpec] = ()
+    specs: Sequence[WorkerSpec] = ()
     puppets: list[Puppet] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        specs = self.specs or [LaneSpec(name="cpu", count=self.count)]
-        self.lanes = Lanes(specs, LaneContext(), lambda: self.now, self.spawn)
+        specs = self.specs or [WorkerSpec(queue="cpu", process_count=self.count)]
+        self.lanes = WorkerPools(specs, WorkerConfig(), lambda: self.now, self.spawn)
 
-    def spawn(self, spec: LaneSpec, wire: int, grumbles: int) -> Puppet:
+    def spawn(self, spec: WorkerSpec, socket_fd: int, stderr_fd: int) -> Puppet:
         if self.refuses:
             raise OSError(12, os.strerror(12))
-        puppet = Puppet(wire, grumbles, spec.device)
+        puppet = Puppet(socket_fd, stderr_fd, spec.device)
         self.puppets.append(puppet)
         return puppet
 
@@ -121,7 +121,7 @@ class Stage:
 
     def ready(self) -> Puppet:
         """The newest puppet says that it is ready, and is heard."""
-        self.puppet.say(Kind.READY)
+        self.puppet.say(MessageType.READY)
         self.lanes.collect(self.now)
         return self.puppet
 

@@ -8,10 +8,10 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from goldsmith.files import Filesystem, Sig
+from goldsmith.files import FileSignature, Filesystem
 from goldsmith.journal.journal import Journal
-from goldsmith.journal.records import Plan, Put, Take, TakenRow
-from goldsmith.pipeline.commit.plan_executor import Deliver
+from goldsmith.journal.records import Consume, HistoryRow, Plan, Publish
+from goldsmith.pipeline.commit.plan_executor import PlanExecutor
 
 NOON = 1_790_000_000.0
 DAY = "2026-09-21"
@@ -45,8 +45,8 @@ class Share:
             self.journal_path.write_bytes(_empty_journal())
         return kind.open(self.journal_path)
 
-    def deliver(self, journal: Journal, fs: Filesystem | None = None) -> Deliver:
-        return Deliver(self.root, journal, fs, now=lambda: NOON)
+    def deliver(self, journal: Journal, fs: Filesystem | None = None) -> PlanExecutor:
+        return PlanExecutor(self.root, journal, fs, now=lambda: NOON)
 
     def put(self, path: str, data: bytes) -> str:
         at = self.root / path
@@ -54,13 +54,13 @@ class Share:
         at.write_bytes(data)
         return path
 
-    def take(self, path: str, to: str, data: bytes) -> Take:
+    def take(self, path: str, to: str, data: bytes) -> Consume:
         self.put(path, data)
-        return Take(path=path, sig=Sig.of(os.lstat(self.root / path)), sha256=sha256(data), to=to)
+        return Consume(path=path, sig=FileSignature.from_stat(os.lstat(self.root / path)), sha256=sha256(data), destination=to)
 
-    def result(self, job: str, name: str, to: str, data: bytes) -> Put:
+    def result(self, job: str, name: str, to: str, data: bytes) -> Publish:
         source = self.put(f".goldsmith/work/{job}/{name}", data)
-        return Put(source=str(self.root / source), to=to, sha256=sha256(data))
+        return Publish(source=str(self.root / source), destination=to, sha256=sha256(data))
 
     def worked(self, job: str, stem: str = "hero", campaign: str = "") -> Plan:
         """A picture and its mask go to the archive, the brief goes on, a new picture and a second file are put down."""
@@ -93,9 +93,9 @@ class Share:
         puts += [self.result(job, name, f"archive/{DAY}/selected/{name}", name.encode()) for name in aside]
         return self.plan(job, stem, takes, tuple(puts))
 
-    def plan(self, job: str, stem: str, takes: tuple[Take, ...], puts: tuple[Put, ...]) -> Plan:
-        row = TakenRow(job_id=job, path=takes[0].path, sha256=takes[0].sha256, started_at=NOON - 9, stage="edit", outcome="passed")
-        return Plan(id=f"plan-{job}", job_id=job, stem=stem, takes=takes, puts=puts, row=row)
+    def plan(self, job: str, stem: str, takes: tuple[Consume, ...], puts: tuple[Publish, ...]) -> Plan:
+        row = HistoryRow(job_id=job, path=takes[0].path, sha256=takes[0].sha256, started_at=NOON - 9, stage="edit", outcome="passed")
+        return Plan(id=f"plan-{job}", job_id=job, stem=stem, consumes=takes, publishes=puts, history_row=row)
 
     def files(self, *, hidden: bool = True) -> dict[str, bytes]:
         """Every file in the root but scratch and lock, by relative path."""
@@ -112,8 +112,8 @@ class Share:
         strays = [path for path in files if "goldsmith" in path]
         if strays:
             return f"left lying: {strays}"
-        homes = [sha256(files.get(take.path, b"?")) == take.sha256 for take in plan.takes]
-        goals = {**{take.to: take.sha256 for take in plan.takes}, **{put.to: put.sha256 for put in plan.puts}}
+        homes = [sha256(files.get(take.path, b"?")) == take.sha256 for take in plan.consumes]
+        goals = {**{take.destination: take.sha256 for take in plan.consumes}, **{put.destination: put.sha256 for put in plan.publishes}}
         theres = [self._arrived(files, goal, digest, plan.stem) for goal, digest in goals.items()]
         if all(homes) and not any(theres):
             return "home"

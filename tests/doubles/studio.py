@@ -23,16 +23,17 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith.cli.init import make_root
-from goldsmith.files import Filesystem, Sig, is_litter_folder
+from goldsmith.files import FileSignature, Filesystem, is_ignored_folder
 from goldsmith.journal.journal import Journal
-from goldsmith.journal.place import prepare
-from goldsmith.journal.records import TakenRow
-from goldsmith.pipeline.commit.lock import RootLock
-from goldsmith.pipeline.intake.names import anchors, classify
-from goldsmith.service import Setup, Works, make_folders, set_up
+from goldsmith.journal.location import prepare_journal_folder
+from goldsmith.journal.records import HistoryRow
+from goldsmith.pipeline.commit.root_lock import RootLock
+from goldsmith.pipeline.intake.file_names import classify, group_keys
+from goldsmith.service import DaemonRuntime, Setup, create_folders, load_setup
 
+# Seconds until a test gives up; a loaded machine is slow, not wrong.
 DEADLINE = 60.0
-"""Seconds until a test gives up; a loaded machine is slow, not wrong."""
+# A house that waits for as little as it may.
 HASTE: dict[str, object] = {
     "quiet": 0.3,
     "breath": 0.05,
@@ -40,10 +41,9 @@ HASTE: dict[str, object] = {
     "broken_after": 1,
     "weak_quiet": 0.5,
     "retry_machine": 0.5,
-    "cpu_lanes": 1,
+    "cpu_workers": 1,
     "threads": 1,
 }
-"""A house that waits for as little as it may."""
 LANE = re.compile(r"goldsmith\.line\.lane")
 
 
@@ -55,7 +55,7 @@ class Studio:
         self.state_dir = place / "state"
         self.flags = {**HASTE, "state_dir": str(self.state_dir), **flags}
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self.works: Works | None = None
+        self.works: DaemonRuntime | None = None
         self._open = contextlib.ExitStack()
         make_root(self.root)
 
@@ -79,7 +79,7 @@ class Studio:
 
     def line(self, text: str) -> None:
         """Another line than the shipped one."""
-        (self.root / "config" / "line.toml").write_text(text)
+        (self.root / "config" / "pipeline.toml").write_text(text)
 
     # ------------------------------------------------------------------ what lies there
 
@@ -93,7 +93,7 @@ class Studio:
 
     def folders(self) -> dict[str, list[str]]:
         """The folders of the line that hold anything, and what they hold."""
-        line = set_up(self.root, **self.flags).line
+        line = load_setup(self.root, **self.flags).pipeline
         held = {name: self.folder(name) for name in line.folders}
         return {name: files for name, files in held.items() if files}
 
@@ -111,7 +111,7 @@ class Studio:
         path = self.at(f"{picture}.problem.txt")
         return path.read_text() if path.exists() else ""
 
-    def history(self) -> list[TakenRow]:
+    def history(self) -> list[HistoryRow]:
         if self.works is not None:
             return list(self.journal.history())
         journal = Journal.open(self.journal_path)
@@ -130,18 +130,18 @@ class Studio:
 
     @property
     def journal_path(self) -> Path:
-        return prepare(self.root, self.state_dir)
+        return prepare_journal_folder(self.root, self.state_dir)
 
     def setup(self) -> Setup:
-        return set_up(self.root, **self.flags)
+        return load_setup(self.root, **self.flags)
 
-    def start(self, fs: Filesystem | None = None) -> Works:
+    def start(self, fs: Filesystem | None = None) -> DaemonRuntime:
         """The daemon starts: lock, journal, recovery, watch, lanes. No turn is made yet."""
         setup = self.setup()
-        make_folders(setup)
-        self._open.enter_context(RootLock.take(self.root))
+        create_folders(setup)
+        self._open.enter_context(RootLock.acquire(self.root))
         self.journal = self._open.enter_context(contextlib.closing(Journal.open(self.journal_path)))
-        self.works = self._open.enter_context(contextlib.closing(Works(setup, self.journal, self._heard, fs)))
+        self.works = self._open.enter_context(contextlib.closing(DaemonRuntime(setup, self.journal, self._heard, fs)))
         self.works.start()
         return self.works
 
@@ -150,7 +150,7 @@ class Studio:
         self.works = None
         self._open.close()
 
-    def restart(self, fs: Filesystem | None = None) -> Works:
+    def restart(self, fs: Filesystem | None = None) -> DaemonRuntime:
         self.stop()
         return self.start(fs)
 
@@ -161,12 +161,12 @@ class Studio:
         while not done():
             left = end - time.monotonic()
             assert left > 0, f"not within {seconds} s: {why or 'what was waited for'}\n{self.report()}"
-            works.turn(min(left, 0.5))
+            works.run_once(min(left, 0.5))
 
     def until_idle(self, seconds: float = DEADLINE) -> None:
         """Turn until nothing more will happen by itself. What was put down just before is waited for: the folders are read again."""
         works = self.works or self.start()
-        self.until(lambda: self.seen() and works.foreman.idle, "an idle line", seconds)
+        self.until(lambda: self.seen() and works.scheduler.is_idle, "an idle line", seconds)
 
     def heard(self, event: str, **facts: object) -> list[dict[str, Any]]:
         """What was said of an event so far, where these facts agree."""
@@ -185,7 +185,7 @@ class Studio:
         works = self.works
         if works is None:
             return False
-        there = [stage.folder for stage in works.setup.line.stages if self.at(stage.folder).is_dir()]
+        there = [stage.folder for stage in works.setup.pipeline.stages if self.at(stage.folder).is_dir()]
         lying = {path for folder in there for path in self._meant(folder)}
         told = ((*bundle.files, bundle.note) for bundle in works.intake.bundles() if bundle.folder in there)
         known = {path for paths in told for path in paths if path is not None}
@@ -195,7 +195,7 @@ class Studio:
         """The files in a folder and below it whose names mean something there: pictures, sidecars, briefs, notes."""
         for name in self.folder(folder):
             *campaigns, own = name.split("/")
-            if not any(map(is_litter_folder, campaigns)) and (anchors(own) or classify(own).role == "campaign"):
+            if not any(map(is_ignored_folder, campaigns)) and (group_keys(own) or classify(own).role == "campaign"):
                 yield f"{folder}/{name}"
 
     def _up_to_date(self, path: str) -> bool:
@@ -203,7 +203,7 @@ class Studio:
         assert self.works is not None
         state = self.works.intake.state(path)
         try:
-            return state.kind != "gone" and (state.sig is None or state.sig.same_content(Sig.of(self.at(path).lstat())))
+            return state.status != "gone" and (state.sig is None or state.sig.same_content(FileSignature.from_stat(self.at(path).lstat())))
         except FileNotFoundError:
             return False  # gone since it was listed
 
@@ -223,8 +223,8 @@ class Daemon:
     def __init__(self, studio: Studio, *words: str, program: Sequence[str] = ("-m", "goldsmith"), **environment: str) -> None:
         self.studio = studio
         self.said: list[dict[str, Any]] = []
+        # What it told systemd.
         self.words: list[str] = []
-        """What it told systemd."""
         self._folder = tempfile.TemporaryDirectory(prefix="gs")
         address = os.path.join(self._folder.name, "notify")
         self._ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

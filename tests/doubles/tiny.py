@@ -17,8 +17,8 @@ from typing import Any
 
 from doubles import tiny_parts as parts
 
+# The native pixel count of every tiny model.
 PIXELS = 64 * 64
-"""The native pixel count of every tiny model."""
 MULTIPLE = 32
 
 
@@ -235,6 +235,7 @@ _MADE: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "krea2": ("Krea2Pipeline", _krea2),
 }
 
+# What an entry in models.toml says each family can do.
 CAN: Mapping[str, tuple[str, ...]] = {
     "sdxl": ("text", "image", "inpaint"),
     "sdxl-inpaint": ("inpaint",),
@@ -249,7 +250,6 @@ CAN: Mapping[str, tuple[str, ...]] = {
     "z-image": ("text", "image", "inpaint"),
     "krea2": ("text",),
 }
-"""What an entry in models.toml says each family can do."""
 FAMILIES = tuple(_MADE)
 
 

@@ -13,18 +13,18 @@ from unittest import mock
 import numpy as np
 
 from doubles import tiny
-from goldsmith.engines import Ability, Device, Request, Store, Wish
-from goldsmith.engines.diffusion.generating import DiffusionEngine
-from goldsmith.engines.diffusion.layout import Layout
-from goldsmith.engines.diffusion.mounted import Mounted
-from goldsmith.engines.registry.models import Diffusion, Model
+from goldsmith.engines import Ability, Device, GenerationOptions, GenerationRequest, ModelFiles
+from goldsmith.engines.diffusion.diffusion_engine import DiffusionEngine
+from goldsmith.engines.diffusion.loaded_model import LoadedModel
+from goldsmith.engines.diffusion.memory_layout import MemoryLayout
+from goldsmith.engines.registry.models import DiffusionSettings, Model
 from goldsmith.picture.picture import Mask, Pixels
 
 WIDTH, HEIGHT = 96, 64
-WISH = Wish("a cat", steps=2, guidance=2.0)
-ONE = Layout("float32", "none", 1)
+WISH = GenerationOptions("a cat", steps=2, guidance=2.0)
+ONE = MemoryLayout("float32", "none", 1)
+# Everything that any family can do.
 WAYS = [(family, cast("Ability", ability)) for family in tiny.FAMILIES for ability in tiny.CAN[family]]
-"""Everything that any family can do."""
 
 
 def model(family: str, *, can: tuple[str, ...] = (), **said: Any) -> Model:
@@ -34,13 +34,13 @@ def model(family: str, *, can: tuple[str, ...] = (), **said: Any) -> Model:
         kind="generate",
         driver="diffusers",
         licence="CC0-1.0",
-        diffusion=Diffusion(family=family, can=cast("Any", can or tiny.CAN[family]), **settings),
+        diffusion=DiffusionSettings(family=family, can=cast("Any", can or tiny.CAN[family]), **settings),
     )
 
 
 def opened(
     family: str,
-    layout: Layout = ONE,
+    layout: MemoryLayout = ONE,
     *,
     folder: Path | None = None,
     single: Path | None = None,
@@ -49,8 +49,8 @@ def opened(
     device: str = "cpu",
 ) -> DiffusionEngine:
     """An engine of its own for a test that changes it."""
-    store = Store({}, folder or tiny.folder(family), single=single, revision="0" * 40)
-    plan: Callable[[float], Layout] = lambda largest: layout  # noqa: E731
+    store = ModelFiles({}, folder or tiny.folder(family), single_file=single, revision="0" * 40)
+    plan: Callable[[float], MemoryLayout] = lambda largest: layout  # noqa: E731
     return DiffusionEngine(family, entry or model(family), store, Device(device, threads), plan)
 
 
@@ -74,17 +74,17 @@ def hole(height: int = HEIGHT, width: int = WIDTH) -> Mask:
     return mask
 
 
-def request(ability: Ability, seeds: tuple[int, ...] = (1,), wish: Wish = WISH) -> Request:
+def request(ability: Ability, seeds: tuple[int, ...] = (1,), wish: GenerationOptions = WISH) -> GenerationRequest:
     """A request for that ability and for no other one."""
     if ability == "text":
-        return Request(wish, seeds, WIDTH, HEIGHT)
+        return GenerationRequest(wish, seeds, WIDTH, HEIGHT)
     if ability == "image":
-        strong = Wish(wish.prompt, wish.negative, 0.7, wish.steps, wish.guidance, wish.loras)
-        return Request(strong, seeds, WIDTH, HEIGHT, picture())
+        strong = GenerationOptions(wish.prompt, wish.negative, 0.7, wish.steps, wish.guidance, wish.loras)
+        return GenerationRequest(strong, seeds, WIDTH, HEIGHT, picture())
     if ability == "inpaint":
-        return Request(wish, seeds, WIDTH, HEIGHT, picture(), hole())
+        return GenerationRequest(wish, seeds, WIDTH, HEIGHT, picture(), hole())
     references = (picture(7, 48, 40),) if ability == "references" else ()
-    return Request(wish, seeds, WIDTH, HEIGHT, picture(), references=references)
+    return GenerationRequest(wish, seeds, WIDTH, HEIGHT, picture(), references=references)
 
 
 @contextmanager
@@ -101,14 +101,14 @@ def small_eyes() -> Iterator[None]:
 
 def keep_small_eyes() -> None:
     """So it is from the first model on that this process opens, to its end: for lane processes, which read this as they start."""
-    made, eyes = Mounted.__init__, ExitStack()
+    made, eyes = LoadedModel.__init__, ExitStack()
 
-    def mount(self: Mounted, *given: Any, **named: Any) -> None:
+    def mount(self: LoadedModel, *given: Any, **named: Any) -> None:
         eyes.enter_context(small_eyes())
-        Mounted.__init__ = made  # type: ignore[method-assign]
+        LoadedModel.__init__ = made  # type: ignore[method-assign]
         made(self, *given, **named)
 
-    Mounted.__init__ = mount  # type: ignore[method-assign]
+    LoadedModel.__init__ = mount  # type: ignore[method-assign]
     atexit.register(eyes.close)
 
 

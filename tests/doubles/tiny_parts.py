@@ -19,13 +19,13 @@ _SPECIAL = (
     "</think>",
 )
 _WORDS = 256 + len(_SPECIAL)
+# The shape of Qwen's chat template: enough of it for the pipelines that ask for one.
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['content'] is string %}{{ m['content'] }}"
     "{% else %}{% for c in m['content'] %}{% if c['type']=='text' %}{{ c['text'] }}"
     "{% else %}<|vision_start|><|image_pad|><|vision_end|>{% endif %}{% endfor %}{% endif %}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-"""The shape of Qwen's chat template: enough of it for the pipelines that ask for one."""
 
 _THINKER = {
     "vocab_size": _WORDS,

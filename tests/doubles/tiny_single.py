@@ -8,6 +8,7 @@ from typing import Any
 
 from doubles import tiny
 
+# The parts of tiny SDXL's net.
 _NET = {
     "conv_in.": "input_blocks.0.0.",
     "time_embedding.linear_1.": "time_embed.0.",
@@ -31,7 +32,6 @@ _NET = {
     "up_blocks.1.resnets.0.": "output_blocks.2.0.",
     "up_blocks.1.resnets.1.": "output_blocks.3.0.",
 }
-"""The parts of tiny SDXL's net."""
 _RESNET = {
     "norm1.": "in_layers.0.",
     "conv1.": "in_layers.2.",

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from goldsmith.pipeline.intake.bundle import Key
+from goldsmith.pipeline.intake.bundle import BundleKey
 from goldsmith.pipeline.intake.intake import Intake, IntakeSettings
 
 
@@ -27,7 +27,7 @@ class HintsByHand:
         self.root = str(root)
         self.hears = hears
         self.alive = False
-        self.trouble = ""
+        self.error = ""
         self.starts = 0
         self.deaf_folders: set[str] = set()
         self.hints: list[str] = []
@@ -36,36 +36,36 @@ class HintsByHand:
         self.sung: set[str] = set()
         self.unwatched: set[str] = set()
 
-    def narrow(self, folders: Collection[str]) -> None:
+    def watch_only(self, folders: Collection[str]) -> None:
         self.folders = frozenset(folders)
 
     def restart(self) -> bool:
         self.starts += 1
         self.alive = self.hears
         self.lost = self.lost or self.hears
-        self.trouble = "" if self.hears else "No events."
+        self.error = "" if self.hears else "No events."
         return self.hears
 
-    def healthy(self) -> bool:
+    def is_healthy(self) -> bool:
         return self.alive
 
-    def watched(self, folder: str) -> bool:
+    def is_watched(self, folder: str) -> bool:
         return os.path.relpath(folder, self.root) not in self.unwatched
 
-    def plant(self, folder: str) -> bool:
+    def plant_canary(self, folder: str) -> bool:
         self.planted.append(folder)
         self.sung = {*self.sung, folder} if self.alive and folder not in self.deaf_folders else self.sung - {folder}
         return True
 
-    def events(self, folder: str) -> bool:
+    def heard_canary(self, folder: str) -> bool:
         return folder in self.sung
 
-    def take(self, limit: int) -> tuple[list[str], bool]:
+    def take_hints(self, limit: int) -> tuple[list[str], bool]:
         taken, self.hints = self.hints[:limit], self.hints[limit:]
         lost, self.lost = self.lost, False
         return taken, lost
 
-    def waiting(self) -> bool:
+    def has_hints(self) -> bool:
         return bool(self.hints) or self.lost
 
 
@@ -73,14 +73,14 @@ class Yard:
     """``inbox`` and ``selected`` under a fresh root. ``put`` writes a file and gives the hint that a watcher would give."""
 
     def __init__(
-        self, root: Path, *, hears: bool = True, settings: IntakeSettings | None = None, stores: Callable[[], object] = lambda: None
+        self, root: Path, *, hears: bool = True, settings: IntakeSettings | None = None, weights_stamp: Callable[[], object] = lambda: None
     ) -> None:
         self.root = root
         for folder in ("inbox", "selected", "delivered", "library"):
             (root / folder).mkdir(exist_ok=True)
         self.clock = HeldClock()
         self.watcher = HintsByHand(root, hears=hears)
-        self.intake = Intake(root, ["inbox", "selected"], self.watcher, self.clock, settings, stores)  # type: ignore[arg-type]
+        self.intake = Intake(root, ["inbox", "selected"], self.watcher, self.clock, settings, weights_stamp)  # type: ignore[arg-type]
         self.intake.start()
         self.settle()
 
@@ -95,16 +95,16 @@ class Yard:
     def hint(self, *paths: str) -> None:
         self.watcher.hints += [os.path.join(self.root, path) for path in paths]
 
-    def drain(self, later: float = 0.0) -> list[Key]:
+    def collect(self, later: float = 0.0) -> list[BundleKey]:
         """One drain, ``later`` seconds after the last thing that happened."""
         self.clock.now += later
-        return self.intake.drain(self.clock.now)
+        return self.intake.collect(self.clock.now)
 
-    def settle(self) -> list[Key]:
+    def settle(self) -> list[BundleKey]:
         """Drain until nothing is left to do at this very moment."""
-        found = self.drain()
-        while self.intake.wait(self.clock.now) == 0:
-            found += self.drain()
+        found = self.collect()
+        while self.intake.seconds_until_due(self.clock.now) == 0:
+            found += self.collect()
         return found
 
     def names(self, later: float = 0.0) -> list[str]:
@@ -112,11 +112,11 @@ class Yard:
         self.clock.now += later
         return [f"{key.campaign}/{key.name}" if key.campaign else key.name for key in self.settle()]
 
-    def want(self, *paths: str) -> None:
-        self.intake.want(paths)
+    def follow(self, *paths: str) -> None:
+        self.intake.follow(paths)
 
     def kind(self, path: str) -> str:
-        return self.intake.state(path).kind
+        return self.intake.state(path).status
 
     def sentence(self, path: str) -> str:
-        return self.intake.state(path).sentence
+        return self.intake.state(path).reason

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from goldsmith.engines import (
-    Descriptor,
-    Generated,
+    EngineDescriptor,
+    GenerationOptions,
+    GenerationRequest,
+    GenerationResult,
     Generator,
-    OnStep,
-    Request,
-    Wish,
-    unheard,
+    OnProgress,
+    ignore_progress,
 )
-from goldsmith.engines.batch import Flight, alike, generate_many
-from goldsmith.errors import Cancelled, DeviceFault, Problem
+from goldsmith.engines.batch import Batch, can_share_batch, generate_many
+from goldsmith.errors import DeviceError, InputError, JobCancelled
 from goldsmith.picture.picture import Pixels
 
 DEADLINE = 20.0
@@ -29,8 +29,8 @@ def picture(seed: int) -> Pixels:
     return np.full((8, 8, 3), seed / 100, np.float32)
 
 
-def request(*seeds: int, prompt: str = "a hand", width: int = 8, guidance: float | None = None) -> Request:
-    return Request(Wish(prompt, guidance=guidance), seeds, width, 8)
+def request(*seeds: int, prompt: str = "a hand", width: int = 8, guidance: float | None = None) -> GenerationRequest:
+    return GenerationRequest(GenerationOptions(prompt, guidance=guidance), seeds, width, 8)
 
 
 @dataclass
@@ -38,22 +38,22 @@ class Engine:
     """Makes a flat picture of each seed, in three steps, and keeps what it was asked. Fails for seed 13 and, dead, for seed 66."""
 
     asked: list[tuple[int, ...]] = field(default_factory=list)
+    # Waited for after the first step, where there is one.
     go: Event | None = None
-    """Waited for after the first step, where there is one."""
-    descriptor: Descriptor = field(default_factory=lambda: Descriptor("flat", "generate", "CC0"))
+    descriptor: EngineDescriptor = field(default_factory=lambda: EngineDescriptor("flat", "generate", "CC0"))
 
-    def generate(self, request: Request, step: OnStep = unheard) -> Generated:
+    def generate(self, request: GenerationRequest, on_progress: OnProgress = ignore_progress) -> GenerationResult:
         self.asked.append(request.seeds)
-        step(0.0)
+        on_progress(0.0)
         if self.go is not None:
             assert self.go.wait(DEADLINE)
         for fraction in (1 / 3, 2 / 3, 1.0):
-            step(fraction)
+            on_progress(fraction)
         if 13 in request.seeds:
-            raise Problem("The picture is black.")
+            raise InputError("The picture is black.")
         if 66 in request.seeds:
-            raise DeviceFault("cuda:0 is gone.")
-        return Generated(tuple(map(picture, request.seeds)), {"batch": len(request.seeds), "seeds": list(request.seeds)})
+            raise DeviceError("cuda:0 is gone.")
+        return GenerationResult(tuple(map(picture, request.seeds)), {"batch": len(request.seeds), "seeds": list(request.seeds)})
 
 
 @dataclass
@@ -62,22 +62,22 @@ class Batcher(Engine):
 
     together: list[list[str]] = field(default_factory=list)
 
-    def generate_many(self, requests: Sequence[Request], step: OnStep = unheard) -> Sequence[Generated]:
-        self.together.append([each.wish.prompt for each in requests])
-        return [self.generate(each, step) for each in requests]
+    def generate_many(self, requests: Sequence[GenerationRequest], on_progress: OnProgress = ignore_progress) -> Sequence[GenerationResult]:
+        self.together.append([each.options.prompt for each in requests])
+        return [self.generate(each, on_progress) for each in requests]
 
 
-Done = Generated | BaseException
+Done = GenerationResult | BaseException
 
 
-def fly(engine: Engine, calls: Sequence[Callable[[Generator], Generated]], gather: float = DEADLINE) -> list[Done]:
+def fly(engine: Engine, calls: Sequence[Callable[[Generator], GenerationResult]], gather: float = DEADLINE) -> list[Done]:
     """Each call in a thread of its own, as a lane does it; what came of each."""
-    flight = Flight(len(calls), gather)
-    done: list[Done] = [Problem("never came back")] * len(calls)
+    flight = Batch(len(calls), gather)
+    done: list[Done] = [InputError("never came back")] * len(calls)
 
     def work(number: int) -> None:
         try:
-            done[number] = calls[number](flight.around(engine.descriptor, lambda: engine))
+            done[number] = calls[number](flight.wrap(engine.descriptor, lambda: engine))
         except BaseException as error:  # noqa: BLE001 - it is what came of it
             done[number] = error
         finally:
@@ -92,12 +92,12 @@ def fly(engine: Engine, calls: Sequence[Callable[[Generator], Generated]], gathe
     return done
 
 
-def asking(wanted: Request, step: OnStep = unheard) -> Callable[[Generator], Generated]:
+def asking(wanted: GenerationRequest, step: OnProgress = ignore_progress) -> Callable[[Generator], GenerationResult]:
     return lambda generator: generator.generate(wanted, step)
 
 
 def made(done: Done) -> list[float]:
-    assert isinstance(done, Generated), done
+    assert isinstance(done, GenerationResult), done
     return [round(float(each[0, 0, 0]) * 100) for each in done.pictures]
 
 
@@ -107,7 +107,7 @@ def test_calls_of_the_same_words_go_through_as_one() -> None:
     done = fly(engine, [asking(request(seed)) for seed in (5, 6, 7)])
     assert [made(each) for each in done] == [[5], [6], [7]]
     assert [sorted(seeds) for seeds in engine.asked] == [[5, 6, 7]]
-    assert [each.facts for each in done if isinstance(each, Generated)] == [{"batch": 3, "seeds": [seed]} for seed in (5, 6, 7)]
+    assert [each.facts for each in done if isinstance(each, GenerationResult)] == [{"batch": 3, "seeds": [seed]} for seed in (5, 6, 7)]
 
 
 def test_other_words_are_taken_together_where_the_engine_can() -> None:
@@ -121,10 +121,10 @@ def test_other_words_are_taken_together_where_the_engine_can() -> None:
 
 
 @pytest.mark.parametrize("other", [request(1, width=16), request(1, guidance=2.0), request(1, 2)])
-def test_calls_that_differ_in_more_than_words_and_seeds_do_not_meet(other: Request) -> None:
+def test_calls_that_differ_in_more_than_words_and_seeds_do_not_meet(other: GenerationRequest) -> None:
     """Size, settings, number of pictures."""
-    assert alike(request(7, prompt="x"), request(8, prompt="y"))
-    assert not alike(request(7), other)
+    assert can_share_batch(request(7, prompt="x"), request(8, prompt="y"))
+    assert not can_share_batch(request(7), other)
     batcher = Batcher()
     assert [len(made(each)) for each in fly(batcher, [asking(request(7)), asking(other)])] == [1, len(other.seeds)]
     assert batcher.together == []
@@ -134,7 +134,7 @@ def test_one_that_fails_fails_alone() -> None:
     """The batch is tried again one by one, so that the others come through."""
     engine = Engine()
     done = fly(engine, [asking(request(1)), asking(request(13)), asking(request(2))])
-    assert isinstance(done[1], Problem)
+    assert isinstance(done[1], InputError)
     assert (made(done[0]), made(done[2])) == ([1], [2])
 
 
@@ -142,7 +142,7 @@ def test_a_dead_device_is_everybody_s() -> None:
     """Nothing is tried again on it."""
     engine = Engine()
     done = fly(engine, [asking(request(1)), asking(request(66))])
-    assert [type(each) for each in done] == [DeviceFault, DeviceFault]
+    assert [type(each) for each in done] == [DeviceError, DeviceError]
     assert len(engine.asked) == 1
 
 
@@ -153,9 +153,9 @@ def test_one_that_is_called_off_goes_at_once_and_the_others_get_their_pictures()
 
     def heard(fraction: float) -> None:
         if engine.asked:
-            raise Cancelled
+            raise JobCancelled
 
-    def called_off(generator: Generator) -> Generated:
+    def called_off(generator: Generator) -> GenerationResult:
         try:
             return generator.generate(request(1), heard)
         finally:
@@ -164,7 +164,7 @@ def test_one_that_is_called_off_goes_at_once_and_the_others_get_their_pictures()
             engine.go.set()
 
     done = fly(engine, [called_off, asking(request(2))])
-    assert isinstance(done[0], Cancelled)
+    assert isinstance(done[0], JobCancelled)
     assert made(done[1]) == [2]
     assert gone.is_set()
 
@@ -176,10 +176,10 @@ def test_where_all_are_called_off_the_engine_stops() -> None:
     def heard(fraction: float) -> None:
         steps.append(fraction)
         if fraction > 0.5:
-            raise Cancelled
+            raise JobCancelled
 
     done = fly(Engine(), [asking(request(1), heard), asking(request(2), heard)])
-    assert [type(each) for each in done] == [Cancelled, Cancelled]
+    assert [type(each) for each in done] == [JobCancelled, JobCancelled]
     assert max(steps) < 1.0
 
 
@@ -187,18 +187,18 @@ def test_a_job_that_never_calls_is_not_waited_for() -> None:
     """It ended before it came to it, or it takes too long over something else."""
     engine = Engine()
 
-    def fails(generator: Generator) -> Generated:
-        raise Problem("It cannot be decoded.")
+    def fails(generator: Generator) -> GenerationResult:
+        raise InputError("It cannot be decoded.")
 
     done = fly(engine, [asking(request(1)), fails])
     assert made(done[0]) == [1]
     later = Event()
 
-    def comes_late(generator: Generator) -> Generated:
+    def comes_late(generator: Generator) -> GenerationResult:
         assert later.wait(DEADLINE)
         return generator.generate(request(2))
 
-    def first(generator: Generator) -> Generated:
+    def first(generator: Generator) -> GenerationResult:
         found = generator.generate(request(1))
         later.set()
         return found
@@ -210,23 +210,23 @@ def test_one_that_is_called_off_while_it_waits_for_the_others_goes() -> None:
     """Nothing is made for it, and nobody waits for it."""
 
     def heard(fraction: float) -> None:
-        raise Cancelled
+        raise JobCancelled
 
     engine = Engine()
     done = fly(engine, [asking(request(1), heard), asking(request(2))])
-    assert isinstance(done[0], Cancelled)
+    assert isinstance(done[0], JobCancelled)
     assert made(done[1]) == [2]
 
 
 def test_nothing_runs_while_an_engine_is_opened() -> None:
     """To make room for another may close the one that is at work."""
     engine = Engine()
-    flight = Flight(1, gather=0.0)
+    flight = Batch(1, gather_seconds=0.0)
     order: list[str] = []
     opening, may_open = Event(), Event()
 
     def opens() -> None:
-        with flight.still():
+        with flight.engine_idle():
             opening.set()
             assert may_open.wait(DEADLINE)
             order.append("opened")
@@ -236,9 +236,7 @@ def test_nothing_runs_while_an_engine_is_opened() -> None:
     assert opening.wait(DEADLINE)
 
     def calls() -> None:
-        flight.around(engine.descriptor, lambda: engine).generate(
-            request(1), lambda fraction: order.append("ran") if engine.asked else None
-        )
+        flight.wrap(engine.descriptor, lambda: engine).generate(request(1), lambda fraction: order.append("ran") if engine.asked else None)
 
     caller = Thread(target=calls, daemon=True)
     caller.start()

@@ -10,24 +10,24 @@ from pathlib import Path
 import pytest
 
 from goldsmith.engines import devices as module
-from goldsmith.engines.devices import Found, Seen, devices, said, torch_for
+from goldsmith.engines.devices import Accelerator, DeviceScan, find_devices, run_command, torch_backend
 
 TWO = """0, GPU-aaaa1111, NVIDIA L40S, 570.86.10, 46068, 45500
 1, GPU-bbbb2222, NVIDIA RTX A4000, 570.86.10, 16376, [N/A]
 """
-L40S = Found("cuda:0", "NVIDIA L40S", "570.86.10", 46068, 45500)
-A4000 = Found("cuda:1", "NVIDIA RTX A4000", "570.86.10", 16376, 0)
+L40S = Accelerator("cuda:0", "NVIDIA L40S", "570.86.10", 46068, 45500)
+A4000 = Accelerator("cuda:1", "NVIDIA RTX A4000", "570.86.10", 16376, 0)
 INFORMATION = "Model: \t\t NVIDIA {}\nIRQ:   \t\t 123\nGPU UUID: \t GPU-{}\nVideo BIOS: \t 95.02\n"
 
 
-def ask(told: str | None, proc: Path = Path("/nowhere"), **environ: str) -> Seen:
+def ask(told: str | None, proc: Path = Path("/nowhere"), **environ: str) -> DeviceScan:
     asked: list[Sequence[str]] = []
 
     def say(command: Sequence[str]) -> str | None:
         asked.append(command)
         return told
 
-    seen = devices(say, proc, environ)
+    seen = find_devices(say, proc, environ)
     assert asked[0][0] == "nvidia-smi"
     return seen
 
@@ -42,13 +42,13 @@ def proc(tmp_path: Path) -> Path:
 
 def test_every_gpu_is_found_with_what_is_known_of_it() -> None:
     """Named as torch names it; what the driver does not tell is 0."""
-    assert ask(TWO) == Seen((L40S, A4000))
+    assert ask(TWO) == DeviceScan((L40S, A4000))
 
 
 def test_no_driver_no_gpu() -> None:
     """The program is not there, or says that it found nothing."""
-    assert ask(None) == Seen()
-    assert ask("No devices were found\n") == Seen()
+    assert ask(None) == DeviceScan()
+    assert ask("No devices were found\n") == DeviceScan()
 
 
 @pytest.mark.parametrize(
@@ -73,19 +73,19 @@ def test_what_is_hidden_from_programs_is_hidden_from_lanes(mask: str, titles: li
 
 def test_a_driver_that_does_not_answer_still_has_its_cards(proc: Path) -> None:
     """The kernel shows them, and it is told; without the driver's program that is no trouble."""
-    cards = (Found("cuda:0", "NVIDIA L40S"), Found("cuda:1", "NVIDIA RTX A4000"))
-    assert ask("", proc) == Seen(cards, "nvidia-smi does not answer.")
-    assert ask(None, proc) == Seen(cards)
+    cards = (Accelerator("cuda:0", "NVIDIA L40S"), Accelerator("cuda:1", "NVIDIA RTX A4000"))
+    assert ask("", proc) == DeviceScan(cards, "nvidia-smi does not answer.")
+    assert ask(None, proc) == DeviceScan(cards)
     assert ask(None, proc, CUDA_VISIBLE_DEVICES="GPU-bbbb2222").devices[0].title == "NVIDIA RTX A4000"
 
 
 def test_a_program_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even for its end: one that hangs in the driver has none."""
-    monkeypatch.setattr(module, "_SECONDS", 0.05)
-    assert said(["sleep", "60"]) == ""
-    assert said(["false"]) == ""
-    assert said(["echo", "here"]) == "here\n"
-    assert said(["no-such-program-anywhere"]) is None
+    monkeypatch.setattr(module, "_TIMEOUT_SECONDS", 0.05)
+    assert run_command(["sleep", "60"]) == ""
+    assert run_command(["false"]) == ""
+    assert run_command(["echo", "here"]) == "here\n"
+    assert run_command(["no-such-program-anywhere"]) is None
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_what_torch_was_built_for_is_read_and_not_imported(tmp_path: Path, monke
     (tmp_path / "torch" / "version.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    assert torch_for() == kind
+    assert torch_backend() == kind
 
 
 def test_looking_costs_no_torch() -> None:

@@ -11,12 +11,12 @@ import pytest
 
 from goldsmith.engines import Device
 from goldsmith.engines.memory import (
-    _available,
-    _group,
+    _available_mb,
+    _cgroup_free_mb,
     free_mb,
-    give_back,
-    is_dead,
-    is_shortage,
+    is_device_failure,
+    is_out_of_memory,
+    release_memory,
 )
 
 
@@ -24,19 +24,19 @@ def test_the_machine_s_available_memory_is_read(tmp_path: Path) -> None:
     """In MiB, from what the kernel says; where it says nothing, nothing limits."""
     said = tmp_path / "meminfo"
     said.write_text("MemTotal:       24689764 kB\nMemAvailable:   10485760 kB\n")
-    assert _available(said) == 10240
-    assert _available(tmp_path / "none") > 1 << 30
+    assert _available_mb(said) == 10240
+    assert _available_mb(tmp_path / "none") > 1 << 30
 
 
 def test_a_control_group_s_limit_counts(tmp_path: Path) -> None:
     """Less what it holds and cannot drop; no limit and no such group limit nothing."""
-    assert _group(tmp_path / "none") > 1 << 30
+    assert _cgroup_free_mb(tmp_path / "none") > 1 << 30
     (tmp_path / "memory.max").write_text(f"{8 << 30}\n")
     (tmp_path / "memory.current").write_text(f"{6 << 30}\n")
     (tmp_path / "memory.stat").write_text(f"anon 1\ninactive_file {1 << 30}\n")
-    assert _group(tmp_path) == 3072
+    assert _cgroup_free_mb(tmp_path) == 3072
     (tmp_path / "memory.max").write_text("max\n")
-    assert _group(tmp_path) > 1 << 30
+    assert _cgroup_free_mb(tmp_path) > 1 << 30
 
 
 def test_the_lane_s_own_limit_counts() -> None:
@@ -56,9 +56,9 @@ def test_shortages_are_told_from_other_failures() -> None:
     import torch
 
     short = [MemoryError(), torch.OutOfMemoryError("x"), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
-    assert all(is_shortage(error) and not is_dead(error) for error in short)
+    assert all(is_out_of_memory(error) and not is_device_failure(error) for error in short)
     other = [ValueError("out of memory"), RuntimeError("shapes differ"), torch.AcceleratorError("CUDA error: an illegal memory access")]
-    assert not any(is_shortage(error) for error in other)
+    assert not any(is_out_of_memory(error) for error in other)
 
 
 @pytest.mark.parametrize(
@@ -68,18 +68,18 @@ def test_a_dead_device_is_told_from_other_failures(said: str) -> None:
     """Also where torch has no class for it."""
     import torch
 
-    assert is_dead(RuntimeError(said))
-    assert is_dead(torch.AcceleratorError(said))
-    assert not is_dead(ValueError(said))
-    assert not is_dead(RuntimeError("shapes differ"))
+    assert is_device_failure(RuntimeError(said))
+    assert is_device_failure(torch.AcceleratorError(said))
+    assert not is_device_failure(ValueError(said))
+    assert not is_device_failure(RuntimeError("shapes differ"))
 
 
 def test_out_of_memory_on_the_device_is_no_dead_device() -> None:
     """torch's class for it is one of the accelerator's errors, or says CUDA error itself."""
     import torch
 
-    assert not is_dead(torch.OutOfMemoryError("CUDA out of memory"))
-    assert not is_dead(RuntimeError("CUDA error: out of memory"))
+    assert not is_device_failure(torch.OutOfMemoryError("CUDA out of memory"))
+    assert not is_device_failure(RuntimeError("CUDA error: out of memory"))
 
 
 def test_giving_back_imports_nothing() -> None:
@@ -87,4 +87,4 @@ def test_giving_back_imports_nothing() -> None:
     code = "import sys; from goldsmith.engines import Device; from goldsmith.engines.memory import give_back, is_dead, is_shortage;"
     code += "give_back(Device('cuda:0')); is_dead(RuntimeError('x')); is_shortage(RuntimeError('x')); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
-    give_back(Device())
+    release_memory(Device())

@@ -7,7 +7,7 @@ import weakref
 import pytest
 
 from goldsmith.engines import Device
-from goldsmith.engines.model_cache import Residency
+from goldsmith.engines.model_cache import ModelCache
 
 CPU, GPU = Device("cpu"), Device("cuda:0")
 
@@ -28,7 +28,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.free = {"cpu": 1000, "cuda:0": 1000}
-        self.residency: Residency[Weighty] = Residency(lambda device: self.free[device.name], most=4)
+        self.residency: ModelCache[Weighty] = ModelCache(lambda device: self.free[device.name], max_engines=4)
         self.opened = 0
 
     def ask(self, name: str, mb: int, device: Device = GPU) -> Weighty:
@@ -36,7 +36,7 @@ class Machine:
             self.opened += 1
             return Weighty(self, device, mb)
 
-        return self.residency.engine((name, device.name), name, device, mb, opened)
+        return self.residency.get_or_open((name, device.name), name, device, mb, opened)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_what_fits_stays_open(machine: Machine) -> None:
     """The same key is the same engine, and is opened once."""
     assert machine.ask("a", 400) is machine.ask("a", 400)
     machine.ask("b", 600)
-    assert (machine.opened, machine.free["cuda:0"], machine.residency.loaded) == (2, 0, ("a", "b"))
+    assert (machine.opened, machine.free["cuda:0"], machine.residency.loaded_models) == (2, 0, ("a", "b"))
 
 
 def test_the_least_recently_used_goes_first(machine: Machine) -> None:
@@ -58,9 +58,9 @@ def test_the_least_recently_used_goes_first(machine: Machine) -> None:
     machine.ask("c", 300)
     assert machine.ask("a", 400) is first
     machine.ask("d", 200)
-    assert machine.residency.loaded == ("c", "a", "d")
+    assert machine.residency.loaded_models == ("c", "a", "d")
     machine.ask("b", 300)
-    assert machine.residency.loaded == ("a", "d", "b")
+    assert machine.residency.loaded_models == ("a", "d", "b")
 
 
 def test_other_devices_are_left_alone(machine: Machine) -> None:
@@ -68,14 +68,14 @@ def test_other_devices_are_left_alone(machine: Machine) -> None:
     machine.ask("a", 900, CPU)
     machine.ask("b", 900, GPU)
     machine.ask("c", 900, GPU)
-    assert machine.residency.loaded == ("a", "c")
+    assert machine.residency.loaded_models == ("a", "c")
 
 
 def test_what_is_too_large_for_all_is_opened_all_the_same(machine: Machine) -> None:
     """With everything else gone: whether it fits in another layout is for the engine to say."""
     machine.ask("a", 400)
     machine.ask("huge", 5000)
-    assert machine.residency.loaded == ("huge",)
+    assert machine.residency.loaded_models == ("huge",)
 
 
 def test_an_engine_that_goes_is_let_go_of(machine: Machine) -> None:
@@ -89,7 +89,7 @@ def test_small_ones_are_not_kept_without_end(machine: Machine) -> None:
     """Also where each takes nothing worth counting."""
     for name in "abcdef":
         machine.ask(name, 0)
-    assert machine.residency.loaded == ("c", "d", "e", "f")
+    assert machine.residency.loaded_models == ("c", "d", "e", "f")
 
 
 def test_an_engine_that_fails_to_open_is_not_kept(machine: Machine) -> None:
@@ -99,7 +99,7 @@ def test_an_engine_that_fails_to_open_is_not_kept(machine: Machine) -> None:
         raise ValueError("on purpose")
 
     with pytest.raises(ValueError, match="on purpose"):
-        machine.residency.engine("a", "a", GPU, 10, fails)
-    assert machine.residency.loaded == ()
+        machine.residency.get_or_open("a", "a", GPU, 10, fails)
+    assert machine.residency.loaded_models == ()
     machine.ask("a", 10)
-    assert machine.residency.loaded == ("a",)
+    assert machine.residency.loaded_models == ("a",)

@@ -18,11 +18,11 @@ import pytest
 
 from doubles.disk import Disk, Killed, Overwritten, Script, ScriptedJournal
 from doubles.share import Share
-from goldsmith.errors import MachineFault
+from goldsmith.errors import HostError
 from goldsmith.files import Filesystem
 from goldsmith.journal.records import Plan
-from goldsmith.pipeline.commit.plan_executor import Changed, Committed, Halted, Refused, Result
-from goldsmith.pipeline.commit.recovery import recover
+from goldsmith.pipeline.commit.plan_executor import FileRefused, FilesChanged, PlanCommitted, PlanHalted, PlanResult
+from goldsmith.pipeline.commit.recovery import recover_plans
 
 Prepare = Callable[[Share], list[Plan]]
 
@@ -56,7 +56,7 @@ def _chosen(share: Share) -> list[Plan]:
 
 
 def _alone(share: Share) -> list[Plan]:
-    return [share.chosen("a").model_copy(update={"alone": "selected/hero.toml"})]
+    return [share.chosen("a").model_copy(update={"lone_brief": "selected/hero.toml"})]
 
 
 def _taken_name(share: Share) -> list[Plan]:
@@ -98,7 +98,7 @@ def places() -> Iterator[Callable[[], Path]]:
     shutil.rmtree(base)
 
 
-def _commit(ground: Ground, share: Share, plans: list[Plan], script: Script) -> list[Result] | None:
+def _commit(ground: Ground, share: Share, plans: list[Plan], script: Script) -> list[PlanResult] | None:
     """The results; None where the daemon was killed in mid-commit."""
     journal = share.journal(ScriptedJournal)
     assert isinstance(journal, ScriptedJournal)
@@ -114,7 +114,7 @@ def _commit(ground: Ground, share: Share, plans: list[Plan], script: Script) -> 
 def _recover(ground: Ground, share: Share, script: Script) -> None:
     journal = share.journal()
     try:
-        recover(share.deliver(journal, ground.disk(script)))
+        recover_plans(share.deliver(journal, ground.disk(script)))
     except Killed:
         pass
     finally:
@@ -127,7 +127,7 @@ def _calls(ground: Ground, place: Path) -> list[str]:
     plans = ground.prepare(share)
     results = _commit(ground, share, plans, script)
     assert results is not None
-    assert all(isinstance(result, Committed) for result in results), results
+    assert all(isinstance(result, PlanCommitted) for result in results), results
     _judge(share, plans, {"there"})
     return script.calls
 
@@ -156,12 +156,12 @@ def test_a_failing_disk_never_halves_a_commit(ground: Ground, number: int, lasti
         assert results is not None
         assert {result.plan.job_id for result in results} == {plan.job_id for plan in plans}
         assert len(results) == len(plans)
-        assert all(isinstance(result, Committed | Refused | Halted) for result in results), results
+        assert all(isinstance(result, PlanCommitted | FileRefused | PlanHalted) for result in results), results
         for result in results:
             plan = result.plan
-            if isinstance(result, Committed):
+            if isinstance(result, PlanCommitted):
                 assert share.way(plan) == "there"
-            elif isinstance(result, Refused) or (isinstance(result, Halted) and not result.pending):
+            elif isinstance(result, FileRefused) or (isinstance(result, PlanHalted) and not result.is_pending):
                 assert share.way(plan) == "home"
         _recover(ground, share, Script())
         _judge(share, plans, {"home", "there"})
@@ -169,7 +169,7 @@ def test_a_failing_disk_never_halves_a_commit(ground: Ground, number: int, lasti
 
 def _trouble(number: int, call: str) -> Exception:
     if call in ("intend", "replan", "done"):
-        return MachineFault("The journal cannot be used.", "")
+        return HostError("The journal cannot be used.", "")
     return OSError(number, os.strerror(number))
 
 
@@ -184,12 +184,12 @@ def test_what_a_disk_left_pending_is_settled_by_the_next_commit(ground: Ground, 
         journal.script = script
         deliver = share.deliver(journal, ground.disk(script))
         first = deliver.commit(plans)
-        pending = {result.plan.job_id for result in first if isinstance(result, Halted) and result.pending}
-        assert set(deliver.pending) == pending
+        pending = {result.plan.job_id for result in first if isinstance(result, PlanHalted) and result.is_pending}
+        assert set(deliver.pending_jobs) == pending
         script.at = 0
         later = deliver.commit([])
         assert {result.plan.job_id for result in later} == pending
-        assert not any(isinstance(result, Halted) for result in later)
+        assert not any(isinstance(result, PlanHalted) for result in later)
         journal.close()
         _judge(share, plans, {"home", "there"})
 
@@ -251,10 +251,10 @@ def test_a_kill_while_a_changed_input_is_put_back(
     for at in itertools.count(1):
         share = Share(places())
         plan = _one(share)[0]
-        picture = share.root / plan.takes[0].path
+        picture = share.root / plan.consumes[0].path
         disk = Overwritten(Script(at, after=at % 2 == 0), str(picture), partial(meddle, picture), mounts=mounts)
         journal = share.journal()
-        results: list[Result] = []
+        results: list[PlanResult] = []
         with contextlib.suppress(Killed):
             results = share.deliver(journal, disk).commit([plan])
         journal.close()
@@ -265,7 +265,7 @@ def test_a_kill_while_a_changed_input_is_put_back(
             assert picture.read_bytes() == b"saved over, and longer"
             assert len(share.files()) == 3
         if results:
-            assert isinstance(results[0], Changed)
+            assert isinstance(results[0], FilesChanged)
             break
 
 
@@ -274,11 +274,11 @@ def test_a_kill_while_a_brief_goes_back_to_the_picture_that_came(places: Callabl
     """The picture came as its brief was taken for alone, and the daemon dies at any call from then on: both lie side by side."""
     for at in itertools.count(1):
         share = Share(places())
-        plan = share.chosen("a").model_copy(update={"alone": "selected/hero.toml"})
+        plan = share.chosen("a").model_copy(update={"lone_brief": "selected/hero.toml"})
         brief = share.root / "selected/hero.toml"
         disk = Overwritten(Script(at, after=at % 2 == 0), str(brief), partial(share.put, "selected/hero.png", b"came"), mounts=mounts)
         journal = share.journal()
-        results: list[Result] = []
+        results: list[PlanResult] = []
         with contextlib.suppress(Killed):
             results = share.deliver(journal, disk).commit([plan])
         journal.close()
@@ -288,7 +288,7 @@ def test_a_kill_while_a_brief_goes_back_to_the_picture_that_came(places: Callabl
         else:
             assert share.files() == {"selected/hero.toml": b"brief hero", "selected/hero.png": b"came"}
         if results:
-            assert isinstance(results[0], Changed)
+            assert isinstance(results[0], FilesChanged)
             break
 
 
@@ -296,7 +296,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     """A tmpfs of 64 KiB, mounted as a folder of the line and filled to the brim: everything waits in place, then goes on."""
     share = Share(tmp_path)
     plan = share.plan("a", "hero", (share.take("selected/hero.png", "archive/hero.png", b"x" * 40_000),), ())
-    plan = plan.model_copy(update={"puts": (share.result("a", "0.png", "masked/hero.png", b"y" * 40_000),)})
+    plan = plan.model_copy(update={"publishes": (share.result("a", "0.png", "masked/hero.png", b"y" * 40_000),)})
     full = share.root / "masked"
     mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(full)], capture_output=True, check=False)
     if mount.returncode:
@@ -306,13 +306,13 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
         journal = share.journal()
         deliver = share.deliver(journal, Filesystem())
         result = deliver.commit([plan])[0]
-        assert isinstance(result, Halted)
+        assert isinstance(result, PlanHalted)
         assert "space" in result.sentence
-        assert not result.pending
+        assert not result.is_pending
         assert share.way(plan) == "home"
         (full / "ballast").unlink()
         again = deliver.commit([plan])
-        assert isinstance(again[0], Committed)
+        assert isinstance(again[0], PlanCommitted)
         assert share.way(plan) == "there"
         journal.close()
     finally:

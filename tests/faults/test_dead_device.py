@@ -11,9 +11,10 @@ import pytest
 from doubles.commission import LINE
 from doubles.pictures import mask, png
 from doubles.studio import Studio, studio_at
-from goldsmith.pipeline.scheduler.work import fingerprint
+from goldsmith.pipeline.scheduler.work_item import fingerprint
 
 TWO_LANES = LINE.replace('folder = "selected"', 'folder = "selected"\nlane = "gpu"')
+# Lane processes read this as they start: the engine that needs no weights stands for a model, and a file for the broken card.
 BROKEN_DRIVER = """
     import os
     from goldsmith.engines.drivers import null
@@ -27,7 +28,6 @@ BROKEN_DRIVER = """
     whole = null.NullInpainter.fill
     null.NullInpainter.fill = fill
 """
-"""Lane processes read this as they start: the engine that needs no weights stands for a model, and a file for the broken card."""
 
 
 @pytest.fixture
@@ -69,13 +69,13 @@ def test_pictures_wait_in_place_for_a_dead_gpu_and_the_other_lanes_go_on(studio:
     studio.until_heard("committed", picture="masked/other.png")
     assert studio.folder("selected") == ["hero.mask.png", "hero.png"]
     assert studio.note("selected/hero.png") == ""
-    (live,) = studio.journal.live()
+    (live,) = studio.journal.active_jobs()
     assert (live.path, live.started_at) == ("selected/hero.png", None)
     sigs = {path: works.intake.state(path).sig for path in ("selected/hero.png", "selected/hero.mask.png")}
-    assert studio.journal.attempts("selected/hero.png", fingerprint({path: sig for path, sig in sigs.items() if sig is not None})) == 0
+    assert studio.journal.attempt_count("selected/hero.png", fingerprint({path: sig for path, sig in sigs.items() if sig is not None})) == 0
     assert studio.heard("paused") == []
     dead.unlink()
-    works.lanes.resume("gpu")
+    works.workers.resume("gpu")
     studio.until_idle()
     assert studio.folder("masked") == ["hero.png"]
     assert lanes(studio)["gpu"] == ""
@@ -90,4 +90,4 @@ def test_what_is_changed_or_taken_away_while_its_device_is_dead_is_left_alone(st
     studio.at("selected/hero.mask.png").unlink()
     studio.until_idle()
     assert studio.folder("selected") == ["hero.png"]
-    assert studio.journal.live() == []
+    assert studio.journal.active_jobs() == []

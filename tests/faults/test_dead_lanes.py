@@ -15,12 +15,12 @@ import pytest
 
 from doubles import tiny
 from doubles.jobs import FAULTY, GENEROUS, Event, Share, events_until, outcome_of, outcomes
-from goldsmith.jobs.job import Job, Limits, Outcome, Progress, PutBack
-from goldsmith.pipeline.workers.queues import LaneContext, Lanes, LaneSpec
-from goldsmith.pipeline.workers.worker_process import spawn_lane
+from goldsmith.jobs.job import Job, JobProgress, JobRequeued, Outcome, ResourceLimits
+from goldsmith.pipeline.workers.worker_pools import WorkerConfig, WorkerPools, WorkerSpec
+from goldsmith.pipeline.workers.worker_process import spawn_worker
 
 TESTS = Path(__file__).parents[1]
-SMALL = Limits(seconds=60, memory_bytes=300 << 20, pixels=10_000_000)
+SMALL = ResourceLimits(timeout_seconds=60, max_memory_bytes=300 << 20, max_pixels=10_000_000)
 
 
 @pytest.fixture
@@ -35,18 +35,18 @@ def found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def lanes() -> Iterator[Lanes]:
-    made = Lanes([LaneSpec(name="cpu")], FAULTY)
+def lanes() -> Iterator[WorkerPools]:
+    made = WorkerPools([WorkerSpec(queue="cpu")], FAULTY)
     yield made
     made.stop(0)
 
 
-def pid_of(lanes: Lanes, share: Share) -> int:
+def pid_of(lanes: WorkerPools, share: Share) -> int:
     """The process of the lane, found by letting it work a little."""
     job = share.job(("report", {}))
     lanes.submit(job)
     events_until(lanes, lambda told: bool(told))
-    pid = lanes.running()[job.id].pid
+    pid = lanes.running_jobs()[job.id].pid
     events_until(lanes, lambda told: bool(outcomes(told)))
     return pid
 
@@ -73,7 +73,7 @@ def alive(pid: int) -> bool:
     ],
 )
 def test_whatever_a_step_does_to_its_lane_the_job_gets_one_outcome(
-    lanes: Lanes, share: Share, step: tuple[str, dict[str, Any]], kind: str, words: str
+    lanes: WorkerPools, share: Share, step: tuple[str, dict[str, Any]], kind: str, words: str
 ) -> None:
     """The sentence names the picture and says how it ended, and the next job runs as if nothing had been."""
     bad, good = share.job(step, limits=SMALL), share.job(("invert", {}))
@@ -90,28 +90,28 @@ def test_whatever_a_step_does_to_its_lane_the_job_gets_one_outcome(
     assert lanes.stop(0) == []
 
 
-def test_a_lane_s_last_words_are_kept_for_the_log(lanes: Lanes, share: Share) -> None:
+def test_a_lane_s_last_words_are_kept_for_the_log(lanes: WorkerPools, share: Share) -> None:
     """What it wrote to stderr, and for a segmentation fault where it happened."""
     assert "these are my last words" in getattr(outcome_of(lanes, share.job(("die", {}))).fault, "detail", "")
     assert "in apply" in getattr(outcome_of(lanes, share.job(("segfault", {}))).fault, "detail", "")
 
 
-def test_a_hanging_step_is_ended_when_its_time_is_over(lanes: Lanes, share: Share) -> None:
+def test_a_hanging_step_is_ended_when_its_time_is_over(lanes: WorkerPools, share: Share) -> None:
     """Even one that heeds nothing."""
-    job = share.job(("hang", {"heeds": False}), limits=GENEROUS.model_copy(update={"seconds": 0.3}))
+    job = share.job(("hang", {"heeds": False}), limits=GENEROUS.model_copy(update={"timeout_seconds": 0.3}))
     outcome = outcome_of(lanes, job)
     assert outcome.fault is not None
     assert (outcome.fault.kind, "0.3 s" in outcome.fault.sentence) == ("timeout", True)
 
 
 @pytest.mark.parametrize("heeds", [True, False])
-def test_a_job_is_called_off_in_the_middle(lanes: Lanes, share: Share, heeds: bool) -> None:
+def test_a_job_is_called_off_in_the_middle(lanes: WorkerPools, share: Share, heeds: bool) -> None:
     """A step that reports progress stops there and its process lives; another is killed after a grace."""
     job = share.job(("hang", {"heeds": heeds}))
     lanes.submit(job)
     hanging = Path(job.scratch) / "hanging"
     events_until(lanes, lambda told: hanging.exists())
-    pid = lanes.running()[job.id].pid
+    pid = lanes.running_jobs()[job.id].pid
     begun = monotonic()
     assert lanes.cancel(job.id)
     told = outcomes(events_until(lanes, lambda events: bool(outcomes(events))))
@@ -120,24 +120,24 @@ def test_a_job_is_called_off_in_the_middle(lanes: Lanes, share: Share, heeds: bo
     assert (monotonic() - begun < 2.0) == heeds
 
 
-def test_printing_does_not_disturb_the_talk(lanes: Lanes, share: Share) -> None:
+def test_printing_does_not_disturb_the_talk(lanes: WorkerPools, share: Share) -> None:
     """A library that prints 180 kB to stdout fills no pipe and garbles no message."""
     assert outcome_of(lanes, share.job(("babble", {}))).fault is None
 
 
-def test_a_lane_killed_while_idle_costs_no_job_anything(lanes: Lanes, share: Share) -> None:
+def test_a_lane_killed_while_idle_costs_no_job_anything(lanes: WorkerPools, share: Share) -> None:
     """The next job finds a new process."""
     for _ in range(3):
         os.kill(pid_of(lanes, share), signal.SIGKILL)
     assert outcome_of(lanes, share.job()).fault is None
 
 
-def test_interrupts_are_left_to_the_daemon(lanes: Lanes, share: Share) -> None:
+def test_interrupts_are_left_to_the_daemon(lanes: WorkerPools, share: Share) -> None:
     """Ctrl-C and SIGTERM reach the whole group; a lane works on until the daemon says otherwise."""
     job = share.job(("hang", {}))
     lanes.submit(job)
     events_until(lanes, lambda told: (Path(job.scratch) / "hanging").exists())
-    pid = lanes.running()[job.id].pid
+    pid = lanes.running_jobs()[job.id].pid
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(pid, number)
     lanes.cancel(job.id)
@@ -147,16 +147,16 @@ def test_interrupts_are_left_to_the_daemon(lanes: Lanes, share: Share) -> None:
 
 def test_kills_at_random_moments_lose_no_job(share: Share) -> None:
     """Forty jobs, a kill at every third event: each job has exactly one outcome, done or crashed."""
-    lanes = Lanes([LaneSpec(name="cpu", count=2)], FAULTY)
+    lanes = WorkerPools([WorkerSpec(queue="cpu", process_count=2)], FAULTY)
     jobs = [share.job(("invert", {}) if number % 2 else ("report", {"times": 5})) for number in range(40)]
     for job in jobs:
         lanes.submit(job)
-    told: list[Progress | Outcome] = []
+    told: list[JobProgress | Outcome] = []
     kills = 0
     while len(outcomes(told)) < len(jobs):
         told += events_until(lanes, bool)
-        if len(told) > 3 * kills and kills < 20 and lanes.running():
-            os.kill(next(iter(lanes.running().values())).pid, signal.SIGKILL)
+        if len(told) > 3 * kills and kills < 20 and lanes.running_jobs():
+            os.kill(next(iter(lanes.running_jobs().values())).pid, signal.SIGKILL)
             kills += 1
     told += lanes.stop(0)
     assert kills > 3
@@ -170,11 +170,11 @@ def test_a_lane_that_cannot_even_start_waits_with_a_sentence(share: Share, monke
     broken.mkdir()
     (broken / "pydantic.py").write_text("raise ImportError('the installation is broken')")
     monkeypatch.setenv("PYTHONPATH", f"{broken}:{TESTS}")
-    lanes = Lanes([LaneSpec(name="cpu")], FAULTY)
+    lanes = WorkerPools([WorkerSpec(queue="cpu")], FAULTY)
     job = share.job()
     lanes.submit(job)
-    events_until(lanes, lambda told: lanes.paused("cpu") is not None)
-    assert "the installation is broken" in (lanes.paused("cpu") or "")
+    events_until(lanes, lambda told: lanes.pause_reason("cpu") is not None)
+    assert "the installation is broken" in (lanes.pause_reason("cpu") or "")
     assert lanes.position(job.id) == 1
     monkeypatch.setenv("PYTHONPATH", str(TESTS))
     assert [outcome.fault for outcome in outcomes(events_until(lanes, lambda told: bool(outcomes(told))))] == [None]
@@ -185,7 +185,7 @@ def test_a_module_lying_in_the_share_is_never_imported(share: Share, monkeypatch
     """The daemon may have been started there."""
     share.put("json.py", b"raise SystemExit('hijacked')")
     monkeypatch.chdir(share.root)
-    lanes = Lanes([LaneSpec(name="cpu")], FAULTY)
+    lanes = WorkerPools([WorkerSpec(queue="cpu")], FAULTY)
     assert outcome_of(lanes, share.job()).fault is None
     lanes.stop(0)
 
@@ -199,7 +199,7 @@ def test_lane_processes_end_with_the_daemon(share: Share, how: str, tmp_path: Pa
         "import sys, pathlib, select, time\n"
         "from doubles.jobs import FAULTY, events_until\n"
         "from goldsmith.jobs.job import Job\n"
-        "from goldsmith.pipeline.workers.queues import Lanes, LaneSpec\n"
+        "from goldsmith.pipeline.workers.worker_pools import Lanes, LaneSpec\n"
         "lanes = Lanes([LaneSpec(name='cpu')], FAULTY)\n"
         "job = Job.model_validate_json(pathlib.Path(sys.argv[1]).read_text())\n"
         "lanes.submit(job)\n"
@@ -237,12 +237,12 @@ def test_a_lane_s_process_keeps_nothing_of_the_daemon_s(share: Share, monkeypatc
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
     pids: list[int] = []
 
-    def spawn(spec: LaneSpec, wire: int, grumbles: int) -> subprocess.Popen[bytes]:
-        born = spawn_lane(spec, wire, grumbles)
+    def spawn(spec: WorkerSpec, wire: int, grumbles: int) -> subprocess.Popen[bytes]:
+        born = spawn_worker(spec, wire, grumbles)
         pids.append(born.pid)
         return born
 
-    lanes = Lanes([LaneSpec(name="cpu", threads=1)], FAULTY, spawn=spawn)
+    lanes = WorkerPools([WorkerSpec(queue="cpu", threads=1)], FAULTY, spawn=spawn)
     assert outcome_of(lanes, share.job()).fault is None
     given = Path(f"/proc/{pids[0]}/environ").read_bytes().split(b"\0")
     assert b"OMP_NUM_THREADS=1" in given
@@ -253,7 +253,7 @@ def test_a_lane_s_process_keeps_nothing_of_the_daemon_s(share: Share, monkeypatc
 # --- devices and flights
 
 
-GPU = LaneSpec(name="gpu", device="cuda:0")
+GPU = WorkerSpec(queue="gpu", device="cuda:0")
 NULL = """
 [models.null-generate]
 kind = "generate"
@@ -273,14 +273,14 @@ picture_mb = 1
 
 def test_a_dead_device_pauses_its_lane_and_the_others_go_on(share: Share) -> None:
     """The job keeps its place and no outcome is told; once the device is well it is done, by another process."""
-    lanes = Lanes([GPU, LaneSpec(name="cpu")], FAULTY)
+    lanes = WorkerPools([GPU, WorkerSpec(queue="cpu")], FAULTY)
     share.put("dead", b"")
     bad, other = share.job(("unplug", {}), lane="gpu", models=("flux",)), share.job(("invert", {}))
     lanes.submit(bad)
-    told = events_until(lanes, lambda told: any(isinstance(event, PutBack) for event in told))
+    told = events_until(lanes, lambda told: any(isinstance(event, JobRequeued) for event in told))
     assert outcomes(told) == []
-    assert "The GPU cuda:0 has failed (an illegal memory access" in (lanes.paused("gpu") or "")
-    assert (lanes.position(bad.id), lanes.waiting("gpu"), lanes.running()) == (1, 1, {})
+    assert "The GPU cuda:0 has failed (an illegal memory access" in (lanes.pause_reason("gpu") or "")
+    assert (lanes.position(bad.id), lanes.queue_length("gpu"), lanes.running_jobs()) == (1, 1, {})
     assert outcome_of(lanes, other).fault is None
     assert lanes.position(bad.id) == 1
     (share.root / "dead").unlink()
@@ -291,7 +291,7 @@ def test_a_dead_device_pauses_its_lane_and_the_others_go_on(share: Share) -> Non
 
 def test_a_picture_that_kills_a_well_device_is_told_and_the_others_come_through(share: Share) -> None:
     """Three processes die of it, and it is held; no other picture pays for that."""
-    lanes = Lanes([GPU], FAULTY)
+    lanes = WorkerPools([GPU], FAULTY)
     poison = share.job(("unplug", {"always": True}), lane="gpu", models=("flux",))
     share.put("selected/good.png", (share.root / "inbox/hero.png").read_bytes())
     good = share.job(("invert", {}), inputs=[share.given("selected/good.png")], lane="gpu", models=("flux",))
@@ -302,14 +302,16 @@ def test_a_picture_that_kills_a_well_device_is_told_and_the_others_come_through(
         told += events_until(lanes, bool)
         lanes.resume("gpu")
     assert [(outcome.job_id, outcome.fault and outcome.fault.kind) for outcome in outcomes(told)] == [(good.id, None), (poison.id, "crash")]
-    assert [event.job_id for event in told if isinstance(event, PutBack)] == [poison.id, poison.id]
+    assert [event.job_id for event in told if isinstance(event, JobRequeued)] == [poison.id, poison.id]
     lanes.stop(0)
 
 
 @pytest.fixture
-def flying(share: Share) -> Iterator[Lanes]:
+def flying(share: Share) -> Iterator[WorkerPools]:
     models = share.put("models.toml", NULL.encode())
-    made = Lanes([LaneSpec(name="gpu", memory_mb=1000, together=4)], LaneContext(catalogue=FAULTY.catalogue, models_file=str(models)))
+    made = WorkerPools(
+        [WorkerSpec(queue="gpu", device_memory_mb=1000, max_batch=4)], WorkerConfig(catalogue=FAULTY.catalogue, models_file=str(models))
+    )
     yield made
     made.stop(0)
 
@@ -319,13 +321,13 @@ def flight(share: Share, *steps: dict[str, Any]) -> list[Job]:
     return [share.job(("meet", settings), seed=number, **facts) for number, settings in enumerate(steps)]
 
 
-def told_of_all(lanes: Lanes, jobs: list[Job], meanwhile: Callable[[], None] = lambda: None) -> dict[str, Outcome]:
+def told_of_all(lanes: WorkerPools, jobs: list[Job], meanwhile: Callable[[], None] = lambda: None) -> dict[str, Outcome]:
     """What comes of jobs that are all in line before the first begins."""
     lanes.pause("gpu", "Wait.")
     for job in jobs:
         lanes.submit(job)
     lanes.resume("gpu")
-    events_until(lanes, lambda told: len([1 for event in told if isinstance(event, Progress) and event.step]) >= 1)
+    events_until(lanes, lambda told: len([1 for event in told if isinstance(event, JobProgress) and event.step]) >= 1)
     meanwhile()
     told = {outcome.job_id: outcome for outcome in outcomes(events_until(lanes, lambda told: len(outcomes(told)) == len(jobs)))}
     assert set(told) == {job.id for job in jobs}
@@ -336,20 +338,20 @@ def sha256s(outcome: Outcome) -> list[str]:
     return [output.sha256 for output in outcome.outputs]
 
 
-def test_equal_jobs_go_through_the_engine_as_one_and_get_the_pictures_of_their_own_seeds(flying: Lanes, share: Share) -> None:
+def test_equal_jobs_go_through_the_engine_as_one_and_get_the_pictures_of_their_own_seeds(flying: WorkerPools, share: Share) -> None:
     """The very bytes that each gets by itself."""
     jobs = flight(share, {}, {}, {})
     together = told_of_all(flying, jobs)
     assert [outcome.steps[0].findings["batch"] for outcome in together.values()] == [3, 3, 3]
     assert len({sha for outcome in together.values() for sha in sha256s(outcome)}) == 3
-    assert flying.seats()[0].models.loaded == ("null-generate",)
+    assert flying.worker_snapshots()[0].models.loaded == ("null-generate",)
     for job in jobs:
         alone = outcome_of(flying, job.model_copy(update={"id": f"{job.id}-alone"}))
         assert alone.steps[0].findings["batch"] == 1
         assert sha256s(alone) == sha256s(together[job.id])
 
 
-def test_one_that_fails_or_is_called_off_leaves_the_others_alone(flying: Lanes, share: Share) -> None:
+def test_one_that_fails_or_is_called_off_leaves_the_others_alone(flying: WorkerPools, share: Share) -> None:
     """Three in one process: one crashes, one is called off while the third waits for it."""
     jobs = flight(share, {"fail": True}, {"linger": True}, {})
     told = told_of_all(flying, jobs, lambda: [None, flying.cancel(jobs[1].id)][0])
@@ -359,13 +361,13 @@ def test_one_that_fails_or_is_called_off_leaves_the_others_alone(flying: Lanes, 
 
 def test_on_a_gpu_the_next_job_begins_while_what_the_one_before_made_is_put_down(share: Share) -> None:
     """From the step on that needs an engine last; both come through, in one process."""
-    lanes = Lanes([GPU], FAULTY)
+    lanes = WorkerPools([GPU], FAULTY)
     slow, quick = share.job(("draw", {}), ("linger", {}), lane="gpu"), share.job(("draw", {}), lane="gpu")
     lanes.submit(slow)
     lanes.submit(quick)
     told = events_until(lanes, lambda events: len(outcomes(events)) == 1)
     assert [(outcome.job_id, outcome.fault) for outcome in outcomes(told)] == [(quick.id, None)]
-    assert {running.pid for running in lanes.running().values()} == {lanes.running()[slow.id].pid}
+    assert {running.pid for running in lanes.running_jobs().values()} == {lanes.running_jobs()[slow.id].pid}
     share.put("go", b"")
     (last,) = outcomes(events_until(lanes, lambda events: len(outcomes(events)) == 1))
     assert (last.job_id, last.fault) == (slow.id, None)
@@ -374,11 +376,11 @@ def test_on_a_gpu_the_next_job_begins_while_what_the_one_before_made_is_put_down
 
 def test_on_a_gpu_a_step_before_the_last_engine_keeps_the_next_job_waiting(share: Share) -> None:
     """It may need its engine at any moment: the second is begun only when the first is past that."""
-    lanes = Lanes([GPU], FAULTY)
+    lanes = WorkerPools([GPU], FAULTY)
     slow, quick = share.job(("linger", {}), ("draw", {}), lane="gpu"), share.job(("draw", {}), lane="gpu")
     lanes.submit(slow)
     lanes.submit(quick)
-    events_until(lanes, lambda told: any(isinstance(event, Progress) and event.op == "linger" for event in told))
+    events_until(lanes, lambda told: any(isinstance(event, JobProgress) and event.op == "linger" for event in told))
     assert lanes.position(quick.id) == 1
     share.put("go", b"")
     told = outcomes(events_until(lanes, lambda events: len(outcomes(events)) == 2))
@@ -388,7 +390,7 @@ def test_on_a_gpu_a_step_before_the_last_engine_keeps_the_next_job_waiting(share
 
 def test_on_a_gpu_whatever_no_border_catches_ends_the_process(share: Share) -> None:
     """Otherwise nobody would ever hear of the job; the next one is served by another process."""
-    lanes = Lanes([GPU], FAULTY)
+    lanes = WorkerPools([GPU], FAULTY)
     share.put("go", b"")
     bad, good = share.job(("linger", {"exit": True}), lane="gpu"), share.job(("invert", {}), lane="gpu")
     lanes.submit(bad)
@@ -401,7 +403,7 @@ def test_on_a_gpu_whatever_no_border_catches_ends_the_process(share: Share) -> N
 def test_a_real_pipeline_serves_several_jobs_at_once_with_the_bytes_that_each_gets_alone(share: Share) -> None:
     """Different words, pictures and seeds in one flight: the record tells the same, and the processor gives the very same bytes."""
     models = share.put("models.toml", tiny.models_toml({"tiny": "sdxl"}).encode())
-    lanes = Lanes([LaneSpec(name="gpu", memory_mb=1000, together=4)], LaneContext(models_file=str(models)))
+    lanes = WorkerPools([WorkerSpec(queue="gpu", device_memory_mb=1000, max_batch=4)], WorkerConfig(models_file=str(models)))
     facts = {"lane": "gpu", "models": ("tiny",), "alike": "x", "weights_mb": 1, "pictures_mb": 1, "limits": GENEROUS}
     settings = {"model": "tiny", "size": [64, 64], "steps": 2, "strength": 0.9}
     jobs = [share.job(("regenerate", {**settings, "prompt": words}), seed=len(words), **facts) for words in ("a hand", "a wooden desk")]

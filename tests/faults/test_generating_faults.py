@@ -13,7 +13,7 @@ from doubles.deliveries import Delivery
 from doubles.faulty_diffusion import Faults, arm
 from doubles.pictures import png
 from doubles.studio import Studio, studio_at
-from goldsmith.errors import MachineFault
+from goldsmith.errors import HostError
 
 BRIEF = """prompt = "a red chair"
 seed = 3
@@ -96,16 +96,16 @@ def test_work_on_what_is_no_longer_so_is_called_off_in_mid_denoise_and_the_model
     studio.until(lambda: faults.noted("step 2"), "its third step")
     works = studio.works
     assert works is not None
-    (running,) = works.lanes.running()
+    (running,) = works.workers.running_jobs()
     if what == "taken":
         studio.at(f"inbox/{stem}.png").unlink()
     if what == "saved over":
         studio.put(f"inbox/{stem}.png", png(2, 64, 64))
     if what != "taken":
         studio.put(f"inbox/{stem}.toml", BRIEF.format(steps=2))
-    studio.until(lambda: works.foreman._slate.of_job(running).cancelled, "that the lane is told")  # type: ignore[union-attr]
+    studio.until(lambda: works.scheduler._in_flight.get_by_job(running).is_cancelled, "that the lane is told")  # type: ignore[union-attr]
     faults.open()
-    studio.until(lambda: running not in works.lanes.running(), "the end of its job")
+    studio.until(lambda: running not in works.workers.running_jobs(), "the end of its job")
     assert 3 <= len([number for number in range(180) if faults.noted(f"step {number}")]) < 20
     studio.until_idle()
     delivered = [name for name in studio.folder("delivered") if name.startswith(stem)]
@@ -128,7 +128,7 @@ def test_a_device_that_dies_in_mid_picture_is_tried_again_with_a_new_process(stu
     (first,) = set(faults.noted("step 0"))
     faults.mend("dead")
     faults.forget()
-    studio.works.lanes.resume("gpu")  # type: ignore[union-attr]
+    studio.works.workers.resume("gpu")  # type: ignore[union-attr]
     studio.until_idle()
     assert made(studio, "dying")["rung"] == "as asked"
     (second,) = faults.noted("load")
@@ -157,14 +157,14 @@ def test_a_job_for_another_model_is_passed_over_by_eight_and_no_more(tmp_path: P
     with studio_at(tmp_path / "studio") as studio:
         studio.put("config/models.toml", STARVED.replace("NAME", "one") + STARVED.replace("NAME", "two"))
         works = studio.start()
-        works.lanes.pause("gpu", "The test is not ready.")
+        works.workers.pause("gpu", "The test is not ready.")
         for number in range(20):
             name = "two" if number == 1 else "one"
             studio.put(f"inbox/{number:02}.toml", f'prompt = "x"\n[[generate]]\nop = "regenerate"\nmodel = "{name}"\n')
             if number < 2:
-                studio.until(lambda: works.lanes.waiting("gpu") > number, "that it stands in line")  # noqa: B023 - called at once
-        studio.until(lambda: works.lanes.waiting("gpu") == 20, "that all stand in line")
-        works.lanes.resume("gpu")
+                studio.until(lambda: works.workers.queue_length("gpu") > number, "that it stands in line")  # noqa: B023 - called at once
+        studio.until(lambda: works.workers.queue_length("gpu") == 20, "that all stand in line")
+        works.workers.resume("gpu")
         studio.until_idle()
         begun = list(dict.fromkeys(told["picture"] for told in studio.heard("progress")))
         assert (len(begun), begun[0], begun.index("inbox/01.toml")) == (20, "inbox/00.toml", 9)
@@ -177,7 +177,7 @@ def test_a_replay_on_a_device_that_dies_says_so_and_on_a_sound_one_is_identical(
     delivery = Delivery(studio.root, "delivered/again.manifest.json")
     before = delivery.lies()
     faults.order("dead")
-    with pytest.raises(MachineFault, match="failed"):
+    with pytest.raises(HostError, match="failed"):
         delivery.again()
     assert delivery.lies() == before
     faults.mend("dead")
@@ -192,5 +192,5 @@ def test_a_replay_by_an_engine_that_served_on_another_rung_names_the_rung(studio
     studio.until_idle()
     faults.mend("short")
     report = Delivery(studio.root, "delivered/tight.manifest.json").again()
-    said = " ".join([*report.why, *report.other])
+    said = " ".join([*report.causes, *report.other_changes])
     assert "rung" in said, said

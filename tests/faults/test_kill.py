@@ -14,19 +14,19 @@ import pytest
 from doubles import dying
 from doubles.commission import LINE, Asset, Ledger, finish, lying, thirty, undisturbed
 from doubles.studio import Daemon, Doorbell, Studio
-from goldsmith.errors import MachineFault, UsageFault
+from goldsmith.errors import HostError, UsageError
 from goldsmith.files import Filesystem
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Plan
-from goldsmith.pipeline.commit.plan_executor import Deliver
-from goldsmith.pipeline.commit.recovery import recover
+from goldsmith.pipeline.commit.plan_executor import PlanExecutor
+from goldsmith.pipeline.commit.recovery import recover_plans
 
 Tell = Callable[[str, object], None]
 KILLS = 60
+# Seconds for which a daemon that is to end itself is waited for: there may be nothing left for it to do.
 LONGEST_LIFE = 8.0
-"""Seconds for which a daemon that is to end itself is waited for: there may be nothing left for it to do."""
+# The share of the kills that must hit between a plan's record and its tick.
 LEAST_INSIDE = 1 / 10
-"""The share of the kills that must hit between a plan's record and its tick."""
 SEED = int(os.environ.get("GOLDSMITH_TEST_SEED", "0")) or time.time_ns() % 1_000_000
 
 
@@ -123,10 +123,10 @@ def _begun(studio: Studio) -> list[Plan]:
     try:
         with contextlib.closing(Journal.open(studio.journal_path, read_only=True)) as journal:
             return journal.open_plans()
-    except (UsageFault, MachineFault):  # not there yet, or not up to date: killed before anything
+    except (UsageError, HostError):  # not there yet, or not up to date: killed before anything
         return []
 
 
 def _recovered(studio: Studio) -> int:
     with contextlib.closing(Journal.open(studio.journal_path)) as journal:
-        return len(recover(Deliver(studio.root, journal, Filesystem())))
+        return len(recover_plans(PlanExecutor(studio.root, journal, Filesystem())))

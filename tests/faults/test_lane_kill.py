@@ -13,8 +13,8 @@ from doubles.commission import LINE, drop, lying, thirty, undisturbed
 from doubles.studio import Daemon, Studio
 
 KILLS = 24
+# Seconds: on a busy machine a process takes some to start, and one that is killed before it worked is started later and later.
 _PATIENCE = 10.0
-"""Seconds: on a busy machine a process takes some to start, and one that is killed before it worked is started later and later."""
 SEED = int(os.environ.get("GOLDSMITH_TEST_SEED", "0")) or time.time_ns() % 1_000_000
 
 

@@ -177,10 +177,10 @@ def test_a_folder_that_takes_no_note_does_not_stop_the_others(studio: Studio) ->
     dropped(studio, "other")
     studio.until(lambda: delivered(studio, "other"))
     assert studio.heard("paused") == []
-    assert "sharpn" in studio.journal.all_held()[0].sentence
+    assert "sharpn" in studio.journal.all_holds()[0].sentence
     dropped(studio, "acme")
     studio.until(lambda: delivered(studio, "acme"))
-    assert works.foreman.idle or studio.until_idle() is None
+    assert works.scheduler.is_idle or studio.until_idle() is None
 
 
 def test_a_journal_without_room_pauses_and_nothing_is_forgotten(studio: Studio) -> None:
@@ -214,7 +214,7 @@ def test_a_folder_of_the_line_may_vanish_and_come_back(studio: Studio, folder: s
         os.rename(studio.at(folder), studio.at("elsewhere"))
         works = studio.works
         assert works is not None
-        studio.until(lambda: folder in works.intake.paused(), "the folder is missed")
+        studio.until(lambda: folder in works.intake.unavailable_folders(), "the folder is missed")
         os.rename(studio.at("elsewhere"), studio.at(folder))
         os.unlink(studio.at("selected/acme/hero.toml"))
         studio.put("selected/acme/hero.toml", BRIEF)

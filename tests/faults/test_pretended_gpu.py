@@ -12,7 +12,7 @@ from doubles.commission import LINE
 from doubles.faulty_diffusion import Faults, arm
 from doubles.pretended_gpu import TITLE, TOTAL_MB, Pretended, machine
 from doubles.studio import Studio, studio_at
-from goldsmith.pipeline.workers.specs import told_of
+from goldsmith.pipeline.workers.worker_specs import worker_state
 
 BRIEF = 'prompt = "{words}"\nseed = {seed}\n[[generate]]\nop = "regenerate"\nmodel = "{model}"\n'
 
@@ -47,11 +47,11 @@ def test_equal_jobs_are_made_four_at_a_time_and_the_next_four_while_those_are_pu
     """Nine wait: all come through on the card, in half precision, and the record says with how many others each was made."""
     studio, _, _ = house
     works = studio.start()
-    works.lanes.pause("gpu", "The test is not ready.")
+    works.workers.pause("gpu", "The test is not ready.")
     for number in range(9):
         drop(studio, f"equal{number}", seed=number, words=f"chair {number}")
-    studio.until(lambda: works.lanes.waiting("gpu") == 9, "that all stand in line")
-    works.lanes.resume("gpu")
+    studio.until(lambda: works.workers.queue_length("gpu") == 9, "that all stand in line")
+    works.workers.resume("gpu")
     studio.until_idle(120)
     facts = [made(studio, f"equal{number}") for number in range(9)]
     assert sorted(each["batch"] for each in facts)[-4:] == [4, 4, 4, 4]  # on a machine that has other things to do, not all may meet
@@ -85,7 +85,7 @@ def test_a_model_makes_room_for_another_where_the_card_is_full(house: tuple[Stud
     assert made(studio, "other")["offload"] in ("model", "group")
     works = studio.works
     assert works is not None
-    (seat,) = [told_of(seated, 0.0) for seated in works.lanes.seats() if seated.spec.name == "gpu"]
+    (seat,) = [worker_state(seated, 0.0) for seated in works.workers.worker_snapshots() if seated.spec.queue == "gpu"]
     assert (seat["device"], seat["title"], seat["memory_mb"], seat["loaded"]) == ("cuda:0", TITLE, TOTAL_MB, ["second"])
 
 
@@ -97,9 +97,9 @@ def test_a_card_that_fails_pauses_and_its_picture_waits_in_place(house: tuple[St
     drop(studio, "dead")
     told = studio.until_heard("put back", picture="inbox/dead.toml")
     assert told["sentence"] == "cuda:0 has failed: CUDA error: unspecified launch failure"
-    assert str(works.lanes.paused("gpu")).startswith("The GPU cuda:0 has failed (CUDA error: unspecified launch failure).")
+    assert str(works.workers.pause_reason("gpu")).startswith("The GPU cuda:0 has failed (CUDA error: unspecified launch failure).")
     assert studio.note("inbox/dead.toml") == ""
     faults.mend("dead")
-    works.lanes.resume("gpu")
+    works.workers.resume("gpu")
     studio.until_idle(120)
     assert made(studio, "dead")["rung"] == "as asked"

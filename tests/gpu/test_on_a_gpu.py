@@ -17,8 +17,8 @@ from doubles.families import ASSETS, drop_all, record
 from doubles.studio import Studio, studio_at
 from doubles.tiny_engines import opened, request
 from goldsmith.engines import Device
-from goldsmith.engines.devices import devices, torch_for
-from goldsmith.engines.diffusion.layout import Layout, Offload
+from goldsmith.engines.devices import find_devices, torch_backend
+from goldsmith.engines.diffusion.memory_layout import MemoryLayout, Offload
 from goldsmith.engines.memory import free_mb
 
 pytestmark = pytest.mark.gpu
@@ -29,13 +29,13 @@ BRIEF = 'prompt = "a red chair"\nseed = {seed}\n[[generate]]\nop = "regenerate"\
 @pytest.fixture(scope="module")
 def device() -> str:
     """The first GPU. Its driver is asked, not torch: that would wake it in this process."""
-    seen = devices()
+    seen = find_devices()
     if ELSEWHERE:
         return ELSEWHERE
     if not seen.devices:
-        pytest.skip(seen.trouble or "there is no GPU here that its driver tells of")
-    if torch_for() not in ("cuda", "hip"):
-        pytest.skip(f"the torch installed here is for {torch_for() or 'nothing'}")
+        pytest.skip(seen.warning or "there is no GPU here that its driver tells of")
+    if torch_backend() not in ("cuda", "hip"):
+        pytest.skip(f"the torch installed here is for {torch_backend() or 'nothing'}")
     return seen.devices[0].name
 
 
@@ -79,11 +79,11 @@ def test_jobs_that_are_alike_are_made_together(studio: Studio, device: str) -> N
     """Eight wait while the model is loaded; some of them go through it as one, and the record says how many."""
     name_sdxl(studio)
     works = studio.start()
-    works.lanes.pause("gpu", "The test is not ready.")
+    works.workers.pause("gpu", "The test is not ready.")
     for number in range(8):
         studio.put(f"inbox/{number}.toml", BRIEF.format(seed=number))
-    studio.until(lambda: works.lanes.waiting("gpu") == 8, "that all stand in line")
-    works.lanes.resume("gpu")
+    studio.until(lambda: works.workers.queue_length("gpu") == 8, "that all stand in line")
+    works.workers.resume("gpu")
     studio.until_idle(120)
     rows = [row for row in studio.history() if row.record.get("steps")]
     batches = [row.record["steps"][0]["findings"]["made"]["batch"] for row in rows]  # type: ignore[index,call-overload]
@@ -99,7 +99,7 @@ def test_a_model_whose_weights_wait_elsewhere_draws_the_same_picture(device: str
     on = Device(device, 1)
     free = free_mb(on)
     whole = opened("sdxl", device=device).generate(request("text")).pictures[0]
-    engine = opened("sdxl", Layout("float32", offload, 1), device=device)
+    engine = opened("sdxl", MemoryLayout("float32", offload, 1), device=device)
     made = engine.generate(request("text"))
     assert made.facts["offload"] == offload
     assert np.allclose(made.pictures[0], whole, atol=2e-2)

@@ -37,7 +37,7 @@ def test_whatever_was_put_down_just_before_is_waited_for(studio: Studio, name: s
     assert not studio.seen()
     studio.until_idle()
     assert studio.works is not None
-    assert studio.works.intake.state(f"selected/acme/{name}").kind != "gone"
+    assert studio.works.intake.state(f"selected/acme/{name}").status != "gone"
 
 
 def test_what_was_saved_over_or_deleted_just_before_is_waited_for(studio: Studio) -> None:

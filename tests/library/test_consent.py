@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goldsmith.errors import Problem
+from goldsmith.errors import InputError
 from goldsmith.library.consent import Consent, read_consent
 
 TODAY = datetime.date(2026, 11, 21)
@@ -38,7 +38,7 @@ def test_a_whole_consent_is_read() -> None:
 def test_a_missing_piece_is_said(piece: str) -> None:
     """With the file and its name."""
     text = "\n".join(line for line in WHOLE.splitlines() if not line.startswith(piece))
-    with pytest.raises(Problem, match=rf"^{FILE}: {piece} is missing"):
+    with pytest.raises(InputError, match=rf"^{FILE}: {piece} is missing"):
         _read(text)
 
 
@@ -54,20 +54,20 @@ def test_a_missing_piece_is_said(piece: str) -> None:
 )
 def test_a_date_is_a_day_that_has_been(written: str, said: str) -> None:
     """No text, no number, no moment, no day to come."""
-    with pytest.raises(Problem, match=said):
+    with pytest.raises(InputError, match=said):
         _read(WHOLE.replace("date = 2026-03-14", written))
 
 
 def test_an_expired_consent_is_refused_with_the_day_and_whom_to_ask() -> None:
     """The sentence and what to do about it."""
-    with pytest.raises(Problem, match=f"^{FILE}: expires is 2026-11-20, so the consent to use this face has ended") as caught:
+    with pytest.raises(InputError, match=f"^{FILE}: expires is 2026-11-20, so the consent to use this face has ended") as caught:
         _read(WHOLE + "expires = 2026-11-20\n")
     assert caught.value.remedy.startswith("Ask Anna Example again")
 
 
 def test_a_consent_does_not_end_before_it_was_given() -> None:
     """A slip of the pen is no consent."""
-    with pytest.raises(Problem, match="expires is 2026-03-01, and that is before the date of the consent, 2026-03-14"):
+    with pytest.raises(InputError, match="expires is 2026-03-01, and that is before the date of the consent, 2026-03-14"):
         _read(WHOLE + "expires = 2026-03-01\n")
 
 
@@ -76,19 +76,19 @@ def test_a_consent_does_not_end_before_it_was_given() -> None:
 def test_names_and_scope_say_something(name: str, value: str) -> None:
     """An empty line, a tick or a number is no name."""
     text = "\n".join(f"{name} = {value}" if line.startswith(name) else line for line in WHOLE.splitlines())
-    with pytest.raises(Problem, match=rf"{name} is "):
+    with pytest.raises(InputError, match=rf"{name} is "):
         _read(text)
 
 
 def test_a_word_that_is_not_known_is_refused_with_the_nearest() -> None:
     """Whoever writes `expire` must not believe that it ends."""
-    with pytest.raises(Problem, match="expire is no setting here; did you mean expires"):
+    with pytest.raises(InputError, match="expire is no setting here; did you mean expires"):
         _read(WHOLE + "expire = 2027-01-01\n")
 
 
 def test_everything_wrong_is_said_at_once() -> None:
     """One round, not four."""
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(InputError) as caught:
         _read('person = ""\nage = 3\n')
     assert all(word in str(caught.value) for word in ("person", "consented_by", "date", "scope", "age"))
 
@@ -96,5 +96,5 @@ def test_everything_wrong_is_said_at_once() -> None:
 @given(st.binary(max_size=300))
 def test_whatever_lies_there_it_is_a_consent_or_a_sentence(data: bytes) -> None:
     """Noise never gets through, and never raises anything else."""
-    with pytest.raises(Problem, match="anna"):
+    with pytest.raises(InputError, match="anna"):
         read_consent(data, FILE, TODAY)

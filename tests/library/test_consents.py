@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.brief.brief import Stock, stock_faults
+from goldsmith.brief.brief import Availability, availability_problems
 from goldsmith.brief.steps import Step
-from goldsmith.errors import Problem
-from goldsmith.library.consents import consent_of, why_not
+from goldsmith.errors import InputError
+from goldsmith.library.consents import find_consent, why_no_consent
 from goldsmith.library.library import Library
-from goldsmith.operation import Needs, Operation
+from goldsmith.operation import Operation, StepNeeds
 
 TODAY = datetime.date(2026, 11, 21)
 WHOLE = 'person = "Anna"\nconsented_by = "Anna"\ndate = 2026-03-14\nscope = "web"\n'
@@ -25,8 +25,8 @@ class Faces(Operation):
     face: str = "anna"
     """Whose."""
 
-    def needs(self) -> Needs:
-        return Needs(references=(("faces", self.face, (".png",)),), consents=frozenset({self.face}))
+    def needs(self) -> StepNeeds:
+        return StepNeeds(library_files=(("faces", self.face, (".png",)),), consents=frozenset({self.face}))
 
 
 @pytest.fixture
@@ -43,16 +43,16 @@ def _library(faces: Path) -> Library:
 def test_a_consent_is_found_by_the_name_of_its_face_with_its_digest(faces: Path) -> None:
     """As people write names: case is no matter. What goes on record is its text and its hash."""
     (faces / "Anna.TOML").write_text(WHOLE)
-    signed = consent_of(_library(faces), "anna", TODAY)
+    signed = find_consent(_library(faces), "anna", TODAY)
     assert signed.sha256 == hashlib.sha256(WHOLE.encode()).hexdigest()
     record = {"person": "Anna", "consented_by": "Anna", "date": "2026-03-14", "scope": "web", "document": "", "sha256": signed.sha256}
-    assert signed.record() == record
+    assert signed.to_record() == record
 
 
 def test_a_face_without_a_consent_is_refused_with_what_to_write(faces: Path) -> None:
     """The sentence names the file that is to be there, the remedy the page that shows it."""
-    with pytest.raises(Problem, match=r"^library/faces/anna\.toml is not there: nobody's consent") as caught:
-        consent_of(_library(faces), "anna", TODAY)
+    with pytest.raises(InputError, match=r"^library/faces/anna\.toml is not there: nobody's consent") as caught:
+        find_consent(_library(faces), "anna", TODAY)
     assert "docs/operations/face_swap.md" in caught.value.remedy
 
 
@@ -63,28 +63,31 @@ def test_a_face_without_a_consent_is_refused_with_what_to_write(faces: Path) -> 
 def test_a_consent_that_does_not_hold_is_told_in_words(text: str, said: str, faces: Path) -> None:
     """Whatever is wrong with it."""
     (faces / "anna.toml").write_text(text)
-    assert said in why_not(_library(faces), "anna", TODAY)
+    assert said in why_no_consent(_library(faces), "anna", TODAY)
 
 
 def test_a_link_is_no_consent(faces: Path, tmp_path: Path) -> None:
     """What lies somewhere else may be exchanged there."""
     (tmp_path / "other.toml").write_text(WHOLE)
     (faces / "anna.toml").symlink_to(tmp_path / "other.toml")
-    assert "nobody's consent" in why_not(_library(faces), "anna", TODAY)
+    assert "nobody's consent" in why_no_consent(_library(faces), "anna", TODAY)
 
 
 def test_one_that_holds_is_no_reason(faces: Path) -> None:
     """Nothing to say."""
     (faces / "anna.toml").write_text(WHOLE + "expires = 2026-11-21\n")
-    assert why_not(_library(faces), "anna", TODAY) == ""
+    assert why_no_consent(_library(faces), "anna", TODAY) == ""
 
 
 def test_a_brief_is_refused_early_at_the_setting_that_names_the_face() -> None:
     """Before anything runs, with its place; where the picture is missing that is told instead; where both are there, nothing."""
-    step = Step("faces", Faces(face="anna"), {"face": "anna"}, place="edit.1")
+    step = Step("faces", Faces(face="anna"), {"face": "anna"}, location="edit.1")
 
     def told(has: bool, why: str) -> list[str]:
-        return [str(fault) for fault in stock_faults([step], Stock(None, lambda *_: has, lambda *_: [], consents=lambda name: why))]
+        return [
+            str(fault)
+            for fault in availability_problems([step], Availability(None, lambda *_: has, lambda *_: [], why_no_consent=lambda name: why))
+        ]
 
     assert told(True, "no consent.") == ['edit.1.face is "anna": no consent.']
     assert told(False, "no consent.") == ['edit.1.face is "anna", but library/faces/ has no such .png file; there is none yet.']

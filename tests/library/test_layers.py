@@ -12,23 +12,23 @@ import pytest
 
 from doubles.jobs import Share, picture, png
 from doubles.studio import Studio, studio_at
-from goldsmith.brief.brief import Stock
-from goldsmith.brief.pipeline import read_line, waits_for_layer
+from goldsmith.brief.brief import Availability
+from goldsmith.brief.pipeline import missing_layer, read_pipeline
 from goldsmith.brief.resolve import Resolver
-from goldsmith.errors import Problem
-from goldsmith.files import shipped
+from goldsmith.errors import InputError
+from goldsmith.files import resource_path
 from goldsmith.jobs.job import Outcome
-from goldsmith.jobs.protocol import LaneContext, LaneSpec
-from goldsmith.library.layers import layer_file, read_layer
+from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
+from goldsmith.library.layers import find_layer, read_layer
 from goldsmith.library.library import Library
 from goldsmith.picture.codec import decode
-from goldsmith.pipeline.intake.bundle import group
-from goldsmith.pipeline.scheduler.readiness import Judge, Ready, Verdict, Wait
+from goldsmith.pipeline.intake.bundle import group_bundles
+from goldsmith.pipeline.scheduler.readiness import Readiness, ReadinessResult, Ready, Waiting
 from goldsmith.worker.job_runner import run_job
-from goldsmith.worker.step_context import Shop
+from goldsmith.worker.step_context import EngineProvider
 
 COMP = '[[grade]]\nop = "composite"\nlayers = [{ from = "Logo" }, { element = "rain" }]\n'
-SHOP = Shop(LaneContext(), LaneSpec(name="cpu"))
+SHOP = EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu"))
 RED = np.full((4, 6, 3), (1.0, 0.0, 0.0), np.float32)
 GREEN = np.full((4, 6, 3), (0.0, 1.0, 0.0), np.float32)
 
@@ -44,16 +44,16 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
         yield made
 
 
-def verdict(*names: str, library: tuple[str, ...] = ()) -> Verdict:
+def verdict(*names: str, library: tuple[str, ...] = ()) -> ReadinessResult:
     """On hero.png in masked/ with a comp for its brief; ``library`` are shelf/name pairs that are there."""
-    line = read_line(shipped("config", "line.toml").read_bytes(), "line.toml")
-    stock = Stock(None, lambda shelf, name, suffixes: f"{shelf}/{name}" in library, lambda shelf, suffixes: [])
+    line = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "pipeline.toml")
+    stock = Availability(None, lambda shelf, name, suffixes: f"{shelf}/{name}" in library, lambda shelf, suffixes: [])
 
     def recipe(name: str) -> tuple[bytes, str]:
-        raise Problem(f"There is no recipe {name}.")
+        raise InputError(f"There is no recipe {name}.")
 
-    bundle = group("masked", "", ["hero.png", "hero.toml", *names])[0]
-    return Judge(line, Resolver(line, recipe, stock), lambda path: COMP.encode()).verdict(bundle)
+    bundle = group_bundles("masked", "", ["hero.png", "hero.toml", *names])[0]
+    return Readiness(line, Resolver(line, recipe, stock), lambda path: COMP.encode()).check(bundle)
 
 
 def comp(share: Share, *layers: dict[str, Any], sidecars: dict[str, bytes] | None = None) -> Outcome:
@@ -74,16 +74,16 @@ def laid(outcome: Outcome) -> np.ndarray:
 def test_a_missing_layer_is_waited_for_with_its_name() -> None:
     """The step, what to put where, and that the library would do as well."""
     found = verdict()
-    assert found == Wait(
+    assert found == Waiting(
         "Waiting for the layer “Logo” (step 1 of grade needs it): put “hero.layer.Logo.png” beside it, "
         "or a picture called “Logo” into library/plates/ or library/logos/.",
-        library=True,
+        depends_on_library=True,
     )
 
 
 def test_another_layer_is_not_the_one() -> None:
     """Only its own name ends the wait."""
-    assert isinstance(verdict("hero.layer.other.png", library=("logos/other",)), Wait)
+    assert isinstance(verdict("hero.layer.other.png", library=("logos/other",)), Waiting)
 
 
 @pytest.mark.parametrize("there", [(("hero.layer.logo.png",), ()), ((), ("plates/Logo",)), ((), ("logos/Logo",))])
@@ -98,8 +98,8 @@ def test_the_first_step_that_lacks_one_is_named() -> None:
     found = verdict("hero.layer.logo.png")
     assert isinstance(found, Ready)
     steps = (*found.steps, *found.steps)
-    assert waits_for_layer("grade", steps, lambda name: False) == ("Logo", "waiting for the layer “Logo” (step 1 of grade needs it)")
-    assert waits_for_layer("grade", steps, lambda name: True) == ("", "")
+    assert missing_layer("grade", steps, lambda name: False) == ("Logo", "waiting for the layer “Logo” (step 1 of grade needs it)")
+    assert missing_layer("grade", steps, lambda name: True) == ("", "")
 
 
 def test_the_picture_s_own_layer_is_laid_used_up_and_on_record(share: Share) -> None:
@@ -109,7 +109,7 @@ def test_the_picture_s_own_layer_is_laid_used_up_and_on_record(share: Share) -> 
     outcome = comp(share, {"from": "LOGO"}, sidecars={"logo": own})
     assert outcome.fault is None
     assert np.array_equal(laid(outcome)[2:6, 3:9], RED)
-    assert outcome.used == ("inbox/hero.layer.logo.png",)
+    assert outcome.consumed_files == ("inbox/hero.layer.logo.png",)
     findings = outcome.steps[0].findings
     assert findings["references"] == {"hero.layer.logo.png": hashlib.sha256(own).hexdigest()}
     assert findings["layers"] == [{"layer": 1, "of": "LOGO", "mode": "normal", "box": [3, 2, 6, 4], "coverage": 0.25}]
@@ -121,7 +121,7 @@ def test_plates_stand_before_logos_and_stay(share: Share) -> None:
     share.put("library/plates/mark.png", png(RED))
     outcome = comp(share, {"from": "mark"})
     assert np.array_equal(laid(outcome)[2:6, 3:9], RED)
-    assert outcome.used == ()
+    assert outcome.consumed_files == ()
     assert outcome.steps[0].findings["references"] == {"plates/mark.png": hashlib.sha256(png(RED)).hexdigest()}
 
 
@@ -145,11 +145,11 @@ def test_the_nearest_name_in_the_library_is_offered(tmp_path: Path) -> None:
     """On either shelf; where nothing is near, what to put where."""
     (tmp_path / "library/logos").mkdir(parents=True)
     (tmp_path / "library/logos/acme-mark.png").write_bytes(b"")
-    with pytest.raises(Problem, match="no layer “acme-mrak”") as near:
-        layer_file(Library(tmp_path), "acme-mrak")
+    with pytest.raises(InputError, match="no layer “acme-mrak”") as near:
+        find_layer(Library(tmp_path), "acme-mrak")
     assert near.value.remedy == "Did you mean “acme-mark”?"
-    with pytest.raises(Problem) as far:
-        layer_file(Library(tmp_path), "moon")
+    with pytest.raises(InputError) as far:
+        find_layer(Library(tmp_path), "moon")
     assert "moon.png into library/plates/ or library/logos/" in far.value.remedy
 
 
@@ -159,10 +159,10 @@ def test_a_file_too_large_or_a_link_is_not_read(tmp_path: Path) -> None:
     large.write_bytes(bytes(1001))
     assert len(read_layer(large, 1001)) == 1001
     assert len(read_layer(large, 1 << 50)) == 1001  # no more memory than the file needs
-    with pytest.raises(Problem, match=r"large\.png has more than"):
+    with pytest.raises(InputError, match=r"large\.png has more than"):
         read_layer(large, 1000)
     (tmp_path / "link.png").symlink_to(large)
-    with pytest.raises(Problem, match="not an ordinary file"):
+    with pytest.raises(InputError, match="not an ordinary file"):
         read_layer(tmp_path / "link.png", 10_000)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.errors import Problem
+from goldsmith.errors import InputError
 from goldsmith.library.library import Library
 
 FONTS = (".ttf", ".otf", ".ttc")
@@ -21,7 +21,7 @@ def shelf(tmp_path: Path) -> Path:
 def test_the_fonts_that_ship_are_found_in_an_empty_library(tmp_path: Path) -> None:
     """Also where there is no library at all; their licences are no fonts."""
     library = Library(tmp_path)
-    assert library.names("fonts", FONTS) == [
+    assert library.list_names("fonts", FONTS) == [
         "Manrope",
         "Manrope-Bold",
         "Manrope-Regular",
@@ -37,19 +37,19 @@ def test_the_root_s_own_font_stands_before_one_that_ships(tmp_path: Path, shelf:
     (shelf / "Manrope-Bold.ttc").write_bytes(b"own")
     library = Library(tmp_path)
     assert library.find("fonts", "Manrope-Bold", FONTS) == shelf / "Manrope-Bold.ttc"
-    assert library.names("fonts", FONTS).count("Manrope-Bold") == 1
+    assert library.list_names("fonts", FONTS).count("Manrope-Bold") == 1
 
 
 def test_a_slip_of_the_pen_gets_the_nearest_font(tmp_path: Path, shelf: Path) -> None:
     """One of the library's own, or one that ships."""
     (shelf / "Acme-Headline.otf").write_bytes(b"own")
-    with pytest.raises(Problem, match="Acme-Headline"):
+    with pytest.raises(InputError, match="Acme-Headline"):
         Library(tmp_path).require("fonts", "Acme-Headlin", FONTS)
-    with pytest.raises(Problem, match="Manrope-Bold"):
+    with pytest.raises(InputError, match="Manrope-Bold"):
         Library(tmp_path).require("fonts", "Manrope-Bolt", FONTS)
 
 
 def test_other_shelves_hold_only_what_somebody_put_there(tmp_path: Path) -> None:
     """The demo's look is in nobody's library until it is put there."""
-    assert Library(tmp_path).names("looks", (".cube",)) == []
+    assert Library(tmp_path).list_names("looks", (".cube",)) == []
     assert Library(tmp_path).find("looks", "warm-amber", (".cube",)) is None

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from goldsmith import ops
-from goldsmith.operation import Operation, PlateOperation
+from goldsmith.operation import Operation, PictureOperation
 from goldsmith.ops import catalogue
 
 
@@ -21,7 +21,7 @@ def _module(word: str, *operations: type[Operation]) -> ModuleType:
     return module
 
 
-class _Blur(PlateOperation):
+class _Blur(PictureOperation):
     pass
 
 
@@ -57,20 +57,20 @@ def test_only_what_is_asked_for_is_loaded() -> None:
 
 def test_a_two_part_word_is_one_camel_case_name() -> None:
     """``face_swap.py`` holds FaceSwap."""
-    swap = type("FaceSwap", (PlateOperation,), {})
+    swap = type("FaceSwap", (PictureOperation,), {})
     assert ops._operation_in(_module("face_swap", swap), "face_swap").__name__ == "FaceSwap"
 
 
 @pytest.mark.parametrize("names", [(), ("Blurry",), ("Blur", "Sharpen")])
 def test_a_file_with_another_number_or_name_of_operations_is_refused(names: tuple[str, ...]) -> None:
     """None, one of a wrong name, or two in one file: the sentence names the file and what it should hold."""
-    operations = [type(name, (PlateOperation,), {}) for name in names]
+    operations = [type(name, (PictureOperation,), {}) for name in names]
     with pytest.raises(TypeError, match=r"ops/blur\.py must define exactly one public operation, called Blur"):
         ops._operation_in(_module("blur", *operations), "blur")
 
 
 def test_private_and_imported_operations_do_not_count() -> None:
     """What a module imports or keeps to itself is not its operation."""
-    module = _module("blur", type("Blur", (PlateOperation,), {}), type("_Half", (PlateOperation,), {}))
+    module = _module("blur", type("Blur", (PictureOperation,), {}), type("_Half", (PictureOperation,), {}))
     vars(module)["Imported"] = _Blur
     assert ops._operation_in(module, "blur").__name__ == "Blur"

@@ -8,45 +8,45 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from doubles.bench import BenchDouble, NullInpainter, NullPainter
+from doubles.step_context import NullInpainter, NullPainter, StepContextDouble
 from goldsmith.engines import EngineNeed
 from goldsmith.ops.erase import Erase
-from goldsmith.picture.patches import Box
-from goldsmith.picture.picture import Plate, frozen
+from goldsmith.picture.crop_planning import CropBox
+from goldsmith.picture.picture import Picture, freeze
 
 
-def _spotted(rim: int = 3) -> Plate:
+def _spotted(rim: int = 3) -> Picture:
     """A bright wall with a dark square on it whose soft rim reaches ``rim`` px beyond the painted mask."""
     pixels = np.full((120, 160, 3), 0.8, dtype=np.float32)
-    pixels[Box(40 - rim, 60 - rim, 70 + rim, 90 + rim).window] = 0.5
-    pixels[Box(40, 60, 70, 90).window] = 0.1
+    pixels[CropBox(40 - rim, 60 - rim, 70 + rim, 90 + rim).window] = 0.5
+    pixels[CropBox(40, 60, 70, 90).window] = 0.1
     mask = np.zeros((120, 160), dtype=np.float32)
-    mask[Box(40, 60, 70, 90).window] = 1
-    return Plate(frozen(np.round(pixels * 255) / np.float32(255)), masks=MappingProxyType({"mask": frozen(mask)}))
+    mask[CropBox(40, 60, 70, 90).window] = 1
+    return Picture(freeze(np.round(pixels * 255) / np.float32(255)), masks=MappingProxyType({"mask": freeze(mask)}))
 
 
 def test_the_object_is_gone_and_the_wall_goes_on() -> None:
     """Although its rim was not painted over, no trace of it bleeds into the hole."""
-    plate = _spotted()
-    done = Erase().apply(plate, BenchDouble(inpainter=NullInpainter(side=160)))
-    inside = plate.masks["mask"] > 0
+    picture = _spotted()
+    done = Erase().apply(picture, StepContextDouble(inpainter=NullInpainter(side=160)))
+    inside = picture.masks["mask"] > 0
     assert done.pixels[inside].min() > 0.74
-    assert np.array_equal(done.pixels[~inside], plate.pixels[~inside])
+    assert np.array_equal(done.pixels[~inside], picture.pixels[~inside])
 
 
 def test_the_engine_does_not_see_the_rim() -> None:
     """The hole it is shown is ten px wider than the mask by default."""
     engine = NullInpainter(side=160)
-    Erase().apply(_spotted(), BenchDouble(inpainter=engine))
+    Erase().apply(_spotted(), StepContextDouble(inpainter=engine))
     rows, columns = np.nonzero(engine.asked[0][1][:120])
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (30, 79, 50, 99)
 
 
 def test_the_proof_is_on_record() -> None:
     """Law 4 as two numbers."""
-    bench = BenchDouble(inpainter=NullInpainter(side=160))
-    Erase().apply(_spotted(), bench)
-    assert (bench.findings["outside_pixels"], bench.findings["outside_changed"]) == (120 * 160 - 900, 0)
+    context = StepContextDouble(inpainter=NullInpainter(side=160))
+    Erase().apply(_spotted(), context)
+    assert (context.findings["outside_pixels"], context.findings["outside_changed"]) == (120 * 160 - 900, 0)
 
 
 def test_it_takes_no_prompt() -> None:
@@ -58,11 +58,11 @@ def test_it_takes_no_prompt() -> None:
 def test_the_briefs_prompt_is_not_for_erasing() -> None:
     """It tells what is to be seen; the engine hears nothing of it, though it would take words."""
     engine = NullPainter(side=160, colour=0.8)
-    bench = BenchDouble(prompt="a vase", inpainter=engine)
-    Erase().apply(_spotted(), bench)
-    assert bench.wishes == [None]
+    context = StepContextDouble(prompt="a vase", inpainter=engine)
+    Erase().apply(_spotted(), context)
+    assert context.wishes == [None]
     assert len(engine.asked) == 1
-    assert "prompt" not in bench.findings
+    assert "prompt" not in context.findings
 
 
 def test_it_says_what_it_needs() -> None:
@@ -73,12 +73,12 @@ def test_it_says_what_it_needs() -> None:
 
 
 def test_an_empty_region_is_no_work() -> None:
-    """The very plate comes back."""
-    plate = _spotted()
-    empty = Plate(plate.pixels, masks=MappingProxyType({"mask": frozen(np.zeros((120, 160), dtype=np.float32))}))
-    bench = BenchDouble()
-    assert Erase().apply(empty, bench) is empty
-    assert bench.findings == {"regions": 0}
+    """The very picture comes back."""
+    picture = _spotted()
+    empty = Picture(picture.pixels, masks=MappingProxyType({"mask": freeze(np.zeros((120, 160), dtype=np.float32))}))
+    context = StepContextDouble()
+    assert Erase().apply(empty, context) is empty
+    assert context.findings == {"regions": 0}
 
 
 @pytest.mark.parametrize("where", ["", "mask |", "box(a)"])
@@ -93,13 +93,13 @@ def test_a_found_thing_goes_with_its_soft_rim_and_a_painted_one_as_it_was_painte
     rim = np.zeros((120, 160), np.float32)
     rim[40:70, 50:100] = 0.4
     rim[40:70, 60:90] = 1
-    plate = _spotted(rim=0)
-    pixels = plate.pixels.copy()
+    picture = _spotted(rim=0)
+    pixels = picture.pixels.copy()
     pixels[40:70, 50:60] = pixels[40:70, 90:100] = 0.5
-    given = Plate(frozen(pixels), masks=MappingProxyType({"mask": frozen(rim)}))
-    bench = BenchDouble(spots={"subject": frozen(rim)}, inpainter=NullInpainter(side=160))
-    assert Erase(where="subject").apply(given, bench).pixels[40:70, 50:100].min() > 0.74
-    assert Erase(where="mask").apply(given, bench).pixels[40:70, 51:59].max() < 0.7
+    given = Picture(freeze(pixels), masks=MappingProxyType({"mask": freeze(rim)}))
+    context = StepContextDouble(spots={"subject": freeze(rim)}, inpainter=NullInpainter(side=160))
+    assert Erase(where="subject").apply(given, context).pixels[40:70, 50:100].min() > 0.74
+    assert Erase(where="mask").apply(given, context).pixels[40:70, 51:59].max() < 0.7
 
 
 def test_a_background_goes_without_carrying_the_subject_on() -> None:
@@ -109,15 +109,15 @@ def test_a_background_goes_without_carrying_the_subject_on() -> None:
     pixels[20:60, 10:30] = 0.1
     subject = np.zeros((120, 160), np.float32)
     subject[30:120, 60:100] = 1
-    plate = Plate(frozen(np.round(pixels * 255) / np.float32(255)))
+    picture = Picture(freeze(np.round(pixels * 255) / np.float32(255)))
     engine = NullInpainter(side=160)
-    bench = BenchDouble(spots={"subject": frozen(subject)}, inpainter=engine)
-    done = Erase(where="background & left").apply(plate, bench)
+    context = StepContextDouble(spots={"subject": freeze(subject)}, inpainter=engine)
+    done = Erase(where="background & left").apply(picture, context)
     [(seen, hole, _)] = engine.asked
     assert not ((seen[:, :, 0] - seen[:, :, 2] > 0.5) & (hole < 0.5)).any()
     assert done.pixels[20:60, 10:30] == pytest.approx(0.8, abs=0.02)
-    assert np.array_equal(done.pixels[subject > 0], plate.pixels[subject > 0])
-    assert np.array_equal(done.pixels[:, 80:], plate.pixels[:, 80:])
+    assert np.array_equal(done.pixels[subject > 0], picture.pixels[subject > 0])
+    assert np.array_equal(done.pixels[:, 80:], picture.pixels[:, 80:])
 
 
 def test_a_subject_that_goes_is_hidden_once() -> None:
@@ -125,5 +125,5 @@ def test_a_subject_that_goes_is_hidden_once() -> None:
     subject = np.zeros((120, 160), np.float32)
     subject[40:70, 60:90] = 1
     engine = NullInpainter(side=160)
-    Erase(where="subject", grow=0).apply(_spotted(), BenchDouble(spots={"subject": frozen(subject)}, inpainter=engine))
+    Erase(where="subject", grow=0).apply(_spotted(), StepContextDouble(spots={"subject": freeze(subject)}, inpainter=engine))
     assert engine.asked[0][1][:120].sum() < 40 * 40

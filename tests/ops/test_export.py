@@ -14,36 +14,36 @@ from PIL import Image
 from pydantic import ValidationError
 from skimage import data
 
-from doubles.bench import BenchDouble
 from doubles.press import TITLE, press_file
-from goldsmith.errors import Problem
+from doubles.step_context import StepContextDouble
+from goldsmith.errors import InputError
 from goldsmith.operation import Deliverable
 from goldsmith.ops.export import Export
 from goldsmith.picture import profiles
-from goldsmith.picture.codec import decode, decoded
-from goldsmith.picture.codec import inks as inks_in
-from goldsmith.picture.dither import dithered
-from goldsmith.picture.picture import Plate, frozen, quantised
+from goldsmith.picture.codec import decode, decode_with_info
+from goldsmith.picture.codec import decode_ink_codes as inks_in
+from goldsmith.picture.dither import dither
+from goldsmith.picture.picture import Picture, freeze, quantise
 
 
-def _photograph(alpha: bool = False) -> Plate:
+def _photograph(alpha: bool = False) -> Picture:
     pixels = data.chelsea()[:200, :300].astype(np.float32) / np.float32(255)
     ramp = np.tile(np.linspace(0, 1, 300, dtype=np.float32), (200, 1))
-    return Plate(frozen(pixels), alpha=frozen(np.round(ramp * 255) / 255) if alpha else None, ppi=(300, 300))
+    return Picture(freeze(pixels), alpha=freeze(np.round(ramp * 255) / 255) if alpha else None, ppi=(300, 300))
 
 
-def _slope(channels: int = 3) -> Plate:
+def _slope(channels: int = 3) -> Picture:
     """A 16-bit slope over a few codes of 8 bits, where bands would show."""
     codes = np.round(np.linspace(0.40, 0.43, 600) * 65535) / 65535
-    return Plate(frozen(np.broadcast_to(codes[None, :, None], (200, 600, channels)).astype(np.float32)), depth=16)
+    return Picture(freeze(np.broadcast_to(codes[None, :, None], (200, 600, channels)).astype(np.float32)), depth=16)
 
 
-def _made(plate: Plate, **asked: object) -> Deliverable:
-    (deliverable,) = Export.model_validate(asked).make(plate, BenchDouble())
+def _made(picture: Picture, **asked: object) -> Deliverable:
+    (deliverable,) = Export.model_validate(asked).make_files(picture, StepContextDouble())
     return deliverable
 
 
-def _read(made: Deliverable) -> Plate:
+def _read(made: Deliverable) -> Picture:
     return decode(made.data, "hero" + made.suffix, 10**8)
 
 
@@ -53,47 +53,47 @@ def _read(made: Deliverable) -> Plate:
 )
 def test_each_format_is_written_and_reads_back(asked: str, suffix: str) -> None:
     """A format goes by its usual names; the file reads back as the picture and the facts say what it is."""
-    plate = _photograph()
-    made = _made(plate, name="web", format=asked)
+    picture = _photograph()
+    made = _made(picture, name="web", format=asked)
     assert (made.tail, made.suffix) == ("_web", suffix)
     back = _read(made)
-    assert np.abs(back.pixels - plate.pixels).mean() < 0.02
+    assert np.abs(back.pixels - picture.pixels).mean() < 0.02
     assert (made.facts["width"], made.facts["height"], made.facts["bytes"]) == (300, 200, len(made.data))
 
 
 def test_an_untouched_picture_keeps_every_code() -> None:
     """8 bits to 8-bit PNG and 16 to 16-bit PNG lose nothing; 16-bit codes that are 8-bit codes stay those."""
     eight = _photograph()
-    assert np.array_equal(_read(_made(eight)).codes(), eight.codes())
+    assert np.array_equal(_read(_made(eight)).to_codes(), eight.to_codes())
     sixteen = _slope()
-    assert np.array_equal(_read(_made(sixteen, depth=16)).codes(), sixteen.codes())
-    assert np.array_equal(_read(_made(Plate(eight.pixels, depth=16), depth=8)).codes(), eight.codes())
+    assert np.array_equal(_read(_made(sixteen, depth=16)).to_codes(), sixteen.to_codes())
+    assert np.array_equal(_read(_made(Picture(eight.pixels, depth=16), depth=8)).to_codes(), eight.to_codes())
 
 
 def test_fewer_bits_do_not_band() -> None:
     """A slope of 16 bits written at 8 keeps its mean everywhere, and grey stays grey."""
-    plate = _slope()
-    back = _read(_made(plate, depth=8))
+    picture = _slope()
+    back = _read(_made(picture, depth=8))
     window = 40
     there, here = (
-        pixels[:, :, 0].mean(axis=0)[: 600 // window * window].reshape(-1, window).mean(axis=1) for pixels in (plate.pixels, back.pixels)
+        pixels[:, :, 0].mean(axis=0)[: 600 // window * window].reshape(-1, window).mean(axis=1) for pixels in (picture.pixels, back.pixels)
     )
     assert np.abs(there - here).max() < 0.1 / 255
     assert (back.pixels[..., :1] == back.pixels).all()
-    hard = quantised(plate.pixels, 8)[:, :, 0].mean(axis=0) / 255
-    assert np.abs(hard - plate.pixels[0, :, 0]).max() > 0.4 / 255
+    hard = quantise(picture.pixels, 8)[:, :, 0].mean(axis=0) / 255
+    assert np.abs(hard - picture.pixels[0, :, 0]).max() > 0.4 / 255
 
 
 def test_a_flat_ground_stays_clean_through_a_resize() -> None:
     """Grey that is a code before and after resizing gets no grain."""
-    flat = Plate(frozen(np.full((90, 90, 3), 128 / 255, np.float32)))
-    assert (_read(_made(flat, size=[40, 40])).codes() == 128).all()
+    flat = Picture(freeze(np.full((90, 90, 3), 128 / 255, np.float32)))
+    assert (_read(_made(flat, size=[40, 40])).to_codes() == 128).all()
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
     """Two runs are equal to the byte; another seed gives another grain."""
-    plate = _slope()
-    first, again, other = (Export(depth=8).make(plate, BenchDouble(seed=seed))[0].data for seed in (5, 5, 6))
+    picture = _slope()
+    first, again, other = (Export(depth=8).make_files(picture, StepContextDouble(seed=seed))[0].data for seed in (5, 5, 6))
     assert first == again
     assert first != other
 
@@ -103,7 +103,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 def test_dither_keeps_the_mean_and_stays_within_two_codes(value: float, seed: int) -> None:
     """Wherever a flat value lies between two codes, its mean survives."""
     flat = np.full((64, 64, 3), value, np.float32)
-    made = dithered(flat, 8, seed)
+    made = dither(flat, 8, seed)
     assert np.abs(made - flat).max() <= 1.51 / 255
     if 1.5 / 255 < value < 1 - 1.5 / 255:
         assert abs(float(made.mean() - flat.mean())) < 0.07 / 255
@@ -120,50 +120,50 @@ def test_the_size_is_a_box_and_nothing_is_enlarged() -> None:
 @pytest.mark.parametrize("word", ["jpeg", "webp", "avif"])
 def test_max_kb_is_kept_at_the_best_quality_that_fits(word: str) -> None:
     """The file is under the limit, and the next quality up would not be."""
-    bench = BenchDouble()
+    context = StepContextDouble()
     free = _made(_photograph(), format=word)
     limit = max(2, len(free.data) // 2000)
-    (made,) = Export.model_validate({"format": word, "max_kb": limit}).make(_photograph(), bench)
+    (made,) = Export.model_validate({"format": word, "max_kb": limit}).make_files(_photograph(), context)
     assert len(made.data) <= limit * 1000
     quality = made.facts["quality"]
     assert isinstance(quality, int)
     assert len(_made(_photograph(), format=word, quality=quality + 1).data) > limit * 1000
     assert _read(made).width == 300
-    assert any("fitting" in note for _, note in bench.progressed)
+    assert any("fitting" in note for _, note in context.progressed)
 
 
 def test_a_limit_that_no_quality_meets_is_a_problem() -> None:
     """Nothing is delivered over the limit: the problem says what it takes."""
-    large = Plate(frozen(np.random.default_rng(1).random((400, 400, 3))))
-    with pytest.raises(Problem) as caught:
-        Export(name="web", format="jpeg", quality=80, max_kb=1).make(large, BenchDouble())
+    large = Picture(freeze(np.random.default_rng(1).random((400, 400, 3))))
+    with pytest.raises(InputError) as caught:
+        Export(name="web", format="jpeg", quality=80, max_kb=1).make_files(large, StepContextDouble())
     assert "“web” allows 1 kB" in caught.value.sentence
     assert caught.value.remedy
 
 
 def test_transparency_is_kept_or_laid_on_a_colour() -> None:
     """PNG keeps alpha; JPEG gets white, or the colour that was asked for, in any format."""
-    plate = _photograph(alpha=True)
-    kept = _read(_made(plate))
+    picture = _photograph(alpha=True)
+    kept = _read(_made(picture))
     assert kept.alpha is not None
-    assert plate.alpha is not None
-    assert np.array_equal(kept.alpha, plate.alpha)
-    assert _read(_made(plate, format="jpeg")).pixels[:, 0].min() > 0.97
-    red = _read(_made(plate, background="#ff0000"))
+    assert picture.alpha is not None
+    assert np.array_equal(kept.alpha, picture.alpha)
+    assert _read(_made(picture, format="jpeg")).pixels[:, 0].min() > 0.97
+    red = _read(_made(picture, background="#ff0000"))
     assert red.alpha is None
     assert np.allclose(red.pixels[:, 0], (1, 0, 0))
 
 
 def test_ppi_and_profile_are_what_the_brief_says() -> None:
     """Both are kept unless given; a conversion changes the codes and the profile together."""
-    plate = _photograph()
-    assert _made(plate).facts["ppi"] == [300, 300]
-    asked = _made(plate, ppi=72, profile="display-p3", format="tiff")
+    picture = _photograph()
+    assert _made(picture).facts["ppi"] == [300, 300]
+    asked = _made(picture, ppi=72, profile="display-p3", format="tiff")
     back = _read(asked)
     assert asked.facts["ppi"] == [72, 72]
     assert back.ppi == pytest.approx((72, 72), abs=0.1)
-    assert back.icc == profiles.named("display-p3")
-    assert not np.array_equal(back.codes(), plate.codes())
+    assert back.icc == profiles.builtin_profile("display-p3")
+    assert not np.array_equal(back.to_codes(), picture.to_codes())
 
 
 @pytest.mark.parametrize(("word", "depth"), [("png", 16), ("tiff", 16), ("avif", 10), ("jpeg", 8), ("webp", 8)])
@@ -212,38 +212,38 @@ def test_impossible_settings_are_refused_in_plain_words(wrong: dict[str, object]
     assert said in str(caught.value)
 
 
-def _printed(plate: Plate, **asked: object) -> tuple[Deliverable, ...]:
-    bench = BenchDouble(references={("profiles", "press"): press_file()})
-    return tuple(Export.model_validate({"cmyk": "press", **asked}).make(plate, bench))
+def _printed(picture: Picture, **asked: object) -> tuple[Deliverable, ...]:
+    context = StepContextDouble(references={("profiles", "press"): press_file()})
+    return tuple(Export.model_validate({"cmyk": "press", **asked}).make_files(picture, context))
 
 
 @pytest.mark.parametrize(("word", "suffix", "depth"), [("tiff", ".tif", 16), ("jpeg", ".jpg", 8), ("pdf", ".pdf", 8)])
 def test_a_picture_is_written_in_the_inks_of_the_press(word: str, suffix: str, depth: int) -> None:
     """The file says CMYK and which press; a 16-bit picture stays one where the printers read it."""
-    deep = Plate(_photograph().pixels, depth=16)
+    deep = Picture(_photograph().pixels, depth=16)
     (made,) = _printed(deep, name="print", format=word, trim=[60, 40])
     assert (made.tail, made.suffix) == ("_print", suffix)
     assert (made.facts["mode"], made.facts["profile"], made.facts["depth"]) == ("CMYK", TITLE, depth)
     assert (made.facts["intent"], made.facts["black_point"]) == ("relative", True)
     if word != "pdf":
-        _, facts = decoded(made.data, "hero" + suffix, 10**8)
+        _, facts = decode_with_info(made.data, "hero" + suffix, 10**8)
         assert (facts.channels, facts.depth, facts.icc) == (4, depth, TITLE)
 
 
 def test_the_press_is_looked_for_in_the_library() -> None:
     """It is known before anything runs which profile must be there; without ``cmyk`` none is."""
-    assert Export(format="tiff", cmyk="press").needs().references == (("profiles", "press", (".icc", ".icm")),)
-    assert not Export().needs().references
-    with pytest.raises(Problem, match="no 'other' in library/profiles"):
+    assert Export(format="tiff", cmyk="press").needs().library_files == (("profiles", "press", (".icc", ".icm")),)
+    assert not Export().needs().library_files
+    with pytest.raises(InputError, match="no 'other' in library/profiles"):
         _printed(_photograph(), cmyk="other", format="tiff")
 
 
 def test_a_profile_of_a_screen_is_no_press(tmp_path: Path) -> None:
     """The sentence names the file and what it is for."""
-    (tmp_path / "mine.icc").write_bytes(profiles.named("adobe-rgb"))
-    bench = BenchDouble(references={("profiles", "mine"): tmp_path / "mine.icc"})
-    with pytest.raises(Problem, match=r"library/profiles/mine\.icc is a profile for RGB"):
-        Export.model_validate({"cmyk": "mine", "format": "tiff"}).make(_photograph(), bench)
+    (tmp_path / "mine.icc").write_bytes(profiles.builtin_profile("adobe-rgb"))
+    context = StepContextDouble(references={("profiles", "mine"): tmp_path / "mine.icc"})
+    with pytest.raises(InputError, match=r"library/profiles/mine\.icc is a profile for RGB"):
+        Export.model_validate({"cmyk": "mine", "format": "tiff"}).make_files(_photograph(), context)
 
 
 def test_coverage_is_measured_before_and_after() -> None:
@@ -275,15 +275,15 @@ def test_coverage_holds_in_a_jpeg_that_is_read_back(word: str, quality: int | No
 
 def test_inks_that_no_quality_holds_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing above the printer's limit is delivered in silence."""
-    monkeypatch.setattr("goldsmith.picture.print.printing.held", lambda codes, *_: codes)
-    with pytest.raises(Problem, match=r"quality 20 the inks come to 2\d\d\.\d %; export “ad” allows 240 %") as caught:
+    monkeypatch.setattr("goldsmith.picture.print.printing.limit_coverage_after_encoding", lambda codes, *_: codes)
+    with pytest.raises(InputError, match=r"quality 20 the inks come to 2\d\d\.\d %; export “ad” allows 240 %") as caught:
         _printed(_photograph(), name="ad", format="jpeg", black_point=False, coverage=240, quality=20)
     assert "higher quality" in str(caught.value.remedy)
 
 
 def test_grey_is_printed_in_four_inks_or_in_black_alone() -> None:
     """By itself as the profile has it; with grey = "black" a grey picture has no cyan, magenta or yellow, and the record says how much."""
-    grey = Plate(frozen(_photograph().pixels[..., 1:2]))
+    grey = Picture(freeze(_photograph().pixels[..., 1:2]))
     inks, black = (decode_inks(_printed(grey, format="tiff", grey=how)[0].data) for how in ("inks", "black"))
     assert inks[..., :3].max() > 100
     assert black[..., :3].max() == 0
@@ -299,7 +299,7 @@ def test_black_type_on_a_photograph_is_solid_black_ink() -> None:
     """What a grey of a letter is in the middle of a picture; the picture round it keeps its four inks."""
     pixels = _photograph().pixels.copy()
     pixels[50:90, 100:130] = 0
-    inks = decode_inks(_printed(Plate(frozen(pixels)), format="tiff", grey="black")[0].data)
+    inks = decode_inks(_printed(Picture(freeze(pixels)), format="tiff", grey="black")[0].data)
     assert (inks[52:88, 102:128] == (0, 0, 0, 255)).all()
     assert inks[100:, :, :3].mean() > 10
 
@@ -319,11 +319,11 @@ def test_black_point_compensation_is_on_where_it_belongs(intent: str, black_poin
 
 def test_the_sheet_gives_size_and_resolution() -> None:
     """A large picture is brought to the ppi, a small one keeps its pixels; both say what they have in print."""
-    plate = _photograph()
-    (small,) = _printed(plate, format="tiff", trim=[24, 14], bleed="3mm", ppi=300)
+    picture = _photograph()
+    (small,) = _printed(picture, format="tiff", trim=[24, 14], bleed="3mm", ppi=300)
     assert (small.facts["trim_mm"], small.facts["bleed_mm"], small.facts["bleed_px"]) == ([24.0, 14.0], 3.0, 30)
     assert (small.facts["width"], small.facts["height"], small.facts["ppi_at_trim"]) == (300, 200, 254.0)
-    (brought,) = _printed(plate, format="tiff", trim=[24, 14], bleed="3mm", ppi=127)
+    (brought,) = _printed(picture, format="tiff", trim=[24, 14], bleed="3mm", ppi=127)
     assert (brought.facts["width"], brought.facts["height"], brought.facts["ppi_at_trim"]) == (150, 100, 127.0)
     assert _read(brought).ppi == pytest.approx((127, 127), abs=0.01)
 
@@ -337,13 +337,13 @@ def test_a_sheet_serves_a_screen_file_too() -> None:
 
 def test_the_proof_shows_the_trimmed_print() -> None:
     """A second file in sRGB, of what is left after the cut; on paper it is darker than beside it."""
-    plate = _photograph()
-    _, screen = _printed(plate, name="ad", format="tiff", trim=[24, 14], bleed="3mm", soft_proof=True)
-    _, paper = _printed(plate, name="ad", format="tiff", trim=[24, 14], bleed="3mm", soft_proof="paper")
+    picture = _photograph()
+    _, screen = _printed(picture, name="ad", format="tiff", trim=[24, 14], bleed="3mm", soft_proof=True)
+    _, paper = _printed(picture, name="ad", format="tiff", trim=[24, 14], bleed="3mm", soft_proof="paper")
     assert (screen.tail, screen.suffix) == ("_ad_proof", ".jpg")
     assert (screen.facts["width"], screen.facts["height"], screen.facts["proof_of"]) == (240, 140, TITLE)
     assert (_read(screen).width, _read(screen).height, _read(screen).icc) == (240, 140, None)
-    assert np.abs(_read(screen).pixels - plate.pixels[30:170, 30:270]).mean() < 0.03
+    assert np.abs(_read(screen).pixels - picture.pixels[30:170, 30:270]).mean() < 0.03
     assert _read(paper).pixels.max() < _read(screen).pixels.max()
     tails = Export.model_validate({"name": "ad", "format": "tiff", "cmyk": "press", "soft_proof": True}).tails()
     assert tails == ("_ad.tif", "_ad_proof.jpg")
@@ -368,7 +368,7 @@ def test_a_jpeg_of_inks_keeps_max_kb() -> None:
     assert len(made.data) <= 190_000
     (more,) = _printed(_photograph(), format="jpeg", quality=quality + 1)
     assert len(more.data) > 190_000
-    with pytest.raises(Problem, match="at the lowest quality"):
+    with pytest.raises(InputError, match="at the lowest quality"):
         _printed(_photograph(), format="jpeg", max_kb=100)
 
 
@@ -381,9 +381,9 @@ def test_transparent_parts_are_laid_on_white_before_they_are_inked() -> None:
 
 def test_a_sheet_of_too_many_pixels_is_a_problem() -> None:
     """Bleed that is made can make a large picture too large; it is said before anything of that size is made."""
-    plate = Plate(frozen(np.broadcast_to(np.float32(0.5), (12_000, 12_000, 1))))
-    with pytest.raises(Problem, match="more than 200 megapixels"):
-        _made(plate, trim=[20, 20], bleed=10, bleed_from="mirror")
+    picture = Picture(freeze(np.broadcast_to(np.float32(0.5), (12_000, 12_000, 1))))
+    with pytest.raises(InputError, match="more than 200 megapixels"):
+        _made(picture, trim=[20, 20], bleed=10, bleed_from="mirror")
 
 
 @pytest.mark.parametrize(

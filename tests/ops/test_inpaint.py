@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from doubles.bench import BenchDouble, NullInpainter, NullPainter
-from goldsmith.engines import EngineNeed, OnStep, Wish, unheard
-from goldsmith.errors import Cancelled, Problem
+from doubles.step_context import NullInpainter, NullPainter, StepContextDouble
+from goldsmith.engines import EngineNeed, GenerationOptions, OnProgress, ignore_progress
+from goldsmith.errors import InputError, JobCancelled
 from goldsmith.ops.inpaint import Inpaint
-from goldsmith.picture.patches import Box
-from goldsmith.picture.picture import Depth, Mask, Pixels, Plate, frozen
+from goldsmith.picture.crop_planning import CropBox
+from goldsmith.picture.picture import BitDepth, Mask, Picture, Pixels, freeze
 
 
-def _plate(height: int = 90, width: int = 120, channels: int = 3, depth: Depth = 8, *boxes: tuple[int, int, int, int]) -> Plate:
+def _plate(height: int = 90, width: int = 120, channels: int = 3, depth: BitDepth = 8, *boxes: tuple[int, int, int, int]) -> Picture:
     levels = 2**depth - 1
     codes = np.random.default_rng(1).integers(0, levels + 1, (height, width, channels))
     mask = np.zeros((height, width), dtype=np.float32)
     for box in boxes or ((20, 30, 50, 60),):
-        mask[Box(*box).window] = 1
-    return Plate(frozen((codes / levels).astype(np.float32)), depth=depth, masks=MappingProxyType({"mask": frozen(mask)}))
+        mask[CropBox(*box).window] = 1
+    return Picture(freeze((codes / levels).astype(np.float32)), depth=depth, masks=MappingProxyType({"mask": freeze(mask)}))
 
 
 class _Painter(NullInpainter):
@@ -33,37 +33,37 @@ class _Painter(NullInpainter):
         super().__init__(side=side)
         self._colour = np.array(colour, dtype=np.float32)
 
-    def fill(self, pixels: Pixels, hole: Mask, seed: int, step: OnStep = unheard) -> Pixels:
+    def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress = ignore_progress) -> Pixels:
         super().fill(pixels, hole, seed)
         return np.where(hole[..., None] > 0.5, self._colour, pixels).astype(np.float32)
 
 
 def test_the_hole_gets_what_the_engine_paints() -> None:
     """A picture of noise with a green hole in it: the middle of the hole is what the engine made, the rest is what it was."""
-    plate = _plate()
-    done = Inpaint(grow=0, feather=0).apply(plate, BenchDouble(inpainter=_Painter((0.1, 0.8, 0.2))))
-    inside = plate.masks["mask"] > 0
+    picture = _plate()
+    done = Inpaint(grow=0, feather=0).apply(picture, StepContextDouble(inpainter=_Painter((0.1, 0.8, 0.2))))
+    inside = picture.masks["mask"] > 0
     assert np.abs(done.pixels[inside].mean(axis=0) - (0.1, 0.8, 0.2)).max() < 0.02
-    assert np.array_equal(done.pixels[~inside], plate.pixels[~inside])
+    assert np.array_equal(done.pixels[~inside], picture.pixels[~inside])
 
 
 def test_what_was_done_is_on_record() -> None:
     """Regions, crops, the engine's scale, the seam, and the proof that nothing changed outside."""
-    bench = BenchDouble(inpainter=NullInpainter(side=64))
-    Inpaint().apply(_plate(), bench)
-    assert bench.findings["regions"] == 1
-    assert bench.findings["crops"] == [[0, 0, 112, 90]]
-    assert bench.findings["outside_pixels"] == 90 * 120 - 30 * 30
-    assert bench.findings["outside_changed"] == 0
-    assert set(bench.findings) >= {"scales", "seam_offset"}
+    context = StepContextDouble(inpainter=NullInpainter(side=64))
+    Inpaint().apply(_plate(), context)
+    assert context.findings["regions"] == 1
+    assert context.findings["crops"] == [[0, 0, 112, 90]]
+    assert context.findings["outside_pixels"] == 90 * 120 - 30 * 30
+    assert context.findings["outside_changed"] == 0
+    assert set(context.findings) >= {"scales", "seam_offset"}
 
 
 def test_the_briefs_prompt_is_on_record_as_unused_where_the_engine_takes_no_words() -> None:
     """Weight-light engines fill from the surroundings: nobody should believe that the words did it."""
-    plain = BenchDouble(prompt="the brief's")
+    plain = StepContextDouble(prompt="the brief's")
     Inpaint().apply(_plate(), plain)
     assert (plain.findings["prompt"], plain.findings["prompt_used"]) == ("the brief's", False)
-    silent = BenchDouble()
+    silent = StepContextDouble()
     Inpaint().apply(_plate(), silent)
     assert "prompt" not in silent.findings
     assert silent.wishes == [None]
@@ -71,15 +71,17 @@ def test_the_briefs_prompt_is_on_record_as_unused_where_the_engine_takes_no_word
 
 def test_words_go_to_an_engine_that_takes_them() -> None:
     """The step's own before the brief's, with everything else that was asked for; both cases are on record as used."""
-    bench = BenchDouble(prompt="the brief's", inpainter=NullPainter(), references={("loras", "linen"): Path("/l/linen.safetensors")})
+    context = StepContextDouble(
+        prompt="the brief's", inpainter=NullPainter(), references={("loras", "linen"): Path("/l/linen.safetensors")}
+    )
     step = Inpaint.model_validate(
         {"prompt": "a hand", "negative": "rings", "strength": 0.7, "steps": 9, "guidance": 3.5, "loras": [{"name": "linen", "weight": 0.5}]}
     )
-    step.apply(_plate(), bench)
-    Inpaint().apply(_plate(), bench)
-    asked = Wish("a hand", "rings", 0.7, 9, 3.5, ((Path("/l/linen.safetensors"), 0.5),))
-    assert bench.wishes == [asked, Wish("the brief's")]
-    assert (bench.findings["prompt"], bench.findings["prompt_used"]) == ("the brief's", True)
+    step.apply(_plate(), context)
+    Inpaint().apply(_plate(), context)
+    asked = GenerationOptions("a hand", "rings", 0.7, 9, 3.5, ((Path("/l/linen.safetensors"), 0.5),))
+    assert context.wishes == [asked, GenerationOptions("the brief's")]
+    assert (context.findings["prompt"], context.findings["prompt_used"]) == ("the brief's", True)
 
 
 @pytest.mark.parametrize(
@@ -95,49 +97,49 @@ def test_words_go_to_an_engine_that_takes_them() -> None:
 def test_what_only_words_can_do_is_never_left_aside_in_silence(setting: dict[str, object], named: str) -> None:
     """An engine that takes no words is refused with a sentence that names the settings; and the step says early what it needs."""
     engine = NullInpainter()
-    bench = BenchDouble(inpainter=engine, references={("loras", "linen"): Path("/l/linen.safetensors")})
+    context = StepContextDouble(inpainter=engine, references={("loras", "linen"): Path("/l/linen.safetensors")})
     step = Inpaint.model_validate(setting)
-    with pytest.raises(Problem, match=f"null-inpaint fills from the surroundings alone and cannot be told {named}"):
-        step.apply(_plate(), bench)
+    with pytest.raises(InputError, match=f"null-inpaint fills from the surroundings alone and cannot be told {named}"):
+        step.apply(_plate(), context)
     assert engine.asked == []
-    assert step.needs().engines == (EngineNeed("inpaint", words=True),)
+    assert step.needs().engines == (EngineNeed("inpaint", needs_prompt=True),)
 
 
 def test_its_loras_are_looked_for_before_it_starts() -> None:
     """In library/loras, as safetensors and nothing else."""
     step = Inpaint.model_validate({"loras": [{"name": "linen"}, {"name": "oak", "weight": -0.5}]})
-    assert step.needs().references == (("loras", "linen", (".safetensors",)), ("loras", "oak", (".safetensors",)))
-    with pytest.raises(Problem, match=r"There is no 'linen' in library/loras"):
-        step.apply(_plate(), BenchDouble(inpainter=NullPainter()))
+    assert step.needs().library_files == (("loras", "linen", (".safetensors",)), ("loras", "oak", (".safetensors",)))
+    with pytest.raises(InputError, match=r"There is no 'linen' in library/loras"):
+        step.apply(_plate(), StepContextDouble(inpainter=NullPainter()))
 
 
 def test_small_holes_are_shown_enlarged_to_an_engine_that_works_at_one_size() -> None:
-    """Its own square whatever the plate's: a 16 px hole fills a good part of it, and what comes back is brought to the plate's scale."""
-    plate = _plate(300, 400, 3, 8, (96, 96, 112, 112))
+    """Its own square whatever the picture's: a 16 px hole fills a good part of it, and what comes back is brought to the picture's scale."""
+    picture = _plate(300, 400, 3, 8, (96, 96, 112, 112))
     engine = NullPainter(side=512)
-    bench = BenchDouble(inpainter=engine)
-    done = Inpaint(prompt="moss").apply(plate, bench)
+    context = StepContextDouble(inpainter=engine)
+    done = Inpaint(prompt="moss").apply(picture, context)
     pixels, hole, _ = engine.asked[0]
     assert pixels.shape == (512, 512, 3)
     assert hole.mean() > 0.02
     assert 0 <= pixels.min() < pixels.max() <= 1
-    assert bench.findings["scales"] == [4.0]
-    assert np.array_equal(done.pixels[plate.masks["mask"] == 0], plate.pixels[plate.masks["mask"] == 0])
-    assert (done.pixels != plate.pixels).any(axis=2).sum() > 200
+    assert context.findings["scales"] == [4.0]
+    assert np.array_equal(done.pixels[picture.masks["mask"] == 0], picture.pixels[picture.masks["mask"] == 0])
+    assert (done.pixels != picture.pixels).any(axis=2).sum() > 200
 
 
 def test_separate_regions_are_separate_crops_with_seeds_of_their_own() -> None:
     """Two holes far apart are two calls, each at the engine's native size."""
     engine = NullPainter(side=64)
-    Inpaint(prompt="moss").apply(_plate(90, 600, 3, 8, (10, 10, 20, 20), (10, 560, 20, 570)), BenchDouble(inpainter=engine, seed=7))
+    Inpaint(prompt="moss").apply(_plate(90, 600, 3, 8, (10, 10, 20, 20), (10, 560, 20, 570)), StepContextDouble(inpainter=engine, seed=7))
     assert [(pixels.shape, seed) for pixels, _, seed in engine.asked] == [((64, 64, 3), 7), ((64, 64, 3), 8)]
 
 
 def test_every_step_inside_a_region_is_told() -> None:
     """Two regions of four steps each: the progress of the whole goes up in eighths."""
-    bench = BenchDouble(inpainter=NullPainter(side=64, steps=4))
-    Inpaint(prompt="moss").apply(_plate(90, 600, 3, 8, (10, 10, 20, 20), (10, 560, 20, 570)), bench)
-    told = [fraction for fraction, _ in bench.progressed]
+    context = StepContextDouble(inpainter=NullPainter(side=64, steps=4))
+    Inpaint(prompt="moss").apply(_plate(90, 600, 3, 8, (10, 10, 20, 20), (10, 560, 20, 570)), context)
+    told = [fraction for fraction, _ in context.progressed]
     assert sorted(told) == told
     assert set(told) == {number / 8 for number in range(8)}
 
@@ -145,32 +147,32 @@ def test_every_step_inside_a_region_is_told() -> None:
 def test_a_withdrawn_job_stops_at_the_next_step_of_the_engine() -> None:
     """In the middle of a region."""
     engine = NullPainter(side=64, steps=8)
-    with pytest.raises(Cancelled):
-        Inpaint(prompt="moss").apply(_plate(), BenchDouble(inpainter=engine, cancel_at=0.5))
+    with pytest.raises(JobCancelled):
+        Inpaint(prompt="moss").apply(_plate(), StepContextDouble(inpainter=engine, cancel_at=0.5))
     assert engine.told == 4
 
 
 class _Black(NullPainter):
     """What a generating model gives when it has failed."""
 
-    def fill(self, pixels: Pixels, hole: Mask, seed: int, step: OnStep = unheard) -> Pixels:
+    def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress = ignore_progress) -> Pixels:
         return np.zeros_like(pixels)
 
 
 def test_a_black_fill_of_a_generating_engine_is_a_failure_and_no_fill() -> None:
     """In the midst of texture one even colour was never meant; on an even wall it may be just right."""
-    with pytest.raises(Problem, match="one even colour"):
-        Inpaint(prompt="moss").apply(_plate(), BenchDouble(inpainter=_Black()))
+    with pytest.raises(InputError, match="one even colour"):
+        Inpaint(prompt="moss").apply(_plate(), StepContextDouble(inpainter=_Black()))
     wall = _plate().with_pixels(np.full((90, 120, 3), 0.25, np.float32))
-    Inpaint(prompt="moss").apply(wall, BenchDouble(inpainter=_Black()))
+    Inpaint(prompt="moss").apply(wall, StepContextDouble(inpainter=_Black()))
 
 
 def test_the_named_engine_is_asked_for() -> None:
     """``model`` is the name in config/models.toml; without one the house decides."""
-    bench = BenchDouble()
-    Inpaint(model="patchmatch").apply(_plate(), bench)
-    Inpaint().apply(_plate(), bench)
-    assert bench.models == ["patchmatch", None]
+    context = StepContextDouble()
+    Inpaint(model="patchmatch").apply(_plate(), context)
+    Inpaint().apply(_plate(), context)
+    assert context.models == ["patchmatch", None]
     assert Inpaint(model="patchmatch").needs().engines == (EngineNeed("inpaint", "patchmatch"),)
 
 
@@ -183,9 +185,9 @@ def test_it_says_which_masks_it_needs() -> None:
 
 def test_a_region_works_without_any_mask() -> None:
     """where = "left" fills the left half, and the right half stays."""
-    plate = _plate()
-    done = Inpaint(where="left", grow=0).apply(plate, BenchDouble(inpainter=_Painter((0, 0, 0))))
-    assert np.array_equal(done.pixels[:, 60:], plate.pixels[:, 60:])
+    picture = _plate()
+    done = Inpaint(where="left", grow=0).apply(picture, StepContextDouble(inpainter=_Painter((0, 0, 0))))
+    assert np.array_equal(done.pixels[:, 60:], picture.pixels[:, 60:])
     assert done.pixels[40:50, 10:20].mean() < 0.2
 
 
@@ -218,20 +220,20 @@ def test_settings_out_of_range_are_refused(setting: dict[str, object]) -> None:
 
 
 def test_an_empty_region_is_no_work() -> None:
-    """The very plate comes back and no engine is loaded."""
-    plate = _plate()
-    empty = Plate(plate.pixels, masks=MappingProxyType({"mask": frozen(np.zeros((90, 120), dtype=np.float32))}))
-    bench = BenchDouble()
-    assert Inpaint().apply(empty, bench) is empty
-    assert bench.models == []
-    assert bench.findings["regions"] == 0
+    """The very picture comes back and no engine is loaded."""
+    picture = _plate()
+    empty = Picture(picture.pixels, masks=MappingProxyType({"mask": freeze(np.zeros((90, 120), dtype=np.float32))}))
+    context = StepContextDouble()
+    assert Inpaint().apply(empty, context) is empty
+    assert context.models == []
+    assert context.findings["regions"] == 0
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_grey_stays_grey(depth: Depth) -> None:
-    """The engine is shown three channels; the plate keeps its one."""
+def test_grey_stays_grey(depth: BitDepth) -> None:
+    """The engine is shown three channels; the picture keeps its one."""
     engine = NullInpainter(side=64)
-    done = Inpaint().apply(_plate(90, 120, 1, depth), BenchDouble(inpainter=engine))
+    done = Inpaint().apply(_plate(90, 120, 1, depth), StepContextDouble(inpainter=engine))
     assert engine.asked[0][0].shape == (64, 64, 3)
     assert done.channels == 1
 
@@ -239,9 +241,9 @@ def test_grey_stays_grey(depth: Depth) -> None:
 def test_a_withdrawn_job_stops_between_two_crops() -> None:
     """Two holes far apart; the second is never painted."""
     engine = NullInpainter(side=64)
-    plate = _plate(90, 600, 3, 8, (10, 10, 20, 20), (10, 560, 20, 570))
-    with pytest.raises(Cancelled):
-        Inpaint().apply(plate, BenchDouble(inpainter=engine, cancel_at=0.5))
+    picture = _plate(90, 600, 3, 8, (10, 10, 20, 20), (10, 560, 20, 570))
+    with pytest.raises(JobCancelled):
+        Inpaint().apply(picture, StepContextDouble(inpainter=engine, cancel_at=0.5))
     assert len(engine.asked) == 1
 
 
@@ -250,7 +252,7 @@ def test_the_work_follows_the_mask_and_not_the_picture() -> None:
     shown = []
     for side in (200, 1500):
         engine = NullInpainter(side=128)
-        Inpaint().apply(_plate(side, side), BenchDouble(inpainter=engine))
+        Inpaint().apply(_plate(side, side), StepContextDouble(inpainter=engine))
         shown.append(sum(pixels.size for pixels, _, _ in engine.asked))
     assert shown[0] == shown[1]
 
@@ -259,5 +261,5 @@ def test_other_seeds_ask_the_engine_with_other_seeds() -> None:
     """The step's seed reaches the engine."""
     engine = NullInpainter()
     for seed in (3, 4):
-        Inpaint().apply(_plate(), BenchDouble(inpainter=engine, seed=seed))
+        Inpaint().apply(_plate(), StepContextDouble(inpainter=engine, seed=seed))
     assert [seed for _, _, seed in engine.asked] == [3, 4]

@@ -9,26 +9,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from doubles.bench import BenchDouble
-from goldsmith.errors import Problem
+from doubles.step_context import StepContextDouble
+from goldsmith.errors import InputError
 from goldsmith.ops.resize import Resize
-from goldsmith.picture.fitting import corner, filled, fitted, scaled
-from goldsmith.picture.picture import Plate, frozen
+from goldsmith.picture.picture import Picture, freeze
+from goldsmith.picture.size_fitting import anchor_offset, fill_size, fit_size, scale_size
 
 _SIDE = st.integers(1, 30000)
 _SIZE = st.tuples(_SIDE, _SIDE)
 
 
-def _plate(width: int = 60, height: int = 40, alpha: bool = False) -> Plate:
+def _plate(width: int = 60, height: int = 40, alpha: bool = False) -> Picture:
     pixels = np.random.default_rng(3).random((height, width, 3), dtype=np.float32)
     ramp = np.tile(np.linspace(0, 1, width, dtype=np.float32), (height, 1))
-    return Plate(frozen(pixels), alpha=frozen(ramp) if alpha else None, ppi=(300, 300), masks={"mask": frozen(ramp)})
+    return Picture(freeze(pixels), alpha=freeze(ramp) if alpha else None, ppi=(300, 300), masks={"mask": freeze(ramp)})
 
 
 @given(_SIZE, _SIZE, st.booleans())
 def test_fit_lies_in_the_box_and_keeps_the_shape(size: tuple[int, int], box: tuple[int, int], enlarge: bool) -> None:
     """Never outside the box, never off the shape by more than a pixel, never larger unless asked."""
-    width, height = fitted(size, box, enlarge)
+    width, height = fit_size(size, box, enlarge)
     assert 1 <= width <= box[0]
     assert 1 <= height <= box[1]
     if not enlarge:
@@ -47,8 +47,8 @@ def test_fill_has_the_boxs_shape_and_cuts_inside_the_picture(
     size: tuple[int, int], box: tuple[int, int], enlarge: bool, anchor: str
 ) -> None:
     """The part that is kept lies inside the picture; the result is the box, or smaller where the picture is."""
-    part, after = filled(size, box, enlarge)
-    left, top = corner(size, part, anchor)  # type: ignore[arg-type]
+    part, after = fill_size(size, box, enlarge)
+    left, top = anchor_offset(size, part, anchor)  # type: ignore[arg-type]
     assert left >= 0
     assert top >= 0
     assert left + part[0] <= size[0]
@@ -60,7 +60,7 @@ def test_fill_has_the_boxs_shape_and_cuts_inside_the_picture(
 @given(_SIZE, st.floats(0.01, 16))
 def test_a_factor_never_makes_nothing(size: tuple[int, int], factor: float) -> None:
     """Each side has at least one pixel and is the rounded product."""
-    width, height = scaled(size, factor)
+    width, height = scale_size(size, factor)
     assert width == max(1, round(size[0] * factor))
     assert height == max(1, round(size[1] * factor))
 
@@ -81,7 +81,7 @@ def test_a_factor_never_makes_nothing(size: tuple[int, int], factor: float) -> N
 )
 def test_the_result_has_the_size_asked_for(asked: dict[str, object], size: tuple[int, int]) -> None:
     """Pixels, masks and alpha all come to the same new size; ppi stays."""
-    made = Resize.model_validate(asked).apply(_plate(alpha=True), BenchDouble())
+    made = Resize.model_validate(asked).apply(_plate(alpha=True), StepContextDouble())
     assert (made.width, made.height) == size
     assert made.alpha is not None
     assert made.alpha.shape == made.masks["mask"].shape == size[::-1]
@@ -94,22 +94,22 @@ def test_the_result_has_the_size_asked_for(asked: dict[str, object], size: tuple
 )
 def test_a_size_it_has_already_returns_the_plate_itself(asked: dict[str, object]) -> None:
     """A smaller picture is not blown up, and a picture of that size is not touched."""
-    plate = _plate()
-    assert Resize.model_validate(asked).apply(plate, BenchDouble()) is plate
+    picture = _plate()
+    assert Resize.model_validate(asked).apply(picture, StepContextDouble()) is picture
 
 
 def test_light_adds_up() -> None:
     """A fine black and white pattern shrinks to half the light: display code 188, not 128."""
     lines = np.zeros((64, 64, 3), np.float32)
     lines[::2] = 1.0
-    made = Resize(factor=0.25).apply(Plate(frozen(lines)), BenchDouble())
+    made = Resize(factor=0.25).apply(Picture(freeze(lines)), StepContextDouble())
     assert np.abs(made.pixels[4:-4] - 188 / 255).max() < 1.5 / 255
 
 
 def test_a_flat_colour_stays_that_colour() -> None:
     """Resizing neither darkens the border nor shifts the tone."""
     flat = np.broadcast_to(np.array([0.2, 0.5, 0.8], np.float32), (37, 53, 3))
-    made = Resize(size=(20, 20)).apply(Plate(frozen(flat)), BenchDouble())
+    made = Resize(size=(20, 20)).apply(Picture(freeze(flat)), StepContextDouble())
     assert np.abs(made.pixels - flat[0, 0]).max() < 0.3 / 255
 
 
@@ -120,7 +120,7 @@ def test_what_lies_under_transparent_pixels_does_not_bleed_in() -> None:
     pixels[20:44, 20:44] = (0, 1, 0)
     alpha = np.zeros((64, 64), np.float32)
     alpha[20:44, 20:44] = 1.0
-    made = Resize(factor=0.4).apply(Plate(frozen(pixels), alpha=frozen(alpha)), BenchDouble())
+    made = Resize(factor=0.4).apply(Picture(freeze(pixels), alpha=freeze(alpha)), StepContextDouble())
     assert made.alpha is not None
     assert made.pixels[made.alpha > 0.05, 0].max() < 0.02
 
@@ -131,8 +131,8 @@ def test_lettering_gets_no_rims(size: tuple[int, int], alpha: bool) -> None:
     page = np.full((80, 400, 3), 30, np.uint8)
     cv2.putText(page, "GOLD Ag 12", (8, 58), cv2.FONT_HERSHEY_TRIPLEX, 1.6, (250, 240, 220), 2, cv2.LINE_AA)
     pixels = page.astype(np.float32) / 255
-    cover = frozen(np.ones(page.shape[:2])) if alpha else None
-    made = Resize(size=size, mode="exact", enlarge=True).apply(Plate(frozen(pixels), alpha=cover), BenchDouble())
+    cover = freeze(np.ones(page.shape[:2])) if alpha else None
+    made = Resize(size=size, mode="exact", enlarge=True).apply(Picture(freeze(pixels), alpha=cover), StepContextDouble())
     assert made.pixels.min() > 29.9 / 255
     assert (made.pixels.max(axis=(0, 1)) < np.array([250.1, 240.1, 220.1]) / 255).all()
     assert made.pixels.max() > 200 / 255
@@ -143,23 +143,23 @@ def test_fill_keeps_what_lies_at_the_anchor(anchor: str, shade: float) -> None:
     """A wide picture cut to a square keeps its left or right end."""
     pixels = np.zeros((20, 100, 1), np.float32)
     pixels[:, 50:] = 1.0
-    made = Resize.model_validate({"size": [20, 20], "mode": "fill", "anchor": anchor}).apply(Plate(frozen(pixels)), BenchDouble())
+    made = Resize.model_validate({"size": [20, 20], "mode": "fill", "anchor": anchor}).apply(Picture(freeze(pixels)), StepContextDouble())
     assert (made.pixels == shade).all()
 
 
 def test_exact_does_not_enlarge_unasked() -> None:
     """A picture too small for the exact size is held, with the way out."""
-    with pytest.raises(Problem) as caught:
-        Resize(size=(100, 20), mode="exact").apply(_plate(), BenchDouble())
+    with pytest.raises(InputError) as caught:
+        Resize(size=(100, 20), mode="exact").apply(_plate(), StepContextDouble())
     assert "60 x 40 px" in caught.value.sentence
     assert "enlarge = true" in caught.value.remedy
 
 
 def test_a_result_of_too_many_pixels_is_a_problem_before_any_work() -> None:
     """Sixteen times a large picture is refused by its figure."""
-    large = Plate(np.broadcast_to(np.float32(0.5), (4000, 6000, 3)))
-    with pytest.raises(Problem, match="200 megapixels"):
-        Resize(factor=16, enlarge=True).apply(large, BenchDouble())
+    large = Picture(np.broadcast_to(np.float32(0.5), (4000, 6000, 3)))
+    with pytest.raises(InputError, match="200 megapixels"):
+        Resize(factor=16, enlarge=True).apply(large, StepContextDouble())
 
 
 @pytest.mark.parametrize(

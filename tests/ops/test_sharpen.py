@@ -11,28 +11,30 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from skimage import data
 
-from doubles.bench import BenchDouble
+from doubles.step_context import StepContextDouble
 from goldsmith.ops.sharpen import Sharpen
-from goldsmith.picture.assess import sharpness
 from goldsmith.picture.colour import luma
-from goldsmith.picture.picture import Plate, frozen
-from goldsmith.picture.strips import in_strips
+from goldsmith.picture.picture import Picture, freeze
+from goldsmith.picture.quality_metrics import measure_sharpness
+from goldsmith.picture.slab_processing import map_strips
 
 
-def _photograph(blur: float = 1.0) -> Plate:
-    return Plate(frozen(cv2.GaussianBlur(data.astronaut()[:200, 100:400], (0, 0), blur).astype(np.float32) / 255))
+def _photograph(blur: float = 1.0) -> Picture:
+    return Picture(freeze(cv2.GaussianBlur(data.astronaut()[:200, 100:400], (0, 0), blur).astype(np.float32) / 255))
 
 
 def test_amount_zero_returns_the_plate_itself() -> None:
     """Nothing asked, nothing touched."""
-    plate = _photograph()
-    assert Sharpen(amount=0).apply(plate, BenchDouble()) is plate
+    picture = _photograph()
+    assert Sharpen(amount=0).apply(picture, StepContextDouble()) is picture
 
 
 def test_it_sharpens() -> None:
     """More amount, more sharpness."""
-    plate = _photograph()
-    measured = [sharpness(luma(Sharpen(amount=amount, radius=1.2).apply(plate, BenchDouble()).pixels)) for amount in (0, 60, 200)]
+    picture = _photograph()
+    measured = [
+        measure_sharpness(luma(Sharpen(amount=amount, radius=1.2).apply(picture, StepContextDouble()).pixels)) for amount in (0, 60, 200)
+    ]
     assert measured == sorted(measured, key=lambda value: value or 0.0)
     assert len(set(measured)) == 3
 
@@ -42,7 +44,7 @@ def test_it_sharpens() -> None:
 def test_the_hue_stays(amount: float, radius: float, seed: int) -> None:
     """Every channel of a pixel moves by the same step, and none leaves 0..1."""
     pixels = cv2.GaussianBlur(np.random.default_rng(seed).random((40, 40, 3), dtype=np.float32), (0, 0), 1.5)
-    made = Sharpen(amount=amount, radius=radius, threshold=0).apply(Plate(frozen(pixels)), BenchDouble()).pixels
+    made = Sharpen(amount=amount, radius=radius, threshold=0).apply(Picture(freeze(pixels)), StepContextDouble()).pixels
     step = made - pixels
     assert np.ptp(step, axis=2).max() < 1e-6
     assert 0.0 <= made.min() <= made.max() <= 1.0
@@ -57,44 +59,44 @@ def _edge(contrast: float = 0.4) -> NDArray[np.float32]:
 @pytest.mark.parametrize("halo", [0, 10, 50])
 def test_halos_stay_inside_their_limit(halo: float) -> None:
     """Beside an edge the overshoot is at most that share of the edge's contrast, and none at halo 0."""
-    plate = Plate(frozen(_edge()))
-    made = Sharpen(amount=500, radius=2, halo=halo).apply(plate, BenchDouble()).pixels
-    over = max(made.max() - plate.pixels.max(), plate.pixels.min() - made.min())
+    picture = Picture(freeze(_edge()))
+    made = Sharpen(amount=500, radius=2, halo=halo).apply(picture, StepContextDouble()).pixels
+    over = max(made.max() - picture.pixels.max(), picture.pixels.min() - made.min())
     assert over <= 0.4 * halo / 100 + 1e-6
     assert (over > 0.005) == (halo > 0)
-    assert np.diff(made[30, :, 0]).max() > 1.3 * np.diff(plate.pixels[30, :, 0]).max()
+    assert np.diff(made[30, :, 0]).max() > 1.3 * np.diff(picture.pixels[30, :, 0]).max()
 
 
 def test_noise_under_the_threshold_is_left_alone() -> None:
     """Grain of one level stays as it is; the edge is sharpened all the same."""
     grain = (np.random.default_rng(2).random((60, 80, 1), dtype=np.float32) - 0.5) * np.float32(2 / 255)
-    plate = Plate(frozen(_edge() + grain))
-    made = Sharpen(amount=300, radius=2, threshold=6).apply(plate, BenchDouble()).pixels
-    assert np.array_equal(made[:, :25], plate.pixels[:, :25])
-    assert np.abs(made[:, 35:45] - plate.pixels[:, 35:45]).max() > 0.02
+    picture = Picture(freeze(_edge() + grain))
+    made = Sharpen(amount=300, radius=2, threshold=6).apply(picture, StepContextDouble()).pixels
+    assert np.array_equal(made[:, :25], picture.pixels[:, :25])
+    assert np.abs(made[:, 35:45] - picture.pixels[:, 35:45]).max() > 0.02
 
 
 def test_outside_the_region_nothing_changes() -> None:
     """Where the mask is zero the floats are the same; where it is one they are those of the whole picture."""
-    plate = _photograph()
-    mask = np.zeros((plate.height, plate.width), np.float32)
+    picture = _photograph()
+    mask = np.zeros((picture.height, picture.width), np.float32)
     mask[50:120, 40:90] = 1.0
-    masked = Plate(plate.pixels, masks={"eyes": frozen(mask)})
+    masked = Picture(picture.pixels, masks={"eyes": freeze(mask)})
     step = Sharpen(amount=150, where="eyes")
-    made, whole = step.apply(masked, BenchDouble()).pixels, Sharpen(amount=150).apply(plate, BenchDouble()).pixels
-    assert np.array_equal(made[mask == 0], plate.pixels[mask == 0])
+    made, whole = step.apply(masked, StepContextDouble()).pixels, Sharpen(amount=150).apply(picture, StepContextDouble()).pixels
+    assert np.array_equal(made[mask == 0], picture.pixels[mask == 0])
     assert np.abs(made[mask == 1] - whole[mask == 1]).max() < 1e-6
     assert step.needs().masks == {"eyes"}
 
 
 def test_strips_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     """In strips of a few rows the picture is the same as whole."""
-    plate, step = _photograph(), Sharpen(radius=2, amount=200)
-    whole = step.apply(plate, BenchDouble()).pixels
-    monkeypatch.setattr("goldsmith.picture.strips._STRIP_PIXELS", 1)
+    picture, step = _photograph(), Sharpen(radius=2, amount=200)
+    whole = step.apply(picture, StepContextDouble()).pixels
+    monkeypatch.setattr("goldsmith.picture.slab_processing._STRIP_PIXELS", 1)
     parts: list[float] = []
-    assert np.abs(step.apply(plate, BenchDouble()).pixels - whole).max() < 1e-6
-    in_strips(plate.pixels, lambda strip: strip, 3, parts.append)
+    assert np.abs(step.apply(picture, StepContextDouble()).pixels - whole).max() < 1e-6
+    map_strips(picture.pixels, lambda strip: strip, 3, parts.append)
     assert parts[-1] == 1.0
     assert len(parts) > 10
 

@@ -1,4 +1,4 @@
-"""upscale: larger, with the plate's own colours, alpha and masks; no tiles to be seen."""
+"""upscale: larger, with the picture's own colours, alpha and masks; no tiles to be seen."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from doubles.bench import BenchDouble, NullUpscaler
+from doubles.step_context import NullUpscaler, StepContextDouble
 from goldsmith.engines import EngineNeed
-from goldsmith.errors import Cancelled, Problem
-from goldsmith.ops.upscale import LARGEST, Upscale
-from goldsmith.picture.picture import Depth, Mask, Pixels, Plate, frozen
-from goldsmith.picture.smooth import softened
+from goldsmith.errors import InputError, JobCancelled
+from goldsmith.ops.upscale import MAX_PIXELS, Upscale
+from goldsmith.picture.picture import BitDepth, Mask, Picture, Pixels, freeze
+from goldsmith.picture.smoothing import gaussian_blur
 
 
-def _plate(height: int = 96, width: int = 128, channels: int = 3, depth: Depth = 8, alpha: Mask | None = None) -> Plate:
+def _plate(height: int = 96, width: int = 128, channels: int = 3, depth: BitDepth = 8, alpha: Mask | None = None) -> Picture:
     random = np.random.default_rng(2)
-    tones = softened(random.random((height, width, channels), dtype=np.float32), 3)
+    tones = gaussian_blur(random.random((height, width, channels), dtype=np.float32), 3)
     tones = np.clip((tones - tones.min()) / max(float(tones.max() - tones.min()), 1e-3), 0.02, 0.98)
     levels = np.float32(2**depth - 1)
     mask = np.zeros((height, width), dtype=np.float32)
     mask[: height // 2, : width // 2] = 1
-    return Plate(
-        frozen(np.round(tones * levels) / levels),
-        alpha=None if alpha is None else frozen(alpha),
+    return Picture(
+        freeze(np.round(tones * levels) / levels),
+        alpha=None if alpha is None else freeze(alpha),
         depth=depth,
         ppi=(300, 300),
-        masks=MappingProxyType({"mask": frozen(mask)}),
+        masks=MappingProxyType({"mask": freeze(mask)}),
     )
 
 
@@ -50,26 +50,26 @@ def _blocks(pixels: Pixels, side: int) -> np.ndarray:
 @pytest.mark.parametrize("factor", [1.5, 2, 3, 3.3, 4])
 def test_size_alpha_and_masks_grow_together(factor: float) -> None:
     """Everything has the new size; ppi is what it was."""
-    plate = _plate(37, 53, alpha=np.full((37, 53), 0.5, dtype=np.float32))
-    done = Upscale(factor=factor).apply(plate, BenchDouble())
+    picture = _plate(37, 53, alpha=np.full((37, 53), 0.5, dtype=np.float32))
+    done = Upscale(factor=factor).apply(picture, StepContextDouble())
     assert (done.height, done.width) == (round(37 * factor), round(53 * factor))
     assert done.alpha is not None
     assert done.alpha.shape == done.masks["mask"].shape == (done.height, done.width)
     assert done.ppi == (300, 300)
-    assert done.masks["mask"].mean() == pytest.approx(plate.masks["mask"].mean(), abs=0.02)
+    assert done.masks["mask"].mean() == pytest.approx(picture.masks["mask"].mean(), abs=0.02)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_the_colour_of_every_region_is_kept(factor: int) -> None:
-    """An engine with a wandering cast: the mean of every 32 px block is the plate's, within half a code of 255."""
-    plate = _plate()
-    done = Upscale(factor=factor).apply(plate, BenchDouble(upscaler=_Shifting(factor, side=48, pad=8)))
-    assert np.abs(_blocks(done.pixels, 32 * factor) - _blocks(plate.pixels, 32)).max() < 0.5 / 255
+    """An engine with a wandering cast: the mean of every 32 px block is the picture's, within half a code of 255."""
+    picture = _plate()
+    done = Upscale(factor=factor).apply(picture, StepContextDouble(upscaler=_Shifting(factor, side=48, pad=8)))
+    assert np.abs(_blocks(done.pixels, 32 * factor) - _blocks(picture.pixels, 32)).max() < 0.5 / 255
 
 
 def test_detail_of_the_engine_stays() -> None:
     """Only what is coarse is put right: the net's own texture is still there."""
-    done = Upscale(factor=2).apply(_plate(), BenchDouble(upscaler=_Shifting(2)))
+    done = Upscale(factor=2).apply(_plate(), StepContextDouble(upscaler=_Shifting(2)))
     assert float(np.abs(np.diff(done.pixels[:, :, 0], axis=1)).mean()) > 0.015
 
 
@@ -77,7 +77,7 @@ def test_a_fraction_is_made_of_the_next_whole_factor() -> None:
     """1.5 asks for the engine of 2, 3.3 for that of 4."""
     asked: list[int] = []
 
-    class Bench(BenchDouble):
+    class Bench(StepContextDouble):
         def upscaler(self, model: str | None, factor: int) -> NullUpscaler:
             asked.append(factor)
             return NullUpscaler(factor)
@@ -95,31 +95,31 @@ def test_an_engine_of_four_serves_two() -> None:
             larger = super().enlarge(tile)
             return np.broadcast_to((np.indices(larger.shape[:2]).sum(axis=0) % 2)[..., None], larger.shape).astype(np.float32)
 
-    plate = Plate(frozen(np.full((32, 32, 3), 0.5, dtype=np.float32)))
-    done = Upscale(factor=2).apply(plate, BenchDouble(upscaler=Weave(4)))
+    picture = Picture(freeze(np.full((32, 32, 3), 0.5, dtype=np.float32)))
+    done = Upscale(factor=2).apply(picture, StepContextDouble(upscaler=Weave(4)))
     assert float(done.pixels[20:40, 20:40].mean()) == pytest.approx(0.735, abs=0.02)
 
 
 def test_an_engine_that_enlarges_less_is_refused() -> None:
     """A model for x2 cannot do 4: the sentence says both numbers."""
-    with pytest.raises(Problem, match=r"enlarges 2 times, and factor asks for 4"):
-        Upscale(factor=4, model="x2").apply(_plate(), BenchDouble(upscaler=NullUpscaler(2)))
+    with pytest.raises(InputError, match=r"enlarges 2 times, and factor asks for 4"):
+        Upscale(factor=4, model="x2").apply(_plate(), StepContextDouble(upscaler=NullUpscaler(2)))
 
 
 def test_giants_are_refused_before_any_work() -> None:
     """A result beyond all measure is a problem, not a full memory."""
-    side = int((LARGEST / 16) ** 0.5) + 2
-    huge = Plate(np.broadcast_to(np.float32(0), (side, side, 3)))
-    bench = BenchDouble()
-    with pytest.raises(Problem, match="at most 128 million"):
-        Upscale(factor=4).apply(huge, bench)
-    assert bench.models == []
+    side = int((MAX_PIXELS / 16) ** 0.5) + 2
+    huge = Picture(np.broadcast_to(np.float32(0), (side, side, 3)))
+    context = StepContextDouble()
+    with pytest.raises(InputError, match="at most 128 million"):
+        Upscale(factor=4).apply(huge, context)
+    assert context.models == []
 
 
 def test_factor_one_is_the_very_plate() -> None:
     """Nothing to do, no engine needed."""
-    plate = _plate()
-    assert Upscale(factor=1).apply(plate, BenchDouble()) is plate
+    picture = _plate()
+    assert Upscale(factor=1).apply(picture, StepContextDouble()) is picture
     assert Upscale(factor=1).needs().engines == ()
     assert Upscale(factor=2, model="m").needs().engines == (EngineNeed("upscale", "m", factor=2),)
 
@@ -132,11 +132,11 @@ def test_factors_out_of_range_are_refused(factor: float) -> None:
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_grey_stays_grey_and_sixteen_bits_stay_sixteen(depth: Depth) -> None:
+def test_grey_stays_grey_and_sixteen_bits_stay_sixteen(depth: BitDepth) -> None:
     """One channel in, one out; the fine steps of 16 bits are still there."""
-    done = Upscale(factor=2).apply(_plate(channels=1, depth=depth), BenchDouble())
+    done = Upscale(factor=2).apply(_plate(channels=1, depth=depth), StepContextDouble())
     assert (done.channels, done.depth) == (1, depth)
-    assert len(np.unique(done.codes())) > (2000 if depth == 16 else 100)
+    assert len(np.unique(done.to_codes())) > (2000 if depth == 16 else 100)
 
 
 def test_hidden_colours_do_not_bleed_into_the_edge() -> None:
@@ -147,9 +147,9 @@ def test_hidden_colours_do_not_bleed_into_the_edge() -> None:
 
     class Blurring(NullUpscaler):
         def enlarge(self, tile: Pixels) -> Pixels:
-            return softened(super().enlarge(tile), 2)
+            return gaussian_blur(super().enlarge(tile), 2)
 
-    done = Upscale(factor=2).apply(Plate(frozen(pixels), alpha=frozen(alpha)), BenchDouble(upscaler=Blurring(2)))
+    done = Upscale(factor=2).apply(Picture(freeze(pixels), alpha=freeze(alpha)), StepContextDouble(upscaler=Blurring(2)))
     assert done.alpha is not None
     assert done.pixels[done.alpha > 0.02].min() > 0.98
     assert done.alpha[48, 48] == 1
@@ -159,7 +159,7 @@ def test_hidden_colours_do_not_bleed_into_the_edge() -> None:
 def test_an_opaque_alpha_costs_nothing() -> None:
     """Alpha of ones is not sent through the engine, and stays ones."""
     engine = NullUpscaler(2)
-    done = Upscale(factor=2).apply(_plate(20, 20, alpha=np.ones((20, 20), dtype=np.float32)), BenchDouble(upscaler=engine))
+    done = Upscale(factor=2).apply(_plate(20, 20, alpha=np.ones((20, 20), dtype=np.float32)), StepContextDouble(upscaler=engine))
     assert len(engine.asked) == 1
     assert done.alpha is not None
     assert np.all(done.alpha == 1)
@@ -168,6 +168,6 @@ def test_an_opaque_alpha_costs_nothing() -> None:
 def test_a_withdrawn_job_stops_between_two_tiles() -> None:
     """Progress is told tile by tile."""
     engine = NullUpscaler(2, side=48, pad=8)
-    with pytest.raises(Cancelled):
-        Upscale(factor=2).apply(_plate(), BenchDouble(upscaler=engine, cancel_at=0.3))
+    with pytest.raises(JobCancelled):
+        Upscale(factor=2).apply(_plate(), StepContextDouble(upscaler=engine, cancel_at=0.3))
     assert 0 < len(engine.asked) < 8

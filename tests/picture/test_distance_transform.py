@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goldsmith.picture.distance_transform import away
+from goldsmith.picture.distance_transform import distance_transform
 
 
 @settings(max_examples=25, deadline=None)
@@ -19,21 +19,21 @@ def test_it_is_the_distance_to_the_nearest_pixel_outside(seed: int, height: int,
     outside = np.argwhere(shape == 0)
     for row, column in np.argwhere(np.ones_like(shape)):
         wanted = np.sqrt(np.float64(np.square(outside - [row, column]).sum(axis=1).min()))
-        assert away(shape)[row, column] == np.float32(wanted)
+        assert distance_transform(shape)[row, column] == np.float32(wanted)
 
 
 def test_it_is_the_same_wherever_it_lies_in_memory() -> None:
     """To the last bit, a hundred times over."""
     shape = np.zeros((140, 117), np.uint8)
     shape[3:130, 5:110] = 1
-    first = away(shape)
+    first = distance_transform(shape)
     kept = []
     for number in range(100):
         kept.append(np.zeros(1 + 37 * number, np.uint8))
-        assert np.array_equal(away(shape.copy()), first)
+        assert np.array_equal(distance_transform(shape.copy()), first)
 
 
 @pytest.mark.parametrize("kind", [np.bool_, np.uint8])
 def test_flags_and_bytes_will_do(kind: type) -> None:
     """Nothing inside gives nothing."""
-    assert not away(np.zeros((4, 5), kind)).any()
+    assert not distance_transform(np.zeros((4, 5), kind)).any()

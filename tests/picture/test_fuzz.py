@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from goldsmith.errors import Problem
+from goldsmith.errors import InputError
 from goldsmith.picture import profiles
-from goldsmith.picture.codec import SUFFIXES, Encoding, decode, encode, verify
+from goldsmith.picture.codec import OUTPUT_SUFFIXES, EncodingOptions, decode, encode, verify
 from goldsmith.picture.picture import Metadata
 
 LIMIT = 1_000_000
@@ -40,15 +40,17 @@ def test_broken_files_are_refused_or_decoded(kind: Any, depth: int, photo: Any, 
     """Sixty seeded ways to break each kind of file."""
     codes = photo if depth == 8 else photo.astype(np.uint16) * 257
     alpha = None if kind == "jpeg" else codes[:, :, 0]
-    plate = make_plate(codes, alpha, profiles.named("adobe-rgb"), (300, 300), Metadata(xmp=b"<x:xmpmeta/>", iptc=b"\x1c\x02\x05\0\x01a"))
-    name, whole, dice = f"a{SUFFIXES[kind]}", encode(plate, Encoding(kind)), random.Random(f"{kind} {depth}")
+    picture = make_plate(
+        codes, alpha, profiles.builtin_profile("adobe-rgb"), (300, 300), Metadata(xmp=b"<x:xmpmeta/>", iptc=b"\x1c\x02\x05\0\x01a")
+    )
+    name, whole, dice = f"a{OUTPUT_SUFFIXES[kind]}", encode(picture, EncodingOptions(kind)), random.Random(f"{kind} {depth}")
     sentences = []
     for _ in range(ROUNDS):
         data = broken(whole, dice)
         for read in (verify, decode):
             try:
                 read(data, name, LIMIT)
-            except Problem as problem:
+            except InputError as problem:
                 sentences.append(problem.sentence)
     assert len(sentences) > ROUNDS // 4
     assert all(name in sentence for sentence in sentences)

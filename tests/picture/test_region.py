@@ -11,18 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from goldsmith.picture.picture import Plate, frozen
-from goldsmith.picture.region import RESERVED, SEEN, Nowhere, parse
+from goldsmith.picture.picture import Picture, freeze
+from goldsmith.picture.region import DETECTED_WORDS, RESERVED_WORDS, RegionNotFound, parse_region
 
 SOFT = np.linspace(0, 1, 12 * 18, dtype=np.float32).reshape(12, 18)
 HARD = np.zeros((12, 18), np.float32)
 HARD[3:6, 4:9] = 1
-PLATE = Plate(frozen(np.zeros((12, 18, 3), np.float32)), masks=MappingProxyType({"mask": SOFT, "sky": HARD}))
+PLATE = Picture(freeze(np.zeros((12, 18, 3), np.float32)), masks=MappingProxyType({"mask": SOFT, "sky": HARD}))
 
 
 def shape(where: str) -> NDArray[np.float32]:
-    """The region of the sample plate."""
-    return parse(where).evaluate(PLATE)
+    """The region of the sample picture."""
+    return parse_region(where).evaluate(PLATE)
 
 
 def test_sides_are_halves_and_the_center_a_third() -> None:
@@ -63,27 +63,27 @@ def test_tighter_signs_come_first() -> None:
 
 def test_names_are_told_without_a_picture() -> None:
     """names() are the masks alone, folded as file names are."""
-    assert parse("left & !(Mask | SKY) & box(0,0,1,1)").names() == {"mask", "sky"}
-    assert parse("LEFT").names() == frozenset()
-    assert parse("2 | 03a & box(0.1, 0, 0.5, 1)").names() == {"2", "03a"}
+    assert parse_region("left & !(Mask | SKY) & box(0,0,1,1)").required_masks() == {"mask", "sky"}
+    assert parse_region("LEFT").required_masks() == frozenset()
+    assert parse_region("2 | 03a & box(0.1, 0, 0.5, 1)").required_masks() == {"2", "03a"}
 
 
 def test_words_that_are_looked_for_are_no_masks() -> None:
     """They are told apart without a picture; the background asks for the subject."""
-    asked = parse("Face & !mask | background | TEXT & left")
-    assert asked.names() == {"mask"}
-    assert asked.recognised() == {"face", "subject", "text"}
-    assert parse("left & mask").recognised() == frozenset()
-    assert {"subject", "background", "face", "hands", "text"} == RESERVED
+    asked = parse_region("Face & !mask | background | TEXT & left")
+    assert asked.required_masks() == {"mask"}
+    assert asked.required_detections() == {"face", "subject", "text"}
+    assert parse_region("left & mask").required_detections() == frozenset()
+    assert {"subject", "background", "face", "hands", "text"} == RESERVED_WORDS
 
 
 def test_what_was_found_joins_in_as_masks_do() -> None:
     """The background is what the subject leaves; all else is the algebra of masks."""
     found = {"subject": SOFT, "face": HARD, "hands": None, "text": None}
-    assert np.array_equal(parse("subject").evaluate(PLATE, found), SOFT)
-    assert np.array_equal(parse("background").evaluate(PLATE, found), 1 - SOFT)
-    assert np.allclose(parse("!background & face").evaluate(PLATE, found), np.minimum(SOFT, HARD))
-    assert not parse("background & left").evaluate(PLATE, found)[:, 9:].any()
+    assert np.array_equal(parse_region("subject").evaluate(PLATE, found), SOFT)
+    assert np.array_equal(parse_region("background").evaluate(PLATE, found), 1 - SOFT)
+    assert np.allclose(parse_region("!background & face").evaluate(PLATE, found), np.minimum(SOFT, HARD))
+    assert not parse_region("background & left").evaluate(PLATE, found)[:, 9:].any()
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_what_was_found_joins_in_as_masks_do() -> None:
 )
 def test_what_is_not_there_leaves_the_rest_of_a_region(where: str, left_over: str) -> None:
     """A union keeps its other part, and where there is no face there is none to spare."""
-    nothing = dict.fromkeys(SEEN)
-    assert np.array_equal(parse(where).evaluate(PLATE, nothing), shape(left_over))
+    nothing = dict.fromkeys(DETECTED_WORDS)
+    assert np.array_equal(parse_region(where).evaluate(PLATE, nothing), shape(left_over))
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,9 @@ def test_what_is_not_there_leaves_the_rest_of_a_region(where: str, left_over: st
 )
 def test_a_region_that_is_nowhere_says_what_was_looked_for(where: str, words: tuple[str, ...]) -> None:
     """Nothing is ever done to everything because something was not found."""
-    with pytest.raises(Nowhere) as nowhere:
-        parse(where).evaluate(PLATE, dict.fromkeys(SEEN))
-    assert nowhere.value.words == words
+    with pytest.raises(RegionNotFound) as nowhere:
+        parse_region(where).evaluate(PLATE, dict.fromkeys(DETECTED_WORDS))
+    assert nowhere.value.missing_words == words
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_region_that_is_nowhere_says_what_was_looked_for(where: str, words: tu
 def test_a_mistake_is_said_with_its_place(where: str, said: str) -> None:
     """A ValueError in plain words."""
     with pytest.raises(ValueError, match=re.escape(said)):
-        parse(where)
+        parse_region(where)
 
 
 @settings(max_examples=200, deadline=None)
@@ -153,11 +153,11 @@ def test_a_mistake_is_said_with_its_place(where: str, said: str) -> None:
 def test_any_text_is_understood_or_refused(where: str) -> None:
     """Nothing but ValueError ever comes out, and what is understood evaluates to 0..1."""
     try:
-        region = parse(where)
+        region = parse_region(where)
     except ValueError:
         return
-    if region.names() <= {"mask", "sky"}:
-        made = region.evaluate(PLATE, dict.fromkeys(SEEN, HARD))
+    if region.required_masks() <= {"mask", "sky"}:
+        made = region.evaluate(PLATE, dict.fromkeys(DETECTED_WORDS, HARD))
         assert made.shape == (12, 18)
         assert 0 <= made.min() <= made.max() <= 1
 
@@ -170,7 +170,7 @@ def test_to_remove_a_thing_takes_all_of_it_and_spares_what_is_to_stay() -> None:
         return np.asarray(np.ceil(mask), np.float32)
 
     def removed(where: str) -> NDArray[np.float32]:
-        return parse(where).evaluate(PLATE, found, more)
+        return parse_region(where).evaluate(PLATE, found, more)
 
     assert np.array_equal(removed("subject"), np.ceil(SOFT))
     assert np.array_equal(removed("!!subject & (subject)"), np.ceil(SOFT))
@@ -179,7 +179,7 @@ def test_to_remove_a_thing_takes_all_of_it_and_spares_what_is_to_stay() -> None:
     assert np.array_equal(removed("!background"), np.ceil(SOFT))
     assert np.array_equal(removed("mask"), SOFT)
     assert not removed("subject & left")[:, 9:].any()
-    with pytest.raises(Nowhere):
+    with pytest.raises(RegionNotFound):
         removed("hands")
 
 
@@ -195,4 +195,4 @@ def test_to_remove_a_thing_takes_all_of_it_and_spares_what_is_to_stay() -> None:
 )
 def test_it_says_what_it_leaves_out(where: str, spared: tuple[str, ...]) -> None:
     """Counted through brackets and double negations; what is in and out at once is left out somewhere."""
-    assert parse(where).spares() == frozenset(spared)
+    assert parse_region(where).protected_detections() == frozenset(spared)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from goldsmith.picture.picture import Plate, frozen
-from goldsmith.picture.resample import resized, resized_plate
+from goldsmith.picture.picture import Picture, freeze
+from goldsmith.picture.resample import resize, resize_picture
 
 
 @pytest.mark.parametrize("how", ["lanczos", "cubic", "linear", "area"])
@@ -16,7 +16,7 @@ def test_an_even_picture_stays_even(how: Any) -> None:
     """In both directions, at odd ratios."""
     even = np.full((30, 50, 3), 0.37, np.float32)
     for height, width in ((7, 11), (61, 123), (30, 3)):
-        made = resized(even, height, width, how)
+        made = resize(even, height, width, how)
         assert made.shape == (height, width, 3)
         assert np.allclose(made, 0.37, atol=1e-5)
 
@@ -25,7 +25,7 @@ def test_an_even_picture_stays_even(how: Any) -> None:
 def test_fine_stripes_become_grey_instead_of_moire(how: Any) -> None:
     """Alternating columns at a third of the size are their mean, but for the borders."""
     stripes = np.tile(np.array([0.0, 1.0], np.float32), (60, 120))
-    made = resized(stripes, 20, 80, how)
+    made = resize(stripes, 20, 80, how)
     assert np.abs(made[5:-5, 5:-5] - 0.5).max() < 0.12
 
 
@@ -33,24 +33,24 @@ def test_the_mean_is_kept_when_shrinking() -> None:
     """Area averaging by a whole factor is the mean of what each pixel covers."""
     values = np.random.default_rng(0).random((40, 60), dtype=np.float32)
     expected = values.reshape(20, 2, 30, 2).mean(axis=(1, 3))
-    assert np.allclose(resized(values, 20, 30, "area"), expected, atol=1e-6)
+    assert np.allclose(resize(values, 20, 30, "area"), expected, atol=1e-6)
 
 
 def test_light_adds_up_linearly() -> None:
     """Black and white columns shrink to the sRGB code of half the light, 0.735, not to 0.5."""
     stripes = np.repeat(np.tile(np.array([0.0, 1.0], np.float32), (40, 40))[..., None], 3, axis=2)
-    plate = Plate(frozen(stripes))
-    assert np.allclose(resized_plate(plate, 20, 40, "area").pixels, 0.7354, atol=1e-3)
-    assert np.allclose(resized_plate(plate, 20, 40, "area", linear=False).pixels, 0.5, atol=1e-3)
+    picture = Picture(freeze(stripes))
+    assert np.allclose(resize_picture(picture, 20, 40, "area").pixels, 0.7354, atol=1e-3)
+    assert np.allclose(resize_picture(picture, 20, 40, "area", in_linear_light=False).pixels, 0.5, atol=1e-3)
 
 
 def test_what_lies_under_transparent_pixels_never_shows() -> None:
     """White on transparent black: no grey fringe at any size."""
     pixels, alpha = np.zeros((40, 40, 3), np.float32), np.zeros((40, 40), np.float32)
     pixels[10:30, 10:30], alpha[10:30, 10:30] = 1, 1
-    plate = Plate(frozen(pixels), frozen(alpha))
+    picture = Picture(freeze(pixels), freeze(alpha))
     for side in (13, 97):
-        made = resized_plate(plate, side, side)
+        made = resize_picture(picture, side, side)
         assert made.alpha is not None
         assert (made.pixels[made.alpha > 0.02] > 0.99).all()
         assert 0 <= made.alpha.min() <= made.alpha.max() <= 1
@@ -63,8 +63,8 @@ def test_masks_and_alpha_go_along(photo: Any, make_plate: Any) -> None:
 
     mask = np.zeros((48, 64), np.float32)
     mask[10:20, 10:20] = 1
-    plate = replace(make_plate(photo, photo[:, :, 0]), masks=MappingProxyType({"mask": mask}))
-    made = resized_plate(plate, 96, 128)
+    picture = replace(make_plate(photo, photo[:, :, 0]), masks=MappingProxyType({"mask": mask}))
+    made = resize_picture(picture, 96, 128)
     assert made.alpha is not None
     assert made.pixels.shape == (96, 128, 3)
     assert made.alpha.shape == made.masks["mask"].shape == (96, 128)
@@ -73,5 +73,5 @@ def test_masks_and_alpha_go_along(photo: Any, make_plate: Any) -> None:
 
 def test_its_own_size_is_the_plate_itself(photo: Any, make_plate: Any) -> None:
     """A neutral setting changes nothing."""
-    plate = make_plate(photo)
-    assert resized_plate(plate, 48, 64) is plate
+    picture = make_plate(photo)
+    assert resize_picture(picture, 48, 64) is picture

@@ -11,7 +11,7 @@ import pytest
 from doubles.commission import EXPORT, GRADE, LINE
 from doubles.pictures import mask, png
 from doubles.studio import Studio, studio_at
-from goldsmith.files import At, Filesystem
+from goldsmith.files import Filesystem, PathAt
 
 BRIEF = 'prompt = "a red chair"\n[[generate]]\nop = "regenerate"\nmodel = "null-generate"\n'
 MANY = BRIEF + "candidates = 4\n"
@@ -71,7 +71,7 @@ def test_a_picture_that_comes_soon_after_is_begun_from(tmp_path: Path) -> None:
     with studio_at(tmp_path, gather=5) as studio:
         studio.line(LINE)
         studio.put("inbox/hero.toml", BRIEF)
-        studio.until(lambda: studio.works is not None and studio.works.intake.follows("inbox/hero.toml"))
+        studio.until(lambda: studio.works is not None and studio.works.intake.is_followed("inbox/hero.toml"))
         studio.put("inbox/hero.png", png())
         studio.until_heard("committed")
         assert done(studio) == ["inbox/hero.png"]
@@ -96,7 +96,7 @@ class Late(Filesystem):
         self.studio, self.path, self.data = studio, path, data
         self.came = 0
 
-    def rename_noreplace(self, source: At, target: At) -> None:
+    def rename_noreplace(self, source: PathAt, target: PathAt) -> None:
         if source.name == "hero.toml" and not self.came:
             self.came += 1
             self.studio.put(self.path, self.data)

@@ -12,8 +12,8 @@ from skimage import data
 from doubles.jobs import png
 from doubles.studio import Studio, studio_at
 from goldsmith.engines.registry.models import read_models
-from goldsmith.engines.registry.weights import Weights, default_folder, fetch_command
-from goldsmith.files import shipped
+from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, fetch_command
+from goldsmith.files import resource_path
 
 BRIEF = '[[edit]]\nop = "face_swap"\nface = "anna"\n'
 CONSENT = 'person = "Anna"\nconsented_by = "Anna"\ndate = 2026-01-02\nscope = "tests"\n'
@@ -30,11 +30,11 @@ def bare(tmp_path: Path) -> Iterator[Studio]:
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
     """A studio with the weights of this machine."""
-    weights = Weights(read_models(shipped("config", "models.toml")), default_folder())
+    weights = WeightsRegistry(read_models(resource_path("config", "models.toml")), default_models_folder())
     for name in ("yunet", "face-mesh", "sface"):
-        if not weights.available(name):
+        if not weights.is_available(name):
             pytest.skip(f"the weights of {name} are not here; run: {fetch_command(name)}")
-    with studio_at(tmp_path, models_dir=str(default_folder())) as made:
+    with studio_at(tmp_path, models_dir=str(default_models_folder())) as made:
         yield made
 
 

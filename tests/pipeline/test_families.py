@@ -17,6 +17,8 @@ from doubles.pictures import mask
 from doubles.studio import Studio, studio_at
 from goldsmith.picture.codec import decode
 
+# Lane processes read this as they start: whoever asks for the network is refused, and the asking is on record. And Qwen-Image-Edit looks
+# at pictures at a sixteenth of a megapixel, which takes off two thirds of the time of all these tests.
 WALL = """
     import os, socket
 
@@ -43,8 +45,6 @@ WALL = """
     from doubles.tiny_engines import keep_small_eyes
     keep_small_eyes()
 """
-"""Lane processes read this as they start: whoever asks for the network is refused, and the asking is on record. And Qwen-Image-Edit looks
-at pictures at a sixteenth of a megapixel, which takes off two thirds of the time of all these tests."""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def studio(wall: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stu
 
 
 def _codes(studio: Studio, path: str) -> np.ndarray:
-    return decode(studio.read(path), path, 10**6).codes()
+    return decode(studio.read(path), path, 10**6).to_codes()
 
 
 @pytest.mark.parametrize(("family", "kind"), [pair for pair in ASSETS if KINDS[pair[1]] != "inpaint"])
@@ -92,7 +92,7 @@ def test_a_family_fills_a_hole_and_changes_nothing_else(studio: Studio, family: 
     """Law 4, counted by the lane, and counted here once more from the files."""
     done = record(studio, family, "hole")
     told = done["findings"]
-    inside = decode(mask(SIDE, SIDE), "mask", 10**6).codes()[:, :, 0] > 0
+    inside = decode(mask(SIDE, SIDE), "mask", 10**6).to_codes()[:, :, 0] > 0
     assert (done["engine"]["name"], told["prompt_used"]) == (family, True)
     assert (told["outside_pixels"], told["outside_changed"]) == (int((~inside).sum()), 0)
     (original,) = (path for path in studio.folder("archive") if path.endswith(f"/{family}-hole.png"))

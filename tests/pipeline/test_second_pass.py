@@ -15,9 +15,9 @@ from doubles.studio import Studio, studio_at
 from doubles.tiny_engines import picture
 from goldsmith.ops.regenerate.operation import candidate_seed
 from goldsmith.picture.codec import decode
-from goldsmith.picture.picture import Plate
-from goldsmith.picture.resample import resized
-from goldsmith.picture.smooth import softened
+from goldsmith.picture.picture import Picture
+from goldsmith.picture.resample import resize
+from goldsmith.picture.smoothing import gaussian_blur
 from goldsmith.worker.job_runner import step_seed
 
 BRIEF = 'prompt = "a red chair"\nseed = 7\n[[generate]]\nop = "regenerate"\nsteps = 3\n'
@@ -34,7 +34,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
         yield made
 
 
-def plate(studio: Studio, path: str) -> Plate:
+def read_picture(studio: Studio, path: str) -> Picture:
     return decode(studio.read(path), path, 10**6)
 
 
@@ -44,7 +44,7 @@ def test_words_become_a_picture_of_twice_the_size(studio: Studio) -> None:
     for stem, strength in (("one", 0.4), ("two", 0.4), ("more", 0.9)):
         studio.put(f"inbox/{stem}.toml", REFINED.format(strength=strength))
     studio.until_idle()
-    plain, one, more = (plate(studio, f"selected/{stem}.png").pixels for stem in ("plain", "one", "more"))
+    plain, one, more = (read_picture(studio, f"selected/{stem}.png").pixels for stem in ("plain", "one", "more"))
     assert (plain.shape, one.shape, more.shape) == ((64, 64, 3), (128, 128, 3), (128, 128, 3))
     assert studio.read("selected/one.png") == studio.read("selected/two.png")
     done = studio.first_step("inbox/one.toml")
@@ -52,10 +52,10 @@ def test_words_become_a_picture_of_twice_the_size(studio: Studio) -> None:
     refined = done["findings"]["refined"]
     assert (refined["upscaler"], refined["scale"], refined["size"], refined["tiles"]) == ("plain-x2", 2, [128, 128], 9)
     assert done["findings"]["candidates"] == [{"number": 1, "seed": candidate_seed(step_seed(7, 1), 1)}]
-    enlarged = np.clip(resized(plain, 128, 128, "linear"), 0, 1)
+    enlarged = np.clip(resize(plain, 128, 128, "linear"), 0, 1)
     near, far = (float(np.abs(made - enlarged).mean()) for made in (one, more))
     assert 0.002 < near < far
-    assert np.abs(softened(one, 12) - softened(enlarged, 12)).mean() < 0.01
+    assert np.abs(gaussian_blur(one, 12) - gaussian_blur(enlarged, 12)).mean() < 0.01
 
 
 def test_a_picture_of_sixteen_bits_keeps_its_depth_and_its_tone(studio: Studio) -> None:
@@ -64,9 +64,9 @@ def test_a_picture_of_sixteen_bits_keeps_its_depth_and_its_tone(studio: Studio) 
     studio.put("inbox/hero.png", png(shown, 16))
     studio.put("inbox/hero.toml", REFINED.format(strength=0.3) + "strength = 0.05\nsize = [150, 150]\n")
     studio.until_idle()
-    made = plate(studio, "selected/hero.png")
+    made = read_picture(studio, "selected/hero.png")
     assert (made.width, made.height, made.depth) == (150, 150, 16)
-    assert len(np.unique(made.codes())) > 256
+    assert len(np.unique(made.to_codes())) > 256
     assert studio.first_step("inbox/hero.png")["findings"]["refined"]["tiles"] == 9
 
 

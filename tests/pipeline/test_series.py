@@ -11,11 +11,11 @@ import PyOpenColorIO
 import pytest
 from skimage import data
 
-from doubles.bench import BenchDouble
+from doubles.step_context import StepContextDouble
 from doubles.studio import Studio, studio_at
 from goldsmith.ops.grade.operation import Grade
-from goldsmith.picture.codec import Encoding, decode, encode
-from goldsmith.picture.picture import Plate, frozen
+from goldsmith.picture.codec import EncodingOptions, decode, encode
+from goldsmith.picture.picture import Picture, freeze
 
 _PAGE = Path(__file__).parents[2] / "docs" / "operations" / "grade.md"
 _PLACE = "masked/acme/spring"
@@ -41,8 +41,8 @@ def _series_brief() -> str:
 
 
 def _picture(pixels: np.ndarray, settings: dict[str, object]) -> bytes:
-    plate = Plate(frozen(pixels.astype(np.float32) / np.float32(255)))
-    return encode(Grade.model_validate(settings).apply(plate, BenchDouble()), Encoding(format="png", depth=8))
+    picture = Picture(freeze(pixels.astype(np.float32) / np.float32(255)))
+    return encode(Grade.model_validate(settings).apply(picture, StepContextDouble()), EncodingOptions(format="png", depth=8))
 
 
 def _frame(number: int) -> bytes:
@@ -93,7 +93,7 @@ def test_the_exported_cube_does_the_match(studio: Studio) -> None:
     studio.put("masked/again.toml", '[[grade]]\nop = "grade"\nlook = "again"\n')
     studio.until_idle()
     matched, looked = (
-        decode(studio.read(path), path, 1 << 24).codes().astype(int) for path in ("graded/acme/spring/frame.png", "graded/again.png")
+        decode(studio.read(path), path, 1 << 24).to_codes().astype(int) for path in ("graded/acme/spring/frame.png", "graded/again.png")
     )
     assert np.abs(matched - looked).max() <= 1
 

@@ -11,22 +11,22 @@ from doubles.jobs import Share, png
 from doubles.mattes import pane, scene
 from doubles.studio import Studio
 from goldsmith.brief.brief import read_brief
-from goldsmith.brief.pipeline import read_line
+from goldsmith.brief.pipeline import read_pipeline
 from goldsmith.engines.registry.models import read_models
-from goldsmith.engines.registry.weights import Weights, default_folder, fetch_command
-from goldsmith.files import shipped
+from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, fetch_command
+from goldsmith.files import resource_path
 from goldsmith.jobs.job import Job, Outcome
-from goldsmith.jobs.protocol import LaneContext, LaneSpec
+from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.picture.codec import decode
-from goldsmith.picture.picture import Plate
+from goldsmith.picture.picture import Picture
 from goldsmith.worker.job_runner import run_job
-from goldsmith.worker.step_context import Shop
+from goldsmith.worker.step_context import EngineProvider
 
-LINE = read_line(shipped("config", "line.toml").read_bytes(), "config/line.toml")
-MODELS = shipped("config", "models.toml")
+LINE = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "config/pipeline.toml")
+MODELS = resource_path("config", "models.toml")
 PAGE = MODELS.parents[1] / "docs" / "operations" / "cutout.md"
-WEIGHTS = Weights(read_models(MODELS), default_folder())
-HOUSE = Shop(LaneContext(models_file=str(MODELS), weights=str(default_folder())), LaneSpec(name="cpu"))
+WEIGHTS = WeightsRegistry(read_models(MODELS), default_models_folder())
+HOUSE = EngineProvider(WorkerConfig(models_file=str(MODELS), weights_folder=str(default_models_folder())), WorkerSpec(queue="cpu"))
 SEEN = scene(240, 320)
 
 
@@ -39,7 +39,7 @@ def share(tmp_path: Path) -> Share:
 
 def job(share: Share, number: int, **more: object) -> Job:
     """A job of the manual's example of that number, with a mask beside the picture where it asks for one."""
-    [steps] = read_brief(PAGE.read_text().split("```toml\n")[number].split("```")[0].encode(), "brief.toml", LINE).tables.values()
+    [steps] = read_brief(PAGE.read_text().split("```toml\n")[number].split("```")[0].encode(), "brief.toml", LINE).steps_by_stage.values()
     [step] = steps
     inputs = [share.given("inbox/hero.png")]
     if step.operation.needs().masks:
@@ -52,7 +52,7 @@ def run(work: Job) -> Outcome:
     return run_job(work, HOUSE, lambda progress: None, lambda: False)
 
 
-def result(outcome: Outcome) -> Plate:
+def result(outcome: Outcome) -> Picture:
     [output] = [output for output in outcome.outputs if output.role == "picture"]
     return decode(Path(output.path).read_bytes(), "out.png", 10_000_000)
 
@@ -64,7 +64,7 @@ def test_with_a_painted_mask_it_needs_no_weights(share: Share) -> None:
     made = result(outcome)
     assert (made.depth, made.alpha) == (16, None)
     assert made.pixels[3, 3] == pytest.approx([0xF4 / 255, 0xF1 / 255, 0xEA / 255], abs=1e-4)
-    assert outcome.used_masks == ("mask",)
+    assert outcome.consumed_masks == ("mask",)
     findings = outcome.steps[0].findings
     assert {"unsure", "holes", "pieces", "cut", "edge"} <= set(findings)
     assert "outside_changed" not in findings
@@ -77,7 +77,7 @@ def test_on_transparency(share: Share) -> None:
     before = decode((share.root / "inbox/hero.png").read_bytes(), "hero.png", 10_000_000)
     solid = made.alpha == 1
     assert solid.mean() > 0.1
-    assert np.array_equal(made.codes()[solid], before.codes()[solid])
+    assert np.array_equal(made.to_codes()[solid], before.to_codes()[solid])
 
 
 def test_glass_is_painted_in_a_mask_of_its_own(share: Share) -> None:
@@ -93,7 +93,7 @@ def test_glass_is_painted_in_a_mask_of_its_own(share: Share) -> None:
     assert said in PAGE.read_text()
     outcome = run(share.job(("cutout", settings), inputs=given))
     assert outcome.fault is None
-    assert outcome.used_masks == ("mask", "pane")
+    assert outcome.consumed_masks == ("mask", "pane")
     alpha = result(outcome).alpha
     assert alpha is not None
     assert alpha[120:150, 140:160] == pytest.approx(0.18, abs=0.03)
@@ -106,7 +106,7 @@ def test_a_hold_leaves_a_picture_that_shows_why(share: Share) -> None:
     outcome = run(job(share, 2, max_unsure=0.0))
     assert outcome.fault is not None
     assert "neither in nor out" in outcome.fault.sentence
-    shown = decode(Path(outcome.fault.shown).read_bytes(), "shown.jpg", 10_000_000)
+    shown = decode(Path(outcome.fault.preview_path).read_bytes(), "shown.jpg", 10_000_000)
     assert (shown.height, shown.width) == (240, 320)
 
 
@@ -140,7 +140,7 @@ def test_with_a_model(share: Share, model: str) -> None:
     from skimage import data
 
     for name in (model, "yunet"):
-        if not WEIGHTS.available(name):
+        if not WEIGHTS.is_available(name):
             pytest.skip(f"the weights of {name} are not here; run: {fetch_command(name)}")
     share.put("inbox/hero.png", png(data.astronaut().astype(np.float32) / np.float32(255)))
     outcome = run(job(share, 1, **({"model": model} if model == "u2net" else {})))

@@ -1,4 +1,4 @@
-"""What is to be seen in a plate: looked for once, by the right engine, at the picture's own size, and on record."""
+"""What is to be seen in a picture: looked for once, by the right engine, at the picture's own size, and on record."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from goldsmith.engines import Descriptor, EngineKind, EngineNeed
-from goldsmith.engines.registry.weights import Absent
+from goldsmith.engines import EngineDescriptor, EngineKind, EngineNeed
+from goldsmith.engines.registry.weights_registry import WeightsMissing
 from goldsmith.engines.vision import Face, Hand, Points, TextLine
-from goldsmith.picture.picture import Mask, Pixels, Plate, frozen
-from goldsmith.worker.detections import Facts, Memory, Sight
+from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
+from goldsmith.worker.detections import DetectionCache, Detections, JsonObject
 
-PLATE = Plate(frozen(np.full((200, 300, 3), 0.5, np.float32)))
+PLATE = Picture(freeze(np.full((200, 300, 3), 0.5, np.float32)))
 
 
 def face(x: float = 100, y: float = 60, side: float = 60) -> Face:
@@ -34,15 +34,15 @@ class House:
     people: bool = False
     asked: list[str] = field(default_factory=list)
 
-    def opened(self, need: EngineNeed) -> tuple[object, Facts]:
+    def opened(self, need: EngineNeed) -> tuple[object, JsonObject]:
         has = {"matte": self.matte, "faces": self.faces, "mesh": self.mesh_, "hands": self.hands, "reader": self.lines}
         if has[need.kind] is None:
-            raise Absent(f"No model for {need.kind}.")
-        name = f"null-{need.kind}" + ("-people" if need.people else "")
-        return _Engine(self, need.kind, need.people), {"name": name, "why": "the house's first choice"}
+            raise WeightsMissing(f"No model for {need.kind}.")
+        name = f"null-{need.kind}" + ("-people" if need.has_people else "")
+        return _Engine(self, need.kind, need.has_people), {"name": name, "why": "the house's first choice"}
 
-    def sight(self, plate: Plate = PLATE, memory: Memory | None = None) -> Sight:
-        return Sight(plate, memory or Memory(), self.opened)  # type: ignore[arg-type]
+    def sight(self, picture: Picture = PLATE, memory: DetectionCache | None = None) -> Detections:
+        return Detections(picture, memory or DetectionCache(), self.opened)  # type: ignore[arg-type]
 
 
 @dataclass
@@ -52,15 +52,15 @@ class _Engine:
     people: bool
 
     @property
-    def descriptor(self) -> Descriptor:
-        return Descriptor(name=f"null-{self.kind}", kind=self.kind, licence="CC0-1.0")
+    def descriptor(self) -> EngineDescriptor:
+        return EngineDescriptor(name=f"null-{self.kind}", kind=self.kind, licence="CC0-1.0")
 
     def matte(self, pixels: Pixels) -> Mask:
         self._note(pixels)
         assert self.house.matte is not None
         return self.house.matte(self.people)
 
-    def find(self, pixels: Pixels) -> tuple[Face, ...] | tuple[Hand, ...]:
+    def detect(self, pixels: Pixels) -> tuple[Face, ...] | tuple[Hand, ...]:
         self._note(pixels)
         return (self.house.faces if self.kind == "faces" else self.house.hands) or ()
 
@@ -78,7 +78,7 @@ class _Engine:
 
 
 def half(_: bool = False) -> Mask:
-    """The left half of the plate is the subject."""
+    """The left half of the picture is the subject."""
     made = np.zeros((200, 300), np.float32)
     made[:, :150] = 1
     return made
@@ -86,7 +86,7 @@ def half(_: bool = False) -> Mask:
 
 def test_a_large_face_makes_it_a_picture_of_people() -> None:
     """Then the net for people is asked, and the record says why."""
-    spot = House(matte=half, faces=(face(),)).sight().spot("subject")
+    spot = House(matte=half, faces=(face(),)).sight().region("subject")
     assert [engine["name"] for engine in spot.engines] == ["null-matte-people", "null-faces"]
     seen = "the highest of 1 face(s) takes 30% of the picture's height"
     assert spot.engines[0]["why"] == f"taken for people: {seen}; the house's first choice"
@@ -102,7 +102,7 @@ def test_a_large_face_makes_it_a_picture_of_people() -> None:
 )
 def test_else_it_is_a_picture_of_a_thing(faces: tuple[Face, ...] | None, why: str) -> None:
     """A face in a crowd far away, none, or nobody who could tell."""
-    spot = House(matte=half, faces=faces).sight().spot("subject")
+    spot = House(matte=half, faces=faces).sight().region("subject")
     assert spot.engines[0]["name"] == "null-matte"
     assert why in str(spot.engines[0]["why"])
 
@@ -110,7 +110,7 @@ def test_else_it_is_a_picture_of_a_thing(faces: tuple[Face, ...] | None, why: st
 def test_where_one_net_finds_nothing_the_other_is_asked() -> None:
     """A person seen from behind has no face, and a face on a poster is no person."""
     house = House(matte=lambda people: half() if people else np.zeros((200, 300), np.float32), faces=())
-    spot = house.sight().spot("subject")
+    spot = house.sight().region("subject")
     assert [engine["name"] for engine in spot.engines] == ["null-matte", "null-matte-people", "null-faces"]
     assert "null-matte found nothing, so asked for people" in str(spot.engines[1]["why"])
     assert spot.facts["share"] == pytest.approx(0.5, abs=0.01)
@@ -120,7 +120,7 @@ def test_a_net_for_people_that_leaves_the_face_out_is_not_believed() -> None:
     """A face on a poster, or a fault of whoever looks for faces: the net for things is asked, and the record says why."""
     right = np.ascontiguousarray(half()[:, ::-1])
     house = House(matte=lambda people: right if people else half(), faces=(face(x=40),))
-    spot = house.sight().spot("subject")
+    spot = house.sight().region("subject")
     assert spot.mask is not None
     assert (spot.mask[100, 75], spot.mask[100, 225]) == (1, 0)
     assert "null-matte-people left the face out, so asked for things" in str(spot.engines[1]["why"])
@@ -128,34 +128,34 @@ def test_a_net_for_people_that_leaves_the_face_out_is_not_believed() -> None:
 
 def test_no_subject_is_said_as_none() -> None:
     """An empty matte is no region."""
-    spot = House(matte=lambda people: np.zeros((200, 300), np.float32), faces=()).sight().spot("subject")
+    spot = House(matte=lambda people: np.zeros((200, 300), np.float32), faces=()).sight().region("subject")
     assert spot.mask is None
     assert spot.facts == {"share": 0.0}
 
 
 def test_each_thing_is_looked_for_once_in_the_same_pixels() -> None:
-    """Also when another step asks, or the plate comes in another wrapping; changed pixels are looked at anew."""
-    house, memory = House(matte=half, faces=(face(),)), Memory()
-    first = house.sight(memory=memory).spot("subject")
-    assert house.sight(replace(PLATE, ppi=(300, 300)), memory).spot("subject") is first
+    """Also when another step asks, or the picture comes in another wrapping; changed pixels are looked at anew."""
+    house, memory = House(matte=half, faces=(face(),)), DetectionCache()
+    first = house.sight(memory=memory).region("subject")
+    assert house.sight(replace(PLATE, ppi=(300, 300)), memory).region("subject") is first
     assert house.asked == ["faces", "matte people"]
-    assert memory.has(PLATE, "subject")
-    changed = PLATE.with_pixels(frozen(PLATE.pixels.copy()))
-    assert not memory.has(changed, "subject")
-    assert house.sight(changed, memory).spot("subject") is not first
+    assert memory.is_cached(PLATE, "subject")
+    changed = PLATE.with_pixels(freeze(PLATE.pixels.copy()))
+    assert not memory.is_cached(changed, "subject")
+    assert house.sight(changed, memory).region("subject") is not first
 
 
 def test_what_was_seen_goes_with_the_pixels() -> None:
-    """A plate that is gone is not kept for it, and its place in memory is nobody else's."""
-    house, memory = House(faces=(face(),)), Memory()
+    """A picture that is gone is not kept for it, and its place in memory is nobody else's."""
+    house, memory = House(faces=(face(),)), DetectionCache()
     for grey in (0.1, 0.2, 0.3):
-        house.sight(Plate(frozen(np.full((200, 300, 3), grey, np.float32))), memory).faces()
+        house.sight(Picture(freeze(np.full((200, 300, 3), grey, np.float32))), memory).faces()
     assert house.asked == ["faces"] * 3
 
 
 def test_faces_are_ovals_a_little_larger_and_soft() -> None:
     """All of the box's middle, none of its corners; the share of each is on record."""
-    spot = House(faces=(face(),)).sight().spot("face")
+    spot = House(faces=(face(),)).sight().region("face")
     assert spot.mask is not None
     assert spot.mask[70:110, 110:150].min() > 0.95
     assert spot.mask[58, 98] == 0
@@ -169,7 +169,7 @@ def test_a_mesh_gives_the_face_its_outline() -> None:
     """Where there is one; it is on record beside the finder."""
     angles = np.linspace(0, 2 * np.pi, 478, dtype=np.float32)
     mesh = np.stack([130 + 10 * np.cos(angles), 90 + 10 * np.sin(angles)], axis=1)
-    spot = House(faces=(face(),), mesh_=mesh).sight().spot("face")
+    spot = House(faces=(face(),), mesh_=mesh).sight().region("face")
     assert spot.mask is not None
     assert spot.mask[90, 130] == 1
     assert spot.mask[90, 152] == 0
@@ -178,14 +178,14 @@ def test_a_mesh_gives_the_face_its_outline() -> None:
 
 def test_a_missing_finder_of_faces_is_said_when_faces_are_asked_for() -> None:
     """Nobody is told that there is no face where nobody looked."""
-    with pytest.raises(Absent):
-        House(matte=half).sight().spot("face")
+    with pytest.raises(WeightsMissing):
+        House(matte=half).sight().region("face")
 
 
 def test_hands_are_their_hulls_grown() -> None:
     """A finger is wider than the line of its bones."""
     points = np.array([(150, 150), *((120 + 15 * (n // 4), 130 - 15 * (n % 4)) for n in range(20))], np.float32)
-    spot = House(hands=(Hand(points, 0.8),)).sight().spot("hands")
+    spot = House(hands=(Hand(points, 0.8),)).sight().region("hands")
     assert spot.mask is not None
     assert spot.mask[110, 150] == 1
     assert spot.mask[110, 116] > 0.5
@@ -196,7 +196,7 @@ def test_hands_are_their_hulls_grown() -> None:
 def test_text_is_its_lines_grown_and_read() -> None:
     """What it says is on record."""
     corners = np.array([(50, 50), (150, 50), (150, 70), (50, 70)], np.float32)
-    spot = House(lines=(TextLine(corners, "GOLD", 0.97),)).sight().spot("text")
+    spot = House(lines=(TextLine(corners, "GOLD", 0.97),)).sight().region("text")
     assert spot.mask is not None
     assert spot.mask[50:70, 50:150].min() > 0.95
     assert spot.mask[48, 100] > 0.5
@@ -207,12 +207,12 @@ def test_text_is_its_lines_grown_and_read() -> None:
 @pytest.mark.parametrize("word", ["face", "hands", "text"])
 def test_nothing_found_is_none_with_its_engine_on_record(word: str) -> None:
     """So that a refusal can say who looked."""
-    spot = House(faces=(), hands=(), lines=()).sight().spot(word)
+    spot = House(faces=(), hands=(), lines=()).sight().region(word)
     assert spot.mask is None
     assert len(spot.engines) == 1
 
 
 def test_a_grey_picture_is_shown_in_three_channels() -> None:
     """Engines never see anything else."""
-    grey = Plate(frozen(np.full((200, 300, 1), 0.5, np.float32)))
-    assert House(matte=half, faces=()).sight(grey).spot("subject").mask is not None
+    grey = Picture(freeze(np.full((200, 300, 1), 0.5, np.float32)))
+    assert House(matte=half, faces=()).sight(grey).region("subject").mask is not None

@@ -8,84 +8,94 @@ import numpy as np
 import pytest
 
 from doubles.jobs import Share
-from goldsmith.engines import EngineNeed, Wish
-from goldsmith.engines.filling import GeneratedFill
-from goldsmith.errors import Problem
+from goldsmith.engines import EngineNeed, GenerationOptions
+from goldsmith.engines.generator_inpainter import GeneratorInpainter
+from goldsmith.errors import InputError
 from goldsmith.files import Filesystem
-from goldsmith.jobs.protocol import LaneContext, LaneSpec
+from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.library.library import Library
-from goldsmith.worker.engine_provider import Shop
-from goldsmith.worker.results import Scratch
-from goldsmith.worker.step_context import LaneBench
+from goldsmith.worker.engine_provider import EngineProvider
+from goldsmith.worker.scratch_folder import ScratchFolder
+from goldsmith.worker.step_context import WorkerStepContext
 
 CONFIG = Path(__file__).parents[2] / "config" / "models.toml"
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
+def shop(tmp_path: Path) -> EngineProvider:
     """A house with an empty models folder: only what needs no weights is to be had."""
-    return Shop(LaneContext(models_file=str(CONFIG), weights=str(tmp_path / "weights")), LaneSpec(name="cpu"))
+    return EngineProvider(WorkerConfig(models_file=str(CONFIG), weights_folder=str(tmp_path / "weights")), WorkerSpec(queue="cpu"))
 
 
 @pytest.fixture
-def bench(tmp_path: Path, shop: Shop) -> LaneBench:
+def context(tmp_path: Path, shop: EngineProvider) -> WorkerStepContext:
     share = Share(tmp_path)
     share.put("inbox/hero.png", b"")
-    return LaneBench(
-        share.job(), shop, Scratch(tmp_path / "paper", Filesystem()), Library(tmp_path / "library"), {}, lambda fraction, note: None, seed=3
+    return WorkerStepContext(
+        share.job(),
+        shop,
+        ScratchFolder(tmp_path / "paper", Filesystem()),
+        Library(tmp_path / "library"),
+        {},
+        lambda fraction, note: None,
+        seed=3,
     )
 
 
-def test_a_model_that_generates_serves_as_an_inpainter_with_its_wish_bound(bench: LaneBench) -> None:
+def test_a_model_that_generates_serves_as_an_inpainter_with_its_wish_bound(context: WorkerStepContext) -> None:
     """The step's words travel with the engine, which works at the square of its native pixel count."""
-    wish = Wish("a relaxed left hand", strength=0.9)
-    engine = bench.inpainter("null-generate", wish)
-    assert isinstance(engine, GeneratedFill)
-    assert (engine.wish, engine.descriptor.kind, engine.descriptor.side) == (wish, "inpaint", 256)
-    assert bench.engine is not None
-    assert (bench.engine["name"], bench.engine["kind"], bench.engine["why"]) == ("null-generate", "inpaint", "asked for by name")
+    wish = GenerationOptions("a relaxed left hand", strength=0.9)
+    engine = context.inpainter("null-generate", wish)
+    assert isinstance(engine, GeneratorInpainter)
+    assert (engine.options, engine.descriptor.kind, engine.descriptor.side) == (wish, "inpaint", 256)
+    assert context.engine_record is not None
+    assert (context.engine_record["name"], context.engine_record["kind"], context.engine_record["why"]) == (
+        "null-generate",
+        "inpaint",
+        "asked for by name",
+    )
 
 
-def test_what_each_fill_did_is_on_record_once(bench: LaneBench) -> None:
+def test_what_each_fill_did_is_on_record_once(context: WorkerStepContext) -> None:
     """Fills that were made alike are one line."""
-    engine = bench.inpainter("null-generate", Wish("moss"))
+    engine = context.inpainter("null-generate", GenerationOptions("moss"))
     pixels, hole = np.full((64, 64, 3), 0.5, np.float32), np.ones((64, 64), np.float32)
     for seed in (5, 6):
         engine.fill(pixels, hole, seed)
-    assert bench.engine is not None
-    assert bench.engine["fills"] == [{"steps": 1, "batch": 1, "seeds": []}]
+    assert context.engine_record is not None
+    assert context.engine_record["fills"] == [{"steps": 1, "batch": 1, "seeds": []}]
 
 
-def test_every_engine_of_a_step_is_on_record_and_each_once(bench: LaneBench) -> None:
+def test_every_engine_of_a_step_is_on_record_and_each_once(context: WorkerStepContext) -> None:
     """The first one is the step's; what it asks for beside that does not take its place, and asking again adds nothing."""
-    bench.generator("null-generate", frozenset({"text"}))
+    context.generator("null-generate", frozenset({"text"}))
     for _ in range(2):
-        bench.upscaler("null-x2", 2)
-        bench.generator("null-generate", frozenset({"text"}))
-    bench.upscaler("null-x4", 4)
-    assert bench.engine is not None
-    assert bench.engine["name"] == "null-generate"
-    also = bench.engine["also"]
+        context.upscaler("null-x2", 2)
+        context.generator("null-generate", frozenset({"text"}))
+    context.upscaler("null-x4", 4)
+    assert context.engine_record is not None
+    assert context.engine_record["name"] == "null-generate"
+    also = context.engine_record["also"]
     assert isinstance(also, list)
     assert [engine["name"] for engine in also if isinstance(engine, dict)] == ["null-x2", "null-x4"]
 
 
-def test_asking_for_the_engine_again_keeps_what_its_fills_did(bench: LaneBench) -> None:
+def test_asking_for_the_engine_again_keeps_what_its_fills_did(context: WorkerStepContext) -> None:
     """A set of pictures is filled one after the other."""
     for _ in range(2):
-        engine = bench.inpainter("null-generate", Wish("moss"))
+        engine = context.inpainter("null-generate", GenerationOptions("moss"))
         engine.fill(np.full((64, 64, 3), 0.5, np.float32), np.ones((64, 64), np.float32), 5)
-    assert bench.engine is not None
-    assert bench.engine["fills"] == [{"steps": 1, "batch": 1, "seeds": []}]
+    assert context.engine_record is not None
+    assert context.engine_record["fills"] == [{"steps": 1, "batch": 1, "seeds": []}]
 
 
-def test_words_that_no_engine_here_takes_leave_the_house_s_default(bench: LaneBench) -> None:
+def test_words_that_no_engine_here_takes_leave_the_house_s_default(context: WorkerStepContext) -> None:
     """A brief's prompt is for all its steps: without a model that takes words the hole is filled from its surroundings."""
-    engine = bench.inpainter(None, Wish("moss"))
-    assert (engine.descriptor.name, engine.descriptor.words) == ("patchmatch", False)
+    engine = context.inpainter(None, GenerationOptions("moss"))
+    assert (engine.descriptor.name, engine.descriptor.takes_prompt) == ("patchmatch", False)
 
 
-def test_an_unknown_model_is_told_with_the_nearest_name(shop: Shop) -> None:
+def test_an_unknown_model_is_told_with_the_nearest_name(shop: EngineProvider) -> None:
     """The need for words does not hide what is really wrong."""
-    with pytest.raises(Problem, match="The nearest is 'patchmatch'"):
-        shop.inpainter(EngineNeed("inpaint", "patchmach", words=True), lambda note: None)
+    with pytest.raises(InputError, match="The nearest is 'patchmatch'"):
+        shop.inpainter(EngineNeed("inpaint", "patchmach", needs_prompt=True), lambda note: None)

@@ -15,17 +15,17 @@ from skimage import data
 from doubles.jobs import GENEROUS, Share, png
 from doubles.nets import drawing, knowing
 from goldsmith.engines.registry.models import read_models
-from goldsmith.engines.registry.weights import Weights, default_folder, fetch_command
-from goldsmith.files import shipped
-from goldsmith.jobs.job import Outcome, StepDone
-from goldsmith.jobs.protocol import LaneContext, LaneSpec
+from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, fetch_command
+from goldsmith.files import resource_path
+from goldsmith.jobs.job import Outcome, StepResult
+from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.picture.codec import decode
-from goldsmith.picture.picture import Pixels, Plate
+from goldsmith.picture.picture import Picture, Pixels
 from goldsmith.worker.job_runner import run_job
-from goldsmith.worker.step_context import Shop
+from goldsmith.worker.step_context import EngineProvider
 
-MODELS = shipped("config", "models.toml")
-HOUSE = Shop(LaneContext(models_file=str(MODELS), weights=str(default_folder())), LaneSpec(name="cpu"))
+MODELS = resource_path("config", "models.toml")
+HOUSE = EngineProvider(WorkerConfig(models_file=str(MODELS), weights_folder=str(default_models_folder())), WorkerSpec(queue="cpu"))
 CONSENT = 'person = "Anna Example"\nconsented_by = "Anna Example"\ndate = 2026-01-02\nscope = "tests"\n'
 
 
@@ -35,9 +35,9 @@ def share(tmp_path: Path) -> Share:
 
 
 def _weights() -> None:
-    weights = Weights(read_models(MODELS), default_folder())
+    weights = WeightsRegistry(read_models(MODELS), default_models_folder())
     for name in ("yunet", "face-mesh", "sface"):
-        if not weights.available(name):
+        if not weights.is_available(name):
             pytest.skip(f"the weights of {name} are not here; run: {fetch_command(name)}")
 
 
@@ -64,7 +64,9 @@ def _broken() -> Pixels:
     return np.asarray(_photograph() + cv2.GaussianBlur(face, (0, 0), 5)[:, :, None] * (soft - _photograph()), np.float32)
 
 
-def _run(share: Share, picture: Pixels, *, depth: int = 8, consent: str | None = CONSENT, shop: Shop = HOUSE, **settings: Any) -> Outcome:
+def _run(
+    share: Share, picture: Pixels, *, depth: int = 8, consent: str | None = CONSENT, shop: EngineProvider = HOUSE, **settings: Any
+) -> Outcome:
     share.put("inbox/hero.png", png(picture, depth))
     share.put("library/faces/anna.png", png(_portrait()))
     if consent is not None:
@@ -73,13 +75,13 @@ def _run(share: Share, picture: Pixels, *, depth: int = 8, consent: str | None =
     return run_job(job, shop, lambda progress: None, lambda: False)
 
 
-def _plate(outcome: Outcome) -> Plate:
+def _plate(outcome: Outcome) -> Picture:
     assert outcome.fault is None, outcome.fault
     [output] = [output for output in outcome.outputs if output.role == "picture"]
     return decode(Path(output.path).read_bytes(), "hero.png", 10_000_000)
 
 
-def _step(outcome: Outcome) -> StepDone:
+def _step(outcome: Outcome) -> StepResult:
     assert outcome.fault is None, outcome.fault
     [step] = outcome.steps
     return step
@@ -120,7 +122,7 @@ def test_outside_the_region_not_a_code_changes_in_the_file(share: Share) -> None
     outside = np.ones((512, 512), bool)
     outside[51:164, 154:307] = False
     before = decode(png(_broken()), "hero.png", 10_000_000)
-    assert np.array_equal(plate.codes()[outside], before.codes()[outside])
+    assert np.array_equal(plate.to_codes()[outside], before.to_codes()[outside])
     assert step.findings["outside_changed"] == 0
     assert step.findings["outside_pixels"] >= outside.sum() * 0.99  # type: ignore[operator]
 
@@ -142,16 +144,16 @@ identity = "who.onnx"
 """
 
 
-def _house(folder: Path) -> Shop:
+def _house(folder: Path) -> EngineProvider:
     """The shipped house with a net of the user's own beside its weights."""
-    for path in default_folder().iterdir():
+    for path in default_models_folder().iterdir():
         (folder / path.name).symlink_to(path)
     entry = ENTRY
     for path in (drawing(folder / "draw.onnx", 64), knowing(folder / "who.onnx")):
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         entry += f'[[models.ours.files]]\nname = "{path.name}"\nsha256 = "{sha256}"\nbytes = {path.stat().st_size}\n'
     (folder / "models.toml").write_text(MODELS.read_text() + entry)
-    return Shop(LaneContext(models_file=str(folder / "models.toml"), weights=str(folder)), LaneSpec(name="cpu"))
+    return EngineProvider(WorkerConfig(models_file=str(folder / "models.toml"), weights_folder=str(folder)), WorkerSpec(queue="cpu"))
 
 
 def test_a_net_of_the_user_s_own_draws_and_is_held_to_the_same_rules(share: Share, tmp_path: Path) -> None:
@@ -162,7 +164,7 @@ def test_a_net_of_the_user_s_own_draws_and_is_held_to_the_same_rules(share: Shar
     held = _run(share, _broken(), shop=house, model="ours", min_likeness=0.95)
     assert held.fault is not None
     assert "The new face is not like anna" in held.fault.sentence
-    assert held.fault.shown
+    assert held.fault.preview_path
     outcome = _run(share, _broken(), shop=house, model="ours", min_likeness=0)
     step = _step(outcome)
     assert step.engine is not None
@@ -170,7 +172,7 @@ def test_a_net_of_the_user_s_own_draws_and_is_held_to_the_same_rules(share: Shar
     assert step.findings["outside_changed"] == 0
     assert isinstance(step.findings["consent"], dict)
     before = decode(png(_broken()), "hero.png", 10_000_000)
-    changed = (_plate(outcome).codes() != before.codes()).any(axis=2)
+    changed = (_plate(outcome).to_codes() != before.to_codes()).any(axis=2)
     rows, columns = np.nonzero(changed)
     assert 60 < rows.min() < rows.max() < 180
     assert 175 < columns.min() < columns.max() < 275
@@ -194,7 +196,7 @@ def test_a_picture_without_a_face_is_held(share: Share) -> None:
 )
 def test_the_lane_asks_for_the_consent_itself(share: Share, consent: str | None, said: str) -> None:
     """Whatever was said when the brief was read: no net is opened, no picture looked at, and the job's fault says why."""
-    outcome = _run(share, _broken(), consent=consent, shop=Shop(LaneContext(), LaneSpec(name="cpu")))
+    outcome = _run(share, _broken(), consent=consent, shop=EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu")))
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"
     assert said in outcome.fault.sentence
@@ -207,6 +209,6 @@ def test_a_face_that_is_no_picture_is_said(share: Share) -> None:
     share.put("library/faces/ben.toml", CONSENT.encode())
     share.put("inbox/hero.png", png(_broken()))
     job = share.job(("face_swap", {"face": "ben"}))
-    outcome = run_job(job, Shop(LaneContext(), LaneSpec(name="cpu")), lambda progress: None, lambda: False)
+    outcome = run_job(job, EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu")), lambda progress: None, lambda: False)
     assert outcome.fault is not None
     assert "ben.png" in outcome.fault.sentence

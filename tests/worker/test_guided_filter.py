@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from goldsmith.worker.guided_filter import refined
+from goldsmith.worker.guided_filter import refine_matte
 
 
 def scene(side: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -30,7 +30,7 @@ def test_edges_come_to_where_the_pictures_are(side: int) -> None:
     """The error left is a small part of what the coarse matte had, also where the picture is larger than what is looked at."""
     pixels, true = scene(side)
     rough = coarse(true, 40)
-    made = refined(rough, pixels, 40)
+    made = refine_matte(rough, pixels, 40)
     assert (made.shape, made.dtype) == (true.shape, np.float32)
     assert np.abs(made - true).mean() < 0.35 * np.abs(rough - true).mean()
 
@@ -38,7 +38,7 @@ def test_edges_come_to_where_the_pictures_are(side: int) -> None:
 def test_what_is_sure_is_exact() -> None:
     """Far from any edge a matte is 0 or 1 to the last bit, whatever texture is there: outside the region nothing may change."""
     pixels, true = scene(300)
-    made = refined(coarse(true, 40), pixels, 40)
+    made = refine_matte(coarse(true, 40), pixels, 40)
     assert set(np.unique(made[:40, :40])) == {0.0}
     assert set(np.unique(made[130:170, 130:170])) == {1.0}
     assert 0 <= made.min() <= made.max() <= 1
@@ -47,32 +47,32 @@ def test_what_is_sure_is_exact() -> None:
 def test_a_matte_that_is_all_one_thing_stays_so() -> None:
     """Nothing and everything have no edges."""
     pixels, _ = scene(100)
-    assert not refined(np.zeros((100, 100), np.float32), pixels, 40).any()
-    assert refined(np.ones((100, 100), np.float32), pixels, 40).min() == 1
+    assert not refine_matte(np.zeros((100, 100), np.float32), pixels, 40).any()
+    assert refine_matte(np.ones((100, 100), np.float32), pixels, 40).min() == 1
 
 
 def test_a_grey_picture_guides_too() -> None:
     """One channel has edges as well."""
     pixels, true = scene(300)
     rough = coarse(true, 40)
-    made = refined(rough, np.ascontiguousarray(pixels[:, :, :1]), 40)
+    made = refine_matte(rough, np.ascontiguousarray(pixels[:, :, :1]), 40)
     assert np.abs(made - true).mean() < 0.5 * np.abs(rough - true).mean()
 
 
 def test_large_and_small_pictures_get_the_same_edge() -> None:
     """What is found at the working size is laid over the full one."""
     pixels, true = scene(2048)
-    large = refined(coarse(true, 64), pixels, 64)
+    large = refine_matte(coarse(true, 64), pixels, 64)
 
     def halved(plane: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(cv2.resize(plane, (1024, 1024), interpolation=cv2.INTER_AREA), np.float32)
 
-    small = refined(halved(coarse(true, 64)), halved(pixels), 64)
+    small = refine_matte(halved(coarse(true, 64)), halved(pixels), 64)
     assert np.abs(halved(large) - small).mean() < 0.01
 
 
 def test_a_narrow_picture_is_no_fault() -> None:
     """A strip of one row, and one px."""
     for shape in ((1, 300), (300, 1), (1, 1)):
-        made = refined(np.full(shape, 0.5, np.float32), np.full((*shape, 3), 0.5, np.float32), 40)
+        made = refine_matte(np.full(shape, 0.5, np.float32), np.full((*shape, 3), 0.5, np.float32), 40)
         assert made.shape == shape

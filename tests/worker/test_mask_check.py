@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from goldsmith.errors import Problem
+from goldsmith.errors import InputError
 from goldsmith.worker.mask_check import check_mask
 
 SIZE = (40, 60)
@@ -29,13 +29,13 @@ def test_a_sensible_mask_comes_back_as_it_is() -> None:
 @pytest.mark.parametrize(("value", "said"), [(0.0, "all black"), (1.0, "all white"), (1 / 1024, "all black")])
 def test_even_masks_are_refused(value: float, said: str) -> None:
     """All black (or black but for less than a code) and all white say nothing."""
-    with pytest.raises(Problem, match=f"m.png is {said}"):
+    with pytest.raises(InputError, match=f"m.png is {said}"):
         check_mask(np.full(SIZE, value, np.float32), SIZE, "m.png")
 
 
 def test_a_mask_of_most_of_the_picture_that_touches_every_edge_is_probably_inverted() -> None:
     """Everything but a box in the middle."""
-    with pytest.raises(Problem, match="covers 94% of the picture and touches all four edges: it is probably inverted"):
+    with pytest.raises(InputError, match="covers 94% of the picture and touches all four edges: it is probably inverted"):
         check_mask(1 - painted((10, 20, 10, 25)), SIZE, "m.png")
 
 
@@ -48,9 +48,9 @@ def test_covering_most_or_touching_every_edge_alone_is_fine() -> None:
 def test_a_keep_file_may_cover_most() -> None:
     """White is what stays there, so it is not taken for an inverted mask; all black is refused all the same."""
     mask = 1 - painted((10, 20, 10, 25))
-    assert check_mask(mask, SIZE, "hero.keep.png", keep=True) is mask
-    with pytest.raises(Problem, match="all black"):
-        check_mask(painted(), SIZE, "hero.keep.png", keep=True)
+    assert check_mask(mask, SIZE, "hero.keep.png", is_keep_mask=True) is mask
+    with pytest.raises(InputError, match="all black"):
+        check_mask(painted(), SIZE, "hero.keep.png", is_keep_mask=True)
 
 
 @pytest.mark.parametrize(("size", "shape"), [((20, 30), False), ((60, 40), True), ((40, 59), False)])
@@ -58,7 +58,7 @@ def test_another_size_is_refused_with_both_sizes(size: tuple[int, int], shape: b
     """And whether it is of another shape too; the remedy names the setting."""
     mask = np.zeros(size, np.float32)
     mask[2:5, 2:5] = 1
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(InputError) as caught:
         check_mask(mask, SIZE, "m.png")
     assert f"{size[1]} x {size[0]} pixels" in caught.value.sentence
     assert "60 x 40" in caught.value.sentence

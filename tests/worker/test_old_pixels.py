@@ -10,19 +10,19 @@ import pytest
 from doubles import tiny
 from doubles.jobs import FAULTY, Share, left_half, picture, png
 from goldsmith.brief.brief import read_brief
-from goldsmith.brief.pipeline import read_line
+from goldsmith.brief.pipeline import read_pipeline
 from goldsmith.engines.registry.models import read_models
-from goldsmith.engines.registry.weights import Weights, default_folder
-from goldsmith.files import shipped
-from goldsmith.jobs.job import Outcome, Output
-from goldsmith.jobs.protocol import LaneContext, LaneSpec
-from goldsmith.picture.codec import Encoding, decode, decode_mask, encode
-from goldsmith.picture.picture import Plate, frozen
+from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder
+from goldsmith.files import resource_path
+from goldsmith.jobs.job import Outcome, OutputFile
+from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
+from goldsmith.picture.codec import EncodingOptions, decode, decode_mask, encode
+from goldsmith.picture.picture import Picture, freeze
 from goldsmith.worker.job_runner import run_job
-from goldsmith.worker.step_context import Shop
+from goldsmith.worker.step_context import EngineProvider
 
-DOUBLES = Shop(FAULTY, LaneSpec(name="cpu"))
-PAGE = shipped("config", "line.toml").parents[1] / "docs" / "operations" / "outpaint.md"
+DOUBLES = EngineProvider(FAULTY, WorkerSpec(queue="cpu"))
+PAGE = resource_path("config", "pipeline.toml").parents[1] / "docs" / "operations" / "outpaint.md"
 
 
 @pytest.fixture
@@ -30,11 +30,11 @@ def share(tmp_path: Path) -> Share:
     return Share(tmp_path)
 
 
-def _done(share: Share, shop: Shop, op: str, settings: dict[str, object], **more: object) -> Outcome:
+def _done(share: Share, shop: EngineProvider, op: str, settings: dict[str, object], **more: object) -> Outcome:
     return run_job(share.job((op, settings), **more), shop, lambda progress: None, lambda: False)
 
 
-def _only(outcome: Outcome, role: str) -> Output:
+def _only(outcome: Outcome, role: str) -> OutputFile:
     (output,) = [output for output in outcome.outputs if output.role == role]
     return output
 
@@ -59,24 +59,24 @@ def test_a_step_that_changes_the_old_picture_is_thrown_away(share: Share) -> Non
 def test_a_step_that_adds_nothing_has_nothing_to_prove(share: Share) -> None:
     """The very file goes on."""
     outcome = _done(share, DOUBLES, "frame", {"px": 0})
-    assert outcome.unchanged
+    assert outcome.is_unchanged
     assert "old_pixels" not in outcome.steps[0].findings
 
 
-def _house(folder: Path) -> Shop:
+def _house(folder: Path) -> EngineProvider:
     """The house's own operations with an engine that needs no weights."""
     models = folder / "models.toml"
     models.write_text('[defaults]\ninpaint_beyond = ["p"]\n[models.p]\nkind = "inpaint"\ndriver = "patchmatch"\nlicence = "MIT"\n')
-    return Shop(LaneContext(models_file=str(models), weights=str(folder)), LaneSpec(name="cpu"))
+    return EngineProvider(WorkerConfig(models_file=str(models), weights_folder=str(folder)), WorkerSpec(queue="cpu"))
 
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_outpaint_as_the_manual_has_it_keeps_the_old_picture_at_its_own_depth(share: Share, tmp_path: Path, depth: int) -> None:
     """Both examples of its page, with PatchMatch: file in, file out, every old code where it belongs, the mask moved with it."""
-    line = read_line(shipped("config", "line.toml").read_bytes(), "config/line.toml")
+    line = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "config/pipeline.toml")
     before = picture(40, 48, depth)
     for block in PAGE.read_text().split("```toml\n")[1:]:
-        (step,) = read_brief(block.split("```")[0].encode(), "brief.toml", line).tables["edit"]
+        (step,) = read_brief(block.split("```")[0].encode(), "brief.toml", line).steps_by_stage["edit"]
         share.put("inbox/hero.png", png(before, depth))
         share.put("inbox/hero.mask.png", png(left_half(40, 48)))
         given = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
@@ -90,7 +90,7 @@ def test_outpaint_as_the_manual_has_it_keeps_the_old_picture_at_its_own_depth(sh
         after = decode(Path(_only(outcome, "picture").path).read_bytes(), "out.png", 100_000)
         assert after.depth == depth
         old = np.s_[top : top + height, left : left + width]
-        assert np.array_equal(after.codes()[old], decode(png(before, depth), "in.png", 100_000).codes())
+        assert np.array_equal(after.to_codes()[old], decode(png(before, depth), "in.png", 100_000).to_codes())
         mask = decode_mask(Path(_only(outcome, "mask").path).read_bytes(), "out.mask.png", 100_000)
         assert np.array_equal(mask[old], left_half(40, 48))
         assert mask.sum() == left_half(40, 48).sum()
@@ -101,7 +101,7 @@ def test_a_model_that_generates_makes_it_where_there_is_one(share: Share, tmp_pa
     """With words of the step's own or without: window by window at its native size, and the old picture is still what it was."""
     models = tmp_path / "models.toml"
     models.write_text(tiny.models_toml({"fill": "sdxl-inpaint"}))
-    shop = Shop(LaneContext(models_file=str(models), weights=str(tmp_path)), LaneSpec(name="cpu"))
+    shop = EngineProvider(WorkerConfig(models_file=str(models), weights_folder=str(tmp_path)), WorkerSpec(queue="cpu"))
     before = picture(80, 72, 16)
     share.put("inbox/hero.png", png(before, 16))
     outcome = _done(share, shop, "outpaint", {"aspect": "16:9", **({"prompt": prompt} if prompt else {})})
@@ -116,27 +116,29 @@ def test_a_model_that_generates_makes_it_where_there_is_one(share: Share, tmp_pa
     assert len(views) > 2
     after = decode(Path(_only(outcome, "picture").path).read_bytes(), "out.png", 100_000)
     assert (after.width, after.height) == (142, 80)
-    assert np.array_equal(after.codes()[:, 35 : 35 + 72], decode(png(before, 16), "in.png", 100_000).codes())
+    assert np.array_equal(after.to_codes()[:, 35 : 35 + 72], decode(png(before, 16), "in.png", 100_000).to_codes())
     assert after.pixels[:, :30].std() > 0.01
 
 
 def test_a_net_of_one_size_works_window_by_window_on_sixteen_bits_and_alpha(share: Share) -> None:
     """MI-GAN, with its own weights: the old codes and their alpha are kept, and what it adds is finer than its 8 bits."""
-    weights = Weights(read_models(shipped("config", "models.toml")), default_folder())
-    if not weights.available("migan"):
+    weights = WeightsRegistry(read_models(resource_path("config", "models.toml")), default_models_folder())
+    if not weights.is_available("migan"):
         pytest.skip("the weights of migan are not here; run: goldsmith models fetch migan")
-    shop = Shop(LaneContext(models_file=str(shipped("config", "models.toml")), weights=str(weights.folder)), LaneSpec(name="cpu"))
+    shop = EngineProvider(
+        WorkerConfig(models_file=str(resource_path("config", "models.toml")), weights_folder=str(weights.folder)), WorkerSpec(queue="cpu")
+    )
     levels = np.linspace(0.2, 0.7, 60, dtype=np.float32)[None, :, None] + np.linspace(0, 0.2, 50, dtype=np.float32)[:, None, None]
     alpha = np.ones((50, 60), np.float32)
     alpha[:20, 50:] = 0.5
-    before = Plate(frozen(np.repeat(levels, 3, 2)), alpha=frozen(alpha), depth=16)
-    share.put("inbox/hero.png", encode(before, Encoding()))
+    before = Picture(freeze(np.repeat(levels, 3, 2)), alpha=freeze(alpha), depth=16)
+    share.put("inbox/hero.png", encode(before, EncodingOptions()))
     outcome = _done(share, shop, "outpaint", {"right": "30%", "model": "migan"})
     assert outcome.fault is None
     assert (outcome.steps[0].findings["old_pixels"], outcome.steps[0].findings["old_changed"]) == (50 * 60, 0)
     after = decode(Path(_only(outcome, "picture").path).read_bytes(), "out.png", 100_000)
     assert after.alpha is not None
-    assert np.array_equal(after.codes()[:, :60], before.codes())
+    assert np.array_equal(after.to_codes()[:, :60], before.to_codes())
     assert after.alpha[:20, 50:].min() == after.alpha[:20, 50:].max() == pytest.approx(0.5, abs=1e-4)
     assert (after.alpha[20:] == 1).all()
-    assert np.unique(after.codes()[:, 60:] % 257).size > 100
+    assert np.unique(after.to_codes()[:, 60:] % 257).size > 100

@@ -12,26 +12,26 @@ from skimage import data
 from doubles.jobs import Share, png
 from doubles.press import TITLE, press_profile
 from goldsmith.brief.brief import read_brief
-from goldsmith.brief.pipeline import read_line
+from goldsmith.brief.pipeline import read_pipeline
 from goldsmith.engines.registry.models import read_models
-from goldsmith.engines.registry.weights import Weights, default_folder, fetch_command
-from goldsmith.files import Filesystem, shipped
+from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, fetch_command
+from goldsmith.files import Filesystem, resource_path
 from goldsmith.jobs.job import Outcome
-from goldsmith.jobs.protocol import LaneContext, LaneSpec
+from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.ops.check import operation
-from goldsmith.picture.resample import resized
+from goldsmith.picture.resample import resize
 from goldsmith.worker.job_runner import run_job
-from goldsmith.worker.step_context import Shop
+from goldsmith.worker.step_context import EngineProvider
 
-MODELS = shipped("config", "models.toml")
-LINE = read_line(shipped("config", "line.toml").read_bytes(), "config/line.toml")
+MODELS = resource_path("config", "models.toml")
+LINE = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "config/pipeline.toml")
 PAGE = MODELS.parents[1] / "docs" / "operations" / "check.md"
-HOUSE = Shop(LaneContext(models_file=str(MODELS), weights=str(default_folder())), LaneSpec(name="cpu"))
+HOUSE = EngineProvider(WorkerConfig(models_file=str(MODELS), weights_folder=str(default_models_folder())), WorkerSpec(queue="cpu"))
 EXPORT = ("export", {"name": "web"})
 
 
 def done(share: Share, *steps: tuple[str, dict[str, Any]], fs: Filesystem | None = None) -> Outcome:
-    photograph = resized(data.coffee().astype(np.float32) / np.float32(255), 1200, 1800, "cubic").clip(0, 1)
+    photograph = resize(data.coffee().astype(np.float32) / np.float32(255), 1200, 1800, "cubic").clip(0, 1)
     share.put("inbox/hero.png", png(photograph))
     job = share.job(*steps, stage="deliver", deliver=True)
     return run_job(job, HOUSE, lambda progress: None, lambda: False, fs)
@@ -40,13 +40,13 @@ def done(share: Share, *steps: tuple[str, dict[str, Any]], fs: Filesystem | None
 def brief() -> list[tuple[str, dict[str, Any]]]:
     """The steps of the manual's example."""
     block = PAGE.read_text().split("```toml\n")[1].split("```")[0]
-    steps = [step for _, table in read_brief(block.encode(), "check.md", LINE).tables.items() for step in table]
+    steps = [step for _, table in read_brief(block.encode(), "check.md", LINE).steps_by_stage.items() for step in table]
     return [(step.op, dict(step.settings)) for step in steps]
 
 
 def test_the_manuals_example_delivers_a_file_and_its_report(tmp_path: Path) -> None:
     """From a picture to a headline that was read again in the file and in its thumbnail."""
-    if not Weights(read_models(MODELS), default_folder()).available("pp-ocr"):
+    if not WeightsRegistry(read_models(MODELS), default_models_folder()).is_available("pp-ocr"):
         pytest.skip(f"the weights of pp-ocr are not here; run: {fetch_command('pp-ocr')}")
     outcome = done(Share(tmp_path), *brief())
     assert outcome.fault is None
@@ -99,7 +99,7 @@ def test_a_fault_of_another_step_asks_no_check(tmp_path: Path) -> None:
 def test_the_file_is_written_and_synced_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And it is the very file that the outcome hands on."""
     told: list[str] = []
-    real = operation.reread
+    real = operation.read_back
 
     class Noting(Filesystem):
         def fsync(self, fd: int) -> None:
@@ -110,7 +110,7 @@ def test_the_file_is_written_and_synced_before_it_is_read(tmp_path: Path, monkey
         told.append(str(path))
         return real(path, *rest)
 
-    monkeypatch.setattr(operation, "reread", reread)
+    monkeypatch.setattr(operation, "read_back", reread)
     outcome = done(Share(tmp_path), EXPORT, ("check", {}), fs=Noting())
     assert told == ["synced", outcome.outputs[0].path, "synced"]
 

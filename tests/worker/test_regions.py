@@ -12,25 +12,25 @@ from skimage import data
 
 from doubles.jobs import Share, left_half, png
 from goldsmith.brief.brief import read_brief
-from goldsmith.brief.pipeline import read_line
-from goldsmith.brief.reading import BriefFault
+from goldsmith.brief.parsing import BriefError
+from goldsmith.brief.pipeline import read_pipeline
 from goldsmith.brief.steps import Step
 from goldsmith.engines.registry.models import read_models
-from goldsmith.engines.registry.weights import Weights, default_folder, fetch_command
-from goldsmith.files import shipped
+from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, fetch_command
+from goldsmith.files import resource_path
 from goldsmith.jobs.job import Outcome
-from goldsmith.jobs.protocol import LaneContext, LaneSpec
-from goldsmith.library.availability import stock_of
+from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
+from goldsmith.library.availability import build_availability
 from goldsmith.library.library import Library
 from goldsmith.picture.codec import decode
 from goldsmith.worker.job_runner import run_job
-from goldsmith.worker.step_context import Shop
+from goldsmith.worker.step_context import EngineProvider
 
-LINE = read_line(shipped("config", "line.toml").read_bytes(), "config/line.toml")
-MODELS = shipped("config", "models.toml")
+LINE = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "config/pipeline.toml")
+MODELS = resource_path("config", "models.toml")
 PAGE = MODELS.parents[1] / "docs" / "regions.md"
-WEIGHTS = Weights(read_models(MODELS), default_folder())
-HOUSE = Shop(LaneContext(models_file=str(MODELS), weights=str(default_folder())), LaneSpec(name="cpu"))
+WEIGHTS = WeightsRegistry(read_models(MODELS), default_models_folder())
+HOUSE = EngineProvider(WorkerConfig(models_file=str(MODELS), weights_folder=str(default_models_folder())), WorkerSpec(queue="cpu"))
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def share(tmp_path: Path) -> Share:
 def needs(*names: str) -> None:
     """Skips by name where the weights of a model are not on this machine."""
     for name in names:
-        if not WEIGHTS.available(name):
+        if not WEIGHTS.is_available(name):
             pytest.skip(f"the weights of {name} are not here; run: {fetch_command(name)}")
 
 
@@ -62,7 +62,7 @@ def result(outcome: Outcome) -> NDArray[np.float32]:
 def example(number: int) -> Step:
     """The only step of one of the examples of the manual's page on regions."""
     block = PAGE.read_text().split("```toml\n")[number].split("```")[0]
-    [steps] = read_brief(block.encode(), "brief.toml", LINE).tables.values()
+    [steps] = read_brief(block.encode(), "brief.toml", LINE).steps_by_stage.values()
     [step] = steps
     return step
 
@@ -102,13 +102,13 @@ def test_the_same_pixels_are_looked_at_once(share: Share, monkeypatch: pytest.Mo
     """For the step, for the proof that nothing else was changed, and for a next step on the same picture."""
     needs("yunet")
     asked: list[str] = []
-    look = Shop.seeing
+    look = EngineProvider.vision_engine
 
-    def counted(shop: Shop, need: Any, note: Any) -> Any:
+    def counted(shop: EngineProvider, need: Any, note: Any) -> Any:
         asked.append(need.kind)
         return look(shop, need, note)
 
-    monkeypatch.setattr(Shop, "seeing", counted)
+    monkeypatch.setattr(EngineProvider, "vision_engine", counted)
     share.put("inbox/hero.png", png(photograph("astronaut")))
     job = share.job(("sharpen", {"where": "face", "amount": 0}), ("sharpen", {"where": "face | left & face"}))
     outcome = run_job(job, HOUSE, lambda progress: None, lambda: False)
@@ -143,7 +143,7 @@ def test_a_painted_mask_stands_in_for_what_was_not_found(share: Share) -> None:
     given = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
     outcome = run_job(share.job(("sharpen", {"where": "face | mask"}), inputs=given), HOUSE, lambda progress: None, lambda: False)
     assert outcome.fault is None
-    assert outcome.used_masks == ("mask",)
+    assert outcome.consumed_masks == ("mask",)
     assert np.array_equal(result(outcome)[:, 301:], photograph("coffee")[:, 301:])
     assert not np.array_equal(result(outcome)[:, :299], photograph("coffee")[:, :299])
 
@@ -159,27 +159,27 @@ def test_a_painted_mask_stands_in_for_what_was_not_found(share: Share) -> None:
 )
 def test_missing_weights_are_told_as_the_brief_is_read(tmp_path: Path, where: str, said: str, fetch: str) -> None:
     """With the place and the command that fetches them, and as something that may pass."""
-    stock = stock_of(Weights(read_models(MODELS), tmp_path), Library(tmp_path))
+    stock = build_availability(WeightsRegistry(read_models(MODELS), tmp_path), Library(tmp_path))
     brief = f'[[grade]]\nop = "grade"\nsaturation = 0\nwhere = "{where}"\n'
-    with pytest.raises(BriefFault) as fault:
+    with pytest.raises(BriefError) as fault:
         read_brief(brief.encode(), "hero.toml", LINE, stock)
-    [told] = fault.value.faults
-    assert (told.place, told.passing) == ("grade.1", True)
+    [told] = fault.value.problems
+    assert (told.location, told.is_transient) == ("grade.1", True)
     assert said in told.sentence
     assert f"goldsmith models fetch {fetch}" in told.sentence
 
 
 def test_every_engine_of_a_step_is_asked_for(tmp_path: Path) -> None:
     """An eraser of faces needs a finder as well as an engine that fills; the first one that is missing is not the only one told."""
-    stock = stock_of(Weights(read_models(MODELS), tmp_path), Library(tmp_path))
-    with pytest.raises(BriefFault) as fault:
+    stock = build_availability(WeightsRegistry(read_models(MODELS), tmp_path), Library(tmp_path))
+    with pytest.raises(BriefError) as fault:
         read_brief(b'[[edit]]\nop = "erase"\nwhere = "face & background"\nmodel = "migan"\n', "hero.toml", LINE, stock)
-    told = " ".join(each.sentence for each in fault.value.faults)
+    told = " ".join(each.sentence for each in fault.value.problems)
     assert all(f"goldsmith models fetch {name}" in told for name in ("migan", "u2net", "yunet"))
 
 
+# Crossed arms: cut out of the official portrait of 2012 by Pete Souza, a work of the United States government in the public domain.
 CROSSED = Path(__file__).parents[1] / "doubles" / "hands.jpg"
-"""Crossed arms: cut out of the official portrait of 2012 by Pete Souza, a work of the United States government in the public domain."""
 
 
 def test_a_hand_is_found_in_a_photograph(share: Share) -> None:

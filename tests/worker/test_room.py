@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from doubles.jobs import GENEROUS, Share, outcome_of, png
-from goldsmith.jobs.job import Job, Limits, Outcome
-from goldsmith.jobs.protocol import LaneSpec
+from goldsmith.jobs.job import Job, Outcome, ResourceLimits
+from goldsmith.jobs.protocol import WorkerSpec
 from goldsmith.ops import catalogue
 from goldsmith.picture import codec
-from goldsmith.picture.room import BESIDE, PER_PIXEL
-from goldsmith.pipeline.workers.queues import LaneContext, Lanes
+from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, OVERHEAD_BYTES
+from goldsmith.pipeline.workers.worker_pools import WorkerConfig, WorkerPools
 from goldsmith.worker.job_runner import run_job
-from goldsmith.worker.step_context import Shop
+from goldsmith.worker.step_context import EngineProvider
 
-SHOP = Shop(LaneContext(), LaneSpec(name="cpu"))
+SHOP = EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu"))
 SIZE = 1000, 1200
 PIXELS = SIZE[0] * SIZE[1]
 
@@ -30,9 +30,9 @@ def share(tmp_path: Path) -> Share:
     return made
 
 
-def limits(pixels: int) -> Limits:
+def limits(pixels: int) -> ResourceLimits:
     """Memory for a picture of so many pixels, and not one more."""
-    return GENEROUS.model_copy(update={"memory_bytes": BESIDE + PER_PIXEL * pixels})
+    return GENEROUS.model_copy(update={"max_memory_bytes": OVERHEAD_BYTES + BYTES_PER_PIXEL * pixels})
 
 
 def done(job: Job) -> Outcome:
@@ -47,10 +47,10 @@ def said(outcome: Outcome) -> str:
 
 def test_a_picture_too_large_for_the_memory_is_refused_unread(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its size is in its header: nothing is decoded, and the note names the picture, the numbers and the setting."""
-    monkeypatch.setattr(codec, "_plate", lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.setattr(codec, "_to_picture", lambda *_: pytest.fail("it was decoded"))
     told = said(done(share.job(("sharpen", {}), limits=limits(PIXELS - 1))))
     assert told.startswith("hero.png is 1200 x 1000 pixels (1 MP) large: work on it takes up to 0.55 GiB of memory")
-    assert "lane_memory_mb = 600" in told
+    assert "worker_memory_mb = 600" in told
 
 
 def test_a_picture_that_just_fits_goes_through(share: Share) -> None:
@@ -77,8 +77,8 @@ def test_a_layer_too_large_for_the_memory_is_refused_by_its_own_name(share: Shar
     share.put("inbox/hero.layer.sky.png", png(np.zeros((1500, 2000, 1), np.float32)))
     inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.layer.sky.png", "layer", "sky")]
     comp = {"layers": [{"from": "sky"}]}
-    weighs = catalogue()["composite"].model_validate(comp).weighs()
-    job = share.job(("composite", comp), inputs=inputs, limits=limits(PIXELS * weighs // PER_PIXEL))
+    weighs = catalogue()["composite"].model_validate(comp).bytes_per_pixel()
+    job = share.job(("composite", comp), inputs=inputs, limits=limits(PIXELS * weighs // BYTES_PER_PIXEL))
     assert "hero.layer.sky.png is 2000 x 1500 pixels" in said(done(job))
 
 
@@ -89,18 +89,18 @@ def test_what_a_step_would_make_is_refused_before_it_makes_it(share: Share) -> N
 
 
 def test_a_file_that_only_passes_needs_no_such_room(share: Share) -> None:
-    """Where nothing is asked, no plate is made of it."""
+    """Where nothing is asked, no picture is made of it."""
     assert done(share.job(limits=limits(PIXELS // 10))).fault is None
 
 
 @pytest.fixture
-def lanes() -> Iterator[Lanes]:
-    made = Lanes([LaneSpec(name="cpu", threads=2)], LaneContext())
+def lanes() -> Iterator[WorkerPools]:
+    made = WorkerPools([WorkerSpec(queue="cpu", threads=2)], WorkerConfig())
     yield made
     made.stop(5)
 
 
-def test_what_is_said_to_be_enough_is_enough_in_a_real_lane(share: Share, lanes: Lanes) -> None:
+def test_what_is_said_to_be_enough_is_enough_in_a_real_lane(share: Share, lanes: WorkerPools) -> None:
     """A lane process of its own, held by the kernel to the very memory that is told of the size, carries a delivery to its end."""
     steps = [("grade", {"exposure": 0.2, "grain": {"amount": 20}}), ("resize", {"percent": 90}), ("sharpen", {})]
     exports = [("export", {"name": word, "format": word}) for word in ("jpeg", "png", "tiff")]

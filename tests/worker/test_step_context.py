@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from doubles.jobs import FAULTY, GENEROUS, Share, left_half, picture, png
-from goldsmith.files import At, Filesystem
-from goldsmith.jobs.job import Job, Outcome, Output, Progress
-from goldsmith.jobs.protocol import LaneContext, LaneSpec
+from goldsmith.files import Filesystem, PathAt
+from goldsmith.jobs.job import Job, JobProgress, Outcome, OutputFile
+from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.picture.codec import decode, decode_mask
 from goldsmith.worker.job_runner import run_job, step_seed
-from goldsmith.worker.step_context import Shop, plain
+from goldsmith.worker.step_context import EngineProvider, to_json
 
-SHOP = Shop(FAULTY, LaneSpec(name="cpu"))
+SHOP = EngineProvider(FAULTY, WorkerSpec(queue="cpu"))
 Step = tuple[str, dict[str, Any]]
 
 
@@ -29,11 +29,11 @@ def share(tmp_path: Path) -> Share:
     return Share(tmp_path)
 
 
-def done(job: Job, *, shop: Shop = SHOP, fs: Filesystem | None = None, cancelled: Callable[[], bool] = lambda: False) -> Outcome:
+def done(job: Job, *, shop: EngineProvider = SHOP, fs: Filesystem | None = None, cancelled: Callable[[], bool] = lambda: False) -> Outcome:
     return run_job(job, shop, lambda progress: None, cancelled, fs)
 
 
-def only(outcome: Outcome, role: str) -> Output:
+def only(outcome: Outcome, role: str) -> OutputFile:
     (output,) = [output for output in outcome.outputs if output.role == role]
     return output
 
@@ -51,24 +51,24 @@ def test_a_job_without_steps_hands_the_file_on_as_it_is(share: Share) -> None:
     job = share.job()
     outcome = done(job)
     data = (share.root / "inbox/hero.png").read_bytes()
-    assert (outcome.fault, outcome.unchanged, outcome.outputs) == (None, True, ())
-    assert Path(outcome.original).read_bytes() == data
-    assert [(read.sha256, read.sig) for read in outcome.reads] == [(hashlib.sha256(data).hexdigest(), job.picture.sig)]
+    assert (outcome.fault, outcome.is_unchanged, outcome.outputs) == (None, True, ())
+    assert Path(outcome.original_copy).read_bytes() == data
+    assert [(read.sha256, read.sig) for read in outcome.reads] == [(hashlib.sha256(data).hexdigest(), job.asset.sig)]
     assert (outcome.facts["width"], outcome.facts["height"], outcome.facts["format"]) == (12, 8, "png")
 
 
 def test_a_picture_the_daemon_put_there_is_not_copied_for_the_archive(share: Share) -> None:
     """Its original was archived when a person brought it."""
     job = share.job()
-    known = job.picture.model_copy(update={"sha256": hashlib.sha256((share.root / "inbox/hero.png").read_bytes()).hexdigest()})
+    known = job.asset.model_copy(update={"sha256": hashlib.sha256((share.root / "inbox/hero.png").read_bytes()).hexdigest()})
     outcome = done(job.model_copy(update={"inputs": (known,)}))
-    assert (outcome.unchanged, outcome.original, outcome.fault) == (True, "", None)
+    assert (outcome.is_unchanged, outcome.original_copy, outcome.fault) == (True, "", None)
 
 
 def test_steps_that_change_nothing_hand_the_file_on_as_it_is(share: Share) -> None:
     """A neutral step is on record, and no pixel is encoded anew."""
     outcome = done(share.job(("pass", {"say": "fine"})))
-    assert (outcome.unchanged, outcome.outputs) == (True, ())
+    assert (outcome.is_unchanged, outcome.outputs) == (True, ())
     assert outcome.steps[0].findings == {"said": "fine", "seed": step_seed(0, 1), "number": 0.5, "nothing": None}
     assert outcome.steps[0].settings == {"say": "fine"}
 
@@ -82,7 +82,7 @@ def test_a_changed_picture_is_written_at_its_own_depth(share: Share, depth: int)
     plate = decode(data, "out.png", 10_000)
     assert (output.tail, output.size, output.sha256) == (".png", len(data), hashlib.sha256(data).hexdigest())
     assert (plate.depth, output.facts["depth"]) == (depth, depth)
-    assert np.array_equal(plate.codes(), (2**depth - 1) - np.rint(picture(depth=depth) * (2**depth - 1)).astype(np.uint16))
+    assert np.array_equal(plate.to_codes(), (2**depth - 1) - np.rint(picture(depth=depth) * (2**depth - 1)).astype(np.uint16))
 
 
 def test_the_same_job_gives_the_same_bytes(share: Share) -> None:
@@ -102,9 +102,9 @@ def test_outside_the_mask_nothing_changed_and_the_record_says_so(share: Share) -
     """Law 4 is counted by the bench, whatever the step says of itself; the mask is used up."""
     outcome = done(masked(share, ("fill", {})))
     assert outcome.steps[0].findings == {"outside_pixels": 8 * 6, "outside_changed": 0}
-    assert (outcome.used_masks, outcome.used) == (("mask",), ("inbox/hero.mask.png",))
+    assert (outcome.consumed_masks, outcome.consumed_files) == (("mask",), ("inbox/hero.mask.png",))
     after = decode(Path(only(outcome, "picture").path).read_bytes(), "out.png", 10_000)
-    assert np.array_equal(after.codes()[:, 6:], decode(png(picture()), "in.png", 10_000).codes()[:, 6:])
+    assert np.array_equal(after.to_codes()[:, 6:], decode(png(picture()), "in.png", 10_000).to_codes()[:, 6:])
 
 
 def test_a_step_that_paints_outside_its_mask_is_thrown_away(share: Share) -> None:
@@ -130,7 +130,7 @@ def test_several_masks_of_a_name_are_united_and_a_keep_is_taken_out(share: Share
     outcome = done(share.job(("fill", {}), inputs=inputs))
     changed = np.maximum(rows, columns) * (1 - keep)
     assert outcome.steps[0].findings["outside_pixels"] == int((changed == 0).sum())
-    assert outcome.used == ("inbox/hero_mask001.png", "inbox/hero_mask002.png", "inbox/hero.keep.png")
+    assert outcome.consumed_files == ("inbox/hero_mask001.png", "inbox/hero_mask002.png", "inbox/hero.keep.png")
 
 
 def test_a_keep_alone_is_an_inverted_mask(share: Share) -> None:
@@ -146,7 +146,7 @@ def test_a_mask_that_no_step_used_travels_untouched(share: Share) -> None:
     """Its file itself goes on, so nothing of it is written or used up."""
     outcome = done(masked(share, ("invert", {})))
     assert [output.role for output in outcome.outputs] == ["picture"]
-    assert (outcome.used, outcome.used_masks) == ((), ())
+    assert (outcome.consumed_files, outcome.consumed_masks) == ((), ())
 
 
 @pytest.mark.parametrize(("name", "tail"), [("mask", ".mask.png"), ("dress", ".mask.dress.png")])
@@ -158,7 +158,7 @@ def test_a_travelling_mask_is_mapped_when_the_geometry_changes(share: Share, nam
     assert output.tail == tail
     mask = decode_mask(Path(output.path).read_bytes(), "mask.png", 10_000)
     assert np.array_equal(mask, left_half().repeat(2, 0).repeat(2, 1))
-    assert (outcome.used, outcome.used_masks) == ((job.inputs[1].path,), ())
+    assert (outcome.consumed_files, outcome.consumed_masks) == ((job.inputs[1].path,), ())
 
 
 def test_a_missing_mask_is_named_as_it_should_be_called(share: Share) -> None:
@@ -202,7 +202,7 @@ def test_the_picture_s_own_look_stands_before_the_library(share: Share) -> None:
     outcome = done(share.job(("look", {"name": "hero"}), inputs=own))
     assert outcome.steps[0].findings["text"] == "its own"
     assert outcome.steps[0].findings["references"] == {"hero.cube": hashlib.sha256(b"its own").hexdigest()}
-    assert outcome.used == ("inbox/hero.cube",)
+    assert outcome.consumed_files == ("inbox/hero.cube",)
     assert done(share.job(("look", {"name": "hero"}))).steps[0].findings["text"] == "the library's"
 
 
@@ -265,7 +265,7 @@ def test_a_picture_that_ends_too_soon_is_incomplete(share: Share) -> None:
 
 def test_a_file_too_large_for_the_lane_is_not_read(share: Share) -> None:
     """Before a byte of it is in memory."""
-    job = share.job(limits=GENEROUS.model_copy(update={"memory_bytes": 500}))
+    job = share.job(limits=GENEROUS.model_copy(update={"max_memory_bytes": 500}))
     assert "is not read" in getattr(done(job).fault, "sentence", "")
 
 
@@ -279,7 +279,7 @@ def test_settings_are_checked_again_all_at_once(share: Share) -> None:
 
 def test_a_withdrawn_job_stops_at_its_next_report(share: Share) -> None:
     """Progress is where a step hears of it."""
-    heard: list[Progress] = []
+    heard: list[JobProgress] = []
     outcome = run_job(share.job(("report", {})), SHOP, heard.append, lambda: len(heard) > 5)
     assert outcome.fault is not None
     assert outcome.fault.kind == "cancelled"
@@ -289,8 +289,10 @@ def test_a_withdrawn_job_stops_at_its_next_report(share: Share) -> None:
 def test_an_engine_is_opened_by_its_name_and_described_on_record(share: Share) -> None:
     """A cold start is announced once; weights, licence and threads go on record."""
     models = share.put("models.toml", b'[models.nothing]\nkind = "inpaint"\ndriver = "null"\nlicence = "CC0-1.0"\n')
-    shop = Shop(LaneContext(catalogue=FAULTY.catalogue, models_file=str(models), weights=str(share.root)), LaneSpec(name="cpu"))
-    heard: list[Progress] = []
+    shop = EngineProvider(
+        WorkerConfig(catalogue=FAULTY.catalogue, models_file=str(models), weights_folder=str(share.root)), WorkerSpec(queue="cpu")
+    )
+    heard: list[JobProgress] = []
     outcomes = [run_job(share.job(("grab", {"model": "nothing"})), shop, heard.append, lambda: False) for _ in range(2)]
     assert [progress.note for progress in heard if progress.note] == ["loading nothing"]
     engine = outcomes[0].steps[0].engine
@@ -301,7 +303,9 @@ def test_an_engine_is_opened_by_its_name_and_described_on_record(share: Share) -
 def test_a_model_that_is_not_there_is_the_brief_s_problem(share: Share) -> None:
     """With the nearest real name."""
     models = share.put("models.toml", b'[models.nothing]\nkind = "inpaint"\ndriver = "null"\nlicence = "CC0-1.0"\n')
-    shop = Shop(LaneContext(catalogue=FAULTY.catalogue, models_file=str(models), weights=str(share.root)), LaneSpec(name="cpu"))
+    shop = EngineProvider(
+        WorkerConfig(catalogue=FAULTY.catalogue, models_file=str(models), weights_folder=str(share.root)), WorkerSpec(queue="cpu")
+    )
     fault = done(share.job(("grab", {"model": "noting"})), shop=shop).fault
     assert fault is not None
     assert (fault.kind, "nothing" in fault.remedy) == ("problem", True)
@@ -317,7 +321,7 @@ class Broken(Filesystem):
         if call == self._call:
             raise OSError(self._number, os.strerror(self._number))
 
-    def create(self, at: At) -> int:
+    def create(self, at: PathAt) -> int:
         self._fail("create")
         return super().create(at)
 
@@ -385,4 +389,4 @@ def test_names_that_are_no_unicode_pass(share: Share) -> None:
 def test_findings_become_plain_json() -> None:
     """numpy's numbers and arrays, sets and odd things too; what is no number is None."""
     given = {"a": np.float32(0.5), "b": np.arange(2), "c": (1, float("nan")), "d": {"e": np.bool_(True)}, "f": Path("x")}
-    assert plain(given) == {"a": 0.5, "b": [0, 1], "c": [1, None], "d": {"e": True}, "f": "x"}
+    assert to_json(given) == {"a": 0.5, "b": [0, 1], "c": [1, None], "d": {"e": True}, "f": "x"}

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from doubles.jobs import Share, picture, png
-from goldsmith.files import shipped
+from goldsmith.files import resource_path
 from goldsmith.jobs.job import Outcome
-from goldsmith.jobs.protocol import LaneContext, LaneSpec
+from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.picture.codec import decode
 from goldsmith.worker.job_runner import run_job
-from goldsmith.worker.step_context import Shop
+from goldsmith.worker.step_context import EngineProvider
 
 
 def set_in_a_lane(share: Share, **settings: object) -> Outcome:
@@ -20,8 +20,8 @@ def set_in_a_lane(share: Share, **settings: object) -> Outcome:
     return run_job(share.job(("text", {"string": "GOLD", "fit": True, **settings})), _shop(), lambda progress: None, lambda: False, None)
 
 
-def _shop() -> Shop:
-    return Shop(LaneContext(catalogue="goldsmith.ops:catalogue"), LaneSpec(name="cpu"))
+def _shop() -> EngineProvider:
+    return EngineProvider(WorkerConfig(catalogue="goldsmith.ops:catalogue"), WorkerSpec(queue="cpu"))
 
 
 def test_a_headline_is_set_and_on_record(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_headline_is_set_and_on_record(tmp_path: Path) -> None:
     assert isinstance(step.findings["contrast"], float)
     assert isinstance(step.findings["size_px"], float)
     (output,) = (output for output in outcome.outputs if output.role == "picture")
-    codes = decode(Path(output.path).read_bytes(), "hero.png", 10**6).codes()
+    codes = decode(Path(output.path).read_bytes(), "hero.png", 10**6).to_codes()
     assert (codes == [255, 0, 0]).all(axis=2).any()
     assert np.array_equal(codes[:2], np.round(picture(60, 90)[:2] * 255))
 
@@ -43,7 +43,7 @@ def test_a_headline_is_set_and_on_record(tmp_path: Path) -> None:
 def test_a_missing_letter_is_told_with_a_font_of_the_library_that_has_it(tmp_path: Path) -> None:
     """The job ends with a sentence; nothing is drawn for the letter."""
     share = Share(tmp_path)
-    share.put("library/fonts/Acme.otf", shipped("samples", "library", "fonts", "SourceSansPro-Regular.otf").read_bytes())
+    share.put("library/fonts/Acme.otf", resource_path("samples", "library", "fonts", "SourceSansPro-Regular.otf").read_bytes())
     outcome = set_in_a_lane(share, string="GOLDʷ")
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"

@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 
 from doubles.jobs import Share, outcome_of
 from goldsmith import __version__
-from goldsmith.jobs.protocol import LaneContext, LaneSpec
+from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.operation import Deliverable
-from goldsmith.picture.picture import Plate, frozen
-from goldsmith.pipeline.workers.queues import Lanes
-from goldsmith.worker.trace import ran_with, trace_of, trace_of_files
+from goldsmith.picture.picture import Picture, freeze
+from goldsmith.pipeline.workers.worker_pools import WorkerPools
+from goldsmith.worker.trace import files_trace, picture_trace, run_environment
 
 
 def pixels(height: int = 37, width: int = 21, channels: int = 3) -> NDArray[np.float32]:
     return np.random.default_rng(1).random((height, width, channels), np.float32)
 
 
-def plate(values: NDArray[np.float32]) -> Plate:
-    return Plate(frozen(values))
+def picture(values: NDArray[np.float32]) -> Picture:
+    return Picture(freeze(values))
 
 
 @pytest.mark.parametrize("width", [21, 22])
@@ -32,8 +32,8 @@ def plate(values: NDArray[np.float32]) -> Plate:
 def test_the_same_picture_leaves_the_same_trace(width: int, channels: int) -> None:
     """Whatever the memory it lies in."""
     values = pixels(width=width, channels=channels)
-    assert trace_of([plate(values)]) == trace_of([plate(np.asfortranarray(values))])
-    assert len(trace_of([plate(values)])) == 16
+    assert picture_trace([picture(values)]) == picture_trace([picture(np.asfortranarray(values))])
+    assert len(picture_trace([picture(values)])) == 16
 
 
 @pytest.mark.parametrize(
@@ -54,24 +54,24 @@ def test_another_picture_leaves_another_trace(change: object) -> None:
     """Down to the last bit of one value."""
     values = pixels()
     assert callable(change)
-    assert trace_of([plate(change(values))]) != trace_of([plate(values)])
+    assert picture_trace([picture(change(values))]) != picture_trace([picture(values)])
 
 
 def test_alpha_depth_and_the_number_of_pictures_show_in_the_trace() -> None:
     """A set leaves another trace than its first picture."""
-    one = plate(pixels())
+    one = picture(pixels())
     alpha = np.ones((37, 21), np.float32)
     hole = alpha.copy()
     hole[3, 4] = 0
     traces = [
-        trace_of(plates)
-        for plates in (
+        picture_trace(pictures)
+        for pictures in (
             [],
             [one],
             [one, one],
             [replace(one, depth=16)],
-            [replace(one, alpha=frozen(alpha))],
-            [replace(one, alpha=frozen(hole))],
+            [replace(one, alpha=freeze(alpha))],
+            [replace(one, alpha=freeze(hole))],
         )
     ]
     assert len(set(traces)) == len(traces)
@@ -79,13 +79,13 @@ def test_alpha_depth_and_the_number_of_pictures_show_in_the_trace() -> None:
 
 def test_a_patched_picture_leaves_the_trace_of_what_it_shows() -> None:
     """And is not put together for it."""
-    before = plate(pixels())
+    before = picture(pixels())
     patch = np.full((5, 6, 3), 0.25, np.float32)
     window = (slice(10, 15), slice(2, 8))
     whole = pixels()
     whole[window] = patch
-    patched = before.patched([(window, frozen(patch))])
-    assert trace_of([patched]) == trace_of([plate(whole)]) != trace_of([before])
+    patched = before.with_patches([(window, freeze(patch))])
+    assert picture_trace([patched]) == picture_trace([picture(whole)]) != picture_trace([before])
 
 
 def test_files_leave_a_trace_of_every_byte_and_name() -> None:
@@ -97,13 +97,13 @@ def test_files_leave_a_trace_of_every_byte_and_name() -> None:
         [Deliverable("_print", ".png", b"c"), Deliverable("_web", ".jpg", b"ab")],
         [],
     ]
-    assert len({trace_of_files(files) for files in made}) == len(made)
-    assert trace_of_files(made[0]) == trace_of_files(list(made[0]))
+    assert len({files_trace(files) for files in made}) == len(made)
+    assert files_trace(made[0]) == files_trace(list(made[0]))
 
 
 def test_a_run_is_told_by_versions_processor_device_and_threads() -> None:
     """What is installed under the name it has there; what is not installed is not named."""
-    told = ran_with("cuda:1", 3)
+    told = run_environment("cuda:1", 3)
     assert (told["goldsmith"], told["device"], told["threads"]) == (__version__, "cuda:1", 3)
     for name in ("numpy", "torch", "diffusers", "onnxruntime", "Pillow", "imagecodecs", "opencv-contrib-python-headless", "opencolorio"):
         assert told[name] == metadata.version(name)
@@ -113,22 +113,22 @@ def test_a_run_is_told_by_versions_processor_device_and_threads() -> None:
 @pytest.mark.parametrize(("title", "told"), [("", "cpu"), ("A Card", "A Card")])
 def test_every_outcome_of_a_lane_says_what_it_was_run_with(tmp_path: Path, title: str, told: str) -> None:
     """The device by what people call it, where somebody knows; and the very threads that the lane was given."""
-    lanes = Lanes([LaneSpec(name="cpu", threads=3, title=title)], LaneContext())
+    lanes = WorkerPools([WorkerSpec(queue="cpu", threads=3, device_title=title)], WorkerConfig())
     try:
         outcome = outcome_of(lanes, Share(tmp_path).job(("sharpen", {})))
     finally:
         lanes.stop(0.0)
-    assert (outcome.ran_with["device"], outcome.ran_with["threads"]) == (told, 3)
-    assert [len(step.trace) for step in outcome.steps] == [16]
+    assert (outcome.environment["device"], outcome.environment["threads"]) == (told, 3)
+    assert [len(step.picture_hash) for step in outcome.steps] == [16]
 
 
 def test_what_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """An optional package that is not there took no part."""
     from goldsmith.worker import trace
 
-    monkeypatch.setattr(trace, "LIBRARIES", ("numpy", "no-such-package"))
-    trace._installed.cache_clear()
-    told = ran_with("cpu", 1)
-    trace._installed.cache_clear()
+    monkeypatch.setattr(trace, "RECORDED_PACKAGES", ("numpy", "no-such-package"))
+    trace._installed_versions.cache_clear()
+    told = run_environment("cpu", 1)
+    trace._installed_versions.cache_clear()
     assert "numpy" in told
     assert "no-such-package" not in told

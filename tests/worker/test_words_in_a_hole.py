@@ -11,10 +11,10 @@ import pytest
 
 from doubles import tiny
 from doubles.jobs import Share, picture, png
-from goldsmith.jobs.job import Outcome, Progress
-from goldsmith.jobs.protocol import LaneContext, LaneSpec
+from goldsmith.jobs.job import JobProgress, Outcome
+from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.picture.codec import decode
-from goldsmith.worker.engine_provider import Shop
+from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.job_runner import run_job
 
 HEIGHT, WIDTH = 90, 200
@@ -28,12 +28,14 @@ def _two_holes() -> np.ndarray:
     return mask
 
 
-def _run(folder: Path, family: str, step: dict[str, Any], told: list[Progress], cancelled: Callable[[], bool] = lambda: False) -> Outcome:
+def _run(
+    folder: Path, family: str, step: dict[str, Any], told: list[JobProgress], cancelled: Callable[[], bool] = lambda: False
+) -> Outcome:
     share = Share(folder)
     share.put("inbox/hero.png", png(picture(HEIGHT, WIDTH, 16), 16))
     share.put("inbox/hero.mask.png", png(_two_holes()))
     models = share.put("models.toml", tiny.models_toml({"words": family}).encode())
-    shop = Shop(LaneContext(models_file=str(models), weights=str(folder)), LaneSpec(name="cpu", threads=1))
+    shop = EngineProvider(WorkerConfig(models_file=str(models), weights_folder=str(folder)), WorkerSpec(queue="cpu", threads=1))
     inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
     return run_job(share.job(("inpaint", step), inputs=inputs), shop, told.append, cancelled)
 
@@ -41,7 +43,7 @@ def _run(folder: Path, family: str, step: dict[str, Any], told: list[Progress], 
 @pytest.mark.parametrize("family", FILLING)
 def test_outside_the_mask_not_one_code_changes_whatever_the_family(tmp_path: Path, family: str) -> None:
     """Two regions in a 16-bit picture: two fills at the model's own size, counted, and compared here once more from the files."""
-    told: list[Progress] = []
+    told: list[JobProgress] = []
     outcome = _run(tmp_path, family, {"prompt": "moss on stone"}, told)
     assert outcome.fault is None
     findings = outcome.steps[0].findings
@@ -49,7 +51,7 @@ def test_outside_the_mask_not_one_code_changes_whatever_the_family(tmp_path: Pat
     assert (findings["outside_pixels"], findings["outside_changed"]) == (int(outside.sum()), 0)
     assert (findings["regions"], findings["prompt_used"]) == (2, True)
     files = tmp_path / "inbox/hero.png", Path(outcome.outputs[0].path)
-    before, after = (decode(file.read_bytes(), "hero.png", 10**6).codes() for file in files)
+    before, after = (decode(file.read_bytes(), "hero.png", 10**6).to_codes() for file in files)
     assert np.array_equal(before[outside], after[outside])
     assert (before[~outside] != after[~outside]).any(axis=1).mean() > 0.9
     assert len({progress.fraction for progress in told if progress.op == "inpaint"}) > 2
@@ -57,7 +59,7 @@ def test_outside_the_mask_not_one_code_changes_whatever_the_family(tmp_path: Pat
 
 def test_a_cancel_is_heard_between_two_steps_of_a_region(tmp_path: Path) -> None:
     """Not only between regions: it comes once the first step of the first of two regions has been told."""
-    told: list[Progress] = []
+    told: list[JobProgress] = []
     outcome = _run(tmp_path, "sdxl", {"prompt": "moss", "steps": 6}, told, lambda: any(0 < each.fraction < 0.5 for each in told))
     assert outcome.fault is not None
     assert outcome.fault.kind == "cancelled"
@@ -71,7 +73,7 @@ def test_words_in_a_step_hold_the_picture_where_no_model_takes_them(tmp_path: Pa
     share.put("inbox/hero.mask.png", png(_two_holes()))
     table = '[defaults]\ninpaint = ["plain"]\n[models.plain]\nkind = "inpaint"\ndriver = "patchmatch"\nlicence = "MIT"\n'
     models = share.put("models.toml", table.encode())
-    shop = Shop(LaneContext(models_file=str(models), weights=str(tmp_path)), LaneSpec(name="cpu", threads=1))
+    shop = EngineProvider(WorkerConfig(models_file=str(models), weights_folder=str(tmp_path)), WorkerSpec(queue="cpu", threads=1))
     inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
     said = run_job(share.job(("inpaint", {"prompt": "moss"}), inputs=inputs), shop, lambda progress: None, lambda: False)
     assert said.fault is not None

@@ -9,21 +9,21 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from goldsmith.brief.pipeline import Line, Step
-from goldsmith.brief.reading import (
-    BriefFault,
-    Fault,
-    nearest,
-    plain_name,
+from goldsmith.brief.parsing import (
+    BriefError,
+    BriefProblem,
+    did_you_mean,
+    library_name_error,
+    quote_value,
     read_toml,
-    shown,
 )
-from goldsmith.brief.sentences import faults_of
-from goldsmith.brief.steps import Catalogue, StepReader
+from goldsmith.brief.pipeline import Pipeline, Step
+from goldsmith.brief.steps import OperationCatalogue, StepReader
+from goldsmith.brief.validation_messages import validation_problems
 from goldsmith.engines import EngineKind, EngineNeed
 from goldsmith.ops import catalogue as all_operations
 
-Working = Literal["png", "tiff"]
+WorkingFormat = Literal["png", "tiff"]
 MaskFit = Literal["refuse", "scale"]
 
 
@@ -35,49 +35,49 @@ class Brief:
     prompt: str | None = None
     recipe: str | None = None
     seed: int | None = None
-    working: Working | None = None
+    working: WorkingFormat | None = None
     mask_fit: MaskFit | None = None
+    # True in the brief that travels: it is complete, and nothing else is merged in.
     resolved: bool = False
-    """True in the brief that travels: it is complete, and nothing else is merged in."""
-    tables: Mapping[str, tuple[Step, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    """Its steps by stage, in the order of the line; a stage that is there with no steps is to do nothing."""
+    # Its steps by stage, in the order of the line; a stage that is there with no steps is to do nothing.
+    steps_by_stage: Mapping[str, tuple[Step, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 
-Beside = Callable[[str, str, tuple[str, ...]], bool]
-"""(shelf, name, suffixes) -> is there such a thing?"""
+# (shelf, name, suffixes) -> is there such a thing?
+FileLookup = Callable[[str, str, tuple[str, ...]], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class EngineUnavailable:
     """Why there is no engine for a step, as whole sentences. ``passing``: only its weights are not on this machine, and may come."""
 
     sentence: str
-    passing: bool = False
+    is_transient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
+class Availability:
     """What the house has that briefs may name. A None is not checked."""
 
-    models: Mapping[EngineKind, Sequence[str]] | None = None
-    """The names in config/models.toml by what they can be asked for."""
-    has: Beside | None = None
-    """(shelf, name, suffixes) -> is it in the library?"""
-    names: Callable[[str, tuple[str, ...]], Sequence[str]] | None = None
-    """(shelf, suffixes) -> every name there is, to find the nearest."""
-    refuses: Callable[[EngineNeed], Refusal | None] | None = None
-    """Why a step cannot have the engine it asks for, by name or by default; None = it can."""
-    consents: Callable[[str], str] | None = None
-    """Why the face of that name in the library may not be used, as whole sentences; "" = its consent is on file."""
+    # The names in config/models.toml by what they can be asked for.
+    model_names: Mapping[EngineKind, Sequence[str]] | None = None
+    # (shelf, name, suffixes) -> is it in the library?
+    has_file: FileLookup | None = None
+    # (shelf, suffixes) -> every name there is, to find the nearest.
+    list_names: Callable[[str, tuple[str, ...]], Sequence[str]] | None = None
+    # Why a step cannot have the engine it asks for, by name or by default; None = it can.
+    why_unavailable: Callable[[EngineNeed], EngineUnavailable | None] | None = None
+    # Why the face of that name in the library may not be used, as whole sentences; "" = its consent is on file.
+    why_no_consent: Callable[[str], str] | None = None
 
 
-class _Mask(BaseModel):
+class _MaskTable(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     fit: MaskFit | None = None
 
 
-class _Head(BaseModel):
+class _BriefHeader(BaseModel):
     """What stands in a brief above its stages."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -86,99 +86,115 @@ class _Head(BaseModel):
     prompt: str | None = None
     recipe: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
-    working: Working | None = None
-    mask: _Mask | None = None
+    working: WorkingFormat | None = None
+    mask: _MaskTable | None = None
     resolved: bool = False
 
 
 def read_brief(
-    data: bytes, file: str, line: Line, stock: Stock | None = None, *, catalogue: Catalogue | None = None, source: str = ""
+    data: bytes,
+    file: str,
+    pipeline: Pipeline,
+    availability: Availability | None = None,
+    *,
+    catalogue: OperationCatalogue | None = None,
+    source: str = "",
 ) -> Brief:
     """The brief or recipe in ``data``. ``file`` is what it is called in faults.
 
     ``source`` is noted in its steps ("" = the picture's own brief). With a ``stock``, models and things of the library that
-    are not there are faults too. Raises BriefFault with everything that is wrong.
+    are not there are faults too. Raises BriefError with everything that is wrong.
     """
     values = read_toml(data, file)
-    stages = {stage.name: stage for stage in line.stages}
-    faults: list[Fault] = []
-    head = _head({key: value for key, value in values.items() if key not in stages}, list(stages), faults)
+    stages = {stage.name: stage for stage in pipeline.stages}
+    faults: list[BriefProblem] = []
+    head = _read_header({key: value for key, value in values.items() if key not in stages}, list(stages), faults)
     reader = StepReader(all_operations() if catalogue is None else catalogue, faults, source)
-    tables = {name: reader.steps(name, values[name], stage.allowed) for name, stage in stages.items() if name in values}
-    if stock is not None:
-        faults += stock_faults((step for steps in tables.values() for step in steps), stock)
+    tables = {name: reader.read_steps(name, values[name], stage.allowed_ops) for name, stage in stages.items() if name in values}
+    if availability is not None:
+        faults += availability_problems((step for steps in tables.values() for step in steps), availability)
     if faults or head is None:
-        raise BriefFault(file, faults)
+        raise BriefError(file, faults)
     fit = head.mask.fit if head.mask else None
     return Brief(head.title, head.prompt, head.recipe, head.seed, head.working, fit, head.resolved, MappingProxyType(tables))
 
 
-def _head(written: dict[str, object], stages: list[str], faults: list[Fault]) -> _Head | None:
-    known = [*_Head.model_fields, *stages]
-    for key in [key for key in written if key not in _Head.model_fields]:
-        meant = written.pop(key)
+def _read_header(raw: dict[str, object], stage_names: list[str], problems: list[BriefProblem]) -> _BriefHeader | None:
+    known = [*_BriefHeader.model_fields, *stage_names]
+    for key in [key for key in raw if key not in _BriefHeader.model_fields]:
+        meant = raw.pop(key)
         if _looks_like_steps(meant):
-            faults.append(Fault(key, f"is no stage of the line{nearest(key, stages)}"))
+            problems.append(BriefProblem(key, f"is no stage of the line{did_you_mean(key, stage_names)}"))
         else:
-            faults.append(Fault(key, f"is not known in a brief{nearest(key, known)}"))
+            problems.append(BriefProblem(key, f"is not known in a brief{did_you_mean(key, known)}"))
     try:
-        head = _Head.model_validate(written)
+        head = _BriefHeader.model_validate(raw)
     except ValidationError as error:
-        faults += faults_of(error, written, "", _Head)
+        problems += validation_problems(error, raw, "", _BriefHeader)
         return None
     if head.recipe is not None:
-        why = plain_name(head.recipe)
+        why = library_name_error(head.recipe)
         if why:
-            faults.append(Fault("recipe", f"is {shown(head.recipe)}: that {why}."))
+            problems.append(BriefProblem("recipe", f"is {quote_value(head.recipe)}: that {why}."))
         if head.resolved:
-            faults.append(Fault("recipe", "cannot be named beside `resolved = true`, which says that nothing is to be added: delete one."))
+            problems.append(
+                BriefProblem("recipe", "cannot be named beside `resolved = true`, which says that nothing is to be added: delete one.")
+            )
     return head
 
 
-def _looks_like_steps(written: object) -> bool:
-    first = written[0] if isinstance(written, list) and written else written
+def _looks_like_steps(raw: object) -> bool:
+    first = raw[0] if isinstance(raw, list) and raw else raw
     return isinstance(first, dict)
 
 
-def stock_faults(steps: Iterable[Step], stock: Stock, beside: Beside | None = None) -> list[Fault]:
+def availability_problems(steps: Iterable[Step], availability: Availability, has_sidecar: FileLookup | None = None) -> list[BriefProblem]:
     """Models and things of the library that steps name and the house lacks; ``beside`` knows the picture's own sidecars."""
-    return [fault for step in steps for fault in _lacking(step, stock, beside)]
+    return [fault for step in steps for fault in _step_problems(step, availability, has_sidecar)]
 
 
-def _lacking(step: Step, stock: Stock, beside: Beside | None) -> Iterator[Fault]:
+def _step_problems(step: Step, availability: Availability, has_sidecar: FileLookup | None) -> Iterator[BriefProblem]:
     needs = step.operation.needs()
     for need in needs.engines:
-        yield from _engine_faults(step, need, stock)
-    for shelf, name, suffixes in needs.references:
-        if beside is not None and beside(shelf, name, suffixes):
+        yield from _engine_problems(step, need, availability)
+    for shelf, name, suffixes in needs.library_files:
+        if has_sidecar is not None and has_sidecar(shelf, name, suffixes):
             continue
-        if stock.has is not None and not stock.has(shelf, name, suffixes):
-            names = stock.names(shelf, suffixes) if stock.names is not None else ()
+        if availability.has_file is not None and not availability.has_file(shelf, name, suffixes):
+            names = availability.list_names(shelf, suffixes) if availability.list_names is not None else ()
             kinds = " or ".join(filter(None, (", ".join(suffixes[:-1]), suffixes[-1])))
-            yield Fault(_setting(step, name), f"is {shown(name)}, but library/{shelf}/ has no such {kinds} file{nearest(name, names)}")
+            yield BriefProblem(
+                _setting_location(step, name),
+                f"is {quote_value(name)}, but library/{shelf}/ has no such {kinds} file{did_you_mean(name, names)}",
+            )
             return
     for name in sorted(needs.consents):
-        refused = stock.consents(name) if stock.consents is not None else ""
+        refused = availability.why_no_consent(name) if availability.why_no_consent is not None else ""
         if refused:
-            yield Fault(_setting(step, name), f"is {shown(name)}: {refused}")
+            yield BriefProblem(_setting_location(step, name), f"is {quote_value(name)}: {refused}")
 
 
-def _engine_faults(step: Step, need: EngineNeed, stock: Stock) -> Iterator[Fault]:
+def _engine_problems(step: Step, need: EngineNeed, availability: Availability) -> Iterator[BriefProblem]:
     """A model that is not known, not able, or not here: told as the brief is read, long before the work gets to that step."""
-    name, known = need.model, stock.models
+    name, known = need.model, availability.model_names
     if name is not None and known is not None and not any(name in names for names in known.values()):
         names = known.get(need.kind, ())
-        yield Fault(_setting(step, name), f"is {shown(name)}, but config/models.toml has no such model{nearest(name, names)}")
+        yield BriefProblem(
+            _setting_location(step, name), f"is {quote_value(name)}, but config/models.toml has no such model{did_you_mean(name, names)}"
+        )
         return
-    refusal = stock.refuses(need) if stock.refuses is not None else None
+    refusal = availability.why_unavailable(need) if availability.why_unavailable is not None else None
     if refusal is not None:
         said = refusal.sentence
         told = said.removeprefix("This ") if said.startswith("This ") else f"cannot be done here: {said}"
-        yield Fault(step.place if name is None else _setting(step, name), told, refusal.passing)
+        yield BriefProblem(step.location if name is None else _setting_location(step, name), told, refusal.is_transient)
     elif name is not None and known is not None and name not in known.get(need.kind, ()):
-        yield Fault(_setting(step, name), f"is {shown(name)}, which is no model for this: there are {', '.join(known.get(need.kind, ()))}.")
+        yield BriefProblem(
+            _setting_location(step, name),
+            f"is {quote_value(name)}, which is no model for this: there are {', '.join(known.get(need.kind, ()))}.",
+        )
 
 
-def _setting(step: Step, value: object) -> str:
+def _setting_location(step: Step, value: object) -> str:
     """The place of the setting that says ``value``."""
-    return next((f"{step.place}.{key}" for key, written in step.settings.items() if written == value), step.place)
+    return next((f"{step.location}.{key}" for key, written in step.settings.items() if written == value), step.location)

@@ -1,12 +1,12 @@
 """The line as data: which folder each stage reads, which comes next, and what a stage does when a brief says nothing.
 
-``config/line.toml``::
+``config/pipeline.toml``::
 
     [[stage]]
     name = "edit"
     folder = "selected"
     next = "masked"
-    lane = "gpu"
+    queue = "gpu"
     steps = ["inpaint", "erase", "upscale"]      # operations allowed here; "*" = all
     default = []                                 # run when a brief passes through without speaking of the stage
     with_mask = [{ op = "inpaint", where = "mask" }]   # run for a picture with a bare mask
@@ -20,25 +20,34 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from goldsmith.brief.reading import (
-    BriefFault,
-    ConfigFault,
-    Fault,
-    nearest,
+from goldsmith.brief.parsing import (
+    BriefError,
+    BriefProblem,
+    ConfigError,
+    did_you_mean,
+    quote_value,
     read_toml,
-    shown,
 )
-from goldsmith.brief.sentences import faults_of
-from goldsmith.brief.steps import Catalogue, Step, StepReader
-from goldsmith.files import fold, is_litter, is_litter_folder
+from goldsmith.brief.steps import OperationCatalogue, Step, StepReader
+from goldsmith.brief.validation_messages import validation_problems
+from goldsmith.files import fold_name, is_ignored_file, is_ignored_folder
 from goldsmith.ops import catalogue as all_operations
 
-__all__ = ["RESERVED_FOLDERS", "RESERVED_NAMES", "Line", "Stage", "Step", "read_line", "waits_for_layer", "waits_for_mask"]
+__all__ = [
+    "RESERVED_FOLDERS",
+    "RESERVED_STAGE_NAMES",
+    "Pipeline",
+    "Stage",
+    "Step",
+    "missing_layer",
+    "missing_mask_sentence",
+    "read_pipeline",
+]
 
 RESERVED_FOLDERS = frozenset({"library", "archive", "review", "config", ".goldsmith"})
-RESERVED_NAMES = frozenset({"title", "prompt", "recipe", "seed", "working", "mask", "resolved", "stage"})
+RESERVED_STAGE_NAMES = frozenset({"title", "prompt", "recipe", "seed", "working", "mask", "resolved", "stage"})
 
-_Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+_Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,149 +56,153 @@ class Stage:
 
     name: str
     folder: str
-    next: str
-    lane: str
-    allowed: frozenset[str] | None
-    """Words of the operations allowed here; None = all."""
-    default: tuple[Step, ...] = ()
-    with_mask: tuple[Step, ...] = ()
+    next_folder: str
+    queue: str
+    # Words of the operations allowed here; None = all.
+    allowed_ops: frozenset[str] | None
+    default_steps: tuple[Step, ...] = ()
+    mask_steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Pipeline:
     """The stages in order. The last stage's ``next`` is where deliverables land."""
 
     stages: tuple[Stage, ...]
 
-    def of_folder(self, folder: str) -> Stage | None:
+    def stage_of_folder(self, folder: str) -> Stage | None:
         """The stage that works on what lies in ``folder``."""
         return next((stage for stage in self.stages if stage.folder == folder), None)
 
-    def named(self, name: str) -> Stage | None:
+    def stage_named(self, name: str) -> Stage | None:
         return next((stage for stage in self.stages if stage.name == name), None)
 
-    def place(self, name: str) -> int:
+    def index_of(self, name: str) -> int:
         """How far down the line the stage of that name is, from 0; -1 where there is none."""
         return next((number for number, stage in enumerate(self.stages) if stage.name == name), -1)
 
     @property
     def folders(self) -> tuple[str, ...]:
         """Every folder on the line, in order, the last one (where nothing more happens) included."""
-        return (*(stage.folder for stage in self.stages), self.stages[-1].next)
+        return (*(stage.folder for stage in self.stages), self.stages[-1].next_folder)
 
     @property
-    def last(self) -> str:
+    def final_folder(self) -> str:
         """The folder at the end of the line."""
-        return self.stages[-1].next
+        return self.stages[-1].next_folder
 
 
-def waits_for_mask(stage: str, steps: Collection[Step], present: Collection[str]) -> str:
+def missing_mask_sentence(stage: str, steps: Collection[Step], mask_names: Collection[str]) -> str:
     """The sentence that says which mask a stage's steps still wait for; "" where all are ``present``."""
-    there = {fold(name) for name in present}
+    there = {fold_name(name) for name in mask_names}
     for number, step in enumerate(steps, 1):
-        lacking = sorted(name for name in step.operation.needs().masks if fold(name) not in there)
+        lacking = sorted(name for name in step.operation.needs().masks if fold_name(name) not in there)
         if lacking:
             which = "a mask" if lacking[0] == "mask" else f"the mask “{lacking[0]}”"
             return f"waiting for {which} (step {number} of {stage} needs {'one' if lacking[0] == 'mask' else 'it'})"
     return ""
 
 
-def waits_for_layer(stage: str, steps: Collection[Step], present: Callable[[str], bool]) -> tuple[str, str]:
+def missing_layer(stage: str, steps: Collection[Step], has_layer: Callable[[str], bool]) -> tuple[str, str]:
     """The first layer that a stage's steps still wait for, and the sentence that says so; ("", "") where all are ``present``."""
     for number, step in enumerate(steps, 1):
         for name in sorted(step.operation.needs().layers):
-            if not present(name):
+            if not has_layer(name):
                 return name, f"waiting for the layer “{name}” (step {number} of {stage} needs it)"
     return "", ""
 
 
-class _Row(BaseModel):
+class _StageRow(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: _Word
+    name: _Identifier
     folder: str
     next: str
-    lane: _Word = "cpu"
+    queue: _Identifier = "cpu"
     steps: tuple[str, ...] | str = "*"
     default: list[dict[str, object]] = []
     with_mask: list[dict[str, object]] = []
 
 
-def read_line(data: bytes, file: str, catalogue: Catalogue | None = None) -> Line:
-    """The line in a TOML file called ``file``. Raises ConfigFault with everything that is wrong."""
+def read_pipeline(data: bytes, file: str, catalogue: OperationCatalogue | None = None) -> Pipeline:
+    """The line in a TOML file called ``file``. Raises ConfigError with everything that is wrong."""
     known = all_operations() if catalogue is None else catalogue
     try:
         values = read_toml(data, file)
-    except BriefFault as fault:
-        raise ConfigFault(file, fault.faults) from None
-    faults: list[Fault] = [Fault(key, f"is not known here{nearest(key, ['stage'])}") for key in values if key != "stage"]
-    rows = _rows(values.get("stage", []), faults)
-    stages = tuple(_stage(f"stage.{number}", row, known, faults) for number, row in rows.items())
+    except BriefError as fault:
+        raise ConfigError(file, fault.problems) from None
+    faults: list[BriefProblem] = [BriefProblem(key, f"is not known here{did_you_mean(key, ['stage'])}") for key in values if key != "stage"]
+    rows = _read_rows(values.get("stage", []), faults)
+    stages = tuple(_read_stage(f"stage.{number}", row, known, faults) for number, row in rows.items())
     if not faults:
         _check_order(stages, faults)
     if faults:
-        raise ConfigFault(file, faults)
-    return Line(stages)
+        raise ConfigError(file, faults)
+    return Pipeline(stages)
 
 
-def _rows(written: object, faults: list[Fault]) -> dict[int, _Row]:
-    if not isinstance(written, list) or not written or not all(isinstance(one, dict) for one in written):
-        faults.append(Fault("stage", "is missing: each stage is written as [[stage]] with its name, folder and next folder."))
+def _read_rows(raw: object, problems: list[BriefProblem]) -> dict[int, _StageRow]:
+    if not isinstance(raw, list) or not raw or not all(isinstance(one, dict) for one in raw):
+        problems.append(BriefProblem("stage", "is missing: each stage is written as [[stage]] with its name, folder and next folder."))
         return {}
-    rows: dict[int, _Row] = {}
-    for number, one in enumerate(written, 1):
+    rows: dict[int, _StageRow] = {}
+    for number, one in enumerate(raw, 1):
         try:
-            rows[number] = _Row.model_validate(one)
+            rows[number] = _StageRow.model_validate(one)
         except ValidationError as error:
-            faults += faults_of(error, one, f"stage.{number}", _Row)
+            problems += validation_problems(error, one, f"stage.{number}", _StageRow)
     return rows
 
 
-def _stage(place: str, row: _Row, known: Catalogue, faults: list[Fault]) -> Stage:
-    if row.name in RESERVED_NAMES:
-        faults.append(Fault(f"{place}.name", f"is {shown(row.name)}, which already means something else in a brief."))
+def _read_stage(location: str, row: _StageRow, catalogue: OperationCatalogue, problems: list[BriefProblem]) -> Stage:
+    if row.name in RESERVED_STAGE_NAMES:
+        problems.append(BriefProblem(f"{location}.name", f"is {quote_value(row.name)}, which already means something else in a brief."))
     for key, folder in (("folder", row.folder), ("next", row.next)):
-        wrong = _bad_folder(folder)
+        wrong = _folder_name_error(folder)
         if wrong:
-            faults.append(Fault(f"{place}.{key}", f"is {shown(folder)}: {wrong}."))
+            problems.append(BriefProblem(f"{location}.{key}", f"is {quote_value(folder)}: {wrong}."))
     if isinstance(row.steps, str) and row.steps != "*":
-        faults.append(Fault(f"{place}.steps", f'is {shown(row.steps)}, but must be a list of operations, or "*" for all.'))
+        problems.append(
+            BriefProblem(f"{location}.steps", f'is {quote_value(row.steps)}, but must be a list of operations, or "*" for all.')
+        )
     allowed = None if isinstance(row.steps, str) else frozenset(row.steps)
     for word in sorted(allowed or ()):
-        if word not in known:
-            faults.append(Fault(f"{place}.steps", f"has {shown(word)}, but there is no such operation{nearest(word, known)}"))
-    reader = StepReader(known, faults, source="config/line.toml")
-    default = reader.steps(f"{place}.default", row.default, allowed)
-    with_mask = reader.steps(f"{place}.with_mask", row.with_mask, allowed)
-    return Stage(row.name, row.folder, row.next, row.lane, allowed, default, with_mask)
+        if word not in catalogue:
+            problems.append(
+                BriefProblem(f"{location}.steps", f"has {quote_value(word)}, but there is no such operation{did_you_mean(word, catalogue)}")
+            )
+    reader = StepReader(catalogue, problems, source="config/pipeline.toml")
+    default = reader.read_steps(f"{location}.default", row.default, allowed)
+    with_mask = reader.read_steps(f"{location}.with_mask", row.with_mask, allowed)
+    return Stage(row.name, row.folder, row.next, row.queue, allowed, default, with_mask)
 
 
-def _bad_folder(folder: str) -> str:
+def _folder_name_error(folder: str) -> str:
     """Why no stage can have that folder; "" where it can."""
     if not folder.strip() or folder != folder.strip() or len(folder.encode()) > 200 or not folder.isprintable():
         return "that is no folder's name"
     if "/" in folder or "\\" in folder or ":" in folder:
         return "a stage's folder lies directly in the root, so it is one name without slashes"
-    if folder.startswith(".") or is_litter(folder) or is_litter_folder(folder):
+    if folder.startswith(".") or is_ignored_file(folder) or is_ignored_folder(folder):
         return "files in such a folder are never taken"
-    return "that folder has another meaning" if fold(folder) in RESERVED_FOLDERS else ""
+    return "that folder has another meaning" if fold_name(folder) in RESERVED_FOLDERS else ""
 
 
-def _check_order(stages: tuple[Stage, ...], faults: list[Fault]) -> None:
+def _check_order(stages: tuple[Stage, ...], problems: list[BriefProblem]) -> None:
     """Names and folders once each; each stage's next folder is the one that the next stage reads."""
     seen: dict[str, Mapping[str, int]] = {"name": {}, "folder": {}}
     for number, stage in enumerate(stages, 1):
         for key, value in (("name", stage.name), ("folder", stage.folder)):
-            before = seen[key].get(fold(value))
+            before = seen[key].get(fold_name(value))
             if before is not None:
-                faults.append(Fault(f"stage.{number}.{key}", f"is {shown(value)}, which stage.{before} has already."))
-            seen[key] = {fold(value): number, **seen[key]}
-    read = {fold(stage.folder): number for number, stage in reversed(list(enumerate(stages, 1)))}
+                problems.append(BriefProblem(f"stage.{number}.{key}", f"is {quote_value(value)}, which stage.{before} has already."))
+            seen[key] = {fold_name(value): number, **seen[key]}
+    read = {fold_name(stage.folder): number for number, stage in reversed(list(enumerate(stages, 1)))}
     for number, (stage, follower) in enumerate(zip(stages, [*stages[1:], None], strict=True), 1):
-        earlier = read.get(fold(stage.next))
+        earlier = read.get(fold_name(stage.next_folder))
         if earlier is not None and earlier <= number:
-            told = f"is {shown(stage.next)}, which stage.{earlier} reads: the line would run in a circle."
-            faults.append(Fault(f"stage.{number}.next", told))
-        elif follower is not None and stage.next != follower.folder:
-            told = f"is {shown(stage.next)}, but the stage below it reads {shown(follower.folder)}: they must be the same folder."
-            faults.append(Fault(f"stage.{number}.next", told))
+            told = f"is {quote_value(stage.next_folder)}, which stage.{earlier} reads: the line would run in a circle."
+            problems.append(BriefProblem(f"stage.{number}.next", told))
+        elif follower is not None and stage.next_folder != follower.folder:
+            told = f"is {quote_value(stage.next_folder)}, but the stage below it reads {quote_value(follower.folder)}: they must be the same folder."
+            problems.append(BriefProblem(f"stage.{number}.next", told))

@@ -1,4 +1,4 @@
-"""``config/house.toml``: how this house works. Flags override the environment (``GOLDSMITH_QUIET=5``), which overrides the file."""
+"""``config/goldsmith.toml``: how this house works. Flags override the environment (``GOLDSMITH_QUIET=5``), which overrides the file."""
 
 from __future__ import annotations
 
@@ -14,68 +14,68 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import InitSettingsSource
 
-from goldsmith.brief.reading import (
-    MAX_BYTES,
-    BriefFault,
-    ConfigFault,
-    Fault,
+from goldsmith.brief.parsing import (
+    MAX_FILE_BYTES,
+    BriefError,
+    BriefProblem,
+    ConfigError,
     check_size,
     read_toml,
 )
-from goldsmith.brief.sentences import faults_of
-from goldsmith.errors import UsageFault
-from goldsmith.files import shipped
+from goldsmith.brief.validation_messages import validation_problems
+from goldsmith.errors import UsageError
+from goldsmith.files import resource_path
 
-CONFIG_FILES = ("house.toml", "line.toml", "models.toml")
+CONFIG_FILES = ("goldsmith.toml", "pipeline.toml", "models.toml")
 _PREFIX = "GOLDSMITH_"
 
 
-def _cores() -> int:
+def _core_count() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _cpu_lanes() -> int:
-    return min(4, max(1, _cores() - 1))
+def _default_cpu_workers() -> int:
+    return min(4, max(1, _core_count() - 1))
 
 
-def _threads() -> int:
-    return max(1, _cores() // _cpu_lanes())
+def _default_threads() -> int:
+    return max(1, _core_count() // _default_cpu_workers())
 
 
-def _lane_memory_mb() -> int:
+def _default_worker_memory_mb() -> int:
     return max(2048, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 // 2**20)
 
 
-def _whole(path: Path) -> Path:
+def _require_absolute(path: Path) -> Path:
     whole = path.expanduser()
     if not whole.is_absolute():
         raise ValueError("it must be a whole path, starting with / or ~")
     return whole
 
 
-def _gpu(name: str) -> str:
+def _require_gpu_name(name: str) -> str:
     if re.fullmatch(r"cuda:\d{1,2}", name) is None:
         raise ValueError("it must be a GPU by its number, like cuda:0")
     return name
 
 
-WholePath = Annotated[Path, AfterValidator(_whole)]
-DeviceName = Annotated[str, AfterValidator(_gpu)]
+AbsolutePath = Annotated[Path, AfterValidator(_require_absolute)]
+DeviceName = Annotated[str, AfterValidator(_require_gpu_name)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
-class House(BaseSettings):
-    """How this house works. Every field is a line of config/house.toml and an environment variable; some are flags too."""
+class Settings(BaseSettings):
+    """How this house works. Every field is a line of config/goldsmith.toml and an environment variable; some are flags too."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", env_prefix=_PREFIX, allow_inf_nan=False, use_attribute_docstrings=True, env_ignore_empty=True
     )
 
-    root: WholePath | None = None
+    root: AbsolutePath | None = None
     """The folder that holds inbox/ and the others; --root says it on the command line."""
-    state_dir: WholePath | None = None
+    state_dir: AbsolutePath | None = None
     """Where the journal lies: a local disk, outside the share. Left out: the service's state directory, or ~/.local/state/goldsmith."""
-    models_dir: WholePath | None = None
+    models_dir: AbsolutePath | None = None
     """Where weights lie. Left out: ~/.local/share/goldsmith/models."""
 
     quiet: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
@@ -93,15 +93,15 @@ class House(BaseSettings):
     poll: Annotated[float, Field(ge=0.2, le=3600)] = 2.0
     """Seconds between two readings of a folder from which no events arrive."""
 
-    cpu_lanes: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=_cpu_lanes)
+    cpu_workers: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=_default_cpu_workers)
     """How many jobs run at once on the CPU. Left out: one less than the cores, at most 4."""
     devices: Literal["auto", "cpu"] | Annotated[tuple[DeviceName, ...], Field(min_length=1)] = "auto"
     """What the lane `gpu` works on: "auto" = every GPU that torch can use, else the CPU; "cpu"; or a list such as ["cuda:1"]."""
     together: Annotated[int, Field(ge=1, le=8)] = 4
     """How many jobs that are alike a GPU works on at once. More is faster; with 1 a seed gives the same bytes whatever else waits."""
-    threads: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=_threads)
+    threads: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=_default_threads)
     """Threads of each job. Left out: the cores divided among the lanes. Another number may change pixels by 1/255; it is recorded."""
-    lane_memory_mb: Annotated[int, Field(ge=512, le=2**24)] = Field(default_factory=_lane_memory_mb)
+    worker_memory_mb: Annotated[int, Field(ge=512, le=2**24)] = Field(default_factory=_default_worker_memory_mb)
     """Memory one lane may use. Left out: half of the machine's."""
     job_seconds: Annotated[float, Field(ge=1, le=86_400)] = 900.0
     """Seconds after which a job is stopped."""
@@ -128,13 +128,13 @@ class House(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags, then the environment, then the file, which ``read_house`` hands in under a name of its own."""
+        """Flags, then the environment, then the file, which ``read_settings`` hands in under a name of its own."""
         given = dict(init_settings())
-        written = given.pop(_WRITTEN, {})
+        written = given.pop(_FILE_VALUES, {})
         return InitSettingsSource(settings_cls, given), env_settings, InitSettingsSource(settings_cls, written)
 
 
-_WRITTEN = "_written"
+_FILE_VALUES = "_written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,36 +143,36 @@ class ConfigDir:
 
     folder: Path | None
 
-    def file(self, name: str) -> Path:
-        """The path of ``house.toml``, ``line.toml`` or ``models.toml``."""
+    def path_of(self, name: str) -> Path:
+        """The path of ``goldsmith.toml``, ``pipeline.toml`` or ``models.toml``."""
         own = None if self.folder is None else self.folder / name
-        return own if own is not None and own.exists() else shipped("config", name)
+        return own if own is not None and own.exists() else resource_path("config", name)
 
 
-def find_config(flag: Path | None = None, root: Path | None = None, environ: Mapping[str, str] = os.environ) -> ConfigDir:
+def find_config(explicit: Path | None = None, root: Path | None = None, environ: Mapping[str, str] = os.environ) -> ConfigDir:
     """--config, else GOLDSMITH_CONFIG, else ROOT/config, else what travels with the program.
 
-    Raises UsageFault where the folder that was named is none, and where ROOT/config could be changed by those who only drop
+    Raises UsageError where the folder that was named is none, and where ROOT/config could be changed by those who only drop
     pictures: it says what is run on this machine.
     """
-    named = flag or (Path(environ[f"{_PREFIX}CONFIG"]) if environ.get(f"{_PREFIX}CONFIG") else None)
+    named = explicit or (Path(environ[f"{_PREFIX}CONFIG"]) if environ.get(f"{_PREFIX}CONFIG") else None)
     if named is not None:
         folder = named.expanduser().absolute()
         if not folder.is_dir():
-            raise UsageFault(
-                f"{named} is no folder to read the configuration from.", "Name the folder that holds house.toml and line.toml."
+            raise UsageError(
+                f"{named} is no folder to read the configuration from.", "Name the folder that holds goldsmith.toml and pipeline.toml."
             )
         return ConfigDir(folder)
     if root is None or not os.path.lexists(root / "config"):
         return ConfigDir(None)
     folder = root / "config"
     for path in (folder, *(folder / name for name in CONFIG_FILES)):
-        _check_ours(path)
+        _require_trusted_owner(path)
     return ConfigDir(folder)
 
 
-def _check_ours(path: Path) -> None:
-    """Raise UsageFault where others than this user and root may write to ``path``; nothing there is fine."""
+def _require_trusted_owner(path: Path) -> None:
+    """Raise UsageError where others than this user and root may write to ``path``; nothing there is fine."""
     try:
         status = path.lstat()
     except FileNotFoundError:
@@ -185,47 +185,47 @@ def _check_ours(path: Path) -> None:
         why = "can be changed by others"
     else:
         return
-    raise UsageFault(
+    raise UsageError(
         f"{path} {why}, and it lies on the share: whoever drops pictures there could change what is run.",
         f"chmod go-w {path} as its owner, or keep the configuration elsewhere and name it with --config.",
     )
 
 
 def read_config(path: Path) -> bytes:
-    """The bytes of a configuration file. Raises UsageFault where it cannot be read or is no configuration file by its size."""
+    """The bytes of a configuration file. Raises UsageError where it cannot be read or is no configuration file by its size."""
     try:
         with path.open("rb") as opened:
-            data = opened.read(MAX_BYTES + 1)
+            data = opened.read(MAX_FILE_BYTES + 1)
             check_size(os.fstat(opened.fileno()).st_size, str(path))
-    except BriefFault as fault:
-        raise ConfigFault(str(path), fault.faults) from None
+    except BriefError as fault:
+        raise ConfigError(str(path), fault.problems) from None
     except OSError as error:
-        raise UsageFault(f"{path} cannot be read: {error.strerror}.", "The service's user must be able to read it.") from None
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", "The service's user must be able to read it.") from None
     return data
 
 
-def read_house(data: bytes, file: str, environ: Mapping[str, str] = os.environ, **flags: object) -> House:
+def read_settings(data: bytes, file: str, environ: Mapping[str, str] = os.environ, **flags: object) -> Settings:
     """The house in a TOML file called ``file``, the environment and flags (None = not given).
 
-    Raises ConfigFault with everything that is wrong, each with the file, variable or flag it stands in.
+    Raises ConfigError with everything that is wrong, each with the file, variable or flag it stands in.
     """
     try:
         written = read_toml(data, file)
-    except BriefFault as fault:
-        raise ConfigFault(file, fault.faults) from None
+    except BriefError as fault:
+        raise ConfigError(file, fault.problems) from None
     given = {key: value for key, value in flags.items() if value is not None}
     try:
-        return House(**given, **{_WRITTEN: written})  # type: ignore[arg-type]
+        return Settings(**given, **{_FILE_VALUES: written})  # type: ignore[arg-type]
     except ValidationError as error:
-        variables = {name: environ[name] for name in (f"{_PREFIX}{field.upper()}" for field in House.model_fields) if name in environ}
+        variables = {name: environ[name] for name in (f"{_PREFIX}{field.upper()}" for field in Settings.model_fields) if name in environ}
         said = {**written, **{name.removeprefix(_PREFIX).lower(): value for name, value in variables.items()}, **given}
-        faults = [_placed(fault, given, variables) for fault in faults_of(error, said, "", House)]
-        raise ConfigFault(file, faults) from None
+        faults = [_at_origin(fault, given, variables) for fault in validation_problems(error, said, "", Settings)]
+        raise ConfigError(file, faults) from None
 
 
-def _placed(fault: Fault, flags: Mapping[str, object], variables: Mapping[str, str]) -> Fault:
+def _at_origin(problem: BriefProblem, flags: Mapping[str, object], variables: Mapping[str, str]) -> BriefProblem:
     """The fault with the place a person wrote it at: a flag, a variable or the file's own key."""
-    if fault.place in flags:
-        return Fault(f"--{fault.place.replace('_', '-')}", fault.sentence)
-    variable = f"{_PREFIX}{fault.place.upper()}"
-    return Fault(variable if variable in variables else fault.place, fault.sentence)
+    if problem.location in flags:
+        return BriefProblem(f"--{problem.location.replace('_', '-')}", problem.sentence)
+    variable = f"{_PREFIX}{problem.location.upper()}"
+    return BriefProblem(variable if variable in variables else problem.location, problem.sentence)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import warnings
 
-from goldsmith.errors import GoldsmithError, MachineFault
+from goldsmith.errors import GoldsmithError, HostError
 
 
 def main() -> None:
     """Run a command; an error a person can do something about is two plain sentences and an exit code, never a traceback."""
     from goldsmith.cli.app import app
-    from goldsmith.cli.screen import complain
+    from goldsmith.cli.output import print_error
 
     warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")  # its own business, pages long
     for stream in (sys.stdout, sys.stderr):
@@ -20,12 +20,10 @@ def main() -> None:
     try:
         app()
     except GoldsmithError as error:
-        complain(error)
+        print_error(error)
         sys.exit(error.exit_code)
     except OSError as error:
         # What nobody foresaw is mostly a folder that this user may not enter; that needs no traceback either.
-        fault = MachineFault(
-            f"{error.filename or 'The machine'}: {error.strerror or error}.", "Ask as somebody who may, or look at the disk."
-        )
-        complain(fault)
+        fault = HostError(f"{error.filename or 'The machine'}: {error.strerror or error}.", "Ask as somebody who may, or look at the disk.")
+        print_error(fault)
         sys.exit(fault.exit_code)

@@ -8,19 +8,19 @@ from typing import Literal, NamedTuple
 class Finding(NamedTuple):
     """One line of ``goldsmith doctor``: ok, a note (it works, but), or a fault."""
 
-    grade: Literal["ok", "note", "fault"]
-    what: str
+    severity: Literal["ok", "note", "fault"]
+    subject: str
     sentence: str
     remedy: str = ""
 
 
-def ok(what: str, sentence: str) -> Finding:
-    return Finding("ok", what, sentence)
+def ok(subject: str, sentence: str) -> Finding:
+    return Finding("ok", subject, sentence)
 
 
-def note(what: str, sentence: str, remedy: str = "") -> Finding:
-    return Finding("note", what, sentence, remedy)
+def note(subject: str, sentence: str, remedy: str = "") -> Finding:
+    return Finding("note", subject, sentence, remedy)
 
 
-def fault(what: str, sentence: str, remedy: str = "") -> Finding:
-    return Finding("fault", what, sentence, remedy)
+def fault(subject: str, sentence: str, remedy: str = "") -> Finding:
+    return Finding("fault", subject, sentence, remedy)

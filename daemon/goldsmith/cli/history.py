@@ -10,32 +10,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from goldsmith.cli.places import (
-    AsJson,
-    Config,
-    Place,
-    Root,
-    looking_at,
-    once_called,
-    spellings,
+from goldsmith.cli.location import (
+    ConfigOption,
+    JsonOption,
+    Location,
+    RootOption,
+    candidate_paths,
+    find_in_history,
+    open_location,
 )
-from goldsmith.cli.screen import heading, say_json, table, terminal, wide
-from goldsmith.errors import UsageFault
+from goldsmith.cli.output import is_terminal, is_wide, print_heading, print_json, print_table
+from goldsmith.errors import UsageError
 
 if TYPE_CHECKING:
-    from goldsmith.journal.records import TakenRow
+    from goldsmith.journal.records import HistoryRow
 
-_ROWS = 50
-"""So many rows are shown on a terminal unless more are asked for."""
+# So many rows are shown on a terminal unless more are asked for.
+_DEFAULT_ROWS = 50
 
 
 def history(
     file: Annotated[
         Path | None, typer.Argument(help="Only what was done to this file, and to what it was made of.", metavar="FILE")
     ] = None,
-    root: Root = None,
-    config: Config = None,
-    as_json: AsJson = False,
+    root: RootOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
     last: Annotated[int | None, typer.Option("--last", "-n", min=0, help="Only the last so many (0 = all; 50 on a terminal).")] = None,
     problems: Annotated[bool, typer.Option("--problems", help="With --json: also what was found wanting and left where it lay.")] = False,
 ) -> None:
@@ -45,48 +45,48 @@ def history(
 
     Example: goldsmith history delivered/spring/hero_web.avif
     """
-    with looking_at(root, config, near=file) as place:
-        rows = _rows(place, file)
+    with open_location(root, config, near=file) as place:
+        rows = _select_rows(place, file)
         if as_json:
             rows = (row for row in rows if problems or row.outcome != "problem")
-            for row in _tail(rows, last or 0):
-                say_json(_plain(row))
+            for row in _last_rows(rows, last or 0):
+                print_json(_row_as_json(row))
             return
-        usual = _ROWS if file is None and terminal() else 0
-        shown = _tail(rows, usual if last is None else last)
+        usual = _DEFAULT_ROWS if file is None and is_terminal() else 0
+        shown = _last_rows(rows, usual if last is None else last)
         columns = ("when", "file", "stage", "outcome", "seconds", "became", "steps")
-        most = len(columns) if wide() else len(columns) - 1
+        most = len(columns) if is_wide() else len(columns) - 1
         if file is None:
-            table(columns[:most], (_told(row)[:most] for row in shown))
+            print_table(columns[:most], (_table_row(row)[:most] for row in shown))
             return
         way = list(shown)
-        table(columns[:most], [_told(row)[:most] for row in way])
-        engines = [cells for row in way for cells in _engines(row)]
+        print_table(columns[:most], [_table_row(row)[:most] for row in way])
+        engines = [cells for row in way for cells in _engine_rows(row)]
         if engines:
-            heading("Models")
-            table(("step", "asked", "used", "revision", "device", "threads", "seeds", "weights"), engines)
+            print_heading("Models")
+            print_table(("step", "asked", "used", "revision", "device", "threads", "seeds", "weights"), engines)
 
 
-def _rows(place: Place, file: Path | None) -> Iterator[TakenRow]:
-    if place.journal is None:
-        raise UsageFault(place.no_journal)
+def _select_rows(location: Location, file: Path | None) -> Iterator[HistoryRow]:
+    if location.journal is None:
+        raise UsageError(location.journal_error)
     if file is None:
-        return place.journal.history()
-    wanted = _jobs_of(place, file)
-    return (row for row in place.journal.history() if row.job_id in wanted)
+        return location.journal.history()
+    wanted = _related_jobs(location, file)
+    return (row for row in location.journal.history() if row.job_id in wanted)
 
 
-def _jobs_of(place: Place, file: Path) -> set[str]:
+def _related_jobs(location: Location, file: Path) -> set[str]:
     """Every job on the way of a file: those that took or made it, what made their inputs, and what was made of their results."""
-    names = {*spellings(place.root, file), once_called(place, file) or ""}
+    names = {*candidate_paths(location.root, file), find_in_history(location, file) or ""}
     jobs: set[str] = set()
     parents: dict[str, str] = {}
-    for row in place.journal.history() if place.journal is not None else ():
-        parents[row.job_id] = row.lineage
-        if not names.isdisjoint(_files(row)) or row.lineage in jobs:
+    for row in location.journal.history() if location.journal is not None else ():
+        parents[row.job_id] = row.parent_job_id
+        if not names.isdisjoint(_file_paths(row)) or row.parent_job_id in jobs:
             jobs.add(row.job_id)
     if not jobs:
-        raise UsageFault(f"Nothing was ever done to {file}.", place.explain().why(spellings(place.root, file)[0]))
+        raise UsageError(f"Nothing was ever done to {file}.", location.explain().explain_file(candidate_paths(location.root, file)[0]))
     above = deque(jobs)
     while above:
         parent = parents.get(above.pop(), "")
@@ -96,7 +96,7 @@ def _jobs_of(place: Place, file: Path) -> set[str]:
     return jobs
 
 
-def _files(row: TakenRow) -> Iterator[str]:
+def _file_paths(row: HistoryRow) -> Iterator[str]:
     yield row.path
     yield from row.results
     archived = row.record.get("archived")
@@ -106,14 +106,14 @@ def _files(row: TakenRow) -> Iterator[str]:
     yield from (str(each["path"]) for each in inputs)
 
 
-def _tail(rows: Iterator[TakenRow], last: int) -> Iterable[TakenRow]:
-    if not last:
+def _last_rows(rows: Iterator[HistoryRow], limit: int) -> Iterable[HistoryRow]:
+    if not limit:
         return rows
-    kept = deque(rows, maxlen=last)
+    kept = deque(rows, maxlen=limit)
     return list(kept)
 
 
-def _plain(row: TakenRow) -> dict[str, object]:
+def _row_as_json(row: HistoryRow) -> dict[str, object]:
     record: dict[str, Any] = row.record
     return {
         "path": row.path,
@@ -130,24 +130,24 @@ def _plain(row: TakenRow) -> dict[str, object]:
         "inputs": record.get("inputs", []),
         "archived": record.get("archived"),
         "job_id": row.job_id,
-        "made_by": row.lineage or None,
+        "made_by": row.parent_job_id or None,
         **({"problem": record.get("sentence")} if row.outcome == "problem" else {}),
     }
 
 
-def _told(row: TakenRow) -> tuple[str, ...]:
+def _table_row(row: HistoryRow) -> tuple[str, ...]:
     record: dict[str, Any] = row.record
-    steps = ", ".join(_step(step) for step in record.get("steps", ()))
+    steps = ", ".join(_step_text(step) for step in record.get("steps", ()))
     seconds = f"{record['seconds']:.2f}" if "seconds" in record else ""
     became = ", ".join(row.results) or str(record.get("sentence", ""))
     return (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.taken_at)), row.path, row.stage, row.outcome, seconds, became, steps)
 
 
-def _step(step: dict[str, Any]) -> str:
+def _step_text(step: dict[str, Any]) -> str:
     return f"{step['op']} (seed {step['seed']}, {step['seconds']:.2f} s)"
 
 
-def _engines(row: TakenRow) -> Iterator[tuple[str, ...]]:
+def _engine_rows(row: HistoryRow) -> Iterator[tuple[str, ...]]:
     """One line for each engine that a stage's steps had at work: which was asked for, which it was, and all that its pixels hang on."""
     record: dict[str, Any] = row.record
     threads = str(record.get("ran_with", {}).get("threads", ""))
@@ -162,12 +162,12 @@ def _engines(row: TakenRow) -> Iterator[tuple[str, ...]]:
                 engine.get("revision", ""),
                 engine.get("device", ""),
                 str(engine.get("threads", threads)),
-                _seeds(step, engine),
+                _seeds_text(step, engine),
                 ", ".join(f"{name} {sha256[:12]}" for name, sha256 in engine.get("weights", ())),
             )
 
 
-def _seeds(step: dict[str, Any], engine: dict[str, Any]) -> str:
+def _seeds_text(step: dict[str, Any], engine: dict[str, Any]) -> str:
     """The seeds that an engine was given, as far as it told; else the step's own, which they come from."""
     candidates = [each["seed"] for each in step["findings"].get("candidates", ()) if isinstance(each, dict) and "seed" in each]
     fills = [seed for fill in engine.get("fills", ()) for seed in fill.get("seeds", ())]

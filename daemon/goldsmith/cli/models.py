@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from goldsmith.cli.places import AsJson, Config, Root, root_of
-from goldsmith.cli.screen import (
-    bars,
-    say,
-    say_json,
-    size_of,
-    table,
-    wide,
+from goldsmith.cli.location import ConfigOption, JsonOption, RootOption, find_root
+from goldsmith.cli.output import (
+    format_size,
+    is_wide,
+    print_json,
+    print_table,
+    print_text,
+    progress_bars,
 )
-from goldsmith.errors import MachineFault, UsageFault
+from goldsmith.errors import HostError, UsageError
 
 if TYPE_CHECKING:
-    from goldsmith.cli.model_list import ModelRow
-    from goldsmith.engines.registry.weights import Weights
+    from goldsmith.cli.model_rows import ModelRow
+    from goldsmith.engines.registry.weights_registry import WeightsRegistry
 
 models = typer.Typer(
     name="models",
@@ -31,98 +31,98 @@ models = typer.Typer(
 )
 
 
-def _weights(root: Path | None, config: Path | None) -> Weights:
+def _load_weights(root: Path | None, config: Path | None) -> WeightsRegistry:
     """The weights of the root that is meant; what travels with the program where there is no root."""
     import os
 
-    from goldsmith.brief.settings import find_config, read_config, read_house
-    from goldsmith.engines.registry.weights import default_folder, weights_of
+    from goldsmith.brief.settings import find_config, read_config, read_settings
+    from goldsmith.engines.registry.weights_registry import default_models_folder, open_weights_registry
 
     try:
-        place: Path | None = root_of(root, config)
-    except UsageFault:
+        place: Path | None = find_root(root, config)
+    except UsageError:
         place = None
     where = find_config(config, place)
-    file = where.file("house.toml")
-    house = read_house(read_config(file), str(file), os.environ)
-    return weights_of(where.file("models.toml"), house.models_dir or default_folder())
+    file = where.path_of("goldsmith.toml")
+    house = read_settings(read_config(file), str(file), os.environ)
+    return open_weights_registry(where.path_of("models.toml"), house.models_dir or default_models_folder())
 
 
-def _known(incomplete: str) -> list[str]:
-    models = _weights(None, None).models
+def _complete_model_name(incomplete: str) -> list[str]:
+    models = _load_weights(None, None).models
     return [name for name in (*models.models, *models.names) if name.startswith(incomplete)]
 
 
-def _check(weights: Weights, names: list[str]) -> None:
-    from goldsmith.brief.reading import nearest
+def _require_known(weights: WeightsRegistry, names: list[str]) -> None:
+    from goldsmith.brief.parsing import did_you_mean
 
     known = [*weights.models.models, *weights.models.names]
     for name in names:
         if name not in known:
-            raise UsageFault(f"There is no model called “{name}” in models.toml{nearest(name, known)}")
+            raise UsageError(f"There is no model called “{name}” in models.toml{did_you_mean(name, known)}")
 
 
 @models.command("list")
-def list_(root: Root = None, config: Config = None, as_json: AsJson = False) -> None:
+def list_(root: RootOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show every model: what it can do, its licence, its size, and whether its weights lie here.
 
     Example: goldsmith models list
     """
-    from goldsmith.cli.model_list import rows
+    from goldsmith.cli.model_rows import model_rows
 
-    weights = _weights(root, config)
-    found = rows(weights)
+    weights = _load_weights(root, config)
+    found = model_rows(weights)
     if as_json:
         told = [{**asdict(row), "paths": list(map(str, row.paths))} for row in found]
-        say_json({"folder": str(weights.folder), "names": dict(weights.models.names), "models": told})
+        print_json({"folder": str(weights.folder), "names": dict(weights.models.names), "models": told})
         return
-    say(f"Weights lie in {weights.folder}.")
+    print_text(f"Weights lie in {weights.folder}.")
     columns = ("model", "does", "licence", "paid", "size", "here", "about")
-    shown = len(columns) if wide() else len(columns) - 1
-    table(columns[:shown], [_told(row)[:shown] for row in found])
+    shown = len(columns) if is_wide() else len(columns) - 1
+    print_table(columns[:shown], [_table_row(row)[:shown] for row in found])
     for name, model in weights.models.names.items():
-        say(f"{name} stands for {model}.")
+        print_text(f"{name} stands for {model}.")
     if any(row.commercial != "yes" for row in found):
-        say("paid: whether its licence allows paid work; the terms are told as it is fetched, and stand in models.toml.")
+        print_text("paid: whether its licence allows paid work; the terms are told as it is fetched, and stand in models.toml.")
     if any(not row.present for row in found):
-        say("What is not here is brought by: goldsmith models fetch NAME")
+        print_text("What is not here is brought by: goldsmith models fetch NAME")
     loose = [row.name for row in found if row.present and not row.pinned]
     if loose:
-        say(f"Not pinned, so what they are is not on record: {', '.join(loose)}. Run: goldsmith models pin NAME")
+        print_text(f"Not pinned, so what they are is not on record: {', '.join(loose)}. Run: goldsmith models pin NAME")
 
 
-def _told(row: ModelRow) -> tuple[str, ...]:
+def _table_row(row: ModelRow) -> tuple[str, ...]:
     return (
         row.name,
-        _does(row),
+        _capabilities(row),
         row.licence.removeprefix("LicenseRef-"),
         row.commercial,
-        _size(row),
+        _size_text(row),
         "yes" if row.present else "-",
         row.about,
     )
 
 
-def _does(row: ModelRow) -> str:
+def _capabilities(row: ModelRow) -> str:
     if row.can:
         return " ".join(row.can)
     return f"{row.kind} x{row.scale}" if row.scale > 1 else row.kind
 
 
-def _size(row: ModelRow) -> str:
+def _size_text(row: ModelRow) -> str:
     """Its files' size; of a model that is not here its memory's, which is nearly the same."""
     if row.size:
-        return size_of(row.size)
-    return f"~{size_of(row.memory_mb * 1e6)}" if row.memory_mb > 1 else "none"
+        return format_size(row.size)
+    return f"~{format_size(row.memory_mb * 1e6)}" if row.memory_mb > 1 else "none"
 
 
 @models.command()
 def fetch(
     names: Annotated[
-        list[str], typer.Argument(help="Models as `goldsmith models list` names them.", metavar="NAME", autocompletion=_known)
+        list[str], typer.Argument(help="Models as `goldsmith models list` names them.", metavar="NAME", autocompletion=_complete_model_name)
     ],
-    root: Root = None,
-    config: Config = None,
+    root: RootOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Get the weights of models from the first source that works; what does not have the promised sha256 is refused.
 
@@ -130,34 +130,34 @@ def fetch(
     """
     from goldsmith.engines.fetching.fetch import fetch as bring
 
-    weights = _weights(root, config)
-    _check(weights, names)
+    weights = _load_weights(root, config)
+    _require_known(weights, names)
     for name in dict.fromkeys(names):
-        with bars() as advance:
+        with progress_bars() as advance:
             new = bring(weights, name, lambda done, total, note, name=name: advance(name, done / total if total else 0.0, note))  # type: ignore[misc]
         for path in new:
-            say(f"{name}: {path} ({size_of(path.stat().st_size)})")
+            print_text(f"{name}: {path} ({format_size(path.stat().st_size)})")
         if not new:
-            say(f"{name}: all of it is here and right." if weights.places(name) else f"{name}: needs no weights.")
-        _remind(weights, name)
+            print_text(f"{name}: all of it is here and right." if weights.locations(name) else f"{name}: needs no weights.")
+        _print_notes(weights, name)
 
 
-def _remind(weights: Weights, name: str) -> None:
+def _print_notes(weights: WeightsRegistry, name: str) -> None:
     """What is worth knowing of a model that has just come."""
-    model, tree = weights.models.named(name), weights.tree(name)
+    model, tree = weights.models.get(name), weights.tree_of(name)
     if model.terms:
-        say(f"{name}: {model.terms}.")
+        print_text(f"{name}: {model.terms}.")
     if tree is not None and tree.pin is None:
-        say(f"{name}: it is not pinned yet; to write down what it is: goldsmith models pin {name}")
+        print_text(f"{name}: it is not pinned yet; to write down what it is: goldsmith models pin {name}")
 
 
 @models.command()
 def pin(
     names: Annotated[
-        list[str], typer.Argument(help="Models as `goldsmith models list` names them.", metavar="NAME", autocompletion=_known)
+        list[str], typer.Argument(help="Models as `goldsmith models list` names them.", metavar="NAME", autocompletion=_complete_model_name)
     ],
-    root: Root = None,
-    config: Config = None,
+    root: RootOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Write down the commit and the hash of every file of models that are trees; from then on nothing else is opened as them.
 
@@ -165,51 +165,53 @@ def pin(
 
     Example: goldsmith models pin sdxl-inpaint
     """
-    from goldsmith.engines.fetching.pinning import pin as write_down
+    from goldsmith.engines.fetching.pin_model import pin_model as write_down
 
-    weights = _weights(root, config)
-    _check(weights, names)
+    weights = _load_weights(root, config)
+    _require_known(weights, names)
     for name in dict.fromkeys(names):
-        with bars() as advance:
+        with progress_bars() as advance:
             made = write_down(weights, name, lambda done, total, note, name=name: advance(name, done / total if total else 0.0, note))  # type: ignore[misc]
         total = sum(file.size for file in made.files.values())
-        say(f"{name}: pinned to {made.revision[:12]} ({made.of}; {len(made.files)} files, {size_of(total)}), in {weights.pins_path}")
-        if not weights.available(name):
-            say(f"{name}: what lies here is something else or not all of it. Run: goldsmith models fetch {name}")
+        print_text(
+            f"{name}: pinned to {made.revision[:12]} ({made.origin}; {len(made.files)} files, {format_size(total)}), in {weights.pins_path}"
+        )
+        if not weights.is_available(name):
+            print_text(f"{name}: what lies here is something else or not all of it. Run: goldsmith models fetch {name}")
 
 
 @models.command()
 def verify(
-    name: Annotated[str | None, typer.Argument(help="Only this one.", metavar="NAME", autocompletion=_known)] = None,
-    root: Root = None,
-    config: Config = None,
+    name: Annotated[str | None, typer.Argument(help="Only this one.", metavar="NAME", autocompletion=_complete_model_name)] = None,
+    root: RootOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Read the weights that lie here again and compare their hashes; exit code 4 where one is not what it should be.
 
     Example: goldsmith models verify
     """
-    weights = _weights(root, config)
-    _check(weights, [name] if name else [])
+    weights = _load_weights(root, config)
+    _require_known(weights, [name] if name else [])
     wrong, count = [], 0
     for verdict in weights.verify(name):
         count += 1
         loose = "is there; it is not pinned, so nothing can be compared" if verdict.file == str(verdict.path) else "is right"
-        say(f"{verdict.model}: {verdict.sentence or f'{verdict.file} {loose}'}")
+        print_text(f"{verdict.model}: {verdict.sentence or f'{verdict.file} {loose}'}")
         if verdict.sentence:
             wrong.append(verdict.model)
     if not count:
-        say(f"{name}: needs no weights." if name else f"No weights lie in {weights.folder}.")
+        print_text(f"{name}: needs no weights." if name else f"No weights lie in {weights.folder}.")
     if wrong:
-        raise MachineFault(
+        raise HostError(
             f"{len(wrong)} of {count} weights files are not what models.toml or their pins say.",
-            _mending(weights, list(dict.fromkeys(wrong))),
+            _repair_hint(weights, list(dict.fromkeys(wrong))),
         )
 
 
-def _mending(weights: Weights, wrong: list[str]) -> str:
+def _repair_hint(weights: WeightsRegistry, model_names: list[str]) -> str:
     """What to do about models whose files are not right: fetch them, or, of folders of this machine, pin what is meant."""
-    ours = [name for name in wrong if weights.models.models[name].folder or weights.models.models[name].file]
-    others = [name for name in wrong if name not in ours]
+    ours = [name for name in model_names if weights.models.models[name].folder or weights.models.models[name].file]
+    others = [name for name in model_names if name not in ours]
     told = [f"Run: goldsmith models fetch {' '.join(others)}"] if others else []
     told += [f"If it is meant to be so: goldsmith models pin {' '.join(ours)}"] if ours else []
     return "\n".join(told)

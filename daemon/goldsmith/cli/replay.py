@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from goldsmith.cli.places import AsJson, Config, Root, root_of
-from goldsmith.cli.screen import bars, say, say_json, terminal
-from goldsmith.errors import UsageFault
+from goldsmith.cli.location import ConfigOption, JsonOption, RootOption, find_root
+from goldsmith.cli.output import is_terminal, print_json, print_text, progress_bars
+from goldsmith.errors import UsageError
 
 if TYPE_CHECKING:
-    from goldsmith.pipeline.replay.report import Deliverable, Report
+    from goldsmith.pipeline.replay.report import ComparedDeliverable, ReplayReport
 
-DIFFERS = 6
-"""The exit code where a deliverable came out with other pixels."""
+# The exit code where a deliverable came out with other pixels.
+EXIT_DIFFERS = 6
 
 
 def replay(
     manifest: Annotated[Path, typer.Argument(help="The manifest of the delivery (NAME.manifest.json).", metavar="MANIFEST")],
-    root: Root = None,
-    config: Config = None,
+    root: RootOption = None,
+    config: ConfigOption = None,
     keep: Annotated[Path | None, typer.Option("--keep", metavar="FOLDER", help="Keep what was made now in this new folder.")] = None,
-    as_json: AsJson = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Do a delivery again from its manifest and the archive, and say whether it comes out the same; if not, how far off and why.
 
@@ -32,47 +32,47 @@ def replay(
 
     Example: goldsmith replay delivered/spring/hero.manifest.json
     """
-    from goldsmith.service import replay as do_again
-    from goldsmith.service import set_up
+    from goldsmith.service import load_setup
+    from goldsmith.service import run_replay as do_again
 
-    setup = set_up(root_of(root, config, near=manifest), config)
+    setup = load_setup(find_root(root, config, near=manifest), config)
     file = next((path for path in (manifest.absolute(), setup.root / manifest) if path.is_file()), None)
     if file is None:
-        raise UsageFault(f"{manifest} is not there.", "Name a manifest; each delivery has one, NAME.manifest.json, in the last folder.")
-    if terminal() and not as_json:
-        with bars() as advance:
+        raise UsageError(f"{manifest} is not there.", "Name a manifest; each delivery has one, NAME.manifest.json, in the last folder.")
+    if is_terminal() and not as_json:
+        with progress_bars() as advance:
             came = do_again(setup, file, advance, keep)
     else:
         came = do_again(setup, file, lambda stage, fraction, note: None, keep)
     if as_json:
-        say_json({"manifest": str(file), "same": came.same, **asdict(came)})
+        print_json({"manifest": str(file), "same": came.is_same, **asdict(came)})
     else:
-        _tell(came, keep)
-    if not came.same:
-        raise typer.Exit(DIFFERS)
+        _print_report(came, keep)
+    if not came.is_same:
+        raise typer.Exit(EXIT_DIFFERS)
 
 
-def _tell(came: Report, keep: Path | None) -> None:
-    for deliverable in came.deliverables:
-        say(f"{deliverable.file}: {_verdict(deliverable)}")
-        if deliverable.lies:
-            say(f"  {deliverable.lies}")
-    if came.parting is not None:
-        say(f"The ways part at {came.parting.place}.")
-        for reason in came.why:
-            say(f"  {reason}.")
-        if not came.why:
-            say("  Nothing that is on record explains it.")
-    if came.other:
-        say("Other than it was, but not where the ways part:" if came.parting else "The same, although:")
-        for reason in came.other:
-            say(f"  {reason}.")
-    if keep is not None:
-        say(f"What was made now lies in {keep}.")
+def _print_report(report: ReplayReport, output_folder: Path | None) -> None:
+    for deliverable in report.deliverables:
+        print_text(f"{deliverable.file}: {_verdict_text(deliverable)}")
+        if deliverable.location_note:
+            print_text(f"  {deliverable.location_note}")
+    if report.first_difference is not None:
+        print_text(f"The ways part at {report.first_difference.label}.")
+        for reason in report.causes:
+            print_text(f"  {reason}.")
+        if not report.causes:
+            print_text("  Nothing that is on record explains it.")
+    if report.other_changes:
+        print_text("Other than it was, but not where the ways part:" if report.first_difference else "The same, although:")
+        for reason in report.other_changes:
+            print_text(f"  {reason}.")
+    if output_folder is not None:
+        print_text(f"What was made now lies in {output_folder}.")
 
 
-def _verdict(deliverable: Deliverable) -> str:
-    apart = deliverable.apart
+def _verdict_text(deliverable: ComparedDeliverable) -> str:
+    apart = deliverable.difference
     if deliverable.verdict == "identical":
         return "identical."
     if deliverable.verdict == "same pixels":

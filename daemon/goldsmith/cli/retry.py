@@ -11,51 +11,51 @@ from typing import Annotated
 
 import typer
 
-from goldsmith.cli.places import Config, Place, Root, file_in, looking_at
-from goldsmith.cli.screen import plain, say
-from goldsmith.errors import MachineFault, UsageFault
-from goldsmith.files import FOLDER_FLAGS
+from goldsmith.cli.location import ConfigOption, Location, RootOption, open_location, resolve_file
+from goldsmith.cli.output import print_text, sanitise
+from goldsmith.errors import HostError, UsageError
+from goldsmith.files import OPEN_FOLDER_FLAGS
 
 
 def retry(
     files: Annotated[list[Path], typer.Argument(help="The picture, its problem note, or anything beside it.", metavar="FILE")],
-    root: Root = None,
-    config: Config = None,
+    root: RootOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Take the problem note beside a picture away, so that it is tried again as it is.
 
     Example: goldsmith retry selected/spring/hero.png
     """
-    with looking_at(root, config, near=files[0]) as place:
+    with open_location(root, config, near=files[0]) as place:
         for file in files:
-            _retry(place, file_in(place, file))
+            _remove_hold_note(place, resolve_file(place, file))
 
 
-def _retry(place: Place, path: str) -> None:
-    explain = place.explain()
-    bundle = explain.bundle_with(path) if path.partition("/")[0] in place.setup.line.folders else None
+def _remove_hold_note(location: Location, path: str) -> None:
+    explain = location.explain()
+    bundle = explain.bundle_containing(path) if path.partition("/")[0] in location.setup.pipeline.folders else None
     if bundle is None or bundle.note is None:
-        raise UsageFault(f"There is nothing to retry: no problem note lies beside {plain(path)}.", explain.why(path))
-    _remove(place.root, bundle.note)
-    name = plain(bundle.asset or bundle.note)
-    said = "it is tried again now" if place.daemon.runs else "it is tried again as soon as Goldsmith runs here"
-    say(f"The note beside {name} is gone: {said}.")
+        raise UsageError(f"There is nothing to retry: no problem note lies beside {sanitise(path)}.", explain.explain_file(path))
+    _delete_note(location.root, bundle.note)
+    name = sanitise(bundle.asset or bundle.note)
+    said = "it is tried again now" if location.daemon.holder else "it is tried again as soon as Goldsmith runs here"
+    print_text(f"The note beside {name} is gone: {said}.")
 
 
-def _remove(root: Path, note: str) -> None:
+def _delete_note(root: Path, note: str) -> None:
     """Delete the note and nothing else: every folder on the way is opened without following a link."""
     with contextlib.ExitStack() as opened:
         try:
             folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             opened.callback(os.close, folder)
             for part in posixpath.dirname(note).split("/"):
-                folder = os.open(part, FOLDER_FLAGS, dir_fd=folder)
+                folder = os.open(part, OPEN_FOLDER_FLAGS, dir_fd=folder)
                 opened.callback(os.close, folder)
             name = posixpath.basename(note)
             if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-                raise UsageFault(
-                    f"{plain(note)} is no ordinary file, so it is no note of Goldsmith's.", "Look at it and move it away by hand."
+                raise UsageError(
+                    f"{sanitise(note)} is no ordinary file, so it is no note of Goldsmith's.", "Look at it and move it away by hand."
                 )
             os.unlink(name, dir_fd=folder)
         except OSError as error:
-            raise MachineFault(f"The note {plain(note)} cannot be deleted: {error.strerror}.", "Delete it as somebody who may.") from error
+            raise HostError(f"The note {sanitise(note)} cannot be deleted: {error.strerror}.", "Delete it as somebody who may.") from error

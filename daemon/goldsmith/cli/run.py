@@ -6,29 +6,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from goldsmith.cli.places import Config, Root, root_of
+from goldsmith.cli.location import ConfigOption, RootOption, find_root
 
 if TYPE_CHECKING:
     from goldsmith.service import Setup
 
 
 def run(
-    root: Root = None,
-    config: Config = None,
+    root: RootOption = None,
+    config: ConfigOption = None,
     until_idle: Annotated[bool, typer.Option("--until-idle", help="End as soon as nothing is left that could be done.")] = False,
 ) -> None:
     """Watch the folders and work, until stopped (Ctrl-C or SIGTERM: what runs may finish).
 
     Example: goldsmith run --root ~/hotfolders
     """
-    from goldsmith.cli.screen import log_to_stderr
-    from goldsmith.service import Service, set_up
+    from goldsmith.cli.output import configure_logging
+    from goldsmith.service import Service, load_setup
 
-    place = root_of(root, config)
+    place = find_root(root, config)
 
     def read_setup() -> Setup:
-        setup = set_up(place, config)
-        log_to_stderr(setup.house)
+        setup = load_setup(place, config)
+        configure_logging(setup.settings)
         return setup
 
     Service(read_setup).run(until_idle=until_idle)

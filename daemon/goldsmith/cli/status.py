@@ -6,136 +6,144 @@ import shlex
 import time
 from typing import TYPE_CHECKING
 
-from goldsmith.cli.places import (
-    AsJson,
-    Config,
-    Place,
-    Root,
-    looking_at,
-    some,
+from goldsmith.cli.location import (
+    ConfigOption,
+    JsonOption,
+    Location,
+    RootOption,
+    abbreviate_list,
+    open_location,
 )
-from goldsmith.cli.screen import (
-    bar,
-    heading,
-    say,
-    say_json,
-    table,
-    terminal,
+from goldsmith.cli.output import (
+    is_terminal,
+    print_heading,
+    print_json,
+    print_table,
+    print_text,
+    progress_text,
 )
 
 if TYPE_CHECKING:
-    from goldsmith.cli.overview import Group, Lying, Overview
-    from goldsmith.journal.records import LiveJob
+    from goldsmith.cli.overview import FolderSummary, Overview, WaitingGroup
+    from goldsmith.journal.records import ActiveJob
 
-_ROWS = 20
-"""So many rows of a kind are printed; the rest are counted."""
+# So many rows of a kind are printed; the rest are counted.
+_MAX_ROWS = 20
 
 
-def status(root: Root = None, config: Config = None, as_json: AsJson = False) -> None:
+def status(root: RootOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show what lies in each folder, what is being worked on, what waits and why, and what is wrong.
 
     Example: goldsmith status --root ~/hotfolders
     """
     from goldsmith.cli import overview
 
-    with looking_at(root, config) as place:
-        seen = overview.overview(place)
+    with open_location(root, config) as place:
+        seen = overview.collect_overview(place)
         if as_json:
-            say_json(overview.as_json(place, seen))
+            print_json(overview.as_json(place, seen))
         else:
-            _print(place, seen)
+            _print_overview(place, seen)
 
 
-def _print(place: Place, seen: Overview) -> None:
+def _print_overview(location: Location, summary: Overview) -> None:
     from goldsmith.cli.overview import remarks
 
-    _who(place)
-    for sentence in remarks(place):
-        say(sentence)
-    say()
-    table(("folder", "pictures", "sidecars", "other", "next", "working", "waiting", "problems"), [_row(one) for one in seen.folders])
-    _lanes(place, seen)
-    _working(place, seen)
-    _waiting(seen)
-    _problems(seen)
+    _print_daemon(location)
+    for sentence in remarks(location):
+        print_text(sentence)
+    print_text()
+    print_table(
+        ("folder", "pictures", "sidecars", "other", "next", "working", "waiting", "problems"), [_folder_row(one) for one in summary.folders]
+    )
+    _print_workers(location, summary)
+    _print_working(location, summary)
+    _print_waiting(summary)
+    _print_problems(summary)
 
 
-def _who(place: Place) -> None:
-    daemon = place.daemon
-    if not daemon.runs:
-        say(f"{place.root}: Goldsmith is not running here. Start it with: goldsmith run --root {shlex.quote(str(place.root))}")
+def _print_daemon(location: Location) -> None:
+    daemon = location.daemon
+    if not daemon.holder:
+        print_text(f"{location.root}: Goldsmith is not running here. Start it with: goldsmith run --root {shlex.quote(str(location.root))}")
         return
-    say(f"{place.root}: Goldsmith is running ({daemon.runs}).")
-    if not daemon.told and not place.barred:
-        say(f"Its journal is not at {place.journal_file}: name its folder with GOLDSMITH_STATE_DIR, or ask as the service's user.")
-    elif place.no_journal:
-        say(place.no_journal)
+    print_text(f"{location.root}: Goldsmith is running ({daemon.holder}).")
+    if not daemon.has_state_file and not location.is_journal_unreadable:
+        print_text(
+            f"Its journal is not at {location.journal_file}: name its folder with GOLDSMITH_STATE_DIR, or ask as the service's user."
+        )
+    elif location.journal_error:
+        print_text(location.journal_error)
 
 
-def _row(one: Lying) -> tuple[str, ...]:
-    numbers = (one.pictures, one.sidecars, one.others)
-    doing = (one.working, one.waiting + one.queued, one.held) if one.stage else ("", "", "")
-    return (f"{one.folder}/", *map(_number, numbers), one.stage or "(finished)", *map(_number, doing))
+def _folder_row(folder_summary: FolderSummary) -> tuple[str, ...]:
+    numbers = (folder_summary.pictures, folder_summary.sidecars, folder_summary.others)
+    doing = (
+        (folder_summary.working, folder_summary.waiting + folder_summary.queued, folder_summary.held)
+        if folder_summary.stage
+        else ("", "", "")
+    )
+    return (f"{folder_summary.folder}/", *map(_count_text, numbers), folder_summary.stage or "(finished)", *map(_count_text, doing))
 
 
-def _number(count: int | str) -> str:
-    return str(count) if count or not terminal() else ""
+def _count_text(count: int | str) -> str:
+    return str(count) if count or not is_terminal() else ""
 
 
-def _lanes(place: Place, seen: Overview) -> None:
-    from goldsmith.cli import lanes
+def _print_workers(location: Location, summary: Overview) -> None:
+    from goldsmith.cli import worker_table
 
-    rows = list(lanes.rows(place.daemon, seen.working, seen.queued_in_lane))
+    rows = list(worker_table.worker_rows(location.daemon, summary.working, summary.queue_lengths))
     if rows:
-        heading("Lanes")
-        table(lanes.HEADINGS, rows)
+        print_heading("Lanes")
+        print_table(worker_table.COLUMNS, rows)
 
 
-def _step(place: Place, job: LiveJob) -> str:
-    from goldsmith.pipeline.status.sentences import note_of
+def _step_text(location: Location, job: ActiveJob) -> str:
+    from goldsmith.pipeline.status.sentences import progress_note
 
-    note = note_of(job, place.daemon)
+    note = progress_note(job, location.daemon)
     return f"{job.step}. {job.op}{f': {note}' if note else ''}" if job.step else "reading"
 
 
-def _working(place: Place, seen: Overview) -> None:
-    if seen.working:
-        heading("Being worked on")
+def _print_working(location: Location, summary: Overview) -> None:
+    if summary.working:
+        print_heading("Being worked on")
         now = time.time()
         rows = [
             (
                 job.path,
                 job.stage,
-                _step(place, job),
-                bar(job.fraction),
+                _step_text(location, job),
+                progress_text(job.fraction),
                 f"{now - (job.started_at or now):.0f} s",
             )
-            for job in seen.working[:_ROWS]
+            for job in summary.working[:_MAX_ROWS]
         ]
-        table(("picture", "stage", "step", "progress", "for"), rows)
-        _more(len(seen.working))
+        print_table(("picture", "stage", "step", "progress", "for"), rows)
+        _print_more(len(summary.working))
 
 
-def _waiting(seen: Overview) -> None:
-    groups: list[Group] = [*seen.queued.values(), *seen.waiting]
+def _print_waiting(summary: Overview) -> None:
+    groups: list[WaitingGroup] = [*summary.queued.values(), *summary.waiting]
     if groups:
-        heading("Waiting")
-        table(("pictures", "why", "for example"), [(str(one.count), one.sentence, some_of(one)) for one in groups[:_ROWS]])
-        _more(len(groups))
+        print_heading("Waiting")
+        print_table(("pictures", "why", "for example"), [(str(one.count), one.sentence, example_names(one)) for one in groups[:_MAX_ROWS]])
+        _print_more(len(groups))
 
 
-def some_of(group: Group) -> str:
+def example_names(group: WaitingGroup) -> str:
     """The first names of a group; an ellipsis where there are more."""
-    return some([*group.names, *[""] * (group.count - len(group.names))], len(group.names))
+    return abbreviate_list([*group.names, *[""] * (group.count - len(group.names))], len(group.names))
 
 
-def _problems(seen: Overview) -> None:
-    if seen.problems:
-        heading("Problems (change a file, or: goldsmith retry FILE)")
-        table(("picture", "what is wrong"), [(one.path, " ".join(one.sentence.split("\n"))) for one in seen.problems[:_ROWS]])
-        _more(seen.problems_in_all)
+def _print_problems(summary: Overview) -> None:
+    if summary.problems:
+        print_heading("Problems (change a file, or: goldsmith retry FILE)")
+        print_table(("picture", "what is wrong"), [(one.path, " ".join(one.sentence.split("\n"))) for one in summary.problems[:_MAX_ROWS]])
+        _print_more(summary.problem_count)
 
 
-def _more(count: int) -> None:
-    if count > _ROWS:
-        say(f"and {count - _ROWS} more")
+def _print_more(count: int) -> None:
+    if count > _MAX_ROWS:
+        print_text(f"and {count - _MAX_ROWS} more")

@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
-from goldsmith.cli.places import Config, Root, file_in, looking_at
-from goldsmith.cli.screen import say
+from goldsmith.cli.location import ConfigOption, RootOption, open_location, resolve_file
+from goldsmith.cli.output import print_text
 
 
 def why(
     file: Annotated[Path, typer.Argument(help="A picture, mask, brief or anything else in the folders.", metavar="FILE")],
-    root: Root = None,
-    config: Config = None,
+    root: RootOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Say in one plain sentence why a file waits, what is being done to it, or where it went.
 
     Example: goldsmith why inbox/spring/hero.png
     """
-    with looking_at(root, config, near=file) as place:
-        say(place.explain().why(file_in(place, file)))
+    with open_location(root, config, near=file) as place:
+        print_text(place.explain().explain_file(resolve_file(place, file)))

@@ -13,18 +13,18 @@ from typing import Literal, Protocol
 
 from goldsmith.picture.picture import Mask, Pixels
 
+# What a step asks an engine for. A model of kind ``generate`` that can inpaint serves both. From ``matte`` on: ``engines.seeing``.
 EngineKind = Literal["inpaint", "upscale", "generate", "matte", "faces", "mesh", "hands", "reader", "identity", "swap"]
-"""What a step asks an engine for. A model of kind ``generate`` that can inpaint serves both. From ``matte`` on: ``engines.seeing``."""
 
+# What a generating model can do: pictures from words alone, from a picture and words, fill a hole, edit by instruction, look at reference
+# pictures.
 Ability = Literal["text", "image", "inpaint", "edit", "references"]
-"""What a generating model can do: pictures from words alone, from a picture and words, fill a hole, edit by instruction, look at
-reference pictures."""
 
-OnStep = Callable[[float], None]
-"""Told 0..1 as an engine gets on with one call; what it raises (Cancelled) ends the work at once."""
+# Told 0..1 as an engine gets on with one call; what it raises (Cancelled) ends the work at once.
+OnProgress = Callable[[float], None]
 
 
-def unheard(fraction: float) -> None:
+def ignore_progress(fraction: float) -> None:
     """An OnStep for callers who do not want to know."""
 
 
@@ -37,7 +37,7 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class ModelFiles:
     """Where a model's weights lie, each file known to be what it should be.
 
     files:    its files; of a tree (a diffusers folder) by their paths inside it, e.g. "vae/config.json".
@@ -49,7 +49,7 @@ class Store:
 
     files: Mapping[str, Path]
     folder: Path
-    single: Path | None = None
+    single_file: Path | None = None
     revision: str = ""
     weights: tuple[tuple[str, str], ...] = ()
 
@@ -68,15 +68,15 @@ class EngineNeed:
 
     kind: EngineKind
     model: str | None = None
-    words: bool = False
+    needs_prompt: bool = False
     can: frozenset[Ability] = frozenset()
     factor: int = 1
-    beyond: bool = False
-    people: bool = False
+    extends_canvas: bool = False
+    has_people: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class GenerationOptions:
     """What a person asks of an engine that takes words; None = as the model's entry in models.toml says.
 
     strength: 0..1, how far the result may go from the picture it is given. loras: (file, weight) each. beyond: as in EngineNeed.
@@ -88,18 +88,18 @@ class Wish:
     steps: int | None = None
     guidance: float | None = None
     loras: tuple[tuple[Path, float], ...] = ()
-    beyond: bool = False
+    extends_canvas: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class GenerationRequest:
     """One call of a generating engine: as many pictures as there are seeds.
 
     width, height: px, multiples of the descriptor's ``multiple``. picture: (height, width, 3), to start from. hole: (height, width),
     0 or 1, only with a picture: what is to be made new. references: pictures of any size to look at.
     """
 
-    wish: Wish
+    options: GenerationOptions
     seeds: tuple[int, ...]
     width: int
     height: int
@@ -109,7 +109,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Generated:
+class GenerationResult:
     """What came of a request: ``pictures`` in the order of its seeds, each (height, width, 3), and what was really done (steps,
     guidance, scheduler, precision, offload, tiling, batch, the rung of the memory ladder …), as plain JSON for the record."""
 
@@ -118,7 +118,7 @@ class Generated:
 
 
 @dataclass(frozen=True, slots=True)
-class Descriptor:
+class EngineDescriptor:
     """What an engine says of itself; copied into every manifest.
 
     name:      its name in config/models.toml.
@@ -145,9 +145,9 @@ class Descriptor:
     pad: int = 0
     multiple: int = 1
     enlarges: bool = False
-    words: bool = False
+    takes_prompt: bool = False
     can: tuple[Ability, ...] = ()
-    pixels: int = 0
+    native_pixels: int = 0
     weights: tuple[tuple[str, str], ...] = ()
     device: str = "cpu"
     revision: str = ""
@@ -157,9 +157,9 @@ class Inpainter(Protocol):
     """Fills holes."""
 
     @property
-    def descriptor(self) -> Descriptor: ...
+    def descriptor(self) -> EngineDescriptor: ...
 
-    def fill(self, pixels: Pixels, hole: Mask, seed: int, step: OnStep = unheard) -> Pixels:
+    def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress = ignore_progress) -> Pixels:
         """``pixels`` with every pixel where ``hole`` > 0.5 made new from its surroundings; same size.
 
         pixels: float32 (h, w, 3) sRGB-like display-encoded 0..1; hole: float32 (h, w). Sides are as the descriptor asks.
@@ -171,7 +171,7 @@ class Upscaler(Protocol):
     """Enlarges by a fixed whole factor."""
 
     @property
-    def descriptor(self) -> Descriptor: ...
+    def descriptor(self) -> EngineDescriptor: ...
 
     def enlarge(self, tile: Pixels) -> Pixels:
         """float32 (h, w, 3) display-encoded 0..1 -> float32 (h * scale, w * scale, 3). Sides are as the descriptor asks."""
@@ -181,10 +181,10 @@ class Generator(Protocol):
     """Makes pictures from words, pictures or both."""
 
     @property
-    def descriptor(self) -> Descriptor: ...
+    def descriptor(self) -> EngineDescriptor: ...
 
-    def generate(self, request: Request, step: OnStep = unheard) -> Generated:
+    def generate(self, request: GenerationRequest, on_progress: OnProgress = ignore_progress) -> GenerationResult:
         """The pictures, float32 display-encoded sRGB 0..1. Picture i depends on seed i alone, not on the others in the request.
 
-        Raises Problem for what this model cannot do, MachineFault where the device fails.
+        Raises InputError for what this model cannot do, HostError where the device fails.
         """

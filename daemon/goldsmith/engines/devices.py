@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-PROC = Path("/proc/driver/nvidia/gpus")
-_FIELDS = "index,uuid,name,driver_version,memory.total,memory.free"
-_SECONDS = 10.0
+NVIDIA_PROC = Path("/proc/driver/nvidia/gpus")
+_NVIDIA_SMI_FIELDS = "index,uuid,name,driver_version,memory.total,memory.free"
+_TIMEOUT_SECONDS = 10.0
 
-Say = Callable[[Sequence[str]], str | None]
-"""What a program prints; None where there is no such program, "" where it fails or does not end in time."""
+# What a program prints; None where there is no such program, "" where it fails or does not end in time.
+RunCommand = Callable[[Sequence[str]], str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Accelerator:
     """One accelerator. ``name`` is torch's ("cuda:0"), ``title`` a person's ("NVIDIA L40S"); memory in MiB, 0 = not known."""
 
     name: str
@@ -36,15 +36,15 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class DeviceScan:
     """What was found, and why it may not be all: ``trouble`` is "" or a sentence."""
 
-    devices: tuple[Found, ...] = ()
-    trouble: str = ""
+    devices: tuple[Accelerator, ...] = ()
+    warning: str = ""
 
 
-def said(command: Sequence[str]) -> str | None:
-    """See ``Say``. A program that hangs in the driver cannot be ended: it is left alone."""
+def run_command(command: Sequence[str]) -> str | None:
+    """See ``RunCommand``. A program that hangs in the driver cannot be ended: it is left alone."""
     if shutil.which(command[0]) is None:
         return None
     try:
@@ -52,26 +52,26 @@ def said(command: Sequence[str]) -> str | None:
     except OSError:
         return ""
     try:
-        told, _ = asked.communicate(timeout=_SECONDS)
+        told, _ = asked.communicate(timeout=_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         asked.kill()
         return ""
     return told if asked.returncode == 0 else ""
 
 
-def devices(say: Say = said, proc: Path = PROC, environ: Mapping[str, str] = os.environ) -> Seen:
+def find_devices(run: RunCommand = run_command, proc: Path = NVIDIA_PROC, environ: Mapping[str, str] = os.environ) -> DeviceScan:
     """The accelerators that a lane process would see, numbered as torch numbers them for it (lanes count in the order of the bus)."""
-    told = say(["nvidia-smi", f"--query-gpu={_FIELDS}", "--format=csv,noheader,nounits"])
-    listed = [row for row in (_row(line) for line in (told or "").splitlines()) if row is not None]
+    told = run(["nvidia-smi", f"--query-gpu={_NVIDIA_SMI_FIELDS}", "--format=csv,noheader,nounits"])
+    listed = [row for row in (_parse_row(line) for line in (told or "").splitlines()) if row is not None]
     trouble = ""
     if not listed:
-        listed = _in_kernel(proc)
+        listed = _read_nvidia_proc(proc)
         if told is not None and listed:
             trouble = "nvidia-smi does not answer."
-    return Seen(_visible(listed, environ.get("CUDA_VISIBLE_DEVICES")), trouble)
+    return DeviceScan(_visible_devices(listed, environ.get("CUDA_VISIBLE_DEVICES")), trouble)
 
 
-def torch_for() -> Literal["cuda", "hip", "cpu", ""]:
+def torch_backend() -> Literal["cuda", "hip", "cpu", ""]:
     """What the torch that is installed was built for; "" where there is none. It is read, not imported: that takes seconds."""
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
@@ -87,56 +87,56 @@ def torch_for() -> Literal["cuda", "hip", "cpu", ""]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _GpuRow:
     uuid: str
-    found: Found
+    accelerator: Accelerator
 
 
-def _row(line: str) -> _Row | None:
+def _parse_row(line: str) -> _GpuRow | None:
     parts = [part.strip() for part in line.split(",")]
     if len(parts) != 6 or not parts[0].isdigit():
         return None
     _, uuid, title, driver, total, free = parts
-    return _Row(uuid, Found("", title, driver, _mb(total), _mb(free)))
+    return _GpuRow(uuid, Accelerator("", title, driver, _parse_mb(total), _parse_mb(free)))
 
 
-def _mb(text: str) -> int:
+def _parse_mb(text: str) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def _in_kernel(proc: Path) -> list[_Row]:
+def _read_nvidia_proc(proc: Path) -> list[_GpuRow]:
     """The cards that the kernel's module knows, in the order of the bus; their memory it does not tell."""
     try:
         folders = sorted(proc.iterdir())
         texts = [(folder / "information").read_text(encoding="utf-8", errors="replace") for folder in folders]
     except OSError:
         return []
-    return [_Row(_field(text, "GPU UUID"), Found("", _field(text, "Model"))) for text in texts]
+    return [_GpuRow(_field(text, "GPU UUID"), Accelerator("", _field(text, "Model"))) for text in texts]
 
 
 def _field(text: str, name: str) -> str:
     return next((line.partition(":")[2].strip() for line in text.splitlines() if line.startswith(name)), "")
 
 
-def _visible(rows: Sequence[_Row], mask: str | None) -> tuple[Found, ...]:
+def _visible_devices(rows: Sequence[_GpuRow], mask: str | None) -> tuple[Accelerator, ...]:
     """CUDA_VISIBLE_DEVICES: numbers or the beginnings of uuids, in the order wanted; the first that means nothing ends the list."""
-    chosen: list[_Row] = list(rows)
+    chosen: list[_GpuRow] = list(rows)
     if mask is not None:
         chosen = []
         for word in (part.strip() for part in mask.split(",")):
-            row = _named(rows, word)
+            row = _find_row(rows, word)
             if row is None or row in chosen:
                 break
             chosen.append(row)
     return tuple(
-        Found(f"cuda:{number}", row.found.title, row.found.driver, row.found.total_mb, row.found.free_mb)
+        Accelerator(f"cuda:{number}", row.accelerator.title, row.accelerator.driver, row.accelerator.total_mb, row.accelerator.free_mb)
         for number, row in enumerate(chosen)
     )
 
 
-def _named(rows: Sequence[_Row], word: str) -> _Row | None:
+def _find_row(rows: Sequence[_GpuRow], word: str) -> _GpuRow | None:
     if word.isdigit():
         return rows[int(word)] if int(word) < len(rows) else None
     if word.startswith("MIG-") and rows:
-        return _Row(word, Found("", "a part of a GPU (MIG)", rows[0].found.driver))
+        return _GpuRow(word, Accelerator("", "a part of a GPU (MIG)", rows[0].accelerator.driver))
     return next((row for row in rows if word and row.uuid.startswith(word)), None)

@@ -7,49 +7,49 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from goldsmith.engines import Device
-from goldsmith.engines.memory import free_mb, give_back
+from goldsmith.engines.memory import free_mb, release_memory
 
-_MOST = 8
-"""More engines than this are never kept, however small."""
+# More engines than this are never kept, however small.
+_MAX_ENGINES = 8
 
 _Engine = TypeVar("_Engine")
 
 
 @dataclass(frozen=True, slots=True)
-class _Resident(Generic[_Engine]):
+class _CachedEngine(Generic[_Engine]):
     name: str
     engine: _Engine
     device: Device
 
 
-class Residency(Generic[_Engine]):
+class ModelCache(Generic[_Engine]):
     """What a lane process has open."""
 
-    def __init__(self, free: Callable[[Device], int] = free_mb, most: int = _MOST) -> None:
+    def __init__(self, measure_free_mb: Callable[[Device], int] = free_mb, max_engines: int = _MAX_ENGINES) -> None:
         """free: MiB to be had on a device at this moment."""
-        self._free = free
-        self._most = most
-        self._kept: dict[Hashable, _Resident[_Engine]] = {}
+        self._free = measure_free_mb
+        self._most = max_engines
+        self._kept: dict[Hashable, _CachedEngine[_Engine]] = {}
 
     @property
-    def loaded(self) -> tuple[str, ...]:
+    def loaded_models(self) -> tuple[str, ...]:
         """The names of the models that are open, the least recently used first."""
         return tuple(resident.name for resident in self._kept.values())
 
-    def engine(self, key: Hashable, name: str, device: Device, needs_mb: int, opened: Callable[[], _Engine]) -> _Engine:
+    def get_or_open(self, key: Hashable, name: str, device: Device, required_mb: int, open_engine: Callable[[], _Engine]) -> _Engine:
         """The engine of that key: the one that is open, else ``opened()`` once there is room for ``needs_mb`` on its device."""
         resident = self._kept.pop(key, None)
         if resident is None:
-            self._make_room(device, needs_mb)
-            resident = _Resident(name, opened(), device)
+            self._make_room(device, required_mb)
+            resident = _CachedEngine(name, open_engine(), device)
         self._kept[key] = resident
         return resident.engine
 
-    def _make_room(self, device: Device, needs_mb: int) -> None:
+    def _make_room(self, device: Device, required_mb: int) -> None:
         """Let engines go, the least recently used first, until so much is free on the device or none is left there."""
         while len(self._kept) >= self._most:
             self._evict(next(iter(self._kept)))
-        while needs_mb and self._free(device) < needs_mb:
+        while required_mb and self._free(device) < required_mb:
             key = next((key for key, resident in self._kept.items() if resident.device.name == device.name), None)
             if key is None:
                 return
@@ -62,4 +62,4 @@ class Residency(Generic[_Engine]):
             close()
         device = resident.device
         del resident, close
-        give_back(device)
+        release_memory(device)

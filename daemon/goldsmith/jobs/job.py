@@ -9,21 +9,21 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from goldsmith.files import Sig
+from goldsmith.files import FileSignature
 
 
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Input(_Data):
+class JobInput(_Data):
     """One file of a bundle as the intake saw it. ``role`` is ``picture``, ``mask``, ``keep``, ``look``, ``layer``, ``ref`` or ``brief``."""
 
     role: Literal["picture", "mask", "keep", "look", "layer", "ref", "brief", "prompt"]
     name: str = ""
     """The NAME in ``hero.mask.NAME.png`` / ``hero.layer.NAME.png``; "mask" for the unnamed mask."""
     path: str
-    sig: Sig
+    sig: FileSignature
     sha256: str = ""
     """Set only for files the daemon itself put down: then it is known."""
 
@@ -35,13 +35,13 @@ class StepSpec(_Data):
     settings: dict[str, JsonValue]
 
 
-class Limits(_Data):
+class ResourceLimits(_Data):
     """What one job may use."""
 
-    seconds: float
-    memory_bytes: int
-    pixels: int
-    grace: float = 2.0
+    timeout_seconds: float
+    max_memory_bytes: int
+    max_pixels: int
+    cancel_grace_seconds: float = 2.0
     """Seconds it gets to notice that it was called off; then its process is ended, and with it whatever models it has loaded."""
 
 
@@ -51,10 +51,10 @@ class Job(_Data):
     id: str
     root: str
     stage: str
-    lane: str
+    queue: str
     stem: str
     """What the results are to be called, without extension and without version."""
-    inputs: tuple[Input, ...]
+    inputs: tuple[JobInput, ...]
     """The picture first; of a brief that stands alone, the brief: the asset goes by its path."""
     steps: tuple[StepSpec, ...]
     prompt: str = ""
@@ -65,10 +65,10 @@ class Job(_Data):
     """True where the next folder is the end of the line: once the steps made deliverables, the picture itself goes no further."""
     scratch: str
     """Absolute path of this job's own folder; the lane makes it, the daemon removes it."""
-    limits: Limits
+    limits: ResourceLimits
     models: tuple[str, ...] = ()
     """The generating models that its steps will open, by name: those that are worth keeping loaded."""
-    alike: str = ""
+    batch_key: str = ""
     """Jobs with the same word here differ only in inputs, seed and prompt, and may be worked on together; "" = by itself."""
     weights_mb: int = 0
     """Device memory that its models take."""
@@ -76,25 +76,25 @@ class Job(_Data):
     """Device memory that the pictures it makes take beside them, while they are made."""
 
     @property
-    def picture(self) -> Input:
+    def asset(self) -> JobInput:
         """What the asset goes by: its picture, or the brief that stands alone."""
         return self.inputs[0]
 
     @property
-    def alone(self) -> bool:
+    def is_lone_brief(self) -> bool:
         """True where there is no picture yet: the first step makes one, from the brief's words."""
         return self.inputs[0].role == "brief"
 
 
-class Read(_Data):
+class InputRead(_Data):
     """What the lane read of one input: the hash of the very bytes it worked on, and the file's signature around the reading."""
 
     path: str
-    sig: Sig
+    sig: FileSignature
     sha256: str
 
 
-class StepDone(_Data):
+class StepResult(_Data):
     """One step as it was run, for history and manifest."""
 
     op: str
@@ -103,17 +103,17 @@ class StepDone(_Data):
     seconds: float
     findings: dict[str, JsonValue]
     engine: dict[str, JsonValue] | None = None
-    trace: str = ""
+    picture_hash: str = ""
     """What tells a picture that this step left from another one (``lanes.trace``), so that a replay can say where the ways part."""
 
 
 OutputRole = Literal["picture", "mask", "deliverable", "aside"]
 
 
-class Output(_Data):
+class OutputFile(_Data):
     """One finished file in the job's scratch folder, fsynced, waiting to be put down as ``stem + tail``.
 
-    role ``picture``: the plate that goes on; ``mask``: a mask that still travels (mapped to the new geometry);
+    role ``picture``: the picture that goes on; ``mask``: a mask that still travels (mapped to the new geometry);
     ``deliverable``: a file for the client; ``aside``: a file that does not go on and is kept in the archive, beside the original.
     """
 
@@ -127,10 +127,10 @@ class Output(_Data):
     facts: dict[str, JsonValue] = {}
 
 
-FaultKind = Literal["problem", "incomplete", "changed", "machine", "device", "cancelled", "crash", "timeout", "memory"]
+JobFaultKind = Literal["problem", "incomplete", "changed", "machine", "device", "cancelled", "crash", "timeout", "memory"]
 
 
-class Fault(_Data):
+class JobFault(_Data):
     """Why a job brought no result.
 
     problem: the picture or brief is wrong · incomplete: it ends too soon · changed: an input is no longer what it was ·
@@ -138,12 +138,12 @@ class Fault(_Data):
     crash, timeout, memory: the lane process died, hung or outgrew its limit.
     """
 
-    kind: FaultKind
+    kind: JobFaultKind
     sentence: str
     remedy: str = ""
     path: str = ""
     """The input at fault, where there is one."""
-    shown: str = ""
+    preview_path: str = ""
     """Absolute path in scratch of a JPEG that shows what is wrong, to be put beside the note."""
     detail: str = ""
     """For the log, never for a note: the end of what the lane wrote to its stderr, or a traceback."""
@@ -153,28 +153,28 @@ class Outcome(_Data):
     """What came of a job. With a ``fault`` nothing is to be put down."""
 
     job_id: str
-    fault: Fault | None = None
-    reads: tuple[Read, ...] = ()
-    unchanged: bool = False
+    fault: JobFault | None = None
+    reads: tuple[InputRead, ...] = ()
+    is_unchanged: bool = False
     """True: no pixel was changed; the picture itself is to be handed on, byte for byte, and ``outputs`` has no picture."""
-    original: str = ""
+    original_copy: str = ""
     """Absolute path in scratch of a byte-for-byte copy of the picture as it was read, for the archive; only where ``unchanged`` and where
     the daemon did not put the picture down itself."""
-    outputs: tuple[Output, ...] = ()
-    used_masks: tuple[str, ...] = ()
+    outputs: tuple[OutputFile, ...] = ()
+    consumed_masks: tuple[str, ...] = ()
     """Names of the masks that the steps used up; the rest travel on."""
-    used: tuple[str, ...] = ()
+    consumed_files: tuple[str, ...] = ()
     """Paths of all input files that were used up and go to the archive (masks, layers, looks …)."""
-    steps: tuple[StepDone, ...] = ()
+    steps: tuple[StepResult, ...] = ()
     seconds: float = 0.0
-    lane: str = ""
-    ran_with: dict[str, JsonValue] = {}
+    queue: str = ""
+    environment: dict[str, JsonValue] = {}
     """Versions, processor, device and threads of the lane process."""
     facts: dict[str, JsonValue] = {}
     """Of the picture as read: format, width, height, depth, profile …"""
 
 
-class Progress(_Data):
+class JobProgress(_Data):
     """Where a running job is."""
 
     job_id: str
@@ -185,7 +185,7 @@ class Progress(_Data):
     note: str = ""
 
 
-class PutBack(_Data):
+class JobRequeued(_Data):
     """A job that had begun stands at the front of its line again: its device failed, or it shared a process with one that did.
 
     No attempt is counted."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import time
 
-from goldsmith.errors import UsageFault
+from goldsmith.errors import UsageError
 
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     (
@@ -52,13 +52,13 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
 )
 
 
-def missing(connection: sqlite3.Connection) -> list[str]:
+def pending_migrations(connection: sqlite3.Connection) -> list[str]:
     """Names of the steps this journal has not seen. UsageFault where it has seen some that this program does not know."""
     known = [name for name, _ in MIGRATIONS]
     has_table = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'migration'").fetchone()
     seen = {row[0] for row in connection.execute("SELECT name FROM migration")} if has_table else set()
     if stranger := seen.difference(known):
-        raise UsageFault(
+        raise UsageError(
             f"The journal was written by a newer Goldsmith (it has {min(stranger)!r}, which this version does not know).",
             "Run the newer version, or give this one another state_dir.",
         )
@@ -67,15 +67,15 @@ def missing(connection: sqlite3.Connection) -> list[str]:
 
 def migrate(connection: sqlite3.Connection) -> bool:
     """Bring the tables up to date, each step in a transaction of its own. True where the journal was new."""
-    todo = missing(connection)
+    todo = pending_migrations(connection)
     connection.execute("CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, at REAL NOT NULL)")
     for name, statements in MIGRATIONS:
         if name in todo:
-            _step(connection, name, statements)
+            _apply_migration(connection, name, statements)
     return len(todo) == len(MIGRATIONS)
 
 
-def _step(connection: sqlite3.Connection, name: str, statements: str) -> None:
+def _apply_migration(connection: sqlite3.Connection, name: str, statements: str) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         for statement in statements.split(";"):

@@ -36,7 +36,7 @@ class _Catalogue(Mapping[str, "type[Operation]"]):
             module = import_module(f"{__name__}.{word}")
             if hasattr(module, "__path__"):
                 module = import_module(f"{__name__}.{word}.operation")
-            found = self._loaded[word] = _operation_in(module, word)
+            found = self._loaded[word] = _find_operation(module, word)
         return found
 
     def __contains__(self, word: object) -> bool:
@@ -49,7 +49,7 @@ class _Catalogue(Mapping[str, "type[Operation]"]):
         return len(self._loaded)
 
 
-def _operation_in(module: ModuleType, word: str) -> type[Operation]:
+def _find_operation(module: ModuleType, word: str) -> type[Operation]:
     """The one public operation that is defined in the module; its name is the word in CamelCase."""
     found = [
         thing

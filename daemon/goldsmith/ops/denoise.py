@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from goldsmith.operation import Bench, Needs, PlateOperation, Where, region_needs
-from goldsmith.picture.denoising import MARGIN, cleaned, noises
-from goldsmith.picture.picture import Pixels, Plate
-from goldsmith.picture.strips import in_strips, through_mask
+from goldsmith.operation import PictureOperation, RegionExpression, StepContext, StepNeeds, region_needs
+from goldsmith.picture.picture import Picture, Pixels
+from goldsmith.picture.slab_processing import apply_through_mask, map_strips
+from goldsmith.picture.wavelet_denoise import CONTEXT_MARGIN, denoise_pixels, estimate_plane_noise
 
 
-class Denoise(PlateOperation):
+class Denoise(PictureOperation):
     """Remove noise from brightness and colour separately, as much as was measured to be there.
 
     A picture in which no noise is measured stays as it is.
@@ -20,26 +20,26 @@ class Denoise(PlateOperation):
     """Strength on brightness (0 to 100; 50 takes out just what was measured, 0 none)."""
     colour: float = Field(default=60, ge=0, le=100)
     """Strength on colour (0 to 100; 50 takes out just what was measured, 0 none)."""
-    where: Where = ""
+    where: RegionExpression = ""
     """The region to clean: a mask's name or an expression such as "mask & left"; everything where it is empty."""
 
-    def needs(self) -> Needs:
+    def needs(self) -> StepNeeds:
         return region_needs(self.where)
 
-    def apply(self, plate: Plate, bench: Bench) -> Plate:
-        """The plate without its noise; the plate itself where both strengths are 0 or no noise is measured."""
-        if self.luma == 0 and (self.colour == 0 or plate.channels == 1):
-            return plate
-        sigmas = noises(plate.pixels)
-        bench.record(noise_luma=round(100 * sigmas[0], 3), noise_colour=round(100 * max(sigmas[1:], default=0.0), 3))
-        strengths = (self.luma, self.colour, self.colour)[: plate.channels]
+    def apply(self, picture: Picture, context: StepContext) -> Picture:
+        """The picture without its noise; the picture itself where both strengths are 0 or no noise is measured."""
+        if self.luma == 0 and (self.colour == 0 or picture.channels == 1):
+            return picture
+        sigmas = estimate_plane_noise(picture.pixels)
+        context.record(noise_luma=round(100 * sigmas[0], 3), noise_colour=round(100 * max(sigmas[1:], default=0.0), 3))
+        strengths = (self.luma, self.colour, self.colour)[: picture.channels]
         aims = [sigma * strength / 50 for sigma, strength in zip(sigmas, strengths, strict=True)]
         if max(aims) < 0.02 / 255:
-            return plate
-        mask = bench.region(self.where, plate) if self.where else None
+            return picture
+        mask = context.region(self.where, picture) if self.where else None
 
         def work(pixels: Pixels) -> Pixels:
-            return in_strips(pixels, lambda strip: cleaned(strip, aims), MARGIN, bench.progress)
+            return map_strips(pixels, lambda strip: denoise_pixels(strip, aims), CONTEXT_MARGIN, context.report)
 
-        made = through_mask(plate.pixels, mask, work, MARGIN)
-        return plate if made is None else plate.with_pixels(made)
+        made = apply_through_mask(picture.pixels, mask, work, CONTEXT_MARGIN)
+        return picture if made is None else picture.with_pixels(made)

@@ -11,67 +11,67 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from goldsmith.errors import Problem
+from goldsmith.errors import InputError
 from goldsmith.operation import (
-    Bench,
     Deliverable,
     FileOperation,
-    Finding,
-    Needs,
-    bare_name,
+    RecordValue,
+    StepContext,
+    StepNeeds,
+    check_bare_name,
 )
 from goldsmith.picture import codec, colour
-from goldsmith.picture.antiringing import resized_ringless
-from goldsmith.picture.dither import dithered
-from goldsmith.picture.fitting import LONGEST_SIDE, MOST_PIXELS, Anchor, fitted
-from goldsmith.picture.formats.facts import Samples
-from goldsmith.picture.picture import Plate
+from goldsmith.picture.antiringing import resize_without_ringing
+from goldsmith.picture.dither import dither
+from goldsmith.picture.formats.image_info import Samples
+from goldsmith.picture.picture import Picture
 from goldsmith.picture.print import cmyk, printing
 from goldsmith.picture.print.page_boxes import (
-    INCH,
-    BleedFrom,
-    Placed,
-    Sheet,
-    laid,
-    sized,
+    MM_PER_INCH,
+    BleedSource,
+    PlacedPage,
+    PrintSheet,
+    place_on_sheet,
+    plan_resize,
 )
+from goldsmith.picture.size_fitting import MAX_PIXELS, MAX_SIDE, Anchor, fit_size
 
-Format = Literal[codec.Format, "pdf"]
-_FORMATS = (*codec.FORMATS, "pdf")
-_SUFFIXES = {**{str(word): suffix for word, suffix in codec.SUFFIXES.items()}, "pdf": ".pdf"}
+ExportFormat = Literal[codec.OutputFormat, "pdf"]
+_FORMATS = (*codec.OUTPUT_FORMATS, "pdf")
+_SUFFIXES = {**{str(word): suffix for word, suffix in codec.OUTPUT_SUFFIXES.items()}, "pdf": ".pdf"}
 _DEPTHS: dict[str, tuple[int, ...]] = {
     "jpeg": (8,), "webp": (8,), "png": (8, 16), "tiff": (8, 16), "avif": (8, 10, 12), "pdf": (8, 16)
 }  # fmt: skip
 _ALIASES = {"jpg": "jpeg", "tif": "tiff"}
 _QUALITY = {"jpeg": 90, "webp": 88, "avif": 75}
-_KILO = 1000
-_OF_INKS = ("intent", "black_point", "grey", "coverage", "soft_proof")
-_OF_SHEET = ("bleed", "bleed_from", "anchor")
-_PRESSES = (".icc", ".icm")
-_PRINTED, _PROOFED = 80, 128
-"""Bytes a pixel that inks take: the picture on its sheet, four inks as floats, and its codes; and with a proof or greys in black."""
-_INCHES = {"mm": 1.0, "cm": 10.0, "in": INCH}
+_BYTES_PER_KB = 1000
+_CMYK_SETTINGS = ("intent", "black_point", "grey", "coverage", "soft_proof")
+_SHEET_SETTINGS = ("bleed", "bleed_from", "anchor")
+_PROFILE_SUFFIXES = (".icc", ".icm")
+# Bytes a pixel that inks take: the picture on its sheet, four inks as floats, and its codes; and with a proof or greys in black.
+_CMYK_BYTES_PER_PIXEL, _PROOF_BYTES_PER_PIXEL = 80, 128
+_MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "in": MM_PER_INCH}
 
 
-class _Mm(float):
+class _Millimetres(float):
     """Millimetres, however they were written."""
 
 
-def _length(value: object) -> object:
+def _parse_length(value: object) -> object:
     """A length as a brief has it, "3mm", "0.125 in" or a number of millimetres, in mm."""
     if not isinstance(value, str | bool):
         return value
     found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?) *(mm|cm|in)", str(value).strip().lower())
     if found is None:
         raise ValueError(f'“{str(value)[:40]}” is no length: write it as "3mm", "0.125in" or a number of millimetres')
-    return float(found[1]) * _INCHES[found[2]]
+    return float(found[1]) * _MM_PER_UNIT[found[2]]
 
 
-_Length = (BeforeValidator(_length), AfterValidator(_Mm))
+_Length = (BeforeValidator(_parse_length), AfterValidator(_Millimetres))
 _Side = Annotated[float, Field(ge=5, le=4900), *_Length]
 
 
-def _word(value: object) -> object:
+def _parse_format(value: object) -> object:
     """A format however it is written; an unknown one gets the nearest."""
     if not isinstance(value, str):
         return value
@@ -92,11 +92,11 @@ class Export(FileOperation):
 
     name: str = Field(default="", max_length=64)
     """What follows the picture's name and "_" in the file's name: letters, digits, - _ and . (hero_web.avif). Empty: nothing."""
-    format: Annotated[Format, BeforeValidator(_word)] = "png"
+    format: Annotated[ExportFormat, BeforeValidator(_parse_format)] = "png"
     """jpeg, png, tiff, webp, avif or pdf; inks (``cmyk``) go into tiff, jpeg and pdf."""
     depth: Literal[8, 10, 12, 16] | None = None
     """Bits per channel: 8; 16 in png, tiff and pdf; 10 or 12 in avif. Unset: the picture's own, as far as the format goes; 8 in pdf."""
-    size: tuple[Annotated[int, Field(ge=1, le=LONGEST_SIDE)], Annotated[int, Field(ge=1, le=LONGEST_SIDE)]] | None = None
+    size: tuple[Annotated[int, Field(ge=1, le=MAX_SIDE)], Annotated[int, Field(ge=1, le=MAX_SIDE)]] | None = None
     """[width, height] in px of the box it fits into, each 1 to 30000; a smaller picture is not enlarged. Unset: its own size."""
     ppi: float | None = Field(default=None, ge=1, le=10000)
     """Resolution in pixels per inch that is written into the file (1 to 10000); with ``trim`` the one it is brought down to in print.
@@ -112,7 +112,7 @@ class Export(FileOperation):
     """Colour, as "#rrggbb", that transparent parts are laid on. Unset: white for jpeg, pdf and inks; elsewhere they stay transparent."""
     cmyk: str = Field(default="", max_length=200)
     """The press: library/profiles/NAME.icc, the CMYK profile that the printer gave. Empty: no inks."""
-    intent: colour.Intent = "relative"
+    intent: colour.RenderingIntent = "relative"
     """How colours that no ink makes are dealt with: perceptual, relative, saturation or absolute."""
     black_point: bool | None = None
     """Black point compensation: the picture's black becomes the press's. Unset: on with intent = "relative", off elsewhere."""
@@ -124,7 +124,7 @@ class Export(FileOperation):
     """[width, height] of the cut sheet in mm, or as "21cm", "8.5in" (5 to 4900 mm): the picture is cut to that shape and fills it."""
     bleed: Annotated[float, Field(ge=0, le=50), *_Length] = 0.0
     """Picture beyond the trim on every side, "3mm", "0.125in" or a number of mm (0 to 50, at most half the shorter side)."""
-    bleed_from: BleedFrom = "picture"
+    bleed_from: BleedSource = "picture"
     """Where the bleed comes from: the picture's own margin, the picture mirrored at the trim (mirror), its last pixels (edge)."""
     anchor: Anchor = "center"
     """Which part stays where the picture is cut to the trim's shape: center, left, top-right …"""
@@ -135,36 +135,36 @@ class Export(FileOperation):
 
     @field_validator("name")
     @classmethod
-    def _plain(cls, value: str) -> str:
+    def _check_name(cls, value: str) -> str:
         if value and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", value):
             raise ValueError(f"“{value}” cannot be part of a file's name: use letters, digits, - _ and . between them")
         return value
 
     @field_validator("background")
     @classmethod
-    def _colour(cls, value: str | None) -> str | None:
+    def _check_background(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"#[0-9A-Fa-f]{6}", value):
             raise ValueError(f"“{value[:40]}” is not a colour: write it as #rrggbb, for example #ffffff")
         return value
 
     @field_validator("cmyk")
     @classmethod
-    def _shelved(cls, value: str) -> str:
-        return bare_name(value, "a press is named as it is called in library/profiles, without its folder")
+    def _check_press_name(cls, value: str) -> str:
+        return check_bare_name(value, "a press is named as it is called in library/profiles, without its folder")
 
     @model_validator(mode="after")
-    def _possible(self) -> Export:
-        wrong = [*self._wrong_of_format(), *self._wrong_of_inks(), *self._wrong_of_sheet()]
+    def _check_combination(self) -> Export:
+        wrong = [*self._format_errors(), *self._cmyk_errors(), *self._sheet_errors()]
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
 
-    def _wrong_of_format(self) -> Iterator[str]:
+    def _format_errors(self) -> Iterator[str]:
         if self.depth is not None and self.depth not in _DEPTHS[self.format]:
             can = " or ".join(map(str, _DEPTHS[self.format]))
             yield f"{self.format} holds {can} bits per channel, not {self.depth}"
         for setting in ("quality", "max_kb"):
-            if self.format in codec.LOSSLESS and getattr(self, setting) is not None:
+            if self.format in codec.LOSSLESS_FORMATS and getattr(self, setting) is not None:
                 yield f"{self.format} is written without loss and has no {setting}; use jpeg, webp or avif for it"
         if self.format == "pdf" and self.max_kb is not None:
             yield "pdf has no max_kb; give it a quality, and the picture in it is a JPEG"
@@ -175,9 +175,9 @@ class Export(FileOperation):
         if self.marks and self.format != "pdf":
             yield f"{self.format} has no place outside the picture for marks; use pdf"
 
-    def _wrong_of_inks(self) -> Iterator[str]:
+    def _cmyk_errors(self) -> Iterator[str]:
         if not self.cmyk:
-            for setting in self._given(*_OF_INKS):
+            for setting in self._settings_given(*_CMYK_SETTINGS):
                 yield f"{setting} is for inks: name the press in cmyk, a profile in library/profiles"
             return
         if self.format not in get_args(printing.PrintFormat):
@@ -189,9 +189,9 @@ class Export(FileOperation):
         if self.grey == "black" and self.intent == "absolute":
             yield "the absolute intent imitates paper in all inks: grey = “black” has no place in it"
 
-    def _wrong_of_sheet(self) -> Iterator[str]:
+    def _sheet_errors(self) -> Iterator[str]:
         if self.trim is None:
-            for setting in self._given(*_OF_SHEET):
+            for setting in self._settings_given(*_SHEET_SETTINGS):
                 yield f"{setting} needs a trim, the size of the cut sheet in mm, as in trim = [210, 297]"
             return
         if self.size is not None:
@@ -200,190 +200,205 @@ class Export(FileOperation):
             yield f"a bleed of {self.bleed:g} mm is more than half of the shorter side of the trim"
         if self.bleed_from != "picture" and not self.bleed:
             yield f'bleed_from = “{self.bleed_from}” needs a bleed, as in bleed = "3mm"'
-        if self.ppi is not None and max(Sheet(self.trim, self.bleed).pixels(self.ppi)) > LONGEST_SIDE:
-            yield f"the sheet at {self.ppi:g} ppi is more than {LONGEST_SIDE} px long"
+        if self.ppi is not None and max(PrintSheet(self.trim, self.bleed).pixel_size(self.ppi)) > MAX_SIDE:
+            yield f"the sheet at {self.ppi:g} ppi is more than {MAX_SIDE} px long"
 
-    def _given(self, *settings: str) -> list[str]:
+    def _settings_given(self, *settings: str) -> list[str]:
         """Those that are not as they are by themselves."""
         return [setting for setting in settings if getattr(self, setting) != type(self).model_fields[setting].default]
 
-    def needs(self) -> Needs:
-        return Needs(references=(("profiles", self.cmyk, _PRESSES),)) if self.cmyk else Needs()
+    def needs(self) -> StepNeeds:
+        return StepNeeds(library_files=(("profiles", self.cmyk, _PROFILE_SUFFIXES),)) if self.cmyk else StepNeeds()
 
-    def weighs(self) -> int:
+    def bytes_per_pixel(self) -> int:
         if not self.cmyk:
-            return super().weighs()
-        return _PROOFED if self.soft_proof or self.grey == "black" else _PRINTED
+            return super().bytes_per_pixel()
+        return _PROOF_BYTES_PER_PIXEL if self.soft_proof or self.grey == "black" else _CMYK_BYTES_PER_PIXEL
 
     def tails(self) -> tuple[str, ...]:
         """The file's, and its proof's."""
-        proof = (f"{self._tail}_proof.jpg",) if self.soft_proof else ()
-        return (self._tail + _SUFFIXES[self.format], *proof)
+        proof = (f"{self._name_tail}_proof.jpg",) if self.soft_proof else ()
+        return (self._name_tail + _SUFFIXES[self.format], *proof)
 
     @property
-    def _tail(self) -> str:
+    def _name_tail(self) -> str:
         return f"_{self.name}" if self.name else ""
 
-    def make(self, plate: Plate, bench: Bench) -> Sequence[Deliverable]:
-        """The file, and its proof. Raises Problem where not even the lowest quality fits into ``max_kb``, or for a profile of no press."""
-        bench.progress(0.0, "sizing")
+    def make_files(self, picture: Picture, context: StepContext) -> Sequence[Deliverable]:
+        """The file, and its proof. Raises InputError where not even the lowest quality fits into ``max_kb``, or for a profile of no press."""
+        context.report(0.0, "sizing")
         if self.cmyk:
-            return self._in_inks(self._placed(plate), bench)
-        return [self._in_colours(self._placed(plate), bench)]  # nobody else holds what was placed: it is let go of once it is dithered
+            return self._export_cmyk(self._prepare_picture(picture), context)
+        return [
+            self._export_colour(self._prepare_picture(picture), context)
+        ]  # nobody else holds what was placed: it is let go of once it is dithered
 
-    def _in_colours(self, placed: Placed, bench: Bench) -> Deliverable:
+    def _export_colour(self, page: PlacedPage, context: StepContext) -> Deliverable:
         """The picture in grey or RGB."""
-        made = placed.plate
-        depth = self._depth(made)
+        made = page.picture
+        depth = self._output_depth(made)
         if depth == 8:
-            made = made.with_pixels(dithered(made.pixels, 8, bench.seed))
-            placed = replace(placed, plate=made)
+            made = made.with_pixels(dither(made.pixels, 8, context.seed))
+            page = replace(page, picture=made)
         quality = self.quality or _QUALITY.get(self.format, 100)
-        bench.progress(0.3, f"writing {self.format}")
+        context.report(0.3, f"writing {self.format}")
         if self.format == "pdf":
-            data = printing.page_file(made, 16 if depth == 16 else 8, self.quality, self._page(bench))
+            data = printing.encode_page(made, 16 if depth == 16 else 8, self.quality, self._pdf_page(context))
         else:
-            how = codec.Encoding(format=self.format, depth=depth, quality=quality)
-            data, quality = self._fitted(lambda at: codec.encode(made, replace(how, quality=at)), quality, made, bench)
-        facts = {**self._facts(placed, depth, data, quality), "profile": colour.profile_name(made.icc), "alpha": made.alpha is not None}
-        return Deliverable(self._tail, _SUFFIXES[self.format], data, facts)
+            how = codec.EncodingOptions(format=self.format, depth=depth, quality=quality)
+            data, quality = self._encode_within_limit(lambda at: codec.encode(made, replace(how, quality=at)), quality, made, context)
+        facts = {**self._file_facts(page, depth, data, quality), "profile": colour.profile_name(made.icc), "alpha": made.alpha is not None}
+        return Deliverable(self._name_tail, _SUFFIXES[self.format], data, facts)
 
-    def _in_inks(self, placed: Placed, bench: Bench) -> list[Deliverable]:
+    def _export_cmyk(self, page: PlacedPage, context: StepContext) -> list[Deliverable]:
         """The picture in the inks of the press, and the proof of it."""
-        path = bench.reference("profiles", self.cmyk, _PRESSES)
+        path = context.file("profiles", self.cmyk, _PROFILE_SUFFIXES)
         with path.open("rb") as file:
-            icc = cmyk.checked(file.read(cmyk.MOST_BYTES + 1), f"library/profiles/{path.name}")
-        made, black_point = placed.plate, self.intent == "relative" if self.black_point is None else self.black_point
-        depth: Literal[8, 16] = 16 if self._depth(made) == 16 else 8
-        how = printing.Press(icc, self.intent, black_point, self.coverage, self.grey == "black")
-        inks = printing.separate(made, how, depth, bench.seed, lambda done: bench.progress(0.1 + 0.5 * done, f"inks for {self.cmyk}"))
-        data, used, read = self._inked(inks.codes, made, icc, bench)
+            icc = cmyk.validate_cmyk_profile(file.read(cmyk.MAX_PROFILE_BYTES + 1), f"library/profiles/{path.name}")
+        made, black_point = page.picture, self.intent == "relative" if self.black_point is None else self.black_point
+        depth: Literal[8, 16] = 16 if self._output_depth(made) == 16 else 8
+        how = printing.PressSettings(icc, self.intent, black_point, self.coverage, self.grey == "black")
+        inks = printing.separate_inks(
+            made, how, depth, context.seed, lambda done: context.report(0.1 + 0.5 * done, f"inks for {self.cmyk}")
+        )
+        data, used, read = self._encode_cmyk(inks.codes, made, icc, context)
         facts = {
-            **self._facts(placed, depth, data, used),
+            **self._file_facts(page, depth, data, used),
             "mode": "CMYK",
             "profile": colour.profile_name(icc),
             "alpha": False,
             "intent": self.intent,
             "black_point": black_point,
-            "black_alone": round(inks.grey, 4),
+            "black_alone": round(inks.black_only_share, 4),
             "coverage_limit": self.coverage,
-            "coverage_before": round(inks.coverage_before, 1),
-            "coverage": round(printing.highest_coverage(read), 1),
-            "coverage_over": round(inks.over, 4),
-            "beyond_press": round(inks.beyond, 4),
+            "coverage_before": round(inks.max_coverage_before, 1),
+            "coverage": round(printing.max_coverage(read), 1),
+            "coverage_over": round(inks.over_limit_share, 4),
+            "beyond_press": round(inks.out_of_gamut_share, 4),
         }
-        files = [Deliverable(self._tail, _SUFFIXES[self.format], data, facts)]
+        files = [Deliverable(self._name_tail, _SUFFIXES[self.format], data, facts)]
         if self.soft_proof:
-            bench.progress(0.8, "proofing")
-            files.append(self._proof(read, icc, placed))
+            context.report(0.8, "proofing")
+            files.append(self._make_soft_proof(read, icc, page))
         return files
 
-    def _inked(self, codes: Samples, plate: Plate, icc: bytes, bench: Bench) -> tuple[bytes, int, Samples]:
+    def _encode_cmyk(self, codes: Samples, picture: Picture, icc: bytes, context: StepContext) -> tuple[bytes, int, Samples]:
         """The file, its quality, and the codes that a reader of it gets: those, too, are within ``coverage``."""
         word: printing.PrintFormat = "jpeg" if self.format == "jpeg" else "pdf" if self.format == "pdf" else "tiff"
         quality = self.quality or (None if self.format == "pdf" else _QUALITY.get(self.format, 100))
-        page = self._page(bench) if self.format == "pdf" else None
-        bench.progress(0.6, f"writing {self.format}")
+        page = self._pdf_page(context) if self.format == "pdf" else None
+        context.report(0.6, f"writing {self.format}")
 
         def lossy(at: int) -> int | None:
             return None if quality is None else at
 
         @lru_cache(maxsize=1)
         def held(at: int) -> Samples:
-            return printing.held(codes, word, lossy(at), self.coverage)
+            return printing.limit_coverage_after_encoding(codes, word, lossy(at), self.coverage)
 
-        data, used = self._fitted(lambda at: printing.ink_file(held(at), plate, icc, word, lossy(at), page), quality or 100, plate, bench)
-        read = printing.as_read(held(used), word, lossy(used))
-        covered = printing.highest_coverage(read)
+        data, used = self._encode_within_limit(
+            lambda at: printing.encode_inks(held(at), picture, icc, word, lossy(at), page), quality or 100, picture, context
+        )
+        read = printing.round_trip_codes(held(used), word, lossy(used))
+        covered = printing.max_coverage(read)
         if self.coverage is not None and covered > self.coverage:
-            raise Problem(
+            raise InputError(
                 f"Read back from a {self.format} of quality {used} the inks come to {covered:.1f} %; "
                 f"export “{self.name}” allows {self.coverage:g} %.",
                 "Give the export a higher quality, or write a tiff.",
             )
         return data, used, read
 
-    def _proof(self, codes: Samples, icc: bytes, placed: Placed) -> Deliverable:
+    def _make_soft_proof(self, codes: Samples, icc: bytes, page: PlacedPage) -> Deliverable:
         """What is left when the sheet has been cut, as it will look."""
         paper = self.soft_proof == "paper"
-        inks = printing.inks_of(codes)[placed.trimmed]
-        data = printing.proof_file(inks, icc, paper, placed.plate.ppi)
-        facts: dict[str, Finding] = {"name": self.name, "format": "jpeg", "width": inks.shape[1], "height": inks.shape[0], "depth": 8}
+        inks = printing.codes_to_inks(codes)[page.trim_window]
+        data = printing.encode_proof(inks, icc, paper, page.picture.ppi)
+        facts: dict[str, RecordValue] = {"name": self.name, "format": "jpeg", "width": inks.shape[1], "height": inks.shape[0], "depth": 8}
         facts |= {"profile": "sRGB", "bytes": len(data), "proof_of": colour.profile_name(icc), "paper": paper}
-        return Deliverable(f"{self._tail}_proof", ".jpg", data, facts)
+        return Deliverable(f"{self._name_tail}_proof", ".jpg", data, facts)
 
-    def _facts(self, placed: Placed, depth: int, data: bytes, quality: int) -> dict[str, Finding]:
+    def _file_facts(self, page: PlacedPage, depth: int, data: bytes, quality: int) -> dict[str, RecordValue]:
         """What every file of a picture says of itself, and of its sheet where it has one."""
-        plate, lossless = placed.plate, self.format in codec.LOSSLESS or (self.format == "pdf" and self.quality is None)
-        facts: dict[str, Finding] = {
+        picture, lossless = page.picture, self.format in codec.LOSSLESS_FORMATS or (self.format == "pdf" and self.quality is None)
+        facts: dict[str, RecordValue] = {
             "name": self.name,
             "format": self.format,
-            "width": plate.width,
-            "height": plate.height,
+            "width": picture.width,
+            "height": picture.height,
             "depth": depth,
-            "ppi": None if plate.ppi is None else [round(value, 4) for value in plate.ppi],
-            "mode": "grey" if plate.channels == 1 else "RGB",
+            "ppi": None if picture.ppi is None else [round(value, 4) for value in picture.ppi],
+            "mode": "grey" if picture.channels == 1 else "RGB",
             "bytes": len(data),
             "quality": None if lossless else quality,
         }
-        if self.trim is not None and plate.ppi is not None:
-            facts |= {"trim_mm": list(self.trim), "bleed_mm": self.bleed, "bleed_px": placed.edge, "ppi_at_trim": round(min(plate.ppi), 1)}
+        if self.trim is not None and picture.ppi is not None:
+            facts |= {
+                "trim_mm": list(self.trim),
+                "bleed_mm": self.bleed,
+                "bleed_px": page.bleed_px,
+                "ppi_at_trim": round(min(picture.ppi), 1),
+            }
         if self.format == "pdf":
             facts |= {"marks": self.marks, "standard": "PDF/X-4" if self.cmyk else "PDF 1.6"}
         return facts
 
-    def _fitted(self, write: Callable[[int], bytes], quality: int, plate: Plate, bench: Bench) -> tuple[bytes, int]:
+    def _encode_within_limit(
+        self, write: Callable[[int], bytes], quality: int, picture: Picture, context: StepContext
+    ) -> tuple[bytes, int]:
         """The file and the quality it has: the highest up to the one asked for that fits into ``max_kb``."""
         if self.max_kb is None:
             return write(quality), quality
-        allowed = self.max_kb * _KILO
-        data, used = codec.within(write, quality, allowed, lambda done: bench.progress(0.6 + 0.3 * done, f"fitting into {self.max_kb} kB"))
+        allowed = self.max_kb * _BYTES_PER_KB
+        data, used = codec.search_quality(
+            write, quality, allowed, lambda done: context.report(0.6 + 0.3 * done, f"fitting into {self.max_kb} kB")
+        )
         if len(data) > allowed:
-            raise Problem(
-                f"As {self.format} at the lowest quality the {plate.width} x {plate.height} px picture takes {len(data) / _KILO:,.0f} kB; "
+            raise InputError(
+                f"As {self.format} at the lowest quality the {picture.width} x {picture.height} px picture takes {len(data) / _BYTES_PER_KB:,.0f} kB; "
                 f"export “{self.name}” allows {self.max_kb:,} kB.",
                 "Give the export a smaller size or a larger max_kb.",
             )
         return data, used
 
-    def _page(self, bench: Bench) -> printing.Page:
+    def _pdf_page(self, context: StepContext) -> printing.PdfPageOptions:
         if self.trim is None:
             raise ValueError("a pdf needs a trim")
-        return printing.Page(Sheet(self.trim, self.bleed), bench.stem + self._tail, self.marks)
+        return printing.PdfPageOptions(PrintSheet(self.trim, self.bleed), context.stem + self._name_tail, self.marks)
 
-    def _placed(self, plate: Plate) -> Placed:
+    def _prepare_picture(self, picture: Picture) -> PlacedPage:
         """Sized in its own profile's linear light, then converted, then flattened where that is asked or needed."""
-        placed = self._on_sheet(plate)
-        made = placed.plate
+        placed = self._size_picture(picture)
+        made = placed.picture
         if self.profile is not None:
-            made = colour.converted(made, self.profile)
-        if self.background is not None or self.cmyk or self.format not in codec.KEEPS_ALPHA:
+            made = colour.convert_profile(made, self.profile)
+        if self.background is not None or self.cmyk or self.format not in codec.ALPHA_FORMATS:
             code = self.background or "#ffffff"
             red, green, blue = (int(code[place : place + 2], 16) / 255 for place in (1, 3, 5))
-            made = codec.flattened(made, (red, green, blue))
+            made = codec.flatten(made, (red, green, blue))
         if self.ppi is not None and self.trim is None:
             made = replace(made, ppi=(self.ppi, self.ppi))
-        return replace(placed, plate=made)
+        return replace(placed, picture=made)
 
-    def _on_sheet(self, plate: Plate) -> Placed:
+    def _size_picture(self, picture: Picture) -> PlacedPage:
         if self.trim is not None:
-            sheet = Sheet(self.trim, self.bleed)
-            _, _, ppi = sized((plate.width, plate.height), sheet, self.ppi, self.bleed_from)
-            across, down = sheet.pixels(ppi)
-            if across * down > MOST_PIXELS:
-                raise Problem(
-                    f"Trim and bleed would take {across} x {down} px, more than {MOST_PIXELS // 10**6} megapixels.",
+            sheet = PrintSheet(self.trim, self.bleed)
+            _, _, ppi = plan_resize((picture.width, picture.height), sheet, self.ppi, self.bleed_from)
+            across, down = sheet.pixel_size(ppi)
+            if across * down > MAX_PIXELS:
+                raise InputError(
+                    f"Trim and bleed would take {across} x {down} px, more than {MAX_PIXELS // 10**6} megapixels.",
                     "Give the export a lower ppi.",
                 )
-            return laid(plate, sheet, self.ppi, self.bleed_from, self.anchor)
+            return place_on_sheet(picture, sheet, self.ppi, self.bleed_from, self.anchor)
         if self.size is None:
-            return Placed(plate, 0)
-        width, height = fitted((plate.width, plate.height), self.size, enlarge=False)
-        return Placed(resized_ringless(plate, height, width), 0)
+            return PlacedPage(picture, 0)
+        width, height = fit_size((picture.width, picture.height), self.size, can_enlarge=False)
+        return PlacedPage(resize_without_ringing(picture, height, width), 0)
 
-    def _depth(self, plate: Plate) -> Literal[8, 10, 12, 16]:
+    def _output_depth(self, picture: Picture) -> Literal[8, 10, 12, 16]:
         if self.depth is not None:
             return self.depth
-        if plate.depth == 8 or self.format in ("jpeg", "webp", "pdf"):
+        if picture.depth == 8 or self.format in ("jpeg", "webp", "pdf"):
             return 8
         return 10 if self.format == "avif" else 16

@@ -7,26 +7,26 @@ from typing import Annotated
 
 from pydantic import Field
 
-from goldsmith.engines import EngineNeed, Inpainter, Wish
-from goldsmith.errors import Problem
+from goldsmith.engines import EngineNeed, GenerationOptions, Inpainter
+from goldsmith.errors import InputError
 from goldsmith.operation import (
-    Bench,
     Lora,
-    Needs,
-    Where,
-    lora_files,
-    lora_needs,
+    RegionExpression,
+    StepContext,
+    StepNeeds,
+    lora_paths,
+    lora_references,
 )
 from goldsmith.stitching import StitchOperation
 
-_FOR_WORDS = ("prompt", "negative", "strength", "steps", "guidance", "loras")
-"""Settings that only mean something to an engine that takes words."""
+# Settings that only mean something to an engine that takes words.
+_PROMPT_SETTINGS = ("prompt", "negative", "strength", "steps", "guidance", "loras")
 
 
 class Inpaint(StitchOperation):
     """Make what lies under the mask new, from its surroundings or by words; everything else stays bit for bit as it is."""
 
-    where: Annotated[Where, Field(min_length=1)] = "mask"
+    where: Annotated[RegionExpression, Field(min_length=1)] = "mask"
     """What to make new: a mask's name or a region such as "mask & left" or "box(0.1, 0.2, 0.3, 0.4)"."""
     prompt: Annotated[str, Field(max_length=4000)] = ""
     """What should be there, for an engine that takes words: without one the picture waits; unset: the brief's, where it takes any."""
@@ -43,30 +43,30 @@ class Inpaint(StitchOperation):
     loras: Annotated[tuple[Lora, ...], Field(max_length=8)] = ()
     """Up to 8 additions to the model, from library/loras: { name, weight = 1 (-2 to 2) } each."""
 
-    def needs(self) -> Needs:
+    def needs(self) -> StepNeeds:
         """What ``where`` needs, its LoRAs, and an inpainting engine: one that takes words where the step has any for it."""
-        engine = EngineNeed("inpaint", self.model, words=bool(self._said()))
+        engine = EngineNeed("inpaint", self.model, needs_prompt=bool(self._prompt_settings_given()))
         needs = super().needs()
-        return replace(needs, references=lora_needs(self.loras), engines=(engine, *needs.engines[1:]))
+        return replace(needs, library_files=lora_references(self.loras), engines=(engine, *needs.engines[1:]))
 
-    def engine(self, bench: Bench) -> Inpainter:
+    def open_engine(self, context: StepContext) -> Inpainter:
         """One that is told what the step asks for. The brief's prompt goes to engines that take words, and is recorded as unused else.
 
-        Raises Problem where the step has words of its own and the engine takes none: they are never left aside in silence.
+        Raises InputError where the step has words of its own and the engine takes none: they are never left aside in silence.
         """
-        prompt = self.prompt or bench.prompt
-        wish = Wish(prompt, self.negative, self.strength, self.steps, self.guidance, lora_files(self.loras, bench))
-        engine = bench.inpainter(self.model, None if wish == Wish() else wish)
+        prompt = self.prompt or context.prompt
+        wish = GenerationOptions(prompt, self.negative, self.strength, self.steps, self.guidance, lora_paths(self.loras, context))
+        engine = context.inpainter(self.model, None if wish == GenerationOptions() else wish)
         told = engine.descriptor
-        if self._said() and not told.words:
-            raise Problem(
-                f"The engine {told.name} fills from the surroundings alone and cannot be told {', '.join(self._said())}.",
-                f"Name a model that takes words (goldsmith models list), or leave {', '.join(self._said())} out of the step.",
+        if self._prompt_settings_given() and not told.takes_prompt:
+            raise InputError(
+                f"The engine {told.name} fills from the surroundings alone and cannot be told {', '.join(self._prompt_settings_given())}.",
+                f"Name a model that takes words (goldsmith models list), or leave {', '.join(self._prompt_settings_given())} out of the step.",
             )
         if prompt:
-            bench.record(prompt=prompt, prompt_used=told.words)
+            context.record(prompt=prompt, prompt_used=told.takes_prompt)
         return engine
 
-    def _said(self) -> list[str]:
+    def _prompt_settings_given(self) -> list[str]:
         """The settings the step was given that no engine without words can honour."""
-        return [name for name in _FOR_WORDS if getattr(self, name) != type(self).model_fields[name].default]
+        return [name for name in _PROMPT_SETTINGS if getattr(self, name) != type(self).model_fields[name].default]

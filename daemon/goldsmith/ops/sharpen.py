@@ -7,13 +7,13 @@ import math
 import numpy as np
 from pydantic import Field
 
-from goldsmith.operation import Bench, Needs, PlateOperation, Where, region_needs
+from goldsmith.operation import PictureOperation, RegionExpression, StepContext, StepNeeds, region_needs
 from goldsmith.picture.colour import luma
-from goldsmith.picture.picture import Mask, Pixels, Plate
-from goldsmith.picture.strips import in_strips, through_mask
+from goldsmith.picture.picture import Mask, Picture, Pixels
+from goldsmith.picture.slab_processing import apply_through_mask, map_strips
 
 
-class Sharpen(PlateOperation):
+class Sharpen(PictureOperation):
     """Sharpen the luma by an unsharp mask whose halos are limited; hue is kept.
 
     Best as the last step before ``export``, at the size that is delivered.
@@ -27,28 +27,30 @@ class Sharpen(PlateOperation):
     """Differences under about this many levels of 255 count as noise and stay as they are (0 to 64)."""
     halo: float = Field(default=12, ge=0, le=100)
     """How far an edge may overshoot its surroundings, in per cent of its own contrast (0 = no halo at all, 100 = hardly limited)."""
-    where: Where = ""
+    where: RegionExpression = ""
     """The region to sharpen: a mask's name or an expression such as "mask & left"; everything where it is empty."""
 
-    def needs(self) -> Needs:
+    def needs(self) -> StepNeeds:
         return region_needs(self.where)
 
-    def apply(self, plate: Plate, bench: Bench) -> Plate:
-        """The plate sharpened; the plate itself where the amount is 0 or the region is empty."""
+    def apply(self, picture: Picture, context: StepContext) -> Picture:
+        """The picture sharpened; the picture itself where the amount is 0 or the region is empty."""
         if self.amount == 0:
-            return plate
-        mask = bench.region(self.where, plate) if self.where else None
+            return picture
+        mask = context.region(self.where, picture) if self.where else None
         margin = math.ceil(4 * self.radius) + 1
-        made = through_mask(plate.pixels, mask, lambda pixels: in_strips(pixels, self._sharpened, margin, bench.progress), margin)
-        return plate if made is None else plate.with_pixels(made)
+        made = apply_through_mask(
+            picture.pixels, mask, lambda pixels: map_strips(pixels, self._sharpen_luma, margin, context.report), margin
+        )
+        return picture if made is None else picture.with_pixels(made)
 
-    def _sharpened(self, pixels: Pixels) -> Pixels:
-        step = self._step(np.ascontiguousarray(luma(pixels)))
+    def _sharpen_luma(self, pixels: Pixels) -> Pixels:
+        step = self._luma_change(np.ascontiguousarray(luma(pixels)))
         np.clip(step, -pixels.min(axis=2), 1.0 - pixels.max(axis=2), out=step)  # one channel that clips would shift the hue
         pixels += step[:, :, None]
         return np.clip(pixels, 0.0, 1.0, out=pixels)
 
-    def _step(self, plane: Mask) -> Mask:
+    def _luma_change(self, plane: Mask) -> Mask:
         """What is added to every channel of a pixel: the luma's detail, kept inside its neighbourhood and the halo allowed."""
         import cv2
 

@@ -1,1 +1,1 @@
-"""What a picture is here: the plate, how files become plates and back, colour, and regions."""
+"""What a picture is here: the picture, how files become pictures and back, colour, and regions."""

@@ -10,25 +10,36 @@ from typing import Literal
 
 import numpy as np
 
-from goldsmith.errors import Problem
+from goldsmith.errors import InputError
 from goldsmith.picture import profiles
-from goldsmith.picture.curves import Curve, curves_of
-from goldsmith.picture.formats.facts import DECODER_FAULTS, Samples
-from goldsmith.picture.picture import Mask, Pixels, Plate, frozen
-from goldsmith.picture.profiles import PROFILES, profile_name
-from goldsmith.picture.strips import in_slabs
+from goldsmith.picture.curves import CurveFunction, profile_curves
+from goldsmith.picture.formats.image_info import DECODER_ERRORS, Samples
+from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
+from goldsmith.picture.profiles import PROFILE_NAMES, profile_name
+from goldsmith.picture.slab_processing import map_slabs
 
-__all__ = ["PROFILES", "REC709", "converted", "from_cmyk", "from_linear", "luma", "luminance", "profile_name", "to_linear", "transformed"]
+__all__ = [
+    "PROFILE_NAMES",
+    "REC709_WEIGHTS",
+    "cmyk_to_srgb",
+    "convert_profile",
+    "from_linear",
+    "luma",
+    "luminance",
+    "profile_name",
+    "to_linear",
+    "transform_codes",
+]
 
-REC709 = (0.2126, 0.7152, 0.0722)
-"""What red, green and blue light of Rec. 709 / sRGB primaries weigh in luminance."""
-_BLACK_POINT, _EXACT = 0x2000, 0x0100
-"""lcms' flags; without the second it replaces the way by a coarse table, off by up to 5 % even between matrix profiles."""
-Intent = Literal["perceptual", "relative", "saturation", "absolute"]
-"""ICC's rendering intents; relative and absolute are the colorimetric ones."""
-_INTENTS: dict[Intent, int] = {"perceptual": 0, "relative": 1, "saturation": 2, "absolute": 3}
-_SMALL = 1 << 17
-"""Up to so many pixels threads cost more than they bring."""
+# What red, green and blue light of Rec. 709 / sRGB primaries weigh in luminance.
+REC709_WEIGHTS = (0.2126, 0.7152, 0.0722)
+# lcms' flags; without the second it replaces the way by a coarse table, off by up to 5 % even between matrix profiles.
+_LCMS_BLACK_POINT, _LCMS_NO_OPTIMISATION = 0x2000, 0x0100
+# ICC's rendering intents; relative and absolute are the colorimetric ones.
+RenderingIntent = Literal["perceptual", "relative", "saturation", "absolute"]
+_LCMS_INTENTS: dict[RenderingIntent, int] = {"perceptual": 0, "relative": 1, "saturation": 2, "absolute": 3}
+# Up to so many pixels threads cost more than they bring.
+_SERIAL_MAX_PIXELS = 1 << 17
 
 
 def to_linear(pixels: Pixels, icc: bytes | None) -> Pixels:
@@ -36,40 +47,40 @@ def to_linear(pixels: Pixels, icc: bytes | None) -> Pixels:
 
     A profile of tables has no curve: its pixels come out as linear light of Rec. 709 primaries through lcms, clipped to that gamut.
     """
-    curves = curves_of(icc, pixels.shape[2])
+    curves = profile_curves(icc, pixels.shape[2])
     if curves is None:
-        return _by_lcms(pixels, _bytes_of(icc), _linear_srgb())
-    return _each(pixels, [curve.linear for curve in curves])
+        return _convert_by_lcms(pixels, _profile_or_srgb(icc), _linear_srgb())
+    return _apply_curves(pixels, [curve.to_linear for curve in curves])
 
 
 def from_linear(pixels: Pixels, icc: bytes | None) -> Pixels:
     """The inverse of ``to_linear``: within 1/65535 of what it was given, where the profile's curve can be inverted."""
-    curves = curves_of(icc, pixels.shape[2])
+    curves = profile_curves(icc, pixels.shape[2])
     if curves is None:
-        return _by_lcms(pixels, _linear_srgb(), _bytes_of(icc))
-    return _each(pixels, [curve.encoded for curve in curves])
+        return _convert_by_lcms(pixels, _linear_srgb(), _profile_or_srgb(icc))
+    return _apply_curves(pixels, [curve.from_linear for curve in curves])
 
 
-def converted(plate: Plate, target: str | bytes) -> Plate:
-    """The plate in another profile, by its name in ``PROFILES`` or its bytes: relative colorimetric with black point compensation.
+def convert_profile(picture: Picture, target_profile: str | bytes) -> Picture:
+    """The picture in another profile, by its name in ``PROFILE_NAMES`` or its bytes: relative colorimetric with black point compensation.
 
-    sRGB is kept as None. A grey plate stays grey for a grey profile or sRGB and becomes RGB for the others. The plate itself comes
-    back where it is in that profile already. Raises Problem for a profile lcms cannot use, KeyError for an unknown name.
+    sRGB is kept as None. A grey picture stays grey for a grey profile or sRGB and becomes RGB for the others. The picture itself comes
+    back where it is in that profile already. Raises InputError for a profile lcms cannot use, KeyError for an unknown name.
     """
-    icc = target if isinstance(target, bytes) else profiles.named(target)
-    if icc == (plate.icc or profiles.named("srgb")):
-        return plate
-    kept = None if icc == profiles.named("srgb") else icc
-    stays_grey = plate.channels == 1 and (kept is None or profiles.fits(icc, 1))
-    if stays_grey and curves_of(plate.icc, 1) is not None and curves_of(kept, 1) is not None:
-        return replace(plate, pixels=frozen(from_linear(to_linear(plate.pixels, plate.icc), kept)), icc=kept)
-    source = plate.pixels
-    if plate.channels == 1 and plate.icc is None:
+    icc = target_profile if isinstance(target_profile, bytes) else profiles.builtin_profile(target_profile)
+    if icc == (picture.icc or profiles.builtin_profile("srgb")):
+        return picture
+    kept = None if icc == profiles.builtin_profile("srgb") else icc
+    stays_grey = picture.channels == 1 and (kept is None or profiles.matches_channels(icc, 1))
+    if stays_grey and profile_curves(picture.icc, 1) is not None and profile_curves(kept, 1) is not None:
+        return replace(picture, pixels=freeze(from_linear(to_linear(picture.pixels, picture.icc), kept)), icc=kept)
+    source = picture.pixels
+    if picture.channels == 1 and picture.icc is None:
         source = np.repeat(source, 3, axis=2)
-    made = _by_matrix(source, plate.icc, icc)
+    made = _convert_by_matrix(source, picture.icc, icc)
     if made is None:
-        made = _by_lcms(source, _bytes_of(plate.icc), icc)
-    return replace(plate, pixels=frozen(made), icc=kept)
+        made = _convert_by_lcms(source, _profile_or_srgb(picture.icc), icc)
+    return replace(picture, pixels=freeze(made), icc=kept)
 
 
 def luminance(pixels: Pixels) -> Mask:
@@ -81,26 +92,26 @@ def luma(pixels: Pixels) -> Mask:
     """Weighted sum of the channels (Rec. 709 weights), (h, w, c) -> (h, w)."""
     if pixels.shape[2] == 1:
         return pixels[:, :, 0]
-    made: Mask = pixels @ np.asarray(REC709, np.float32)
+    made: Mask = pixels @ np.asarray(REC709_WEIGHTS, np.float32)
     return made
 
 
-def from_cmyk(codes: Samples, levels: float, icc: bytes | None) -> Pixels:
+def cmyk_to_srgb(codes: Samples, max_code: float, icc: bytes | None) -> Pixels:
     """CMYK (h, w, 4), 0 = no ink, as sRGB 0..1: through the profile where there is one, else R = (1 - C)(1 - K) and so on."""
     if icc is None:
-        paper = 1 - codes.astype(np.float32) / np.float32(levels)
+        paper = 1 - codes.astype(np.float32) / np.float32(max_code)
         return np.asarray(paper[:, :, :3] * paper[:, :, 3:], dtype=np.float32)
-    inks = np.ascontiguousarray(codes if levels in (255, 65535) else np.round(codes * (65535 / levels)).astype(np.uint16))
-    return transformed(inks, icc, profiles.named("srgb"))
+    inks = np.ascontiguousarray(codes if max_code in (255, 65535) else np.round(codes * (65535 / max_code)).astype(np.uint16))
+    return transform_codes(inks, icc, profiles.builtin_profile("srgb"))
 
 
-def _each(pixels: Pixels, curves: list[Curve]) -> Pixels:
-    if pixels.shape[0] * pixels.shape[1] > _SMALL:
-        return in_slabs(pixels, lambda slab: _each_small(slab, curves))
-    return _each_small(pixels, curves)
+def _apply_curves(pixels: Pixels, curves: list[CurveFunction]) -> Pixels:
+    if pixels.shape[0] * pixels.shape[1] > _SERIAL_MAX_PIXELS:
+        return map_slabs(pixels, lambda slab: _apply_curves_serial(slab, curves))
+    return _apply_curves_serial(pixels, curves)
 
 
-def _each_small(pixels: Pixels, curves: list[Curve]) -> Pixels:
+def _apply_curves_serial(pixels: Pixels, curves: list[CurveFunction]) -> Pixels:
     if all(curve == curves[0] for curve in curves):
         return curves[0](pixels)
     made = np.empty_like(pixels)
@@ -109,56 +120,58 @@ def _each_small(pixels: Pixels, curves: list[Curve]) -> Pixels:
     return made
 
 
-def _bytes_of(icc: bytes | None) -> bytes:
-    return profiles.named("srgb") if icc is None else icc
+def _profile_or_srgb(icc: bytes | None) -> bytes:
+    return profiles.builtin_profile("srgb") if icc is None else icc
 
 
-def _by_matrix(pixels: Pixels, source: bytes | None, target: bytes) -> Pixels | None:
+def _convert_by_matrix(pixels: Pixels, source: bytes | None, target: bytes) -> Pixels | None:
     """From one matrix profile to another in floats, clipped to the target's gamut; None where one of them is no such profile.
 
     The same as lcms makes of it, and several times faster. Matrix profiles are black at zero: no black point to compensate.
     """
-    matrices = profiles.colorants(_bytes_of(source)), profiles.colorants(target)
+    matrices = profiles.colorant_matrix(_profile_or_srgb(source)), profiles.colorant_matrix(target)
     if pixels.shape[2] != 3 or matrices[0] is None or matrices[1] is None:
         return None
-    given, wanted = curves_of(source, 3), curves_of(target, 3)
+    given, wanted = profile_curves(source, 3), profile_curves(target, 3)
     if given is None or wanted is None:
         return None
     matrix = np.linalg.solve(matrices[1], matrices[0]).T.astype(np.float32)
-    undo: list[Curve] = [curve.linear for curve in given]
-    encode: list[Curve] = [curve.encoded for curve in wanted]
+    undo: list[CurveFunction] = [curve.to_linear for curve in given]
+    encode: list[CurveFunction] = [curve.from_linear for curve in wanted]
 
     def convert(slab: Pixels) -> Pixels:
-        light = np.clip(_each_small(slab, undo) @ matrix, 0.0, 1.0)
-        return np.clip(_each_small(light, encode), 0.0, 1.0)
+        light = np.clip(_apply_curves_serial(slab, undo) @ matrix, 0.0, 1.0)
+        return np.clip(_apply_curves_serial(light, encode), 0.0, 1.0)
 
-    return in_slabs(pixels, convert)
+    return map_slabs(pixels, convert)
 
 
 def _linear_srgb() -> bytes:
-    return profiles.named("linear-srgb")
+    return profiles.builtin_profile("linear-srgb")
 
 
-def _by_lcms(pixels: Pixels, source: bytes, target: bytes) -> Pixels:
+def _convert_by_lcms(pixels: Pixels, source: bytes, target: bytes) -> Pixels:
     """Through 16-bit integers, without short cuts."""
     codes = np.clip(pixels, 0.0, 1.0) * np.float32(65535)
     codes += np.float32(0.5)
-    if not (profiles.fits(target, 1) or profiles.fits(target, 3)):
-        raise Problem(f"A picture cannot be converted from {profile_name(source)} to {profile_name(target)}.", "Choose an RGB profile.")
-    return transformed(codes.astype(np.uint16), source, target)
+    if not (profiles.matches_channels(target, 1) or profiles.matches_channels(target, 3)):
+        raise InputError(f"A picture cannot be converted from {profile_name(source)} to {profile_name(target)}.", "Choose an RGB profile.")
+    return transform_codes(codes.astype(np.uint16), source, target)
 
 
-def transformed(codes: Samples, source: bytes, target: bytes, intent: Intent = "relative", black_point: bool = True) -> Pixels:
+def transform_codes(
+    codes: Samples, source: bytes, target: bytes, intent: RenderingIntent = "relative", black_point_compensation: bool = True
+) -> Pixels:
     """Codes (h, w, 1, 3 or 4; uint8 or uint16) through lcms from one profile to another: 0..1, CMYK with 0 = no ink.
 
-    Without short cuts, at 16 bits. Raises Problem for a profile that lcms cannot use or of an unknown kind.
+    Without short cuts, at 16 bits. Raises InputError for a profile that lcms cannot use or of an unknown kind.
     """
     import imagecodecs
 
     spaces = {b"GRAY": "gray", b"RGB ": "rgb", b"CMYK": "cmyk"}
     spaces_used = spaces.get(source[16:20]), spaces.get(target[16:20])
     if None in spaces_used:
-        raise Problem(f"A picture cannot be converted from {profile_name(source)} to {profile_name(target)}.", "Choose an RGB profile.")
+        raise InputError(f"A picture cannot be converted from {profile_name(source)} to {profile_name(target)}.", "Choose an RGB profile.")
     given = codes[:, :, 0] if codes.shape[2] == 1 else codes
     try:
         made = imagecodecs.cms_transform(
@@ -168,9 +181,9 @@ def transformed(codes: Samples, source: bytes, target: bytes, intent: Intent = "
             colorspace=spaces_used[0],
             outcolorspace=spaces_used[1],
             outdtype="uint16",
-            intent=_INTENTS[intent],
-            flags=(_BLACK_POINT if black_point else 0) | _EXACT,
+            intent=_LCMS_INTENTS[intent],
+            flags=(_LCMS_BLACK_POINT if black_point_compensation else 0) | _LCMS_NO_OPTIMISATION,
         )
-    except DECODER_FAULTS as fault:
-        raise Problem(f"The colour profile {profile_name(source)} or {profile_name(target)} cannot be used ({fault}).") from fault
+    except DECODER_ERRORS as fault:
+        raise InputError(f"The colour profile {profile_name(source)} or {profile_name(target)} cannot be used ({fault}).") from fault
     return np.asarray(made.reshape(*codes.shape[:2], -1).astype(np.float32) / np.float32(65535))

@@ -11,10 +11,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.picture.profiles import SRGB_CURVE, tag
+from goldsmith.picture.profiles import SRGB_CURVE_PARAMETERS, read_icc_tag
 
-Curve = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-_PARAMETERS = {0: "g", 1: "gab", 2: "gabc", 3: "gabcd", 4: "gabcdef"}
+CurveFunction = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+_PARAMETERS_BY_TYPE = {0: "g", 1: "gab", 2: "gabc", 3: "gabcd", 4: "gabcdef"}
 _MAX_TABLE = 65536
 
 
@@ -30,7 +30,7 @@ class ParametricCurve:
     e: float = 0.0
     f: float = 0.0
 
-    def linear(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def to_linear(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         upper = _power(values * np.float32(self.a) + np.float32(self.b), self.g)
         if self.e:
             upper += np.float32(self.e)
@@ -39,7 +39,7 @@ class ParametricCurve:
         np.copyto(upper, values * np.float32(self.c) + np.float32(self.f), where=values < np.float32(self.d))
         return upper
 
-    def encoded(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def from_linear(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         upper = _power(values - np.float32(self.e) if self.e else values, 1 / self.g)
         if (self.a, self.b) != (1.0, 0.0):
             upper -= np.float32(self.b)
@@ -58,32 +58,32 @@ class TableCurve:
 
     samples: tuple[float, ...]
 
-    def linear(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def to_linear(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.interp(values, np.linspace(0, 1, len(self.samples)), self.samples).astype(np.float32)
 
-    def encoded(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def from_linear(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.interp(values, self.samples, np.linspace(0, 1, len(self.samples))).astype(np.float32)
 
 
-AnyCurve = ParametricCurve | TableCurve
-SRGB = ParametricCurve(*SRGB_CURVE)
+IccCurve = ParametricCurve | TableCurve
+SRGB_TRC = ParametricCurve(*SRGB_CURVE_PARAMETERS)
 
 
 @lru_cache(maxsize=32)
-def curves_of(icc: bytes | None, channels: int) -> tuple[AnyCurve, ...] | None:
+def profile_curves(icc: bytes | None, channels: int) -> tuple[IccCurve, ...] | None:
     """The profile's curve for each channel; None where it works by tables (or its curves cannot be used either way)."""
     if icc is None:
-        return (SRGB,) * channels
-    if any(tag(icc, name) for name in (b"A2B0", b"A2B1", b"D2B0")):
+        return (SRGB_TRC,) * channels
+    if any(read_icc_tag(icc, name) for name in (b"A2B0", b"A2B1", b"D2B0")):
         return None
     names = (b"kTRC",) if channels == 1 else (b"rTRC", b"gTRC", b"bTRC")
-    curves = [_curve(tag(icc, name)) for name in names]
+    curves = [_parse_curve(read_icc_tag(icc, name)) for name in names]
     return None if None in curves else tuple(curve for curve in curves if curve is not None)
 
 
-def _curve(block: bytes) -> AnyCurve | None:
+def _parse_curve(block: bytes) -> IccCurve | None:
     if block[:4] == b"para" and len(block) >= 12:
-        return _parametric(block)
+        return _parse_parametric(block)
     if block[:4] != b"curv" or len(block) < 12:
         return None
     count = int.from_bytes(block[8:12], "big")
@@ -98,9 +98,9 @@ def _curve(block: bytes) -> AnyCurve | None:
     return TableCurve(tuple(number / 65535 for number in numbers)) if rising and numbers[-1] > numbers[0] else None
 
 
-def _parametric(block: bytes) -> ParametricCurve | None:
+def _parse_parametric(block: bytes) -> ParametricCurve | None:
     kind = int.from_bytes(block[8:10], "big")
-    names = _PARAMETERS.get(kind)
+    names = _PARAMETERS_BY_TYPE.get(kind)
     if names is None or len(block) < 12 + 4 * len(names):
         return None
     given = dict(zip(names, (value / 65536 for value in struct.unpack(f">{len(names)}i", block[12 : 12 + 4 * len(names)])), strict=True))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from goldsmith.picture.picture import Mask
 
 
-def away(shape: NDArray[np.uint8] | NDArray[np.bool_]) -> Mask:
+def distance_transform(shape: NDArray[np.uint8] | NDArray[np.bool_]) -> Mask:
     """(h, w): of each pixel that is not 0 the distance in px to the nearest that is, 0 elsewhere; at least one pixel must be 0.
 
     OpenCV's own precise distances differ in their last bit with where the array happens to lie in memory. Their squares are whole

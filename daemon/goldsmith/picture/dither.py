@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from goldsmith.picture.picture import Pixels
 
-_ON_CODE = 0.02
+_ON_CODE_TOLERANCE = 0.02
 
 
-def dithered(pixels: Pixels, depth: int, seed: int, *, into: Pixels | None = None) -> Pixels:
+def dither(pixels: Pixels, depth: int, seed: int, *, out: Pixels | None = None) -> Pixels:
     """Pixels (h, w, c), moved to codes of ``depth`` bits by triangular noise of one code to each side.
 
     One noise serves all channels, so that grey stays grey. A value that is a code already (to a fiftieth of a step) stays that
@@ -20,16 +20,16 @@ def dithered(pixels: Pixels, depth: int, seed: int, *, into: Pixels | None = Non
     """
     levels = np.float32(2**depth - 1)
     rng = np.random.default_rng(seed)
-    made = np.empty_like(pixels) if into is None else into
+    made = np.empty_like(pixels) if out is None else out
     for top in range(0, pixels.shape[0], 256):
         rows = slice(top, top + 256)
-        made[rows] = np.clip(_rounded(pixels[rows] * levels, rng), 0.0, levels) / levels
+        made[rows] = np.clip(_dither_to_codes(pixels[rows] * levels, rng), 0.0, levels) / levels
     return made
 
 
-def _rounded(scaled: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def _dither_to_codes(scaled: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     nearest = np.floor(scaled + np.float32(0.5))
-    off = np.abs(scaled - nearest) > _ON_CODE
+    off = np.abs(scaled - nearest) > _ON_CODE_TOLERANCE
     shape = scaled.shape[:2]
     grain = rng.random(shape, dtype=np.float32) - rng.random(shape, dtype=np.float32)  # drawn even where unused: rows stay in step
     moved = np.floor(scaled + grain[:, :, None] + np.float32(0.5))

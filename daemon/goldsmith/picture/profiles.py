@@ -12,54 +12,56 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-D50 = (0.9642, 1.0, 0.8249)
+D50_WHITE = (0.9642, 1.0, 0.8249)
 _D65_XY, _D50_XY = (0.3127, 0.3290), (0.3457, 0.3585)
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
-_SRGB_CORNERS = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
-SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-_SPACES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}
+_SRGB_PRIMARIES = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
+SRGB_CURVE_PARAMETERS = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+_ICC_SIGNATURES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}
 _MAX_TAGS = 200
 
 
-class _Space(NamedTuple):
+class _RgbSpace(NamedTuple):
     """corners: x, y of red, green, blue; curve: gamma alone, or g a b c d of ICC's function type 3."""
 
     title: str
-    corners: tuple[float, ...]
+    primaries: tuple[float, ...]
     white: tuple[float, float]
     curve: tuple[float, ...]
 
 
-_SPACES_BY_NAME = {
-    "srgb": _Space("sRGB IEC61966-2.1", _SRGB_CORNERS, _D65_XY, SRGB_CURVE),
-    "adobe-rgb": _Space("Adobe RGB (1998) compatible", (0.64, 0.33, 0.21, 0.71, 0.15, 0.06), _D65_XY, (563 / 256,)),
-    "display-p3": _Space("Display P3", (0.680, 0.320, 0.265, 0.690, 0.150, 0.060), _D65_XY, SRGB_CURVE),
-    "prophoto": _Space("ProPhoto RGB (ROMM)", (0.7347, 0.2653, 0.1596, 0.8404, 0.0366, 0.0001), _D50_XY, (1.8, 1.0, 0.0, 1 / 16, 1 / 32)),
-    "rec709": _Space("Rec. 709", _SRGB_CORNERS, _D65_XY, (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)),
+_RGB_SPACES = {
+    "srgb": _RgbSpace("sRGB IEC61966-2.1", _SRGB_PRIMARIES, _D65_XY, SRGB_CURVE_PARAMETERS),
+    "adobe-rgb": _RgbSpace("Adobe RGB (1998) compatible", (0.64, 0.33, 0.21, 0.71, 0.15, 0.06), _D65_XY, (563 / 256,)),
+    "display-p3": _RgbSpace("Display P3", (0.680, 0.320, 0.265, 0.690, 0.150, 0.060), _D65_XY, SRGB_CURVE_PARAMETERS),
+    "prophoto": _RgbSpace(
+        "ProPhoto RGB (ROMM)", (0.7347, 0.2653, 0.1596, 0.8404, 0.0366, 0.0001), _D50_XY, (1.8, 1.0, 0.0, 1 / 16, 1 / 32)
+    ),
+    "rec709": _RgbSpace("Rec. 709", _SRGB_PRIMARIES, _D65_XY, (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)),
 }
-PROFILES = tuple(_SPACES_BY_NAME)
-"""Names a brief may use. ``rec709`` has the camera curve of ITU-R BT.709, as picture programs' profiles of that name have."""
+# Names a brief may use. ``rec709`` has the camera curve of ITU-R BT.709, as picture programs' profiles of that name have.
+PROFILE_NAMES = tuple(_RGB_SPACES)
 
 
 @cache
-def named(name: str) -> bytes:
+def builtin_profile(name: str) -> bytes:
     """The profile of that name (and ``linear-srgb``, which no brief names). KeyError where there is none."""
     if name == "linear-srgb":
-        return _rgb(_Space("Linear sRGB", _SRGB_CORNERS, _D65_XY, (1.0,)))
-    return _rgb(_SPACES_BY_NAME[name])
+        return _build_rgb_profile(_RgbSpace("Linear sRGB", _SRGB_PRIMARIES, _D65_XY, (1.0,)))
+    return _build_rgb_profile(_RGB_SPACES[name])
 
 
-def of_cicp(primaries: int, transfer: int) -> tuple[bool, bytes | None]:
+def profile_from_cicp(primaries: int, transfer: int) -> tuple[bool, bytes | None]:
     """(known, profile) of the colour codes of ITU-T H.273 that stills use; None = sRGB."""
     curve = {13: "srgb", 1: "srgb", 2: "srgb", 6: "srgb"}.get(transfer)
     if curve and primaries in (1, 2):
         return True, None
     if transfer == 13 and primaries == 12:
-        return True, named("display-p3")
+        return True, builtin_profile("display-p3")
     return False, None
 
 
-def of_png_gamma(gamma: float, corners: tuple[float, ...] | None, *, grey: bool) -> bytes | None:
+def profile_from_png_gamma(gamma: float, chromaticities: tuple[float, ...] | None, *, is_grey: bool) -> bytes | None:
     """The profile that PNG's gAMA (as stored: 0.45455 = display gamma 2.2) and cHRM (white, red, green, blue) amount to.
 
     None (sRGB) where they say sRGB as nearly as the format can, or make no sense.
@@ -67,28 +69,28 @@ def of_png_gamma(gamma: float, corners: tuple[float, ...] | None, *, grey: bool)
     if not 0.1 <= gamma <= 2.0:
         return None
     srgb_like = abs(gamma - 0.45455) < 0.005
-    if grey:
-        return None if srgb_like else _grey(f"Grey, gamma {1 / gamma:.2f}", (1 / gamma,))
-    chosen = corners or (*_D65_XY, *_SRGB_CORNERS)
-    if srgb_like and max(abs(a - b) for a, b in zip(chosen, (*_D65_XY, *_SRGB_CORNERS), strict=True)) < 0.002:
+    if is_grey:
+        return None if srgb_like else _build_grey_profile(f"Grey, gamma {1 / gamma:.2f}", (1 / gamma,))
+    chosen = chromaticities or (*_D65_XY, *_SRGB_PRIMARIES)
+    if srgb_like and max(abs(a - b) for a, b in zip(chosen, (*_D65_XY, *_SRGB_PRIMARIES), strict=True)) < 0.002:
         return None
-    curve = SRGB_CURVE if srgb_like else (1 / gamma,)
+    curve = SRGB_CURVE_PARAMETERS if srgb_like else (1 / gamma,)
     try:
-        return _rgb(_Space(f"PNG gamma {1 / gamma:.2f}", chosen[2:], (chosen[0], chosen[1]), curve))
+        return _build_rgb_profile(_RgbSpace(f"PNG gamma {1 / gamma:.2f}", chosen[2:], (chosen[0], chosen[1]), curve))
     except (ArithmeticError, np.linalg.LinAlgError, struct.error):
         return None
 
 
-def fits(icc: bytes | None, channels: int) -> bool:
+def matches_channels(icc: bytes | None, channels: int) -> bool:
     """True where the profile is one of pixels with that many channels (1 grey, 3 RGB, 4 CMYK)."""
-    return icc is not None and len(icc) >= 132 and icc[36:40] == b"acsp" and icc[16:20] == _SPACES.get(channels)
+    return icc is not None and len(icc) >= 132 and icc[36:40] == b"acsp" and icc[16:20] == _ICC_SIGNATURES.get(channels)
 
 
 def profile_name(icc: bytes | None) -> str:
     """The profile's own description; "sRGB" for None."""
     if icc is None:
         return "sRGB"
-    block = tag(icc, b"desc")
+    block = read_icc_tag(icc, b"desc")
     if block[:4] == b"mluc" and len(block) >= 28:
         size, offset = struct.unpack(">II", block[20:28])
         said = block[offset : offset + size].decode("utf-16-be", "replace")
@@ -98,7 +100,7 @@ def profile_name(icc: bytes | None) -> str:
     return said[:100] or "unnamed profile"
 
 
-def tag(icc: bytes, signature: bytes) -> bytes:
+def read_icc_tag(icc: bytes, signature: bytes) -> bytes:
     """A tag's data, or nothing where the profile has none of that signature or lies about where it is."""
     count = int.from_bytes(icc[128:132], "big")
     for entry in range(min(count, _MAX_TAGS)):
@@ -109,55 +111,55 @@ def tag(icc: bytes, signature: bytes) -> bytes:
     return b""
 
 
-def colorants(icc: bytes) -> NDArray[np.float64] | None:
+def colorant_matrix(icc: bytes) -> NDArray[np.float64] | None:
     """The matrix (3, 3) that takes the profile's linear RGB to XYZ at D50; None where it has none that can be inverted."""
-    columns = [tag(icc, name) for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
+    columns = [read_icc_tag(icc, name) for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
     if any(len(column) < 20 for column in columns) or icc[20:24] != b"XYZ ":
         return None
     made = np.array([struct.unpack(">3i", column[8:20]) for column in columns]).T / 65536
     return made if abs(np.linalg.det(made)) > 1e-6 else None
 
 
-def _rgb(space: _Space) -> bytes:
-    corners = np.array(space.corners, np.float64).reshape(3, 2)
+def _build_rgb_profile(space: _RgbSpace) -> bytes:
+    corners = np.array(space.primaries, np.float64).reshape(3, 2)
     primaries = np.array([[x / y, 1.0, (1 - x - y) / y] for x, y in corners]).T
     white = np.array([space.white[0] / space.white[1], 1.0, (1 - sum(space.white)) / space.white[1]])
-    chad = _adaptation(white)
+    chad = _bradford_adaptation(white)
     colorants = chad @ (primaries * np.linalg.solve(primaries, white))
-    curve = _curve(space.curve)
-    tags = {b"chad": b"sf32\0\0\0\0" + _fixed(chad)}
+    curve = _curve_tag(space.curve)
+    tags = {b"chad": b"sf32\0\0\0\0" + _to_s15fixed16(chad)}
     for number, letter in enumerate((b"r", b"g", b"b")):
-        tags[letter + b"XYZ"] = b"XYZ \0\0\0\0" + _fixed(colorants[:, number])
+        tags[letter + b"XYZ"] = b"XYZ \0\0\0\0" + _to_s15fixed16(colorants[:, number])
         tags[letter + b"TRC"] = curve
-    return _profile(b"RGB ", space.title, tags)
+    return _build_profile(b"RGB ", space.title, tags)
 
 
-def _grey(title: str, curve: tuple[float, ...]) -> bytes:
-    return _profile(b"GRAY", title, {b"kTRC": _curve(curve)})
+def _build_grey_profile(title: str, curve: tuple[float, ...]) -> bytes:
+    return _build_profile(b"GRAY", title, {b"kTRC": _curve_tag(curve)})
 
 
-def _adaptation(white: NDArray[np.float64]) -> NDArray[np.float64]:
+def _bradford_adaptation(white: NDArray[np.float64]) -> NDArray[np.float64]:
     """Bradford adaptation of ``white`` (XYZ) to ICC's D50."""
-    ratio = (_BRADFORD @ np.array(D50)) / (_BRADFORD @ white)
+    ratio = (_BRADFORD @ np.array(D50_WHITE)) / (_BRADFORD @ white)
     return np.asarray(np.linalg.inv(_BRADFORD) @ np.diag(ratio) @ _BRADFORD)
 
 
-def _fixed(values: NDArray[np.float64] | tuple[float, ...]) -> bytes:
+def _to_s15fixed16(values: NDArray[np.float64] | tuple[float, ...]) -> bytes:
     numbers = np.rint(np.asarray(values, np.float64).ravel() * 65536).astype(int)
     return struct.pack(f">{len(numbers)}i", *numbers.tolist())
 
 
-def _curve(curve: tuple[float, ...]) -> bytes:
-    return b"para\0\0\0\0" + struct.pack(">HH", 0 if len(curve) == 1 else 3, 0) + _fixed(curve)
+def _curve_tag(curve: tuple[float, ...]) -> bytes:
+    return b"para\0\0\0\0" + struct.pack(">HH", 0 if len(curve) == 1 else 3, 0) + _to_s15fixed16(curve)
 
 
-def _text(words: str) -> bytes:
-    coded = words.encode("utf-16-be")
+def _text_tag(text: str) -> bytes:
+    coded = text.encode("utf-16-be")
     return b"mluc\0\0\0\0" + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(coded), 28) + coded
 
 
-def _profile(space: bytes, title: str, tags: dict[bytes, bytes]) -> bytes:
-    every = {b"desc": _text(title), b"cprt": _text("Public domain"), b"wtpt": b"XYZ \0\0\0\0" + _fixed(D50), **tags}
+def _build_profile(space: bytes, title: str, tags: dict[bytes, bytes]) -> bytes:
+    every = {b"desc": _text_tag(title), b"cprt": _text_tag("Public domain"), b"wtpt": b"XYZ \0\0\0\0" + _to_s15fixed16(D50_WHITE), **tags}
     offset = 132 + 12 * len(every)
     table, body, placed = b"", b"", dict[bytes, int]()
     for signature, block in every.items():
@@ -167,4 +169,4 @@ def _profile(space: bytes, title: str, tags: dict[bytes, bytes]) -> bytes:
         table += struct.pack(">4sII", signature, placed[block], len(block))
     rest = struct.pack(">I", len(every)) + table + body
     header = struct.pack(">I4sI4s4s4s6H4s", 128 + len(rest), b"\0" * 4, 0x04400000, b"mntr", space, b"XYZ ", 2020, 1, 1, 0, 0, 0, b"acsp")
-    return (header + b"\0" * 28 + _fixed(D50)).ljust(128, b"\0") + rest
+    return (header + b"\0" * 28 + _to_s15fixed16(D50_WHITE)).ljust(128, b"\0") + rest

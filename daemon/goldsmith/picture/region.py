@@ -22,21 +22,21 @@ from types import MappingProxyType
 
 import numpy as np
 
-from goldsmith.files import fold
-from goldsmith.picture.picture import Mask, Plate, frozen
+from goldsmith.files import fold_name
+from goldsmith.picture.picture import Mask, Picture, freeze
 
-SEEN = ("subject", "face", "hands", "text")
-"""Regions that have to be recognised in the picture."""
-RESERVED = frozenset({*SEEN, "background"})
-"""Words that are never a mask's name."""
+# Regions that have to be recognised in the picture.
+DETECTED_WORDS = ("subject", "face", "hands", "text")
+# Words that are never a mask's name.
+RESERVED_WORDS = frozenset({*DETECTED_WORDS, "background"})
 SIDES = frozenset({"left", "right", "top", "bottom", "center"})
 
-_WORD = re.compile(r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?![\w-]))|(?P<name>\w[\w-]*)|(?P<sign>[&|!(),]))")
+_TOKEN_PATTERN = re.compile(r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?![\w-]))|(?P<name>\w[\w-]*)|(?P<sign>[&|!(),]))")
+# A little more than a brief may say, for those who put two regions together.
 _MAX_LENGTH = 512
-"""A little more than a brief may say, for those who put two regions together."""
-_MAX_DEPTH = 31
+_MAX_NESTING = 31
 _THIRD = 1 / 3
-_BOXES = {
+_NAMED_BOXES = {
     "left": (0.0, 0.0, 0.5, 1.0),
     "right": (0.5, 0.0, 0.5, 1.0),
     "top": (0.0, 0.0, 1.0, 0.5),
@@ -44,256 +44,266 @@ _BOXES = {
     "center": (_THIRD, _THIRD, _THIRD, _THIRD),
 }
 
-Found = Mapping[str, Mask | None]
-"""Of every word that was looked for the mask (h, w) of it, or None where the picture has none."""
-NOTHING_SOUGHT: Found = MappingProxyType({})
+# Of every word that was looked for the mask (h, w) of it, or None where the picture has none.
+DetectedMasks = Mapping[str, Mask | None]
+NO_DETECTIONS: DetectedMasks = MappingProxyType({})
 
 
-class _Absent(Enum):
+class _MissingRegion(Enum):
     """A region that is nowhere. ``NONE``: it is known that there is none. ``UNKNOWN``: nobody can tell what it would be."""
 
     NONE = "none"
     UNKNOWN = "unknown"
 
 
-_SPARED = "!"
-"""Before a word: as it was found, for where it is to be spared."""
+# Before a word: as it was found, for where it is to be spared.
+_PROTECTED_PREFIX = "!"
 
-Evaluate = Callable[[Plate, Found], Mask | _Absent]
+RegionEvaluator = Callable[[Picture, DetectedMasks], Mask | _MissingRegion]
 
 
-class Nowhere(ValueError):
+class RegionNotFound(ValueError):
     """The whole region is nowhere, since ``words`` were looked for and are not in the picture."""
 
-    def __init__(self, words: tuple[str, ...]) -> None:
-        super().__init__(f"no {' and no '.join(words)} was found")
-        self.words = words
+    def __init__(self, missing_words: tuple[str, ...]) -> None:
+        super().__init__(f"no {' and no '.join(missing_words)} was found")
+        self.missing_words = missing_words
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class ParsedRegion:
     """A region as it was written, understood but not yet looked up in any picture."""
 
-    text: str
+    source: str
     mask_names: frozenset[str]
-    seen: frozenset[str]
-    kept: frozenset[str]
-    _evaluate: Evaluate
+    detected_words: frozenset[str]
+    protected_words: frozenset[str]
+    _evaluate: RegionEvaluator
 
-    def names(self) -> frozenset[str]:
+    def required_masks(self) -> frozenset[str]:
         """Names of the masks it uses; ``mask`` is the unnamed one."""
         return self.mask_names
 
-    def recognised(self) -> frozenset[str]:
-        """Which of ``SEEN`` have to be looked for in the picture; ``background`` asks for the subject."""
-        return self.seen
+    def required_detections(self) -> frozenset[str]:
+        """Which of ``DETECTED_WORDS`` have to be looked for in the picture; ``background`` asks for the subject."""
+        return self.detected_words
 
-    def spares(self) -> frozenset[str]:
-        """Which of ``SEEN`` it leaves out wherever they are: the subject of ``background``, and ``face`` in ``!face``."""
-        return self.kept
+    def protected_detections(self) -> frozenset[str]:
+        """Which of ``DETECTED_WORDS`` it leaves out wherever they are: the subject of ``background``, and ``face`` in ``!face``."""
+        return self.protected_words
 
-    def evaluate(self, plate: Plate, found: Found = NOTHING_SOUGHT, whole: Callable[[Mask], Mask] | None = None) -> Mask:
-        """The region of this plate, (h, w) 0..1. ``found`` has every word of ``recognised()``.
+    def evaluate(
+        self, picture: Picture, detected: DetectedMasks = NO_DETECTIONS, expand_mask: Callable[[Mask], Mask] | None = None
+    ) -> Mask:
+        """The region of this picture, (h, w) 0..1. ``found`` has every word of ``recognised()``.
 
         ``whole``: for a step that removes, what makes of a thing that was found all of it, to the last of its soft rim. What is to be
         spared (``!face``, and the subject of ``background``) stays as it was found.
-        Raises Nowhere where what was not found leaves nothing of the region; KeyError where the plate lacks a mask of ``names()``.
+        Raises Nowhere where what was not found leaves nothing of the region; KeyError where the picture lacks a mask of ``names()``.
         """
-        if whole is not None:
-            spared = {_SPARED + word: mask for word, mask in found.items()}
-            found = {**{word: mask if mask is None else whole(mask) for word, mask in found.items()}, **spared}
-        made = self._evaluate(plate, found)
-        if isinstance(made, _Absent):
-            raise Nowhere(tuple(word for word in SEEN if word in self.seen and found[word] is None))
-        return frozen(made)
+        if expand_mask is not None:
+            spared = {_PROTECTED_PREFIX + word: mask for word, mask in detected.items()}
+            detected = {**{word: mask if mask is None else expand_mask(mask) for word, mask in detected.items()}, **spared}
+        made = self._evaluate(picture, detected)
+        if isinstance(made, _MissingRegion):
+            raise RegionNotFound(tuple(word for word in DETECTED_WORDS if word in self.detected_words and detected[word] is None))
+        return freeze(made)
 
 
-def parse(where: str) -> Where:
+def parse_region(expression: str) -> ParsedRegion:
     """Read a region. Raises ValueError with a plain sentence that says where in the text the fault is."""
-    if len(where) > _MAX_LENGTH:
-        raise ValueError(f"a region of {len(where)} letters is too long; the limit is {_MAX_LENGTH}")
-    reading = _Reading(where, _words(where))
-    evaluate = reading.either(0)
-    if reading.at < len(reading.words):
-        raise reading.fault('expected "&", "|" or the end')
-    return Where(where, frozenset(reading.used), frozenset(reading.seen), frozenset(reading.kept), evaluate)
+    if len(expression) > _MAX_LENGTH:
+        raise ValueError(f"a region of {len(expression)} letters is too long; the limit is {_MAX_LENGTH}")
+    reading = _RegionParser(expression, _tokenise(expression))
+    evaluate = reading.parse_union(0)
+    if reading.position < len(reading.tokens):
+        raise reading.syntax_error('expected "&", "|" or the end')
+    return ParsedRegion(
+        expression, frozenset(reading.used_masks), frozenset(reading.detected_words), frozenset(reading.protected_words), evaluate
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class _Word:
+class _Token:
     kind: str
     text: str
     column: int
 
 
-def _words(where: str) -> list[_Word]:
+def _tokenise(expression: str) -> list[_Token]:
     words, at = [], 0
-    end = len(where.rstrip())
+    end = len(expression.rstrip())
     while at < end:
-        found = _WORD.match(where, at)
+        found = _TOKEN_PATTERN.match(expression, at)
         if found is None or found.lastgroup is None:
-            column = at + len(where[at:]) - len(where[at:].lstrip())
+            column = at + len(expression[at:]) - len(expression[at:].lstrip())
             raise ValueError(
-                f'"{where[column]}" at letter {column + 1} of "{where}" means nothing here; regions are joined with & | ! and ( )'
+                f'"{expression[column]}" at letter {column + 1} of "{expression}" means nothing here; regions are joined with & | ! and ( )'
             )
-        words.append(_Word(found.lastgroup, fold(found[found.lastgroup]), found.start(found.lastgroup)))
+        words.append(_Token(found.lastgroup, fold_name(found[found.lastgroup]), found.start(found.lastgroup)))
         at = found.end()
     return words
 
 
-class _Reading:
+class _RegionParser:
     """One pass over the words, from left to right."""
 
-    def __init__(self, text: str, words: list[_Word]) -> None:
+    def __init__(self, text: str, tokens: list[_Token]) -> None:
         self.text = text
-        self.words = words
-        self.at = 0
-        self.used: set[str] = set()
-        self.seen: set[str] = set()
-        self.kept: set[str] = set()
-        self.spared = False
+        self.tokens = tokens
+        self.position = 0
+        self.used_masks: set[str] = set()
+        self.detected_words: set[str] = set()
+        self.protected_words: set[str] = set()
+        self.is_negated = False
 
-    def fault(self, expected: str) -> ValueError:
-        if not self.words:
+    def syntax_error(self, expected: str) -> ValueError:
+        if not self.tokens:
             return ValueError(
                 "a region must not be empty: write mask, a mask's name, subject, background, face, hands, text, left, right, top, bottom, "
                 "center or box(x, y, w, h)"
             )
-        if self.at >= len(self.words):
+        if self.position >= len(self.tokens):
             return ValueError(f'"{self.text}" breaks off: {expected}')
-        word = self.words[self.at]
+        word = self.tokens[self.position]
         return ValueError(f'{expected} at letter {word.column + 1} of "{self.text}", not "{word.text}"')
 
-    def took(self, sign: str) -> bool:
-        if self.at < len(self.words) and (self.words[self.at].kind, self.words[self.at].text) == ("sign", sign):
-            self.at += 1
+    def accept(self, operator: str) -> bool:
+        if self.position < len(self.tokens) and (self.tokens[self.position].kind, self.tokens[self.position].text) == ("sign", operator):
+            self.position += 1
             return True
         return False
 
-    def need(self, sign: str) -> None:
-        if not self.took(sign):
-            raise self.fault(f'expected "{sign}"')
+    def expect(self, operator: str) -> None:
+        if not self.accept(operator):
+            raise self.syntax_error(f'expected "{operator}"')
 
-    def either(self, depth: int) -> Evaluate:
-        if depth > _MAX_DEPTH:
-            raise ValueError(f'"{self.text[:60]}" nests deeper than {_MAX_DEPTH - 1} levels')
-        made = self.both(depth)
-        while self.took("|"):
-            made = _joined(np.maximum, made, self.both(depth))
+    def parse_union(self, depth: int) -> RegionEvaluator:
+        if depth > _MAX_NESTING:
+            raise ValueError(f'"{self.text[:60]}" nests deeper than {_MAX_NESTING - 1} levels')
+        made = self.parse_intersection(depth)
+        while self.accept("|"):
+            made = _combine(np.maximum, made, self.parse_intersection(depth))
         return made
 
-    def both(self, depth: int) -> Evaluate:
-        made = self.factor(depth)
-        while self.took("&"):
-            made = _joined(np.minimum, made, self.factor(depth))
+    def parse_intersection(self, depth: int) -> RegionEvaluator:
+        made = self.parse_factor(depth)
+        while self.accept("&"):
+            made = _combine(np.minimum, made, self.parse_factor(depth))
         return made
 
-    def factor(self, depth: int) -> Evaluate:
+    def parse_factor(self, depth: int) -> RegionEvaluator:
         turned = False
-        while self.took("!"):
+        while self.accept("!"):
             turned = not turned
-        self.spared ^= turned
-        made = self.region(depth)
-        self.spared ^= turned
-        return _inverted(made) if turned else made
+        self.is_negated ^= turned
+        made = self.parse_operand(depth)
+        self.is_negated ^= turned
+        return _invert(made) if turned else made
 
-    def region(self, depth: int) -> Evaluate:
-        if self.took("("):
-            made = self.either(depth + 1)
-            self.need(")")
+    def parse_operand(self, depth: int) -> RegionEvaluator:
+        if self.accept("("):
+            made = self.parse_union(depth + 1)
+            self.expect(")")
             return made
-        if self.at >= len(self.words) or not (self.words[self.at].kind == "name" or self.words[self.at].text.isdigit()):
-            raise self.fault("expected a region")
-        word = self.words[self.at]
-        self.at += 1
-        if word.text == "box" and self.took("("):
-            return self.box(word)
-        if word.text in RESERVED:
-            return self.looked_for(word.text)
-        if word.text in _BOXES:
-            return _box(*_BOXES[word.text])
-        self.used.add(word.text)
-        return _named(word.text)
+        if self.position >= len(self.tokens) or not (
+            self.tokens[self.position].kind == "name" or self.tokens[self.position].text.isdigit()
+        ):
+            raise self.syntax_error("expected a region")
+        word = self.tokens[self.position]
+        self.position += 1
+        if word.text == "box" and self.accept("("):
+            return self.parse_box(word)
+        if word.text in RESERVED_WORDS:
+            return self.parse_detected(word.text)
+        if word.text in _NAMED_BOXES:
+            return _box_evaluator(*_NAMED_BOXES[word.text])
+        self.used_masks.add(word.text)
+        return _mask_evaluator(word.text)
 
-    def looked_for(self, word: str) -> Evaluate:
-        thing, spared = ("subject", not self.spared) if word == "background" else (word, self.spared)
-        self.seen.add(thing)
+    def parse_detected(self, word: str) -> RegionEvaluator:
+        thing, spared = ("subject", not self.is_negated) if word == "background" else (word, self.is_negated)
+        self.detected_words.add(thing)
         if spared:
-            self.kept.add(thing)
-        made = _seen(thing, spared=spared)
-        return _inverted(made) if word == "background" else made
+            self.protected_words.add(thing)
+        made = _detection_evaluator(thing, is_protected=spared)
+        return _invert(made) if word == "background" else made
 
-    def box(self, word: _Word) -> Evaluate:
+    def parse_box(self, token: _Token) -> RegionEvaluator:
         numbers: list[float] = []
         for number in range(4):
             if number:
-                self.need(",")
-            if self.at >= len(self.words) or self.words[self.at].kind != "number":
-                raise self.fault("expected a number")
-            numbers.append(float(self.words[self.at].text))
-            self.at += 1
-        self.need(")")
+                self.expect(",")
+            if self.position >= len(self.tokens) or self.tokens[self.position].kind != "number":
+                raise self.syntax_error("expected a number")
+            numbers.append(float(self.tokens[self.position].text))
+            self.position += 1
+        self.expect(")")
         x, y, w, h = numbers
         if not (0 <= x < 1 and 0 <= y < 1 and 0 < w <= 1 - x + 1e-9 and 0 < h <= 1 - y + 1e-9):
             raise ValueError(
-                f'box({x:g}, {y:g}, {w:g}, {h:g}) at letter {word.column + 1} of "{self.text}" leaves the picture: '
+                f'box({x:g}, {y:g}, {w:g}, {h:g}) at letter {token.column + 1} of "{self.text}" leaves the picture: '
                 "x, y, width and height are fractions of it, each 0 to 1"
             )
-        return _box(x, y, w, h)
+        return _box_evaluator(x, y, w, h)
 
 
-def _joined(how: Callable[[Mask, Mask], Mask], one: Evaluate, other: Evaluate) -> Evaluate:
+def _combine(combine_masks: Callable[[Mask, Mask], Mask], first: RegionEvaluator, second: RegionEvaluator) -> RegionEvaluator:
     """A union or an intersection: only a union has something left where one of the two is nowhere."""
 
-    def evaluate(plate: Plate, found: Found) -> Mask | _Absent:
-        both = (one(plate, found), other(plate, found))
-        there = [made for made in both if not isinstance(made, _Absent)]
+    def evaluate(plate: Picture, found: DetectedMasks) -> Mask | _MissingRegion:
+        both = (first(plate, found), second(plate, found))
+        there = [made for made in both if not isinstance(made, _MissingRegion)]
         if len(there) == 2:
-            return how(*there)
-        if there and how is np.maximum:
+            return combine_masks(*there)
+        if there and combine_masks is np.maximum:
             return there[0]
-        return _Absent.UNKNOWN if _Absent.UNKNOWN in [made for made in both if isinstance(made, _Absent)] else _Absent.NONE
+        return (
+            _MissingRegion.UNKNOWN
+            if _MissingRegion.UNKNOWN in [made for made in both if isinstance(made, _MissingRegion)]
+            else _MissingRegion.NONE
+        )
 
     return evaluate
 
 
-def _inverted(one: Evaluate) -> Evaluate:
-    def evaluate(plate: Plate, found: Found) -> Mask | _Absent:
-        made = one(plate, found)
-        if made is _Absent.NONE:
+def _invert(evaluator: RegionEvaluator) -> RegionEvaluator:
+    def evaluate(plate: Picture, found: DetectedMasks) -> Mask | _MissingRegion:
+        made = evaluator(plate, found)
+        if made is _MissingRegion.NONE:
             return np.ones((plate.height, plate.width), np.float32)
-        return made if isinstance(made, _Absent) else 1 - made
+        return made if isinstance(made, _MissingRegion) else 1 - made
 
     return evaluate
 
 
-def _named(name: str) -> Evaluate:
+def _mask_evaluator(name: str) -> RegionEvaluator:
     return lambda plate, _: plate.masks[name]
 
 
-def _seen(word: str, *, spared: bool) -> Evaluate:
-    absent = _Absent.UNKNOWN if word == "subject" else _Absent.NONE
+def _detection_evaluator(word: str, *, is_protected: bool) -> RegionEvaluator:
+    absent = _MissingRegion.UNKNOWN if word == "subject" else _MissingRegion.NONE
 
-    def evaluate(_: Plate, found: Found) -> Mask | _Absent:
-        made = found.get(_SPARED + word, found[word]) if spared else found[word]
+    def evaluate(_: Picture, found: DetectedMasks) -> Mask | _MissingRegion:
+        made = found.get(_PROTECTED_PREFIX + word, found[word]) if is_protected else found[word]
         return absent if made is None else made
 
     return evaluate
 
 
-def _box(x: float, y: float, w: float, h: float) -> Evaluate:
+def _box_evaluator(x: float, y: float, w: float, h: float) -> RegionEvaluator:
     """Every pixel whose centre lies inside; never none at all."""
 
-    def evaluate(plate: Plate, _: Found) -> Mask:
+    def evaluate(plate: Picture, _: DetectedMasks) -> Mask:
         made = np.zeros((plate.height, plate.width), np.float32)
-        top, bottom = _span(y, h, plate.height)
-        left, right = _span(x, w, plate.width)
+        top, bottom = _pixel_span(y, h, plate.height)
+        left, right = _pixel_span(x, w, plate.width)
         made[top:bottom, left:right] = 1.0
         return made
 
     return evaluate
 
 
-def _span(start: float, length: float, size: int) -> tuple[int, int]:
+def _pixel_span(start: float, length: float, size: int) -> tuple[int, int]:
     first = min(size - 1, int(start * size + 0.5))
     return first, max(first + 1, min(size, int((start + length) * size + 0.5)))

@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.picture import colour
-from goldsmith.picture.picture import Mask, Pixels, Plate
+from goldsmith.picture.picture import Mask, Picture, Pixels
 
-Filter = Literal["lanczos", "cubic", "linear", "area"]
-"""lanczos: a = 3, sharpest; cubic: a = -0.5; linear: a triangle, never overshoots; area: the mean of what a pixel covers."""
+# lanczos: a = 3, sharpest; cubic: a = -0.5; linear: a triangle, never overshoots; area: the mean of what a pixel covers.
+ResampleFilter = Literal["lanczos", "cubic", "linear", "area"]
 
-_BAND = 1 << 20
-LEAST_ALPHA = np.float32(1 / 65535 / 2)
-"""What is covered less than this has no colour of its own."""
+_BAND_PIXELS = 1 << 20
+# What is covered less than this has no colour of its own.
+MIN_ALPHA = np.float32(1 / 65535 / 2)
 
 
-def resized(array: NDArray[np.float32], height: int, width: int, how: Filter = "linear") -> NDArray[np.float32]:
+def resize(array: NDArray[np.float32], height: int, width: int, resample_filter: ResampleFilter = "linear") -> NDArray[np.float32]:
     """``array`` (h, w) or (h, w, c) at another size; when shrinking, the filter is widened so that nothing aliases.
 
     Values are taken as they are: for light to add up rightly they have to be linear. ``lanczos`` and ``cubic`` overshoot: clip.
@@ -27,38 +27,40 @@ def resized(array: NDArray[np.float32], height: int, width: int, how: Filter = "
     if array.shape[:2] == (height, width):
         return array
     if array.ndim == 2:
-        return _plane(array, height, width, how)
+        return _resize_plane(array, height, width, resample_filter)
     with ThreadPoolExecutor(2) as pool:
-        planes = pool.map(lambda channel: _plane(array[:, :, channel], height, width, how), range(array.shape[2]))
+        planes = pool.map(lambda channel: _resize_plane(array[:, :, channel], height, width, resample_filter), range(array.shape[2]))
         return np.stack(list(planes), axis=2)
 
 
-def resized_plate(plate: Plate, height: int, width: int, how: Filter = "lanczos", *, linear: bool = True) -> Plate:
-    """The plate at another size, with alpha and masks; itself where it has that size already.
+def resize_picture(
+    picture: Picture, height: int, width: int, resample_filter: ResampleFilter = "lanczos", *, in_linear_light: bool = True
+) -> Picture:
+    """The picture at another size, with alpha and masks; itself where it has that size already.
 
-    linear: resize linear light (by the plate's profile) rather than display-encoded values. Colours are weighted with alpha, so that
+    linear: resize linear light (by the picture's profile) rather than display-encoded values. Colours are weighted with alpha, so that
     what lies under transparent pixels never shows.
     """
-    if (plate.height, plate.width) == (height, width):
-        return plate
-    pixels = colour.to_linear(plate.pixels, plate.icc) if linear else plate.pixels
-    if plate.alpha is None:
-        made = resized(pixels, height, width, how)
+    if (picture.height, picture.width) == (height, width):
+        return picture
+    pixels = colour.to_linear(picture.pixels, picture.icc) if in_linear_light else picture.pixels
+    if picture.alpha is None:
+        made = resize(pixels, height, width, resample_filter)
     else:
-        cover = resized(plate.alpha, height, width, how)[..., None]
-        weighted = resized(pixels * plate.alpha[..., None], height, width, how)
-        made = np.where(cover > LEAST_ALPHA, weighted / np.maximum(cover, LEAST_ALPHA), resized(pixels, height, width, "linear"))
+        cover = resize(picture.alpha, height, width, resample_filter)[..., None]
+        weighted = resize(pixels * picture.alpha[..., None], height, width, resample_filter)
+        made = np.where(cover > MIN_ALPHA, weighted / np.maximum(cover, MIN_ALPHA), resize(pixels, height, width, "linear"))
     made = np.clip(made, 0.0, 1.0)
-    if linear:
-        made = np.clip(colour.from_linear(made, plate.icc), 0.0, 1.0)
+    if in_linear_light:
+        made = np.clip(colour.from_linear(made, picture.icc), 0.0, 1.0)
 
     def carried(mask: Mask) -> Mask:
-        return np.clip(resized(mask, height, width, how if mask is plate.alpha else "linear"), 0.0, 1.0)
+        return np.clip(resize(mask, height, width, resample_filter if mask is picture.alpha else "linear"), 0.0, 1.0)
 
-    return plate.reshaped(made, carried)
+    return picture.with_geometry(made, carried)
 
 
-def _plane(plane: Pixels, height: int, width: int, how: Filter) -> NDArray[np.float32]:
+def _resize_plane(plane: Pixels, height: int, width: int, resample_filter: ResampleFilter) -> NDArray[np.float32]:
     from PIL import Image
 
     filters = {
@@ -67,9 +69,9 @@ def _plane(plane: Pixels, height: int, width: int, how: Filter) -> NDArray[np.fl
         "linear": Image.Resampling.BILINEAR,
         "area": Image.Resampling.BOX,
     }
-    image = Image.fromarray(np.ascontiguousarray(plane, np.float32)).resize((width, height), filters[how])
+    image = Image.fromarray(np.ascontiguousarray(plane, np.float32)).resize((width, height), filters[resample_filter])
     made = np.empty((height, width), np.float32)
-    rows = max(1, _BAND // width)
+    rows = max(1, _BAND_PIXELS // width)
     for top in range(0, height, rows):  # Pillow hands pixels over by way of a copy
         bottom = min(top + rows, height)
         made[top:bottom] = np.asarray(image.crop((0, top, width, bottom)), np.float32)

@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 from goldsmith.picture.picture import Mask, Pixels
 
-_WORK = 1024
-"""The longer side, in px, at which edges are looked for; what is found is laid over the full resolution."""
-_EPS = 4e-4
-"""How much the picture must vary, as a variance of display values, for it to count as an edge."""
-_SURE = 0.04
-"""A matte nearer to 0 or 1 than this is stretched to it."""
-_STRIP = 1 << 21
+# The longer side, in px, at which edges are looked for; what is found is laid over the full resolution.
+_WORKING_SIDE = 1024
+# How much the picture must vary, as a variance of display values, for it to count as an edge.
+_REGULARISATION = 4e-4
+# A matte nearer to 0 or 1 than this is stretched to it.
+_CLIP_MARGIN = 0.04
+_STRIP_PIXELS = 1 << 21
 
 
-def refined(matte: Mask, pixels: Pixels, coarse: int) -> Mask:
+def refine_matte(matte: Mask, pixels: Pixels, source_long_side: int) -> Mask:
     """The matte (h, w) with its edges where those of ``pixels`` (h, w, c) are; 0..1.
 
     coarse: px of the longer side of what the matte was made of; where it is no finer than that, edges may be off by a few such px.
@@ -28,39 +28,41 @@ def refined(matte: Mask, pixels: Pixels, coarse: int) -> Mask:
     import cv2
 
     height, width = matte.shape
-    scale = min(1.0, _WORK / max(height, width))
+    scale = min(1.0, _WORKING_SIDE / max(height, width))
     wide, high = max(1, round(width * scale)), max(1, round(height * scale))
     guide = pixels if scale == 1 else cv2.resize(pixels, (wide, high), interpolation=cv2.INTER_AREA)
     guide = np.ascontiguousarray(guide.reshape(high, wide, -1), dtype=np.float32)
     small = np.asarray(matte if scale == 1 else cv2.resize(matte, (wide, high), interpolation=cv2.INTER_AREA), np.float32)
-    radius = max(2, math.ceil(2 * max(wide, high) / coarse))
-    slope, offset = _local_lines(guide, small, radius)
-    closer = _firm(np.einsum("hwc,hwc->hw", slope, guide) + offset)  # nearer to the edges already, so looked at more closely once more
-    slope, offset = _local_lines(guide, closer, max(2, radius // 2))
+    radius = max(2, math.ceil(2 * max(wide, high) / source_long_side))
+    slope, offset = _fit_local_linear(guide, small, radius)
+    closer = _stretch_ends(
+        np.einsum("hwc,hwc->hw", slope, guide) + offset
+    )  # nearer to the edges already, so looked at more closely once more
+    slope, offset = _fit_local_linear(guide, closer, max(2, radius // 2))
     near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (4 * radius + 1,) * 2)
     least, most = cv2.erode(small, near), cv2.dilate(small, near)
     made = np.empty_like(matte)
-    rows = max(1, _STRIP // width)
+    rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
         part = np.s_[top : min(height, top + rows)]
-        full = (_rows(plane, part, height, width) for plane in (*np.moveaxis(slope, 2, 0), offset, least, most))
+        full = (_upsample_rows(plane, part, height, width) for plane in (*np.moveaxis(slope, 2, 0), offset, least, most))
         *slopes, base, low, high_ = full
         laid = base
         for channel, factor in enumerate(slopes):
             laid += factor * pixels[part, :, channel]
-        laid = _firm(laid)
-        laid[high_ < _SURE] = 0
-        laid[low > 1 - _SURE] = 1
+        laid = _stretch_ends(laid)
+        laid[high_ < _CLIP_MARGIN] = 0
+        laid[low > 1 - _CLIP_MARGIN] = 1
         made[part] = laid
     return made
 
 
-def _firm(matte: Mask) -> Mask:
+def _stretch_ends(matte: Mask) -> Mask:
     """What is all but 0 or 1 becomes that."""
-    return np.asarray(np.clip((matte - _SURE) / (1 - 2 * _SURE), 0.0, 1.0), np.float32)
+    return np.asarray(np.clip((matte - _CLIP_MARGIN) / (1 - 2 * _CLIP_MARGIN), 0.0, 1.0), np.float32)
 
 
-def _local_lines(guide: Pixels, matte: Mask, radius: int) -> tuple[Pixels, Mask]:
+def _fit_local_linear(guide: Pixels, matte: Mask, radius: int) -> tuple[Pixels, Mask]:
     """Of the lines matte = slope . guide + offset that fit best round each pixel the means over its window: (h, w, c) and (h, w)."""
 
     def mean(plane: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -75,20 +77,20 @@ def _local_lines(guide: Pixels, matte: Mask, radius: int) -> tuple[Pixels, Mask]
         for other in range(one, channels):
             both = mean(guide[:, :, one] * guide[:, :, other]) - middle[:, :, one] * middle[:, :, other]
             spread[:, :, one, other] = spread[:, :, other, one] = both
-    spread += np.float32(_EPS) * np.eye(channels, dtype=np.float32)
+    spread += np.float32(_REGULARISATION) * np.eye(channels, dtype=np.float32)
     along = np.stack([mean(guide[:, :, each] * matte) - middle[:, :, each] * level for each in range(channels)], axis=2)
     slope = np.linalg.solve(spread, along[..., None])[..., 0].astype(np.float32)
     offset = level - (slope * middle).sum(axis=2)
     return mean(np.ascontiguousarray(slope)), mean(offset)
 
 
-def _rows(plane: Mask, part: slice, height: int, width: int) -> Mask:
+def _upsample_rows(plane: Mask, row_slice: slice, height: int, width: int) -> Mask:
     """Some rows of a small plane at full size, linearly between its pixels."""
     import cv2
 
     if plane.shape == (height, width):
-        return plane[part].copy()
-    down = (np.arange(part.start, part.stop, dtype=np.float32) + 0.5) * (plane.shape[0] / height) - 0.5
+        return plane[row_slice].copy()
+    down = (np.arange(row_slice.start, row_slice.stop, dtype=np.float32) + 0.5) * (plane.shape[0] / height) - 0.5
     across = (np.arange(width, dtype=np.float32) + 0.5) * (plane.shape[1] / width) - 0.5
     maps = np.broadcast_to(across, (len(down), width)).copy(), np.broadcast_to(down[:, None], (len(down), width)).copy()
     return np.asarray(cv2.remap(np.ascontiguousarray(plane), *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)

@@ -23,36 +23,36 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from goldsmith.engines.batch import Flight
-from goldsmith.jobs import faults
-from goldsmith.jobs.job import Fault, Job, Outcome, Progress
+from goldsmith.engines.batch import Batch
+from goldsmith.jobs import job_faults
+from goldsmith.jobs.job import Job, JobFault, JobProgress, Outcome
 from goldsmith.jobs.protocol import (
-    FlightPlan,
-    Frames,
-    Hello,
-    Kind,
-    Models,
-    framed,
-    packed,
-    unpacked,
+    BatchMessage,
+    FrameDecoder,
+    HelloMessage,
+    MessageType,
+    ModelsMessage,
+    decode_message,
+    encode_message,
+    frame_message,
 )
 
 if TYPE_CHECKING:
-    from goldsmith.worker.engine_provider import Shop
+    from goldsmith.worker.engine_provider import EngineProvider
 
 _PR_SET_PDEATHSIG = 1
-_PROGRESS_EVERY = 0.2
-_NOTES_AT_ONCE = 5
-"""A cold start's note must not be lost; one note a tile would be a flood."""
+_PROGRESS_INTERVAL_SECONDS = 0.2
+# A cold start's note must not be lost; one note a tile would be a flood.
+_MAX_UNTHROTTLED_NOTES = 5
 
 
 def main(arguments: list[str]) -> None:
     """Serve jobs until the daemon is gone."""
-    _belong_to(int(arguments[1]))
-    Lane(socket.socket(fileno=int(arguments[0]))).serve()
+    _bind_to_parent(int(arguments[1]))
+    Worker(socket.socket(fileno=int(arguments[0]))).serve()
 
 
-def _belong_to(parent: int) -> None:
+def _bind_to_parent(parent: int) -> None:
     """Die with the daemon, leave signals to it, leave no core files, and be the first to go when memory runs out."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -66,42 +66,44 @@ def _belong_to(parent: int) -> None:
         file.write("500")
 
 
-class Lane:
+class Worker:
     """The lane's side of the socket: a thread that hears (so that a cancel arrives during a job), and the work itself."""
 
-    def __init__(self, wire: socket.socket) -> None:
-        self._wire = wire
-        self._speaking = Lock()
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._send_lock = Lock()
         self._jobs: SimpleQueue[tuple[Job, ...]] = SimpleQueue()
         self._cancelled: set[str] = set()
-        self._frames = Frames()
-        self._early: list[tuple[Kind, bytes]] = []
+        self._decoder = FrameDecoder()
+        self._early_messages: list[tuple[MessageType, bytes]] = []
 
     def serve(self) -> None:
         """Work for ever; the process ends by ``_hear`` when the daemon lets go of the socket."""
-        hello = self._hello()
-        Thread(target=self._hear, name="hear", daemon=True).start()
-        shop = _prepared(hello, Changes(lambda models: self._say(Kind.MODELS, packed(models))).tell)
-        self._say(Kind.READY)
+        hello = self._receive_hello()
+        Thread(target=self._receive, name="hear", daemon=True).start()
+        shop = _create_engine_provider(
+            hello, ModelsChangeFilter(lambda models: self._send(MessageType.MODELS, encode_message(models))).emit
+        )
+        self._send(MessageType.READY)
         while True:
             jobs = self._jobs.get()
             if hello.spec.device != "cpu":
-                self._fly(jobs, hello, shop)  # nobody waits here for their end: the daemon sends no others before these have landed
+                self._run_batch(jobs, hello, shop)  # nobody waits here for their end: the daemon sends no others before these have landed
                 continue
-            with _memory_of(jobs):
+            with _limit_memory(jobs):
                 if len(jobs) == 1:
-                    self._work(jobs[0], hello, shop)
+                    self._run_and_report(jobs[0], hello, shop)
                 else:
-                    for thread in self._fly(jobs, hello, shop):
+                    for thread in self._run_batch(jobs, hello, shop):
                         thread.join()
 
-    def _fly(self, jobs: Sequence[Job], hello: Hello, shop: Shop) -> list[Thread]:
+    def _run_batch(self, jobs: Sequence[Job], hello: HelloMessage, engine_provider: EngineProvider) -> list[Thread]:
         """Jobs together: each in a thread of its own, and where they call the same engine they meet."""
-        flight = Flight(len(jobs))
+        flight = Batch(len(jobs))
 
         def work(job: Job) -> None:
             try:
-                self._work(job, hello, shop.flying(flight) if len(jobs) > 1 else shop)
+                self._run_and_report(job, hello, engine_provider.for_batch(flight) if len(jobs) > 1 else engine_provider)
             except BaseException:  # noqa: BLE001 - nobody would ever hear of the job: the process ends, as where it has one thread
                 traceback.print_exc()
                 os._exit(1)
@@ -112,144 +114,146 @@ class Lane:
             thread.start()
         return threads
 
-    def _work(self, job: Job, hello: Hello, shop: Shop) -> None:
-        self._say(Kind.BEGUN, job.id.encode())
-        outcome = self._attempt(job, hello, shop)
+    def _run_and_report(self, job: Job, hello: HelloMessage, engine_provider: EngineProvider) -> None:
+        self._send(MessageType.STARTED, job.id.encode())
+        outcome = self._run_job(job, hello, engine_provider)
         self._cancelled.discard(job.id)
-        self._say(Kind.OUTCOME, _packed_outcome(outcome))
+        self._send(MessageType.OUTCOME, _encode_outcome(outcome))
 
-    def _attempt(self, job: Job, hello: Hello, shop: Shop) -> Outcome:
+    def _run_job(self, job: Job, hello: HelloMessage, engine_provider: EngineProvider) -> Outcome:
         """The job's outcome, whatever happens in this process short of its death."""
         from goldsmith.worker.job_runner import run_job
-        from goldsmith.worker.trace import ran_with
+        from goldsmith.worker.trace import run_environment
 
         begun = monotonic()
-        throttle = Throttle(lambda progress: self._say(Kind.PROGRESS, packed(progress)))
+        throttle = ProgressThrottle(lambda progress: self._send(MessageType.PROGRESS, encode_message(progress)))
 
         def landed() -> None:
             if hello.spec.device != "cpu":
-                self._say(Kind.LANDED, job.id.encode())
+                self._send(MessageType.ENGINE_RELEASED, job.id.encode())
 
         try:
-            outcome = run_job(job, shop, throttle.report, lambda: job.id in self._cancelled, landed=landed)
+            outcome = run_job(job, engine_provider, throttle.report, lambda: job.id in self._cancelled, on_engine_released=landed)
         except MemoryError:
-            outcome = Outcome(job_id=job.id, fault=faults.too_much_memory(job))
+            outcome = Outcome(job_id=job.id, fault=job_faults.out_of_memory(job))
         except Exception as error:  # noqa: BLE001 - the border: an operation may raise anything, and the next job is innocent
-            outcome = Outcome(job_id=job.id, fault=faults.unforeseen(job, throttle.last, error))
-        with_what = ran_with(hello.spec.title or hello.spec.device, hello.spec.threads)
-        return outcome.model_copy(update={"lane": hello.spec.name, "seconds": monotonic() - begun, "ran_with": with_what})
+            outcome = Outcome(job_id=job.id, fault=job_faults.unexpected_error(job, throttle.last_progress, error))
+        with_what = run_environment(hello.spec.device_title or hello.spec.device, hello.spec.threads)
+        return outcome.model_copy(update={"queue": hello.spec.queue, "seconds": monotonic() - begun, "environment": with_what})
 
-    def _hello(self) -> Hello:
+    def _receive_hello(self) -> HelloMessage:
         while True:
-            data = self._wire.recv(65536)
+            data = self._connection.recv(65536)
             if not data:
                 os._exit(0)
-            heard = self._frames.feed(data)
+            heard = self._decoder.feed(data)
             if heard:
-                self._early = heard[1:]
-                return unpacked(Hello, heard[0][1])
+                self._early_messages = heard[1:]
+                return decode_message(HelloMessage, heard[0][1])
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         """Take in jobs and cancels. A lane that has gone deaf is of no use, so its process ends with this thread."""
         try:
-            self._hear_for_ever(self._early)
+            self._receive_forever(self._early_messages)
         finally:
             sys.stderr.flush()
             os._exit(1)
 
-    def _hear_for_ever(self, heard: list[tuple[Kind, bytes]]) -> None:
+    def _receive_forever(self, messages: list[tuple[MessageType, bytes]]) -> None:
         while True:
-            for kind, payload in heard:
-                if kind is Kind.JOB:
-                    self._jobs.put((unpacked(Job, payload),))
-                elif kind is Kind.FLIGHT:
-                    self._jobs.put(unpacked(FlightPlan, payload).jobs)
-                elif kind is Kind.CANCEL:
+            for kind, payload in messages:
+                if kind is MessageType.JOB:
+                    self._jobs.put((decode_message(Job, payload),))
+                elif kind is MessageType.BATCH:
+                    self._jobs.put(decode_message(BatchMessage, payload).jobs)
+                elif kind is MessageType.CANCEL:
                     self._cancelled.add(payload.decode())
-            data = self._wire.recv(65536)
+            data = self._connection.recv(65536)
             if not data:
                 os._exit(0)
-            heard = self._frames.feed(data)
+            messages = self._decoder.feed(data)
 
-    def _say(self, kind: Kind, payload: bytes = b"") -> None:
+    def _send(self, kind: MessageType, payload: bytes = b"") -> None:
         try:
-            with self._speaking:
-                self._wire.sendall(framed(kind, payload))
+            with self._send_lock:
+                self._connection.sendall(frame_message(kind, payload))
         except OSError:
             os._exit(0)
 
 
-def _prepared(hello: Hello, tell: Callable[[Models], None]) -> Shop:
+def _create_engine_provider(hello: HelloMessage, emit: Callable[[ModelsMessage], None]) -> EngineProvider:
     """The bench. READY is said after this: an installation too broken to open it pauses the lane, and is no job's fault."""
     import goldsmith.worker.job_runner  # noqa: F401 - all that a job needs at once
-    from goldsmith.worker.engine_provider import Shop
+    from goldsmith.worker.engine_provider import EngineProvider
 
-    return Shop(hello.context, hello.spec, tell)
+    return EngineProvider(hello.config, hello.spec, emit)
 
 
-class Changes:
+class ModelsChangeFilter:
     """Lets through what differs from what was said last."""
 
-    def __init__(self, send: Callable[[Models], None]) -> None:
+    def __init__(self, send: Callable[[ModelsMessage], None]) -> None:
         self._send = send
-        self._last = Models()
+        self._last = ModelsMessage()
 
-    def tell(self, models: Models) -> None:
+    def emit(self, models: ModelsMessage) -> None:
         if models != self._last:
             self._last = models
             self._send(models)
 
 
-class Throttle:
+class ProgressThrottle:
     """Lets through about five reports a second, and at once every new step and the first few notes of a step."""
 
-    def __init__(self, send: Callable[[Progress], None], clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, send: Callable[[JobProgress], None], clock: Callable[[], float] = monotonic) -> None:
         self._send = send
         self._clock = clock
-        self._sent = float("-inf")
-        self._notes = 0
-        self.last: Progress | None = None
+        self._sent_at = float("-inf")
+        self._note_count = 0
+        self.last_progress: JobProgress | None = None
 
-    def report(self, progress: Progress) -> None:
+    def report(self, progress: JobProgress) -> None:
         """Send it, unless one much like it went out a moment ago."""
         now = self._clock()
-        if self._is_news(progress) or now - self._sent >= _PROGRESS_EVERY:
-            self._sent = now
+        if self._is_significant(progress) or now - self._sent_at >= _PROGRESS_INTERVAL_SECONDS:
+            self._sent_at = now
             self._send(progress)
-        self.last = progress
+        self.last_progress = progress
 
-    def _is_news(self, progress: Progress) -> bool:
-        if self.last is None or progress.step != self.last.step:
-            self._notes = 0
+    def _is_significant(self, progress: JobProgress) -> bool:
+        if self.last_progress is None or progress.step != self.last_progress.step:
+            self._note_count = 0
             return True
-        if not progress.note or progress.note == self.last.note:
+        if not progress.note or progress.note == self.last_progress.note:
             return False
-        self._notes += 1
-        return self._notes <= _NOTES_AT_ONCE
+        self._note_count += 1
+        return self._note_count <= _MAX_UNTHROTTLED_NOTES
 
 
 @contextmanager
-def _memory_of(jobs: Sequence[Job]) -> Iterator[None]:
+def _limit_memory(jobs: Sequence[Job]) -> Iterator[None]:
     """Let this process allocate what the jobs may use beside what it holds already; a GPU's address space knows no such limit."""
     before, hard = resource.getrlimit(resource.RLIMIT_DATA)
     with open("/proc/self/statm", "rb") as file:
         held = int(file.read().split()[5]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_DATA, (held + max(job.limits.memory_bytes for job in jobs), hard))
+    resource.setrlimit(resource.RLIMIT_DATA, (held + max(job.limits.max_memory_bytes for job in jobs), hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
 
 
-def _packed_outcome(outcome: Outcome) -> bytes:
+def _encode_outcome(outcome: Outcome) -> bytes:
     """An outcome that cannot be said (a finding that is no JSON) is a failure of its own, not the end of the lane."""
     try:
-        return packed(outcome)
+        return encode_message(outcome)
     except (TypeError, ValueError, RecursionError) as error:
-        fault = Fault(
-            kind="crash", sentence=f"The program's result cannot be put on record: {error}.", detail=repr(outcome)[: faults.DETAIL]
+        fault = JobFault(
+            kind="crash",
+            sentence=f"The program's result cannot be put on record: {error}.",
+            detail=repr(outcome)[: job_faults.MAX_DETAIL_CHARS],
         )
-        return packed(Outcome(job_id=outcome.job_id, fault=fault, lane=outcome.lane, seconds=outcome.seconds))
+        return encode_message(Outcome(job_id=outcome.job_id, fault=fault, queue=outcome.queue, seconds=outcome.seconds))
 
 
 if __name__ == "__main__":

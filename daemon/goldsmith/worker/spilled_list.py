@@ -1,4 +1,4 @@
-"""Many plates of one size or another, kept on disk while a set is open: a hundred candidates need no more memory than one."""
+"""Many pictures of one size or another, kept on disk while a set is open: a hundred candidates need no more memory than one."""
 
 from __future__ import annotations
 
@@ -11,76 +11,78 @@ from typing import overload
 
 import numpy as np
 
-from goldsmith.errors import MachineFault
-from goldsmith.picture.picture import Pixels, Plate, frozen, quantised
-from goldsmith.worker.results import Scratch
+from goldsmith.errors import HostError
+from goldsmith.picture.picture import Picture, Pixels, freeze, quantise
+from goldsmith.worker.scratch_folder import ScratchFolder
 
-_EMPTY: Pixels = frozen(np.zeros((0, 0, 3), np.float32))
+_EMPTY: Pixels = freeze(np.zeros((0, 0, 3), np.float32))
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    """One plate without its pixels; those lie in ``path``, as codes where they are codes, else as the floats they are."""
+class _SpilledPicture:
+    """One picture without its pixels; those lie in ``path``, as codes where they are codes, else as the floats they are."""
 
-    plate: Plate
+    picture: Picture
     path: Path
     shape: tuple[int, ...]
-    kind: str
+    dtype: str
 
 
-class Shelf(Sequence[Plate]):
+class SpilledList(Sequence[Picture]):
     """Plates in scratch, read again each time one is asked for: the very same values."""
 
-    def __init__(self, kept: Sequence[_Kept]) -> None:
-        self._kept = tuple(kept)
+    def __init__(self, entries: Sequence[_SpilledPicture]) -> None:
+        self._entries = tuple(entries)
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._entries)
 
     @overload
-    def __getitem__(self, index: int) -> Plate: ...
+    def __getitem__(self, index: int) -> Picture: ...
     @overload
-    def __getitem__(self, index: slice) -> Shelf: ...
-    def __getitem__(self, index: int | slice) -> Plate | Shelf:
+    def __getitem__(self, index: slice) -> SpilledList: ...
+    def __getitem__(self, index: int | slice) -> Picture | SpilledList:
         if isinstance(index, slice):
-            return Shelf(self._kept[index])
-        kept = self._kept[index]
+            return SpilledList(self._entries[index])
+        kept = self._entries[index]
         try:
-            values = np.fromfile(kept.path, dtype=kept.kind).reshape(kept.shape)
+            values = np.fromfile(kept.path, dtype=kept.dtype).reshape(kept.shape)
         except OSError as error:
             sentence = f"The work folder cannot be read: {error.strerror}."
-            raise MachineFault(sentence, "See to the disk that the hot folders lie on.") from error
-        return replace(kept.plate, pixels=frozen(_decoded(values)))
+            raise HostError(sentence, "See to the disk that the hot folders lie on.") from error
+        return replace(kept.picture, pixels=freeze(_from_codes(values)))
 
-    def clear(self) -> None:
+    def delete_files(self) -> None:
         """Nobody asks for these any more."""
-        for kept in self._kept:
+        for kept in self._entries:
             with suppress(OSError):
                 kept.path.unlink()
 
 
-def shelved(plates: Iterable[Plate], paper: Scratch, name: str) -> Sequence[Plate]:
-    """A single plate as it is; of several, each goes to a file called after ``name`` as it comes, before the next one is made."""
-    coming: Iterator[Plate] = iter(plates)
+def spill_pictures(pictures: Iterable[Picture], scratch: ScratchFolder, name: str) -> Sequence[Picture]:
+    """A single picture as it is; of several, each goes to a file called after ``name`` as it comes, before the next one is made."""
+    coming: Iterator[Picture] = iter(pictures)
     first = list(islice(coming, 2))
     if len(first) < 2:
         return first
-    return Shelf([_put(plate, paper, f"{name}-{number:03d}") for number, plate in enumerate(chain(_emptying(first), coming))])
+    return SpilledList(
+        [_write_picture(plate, scratch, f"{name}-{number:03d}") for number, plate in enumerate(chain(_pop_each(first), coming))]
+    )
 
 
-def _emptying(plates: list[Plate]) -> Iterator[Plate]:
-    while plates:
-        yield plates.pop(0)
+def _pop_each(pictures: list[Picture]) -> Iterator[Picture]:
+    while pictures:
+        yield pictures.pop(0)
 
 
-def _put(plate: Plate, paper: Scratch, name: str) -> _Kept:
-    codes = quantised(plate.pixels, plate.depth)
-    values = codes if np.array_equal(_decoded(codes), plate.pixels) else plate.pixels
-    path = paper.put(name, np.ascontiguousarray(values).tobytes())
-    return _Kept(replace(plate, pixels=_EMPTY), path, values.shape, values.dtype.str)
+def _write_picture(picture: Picture, scratch: ScratchFolder, name: str) -> _SpilledPicture:
+    codes = quantise(picture.pixels, picture.depth)
+    values = codes if np.array_equal(_from_codes(codes), picture.pixels) else picture.pixels
+    path = scratch.write_file(name, np.ascontiguousarray(values).tobytes())
+    return _SpilledPicture(replace(picture, pixels=_EMPTY), path, values.shape, values.dtype.str)
 
 
-def _decoded(values: np.ndarray) -> Pixels:
+def _from_codes(values: np.ndarray) -> Pixels:
     """Codes as the floats they stand for; floats as they are."""
     if values.dtype == np.float32:
         return values

@@ -14,66 +14,66 @@ from pydantic import JsonValue
 from goldsmith.engines import (
     Ability,
     EngineNeed,
+    GenerationOptions,
     Generator,
     Inpainter,
     Upscaler,
-    Wish,
 )
 from goldsmith.engines.vision import (
     Face,
-    Identifier,
-    Identity,
+    FaceEmbedder,
+    FaceEmbedding,
+    FaceSwapper,
     Points,
-    Swapper,
     TextLine,
 )
-from goldsmith.errors import Problem
-from goldsmith.files import fold
-from goldsmith.jobs import faults
-from goldsmith.jobs.job import Input, Job, Read
-from goldsmith.library.consents import SHELF, consent_of, today
-from goldsmith.library.layers import layer_file, read_layer
+from goldsmith.errors import InputError
+from goldsmith.files import fold_name
+from goldsmith.jobs import job_faults
+from goldsmith.jobs.job import InputRead, Job, JobInput
+from goldsmith.library.consents import FACES_FOLDER, find_consent, local_today
+from goldsmith.library.layers import find_layer, read_layer
 from goldsmith.library.library import Library
-from goldsmith.operation import LAYER_SUFFIXES, Deliverable, Exported, Finding, Portrait
+from goldsmith.operation import LAYER_SUFFIXES, Deliverable, ExportedFile, Portrait, RecordValue
 from goldsmith.picture import region
-from goldsmith.picture.picture import Mask, Plate
-from goldsmith.picture.room import PER_PIXEL, Room
-from goldsmith.worker.detections import Memory, Sight, rgb
-from goldsmith.worker.engine_provider import Shop, plain
-from goldsmith.worker.inputs import Changed, Loaded, load
-from goldsmith.worker.results import Scratch
+from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
+from goldsmith.picture.picture import Mask, Picture
+from goldsmith.worker.detections import DetectionCache, Detections, to_rgb
+from goldsmith.worker.engine_provider import EngineProvider, to_json
+from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input
+from goldsmith.worker.scratch_folder import ScratchFolder
 
-__all__ = ["LaneBench", "Shop", "plain"]
+__all__ = ["EngineProvider", "WorkerStepContext", "to_json"]
 
-_OWN = {"looks": "look", "layers": "layer", "refs": "ref"}
-"""Which role of a picture's own sidecars stands before which shelf of the library."""
-_THINGS = {"subject": "subject", "face": "face", "hands": "hand", "text": "text"}
+# Which role of a picture's own sidecars stands before which shelf of the library.
+_SIDECAR_ROLES = {"looks": "look", "layers": "layer", "refs": "ref"}
+_REGION_NOUNS = {"subject": "subject", "face": "face", "hands": "hand", "text": "text"}
 
 
 @dataclass(slots=True)
-class LaneBench:
+class WorkerStepContext:
     """Implements ``goldsmith.operation.Bench`` for one step of one job."""
 
     job: Job
-    shop: Shop
-    paper: Scratch
+    engine_provider: EngineProvider
+    scratch_folder: ScratchFolder
     library: Library
-    reads: Mapping[str, Read]
-    say: Callable[[float, str], None]
+    reads: Mapping[str, InputRead]
+    on_progress: Callable[[float, str], None]
     seed: int
     findings: dict[str, JsonValue] = field(default_factory=dict)
-    engine: dict[str, JsonValue] | None = None
-    used: list[str] = field(default_factory=list)
-    """Paths of the picture's own sidecars that the step has opened."""
+    engine_record: dict[str, JsonValue] | None = None
+    # Paths of the picture's own sidecars that the step has opened.
+    used_files: list[str] = field(default_factory=list)
 
-    sight: Memory = field(default_factory=Memory)
-    weighs: int = PER_PIXEL
-    """What the step says it takes, bytes a pixel."""
-    """What was found in this job's plates: one memory for all its steps."""
-    looked: list[dict[str, JsonValue]] = field(default_factory=list)
-    """The engines that looked at the picture for this step, by their facts."""
-    come: float = 0.0
-    """How far the step has come, 0..1."""
+    detection_cache: DetectionCache = field(default_factory=DetectionCache)
+    # What the step says it takes, bytes a pixel.
+    bytes_per_pixel: int = BYTES_PER_PIXEL
+    """What was found in this job's pictures: one memory for all its steps."""
+    # The engines that looked at the picture for this step, by their facts.
+    vision_engines: list[dict[str, JsonValue]] = field(default_factory=list)
+    # How far the step has come, 0..1.
+    fraction: float = 0.0
 
     @property
     def stem(self) -> str:
@@ -85,19 +85,19 @@ class LaneBench:
 
     @property
     def scratch(self) -> Path:
-        return self.paper.folder
+        return self.scratch_folder.folder
 
-    def inpainter(self, model: str | None, wish: Wish | None = None) -> Inpainter:
-        need = EngineNeed("inpaint", model, words=wish is not None, beyond=wish is not None and wish.beyond)
-        engine, facts = self.shop.inpainter(need, self._aloud, wish, self._filled)
-        self._engaged(facts)
+    def inpainter(self, model: str | None, wish: GenerationOptions | None = None) -> Inpainter:
+        need = EngineNeed("inpaint", model, needs_prompt=wish is not None, extends_canvas=wish is not None and wish.extends_canvas)
+        engine, facts = self.engine_provider.inpainter(need, self._report_note, wish, self._record_fill)
+        self._record_engine(facts)
         return engine
 
-    def _filled(self, facts: Mapping[str, object]) -> None:
+    def _record_fill(self, facts: Mapping[str, object]) -> None:
         """Put on record what a generating model did for one fill; fills that differ only in their seeds are one line."""
-        told = {name: plain(value) for name, value in facts.items()}
+        told = {name: to_json(value) for name, value in facts.items()}
         seeds = told.pop("seeds", None)
-        fills = (self.engine or {}).setdefault("fills", [])
+        fills = (self.engine_record or {}).setdefault("fills", [])
         assert isinstance(fills, list)  # noqa: S101 - made here
         for fill in fills:
             if isinstance(fill, dict) and {name: value for name, value in fill.items() if name != "seeds"} == told:
@@ -108,223 +108,223 @@ class LaneBench:
 
     def generator(self, model: str | None, can: frozenset[Ability]) -> Generator:
         need = EngineNeed("generate", model, can=can)
-        engine, facts = self.shop.generator(need, self._aloud)
-        self._engaged(facts)
+        engine, facts = self.engine_provider.generator(need, self._report_note)
+        self._record_engine(facts)
         return engine
 
-    def references(self) -> Sequence[Plate]:
-        from goldsmith.picture.codec import decoded
+    def reference_pictures(self) -> Sequence[Picture]:
+        from goldsmith.picture.codec import decode_with_info
 
         found = []
         for given in self.job.inputs:
             if given.role == "ref":
-                loaded = self._as_read(given)
-                self.used.append(given.path)
-                found.append(decoded(loaded.data, loaded.name, self.job.limits.pixels, self._room)[0])
+                loaded = self._reload_input(given)
+                self.used_files.append(given.path)
+                found.append(decode_with_info(loaded.data, loaded.name, self.job.limits.max_pixels, self._memory_limit)[0])
         return found
 
     def upscaler(self, model: str | None, factor: int) -> Upscaler:
-        engine, facts = self.shop.upscaler(EngineNeed("upscale", model, factor=factor), self._aloud)
-        self._engaged(facts)
+        engine, facts = self.engine_provider.upscaler(EngineNeed("upscale", model, factor=factor), self._report_note)
+        self._record_engine(facts)
         return engine
 
-    def region(self, where: str, plate: Plate, removing: bool = False) -> Mask:
-        from goldsmith.picture.spots import whole
+    def region(self, where: str, picture: Picture, is_removal: bool = False) -> Mask:
+        from goldsmith.picture.outline_masks import cover_whole_object
 
-        asked = region.parse(where)
-        sight = self._sight(plate)
-        spots = {word: sight.spot(word) for word in region.SEEN if word in asked.recognised()}
+        asked = region.parse_region(where)
+        sight = self._detections(picture)
+        spots = {word: sight.region(word) for word in region.DETECTED_WORDS if word in asked.required_detections()}
         for word, spot in spots.items():
             known = self.findings.get("found")
             self.findings["found"] = {**(known if isinstance(known, dict) else {}), word: spot.facts}
-            self.looked += [facts for facts in spot.engines if facts not in self.looked]
+            self.vision_engines += [facts for facts in spot.engines if facts not in self.vision_engines]
         try:
-            return asked.evaluate(plate, {word: spot.mask for word, spot in spots.items()}, whole if removing else None)
-        except region.Nowhere as nowhere:
-            raise self._nowhere(where, nowhere.words) from nowhere
+            return asked.evaluate(picture, {word: spot.mask for word, spot in spots.items()}, cover_whole_object if is_removal else None)
+        except region.RegionNotFound as nowhere:
+            raise self._region_not_found(where, nowhere.missing_words) from nowhere
 
-    def matte(self, model: str | None, plate: Plate) -> Mask:
+    def matte(self, model: str | None, picture: Picture) -> Mask:
         if model is None:
-            return self.region("subject", plate)
-        spot = self._sight(plate).matte(model)
+            return self.region("subject", picture)
+        spot = self._detections(picture).matte(model)
         self.findings["found"] = {"subject": spot.facts}
-        self.looked += [facts for facts in spot.engines if facts not in self.looked]
+        self.vision_engines += [facts for facts in spot.engines if facts not in self.vision_engines]
         if spot.mask is None:
-            raise Problem(f"{model} finds no subject in {faults.name_of(self.job)}.", "Paint a mask, or leave model out.")
+            raise InputError(f"{model} finds no subject in {job_faults.picture_name(self.job)}.", "Paint a mask, or leave model out.")
         return spot.mask
 
-    def show(self, shown: Plate) -> None:
-        from goldsmith.picture.codec import Encoding, encode
+    def show_problem(self, picture: Picture) -> None:
+        from goldsmith.picture.codec import EncodingOptions, encode
 
-        self.paper.show(encode(shown, Encoding(format="jpeg", quality=88)))
+        self.scratch_folder.write_problem_image(encode(picture, EncodingOptions(format="jpeg", quality=88)))
 
-    def knows(self, where: str, plate: Plate) -> bool:
-        """True where nothing has to be looked for, any more or at all, to tell that region of this plate."""
-        return all(self.sight.has(plate, word) for word in region.parse(where).recognised())
+    def is_region_known(self, where: str, picture: Picture) -> bool:
+        """True where nothing has to be looked for, any more or at all, to tell that region of this picture."""
+        return all(self.detection_cache.is_cached(picture, word) for word in region.parse_region(where).required_detections())
 
-    def faces(self, plate: Plate) -> Sequence[Face]:
-        found, facts = self._sight(plate).faces()
-        self.looked += [facts] if facts and facts not in self.looked else []
+    def faces(self, picture: Picture) -> Sequence[Face]:
+        found, facts = self._detections(picture).faces()
+        self.vision_engines += [facts] if facts and facts not in self.vision_engines else []
         return found
 
-    def mesh(self, face: Face, plate: Plate) -> Points | None:
-        points, facts = self._sight(plate).mesh(face)
-        self.looked += [facts] if facts and facts not in self.looked else []
+    def face_mesh(self, face: Face, picture: Picture) -> Points | None:
+        points, facts = self._detections(picture).face_mesh(face)
+        self.vision_engines += [facts] if facts and facts not in self.vision_engines else []
         return points
 
-    def identity(self, face: Face, plate: Plate) -> Identity:
-        engine, facts = self.shop.seeing(EngineNeed("identity"), lambda note: self.progress(0.0, note))
-        self.looked += [facts] if facts not in self.looked else []
-        return cast("Identifier", engine).identity(rgb(plate), face)
+    def face_identity(self, face: Face, picture: Picture) -> FaceEmbedding:
+        engine, facts = self.engine_provider.vision_engine(EngineNeed("identity"), lambda note: self.report(0.0, note))
+        self.vision_engines += [facts] if facts not in self.vision_engines else []
+        return cast("FaceEmbedder", engine).embed(to_rgb(picture), face)
 
-    def swapper(self, model: str) -> Swapper:
-        engine, facts = self.shop.seeing(EngineNeed("swap", model), lambda note: self.progress(0.0, note))
-        self._engaged(facts)
-        return cast("Swapper", engine)
+    def swapper(self, model: str) -> FaceSwapper:
+        engine, facts = self.engine_provider.vision_engine(EngineNeed("swap", model), lambda note: self.report(0.0, note))
+        self._record_engine(facts)
+        return cast("FaceSwapper", engine)
 
     def portrait(self, name: str) -> Portrait:
         from goldsmith.picture.codec import decode
 
-        signed = consent_of(self.library, name, today())
-        path = self.library.require(SHELF, name, LAYER_SUFFIXES)
-        data = read_layer(path, self.job.limits.memory_bytes // 2)
-        self._note_reference(f"{SHELF}/{signed.file.name}", signed.sha256)
-        self._note_reference(f"{SHELF}/{path.name}", hashlib.sha256(data).hexdigest())
-        self.findings["consent"] = plain(signed.record())
-        return Portrait(decode(data, path.name, self.job.limits.pixels, self._room), f"library/{SHELF}/{path.name}")
+        signed = find_consent(self.library, name, local_today())
+        path = self.library.require(FACES_FOLDER, name, LAYER_SUFFIXES)
+        data = read_layer(path, self.job.limits.max_memory_bytes // 2)
+        self._record_reference(f"{FACES_FOLDER}/{signed.path.name}", signed.sha256)
+        self._record_reference(f"{FACES_FOLDER}/{path.name}", hashlib.sha256(data).hexdigest())
+        self.findings["consent"] = to_json(signed.to_record())
+        return Portrait(decode(data, path.name, self.job.limits.max_pixels, self._memory_limit), f"library/{FACES_FOLDER}/{path.name}")
 
-    def read(self, plate: Plate) -> Sequence[TextLine]:
-        found, facts = self._sight(plate).lines()
-        self.looked += [facts] if facts and facts not in self.looked else []
+    def text_lines(self, picture: Picture) -> Sequence[TextLine]:
+        found, facts = self._detections(picture).text_lines()
+        self.vision_engines += [facts] if facts and facts not in self.vision_engines else []
         return found
 
-    def _sight(self, plate: Plate) -> Sight:
-        return Sight(plate, self.sight, lambda need: self.shop.seeing(need, self._aloud))
+    def _detections(self, picture: Picture) -> Detections:
+        return Detections(picture, self.detection_cache, lambda need: self.engine_provider.vision_engine(need, self._report_note))
 
-    def _nowhere(self, where: str, words: Sequence[str]) -> Problem:
-        things = " and no ".join(_THINGS[word] for word in words)
-        by = ", ".join(str(facts["name"]) for facts in self.looked)
-        return Problem(
-            f'There is no {things} to be found in {faults.name_of(self.job)} (looked for by {by}), so where = "{where}" is nowhere in it.',
+    def _region_not_found(self, where: str, words: Sequence[str]) -> InputError:
+        things = " and no ".join(_REGION_NOUNS[word] for word in words)
+        by = ", ".join(str(facts["name"]) for facts in self.vision_engines)
+        return InputError(
+            f'There is no {things} to be found in {job_faults.picture_name(self.job)} (looked for by {by}), so where = "{where}" is nowhere in it.',
             f'Paint a mask and name it, as in where = "{words[0]} | mask", or take the step out for this picture.',
         )
 
-    def engines(self) -> dict[str, JsonValue] | None:
+    def engines_record(self) -> dict[str, JsonValue] | None:
         """What the record says: the engine that did the work, or the first that looked, and the others under ``also``."""
-        every = [*([self.engine] if self.engine is not None else []), *self.looked]
-        if not every or not self.looked:
-            return self.engine
+        every = [*([self.engine_record] if self.engine_record is not None else []), *self.vision_engines]
+        if not every or not self.vision_engines:
+            return self.engine_record
         first, *others = every
         also = first.get("also")
         return {**first, "also": [*(also if isinstance(also, list) else []), *others]}
 
-    def _engaged(self, facts: dict[str, JsonValue]) -> None:
+    def _record_engine(self, facts: dict[str, JsonValue]) -> None:
         """Put an engine on record: the step's first one, and under ``also`` every other; one that is asked for again is there already."""
-        if self.engine is None:
-            self.engine = facts
+        if self.engine_record is None:
+            self.engine_record = facts
             return
-        also = self.engine.get("also")
+        also = self.engine_record.get("also")
         others = also if isinstance(also, list) else []
-        if not any(isinstance(known, dict) and known["name"] == facts["name"] for known in (self.engine, *others)):
-            self.engine["also"] = [*others, facts]
+        if not any(isinstance(known, dict) and known["name"] == facts["name"] for known in (self.engine_record, *others)):
+            self.engine_record["also"] = [*others, facts]
 
-    def reference(self, shelf: str, name: str, suffixes: Sequence[str]) -> Path:
-        own = self._own(shelf, name, suffixes)
+    def file(self, folder: str, name: str, suffixes: Sequence[str]) -> Path:
+        own = self._own_sidecar(folder, name, suffixes)
         if own is not None:
-            self.used.append(own.path)
-            return self._copied(own)
-        path = self.library.require(shelf, name, suffixes)
-        self._note_reference(f"{shelf}/{path.name}", hashlib.sha256(path.read_bytes()).hexdigest())
+            self.used_files.append(own.path)
+            return self._private_copy(own)
+        path = self.library.require(folder, name, suffixes)
+        self._record_reference(f"{folder}/{path.name}", hashlib.sha256(path.read_bytes()).hexdigest())
         return path
 
-    def layer(self, name: str) -> Plate:
+    def layer(self, name: str) -> Picture:
         from goldsmith.picture.codec import decode
 
-        own = self._own("layers", name, LAYER_SUFFIXES)
+        own = self._own_sidecar("layers", name, LAYER_SUFFIXES)
         if own is not None:
-            self.used.append(own.path)
-            loaded = self._as_read(own)
-            return decode(loaded.data, loaded.name, self.job.limits.pixels, self._room)
-        path = layer_file(self.library, name)
-        data = read_layer(path, self.job.limits.memory_bytes // 2)
-        self._note_reference(f"{path.parent.name}/{path.name}", hashlib.sha256(data).hexdigest())
-        return decode(data, path.name, self.job.limits.pixels, self._room)
+            self.used_files.append(own.path)
+            loaded = self._reload_input(own)
+            return decode(loaded.data, loaded.name, self.job.limits.max_pixels, self._memory_limit)
+        path = find_layer(self.library, name)
+        data = read_layer(path, self.job.limits.max_memory_bytes // 2)
+        self._record_reference(f"{path.parent.name}/{path.name}", hashlib.sha256(data).hexdigest())
+        return decode(data, path.name, self.job.limits.max_pixels, self._memory_limit)
 
-    def names(self, shelf: str, suffixes: Sequence[str]) -> Sequence[str]:
-        return self.library.names(shelf, suffixes)
+    def names(self, folder: str, suffixes: Sequence[str]) -> Sequence[str]:
+        return self.library.list_names(folder, suffixes)
 
-    def hero(self, name: str) -> Plate:
+    def hero(self, name: str) -> Picture:
         from goldsmith.picture.codec import decode
 
         path = self.library.require("heroes", name, LAYER_SUFFIXES)
-        data = read_layer(path, self.job.limits.memory_bytes // 2)
-        self._note_reference(f"heroes/{path.name}", hashlib.sha256(data).hexdigest())
-        return decode(data, path.name, self.job.limits.pixels, self._room)
+        data = read_layer(path, self.job.limits.max_memory_bytes // 2)
+        self._record_reference(f"heroes/{path.name}", hashlib.sha256(data).hexdigest())
+        return decode(data, path.name, self.job.limits.max_pixels, self._memory_limit)
 
-    def beside(self, file: Deliverable) -> None:
+    def add(self, file: Deliverable) -> None:
         tail = file.tail + file.suffix
         for given in self.job.inputs:
-            if fold(Path(given.path).name) in (fold(self.job.stem + tail), fold(Path(self.job.picture.path).stem + tail)):
+            if fold_name(Path(given.path).name) in (fold_name(self.job.stem + tail), fold_name(Path(self.job.asset.path).stem + tail)):
                 name = Path(given.path).name
-                raise Problem(f"{name} lies beside it already, so no other can be put there.", "Take it away, or ask for none.")
-        self.paper.output("deliverable", tail, file.data, {name: plain(value) for name, value in file.facts.items()})
+                raise InputError(f"{name} lies beside it already, so no other can be put there.", "Take it away, or ask for none.")
+        self.scratch_folder.add_output("deliverable", tail, file.data, {name: to_json(value) for name, value in file.facts.items()})
 
-    def aside(self, file: Deliverable) -> None:
-        facts = {name: plain(value) for name, value in file.facts.items()}
-        taken = {made.tail for made in self.paper.outputs}
-        tail = next(name for name in (f"{file.tail}{_again(time)}{file.suffix}" for time in count(1)) if name not in taken)
-        self.paper.output("aside", tail, file.data, facts)
+    def archive(self, file: Deliverable) -> None:
+        facts = {name: to_json(value) for name, value in file.facts.items()}
+        taken = {made.tail for made in self.scratch_folder.outputs}
+        tail = next(name for name in (f"{file.tail}{_number_suffix(time)}{file.suffix}" for time in count(1)) if name not in taken)
+        self.scratch_folder.add_output("aside", tail, file.data, facts)
 
-    def exported(self) -> Sequence[Exported]:
-        return [Exported(made.tail, Path(made.path), made.facts) for made in self.paper.outputs if made.role == "deliverable"]
+    def exported_files(self) -> Sequence[ExportedFile]:
+        return [ExportedFile(made.tail, Path(made.path), made.facts) for made in self.scratch_folder.outputs if made.role == "deliverable"]
 
-    def affords(self, width: int, height: int) -> None:
-        self._room.check("What this step would make of it", width, height)
+    def check_memory(self, width: int, height: int) -> None:
+        self._memory_limit.check_size("What this step would make of it", width, height)
 
     @property
-    def _room(self) -> Room:
-        return Room(self.job.limits.memory_bytes, self.weighs)
+    def _memory_limit(self) -> MemoryBudget:
+        return MemoryBudget(self.job.limits.max_memory_bytes, self.bytes_per_pixel)
 
-    def progress(self, fraction: float, note: str = "") -> None:
-        self.come = min(1.0, max(0.0, fraction))
-        self.say(self.come, note)
+    def report(self, fraction: float, note: str = "") -> None:
+        self.fraction = min(1.0, max(0.0, fraction))
+        self.on_progress(self.fraction, note)
 
-    def _aloud(self, note: str) -> None:
+    def _report_note(self, note: str) -> None:
         """Tell what is being done at the moment; the step is as far as it was."""
-        self.progress(self.come, note)
+        self.report(self.fraction, note)
 
-    def record(self, **findings: Finding) -> None:
-        self.findings.update({name: plain(value) for name, value in findings.items()})
+    def record(self, **findings: RecordValue) -> None:
+        self.findings.update({name: to_json(value) for name, value in findings.items()})
 
-    def _own(self, shelf: str, name: str, suffixes: Sequence[str]) -> Input | None:
+    def _own_sidecar(self, folder: str, name: str, suffixes: Sequence[str]) -> JobInput | None:
         """The sidecar that goes by that name: its own NAME, or for the one look of a picture the picture's stem."""
-        picture = Path(self.job.picture.path).stem
+        picture = Path(self.job.asset.path).stem
         for given in self.job.inputs:
             path = Path(given.path)
-            names = {fold(given.name)} if given.name else {fold(self.job.stem), fold(picture), fold(path.stem)}
-            if given.role == _OWN.get(shelf) and path.suffix.lower() in suffixes and fold(name) in names:
+            names = {fold_name(given.name)} if given.name else {fold_name(self.job.stem), fold_name(picture), fold_name(path.stem)}
+            if given.role == _SIDECAR_ROLES.get(folder) and path.suffix.lower() in suffixes and fold_name(name) in names:
                 return given
         return None
 
-    def _as_read(self, given: Input) -> Loaded:
+    def _reload_input(self, source: JobInput) -> LoadedInput:
         """The very bytes that were hashed when the job began, put on record."""
-        loaded = load(self.job, given)
-        if loaded.read != self.reads[given.path]:
-            raise Changed(f"{loaded.name} was changed while it was being used.", given.path)
-        self._note_reference(loaded.name, loaded.read.sha256)
+        loaded = load_input(self.job, source)
+        if loaded.read != self.reads[source.path]:
+            raise InputChanged(f"{loaded.name} was changed while it was being used.", source.path)
+        self._record_reference(loaded.name, loaded.read.sha256)
         return loaded
 
-    def _copied(self, given: Input) -> Path:
+    def _private_copy(self, source: JobInput) -> Path:
         """A copy of what was read, where nobody changes it while the step reads."""
-        loaded = self._as_read(given)
-        kept = self.scratch / f"own-{loaded.read.sha256[:16]}{Path(given.path).suffix.lower()}"
-        return kept if kept.exists() else self.paper.put(kept.name, loaded.data)
+        loaded = self._reload_input(source)
+        kept = self.scratch / f"own-{loaded.read.sha256[:16]}{Path(source.path).suffix.lower()}"
+        return kept if kept.exists() else self.scratch_folder.write_file(kept.name, loaded.data)
 
-    def _note_reference(self, name: str, sha256: str) -> None:
+    def _record_reference(self, name: str, sha256: str) -> None:
         known = self.findings.get("references")
         self.findings["references"] = {**(known if isinstance(known, dict) else {}), name: sha256}
 
 
-def _again(time: int) -> str:
+def _number_suffix(number: int) -> str:
     """Two steps of a job may each leave candidates: the second ones are numbered on, as names in the archive are."""
-    return f"~{time}" if time > 1 else ""
+    return f"~{number}" if number > 1 else ""

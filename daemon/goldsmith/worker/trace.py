@@ -14,27 +14,27 @@ from pydantic import JsonValue
 
 from goldsmith import __version__
 from goldsmith.operation import Deliverable
-from goldsmith.picture.picture import Plate
+from goldsmith.picture.picture import Picture
 
-LIBRARIES = (
+# The packages whose version may show in a picture.
+RECORDED_PACKAGES = (
     *("numpy", "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "onnxruntime"),
     *("opencv-contrib-python-headless", "Pillow", "imagecodecs", "tifffile", "opencolorio", "PyPatchMatch", "pillow-heif"),
 )
-"""The packages whose version may show in a picture."""
 
-_BAND = 16
-"""Rows summed together: they stay in the cache for the second sum."""
+# Rows summed together: they stay in the cache for the second sum.
+_BAND_ROWS = 16
 
 
-def ran_with(device: str, threads: int) -> dict[str, JsonValue]:
+def run_environment(device: str, threads: int) -> dict[str, JsonValue]:
     """The program, its libraries by their versions, the machine's processor, the device and the threads, for the record."""
-    return {**_installed(), "device": device, "threads": threads}
+    return {**_installed_versions(), "device": device, "threads": threads}
 
 
 @lru_cache(maxsize=1)
-def _installed() -> dict[str, JsonValue]:
+def _installed_versions() -> dict[str, JsonValue]:
     found: dict[str, JsonValue] = {"goldsmith": __version__, "python": platform.python_version()}
-    for name in LIBRARIES:
+    for name in RECORDED_PACKAGES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -51,23 +51,23 @@ def _processor() -> str:
         return ""
 
 
-def trace_of(plates: Iterable[Plate]) -> str:
+def picture_trace(pictures: Iterable[Picture]) -> str:
     """16 hex digits that are the same for the same pixels, alpha and depth, and hardly ever for others.
 
     It tells runs apart and proves nothing to anybody: sums of the floats' bits along rows and columns, at the memory's own speed
     (a 24 MP picture: 0.03 s), hashed.
     """
     digest = hashlib.sha256()
-    for plate in plates:
+    for plate in pictures:
         digest.update(f"{plate.height} {plate.width} {plate.channels} {plate.depth} {plate.alpha is None};".encode())
-        _sum_up(_bands(plate), digest.update)
+        _update_sums(_bands(plate), digest.update)
         if plate.alpha is not None:
-            _sum_up((plate.alpha[top : top + _BAND] for top in range(0, plate.height, _BAND)), digest.update)
+            _update_sums((plate.alpha[top : top + _BAND_ROWS] for top in range(0, plate.height, _BAND_ROWS)), digest.update)
     return digest.hexdigest()[:16]
 
 
-def trace_of_files(files: Sequence[Deliverable]) -> str:
-    """As ``trace_of``, of files: of every byte and of their names."""
+def files_trace(files: Sequence[Deliverable]) -> str:
+    """As ``picture_trace``, of files: of every byte and of their names."""
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.tail}{file.suffix}\0{len(file.data)}\0".encode("utf-8", "surrogateescape"))
@@ -75,19 +75,19 @@ def trace_of_files(files: Sequence[Deliverable]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _bands(plate: Plate) -> Iterator[NDArray[np.float32]]:
-    """Rows of pixels, as the plate hands out its windows: a patched one is not put together for this."""
-    for top in range(0, plate.height, _BAND):
-        band = plate.window((slice(top, min(top + _BAND, plate.height)), slice(0, plate.width)))
+def _bands(picture: Picture) -> Iterator[NDArray[np.float32]]:
+    """Rows of pixels, as the picture hands out its windows: a patched one is not put together for this."""
+    for top in range(0, picture.height, _BAND_ROWS):
+        band = picture.pixels_in((slice(top, min(top + _BAND_ROWS, picture.height)), slice(0, picture.width)))
         yield band.reshape(band.shape[0], -1)
 
 
-def _sum_up(bands: Iterable[NDArray[np.float32]], tell: Callable[[bytes], None]) -> None:
+def _update_sums(bands: Iterable[NDArray[np.float32]], update: Callable[[bytes], None]) -> None:
     down: NDArray[np.uint64] | None = None
     for band in bands:
         bits = np.ascontiguousarray(band).view(np.uint64 if band.shape[1] % 2 == 0 else np.uint32)
-        tell(np.add.reduce(bits, axis=1, dtype=np.uint64).tobytes())
+        update(np.add.reduce(bits, axis=1, dtype=np.uint64).tobytes())
         sums = np.add.reduce(bits, axis=0, dtype=np.uint64)
         down = sums if down is None else down + sums
     if down is not None:
-        tell(down.tobytes())
+        update(down.tobytes())

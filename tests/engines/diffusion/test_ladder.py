@@ -11,13 +11,13 @@ import pytest
 
 from doubles.tiny_engines import HEIGHT, WIDTH, engine, opened, request
 from goldsmith.engines import Device
+from goldsmith.engines.diffusion.diffusion_engine import DiffusionEngine
 from goldsmith.engines.diffusion.families import FAMILIES
-from goldsmith.engines.diffusion.generating import DiffusionEngine
-from goldsmith.engines.diffusion.layout import SMALLER, Layout, ladder, layout
-from goldsmith.engines.registry.models import Diffusion
-from goldsmith.errors import Problem
+from goldsmith.engines.diffusion.memory_layout import FALLBACK_SCALE, MemoryLayout, memory_fallbacks, plan_layout
+from goldsmith.engines.registry.models import DiffusionSettings
+from goldsmith.errors import InputError
 
-TWOS = Layout("float32", "none", 2)
+TWOS = MemoryLayout("float32", "none", 2)
 Arm = Callable[[int, BaseException], list[dict[str, Any]]]
 
 
@@ -90,7 +90,7 @@ def test_what_a_person_sized_is_never_made_of_less(short: Arm) -> None:
     """Below the last rung there is a sentence: where, what, what was tried, what to do."""
     short(99, _spent())
     own = opened("flux", TWOS)
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(InputError) as refused:
         own.generate(request("text", (1, 2)))
     assert refused.value.sentence == (
         "There is not enough memory on cpu for the model 'flux' at 96 x 64 px "
@@ -134,7 +134,7 @@ def test_the_engine_lives_on_and_keeps_only_the_offload(short: Arm) -> None:
 @pytest.mark.parametrize("family", ["sdxl", "sd3", "flux2-klein", "qwen-image", "z-image", "krea2"])
 def test_every_kind_of_model_runs_by_groups(family: str) -> None:
     """Text encoders, nets and decoders of every family come block by block, and make the same bytes."""
-    grouped = opened(family, Layout("float32", "group", 1)).generate(request("text", (2,)))
+    grouped = opened(family, MemoryLayout("float32", "group", 1)).generate(request("text", (2,)))
     assert grouped.facts["offload"] == "group"
     assert grouped.pictures[0].tobytes() == engine(family).generate(request("text", (2,))).pictures[0].tobytes()
 
@@ -142,9 +142,9 @@ def test_every_kind_of_model_runs_by_groups(family: str) -> None:
 def test_tiles_are_smaller_than_the_pictures_a_decoder_was_made_with() -> None:
     """At its native size a decoder would otherwise come in one tile, and nothing would be won."""
     own = opened("sdxl")
-    vae = own._mounted.pipe(FAMILIES["sdxl"].ways["text"], tiled=False).vae  # type: ignore[union-attr]
+    vae = own._mounted.pipeline(FAMILIES["sdxl"].calls["text"], use_tiling=False).vae  # type: ignore[union-attr]
     vae.tile_sample_min_size, vae.tile_latent_min_size = 1024, 128
-    own._mounted.pipe(FAMILIES["sdxl"].ways["text"], tiled=True)  # type: ignore[union-attr]
+    own._mounted.pipeline(FAMILIES["sdxl"].calls["text"], use_tiling=True)  # type: ignore[union-attr]
     assert (vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size) == (True, 512, 64)
 
 
@@ -152,7 +152,9 @@ def test_tiles_are_smaller_than_the_pictures_a_decoder_was_made_with() -> None:
 def test_every_decoder_comes_in_tiles(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiling is switched on for the call and off after it."""
     own: DiffusionEngine = opened(family)
-    monkeypatch.setattr("goldsmith.engines.diffusion.generating.ladder", lambda planned, fill: ladder(planned, fill=fill)[1:])
+    monkeypatch.setattr(
+        "goldsmith.engines.diffusion.diffusion_engine.memory_fallbacks", lambda planned, fill: memory_fallbacks(planned, is_fill=fill)[1:]
+    )
     made = own.generate(request("text"))
     assert (made.facts["rung"], made.facts["tiling"]) == ("tiled decoder", True)
     monkeypatch.undo()
@@ -161,14 +163,20 @@ def test_every_decoder_comes_in_tiles(family: str, monkeypatch: pytest.MonkeyPat
 
 def test_the_rungs_are_in_their_order() -> None:
     """Each gives up more than the one before; what is given up already is no rung."""
-    assert [rung.name for rung in ladder(TWOS, fill=True)] == ["as asked", "one at a time", "tiled decoder", "offload by groups", "smaller"]
-    assert [rung.name for rung in ladder(Layout("bfloat16", "group", 1), fill=False)] == ["as asked", "tiled decoder"]
-    last = ladder(Layout("bfloat16", "group", 1), fill=True)[-1]
-    assert (last.name, last.scale, last.tiled, last.batch) == ("smaller", SMALLER, True, 1)
+    assert [rung.name for rung in memory_fallbacks(TWOS, is_fill=True)] == [
+        "as asked",
+        "one at a time",
+        "tiled decoder",
+        "offload by groups",
+        "smaller",
+    ]
+    assert [rung.name for rung in memory_fallbacks(MemoryLayout("bfloat16", "group", 1), is_fill=False)] == ["as asked", "tiled decoder"]
+    last = memory_fallbacks(MemoryLayout("bfloat16", "group", 1), is_fill=True)[-1]
+    assert (last.name, last.scale, last.uses_tiling, last.batch) == ("smaller", FALLBACK_SCALE, True, 1)
 
 
-def _entry(**said: Any) -> Diffusion:
-    return Diffusion.model_validate(
+def _entry(**said: Any) -> DiffusionSettings:
+    return DiffusionSettings.model_validate(
         {"family": "flux", "can": ["text"], "pixels": 1 << 20, "multiple": 16, "steps": 28, "guidance": 3.5, "memory_mb": 32_000}
         | {"picture_mb": 4_000}
         | said
@@ -178,39 +186,39 @@ def _entry(**said: Any) -> Diffusion:
 @pytest.mark.parametrize(
     ("free", "expected"),
     [
-        (80_000, Layout("bfloat16", "none", 8)),
-        (45_000, Layout("bfloat16", "none", 3)),
-        (36_000, Layout("bfloat16", "none", 1)),
-        (35_999, Layout("bfloat16", "model", 1)),
-        (26_400, Layout("bfloat16", "model", 1)),
-        (26_399, Layout("bfloat16", "group", 1)),
-        (8_800, Layout("bfloat16", "group", 1)),
+        (80_000, MemoryLayout("bfloat16", "none", 8)),
+        (45_000, MemoryLayout("bfloat16", "none", 3)),
+        (36_000, MemoryLayout("bfloat16", "none", 1)),
+        (35_999, MemoryLayout("bfloat16", "model", 1)),
+        (26_400, MemoryLayout("bfloat16", "model", 1)),
+        (26_399, MemoryLayout("bfloat16", "group", 1)),
+        (8_800, MemoryLayout("bfloat16", "group", 1)),
     ],
 )
-def test_the_layout_follows_from_what_is_free(free: int, expected: Layout) -> None:
+def test_the_layout_follows_from_what_is_free(free: int, expected: MemoryLayout) -> None:
     """All of it on the device with as many pictures at once as fit; else its largest part and a picture; else a few blocks."""
-    assert layout("flux", _entry(), 0.7, Device("cuda:0"), free, 64_000) == expected
+    assert plan_layout("flux", _entry(), 0.7, Device("cuda:0"), free, 64_000) == expected
 
 
 def test_a_model_that_does_not_fit_at_all_is_told_before_it_is_read() -> None:
     """On the device, or in the computer's memory where the rest of it would wait."""
-    with pytest.raises(Problem, match="The model 'flux' needs about 8800 MB of memory on cuda:0, where 8799 MB are to be had"):
-        layout("flux", _entry(), 0.7, Device("cuda:0"), 8_799, 64_000)
-    with pytest.raises(Problem, match="needs about 32000 MB of the computer's memory to wait in, where 31999 MB are to be had"):
-        layout("flux", _entry(), 0.7, Device("cuda:0"), 20_000, 31_999)
+    with pytest.raises(InputError, match="The model 'flux' needs about 8800 MB of memory on cuda:0, where 8799 MB are to be had"):
+        plan_layout("flux", _entry(), 0.7, Device("cuda:0"), 8_799, 64_000)
+    with pytest.raises(InputError, match="needs about 32000 MB of the computer's memory to wait in, where 31999 MB are to be had"):
+        plan_layout("flux", _entry(), 0.7, Device("cuda:0"), 20_000, 31_999)
 
 
 def test_the_cpu_computes_in_float32_one_picture_at_a_time() -> None:
     """The entry's numbers are for half precision: the weights take twice as much here."""
-    assert layout("flux", _entry(), 0.7, Device("cpu"), 68_000, 68_000) == Layout("float32", "none", 1)
-    assert layout("flux", _entry(precision="float32"), 0.7, Device("cpu"), 36_000, 36_000) == Layout("float32", "none", 1)
-    with pytest.raises(Problem, match="needs about 68000 MB of memory on cpu, where 67999 MB are to be had") as refused:
-        layout("flux", _entry(), 0.7, Device("cpu"), 67_999, 67_999)
-    assert "lane_memory_mb" in refused.value.remedy
+    assert plan_layout("flux", _entry(), 0.7, Device("cpu"), 68_000, 68_000) == MemoryLayout("float32", "none", 1)
+    assert plan_layout("flux", _entry(precision="float32"), 0.7, Device("cpu"), 36_000, 36_000) == MemoryLayout("float32", "none", 1)
+    with pytest.raises(InputError, match="needs about 68000 MB of memory on cpu, where 67999 MB are to be had") as refused:
+        plan_layout("flux", _entry(), 0.7, Device("cpu"), 67_999, 67_999)
+    assert "worker_memory_mb" in refused.value.remedy
 
 
 def test_a_shortage_while_loading_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """The lane survives it as it survives one while working."""
-    monkeypatch.setattr("goldsmith.engines.diffusion.mounted.load", lambda *given: (_ for _ in ()).throw(MemoryError()))
-    with pytest.raises(Problem, match="There is not enough memory on cpu to load the model 'flux'"):
+    monkeypatch.setattr("goldsmith.engines.diffusion.loaded_model.load_pipelines", lambda *given: (_ for _ in ()).throw(MemoryError()))
+    with pytest.raises(InputError, match="There is not enough memory on cpu to load the model 'flux'"):
         opened("flux")

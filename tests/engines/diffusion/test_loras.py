@@ -13,12 +13,12 @@ import pytest
 from doubles import tiny
 from doubles.tiny_engines import WISH, engine, opened, request
 from doubles.tiny_loras import TARGETS, lora
-from goldsmith.engines import Wish
-from goldsmith.engines.diffusion.layout import Layout
-from goldsmith.errors import Cancelled, Problem
+from goldsmith.engines import GenerationOptions
+from goldsmith.engines.diffusion.memory_layout import MemoryLayout
+from goldsmith.errors import InputError, JobCancelled
 
 
-def wish(*loras: tuple[Path, float]) -> Wish:
+def wish(*loras: tuple[Path, float]) -> GenerationOptions:
     return replace(WISH, loras=loras)
 
 
@@ -52,7 +52,7 @@ def test_it_is_worn_in_every_way_a_model_works(tmp_path: Path) -> None:
     own, path = opened("sdxl"), lora(tmp_path / "brand.safetensors", "sdxl")
     for ability in ("image", "inpaint"):
         asked = request(ability)  # type: ignore[arg-type]
-        worn = own.generate(replace(asked, wish=replace(asked.wish, loras=((path, 1.0),))))
+        worn = own.generate(replace(asked, options=replace(asked.options, loras=((path, 1.0),))))
         assert not np.array_equal(worn.pictures[0], own.generate(asked).pictures[0])
 
 
@@ -100,7 +100,7 @@ def test_only_a_few_stay_loaded(tmp_path: Path) -> None:
     paths = [lora(tmp_path / f"{seed}.safetensors", "flux", seed=seed) for seed in range(6)]
     made = [words(own, (path, 1.0)) for path in paths]
     assert own._mounted is not None
-    base = own._mounted.pipe(own._family.ways["text"], tiled=False)
+    base = own._mounted.pipeline(own._family.calls["text"], use_tiling=False)
     assert len(base.get_list_adapters()["transformer"]) == 4
     assert words(own, (paths[0], 1.0)) == made[0]
 
@@ -110,9 +110,9 @@ def test_it_is_worn_by_a_model_that_is_laid_out_by_groups(tmp_path: Path) -> Non
     path = lora(tmp_path / "brand.safetensors", "flux")
     own = opened("flux")
     whole = words(own, (path, 1.0))
-    assert words(opened("flux", Layout("float32", "group", 1)), (path, 1.0)) == whole
+    assert words(opened("flux", MemoryLayout("float32", "group", 1)), (path, 1.0)) == whole
     assert own._mounted is not None
-    own._mounted.group()
+    own._mounted.switch_to_group_offload()
     assert words(own, (path, 1.0)) == whole
     assert words(own) == words(engine("flux"))
 
@@ -123,10 +123,10 @@ def test_it_comes_off_when_the_work_is_called_off(tmp_path: Path) -> None:
 
     def call_off(fraction: float) -> None:
         if fraction > 0:
-            raise Cancelled
+            raise JobCancelled
 
     before = words(own)
-    with pytest.raises(Cancelled):
+    with pytest.raises(JobCancelled):
         own.generate(request("text", wish=wish((path, 1.0))), call_off)
     assert words(own) == before
 
@@ -135,7 +135,7 @@ def test_it_comes_off_when_the_work_is_called_off(tmp_path: Path) -> None:
 def test_a_lora_of_another_family_is_a_sentence(tmp_path: Path, made_for: str, worn_by: str) -> None:
     """Which file, which model, and the model is as it was."""
     own, path = opened(worn_by), lora(tmp_path / "brand.safetensors", made_for)
-    with pytest.raises(Problem, match=rf"brand\.safetensors: this LoRA does not fit the model '{worn_by}'"):
+    with pytest.raises(InputError, match=rf"brand\.safetensors: this LoRA does not fit the model '{worn_by}'"):
         words(own, (path, 1.0))
     assert words(own) == words(engine(worn_by))
 
@@ -143,13 +143,13 @@ def test_a_lora_of_another_family_is_a_sentence(tmp_path: Path, made_for: str, w
 def test_what_is_no_lora_is_a_sentence(tmp_path: Path) -> None:
     """Missing, cut short, or safetensors of something else."""
     own = opened("flux")
-    with pytest.raises(Problem, match=r"gone\.safetensors: cannot be read: No such file"):
+    with pytest.raises(InputError, match=r"gone\.safetensors: cannot be read: No such file"):
         words(own, (tmp_path / "gone.safetensors", 1.0))
     path = lora(tmp_path / "brand.safetensors", "flux")
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(Problem, match=r"brand\.safetensors: has .* cut short or damaged"):
+    with pytest.raises(InputError, match=r"brand\.safetensors: has .* cut short or damaged"):
         words(own, (path, 1.0))
     other = tiny.folder("flux") / "vae/diffusion_pytorch_model.safetensors"
-    with pytest.raises(Problem, match="this LoRA does not fit the model 'flux'"):
+    with pytest.raises(InputError, match="this LoRA does not fit the model 'flux'"):
         words(own, (other, 1.0))
     assert words(own) == words(engine("flux"))

@@ -12,12 +12,12 @@ import pytest
 from doubles import tiny
 from doubles.pretended_gpu import TITLE, Pretended, machine
 from doubles.tiny_engines import engine, model, opened, request
-from goldsmith.engines import Device, Store
-from goldsmith.engines.diffusion.layout import Layout, Offload
+from goldsmith.engines import Device, ModelFiles
+from goldsmith.engines.diffusion.memory_layout import MemoryLayout, Offload
 from goldsmith.engines.drivers.diffusers import open_engine
-from goldsmith.engines.memory import free_mb, is_dead
-from goldsmith.engines.model_cache import Residency
-from goldsmith.errors import DeviceFault, Problem
+from goldsmith.engines.memory import free_mb, is_device_failure
+from goldsmith.engines.model_cache import ModelCache
+from goldsmith.errors import DeviceError, InputError
 
 GPU = Device("cuda:0", 1)
 
@@ -37,7 +37,7 @@ def test_what_is_free_is_what_the_driver_has_and_what_torch_holds_unused(gpu: Pr
 @pytest.mark.parametrize("offload", ["none", "model", "group"])
 def test_every_layout_runs_there_and_draws_the_same_picture(gpu: Pretended, family: str, offload: Offload) -> None:
     """On the device, part by part, block by block with streams; the record says which, and on what."""
-    made = opened(family, Layout("float32", offload, 1), device="cuda:0").generate(request("text", (2,)))
+    made = opened(family, MemoryLayout("float32", offload, 1), device="cuda:0").generate(request("text", (2,)))
     facts = made.facts
     assert (facts["offload"], facts["device"], facts["device_title"]) == (offload, "cuda:0", TITLE)
     assert np.allclose(made.pictures[0], engine(family).generate(request("text", (2,))).pictures[0], atol=1e-5)
@@ -45,7 +45,7 @@ def test_every_layout_runs_there_and_draws_the_same_picture(gpu: Pretended, fami
 
 def _opened(family: str = "flux", **said: Any) -> Any:
     entry = model(family, **({"memory_mb": 1000, "picture_mb": 100} | said))
-    return open_engine(family, entry, Store({}, tiny.folder(family), revision="0" * 40), GPU)
+    return open_engine(family, entry, ModelFiles({}, tiny.folder(family), revision="0" * 40), GPU)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_model_is_laid_out_by_what_is_free_there(gpu: Pretended, free: int, of
 def test_one_that_does_not_fit_there_is_a_sentence(gpu: Pretended) -> None:
     """With what it needs at least and what there is."""
     gpu.free(100)
-    with pytest.raises(Problem, match="needs about 250 MB of memory on cuda:0, where 164 MB are to be had"):
+    with pytest.raises(InputError, match="needs about 250 MB of memory on cuda:0, where 164 MB are to be had"):
         _opened()
 
 
@@ -99,10 +99,10 @@ def test_a_device_that_fails_there_is_named(gpu: Pretended, monkeypatch: pytest.
 
     own = _opened()
     monkeypatch.setattr(torch.cuda, "get_device_name", fail)
-    with pytest.raises(DeviceFault, match="cuda:0 has failed: CUDA error: unspecified launch failure"):
+    with pytest.raises(DeviceError, match="cuda:0 has failed: CUDA error: unspecified launch failure"):
         own.generate(request("text"))
     monkeypatch.setattr(torch.cuda, "mem_get_info", fail)
-    with pytest.raises(DeviceFault, match="cuda:0 has failed"):
+    with pytest.raises(DeviceError, match="cuda:0 has failed"):
         _opened()
 
 
@@ -126,9 +126,9 @@ def test_a_device_that_is_gone_when_a_process_first_asks_it_is_the_device_s_faul
         raise RuntimeError(said)
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", gone)
-    with pytest.raises(DeviceFault, match="cuda:0 has failed"):
-        Residency[object]().engine("key", "flux", GPU, 1000, object)
-    assert is_dead(RuntimeError(said))
+    with pytest.raises(DeviceError, match="cuda:0 has failed"):
+        ModelCache[object]().get_or_open("key", "flux", GPU, 1000, object)
+    assert is_device_failure(RuntimeError(said))
 
 
 def test_a_device_that_others_fill_wholly_has_nothing_free(gpu: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,12 +143,12 @@ def test_a_device_that_others_fill_wholly_has_nothing_free(gpu: Pretended, monke
 
 
 def test_a_torch_that_was_built_without_it_is_the_device_s_fault() -> None:
-    """The torch installed here is: what house.toml names is not to be had, and no picture is to blame for that."""
+    """The torch installed here is: what goldsmith.toml names is not to be had, and no picture is to blame for that."""
     import torch
 
     if torch.version.cuda:
         pytest.skip("this torch is built for GPUs")
-    with pytest.raises(DeviceFault, match="cuda:7 has failed: Torch not compiled with CUDA enabled"):
+    with pytest.raises(DeviceError, match="cuda:7 has failed: Torch not compiled with CUDA enabled"):
         free_mb(Device("cuda:7"))
 
 

@@ -12,12 +12,12 @@ import torch
 from torch.nn import functional
 
 from doubles import ncnn as files
-from goldsmith.engines.drivers._esrgan import Net, build_net
+from goldsmith.engines.drivers._esrgan import EsrganNet, build_net
 from goldsmith.engines.drivers._ncnn import read_ncnn
-from goldsmith.errors import Problem
+from goldsmith.errors import InputError
 
 
-def _built(made: Any, folder: Path) -> Net:
+def _built(made: Any, folder: Path) -> EsrganNet:
     return build_net(read_ncnn(*made.save(folder)))
 
 
@@ -30,7 +30,7 @@ def test_an_empty_compact_net_only_enlarges(tmp_path: Path) -> None:
     net = _built(files.compact(scale=3, empty=True), tmp_path)
     picture = _picture()
     assert net.scale == 3
-    assert torch.equal(net.run(picture), picture.repeat_interleave(3, 2).repeat_interleave(3, 3))
+    assert torch.equal(net.module(picture), picture.repeat_interleave(3, 2).repeat_interleave(3, 3))
 
 
 def test_a_compact_net_is_its_formula(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_a_compact_net_is_its_formula(tmp_path: Path) -> None:
     hidden = functional.conv2d(picture, w1, b1, padding=1)
     detail = functional.conv2d(torch.where(hidden > 0, hidden, hidden * 0.25), w2, b2, padding=1)
     expected = functional.pixel_shuffle(detail, 2) + functional.interpolate(picture, scale_factor=2)
-    assert torch.allclose(_built(made, tmp_path).run(picture), expected, atol=1e-6)
+    assert torch.allclose(_built(made, tmp_path).module(picture), expected, atol=1e-6)
 
 
 def test_a_compact_net_may_shrink_at_its_end(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_compact_net_may_shrink_at_its_end(tmp_path: Path) -> None:
     for shrink, scale in ((0.5, 2), (0.75, 3)):
         net = _built(files.compact(scale=4, shrink=shrink), tmp_path)
         assert net.scale == scale
-        assert net.run(_picture(8, 12)).shape == (1, 3, 8 * scale, 12 * scale)
+        assert net.module(_picture(8, 12)).shape == (1, 3, 8 * scale, 12 * scale)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_compact_net_needs_no_more_context_than_it_asks_for(tmp_path: Path, ma
     changed = picture.clone()
     changed[:, :, :, : side // 2 - net.pad] = 0
     middle = slice(side // 2 * net.scale, (side // 2 + 1) * net.scale)
-    assert torch.equal(net.run(picture)[..., middle, middle], net.run(changed)[..., middle, middle])
+    assert torch.equal(net.module(picture)[..., middle, middle], net.module(changed)[..., middle, middle])
 
 
 def test_a_residual_net_is_its_formula(tmp_path: Path) -> None:
@@ -95,14 +95,14 @@ def test_a_residual_net_is_its_formula(tmp_path: Path) -> None:
         x = leaky(conv(x.repeat_interleave(2, 2).repeat_interleave(2, 3)))
     expected = conv(leaky(conv(x)))
     assert net.scale == 4
-    assert torch.allclose(net.run(picture), expected, atol=1e-5)
+    assert torch.allclose(net.module(picture), expected, atol=1e-5)
 
 
 def test_sixteen_bit_weights_make_nearly_the_same_net(tmp_path: Path) -> None:
     """ncnn's 16-bit files are what is fetched: they lose about three decimals, no more."""
     picture = _picture()
-    exact = _built(files.compact(), tmp_path).run(picture)
-    assert torch.allclose(_built(files.compact(half=True), tmp_path).run(picture), exact, atol=2e-3)
+    exact = _built(files.compact(), tmp_path).module(picture)
+    assert torch.allclose(_built(files.compact(half=True), tmp_path).module(picture), exact, atol=2e-3)
 
 
 def _foreign(made: Any) -> Any:
@@ -137,5 +137,5 @@ def _strided(made: Any) -> Any:
 )
 def test_another_net_is_refused(tmp_path: Path, spoil: Callable[[Any], Any], made: Callable[[], Any]) -> None:
     """A file that is well-formed but holds another net gets a sentence, not a strange picture."""
-    with pytest.raises(Problem, match=r"no Real-ESRGAN net|no 3 x 3 convolution"):
+    with pytest.raises(InputError, match=r"no Real-ESRGAN net|no 3 x 3 convolution"):
         _built(spoil(made()), tmp_path)

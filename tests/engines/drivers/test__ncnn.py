@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from doubles import ncnn as files
 from goldsmith.engines.drivers._ncnn import read_ncnn
-from goldsmith.errors import Problem
+from goldsmith.errors import InputError
 
 
 def test_weights_come_out_as_they_went_in(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_nonsense_is_refused_in_a_sentence(tmp_path: Path, text: str, sentence: 
     """Wrong counts never make memory that the file does not hold."""
     (tmp_path / "a.param").write_text(text)
     (tmp_path / "a.bin").write_bytes(bytes(12))
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(InputError) as caught:
         read_ncnn(tmp_path / "a.param", tmp_path / "a.bin")
     assert sentence in caught.value.sentence
     assert caught.value.sentence.startswith("a.param, a.bin: ")
@@ -72,7 +72,7 @@ def test_other_storage_is_refused(tmp_path: Path) -> None:
     """Quantised weights have another tag; they are not guessed at."""
     made = files.compact()
     made.data = struct.pack("<I", 0x000D4B38) + made.data[4:]
-    with pytest.raises(Problem, match="stored in a way that is not read here"):
+    with pytest.raises(InputError, match="stored in a way that is not read here"):
         read_ncnn(*made.save(tmp_path))
 
 
@@ -80,7 +80,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     """One NaN would make every pixel NaN."""
     made = files.compact()
     made.data = made.data[:4] + struct.pack("<f", float("nan")) + made.data[8:]
-    with pytest.raises(Problem, match="hold values that are no numbers"):
+    with pytest.raises(InputError, match="hold values that are no numbers"):
         read_ncnn(*made.save(tmp_path))
 
 
@@ -88,10 +88,10 @@ def test_a_binary_or_endless_param_is_refused(tmp_path: Path) -> None:
     """A .param is short ASCII text."""
     (tmp_path / "a.bin").write_bytes(b"")
     (tmp_path / "a.param").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(Problem, match=r"not an ncnn \.param file in text form"):
+    with pytest.raises(InputError, match=r"not an ncnn \.param file in text form"):
         read_ncnn(tmp_path / "a.param", tmp_path / "a.bin")
     (tmp_path / "a.param").write_bytes(b"a" * ((1 << 20) + 1))
-    with pytest.raises(Problem, match="too long"):
+    with pytest.raises(InputError, match="too long"):
         read_ncnn(tmp_path / "a.param", tmp_path / "a.bin")
 
 
@@ -104,5 +104,5 @@ def test_damage_anywhere_is_a_problem_or_another_number(tmp_path: Path, at: int,
     data = path.read_bytes()
     at %= len(data)
     path.write_bytes(data[:at] + what + data[at + len(what) :])
-    with contextlib.suppress(Problem):
+    with contextlib.suppress(InputError):
         assert read_ncnn(param, weights)

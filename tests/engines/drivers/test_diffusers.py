@@ -11,13 +11,13 @@ import pytest
 
 from doubles import tiny
 from doubles.tiny_engines import HEIGHT, WIDTH, hole, picture
-from goldsmith.engines import Device, EngineNeed, Request, Wish, opening
-from goldsmith.engines.filling import GeneratedFill
-from goldsmith.engines.model_cache import Residency
-from goldsmith.engines.opening import loaded, open_generator, open_inpainter
+from goldsmith.engines import Device, EngineNeed, GenerationOptions, GenerationRequest, engine_loader
+from goldsmith.engines.engine_loader import loaded_models, open_generator, open_inpainter
+from goldsmith.engines.generator_inpainter import GeneratorInpainter
+from goldsmith.engines.model_cache import ModelCache
 from goldsmith.engines.registry.models import read_models
-from goldsmith.engines.registry.weights import Weights
-from goldsmith.errors import Problem
+from goldsmith.engines.registry.weights_registry import WeightsRegistry
+from goldsmith.errors import InputError
 
 QUICK = [family for family in tiny.FAMILIES if not family.startswith("qwen-image-edit")]
 
@@ -25,7 +25,7 @@ QUICK = [family for family in tiny.FAMILIES if not family.startswith("qwen-image
 @pytest.fixture(autouse=True)
 def _own_residency(monkeypatch: pytest.MonkeyPatch) -> None:
     """What this file opens is gone with it."""
-    monkeypatch.setattr("goldsmith.engines.opening._RESIDENT", Residency())
+    monkeypatch.setattr("goldsmith.engines.engine_loader._MODEL_CACHE", ModelCache())
 
 
 @functools.cache
@@ -33,9 +33,9 @@ def _text(memory_mb: int) -> str:
     return tiny.models_toml({family: family for family in tiny.FAMILIES}, memory_mb=memory_mb)
 
 
-def _weights(tmp_path: Path, memory_mb: int = 8) -> Weights:
+def _weights(tmp_path: Path, memory_mb: int = 8) -> WeightsRegistry:
     (tmp_path / "models.toml").write_text(_text(memory_mb), encoding="utf-8")
-    return Weights(read_models(tmp_path / "models.toml"), tmp_path / "weights")
+    return WeightsRegistry(read_models(tmp_path / "models.toml"), tmp_path / "weights")
 
 
 @pytest.mark.parametrize("family", QUICK)
@@ -52,18 +52,18 @@ def test_every_family_goes_from_its_entry_to_a_picture_without_a_network(
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     if "text" in tiny.CAN[family]:
         generator, choice = open_generator(weights, EngineNeed("generate", family, can=frozenset({"text"})), Device())
-        made = generator.generate(Request(Wish("a cat"), (1,), WIDTH, HEIGHT)).pictures[0]
+        made = generator.generate(GenerationRequest(GenerationOptions("a cat"), (1,), WIDTH, HEIGHT)).pictures[0]
     else:
-        inpainter, choice = open_inpainter(weights, EngineNeed("inpaint", family), Device(), Wish("a cat"))
+        inpainter, choice = open_inpainter(weights, EngineNeed("inpaint", family), Device(), GenerationOptions("a cat"))
         made = inpainter.fill(picture(), hole(), 1)
     assert (choice.name, made.shape) == (family, (HEIGHT, WIDTH, 3))
 
 
 def test_the_house_s_choice_for_filling_with_words_is_a_model_that_fills(tmp_path: Path) -> None:
     """It comes as an inpainter, with the wish that was given."""
-    engine, choice = open_inpainter(_weights(tmp_path), EngineNeed("inpaint", words=True), Device(), Wish("moss"))
-    assert isinstance(engine, GeneratedFill)
-    assert (choice.name, engine.wish.prompt) == ("sdxl", "moss")
+    engine, choice = open_inpainter(_weights(tmp_path), EngineNeed("inpaint", needs_prompt=True), Device(), GenerationOptions("moss"))
+    assert isinstance(engine, GeneratorInpainter)
+    assert (choice.name, engine.options.prompt) == ("sdxl", "moss")
 
 
 def test_the_same_model_stays_open_and_others_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,17 +71,17 @@ def test_the_same_model_stays_open_and_others_make_room(tmp_path: Path, monkeypa
     weights = _weights(tmp_path, memory_mb=400)
     generator, _ = open_generator(weights, EngineNeed("generate", "flux"), Device())
     filler, _ = open_inpainter(weights, EngineNeed("inpaint", "flux"), Device())
-    assert isinstance(filler, GeneratedFill)
+    assert isinstance(filler, GeneratorInpainter)
     assert filler.generator is generator
-    assert loaded() == ("flux",)
-    monkeypatch.setattr(opening._RESIDENT, "_free", lambda device: 500 if "flux" in loaded() else 1000)
+    assert loaded_models() == ("flux",)
+    monkeypatch.setattr(engine_loader._MODEL_CACHE, "_free", lambda device: 500 if "flux" in loaded_models() else 1000)
     open_generator(weights, EngineNeed("generate", "krea2"), Device())
-    assert loaded() == ("krea2",)
+    assert loaded_models() == ("krea2",)
 
 
 def test_a_model_that_does_not_fit_is_told_before_it_is_read(tmp_path: Path) -> None:
     """The entry says what it needs; the machine says what it has."""
-    with pytest.raises(Problem, match="The model 'flux' needs about 200000008 MB of memory on cpu, where"):
+    with pytest.raises(InputError, match="The model 'flux' needs about 200000008 MB of memory on cpu, where"):
         open_generator(_weights(tmp_path, memory_mb=100_000_000), EngineNeed("generate", "flux"), Device())
 
 
@@ -89,6 +89,6 @@ def test_a_model_whose_tree_is_gone_is_a_sentence(tmp_path: Path) -> None:
     """Long before diffusers is asked."""
     text = _text(8).replace(str(tiny.folder("flux")), str(tmp_path / "nowhere"))
     (tmp_path / "models.toml").write_text(text, encoding="utf-8")
-    weights = Weights(read_models(tmp_path / "models.toml"), tmp_path / "weights")
-    with pytest.raises(Problem, match=r"The weights of the model 'flux' are not where models\.toml says"):
+    weights = WeightsRegistry(read_models(tmp_path / "models.toml"), tmp_path / "weights")
+    with pytest.raises(InputError, match=r"The weights of the model 'flux' are not where models\.toml says"):
         open_generator(weights, EngineNeed("generate", "flux"), Device())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from goldsmith.engines.drivers._task import Square
-from goldsmith.engines.drivers.hand_landmarks import _anchors, _apart, _covers, _squares
+from goldsmith.engines.drivers._tflite import RotatedSquare
+from goldsmith.engines.drivers.hand_landmarks import _anchors, _is_already_found, _remove_duplicates, _search_squares
 from goldsmith.engines.vision import Hand, Points
 
 
@@ -29,8 +29,8 @@ def test_the_palm_nets_boxes_lie_on_two_grids() -> None:
 @pytest.mark.parametrize(("height", "width"), [(853, 1280), (1280, 720), (1280, 1280), (301, 1280)])
 def test_every_place_is_looked_at_in_a_part_of_its_own(height: int, width: int) -> None:
     """The whole first; then parts of half the longer side, none of which leaves a px out, each px well inside one of them."""
-    whole, *parts = _squares(height, width)
-    assert whole == Square(width / 2, height / 2, max(height, width), 0.0)
+    whole, *parts = _search_squares(height, width)
+    assert whole == RotatedSquare(width / 2, height / 2, max(height, width), 0.0)
     assert all(part.side == max(height, width) / 2 for part in parts)
     down, across = np.mgrid[0:height:20, 0:width:20]
     depth = np.zeros(down.shape)
@@ -43,24 +43,24 @@ def test_every_place_is_looked_at_in_a_part_of_its_own(height: int, width: int) 
 
 def test_a_small_picture_is_looked_at_once() -> None:
     """There is nothing to gain from its parts."""
-    assert list(_squares(200, 300)) == [Square(150, 100, 300, 0.0)]
+    assert list(_search_squares(200, 300)) == [RotatedSquare(150, 100, 300, 0.0)]
 
 
 def test_a_hand_seen_twice_is_one() -> None:
     """The surer one stays; hands beside each other are two."""
     sure, again, beside = Hand(box(100, 100, 200, 200), 0.9), Hand(box(110, 95, 205, 190), 0.8), Hand(box(190, 100, 290, 200), 0.7)
-    assert _apart([sure, again, beside]) == [sure, beside]
+    assert _remove_duplicates([sure, again, beside]) == [sure, beside]
 
 
 def test_a_hand_inside_a_larger_one_is_the_same() -> None:
     """Half a hand, seen at the rim of a part."""
-    assert _apart([Hand(box(100, 100, 200, 200), 0.9), Hand(box(120, 120, 160, 160), 0.8)])[0].score == 0.9
-    assert len(_apart([Hand(box(100, 100, 200, 200), 0.9), Hand(box(120, 120, 160, 160), 0.8)])) == 1
+    assert _remove_duplicates([Hand(box(100, 100, 200, 200), 0.9), Hand(box(120, 120, 160, 160), 0.8)])[0].score == 0.9
+    assert len(_remove_duplicates([Hand(box(100, 100, 200, 200), 0.9), Hand(box(120, 120, 160, 160), 0.8)])) == 1
 
 
 def test_a_palm_that_has_its_hand_is_not_looked_at_again() -> None:
     """One whose middle lies in a hand of about its size; a small hand in the same place is another."""
     points = box(100, 100, 200, 200)
-    assert _covers(points, Square(150, 140, 180, 0.3))
-    assert not _covers(points, Square(350, 140, 180, 0.3))
-    assert not _covers(points, Square(150, 140, 600, 0.3))
+    assert _is_already_found(points, RotatedSquare(150, 140, 180, 0.3))
+    assert not _is_already_found(points, RotatedSquare(350, 140, 180, 0.3))
+    assert not _is_already_found(points, RotatedSquare(150, 140, 600, 0.3))

@@ -7,7 +7,7 @@ import importlib
 import numpy as np
 import pytest
 
-from goldsmith.engines import Device, Inpainter, Store
+from goldsmith.engines import Device, Inpainter, ModelFiles
 from goldsmith.engines.registry.models import Model
 from goldsmith.picture.picture import Mask, Pixels
 
@@ -16,7 +16,9 @@ driver = importlib.import_module("goldsmith.engines.drivers.patchmatch")
 
 @pytest.fixture(scope="module")
 def engine() -> Inpainter:
-    made: Inpainter = driver.open_engine("patchmatch", Model(kind="inpaint", driver="patchmatch", licence="MIT"), Store({}, None), Device())
+    made: Inpainter = driver.open_engine(
+        "patchmatch", Model(kind="inpaint", driver="patchmatch", licence="MIT"), ModelFiles({}, None), Device()
+    )
     return made
 
 

@@ -10,19 +10,19 @@ import pytest
 from pydantic import ValidationError
 
 from doubles.nets import drawing, knowing, written
-from goldsmith.engines import Device, Store
-from goldsmith.engines.drivers._aligned import _PLACES
+from goldsmith.engines import Device, ModelFiles
+from goldsmith.engines.drivers._face_alignment import _LANDMARK_TEMPLATE
 from goldsmith.engines.drivers.swapper import open_engine
+from goldsmith.engines.registry.face_swap_settings import FaceSwapSettings
 from goldsmith.engines.registry.models import Model
-from goldsmith.engines.registry.origins import WeightsFile
-from goldsmith.engines.registry.swaps import Swap
-from goldsmith.engines.vision import Face, Swapper
-from goldsmith.errors import Problem
+from goldsmith.engines.registry.weights_sources import WeightsFile
+from goldsmith.engines.vision import Face, FaceSwapper
+from goldsmith.errors import InputError
 
+# Where the square of 128 px lies in the picture that is looked at.
 AT = 20.0
-"""Where the square of 128 px lies in the picture that is looked at."""
-FACE = Face((0, 0, 90, 100), (_PLACES + np.array([8 + AT, AT])).astype(np.float32), 1.0)
-PERSON = Face((0, 0, 90, 100), (_PLACES + np.array([8 + AT, AT])).astype(np.float32), 1.0)
+FACE = Face((0, 0, 90, 100), (_LANDMARK_TEMPLATE + np.array([8 + AT, AT])).astype(np.float32), 1.0)
+PERSON = Face((0, 0, 90, 100), (_LANDMARK_TEMPLATE + np.array([8 + AT, AT])).astype(np.float32), 1.0)
 
 
 def _file(path: Path) -> WeightsFile:
@@ -30,9 +30,11 @@ def _file(path: Path) -> WeightsFile:
     return WeightsFile.model_validate({"name": path.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)})
 
 
-def _opened(files: list[Path], **swap: str) -> Swapper:
-    model = Model(kind="swap", driver="swapper", licence="LicenseRef-ours", files=tuple(map(_file, files)), swap=Swap.model_validate(swap))
-    return open_engine("ours", model, Store({path.name: path for path in files}, files[0].parent), Device(threads=1))
+def _opened(files: list[Path], **swap: str) -> FaceSwapper:
+    model = Model(
+        kind="swap", driver="swapper", licence="LicenseRef-ours", files=tuple(map(_file, files)), swap=FaceSwapSettings.model_validate(swap)
+    )
+    return open_engine("ours", model, ModelFiles({path.name: path for path in files}, files[0].parent), Device(threads=1))
 
 
 def _flat(colour: tuple[float, float, float], side: int = 200) -> np.ndarray:
@@ -80,27 +82,27 @@ def test_it_describes_itself(tmp_path: Path) -> None:
 def test_a_net_of_another_build_is_refused_with_what_it_takes(person: tuple[int, ...], identity: str, tmp_path: Path) -> None:
     """A vector where none is made, a face where a vector is, four channels: the sentence shows its inputs."""
     files = [drawing(tmp_path / "draw.onnx", 32, person), *([knowing(tmp_path / "who.onnx")] if identity else [])]
-    with pytest.raises(Problem, match=rf"draw\.onnx: this net takes .*source {' x '.join(map(str, person))}.* takes "):
+    with pytest.raises(InputError, match=rf"draw\.onnx: this net takes .*source {' x '.join(map(str, person))}.* takes "):
         _opened(files, identity=identity)
 
 
 def test_a_vector_of_another_length_is_said(tmp_path: Path) -> None:
     """A net of one make with an identity of another: both numbers are told."""
     files = [drawing(tmp_path / "draw.onnx", 32, (1, 512)), knowing(tmp_path / "who.onnx")]
-    with pytest.raises(Problem, match=r"takes 512 numbers for a person; who\.onnx gives 3"):
+    with pytest.raises(InputError, match=r"takes 512 numbers for a person; who\.onnx gives 3"):
         _opened(files, identity="who.onnx").swap(_flat((0.2,) * 3), FACE, _flat((0.6,) * 3), PERSON)
 
 
 def test_what_is_no_face_is_no_answer(tmp_path: Path) -> None:
     """A net that answers with another shape, or with what are no numbers, is told by its name."""
     swapper = _opened([drawing(tmp_path / "draw.onnx", 64, (1, 3, 48, 48), answers=1)])
-    with pytest.raises(Problem, match="The model ours drew no face of 3 x 64 x 64"):
+    with pytest.raises(InputError, match="The model ours drew no face of 3 x 64 x 64"):
         swapper.swap(_flat((0.2,) * 3), FACE, _flat((0.6,) * 3), PERSON)
     divides = [("Div", ["target", "none"], "many"), ("Add", ["many", "source"], "made")]
     path = written(
         tmp_path / "nan.onnx", divides, {"target": (1, 3, 32, 32), "source": (1, 3, 32, 32)}, ("made", (1, 3, 32, 32)), {"none": 0.0}
     )
-    with pytest.raises(Problem, match="drew no face"):
+    with pytest.raises(InputError, match="drew no face"):
         _opened([path]).swap(_flat((0.2,) * 3), FACE, _flat((0.6,) * 3), PERSON)
 
 
@@ -109,7 +111,7 @@ def test_a_matrix_that_is_none_is_said(data: bytes, tmp_path: Path) -> None:
     """Nothing is unpickled."""
     files = [drawing(tmp_path / "draw.onnx"), knowing(tmp_path / "who.onnx"), tmp_path / "turn.npy"]
     files[2].write_bytes(data + b"x")
-    with pytest.raises(Problem, match=r"turn\.npy: this is no array of numpy"):
+    with pytest.raises(InputError, match=r"turn\.npy: this is no array of numpy"):
         _opened(files, identity="who.onnx", matrix="turn.npy")
 
 
@@ -117,7 +119,7 @@ def test_a_matrix_has_rows_and_columns_of_numbers(tmp_path: Path) -> None:
     """A list, or words, will not do."""
     files = [drawing(tmp_path / "draw.onnx"), knowing(tmp_path / "who.onnx"), tmp_path / "turn.npy"]
     np.save(files[2], np.zeros(3, np.float32))
-    with pytest.raises(Problem, match="no matrix of floating-point numbers"):
+    with pytest.raises(InputError, match="no matrix of floating-point numbers"):
         _opened(files, identity="who.onnx", matrix="turn.npy")
 
 

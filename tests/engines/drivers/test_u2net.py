@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from goldsmith.engines import Descriptor
+from goldsmith.engines import EngineDescriptor
 from goldsmith.engines.drivers.u2net import U2Net
 from goldsmith.picture.picture import Mask
 
@@ -35,7 +35,7 @@ class _Net:
 
 def _matte(say: Any) -> tuple[Mask, int]:
     net = _Net(say)
-    told = Descriptor(name="u2net", kind="matte", licence="Apache-2.0")
+    told = EngineDescriptor(name="u2net", kind="matte", licence="Apache-2.0")
     return U2Net(told, net).matte(_SEEN), net.asked
 
 

@@ -7,22 +7,26 @@ from pathlib import Path
 import cv2
 import pytest
 
-from goldsmith.engines import Device, Store
+from goldsmith.engines import Device, ModelFiles
 from goldsmith.engines.drivers.yunet import open_engine
 from goldsmith.engines.registry.models import Model
-from goldsmith.errors import Problem
+from goldsmith.errors import InputError
 
 
 def test_a_file_that_is_no_net_is_said_with_the_remedy(tmp_path: Path) -> None:
     """In a sentence with the file; what OpenCV tells of itself is as loud afterwards as before."""
     (tmp_path / "faces.onnx").write_bytes(b"no net")
     before = cv2.utils.logging.getLogLevel()
-    with pytest.raises(Problem, match=r"faces\.onnx: OpenCV cannot open this model"):
-        open_engine("own", Model(kind="faces", driver="yunet", licence="MIT"), Store({"f": tmp_path / "faces.onnx"}, tmp_path), Device())
+    with pytest.raises(InputError, match=r"faces\.onnx: OpenCV cannot open this model"):
+        open_engine(
+            "own", Model(kind="faces", driver="yunet", licence="MIT"), ModelFiles({"f": tmp_path / "faces.onnx"}, tmp_path), Device()
+        )
     assert cv2.utils.logging.getLogLevel() == before
 
 
 def test_a_model_has_one_file(tmp_path: Path) -> None:
     """Not two."""
-    with pytest.raises(Problem, match=r"needs exactly one \.onnx file, 2 are listed"):
-        open_engine("own", Model(kind="faces", driver="yunet", licence="MIT"), Store({"a": tmp_path, "b": tmp_path}, tmp_path), Device())
+    with pytest.raises(InputError, match=r"needs exactly one \.onnx file, 2 are listed"):
+        open_engine(
+            "own", Model(kind="faces", driver="yunet", licence="MIT"), ModelFiles({"a": tmp_path, "b": tmp_path}, tmp_path), Device()
+        )

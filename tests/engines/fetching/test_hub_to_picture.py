@@ -9,14 +9,14 @@ import pytest
 
 from doubles import tiny
 from doubles.hub import COMMIT, HubDouble, hub_double
-from goldsmith.engines import Device, EngineNeed, Request, Wish
+from goldsmith.engines import Device, EngineNeed, GenerationOptions, GenerationRequest
+from goldsmith.engines.engine_loader import open_generator
 from goldsmith.engines.fetching.fetch import fetch
-from goldsmith.engines.fetching.pinning import pin
-from goldsmith.engines.opening import open_generator
-from goldsmith.engines.registry.models import Defaults, Diffusion, Model, Models
-from goldsmith.engines.registry.origins import Repository
-from goldsmith.engines.registry.weights import Weights
-from goldsmith.errors import Problem
+from goldsmith.engines.fetching.pin_model import pin_model
+from goldsmith.engines.registry.models import DefaultModels, DiffusionSettings, Model, Models
+from goldsmith.engines.registry.weights_registry import WeightsRegistry
+from goldsmith.engines.registry.weights_sources import HubRepository
+from goldsmith.errors import InputError
 
 
 @pytest.fixture
@@ -27,22 +27,22 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
         yield made
 
 
-def _weights(folder: Path) -> Weights:
-    diffusion = Diffusion(
+def _weights(folder: Path) -> WeightsRegistry:
+    diffusion = DiffusionSettings(
         family="sdxl", can=("text",), pixels=tiny.PIXELS, multiple=tiny.MULTIPLE, steps=2, guidance=2, memory_mb=8, picture_mb=8
     )
-    model = Model(kind="generate", driver="diffusers", licence="CC0-1.0", repository=Repository(hub="org/model"), diffusion=diffusion)
-    models = Models(models={"drawer": model}, names={"premium": "drawer"}, defaults=Defaults(generate=("drawer",)))
-    return Weights(models, folder, folder / "models.pins.toml")
+    model = Model(kind="generate", driver="diffusers", licence="CC0-1.0", repository=HubRepository(hub="org/model"), diffusion=diffusion)
+    models = Models(models={"drawer": model}, names={"premium": "drawer"}, defaults=DefaultModels(generate=("drawer",)))
+    return WeightsRegistry(models, folder, folder / "models.pins.toml")
 
 
 def test_a_model_goes_from_the_hub_to_a_picture(tmp_path: Path, hub: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the house's name; once it is here nothing asks the hub again, and the descriptor has the commit and the weights' hashes."""
     weights = _weights(tmp_path)
-    with pytest.raises(Problem, match="goldsmith models fetch premium"):
+    with pytest.raises(InputError, match="goldsmith models fetch premium"):
         open_generator(weights, EngineNeed("generate", "premium"), Device())
     fetch(weights, "premium")
-    pin(weights, "premium")
+    pin_model(weights, "premium")
     hub.asked.clear()
     hub.says = (500, "")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -51,6 +51,6 @@ def test_a_model_goes_from_the_hub_to_a_picture(tmp_path: Path, hub: HubDouble, 
     assert engine.descriptor.name == "drawer"
     assert engine.descriptor.revision == COMMIT
     assert {name for name, _ in engine.descriptor.weights} == {name for name in hub.files if name.endswith(".safetensors")}
-    made = engine.generate(Request(Wish("a hand"), (7,), 64, 64))
+    made = engine.generate(GenerationRequest(GenerationOptions("a hand"), (7,), 64, 64))
     assert made.pictures[0].shape == (64, 64, 3)
     assert not hub.asked

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.engines.fetching.sources import SourceFault, bring, describe, opened_member
-from goldsmith.engines.registry.origins import HubSource, NpmSource, PipSource, UrlSource
+from goldsmith.engines.fetching.sources import SourceFault, describe_source, fetch_source, open_member
+from goldsmith.engines.registry.weights_sources import HubSource, NpmSource, PipSource, UrlSource
 
 
 def _read(archive: Path, member: str | None) -> bytes:
-    with opened_member(archive, member) as inside:
+    with open_member(archive, member) as inside:
         return inside.read()
 
 
@@ -88,7 +88,7 @@ def test_staying_offline_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """With the hub's client told to stay offline, no connection is tried and the fault says why."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(SourceFault, match=r"(?i)offline"):
-        bring(HubSource(hub="org/repo", file="a.onnx"), tmp_path, tmp_path / ".part", lambda done, total, note: None)
+        fetch_source(HubSource(hub="org/repo", file="a.onnx"), tmp_path, tmp_path / ".part", lambda done, total, note: None)
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def _hub_at(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
 def _from_the_hub(folder: Path) -> str:
     """What the fault of this source says."""
     with pytest.raises(SourceFault) as fault:
-        bring(HubSource(hub="org/repo", file="a.onnx"), folder, folder / ".part", lambda done, total, note: None)
+        fetch_source(HubSource(hub="org/repo", file="a.onnx"), folder, folder / ".part", lambda done, total, note: None)
     return str(fault.value)
 
 
@@ -168,7 +168,7 @@ except SourceFault:
 
 def test_sources_are_described_in_a_few_words() -> None:
     """As they stand in a fault's lines."""
-    assert describe(PipSource(pip="a==1", member="m")) == "pip a==1"
-    assert describe(NpmSource(npm="@s/a@1", member="m")) == "npm @s/a@1"
-    assert describe(HubSource(hub="org/repo", file="a")) == "hub org/repo"
-    assert describe(UrlSource(url="https://host/a")) == "https://host/a"
+    assert describe_source(PipSource(pip="a==1", member="m")) == "pip a==1"
+    assert describe_source(NpmSource(npm="@s/a@1", member="m")) == "npm @s/a@1"
+    assert describe_source(HubSource(hub="org/repo", file="a")) == "hub org/repo"
+    assert describe_source(UrlSource(url="https://host/a")) == "https://host/a"

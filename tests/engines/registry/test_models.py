@@ -11,8 +11,8 @@ import pytest
 
 from goldsmith.engines import EngineNeed
 from goldsmith.engines.registry.models import Models, read_models
-from goldsmith.engines.registry.origins import HubSource, NpmSource, PipSource, UrlSource
-from goldsmith.errors import Problem, UsageFault
+from goldsmith.engines.registry.weights_sources import HubSource, NpmSource, PipSource, UrlSource
+from goldsmith.errors import InputError, UsageError
 
 SHIPPED = Path(__file__).parents[3] / "config" / "models.toml"
 SHA = "0" * 64
@@ -21,7 +21,7 @@ SHA = "0" * 64
 def _faults(tmp_path: Path, text: str) -> list[str]:
     path = tmp_path / "models.toml"
     path.write_text(text)
-    with pytest.raises(UsageFault) as caught:
+    with pytest.raises(UsageError) as caught:
         read_models(path)
     lines = caught.value.sentence.splitlines()
     assert all(line.startswith(f"{path}: ") for line in lines)
@@ -39,9 +39,9 @@ def test_the_shipped_file_is_right() -> None:
     """What comes with Goldsmith has a default for inpainting that needs no weights, and one for x2 and x4."""
     models = read_models(SHIPPED)
     assert models.models[models.defaults.inpaint[-1]].files == ()
-    assert models.defaults.wanted(EngineNeed("upscale", factor=2))
-    assert models.defaults.wanted(EngineNeed("upscale", factor=4))
-    assert models.defaults.wanted(EngineNeed("upscale", factor=5)) == ()
+    assert models.defaults.candidates(EngineNeed("upscale", factor=2))
+    assert models.defaults.candidates(EngineNeed("upscale", factor=4))
+    assert models.defaults.candidates(EngineNeed("upscale", factor=5)) == ()
 
 
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
@@ -138,17 +138,17 @@ def test_what_is_no_toml_is_said_so(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_said_so(tmp_path: Path) -> None:
     """With its path and the system's reason."""
-    with pytest.raises(UsageFault, match=r"absent\.toml: cannot be read: No such file"):
+    with pytest.raises(UsageError, match=r"absent\.toml: cannot be read: No such file"):
         read_models(tmp_path / "absent.toml")
 
 
 def test_an_unknown_model_gets_the_nearest_name() -> None:
     """A typing mistake in a brief is answered with what was probably meant, anything else with what there is."""
     models = read_models(SHIPPED)
-    with pytest.raises(Problem, match=r"There is no model called 'migam'\. The nearest is 'migan'\."):
-        models.named("migam")
-    with pytest.raises(Problem, match=r"There are: .*migan, modnet, null-generate, null-inpaint, "):
-        models.named("/etc/passwd")
+    with pytest.raises(InputError, match=r"There is no model called 'migam'\. The nearest is 'migan'\."):
+        models.get("migam")
+    with pytest.raises(InputError, match=r"There are: .*migan, modnet, null-generate, null-inpaint, "):
+        models.get("/etc/passwd")
 
 
 def test_no_models_at_all_is_a_fair_state(tmp_path: Path) -> None:

@@ -11,34 +11,34 @@ import pytest
 from pydantic import ValidationError
 from skimage import data
 
-from doubles.bench import BenchDouble
 from doubles.press import TITLE, press_file
+from doubles.step_context import StepContextDouble
 from goldsmith.engines.vision import TextLine
-from goldsmith.errors import Problem
-from goldsmith.operation import Deliverable, Exported
+from goldsmith.errors import InputError
+from goldsmith.operation import Deliverable, ExportedFile
 from goldsmith.ops.check.operation import Check
 from goldsmith.ops.export import Export
 from goldsmith.picture.formats import jpeg_write
-from goldsmith.picture.picture import Plate, frozen
-from goldsmith.picture.profiles import named
+from goldsmith.picture.picture import Picture, freeze
+from goldsmith.picture.profiles import builtin_profile
 
+# 300 x 200 px with 12 px of bleed.
 BESIDE = {"trim_mm": [69.0, 44.0], "bleed_mm": 3.0}
-"""300 x 200 px with 12 px of bleed."""
 
 
-def photograph(alpha: Literal["none", "full", "some"] = "none") -> Plate:
+def photograph(alpha: Literal["none", "full", "some"] = "none") -> Picture:
     """300 x 200 px at 300 ppi."""
     cover = None if alpha == "none" else np.ones((200, 300), np.float32)
     if cover is not None and alpha == "some":
         cover[:20] = 0
-    return Plate(frozen(data.chelsea()[:200, :300].astype(np.float32) / 255), None if cover is None else frozen(cover), ppi=(300, 300))
+    return Picture(freeze(data.chelsea()[:200, :300].astype(np.float32) / 255), None if cover is None else freeze(cover), ppi=(300, 300))
 
 
 def line(text: str, left: float, top: float, right: float, bottom: float) -> TextLine:
     return TextLine(np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32), text, 0.9)
 
 
-class Reading(BenchDouble):
+class Reading(StepContextDouble):
     """A bench that reads other lines in small pictures than in large ones."""
 
     def __init__(self, full: Sequence[TextLine], small: Sequence[TextLine], **more: Any) -> None:
@@ -46,27 +46,27 @@ class Reading(BenchDouble):
         self.sides: list[int] = []
         self._small = tuple(small)
 
-    def read(self, plate: Plate) -> Sequence[TextLine]:
-        self.sides.append(max(plate.width, plate.height))
+    def text_lines(self, picture: Picture) -> Sequence[TextLine]:
+        self.sides.append(max(picture.width, picture.height))
         return self._small if self.sides[-1] <= 100 else self._lines
 
 
-def exported(folder: Path, plate: Plate, said: dict[str, Any] | None = None, **settings: Any) -> Exported:
-    """What an export step makes of the plate, as it lies on the disk."""
-    (file,) = Export(**settings).make(plate, BenchDouble())
+def exported(folder: Path, plate: Picture, said: dict[str, Any] | None = None, **settings: Any) -> ExportedFile:
+    """What an export step makes of the picture, as it lies on the disk."""
+    (file,) = Export(**settings).make_files(plate, StepContextDouble())
     path = folder / f"{len(list(folder.iterdir())):03d}{file.suffix}"
     path.write_bytes(file.data)
-    return Exported(file.tail + file.suffix, path, {**file.facts, **(said or {})})
+    return ExportedFile(file.tail + file.suffix, path, {**file.facts, **(said or {})})
 
 
-def fault(folder: Path, asked: dict[str, Any], plate: Plate | None = None, said: dict[str, Any] | None = None, **settings: Any) -> str:
+def fault(folder: Path, asked: dict[str, Any], plate: Picture | None = None, said: dict[str, Any] | None = None, **settings: Any) -> str:
     """What is told of a photograph that was exported so; "" where it is as asked."""
-    bench = BenchDouble(exported=[exported(folder, plate or photograph(), said, **settings)])
+    context = StepContextDouble(exported=[exported(folder, plate or photograph(), said, **settings)])
     try:
-        Check.model_validate(asked).make(photograph(), bench)
-    except Problem as problem:
+        Check.model_validate(asked).make_files(photograph(), context)
+    except InputError as problem:
         return problem.sentence.partition(": ")[2]
-    assert bench.findings["result"] == "pass"
+    assert context.findings["result"] == "pass"
     return ""
 
 
@@ -134,15 +134,15 @@ def test_clipping_is_measured_in_the_file(tmp_path: Path, value: float, check: s
     """A tenth of the pixels at the end of the scale: a limit of ten per cent is met, one of nine is not."""
     pixels = np.full((100, 100, 3), 0.5, np.float32)
     pixels[:10] = value
-    assert fault(tmp_path, {setting: 10}, Plate(frozen(pixels))) == ""
-    assert f"{check} 10.00 % instead of at most 9 %" in fault(tmp_path, {setting: 9}, Plate(frozen(pixels)))
+    assert fault(tmp_path, {setting: 10}, Picture(freeze(pixels))) == ""
+    assert f"{check} 10.00 % instead of at most 9 %" in fault(tmp_path, {setting: 9}, Picture(freeze(pixels)))
 
 
 def test_every_fault_of_every_file_is_told_in_one_sentence(tmp_path: Path) -> None:
     """Whoever reads the note mends all of it at once."""
     files = [exported(tmp_path, photograph(), name="web"), exported(tmp_path, photograph(), name="print", depth=16)]
-    with pytest.raises(Problem) as caught:
-        Check(size=(10, 10), depth=16).make(photograph(), BenchDouble(exported=files))
+    with pytest.raises(InputError) as caught:
+        Check(size=(10, 10), depth=16).make_files(photograph(), StepContextDouble(exported=files))
     assert caught.value.sentence == (
         "What was to be delivered is not as it was asked for: "
         "hero_web.png: size 300 x 200 px instead of 10 x 10 px, depth 8 bits instead of 16 bits; "
@@ -153,14 +153,14 @@ def test_every_fault_of_every_file_is_told_in_one_sentence(tmp_path: Path) -> No
 def test_what_only_warns_is_delivered_with_remarks(tmp_path: Path) -> None:
     """The report, the record and the facts of the report say so; a fault beside it still holds the picture."""
     file = exported(tmp_path, photograph(), name="web")
-    bench = BenchDouble(exported=[file])
-    (made,) = Check(max_kb=1, size=(300, 200), warn=("bytes",)).make(photograph(), bench)
+    context = StepContextDouble(exported=[file])
+    (made,) = Check(max_kb=1, size=(300, 200), warn=("bytes",)).make_files(photograph(), context)
     (remark,) = made.facts["remarks"]  # type: ignore[misc, union-attr]
     assert str(remark).startswith("…_web.png: bytes")
-    assert (made.facts["result"], bench.findings["result"], bench.findings["remarks"]) == ("warn", "warn", [remark])
+    assert (made.facts["result"], context.findings["result"], context.findings["remarks"]) == ("warn", "warn", [remark])
     assert "Passed with remarks" in made.data.decode()
-    with pytest.raises(Problem, match=r"size 300 x 200 px") as caught:
-        Check(max_kb=1, size=(1, 1), warn=("bytes",)).make(photograph(), bench)
+    with pytest.raises(InputError, match=r"size 300 x 200 px") as caught:
+        Check(max_kb=1, size=(1, 1), warn=("bytes",)).make_files(photograph(), context)
     assert "bytes" not in caught.value.sentence
 
 
@@ -175,23 +175,23 @@ def test_a_file_that_was_damaged_on_the_disk_is_a_fault(tmp_path: Path) -> None:
     """It is the disk that is read, and to the end."""
     file = exported(tmp_path, photograph())
     file.path.write_bytes(file.path.read_bytes()[:-4000])
-    with pytest.raises(Problem, match=r"hero\.png: file damaged \(.*\) instead of one that can be read"):
-        Check().make(photograph(), BenchDouble(exported=[file]))
+    with pytest.raises(InputError, match=r"hero\.png: file damaged \(.*\) instead of one that can be read"):
+        Check().make_files(photograph(), StepContextDouble(exported=[file]))
 
 
 def test_only_the_files_that_are_named_are_looked_at(tmp_path: Path) -> None:
     """And a name that no export has is told with the nearest; proofs and files that are no pictures never count."""
     files = [
         exported(tmp_path, photograph(), name="web"), exported(tmp_path, photograph(), name="print", depth=16),
-        exported(tmp_path, photograph(), {"proof_of": "press"}, name="print"), Exported(".cube", tmp_path / "none", {}),
+        exported(tmp_path, photograph(), {"proof_of": "press"}, name="print"), ExportedFile(".cube", tmp_path / "none", {}),
     ]  # fmt: skip
-    bench = BenchDouble(exported=files)
-    Check(files=("print",), depth=16).make(photograph(), bench)
-    assert list(bench.findings["files"]) == ["_print.png"]  # type: ignore[arg-type]
-    with pytest.raises(Problem, match=r"“prnt”; the nearest is “print”\. There are “web”, “print”\."):
-        Check(files=("prnt",)).make(photograph(), bench)
-    with pytest.raises(Problem, match="no file to check"):
-        Check().make(photograph(), BenchDouble())
+    context = StepContextDouble(exported=files)
+    Check(files=("print",), depth=16).make_files(photograph(), context)
+    assert list(context.findings["files"]) == ["_print.png"]  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"“prnt”; the nearest is “print”\. There are “web”, “print”\."):
+        Check(files=("prnt",)).make_files(photograph(), context)
+    with pytest.raises(InputError, match="no file to check"):
+        Check().make_files(photograph(), StepContextDouble())
 
 
 WORD = line("G O L D", 30, 40, 120, 60)
@@ -207,28 +207,28 @@ WORD = line("G O L D", 30, 40, 120, 60)
 )
 def test_words_are_read_at_full_size_and_in_a_thumbnail(tmp_path: Path, full: list[TextLine], small: list[TextLine], told: str) -> None:
     """Both must show the word; each fault is its own."""
-    bench = Reading(full, small, exported=[exported(tmp_path, photograph())])
+    context = Reading(full, small, exported=[exported(tmp_path, photograph())])
     if told:
-        with pytest.raises(Problem) as caught:
-            Check(words=("Gold",)).make(photograph(), bench)
+        with pytest.raises(InputError) as caught:
+            Check(words=("Gold",)).make_files(photograph(), context)
         assert caught.value.sentence.endswith(f"hero.png: {told}.")
     else:
-        Check(words=("Gold",)).make(photograph(), bench)
-    assert bench.sides == [300, 100]
+        Check(words=("Gold",)).make_files(photograph(), context)
+    assert context.sides == [300, 100]
 
 
 def test_letters_that_fill_a_large_picture_are_read_from_further_away(tmp_path: Path) -> None:
     """What is not read at full size is looked for at 640 px, and its place is told in the picture's own pixels."""
 
-    class Far(BenchDouble):
-        def read(self, plate: Plate) -> Sequence[TextLine]:
+    class Far(StepContextDouble):
+        def read(self, plate: Picture) -> Sequence[TextLine]:
             return [line("GOLD", 40, 100, 140, 120)] if plate.width == 640 else [line("GOLL", 400, 300, 500, 320)]
 
-    large = Plate(frozen(np.full((800, 1280, 3), 0.5, np.float32)))
-    bench = Far(exported=[exported(tmp_path, large)])
-    Check(words=("GOLD",), thumbnail=0, safe=5).make(large, bench)
-    with pytest.raises(Problem, match="safe “GOLD” beyond") as caught:
-        Check(words=("GOLD",), thumbnail=0, safe=8).make(large, bench)
+    large = Picture(freeze(np.full((800, 1280, 3), 0.5, np.float32)))
+    context = Far(exported=[exported(tmp_path, large)])
+    Check(words=("GOLD",), thumbnail=0, safe=5).make_files(large, context)
+    with pytest.raises(InputError, match="safe “GOLD” beyond") as caught:
+        Check(words=("GOLD",), thumbnail=0, safe=8).make_files(large, context)
     assert "words" not in caught.value.sentence
 
 
@@ -248,21 +248,21 @@ def test_letters_that_fill_a_large_picture_are_read_from_further_away(tmp_path: 
 )
 def test_text_stays_out_of_the_margin(tmp_path: Path, corners: tuple[int, int, int, int], said: dict[str, Any], good: bool) -> None:
     """Ten per cent of either side, from the trim where there is a bleed: every edge counts."""
-    bench = BenchDouble(lines=[line("GOLD", *corners)], exported=[exported(tmp_path, photograph(), said)])
+    context = StepContextDouble(lines=[line("GOLD", *corners)], exported=[exported(tmp_path, photograph(), said)])
     if good:
-        Check(safe=10).make(photograph(), bench)
+        Check(safe=10).make_files(photograph(), context)
         return
-    with pytest.raises(Problem, match=r"safe “GOLD” beyond instead of text at least 10 % from every edge"):
-        Check(safe=10).make(photograph(), bench)
+    with pytest.raises(InputError, match=r"safe “GOLD” beyond instead of text at least 10 % from every edge"):
+        Check(safe=10).make_files(photograph(), context)
 
 
 def test_with_words_only_their_lines_must_stay_within(tmp_path: Path) -> None:
     """A sign at the picture's edge is no fault where a headline was asked for; without words it is."""
     lines = [line("GOLD", 100, 80, 200, 100), line("STOP", 0, 0, 40, 20)]
-    bench = BenchDouble(lines=lines, exported=[exported(tmp_path, photograph())])
-    Check(words=("GOLD",), safe=10).make(photograph(), bench)
-    with pytest.raises(Problem, match="“STOP” beyond"):
-        Check(safe=10).make(photograph(), bench)
+    context = StepContextDouble(lines=lines, exported=[exported(tmp_path, photograph())])
+    Check(words=("GOLD",), safe=10).make_files(photograph(), context)
+    with pytest.raises(InputError, match="“STOP” beyond"):
+        Check(safe=10).make_files(photograph(), context)
 
 
 def test_the_reader_is_needed_only_for_text() -> None:
@@ -292,7 +292,7 @@ def test_two_reports_of_a_brief_have_names_of_their_own(tmp_path: Path) -> None:
     """The name that the brief reserves is the name of the file."""
     for settings, tail in [({}, ".report.html"), ({"name": "print"}, "_print.report.html")]:
         check = Check.model_validate(settings)
-        (made,) = check.make(photograph(), BenchDouble(exported=[exported(tmp_path, photograph())]))
+        (made,) = check.make_files(photograph(), StepContextDouble(exported=[exported(tmp_path, photograph())]))
         assert isinstance(made, Deliverable)
         assert (made.tail + made.suffix,) == check.tails() == (tail,)
 
@@ -301,46 +301,46 @@ def test_two_reports_of_a_brief_have_names_of_their_own(tmp_path: Path) -> None:
 def test_a_page_for_print_is_read_back_from_the_pdf(tmp_path: Path, settings: dict[str, Any]) -> None:
     """Its boxes, its picture and its inks are those in the file, whatever the step that wrote it says of bleed and coverage."""
     given = photograph()
-    bench = BenchDouble(references={("profiles", "press"): press_file()})
-    (file,) = Export(format="pdf", trim=(20, 10), bleed=2, marks=True, **settings).make(given, bench)
+    context = StepContextDouble(references={("profiles", "press"): press_file()})
+    (file,) = Export(format="pdf", trim=(20, 10), bleed=2, marks=True, **settings).make_files(given, context)
     path = tmp_path / "000.pdf"
     path.write_bytes(file.data)
-    file_ = Exported(".pdf", path, {**file.facts, "bleed_mm": 9, "coverage": 1})
+    file_ = ExportedFile(".pdf", path, {**file.facts, "bleed_mm": 9, "coverage": 1})
     asked = {"format": "pdf", "bleed": 2, "ppi": 200, "depth": settings.get("depth", 8), "profile": TITLE if "cmyk" in settings else "srgb"}
-    (made,) = Check.model_validate(asked).make(given, BenchDouble(exported=[file_]))
+    (made,) = Check.model_validate(asked).make_files(given, StepContextDouble(exported=[file_]))
     assert b"data:image/jpeg" in made.data
-    with pytest.raises(Problem) as caught:
-        Check(bleed=2.1, ppi=1000, coverage=100).make(given, BenchDouble(exported=[file_]))
+    with pytest.raises(InputError) as caught:
+        Check(bleed=2.1, ppi=1000, coverage=100).make_files(given, StepContextDouble(exported=[file_]))
     said = caught.value.sentence
     assert "bleed 2 mm instead of at least 2.1 mm" in said
     assert "at 20 x 10 mm instead of at least 1000" in said
     assert ("coverage no inks" in said) == ("cmyk" not in settings)
     path.write_bytes(file.data[: len(file.data) // 2])
-    with pytest.raises(Problem, match="file damaged"):
-        Check().make(given, BenchDouble(exported=[file_]))
+    with pytest.raises(InputError, match="file damaged"):
+        Check().make_files(given, StepContextDouble(exported=[file_]))
 
 
 @pytest.mark.parametrize("format_", ["tiff", "jpeg", "pdf"])
 def test_coverage_is_measured_in_the_file(tmp_path: Path, format_: str) -> None:
     """It is what the step measured when it wrote the file, found again on the disk."""
-    bench = BenchDouble(references={("profiles", "press"): press_file()})
+    context = StepContextDouble(references={("profiles", "press"): press_file()})
     trim = {"trim": (20, 10)} if format_ == "pdf" else {}
-    (file,) = Export(format=format_, cmyk="press", coverage=250, **trim).make(photograph(), bench)
+    (file,) = Export(format=format_, cmyk="press", coverage=250, **trim).make_files(photograph(), context)
     path = tmp_path / f"000{file.suffix}"
     path.write_bytes(file.data)
     has = file.facts["coverage"]
     assert isinstance(has, float)
-    bench = BenchDouble(exported=[Exported(file.suffix, path, {**file.facts, "coverage": 1})])
-    Check(coverage=has).make(photograph(), bench)
-    with pytest.raises(Problem, match=f"coverage {has} % instead of at most"):
-        Check(coverage=has - 0.2).make(photograph(), bench)
+    context = StepContextDouble(exported=[ExportedFile(file.suffix, path, {**file.facts, "coverage": 1})])
+    Check(coverage=has).make_files(photograph(), context)
+    with pytest.raises(InputError, match=f"coverage {has} % instead of at most"):
+        Check(coverage=has - 0.2).make_files(photograph(), context)
 
 
 def test_one_blown_channel_is_blown(tmp_path: Path) -> None:
     """A red that clips has lost its drawing, whatever the other channels hold."""
     pixels = np.full((100, 100, 3), 0.5, np.float32)
     pixels[:10, :, 0] = 1
-    assert "clipping 10.00 % instead of at most 9 %" in fault(tmp_path, {"max_clipped": 9}, Plate(frozen(pixels)))
+    assert "clipping 10.00 % instead of at most 9 %" in fault(tmp_path, {"max_clipped": 9}, Picture(freeze(pixels)))
 
 
 def test_ppi_is_that_of_the_sheet_with_its_bleed(tmp_path: Path) -> None:
@@ -351,7 +351,7 @@ def test_ppi_is_that_of_the_sheet_with_its_bleed(tmp_path: Path) -> None:
 
 def test_of_two_resolutions_the_lower_one_counts(tmp_path: Path) -> None:
     """A file whose pixels are not square is as sharp as its coarser direction."""
-    uneven = Plate(photograph().pixels, ppi=(300, 150))
+    uneven = Picture(photograph().pixels, ppi=(300, 150))
     assert "ppi 150 instead of at least 200" in fault(tmp_path, {"ppi": 200}, uneven)
     assert fault(tmp_path, {"ppi": 150}, uneven) == ""
 
@@ -359,22 +359,22 @@ def test_of_two_resolutions_the_lower_one_counts(tmp_path: Path) -> None:
 def test_inks_without_a_profile_are_no_srgb(tmp_path: Path) -> None:
     """A file without a profile means sRGB only where it is in RGB."""
     path = tmp_path / "000.jpg"
-    path.write_bytes(jpeg_write.bare_inks(np.full((20, 30, 4), 100, np.uint8), 90))
-    bench = BenchDouble(exported=[Exported(".jpg", path, {"width": 30, "height": 20})])
-    with pytest.raises(Problem, match=r"hero\.jpg: profile none instead of srgb\."):
-        Check(profile="srgb").make(photograph(), bench)
+    path.write_bytes(jpeg_write.write_bare_cmyk(np.full((20, 30, 4), 100, np.uint8), 90))
+    context = StepContextDouble(exported=[ExportedFile(".jpg", path, {"width": 30, "height": 20})])
+    with pytest.raises(InputError, match=r"hero\.jpg: profile none instead of srgb\."):
+        Check(profile="srgb").make_files(photograph(), context)
 
 
 def test_text_is_read_as_a_browser_shows_the_file(tmp_path: Path) -> None:
     """Transparent parts on white, and in sRGB, whatever profile the file has."""
 
-    class Seeing(BenchDouble):
-        def read(self, plate: Plate) -> Sequence[TextLine]:
-            assert plate.icc in (None, named("srgb"))
+    class Seeing(StepContextDouble):
+        def read(self, plate: Picture) -> Sequence[TextLine]:
+            assert plate.icc in (None, builtin_profile("srgb"))
             assert plate.alpha is None
             assert plate.pixels[: plate.height // 10].min() > 0.99
             return [WORD]
 
-    bench = Seeing(exported=[exported(tmp_path, photograph("some"), profile="adobe-rgb")])
-    (made,) = Check(words=("GOLD",)).make(photograph(), bench)
+    context = Seeing(exported=[exported(tmp_path, photograph("some"), profile="adobe-rgb")])
+    (made,) = Check(words=("GOLD",)).make_files(photograph(), context)
     assert made.facts["result"] == "pass"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from goldsmith.ops.check.preflight import (
-    Checked,
-    FileSeen,
-    allowed,
-    nearest,
+    CheckedFile,
+    PreflightCheck,
+    allowed_misreads,
+    describe_checks,
+    find_nearest_text,
+    is_same_profile,
     ppi_at,
-    same_profile,
-    told,
-    worst,
+    worst_result,
 )
 
 
@@ -37,7 +37,7 @@ from goldsmith.ops.check.preflight import (
 )
 def test_a_word_is_found_where_it_is_read_best(word: str, lines: list[str], distance: int, places: tuple[int, ...]) -> None:
     """Case, spaces, signs and lookalikes do not count; letters left out, put in or changed do; over the end of a line is found."""
-    assert nearest(word, lines) == (distance, places)
+    assert find_nearest_text(word, lines) == (distance, places)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_word_is_found_where_it_is_read_best(word: str, lines: list[str], dist
 )
 def test_one_letter_in_five_may_be_read_otherwise(word: str, distance: int, letters: int) -> None:
     """And never more than was said; signs are no letters."""
-    assert allowed(word, distance) == letters
+    assert allowed_misreads(word, distance) == letters
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_one_letter_in_five_may_be_read_otherwise(word: str, distance: int, lett
 )
 def test_profiles_are_compared_by_what_they_are(asked: str, found: str | None, same: bool) -> None:
     """A word of the house or a profile's own name; none means sRGB, whichever sRGB it is."""
-    assert same_profile(asked, found) is same
+    assert is_same_profile(asked, found) is same
 
 
 def test_ppi_is_that_of_the_direction_that_has_fewer_pixels() -> None:
@@ -75,8 +75,12 @@ def test_ppi_is_that_of_the_direction_that_has_fewer_pixels() -> None:
 
 def test_one_fault_outweighs_remarks_and_a_remark_what_is_as_asked() -> None:
     """A warning never hides a fault; each file has one clause."""
-    good, remark, fault = Checked("a", "1", "1", True, True), Checked("b", "1", "2", False, True), Checked("c", "1", "2", False)
-    assert [worst(checks) for checks in ([], [good], [good, remark], [remark, fault, good])] == ["pass", "pass", "warn", "fail"]
-    files = [FileSeen("x.png", "x", (), (fault, remark, fault)), FileSeen("y.png", "y", (), (remark,))]
-    assert told(files, "fail") == ["x.png: c 2 instead of 1, c 2 instead of 1"]
-    assert told(files, "warn") == ["x.png: b 2 instead of 1", "y.png: b 2 instead of 1"]
+    good, remark, fault = (
+        PreflightCheck("a", "1", "1", True, True),
+        PreflightCheck("b", "1", "2", False, True),
+        PreflightCheck("c", "1", "2", False),
+    )
+    assert [worst_result(checks) for checks in ([], [good], [good, remark], [remark, fault, good])] == ["pass", "pass", "warn", "fail"]
+    files = [CheckedFile("x.png", "x", (), (fault, remark, fault)), CheckedFile("y.png", "y", (), (remark,))]
+    assert describe_checks(files, "fail") == ["x.png: c 2 instead of 1, c 2 instead of 1"]
+    assert describe_checks(files, "warn") == ["x.png: b 2 instead of 1", "y.png: b 2 instead of 1"]

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from psd_tools.composite import blend as photoshop
 
-from goldsmith.ops.composite.blend import Mode, blended, laid
+from goldsmith.ops.composite.blend_modes import BlendMode, blend_layer, blended
 
 Values = NDArray[np.float64]
 CODE = 1 / 255
@@ -54,7 +54,7 @@ PAPER: dict[str, Callable[[Values, Values], Values]] = {
     "colour": lambda cb, cs: _set_lum(cs, _lum(cb)),
     "luminosity": lambda cb, cs: _set_lum(cb, _lum(cs)),
 }
-SEPARABLE = [mode for mode in get_args(Mode) if mode not in ("colour", "luminosity")]
+SEPARABLE = [mode for mode in get_args(BlendMode) if mode not in ("colour", "luminosity")]
 
 
 def _pairs(mode: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -68,8 +68,8 @@ def _pairs(mode: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return np.repeat(colours[:, None], count, axis=1), np.repeat(colours[None], count, axis=0)
 
 
-@pytest.mark.parametrize("mode", get_args(Mode))
-def test_every_pair_of_codes_is_that_of_the_paper_and_of_photoshop(mode: Mode) -> None:
+@pytest.mark.parametrize("mode", get_args(BlendMode))
+def test_every_pair_of_codes_is_that_of_the_paper_and_of_photoshop(mode: BlendMode) -> None:
     """Both 8-bit results are at most one code off, and the values far less."""
     below, above = _pairs(mode)
     made = blended(mode, below, above)
@@ -79,8 +79,8 @@ def test_every_pair_of_codes_is_that_of_the_paper_and_of_photoshop(mode: Mode) -
     assert np.abs(np.round(made * 255) - np.round(np.clip(theirs, 0, 1) * 255)).max() <= 1
 
 
-@pytest.mark.parametrize("mode", get_args(Mode))
-def test_codes_of_sixteen_bits_keep_their_precision(mode: Mode) -> None:
+@pytest.mark.parametrize("mode", get_args(BlendMode))
+def test_codes_of_sixteen_bits_keep_their_precision(mode: BlendMode) -> None:
     """Over random colours of 16 bits and their ends the result is within one code of 65535, not of 255."""
     random = np.random.default_rng(1)
     below, above = (
@@ -91,13 +91,13 @@ def test_codes_of_sixteen_bits_keep_their_precision(mode: Mode) -> None:
     assert np.abs(blended(mode, below, above) - wanted).max() < 1 / 65535
 
 
-@pytest.mark.parametrize("mode", get_args(Mode))
+@pytest.mark.parametrize("mode", get_args(BlendMode))
 @pytest.mark.parametrize(("alpha", "cover"), list(product(ALPHAS, ALPHAS)))
-def test_alphas_on_both_sides(mode: Mode, alpha: float, cover: float) -> None:
+def test_alphas_on_both_sides(mode: BlendMode, alpha: float, cover: float) -> None:
     """Every fifth code on every other: co = [ab (1 - as) cb + as (1 - ab) cs + ab as B(cb, cs)] / ar, within a quarter of a code."""
     below, above = (np.ascontiguousarray(one[::5, ::5]) for one in _pairs(mode))
     shape = below.shape[:2]
-    pixels, united = laid(mode, below, np.full(shape, alpha, np.float32), above, np.full(shape, cover, np.float32))
+    pixels, united = blend_layer(mode, below, np.full(shape, alpha, np.float32), above, np.full(shape, cover, np.float32))
     assert united is not None
     ab, over = float(np.float32(alpha)), float(np.float32(cover))
     total = ab + over - ab * over
@@ -110,11 +110,11 @@ def test_alphas_on_both_sides(mode: Mode, alpha: float, cover: float) -> None:
         assert np.abs(pixels - wanted).max() < CODE / 4
 
 
-@pytest.mark.parametrize("mode", get_args(Mode))
-def test_an_opaque_ground_is_one_whose_alpha_is_one(mode: Mode) -> None:
+@pytest.mark.parametrize("mode", get_args(BlendMode))
+def test_an_opaque_ground_is_one_whose_alpha_is_one(mode: BlendMode) -> None:
     """Without alpha and with an alpha of 1 the same colours come out."""
     below, above = (np.ascontiguousarray(one[::3, ::3]) for one in _pairs(mode))
     cover = np.random.default_rng(2).random(below.shape[:2], dtype=np.float32)
-    bare = laid(mode, below, None, above, cover).pixels
-    full = laid(mode, below, np.ones(below.shape[:2], np.float32), above, cover).pixels
+    bare = blend_layer(mode, below, None, above, cover).pixels
+    full = blend_layer(mode, below, np.ones(below.shape[:2], np.float32), above, cover).pixels
     assert np.abs(bare - full).max() < 1e-6

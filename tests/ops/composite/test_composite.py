@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from doubles.bench import BenchDouble
-from doubles.ground import CHECKOUT, bench, plate
-from goldsmith.ops.composite.compositing import Layer
+from doubles.ground import CHECKOUT, context, picture
+from doubles.step_context import StepContextDouble
+from goldsmith.ops.composite.compositing import LayerSettings
 from goldsmith.ops.composite.operation import Composite
 from goldsmith.picture import profiles
-from goldsmith.picture.picture import Mask, Plate, frozen
+from goldsmith.picture.picture import Mask, Picture, freeze
 
 
-def _flat(height: int, width: int, *colour: float, alpha: Mask | None = None) -> Plate:
+def _flat(height: int, width: int, *colour: float, alpha: Mask | None = None) -> Picture:
     pixels = np.full((height, width, len(colour)), colour, np.float32)
-    return Plate(frozen(pixels), alpha=None if alpha is None else frozen(alpha))
+    return Picture(freeze(pixels), alpha=None if alpha is None else freeze(alpha))
 
 
 def _comp(*layers: Mapping[str, object]) -> Composite:
@@ -32,8 +32,8 @@ RED = _flat(10, 20, 0.8, 0.1, 0.1)
 BLUE = _flat(40, 60, 0.1, 0.1, 0.9)
 
 
-def _with(**layers: Plate) -> BenchDouble:
-    return BenchDouble(seed=5, layers=layers)
+def _with(**layers: Picture) -> StepContextDouble:
+    return StepContextDouble(seed=5, layers=layers)
 
 
 def test_a_layer_lies_where_its_anchor_and_offset_put_it() -> None:
@@ -60,7 +60,7 @@ def test_opacity_mask_and_alpha_multiply() -> None:
     """What covers a pixel is the layer's alpha times its mask times its opacity."""
     mask = np.zeros((40, 60), np.float32)
     mask[:, 30:] = 0.5
-    given = Plate(GREY.pixels, masks=MappingProxyType({"sky": frozen(mask)}))
+    given = Picture(GREY.pixels, masks=MappingProxyType({"sky": freeze(mask)}))
     layer = _flat(40, 60, 1.0, 1.0, 1.0, alpha=np.full((40, 60), 0.8, np.float32))
     done = _comp({"from": "white", "opacity": 0.5, "mask": "sky"}).apply(given, _with(white=layer))
     assert np.array_equal(done.pixels[:, :30], GREY.pixels[:, :30])
@@ -77,7 +77,7 @@ def test_opacity_mask_and_alpha_multiply() -> None:
     ],
 )
 def test_what_does_not_show_leaves_the_very_plate(layer: dict[str, object]) -> None:
-    """No opacity, wholly outside, or nothing drawn: the plate itself, and the record says that it covers nothing."""
+    """No opacity, wholly outside, or nothing drawn: the picture itself, and the record says that it covers nothing."""
     seen = _with(red=RED)
     assert _comp(layer).apply(GREY, seen) is GREY
     (told,) = seen.findings["layers"]  # type: ignore[misc,union-attr]
@@ -95,8 +95,8 @@ def test_a_clipped_layer_shows_only_in_the_layer_below() -> None:
 
 
 def test_alphas_unite() -> None:
-    """On a transparent plate a layer brings its own alpha; where nothing is laid alpha stays."""
-    clear = Plate(GREY.pixels, alpha=frozen(np.zeros((40, 60), np.float32)))
+    """On a transparent picture a layer brings its own alpha; where nothing is laid alpha stays."""
+    clear = Picture(GREY.pixels, alpha=freeze(np.zeros((40, 60), np.float32)))
     done = _comp({"from": "red"}).apply(clear, _with(red=RED))
     assert done.alpha is not None
     assert done.alpha[20, 30] == 1
@@ -105,8 +105,8 @@ def test_alphas_unite() -> None:
 
 
 def test_a_layer_comes_into_the_profile_of_the_plate() -> None:
-    """sRGB red is other numbers in Display P3, and the plate keeps its profile."""
-    wide = Plate(GREY.pixels, icc=profiles.named("display-p3"))
+    """sRGB red is other numbers in Display P3, and the picture keeps its profile."""
+    wide = Picture(GREY.pixels, icc=profiles.builtin_profile("display-p3"))
     done = _comp({"from": "red"}).apply(wide, _with(red=RED))
     assert done.icc == wide.icc
     red, green, _ = done.pixels[20, 30]
@@ -127,7 +127,7 @@ def test_a_grey_profile_keeps_the_plate_grey() -> None:
     """A profile that knows no colour has its layers grey, converted and not just averaged."""
     from imagecodecs import cms_profile
 
-    grey = Plate(_flat(40, 60, 0.3).pixels, icc=cms_profile("gray", whitepoint=(0.9642, 1.0, 0.8249), gamma=2.2))
+    grey = Picture(_flat(40, 60, 0.3).pixels, icc=cms_profile("gray", whitepoint=(0.9642, 1.0, 0.8249), gamma=2.2))
     done = _comp({"from": "red"}, {"element": "embers"}).apply(grey, _with(red=RED))
     assert done.channels == 1
     assert done.icc == grey.icc
@@ -136,13 +136,13 @@ def test_a_grey_profile_keeps_the_plate_grey() -> None:
 
 def test_elements_have_a_seed_each() -> None:
     """Two rains in a comp differ; the picture's seed changes them, a seed of one's own does not; the same seeds give the same pixels."""
-    once = _comp({"element": "rain"}).apply(GREY, BenchDouble(seed=1)).pixels
-    assert np.array_equal(once, _comp({"element": "rain"}).apply(GREY, BenchDouble(seed=1)).pixels)
-    assert not np.array_equal(once, _comp({"element": "rain"}).apply(GREY, BenchDouble(seed=2)).pixels)
+    once = _comp({"element": "rain"}).apply(GREY, StepContextDouble(seed=1)).pixels
+    assert np.array_equal(once, _comp({"element": "rain"}).apply(GREY, StepContextDouble(seed=1)).pixels)
+    assert not np.array_equal(once, _comp({"element": "rain"}).apply(GREY, StepContextDouble(seed=2)).pixels)
     fixed = _comp({"element": "rain", "seed": 4})
-    assert np.array_equal(fixed.apply(GREY, BenchDouble(seed=1)).pixels, fixed.apply(GREY, BenchDouble(seed=2)).pixels)
-    twice = _comp({"element": "rain"}, {"element": "rain"}).apply(GREY, BenchDouble(seed=1)).pixels
-    both = _comp({"element": "rain", "seed": 4}, {"element": "rain", "seed": 4}).apply(GREY, BenchDouble(seed=1)).pixels
+    assert np.array_equal(fixed.apply(GREY, StepContextDouble(seed=1)).pixels, fixed.apply(GREY, StepContextDouble(seed=2)).pixels)
+    twice = _comp({"element": "rain"}, {"element": "rain"}).apply(GREY, StepContextDouble(seed=1)).pixels
+    both = _comp({"element": "rain", "seed": 4}, {"element": "rain", "seed": 4}).apply(GREY, StepContextDouble(seed=1)).pixels
     assert not np.array_equal(twice, both)
 
 
@@ -150,7 +150,7 @@ def test_haze_keeps_out_of_what_depth_calls_near() -> None:
     """Where the region is zero nothing is laid; elsewhere the picture comes towards the colour."""
     far = np.zeros((40, 60), np.float32)
     far[:20] = 1
-    given = Plate(BLUE.pixels, masks=MappingProxyType({"far": frozen(far)}))
+    given = Picture(BLUE.pixels, masks=MappingProxyType({"far": freeze(far)}))
     done = _comp({"element": "haze", "depth": "far", "colour": "#ffffff", "density": 2}).apply(given, _with())
     assert np.array_equal(done.pixels[20:], BLUE.pixels[20:])
     assert (done.pixels[:20, :, 0] > 0.2).all()
@@ -160,7 +160,7 @@ def test_haze_takes_the_light_of_the_picture() -> None:
     """Without a colour it is as bright as the brightest parts, half as colourful."""
     pixels = np.full((40, 60, 3), 0.1, np.float32)
     pixels[:10] = (0.9, 0.7, 0.5)
-    done = _comp({"element": "haze", "density": 4, "gradient": "bottom"}).apply(Plate(frozen(pixels)), _with()).pixels[-1].mean(axis=0)
+    done = _comp({"element": "haze", "density": 4, "gradient": "bottom"}).apply(Picture(freeze(pixels)), _with()).pixels[-1].mean(axis=0)
     assert done[0] > done[1] > done[2] > 0.45
 
 
@@ -173,10 +173,10 @@ def test_haze_leaves_no_bands_in_eight_bits() -> None:
     hidden[:, :200] = 1
     haze = _comp({"element": "haze", "density": 0.06, "mask": "far", "colour": "#ffffff"})
     coarse, fine = (
-        haze.apply(Plate(frozen(dark), depth=depth, masks=MappingProxyType({"far": frozen(hidden)})), BenchDouble(seed=1))
+        haze.apply(Picture(freeze(dark), depth=depth, masks=MappingProxyType({"far": freeze(hidden)})), StepContextDouble(seed=1))
         for depth in (8, 16)
     )
-    seen = cv2.blur(coarse.codes().astype(np.float32), (21, 21))[20:-20, 20:180]
+    seen = cv2.blur(coarse.to_codes().astype(np.float32), (21, 21))[20:-20, 20:180]
     meant = cv2.blur(fine.pixels * 255, (21, 21))[20:-20, 20:180]
     assert np.abs(seen - meant).max() < 0.2
     assert np.array_equal(coarse.pixels[:, 200:], dark[:, 200:])
@@ -245,25 +245,25 @@ def test_every_setting_of_a_layer_has_a_row_in_the_manual() -> None:
     """And none is there that does not exist."""
     page = (CHECKOUT / "docs" / "operations" / "composite.md").read_text()
     rows = set(re.findall(r"^\| `layers\.([a-z_]+)`", page, re.MULTILINE))
-    assert rows == {field.alias or name for name, field in Layer.model_fields.items()}
+    assert rows == {field.alias or name for name, field in LayerSettings.model_fields.items()}
 
 
 def test_a_small_layer_costs_its_box() -> None:
-    """The plate beside it is the very memory of the one that was given."""
-    given = plate(200, 300)
+    """The picture beside it is the very memory of the one that was given."""
+    given = picture(200, 300)
     done = _comp({"from": "red", "anchor": "top-left"}).apply(given, _with(red=RED))
-    assert done.apart_from(given) == (np.s_[0:10, 0:20],)
+    assert done.differing_windows(given) == (np.s_[0:10, 0:20],)
 
 
 def test_a_whole_comp_in_sixteen_bits_keeps_them() -> None:
     """A layer of 16 bits laid as it is comes out with its own codes."""
-    deep = plate(37, 53, depth=16)
-    done = _comp({"from": "deep"}).apply(plate(37, 53, depth=16, channels=3), _with(deep=Plate(frozen(deep.pixels[::-1]), depth=16)))
-    assert np.array_equal(done.codes(), deep.codes()[::-1])
+    deep = picture(37, 53, depth=16)
+    done = _comp({"from": "deep"}).apply(picture(37, 53, depth=16, channels=3), _with(deep=Picture(freeze(deep.pixels[::-1]), depth=16)))
+    assert np.array_equal(done.to_codes(), deep.to_codes()[::-1])
 
 
 def test_it_is_told_how_far_it_is() -> None:
     """Each layer is a step of the bar, and where it can be called off."""
-    seen = bench()
+    seen = context()
     _comp({"element": "snow"}, {"element": "dust"}).apply(GREY, seen)
     assert [note for _, note in seen.progressed] == ["layer 1 of 2", "layer 2 of 2"]

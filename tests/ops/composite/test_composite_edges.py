@@ -8,38 +8,38 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from doubles.bench import BenchDouble
-from doubles.ground import plate
-from goldsmith.ops.composite.blend import Mode, blended
+from doubles.ground import picture
+from doubles.step_context import StepContextDouble
+from goldsmith.ops.composite.blend_modes import BlendMode, blended
 from goldsmith.ops.composite.operation import Composite
-from goldsmith.picture.picture import Depth, Plate, frozen
-from goldsmith.picture.resample import resized
+from goldsmith.picture.picture import BitDepth, Picture, freeze
+from goldsmith.picture.resample import resize
 
 
-def _flat(height: int, width: int, value: float) -> Plate:
-    return Plate(frozen(np.full((height, width, 3), value, np.float32)))
+def _flat(height: int, width: int, value: float) -> Picture:
+    return Picture(freeze(np.full((height, width, 3), value, np.float32)))
 
 
-def _done(ground: Plate, *layers: Mapping[str, object], **given: Plate) -> Plate:
-    return Composite.model_validate({"layers": list(layers)}).apply(ground, BenchDouble(seed=5, layers=given))
+def _done(ground: Picture, *layers: Mapping[str, object], **given: Picture) -> Picture:
+    return Composite.model_validate({"layers": list(layers)}).apply(ground, StepContextDouble(seed=5, layers=given))
 
 
-@pytest.mark.parametrize("mode", get_args(Mode))
-def test_a_group_of_no_opacity_is_the_very_plate_and_of_all_is_its_top(mode: Mode) -> None:
+@pytest.mark.parametrize("mode", get_args(BlendMode))
+def test_a_group_of_no_opacity_is_the_very_plate_and_of_all_is_its_top(mode: BlendMode) -> None:
     """What is clipped to a layer goes and comes with it, in every mode."""
-    ground, base, top = plate(40, 60), _flat(40, 60, 0.3), plate(40, 60, depth=16)
+    ground, base, top = picture(40, 60), _flat(40, 60, 0.3), picture(40, 60, depth=16)
     clipped: dict[str, object] = {"from": "top", "clip": True, "mode": mode}
     assert _done(ground, {"from": "base", "opacity": 0}, clipped, base=base, top=top) is ground
     done = _done(ground, {"from": "base", "opacity": 1}, clipped, base=base, top=top)
     assert np.abs(done.pixels - blended(mode, base.pixels, top.pixels)).max() < 1e-6
 
 
-@pytest.mark.parametrize("mode", get_args(Mode))
+@pytest.mark.parametrize("mode", get_args(BlendMode))
 @pytest.mark.parametrize("depth", [8, 16])
-def test_a_layer_that_hangs_over_is_that_of_a_larger_plate_cut_off(mode: Mode, depth: Depth) -> None:
-    """Over each corner: the part inside is blended as the whole would be, the rest of the plate is bit for bit as it was."""
-    ground, layer = plate(40, 60, depth=depth), plate(30, 30, depth=depth, alpha=True)
-    wide = Plate(frozen(np.pad(ground.pixels, ((20, 20), (20, 20), (0, 0)), mode="edge")), depth=depth)
+def test_a_layer_that_hangs_over_is_that_of_a_larger_plate_cut_off(mode: BlendMode, depth: BitDepth) -> None:
+    """Over each corner: the part inside is blended as the whole would be, the rest of the picture is bit for bit as it was."""
+    ground, layer = picture(40, 60, depth=depth), picture(30, 30, depth=depth, alpha=True)
+    wide = Picture(freeze(np.pad(ground.pixels, ((20, 20), (20, 20), (0, 0)), mode="edge")), depth=depth)
     for across, down in ((-15, -10), (45, -10), (-15, 25), (45, 25)):
         put: dict[str, object] = {"from": "x", "anchor": "top-left", "mode": mode}
         done = _done(ground, {**put, "offset": [across, down]}, x=layer).pixels
@@ -73,7 +73,7 @@ def test_weather_at_one_and_at_twelve_megapixels_is_the_same_picture(kind: str, 
     """The large comp made small looks like the small comp, and is as bright."""
     layer = {"element": kind, "seed": 3, "colour": "#ffd0a0"}
     large, small = (_done(_flat(height, width, 0.2), layer).pixels for height, width in ((2880, 4160), (720, 1040)))
-    shrunk = resized(large, 720, 1040, "area")
+    shrunk = resize(large, 720, 1040, "area")
     assert np.corrcoef(shrunk.ravel(), small.ravel())[0, 1] > alike
     assert (small - 0.2).mean() == pytest.approx((shrunk - 0.2).mean(), rel=0.12)
 

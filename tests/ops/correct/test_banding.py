@@ -7,8 +7,8 @@ import pytest
 
 from doubles.faults_of_pictures import PHOTOGRAPHS, coded, overlap, photograph, sky, under_sky
 from goldsmith.ops.correct import banding
-from goldsmith.ops.correct.defect import window
-from goldsmith.picture.dither import dithered
+from goldsmith.ops.correct.defect import make_window
+from goldsmith.picture.dither import dither
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
@@ -16,7 +16,7 @@ def test_a_sky_is_found_where_it_is(name: str) -> None:
     """One area, all of the sky but for the cells next to the land."""
     (fault,) = banding.find(under_sky(name, 200)[1])
     width = photograph(name).shape[1]
-    assert overlap(fault.window, window(0, 0, 200, width)) > 0.85
+    assert overlap(fault.window, make_window(0, 0, 200, width)) > 0.85
     assert fault.before == pytest.approx(1, abs=0.1)
     assert fault.after < 0.4
 
@@ -27,8 +27,8 @@ def test_a_slope_comes_closer_to_what_was_rounded(codes: float) -> None:
     true = sky(240, 400, codes)
     given = coded(true)
     (fault,) = banding.find(given)
-    assert fault.laid is not None
-    made = fault.laid[1]
+    assert fault.repair is not None
+    made = fault.repair[1]
     errors = [np.abs(one - true[fault.window])[16:-16, 16:-16] * 255 for one in (made, given[fault.window])]
     assert errors[0].mean() < 0.9 * errors[1].mean()
     assert np.abs(made - given[fault.window]).max() * 255 < 0.51
@@ -39,10 +39,10 @@ def test_a_step_of_two_codes_is_bridged_as_well() -> None:
     true = sky(240, 400, 48)
     given = np.asarray(np.round(true * 127.5) / 127.5, np.float32)
     (fault,) = banding.find(given)
-    assert fault.laid is not None
+    assert fault.repair is not None
     assert fault.before == pytest.approx(2, abs=0.2)
     assert fault.after < 0.45 * fault.before
-    assert 0.6 < np.abs(fault.laid[1] - given[fault.window]).max() * 255 < 1.01
+    assert 0.6 < np.abs(fault.repair[1] - given[fault.window]).max() * 255 < 1.01
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.0, 2.0])
@@ -54,7 +54,7 @@ def test_noise_is_no_band(sigma: float) -> None:
 
 def test_what_was_dithered_is_no_band() -> None:
     """Its own result is not found again."""
-    assert banding.find(dithered(sky(240, 400), 8, 1)) == []
+    assert banding.find(dither(sky(240, 400), 8, 1)) == []
 
 
 def test_a_smooth_slope_of_16_bits_is_no_band() -> None:
@@ -74,10 +74,10 @@ def test_less_strength_moves_less() -> None:
     """At a quarter the values go a quarter of the way."""
     given = coded(sky(240, 400))
     whole, part = (banding.find(given, strength)[0] for strength in (1.0, 0.25))
-    assert whole.laid is not None
-    assert part.laid is not None
+    assert whole.repair is not None
+    assert part.repair is not None
     under = given[whole.window]
-    assert np.allclose(part.laid[1] - under, (whole.laid[1] - under) / 4, atol=1e-6)
+    assert np.allclose(part.repair[1] - under, (whole.repair[1] - under) / 4, atol=1e-6)
 
 
 def test_areas_whose_boxes_overlap_do_not_undo_each_other() -> None:
@@ -89,8 +89,8 @@ def test_areas_whose_boxes_overlap_do_not_undo_each_other() -> None:
     assert len(faults) == 2
     made = given.copy()
     for fault in faults:
-        assert fault.laid is not None
-        made[fault.laid[0]] = fault.laid[1]
+        assert fault.repair is not None
+        made[fault.repair[0]] = fault.repair[1]
     for spot in (np.s_[40:90, 200:380], np.s_[220:300, 20:150]):
         assert np.abs(made[spot] - given[spot]).mean() * 255 > 0.1
 

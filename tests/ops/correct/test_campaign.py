@@ -12,23 +12,23 @@ from skimage import data
 from doubles.faults_of_pictures import cloned, coded, overlap, parted, sharpened, speckled, tiled, under_sky
 from goldsmith.ops.correct import (
     banding,
+    chromatic_aberration,
+    copy_move,
     fringes,
     halos,
-    lateral,
-    noises,
-    repeats,
+    noise,
     seams,
 )
-from goldsmith.ops.correct.defect import Fault, window
+from goldsmith.ops.correct.defect import Defect, make_window
 from goldsmith.picture.picture import Pixels
 
 _CLEAN = ("motorcycle", "retina", "hubble_deep_field", "camera", "moon", "coins", "brick", "gravel", "immunohistochemistry")
-_FINDERS: dict[str, Callable[[Pixels], list[Fault]]] = {
+_FINDERS: dict[str, Callable[[Pixels], list[Defect]]] = {
     "banding": banding.find,
     "seams": seams.find,
-    "lateral": lateral.find,
-    "noise": noises.find,
-    "colour noise": noises.find_coloured,
+    "lateral": chromatic_aberration.find,
+    "noise": noise.find,
+    "colour noise": noise.find_colour_noise,
     "fringes": fringes.find,
     "halos": halos.find,
 }
@@ -43,12 +43,12 @@ def _picture(name: str) -> Pixels:
     return made
 
 
-def _mended(given: Pixels, find: Callable[[Pixels], list[Fault]]) -> Pixels:
+def _mended(given: Pixels, find: Callable[[Pixels], list[Defect]]) -> Pixels:
     made = given.copy()
     for fault in find(given):
-        assert fault.laid is not None
+        assert fault.repair is not None
         assert fault.after < fault.before
-        made[fault.laid[0]] = fault.laid[1]
+        made[fault.repair[0]] = fault.repair[1]
     return made
 
 
@@ -72,7 +72,7 @@ def test_colours_that_part_by_little_and_by_much_come_together(name: str, corner
     clean = _picture(name)
     scale = 2 * corner / float(np.hypot(*clean.shape[:2]))
     given = parted(clean, scale, -scale)
-    assert _far(_mended(given, lateral.find), clean) < 0.6 * _far(given, clean)
+    assert _far(_mended(given, chromatic_aberration.find), clean) < 0.6 * _far(given, clean)
 
 
 @pytest.mark.parametrize("name", ["motorcycle", "camera", "coins"])
@@ -90,13 +90,13 @@ def test_noise_of_colour_goes_from_what_has_detail(sigma: float) -> None:
     """A workshop full of small things."""
     clean = _picture("motorcycle")
     given = speckled(clean, sigma)
-    assert _far(_mended(given, noises.find_coloured), clean) < 0.6 * _far(given, clean)
+    assert _far(_mended(given, noise.find_colour_noise), clean) < 0.6 * _far(given, clean)
 
 
 @pytest.mark.parametrize("name", ["rocket", "coffee"])
 @pytest.mark.parametrize("codes", [12, 48])
 def test_bands_come_nearer_to_the_slope_that_was_rounded(name: str, codes: float) -> None:
-    """On a 16-bit plate; nothing else moves."""
+    """On a 16-bit picture; nothing else moves."""
     rows = 160
     smooth, given = under_sky(name, rows, codes)
     made = _mended(given, banding.find)
@@ -121,7 +121,7 @@ def test_a_stamp_is_told_with_its_place(side: int) -> None:
     """A third or more of the box is the copy's; the two places are as alike as only a copy is."""
     clean = _picture("motorcycle")
     given = cloned(clean, (100, 148), (330, 500), side)
-    (found,) = repeats.find(given)
-    assert max(overlap(place, window(330, 500, side, side)) for place in (found.place, found.source)) > 0.33
-    assert found.like > 0.98
-    assert not found.pattern
+    (found,) = copy_move.find(given)
+    assert max(overlap(place, make_window(330, 500, side, side)) for place in (found.window, found.source)) > 0.33
+    assert found.correlation > 0.98
+    assert not found.is_pattern

@@ -9,24 +9,24 @@ from skimage import data
 from doubles.faults_of_pictures import PHOTOGRAPHS, changed, cloned, coded, fringed, overlap, photograph, sharpened, sky
 from goldsmith.ops.correct import (
     banding,
+    chromatic_aberration,
+    copy_move,
     fringes,
     halos,
-    lateral,
-    noises,
-    repeats,
+    noise,
     seams,
 )
-from goldsmith.ops.correct.defect import Fault, window
+from goldsmith.ops.correct.defect import Defect, make_window
 from goldsmith.picture.picture import Pixels
-from goldsmith.picture.smooth import softened
+from goldsmith.picture.smoothing import gaussian_blur
 
 
-def _laid(given: Pixels, faults: list[Fault]) -> Pixels:
+def _laid(given: Pixels, faults: list[Defect]) -> Pixels:
     made = given.copy()
     for fault in faults:
-        assert fault.laid is not None
-        assert fault.laid[0] == fault.window
-        made[fault.laid[0]] = fault.laid[1]
+        assert fault.repair is not None
+        assert fault.repair[0] == fault.window
+        made[fault.repair[0]] = fault.repair[1]
     return made
 
 
@@ -36,7 +36,7 @@ def _cards(left: float, right: float) -> Pixels:
     for top in range(40, 340, 80):
         for at in range(40, 560, 80):
             made[top : top + 40, at : at + 40] = 0.65
-    made = softened(made, 0.8)
+    made = gaussian_blur(made, 0.8)
     halves = [sharpened(made, amount) if amount else coded(made) for amount in (left, right)]
     return np.concatenate([halves[0][:, :300], halves[1][:, 300:]], axis=1)
 
@@ -48,7 +48,7 @@ def test_a_banded_patch_is_told_where_it_lies(top: int, left: int) -> None:
     given[top : top + 200, left : left + 320] = coded(sky(200, 320))
     faults = banding.find(given)
     (largest, *_) = faults
-    assert overlap(largest.window, window(top, left, 200, 320)) > 0.75
+    assert overlap(largest.window, make_window(top, left, 200, 320)) > 0.75
     outside = np.ones(given.shape[:2], bool)
     outside[top : top + 200, left : left + 320] = False
     assert not changed(given, _laid(given, faults))[outside].any()
@@ -57,10 +57,10 @@ def test_a_banded_patch_is_told_where_it_lies(top: int, left: int) -> None:
 @pytest.mark.parametrize("place", [(100, 100), (60, 260), (180, 300)])
 def test_a_rim_is_told_where_it_lies(place: tuple[int, int]) -> None:
     """Its box holds the window's, with the rim, and is no larger than that by more than a few px."""
-    given = fringed(photograph("coffee"), window(*place, 50, 80))
+    given = fringed(photograph("coffee"), make_window(*place, 50, 80))
     faults = fringes.find(given)
     assert len(faults) == 1
-    assert overlap(faults[0].window, window(place[0] - 4, place[1] - 4, 58, 88)) > 0.6
+    assert overlap(faults[0].window, make_window(place[0] - 4, place[1] - 4, 58, 88)) > 0.6
     moved = changed(given, _laid(given, faults))
     assert not moved[faults[0].window[0].stop :].any()
     assert not moved[: faults[0].window[0].start].any()
@@ -99,11 +99,11 @@ def test_a_stamp_is_told_with_both_places(place: tuple[int, int]) -> None:
     """Whichever of the two is called the copy: together they are where it was taken from and where it was put."""
     source = (40, 180)
     given = cloned(photograph("astronaut"), source, place, 80)
-    (found,) = repeats.find(given)
-    wanted = [window(*source, 80, 80), window(*place, 80, 80)]
-    for one in (found.place, found.source):
+    (found,) = copy_move.find(given)
+    wanted = [make_window(*source, 80, 80), make_window(*place, 80, 80)]
+    for one in (found.window, found.source):
         assert max(overlap(one, other) for other in wanted) > 0.25
-    assert overlap(found.place, found.source) == 0
+    assert overlap(found.window, found.source) == 0
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
@@ -111,11 +111,11 @@ def test_whole_pictures_are_told_as_whole_pictures(name: str) -> None:
     """Noise and colours that part are everywhere: the box is the picture's."""
     clean = photograph(name)
     noisy = coded(clean + 0.06 * np.random.default_rng(1).standard_normal(clean.shape).astype(np.float32))
-    for fault in (*noises.find(noisy), *noises.find_coloured(noisy)):
-        assert fault.window == window(0, 0, *clean.shape[:2])
-    assert noises.find(noisy)
-    assert noises.find_coloured(noisy)
-    assert lateral.find(noisy) == []
+    for fault in (*noise.find(noisy), *noise.find_colour_noise(noisy)):
+        assert fault.window == make_window(0, 0, *clean.shape[:2])
+    assert noise.find(noisy)
+    assert noise.find_colour_noise(noisy)
+    assert chromatic_aberration.find(noisy) == []
 
 
 @pytest.mark.parametrize("kind", ["brick", "grass", "gravel", "coins", "moon"])
@@ -123,5 +123,5 @@ def test_textures_have_no_seams_bands_or_rims(kind: str) -> None:
     """Mortar, blades and craters are straight, even and bright in places, and meant to be."""
     grey = np.asarray(getattr(data, kind)()[:, :, None] / np.float32(255), np.float32)
     given = np.repeat(grey, 3, axis=2)
-    for find in (seams.find, banding.find, halos.find, fringes.find, lateral.find):
+    for find in (seams.find, banding.find, halos.find, fringes.find, chromatic_aberration.find):
         assert find(given) == []

@@ -13,8 +13,8 @@ from goldsmith.picture.picture import Pixels
 def _laid(given: Pixels) -> Pixels:
     made = given.copy()
     for fault in seams.find(given):
-        assert fault.laid is not None
-        made[fault.laid[0]] = fault.laid[1]
+        assert fault.repair is not None
+        made[fault.repair[0]] = fault.repair[1]
     return made
 
 

@@ -9,33 +9,33 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from doubles.bench import BenchDouble
 from doubles.mattes import Pane, Scene, pane, scene
+from doubles.step_context import StepContextDouble
 from goldsmith.engines import EngineNeed
-from goldsmith.errors import Problem
+from goldsmith.errors import InputError
 from goldsmith.ops.cutout.operation import Cutout
-from goldsmith.picture.picture import Mask, Plate, frozen
-from goldsmith.picture.profiles import named
+from goldsmith.picture.picture import Mask, Picture, freeze
+from goldsmith.picture.profiles import builtin_profile
 
 SEEN = scene(240, 320)
 
 
-def _plate(seen: Scene = SEEN, mask: Mask | None = None, **more: object) -> Plate:
-    masks = {} if mask is None else {"mask": frozen(mask)}
-    return Plate(frozen(seen.pixels), masks=MappingProxyType(masks), **more)  # type: ignore[arg-type]
+def _plate(seen: Scene = SEEN, mask: Mask | None = None, **more: object) -> Picture:
+    masks = {} if mask is None else {"mask": freeze(mask)}
+    return Picture(freeze(seen.pixels), masks=MappingProxyType(masks), **more)  # type: ignore[arg-type]
 
 
-def _cut(plate: Plate, bench: BenchDouble | None = None, **settings: object) -> Plate:
-    return Cutout.model_validate({"max_unsure": 1, "max_holes": 1, **settings}).apply(plate, bench or _bench())
+def _cut(picture: Picture, context: StepContextDouble | None = None, **settings: object) -> Picture:
+    return Cutout.model_validate({"max_unsure": 1, "max_holes": 1, **settings}).apply(picture, context or _bench())
 
 
-def _bench() -> BenchDouble:
-    return BenchDouble(spots={"subject": frozen(SEEN.coarse)})
+def _bench() -> StepContextDouble:
+    return StepContextDouble(spots={"subject": freeze(SEEN.coarse)})
 
 
-def _alpha(plate: Plate) -> Mask:
-    assert plate.alpha is not None
-    return plate.alpha
+def _alpha(picture: Picture) -> Mask:
+    assert picture.alpha is not None
+    return picture.alpha
 
 
 def test_hair_is_found_that_the_coarse_matte_lacks() -> None:
@@ -46,11 +46,11 @@ def test_hair_is_found_that_the_coarse_matte_lacks() -> None:
 
 def test_what_is_wholly_inside_keeps_its_pixels() -> None:
     """Where alpha is 1 not a bit of the colours is another, and where the subject is solid alpha is 1."""
-    plate = _plate()
-    made = _cut(plate)
+    picture = _plate()
+    made = _cut(picture)
     solid = _alpha(made) == 1
     assert solid.mean() > 0.5 * (SEEN.alpha == 1).mean()
-    assert np.array_equal(made.pixels[solid], plate.pixels[solid])
+    assert np.array_equal(made.pixels[solid], picture.pixels[solid])
 
 
 def test_the_old_background_leaves_the_edge() -> None:
@@ -65,13 +65,13 @@ def test_the_old_background_leaves_the_edge() -> None:
 
 def test_colours_stay_where_they_are_not_to_be_cleaned() -> None:
     """With decontaminate = 0 only alpha is new."""
-    plate = _plate()
-    assert _cut(plate, decontaminate=0).pixels is plate.pixels
+    picture = _plate()
+    assert _cut(picture, decontaminate=0).pixels is picture.pixels
 
 
 def test_depth_profile_and_masks_are_kept() -> None:
     """A 16-bit picture in another profile stays what it is, with its ppi and masks."""
-    given = _plate(mask=SEEN.coarse, depth=16, icc=named("adobe-rgb"), ppi=(300.0, 300.0))
+    given = _plate(mask=SEEN.coarse, depth=16, icc=builtin_profile("adobe-rgb"), ppi=(300.0, 300.0))
     made = _cut(given, where="mask")
     assert (made.depth, made.icc, made.ppi, set(made.masks)) == (16, given.icc, (300.0, 300.0), {"mask"})
 
@@ -88,7 +88,7 @@ def test_alpha_that_was_there_stays_transparent() -> None:
     """What was transparent before is never made opaque."""
     before = np.ones_like(SEEN.alpha)
     before[:, :160] = 0
-    assert not _alpha(_cut(_plate(alpha=frozen(before))))[:, :160].any()
+    assert not _alpha(_cut(_plate(alpha=freeze(before))))[:, :160].any()
 
 
 def test_without_refining_the_mask_is_the_alpha() -> None:
@@ -100,13 +100,13 @@ def test_without_refining_the_mask_is_the_alpha() -> None:
 
 def test_an_unsure_matte_is_held_and_shown() -> None:
     """Past the limit the sentence says how far, and a picture shows it in magenta."""
-    bench = _bench()
-    with pytest.raises(Problem, match=r"\d+% of the subject is neither in nor out \(max_unsure is 1%\)"):
-        Cutout(max_unsure=0.01).apply(_plate(), bench)
-    [shown] = bench.shown_why
+    context = _bench()
+    with pytest.raises(InputError, match=r"\d+% of the subject is neither in nor out \(max_unsure is 1%\)"):
+        Cutout(max_unsure=0.01).apply(_plate(), context)
+    [shown] = context.shown_why
     magenta = (shown.pixels[:, :, 0] > 0.6) & (shown.pixels[:, :, 1] < 0.4) & (shown.pixels[:, :, 2] > 0.5)
     assert 0 < magenta.mean() < 0.5
-    assert bench.findings["unsure"] > 0.01  # type: ignore[operator]
+    assert context.findings["unsure"] > 0.01  # type: ignore[operator]
 
 
 def test_a_model_that_could_not_tell_is_unsure_however_sharp_the_edge_comes_out() -> None:
@@ -115,10 +115,10 @@ def test_a_model_that_could_not_tell_is_unsure_however_sharp_the_edge_comes_out(
     grey[100:150, 135:185] = 0.5
     told: list[object] = []
     for where in ("", "mask"):
-        bench = BenchDouble(spots={"subject": frozen(grey)})
-        made = _alpha(_cut(_plate(mask=grey), bench, where=where, edge=4))
+        context = StepContextDouble(spots={"subject": freeze(grey)})
+        made = _alpha(_cut(_plate(mask=grey), context, where=where, edge=4))
         assert made[105:145, 140:180].mean() > 0.9
-        told.append(bench.findings["unsure"])
+        told.append(context.findings["unsure"])
     assert told[0] > told[1] + 0.08  # type: ignore[operator]
 
 
@@ -126,12 +126,12 @@ def test_a_subject_that_the_frame_cuts_is_held_past_the_limit() -> None:
     """How much of the border it takes is measured; at its default a portrait that stands on the lower edge goes on."""
     mask = np.zeros_like(SEEN.alpha)
     mask[100:, 60:260] = 1
-    plate, bench = _plate(mask=mask), _bench()
-    _cut(plate, bench, where="mask", edge=0)
-    assert bench.findings["cut_at"] == ["bottom"]
-    assert bench.findings["cut"] == pytest.approx(200 / (2 * 240 + 2 * 320), abs=1e-4)
-    with pytest.raises(Problem, match="runs out of 18% of the picture's border"):
-        _cut(plate, where="mask", edge=0, max_cut=0.1)
+    picture, context = _plate(mask=mask), _bench()
+    _cut(picture, context, where="mask", edge=0)
+    assert context.findings["cut_at"] == ["bottom"]
+    assert context.findings["cut"] == pytest.approx(200 / (2 * 240 + 2 * 320), abs=1e-4)
+    with pytest.raises(InputError, match="runs out of 18% of the picture's border"):
+        _cut(picture, where="mask", edge=0, max_cut=0.1)
 
 
 def test_holes_are_held_past_the_limit() -> None:
@@ -139,74 +139,74 @@ def test_holes_are_held_past_the_limit() -> None:
     mask = np.zeros_like(SEEN.alpha)
     mask[50:150, 50:150] = 1
     mask[80:120, 80:120] = 0
-    with pytest.raises(Problem, match="holes come to 19% of it"):
+    with pytest.raises(InputError, match="holes come to 19% of it"):
         _cut(_plate(mask=mask), where="mask", edge=0, max_holes=0.15)
 
 
 def test_an_empty_cutout_is_held() -> None:
     """A subject of nothing is no result, whatever the limits."""
-    with pytest.raises(Problem, match="nothing of the picture is left"):
+    with pytest.raises(InputError, match="nothing of the picture is left"):
         _cut(_plate(mask=np.zeros_like(SEEN.alpha)), where="mask")
 
 
-def _glass(seen: Pane) -> Plate:
-    return Plate(frozen(seen.pixels), masks=MappingProxyType({"mask": frozen(seen.foot), "pane": frozen(seen.painted)}))
+def _glass(seen: Pane) -> Picture:
+    return Picture(freeze(seen.pixels), masks=MappingProxyType({"mask": freeze(seen.foot), "pane": freeze(seen.painted)}))
 
 
 def test_painted_glass_is_see_through_and_neither_unsure_nor_a_hole() -> None:
     """As solid as it was painted, its shine more so, its colour its own; what is solid beside it stays bit for bit."""
-    seen, bench = pane(), BenchDouble()
-    made = Cutout(where="mask", glass="pane", edge=2).apply(_glass(seen), bench)
+    seen, context = pane(), StepContextDouble()
+    made = Cutout(where="mask", glass="pane", edge=2).apply(_glass(seen), context)
     alpha = _alpha(made)
     assert alpha[120:150, 140:160] == pytest.approx(0.18, abs=0.03)
     assert alpha[60:110, 100].min() > 0.6
     assert np.abs(made.pixels - seen.front)[120:150, 140:160].mean() < 0.1
     assert np.array_equal(made.pixels[180:184, 80:170], seen.pixels[180:184, 80:170])
-    assert bench.findings["unsure"] == pytest.approx(0, abs=0.02)
-    assert bench.findings["glass"] == pytest.approx((seen.painted > 0.02).mean(), abs=1e-4)
+    assert context.findings["unsure"] == pytest.approx(0, abs=0.02)
+    assert context.findings["glass"] == pytest.approx((seen.painted > 0.02).mean(), abs=1e-4)
     assert Cutout(where="mask", glass="pane").needs().masks == {"mask", "pane"}
 
 
 def test_glass_before_something_busy_is_held() -> None:
     """What lies behind cannot be told from the glass there: a sentence says so, and the brief may allow it."""
-    plate = _glass(pane(busy=True))
-    with pytest.raises(Problem, match=r"behind the glass is uneven by \d+% \(max_uneven is 5%\)"):
-        Cutout(where="mask", glass="pane", edge=2).apply(plate, BenchDouble())
-    made = Cutout(where="mask", glass="pane", edge=2, max_uneven=1).apply(plate, BenchDouble())
+    picture = _glass(pane(busy=True))
+    with pytest.raises(InputError, match=r"behind the glass is uneven by \d+% \(max_uneven is 5%\)"):
+        Cutout(where="mask", glass="pane", edge=2).apply(picture, StepContextDouble())
+    made = Cutout(where="mask", glass="pane", edge=2, max_uneven=1).apply(picture, StepContextDouble())
     assert _alpha(made)[120:150, 140:160].mean() < 0.6
 
 
 def test_glass_with_nothing_seen_behind_it_is_held() -> None:
     """Nobody can take away a colour that is nowhere to be seen."""
     seen = pane()
-    plate = Plate(frozen(seen.pixels), masks=MappingProxyType({"mask": frozen(np.ones_like(seen.foot)), "pane": frozen(seen.painted)}))
-    with pytest.raises(Problem, match="nothing of what lies behind the glass"):
-        Cutout(where="mask", glass="pane", max_cut=1).apply(plate, BenchDouble())
-    assert Cutout(where="mask", glass="pane", max_cut=1, max_uneven=1).apply(plate, BenchDouble()).alpha is not None
+    picture = Picture(freeze(seen.pixels), masks=MappingProxyType({"mask": freeze(np.ones_like(seen.foot)), "pane": freeze(seen.painted)}))
+    with pytest.raises(InputError, match="nothing of what lies behind the glass"):
+        Cutout(where="mask", glass="pane", max_cut=1).apply(picture, StepContextDouble())
+    assert Cutout(where="mask", glass="pane", max_cut=1, max_uneven=1).apply(picture, StepContextDouble()).alpha is not None
 
 
 def test_onto_a_colour_in_the_pictures_own_profile() -> None:
     """The ground has the colour that was written, as it looks, and the result is opaque; what is solid stays bit for bit."""
-    plate = _plate(icc=named("adobe-rgb"))
-    made = _cut(plate, onto="#ff8000")
+    picture = _plate(icc=builtin_profile("adobe-rgb"))
+    made = _cut(picture, onto="#ff8000")
     assert made.alpha is None
     assert made.pixels[0, 0] == pytest.approx([0.8653, 0.4961, 0.1216], abs=0.03)
-    solid = _alpha(_cut(plate)) == 1
-    assert np.array_equal(made.pixels[solid], plate.pixels[solid])
+    solid = _alpha(_cut(picture)) == 1
+    assert np.array_equal(made.pixels[solid], picture.pixels[solid])
 
 
 def test_onto_a_plate_of_the_library() -> None:
     """It is brought to cover the frame, and its own transparency stays."""
     ground = np.zeros((60, 80, 3), np.float32)
     ground[:, 40:] = (0, 0, 1)
-    bench = BenchDouble(spots={"subject": frozen(SEEN.coarse)}, layers={"studio": Plate(frozen(ground))})
-    made = _cut(_plate(), bench, onto="studio")
+    context = StepContextDouble(spots={"subject": freeze(SEEN.coarse)}, layers={"studio": Picture(freeze(ground))})
+    made = _cut(_plate(), context, onto="studio")
     assert (made.width, made.height, made.alpha) == (320, 240, None)
     assert made.pixels[5, 5] == pytest.approx([0, 0, 0], abs=0.01)
     assert made.pixels[5, 315] == pytest.approx([0, 0, 1], abs=0.01)
-    clear = replace(Plate(frozen(ground)), alpha=frozen(np.zeros((60, 80), np.float32)))
-    bench = BenchDouble(spots={"subject": frozen(SEEN.coarse)}, layers={"studio": clear})
-    assert np.array_equal(_alpha(_cut(_plate(), bench, onto="studio")), _alpha(_cut(_plate())))
+    clear = replace(Picture(freeze(ground)), alpha=freeze(np.zeros((60, 80), np.float32)))
+    context = StepContextDouble(spots={"subject": freeze(SEEN.coarse)}, layers={"studio": clear})
+    assert np.array_equal(_alpha(_cut(_plate(), context, onto="studio")), _alpha(_cut(_plate())))
 
 
 def test_trim_cuts_the_frame_down() -> None:
@@ -220,7 +220,7 @@ def test_trim_cuts_the_frame_down() -> None:
 
 
 def test_what_it_needs() -> None:
-    """A matte engine without where; a mask and none with one; a plate by its name and no colour."""
+    """A matte engine without where; a mask and none with one; a picture by its name and no colour."""
     assert Cutout().needs().engines == (EngineNeed("matte"),)
     assert Cutout(model="u2net").needs().engines == (EngineNeed("matte", "u2net"),)
     painted = Cutout(where="mask", onto="studio").needs()
@@ -246,6 +246,6 @@ def test_what_makes_no_sense_is_refused_early(settings: dict[str, object], said:
 
 def test_the_named_model_is_asked() -> None:
     """model = NAME goes to the bench as it is written."""
-    bench = _bench()
-    _cut(_plate(), bench, model="u2net")
-    assert bench.models == ["u2net"]
+    context = _bench()
+    _cut(_plate(), context, model="u2net")
+    assert context.models == ["u2net"]

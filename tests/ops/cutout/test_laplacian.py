@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from goldsmith.ops.cutout.laplacian import EPS, lines, system
+from goldsmith.ops.cutout.laplacian import MIN_VARIANCE, fit_colour_lines, matting_system
 from goldsmith.picture.picture import Pixels
 
 
@@ -20,7 +20,7 @@ def _by_the_book(pixels: Pixels) -> NDArray[np.float64]:
         inside = [(y + down) * width + x + across for down, across in product((-1, 0, 1), repeat=2)]
         colours = pixels.reshape(-1, channels)[inside].astype(float)
         apart = colours - colours.mean(axis=0)
-        spread = apart.T @ apart / 9 + np.eye(channels) * EPS / 9
+        spread = apart.T @ apart / 9 + np.eye(channels) * MIN_VARIANCE / 9
         made[np.ix_(inside, inside)] += np.eye(9) - (1 + apart @ np.linalg.inv(spread) @ apart.T) / 9
     return made
 
@@ -32,12 +32,12 @@ def test_it_is_the_one_of_the_paper(channels: int) -> None:
     pixels, alpha = random.random((12, 15, channels), np.float32), random.random((12, 15), np.float32)
     open_ = np.zeros((12, 15), np.bool_)
     open_[3:9, 4:11] = open_[0, 0] = open_[11, 5] = True
-    asked = system(pixels, alpha, open_, 0.25)
+    asked = matting_system(pixels, alpha, open_, 0.25)
     whole = _by_the_book(pixels)
     free, held = np.flatnonzero(open_), np.flatnonzero(~open_)
     assert asked.matrix.toarray() == pytest.approx(whole[np.ix_(free, free)] + 0.25 * np.eye(len(free)), abs=1e-6)
     values = alpha.reshape(-1).astype(float)
-    assert asked.right == pytest.approx(0.25 * values[free] - whole[np.ix_(free, held)] @ values[held], abs=1e-6)
+    assert asked.rhs == pytest.approx(0.25 * values[free] - whole[np.ix_(free, held)] @ values[held], abs=1e-6)
 
 
 def test_a_line_through_colours_costs_nothing() -> None:
@@ -47,8 +47,8 @@ def test_a_line_through_colours_costs_nothing() -> None:
     alpha = pixels @ np.float32([0.2, 0.5, 0.1]) + np.float32(0.1)
     open_ = np.zeros((20, 20), np.bool_)
     open_[5:15, 5:15] = True
-    asked = system(pixels, alpha, open_, 0.0)
-    assert np.abs(asked.matrix @ alpha[open_].astype(float) - asked.right).max() < 1e-4
+    asked = matting_system(pixels, alpha, open_, 0.0)
+    assert np.abs(asked.matrix @ alpha[open_].astype(float) - asked.rhs).max() < 1e-4
 
 
 def test_lines_are_found_again() -> None:
@@ -58,7 +58,7 @@ def test_lines_are_found_again() -> None:
     alpha = pixels @ np.float32([0.2, 0.5, 0.1]) + np.float32(0.1)
     open_ = np.zeros((20, 20), np.bool_)
     open_[8:12, 8:12] = True
-    slope, offset = lines(pixels, alpha, open_)
+    slope, offset = fit_colour_lines(pixels, alpha, open_)
     assert slope[10, 10] == pytest.approx([0.2, 0.5, 0.1], abs=0.01)
     assert offset[10, 10] == pytest.approx(0.1, abs=0.01)
     assert not slope[1, 1].any()

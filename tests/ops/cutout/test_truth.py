@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from skimage import data
 
-from goldsmith.ops.cutout.closed_form import closed
-from goldsmith.ops.cutout.trimap import of_mask, of_matte
+from goldsmith.ops.cutout.closed_form import solve_matte
+from goldsmith.ops.cutout.trimap import trimap_from_mask, trimap_from_matte
 from goldsmith.picture.picture import Mask, Pixels
-from goldsmith.worker.guided_filter import refined
+from goldsmith.worker.guided_filter import refine_matte
 
 _HIGH, _WIDE, _FINE = 300, 400, 4
 
@@ -79,8 +79,8 @@ def test_from_a_broad_grey_brush_the_edge_is_found(alpha: Mask, front: str, behi
     """Of the error of the brush an eighth is left at most, and of the error of its slopes a tenth."""
     pixels, brush = _laid(alpha, front, behind), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13))
     near = (cv2.dilate(alpha, brush) > 0.02) & (cv2.erode(alpha, brush) < 0.98)
-    painted = of_mask(np.where(near, np.float32(0.5), np.round(alpha)), 0)
-    before, after = (_errors(matte, alpha) for matte in (painted.guess, closed(pixels, painted.guess, painted.open_)))
+    painted = trimap_from_mask(np.where(near, np.float32(0.5), np.round(alpha)), 0)
+    before, after = (_errors(matte, alpha) for matte in (painted.guess, solve_matte(pixels, painted.guess, painted.unknown)))
     assert after[0] < 0.125 * before[0]
     assert after[1] < 0.1 * before[1]
 
@@ -94,7 +94,7 @@ def test_from_a_nets_matte_it_comes_nearer(alpha: Mask, front: str, behind: str,
     """Of the error of a matte of 320 px, brought to the picture's edges before, so much is left at most."""
     pixels, seen = _laid(alpha, front, behind), cv2.resize(alpha, (320, 240), interpolation=cv2.INTER_AREA)
     coarse = cv2.resize(cv2.GaussianBlur(seen, (0, 0), 1.2), (_WIDE, _HIGH), interpolation=cv2.INTER_LINEAR)
-    net = of_matte(refined(np.asarray(np.clip(coarse, 0, 1), np.float32), pixels, 320))
-    before, after = (_errors(matte, alpha) for matte in (net.guess, closed(pixels, net.guess, net.open_)))
+    net = trimap_from_matte(refine_matte(np.asarray(np.clip(coarse, 0, 1), np.float32), pixels, 320))
+    before, after = (_errors(matte, alpha) for matte in (net.guess, solve_matte(pixels, net.guess, net.unknown)))
     assert after[0] < sums * before[0]
     assert after[1] < slopes * before[1]

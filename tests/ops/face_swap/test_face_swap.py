@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from doubles.bench import BenchDouble
 from doubles.faces import DARK, face_of, mesh_at, painted
-from goldsmith.engines import Descriptor, EngineNeed
-from goldsmith.engines.vision import Drawn, Face, Identity, Points, unit
-from goldsmith.errors import Problem
+from doubles.step_context import StepContextDouble
+from goldsmith.engines import EngineDescriptor, EngineNeed
+from goldsmith.engines.vision import DrawnFace, Face, FaceEmbedding, Points, normalise
+from goldsmith.errors import InputError
+from goldsmith.ops.face_swap.face_parts import FaceParts, face_box
+from goldsmith.ops.face_swap.landmarks import FACE_POINT_COUNT, OUTLINE
 from goldsmith.ops.face_swap.operation import FaceSwap
-from goldsmith.ops.face_swap.parts import Parts, box_of
-from goldsmith.ops.face_swap.points import FACE, OUTLINE
-from goldsmith.picture.picture import Pixels, Plate, frozen
-from goldsmith.picture.profiles import named
+from goldsmith.picture.picture import Picture, Pixels, freeze
+from goldsmith.picture.profiles import builtin_profile
 
 HIGH, WIDE = 240, 360
 TARGET = mesh_at(60, 60, 100)
@@ -29,27 +29,27 @@ PICTURE = painted(HIGH, WIDE, [TARGET])
 ANNA = painted(260, 220, [SITTER], DARK, seed=1)
 
 
-class Bench(BenchDouble):
+class FaceContext(StepContextDouble):
     """A picture with faces, and a library with Anna's."""
 
-    def __init__(self, *meshes: Points, anna: Plate = ANNA, sitters: Sequence[Points] = (SITTER,), **more: Any) -> None:
+    def __init__(self, *meshes: Points, anna: Picture = ANNA, sitters: Sequence[Points] = (SITTER,), **more: Any) -> None:
         faces = {face_of(mesh): mesh for mesh in sorted(meshes or (TARGET,), key=lambda mesh: -float(np.ptp(mesh[:, 0])))}
         super().__init__(faces=faces, portraits={"anna": (anna, {face_of(mesh): mesh for mesh in sitters})}, **more)
 
 
-def _swapped(plate: Plate = PICTURE, bench: BenchDouble | None = None, **settings: Any) -> Plate:
-    return FaceSwap.model_validate({"face": "anna", **settings}).apply(plate, bench or Bench())
+def _swapped(picture: Picture = PICTURE, context: StepContextDouble | None = None, **settings: Any) -> Picture:
+    return FaceSwap.model_validate({"face": "anna", **settings}).apply(picture, context or FaceContext())
 
 
-def _changed(before: Plate, after: Plate) -> np.ndarray:
-    return np.asarray((before.codes() != after.codes()).any(axis=2))
+def _changed(before: Picture, after: Picture) -> np.ndarray:
+    return np.asarray((before.to_codes() != after.to_codes()).any(axis=2))
 
 
-def _outside(mesh: Points = TARGET, plate: Plate = PICTURE) -> np.ndarray:
+def _outside(mesh: Points = TARGET, picture: Picture = PICTURE) -> np.ndarray:
     """Where the face's outline is not."""
-    box = box_of(mesh, plate.height, plate.width)
-    whole = np.ones((plate.height, plate.width), bool)
-    whole[box.window] = Parts(mesh, box).inside == 0
+    box = face_box(mesh, picture.height, picture.width)
+    whole = np.ones((picture.height, picture.width), bool)
+    whole[box.window] = FaceParts(mesh, box).inside == 0
     return whole
 
 
@@ -60,23 +60,23 @@ def _outside(mesh: Points = TARGET, plate: Plate = PICTURE) -> np.ndarray:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_outside_the_face_nothing_changes(depth: Any, channels: int) -> None:
     """Not one code; most of the face does; and the count is on record."""
-    bench, plate = Bench(), painted(HIGH, WIDE, [TARGET], depth=depth)
-    plate = replace(plate, pixels=frozen(plate.pixels[:, :, :channels]))
-    made = _swapped(plate, bench)
-    changed = _changed(plate, made)
+    context, picture = FaceContext(), painted(HIGH, WIDE, [TARGET], depth=depth)
+    picture = replace(picture, pixels=freeze(picture.pixels[:, :, :channels]))
+    made = _swapped(picture, context)
+    changed = _changed(picture, made)
     assert not changed[_outside()].any()
     assert changed[~_outside()].mean() > 0.6
-    assert bench.findings["outside_changed"] == 0
+    assert context.findings["outside_changed"] == 0
     assert made.channels == channels
-    assert _outside().sum() <= bench.findings["outside_pixels"] < HIGH * WIDE  # type: ignore[operator]
+    assert _outside().sum() <= context.findings["outside_pixels"] < HIGH * WIDE  # type: ignore[operator]
 
 
 def test_outside_the_region_nothing_changes_either() -> None:
     """A mask that leaves a part of the face out keeps that part, as a hand before it needs."""
     mask = np.ones((HIGH, WIDE), np.float32)
     mask[:, :105] = 0
-    plate = replace(PICTURE, masks=MappingProxyType({"mask": frozen(mask)}))
-    changed = _changed(plate, _swapped(plate, where="mask"))
+    picture = replace(PICTURE, masks=MappingProxyType({"mask": freeze(mask)}))
+    changed = _changed(picture, _swapped(picture, where="mask"))
     assert not changed[mask == 0].any()
     assert changed[:, 110:].any()
 
@@ -85,7 +85,7 @@ def test_a_hand_before_the_face_can_be_left_out_by_its_name() -> None:
     """where = "!hands": found by the net for hands, they keep every code; without hands it is the whole face."""
     hand = np.zeros((HIGH, WIDE), np.float32)
     hand[130:200, 60:100] = 1
-    changed = _changed(PICTURE, _swapped(bench=Bench(spots={"hands": frozen(hand)}), where="!hands"))
+    changed = _changed(PICTURE, _swapped(context=FaceContext(spots={"hands": freeze(hand)}), where="!hands"))
     assert not changed[hand > 0].any()
     assert changed[100:130, 80:140].mean() > 0.8
     assert np.array_equal(_swapped(where="!hands").pixels, _swapped().pixels)
@@ -94,7 +94,7 @@ def test_a_hand_before_the_face_can_be_left_out_by_its_name() -> None:
 def test_it_costs_what_the_face_takes_and_not_the_picture() -> None:
     """All else is the very memory of the picture that came in."""
     made = _swapped()
-    boxes = made.apart_from(PICTURE)
+    boxes = made.differing_windows(PICTURE)
     assert boxes is not None
     [(rows, columns)] = boxes
     assert (rows.stop - rows.start) * (columns.stop - columns.start) < 0.3 * HIGH * WIDE
@@ -102,17 +102,17 @@ def test_it_costs_what_the_face_takes_and_not_the_picture() -> None:
 
 def test_sixteen_bits_are_used() -> None:
     """What is laid in has values between the codes of 8 bits."""
-    plate = painted(HIGH, WIDE, [TARGET], depth=16)
-    made = _swapped(plate).codes()[_changed(plate, _swapped(plate))]
+    picture = painted(HIGH, WIDE, [TARGET], depth=16)
+    made = _swapped(picture).to_codes()[_changed(picture, _swapped(picture))]
     assert len(np.unique(made[:, 0])) > 300
 
 
 def test_depth_profile_alpha_and_masks_are_kept() -> None:
     """Of a 16-bit picture in another profile; the library's picture is brought to that profile."""
-    alpha = frozen(np.full((HIGH, WIDE), 0.5, np.float32))
-    plate = replace(PICTURE, depth=16, icc=named("adobe-rgb"), alpha=alpha, masks=MappingProxyType({"sky": alpha}))
-    made = _swapped(plate, match=0)
-    assert (made.depth, made.icc, made.alpha, set(made.masks)) == (16, plate.icc, alpha, {"sky"})
+    alpha = freeze(np.full((HIGH, WIDE), 0.5, np.float32))
+    picture = replace(PICTURE, depth=16, icc=builtin_profile("adobe-rgb"), alpha=alpha, masks=MappingProxyType({"sky": alpha}))
+    made = _swapped(picture, match=0)
+    assert (made.depth, made.icc, made.alpha, set(made.masks)) == (16, picture.icc, alpha, {"sky"})
     mine = _swapped(replace(PICTURE, depth=16), match=0)
     x, y = TARGET[205].round().astype(int)
     assert made.pixels[y, x, 0] < mine.pixels[y, x, 0] - 0.01, "the same skin has a smaller code in a wider gamut"
@@ -123,9 +123,9 @@ def test_depth_profile_alpha_and_masks_are_kept() -> None:
 
 def test_no_strength_is_the_plate_itself() -> None:
     """Nothing asked, nothing looked for: not even the library is opened."""
-    bench = BenchDouble()
-    assert _swapped(bench=bench, strength=0) is PICTURE
-    assert bench.findings == {}
+    context = StepContextDouble()
+    assert _swapped(context=context, strength=0) is PICTURE
+    assert context.findings == {}
 
 
 def test_half_the_strength_is_half_the_way() -> None:
@@ -146,11 +146,11 @@ def test_the_face_is_the_library_s() -> None:
 
 def test_the_light_stays_the_picture_s() -> None:
     """A face lit from its right stays lit from its right, though the library's is lit from the left."""
-    plate = painted(HIGH, WIDE, [TARGET], light=0.3)
+    picture = painted(HIGH, WIDE, [TARGET], light=0.3)
     anna = painted(260, 220, [SITTER], DARK, light=-0.3, seed=1)
-    made = _swapped(plate, Bench(anna=anna)).pixels[:, :, 1]
+    made = _swapped(picture, FaceContext(anna=anna)).pixels[:, :, 1]
     left, right = (made[round(float(TARGET[at, 1])), round(float(TARGET[at, 0]))] for at in (205, 425))
-    given = plate.pixels[:, :, 1]
+    given = picture.pixels[:, :, 1]
     was_left, was_right = (given[round(float(TARGET[at, 1])), round(float(TARGET[at, 0]))] for at in (205, 425))
     assert right - left == pytest.approx(was_right - was_left, abs=0.06)
     assert right > left + 0.02
@@ -158,7 +158,7 @@ def test_the_light_stays_the_picture_s() -> None:
 
 def test_a_face_on_itself_changes_next_to_nothing() -> None:
     """The library has this very picture: whatever shape, light and rim, the result is the picture within a code or two on average."""
-    made = _swapped(PICTURE, Bench(anna=painted(HIGH, WIDE, [TARGET]), sitters=[TARGET]))
+    made = _swapped(PICTURE, FaceContext(anna=painted(HIGH, WIDE, [TARGET]), sitters=[TARGET]))
     apart = np.abs(made.pixels - PICTURE.pixels)
     assert apart.mean() * 255 < 0.3
     assert np.percentile(apart[~_outside()], 99) * 255 < 8
@@ -171,16 +171,16 @@ def test_the_same_again() -> None:
 
 def test_a_grey_face_goes_onto_a_coloured_one_and_back() -> None:
     """Channels are the picture's."""
-    grey = replace(ANNA, pixels=frozen(ANNA.pixels.mean(axis=2, keepdims=True)))
-    assert _swapped(PICTURE, Bench(anna=grey)).channels == 3
-    plate = replace(PICTURE, pixels=frozen(PICTURE.pixels[:, :, :1]))
-    assert _swapped(plate, Bench(anna=grey)).channels == 1
+    grey = replace(ANNA, pixels=freeze(ANNA.pixels.mean(axis=2, keepdims=True)))
+    assert _swapped(PICTURE, FaceContext(anna=grey)).channels == 3
+    picture = replace(PICTURE, pixels=freeze(PICTURE.pixels[:, :, :1]))
+    assert _swapped(picture, FaceContext(anna=grey)).channels == 1
 
 
 # ---------------------------------------------------------------------- which face
 
 
-def _three() -> tuple[Plate, list[Points]]:
+def _three() -> tuple[Picture, list[Points]]:
     meshes = [mesh_at(20, 60, 70), mesh_at(130, 60, 80), mesh_at(260, 60, 60)]
     return painted(HIGH, WIDE, meshes), meshes
 
@@ -188,54 +188,54 @@ def _three() -> tuple[Plate, list[Points]]:
 @pytest.mark.parametrize(("which", "number"), [("largest", 1), ("leftmost", 0), ("rightmost", 2), ("center", 1), (1, 0), (2, 1), (3, 2)])
 def test_the_face_that_is_named_is_the_one(which: str | int, number: int) -> None:
     """By a word or by its number from the left; the others keep every code."""
-    plate, meshes = _three()
-    bench = Bench(*meshes)
-    changed = _changed(plate, _swapped(plate, bench, which=which))
-    assert not changed[_outside(meshes[number], plate)].any()
+    picture, meshes = _three()
+    context = FaceContext(*meshes)
+    changed = _changed(picture, _swapped(picture, context, which=which))
+    assert not changed[_outside(meshes[number], picture)].any()
     assert changed.any()
-    assert (bench.findings["faces"], bench.findings["number"]) == (3, number + 1)
+    assert (context.findings["faces"], context.findings["number"]) == (3, number + 1)
 
 
 def test_several_faces_and_no_word_are_held_and_shown() -> None:
     """Which one is not guessed: the picture beside the note has their numbers."""
-    plate, meshes = _three()
-    bench = Bench(*meshes)
-    with pytest.raises(Problem, match="There are 3 faces in the picture, and none of them is clearly the main one") as caught:
-        _swapped(plate, bench)
+    picture, meshes = _three()
+    context = FaceContext(*meshes)
+    with pytest.raises(InputError, match="There are 3 faces in the picture, and none of them is clearly the main one") as caught:
+        _swapped(picture, context)
     assert 'which = "largest"' in caught.value.remedy
-    [shown] = bench.shown_why
+    [shown] = context.shown_why
     assert (np.abs(shown.pixels - np.float32([1, 0, 1])).max(axis=2) < 0.01).sum() > 300
 
 
 def test_one_face_that_is_far_larger_than_the_others_is_the_one() -> None:
     """A passer-by behind the model needs no word."""
     meshes = [mesh_at(60, 40, 130), mesh_at(290, 60, 30)]
-    plate = painted(HIGH, WIDE, meshes)
-    assert not _changed(plate, _swapped(plate, Bench(*meshes)))[_outside(meshes[0], plate)].any()
+    picture = painted(HIGH, WIDE, meshes)
+    assert not _changed(picture, _swapped(picture, FaceContext(*meshes)))[_outside(meshes[0], picture)].any()
 
 
 def test_a_number_that_no_face_has_is_said() -> None:
     """With how many there are."""
-    plate, meshes = _three()
-    with pytest.raises(Problem, match="There are 3 faces in the picture, and there is no number 4"):
-        _swapped(plate, Bench(*meshes), which=4)
+    picture, meshes = _three()
+    with pytest.raises(InputError, match="There are 3 faces in the picture, and there is no number 4"):
+        _swapped(picture, FaceContext(*meshes), which=4)
 
 
 def test_a_region_bounds_the_choice() -> None:
     """Of three faces one lies at the right: then no more needs to be said; and numbers count within the region."""
-    plate, meshes = _three()
-    changed = _changed(plate, _swapped(plate, Bench(*meshes), where="box(0.65, 0, 0.35, 1)"))
-    assert not changed[_outside(meshes[2], plate)].any()
-    changed = _changed(plate, _swapped(plate, Bench(*meshes), where="box(0.3, 0, 0.7, 1)", which=1))
-    assert not changed[_outside(meshes[1], plate)].any()
+    picture, meshes = _three()
+    changed = _changed(picture, _swapped(picture, FaceContext(*meshes), where="box(0.65, 0, 0.35, 1)"))
+    assert not changed[_outside(meshes[2], picture)].any()
+    changed = _changed(picture, _swapped(picture, FaceContext(*meshes), where="box(0.3, 0, 0.7, 1)", which=1))
+    assert not changed[_outside(meshes[1], picture)].any()
 
 
 def test_no_face_is_said_with_where_it_was_looked_for() -> None:
     """A region without one, and a picture without any."""
-    with pytest.raises(Problem, match='There is no face to be found in where = "right"'):
+    with pytest.raises(InputError, match='There is no face to be found in where = "right"'):
         _swapped(where="right")
-    with pytest.raises(Problem, match="There is no face to be found in the picture"):
-        _swapped(bench=BenchDouble(portraits={"anna": (ANNA, {face_of(SITTER): SITTER})}))
+    with pytest.raises(InputError, match="There is no face to be found in the picture"):
+        _swapped(context=StepContextDouble(portraits={"anna": (ANNA, {face_of(SITTER): SITTER})}))
 
 
 # ---------------------------------------------------------------------- what is held
@@ -247,17 +247,17 @@ def test_the_library_s_face_is_one_clear_face() -> None:
     small = mesh_at(40, 40, 40)
     cut = mesh_at(-20, 50, 120)
     for sitters, said in (([], "shows no face"), (two, "shows 2 faces"), ([small], "40 px large"), ([cut], "cut off")):
-        with pytest.raises(Problem, match=rf"library/faces/anna\.png.*{said}"):
-            _swapped(bench=Bench(sitters=sitters))
-    bench = BenchDouble(faces={face_of(TARGET): TARGET}, portraits={"anna": (ANNA, {face_of(SITTER): None})})
-    with pytest.raises(Problem, match="turned too far away"):
-        _swapped(bench=bench)
+        with pytest.raises(InputError, match=rf"library/faces/anna\.png.*{said}"):
+            _swapped(context=FaceContext(sitters=sitters))
+    context = StepContextDouble(faces={face_of(TARGET): TARGET}, portraits={"anna": (ANNA, {face_of(SITTER): None})})
+    with pytest.raises(InputError, match="turned too far away"):
+        _swapped(context=context)
 
 
 def test_a_face_in_the_library_that_looks_aside_is_refused_with_the_angle() -> None:
     """A profile is no source; where it looks up or down is said, too."""
-    with pytest.raises(Problem, match=r"looks aside by about \d\d degrees; 35 will do"):
-        _swapped(bench=Bench(sitters=[mesh_at(40, 50, 120, aside=1.2)]))
+    with pytest.raises(InputError, match=r"looks aside by about \d\d degrees; 35 will do"):
+        _swapped(context=FaceContext(sitters=[mesh_at(40, 50, 120, aside=1.2)]))
 
 
 @pytest.mark.parametrize("by", [-60, 70])
@@ -265,15 +265,15 @@ def test_a_face_in_the_library_that_looks_up_or_down_is_refused(by: int) -> None
     """Its nose lies too near to the forehead, or to the chin."""
     nods = SITTER.copy()
     nods[4, 1] += by
-    with pytest.raises(Problem, match=r"looks up or down by about \d\d degrees; 35 will do"):
-        _swapped(bench=Bench(sitters=[nods]))
+    with pytest.raises(InputError, match=r"looks up or down by about \d\d degrees; 35 will do"):
+        _swapped(context=FaceContext(sitters=[nods]))
 
 
 def test_somebody_far_behind_in_the_library_s_picture_is_no_matter() -> None:
     """A face four times as large as the other is the one; a little more than that and nobody can tell."""
-    assert _swapped(bench=Bench(sitters=[SITTER, mesh_at(170, 20, 40)])) is not PICTURE
-    with pytest.raises(Problem, match="shows 2 faces"):
-        _swapped(bench=Bench(sitters=[SITTER, mesh_at(150, 20, 70)]))
+    assert _swapped(context=FaceContext(sitters=[SITTER, mesh_at(170, 20, 40)])) is not PICTURE
+    with pytest.raises(InputError, match="shows 2 faces"):
+        _swapped(context=FaceContext(sitters=[SITTER, mesh_at(150, 20, 70)]))
 
 
 def test_shut_eyes_in_the_library_are_refused() -> None:
@@ -281,8 +281,8 @@ def test_shut_eyes_in_the_library_are_refused() -> None:
     shut = SITTER.copy()
     for upper, under in ((159, 145), (386, 374)):
         shut[upper] = shut[under]
-    with pytest.raises(Problem, match="has its eyes shut"):
-        _swapped(bench=Bench(sitters=[shut]))
+    with pytest.raises(InputError, match="has its eyes shut"):
+        _swapped(context=FaceContext(sitters=[shut]))
 
 
 def test_shut_eyes_in_the_picture_are_held() -> None:
@@ -290,17 +290,17 @@ def test_shut_eyes_in_the_picture_are_held() -> None:
     shut = TARGET.copy()
     for upper, under in ((159, 145), (386, 374)):
         shut[upper] = shut[under]
-    with pytest.raises(Problem, match="The face in the picture has its eyes shut"):
-        _swapped(painted(HIGH, WIDE, [shut]), Bench(shut))
-    assert _swapped(painted(HIGH, WIDE, [shut]), Bench(shut, swapper=Copying()), model="ours") is not None
+    with pytest.raises(InputError, match="The face in the picture has its eyes shut"):
+        _swapped(painted(HIGH, WIDE, [shut]), FaceContext(shut))
+    assert _swapped(painted(HIGH, WIDE, [shut]), FaceContext(shut, swapper=Copying()), model="ours") is not None
 
 
 def test_faces_that_are_turned_away_from_each_other_are_held_with_the_angles() -> None:
     """A warped face cannot turn its head; a net that draws may."""
     aside = mesh_at(60, 60, 100, aside=0.9)
-    with pytest.raises(Problem, match=r"turned by about \d\d degrees from the one in library/faces/"):
-        _swapped(painted(HIGH, WIDE, [aside]), Bench(aside))
-    _swapped(painted(HIGH, WIDE, [aside]), Bench(aside, swapper=Copying()), model="ours")
+    with pytest.raises(InputError, match=r"turned by about \d\d degrees from the one in library/faces/"):
+        _swapped(painted(HIGH, WIDE, [aside]), FaceContext(aside))
+    _swapped(painted(HIGH, WIDE, [aside]), FaceContext(aside, swapper=Copying()), model="ours")
 
 
 def test_a_mouth_that_is_torn_open_is_held() -> None:
@@ -308,41 +308,43 @@ def test_a_mouth_that_is_torn_open_is_held() -> None:
     open_, shut = TARGET.copy(), SITTER.copy()
     open_[14, 1] += 14
     shut[14] = shut[13]
-    with pytest.raises(Problem, match="mouth wide open"):
-        _swapped(painted(HIGH, WIDE, [open_]), Bench(open_, sitters=[shut]))
-    _swapped(painted(HIGH, WIDE, [TARGET]), Bench(TARGET, sitters=[SITTER]))
+    with pytest.raises(InputError, match="mouth wide open"):
+        _swapped(painted(HIGH, WIDE, [open_]), FaceContext(open_, sitters=[shut]))
+    _swapped(painted(HIGH, WIDE, [TARGET]), FaceContext(TARGET, sitters=[SITTER]))
 
 
 def test_a_face_that_is_much_larger_than_the_library_s_is_held() -> None:
     """It would come out soft: both sizes are told."""
     large = mesh_at(30, 30, 300)
-    with pytest.raises(Problem, match=r"about 80 px large and the one in the picture 300 px"):
-        _swapped(painted(420, 420, [large]), Bench(large, sitters=[mesh_at(40, 50, 80)], anna=painted(260, 220, [mesh_at(40, 50, 80)])))
+    with pytest.raises(InputError, match=r"about 80 px large and the one in the picture 300 px"):
+        _swapped(
+            painted(420, 420, [large]), FaceContext(large, sitters=[mesh_at(40, 50, 80)], anna=painted(260, 220, [mesh_at(40, 50, 80)]))
+        )
 
 
-def _fringe(plate: Plate, mesh: Points, part: float) -> Plate:
-    """The plate with hair over the upper part of that face."""
-    pixels = plate.pixels.copy()
-    top, bottom = mesh[:FACE, 1].min(), mesh[:FACE, 1].max()
+def _fringe(picture: Picture, mesh: Points, part: float) -> Picture:
+    """The picture with hair over the upper part of that face."""
+    pixels = picture.pixels.copy()
+    top, bottom = mesh[:FACE_POINT_COUNT, 1].min(), mesh[:FACE_POINT_COUNT, 1].max()
     rows = slice(max(0, int(top) - 5), int(top + part * (bottom - top)))
     columns = slice(int(mesh[list(OUTLINE), 0].min()) - 3, int(mesh[list(OUTLINE), 0].max()) + 3)
     pixels[rows, columns] = np.float32((0.12, 0.08, 0.05))
-    return replace(plate, pixels=frozen(pixels))
+    return replace(picture, pixels=freeze(pixels))
 
 
 def test_hair_before_the_face_stays() -> None:
     """A fringe keeps its pixels, and how much it hides is on record."""
-    plate, bench = _fringe(PICTURE, TARGET, 0.15), Bench()
-    changed = _changed(plate, _swapped(plate, bench))
-    hair = (plate.pixels[:, :, 0] < 0.15) & ~_outside()
+    picture, context = _fringe(PICTURE, TARGET, 0.15), FaceContext()
+    changed = _changed(picture, _swapped(picture, context))
+    hair = (picture.pixels[:, :, 0] < 0.15) & ~_outside()
     assert changed[hair].mean() < 0.02
-    assert 0.05 < bench.findings["hidden"] < 0.3  # type: ignore[operator]
+    assert 0.05 < context.findings["hidden"] < 0.3  # type: ignore[operator]
 
 
 def test_hair_of_the_library_s_face_does_not_come_along() -> None:
     """Where the fringe is in the source, the target's own forehead stays."""
     anna = _fringe(painted(260, 220, [SITTER], seed=1), SITTER, 0.15)
-    made = _swapped(PICTURE, Bench(anna=anna))
+    made = _swapped(PICTURE, FaceContext(anna=anna))
     top = round(float(TARGET[10, 1]))
     x = round(float(TARGET[10, 0]))
     forehead = (slice(top, top + 14), slice(x - 15, x + 15))
@@ -352,50 +354,50 @@ def test_hair_of_the_library_s_face_does_not_come_along() -> None:
 @pytest.mark.parametrize("where", ["picture", "library"])
 def test_a_face_that_is_mostly_hidden_is_held(where: str) -> None:
     """In either picture, with how much and the limit; more may be allowed."""
-    plate = _fringe(PICTURE, TARGET, 0.25) if where == "picture" else PICTURE
+    picture = _fringe(PICTURE, TARGET, 0.25) if where == "picture" else PICTURE
     anna = _fringe(ANNA, SITTER, 0.25) if where == "library" else ANNA
-    with pytest.raises(Problem, match=rf"Something hides about \d\d% of the face in .*{where}.* \(max_hidden is 10%\)"):
-        _swapped(plate, Bench(anna=anna), max_hidden=0.1)
-    assert _swapped(plate, Bench(anna=anna), max_hidden=1) is not plate
+    with pytest.raises(InputError, match=rf"Something hides about \d\d% of the face in .*{where}.* \(max_hidden is 10%\)"):
+        _swapped(picture, FaceContext(anna=anna), max_hidden=0.1)
+    assert _swapped(picture, FaceContext(anna=anna), max_hidden=1) is not picture
 
 
 # ---------------------------------------------------------------------- whose face it is
 
 
-def _by_skin(face: Face, plate: Plate) -> Identity:
+def _by_skin(face: Face, picture: Picture) -> FaceEmbedding:
     """Who a face is by the colour at the tip of its nose."""
-    x, y = face.points[2].round().astype(int)
-    return unit(plate.pixels[y, x] - np.float32(0.55))
+    x, y = face.landmarks[2].round().astype(int)
+    return normalise(picture.pixels[y, x] - np.float32(0.55))
 
 
 def test_whose_face_it_is_goes_on_record() -> None:
     """Before, after, and how much of the old face is left: after a swap without matching the library's face has won."""
-    bench = Bench(identify=_by_skin)
-    _swapped(bench=bench, match=0)
-    found = bench.findings["likeness"]
+    context = FaceContext(identify=_by_skin)
+    _swapped(context=context, match=0)
+    found = context.findings["likeness"]
     assert found["after"] > 0.95 > 0.5 > found["before"]  # type: ignore[index,call-overload]
     assert found["to_itself"] < 0.5  # type: ignore[index,call-overload,operator]
 
 
 def test_a_swap_that_is_nobody_is_held_and_shown() -> None:
     """No silent bad swap: the sentence has the measure, the limit and what it was before; the picture shows what came of it."""
-    bench = Bench(identify=_by_skin)
-    with pytest.raises(Problem, match=r"The new face is not like anna: -?\d\.\d\d where 0\.36 is asked \(before it was -?\d\.\d\d\)"):
-        _swapped(bench=bench, strength=0.05)
-    [shown] = bench.shown_why
+    context = FaceContext(identify=_by_skin)
+    with pytest.raises(InputError, match=r"The new face is not like anna: -?\d\.\d\d where 0\.36 is asked \(before it was -?\d\.\d\d\)"):
+        _swapped(context=context, strength=0.05)
+    [shown] = context.shown_why
     assert shown.width < WIDE
 
 
 def test_less_likeness_may_be_allowed() -> None:
     """The limit is a setting; it is compared, not assumed."""
 
-    def bench() -> Bench:
+    def context() -> FaceContext:
         people = iter([(1.0, 0.0), (0.0, 1.0), (0.3, 0.954)])
-        return Bench(identify=lambda face, plate: unit(np.float32(next(people))))
+        return FaceContext(identify=lambda face, picture: normalise(np.float32(next(people))))
 
-    with pytest.raises(Problem, match=r"0\.30 where 0\.36 is asked \(before it was 0\.00\)"):
-        _swapped(bench=bench())
-    assert _swapped(bench=bench(), min_likeness=0.25) is not PICTURE
+    with pytest.raises(InputError, match=r"0\.30 where 0\.36 is asked \(before it was 0\.00\)"):
+        _swapped(context=context())
+    assert _swapped(context=context(), min_likeness=0.25) is not PICTURE
 
 
 # ---------------------------------------------------------------------- a net that draws
@@ -405,38 +407,38 @@ class Copying:
     """Draws the person's face as it is, in the square between the faces' eyes and mouths."""
 
     def __init__(self, colour: tuple[float, float, float] = (0.1, 0.7, 0.2)) -> None:
-        self.descriptor = Descriptor(name="ours", kind="swap", licence="LicenseRef-ours", side=64)
+        self.descriptor = EngineDescriptor(name="ours", kind="swap", licence="LicenseRef-ours", side=64)
         self.colour = colour
         self.asked: list[tuple[Face, Face]] = []
 
-    def swap(self, pixels: Pixels, face: Face, source: Pixels, person: Face) -> Drawn:
-        assert pixels.shape[2] == source.shape[2] == 3
-        self.asked.append((face, person))
+    def swap(self, pixels: Pixels, face: Face, source_pixels: Pixels, source_face: Face) -> DrawnFace:
+        assert pixels.shape[2] == source_pixels.shape[2] == 3
+        self.asked.append((face, source_face))
         x, y, wide, high = face.box
         corners = np.array([(x - 10, y - 10), (x + wide + 10, y - 10), (x - 10, y + high + 10)], np.float32)
-        return Drawn(np.broadcast_to(np.float32(self.colour), (64, 64, 3)), corners)
+        return DrawnFace(np.broadcast_to(np.float32(self.colour), (64, 64, 3)), corners)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_model_that_is_named_draws_the_face(channels: int) -> None:
     """It is shown both faces, and what it draws is laid in by the same rules."""
     swapper = Copying()
-    plate = replace(PICTURE, pixels=frozen(PICTURE.pixels[:, :, :channels]))
-    bench = Bench(swapper=swapper)
-    made = _swapped(plate, bench, model="ours", match=0)
-    assert bench.models == ["ours"]
+    picture = replace(PICTURE, pixels=freeze(PICTURE.pixels[:, :, :channels]))
+    context = FaceContext(swapper=swapper)
+    made = _swapped(picture, context, model="ours", match=0)
+    assert context.models == ["ours"]
     [(face, person)] = swapper.asked
     assert face.box == face_of(TARGET).box
     assert person.box == face_of(SITTER).box
-    assert not _changed(plate, made)[_outside()].any()
+    assert not _changed(picture, made)[_outside()].any()
     x, y = TARGET[4].round().astype(int)
     assert made.pixels[y, x, channels // 2] == pytest.approx(0.7 if channels == 3 else 0.54, abs=0.05)
 
 
 def test_what_a_model_draws_is_measured_as_well() -> None:
     """A net that draws somebody else is held like a bad warp."""
-    with pytest.raises(Problem, match="The new face is not like anna"):
-        _swapped(bench=Bench(swapper=Copying((0.55, 0.55, 0.95)), identify=_by_skin), model="ours", match=0)
+    with pytest.raises(InputError, match="The new face is not like anna"):
+        _swapped(context=FaceContext(swapper=Copying((0.55, 0.55, 0.95)), identify=_by_skin), model="ours", match=0)
 
 
 # ---------------------------------------------------------------------- settings
@@ -446,7 +448,7 @@ def test_what_it_needs_is_known_from_its_settings() -> None:
     """The picture and the consent by the bare name, three engines, and the one it names first; what its region looks for."""
     needs = FaceSwap(face="anna.JPG", model="ours", where="subject & sky").needs()
     assert needs.consents == {"anna"}
-    assert [(shelf, name) for shelf, name, _ in needs.references] == [("faces", "anna")]
+    assert [(shelf, name) for shelf, name, _ in needs.library_files] == [("faces", "anna")]
     assert needs.engines[0] == EngineNeed("swap", "ours")
     assert {need.kind for need in needs.engines} == {"swap", "faces", "mesh", "identity", "matte"}
     assert needs.masks == {"sky"}
@@ -474,8 +476,8 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
 
 def test_the_work_can_be_called_off() -> None:
     """Between its parts it reports how far it is."""
-    bench = Bench()
-    _swapped(bench=bench)
-    fractions = [fraction for fraction, _ in bench.progressed]
+    context = FaceContext()
+    _swapped(context=context)
+    fractions = [fraction for fraction, _ in context.progressed]
     assert fractions == sorted(fractions)
     assert len(fractions) >= 3

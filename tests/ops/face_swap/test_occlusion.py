@@ -6,28 +6,28 @@ import numpy as np
 import pytest
 
 from doubles.faces import DARK, SKIN, mesh_at, painted
-from goldsmith.ops.face_swap.blending import hidden
-from goldsmith.ops.face_swap.occlusion import bare
-from goldsmith.ops.face_swap.parts import Parts, box_of
-from goldsmith.picture.light import Light
-from goldsmith.picture.picture import Mask, Pixels, Plate
+from goldsmith.ops.face_swap.blending import hidden_share
+from goldsmith.ops.face_swap.face_parts import FaceParts, face_box
+from goldsmith.ops.face_swap.occlusion import visibility_mask
+from goldsmith.picture.linear_light import LinearLight
+from goldsmith.picture.picture import Mask, Picture, Pixels
 
 HAIR = (0.1, 0.07, 0.05)
 
 
-def _parts(size: float) -> Parts:
+def _parts(size: float) -> FaceParts:
     mesh = mesh_at(0.4 * size, 0.3 * size, size)
-    return Parts(mesh, box_of(mesh, round(2 * size), round(2 * size)))
+    return FaceParts(mesh, face_box(mesh, round(2 * size), round(2 * size)))
 
 
-def _seen(pixels: Pixels, parts: Parts) -> Mask:
-    return bare(pixels[parts.box.window], parts, Light(None))
+def _seen(pixels: Pixels, parts: FaceParts) -> Mask:
+    return visibility_mask(pixels[parts.box.window], parts, LinearLight(None))
 
 
-def _head(size: float, skin: tuple[float, float, float] = SKIN, light: float = 0.0) -> tuple[Pixels, Parts]:
+def _head(size: float, skin: tuple[float, float, float] = SKIN, light: float = 0.0) -> tuple[Pixels, FaceParts]:
     parts = _parts(size)
-    plate: Plate = painted(round(2 * size), round(2 * size), [parts.mesh], skin, light=light)
-    return plate.pixels.copy(), parts
+    picture: Picture = painted(round(2 * size), round(2 * size), [parts.mesh], skin, light=light)
+    return picture.pixels.copy(), parts
 
 
 @pytest.mark.parametrize("skin", [SKIN, DARK, (0.25, 0.16, 0.12), (0.95, 0.8, 0.72)])
@@ -35,7 +35,7 @@ def _head(size: float, skin: tuple[float, float, float] = SKIN, light: float = 0
 def test_a_bare_face_is_bare(skin: tuple[float, float, float], light: float) -> None:
     """Whatever its skin and from wherever it is lit; eyes, brows and lips are no hair."""
     pixels, parts = _head(150, skin, light)
-    assert hidden(_seen(pixels, parts), parts) < 0.02
+    assert hidden_share(_seen(pixels, parts), parts) < 0.02
 
 
 @pytest.mark.parametrize("size", [60, 150, 500])
@@ -52,7 +52,7 @@ def test_a_fringe_is_seen_at_any_size_and_in_grey(size: int, channels: int) -> N
     bare_hair = hair & well & (parts.features == 0)
     assert seen[bare_hair].mean() < 0.25
     assert seen[well & ~hair & (parts.depth > 0.15 * parts.size)].mean() > 0.9
-    assert hidden(seen, parts) == pytest.approx(bare_hair.sum() / well.sum(), abs=0.08)
+    assert hidden_share(seen, parts) == pytest.approx(bare_hair.sum() / well.sum(), abs=0.08)
 
 
 def test_what_does_not_reach_the_edge_is_part_of_the_face() -> None:
@@ -76,7 +76,7 @@ def test_a_hand_s_breadth_of_another_colour_at_the_cheek_is_before_the_face() ->
 def test_a_face_of_one_px_is_bare() -> None:
     """There is nothing to be told."""
     mesh = mesh_at(0, 0, 0.5)
-    parts = Parts(mesh, box_of(mesh, 1, 1))
+    parts = FaceParts(mesh, face_box(mesh, 1, 1))
     seen = _seen(np.full((1, 1, 3), 0.5, np.float32), parts)
     assert (seen == 1).all()
-    assert hidden(seen, parts) == 0
+    assert hidden_share(seen, parts) == 0

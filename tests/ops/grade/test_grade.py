@@ -14,29 +14,29 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from doubles.bench import BenchDouble
-from goldsmith.errors import Cancelled, Problem
-from goldsmith.ops.grade import cube
-from goldsmith.ops.grade.cube import Cdl, parse_cdl, parse_cube, read_look
+from doubles.step_context import StepContextDouble
+from goldsmith.errors import InputError, JobCancelled
+from goldsmith.ops.grade import look_files
+from goldsmith.ops.grade.grading_changes import ZoneBalance, cdl_change, look_change, zone_balance_change, zone_weights
+from goldsmith.ops.grade.look_files import Cdl, parse_cdl, parse_cube, read_look
 from goldsmith.ops.grade.operation import Grade
-from goldsmith.ops.grade.tone import Balance, balance_change, cdl_change, look_change, zone_weights
 from goldsmith.picture import colour, profiles
-from goldsmith.picture.picture import Plate, frozen
-from goldsmith.picture.strips import in_slabs
+from goldsmith.picture.picture import Picture, freeze
+from goldsmith.picture.slab_processing import map_slabs
 
 _RAMP = "LUT_3D_SIZE 2\n" + "\n".join(f"{r} {g} {b}" for b in (0, 1) for g in (0, 1) for r in (0, 1)) + "\n"
 _UNIT = st.floats(0, 1, width=32)
 
 
-def _plate(seed: int = 1, channels: int = 3, height: int = 40, width: int = 50) -> Plate:
+def _plate(seed: int = 1, channels: int = 3, height: int = 40, width: int = 50) -> Picture:
     codes = np.random.default_rng(seed).integers(0, 256, (height, width, channels))
-    return Plate(frozen(codes.astype(np.float32) / np.float32(255)))
+    return Picture(freeze(codes.astype(np.float32) / np.float32(255)))
 
 
 def _asc(pixels: NDArray[np.float32], cdl: Cdl) -> NDArray[np.float64]:
     """The formulas of ASC CDL v1.2, written out."""
     toned = np.clip(np.clip(pixels.astype(np.float64) * cdl.slope + cdl.offset, 0, 1) ** np.array(cdl.power), 0, 1)
-    grey = (toned @ np.array(colour.REC709))[..., None]
+    grey = (toned @ np.array(colour.REC709_WEIGHTS))[..., None]
     return np.asarray(np.clip(grey + cdl.saturation * (toned - grey), 0, 1))
 
 
@@ -51,7 +51,7 @@ def test_the_cdl_is_the_asc_formula(
     """Slope, offset, power and saturation give what ASC CDL v1.2 says, within 1e-5."""
     cdl = Cdl(slope, offset, power, saturation)
     pixels = _plate().pixels
-    assert np.abs(in_slabs(pixels, cdl_change(cdl)) - _asc(pixels, cdl)).max() < 1e-5
+    assert np.abs(map_slabs(pixels, cdl_change(cdl)) - _asc(pixels, cdl)).max() < 1e-5
 
 
 def test_one_number_stands_for_all_channels() -> None:
@@ -62,8 +62,8 @@ def test_one_number_stands_for_all_channels() -> None:
 @pytest.mark.parametrize("neutral", [{}, {"slope": 1, "saturation": 1}, {"look": "warm", "look_strength": 0}, {"shadows": {}}])
 def test_a_neutral_grade_returns_the_plate_itself(neutral: dict[str, object]) -> None:
     """Nothing asked, nothing touched: not even the look is looked up."""
-    plate = _plate()
-    assert Grade.model_validate(neutral).apply(plate, BenchDouble()) is plate
+    picture = _plate()
+    assert Grade.model_validate(neutral).apply(picture, StepContextDouble()) is picture
 
 
 @given(st.lists(_UNIT, min_size=1, max_size=50))
@@ -78,7 +78,7 @@ def test_the_zones_share_out_every_brightness(values: list[float]) -> None:
 @given(st.tuples(*[st.floats(-1, 1)] * 9), st.integers(0, 99))
 def test_zones_keep_the_luma_and_stay_in_range(shares: tuple[float, ...], seed: int) -> None:
     """Whatever the balance, no pixel gets lighter or darker and none leaves 0..1."""
-    change = balance_change(Balance(*shares[:3]), Balance(*shares[3:6]), Balance(*shares[6:]))
+    change = zone_balance_change(ZoneBalance(*shares[:3]), ZoneBalance(*shares[3:6]), ZoneBalance(*shares[6:]))
     pixels = _plate(seed).pixels
     made = change(pixels.copy())
     assert 0.0 <= made.min() <= made.max() <= 1.0
@@ -90,7 +90,7 @@ def test_zones_keep_the_luma_and_stay_in_range(shares: tuple[float, ...], seed: 
 def test_saturation_by_zone_keeps_the_hue(shares: tuple[float, float, float], seed: int) -> None:
     """The direction of every pixel's colour stays; only its length changes."""
     pixels = _plate(seed).pixels
-    made = balance_change(*(Balance(saturation=share) for share in shares))(pixels.copy())
+    made = zone_balance_change(*(ZoneBalance(saturation=share) for share in shares))(pixels.copy())
     before = pixels - colour.luma(pixels)[..., None]
     after = made - colour.luma(made)[..., None]
     cross = np.linalg.norm(np.cross(before, after), axis=2)
@@ -101,8 +101,8 @@ def test_saturation_by_zone_keeps_the_hue(shares: tuple[float, float, float], se
 def test_temperature_warms_and_cools_along_one_line() -> None:
     """On greys of every brightness amber raises red over blue, and blue the reverse, by the same rule."""
     greys = np.repeat(np.linspace(0.1, 0.9, 9, dtype=np.float32)[:, None, None], 3, axis=2)
-    warm = balance_change(*[Balance(temperature=0.5)] * 3)(greys.copy())
-    cool = balance_change(*[Balance(temperature=-0.5)] * 3)(greys.copy())
+    warm = zone_balance_change(*[ZoneBalance(temperature=0.5)] * 3)(greys.copy())
+    cool = zone_balance_change(*[ZoneBalance(temperature=-0.5)] * 3)(greys.copy())
     assert (warm[..., 0] > warm[..., 1]).all()
     assert (warm[..., 1] > warm[..., 2]).all()
     assert (cool[..., 2] > cool[..., 0]).all()
@@ -112,11 +112,11 @@ def test_temperature_warms_and_cools_along_one_line() -> None:
 
 def test_shadows_leave_the_highlights_alone() -> None:
     """A pixel brighter than half keeps its code when only the shadows are balanced."""
-    plate = _plate()
-    made = Grade.model_validate({"shadows": {"temperature": -80, "saturation": 50}}).apply(plate, BenchDouble())
-    bright = colour.luma(plate.pixels) >= 0.5
-    assert (made.codes()[bright] == plate.codes()[bright]).all()
-    assert (made.codes()[~bright] != plate.codes()[~bright]).any()
+    picture = _plate()
+    made = Grade.model_validate({"shadows": {"temperature": -80, "saturation": 50}}).apply(picture, StepContextDouble())
+    bright = colour.luma(picture.pixels) >= 0.5
+    assert (made.to_codes()[bright] == picture.to_codes()[bright]).all()
+    assert (made.to_codes()[~bright] != picture.to_codes()[~bright]).any()
 
 
 def _cube_text(size: int = 9, extra: str = "") -> str:
@@ -153,21 +153,21 @@ def test_half_a_look_lies_half_way(tmp_path: Path) -> None:
     """look_strength mixes the look with the picture."""
     path = tmp_path / "look.cube"
     path.write_text(_cube_text())
-    bench = BenchDouble(references={("looks", "warm"): path})
-    plate = _plate()
-    whole, half = (Grade(look="warm", look_strength=strength).apply(plate, bench).pixels for strength in (1.0, 0.5))
-    assert np.abs(half - (plate.pixels + whole) / 2).max() < 1e-6
+    context = StepContextDouble(references={("looks", "warm"): path})
+    picture = _plate()
+    whole, half = (Grade(look="warm", look_strength=strength).apply(picture, context).pixels for strength in (1.0, 0.5))
+    assert np.abs(half - (picture.pixels + whole) / 2).max() < 1e-6
 
 
 def test_a_look_that_was_saved_over_is_read_again(tmp_path: Path) -> None:
     """No cache stands between the library and the grade."""
     path = tmp_path / "look.cube"
-    bench = BenchDouble(references={("looks", "warm"): path})
-    plate = _plate()
+    context = StepContextDouble(references={("looks", "warm"): path})
+    picture = _plate()
     path.write_text(_RAMP)
-    assert np.abs(Grade(look="warm").apply(plate, bench).pixels - plate.pixels).max() < 1e-6
+    assert np.abs(Grade(look="warm").apply(picture, context).pixels - picture.pixels).max() < 1e-6
     path.write_text(_cube_text())
-    assert np.abs(Grade(look="warm").apply(plate, bench).pixels - plate.pixels).max() > 0.05
+    assert np.abs(Grade(look="warm").apply(picture, context).pixels - picture.pixels).max() > 0.05
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_a_look_that_was_saved_over_is_read_again(tmp_path: Path) -> None:
 )
 def test_a_malformed_cube_is_refused_with_the_line(text: str, said: str) -> None:
     """Whatever is wrong with a .cube file, the problem names the file and where."""
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(InputError) as caught:
         parse_cube(text.encode(), "bad.cube")
     assert said in caught.value.sentence
     assert "bad.cube" in caught.value.sentence
@@ -203,7 +203,7 @@ def test_a_huge_cube_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "huge.cube"
     with path.open("wb") as opened:
         opened.truncate(1 << 30)
-    with pytest.raises(Problem, match="1024 MiB"):
+    with pytest.raises(InputError, match="1024 MiB"):
         read_look(path)
 
 
@@ -212,7 +212,7 @@ def test_a_huge_cube_is_refused_unread(tmp_path: Path) -> None:
 def test_any_bytes_are_a_look_or_a_problem(data: bytes) -> None:
     """No bytes bring anything but a look or a problem."""
     for read in (parse_cube, parse_cdl):
-        with suppress(Problem):
+        with suppress(InputError):
             read(b"LUT_1D_SIZE 2\n" + data if read is parse_cube else data, "x")
 
 
@@ -235,9 +235,9 @@ def test_a_cdl_file_grades_as_the_same_numbers_in_the_brief(tmp_path: Path) -> N
     """A look that is a CDL and the same CDL as settings give the same picture."""
     path = tmp_path / "day.cc"
     path.write_text(_CC)
-    bench, plate = BenchDouble(references={("looks", "day"): path}), _plate()
-    by_file = Grade(look="day").apply(plate, bench)
-    by_hand = Grade(slope=(1.1, 1, 0.9), offset=(0.01, 0, -0.02), power=(0.9, 1, 1.1), saturation=1.2).apply(plate, bench)
+    context, picture = StepContextDouble(references={("looks", "day"): path}), _plate()
+    by_file = Grade(look="day").apply(picture, context)
+    by_hand = Grade(slope=(1.1, 1, 0.9), offset=(0.01, 0, -0.02), power=(0.9, 1, 1.1), saturation=1.2).apply(picture, context)
     assert np.abs(by_file.pixels - by_hand.pixels).max() < 1e-6
 
 
@@ -256,45 +256,45 @@ def test_a_cdl_file_grades_as_the_same_numbers_in_the_brief(tmp_path: Path) -> N
 )
 def test_a_malformed_cdl_is_refused(text: str) -> None:
     """Broken XML, entities, wrong counts and impossible values are problems with the file's name."""
-    with pytest.raises(Problem, match=r"bad\.cdl"):
+    with pytest.raises(InputError, match=r"bad\.cdl"):
         parse_cdl(text.encode(), "bad.cdl")
 
 
 def test_a_large_cdl_is_refused_unread(tmp_path: Path) -> None:
     """A correction is small; a large file is none."""
     path = tmp_path / "large.cdl"
-    path.write_bytes(b"<a>" * (cube.MOST_BYTES // 32))
-    with pytest.raises(Problem, match="at most 1 MiB"):
+    path.write_bytes(b"<a>" * (look_files.MAX_CUBE_BYTES // 32))
+    with pytest.raises(InputError, match="at most 1 MiB"):
         read_look(path)
 
 
 def test_outside_the_region_nothing_changes() -> None:
-    """Where the mask is zero the floats are the same; a region that is empty returns the plate itself."""
+    """Where the mask is zero the floats are the same; a region that is empty returns the picture itself."""
     mask = np.zeros((40, 50), np.float32)
     mask[10:20, 5:30] = np.linspace(0, 1, 25, dtype=np.float32)
-    plate = Plate(_plate().pixels, masks={"mask": frozen(mask), "none": frozen(np.zeros((40, 50)))})
+    picture = Picture(_plate().pixels, masks={"mask": freeze(mask), "none": freeze(np.zeros((40, 50)))})
     grade = Grade(slope=(1.4, 1, 0.7), where="mask")
-    made = grade.apply(plate, BenchDouble())
-    whole = Grade(slope=(1.4, 1, 0.7)).apply(plate, BenchDouble())
-    assert np.array_equal(made.pixels[mask == 0], plate.pixels[mask == 0])
+    made = grade.apply(picture, StepContextDouble())
+    whole = Grade(slope=(1.4, 1, 0.7)).apply(picture, StepContextDouble())
+    assert np.array_equal(made.pixels[mask == 0], picture.pixels[mask == 0])
     assert np.abs(made.pixels[mask == 1] - whole.pixels[mask == 1]).max() < 1e-6
     assert grade.needs().masks == {"mask"}
-    assert Grade(slope=(2, 2, 2), where="none").apply(plate, BenchDouble()) is plate
+    assert Grade(slope=(2, 2, 2), where="none").apply(picture, StepContextDouble()) is picture
 
 
 def test_a_grey_picture_becomes_coloured_only_when_colour_is_asked() -> None:
     """Tone keeps it grey, saturation does nothing, temperature makes it RGB."""
-    plate = _plate(channels=1)
-    assert Grade(slope=(1.2, 1.2, 1.2), saturation=2).apply(plate, BenchDouble()).channels == 1
-    assert Grade.model_validate({"saturation": 2, "shadows": {"saturation": 50}}).apply(plate, BenchDouble()) is plate
-    toned = Grade.model_validate({"midtones": {"temperature": 40}}).apply(plate, BenchDouble())
+    picture = _plate(channels=1)
+    assert Grade(slope=(1.2, 1.2, 1.2), saturation=2).apply(picture, StepContextDouble()).channels == 1
+    assert Grade.model_validate({"saturation": 2, "shadows": {"saturation": 50}}).apply(picture, StepContextDouble()) is picture
+    toned = Grade.model_validate({"midtones": {"temperature": 40}}).apply(picture, StepContextDouble())
     assert toned.channels == 3
-    assert np.abs(colour.luma(toned.pixels) - plate.pixels[..., 0]).max() < 1e-5
+    assert np.abs(colour.luma(toned.pixels) - picture.pixels[..., 0]).max() < 1e-5
 
 
 def test_withdrawn_inputs_end_the_work_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the bench says that the inputs are gone, the slabs that wait are not begun."""
-    monkeypatch.setattr("goldsmith.picture.strips._SLAB_PIXELS", 1)
+    monkeypatch.setattr("goldsmith.picture.slab_processing._SLAB_PIXELS", 1)
     begun: list[int] = []
     gate = threading.Event()
 
@@ -306,19 +306,19 @@ def test_withdrawn_inputs_end_the_work_early(monkeypatch: pytest.MonkeyPatch) ->
 
     def tick(_: float) -> None:
         gate.set()
-        raise Cancelled
+        raise JobCancelled
 
-    with pytest.raises(Cancelled):
-        in_slabs(_plate(height=2000).pixels, change, tick)
+    with pytest.raises(JobCancelled):
+        map_slabs(_plate(height=2000).pixels, change, tick)
     assert len(begun) < 2000
 
 
 def test_profile_alpha_and_masks_stay() -> None:
     """A wide gamut stays wide: the grade acts on display values and keeps everything else."""
-    alpha = frozen(np.full((40, 50), 0.5))
-    plate = Plate(_plate().pixels, alpha=alpha, depth=16, icc=profiles.named("display-p3"), ppi=(300, 300))
-    made = Grade(slope=(1.1, 1, 1)).apply(plate, BenchDouble())
-    assert (made.icc, made.depth, made.ppi) == (plate.icc, 16, (300, 300))
+    alpha = freeze(np.full((40, 50), 0.5))
+    picture = Picture(_plate().pixels, alpha=alpha, depth=16, icc=profiles.builtin_profile("display-p3"), ppi=(300, 300))
+    made = Grade(slope=(1.1, 1, 1)).apply(picture, StepContextDouble())
+    assert (made.icc, made.depth, made.ppi) == (picture.icc, 16, (300, 300))
     assert made.alpha is alpha
 
 
@@ -346,5 +346,5 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
 
 def test_what_it_needs_is_known_from_the_settings() -> None:
     """A look is announced with its shelf and suffixes."""
-    assert Grade(look="warm").needs().references == (("looks", "warm", (".cube", ".cdl", ".cc")),)
-    assert Grade().needs().references == ()
+    assert Grade(look="warm").needs().library_files == (("looks", "warm", (".cube", ".cdl", ".cc")),)
+    assert Grade().needs().library_files == ()

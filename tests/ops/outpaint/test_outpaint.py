@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from doubles.bench import BenchDouble, NullInpainter
-from doubles.ground import plate as ground
-from goldsmith.engines import EngineNeed, Wish
-from goldsmith.errors import Cancelled, Problem
+from doubles.ground import picture as ground
+from doubles.step_context import NullInpainter, StepContextDouble
+from goldsmith.engines import EngineNeed, GenerationOptions
+from goldsmith.errors import InputError, JobCancelled
 from goldsmith.ops.outpaint import operation
 from goldsmith.ops.outpaint.operation import Outpaint
-from goldsmith.picture.picture import Depth, Plate, frozen
+from goldsmith.picture.picture import BitDepth, Picture, freeze
 
 
 class _Worded(NullInpainter):
@@ -23,14 +23,14 @@ class _Worded(NullInpainter):
 
     def __init__(self) -> None:
         super().__init__(side=64)
-        self.descriptor = replace(self.descriptor, words=True)
+        self.descriptor = replace(self.descriptor, takes_prompt=True)
 
-    def fill(self, pixels, hole, seed, step=lambda fraction: None):  # type: ignore[no-untyped-def]
+    def fill(self, pixels, hole, seed, on_progress=lambda fraction: None):  # type: ignore[no-untyped-def]
         made = super().fill(pixels, hole, seed)
         return made + np.random.default_rng(seed).uniform(0, 0.05, made.shape).astype(np.float32)
 
 
-def _size(made: Plate) -> tuple[int, int]:
+def _size(made: Picture) -> tuple[int, int]:
     return made.width, made.height
 
 
@@ -50,24 +50,24 @@ def _size(made: Plate) -> tuple[int, int]:
 )
 def test_the_picture_comes_to_the_size_asked_for(settings: dict[str, object], size: tuple[int, int], placed: tuple[int, int]) -> None:
     """By aspect, by size, by sides in px and per cent; the old picture stands where it is said to, bit for bit."""
-    plate = ground(60, 80)
+    picture = ground(60, 80)
     step = Outpaint.model_validate(settings)
-    bench = BenchDouble()
-    made = step.apply(plate, bench)
+    context = StepContextDouble()
+    made = step.apply(picture, context)
     assert _size(made) == size
-    assert step.stands(plate) == placed
+    assert step.origin_in_result(picture) == placed
     left, top = placed
-    assert np.array_equal(made.pixels[top : top + 60, left : left + 80], plate.pixels)
-    assert bench.findings["placed"] == [left, top, 80, 60]
-    assert (bench.findings["width"], bench.findings["height"]) == size
+    assert np.array_equal(made.pixels[top : top + 60, left : left + 80], picture.pixels)
+    assert context.findings["placed"] == [left, top, 80, 60]
+    assert (context.findings["width"], context.findings["height"]) == size
 
 
 @pytest.mark.parametrize("settings", [{"aspect": "4:3"}, {"size": [80, 60]}, {"left": 0, "top": "0%"}])
 def test_nothing_to_add_is_no_work(settings: dict[str, object]) -> None:
-    """The very plate comes back and no engine is loaded."""
-    plate, bench = ground(60, 80), BenchDouble()
-    assert Outpaint.model_validate(settings).apply(plate, bench) is plate
-    assert bench.models == []
+    """The very picture comes back and no engine is loaded."""
+    picture, context = ground(60, 80), StepContextDouble()
+    assert Outpaint.model_validate(settings).apply(picture, context) is picture
+    assert context.models == []
 
 
 @pytest.mark.parametrize(
@@ -99,33 +99,33 @@ def test_what_makes_no_sense_is_refused_when_the_brief_is_read(settings: dict[st
 @pytest.mark.parametrize("size", [(79, 200), (200, 59)])
 def test_a_size_that_would_cut_off_is_a_problem(size: tuple[int, int]) -> None:
     """outpaint only ever adds."""
-    with pytest.raises(Problem, match=r"The picture is 80 x 60 px, larger than the"):
-        Outpaint(size=size).apply(ground(60, 80), BenchDouble())
+    with pytest.raises(InputError, match=r"The picture is 80 x 60 px, larger than the"):
+        Outpaint(size=size).apply(ground(60, 80), StepContextDouble())
 
 
 def test_giants_are_refused_before_any_engine_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """More than the limit, and more than sixteen times the picture."""
-    bench = BenchDouble()
-    with pytest.raises(Problem, match="at most 128 million are made, and 16 times what was there"):
-        Outpaint(size=(800, 600)).apply(ground(60, 80), bench)
-    monkeypatch.setattr(operation, "LARGEST", 6000)
-    with pytest.raises(Problem, match="80 x 60 px would become 107 x 60 px"):
-        Outpaint(aspect="16:9").apply(ground(60, 80), bench)
-    assert bench.models == []
+    context = StepContextDouble()
+    with pytest.raises(InputError, match="at most 128 million are made, and 16 times what was there"):
+        Outpaint(size=(800, 600)).apply(ground(60, 80), context)
+    monkeypatch.setattr(operation, "MAX_PIXELS", 6000)
+    with pytest.raises(InputError, match="80 x 60 px would become 107 x 60 px"):
+        Outpaint(aspect="16:9").apply(ground(60, 80), context)
+    assert context.models == []
 
 
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("side", [0, 64])
-def test_every_kind_of_picture_keeps_its_codes(depth: Depth, channels: int, side: int) -> None:
+def test_every_kind_of_picture_keeps_its_codes(depth: BitDepth, channels: int, side: int) -> None:
     """8 and 16 bit, grey and colour, alpha included, with engines of one size and of any."""
-    plate = ground(60, 80, channels, depth, alpha=True)
-    made = Outpaint(left=20, right="30%", top=9, bottom=11).apply(plate, BenchDouble(inpainter=NullInpainter(side=side)))
+    picture = ground(60, 80, channels, depth, alpha=True)
+    made = Outpaint(left=20, right="30%", top=9, bottom=11).apply(picture, StepContextDouble(inpainter=NullInpainter(side=side)))
     old = np.s_[9:69, 20:100]
-    assert np.array_equal(made.pixels[old], plate.pixels)
-    assert plate.alpha is not None
+    assert np.array_equal(made.pixels[old], picture.pixels)
+    assert picture.alpha is not None
     assert made.alpha is not None
-    assert np.array_equal(made.alpha[old], plate.alpha)
+    assert np.array_equal(made.alpha[old], picture.alpha)
     assert made.channels == channels
     assert made.depth == depth
 
@@ -134,13 +134,13 @@ def test_alpha_goes_on_as_it_is_at_the_edge() -> None:
     """Opaque beside an opaque edge, clear beside a clear one; a picture without alpha gets none."""
     alpha = np.ones((60, 80), np.float32)
     alpha[:30, 70:] = 0
-    plate = replace(ground(60, 80), alpha=frozen(alpha))
-    made = Outpaint(left=10, right=10).apply(plate, BenchDouble())
+    picture = replace(ground(60, 80), alpha=freeze(alpha))
+    made = Outpaint(left=10, right=10).apply(picture, StepContextDouble())
     assert made.alpha is not None
     assert (made.alpha[:, :10] == 1).all()
     assert (made.alpha[:30, 90:] == 0).all()
     assert (made.alpha[30:, 90:] == 1).all()
-    assert Outpaint(left=10).apply(ground(60, 80), BenchDouble()).alpha is None
+    assert Outpaint(left=10).apply(ground(60, 80), StepContextDouble()).alpha is None
 
 
 def test_colours_hidden_under_transparency_are_not_carried_on() -> None:
@@ -149,44 +149,44 @@ def test_colours_hidden_under_transparency_are_not_carried_on() -> None:
     pixels[:, 60:] = (0, 1, 0)
     alpha = np.ones((60, 80), np.float32)
     alpha[:, 60:] = 0
-    plate = Plate(frozen(pixels), alpha=frozen(alpha))
-    made = Outpaint(right=20).apply(plate, BenchDouble())
+    picture = Picture(freeze(pixels), alpha=freeze(alpha))
+    made = Outpaint(right=20).apply(picture, StepContextDouble())
     assert made.pixels[:, 80:] == pytest.approx(0.5, abs=0.02)
-    assert np.array_equal(made.pixels[:, :80], plate.pixels)
+    assert np.array_equal(made.pixels[:, :80], picture.pixels)
 
 
 def test_masks_travel_and_are_empty_in_what_is_added() -> None:
     """Where the old picture stands they are what they were."""
-    plate = ground(60, 80)
-    plate = replace(plate, masks=MappingProxyType({**plate.masks, "all": frozen(np.ones((60, 80), np.float32))}))
-    made = Outpaint(left=10, bottom=5).apply(plate, BenchDouble())
-    for name, mask in plate.masks.items():
+    picture = ground(60, 80)
+    picture = replace(picture, masks=MappingProxyType({**picture.masks, "all": freeze(np.ones((60, 80), np.float32))}))
+    made = Outpaint(left=10, bottom=5).apply(picture, StepContextDouble())
+    for name, mask in picture.masks.items():
         assert np.array_equal(made.masks[name][:60, 10:], mask)
         assert made.masks[name].sum() == mask.sum()
 
 
 def test_an_engine_for_what_lies_beyond_the_edge_is_asked_for() -> None:
     """By its name, or the house's choice; with words of the step's own only one that takes words will do."""
-    assert Outpaint(aspect="16:9").needs().engines == (EngineNeed("inpaint", beyond=True),)
-    assert Outpaint(aspect="16:9", model="fill").needs().engines == (EngineNeed("inpaint", "fill", beyond=True),)
-    assert Outpaint(aspect="16:9", negative="people").needs().engines == (EngineNeed("inpaint", words=True, beyond=True),)
-    bench = BenchDouble(prompt="a quiet lake")
-    Outpaint(aspect="16:9", model="fill").apply(ground(60, 80), bench)
-    assert bench.models == ["fill"]
-    assert bench.wishes == [Wish("a quiet lake", beyond=True)]
+    assert Outpaint(aspect="16:9").needs().engines == (EngineNeed("inpaint", extends_canvas=True),)
+    assert Outpaint(aspect="16:9", model="fill").needs().engines == (EngineNeed("inpaint", "fill", extends_canvas=True),)
+    assert Outpaint(aspect="16:9", negative="people").needs().engines == (EngineNeed("inpaint", needs_prompt=True, extends_canvas=True),)
+    context = StepContextDouble(prompt="a quiet lake")
+    Outpaint(aspect="16:9", model="fill").apply(ground(60, 80), context)
+    assert context.models == ["fill"]
+    assert context.wishes == [GenerationOptions("a quiet lake", extends_canvas=True)]
 
 
 def test_the_record_says_whether_a_model_made_it_up() -> None:
     """And whether the words were heard: the brief's prompt may be left aside, and then nobody should believe it was not."""
-    free, worded = BenchDouble(prompt="a lake"), BenchDouble(prompt="a lake", inpainter=_Worded())
+    free, worded = StepContextDouble(prompt="a lake"), StepContextDouble(prompt="a lake", inpainter=_Worded())
     Outpaint(aspect="16:9").apply(ground(60, 80), free)
     Outpaint(aspect="16:9", prompt="reeds", steps=9).apply(ground(60, 80), worded)
     assert (free.findings["generated"], free.findings["prompt"], free.findings["prompt_used"]) == (False, "a lake", False)
     assert (worded.findings["generated"], worded.findings["prompt"], worded.findings["prompt_used"]) == (True, "reeds", True)
-    assert worded.wishes == [Wish("reeds", steps=9, beyond=True)]
+    assert worded.wishes == [GenerationOptions("reeds", steps=9, extends_canvas=True)]
     assert free.findings["note"] == "No model that generates serves this house here, so the picture itself was carried on."
     assert "note" not in worded.findings
-    named = BenchDouble()
+    named = StepContextDouble()
     Outpaint(aspect="16:9", model="patchmatch").apply(ground(60, 80), named)
     assert named.findings["generated"] is False
     assert "note" not in named.findings
@@ -196,16 +196,16 @@ def test_the_record_says_whether_a_model_made_it_up() -> None:
 @pytest.mark.parametrize("words", [{"prompt": "reeds"}, {"negative": "people"}, {"strength": 0.8}, {"steps": 9}, {"guidance": 3.0}])
 def test_words_of_the_step_s_own_are_never_left_aside(words: dict[str, object]) -> None:
     """An engine that goes by the picture alone is refused, with both remedies."""
-    with pytest.raises(Problem, match=f"null-inpaint goes by the picture alone and cannot be told {next(iter(words))}") as told:
-        Outpaint.model_validate({"aspect": "16:9", **words}).apply(ground(60, 80), BenchDouble())
+    with pytest.raises(InputError, match=f"null-inpaint goes by the picture alone and cannot be told {next(iter(words))}") as told:
+        Outpaint.model_validate({"aspect": "16:9", **words}).apply(ground(60, 80), StepContextDouble())
     assert "goldsmith models list" in told.value.remedy
 
 
 def test_a_withdrawn_job_stops_between_two_windows() -> None:
     """The right side is never made."""
     engine = NullInpainter()
-    with pytest.raises(Cancelled):
-        Outpaint(aspect="16:9").apply(ground(60, 80), BenchDouble(inpainter=engine, cancel_at=0.5))
+    with pytest.raises(JobCancelled):
+        Outpaint(aspect="16:9").apply(ground(60, 80), StepContextDouble(inpainter=engine, cancel_at=0.5))
     assert len(engine.asked) == 1
 
 
@@ -213,5 +213,5 @@ def test_another_seed_asks_the_engine_with_another_seed() -> None:
     """The step's seed reaches the engine."""
     engine = NullInpainter()
     for seed in (3, 40):
-        Outpaint(left=10).apply(ground(60, 80), BenchDouble(inpainter=engine, seed=seed))
+        Outpaint(left=10).apply(ground(60, 80), StepContextDouble(inpainter=engine, seed=seed))
     assert [seed for _, _, seed in engine.asked] == [3, 40]

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from skimage import data
 
-from goldsmith.errors import Problem
+from goldsmith.errors import InputError
 from goldsmith.operation import Deliverable
-from goldsmith.ops.select.operation import Select, score
-from goldsmith.picture.assess import assess, noise, sharpness
+from goldsmith.ops.select.operation import Select, quality_score
 from goldsmith.picture.codec import decode
-from goldsmith.picture.picture import Plate, frozen
+from goldsmith.picture.picture import Picture, freeze
+from goldsmith.picture.quality_metrics import assess, estimate_noise, measure_sharpness
 
 
-class _Bench:
+class _Context:
     """Keeps what is put on record."""
 
     def __init__(self) -> None:
@@ -29,53 +29,53 @@ class _Bench:
         self.kept_aside: list[Deliverable] = []
         self.stem = "hero"
 
-    def aside(self, file: Deliverable) -> None:
+    def archive(self, file: Deliverable) -> None:
         self.kept_aside.append(file)
 
-    def progress(self, fraction: float, note: str = "") -> None:
+    def report(self, fraction: float, note: str = "") -> None:
         assert 0.0 <= fraction <= 1.0
 
     def record(self, **findings: object) -> None:
         self.findings.update(findings)
 
 
-def _photograph(blur: float = 0.0) -> Plate:
+def _photograph(blur: float = 0.0) -> Picture:
     picture = data.chelsea()
     if blur:
         picture = cv2.GaussianBlur(picture, (0, 0), blur)
-    return Plate(frozen(picture.astype(np.float32) / 255))
+    return Picture(freeze(picture.astype(np.float32) / 255))
 
 
-def _three() -> list[Plate]:
+def _three() -> list[Picture]:
     return [_photograph(4.0), _photograph(), _flat(1.0)]
 
 
-def _flat(value: float, side: int = 64) -> Plate:
-    return Plate(frozen(np.full((side, side, 3), value, np.float32)))
+def _flat(value: float, side: int = 64) -> Picture:
+    return Picture(freeze(np.full((side, side, 3), value, np.float32)))
 
 
 def test_by_default_everything_passes_untouched() -> None:
-    """A picture with every fault there is passes as the very plate it was, with its faults on record."""
-    bench, plate = _Bench(), _flat(1.0)
-    assert Select().apply_set([plate], bench) == [plate]
-    assert bench.findings["remarks"] == ["no edges to judge sharpness by", "clipped highlights 100.0 %"]
-    assert bench.findings["clipped_highlights"] == [100.0, 100.0, 100.0]
+    """A picture with every fault there is passes as the very picture it was, with its faults on record."""
+    context, picture = _Context(), _flat(1.0)
+    assert Select().apply_set([picture], context) == [picture]
+    assert context.findings["remarks"] == ["no edges to judge sharpness by", "clipped highlights 100.0 %"]
+    assert context.findings["clipped_highlights"] == [100.0, 100.0, 100.0]
 
 
 def test_a_blurred_photograph_is_called_soft() -> None:
     """Blur lowers the sharpness step by step, and strong blur earns the remark."""
     steps = [assess(_photograph(blur)).sharpness for blur in (0.0, 1.0, 2.0, 4.0)]
     assert all(sharper is not None and softer is not None and sharper > softer for sharper, softer in pairwise(steps))
-    bench = _Bench()
-    Select().apply_set([_photograph(4.0)], bench)
-    assert bench.findings["remarks"] == ["soft"]
+    context = _Context()
+    Select().apply_set([_photograph(4.0)], context)
+    assert context.findings["remarks"] == ["soft"]
 
 
 def test_a_blurred_background_does_not_make_a_picture_soft() -> None:
     """A sharp subject on a blurred ground counts as sharp."""
     pixels = _photograph(6.0).pixels.copy()
     pixels[80:220, 150:330] = _photograph().pixels[80:220, 150:330]
-    whole = assess(Plate(frozen(pixels))).sharpness
+    whole = assess(Picture(freeze(pixels))).sharpness
     assert whole is not None
     assert whole > 50
 
@@ -83,8 +83,8 @@ def test_a_blurred_background_does_not_make_a_picture_soft() -> None:
 def test_noise_does_not_pass_for_sharpness() -> None:
     """A plain ground under noise has no edges to judge by."""
     grain = np.random.default_rng(1).standard_normal((256, 256))
-    plane = frozen(np.clip(0.5 + 0.04 * grain, 0, 1))
-    assert sharpness(plane, noise(plane)) is None
+    plane = freeze(np.clip(0.5 + 0.04 * grain, 0, 1))
+    assert measure_sharpness(plane, estimate_noise(plane)) is None
 
 
 @settings(max_examples=15, deadline=None)
@@ -92,8 +92,8 @@ def test_noise_does_not_pass_for_sharpness() -> None:
 def test_measured_noise_is_the_noise_that_is_there(sigma: float, level: float, seed: int) -> None:
     """The estimate is within 15 % of the standard deviation of noise laid on a slope."""
     slope = np.linspace(-0.05, 0.05, 512)[:, None]
-    plane = frozen(level + slope + sigma * np.random.default_rng(seed).standard_normal((512, 512)))
-    assert noise(plane) == pytest.approx(sigma, rel=0.15)
+    plane = freeze(level + slope + sigma * np.random.default_rng(seed).standard_normal((512, 512)))
+    assert estimate_noise(plane) == pytest.approx(sigma, rel=0.15)
 
 
 def test_transparent_pixels_do_not_count_as_clipped() -> None:
@@ -102,8 +102,8 @@ def test_transparent_pixels_do_not_count_as_clipped() -> None:
     pixels[:16] = 1.0
     alpha = np.zeros((32, 32), np.float32)
     alpha[16:] = 1.0
-    assert assess(Plate(frozen(pixels))).blown == 50.0
-    assert assess(Plate(frozen(pixels), alpha=frozen(alpha))).blown == 0.0
+    assert assess(Picture(freeze(pixels))).max_clipped_highlights == 50.0
+    assert assess(Picture(freeze(pixels), alpha=freeze(alpha))).max_clipped_highlights == 0.0
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,10 @@ def test_transparent_pixels_do_not_count_as_clipped() -> None:
         ({"max_black": 5}, _flat(0.0), "100.0 % pure black"),
     ],
 )
-def test_a_broken_limit_holds_the_picture_with_the_figure(limit: dict[str, float], plate: Plate, said: str) -> None:
+def test_a_broken_limit_holds_the_picture_with_the_figure(limit: dict[str, float], picture: Picture, said: str) -> None:
     """The problem names what was measured and the setting that asks for more."""
-    with pytest.raises(Problem) as caught:
-        Select(**limit).apply_set([plate], _Bench())
+    with pytest.raises(InputError) as caught:
+        Select(**limit).apply_set([picture], _Context())
     assert said in caught.value.sentence
     assert next(iter(limit)) in caught.value.sentence
     assert caught.value.remedy
@@ -127,46 +127,46 @@ def test_a_broken_limit_holds_the_picture_with_the_figure(limit: dict[str, float
 def test_too_much_noise_holds_the_picture() -> None:
     """max_noise is in per cent of full scale."""
     grain = np.random.default_rng(1).standard_normal((128, 128, 1)).astype(np.float32)
-    plate = Plate(frozen(0.5 + 0.05 * grain))
-    assert Select(max_noise=7).apply_set([plate], _Bench()) == [plate]
-    with pytest.raises(Problem, match="too noisy"):
-        Select(max_noise=3).apply_set([plate], _Bench())
+    picture = Picture(freeze(0.5 + 0.05 * grain))
+    assert Select(max_noise=7).apply_set([picture], _Context()) == [picture]
+    with pytest.raises(InputError, match="too noisy"):
+        Select(max_noise=3).apply_set([picture], _Context())
 
 
 def test_the_best_of_several_goes_on() -> None:
     """Of a soft, a sharp and a blown picture the sharp one is kept, and all three are on record."""
-    bench, plates = _Bench(), [_photograph(4.0), _photograph(), _flat(1.0)]
-    assert Select(keep=1).apply_set(plates, bench) == [plates[1]]
-    assert bench.findings["kept"] == [2]
-    assert len(bench.findings["candidates"]) == 3  # type: ignore[arg-type]
+    context, pictures = _Context(), [_photograph(4.0), _photograph(), _flat(1.0)]
+    assert Select(keep=1).apply_set(pictures, context) == [pictures[1]]
+    assert context.findings["kept"] == [2]
+    assert len(context.findings["candidates"]) == 3  # type: ignore[arg-type]
 
 
 def test_what_does_not_go_on_is_laid_aside_as_it_is_with_a_sheet_of_all() -> None:
     """Under its number, with its seed and score, pixel for pixel; the one that goes on is only on the sheet."""
-    bench = _Bench()
-    plates = [replace(plate, facts={"number": number, "seed": 100 + number}) for number, plate in enumerate(_three(), 4)]
-    assert Select().apply_set(plates, bench) == [plates[1]]
-    *others, sheet = bench.kept_aside
-    assert [file.tail + file.suffix for file in bench.kept_aside] == ["_candidate04.png", "_candidate06.png", "_candidates.jpg"]
+    context = _Context()
+    pictures = [replace(picture, record_values={"number": number, "seed": 100 + number}) for number, picture in enumerate(_three(), 4)]
+    assert Select().apply_set(pictures, context) == [pictures[1]]
+    *others, sheet = context.kept_aside
+    assert [file.tail + file.suffix for file in context.kept_aside] == ["_candidate04.png", "_candidate06.png", "_candidates.jpg"]
     assert [(file.facts["number"], file.facts["seed"]) for file in others] == [(4, 104), (6, 106)]
-    assert [file.facts["score"] for file in others] == [score(assess(plates[place])) for place in (0, 2)]
+    assert [file.facts["score"] for file in others] == [quality_score(assess(pictures[place])) for place in (0, 2)]
     for file, place in zip(others, (0, 2), strict=True):
         again = decode(file.data, "other.png", 10**7)
-        assert np.array_equal(again.codes(), plates[place].codes())
+        assert np.array_equal(again.to_codes(), pictures[place].to_codes())
     assert decode(sheet.data, "sheet.jpg", 10**7).width > 600
-    assert bench.findings["kept"] == [5]
+    assert context.findings["kept"] == [5]
 
 
 def test_a_single_picture_leaves_nothing_aside() -> None:
     """There is no set and no sheet."""
-    bench = _Bench()
-    Select().apply_set([_photograph()], bench)
-    assert bench.kept_aside == []
+    context = _Context()
+    Select().apply_set([_photograph()], context)
+    assert context.kept_aside == []
 
 
 def test_the_score_orders_as_the_selection_does() -> None:
     """Fewest remarks, then sharpness; from 0 to 100."""
-    scores = [score(assess(plate)) for plate in (_photograph(), _photograph(1.0), _photograph(4.0), _flat(1.0))]
+    scores = [quality_score(assess(picture)) for picture in (_photograph(), _photograph(1.0), _photograph(4.0), _flat(1.0))]
     assert scores == sorted(scores, reverse=True)
     assert len(set(scores)) == 4
     assert all(0 <= one <= 100 for one in scores)
@@ -175,7 +175,7 @@ def test_the_score_orders_as_the_selection_does() -> None:
 @pytest.mark.parametrize(("keep", "count", "left"), [(1, 8, 1), (3, 8, 3), (3, 2, 2), (64, 1, 1)])
 def test_how_many_are_left_is_known_from_the_settings(keep: int, count: int, left: int) -> None:
     """So that a brief can be checked before anything runs."""
-    assert Select(keep=keep).leaves(count) == left
+    assert Select(keep=keep).max_results(count) == left
 
 
 @pytest.mark.parametrize("wrong", [{"keep": 0}, {"keep": 1.5}, {"max_clipped": 101}, {"min_side": -1}, {"max_noise": float("nan")}])
@@ -188,5 +188,5 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
 def test_a_picture_of_one_pixel_is_measured_too() -> None:
     """The smallest picture brings no error, only fewer findings."""
     for channels in (1, 3):
-        plate = Plate(frozen(np.full((1, 1, channels), 0.5, np.float32)))
-        assert Select().apply_set([plate], _Bench()) == [plate]
+        picture = Picture(freeze(np.full((1, 1, channels), 0.5, np.float32)))
+        assert Select().apply_set([picture], _Context()) == [picture]

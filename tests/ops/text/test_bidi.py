@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.ops.text.bidi import Direction, base_level, levels, line_levels, visual_runs
+from goldsmith.ops.text.bidi import Direction, base_level, embedding_levels, line_levels, visual_runs
 
 A, B, C = "\u05d0", "\u05d1", "\u05d2"
 AL = "\u0634"
@@ -15,7 +15,7 @@ AL = "\u0634"
 def seen(text: str, direction: Direction = "auto") -> str:
     """The characters as they stand from left to right."""
     base = base_level(text, direction)
-    found = line_levels(text, levels(text, base), 0, len(text), base)
+    found = line_levels(text, embedding_levels(text, base), 0, len(text), base)
     parts = [text[start:end][:: -1 if level % 2 else 1] for start, end, level in visual_runs(found)]
     return "".join(parts)
 
@@ -57,7 +57,7 @@ def test_a_line_is_seen_in_the_right_order(text: str, direction: Direction, expe
 )
 def test_embeddings_overrides_and_isolates(text: str, base: int, expected: list[int]) -> None:
     """X1 to X10: the invisible signs are honoured, also those that were never closed."""
-    assert levels(text, base) == expected
+    assert embedding_levels(text, base) == expected
 
 
 def test_the_first_letter_decides_and_what_is_isolated_does_not_count() -> None:
@@ -68,13 +68,13 @@ def test_the_first_letter_decides_and_what_is_isolated_does_not_count() -> None:
 def test_space_at_the_end_of_a_line_runs_as_the_paragraph_does() -> None:
     """L1: otherwise a broken line would begin with a space."""
     text = f"a {A} {B}"
-    assert line_levels(text, levels(text, 0), 0, 4, 0) == [0, 0, 1, 0]
+    assert line_levels(text, embedding_levels(text, 0), 0, 4, 0) == [0, 0, 1, 0]
 
 
 def test_more_embeddings_than_there_may_be_are_counted_off() -> None:
     """A text of nothing but openers ends, at 125 at most, and what follows their closers is as before."""
     text = "\u202b" * 400 + "a" + "\u202c" * 400 + "b"
-    found = levels(text, 0)
+    found = embedding_levels(text, 0)
     assert max(found) <= 126
     assert found[-1] == 0
 
@@ -91,7 +91,7 @@ def test_unicodes_own_cases_come_out_as_unicode_says() -> None:
         codes, way, paragraph, wanted, order = case.split(";")
         text = "".join(chr(int(code, 16)) for code in codes.split())
         base = base_level(text, {"0": "ltr", "1": "rtl", "2": "auto"}[way])  # type: ignore[arg-type]
-        found = line_levels(text, levels(text, base), 0, len(text), base)
+        found = line_levels(text, embedding_levels(text, base), 0, len(text), base)
         kept = [place for place, level in enumerate(wanted.split()) if level != "x"]
         assert (base, [found[place] for place in kept]) == (int(paragraph), [int(level) for level in wanted.split() if level != "x"]), case
         runs = [(start, end)[:: -1 if level % 2 else 1] for start, end, level in visual_runs(found)]

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from doubles.fonts import typeface
-from goldsmith.errors import Problem
-from goldsmith.files import shipped
-from goldsmith.ops.text.font import check_features, opened
-from goldsmith.ops.text.shaping import Manner, Missing, Paragraph, ink
+from goldsmith.errors import InputError
+from goldsmith.files import resource_path
+from goldsmith.ops.text.font import open_font, require_features
+from goldsmith.ops.text.shaping import MissingGlyph, Paragraph, ShapingOptions, glyph_boxes
 
-DATA = shipped("samples", "library", "fonts", "Manrope-Bold.ttf").read_bytes()
+DATA = resource_path("samples", "library", "fonts", "Manrope-Bold.ttf").read_bytes()
 
 
 def test_what_a_font_says_of_itself() -> None:
@@ -23,7 +23,7 @@ def test_what_a_font_says_of_itself() -> None:
     face = typeface("Manrope-Bold.ttf")
     assert (face.name, face.version) == ("Manrope-Bold", "Version 4.504")
     assert face.sha256 == "8452aa3443b61a9b007e2dc59b6ed16a40d453c77a4181645e581a0a899c9c5d"
-    assert (face.ascent, face.descent, face.cap) == pytest.approx((1.066, -0.3, 0.72))
+    assert (face.ascent, face.descent, face.cap_height) == pytest.approx((1.066, -0.3, 0.72))
     assert {"kern", "liga"} <= face.features
 
 
@@ -39,28 +39,28 @@ def test_what_a_font_says_of_itself() -> None:
 )
 def test_what_is_no_font_is_refused(data: bytes, said: str) -> None:
     """The sentence names the file."""
-    with pytest.raises(Problem, match=f"bad.ttf.*{said}|bad.ttf.*pictures"):
-        opened(data, "bad.ttf")
+    with pytest.raises(InputError, match=f"bad.ttf.*{said}|bad.ttf.*pictures"):
+        open_font(data, "bad.ttf")
 
 
 def test_a_face_of_a_font_that_is_no_collection_is_refused() -> None:
     """A setting without effect would be a silent fall-back."""
-    with pytest.raises(Problem, match="one font only"):
-        opened(DATA, "Manrope-Bold.ttf", number=2)
+    with pytest.raises(InputError, match="one font only"):
+        open_font(DATA, "Manrope-Bold.ttf", index=2)
 
 
 def test_a_font_without_outlines_is_refused() -> None:
     """Coloured bitmaps would be drawn as nothing at all."""
     renamed = DATA.replace(b"glyf", b"glyx", 1)
-    with pytest.raises(Problem, match="pictures, not outlines"):
-        opened(renamed, "emoji.ttf")
+    with pytest.raises(InputError, match="pictures, not outlines"):
+        open_font(renamed, "emoji.ttf")
 
 
 def test_the_nearest_feature_is_told() -> None:
     """With everything that the font has."""
-    with pytest.raises(Problem, match="did you mean “liga”"):
-        check_features(typeface("Manrope-Bold.ttf"), {"lige": 1})
-    check_features(typeface("Manrope-Bold.ttf"), {"zzzz": 0})
+    with pytest.raises(InputError, match="did you mean “liga”"):
+        require_features(typeface("Manrope-Bold.ttf"), {"lige": 1})
+    require_features(typeface("Manrope-Bold.ttf"), {"zzzz": 0})
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -70,37 +70,37 @@ def test_a_damaged_font_breaks_nothing(seed: int) -> None:
     data = bytearray(DATA)
     for _ in range(chance.randrange(1, 400)):
         data[chance.randrange(12 if seed % 2 else 600, len(data))] = chance.randrange(256)
-    with contextlib.suppress(Problem, Missing):
-        face = opened(bytes(data), "bad.ttf")
-        found = Paragraph((face,), "AVATAR fi (gold)", Manner(tracking=0.1)).line(0, 16)
+    with contextlib.suppress(InputError, MissingGlyph):
+        face = open_font(bytes(data), "bad.ttf")
+        found = Paragraph((face,), "AVATAR fi (gold)", ShapingOptions(tracking=0.1)).shape_line(0, 16)
         assert all(np.isfinite((glyph.x, glyph.y)).all() for glyph in found.glyphs)
-        assert np.isfinite(ink((face,), found.glyphs)).all()
+        assert np.isfinite(glyph_boxes((face,), found.glyphs)).all()
 
 
 def test_a_letter_without_an_outline_is_none() -> None:
     """A font that draws nothing for a letter, as fonts of coloured pictures do, has not got it: never a gap that nobody asked for."""
-    data = bytearray(shipped("samples", "library", "fonts", "Manrope-Regular.ttf").read_bytes())
+    data = bytearray(resource_path("samples", "library", "fonts", "Manrope-Regular.ttf").read_bytes())
     tables = {bytes(data[at : at + 4]): struct.unpack(">II", data[at + 8 : at + 16]) for at in range(12, 12 + 16 * data[5], 16)}
     long = data[tables[b"head"][0] + 51] == 1
-    glyph = typeface("Manrope-Regular.ttf").font.get_nominal_glyph(ord("A"))
+    glyph = typeface("Manrope-Regular.ttf").hb_font.get_nominal_glyph(ord("A"))
     size = 4 if long else 2
     start = tables[b"loca"][0] + glyph * size
     data[start + size : start + 2 * size] = data[start : start + size]  # the next one begins where this one does
-    hollow = opened(bytes(data), "hollow.ttf")
-    assert hollow.font.get_nominal_glyph(ord("A"))
-    assert hollow.hollow("A")
-    assert not hollow.has("A")
-    assert hollow.has("H")
-    assert not hollow.hollow(" ")
-    with pytest.raises(Missing) as caught:
-        Paragraph((hollow,), "HAH", Manner()).line(0, 3)
-    assert caught.value.letters == "A"
-    mixed = Paragraph((hollow, typeface("Manrope-Bold.ttf")), "HAH", Manner()).line(0, 3)
-    assert [glyph.face for glyph in mixed.glyphs] == [0, 1, 0]
+    hollow = open_font(bytes(data), "hollow.ttf")
+    assert hollow.hb_font.get_nominal_glyph(ord("A"))
+    assert hollow.has_empty_glyph("A")
+    assert not hollow.has_visible_glyph("A")
+    assert hollow.has_visible_glyph("H")
+    assert not hollow.has_empty_glyph(" ")
+    with pytest.raises(MissingGlyph) as caught:
+        Paragraph((hollow,), "HAH", ShapingOptions()).shape_line(0, 3)
+    assert caught.value.characters == "A"
+    mixed = Paragraph((hollow, typeface("Manrope-Bold.ttf")), "HAH", ShapingOptions()).shape_line(0, 3)
+    assert [glyph.typeface_index for glyph in mixed.glyphs] == [0, 1, 0]
 
 
 def test_every_letter_of_the_fonts_that_ship_can_be_seen() -> None:
     """None of them is taken for hollow."""
     for name in ("Manrope.ttf", "SourceSansPro-Regular.otf"):
         face = typeface(name)
-        assert not [chr(code) for code in range(33, 0x3000) if face.hollow(chr(code))]
+        assert not [chr(code) for code in range(33, 0x3000) if face.has_empty_glyph(chr(code))]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from goldsmith.ops.text.line_breaking import opportunities
+from goldsmith.ops.text.line_breaking import break_opportunities
 
 
 def parts(text: str) -> list[str]:
-    cuts = opportunities(text)
+    cuts = break_opportunities(text)
     return [text[start:end] for start, end in zip([0, *cuts], cuts, strict=False)]
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from doubles.fonts import typeface
-from goldsmith.ops.text.font import Typeface, opened
-from goldsmith.ops.text.layout import Layout, Typesetter
-from goldsmith.ops.text.shaping import Line, Manner, Missing, Paragraph, ink
+from goldsmith.ops.text.font import Typeface, open_font
+from goldsmith.ops.text.layout import TextLayout, Typesetter
+from goldsmith.ops.text.shaping import MissingGlyph, Paragraph, ShapedLine, ShapingOptions, glyph_boxes
 
 MANROPE = typeface("Manrope-Bold.ttf")
 _FOLDER = Path("/usr/share/fonts")
@@ -25,16 +25,16 @@ def noto(name: str, package: str = "fonts-noto-core") -> Typeface:
     found = sorted(_FOLDER.rglob(name))
     if not found:
         pytest.skip(f"{name} (Debian's {package}) is not here")
-    return opened(found[0].read_bytes(), name)
+    return open_font(found[0].read_bytes(), name)
 
 
-def line(text: str, *faces: Typeface, **manner: object) -> Line:
-    return Paragraph(faces, text, Manner(**manner)).line(0, len(text))  # type: ignore[arg-type]
+def line(text: str, *faces: Typeface, **manner: object) -> ShapedLine:
+    return Paragraph(faces, text, ShapingOptions(**manner)).shape_line(0, len(text))  # type: ignore[arg-type]
 
 
-def seen(made: Line) -> list[int]:
+def seen(made: ShapedLine) -> list[int]:
     """The characters' places as they stand from left to right."""
-    return [glyph.place for glyph in sorted(made.glyphs, key=lambda glyph: glyph.x)]
+    return [glyph.character_index for glyph in sorted(made.glyphs, key=lambda glyph: glyph.x)]
 
 
 def test_arabic_letters_join() -> None:
@@ -42,11 +42,11 @@ def test_arabic_letters_join() -> None:
     arabic = noto("NotoNaskhArabic-Bold.ttf")
     alone = line("\u0628", arabic).glyphs
     joined = line("\u0628\u0628\u0628", arabic).glyphs
-    bases = [{glyph.number for glyph in joined if glyph.place == place} for place in range(3)]
+    bases = [{glyph.glyph_id for glyph in joined if glyph.character_index == place} for place in range(3)]
     assert all(bases[one] != bases[other] for one, other in ((0, 1), (1, 2), (0, 2)))
-    assert {glyph.number for glyph in alone} not in bases
-    pair = {glyph.number for glyph in line("\u0644\u0627", arabic).glyphs}
-    assert pair.isdisjoint(glyph.number for letter in "\u0644\u0627" for glyph in line(letter, arabic).glyphs)
+    assert {glyph.glyph_id for glyph in alone} not in bases
+    pair = {glyph.glyph_id for glyph in line("\u0644\u0627", arabic).glyphs}
+    assert pair.isdisjoint(glyph.glyph_id for letter in "\u0644\u0627" for glyph in line(letter, arabic).glyphs)
 
 
 def test_tracking_never_tears_joined_letters() -> None:
@@ -69,11 +69,11 @@ def test_arabic_with_numbers_latin_and_brackets_is_seen_in_its_order() -> None:
     assert [place for place in order if text[place] in "GOLD"] == [8, 9, 10, 11]
     assert order.index(3) > order.index(8) > order.index(14)
     assert order[-1] == 0
-    brackets = {text[glyph.place]: glyph for glyph in made.glyphs if text[glyph.place] in "()"}
+    brackets = {text[glyph.character_index]: glyph for glyph in made.glyphs if text[glyph.character_index] in "()"}
     assert brackets[")"].x < brackets["("].x
-    shut = line(")", MANROPE).glyphs[0].number
-    assert brackets["("].number == shut
-    assert {glyph.face for glyph in made.glyphs if text[glyph.place] in "GOLD"} == {1}
+    shut = line(")", MANROPE).glyphs[0].glyph_id
+    assert brackets["("].glyph_id == shut
+    assert {glyph.typeface_index for glyph in made.glyphs if text[glyph.character_index] in "GOLD"} == {1}
 
 
 def test_hebrew_prices_keep_their_sign_and_order() -> None:
@@ -88,9 +88,9 @@ def test_devanagari_has_conjuncts_and_marks_in_their_places() -> None:
     devanagari = noto("NotoSansDevanagari-Bold.ttf")
     assert len(line("\u0915\u094d\u0937", devanagari).glyphs) == 1
     syllable = line("\u0915\u093f", devanagari).glyphs
-    plain = line("\u0915", devanagari).glyphs[0].number
+    plain = line("\u0915", devanagari).glyphs[0].glyph_id
     assert len(syllable) == 2
-    assert next(glyph.x for glyph in syllable if glyph.number == plain) > 0.1
+    assert next(glyph.x for glyph in syllable if glyph.glyph_id == plain) > 0.1
 
 
 def test_thai_marks_stand_over_their_letters_and_words_are_not_cut() -> None:
@@ -98,7 +98,7 @@ def test_thai_marks_stand_over_their_letters_and_words_are_not_cut() -> None:
     thai = noto("NotoSansThai-Bold.ttf")
     assert line("\u0e17\u0e35\u0e48", thai).width == pytest.approx(line("\u0e17", thai).width)
     phrase = "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35\u200b\u0e0a\u0e32\u0e27\u0e42\u0e25\u0e01"
-    found = Typesetter([thai], phrase, Manner(), Layout()).at(20, (0, 0, 100, 100))
+    found = Typesetter([thai], phrase, ShapingOptions(), TextLayout()).set_at_size(20, (0, 0, 100, 100))
     assert found is not None
     assert [text.strip("\u200b") for text in found.block.lines] == phrase.split("\u200b")
 
@@ -106,11 +106,11 @@ def test_thai_marks_stand_over_their_letters_and_words_are_not_cut() -> None:
 def test_chinese_and_japanese_have_their_own_forms_and_rules() -> None:
     """One character is drawn by its language; lines end between characters, none begins with a full stop or ends with a bracket."""
     cjk = noto("NotoSansCJK-Bold.ttc", "fonts-noto-cjk")
-    forms = {line("\u76f4", cjk, language=language).glyphs[0].number for language in ("ja", "zh-Hans")}
+    forms = {line("\u76f4", cjk, language=language).glyphs[0].glyph_id for language in ("ja", "zh-Hans")}
     assert len(forms) == 2
     text = "「春の新作」が、ついに登場。ぎゃくてんホームラン！価格は¥1,980（税込）です。"
     for room in range(60, 500, 11):
-        found = Typesetter([cjk], text, Manner(language="ja"), Layout(balance=False)).at(20, (0, 0, room, 2000))
+        found = Typesetter([cjk], text, ShapingOptions(language="ja"), TextLayout(balance=False)).set_at_size(20, (0, 0, room, 2000))
         if found is None:
             continue
         lines = found.block.lines
@@ -122,10 +122,10 @@ def test_chinese_and_japanese_have_their_own_forms_and_rules() -> None:
 def test_what_a_script_lacks_is_named_and_nothing_is_drawn_as_a_box() -> None:
     """A font of Hebrew has no Han; with one behind it all are there, and every letter has ink."""
     hebrew, cjk = noto("NotoSansHebrew-Bold.ttf"), noto("NotoSansCJK-Bold.ttc", "fonts-noto-cjk")
-    with pytest.raises(Missing) as caught:
+    with pytest.raises(MissingGlyph) as caught:
         line("\u05d0 \u91d1\u5320", hebrew)
-    assert caught.value.letters == "\u91d1\u5320"
+    assert caught.value.characters == "\u91d1\u5320"
     made = line("\u05d0\u91d1\u5320", hebrew, cjk)
-    boxes = ink((hebrew, cjk), made.glyphs)
+    boxes = glyph_boxes((hebrew, cjk), made.glyphs)
     assert len(boxes) == 3
     assert np.all(boxes[:, 2] - boxes[:, 0] > 0.2)

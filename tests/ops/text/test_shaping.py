@@ -6,90 +6,92 @@ import pytest
 
 from doubles.fonts import typeface
 from goldsmith.ops.text.font import Typeface
-from goldsmith.ops.text.shaping import Line, Manner, Missing, Paragraph, ink
+from goldsmith.ops.text.shaping import MissingGlyph, Paragraph, ShapedLine, ShapingOptions, glyph_boxes
 
 BOLD = typeface("Manrope-Bold.ttf")
 SOURCE = typeface("SourceSansPro-Regular.otf")
 
 
-def line(text: str, manner: Manner | None = None, *faces: Typeface) -> Line:
-    return Paragraph(faces or (BOLD,), text, manner or Manner()).line(0, len(text))
+def line(text: str, manner: ShapingOptions | None = None, *faces: Typeface) -> ShapedLine:
+    return Paragraph(faces or (BOLD,), text, manner or ShapingOptions()).shape_line(0, len(text))
 
 
 def test_a_kerning_pair_stands_closer() -> None:
     """AV is narrower than A and V, and as wide as they are with kerning off."""
     apart = line("A").width + line("V").width
     assert line("AV").width < apart - 0.03
-    assert line("AV", Manner({"kern": 0})).width == pytest.approx(apart)
+    assert line("AV", ShapingOptions({"kern": 0})).width == pytest.approx(apart)
 
 
 def test_ligatures_are_one_glyph_and_go_apart_with_tracking() -> None:
     """Source Sans joins f and t; spaced letters are never joined, unless it is asked for."""
     assert len(line("ft", None, SOURCE).glyphs) == 1
-    assert len(line("ft", Manner({"liga": 0}), SOURCE).glyphs) == 2
-    assert len(line("ft", Manner(tracking=0.1), SOURCE).glyphs) == 2
-    assert len(line("ft", Manner({"liga": 1}, 0.1), SOURCE).glyphs) == 1
+    assert len(line("ft", ShapingOptions({"liga": 0}), SOURCE).glyphs) == 2
+    assert len(line("ft", ShapingOptions(tracking=0.1), SOURCE).glyphs) == 2
+    assert len(line("ft", ShapingOptions({"liga": 1}, 0.1), SOURCE).glyphs) == 1
 
 
 def test_a_feature_takes_other_glyphs() -> None:
     """Small capitals are not the letters themselves."""
-    plain, small = (line("gold", Manner(features), SOURCE).glyphs for features in ({}, {"smcp": 1}))
-    assert {glyph.number for glyph in plain}.isdisjoint(glyph.number for glyph in small)
+    plain, small = (line("gold", ShapingOptions(features), SOURCE).glyphs for features in ({}, {"smcp": 1}))
+    assert {glyph.glyph_id for glyph in plain}.isdisjoint(glyph.glyph_id for glyph in small)
 
 
 @pytest.mark.parametrize("tracking", [-0.05, 0.12, 2.0])
 def test_tracking_is_exact(tracking: float) -> None:
     """A line of n letters grows by n - 1 times the tracking: none stands behind the last one."""
-    assert line("HAND", Manner(tracking=tracking)).width == pytest.approx(line("HAND").width + 3 * tracking)
-    assert line("H", Manner(tracking=tracking)).width == pytest.approx(line("H").width)
+    assert line("HAND", ShapingOptions(tracking=tracking)).width == pytest.approx(line("HAND").width + 3 * tracking)
+    assert line("H", ShapingOptions(tracking=tracking)).width == pytest.approx(line("H").width)
 
 
 def test_a_letter_with_its_mark_is_one_for_tracking() -> None:
     """A combining accent is not spaced away from its letter."""
     base = line("e\u0301b", None, SOURCE).width
-    assert line("e\u0301b", Manner(tracking=1), SOURCE).width == pytest.approx(base + 1)
+    assert line("e\u0301b", ShapingOptions(tracking=1), SOURCE).width == pytest.approx(base + 1)
 
 
 def test_right_to_left_is_seen_from_the_right() -> None:
     """Digits keep their order, an override turns letters round; the glyphs come from left to right."""
     turned = line("\u202eABC\u202c").glyphs
-    seen = [glyph.place for glyph in sorted(turned, key=lambda glyph: glyph.x) if glyph.place in (1, 2, 3)]
+    seen = [glyph.character_index for glyph in sorted(turned, key=lambda glyph: glyph.x) if glyph.character_index in (1, 2, 3)]
     assert seen == [3, 2, 1]
-    numbers = {glyph.place: glyph.number for glyph in turned}
-    assert [numbers[place] for place in (1, 2, 3)] == [glyph.number for glyph in line("ABC").glyphs]
+    numbers = {glyph.character_index: glyph.glyph_id for glyph in turned}
+    assert [numbers[place] for place in (1, 2, 3)] == [glyph.glyph_id for glyph in line("ABC").glyphs]
 
 
 def test_brackets_are_mirrored_where_the_text_runs_to_the_left() -> None:
     """An opening one opens towards its content."""
     turned = line("\u202e(A\u202c").glyphs
-    shut = line(")").glyphs[0].number
-    assert next(glyph.number for glyph in turned if glyph.place == 1) == shut
+    shut = line(")").glyphs[0].glyph_id
+    assert next(glyph.glyph_id for glyph in turned if glyph.character_index == 1) == shut
 
 
 def test_missing_letters_are_told_each_once() -> None:
     """In the order in which they come, whatever stands between."""
-    with pytest.raises(Missing) as caught:
+    with pytest.raises(MissingGlyph) as caught:
         line("漢 a 字 漢")
-    assert caught.value.letters == "漢字"
+    assert caught.value.characters == "漢字"
 
 
 def test_what_one_font_lacks_comes_from_the_next() -> None:
     """Manrope has no small capitals of old Greek: the archaic koppa comes from Source Sans, the rest stays."""
-    lacking = next(chr(code) for code in range(0x370, 0x2100) if SOURCE.has(chr(code)) and not BOLD.has(chr(code)))
+    lacking = next(
+        chr(code) for code in range(0x370, 0x2100) if SOURCE.has_visible_glyph(chr(code)) and not BOLD.has_visible_glyph(chr(code))
+    )
     mixed = line(f"A {lacking} B", None, BOLD, SOURCE)
-    assert [glyph.face for glyph in mixed.glyphs] == [0, 0, 1, 1, 0]
-    assert mixed.glyphs[2].number == line(lacking, None, SOURCE).glyphs[0].number
+    assert [glyph.typeface_index for glyph in mixed.glyphs] == [0, 0, 1, 1, 0]
+    assert mixed.glyphs[2].glyph_id == line(lacking, None, SOURCE).glyphs[0].glyph_id
 
 
 def test_a_soft_hyphen_is_seen_only_where_a_line_ends_with_it() -> None:
     """Within a line it is nothing; at its end it is the font's hyphen; at the end of the text it divides nothing."""
-    paragraph = Paragraph((BOLD,), "Gold\u00adschmied", Manner())
-    hyphen = line("-").glyphs[0].number
-    assert paragraph.line(0, 12).width == pytest.approx(line("Goldschmied").width, abs=0.02)
-    divided = paragraph.line(0, 5)
-    assert divided.glyphs[-1].number == hyphen
+    paragraph = Paragraph((BOLD,), "Gold\u00adschmied", ShapingOptions())
+    hyphen = line("-").glyphs[0].glyph_id
+    assert paragraph.shape_line(0, 12).width == pytest.approx(line("Goldschmied").width, abs=0.02)
+    divided = paragraph.shape_line(0, 5)
+    assert divided.glyphs[-1].glyph_id == hyphen
     assert divided.width > line("Gold").width + 0.1
-    assert Paragraph((BOLD,), "Gold\u00ad", Manner()).line(0, 5).width == pytest.approx(line("Gold").width)
+    assert Paragraph((BOLD,), "Gold\u00ad", ShapingOptions()).shape_line(0, 5).width == pytest.approx(line("Gold").width)
 
 
 def test_space_at_the_end_is_no_width() -> None:
@@ -107,7 +109,7 @@ def test_widths_of_a_variable_font_follow_its_axis() -> None:
 
 def test_ink_is_where_the_outlines_are() -> None:
     """H stands on its baseline and is as high as capitals are; a space has none."""
-    (box,) = ink((BOLD,), line("H ").glyphs)
+    (box,) = glyph_boxes((BOLD,), line("H ").glyphs)
     assert box[1] == 0
-    assert box[3] == pytest.approx(BOLD.cap)
+    assert box[3] == pytest.approx(BOLD.cap_height)
     assert 0 < box[0] < box[2] < line("H").width

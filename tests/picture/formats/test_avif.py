@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from goldsmith.errors import Incomplete, Problem
+from goldsmith.errors import IncompleteFileError, InputError
 from goldsmith.picture import profiles
-from goldsmith.picture.codec import Encoding, decode, decoded, encode, verify
-from goldsmith.picture.formats.boxes import boxes, colour_codes, found
+from goldsmith.picture.codec import EncodingOptions, decode, decode_with_info, encode, verify
+from goldsmith.picture.formats.iso_boxes import find_boxes, iter_boxes, read_cicp
 from goldsmith.picture.picture import Metadata
 
 LIMIT = 1_000_000
@@ -19,25 +19,25 @@ LIMIT = 1_000_000
 
 @pytest.mark.parametrize(("bits", "depth"), [(8, 8), (10, 16), (12, 16)])
 def test_depth_is_as_asked(bits: Any, depth: int, photo: Any, make_plate: Any) -> None:
-    """10 and 12 bits come back as a 16-bit plate, off by no more than a step of theirs."""
-    plate = make_plate(photo.astype(np.uint16) * 257)
-    again, facts = decoded(encode(plate, Encoding("avif", depth=bits, lossless=True)), "a.avif", LIMIT)
+    """10 and 12 bits come back as a 16-bit picture, off by no more than a step of theirs."""
+    picture = make_plate(photo.astype(np.uint16) * 257)
+    again, facts = decode_with_info(encode(picture, EncodingOptions("avif", depth=bits, lossless=True)), "a.avif", LIMIT)
     assert facts.depth == bits
     assert again.depth == depth
-    assert np.abs(again.pixels - plate.pixels).max() <= 0.51 / (2**bits - 1)
+    assert np.abs(again.pixels - picture.pixels).max() <= 0.51 / (2**bits - 1)
 
 
 def test_a_16_bit_plate_is_written_with_10(photo: Any, make_plate: Any) -> None:
     """Unless the brief says otherwise."""
-    plate = make_plate(photo.astype(np.uint16) * 257, photo[:, :, 0].astype(np.uint16) * 257)
-    assert verify(encode(plate, Encoding("avif")), "a.avif", LIMIT).depth == 10
+    picture = make_plate(photo.astype(np.uint16) * 257, photo[:, :, 0].astype(np.uint16) * 257)
+    assert verify(encode(picture, EncodingOptions("avif")), "a.avif", LIMIT).depth == 10
 
 
 def test_colour_codes_say_srgb_and_display_p3(photo: Any, make_plate: Any) -> None:
     """Where the profile is one that has codes; else they are left unspecified beside the profile."""
-    assert colour_codes(encode(make_plate(photo), Encoding("avif"))) == (1, 13)
-    assert colour_codes(encode(make_plate(photo, icc=profiles.named("display-p3")), Encoding("avif"))) == (12, 13)
-    assert colour_codes(encode(make_plate(photo, icc=profiles.named("adobe-rgb")), Encoding("avif"))) == (2, 2)
+    assert read_cicp(encode(make_plate(photo), EncodingOptions("avif"))) == (1, 13)
+    assert read_cicp(encode(make_plate(photo, icc=profiles.builtin_profile("display-p3")), EncodingOptions("avif"))) == (12, 13)
+    assert read_cicp(encode(make_plate(photo, icc=profiles.builtin_profile("adobe-rgb")), EncodingOptions("avif"))) == (2, 2)
 
 
 def test_codes_without_a_profile_become_one(photo: Any) -> None:
@@ -45,7 +45,7 @@ def test_codes_without_a_profile_become_one(photo: Any) -> None:
     import imagecodecs
 
     data = imagecodecs.avif_encode(photo, primaries=12, transfer=13, matrix=6, speed=9)
-    assert decode(bytes(data), "a.avif", LIMIT).icc == profiles.named("display-p3")
+    assert decode(bytes(data), "a.avif", LIMIT).icc == profiles.builtin_profile("display-p3")
     data = imagecodecs.avif_encode(photo, primaries=9, transfer=16, matrix=6, speed=9)
     assert "9/16" in verify(bytes(data), "a.avif", LIMIT).notes[0]
 
@@ -55,9 +55,9 @@ def test_pillow_finds_profile_and_metadata(alpha: bool, photo: Any, make_plate: 
     """Another reader of the file that we wrote the boxes of."""
     from PIL import Image
 
-    icc = profiles.named("prophoto")
-    plate = make_plate(photo, photo[:, :, 0] if alpha else None, icc, (300, 300), Metadata(xmp=b"<x:xmpmeta/>"))
-    image = Image.open(io.BytesIO(encode(plate, Encoding("avif"))))
+    icc = profiles.builtin_profile("prophoto")
+    picture = make_plate(photo, photo[:, :, 0] if alpha else None, icc, (300, 300), Metadata(xmp=b"<x:xmpmeta/>"))
+    image = Image.open(io.BytesIO(encode(picture, EncodingOptions("avif"))))
     assert image.mode == ("RGBA" if alpha else "RGB")
     assert image.info["icc_profile"] == icc
     assert image.info["xmp"] == b"<x:xmpmeta/>"
@@ -66,20 +66,20 @@ def test_pillow_finds_profile_and_metadata(alpha: bool, photo: Any, make_plate: 
 
 def test_a_truncated_file_is_incomplete_wherever_it_ends(photo: Any, make_plate: Any) -> None:
     """Boxes say how long they are."""
-    data = encode(make_plate(photo), Encoding("avif"))
+    data = encode(make_plate(photo), EncodingOptions("avif"))
     for end in range(20, len(data), 61):
-        with pytest.raises(Incomplete, match=r"a\.avif ends too soon"):
+        with pytest.raises(IncompleteFileError, match=r"a\.avif ends too soon"):
             verify(data[:end], "a.avif", LIMIT)
 
 
 def test_a_size_beyond_the_limit_is_refused(photo: Any, make_plate: Any) -> None:
     """By what the header says."""
-    with pytest.raises(Problem, match="64 x 48"):
-        verify(encode(make_plate(photo), Encoding("avif")), "a.avif", 3000)
+    with pytest.raises(InputError, match="64 x 48"):
+        verify(encode(make_plate(photo), EncodingOptions("avif")), "a.avif", 3000)
 
 
 def test_boxes_end_where_the_file_does() -> None:
     """A box that claims more is cut; one without a sensible size ends the walk."""
-    assert [box.end for box in boxes(b"\0\0\0\x20free1234", 0, 12)] == [12]
-    assert list(boxes(b"\0\0\0\x04free1234", 0, 12)) == []
-    assert found(b"\0\0\0\x0cfree1234", b"free", b"skip") == []
+    assert [box.content_end for box in iter_boxes(b"\0\0\0\x20free1234", 0, 12)] == [12]
+    assert list(iter_boxes(b"\0\0\0\x04free1234", 0, 12)) == []
+    assert find_boxes(b"\0\0\0\x0cfree1234", b"free", b"skip") == []

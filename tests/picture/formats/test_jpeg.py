@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from goldsmith.errors import Incomplete, Problem
-from goldsmith.picture.codec import Encoding, decode, decoded, encode, verify
-from goldsmith.picture.picture import Plate
+from goldsmith.errors import IncompleteFileError, InputError
+from goldsmith.picture.codec import EncodingOptions, decode, decode_with_info, encode, verify
+from goldsmith.picture.picture import Picture
 
 LIMIT = 1_000_000
 
@@ -21,7 +21,7 @@ def test_a_truncated_file_is_incomplete_wherever_it_ends(progressive: bool, phot
     """libjpeg would fill the rest with grey and say nothing."""
     data = saved(photo, "JPEG", progressive=progressive)
     for end in range(20, len(data) - 1, 37):
-        with pytest.raises(Incomplete, match=r"a\.jpg"):
+        with pytest.raises(IncompleteFileError, match=r"a\.jpg"):
             verify(data[:end], "a.jpg", LIMIT)
 
 
@@ -36,7 +36,7 @@ def test_a_size_that_lies_is_refused_before_decoding(photo: Any, saved: Any) -> 
     data = bytearray(saved(photo, "JPEG"))
     at = data.index(b"\xff\xc0")
     data[at + 5 : at + 9] = struct.pack(">HH", 65535, 65535)
-    with pytest.raises(Problem, match="65535 x 65535"):
+    with pytest.raises(InputError, match="65535 x 65535"):
         verify(bytes(data), "a.jpg", LIMIT)
 
 
@@ -46,11 +46,11 @@ def test_cmyk_becomes_srgb(photo: Any) -> None:
 
     image, out = Image.fromarray(photo).convert("CMYK"), io.BytesIO()
     image.save(out, "JPEG", quality=100, subsampling=0)
-    plate, facts = decoded(out.getvalue(), "a.jpg", LIMIT)
+    picture, facts = decode_with_info(out.getvalue(), "a.jpg", LIMIT)
     assert facts.channels == 4
-    assert plate.channels == 3
-    assert plate.icc is None
-    assert np.abs(plate.codes().astype(int) - photo).mean() < 2
+    assert picture.channels == 3
+    assert picture.icc is None
+    assert np.abs(picture.to_codes().astype(int) - photo).mean() < 2
 
 
 def test_a_multi_picture_file_needs_all_its_pictures(photo: Any) -> None:
@@ -61,7 +61,7 @@ def test_a_multi_picture_file_needs_all_its_pictures(photo: Any) -> None:
     Image.fromarray(photo).save(out, "MPO", save_all=True, append_images=[Image.fromarray(photo[::-1].copy())])
     data = out.getvalue()
     assert verify(data, "a.jpg", LIMIT).frames == 2
-    with pytest.raises(Incomplete):
+    with pytest.raises(IncompleteFileError):
         verify(data[:-100], "a.jpg", LIMIT)
 
 
@@ -77,7 +77,7 @@ def test_chroma_is_kept_whole_at_high_quality(photo: Any, make_plate: Any) -> No
     from PIL import Image, JpegImagePlugin
 
     def sampling(**how: Any) -> int:
-        image = Image.open(io.BytesIO(encode(make_plate(photo), Encoding("jpeg", **how))))
+        image = Image.open(io.BytesIO(encode(make_plate(photo), EncodingOptions("jpeg", **how))))
         return JpegImagePlugin.get_sampling(image)
 
     assert sampling(quality=85) == 0
@@ -89,14 +89,14 @@ def test_a_long_profile_is_written_in_parts(photo: Any, make_plate: Any) -> None
     """A profile over 64 KiB comes back whole."""
     from goldsmith.picture import profiles
 
-    icc = profiles.named("srgb") + bytes(range(256)) * 600
-    assert decode(encode(make_plate(photo, icc=icc), Encoding("jpeg")), "a.jpg", LIMIT).icc == icc
+    icc = profiles.builtin_profile("srgb") + bytes(range(256)) * 600
+    assert decode(encode(make_plate(photo, icc=icc), EncodingOptions("jpeg")), "a.jpg", LIMIT).icc == icc
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_noise_can_be_written_at_every_quality(channels: int) -> None:
     """The worst case for a JPEG writer's buffers: pictures whose files are larger than their pixels would suggest."""
     noise = np.random.default_rng(0).random((400, 400, channels), dtype=np.float32)
-    sizes = [len(encode(Plate(pixels=noise), Encoding("jpeg", quality=quality))) for quality in (1, 50, 85, 90, 95, 100)]
+    sizes = [len(encode(Picture(pixels=noise), EncodingOptions("jpeg", quality=quality))) for quality in (1, 50, 85, 90, 95, 100)]
     assert sizes == sorted(sizes)
     assert sizes[-1] > 100_000

@@ -30,9 +30,9 @@ def block(order: str, **tags: Any) -> bytes:
 def test_orientation_is_read_and_reset_in_place(order: str) -> None:
     """Either byte order; not a byte more or less, nothing else changed."""
     exif = block(order, t274=6)
-    made = metadata.upright_exif(exif)
-    assert metadata.orientation(exif) == 6
-    assert metadata.orientation(made) == 1
+    made = metadata.reset_orientation(exif)
+    assert metadata.read_orientation(exif) == 6
+    assert metadata.read_orientation(made) == 1
     assert made is not None
     assert len(made) == len(exif)
     assert sum(one != other for one, other in zip(made, exif, strict=True)) == 1
@@ -41,8 +41,8 @@ def test_orientation_is_read_and_reset_in_place(order: str) -> None:
 def test_without_orientation_nothing_is_touched() -> None:
     """The very block, and None stays None."""
     exif = block("<")
-    assert metadata.upright_exif(exif) is exif
-    assert metadata.upright_exif(None) is None
+    assert metadata.reset_orientation(exif) is exif
+    assert metadata.reset_orientation(None) is None
 
 
 @pytest.mark.parametrize("exif", [block("<"), block(">"), block("<", t282=72.0, t283=72.0, t296=2), None])
@@ -50,8 +50,8 @@ def test_resolution_is_set_where_there_is_no_other_place(exif: bytes | None) -> 
     """Tags that are there are overwritten, others are added; the rest can still be read by Pillow."""
     from PIL import Image
 
-    made = metadata.with_resolution(exif, (300.0, 150.5), create=True)
-    assert metadata.resolution(made) == (300.0, 150.5)
+    made = metadata.with_resolution(exif, (300.0, 150.5), creates_exif=True)
+    assert metadata.read_resolution(made) == (300.0, 150.5)
     read = Image.Exif()
     read.load(made)
     assert read.get(271) == (None if exif is None else "A maker with a long name")
@@ -61,25 +61,25 @@ def test_resolution_is_set_where_there_is_no_other_place(exif: bytes | None) -> 
 def test_resolution_is_not_invented() -> None:
     """A format with a place of its own leaves an Exif without resolution alone."""
     exif = block("<")
-    assert metadata.with_resolution(exif, (300, 300), create=False) is exif
-    assert metadata.with_resolution(None, (300, 300), create=False) is None
-    assert metadata.with_resolution(exif, None, create=True) is exif
+    assert metadata.with_resolution(exif, (300, 300), creates_exif=False) is exif
+    assert metadata.with_resolution(None, (300, 300), creates_exif=False) is None
+    assert metadata.with_resolution(exif, None, creates_exif=True) is exif
 
 
 def test_centimetres_are_inches() -> None:
     """Resolution unit 3."""
-    assert metadata.resolution(block("<", t282=100.0, t283=100.0, t296=3)) == (254.0, 254.0)
+    assert metadata.read_resolution(block("<", t282=100.0, t283=100.0, t296=3)) == (254.0, 254.0)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=80), st.sampled_from([b"II*\0", b"MM\0*", b""]))
 def test_any_bytes_are_read_without_complaint(rest: bytes, magic: bytes) -> None:
     """A stranger's Exif may hold anything."""
-    exif = metadata.bare_exif(magic + rest)
-    assert 1 <= metadata.orientation(exif) <= 8
-    metadata.resolution(exif)
-    metadata.with_resolution(exif, (300, 300), create=True)
-    metadata.upright_exif(exif)
+    exif = metadata.strip_exif_prefix(magic + rest)
+    assert 1 <= metadata.read_orientation(exif) <= 8
+    metadata.read_resolution(exif)
+    metadata.with_resolution(exif, (300, 300), creates_exif=True)
+    metadata.reset_orientation(exif)
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
@@ -91,20 +91,20 @@ def test_pixels_turn_as_pillow_turns_them(turn: int) -> None:
     exif = Image.Exif()
     exif[274] = turn
     Image.fromarray(picture).save(out, "PNG", exif=exif)
-    assert np.array_equal(metadata.upright(picture, turn), np.asarray(ImageOps.exif_transpose(Image.open(out))))
+    assert np.array_equal(metadata.apply_orientation(picture, turn), np.asarray(ImageOps.exif_transpose(Image.open(out))))
 
 
 @given(st.binary(min_size=1, max_size=60))
 def test_iptc_survives_photoshops_wrapping(iptc: bytes) -> None:
     """Odd and even lengths, alone and behind another resource."""
-    wrapped = metadata.photoshop_of_iptc(iptc)
-    assert metadata.iptc_of_photoshop(wrapped) == iptc
+    wrapped = metadata.photoshop_from_iptc(iptc)
+    assert metadata.iptc_from_photoshop(wrapped) == iptc
     other = b"8BIM\x03\xed\x04name\0" + b"\0\0\0\x03abc\0"
-    assert metadata.iptc_of_photoshop(other + wrapped) == iptc
+    assert metadata.iptc_from_photoshop(other + wrapped) == iptc
 
 
 def test_senseless_resolutions_are_none() -> None:
     """Zero, and more than any printer has."""
-    assert metadata.sensible_ppi(0, 300) is None
-    assert metadata.sensible_ppi(300, 2e6) is None
-    assert metadata.read_tag(block("<", t282=Fraction(1, 3)), 282) == Fraction(1, 3)
+    assert metadata.plausible_ppi(0, 300) is None
+    assert metadata.plausible_ppi(300, 2e6) is None
+    assert metadata.read_exif_tag(block("<", t282=Fraction(1, 3)), 282) == Fraction(1, 3)

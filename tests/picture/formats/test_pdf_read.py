@@ -10,14 +10,14 @@ import pikepdf
 import pytest
 
 from doubles.press import press_profile
-from goldsmith.errors import Problem
+from goldsmith.errors import InputError
 from goldsmith.picture.formats import pdf_read
-from goldsmith.picture.picture import Plate, frozen
+from goldsmith.picture.picture import Picture, freeze
 from goldsmith.picture.print import pdf_write, printing
-from goldsmith.picture.print.page_boxes import Sheet
-from goldsmith.picture.profiles import named
+from goldsmith.picture.print.page_boxes import PrintSheet
+from goldsmith.picture.profiles import builtin_profile
 
-PAGE = printing.Page(Sheet((20.0, 10.0), 2.0), "hero", True)
+PAGE = printing.PdfPageOptions(PrintSheet((20.0, 10.0), 2.0), "hero", True)
 
 
 def noise(height: int, width: int, channels: int, depth: Literal[8, 16]) -> np.ndarray:
@@ -31,18 +31,18 @@ def test_a_picture_is_read_back_code_for_code(depth: Literal[8, 16], channels: i
     """In grey and colour, at either depth; a bare grey was written as RGB, with its profile."""
     codes = noise(30, 50, channels, depth)
     levels = np.float32(np.iinfo(codes.dtype).max)
-    data = printing.page_file(Plate(frozen(codes.astype(np.float32) / levels), depth=depth), depth, None, PAGE)
-    page = pdf_read.read(data, "hero.pdf", 10**6)
+    data = printing.encode_page(Picture(freeze(codes.astype(np.float32) / levels), depth=depth), depth, None, PAGE)
+    page = pdf_read.read_pdf(data, "hero.pdf", 10**6)
     assert np.array_equal(page.samples, np.repeat(codes, 3 // channels, axis=2))
-    assert (page.depth, page.icc) == (depth, named("srgb"))
+    assert (page.depth, page.icc) == (depth, builtin_profile("srgb"))
 
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_inks_are_read_back_code_for_code(depth: Literal[8, 16]) -> None:
     """With the profile of the press that the page names."""
     codes = noise(30, 50, 4, depth)
-    picture = pdf_write.lossless(codes, press_profile())
-    page = pdf_read.read(pdf_write.write(picture, PAGE.sheet, "hero", False), "hero.pdf", 10**6)
+    picture = pdf_write.deflate_image(codes, press_profile())
+    page = pdf_read.read_pdf(pdf_write.write(picture, PAGE.sheet, "hero", False), "hero.pdf", 10**6)
     assert np.array_equal(page.samples, codes)
     assert page.icc == press_profile()
 
@@ -50,17 +50,17 @@ def test_inks_are_read_back_code_for_code(depth: Literal[8, 16]) -> None:
 def test_a_jpeg_in_the_page_is_decoded() -> None:
     """Nearly as it was."""
     smooth = np.tile(np.linspace(0, 1, 64, dtype=np.float32)[None, :, None], (48, 1, 3))
-    page = pdf_read.read(printing.page_file(Plate(frozen(smooth)), 8, 95, PAGE), "hero.pdf", 10**6)
+    page = pdf_read.read_pdf(printing.encode_page(Picture(freeze(smooth)), 8, 95, PAGE), "hero.pdf", 10**6)
     assert np.abs(page.samples / 255 - smooth).max() < 0.03
 
 
 def test_the_boxes_are_told_in_mm() -> None:
     """Trim, what the picture covers, and the bleed of the side that has least."""
-    data = printing.page_file(Plate(frozen(np.zeros((30, 50, 3), np.float32))), 8, None, PAGE)
-    page = pdf_read.read(data, "hero.pdf", 10**6)
-    assert page.trim == pytest.approx((20, 10), abs=0.01)
-    assert page.sheet == pytest.approx((24, 14), abs=0.01)
-    assert page.bleed == pytest.approx(2, abs=0.01)
+    data = printing.encode_page(Picture(freeze(np.zeros((30, 50, 3), np.float32))), 8, None, PAGE)
+    page = pdf_read.read_pdf(data, "hero.pdf", 10**6)
+    assert page.trim_mm == pytest.approx((20, 10), abs=0.01)
+    assert page.sheet_mm == pytest.approx((24, 14), abs=0.01)
+    assert page.bleed_mm == pytest.approx(2, abs=0.01)
     for side in range(4):
         with pikepdf.open(BytesIO(data)) as pdf:
             box = [float(value) for value in pdf.pages[0].BleedBox]  # type: ignore[attr-defined]
@@ -68,17 +68,17 @@ def test_the_boxes_are_told_in_mm() -> None:
             pdf.pages[0].BleedBox = pikepdf.Array(box)
             changed = BytesIO()
             pdf.save(changed)
-        assert pdf_read.read(changed.getvalue(), "hero.pdf", 10**6).bleed == pytest.approx(1, abs=0.01)
+        assert pdf_read.read_pdf(changed.getvalue(), "hero.pdf", 10**6).bleed_mm == pytest.approx(1, abs=0.01)
 
 
 def test_what_is_no_such_page_is_a_problem() -> None:
     """Damaged, without a picture, or larger than is read: a sentence with its name."""
-    data = printing.page_file(Plate(frozen(np.zeros((30, 50, 3), np.float32))), 8, None, PAGE)
+    data = printing.encode_page(Picture(freeze(np.zeros((30, 50, 3), np.float32))), 8, None, PAGE)
     empty, blank = BytesIO(), pikepdf.new()
     blank.add_blank_page()
     blank.save(empty)
     for wrong in (b"%PDF-1.6", data[:400], empty.getvalue()):
-        with pytest.raises(Problem, match=r"hero\.pdf is damaged"):
-            pdf_read.read(wrong, "hero.pdf", 10**6)
-    with pytest.raises(Problem, match="50 x 30 pixels"):
-        pdf_read.read(data, "hero.pdf", 100)
+        with pytest.raises(InputError, match=r"hero\.pdf is damaged"):
+            pdf_read.read_pdf(wrong, "hero.pdf", 10**6)
+    with pytest.raises(InputError, match="50 x 30 pixels"):
+        pdf_read.read_pdf(data, "hero.pdf", 100)

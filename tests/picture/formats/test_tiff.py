@@ -11,8 +11,8 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from goldsmith.errors import Incomplete, Problem
-from goldsmith.picture.codec import decode, decoded, verify
+from goldsmith.errors import IncompleteFileError, InputError
+from goldsmith.picture.codec import decode, decode_with_info, verify
 
 LIMIT = 1_000_000
 LAYOUTS: list[dict[str, Any]] = [
@@ -44,7 +44,7 @@ def test_every_layout_is_exact(layout: dict[str, Any], depth: int) -> None:
     picture = codes(depth)
     plate = decode(tiff(picture, **layout), "a.tif", LIMIT)
     assert plate.depth == depth
-    assert np.array_equal(plate.codes(), picture)
+    assert np.array_equal(plate.to_codes(), picture)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
@@ -52,7 +52,7 @@ def test_a_truncated_file_is_incomplete_wherever_it_ends(layout: dict[str, Any])
     """Directory in front or at the end: what is missing is known to be missing."""
     data = tiff(codes(16), **layout)
     for end in range(16, len(data), 211):
-        with pytest.raises(Incomplete, match=r"a\.tif ends too soon"):
+        with pytest.raises(IncompleteFileError, match=r"a\.tif ends too soon"):
             verify(data[:end], "a.tif", LIMIT)
 
 
@@ -62,7 +62,7 @@ def test_straight_alpha_is_alpha_and_other_channels_are_not() -> None:
     plate = decode(tiff(picture, extrasamples=["unassalpha"]), "a.tif", LIMIT)
     assert plate.alpha is not None
     assert np.array_equal(np.round(plate.alpha * 65535), picture[:, :, 3])
-    plate, facts = decoded(tiff(picture, extrasamples=["unspecified"]), "a.tif", LIMIT)
+    plate, facts = decode_with_info(tiff(picture, extrasamples=["unspecified"]), "a.tif", LIMIT)
     assert plate.alpha is None
     assert facts.notes == ("1 extra channel that is no alpha went unread",)
 
@@ -76,10 +76,10 @@ def test_premultiplied_alpha_is_divided_out() -> None:
 
 
 def test_floats_are_taken_as_they_are() -> None:
-    """float32 0..1 becomes a 16-bit plate, and the facts say how it was read."""
+    """float32 0..1 becomes a 16-bit picture, and the facts say how it was read."""
     picture = codes(16)
-    plate, facts = decoded(tiff((picture / 65535).astype(np.float32)), "a.tif", LIMIT)
-    assert np.array_equal(plate.codes(), picture)
+    plate, facts = decode_with_info(tiff((picture / 65535).astype(np.float32)), "a.tif", LIMIT)
+    assert np.array_equal(plate.to_codes(), picture)
     assert facts.depth == 32
     assert "floating-point" in facts.notes[0]
 
@@ -87,7 +87,7 @@ def test_floats_are_taken_as_they_are() -> None:
 def test_white_may_be_zero() -> None:
     """Photometric 0 is turned round, exactly."""
     picture = codes(16, 1)[:, :, 0]
-    assert np.array_equal(decode(tiff(picture, photometric="miniswhite"), "a.tif", LIMIT).codes()[:, :, 0], 65535 - picture)
+    assert np.array_equal(decode(tiff(picture, photometric="miniswhite"), "a.tif", LIMIT).to_codes()[:, :, 0], 65535 - picture)
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "P", "1", "RGB"])
@@ -99,12 +99,12 @@ def test_other_colour_kinds_are_resolved(mode: str, photo: Any) -> None:
     image.save(out, "TIFF", compression={"1": "group4", "RGB": "jpeg"}.get(mode, "tiff_lzw"))
     plate = decode(out.getvalue(), "a.tif", LIMIT)
     expected = np.asarray(Image.open(out).convert("RGB")).astype(int)
-    assert np.abs(plate.codes().astype(int) - expected).max() <= 1
+    assert np.abs(plate.to_codes().astype(int) - expected).max() <= 1
 
 
 def test_what_is_not_supported_is_said(photo: Any) -> None:
     """Lab and signed integers get a problem that says what to save instead."""
-    with pytest.raises(Problem, match="not supported") as caught:
+    with pytest.raises(InputError, match="not supported") as caught:
         verify(tiff(codes(16).astype(np.int16)), "a.tif", LIMIT)
     assert caught.value.remedy == "Save it as RGB or grey, 8 or 16 bits."
 
@@ -115,7 +115,7 @@ def test_a_size_that_lies_is_refused_before_decoding() -> None:
     with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
         at = file.pages[0].tags["ImageWidth"].offset
     data[at + 2 : at + 12] = struct.pack("<HII", 4, 1, 2_000_000_000)
-    with pytest.raises(Problem, match="2000000000 x 24"):
+    with pytest.raises(InputError, match="2000000000 x 24"):
         verify(bytes(data), "a.tif", LIMIT)
 
 
@@ -128,12 +128,12 @@ def test_pages_in_a_circle_are_damage() -> None:
     at = start + 2 + 12 * struct.unpack_from("<H", data, start)[0]
     assert count
     data[at : at + 4] = struct.pack("<I", start)
-    with pytest.raises(Problem, match="circle"):
+    with pytest.raises(InputError, match="circle"):
         verify(bytes(data), "a.tif", LIMIT)
 
 
 def test_a_directory_of_many_entries_is_refused() -> None:
     """65,000 entries are no picture."""
     data = b"II*\0\x08\0\0\0" + struct.pack("<H", 65000) + bytes(65000 * 12 + 4) + b"end"
-    with pytest.raises(Problem, match="65000 entries"):
+    with pytest.raises(InputError, match="65000 entries"):
         verify(data, "a.tif", LIMIT)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from goldsmith.errors import Incomplete, Problem
-from goldsmith.picture.codec import Encoding, decode, encode, verify
+from goldsmith.errors import IncompleteFileError, InputError
+from goldsmith.picture.codec import EncodingOptions, decode, encode, verify
 
 LIMIT = 1_000_000
 
@@ -20,7 +20,7 @@ def test_a_truncated_file_is_incomplete_wherever_it_ends(lossless: bool, photo: 
     """The file's head says how long it is."""
     data = saved(photo, "WEBP", lossless=lossless)
     for end in range(20, len(data) - 1, 61):
-        with pytest.raises(Incomplete, match=rf"{end} of its {len(data)} bytes are there"):
+        with pytest.raises(IncompleteFileError, match=rf"{end} of its {len(data)} bytes are there"):
             verify(data[:end], "a.webp", LIMIT)
 
 
@@ -28,7 +28,7 @@ def test_alpha_is_straight_and_exact(photo: Any, saved: Any) -> None:
     """Lossless RGBA as Pillow writes it."""
     picture = np.dstack([photo, photo[:, :, 1]])
     plate = decode(saved(picture, "WEBP", lossless=True, exact=True), "a.webp", LIMIT)
-    assert np.array_equal(plate.codes(), photo)
+    assert np.array_equal(plate.to_codes(), photo)
     assert plate.alpha is not None
     assert np.array_equal(np.round(plate.alpha * 255), photo[:, :, 1])
 
@@ -38,7 +38,7 @@ def test_a_canvas_that_lies_is_refused_before_decoding(photo: Any, saved: Any) -
     data = bytearray(saved(np.dstack([photo, photo[:, :, 1]]), "WEBP", xmp=b"<x/>"))
     at = data.index(b"VP8X") + 12
     data[at : at + 6] = b"\xff" * 6
-    with pytest.raises(Problem, match="16777216 x 16777216"):
+    with pytest.raises(InputError, match="16777216 x 16777216"):
         verify(bytes(data), "a.webp", LIMIT)
 
 
@@ -56,17 +56,17 @@ def test_a_first_frame_smaller_than_the_canvas_is_laid_on_it(photo: Any) -> None
     assert plate.alpha is not None
     assert plate.alpha[:48, :64].all()
     assert not plate.alpha[48:].any()
-    assert np.array_equal(plate.codes()[:48, :64], photo)
+    assert np.array_equal(plate.to_codes()[:48, :64], photo)
 
 
 def test_a_grey_plate_is_written_as_rgb(photo: Any, make_plate: Any) -> None:
     """WebP knows no grey."""
     plate = make_plate(photo[:, :, :1])
-    again = decode(encode(plate, Encoding("webp", lossless=True)), "a.webp", LIMIT)
-    assert np.array_equal(again.codes(), np.repeat(plate.codes(), 3, axis=2))
+    again = decode(encode(plate, EncodingOptions("webp", lossless=True)), "a.webp", LIMIT)
+    assert np.array_equal(again.to_codes(), np.repeat(plate.codes(), 3, axis=2))
 
 
 def test_what_is_too_large_for_the_format_is_a_problem(make_plate: Any) -> None:
     """16,383 pixels are the most; the remedy names another format."""
-    with pytest.raises(Problem, match="16383"):
-        encode(make_plate(np.zeros((1, 16384, 3), np.uint8)), Encoding("webp"))
+    with pytest.raises(InputError, match="16383"):
+        encode(make_plate(np.zeros((1, 16384, 3), np.uint8)), EncodingOptions("webp"))

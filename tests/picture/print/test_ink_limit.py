@@ -8,19 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldsmith.picture.formats import jpeg, jpeg_write
-from goldsmith.picture.formats.facts import Samples
-from goldsmith.picture.print.cmyk import codes_within, summed
-from goldsmith.picture.print.ink_limit import held
+from goldsmith.picture.formats.image_info import Samples
+from goldsmith.picture.print.cmyk import code_sums, limit_code_coverage
+from goldsmith.picture.print.ink_limit import limit_ink_through_jpeg
 
 
 def through(quality: int, codes: Samples) -> Samples:
     """Into a JPEG and out again."""
-    data = jpeg_write.bare_inks(codes, quality)
+    data = jpeg_write.write_bare_cmyk(codes, quality)
     return jpeg.read_samples(data, jpeg.read_header(data, "inks", 10**8), "inks")
 
 
 def percent(codes: Samples) -> float:
-    return float(summed(codes).max()) / 2.55
+    return float(code_sums(codes).max()) / 2.55
 
 
 def edges(height: int = 61, width: int = 83) -> Samples:
@@ -28,14 +28,14 @@ def edges(height: int = 61, width: int = 83) -> Samples:
     codes = np.zeros((height, width, 4), np.uint8)
     codes[5:50, 9:40] = (200, 190, 180, 195)
     codes[20:30, 44:80] = (100, 255, 155, 255)
-    return codes_within(codes, 300)
+    return limit_code_coverage(codes, 300)
 
 
 @pytest.mark.parametrize("quality", [1, 10, 40, 75, 90, 100])
 def test_what_comes_out_of_a_jpeg_is_within_the_limit(quality: int) -> None:
     """At hard edges it would be above it; a code for each ink stays free for decoders that round otherwise."""
     codes = edges()
-    made = held(codes, 300, lambda some: through(quality, some))
+    made = limit_ink_through_jpeg(codes, 300, lambda some: through(quality, some))
     assert made.shape == codes.shape
     assert percent(through(quality, made)) <= 300 - 4 / 2.55 + 0.01
     if quality < 90:
@@ -46,7 +46,7 @@ def test_black_is_kept_and_far_squares_are_as_they_were() -> None:
     """Only colours give way, and only in squares of 8 px that came back above the limit."""
     codes = edges()
     codes[56:, 72:] = (90, 80, 70, 60)
-    made = held(codes, 300, lambda some: through(60, some))
+    made = limit_ink_through_jpeg(codes, 300, lambda some: through(60, some))
     assert (made[:, :, 3] == codes[:, :, 3]).all()
     assert (made <= codes).all()
     assert (made != codes).any()
@@ -62,14 +62,14 @@ def test_it_is_found_in_a_few_turns() -> None:
         turns.append(len(some))
         return through(40, some)
 
-    held(edges(), 300, noting)
+    limit_ink_through_jpeg(edges(), 300, noting)
     assert len(turns) <= 6
 
 
 def test_what_holds_already_comes_back_itself() -> None:
     """The very array; a way that shifts nothing needs no room."""
     thin = np.full((20, 20, 4), 60, np.uint8)
-    assert held(thin, 300, lambda some: through(50, some)) is thin
+    assert limit_ink_through_jpeg(thin, 300, lambda some: through(50, some)) is thin
 
 
 def test_a_way_that_cannot_be_held_ends() -> None:
@@ -79,7 +79,7 @@ def test_a_way_that_cannot_be_held_ends() -> None:
     def adding(some: Samples) -> Samples:
         return np.full(some.shape, 255, np.uint8)
 
-    made = held(full, 280, adding)
+    made = limit_ink_through_jpeg(full, 280, adding)
     assert made.shape == full.shape
     assert (made[:, :, 3] == 180).all()
 
@@ -93,7 +93,7 @@ def test_a_way_that_cannot_be_held_ends() -> None:
 )
 def test_noise_is_held_too(seed: int, quality: int, limit: int, size: tuple[int, int]) -> None:
     """The worst there is for a JPEG, at any quality, limit and size: what the export delivers is held, and black never shrinks."""
-    codes = codes_within(np.random.default_rng(seed).integers(0, 256, (*size, 4)).astype(np.uint8), limit)
-    made = held(codes, limit, lambda some: through(quality, some))
+    codes = limit_code_coverage(np.random.default_rng(seed).integers(0, 256, (*size, 4)).astype(np.uint8), limit)
+    made = limit_ink_through_jpeg(codes, limit, lambda some: through(quality, some))
     assert percent(through(quality, made)) <= limit
     assert (made[:, :, 3] == codes[:, :, 3]).all()

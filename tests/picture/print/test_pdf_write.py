@@ -17,13 +17,13 @@ from doubles.press import TITLE, press_profile
 from goldsmith.picture import profiles
 from goldsmith.picture.formats import jpeg_write
 from goldsmith.picture.print import pdf_write
-from goldsmith.picture.print.page_boxes import Sheet
+from goldsmith.picture.print.page_boxes import PrintSheet
 
-SHEET = Sheet((100, 70), 3)
+SHEET = PrintSheet((100, 70), 3)
 SLUG_MM = 10
 MM = 72 / 25.4
+# Objects of a PDF do not outlive it.
 _KEPT: list[pikepdf.Pdf] = []
-"""Objects of a PDF do not outlive it."""
 
 
 def _codes(channels: int = 4, depth: int = 8) -> np.ndarray:
@@ -32,9 +32,9 @@ def _codes(channels: int = 4, depth: int = 8) -> np.ndarray:
     return smooth.astype(np.uint8 if depth == 8 else np.uint16)
 
 
-def _written(channels: int = 4, depth: int = 8, *, marks: bool = True, title: str = "hero_poster", sheet: Sheet = SHEET) -> bytes:
-    icc = press_profile() if channels == 4 else profiles.named("adobe-rgb")
-    return pdf_write.write(pdf_write.lossless(_codes(channels, depth), icc), sheet, title, marks)
+def _written(channels: int = 4, depth: int = 8, *, marks: bool = True, title: str = "hero_poster", sheet: PrintSheet = SHEET) -> bytes:
+    icc = press_profile() if channels == 4 else profiles.builtin_profile("adobe-rgb")
+    return pdf_write.write(pdf_write.deflate_image(_codes(channels, depth), icc), sheet, title, marks)
 
 
 def _opened(data: bytes) -> Any:
@@ -93,7 +93,7 @@ def test_colours_are_told_by_their_own_profile() -> None:
     pdf = _opened(_written(3))
     kind, profile = pdf.pages[0].Resources.XObject.Picture.ColorSpace
     assert kind == pikepdf.Name.ICCBased
-    assert profile.read_bytes() == profiles.named("adobe-rgb")
+    assert profile.read_bytes() == profiles.builtin_profile("adobe-rgb")
     assert profile.N == 3
     assert "/OutputIntents" not in pdf.Root
     assert b"PDFXVersion>" not in pdf.Root.Metadata.read_bytes()
@@ -125,7 +125,7 @@ def test_a_title_cannot_break_out_of_its_place() -> None:
 
 
 def test_marks_lie_outside_the_bleed_and_on_all_plates() -> None:
-    """Every line of a mark keeps a millimetre from the bleed; their colour prints on every plate."""
+    """Every line of a mark keeps a millimetre from the bleed; their colour prints on every picture."""
     page = _opened(_written()).pages[0]
     assert page.Resources.ColorSpace.All[1] == pikepdf.Name.All
     low, right, high = SLUG_MM * MM, 116 * MM, 86 * MM
@@ -155,14 +155,14 @@ def test_a_colour_bar_has_each_ink_and_is_left_out_where_there_is_no_room() -> N
     bar = pikepdf.parse_content_stream(_opened(_written()).pages[0])
     fills = [[float(value) for value in operands] for operands, operator in bar if str(operator) == "k"]
     assert fills == [[tint if plate == ink else 0 for plate in range(4)] for ink in range(4) for tint in (1, 0.5)]
-    for data in (_written(sheet=Sheet((30, 30), 3)), _written(3)):
+    for data in (_written(sheet=PrintSheet((30, 30), 3)), _written(3)):
         assert not any(str(op) == "k" for _, op in pikepdf.parse_content_stream(_opened(data).pages[0]))
 
 
 def test_a_jpeg_of_inks_is_turned_the_right_way_round() -> None:
     """A JPEG of inks is inverted; the page says so."""
-    picture = pdf_write.Picture(jpeg_write.bare_inks(_codes(), 90), 90, 60, 4, 8, press_profile(), jpeg=True)
-    image = _opened(pdf_write.write(picture, SHEET, "hero", marks=False)).pages[0].Resources.XObject.Picture
+    picture = pdf_write.PdfImage(jpeg_write.write_bare_cmyk(_codes(), 90), 90, 60, 4, 8, press_profile(), is_jpeg=True)
+    image = _opened(pdf_write.write(picture, SHEET, "hero", has_marks=False)).pages[0].Resources.XObject.Picture
     assert image.Filter == pikepdf.Name.DCTDecode
     assert [int(value) for value in image.Decode] == [1, 0] * 4
 
@@ -174,11 +174,11 @@ def test_another_program_draws_the_picture_where_it_belongs(jpeg: bool, tmp_path
     codes = np.zeros((76, 106, 4), np.uint8)
     codes[:38, :, 3] = 255
     codes[38:, :, 2] = 255
-    picture = pdf_write.lossless(codes, press_profile())
+    picture = pdf_write.deflate_image(codes, press_profile())
     if jpeg:
-        picture = pdf_write.Picture(jpeg_write.bare_inks(codes, 95), 106, 76, 4, 8, press_profile(), jpeg=True)
+        picture = pdf_write.PdfImage(jpeg_write.write_bare_cmyk(codes, 95), 106, 76, 4, 8, press_profile(), is_jpeg=True)
     file = tmp_path / "page.pdf"
-    file.write_bytes(pdf_write.write(picture, SHEET, "hero", marks=True))
+    file.write_bytes(pdf_write.write(picture, SHEET, "hero", has_marks=True))
     subprocess.run(["pdftoppm", "-r", "25.4", "-png", str(file), str(tmp_path / "page")], check=True)
     (drawn,) = tmp_path.glob("page*.png")
     from PIL import Image

@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from doubles.bench import BenchDouble
 from doubles.pdf_x4 import faults
 from doubles.press import TITLE, press_file
+from doubles.step_context import StepContextDouble
 from goldsmith.ops.export import Export
 from goldsmith.picture import profiles
-from goldsmith.picture.picture import Plate, frozen
+from goldsmith.picture.picture import Picture, freeze
 
 GHOSTSCRIPTS = Path("/usr/share/color/icc/ghostscript/default_cmyk.icc")
 SHEET = {"format": "pdf", "cmyk": "press", "trim": [90, 60], "bleed": "3mm"}
@@ -28,9 +28,9 @@ SHEET = {"format": "pdf", "cmyk": "press", "trim": [90, 60], "bleed": "3mm"}
 
 def files(profile: Path | None = None, **more: Any) -> list[bytes]:
     """The page and its proof, as export makes them of a photograph."""
-    plate = Plate(frozen(data.coffee().astype(np.float32) / np.float32(255)))
-    bench = BenchDouble(references={("profiles", "press"): profile or press_file()})
-    return [made.data for made in Export.model_validate({**SHEET, **more}).make(plate, bench)]
+    plate = Picture(freeze(data.coffee().astype(np.float32) / np.float32(255)))
+    context = StepContextDouble(references={("profiles", "press"): profile or press_file()})
+    return [made.data for made in Export.model_validate({**SHEET, **more}).make_files(plate, context)]
 
 
 @pytest.mark.parametrize("more", [{}, {"marks": True}, {"quality": 90, "marks": True}, {"depth": 16}, {"bleed": 0}, {"grey": "black"}])
@@ -141,7 +141,7 @@ BROKEN: list[tuple[str, Callable[[pikepdf.Pdf], None]]] = [
     ("output intent: a profile of ICC version 4 at most, whole", _profile_of(lambda icc: icc[:-4])),
     ("output intent: a profile of ICC version 4 at most, whole", _profile_of(lambda icc: icc[:8] + b"\x05" + icc[9:])),
     ("output intent: profile of an output device", _profile_of(lambda icc: icc.replace(b"prtr", b"link", 1))),
-    ("output intent: four inks", _profile_of(lambda _: profiles.named("adobe-rgb"))),
+    ("output intent: four inks", _profile_of(lambda _: profiles.builtin_profile("adobe-rgb"))),
     ("TrimBox or ArtBox, and not both", _drop("page", "/TrimBox")),
     ("TrimBox or ArtBox, and not both", _set(_page, "/ArtBox", lambda pdf: _page(pdf).TrimBox)),
     ("boxes lie within each other", _set(_page, "/BleedBox", [100, 100, 120, 120])),
@@ -247,9 +247,9 @@ def _softened(pixels: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("bleed", [3.0, 5.0])
 def test_mupdf_draws_the_marks_and_the_bleed_at_their_millimetres(bleed: float, tmp_path: Path) -> None:
     """Measured in the drawn page at 20 px a mm: the picture ends with the bleed, crop marks stand at the trim, a mm from the bleed."""
-    dark = Plate(frozen(np.zeros((300, 450, 3), np.float32)))
-    bench = BenchDouble(references={("profiles", "press"): press_file()})
-    (made,) = Export.model_validate({**SHEET, "bleed": bleed, "marks": True}).make(dark, bench)
+    dark = Picture(freeze(np.zeros((300, 450, 3), np.float32)))
+    context = StepContextDouble(references={("profiles", "press"): press_file()})
+    (made,) = Export.model_validate({**SHEET, "bleed": bleed, "marks": True}).make_files(dark, context)
     (tmp_path / "page.pdf").write_bytes(made.data)
     subprocess.run(
         ["mutool", "draw", "-q", "-r", "508", "-c", "gray", "-o", str(tmp_path / "seen.png"), str(tmp_path / "page.pdf")], check=True
@@ -283,8 +283,8 @@ def _dark(line: np.ndarray) -> list[tuple[float, float]]:
 def test_mupdf_reads_the_very_inks(tmp_path: Path) -> None:
     """Drawn as CMYK at a pixel for a pixel, in the middle of flat patches: the inks of the file, none mixed into another."""
     patches = np.repeat(np.repeat(np.array([[[1, 0, 0], [0, 0, 1]], [[0.5, 0.5, 0.5], [0, 0, 0]]], np.float32), 100, axis=0), 150, axis=1)
-    bench = BenchDouble(references={("profiles", "press"): press_file()})
-    (made,) = Export.model_validate({**SHEET, "bleed": 0, "coverage": 250}).make(Plate(frozen(patches)), bench)
+    context = StepContextDouble(references={("profiles", "press"): press_file()})
+    (made,) = Export.model_validate({**SHEET, "bleed": 0, "coverage": 250}).make_files(Picture(freeze(patches)), context)
     (tmp_path / "page.pdf").write_bytes(made.data)
     with pikepdf.open(BytesIO(made.data)) as pdf:
         picture = _picture(pdf)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from goldsmith.pipeline.commit.naming import archive_path, numbered, restemmed, split_version, versioned
+from goldsmith.pipeline.commit.naming import archive_path, next_free_stem, replace_stem, split_version, with_number
 
 
 @pytest.mark.parametrize(
@@ -23,22 +23,22 @@ def test_a_stem_is_taken_apart(stem: str, parts: tuple[str, int]) -> None:
 def test_a_free_name_is_kept() -> None:
     """Whatever a person called it."""
     for stem in ("hero", "hero_v001", "hero_v007"):
-        assert versioned(stem, (), lambda _: True) == stem
+        assert next_free_stem(stem, (), lambda _: True) == stem
 
 
 def test_the_next_version_is_above_all_that_ever_were() -> None:
     """Gaps are not filled, so that a higher number is always the newer one."""
-    assert versioned("hero", {1, 4}, lambda _: True) == "hero_v005"
-    assert versioned("hero", {1}, lambda stem: stem != "hero_v002") == "hero_v003"
-    assert versioned("shot_v001", {0}, lambda _: True) == "shot_v002"
-    assert versioned("hero", (), lambda stem: stem != "hero") == "hero_v002"
+    assert next_free_stem("hero", {1, 4}, lambda _: True) == "hero_v005"
+    assert next_free_stem("hero", {1}, lambda stem: stem != "hero_v002") == "hero_v003"
+    assert next_free_stem("shot_v001", {0}, lambda _: True) == "shot_v002"
+    assert next_free_stem("hero", (), lambda stem: stem != "hero") == "hero_v002"
 
 
 def test_results_follow_their_stem() -> None:
     """Tails and suffixes stay; a name of its own gets the version before its suffix."""
-    assert restemmed("masked/acme/hero_web.avif", "hero", "hero_v002") == "masked/acme/hero_v002_web.avif"
-    assert restemmed("masked/hero_v002.png", "hero_v002", "hero_v003") == "masked/hero_v003.png"
-    assert restemmed("delivered/readme.txt", "hero", "hero_v003") == "delivered/readme_v003.txt"
+    assert replace_stem("masked/acme/hero_web.avif", "hero", "hero_v002") == "masked/acme/hero_v002_web.avif"
+    assert replace_stem("masked/hero_v002.png", "hero_v002", "hero_v003") == "masked/hero_v003.png"
+    assert replace_stem("delivered/readme.txt", "hero", "hero_v003") == "delivered/readme_v003.txt"
 
 
 def test_the_archive_is_by_day() -> None:
@@ -53,6 +53,6 @@ def test_the_archive_is_by_day() -> None:
 def test_a_name_always_fits(name: str, number: int) -> None:
     """255 bytes at most, whatever it is made of, the number still in it. What begins with a dot is never taken."""
     assume(not name.startswith("."))
-    made = numbered(f"archive/{name}.png", number)
+    made = with_number(f"archive/{name}.png", number)
     assert len(os.fsencode(os.path.basename(made))) <= 255
     assert made.endswith(".png" if number == 1 else f"~{number}.png")

@@ -15,16 +15,16 @@ import pytest
 
 from doubles.disk import Disk, Overwritten, Script
 from doubles.share import DAY, NOON, Share, sha256
-from goldsmith.files import At, Filesystem, Sig
+from goldsmith.files import FileSignature, Filesystem, PathAt
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Plan
 from goldsmith.pipeline.commit.plan_executor import (
-    Changed,
-    Committed,
-    Deliver,
-    Halted,
-    Refused,
-    with_stem,
+    FileRefused,
+    FilesChanged,
+    PlanCommitted,
+    PlanExecutor,
+    PlanHalted,
+    with_new_stem,
 )
 
 
@@ -51,14 +51,14 @@ def test_a_picture_goes_on_and_its_inputs_are_put_away(share: Share, journal: Jo
         f"archive/{DAY}/selected/acme/hero.png": b"picture hero",
         f"archive/{DAY}/selected/acme/hero.mask.png": b"mask hero",
     }
-    assert isinstance(result, Committed)
-    assert {placed.path: placed.sig for placed in result.placed} == {
-        path: Sig.of((share.root / path).lstat()) for path in share.files() if path.startswith("masked")
+    assert isinstance(result, PlanCommitted)
+    assert {placed.path: placed.sig for placed in result.placed_files} == {
+        path: FileSignature.from_stat((share.root / path).lstat()) for path in share.files() if path.startswith("masked")
     }
     row = next(journal.history())
     assert (row.taken_at, row.results) == (NOON, ("masked/acme/hero.toml", "masked/acme/hero.png", "masked/acme/hero_web.avif"))
-    assert row.record["archived"] == {take.path: take.to for take in plan.takes[:2]}
-    placed = journal.placed("masked/acme/hero.png")
+    assert row.record["archived"] == {take.path: take.destination for take in plan.consumes[:2]}
+    placed = journal.placed_file("masked/acme/hero.png")
     assert placed is not None
     assert placed.sha256 == sha256(b"finished hero")
 
@@ -67,7 +67,7 @@ def test_a_batch_costs_one_fsync_a_folder(share: Share, journal: Journal) -> Non
     """However many assets pass, each folder that was touched is made durable once."""
     script = Script()
     results = share.deliver(journal, Disk(script)).commit([share.passed(f"job{number}", f"hero{number}") for number in range(20)])
-    assert all(isinstance(result, Committed) for result in results)
+    assert all(isinstance(result, PlanCommitted) for result in results)
     assert script.calls.count("fsync_dir") == len(["selected", "masked", "archive", f"archive/{DAY}", f"archive/{DAY}/selected"])
     assert "fsync" not in script.calls
 
@@ -76,11 +76,11 @@ def test_a_taken_name_makes_a_version_of_the_whole(share: Share, journal: Journa
     """One name of several is taken: all results are called v002, and what lay there is untouched."""
     share.put("masked/hero_web.avif", b"older")
     result = share.deliver(journal).commit([share.worked("a")])[0]
-    assert isinstance(result, Committed)
+    assert isinstance(result, PlanCommitted)
     assert result.plan.stem == "hero_v002"
     assert sorted(os.listdir(share.root / "masked")) == ["hero_v002.png", "hero_v002.toml", "hero_v002_web.avif", "hero_web.avif"]
     assert share.files()["masked/hero_web.avif"] == b"older"
-    assert journal.ever_placed_versions("masked", "hero") == {2}
+    assert journal.placed_versions("masked", "hero") == {2}
 
 
 def test_what_names_results_is_written_anew(share: Share, journal: Journal) -> None:
@@ -90,15 +90,15 @@ def test_what_names_results_is_written_anew(share: Share, journal: Journal) -> N
 
     def reword(plan: Plan, stem: str) -> Plan:
         asked.append(stem)
-        again = with_stem(plan, stem)
+        again = with_new_stem(plan, stem)
         listing = share.result("a", f"{stem}.json", f"masked/{stem}_web.avif", f"names {stem}.png".encode())
-        return again.model_copy(update={"puts": (again.puts[0], listing)})
+        return again.model_copy(update={"publishes": (again.publishes[0], listing)})
 
-    result = Deliver(share.root, journal, now=lambda: NOON, reword=reword).commit([share.worked("a")])[0]
+    result = PlanExecutor(share.root, journal, now=lambda: NOON, rename_plan=reword).commit([share.worked("a")])[0]
     assert asked == ["hero_v002"]
     assert share.files()["masked/hero_v002_web.avif"] == b"names hero_v002.png"
-    assert isinstance(result, Committed)
-    assert {one.path: one.sha256 for one in result.placed}["masked/hero_v002_web.avif"] == sha256(b"names hero_v002.png")
+    assert isinstance(result, PlanCommitted)
+    assert {one.path: one.sha256 for one in result.placed_files}["masked/hero_v002_web.avif"] == sha256(b"names hero_v002.png")
 
 
 def test_two_assets_of_one_name_in_a_batch_are_two_versions(share: Share, journal: Journal) -> None:
@@ -107,27 +107,27 @@ def test_two_assets_of_one_name_in_a_batch_are_two_versions(share: Share, journa
         share.worked("a"),
         share.plan("b", "hero", (share.take("selected/hero.jpg", f"archive/{DAY}/selected/hero.jpg", b"j"),), ()),
     )
-    second = second.model_copy(update={"puts": (share.result("b", "0.png", "masked/hero.png", b"of the jpg"),)})
-    assert all(isinstance(result, Committed) for result in share.deliver(journal).commit([first, second]))
+    second = second.model_copy(update={"publishes": (share.result("b", "0.png", "masked/hero.png", b"of the jpg"),)})
+    assert all(isinstance(result, PlanCommitted) for result in share.deliver(journal).commit([first, second]))
     assert share.files()["masked/hero.png"] == b"finished hero"
     assert share.files()["masked/hero_v002.png"] == b"of the jpg"
 
 
 def test_versions_are_remembered_when_their_files_are_gone(share: Share, journal: Journal) -> None:
     """Whoever names the next one asks the journal: it knows every version that ever lay in a folder."""
-    assert journal.ever_placed_versions("masked", "hero") == set()
+    assert journal.placed_versions("masked", "hero") == set()
     share.deliver(journal).commit([share.worked("a")])
     for path in (share.root / "masked").iterdir():
         path.unlink()
-    assert journal.ever_placed_versions("masked", "hero") == {1}
-    assert journal.ever_placed_versions("masked/acme", "hero") == set()
+    assert journal.placed_versions("masked", "hero") == {1}
+    assert journal.placed_versions("masked/acme", "hero") == set()
 
 
 def test_the_archive_never_collides(share: Share, journal: Journal) -> None:
     """The second hero.png of a day is hero~2.png."""
     share.put(f"archive/{DAY}/selected/hero.png", b"this morning's")
     result = share.deliver(journal).commit([share.worked("a")])[0]
-    assert isinstance(result, Committed)
+    assert isinstance(result, PlanCommitted)
     assert result.plan.stem == "hero"
     assert share.files()[f"archive/{DAY}/selected/hero~2.png"] == b"picture hero"
     assert next(journal.history()).record["archived"]["selected/hero.png"] == f"archive/{DAY}/selected/hero~2.png"  # type: ignore[index,call-overload]
@@ -136,7 +136,7 @@ def test_the_archive_never_collides(share: Share, journal: Journal) -> None:
 def test_names_may_hold_any_bytes(share: Share, journal: Journal) -> None:
     """Invalid UTF-8, line breaks, quotes and a dash in front."""
     for number, stem in enumerate(("-rf", "two\nlines", "grün", 'a "b" $(c)', "\udcff\udcfe")):
-        assert isinstance(share.deliver(journal).commit([share.worked(f"j{number}", stem)])[0], Committed)
+        assert isinstance(share.deliver(journal).commit([share.worked(f"j{number}", stem)])[0], PlanCommitted)
         assert share.files()[f"masked/{stem}.png"] == b"finished " + os.fsencode(stem)
     assert [row.results[1] for row in journal.history()][-1] == "masked/\udcff\udcfe.png"
 
@@ -157,12 +157,14 @@ def test_an_input_saved_over_stays_what_it_has_become(share: Share, journal: Jou
     plan = share.worked("a")
     picture = share.root / "selected/hero.png"
     os.utime(picture, ns=(1, 1))
-    plan = plan.model_copy(update={"takes": (plan.takes[0].model_copy(update={"sig": Sig.of(picture.lstat())}), *plan.takes[1:])})
+    plan = plan.model_copy(
+        update={"consumes": (plan.consumes[0].model_copy(update={"sig": FileSignature.from_stat(picture.lstat())}), *plan.consumes[1:])}
+    )
     fs = Filesystem() if early else Overwritten(Script(), str(picture), lambda: meddle(picture))
     if early:
         meddle(picture)
     result = share.deliver(journal, fs).commit([plan])[0]
-    assert isinstance(result, Changed)
+    assert isinstance(result, FilesChanged)
     assert result.path == "selected/hero.png"
     newer = {_replace: b"newer picture", _rewrite: b"PICTURE HERO"}.get(meddle)
     wanted = {"selected/hero.mask.png": b"mask hero", "selected/hero.toml": b"brief hero"}
@@ -175,15 +177,15 @@ def test_an_input_that_is_open_for_writing_is_put_back(share: Share, journal: Jo
     """Its bytes are still those that were read, but somebody is about to change them; when he is done, it goes."""
     plan = share.worked("a")
     writers: list[int] = []
-    path = share.root / plan.takes[1].path
+    path = share.root / plan.consumes[1].path
     fs = Overwritten(Script(), str(path), lambda: writers.append(os.open(path, os.O_WRONLY)))
     deliver = share.deliver(journal, fs)
     result = deliver.commit([plan])[0]
     os.close(writers[0])
-    assert isinstance(result, Changed)
+    assert isinstance(result, FilesChanged)
     assert "still being written" in result.sentence
     assert share.way(plan) == "home"
-    assert isinstance(deliver.commit([plan])[0], Committed)
+    assert isinstance(deliver.commit([plan])[0], PlanCommitted)
 
 
 COMPANY = [("hero.png", b"its picture"), ("HERO.jpg", b"its picture"), ("hero.mask.png", b"a mask"), ("hero.ref.png", b"shown")]
@@ -195,11 +197,11 @@ def test_a_brief_that_is_not_alone_any_more_goes_home(
     share: Share, journal: Journal, name: str, data: bytes, mounts: tuple[str, ...]
 ) -> None:
     """Its picture, or a sidecar, came in the very instant before it was taken: nothing was made, and both lie side by side."""
-    plan = share.chosen("a").model_copy(update={"alone": "selected/hero.toml"})
+    plan = share.chosen("a").model_copy(update={"lone_brief": "selected/hero.toml"})
     brief = share.root / "selected/hero.toml"
     disk = Overwritten(Script(), str(brief), lambda: share.put(f"selected/{name}", data), mounts=mounts)
     result = share.deliver(journal, disk).commit([plan])[0]
-    assert isinstance(result, Changed)
+    assert isinstance(result, FilesChanged)
     assert (result.path, result.sentence) == (f"selected/{name}", f"{name} came while hero.toml was being worked on without it.")
     assert share.files() == {"selected/hero.toml": b"brief hero", f"selected/{name}": data}
     assert (journal.open_plans(), list(journal.history())) == ([], [])
@@ -209,8 +211,8 @@ def test_a_brief_that_is_still_alone_goes(share: Share, journal: Journal) -> Non
     """Neighbours that only begin alike, and a folder of its name, keep nobody."""
     for name in ("hero2.png", "hero.zip", "hero.png/inside.png"):
         share.put(f"selected/{name}", b"a neighbour")
-    plan = share.chosen("a").model_copy(update={"alone": "selected/hero.toml"})
-    assert isinstance(share.deliver(journal).commit([plan])[0], Committed)
+    plan = share.chosen("a").model_copy(update={"lone_brief": "selected/hero.toml"})
+    assert isinstance(share.deliver(journal).commit([plan])[0], PlanCommitted)
 
 
 def test_an_input_whose_place_was_filled_again_is_kept_in_the_archive(share: Share, journal: Journal) -> None:
@@ -227,7 +229,7 @@ def test_an_input_whose_place_was_filled_again_is_kept_in_the_archive(share: Sha
 
     fs = Busy(Script(), str(picture), lambda: picture.write_bytes(b"second"))
     result = share.deliver(journal, fs).commit([plan])[0]
-    assert isinstance(result, Changed)
+    assert isinstance(result, FilesChanged)
     files = share.files()
     assert files["selected/hero.png"] == b"third"
     assert files[f"archive/{DAY}/selected/hero.png"] == b"second"
@@ -245,16 +247,16 @@ def test_one_bad_plan_does_not_hold_up_the_others(share: Share, journal: Journal
     plans = [share.worked("a", "one"), share.worked("b", "two"), share.worked("c", "three")]
     (share.root / "selected/two.png").write_bytes(b"newer")
     results = share.deliver(journal).commit(plans)
-    assert [type(result) for result in results] == [Committed, Changed, Committed]
+    assert [type(result) for result in results] == [PlanCommitted, FilesChanged, PlanCommitted]
     assert [row.job_id for row in journal.history()] == ["a", "c"]
 
 
 def test_a_lost_result_is_no_commit(share: Share, journal: Journal) -> None:
     """Scratch was emptied by somebody: the inputs stay."""
     plan = share.worked("a")
-    Path(plan.puts[0].source).unlink()
-    assert isinstance(share.deliver(journal).commit([plan])[0], Changed)
-    assert set(share.files()) == {take.path for take in plan.takes}
+    Path(plan.publishes[0].source).unlink()
+    assert isinstance(share.deliver(journal).commit([plan])[0], FilesChanged)
+    assert set(share.files()) == {take.path for take in plan.consumes}
 
 
 @pytest.mark.parametrize("folder", ["masked", "archive", "selected"])
@@ -264,10 +266,10 @@ def test_a_missing_folder_of_the_line_is_the_machines_fault(share: Share, journa
     (share.root / folder).rename(share.root / "elsewhere")
     deliver = share.deliver(journal)
     result = deliver.commit([plan])[0]
-    assert isinstance(result, Halted)
+    assert isinstance(result, PlanHalted)
     assert folder in result.sentence
     (share.root / "elsewhere").rename(share.root / folder)
-    assert any(isinstance(result, Committed) for result in deliver.commit([] if result.pending else [plan]))
+    assert any(isinstance(result, PlanCommitted) for result in deliver.commit([] if result.is_pending else [plan]))
     assert share.way(plan) == "there"
 
 
@@ -277,7 +279,7 @@ class _Refusing(Filesystem):
     def __init__(self, number: int = errno.EACCES) -> None:
         self.number = number
 
-    def rename_noreplace(self, source: At, target: At) -> None:
+    def rename_noreplace(self, source: PathAt, target: PathAt) -> None:
         number, self.number = self.number, 0
         if number:
             raise OSError(number, os.strerror(number))
@@ -305,22 +307,22 @@ def test_a_refusal_that_nothing_explains_is_the_machines_once_and_then_the_jobs(
     plan = share.worked("a", campaign="acme/")
     deliver = share.deliver(journal, _Refusing(number))
     first = deliver.commit([plan])[0]
-    assert isinstance(first, Halted)
-    assert not first.pending
+    assert isinstance(first, PlanHalted)
+    assert not first.is_pending
     deliver.fs = _Refusing(number)
     again = deliver.commit([plan])[0]
-    assert isinstance(again, Refused)
+    assert isinstance(again, FileRefused)
     assert again.sentence == f"selected/acme/hero.png could not be moved on: {os.strerror(number)}."
     deliver.fs = Filesystem()
-    assert isinstance(deliver.commit([plan])[0], Committed), "somebody mended it"
+    assert isinstance(deliver.commit([plan])[0], PlanCommitted), "somebody mended it"
 
 
 def test_a_refusal_that_passes_costs_nobody_a_note(share: Share, journal: Journal, locked: set[str]) -> None:
     """A share whose permissions were away for a moment stops all, and then all goes on."""
     plans = [share.worked("a", "one"), share.worked("b", "two")]
     deliver = share.deliver(journal, _Refusing())
-    assert [type(result) for result in deliver.commit(plans)] == [Halted, Halted]
-    assert [type(result) for result in deliver.commit(plans)] == [Committed, Committed]
+    assert [type(result) for result in deliver.commit(plans)] == [PlanHalted, PlanHalted]
+    assert [type(result) for result in deliver.commit(plans)] == [PlanCommitted, PlanCommitted]
 
 
 @pytest.mark.parametrize("folder", ["selected/acme", "masked/acme"])
@@ -332,7 +334,7 @@ def test_a_campaigns_folder_that_may_not_be_written_to_is_its_own_jobs_fault(
     (share.root / "masked/acme").mkdir()
     locked.add(folder)
     results = share.deliver(journal, _Refusing()).commit(plans)
-    assert [type(result) for result in results] == [Refused, Committed]
+    assert [type(result) for result in results] == [FileRefused, PlanCommitted]
 
 
 @pytest.mark.parametrize("folder", ["selected", "masked", "archive"])
@@ -346,7 +348,7 @@ def test_a_folder_of_the_line_that_may_not_be_written_to_is_the_machines_fault(
     for _ in range(3):
         deliver.fs = _Refusing()
         result = deliver.commit([plan])[0]
-        assert isinstance(result, Halted)
+        assert isinstance(result, PlanHalted)
         assert "write access to the folders of the line" in result.remedy
 
 
@@ -357,10 +359,10 @@ def test_nothing_is_put_through_a_link(share: Share, journal: Journal, tmp_path:
     plan = share.worked("a", campaign="acme/")
     (share.root / "masked/acme").symlink_to(outside)
     results = share.deliver(journal).commit([plan, share.worked("b", "other")])
-    assert isinstance(results[0], Refused)
-    assert isinstance(results[1], Committed)
+    assert isinstance(results[0], FileRefused)
+    assert isinstance(results[1], PlanCommitted)
     assert list(outside.iterdir()) == []
-    assert all((share.root / take.path).exists() for take in plan.takes)
+    assert all((share.root / take.path).exists() for take in plan.consumes)
 
 
 @pytest.mark.parametrize(
@@ -376,7 +378,7 @@ def test_what_has_become_no_file_is_put_back(share: Share, journal: Journal, mak
         make(picture)
 
     result = share.deliver(journal, Overwritten(Script(), str(picture), swap)).commit([plan])[0]
-    assert isinstance(result, Changed)
+    assert isinstance(result, FilesChanged)
     assert picture.exists()
     assert not stat.S_ISREG(picture.lstat().st_mode)
 
@@ -385,12 +387,16 @@ def test_results_belong_to_the_share(share: Share, journal: Journal) -> None:
     """Mode and group of the folder, in new campaign folders too; what goes to the archive keeps its own."""
     (share.root / "masked").chmod(0o2775)
     plan = share.worked("a", campaign="acme/spring/")
-    os.chmod(plan.puts[0].source, 0o600)
-    (share.root / plan.takes[0].path).chmod(0o640)
+    os.chmod(plan.publishes[0].source, 0o600)
+    (share.root / plan.consumes[0].path).chmod(0o640)
     plan = plan.model_copy(
-        update={"takes": tuple(one.model_copy(update={"sig": Sig.of((share.root / one.path).lstat())}) for one in plan.takes)}
+        update={
+            "consumes": tuple(
+                one.model_copy(update={"sig": FileSignature.from_stat((share.root / one.path).lstat())}) for one in plan.consumes
+            )
+        }
     )
-    assert isinstance(share.deliver(journal).commit([plan])[0], Committed)
+    assert isinstance(share.deliver(journal).commit([plan])[0], PlanCommitted)
     made = share.root / "masked/acme/spring"
     assert stat.S_IMODE(made.stat().st_mode) == 0o2775
     assert {stat.S_IMODE(path.stat().st_mode) for path in made.iterdir()} == {0o664}
@@ -403,7 +409,7 @@ def test_folders_may_be_mounts_of_their_own(share: Share, journal: Journal, away
     """Then a rename becomes copy, fsync, rename, and the first file goes only when all is safe."""
     script = Script()
     plans = [share.worked("a"), share.passed("b", "other")]
-    assert all(isinstance(result, Committed) for result in share.deliver(journal, Disk(script, mounts=(away,))).commit(plans))
+    assert all(isinstance(result, PlanCommitted) for result in share.deliver(journal, Disk(script, mounts=(away,))).commit(plans))
     assert [share.way(plan) for plan in plans] == ["there", "there"]
     copies = [number for number, call in enumerate(script.calls) if call == "fsync"]
     assert copies
@@ -420,8 +426,8 @@ def test_between_two_real_filesystems(share: Share, journal: Journal) -> None:
         source = other / "result.png"
         source.write_bytes(b"finished")
         put = share.result("a", "x", "masked/hero.png", b"finished").model_copy(update={"source": str(source)})
-        result = share.deliver(journal).commit([plan.model_copy(update={"puts": (put,)})])[0]
-        assert isinstance(result, Committed)
+        result = share.deliver(journal).commit([plan.model_copy(update={"publishes": (put,)})])[0]
+        assert isinstance(result, PlanCommitted)
         assert share.files() == {"archive/hero.png": b"picture", "masked/hero.png": b"finished"}
         assert not source.exists()
     finally:
@@ -434,7 +440,7 @@ def test_a_lost_mount_is_noticed(share: Share, journal: Journal, monkeypatch: py
     deliver = share.deliver(journal)
     monkeypatch.setattr(deliver, "_mounts", {"masked"})
     result = deliver.commit([share.worked("a")])[0]
-    assert isinstance(result, Halted)
+    assert isinstance(result, PlanHalted)
     assert "lost its mount" in result.sentence
     assert (share.root / "selected/hero.png").exists()
     assert list((share.root / "masked").iterdir()) == []

@@ -10,8 +10,8 @@ import pytest
 from doubles.share import DAY, Share
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Plan
-from goldsmith.pipeline.commit.plan_executor import Changed, Committed
-from goldsmith.pipeline.commit.recovery import recover
+from goldsmith.pipeline.commit.plan_executor import FilesChanged, PlanCommitted
+from goldsmith.pipeline.commit.recovery import recover_plans
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def journal(share: Share) -> Iterator[Journal]:
 
 def _recorded(share: Share, journal: Journal, plan: Plan) -> Plan:
     """A plan as a daemon leaves it that dies right after recording it."""
-    plan = share.deliver(journal)._with_sigs(plan)
-    journal.intend([plan])
+    plan = share.deliver(journal)._with_publish_sigs(plan)
+    journal.record_plans([plan])
     return plan
 
 
@@ -42,19 +42,19 @@ def _move(share: Share, origin: str, goal: str) -> None:
 def test_a_recorded_plan_is_carried_out(share: Share, journal: Journal) -> None:
     """The work is done and safe; it is not thrown away. A second recovery finds nothing to do."""
     plan = _recorded(share, journal, share.worked("a"))
-    assert [type(result) for result in recover(share.deliver(journal))] == [Committed]
+    assert [type(result) for result in recover_plans(share.deliver(journal))] == [PlanCommitted]
     assert share.way(plan) == "there"
-    assert recover(share.deliver(journal)) == []
+    assert recover_plans(share.deliver(journal)) == []
     assert [row.job_id for row in journal.history()] == ["a"]
-    assert journal.placed("masked/hero.png") is not None
+    assert journal.placed_file("masked/hero.png") is not None
 
 
 def test_a_changed_input_is_left_and_the_rest_goes_back(share: Share, journal: Journal) -> None:
     """While nobody ran, somebody saved over the mask: picture and brief, already taken, come home."""
     plan = _recorded(share, journal, share.worked("a"))
-    _move(share, plan.takes[0].path, plan.takes[0].to)
-    (share.root / plan.takes[1].path).write_bytes(b"another mask")
-    assert [type(result) for result in recover(share.deliver(journal))] == [Changed]
+    _move(share, plan.consumes[0].path, plan.consumes[0].destination)
+    (share.root / plan.consumes[1].path).write_bytes(b"another mask")
+    assert [type(result) for result in recover_plans(share.deliver(journal))] == [FilesChanged]
     assert share.files() == {
         "selected/hero.png": b"picture hero",
         "selected/hero.mask.png": b"another mask",
@@ -66,32 +66,32 @@ def test_a_changed_input_is_left_and_the_rest_goes_back(share: Share, journal: J
 def test_a_result_that_was_moved_on_meanwhile_counts_as_put_down(share: Share, journal: Journal) -> None:
     """It left scratch, so it was there; a person dragged it on before the restart. It is not made a second time."""
     plan = _recorded(share, journal, share.worked("a"))
-    for take in plan.takes:
-        _move(share, take.path, take.to)
-    Path(plan.puts[0].source).rename(share.root / "elsewhere.png")
-    assert [type(result) for result in recover(share.deliver(journal))] == [Committed]
+    for take in plan.consumes:
+        _move(share, take.path, take.destination)
+    Path(plan.publishes[0].source).rename(share.root / "elsewhere.png")
+    assert [type(result) for result in recover_plans(share.deliver(journal))] == [PlanCommitted]
     assert share.files()["masked/hero_web.avif"] == b"for the web hero"
-    assert journal.placed("masked/hero.png") is None
+    assert journal.placed_file("masked/hero.png") is None
     assert [row.job_id for row in journal.history()] == ["a"]
 
 
 def test_lost_scratch_brings_the_inputs_home(share: Share, journal: Journal) -> None:
     """Nothing is archived for a result that is no more."""
     plan = _recorded(share, journal, share.worked("a"))
-    _move(share, plan.takes[0].path, plan.takes[0].to)
-    for put in plan.puts:
+    _move(share, plan.consumes[0].path, plan.consumes[0].destination)
+    for put in plan.publishes:
         Path(put.source).unlink()
-    assert [type(result) for result in recover(share.deliver(journal))] == [Changed]
+    assert [type(result) for result in recover_plans(share.deliver(journal))] == [FilesChanged]
     assert share.way(plan) == "home"
 
 
 def test_a_place_that_was_filled_again_is_respected(share: Share, journal: Journal) -> None:
     """The input was taken, a newer one lies in its place: the plan is finished with the old one and the new one is new work."""
     plan = _recorded(share, journal, share.worked("a"))
-    for take in plan.takes:
-        _move(share, take.path, take.to)
+    for take in plan.consumes:
+        _move(share, take.path, take.destination)
     share.put("selected/hero.png", b"the next one")
-    assert [type(result) for result in recover(share.deliver(journal))] == [Committed]
+    assert [type(result) for result in recover_plans(share.deliver(journal))] == [PlanCommitted]
     assert share.files()["selected/hero.png"] == b"the next one"
     assert share.files()[f"archive/{DAY}/selected/hero.png"] == b"picture hero"
 
@@ -100,7 +100,7 @@ def test_a_name_taken_meanwhile_makes_a_version(share: Share, journal: Journal) 
     """Recovery never writes over anything either."""
     _recorded(share, journal, share.worked("a"))
     share.put("masked/hero.png", b"somebody's")
-    recover(share.deliver(journal))
+    recover_plans(share.deliver(journal))
     assert share.files()["masked/hero.png"] == b"somebody's"
     assert share.files()["masked/hero_v002.png"] == b"finished hero"
 
@@ -112,7 +112,7 @@ def test_scratch_and_half_files_are_cleared(share: Share, journal: Journal) -> N
     share.put("masked/.goldsmith-copy-plan-x-0", b"half")
     share.put("masked/.hidden", b"somebody's")
     share.put("library/.goldsmith-new-0123", b"not looked at")
-    recover(share.deliver(journal))
+    recover_plans(share.deliver(journal))
     assert share.files() == {"masked/.hidden": b"somebody's", "library/.goldsmith-new-0123": b"not looked at"}
     assert list((share.root / ".goldsmith/work").iterdir()) == []
 
@@ -120,5 +120,5 @@ def test_scratch_and_half_files_are_cleared(share: Share, journal: Journal) -> N
 def test_an_input_parked_by_a_lost_journal_gets_a_name_again(share: Share, journal: Journal) -> None:
     """It may be the only copy: it is never removed, and its suffix says what it is."""
     share.put("selected/acme/.goldsmith-taken-plan-a-0", b"\x89PNG and so on")
-    recover(share.deliver(journal))
+    recover_plans(share.deliver(journal))
     assert share.files() == {"selected/acme/restored-plan-a-0.png": b"\x89PNG and so on"}

@@ -6,12 +6,12 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goldsmith.pipeline.intake.bundle import Bundle, Key, group, key_of
-from goldsmith.pipeline.intake.names import anchors
+from goldsmith.pipeline.intake.bundle import Bundle, BundleKey, bundle_key, group_bundles
+from goldsmith.pipeline.intake.file_names import group_keys
 
 
 def only(names: list[str], campaign_brief: str | None = None) -> Bundle:
-    found = group("selected", "acme/spring", names, campaign_brief)
+    found = group_bundles("selected", "acme/spring", names, campaign_brief)
     assert len(found) == 1, [bundle.key for bundle in found]
     return found[0]
 
@@ -24,7 +24,7 @@ def test_everything_beside_a_picture_joins_its_bundle() -> None:
     """Masks, keeps, layers, references, looks, brief, prompt and note find the picture they are called after."""
     names = ["hero.mask.png", "hero_mask001.png", "hero.mask.sky.png", "hero.keep.png", "hero.layer.logo.png", "hero.ref.png"]
     bundle = only([*names, "hero.cube", "hero.toml", "hero.txt", "hero.png.problem.txt", "hero.png", "brief.toml"], at("brief.toml"))
-    assert bundle.key == Key("selected", "acme/spring", "hero.png")
+    assert bundle.key == BundleKey("selected", "acme/spring", "hero.png")
     assert (bundle.picture, bundle.stem) == (at("hero.png"), "hero")
     assert bundle.masks == {"mask": (at("hero.mask.png"), at("hero_mask001.png")), "sky": (at("hero.mask.sky.png"),)}
     assert bundle.keeps == {"mask": (at("hero.keep.png"),)}
@@ -35,14 +35,14 @@ def test_everything_beside_a_picture_joins_its_bundle() -> None:
     assert bundle.files[0] == bundle.picture
     assert len(bundle.files) == 10
     assert bundle.note not in bundle.files
-    assert bundle.ambiguous == ""
+    assert bundle.ambiguity == ""
 
 
 def test_a_lonely_picture_has_no_instruction() -> None:
     """A picture alone waits: neither a note nor another picture makes an instruction."""
-    first, second = group("inbox", "", ["a.png", "a.png.problem.txt", "b.png"])
-    assert not first.instructed
-    assert not second.instructed
+    first, second = group_bundles("inbox", "", ["a.png", "a.png.problem.txt", "b.png"])
+    assert not first.has_instructions
+    assert not second.has_instructions
     assert (first.picture, first.note) == ("inbox/a.png", "inbox/a.png.problem.txt")
 
 
@@ -55,28 +55,28 @@ def test_names_meet_in_any_normal_form_and_case() -> None:
 
 def test_two_pictures_of_one_stem_are_two_assets_and_a_bare_mask_is_refused() -> None:
     """``a.jpg`` and ``a.png`` together: ``a.mask.png`` could mean either, and the sentence says how to say which."""
-    jpg, png = group("selected", "", ["a.jpg", "a.png", "a.mask.png"])
+    jpg, png = group_bundles("selected", "", ["a.jpg", "a.png", "a.mask.png"])
     assert (jpg.picture, png.picture) == ("selected/a.jpg", "selected/a.png")
-    assert jpg.ambiguous == png.ambiguous
-    assert "“a.mask.png”" in jpg.ambiguous
-    assert "“a.jpg.mask.png” or “a.png.mask.png”" in jpg.ambiguous
+    assert jpg.ambiguity == png.ambiguity
+    assert "“a.mask.png”" in jpg.ambiguity
+    assert "“a.jpg.mask.png” or “a.png.mask.png”" in jpg.ambiguity
     assert not jpg.masks
     assert not png.masks
 
 
 def test_a_mask_that_gives_the_whole_name_says_which() -> None:
     """``a.jpg.mask.png`` and ``a.png.toml`` go to the picture they name."""
-    jpg, png = group("selected", "", ["a.jpg", "a.png", "a.jpg.mask.png", "a.png.toml"])
+    jpg, png = group_bundles("selected", "", ["a.jpg", "a.png", "a.jpg.mask.png", "a.png.toml"])
     assert jpg.masks == {"mask": ("selected/a.jpg.mask.png",)}
     assert png.brief == "selected/a.png.toml"
-    assert (jpg.brief, png.masks, jpg.ambiguous, png.ambiguous) == (None, {}, "", "")
+    assert (jpg.brief, png.masks, jpg.ambiguity, png.ambiguity) == (None, {}, "", "")
 
 
 def test_names_that_differ_only_in_case_stay_two_assets() -> None:
     """On a filesystem that tells cases apart, the exact whole name decides, and a bare one is refused."""
-    upper, lower = group("selected", "", ["Hero.png", "hero.png", "hero.png.mask.png"])
+    upper, lower = group_bundles("selected", "", ["Hero.png", "hero.png", "hero.png.mask.png"])
     assert (upper.masks, lower.masks) == ({}, {"mask": ("selected/hero.png.mask.png",)})
-    assert all(bundle.ambiguous for bundle in group("selected", "", ["Hero.png", "hero.png", "hero.mask.png"]))
+    assert all(bundle.ambiguity for bundle in group_bundles("selected", "", ["Hero.png", "hero.png", "hero.mask.png"]))
 
 
 def test_sidecars_wait_for_their_picture_under_one_key() -> None:
@@ -84,25 +84,25 @@ def test_sidecars_wait_for_their_picture_under_one_key() -> None:
     bundle = only(["hero.toml", "hero.png.mask.png"])
     assert bundle.picture is None
     assert bundle.key.name == "hero/"
-    assert bundle.instructed
+    assert bundle.has_instructions
 
 
 def test_a_brief_without_a_picture_stands_for_the_asset() -> None:
     """With its references, looks and prompt, whatever is wrong with it; key and path lead to each other."""
     bundle = only(["Hero.toml", "hero.ref.png", "hero.ref.chair.png", "hero.txt", "Hero.toml.problem.txt"])
-    assert (bundle.asset, bundle.alone, bundle.stem) == (at("Hero.toml"), True, "Hero")
+    assert (bundle.asset, bundle.is_lone_brief, bundle.stem) == (at("Hero.toml"), True, "Hero")
     assert bundle.refs == (at("hero.ref.chair.png"), at("hero.ref.png"))
     assert bundle.note == at("Hero.toml.problem.txt")
-    assert key_of(bundle.asset) == bundle.key
+    assert bundle_key(bundle.asset) == bundle.key
     with_picture = only(["hero.png", "Hero.toml", "Hero.toml.problem.txt"])
-    assert (with_picture.asset, with_picture.alone) == (at("hero.png"), False)
-    assert key_of(with_picture.asset) == with_picture.key
+    assert (with_picture.asset, with_picture.is_lone_brief) == (at("hero.png"), False)
+    assert bundle_key(with_picture.asset) == with_picture.key
 
 
 def test_a_prompt_a_mask_or_a_campaigns_brief_stands_for_nothing() -> None:
     """There is nothing to be called after until a picture or a brief of their own comes."""
     bundle = only(["hero.txt", "hero.mask.png", "brief.toml"], at("brief.toml"))
-    assert (bundle.asset, bundle.alone) == ("", False)
+    assert (bundle.asset, bundle.is_lone_brief) == ("", False)
 
 
 def test_a_picture_called_mask_is_a_picture_when_something_is_said_of_it() -> None:
@@ -110,7 +110,7 @@ def test_a_picture_called_mask_is_a_picture_when_something_is_said_of_it() -> No
     assert only(["face.png", "face_mask.png", "face_mask.toml"][:2]).masks == {"mask": (at("face_mask.png"),)}
     assert only(["face_mask.png", "face_mask.toml"]).picture == at("face_mask.png")
     assert only(["face_mask.png"]).picture is None
-    both = group("selected", "", ["face.png", "face_mask.png", "face_mask.toml"])
+    both = group_bundles("selected", "", ["face.png", "face_mask.png", "face_mask.toml"])
     assert [bundle.picture for bundle in both] == ["selected/face.png", None]
 
 
@@ -119,12 +119,12 @@ def test_a_document_is_the_picture_only_where_one_is_spoken_of_and_missing() -> 
     assert only(["hero.png", "hero.psd", "hero.toml"]).picture == at("hero.png")
     assert only(["hero.psd", "hero.toml"]).picture == at("hero.psd")
     assert only(["hero.psd", "hero.mask.png"]).masks == {"mask": (at("hero.mask.png"),)}
-    assert group("selected", "acme/spring", ["hero.psd"]) == []
+    assert group_bundles("selected", "acme/spring", ["hero.psd"]) == []
 
 
 def test_two_briefs_for_one_place_are_said_in_a_sentence() -> None:
     """``Hero.toml`` and ``hero.toml`` cannot both be the brief; one with the whole name goes before one without."""
-    assert "claim the same place beside “hero.png”" in only(["hero.png", "Hero.toml", "hero.toml"]).ambiguous
+    assert "claim the same place beside “hero.png”" in only(["hero.png", "Hero.toml", "hero.toml"]).ambiguity
     assert only(["hero.png", "hero.toml", "hero.png.toml"]).brief == at("hero.png.toml")
 
 
@@ -134,7 +134,7 @@ def test_the_note_of_a_name_too_long_for_a_suffix_is_known() -> None:
     note = os.fsdecode(os.fsencode(picture)[: 255 - len(".problem.txt")]) + ".problem.txt"
     assert len(os.fsencode(picture)) == 255
     assert only([picture, note]).note == at(note)
-    assert set(anchors(picture)) & set(anchors(note))
+    assert set(group_keys(picture)) & set(group_keys(note))
 
 
 def test_a_note_on_a_sidecar_belongs_to_the_sidecars_picture() -> None:
@@ -166,8 +166,8 @@ def test_grouping_does_not_depend_on_the_order_of_arrival(names: list[str], chan
     """The same names make the same bundles, each file in at most one of them."""
     shuffled = list(names)
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
-    found = group("inbox", "", names)
-    assert found == group("inbox", "", shuffled)
+    found = group_bundles("inbox", "", names)
+    assert found == group_bundles("inbox", "", shuffled)
     everything = [path for bundle in found for path in (*bundle.files, *([bundle.note] if bundle.note else []))]
     assert len(everything) == len(set(everything))
     assert all(one.key < other.key for one, other in pairwise(found))
@@ -177,14 +177,14 @@ def test_grouping_does_not_depend_on_the_order_of_arrival(names: list[str], chan
 @settings(max_examples=200)
 def test_names_that_share_an_anchor_are_all_that_a_bundle_needs(names: list[str]) -> None:
     """Grouping only what hangs together by anchors gives the same bundles as grouping the whole folder."""
-    whole = group("inbox", "", names)
+    whole = group_bundles("inbox", "", names)
     pieces: list[Bundle] = []
-    left = {name for name in names if anchors(name)}
+    left = {name for name in names if group_keys(name)}
     while left:
-        piece, reach = set(), set(anchors(next(iter(left))))
-        while grown := {name for name in left if reach & set(anchors(name))}:
+        piece, reach = set(), set(group_keys(next(iter(left))))
+        while grown := {name for name in left if reach & set(group_keys(name))}:
             piece |= grown
             left -= grown
-            reach |= {anchor for name in grown for anchor in anchors(name)}
-        pieces += group("inbox", "", piece)
+            reach |= {anchor for name in grown for anchor in group_keys(name)}
+        pieces += group_bundles("inbox", "", piece)
     assert sorted(pieces, key=lambda bundle: bundle.key) == whole

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from doubles.yard import HeldClock, HintsByHand, Yard
-from goldsmith.files import Sig
-from goldsmith.pipeline.intake import mounts, sweep
-from goldsmith.pipeline.intake.bundle import Key
-from goldsmith.pipeline.intake.intake import SLICE, Intake, IntakeSettings
-from goldsmith.pipeline.intake.watch import Watcher
+from goldsmith.files import FileSignature
+from goldsmith.pipeline.intake import folder_scan, stage_folders
+from goldsmith.pipeline.intake.bundle import BundleKey
+from goldsmith.pipeline.intake.intake import MAX_BUNDLES, Intake, IntakeSettings
+from goldsmith.pipeline.intake.watcher import Watcher
 
 
 @pytest.fixture
@@ -38,9 +38,9 @@ def test_a_picture_alone_waits_and_one_with_an_instruction_comes_up(yard: Yard) 
     yard.put("selected/alone.png")
     yard.put("selected/hero.png")
     yard.put("selected/hero.mask.png")
-    assert yard.drain() == [Key("selected", "", "hero.png")]
-    assert yard.drain() == []
-    bundle = yard.intake.bundle(Key("selected", "", "hero.png"))
+    assert yard.collect() == [BundleKey("selected", "", "hero.png")]
+    assert yard.collect() == []
+    bundle = yard.intake.bundle(BundleKey("selected", "", "hero.png"))
     assert bundle is not None
     assert bundle.masks == {"mask": ("selected/hero.mask.png",)}
 
@@ -58,8 +58,8 @@ def test_a_bundle_comes_up_as_its_files_come_further(yard: Yard) -> None:
     yard.put("selected/hero.png")
     yard.put("selected/hero.mask.png")
     assert yard.names() == ["hero.png"]
-    yard.want("selected/hero.png", "selected/hero.mask.png")
-    assert yard.intake.wait(yard.clock.now) == pytest.approx(0.15)
+    yard.follow("selected/hero.png", "selected/hero.mask.png")
+    assert yard.intake.seconds_until_due(yard.clock.now) == pytest.approx(0.15)
     assert yard.names(later=0.1) == []
     assert yard.names(later=0.05) == ["hero.png"]
     assert yard.kind("selected/hero.png") == yard.kind("selected/hero.mask.png") == "looks_complete"
@@ -74,7 +74,7 @@ def test_a_file_saved_over_brings_its_bundle_up(yard: Yard) -> None:
     yard.put("selected/hero.png")
     yard.put("selected/hero.mask.png")
     yard.names()
-    yard.want("selected/hero.png", "selected/hero.mask.png")
+    yard.follow("selected/hero.png", "selected/hero.mask.png")
     yard.names(later=3.0)
     yard.names(later=3.0)
     assert yard.kind("selected/hero.png") == "settled"
@@ -93,11 +93,11 @@ def test_a_picture_that_goes_comes_up_once_more(yard: Yard) -> None:
     (yard.root / "selected/hero.png").unlink()
     yard.hint("selected/hero.png")
     assert sorted(yard.names()) == ["hero.png", "hero/"]
-    assert yard.intake.bundle(Key("selected", "", "hero.png")) is None
+    assert yard.intake.bundle(BundleKey("selected", "", "hero.png")) is None
     assert yard.kind("selected/hero.png") == "gone"
     yard.put("selected/hero.png")
     assert sorted(yard.names()) == ["hero.png", "hero/"]
-    assert yard.intake.bundle(Key("selected", "", "hero/")) is None
+    assert yard.intake.bundle(BundleKey("selected", "", "hero/")) is None
 
 
 def test_an_instruction_that_is_taken_away_comes_up_once_more(yard: Yard) -> None:
@@ -109,9 +109,9 @@ def test_an_instruction_that_is_taken_away_comes_up_once_more(yard: Yard) -> Non
     (yard.root / "selected/hero.mask.png").unlink()
     yard.hint("selected/hero.mask.png")
     assert yard.names() == ["hero.png"]
-    bundle = yard.intake.bundle(Key("selected", "", "hero.png"))
+    bundle = yard.intake.bundle(BundleKey("selected", "", "hero.png"))
     assert bundle is not None
-    assert not bundle.instructed
+    assert not bundle.has_instructions
     yard.put("selected/hero.png", b"touched up")
     assert yard.names() == []
 
@@ -121,7 +121,7 @@ def test_deleting_the_problem_note_tries_again(yard: Yard) -> None:
     for name in ("hero.png", "hero.toml", "hero.png.problem.txt"):
         yard.put(f"inbox/{name}")
     assert yard.names() == ["hero.png"]
-    bundle = yard.intake.bundle(Key("inbox", "", "hero.png"))
+    bundle = yard.intake.bundle(BundleKey("inbox", "", "hero.png"))
     assert bundle is not None
     assert bundle.note == "inbox/hero.png.problem.txt"
     (yard.root / bundle.note).unlink()
@@ -137,32 +137,32 @@ def test_a_campaign_brief_instructs_everything_below_it(yard: Yard) -> None:
     assert yard.names() == []
     yard.put("inbox/acme/brief.toml", b"title = 'x'")
     assert sorted(yard.names()) == ["acme/b.png", "acme/spring/a.png"]
-    bundle = yard.intake.bundle(Key("inbox", "acme/spring", "a.png"))
+    bundle = yard.intake.bundle(BundleKey("inbox", "acme/spring", "a.png"))
     assert bundle is not None
     assert bundle.campaign_brief == "inbox/acme/brief.toml"
     assert len(yard.names(later=0.15)) == 2
     assert yard.kind("inbox/acme/brief.toml") == "looks_complete"
     yard.put("inbox/acme/spring/brief.toml", b"title = 'y'")
     assert "acme/spring/a.png" in yard.names()
-    bundle = yard.intake.bundle(Key("inbox", "acme/spring", "a.png"))
+    bundle = yard.intake.bundle(BundleKey("inbox", "acme/spring", "a.png"))
     assert bundle is not None
     assert bundle.campaign_brief == "inbox/acme/spring/brief.toml"
     (yard.root / "inbox/acme/brief.toml").unlink()
     yard.hint("inbox/acme/brief.toml")
     assert "acme/b.png" in yard.names()
-    assert [one.instructed for one in yard.intake.bundles() if one.campaign == "acme"] == [False]
+    assert [one.has_instructions for one in yard.intake.bundles() if one.campaign == "acme"] == [False]
 
 
 def test_many_at_once_come_up_in_slices(yard: Yard) -> None:
     """However many arrive, one drain returns at most a slice, and all come up in the end."""
-    for number in range(SLICE + 88):
+    for number in range(MAX_BUNDLES + 88):
         yard.put(f"inbox/{number}.png", hint=False)
         yard.put(f"inbox/{number}.txt")
-    yard.hint(*(f"inbox/{number}.png" for number in range(SLICE + 88)))
-    first = yard.drain()
-    assert len(first) == SLICE
-    assert yard.intake.wait(yard.clock.now) == 0.0
-    assert len(set(first) | set(yard.settle())) == SLICE + 88
+    yard.hint(*(f"inbox/{number}.png" for number in range(MAX_BUNDLES + 88)))
+    first = yard.collect()
+    assert len(first) == MAX_BUNDLES
+    assert yard.intake.seconds_until_due(yard.clock.now) == 0.0
+    assert len(set(first) | set(yard.settle())) == MAX_BUNDLES + 88
 
 
 # --- what is never taken
@@ -180,7 +180,7 @@ def test_links_pipes_and_sockets_are_refused_without_being_opened(yard: Yard) ->
         yard.hint(f"inbox/{name}.png")
     assert sorted(yard.names()) == ["folder/", "link.png", "pipe.png", "socket.png"]
     assert "copy the file itself here" in yard.sentence("inbox/link.png")
-    yard.want("inbox/link.png", "inbox/pipe.png", "inbox/socket.png")
+    yard.follow("inbox/link.png", "inbox/pipe.png", "inbox/socket.png")
     for name in ("link", "pipe", "socket"):
         assert yard.kind(f"inbox/{name}.png") == "refused"
         assert yard.sentence(f"inbox/{name}.png")
@@ -223,7 +223,7 @@ def test_strange_names_pass_through_whole(yard: Yard) -> None:
     yard.watcher.lost = True
     assert {os.fsencode(name) for name in yard.names()} == {stem + b".png" for stem in stems}
     for bundle in yard.intake.bundles():
-        yard.want(*bundle.files)
+        yard.follow(*bundle.files)
     yard.names(later=0.15)
     assert {yard.kind(path) for bundle in yard.intake.bundles() for path in bundle.files} == {"looks_complete"}
 
@@ -237,7 +237,7 @@ def test_what_lay_there_before_is_found_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "inbox/acme/a.png").write_bytes(b"x")
     (tmp_path / "inbox/acme/a.toml").write_bytes(b"x")
     yard = Yard(tmp_path)
-    assert [bundle.key for bundle in yard.intake.bundles()] == [Key("inbox", "acme", "a.png")]
+    assert [bundle.key for bundle in yard.intake.bundles()] == [BundleKey("inbox", "acme", "a.png")]
 
 
 def test_a_tree_moved_in_with_one_hint_is_read_whole(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -265,7 +265,7 @@ def test_a_folder_renamed_takes_its_bundles_along(yard: Yard) -> None:
     yard.put("inbox/old/a.png")
     yard.put("inbox/old/a.txt")
     yard.names()
-    yard.want("inbox/old/a.png")
+    yard.follow("inbox/old/a.png")
     os.rename(yard.root / "inbox/old", yard.root / "inbox/new")
     yard.hint("inbox/old", "inbox/new")
     assert yard.names() == ["old/a.png", "new/a.png"]
@@ -295,13 +295,13 @@ def test_a_folder_that_cannot_be_read_is_a_sentence(yard: Yard, monkeypatch: pyt
         return scandir(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep.os, "scandir", locked)
+        patch.setattr(folder_scan.os, "scandir", locked)
         yard.hint("inbox/acme")
         assert yard.names() == []
-    assert yard.intake.unreadable() == {"inbox/acme": "inbox/acme/ cannot be read (Permission denied)."}
+    assert yard.intake.unreadable_folders() == {"inbox/acme": "inbox/acme/ cannot be read (Permission denied)."}
     yard.hint("inbox/acme")
     assert yard.names() == ["acme/a.png"]
-    assert yard.intake.unreadable() == {}
+    assert yard.intake.unreadable_folders() == {}
 
 
 # --- lost events, polling, mounts
@@ -314,7 +314,7 @@ def test_lost_events_cost_latency_never_a_file(yard: Yard) -> None:
         yard.put(f"inbox/{name}.txt")
     assert len(yard.names()) == 3
     for name in ("stays", "goes", "changes"):
-        yard.want(f"inbox/{name}.png", f"inbox/{name}.txt")
+        yard.follow(f"inbox/{name}.png", f"inbox/{name}.txt")
     yard.names(later=3.0)
     yard.names(later=3.0)
     (yard.root / "inbox/goes.png").unlink()
@@ -355,7 +355,7 @@ def test_a_file_and_a_folder_may_swap_names(yard: Yard) -> None:
 def test_without_events_the_folders_are_read_every_two_seconds(deaf_yard: Yard) -> None:
     """Then latency is two seconds instead of none."""
     yard = deaf_yard
-    assert yard.intake.modes() == {"inbox": "polling", "selected": "polling"}
+    assert yard.intake.watch_modes() == {"inbox": "polling", "selected": "polling"}
     yard.put("inbox/hero.png", hint=False)
     yard.put("inbox/hero.txt", hint=False)
     assert yard.names(later=1.0) == []
@@ -366,8 +366,8 @@ def test_without_events_the_folders_are_read_every_two_seconds(deaf_yard: Yard) 
 
 def test_with_events_the_folders_are_hardly_read(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     """At rest the loop wakes for the health check alone; the next reading is ten minutes off."""
-    assert yard.intake.modes() == {"inbox": "events", "selected": "events"}
-    assert 0 < yard.intake.wait(yard.clock.now) <= mounts.CHECK_EVERY
+    assert yard.intake.watch_modes() == {"inbox": "events", "selected": "events"}
+    assert 0 < yard.intake.seconds_until_due(yard.clock.now) <= stage_folders.CHECK_INTERVAL_SECONDS
     yard.put("inbox/hero.png", hint=False)
     yard.put("inbox/hero.txt", hint=False)
     assert yard.names(later=590.0) == []
@@ -379,16 +379,16 @@ def test_a_folder_whose_canary_is_not_heard_is_polled(tmp_path: Path) -> None:
     yard = Yard(tmp_path)
     yard.watcher.deaf_folders.add("selected")
     yard.names(later=601.0)
-    assert yard.intake.modes()["selected"] == "events"
+    assert yard.intake.watch_modes()["selected"] == "events"
     yard.names(later=6.0)
-    assert yard.intake.modes() == {"inbox": "events", "selected": "polling"}
+    assert yard.intake.watch_modes() == {"inbox": "events", "selected": "polling"}
 
 
 def test_a_network_mount_is_polled_whatever_it_sings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """inotify sees local changes only: on NFS and SMB the folders are read, and no canary is planted."""
-    monkeypatch.setattr(mounts, "filesystem_kind", lambda path: "nfs4")
+    monkeypatch.setattr(stage_folders, "filesystem_type", lambda path: "nfs4")
     yard = Yard(tmp_path)
-    assert set(yard.intake.modes().values()) == {"polling"}
+    assert set(yard.intake.watch_modes().values()) == {"polling"}
     assert yard.watcher.planted == []
 
 
@@ -397,10 +397,10 @@ def test_folders_without_a_watch_of_their_own_make_the_stage_polled(yard: Yard) 
     yard.watcher.unwatched.add("inbox/acme")
     yard.put("inbox/acme/a.png")
     yard.settle()
-    assert yard.intake.modes()["inbox"] == "polling"
+    assert yard.intake.watch_modes()["inbox"] == "polling"
     yard.watcher.unwatched.clear()
     yard.names(later=2.0)
-    assert yard.intake.modes()["inbox"] == "events"
+    assert yard.intake.watch_modes()["inbox"] == "events"
 
 
 def test_a_missing_folder_pauses_and_loses_nothing(yard: Yard) -> None:
@@ -408,19 +408,19 @@ def test_a_missing_folder_pauses_and_loses_nothing(yard: Yard) -> None:
     for name in ("hero.png", "hero.txt"):
         yard.put(f"inbox/{name}")
     assert yard.names() == ["hero.png"]
-    yard.want("inbox/hero.png", "inbox/hero.txt")
+    yard.follow("inbox/hero.png", "inbox/hero.txt")
     os.rename(yard.root / "inbox", yard.root / "away")
     assert yard.names(later=0.5) == ["hero.png"]
     assert yard.sentence("inbox/hero.png") == "its folder is not there"
     assert yard.names(later=2.0) == []
-    assert yard.intake.paused() == {"inbox": "inbox/ is not there: is the share mounted?"}
-    assert yard.intake.bundle(Key("inbox", "", "hero.png")) is not None
+    assert yard.intake.unavailable_folders() == {"inbox": "inbox/ is not there: is the share mounted?"}
+    assert yard.intake.bundle(BundleKey("inbox", "", "hero.png")) is not None
     (yard.root / "away/late.png").write_bytes(b"x")
     (yard.root / "away/late.txt").write_bytes(b"x")
     os.rename(yard.root / "away", yard.root / "inbox")
     starts = yard.watcher.starts
     assert "late.png" in yard.names(later=2.0)
-    assert yard.intake.paused() == {}
+    assert yard.intake.unavailable_folders() == {}
     assert yard.watcher.starts == starts + 1
     yard.names(later=10.0)
     yard.names(later=10.0)
@@ -435,7 +435,7 @@ def test_hints_from_a_folder_that_just_went_are_not_believed(yard: Yard) -> None
     os.rename(yard.root / "inbox", yard.root / "away")
     yard.hint("inbox/hero.png", "inbox")
     assert yard.names() == []
-    assert yard.intake.bundle(Key("inbox", "", "hero.png")) is not None
+    assert yard.intake.bundle(BundleKey("inbox", "", "hero.png")) is not None
 
 
 def test_a_replaced_folder_is_watched_and_read_anew(yard: Yard) -> None:
@@ -453,16 +453,16 @@ def test_a_replaced_folder_is_watched_and_read_anew(yard: Yard) -> None:
 
 def test_an_empty_mount_point_is_not_an_empty_folder(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stage folder that was a mount and now lies on the root's own disk is paused, not emptied."""
-    yard.intake._mounts.all["inbox"].was_mounted = True
-    yard.drain(later=2.0)
-    assert yard.intake.paused() == {"inbox": "inbox/ was a mount of its own and is not mounted now: is the share mounted?"}
+    yard.intake._stage_folders.by_name["inbox"].was_mounted = True
+    yard.collect(later=2.0)
+    assert yard.intake.unavailable_folders() == {"inbox": "inbox/ was a mount of its own and is not mounted now: is the share mounted?"}
 
 
 def test_a_linked_stage_folder_is_refused_in_a_sentence(tmp_path: Path) -> None:
     """``inbox`` has to be a folder or a mount, not a link."""
     os.symlink("/tmp", tmp_path / "selected")
     yard = Yard(tmp_path)
-    assert "links are not followed" in yard.intake.paused()["selected"]
+    assert "links are not followed" in yard.intake.unavailable_folders()["selected"]
 
 
 def test_a_dead_watch_is_restarted_and_everything_read(yard: Yard) -> None:
@@ -478,7 +478,7 @@ def test_a_watch_that_cannot_be_had_is_not_asked_for_all_the_time(deaf_yard: Yar
     """Every ten seconds, not every two."""
     starts = deaf_yard.watcher.starts
     for _ in range(10):
-        deaf_yard.drain(later=2.0)
+        deaf_yard.collect(later=2.0)
         deaf_yard.settle()
     assert deaf_yard.watcher.starts - starts == 2
 
@@ -492,14 +492,14 @@ def test_a_watch_that_runs_already_is_not_started_twice(tmp_path: Path) -> None:
     clock = HeldClock()
     intake = Intake(tmp_path, ["inbox"], watcher, clock)  # type: ignore[arg-type]
     intake.start()
-    intake.drain(clock.now)
-    assert (watcher.starts, intake.modes()) == (1, {"inbox": "events"})
+    intake.collect(clock.now)
+    assert (watcher.starts, intake.watch_modes()) == (1, {"inbox": "events"})
 
 
 def test_a_slow_disk_is_read_less_often(deaf_yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     """Re-reading takes at most a twentieth of the loop's time."""
     yard = deaf_yard
-    yard.intake._mounts.all["inbox"].cost = 1.0
+    yard.intake._stage_folders.by_name["inbox"].sweep_seconds = 1.0
     yard.put("inbox/hero.png", hint=False)
     yard.put("inbox/hero.txt", hint=False)
     assert yard.names(later=15.0) == []
@@ -513,16 +513,16 @@ def test_our_own_result_is_settled_at_once_and_comes_up_by_itself(yard: Yard) ->
     """The next stage starts without waiting for an event or a breath."""
     for name in ("hero.png", "hero.toml"):
         path = yard.put(f"selected/acme/{name}", hint=False)
-        yard.intake.known(f"selected/acme/{name}", Sig.of(os.lstat(path)), f"hash of {name}")
+        yard.intake.add_settled(f"selected/acme/{name}", FileSignature.from_stat(os.lstat(path)), f"hash of {name}")
     assert yard.names() == ["acme/hero.png"]
     assert yard.kind("selected/acme/hero.png") == "settled"
-    assert yard.intake.sha("selected/acme/hero.png") == "hash of hero.png"
+    assert yard.intake.known_sha256("selected/acme/hero.png") == "hash of hero.png"
     yard.hint("selected/acme", "selected/acme/hero.png", "selected/acme/hero.toml")
     assert yard.names() == []
     assert yard.kind("selected/acme/hero.png") == "settled"
     yard.put("selected/acme/hero.png", b"painted over")
     assert yard.names() == ["acme/hero.png"]
-    assert yard.intake.sha("selected/acme/hero.png") is None
+    assert yard.intake.known_sha256("selected/acme/hero.png") is None
 
 
 def test_what_the_daemon_took_away_does_not_come_up(yard: Yard) -> None:
@@ -543,28 +543,28 @@ def test_a_stem_is_taken_by_a_picture_or_a_brief_of_that_name(yard: Yard) -> Non
     for path in ("selected/acme/Hero.png", "selected/acme/other.toml", "selected/acme/third.mask.png"):
         yard.put(path)
     yard.settle()
-    taken = [yard.intake.stem_taken("selected", "acme", stem) for stem in ("hero", "other", "third", "fourth")]
+    taken = [yard.intake.is_stem_taken("selected", "acme", stem) for stem in ("hero", "other", "third", "fourth")]
     assert taken == [True, True, False, False]
-    assert not yard.intake.stem_taken("selected", "nowhere", "hero")
+    assert not yard.intake.is_stem_taken("selected", "nowhere", "hero")
 
 
 def test_busy_until_everything_has_settled(yard: Yard) -> None:
     """Whoever runs until nothing more happens waits for what is on its way, and not for an empty file that may stay empty."""
     yard.put("selected/hero.png")
-    assert yard.intake.busy
+    assert yard.intake.is_busy
     yard.settle()
-    assert not yard.intake.busy
-    yard.want("selected/hero.png")
-    assert yard.intake.follows("selected/hero.png")
-    assert yard.intake.busy
+    assert not yard.intake.is_busy
+    yard.follow("selected/hero.png")
+    assert yard.intake.is_followed("selected/hero.png")
+    assert yard.intake.is_busy
     yard.names(later=0.2)
     yard.names(later=2.0)
-    assert not yard.intake.busy
+    assert not yard.intake.is_busy
     yard.put("selected/empty.png", b"")
     yard.settle()
-    yard.want("selected/empty.png")
+    yard.follow("selected/empty.png")
     yard.names(later=0.2)
-    assert not yard.intake.busy
+    assert not yard.intake.is_busy
 
 
 def test_touched_looks_again_now(yard: Yard) -> None:
@@ -572,7 +572,7 @@ def test_touched_looks_again_now(yard: Yard) -> None:
     yard.put("selected/hero.png")
     yard.put("selected/hero.mask.png")
     yard.names()
-    yard.intake.touched("selected/hero.png")
+    yard.intake.recheck("selected/hero.png")
     assert yard.names() == ["hero.png"]
 
 
@@ -582,7 +582,7 @@ def test_wanting_what_is_gone_says_gone(yard: Yard) -> None:
     yard.put("selected/hero.mask.png")
     yard.names()
     (yard.root / "selected/hero.png").unlink()
-    yard.want("selected/hero.png")
+    yard.follow("selected/hero.png")
     assert yard.kind("selected/hero.png") == "gone"
     assert "hero.png" in yard.names()
 
@@ -599,32 +599,32 @@ def test_the_library_is_watched_for_changes_only(yard: Yard) -> None:
 def test_the_library_is_noticed_without_events_too(deaf_yard: Yard) -> None:
     """A reading compares what lies on the shelves."""
     deaf_yard.put("library/recipes/spring.toml", hint=False)
-    deaf_yard.drain(later=2.0)
+    deaf_yard.collect(later=2.0)
     assert deaf_yard.intake.library_changed
 
 
 def test_weights_that_arrive_count_as_a_change_of_the_library(tmp_path: Path) -> None:
     """What the house says of its stores is asked for every few seconds, and told once."""
     stored = ["migan"]
-    yard = Yard(tmp_path, stores=lambda: tuple(stored))
-    yard.drain(later=2.0)
+    yard = Yard(tmp_path, weights_stamp=lambda: tuple(stored))
+    yard.collect(later=2.0)
     assert not yard.intake.library_changed
     stored.append("flux")
-    yard.drain(later=2.0)
+    yard.collect(later=2.0)
     assert yard.intake.library_changed
     yard.intake.library_changed = False
-    yard.drain(later=2.0)
+    yard.collect(later=2.0)
     assert not yard.intake.library_changed
 
 
 def test_the_weaker_rule_is_told(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no lease is to be had, status can say so."""
-    monkeypatch.setattr("goldsmith.pipeline.intake.completeness.has_writer", lambda fd: None)
+    monkeypatch.setattr("goldsmith.pipeline.intake.file_tracker.has_writer", lambda fd: None)
     yard.put("selected/hero.png")
     yard.settle()
-    yard.want("selected/hero.png")
+    yard.follow("selected/hero.png")
     yard.names(later=2.0)
-    assert yard.intake.weak() == {"selected"}
+    assert yard.intake.weak_quiet_folders() == {"selected"}
 
 
 # --- with the kernel itself
@@ -641,18 +641,18 @@ def live(tmp_path: Path) -> Iterator[Intake]:
     watcher.close()
 
 
-def turn_until(intake: Intake, condition: Callable[[list[Key]], bool], seconds: float = 15.0) -> int:
+def turn_until(intake: Intake, condition: Callable[[list[BundleKey]], bool], seconds: float = 15.0) -> int:
     """Run the loop as the daemon does; the number of turns it took."""
     deadline, turns, seen = time.monotonic() + seconds, 0, []
     while time.monotonic() < deadline:
         turns += 1
-        for key in intake.drain(time.monotonic()):
+        for key in intake.collect(time.monotonic()):
             seen.append(key)
             bundle = intake.bundle(key)
-            intake.want(bundle.files if bundle is not None else ())
+            intake.follow(bundle.files if bundle is not None else ())
         if condition(seen):
             return turns
-        select.select([intake._watcher.fd], [], [], min(intake.wait(time.monotonic()), 0.5))
+        select.select([intake._watcher.fd], [], [], min(intake.seconds_until_due(time.monotonic()), 0.5))
     raise AssertionError(seen)
 
 
@@ -660,14 +660,14 @@ def test_a_real_arrival_settles_with_a_handful_of_turns(live: Intake, tmp_path: 
     """From the kernel's event to settled, with no busy waiting between."""
     (tmp_path / "inbox/hero.png").write_bytes(b"x")
     (tmp_path / "inbox/hero.txt").write_bytes(b"x")
-    turns = turn_until(live, lambda seen: live.state("inbox/hero.png").kind == "settled")
+    turns = turn_until(live, lambda seen: live.state("inbox/hero.png").status == "settled")
     assert turns < 30
-    assert live.modes() == {"inbox": "events"}
+    assert live.watch_modes() == {"inbox": "events"}
 
 
 def test_a_flood_that_overflows_the_kernel_loses_no_file(live: Intake, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The reader is held while more is written than the kernel's queue takes: every bundle is found all the same."""
-    turn_until(live, lambda seen: live.modes()["inbox"] == "events")
+    turn_until(live, lambda seen: live.watch_modes()["inbox"] == "events")
     observer = live._watcher._observer
     assert observer is not None
     group = next(iter(observer.emitters))._inotify  # type: ignore[attr-defined]
@@ -684,7 +684,7 @@ def test_a_flood_that_overflows_the_kernel_loses_no_file(live: Intake, tmp_path:
     assert "overflow" in caplog.text
     (tmp_path / "inbox/late/after.png").write_bytes(b"x")
     (tmp_path / "inbox/late/after.txt").write_bytes(b"x")
-    turn_until(live, lambda seen: Key("inbox", "late", "after.png") in seen)
+    turn_until(live, lambda seen: BundleKey("inbox", "late", "after.png") in seen)
 
 
 WHOLE = bytes(range(256)) * 40
@@ -762,14 +762,14 @@ def test_only_a_whole_file_settles_whatever_the_program_does(drop: Callable[[Pat
     path = tmp_path / "inbox/hero.png"
     (tmp_path / "inbox/hero.txt").write_bytes(b"prompt")
 
-    def sig() -> Sig:
-        return Sig.of(os.lstat(path))
+    def sig() -> FileSignature:
+        return FileSignature.from_stat(os.lstat(path))
 
     try:
         for awaited in drop(path, tmp_path / "aside"):
-            turn_until(intake, lambda seen, awaited=awaited: intake.state("inbox/hero.png").kind in (awaited, "settled"))
-            assert awaited == "looks_complete" or intake.state("inbox/hero.png").kind == awaited
-        turn_until(intake, lambda seen: intake.state("inbox/hero.png").kind == "settled" and intake.state("inbox/hero.png").sig == sig())
+            turn_until(intake, lambda seen, awaited=awaited: intake.state("inbox/hero.png").status in (awaited, "settled"))
+            assert awaited == "looks_complete" or intake.state("inbox/hero.png").status == awaited
+        turn_until(intake, lambda seen: intake.state("inbox/hero.png").status == "settled" and intake.state("inbox/hero.png").sig == sig())
         assert path.read_bytes() == WHOLE
     finally:
         watcher.close()

@@ -10,7 +10,7 @@ from doubles import tiny
 from doubles.commission import EXPORT, LINE, SELECT
 from doubles.deliveries import delivered
 from doubles.pictures import png
-from goldsmith.pipeline.replay.sources import Missing
+from goldsmith.pipeline.replay.sources import MissingSource
 
 _GENERATING = LINE.replace('default = [{ op = "select" }]', "")
 
@@ -29,7 +29,7 @@ candidates = 3
     assert [deliverable.verdict for deliverable in report.deliverables] == ["identical", "identical"]
     asides = [output for output in delivery.content["stages"][0]["outputs"] if output["role"] == "aside"]
     assert asides, "the candidates that were not chosen are on record"
-    assert report.other == ()
+    assert report.other_changes == ()
 
 
 def test_reference_pictures_are_found_again(tmp_path: Path) -> None:
@@ -43,9 +43,9 @@ references = true
     files: dict[str, bytes | str] = {"inbox/ring.ref.png": png(7), "inbox/ring.toml": brief}
     delivery = delivered(tmp_path, files, "delivered/ring.manifest.json", _GENERATING)
     assert {given["role"] for given in delivery.content["stages"][0]["inputs"]} == {"brief", "ref"}
-    assert delivery.again().same
+    assert delivery.again().is_same
     delivery.archived("inbox/ring.ref.png").unlink()
-    with pytest.raises(Missing, match=r"inbox/ring\.ref\.png"):
+    with pytest.raises(MissingSource, match=r"inbox/ring\.ref\.png"):
         delivery.again()
 
 
@@ -75,4 +75,4 @@ model = "fill"
     assert [step["engine"]["name"] for step in steps] == ["premium", "fill"]
     assert [deliverable.verdict for deliverable in delivery.again().deliverables] == ["identical", "identical"]
     delivery.edit(lambda content: content["stages"][1].update(seed=6))
-    assert not delivery.again().same
+    assert not delivery.again().is_same

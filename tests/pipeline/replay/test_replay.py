@@ -13,13 +13,13 @@ import pytest
 from doubles.commission import EXPORT, GRADE, INPAINT, LINE, NULLS, SELECT
 from doubles.deliveries import CAMPAIGN, COLD, PRINT, WARM, WEB, Delivery, delivered, hero
 from doubles.pictures import mask, png
-from goldsmith.errors import Problem, UsageFault
+from goldsmith.errors import InputError, UsageError
 from goldsmith.jobs.job import Job
-from goldsmith.picture.codec import Encoding, decode, encode
-from goldsmith.pipeline.commit.manifest import ASKED
-from goldsmith.pipeline.replay.record import StageRecord
-from goldsmith.pipeline.replay.report import Report
-from goldsmith.pipeline.replay.sources import Missing
+from goldsmith.picture.codec import EncodingOptions, decode, encode
+from goldsmith.pipeline.commit.manifest import RECORDED_JOB_FIELDS
+from goldsmith.pipeline.replay.manifest_reader import StageRecord
+from goldsmith.pipeline.replay.report import ReplayReport
+from goldsmith.pipeline.replay.sources import MissingSource
 from goldsmith.worker.job_runner import step_seed
 
 
@@ -33,7 +33,7 @@ def done(once: Delivery, tmp_path: Path) -> Delivery:
     return once.copied(tmp_path)
 
 
-def verdicts(report: Report) -> dict[str, str]:
+def verdicts(report: ReplayReport) -> dict[str, str]:
     return {deliverable.file: deliverable.verdict for deliverable in report.deliverables}
 
 
@@ -63,7 +63,7 @@ def test_a_delivery_done_again_is_the_same_and_touches_nothing(done: Delivery) -
     before = done.lies()
     report = done.again()
     assert verdicts(report) == SAME
-    assert (report.same, report.parting, report.why, report.other) == (True, None, (), ())
+    assert (report.is_same, report.first_difference, report.causes, report.other_changes) == (True, None, (), ())
     assert done.lies() == before
 
 
@@ -77,9 +77,9 @@ def test_another_seed_on_record_is_another_picture(done: Delivery) -> None:
     """The seed of the record is the one that is used: the fill differs from the step that used it on."""
     done.edit(lambda content: content["stages"][1].update(seed=8))
     report = done.again()
-    assert report.parting is not None
-    assert report.parting.place == "edit.1 (inpaint)"
-    assert any("the seed was" in reason for reason in report.why)
+    assert report.first_difference is not None
+    assert report.first_difference.label == "edit.1 (inpaint)"
+    assert any("the seed was" in reason for reason in report.causes)
 
 
 def test_what_a_stage_made_for_the_next_is_not_needed(done: Delivery) -> None:
@@ -101,7 +101,7 @@ def test_a_place_that_is_none_for_what_is_kept_is_refused_before_anything_runs(d
     """In the root it would be taken for work; a folder with something in it might lose that."""
     (tmp_path / "full").mkdir()
     (tmp_path / "full/hero_web.jpg").write_bytes(b"mine")
-    with pytest.raises(UsageFault, match=r"lies in|is not empty"):
+    with pytest.raises(UsageError, match=r"lies in|is not empty"):
         done.again(tmp_path / place)
     assert (tmp_path / "full/hero_web.jpg").read_bytes() == b"mine"
 
@@ -164,11 +164,11 @@ def test_a_look_that_was_changed_is_named_with_both_hashes(done: Delivery) -> No
     done.at("library/looks/warm.cube").write_text(COLD)
     report = done.again()
     assert verdicts(report) == {"hero_web.jpg": "differs", "hero_print.png": "differs"}
-    assert report.parting is not None
-    assert report.parting.place == "grade.1 (grade)"
+    assert report.first_difference is not None
+    assert report.first_difference.label == "grade.1 (grade)"
     then, now = (hashlib.sha256(look.encode()).hexdigest()[:12] for look in (WARM, COLD))
-    assert report.why == (f"grade.1 (grade): library/looks/warm.cube was changed (sha256 recorded {then}…, now {now}…)",)
-    apart = report.deliverables[1].apart
+    assert report.causes == (f"grade.1 (grade): library/looks/warm.cube was changed (sha256 recorded {then}…, now {now}…)",)
+    apart = report.deliverables[1].difference
     assert apart["depth"] == 8
     assert 100 < float(str(apart["worst"])) <= 255
     assert 0.9 < float(str(apart["share"])) <= 1
@@ -184,7 +184,7 @@ def test_versions_processor_and_threads_that_were_other_are_named(done: Delivery
     done.edit(change)
     report = done.again()
     assert verdicts(report) == SAME
-    told = "\n".join(report.other)
+    told = "\n".join(report.other_changes)
     for words in (
         "numpy was 1.0, here it is ",
         "the number of threads was 64, here it is 1",
@@ -204,8 +204,8 @@ def test_another_version_is_the_reason_where_the_ways_part_in_its_stage(done: De
 
     done.edit(change)
     report = done.again()
-    assert [reason.partition(" ")[0] for reason in report.why] == ["numpy"]
-    assert [reason.partition(" ")[0] for reason in report.other] == ["tifffile"]
+    assert [reason.partition(" ")[0] for reason in report.causes] == ["numpy"]
+    assert [reason.partition(" ")[0] for reason in report.other_changes] == ["tifffile"]
 
 
 def test_weights_with_another_hash_and_another_revision_are_named(done: Delivery) -> None:
@@ -217,7 +217,7 @@ def test_weights_with_another_hash_and_another_revision_are_named(done: Delivery
         step["engine"].update(weights=[["fill.onnx", "ab" * 32]], revision="abc", device="cuda:0 bfloat16")
 
     done.edit(change)
-    told = "\n".join(done.again().why)
+    told = "\n".join(done.again().causes)
     assert "edit.1 (inpaint): the weights fill.onnx was ababababab" in told
     assert "edit.1 (inpaint): the model's revision was abc, here it is PyPatchMatch" in told
     assert "edit.1 (inpaint): the model's device and precision was cuda:0 bfloat16, here it is cpu" in told
@@ -238,15 +238,15 @@ def test_the_model_that_did_the_work_is_asked_for_by_its_name(tmp_path: Path) ->
 def test_another_wrapping_of_the_same_picture_is_no_other_picture(done: Delivery) -> None:
     """The same pixels in a file with another text chunk."""
     data = done.at(PRINT).read_bytes()
-    plate = decode(data, "hero_print.png", 10_000)
-    wrapped = encode(plate, Encoding(format="png", depth=8)) + b""
+    picture = decode(data, "hero_print.png", 10_000)
+    wrapped = encode(picture, EncodingOptions(format="png", depth=8)) + b""
     with_text = wrapped[:33] + _chunk(b"tEXt", b"Comment\0another day") + wrapped[33:]
     swap(done, PRINT, with_text)
     report = done.again()
     assert verdicts(report) == {"hero_web.jpg": "identical", "hero_print.png": "same pixels"}
-    assert report.same
-    assert report.parting is not None
-    assert report.parting.place == "what deliver wrote"
+    assert report.is_same
+    assert report.first_difference is not None
+    assert report.first_difference.label == "what deliver wrote"
 
 
 def test_a_difference_that_nothing_explains_is_said_as_such(done: Delivery) -> None:
@@ -254,13 +254,13 @@ def test_a_difference_that_nothing_explains_is_said_as_such(done: Delivery) -> N
     swap(done, PRINT, png(8, 48, 32))
     report = done.again()
     assert verdicts(report) == {"hero_web.jpg": "identical", "hero_print.png": "differs"}
-    assert (report.why, report.other) == ((), ())
+    assert (report.causes, report.other_changes) == ((), ())
 
 
 def test_a_deliverable_of_another_size_is_said_to_be_one(done: Delivery) -> None:
     """Sizes are told instead of differences."""
     swap(done, PRINT, png(8, 24, 16))
-    assert done.again().deliverables[1].apart == {"unlike": "it was 24 x 16 px and is 48 x 32 px now"}
+    assert done.again().deliverables[1].difference == {"unlike": "it was 24 x 16 px and is 48 x 32 px now"}
 
 
 # ---------------------------------------------------------------------- what lies beside the manifest
@@ -271,8 +271,8 @@ def test_a_renamed_deliverable_is_still_the_one_that_is_compared(done: Delivery)
     done.at(PRINT).rename(done.at(PRINT).with_name("final.png"))
     done.at("library/looks/warm.cube").write_text(COLD)
     found = done.again().deliverables[1]
-    assert found.lies == "hero_print.png is called final.png now."
-    assert "worst" in found.apart
+    assert found.location_note == "hero_print.png is called final.png now."
+    assert "worst" in found.difference
 
 
 def test_a_deliverable_that_somebody_edited_is_judged_by_the_record(done: Delivery) -> None:
@@ -281,21 +281,21 @@ def test_a_deliverable_that_somebody_edited_is_judged_by_the_record(done: Delive
     done.at(WEB).unlink()
     web, print_ = done.again().deliverables
     assert (web.verdict, print_.verdict) == ("identical", "identical")
-    assert "somebody changed it since" in print_.lies
-    assert web.lies == "hero_web.jpg no longer lies beside its manifest."
+    assert "somebody changed it since" in print_.location_note
+    assert web.location_note == "hero_web.jpg no longer lies beside its manifest."
 
 
 def test_without_what_was_delivered_it_is_only_said_that_it_differs(done: Delivery) -> None:
     """How far off cannot be told any more."""
     done.at(PRINT).unlink()
     done.at("library/looks/warm.cube").write_text(COLD)
-    assert done.again().deliverables[1].apart == {"unlike": "what was delivered is no longer there to be compared with"}
+    assert done.again().deliverables[1].difference == {"unlike": "what was delivered is no longer there to be compared with"}
 
 
 def test_a_delivered_file_that_is_no_picture_is_a_sentence(done: Delivery) -> None:
     """It is decoded in a lane, and what the lane says of it is told."""
     swap(done, PRINT, b"\x89PNG\r\n\x1a\n and nothing more")
-    apart = done.again().deliverables[1].apart
+    apart = done.again().deliverables[1].difference
     assert str(apart["unlike"]).startswith("the two cannot be laid side by side: ")
 
 
@@ -307,7 +307,7 @@ def test_an_original_that_was_tampered_with_is_a_sentence_with_the_place(done: D
     path = done.archived(f"inbox/{CAMPAIGN}/hero.png")
     for folder in ("inbox", "selected"):  # the first stage changed no byte of it
         done.archived(f"{folder}/{CAMPAIGN}/hero.png").write_bytes(png(8, 48, 32))
-    with pytest.raises(Missing) as fault:
+    with pytest.raises(MissingSource) as fault:
         done.again()
     assert f"inbox/{CAMPAIGN}/hero.png (sha256 " in fault.value.sentence
     assert f"{path.relative_to(done.root)} is another file now" in fault.value.sentence
@@ -318,7 +318,7 @@ def test_everything_that_is_missing_is_said_at_once(done: Delivery) -> None:
     for name in ("inbox/{}/hero.png", "selected/{}/hero.png", "selected/{}/hero.mask.png"):
         done.archived(name.format(CAMPAIGN)).unlink()
     done.at("library/looks/warm.cube").unlink()
-    with pytest.raises(Missing) as fault:
+    with pytest.raises(MissingSource) as fault:
         done.again()
     told = fault.value.sentence.splitlines()
     assert len(told) == 3
@@ -341,7 +341,7 @@ def test_a_model_that_is_no_longer_in_the_house_is_a_sentence(done: Delivery) ->
     models = done.root / "config/models.toml"
     text = models.read_text().replace("[models.patchmatch]", "[models.mosaic]").replace('"patchmatch"', '"mosaic"')
     models.write_text(text.replace('driver = "mosaic"', 'driver = "patchmatch"'))
-    with pytest.raises(Problem, match=r"edit.1 \(inpaint\): There is no model called 'patchmatch'"):
+    with pytest.raises(InputError, match=r"edit.1 \(inpaint\): There is no model called 'patchmatch'"):
         done.again()
 
 
@@ -352,8 +352,8 @@ def test_every_field_of_a_job_is_on_record_or_told_elsewhere() -> None:
     """Whoever adds a setting to a job must put it on record, and let a replay set it."""
     of_the_house = {"id", "root", "scratch", "limits", "models", "alike", "weights_mb", "pictures_mb"}
     told_by_name = {"stage", "lane", "inputs", "steps"}
-    assert set(Job.model_fields) - of_the_house == set(ASKED) | told_by_name
-    assert set(ASKED) | told_by_name <= set(StageRecord.model_fields)
+    assert set(Job.model_fields) - of_the_house == set(RECORDED_JOB_FIELDS) | told_by_name
+    assert set(RECORDED_JOB_FIELDS) | told_by_name <= set(StageRecord.model_fields)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -7,41 +7,41 @@ from collections.abc import Mapping
 import pytest
 
 from doubles.commission import EXPORT, GRADE, INPAINT, LINE, SELECT, SHARPEN
-from goldsmith.brief.brief import Stock
-from goldsmith.brief.pipeline import read_line
+from goldsmith.brief.brief import Availability
+from goldsmith.brief.pipeline import read_pipeline
 from goldsmith.brief.resolve import Resolver
-from goldsmith.errors import Problem
-from goldsmith.pipeline.intake.bundle import Bundle, group
-from goldsmith.pipeline.scheduler.readiness import Judge, Ready, Verdict, Wait, Wrong
+from goldsmith.errors import InputError
+from goldsmith.pipeline.intake.bundle import Bundle, group_bundles
+from goldsmith.pipeline.scheduler.readiness import Invalid, Readiness, ReadinessResult, Ready, Waiting
 
 TEXTS = Mapping[str, str]
 
 
-def verdict(names: list[str], texts: TEXTS | None = None, folder: str = "selected", campaign_brief: str | None = None) -> Verdict:
+def verdict(names: list[str], texts: TEXTS | None = None, folder: str = "selected", campaign_brief: str | None = None) -> ReadinessResult:
     """The verdict on the first picture of a folder with these names."""
     written = dict(texts or {})
 
     def read(path: str) -> bytes:
         if path not in written:
-            raise Problem(f"{path} is gone.")
+            raise InputError(f"{path} is gone.")
         return written[path].encode()
 
     def recipe(name: str) -> tuple[bytes, str]:
-        raise Problem(f"There is no recipe {name}.")
+        raise InputError(f"There is no recipe {name}.")
 
-    line = read_line(LINE.encode(), "line.toml")
-    stock = Stock({"inpaint": ["null-inpaint"]}, lambda shelf, name, suffixes: False, lambda shelf: [])
-    return Judge(line, Resolver(line, recipe, stock), read).verdict(_first(names, folder, campaign_brief))
+    line = read_pipeline(LINE.encode(), "pipeline.toml")
+    stock = Availability({"inpaint": ["null-inpaint"]}, lambda shelf, name, suffixes: False, lambda shelf: [])
+    return Readiness(line, Resolver(line, recipe, stock), read).check(_first(names, folder, campaign_brief))
 
 
 def _first(names: list[str], folder: str, campaign_brief: str | None) -> Bundle:
-    return group(folder, "", names, campaign_brief)[0]
+    return group_bundles(folder, "", names, campaign_brief)[0]
 
 
-def sentence(found: Verdict) -> str:
-    if isinstance(found, Wait):
+def sentence(found: ReadinessResult) -> str:
+    if isinstance(found, Waiting):
         return found.sentence
-    assert isinstance(found, Wrong), found
+    assert isinstance(found, Invalid), found
     return found.problem.sentence
 
 
@@ -74,7 +74,7 @@ def test_a_brief_alone_is_ready_where_its_first_step_needs_no_picture() -> None:
         found = verdict(names, texts)
         assert isinstance(found, Ready), found
         assert [step.op for step in found.steps] == ["regenerate"]
-        assert not found.explicit
+        assert not found.has_all_named_inputs
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_prompt_alone_is_told_how_a_picture_is_made_from_words() -> None:
 def test_a_brief_alone_that_is_wrong_is_told_at_once() -> None:
     """It need not wait for its picture to be told."""
     found = verdict(["hero.toml"], {"selected/hero.toml": WORDS.replace("regenerate", "regenrate")})
-    assert isinstance(found, Wrong)
+    assert isinstance(found, Invalid)
     assert "regenrate" in sentence(found)
 
 
@@ -145,7 +145,7 @@ def test_steps_that_named_what_they_need_wait_for_nothing_more(text: str, explic
     """Others leave time for more sidecars."""
     found = verdict(["hero.png", "hero.toml", "hero.mask.png"], {"selected/hero.toml": text})
     assert isinstance(found, Ready)
-    assert found.explicit is explicit
+    assert found.has_all_named_inputs is explicit
     assert (found.stage.name, [step.op for step in found.steps]) == ("edit", ["inpaint" if explicit else "sharpen"])
 
 
@@ -158,8 +158,8 @@ def test_a_bare_mask_is_ready_for_one_stage() -> None:
     """And only where masks mean something: in the last folders it waits."""
     found = verdict(["hero.png", "hero.mask.png"])
     assert isinstance(found, Ready)
-    assert found.resolved.one_stage
-    assert isinstance(verdict(["hero.png", "hero.mask.png"], folder="graded"), Wait)
+    assert found.resolved.is_single_stage
+    assert isinstance(verdict(["hero.png", "hero.mask.png"], folder="graded"), Waiting)
 
 
 def test_a_brief_of_later_stages_takes_a_picture_through_this_one() -> None:
@@ -174,14 +174,14 @@ def test_a_campaigns_brief_stands_for_a_missing_one() -> None:
     found = verdict(["hero.png"], {"selected/brief.toml": SHARPEN + GRADE}, campaign_brief="selected/brief.toml")
     assert isinstance(found, Ready)
     wrong = verdict(["hero.png"], {"selected/brief.toml": '[[edit]]\nop = "sharpn"\n'}, campaign_brief="selected/brief.toml")
-    assert isinstance(wrong, Wrong)
+    assert isinstance(wrong, Invalid)
     assert sentence(wrong).startswith("brief.toml: edit.1.op")
 
 
 def test_two_pictures_that_share_a_mask_are_a_problem() -> None:
     """It must say which it means."""
     found = verdict(["hero.jpg", "hero.png", "hero.mask.png"])
-    assert isinstance(found, Wrong)
+    assert isinstance(found, Invalid)
     assert "could belong to" in sentence(found)
 
 

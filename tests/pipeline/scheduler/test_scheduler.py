@@ -12,7 +12,7 @@ import pytest
 from doubles.commission import EXPORT, GRADE, INPAINT, LINE, NULLS, SELECT, SHARPEN, WHOLE
 from doubles.pictures import black, mask, png
 from doubles.studio import Studio, studio_at
-from goldsmith.pipeline.scheduler.results import Outcomes
+from goldsmith.pipeline.scheduler.results import Results
 
 BROKEN = '[[edit]]\nop = "sharpn"\n'
 
@@ -117,7 +117,7 @@ def test_a_line_with_a_sixth_folder_needs_no_code(studio: Studio) -> None:
         LINE.replace('next = "graded"', 'next = "polished"')
         + '[[stage]]\nname = "polish"\nfolder = "polished"\nnext = "graded"\nsteps = ["sharpen"]\n'
     )
-    text = (studio.root / "config/line.toml").read_text().split("[[stage]]")
+    text = (studio.root / "config/pipeline.toml").read_text().split("[[stage]]")
     studio.line("[[stage]]".join([*text[:4], text[5], text[4]]))
     studio.put("masked/hero.png", png())
     studio.put("masked/hero.toml", GRADE + '[[polish]]\nop = "sharpen"\n')
@@ -236,13 +236,13 @@ def test_a_picture_dragged_back_comes_out_as_the_next_version(studio: Studio) ->
 def test_the_manifest_names_the_files_of_its_own_version(studio: Studio) -> None:
     """Hashes and names are true although somebody put a file of that name there in the last instant."""
     works = studio.start()
-    commit = works.foreman._deliver.commit
+    commit = works.scheduler._plan_executor.commit
 
     def late(plans):  # type: ignore[no-untyped-def]
         studio.at("delivered/hero_web.jpg").write_bytes(b"somebody's own")
         return commit(plans)
 
-    works.foreman._deliver.commit = late  # type: ignore[method-assign]
+    works.scheduler._plan_executor.commit = late  # type: ignore[method-assign]
     studio.put("graded/hero.png", png())
     studio.put("graded/hero.toml", EXPORT)
     studio.until(lambda: studio.heard("committed"))
@@ -393,16 +393,16 @@ def test_a_recipe_mended_in_the_library_sets_those_free_that_it_held(studio: Stu
 def test_the_folder_of_a_picture_at_fault_may_vanish(studio: Studio) -> None:
     """That is nobody's fault: the line does not pause for it."""
     works = studio.start()
-    hold = Outcomes.hold
+    hold = Results.hold
 
     def late(*words, **more):  # type: ignore[no-untyped-def]
         for path in (studio.root / "selected/acme").glob("*"):
             path.unlink()
         (studio.root / "selected/acme").rmdir()
-        works.foreman._outcomes.hold = lambda *w, **m: hold(works.foreman._outcomes, *w, **m)  # type: ignore[method-assign]
-        return hold(works.foreman._outcomes, *words, **more)
+        works.scheduler._results.hold = lambda *w, **m: hold(works.scheduler._results, *w, **m)  # type: ignore[method-assign]
+        return hold(works.scheduler._results, *words, **more)
 
-    works.foreman._outcomes.hold = late  # type: ignore[method-assign]
+    works.scheduler._results.hold = late  # type: ignore[method-assign]
     studio.put("selected/acme/hero.png", png())
     studio.put("selected/acme/hero.toml", BROKEN)
     studio.until(lambda: not (studio.root / "selected/acme").exists())
@@ -543,7 +543,7 @@ def test_a_silent_job_is_believed_for_as_long_as_it_may_take_and_done_work_for_a
     leases: list[float] = []
 
     def leased() -> bool:
-        leases.extend((job.lease_until or 0.0) - time.time() for job in studio.journal.live() if job.started_at is not None)
+        leases.extend((job.lease_until or 0.0) - time.time() for job in studio.journal.active_jobs() if job.started_at is not None)
         return bool(leases) and leases[-1] > 1000.0
 
     studio.put("selected/hero.png", png())
@@ -562,7 +562,9 @@ def _worked(studio: Studio) -> None:
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", SHARPEN)
     works = studio.start()
-    studio.until(lambda: studio.heard("started") and not works.lanes.running() and not any(map(works.lanes.waiting, ("cpu", "gpu"))))
+    studio.until(
+        lambda: studio.heard("started") and not works.workers.running_jobs() and not any(map(works.workers.queue_length, ("cpu", "gpu")))
+    )
     assert studio.folders() == {"selected": ["hero.png", "hero.toml"]}
 
 
@@ -571,7 +573,7 @@ def test_work_that_only_waits_for_its_quiet_is_put_down_before_the_end(studio: S
     studio.flags["quiet"] = 6.0
     _worked(studio)
     assert studio.works is not None
-    studio.works.finish(60.0, lambda: None)
+    studio.works.drain(60.0, lambda: None)
     assert studio.folders() == {"masked": ["hero.png", "hero.toml"]}
 
 
@@ -582,6 +584,6 @@ def test_work_that_waits_for_longer_than_the_end_may_take_does_not_delay_it(stud
     _worked(studio)
     assert studio.works is not None
     waited: list[None] = []
-    studio.works.finish(60.0, lambda: waited.append(None))
+    studio.works.drain(60.0, lambda: waited.append(None))
     assert len(waited) < 10
     assert studio.folders() == {"selected": ["hero.png", "hero.toml"]}

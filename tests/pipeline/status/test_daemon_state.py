@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from goldsmith.pipeline.commit.lock import RootLock
-from goldsmith.pipeline.status.daemon_state import Daemon, SeatTold, daemon_of
+from goldsmith.pipeline.commit.root_lock import RootLock
+from goldsmith.pipeline.status.daemon_state import DaemonState, WorkerStatus, read_daemon_state
 
 
 def test_nobody_runs_where_nobody_holds_the_lock(tmp_path: Path) -> None:
     """A file that a dead daemon left behind says nothing."""
     (tmp_path / "daemon.json").write_text(json.dumps({"paused": "The disk is full."}))
-    assert daemon_of(tmp_path, tmp_path / "daemon.json") == Daemon()
+    assert read_daemon_state(tmp_path, tmp_path / "daemon.json") == DaemonState()
 
 
 def test_a_running_daemon_is_known_by_its_lock_and_heard_by_its_file(tmp_path: Path) -> None:
@@ -25,34 +25,34 @@ def test_a_running_daemon_is_known_by_its_lock_and_heard_by_its_file(tmp_path: P
         "watcher": "No events.",
     }
     (tmp_path / "daemon.json").write_text(json.dumps(told))
-    with RootLock.take(tmp_path):
-        daemon = daemon_of(tmp_path, tmp_path / "daemon.json")
-    assert daemon.runs.startswith("process ")
-    assert (daemon.told, daemon.paused, daemon.weak) == (True, "The disk is full.", frozenset({"inbox"}))
-    assert (daemon.folders, daemon.lanes, daemon.trouble) == ({"inbox": "polling"}, {"gpu": "gone"}, "No events.")
+    with RootLock.acquire(tmp_path):
+        daemon = read_daemon_state(tmp_path, tmp_path / "daemon.json")
+    assert daemon.holder.startswith("process ")
+    assert (daemon.has_state_file, daemon.pause_reason, daemon.weak_quiet_folders) == (True, "The disk is full.", frozenset({"inbox"}))
+    assert (daemon.watch_modes, daemon.queue_pauses, daemon.watcher_error) == ({"inbox": "polling"}, {"gpu": "gone"}, "No events.")
 
 
 def test_a_daemon_whose_file_is_not_there_or_not_whole_is_still_running(tmp_path: Path) -> None:
     """Its journal may lie somewhere else."""
-    with RootLock.take(tmp_path):
-        assert not daemon_of(tmp_path, tmp_path / "daemon.json").told
+    with RootLock.acquire(tmp_path):
+        assert not read_daemon_state(tmp_path, tmp_path / "daemon.json").has_state_file
         (tmp_path / "daemon.json").write_text("{")
-        daemon = daemon_of(tmp_path, tmp_path / "daemon.json")
-    assert daemon.runs
-    assert not daemon.told
+        daemon = read_daemon_state(tmp_path, tmp_path / "daemon.json")
+    assert daemon.holder
+    assert not daemon.has_state_file
 
 
 def test_the_seats_of_the_lanes_are_known_by_what_this_version_understands(tmp_path: Path) -> None:
     """What another version wrote besides is left aside, and what it did not write is empty."""
     told = {"order": {"gpu": ["2", "1"]}, "seats": [{"lane": "gpu", "device": "cuda:0", "jobs": ["1"], "loaded": ["sdxl"], "new": 1}]}
     (tmp_path / "daemon.json").write_text(json.dumps(told))
-    with RootLock.take(tmp_path):
-        daemon = daemon_of(tmp_path, tmp_path / "daemon.json")
-    assert daemon.seats == (SeatTold("gpu", "cuda:0", jobs=("1",), loaded=("sdxl",)),)
-    assert daemon.order == {"gpu": ["2", "1"]}
+    with RootLock.acquire(tmp_path):
+        daemon = read_daemon_state(tmp_path, tmp_path / "daemon.json")
+    assert daemon.workers == (WorkerStatus("gpu", "cuda:0", jobs=("1",), loaded=("sdxl",)),)
+    assert daemon.queue_order == {"gpu": ["2", "1"]}
 
 
 def test_a_cold_start_is_told_with_its_seconds() -> None:
     """Only while something is loaded."""
-    assert SeatTold("gpu", loading="flux-dev", loading_since=100.0).cold_start(112.4) == "loading flux-dev, 12 s so far"
-    assert SeatTold("gpu", loaded=("flux-dev",)).cold_start(112.4) == ""
+    assert WorkerStatus("gpu", loading="flux-dev", loading_since=100.0).loading_sentence(112.4) == "loading flux-dev, 12 s so far"
+    assert WorkerStatus("gpu", loaded=("flux-dev",)).loading_sentence(112.4) == ""

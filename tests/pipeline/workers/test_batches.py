@@ -9,12 +9,12 @@ import pytest
 
 from doubles.jobs import GENEROUS, Share, outcomes
 from doubles.puppets import KILLED, Stage, kinds
-from goldsmith.jobs.job import Fault, Job, Progress, PutBack
-from goldsmith.jobs.protocol import Kind, packed
-from goldsmith.pipeline.workers.queues import LaneSpec
-from goldsmith.pipeline.workers.slot import together
+from goldsmith.jobs.job import Job, JobFault, JobProgress, JobRequeued
+from goldsmith.jobs.protocol import MessageType, encode_message
+from goldsmith.pipeline.workers.slot import batch_size
+from goldsmith.pipeline.workers.worker_pools import WorkerSpec
 
-ROOMY = LaneSpec(name="gpu", device="cuda:0", memory_mb=40_000, together=8)
+ROOMY = WorkerSpec(queue="gpu", device="cuda:0", device_memory_mb=40_000, max_batch=8)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def stage() -> Iterator[Stage]:
 
 
 def equal(share: Share, count: int, alike: str = "x", seconds: float = 10.0) -> list[Job]:
-    limits = GENEROUS.model_copy(update={"seconds": seconds, "grace": 5.0})
+    limits = GENEROUS.model_copy(update={"timeout_seconds": seconds, "cancel_grace_seconds": 5.0})
     facts = {"lane": "gpu", "models": ("flux",), "alike": alike, "weights_mb": 20_000, "pictures_mb": 4_000, "limits": limits}
     return [share.job(**facts) for _ in range(count)]  # type: ignore[arg-type]
 
@@ -51,12 +51,12 @@ def flying(stage: Stage, jobs: list[Job]) -> tuple[Job, ...]:
 def test_so_many_fly_together_as_the_models_entry_says_fit(share: Share) -> None:
     """Weights once, and each job's pictures, in most of the device's memory; one where nobody knows."""
     (job,) = equal(share, 1)
-    assert together(ROOMY, job) == 3  # (0.85 * 40 000 - 20 000) / 4 000
-    assert together(ROOMY.model_copy(update={"memory_mb": 143_000}), job) == 8
-    assert together(ROOMY.model_copy(update={"memory_mb": 143_000, "together": 1}), job) == 1
-    assert together(ROOMY.model_copy(update={"memory_mb": 16_000}), job) == 1
-    assert together(LaneSpec(name="gpu", together=8), job) == 1
-    assert together(ROOMY, job.model_copy(update={"alike": ""})) == 1
+    assert batch_size(ROOMY, job) == 3  # (0.85 * 40 000 - 20 000) / 4 000
+    assert batch_size(ROOMY.model_copy(update={"device_memory_mb": 143_000}), job) == 8
+    assert batch_size(ROOMY.model_copy(update={"device_memory_mb": 143_000, "max_batch": 1}), job) == 1
+    assert batch_size(ROOMY.model_copy(update={"device_memory_mb": 16_000}), job) == 1
+    assert batch_size(WorkerSpec(queue="gpu", max_batch=8), job) == 1
+    assert batch_size(ROOMY, job.model_copy(update={"batch_key": ""})) == 1
 
 
 def test_equal_jobs_are_given_to_a_seat_together(stage: Stage, share: Share) -> None:
@@ -65,7 +65,7 @@ def test_equal_jobs_are_given_to_a_seat_together(stage: Stage, share: Share) -> 
     other = equal(share, 1, alike="y")
     flight = flying(stage, [jobs[0], *other, jobs[1]])
     assert ids(flight) == ids(jobs)
-    assert set(stage.lanes.running()) == set(ids(jobs))
+    assert set(stage.lanes.running_jobs()) == set(ids(jobs))
     puppet = stage.puppet
     puppet.answer(jobs[1])
     assert [outcome.job_id for outcome in outcomes(stage.collect())] == [jobs[1].id]
@@ -83,7 +83,7 @@ def test_what_waits_is_divided_among_the_devices(share: Share) -> None:
         stage.lanes.submit(job)
     stage.lanes.resume("gpu")
     for puppet in stage.puppets:
-        puppet.say(Kind.READY)
+        puppet.say(MessageType.READY)
     stage.collect()
     assert [len(puppet.begin_together()) for puppet in stage.puppets] == [2, 2]
     stage.end()
@@ -93,9 +93,9 @@ def test_one_that_is_called_off_or_fails_does_not_take_the_others_along(stage: S
     """Three outcomes of three kinds from one process."""
     one, two, three = flying(stage, equal(share, 3))
     stage.lanes.cancel(two.id)
-    assert stage.puppet.hear() == (Kind.CANCEL, two.id.encode())
+    assert stage.puppet.hear() == (MessageType.CANCEL, two.id.encode())
     stage.puppet.answer(two)
-    stage.puppet.answer(one, Fault(kind="problem", sentence="The picture is black."))
+    stage.puppet.answer(one, JobFault(kind="problem", sentence="The picture is black."))
     stage.puppet.answer(three)
     assert kinds(stage.collect()) == ["cancelled", "problem", "done"]
     assert stage.puppet.status is None
@@ -107,7 +107,7 @@ def test_a_cancel_that_is_not_heeded_costs_the_others_nothing(stage: Stage, shar
     stage.lanes.cancel(two.id)
     events = stage.later(5.1)
     assert (kinds(events), stage.puppets[0].status) == (["cancelled"], KILLED)
-    assert [event.job_id for event in events if isinstance(event, PutBack)] == [one.id, three.id]
+    assert [event.job_id for event in events if isinstance(event, JobRequeued)] == [one.id, three.id]
     assert ids(stage.ready().begin_together()) == [one.id, three.id]
 
 
@@ -116,7 +116,7 @@ def test_after_a_crash_each_runs_by_itself(stage: Stage, share: Share) -> None:
     one, two = flying(stage, equal(share, 2))
     stage.puppet.end(-11)
     events = stage.collect()
-    assert (kinds(events), [event.job_id for event in events if isinstance(event, PutBack)]) == ([], [one.id, two.id])
+    assert (kinds(events), [event.job_id for event in events if isinstance(event, JobRequeued)]) == ([], [one.id, two.id])
     assert stage.ready().begin() == one
     stage.collect()
     stage.puppet.end(-11)
@@ -132,17 +132,17 @@ def test_a_flight_may_take_as_long_as_all_of_its_jobs_together(stage: Stage, sha
     assert stage.later(29.9) == []
     events = stage.later(0.2)
     assert (kinds(events), stage.puppets[0].status) == ([], KILLED)
-    assert [event.job_id for event in events if isinstance(event, PutBack)] == ids(flight)
+    assert [event.job_id for event in events if isinstance(event, JobRequeued)] == ids(flight)
     assert stage.ready().begin() == flight[0]
 
 
 def test_a_failed_device_puts_the_whole_flight_back(stage: Stage, share: Share) -> None:
     """In its order, and it may fly again: it was nobody's fault."""
     flight = flying(stage, equal(share, 3))
-    stage.puppet.answer(flight[1], Fault(kind="device", sentence="Gone."))
+    stage.puppet.answer(flight[1], JobFault(kind="device", sentence="Gone."))
     events = stage.collect()
-    assert (kinds(events), [event.job_id for event in events if isinstance(event, PutBack)]) == ([], ids(flight))
-    stage.later(stage.lanes.wait(stage.now) or 0.0)
+    assert (kinds(events), [event.job_id for event in events if isinstance(event, JobRequeued)]) == ([], ids(flight))
+    stage.later(stage.lanes.seconds_until_due(stage.now) or 0.0)
     assert stage.ready().begin_together() == flight
 
 
@@ -153,13 +153,13 @@ def test_while_one_flight_is_written_the_next_one_draws(stage: Stage, share: Sha
     assert len(first) == 3
     puppet = stage.puppet
     puppet.land(first[0], first[1])
-    puppet.answer(first[2], Fault(kind="problem", sentence="The picture is black."))
-    puppet.say(Kind.PROGRESS, packed(Progress(job_id=first[1].id, step=2, op="select", fraction=0.5)))
+    puppet.answer(first[2], JobFault(kind="problem", sentence="The picture is black."))
+    puppet.say(MessageType.PROGRESS, encode_message(JobProgress(job_id=first[1].id, step=2, op="select", fraction=0.5)))
     assert kinds(stage.collect()) == ["problem"]
     second = puppet.begin_together()
     assert ids(second) == ids(jobs[3:6])
     stage.collect()
-    assert set(stage.lanes.running()) == set(ids([*first[:2], *second]))
+    assert set(stage.lanes.running_jobs()) == set(ids([*first[:2], *second]))
     puppet.land(*second[:2])
     puppet.answer(first[0])
     puppet.answer(first[1])
@@ -181,7 +181,7 @@ def test_no_more_is_begun_where_the_disk_cannot_keep_up(stage: Stage, share: Sha
         stage.collect()
     puppet.land(*flown[-3:])
     stage.collect()
-    assert (len(flown), stage.lanes.waiting("gpu")) == (9, 4)
+    assert (len(flown), stage.lanes.queue_length("gpu")) == (9, 4)
     puppet.answer(flown[0])
     stage.collect()
     assert ids(puppet.begin_together()) == ids(jobs[9:12])
@@ -189,11 +189,11 @@ def test_no_more_is_begun_where_the_disk_cannot_keep_up(stage: Stage, share: Sha
 
 def test_a_process_that_holds_much_is_emptied_first(stage: Stage, share: Share) -> None:
     """What it makes next would come on top: more than half of a job's memory, and it is waited for the outcomes."""
-    jobs = [job.model_copy(update={"limits": job.limits.model_copy(update={"memory_bytes": 1 << 20})}) for job in equal(share, 4)]
+    jobs = [job.model_copy(update={"limits": job.limits.model_copy(update={"max_memory_bytes": 1 << 20})}) for job in equal(share, 4)]
     first = flying(stage, jobs)
     stage.puppet.land(*first)
     stage.collect()
-    assert (stage.lanes.waiting("gpu"), len(stage.lanes.running())) == (1, 3)
+    assert (stage.lanes.queue_length("gpu"), len(stage.lanes.running_jobs())) == (1, 3)
 
 
 def test_one_that_dies_while_others_are_written_is_found_out_alone(stage: Stage, share: Share) -> None:
@@ -206,13 +206,13 @@ def test_one_that_dies_while_others_are_written_is_found_out_alone(stage: Stage,
     stage.collect()
     stage.puppet.end(-11)
     events = stage.collect()
-    assert [event.job_id for event in events if isinstance(event, PutBack)] == ids(jobs)
+    assert [event.job_id for event in events if isinstance(event, JobRequeued)] == ids(jobs)
     puppet = stage.ready()
     for job in jobs:
         assert puppet.begin() == job
         puppet.land(job)
         stage.collect()
-        assert list(stage.lanes.running()) == [job.id]
+        assert list(stage.lanes.running_jobs()) == [job.id]
         puppet.answer(job)
         stage.collect()
 
@@ -225,7 +225,7 @@ def test_the_time_of_a_model_at_work_begins_anew_with_each_part_of_the_way(stage
     stage.collect()
 
     def tell(fraction: float) -> None:
-        stage.puppet.say(Kind.PROGRESS, packed(Progress(job_id=job.id, step=1, op="outpaint", fraction=fraction)))
+        stage.puppet.say(MessageType.PROGRESS, encode_message(JobProgress(job_id=job.id, step=1, op="outpaint", fraction=fraction)))
         stage.collect()
 
     for window in range(1, 6):
@@ -239,11 +239,11 @@ def test_the_time_of_a_model_at_work_begins_anew_with_each_part_of_the_way(stage
 
 def test_the_time_of_a_job_without_such_a_model_does_not(stage: Stage, share: Share) -> None:
     """It knows beforehand how long it may take."""
-    job = share.job(limits=GENEROUS.model_copy(update={"seconds": 10.0}), lane="gpu")
+    job = share.job(limits=GENEROUS.model_copy(update={"timeout_seconds": 10.0}), lane="gpu")
     stage.lanes.submit(job)
     stage.ready().begin()
     stage.collect()
     stage.later(9.0)
-    stage.puppet.say(Kind.PROGRESS, packed(Progress(job_id=job.id, step=1, op="denoise", fraction=0.5)))
+    stage.puppet.say(MessageType.PROGRESS, encode_message(JobProgress(job_id=job.id, step=1, op="denoise", fraction=0.5)))
     assert kinds(stage.later(0.9)) == []
     assert kinds(stage.later(0.2)) == ["timeout"]

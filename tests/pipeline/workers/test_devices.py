@@ -10,15 +10,15 @@ import pytest
 
 from doubles.jobs import GENEROUS, Event, Share, outcomes
 from doubles.puppets import KILLED, Puppet, Stage, kinds
-from goldsmith.jobs.job import Fault, Job, PutBack
-from goldsmith.jobs.protocol import Kind
-from goldsmith.pipeline.workers.device_health import FIRST_PAUSE, LET_OFF, LONGEST_PAUSE
-from goldsmith.pipeline.workers.queues import LaneSpec
+from goldsmith.jobs.job import Job, JobFault, JobRequeued
+from goldsmith.jobs.protocol import MessageType
+from goldsmith.pipeline.workers.device_health import INITIAL_PAUSE_SECONDS, MAX_EXCUSES, MAX_PAUSE_SECONDS
+from goldsmith.pipeline.workers.worker_pools import WorkerSpec
 
-ONE = (LaneSpec(name="gpu", device="cuda:0"), LaneSpec(name="cpu"))
-TWO = (LaneSpec(name="gpu", device="cuda:0"), LaneSpec(name="gpu", device="cuda:1"), LaneSpec(name="cpu"))
-DEAD = Fault(kind="device", sentence="cuda:0 has failed: an illegal memory access.")
-SHORT = GENEROUS.model_copy(update={"seconds": 10})
+ONE = (WorkerSpec(queue="gpu", device="cuda:0"), WorkerSpec(queue="cpu"))
+TWO = (WorkerSpec(queue="gpu", device="cuda:0"), WorkerSpec(queue="gpu", device="cuda:1"), WorkerSpec(queue="cpu"))
+DEAD = JobFault(kind="device", sentence="cuda:0 has failed: an illegal memory access.")
+SHORT = GENEROUS.model_copy(update={"timeout_seconds": 10})
 
 
 @pytest.fixture
@@ -67,11 +67,11 @@ def begun(stage: Stage, job: Job) -> Puppet:
 
 
 def put_back(events: list[Event]) -> list[str]:
-    return [event.job_id for event in events if isinstance(event, PutBack)]
+    return [event.job_id for event in events if isinstance(event, JobRequeued)]
 
 
 def paused(stage: Stage) -> str:
-    return stage.lanes.paused("gpu") or ""
+    return stage.lanes.pause_reason("gpu") or ""
 
 
 # --- one process a device
@@ -84,7 +84,7 @@ def test_there_is_a_process_on_each_device_and_one_line_for_all(pair: Stage, pic
         pair.lanes.submit(job)
     assert sorted(puppet.device for puppet in pair.puppets) == ["cuda:0", "cuda:1"]
     for puppet in pair.puppets:
-        puppet.say(Kind.READY)
+        puppet.say(MessageType.READY)
     pair.collect()
     first, second = (puppet.begin() for puppet in pair.puppets)
     assert [first, second] == jobs[:2]
@@ -95,7 +95,7 @@ def test_there_is_a_process_on_each_device_and_one_line_for_all(pair: Stage, pic
 
 def test_a_lane_is_warmed_with_one_process(pair: Stage) -> None:
     """The others are started when there is work for them."""
-    pair.lanes.warm()
+    pair.lanes.prewarm()
     assert [puppet.device for puppet in pair.puppets] == ["cuda:0", "cpu"]
 
 
@@ -105,7 +105,7 @@ def test_a_job_goes_where_its_model_is_loaded(pair: Stage, pictures: Pictures) -
     for job in (a, b):
         pair.lanes.submit(job)
     for puppet, model in zip(pair.puppets, ("sdxl", "flux"), strict=True):
-        puppet.say(Kind.READY)
+        puppet.say(MessageType.READY)
         pair.collect()
         job = puppet.begin()
         puppet.holds(loading=model)
@@ -129,21 +129,24 @@ def test_the_place_in_line_is_the_one_it_will_have(stage: Stage, pictures: Pictu
     stage.lanes.submit(other)
     stage.lanes.submit(same)
     assert (stage.lanes.position(same.id), stage.lanes.position(other.id)) == (1, 2)
-    assert stage.lanes.order("gpu", 10) == [same.id, other.id]
+    assert stage.lanes.predict_order("gpu", 10) == [same.id, other.id]
 
 
 def test_what_each_device_does_is_to_be_seen(stage: Stage, pictures: Pictures) -> None:
     """Its jobs, what it has loaded, and for how long it has been loading what it loads."""
-    assert [(seat.spec.device, seat.jobs, seat.models.loaded) for seat in stage.lanes.seats()] == [("cuda:0", (), ()), ("cpu", (), ())]
+    assert [(seat.spec.device, seat.jobs, seat.models.loaded) for seat in stage.lanes.worker_snapshots()] == [
+        ("cuda:0", (), ()),
+        ("cpu", (), ()),
+    ]
     job = pictures.job("a")
     stage.lanes.submit(job)
     puppet = begun(stage, job)
     puppet.holds("sdxl", loading="flux")
     stage.collect()
     stage.later(7.0)
-    seat = stage.lanes.seats()[0]
-    assert (seat.jobs, seat.models.loaded, seat.models.loading, seat.loading_for) == ((job,), ("sdxl",), "flux", 7.0)
-    assert not seat.sentence
+    seat = stage.lanes.worker_snapshots()[0]
+    assert (seat.jobs, seat.models.loaded, seat.models.loading, seat.loading_seconds) == ((job,), ("sdxl",), "flux", 7.0)
+    assert not seat.pause_reason
 
 
 # --- a device that fails
@@ -165,8 +168,8 @@ def test_a_failed_device_pauses_and_its_job_waits_in_place(stage: Stage, picture
         r"It is tried again at \d\d:\d\d:\d\d; its jobs wait in place\.",
         sentence,
     )
-    assert stage.lanes.wait(stage.now) == FIRST_PAUSE
-    stage.later(FIRST_PAUSE - 0.1)
+    assert stage.lanes.seconds_until_due(stage.now) == INITIAL_PAUSE_SECONDS
+    stage.later(INITIAL_PAUSE_SECONDS - 0.1)
     assert len(stage.puppets) == 1
     stage.later(0.2)
     puppet = begun(stage, first)
@@ -184,7 +187,7 @@ def test_the_other_lanes_and_devices_go_on(pair: Stage, pictures: Pictures) -> N
     assert pair.puppet.device == "cuda:1"
     assert begun(pair, job).device == "cuda:1"
     assert paused(pair) == ""
-    assert [bool(seat.sentence) for seat in pair.lanes.seats()] == [False, True, False]
+    assert [bool(seat.pause_reason) for seat in pair.lanes.worker_snapshots()] == [False, True, False]
     other = pictures.share.job()
     pair.lanes.submit(other)
     assert begun(pair, other).device == "cpu"
@@ -198,10 +201,10 @@ def test_it_is_tried_again_after_longer_and_longer(stage: Stage, pictures: Pictu
     for _ in range(9):
         begun(stage, job).answer(job, DEAD)
         stage.collect()
-        waits.append(stage.lanes.wait(stage.now) or 0.0)
+        waits.append(stage.lanes.seconds_until_due(stage.now) or 0.0)
         stage.later(waits[-1])
     assert waits[:4] == [10.0, 20.0, 40.0, 80.0]
-    assert waits[-1] == LONGEST_PAUSE
+    assert waits[-1] == MAX_PAUSE_SECONDS
     begun(stage, job).answer(job)
     assert kinds(stage.collect()) == ["done"]
     job = pictures.job("b")
@@ -209,7 +212,7 @@ def test_it_is_tried_again_after_longer_and_longer(stage: Stage, pictures: Pictu
     stage.puppet.begin()
     stage.puppet.answer(job, DEAD)
     stage.collect()
-    assert stage.lanes.wait(stage.now) == FIRST_PAUSE
+    assert stage.lanes.seconds_until_due(stage.now) == INITIAL_PAUSE_SECONDS
 
 
 def test_a_picture_over_which_a_well_device_always_fails_is_to_blame(stage: Stage, pictures: Pictures) -> None:
@@ -220,7 +223,7 @@ def test_a_picture_over_which_a_well_device_always_fails_is_to_blame(stage: Stag
     for _ in range(2):
         begun(stage, poison).answer(poison, DEAD)
         stage.collect()
-        stage.later(stage.lanes.wait(stage.now) or 0.0)
+        stage.later(stage.lanes.seconds_until_due(stage.now) or 0.0)
     puppet = begun(stage, good)
     puppet.answer(good)
     assert kinds(stage.collect()) == ["done"]
@@ -239,7 +242,7 @@ def test_work_without_a_model_proves_nothing_of_a_device(stage: Stage, pictures:
     for _ in range(2):
         begun(stage, poison).answer(poison, DEAD)
         stage.collect()
-        stage.later(stage.lanes.wait(stage.now) or 0.0)
+        stage.later(stage.lanes.seconds_until_due(stage.now) or 0.0)
     puppet = begun(stage, plain)
     puppet.answer(plain)
     stage.collect()
@@ -267,8 +270,8 @@ def test_a_lane_that_begins_nothing_more_does_not_look_whether_its_device_is_bac
     begun(stage, job).answer(job, DEAD)
     stage.collect()
     stage.lanes.drain()
-    stage.later(FIRST_PAUSE + 1)
-    assert stage.lanes.wait(stage.now) is None
+    stage.later(INITIAL_PAUSE_SECONDS + 1)
+    assert stage.lanes.seconds_until_due(stage.now) is None
 
 
 def test_a_pause_can_be_ended_by_hand(stage: Stage, pictures: Pictures) -> None:
@@ -294,11 +297,11 @@ def test_a_process_that_cannot_be_ended_is_its_device_s_fault(stage: Stage, pict
     events = stage.later(5.1)
     assert (outcomes(events), put_back(events)) == ([], [job.id])
     assert "a process that was ended does not let go of it" in paused(stage)
-    stage.later(stage.lanes.wait(stage.now) or 0.0)
+    stage.later(stage.lanes.seconds_until_due(stage.now) or 0.0)
     assert len(stage.puppets) == 1
     assert paused(stage)
     stuck.end(KILLED)
-    stage.later(stage.lanes.wait(stage.now) or 0.0)
+    stage.later(stage.lanes.seconds_until_due(stage.now) or 0.0)
     begun(stage, job)
     assert paused(stage) == ""
 
@@ -310,7 +313,7 @@ def test_a_processor_does_not_hang(stage: Stage, share: Share) -> None:
     begun(stage, job).stuck = True
     stage.later(10.1)
     assert kinds(stage.later(5.1)) == ["timeout"]
-    assert stage.lanes.paused("cpu") is None
+    assert stage.lanes.pause_reason("cpu") is None
 
 
 def run_out(stage: Stage, job: Job) -> list[Event]:
@@ -337,7 +340,7 @@ def test_two_pictures_running_that_take_too_long_make_the_device_suspect(stage: 
     events = run_out(stage, second)
     assert (outcomes(events), put_back(events)) == ([], [second.id])
     assert "two pictures running came to nothing on it; the last, b.png, took too long" in paused(stage)
-    stage.later(FIRST_PAUSE)
+    stage.later(INITIAL_PAUSE_SECONDS)
     begun(stage, second).answer(second)
     assert kinds(stage.collect()) == ["done"]
     third = pictures.job("c")
@@ -353,9 +356,9 @@ def test_a_suspected_device_does_not_excuse_a_picture_for_ever(stage: Stage, pic
     stage.lanes.submit(first)
     stage.lanes.submit(second)
     run_out(stage, first)
-    for _ in range(LET_OFF):
+    for _ in range(MAX_EXCUSES):
         assert put_back(run_out(stage, second)) == [second.id]
-        stage.later(stage.lanes.wait(stage.now) or 0.0)
+        stage.later(stage.lanes.seconds_until_due(stage.now) or 0.0)
     assert kinds(run_out(stage, second)) == ["timeout"]
 
 
@@ -369,7 +372,7 @@ def test_a_process_that_dies_counts_like_one_that_hangs(stage: Stage, pictures: 
     begun(stage, jobs[1]).end(-11)
     assert put_back(stage.collect()) == [jobs[1].id]
     stage.lanes.cancel(jobs[1].id)
-    stage.later(FIRST_PAUSE)
+    stage.later(INITIAL_PAUSE_SECONDS)
     for name in "cd":
         hostile = pictures.job(name, "")
         stage.lanes.submit(hostile)
@@ -382,7 +385,7 @@ def test_a_process_that_dies_counts_like_one_that_hangs(stage: Stage, pictures: 
 
 def test_a_job_with_a_model_gets_its_own_time_to_notice_that_it_was_called_off(stage: Stage, pictures: Pictures) -> None:
     """A step of a large model may take seconds, and a kill would throw the loaded model away; still it is bounded."""
-    job = pictures.job("a", limits=GENEROUS.model_copy(update={"grace": 30.0}))
+    job = pictures.job("a", limits=GENEROUS.model_copy(update={"cancel_grace_seconds": 30.0}))
     stage.lanes.submit(job)
     puppet = begun(stage, job)
     stage.lanes.cancel(job.id)
@@ -390,4 +393,4 @@ def test_a_job_with_a_model_gets_its_own_time_to_notice_that_it_was_called_off(s
     assert puppet.status is None
     assert kinds(stage.later(0.2)) == ["cancelled"]
     assert puppet.status == KILLED
-    assert stage.lanes.paused("gpu") is None
+    assert stage.lanes.pause_reason("gpu") is None

@@ -13,46 +13,46 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from goldsmith.engines.diffusion.tree import whole
-from goldsmith.engines.memory import is_dead, is_shortage
-from goldsmith.errors import Problem
+from goldsmith.engines.diffusion.diffusers_tree import check_safetensors
+from goldsmith.engines.memory import is_device_failure, is_out_of_memory
+from goldsmith.errors import InputError
 
-_ONE_HALF = re.compile(r"\.lora(_A|_down|_linear_layer\.down|\.down)\b")
-"""Of each layer there are two tensors; this is in the name of one of them."""
-_KEPT = 4
-"""So many stay loaded; they cost little beside the model."""
+# Of each layer there are two tensors; this is in the name of one of them.
+_LORA_DOWN_TENSOR = re.compile(r"\.lora(_A|_down|_linear_layer\.down|\.down)\b")
+# So many stay loaded; they cost little beside the model.
+_MAX_LOADED = 4
 
 
-class Loras:
+class LoraAdapters:
     """The LoRAs of one model."""
 
     def __init__(self, name: str, base: Any) -> None:
         self._name = name
         self._base = base
+        # sha256 -> its name as diffusers knows it; the least recently used first.
         self._loaded: dict[str, str] = {}
-        """sha256 -> its name as diffusers knows it; the least recently used first."""
 
     @contextlib.contextmanager
-    def worn(self, wanted: Sequence[tuple[Path, float]]) -> Iterator[list[dict[str, object]]]:
+    def applied(self, loras: Sequence[tuple[Path, float]]) -> Iterator[list[dict[str, object]]]:
         """The model with these LoRAs on, each at its weight, for as long as the block lasts. Gives what the record says of them.
 
-        Raises Problem where a file is no LoRA or does not fit this model.
+        Raises InputError where a file is no LoRA or does not fit this model.
         """
-        if not wanted:
+        if not loras:
             yield []
             return
         facts, names = [], []
-        for path, weight in wanted:
+        for path, weight in loras:
             sha256 = _sha256(path)
             names.append(self._adapter(path, sha256))
-            facts.append({"lora": path.stem, "weight": weight, "sha256": sha256, **self._partly(path, names[-1])})
+            facts.append({"lora": path.stem, "weight": weight, "sha256": sha256, **self._fit_facts(path, names[-1])})
         try:
             self._base.enable_lora()
-            self._base.set_adapters(names, [weight for _, weight in wanted])
+            self._base.set_adapters(names, [weight for _, weight in loras])
             yield facts
         finally:
             self._base.disable_lora()
-            self._forget()
+            self._evict()
 
     def _adapter(self, path: Path, sha256: str) -> str:
         adapter = self._loaded.pop(sha256, None)
@@ -63,16 +63,16 @@ class Loras:
         return adapter
 
     def _load(self, path: Path, adapter: str) -> None:
-        whole(path, "Put a LoRA in safetensors form there.")
+        check_safetensors(path, "Put a LoRA in safetensors form there.")
         if not hasattr(self._base, "load_lora_weights"):
-            raise Problem(f"The model {self._name!r} takes no LoRAs.", f"Leave {path.stem!r} out, or name another model.")
+            raise InputError(f"The model {self._name!r} takes no LoRAs.", f"Leave {path.stem!r} out, or name another model.")
         said = ""
         try:
             self._base.load_lora_weights(
                 str(path.parent), weight_name=path.name, adapter_name=adapter, local_files_only=True, use_safetensors=True
             )
         except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, IndexError, OSError) as error:
-            if is_shortage(error) or is_dead(error):
+            if is_out_of_memory(error) or is_device_failure(error):
                 raise
             said = " ".join(str(error).split())
         if not said and any(adapter in adapters for adapters in self._base.get_list_adapters().values()):
@@ -81,30 +81,30 @@ class Loras:
         with contextlib.suppress(ValueError, KeyError):
             self._base.delete_adapters(adapter)
         reason = f" ({said:.160})" if said else " (none of its parts are parts of this model)"
-        raise Problem(
+        raise InputError(
             f"{path.name}: this LoRA does not fit the model {self._name!r}{reason}.",
             "Name a LoRA that was made for this family of models.",
         )
 
-    def _partly(self, path: Path, adapter: str) -> dict[str, object]:
+    def _fit_facts(self, path: Path, adapter: str) -> dict[str, object]:
         """What the record says of a LoRA that does not fit wholly: how many of its parts are parts of this model."""
-        parts = _parts(path)
+        parts = _count_layers(path)
         nets = [part for part in self._base.components.values() if hasattr(part, "modules")]
         worn = sum(adapter in getattr(module, "lora_A", ()) for net in nets for module in net.modules())
         return {"fits": f"{worn} of its {parts} parts"} if worn < parts else {}
 
-    def _forget(self) -> None:
-        while len(self._loaded) > _KEPT:
+    def _evict(self) -> None:
+        while len(self._loaded) > _MAX_LOADED:
             oldest = next(iter(self._loaded))
             self._base.delete_adapters(self._loaded.pop(oldest))
 
 
-def _parts(path: Path) -> int:
+def _count_layers(path: Path) -> int:
     """How many of a net's layers a LoRA's file is about, whichever of the common ways its names are written in."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        return sum(_ONE_HALF.search(name) is not None for name in file.keys())  # noqa: SIM118 - it is no mapping
+        return sum(_LORA_DOWN_TENSOR.search(name) is not None for name in file.keys())  # noqa: SIM118 - it is no mapping
 
 
 def _sha256(path: Path) -> str:
@@ -112,4 +112,4 @@ def _sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise Problem(f"{path}: cannot be read: {error.strerror}.", "Put the LoRA there, or leave it out.") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror}.", "Put the LoRA there, or leave it out.") from error

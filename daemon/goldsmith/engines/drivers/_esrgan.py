@@ -14,43 +14,49 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from goldsmith.engines.drivers._ncnn import Layer
-from goldsmith.errors import Problem
+from goldsmith.engines.drivers._ncnn import NcnnLayer
+from goldsmith.errors import InputError
 
-_GLUE = frozenset({"Input", "Split", "Concat", "Eltwise", "BinaryOp", "Interp", "Convolution", "PReLU", "PixelShuffle"})
-_DENSE = 5
-_BLOCK = 3 * _DENSE
-_AROUND = 6
-"""Convolutions of an RRDBNet outside its blocks: first, after the body, two for enlarging, two at the end."""
+_KNOWN_LAYERS = frozenset({"Input", "Split", "Concat", "Eltwise", "BinaryOp", "Interp", "Convolution", "PReLU", "PixelShuffle"})
+_DENSE_CONVOLUTIONS = 5
+_BLOCK_CONVOLUTIONS = 3 * _DENSE_CONVOLUTIONS
+# Convolutions of an RRDBNet outside its blocks: first, after the body, two for enlarging, two at the end.
+_OUTER_CONVOLUTIONS = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Net:
+class EsrganNet:
     """A net: float32 (1, 3, h, w) -> (1, 3, h * scale, w * scale), and what tiling it needs.
 
     exact: the layers that must stay in float32 whatever the rest runs in, lest they round flat areas to steps.
     """
 
-    run: nn.Module
-    exact: tuple[nn.Module, ...]
+    module: nn.Module
+    float32_layers: tuple[nn.Module, ...]
     scale: int
     side: int
     pad: int
 
 
-def build_net(layers: Sequence[Layer]) -> Net:
-    """The net these layers are. Raises Problem where they are neither of the two."""
-    strange = sorted({layer.kind for layer in layers} - _GLUE)
+def build_net(layers: Sequence[NcnnLayer]) -> EsrganNet:
+    """The net these layers are. Raises InputError where they are neither of the two."""
+    strange = sorted({layer.kind for layer in layers} - _KNOWN_LAYERS)
     if strange:
-        raise Problem(f"This is no Real-ESRGAN net: it holds {', '.join(strange)} layers.")
+        raise InputError(f"This is no Real-ESRGAN net: it holds {', '.join(strange)} layers.")
     if any(layer.kind == "PixelShuffle" for layer in layers):
-        return _compact(layers)
-    return _residual(layers)
+        return _build_compact(layers)
+    return _build_rrdb(layers)
 
 
-def _convolution(layer: Layer) -> nn.Conv2d:
-    if layer.weight is None or layer.bias is None or layer.weight.shape[2:] != (3, 3) or layer.whole(4) != 1 or layer.whole(3, 1) != 1:
-        raise Problem(f"The layer {layer.name} is no 3 x 3 convolution with a border of one.")
+def _build_convolution(layer: NcnnLayer) -> nn.Conv2d:
+    if (
+        layer.weight is None
+        or layer.bias is None
+        or layer.weight.shape[2:] != (3, 3)
+        or layer.int_setting(4) != 1
+        or layer.int_setting(3, 1) != 1
+    ):
+        raise InputError(f"The layer {layer.name} is no 3 x 3 convolution with a border of one.")
     out, into = layer.weight.shape[:2]
     made = nn.Conv2d(into, out, 3, 1, 1)
     made.weight = nn.Parameter(torch.from_numpy(layer.weight), requires_grad=False)
@@ -58,7 +64,7 @@ def _convolution(layer: Layer) -> nn.Conv2d:
     return made
 
 
-class _Dense(nn.Module):  # type: ignore[misc]  # torch is untyped here, see pyproject
+class _DenseBlock(nn.Module):  # type: ignore[misc]  # torch is untyped here, see pyproject
     """Five convolutions, each seeing all that came before it."""
 
     def __init__(self, parts: Sequence[nn.Conv2d]) -> None:
@@ -73,25 +79,32 @@ class _Dense(nn.Module):  # type: ignore[misc]  # torch is untyped here, see pyp
         return made * 0.2 + x
 
 
-class _Residual(nn.Module):  # type: ignore[misc]  # torch is untyped here, see pyproject
+class _RrdbBlock(nn.Module):  # type: ignore[misc]  # torch is untyped here, see pyproject
     """Three dense blocks with a way round them."""
 
     def __init__(self, parts: Sequence[nn.Conv2d]) -> None:
         super().__init__()
-        self.dense = nn.Sequential(*(_Dense(parts[at : at + _DENSE]) for at in range(0, _BLOCK, _DENSE)))
+        self.dense = nn.Sequential(
+            *(_DenseBlock(parts[at : at + _DENSE_CONVOLUTIONS]) for at in range(0, _BLOCK_CONVOLUTIONS, _DENSE_CONVOLUTIONS))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         made: Tensor = self.dense(x)
         return made * 0.2 + x
 
 
-class _ResidualNet(nn.Module):  # type: ignore[misc]  # torch is untyped here, see pyproject
+class _RrdbNet(nn.Module):  # type: ignore[misc]  # torch is untyped here, see pyproject
     """RRDBNet x4."""
 
     def __init__(self, parts: Sequence[nn.Conv2d]) -> None:
         super().__init__()
         self.first = parts[0]
-        self.body = nn.Sequential(*(_Residual(parts[at : at + _BLOCK]) for at in range(1, len(parts) - _AROUND + 1, _BLOCK)))
+        self.body = nn.Sequential(
+            *(
+                _RrdbBlock(parts[at : at + _BLOCK_CONVOLUTIONS])
+                for at in range(1, len(parts) - _OUTER_CONVOLUTIONS + 1, _BLOCK_CONVOLUTIONS)
+            )
+        )
         self.after, self.up1, self.up2, self.high, self.last = parts[-5:]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,23 +116,23 @@ class _ResidualNet(nn.Module):  # type: ignore[misc]  # torch is untyped here, s
         return made.float()
 
 
-def _residual(layers: Sequence[Layer]) -> Net:
-    parts = [_convolution(layer) for layer in layers if layer.kind == "Convolution"]
-    blocks, rest = divmod(len(parts) - _AROUND, _BLOCK)
+def _build_rrdb(layers: Sequence[NcnnLayer]) -> EsrganNet:
+    parts = [_build_convolution(layer) for layer in layers if layer.kind == "Convolution"]
+    blocks, rest = divmod(len(parts) - _OUTER_CONVOLUTIONS, _BLOCK_CONVOLUTIONS)
     interps = [layer for layer in layers if layer.kind == "Interp"]
-    if blocks < 1 or rest or [layer.real(1, 0) for layer in interps] != [2.0, 2.0]:
-        raise Problem(f"This is no Real-ESRGAN net: {len(parts)} convolutions and {len(interps)} enlargements do not make one.")
+    if blocks < 1 or rest or [layer.float_setting(1, 0) for layer in interps] != [2.0, 2.0]:
+        raise InputError(f"This is no Real-ESRGAN net: {len(parts)} convolutions and {len(interps)} enlargements do not make one.")
     _check_dense(parts, blocks)
     # The net sees as far as it has layers; with 24 px of context a tile differs from the whole picture by 0.6 codes in 255 on average.
-    return Net(_ResidualNet(parts), exact=(parts[-1],), scale=4, side=192, pad=24)
+    return EsrganNet(_RrdbNet(parts), float32_layers=(parts[-1],), scale=4, side=192, pad=24)
 
 
 def _check_dense(parts: Sequence[nn.Conv2d], blocks: int) -> None:
     wide, grown = parts[0].out_channels, parts[1].out_channels
-    dense = [(wide + at * grown, grown if at < _DENSE - 1 else wide) for at in range(_DENSE)]
+    dense = [(wide + at * grown, grown if at < _DENSE_CONVOLUTIONS - 1 else wide) for at in range(_DENSE_CONVOLUTIONS)]
     expected = [(3, wide), *(dense * 3 * blocks), *((wide, wide),) * 4, (wide, 3)]
     if [(part.in_channels, part.out_channels) for part in parts] != expected:
-        raise Problem("This is no Real-ESRGAN net: its convolutions do not fit each other.")
+        raise InputError("This is no Real-ESRGAN net: its convolutions do not fit each other.")
 
 
 class _CompactNet(nn.Module):  # type: ignore[misc]  # torch is untyped here, see pyproject
@@ -139,27 +152,33 @@ class _CompactNet(nn.Module):  # type: ignore[misc]  # torch is untyped here, se
         return functional.interpolate(made, scale_factor=self.shrink, mode="bicubic", align_corners=False)
 
 
-def _compact(layers: Sequence[Layer]) -> Net:
+def _build_compact(layers: Sequence[NcnnLayer]) -> EsrganNet:
     chain: list[nn.Module] = []
     for layer in layers:
         if layer.kind == "Convolution":
-            chain.append(_convolution(layer))
+            chain.append(_build_convolution(layer))
         elif layer.kind == "PReLU":
-            chain.append(_prelu(layer))
-    interps = [layer.real(1, 0) for layer in layers if layer.kind == "Interp"]
-    shuffle = next(layer.whole(0) for layer in layers if layer.kind == "PixelShuffle")
+            chain.append(_build_prelu(layer))
+    interps = [layer.float_setting(1, 0) for layer in layers if layer.kind == "Interp"]
+    shuffle = next(layer.int_setting(0) for layer in layers if layer.kind == "PixelShuffle")
     shrink = interps[1] if len(interps) == 2 else 1.0
     scale = shuffle * shrink
     convolutions = [part for part in chain if isinstance(part, nn.Conv2d)]
     fits = all(before.out_channels == after.in_channels for before, after in pairwise(convolutions))
     ends = bool(convolutions) and convolutions[0].in_channels == 3 and convolutions[-1].out_channels == 3 * shuffle**2
     if not (fits and ends and interps and interps[0] == shuffle and 0 < shrink <= 1 and scale == int(scale)):
-        raise Problem("This is no Real-ESRGAN net: its layers do not fit each other.")
+        raise InputError("This is no Real-ESRGAN net: its layers do not fit each other.")
     # One px of context for each convolution makes seams impossible; shrinking looks a little further.
-    return Net(_CompactNet(chain, shuffle, shrink), exact=(), scale=int(scale), side=256, pad=len(convolutions) + (2 if shrink != 1 else 0))
+    return EsrganNet(
+        _CompactNet(chain, shuffle, shrink),
+        float32_layers=(),
+        scale=int(scale),
+        side=256,
+        pad=len(convolutions) + (2 if shrink != 1 else 0),
+    )
 
 
-def _prelu(layer: Layer) -> nn.PReLU:
+def _build_prelu(layer: NcnnLayer) -> nn.PReLU:
     assert layer.weight is not None  # noqa: S101 - the reader gives every PReLU its slopes
     made = nn.PReLU(len(layer.weight))
     made.weight = nn.Parameter(torch.from_numpy(layer.weight), requires_grad=False)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.engines import Descriptor, Device, Store
-from goldsmith.engines.drivers._onnx import only_file, open_session, threads_text, weights_of
+from goldsmith.engines import Device, EngineDescriptor, ModelFiles
+from goldsmith.engines.drivers._onnx import describe_threads, only_file, open_session, weights_hashes
 from goldsmith.engines.registry.models import Model
 from goldsmith.picture.picture import Mask, Pixels
 
@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     import onnxruntime
 
 
-def opened(name: str, model: Model, store: Store, device: Device) -> tuple[Descriptor, onnxruntime.InferenceSession]:
+def open_matting_model(
+    name: str, model: Model, model_files: ModelFiles, device: Device
+) -> tuple[EngineDescriptor, onnxruntime.InferenceSession]:
     """The descriptor and the session of a model of kind ``matte``."""
-    session = open_session(only_file(name, store.files), device.threads)
-    on = f"cpu float32, {threads_text(device.threads)}"
-    return Descriptor(name=name, kind="matte", licence=model.licence, weights=weights_of(model), device=on), session
+    session = open_session(only_file(name, model_files.files), device.threads)
+    on = f"cpu float32, {describe_threads(device.threads)}"
+    return EngineDescriptor(name=name, kind="matte", licence=model.licence, weights=weights_hashes(model), device=on), session
 
 
-def scaled(pixels: Pixels, width: int, height: int) -> Pixels:
+def resize(pixels: Pixels, width: int, height: int) -> Pixels:
     """(height, width, 3), each of its pixels the mean of those it stands for, or between its neighbours where it is larger."""
     import cv2
 
@@ -32,7 +34,7 @@ def scaled(pixels: Pixels, width: int, height: int) -> Pixels:
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=how), np.float32)
 
 
-def asked(session: onnxruntime.InferenceSession, pixels: NDArray[np.float32]) -> Mask:
+def run_net(session: onnxruntime.InferenceSession, pixels: NDArray[np.float32]) -> Mask:
     """The net's first answer (h, w) to (h, w, 3)."""
     [entry] = session.get_inputs()
     blob = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)
@@ -40,7 +42,7 @@ def asked(session: onnxruntime.InferenceSession, pixels: NDArray[np.float32]) ->
     return made
 
 
-def back(matte: Mask, pixels: Pixels) -> Mask:
+def resize_matte(matte: Mask, pixels: Pixels) -> Mask:
     """The matte at the size of the picture, 0..1."""
     import cv2
 

@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.errors import Problem
+from goldsmith.errors import InputError
 
 _MAGIC = "7767517"
-_HALF = 0x01306B47
-_PLAIN = 0
-_MOST_TEXT = 1 << 20
-_MOST_LAYERS = 10_000
+_FLOAT16_TAG = 0x01306B47
+_FLOAT32_TAG = 0
+_MAX_PARAM_BYTES = 1 << 20
+_MAX_LAYERS = 10_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Layer:
+class NcnnLayer:
     """One layer as the graph lists it; ``settings`` are ncnn's numbered ones, ``weight`` and ``bias`` float32 where it has them."""
 
     kind: str
@@ -32,47 +32,47 @@ class Layer:
     weight: NDArray[np.float32] | None = None
     bias: NDArray[np.float32] | None = None
 
-    def whole(self, key: int, default: int = 0) -> int:
-        """The numbered setting as a whole number. Raises Problem where it is none."""
+    def int_setting(self, key: int, default: int = 0) -> int:
+        """The numbered setting as a whole number. Raises InputError where it is none."""
         try:
             return int(self.settings.get(key, default))
         except ValueError:
-            raise Problem(f"The layer {self.name} has {key}={self.settings[key]}, which is not a whole number.") from None
+            raise InputError(f"The layer {self.name} has {key}={self.settings[key]}, which is not a whole number.") from None
 
-    def real(self, key: int, default: float) -> float:
-        """The numbered setting as a finite number. Raises Problem where it is none."""
+    def float_setting(self, key: int, default: float) -> float:
+        """The numbered setting as a finite number. Raises InputError where it is none."""
         try:
             number = float(self.settings.get(key, default))
         except ValueError:
             number = float("nan")
         if not np.isfinite(number):
-            raise Problem(f"The layer {self.name} has {key}={self.settings.get(key)}, which is not a number.")
+            raise InputError(f"The layer {self.name} has {key}={self.settings.get(key)}, which is not a number.")
         return number
 
 
-def read_ncnn(param: Path, weights: Path) -> list[Layer]:
-    """The layers in the graph's order, with the weights of convolutions and PReLUs. Raises Problem where the files make no sense."""
-    if param.stat().st_size > _MOST_TEXT:
-        raise Problem(f"{param}: too long for an ncnn .param file.")
+def read_ncnn(param: Path, weights: Path) -> list[NcnnLayer]:
+    """The layers in the graph's order, with the weights of convolutions and PReLUs. Raises InputError where the files make no sense."""
+    if param.stat().st_size > _MAX_PARAM_BYTES:
+        raise InputError(f"{param}: too long for an ncnn .param file.")
     try:
         text = param.read_text(encoding="ascii")
     except UnicodeDecodeError as error:
-        raise Problem(f"{param}: this is not an ncnn .param file in text form.") from error
-    reader = _Reader(weights.read_bytes())
+        raise InputError(f"{param}: this is not an ncnn .param file in text form.") from error
+    reader = _WeightsReader(weights.read_bytes())
     try:
-        layers = [_with_weights(layer, reader) for layer in _layers(text)]
-        reader.end()
-    except Problem as problem:
-        raise Problem(f"{param.name}, {weights.name}: {problem.sentence}", "Run: goldsmith models verify") from problem
+        layers = [_read_weights(layer, reader) for layer in _parse_layers(text)]
+        reader.require_end()
+    except InputError as problem:
+        raise InputError(f"{param.name}, {weights.name}: {problem.sentence}", "Run: goldsmith models verify") from problem
     return layers
 
 
-def _layers(text: str) -> Iterator[Layer]:
+def _parse_layers(text: str) -> Iterator[NcnnLayer]:
     lines = text.splitlines()
     if len(lines) < 3 or lines[0].strip() != _MAGIC:
-        raise Problem("This does not begin as an ncnn .param file.")
-    if len(lines) > _MOST_LAYERS:
-        raise Problem(f"This lists more than {_MOST_LAYERS} layers.")
+        raise InputError("This does not begin as an ncnn .param file.")
+    if len(lines) > _MAX_LAYERS:
+        raise InputError(f"This lists more than {_MAX_LAYERS} layers.")
     for number, line in enumerate(lines[2:], 3):
         words = line.split()
         if not words:
@@ -84,53 +84,53 @@ def _layers(text: str) -> Iterator[Layer]:
             pairs = [word.split("=", 1) for word in words[4 + taken + given :]]
             settings = {int(key): value for key, value in pairs}
         except (ValueError, IndexError):
-            raise Problem(f"Line {number} is not a layer: {line[:60]!r}.") from None
-        yield Layer(kind, name, settings)
+            raise InputError(f"Line {number} is not a layer: {line[:60]!r}.") from None
+        yield NcnnLayer(kind, name, settings)
 
 
-def _with_weights(layer: Layer, reader: _Reader) -> Layer:
+def _read_weights(layer: NcnnLayer, reader: _WeightsReader) -> NcnnLayer:
     if layer.kind == "Convolution":
-        out, side, count = layer.whole(0), layer.whole(1), layer.whole(6)
+        out, side, count = layer.int_setting(0), layer.int_setting(1), layer.int_setting(6)
         if out < 1 or side < 1 or count < 1 or count % (out * side * side):
-            raise Problem(f"The layer {layer.name} has {count} weights, which do not make {out} kernels of {side} x {side}.")
-        weight = reader.flagged(count, layer.name).reshape(out, -1, side, side)
-        bias = reader.plain(out, layer.name) if layer.whole(5) else np.zeros(out, np.float32)
-        return Layer(layer.kind, layer.name, layer.settings, weight, bias)
+            raise InputError(f"The layer {layer.name} has {count} weights, which do not make {out} kernels of {side} x {side}.")
+        weight = reader.read_tagged(count, layer.name).reshape(out, -1, side, side)
+        bias = reader.read_float32(out, layer.name) if layer.int_setting(5) else np.zeros(out, np.float32)
+        return NcnnLayer(layer.kind, layer.name, layer.settings, weight, bias)
     if layer.kind == "PReLU":
-        return Layer(layer.kind, layer.name, layer.settings, reader.plain(layer.whole(0), layer.name))
+        return NcnnLayer(layer.kind, layer.name, layer.settings, reader.read_float32(layer.int_setting(0), layer.name))
     return layer
 
 
-class _Reader:
+class _WeightsReader:
     """Walks through the .bin; nothing is read beyond its end, and no count makes memory that the file does not hold."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
 
-    def plain(self, count: int, layer: str) -> NDArray[np.float32]:
+    def read_float32(self, count: int, layer: str) -> NDArray[np.float32]:
         return self._array("<f4", count, count * 4, layer)
 
-    def flagged(self, count: int, layer: str) -> NDArray[np.float32]:
+    def read_tagged(self, count: int, layer: str) -> NDArray[np.float32]:
         """An array after its four-byte tag: 32-bit floats, or 16-bit floats filled up to four bytes."""
         (tag,) = struct.unpack("<I", self._array("u1", 4, 4, layer, as_float=False).tobytes())
-        if tag == _PLAIN:
-            return self.plain(count, layer)
-        if tag == _HALF:
+        if tag == _FLOAT32_TAG:
+            return self.read_float32(count, layer)
+        if tag == _FLOAT16_TAG:
             return self._array("<f2", count, (count * 2 + 3) // 4 * 4, layer)
-        raise Problem(f"The weights of layer {layer} are stored in a way that is not read here (tag {tag:#010x}).")
+        raise InputError(f"The weights of layer {layer} are stored in a way that is not read here (tag {tag:#010x}).")
 
     def _array(self, dtype: str, count: int, size: int, layer: str, *, as_float: bool = True) -> NDArray[np.float32]:
         if count < 1 or self._at + size > len(self._data):
-            raise Problem(f"The weights end before layer {layer} has its {count} values.")
+            raise InputError(f"The weights end before layer {layer} has its {count} values.")
         values = np.frombuffer(self._data, dtype, count, self._at)
         self._at += size
         if not as_float:
             return values
         if not np.isfinite(values).all():
-            raise Problem(f"The weights of layer {layer} hold values that are no numbers.")
+            raise InputError(f"The weights of layer {layer} hold values that are no numbers.")
         return values.astype(np.float32)
 
-    def end(self) -> None:
+    def require_end(self) -> None:
         if self._at != len(self._data):
-            raise Problem(f"{len(self._data) - self._at} bytes of weights are left over.")
+            raise InputError(f"{len(self._data) - self._at} bytes of weights are left over.")

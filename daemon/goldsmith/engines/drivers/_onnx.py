@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldsmith.engines.registry.models import Model
-from goldsmith.errors import Problem
+from goldsmith.errors import InputError
 
 if TYPE_CHECKING:
     import onnxruntime
 
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """A CPU session. Raises Problem where onnxruntime will not have the file."""
+    """A CPU session. Raises InputError where onnxruntime will not have the file."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -25,20 +25,20 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # a border - onnxruntime's error classes share no root below this
-        raise Problem(f"{path}: onnxruntime cannot open this model: {error}", "Run: goldsmith models verify") from error
+        raise InputError(f"{path}: onnxruntime cannot open this model: {error}", "Run: goldsmith models verify") from error
 
 
 def only_file(name: str, files: Mapping[str, Path]) -> Path:
-    """The model's one file. Raises Problem where models.toml lists more or none."""
+    """The model's one file. Raises InputError where models.toml lists more or none."""
     if len(files) != 1:
-        raise Problem(f"models.{name}.files: this driver needs exactly one .onnx file, {len(files)} are listed.")
+        raise InputError(f"models.{name}.files: this driver needs exactly one .onnx file, {len(files)} are listed.")
     return next(iter(files.values()))
 
 
-def weights_of(model: Model) -> tuple[tuple[str, str], ...]:
+def weights_hashes(model: Model) -> tuple[tuple[str, str], ...]:
     """(file name, sha256) of each file, as a descriptor carries them."""
     return tuple((file.name, file.sha256) for file in model.files)
 
 
-def threads_text(threads: int) -> str:
+def describe_threads(threads: int) -> str:
     return "1 thread" if threads == 1 else f"{threads} threads"

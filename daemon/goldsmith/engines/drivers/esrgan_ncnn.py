@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goldsmith.engines import Descriptor, Device, Store, Upscaler
-from goldsmith.engines.drivers._onnx import threads_text, weights_of
+from goldsmith.engines import Device, EngineDescriptor, ModelFiles, Upscaler
+from goldsmith.engines.drivers._onnx import describe_threads, weights_hashes
 from goldsmith.engines.registry.models import Model
-from goldsmith.errors import Problem
+from goldsmith.errors import InputError
 from goldsmith.picture.picture import Pixels
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _FAST_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
 class NcnnUpscaler:
     """Enlarges with a net built from an ncnn model."""
 
-    def __init__(self, descriptor: Descriptor, net: nn.Module, threads: int) -> None:
+    def __init__(self, descriptor: EngineDescriptor, net: nn.Module, threads: int) -> None:
         self.descriptor = descriptor
         self._net = net
         self._threads = threads
@@ -43,28 +43,28 @@ class NcnnUpscaler:
         return pixels
 
 
-def open_engine(name: str, model: Model, store: Store, device: Device) -> Upscaler:
+def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> Upscaler:
     import torch
 
     from goldsmith.engines.drivers._esrgan import build_net
     from goldsmith.engines.drivers._ncnn import read_ncnn
 
-    net = build_net(read_ncnn(_file(name, store.files, ".param"), _file(name, store.files, ".bin")))
+    net = build_net(read_ncnn(_file_with_suffix(name, model_files.files, ".param"), _file_with_suffix(name, model_files.files, ".bin")))
     if net.scale != model.scale:
-        raise Problem(f"models.{name}: its weights enlarge x{net.scale}, models.toml says scale = {model.scale}.")
+        raise InputError(f"models.{name}: its weights enlarge x{net.scale}, models.toml says scale = {model.scale}.")
     dtype = torch.bfloat16 if has_fast_bfloat16() else torch.float32
-    run = net.run.to(dtype=dtype, memory_format=torch.channels_last).eval()
-    for part in net.exact:
+    run = net.module.to(dtype=dtype, memory_format=torch.channels_last).eval()
+    for part in net.float32_layers:
         part.float()
-    descriptor = Descriptor(
+    descriptor = EngineDescriptor(
         name=name,
         kind="upscale",
         licence=model.licence,
         scale=net.scale,
         side=net.side,
         pad=net.pad,
-        weights=weights_of(model),
-        device=f"cpu {str(dtype).removeprefix('torch.')}, {threads_text(device.threads)}",
+        weights=weights_hashes(model),
+        device=f"cpu {str(dtype).removeprefix('torch.')}, {describe_threads(device.threads)}",
         revision=f"torch {torch.__version__}",
     )
     return NcnnUpscaler(descriptor, run, device.threads)
@@ -80,8 +80,8 @@ def has_fast_bfloat16() -> bool:
     return bool(_FAST_BFLOAT16 & set(flags.split()))
 
 
-def _file(name: str, files: Mapping[str, Path], suffix: str) -> Path:
+def _file_with_suffix(name: str, files: Mapping[str, Path], suffix: str) -> Path:
     found = [path for file, path in files.items() if file.endswith(suffix)]
     if len(found) != 1:
-        raise Problem(f"models.{name}.files: this driver needs one {suffix} file, {len(found)} are listed.")
+        raise InputError(f"models.{name}.files: this driver needs one {suffix} file, {len(found)} are listed.")
     return found[0]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goldsmith.engines import Descriptor, Device, Store, Upscaler
-from goldsmith.engines.drivers._onnx import only_file, open_session, threads_text, weights_of
+from goldsmith.engines import Device, EngineDescriptor, ModelFiles, Upscaler
+from goldsmith.engines.drivers._onnx import describe_threads, only_file, open_session, weights_hashes
 from goldsmith.engines.registry.models import Model
 from goldsmith.picture.picture import Pixels
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class OnnxUpscaler:
     """Enlarges with an onnx net of one input and one output."""
 
-    def __init__(self, descriptor: Descriptor, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, descriptor: EngineDescriptor, session: onnxruntime.InferenceSession) -> None:
         self.descriptor = descriptor
         self._session = session
         self._input = session.get_inputs()[0].name
@@ -30,11 +30,11 @@ class OnnxUpscaler:
         return pixels
 
 
-def open_engine(name: str, model: Model, store: Store, device: Device) -> Upscaler:
+def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> Upscaler:
     import onnxruntime
 
-    session = open_session(only_file(name, store.files), device.threads)
-    descriptor = Descriptor(
+    session = open_session(only_file(name, model_files.files), device.threads)
+    descriptor = EngineDescriptor(
         name=name,
         kind="upscale",
         licence=model.licence,
@@ -42,8 +42,8 @@ def open_engine(name: str, model: Model, store: Store, device: Device) -> Upscal
         side=512,
         pad=80,  # it sees hundreds of px far: with 80, joined tiles differ from the whole picture by 4 codes in 255 at worst; with 48 by 15
         multiple=2,
-        weights=weights_of(model),
-        device=f"cpu float32, {threads_text(device.threads)}",
+        weights=weights_hashes(model),
+        device=f"cpu float32, {describe_threads(device.threads)}",
         revision=f"onnxruntime {onnxruntime.__version__}",
     )
     return OnnxUpscaler(descriptor, session)

@@ -12,99 +12,99 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.engines import Descriptor, Device, Store
-from goldsmith.engines.drivers._onnx import only_file, threads_text, weights_of
-from goldsmith.engines.drivers._task import Net, Square, sure
+from goldsmith.engines import Device, EngineDescriptor, ModelFiles
+from goldsmith.engines.drivers._onnx import describe_threads, only_file, weights_hashes
+from goldsmith.engines.drivers._tflite import RotatedSquare, TfliteNet, sigmoid
 from goldsmith.engines.registry.models import Model
-from goldsmith.engines.vision import Hand, HandFinder, Points
+from goldsmith.engines.vision import Hand, HandLandmarker, Points
 from goldsmith.picture.picture import Pixels
 
 _PALM_SIDE, _HAND_SIDE = 192, 224
-_LOOKED_AT = 1280
-"""px of the longer side at which hands are looked for."""
-_PALM, _HAND = 0.5, 0.6
-"""Scores below these are no palm, and no hand."""
-_POINTS = 21
+# px of the longer side at which hands are looked for.
+_MAX_SIDE = 1280
+# Scores below these are no palm, and no hand.
+_MIN_PALM_SCORE, _MIN_HAND_SCORE = 0.5, 0.6
+_LANDMARK_COUNT = 21
+# Of a palm's seven points, those that tell which way it looks.
 _WRIST, _MIDDLE = 0, 2
-"""Of a palm's seven points, those that tell which way it looks."""
-_SHIFT, _ROOM = 0.5, 2.6
-"""How far a hand's middle lies from its palm's, towards the fingers, and how large a square it takes: in sides of the palm."""
-_PART = 0.5
-"""Side of the parts a picture is looked at in, over its longer side; they overlap by half."""
-_WHOLE = 300
-"""A picture no longer than this, in px, is only looked at whole."""
-_SAME = 0.35
-"""Of two hands whose boxes overlap by more of the smaller one than this, the surer is kept."""
+# How far a hand's middle lies from its palm's, towards the fingers, and how large a square it takes: in sides of the palm.
+_SHIFT, _CROP_MARGIN = 0.5, 2.6
+# Side of the parts a picture is looked at in, over its longer side; they overlap by half.
+_TILE_SHARE = 0.5
+# A picture no longer than this, in px, is only looked at whole.
+_MIN_TILED_SIDE = 300
+# Of two hands whose boxes overlap by more of the smaller one than this, the surer is kept.
+_MAX_OVERLAP = 0.35
 
 
 @dataclass(frozen=True, slots=True)
 class _Palm:
-    square: Square
+    square: RotatedSquare
     score: float
 
 
 class HandLandmarks:
     """Palms first, then the hand on each."""
 
-    def __init__(self, descriptor: Descriptor, palms: Net, hands: Net) -> None:
+    def __init__(self, descriptor: EngineDescriptor, palms: TfliteNet, hands: TfliteNet) -> None:
         self.descriptor = descriptor
         self._palms = palms
         self._hands = hands
         self._anchors = _anchors()
 
-    def find(self, pixels: Pixels) -> tuple[Hand, ...]:
+    def detect(self, pixels: Pixels) -> tuple[Hand, ...]:
         import cv2
 
         height, width = pixels.shape[:2]
-        scale = min(1.0, _LOOKED_AT / max(height, width))
+        scale = min(1.0, _MAX_SIDE / max(height, width))
         wide, high = max(1, round(width * scale)), max(1, round(height * scale))
         small = np.asarray(pixels if scale == 1 else cv2.resize(pixels, (wide, high), interpolation=cv2.INTER_AREA), np.float32)
         hands: list[Hand] = []
-        for palm in sorted(self._seen(small), key=lambda palm: -palm.score):
-            if not any(_covers(hand.points, palm.square) for hand in hands):
-                hands += self._hand(small, palm)
+        for palm in sorted(self._detect_palms(small), key=lambda palm: -palm.score):
+            if not any(_is_already_found(hand.landmarks, palm.square) for hand in hands):
+                hands += self._landmarks_at(small, palm)
         grown = np.array([width / wide, height / high], np.float32)
-        kept = _apart(sorted(hands, key=lambda hand: -hand.score))
-        return tuple(sorted((Hand(hand.points * grown, hand.score) for hand in kept), key=lambda hand: -_area(hand.points)))
+        kept = _remove_duplicates(sorted(hands, key=lambda hand: -hand.score))
+        return tuple(sorted((Hand(hand.landmarks * grown, hand.score) for hand in kept), key=lambda hand: -_area(hand.landmarks)))
 
-    def _seen(self, pixels: Pixels) -> Iterator[_Palm]:
-        for square in _squares(*pixels.shape[:2]):
-            made = self._palms.asked(square.crop(pixels, _PALM_SIDE))
-            rows, scores = made["Identity"].reshape(-1, 18), sure(made["Identity_1"].reshape(-1))
-            for number in np.flatnonzero(scores > _PALM):
-                yield self._palm(rows[number], self._anchors[number], float(scores[number]), square)
+    def _detect_palms(self, pixels: Pixels) -> Iterator[_Palm]:
+        for square in _search_squares(*pixels.shape[:2]):
+            made = self._palms.run(square.crop(pixels, _PALM_SIDE))
+            rows, scores = made["Identity"].reshape(-1, 18), sigmoid(made["Identity_1"].reshape(-1))
+            for number in np.flatnonzero(scores > _MIN_PALM_SCORE):
+                yield self._palm_square(rows[number], self._anchors[number], float(scores[number]), square)
 
-    def _palm(self, row: NDArray[np.float32], anchor: NDArray[np.float32], score: float, square: Square) -> _Palm:
+    def _palm_square(self, row: NDArray[np.float32], anchor: NDArray[np.float32], score: float, square: RotatedSquare) -> _Palm:
         """The square a hand lies in, after its palm: turned so that the fingers point up, and moved and grown to hold them."""
-        points = square.back(row[4:].reshape(7, 2) + anchor * _PALM_SIDE, _PALM_SIDE)
-        [middle] = square.back((row[:2] + anchor * _PALM_SIDE)[None], _PALM_SIDE)
+        points = square.to_picture(row[4:].reshape(7, 2) + anchor * _PALM_SIDE, _PALM_SIDE)
+        [middle] = square.to_picture((row[:2] + anchor * _PALM_SIDE)[None], _PALM_SIDE)
         side = float(row[2:4].max()) * square.side / _PALM_SIDE
         up = points[_MIDDLE] - points[_WRIST]
         turn = math.atan2(float(up[0]), -float(up[1]))
         x, y = float(middle[0]) + _SHIFT * side * math.sin(turn), float(middle[1]) - _SHIFT * side * math.cos(turn)
-        return _Palm(Square(x, y, _ROOM * side, turn), score)
+        return _Palm(RotatedSquare(x, y, _CROP_MARGIN * side, turn), score)
 
-    def _hand(self, pixels: Pixels, palm: _Palm) -> list[Hand]:
-        made = self._hands.asked(palm.square.crop(pixels, _HAND_SIDE))
+    def _landmarks_at(self, pixels: Pixels, palm: _Palm) -> list[Hand]:
+        made = self._hands.run(palm.square.crop(pixels, _HAND_SIDE))
         score = float(made["Identity_1"].reshape(-1)[0])
-        if score < _HAND:
+        if score < _MIN_HAND_SCORE:
             return []
-        points = made["Identity"].reshape(_POINTS, 3)[:, :2]
-        return [Hand(palm.square.back(points, _HAND_SIDE), score)]
+        points = made["Identity"].reshape(_LANDMARK_COUNT, 3)[:, :2]
+        return [Hand(palm.square.to_picture(points, _HAND_SIDE), score)]
 
 
-def _squares(height: int, width: int) -> Iterator[Square]:
+def _search_squares(height: int, width: int) -> Iterator[RotatedSquare]:
     """What the palm net is shown: the whole picture, and parts of it."""
     side = max(height, width)
-    yield Square(width / 2, height / 2, side, 0.0)
-    if side > _WHOLE:
-        part = _PART * side
-        for y in _middles(height, part):
-            for x in _middles(width, part):
-                yield Square(x, y, part, 0.0)
+    yield RotatedSquare(width / 2, height / 2, side, 0.0)
+    if side > _MIN_TILED_SIDE:
+        part = _TILE_SHARE * side
+        for y in _tile_centres(height, part):
+            for x in _tile_centres(width, part):
+                yield RotatedSquare(x, y, part, 0.0)
 
 
-def _middles(length: int, part: float) -> list[float]:
+def _tile_centres(length: int, part: float) -> list[float]:
     """Of parts that overlap by half, from one end to the other."""
     if length <= part:
         return [length / 2]
@@ -122,36 +122,36 @@ def _anchors() -> NDArray[np.float32]:
     return np.concatenate(made)
 
 
-def _covers(points: Points, square: Square) -> bool:
+def _is_already_found(points: Points, square: RotatedSquare) -> bool:
     """True where a hand that was found already fills the square: its palm was seen in another part of the picture, or by another box."""
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
     middle_inside = left <= square.x <= right and top <= square.y <= bottom
     return bool(middle_inside and max(right - left, bottom - top) > 0.35 * square.side)
 
 
-def _apart(hands: list[Hand]) -> list[Hand]:
+def _remove_duplicates(hands: list[Hand]) -> list[Hand]:
     """Each hand once, the surest first."""
     kept: list[Hand] = []
     for hand in hands:
-        if all(_shared(hand.points, other.points) <= _SAME for other in kept):
+        if all(_overlap(hand.landmarks, other.landmarks) <= _MAX_OVERLAP for other in kept):
             kept.append(hand)
     return kept
 
 
-def _shared(one: Points, other: Points) -> float:
+def _overlap(first: Points, second: Points) -> float:
     """How much of the smaller of two boxes round points lies in the other."""
-    least = np.maximum(one.min(axis=0), other.min(axis=0))
-    most = np.minimum(one.max(axis=0), other.max(axis=0))
+    least = np.maximum(first.min(axis=0), second.min(axis=0))
+    most = np.minimum(first.max(axis=0), second.max(axis=0))
     both = float(np.prod(np.maximum(most - least, 0)))
-    return both / max(min(_area(one), _area(other)), 1e-6)
+    return both / max(min(_area(first), _area(second)), 1e-6)
 
 
 def _area(points: Points) -> float:
     return float(np.prod(points.max(axis=0) - points.min(axis=0)))
 
 
-def open_engine(name: str, model: Model, store: Store, device: Device) -> HandFinder:
-    task = only_file(name, store.files)
-    on = f"cpu float32, {threads_text(device.threads)}"
-    descriptor = Descriptor(name=name, kind="hands", licence=model.licence, weights=weights_of(model), device=on)
-    return HandLandmarks(descriptor, Net(task, "hand_detector.tflite"), Net(task, "hand_landmarks_detector.tflite"))
+def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> HandLandmarker:
+    task = only_file(name, model_files.files)
+    on = f"cpu float32, {describe_threads(device.threads)}"
+    descriptor = EngineDescriptor(name=name, kind="hands", licence=model.licence, weights=weights_hashes(model), device=on)
+    return HandLandmarks(descriptor, TfliteNet(task, "hand_detector.tflite"), TfliteNet(task, "hand_landmarks_detector.tflite"))

@@ -11,42 +11,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.engines import (
-    Descriptor,
     Device,
+    EngineDescriptor,
     Inpainter,
-    OnStep,
-    Store,
-    unheard,
+    ModelFiles,
+    OnProgress,
+    ignore_progress,
 )
-from goldsmith.engines.drivers._onnx import only_file, open_session, threads_text, weights_of
+from goldsmith.engines.drivers._onnx import describe_threads, only_file, open_session, weights_hashes
 from goldsmith.engines.registry.models import Model
-from goldsmith.picture.picture import Mask, Pixels, quantised
+from goldsmith.picture.picture import Mask, Pixels, quantise
 
 if TYPE_CHECKING:
     import onnxruntime
 
 _SIDE = 512
-_BLEND = 4
-"""The pipeline mixes this many px inside the hole's edge with what lay there, so it is shown a hole that is larger by them."""
+# The pipeline mixes this many px inside the hole's edge with what lay there, so it is shown a hole that is larger by them.
+_BLEND_PX = 4
 
 
 class MiganInpainter:
     """Fills a hole with what the net makes of its surroundings."""
 
-    def __init__(self, descriptor: Descriptor, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, descriptor: EngineDescriptor, session: onnxruntime.InferenceSession) -> None:
         self.descriptor = descriptor
         self._session = session
 
-    def fill(self, pixels: Pixels, hole: Mask, seed: int, step: OnStep = unheard) -> Pixels:
+    def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress = ignore_progress) -> Pixels:
         """The model draws no random numbers: every seed gives the same pixels."""
-        image = np.ascontiguousarray(quantised(pixels, 8).transpose(2, 0, 1)[None])
-        keep = np.where(_grown(hole > 0.5, _BLEND), np.uint8(0), np.uint8(255))[None, None]
+        image = np.ascontiguousarray(quantise(pixels, 8).transpose(2, 0, 1)[None])
+        keep = np.where(_dilate(hole > 0.5, _BLEND_PX), np.uint8(0), np.uint8(255))[None, None]
         codes = self._session.run(None, {"image": image, "mask": keep})[0][0]
         filled: Pixels = np.ascontiguousarray(codes.transpose(1, 2, 0)).astype(np.float32) / np.float32(255)
         return filled
 
 
-def _grown(hole: NDArray[np.bool_], px: int) -> NDArray[np.bool_]:
+def _dilate(hole: NDArray[np.bool_], px: int) -> NDArray[np.bool_]:
     """The hole and all that lies within a square of ``px`` px around it."""
     for axis in (0, 1):
         line = hole
@@ -59,9 +59,9 @@ def _grown(hole: NDArray[np.bool_], px: int) -> NDArray[np.bool_]:
     return hole
 
 
-def open_engine(name: str, model: Model, store: Store, device: Device) -> Inpainter:
-    session = open_session(only_file(name, store.files), device.threads)
-    on = f"cpu float32, {threads_text(device.threads)}"
+def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> Inpainter:
+    session = open_session(only_file(name, model_files.files), device.threads)
+    on = f"cpu float32, {describe_threads(device.threads)}"
     return MiganInpainter(
-        Descriptor(name=name, kind="inpaint", licence=model.licence, side=_SIDE, weights=weights_of(model), device=on), session
+        EngineDescriptor(name=name, kind="inpaint", licence=model.licence, side=_SIDE, weights=weights_hashes(model), device=on), session
     )

@@ -4,34 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from goldsmith.engines import Descriptor, Device, Store
-from goldsmith.engines.drivers._matting import asked, back, opened, scaled
+from goldsmith.engines import Device, EngineDescriptor, ModelFiles
+from goldsmith.engines.drivers._matting import open_matting_model, resize, resize_matte, run_net
 from goldsmith.engines.registry.models import Model
-from goldsmith.engines.vision import Matter
+from goldsmith.engines.vision import MatteEstimator
 from goldsmith.picture.picture import Mask, Pixels
 
 if TYPE_CHECKING:
     import onnxruntime
 
-_SHORT = 512
-_LONG = 2048
-"""A panorama is looked at no longer than this."""
+_SHORT_SIDE = 512
+# A panorama is looked at no longer than this.
+_MAX_LONG_SIDE = 2048
 _MULTIPLE = 32
 
 
 class Modnet:
     """Mattes of people."""
 
-    def __init__(self, descriptor: Descriptor, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, descriptor: EngineDescriptor, session: onnxruntime.InferenceSession) -> None:
         self.descriptor = descriptor
         self._session = session
 
     def matte(self, pixels: Pixels) -> Mask:
         height, width = pixels.shape[:2]
-        scale = _SHORT / min(height, width)
-        wide, high = (max(_MULTIPLE, min(_LONG, round(side * scale / _MULTIPLE) * _MULTIPLE)) for side in (width, height))
-        return back(asked(self._session, scaled(pixels, wide, high) * 2 - 1), pixels)
+        scale = _SHORT_SIDE / min(height, width)
+        wide, high = (max(_MULTIPLE, min(_MAX_LONG_SIDE, round(side * scale / _MULTIPLE) * _MULTIPLE)) for side in (width, height))
+        return resize_matte(run_net(self._session, resize(pixels, wide, high) * 2 - 1), pixels)
 
 
-def open_engine(name: str, model: Model, store: Store, device: Device) -> Matter:
-    return Modnet(*opened(name, model, store, device))
+def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> MatteEstimator:
+    return Modnet(*open_matting_model(name, model, model_files, device))

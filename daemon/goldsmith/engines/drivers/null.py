@@ -6,16 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.engines import (
-    Descriptor,
     Device,
-    Generated,
+    EngineDescriptor,
+    GenerationRequest,
+    GenerationResult,
     Generator,
     Inpainter,
-    OnStep,
-    Request,
-    Store,
+    ModelFiles,
+    OnProgress,
     Upscaler,
-    unheard,
+    ignore_progress,
 )
 from goldsmith.engines.registry.models import Model
 from goldsmith.picture.picture import Mask, Pixels
@@ -24,12 +24,12 @@ from goldsmith.picture.picture import Mask, Pixels
 class NullInpainter:
     """Fills a hole with the mean colour of the ring of pixels around it."""
 
-    def __init__(self, descriptor: Descriptor) -> None:
+    def __init__(self, descriptor: EngineDescriptor) -> None:
         self.descriptor = descriptor
 
-    def fill(self, pixels: Pixels, hole: Mask, seed: int, step: OnStep = unheard) -> Pixels:
+    def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress = ignore_progress) -> Pixels:
         empty = hole > 0.5
-        ring = _grown(empty) & ~empty
+        ring = _dilate(empty) & ~empty
         around = pixels[ring] if ring.any() else pixels.reshape(-1, pixels.shape[2])
         filled = pixels.copy()
         filled[empty] = around.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -39,7 +39,7 @@ class NullInpainter:
 class NullUpscaler:
     """Repeats every pixel."""
 
-    def __init__(self, descriptor: Descriptor) -> None:
+    def __init__(self, descriptor: EngineDescriptor) -> None:
         self.descriptor = descriptor
 
     def enlarge(self, tile: Pixels) -> Pixels:
@@ -53,19 +53,19 @@ class NullGenerator:
     The mean of the references, where there are any, tints it, so that their use can be seen.
     """
 
-    def __init__(self, descriptor: Descriptor) -> None:
+    def __init__(self, descriptor: EngineDescriptor) -> None:
         self.descriptor = descriptor
 
-    def generate(self, request: Request, step: OnStep = unheard) -> Generated:
+    def generate(self, request: GenerationRequest, on_progress: OnProgress = ignore_progress) -> GenerationResult:
         pictures = []
         for number, seed in enumerate(request.seeds):
-            step(number / len(request.seeds))
-            pictures.append(_painted(request, seed))
-        step(1.0)
-        return Generated(tuple(pictures), {"steps": 1, "batch": len(request.seeds)})
+            on_progress(number / len(request.seeds))
+            pictures.append(_paint(request, seed))
+        on_progress(1.0)
+        return GenerationResult(tuple(pictures), {"steps": 1, "batch": len(request.seeds)})
 
 
-def _painted(request: Request, seed: int) -> Pixels:
+def _paint(request: GenerationRequest, seed: int) -> Pixels:
     random = np.random.default_rng(seed)
     ends = random.random((2, 3), dtype=np.float32)
     way = np.linspace(0, 1, request.width, dtype=np.float32)[None, :, None]
@@ -76,27 +76,33 @@ def _painted(request: Request, seed: int) -> Pixels:
         made = (made + tints.mean(axis=0, dtype=np.float32)) / 2
     made = np.clip(made, 0, 1)
     if request.picture is not None:
-        strength = np.float32(0.55 if request.wish.strength is None else request.wish.strength)
+        strength = np.float32(0.55 if request.options.strength is None else request.options.strength)
         mixed = request.picture * (1 - strength) + made * strength
         made = mixed if request.hole is None else np.where(request.hole[..., None] > 0.5, mixed, request.picture)
     return np.ascontiguousarray(made, dtype=np.float32)
 
 
-def open_engine(name: str, model: Model, store: Store, device: Device) -> Inpainter | Upscaler | Generator:
+def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> Inpainter | Upscaler | Generator:
     if model.diffusion is not None:
         said = model.diffusion
         return NullGenerator(
-            Descriptor(
-                name=name, kind=model.kind, licence=model.licence, can=said.can, pixels=said.pixels, multiple=said.multiple, words=True
+            EngineDescriptor(
+                name=name,
+                kind=model.kind,
+                licence=model.licence,
+                can=said.can,
+                native_pixels=said.pixels,
+                multiple=said.multiple,
+                takes_prompt=True,
             )
         )
-    descriptor = Descriptor(
+    descriptor = EngineDescriptor(
         name=name, kind=model.kind, licence=model.licence, scale=model.scale, side=0 if model.kind == "inpaint" else 512, device="cpu"
     )
     return NullInpainter(descriptor) if model.kind == "inpaint" else NullUpscaler(descriptor)
 
 
-def _grown(empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _dilate(empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The hole and the pixels that touch it."""
     padded = np.pad(empty, 1)
     height, width = empty.shape

@@ -9,52 +9,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.engines import (
-    Descriptor,
     Device,
+    EngineDescriptor,
     Inpainter,
-    OnStep,
-    Store,
-    unheard,
+    ModelFiles,
+    OnProgress,
+    ignore_progress,
 )
 from goldsmith.engines.registry.models import Model
-from goldsmith.errors import Problem
-from goldsmith.picture.picture import Mask, Pixels, quantised
+from goldsmith.errors import InputError
+from goldsmith.picture.picture import Mask, Pixels, quantise
 
-_RADIUS = 5
-"""Patches of 11 x 11 px: 3 loses structure, 7 takes twice the time and looked no better on photographs."""
-_STAYING = 0.3
-"""How much it counts, beside looking alike, that a patch comes from its own row: without, sky gets into the grass; at 2, it repeats."""
+# Patches of 11 x 11 px: 3 loses structure, 7 takes twice the time and looked no better on photographs.
+_PATCH_RADIUS = 5
+# How much it counts, beside looking alike, that a patch comes from its own row: without, sky gets into the grass; at 2, it repeats.
+_GUIDE_WEIGHT = 0.3
 
 
 class PatchMatchInpainter:
     """Fills a hole with patches copied from the rest of the picture; the seed steers the search."""
 
-    def __init__(self, descriptor: Descriptor) -> None:
+    def __init__(self, descriptor: EngineDescriptor) -> None:
         self.descriptor = descriptor
 
-    def fill(self, pixels: Pixels, hole: Mask, seed: int, step: OnStep = unheard) -> Pixels:
+    def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress = ignore_progress) -> Pixels:
         import patchmatch
 
         patchmatch.set_random_seed(seed)
-        image, gap = quantised(pixels, 8), hole > 0.5
-        axis = _outward(gap)
+        image, gap = quantise(pixels, 8), hole > 0.5
+        axis = _open_axis(gap)
         if axis is None:
-            codes = patchmatch.inpaint(image, gap.astype(np.uint8), patch_size=_RADIUS)
+            codes = patchmatch.inpaint(image, gap.astype(np.uint8), patch_size=_PATCH_RADIUS)
         else:
-            lines = _lines(gap.shape, axis)
-            codes = patchmatch.inpaint_regularity(image, gap.astype(np.uint8), lines, patch_size=_RADIUS, guide_weight=_STAYING)
+            lines = _guide_lines(gap.shape, axis)
+            codes = patchmatch.inpaint_regularity(image, gap.astype(np.uint8), lines, patch_size=_PATCH_RADIUS, guide_weight=_GUIDE_WEIGHT)
         filled: Pixels = codes.astype(np.float32) / np.float32(255)
         return filled
 
 
-def _outward(gap: NDArray[np.bool_]) -> Literal[0, 1] | None:
+def _open_axis(gap: NDArray[np.bool_]) -> Literal[0, 1] | None:
     """0 where the hole takes up the whole left or right side, 1 for the top or bottom: there a picture can only be carried on."""
     if gap[:, 0].all() or gap[:, -1].all():
         return 0
     return 1 if gap[0].all() or gap[-1].all() else None
 
 
-def _lines(shape: tuple[int, ...], axis: Literal[0, 1]) -> NDArray[np.float32]:
+def _guide_lines(shape: tuple[int, ...], axis: Literal[0, 1]) -> NDArray[np.float32]:
     """Which row (0) or column (1) each px belongs to. The library takes whole numbers for the same line, so they stay below a half."""
     made = np.zeros((*shape, 3), dtype=np.float32)
     place = np.linspace(0, 0.5, shape[axis], dtype=np.float32)
@@ -62,13 +62,13 @@ def _lines(shape: tuple[int, ...], axis: Literal[0, 1]) -> NDArray[np.float32]:
     return made
 
 
-def open_engine(name: str, model: Model, store: Store, device: Device) -> Inpainter:
+def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> Inpainter:
     import patchmatch
 
     if not patchmatch.patchmatch_available:
-        raise Problem(
+        raise InputError(
             f"The engine {name!r} cannot start: PyPatchMatch's library does not load on this machine.", "Use another inpainting model."
         )
     patchmatch.set_verbose(False)
     made_by = f"PyPatchMatch {version('PyPatchMatch')}"
-    return PatchMatchInpainter(Descriptor(name=name, kind="inpaint", licence=model.licence, device="cpu, 1 thread", revision=made_by))
+    return PatchMatchInpainter(EngineDescriptor(name=name, kind="inpaint", licence=model.licence, device="cpu, 1 thread", revision=made_by))

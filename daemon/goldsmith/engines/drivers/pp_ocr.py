@@ -14,70 +14,74 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.engines import Descriptor, Device, Store
-from goldsmith.engines.drivers._onnx import open_session, threads_text, weights_of
+from goldsmith.engines import Device, EngineDescriptor, ModelFiles
+from goldsmith.engines.drivers._onnx import describe_threads, open_session, weights_hashes
 from goldsmith.engines.registry.models import Model
-from goldsmith.engines.vision import Points, Reader, TextLine
-from goldsmith.errors import Problem
+from goldsmith.engines.vision import Points, TextLine, TextReader
+from goldsmith.errors import InputError
 from goldsmith.picture.picture import Mask, Pixels
 
 if TYPE_CHECKING:
     import onnxruntime
 
-_LONG, _SHORT = 1600, 480
-"""px of the longer side that a picture is scaled down to, and of the shorter one it is scaled up to, to look for lines."""
+# px of the longer side that a picture is scaled down to, and of the shorter one it is scaled up to, to look for lines.
+_MAX_LONG_SIDE, _MIN_SHORT_SIDE = 1600, 480
 _MULTIPLE = 32
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-_SPREAD = np.array([0.229, 0.224, 0.225], np.float32)
-_CORE, _LINE = 0.3, 0.6
-"""A px above the first lies in a core; a core whose px have a lower mean than the second is no line."""
-_UNCLIP = 1.6
-"""How far a line reaches beyond its core: this much of the core's area over its circumference."""
-_MOST = 500
-"""Lines of one picture, at most."""
-_HIGH, _WIDE = 48, 3200
-"""px of a line that is read: its height, and its width at most."""
-_READ = 0.5
-"""A line whose letters are less sure than this on average is none."""
+_STD = np.array([0.229, 0.224, 0.225], np.float32)
+# A px above the first lies in a core; a core whose px have a lower mean than the second is no line.
+_MIN_CORE_PROBABILITY, _MIN_LINE_SCORE = 0.3, 0.6
+# How far a line reaches beyond its core: this much of the core's area over its circumference.
+_UNCLIP_RATIO = 1.6
+# Lines of one picture, at most.
+_MAX_LINES = 500
+# px of a line that is read: its height, and its width at most.
+_LINE_HEIGHT, _MAX_LINE_WIDTH = 48, 3200
+# A line whose letters are less sure than this on average is none.
+_MIN_TEXT_SCORE = 0.5
 
 
 class PpOcr:
     """Finds lines, then reads each."""
 
     def __init__(
-        self, descriptor: Descriptor, finding: onnxruntime.InferenceSession, reading: onnxruntime.InferenceSession, letters: list[str]
+        self,
+        descriptor: EngineDescriptor,
+        detector: onnxruntime.InferenceSession,
+        recogniser: onnxruntime.InferenceSession,
+        charset: list[str],
     ) -> None:
         self.descriptor = descriptor
-        self._finding = finding
-        self._reading = reading
-        self._letters = letters
+        self._finding = detector
+        self._reading = recogniser
+        self._letters = charset
 
     def read(self, pixels: Pixels) -> tuple[TextLine, ...]:
         lines = []
-        for corners in self._found(pixels):
-            text, score = self._text(_upright(pixels, corners))
-            if text.strip() and score >= _READ:
+        for corners in self._detect_lines(pixels):
+            text, score = self._recognise(_crop_upright(pixels, corners))
+            if text.strip() and score >= _MIN_TEXT_SCORE:
                 lines.append(TextLine(corners, text, score))
-        return tuple(_in_order(lines))
+        return tuple(_reading_order(lines))
 
-    def _found(self, pixels: Pixels) -> Iterator[Points]:
+    def _detect_lines(self, pixels: Pixels) -> Iterator[Points]:
         import cv2
 
         height, width = pixels.shape[:2]
-        scale = min(_LONG / max(height, width), max(1.0, _SHORT / min(height, width)))
+        scale = min(_MAX_LONG_SIDE / max(height, width), max(1.0, _MIN_SHORT_SIDE / min(height, width)))
         wide, high = (max(_MULTIPLE, round(side * scale / _MULTIPLE) * _MULTIPLE) for side in (width, height))
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        likely = _asked(self._finding, (np.asarray(cv2.resize(pixels, (wide, high), interpolation=how), np.float32) - _MEAN) / _SPREAD)[0]
-        for corners in _lines(likely.reshape(high, wide)):
+        likely = _run_net(self._finding, (np.asarray(cv2.resize(pixels, (wide, high), interpolation=how), np.float32) - _MEAN) / _STD)[0]
+        for corners in _line_boxes(likely.reshape(high, wide)):
             yield (corners * [width / wide, height / high]).astype(np.float32)
 
-    def _text(self, line: Pixels) -> tuple[str, float]:
+    def _recognise(self, line: Pixels) -> tuple[str, float]:
         """By the likeliest letter of each step (CTC: the same one again is no new one, the first stands for none)."""
         import cv2
 
-        wide = min(_WIDE, max(_HIGH, math.ceil(_HIGH * line.shape[1] / line.shape[0])))
-        how = cv2.INTER_AREA if line.shape[0] > _HIGH else cv2.INTER_LINEAR
-        steps = _asked(self._reading, np.asarray(cv2.resize(line, (wide, _HIGH), interpolation=how), np.float32) * 2 - 1)
+        wide = min(_MAX_LINE_WIDTH, max(_LINE_HEIGHT, math.ceil(_LINE_HEIGHT * line.shape[1] / line.shape[0])))
+        how = cv2.INTER_AREA if line.shape[0] > _LINE_HEIGHT else cv2.INTER_LINEAR
+        steps = _run_net(self._reading, np.asarray(cv2.resize(line, (wide, _LINE_HEIGHT), interpolation=how), np.float32) * 2 - 1)
         best, sure = steps.argmax(axis=1), steps.max(axis=1)
         new = (best > 0) & np.concatenate([[True], best[1:] != best[:-1]])
         if not new.any():
@@ -85,7 +89,7 @@ class PpOcr:
         return "".join(self._letters[number] for number in best[new]), float(sure[new].mean())
 
 
-def _asked(session: onnxruntime.InferenceSession, pixels: Pixels) -> NDArray[np.float32]:
+def _run_net(session: onnxruntime.InferenceSession, pixels: Pixels) -> NDArray[np.float32]:
     """The net's answer to (h, w, 3). It was taught with blue first."""
     [entry] = session.get_inputs()
     blob = np.ascontiguousarray(pixels[:, :, ::-1].transpose(2, 0, 1)[None], dtype=np.float32)
@@ -93,37 +97,37 @@ def _asked(session: onnxruntime.InferenceSession, pixels: Pixels) -> NDArray[np.
     return made
 
 
-def _lines(likely: Mask) -> Iterator[Points]:
+def _line_boxes(probability: Mask) -> Iterator[Points]:
     """The corners of every line in a map of cores."""
     import cv2
 
-    outlines, _ = cv2.findContours((likely > _CORE).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-    for outline in outlines[:_MOST]:
+    outlines, _ = cv2.findContours((probability > _MIN_CORE_PROBABILITY).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    for outline in outlines[:_MAX_LINES]:
         middle, (across, down), turn = cv2.minAreaRect(outline)
-        if min(across, down) < 3 or _mean(likely, outline.reshape(-1, 2)) < _LINE:
+        if min(across, down) < 3 or _mean_inside(probability, outline.reshape(-1, 2)) < _MIN_LINE_SCORE:
             continue
-        grow = 2 * _UNCLIP * across * down / (2 * (across + down))
-        yield _clockwise(cv2.boxPoints((middle, (across + grow, down + grow), turn)) + 0.5)
+        grow = 2 * _UNCLIP_RATIO * across * down / (2 * (across + down))
+        yield _order_corners(cv2.boxPoints((middle, (across + grow, down + grow), turn)) + 0.5)
 
 
-def _mean(likely: Mask, outline: NDArray[np.int32]) -> float:
+def _mean_inside(probability: Mask, outline: NDArray[np.int32]) -> float:
     import cv2
 
     left, top = outline.min(axis=0)
     right, bottom = outline.max(axis=0) + 1
     inside = np.zeros((bottom - top, right - left), np.uint8)
     cv2.fillPoly(inside, [outline - [left, top]], 1)
-    return float(likely[top:bottom, left:right][inside > 0].mean())
+    return float(probability[top:bottom, left:right][inside > 0].mean())
 
 
-def _clockwise(corners: NDArray[np.float32]) -> NDArray[np.float32]:
+def _order_corners(corners: NDArray[np.float32]) -> NDArray[np.float32]:
     """Four corners from the upper left one on."""
     by_x = corners[np.argsort(corners[:, 0], kind="stable")]
     (upper_left, lower_left), (upper_right, lower_right) = (half[np.argsort(half[:, 1])] for half in (by_x[:2], by_x[2:]))
     return np.stack([upper_left, upper_right, lower_right, lower_left])
 
 
-def _upright(pixels: Pixels, corners: Points) -> Pixels:
+def _crop_upright(pixels: Pixels, corners: Points) -> Pixels:
     """The line cut out; one that is far higher than wide is laid on its side, counter-clockwise."""
     import cv2
 
@@ -135,7 +139,7 @@ def _upright(pixels: Pixels, corners: Points) -> Pixels:
     return np.ascontiguousarray(np.rot90(line)) if high >= 1.5 * wide else line
 
 
-def _in_order(lines: list[TextLine]) -> list[TextLine]:
+def _reading_order(lines: list[TextLine]) -> list[TextLine]:
     """From top to bottom; what stands about level goes from left to right."""
     rows: list[list[TextLine]] = []
     for line in sorted(lines, key=lambda line: float(line.corners[:, 1].mean())):
@@ -147,18 +151,18 @@ def _in_order(lines: list[TextLine]) -> list[TextLine]:
     return [line for row in rows for line in sorted(row, key=lambda line: float(line.corners[:, 0].min()))]
 
 
-def _one(name: str, files: Mapping[str, Path], part: str) -> Path:
+def _file_containing(name: str, files: Mapping[str, Path], part: str) -> Path:
     found = [path for file, path in files.items() if part in file.lower()]
     if len(found) != 1:
-        raise Problem(f"models.{name}.files: this driver needs one file with {part!r} in its name, {len(found)} are listed.")
+        raise InputError(f"models.{name}.files: this driver needs one file with {part!r} in its name, {len(found)} are listed.")
     return found[0]
 
 
-def open_engine(name: str, model: Model, store: Store, device: Device) -> Reader:
-    finding, reading = (open_session(_one(name, store.files, part), device.threads) for part in ("_det", "_rec"))
+def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> TextReader:
+    finding, reading = (open_session(_file_containing(name, model_files.files, part), device.threads) for part in ("_det", "_rec"))
     letters = reading.get_modelmeta().custom_metadata_map.get("character", "")
     if not letters:
-        raise Problem(f"models.{name}: its net for reading does not say which letters it knows.", "Take one that has them inside.")
-    on = f"cpu float32, {threads_text(device.threads)}"
-    told = Descriptor(name=name, kind="reader", licence=model.licence, weights=weights_of(model), device=on)
+        raise InputError(f"models.{name}: its net for reading does not say which letters it knows.", "Take one that has them inside.")
+    on = f"cpu float32, {describe_threads(device.threads)}"
+    told = EngineDescriptor(name=name, kind="reader", licence=model.licence, weights=weights_hashes(model), device=on)
     return PpOcr(told, finding, reading, ["", *letters.splitlines(), " "])

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goldsmith.engines import Descriptor, Device, Store
-from goldsmith.engines.drivers._aligned import seen
-from goldsmith.engines.drivers._onnx import only_file, open_session, threads_text, weights_of
+from goldsmith.engines import Device, EngineDescriptor, ModelFiles
+from goldsmith.engines.drivers._face_alignment import aligned_crop
+from goldsmith.engines.drivers._onnx import describe_threads, only_file, open_session, weights_hashes
 from goldsmith.engines.registry.models import Model
-from goldsmith.engines.vision import Face, Identifier, Identity, unit
+from goldsmith.engines.vision import Face, FaceEmbedder, FaceEmbedding, normalise
 from goldsmith.picture.picture import Pixels
 
 if TYPE_CHECKING:
@@ -22,17 +22,17 @@ _SIDE = 112
 class SFace:
     """Looks at the face upright, at 112 px. It was trained on red, green and blue from 0 to 255."""
 
-    def __init__(self, descriptor: Descriptor, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, descriptor: EngineDescriptor, session: onnxruntime.InferenceSession) -> None:
         self.descriptor = descriptor
         self._session = session
 
-    def identity(self, pixels: Pixels, face: Face) -> Identity:
-        blob = np.ascontiguousarray(255 * seen(pixels, face.points, _SIDE).transpose(2, 0, 1)[None], dtype=np.float32)
+    def embed(self, pixels: Pixels, face: Face) -> FaceEmbedding:
+        blob = np.ascontiguousarray(255 * aligned_crop(pixels, face.landmarks, _SIDE).transpose(2, 0, 1)[None], dtype=np.float32)
         [entry], [answer] = self._session.get_inputs(), self._session.get_outputs()
-        return unit(self._session.run([answer.name], {entry.name: blob})[0].reshape(-1))
+        return normalise(self._session.run([answer.name], {entry.name: blob})[0].reshape(-1))
 
 
-def open_engine(name: str, model: Model, store: Store, device: Device) -> Identifier:
-    session = open_session(only_file(name, store.files), device.threads)
-    on = f"cpu float32, {threads_text(device.threads)}"
-    return SFace(Descriptor(name=name, kind="identity", licence=model.licence, weights=weights_of(model), device=on), session)
+def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> FaceEmbedder:
+    session = open_session(only_file(name, model_files.files), device.threads)
+    on = f"cpu float32, {describe_threads(device.threads)}"
+    return SFace(EngineDescriptor(name=name, kind="identity", licence=model.licence, weights=weights_hashes(model), device=on), session)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goldsmith.engines import Descriptor, Device, Store
-from goldsmith.engines.drivers._matting import asked, back, opened, scaled
+from goldsmith.engines import Device, EngineDescriptor, ModelFiles
+from goldsmith.engines.drivers._matting import open_matting_model, resize, resize_matte, run_net
 from goldsmith.engines.registry.models import Model
-from goldsmith.engines.vision import Matter
+from goldsmith.engines.vision import MatteEstimator
 from goldsmith.picture.picture import Mask, Pixels
 
 if TYPE_CHECKING:
@@ -21,33 +21,33 @@ if TYPE_CHECKING:
 
 _SIDE = 320
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-_SPREAD = np.array([0.229, 0.224, 0.225], np.float32)
-_FAINT = 0.5
-"""A net that is nowhere surer than this has found nothing."""
-_STEEP = 2.5
-"""What the net says is how likely a px is the subject, not how much of it: what is more likely than not is taken as the subject."""
+_STD = np.array([0.229, 0.224, 0.225], np.float32)
+# A net that is nowhere surer than this has found nothing.
+_MIN_PEAK = 0.5
+# What the net says is how likely a px is the subject, not how much of it: what is more likely than not is taken as the subject.
+_CONTRAST = 2.5
 
 
 class U2Net:
     """Mattes of whatever stands out."""
 
-    def __init__(self, descriptor: Descriptor, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, descriptor: EngineDescriptor, session: onnxruntime.InferenceSession) -> None:
         self.descriptor = descriptor
         self._session = session
 
     def matte(self, pixels: Pixels) -> Mask:
-        small = scaled(pixels, _SIDE, _SIDE)
+        small = resize(pixels, _SIDE, _SIDE)
         small = small / max(float(small.max()), 1e-6)
-        seen = (small - _MEAN) / _SPREAD
-        return back((self._look(seen) + self._look(seen[:, ::-1])[:, ::-1]) * np.float32(0.5), pixels)
+        seen = (small - _MEAN) / _STD
+        return resize_matte((self._predict(seen) + self._predict(seen[:, ::-1])[:, ::-1]) * np.float32(0.5), pixels)
 
-    def _look(self, seen: Pixels) -> Mask:
-        made = asked(self._session, seen)
+    def _predict(self, normalised: Pixels) -> Mask:
+        made = run_net(self._session, normalised)
         most, least = float(made.max()), float(made.min())
-        if most < _FAINT:
+        if most < _MIN_PEAK:
             return np.zeros_like(made)
-        return np.asarray(np.clip((made - least) / (most - least) * _STEEP - (_STEEP - 1) / 2, 0.0, 1.0), np.float32)
+        return np.asarray(np.clip((made - least) / (most - least) * _CONTRAST - (_CONTRAST - 1) / 2, 0.0, 1.0), np.float32)
 
 
-def open_engine(name: str, model: Model, store: Store, device: Device) -> Matter:
-    return U2Net(*opened(name, model, store, device))
+def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> MatteEstimator:
+    return U2Net(*open_matting_model(name, model, model_files, device))

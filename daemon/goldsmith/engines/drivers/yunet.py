@@ -11,41 +11,41 @@ from typing import Any
 
 import numpy as np
 
-from goldsmith.engines import Descriptor, Device, Store
-from goldsmith.engines.drivers._onnx import only_file, threads_text, weights_of
+from goldsmith.engines import Device, EngineDescriptor, ModelFiles
+from goldsmith.engines.drivers._onnx import describe_threads, only_file, weights_hashes
 from goldsmith.engines.registry.models import Model
-from goldsmith.engines.vision import Face, FaceFinder
-from goldsmith.errors import Problem
-from goldsmith.picture.picture import Pixels, quantised
+from goldsmith.engines.vision import Face, FaceDetector
+from goldsmith.errors import InputError
+from goldsmith.picture.picture import Pixels, quantise
 
-_SIDE = 1280
-"""px of the longer side that it is shown at most: larger faces than some 300 px are missed …"""
-_SMALL = 400
-"""… so it looks once more at so many, for faces that fill the picture."""
-_FILLS = 0.2
-"""What it finds there is a face so large, as a part of the picture's longer side."""
-_SCORE = 0.8
-_OVERLAP = 0.3
-"""Of two boxes that overlap by more of their union than this, one is kept."""
+# px of the longer side that it is shown at most: larger faces than some 300 px are missed …
+_MAX_SIDE = 1280
+# … so it looks once more at so many, for faces that fill the picture.
+_SECOND_PASS_SIDE = 400
+# What it finds there is a face so large, as a part of the picture's longer side.
+_MIN_SECOND_PASS_SHARE = 0.2
+_MIN_SCORE = 0.8
+# Of two boxes that overlap by more of their union than this, one is kept.
+_MAX_OVERLAP = 0.3
 
 
 class YuNet:
     """Finds faces of 10 px and more in a picture of 1280 px."""
 
-    def __init__(self, descriptor: Descriptor, net: Any) -> None:
+    def __init__(self, descriptor: EngineDescriptor, net: Any) -> None:
         self.descriptor = descriptor
         self._net = net
         self._alone = Lock()
 
-    def find(self, pixels: Pixels) -> tuple[Face, ...]:
+    def detect(self, pixels: Pixels) -> tuple[Face, ...]:
         long = max(pixels.shape[:2])
-        faces = self._look(pixels, _SIDE)
-        if long > _SMALL:
-            large = [face for face in self._look(pixels, _SMALL) if max(face.box[2:]) >= _FILLS * long]
-            faces += [face for face in large if all(_shared(face.box, known.box) < _OVERLAP for known in faces)]
+        faces = self._detect_at(pixels, _MAX_SIDE)
+        if long > _SECOND_PASS_SIDE:
+            large = [face for face in self._detect_at(pixels, _SECOND_PASS_SIDE) if max(face.box[2:]) >= _MIN_SECOND_PASS_SHARE * long]
+            faces += [face for face in large if all(_overlap(face.box, known.box) < _MAX_OVERLAP for known in faces)]
         return tuple(sorted(faces, key=lambda face: -face.box[2] * face.box[3]))
 
-    def _look(self, pixels: Pixels, side: int) -> list[Face]:
+    def _detect_at(self, pixels: Pixels, side: int) -> list[Face]:
         """The faces that are seen with the picture's longer side at so many px."""
         import cv2
 
@@ -53,43 +53,43 @@ class YuNet:
         scale = min(1.0, side / max(height, width))
         wide, high = max(1, round(width * scale)), max(1, round(height * scale))
         small = pixels if scale == 1 else cv2.resize(pixels, (wide, high), interpolation=cv2.INTER_AREA)
-        codes = np.ascontiguousarray(quantised(small, 8)[:, :, ::-1])
+        codes = np.ascontiguousarray(quantise(small, 8)[:, :, ::-1])
         with self._alone:
             self._net.setInputSize((wide, high))
             _, rows = self._net.detect(codes)
         factors = np.tile([width / wide, height / high], 7)
-        return [_face(row[:14] * factors, float(row[14])) for row in ([] if rows is None else rows)]
+        return [_parse_face(row[:14] * factors, float(row[14])) for row in ([] if rows is None else rows)]
 
 
-def _shared(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> float:
+def _overlap(first: tuple[float, float, float, float], second: tuple[float, float, float, float]) -> float:
     """What two boxes share, as a part of the smaller one."""
-    wide, high = (min(one[at] + one[at + 2], other[at] + other[at + 2]) - max(one[at], other[at]) for at in (0, 1))
-    return max(0.0, wide) * max(0.0, high) / max(min(one[2] * one[3], other[2] * other[3]), 1e-6)
+    wide, high = (min(first[at] + first[at + 2], second[at] + second[at + 2]) - max(first[at], second[at]) for at in (0, 1))
+    return max(0.0, wide) * max(0.0, high) / max(min(first[2] * first[3], second[2] * second[3]), 1e-6)
 
 
-def _face(numbers: Any, score: float) -> Face:
+def _parse_face(numbers: Any, score: float) -> Face:
     x, y, wide, high = (float(number) for number in numbers[:4])
     return Face((x, y, wide, high), np.asarray(numbers[4:], np.float32).reshape(5, 2), score)
 
 
-def open_engine(name: str, model: Model, store: Store, device: Device) -> FaceFinder:
+def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> FaceDetector:
     import cv2
 
-    path = only_file(name, store.files)
+    path = only_file(name, model_files.files)
     try:
-        net = _net(path)
+        net = _open_net(path)
     except cv2.error as error:
-        raise Problem(f"{path}: OpenCV cannot open this model: {error}", "Run: goldsmith models verify") from error
-    on = f"cpu float32, {threads_text(device.threads)}"
-    return YuNet(Descriptor(name=name, kind="faces", licence=model.licence, weights=weights_of(model), device=on), net)
+        raise InputError(f"{path}: OpenCV cannot open this model: {error}", "Run: goldsmith models verify") from error
+    on = f"cpu float32, {describe_threads(device.threads)}"
+    return YuNet(EngineDescriptor(name=name, kind="faces", licence=model.licence, weights=weights_hashes(model), device=on), net)
 
 
-def _net(path: Path) -> Any:
+def _open_net(path: Path) -> Any:
     import cv2
 
     before = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # it warns of a choice of device that nobody makes here
     try:
-        return cv2.FaceDetectorYN.create(str(path), "", (320, 320), _SCORE, _OVERLAP, 200)
+        return cv2.FaceDetectorYN.create(str(path), "", (320, 320), _MIN_SCORE, _MAX_OVERLAP, 200)
     finally:
         cv2.utils.logging.setLogLevel(before)

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from goldsmith.engines.fetching.fetch_tree import fetch_tree, sync_folder
-from goldsmith.engines.fetching.sources import Progress, SourceFault, bring, describe, opened_member
-from goldsmith.engines.registry.origins import HubSource, Source, WeightsFile
-from goldsmith.engines.registry.trees import Tree
-from goldsmith.engines.registry.weights import Weights
-from goldsmith.errors import GoldsmithError, MachineFault
+from goldsmith.engines.fetching.fetch_tree import fetch_tree, fsync_folder
+from goldsmith.engines.fetching.sources import OnFetchProgress, SourceFault, describe_source, fetch_source, open_member
+from goldsmith.engines.registry.model_tree import ModelTree
+from goldsmith.engines.registry.weights_registry import WeightsRegistry
+from goldsmith.engines.registry.weights_sources import HubSource, WeightsFile, WeightsSource
+from goldsmith.errors import GoldsmithError, HostError
 
 _CHUNK = 1 << 20
 
@@ -28,54 +28,52 @@ class FetchFault(GoldsmithError):
     exit_code = 4
 
 
-def fetch(weights: Weights, name: str, progress: Progress = lambda done, total, note: None) -> list[Path]:
+def fetch(weights: WeightsRegistry, name: str, on_progress: OnFetchProgress = lambda done, total, note: None) -> list[Path]:
     """Bring the weights of one model into the models folder and say which files are new (none where all were there and right).
 
     progress: called with (bytes done, bytes in all or None, what is being done), a few times a second.
-    Raises Problem for an unknown name, FetchFault where no source works, MachineFault where the folder cannot be written.
+    Raises InputError for an unknown name, FetchError where no source works, HostError where the folder cannot be written.
     A file in place with other bytes is replaced, once the right one is here.
     """
-    name = weights.models.meant(name)
+    name = weights.models.resolve_name(name)
     model = weights.models.models[name]
-    wrong = [file for file in model.files if weights.fault(file, again=True)]
-    tree = weights.tree(name)
+    wrong = [file for file in model.files if weights.find_fault(file, ignore_cache=True)]
+    tree = weights.tree_of(name)
     if tree is not None and model.repository is None:
-        weights.refuse_wrong(tree, again=True)  # it is the admin's: nothing is fetched for it
+        weights.require_valid(tree, ignore_cache=True)  # it is the admin's: nothing is fetched for it
     if not wrong and model.repository is None:
         return []
     try:
         weights.folder.mkdir(parents=True, exist_ok=True)
-        with _alone(weights.folder), tempfile.TemporaryDirectory(prefix=".fetch-", dir=weights.folder) as scratch:
-            new = [_fetch_file(weights, file, Path(scratch), progress) for file in wrong]
-            return new if tree is None else new + _fetch_tree(weights, tree, progress)
+        with _fetch_lock(weights.folder), tempfile.TemporaryDirectory(prefix=".fetch-", dir=weights.folder) as scratch:
+            new = [_fetch_file(weights, file, Path(scratch), on_progress) for file in wrong]
+            return new if tree is None else new + _fetch_tree(weights, tree, on_progress)
     except OSError as error:
-        raise MachineFault(
-            f"{weights.folder}: {error.strerror or error}.", "Check that there is room and that it may be written."
-        ) from error
+        raise HostError(f"{weights.folder}: {error.strerror or error}.", "Check that there is room and that it may be written.") from error
 
 
-def _fetch_tree(weights: Weights, tree: Tree, progress: Progress) -> list[Path]:
+def _fetch_tree(weights: WeightsRegistry, tree: ModelTree, on_progress: OnFetchProgress) -> list[Path]:
     try:
-        return fetch_tree(weights, tree, progress)
+        return fetch_tree(weights, tree, on_progress)
     except SourceFault as fault:
         hub = tree.model.repository.hub if tree.model.repository is not None else ""
         raise FetchFault(
             f"{tree.name} could not be fetched:\n  {hub}: {fault}",
-            f"What has come is kept, and the next fetch goes on from there. Or copy the folder to {tree.top} from a machine that has it.",
+            f"What has come is kept, and the next fetch goes on from there. Or copy the folder to {tree.root} from a machine that has it.",
         ) from fault
 
 
-def _fetch_file(weights: Weights, file: WeightsFile, scratch: Path, progress: Progress) -> Path:
-    target = weights.path(file)
+def _fetch_file(weights: WeightsRegistry, file: WeightsFile, scratch_folder: Path, on_progress: OnFetchProgress) -> Path:
+    target = weights.path_of(file)
     part = weights.folder / f".{file.name}.{file.sha256[:12]}.part"
     failures = []
     for source in file.sources:
         try:
-            _take(source, file, target, scratch, part, progress)
+            _fetch_from_source(source, file, target, scratch_folder, part, on_progress)
         except SourceFault as fault:
-            failures.append(f"{describe(source)}: {fault}")
+            failures.append(f"{describe_source(source)}: {fault}")
             continue
-        weights.fault(file, again=False)  # notes the hash beside the file
+        weights.find_fault(file, ignore_cache=False)  # notes the hash beside the file
         return target
     tried = "\n".join(f"  {failure}" for failure in failures) or "  models.toml names no source"
     raise FetchFault(
@@ -84,42 +82,44 @@ def _fetch_file(weights: Weights, file: WeightsFile, scratch: Path, progress: Pr
     )
 
 
-def _take(source: Source, file: WeightsFile, target: Path, scratch: Path, part: Path, progress: Progress) -> None:
+def _fetch_from_source(
+    source: WeightsSource, file: WeightsFile, target: Path, scratch: Path, part_path: Path, on_progress: OnFetchProgress
+) -> None:
     """One source's file put down at ``target``. Raises SourceFault where it does not come or is not the right one."""
-    archive = bring(source, scratch, part, progress)
+    archive = fetch_source(source, scratch, part_path, on_progress)
     member = None if isinstance(source, HubSource) else source.member
     try:
-        with opened_member(archive, member) as inside:
-            _put_down(inside, file, target, progress)
+        with open_member(archive, member) as inside:
+            _install(inside, file, target, on_progress)
     except SourceFault:
-        if archive == part:
-            part.unlink()  # going on after wrong bytes would never make them right
+        if archive == part_path:
+            part_path.unlink()  # going on after wrong bytes would never make them right
         raise
-    if archive == part:
-        part.unlink()
+    if archive == part_path:
+        part_path.unlink()
 
 
-def _put_down(inside: IO[bytes], file: WeightsFile, target: Path, progress: Progress) -> None:
+def _install(stream: IO[bytes], file: WeightsFile, target: Path, progress: OnFetchProgress) -> None:
     """Copy no more than the promised bytes beside ``target``, compare the hash, and only then give the file its name."""
     handle, temporary = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".new", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as output:
-            _copy_checked(inside, output, file, progress)
+            _copy_verified(stream, output, file, progress)
             output.flush()
             os.fchmod(output.fileno(), 0o644)
             os.fsync(output.fileno())
         os.replace(temporary, target)
-        sync_folder(target.parent)
+        fsync_folder(target.parent)
     except BaseException:  # a border - whatever ends it, Ctrl-C too, nothing half may stay
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
 
 
-def _copy_checked(inside: IO[bytes], output: IO[bytes], file: WeightsFile, progress: Progress) -> None:
+def _copy_verified(stream: IO[bytes], output: IO[bytes], file: WeightsFile, progress: OnFetchProgress) -> None:
     digest = hashlib.sha256()
     done = 0
-    while chunk := inside.read(min(_CHUNK, file.size + 1 - done)):
+    while chunk := stream.read(min(_CHUNK, file.size + 1 - done)):
         done += len(chunk)
         if done > file.size:
             raise SourceFault(f"gives more than the {file.size} bytes that models.toml promises; refused")
@@ -133,7 +133,7 @@ def _copy_checked(inside: IO[bytes], output: IO[bytes], file: WeightsFile, progr
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _fetch_lock(folder: Path) -> Iterator[None]:
     """One fetch at a time to a folder; what a killed one left behind goes."""
     with (folder / ".fetching").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

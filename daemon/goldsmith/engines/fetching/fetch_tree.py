@@ -10,66 +10,66 @@ import os
 import shutil
 from pathlib import Path
 
-from goldsmith.engines.fetching.hub import HubFile, Listing, download, listing
-from goldsmith.engines.fetching.sources import Progress, SourceFault
-from goldsmith.engines.registry.hashes import file_sha256
-from goldsmith.engines.registry.origins import Repository
-from goldsmith.engines.registry.pins import origin
-from goldsmith.engines.registry.trees import MARK, Mark, Tree, wrong_files
-from goldsmith.engines.registry.weights import Weights
-from goldsmith.errors import MachineFault
+from goldsmith.engines.fetching.hub import HubFile, HubListing, download_hub_file, list_hub_files
+from goldsmith.engines.fetching.sources import OnFetchProgress, SourceFault
+from goldsmith.engines.registry.hash_cache import file_sha256
+from goldsmith.engines.registry.model_tree import FETCH_RECORD_NAME, FetchRecord, ModelTree, wrong_files
+from goldsmith.engines.registry.pins import describe_origin
+from goldsmith.engines.registry.weights_registry import WeightsRegistry
+from goldsmith.engines.registry.weights_sources import HubRepository
+from goldsmith.errors import HostError
 
 
-def fetch_tree(weights: Weights, tree: Tree, progress: Progress) -> list[Path]:
+def fetch_tree(weights: WeightsRegistry, tree: ModelTree, on_progress: OnFetchProgress) -> list[Path]:
     """Bring the tree into the models folder; the new files. Raises SourceFault with one line, OSError where the disk refuses."""
     repository = tree.model.repository
-    if repository is None or _is_right(weights, tree):
+    if repository is None or _is_valid(weights, tree):
         return []
-    progress(0, None, f"asking for the files of {repository.hub}")
-    offered = _offered(tree, repository)
+    on_progress(0, None, f"asking for the files of {repository.hub}")
+    offered = _list_expected_files(tree, repository)
     coming = weights.folder / f".{tree.name}.coming"
-    if tree.top.is_dir():  # a part of it, or an older one: what is right of it need not come again
-        _take_over(tree.top, coming)
+    if tree.root.is_dir():  # a part of it, or an older one: what is right of it need not come again
+        _reuse_existing_files(tree.root, coming)
     coming.mkdir(parents=True, exist_ok=True)
-    _check_room(offered, coming)
-    new = _bring_all(repository, offered, coming, progress)
+    _check_disk_space(offered, coming)
+    new = _download_all(repository, offered, coming, on_progress)
     sizes, hashes = {file.path: file.size for file in offered.files}, {file.path: file.sha256 for file in offered.files if file.sha256}
-    mark = Mark(of=origin(tree.model), commit=offered.commit, files=sizes, sha256=hashes)
-    (coming / MARK).write_text(mark.model_dump_json(), encoding="ascii")
-    sync_folder(coming)
-    coming.rename(tree.top)
-    sync_folder(weights.folder)
-    return [tree.top / path for path in new]
+    mark = FetchRecord(origin=describe_origin(tree.model), commit=offered.commit, files=sizes, sha256=hashes)
+    (coming / FETCH_RECORD_NAME).write_text(mark.model_dump_json(), encoding="ascii")
+    fsync_folder(coming)
+    coming.rename(tree.root)
+    fsync_folder(weights.folder)
+    return [tree.root / path for path in new]
 
 
-def _is_right(weights: Weights, tree: Tree) -> bool:
-    return not tree.lacks() and not wrong_files(tree, weights.notes(tree.name), again=True)
+def _is_valid(weights: WeightsRegistry, tree: ModelTree) -> bool:
+    return not tree.first_missing() and not wrong_files(tree, weights.hash_cache(tree.name), ignore_cache=True)
 
 
-def _offered(tree: Tree, repository: Repository) -> Listing:
+def _list_expected_files(tree: ModelTree, repository: HubRepository) -> HubListing:
     """What is to come: the pinned files of the pinned commit, or what the hub has at the revision that models.toml names."""
-    if tree.pin is None or tree.stale():
-        return listing(repository, bare=tree.bare)
-    pinned = {path: file for path, file in tree.pin.files.items() if tree.path(path) == tree.top / path}
-    return Listing(tree.pin.revision, tuple(HubFile(path, file.size, file.sha256) for path, file in sorted(pinned.items())))
+    if tree.pin is None or tree.is_pin_stale():
+        return list_hub_files(repository, config_only=tree.is_config_only)
+    pinned = {path: file for path, file in tree.pin.files.items() if tree.path_of(path) == tree.root / path}
+    return HubListing(tree.pin.revision, tuple(HubFile(path, file.size, file.sha256) for path, file in sorted(pinned.items())))
 
 
-def _take_over(top: Path, coming: Path) -> None:
+def _reuse_existing_files(root: Path, staging: Path) -> None:
     """Make the tree in place the beginning of the one that comes; from then on it counts as not there."""
-    (top / MARK).unlink(missing_ok=True)
-    if coming.exists():
-        shutil.rmtree(coming)
-    top.rename(coming)
+    (root / FETCH_RECORD_NAME).unlink(missing_ok=True)
+    if staging.exists():
+        shutil.rmtree(staging)
+    root.rename(staging)
 
 
-def _check_room(offered: Listing, coming: Path) -> None:
-    """Raise MachineFault where the disk is too small for what is missing: known before a day of downloading, not after."""
-    here = sum(min(_size(coming / file.path), file.size) for file in offered.files)
-    free = shutil.disk_usage(coming).free
-    if offered.size - here > free:
-        wanted = f"{(offered.size - here) / 1e9:.1f} GB are to come"
-        raise MachineFault(
-            f"{coming.parent}: {wanted}, and only {free / 1e9:.1f} GB are free.", "Make room, or set models_dir in house.toml."
+def _check_disk_space(listing: HubListing, staging: Path) -> None:
+    """Raise HostError where the disk is too small for what is missing: known before a day of downloading, not after."""
+    here = sum(min(_size(staging / file.path), file.size) for file in listing.files)
+    free = shutil.disk_usage(staging).free
+    if listing.size - here > free:
+        wanted = f"{(listing.size - here) / 1e9:.1f} GB are to come"
+        raise HostError(
+            f"{staging.parent}: {wanted}, and only {free / 1e9:.1f} GB are free.", "Make room, or set models_dir in goldsmith.toml."
         )
 
 
@@ -77,30 +77,30 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _bring_all(repository: Repository, offered: Listing, coming: Path, progress: Progress) -> list[str]:
+def _download_all(repository: HubRepository, listing: HubListing, staging: Path, progress: OnFetchProgress) -> list[str]:
     """Every file of the listing whole and right below ``coming``, and nothing else there; which of them are new."""
     new, done = [], 0
-    for file in offered.files:
-        target = coming / file.path
-        if not _right(target, file):
+    for file in listing.files:
+        target = staging / file.path
+        if not _is_file_valid(target, file):
             target.parent.mkdir(parents=True, exist_ok=True)
-            _bring(repository.hub, offered, file, coming, done, progress)
+            _download_file(repository.hub, listing, file, staging, done, progress)
             new.append(file.path)
         done += file.size
-        progress(done, offered.size, file.path)
-    _clear(coming, {file.path for file in offered.files})
+        progress(done, listing.size, file.path)
+    _remove_unwanted(staging, {file.path for file in listing.files})
     return new
 
 
-def _bring(hub: str, offered: Listing, file: HubFile, coming: Path, before: int, progress: Progress) -> None:
-    target = coming / file.path
-    part = target.with_name(f".{target.name}.{offered.commit[:12]}.part")
+def _download_file(hub: str, listing: HubListing, file: HubFile, staging: Path, bytes_before: int, progress: OnFetchProgress) -> None:
+    target = staging / file.path
+    part = target.with_name(f".{target.name}.{listing.commit[:12]}.part")
 
     def one(done: int, total: int | None, note: str) -> None:
-        progress(before + done, offered.size, note)
+        progress(bytes_before + done, listing.size, note)
 
-    download(hub, offered.commit, file, part, one)
-    if not _right(part, file):
+    download_hub_file(hub, listing.commit, file, part, one)
+    if not _is_file_valid(part, file):
         found = part.stat().st_size
         part.unlink()  # going on after wrong bytes would never make them right
         raise SourceFault(
@@ -112,19 +112,19 @@ def _bring(hub: str, offered: Listing, file: HubFile, coming: Path, before: int,
     part.replace(target)
 
 
-def _right(path: Path, file: HubFile) -> bool:
+def _is_file_valid(path: Path, file: HubFile) -> bool:
     try:
         return path.stat().st_size == file.size and (not file.sha256 or file_sha256(path) == file.sha256)
     except FileNotFoundError:
         return False
 
 
-def _clear(coming: Path, wanted: set[str]) -> None:
+def _remove_unwanted(staging: Path, wanted: set[str]) -> None:
     """Throw away what an older tree or another revision has left."""
-    for place, folders, names in os.walk(coming, topdown=False):
+    for place, folders, names in os.walk(staging, topdown=False):
         for name in names:
             path = Path(place) / name
-            if path.relative_to(coming).as_posix() not in wanted:
+            if path.relative_to(staging).as_posix() not in wanted:
                 path.unlink()
         for folder in folders:
             below = Path(place) / folder
@@ -132,7 +132,7 @@ def _clear(coming: Path, wanted: set[str]) -> None:
                 below.rmdir()
 
 
-def sync_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
     """Make what was renamed in this folder outlast a power cut."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

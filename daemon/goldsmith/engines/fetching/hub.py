@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith.engines.fetching.sources import Progress, SourceFault
-from goldsmith.engines.registry.origins import Repository
+from goldsmith.engines.fetching.sources import OnFetchProgress, SourceFault
+from goldsmith.engines.registry.weights_sources import HubRepository
 
+# Bytes between two reports of progress.
 _CHUNK = 1 << 20
-"""Bytes between two reports of progress."""
 _STALL_SECONDS = 60.0
-_FRUITLESS = 3
-"""Attempts in a row that bring no byte before a download is given up."""
+# Attempts in a row that bring no byte before a download is given up.
+_MAX_EMPTY_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class HubFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class HubListing:
     """A model's files at one commit."""
 
     commit: str
@@ -44,68 +44,70 @@ class Listing:
         return sum(file.size for file in self.files)
 
 
-def listing(repository: Repository, *, bare: bool = False) -> Listing:
+def list_hub_files(repository: HubRepository, *, config_only: bool = False) -> HubListing:
     """The model's files in the repository at the revision it names; ``bare`` as for ``refusal``. Raises SourceFault with one line."""
     from huggingface_hub import HfApi, constants
 
-    with _told(repository.hub):
+    with _hub_errors_as_faults(repository.hub):
         client = HfApi(endpoint=constants.ENDPOINT)
         told = client.model_info(repository.hub, revision=repository.revision, files_metadata=True, timeout=_STALL_SECONDS)
     found = {each.rfilename: each for each in told.siblings or ()}
     try:
-        wanted = repository.wanted(found, bare=bare)
+        wanted = repository.select_files(found, config_only=config_only)
     except ValueError as error:
         raise SourceFault(str(error)) from error
     if not told.sha:
         raise SourceFault("does not say which commit it is at")
-    return Listing(told.sha, tuple(_file(path, found[path]) for path in wanted))
+    return HubListing(told.sha, tuple(_hub_file(path, found[path]) for path in wanted))
 
 
-def _file(path: str, told: Any) -> HubFile:
-    return HubFile(path, told.size or 0, told.lfs.sha256 if told.lfs is not None else "")
+def _hub_file(path: str, sibling: Any) -> HubFile:
+    return HubFile(path, sibling.size or 0, sibling.lfs.sha256 if sibling.lfs is not None else "")
 
 
-def download(hub: str, commit: str, file: HubFile, part: Path, progress: Progress) -> None:
+def download_hub_file(hub: str, commit: str, file: HubFile, part_path: Path, on_progress: OnFetchProgress) -> None:
     """Bring one file into ``part``, going on after the bytes that lie there already. Raises SourceFault with one line.
 
     A connection that breaks is tried again as long as each attempt brings something.
     """
     fruitless = 0
     while True:
-        before = _size(part)
+        before = _size(part_path)
         try:
-            with _told(hub):
-                _go_on(hub, commit, file, part, progress)
+            with _hub_errors_as_faults(hub):
+                _download_rest(hub, commit, file, part_path, on_progress)
         except SourceFault as fault:
-            fruitless = 0 if _size(part) > before else fruitless + 1
-            if isinstance(fault, Refused) or fruitless >= _FRUITLESS:
+            fruitless = 0 if _size(part_path) > before else fruitless + 1
+            if isinstance(fault, HubRefused) or fruitless >= _MAX_EMPTY_ATTEMPTS:
                 raise
             continue
-        if _size(part) >= file.size:
+        if _size(part_path) >= file.size:
             return
-        fruitless = 0 if _size(part) > before else fruitless + 1
-        if fruitless >= _FRUITLESS:
-            raise SourceFault(f"{file.path} was broken off after {_size(part)} of {file.size} bytes; the next attempt goes on from there")
+        fruitless = 0 if _size(part_path) > before else fruitless + 1
+        if fruitless >= _MAX_EMPTY_ATTEMPTS:
+            raise SourceFault(
+                f"{file.path} was broken off after {_size(part_path)} of {file.size} bytes; the next attempt goes on from there"
+            )
 
 
-def _go_on(hub: str, commit: str, file: HubFile, part: Path, progress: Progress) -> None:
+def _download_rest(hub: str, commit: str, file: HubFile, part_path: Path, progress: OnFetchProgress) -> None:
     """One request for what is still missing."""
     from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status  # type: ignore[attr-defined]
 
-    done = _size(part)
+    done = _size(part_path)
     if file.size and done >= file.size:
         return
     headers = {**build_hf_headers(), "Accept-Encoding": "identity", **({"Range": f"bytes={done}-"} if done else {})}
     url = hf_hub_url(hub, file.path, revision=commit, endpoint=constants.ENDPOINT)
     with get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=_STALL_SECONDS) as answer:
         if answer.status_code == 416 and done:
-            part.unlink()  # more than there is: it was of something else
+            part_path.unlink()  # more than there is: it was of something else
             return
         hf_raise_for_status(answer)
         resumed = answer.status_code == 206
         done = done if resumed else 0
-        with part.open("ab" if resumed else "wb") as target:
+        with part_path.open("ab" if resumed else "wb") as target:
             told = done
             for chunk in answer.iter_bytes():  # as they come: a bigger chunk would be lost with the connection
                 target.write(chunk)
@@ -119,12 +121,12 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-class Refused(SourceFault):
+class HubRefused(SourceFault):
     """Trying again would not help: the hub or this machine's settings say no."""
 
 
 @contextmanager
-def _told(hub: str) -> Iterator[None]:
+def _hub_errors_as_faults(hub: str) -> Iterator[None]:
     """What the client raises, as one line for the person."""
     from huggingface_hub import constants, errors
 
@@ -136,27 +138,27 @@ def _told(hub: str) -> Iterator[None]:
     except SourceFault:
         raise
     except errors.GatedRepoError as error:
-        raise Refused(f"its licence must be accepted first: open {page}, accept it there, then {login} here") from error
+        raise HubRefused(f"its licence must be accepted first: open {page}, accept it there, then {login} here") from error
     except errors.RevisionNotFoundError as error:
-        raise Refused("has no such revision") from error
+        raise HubRefused("has no such revision") from error
     except errors.RepositoryNotFoundError as error:
-        raise Refused(f"is not there for you: mind its spelling; if {page} asks for a login, {login}") from error
+        raise HubRefused(f"is not there for you: mind its spelling; if {page} asks for a login, {login}") from error
     except errors.EntryNotFoundError as error:
-        raise Refused("has no such file at that revision") from error
+        raise HubRefused("has no such file at that revision") from error
     except errors.OfflineModeIsEnabled as error:
-        raise Refused("this machine is told to stay offline (HF_HUB_OFFLINE)") from error
+        raise HubRefused("this machine is told to stay offline (HF_HUB_OFFLINE)") from error
     except OSError as error:
         if getattr(error, "filename", None):  # this disk's, not the hub's
             raise
-        raise _plain(error) from error
+        raise _to_source_fault(error) from error
     except Exception as error:  # a border - the client's transport raises classes of its own
-        raise _plain(error) from error
+        raise _to_source_fault(error) from error
 
 
-def _plain(error: Exception) -> SourceFault:
+def _to_source_fault(error: Exception) -> SourceFault:
     response: Any = getattr(error, "response", None)
     status = getattr(response, "status_code", 0)
     if status in (401, 403):
-        return Refused(f"answered {status}: log in with `hf auth login` or set HF_TOKEN; mind that the token may read this repository")
+        return HubRefused(f"answered {status}: log in with `hf auth login` or set HF_TOKEN; mind that the token may read this repository")
     reason = str(error.__cause__ or error).strip().partition("\n")[0]
     return SourceFault(reason[:300] or type(error).__name__)

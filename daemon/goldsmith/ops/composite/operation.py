@@ -1,4 +1,4 @@
-"""A comp: pictures and drawn elements laid over the plate, one after the other."""
+"""A comp: pictures and drawn elements laid over the picture, one after the other."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from goldsmith.operation import Bench, Needs, PlateOperation, region_needs
-from goldsmith.ops.composite.compositing import Comp, Layer
-from goldsmith.picture.picture import Plate
+from goldsmith.operation import PictureOperation, StepContext, StepNeeds, region_needs
+from goldsmith.ops.composite.compositing import Compositor, LayerSettings
+from goldsmith.picture.picture import Picture
 
-_MOST_LAYERS = 32
-_MOST_LETTERS = 500
-"""Of a region; what would be longer is the whole picture."""
-_EVERYWHERE = "box(0, 0, 1, 1)"
+_MAX_LAYERS = 32
+# Of a region; what would be longer is the whole picture.
+_MAX_REGION_LENGTH = 500
+_WHOLE_PICTURE = "box(0, 0, 1, 1)"
 
 
-class Composite(PlateOperation):
+class Composite(PictureOperation):
     """Lay pictures and drawn elements over the picture: blend modes, masks, light wrap, rain, haze.
 
     From the bottom up, on display-encoded values in the picture's own profile.
     """
 
-    layers: Annotated[tuple[Layer, ...], Field(min_length=1, max_length=_MOST_LAYERS)]
+    layers: Annotated[tuple[LayerSettings, ...], Field(min_length=1, max_length=_MAX_LAYERS)]
     """The layers, the lowest first (1 to 32)."""
 
     @field_validator("layers")
     @classmethod
-    def _ground(cls, value: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    def _check_first_layer(cls, value: tuple[LayerSettings, ...]) -> tuple[LayerSettings, ...]:
         if value and value[0].clip:
             raise ValueError("the first layer cannot be clipped: there is no layer below it")
         return value
@@ -35,25 +35,25 @@ class Composite(PlateOperation):
     @property
     def where(self) -> str:
         """The region outside which nothing changes; "" where no layer has one."""
-        if not any(layer.reach for layer in self.layers):
+        if not any(layer.change_region for layer in self.layers):
             return ""
-        parts = dict.fromkeys(layer.reach for layer in self.layers if not layer.clip)
+        parts = dict.fromkeys(layer.change_region for layer in self.layers if not layer.clip)
         whole = " | ".join(f"({part})" for part in parts)
-        return _EVERYWHERE if "" in parts or len(whole) > _MOST_LETTERS else whole
+        return _WHOLE_PICTURE if "" in parts or len(whole) > _MAX_REGION_LENGTH else whole
 
-    def weighs(self) -> int:
+    def bytes_per_pixel(self) -> int:
         """More than others: a layer or an element stands whole beside the picture, with its shape and what shows through."""
         return 64
 
-    def needs(self) -> Needs:
+    def needs(self) -> StepNeeds:
         asked = [region_needs(where) for layer in self.layers for where in (layer.mask, layer.depth)]
         masks = frozenset(name for need in asked for name in need.masks)
         engines = tuple(dict.fromkeys(engine for need in asked for engine in need.engines))
-        return Needs(masks=masks, engines=engines, layers=frozenset(layer.source for layer in self.layers if layer.source))
+        return StepNeeds(masks=masks, engines=engines, layers=frozenset(layer.source for layer in self.layers if layer.source))
 
-    def apply(self, plate: Plate, bench: Bench) -> Plate:
-        """The plate with every layer laid; the plate itself where none of them shows."""
-        comp = Comp(plate, bench, len(self.layers))
-        comp.lay_all(self.layers)
-        bench.record(layers=comp.findings)
-        return comp.plate
+    def apply(self, picture: Picture, context: StepContext) -> Picture:
+        """The picture with every layer laid; the picture itself where none of them shows."""
+        comp = Compositor(picture, context, len(self.layers))
+        comp.add_layers(self.layers)
+        context.record(layers=comp.findings)
+        return comp.picture

@@ -9,163 +9,168 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.ops.correct.defect import CODE, Fault, Marked, grown, parts
-from goldsmith.picture.picture import Mask, Pixels, frozen
-from goldsmith.picture.smooth import at_size, softened
+from goldsmith.ops.correct.defect import MAX_8BIT_CODE, BoolMask, Defect, connected_components, expand_window
+from goldsmith.picture.picture import Mask, Pixels, freeze
+from goldsmith.picture.smoothing import gaussian_blur, resize_values
 
 _CELL = 8
+# Codes: what rises by less has one step, and that may be a border.
 _LEAST_RISE = 1.9
-"""Codes: what rises by less has one step, and that may be a border."""
-_ABOUT = 5
-"""Cells round each that speak for it: a square of 40 px."""
-_FLAT = 0.02
-"""Two pixels are the same when they differ by less than this many codes."""
-_STEP = 2.1
-_LEAST_FLAT = 0.8
-"""Share of pixels that equal their neighbours."""
-_LEAST_STEPS = 1 / 160
-"""Steps for each px of way: bands are no wider than this, or they are no slope."""
-_LEAST_ALONG = 0.6
-"""Of all steps, how many more lead one way than the other."""
+# Cells round each that speak for it: a square of 40 px.
+_NEIGHBOURHOOD_CELLS = 5
+# Two pixels are the same when they differ by less than this many codes.
+_FLAT_TOLERANCE = 0.02
+_MAX_STEP = 2.1
+# Share of pixels that equal their neighbours.
+_MIN_FLAT_SHARE = 0.8
+# Steps for each px of way: bands are no wider than this, or they are no slope.
+_MIN_STEPS_PER_PX = 1 / 160
+# Of all steps, how many more lead one way than the other.
+_MIN_DIRECTION_AGREEMENT = 0.6
 _LEAST_CELLS = 48
-_LEAST_SHARE = 0.005
-"""Of the picture; smaller spots are blocks of a JPEG in what is out of focus, and nobody sees them."""
-_BOUND = 0.5
-"""Where steps are one code high no value moves further than this many codes: what was rounded lay within half a code. Else twice as far."""
-_DOUBLE = 0.3
+# Of the picture; smaller spots are blocks of a JPEG in what is out of focus, and nobody sees them.
+_MIN_AREA_SHARE = 0.005
+# Where steps are one code high no value moves further than this many codes: what was rounded lay within half a code. Else twice as far.
+_MAX_CHANGE_CODES = 0.5
+_DOUBLE_STEP_SHARE = 0.3
 _SIGMAS = (48.0, 24.0, 12.0, 6.0, 3.0)
-_MENDED = 0.47
-"""What is left of the steps is less than this part, or it was no slope."""
+# What is left of the steps is less than this part, or it was no slope.
+_MAX_REMAINING_SHARE = 0.47
 
 
-def find(pixels: Pixels, strength: float = 1.0) -> list[Fault]:
+def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
     """The banded areas of (h, w, c), with what mends them: values within one code of 8 bits of what was given, mostly half a code.
 
     Size: how high the steps are, in codes over 4 px.
     """
     height, width, channels = pixels.shape
-    if min(height, width) < _CELL * _ABOUT:
+    if min(height, width) < _CELL * _NEIGHBOURHOOD_CELLS:
         return []
-    cells = np.stack([_cells(pixels[:, :, channel]) for channel in range(channels)])
+    cells = np.stack([_banded_cells(pixels[:, :, channel]) for channel in range(channels)])
     found = []
     made = pixels.copy() if cells.any() else pixels
-    least = max(_LEAST_CELLS, round(_LEAST_SHARE * height * width / _CELL**2))
-    for place, own in parts(np.asarray(cells.any(axis=0)), least):
+    least = max(_LEAST_CELLS, round(_MIN_AREA_SHARE * height * width / _CELL**2))
+    for place, own in connected_components(np.asarray(cells.any(axis=0)), least):
         rows, columns = (slice(span.start * _CELL, span.stop * _CELL) for span in place)
         mine = cells[:, place[0], place[1]] & own
-        whole = grown((rows, columns), 0, height, width)
-        laid, before, after = _mended(made[whole], mine, strength)
-        if before > 0 and after < _MENDED * before + (1 - strength):
+        whole = expand_window((rows, columns), 0, height, width)
+        laid, before, after = _remove_bands(made[whole], mine, strength)
+        if before > 0 and after < _MAX_REMAINING_SHARE * before + (1 - strength):
             made[whole] = laid
-            found.append(Fault(whole, before, after, (whole, frozen(laid))))
+            found.append(Defect(whole, before, after, (whole, freeze(laid))))
     return found
 
 
-def _cells(plane: Mask) -> Marked:
+def _banded_cells(plane: Mask) -> BoolMask:
     """Which cells of a plane (h, w) are banded: (h / 8, w / 8)."""
     import cv2
 
     rows, columns = plane.shape[0] // _CELL, plane.shape[1] // _CELL
-    across, down = _steps(plane)
+    across, down = _neighbour_differences(plane)
 
     def told(values: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(cv2.resize(values[: rows * _CELL, : columns * _CELL], (columns, rows), interpolation=cv2.INTER_AREA))
 
     def about(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(cv2.blur(values, (_ABOUT, _ABOUT), borderType=cv2.BORDER_REPLICATE))
+        return np.asarray(cv2.blur(values, (_NEIGHBOURHOOD_CELLS, _NEIGHBOURHOOD_CELLS), borderType=cv2.BORDER_REPLICATE))
 
     size = np.maximum(np.abs(across), np.abs(down))
-    rough = told((size > _STEP).astype(np.float32)) > 0
-    flat = told((size < _FLAT).astype(np.float32)) > _LEAST_FLAT - 0.2
+    rough = told((size > _MAX_STEP).astype(np.float32)) > 0
+    flat = told((size < _FLAT_TOLERANCE).astype(np.float32)) > _MIN_FLAT_SHARE - 0.2
     stepping = (size >= 0.5).astype(np.float32)
     share = about(told(stepping))
-    odd = about(told(((size >= _FLAT) & (size < 0.5)).astype(np.float32)))
-    along = np.hypot(about(told(np.sign(across) * (np.abs(across) > _FLAT))), about(told(np.sign(down) * (np.abs(down) > _FLAT))))
-    most = about(told((np.abs(across) > _FLAT).astype(np.float32))), about(told((np.abs(down) > _FLAT).astype(np.float32)))
-    led = along > _LEAST_ALONG * np.hypot(*most)
-    seed = ~rough & flat & (share > _LEAST_STEPS) & (share < 1 - _LEAST_FLAT) & led & (odd < 0.02)
+    odd = about(told(((size >= _FLAT_TOLERANCE) & (size < 0.5)).astype(np.float32)))
+    along = np.hypot(
+        about(told(np.sign(across) * (np.abs(across) > _FLAT_TOLERANCE))), about(told(np.sign(down) * (np.abs(down) > _FLAT_TOLERANCE)))
+    )
+    most = (
+        about(told((np.abs(across) > _FLAT_TOLERANCE).astype(np.float32))),
+        about(told((np.abs(down) > _FLAT_TOLERANCE).astype(np.float32))),
+    )
+    led = along > _MIN_DIRECTION_AGREEMENT * np.hypot(*most)
+    seed = ~rough & flat & (share > _MIN_STEPS_PER_PX) & (share < 1 - _MIN_FLAT_SHARE) & led & (odd < 0.02)
     closing = np.ones((5, 5), np.uint8)
     closed = cv2.morphologyEx(seed.astype(np.uint8), cv2.MORPH_CLOSE, closing) > 0
     calm = closed & ~rough & flat
     return np.asarray(cv2.morphologyEx(calm.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0)
 
 
-def _steps(plane: Mask) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _neighbour_differences(plane: Mask) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """In codes, to the next column and to the next row; 0 at the last."""
     across, down = np.zeros_like(plane), np.zeros_like(plane)
     np.subtract(plane[:, 1:], plane[:, :-1], out=across[:, :-1])
     np.subtract(plane[1:], plane[:-1], out=down[:-1])
-    across *= CODE
-    down *= CODE
+    across *= MAX_8BIT_CODE
+    down *= MAX_8BIT_CODE
     return across, down
 
 
-def _mended(given: Pixels, cells: NDArray[np.bool_], strength: float) -> tuple[Pixels, float, float]:
+def _remove_bands(original: Pixels, cells: NDArray[np.bool_], strength: float) -> tuple[Pixels, float, float]:
     """The area's box with its slopes smooth; how high the steps were and are."""
-    made = given.copy()
+    made = original.copy()
     before, after = [], []
     for channel, marked in enumerate(cells):
         if not marked.any():
             continue
-        plane = given[:, :, channel]
-        inside = _spread(marked, plane.shape, hard=True)
-        if np.ptp(plane[inside > 0]) * CODE < _LEAST_RISE:
+        plane = original[:, :, channel]
+        inside = _cells_to_mask(marked, plane.shape, has_hard_edges=True)
+        if np.ptp(plane[inside > 0]) * MAX_8BIT_CODE < _LEAST_RISE:
             continue
-        weight = _spread(marked, plane.shape, hard=False) * np.float32(strength)
-        smooth = _smooth(plane, inside)
+        weight = _cells_to_mask(marked, plane.shape, has_hard_edges=False) * np.float32(strength)
+        smooth = _smooth_within_bound(plane, inside)
         made[:, :, channel] = np.where(weight > 0, plane + (smooth - plane) * weight, plane)
         judged = inside > 0.5
-        before.append(_height(plane, plane, judged))
-        after.append(_height(plane, made[:, :, channel], judged))
+        before.append(_mean_step_height(plane, plane, judged))
+        after.append(_mean_step_height(plane, made[:, :, channel], judged))
     return made, max(before, default=0.0), max(after, default=0.0)
 
 
-def _spread(cells: Marked, shape: tuple[int, ...], *, hard: bool) -> Mask:
+def _cells_to_mask(cells: BoolMask, shape: tuple[int, ...], *, has_hard_edges: bool) -> Mask:
     """Cells as a mask (h, w): all of each, or fading out within the outermost."""
     import cv2
 
     height, width = shape
     whole = np.repeat(np.repeat(cells, _CELL, axis=0), _CELL, axis=1).astype(np.float32)[:height, :width]
     whole = np.pad(whole, ((0, height - whole.shape[0]), (0, width - whole.shape[1])))
-    if hard:
+    if has_hard_edges:
         return whole
     return np.asarray(np.clip(2 * cv2.blur(whole, (9, 9), borderType=cv2.BORDER_REPLICATE) - 1, 0, 1), np.float32)
 
 
-def _smooth(plane: Mask, inside: Mask) -> Mask:
+def _smooth_within_bound(plane: Mask, inside: Mask) -> Mask:
     """The smoothest slope within the bound, by projections: blurred, brought back into the bound, and so on ever finer."""
-    steps = np.abs(_steps(plane)[0]), np.abs(_steps(plane)[1])
+    steps = np.abs(_neighbour_differences(plane)[0]), np.abs(_neighbour_differences(plane)[1])
     high_ones, all_ones = (sum(int(((one >= least) & (inside > 0)).sum()) for one in steps) for least in (1.5, 0.5))
-    bound = np.float32(_BOUND * (2 if high_ones > _DOUBLE * all_ones else 1) / CODE)
+    bound = np.float32(_MAX_CHANGE_CODES * (2 if high_ones > _DOUBLE_STEP_SHARE * all_ones else 1) / MAX_8BIT_CODE)
     low, high = plane - bound, plane + bound
     made = plane
     for sigma in _SIGMAS:
-        made = np.clip(_blurred(made, inside, sigma), low, high)
-    return np.clip(_blurred(made, inside, 2.0), low, high)
+        made = np.clip(_masked_blur(made, inside, sigma), low, high)
+    return np.clip(_masked_blur(made, inside, 2.0), low, high)
 
 
-def _blurred(plane: Mask, inside: Mask, sigma: float) -> Mask:
+def _masked_blur(plane: Mask, inside: Mask, sigma: float) -> Mask:
     """Blurred from what is inside alone; coarse blurs are done small."""
     height, width = plane.shape
     shrink = max(1, int(sigma // 6))
     small = max(1, height // shrink), max(1, width // shrink)
     pair: Pixels = np.stack([plane * inside, inside], axis=2).astype(np.float32)
     if shrink > 1:
-        pair = at_size(pair, *small)
-    pair = softened(pair, sigma / shrink)
+        pair = resize_values(pair, *small)
+    pair = gaussian_blur(pair, sigma / shrink)
     blurred = np.divide(pair[:, :, 0], np.maximum(pair[:, :, 1], np.float32(1e-4)), dtype=np.float32)
-    return np.where(inside > 0, at_size(blurred, height, width) if shrink > 1 else blurred, plane).astype(np.float32)
+    return np.where(inside > 0, resize_values(blurred, height, width) if shrink > 1 else blurred, plane).astype(np.float32)
 
 
-def _height(given: Mask, made: Mask, judged: Marked) -> float:
+def _mean_step_height(original: Mask, result: Mask, mask: BoolMask) -> float:
     """How far ``made`` goes over 4 px where ``given`` has its steps, in codes, in the direction of each step."""
     sums, count = 0.0, 0
     for axis in (0, 1):
-        then = np.moveaxis(given, axis, 0)
-        now = np.moveaxis(made, axis, 0)
-        step = (then[1:] - then[:-1])[2:-2] * CODE
-        far = (now[4:-1] + now[3:-2] - now[1:-4] - now[2:-3]) * (CODE / 2) if len(now) > 5 else step[:0]
-        there = np.moveaxis(judged, axis, 0)[2:-3] & (np.abs(step) >= 0.5)
+        then = np.moveaxis(original, axis, 0)
+        now = np.moveaxis(result, axis, 0)
+        step = (then[1:] - then[:-1])[2:-2] * MAX_8BIT_CODE
+        far = (now[4:-1] + now[3:-2] - now[1:-4] - now[2:-3]) * (MAX_8BIT_CODE / 2) if len(now) > 5 else step[:0]
+        there = np.moveaxis(mask, axis, 0)[2:-3] & (np.abs(step) >= 0.5)
         sums += float((np.sign(step) * far)[there].sum())
         count += int(there.sum())
     return round(sums / count, 3) if count else 0.0

@@ -5,35 +5,35 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.ops.correct.defect import CODE, Fault, Marked, grown, parts
+from goldsmith.ops.correct.defect import MAX_8BIT_CODE, BoolMask, Defect, connected_components, expand_window
 from goldsmith.picture.colour import luma
-from goldsmith.picture.picture import Mask, Pixels, Window, frozen
-from goldsmith.picture.smooth import softened
+from goldsmith.picture.picture import Mask, Pixels, Window, freeze
+from goldsmith.picture.smoothing import gaussian_blur
 
-_BLOWN = 0.93
-"""Luma of the light that fringes lie beside."""
-_CONTRAST = 0.4
-"""How much darker than that light it gets within the reach of it."""
+# Luma of the light that fringes lie beside.
+_BLOWN_LUMA = 0.93
+# How much darker than that light it gets within the reach of it.
+_MIN_CONTRAST = 0.4
+# px from the light to the end of a fringe.
 _REACH = 7
-"""px from the light to the end of a fringe."""
-_LEAST = 0.06
-"""Colour above what lies beside it, of full scale."""
-_LEAST_GREEN = 0.12
-"""Leaves and yellow petals are green at their edges by nature."""
-_MOST = 0.35
+# Colour above what lies beside it, of full scale.
+_MIN_EXCESS = 0.06
+# Leaves and yellow petals are green at their edges by nature.
+_MIN_GREEN_EXCESS = 0.12
+_MAX_EXCESS = 0.35
 _LEAST_AREA = 24
-_LEAST_LONG = 8
+_MIN_LENGTH = 8
 _JOIN = 15
-_LIGHT = 9
-"""px: thinner lights (stars, lettering) have no rims that could be told from their own colour."""
-_STRONG = 0.4
-"""Between the highest and the lowest channel: a red thing on white has a rim of its own colour."""
-_ABOUT = 16
-_RARE = 0.25
-"""Of what is not light within 16 px of a rim so much may have the colour, the rim itself included: more is a thing of that colour."""
+# px: thinner lights (stars, lettering) have no rims that could be told from their own colour.
+_MIN_LIGHT_WIDTH = 9
+# Between the highest and the lowest channel: a red thing on white has a rim of its own colour.
+_STRONG_COLOUR = 0.4
+_NEIGHBOURHOOD_PX = 16
+# Of what is not light within 16 px of a rim so much may have the colour, the rim itself included: more is a thing of that colour.
+_MAX_COLOURED_SHARE = 0.25
 
 
-def find(pixels: Pixels, strength: float = 1.0) -> list[Fault]:
+def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
     """The fringes of (h, w, 3), near ones taken together, with what mends them; luma stays.
 
     Size: the mean colour above what lies beside, in codes of 8 bits.
@@ -43,73 +43,73 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Fault]:
     if pixels.shape[2] < 3 or min(pixels.shape[:2]) < 4 * _REACH:
         return []
     grey = luma(pixels)
-    near = _beside_light(grey)
+    near = _edges_of_blown_areas(grey)
     if not near.any():
         return []
-    rim = {sign: _thin(_colour(pixels, sign), near) for sign in (1, -1)}
-    rim[-1][rim[-1] < _LEAST_GREEN] = 0
-    marked = (rim[1] > _LEAST) | (rim[-1] > _LEAST)
+    rim = {sign: _rim_excess(_fringe_colour(pixels, sign), near) for sign in (1, -1)}
+    rim[-1][rim[-1] < _MIN_GREEN_EXCESS] = 0
+    marked = (rim[1] > _MIN_EXCESS) | (rim[-1] > _MIN_EXCESS)
     joined = cv2.dilate(marked.astype(np.uint8), np.ones((_JOIN, _JOIN), np.uint8)) > 0
     found, made = [], pixels.copy()
-    for place, own in parts(joined, _LEAST_AREA):
+    for place, own in connected_components(joined, _LEAST_AREA):
         mine = marked[place] & own
-        if mine.sum() < _LEAST_AREA or max(np.ptp(axis) for axis in np.nonzero(mine)) < _LEAST_LONG:
+        if mine.sum() < _LEAST_AREA or max(np.ptp(axis) for axis in np.nonzero(mine)) < _MIN_LENGTH:
             continue
-        if _usual(pixels, grown(place, _ABOUT, *grey.shape), grey):
+        if _is_object_colour(pixels, expand_window(place, _NEIGHBOURHOOD_PX, *grey.shape), grey):
             continue
-        fault = _mended(made, place, own, rim, strength)
-        if fault is not None and fault.laid is not None:
-            made[place] = fault.laid[1]
+        fault = _desaturate_rim(made, place, own, rim, strength)
+        if fault is not None and fault.repair is not None:
+            made[place] = fault.repair[1]
             found.append(fault)
     return found
 
 
-def _usual(pixels: Pixels, about: Window, grey: Mask) -> bool:
+def _is_object_colour(pixels: Pixels, window: Window, grey: Mask) -> bool:
     """Whether the colour is that of a thing there: much of what is no light has it, or what is dark has a strong one itself."""
-    dark = grey[about] < _BLOWN
-    deep = pixels[about][grey[about] < _BLOWN - _CONTRAST]
-    if len(deep) and float(np.median(np.ptp(deep, axis=1))) > _STRONG:
+    dark = grey[window] < _BLOWN_LUMA
+    deep = pixels[window][grey[window] < _BLOWN_LUMA - _MIN_CONTRAST]
+    if len(deep) and float(np.median(np.ptp(deep, axis=1))) > _STRONG_COLOUR:
         return True
-    coloured = np.maximum(_colour(pixels[about], 1), _colour(pixels[about], -1)) > _LEAST
-    return bool((coloured & dark).sum() > _RARE * dark.sum())
+    coloured = np.maximum(_fringe_colour(pixels[window], 1), _fringe_colour(pixels[window], -1)) > _MIN_EXCESS
+    return bool((coloured & dark).sum() > _MAX_COLOURED_SHARE * dark.sum())
 
 
-def _beside_light(grey: Mask) -> Marked:
+def _edges_of_blown_areas(grey: Mask) -> BoolMask:
     """Within reach of a blown light, at an edge to something much darker."""
     import cv2
 
     shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _REACH + 1, 2 * _REACH + 1))
-    light = (grey >= _BLOWN).astype(np.uint8)
-    light = cv2.morphologyEx(light, cv2.MORPH_OPEN, np.ones((_LIGHT, _LIGHT), np.uint8))
+    light = (grey >= _BLOWN_LUMA).astype(np.uint8)
+    light = cv2.morphologyEx(light, cv2.MORPH_OPEN, np.ones((_MIN_LIGHT_WIDTH, _MIN_LIGHT_WIDTH), np.uint8))
     if not light.any():
         return np.asarray(light > 0)
-    dark = cv2.dilate((grey < _BLOWN - _CONTRAST).astype(np.uint8), shape)
+    dark = cv2.dilate((grey < _BLOWN_LUMA - _MIN_CONTRAST).astype(np.uint8), shape)
     return np.asarray((cv2.dilate(light, shape) > 0) & (dark > 0) & (light == 0))
 
 
-def _colour(pixels: Pixels, sign: int) -> Mask:
+def _fringe_colour(pixels: Pixels, sign: int) -> Mask:
     """How purple (1) or green (-1) each pixel is, 0..1."""
     red, green, blue = (pixels[:, :, channel] for channel in range(3))
     return np.maximum(np.minimum(red, blue) - green if sign > 0 else green - np.maximum(red, blue), 0).astype(np.float32)
 
 
-def _thin(colour: Mask, near: Marked) -> Mask:
+def _rim_excess(colour: Mask, near: BoolMask) -> Mask:
     """The colour above what it is on either side of the rim, (h, w)."""
     import cv2
 
     shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _REACH + 1, 2 * _REACH + 1))
-    ground = softened(np.asarray(cv2.morphologyEx(colour, cv2.MORPH_OPEN, shape), np.float32), 2)
+    ground = gaussian_blur(np.asarray(cv2.morphologyEx(colour, cv2.MORPH_OPEN, shape), np.float32), 2)
     return np.where(near, np.maximum(colour - ground, 0), 0).astype(np.float32)
 
 
-def _mended(pixels: Pixels, place: Window, own: Marked, rim: dict[int, Mask], strength: float) -> Fault | None:
+def _desaturate_rim(pixels: Pixels, place: Window, mask: BoolMask, rim: dict[int, Mask], strength: float) -> Defect | None:
     """The rim's colour taken down to its ground, at constant luma; bounded."""
-    whole = grown(place, 0, *pixels.shape[:2])
+    whole = expand_window(place, 0, *pixels.shape[:2])
     given = pixels[whole]
     made = given.copy()
-    excess = np.zeros(own.shape, np.float32)
+    excess = np.zeros(mask.shape, np.float32)
     for sign, over in rim.items():
-        amount = np.minimum(over[whole] * own, _MOST)
+        amount = np.minimum(over[whole] * mask, _MAX_EXCESS)
         excess = np.maximum(excess, amount)
         amount = amount * np.float32(strength)
         grey = luma(made)
@@ -120,16 +120,16 @@ def _mended(pixels: Pixels, place: Window, own: Marked, rim: dict[int, Mask], st
             made[:, :, 1] -= amount
         made += ((grey - luma(made)) * (amount > 0))[:, :, None]
     made = np.where((excess > 0)[:, :, None], np.clip(made, 0, 1), given)
-    there = excess > _LEAST
+    there = excess > _MIN_EXCESS
     if not there.any():
         return None
-    after = np.maximum(excess - _taken(given, made), 0)
-    return Fault(whole, _mean(excess, there), _mean(after, there), (whole, frozen(made.astype(np.float32))))
+    after = np.maximum(excess - _removed_colour(given, made), 0)
+    return Defect(whole, _mean_codes(excess, there), _mean_codes(after, there), (whole, freeze(made.astype(np.float32))))
 
 
-def _taken(given: Pixels, made: Pixels) -> Mask:
-    return np.asarray(sum(_colour(given, sign) - _colour(made, sign) for sign in (1, -1)), np.float32)
+def _removed_colour(original: Pixels, result: Pixels) -> Mask:
+    return np.asarray(sum(_fringe_colour(original, sign) - _fringe_colour(result, sign) for sign in (1, -1)), np.float32)
 
 
-def _mean(values: NDArray[np.float32], there: Marked) -> float:
-    return round(float(values[there].mean()) * CODE, 2)
+def _mean_codes(values: NDArray[np.float32], mask: BoolMask) -> float:
+    return round(float(values[mask].mean()) * MAX_8BIT_CODE, 2)

@@ -11,52 +11,52 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.ops.correct.defect import CODE, Fault
+from goldsmith.ops.correct.defect import MAX_8BIT_CODE, Defect
 from goldsmith.picture.colour import luma
-from goldsmith.picture.picture import Mask, Pixels, frozen
+from goldsmith.picture.picture import Mask, Pixels, freeze
 
-_PART = 32
-"""Rows that are told together."""
+# Rows that are told together.
+_ROWS_PER_PART = 32
 _CLIP = 10.0
 _WIDE_CLIP = 24.0
-_LEAST = 0.9
-"""Codes: lower steps are not looked for ..."""
-_LEAST_ON_GRID = 0.6
-"""... but at multiples of 64, where tiles end."""
-_MOST = 10.0
-"""Codes: higher ones are edges of things."""
-_ENOUGH = 5.0
-"""How far a seam stands above the columns beside it, in their own spread; more does not count as more ..."""
-_SURE = 3.3
-"""... and so far it does in the mean over its length."""
-_SURE_ALONE = 4.4
-"""A line by itself where no tile is likely to end has to stand out as far; webcams and woodwork have stripes."""
-_BESIDE = 24
-_LEAST_SHARE = 0.75
-"""Of its length a seam is to be seen on so much."""
-_LIVELY = 1.8
-"""A seam adds a tone and leaves the texture as lively as it is beside; where a thing ends, other things begin."""
-_BAND = 96
-"""px to each side over which the step is spread."""
+# Codes: lower steps are not looked for ...
+_MIN_STEP = 0.9
+# ... but at multiples of 64, where tiles end.
+_MIN_STEP_ON_GRID = 0.6
+# Codes: higher ones are edges of things.
+_MAX_STEP = 10.0
+# How far a seam stands above the columns beside it, in their own spread; more does not count as more ...
+_MAX_SIGNIFICANCE = 5.0
+# ... and so far it does in the mean over its length.
+_MIN_SIGNIFICANCE = 3.3
+# A line by itself where no tile is likely to end has to stand out as far; webcams and woodwork have stripes.
+_MIN_SIGNIFICANCE_ALONE = 4.4
+_NEIGHBOUR_COLUMNS = 24
+# Of its length a seam is to be seen on so much.
+_MIN_VISIBLE_SHARE = 0.75
+# A seam adds a tone and leaves the texture as lively as it is beside; where a thing ends, other things begin.
+_MAX_TEXTURE_RATIO = 1.8
+# px to each side over which the step is spread.
+_BLEND_PX = 96
 _LEAST_SIDE = 128
-_LEAST_TILE = 64
-_EVEN = 2
-_LEFT = 0.45
-"""So much of the step is left at most, or it was none."""
+_MIN_TILE_SIDE = 64
+_MIN_INTERVALS = 2
+# So much of the step is left at most, or it was none.
+_MAX_REMAINING_SHARE = 0.45
+# px from the border: nearer lines are frames.
 _FRAME = 32
-"""px from the border: nearer lines are frames."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _SeamLine:
     """A seam before index ``at``."""
 
-    at: int
-    height: float
-    sure: float
+    index: int
+    step_codes: float
+    significance: float
 
 
-def find(pixels: Pixels, strength: float = 1.0) -> list[Fault]:
+def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
     """The seams of (h, w, c), upright ones first, each with the band that mends it, one laid after the other.
 
     Size: the step in codes of 8 bits, the mean of its absolute over its length.
@@ -64,134 +64,134 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Fault]:
     if min(pixels.shape[:2]) < _LEAST_SIDE:
         return []
     grey = luma(pixels)
-    upright, level = _lines(grey), _lines(np.ascontiguousarray(grey.T))
+    upright, level = _find_seam_lines(grey), _find_seam_lines(np.ascontiguousarray(grey.T))
     lines = [*upright, *level]
-    if not lines or (len(lines) == 1 and lines[0].at % _LEAST_TILE and lines[0].sure < _SURE_ALONE):
+    if not lines or (len(lines) == 1 and lines[0].index % _MIN_TILE_SIDE and lines[0].significance < _MIN_SIGNIFICANCE_ALONE):
         return []
     made = pixels.copy()
-    found = _spread(made, upright, strength)
+    found = _blend_steps(made, upright, strength)
     turned = made.transpose(1, 0, 2)
-    for fault in _spread(turned, level, strength):
+    for fault in _blend_steps(turned, level, strength):
         place = fault.window[1], fault.window[0]
-        found.append(Fault(place, fault.before, fault.after, (place, frozen(made[place].copy()))))
+        found.append(Defect(place, fault.before, fault.after, (place, freeze(made[place].copy()))))
     return found
 
 
-def _lines(grey: Mask) -> list[_Line]:
+def _find_seam_lines(grey: Mask) -> list[_SeamLine]:
     """Seams that go down a plane (h, w)."""
     import cv2
 
     width = grey.shape[1]
-    steps = _bare(grey)
-    told, power = (_by_parts(values) for values in (np.clip(steps, -_CLIP, _CLIP), np.square(np.clip(steps, -_WIDE_CLIP, _WIDE_CLIP))))
+    steps = _excess_steps(grey)
+    told, power = (_mean_by_parts(values) for values in (np.clip(steps, -_CLIP, _CLIP), np.square(np.clip(steps, -_WIDE_CLIP, _WIDE_CLIP))))
     power -= np.square(told)
-    lively = np.sqrt(np.maximum(power, 0) / (_mean_beside(power) + np.float32(0.5)))
-    beside = _beside(told)
+    lively = np.sqrt(np.maximum(power, 0) / (_mean_of_neighbours(power) + np.float32(0.5)))
+    beside = _rms_of_neighbours(told)
     places = np.arange(steps.shape[1]) + 2
-    least = np.where(places % 64 == 0, _LEAST_ON_GRID, _LEAST)
-    stands = np.abs(_run(np.divide(told, beside, dtype=np.float32)))
-    sure, seen = np.minimum(stands, _ENOUGH).mean(axis=0), (stands > _ENOUGH / 2).mean(axis=0)
+    least = np.where(places % 64 == 0, _MIN_STEP_ON_GRID, _MIN_STEP)
+    stands = np.abs(_run_significance(np.divide(told, beside, dtype=np.float32)))
+    sure, seen = np.minimum(stands, _MAX_SIGNIFICANCE).mean(axis=0), (stands > _MAX_SIGNIFICANCE / 2).mean(axis=0)
     size = np.abs(told).mean(axis=0)
     good = (places >= _FRAME) & (places <= width - _FRAME)
-    good &= (size >= least) & (size <= _MOST) & (sure >= _SURE) & (seen >= _LEAST_SHARE)
-    good &= np.median(lively, axis=0) < _LIVELY
+    good &= (size >= least) & (size <= _MAX_STEP) & (sure >= _MIN_SIGNIFICANCE) & (seen >= _MIN_VISIBLE_SHARE)
+    good &= np.median(lively, axis=0) < _MAX_TEXTURE_RATIO
     rank = stands.mean(axis=0)
     good &= rank >= cv2.dilate(rank[None], np.ones((1, 7), np.uint8)).ravel()
-    found = [_Line(int(places[at]), float(size[at]), float(sure[at])) for at in np.flatnonzero(good)]
-    return found if _on_a_grid([line.at for line in found]) else []
+    found = [_SeamLine(int(places[at]), float(size[at]), float(sure[at])) for at in np.flatnonzero(good)]
+    return found if _is_tile_grid([line.index for line in found]) else []
 
 
-def _on_a_grid(places: list[int]) -> bool:
+def _is_tile_grid(positions: list[int]) -> bool:
     """Whether lines lie as tiles do: far apart, and three or more of them evenly; only the last tile may be another size."""
-    apart = np.diff(places)
-    if len(apart) and apart.min() < _LEAST_TILE:
+    apart = np.diff(positions)
+    if len(apart) and apart.min() < _MIN_TILE_SIDE:
         return False
-    if len(apart) < _EVEN:
+    if len(apart) < _MIN_INTERVALS:
         return True
     off = np.abs(apart[:-1] - np.round(apart[:-1] / apart[:-1].min()) * apart[:-1].min())
     return bool(off.max() <= 2)
 
 
-def _by_parts(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _mean_by_parts(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """The means of 32 rows each."""
     import cv2
 
-    rows, columns = values.shape[0] // _PART, values.shape[1]
-    return np.asarray(cv2.resize(values[: rows * _PART], (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
+    rows, columns = values.shape[0] // _ROWS_PER_PART, values.shape[1]
+    return np.asarray(cv2.resize(values[: rows * _ROWS_PER_PART], (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _bare(grey: Mask) -> NDArray[np.float32]:
+def _excess_steps(grey: Mask) -> NDArray[np.float32]:
     """By how many codes each column steps more than the columns beside it do: (h, w - 3), the first is the step before column 2."""
-    step = np.diff(grey, axis=1) * np.float32(CODE)
+    step = np.diff(grey, axis=1) * np.float32(MAX_8BIT_CODE)
     return np.asarray(step[:, 1:-1] - (step[:, :-2] + step[:, 2:]) / 2, np.float32)
 
 
-def _beside(told: NDArray[np.float32]) -> NDArray[np.float32]:
+def _rms_of_neighbours(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """What the columns beside each have: root of the mean square."""
-    return np.sqrt(np.maximum(_mean_beside(np.square(told)), np.float32(1e-4)))
+    return np.sqrt(np.maximum(_mean_of_neighbours(np.square(values)), np.float32(1e-4)))
 
 
-def _mean_beside(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _mean_of_neighbours(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """The mean of the columns beside each, the nearest left out."""
     import cv2
 
-    wide, near = 2 * _BESIDE + 1, 5
+    wide, near = 2 * _NEIGHBOUR_COLUMNS + 1, 5
     far, close = (cv2.blur(values, (size, 1), borderType=cv2.BORDER_REFLECT) * size for size in (wide, near))
     total = far - close
     return np.asarray(np.maximum(total / (wide - near), 0), np.float32)
 
 
-def _run(told: NDArray[np.float32]) -> NDArray[np.float32]:
+def _run_significance(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """How surely three parts, one above the other, step the same way: a seam keeps its sign over a tile's length."""
     import cv2
 
-    return np.asarray(cv2.blur(told, (1, 3), borderType=cv2.BORDER_REPLICATE)) * np.float32(3**0.5)
+    return np.asarray(cv2.blur(values, (1, 3), borderType=cv2.BORDER_REPLICATE)) * np.float32(3**0.5)
 
 
-def _spread(made: Pixels, lines: list[_Line], strength: float) -> list[Fault]:
+def _blend_steps(pixels: Pixels, lines: list[_SeamLine], strength: float) -> list[Defect]:
     """The steps spread over a band to each side, written into ``made``; narrower where the next seam is near."""
-    height, width = made.shape[:2]
+    height, width = pixels.shape[:2]
     found = []
-    ends = [0, *(line.at for line in lines), width]
+    ends = [0, *(line.index for line in lines), width]
     for number, line in enumerate(lines, 1):
-        left, right = (min(_BAND, abs(ends[other] - line.at) // 2) for other in (number - 1, number + 1))
-        place = slice(0, height), slice(line.at - left, line.at + right)
-        step = _profile(made, line.at)
+        left, right = (min(_BLEND_PX, abs(ends[other] - line.index) // 2) for other in (number - 1, number + 1))
+        place = slice(0, height), slice(line.index - left, line.index + right)
+        step = _step_profile(pixels, line.index)
         before = float(np.abs(step).mean())
-        share = np.concatenate([_fading(left)[::-1], -_fading(right)]) * np.float32(strength / CODE / 2)
-        given = made[place].copy()
+        share = np.concatenate([_fade_weights(left)[::-1], -_fade_weights(right)]) * np.float32(strength / MAX_8BIT_CODE / 2)
+        given = pixels[place].copy()
         laid = np.clip(given + step[:, None, :] * share[None, :, None], 0, 1)
-        made[place] = laid
-        after = float(np.abs(_profile(made, line.at)).mean())
-        if before > 1.2 * _MOST or after > (1 - (1 - _LEFT) * strength) * before + 1e-6:
-            made[place] = given
+        pixels[place] = laid
+        after = float(np.abs(_step_profile(pixels, line.index)).mean())
+        if before > 1.2 * _MAX_STEP or after > (1 - (1 - _MAX_REMAINING_SHARE) * strength) * before + 1e-6:
+            pixels[place] = given
             continue
-        found.append(Fault(place, round(before, 3), round(after, 3), (place, frozen(laid.copy()))))
+        found.append(Defect(place, round(before, 3), round(after, 3), (place, freeze(laid.copy()))))
     return found
 
 
-def _fading(count: int) -> NDArray[np.float32]:
+def _fade_weights(count: int) -> NDArray[np.float32]:
     """1 at the seam, 0 at the end of the band, without a corner at either."""
     place = (np.arange(count, dtype=np.float32) + np.float32(0.5)) / max(count, 1)
     return np.asarray((1 - place) ** 2 * (1 + 2 * place), np.float32)
 
 
-def _profile(pixels: Pixels, at: int) -> NDArray[np.float32]:
+def _step_profile(pixels: Pixels, column: int) -> NDArray[np.float32]:
     """How high the step before column ``at`` is, in codes: (h, c), smooth along the seam and deaf to texture."""
     import cv2
 
-    near = np.asarray(pixels[:, max(0, at - 6) : at + 6], np.float32) * CODE
-    middle = min(6, at)
+    near = np.asarray(pixels[:, max(0, column - 6) : column + 6], np.float32) * MAX_8BIT_CODE
+    middle = min(6, column)
     left, right = near[:, :middle], near[:, middle:]
     inner = right[:, 0] - left[:, -1]
     slope = ((left[:, -1] - left[:, 0]) / max(middle - 1, 1) + (right[:, -1] - right[:, 0]) / max(right.shape[1] - 1, 1)) / 2
-    raw = np.clip(inner - slope, -2 * _MOST, 2 * _MOST)
+    raw = np.clip(inner - slope, -2 * _MAX_STEP, 2 * _MAX_STEP)
     size = min(65, raw.shape[0] // 2 * 2 - 1)
-    rank = np.stack([_median(raw[:, channel], size) for channel in range(raw.shape[1])], axis=1)
+    rank = np.stack([_running_midmean(raw[:, channel], size) for channel in range(raw.shape[1])], axis=1)
     return np.asarray(cv2.blur(rank, (1, 33), borderType=cv2.BORDER_REPLICATE).reshape(rank.shape), np.float32)
 
 
-def _median(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+def _running_midmean(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Running median of the middle half, by its mean, so that codes do not stick."""
     padded = np.pad(values, size // 2, mode="reflect")
     shown = np.sort(np.lib.stride_tricks.sliding_window_view(padded, size), axis=1)

@@ -13,80 +13,82 @@ from dataclasses import dataclass
 import numpy as np
 
 from goldsmith.ops.cutout.laplacian import (
-    EPS,
-    Flags,
-    System,
+    MIN_VARIANCE,
+    BoolMask,
+    LinearSystem,
     Vector,
-    lines,
-    system,
+    fit_colour_lines,
+    matting_system,
 )
-from goldsmith.picture.picture import Mask, Pixels, Window, frozen
-from goldsmith.picture.strips import Tick
+from goldsmith.picture.picture import Mask, Pixels, Window, freeze
+from goldsmith.picture.slab_processing import OnProgress
 
-_COARSEST = 256
-"""px of the longer side from which the answer is looked for over the whole picture at once."""
-_PULL = 1e-5
-"""How much the first guess counts beside the picture: only where colours tell nothing."""
+# px of the longer side from which the answer is looked for over the whole picture at once.
+_COARSEST_SIDE = 256
+# How much the first guess counts beside the picture: only where colours tell nothing.
+_GUESS_WEIGHT = 1e-5
 _THREADS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class MattingOptions:
     """How finely it is worked. tile, margin: px of a tile's core and of what it shares with its neighbours at each side; rounds: at
     most so many steps towards the answer at the coarsest size and at the others; close: where a step changes less, it is there; noise: how
     much colours vary by themselves, as a variance at full size. A camera's grain and the blocks of a JPEG are no edges."""
 
     tile: int = 768
     margin: int = 48
-    first: int = 1500
-    rounds: int = 6
-    close: float = 5e-4
-    noise: float = 3e-5
+    coarse_iterations: int = 1500
+    fine_iterations: int = 6
+    tolerance: float = 5e-4
+    noise_variance: float = 3e-5
 
 
-FINE = Manner()
+DEFAULT_MATTING = MattingOptions()
 
 
-def closed(pixels: Pixels, guess: Mask, open_: Flags, manner: Manner = FINE, tick: Tick = lambda _: None) -> Mask:
+def solve_matte(
+    pixels: Pixels, guess: Mask, unknown: BoolMask, options: MattingOptions = DEFAULT_MATTING, on_progress: OnProgress = lambda _: None
+) -> Mask:
     """The matte (h, w) of ``pixels`` (h, w, c): found where ``open_``, elsewhere ``guess`` as it is. ``tick`` may raise."""
-    if not open_.any():
+    if not unknown.any():
         return guess
-    sizes = [(pixels, guess, open_)]
-    while max(sizes[-1][1].shape) > _COARSEST and min(sizes[-1][1].shape) > 8:
-        sizes.append(_halved(*sizes[-1]))
+    sizes = [(pixels, guess, unknown)]
+    while max(sizes[-1][1].shape) > _COARSEST_SIDE and min(sizes[-1][1].shape) > 8:
+        sizes.append(_downsample(*sizes[-1]))
     matte, work, done = sizes[-1][1], sum(at[1].size for at in sizes), 0
     below = (sizes[-1][0], sizes[-1][2])
     for level, (seen, held, free) in reversed(list(enumerate(sizes))):
-        noise = max(EPS, manner.noise / 4**level)  # of four pixels that become one, a quarter of the variance is left
+        noise = max(MIN_VARIANCE, options.noise_variance / 4**level)  # of four pixels that become one, a quarter of the variance is left
         first = held is sizes[-1][1]
-        start = held if first else np.where(free, _lifted(below, matte, seen), held)
-        rounds = manner.first if first else manner.rounds
+        start = held if first else np.where(free, _upsample_matte(below, matte, seen), held)
+        rounds = options.coarse_iterations if first else options.fine_iterations
 
         def heard(share: float, size: int = held.size, before: int = done) -> None:
-            tick((before + share * size) / work)
+            on_progress((before + share * size) / work)
 
-        matte = _in_tiles(seen, start, free, manner, (rounds, noise), heard)
+        matte = _solve_in_tiles(seen, start, free, options, (rounds, noise), heard)
         done += held.size
         below = (seen, free)
-    return frozen(matte)
+    return freeze(matte)
 
 
-def _halved(pixels: Pixels, guess: Mask, open_: Flags) -> tuple[Pixels, Mask, Flags]:
+def _downsample(pixels: Pixels, guess: Mask, unknown: BoolMask) -> tuple[Pixels, Mask, BoolMask]:
     """At half the size. What is open in any part is open; so is what the subject and what lies behind it share."""
     import cv2
 
     size = ((guess.shape[1] + 1) // 2, (guess.shape[0] + 1) // 2)
     small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.float32).reshape(size[1], size[0], -1)
     matte = np.asarray(cv2.resize(guess, size, interpolation=cv2.INTER_AREA), np.float32)
-    free = np.asarray(cv2.resize(open_.astype(np.float32), size, interpolation=cv2.INTER_AREA)) > 0
+    free = np.asarray(cv2.resize(unknown.astype(np.float32), size, interpolation=cv2.INTER_AREA)) > 0
     return small, matte, free | ((matte > 0) & (matte < 1))
 
 
-def _lifted(below: tuple[Pixels, Flags], matte: Mask, pixels: Pixels) -> Mask:
+def _upsample_matte(coarse: tuple[Pixels, BoolMask], matte: Mask, pixels: Pixels) -> Mask:
     """A matte at the size of the finer ``pixels``: the lines through colour space that hold in the coarse picture hold there, too."""
     import cv2
 
-    slope, offset = lines(below[0], matte, below[1])
+    slope, offset = fit_colour_lines(coarse[0], matte, coarse[1])
     size = pixels.shape[1::-1]
     made = np.asarray(cv2.resize(offset, size, interpolation=cv2.INTER_LINEAR), np.float32)
     for channel in range(pixels.shape[2]):
@@ -95,42 +97,51 @@ def _lifted(below: tuple[Pixels, Flags], matte: Mask, pixels: Pixels) -> Mask:
     return np.clip(made, 0.0, 1.0, out=made)
 
 
-def _in_tiles(pixels: Pixels, start: Mask, open_: Flags, manner: Manner, how: tuple[int, float], tick: Tick) -> Mask:
+def _solve_in_tiles(
+    pixels: Pixels,
+    start: Mask,
+    unknown: BoolMask,
+    options: MattingOptions,
+    iterations_and_noise: tuple[int, float],
+    on_progress: OnProgress,
+) -> Mask:
     """The matte, each tile found for itself and all of them run into each other."""
-    windows = list(_windows(open_, manner))
+    windows = list(_tile_windows(unknown, options))
     total, weight = np.zeros_like(start), np.zeros_like(start)
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        found = pool.map(lambda window: _found(pixels[window], start[window], open_[window], manner.close, *how), windows)
+        found = pool.map(
+            lambda window: _solve_tile(pixels[window], start[window], unknown[window], options.tolerance, *iterations_and_noise), windows
+        )
         for number, (window, part) in enumerate(zip(windows, found, strict=True)):
-            share = _ramps(window, start.shape, manner.margin)
+            share = _tile_weights(window, start.shape, options.margin)
             total[window] += share * part
             weight[window] += share
-            tick((number + 1) / len(windows))
+            on_progress((number + 1) / len(windows))
     finally:
         pool.shutdown(cancel_futures=True)
-    laid: Mask = np.where(open_ & (weight > 0), total / np.maximum(weight, np.float32(1e-9)), start)
+    laid: Mask = np.where(unknown & (weight > 0), total / np.maximum(weight, np.float32(1e-9)), start)
     return laid
 
 
-def _windows(open_: Flags, manner: Manner) -> Iterator[Window]:
+def _tile_windows(unknown: BoolMask, options: MattingOptions) -> Iterator[Window]:
     """The tiles in which something is open, with what they share."""
-    height, width = open_.shape
-    for top in _starts(height, manner.tile):
-        for left in _starts(width, manner.tile):
-            rows = slice(max(0, top - manner.margin), min(height, top + manner.tile + manner.margin))
-            columns = slice(max(0, left - manner.margin), min(width, left + manner.tile + manner.margin))
-            if open_[rows, columns].any():
+    height, width = unknown.shape
+    for top in _tile_starts(height, options.tile):
+        for left in _tile_starts(width, options.tile):
+            rows = slice(max(0, top - options.margin), min(height, top + options.tile + options.margin))
+            columns = slice(max(0, left - options.margin), min(width, left + options.tile + options.margin))
+            if unknown[rows, columns].any():
                 yield rows, columns
 
 
-def _starts(side: int, tile: int) -> range:
+def _tile_starts(side: int, tile: int) -> range:
     """Where tiles begin; a rest of less than half a tile goes with the last one."""
     count = max(1, round(side / tile))
     return range(0, side, -(-side // count))
 
 
-def _ramps(window: Window, shape: tuple[int, ...], margin: int) -> Mask:
+def _tile_weights(window: Window, shape: tuple[int, ...], margin: int) -> Mask:
     """How much a tile counts: fully inside, less and less over what it shares, never at the picture's own border."""
     sides = []
     for span, length in zip(window, shape, strict=True):
@@ -146,28 +157,34 @@ def _ramps(window: Window, shape: tuple[int, ...], margin: int) -> Mask:
     return np.asarray(np.outer(*sides), np.float32)
 
 
-def _found(pixels: Pixels, start: Mask, open_: Flags, close: float, rounds: int, noise: float) -> Mask:
-    if not open_.any():
+def _solve_tile(pixels: Pixels, start: Mask, unknown: BoolMask, tolerance: float, max_iterations: int, noise: float) -> Mask:
+    if not unknown.any():
         return start
     made = start.copy()
-    made[open_] = np.clip(_solved(system(pixels, start, open_, _PULL, noise), start[open_].astype(np.float64), close, rounds), 0.0, 1.0)
+    made[unknown] = np.clip(
+        _conjugate_gradients(
+            matting_system(pixels, start, unknown, _GUESS_WEIGHT, noise), start[unknown].astype(np.float64), tolerance, max_iterations
+        ),
+        0.0,
+        1.0,
+    )
     return made
 
 
-def _solved(asked: System, start: Vector, close: float, rounds: int) -> Vector:
+def _conjugate_gradients(equations: LinearSystem, start: Vector, tolerance: float, max_iterations: int) -> Vector:
     """Conjugate gradients, each pixel weighed by its own entry (Jacobi); from ``start`` until a step is small."""
-    easing = 1 / np.maximum(asked.matrix.diagonal(), 1e-12)
+    easing = 1 / np.maximum(equations.matrix.diagonal(), 1e-12)
     found = start.copy()
-    left = asked.right - asked.matrix @ found
+    left = equations.rhs - equations.matrix @ found
     eased = easing * left
     way, gain = eased.copy(), float(left @ eased)
-    for _ in range(rounds):
+    for _ in range(max_iterations):
         if gain <= 0:
             break
-        pushed = asked.matrix @ way
+        pushed = equations.matrix @ way
         length = gain / max(float(way @ pushed), 1e-30)
         found += length * way
-        if length * float(np.abs(way).max()) < close:
+        if length * float(np.abs(way).max()) < tolerance:
             break
         left -= length * pushed
         np.multiply(easing, left, out=eased)

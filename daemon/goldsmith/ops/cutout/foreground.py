@@ -11,35 +11,35 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from goldsmith.ops.cutout.laplacian import Flags
+from goldsmith.ops.cutout.laplacian import BoolMask
 from goldsmith.picture.picture import Mask, Pixels, Window
-from goldsmith.picture.strips import Tick
+from goldsmith.picture.slab_processing import OnProgress
 
-_SMOOTH = 1e-5
-"""How much neighbours are to be alike where alpha does not change."""
-_SMALL, _ROUNDS_SMALL, _ROUNDS = 32, 10, 3
+# How much neighbours are to be alike where alpha does not change.
+_REGULARISATION = 1e-5
+_SMALL_SIDE, _SMALL_ITERATIONS, _ITERATIONS = 32, 10, 3
 _TILE = 256
 
 
-def foreground(pixels: Pixels, alpha: Mask, wanted: Flags, tick: Tick = lambda _: None) -> Pixels:
+def estimate_foreground(pixels: Pixels, alpha: Mask, where: BoolMask, on_progress: OnProgress = lambda _: None) -> Pixels:
     """The subject's colours (h, w, c) where they are ``wanted`` (h, w); elsewhere ``pixels`` as they are. ``tick`` may raise."""
     height, width = alpha.shape
     levels = max(1, math.ceil(math.log2(max(height, width))) - 2)
     front = behind = pixels[:1, :1]
     for level in range(levels, -1, -1):
         size = (max(1, width >> level), max(1, height >> level))
-        seen, share = _resized(pixels, size), _resized(alpha[:, :, None], size)[:, :, 0]
-        front, behind = _resized(front, size), _resized(behind, size)
-        rounds = _ROUNDS_SMALL if max(size) <= _SMALL else _ROUNDS
+        seen, share = _resize(pixels, size), _resize(alpha[:, :, None], size)[:, :, 0]
+        front, behind = _resize(front, size), _resize(behind, size)
+        rounds = _SMALL_ITERATIONS if max(size) <= _SMALL_SIDE else _ITERATIONS
         if level:
-            front, behind = _settled(seen, share, front, behind, rounds)
+            front, behind = _relax(seen, share, front, behind, rounds)
         else:
-            front = _in_tiles(seen, share, (front, behind), wanted, rounds)
-        tick(4.0**-level)
-    return np.where(wanted[:, :, None], front, pixels)
+            front = _refine_in_tiles(seen, share, (front, behind), where, rounds)
+        on_progress(4.0**-level)
+    return np.where(where[:, :, None], front, pixels)
 
 
-def _resized(planes: Pixels, size: tuple[int, int]) -> Pixels:
+def _resize(planes: Pixels, size: tuple[int, int]) -> Pixels:
     import cv2
 
     if planes.shape[1::-1] == size:
@@ -48,49 +48,49 @@ def _resized(planes: Pixels, size: tuple[int, int]) -> Pixels:
     return np.asarray(cv2.resize(planes, size, interpolation=how), np.float32).reshape(size[1], size[0], -1)
 
 
-def _in_tiles(pixels: Pixels, alpha: Mask, colours: tuple[Pixels, Pixels], wanted: Flags, rounds: int) -> Pixels:
+def _refine_in_tiles(pixels: Pixels, alpha: Mask, colours: tuple[Pixels, Pixels], where: BoolMask, iterations: int) -> Pixels:
     """The front colours, worked out only in tiles where they are wanted: the same as of the whole, since it looks ``rounds`` px far."""
     made = colours[0].copy()
-    for core, seen in _tiles(wanted, rounds):
-        part = _settled(pixels[seen], alpha[seen], colours[0][seen], colours[1][seen], rounds)[0]
+    for core, seen in _tiles(where, iterations):
+        part = _relax(pixels[seen], alpha[seen], colours[0][seen], colours[1][seen], iterations)[0]
         top, left = core[0].start - seen[0].start, core[1].start - seen[1].start
         made[core] = part[top : top + core[0].stop - core[0].start, left : left + core[1].stop - core[1].start]
     return made
 
 
-def _tiles(wanted: Flags, margin: int) -> Iterator[tuple[Window, Window]]:
-    height, width = wanted.shape
+def _tiles(where: BoolMask, margin: int) -> Iterator[tuple[Window, Window]]:
+    height, width = where.shape
     for top in range(0, height, _TILE):
         for left in range(0, width, _TILE):
             bottom, right = min(height, top + _TILE), min(width, left + _TILE)
-            if wanted[top:bottom, left:right].any():
+            if where[top:bottom, left:right].any():
                 rows, columns = slice(max(0, top - margin), bottom + margin), slice(max(0, left - margin), right + margin)
                 yield (slice(top, bottom), slice(left, right)), (rows, columns)
 
 
-def _settled(pixels: Pixels, alpha: Mask, front: Pixels, behind: Pixels, rounds: int) -> tuple[Pixels, Pixels]:
+def _relax(pixels: Pixels, alpha: Mask, front: Pixels, background: Pixels, iterations: int) -> tuple[Pixels, Pixels]:
     """Both colours after so many rounds in which every pixel listens to its four neighbours."""
     padded = np.pad(alpha, 1, mode="edge")
-    around = [padded[1 + y : padded.shape[0] - 1 + y, 1 + x : padded.shape[1] - 1 + x] for y, x in _FOUR]
-    weights = [(np.float32(_SMOOTH) + np.abs(alpha - other))[:, :, None] for other in around]
+    around = [padded[1 + y : padded.shape[0] - 1 + y, 1 + x : padded.shape[1] - 1 + x] for y, x in _NEIGHBOURS]
+    weights = [(np.float32(_REGULARISATION) + np.abs(alpha - other))[:, :, None] for other in around]
     total = sum(weights[1:], weights[0])
     one, rest = alpha[:, :, None], 1 - alpha[:, :, None]
     own, shared, other = one * one + total, one * rest, rest * rest + total
     scale = 1 / (own * other - shared * shared)
-    for _ in range(rounds):
-        first = one * pixels + _heard(front, weights)
-        second = rest * pixels + _heard(behind, weights)
+    for _ in range(iterations):
+        first = one * pixels + _weighted_neighbour_sum(front, weights)
+        second = rest * pixels + _weighted_neighbour_sum(background, weights)
         front = np.clip((other * first - shared * second) * scale, 0.0, 1.0)
-        behind = np.clip((own * second - shared * first) * scale, 0.0, 1.0)
-    return front, behind
+        background = np.clip((own * second - shared * first) * scale, 0.0, 1.0)
+    return front, background
 
 
-_FOUR = ((-1, 0), (1, 0), (0, -1), (0, 1))
+_NEIGHBOURS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 
-def _heard(colours: Pixels, weights: list[Pixels]) -> Pixels:
+def _weighted_neighbour_sum(colours: Pixels, weights: list[Pixels]) -> Pixels:
     padded = np.pad(colours, ((1, 1), (1, 1), (0, 0)), mode="edge")
     made = np.zeros_like(colours)
-    for (y, x), weight in zip(_FOUR, weights, strict=True):
+    for (y, x), weight in zip(_NEIGHBOURS, weights, strict=True):
         made += weight * padded[1 + y : padded.shape[0] - 1 + y, 1 + x : padded.shape[1] - 1 + x]
     return made

@@ -18,54 +18,56 @@ from goldsmith.picture.picture import Mask, Pixels
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-Flags = NDArray[np.bool_]
+BoolMask = NDArray[np.bool_]
 Vector = NDArray[np.float64]
 
-EPS = 1e-6
-"""How much a window's colours vary by themselves, as a variance of display values: at the least, by the rounding of 8 bits."""
-_FIT = 1e-4
-"""The same for lines that are carried over to a finer picture."""
-_AROUND = tuple(product((-1, 0, 1), repeat=2))
-_COUNT = len(_AROUND)
-_REACH = 2
-"""How far apart two pixels of one window lie at most."""
+# How much a window's colours vary by themselves, as a variance of display values: at the least, by the rounding of 8 bits.
+MIN_VARIANCE = 1e-6
+# The same for lines that are carried over to a finer picture.
+_LINE_FIT_VARIANCE = 1e-4
+_WINDOW_OFFSETS = tuple(product((-1, 0, 1), repeat=2))
+_WINDOW_PIXELS = len(_WINDOW_OFFSETS)
+# How far apart two pixels of one window lie at most.
+_NEIGHBOUR_REACH = 2
 
 
 @dataclass(frozen=True, slots=True)
-class System:
+class LinearSystem:
     """matrix @ alpha = right for the open pixels, in the order of the rows of the picture."""
 
     matrix: csr_array
-    right: Vector
+    rhs: Vector
 
 
-def system(pixels: Pixels, alpha: Mask, open_: Flags, pull: float, noise: float = EPS) -> System:
+def matting_system(
+    pixels: Pixels, alpha: Mask, unknown: BoolMask, guess_weight: float, noise_variance: float = MIN_VARIANCE
+) -> LinearSystem:
     """The equations of the pixels (h, w, c) that are ``open_``; the others are held at what ``alpha`` (h, w) says.
 
     ``pull``: how strongly an open pixel is drawn to what ``alpha`` says there, beside what its neighbours say; above 0 there is always
     one answer. ``noise``: how much a window's colours vary by themselves, as a variance of display values.
     """
-    wide = pixels.shape[1] + 2 * _REACH
-    at = np.flatnonzero(np.pad(open_, _REACH))
-    weights = _weights(pixels, open_, wide, noise)
-    number = np.zeros(wide * (pixels.shape[0] + 2 * _REACH), np.int32)
+    wide = pixels.shape[1] + 2 * _NEIGHBOUR_REACH
+    at = np.flatnonzero(np.pad(unknown, _NEIGHBOUR_REACH))
+    weights = _laplacian_entries(pixels, unknown, wide, noise_variance)
+    number = np.zeros(wide * (pixels.shape[0] + 2 * _NEIGHBOUR_REACH), np.int32)
     number[at] = np.arange(len(at), dtype=np.int32)
-    free = np.pad(open_, _REACH).reshape(-1).astype(np.float64)
-    held = np.pad(np.where(open_, 0.0, alpha), _REACH).reshape(-1)
+    free = np.pad(unknown, _NEIGHBOUR_REACH).reshape(-1).astype(np.float64)
+    held = np.pad(np.where(unknown, 0.0, alpha), _NEIGHBOUR_REACH).reshape(-1)
     steps = sorted({*weights, *(-step for step in weights)})
     columns, values = np.empty((len(steps), len(at)), np.int32), np.empty((len(steps), len(at)), np.float64)
-    right = pull * alpha[open_].astype(np.float64)
+    right = guess_weight * alpha[unknown].astype(np.float64)
     for index, step in enumerate(steps):
         there = at + step
         entry = weights[step][at] if step >= 0 else weights[-step][there]
         right -= entry * held[there]
         columns[index] = number[there]
         np.multiply(entry, free[there], out=values[index])  # a partner that is held has its part on the right, and 0 here
-    values[steps.index(0)] += pull
-    return System(_sparse(columns, values), right)
+    values[steps.index(0)] += guess_weight
+    return LinearSystem(_sparse_matrix(columns, values), right)
 
 
-def _sparse(columns: NDArray[np.int32], values: Vector) -> csr_array:
+def _sparse_matrix(columns: NDArray[np.int32], values: Vector) -> csr_array:
     import cv2
     from scipy.sparse import csr_array
 
@@ -75,80 +77,80 @@ def _sparse(columns: NDArray[np.int32], values: Vector) -> csr_array:
     return csr_array((*turned, starts), shape=(count, count))
 
 
-def _weights(pixels: Pixels, open_: Flags, wide: int, noise: float) -> dict[int, Vector]:
-    """The Laplacian's entries by how far on (in px of rows ``wide`` long) a pixel's partner lies, each over the padded picture."""
+def _laplacian_entries(pixels: Pixels, unknown: BoolMask, row_length: int, noise_variance: float) -> dict[int, Vector]:
+    """The Laplacian's entries by how far on (in px of rows ``is_wide`` long) a pixel's partner lies, each over the padded picture."""
     import cv2
 
-    steps = sorted({(y2 - y1) * wide + x2 - x1 for (y1, x1), (y2, x2) in product(_AROUND, repeat=2)})
-    planes = {step: np.zeros((pixels.shape[0] + 2 * _REACH) * wide, np.float64) for step in steps if step >= 0}
-    seen = cv2.dilate(open_.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    steps = sorted({(y2 - y1) * row_length + x2 - x1 for (y1, x1), (y2, x2) in product(_WINDOW_OFFSETS, repeat=2)})
+    planes = {step: np.zeros((pixels.shape[0] + 2 * _NEIGHBOUR_REACH) * row_length, np.float64) for step in steps if step >= 0}
+    seen = cv2.dilate(unknown.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     seen[[0, -1]] = seen[:, [0, -1]] = False  # a window lies wholly in the picture
-    centres = np.flatnonzero(np.pad(seen, _REACH))
-    flat = np.pad(pixels, ((_REACH, _REACH), (_REACH, _REACH), (0, 0))).reshape(-1, pixels.shape[2])
-    for part in range(0, len(centres), _BATCH):
-        _add_windows(planes, flat, centres[part : part + _BATCH], wide, noise)
+    centres = np.flatnonzero(np.pad(seen, _NEIGHBOUR_REACH))
+    flat = np.pad(pixels, ((_NEIGHBOUR_REACH, _NEIGHBOUR_REACH), (_NEIGHBOUR_REACH, _NEIGHBOUR_REACH), (0, 0))).reshape(-1, pixels.shape[2])
+    for part in range(0, len(centres), _WINDOW_BATCH):
+        _add_windows(planes, flat, centres[part : part + _WINDOW_BATCH], row_length, noise_variance)
     return planes
 
 
-_BATCH = 1 << 13
-"""Windows looked at together, so that they stay in the cache."""
+# Windows looked at together, so that they stay in the cache.
+_WINDOW_BATCH = 1 << 13
 
 
-def _windows(flat: Pixels, centres: NDArray[np.int64], wide: int) -> tuple[Vector, Vector]:
+def _window_deviations(flat: Pixels, centres: NDArray[np.int64], row_length: int) -> tuple[Vector, Vector]:
     """Of the windows at ``centres`` how far each pixel's colour is from its window's mean (c, 9, n), and that mean (c, n)."""
-    seen = np.stack([flat[centres + y * wide + x] for y, x in _AROUND]).astype(np.float64)  # singles are not exact enough
+    seen = np.stack([flat[centres + y * row_length + x] for y, x in _WINDOW_OFFSETS]).astype(np.float64)  # singles are not exact enough
     mean = seen.mean(axis=0)
     return np.ascontiguousarray((seen - mean).transpose(2, 0, 1)), mean.T  # long rows are fast
 
 
-def _add_windows(planes: dict[int, Vector], flat: Pixels, centres: NDArray[np.int64], wide: int, noise: float) -> None:
-    offsets = [y * wide + x for y, x in _AROUND]
-    apart, _ = _windows(flat, centres, wide)
-    along = _along(apart, noise)
-    for first in range(_COUNT):
+def _add_windows(planes: dict[int, Vector], flat: Pixels, centres: NDArray[np.int64], row_length: int, noise_variance: float) -> None:
+    offsets = [y * row_length + x for y, x in _WINDOW_OFFSETS]
+    apart, _ = _window_deviations(flat, centres, row_length)
+    along = _apply_inverse_covariance(apart, noise_variance)
+    for first in range(_WINDOW_PIXELS):
         shares = (apart[:, first, None] * along[:, first:]).sum(axis=0)  # with itself and the windows' later pixels
         shares += 1
-        shares *= -1 / _COUNT
+        shares *= -1 / _WINDOW_PIXELS
         shares[0] += 1
         rows = centres + offsets[first]
         planes[0][rows] += shares[0]
-        for second in range(first + 1, _COUNT):
+        for second in range(first + 1, _WINDOW_PIXELS):
             planes[offsets[second] - offsets[first]][rows] += shares[second - first]
 
 
-def lines(pixels: Pixels, alpha: Mask, open_: Flags) -> tuple[Pixels, Mask]:
+def fit_colour_lines(pixels: Pixels, alpha: Mask, unknown: BoolMask) -> tuple[Pixels, Mask]:
     """The lines alpha = slope . colour + offset that fit best in the windows round pixels near ``open_``: (h, w, c) and (h, w).
 
     Elsewhere the slope is 0 and the offset is alpha.
     """
     import cv2
 
-    near = cv2.dilate(open_.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    near = cv2.dilate(unknown.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     near[[0, -1]] = near[:, [0, -1]] = False
     slope, offset = np.zeros_like(pixels), alpha.copy()
     wide, flat, values = pixels.shape[1], pixels.reshape(-1, pixels.shape[2]), alpha.reshape(-1)
     centres = np.flatnonzero(near)
-    for part in range(0, len(centres), _BATCH):
-        at = centres[part : part + _BATCH]
-        apart, mean = _windows(flat, at, wide)
-        seen = np.stack([values[at + y * wide + x] for y, x in _AROUND]).astype(np.float64)
-        found = np.einsum("ckn,kn->cn", _along(apart, _FIT), seen) / _COUNT
+    for part in range(0, len(centres), _WINDOW_BATCH):
+        at = centres[part : part + _WINDOW_BATCH]
+        apart, mean = _window_deviations(flat, at, wide)
+        seen = np.stack([values[at + y * wide + x] for y, x in _WINDOW_OFFSETS]).astype(np.float64)
+        found = np.einsum("ckn,kn->cn", _apply_inverse_covariance(apart, _LINE_FIT_VARIANCE), seen) / _WINDOW_PIXELS
         slope.reshape(flat.shape)[at] = found.T
         offset.reshape(-1)[at] = seen.mean(axis=0) - (found * mean).sum(axis=0)
     return slope, offset
 
 
-def _along(apart: Vector, eps: float) -> Vector:
-    """The inverse of each window's spread of colours, times each of its pixels: (c, 9, n), as ``apart`` is."""
-    spread = np.einsum("ckn,dkn->cdn", apart, apart) / _COUNT
-    for channel in range(len(apart)):
-        spread[channel, channel] += eps / _COUNT
-    if len(apart) == 1:
-        return np.asarray(apart / spread[0])
+def _apply_inverse_covariance(deviations: Vector, noise_variance: float) -> Vector:
+    """The inverse of each window's spread of colours, times each of its pixels: (c, 9, n), as ``ciede2000`` is."""
+    spread = np.einsum("ckn,dkn->cdn", deviations, deviations) / _WINDOW_PIXELS
+    for channel in range(len(deviations)):
+        spread[channel, channel] += noise_variance / _WINDOW_PIXELS
+    if len(deviations) == 1:
+        return np.asarray(deviations / spread[0])
     (a, b, c), (_, d, e), (_, _, f) = spread
     first, second, third = d * f - e * e, c * e - b * f, b * e - c * d
     whole = a * first + b * second + c * third
     parts = (first, second, third, a * f - c * c, b * c - a * e, a * d - b * b)
     m, n, o, p, q, r = (part / whole for part in parts)
-    x, y, z = apart
+    x, y, z = deviations
     return np.stack([m * x + n * y + o * z, n * x + p * y + q * z, o * x + q * y + r * z])

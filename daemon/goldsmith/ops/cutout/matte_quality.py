@@ -6,93 +6,93 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from goldsmith.ops.cutout.laplacian import Flags
+from goldsmith.ops.cutout.laplacian import BoolMask
 from goldsmith.picture.picture import Mask
 
-_FAINT, _FULL = 0.05, 0.95
-_GREY = 0.15
-"""Nearer to 0 and 1 than this a first matte means one of them."""
-_BLUR = 3
-"""px: a soft rim narrower than this is what any lens makes of an edge, and no doubt."""
-_SPECK = 2e-5
-"""What takes less of the picture than this is no hole and no piece."""
+_UNSURE_ABOVE, _UNSURE_BELOW = 0.05, 0.95
+# Nearer to 0 and 1 than this a first matte means one of them.
+_DOUBT_MARGIN = 0.15
+# px: a soft rim narrower than this is what any lens makes of an edge, and no doubt.
+_LENS_BLUR_PX = 3
+# What takes less of the picture than this is no hole and no piece.
+_MIN_AREA_SHARE = 2e-5
 
-_NARROW = 1.5
-"""A gap that is narrower than the band divided by this is one between hairs."""
+# A gap that is narrower than the band divided by this is one between hairs.
+_HAIR_GAP_DIVISOR = 1.5
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Verdict:
+class MatteVerdict:
     """Shares are 0..1. ``unsure``, ``hole_share`` and ``loose`` are parts of the subject's area, ``cut`` of the picture's border."""
 
-    subject: float
-    """The subject, as a part of the picture."""
-    unsure: float
-    """Between 5 % and 95 % and wider than the blur of a lens; and what was in doubt before the edge was looked into."""
-    holes: int
+    # The subject, as a part of the picture.
+    subject_share: float
+    # Between 5 % and 95 % and wider than the blur of a lens; and what was in doubt before the edge was looked into.
+    unsure_share: float
+    hole_count: int
     hole_share: float
-    pieces: int
-    loose: float
-    """All pieces but the largest."""
-    cut: float
-    sides: tuple[str, ...]
-    """Which sides of the picture the subject runs out of."""
-    unsure_at: Flags
-    holes_at: Flags
+    piece_count: int
+    # All pieces but the largest.
+    detached_share: float
+    cut_share: float
+    # Which sides of the picture the subject runs out of.
+    cut_sides: tuple[str, ...]
+    unsure_mask: BoolMask
+    hole_mask: BoolMask
 
 
-def judged(alpha: Mask, edge: int = 0, doubt: Flags | None = None) -> Verdict:
+def assess_matte(alpha: Mask, band_width: int = 0, doubtful: BoolMask | None = None) -> MatteVerdict:
     """What there is to say of a matte (h, w), 0..1. ``edge``: px of the band that was looked into, to each side of the outline.
 
     What is shut in between hairs is no hole: a hole is as wide as a part of that band. ``doubt`` (h, w): what is unsure whatever the
     matte says of it now.
     """
-    unsure = _wide((alpha > _FAINT) & (alpha < _FULL), _BLUR)
-    if doubt is not None:
-        unsure |= doubt
-    area = float(np.count_nonzero((alpha > _FAINT) | unsure))
+    unsure = _drop_narrow((alpha > _UNSURE_ABOVE) & (alpha < _UNSURE_BELOW), _LENS_BLUR_PX)
+    if doubtful is not None:
+        unsure |= doubtful
+    area = float(np.count_nonzero((alpha > _UNSURE_ABOVE) | unsure))
     solid = alpha > 0.5
-    sizes = _pieces(solid)[1]
-    holes, at = _holes(solid, edge / _NARROW)
+    sizes = _connected_components(solid)[1]
+    holes, at = _find_holes(solid, band_width / _HAIR_GAP_DIVISOR)
     edges = {"top": solid[0], "right": solid[:, -1], "bottom": solid[-1], "left": solid[:, 0]}
     touched, border = sum(int(edge.sum()) for edge in edges.values()), sum(len(edge) for edge in edges.values())
-    least = max(1.0, _SPECK * alpha.size)
+    least = max(1.0, _MIN_AREA_SHARE * alpha.size)
     real = [size for size in sizes if size >= least]
-    return Verdict(
-        subject=area / alpha.size,
-        unsure=float(np.count_nonzero(unsure)) / max(area, 1),
-        holes=holes,
+    return MatteVerdict(
+        subject_share=area / alpha.size,
+        unsure_share=float(np.count_nonzero(unsure)) / max(area, 1),
+        hole_count=holes,
         hole_share=float(np.count_nonzero(at)) / max(area, 1),
-        pieces=len(real),
-        loose=(sum(sizes) - max(sizes, default=0)) / max(sum(sizes), 1),
-        cut=touched / border,
-        sides=tuple(name for name, edge in edges.items() if edge.mean() > 0.01),
-        unsure_at=unsure,
-        holes_at=at,
+        piece_count=len(real),
+        detached_share=(sum(sizes) - max(sizes, default=0)) / max(sum(sizes), 1),
+        cut_share=touched / border,
+        cut_sides=tuple(name for name, edge in edges.items() if edge.mean() > 0.01),
+        unsure_mask=unsure,
+        hole_mask=at,
     )
 
 
-def doubted(guess: Mask, edge: int) -> Flags:
+def find_doubtful(guess: Mask, band_width: int) -> BoolMask:
     """Where a first matte (h, w) is grey over more than the width of an edge: whoever made it could not tell what belongs to the subject.
 
     Closed-form matting comes to an answer there all the same, and a sharp one, but it is that of the colours alone.
     """
-    return _wide((guess > _GREY) & (guess < 1 - _GREY), max(_BLUR, edge))
+    return _drop_narrow((guess > _DOUBT_MARGIN) & (guess < 1 - _DOUBT_MARGIN), max(_LENS_BLUR_PX, band_width))
 
 
-def _wide(flags: Flags, width: int) -> Flags:
+def _drop_narrow(flags: BoolMask, min_width: int) -> BoolMask:
     """Without what is narrower than ``width`` px."""
     import cv2
 
     if not flags.any():
         return flags
     framed = np.pad(flags.astype(np.uint8), 1, mode="edge")
-    deep = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_5) > width / 2
+    deep = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_5) > min_width / 2
     away = cv2.distanceTransform((~deep).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
-    return np.asarray(flags & (away < width / 2))
+    return np.asarray(flags & (away < min_width / 2))
 
 
-def _pieces(flags: Flags) -> tuple[np.ndarray, list[int]]:
+def _connected_components(flags: BoolMask) -> tuple[np.ndarray, list[int]]:
     """Which piece each pixel belongs to (0 = none), and how many px each has."""
     import cv2
 
@@ -100,15 +100,15 @@ def _pieces(flags: Flags) -> tuple[np.ndarray, list[int]]:
     return labels, [int(stats[number, cv2.CC_STAT_AREA]) for number in range(1, count)]
 
 
-def _holes(solid: Flags, narrow: float) -> tuple[int, Flags]:
+def _find_holes(solid: BoolMask, min_width: float) -> tuple[int, BoolMask]:
     """How many parts of what is not subject are shut in by it and wider than ``narrow`` px, and where they are."""
     import cv2
 
     empty = ~solid
-    labels, sizes = _pieces(empty)
+    labels, sizes = _connected_components(empty)
     outside = set(np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])).tolist())
-    least = max(1.0, _SPECK * solid.size)
-    deep = cv2.distanceTransform(empty.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5) > narrow / 2
+    least = max(1.0, _MIN_AREA_SHARE * solid.size)
+    deep = cv2.distanceTransform(empty.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5) > min_width / 2
     wide = set(np.unique(labels[deep]).tolist())
     shut = [number for number, size in enumerate(sizes, 1) if number not in outside and number in wide and size >= least]
     wanted = np.zeros(len(sizes) + 1, np.bool_)

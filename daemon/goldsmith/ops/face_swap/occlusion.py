@@ -5,70 +5,70 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.ops.face_swap.parts import Parts
-from goldsmith.ops.face_swap.tone import Lab, to_lab
-from goldsmith.picture.distance_transform import away
-from goldsmith.picture.light import Light
+from goldsmith.ops.face_swap.face_parts import FaceParts
+from goldsmith.ops.face_swap.relighting import Lab, to_lab
+from goldsmith.picture.distance_transform import distance_transform
+from goldsmith.picture.linear_light import LinearLight
 from goldsmith.picture.picture import Mask, Pixels
-from goldsmith.picture.smooth import at_size, membrane, softened
+from goldsmith.picture.smoothing import gaussian_blur, pull_push_fill, resize_values
 
-_SEEN = 128
-"""px of the face's size at which skin is told from what is none."""
-_DARKER, _LIGHTER, _OTHER = 16.0, 30.0, 15.0
-"""L*, and a* and b* together: so far from the skin round about and it is skin no longer."""
-_BEYOND, _SOFT = 0.03, 0.02
-"""How far what lies before a face reaches beyond where it is known, over a brow it crosses, too; and how soft its edge is taken."""
-_ROUNDS = 3
+# px of the face's size at which skin is told from what is none.
+_WORKING_SIZE = 128
+# L*, and a* and b* together: so far from the skin round about and it is skin no longer.
+_MAX_DARKER, _MAX_LIGHTER, _MAX_CHROMA_DIFFERENCE = 16.0, 30.0, 15.0
+# How far what lies before a face reaches beyond where it is known, over a brow it crosses, too; and how soft its edge is taken.
+_GROWTH, _EDGE_SOFTNESS = 0.03, 0.02
+_ITERATIONS = 3
 
 
-def bare(pixels: Pixels, parts: Parts, light: Light) -> Mask:
+def visibility_mask(pixels: Pixels, parts: FaceParts, light: LinearLight) -> Mask:
     """(h, w), 0..1: how far each pixel of the face (h, w, c) is bare skin or a feature, and nothing that lies before it.
 
     Skin is what is like the middle of the cheeks and the nose, and whatever goes over into it smoothly. What looks like no skin counts
     as lying before the face only where it hangs together with the face's edge; eyes, brows and lips never do.
     """
     height, width = parts.inside.shape
-    shrink = min(1.0, _SEEN / parts.size)
+    shrink = min(1.0, _WORKING_SIZE / parts.size)
     high, wide = max(1, round(height * shrink)), max(1, round(width * shrink))
-    small = to_lab(np.clip(at_size(pixels, high, wide), 0, 1), light)
-    within, trust = at_size(parts.inside, high, wide) > 0.5, at_size(parts.firm, high, wide)
+    small = to_lab(np.clip(resize_values(pixels, high, wide), 0, 1), light)
+    within, trust = resize_values(parts.inside, high, wide) > 0.5, resize_values(parts.reliable_skin, high, wide)
     if not within.any() or trust.max() <= 0:
         return np.ones((height, width), np.float32)
     strange = np.zeros((high, wide), np.float32)
-    for _ in range(_ROUNDS):
-        strange = _strange(small, _carried(small, trust, parts.size * shrink))
+    for _ in range(_ITERATIONS):
+        strange = _skin_difference(small, _extend_skin_tone(small, trust, parts.size * shrink))
         trust = np.where(within, 1 / (1 + strange**6), 0).astype(np.float32)
-    odd = _at_the_edge(within & (strange > 1) & (at_size(parts.features, high, wide) < 0.5), within)
-    odd = _grown(odd, _BEYOND * parts.size * shrink)
-    clear = 1 - softened(odd.astype(np.float32), max(_SOFT * parts.size * shrink, 0.3))
-    return np.clip(at_size(np.clip(2 * clear - 1, 0, 1).astype(np.float32), height, width), 0.0, 1.0)
+    odd = _touching_outline(within & (strange > 1) & (resize_values(parts.features, high, wide) < 0.5), within)
+    odd = _dilate(odd, _GROWTH * parts.size * shrink)
+    clear = 1 - gaussian_blur(odd.astype(np.float32), max(_EDGE_SOFTNESS * parts.size * shrink, 0.3))
+    return np.clip(resize_values(np.clip(2 * clear - 1, 0, 1).astype(np.float32), height, width), 0.0, 1.0)
 
 
-def _carried(lab: Lab, trust: Mask, size: float) -> Lab:
+def _extend_skin_tone(lab: Lab, trusted: Mask, size: float) -> Lab:
     """The skin's broad tones, carried on from where it is to everywhere."""
     sigma = max(0.12 * size, 0.3)
-    weight = softened(trust, sigma)
-    mean = softened(lab * trust[:, :, None], sigma) / np.maximum(weight, np.float32(1e-5))[:, :, None]
-    return membrane(mean.astype(np.float32), np.clip(weight / 0.2, 0, 1).astype(np.float32))
+    weight = gaussian_blur(trusted, sigma)
+    mean = gaussian_blur(lab * trusted[:, :, None], sigma) / np.maximum(weight, np.float32(1e-5))[:, :, None]
+    return pull_push_fill(mean.astype(np.float32), np.clip(weight / 0.2, 0, 1).astype(np.float32))
 
 
-def _strange(lab: Lab, skin: Lab) -> Mask:
+def _skin_difference(lab: Lab, skin: Lab) -> Mask:
     """How far each pixel is from the skin round about; past 1 it is none."""
     apart = lab - skin
-    lightness = apart[:, :, 0] / np.where(apart[:, :, 0] < 0, np.float32(_DARKER), np.float32(_LIGHTER))
-    other = np.linalg.norm(apart[:, :, 1:], axis=2) / np.float32(_OTHER) if lab.shape[2] == 3 else 0
+    lightness = apart[:, :, 0] / np.where(apart[:, :, 0] < 0, np.float32(_MAX_DARKER), np.float32(_MAX_LIGHTER))
+    other = np.linalg.norm(apart[:, :, 1:], axis=2) / np.float32(_MAX_CHROMA_DIFFERENCE) if lab.shape[2] == 3 else 0
     return np.asarray(np.hypot(lightness, other), np.float32)
 
 
-def _at_the_edge(odd: NDArray[np.bool_], within: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _touching_outline(occluded: NDArray[np.bool_], within: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The parts of ``odd`` that touch what is not within."""
     import cv2
 
-    _, numbers = cv2.connectedComponents(odd.astype(np.uint8), connectivity=8)
+    _, numbers = cv2.connectedComponents(occluded.astype(np.uint8), connectivity=8)
     rim = within & (cv2.erode(within.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0)
-    reaching = np.unique(numbers[rim & odd])
+    reaching = np.unique(numbers[rim & occluded])
     return np.asarray(np.isin(numbers, reaching[reaching > 0]))
 
 
-def _grown(odd: NDArray[np.bool_], px: float) -> NDArray[np.bool_]:
-    return np.asarray(away(~odd) <= px, np.bool_) if odd.any() else odd
+def _dilate(occluded: NDArray[np.bool_], px: float) -> NDArray[np.bool_]:
+    return np.asarray(distance_transform(~occluded) <= px, np.bool_) if occluded.any() else occluded

@@ -8,74 +8,74 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.ops.face_swap.points import FACE, OUTLINE, Points, size_of
-from goldsmith.picture.patches import Box
+from goldsmith.ops.face_swap.landmarks import FACE_POINT_COUNT, OUTLINE, Landmarks, face_size
+from goldsmith.picture.crop_planning import CropBox
 from goldsmith.picture.picture import Pixels
-from goldsmith.picture.resample import resized
+from goldsmith.picture.resample import resize
 
-_FINE = 4
-"""Bits below one px at which triangles are drawn."""
-_INWARDS = 0.2
-"""From so far inside the outline on, as a part of the face's size, features may have their own shape to the full."""
+# Bits below one px at which triangles are drawn.
+_SUBPIXEL_BITS = 4
+# From so far inside the outline on, as a part of the face's size, features may have their own shape to the full.
+_FULL_SHAPE_INSET = 0.2
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Way:
+class WarpMap:
     """For each pixel of a box, (h, w): where in the source it comes from, as array indices; far outside where no mesh lies."""
 
     x: NDArray[np.float32]
     y: NDArray[np.float32]
+    # px of the source for one px of the result, on average.
     scale: float
-    """px of the source for one px of the result, on average."""
 
 
-def shaped(source: Points, target: Points, own: float) -> Points:
+def place_source_landmarks(source: Landmarks, target: Landmarks, own_shape: float) -> Landmarks:
     """Where the source's points are to lie in the target's picture, (468, 2): on the target's (own = 0), or between these and their own
     shape and expression in the target's place and turn (1). At the outline they always lie on the target's."""
-    given, wanted = source[:FACE].astype(np.float64), target[:FACE].astype(np.float64)
-    fitted = np.hstack([given, np.ones((FACE, 1))]) @ affine(given, wanted)
+    given, wanted = source[:FACE_POINT_COUNT].astype(np.float64), target[:FACE_POINT_COUNT].astype(np.float64)
+    fitted = np.hstack([given, np.ones((FACE_POINT_COUNT, 1))]) @ fit_affine(given, wanted)
     rim = wanted[list(OUTLINE)]
     away = np.sqrt(np.square(wanted[:, None] - rim[None]).sum(axis=2)).min(axis=1)
-    share = np.clip(away / (_INWARDS * size_of(target)), 0, 1)
-    share = own * (share * share * (3 - 2 * share))
+    share = np.clip(away / (_FULL_SHAPE_INSET * face_size(target)), 0, 1)
+    share = own_shape * (share * share * (3 - 2 * share))
     return np.asarray(wanted + share[:, None] * (fitted - wanted), np.float32)
 
 
-def affine(given: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+def fit_affine(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
     """(3, 2): the affine map that carries points nearest to others, by least squares."""
-    return np.asarray(np.linalg.lstsq(np.hstack([given, np.ones((len(given), 1))]), wanted, rcond=None)[0], np.float64)
+    return np.asarray(np.linalg.lstsq(np.hstack([source, np.ones((len(source), 1))]), target, rcond=None)[0], np.float64)
 
 
-def way(source: Points, onto: Points, box: Box) -> Way:
+def build_warp_map(source: Landmarks, target: Landmarks, box: CropBox) -> WarpMap:
     """The way back from each pixel of ``box`` to the source: piecewise affine on the Delaunay triangles of ``onto``."""
     from scipy.spatial import Delaunay
 
-    triangles = np.asarray(Delaunay(onto.astype(np.float64)).simplices)
-    numbers = _numbered(onto[triangles] - np.array([box.left, box.top]), box.height, box.width)
-    maps = _maps(onto[triangles].astype(np.float64), source[:FACE][triangles].astype(np.float64))
+    triangles = np.asarray(Delaunay(target.astype(np.float64)).simplices)
+    numbers = _rasterise_triangles(target[triangles] - np.array([box.left, box.top]), box.height, box.width)
+    maps = _triangle_maps(target[triangles].astype(np.float64), source[:FACE_POINT_COUNT][triangles].astype(np.float64))
     rows, columns = np.mgrid[box.top : box.bottom, box.left : box.right].astype(np.float32) + np.float32(0.5)
     known = numbers >= 0
     chosen = maps.astype(np.float32)[np.maximum(numbers, 0)]
     x, y = (chosen[..., 0, axis] * columns + chosen[..., 1, axis] * rows + chosen[..., 2, axis] - 0.5 for axis in (0, 1))
     far = np.float32(-1e4)
     x, y = (np.where(known, each, far).astype(np.float32) for each in (x, y))
-    return Way(x, y, size_of(source) / max(size_of(onto), 1e-6))
+    return WarpMap(x, y, face_size(source) / max(face_size(target), 1e-6))
 
 
-def _numbered(corners: NDArray[np.float32], height: int, width: int) -> NDArray[np.int32]:
+def _rasterise_triangles(corners: NDArray[np.float32], height: int, width: int) -> NDArray[np.int32]:
     """Which triangle each pixel lies in, (h, w); -1 outside. At an edge that two share it does not matter which."""
     import cv2
 
     drawn = np.full((height, width), -1, np.int32)
-    exact = np.round((corners - 0.5) * 2**_FINE).astype(np.int32)
+    exact = np.round((corners - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
     for number, triangle in enumerate(exact):
-        cv2.fillConvexPoly(drawn, triangle, number, lineType=cv2.LINE_8, shift=_FINE)
+        cv2.fillConvexPoly(drawn, triangle, number, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
     return drawn
 
 
-def _maps(onto: NDArray[np.float64], source: NDArray[np.float64]) -> NDArray[np.float64]:
+def _triangle_maps(target: NDArray[np.float64], source: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n, 3, 2): of each triangle the affine map from where it lies to where it comes from."""
-    corners = np.concatenate([onto, np.ones((len(onto), 3, 1))], axis=2)
+    corners = np.concatenate([target, np.ones((len(target), 3, 1))], axis=2)
     flat = np.abs(np.linalg.det(corners)) < 1e-6
     corners[flat] = np.eye(3)
     maps = np.linalg.solve(corners, source)
@@ -84,14 +84,14 @@ def _maps(onto: NDArray[np.float64], source: NDArray[np.float64]) -> NDArray[np.
     return np.asarray(maps)
 
 
-def drawn(light: Pixels, along: Way) -> Pixels:
+def apply_warp(pixels: Pixels, warp_map: WarpMap) -> Pixels:
     """The source's pixels (h, w, c), linear light, at the places the way leads to; what is made smaller is averaged, not picked."""
     import cv2
 
-    shrink = max(1.0, along.scale)
-    height, width = light.shape[:2]
+    shrink = max(1.0, warp_map.scale)
+    height, width = pixels.shape[:2]
     high, wide = max(1, math.ceil(height / shrink)), max(1, math.ceil(width / shrink))
-    small = resized(light, high, wide, "area") if shrink > 1 else light
-    x, y = ((each + 0.5) * (less / full) - 0.5 for each, less, full in ((along.x, wide, width), (along.y, high, height)))
+    small = resize(pixels, high, wide, "area") if shrink > 1 else pixels
+    x, y = ((each + 0.5) * (less / full) - 0.5 for each, less, full in ((warp_map.x, wide, width), (warp_map.y, high, height)))
     made = cv2.remap(small, x.astype(np.float32), y.astype(np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.clip(np.asarray(made, np.float32).reshape(*along.x.shape, light.shape[2]), 0.0, 1.0)
+    return np.clip(np.asarray(made, np.float32).reshape(*warp_map.x.shape, pixels.shape[2]), 0.0, 1.0)

@@ -7,31 +7,31 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.ops.grade.cube import Cube, Table
-from goldsmith.ops.grade.tone import look_change
-from goldsmith.picture.strips import Change
+from goldsmith.ops.grade.grading_changes import look_change
+from goldsmith.ops.grade.look_files import CubeLut, LutTable
+from goldsmith.picture.slab_processing import PixelChange
 
-Values = NDArray[np.float64]
-Tone = Callable[[Values], Values]
-"""0..1 in, 0..1 out, one channel."""
+Float64Array = NDArray[np.float64]
+# 0..1 in, 0..1 out, one channel.
+ToneCurve = Callable[[Float64Array], Float64Array]
 
-_STEPS = 65536
-"""An entry for every code of 16 bits, so that 8- and 16-bit values meet one exactly; straight lines between them."""
+# An entry for every code of 16 bits, so that 8- and 16-bit values meet one exactly; straight lines between them.
+_TABLE_SIZE = 65536
 
 
-def tone_change(channels: Sequence[Sequence[Tone]]) -> Change:
+def tone_curve_change(channel_curves: Sequence[Sequence[ToneCurve]]) -> PixelChange:
     """What each channel goes through (three lists, in order), made one table and run by OpenColorIO."""
-    steps = np.linspace(0.0, 1.0, _STEPS)
-    made = np.empty((_STEPS, 3), np.float32)
-    for channel, tones in enumerate(channels):
+    steps = np.linspace(0.0, 1.0, _TABLE_SIZE)
+    made = np.empty((_TABLE_SIZE, 3), np.float32)
+    for channel, tones in enumerate(channel_curves):
         values = steps
         for tone in tones:
             values = np.clip(tone(values), 0.0, 1.0)
         made[:, channel] = values
-    return look_change(Cube((Table(made),)), 1.0)
+    return look_change(CubeLut((LutTable(made),)), 1.0)
 
 
-def contrast_tone(amount: float, pivot: float) -> Tone:
+def contrast_curve(amount: float, pivot: float) -> ToneCurve:
     """A smooth S round ``pivot`` (0..1) for -1..1; black, white and the pivot stay.
 
     C. Schlick's gain ("Fast alternatives to Perlin's bias and gain functions", Graphics Gems IV, 1994) with a pivot that may lie
@@ -39,7 +39,7 @@ def contrast_tone(amount: float, pivot: float) -> Tone:
     """
     slope = 4.0**amount
 
-    def tone(values: Values) -> Values:
+    def tone(values: Float64Array) -> Float64Array:
         low = values / pivot
         high = (1.0 - values) / (1.0 - pivot)
         dark = pivot * low / (slope - (slope - 1.0) * np.minimum(low, 1.0))
@@ -49,43 +49,43 @@ def contrast_tone(amount: float, pivot: float) -> Tone:
     return tone
 
 
-def lift_gamma_gain_tone(lift: float, gamma: float, gain: float) -> Tone:
+def lift_gamma_gain_curve(lift: float, gamma: float, gain: float) -> ToneCurve:
     """out = (gain * (in + lift * (1 - in))) ** (1 / gamma): lift moves black and leaves white, gain moves white and leaves black."""
 
-    def tone(values: Values) -> Values:
+    def tone(values: Float64Array) -> Float64Array:
         return np.asarray(np.clip(gain * (values + lift * (1.0 - values)), 0.0, 1.0) ** (1.0 / gamma))
 
     return tone
 
 
-def curve_tone(points: Sequence[tuple[float, float]]) -> Tone:
+def point_curve(points: Sequence[tuple[float, float]]) -> ToneCurve:
     """The curve through the points (x rising), flat before the first and behind the last."""
     at, to = (np.array(column, np.float64) for column in zip(*points, strict=True))
 
-    def tone(values: Values) -> Values:
-        return monotone(at, to, values)
+    def tone(values: Float64Array) -> Float64Array:
+        return monotone_cubic(at, to, values)
 
     return tone
 
 
-def monotone(at: Values, to: Values, values: Values) -> Values:
+def monotone_cubic(x: Float64Array, y: Float64Array, values: Float64Array) -> Float64Array:
     """Cubic interpolation that is monotone wherever the points are: F. N. Fritsch and R. E. Carlson, SIAM J. Numer. Anal. 17 (1980).
 
     at: (n,) rising, n >= 2; to: (n,); values: any shape. Flat outside.
     """
-    slopes = _slopes(at, to)
-    index = np.clip(np.searchsorted(at, values, "right") - 1, 0, len(at) - 2)
-    width = at[index + 1] - at[index]
-    t = np.clip((values - at[index]) / width, 0.0, 1.0)
+    slopes = _monotone_slopes(x, y)
+    index = np.clip(np.searchsorted(x, values, "right") - 1, 0, len(x) - 2)
+    width = x[index + 1] - x[index]
+    t = np.clip((values - x[index]) / width, 0.0, 1.0)
     rest = 1.0 - t
-    made = to[index] * (1 + 2 * t) * rest**2 + to[index + 1] * t**2 * (3 - 2 * t)
+    made = y[index] * (1 + 2 * t) * rest**2 + y[index + 1] * t**2 * (3 - 2 * t)
     made += width * t * rest * (slopes[index] * rest - slopes[index + 1] * t)
     return np.asarray(made)
 
 
-def _slopes(at: Values, to: Values) -> Values:
+def _monotone_slopes(x: Float64Array, y: Float64Array) -> Float64Array:
     """The slope at each point: the mean of its secants, held within the circle of radius 3 in which a cubic is monotone."""
-    secants = np.diff(to) / np.diff(at)
+    secants = np.diff(y) / np.diff(x)
     slopes = np.concatenate([secants[:1], (secants[:-1] + secants[1:]) / 2, secants[-1:]])
     turns = np.flatnonzero(secants[:-1] * secants[1:] <= 0) + 1
     slopes[turns] = 0.0

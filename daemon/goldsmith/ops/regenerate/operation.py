@@ -13,40 +13,40 @@ from pydantic import Field, model_validator
 
 from goldsmith.engines import (
     Ability,
-    Descriptor,
+    EngineDescriptor,
     EngineNeed,
+    GenerationOptions,
+    GenerationRequest,
     Generator,
-    OnStep,
-    Request,
-    Wish,
+    OnProgress,
 )
-from goldsmith.errors import Problem
+from goldsmith.errors import InputError
 from goldsmith.operation import (
-    Bench,
-    Finding,
     Lora,
-    Needs,
+    RecordValue,
     SetOperation,
-    lora_files,
-    lora_needs,
+    StepContext,
+    StepNeeds,
+    lora_paths,
+    lora_references,
 )
-from goldsmith.ops.regenerate.refine import Refining, refined
+from goldsmith.ops.regenerate.tiled_refinement import RefineOptions, refine_by_tiles
 from goldsmith.picture import colour
-from goldsmith.picture.dither import dithered
-from goldsmith.picture.fitting import LONGEST_SIDE, MOST_PIXELS, Size, corner, filled
-from goldsmith.picture.picture import Pixels, Plate, frozen, quantised
-from goldsmith.picture.resample import resized, resized_plate
-from goldsmith.picture.tiles import Tiling, tiled
+from goldsmith.picture.dither import dither
+from goldsmith.picture.picture import Picture, Pixels, freeze, quantise
+from goldsmith.picture.resample import resize, resize_picture
+from goldsmith.picture.size_fitting import MAX_PIXELS, MAX_SIDE, Size, anchor_offset, fill_size
+from goldsmith.picture.tiling import Tiling, upscale_by_tiles
 
-STRENGTH = 0.55
-"""How far a picture is changed where the brief does not say."""
-_AT_ONCE = 4 * 1024 * 1024
-"""Pixels that are asked for in one call of the engine; it splits them further where memory is short."""
-_MOST_AT_ONCE = 8
-_DRAWING = 0.4
-"""The first pass's share of the time where there is a second one."""
+# How far a picture is changed where the brief does not say.
+DEFAULT_STRENGTH = 0.55
+# Pixels that are asked for in one call of the engine; it splits them further where memory is short.
+_MAX_BATCH_PIXELS = 4 * 1024 * 1024
+_MAX_BATCH = 8
+# The first pass's share of the time where there is a second one.
+_FIRST_PASS_SHARE = 0.4
 
-_Side = Annotated[int, Field(ge=16, le=LONGEST_SIDE)]
+_Side = Annotated[int, Field(ge=16, le=MAX_SIDE)]
 
 
 class Regenerate(SetOperation):
@@ -85,156 +85,184 @@ class Regenerate(SetOperation):
     """How far the second pass may go from the first (0 to 1)."""
 
     @model_validator(mode="after")
-    def _possible(self) -> Regenerate:
+    def _check_combination(self) -> Regenerate:
         if self.size is not None and self.aspect:
             raise ValueError("give size or aspect, not both: a size has an aspect of its own")
-        if self.size is not None and self.size[0] * self.size[1] > MOST_PIXELS:
-            raise ValueError(f"{self.size[0]} x {self.size[1]} is more than {MOST_PIXELS // 10**6} megapixels")
-        if not 1 / 8 <= self._ratio(None) <= 8:
+        if self.size is not None and self.size[0] * self.size[1] > MAX_PIXELS:
+            raise ValueError(f"{self.size[0]} x {self.size[1]} is more than {MAX_PIXELS // 10**6} megapixels")
+        if not 1 / 8 <= self._aspect_ratio(None) <= 8:
             raise ValueError("that is too long: at most 8:1 or 1:8")
         return self
 
-    def needs(self) -> Needs:
-        engine = EngineNeed("generate", self.model, can=self._abilities(picture=self.strength is not None, shown=self.references is True))
-        enlarging = (EngineNeed("upscale", factor=self._enlarged),) if self.refine > 1 else ()
+    def needs(self) -> StepNeeds:
+        engine = EngineNeed(
+            "generate",
+            self.model,
+            can=self._required_abilities(from_picture=self.strength is not None, with_references=self.references is True),
+        )
+        enlarging = (EngineNeed("upscale", factor=self._upscale_factor),) if self.refine > 1 else ()
         engines = (engine, *enlarging)
-        return Needs(references=lora_needs(self.loras), engines=engines, picture=self.strength is not None, words=not self.prompt)
+        return StepNeeds(
+            library_files=lora_references(self.loras),
+            engines=engines,
+            needs_picture=self.strength is not None,
+            needs_prompt=not self.prompt,
+        )
 
     @property
-    def _enlarged(self) -> int:
+    def _upscale_factor(self) -> int:
         """What the net of the second pass enlarges by; what is too much is taken off again."""
         return max(2, ceil(self.refine))
 
-    def leaves(self, pictures: int) -> int:
-        return max(1, pictures) * self.candidates
+    def max_results(self, count: int) -> int:
+        return max(1, count) * self.candidates
 
-    def apply_set(self, plates: Sequence[Plate], bench: Bench) -> Iterator[Plate]:
-        """The candidates one by one, of each plate in turn; without a plate, from words.
+    def apply_set(self, pictures: Sequence[Picture], bench: StepContext) -> Iterator[Picture]:
+        """The candidates one by one, of each picture in turn; without a picture, from words.
 
-        Raises Problem where there are neither words nor a picture, or the model cannot do what is asked.
+        Raises InputError where there are neither words nor a picture, or the model cannot do what is asked.
         """
-        work = self._work(plates, bench)
-        givens: Sequence[Plate | None] = plates or [None]
+        work = self._prepare(pictures, bench)
+        givens: Sequence[Picture | None] = pictures or [None]
         for place, given in enumerate(givens):
-            for number, made in self._candidates(given, place * self.candidates, work):
-                yield replace(made, facts={"number": number, "seed": candidate_seed(bench.seed, number)})
+            for number, made in self._make_candidates(given, place * self.candidates, work):
+                yield replace(made, record_values={"number": number, "seed": candidate_seed(bench.seed, number)})
         numbers = range(1, len(givens) * self.candidates + 1)
-        made_with: list[Finding] = [{"number": number, "seed": candidate_seed(bench.seed, number)} for number in numbers]
-        bench.record(candidates=made_with, prompt=work.wish.prompt, **work.told)
+        made_with: list[RecordValue] = [{"number": number, "seed": candidate_seed(bench.seed, number)} for number in numbers]
+        bench.record(candidates=made_with, prompt=work.wish.prompt, **work.findings)
 
-    def _abilities(self, *, picture: bool, shown: bool) -> frozenset[Ability]:
-        wanted: set[Ability] = {"image"} if picture or self.refine > 1 else set()
-        return frozenset(wanted | ({"references"} if shown else set()))
+    def _required_abilities(self, *, from_picture: bool, with_references: bool) -> frozenset[Ability]:
+        wanted: set[Ability] = {"image"} if from_picture or self.refine > 1 else set()
+        return frozenset(wanted | ({"references"} if with_references else set()))
 
-    def _work(self, plates: Sequence[Plate], bench: Bench) -> _Work:
+    def _prepare(self, pictures: Sequence[Picture], bench: StepContext) -> _GenerationRun:
         """The engine and what it is told, the same for all candidates."""
         prompt = self.prompt or bench.prompt
-        if not plates and not prompt:
-            raise Problem("There is no picture and no prompt, so there is nothing to begin with.", "Write prompt = … into the brief.")
-        shown = [] if self.references is False else [_seen(plate) for plate in bench.references()]
+        if not pictures and not prompt:
+            raise InputError("There is no picture and no prompt, so there is nothing to begin with.", "Write prompt = … into the brief.")
+        shown = [] if self.references is False else [_to_srgb(picture) for picture in bench.reference_pictures()]
         if self.references is True and not shown:
             told = f"references = true, and no reference picture lies beside the brief ({bench.stem}.ref.png)."
-            raise Problem(told, "Put one there, or leave it out.")
-        engine = self._engine(bench, given=bool(plates), shown=bool(shown))
-        strength = self._strength(engine) if plates else None
-        wish = Wish(prompt, self.negative, strength, self.steps, self.guidance, lora_files(self.loras, bench))
-        return _Work(bench, engine, wish, tuple(shown), max(1, len(plates)) * self.candidates)
+            raise InputError(told, "Put one there, or leave it out.")
+        engine = self._choose_engine(bench, from_picture=bool(pictures), with_references=bool(shown))
+        strength = self._effective_strength(engine) if pictures else None
+        wish = GenerationOptions(prompt, self.negative, strength, self.steps, self.guidance, lora_paths(self.loras, bench))
+        return _GenerationRun(bench, engine, wish, tuple(shown), max(1, len(pictures)) * self.candidates)
 
-    def _strength(self, engine: Generator) -> float | None:
+    def _effective_strength(self, engine: Generator) -> float | None:
         """How far from the picture; None leaves that to a model that was named and edits: the words are then its instruction."""
         if self.strength is None and self.model is not None and "edit" in engine.descriptor.can:
             return None
-        return STRENGTH if self.strength is None else self.strength
+        return DEFAULT_STRENGTH if self.strength is None else self.strength
 
-    def _engine(self, bench: Bench, *, given: bool, shown: bool) -> Generator:
+    def _choose_engine(self, bench: StepContext, *, from_picture: bool, with_references: bool) -> Generator:
         """A model that can do all that is asked. One that edits by instruction may be named for a picture, too: it knows no strength."""
-        edits = given and self.model is not None and self.strength is None
-        can = self._abilities(picture=given and not edits, shown=shown)
-        engine = bench.generator(self.model, can if given else can | {"text"})
+        edits = from_picture and self.model is not None and self.strength is None
+        can = self._required_abilities(from_picture=from_picture and not edits, with_references=with_references)
+        engine = bench.generator(self.model, can if from_picture else can | {"text"})
         if edits and not {"image", "edit"} & set(engine.descriptor.can):
-            raise Problem(f"The model {engine.descriptor.name} does not start from a picture.", "Name another one, or leave the model out.")
+            raise InputError(
+                f"The model {engine.descriptor.name} does not start from a picture.", "Name another one, or leave the model out."
+            )
         return engine
 
-    def _candidates(self, given: Plate | None, before: int, work: _Work) -> Iterator[tuple[int, Plate]]:
-        """(number, plate) of each candidate of one picture; those of other pictures were numbered up to ``before``."""
-        wide, high = native(self._ratio(given), work.engine.descriptor)
-        begin = None if given is None else _seen(shaped(given, (wide, high)))
-        ground = self._ground(given, (wide, high))
-        batch = max(1, min(_MOST_AT_ONCE, _AT_ONCE // (wide * high)))
-        numbers = range(before + 1, before + self.candidates + 1)
+    def _make_candidates(self, source: Picture | None, numbers_used: int, run: _GenerationRun) -> Iterator[tuple[int, Picture]]:
+        """(number, picture) of each candidate of one picture; those of other pictures were numbered up to ``before``."""
+        wide, high = native_size(self._aspect_ratio(source), run.engine.descriptor)
+        begin = None if source is None else _to_srgb(crop_and_resize(source, (wide, high)))
+        ground = self._base_picture(source, (wide, high))
+        batch = max(1, min(_MAX_BATCH, _MAX_BATCH_PIXELS // (wide * high)))
+        numbers = range(numbers_used + 1, numbers_used + self.candidates + 1)
         for first in range(0, self.candidates, batch):
             some = numbers[first : first + batch]
-            seeds = tuple(candidate_seed(work.bench.seed, number) for number in some)
-            request = Request(work.wish, seeds, wide, high, picture=begin, references=work.shown)
-            share = _DRAWING if self.refine > 1 else 1.0
-            made = work.engine.generate(request, work.telling(some[0] - 1, len(some) * share, f"candidate {some[0]} of {work.count}"))
-            work.tell(native=[wide, high], made=dict(made.facts))
+            seeds = tuple(candidate_seed(run.context.seed, number) for number in some)
+            request = GenerationRequest(run.wish, seeds, wide, high, picture=begin, references=run.references)
+            share = _FIRST_PASS_SHARE if self.refine > 1 else 1.0
+            made = run.engine.generate(
+                request, run.progress_callback(some[0] - 1, len(some) * share, f"candidate {some[0]} of {run.candidate_count}")
+            )
+            run.add_findings(native=[wide, high], made=dict(made.facts))
             for number, seed, pixels in zip(some, seeds, made.pictures, strict=True):
                 if self.refine > 1:
                     done = some[0] - 1 + len(some) * share + (number - some[0]) * (1 - share)
-                    pixels = self._refined(pixels, seed, work, work.telling(done, 1 - share, f"refining {number} of {work.count}"))
-                yield number, _laid_on(ground, pixels, seed)
+                    pixels = self._run_second_pass(
+                        pixels, seed, run, run.progress_callback(done, 1 - share, f"refining {number} of {run.candidate_count}")
+                    )
+                yield number, _fit_into_base(ground, pixels, seed)
 
-    def _ratio(self, given: Plate | None) -> float:
+    def _aspect_ratio(self, source: Picture | None) -> float:
         """Width by height of what is to be made."""
         if self.size is not None:
             return self.size[0] / self.size[1]
         if self.aspect:
             wide, high = map(float, self.aspect.split(":"))
             return wide / high if wide and high else 0.0
-        return 1.0 if given is None else given.width / given.height
+        return 1.0 if source is None else source.width / source.height
 
-    def _ground(self, given: Plate | None, drawn: Size) -> Plate:
+    def _base_picture(self, source: Picture | None, native_size_px: Size) -> Picture:
         """What the new pixels are laid on: the picture's alpha, masks, profile and the rest, at the size of the result."""
-        size = self.size or (round(drawn[0] * self.refine), round(drawn[1] * self.refine))
-        if given is None:
-            return Plate(frozen(np.zeros((size[1], size[0], 3), np.float32)))
-        part = _middle(_middle(given, drawn), size)
-        return resized_plate(part, size[1], size[0])
+        size = self.size or (round(native_size_px[0] * self.refine), round(native_size_px[1] * self.refine))
+        if source is None:
+            return Picture(freeze(np.zeros((size[1], size[0], 3), np.float32)))
+        part = _centre_crop(_centre_crop(source, native_size_px), size)
+        return resize_picture(part, size[1], size[0])
 
-    def _refined(self, pixels: Pixels, seed: int, work: _Work, step: OnStep) -> Pixels:
+    def _run_second_pass(self, pixels: Pixels, seed: int, run: _GenerationRun, on_progress: OnProgress) -> Pixels:
         """Enlarged by ``refine`` and drawn anew by tiles."""
-        asked = work.engine.descriptor
-        upscaler = work.bench.upscaler(None, self._enlarged)
+        asked = run.engine.descriptor
+        upscaler = run.context.upscaler(None, self._upscale_factor)
         told = upscaler.descriptor
-        large = tiled(pixels, upscaler.enlarge, Tiling(told.side, told.pad, told.multiple, told.scale), lambda done: step(done * 0.3))
+        large = upscale_by_tiles(
+            pixels, upscaler.enlarge, Tiling(told.side, told.pad, told.multiple, told.scale), lambda done: on_progress(done * 0.3)
+        )
         high, wide = round(pixels.shape[0] * self.refine), round(pixels.shape[1] * self.refine)
-        large = np.clip(resized(large, high, wide, "lanczos"), 0, 1)
-        wish = replace(work.wish, strength=self.refine_strength)
+        large = np.clip(resize(large, high, wide, "lanczos"), 0, 1)
+        wish = replace(run.wish, strength=self.refine_strength)
 
-        def redraw(tile: Pixels, tile_seed: int, tell: OnStep) -> Pixels:
-            request = Request(wish, (tile_seed,), tile.shape[1], tile.shape[0], picture=tile, references=work.shown)
-            return work.engine.generate(request, tell).pictures[0]
+        def redraw(tile: Pixels, tile_seed: int, tell: OnProgress) -> Pixels:
+            request = GenerationRequest(wish, (tile_seed,), tile.shape[1], tile.shape[0], picture=tile, references=run.references)
+            return run.engine.generate(request, tell).pictures[0]
 
-        made = refined(large, redraw, Refining(asked.pixels, asked.multiple, seed), lambda done: step(0.3 + done * 0.7))
-        work.tell(refined={"upscaler": told.name, "scale": told.scale, "size": [wide, high], "tiles": len(made.tiles)})
+        made = refine_by_tiles(
+            large, redraw, RefineOptions(asked.native_pixels, asked.multiple, seed), lambda done: on_progress(0.3 + done * 0.7)
+        )
+        run.add_findings(refined={"upscaler": told.name, "scale": told.scale, "size": [wide, high], "tiles": len(made.tiles)})
         return made.pixels
 
 
 @dataclass(slots=True)
-class _Work:
+class _GenerationRun:
     """What is the same for every candidate, and what has been found out so far."""
 
-    bench: Bench
+    context: StepContext
     engine: Generator
-    wish: Wish
-    shown: tuple[Pixels, ...]
-    count: int
-    told: dict[str, Finding]
+    wish: GenerationOptions
+    references: tuple[Pixels, ...]
+    candidate_count: int
+    findings: dict[str, RecordValue]
 
-    def __init__(self, bench: Bench, engine: Generator, wish: Wish, shown: tuple[Pixels, ...], count: int) -> None:
-        self.bench, self.engine, self.wish, self.shown, self.count, self.told = bench, engine, wish, shown, count, {}
+    def __init__(
+        self, context: StepContext, engine: Generator, wish: GenerationOptions, references: tuple[Pixels, ...], candidate_count: int
+    ) -> None:
+        self.context, self.engine, self.wish, self.references, self.candidate_count, self.findings = (
+            context,
+            engine,
+            wish,
+            references,
+            candidate_count,
+            {},
+        )
 
-    def telling(self, done: float, share: float, note: str) -> OnStep:
+    def progress_callback(self, start: float, share: float, note: str) -> OnProgress:
         """Progress over all candidates from one piece of the work; where the job was called off, it ends there."""
 
         def step(fraction: float) -> None:
-            self.bench.progress((done + share * min(1.0, max(0.0, fraction))) / self.count, note)
+            self.context.report((start + share * min(1.0, max(0.0, fraction))) / self.candidate_count, note)
 
         return step
 
-    def tell(self, **findings: object) -> None:
-        self.told.update(findings)  # type: ignore[arg-type]
+    def add_findings(self, **findings: object) -> None:
+        self.findings.update(findings)  # type: ignore[arg-type]
 
 
 def candidate_seed(seed: int, number: int) -> int:
@@ -243,43 +271,43 @@ def candidate_seed(seed: int, number: int) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def native(ratio: float, model: Descriptor) -> Size:
+def native_size(ratio: float, descriptor: EngineDescriptor) -> Size:
     """Width and height nearest to the model's own count of pixels at that ratio, both of its multiple."""
-    step, count = model.multiple, max(model.pixels, model.multiple**2)
+    step, count = descriptor.multiple, max(descriptor.native_pixels, descriptor.multiple**2)
     wide = max(step, round((count * ratio) ** 0.5 / step) * step)
     return wide, max(step, round(wide / ratio / step) * step)
 
 
-def shaped(plate: Plate, size: Size) -> Plate:
-    """The plate at exactly that (width, height): its middle, scaled; masks and alpha go along."""
-    return resized_plate(_middle(plate, size), size[1], size[0])
+def crop_and_resize(picture: Picture, size: Size) -> Picture:
+    """The picture at exactly that (width, height): its middle, scaled; masks and alpha go along."""
+    return resize_picture(_centre_crop(picture, size), size[1], size[0])
 
 
-def _middle(plate: Plate, size: Size) -> Plate:
-    """As much of the plate as has the shape of ``size``, round its centre; the plate itself where it has that shape."""
-    part, _ = filled((plate.width, plate.height), size, enlarge=True)
-    left, top = corner((plate.width, plate.height), part, "center")
+def _centre_crop(picture: Picture, size: Size) -> Picture:
+    """As much of the picture as has the shape of ``size``, round its centre; the picture itself where it has that shape."""
+    part, _ = fill_size((picture.width, picture.height), size, can_enlarge=True)
+    left, top = anchor_offset((picture.width, picture.height), part, "center")
     rows, cols = slice(top, top + part[1]), slice(left, left + part[0])
-    if part == (plate.width, plate.height):
-        return plate
-    return plate.reshaped(plate.pixels[rows, cols], lambda mask: mask[rows, cols])
+    if part == (picture.width, picture.height):
+        return picture
+    return picture.with_geometry(picture.pixels[rows, cols], lambda mask: mask[rows, cols])
 
 
-def _seen(plate: Plate) -> Pixels:
-    """The plate's colours as a model knows them: (h, w, 3) sRGB."""
-    pixels = colour.converted(plate, "srgb").pixels
-    return frozen(np.repeat(pixels, 3, axis=2)) if pixels.shape[2] == 1 else pixels
+def _to_srgb(picture: Picture) -> Pixels:
+    """The picture's colours as a model knows them: (h, w, 3) sRGB."""
+    pixels = colour.convert_profile(picture, "srgb").pixels
+    return freeze(np.repeat(pixels, 3, axis=2)) if pixels.shape[2] == 1 else pixels
 
 
-def _laid_on(ground: Plate, pixels: Pixels, seed: int) -> Plate:
+def _fit_into_base(base: Picture, pixels: Pixels, seed: int) -> Picture:
     """What the model made, at the ground's size, in its profile, channels and depth; the ground's alpha, masks and metadata stay."""
-    made = shaped(Plate(frozen(pixels)), (ground.width, ground.height))
-    if ground.channels == 1:
+    made = crop_and_resize(Picture(freeze(pixels)), (base.width, base.height))
+    if base.channels == 1:
         made = made.with_pixels(colour.luma(made.pixels)[:, :, None])
-    if ground.icc is not None:
-        made = colour.converted(made, ground.icc)
-    if ground.depth == 16:
-        final = dithered(made.pixels, 16, seed)
+    if base.icc is not None:
+        made = colour.convert_profile(made, base.icc)
+    if base.depth == 16:
+        final = dither(made.pixels, 16, seed)
     else:
-        final = quantised(made.pixels, 8).astype(np.float32) / np.float32(255)
-    return ground.with_pixels(final)
+        final = quantise(made.pixels, 8).astype(np.float32) / np.float32(255)
+    return base.with_pixels(final)

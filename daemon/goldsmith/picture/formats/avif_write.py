@@ -12,37 +12,39 @@ from typing import Literal
 import numpy as np
 
 from goldsmith.picture import profiles
-from goldsmith.picture.formats.boxes import Box, boxes, found
-from goldsmith.picture.formats.facts import Samples
+from goldsmith.picture.formats.image_info import Samples
+from goldsmith.picture.formats.iso_boxes import IsoBox, find_boxes, iter_boxes
 from goldsmith.picture.formats.metadata import with_resolution
-from goldsmith.picture.picture import Plate
+from goldsmith.picture.picture import Picture
 
+# Always as many: libaom's bytes depend on it.
 _THREADS = 4
-"""Always as many: libaom's bytes depend on it."""
-_SRGB_CODES, _P3_CODES, _NO_CODES = (1, 13), (12, 13), (2, 2)
+_SRGB_CODES, _P3_CODES, _UNSPECIFIED_CODES = (1, 13), (12, 13), (2, 2)
 _BT601, _IDENTITY = 6, 0
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _IsoItem:
     """A picture or a block of metadata in the file: its number, what its ``infe`` says behind that, and its bytes."""
 
-    number: int
-    entry: bytes
+    item_id: int
+    infe_body: bytes
     payload: bytes
 
 
-def write(samples: Samples, plate: Plate, bits: int, quality: int, subsampling: Literal["4:4:4", "4:2:0"], effort: int) -> bytes:
+def write(samples: Samples, picture: Picture, bits: int, quality: int, subsampling: Literal["4:4:4", "4:2:0"], effort: int) -> bytes:
     """``samples`` (h, w, 1-4; uint8, or uint16 codes of ``bits``; alpha last) as AVIF. Quality 100 is lossless.
 
     ``effort`` is 0 (quick) to 10. A grey picture is written as one (4:0:0).
     """
     import imagecodecs
 
-    grey, lossless = plate.channels == 1, quality >= 100
+    grey, lossless = picture.channels == 1, quality >= 100
     if grey and not lossless:  # given as one channel, imagecodecs writes it without loss whatever the quality
         samples = np.concatenate([np.repeat(samples[:, :, :1], 3, axis=2), samples[:, :, 1:]], axis=2)
-    codes = _SRGB_CODES if plate.icc is None else _P3_CODES if plate.icc == profiles.named("display-p3") else _NO_CODES
+    codes = (
+        _SRGB_CODES if picture.icc is None else _P3_CODES if picture.icc == profiles.builtin_profile("display-p3") else _UNSPECIFIED_CODES
+    )
     bare = imagecodecs.avif_encode(
         np.ascontiguousarray(samples[:, :, 0] if samples.shape[2] == 1 else samples),
         level=quality,
@@ -54,81 +56,84 @@ def write(samples: Samples, plate: Plate, bits: int, quality: int, subsampling: 
         matrix=_IDENTITY if lossless and not grey else _BT601,
         numthreads=_THREADS,
     )
-    return _with_extras(bytes(bare), plate)
+    return _add_metadata(bytes(bare), picture)
 
 
-def _with_extras(bare: bytes, plate: Plate) -> bytes:
-    exif = with_resolution(plate.metadata.exif, plate.ppi, create=True)
-    pictures = _pictures(bare)
+def _add_metadata(bare: bytes, picture: Picture) -> bytes:
+    exif = with_resolution(picture.metadata.exif, picture.ppi, creates_exif=True)
+    pictures = _read_image_items(bare)
     extras = []
     if exif:
-        extras.append(_Entry(len(pictures) + 1, b"Exif\0", b"\0\0\0\0" + exif))
-    if plate.metadata.xmp:
-        extras.append(_Entry(len(pictures) + len(extras) + 1, b"mime\0application/rdf+xml\0", plate.metadata.xmp))
-    parts = {box.kind: bare[box.at : box.end] for box in boxes(bare, found(bare, b"meta")[0].start + 4, found(bare, b"meta")[0].end)}
+        extras.append(_IsoItem(len(pictures) + 1, b"Exif\0", b"\0\0\0\0" + exif))
+    if picture.metadata.xmp:
+        extras.append(_IsoItem(len(pictures) + len(extras) + 1, b"mime\0application/rdf+xml\0", picture.metadata.xmp))
+    parts = {
+        box.kind: bare[box.box_start : box.content_end]
+        for box in iter_boxes(bare, find_boxes(bare, b"meta")[0].content_start + 4, find_boxes(bare, b"meta")[0].content_end)
+    }
     every = [*pictures, *extras]
-    properties = _properties(bare, plate.icc)
-    references = _references(parts.get(b"iref"), pictures[0].number, extras)
-    head = bare[: found(bare, b"meta")[0].at]
+    properties = _make_iprp(bare, picture.icc)
+    references = _make_iref(parts.get(b"iref"), pictures[0].item_id, extras)
+    head = bare[: find_boxes(bare, b"meta")[0].box_start]
 
     def meta(first: int) -> bytes:
-        return _box(
-            b"meta", b"\0\0\0\0" + parts[b"hdlr"] + parts[b"pitm"] + _places(every, first) + _entries(every) + references + properties
+        return _make_box(
+            b"meta", b"\0\0\0\0" + parts[b"hdlr"] + parts[b"pitm"] + _make_iloc(every, first) + _make_iinf(every) + references + properties
         )
 
     size = len(head) + len(meta(0)) + 8
-    return head + meta(size) + _box(b"mdat", b"".join(one.payload for one in every))
+    return head + meta(size) + _make_box(b"mdat", b"".join(one.payload for one in every))
 
 
-def _box(kind: bytes, body: bytes) -> bytes:
+def _make_box(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", 8 + len(body)) + kind + body
 
 
-def _pictures(bare: bytes) -> list[_Entry]:
+def _read_image_items(bare: bytes) -> list[_IsoItem]:
     """The pictures in the file (colour, alpha), with their data. As libavif writes it: iloc version 0, 32-bit offsets, no bases."""
-    place = found(bare, b"meta", b"iloc")[0]
-    count = int.from_bytes(bare[place.start + 6 : place.start + 8], "big")
-    entries = found(bare, b"meta", b"iinf")[0]
-    infos = [box for box in boxes(bare, entries.start + 6, entries.end) if box.kind == b"infe"]
-    made, at = [], place.start + 8
+    place = find_boxes(bare, b"meta", b"iloc")[0]
+    count = int.from_bytes(bare[place.content_start + 6 : place.content_start + 8], "big")
+    entries = find_boxes(bare, b"meta", b"iinf")[0]
+    infos = [box for box in iter_boxes(bare, entries.content_start + 6, entries.content_end) if box.kind == b"infe"]
+    made, at = [], place.content_start + 8
     for info in infos[:count]:
         number, _reference, extents = struct.unpack_from(">HHH", bare, at)
         spans = [struct.unpack_from(">II", bare, at + 6 + 8 * i) for i in range(extents)]
         payload = b"".join(bare[offset : offset + size] for offset, size in spans)
-        made.append(_Entry(number, bare[info.start + 8 : info.end], payload))
+        made.append(_IsoItem(number, bare[info.content_start + 8 : info.content_end], payload))
         at += 6 + 8 * extents
     return made
 
 
-def _places(every: list[_Entry], first: int) -> bytes:
-    body = b"\0\0\0\0\x44\0" + struct.pack(">H", len(every))
-    for one in every:
-        body += struct.pack(">HHHII", one.number, 0, 1, first, len(one.payload))
-        first += len(one.payload)
-    return _box(b"iloc", body)
+def _make_iloc(items: list[_IsoItem], first_offset: int) -> bytes:
+    body = b"\0\0\0\0\x44\0" + struct.pack(">H", len(items))
+    for one in items:
+        body += struct.pack(">HHHII", one.item_id, 0, 1, first_offset, len(one.payload))
+        first_offset += len(one.payload)
+    return _make_box(b"iloc", body)
 
 
-def _entries(every: list[_Entry]) -> bytes:
-    rows = [_box(b"infe", struct.pack(">IHH", 0x02000000, one.number, 0) + one.entry) for one in every]
-    return _box(b"iinf", b"\0\0\0\0" + struct.pack(">H", len(rows)) + b"".join(rows))
+def _make_iinf(items: list[_IsoItem]) -> bytes:
+    rows = [_make_box(b"infe", struct.pack(">IHH", 0x02000000, one.item_id, 0) + one.infe_body) for one in items]
+    return _make_box(b"iinf", b"\0\0\0\0" + struct.pack(">H", len(rows)) + b"".join(rows))
 
 
-def _references(before: bytes | None, picture: int, extras: list[_Entry]) -> bytes:
-    body = before[12:] if before else b""
-    for extra in extras:
-        body += _box(b"cdsc", struct.pack(">HHH", extra.number, 1, picture))
-    return _box(b"iref", b"\0\0\0\0" + body) if body else b""
+def _make_iref(existing_iref: bytes | None, image_item_id: int, metadata_items: list[_IsoItem]) -> bytes:
+    body = existing_iref[12:] if existing_iref else b""
+    for extra in metadata_items:
+        body += _make_box(b"cdsc", struct.pack(">HHH", extra.item_id, 1, image_item_id))
+    return _make_box(b"iref", b"\0\0\0\0" + body) if body else b""
 
 
-def _properties(bare: bytes, icc: bytes | None) -> bytes:
+def _make_iprp(bare: bytes, icc: bytes | None) -> bytes:
     """The file's properties, and the profile as one more that belongs to the picture (the first in the table)."""
-    known = found(bare, b"meta", b"iprp", b"ipco")[0]
-    table: Box = found(bare, b"meta", b"iprp", b"ipma")[0]
-    whole, links = bare[known.start : known.end], bytearray(bare[table.start : table.end])
+    known = find_boxes(bare, b"meta", b"iprp", b"ipco")[0]
+    table: IsoBox = find_boxes(bare, b"meta", b"iprp", b"ipma")[0]
+    whole, links = bare[known.content_start : known.content_end], bytearray(bare[table.content_start : table.content_end])
     if icc:
-        number = sum(1 for _ in boxes(bare, known.start, known.end)) + 1
-        whole += _box(b"colr", b"prof" + icc)
+        number = sum(1 for _ in iter_boxes(bare, known.content_start, known.content_end)) + 1
+        whole += _make_box(b"colr", b"prof" + icc)
         count_at = 4 + 4 + 2
         links.insert(count_at + 1 + links[count_at], number)
         links[count_at] += 1
-    return _box(b"iprp", _box(b"ipco", whole) + _box(b"ipma", bytes(links)))
+    return _make_box(b"iprp", _make_box(b"ipco", whole) + _make_box(b"ipma", bytes(links)))

@@ -7,53 +7,55 @@ from typing import Any
 
 import numpy as np
 
-from goldsmith.errors import Problem
-from goldsmith.picture.formats.avif import read_codes
-from goldsmith.picture.formats.boxes import check_whole
-from goldsmith.picture.formats.facts import Header, Samples, check_size
-from goldsmith.picture.formats.metadata import bare_exif, resolution, upright_exif
+from goldsmith.errors import InputError
+from goldsmith.picture.formats.avif import read_cicp_profile
+from goldsmith.picture.formats.image_info import ImageHeader, Samples, check_size
+from goldsmith.picture.formats.iso_boxes import check_complete
+from goldsmith.picture.formats.metadata import read_resolution, reset_orientation, strip_exif_prefix
 
 
-def read_header(data: bytes, name: str, max_pixels: int) -> Header:
+def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
     """Everything but the pixels."""
-    check_whole(data, name)
-    file = _opened(data, name)
+    check_complete(data, name)
+    file = _open_file(data, name)
     for image in file:
         check_size(name, image.size[0], image.size[1], len(file), max_pixels)
     first = file[file.primary_index]
     grey, alpha = first.mode.startswith("L"), first.mode.partition(";")[0].endswith("A")
     width, height = first.size
-    header = Header("heic", width, height, int(first.info.get("bit_depth", 8)), 1 if grey else 3, alpha=alpha, frames=len(file))
-    header.levels = 65535.0 if ";16" in first.mode else 255.0
+    header = ImageHeader(
+        "heic", width, height, int(first.info.get("bit_depth", 8)), 1 if grey else 3, has_alpha=alpha, frame_count=len(file)
+    )
+    header.max_code = 65535.0 if ";16" in first.mode else 255.0
     header.icc = first.info.get("icc_profile")
-    header.exif = upright_exif(bare_exif(first.info.get("exif")))
-    header.ppi = resolution(header.exif)
+    header.exif = reset_orientation(strip_exif_prefix(first.info.get("exif")))
+    header.ppi = read_resolution(header.exif)
     header.xmp = first.info.get("xmp")
     if header.icc is None:
-        read_codes(data, header)
+        read_cicp_profile(data, header)
     return header
 
 
-def read_samples(data: bytes, header: Header, name: str) -> Samples:
+def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:
     """The primary picture."""
-    file = _opened(data, name)
+    file = _open_file(data, name)
     made: Samples = np.asarray(file[file.primary_index]).reshape(header.height, header.width, -1)
-    if header.levels == 65535.0:  # libheif shifts; filling the low bits again makes white 65535
+    if header.max_code == 65535.0:  # libheif shifts; filling the low bits again makes white 65535
         made = made | (made >> header.depth)
     return made
 
 
-def check_frames(data: bytes, header: Header, name: str) -> None:
+def check_frames(data: bytes, header: ImageHeader, name: str) -> None:
     """Decode every picture in the file."""
-    for image in _opened(data, name):
+    for image in _open_file(data, name):
         image.load()
 
 
-def _opened(data: bytes, name: str) -> Any:
+def _open_file(data: bytes, name: str) -> Any:
     try:
         import pillow_heif
     except ImportError:
-        raise Problem(
+        raise InputError(
             f"{name} is a HEIC picture, and this installation cannot read those.",
             "Install the extra goldsmith[heic], or save the picture as JPEG or PNG.",
         ) from None

@@ -6,175 +6,175 @@ import re
 import struct
 from dataclasses import dataclass, field
 
-from goldsmith.errors import Problem
-from goldsmith.picture.formats.facts import Header, Samples, check_size, cut_short, damaged
-from goldsmith.picture.formats.metadata import bare_exif, iptc_of_photoshop, orientation, resolution, sensible_ppi
+from goldsmith.errors import InputError
+from goldsmith.picture.formats.image_info import ImageHeader, Samples, check_size, damaged_error, truncated_error
+from goldsmith.picture.formats.metadata import iptc_from_photoshop, plausible_ppi, read_orientation, read_resolution, strip_exif_prefix
 
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_SOF_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
-_LONG_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 
 
 @dataclass(slots=True)
-class _Walk:
+class _JpegSegments:
     """One picture's segments; ``end`` is the offset behind its EOI."""
 
     size: tuple[int, int] = (0, 0)
     depth: int = 8
     components: int = 0
-    adobe: bool = False
+    has_adobe_marker: bool = False
     jfif_ppi: tuple[float, float] | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
-    long_xmp: bool = False
+    has_extended_xmp: bool = False
     iptc: bytes | None = None
     icc_parts: dict[int, bytes] = field(default_factory=dict)
-    more: list[tuple[int, int]] = field(default_factory=list)
-    end: int = 0
+    further_pictures: list[tuple[int, int]] = field(default_factory=list)
+    end_offset: int = 0
 
 
-def read_header(data: bytes, name: str, max_pixels: int) -> Header:
+def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
     """Everything but the pixels; the file is followed to the end of its picture, so a truncated one is found here."""
-    walk = _walk(data, 0, name, max_pixels)
+    walk = _read_segments(data, 0, name, max_pixels)
     if walk.components not in (1, 3, 4):
-        raise Problem(f"{name} is a JPEG with {walk.components} channels, which is not supported.", "Save it as RGB.")
-    header = Header("jpeg", walk.size[0], walk.size[1], walk.depth, walk.components, walk=walk)
-    header.levels = float(2**walk.depth - 1)
+        raise InputError(f"{name} is a JPEG with {walk.components} channels, which is not supported.", "Save it as RGB.")
+    header = ImageHeader("jpeg", walk.size[0], walk.size[1], walk.depth, walk.components, reader_state=walk)
+    header.max_code = float(2**walk.depth - 1)
     header.icc = b"".join(walk.icc_parts[key] for key in sorted(walk.icc_parts)) or None
-    header.exif = bare_exif(walk.exif)
-    header.orientation = orientation(header.exif)
-    header.ppi = walk.jfif_ppi or resolution(header.exif)
+    header.exif = strip_exif_prefix(walk.exif)
+    header.orientation = read_orientation(header.exif)
+    header.ppi = walk.jfif_ppi or read_resolution(header.exif)
     header.xmp, header.iptc = walk.xmp, walk.iptc
-    header.frames = 1 + len(walk.more)
-    if walk.long_xmp:
+    header.frame_count = 1 + len(walk.further_pictures)
+    if walk.has_extended_xmp:
         header.notes.append("the extended part of its XMP was not read")
-    for offset, size in walk.more:
+    for offset, size in walk.further_pictures:
         if offset + size > len(data):
-            raise cut_short(name, f"its further pictures end at byte {offset + size} and {len(data)} bytes are there")
+            raise truncated_error(name, f"its further pictures end at byte {offset + size} and {len(data)} bytes are there")
     return header
 
 
-def read_samples(data: bytes, header: Header, name: str) -> Samples:
+def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:
     """Grey, RGB, or CMYK with 0 = no ink."""
-    walk: _Walk = header.walk
-    return _decode(data[: walk.end], walk, name)
+    walk: _JpegSegments = header.reader_state
+    return _decode(data[: walk.end_offset], walk, name)
 
 
-def check_frames(data: bytes, header: Header, name: str) -> None:
+def check_frames(data: bytes, header: ImageHeader, name: str) -> None:
     """Decode every further picture of a multi-picture file (MPO, gain maps)."""
-    first: _Walk = header.walk
-    for offset, size in first.more:
+    first: _JpegSegments = header.reader_state
+    for offset, size in first.further_pictures:
         part = data[offset : offset + size]
         if not part.startswith(b"\xff\xd8"):
-            raise damaged(name, f"there is no picture at byte {offset}, where its index says so")
-        walk = _walk(part, 0, name, header.width * header.height)
+            raise damaged_error(name, f"there is no picture at byte {offset}, where its index says so")
+        walk = _read_segments(part, 0, name, header.width * header.height)
         _decode(part, walk, name)
 
 
-def _decode(data: bytes, walk: _Walk, name: str) -> Samples:
+def _decode(data: bytes, segments: _JpegSegments, name: str) -> Samples:
     import imagecodecs
 
     made: Samples = imagecodecs.jpeg8_decode(data)
-    width, height = walk.size
+    width, height = segments.size
     if made.shape[:2] != (height, width):
-        raise damaged(name, "its picture data is of another size than its header says")
+        raise damaged_error(name, "its picture data is of another size than its header says")
     made = made.reshape(height, width, -1)
-    if walk.components == 4 and walk.adobe:
-        made = (2**walk.depth - 1) - made
+    if segments.components == 4 and segments.has_adobe_marker:
+        made = (2**segments.depth - 1) - made
     return made
 
 
-def _walk(data: bytes, at: int, name: str, max_pixels: int) -> _Walk:
-    walk = _Walk()
-    at += 2
+def _read_segments(data: bytes, offset: int, name: str, max_pixels: int) -> _JpegSegments:
+    walk = _JpegSegments()
+    offset += 2
     while True:
-        code, body_at, end = _segment(data, at, name)
+        code, body_at, end = _next_segment(data, offset, name)
         if code == 0xD9:
             break
         body = data[body_at:end]
-        if code in _FRAMES:
-            _read_frame(walk, body, name, max_pixels)
+        if code in _SOF_MARKERS:
+            _read_frame_header(walk, body, name, max_pixels)
         elif code == 0xDA:
             if not walk.components:
-                raise damaged(name, "its picture data comes before its size")
+                raise damaged_error(name, "its picture data comes before its size")
             found = _MARKER.search(data, end)
             if found is None:
-                raise cut_short(name, f"its picture data breaks off after {len(data)} bytes")
+                raise truncated_error(name, f"its picture data breaks off after {len(data)} bytes")
             end = found.start()
         else:
-            _read_extra(walk, code, body, body_at)
-        at = end
+            _read_app_segment(walk, code, body, body_at)
+        offset = end
     if not walk.components:
-        raise damaged(name, "it has no picture in it")
-    walk.end = body_at
+        raise damaged_error(name, "it has no picture in it")
+    walk.end_offset = body_at
     return walk
 
 
-def _segment(data: bytes, at: int, name: str) -> tuple[int, int, int]:
+def _next_segment(data: bytes, offset: int, name: str) -> tuple[int, int, int]:
     """Code, offset of the body and of what follows, of the segment at ``at``; restart and fill bytes are skipped."""
-    while at < len(data) and data[at] == 0xFF and data[at + 1 : at + 2] == b"\xff":
-        at += 1
-    if at + 2 > len(data):
-        raise cut_short(name, f"its end mark is missing after {len(data)} bytes")
-    if data[at] != 0xFF:
-        raise damaged(name, f"at byte {at} there is no segment where one has to be")
-    code = data[at + 1]
+    while offset < len(data) and data[offset] == 0xFF and data[offset + 1 : offset + 2] == b"\xff":
+        offset += 1
+    if offset + 2 > len(data):
+        raise truncated_error(name, f"its end mark is missing after {len(data)} bytes")
+    if data[offset] != 0xFF:
+        raise damaged_error(name, f"at byte {offset} there is no segment where one has to be")
+    code = data[offset + 1]
     if code == 0xD9 or code in (0x01, *range(0xD0, 0xD8)):
-        return code, at + 2, at + 2
-    length = int.from_bytes(data[at + 2 : at + 4], "big")
-    if at + 2 + max(length, 2) > len(data):
-        raise cut_short(name, f"it breaks off in its header after {len(data)} bytes")
+        return code, offset + 2, offset + 2
+    length = int.from_bytes(data[offset + 2 : offset + 4], "big")
+    if offset + 2 + max(length, 2) > len(data):
+        raise truncated_error(name, f"it breaks off in its header after {len(data)} bytes")
     if length < 2 or code < 0xC0:
-        raise damaged(name, f"its segment at byte {at} makes no sense")
-    return code, at + 4, at + 2 + length
+        raise damaged_error(name, f"its segment at byte {offset} makes no sense")
+    return code, offset + 4, offset + 2 + length
 
 
-def _read_frame(walk: _Walk, body: bytes, name: str, max_pixels: int) -> None:
+def _read_frame_header(segments: _JpegSegments, body: bytes, name: str, max_pixels: int) -> None:
     if len(body) < 6:
-        raise damaged(name, "its size segment is too short")
-    if walk.components:
-        raise damaged(name, "it says its size twice")
-    walk.depth, height, width, walk.components = struct.unpack(">BHHB", body[:6])
-    walk.size = (width, height)
+        raise damaged_error(name, "its size segment is too short")
+    if segments.components:
+        raise damaged_error(name, "it says its size twice")
+    segments.depth, height, width, segments.components = struct.unpack(">BHHB", body[:6])
+    segments.size = (width, height)
     check_size(name, width, height, 1, max_pixels)
 
 
-def _read_extra(walk: _Walk, code: int, body: bytes, body_at: int) -> None:
+def _read_app_segment(segments: _JpegSegments, code: int, body: bytes, body_offset: int) -> None:
     if code == 0xE0 and body[:5] == b"JFIF\0" and len(body) >= 12:
         unit, across, down = struct.unpack(">BHH", body[7:12])
         scale = {1: 1.0, 2: 2.54}.get(unit)
-        walk.jfif_ppi = sensible_ppi(across * scale, down * scale) if scale else None
-    elif code == 0xE1 and body[:5] == b"Exif\0" and walk.exif is None:
-        walk.exif = body
+        segments.jfif_ppi = plausible_ppi(across * scale, down * scale) if scale else None
+    elif code == 0xE1 and body[:5] == b"Exif\0" and segments.exif is None:
+        segments.exif = body
     elif code == 0xE1 and body.startswith(_XMP):
-        walk.xmp = body[len(_XMP) :]
-    elif code == 0xE1 and body.startswith(_LONG_XMP):
-        walk.long_xmp = True
+        segments.xmp = body[len(_XMP) :]
+    elif code == 0xE1 and body.startswith(_EXTENDED_XMP):
+        segments.has_extended_xmp = True
     elif code == 0xE2 and body[:12] == b"ICC_PROFILE\0" and len(body) > 14:
-        walk.icc_parts.setdefault(body[12], body[14:])
+        segments.icc_parts.setdefault(body[12], body[14:])
     elif code == 0xE2 and body[:4] == b"MPF\0":
-        walk.more = _further_pictures(body[4:], body_at + 4)
+        segments.further_pictures = _read_mpf_index(body[4:], body_offset + 4)
     elif code == 0xED and body[:14] == b"Photoshop 3.0\0":
-        walk.iptc = iptc_of_photoshop(body[14:]) or walk.iptc
+        segments.iptc = iptc_from_photoshop(body[14:]) or segments.iptc
     elif code == 0xEE and body[:5] == b"Adobe":
-        walk.adobe = True
+        segments.has_adobe_marker = True
 
 
-def _further_pictures(index: bytes, base: int) -> list[tuple[int, int]]:
+def _read_mpf_index(mpf_block: bytes, base_offset: int) -> list[tuple[int, int]]:
     """(offset in the file, size) of the second and later pictures (CIPA DC-007, MP entry tag 0xB002)."""
-    order = "<" if index[:2] == b"II" else ">"
-    if len(index) < 10:
+    order = "<" if mpf_block[:2] == b"II" else ">"
+    if len(mpf_block) < 10:
         return []
-    at = int(struct.unpack_from(order + "I", index, 4)[0])
-    if at + 2 > len(index):
+    at = int(struct.unpack_from(order + "I", mpf_block, 4)[0])
+    if at + 2 > len(mpf_block):
         return []
-    for entry in range(min(16, int(struct.unpack_from(order + "H", index, at)[0]))):
+    for entry in range(min(16, int(struct.unpack_from(order + "H", mpf_block, at)[0]))):
         where = at + 2 + 12 * entry
-        if where + 12 > len(index):
+        if where + 12 > len(mpf_block):
             return []
-        tag, _kind, size, offset = struct.unpack_from(order + "HHII", index, where)
-        if tag == 0xB002 and offset + size <= len(index):
-            rows = [struct.unpack_from(order + "III", index, offset + 16 * i) for i in range(1, size // 16)]
-            return [(base + start, length) for _kind, length, start in rows if start and length]
+        tag, _kind, size, offset = struct.unpack_from(order + "HHII", mpf_block, where)
+        if tag == 0xB002 and offset + size <= len(mpf_block):
+            rows = [struct.unpack_from(order + "III", mpf_block, offset + 16 * i) for i in range(1, size // 16)]
+            return [(base_offset + start, length) for _kind, length, start in rows if start and length]
     return []

@@ -11,129 +11,129 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0112, 0x011A, 0x011B, 0x0128
+ORIENTATION_TAG, X_RESOLUTION_TAG, Y_RESOLUTION_TAG, RESOLUTION_UNIT_TAG = 0x0112, 0x011A, 0x011B, 0x0128
 _SHORT, _RATIONAL = 3, 5
 _MAX_ENTRIES = 4096
 _EMPTY_EXIF = b"II*\0\x08\0\0\0" + b"\0\0" + b"\0\0\0\0"
 
-Value = int | Fraction
+TagValue = int | Fraction
 
 
 @dataclass(frozen=True, slots=True)
 class _Ifd:
     """The first directory of an Exif block: ``entries`` maps a tag to its 12 bytes' offset."""
 
-    order: str
-    at: int
+    byte_order: str
+    offset: int
     count: int
-    entries: dict[int, int]
+    entry_offsets: dict[int, int]
 
 
-def bare_exif(block: bytes | None) -> bytes | None:
+def strip_exif_prefix(block: bytes | None) -> bytes | None:
     """The block without the ``Exif`` prefix that JPEG gives it; None where it is no Exif at all."""
     if not block:
         return None
     made = block[6:] if block[:6] in (b"Exif\0\0", b"Exif\0\xff") else block
-    return made if _ifd(made) is not None else None
+    return made if _parse_ifd(made) is not None else None
 
 
-def orientation(exif: bytes | None) -> int:
+def read_orientation(exif: bytes | None) -> int:
     """Exif orientation 1..8; 1 where nothing (sensible) is said."""
-    said = read_tag(exif, ORIENTATION)
+    said = read_exif_tag(exif, ORIENTATION_TAG)
     return int(said) if said is not None and 1 <= said <= 8 else 1
 
 
-def resolution(exif: bytes | None) -> tuple[float, float] | None:
+def read_resolution(exif: bytes | None) -> tuple[float, float] | None:
     """Pixels per inch that the block's first directory gives, or None."""
-    across, down = read_tag(exif, X_RESOLUTION), read_tag(exif, Y_RESOLUTION)
-    unit = read_tag(exif, RESOLUTION_UNIT)
+    across, down = read_exif_tag(exif, X_RESOLUTION_TAG), read_exif_tag(exif, Y_RESOLUTION_TAG)
+    unit = read_exif_tag(exif, RESOLUTION_UNIT_TAG)
     if across is None or down is None or unit == 1:
         return None
     scale = 2.54 if unit == 3 else 1.0
-    return sensible_ppi(float(across) * scale, float(down) * scale)
+    return plausible_ppi(float(across) * scale, float(down) * scale)
 
 
-def sensible_ppi(across: float, down: float) -> tuple[float, float] | None:
+def plausible_ppi(horizontal: float, vertical: float) -> tuple[float, float] | None:
     """The pair, or None where it cannot be meant (zero, negative, beyond any printer)."""
-    return (across, down) if 0.01 <= across <= 1e6 and 0.01 <= down <= 1e6 else None
+    return (horizontal, vertical) if 0.01 <= horizontal <= 1e6 and 0.01 <= vertical <= 1e6 else None
 
 
-def read_tag(exif: bytes | None, tag: int) -> Value | None:
+def read_exif_tag(exif: bytes | None, tag: int) -> TagValue | None:
     """The first value of a SHORT, LONG or RATIONAL in the first directory, or None."""
-    ifd = _ifd(exif) if exif else None
-    if exif is None or ifd is None or tag not in ifd.entries:
+    ifd = _parse_ifd(exif) if exif else None
+    if exif is None or ifd is None or tag not in ifd.entry_offsets:
         return None
-    at = ifd.entries[tag]
-    kind, _count = struct.unpack_from(ifd.order + "HI", exif, at + 2)
+    at = ifd.entry_offsets[tag]
+    kind, _count = struct.unpack_from(ifd.byte_order + "HI", exif, at + 2)
     if kind == _SHORT:
-        return int(struct.unpack_from(ifd.order + "H", exif, at + 8)[0])
-    where = int(struct.unpack_from(ifd.order + "I", exif, at + 8)[0])
+        return int(struct.unpack_from(ifd.byte_order + "H", exif, at + 8)[0])
+    where = int(struct.unpack_from(ifd.byte_order + "I", exif, at + 8)[0])
     if kind == _RATIONAL and where + 8 <= len(exif):
-        over, under = struct.unpack_from(ifd.order + "II", exif, where)
+        over, under = struct.unpack_from(ifd.byte_order + "II", exif, where)
         return Fraction(over, under) if under else None
     return where if kind == 4 else None
 
 
-def upright_exif(exif: bytes | None) -> bytes | None:
+def reset_orientation(exif: bytes | None) -> bytes | None:
     """The block with its orientation set to 1, if it has one: the pixels were turned."""
-    return with_tags(exif, {ORIENTATION: 1}) if exif and read_tag(exif, ORIENTATION) is not None else exif
+    return with_tags(exif, {ORIENTATION_TAG: 1}) if exif and read_exif_tag(exif, ORIENTATION_TAG) is not None else exif
 
 
-def with_resolution(exif: bytes | None, ppi: tuple[float, float] | None, *, create: bool) -> bytes | None:
+def with_resolution(exif: bytes | None, ppi: tuple[float, float] | None, *, creates_exif: bool) -> bytes | None:
     """The block saying ``ppi``; ``create``: also where nothing was said before (formats with no other place for it)."""
-    if ppi is None or (not create and read_tag(exif, X_RESOLUTION) is None):
+    if ppi is None or (not creates_exif and read_exif_tag(exif, X_RESOLUTION_TAG) is None):
         return exif
     across, down = (Fraction(value).limit_denominator(10000) for value in ppi)
-    return with_tags(exif or _EMPTY_EXIF, {X_RESOLUTION: across, Y_RESOLUTION: down, RESOLUTION_UNIT: 2})
+    return with_tags(exif or _EMPTY_EXIF, {X_RESOLUTION_TAG: across, Y_RESOLUTION_TAG: down, RESOLUTION_UNIT_TAG: 2})
 
 
-def with_tags(exif: bytes, values: Mapping[int, Value]) -> bytes:
+def with_tags(exif: bytes, values: Mapping[int, TagValue]) -> bytes:
     """The block with these tags of its first directory set; everything else stays at its offset, maker notes included."""
     made = bytearray(exif)
-    missing: dict[int, Value] = {}
+    missing: dict[int, TagValue] = {}
     for tag, value in values.items():
         if not _set_in_place(made, tag, value):
             missing[tag] = value
     return _with_new_entries(bytes(made), missing) if missing else bytes(made)
 
 
-def _set_in_place(exif: bytearray, tag: int, value: Value) -> bool:
-    ifd = _ifd(exif)
-    if ifd is None or tag not in ifd.entries:
+def _set_in_place(exif: bytearray, tag: int, value: TagValue) -> bool:
+    ifd = _parse_ifd(exif)
+    if ifd is None or tag not in ifd.entry_offsets:
         return False
-    at = ifd.entries[tag]
-    kind, _count = struct.unpack_from(ifd.order + "HI", exif, at + 2)
+    at = ifd.entry_offsets[tag]
+    kind, _count = struct.unpack_from(ifd.byte_order + "HI", exif, at + 2)
     if kind == _SHORT and isinstance(value, int):
-        struct.pack_into(ifd.order + "HH", exif, at + 8, value, 0)
+        struct.pack_into(ifd.byte_order + "HH", exif, at + 8, value, 0)
         return True
-    where = int(struct.unpack_from(ifd.order + "I", exif, at + 8)[0])
+    where = int(struct.unpack_from(ifd.byte_order + "I", exif, at + 8)[0])
     if kind == _RATIONAL and isinstance(value, Fraction) and where + 8 <= len(exif):
-        struct.pack_into(ifd.order + "II", exif, where, value.numerator, value.denominator)
+        struct.pack_into(ifd.byte_order + "II", exif, where, value.numerator, value.denominator)
         return True
     return False
 
 
-def _with_new_entries(exif: bytes, values: Mapping[int, Value]) -> bytes:
+def _with_new_entries(exif: bytes, values: Mapping[int, TagValue]) -> bytes:
     """A longer first directory, written behind everything else so that no other offset moves."""
-    ifd = _ifd(exif)
+    ifd = _parse_ifd(exif)
     if ifd is None:
         return exif
-    entries = {tag: exif[at : at + 12] for tag, at in ifd.entries.items()}
-    next_ifd = exif[ifd.at + 2 + 12 * ifd.count : ifd.at + 6 + 12 * ifd.count].ljust(4, b"\0")
+    entries = {tag: exif[at : at + 12] for tag, at in ifd.entry_offsets.items()}
+    next_ifd = exif[ifd.offset + 2 + 12 * ifd.count : ifd.offset + 6 + 12 * ifd.count].ljust(4, b"\0")
     body = exif + b"\0" * (len(exif) % 2)
     tail = b""
     start = len(body) + 2 + 12 * len(set(entries) | set(values)) + 4
     for tag, value in values.items():
         if isinstance(value, int):
-            entries[tag] = struct.pack(ifd.order + "HHIHH", tag, _SHORT, 1, value, 0)
+            entries[tag] = struct.pack(ifd.byte_order + "HHIHH", tag, _SHORT, 1, value, 0)
         else:
-            entries[tag] = struct.pack(ifd.order + "HHII", tag, _RATIONAL, 1, start + len(tail))
-            tail += struct.pack(ifd.order + "II", value.numerator, value.denominator)
-    made = body[:4] + struct.pack(ifd.order + "I", len(body)) + body[8:]
-    return made + struct.pack(ifd.order + "H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + next_ifd + tail
+            entries[tag] = struct.pack(ifd.byte_order + "HHII", tag, _RATIONAL, 1, start + len(tail))
+            tail += struct.pack(ifd.byte_order + "II", value.numerator, value.denominator)
+    made = body[:4] + struct.pack(ifd.byte_order + "I", len(body)) + body[8:]
+    return made + struct.pack(ifd.byte_order + "H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + next_ifd + tail
 
 
-def _ifd(exif: bytes | bytearray) -> _Ifd | None:
+def _parse_ifd(exif: bytes | bytearray) -> _Ifd | None:
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(exif[:4]))
     if order is None or len(exif) < 10:
         return None
@@ -147,15 +147,15 @@ def _ifd(exif: bytes | bytearray) -> _Ifd | None:
     return _Ifd(order, at, count, {struct.unpack_from(order + "H", exif, offset)[0]: offset for offset in offsets})
 
 
-def upright(samples: NDArray[Any], turn: int) -> NDArray[Any]:
+def apply_orientation(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Stored pixels (h, w, n) as they are to be seen, for Exif orientation ``turn`` 1..8; a view."""
-    if turn >= 5:
+    if orientation >= 5:
         samples = np.swapaxes(samples, 0, 1)
-    flip_rows, flip_columns = {2: (0, 1), 3: (1, 1), 4: (1, 0), 6: (0, 1), 7: (1, 1), 8: (1, 0)}.get(turn, (0, 0))
+    flip_rows, flip_columns = {2: (0, 1), 3: (1, 1), 4: (1, 0), 6: (0, 1), 7: (1, 1), 8: (1, 0)}.get(orientation, (0, 0))
     return samples[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
 
 
-def iptc_of_photoshop(block: bytes) -> bytes | None:
+def iptc_from_photoshop(block: bytes) -> bytes | None:
     """The IPTC records inside Photoshop image resources (a run of ``8BIM`` parts; resource 0x0404), or None."""
     at = 0
     while block[at : at + 4] == b"8BIM" and at + 12 <= len(block):
@@ -169,6 +169,6 @@ def iptc_of_photoshop(block: bytes) -> bytes | None:
     return None
 
 
-def photoshop_of_iptc(iptc: bytes) -> bytes:
+def photoshop_from_iptc(iptc: bytes) -> bytes:
     """The IPTC records as one Photoshop image resource."""
     return b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + b"\0" * (len(iptc) % 2)

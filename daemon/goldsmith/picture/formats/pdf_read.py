@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from goldsmith.picture.formats import jpeg
-from goldsmith.picture.formats.facts import Samples, check_size, damaged
-from goldsmith.picture.print.page_boxes import INCH
+from goldsmith.picture.formats.image_info import Samples, check_size, damaged_error
+from goldsmith.picture.print.page_boxes import MM_PER_INCH
 
 if TYPE_CHECKING:
     import pikepdf
 
-_MM = INCH / 72
+_MM_PER_POINT = MM_PER_INCH / 72
 
 
 @dataclass(frozen=True, slots=True)
-class PageRead:
+class PdfPageContents:
     """A page as it lies in the file.
 
     samples: (h, w, 1, 3 or 4), 4 = inks, 0 = no ink; depth: bits per channel; icc: of these; trim: mm; bleed: mm beyond it, of the side
@@ -29,23 +29,23 @@ class PageRead:
     samples: Samples = field(repr=False)
     depth: int
     icc: bytes | None = field(repr=False)
-    trim: tuple[float, float]
-    bleed: float
-    sheet: tuple[float, float]
+    trim_mm: tuple[float, float]
+    bleed_mm: float
+    sheet_mm: tuple[float, float]
 
 
-def read(data: bytes, name: str, max_pixels: int) -> PageRead:
-    """The page of a file. Raises Problem where it has none of that kind, or is damaged."""
+def read_pdf(data: bytes, name: str, max_pixels: int) -> PdfPageContents:
+    """The page of a file. Raises InputError where it has none of that kind, or is damaged."""
     import pikepdf
 
     try:
         with pikepdf.open(BytesIO(data)) as pdf:
-            return _page(pdf, name, max_pixels)
+            return _read_page(pdf, name, max_pixels)
     except (pikepdf.PdfError, AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise damaged(name, "it is no PDF with one page, its boxes and one picture") from error
+        raise damaged_error(name, "it is no PDF with one page, its boxes and one picture") from error
 
 
-def _page(pdf: pikepdf.Pdf, name: str, max_pixels: int) -> PageRead:
+def _read_page(pdf: pikepdf.Pdf, name: str, max_pixels: int) -> PdfPageContents:
     import pikepdf
 
     (page,) = pdf.pages
@@ -66,8 +66,8 @@ def _page(pdf: pikepdf.Pdf, name: str, max_pixels: int) -> PageRead:
         samples = codes.reshape(height, width, channels).astype(np.uint8 if depth == 8 else np.uint16)
     if samples.shape != (height, width, channels):
         raise ValueError("the picture is not of the size that the page says")
-    return PageRead(samples, depth, icc, _size(trim), round(beyond * _MM, 3), _size(bleed))
+    return PdfPageContents(samples, depth, icc, _box_size_mm(trim), round(beyond * _MM_PER_POINT, 3), _box_size_mm(bleed))
 
 
-def _size(box: list[float]) -> tuple[float, float]:
-    return round((box[2] - box[0]) * _MM, 3), round((box[3] - box[1]) * _MM, 3)
+def _box_size_mm(box: list[float]) -> tuple[float, float]:
+    return round((box[2] - box[0]) * _MM_PER_POINT, 3), round((box[3] - box[1]) * _MM_PER_POINT, 3)

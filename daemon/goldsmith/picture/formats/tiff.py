@@ -8,66 +8,66 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goldsmith.errors import Problem
-from goldsmith.picture.formats.facts import (
-    DECODER_FAULTS,
-    MAX_EXTRA_BYTES,
+from goldsmith.errors import InputError
+from goldsmith.picture.formats.image_info import (
+    DECODER_ERRORS,
     MAX_FRAMES,
-    Header,
+    MAX_METADATA_BYTES,
+    ImageHeader,
     Samples,
     check_size,
-    cut_short,
-    damaged,
+    damaged_error,
+    truncated_error,
 )
-from goldsmith.picture.formats.metadata import iptc_of_photoshop, sensible_ppi
+from goldsmith.picture.formats.metadata import iptc_from_photoshop, plausible_ppi
 
 if TYPE_CHECKING:
     import tifffile
 
 _ORIENTATION, _XMP, _IPTC, _PHOTOSHOP, _ICC = 274, 700, 33723, 34377, 34675
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
-_TOLD = (270, 271, 272, 305, 306, 315, 33432)
-"""What a TIFF tells of a picture rather than of its bytes: description, make, model, software, date, artist, copyright."""
+# What a TIFF tells of a picture rather than of its bytes: description, make, model, software, date, artist, copyright.
+_DESCRIPTIVE_TAGS = (270, 271, 272, 305, 306, 315, 33432)
 _MAX_ENTRIES = 4096
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
-_COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 3, _CMYK: 4, _YCBCR: 3}
+_COLOUR_CHANNELS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 3, _CMYK: 4, _YCBCR: 3}
 _JPEG = 7
 _PREMULTIPLIED, _STRAIGHT = 1, 2
 
 
-def read_header(data: bytes, name: str, max_pixels: int) -> Header:
+def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
     """Everything but the pixels, of the first page; the sizes of the further ones are checked too."""
     check_directories(data, name)
-    with _opened(data) as file:
+    with _open_file(data) as file:
         pages = list(file.pages)
         for page in pages:
             _check_page(page, data, name, max_pixels)
         first = pages[0]
-        header = Header("tiff", first.imagewidth, first.imagelength, first.bitspersample, _COLOURS[first.photometric])
-        header.frames = max(1, sum(not page.subfiletype & 1 for page in pages))
-        header.levels = 1.0 if first.dtype.kind == "f" else 1.0 if first.dtype.kind == "b" else float(2**first.bitspersample - 1)
+        header = ImageHeader("tiff", first.imagewidth, first.imagelength, first.bitspersample, _COLOUR_CHANNELS[first.photometric])
+        header.frame_count = max(1, sum(not page.subfiletype & 1 for page in pages))
+        header.max_code = 1.0 if first.dtype.kind == "f" else 1.0 if first.dtype.kind == "b" else float(2**first.bitspersample - 1)
         _read_extra_channels(first, header)
         _read_tags(first, data, header)
-    if header.levels == 1.0 and header.depth >= 16:
+    if header.max_code == 1.0 and header.depth >= 16:
         header.notes.append("its floating-point values are taken as display-encoded, 0 to 1")
     return header
 
 
-def read_samples(data: bytes, header: Header, name: str) -> Samples:
+def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:
     """The first page: colours, then alpha where there is one. A palette is resolved."""
-    with _opened(data) as file:
+    with _open_file(data) as file:
         return _decode(file.pages[0], header, name)
 
 
-def check_frames(data: bytes, header: Header, name: str) -> None:
+def check_frames(data: bytes, header: ImageHeader, name: str) -> None:
     """Decode every further page, one at a time."""
-    with _opened(data) as file:
+    with _open_file(data) as file:
         for page in list(file.pages)[1:]:
-            _asarray(page, name)
+            _read_page(page, name)
 
 
-def _opened(data: bytes) -> tifffile.TiffFile:
+def _open_file(data: bytes) -> tifffile.TiffFile:
     import logging
 
     import tifffile
@@ -80,98 +80,100 @@ def check_directories(data: bytes, name: str) -> None:
     """Follow the chain of directories: every one, and every value outside it, has to lie inside the file."""
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
-    at = _number(data, 8 if big else 4, order, 8 if big else 4, name)
+    at = _read_uint(data, 8 if big else 4, order, 8 if big else 4, name)
     seen: set[int] = set()
     while at:
         if at in seen or len(seen) > MAX_FRAMES:
-            raise damaged(name, "its pages lead in a circle or have no end")
+            raise damaged_error(name, "its pages lead in a circle or have no end")
         seen.add(at)
-        count = _number(data, at, order, 8 if big else 2, name)
+        count = _read_uint(data, at, order, 8 if big else 2, name)
         if count > _MAX_ENTRIES:
-            raise damaged(name, f"a page announces {count} entries")
+            raise damaged_error(name, f"a page announces {count} entries")
         rows, row = at + (8 if big else 2), 20 if big else 12
         for entry in range(rows, rows + count * row, row):
             _check_entry(data, entry, order, big, name)
-        at = _number(data, rows + count * row, order, 8 if big else 4, name)
+        at = _read_uint(data, rows + count * row, order, 8 if big else 4, name)
     if not seen:
-        raise damaged(name, "it has no page")
+        raise damaged_error(name, "it has no page")
 
 
-def _number(data: bytes, at: int, order: str, size: int, name: str) -> int:
-    if at + size > len(data):
-        raise cut_short(name, f"its directory would lie at byte {at}, and {len(data)} bytes are there")
-    return int(struct.unpack_from(order + {2: "H", 4: "I", 8: "Q"}[size], data, at)[0])
+def _read_uint(data: bytes, offset: int, byte_order: str, size: int, name: str) -> int:
+    if offset + size > len(data):
+        raise truncated_error(name, f"its directory would lie at byte {offset}, and {len(data)} bytes are there")
+    return int(struct.unpack_from(byte_order + {2: "H", 4: "I", 8: "Q"}[size], data, offset)[0])
 
 
-def _check_entry(data: bytes, at: int, order: str, big: bool, name: str) -> None:
-    inline = 8 if big else 4
-    kind = _number(data, at + 2, order, 2, name)
-    count = _number(data, at + 4, order, inline, name)
-    size = count * _SIZES.get(kind, 1)
-    offset = _number(data, at + 4 + inline, order, inline, name)
+def _check_entry(data: bytes, entry_offset: int, byte_order: str, is_bigtiff: bool, name: str) -> None:
+    inline = 8 if is_bigtiff else 4
+    kind = _read_uint(data, entry_offset + 2, byte_order, 2, name)
+    count = _read_uint(data, entry_offset + 4, byte_order, inline, name)
+    size = count * _TYPE_SIZES.get(kind, 1)
+    offset = _read_uint(data, entry_offset + 4 + inline, byte_order, inline, name)
     if size > inline and offset + size > len(data):
-        raise cut_short(name, f"it refers to byte {offset + size}, and {len(data)} bytes are there")
+        raise truncated_error(name, f"it refers to byte {offset + size}, and {len(data)} bytes are there")
 
 
 def _check_page(page: Any, data: bytes, name: str, max_pixels: int) -> None:
     width, height = page.imagewidth, page.imagelength
     check_size(name, width, height, 1, max_pixels)
-    colours = _COLOURS.get(page.photometric)
+    colours = _COLOUR_CHANNELS.get(page.photometric)
     odd = page.imagedepth != 1 or page.samplesperpixel > 16 or page.dtype is None or page.dtype.kind not in "ubf"
     if colours is None or odd or page.samplesperpixel < (1 if page.photometric == _PALETTE else colours):
-        raise Problem(f"{name} is a kind of TIFF that is not supported ({_kind(page)}).", "Save it as RGB or grey, 8 or 16 bits.")
+        raise InputError(
+            f"{name} is a kind of TIFF that is not supported ({_describe_page(page)}).", "Save it as RGB or grey, 8 or 16 bits."
+        )
     if page.photometric == _YCBCR and page.compression != _JPEG:
-        raise Problem(f"{name} is a TIFF with YCbCr colours, which is not supported.", "Save it as RGB.")
+        raise InputError(f"{name} is a TIFF with YCbCr colours, which is not supported.", "Save it as RGB.")
     if page.is_tiled and page.tilewidth * page.tilelength > max(max_pixels, 1 << 20):
-        raise damaged(name, f"its tiles are {page.tilewidth} x {page.tilelength} pixels large")
+        raise damaged_error(name, f"its tiles are {page.tilewidth} x {page.tilelength} pixels large")
     end = max((offset + size for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
     if end > len(data):
         there = sum(offset + size <= len(data) for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False))
-        raise cut_short(name, f"{there} of the {len(page.dataoffsets)} parts of its picture are there")
+        raise truncated_error(name, f"{there} of the {len(page.dataoffsets)} parts of its picture are there")
     if not end:
-        raise damaged(name, "it does not say where its picture is")
+        raise damaged_error(name, "it does not say where its picture is")
 
 
-def _kind(page: Any) -> str:
+def _describe_page(page: Any) -> str:
     return f"photometric {page.photometric}, {page.samplesperpixel} x {page.bitspersample} bits"
 
 
-def _read_extra_channels(page: Any, header: Header) -> None:
+def _read_extra_channels(page: Any, header: ImageHeader) -> None:
     if page.photometric == _PALETTE:
         header.channels = 3
         return
     extra = page.samplesperpixel - header.channels
     if extra > 0 and page.extrasamples and page.extrasamples[0] in (_PREMULTIPLIED, _STRAIGHT):
-        header.alpha = True
-        header.premultiplied = page.extrasamples[0] == _PREMULTIPLIED
+        header.has_alpha = True
+        header.is_premultiplied = page.extrasamples[0] == _PREMULTIPLIED
         extra -= 1
     if extra > 0:
         header.notes.append(f"{extra} extra channel{'s' if extra > 1 else ''} that {'are' if extra > 1 else 'is'} no alpha went unread")
 
 
-def _read_tags(page: Any, data: bytes, header: Header) -> None:
-    header.icc = _blob(page, _ICC)
-    header.xmp = _blob(page, _XMP)
-    header.iptc = _blob(page, _IPTC) or iptc_of_photoshop(_blob(page, _PHOTOSHOP) or b"")
+def _read_tags(page: Any, data: bytes, header: ImageHeader) -> None:
+    header.icc = _read_bytes_tag(page, _ICC)
+    header.xmp = _read_bytes_tag(page, _XMP)
+    header.iptc = _read_bytes_tag(page, _IPTC) or iptc_from_photoshop(_read_bytes_tag(page, _PHOTOSHOP) or b"")
     turn = page.tags.valueof(_ORIENTATION, 1)
     header.orientation = int(turn) if isinstance(turn, int) and 1 <= turn <= 8 else 1
     unit = {2: 1.0, 3: 2.54}.get(int(page.resolutionunit or 0))
     across, down = page.resolution
     if unit and across and down and (across, down) != (1, 1):
-        header.ppi = sensible_ppi(float(across) * unit, float(down) * unit)
-    header.exif = _exif(data, header)
+        header.ppi = plausible_ppi(float(across) * unit, float(down) * unit)
+    header.exif = _build_exif(data, header)
 
 
-def _blob(page: Any, code: int) -> bytes | None:
+def _read_bytes_tag(page: Any, code: int) -> bytes | None:
     value = page.tags.valueof(code)
     if isinstance(value, str):
         value = value.encode("utf-8")
     if isinstance(value, tuple):  # some write IPTC as 32-bit numbers
         value = struct.pack(f"{page.parent.byteorder}{len(value)}I", *value)
-    return value if isinstance(value, bytes) and 0 < len(value) <= MAX_EXTRA_BYTES else None
+    return value if isinstance(value, bytes) and 0 < len(value) <= MAX_METADATA_BYTES else None
 
 
-def _exif(data: bytes, header: Header) -> bytes | None:
+def _build_exif(data: bytes, header: ImageHeader) -> bytes | None:
     """What the first page tells of the picture, with its Exif and GPS directories, as an Exif block of its own."""
     from PIL import Image
 
@@ -179,35 +181,35 @@ def _exif(data: bytes, header: Header) -> bytes | None:
         found, made = Image.Exif(), Image.Exif()
         found.endian = "<" if data[:2] == b"II" else ">"
         found.load_from_fp(BytesIO(data), int.from_bytes(data[4:8], "little" if data[:2] == b"II" else "big"))
-        made.update({code: found[code] for code in _TOLD if code in found})
+        made.update({code: found[code] for code in _DESCRIPTIVE_TAGS if code in found})
         for directory in (_EXIF_IFD, _GPS_IFD):
             if directory in found:
                 made.get_ifd(directory).update(found.get_ifd(directory))
         return made.tobytes().removeprefix(b"Exif\0\0") if len(made) or _EXIF_IFD in found or _GPS_IFD in found else None
-    except (*DECODER_FAULTS, struct.error):
+    except (*DECODER_ERRORS, struct.error):
         header.notes.append("its Exif could not be read")
         return None
 
 
-def _asarray(page: Any, name: str) -> Samples:
+def _read_page(page: Any, name: str) -> Samples:
     made: Samples = np.asarray(page.asarray())
     if page.planarconfig == 2 and made.ndim == 3:
         made = np.moveaxis(made, 0, 2)
     if made.shape[:2] != (page.imagelength, page.imagewidth):
-        raise damaged(name, "its picture data is of another size than its directory says")
+        raise damaged_error(name, "its picture data is of another size than its directory says")
     return made.reshape(page.imagelength, page.imagewidth, -1)
 
 
-def _decode(page: Any, header: Header, name: str) -> Samples:
-    made = _asarray(page, name)
+def _decode(page: Any, header: ImageHeader, name: str) -> Samples:
+    made = _read_page(page, name)
     if page.photometric == _PALETTE:
         palette = page.colormap.T
         if not (palette & 0xFF).any():  # written by shifting 8-bit codes up
             palette = (palette >> 8) * 257
-        header.levels = 65535.0
+        header.max_code = 65535.0
         return np.ascontiguousarray(palette[made[:, :, 0]])
-    made = made[:, :, : header.channels + header.alpha]
+    made = made[:, :, : header.channels + header.has_alpha]
     if page.photometric == _WHITE_IS_ZERO:
         made = made.copy()
-        made[:, :, 0] = ~made[:, :, 0] if made.dtype.kind == "b" else type(made[0, 0, 0])(header.levels) - made[:, :, 0]
+        made[:, :, 0] = ~made[:, :, 0] if made.dtype.kind == "b" else type(made[0, 0, 0])(header.max_code) - made[:, :, 0]
     return made

@@ -8,37 +8,37 @@ from typing import Any
 
 import numpy as np
 
-from goldsmith.picture.formats.facts import Samples
-from goldsmith.picture.picture import Plate
+from goldsmith.picture.formats.image_info import Samples
+from goldsmith.picture.picture import Picture
 
 _STRIP_BYTES = 1 << 20
 _SHORT, _LONG, _RATIONAL, _BYTE, _UNDEFINED = 3, 4, 5, 1, 7
 _BLACK_IS_ZERO, _RGB, _SEPARATED = 1, 2, 5
-_TOLD = (270, 271, 272, 305, 306, 315, 33432)
+_DESCRIPTIVE_TAGS = (270, 271, 272, 305, 306, 315, 33432)
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 
 
-def write(samples: Samples, plate: Plate, effort: int) -> bytes:
-    """``samples`` (h, w, 1-4; uint8 or uint16, alpha last) as a little-endian TIFF with the plate's profile and metadata.
+def write(samples: Samples, picture: Picture, effort: int) -> bytes:
+    """``samples`` (h, w, 1-4; uint8 or uint16, alpha last) as a little-endian TIFF with the picture's profile and metadata.
 
-    Four of them without alpha are CMYK, 0 = no ink; ``plate`` then only says profile, resolution and metadata.
+    Four of them without alpha are CMYK, 0 = no ink; ``picture`` then only says profile, resolution and metadata.
     """
     height, width, channels = samples.shape
     rows = max(1, _STRIP_BYTES // (width * channels * samples.dtype.itemsize))
     with ThreadPoolExecutor(2) as pool:
-        strips = list(pool.map(lambda top: _strip(samples[top : top + rows], effort), range(0, height, rows)))
+        strips = list(pool.map(lambda top: _compress_strip(samples[top : top + rows], effort), range(0, height, rows)))
     offsets, at = [], 0
     for strip in strips:
         offsets.append(at)
         at += len(strip) + len(strip) % 2
     if at > 0xFFF00000:
         raise ValueError("the picture is too large for a TIFF of 4 GB")
-    directory = _directory(samples, plate, rows, offsets, [len(strip) for strip in strips])
+    directory = _build_directory(samples, picture, rows, offsets, [len(strip) for strip in strips])
     head = b"II*\0\x08\0\0\0" + bytes(directory.tobytes(8))  # Pillow counts strip offsets from the directory's end
     return head + b"".join(strip + b"\0" * (len(strip) % 2) for strip in strips)
 
 
-def _strip(band: Samples, effort: int) -> bytes:
+def _compress_strip(band: Samples, effort: int) -> bytes:
     import imagecodecs
 
     differences = band.astype(f"<u{band.dtype.itemsize}")
@@ -47,18 +47,18 @@ def _strip(band: Samples, effort: int) -> bytes:
     return bytes(imagecodecs.deflate_encode(rows, level=effort))
 
 
-def _directory(samples: Samples, plate: Plate, rows: int, offsets: list[int], sizes: list[int]) -> Any:
+def _build_directory(samples: Samples, picture: Picture, rows: int, offsets: list[int], sizes: list[int]) -> Any:
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     height, width, channels = samples.shape
     made = ImageFileDirectory_v2(b"II*\0\x08\0\0\0")
-    alpha = plate.alpha is not None
+    alpha = picture.alpha is not None
 
     def put(code: int, kind: int, value: Any) -> None:
         made.tagtype[code] = kind
         made[code] = value
 
-    _tell(plate, made)
+    _copy_exif_tags(picture, made)
     put(256, _LONG, width)
     put(257, _LONG, height)
     put(258, _SHORT, (8 * samples.dtype.itemsize,) * channels)
@@ -75,25 +75,25 @@ def _directory(samples: Samples, plate: Plate, rows: int, offsets: list[int], si
         put(338, _SHORT, 2)
     if colours == 4:
         put(332, _SHORT, 1)  # the inks are CMYK
-    if plate.ppi:
-        put(282, _RATIONAL, Fraction(plate.ppi[0]).limit_denominator(10000))
-        put(283, _RATIONAL, Fraction(plate.ppi[1]).limit_denominator(10000))
+    if picture.ppi:
+        put(282, _RATIONAL, Fraction(picture.ppi[0]).limit_denominator(10000))
+        put(283, _RATIONAL, Fraction(picture.ppi[1]).limit_denominator(10000))
         put(296, _SHORT, 2)
-    for code, kind, block in ((700, _BYTE, plate.metadata.xmp), (33723, _BYTE, plate.metadata.iptc), (34675, _UNDEFINED, plate.icc)):
+    for code, kind, block in ((700, _BYTE, picture.metadata.xmp), (33723, _BYTE, picture.metadata.iptc), (34675, _UNDEFINED, picture.icc)):
         if block:
             put(code, kind, block)
     return made
 
 
-def _tell(plate: Plate, directory: Any) -> None:
+def _copy_exif_tags(picture: Picture, directory: Any) -> None:
     """What the Exif block tells of the picture, and its Exif and GPS directories."""
     from PIL import Image
 
-    if not plate.metadata.exif:
+    if not picture.metadata.exif:
         return
     exif = Image.Exif()
-    exif.load(plate.metadata.exif)
-    for code in _TOLD:
+    exif.load(picture.metadata.exif)
+    for code in _DESCRIPTIVE_TAGS:
         if code in exif:
             directory[code] = exif[code]
     for code in (_EXIF_IFD, _GPS_IFD):

@@ -6,21 +6,21 @@ from io import BytesIO
 
 import numpy as np
 
-from goldsmith.errors import Problem
-from goldsmith.picture.formats.facts import Samples
+from goldsmith.errors import InputError
+from goldsmith.picture.formats.image_info import Samples
 from goldsmith.picture.formats.metadata import with_resolution
-from goldsmith.picture.picture import Plate
+from goldsmith.picture.picture import Picture
 
-_LONGEST_SIDE = 16383
+_MAX_SIDE = 16383
 
 
-def write(samples: Samples, plate: Plate, quality: int, lossless: bool, effort: int) -> bytes:
-    """``samples`` (h, w, 3 or 4; uint8) as WebP with the plate's profile and metadata. ``effort`` is 0 (quick) to 10."""
+def write(samples: Samples, picture: Picture, quality: int, lossless: bool, effort: int) -> bytes:
+    """``samples`` (h, w, 3 or 4; uint8) as WebP with the picture's profile and metadata. ``effort`` is 0 (quick) to 10."""
     from PIL import Image
 
     height, width = samples.shape[:2]
-    if max(height, width) > _LONGEST_SIDE:
-        raise Problem(f"A WebP is at most {_LONGEST_SIDE} pixels wide and high, not {width} x {height}.", "Make it smaller or choose AVIF.")
+    if max(height, width) > _MAX_SIDE:
+        raise InputError(f"A WebP is at most {_MAX_SIDE} pixels wide and high, not {width} x {height}.", "Make it smaller or choose AVIF.")
     out = BytesIO()
     Image.fromarray(np.ascontiguousarray(samples)).save(
         out,
@@ -29,8 +29,8 @@ def write(samples: Samples, plate: Plate, quality: int, lossless: bool, effort: 
         lossless=lossless,
         method=round(effort * 6 / 10),
         exact=True,
-        icc_profile=plate.icc or b"",
-        exif=with_resolution(plate.metadata.exif, plate.ppi, create=True) or b"",
-        xmp=plate.metadata.xmp or b"",
+        icc_profile=picture.icc or b"",
+        exif=with_resolution(picture.metadata.exif, picture.ppi, creates_exif=True) or b"",
+        xmp=picture.metadata.xmp or b"",
     )
     return out.getvalue()

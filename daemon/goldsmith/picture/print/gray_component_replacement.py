@@ -9,58 +9,58 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.picture import colour, profiles
-from goldsmith.picture.picture import Pixels, Plate
+from goldsmith.picture.picture import Picture, Pixels
 from goldsmith.picture.print.cmyk import Inks
 
-_SAME = 0.5 / 255
-"""Red, green and blue this near to each other are one code of 8 bits."""
-_LEAST = 3
-"""px: a grey that is narrower in one direction is a pixel of a photograph by chance, and keeps its four inks."""
+# Red, green and blue this near to each other are one code of 8 bits.
+_NEUTRAL_TOLERANCE = 0.5 / 255
+# px: a grey that is narrower in one direction is a pixel of a photograph by chance, and keeps its four inks.
+_MIN_PATCH_SIDE = 3
+# px round a patch: nearer lie the mixed pixels of its edge.
 _RING = 2.0, 4.5
-"""px round a patch: nearer lie the mixed pixels of its edge."""
-_LIKE = 0.06
-"""Display values that are no further apart run into each other; where most of what lies round a patch does, it is part of a photograph."""
-_STEPS = 1024
+# Display values that are no further apart run into each other; where most of what lies round a patch does, it is part of a photograph.
+_SURROUND_TOLERANCE = 0.06
+_RAMP_STEPS = 1024
 
 
-def in_black(plate: Plate, inks: Inks, icc: bytes, black_point: bool) -> tuple[Inks, float]:
-    """The inks with black alone where the plate is grey, and the share of the picture that is; themselves where nothing is.
+def replace_greys_with_black(picture: Picture, inks: Inks, icc: bytes, black_point: bool) -> tuple[Inks, float]:
+    """The inks with black alone where the picture is grey, and the share of the picture that is; themselves where nothing is.
 
     A grey is red, green and blue alike, in patches of at least 3 x 3 px that stand out from what lies round them: type and line art, not
     the shadows of a photograph, nor greys that it has by chance. As light as it was, relative to the paper; with ``black_point`` the
     whole way from white to black is laid between the paper and solid black ink, so that no dark grey runs into it.
     """
-    grey = neutral(plate)
+    grey = neutral_mask(picture)
     share = float(grey.mean())
     if not share:
         return inks, 0.0
-    level = colour.to_linear(plate.pixels, plate.icc)
+    level = colour.to_linear(picture.pixels, picture.icc)
     light = colour.luminance(level)[grey]
-    ladder = ladder_of_black(icc)
+    ladder = black_ramp_luminance(icc)
     if black_point:
         light = ladder[-1] + (1 - ladder[-1]) * light
     made = inks.copy()
     made[grey] = 0
-    made[grey, 3] = np.interp(-light, -ladder, np.linspace(0, 1, _STEPS))
+    made[grey, 3] = np.interp(-light, -ladder, np.linspace(0, 1, _RAMP_STEPS))
     return made, share
 
 
-def neutral(plate: Plate) -> NDArray[np.bool_]:
+def neutral_mask(picture: Picture) -> NDArray[np.bool_]:
     """Where the picture (h, w) has no colour and that was meant: all of a grey one."""
     import cv2
 
-    if plate.channels == 1:
-        return np.ones((plate.height, plate.width), np.bool_)
-    pixels = plate.pixels
+    if picture.channels == 1:
+        return np.ones((picture.height, picture.width), np.bool_)
+    pixels = picture.pixels
     spread = np.maximum(np.maximum(pixels[:, :, 0], pixels[:, :, 1]), pixels[:, :, 2])
     spread -= np.minimum(np.minimum(pixels[:, :, 0], pixels[:, :, 1]), pixels[:, :, 2])
-    alike = np.asarray(spread < _SAME, np.uint8)
-    square = np.ones((_LEAST, _LEAST), np.uint8)
+    alike = np.asarray(spread < _NEUTRAL_TOLERANCE, np.uint8)
+    square = np.ones((_MIN_PATCH_SIDE, _MIN_PATCH_SIDE), np.uint8)
     opened = np.asarray(cv2.morphologyEx(alike, cv2.MORPH_OPEN, square, borderType=cv2.BORDER_REPLICATE))
-    return _standing_out(opened, pixels[:, :, 1], pixels)
+    return _isolated_patches(opened, pixels[:, :, 1], pixels)
 
 
-def _standing_out(patches: NDArray[np.uint8], level: NDArray[np.float32], pixels: Pixels) -> NDArray[np.bool_]:
+def _isolated_patches(patches: NDArray[np.uint8], grey_level: NDArray[np.float32], pixels: Pixels) -> NDArray[np.bool_]:
     """Those patches (1 in (h, w)) that most of what lies round them is unlike; one that is the whole picture is among them."""
     import cv2
 
@@ -72,7 +72,7 @@ def _standing_out(patches: NDArray[np.uint8], level: NDArray[np.float32], pixels
     of_label = np.zeros(int(nearest.max()) + 1, np.int64)
     of_label[nearest[inside]] = np.flatnonzero(inside)
     there = of_label[nearest[ring]]
-    like = np.abs(pixels[ring] - level.reshape(-1)[there][:, None]).max(axis=1) < _LIKE
+    like = np.abs(pixels[ring] - grey_level.reshape(-1)[there][:, None]).max(axis=1) < _SURROUND_TOLERANCE
     owner = number.reshape(-1)[there]
     around, alike = (np.bincount(owner, weights, count) for weights in (None, like))
     meant = alike <= around / 2
@@ -81,13 +81,13 @@ def _standing_out(patches: NDArray[np.uint8], level: NDArray[np.float32], pixels
     return made
 
 
-def ladder_of_black(icc: bytes) -> NDArray[np.float64]:
+def black_ramp_luminance(icc: bytes) -> NDArray[np.float64]:
     """The light (luminance, 1 = the paper) of 0 to 100 % of black ink alone on that press; never rising."""
-    steps = np.zeros((1, _STEPS, 4), np.uint16)
-    steps[0, :, 3] = np.round(np.linspace(0, 65535, _STEPS))
-    wide = profiles.named("prophoto")
-    colorants = profiles.colorants(wide)
+    steps = np.zeros((1, _RAMP_STEPS, 4), np.uint16)
+    steps[0, :, 3] = np.round(np.linspace(0, 65535, _RAMP_STEPS))
+    wide = profiles.builtin_profile("prophoto")
+    colorants = profiles.colorant_matrix(wide)
     assert colorants is not None  # noqa: S101 - it is one of our own
-    light = colour.to_linear(colour.transformed(steps, icc, wide, "relative", black_point=False), wide)[0] @ colorants[1]
+    light = colour.to_linear(colour.transform_codes(steps, icc, wide, "relative", black_point_compensation=False), wide)[0] @ colorants[1]
     made: NDArray[np.float64] = np.minimum.accumulate(light.astype(np.float64) / float(light[0]))
     return made

@@ -7,72 +7,76 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.picture.formats.facts import Samples
-from goldsmith.picture.print.cmyk import lowered, summed
+from goldsmith.picture.formats.image_info import Samples
+from goldsmith.picture.print.cmyk import code_sums, reduce_code_sums
 
-_BLOCK = 8
-"""px: JPEG with inks at full resolution shifts each square of so many by itself, so that squares can be tried apart from the picture."""
-_ABREAST = 1024
-_ROUNDS = 16
-_READERS = 4
-"""Codes: one for each ink. Decoders may round by one otherwise than ours, and what they read must be under the limit, too."""
+# px: JPEG with inks at full resolution shifts each square of so many by itself, so that squares can be tried apart from the picture.
+_BLOCK_SIDE = 8
+_BLOCKS_PER_ROW = 1024
+_MAX_ROUNDS = 16
+# Codes: one for each ink. Decoders may round by one otherwise than ours, and what they read must be under the limit, too.
+_DECODER_TOLERANCE = 4
 
 
-def held(codes: Samples, limit: float, read: Callable[[Samples], Samples]) -> Samples:
+def limit_ink_through_jpeg(codes: Samples, limit_percent: float, jpeg_round_trip: Callable[[Samples], Samples]) -> Samples:
     """8-bit codes of inks (h, w, 4) of which what ``read`` gives back, too, has a sum of at most ``limit`` percent.
 
     ``read`` is the way into a JPEG and out again, at any size. In squares that come back above the limit the limit is lowered by what
     they were above it, until they do not. Codes come back as they are where they hold already; some may stay above at qualities
     at which a JPEG shifts codes by more than there is to take away.
     """
-    most = int(limit * 255 / 100) - _READERS
-    sums = summed(read(codes))
+    most = int(limit_percent * 255 / 100) - _DECODER_TOLERANCE
+    sums = code_sums(jpeg_round_trip(codes))
     if sums.max() <= most:
         return codes
-    places, over = _above(sums, most)
+    places, over = _blocks_over_limit(sums, most)
     squares = codes[places]
     made, room = squares.copy(), np.zeros(len(squares), np.int64)
     wanted = np.arange(len(squares))
-    for turn in range(_ROUNDS):
+    for turn in range(_MAX_ROUNDS):
         if not len(wanted):
             break
         room[wanted] += over[wanted] + 2 * turn
-        made[wanted] = _within(squares[wanted], most - room[wanted])
-        over[wanted] = _highest(read, made[wanted]) - most
+        made[wanted] = _limit_blocks(squares[wanted], most - room[wanted])
+        over[wanted] = _max_sum_per_block(jpeg_round_trip, made[wanted]) - most
         wanted = wanted[over[wanted] > 0]
     whole = codes.copy()
     whole[places] = made
     return whole
 
 
-def _above(sums: NDArray[np.int32], most: int) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]:
+def _blocks_over_limit(sums: NDArray[np.int32], max_sum: int) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]:
     """The squares that have a sum above ``most``: rows (n, 8, 1) and columns (n, 1, 8) of their pixels, and by how much.
 
     Where a square goes beyond the picture its last pixels are repeated, as encoders do.
     """
     height, width = sums.shape
-    padded = np.pad(sums, ((0, -height % _BLOCK), (0, -width % _BLOCK)), mode="edge")
-    highest = padded.reshape(padded.shape[0] // _BLOCK, _BLOCK, padded.shape[1] // _BLOCK, _BLOCK).max(axis=(1, 3))
-    tops, lefts = np.nonzero(highest > most)
-    steps = np.arange(_BLOCK)
-    rows = np.minimum(tops[:, None] * _BLOCK + steps, height - 1)[:, :, None]
-    columns = np.minimum(lefts[:, None] * _BLOCK + steps, width - 1)[:, None, :]
-    return (rows, columns), highest[tops, lefts].astype(np.int64) - most
+    padded = np.pad(sums, ((0, -height % _BLOCK_SIDE), (0, -width % _BLOCK_SIDE)), mode="edge")
+    highest = padded.reshape(padded.shape[0] // _BLOCK_SIDE, _BLOCK_SIDE, padded.shape[1] // _BLOCK_SIDE, _BLOCK_SIDE).max(axis=(1, 3))
+    tops, lefts = np.nonzero(highest > max_sum)
+    steps = np.arange(_BLOCK_SIDE)
+    rows = np.minimum(tops[:, None] * _BLOCK_SIDE + steps, height - 1)[:, :, None]
+    columns = np.minimum(lefts[:, None] * _BLOCK_SIDE + steps, width - 1)[:, None, :]
+    return (rows, columns), highest[tops, lefts].astype(np.int64) - max_sum
 
 
-def _within(squares: Samples, most: NDArray[np.int64]) -> Samples:
+def _limit_blocks(blocks: Samples, max_sums: NDArray[np.int64]) -> Samples:
     """Each square with its own limit, in codes: a low one takes all colours away and leaves the black."""
-    flat = squares.reshape(len(squares), _BLOCK * _BLOCK, 4)
-    return lowered(flat, np.maximum(most, 0)[:, None]).reshape(squares.shape)
+    flat = blocks.reshape(len(blocks), _BLOCK_SIDE * _BLOCK_SIDE, 4)
+    return reduce_code_sums(flat, np.maximum(max_sums, 0)[:, None]).reshape(blocks.shape)
 
 
-def _highest(read: Callable[[Samples], Samples], squares: Samples) -> NDArray[np.int64]:
+def _max_sum_per_block(jpeg_round_trip: Callable[[Samples], Samples], blocks: Samples) -> NDArray[np.int64]:
     """The highest sum in each square, as it is read back."""
-    count = len(squares)
-    rows = -(-count // _ABREAST)
-    sheet = np.zeros((rows * _ABREAST, _BLOCK, _BLOCK, 4), squares.dtype)
-    sheet[:count] = squares
-    laid = sheet.reshape(rows, _ABREAST, _BLOCK, _BLOCK, 4).transpose(0, 2, 1, 3, 4).reshape(rows * _BLOCK, _ABREAST * _BLOCK, 4)
-    sums = summed(read(np.ascontiguousarray(laid))).reshape(rows, _BLOCK, _ABREAST, _BLOCK)
+    count = len(blocks)
+    rows = -(-count // _BLOCKS_PER_ROW)
+    sheet = np.zeros((rows * _BLOCKS_PER_ROW, _BLOCK_SIDE, _BLOCK_SIDE, 4), blocks.dtype)
+    sheet[:count] = blocks
+    laid = (
+        sheet.reshape(rows, _BLOCKS_PER_ROW, _BLOCK_SIDE, _BLOCK_SIDE, 4)
+        .transpose(0, 2, 1, 3, 4)
+        .reshape(rows * _BLOCK_SIDE, _BLOCKS_PER_ROW * _BLOCK_SIDE, 4)
+    )
+    sums = code_sums(jpeg_round_trip(np.ascontiguousarray(laid))).reshape(rows, _BLOCK_SIDE, _BLOCKS_PER_ROW, _BLOCK_SIDE)
     made: NDArray[np.int64] = sums.max(axis=(1, 3)).reshape(-1)[:count].astype(np.int64)
     return made

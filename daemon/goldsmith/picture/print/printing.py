@@ -10,132 +10,138 @@ from typing import Literal
 import numpy as np
 
 from goldsmith.picture import codec, colour, profiles
-from goldsmith.picture.dither import dithered
+from goldsmith.picture.dither import dither
 from goldsmith.picture.formats import jpeg, jpeg_write, tiff_write
-from goldsmith.picture.formats.facts import Samples
-from goldsmith.picture.picture import Metadata, Pixels, Plate, frozen, quantised
+from goldsmith.picture.formats.image_info import Samples
+from goldsmith.picture.picture import Metadata, Picture, Pixels, freeze, quantise
 from goldsmith.picture.print import cmyk, gray_component_replacement, ink_limit, pdf_write
 from goldsmith.picture.print.cmyk import Inks
-from goldsmith.picture.print.page_boxes import Sheet
-from goldsmith.picture.strips import in_slabs
+from goldsmith.picture.print.page_boxes import PrintSheet
+from goldsmith.picture.slab_processing import map_slabs
 
-Tick = Callable[[float], None]
+OnProgress = Callable[[float], None]
 PrintFormat = Literal["tiff", "jpeg", "pdf"]
 
 
 @dataclass(frozen=True, slots=True)
-class Press:
+class PressSettings:
     """How colours become inks. black_point: compensation; coverage: limit of the inks' sum in percent, None = none;
     grey_in_black: what has no colour is printed in black alone."""
 
     icc: bytes = field(repr=False)
-    intent: colour.Intent = "relative"
-    black_point: bool = True
-    coverage: float | None = None
-    grey_in_black: bool = False
+    intent: colour.RenderingIntent = "relative"
+    black_point_compensation: bool = True
+    coverage_limit_percent: float | None = None
+    prints_grey_in_black: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Separated:
+class InkSeparation:
     """Codes of inks (h, w, 4; 0 = none) as they are written, and what was measured: highest sum in percent
     and share over the limit before it was kept, share of colours beyond the press, share in black alone because it is grey."""
 
     codes: Samples = field(repr=False)
-    coverage_before: float
-    over: float
-    beyond: float
-    grey: float
+    max_coverage_before: float
+    over_limit_share: float
+    out_of_gamut_share: float
+    black_only_share: float
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PdfPageOptions:
     """The sheet of a PDF."""
 
-    sheet: Sheet
+    sheet: PrintSheet
     title: str
-    marks: bool = False
+    has_marks: bool = False
 
 
-def separate(plate: Plate, how: Press, depth: Literal[8, 16], seed: int, tick: Tick) -> Separated:
-    """The plate, which has no alpha any more, in inks of ``depth`` bits; dithered at 8, and never above the limit."""
-    inks = cmyk.separated(plate, how.icc, how.intent, how.black_point, tick)
+def separate_inks(
+    picture: Picture, press_settings: PressSettings, depth: Literal[8, 16], seed: int, on_progress: OnProgress
+) -> InkSeparation:
+    """The picture, which has no alpha any more, in inks of ``depth`` bits; dithered at 8, and never above the limit."""
+    inks = cmyk.convert_to_inks(picture, press_settings.icc, press_settings.intent, press_settings.black_point_compensation, on_progress)
     inks, grey = (
-        gray_component_replacement.in_black(plate, inks, how.icc, how.black_point or how.intent != "relative")
-        if how.grey_in_black
+        gray_component_replacement.replace_greys_with_black(
+            picture, inks, press_settings.icc, press_settings.black_point_compensation or press_settings.intent != "relative"
+        )
+        if press_settings.prints_grey_in_black
         else (inks, 0.0)
     )
-    total = cmyk.coverage(inks)
+    total = cmyk.ink_coverage(inks)
     before, over = float(total.max()), 0.0
-    if how.coverage is not None:
-        over = float((total > how.coverage).mean())
-        inks = in_slabs(inks, partial(cmyk.limited, limit=how.coverage), into=inks)
-    codes: Samples = quantised(dithered(inks, 8, seed, into=inks) if depth == 8 else inks, depth)
+    if press_settings.coverage_limit_percent is not None:
+        over = float((total > press_settings.coverage_limit_percent).mean())
+        inks = map_slabs(inks, partial(cmyk.limit_coverage, limit_percent=press_settings.coverage_limit_percent), out=inks)
+    codes: Samples = quantise(dither(inks, 8, seed, out=inks) if depth == 8 else inks, depth)
     del total, inks
-    if how.coverage is not None:
-        codes = cmyk.codes_within(codes, how.coverage)
-    return Separated(codes, before, over, cmyk.beyond_press(plate, how.icc), grey)
+    if press_settings.coverage_limit_percent is not None:
+        codes = cmyk.limit_code_coverage(codes, press_settings.coverage_limit_percent)
+    return InkSeparation(codes, before, over, cmyk.out_of_gamut_share(picture, press_settings.icc), grey)
 
 
-def inks_of(codes: Samples) -> Inks:
+def codes_to_inks(codes: Samples) -> Inks:
     """Codes as inks of 0..1."""
     made: Inks = codes.astype(np.float32)
     made /= np.float32(np.iinfo(codes.dtype).max)
     return made
 
 
-def as_read(codes: Samples, word: PrintFormat, quality: int | None) -> Samples:
+def round_trip_codes(codes: Samples, file_format: PrintFormat, quality: int | None) -> Samples:
     """The codes that a reader of the file gets: themselves, or what JPEG at that quality makes of them."""
-    if word == "tiff" or quality is None:
+    if file_format == "tiff" or quality is None:
         return codes
-    data = jpeg_write.bare_inks(codes, quality)
+    data = jpeg_write.write_bare_cmyk(codes, quality)
     return jpeg.read_samples(data, jpeg.read_header(data, "inks", codes.shape[0] * codes.shape[1]), "inks")
 
 
-def held(codes: Samples, word: PrintFormat, quality: int | None, limit: float | None) -> Samples:
+def limit_coverage_after_encoding(codes: Samples, file_format: PrintFormat, quality: int | None, limit_percent: float | None) -> Samples:
     """The codes of which also what a reader of the file gets is under the limit of coverage: with room where a JPEG needs it."""
-    if limit is None or word == "tiff" or quality is None:
+    if limit_percent is None or file_format == "tiff" or quality is None:
         return codes
-    return ink_limit.held(codes, limit, lambda some: as_read(some, word, quality))
+    return ink_limit.limit_ink_through_jpeg(codes, limit_percent, lambda some: round_trip_codes(some, file_format, quality))
 
 
-def highest_coverage(codes: Samples) -> float:
+def max_coverage(codes: Samples) -> float:
     """The highest sum of inks in percent."""
-    return float(cmyk.summed(codes).max()) / float(np.iinfo(codes.dtype).max) * 100
+    return float(cmyk.code_sums(codes).max()) / float(np.iinfo(codes.dtype).max) * 100
 
 
-def ink_file(codes: Samples, plate: Plate, icc: bytes, word: PrintFormat, quality: int | None, page: Page | None) -> bytes:
-    """Inks as a file; ``plate`` gives resolution and metadata. A PDF is without loss unless it is given a quality."""
-    carrier = replace(plate, icc=icc, alpha=None)
-    if word == "tiff":
+def encode_inks(
+    codes: Samples, metadata_source: Picture, icc: bytes, file_format: PrintFormat, quality: int | None, page: PdfPageOptions | None
+) -> bytes:
+    """Inks as a file; ``picture`` gives resolution and metadata. A PDF is without loss unless it is given a quality."""
+    carrier = replace(metadata_source, icc=icc, alpha=None)
+    if file_format == "tiff":
         return tiff_write.write(codes, carrier, 1)
-    if word == "jpeg":
-        return jpeg_write.write_inks(codes, carrier, quality or 100)
+    if file_format == "jpeg":
+        return jpeg_write.write_cmyk(codes, carrier, quality or 100)
     if page is None:
         raise ValueError("a PDF needs a page")
     height, width = codes.shape[:2]
     if quality is None:
-        picture = pdf_write.lossless(codes, icc)
+        picture = pdf_write.deflate_image(codes, icc)
     else:
-        picture = pdf_write.Picture(jpeg_write.bare_inks(codes, quality), width, height, 4, 8, icc, jpeg=True)
-    return pdf_write.write(picture, page.sheet, page.title, page.marks)
+        picture = pdf_write.PdfImage(jpeg_write.write_bare_cmyk(codes, quality), width, height, 4, 8, icc, is_jpeg=True)
+    return pdf_write.write(picture, page.sheet, page.title, page.has_marks)
 
 
-def page_file(plate: Plate, depth: Literal[8, 16], quality: int | None, page: Page) -> bytes:
+def encode_page(source: Picture, depth: Literal[8, 16], quality: int | None, page: PdfPageOptions) -> bytes:
     """A picture in grey or RGB, without alpha, as a PDF page in its own profile."""
-    if plate.channels == 1 and plate.icc is None:
-        plate = replace(plate, pixels=frozen(np.repeat(plate.pixels, 3, axis=2)))
-    codes, icc = codec.codes(plate, depth), plate.icc or profiles.named("srgb")
+    if source.channels == 1 and source.icc is None:
+        source = replace(source, pixels=freeze(np.repeat(source.pixels, 3, axis=2)))
+    codes, icc = codec.to_codes(source, depth), source.icc or profiles.builtin_profile("srgb")
     if quality is None:
-        picture = pdf_write.lossless(codes, icc)
+        picture = pdf_write.deflate_image(codes, icc)
     else:
-        bare = replace(plate, icc=None, ppi=None, metadata=Metadata())
-        subsampling: Literal["4:4:4", "4:2:0"] = "4:4:4" if quality >= codec.FULL_CHROMA_FROM else "4:2:0"
+        bare = replace(source, icc=None, ppi=None, metadata=Metadata())
+        subsampling: Literal["4:4:4", "4:2:0"] = "4:4:4" if quality >= codec.FULL_CHROMA_MIN_QUALITY else "4:2:0"
         data = jpeg_write.write(codes, bare, quality, subsampling)
-        picture = pdf_write.Picture(data, plate.width, plate.height, plate.channels, 8, icc, jpeg=True)
-    return pdf_write.write(picture, page.sheet, page.title, page.marks)
+        picture = pdf_write.PdfImage(data, source.width, source.height, source.channels, 8, icc, is_jpeg=True)
+    return pdf_write.write(picture, page.sheet, page.title, page.has_marks)
 
 
-def proof_file(inks: Inks, icc: bytes, paper: bool, ppi: tuple[float, float] | None) -> bytes:
+def encode_proof(inks: Inks, icc: bytes, simulates_paper: bool, ppi: tuple[float, float] | None) -> bytes:
     """What the print will look like, as an sRGB JPEG; ``paper``: with the paper's own colour and the ink's own black."""
-    seen: Pixels = cmyk.seen(inks, icc, paper)
-    return codec.encode(Plate(frozen(seen), ppi=ppi), codec.Encoding(format="jpeg", depth=8, quality=92))
+    seen: Pixels = cmyk.soft_proof(inks, icc, simulates_paper)
+    return codec.encode(Picture(freeze(seen), ppi=ppi), codec.EncodingOptions(format="jpeg", depth=8, quality=92))

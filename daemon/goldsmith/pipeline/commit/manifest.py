@@ -12,14 +12,14 @@ from typing import Any
 from pydantic_core import to_json
 
 from goldsmith import __version__
-from goldsmith.journal.records import TakenRow
+from goldsmith.journal.records import HistoryRow
 
-SUFFIX = ".manifest.json"
-ASKED = ("stem", "prompt", "seed", "mask_fit", "working", "deliver")
-"""Of a job, what goes into the record under its own name beside stage, lane, inputs and steps: all that its result hangs on."""
+MANIFEST_SUFFIX = ".manifest.json"
+# Of a job, what goes into the record under its own name beside stage, lane, inputs and steps: all that its result hangs on.
+RECORDED_JOB_FIELDS = ("stem", "prompt", "seed", "mask_fit", "working", "deliver")
 
 
-def manifest(rows: Sequence[TakenRow], deliverables: Sequence[dict[str, Any]], brief: str) -> bytes:
+def build_manifest(rows: Sequence[HistoryRow], deliverables: Sequence[dict[str, Any]], brief: str) -> bytes:
     """The manifest of one delivery as UTF-8 JSON.
 
     rows: the asset's way, oldest first, the delivering stage last; deliverables: file, sha256, bytes and facts of each
@@ -28,30 +28,31 @@ def manifest(rows: Sequence[TakenRow], deliverables: Sequence[dict[str, Any]], b
     first, last = rows[0], rows[-1]
     content = {
         "goldsmith": __version__,
-        "source": {"path": first.path, "sha256": first.sha256, "taken_at": _iso(first.taken_at)},
-        "delivered_at": _iso(last.taken_at),
+        "source": {"path": first.path, "sha256": first.sha256, "taken_at": _iso_time(first.taken_at)},
+        "delivered_at": _iso_time(last.taken_at),
         "deliverables": list(deliverables),
-        "outside_mask": _outside(rows),
-        "stages": [_stage(row) for row in rows],
+        "outside_mask": _outside_mask_counts(rows),
+        "stages": [_stage_entry(row) for row in rows],
         "brief": brief,
         "machine": {"python": platform.python_version(), "system": platform.system(), "architecture": platform.machine()},
     }
-    return _written(content)
+    return _to_json_bytes(content)
 
 
-def renamed_in(data: bytes, names: dict[str, str]) -> bytes:
+def rename_deliverables(data: bytes, new_names: dict[str, str]) -> bytes:
     """The manifest with the files of its last stage under other names (old -> new, without folders)."""
     content = json.loads(data)
     for deliverable in content["deliverables"]:
-        deliverable["file"] = names.get(deliverable["file"], deliverable["file"])
+        deliverable["file"] = new_names.get(deliverable["file"], deliverable["file"])
     last = content["stages"][-1]
     last["results"] = [
-        posixpath.join(posixpath.dirname(path), names.get(posixpath.basename(path), posixpath.basename(path))) for path in last["results"]
+        posixpath.join(posixpath.dirname(path), new_names.get(posixpath.basename(path), posixpath.basename(path)))
+        for path in last["results"]
     ]
-    return _written(content)
+    return _to_json_bytes(content)
 
 
-def _written(content: dict[str, Any]) -> bytes:
+def _to_json_bytes(content: dict[str, Any]) -> bytes:
     """Indented UTF-8. pydantic's writer is twenty times as fast as json's with indents, but knows no undecodable names."""
     try:
         return to_json(content, indent=2) + b"\n"
@@ -59,20 +60,20 @@ def _written(content: dict[str, Any]) -> bytes:
         return (json.dumps(content, indent=2) + "\n").encode()
 
 
-def _stage(row: TakenRow) -> dict[str, Any]:
+def _stage_entry(row: HistoryRow) -> dict[str, Any]:
     return {
         "stage": row.stage,
         "picture": {"path": row.path, "sha256": row.sha256},
-        "started_at": _iso(row.started_at),
-        "taken_at": _iso(row.taken_at),
+        "started_at": _iso_time(row.started_at),
+        "taken_at": _iso_time(row.taken_at),
         "results": list(row.results),
         **row.record,
     }
 
 
-def _outside(rows: Sequence[TakenRow]) -> dict[str, int]:
+def _outside_mask_counts(rows: Sequence[HistoryRow]) -> dict[str, int]:
     """Law 4 over the whole way: pixels outside the masks that were counted, and how many of them changed (none)."""
-    steps: list[Any] = [step for row in rows for step in _listed(row.record.get("steps"))]
+    steps: list[Any] = [step for row in rows for step in _as_list(row.record.get("steps"))]
     counted = [step["findings"] for step in steps if "outside_pixels" in step["findings"]]
     return {
         "pixels": sum(int(found["outside_pixels"]) for found in counted),
@@ -80,9 +81,9 @@ def _outside(rows: Sequence[TakenRow]) -> dict[str, int]:
     }
 
 
-def _listed(value: object) -> list[Any]:
+def _as_list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _iso(seconds: float) -> str:
+def _iso_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -6,139 +6,144 @@ import posixpath
 
 from pydantic import JsonValue
 
-from goldsmith.files import Filesystem, Sig, fold
-from goldsmith.journal.records import Placed, Plan, Settled, TakenRow, Version
-from goldsmith.pipeline.commit.file_move import Gone, Leg, NotAlone
-from goldsmith.pipeline.commit.folders import Folders
-from goldsmith.pipeline.commit.naming import archive_path, in_archive, split_version
-from goldsmith.pipeline.intake.index import company
+from goldsmith.files import FileSignature, Filesystem, fold_name
+from goldsmith.journal.records import CompletedPlan, HistoryRow, PlacedFile, PlacedVersion, Plan
+from goldsmith.pipeline.commit.file_move import FileMove, SidecarArrived, SourceMissing
+from goldsmith.pipeline.commit.naming import archive_path, is_in_archive, split_version
+from goldsmith.pipeline.commit.open_folders import OpenFolders
+from goldsmith.pipeline.intake.bundle_index import find_companion
 
 
-class Carry:
+class PlanMoves:
     """Carries one plan out. ``replay``: the plan was found open, and any part of it may have been done before.
 
     ``homes`` remembers what files that were put back have become, so that trying again does not take that for a change.
     """
 
-    def __init__(self, fs: Filesystem, folders: Folders, plan: Plan, homes: dict[str, Sig], *, replay: bool) -> None:
-        self.fs, self.folders, self.plan, self.homes, self.replay = fs, folders, plan, homes, replay
-        self.takes = [self._leg(number, take.path, take.to, take.sha256) for number, take in enumerate(plan.takes)]
-        self.puts = [self._leg(number, put.source, put.to, put.sha256) for number, put in enumerate(plan.puts, len(plan.takes))]
-        for leg, take in zip(self.takes, plan.takes, strict=True):
-            leg.take, leg.sig, leg.home = True, take.sig, homes.get(take.path)
-        for leg, put in zip(self.puts, plan.puts, strict=True):
+    def __init__(
+        self, fs: Filesystem, folders: OpenFolders, plan: Plan, restored_sigs: dict[str, FileSignature], *, is_recovery: bool
+    ) -> None:
+        self.fs, self.folders, self.plan, self.restored_sigs, self.is_recovery = fs, folders, plan, restored_sigs, is_recovery
+        self.consumes = [self._file_move(number, take.path, take.destination, take.sha256) for number, take in enumerate(plan.consumes)]
+        self.publishes = [
+            self._file_move(number, put.source, put.destination, put.sha256)
+            for number, put in enumerate(plan.publishes, len(plan.consumes))
+        ]
+        for leg, take in zip(self.consumes, plan.consumes, strict=True):
+            leg.is_consume, leg.sig, leg.restored_sig = True, take.sig, restored_sigs.get(take.path)
+        for leg, put in zip(self.publishes, plan.publishes, strict=True):
             leg.sig = put.sig
-        self.stowed: list[tuple[Leg, str]] = []
+        self.displaced: list[tuple[FileMove, str]] = []
 
-    def _leg(self, number: int, origin: str, goal: str, sha256: str) -> Leg:
-        leg = Leg(self.fs, self.folders, f"{self.plan.id}-{number}", origin, goal, sha256)
-        leg.replay = self.replay
+    def _file_move(self, number: int, source: str, destination: str, sha256: str) -> FileMove:
+        leg = FileMove(self.fs, self.folders, f"{self.plan.id}-{number}", source, destination, sha256)
+        leg.is_recovery = self.is_recovery
         return leg
 
-    def forward(self) -> None:
-        """Do what is still to be done. Raises as ``Leg.forward`` does; then ``back`` is to be called."""
-        if self.replay and self._puts_begun():
-            for leg in self.takes:
-                leg.confirm()
+    def apply(self) -> None:
+        """Do what is still to be done. Raises as ``Leg.forward`` does; then ``resize_matte`` is to be called."""
+        if self.is_recovery and self._has_publishing_started():
+            for leg in self.consumes:
+                leg.confirm_consumed()
         else:
-            self._take_all()
-            self._look_round()
-        for leg in self.puts:
+            self._consume_all()
+            self._check_lone_brief()
+        for leg in self.publishes:
             try:
-                leg.forward()
-            except Gone:
-                if not self.replay:
+                leg.apply()
+            except SourceMissing:
+                if not self.is_recovery:
                     raise
 
-    def _puts_begun(self) -> bool:
+    def _has_publishing_started(self) -> bool:
         """A result that is no longer in scratch was put down, since every take goes before every put.
 
         Raises Gone where results are missing though an input still lies where it lay: scratch was lost, there is nothing to put.
         """
-        missing = [leg for leg in self.puts if not leg.still_there()]
-        if missing and any(leg.still_there() for leg in self.takes):
-            raise Gone(missing[0], f"The result {missing[0].name} is no longer there.")
+        missing = [leg for leg in self.publishes if not leg.is_at_source()]
+        if missing and any(leg.is_at_source() for leg in self.consumes):
+            raise SourceMissing(missing[0], f"The result {missing[0].name} is no longer there.")
         return bool(missing)
 
-    def _take_all(self) -> None:
-        for number, leg in enumerate(self.takes):
+    def _consume_all(self) -> None:
+        for number, leg in enumerate(self.consumes):
             try:
-                leg.forward()
-            except Gone:
-                if not (self.replay and any(later.reached() for later in self.takes[number + 1 :])):
+                leg.apply()
+            except SourceMissing:
+                if not (self.is_recovery and any(later.is_at_destination() for later in self.consumes[number + 1 :])):
                     raise
 
-    def _look_round(self) -> None:
+    def _check_lone_brief(self) -> None:
         """A brief that was worked on alone is out of its folder now: what comes from here on comes too late, what is there already does
         not. Raises NotAlone."""
-        brief = self.plan.alone
+        brief = self.plan.lone_brief
         if brief:
-            came = company(brief, self.folders.names(posixpath.dirname(brief)))
+            came = find_companion(brief, self.folders.list_file_names(posixpath.dirname(brief)))
             if came is not None:
-                raise NotAlone(next(leg for leg in self.takes if leg.origin == brief), came)
+                raise SidecarArrived(next(leg for leg in self.consumes if leg.source == brief), came)
 
-    def back(self, now: float) -> None:
+    def roll_back(self, now: float) -> None:
         """Put everything back. An input whose place was filled again meanwhile goes to the archive instead."""
-        for leg in reversed(self.takes + self.puts):
-            if not leg.back():
-                self.stowed.append((leg, self._stow(leg, now)))
-            elif leg.take and leg.home is not None:
-                self.homes[leg.origin] = leg.home
+        for leg in reversed(self.consumes + self.publishes):
+            if not leg.roll_back():
+                self.displaced.append((leg, self._archive_displaced(leg, now)))
+            elif leg.is_consume and leg.restored_sig is not None:
+                self.restored_sigs[leg.source] = leg.restored_sig
 
-    def _stow(self, leg: Leg, now: float) -> str:
-        astray = leg.astray()
-        if in_archive(astray):
+    def _archive_displaced(self, leg: FileMove, now: float) -> str:
+        astray = leg.stranded_path()
+        if is_in_archive(astray):
             return astray
-        to = archive_path(leg.origin, now, self.folders.is_free)
-        away = self._leg(self.takes.index(leg), astray, to, "")
-        away.replay = False
-        away.forward()
-        away.finish()
+        to = archive_path(leg.source, now, self.folders.is_free)
+        away = self._file_move(self.consumes.index(leg), astray, to, "")
+        away.is_recovery = False
+        away.apply()
+        away.clean_up()
         return to
 
-    def finish(self) -> None:
-        for leg in self.takes + self.puts:
-            leg.finish()
-            self.homes.pop(leg.origin, None)
+    def clean_up(self) -> None:
+        for leg in self.consumes + self.publishes:
+            leg.clean_up()
+            self.restored_sigs.pop(leg.source, None)
 
-    def settled(self, now: float) -> Settled:
+    def completed_plan(self, now: float) -> CompletedPlan:
         """What is to be written down now that everything lies where it should."""
         placed = tuple(
-            Placed.model_construct(path=leg.goal, sig=leg.lies, sha256=leg.sha256, job_id=self.plan.job_id)
-            for leg in self.takes + self.puts
-            if leg.lies is not None and not in_archive(leg.goal)
+            PlacedFile.model_construct(path=leg.destination, sig=leg.destination_sig, sha256=leg.sha256, job_id=self.plan.job_id)
+            for leg in self.consumes + self.publishes
+            if leg.destination_sig is not None and not is_in_archive(leg.destination)
         )
-        results = tuple(goal for goal in self.plan.goals if not in_archive(goal))
-        archived: dict[str, JsonValue] = {one.path: one.to for one in self.plan.takes if in_archive(one.to)}
-        row = self.plan.row
+        results = tuple(goal for goal in self.plan.destinations if not is_in_archive(goal))
+        archived: dict[str, JsonValue] = {one.path: one.destination for one in self.plan.consumes if is_in_archive(one.destination)}
+        row = self.plan.history_row
         # A picture that was handed on itself lies there as a copy.
-        for put in self.plan.puts:
-            if in_archive(put.to) and put.sha256 == row.sha256:
-                archived[row.path] = put.to
+        for put in self.plan.publishes:
+            if is_in_archive(put.destination) and put.sha256 == row.sha256:
+                archived[row.path] = put.destination
         record = {**row.record, "archived": archived}
         row = row.model_copy(update={"taken_at": now, "results": results, "record": record})
-        return Settled(self.plan.id, (row,), placed, versions_of(self.plan))
+        return CompletedPlan(self.plan.id, (row,), placed, plan_versions(self.plan))
 
-    def superseded(self, now: float) -> Settled:
+    def superseded_plan(self, now: float) -> CompletedPlan:
         """What is to be written down of inputs that could not go home."""
         rows = tuple(
-            TakenRow(
+            HistoryRow(
                 job_id=self.plan.job_id,
-                path=leg.origin,
+                path=leg.source,
                 sha256="",
-                started_at=self.plan.row.started_at,
+                started_at=self.plan.history_row.started_at,
                 taken_at=now,
-                stage=self.plan.row.stage,
+                stage=self.plan.history_row.stage,
                 outcome="superseded",
-                record={"archived": {leg.origin: to}},
+                record={"archived": {leg.source: to}},
             )
-            for leg, to in self.stowed
+            for leg, to in self.displaced
         )
-        return Settled(self.plan.id, rows, (), ())
+        return CompletedPlan(self.plan.id, rows, (), ())
 
 
-def versions_of(plan: Plan) -> tuple[Version, ...]:
+def plan_versions(plan: Plan) -> tuple[PlacedVersion, ...]:
     """The versions a plan puts down: one in each folder it puts results into."""
     base, number = split_version(plan.stem)
-    folders = {goal.rpartition("/")[0] for goal in plan.goals if not in_archive(goal)}
-    return tuple(Version(folder, fold(base), number) for folder in sorted(folders))
+    folders = {goal.rpartition("/")[0] for goal in plan.destinations if not is_in_archive(goal)}
+    return tuple(PlacedVersion(folder, fold_name(base), number) for folder in sorted(folders))

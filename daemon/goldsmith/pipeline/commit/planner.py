@@ -9,26 +9,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from goldsmith.files import Filesystem, Sig, fold
-from goldsmith.jobs.job import Outcome, Output
+from goldsmith.files import FileSignature, Filesystem, fold_name
+from goldsmith.jobs.job import Outcome, OutputFile
 from goldsmith.journal.journal import Journal
-from goldsmith.journal.records import Plan, Put, Take, TakenRow
-from goldsmith.pipeline.commit.manifest import ASKED, manifest, renamed_in
-from goldsmith.pipeline.commit.manifest import SUFFIX as MANIFEST
+from goldsmith.journal.records import Consume, HistoryRow, Plan, Publish
+from goldsmith.pipeline.commit.manifest import MANIFEST_SUFFIX as MANIFEST
+from goldsmith.pipeline.commit.manifest import RECORDED_JOB_FIELDS, build_manifest, rename_deliverables
 from goldsmith.pipeline.commit.naming import (
-    LONGEST,
+    MAX_NAME_BYTES,
     archive_path,
-    in_archive,
-    shortened,
+    is_in_archive,
+    next_free_stem,
     split_version,
-    versioned,
+    truncate_name,
 )
-from goldsmith.pipeline.commit.plan_executor import with_stem
+from goldsmith.pipeline.commit.plan_executor import with_new_stem
 from goldsmith.pipeline.intake.bundle import Bundle
-from goldsmith.pipeline.scheduler.work import Work
+from goldsmith.pipeline.scheduler.work_item import WorkItem
 
-_TAIL_ROOM = 40
-"""Bytes a stem leaves free for what follows it: version, export name, mask name and suffix."""
+# Bytes a stem leaves free for what follows it: version, export name, mask name and suffix.
+_RESERVED_TAIL_BYTES = 40
 
 
 class Planner:
@@ -37,82 +37,87 @@ class Planner:
     def __init__(
         self,
         root: Path,
-        last: str,
+        final_folder: str,
         journal: Journal,
         fs: Filesystem,
-        stem_taken: Callable[[str, str, str], bool],
-        wall: Callable[[], float],
+        is_stem_taken: Callable[[str, str, str], bool],
+        wall_clock: Callable[[], float],
     ) -> None:
         self._root = root
-        self._last = last
+        self._final_folder = final_folder
         self._journal = journal
         self._fs = fs
-        self._stem_taken = stem_taken
-        self._wall = wall
-        self._promised: set[str] = set()
+        self._is_stem_taken = is_stem_taken
+        self._wall_clock = wall_clock
+        self._reserved: set[str] = set()
 
-    def plan(self, work: Work) -> Plan:
+    def plan(self, work: WorkItem) -> Plan:
         """The commit of a finished piece of work, under a name that is free as far as can be seen."""
-        outcome = work.finished
-        target = posixpath.join(work.ready.stage.next, work.bundle.campaign).rstrip("/")
-        stem = self._stem(work, target, outcome)
-        placed = self._journal.placed(work.picture)
-        ours = placed is not None and placed.sha256 == work.hashes[work.picture]
-        return _Draft(self, work, outcome, target, stem, placed.job_id if placed is not None and ours else "").plan()
+        outcome = work.final_outcome
+        target = posixpath.join(work.ready.stage.next_folder, work.bundle.campaign).rstrip("/")
+        stem = self._choose_stem(work, target, outcome)
+        placed = self._journal.placed_file(work.asset_path)
+        ours = placed is not None and placed.sha256 == work.hashes[work.asset_path]
+        return _PlanDraft(self, work, outcome, target, stem, placed.job_id if placed is not None and ours else "").plan()
 
-    def forget_promises(self) -> None:
+    def clear_reservations(self) -> None:
         """The plans made since are committed: what they were promised can be seen on the disk again."""
-        self._promised.clear()
+        self._reserved.clear()
 
-    def promise(self, path: str) -> None:
-        self._promised.add(fold(path))
+    def reserve(self, path: str) -> None:
+        self._reserved.add(fold_name(path))
 
-    def free(self, path: str) -> bool:
+    def is_free(self, path: str) -> bool:
         """True where nothing lies at ``path`` and no plan of this batch is going to put something there."""
-        return fold(path) not in self._promised and not os.path.lexists(self._root / path)
+        return fold_name(path) not in self._reserved and not os.path.lexists(self._root / path)
 
-    def _stem(self, work: Work, target: str, outcome: Outcome) -> str:
+    def _choose_stem(self, work: WorkItem, target: str, outcome: Outcome) -> str:
         stage, bundle = work.ready.stage, work.bundle
         tails = [output.tail for output in outcome.outputs if output.role != "aside"]
-        if outcome.unchanged:
-            tails.append(os.path.splitext(work.picture)[1])
-        tails.append(MANIFEST if stage.next == self._last else ".toml")
+        if outcome.is_unchanged:
+            tails.append(os.path.splitext(work.asset_path)[1])
+        tails.append(MANIFEST if stage.next_folder == self._final_folder else ".toml")
 
         def free(stem: str) -> bool:
-            if fold(_whole(target, stem)) in self._promised:
+            if fold_name(_stem_reservation(target, stem)) in self._reserved:
                 return False
-            if stage.next != self._last and self._stem_taken(stage.next, bundle.campaign, stem):
+            if stage.next_folder != self._final_folder and self._is_stem_taken(stage.next_folder, bundle.campaign, stem):
                 return False
-            return all(self.free(posixpath.join(target, stem + tail)) for tail in tails)
+            return all(self.is_free(posixpath.join(target, stem + tail)) for tail in tails)
 
         base, _ = split_version(bundle.stem)
-        gone = self._journal.ever_placed_versions(target, fold(base))
-        stem = versioned(bundle.stem, gone, free, 255 - _TAIL_ROOM)
-        self.promise(_whole(target, stem))
+        gone = self._journal.placed_versions(target, fold_name(base))
+        stem = next_free_stem(bundle.stem, gone, free, 255 - _RESERVED_TAIL_BYTES)
+        self.reserve(_stem_reservation(target, stem))
         return stem
 
-    def reword(self, plan: Plan, stem: str) -> Plan:
+    def rename_plan(self, plan: Plan, stem: str) -> Plan:
         """The plan under another stem, for when its names were taken in the last instant; a manifest names the new ones."""
-        renamed = with_stem(plan, stem)
-        old = {posixpath.basename(before.to): posixpath.basename(after.to) for before, after in zip(_all(plan), _all(renamed), strict=True)}
-        puts = tuple(self._reworded(put, old) if put.to.endswith(MANIFEST) else put for put in renamed.puts)
-        return renamed.model_copy(update={"puts": puts})
+        renamed = with_new_stem(plan, stem)
+        old = {
+            posixpath.basename(before.destination): posixpath.basename(after.destination)
+            for before, after in zip(_all_moves(plan), _all_moves(renamed), strict=True)
+        }
+        puts = tuple(self._rewrite_manifest(put, old) if put.destination.endswith(MANIFEST) else put for put in renamed.publishes)
+        return renamed.model_copy(update={"publishes": puts})
 
-    def _reworded(self, put: Put, names: dict[str, str]) -> Put:
+    def _rewrite_manifest(self, put: Publish, new_names: dict[str, str]) -> Publish:
         source = Path(put.source)
-        data = renamed_in(source.read_bytes(), names)
+        data = rename_deliverables(source.read_bytes(), new_names)
         again = source.with_name(f"{source.name}~")
         self._write(again, data)
-        return put.model_copy(update={"source": str(again), "sha256": hashlib.sha256(data).hexdigest(), "sig": Sig.of(os.stat(again))})
+        return put.model_copy(
+            update={"source": str(again), "sha256": hashlib.sha256(data).hexdigest(), "sig": FileSignature.from_stat(os.stat(again))}
+        )
 
     # what a draft needs of the world
 
-    def archive(self, path: str) -> str:
-        found = archive_path(path, self._wall(), self.free)
-        self.promise(found)
+    def reserve_archive_path(self, path: str) -> str:
+        found = archive_path(path, self._wall_clock(), self.is_free)
+        self.reserve(found)
         return found
 
-    def write(self, work: Work, name: str, data: bytes) -> str:
+    def write_scratch_file(self, work: WorkItem, name: str, data: bytes) -> str:
         """Put a small text of our own into the job's scratch folder, durably; its absolute path."""
         folder = Path(work.job.scratch)
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,127 +132,131 @@ class Planner:
         finally:
             os.close(descriptor)
 
-    def chain(self, row: TakenRow) -> list[TakenRow]:
-        return [*(self._journal.chain(row.lineage) if row.lineage else ()), row]
+    def lineage(self, row: HistoryRow) -> list[HistoryRow]:
+        return [*(self._journal.lineage(row.parent_job_id) if row.parent_job_id else ()), row]
 
     def now(self) -> float:
-        return self._wall()
+        return self._wall_clock()
 
-    def is_last(self, folder: str) -> bool:
-        return folder == self._last
+    def is_final_folder(self, folder: str) -> bool:
+        return folder == self._final_folder
 
 
-class _Draft:
+class _PlanDraft:
     """The takes and puts of one plan while they are gathered."""
 
-    def __init__(self, planner: Planner, work: Work, outcome: Outcome, target: str, stem: str, lineage: str) -> None:
+    def __init__(self, planner: Planner, work: WorkItem, outcome: Outcome, target: str, stem: str, parent_job_id: str) -> None:
         self._planner = planner
         self._work = work
         self._outcome = outcome
         self._target = target
         self._stem = stem
-        self._lineage = lineage
-        """The job that made the picture, or "" where a person put it there."""
-        self._takes: list[Take] = []
-        self._puts: list[Put] = []
-        self._last = planner.is_last(work.ready.stage.next)
+        # The job that made the picture, or "" where a person put it there.
+        self._parent_job_id = parent_job_id
+        self._consumes: list[Consume] = []
+        self._publishes: list[Publish] = []
+        self._is_final = planner.is_final_folder(work.ready.stage.next_folder)
 
     def plan(self) -> Plan:
-        self._picture()
-        self._sidecars()
-        for output in self._going_on():
-            self._put(output.path, output.tail, output.sha256)
-        aside = self._aside()
-        row = self._row(aside)
-        self._instructions(row)
-        work, takes, puts = self._work, tuple(self._takes), tuple(self._puts)
-        alone = work.picture if work.bundle.alone else ""
-        return Plan(id=work.job.id, job_id=work.job.id, stem=self._stem, takes=takes, puts=puts, row=row, alone=alone)
+        self._add_picture()
+        self._add_sidecars()
+        for output in self._forwarded_outputs():
+            self._publish(output.path, output.tail, output.sha256)
+        aside = self._add_archive_only_outputs()
+        row = self._history_row(aside)
+        self._add_brief(row)
+        work, takes, puts = self._work, tuple(self._consumes), tuple(self._publishes)
+        alone = work.asset_path if work.bundle.is_lone_brief else ""
+        return Plan(id=work.job.id, job_id=work.job.id, stem=self._stem, consumes=takes, publishes=puts, history_row=row, lone_brief=alone)
 
-    def _picture(self) -> None:
-        path = self._work.picture
-        if self._work.bundle.alone:
+    def _add_picture(self) -> None:
+        path = self._work.asset_path
+        if self._work.bundle.is_lone_brief:
             return  # there is none: what the asset goes by is its brief, and that goes the way of briefs
-        if not self._outcome.unchanged:
-            self._away(path)
+        if not self._outcome.is_unchanged:
+            self._archive(path)
             return
-        self._on(path, os.path.splitext(path)[1])
-        if self._outcome.original and not self._lineage:
+        self._forward(path, os.path.splitext(path)[1])
+        if self._outcome.original_copy and not self._parent_job_id:
             sha256 = self._work.hashes[path]
-            self._puts.append(Put(source=self._outcome.original, to=self._planner.archive(path), sha256=sha256))
+            self._publishes.append(
+                Publish(source=self._outcome.original_copy, destination=self._planner.reserve_archive_path(path), sha256=sha256)
+            )
 
-    def _going_on(self) -> list[Output]:
+    def _forwarded_outputs(self) -> list[OutputFile]:
         return [output for output in self._outcome.outputs if output.role != "aside"]
 
-    def _aside(self) -> list[dict[str, Any]]:
+    def _add_archive_only_outputs(self) -> list[dict[str, Any]]:
         """What does not go on comes to lie in the archive, where the original comes to lie; what the record says of each."""
         bundle, found = self._work.bundle, []
         for output in self._outcome.outputs:
             if output.role == "aside":
-                name = shortened(bundle.stem, LONGEST - len(output.tail)) + output.tail
-                to = self._planner.archive(posixpath.join(bundle.folder, bundle.campaign, name))
-                self._puts.append(Put(source=output.path, to=to, sha256=output.sha256))
+                name = truncate_name(bundle.stem, MAX_NAME_BYTES - len(output.tail)) + output.tail
+                to = self._planner.reserve_archive_path(posixpath.join(bundle.folder, bundle.campaign, name))
+                self._publishes.append(Publish(source=output.path, destination=to, sha256=output.sha256))
                 found.append({**output.facts, "sha256": output.sha256, "archived": to})
         return found
 
-    def _sidecars(self) -> None:
-        used = set(self._outcome.used)
-        for path, tail in travel_tails(self._work.bundle):
-            if path in used or self._last:
-                self._away(path)
+    def _add_sidecars(self) -> None:
+        used = set(self._outcome.consumed_files)
+        for path, tail in sidecar_tails(self._work.bundle):
+            if path in used or self._is_final:
+                self._archive(path)
             else:
-                self._on(path, tail)
+                self._forward(path, tail)
 
-    def _instructions(self, row: TakenRow) -> None:
+    def _add_brief(self, row: HistoryRow) -> None:
         """A brief travels on, resolved; at the end of the line the manifest stands for it. What spoke to one stage only stays behind."""
         bundle, resolved = self._work.bundle, self._work.ready.resolved
         if bundle.prompt is not None:
-            self._away(bundle.prompt)
-        if self._last:
+            self._archive(bundle.prompt)
+        if self._is_final:
             if bundle.brief is not None:
-                self._away(bundle.brief)
-            settled = row.model_copy(update={"record": {**row.record, "archived": self._archived()}})
-            self._put_text(MANIFEST, manifest(self._planner.chain(settled), self._deliverables(), str(row.record.get("brief", ""))))
+                self._archive(bundle.brief)
+            settled = row.model_copy(update={"record": {**row.record, "archived": self._archived_paths()}})
+            self._publish_text(
+                MANIFEST, build_manifest(self._planner.lineage(settled), self._deliverable_entries(), str(row.record.get("brief", "")))
+            )
             return
-        if resolved.one_stage:
+        if resolved.is_single_stage:
             if bundle.brief is not None:
-                self._away(bundle.brief)
+                self._archive(bundle.brief)
             return
-        if bundle.brief is not None and resolved.complete:
-            self._on(bundle.brief, ".toml")
+        if bundle.brief is not None and resolved.is_complete:
+            self._forward(bundle.brief, ".toml")
             return
         if bundle.brief is not None:
-            self._away(bundle.brief)
-        self._put_text(".toml", resolved.to_toml())
+            self._archive(bundle.brief)
+        self._publish_text(".toml", resolved.to_toml())
 
-    def _row(self, aside: list[dict[str, Any]]) -> TakenRow:
+    def _history_row(self, archive_only: list[dict[str, Any]]) -> HistoryRow:
         work, outcome = self._work, self._outcome
         record: dict[str, Any] = {
             "seconds": round(outcome.seconds, 4),
-            "lane": outcome.lane,
-            "ran_with": outcome.ran_with,
-            **{name: getattr(work.job, name) for name in ASKED},
+            "lane": outcome.queue,
+            "ran_with": outcome.environment,
+            **{name: getattr(work.job, name) for name in RECORDED_JOB_FIELDS},
             "facts": outcome.facts,
-            "inputs": self._inputs(),
+            "inputs": self._input_records(),
             "steps": [step.model_dump() for step in outcome.steps],
-            "outputs": self._outputs(),
-            **({"aside": aside} if aside else {}),
-            "brief": "" if work.ready.resolved.one_stage else work.ready.resolved.to_toml().decode(),
+            "outputs": self._output_records(),
+            **({"aside": archive_only} if archive_only else {}),
+            "brief": "" if work.ready.resolved.is_single_stage else work.ready.resolved.to_toml().decode(),
         }
-        return TakenRow(
+        return HistoryRow(
             job_id=work.job.id,
-            path=work.picture,
-            sha256=work.hashes[work.picture],
+            path=work.asset_path,
+            sha256=work.hashes[work.asset_path],
             started_at=work.started_at,
             taken_at=self._planner.now(),
             stage=work.job.stage,
-            outcome="delivered" if self._last else "passed",
-            results=tuple(self._results()),
-            lineage=self._lineage,
+            outcome="delivered" if self._is_final else "passed",
+            results=tuple(self._result_paths()),
+            parent_job_id=self._parent_job_id,
             record=record,
         )
 
-    def _inputs(self) -> list[dict[str, Any]]:
+    def _input_records(self) -> list[dict[str, Any]]:
         """Every file that took part, first those that the lane read, in its order; with these a replay begins."""
         work = self._work
         given = {each.path: each for each in work.job.inputs}
@@ -256,66 +265,66 @@ class _Draft:
         others = [(path, sha256) for path, sha256 in work.hashes.items() if path not in given]
         return found + [{"role": texts.get(path, "brief"), "name": "", "path": path, "sha256": sha256} for path, sha256 in others]
 
-    def _outputs(self) -> list[dict[str, Any]]:
+    def _output_records(self) -> list[dict[str, Any]]:
         """What the stage left, by what follows the stem; the picture itself where no byte of it was changed."""
-        outcome, picture = self._outcome, self._work.picture
+        outcome, picture = self._outcome, self._work.asset_path
         found: list[dict[str, Any]] = []
-        if outcome.unchanged:
+        if outcome.is_unchanged:
             found.append({"role": "picture", "tail": os.path.splitext(picture)[1], "sha256": self._work.hashes[picture]})
         return found + [{"role": output.role, "tail": output.tail, "sha256": output.sha256} for output in outcome.outputs]
 
-    def _archived(self) -> dict[str, str]:
+    def _archived_paths(self) -> dict[str, str]:
         """Where the inputs are going to lie in the archive, as far as can be told before they are moved."""
-        found = {take.path: take.to for take in self._takes if in_archive(take.to)}
-        copy = next((put.to for put in self._puts if put.source == self._outcome.original), "")
-        return {self._work.picture: copy, **found} if copy else found
+        found = {take.path: take.destination for take in self._consumes if is_in_archive(take.destination)}
+        copy = next((put.destination for put in self._publishes if put.source == self._outcome.original_copy), "")
+        return {self._work.asset_path: copy, **found} if copy else found
 
-    def _results(self) -> list[str]:
-        found = [take.to for take in self._takes if take.path == self._work.picture] if self._outcome.unchanged else []
-        return found + [self._name(output.tail) for output in self._going_on()]
+    def _result_paths(self) -> list[str]:
+        found = [take.destination for take in self._consumes if take.path == self._work.asset_path] if self._outcome.is_unchanged else []
+        return found + [self._target_path(output.tail) for output in self._forwarded_outputs()]
 
-    def _deliverables(self) -> list[dict[str, Any]]:
+    def _deliverable_entries(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        if self._outcome.unchanged:
-            path = self._work.picture
+        if self._outcome.is_unchanged:
+            path = self._work.asset_path
             name = self._stem + os.path.splitext(path)[1]
             found.append({"file": name, "sha256": self._work.hashes[path], "bytes": self._work.sigs[path].size, **self._outcome.facts})
-        for output in self._going_on():
+        for output in self._forwarded_outputs():
             found.append({"file": self._stem + output.tail, "sha256": output.sha256, "bytes": output.size, **output.facts})
         return found
 
-    def _name(self, tail: str) -> str:
+    def _target_path(self, tail: str) -> str:
         return posixpath.join(self._target, self._stem + tail)
 
-    def _on(self, path: str, tail: str) -> None:
-        self._take(path, self._name(tail))
-        self._planner.promise(self._name(tail))
+    def _forward(self, path: str, tail: str) -> None:
+        self._consume(path, self._target_path(tail))
+        self._planner.reserve(self._target_path(tail))
 
-    def _away(self, path: str) -> None:
-        self._take(path, self._planner.archive(path))
+    def _archive(self, path: str) -> None:
+        self._consume(path, self._planner.reserve_archive_path(path))
 
-    def _take(self, path: str, to: str) -> None:
-        self._takes.append(Take(path=path, sig=self._work.sigs[path], sha256=self._work.hashes[path], to=to))
+    def _consume(self, path: str, destination: str) -> None:
+        self._consumes.append(Consume(path=path, sig=self._work.sigs[path], sha256=self._work.hashes[path], destination=destination))
 
-    def _put(self, source: str, tail: str, sha256: str) -> None:
-        self._puts.append(Put(source=source, to=self._name(tail), sha256=sha256))
-        self._planner.promise(self._name(tail))
+    def _publish(self, source: str, tail: str, sha256: str) -> None:
+        self._publishes.append(Publish(source=source, destination=self._target_path(tail), sha256=sha256))
+        self._planner.reserve(self._target_path(tail))
 
-    def _put_text(self, tail: str, data: bytes) -> None:
+    def _publish_text(self, tail: str, data: bytes) -> None:
         name = tail.lstrip(".")
-        self._put(self._planner.write(self._work, f"text-{name}", data), tail, hashlib.sha256(data).hexdigest())
+        self._publish(self._planner.write_scratch_file(self._work, f"text-{name}", data), tail, hashlib.sha256(data).hexdigest())
 
 
-def _whole(target: str, stem: str) -> str:
+def _stem_reservation(target: str, stem: str) -> str:
     """Stands for everything called after a stem: two of a batch may not share one, whatever their suffixes."""
     return f"{target}/{stem}/"
 
 
-def _all(plan: Plan) -> tuple[Take | Put, ...]:
-    return (*plan.takes, *plan.puts)
+def _all_moves(plan: Plan) -> tuple[Consume | Publish, ...]:
+    return (*plan.consumes, *plan.publishes)
 
 
-def travel_tails(bundle: Bundle) -> list[tuple[str, str]]:
+def sidecar_tails(bundle: Bundle) -> list[tuple[str, str]]:
     """(path, what follows the stem) of every sidecar, spelt the one way that is read again whatever the picture is called next."""
     found: list[tuple[str, str]] = []
     for role, shelf in (("mask", bundle.masks), ("keep", bundle.keeps), ("layer", bundle.layers)):

@@ -11,61 +11,63 @@ import shutil
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from goldsmith.files import NEW_PREFIX, At, Filesystem
+from goldsmith.files import TEMP_PREFIX, Filesystem, PathAt
 from goldsmith.journal.records import Plan
 from goldsmith.pipeline.commit.file_move import COPY_PREFIX, PARKED_PREFIX
-from goldsmith.pipeline.commit.naming import ARCHIVE, WORK
-from goldsmith.pipeline.commit.plan_executor import Deliver, Result
+from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER, SCRATCH_FOLDER
+from goldsmith.pipeline.commit.plan_executor import PlanExecutor, PlanResult
 
-_RESTORED = "restored-"
-_PREFIXES = (NEW_PREFIX, COPY_PREFIX, PARKED_PREFIX)
+_RESTORED_PREFIX = "restored-"
+_TEMPORARY_PREFIXES = (TEMP_PREFIX, COPY_PREFIX, PARKED_PREFIX)
 
 
-def recover(deliver: Deliver) -> list[Result]:
+def recover_plans(executor: PlanExecutor) -> list[PlanResult]:
     """Replay every open plan, then remove scratch folders and dot-names that belong to none. One result per plan.
 
     Plans that a failing disk keeps from ending stay pending in ``deliver``; its next commit tries them again.
     """
-    results = deliver.settle(deliver.journal.open_plans())
-    still_open = deliver.journal.open_plans()
-    _clear_scratch(deliver.root / WORK, still_open)
-    _clear_dot_names(deliver.root, deliver.fs, {plan.id for plan in still_open})
+    results = executor.finish_open_plans(executor.journal.open_plans())
+    still_open = executor.journal.open_plans()
+    _clear_scratch(executor.root / SCRATCH_FOLDER, still_open)
+    _clear_temporary_files(executor.root, executor.fs, {plan.id for plan in still_open})
     return results
 
 
-def _clear_scratch(work: Path, still_open: Sequence[Plan]) -> None:
+def _clear_scratch(scratch_folder: Path, still_open: Sequence[Plan]) -> None:
     """Scratch of jobs that are no more. What cannot be removed now is tried again at the next start."""
-    kept = {os.path.relpath(put.source, work).partition("/")[0] for plan in still_open for put in plan.puts}
-    for folder in _entries(str(work)):
+    kept = {os.path.relpath(put.source, scratch_folder).partition("/")[0] for plan in still_open for put in plan.publishes}
+    for folder in _list_entries(str(scratch_folder)):
         if folder.name not in kept and folder.is_dir(follow_symlinks=False):
             shutil.rmtree(folder.path, ignore_errors=True)
 
 
-def _clear_dot_names(root: Path, fs: Filesystem, open_plans: Collection[str]) -> None:
+def _clear_temporary_files(root: Path, fs: Filesystem, open_plans: Collection[str]) -> None:
     """Half-written files go. An input that stands parked under a dot-name of no open plan is given a name again, never removed."""
-    for entry in _ours(root):
-        prefix = next(prefix for prefix in _PREFIXES if entry.name.startswith(prefix))
+    for entry in _temporary_files(root):
+        prefix = next(prefix for prefix in _TEMPORARY_PREFIXES if entry.name.startswith(prefix))
         if entry.name.removeprefix(prefix).rpartition("-")[0] in open_plans:
             continue
         with contextlib.suppress(OSError):
             if prefix == PARKED_PREFIX:
-                _give_name_back(fs, entry)
+                _restore_parked_file(fs, entry)
             else:
-                fs.unlink(At.path(entry.path))
+                fs.unlink(PathAt.from_path(entry.path))
 
 
-def _ours(root: Path) -> Iterator[os.DirEntry[str]]:
+def _temporary_files(root: Path) -> Iterator[os.DirEntry[str]]:
     """Our dot-names in the folders of the line; the archive and the library are not walked, they may hold millions."""
-    waiting = [entry.path for entry in _entries(str(root)) if entry.name not in (ARCHIVE, "library") and not entry.name.startswith(".")]
+    waiting = [
+        entry.path for entry in _list_entries(str(root)) if entry.name not in (ARCHIVE_FOLDER, "library") and not entry.name.startswith(".")
+    ]
     while waiting:
-        for entry in _entries(waiting.pop()):
-            if entry.name.startswith(_PREFIXES):
+        for entry in _list_entries(waiting.pop()):
+            if entry.name.startswith(_TEMPORARY_PREFIXES):
                 yield entry
             elif not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
                 waiting.append(entry.path)
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
+def _list_entries(folder: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as found:
             return list(found)
@@ -73,20 +75,22 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
         return []
 
 
-def _give_name_back(fs: Filesystem, entry: os.DirEntry[str]) -> None:
+def _restore_parked_file(fs: Filesystem, entry: os.DirEntry[str]) -> None:
     """Only after the journal was lost in mid-commit: then this may be the only copy of somebody's picture."""
-    home = os.path.join(os.path.dirname(entry.path), _RESTORED + entry.name.removeprefix(PARKED_PREFIX) + _suffix(fs, entry))
-    fs.rename_noreplace(At.path(entry.path), At.path(home))
+    home = os.path.join(
+        os.path.dirname(entry.path), _RESTORED_PREFIX + entry.name.removeprefix(PARKED_PREFIX) + _suffix_from_content(fs, entry)
+    )
+    fs.rename_noreplace(PathAt.from_path(entry.path), PathAt.from_path(home))
 
 
-def _suffix(fs: Filesystem, entry: os.DirEntry[str]) -> str:
+def _suffix_from_content(fs: Filesystem, entry: os.DirEntry[str]) -> str:
     """What kind of picture it is, from its first bytes, so that the line and its owner know it again."""
-    fd = fs.open(At.path(entry.path))
+    fd = fs.open(PathAt.from_path(entry.path))
     try:
         head = os.read(fd, 16)
     finally:
         os.close(fd)
-    return next((suffix for magic, suffix in _MAGIC if head[: len(magic)] == magic), "")
+    return next((suffix for magic, suffix in _SUFFIX_BY_MAGIC if head[: len(magic)] == magic), "")
 
 
-_MAGIC = ((b"\x89PNG", ".png"), (b"\xff\xd8\xff", ".jpg"), (b"II*\0", ".tif"), (b"MM\0*", ".tif"), (b"RIFF", ".webp"))
+_SUFFIX_BY_MAGIC = ((b"\x89PNG", ".png"), (b"\xff\xd8\xff", ".jpg"), (b"II*\0", ".tif"), (b"MM\0*", ".tif"), (b"RIFF", ".webp"))

@@ -5,96 +5,96 @@ from __future__ import annotations
 import posixpath
 from collections import OrderedDict
 
-from goldsmith.files import fold
-from goldsmith.pipeline.intake.bundle import Bundle, Key
-from goldsmith.pipeline.intake.index import Index, Place
-from goldsmith.pipeline.intake.names import anchors, classify, stem_of
+from goldsmith.files import fold_name
+from goldsmith.pipeline.intake.bundle import Bundle, BundleKey
+from goldsmith.pipeline.intake.bundle_index import BundleIndex, FolderIndex
+from goldsmith.pipeline.intake.file_names import classify, group_keys, target_stem
 
 
-class Surfacing:
+class ReadyQueue:
     """Nominated names on one side, keys of bundles with an instruction on the other."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: BundleIndex) -> None:
         self._index = index
-        self._nominated: OrderedDict[tuple[str, int], None] = OrderedDict()
-        self._lapsed: OrderedDict[Key, None] = OrderedDict()
-        self._up: set[Key] = set()
-        """Keys that came up with an instruction and may still be in somebody's hands."""
+        self._changed: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._removed: OrderedDict[BundleKey, None] = OrderedDict()
+        # Keys that came up with an instruction and may still be in somebody's hands.
+        self._handed_out: set[BundleKey] = set()
 
     def __bool__(self) -> bool:
-        return bool(self._nominated or self._lapsed)
+        return bool(self._changed or self._removed)
 
-    def nominate(self, place: Place, name: str) -> None:
+    def enqueue(self, folder: FolderIndex, name: str) -> None:
         """Something happened to this name."""
-        for anchor in map(hash, anchors(name)):
-            if not self._rests(place, anchor):
-                self._nominated[place.path, anchor] = None
+        for anchor in map(hash, group_keys(name)):
+            if not self._is_idle(folder, anchor):
+                self._changed[folder.path, anchor] = None
 
-    def nominate_all(self, campaign_brief: str) -> None:
+    def enqueue_campaign(self, campaign_brief: str) -> None:
         """Something happened to a campaign's brief: everything in its folder and below."""
-        for place in self._index.below(posixpath.dirname(campaign_brief)):
-            self._nominated.update(dict.fromkeys((place.path, anchor) for anchor in place.stems))
+        for place in self._index.subtree(posixpath.dirname(campaign_brief)):
+            self._changed.update(dict.fromkeys((place.path, anchor) for anchor in place.names_by_key))
 
-    def lapse(self, place: Place, name: str) -> None:
+    def enqueue_removed(self, folder: FolderIndex, name: str) -> None:
         """This name goes: bundles that were called after it come up once more."""
-        self._lapsed.update(dict.fromkeys(key for key in _keys(place, name) if key in self._up))
+        self._removed.update(dict.fromkeys(key for key in _possible_keys(folder, name) if key in self._handed_out))
 
-    def discard(self, place: Place, name: str) -> None:
+    def discard(self, folder: FolderIndex, name: str) -> None:
         """This name went with the daemon's own knowledge: nothing comes up for it."""
-        self._up.difference_update(_keys(place, name))
+        self._handed_out.difference_update(_possible_keys(folder, name))
 
-    def take(self, limit: int) -> list[Key]:
+    def pop(self, limit: int) -> list[BundleKey]:
         """Up to ``limit`` keys, each once, in the order in which their bundles were nominated."""
-        found: dict[Key, None] = {}
+        found: dict[BundleKey, None] = {}
         steps = 4 * limit
         while self and len(found) < limit and steps > 0:
             steps -= 1
-            if self._lapsed:
-                self._take_lapsed(found)
+            if self._removed:
+                self._pop_removed(found)
             else:
-                self._take_nominated(found)
+                self._pop_changed(found)
         return list(found)
 
-    def _take_lapsed(self, found: dict[Key, None]) -> None:
-        key, _ = self._lapsed.popitem(last=False)
-        if key in self._up and self._index.bundle(key) is None:
-            self._up.discard(key)
+    def _pop_removed(self, found: dict[BundleKey, None]) -> None:
+        key, _ = self._removed.popitem(last=False)
+        if key in self._handed_out and self._index.bundle(key) is None:
+            self._handed_out.discard(key)
             found[key] = None
 
-    def _take_nominated(self, found: dict[Key, None]) -> None:
-        (path, anchor), _ = self._nominated.popitem(last=False)
-        place = self._index.places.get(path)
+    def _pop_changed(self, found: dict[BundleKey, None]) -> None:
+        (path, anchor), _ = self._changed.popitem(last=False)
+        place = self._index.folders.get(path)
         if place is None:
             return
-        names, reached = place.together(anchor)
+        names, reached = place.connected_names(anchor)
         for other in reached:
-            self._nominated.pop((path, other), None)
-        bundles = self._index.bundles_of(place, names)
+            self._changed.pop((path, other), None)
+        bundles = self._index.bundles_for_names(place, names)
         for bundle in bundles:
-            self._offer(bundle, found)
+            self._hand_out(bundle, found)
         there = {bundle.key for bundle in bundles}
         for name in names:
-            for key in _keys(place, name):
-                if key in self._up and key not in there:
-                    self._up.discard(key)
+            for key in _possible_keys(place, name):
+                if key in self._handed_out and key not in there:
+                    self._handed_out.discard(key)
                     found[key] = None
 
-    def _offer(self, bundle: Bundle, found: dict[Key, None]) -> None:
-        if bundle.instructed:
-            self._up.add(bundle.key)
+    def _hand_out(self, bundle: Bundle, found: dict[BundleKey, None]) -> None:
+        if bundle.has_instructions:
+            self._handed_out.add(bundle.key)
             found[bundle.key] = None
-        elif bundle.key in self._up:
-            self._up.discard(bundle.key)
+        elif bundle.key in self._handed_out:
+            self._handed_out.discard(bundle.key)
             found[bundle.key] = None
 
-    def _rests(self, place: Place, anchor: int) -> bool:
+    def _is_idle(self, folder: FolderIndex, group_key: int) -> bool:
         """True for a lonely picture that nobody has in hand: it is not worth a slot in a queue."""
-        if not place.alone(anchor) or self._index.campaign_brief(place) is not None:
+        if not folder.is_lone_picture(group_key) or self._index.campaign_brief(folder) is not None:
             return False
-        return Key(place.folder, place.campaign, place.under(anchor)[0]) not in self._up
+        return BundleKey(folder.stage_folder, folder.campaign, folder.names_for(group_key)[0]) not in self._handed_out
 
 
-def _keys(place: Place, name: str) -> tuple[Key, Key]:
+def _possible_keys(folder: FolderIndex, name: str) -> tuple[BundleKey, BundleKey]:
     """What a bundle could be called after this name: as its picture, or as one of its sidecars before the picture comes."""
-    stem = fold(stem_of(classify(name)))
-    return Key(place.folder, place.campaign, name), Key(place.folder, place.campaign, stem + "/")
+    stem = fold_name(target_stem(classify(name)))
+    return BundleKey(folder.stage_folder, folder.campaign, name), BundleKey(folder.stage_folder, folder.campaign, stem + "/")

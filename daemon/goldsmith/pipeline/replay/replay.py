@@ -11,16 +11,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from goldsmith.brief.steps import Step
-from goldsmith.errors import Problem
-from goldsmith.files import MACHINE_ERRNOS, Sig, display_name
-from goldsmith.jobs.job import Input, Job, Outcome, StepSpec
-from goldsmith.pipeline.replay.comparison import Beside
-from goldsmith.pipeline.replay.record import Delivery, InputRecord, OutputRecord, StageRecord, StepRecord
-from goldsmith.pipeline.replay.report import Report, Rerun, report
-from goldsmith.pipeline.replay.runs import Runs, Tell
-from goldsmith.pipeline.replay.sources import Missing, Sources
-from goldsmith.pipeline.scheduler.limits import Allowances
-from goldsmith.pipeline.workers.queues import Lanes
+from goldsmith.errors import InputError
+from goldsmith.files import MACHINE_ERRNOS, FileSignature, display_name
+from goldsmith.jobs.job import Job, JobInput, Outcome, StepSpec
+from goldsmith.pipeline.replay.comparison import DeliveryComparison
+from goldsmith.pipeline.replay.foreground_runner import ForegroundRunner, OnStageProgress
+from goldsmith.pipeline.replay.manifest_reader import InputRecord, OutputRecord, StageRecord, StepRecord, ValidatedManifest
+from goldsmith.pipeline.replay.report import ReplayReport, StageRerun, build_report
+from goldsmith.pipeline.replay.sources import MissingSource, ReplaySources
+from goldsmith.pipeline.scheduler.limits import JobLimits
+from goldsmith.pipeline.workers.worker_pools import WorkerPools
 
 
 class Replay:
@@ -30,58 +30,67 @@ class Replay:
     empty folder, where everything is made.
     """
 
-    def __init__(self, root: Path, delivery: Delivery, beside: Path, lanes: Lanes, allowances: Allowances, room: Path, tell: Tell) -> None:
-        self._delivery = delivery
-        self._allowances = allowances
-        self._room = room
-        self._runs = Runs(lanes, tell)
-        self._then = Beside(beside, self._runs, allowances.base, room)
-        self._sources = Sources(root, allowances.base.memory_bytes // 2)
-        self._there: dict[str, Path] = {}
-        """By the hash on record, the file that stands for it here: an original, or what this run made in its place."""
+    def __init__(
+        self,
+        root: Path,
+        manifest: ValidatedManifest,
+        delivery_folder: Path,
+        workers: WorkerPools,
+        job_limits: JobLimits,
+        work_folder: Path,
+        on_progress: OnStageProgress,
+    ) -> None:
+        self._manifest = manifest
+        self._job_limits = job_limits
+        self._work_folder = work_folder
+        self._runner = ForegroundRunner(workers, on_progress)
+        self._comparison = DeliveryComparison(delivery_folder, self._runner, job_limits.base, work_folder)
+        self._sources = ReplaySources(root, job_limits.base.max_memory_bytes // 2)
+        # By the hash on record, the file that stands for it here: an original, or what this run made in its place.
+        self._files_by_hash: dict[str, Path] = {}
 
-    def run(self) -> Report:
-        """Everything again. Raises Missing with all that is not to be had, Problem where a stage fails now, MachineFault."""
-        self._gather()
-        reruns = [self._stage(number, stage) for number, stage in enumerate(self._delivery.stages, 1)]
-        delivered = {output.sha256 for output in reruns[-1].then.outputs}
-        made = {sha256: path for sha256, path in self._there.items() if sha256 in delivered}
-        return report(reruns, [self._then.laid_beside(each, made.get(each.sha256)) for each in self._delivery.deliverables])
+    def run(self) -> ReplayReport:
+        """Everything again. Raises Missing with all that is not to be had, InputError where a stage fails now, HostError."""
+        self._collect_sources()
+        reruns = [self._run_stage(number, stage) for number, stage in enumerate(self._manifest.stages, 1)]
+        delivered = {output.sha256 for output in reruns[-1].recorded.outputs}
+        made = {sha256: path for sha256, path in self._files_by_hash.items() if sha256 in delivered}
+        return build_report(reruns, [self._comparison.compare(each, made.get(each.sha256)) for each in self._manifest.deliverables])
 
     # ------------------------------------------------------------------ what it was made of
 
-    def _gather(self) -> None:
+    def _collect_sources(self) -> None:
         """Every original from the archive, and every file of the library; all that is missing is said at once."""
-        places = self._places()
+        places = self._archived_paths()
         made: set[str] = set()
         missing: dict[str, None] = {}
-        for number, stage in enumerate(self._delivery.stages, 1):
-            for given in stage.given:
-                if given.sha256 not in made and given.sha256 not in self._there:
-                    self._there[given.sha256] = self._room / "originals" / given.sha256
-                    self._attempt(missing, lambda given=given: self._original(given, places))  # type: ignore[misc]
+        for number, stage in enumerate(self._manifest.stages, 1):
+            for given in stage.worker_inputs:
+                if given.sha256 not in made and given.sha256 not in self._files_by_hash:
+                    self._files_by_hash[given.sha256] = self._work_folder / "originals" / given.sha256
+                    self._collect(missing, lambda given=given: self._copy_original(given, places))  # type: ignore[misc]
             for name in dict.fromkeys(name for step in stage.steps for name in step.references if "/" in name):
-                self._attempt(missing, lambda name=name, number=number: self._shelved(name, number))  # type: ignore[misc]
+                self._collect(missing, lambda name=name, number=number: self._copy_library_file(name, number))  # type: ignore[misc]
             made |= {output.sha256 for output in stage.outputs}
         if missing:
-            raise Missing("\n".join(missing), "Put it back where it was, and nothing else in its place.")
+            raise MissingSource("\n".join(missing), "Put it back where it was, and nothing else in its place.")
 
-    def _attempt(self, missing: dict[str, None], take: Callable[[], None]) -> None:
+    def _collect(self, missing: dict[str, None], copy: Callable[[], None]) -> None:
         try:
-            take()
-        except Missing as fault:
+            copy()
+        except MissingSource as fault:
             missing[fault.sentence] = None
 
-    def _original(self, given: InputRecord, places: Mapping[str, list[str]]) -> None:
-        self._sources.original(given.path, given.sha256, places.get(given.sha256, []), self._there[given.sha256])
+    def _copy_original(self, record: InputRecord, archived_paths: Mapping[str, list[str]]) -> None:
+        self._sources.copy_original(record.path, record.sha256, archived_paths.get(record.sha256, []), self._files_by_hash[record.sha256])
 
-    def _shelved(self, name: str, number: int) -> None:
-        self._sources.shelved(name, self._folder(number) / "library" / name)
+    def _copy_library_file(self, name: str, number: int) -> None:
+        self._sources.copy_library_file(name, self._stage_folder(number) / "library" / name)
 
-    def _places(self) -> dict[str, list[str]]:
+    def _archived_paths(self) -> dict[str, list[str]]:
         """Where the record says that files were put, by their hashes."""
         found: dict[str, list[str]] = {}
-        for stage in self._delivery.stages:
+        for stage in self._manifest.stages:
             for given in stage.inputs:
                 if given.path in stage.archived:
                     found.setdefault(given.sha256, []).append(stage.archived[given.path])
@@ -89,74 +98,74 @@ class Replay:
 
     # ------------------------------------------------------------------ one stage
 
-    def _folder(self, number: int) -> Path:
-        return self._room / f"{number}-{self._delivery.stages[number - 1].stage}"
+    def _stage_folder(self, number: int) -> Path:
+        return self._work_folder / f"{number}-{self._manifest.stages[number - 1].stage}"
 
-    def _stage(self, number: int, then: StageRecord) -> Rerun:
-        folder = self._folder(number)
-        inputs = tuple(self._given(folder, given) for given in then.given)
+    def _run_stage(self, number: int, recorded: StageRecord) -> StageRerun:
+        folder = self._stage_folder(number)
+        inputs = tuple(self._place_input(folder, given) for given in recorded.worker_inputs)
         job = Job(
             id=f"replay-{number}",
             root=str(folder),
-            stage=then.stage,
-            lane=then.lane,
-            stem=then.stem,
+            stage=recorded.stage,
+            queue=recorded.queue,
+            stem=recorded.stem,
             inputs=inputs,
-            steps=self._specs(number),
-            prompt=then.prompt,
-            seed=then.seed,
-            mask_fit=then.mask_fit,
-            working=then.working,
-            deliver=then.deliver,
-            scratch=str(self._room / f"made-{number}"),
-            limits=self._allowances.base,
+            steps=self._step_specs(number),
+            prompt=recorded.prompt,
+            seed=recorded.seed,
+            mask_fit=recorded.mask_fit,
+            working=recorded.working,
+            deliver=recorded.deliver,
+            scratch=str(self._work_folder / f"made-{number}"),
+            limits=self._job_limits.base,
         )
-        outcome = self._runs.outcome(self._allowances.granted(job, self._delivery.steps[number - 1]), then.stage)
-        made = _made(job, outcome)
-        for output in then.outputs:
-            mine = _like(output, made)
+        outcome = self._runner.run(self._job_limits.apply(job, self._manifest.steps[number - 1]), recorded.stage)
+        made = _stage_outputs(job, outcome)
+        for output in recorded.outputs:
+            mine = _matching_output(output, made)
             if mine is not None:
-                self._there[output.sha256] = made[mine]
-        return Rerun(then, outcome, tuple(made))
+                self._files_by_hash[output.sha256] = made[mine]
+        return StageRerun(recorded, outcome, tuple(made))
 
-    def _specs(self, number: int) -> tuple[StepSpec, ...]:
+    def _step_specs(self, number: int) -> tuple[StepSpec, ...]:
         """The steps as recorded; a step for which the house would choose another model today asks for its own by name."""
-        stage, steps = self._delivery.stages[number - 1], self._delivery.steps[number - 1]
-        pairs = zip(stage.specs, stage.steps, steps, strict=True)
-        return tuple(_with_model(spec, self._elsewhere(then, step)) for spec, then, step in pairs)
+        stage, steps = self._manifest.stages[number - 1], self._manifest.steps[number - 1]
+        pairs = zip(stage.step_specs, stage.steps, steps, strict=True)
+        return tuple(_with_model(spec, self._recorded_model(then, step)) for spec, then, step in pairs)
 
-    def _elsewhere(self, then: StepRecord, step: Step) -> str:
+    def _recorded_model(self, recorded: StepRecord, step: Step) -> str:
         """The model that did the work, where it is not the one that the settings lead to now; else ""."""
-        need, name = next(iter(step.operation.needs().engines), None), (then.engine or {}).get("name")
-        if need is None or "model" not in then.settings or not isinstance(name, str):
+        need, name = next(iter(step.operation.needs().engines), None), (recorded.engine or {}).get("name")
+        if need is None or "model" not in recorded.settings or not isinstance(name, str):
             return ""
         try:
-            return name if self._allowances.weights.choose(need).name != name else ""
-        except Problem:
+            return name if self._job_limits.weights.choose(need).name != name else ""
+        except InputError:
             return name
 
-    def _given(self, folder: Path, given: InputRecord) -> Input:
+    def _place_input(self, folder: Path, record: InputRecord) -> JobInput:
         """The file in its old place, in a folder of this stage's own."""
-        source, path = self._there.get(given.sha256), folder / given.path
+        source, path = self._files_by_hash.get(record.sha256), folder / record.path
         if source is None:
-            raise Problem(f"{display_name(given.path)} was made by the stage before, and is not made by it any more.")
+            raise InputError(f"{display_name(record.path)} was made by the stage before, and is not made by it any more.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, path)  # no link: two inputs may be one file by their bytes, and a link changes the other's times
         except OSError as error:
             if error.errno in MACHINE_ERRNOS:
                 raise
-            raise Problem(f"{display_name(given.path)} cannot lie beside what else the record names: {error.strerror}.") from error
+            raise InputError(f"{display_name(record.path)} cannot lie beside what else the record names: {error.strerror}.") from error
         # No hash: what was made anew is not what was once put down. What comes from the archive has been compared.
-        return Input(role=given.role, name=given.name, path=given.path, sig=Sig.of(os.lstat(path)))
+        return JobInput(role=record.role, name=record.name, path=record.path, sig=FileSignature.from_stat(os.lstat(path)))
 
     # ------------------------------------------------------------------ what is kept
 
-    def keep(self, came: Report, folder: Path) -> None:
+    def save_outputs(self, replay_report: ReplayReport, folder: Path) -> None:
         """Copy what was made now into a folder, under the names of the deliverables."""
-        for deliverable in came.deliverables:
-            made = self._there.get(deliverable.sha256_then)
-            if deliverable.sha256_now and made is not None:
+        for deliverable in replay_report.deliverables:
+            made = self._files_by_hash.get(deliverable.recorded_sha256)
+            if deliverable.remade_sha256 and made is not None:
                 shutil.copyfile(made, folder / deliverable.file)
 
 
@@ -164,11 +173,11 @@ def _with_model(spec: StepSpec, name: str) -> StepSpec:
     return spec.model_copy(update={"settings": {**spec.settings, "model": name}}) if name else spec
 
 
-def _made(job: Job, outcome: Outcome) -> dict[OutputRecord, Path]:
+def _stage_outputs(job: Job, outcome: Outcome) -> dict[OutputRecord, Path]:
     """What a stage left, in the words of the record; the picture itself where no byte of it was changed."""
     made: dict[OutputRecord, Path] = {}
-    if outcome.unchanged:
-        picture = job.picture
+    if outcome.is_unchanged:
+        picture = job.asset
         sha256 = next(read.sha256 for read in outcome.reads if read.path == picture.path)
         tail = os.path.splitext(picture.path)[1]
         made[OutputRecord(role="picture", tail=tail, sha256=sha256)] = Path(job.root, picture.path)
@@ -177,7 +186,7 @@ def _made(job: Job, outcome: Outcome) -> dict[OutputRecord, Path]:
     return made
 
 
-def _like(then: OutputRecord, made: Mapping[OutputRecord, Path]) -> OutputRecord | None:
+def _matching_output(recorded: OutputRecord, outputs: Mapping[OutputRecord, Path]) -> OutputRecord | None:
     """What stands for a recorded output now: what is called alike, and for the picture that goes on the picture that goes on."""
-    alike = [each for each in made if each.role == then.role and (each.role == "picture" or each.tail == then.tail)]
+    alike = [each for each in outputs if each.role == recorded.role and (each.role == "picture" or each.tail == recorded.tail)]
     return alike[0] if alike else None

@@ -8,84 +8,84 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from goldsmith.pipeline.commit.lock import running
+from goldsmith.pipeline.commit.root_lock import lock_holder
 
 
 @dataclass(frozen=True, slots=True)
-class SeatTold:
+class WorkerStatus:
     """One process of a lane, or a device that has none at the moment."""
 
-    lane: str = ""
+    queue: str = ""
     device: str = "cpu"
-    title: str = ""
-    """What a person calls the device; "" where nobody knows."""
-    memory_mb: int = 0
-    paused: str = ""
-    """Why nothing is begun on the device, or ""."""
+    # What a person calls the device; "" where nobody knows.
+    device_title: str = ""
+    device_memory_mb: int = 0
+    # Why nothing is begun on the device, or "".
+    pause_reason: str = ""
+    # The ids of those that it works on.
     jobs: tuple[str, ...] = ()
-    """The ids of those that it works on."""
+    # The generating models that it has in memory.
     loaded: tuple[str, ...] = ()
-    """The generating models that it has in memory."""
     loading: str = ""
     loading_since: float = 0.0
 
-    def cold_start(self, now: float) -> str:
+    def loading_sentence(self, now: float) -> str:
         """What a person reads while a model is loaded; "" while none is."""
         return f"loading {self.loading}, {max(0.0, now - self.loading_since):.0f} s so far" if self.loading else ""
 
 
 @dataclass(frozen=True, slots=True)
-class Daemon:
+class DaemonState:
     """The daemon of a root as it is seen from outside. All is empty where none runs."""
 
-    runs: str = ""
-    """Who holds the root: "process 4711 on atelier"."""
-    told: bool = False
-    """True where its own words below were to be had; False where its journal is kept somewhere else."""
-    paused: str = ""
-    """Why everything waits; "" where all is well."""
-    lanes: Mapping[str, str] = field(default_factory=dict)
-    """Lane -> why it pauses, or ""."""
-    order: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Lane -> the ids of the jobs that go next, in their order; not all of a long line."""
-    seats: tuple[SeatTold, ...] = ()
-    folders: Mapping[str, str] = field(default_factory=dict)
-    """Stage folder -> "events" or "polling"."""
-    weak: frozenset[str] = frozenset()
-    """Stage folders in which it cannot be asked whether somebody is writing."""
-    missing: Mapping[str, str] = field(default_factory=dict)
-    """Folders that are not there or cannot be read -> the sentence."""
-    trouble: str = ""
-    """Why no events arrive, or ""."""
+    # Who holds the root: "process 4711 on atelier".
+    holder: str = ""
+    # True where its own words below were to be had; False where its journal is kept somewhere else.
+    has_state_file: bool = False
+    # Why everything waits; "" where all is well.
+    pause_reason: str = ""
+    # Lane -> why it pauses, or "".
+    queue_pauses: Mapping[str, str] = field(default_factory=dict)
+    # Lane -> the ids of the jobs that go next, in their order; not all of a long line.
+    queue_order: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    workers: tuple[WorkerStatus, ...] = ()
+    # Stage folder -> "events" or "polling".
+    watch_modes: Mapping[str, str] = field(default_factory=dict)
+    # Stage folders in which it cannot be asked whether somebody is writing.
+    weak_quiet_folders: frozenset[str] = frozenset()
+    # Folders that are not there or cannot be read -> the sentence.
+    unavailable_folders: Mapping[str, str] = field(default_factory=dict)
+    # Why no events arrive, or "".
+    watcher_error: str = ""
 
 
-def daemon_of(root: Path, state_file: Path) -> Daemon:
+def read_daemon_state(root: Path, state_file: Path) -> DaemonState:
     """Who runs on ``root``, and what it last wrote to its state file. A file that a dead daemon left says nothing."""
-    runs = running(root)
+    runs = lock_holder(root)
     if not runs:
-        return Daemon()
+        return DaemonState()
     try:
         told = json.loads(state_file.read_bytes())
     except (OSError, ValueError):
-        return Daemon(runs)
-    return Daemon(
+        return DaemonState(runs)
+    return DaemonState(
         runs,
-        told=True,
-        paused=told.get("paused", ""),
-        lanes=told.get("lanes", {}),
-        order=told.get("order", {}),
-        seats=tuple(map(_seat, told.get("seats", ()))),
-        folders=told.get("folders", {}),
-        weak=frozenset(told.get("weak", ())),
-        missing=told.get("missing", {}),
-        trouble=told.get("watcher", ""),
+        has_state_file=True,
+        pause_reason=told.get("paused", ""),
+        queue_pauses=told.get("lanes", {}),
+        queue_order=told.get("order", {}),
+        workers=tuple(map(_read_worker, told.get("seats", ()))),
+        watch_modes=told.get("folders", {}),
+        weak_quiet_folders=frozenset(told.get("weak", ())),
+        unavailable_folders=told.get("missing", {}),
+        watcher_error=told.get("watcher", ""),
     )
 
 
-def _seat(told: Mapping[str, Any]) -> SeatTold:
+def _read_worker(data: Mapping[str, Any]) -> WorkerStatus:
     """What this version knows of what another may have written."""
     known: dict[str, Any] = {}
-    for name in SeatTold.__slots__:
-        if name in told:
-            known[name] = tuple(told[name]) if isinstance(told[name], list) else told[name]
-    return SeatTold(**known)
+    for name in WorkerStatus.__slots__:
+        if name in data:
+            known[name] = tuple(data[name]) if isinstance(data[name], list) else data[name]
+    return WorkerStatus(**known)

@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import time
 
-from goldsmith.journal.records import LiveJob
-from goldsmith.pipeline.status.daemon_state import Daemon
+from goldsmith.journal.records import ActiveJob
+from goldsmith.pipeline.status.daemon_state import DaemonState
 
 
-def working_sentence(job: LiveJob, note: str) -> str:
+def working_sentence(job: ActiveJob, note: str) -> str:
     """What is done to a picture at this moment."""
     if not job.step:
         return f"Being read for {job.stage}."
     return f"Being worked on: {job.op} (step {job.step} of {job.stage}), {job.fraction:.0%}{f', {note}' if note else ''}."
 
 
-def note_of(job: LiveJob, daemon: Daemon) -> str:
+def progress_note(job: ActiveJob, daemon: DaemonState) -> str:
     """What the step last said of itself; while its model is loaded, for how long that has been going on."""
-    cold = (seat.cold_start(time.time()) for seat in daemon.seats if job.job_id in seat.jobs)
-    return next((said for said in cold if said), "" if job.note.startswith("loading ") and daemon.seats else job.note)
+    cold = (seat.loading_sentence(time.time()) for seat in daemon.workers if job.job_id in seat.jobs)
+    return next((said for said in cold if said), "" if job.note.startswith("loading ") and daemon.workers else job.note)
 
 
-def lapsed_sentence(job: LiveJob, runs: str) -> str:
+def expired_lease_sentence(job: ActiveJob, holder: str) -> str:
     """Why a job that is said to run is not believed. runs: who holds the root, "process 4711 on atelier"."""
     return (
-        f"It was being worked on and should have ended by {moment(job.lease_until or job.queued_at)} at the latest, but nothing more was "
-        f"heard of it: Goldsmith ({runs}) seems to be stuck. Look with `systemctl status goldsmith`; once restarted, it begins anew."
+        f"It was being worked on and should have ended by {format_time(job.lease_until or job.queued_at)} at the latest, but nothing more was "
+        f"heard of it: Goldsmith ({holder}) seems to be stuck. Look with `systemctl status goldsmith`; once restarted, it begins anew."
     )
 
 
-def moment(when: float) -> str:
+def format_time(unix_seconds: float) -> str:
     """Unix seconds as people here write them."""
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(when))
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(unix_seconds))
 
 
 def ordinal(number: int) -> str:

@@ -9,97 +9,97 @@ from itertools import islice
 
 from goldsmith.jobs.job import Job
 
-PASSES = 8
-"""So many later jobs may go before one that waits for another model. To load a large model takes about as long as to make eight
-pictures with it, so at worst a lane spends half of its time on loading, and nobody waits for much more than their own turn."""
-PATIENCE = 120.0
-"""Seconds: and nobody goes before it any more once this has gone by since the first did. Jobs can be long; a person looks again
-after two minutes."""
-_AHEAD = 1000
-"""So far down the line a job for loaded models is looked for."""
+# So many later jobs may go before one that waits for another model. To load a large model takes about as long as to make eight pictures
+# with it, so at worst a lane spends half of its time on loading, and nobody waits for much more than their own turn.
+MAX_SKIPS = 8
+# Seconds: and nobody goes before it any more once this has gone by since the first did. Jobs can be long; a person looks again after two
+# minutes.
+MAX_SKIPPED_SECONDS = 120.0
+# So far down the line a job for loaded models is looked for.
+_LOOKAHEAD = 1000
 
-Loaded = frozenset[str]
-"""The names of the models that a process has loaded."""
+# The names of the models that a process has loaded.
+LoadedModels = frozenset[str]
 
 
 @dataclass(slots=True)
-class Ticket:
+class QueueEntry:
     """A job in line."""
 
     job: Job
-    passes: int = 0
-    """How many that came later went first."""
-    since: float | None = None
-    """When the first of them did."""
-    back: bool = False
-    """True for one that had been taken and was put back to the front."""
+    # How many that came later went first.
+    skips: int = 0
+    # When the first of them did.
+    first_skipped_at: float | None = None
+    # True for one that had been taken and was put back to the front.
+    was_requeued: bool = False
 
-    def overdue(self, now: float) -> bool:
-        return self.passes >= PASSES or (self.since is not None and now - self.since >= PATIENCE)
+    def is_overdue(self, now: float) -> bool:
+        return self.skips >= MAX_SKIPS or (self.first_skipped_at is not None and now - self.first_skipped_at >= MAX_SKIPPED_SECONDS)
 
 
-class Queue:
+class JobQueue:
     """Jobs in the order they came; who goes next depends on what the free seats have loaded."""
 
     def __init__(self) -> None:
-        self._line: deque[Ticket] = deque()
+        self._entries: deque[QueueEntry] = deque()
 
     def __len__(self) -> int:
-        return len(self._line)
+        return len(self._entries)
 
     def __iter__(self) -> Iterator[Job]:
-        return (ticket.job for ticket in self._line)
+        return (ticket.job for ticket in self._entries)
 
     def append(self, job: Job) -> None:
-        self._line.append(Ticket(job))
+        self._entries.append(QueueEntry(job))
 
-    def put_back(self, jobs: Iterable[Job], behind: int = 0) -> None:
+    def requeue(self, jobs: Iterable[Job], position: int = 0) -> None:
         """These had been taken and come to stand at the front again, in their order, with so many others before them."""
         for at, job in enumerate(jobs):
-            self._line.insert(behind + at, Ticket(job, back=True))
+            self._entries.insert(position + at, QueueEntry(job, was_requeued=True))
 
     def remove(self, job_id: str) -> Job | None:
         """Take a job out of the line; None where it is not in it."""
-        ticket = next((ticket for ticket in self._line if ticket.job.id == job_id), None)
+        ticket = next((ticket for ticket in self._entries if ticket.job.id == job_id), None)
         if ticket is None:
             return None
-        self._line.remove(ticket)
+        self._entries.remove(ticket)
         return ticket.job
 
     def clear(self) -> None:
-        self._line.clear()
+        self._entries.clear()
 
-    def choose(self, seats: Sequence[Loaded], now: float, *, swap: bool = True) -> tuple[int, Job] | None:
+    def take_next(self, models_by_slot: Sequence[LoadedModels], now: float, *, may_evict: bool = True) -> tuple[int, Job] | None:
         """The next job, out of the line now, and which of the free ``seats`` (what each has loaded) it goes to.
 
         None only where a model would have to make room for another and ``swap`` says that it must not.
         """
-        return _choose(self._line, seats, now, swap=swap)
+        return _take_next(self._entries, models_by_slot, now, may_evict=may_evict)
 
-    def mates(self, job: Job, most: int, fit: Callable[[Job], bool], now: float) -> list[Job]:
+    def take_compatible(self, job: Job, limit: int, accepts: Callable[[Job], bool], now: float) -> list[Job]:
         """Up to ``most`` further jobs that are like this one, which was just chosen: out of the line, to be done together with it."""
         found: list[Job] = []
         at = 0
-        while len(found) < most and at < min(len(self._line), _AHEAD):
-            ticket = self._line[at]
-            if ticket.job.alike == job.alike and fit(ticket.job):
-                found.append(_taken(self._line, at, now))
-                if any(before.overdue(now) for before in islice(self._line, at)):
+        while len(found) < limit and at < min(len(self._entries), _LOOKAHEAD):
+            ticket = self._entries[at]
+            if ticket.job.batch_key == job.batch_key and accepts(ticket.job):
+                found.append(_take(self._entries, at, now))
+                if any(before.is_overdue(now) for before in islice(self._entries, at)):
                     break
-            elif ticket.overdue(now):
+            elif ticket.is_overdue(now):
                 break
             else:
                 at += 1
         return found
 
-    def order(self, seats: Sequence[Loaded], now: float, most: int) -> list[str]:
+    def predict_order(self, models_by_slot: Sequence[LoadedModels], now: float, limit: int) -> list[str]:
         """The ids of the first ``most`` jobs in the order in which they will go, if these seats take them in turn."""
-        line = deque(replace(ticket) for ticket in islice(self._line, most))
-        turns = deque(seats or [frozenset[str]()])
+        line = deque(replace(ticket) for ticket in islice(self._entries, limit))
+        turns = deque(models_by_slot or [frozenset[str]()])
         order = []
         while line:
             loaded = turns.popleft()
-            chosen = _choose(line, [loaded], now, swap=True)
+            chosen = _take_next(line, [loaded], now, may_evict=True)
             if chosen is None:
                 break
             job = chosen[1]
@@ -108,42 +108,46 @@ class Queue:
         return order
 
 
-def _choose(line: deque[Ticket], seats: Sequence[Loaded], now: float, *, swap: bool) -> tuple[int, Job] | None:
+def _take_next(
+    entries: deque[QueueEntry], models_by_slot: Sequence[LoadedModels], now: float, *, may_evict: bool
+) -> tuple[int, Job] | None:
     """Who has been passed over often or long enough; else the first, where a seat is empty: there it throws nothing out; else the
     first whose models are loaded; else the first."""
-    at = _overdue(line, now)
-    if at is None and all(seats):
-        at = next((at for at, ticket in enumerate(islice(line, _AHEAD)) if _with(seats, ticket.job) is not None), None)
+    at = _first_overdue(entries, now)
+    if at is None and all(models_by_slot):
+        at = next(
+            (at for at, ticket in enumerate(islice(entries, _LOOKAHEAD)) if _slot_with_models(models_by_slot, ticket.job) is not None), None
+        )
     at = at or 0
-    seat = _with(seats, line[at].job)
+    seat = _slot_with_models(models_by_slot, entries[at].job)
     if seat is None:
-        seat = min(range(len(seats)), key=lambda each: len(seats[each]))  # where the least is thrown out
-        if seats[seat] and not swap:
+        seat = min(range(len(models_by_slot)), key=lambda each: len(models_by_slot[each]))  # where the least is thrown out
+        if models_by_slot[seat] and not may_evict:
             return None
-    return seat, _taken(line, at, now)
+    return seat, _take(entries, at, now)
 
 
-def _overdue(line: deque[Ticket], now: float) -> int | None:
+def _first_overdue(entries: deque[QueueEntry], now: float) -> int | None:
     """The first who must not be passed over any more. Whoever was passed over stands before whoever was not, but for those put back."""
-    for at, ticket in enumerate(line):
-        if ticket.overdue(now):
+    for at, ticket in enumerate(entries):
+        if ticket.is_overdue(now):
             return at
-        if not (ticket.passes or ticket.back):
+        if not (ticket.skips or ticket.was_requeued):
             return None
     return None
 
 
-def _with(seats: Sequence[Loaded], job: Job) -> int | None:
+def _slot_with_models(models_by_slot: Sequence[LoadedModels], job: Job) -> int | None:
     """The first seat that has all the job's models loaded."""
     wanted = frozenset(job.models)
-    return next((at for at, loaded in enumerate(seats) if wanted <= loaded), None)
+    return next((at for at, loaded in enumerate(models_by_slot) if wanted <= loaded), None)
 
 
-def _taken(line: deque[Ticket], at: int, now: float) -> Job:
+def _take(entries: deque[QueueEntry], index: int, now: float) -> Job:
     """The job at that place, out of the line; those before it have been passed over once more."""
-    for ticket in islice(line, at):
-        ticket.passes += 1
-        ticket.since = now if ticket.since is None else ticket.since
-    job = line[at].job
-    del line[at]
+    for ticket in islice(entries, index):
+        ticket.skips += 1
+        ticket.first_skipped_at = now if ticket.first_skipped_at is None else ticket.first_skipped_at
+    job = entries[index].job
+    del entries[index]
     return job

@@ -12,26 +12,26 @@ from contextlib import suppress
 from typing import Protocol
 
 from goldsmith.jobs.protocol import (
-    Frames,
-    Hello,
-    Kind,
-    LaneContext,
-    LaneSpec,
-    framed,
-    packed,
+    FrameDecoder,
+    HelloMessage,
+    MessageType,
+    WorkerConfig,
+    WorkerSpec,
+    encode_message,
+    frame_message,
 )
 
-LAST_WORDS = 4096
-"""How many bytes of a lane's stderr are kept for the log."""
+# How many bytes of a lane's stderr are kept for the log.
+STDERR_TAIL_BYTES = 4096
 
-_READS = 16
-_READ = 65536
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-_NOT_FOR_LANES = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID")
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_MAX_READS = 16
+_READ_BYTES = 65536
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_REMOVED_ENVIRONMENT = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID")
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-class Living(Protocol):
+class ProcessHandle(Protocol):
     """What is asked of a lane's process; ``subprocess.Popen`` has it all."""
 
     pid: int
@@ -43,38 +43,40 @@ class Living(Protocol):
     def wait(self, timeout: float | None = None) -> int: ...
 
 
-Spawn = Callable[[LaneSpec, int, int], Living]
-"""Starts the process of a lane that is to speak over the first descriptor and grumble into the second; raises OSError."""
+# Starts the process of a lane that is to speak over the first descriptor and grumble into the second; raises OSError.
+SpawnWorker = Callable[[WorkerSpec, int, int], ProcessHandle]
 
 
-def spawn_lane(spec: LaneSpec, wire: int, grumbles: int) -> subprocess.Popen[bytes]:
+def spawn_worker(spec: WorkerSpec, socket_fd: int, stderr_fd: int) -> subprocess.Popen[bytes]:
     """A fresh lane process. Ctrl-C must not reach it before it can ignore that, so it is born with SIGINT blocked."""
     # -P: the current folder may be a share, and nobody's json.py there is to be imported.
-    command = [sys.executable, "-P", "-m", "goldsmith.worker.main", str(wire), str(os.getpid())]
-    given = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_LANES}
-    given |= dict.fromkeys(_THREADS, str(spec.threads)) | {"PYTHONHASHSEED": "0"}
+    command = [sys.executable, "-P", "-m", "goldsmith.worker.main", str(socket_fd), str(os.getpid())]
+    given = {name: value for name, value in os.environ.items() if name not in _REMOVED_ENVIRONMENT}
+    given |= dict.fromkeys(_THREAD_VARIABLES, str(spec.threads)) | {"PYTHONHASHSEED": "0"}
     given |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # so that cuda:1 is the one that nvidia-smi calls 1
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=grumbles, stderr=grumbles, pass_fds=(wire,), cwd="/", env=given)
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=stderr_fd, stderr=stderr_fd, pass_fds=(socket_fd,), cwd="/", env=given
+        )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class Seat:
+class WorkerProcess:
     """One lane process: what it says, what it grumbles, how much memory it has, and its end."""
 
-    def __init__(self, spec: LaneSpec, context: LaneContext, spawn: Spawn, now: float) -> None:
-        self.born = now
-        self.ready = False
+    def __init__(self, spec: WorkerSpec, context: WorkerConfig, spawn: SpawnWorker, now: float) -> None:
+        self.started_at = now
+        self.is_ready = False
         self._device = spec.device
-        self.ended = False
-        """True once nothing more can come from it."""
-        self._frames = Frames()
+        # True once nothing more can come from it.
+        self.has_ended = False
+        self._decoder = FrameDecoder()
         self._unsent = bytearray()
-        self._words = bytearray()
-        self._wire, theirs = socket.socketpair()
-        self._ear, mouth = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._stderr = bytearray()
+        self._connection, theirs = socket.socketpair()
+        self._stderr_fd, mouth = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(mouth, True)
         try:
             self._process = spawn(spec, theirs.fileno(), mouth)
@@ -84,112 +86,112 @@ class Seat:
         finally:
             theirs.close()
             os.close(mouth)
-        self._wire.setblocking(False)
-        self.send(Kind.HELLO, packed(Hello(spec=spec, context=context)))
+        self._connection.setblocking(False)
+        self.send(MessageType.HELLO, encode_message(HelloMessage(spec=spec, config=context)))
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
     @property
-    def ears(self) -> tuple[int, int]:
+    def readable_fds(self) -> tuple[int, int]:
         """The descriptors that become readable when the lane has said something or ended."""
-        return self._wire.fileno(), self._ear
+        return self._connection.fileno(), self._stderr_fd
 
     @property
-    def unsent(self) -> bool:
+    def has_unsent(self) -> bool:
         return bool(self._unsent)
 
-    def send(self, kind: Kind, payload: bytes) -> None:
+    def send(self, kind: MessageType, payload: bytes) -> None:
         """Say something; what the socket does not take at once goes with the next ``flush``."""
-        self._unsent += framed(kind, payload)
+        self._unsent += frame_message(kind, payload)
         self.flush()
 
     def flush(self) -> None:
         try:
             while self._unsent:
-                del self._unsent[: self._wire.send(self._unsent)]
+                del self._unsent[: self._connection.send(self._unsent)]
         except BlockingIOError:
             return
         except OSError:
             self._unsent.clear()
 
-    def read(self) -> list[tuple[Kind, bytes]]:
+    def read_messages(self) -> list[tuple[MessageType, bytes]]:
         """What the lane has said since; ``ended`` is set at its end. Raises Garbled where it talks nonsense."""
-        gone = self.status is not None  # asked before reading: what it said last is still heard
-        self._listen()
-        heard: list[tuple[Kind, bytes]] = []
+        gone = self.exit_status is not None  # asked before reading: what it said last is still heard
+        self._drain_stderr()
+        heard: list[tuple[MessageType, bytes]] = []
         try:
-            for _ in range(_READS):
-                data = self._wire.recv(_READ)
+            for _ in range(_MAX_READS):
+                data = self._connection.recv(_READ_BYTES)
                 if not data:
-                    self.ended = True
+                    self.has_ended = True
                     break
-                heard += self._frames.feed(data)
+                heard += self._decoder.feed(data)
         except BlockingIOError:
-            self.ended = gone
+            self.has_ended = gone
         except OSError:
-            self.ended = True
-        if self.ended:
+            self.has_ended = True
+        if self.has_ended:
             self.kill()
         return heard
 
-    def _listen(self) -> None:
+    def _drain_stderr(self) -> None:
         with suppress(OSError):
-            for _ in range(_READS):
-                data = os.read(self._ear, _READ)
+            for _ in range(_MAX_READS):
+                data = os.read(self._stderr_fd, _READ_BYTES)
                 if not data:
-                    self._stop_listening()
+                    self._close_stderr()
                     return
-                self._keep(data)
+                self._append_stderr(data)
 
-    def _keep(self, data: bytes) -> None:
-        self._words += data
-        del self._words[:-LAST_WORDS]
+    def _append_stderr(self, data: bytes) -> None:
+        self._stderr += data
+        del self._stderr[:-STDERR_TAIL_BYTES]
 
-    def forget_words(self) -> None:
+    def clear_stderr(self) -> None:
         """What was grumbled so far belongs to an earlier job."""
-        self._listen()
-        self._words.clear()
+        self._drain_stderr()
+        self._stderr.clear()
 
     @property
-    def last_words(self) -> str:
+    def stderr_tail(self) -> str:
         """The end of what it wrote to stdout and stderr."""
-        self._listen()
-        return self._words.decode("utf-8", "replace").strip()
+        self._drain_stderr()
+        return self._stderr.decode("utf-8", "replace").strip()
 
     @property
-    def status(self) -> int | None:
+    def exit_status(self) -> int | None:
         """Exit status once it has ended (negative: the signal), else None."""
         return self._process.poll()
 
     @property
-    def resident(self) -> int:
+    def resident_bytes(self) -> int:
         """Bytes of memory it has resident; 0 when it is gone. On a GPU without pages of files: weights are mapped, and pass through."""
         try:
             with open(f"/proc/{self.pid}/statm", "rb") as file:
                 resident, of_files = map(int, file.read().split()[1:3])
-                return (resident if self._device == "cpu" else resident - of_files) * _PAGE
+                return (resident if self._device == "cpu" else resident - of_files) * _PAGE_BYTES
         except (OSError, ValueError):
             return 0
 
     def kill(self) -> None:
         """End it at once; ``status`` tells when that has happened."""
-        if self.status is None:
+        if self.exit_status is None:
             self._process.kill()
 
-    def gone(self, seconds: float) -> bool:
+    def wait_exit(self, timeout: float) -> bool:
         """Wait so long for a killed process to be gone. Only for the daemon's own end: everywhere else nothing waits."""
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
-        return self.status is not None
+            self._process.wait(timeout)
+        return self.exit_status is not None
 
     def close(self) -> None:
         """Let go of the descriptors; the process, if it still runs, takes the silence as its end."""
-        self._wire.close()
-        self._stop_listening()
+        self._connection.close()
+        self._close_stderr()
 
-    def _stop_listening(self) -> None:
-        if self._ear >= 0:
-            os.close(self._ear)
-            self._ear = -1
+    def _close_stderr(self) -> None:
+        if self._stderr_fd >= 0:
+            os.close(self._stderr_fd)
+            self._stderr_fd = -1

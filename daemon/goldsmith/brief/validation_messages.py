@@ -1,0 +1,174 @@
+"""What a checked model found wrong, as plain sentences: ``factor is 9, but must be at most 4``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from goldsmith.brief.parsing import BriefProblem, did_you_mean, quote_value, truncate
+
+_RULE_TEMPLATES = {
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "multiple_of": "must be a multiple of {multiple_of}",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": 'must be a text in "quotes"',
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_pattern_mismatch": "must look like {pattern}",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "list_type": "must be a list in [brackets]",
+    "tuple_type": "must be a list in [brackets]",
+    "set_type": "must be a list in [brackets]",
+    "frozen_set_type": "must be a list in [brackets]",
+    "dict_type": "must be a table in {{ braces }}",
+    "model_type": "must be a table in {{ braces }}",
+    "model_attributes_type": "must be a table in {{ braces }}",
+    "path_type": 'must be a path in "quotes"',
+    "too_long": "must have at most {max_length} entries",
+    "too_short": "must have at least {min_length} entries",
+}
+
+
+def validation_problems(error: ValidationError, raw: object, location: str, model: type[BaseModel]) -> list[BriefProblem]:
+    """The faults in ``error``, one to a place, in the order of the settings.
+
+    ``written`` is what was validated, ``place`` where it stands (``edit.1``), ``model`` what it was checked against.
+    """
+    said: dict[tuple[str | int, ...], list[tuple[str, str]]] = {}
+    for one in error.errors(include_url=False):
+        path = _setting_path(one["loc"], raw)
+        said.setdefault(path, []).append((one["type"], _rule_text(one["type"], one["msg"], one.get("ctx", {}))))
+    # Of a union the branch that came furthest says it best.
+    shallow = {path[:length] for path in said for length in range(len(path))}
+    deepest = [path for path in said if path not in shallow]
+    return [_problem_at(path, said[path], raw, location, model) for path in deepest]
+
+
+def coercion_problems(raw: object, parsed: object, location: str) -> list[BriefProblem]:
+    """The places where a value was bent into another kind: ``"2"`` for 2, true for 1. A person meant something else there.
+
+    ``written`` is what was validated, ``made`` what came of it; where a validator changed the shape, its leaves count.
+    """
+    if isinstance(raw, Mapping):
+        inner = [(key, value, _child(parsed, key)) for key, value in raw.items()]
+        return [fault for key, value, into in inner for fault in coercion_problems(value, into, f"{location}.{key}")]
+    if isinstance(raw, list):
+        pairs = zip(raw, parsed, strict=True) if isinstance(parsed, list | tuple) and len(parsed) == len(raw) else ()
+        return [fault for number, (value, into) in enumerate(pairs, 1) for fault in coercion_problems(value, into, f"{location}.{number}")]
+    kinds = set(_leaf_kinds(parsed))
+    if not kinds or _KIND_NAMES.get(type(raw)) in kinds or None in kinds:
+        return []
+    return [BriefProblem(location, f"is {quote_value(raw)}, but must be {' or '.join(sorted(filter(None, kinds)))}.")]
+
+
+_KIND_NAMES: dict[type, str] = {bool: "true or false", int: "a number", float: "a number", str: 'a text in "quotes"'}
+
+
+def _leaf_kinds(parsed: object) -> Iterator[str | None]:
+    """The kinds of the leaves of a value; None for one that is written in some way of its own."""
+    if isinstance(parsed, list | tuple):
+        for inner in parsed:
+            yield from _leaf_kinds(inner)
+    else:
+        yield _KIND_NAMES.get(type(parsed))
+
+
+def _child(parsed: object, key: str) -> object:
+    return parsed.get(key) if isinstance(parsed, Mapping) else getattr(parsed, key, None)
+
+
+def _setting_path(loc: Sequence[str | int], raw: object) -> tuple[str | int, ...]:
+    """``loc`` without what is no key of the writing: the branches of a union are named in it too."""
+    path: list[str | int] = []
+    here = raw
+    for index, part in enumerate(loc):
+        if isinstance(here, Mapping) and isinstance(part, str):
+            if part not in here:
+                # A missing setting is the last part; a union's branch that happens to be last is none.
+                return (*path, part) if index == len(loc) - 1 else tuple(path)
+            path.append(part)
+            here = here[part]
+        elif isinstance(here, list | tuple) and isinstance(part, int) and part < len(here):
+            path.append(part)
+            here = here[part]
+        elif isinstance(here, list | tuple) and isinstance(part, int):
+            return (*path, part)
+    return tuple(path)
+
+
+def _problem_at(
+    path: tuple[str | int, ...], rules: Sequence[tuple[str, str]], raw: object, location: str, model: type[BaseModel]
+) -> BriefProblem:
+    told = ".".join([*([location] if location else []), *(str(part + 1 if isinstance(part, int) else part) for part in path)])
+    kinds = {kind for kind, _ in rules}
+    if kinds == {"extra_forbidden"}:
+        return BriefProblem(told, f"is no setting here{did_you_mean(str(path[-1]), _setting_names(model, path[:-1]))}")
+    if kinds == {"missing"}:
+        return BriefProblem(told, "is missing, and there is no default for it.")
+    value = _value_at(raw, path)
+    sentences = [rule for kind, rule in rules if kind in ("value_error", "assertion_error")]
+    if sentences:
+        return BriefProblem(told, f"is {quote_value(value)}: {_with_full_stop(sentences[0])}")
+    unique = dict.fromkeys(rule for kind, rule in rules if kind not in ("missing", "extra_forbidden"))
+    return BriefProblem(told, f"is {quote_value(value)}, but {' or '.join(unique)}.")
+
+
+def _rule_text(kind: str, message: str, ctx: Mapping[str, Any]) -> str:
+    if kind in ("value_error", "assertion_error"):
+        return str(ctx.get("error", message))
+    pattern = _RULE_TEMPLATES.get(kind)
+    if pattern is None:
+        return message[:1].lower() + message[1:]
+    values = {name: truncate(_number(value)) if name != "expected" else str(value).replace("'", '"') for name, value in ctx.items()}
+    return pattern.format_map(values)
+
+
+def _number(value: object) -> str:
+    """A bound as people write it: 4, not 4.0."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _with_full_stop(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "!", "?")) else sentence + "."
+
+
+def _value_at(raw: object, path: Iterable[str | int]) -> object:
+    here = raw
+    for part in path:
+        if isinstance(here, Mapping):
+            here = here.get(part)
+        elif isinstance(here, list | tuple) and isinstance(part, int) and part < len(here):
+            here = here[part]
+    return here
+
+
+def _setting_names(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
+    """Names of the settings at ``path`` below ``model``."""
+    here: type[BaseModel] | None = model
+    for part in path:
+        if here is None or isinstance(part, int):
+            continue
+        field = here.model_fields.get(part)
+        here = None if field is None else _model_in(field.annotation)
+    return [] if here is None else [field.alias or name for name, field in here.model_fields.items()]
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """The first model an annotation speaks of: ``Band``, ``Band | None``, ``tuple[Band, ...]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = (_model_in(one) for one in getattr(annotation, "__args__", ()))
+    return next((found for found in inner if found is not None), None)

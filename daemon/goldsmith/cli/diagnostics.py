@@ -1,0 +1,236 @@
+"""What ``goldsmith doctor`` looks at, one question after the other. It leaves nothing behind and changes nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from goldsmith.cli.findings import Finding, fault, note, ok
+from goldsmith.cli.gpu_checks import check_gpu, check_model_fit
+from goldsmith.cli.system_checks import check_disks, check_inotify, nearest_existing
+from goldsmith.engines import EngineKind, EngineNeed
+from goldsmith.engines.registry.weights_registry import WeightsRegistry
+from goldsmith.errors import GoldsmithError, InputError
+from goldsmith.files import filesystem_type, has_writer, is_network_filesystem
+from goldsmith.journal.location import check_journal_folder, journal_path
+from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
+from goldsmith.pipeline.intake.watcher import Watcher
+from goldsmith.pipeline.status.daemon_state import DaemonState, read_daemon_state
+from goldsmith.pipeline.workers.worker_specs import find_accelerators
+from goldsmith.service import STATE_FILE, Setup, load_setup
+
+_PROBE_FILE = ".goldsmith-canary-doctor"
+# Seconds until an event that was not heard will not be heard any more.
+_EVENT_TIMEOUT = 3.0
+_CAP_LEASE = 28
+
+
+def run_checks(root: Path, config: Path | None) -> Iterator[Finding]:
+    """Every finding about a root, in the order a person would look."""
+    try:
+        setup = load_setup(root, config)
+    except GoldsmithError as error:
+        yield fault("configuration", error.sentence, error.remedy)
+        yield from check_gpu()
+        return
+    yield ok(
+        "configuration",
+        f"{setup.models_file.parent}, {len(setup.pipeline.stages)} stages: {', '.join(one.name for one in setup.pipeline.stages)}",
+    )
+    journal = journal_path(root, setup.settings.state_dir)
+    daemon = read_daemon_state(root, journal.parent / STATE_FILE)
+    yield _check_daemon(root, daemon, journal)
+    yield from _check_workers(daemon)
+    yield _check_journal(root, journal)
+    usable = []
+    for folder in (*setup.pipeline.folders, ARCHIVE_FOLDER, ".goldsmith"):
+        finding = _check_folder(root, folder)
+        yield finding
+        if finding.severity != "fault" and setup.pipeline.stage_of_folder(folder) is not None:
+            usable.append(folder)
+    yield from _check_shared_groups(root, setup)
+    yield from _check_events(root, usable, daemon)
+    yield from _check_leases(root, usable, daemon)
+    yield from check_disks([root, *(root / folder for folder in setup.pipeline.folders), journal.parent, setup.weights.folder])
+    yield from check_inotify(root)
+    yield from check_gpu()
+    yield from check_model_fit(setup.weights.models, setup.settings, find_accelerators(setup.settings))
+    yield from _check_weights(setup.weights)
+    yield _check_heic()
+
+
+def _check_daemon(root: Path, daemon: DaemonState, journal: Path) -> Finding:
+    if not daemon.holder:
+        return note("daemon", "Goldsmith is not running here.", f"goldsmith run --root {shlex.quote(str(root))}")
+    if daemon.pause_reason:
+        return fault(
+            "daemon", f"Running ({daemon.holder}), but everything waits: {daemon.pause_reason}", "It goes on by itself once that is mended."
+        )
+    if not daemon.has_state_file:
+        return note(
+            "daemon", f"Running ({daemon.holder}), but not with the journal at {journal}.", "Set GOLDSMITH_STATE_DIR as its unit does."
+        )
+    return ok("daemon", f"Running ({daemon.holder}).")
+
+
+def _check_workers(daemon: DaemonState) -> Iterator[Finding]:
+    """Every device that a running daemon has had to pause, and every lane that cannot begin anything."""
+    devices = [(seat.queue, seat.pause_reason) for seat in daemon.workers if seat.pause_reason]
+    lanes = [(lane, why) for lane, why in daemon.queue_pauses.items() if why and lane not in dict(devices)]
+    for lane, why in dict.fromkeys([*devices, *lanes]):
+        remedy = "Look at it with the driver's own tool (nvidia-smi) and at the log; it goes on by itself once it is mended."
+        yield fault(f"lane {lane}", why, remedy)
+
+
+def _check_journal(root: Path, journal: Path) -> Finding:
+    kind = filesystem_type(journal.parent)
+    try:
+        check_journal_folder(journal.parent, root)
+    except GoldsmithError as error:
+        return fault("journal", error.sentence, error.remedy)
+    there = nearest_existing(journal.parent)
+    if not os.access(there, os.W_OK | os.X_OK):
+        return fault("journal", f"{there} cannot be written by this user.", "Ask as the service's user, or set GOLDSMITH_STATE_DIR.")
+    return ok("journal", f"{journal} on {kind or 'an unknown filesystem'}, a local disk.")
+
+
+def _check_folder(root: Path, folder: str) -> Finding:
+    path, what = root / folder, f"{folder}/"
+    try:
+        status = path.lstat()
+    except OSError as error:
+        return fault(what, f"It is not there ({error.strerror}).", f"Mount the share, or run: goldsmith init {shlex.quote(str(root))}")
+    if not stat.S_ISDIR(status.st_mode):
+        return fault(what, "It is no folder; links are not followed.", "Mount or make the folder itself there.")
+    kind = filesystem_type(path)
+    told = f"{kind or 'unknown filesystem'}, {stat.filemode(status.st_mode)}, {_owner_name(status)}"
+    try:
+        (path / _PROBE_FILE).touch(exist_ok=True)
+        (path / _PROBE_FILE).unlink()
+    except OSError as error:
+        return fault(
+            what, f"Nothing can be put into it ({error.strerror}): {told}.", "Give the service's user or group the right to write there."
+        )
+    if is_network_filesystem(kind):
+        return note(what, f"{told}: a network filesystem.", "It is read again every few seconds, since others' changes bring no events.")
+    return ok(what, f"{told}, writable.")
+
+
+def _owner_name(status: os.stat_result) -> str:
+    import grp
+    import pwd
+
+    try:
+        return f"{pwd.getpwuid(status.st_uid).pw_name}:{grp.getgrgid(status.st_gid).gr_name}"
+    except KeyError:
+        return f"{status.st_uid}:{status.st_gid}"
+
+
+def _check_shared_groups(root: Path, setup: Setup) -> Iterator[Finding]:
+    """Whether results will belong to the people who share the folders."""
+    found = {folder: os.stat(root / folder) for folder in setup.pipeline.folders if os.path.isdir(root / folder)}
+    groups = {status.st_gid for status in found.values()}
+    if len(groups) > 1:
+        yield note(
+            "sharing", "The folders belong to different groups: results change hands on their way.", "chgrp the folders to one group."
+        )
+    loose = [f"{name}/" for name, status in found.items() if status.st_mode & stat.S_IWGRP and not status.st_mode & stat.S_ISGID]
+    if loose:
+        yield note("sharing", f"New subfolders in {', '.join(loose)} will not get the folder's group.", "chmod g+s them.")
+
+
+def _check_events(root: Path, folders: Sequence[str], daemon: DaemonState) -> Iterator[Finding]:
+    """Whether a new file is heard of at once. A running daemon knows best; else a canary is planted in every folder."""
+    modes: Mapping[str, str] = daemon.watch_modes or _probe_events(root, folders)
+    polled = [f"{folder}/" for folder in folders if modes.get(folder) != "events"]
+    if not polled and folders:
+        yield ok("events", "Events arrive from every folder: a new file is seen at once.")
+    elif polled:
+        yield note("events", f"No events from {', '.join(polled)}: polling, so a new file is seen seconds later.", daemon.watcher_error)
+
+
+def _probe_events(root: Path, folders: Sequence[str]) -> dict[str, str]:
+    import select
+    import time
+
+    watcher = Watcher(root)
+    try:
+        if not watcher.start():
+            return {}
+        for folder in folders:
+            watcher.plant_canary(folder)
+        poll, end = select.poll(), time.monotonic() + _EVENT_TIMEOUT
+        poll.register(watcher.fd, select.POLLIN)
+        while not all(map(watcher.heard_canary, folders)) and (left := end - time.monotonic()) > 0:
+            poll.poll(min(50.0, 1000 * left))
+        return {folder: "events" if watcher.heard_canary(folder) else "polling" for folder in folders}
+    finally:
+        watcher.close()
+
+
+def _check_leases(root: Path, folders: Sequence[str], daemon: DaemonState) -> Iterator[Finding]:
+    """Whether it can be asked if somebody is still writing a file."""
+    weak = (
+        sorted(daemon.weak_quiet_folders)
+        if daemon.has_state_file
+        else [folder for folder in folders if not _supports_leases(root / folder)]
+    )
+    if weak:
+        named = ", ".join(f"{folder}/" for folder in weak)
+        told = f"It cannot be asked whether somebody is still writing in {named}: files must be quiet for longer (the weaker rule)."
+        yield note("leases", told, "Give the service CAP_LEASE, as the unit that comes with Goldsmith does; on network mounts it stays so.")
+    elif not daemon.holder and os.geteuid() != 0 and not _has_cap_lease():
+        told = "Granted for this user's own files; for others' the weaker rule is used (a longer quiet)."
+        yield note("leases", told, "AmbientCapabilities=CAP_LEASE in the unit lifts that.")
+    elif folders:
+        yield ok("leases", "It can be asked whether somebody is still writing a file.")
+
+
+def _supports_leases(folder: Path) -> bool:
+    path = folder / _PROBE_FILE
+    try:
+        path.touch()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            return has_writer(descriptor) is not None
+        finally:
+            os.close(descriptor)
+            path.unlink()
+    except OSError:
+        return False
+
+
+def _has_cap_lease() -> bool:
+    """CAP_LEASE among this program's own capabilities (capabilities(7), proc(5))."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as table:
+        effective = next((row.split()[1] for row in table if row.startswith("CapEff:")), "0")
+    return bool(int(effective, 16) >> _CAP_LEASE & 1)
+
+
+def _check_weights(weights: WeightsRegistry) -> Iterator[Finding]:
+    """Whether each kind of model has one that lies here, and whether it is the first choice."""
+    seeing: list[tuple[EngineKind, int]] = [(kind, 1) for kind in ("matte", "faces", "mesh", "identity", "hands", "reader")]
+    upscaling: list[tuple[EngineKind, int]] = [("upscale", int(factor[1:])) for factor in weights.models.defaults.upscale]
+    wanted: list[tuple[EngineKind, int]] = [("inpaint", 1), *seeing, *upscaling]
+    for kind, factor in wanted:
+        what = f"weights: {kind}" + (f" x{factor}" if kind == "upscale" else "")
+        first = next(iter(weights.models.defaults.candidates(EngineNeed(kind, factor=factor))), "")
+        try:
+            choice = weights.choose(EngineNeed(kind, factor=factor))
+        except InputError as problem:
+            yield note(what, problem.sentence, problem.remedy)
+            continue
+        if choice.name == first:
+            yield ok(what, f"{choice.name} is here.")
+        else:
+            yield note(what, f"{choice.name} is used, since the weights of {first} are not here.", f"goldsmith models fetch {first}")
+
+
+def _check_heic() -> Finding:
+    if importlib.util.find_spec("pillow_heif") is None:
+        return note("HEIC", "Pictures in HEIC cannot be read.", "pip install 'goldsmith[heic]'")
+    return ok("HEIC", "Pictures in HEIC can be read.")

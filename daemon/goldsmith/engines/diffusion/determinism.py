@@ -1,0 +1,86 @@
+"""What makes the same seed give the same bytes, for as long as a request is worked on."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from goldsmith.engines import Device
+
+
+def configure_cublas() -> None:
+    """cuBLAS reads this once, when it is first used; without it its sums may differ from run to run."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+@contextlib.contextmanager
+def deterministic(device: Device) -> Iterator[None]:
+    """So many threads, no TF32, no search for the fastest kernel, deterministic kernels where there are any; then all as before.
+
+    Kernels that have no deterministic form are used all the same. Source: pytorch.org/docs/stable/notes/randomness.html.
+    """
+    import torch
+    import torch.utils.deterministic
+
+    backends: tuple[tuple[Any, str, bool], ...] = (
+        (torch.backends.cuda.matmul, "allow_tf32", False),
+        (torch.backends.cudnn, "allow_tf32", False),
+        (torch.backends.cudnn, "benchmark", False),
+        (torch.utils.deterministic, "fill_uninitialized_memory", False),
+    )
+    before = [getattr(where, name) for where, name, _ in backends]
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        torch.set_num_threads(device.threads)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        for where, name, value in backends:
+            setattr(where, name, value)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
+            yield
+    finally:
+        for (where, name, _), value in zip(backends, before, strict=True):
+            setattr(where, name, value)
+        torch.use_deterministic_algorithms(strict, warn_only=warn_only)
+        torch.set_num_threads(threads)
+
+
+def seeded_generators(seeds: Sequence[int]) -> list[Any]:
+    """One source of random numbers a seed, on the CPU whatever the device: the same noise everywhere.
+
+    torch's CPU generator looks at the lower 32 bits of a seed only, so a longer one is hashed to 32: seeds that differ above them
+    would otherwise make the same picture. Shorter ones are what they are in any other program.
+    """
+    import torch
+
+    return [torch.Generator("cpu").manual_seed(_to_32_bit_seed(seed)) for seed in seeds]
+
+
+def _to_32_bit_seed(seed: int) -> int:
+    if 0 <= seed < 2**32:
+        return seed
+    return int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:4], "big")
+
+
+def environment_facts(device: Device) -> dict[str, object]:
+    """Versions, device, threads: what a result may differ by when the same request is run elsewhere."""
+    import diffusers
+    import torch
+    import transformers
+
+    title = "cpu" if device.name == "cpu" else torch.cuda.get_device_name(device.name)
+    return {
+        "device": device.name,
+        "device_title": title,
+        "threads": device.threads,
+        "deterministic": "where kernels allow it",
+        "tf32": False,
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "transformers": transformers.__version__,
+    }

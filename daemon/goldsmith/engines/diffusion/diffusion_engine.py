@@ -1,0 +1,268 @@
+"""The engine: requests in, pictures and what was really done out; when memory runs out it walks the ladder and goes on living."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from goldsmith.engines import (
+    Ability,
+    Device,
+    EngineDescriptor,
+    GenerationRequest,
+    GenerationResult,
+    ModelFiles,
+    OnProgress,
+    ignore_progress,
+)
+from goldsmith.engines.diffusion.determinism import configure_cublas, deterministic, environment_facts, seeded_generators
+from goldsmith.engines.diffusion.families import PipelineCall, check_abilities, choose_ability, find_family
+from goldsmith.engines.diffusion.loaded_model import LoadedModel, PlanLayout, has_tiling
+from goldsmith.engines.diffusion.memory_layout import MemoryFallback, memory_fallbacks
+from goldsmith.engines.diffusion.picture_checks import check_picture, resize
+from goldsmith.engines.diffusion.pipeline_inputs import PipelineArguments, PipelineInputs, is_prompt_truncated, prepare_inputs
+from goldsmith.engines.memory import device_fault, is_device_failure, is_out_of_memory, release_memory
+from goldsmith.engines.registry.models import Model
+from goldsmith.errors import InputError
+from goldsmith.picture.picture import Pixels
+
+# A strength below this leaves no step to run.
+_MIN_STRENGTH = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class _CallSettings:
+    """What all pictures of a call have in common."""
+
+    ability: Ability
+    pipeline_call: PipelineCall
+    steps: int
+    guidance: float
+    strength: float | None
+    negative: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class _SeededRequest:
+    """One picture to be made."""
+
+    request: GenerationRequest
+    seed: int
+
+
+class DiffusionEngine:
+    """Implements ``goldsmith.engines.Generator`` with one model of diffusers. It may be used from several threads, one at a time."""
+
+    def __init__(self, name: str, model: Model, model_files: ModelFiles, device: Device, plan_layout: PlanLayout) -> None:
+        """Loads the model. Raises InputError for one that cannot be opened or does not fit, DeviceError where the device fails."""
+        assert model.diffusion is not None  # noqa: S101 - models.toml is refused without it
+        self._name, self._diffusion, self._store, self._device, self._plan = name, model.diffusion, model_files, device, plan_layout
+        self._family = find_family(self._diffusion.family)
+        can = check_abilities(self._diffusion.family, f"models.{name}", self._diffusion.can)
+        self._busy = Lock()
+        self._mounted: LoadedModel | None = None
+        configure_cublas()
+        precision = self._load().layout.precision
+        self.descriptor = EngineDescriptor(
+            name=name,
+            kind="generate",
+            licence=model.licence,
+            multiple=self._diffusion.multiple,
+            takes_prompt=True,
+            can=can,
+            native_pixels=self._diffusion.pixels,
+            weights=model_files.weights,
+            device=f"{device.name} {precision}, {device.threads} thread{'s' if device.threads > 1 else ''}",
+            revision=model_files.revision,
+        )
+
+    def generate(self, request: GenerationRequest, on_progress: OnProgress = ignore_progress) -> GenerationResult:
+        """As ``Generator.generate``. On a GPU the pictures of one call differ from single ones by rounding; how many were made
+        together is on record. Raises InputError for what the model cannot do, for want of memory on the last rung, and for pictures
+        that are none; DeviceFault where the device has failed; and what ``step`` raises."""
+        return self.generate_many([request], on_progress)[0]
+
+    def generate_many(self, requests: Sequence[GenerationRequest], on_progress: OnProgress = ignore_progress) -> list[GenerationResult]:
+        """As ``generate`` for each. Requests of one size and the same settings go through the pipeline together, whatever their
+        words and pictures are; others one after the other."""
+        calls = [self._call_settings(request) for request in requests]
+        alike = all(call == calls[0] for call in calls) and len({request.options.loras for request in requests}) == 1
+        if len(requests) > 1 and not (alike and calls[0].pipeline_call.can_batch and not calls[0].pipeline_call.is_8bit_only):
+            shares = [_ProgressShare(on_progress, number, 1, len(requests)) for number in range(len(requests))]
+            return [self.generate(request, share.report) for request, share in zip(requests, shares, strict=True)]
+        frames = [_SeededRequest(request, seed) for request in requests for seed in request.seeds]
+        on_progress(0.0)
+        with self._busy:
+            pictures, done = self._generate_pictures(frames, calls[0], on_progress)
+        made, calling = [], int(str(done["batch"]))
+        for request in requests:
+            own, pictures = pictures[: len(request.seeds)], pictures[len(request.seeds) :]
+            begin = len(frames) - len(pictures) - len(own)
+            negative = bool(request.options.negative) and self._family.default_negative_prompt is not None
+            told: dict[str, object] = {"seeds": list(request.seeds), "negative_used": negative}
+            told["batch"] = _largest_batch(begin, len(own), calling, len(frames))
+            made.append(GenerationResult(tuple(own), {**done, **told}))
+        return made
+
+    def close(self) -> None:
+        """Let go of the weights. Who still holds the engine may go on with it: they are then read again."""
+        with self._busy:
+            self._mounted = None
+        release_memory(self._device)
+
+    def _load(self) -> LoadedModel:
+        if self._mounted is None:
+            self._mounted = LoadedModel(self._name, self._store, self._diffusion, self._family, self._device, self._plan)
+        return self._mounted
+
+    def _call_settings(self, request: GenerationRequest) -> _CallSettings:
+        wish, multiple = request.options, self._diffusion.multiple
+        if request.width % multiple or request.height % multiple:
+            raise InputError(
+                f"The model {self._name!r} makes pictures whose sides are multiples of {multiple} px, "
+                f"not {request.width} x {request.height} px.",
+                "Ask for another size.",
+            )
+        ability = choose_ability(self._name, self.descriptor.can, request)
+        way = self._family.calls[ability]
+        steps = self._diffusion.steps if wish.steps is None else wish.steps
+        strength = None if way.default_strength is None else way.default_strength if wish.strength is None else wish.strength
+        if strength is not None:
+            if strength < _MIN_STRENGTH:
+                raise InputError(
+                    f"With strength {strength:g} the model {self._name!r} would change nothing.", f"Ask for {_MIN_STRENGTH} to 1."
+                )
+            steps = max(steps, ceil(1 / strength))  # only this part of the steps is run, and one must be
+        guidance = self._diffusion.guidance if wish.guidance is None else wish.guidance
+        return _CallSettings(ability, way, steps, guidance, strength, wish.negative, request.width, request.height)
+
+    def _generate_pictures(
+        self, frames: Sequence[_SeededRequest], call: _CallSettings, on_progress: OnProgress
+    ) -> tuple[list[Pixels], dict[str, object]]:
+        try:
+            mounted = self._load()
+            with deterministic(self._device), mounted.loras.applied(frames[0].request.options.loras) as loras:
+                pictures, done = self._run_with_fallbacks(mounted, frames, call, on_progress)
+        except Exception as error:
+            if is_device_failure(error):
+                raise device_fault(self._device, error) from error
+            raise
+        return pictures, {**done, "loras": loras}
+
+    def _run_with_fallbacks(
+        self, loaded: LoadedModel, frames: Sequence[_SeededRequest], call: _CallSettings, on_progress: OnProgress
+    ) -> tuple[list[Pixels], dict[str, object]]:
+        planned = replace(loaded.layout, offload=loaded.offload, batch=loaded.layout.batch if call.pipeline_call.can_batch else 1)
+        tried = []
+        for rung in memory_fallbacks(replace(planned, batch=min(planned.batch, len(frames))), is_fill=frames[0].request.hole is not None):
+            try:
+                return self._run_fallback(rung, loaded, frames, call, on_progress)
+            except Exception as error:  # a shortage has several classes; whatever is none goes on from here
+                if not is_out_of_memory(error):
+                    raise
+            loaded.finish_call(release=True)
+            tried.append(rung.name)
+        raise InputError(
+            f"There is not enough memory on {self._device.name} for the model {self._name!r} at {call.width} x {call.height} px "
+            f"(tried: {', '.join(tried)}).",
+            "Ask for a smaller size, name a smaller model, or end what else takes the memory.",
+        )
+
+    def _run_fallback(
+        self, fallback: MemoryFallback, loaded: LoadedModel, frames: Sequence[_SeededRequest], call: _CallSettings, on_progress: OnProgress
+    ) -> tuple[list[Pixels], dict[str, object]]:
+        """Every picture on one rung, and what was done."""
+        if fallback.uses_group_offload:
+            loaded.switch_to_group_offload()
+        multiple = self._diffusion.multiple
+        width, height = (max(multiple, round(side * fallback.scale / multiple) * multiple) for side in (call.width, call.height))
+        pictures: list[Pixels] = []
+        made_at, cut = [width, height], False
+        try:
+            for begin in range(0, len(frames), fallback.batch):
+                some = frames[begin : begin + fallback.batch]
+                given = prepare_inputs([frame.request for frame in some], width, height, call.strength or 0.0)
+                share = _ProgressShare(on_progress, begin, len(some), len(frames))
+                pipe = loaded.pipeline(call.pipeline_call, use_tiling=fallback.uses_tiling)
+                called = self._pipeline_arguments(pipe, call, given) | {"generator": seeded_generators([frame.seed for frame in some])}
+                images = pipe(**called, callback_on_step_end=share.on_step_end, output_type="np").images
+                made_at, cut = [images[0].shape[1], images[0].shape[0]], cut or is_prompt_truncated(pipe, given.prompts)
+                pictures += self._check_and_resize(images, some, call, loaded.layout.precision)
+        finally:
+            loaded.finish_call()
+        done = self._call_facts(call, fallback) | {"made_at": made_at, "steps_run": int(pipe.num_timesteps), "prompt_cut": cut}
+        done |= {"pipeline": type(pipe).__name__, "tiling": fallback.uses_tiling and has_tiling(pipe.vae)}
+        return pictures, {**done, **loaded.facts(), **environment_facts(self._device)}
+
+    def _check_and_resize(self, images: Any, frames: Sequence[_SeededRequest], call: _CallSettings, precision: str) -> list[Pixels]:
+        """What came of one call, looked at and of the size that was asked for."""
+        ready = []
+        for picture, frame in zip(np.asarray(images, dtype=np.float32), frames, strict=True):
+            whole = check_picture(self._name, picture, frame.seed, precision, frame.request.picture)
+            ready.append(resize(whole, call.width, call.height))
+        return ready
+
+    def _pipeline_arguments(self, pipe: Any, call: _CallSettings, inputs: PipelineInputs) -> PipelineArguments:
+        family = self._family
+        arguments = {
+            **call.pipeline_call.build_arguments(inputs),
+            **inputs.prompt_arguments,
+            family.guidance_argument: call.guidance,
+            "num_inference_steps": call.steps,
+        }
+        if family.default_negative_prompt is not None:
+            words = call.negative or family.default_negative_prompt
+            arguments["negative_prompt"] = words if isinstance(arguments["prompt"], str) else [words] * inputs.count
+        takes = inspect.signature(pipe.__call__).parameters
+        for name in ("width", "height", "negative_prompt"):  # SDXL goes by the picture's own size; AutoPipeline's classes differ
+            if name not in takes:
+                arguments.pop(name, None)
+        return arguments
+
+    def _call_facts(self, call: _CallSettings, fallback: MemoryFallback) -> dict[str, object]:
+        return {
+            "model": self._name,
+            "family": self._diffusion.family,
+            "ability": call.ability,
+            "steps": call.steps,
+            "guidance": call.guidance,
+            "strength": call.strength,
+            "size": [call.width, call.height],
+            "input_bits": 8 if call.pipeline_call.is_8bit_only else 32,
+            "batch": fallback.batch,
+            "rung": fallback.name,
+            "safety_checker": "not loaded",
+        }
+
+
+def _largest_batch(begin: int, count: int, batch: int, total: int) -> int:
+    """How many pictures, of whichever requests, the fullest call made that made some of these ``count`` after ``begin``."""
+    calls = range(begin // batch, (begin + count - 1) // batch + 1)
+    return max(min(batch, total - call * batch) for call in calls)
+
+
+@dataclass(frozen=True, slots=True)
+class _ProgressShare:
+    """A part of a whole's progress: ``count`` of ``total`` pieces, after ``begin`` of them."""
+
+    on_progress: OnProgress
+    begin: int
+    count: int
+    total: int
+
+    def report(self, fraction: float) -> None:
+        self.on_progress((self.begin + self.count * fraction) / self.total)
+
+    def on_step_end(self, pipe: Any, number: int, timestep: Any, tensors: PipelineArguments) -> PipelineArguments:
+        """diffusers calls this after every step. What ``step`` raises ends the call; ``_interrupt`` would not: it hands on a picture
+        that is half done."""
+        self.report((number + 1) / max(pipe.num_timesteps, 1))
+        return tensors

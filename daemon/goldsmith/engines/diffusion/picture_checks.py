@@ -1,0 +1,43 @@
+"""What comes out of a pipeline: pictures of the size that was asked for, or the sentence that says what is wrong with one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from goldsmith.errors import InputError
+from goldsmith.picture.picture import Pixels
+
+_BLACK_LIMIT = 1 / 255
+# Half an 8-bit code: no picture of anything has so little in it.
+_FLAT_LIMIT = 0.002
+
+
+def check_picture(name: str, picture: Pixels, seed: int, precision: str, input_picture: Pixels | None) -> Pixels:
+    """The picture, 0..1. ``shown`` is what the model was given: what is made of a flat thing may be flat.
+
+    Raises InputError for NaN, black and flat pictures: they are a failed attempt.
+    """
+    remedy = "Try another seed" + ("." if precision == "float32" else f", or another precision than {precision} in models.toml.")
+    if not np.isfinite(picture).all():
+        raise InputError(f"The model {name!r} made a picture that holds no numbers (NaN) with seed {seed}.", remedy)
+    if not is_flat(input_picture):
+        if picture.max() < _BLACK_LIMIT:
+            raise InputError(f"The model {name!r} made a black picture with seed {seed}.", remedy)
+        if is_flat(picture):
+            raise InputError(f"The model {name!r} made a picture of one flat colour with seed {seed}.", remedy)
+    return np.clip(picture, 0, 1)
+
+
+def is_flat(picture: Pixels | None) -> bool:
+    return picture is not None and float(picture.reshape(-1, picture.shape[-1]).std(axis=0, dtype=np.float64).max()) < _FLAT_LIMIT
+
+
+def resize(picture: Pixels, width: int, height: int) -> Pixels:
+    """The picture at that size; itself where it has it."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    import cv2
+
+    smaller = width * height < picture.shape[0] * picture.shape[1]
+    resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+    return np.clip(np.ascontiguousarray(resized, dtype=np.float32), 0, 1)

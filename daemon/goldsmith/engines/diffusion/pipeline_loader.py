@@ -1,0 +1,159 @@
+"""From a folder or a single file to pipelines that share one set of weights. Nothing is asked of a hub and no foreign code is run."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from goldsmith.engines import ModelFiles
+from goldsmith.engines.diffusion.diffusers_tree import SKIPPED_PARTS, DiffusersTree
+from goldsmith.engines.diffusion.families import ModelFamily, PipelineCall
+from goldsmith.engines.memory import is_out_of_memory
+from goldsmith.engines.registry.models import DiffusionSettings
+from goldsmith.errors import InputError
+
+_QWEN_PROCESSOR = "Qwen2VLProcessor"
+
+
+# Warnings of libraries about what is meant or theirs; in a lane they would stand before a crash's last words.
+_IGNORED_WARNINGS = (
+    "__array__ implementation doesn't accept a copy keyword",
+    "Already found a `peft_config`",
+    "The following .* keys did not match",
+)
+
+
+def silence_libraries() -> None:
+    """Offline, and without bars and chatter: this process only runs models. Called before diffusers is first imported."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_PROGRESS_BARS"):
+        os.environ[name] = "1"
+    import diffusers
+    import huggingface_hub.constants
+    import transformers
+
+    huggingface_hub.constants.HF_HUB_OFFLINE = True  # it may have been imported before the variable was set
+    diffusers.logging.set_verbosity_error()
+    diffusers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    for said in _IGNORED_WARNINGS:
+        warnings.filterwarnings("ignore", message=said)
+
+
+class PipelineSet:
+    """One model's pipelines, made as they are asked for around one set of components."""
+
+    def __init__(self, base: Any, family: ModelFamily) -> None:
+        self.base = base
+        self._family = family
+        self._made: dict[str, Any] = {type(base).__name__: base}
+
+    def get(self, call: PipelineCall) -> Any:
+        """The pipeline that does this, sharing all weights with the others."""
+        made = self._made.get(call.pipeline)
+        if made is None:
+            made = _sibling_pipeline(self.base, call.pipeline, auto=self._family.uses_auto_pipeline)
+            made.set_progress_bar_config(disable=True)
+            self._made[call.pipeline] = made
+        return made
+
+
+def load_pipelines(
+    name: str, model_files: ModelFiles, diffusion: DiffusionSettings, family: ModelFamily, dtype: str, tree: DiffusersTree
+) -> PipelineSet:
+    """The model's pipelines on the CPU, in ``dtype`` ("float32", "bfloat16", "float16"), from a tree that was looked through.
+
+    Raises InputError where what lies there does not fit the family.
+    """
+    silence_libraries()
+    import torch
+
+    try:
+        base = _load_base(model_files, tree, family, getattr(torch, dtype))
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, ImportError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        what = model_files.single_file or model_files.folder
+        said = " ".join(str(error).split())
+        raise InputError(
+            f"{what}: diffusers cannot open this as a model of the family {diffusion.family!r}: {said:.300}",
+            f"Check models.{name}.diffusion.family, or fetch the model again: goldsmith models fetch {name}",
+        ) from error
+    base.set_progress_bar_config(disable=True)
+    return PipelineSet(base, family)
+
+
+def _load_base(store: ModelFiles, tree: DiffusersTree, family: ModelFamily, dtype: Any) -> Any:
+    import diffusers
+
+    own: dict[str, Any] = {part: None for part in SKIPPED_PARTS if part in tree.index}
+    if tree.index.get("processor", [None, None])[1] == _QWEN_PROCESSOR:
+        own["processor"] = _load_qwen_processor(tree.folder / "processor")
+    first = next(iter(family.calls.values())).pipeline
+    kind = diffusers.DiffusionPipeline if family.uses_auto_pipeline else getattr(diffusers, first)
+    if store.single_file is not None:
+        if family.uses_auto_pipeline:
+            kind = getattr(diffusers, str(tree.index.get("_class_name", "")))
+        own |= {part: _load_part(tree, part, dtype) for part in tree.parts if part in tree.index}
+        return kind.from_single_file(str(store.single_file), config=str(tree.folder), local_files_only=True, dtype=dtype, **own)
+    variant = {"variant": tree.variant} if tree.variant else {}
+    return kind.from_pretrained(tree.folder, local_files_only=True, use_safetensors=True, dtype=dtype, **variant, **own)
+
+
+def _load_part(tree: DiffusersTree, part: str, dtype: Any) -> Any:
+    """A part whose weights lie in the tree, where the single file has only some."""
+    library, kind = tree.index[part][:2]
+    variant = {"variant": tree.variant} if tree.variant else {}
+    found = getattr(importlib.import_module(library), kind)
+    return found.from_pretrained(tree.folder / part, local_files_only=True, use_safetensors=True, dtype=dtype, **variant)
+
+
+def _sibling_pipeline(base: Any, name: str, *, auto: bool) -> Any:
+    """Another pipeline class around the same components. ``from_pipe`` is not used where it would cast the weights: it makes them
+    float32 unless told otherwise, and takes a part for missing whose class it does not expect."""
+    import diffusers
+
+    kind = getattr(diffusers, name)
+    if auto:
+        return kind.from_pipe(base, dtype=base.dtype)
+    takes = inspect.signature(kind.__init__).parameters
+    settings = {key: value for key, value in base.config.items() if key in takes and key not in base.components}
+    parts = {key: value for key, value in base.components.items() if key in takes}
+    return kind(**{**settings, **parts})
+
+
+def _load_qwen_processor(folder: Path) -> Any:
+    """Qwen-Image-Edit's eyes without torchvision, which its own folder asks for: pictures as PIL, and no videos.
+
+    Raises ImportError where transformers has no such form of them.
+    """
+    from transformers import Qwen2Tokenizer, Qwen2VLImageProcessorPil, Qwen2VLProcessor
+    from transformers.processing_utils import ProcessorMixin
+
+    class PictureProcessor(Qwen2VLProcessor):  # type: ignore[misc]  # transformers is not read by mypy
+        """Transformers reads from this signature which parts there are: here no video processor."""
+
+        def __init__(self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None) -> None:
+            self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"
+            self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
+            self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
+            ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+
+    tokenizer = Qwen2Tokenizer.from_pretrained(folder, local_files_only=True)
+    eyes = Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
+    return PictureProcessor(eyes, tokenizer, chat_template=tokenizer.chat_template)
+
+
+def scheduler_facts(scheduler: Any) -> Mapping[str, str]:
+    """The scheduler's class and a hash of its settings, for the record."""
+    import hashlib
+    import json
+
+    settings = {key: value for key, value in scheduler.config.items() if not key.startswith("_")}
+    said = json.dumps(settings, sort_keys=True, default=str)
+    return {"scheduler": type(scheduler).__name__, "scheduler_sha256": hashlib.sha256(said.encode()).hexdigest()}

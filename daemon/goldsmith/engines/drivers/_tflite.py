@@ -1,0 +1,90 @@
+"""Nets in MediaPipe's .task files (a zip of .tflite files), run by OpenCV; and the upright square crop that they look at."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.engines.vision import Points
+from goldsmith.errors import InputError
+from goldsmith.picture.picture import Pixels
+
+
+class TfliteNet:
+    """One .tflite of a .task file. It takes (side, side, 3) and gives every output by its name."""
+
+    def __init__(self, task: Path, member: str) -> None:
+        """Raises InputError where the file is not what it should be."""
+        import cv2
+
+        try:
+            with zipfile.ZipFile(task) as archive, tempfile.TemporaryDirectory() as folder:
+                path = archive.extract(member, folder)
+                self._net: Any = cv2.dnn.readNetFromTFLite(path, cv2.dnn.ENGINE_CLASSIC)  # OpenCV's new engine loses all outputs but one
+        except (cv2.error, zipfile.BadZipFile, KeyError) as error:
+            raise InputError(f"{task}: OpenCV cannot open {member} in this model: {error}", "Run: goldsmith models verify") from error
+        self._names = list(self._net.getUnconnectedOutLayersNames())
+        self._alone = Lock()
+
+    def run(self, pixels: Pixels) -> dict[str, NDArray[np.float32]]:
+        blob = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)
+        with self._alone:
+            self._net.setInput(blob)
+            made = self._net.forward(self._names)
+        return {name: np.asarray(each, np.float32).copy() for name, each in zip(self._names, made, strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class RotatedSquare:
+    """A square of a picture: its middle and side in px, and its turn in radians, clockwise as seen."""
+
+    x: float
+    y: float
+    side: float
+    angle: float
+
+    def crop(self, pixels: Pixels, size: int) -> Pixels:
+        """The square, upright, at (size, size, 3); what lies beyond the picture is black."""
+        import cv2
+
+        smaller = min(1.0, 2 * size / self.side)  # made smaller first, else px between the samples would be left out
+        seen, place = pixels, self
+        if smaller < 1:
+            reach = 0.71 * self.side + 4 / smaller  # half the diagonal: nothing beyond it is looked at
+            left, top = max(0, int(self.x - reach)), max(0, int(self.y - reach))
+            near = pixels[top : max(top + 1, math.ceil(self.y + reach)), left : max(left + 1, math.ceil(self.x + reach))]
+            high, wide = (max(1, round(side * smaller)) for side in near.shape[:2])
+            seen = np.asarray(cv2.resize(near, (wide, high), interpolation=cv2.INTER_AREA), np.float32)
+            across, down = wide / near.shape[1], high / near.shape[0]
+            place = RotatedSquare((self.x - left) * across, (self.y - top) * down, self.side * (across + down) / 2, self.angle)
+        made = cv2.warpAffine(seen, place._crop_matrix(size), (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        return np.asarray(made, np.float32)
+
+    def to_picture(self, points: Points, size: int) -> Points:
+        """Points of the crop, in px of the picture."""
+        shift = (points - size / 2) * (self.side / size)
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        x = self.x + shift[:, 0] * cos - shift[:, 1] * sin
+        y = self.y + shift[:, 0] * sin + shift[:, 1] * cos
+        return np.stack([x, y], axis=1).astype(np.float32)
+
+    def _crop_matrix(self, size: int) -> NDArray[np.float64]:
+        """Of a pixel's index in the picture its index in the crop; indices are half a px behind coordinates."""
+        scale = size / self.side
+        cos, sin = scale * math.cos(self.angle), scale * math.sin(self.angle)
+        dx, dy = self.x - 0.5, self.y - 0.5
+        middle = size / 2 - 0.5
+        return np.array([[cos, sin, middle - cos * dx - sin * dy], [-sin, cos, middle + sin * dx - cos * dy]])
+
+
+def sigmoid(logits: float | NDArray[np.float32]) -> NDArray[np.float64]:
+    """0..1 of a logit."""
+    return 1 / (1 + np.exp(-np.clip(np.asarray(logits, np.float64), -100, 100)))

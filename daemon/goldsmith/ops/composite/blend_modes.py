@@ -1,0 +1,154 @@
+"""Blending: what two colours make of each other in each mode, and a layer laid over what lies beneath it.
+
+The formulas are those of W3C "Compositing and Blending Level 1" (sections 5 and 9) and PDF 1.7 (section 11.3.5), on display-encoded
+values in the picture's own profile; ``add`` is the sum, cut off at white (Photoshop's linear dodge).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.picture.picture import Mask, Pixels
+
+BlendMode = Literal[
+    "normal",
+    "multiply",
+    "screen",
+    "overlay",
+    "soft-light",
+    "hard-light",
+    "add",
+    "darken",
+    "lighten",
+    "difference",
+    "colour",
+    "luminosity",
+]
+
+_LUM_WEIGHTS = np.array([0.3, 0.59, 0.11], np.float32)
+_EPSILON = np.float32(1e-7)
+_SLAB_PIXELS = 1 << 15
+_THREADS = 2
+
+
+class BlendResult(NamedTuple):
+    """A layer laid: the colours (h, w, c) and the alpha (h, w) that came of it; None stays None, opaque."""
+
+    pixels: Pixels
+    alpha: Mask | None
+
+
+def blended(mode: BlendMode, below: Pixels, above: Pixels) -> Pixels:
+    """B(cb, cs): what ``above`` makes of ``below`` where both are opaque; (h, w, c) each, c = 1 or 3, values 0..1."""
+    return _BLEND_FUNCTIONS[mode](below, above)
+
+
+def blend_layer(mode: BlendMode, backdrop: Pixels, backdrop_alpha: Mask | None, layer: Pixels, coverage: Mask) -> BlendResult:
+    """``above`` laid over ``below`` as far as it covers it; where ``cover`` is 0 colours and alpha are copied, never computed.
+
+    below: (h, w, c); alpha: (h, w) of it, None where it is opaque; above: (h, w, c), or (1, 1, c) for one colour; cover: (h, w), the
+    layer's alpha with its mask and opacity. Alphas unite: a = ab + as - ab as; colours are straight before and after.
+    """
+    height, width = coverage.shape
+    made = np.empty_like(backdrop)
+    united = None if backdrop_alpha is None else np.empty_like(backdrop_alpha)
+    rows = max(1, _SLAB_PIXELS // width)
+    flat = layer.shape[:2] == (1, 1) and (height, width) != (1, 1)
+
+    def run(top: int) -> None:
+        part = slice(top, top + rows)
+        source = np.broadcast_to(layer, backdrop[part].shape) if flat else layer[part]
+        if backdrop_alpha is None or united is None:
+            made[part] = _blend_opaque(mode, backdrop[part], source, coverage[part])
+        else:
+            made[part], united[part] = _blend_with_alpha(mode, backdrop[part], backdrop_alpha[part], source, coverage[part])
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(run, range(0, height, rows)))
+    return BlendResult(made, united)
+
+
+def _blend_opaque(mode: BlendMode, backdrop: Pixels, layer: Pixels, coverage: Mask) -> Pixels:
+    if not coverage.any():
+        return backdrop
+    over = coverage[:, :, None]
+    mixed = _BLEND_FUNCTIONS[mode](backdrop, layer) * over
+    mixed += backdrop * (1 - over)
+    return mixed
+
+
+def _blend_with_alpha(mode: BlendMode, backdrop: Pixels, backdrop_alpha: Mask, layer: Pixels, coverage: Mask) -> tuple[Pixels, Mask]:
+    """co = [ab (1 - as) cb + as (1 - ab) cs + ab as B(cb, cs)] / a, the general formula of both papers."""
+    if not coverage.any():
+        return backdrop, backdrop_alpha
+    under, over = backdrop_alpha[:, :, None], coverage[:, :, None]
+    united = backdrop_alpha + coverage * (1 - backdrop_alpha)
+    mixed = under * (1 - over) * backdrop + over * (1 - under) * layer
+    mixed += under * over * _BLEND_FUNCTIONS[mode](backdrop, layer)
+    mixed /= np.maximum(united, _EPSILON)[:, :, None]
+    np.clip(mixed, 0.0, 1.0, out=mixed)
+    touched = coverage > 0
+    return np.where(touched[:, :, None], mixed, backdrop), np.where(touched, np.clip(united, 0.0, 1.0), backdrop_alpha)
+
+
+def _normal(_backdrop: Pixels, layer: Pixels) -> Pixels:
+    return layer
+
+
+def _screen(backdrop: Pixels, layer: Pixels) -> Pixels:
+    return backdrop + layer - backdrop * layer
+
+
+def _hard_light(backdrop: Pixels, layer: Pixels) -> Pixels:
+    twice = 2 * layer
+    return np.where(layer <= 0.5, backdrop * twice, _screen(backdrop, twice - 1))
+
+
+def _soft_light(backdrop: Pixels, layer: Pixels) -> Pixels:
+    root = np.where(backdrop <= 0.25, ((16 * backdrop - 12) * backdrop + 4) * backdrop, np.sqrt(backdrop))
+    strength = 2 * layer - 1
+    return backdrop + strength * np.where(layer <= 0.5, backdrop * (1 - backdrop), root - backdrop)
+
+
+def _lum(colours: Pixels) -> NDArray[np.float32]:
+    """(h, w, 1)."""
+    return np.asarray((colours @ _LUM_WEIGHTS)[:, :, None], dtype=np.float32)
+
+
+def _set_lum(colours: Pixels, target_lum: NDArray[np.float32]) -> Pixels:
+    """SetLum: the colours shifted to that luminosity, and drawn towards it as far as needed to lie in 0..1 (ClipColor)."""
+    shift = colours - _lum(colours)
+    low, high = shift.min(axis=2, keepdims=True), shift.max(axis=2, keepdims=True)
+    room = np.minimum(target_lum / np.maximum(-low, _EPSILON), (1 - target_lum) / np.maximum(high, _EPSILON))
+    shift *= np.clip(room, 0.0, 1.0)
+    shift += target_lum
+    return np.asarray(np.clip(shift, 0.0, 1.0), np.float32)
+
+
+def _colour(backdrop: Pixels, layer: Pixels) -> Pixels:
+    return backdrop if backdrop.shape[2] == 1 else _set_lum(layer, _lum(backdrop))
+
+
+def _luminosity(backdrop: Pixels, layer: Pixels) -> Pixels:
+    return layer if backdrop.shape[2] == 1 else _set_lum(backdrop, _lum(layer))
+
+
+_BLEND_FUNCTIONS: dict[BlendMode, Callable[[Pixels, Pixels], Pixels]] = {
+    "normal": _normal,
+    "multiply": np.multiply,
+    "screen": _screen,
+    "overlay": lambda below, above: _hard_light(above, below),
+    "soft-light": _soft_light,
+    "hard-light": _hard_light,
+    "add": lambda below, above: np.minimum(below + above, np.float32(1.0)),
+    "darken": np.minimum,
+    "lighten": np.maximum,
+    "difference": lambda below, above: np.abs(below - above),
+    "colour": _colour,
+    "luminosity": _luminosity,
+}

@@ -1,0 +1,197 @@
+"""Lateral colour: red or blue drawn a little larger or smaller than green, which leaves coloured rims away from the middle.
+
+Where a tile's red is green moved outwards by d px, red = a * green - a * d * (slope of green outwards), all without their local means. So d
+comes from a least-squares fit in each tile that has edges, and the scale of the whole picture is what most of the tiles agree on.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.ops.correct.defect import Defect, make_window
+from goldsmith.picture.picture import Mask, Pixels, freeze
+from goldsmith.picture.smoothing import gaussian_blur, resize_values
+
+_TILE = 48
+# Standard deviation of green, without its local mean, in a tile that is asked.
+_MIN_EDGE_DEVIATION = 0.02
+# Correlation of the other colour with green in a tile that is asked: coloured things say nothing of the lens.
+_MIN_CORRELATION = 0.97
+_LEAST_TILES = 24
+# So few are enough where they agree twice as well, and lie in three quarters of the picture.
+_FEW_TILES = 12
+# Power of the slopes beside that of the detail in a tile that is asked: what is out of focus says little.
+_MIN_SHARPNESS = 0.04
+# px in the corner: less is not to be seen.
+_MIN_CORNER_SHIFT = 0.9
+# The middle half of the tiles differs by less than this part of the scale.
+_MAX_DISAGREEMENT = 0.5
+_MAX_SCALE = 0.016
+_MAX_ROUNDS = 3
+# What the two had not in common falls by as much, or coloured things were taken for a lens.
+_MAX_DISSIMILARITY_RATIO = 0.86
+# Scales from which the fit sets out: it is right for moves of about a px alone.
+_SCALE_CANDIDATES = np.arange(-8, 9) * 0.0018
+# Pixels at which they are tried.
+_SEARCH_PIXELS = 300_000
+_MAX_REMAINING_SHARE = 0.8
+_MIN_TILES_PER_QUADRANT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelScales:
+    """By how much red and blue are larger than green (0.001 = one px in a thousand from the middle), and how far that is in the corner."""
+
+    red: float
+    blue: float
+    corner_shift_px: float
+
+
+@dataclass(frozen=True, slots=True)
+class _TileShifts:
+    """Of some tiles: by how many px a colour lies further out than green, how far out the tile is, in px, and its quarter (0 to 3)."""
+
+    shift_px: NDArray[np.float64]
+    radius_px: NDArray[np.float64]
+    quadrant: NDArray[np.int_]
+
+
+def measure_scales(pixels: Pixels) -> ChannelScales:
+    """What the tiles of (h, w, 3) agree on; 0 for a colour on which they do not."""
+    height, width = pixels.shape[:2]
+    reach = float(np.hypot(height, width)) / 2
+    red, blue = (_estimate_scale(pixels, channel, reach) for channel in (0, 2))
+    return ChannelScales(red, blue, max(abs(red), abs(blue)) * reach)
+
+
+def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
+    """The whole picture, where red or blue are larger or smaller than green, resampled; nothing where that would not at least halve it.
+
+    Size: px by which the colours part in the corner.
+    """
+    height, width, channels = pixels.shape
+    if channels < 3 or min(height, width) < 2 * _TILE:
+        return []
+    before = measure_scales(pixels)
+    if before.corner_shift_px < _MIN_CORNER_SHIFT:
+        return []
+    made = pixels.copy()
+    for channel, scale in ((0, before.red), (2, before.blue)):
+        if scale:
+            made[:, :, channel] = _rescale(pixels[:, :, channel], scale * strength)
+    place = make_window(0, 0, height, width)
+    after = measure_scales(made).corner_shift_px
+    if after > before.corner_shift_px * (1 - strength / 2) or not _is_improved(pixels, made, 1 - (1 - _MAX_REMAINING_SHARE) * strength):
+        return []
+    return [Defect(place, round(before.corner_shift_px, 3), round(after, 3), (place, freeze(made)))]
+
+
+def _is_improved(original: Pixels, result: Pixels, max_remaining_share: float) -> bool:
+    """Whether the colours lie closer together in every quarter of the picture: a lens whose middle is elsewhere is left alone."""
+    then, now = ([_measure_tile_shifts(one[:, :, channel], one[:, :, 1]) for channel in (0, 2)] for one in (original, result))
+    for quarter in range(4):
+        before, after = (sum(_median_shift(moves, quarter) for moves in each) for each in (then, now))
+        if before and after > max_remaining_share * before + 1e-9:
+            return False
+    return True
+
+
+def _median_shift(shifts: _TileShifts, quadrant: int) -> float:
+    """The median px by which two colours part in a quarter of the picture; 0 where hardly a tile tells."""
+    mine = np.abs(shifts.shift_px[shifts.quadrant == quadrant])
+    return float(np.median(mine)) if len(mine) >= _MIN_TILES_PER_QUADRANT else 0.0
+
+
+def _estimate_scale(pixels: Pixels, channel: int, half_diagonal: float) -> float:
+    """Refined over some rounds, since a fit of slopes is right for small moves alone."""
+    green, plane = np.ascontiguousarray(pixels[:, :, 1]), np.ascontiguousarray(pixels[:, :, channel])
+    total = _best_candidate_scale(plane, green)
+    for _ in range(_MAX_ROUNDS):
+        more = _consensus_scale(plane if total == 0 else _rescale(plane, total), green, half_diagonal)
+        if more is None:
+            break
+        total += more
+        if abs(more) * half_diagonal < 0.05:
+            break
+    if not _MIN_CORNER_SHIFT / 2 <= abs(total) * half_diagonal <= _MAX_SCALE * half_diagonal:
+        return 0.0
+    return total if _dissimilarity(plane, green, total) < _MAX_DISSIMILARITY_RATIO * _dissimilarity(plane, green, 0.0) else 0.0
+
+
+def _best_candidate_scale(plane: Mask, green: Mask) -> float:
+    """Of some scales the one at which the colour's detail is most like green's; seen small."""
+    shrink = max(1.0, (green.size / _SEARCH_PIXELS) ** 0.5)
+    height, width = (round(side / shrink) for side in green.shape)
+    small, like = resize_values(plane, height, width), resize_values(green, height, width)
+    return float(min(_SCALE_CANDIDATES, key=lambda scale: (_dissimilarity(small, like, float(scale)), abs(scale))))
+
+
+def _dissimilarity(plane: Mask, green: Mask, scale: float) -> float:
+    """How little the detail of a colour, brought to that scale, has in common with green's, away from the middle: 0 = all."""
+    height, width = green.shape
+    moved = _rescale(plane, scale) if scale else plane
+    one, other = (gaussian_blur(each, 0.7) - gaussian_blur(each, 6) for each in (green, moved))
+    one[height // 3 : -(height // 3), width // 3 : -(width // 3)] = 0
+    powers = [float(np.square(each, dtype=np.float64)[one != 0].sum()) for each in (one, other)]
+    return 1 - float((one * other).sum(dtype=np.float64)) / math.sqrt(max(powers[0] * powers[1], 1e-18))
+
+
+def _consensus_scale(plane: Mask, green: Mask, half_diagonal: float) -> float | None:
+    """The scale most tiles agree on; None where they are too few."""
+    told = _measure_tile_shifts(plane, green)
+    far = told.radius_px
+    few = len(far) < _LEAST_TILES
+    if few and (len(far) < _FEW_TILES or len(np.unique(told.quadrant)) < 3):
+        return None
+    scales = told.shift_px / far
+    order = np.argsort(scales)
+    share = np.cumsum(far[order] ** 2)
+    low, middle, high = (float(scales[order][np.searchsorted(share, part * share[-1])]) for part in (0.25, 0.5, 0.75))
+    if abs(middle) * half_diagonal > 0.1 and high - low > max(_MAX_DISAGREEMENT * abs(middle), 0.25 / half_diagonal) / (1 + few):
+        return None
+    return middle
+
+
+def _measure_tile_shifts(plane: Mask, green: Mask) -> _TileShifts:
+    """What each tile with edges tells."""
+    import cv2
+
+    height, width = green.shape
+    rows, columns = height // _TILE, width // _TILE
+    down, across = np.mgrid[:height, :width].astype(np.float32)
+    down -= np.float32((height - 1) / 2)
+    across -= np.float32((width - 1) / 2)
+    far = np.hypot(down, across) + np.float32(1e-3)
+    bare, other = (gaussian_blur(one, 0.7) - gaussian_blur(one, 6) for one in (green, plane))
+    slope = cv2.Scharr(bare, cv2.CV_32F, 1, 0, scale=1 / 32) * (across / far)
+    slope += cv2.Scharr(bare, cv2.CV_32F, 0, 1, scale=1 / 32) * (down / far)
+
+    def told(values: NDArray[np.float32]) -> NDArray[np.float64]:
+        part = values[: rows * _TILE, : columns * _TILE]
+        return np.asarray(cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA), np.float64).ravel()
+
+    gg, ss, gs = told(bare * bare), told(slope * slope), told(bare * slope)
+    og, os, oo, out = told(other * bare), told(other * slope), told(other * other), told(far)
+    rest = np.maximum(gg * ss - gs * gs, 1e-18)
+    size, along = (og * ss - os * gs) / rest, (os * gg - og * gs) / rest
+    explained = (size * og + along * os) / np.maximum(oo, 1e-12)
+    asked = (np.sqrt(gg) > _MIN_EDGE_DEVIATION) & (size > 0.3) & (explained > _MIN_CORRELATION**2)
+    asked &= (ss > _MIN_SHARPNESS * gg) & (out > np.hypot(height, width) / 8)
+    quarter = (2 * (np.arange(rows)[:, None] >= rows / 2) + (np.arange(columns) >= columns / 2)).ravel()
+    return _TileShifts(-along[asked] / size[asked], out[asked], quarter[asked])
+
+
+def _rescale(plane: Mask, scale: float) -> Mask:
+    """The plane made smaller by 1 + scale about its middle, by Lanczos; what lies beyond the border repeats it."""
+    import cv2
+
+    height, width = plane.shape
+    middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    matrix = np.array([[1 + scale, 0, -scale * middle[0]], [0, 1 + scale, -scale * middle[1]]])
+    flags = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpAffine(np.ascontiguousarray(plane), matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(np.clip(moved, 0, 1), np.float32)

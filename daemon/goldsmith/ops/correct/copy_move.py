@@ -1,0 +1,229 @@
+"""Repeats: a piece of the picture that is there twice, to the px; and patterns, which repeat by nature and are only told.
+
+Points with detail are described (SIFT; Lowe, IJCV 2004) and looked for elsewhere in the same picture, unturned and at the same size.
+Where many pairs agree on one way (Amerini et al., "A SIFT-based forensic method for copy-move attack detection", TIFS 2011), what lies
+there is compared with what lies that way off, pixel by pixel.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.ops.correct.defect import BoolMask, Defect, connected_components, expand_window
+from goldsmith.picture.colour import luma
+from goldsmith.picture.picture import Mask, Pixels, Window
+from goldsmith.picture.smoothing import gaussian_blur, resize_values
+
+# Larger pictures are looked through smaller.
+_SEARCH_PIXELS = 3_000_000
+_POINTS = 6000
+# px (as looked through) between the two places.
+_MIN_DISTANCE = 24
+# Distance of two descriptions; unlike things lie at 250 and more.
+_MAX_DESCRIPTOR_DISTANCE = 120.0
+_LEAST_PAIRS = 6
+# Correlation of the two places, over a square of 11 px.
+_MIN_LOCAL_CORRELATION = 0.95
+# The same over the whole of a copy: windows and letters of one kind are alike, and not as much; less where pixels were averaged.
+_MIN_CORRELATION, _MIN_CORRELATION_DOWNSCALED = 0.98, 0.965
+_SQUARE = 11
+_DETAIL = 0.012
+_LEAST_AREA = 500
+# px beyond what is alike over a whole square, in which the edge of what was laid on lies.
+_RIM = 24
+_SAME_TOLERANCE = 0.02
+# px beyond the last that is the same: the edge itself, and what a JPEG has made of it.
+_SEAM = 3
+_MIN_RIM_PIXELS = 20
+_MIN_STEEPNESS_RATIO = 1.25
+# Added to both slopes: on even ground there is nothing to be steeper than.
+_SLOPE_OFFSET = 0.02
+# So many ways from one place, or more, are a pattern.
+_MIN_PATTERN_OFFSETS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicatedRegion:
+    """Two places that look alike to the px: the copy as a box and what of it is alike, and the box of what it was copied from.
+
+    The copy is the one with an edge round it, where it was laid on; the later one where neither has.
+
+    ``like`` is the correlation of their detail; ``pattern`` is true where the same thing is there more often than twice.
+    """
+
+    window: Window
+    mask: BoolMask
+    source: Window
+    correlation: float
+    is_pattern: bool
+
+    def to_defect(self) -> Defect:
+        return Defect(self.window, round(self.correlation, 3), round(self.correlation, 3), duplicate_of=self.source)
+
+
+def find(pixels: Pixels) -> list[DuplicatedRegion]:
+    """What is in (h, w, c) twice, the largest first."""
+    height, width = pixels.shape[:2]
+    if min(height, width) < 4 * _MIN_DISTANCE:
+        return []
+    shrink = max(1.0, (height * width / _SEARCH_PIXELS) ** 0.5)
+    grey = resize_values(luma(pixels), round(height / shrink), round(width / shrink))
+    ways = _candidate_offsets(grey)
+    if not ways:
+        return []
+    bare = gaussian_blur(grey, 0.7) - gaussian_blur(grey, 5)
+    found = [_identify_copy(grey, made) for way in ways for made in _compare_at_offset(bare, way)]
+    found.sort(key=lambda one: -int(one.mask.sum()))
+    kept: list[DuplicatedRegion] = []
+    for one in found:
+        same = [other for other in kept if _overlaps(one.window, other.window) or _overlaps(one.window, other.source)]
+        same += [other for other in kept if _overlaps(one.source, other.window)]
+        pattern = one.is_pattern or len(ways) >= _MIN_PATTERN_OFFSETS
+        if not same and (pattern or one.correlation > (_MIN_CORRELATION if shrink == 1 else _MIN_CORRELATION_DOWNSCALED)):
+            kept.append(DuplicatedRegion(one.window, one.mask, one.source, one.correlation, pattern))
+    return [_scale_to_full_size(one, shrink, height, width) for one in kept]
+
+
+def _candidate_offsets(grey: Mask) -> list[tuple[int, int]]:
+    """The ways (rows, columns) on which many pairs of points agree, by their number."""
+    import cv2
+
+    codes = np.clip(grey * 255 + 0.5, 0, 255).astype(np.uint8)
+    finder = cv2.SIFT.create(_POINTS, contrastThreshold=0.02)
+    points, told = finder.detectAndCompute(codes, None)
+    if told is None or len(points) < 2 * _LEAST_PAIRS:
+        return []
+    near = cv2.BFMatcher(cv2.NORM_L2).knnMatch(told, told, k=4)
+    votes: Counter[tuple[int, int]] = Counter()
+    seen: set[tuple[int, int, int, int]] = set()
+    for pair in (match for matches in near for match in matches):
+        one, other = points[pair.queryIdx], points[pair.trainIdx]
+        if (
+            pair.distance > _MAX_DESCRIPTOR_DISTANCE
+            or abs((one.angle - other.angle + 180) % 360 - 180) > 6
+            or not 0.9 < one.size / other.size < 1.11
+        ):
+            continue
+        across, down = other.pt[0] - one.pt[0], other.pt[1] - one.pt[1]
+        if np.hypot(across, down) < _MIN_DISTANCE or (down, across) < (0, 0):
+            continue
+        spot = (round(one.pt[0]), round(one.pt[1]), round(other.pt[0]), round(other.pt[1]))
+        if spot not in seen:
+            seen.add(spot)
+            votes[(round(down), round(across))] += 1
+    return _consensus_offsets(votes)
+
+
+def _consensus_offsets(votes: Counter[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ways with their neighbours of one px counted in, the strongest of each neighbourhood."""
+    told = {way: sum(votes.get((way[0] + down, way[1] + across), 0) for down in (-1, 0, 1) for across in (-1, 0, 1)) for way in votes}
+    order = sorted((way for way in told if told[way] >= _LEAST_PAIRS), key=lambda way: (-votes[way], -told[way], way))
+    kept: list[tuple[int, int]] = []
+    for way in order:
+        if all(abs(way[0] - other[0]) > 2 or abs(way[1] - other[1]) > 2 for other in kept):
+            kept.append(way)
+    return kept[:32]
+
+
+def _compare_at_offset(detail: Mask, offset: tuple[int, int]) -> list[DuplicatedRegion]:
+    """Where detail (h, w) is the same as that way off: the second place of each part."""
+    import cv2
+
+    down, across = offset
+    height, width = detail.shape
+    rows = slice(down, height), slice(0, height - down)
+    columns = (slice(across, width), slice(0, width - across)) if across >= 0 else (slice(0, width + across), slice(-across, width))
+    later, earlier = detail[rows[0], columns[0]], detail[rows[1], columns[1]]
+
+    def about(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(cv2.blur(values, (_SQUARE, _SQUARE), borderType=cv2.BORDER_REFLECT))
+
+    powers = about(later * later), about(earlier * earlier)
+    like = about(later * earlier) / np.sqrt(np.maximum(powers[0] * powers[1], 1e-12))
+    even = np.minimum(*powers) > 0.6 * np.maximum(*powers)
+    marked = (like > _MIN_LOCAL_CORRELATION) & even & (np.minimum(*powers) > _DETAIL**2)
+    marked = cv2.morphologyEx(marked.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)) > 0
+    found = []
+    for (high, wide), own in connected_components(marked, _LEAST_AREA):
+        place = _shift_window((high, wide), rows[0].start, columns[0].start)
+        source = _shift_window((high, wide), rows[1].start, columns[1].start)
+        found.append(DuplicatedRegion(place, own, source, float(like[high, wide][own].mean()), is_pattern=False))
+    return found
+
+
+def _identify_copy(grey: Mask, region: DuplicatedRegion) -> DuplicatedRegion:
+    """The same with the copy as far as its edge goes, and the places the other way round where the earlier one is what was laid on."""
+    room = [
+        (min(_RIM, mine.start, theirs.start), min(_RIM, length - mine.stop, length - theirs.stop))
+        for mine, theirs, length in zip(region.window, region.source, grey.shape, strict=True)
+    ]
+    places = [
+        tuple(slice(span.start - before, span.stop + after) for span, (before, after) in zip(place, room, strict=True))
+        for place in (region.window, region.source)
+    ]
+    later, earlier = (grey[place] for place in places)
+    alike = _identical_area(later - earlier, np.pad(region.mask, room))
+    steep = [_rim_steepness(part, alike) for part in (later, earlier)]
+    if max(steep) <= _MIN_STEEPNESS_RATIO * min(steep):
+        return region
+    own = _dilate(alike, _SEAM)
+    inner = tuple(slice(int(np.flatnonzero(line)[0]), int(np.flatnonzero(line)[-1]) + 1) for line in (own.any(axis=1), own.any(axis=0)))
+    copy, source = (
+        _shift_window((inner[0], inner[1]), place[0].start, place[1].start) for place in (places if steep[0] > steep[1] else places[::-1])
+    )
+    return DuplicatedRegion(copy, own[inner], source, region.correlation, region.is_pattern)
+
+
+def _identical_area(difference: Mask, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """How far two places are the same, beyond what is alike over a whole square, as far as that hangs together."""
+    import cv2
+
+    same = (np.abs(cv2.blur(difference, (3, 3))) < _SAME_TOLERANCE) & _dilate(mask, _RIM)
+    same = cv2.morphologyEx(same.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    _, parts_of_it = cv2.connectedComponents(same)
+    body = np.isin(parts_of_it, np.unique(parts_of_it[mask & (same > 0)])) & (same > 0)
+    return np.asarray(cv2.morphologyEx(body.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)) > 0)
+
+
+def _rim_steepness(grey: Mask, mask: NDArray[np.bool_]) -> float:
+    """How much steeper tone changes at the rim of what is alike than a little further out: 1 where it goes on as it is."""
+    import cv2
+
+    slope = np.hypot(cv2.Sobel(grey, -1, 1, 0), cv2.Sobel(grey, -1, 0, 1))
+    rim, beyond = _dilate(mask, 2) & _dilate(~mask, 1), _dilate(mask, 7) & ~_dilate(mask, 4)
+    if np.count_nonzero(rim) < _MIN_RIM_PIXELS or np.count_nonzero(beyond) < _MIN_RIM_PIXELS:
+        return 1.0
+    return float((slope[rim].mean() + _SLOPE_OFFSET) / (slope[beyond].mean() + _SLOPE_OFFSET))
+
+
+def _dilate(flags: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
+    """The flags, and every pixel at most ``radius`` px beside one, diagonals too."""
+    import cv2
+
+    return np.asarray(cv2.dilate(flags.astype(np.uint8), np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)) > 0)
+
+
+def _shift_window(window: Window, down: int, across: int) -> Window:
+    rows, columns = window
+    return slice(rows.start + down, rows.stop + down), slice(columns.start + across, columns.stop + across)
+
+
+def _overlaps(first: Window, second: Window) -> bool:
+    return all(mine.start < theirs.stop and theirs.start < mine.stop for mine, theirs in zip(first, second, strict=True))
+
+
+def _scale_to_full_size(region: DuplicatedRegion, shrink: float, height: int, width: int) -> DuplicatedRegion:
+    """As looked through small, told at the picture's own size."""
+    if shrink == 1:
+        return region
+    boxes = []
+    for rows, columns in (region.window, region.source):
+        exact = tuple(slice(int(span.start * shrink), int(np.ceil(span.stop * shrink))) for span in (rows, columns))
+        boxes.append(expand_window((exact[0], exact[1]), 0, height, width))
+    rows, columns = boxes[0]
+    own = resize_values(region.mask.astype(np.float32), rows.stop - rows.start, columns.stop - columns.start) > 0.5
+    return DuplicatedRegion(boxes[0], own, boxes[1], region.correlation, region.is_pattern)

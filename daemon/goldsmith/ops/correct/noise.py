@@ -1,0 +1,76 @@
+"""Noise: of brightness, and of colour alone; told from texture by how fast it fades when the picture is seen smaller.
+
+What a sensor or a sampler adds is of one pixel or of a few: averaged over squares of two it halves. Grass, cloth and foliage stay.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from goldsmith.ops.correct.defect import Defect
+from goldsmith.picture.picture import Mask, Pixels, freeze
+from goldsmith.picture.quality_metrics import estimate_noise
+from goldsmith.picture.slab_processing import map_strips
+from goldsmith.picture.smoothing import resize_values
+from goldsmith.picture.wavelet_denoise import CONTEXT_MARGIN, denoise_pixels, split_planes
+
+# Standard deviation of the luma's noise above which a picture is cleaned: film and phones at night have less.
+_MIN_LUMA_NOISE = 0.025
+# What is above that is a pattern that somebody drew.
+_MAX_LUMA_NOISE = 0.08
+# Seen at half the size noise has less than this part of its deviation, and texture as much or more.
+_MAX_HALF_SIZE_RATIO = 0.85
+# The same of Cb and Cr, and of blotches in them, seen at a quarter of the size: photographs have 0.0035 and 0.0074 at most.
+_MIN_CHROMA_NOISE, _MIN_CHROMA_BLOTCHES = 0.011, 0.0085
+_SCALE_DIVISORS = (1, 2, 4)
+_LEAST_SIDE = 128
+
+
+def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
+    """Noise of (h, w, c) as a fault of the whole picture. Size: standard deviation of the luma's, in per cent of full scale."""
+    sigma, *colours = (estimate_noise(_centre_chroma(plane, number)) for number, plane in enumerate(split_planes(pixels)))
+    if not _MIN_LUMA_NOISE <= sigma <= _MAX_LUMA_NOISE or _noise_at_scale(split_planes(pixels)[0], 2) > _MAX_HALF_SIZE_RATIO * sigma:
+        return []
+    return [_denoise(pixels, [strength * one for one in (sigma, *colours)], 0, sigma)]
+
+
+def find_colour_noise(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
+    """Noise of colour in (h, w, 3), specks or blotches: Cb and Cr are cleaned and the luma stays. Size: as that of noise, of the worse."""
+    if pixels.shape[2] < 3 or min(pixels.shape[:2]) < _LEAST_SIDE:
+        return []
+    seen = [[_noise_at_scale(_centre_chroma(plane, 1), smaller) for smaller in _SCALE_DIVISORS] for plane in split_planes(pixels)[1:]]
+    worst = max(range(2), key=lambda number: _equivalent_sigma(seen[number]))
+    if (
+        not any(one[0] >= _MIN_CHROMA_NOISE or one[-1] >= _MIN_CHROMA_BLOTCHES for one in seen)
+        or _equivalent_sigma(seen[worst]) > 2 * _MAX_LUMA_NOISE
+    ):
+        return []
+    return [_denoise(pixels, [0.0, *(strength * _equivalent_sigma(one) for one in seen)], 1 + worst, _equivalent_sigma(seen[worst]))]
+
+
+def _equivalent_sigma(noise_by_scale: list[float]) -> float:
+    """Of the noise of single pixels that would leave as much at each size."""
+    return max(one * smaller for one, smaller in zip(noise_by_scale, _SCALE_DIVISORS, strict=True))
+
+
+def _centre_chroma(plane: Mask, plane_index: int) -> Mask:
+    """Colour differences lie about 0: brought to where nothing counts as clipped."""
+    return np.asarray(plane + np.float32(0.5 * (plane_index > 0)), np.float32)
+
+
+def _noise_at_scale(plane: Mask, divisor: int) -> float:
+    height, width = plane.shape
+    return estimate_noise(plane if divisor == 1 else resize_values(plane, max(1, height // divisor), max(1, width // divisor)))
+
+
+def _denoise(pixels: Pixels, sigmas: list[float], measured_plane: int, before: float) -> Defect:
+    """Each plane without noise of its deviation; ``assess_matte`` is the plane whose size is told."""
+    whole = slice(0, pixels.shape[0]), slice(0, pixels.shape[1])
+    made = map_strips(pixels, lambda strip: denoise_pixels(strip, sigmas), CONTEXT_MARGIN)
+    plane = _centre_chroma(split_planes(made)[measured_plane], measured_plane)
+    after = (
+        _noise_at_scale(plane, 1)
+        if measured_plane == 0
+        else _equivalent_sigma([_noise_at_scale(plane, smaller) for smaller in _SCALE_DIVISORS])
+    )
+    return Defect(whole, round(100 * before, 3), round(100 * after, 3), (whole, freeze(made)))

@@ -1,0 +1,84 @@
+"""Which of several faces is meant, by where they lie; and a picture that shows them with their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from goldsmith.picture.picture import Mask, Pixels, quantise
+from goldsmith.picture.resample import resize
+
+FaceChoice = Literal["largest", "leftmost", "rightmost", "center"]
+# x, y, width and height in px.
+FaceRect = tuple[float, float, float, float]
+
+# A face so many times as large in area as any other is the one that the picture is of.
+_MAIN_FACE_RATIO = 4.0
+# So much of a face must lie in a region for it to be meant.
+_MIN_SHARE_IN_REGION = 0.5
+# px of the longer side of the picture that shows the faces.
+_PREVIEW_SIDE = 1600
+_BOX_COLOUR = (255, 0, 255)
+
+
+def boxes_in_region(boxes: Sequence[FaceRect], region: Mask) -> list[int]:
+    """The boxes of which at least half lies in the region (h, w)."""
+    return [number for number, box in enumerate(boxes) if _share_in_region(box, region) >= _MIN_SHARE_IN_REGION]
+
+
+def left_to_right(boxes: Sequence[FaceRect]) -> list[int]:
+    """The boxes from left to right by their middles: the first is number 1."""
+    return sorted(range(len(boxes)), key=lambda number: (boxes[number][0] + boxes[number][2] / 2, boxes[number][1]))
+
+
+def choose_face(boxes: Sequence[FaceRect], which: FaceChoice | int | None, middle: tuple[float, float]) -> int | None:
+    """Which of the boxes; None where that number does not exist, or where nothing was said and no face is clearly the main one.
+
+    middle: of the picture, px.
+    """
+    order = left_to_right(boxes)
+    if isinstance(which, int):
+        return order[which - 1] if which <= len(order) else None
+    by_area = sorted(range(len(boxes)), key=lambda number: -_area(boxes[number]))
+    if which is None:
+        alone = len(boxes) == 1 or (len(boxes) > 1 and _area(boxes[by_area[0]]) >= _MAIN_FACE_RATIO * _area(boxes[by_area[1]]))
+        return by_area[0] if alone else None
+    if not boxes:
+        return None
+    near = min(range(len(boxes)), key=lambda number: _distance(boxes[number], middle))
+    return {"largest": by_area[0], "leftmost": order[0], "rightmost": order[-1], "center": near}[which]
+
+
+def draw_numbered_boxes(pixels: Pixels, boxes: Sequence[FaceRect]) -> Pixels:
+    """The picture (h, w, 3), made smaller where it is large, with a frame and a number on each face, in their order from the left."""
+    import cv2
+
+    shrink = min(1.0, _PREVIEW_SIDE / max(pixels.shape[:2]))
+    high, wide = (max(1, round(side * shrink)) for side in pixels.shape[:2])
+    shown = quantise(resize(pixels, high, wide, "area") if shrink < 1 else pixels, 8)
+    thick = max(1, round(max(high, wide) / 400))
+    for number, index in enumerate(left_to_right(boxes), 1):
+        x, y, w, h = (side * shrink for side in boxes[index])
+        cv2.rectangle(shown, (round(x), round(y)), (round(x + w), round(y + h)), _BOX_COLOUR, thick)
+        large = max(h / 60, 0.4)
+        cv2.putText(shown, str(number), (round(x + thick), round(y + h - 2 * thick)), cv2.FONT_HERSHEY_SIMPLEX, large, _BOX_COLOUR, thick)
+    return np.asarray(shown, np.float32) / np.float32(255)
+
+
+def _area(box: FaceRect) -> float:
+    return box[2] * box[3]
+
+
+def _distance(box: FaceRect, middle: tuple[float, float]) -> float:
+    return float(np.hypot(box[0] + box[2] / 2 - middle[0], box[1] + box[3] / 2 - middle[1]))
+
+
+def _share_in_region(box: FaceRect, region: Mask) -> float:
+    height, width = region.shape
+    left, top = (min(max(0, round(low)), most - 1) for low, most in ((box[0], width), (box[1], height)))
+    right, bottom = (
+        min(most, max(start + 1, round(end))) for start, end, most in ((left, box[0] + box[2], width), (top, box[1] + box[3], height))
+    )
+    return float(region[top:bottom, left:right].mean())

@@ -1,0 +1,75 @@
+"""Fine detail for what was filled at a smaller size: carried over from where the picture looks alike, at the picture's own size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.picture.picture import Pixels
+from goldsmith.picture.smoothing import boost_detail, gaussian_blur
+
+# Side of the blocks, in px of the smaller size, that are looked up and carried over; neighbours share half.
+BLOCK_SIDE = 16
+# How far from its own row, in px of the smaller size, a block is looked for: grass lies low and sky lies high.
+MAX_ROW_OFFSET = 24
+# The most that detail is strengthened where blocks that agree on nothing were mixed: four of them need the double, and blur shows less.
+MAX_DETAIL_GAIN = 1.5
+
+
+def transfer_detail(coarse: Pixels, fine: Pixels, seam_column: int, on_progress: Callable[[float], None]) -> Pixels:
+    """The fine detail of everything to the right of ``join``, taken over from the left of it.
+
+    coarse: (h, w, 3), whole. fine: (h * f, w * f, c), what the picture has beyond its coarse self, known left of ``join * f``.
+    join: the column of ``coarse`` where the known part ends. Returns (h * f, (w - join) * f, c).
+    """
+    factor = fine.shape[0] // coarse.shape[0]
+    height, width = coarse.shape[:2]
+    side = min(BLOCK_SIDE, height, seam_column)
+    looks = np.ascontiguousarray(coarse.mean(axis=2))
+    window = _block_weights(side * factor)
+    from_left = max(seam_column - side // 2, 0)
+    shape = (height * factor, max(width, from_left + side) * factor - from_left * factor)
+    total: Pixels = np.zeros((*shape, fine.shape[2]), dtype=np.float32)
+    weight, strength = np.zeros((2, *shape), dtype=np.float32)
+    strong = np.square(fine).mean(axis=2)
+    looks = np.pad(looks, ((0, 0), (0, max(from_left + side - width, 0))), mode="edge")
+    rows = list(_block_starts(0, height, side))
+    for number, row in enumerate(rows):
+        on_progress(number / len(rows))
+        low, high = max(row - MAX_ROW_OFFSET, 0), min(row + side + MAX_ROW_OFFSET, height)
+        for column in _block_starts(from_left, max(width, from_left + side), side):
+            block = looks[row : row + side, column : column + side]
+            down, across = _find_best_match(looks[low:high, :seam_column], block)
+            taken = np.s_[(low + down) * factor :, across * factor :]
+            put = np.s_[row * factor : (row + side) * factor, (column - from_left) * factor : (column - from_left + side) * factor]
+            total[put] += fine[taken][: side * factor, : side * factor] * window[:, :, None]
+            strength[put] += strong[taken][: side * factor, : side * factor] * window
+            weight[put] += window
+    weight = np.maximum(weight, np.float32(1e-6))
+    near = max(side * factor / 4, 1.0)
+    made = boost_detail(total / weight[:, :, None], gaussian_blur(strength / weight, near), near, MAX_DETAIL_GAIN)
+    return np.asarray(made[:, (seam_column - from_left) * factor :][:, : (width - seam_column) * factor], dtype=np.float32)
+
+
+def _find_best_match(known: NDArray[np.float32], block: NDArray[np.float32]) -> tuple[int, int]:
+    """Row and column in ``known`` where it looks most like the block."""
+    import cv2
+
+    off = cv2.matchTemplate(known, block, cv2.TM_SQDIFF)
+    _, _, (across, down), _ = cv2.minMaxLoc(off)
+    return int(down), int(across)
+
+
+def _block_starts(low: int, high: int, side: int) -> Iterator[int]:
+    """Where blocks begin so that neighbours share half, the last ending at ``high``."""
+    step = max(side // 2, 1)
+    yield from range(low, high - side, step)
+    yield max(high - side, low)
+
+
+def _block_weights(side: int) -> NDArray[np.float32]:
+    """How much a block counts: most in its middle."""
+    rise = np.sin(np.pi * (np.arange(side, dtype=np.float32) + np.float32(0.5)) / side) ** 2
+    return np.asarray(np.outer(rise, rise), dtype=np.float32)

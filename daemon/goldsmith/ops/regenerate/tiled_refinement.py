@@ -1,0 +1,171 @@
+"""A light second pass by tiles: an enlarged picture is drawn again piece by piece, each at the size a generating model works best at.
+
+Tiles overlap, keep the tone of what they were made from, and are faded over. Where two tiles drew different detail, fading alone
+would leave a soft band: there the detail is given back the strength it has in either tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.errors import InputError
+from goldsmith.picture.picture import Pixels
+from goldsmith.picture.smoothing import boost_detail, detail_power, gaussian_blur
+
+# (tile (h, w, 3) of 0..1, seed, step) -> the same tile drawn again, the same size; ``step`` may be told 0..1 of this tile.
+RedrawTile = Callable[[Pixels, int, Callable[[float], None]], Pixels]
+
+# How much of a tile's side it shares with its neighbour, at least. Half of that is faded over, the rest of the rim is dropped.
+OVERLAP = 0.25
+# The longest shape, as a ratio of sides, that a tile takes where the picture is lower or narrower than a square one.
+MAX_ASPECT_RATIO = 2.0
+# Detail coarser than this, as a sigma in px, stays that of the picture that was given.
+TONE_SIGMA = 12.0
+# Over how many px, as a sigma, the strength of detail is judged: less than what is faded over, enough to be sure.
+STRENGTH_SIGMA = 6.0
+# The most that detail in a seam is strengthened: two tiles with nothing in common need the root of 2.
+MAX_DETAIL_GAIN = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class RefineOptions:
+    """How to refine: the engine's native count of ``pixels``, the ``multiple`` its sides must be of, and the step's ``seed``."""
+
+    native_pixels: int
+    multiple: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RefinedPixels:
+    """The new pixels, where the tiles lay (left, top, width, height), and how far, 0..1, their tone was off on average."""
+
+    pixels: Pixels
+    tiles: tuple[tuple[int, int, int, int], ...]
+    seeds: tuple[int, ...]
+    tone_offset: float
+
+    def findings(self) -> dict[str, int | float | list[int]]:
+        """What goes on record, as plain JSON."""
+        width, height = self.tiles[0][2:]
+        return {"tiles": len(self.tiles), "tile": [width, height], "tile_seeds": list(self.seeds), "tone_offset": self.tone_offset}
+
+
+def refine_by_tiles(pixels: Pixels, redraw_tile: RedrawTile, options: RefineOptions, on_progress: Callable[[float], None]) -> RefinedPixels:
+    """(h, w, 3) drawn again tile by tile, at the same size; colours and light stay those of ``pixels``.
+
+    ``progress`` is told 0..1 before each tile and within it; what it raises ends the work. Tile ``i`` is drawn with ``tile_seed(seed, i)``.
+    Raises InputError where the engine makes NaN or infinities, or a tile of another size.
+    """
+    height, width = pixels.shape[:2]
+    high, wide = tile_size(height, width, options)
+    rows, columns = _tile_starts(height, high), _tile_starts(width, wide)
+    down, across = _tile_weights(height, rows), _tile_weights(width, columns)
+    boxes = [(top, left, row, column) for row, top in enumerate(rows) for column, left in enumerate(columns)]
+    detail: Pixels = np.zeros_like(pixels)
+    strength = np.zeros((height, width), dtype=np.float32)
+    seeds, offsets = [tile_seed(options.seed, number) for number in range(len(boxes))], []
+    for number, (top, left, row, column) in enumerate(boxes):
+        window = np.s_[top : min(top + high, height), left : min(left + wide, width)]
+        on_progress(number / len(boxes))
+        tile = pixels[window]
+        made = _redraw_padded_tile(tile, redraw_tile, options.multiple, seeds[number], _tile_progress(on_progress, number, len(boxes)))
+        added, offset = _detail_difference(tile, made)
+        share = down[row][:, None] * across[column][None, :]
+        detail[window] += added * share[:, :, None]
+        strength[window] += detail_power(added, STRENGTH_SIGMA) * share
+        offsets.append(offset)
+    faded = _overlap_mask(down, rows, height)[:, None] | _overlap_mask(across, columns, width)[None, :]
+    detail = pixels + np.where(faded[:, :, None], boost_detail(detail, strength, STRENGTH_SIGMA, MAX_DETAIL_GAIN), detail)
+    np.clip(detail, 0, 1, out=detail)
+    places = tuple((left, top, min(wide, width), min(high, height)) for top, left, _, _ in boxes)
+    return RefinedPixels(detail, places, tuple(seeds), round(float(np.mean(offsets)), 5))
+
+
+def tile_size(height: int, width: int, options: RefineOptions) -> tuple[int, int]:
+    """Height and width of the tiles: about the native count of pixels, multiples, square unless the picture is too low or narrow for it."""
+    native = max(options.native_pixels, options.multiple**2)
+    root = native**0.5
+    low, narrow = (-(-side // options.multiple) * options.multiple for side in (height, width))
+    high = min(root, low) if low < root else min(max(root, native / narrow), root * MAX_ASPECT_RATIO**0.5)
+    wide = min(native / high, root * MAX_ASPECT_RATIO**0.5, narrow)
+    return max(int(min(high, low) // options.multiple), 1) * options.multiple, max(int(wide // options.multiple), 1) * options.multiple
+
+
+def tile_seed(seed: int, number: int) -> int:
+    """The seed of a tile, 31 bits: neighbouring tiles and steps have nothing in common."""
+    return int(np.random.SeedSequence((seed, number)).generate_state(1)[0] >> 1)
+
+
+def _tile_progress(on_progress: Callable[[float], None], number: int, count: int) -> Callable[[float], None]:
+    return lambda done: on_progress((number + min(max(done, 0.0), 1.0)) / count)
+
+
+def _tile_starts(length: int, tile_side: int) -> list[int]:
+    """Where tiles of ``side`` begin on an axis: evenly spread, as few as the overlap allows, the last ending where the axis ends."""
+    if length <= tile_side:
+        return [0]
+    count = -(-(length - tile_side) // max(int(tile_side * (1 - OVERLAP)), 1)) + 1
+    return [round(number * (length - tile_side) / (count - 1)) for number in range(count)]
+
+
+def _tile_weights(length: int, starts: list[int]) -> list[NDArray[np.float32]]:
+    """How much each tile counts along an axis; together 1 everywhere. Tiles meet in the middle of what they share."""
+    side = _tile_side(length, starts)
+    place = np.arange(length, dtype=np.float32) + np.float32(0.5)
+    rises = [_smoothstep((place - middle) / _fade_width(side) + 0.5) for middle in _seam_centres(side, starts)]
+    ones, zeros = np.ones_like(place), np.zeros_like(place)
+    return [(rise - fall)[start : start + side] for start, rise, fall in zip(starts, [ones, *rises], [*rises, zeros], strict=True)]
+
+
+def _tile_side(length: int, starts: list[int]) -> int:
+    return length - starts[-1]
+
+
+def _fade_width(tile_side: int) -> float:
+    return max(tile_side * OVERLAP / 2, 1.0)
+
+
+def _seam_centres(tile_side: int, starts: list[int]) -> list[float]:
+    return [(before + tile_side + after) / 2 for before, after in pairwise(starts)]
+
+
+def _smoothstep(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    values = np.clip(values, 0, 1)
+    return np.asarray(values * values * (3 - 2 * values), dtype=np.float32)
+
+
+def _overlap_mask(weights: list[NDArray[np.float32]], starts: list[int], length: int) -> NDArray[np.bool_]:
+    """Where along an axis more than one tile counts."""
+    found = np.zeros(length, dtype=np.bool_)
+    for start, share in zip(starts, weights, strict=True):
+        found[start : start + len(share)] |= (share > 0) & (share < 1)
+    return found
+
+
+def _redraw_padded_tile(tile: Pixels, redraw_tile: RedrawTile, multiple: int, seed: int, on_progress: Callable[[float], None]) -> Pixels:
+    """One tile through the engine; a side that is no multiple is mirrored on until it is, and cut again."""
+    height, width = tile.shape[:2]
+    beside = ((0, -height % multiple), (0, -width % multiple), (0, 0))
+    shown = np.ascontiguousarray(np.pad(tile, beside, mode="symmetric"))
+    made = redraw_tile(shown, seed, on_progress)
+    if made.shape != shown.shape:
+        raise InputError(
+            f"The engine gave back a tile of {made.shape[1]} x {made.shape[0]} px for one of {shown.shape[1]} x {shown.shape[0]} px."
+        )
+    if not np.isfinite(made).all():
+        raise InputError("The engine made values that are no numbers while refining.", "Name another model for this step, or try again.")
+    return made[:height, :width]
+
+
+def _detail_difference(tile: Pixels, redrawn: Pixels) -> tuple[Pixels, float]:
+    """What the engine added to the tile without its coarse part, and how large, on average, that coarse part was."""
+    added = redrawn - tile
+    coarse = gaussian_blur(added, TONE_SIGMA)
+    added = np.clip(tile + added - coarse, 0, 1) - tile  # what clipping takes is no tone: the second time evens that out as well
+    return added - gaussian_blur(added, TONE_SIGMA), float(np.abs(coarse).mean())

@@ -1,0 +1,132 @@
+"""What a picture file says of itself before any pixel is decoded, and the sentences for files that are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from goldsmith.errors import IncompleteFileError, InputError
+
+# Decoded channels as the file holds them: (h, w, n) uint8, uint16 or float32; alpha, where there is one, comes last.
+Samples = NDArray[Any]
+
+# No profile or metadata block is unpacked beyond this: a real one is a thousandth of it.
+MAX_METADATA_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """What is known of a picture file once it was decoded to the end.
+
+    format:        "png", "jpeg", "tiff", "webp", "avif" or "heic".
+    width, height: as shown, that is after the file's orientation was applied.
+    depth:         bits per channel in the file.
+    channels:      of colour: 1 grey (or a palette of greys), 3 RGB, 4 CMYK; alpha is not counted.
+    icc:           the embedded profile's own name, None where there is none.
+    frames:        1, or how many an animation or a multi-page file has; the first is the picture.
+    ppi:           horizontal and vertical pixels per inch, None where the file says nothing.
+    notes:         plain sentences about what was read otherwise than it is written.
+    """
+
+    format: str
+    width: int
+    height: int
+    depth: int
+    channels: int
+    alpha: bool
+    icc: str | None = None
+    frames: int = 1
+    ppi: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class ImageHeader:
+    """A reader's findings: ``width`` and ``height`` are as stored, ``embedding_levels`` is the code that means 1.0.
+
+    A reader whose library hands pixels over upright leaves ``read_orientation`` at 1. ``read_samples`` may still correct ``alpha``.
+    """
+
+    format: str
+    width: int
+    height: int
+    depth: int
+    channels: int
+    has_alpha: bool = False
+    is_premultiplied: bool = False
+    frame_count: int = 1
+    max_code: float = 255.0
+    icc: bytes | None = None
+    ppi: tuple[float, float] | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    text_chunks: list[tuple[str, str]] = field(default_factory=list)
+    orientation: int = 1
+    notes: list[str] = field(default_factory=list)
+    # What the reader found on its way through the file, for its own ``read_samples`` and ``check_frames``.
+    reader_state: Any = None
+
+
+class DamagedFile(InputError):
+    """The bytes of a file are wrong; or they are not there yet."""
+
+
+def damaged_error(name: str, detail: str) -> DamagedFile:
+    """The problem of a file whose bytes are wrong; ``what`` completes "NAME is damaged: …"."""
+    return DamagedFile(f"{name} is damaged: {detail}.", "Save or copy it again from where it came from.")
+
+
+def truncated_error(name: str, detail: str) -> IncompleteFileError:
+    """The problem of a file that ends before its picture does; ``how_far`` completes "NAME ends too soon: …"."""
+    return IncompleteFileError(f"{name} ends too soon: {detail}.", "If nothing is copying it any more, save or copy it again.")
+
+
+def check_size(name: str, width: int, height: int, frame_count: int, max_pixels: int) -> None:
+    """Refuse a picture by what its header announces, before anything of its size is allocated."""
+    if width <= 0 or height <= 0:
+        raise damaged_error(name, f"it says that it is {width} x {height} pixels large")
+    if width * height > max_pixels:
+        announced = f"{width} x {height} pixels ({width * height / 1e6:,.0f} MP)"
+        raise InputError(
+            f"{name} says that it is {announced} large; the limit is {max_pixels / 1e6:,.0f} MP.",
+            "Make it smaller, or raise max_pixels in config/goldsmith.toml.",
+        )
+    if frame_count > MAX_FRAMES:
+        raise InputError(f"{name} says that it has {frame_count} frames; the limit is {MAX_FRAMES}.", "Save the one you want as a still.")
+
+
+MAX_FRAMES = 2000
+
+# What decoders raise at a stranger's bytes: they have no root in common. MemoryError is the machine's and passes.
+DECODER_ERRORS = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SyntaxError, TypeError, ValueError)
+
+
+@contextmanager
+def translate_decoder_errors(name: str, data: bytes) -> Iterator[None]:
+    """Whatever a decoder raises inside comes out as Problem, or as Incomplete where the file's end was never written."""
+    import struct
+    import zlib
+
+    try:
+        yield
+    except DamagedFile as problem:
+        if ends_in_zeros(data):
+            raise truncated_error(name, "its end holds nothing but zeros") from problem
+        raise
+    except InputError:
+        raise
+    except (*DECODER_ERRORS, struct.error, zlib.error) as fault:
+        if ends_in_zeros(data):
+            raise truncated_error(name, "its end holds nothing but zeros") from fault
+        said = str(fault).strip().splitlines()[0][:200] if str(fault).strip() else type(fault).__name__
+        raise damaged_error(name, f"it cannot be decoded ({said})") from fault
+
+
+def ends_in_zeros(data: bytes) -> bool:
+    """True where the last bytes are all zero: space that a copying program reserved and has not filled yet."""
+    return len(data) > 64 and not any(data[-64:])

@@ -1,0 +1,72 @@
+"""The boxes of ISO base media files (ISO/IEC 14496-12 and 23008-12), as far as AVIF and HEIC need looking into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from goldsmith.picture.formats.image_info import damaged_error, truncated_error
+
+# Boxes with children that begin behind a version and flags.
+_FULL_BOX_HEADERS = {b"meta": 4}
+
+
+class IsoBox(NamedTuple):
+    """kind, and where its content lies: data[start:end]; ``at`` is where its size stands."""
+
+    kind: bytes
+    box_start: int
+    content_start: int
+    content_end: int
+
+
+def iter_boxes(data: bytes, start: int, end: int) -> Iterator[IsoBox]:
+    """The boxes in data[start:end]; one that claims to reach beyond is cut at ``end``."""
+    while start + 8 <= end:
+        size, kind, head = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8], 8
+        if size == 1:
+            size, head = int.from_bytes(data[start + 8 : start + 16], "big"), 16
+        elif size == 0:
+            size = end - start
+        if size < head:
+            return
+        yield IsoBox(kind, start, start + head, min(end, start + size))
+        start += size
+
+
+def find_boxes(data: bytes, *path: bytes) -> list[IsoBox]:
+    """Every box at that path of kinds from the file's top, e.g. ``found(data, b"meta", b"iprp", b"ipco", b"colr")``."""
+    spans = [(0, len(data))]
+    here: list[IsoBox] = []
+    for kind in path:
+        here = [box for start, end in spans for box in iter_boxes(data, start, end) if box.kind == kind]
+        spans = [(box.content_start + _FULL_BOX_HEADERS.get(kind, 0), box.content_end) for box in here]
+    return here
+
+
+def check_complete(data: bytes, name: str) -> None:
+    """Raise IncompleteFileError where a top-level box, or a picture's data, reaches beyond the end of the file."""
+    at, kinds = 0, set()
+    while at < len(data):
+        head = data[at : at + 16]
+        size = int.from_bytes(head[:4], "big")
+        size = int.from_bytes(head[8:16], "big") if size == 1 else size or len(data) - at
+        if len(head) < 8 or at + size > len(data):
+            raise truncated_error(name, f"{len(data)} of at least {at + max(size, 16)} bytes are there")
+        if size < 8:
+            raise damaged_error(name, f"at byte {at} there is no box where one has to be")
+        kinds.add(head[4:8])
+        at += size
+    if b"meta" not in kinds and b"moov" not in kinds:
+        raise truncated_error(name, "what says where its picture is has not arrived")
+    if not kinds & {b"mdat", b"idat"} and not find_boxes(data, b"meta", b"idat"):
+        raise truncated_error(name, "its picture data has not arrived")
+
+
+def read_cicp(data: bytes) -> tuple[int, int] | None:
+    """Primaries and transfer (ITU-T H.273) of the first ``nclx`` colour box, or None."""
+    for box in find_boxes(data, b"meta", b"iprp", b"ipco", b"colr"):
+        if data[box.content_start : box.content_start + 4] == b"nclx" and box.content_end - box.content_start >= 8:
+            codes = data[box.content_start + 4 : box.content_start + 8]
+            return int.from_bytes(codes[:2], "big"), int.from_bytes(codes[2:], "big")
+    return None

@@ -1,0 +1,128 @@
+"""Placing: a layer brought to its size, turned, and put down on a picture; only whole px are kept exactly as they are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.errors import InputError
+from goldsmith.picture.picture import Mask, Picture, Pixels, Window
+from goldsmith.picture.resample import resize_picture
+from goldsmith.picture.size_fitting import MAX_PIXELS, MAX_SIDE, Anchor, Size, anchor_offset
+
+FitMode = Literal["none", "contain", "cover"]
+
+# From this cover on a turned layer is drawn with the sharp filter; below, colours are weighted with alpha and never overshoot.
+_OPAQUE_COVERAGE = np.float32(0.98)
+# How far, in px from side to side, the sharp filter looks: nothing transparent may lie in there.
+_FILTER_WIDTH = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a layer lies, and how large; all in px of the picture.
+
+    box: what ``fit`` brings it to the size of; scale: factor on top; rotation: degrees clockwise; anchor: which of nine points of
+    the layer (of its bounding box, where it is turned) lies on the same point of the picture; offset: from there, right and down.
+    """
+
+    fit_box: Size
+    fit: FitMode = "none"
+    scale: float = 1.0
+    rotation_degrees: float = 0.0
+    anchor: Anchor = "center"
+    offset: tuple[float, float] = (0.0, 0.0)
+
+
+class PlacedLayer(NamedTuple):
+    """What of a layer lies in the picture."""
+
+    window: Window
+    # (rows, columns, c) of the window, or (1, 1, c) for one colour.
+    pixels: Pixels
+    # (rows, columns): how much the layer covers.
+    coverage: Mask
+
+
+def place_layer(layer: Picture, canvas_size: Size, placement: Placement) -> PlacedLayer | None:
+    """The layer's pixels where they come to lie in a picture of that size; None where it lies wholly outside.
+
+    A layer at its own size, neither turned nor moved by parts of a px, keeps its values bit for bit. Raises InputError where it
+    would be larger than any picture may be.
+    """
+    fitted = _resize_to_fit(layer, placement)
+    turned = placement.rotation_degrees % 360
+    at = anchor_offset(canvas_size, _rotated_size((fitted.width, fitted.height), turned), placement.anchor)
+    left, top = at[0] + placement.offset[0], at[1] + placement.offset[1]
+    if turned or left % 1 or top % 1:
+        return _rotate_and_shift(fitted, canvas_size, turned, left, top)
+    return _crop_to_canvas(fitted, canvas_size, round(left), round(top))
+
+
+def _resize_to_fit(layer: Picture, placement: Placement) -> Picture:
+    across, down = placement.fit_box[0] / layer.width, placement.fit_box[1] / layer.height
+    factor = placement.scale * {"none": 1.0, "contain": min(across, down), "cover": max(across, down)}[placement.fit]
+    width, height = max(1, round(layer.width * factor)), max(1, round(layer.height * factor))
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise InputError(
+            f"A layer of {layer.width} x {layer.height} px would become {width} x {height} px.",
+            f"Make `scale` or `size` smaller: {MAX_SIDE} px a side and {MAX_PIXELS // 10**6} million px are the limit.",
+        )
+    return resize_picture(layer, height, width)
+
+
+def _rotated_size(size: Size, degrees: float) -> Size:
+    """Width and height that a turned rectangle takes up."""
+    across, down = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
+    return math.ceil(size[0] * across + size[1] * down - 1e-6), math.ceil(size[0] * down + size[1] * across - 1e-6)
+
+
+def _crop_to_canvas(layer: Picture, canvas_size: Size, left: int, top: int) -> PlacedLayer | None:
+    x0, y0, x1, y1 = max(0, left), max(0, top), min(canvas_size[0], left + layer.width), min(canvas_size[1], top + layer.height)
+    if x0 >= x1 or y0 >= y1:
+        return None
+    inside = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
+    cover = np.ones((y1 - y0, x1 - x0), np.float32) if layer.alpha is None else layer.alpha[inside]
+    return PlacedLayer(np.s_[y0:y1, x0:x1], layer.pixels[inside], cover)
+
+
+def _rotate_and_shift(layer: Picture, canvas_size: Size, degrees: float, left: float, top: float) -> PlacedLayer | None:
+    """The layer turned about its middle, its bounding box at ``left``, ``top``."""
+    import cv2
+
+    wide, high = _rotated_size((layer.width, layer.height), degrees)
+    x0, y0 = max(0, math.floor(left)), max(0, math.floor(top))
+    x1, y1 = min(canvas_size[0], math.ceil(left) + wide), min(canvas_size[1], math.ceil(top) + high)
+    if x0 >= x1 or y0 >= y1:
+        return None
+    size = (x1 - x0, y1 - y0)
+    middle = (left + wide / 2 - x0 - 0.5, top + high / 2 - y0 - 0.5)
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    own = ((layer.width - 1) / 2, (layer.height - 1) / 2)
+    matrix = np.array(
+        [[cos, -sin, middle[0] - cos * own[0] + sin * own[1]], [sin, cos, middle[1] - sin * own[0] - cos * own[1]]], np.float64
+    )
+
+    def warp(values: NDArray[np.float32], how: int, border: int) -> NDArray[np.float32]:
+        return np.asarray(cv2.warpAffine(values, matrix, size, flags=how, borderMode=border), np.float32)
+
+    alpha = np.ones((layer.height, layer.width), np.float32) if layer.alpha is None else layer.alpha
+    cover = np.clip(warp(alpha, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT), 0.0, 1.0)
+    sharp = np.clip(warp(layer.pixels, cv2.INTER_LANCZOS4, cv2.BORDER_REPLICATE), 0.0, 1.0).reshape(*cover.shape, layer.channels)
+    if layer.alpha is None:
+        return PlacedLayer(np.s_[y0:y1, x0:x1], sharp, cover)
+    weighted = warp(layer.pixels * alpha[..., None], cv2.INTER_LINEAR, cv2.BORDER_CONSTANT).reshape(sharp.shape)
+    soft = np.clip(weighted / np.maximum(cover, np.float32(1e-6))[..., None], 0.0, 1.0)
+    solid = cv2.erode(cover, np.ones((_FILTER_WIDTH, _FILTER_WIDTH), np.uint8), borderType=cv2.BORDER_REPLICATE) >= _OPAQUE_COVERAGE
+    return PlacedLayer(np.s_[y0:y1, x0:x1], np.where(solid[..., None], sharp, soft), cover)
+
+
+def expand_channels(layer: Picture, channels: int) -> Picture:
+    """A grey layer with three channels where the picture has three."""
+    if layer.channels == channels:
+        return layer
+    return replace(layer, pixels=np.repeat(layer.pixels, channels, axis=2))

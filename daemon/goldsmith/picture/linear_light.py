@@ -1,0 +1,129 @@
+"""What a camera would have done, in linear light by the picture's own profile: exposure and white balance."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.picture import colour, profiles
+from goldsmith.picture.curves import profile_curves
+from goldsmith.picture.picture import Pixels
+from goldsmith.picture.slab_processing import PixelChange
+
+Float64Array = NDArray[np.float64]
+
+# XYZ to the sharpened cone responses of Lam (1985), as ICC.1:2022, annex E, and CIE 160:2004 have it.
+BRADFORD_MATRIX = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+_DAYLIGHT_KELVIN = 6504.0
+# What 100 of temperature and of tint amount to. With it temperature stays within 4000 to 25000 K, where CIE defines daylight.
+_MAX_MIRED_SHIFT, _MAX_DUV = 95.0, 0.03
+_MAX_CONE_RATIO = 8.0
+
+
+class LinearLight:
+    """Linear light and XYZ (D50) of the pixels of one profile, three channels or one. A grey profile's curve serves three alike."""
+
+    def __init__(self, icc: bytes | None) -> None:
+        self._icc = icc
+        self._grey = icc is not None and profiles.matches_channels(icc, 1)
+
+    def to_linear(self, pixels: Pixels) -> Pixels:
+        """Display-encoded (h, w, c) as linear light of the profile's own primaries."""
+        if self._grey and pixels.shape[2] == 3:
+            return np.repeat(colour.to_linear(np.ascontiguousarray(pixels[:, :, :1]), self._icc), 3, axis=2)
+        return colour.to_linear(pixels, self._icc)
+
+    def from_linear(self, linear: Pixels) -> Pixels:
+        """The inverse of ``linear``; what is below 0 or above 1 ends there."""
+        held = np.clip(linear, 0.0, 1.0)
+        if self._grey and linear.shape[2] == 3:
+            return np.repeat(colour.from_linear(np.ascontiguousarray(held[:, :, :1]), self._icc), 3, axis=2)
+        return np.clip(colour.from_linear(held, self._icc), 0.0, 1.0)
+
+    @cached_property
+    def xyz_matrix(self) -> Float64Array:
+        """(3, 3): linear light to XYZ at D50. A profile of tables is read as Rec. 709 light, and so is a grey one."""
+        own = None if self._icc is None or profile_curves(self._icc, 3) is None else profiles.colorant_matrix(self._icc)
+        if own is not None:
+            return own
+        srgb = profiles.colorant_matrix(profiles.builtin_profile("srgb"))
+        assert srgb is not None  # noqa: S101 - written here
+        return srgb
+
+    def linearise_colour(self, colour_values: tuple[float, float, float]) -> Float64Array:
+        """One display-encoded colour as linear light, (3,)."""
+        return self.to_linear(np.array(colour_values, np.float32).reshape(1, 1, 3)).reshape(3).astype(np.float64)
+
+
+def exposure_change(light: LinearLight, stops: float, white_balance: Float64Array | None = None) -> PixelChange:
+    """Light times 2 ** stops, through ``balance`` (3, 3) before that; both in one matrix, so that nothing is clipped in between."""
+    matrix = (2.0**stops * (np.eye(3) if white_balance is None else white_balance)).T.astype(np.float32)
+
+    def change(pixels: Pixels) -> Pixels:
+        linear = light.to_linear(pixels)
+        return light.from_linear(linear @ matrix if white_balance is not None else linear * np.float32(2.0**stops))
+
+    return change
+
+
+def white_balance_from_neutral(light: LinearLight, white: Float64Array) -> Float64Array | None:
+    """The matrix on linear light that makes ``white`` (linear light) neutral and keeps how bright it is: Bradford adaptation.
+
+    None where it is no white by any measure: black, or of one colour only.
+    """
+    made = light.xyz_matrix @ np.asarray(white, np.float64)
+    if made[1] < 1e-3:
+        return None
+    return _adaptation_in_linear(light, made / made[1], np.array(profiles.D50_WHITE))
+
+
+def white_balance_from_temperature(light: LinearLight, temperature: float, tint: float) -> Float64Array:
+    """The matrix on linear light for -1..1 each: temperature (amber +) along CIE daylight in mired, tint (magenta +) across it.
+
+    The picture is taken as lit by daylight of 6504 K that was bluer (amber) or yellower by up to 95 mired; daylight by CIE 15:2018,
+    its green and magenta at right angles to that in CIE 1960 u, v, up to 0.03.
+    """
+    here = _daylight_xyz(0.0, 0.0)
+    to_d50 = bradford_adaptation(here, np.array(profiles.D50_WHITE))
+    made = _adaptation_in_linear(light, to_d50 @ _daylight_xyz(temperature, tint), np.array(profiles.D50_WHITE))
+    return np.eye(3) if made is None else made
+
+
+def bradford_adaptation(source: Float64Array, target: Float64Array) -> Float64Array:
+    """Bradford's matrix on XYZ from the white ``source`` to the white ``target``."""
+    ratio = (BRADFORD_MATRIX @ target) / (BRADFORD_MATRIX @ source)
+    return np.asarray(np.linalg.inv(BRADFORD_MATRIX) @ np.diag(ratio) @ BRADFORD_MATRIX)
+
+
+def _adaptation_in_linear(light: LinearLight, source: Float64Array, target: Float64Array) -> Float64Array | None:
+    cones = BRADFORD_MATRIX @ source
+    ratios = BRADFORD_MATRIX @ target / cones
+    if cones.min() <= 0 or not 1 / _MAX_CONE_RATIO <= ratios.min() <= ratios.max() <= _MAX_CONE_RATIO:
+        return None
+    return np.asarray(np.linalg.solve(light.xyz_matrix, bradford_adaptation(source, target) @ light.xyz_matrix))
+
+
+def _daylight_xyz(temperature: float, tint: float) -> Float64Array:
+    """XYZ (Y = 1) of CIE daylight: above 0 bluer than 6504 K; tint above 0 greener, for that is what is to be taken away."""
+    u, v = _daylight_uv(temperature)
+    before, after = _daylight_uv(temperature - 0.01), _daylight_uv(temperature + 0.01)
+    along = np.array(after) - np.array(before)
+    across = np.array([along[1], -along[0]]) / np.hypot(*along)
+    across = across if across[1] > 0 else -across  # towards green, where v is larger
+    u, v = np.array([u, v]) + across * tint * _MAX_DUV
+    x, y = 3 * u / (2 * u - 8 * v + 4), 2 * v / (2 * u - 8 * v + 4)
+    return np.array([x / y, 1.0, (1 - x - y) / y])
+
+
+def _daylight_uv(temperature: float) -> tuple[float, float]:
+    """CIE 1960 u, v of daylight (CIE 15:2018, equations 4.1 to 4.3)."""
+    kelvin = 1e6 / (1e6 / _DAYLIGHT_KELVIN - temperature * _MAX_MIRED_SHIFT)
+    if kelvin <= 7000:
+        x = 0.244063 + 0.09911e3 / kelvin + 2.9678e6 / kelvin**2 - 4.6070e9 / kelvin**3
+    else:
+        x = 0.237040 + 0.24748e3 / kelvin + 1.9018e6 / kelvin**2 - 2.0064e9 / kelvin**3
+    y = -3.000 * x**2 + 2.870 * x - 0.275
+    bottom = -2 * x + 12 * y + 3
+    return 4 * x / bottom, 6 * y / bottom

@@ -1,0 +1,96 @@
+"""Masks of things whose outline is known as points: a face, a hand, a line of text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.picture.distance_transform import distance_transform
+from goldsmith.picture.picture import Mask
+
+# (n, 2): x and y of the corners of a polygon, in px; (0, 0) is the upper left corner of the upper left pixel.
+Outline = NDArray[np.float32]
+
+# Bits below one px at which outlines are drawn.
+_SUBPIXEL_BITS = 4
+
+
+def outlines_to_mask(height: int, width: int, outlines: Sequence[tuple[Outline, float, float]]) -> Mask:
+    """The union (h, w), 0..1, of outlines; each comes with how far it is grown and how wide its soft edge is, both in px.
+
+    The edge is 0.5 at the grown outline. Cost follows the outlines' area.
+    """
+    made = np.zeros((height, width), np.float32)
+    for outline, grow, soft in outlines:
+        reach = grow + soft + 2
+        left, top = (max(0, math.floor(float(low) - reach)) for low in outline.min(axis=0))
+        most = outline.max(axis=0) + reach
+        right, bottom = min(width, math.ceil(float(most[0]))), min(height, math.ceil(float(most[1])))
+        if left < right and top < bottom:
+            margin = math.ceil(reach)
+            corner = np.array([left - margin, top - margin], np.float32)
+            drawn = _rasterise(outline - corner, bottom - top + 2 * margin, right - left + 2 * margin)
+            spot = _soften_edge(drawn, grow, soft)[margin : margin + bottom - top, margin : margin + right - left]
+            window = made[top:bottom, left:right]
+            np.maximum(window, spot, out=window)
+    return made
+
+
+# A found thing's mask above this is part of it, for whoever removes it.
+_OBJECT_THRESHOLD = 0.02
+# How far beyond its soft rim a thing still shows in the picture, in parts of the square root of the picture's area.
+_RIM_SHARE = 0.004
+# Gaps are closed that are narrower than this many times as much.
+_GAP_FACTOR = 2
+
+
+def cover_whole_object(mask: Mask) -> Mask:
+    """Of a thing that was found, (h, w) 0..1, all of it: 1 to the end of its soft rim and a little beyond, with its narrow gaps.
+
+    Half of a hair stays as a ghost where it is only half replaced.
+    """
+    import cv2
+
+    reach = max(2.0, _RIM_SHARE * math.sqrt(mask.size))
+    thing = mask > _OBJECT_THRESHOLD
+    if not thing.any() or thing.all():
+        return mask
+    away = cv2.distanceTransform((~thing).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    wide = np.pad((away < _GAP_FACTOR * reach).astype(np.uint8), 1, mode="edge")
+    closed = cv2.distanceTransform(wide, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1] >= (_GAP_FACTOR - 1) * reach
+    made: Mask = np.where(closed | (away < reach), np.float32(1), np.float32(0))
+    return made
+
+
+def convex_hull(points: Outline) -> Outline:
+    """The corners of the smallest convex polygon round some points."""
+    import cv2
+
+    return np.asarray(cv2.convexHull(np.ascontiguousarray(points, dtype=np.float32)), np.float32).reshape(-1, 2)
+
+
+def ellipse_outline(centre: tuple[float, float], half_axes: tuple[float, float], rotation: float) -> Outline:
+    """An ellipse as 72 corners: its middle, half its width and height before it is turned, its turn in radians, clockwise as seen."""
+    angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+    across, down = half_axes[0] * np.cos(angles), half_axes[1] * np.sin(angles)
+    x = centre[0] + across * math.cos(rotation) - down * math.sin(rotation)
+    y = centre[1] + across * math.sin(rotation) + down * math.cos(rotation)
+    return np.stack([x, y], axis=1).astype(np.float32)
+
+
+def _rasterise(outline: Outline, height: int, width: int) -> NDArray[np.uint8]:
+    import cv2
+
+    drawn = np.zeros((height, width), np.uint8)
+    corners = np.round((outline - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
+    cv2.fillPoly(drawn, [corners], 1, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
+    return drawn
+
+
+def _soften_edge(shape: NDArray[np.uint8], grow_px: float, edge_width: float) -> Mask:
+    """By the distance of each pixel to the outline."""
+    depth = np.where(shape > 0, distance_transform(shape) - 0.5, 0.5 - distance_transform(1 - shape))
+    return np.asarray(np.clip((depth + grow_px) / max(edge_width, 1.0) + 0.5, 0.0, 1.0), np.float32)

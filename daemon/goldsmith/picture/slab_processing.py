@@ -1,0 +1,108 @@
+"""Work laid over a picture piece by piece: slabs of rows on two threads, strips with context, and only where a mask is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from goldsmith.picture.picture import Mask, Pixels, Window
+
+# Pixels (rows, w, c) in, as many out; may write into what it is given.
+PixelChange = Callable[[Pixels], Pixels]
+
+# Hears how much is done, 0..1; may raise to end the work.
+OnProgress = Callable[[float], None]
+
+_SLAB_PIXELS = 1 << 16
+_STRIP_PIXELS = 1 << 21
+_THREADS = 2
+
+
+def map_slabs(pixels: Pixels, change: PixelChange, on_progress: OnProgress = lambda _: None, *, out: Pixels | None = None) -> Pixels:
+    """``change`` done to every slab of rows of ``pixels`` (h, w, c) on two threads; ``tick`` hears 0..1, may raise; ``into`` as below."""
+    return map_slabs_with_row(pixels, lambda slab, _: change(slab), on_progress, out=out)
+
+
+def map_slabs_with_row(
+    pixels: Pixels, change: Callable[[Pixels, int], Pixels], on_progress: OnProgress = lambda _: None, *, out: Pixels | None = None
+) -> Pixels:
+    """As ``map_slabs``; ``change`` hears which row of ``pixels`` its slab begins with, too.
+
+    into: the array that takes the result, ``pixels`` itself where nobody else has it; a new one where none is given.
+    """
+    made = np.empty_like(pixels) if out is None else out
+
+    def run(rows: slice) -> None:
+        made[rows] = change(pixels[rows].copy(), rows.start)
+
+    for_each_slab(pixels.shape[:2], run, on_progress)
+    return made
+
+
+def for_each_slab(
+    shape: tuple[int, ...], process_rows: Callable[[slice], None], on_progress: OnProgress = lambda _: None, min_rows: int = 1
+) -> None:
+    """``run`` called with slabs of rows, ``least`` of them or more, that together make up a picture (h, w), on two threads."""
+    height, width = shape
+    rows = max(min_rows, _SLAB_PIXELS // width)
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        tops = range(0, height, rows)
+        for number, _ in enumerate(pool.map(lambda top: process_rows(slice(top, min(top + rows, height))), tops)):
+            on_progress((number + 1) / len(tops))
+    finally:
+        pool.shutdown(cancel_futures=True)  # where ``tick`` ended the work, nothing more of it is begun
+
+
+def apply_through_mask(pixels: Pixels, mask: Mask | None, change: PixelChange, margin: int = 0) -> Pixels | None:
+    """``work`` laid over ``pixels`` (h, w, c) through ``mask`` (h, w); None where the mask is zero everywhere.
+
+    ``work`` sees the mask's box and ``margin`` px round it, so the cost is that of the box; it gives other pixels back and leaves
+    what it sees as it is. A pixel whose mask is zero is copied, never computed. Without a mask it is done to the whole.
+    """
+    return apply_through_mask_with_window(pixels, mask, lambda seen, _: change(seen), margin)
+
+
+def apply_through_mask_with_window(
+    pixels: Pixels, mask: Mask | None, change: Callable[[Pixels, Window], Pixels], margin: int = 0
+) -> Pixels | None:
+    """As ``apply_through_mask``; ``work`` hears which box of ``pixels`` it is given, too."""
+    if mask is None:
+        return change(pixels, np.s_[0 : pixels.shape[0], 0 : pixels.shape[1]])
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    top, left = max(0, int(rows[0]) - margin), max(0, int(cols[0]) - margin)
+    bottom, right = min(mask.shape[0], int(rows[-1]) + 1 + margin), min(mask.shape[1], int(cols[-1]) + 1 + margin)
+    window = np.s_[top:bottom, left:right]
+    new = change(pixels[window], window)
+    made = pixels.copy()
+    laid = made[window]
+
+    def mix(part: slice) -> None:
+        before, share = laid[part], mask[window][part][:, :, None]
+        mixed = new[part] - before
+        mixed *= share
+        mixed += before
+        laid[part] = np.where(share > 0, mixed, before)
+
+    for_each_slab(laid.shape[:2], mix)
+    return made
+
+
+def map_strips(pixels: Pixels, change: PixelChange, margin: int, on_progress: OnProgress = lambda _: None) -> Pixels:
+    """``change`` done to strips of ``pixels`` (h, w, c), each seen with ``margin`` rows of context above and below.
+
+    The result is that of the whole picture where ``change`` looks no further than ``margin``; the memory is a strip's.
+    """
+    height, width = pixels.shape[:2]
+    rows = max(4 * margin, _STRIP_PIXELS // width, 1)
+    made = np.empty_like(pixels)
+    for top in range(0, height, rows):
+        start = max(0, top - margin)
+        strip = change(pixels[start : top + rows + margin].copy())
+        made[top : top + rows] = strip[top - start : top - start + rows]
+        on_progress(min(1.0, (top + rows) / height))
+    return made

@@ -1,0 +1,55 @@
+"""Fields of values: brought to another size, softened, or carried on into where they are not known."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.picture.picture import Mask, Pixels
+from goldsmith.picture.resample import resize
+
+
+def resize_values(values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """(h, w[, c]) at another size: by area when smaller, bicubic when larger; the same array when nothing changes."""
+    smaller = height <= values.shape[0] and width <= values.shape[1]
+    return resize(values, height, width, "area" if smaller else "cubic")
+
+
+def gaussian_blur(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """(h, w[, c]) blurred by a Gaussian of ``sigma`` px; mirrored at the border, so that a flat field stays what it is."""
+    import cv2
+
+    made = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(made.reshape(values.shape), dtype=np.float32)
+
+
+def detail_power(detail: Pixels, sigma: float) -> Mask:
+    """(h, w): how strong the detail (h, w, c) is about each pixel, over ``sigma`` px."""
+    return gaussian_blur(np.square(detail).mean(axis=2), sigma)
+
+
+def boost_detail(detail: Pixels, target_power: Mask, sigma: float, max_gain: float) -> Pixels:
+    """Detail that lost strength where it was mixed, brought up to the power (h, w) that is wanted; never weaker, at most ``most`` times."""
+    gain = np.sqrt(target_power / np.maximum(detail_power(detail, sigma), np.float32(1e-9)))
+    return np.asarray(detail * np.clip(gain, 1, max_gain)[:, :, None], dtype=np.float32)
+
+
+def pull_push_fill(values: Pixels, confidence: Mask) -> Pixels:
+    """``parse_features`` where they are trusted, smoothly carried on into everywhere else (pull-push; Gortler et al., The Lumigraph, 1996)."""
+    height, width = confidence.shape
+    if height <= 2 and width <= 2:
+        mean = (values * confidence[..., None]).sum(axis=(0, 1)) / max(float(confidence.sum()), 1e-6)
+        return np.asarray(mean + (values - mean) * confidence[..., None], dtype=np.float32)
+    even = ((0, height % 2), (0, width % 2))
+    weight = np.pad(confidence, even)
+    weighted = np.pad(values, (*even, (0, 0))) * weight[..., None]
+    total = _sum_2x2(weight)
+    means = _sum_2x2(weighted) / np.maximum(total, np.float32(1e-6))[..., None]
+    coarse = pull_push_fill(means.astype(np.float32, copy=False), np.minimum(total, 1))
+    carried = gaussian_blur(resize_values(coarse, *weight.shape)[:height, :width], 1.1)
+    return carried + (values - carried) * confidence[..., None]
+
+
+def _sum_2x2(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sums of 2 x 2."""
+    return np.asarray(values[::2, ::2] + values[1::2, ::2] + values[::2, 1::2] + values[1::2, 1::2], dtype=np.float32)

@@ -1,0 +1,261 @@
+"""When a file is whole: quiet by the daemon's own clock, and nobody has it open for writing.
+
+The rule was measured on 82 drops by real programs. A breath (0.15 s) of quiet and a granted lease mean that work may start on what is
+there; two seconds of quiet and a second lease mean that the result may be committed. Where the kernel grants no lease (other users' files
+without CAP_LEASE, network mounts) the weak rule asks for a longer quiet instead.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from goldsmith.errors import InputError
+from goldsmith.files import FileSignature, display_name, has_writer, open_input
+
+FileStatus = Literal["gone", "refused", "new", "writing", "looks_complete", "settled"]
+
+_ARRIVING: frozenset[FileStatus] = frozenset({"new", "looks_complete", "writing"})
+_FIRST_RETRY_SECONDS = 0.25
+_WRITING_RETRY_SECONDS = 1.0
+_EMPTY_RETRY_SECONDS = 10.0
+_UNREADABLE_RETRY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SettleTimes:
+    """How long a file must lie still, in seconds."""
+
+    quiet: float = 2.0
+    breath: float = 0.15
+    weak_quiet: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """How far a file has come. ``since`` is when it was last seen to change (monotonic); ``sentence`` says why it waits, or is empty."""
+
+    status: FileStatus
+    sig: FileSignature | None = None
+    changed_at: float = 0.0
+    reason: str = ""
+
+    @property
+    def can_start(self) -> bool:
+        """True when work may start on what is there."""
+        return self.status in ("looks_complete", "settled")
+
+
+@dataclass(slots=True)
+class _TrackedFile:
+    status: FileStatus = "new"
+    sig: FileSignature | None = None
+    changed_at: float = 0.0
+    reason: str = ""
+    # When to look again by itself; 0 = only when something is heard.
+    recheck_at: float = 0.0
+    retry_delay: float = _FIRST_RETRY_SECONDS
+    sha256: str = ""
+
+
+class FileTracker:
+    """The states of the files that somebody wants. Paths are POSIX, relative to the root; looks cost an lstat, at times an open."""
+
+    def __init__(self, root: str, times: SettleTimes, is_folder_present: Callable[[str], bool] = lambda _: True) -> None:
+        """``folder_there`` says of a stage folder whether it is the one that it was: a file missing with its mount is not gone."""
+        self._root = root
+        self._times = times
+        self._is_folder_present = is_folder_present
+        self._tracked: dict[str, _TrackedFile] = {}
+        self._rechecks: list[tuple[float, str]] = []
+        # Stage folders in which a lease was not to be had.
+        self.weak_quiet_folders: set[str] = set()
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._tracked
+
+    def __len__(self) -> int:
+        return len(self._tracked)
+
+    def follow(self, path: str, now: float) -> None:
+        """Follow this file from now on; nothing happens where that is done already."""
+        if path not in self._tracked:
+            self._tracked[path] = _TrackedFile(changed_at=now)
+            self.check(path, now)
+
+    def unfollow(self, path: str) -> None:
+        """Follow it no longer."""
+        self._tracked.pop(path, None)
+
+    def add_settled(self, path: str, sig: FileSignature, sha256: str, now: float) -> None:
+        """A file that the daemon itself put down whole: settled at once, unless it has been touched since."""
+        tracked = self._tracked[path] = _TrackedFile(changed_at=now)
+        self.check(path, now)
+        if tracked.sig is not None and tracked.sig.same_content(sig):
+            tracked.status, tracked.reason, tracked.sha256, tracked.recheck_at = "settled", "", sha256, 0.0
+
+    def known_sha256(self, path: str) -> str | None:
+        """The hash of the bytes, where the daemon put them down and nothing has touched them since."""
+        tracked = self._tracked.get(path)
+        return tracked.sha256 or None if tracked is not None else None
+
+    def check(self, path: str, now: float) -> bool:
+        """Look at the file now; True where it came further, fell back, or waits for another reason than before."""
+        tracked = self._tracked[path]
+        before = (tracked.status, tracked.reason)
+        self._update(path, tracked, now)
+        if tracked.recheck_at:
+            heapq.heappush(self._rechecks, (tracked.recheck_at, path))
+        if tracked.status == "gone":
+            del self._tracked[path]
+        return before != (tracked.status, tracked.reason)
+
+    def check_due(self, now: float, limit: int) -> list[str]:
+        """Look at up to ``limit`` files whose time has come; the paths of those for which something changed."""
+        changed, looked = [], 0
+        while self._rechecks and self._rechecks[0][0] <= now and looked < limit:
+            due, path = heapq.heappop(self._rechecks)
+            tracked = self._tracked.get(path)
+            if tracked is None or tracked.recheck_at != due:
+                continue
+            looked += 1
+            if self.check(path, now):
+                changed.append(path)
+        return changed
+
+    def has_arriving(self) -> bool:
+        """True while a wanted file with something in it has not settled."""
+        return any(tracked.status in _ARRIVING and tracked.sig is not None and tracked.sig.size > 0 for tracked in self._tracked.values())
+
+    def next_check_at(self) -> float | None:
+        """When the next file wants to be looked at."""
+        while self._rechecks:
+            due, path = self._rechecks[0]
+            tracked = self._tracked.get(path)
+            if tracked is not None and tracked.recheck_at == due:
+                return due
+            heapq.heappop(self._rechecks)
+        return None
+
+    def state(self, path: str, now: float) -> FileState | None:
+        """The state as of the last look; None for a file that nobody wants. Touches no disk."""
+        tracked = self._tracked.get(path)
+        if tracked is None:
+            return None
+        return FileState(tracked.status, tracked.sig, tracked.changed_at, tracked.reason or self._quiet_reason(tracked, now))
+
+    def settles_at(self, path: str) -> float | None:
+        """When the file settles, or settled (0), if nobody touches it any more; None where that cannot be told. Touches no disk."""
+        tracked = self._tracked.get(path)
+        if tracked is None or tracked.status not in ("looks_complete", "settled"):
+            return None
+        return tracked.recheck_at
+
+    def _quiet_reason(self, tracked: _TrackedFile, now: float) -> str:
+        if tracked.status not in ("new", "looks_complete"):
+            return ""
+        return f"arrived {max(0.0, now - tracked.changed_at):.1f} s ago"
+
+    def _update(self, path: str, tracked: _TrackedFile, now: float) -> None:
+        tracked.recheck_at = 0.0
+        try:
+            status = os.lstat(os.path.join(self._root, path))
+        except (FileNotFoundError, NotADirectoryError):
+            self._update_missing(path, tracked, now)
+            return
+        except OSError as error:
+            self._retry_later(tracked, now, "new", f"cannot be looked at ({error.strerror})", _UNREADABLE_RETRY_SECONDS)
+            return
+        refusal = refusal_reason(path, status.st_mode)
+        if refusal is not None:
+            tracked.status, tracked.sig, tracked.reason = "refused", None, refusal
+            return
+        if FileSignature.from_stat(status) != tracked.sig:
+            self._reset(tracked, FileSignature.from_stat(status), now)
+        elif tracked.status != "settled":
+            self._update_unchanged(path, tracked, now)
+
+    def _update_missing(self, path: str, tracked: _TrackedFile, now: float) -> None:
+        if self._is_folder_present(path.partition("/")[0]):
+            tracked.status, tracked.reason = "gone", ""
+        else:
+            self._retry_later(tracked, now, "new", "its folder is not there", _EMPTY_RETRY_SECONDS)
+
+    def _reset(self, tracked: _TrackedFile, sig: FileSignature, now: float) -> None:
+        tracked.status, tracked.sig, tracked.changed_at, tracked.sha256 = "new", sig, now, ""
+        tracked.reason, tracked.retry_delay = "", _FIRST_RETRY_SECONDS
+        tracked.recheck_at = now + self._times.breath
+
+    def _update_unchanged(self, path: str, tracked: _TrackedFile, now: float) -> None:
+        """The file is what it was at the last look."""
+        if tracked.sig is not None and tracked.sig.size == 0:
+            self._retry_later(tracked, now, "new", "is still empty", _EMPTY_RETRY_SECONDS)
+            return
+        wanted = self._times.quiet if tracked.status == "looks_complete" else self._times.breath
+        if now < tracked.changed_at + wanted:
+            tracked.recheck_at = tracked.changed_at + wanted
+            return
+        try:
+            held, sig = _is_open_for_writing(os.path.join(self._root, path))
+        except (FileNotFoundError, NotADirectoryError):
+            self._update_missing(path, tracked, now)
+        except InputError as problem:
+            tracked.status, tracked.reason = "refused", str(problem)
+        except PermissionError:
+            self._retry_later(tracked, now, "new", "cannot be read: its permissions keep Goldsmith out", _UNREADABLE_RETRY_SECONDS)
+        except OSError as error:
+            self._retry_later(tracked, now, "new", f"cannot be read ({error.strerror})", _UNREADABLE_RETRY_SECONDS)
+        else:
+            if sig != tracked.sig:
+                self._reset(tracked, sig, now)
+            elif held:
+                tracked.changed_at = now  # a writer through mmap changes bytes without changing the signature
+                self._retry_later(tracked, now, "writing", "still being written by another program", _WRITING_RETRY_SECONDS)
+            else:
+                self._advance(path, tracked, now, is_weak=held is None)
+
+    def _advance(self, path: str, tracked: _TrackedFile, now: float, *, is_weak: bool) -> None:
+        folder = path.partition("/")[0]
+        tracked.reason = ""
+        if is_weak:
+            self.weak_quiet_folders.add(folder)
+        else:
+            self.weak_quiet_folders.discard(folder)
+        start, settle = (self._times.quiet, self._times.weak_quiet) if is_weak else (self._times.breath, self._times.quiet)
+        if now >= tracked.changed_at + settle:
+            tracked.status = "settled"
+        elif now >= tracked.changed_at + start:
+            tracked.status, tracked.recheck_at = "looks_complete", tracked.changed_at + settle
+        else:
+            tracked.status, tracked.recheck_at = "new", tracked.changed_at + start
+
+    def _retry_later(self, tracked: _TrackedFile, now: float, status: FileStatus, reason: str, max_delay: float) -> None:
+        """Wait for a hint, and look again by oneself at a modest, slowing rate: network mounts and mmap writers give no hint."""
+        tracked.status, tracked.reason = status, reason
+        tracked.recheck_at = now + min(tracked.retry_delay, max_delay)
+        tracked.retry_delay = min(tracked.retry_delay * 2, max_delay)
+
+
+def refusal_reason(path: str, mode: int) -> str | None:
+    """Why what lies there is never opened, in a sentence; empty for a folder, None for a regular file."""
+    if stat.S_ISREG(mode):
+        return None
+    if stat.S_ISDIR(mode):
+        return ""
+    name = display_name(os.path.basename(path))
+    if stat.S_ISLNK(mode):
+        return f"“{name}” is a link, and links are not followed: copy the file itself here"
+    return f"“{name}” is not a file (a pipe, a socket or a device): remove it"
+
+
+def _is_open_for_writing(path: str) -> tuple[bool | None, FileSignature]:
+    """Whether somebody has the file open for writing, and what it is after that was asked."""
+    fd = open_input(path)
+    try:
+        return has_writer(fd), FileSignature.from_stat(os.fstat(fd))
+    finally:
+        os.close(fd)

@@ -1,0 +1,70 @@
+"""Small text files of a share (briefs, prompts): read safely, once per change."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldsmith.brief.parsing import MAX_FILE_BYTES, check_size
+from goldsmith.errors import InputError
+from goldsmith.files import FileSignature, open_input
+
+_MAX_CACHED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class TextFile:
+    """The bytes of one small file, their hash, and the file's signature while it was read."""
+
+    data: bytes
+    sha256: str
+    sig: FileSignature
+
+
+class TextFileCache:
+    """Reads briefs and prompts below the root; what has not changed since is not read again."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._cache: OrderedDict[str, TextFile] = OrderedDict()
+
+    def read(self, path: str) -> TextFile:
+        """The file at ``path`` (relative to the root). Raises InputError where it is no regular file or over 256 KiB."""
+        try:
+            status = os.lstat(self._root / path)
+        except FileNotFoundError:
+            raise InputError(f"{path} is gone.") from None
+        known = self._cache.get(path)
+        if known is not None and known.sig == FileSignature.from_stat(status):
+            return known
+        text = self._read(path)
+        self._cache[path] = text
+        if len(self._cache) > _MAX_CACHED:
+            self._cache.popitem(last=False)
+        return text
+
+    def read_bytes(self, path: str) -> bytes:
+        """The bytes alone, as the judge asks for them."""
+        return self.read(path).data
+
+    def _read(self, path: str) -> TextFile:
+        descriptor = open_input(self._root / path)
+        try:
+            status = os.fstat(descriptor)
+            check_size(status.st_size, os.path.basename(path))
+            data = _read_all(descriptor)
+            return TextFile(data, hashlib.sha256(data).hexdigest(), FileSignature.from_stat(status))
+        finally:
+            os.close(descriptor)
+
+
+def _read_all(fd: int) -> bytes:
+    parts = []
+    room = MAX_FILE_BYTES + 1
+    while room > 0 and (part := os.read(fd, room)):
+        parts.append(part)
+        room -= len(part)
+    return b"".join(parts)

@@ -1,0 +1,56 @@
+"""Which lane processes a house has, on which devices, and what is told of them to those who look on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from goldsmith.brief.settings import Settings
+from goldsmith.engines.devices import Accelerator, find_devices, torch_backend
+from goldsmith.jobs.protocol import WorkerSpec
+from goldsmith.pipeline.scheduler.limits import GPU_QUEUE
+from goldsmith.pipeline.workers.slot import WorkerSnapshot
+
+
+def build_worker_specs(settings: Settings, queues: Iterable[str]) -> list[WorkerSpec]:
+    """What lane processes there are to be: for the lane ``gpu`` one on each accelerator, for any other as many as the house says."""
+    lanes = list(dict.fromkeys(queues))
+    found = find_accelerators(settings) if GPU_QUEUE in lanes else ()
+    specs = []
+    for name in lanes:
+        if name == GPU_QUEUE and found:
+            specs += [_device_spec(each, name, settings) for each in found]
+        else:
+            specs.append(WorkerSpec(queue=name, process_count=1 if name == GPU_QUEUE else settings.cpu_workers, threads=settings.threads))
+    return specs
+
+
+def _device_spec(device: Accelerator, queue: str, settings: Settings) -> WorkerSpec:
+    told = {"device": device.name, "title": device.title, "memory_mb": device.total_mb}
+    return WorkerSpec(queue=queue, threads=settings.threads, max_batch=settings.together, **told)
+
+
+def find_accelerators(settings: Settings) -> tuple[Accelerator, ...]:
+    """The accelerators that the lane ``gpu`` works on: those the house names, else all that this torch can use; none = the CPU."""
+    if settings.devices == "cpu" or (settings.devices == "auto" and torch_backend() not in ("cuda", "hip")):
+        return ()
+    there = find_devices().devices
+    if settings.devices == "auto":
+        return there
+    known = {each.name: each for each in there}
+    return tuple(known.get(name, Accelerator(name, "")) for name in settings.devices)
+
+
+def worker_state(snapshot: WorkerSnapshot, now: float) -> dict[str, object]:
+    """One process of a lane as the state file has it; ``loading_since`` is wall time, so that the file need not change as time goes by."""
+    models = snapshot.models
+    return {
+        "lane": snapshot.spec.queue,
+        "device": snapshot.spec.device,
+        "title": snapshot.spec.device_title,
+        "memory_mb": snapshot.spec.device_memory_mb,
+        "paused": snapshot.pause_reason,
+        "jobs": [job.id for job in snapshot.jobs],
+        "loaded": list(models.loaded),
+        "loading": models.loading,
+        "loading_since": round(now - snapshot.loading_seconds) if models.loading else 0,
+    }

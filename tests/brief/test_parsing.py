@@ -1,0 +1,223 @@
+"""Reading strangers' TOML: in bounded time, in words, and all at once."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import tracemalloc
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from goldsmith.brief.parsing import (
+    MAX_FILE_BYTES,
+    BriefError,
+    BriefProblem,
+    check_size,
+    did_you_mean,
+    library_name_error,
+    quote_value,
+    read_prompt,
+    read_text,
+    read_toml,
+    truncate,
+)
+
+QUARTER = MAX_FILE_BYTES - 100
+
+
+def said(data: bytes) -> str:
+    with pytest.raises(BriefError) as caught:
+        read_toml(data, "hero.toml")
+    return caught.value.sentence
+
+
+def test_a_brief_is_read_into_plain_values() -> None:
+    """Texts, numbers, booleans, lists and tables come out as they stand there."""
+    assert read_toml(b'a = "x"\nb = [1, 2.5, true]\n[[c]]\nd = { e = 1 }\n', "f") == {"a": "x", "b": [1, 2.5, True], "c": [{"d": {"e": 1}}]}
+
+
+def test_byte_order_marks_and_windows_line_ends_are_no_fault() -> None:
+    """Notepad writes both."""
+    assert read_toml(b'\xef\xbb\xbfa = 1\r\nb = """x\r\ny"""\r\n', "f") == {"a": 1, "b": "x\ny"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_utf_16_is_named(encoding: str) -> None:
+    """Whoever saved it as “Unicode” is told what to save it as."""
+    mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
+    assert "UTF-16: save it as UTF-8" in said(mark + "title = 'x'".encode(encoding))
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0\0", "hero.toml is no text file."),
+        (b"a = 1\nb = '\xe4'", "hero.toml: line 2 has characters that are not UTF-8"),
+        (b'title = "x\n', "hero.toml: line 1, column 11: a text is never closed by its quote on its line"),
+        (b"title = x", "line 1, column 9: the value is not written as TOML wants it"),
+        (b"size = 1,5", "line 1, column 9: something follows after the end of the value"),
+        (b"a = 1\na = 2", "line 2: this name stands here a second time (“a = 2”)"),
+        (b"a = [1, 2", "a [ is never closed"),
+        (b"= 3", "this is neither `name = value` nor a [section]"),
+        (b"a = { = 3 }", "a name is missing here"),
+        (b"title 3", "an = is missing after the name"),
+        (b'path = "C:\\Users"', 'a \\ in "quotes" is written \\\\'),
+        (b"[edit]\nop = 'a'\n[edit]\nop = 'b'", "each is written [[edit]]"),
+        (b"x = nan\ny = -inf", "x is nan, but must be a finite number"),
+        (b"x = 1979-05-27", "x is a date or time (1979-05-27)"),
+        (b'x = "\\u0007"', "x has control characters"),
+        (b"x = 9223372036854775808", "no setting is that large"),
+        (b"x = 1" + b"0" * 400, "a number of 401 digits"),
+        (b"x = 0x" + b"f" * 5000, "no setting is that large"),
+        (b'x = "' + b"y" * 5000 + b'"', "x is a text of 5000 characters"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_with_its_place(data: bytes, expected: str) -> None:
+    """No parser's jargon, no traceback: where, what, and what was written."""
+    assert expected in said(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"a = " + b"[" * 10_000, id="arrays"),
+        pytest.param(b"a = " + b"[" * 10_000 + b"]" * 10_000, id="closed arrays"),
+        pytest.param(b"a = " + b"{a=" * 10_000, id="inline tables"),
+        pytest.param(b"a." * 10_000 + b"a = 1", id="dotted key"),
+        pytest.param(b"a . " * 10_000 + b"a = 1", id="dotted key with spaces"),
+        pytest.param(b"'a'." * 10_000 + b"a = 1", id="quoted dotted key"),
+        pytest.param(b"[" + b"a." * 10_000 + b"a]", id="table name"),
+        pytest.param(b"[[" + b"a." * 10_000 + b"a]]", id="step name"),
+        pytest.param(b"a = " + b"[[{b.c=" * 3 + b"1" + b"}]]" * 3 + b"\n" + b"[" * 30, id="mixed"),
+        pytest.param(b"a = [{b.c.d.e.f.g.h.i = [{b.c.d.e.f.g.h.i.j = 1}]}]", id="mixed within each limit"),
+    ],
+)
+def test_deep_nesting_is_one_sentence(data: bytes) -> None:
+    """Ten thousand levels bring nothing down."""
+    assert "nests more than 16 levels deep" in said(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b'a = """' + b'\\"' * (QUARTER // 2), id="a text never closed"),
+        pytest.param(b'a = """' + b'\\"' * (QUARTER // 2) + b"\\", id="a text never closed, ending in a backslash"),
+        pytest.param(b"a = '''" + b"'' " * (QUARTER // 3), id="many quotes"),
+        pytest.param(b"a." * (QUARTER // 2) + b"a = 1", id="a dotted name"),
+        pytest.param(b'"a' * (QUARTER // 2) + b" = 1", id="quotes in a name"),
+        pytest.param(b"a = " + b"9" * QUARTER, id="digits"),
+        pytest.param((b"1" * 299 + b"a") * (QUARTER // 300), id="digits and letters"),
+        pytest.param(b"[[edit]]\n" * (QUARTER // 9), id="steps"),
+        pytest.param(b"a = [" + b"[]," * (QUARTER // 3) + b"]", id="lists"),
+        pytest.param(b"".join(b"k%d=1\n" % number for number in range(25_000)), id="names"),
+        pytest.param(b"".join(b"[a.k%d]\n" % number for number in range(20_000)), id="tables"),
+        pytest.param(b"x" * QUARTER + b" = [1,", id="a long name"),
+    ],
+)
+def test_a_hostile_quarter_megabyte_costs_little(data: bytes) -> None:
+    """Nothing within the size limit takes a second or more than a few tens of megabytes."""
+    tracemalloc.start()
+    begun = time.process_time()
+    try:
+        said(data)
+        took, most = time.process_time() - begun, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Tracing memory makes Python several times slower; undisturbed the slowest takes 0.2 s.
+    assert took < 4
+    assert most < 64 * 2**20
+
+
+def test_a_large_file_is_refused_by_its_size_alone() -> None:
+    """A hundred megabytes are never read."""
+    with pytest.raises(BriefError, match=r"is 100\.0 MB long; more than 256 KiB is not read"):
+        check_size(100_000_000, "hero.toml")
+    check_size(MAX_FILE_BYTES, "hero.toml")
+    assert "263 KiB" in said(b"#" * 270_000)
+
+
+def test_all_odd_values_are_named_at_once() -> None:
+    """Whoever mends a brief mends it once."""
+    with pytest.raises(BriefError) as caught:
+        read_toml(b"a = [nan, 1, inf]\nb = { c = nan }", "f")
+    assert [fault.location for fault in caught.value.problems] == ["a.1", "a.3", "b.c"]
+
+
+def test_hundreds_of_faults_are_counted_not_told() -> None:
+    """A note stays readable."""
+    problem = BriefError("hero.toml", [BriefProblem(f"edit.{number}", "is wrong.") for number in range(300)])
+    assert problem.sentence.count("\n") == 21
+    assert problem.sentence.endswith("- and 280 more.")
+    assert len(problem.problems) == 300
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=400) | st.text(alphabet="[]{}=\"'.,\n\\#ab19_- ", max_size=400).map(str.encode))
+def test_any_bytes_are_either_read_or_refused_in_words(data: bytes) -> None:
+    """Nothing but a BriefFault ever comes out."""
+    with contextlib.suppress(BriefError):
+        assert isinstance(read_toml(data, "hero.toml"), dict)
+
+
+def test_a_prompt_is_its_text_without_the_blank_space_around_it() -> None:
+    """A hero.txt is written with any editor on any machine."""
+    assert read_prompt("\ufeff a hand\r\non the desk \r\n".encode(), "hero.txt") == "a hand\non the desk"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"), [(b"x" * 4001, "4001 characters"), (b"\x07", "control characters"), (b"\xff\xfea\0", "UTF-16")]
+)
+def test_a_prompt_that_is_none_is_refused(data: bytes, expected: str) -> None:
+    """Too long, or no plain text."""
+    with pytest.raises(BriefError, match=expected):
+        read_prompt(data, "hero.txt")
+
+
+def test_text_is_refused_by_size_before_it_is_decoded() -> None:
+    """The limit holds for whoever reads a text."""
+    with pytest.raises(BriefError, match="MB long"):
+        read_text(b"x" * 2_000_000, "hero.txt")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (True, "true"),
+        (10**400, "a number of more than 18 digits"),
+        ("x\ny", '"x y"'),
+        ([1, "a"], '[1, "a"]'),
+        ({"a": 1.5}, "{ a = 1.5 }"),
+    ],
+)
+def test_values_are_shown_as_they_would_be_written(value: object, expected: str) -> None:
+    """A sentence quotes what stands in the file."""
+    assert quote_value(value) == expected
+
+
+@given(st.text(max_size=200))
+def test_what_is_shown_is_short_and_on_one_line(text: str) -> None:
+    """Whatever a stranger wrote, the note stays a note."""
+    short = truncate(text)
+    assert len(short) <= 60
+    assert short.isprintable()
+
+
+def test_a_wrong_name_gets_the_nearest_real_one() -> None:
+    """Or all there are, or the news that there are none."""
+    assert did_you_mean("upscal", ["upscale", "erase"]) == "; did you mean upscale?"
+    assert did_you_mean("zzz", ["b", "a"]) == "; there is: a, b."
+    assert did_you_mean("zzz", []) == "; there is none yet."
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "C:\\x", "~/x", "a/b", "a\\b", "http://x", ".hidden", "..", "", " ", "x" * 300])
+def test_paths_and_addresses_are_no_names(name: str) -> None:
+    """A brief names things in the library; it reaches nothing else."""
+    assert library_name_error(name)
+
+
+@pytest.mark.parametrize("name", ["spring", "warm-amber", "Grün 2", "look.v2", "a..b"])
+def test_ordinary_names_are_names(name: str) -> None:
+    """Umlauts, spaces and points are fine."""
+    assert library_name_error(name) == ""

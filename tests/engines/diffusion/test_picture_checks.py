@@ -1,0 +1,88 @@
+"""Pictures that are none are failures of the attempt, and say so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from doubles.tiny_engines import ONE, engine, opened, picture, request
+from goldsmith.engines.diffusion.picture_checks import check_picture, is_flat, resize
+from goldsmith.errors import InputError
+from goldsmith.picture.picture import Pixels
+
+FLAT = np.full((8, 8, 3), 0.5, np.float32)
+BLACK = np.zeros((8, 8, 3), np.float32)
+HOLED = np.where(np.eye(8, dtype=bool)[..., None], np.float32("nan"), picture(height=8, width=8))
+
+
+@pytest.mark.parametrize(
+    ("made", "sentence"),
+    [
+        (HOLED, r"The model 'one' made a picture that holds no numbers \(NaN\) with seed 7"),
+        (BLACK, "The model 'one' made a black picture with seed 7"),
+        (BLACK + np.float32(1 / 300), "made a black picture"),
+        (FLAT, "The model 'one' made a picture of one flat colour with seed 7"),
+        (FLAT * np.array([1, 0.2, 0.4], np.float32), "one flat colour"),
+        (np.full((8, 8, 3), np.inf, np.float32), "NaN"),
+    ],
+)
+def test_what_is_no_picture_is_refused(made: Pixels, sentence: str) -> None:
+    """With the seed, and what may help."""
+    with pytest.raises(InputError, match=sentence) as refused:
+        check_picture("one", made, 7, "float16", None)
+    assert refused.value.remedy == "Try another seed, or another precision than float16 in models.toml."
+    with pytest.raises(InputError) as refused:
+        check_picture("one", made, 7, "float32", picture())
+    assert refused.value.remedy == "Try another seed."
+
+
+def test_what_is_made_of_a_flat_thing_may_be_flat() -> None:
+    """A hole in an empty backdrop; a black one in a black frame."""
+    assert np.array_equal(check_picture("one", FLAT, 7, "float32", FLAT), FLAT)
+    assert np.array_equal(check_picture("one", BLACK, 7, "float32", BLACK), BLACK)
+    with pytest.raises(InputError, match="NaN"):
+        check_picture("one", FLAT * np.float32("nan"), 7, "float32", FLAT)
+
+
+def test_a_dark_picture_with_something_in_it_is_a_picture() -> None:
+    """A night scene is delivered; values beyond 0..1 are brought back."""
+    night = picture(height=16, width=16) * np.float32(0.02)
+    assert np.array_equal(check_picture("one", night, 7, "float32", None), night)
+    assert check_picture("one", picture() * np.float32(1.5), 7, "float32", None).max() == 1
+    assert is_flat(FLAT)
+    assert not is_flat(night)
+    assert not is_flat(None)
+
+
+def test_a_picture_comes_back_at_the_size_it_was_asked_at() -> None:
+    """Itself where it has it; nothing overshoots."""
+    given = picture()
+    assert resize(given, given.shape[1], given.shape[0]) is given
+    for width, height in ((48, 32), (200, 100)):
+        brought = resize(given, width, height)
+        assert (brought.shape, brought.dtype) == ((height, width, 3), np.float32)
+        assert brought.min() >= 0
+        assert brought.max() <= 1
+        assert abs(float(brought.mean() - given.mean())) < 0.01
+
+
+@pytest.mark.parametrize(("value", "sentence"), [(float("nan"), "NaN"), (-1.0, "a black picture"), (0.0, "one flat colour")])
+def test_a_decoder_gone_wrong_fails_the_attempt(monkeypatch: pytest.MonkeyPatch, value: float, sentence: str) -> None:
+    """Through the whole engine, as half precision does it; the next request is served."""
+    from diffusers import AutoencoderKL
+
+    own = opened("sdxl", ONE)
+    real: Any = AutoencoderKL.decode
+
+    def wrong(self: Any, *given: Any, **named: Any) -> Any:
+        made = real(self, *given, **named)
+        made[0].fill_(value)
+        return made
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AutoencoderKL, "decode", wrong)
+        with pytest.raises(InputError, match=sentence):
+            own.generate(request("text", (4,)))
+    assert own.generate(request("text", (4,))).pictures[0].tobytes() == engine("sdxl").generate(request("text", (4,))).pictures[0].tobytes()

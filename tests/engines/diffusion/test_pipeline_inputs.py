@@ -1,0 +1,55 @@
+"""Pictures, holes and words in the forms that pipelines take: nothing quantised where it need not be, nothing upside down."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from doubles.tiny_engines import HEIGHT, WIDTH, hole, picture, request
+from goldsmith.engines.diffusion.pipeline_inputs import prepare_inputs
+
+
+def test_a_picture_becomes_a_tensor_value_for_value() -> None:
+    """float32, channels first, one for each picture to make."""
+    one, other = request("inpaint"), replace(request("inpaint"), picture=1 - picture())
+    tensor = prepare_inputs([one, other], WIDTH, HEIGHT, 1.0).image_tensor().numpy()
+    assert (tensor.shape, tensor.dtype) == ((2, 3, HEIGHT, WIDTH), np.float32)
+    assert np.array_equal(tensor[0].transpose(1, 2, 0), picture())
+    assert np.array_equal(tensor[1].transpose(1, 2, 0), 1 - picture())
+
+
+def test_a_hole_is_one_where_it_is_to_be_made_new() -> None:
+    """And everything is where there is a picture and no hole."""
+    tensor = prepare_inputs([request("inpaint")], WIDTH, HEIGHT, 1.0).mask_tensor().numpy()
+    assert (tensor.shape, tensor.dtype) == ((1, 1, HEIGHT, WIDTH), np.float32)
+    assert np.array_equal(tensor[0, 0], hole())
+    assert prepare_inputs([request("image")], WIDTH, HEIGHT, 1.0).mask_tensor().numpy().min() == 1
+
+
+def test_a_smaller_hole_loses_nothing_of_it() -> None:
+    """Every pixel of the smaller crop that the hole touches is in it."""
+    thin = np.zeros((HEIGHT, WIDTH), np.float32)
+    thin[10] = 1
+    given = prepare_inputs([replace(request("inpaint"), hole=thin)], WIDTH // 2, HEIGHT // 2, 1.0)
+    assert given.pictures[0].shape == (HEIGHT // 2, WIDTH // 2, 3)
+    assert np.flatnonzero(given.holes[0].any(axis=1)).tolist() == [5]
+    assert set(np.unique(given.holes[0])) == {0.0, 1.0}
+
+
+def test_one_prompt_is_encoded_once() -> None:
+    """Several are encoded each for its own picture."""
+    asked = request("text")
+    assert prepare_inputs([asked, asked], WIDTH, HEIGHT, 0.0).prompt_arguments == {"prompt": "a cat", "num_images_per_prompt": 2}
+    other = replace(asked, options=replace(asked.options, prompt="the sea"))
+    assert prepare_inputs([asked, other], WIDTH, HEIGHT, 0.0).prompt_arguments == {
+        "prompt": ["a cat", "the sea"],
+        "num_images_per_prompt": 1,
+    }
+
+
+def test_what_is_shown_to_an_editor_is_the_picture_and_then_the_references() -> None:
+    """As PIL, in eight bits; none smaller than FLUX.2 takes."""
+    shown = prepare_inputs([request("references")], WIDTH, HEIGHT, 0.0).reference_images()
+    assert [(each.mode, each.size) for each in shown] == [("RGB", (WIDTH, HEIGHT)), ("RGB", (64, 77))]
+    assert np.abs(np.asarray(shown[0]) / 255 - picture()).max() <= 0.5 / 255 + 1e-6

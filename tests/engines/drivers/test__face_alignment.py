@@ -1,0 +1,45 @@
+"""Faces brought upright: by turn, size and place, never mirrored or skewed, and back again."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goldsmith.engines.drivers._face_alignment import _LANDMARK_TEMPLATE, align_square, aligned_crop
+
+TURNS = st.floats(-3, 3)
+
+
+@given(TURNS, st.floats(0.3, 8), st.floats(-500, 500), st.booleans())
+def test_points_that_lie_as_they_should_are_found_at_any_turn_and_size(turn: float, scale: float, shift: float, wider: bool) -> None:
+    """The square's corners are those the points were made with."""
+    places = (_LANDMARK_TEMPLATE + np.array([8, 0])) / 128 if wider else _LANDMARK_TEMPLATE / 112
+    cos, sin = scale * math.cos(turn), scale * math.sin(turn)
+    turned = 100 * places @ np.array([[cos, sin], [-sin, cos]]) + shift
+    square = align_square(turned.astype(np.float32), 64, wide=wider)
+    assert square.side == pytest.approx(100 * scale, rel=1e-3)
+    assert math.cos(square.angle - turn) == pytest.approx(1, abs=1e-5)
+    assert square.to_picture(np.float32([[0, 0]]), 64)[0] == pytest.approx((shift, shift), abs=0.1 + 0.01 * scale)
+
+
+def test_a_face_that_is_wider_than_others_is_not_squeezed() -> None:
+    """The nearest turn, size and place; what does not fit stays."""
+    wide = _LANDMARK_TEMPLATE * [1.3, 1]
+    square = align_square(wide.astype(np.float32), 112)
+    assert square.angle == pytest.approx(0, abs=0.01)
+    assert 112 < square.side < 1.3 * 112
+
+
+def test_the_middle_of_the_face_is_in_the_middle_of_what_is_seen() -> None:
+    """A bright spot at the nose is seen at the nose's place."""
+    pixels = np.zeros((300, 300, 3), np.float32)
+    points = (2 * _LANDMARK_TEMPLATE + 30).astype(np.float32)
+    x, y = (round(float(at)) for at in points[2])
+    pixels[y - 3 : y + 3, x - 3 : x + 3] = 1
+    found = aligned_crop(pixels, points, 112)[:, :, 0]
+    row, column = np.unravel_index(int(found.argmax()), found.shape)
+    assert (column + 0.5, row + 0.5) == pytest.approx(tuple(_LANDMARK_TEMPLATE[2]), abs=1.6)

@@ -1,0 +1,250 @@
+"""A model that is a tree: what models.toml may say of it, whether all of it lies there, and what is never read."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from goldsmith.engines.registry.models import DiffusionSettings, Model, Models, read_models
+from goldsmith.engines.registry.weights_registry import WeightsMissing, WeightsRegistry
+from goldsmith.engines.registry.weights_sources import HubRepository, WeightsFile, refusal_reason
+from goldsmith.errors import InputError, UsageError
+
+DIFFUSION = DiffusionSettings(family="sdxl", can=("text",), pixels=65536, multiple=8, steps=1, guidance=1, memory_mb=1, picture_mb=1)
+TABLE = """
+[models.one.diffusion]
+family = "sdxl"
+can = ["text"]
+pixels = 1_048_576
+multiple = 8
+steps = 20
+guidance = 7.5
+memory_mb = 7000
+picture_mb = 4000
+"""
+ONE = '[models.one]\nkind = "generate"\ndriver = "diffusers"\nlicence = "MIT"\n'
+HUB = '[models.one.repository]\nhub = "org/model"\n'
+INDEX = {"_class_name": "XPipeline", "unet": ["diffusers", "UNet"], "vae": ["diffusers", "VAE"], "safety_checker": [None, None]}
+
+
+def _faults(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "models.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        read_models(path)
+    return [line.removeprefix(f"{path}: ") for line in caught.value.sentence.splitlines()]
+
+
+def _read(tmp_path: Path, text: str) -> Model:
+    path = tmp_path / "models.toml"
+    path.write_text(text)
+    return read_models(path).models["one"]
+
+
+def _folder(top: Path, **files: bytes) -> Path:
+    """A whole model, with ``files`` added or (None) left out; double underscores are slashes."""
+    usual = {"model_index.json": json.dumps(INDEX).encode(), "unet/model.safetensors": b"u", "vae/model.safetensors": b"v"}
+    for name, data in {**usual, **{name.replace("__", "/"): data for name, data in files.items()}}.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_bytes(data)
+    return top
+
+
+def _weights(models_dir: Path, /, **place: object) -> WeightsRegistry:
+    model = Model(kind="generate", driver="diffusers", licence="MIT", diffusion=DIFFUSION, **place)  # type: ignore[arg-type]
+    return WeightsRegistry(Models(models={"one": model}), models_dir)
+
+
+# ---------------------------------------------------------------------- what models.toml may say
+
+
+def test_a_repository_is_a_diffusers_folder_unless_it_says_otherwise(tmp_path: Path) -> None:
+    """Its loose files at the top are left out, a branch is "main", and a second precision can be."""
+    repository = _read(tmp_path, ONE + HUB + TABLE).repository
+    assert repository is not None
+    assert repository.revision == "main"
+    offered = ["model_index.json", "all.safetensors", "unet/a.safetensors", "unet/a.fp16.safetensors", "unet/a.onnx", "README.md"]
+    assert repository.select_files(offered) == ["model_index.json", "unet/a.fp16.safetensors", "unet/a.safetensors"]
+    thrifty = repository.model_copy(update={"exclude": ("*fp16*",)})
+    assert thrifty.select_files(offered) == ["model_index.json", "unet/a.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "sentence"),
+    [
+        ("*/*.bin", "asks for pickles, which may run code as they are read"),
+        ("unet/model.ckpt", "asks for pickles"),
+        ("*.PTH", "asks for pickles"),
+        ("pipeline.py", "asks for code: nothing that comes with a model is run"),
+    ],
+)
+def test_pickles_and_code_cannot_be_asked_for(tmp_path: Path, pattern: str, sentence: str) -> None:
+    """The pattern itself is the fault, with its place."""
+    (fault,) = _faults(tmp_path, ONE + HUB + f'include = ["{pattern}"]\n' + TABLE)
+    assert fault.startswith("models.one.repository.include.0: ")
+    assert sentence in fault
+
+
+@pytest.mark.parametrize("hub", ["only-one", "../../etc", "https://hub/org/model", "org/model/more", "-x/y"])
+def test_a_repository_is_an_organisation_and_a_name(tmp_path: Path, hub: str) -> None:
+    """No path, no address, no option."""
+    (fault,) = _faults(tmp_path, ONE + HUB.replace("org/model", hub) + TABLE)
+    assert fault.startswith("models.one.repository.hub: ")
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ('folder = "models/flux"\n', "must be a whole path, starting with /"),
+        ('folder = "/srv/../etc"\n', "must be a whole path"),
+        ('file = "x.safetensors"\n', "must be a whole path"),
+        ('file = "/srv/model.ckpt"\n', "one .safetensors file or a tree; nothing else is read"),
+        ('folder = "/srv/a"\n' + HUB, "lie in one place"),
+        ('file = "/srv/a.safetensors"\nfiles = [{ name = "a.safetensors", sha256 = "' + "0" * 64 + '", bytes = 1 }]\n', "lie in one place"),
+    ],
+)
+def test_a_place_on_this_machine_is_whole_and_the_only_one(tmp_path: Path, lines: str, sentence: str) -> None:
+    """Relative paths, ways up, other formats and two places at once are refused."""
+    assert any(sentence in fault for fault in _faults(tmp_path, ONE + lines + TABLE))
+
+
+def test_only_models_that_generate_are_trees(tmp_path: Path) -> None:
+    """An inpainting net lists its files by hash."""
+    text = '[models.one]\nkind = "inpaint"\ndriver = "migan"\nlicence = "MIT"\nfolder = "/srv/x"\n'
+    assert _faults(tmp_path, text) == [
+        "models.one: only a model that generates has a repository, a folder or a file; others list [[files]] by hash"
+    ]
+
+
+def test_names_of_the_house_point_at_models(tmp_path: Path) -> None:
+    """Not at other names, not at nothing, and they take no model's name."""
+    names = '[names]\npremium = "one"\nbest = "premium"\nfast = "on"\none = "one"\n'
+    assert _faults(tmp_path, names + ONE + HUB + TABLE) == [
+        "names.best: 'premium' is itself a name in [names]; point at the model",
+        "names.fast: there is no model 'on'; the nearest is 'one'",
+        "names.one: a model has that name already",
+    ]
+
+
+def test_a_default_for_words_takes_words_and_can_fill(tmp_path: Path) -> None:
+    """One that only draws from words is no default for a hole; one that takes no words none for words."""
+    plain = '[models.two]\nkind = "inpaint"\ndriver = "migan"\nlicence = "MIT"\n'
+    text = '[defaults]\ninpaint_words = ["one", "two"]\ngenerate = ["two"]\n' + ONE + HUB + TABLE + plain
+    assert _faults(tmp_path, text) == [
+        "defaults.inpaint_words: 'one' is a model for generate and takes no words",
+        "defaults.inpaint_words: 'two' is a model for inpaint and takes no words",
+        "defaults.generate: 'two' is a model for inpaint",
+    ]
+
+
+# ---------------------------------------------------------------------- whether it is there
+
+
+def test_a_folder_of_this_machine_serves_as_it_is(tmp_path: Path) -> None:
+    """Its files by their paths inside it, its top, and that nobody has pinned it; pictures and read-me files are not in it."""
+    top = _folder(tmp_path / "mine", README__md=b"x", unet__config__json=b"{}")
+    (top / ".git").mkdir()
+    (top / ".git/config.json").write_bytes(b"{}")
+    store = _weights(tmp_path / "models", folder=top).verified_files("one")
+    assert set(store.files) == {"model_index.json", "unet/model.safetensors", "vae/model.safetensors"}
+    assert (store.folder, store.single_file, store.revision, store.weights) == (top, None, "unpinned", ())
+
+
+@pytest.mark.parametrize("lost", ["model_index.json", "vae", "unet/model.safetensors"])
+def test_half_a_folder_is_no_model(tmp_path: Path, lost: str) -> None:
+    """The index names the parts; what is not there is told with its path, and nothing is opened."""
+    top = _folder(tmp_path / "mine")
+    for name in ("unet", "vae"):
+        index = {"weight_map": {"a": "model.safetensors"}}
+        (top / name / "model.safetensors.index.json").write_text(json.dumps(index))
+    path = top / lost
+    if path.is_dir():
+        for each in path.iterdir():
+            each.unlink()
+        path.rmdir()
+    else:
+        path.unlink()
+    weights = _weights(tmp_path / "models", folder=top)
+    assert not weights.is_available("one")
+    with pytest.raises(WeightsMissing, match=r"not where models\.toml says: "):
+        weights.verified_files("one")
+
+
+def test_shards_that_are_named_must_be_there(tmp_path: Path) -> None:
+    """Of a precision that was left out on purpose none is missed."""
+    top = _folder(tmp_path / "mine")
+    shards = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (top / "unet/model.safetensors.index.json").write_text(json.dumps(shards))
+    assert _weights(tmp_path / "models", folder=top).is_available("one")
+    (top / "unet/model-1.safetensors").write_bytes(b"1")
+    assert _weights(tmp_path / "models", folder=top).first_missing("one") == str(top / "unet/model-2.safetensors")
+
+
+def test_a_folder_that_brings_code_is_refused(tmp_path: Path) -> None:
+    """Whatever else lies in it."""
+    top = _folder(tmp_path / "mine")
+    (top / "unet/custom.py").write_bytes(b"import os")
+    with pytest.raises(InputError, match=r"it holds code \(unet/custom\.py\), and nothing that comes with a model is run"):
+        _weights(tmp_path / "models", folder=top).verified_files("one")
+
+
+def test_pickles_are_refused_where_they_are_all_there_is(tmp_path: Path) -> None:
+    """Beside safetensors of the same part they are never looked at."""
+    top = _folder(tmp_path / "mine")
+    (top / "vae/model.bin").write_bytes(b"pickle")
+    assert "vae/model.bin" not in _weights(tmp_path / "models", folder=top).verified_files("one").files
+    (top / "vae/model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"the weights vae/model\.bin are a pickle"):
+        _weights(tmp_path / "models", folder=top).verified_files("one")
+
+
+def test_a_repositorys_folder_copied_by_hand_serves(tmp_path: Path) -> None:
+    """A machine without a network: the folder under the model's name is enough, and it says that nobody has pinned it."""
+    weights = _weights(tmp_path / "models", repository=HubRepository(hub="org/model"))
+    assert weights.first_missing("one") == str(tmp_path / "models/one/model_index.json")
+    _folder(tmp_path / "models" / "one")
+    assert weights.verified_files("one").revision == "unpinned"
+
+
+def test_a_single_file_of_this_machine_takes_its_configuration_from_a_folder(tmp_path: Path) -> None:
+    """The folder beside it need hold no weights; both are in the store."""
+    single = tmp_path / "whole.safetensors"
+    weights = _weights(tmp_path / "models", file=single, folder=tmp_path / "mine")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/model_index.json").write_text(json.dumps(INDEX))
+    assert weights.first_missing("one") == str(single)
+    single.write_bytes(b"weights")
+    store = weights.verified_files("one")
+    assert (store.single_file, store.folder) == (single, tmp_path / "mine")
+    assert set(store.files) == {"model_index.json", "whole.safetensors"}
+
+
+def test_a_single_file_by_hash_is_a_models_one_file(tmp_path: Path) -> None:
+    """From any source, in the models folder; the driver is told that it is the whole model."""
+    file = WeightsFile.model_validate(
+        {"name": "whole.safetensors", "sha256": "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c", "bytes": 7}
+    )
+    weights = _weights(tmp_path, files=(file,))
+    (tmp_path / "whole.safetensors").write_bytes(b"weights")
+    store = weights.verified_files("one")
+    assert (store.single_file, store.folder) == (tmp_path / "whole.safetensors", tmp_path)
+    assert store.weights == (("whole.safetensors", file.sha256),)
+
+
+def test_the_stamp_changes_when_weights_come(tmp_path: Path) -> None:
+    """Not when a fetch is under way: what it writes has dot-names until all is there."""
+    weights = _weights(tmp_path / "models", repository=HubRepository(hub="org/model"))
+    before = weights.change_token()
+    (tmp_path / "models" / ".one.coming").mkdir(parents=True)
+    assert weights.change_token() == before
+    os.rename(tmp_path / "models" / ".one.coming", tmp_path / "models" / "one")
+    assert weights.change_token() != before
+
+
+@pytest.mark.parametrize("path", ["../a.json", "/etc/a.json", "a//b.json", "a/.b.json", "a/b c.json", "a\\b.json"])
+def test_no_file_of_a_tree_lies_elsewhere(path: str) -> None:
+    """Names that lead out of it, hide, or hold anything odd are refused, whoever offers them."""
+    assert "no name for a file of a model" in refusal_reason(["a/model.safetensors", path])

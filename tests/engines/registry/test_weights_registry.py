@@ -1,0 +1,204 @@
+"""Which model a step gets, and whether its weights are what they are said to be."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from goldsmith.cli.model_rows import model_rows
+from goldsmith.engines import EngineNeed
+from goldsmith.engines.registry.models import DefaultModels, DiffusionSettings, Model, Models
+from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder
+from goldsmith.engines.registry.weights_sources import WeightsFile
+from goldsmith.errors import HostError, InputError
+
+BYTES = b"weights"
+
+
+def _file(name: str, data: bytes = BYTES) -> WeightsFile:
+    return WeightsFile(name=name, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+
+
+def _weights(folder: Path) -> WeightsRegistry:
+    models = {
+        "good": Model(kind="inpaint", driver="migan", licence="MIT", files=(_file("good.onnx"),)),
+        "plain": Model(kind="inpaint", driver="migan", licence="MIT"),
+        "big": Model(kind="upscale", driver="migan", licence="BSD-3-Clause", scale=4, files=(_file("big.param"), _file("big.bin"))),
+    }
+    return WeightsRegistry(Models(models=models, defaults=DefaultModels(inpaint=("good", "plain"), upscale={"x4": ("big",)})), folder)
+
+
+def test_the_first_choice_is_taken_where_its_weights_are(tmp_path: Path) -> None:
+    """The record says that it is the first choice."""
+    (tmp_path / "good.onnx").write_bytes(BYTES)
+    choice = _weights(tmp_path).choose(EngineNeed("inpaint"))
+    assert (choice.name, choice.why) == ("good", "the house's first choice")
+
+
+def test_what_lies_beyond_the_edge_has_defaults_of_its_own(tmp_path: Path) -> None:
+    """Another order than for holes; where the house says nothing of it, that for holes."""
+    (tmp_path / "good.onnx").write_bytes(BYTES)
+    weights = _weights(tmp_path)
+    assert weights.choose(EngineNeed("inpaint", extends_canvas=True)).name == "good"
+    models = weights.models.model_copy(update={"defaults": DefaultModels(inpaint=("good", "plain"), inpaint_beyond=("plain", "good"))})
+    own = WeightsRegistry(models, tmp_path)
+    assert own.choose(EngineNeed("inpaint", extends_canvas=True)).name == "plain"
+    assert own.choose(EngineNeed("inpaint")).name == "good"
+
+
+def test_beyond_the_edge_a_model_that_generates_comes_first_and_is_missed_on_record(tmp_path: Path) -> None:
+    """Also for a step without words of its own; where its weights are not here, the record says what serves instead of what."""
+    diffusion = DiffusionSettings(family="sdxl", can=("inpaint",), pixels=4096, multiple=8, steps=2, guidance=1, memory_mb=1, picture_mb=1)
+    paints = Model(kind="generate", driver="diffusers", licence="MIT", folder=tmp_path / "paints", diffusion=diffusion)
+    house = _weights(tmp_path).models
+    defaults = DefaultModels(inpaint=("plain",), inpaint_words=("paints",), inpaint_beyond=("plain",))
+    weights = WeightsRegistry(house.model_copy(update={"models": {**house.models, "paints": paints}, "defaults": defaults}), tmp_path)
+    choice = weights.choose(EngineNeed("inpaint", extends_canvas=True))
+    assert choice.name == "plain"
+    assert "paints comes first but its weights are not on this machine" in choice.why
+    assert weights.choose(EngineNeed("inpaint")).why == "the house's first choice"
+
+
+def test_a_second_choice_says_what_was_missing(tmp_path: Path) -> None:
+    """No silent fall-back: the record names what was passed over and the command that mends it."""
+    choice = _weights(tmp_path).choose(EngineNeed("inpaint"))
+    assert choice.name == "plain"
+    assert choice.why == (
+        "the house's choice number 2: good comes first but its weights are not on this machine (goldsmith models fetch good)"
+    )
+
+
+def test_many_that_were_passed_over_are_counted(tmp_path: Path) -> None:
+    """The first by its name and its command, the others by how many they are: a record is no list of models."""
+    house = _weights(tmp_path).models
+    more = {f"good{number}": house.models["good"] for number in range(4)}
+    defaults = DefaultModels(inpaint=(*more, "plain"))
+    weights = WeightsRegistry(house.model_copy(update={"models": {**house.models, **more}, "defaults": defaults}), tmp_path)
+    assert weights.choose(EngineNeed("inpaint")).why == (
+        "the house's choice number 5: good0 and 3 others come first but their weights are not on this machine "
+        "(goldsmith models fetch good0)"
+    )
+
+
+def test_no_weights_at_all_is_a_problem_with_a_remedy(tmp_path: Path) -> None:
+    """The command to type is in the sentence."""
+    with pytest.raises(InputError, match=r"No model for enlarging x4 has its weights on this machine\. Run: goldsmith models fetch big"):
+        _weights(tmp_path).choose(EngineNeed("upscale", factor=4))
+
+
+def test_a_factor_without_a_default_names_those_that_have_one(tmp_path: Path) -> None:
+    """x3 was asked, x4 is there."""
+    with pytest.raises(InputError, match=r"no default model for enlarging x3\. Name a model; the factors with a default are: x4"):
+        _weights(tmp_path).choose(EngineNeed("upscale", factor=3))
+
+
+def test_a_named_model_is_never_replaced_by_another(tmp_path: Path) -> None:
+    """With its weights missing it is a problem, although another model could do the work."""
+    weights = _weights(tmp_path)
+    with pytest.raises(InputError, match=r"'good' are not on this machine \(good.onnx\). Run: goldsmith models fetch good"):
+        weights.choose(EngineNeed("inpaint", "good"))
+    (tmp_path / "good.onnx").write_bytes(BYTES)
+    assert weights.choose(EngineNeed("inpaint", "good")).why == "asked for by name"
+
+
+def test_a_model_of_the_wrong_kind_is_refused(tmp_path: Path) -> None:
+    """An inpainter cannot enlarge; those that can are named."""
+    with pytest.raises(InputError, match=r"'plain' is for inpaint, not for upscale\. For upscale there are: big"):
+        _weights(tmp_path).choose(EngineNeed("upscale", "plain", factor=4))
+
+
+def test_half_the_files_are_not_a_model(tmp_path: Path) -> None:
+    """Present means every file at its size."""
+    weights = _weights(tmp_path)
+    (tmp_path / "big.param").write_bytes(BYTES)
+    assert not weights.is_available("big")
+    (tmp_path / "big.bin").write_bytes(BYTES[:-1])
+    assert not weights.is_available("big")
+    (tmp_path / "big.bin").write_bytes(BYTES)
+    assert weights.is_available("big")
+
+
+def test_wrong_bytes_are_never_opened(tmp_path: Path) -> None:
+    """The right size is not enough: the hash is compared before the first use."""
+    (tmp_path / "good.onnx").write_bytes(BYTES[::-1])
+    with pytest.raises(InputError, match=r"good.onnx: its sha256 is .*, models.toml says .*\. Run: goldsmith models fetch good"):
+        _weights(tmp_path).verified_files("good")
+
+
+def test_a_file_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later opening costs a stat; a file that changed since is read again."""
+    weights, path = _weights(tmp_path), tmp_path / "good.onnx"
+    path.write_bytes(BYTES)
+    assert weights.verified_files("good").files == {"good.onnx": path}
+    with monkeypatch.context() as patched:
+        patched.setattr("goldsmith.engines.registry.weights_registry.file_sha256", lambda path: pytest.fail("read again"))
+        weights.verified_files("good")
+    before = path.stat()
+    path.write_bytes(BYTES[::-1])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    with pytest.raises(InputError):
+        weights.verified_files("good")
+
+
+def test_a_note_that_makes_no_sense_is_not_believed(tmp_path: Path) -> None:
+    """Then the file itself is read."""
+    (tmp_path / "good.onnx").write_bytes(BYTES)
+    (tmp_path / ".good.onnx.checked").write_bytes(b"{\xff")
+    assert _weights(tmp_path).verified_files("good").files
+
+
+def test_a_folder_nobody_may_write_to_serves_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hash then cannot be noted, and nothing else is different."""
+    (tmp_path / "good.onnx").write_bytes(BYTES)
+
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    assert _weights(tmp_path).verified_files("good").files
+    assert not (tmp_path / ".good.onnx.checked").exists()
+
+
+def test_a_file_that_cannot_be_read_is_the_machines_fault(tmp_path: Path) -> None:
+    """A folder in its place, like a bad disk, is not the picture's fault."""
+    folder = tmp_path / "good.onnx"
+    folder.mkdir()
+    size = folder.stat().st_size
+    weights = _weights(tmp_path)
+    file = weights.models.models["good"].files[0].model_copy(update={"size": size})
+    with pytest.raises(HostError, match="cannot be read"):
+        weights.find_fault(file, ignore_cache=True)
+
+
+def test_verify_reads_again_and_tells_each_file(tmp_path: Path) -> None:
+    """One verdict a file; without a name, of the models that have any file here."""
+    weights = _weights(tmp_path)
+    (tmp_path / "good.onnx").write_bytes(BYTES)
+    (tmp_path / "big.bin").write_bytes(BYTES[::-1])
+    weights.verified_files("good")
+    verdicts = {verdict.file: verdict.sentence for verdict in weights.verify()}
+    assert verdicts["good.onnx"] == ""
+    assert "is not there" in verdicts["big.param"]
+    assert "its sha256 is" in verdicts["big.bin"]
+    assert [verdict.file for verdict in weights.verify("good")] == ["good.onnx"]
+
+
+def test_rows_say_what_a_list_shows(tmp_path: Path) -> None:
+    """In the file's order, with sizes summed and paths where the files are or would be."""
+    (tmp_path / "good.onnx").write_bytes(BYTES)
+    found = model_rows(_weights(tmp_path))
+    assert [(row.name, row.present, row.size) for row in found] == [("good", True, 7), ("plain", True, 0), ("big", False, 14)]
+    assert found[2].paths == (tmp_path / "big.param", tmp_path / "big.bin")
+    assert (found[2].kind, found[2].scale, found[2].licence) == ("upscale", 4, "BSD-3-Clause")
+
+
+def test_the_default_folder_is_the_users_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """XDG_DATA_HOME where it is a whole path, else ~/.local/share."""
+    monkeypatch.setenv("XDG_DATA_HOME", "/data")
+    assert default_models_folder() == Path("/data/goldsmith/models")
+    monkeypatch.setenv("XDG_DATA_HOME", "relative")
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert default_models_folder() == Path("/home/ann/.local/share/goldsmith/models")

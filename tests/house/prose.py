@@ -1,0 +1,166 @@
+"""Checks of docstrings, comments and names against the project's rules of plain English.
+
+``python tests/house/prose.py daemon/goldsmith/picture`` prints what breaks a rule; ``test_prose.py`` holds the rules for the package.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+# A docstring that begins like this describes a thing; a function's says what the function does or returns, in the imperative.
+NOT_IMPERATIVE = frozenset(
+    [
+        "a",
+        "all",
+        "an",
+        "any",
+        "as",
+        "at",
+        "both",
+        "by",
+        "each",
+        "every",
+        "false",
+        "for",
+        "here",
+        "how",
+        "if",
+        "in",
+        "it",
+        "its",
+        "many",
+        "more",
+        "most",
+        "no",
+        "none",
+        "of",
+        "on",
+        "one",
+        "only",
+        "other",
+        "some",
+        "such",
+        "that",
+        "the",
+        "their",
+        "there",
+        "these",
+        "this",
+        "those",
+        "to",
+        "true",
+        "two",
+        "what",
+        "when",
+        "where",
+        "whether",
+        "which",
+        "who",
+        "whoever",
+        "whose",
+        "why",
+        "with",
+    ]
+)
+ARRAYS = re.compile(r"\b(Pixels|Mask|NDArray|ndarray|\w+Array|BoolMask|Landmarks|Points|Codes|Plane)\b")
+SHAPE = re.compile(r"\((?:[a-z0-9_][\w ./+*-]*)(?:, ?[\w ./+*-]+)*,?\)")
+RANGE = re.compile(
+    r"\d ?\.\. ?\d|0 or 1|bool|\bpx\b|codes?\b|unbounded|percent|degrees|nits|indices|coordinates|counts?\b|mm\b|nm\b|units?\b|em\b|bytes"
+)
+# Words of the first version of the code, each replaced by the field's own term.
+OLD_WORDS = re.compile(r"\b(foreman|slates?|legs?|seats?|shops?|sights?|lanes?|bench|plate|house|houses|shelf|shelves)\b", re.IGNORECASE)
+TRUE_USES = re.compile(r"hairline|tests[/.]bench|make bench|library/plates|license plate|face-plate")
+
+
+def functions(tree: ast.Module) -> Iterator[tuple[Function, bool]]:
+    """Yield every function that is not nested in another, and whether it is public."""
+    for node in tree.body:
+        if isinstance(node, Function):
+            yield node, not node.name.startswith("_")
+        elif isinstance(node, ast.ClassDef):
+            for inner in node.body:
+                if isinstance(inner, Function):
+                    yield inner, not (inner.name.startswith("_") or node.name.startswith("_"))
+
+
+def is_property(node: Function) -> bool:
+    """Return whether the function is read like an attribute."""
+    return any("property" in ast.unparse(decorator) for decorator in node.decorator_list)
+
+
+def not_imperative(tree: ast.Module) -> Iterator[str]:
+    """Yield the functions whose docstring does not begin with what they do."""
+    for node, _ in functions(tree):
+        words = re.findall(r"[\w`']+", ast.get_docstring(node) or "")
+        if words and not is_property(node) and words[0].lower() in NOT_IMPERATIVE:
+            yield f"{node.lineno} {node.name}: the docstring begins with “{words[0]}”, not with what the function does"
+
+
+def without_shape(tree: ast.Module) -> Iterator[str]:
+    """Yield the public functions that take or return an array and do not give its shape and its range or unit."""
+    for node, is_public in functions(tree):
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        annotations = [ast.unparse(each) for each in [*(argument.annotation for argument in arguments), node.returns] if each is not None]
+        if not is_public or not any(ARRAYS.search(annotation) for annotation in annotations):
+            continue
+        text = ast.get_docstring(node) or ""
+        if not SHAPE.search(text):
+            yield f"{node.lineno} {node.name}: no shape of its arrays"
+        elif not RANGE.search(text):
+            yield f"{node.lineno} {node.name}: no range or unit of its arrays"
+
+
+def strings_as_comments(tree: ast.Module, pydantic: frozenset[str]) -> Iterator[str]:
+    """Yield constants and plain attributes that are explained by a string after them instead of a comment."""
+    for holder in ast.walk(tree):
+        if not isinstance(holder, ast.Module | ast.ClassDef | Function) or getattr(holder, "name", "") in pydantic:
+            continue
+        for first, second in zip(holder.body, holder.body[1:], strict=False):
+            is_text = isinstance(second, ast.Expr) and isinstance(second.value, ast.Constant) and isinstance(second.value.value, str)
+            if isinstance(first, ast.Assign | ast.AnnAssign) and is_text:
+                yield f"{second.lineno}: a string after a constant; write a comment above it"
+
+
+def old_words(source: str) -> Iterator[str]:
+    """Yield the comments, strings and names that hold a word the project no longer uses."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type in (tokenize.COMMENT, tokenize.STRING, tokenize.NAME) or token.type == getattr(tokenize, "FSTRING_MIDDLE", -1):
+            text = token.string.replace("_", " ") if token.type == tokenize.NAME else token.string
+            for word in OLD_WORDS.findall(TRUE_USES.sub("", text)):
+                yield f"{token.start[0]}: “{word}” in {token.string.strip()[:60]!r}"
+
+
+def pydantic_classes(sources: list[Path]) -> frozenset[str]:
+    """Return the names of all classes that inherit from a pydantic model, directly or not."""
+    bases: dict[str, set[str]] = {}
+    for path in sources:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                bases.setdefault(node.name, set()).update(ast.unparse(base).split(".")[-1].split("[")[0] for base in node.bases)
+    found = {"BaseModel", "BaseSettings"}
+    while more := {name for name, parents in bases.items() if parents & found} - found:
+        found |= more
+    return frozenset(found)
+
+
+def main(arguments: list[str]) -> None:
+    """Print every broken rule in the files and folders that are named."""
+    everything = sorted((Path(__file__).parents[2] / "daemon").rglob("*.py"))
+    pydantic = pydantic_classes(everything)
+    for argument in arguments:
+        for path in sorted(Path(argument).rglob("*.py")) if Path(argument).is_dir() else [Path(argument)]:
+            tree, source = ast.parse(path.read_text()), path.read_text()
+            for found in [*not_imperative(tree), *without_shape(tree), *strings_as_comments(tree, pydantic), *old_words(source)]:
+                print(f"{path}:{found}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

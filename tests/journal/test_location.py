@@ -1,0 +1,63 @@
+"""Where the journal lives: on a local disk, outside the share, one folder to a root."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from goldsmith.errors import HostError, UsageError
+from goldsmith.journal import location
+
+
+def test_each_root_has_its_own_folder(tmp_path: Path) -> None:
+    """Readable, and different for roots of the same name; a link to a root is that root."""
+    one, two = tmp_path / "a" / "Hot Folders", tmp_path / "b" / "Hot Folders"
+    one.mkdir(parents=True)
+    two.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(one)
+    assert location.root_key(one).startswith("Hot-Folders-")
+    assert location.root_key(one) != location.root_key(two)
+    assert location.root_key(tmp_path / "link") == location.root_key(one)
+
+
+def test_the_state_directory_follows_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd's first, then XDG's, then the home folder; an argument before all."""
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert location.default_state_dir() == tmp_path / ".local" / "state" / "goldsmith"
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
+    assert location.default_state_dir() == tmp_path / "xdg" / "goldsmith"
+    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path}/sd:/other")
+    assert location.default_state_dir() == tmp_path / "sd"
+    assert location.journal_path(tmp_path, tmp_path / "given").parent.parent == tmp_path / "given"
+
+
+def test_the_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    """It holds names of everybody's pictures."""
+    path = location.prepare_journal_folder(tmp_path / "root", tmp_path / "state")
+    assert path.name == "journal.sqlite"
+    assert path.parent.stat().st_mode & 0o77 == 0
+
+
+def test_a_journal_inside_the_share_is_refused(tmp_path: Path) -> None:
+    """The share may be anybody's disk, and the journal would watch itself."""
+    with pytest.raises(UsageError, match="inside the watched folders"):
+        location.prepare_journal_folder(tmp_path, tmp_path / "state")
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs"])
+def test_a_network_filesystem_is_refused(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the reason, and before anything is made."""
+    monkeypatch.setattr(location, "filesystem_type", lambda path: kind)
+    with pytest.raises(UsageError, match=rf"{kind}\), and its write-ahead log needs memory that is shared within one host"):
+        location.prepare_journal_folder(tmp_path / "root", tmp_path / "state")
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_the_machines_fault(tmp_path: Path) -> None:
+    """A file stands in its way."""
+    (tmp_path / "state").write_bytes(b"")
+    with pytest.raises(HostError, match="cannot be made"):
+        location.prepare_journal_folder(tmp_path / "root", tmp_path / "state")

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from goldsmith.errors import InputError
+from goldsmith.files import FileSignature
+from goldsmith.pipeline.intake import file_tracker
+from goldsmith.pipeline.intake.file_tracker import FileTracker, SettleTimes
+
+HERO = "inbox/hero.png"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / HERO).write_bytes(b"whole")
+    return tmp_path
+
+
+@pytest.fixture
+def files(root: Path) -> FileTracker:
+    return FileTracker(str(root), SettleTimes())
+
+
+def kind(files: FileTracker, now: float, path: str = HERO) -> str:
+    state = files.state(path, now)
+    return state.status if state is not None else "gone"
+
+
+def test_a_breath_lets_work_start_and_quiet_lets_it_be_committed(files: FileTracker) -> None:
+    """0.15 s of quiet and a lease: looks complete; 2 s and another lease: settled; nothing is looked at between."""
+    files.follow(HERO, 10.0)
+    assert (kind(files, 10.0), files.next_check_at()) == ("new", 10.15)
+    assert files.check_due(10.1, 99) == []
+    assert files.check_due(10.15, 99) == [HERO]
+    assert (kind(files, 10.2), files.next_check_at()) == ("looks_complete", 12.0)
+    assert files.check_due(12.0, 99) == [HERO]
+    assert (kind(files, 12.0), files.next_check_at()) == ("settled", None)
+
+
+def test_a_sentence_says_how_long_ago_it_arrived(files: FileTracker) -> None:
+    """Whoever asks why is told since when the file lies still."""
+    files.follow(HERO, 10.0)
+    state = files.state(HERO, 10.8)
+    assert state is not None
+    assert (state.reason, state.changed_at) == ("arrived 0.8 s ago", 10.0)
+
+
+def test_any_change_begins_anew(files: FileTracker, root: Path) -> None:
+    """A file saved over after the breath is new again, and its quiet counts from then."""
+    files.follow(HERO, 10.0)
+    files.check_due(10.15, 99)
+    (root / HERO).write_bytes(b"longer than before")
+    assert files.check(HERO, 11.0)
+    assert kind(files, 11.0) == "new"
+    files.check_due(11.15, 99)
+    assert files.check_due(12.5, 99) == []
+    assert files.check_due(13.0, 99) == [HERO]
+    assert kind(files, 13.0) == "settled"
+
+
+def test_a_change_that_no_hint_told_is_seen_before_it_settles(files: FileTracker, root: Path) -> None:
+    """The second look compares the signature: what grew meanwhile does not settle."""
+    files.follow(HERO, 10.0)
+    files.check_due(10.15, 99)
+    (root / HERO).write_bytes(b"grown behind our back")
+    assert files.check_due(12.0, 99) == [HERO]
+    assert kind(files, 12.0) == "new"
+
+
+def test_the_file_s_own_times_count_for_nothing(files: FileTracker, root: Path) -> None:
+    """A file from 1999 (cp -p, unzip) has just arrived all the same."""
+    os.utime(root / HERO, (915148800, 915148800))
+    files.follow(HERO, 10.0)
+    assert files.check_due(10.15, 99) == [HERO]
+    assert kind(files, 11.0) == "looks_complete"
+
+
+def test_a_file_that_somebody_has_open_waits_and_is_looked_at_ever_more_seldom(files: FileTracker, root: Path) -> None:
+    """The lease is refused while a writer is there; quiet counts from the last refusal, without any hint."""
+    with (root / HERO).open("ab"):
+        files.follow(HERO, 10.0)
+        files.check_due(10.15, 99)
+        assert (kind(files, 10.2), files.next_check_at()) == ("writing", pytest.approx(10.4))
+        for now, due in ((10.4, 10.9), (10.9, 11.9), (11.9, 12.9)):
+            assert files.check_due(now, 99) == []
+            assert files.next_check_at() == pytest.approx(due)
+        state = files.state(HERO, 12.0)
+        assert state is not None
+        assert state.reason == "still being written by another program"
+    assert files.check_due(12.9, 99) == [HERO]
+    assert kind(files, 12.9) == "looks_complete"
+    assert files.next_check_at() == pytest.approx(13.9)
+
+
+def test_a_writer_through_memory_is_noticed(files: FileTracker, root: Path) -> None:
+    """mmap changes bytes without an event and at times without a new signature: the lease is refused throughout."""
+    with (root / HERO).open("r+b") as opened, mmap.mmap(opened.fileno(), 5):
+        files.follow(HERO, 10.0)
+        files.check_due(10.15, 99)
+        assert kind(files, 10.2) == "writing"
+
+
+def test_a_writer_who_comes_back_within_the_quiet_stops_it_from_settling(files: FileTracker, root: Path) -> None:
+    """GIMP reopens 50 ms later: looks complete falls back to writing."""
+    files.follow(HERO, 10.0)
+    files.check_due(10.15, 99)
+    with (root / HERO).open("ab"):
+        assert files.check_due(12.0, 99) == [HERO]
+    assert kind(files, 12.0) == "writing"
+
+
+def test_without_leases_the_quiet_is_longer(files: FileTracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Network mounts: start after 2 s, settle after 10 s, and the folder is on the list of the weak ones."""
+    monkeypatch.setattr(file_tracker, "has_writer", lambda fd: None)
+    files.follow(HERO, 10.0)
+    assert files.check_due(10.15, 99) == []
+    assert kind(files, 10.2) == "new"
+    assert files.check_due(12.0, 99) == [HERO]
+    assert (kind(files, 12.0), files.next_check_at()) == ("looks_complete", 20.0)
+    assert files.check_due(20.0, 99) == [HERO]
+    assert (kind(files, 20.0), files.weak_quiet_folders) == ("settled", {"inbox"})
+
+
+def test_an_empty_file_waits_for_its_bytes(files: FileTracker, root: Path) -> None:
+    """Browsers and ImageMagick create and close zero bytes first."""
+    (root / HERO).write_bytes(b"")
+    files.follow(HERO, 10.0)
+    assert files.check_due(10.15, 99) == [HERO]
+    state = files.state(HERO, 11.0)
+    assert state is not None
+    assert (state.status, state.reason) == ("new", "is still empty")
+    (root / HERO).write_bytes(b"bytes")
+    files.check(HERO, 11.0)
+    files.check_due(11.15, 99)
+    assert kind(files, 11.2) == "looks_complete"
+
+
+def test_an_unreadable_file_waits_with_a_sentence(files: FileTracker, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """0600 of another user: it says so, and goes on once somebody changes the permissions."""
+
+    def locked(path: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(file_tracker, "open_input", locked)
+        files.follow(HERO, 10.0)
+        files.check_due(10.15, 99)
+        state = files.state(HERO, 10.2)
+        assert state is not None
+        assert state.reason == "cannot be read: its permissions keep Goldsmith out"
+    os.chmod(root / HERO, 0o640)
+    files.check(HERO, 20.0)
+    assert files.check_due(20.15, 99) == [HERO]
+    assert kind(files, 20.2) == "looks_complete"
+
+
+def test_links_pipes_sockets_and_folders_are_never_opened(root: Path, files: FileTracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is refused by lstat alone; only a folder is refused in silence."""
+
+    def opened(path: object) -> int:
+        raise AssertionError(path)
+
+    monkeypatch.setattr(file_tracker, "open_input", opened)
+    os.symlink("/etc/passwd", root / "inbox/link.png")
+    os.mkfifo(root / "inbox/pipe.png")
+    (root / "inbox/folder.png").mkdir()
+    with socket.socket(socket.AF_UNIX) as there:
+        there.bind(str(root / "inbox/socket.png"))
+    sentences = {}
+    for name in ("link", "pipe", "socket", "folder"):
+        path = f"inbox/{name}.png"
+        files.follow(path, 10.0)
+        files.check_due(99.0, 99)
+        state = files.state(path, 99.0)
+        assert state is not None
+        assert state.status == "refused"
+        sentences[name] = state.reason
+    assert sentences["link"] == "“link.png” is a link, and links are not followed: copy the file itself here"
+    assert "pipe, a socket or a device" in sentences["pipe"]
+    assert sentences["pipe"].replace("pipe.png", "") == sentences["socket"].replace("socket.png", "")
+    assert sentences["folder"] == ""
+
+
+def test_bytes_written_between_the_look_and_the_lease_begin_anew(files: FileTracker, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signature is taken once more from the opened file, after the lease was granted."""
+
+    def granted_too_late(fd: int) -> bool:
+        (root / HERO).write_bytes(b"written in the last moment")
+        return False
+
+    files.follow(HERO, 10.0)
+    monkeypatch.setattr(file_tracker, "has_writer", granted_too_late)
+    assert files.check_due(10.15, 99) == []
+    assert (kind(files, 10.2), files.next_check_at()) == ("new", pytest.approx(10.3))
+
+
+def test_a_file_swapped_for_a_link_at_the_last_moment_is_refused(files: FileTracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the opener finds out after lstat counts too."""
+
+    def swapped(path: object) -> int:
+        raise InputError("hero.png is not an ordinary file.", "Put the picture itself there.")
+
+    monkeypatch.setattr(file_tracker, "open_input", swapped)
+    files.follow(HERO, 10.0)
+    files.check_due(10.15, 99)
+    assert kind(files, 10.2) == "refused"
+
+
+def test_a_file_that_goes_is_gone_unless_its_folder_went_too(root: Path) -> None:
+    """With its mount missing a file is only out of reach."""
+    there = True
+    files = FileTracker(str(root), SettleTimes(), lambda folder: there)
+    files.follow(HERO, 10.0)
+    os.rename(root / HERO, root / "elsewhere")
+    there = False
+    files.check_due(10.15, 99)
+    state = files.state(HERO, 10.2)
+    assert state is not None
+    assert (state.status, state.reason) == ("new", "its folder is not there")
+    there = True
+    assert files.check_due(11.0, 99) == [HERO]
+    assert files.state(HERO, 11.0) is None
+
+
+def test_our_own_results_are_settled_at_once_and_stay_so_until_touched(files: FileTracker, root: Path) -> None:
+    """No wait between Goldsmith's own stages: hints change nothing while the signature is the same."""
+    files.add_settled(HERO, FileSignature.from_stat(os.lstat(root / HERO)), "abc", 10.0)
+    assert (kind(files, 10.0), files.known_sha256(HERO), files.next_check_at()) == ("settled", "abc", None)
+    assert not files.check(HERO, 10.1)
+    assert files.known_sha256(HERO) == "abc"
+    (root / HERO).write_bytes(b"painted over by hand")
+    assert files.check(HERO, 10.2)
+    assert (kind(files, 10.2), files.known_sha256(HERO)) == ("new", None)
+
+
+def test_a_result_that_was_saved_over_before_we_said_so_is_not_ours(files: FileTracker, root: Path) -> None:
+    """The promised signature is compared with what lies there."""
+    promised = FileSignature.from_stat(os.lstat(root / HERO))
+    (root / HERO).write_bytes(b"somebody was faster")
+    files.add_settled(HERO, promised, "abc", 10.0)
+    assert (kind(files, 10.0), files.known_sha256(HERO)) == ("new", None)
+
+
+def test_looks_are_taken_in_slices(root: Path, files: FileTracker) -> None:
+    """However many files are due at once, one call looks at no more than it is allowed to."""
+    for number in range(10):
+        (root / f"inbox/{number}.png").write_bytes(b"x")
+        files.follow(f"inbox/{number}.png", 10.0)
+    assert len(files.check_due(11.0, 4)) == 4
+    assert len(files.check_due(11.0, 99)) == 6

@@ -1,0 +1,151 @@
+"""Law 4's count: pixels where the mask is zero, at the picture's own bit depth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from goldsmith.picture.picture import Picture, freeze
+from goldsmith.worker.mask_proof import ChangeCount, count_original_changes, count_outside_changes
+
+
+def _plate(height: int, width: int, channels: int, depth: Literal[8, 16], seed: int) -> Picture:
+    rng = np.random.default_rng(seed)
+    return Picture(
+        freeze(rng.random((height, width, channels), np.float32)), alpha=freeze(rng.random((height, width), np.float32)), depth=depth
+    )
+
+
+@given(st.integers(1, 150), st.integers(1, 5), st.sampled_from([1, 3]), st.sampled_from([8, 16]), st.integers(0, 2**31), st.floats(0, 1))
+@settings(max_examples=40, deadline=None)
+def test_the_count_is_what_comparing_every_code_gives(
+    height: int, width: int, channels: int, depth: Literal[8, 16], seed: int, share: float
+) -> None:
+    """Colour and alpha, over every band of rows."""
+    rng = np.random.default_rng(seed)
+    before = _plate(height, width, channels, depth, seed)
+    after = _plate(height, width, channels, depth, seed + 1)
+    same = rng.random((height, width)) < 0.7
+    after = replace(
+        after,
+        pixels=freeze(np.where(same[:, :, None], before.pixels, after.pixels)),
+        alpha=freeze(np.where(same, before.alpha, after.alpha)),  # type: ignore[arg-type]
+    )
+    mask = freeze((rng.random((height, width)) < share).astype(np.float32))
+    alphas = [
+        np.floor(np.float32(2**depth - 1) * picture.alpha + np.float32(0.5)) for picture in (before, after) if picture.alpha is not None
+    ]
+    changed = (before.to_codes() != after.to_codes()).any(axis=2) | (alphas[0] != alphas[1])
+    assert count_outside_changes(before, after, mask) == ChangeCount(int((mask == 0).sum()), int((changed & (mask == 0)).sum()))
+
+
+def test_less_than_half_a_code_is_no_change() -> None:
+    """What is written is what counts; the faintest of masks is a mask all the same."""
+    before = replace(_plate(4, 4, 3, 8, 0), pixels=freeze(np.full((4, 4, 3), 100 / 255)))
+    after = before.with_pixels(before.pixels + np.float32(0.4 / 255))
+    mask = np.zeros((4, 4), np.float32)
+    assert count_outside_changes(before, after, mask) == ChangeCount(16, 0)
+    assert count_outside_changes(replace(before, depth=16), replace(after, depth=16), mask).changed == 16
+    mask[0] = 1e-6
+    assert count_outside_changes(before, after, mask).pixels == 12
+
+
+@pytest.mark.parametrize("change", [{"depth": 16}, {"icc": b"another"}, {"alpha": None}])
+def test_codes_that_mean_something_else_have_all_changed(change: dict[str, object]) -> None:
+    """Another profile, another depth, alpha that came or went: nobody may call that unchanged."""
+    before = _plate(4, 4, 3, 8, 0)
+    assert count_outside_changes(before, replace(before, **change), np.zeros((4, 4), np.float32)) == ChangeCount(16, 16)  # type: ignore[arg-type]
+
+
+def test_a_pixel_that_is_no_number_has_changed() -> None:
+    """An engine's NaN outside the mask is not overlooked."""
+    before = _plate(2, 2, 3, 8, 0)
+    pixels = before.pixels.copy()
+    pixels[0, 0, 1] = np.nan
+    with np.errstate(invalid="ignore"):
+        assert count_outside_changes(before, before.with_pixels(pixels), np.zeros((2, 2), np.float32)).changed == 1
+
+
+def _opaque(height: int, width: int) -> Picture:
+    return replace(_plate(height, width, 3, 8, 3), alpha=None)
+
+
+def test_patches_are_compared_in_their_boxes_pixel_by_pixel() -> None:
+    """Two overlapping patches over a mask that covers them in part: what shows outside the mask is counted once."""
+    before = _opaque(60, 50)
+    mask = np.zeros((60, 50), np.float32)
+    mask[10:20, 10:20] = 1
+    black = np.zeros((10, 12, 3), np.float32)
+    inside = before.with_patches([((slice(10, 20), slice(10, 20)), black[:, :10])])
+    assert count_outside_changes(before, inside, mask) == ChangeCount(2900, 0)
+    spilled = before.with_patches([((slice(10, 20), slice(10, 22)), black), ((slice(12, 22), slice(10, 22)), black)])
+    assert count_outside_changes(before, spilled, mask) == ChangeCount(2900, 10 * 2 + 2 * 12)
+    again = spilled.with_patches([((slice(10, 20), slice(10, 20)), black[:, :10])])
+    assert count_outside_changes(spilled, again, mask) == ChangeCount(2900, 0)
+
+
+def test_pixels_made_anew_are_read_everywhere_whatever_their_step_says() -> None:
+    """One code, far from the mask, in an array of its own or under a patch that lies elsewhere."""
+    before = _opaque(200, 50)
+    mask = np.zeros((200, 50), np.float32)
+    mask[:4, :4] = 1
+    pixels = before.pixels.copy()
+    pixels[150, 40, 2] = 1 - pixels[150, 40, 2]
+    made = before.with_pixels(pixels)
+    assert count_outside_changes(before, made, mask) == ChangeCount(9984, 1)
+    assert (
+        count_outside_changes(before, made.with_patches([((slice(0, 4), slice(0, 4)), np.ones((4, 4, 3), np.float32))]), mask).changed == 1
+    )
+    assert count_outside_changes(before, before.with_pixels(before.pixels.copy()), mask).changed == 0
+
+
+def test_alpha_of_its_own_is_compared_also_where_the_colours_are_shared() -> None:
+    """A patch of colour and an alpha that differs in one pixel elsewhere."""
+    before = _plate(80, 30, 3, 8, 1)
+    assert before.alpha is not None
+    alpha = before.alpha.copy()
+    alpha[70, 3] = 1 - alpha[70, 3]
+    mask = np.zeros((80, 30), np.float32)
+    mask[0, 0] = 1
+    made = before.with_patches([((slice(0, 1), slice(0, 1)), np.ones((1, 1, 3), np.float32))])
+    assert count_outside_changes(before, made, mask).changed == 0
+    assert count_outside_changes(before, replace(made, alpha=freeze(alpha)), mask).changed == 1
+    assert count_outside_changes(before, before.with_pixels(before.pixels, alpha), mask).changed == 1
+
+
+def _framed(before: Picture, left: int, top: int) -> Picture:
+    around = ((top, 7), (left, 9))
+    return before.with_geometry(np.pad(before.pixels, (*around, (0, 0))), lambda mask: np.pad(mask, around))
+
+
+def test_a_picture_that_was_made_larger_is_looked_for_where_it_stands() -> None:
+    """Bit for bit there: none changed; a pixel beside it: all but what is alike by chance."""
+    before = _plate(80, 30, 3, 16, 1)
+    made = _framed(before, 5, 11)
+    assert count_original_changes(before, made, (5, 11)) == ChangeCount(2400, 0)
+    assert count_original_changes(before, made, (6, 11)).changed > 2300
+
+
+def test_one_code_or_one_alpha_of_the_old_picture_counts() -> None:
+    """In its farthest corner."""
+    before = _plate(80, 30, 3, 8, 1)
+    made = _framed(before, 5, 11)
+    pixels = made.pixels.copy()
+    pixels[11 + 79, 5 + 29, 2] = 1 - pixels[11 + 79, 5 + 29, 2]
+    assert count_original_changes(before, replace(made, pixels=freeze(pixels)), (5, 11)) == ChangeCount(2400, 1)
+    assert made.alpha is not None
+    alpha = made.alpha.copy()
+    alpha[11, 5] = 1 - alpha[11, 5]
+    assert count_original_changes(before, replace(made, alpha=freeze(alpha)), (5, 11)) == ChangeCount(2400, 1)
+
+
+@pytest.mark.parametrize("stands", [(-1, 0), (0, -1), (15, 0), (0, 19)])
+def test_a_place_that_does_not_hold_the_old_picture_has_lost_it(stands: tuple[int, int]) -> None:
+    """Every pixel counts as changed."""
+    before = _plate(80, 30, 3, 8, 1)
+    assert count_original_changes(before, _framed(before, 5, 11), stands) == ChangeCount(2400, 2400)
