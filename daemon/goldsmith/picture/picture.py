@@ -76,7 +76,7 @@ class Picture:
             if name != "pixels" or self._base is None:
                 raise AttributeError(name)
             whole = self._base.copy()
-            for pixels_in, pixels in self._laid:
+            for pixels_in, pixels in self._patches:
                 whole[pixels_in] = pixels
             whole = freeze(whole)
             object.__setattr__(self, "pixels", whole)
@@ -115,7 +115,7 @@ class Picture:
         """
         made = object.__new__(Picture)
         for each in fields(Picture):
-            if each.name not in ("pixels", "_base", "_laid"):
+            if each.name not in ("pixels", "_base", "_patches"):
                 object.__setattr__(made, each.name, getattr(self, each.name))
         object.__setattr__(made, "_base", self._base_pixels)
         object.__setattr__(made, "_patches", (*self._patches, *((window, freeze(pixels)) for window, pixels in patches)))
