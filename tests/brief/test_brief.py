@@ -174,7 +174,7 @@ STOCK = Availability(
 
 def test_models_and_looks_that_are_not_there_are_faults_where_the_stock_is_known(faults: Faults) -> None:
     """With the nearest name that is."""
-    assert faults('[[edit]]\nop = "fill"\nmodel = "mygan"\n[[grade]]\nop = "tone"\nname = "x"\nlook = "warm-ambr"', stock=STOCK) == [
+    assert faults('[[edit]]\nop = "fill"\nmodel = "mygan"\n[[grade]]\nop = "tone"\nname = "x"\nlook = "warm-ambr"', availability=STOCK) == [
         'edit.1.model is "mygan", but config/models.toml has no such model; did you mean migan?',
         'grade.1.look is "warm-ambr", but library/looks/ has no such .cube or .cdl file; did you mean warm-amber?',
     ]
@@ -182,7 +182,7 @@ def test_models_and_looks_that_are_not_there_are_faults_where_the_stock_is_known
 
 def test_models_and_looks_that_are_there_are_no_faults(read: Read) -> None:
     """And without a stock nobody asks."""
-    assert read('[[edit]]\nop = "fill"\nmodel = "migan"\n[[grade]]\nop = "tone"\nlook = "warm-amber"', stock=STOCK).steps_by_stage
+    assert read('[[edit]]\nop = "fill"\nmodel = "migan"\n[[grade]]\nop = "tone"\nlook = "warm-amber"', availability=STOCK).steps_by_stage
     assert read('[[edit]]\nop = "fill"\nmodel = "mygan"').steps_by_stage
 
 
@@ -193,11 +193,11 @@ def test_an_engine_that_is_not_to_be_had_is_a_fault_at_its_place(faults: Faults)
         model_names={"inpaint": ["migan"], "upscale": ["big"]},
         why_unavailable=lambda need: EngineUnavailable(f"No {need.kind} here. Run: x"),
     )
-    assert faults('[[edit]]\nop = "fill"\nmodel = "migan"\n[[edit]]\nop = "fill"\n', stock=stock) == [
+    assert faults('[[edit]]\nop = "fill"\nmodel = "migan"\n[[edit]]\nop = "fill"\n', availability=stock) == [
         "edit.1.model cannot be done here: No inpaint here. Run: x",
         "edit.2 cannot be done here: No inpaint here. Run: x",
     ]
-    assert faults('[[edit]]\nop = "fill"\nmodel = "big"\n', stock=replace(stock, why_unavailable=None)) == [
+    assert faults('[[edit]]\nop = "fill"\nmodel = "big"\n', availability=replace(stock, why_unavailable=None)) == [
         'edit.1.model is "big", which is no model for this: there are migan.'
     ]
 
@@ -206,10 +206,10 @@ def test_what_may_still_come_needs_no_correction(read: Read) -> None:
     """Where only weights are missing the brief is right as it is; where something is wrong as well, it is not."""
     absent = replace(STOCK, why_unavailable=lambda need: EngineUnavailable("This waits for weights.", is_transient=True))
     with pytest.raises(BriefError, match=r"edit\.1 waits for weights") as caught:
-        read('[[edit]]\nop = "fill"\n', stock=absent)
+        read('[[edit]]\nop = "fill"\n', availability=absent)
     assert caught.value.remedy == "It goes on by itself once that is there."
     with pytest.raises(BriefError) as caught:
-        read('[[edit]]\nop = "fill"\n[[edit]]\nop = "fill"\nmodel = "mygan"\n', stock=absent)
+        read('[[edit]]\nop = "fill"\n[[edit]]\nop = "fill"\nmodel = "mygan"\n', availability=absent)
     assert caught.value.remedy.startswith("Correct it")
 
 

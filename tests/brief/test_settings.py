@@ -112,7 +112,7 @@ def test_everything_wrong_is_said_with_the_place_it_was_written_at(monkeypatch: 
 
 def test_a_house_file_that_is_no_toml_is_refused_in_words() -> None:
     """The same reader, the same sentences."""
-    with pytest.raises(ConfigError, match=r"house\.toml: line 1, column 9: the value is not written"):
+    with pytest.raises(ConfigError, match=r"goldsmith\.toml: line 1, column 9: the value is not written"):
         read_settings(b"quiet = soon", "goldsmith.toml")
 
 

@@ -158,7 +158,7 @@ def test_the_way_of_a_file_tells_which_models_worked_on_it(goldsmith: Goldsmith,
         {"op": "inpaint", "settings": {"model": None}, "seed": 9, "seconds": 1, "findings": {}, "engine": filled},
     ]
     row = _row("9", "inbox/new.toml", "generate", "selected/new.png")
-    row = row.model_copy(update={"record": {**row.record, "steps": steps, "ran_with": {"threads": 4, "torch": "2.13.0"}}})
+    row = row.model_copy(update={"record": {**row.record, "steps": steps, "environment": {"threads": 4, "torch": "2.13.0"}}})
     journal.complete_plans([CompletedPlan("9", (row,), (), ())])
     told = goldsmith("history", "selected/new.png", "-r", root)
     assert told.rows[-5:] == [
@@ -169,4 +169,4 @@ def test_the_way_of_a_file_tells_which_models_worked_on_it(goldsmith: Goldsmith,
         ["generate.3 (inpaint)", "the house's choice", "fill", "", "", "4", "5, 6, 7", ""],
     ]
     assert "Models" not in goldsmith("history", "-r", root).out
-    assert _json(goldsmith("history", "selected/new.png", "--json", "-r", root))[0]["ran_with"] == {"threads": 4, "torch": "2.13.0"}
+    assert _json(goldsmith("history", "selected/new.png", "--json", "-r", root))[0]["environment"] == {"threads": 4, "torch": "2.13.0"}

@@ -50,7 +50,7 @@ def test_a_difference_says_how_far_where_from_and_why_and_the_code_is_6(goldsmit
 
 def test_what_was_other_is_named_even_where_nothing_differs(goldsmith: Goldsmith, done: Delivery) -> None:
     """Another thread count and another version on record."""
-    done.edit(lambda content: content["stages"][1]["ran_with"].update(threads=16, torch="1.0"))
+    done.edit(lambda content: content["stages"][1]["environment"].update(threads=16, torch="1.0"))
     told = goldsmith("replay", done.at(MANIFEST))
     assert told.code == 0
     assert told.out.splitlines()[2] == "The same, although:"
@@ -60,7 +60,7 @@ def test_what_was_other_is_named_even_where_nothing_differs(goldsmith: Goldsmith
 
 def test_what_nothing_explains_is_said(goldsmith: Goldsmith, done: Delivery) -> None:
     """Rather than something that might be it."""
-    done.edit(lambda content: content["stages"][2]["steps"][0].update(trace="0" * 16))
+    done.edit(lambda content: content["stages"][2]["steps"][0].update(picture_hash="0" * 16))
     done.edit(_delivered_otherwise)
     told = goldsmith("replay", done.at(MANIFEST))
     assert told.code == 6
@@ -74,10 +74,10 @@ def test_json_has_all_of_it_on_one_line(goldsmith: Goldsmith, done: Delivery) ->
     assert told.code == 6
     found = json.loads(told.out)
     assert found["same"] is False
-    assert found["parting"] == {"stage": "grade", "step": 1, "op": "grade"}
+    assert found["first_difference"] == {"stage": "grade", "step": 1, "op": "grade"}
     assert [each["file"] for each in found["deliverables"]] == ["hero_web.jpg", "hero_print.png"]
-    assert {"mean", "worst", "share", "depth"} <= found["deliverables"][1]["apart"].keys()
-    assert (len(found["why"]), found["other"], found["manifest"]) == (1, [], str(done.at(MANIFEST)))
+    assert {"mean", "max", "changed_share", "depth"} <= found["deliverables"][1]["difference"].keys()
+    assert (len(found["causes"]), found["other_changes"], found["manifest"]) == (1, [], str(done.at(MANIFEST)))
 
 
 def test_an_edited_deliverable_is_named(goldsmith: Goldsmith, done: Delivery) -> None:

@@ -39,7 +39,7 @@ def journal(path: Path) -> Journal:
 
 def _row(job: str = "j1", at: str = ODD, lineage: str = "", outcome: str = "passed") -> HistoryRow:
     data = {"job_id": job, "path": at, "sha256": "aa", "started_at": 1.0, "taken_at": 2.0, "stage": "edit", "outcome": outcome}
-    return HistoryRow.model_validate({**data, "results": (ODD,), "lineage": lineage, "record": {"seeds": [1, 2], "name": ODD}})
+    return HistoryRow.model_validate({**data, "results": (ODD,), "parent_job_id": lineage, "record": {"seeds": [1, 2], "name": ODD}})
 
 
 def _plan(job: str = "j1") -> Plan:

@@ -51,8 +51,8 @@ def test_of_several_candidates_one_goes_on_and_the_rest_lie_in_the_archive(studi
     assert "inbox/hero_candidates.jpg" in aside
     first = studio.manifest("delivered/hero.manifest.json")["stages"][0]
     assert [step["op"] for step in first["steps"]] == ["regenerate", "select"]
-    assert {studio.at(one["archived"]).exists() for one in first["aside"]} == {True}
-    assert [set(one) >= {"number", "seed", "score", "sha256"} for one in first["aside"]] == [True, True, True, False]
+    assert {studio.at(one["archived"]).exists() for one in first["archive_only"]} == {True}
+    assert [set(one) >= {"number", "seed", "score", "sha256"} for one in first["archive_only"]] == [True, True, True, False]
     assert first["picture"]["path"] == "inbox/hero.toml"
 
 

@@ -126,7 +126,7 @@ def _row_as_json(row: HistoryRow) -> dict[str, object]:
         "seconds": record.get("seconds"),
         "seed": record.get("seed"),
         "steps": record.get("steps", []),
-        "ran_with": record.get("ran_with", {}),
+        "environment": record.get("environment", {}),
         "inputs": record.get("inputs", []),
         "archived": record.get("archived"),
         "job_id": row.job_id,
@@ -150,7 +150,7 @@ def _step_text(step: dict[str, Any]) -> str:
 def _engine_rows(row: HistoryRow) -> Iterator[tuple[str, ...]]:
     """One line for each engine that a stage's steps had at work: which was asked for, which it was, and all that its pixels hang on."""
     record: dict[str, Any] = row.record
-    threads = str(record.get("ran_with", {}).get("threads", ""))
+    threads = str(record.get("environment", {}).get("threads", ""))
     for number, step in enumerate(record.get("steps", ()), 1):
         first = step.get("engine")
         for engine in (first, *first.get("also", ())) if first else ():

@@ -77,9 +77,9 @@ def _verdict_text(deliverable: ComparedDeliverable) -> str:
         return "identical."
     if deliverable.verdict == "same pixels":
         return "identical pixels, other bytes (metadata, or the version of what wrote the file)."
-    if "unlike" in apart:
-        return f"differs; {apart['unlike']}."
-    most, share = 2 ** int(str(apart["depth"])) - 1, 100 * float(str(apart["share"]))
-    profile = "" if apart["profile"] else "; its colour profile is another one"
-    off = f"by {float(str(apart['mean'])):.3g} on average and {apart['worst']} at worst (of {most})"
+    if "incomparable" in apart:
+        return f"differs; {apart['incomparable']}."
+    most, share = 2 ** int(str(apart["depth"])) - 1, 100 * float(str(apart["changed_share"]))
+    profile = "" if apart["same_profile"] else "; its colour profile is another one"
+    off = f"by {float(str(apart['mean'])):.3g} on average and {apart['max']} at worst (of {most})"
     return f"differs {off}, in {share:.3g} % of the pixels{profile}."

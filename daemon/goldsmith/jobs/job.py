@@ -107,7 +107,7 @@ class StepResult(_Data):
     """What tells a picture that this step left from another one (``lanes.trace``), so that a replay can say where the ways part."""
 
 
-OutputRole = Literal["picture", "mask", "deliverable", "aside"]
+OutputRole = Literal["picture", "mask", "deliverable", "archive_only"]
 
 
 class OutputFile(_Data):

@@ -273,7 +273,7 @@ class WorkerStepContext:
         facts = {name: to_json(value) for name, value in file.facts.items()}
         taken = {made.tail for made in self.scratch_folder.outputs}
         tail = next(name for name in (f"{file.tail}{_number_suffix(time)}{file.suffix}" for time in count(1)) if name not in taken)
-        self.scratch_folder.add_output("aside", tail, file.data, facts)
+        self.scratch_folder.add_output("archive_only", tail, file.data, facts)
 
     def exported_files(self) -> Sequence[ExportedFile]:
         return [ExportedFile(made.tail, Path(made.path), made.facts) for made in self.scratch_folder.outputs if made.role == "deliverable"]

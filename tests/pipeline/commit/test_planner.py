@@ -143,7 +143,7 @@ def with_aside(desk: Desk, work: WorkItem) -> Plan:
     for tail, facts in ASIDE:
         data = tail.encode()
         path = desk.share.root / desk.share.put(f".goldsmith/work/{work.job.id}/{tail}", data)
-        outputs.append(OutputFile(role="aside", tail=tail, path=str(path), sha256=sha256(data), size=len(data), facts=facts))
+        outputs.append(OutputFile(role="archive_only", tail=tail, path=str(path), sha256=sha256(data), size=len(data), facts=facts))
     work.outcome = work.outcome.model_copy(update={"outputs": tuple(outputs)})
     return desk.planner.plan(work)
 
@@ -155,7 +155,7 @@ def test_what_is_kept_aside_goes_to_the_archive_beside_the_original(desk: Desk) 
     aside = [f"{folder}/hero_candidate02.png", f"{folder}/hero_candidates.jpg"]
     assert puts(plan) == ["masked/acme/hero.png", *aside, "masked/acme/hero.toml"]
     assert plan.history_row.results == ("masked/acme/hero.png",)
-    assert plan.history_row.record["aside"] == [
+    assert plan.history_row.record["archive_only"] == [
         {"number": 2, "seed": 9, "score": 61.5, "sha256": sha256(b"_candidate02.png"), "archived": f"{folder}/hero_candidate02.png"},
         {"what": "contact sheet", "sha256": sha256(b"_candidates.jpg"), "archived": f"{folder}/hero_candidates.jpg"},
     ]
@@ -168,7 +168,7 @@ def test_what_lies_aside_already_stays(desk: Desk) -> None:
     assert f"archive/{DAY}/selected/hero_candidate02~2.png" in puts(plan)
     goal = f"archive/{DAY}/selected/hero_candidates.jpg"
     later = with_destinations(plan, {goal: goal.replace(".jpg", "~5.jpg")})
-    assert [one["archived"] for one in later.history_row.record["aside"]] == [  # type: ignore[index,union-attr]
+    assert [one["archived"] for one in later.history_row.record["archive_only"]] == [  # type: ignore[index,union-attr]
         f"archive/{DAY}/selected/hero_candidate02~2.png",
         f"archive/{DAY}/selected/hero_candidates~5.jpg",
     ]

@@ -15,7 +15,7 @@ SHA = "ab" * 32
 
 
 def step(**values: Any) -> dict[str, Any]:
-    return {"op": "grade", "settings": {}, "seed": 1, "findings": {}, "engine": None, "trace": "t1", **values}
+    return {"op": "grade", "settings": {}, "seed": 1, "findings": {}, "engine": None, "picture_hash": "t1", **values}
 
 
 def then(**values: Any) -> StepRecord:
@@ -26,11 +26,11 @@ def now(**values: Any) -> StepResult:
     return StepResult.model_validate({**step(**values), "seconds": 0.1})
 
 
-def stage(name: str, *steps: dict[str, Any], outputs: str = SHA, **ran_with: Any) -> StageRecord:
+def stage(name: str, *steps: dict[str, Any], outputs: str = SHA, **environment: Any) -> StageRecord:
     return StageRecord.model_validate(
         {
             "stage": name,
-            "lane": "cpu",
+            "queue": "cpu",
             "stem": "hero",
             "seed": 1,
             "prompt": "",
@@ -41,14 +41,14 @@ def stage(name: str, *steps: dict[str, Any], outputs: str = SHA, **ran_with: Any
             "steps": list(steps),
             "outputs": [{"role": "picture", "tail": ".png", "sha256": outputs}],
             "archived": {},
-            "ran_with": ran_with,
+            "environment": environment,
         }
     )
 
 
-def rerun(record: StageRecord, *steps: StepResult, outputs: str = SHA, **ran_with: Any) -> StageRerun:
+def rerun(record: StageRecord, *steps: StepResult, outputs: str = SHA, **environment: Any) -> StageRerun:
     made = OutputRecord(role="picture", tail=".png", sha256=outputs)
-    return StageRerun(record, Outcome(job_id="1", steps=steps, environment=ran_with), (made,))
+    return StageRerun(record, Outcome(job_id="1", steps=steps, environment=environment), (made,))
 
 
 OFF = ComparedDeliverable("hero.png", "differs", SHA, "cd" * 32)
@@ -128,8 +128,8 @@ def test_words_of_the_record_cannot_paint_on_a_terminal_nor_fill_it() -> None:
 
 def test_the_ways_part_at_the_first_step_whose_picture_is_another_one() -> None:
     """Not where the file of an earlier stage was only written otherwise."""
-    first = rerun(stage("edit", step(trace="a"), outputs="cd" * 32), now(trace="a"))
-    second = rerun(stage("grade", step(trace="b"), step(trace="c"), numpy="1"), now(trace="b"), now(trace="x"), numpy="2")
+    first = rerun(stage("edit", step(picture_hash="a"), outputs="cd" * 32), now(picture_hash="a"))
+    second = rerun(stage("grade", step(picture_hash="b"), step(picture_hash="c"), numpy="1"), now(picture_hash="b"), now(picture_hash="x"), numpy="2")
     found = build_report([first, second], [OFF])
     assert found.first_difference is not None
     assert (found.first_difference.stage, found.first_difference.step, found.first_difference.op) == ("grade", 2, "grade")

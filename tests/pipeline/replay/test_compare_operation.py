@@ -26,7 +26,7 @@ def noise(depth: BitDepth = 8, height: int = 100, width: int = 20, channels: int
 def test_the_same_pixels_are_the_same(depth: BitDepth) -> None:
     """At both depths, whatever else the files hold."""
     found = measure_difference(picture(noise(depth), depth), picture(noise(depth), depth))
-    assert found == {"same": True, "profile": True, "mean": 0.0, "worst": 0, "share": 0.0, "depth": depth}
+    assert found == {"identical": True, "same_profile": True, "mean": 0.0, "max": 0, "changed_share": 0.0, "depth": depth}
 
 
 @pytest.mark.parametrize("depth", [8, 16])
@@ -37,7 +37,7 @@ def test_mean_worst_and_share_are_counted_in_codes_and_pixels(depth: BitDepth) -
     now[0, 0, 0] += 7
     now[99, 19] += (-3, 0, 2)
     found = measure_difference(picture(then, depth), picture(now, depth))
-    assert (found["worst"], found["share"], found["same"]) == (7, 2 / 2000, False)
+    assert (found["max"], found["changed_share"], found["identical"]) == (7, 2 / 2000, False)
     assert found["mean"] == pytest.approx(12 / 6000)
 
 
@@ -45,7 +45,7 @@ def test_a_difference_below_half_a_code_is_none() -> None:
     """What is compared is what the files hold, not what floats lie between."""
     then = picture(noise())
     now = replace(then, pixels=freeze(then.pixels + np.float32(0.4 / 255) * (then.pixels < 0.9)))
-    assert measure_difference(then, now)["same"]
+    assert measure_difference(then, now)["identical"]
 
 
 def test_alpha_counts_as_a_channel() -> None:
@@ -53,14 +53,14 @@ def test_alpha_counts_as_a_channel() -> None:
     then, now = np.full((100, 20), 255), np.full((100, 20), 255)
     now[50, 3] = 250
     found = measure_difference(picture(noise(), alpha=then), picture(noise(), alpha=now))
-    assert (found["worst"], found["share"]) == (5, 1 / 2000)
+    assert (found["max"], found["changed_share"]) == (5, 1 / 2000)
     assert found["mean"] == pytest.approx(5 / 8000)
 
 
 def test_another_profile_makes_another_picture_of_the_same_codes() -> None:
     """The codes agree, the colours do not."""
     found = measure_difference(picture(noise()), replace(picture(noise()), icc=b"another"))
-    assert (found["same"], found["profile"], found["worst"]) == (False, False, 0)
+    assert (found["identical"], found["same_profile"], found["max"]) == (False, False, 0)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_another_profile_makes_another_picture_of_the_same_codes() -> None:
 )
 def test_what_cannot_be_laid_side_by_side_is_said(now: Picture, told: str) -> None:
     """Instead of figures that mean nothing."""
-    assert measure_difference(picture(noise()), now) == {"unlike": told}
+    assert measure_difference(picture(noise()), now) == {"incomparable": told}
 
 
 def test_no_brief_can_ask_for_a_comparison() -> None:

@@ -27,7 +27,7 @@ candidates = 3
     delivery = delivered(tmp_path, {"inbox/ring.toml": brief}, "delivered/ring.manifest.json", _GENERATING)
     report = delivery.again()
     assert [deliverable.verdict for deliverable in report.deliverables] == ["identical", "identical"]
-    asides = [output for output in delivery.content["stages"][0]["outputs"] if output["role"] == "aside"]
+    asides = [output for output in delivery.content["stages"][0]["outputs"] if output["role"] == "archive_only"]
     assert asides, "the candidates that were not chosen are on record"
     assert report.other_changes == ()
 

@@ -18,10 +18,10 @@ from goldsmith.ops import catalogue
 from goldsmith.pipeline.replay.manifest_reader import MAX_MANIFEST_BYTES, ValidatedManifest, read_manifest
 
 SHA = "ab" * 32
-STEP: dict[str, Any] = {"op": "sharpen", "settings": {}, "seed": 3, "findings": {}, "engine": None, "trace": "0" * 16, "seconds": 0.1}
+STEP: dict[str, Any] = {"op": "sharpen", "settings": {}, "seed": 3, "findings": {}, "engine": None, "picture_hash": "0" * 16, "seconds": 0.1}
 STAGE: dict[str, Any] = {
     "stage": "edit",
-    "lane": "gpu",
+    "queue": "gpu",
     "stem": "hero",
     "seed": 7,
     "prompt": "",
@@ -36,7 +36,7 @@ STAGE: dict[str, Any] = {
     "steps": [STEP],
     "outputs": [{"role": "picture", "tail": ".png", "sha256": SHA}],
     "archived": {"selected/hero.png": "archive/2026-11-21/selected/hero.png"},
-    "ran_with": {"numpy": "2.4.6", "threads": 1},
+    "environment": {"numpy": "2.4.6", "threads": 1},
 }
 CONTENT: dict[str, Any] = {
     "goldsmith": "0.1.0",
@@ -118,7 +118,7 @@ def test_an_original_is_looked_for_in_the_archive_and_nowhere_else(tmp_path: Pat
 @pytest.mark.parametrize(
     ("edit", "told"),
     [
-        (_step(op="compare", settings={"pixels": 1}), "no such operation"),
+        (_step(op="compare", settings={"max_pixels": 1}), "no such operation"),
         (_step(op="rm"), "no such operation"),
         (_step(op="sharpen", settings={"amonut": 2}), "amonut"),
         (_step(op="grade", settings={"look": "../../etc/passwd"}), "is a path"),
@@ -191,7 +191,7 @@ def test_a_manifest_of_an_earlier_version_says_what_it_lacks(tmp_path: Path) -> 
     """Place by place, a few of them, and how many more."""
 
     def earlier(content: dict[str, Any]) -> None:
-        for name in ("stem", "outputs", "ran_with", "mask_fit", "working", "deliver"):
+        for name in ("stem", "outputs", "environment", "mask_fit", "working", "deliver"):
             del content["stages"][0][name]
 
     with pytest.raises(InputError) as fault:

@@ -170,16 +170,16 @@ def test_a_look_that_was_changed_is_named_with_both_hashes(done: Delivery) -> No
     assert report.causes == (f"grade.1 (grade): library/looks/warm.cube was changed (sha256 recorded {then}…, now {now}…)",)
     apart = report.deliverables[1].difference
     assert apart["depth"] == 8
-    assert 100 < float(str(apart["worst"])) <= 255
-    assert 0.9 < float(str(apart["share"])) <= 1
+    assert 100 < float(str(apart["max"])) <= 255
+    assert 0.9 < float(str(apart["changed_share"])) <= 1
 
 
 def test_versions_processor_and_threads_that_were_other_are_named(done: Delivery) -> None:
     """Also where they made no difference."""
 
     def change(content: dict[str, Any]) -> None:
-        content["stages"][2]["ran_with"].update(numpy="1.0", threads=64, processor="An Abacus", torch="0.1")
-        content["stages"][2]["ran_with"].pop("Pillow")
+        content["stages"][2]["environment"].update(numpy="1.0", threads=64, processor="An Abacus", torch="0.1")
+        content["stages"][2]["environment"].pop("Pillow")
 
     done.edit(change)
     report = done.again()
@@ -198,9 +198,9 @@ def test_another_version_is_the_reason_where_the_ways_part_in_its_stage(done: De
     """It stands under why, and what was other elsewhere stands apart from it."""
 
     def change(content: dict[str, Any]) -> None:
-        content["stages"][2]["steps"][0]["trace"] = "0" * 16
-        content["stages"][2]["ran_with"]["numpy"] = "1.0"
-        content["stages"][3]["ran_with"]["tifffile"] = "1.0"
+        content["stages"][2]["steps"][0]["picture_hash"] = "0" * 16
+        content["stages"][2]["environment"]["numpy"] = "1.0"
+        content["stages"][3]["environment"]["tifffile"] = "1.0"
 
     done.edit(change)
     report = done.again()
@@ -213,7 +213,7 @@ def test_weights_with_another_hash_and_another_revision_are_named(done: Delivery
 
     def change(content: dict[str, Any]) -> None:
         step = content["stages"][1]["steps"][0]
-        step["trace"] = "0" * 16
+        step["picture_hash"] = "0" * 16
         step["engine"].update(weights=[["fill.onnx", "ab" * 32]], revision="abc", device="cuda:0 bfloat16")
 
     done.edit(change)
@@ -260,7 +260,7 @@ def test_a_difference_that_nothing_explains_is_said_as_such(done: Delivery) -> N
 def test_a_deliverable_of_another_size_is_said_to_be_one(done: Delivery) -> None:
     """Sizes are told instead of differences."""
     swap(done, PRINT, png(8, 24, 16))
-    assert done.again().deliverables[1].difference == {"unlike": "it was 24 x 16 px and is 48 x 32 px now"}
+    assert done.again().deliverables[1].difference == {"incomparable": "it was 24 x 16 px and is 48 x 32 px now"}
 
 
 # ---------------------------------------------------------------------- what lies beside the manifest
@@ -272,7 +272,7 @@ def test_a_renamed_deliverable_is_still_the_one_that_is_compared(done: Delivery)
     done.at("library/looks/warm.cube").write_text(COLD)
     found = done.again().deliverables[1]
     assert found.location_note == "hero_print.png is called final.png now."
-    assert "worst" in found.difference
+    assert "max" in found.difference
 
 
 def test_a_deliverable_that_somebody_edited_is_judged_by_the_record(done: Delivery) -> None:
@@ -289,14 +289,14 @@ def test_without_what_was_delivered_it_is_only_said_that_it_differs(done: Delive
     """How far off cannot be told any more."""
     done.at(PRINT).unlink()
     done.at("library/looks/warm.cube").write_text(COLD)
-    assert done.again().deliverables[1].difference == {"unlike": "what was delivered is no longer there to be compared with"}
+    assert done.again().deliverables[1].difference == {"incomparable": "what was delivered is no longer there to be compared with"}
 
 
 def test_a_delivered_file_that_is_no_picture_is_a_sentence(done: Delivery) -> None:
     """It is decoded in a lane, and what the lane says of it is told."""
     swap(done, PRINT, b"\x89PNG\r\n\x1a\n and nothing more")
     apart = done.again().deliverables[1].difference
-    assert str(apart["unlike"]).startswith("the two cannot be laid side by side: ")
+    assert str(apart["incomparable"]).startswith("the two cannot be laid side by side: ")
 
 
 # ---------------------------------------------------------------------- what is missing
@@ -350,8 +350,8 @@ def test_a_model_that_is_no_longer_in_the_house_is_a_sentence(done: Delivery) ->
 
 def test_every_field_of_a_job_is_on_record_or_told_elsewhere() -> None:
     """Whoever adds a setting to a job must put it on record, and let a replay set it."""
-    of_the_house = {"id", "root", "scratch", "limits", "models", "alike", "weights_mb", "pictures_mb"}
-    told_by_name = {"stage", "lane", "inputs", "steps"}
+    of_the_house = {"id", "root", "scratch", "limits", "models", "batch_key", "weights_mb", "pictures_mb"}
+    told_by_name = {"stage", "queue", "inputs", "steps"}
     assert set(Job.model_fields) - of_the_house == set(RECORDED_JOB_FIELDS) | told_by_name
     assert set(RECORDED_JOB_FIELDS) | told_by_name <= set(StageRecord.model_fields)
 

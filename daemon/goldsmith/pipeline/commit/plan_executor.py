@@ -317,11 +317,11 @@ def with_destinations(plan: Plan, new_destinations: dict[str, str]) -> Plan:
         take.model_copy(update={"destination": new_destinations.get(take.destination, take.destination)}) for take in plan.consumes
     )
     puts = tuple(put.model_copy(update={"destination": new_destinations.get(put.destination, put.destination)}) for put in plan.publishes)
-    aside = plan.history_row.record.get("aside")
+    aside = plan.history_row.record.get("archive_only")
     row = plan.history_row
     if isinstance(aside, list):
         told = [{**one, "archived": new_destinations.get(str(one["archived"]), one["archived"])} for one in aside if isinstance(one, dict)]
-        row = row.model_copy(update={"record": {**row.record, "aside": told}})
+        row = row.model_copy(update={"record": {**row.record, "archive_only": told}})
     return plan.model_copy(update={"consumes": takes, "publishes": puts, "history_row": row})
 
 

@@ -73,7 +73,7 @@ class Planner:
 
     def _choose_stem(self, work: WorkItem, target: str, outcome: Outcome) -> str:
         stage, bundle = work.ready.stage, work.bundle
-        tails = [output.tail for output in outcome.outputs if output.role != "aside"]
+        tails = [output.tail for output in outcome.outputs if output.role != "archive_only"]
         if outcome.is_unchanged:
             tails.append(os.path.splitext(work.asset_path)[1])
         tails.append(MANIFEST if stage.next_folder == self._final_folder else ".toml")
@@ -184,13 +184,13 @@ class _PlanDraft:
             )
 
     def _forwarded_outputs(self) -> list[OutputFile]:
-        return [output for output in self._outcome.outputs if output.role != "aside"]
+        return [output for output in self._outcome.outputs if output.role != "archive_only"]
 
     def _add_archive_only_outputs(self) -> list[dict[str, Any]]:
         """What does not go on comes to lie in the archive, where the original comes to lie; what the record says of each."""
         bundle, found = self._work.bundle, []
         for output in self._outcome.outputs:
-            if output.role == "aside":
+            if output.role == "archive_only":
                 name = truncate_name(bundle.stem, MAX_NAME_BYTES - len(output.tail)) + output.tail
                 to = self._planner.reserve_archive_path(posixpath.join(bundle.folder, bundle.campaign, name))
                 self._publishes.append(Publish(source=output.path, destination=to, sha256=output.sha256))
@@ -233,14 +233,14 @@ class _PlanDraft:
         work, outcome = self._work, self._outcome
         record: dict[str, Any] = {
             "seconds": round(outcome.seconds, 4),
-            "lane": outcome.queue,
-            "ran_with": outcome.environment,
+            "queue": outcome.queue,
+            "environment": outcome.environment,
             **{name: getattr(work.job, name) for name in RECORDED_JOB_FIELDS},
             "facts": outcome.facts,
             "inputs": self._input_records(),
             "steps": [step.model_dump() for step in outcome.steps],
             "outputs": self._output_records(),
-            **({"aside": archive_only} if archive_only else {}),
+            **({"archive_only": archive_only} if archive_only else {}),
             "brief": "" if work.ready.resolved.is_single_stage else work.ready.resolved.to_toml().decode(),
         }
         return HistoryRow(

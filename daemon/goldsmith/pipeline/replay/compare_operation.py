@@ -16,7 +16,7 @@ from goldsmith.picture.picture import Picture, quantise
 CATALOGUE_ENTRY_POINT = "goldsmith.pipeline.replay.compare_operation:catalogue"
 # What the delivered file is called among the inputs of a comparison: a layer of that name.
 RECORDED_LAYER = "then"
-COMPARISON_KEYS = ("unlike", "same", "profile", "mean", "worst", "share", "depth")
+COMPARISON_KEYS = ("incomparable", "identical", "same_profile", "mean", "max", "changed_share", "depth")
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif")
 _BAND_ROWS = 64
 
@@ -46,9 +46,9 @@ def measure_difference(recorded: Picture, remade: Picture) -> dict[str, RecordVa
 
     mean and worst: over every code of every pixel; share: the part of the pixels in which any code differs, 0..1.
     """
-    unlike = _incomparable_reason(recorded, remade)
-    if unlike:
-        return {"unlike": unlike}
+    reason = _incomparable_reason(recorded, remade)
+    if reason:
+        return {"incomparable": reason}
     worst, total, pixels = 0, 0, 0
     for top in range(0, recorded.height, _BAND_ROWS):
         off = _code_difference(recorded, remade, slice(top, top + _BAND_ROWS))
@@ -59,11 +59,11 @@ def measure_difference(recorded: Picture, remade: Picture) -> dict[str, RecordVa
     channels = recorded.channels + (recorded.alpha is not None)
     profile = recorded.icc == remade.icc
     return {
-        "same": worst == 0 and profile,
-        "profile": profile,
+        "identical": worst == 0 and profile,
+        "same_profile": profile,
         "mean": total / (count * channels),
-        "worst": worst,
-        "share": pixels / count,
+        "max": worst,
+        "changed_share": pixels / count,
         "depth": recorded.depth,
     }
 

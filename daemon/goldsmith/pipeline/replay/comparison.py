@@ -17,7 +17,7 @@ from goldsmith.pipeline.replay.foreground_runner import ForegroundRunner
 from goldsmith.pipeline.replay.manifest_reader import DeliverableRecord
 from goldsmith.pipeline.replay.report import ComparedDeliverable
 
-_MISSING_DELIVERABLE: dict[str, JsonValue] = {"unlike": "what was delivered is no longer there to be compared with"}
+_MISSING_DELIVERABLE: dict[str, JsonValue] = {"incomparable": "what was delivered is no longer there to be compared with"}
 
 
 class DeliveryComparison:
@@ -34,7 +34,7 @@ class DeliveryComparison:
         """The verdict on one deliverable: its hash on record against the file made ``now``; how far off, where both are there."""
         delivered, lies = self._find_delivered(recorded)
         if remade is None:
-            return ComparedDeliverable(recorded.file, "differs", recorded.sha256, "", {"unlike": "it is not made any more"}, lies)
+            return ComparedDeliverable(recorded.file, "differs", recorded.sha256, "", {"incomparable": "it is not made any more"}, lies)
         sha256 = hashlib.sha256(remade.read_bytes()).hexdigest()
         if sha256 == recorded.sha256:
             return ComparedDeliverable(recorded.file, "identical", recorded.sha256, sha256, {}, lies)
@@ -43,7 +43,7 @@ class DeliveryComparison:
             if delivered is None
             else self._measure_difference(os.path.splitext(recorded.file)[1], delivered, remade.read_bytes())
         )
-        return ComparedDeliverable(recorded.file, "same pixels" if apart.get("same") else "differs", recorded.sha256, sha256, apart, lies)
+        return ComparedDeliverable(recorded.file, "same pixels" if apart.get("identical") else "differs", recorded.sha256, sha256, apart, lies)
 
     def _find_delivered(self, recorded: DeliverableRecord) -> tuple[bytes | None, str]:
         """What was delivered, where it still lies there under any name; and a sentence where it is not in its place."""
@@ -90,7 +90,7 @@ class DeliveryComparison:
             queue="cpu",
             stem="now",
             inputs=inputs,
-            steps=(StepSpec(op="compare", settings={"pixels": self._limits.max_pixels}),),
+            steps=(StepSpec(op="compare", settings={"max_pixels": self._limits.max_pixels}),),
             scratch=str(folder / "made"),
             limits=self._limits,
         )
@@ -98,7 +98,7 @@ class DeliveryComparison:
             found = self._runner.run(job, "compare").steps[0].findings
             return {name: value for name, value in found.items() if name in COMPARISON_KEYS}
         except InputError as problem:
-            return {"unlike": f"the two cannot be laid side by side: {problem.sentence}"}
+            return {"incomparable": f"the two cannot be laid side by side: {problem.sentence}"}
 
     def _write_input(self, folder: Path, role: Literal["picture", "layer"], name: str, data: bytes) -> JobInput:
         (folder / name).write_bytes(data)
