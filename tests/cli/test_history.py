@@ -32,7 +32,7 @@ def _row(job_id: str, path: str, stage: str, *results: str, made_by: str = "", o
             "stage": stage,
             "outcome": outcome,
             "results": results,
-            "lineage": made_by,
+            "parent_job_id": made_by,
             "record": {"sentence": "It is cut off."} if outcome == "problem" else record,
         }
     )

@@ -83,7 +83,7 @@ class Share:
                 "id": f"job{number}",
                 "root": str(self.root),
                 "stage": "edit",
-                "lane": "cpu",
+                "queue": "cpu",
                 "stem": "hero",
                 "inputs": tuple(inputs),
                 "steps": tuple(StepSpec(op=op, settings=settings) for op, settings in steps),

@@ -275,7 +275,7 @@ def test_a_dead_device_pauses_its_lane_and_the_others_go_on(share: Share) -> Non
     """The job keeps its place and no outcome is told; once the device is well it is done, by another process."""
     lanes = WorkerPools([GPU, WorkerSpec(queue="cpu")], FAULTY)
     share.put("dead", b"")
-    bad, other = share.job(("unplug", {}), lane="gpu", models=("flux",)), share.job(("invert", {}))
+    bad, other = share.job(("unplug", {}), queue="gpu", models=("flux",)), share.job(("invert", {}))
     lanes.submit(bad)
     told = events_until(lanes, lambda told: any(isinstance(event, JobRequeued) for event in told))
     assert outcomes(told) == []
@@ -292,9 +292,9 @@ def test_a_dead_device_pauses_its_lane_and_the_others_go_on(share: Share) -> Non
 def test_a_picture_that_kills_a_well_device_is_told_and_the_others_come_through(share: Share) -> None:
     """Three processes die of it, and it is held; no other picture pays for that."""
     lanes = WorkerPools([GPU], FAULTY)
-    poison = share.job(("unplug", {"always": True}), lane="gpu", models=("flux",))
+    poison = share.job(("unplug", {"always": True}), queue="gpu", models=("flux",))
     share.put("selected/good.png", (share.root / "inbox/hero.png").read_bytes())
-    good = share.job(("invert", {}), inputs=[share.given("selected/good.png")], lane="gpu", models=("flux",))
+    good = share.job(("invert", {}), inputs=[share.given("selected/good.png")], queue="gpu", models=("flux",))
     lanes.submit(poison)
     lanes.submit(good)
     told: list[Event] = []
@@ -317,7 +317,7 @@ def flying(share: Share) -> Iterator[WorkerPools]:
 
 
 def flight(share: Share, *steps: dict[str, Any]) -> list[Job]:
-    facts = {"lane": "gpu", "models": ("null-generate",), "alike": "x", "weights_mb": 1, "pictures_mb": 1}
+    facts = {"queue": "gpu", "models": ("null-generate",), "batch_key": "x", "weights_mb": 1, "pictures_mb": 1}
     return [share.job(("meet", settings), seed=number, **facts) for number, settings in enumerate(steps)]
 
 
@@ -362,7 +362,7 @@ def test_one_that_fails_or_is_called_off_leaves_the_others_alone(flying: WorkerP
 def test_on_a_gpu_the_next_job_begins_while_what_the_one_before_made_is_put_down(share: Share) -> None:
     """From the step on that needs an engine last; both come through, in one process."""
     lanes = WorkerPools([GPU], FAULTY)
-    slow, quick = share.job(("draw", {}), ("linger", {}), lane="gpu"), share.job(("draw", {}), lane="gpu")
+    slow, quick = share.job(("draw", {}), ("linger", {}), queue="gpu"), share.job(("draw", {}), queue="gpu")
     lanes.submit(slow)
     lanes.submit(quick)
     told = events_until(lanes, lambda events: len(outcomes(events)) == 1)
@@ -377,7 +377,7 @@ def test_on_a_gpu_the_next_job_begins_while_what_the_one_before_made_is_put_down
 def test_on_a_gpu_a_step_before_the_last_engine_keeps_the_next_job_waiting(share: Share) -> None:
     """It may need its engine at any moment: the second is begun only when the first is past that."""
     lanes = WorkerPools([GPU], FAULTY)
-    slow, quick = share.job(("linger", {}), ("draw", {}), lane="gpu"), share.job(("draw", {}), lane="gpu")
+    slow, quick = share.job(("linger", {}), ("draw", {}), queue="gpu"), share.job(("draw", {}), queue="gpu")
     lanes.submit(slow)
     lanes.submit(quick)
     events_until(lanes, lambda told: any(isinstance(event, JobProgress) and event.op == "linger" for event in told))
@@ -392,7 +392,7 @@ def test_on_a_gpu_whatever_no_border_catches_ends_the_process(share: Share) -> N
     """Otherwise nobody would ever hear of the job; the next one is served by another process."""
     lanes = WorkerPools([GPU], FAULTY)
     share.put("go", b"")
-    bad, good = share.job(("linger", {"exit": True}), lane="gpu"), share.job(("invert", {}), lane="gpu")
+    bad, good = share.job(("linger", {"exit": True}), queue="gpu"), share.job(("invert", {}), queue="gpu")
     lanes.submit(bad)
     lanes.submit(good)
     told = outcomes(events_until(lanes, lambda events: len(outcomes(events)) == 2))
@@ -404,7 +404,7 @@ def test_a_real_pipeline_serves_several_jobs_at_once_with_the_bytes_that_each_ge
     """Different words, pictures and seeds in one flight: the record tells the same, and the processor gives the very same bytes."""
     models = share.put("models.toml", tiny.models_toml({"tiny": "sdxl"}).encode())
     lanes = WorkerPools([WorkerSpec(queue="gpu", device_memory_mb=1000, max_batch=4)], WorkerConfig(models_file=str(models)))
-    facts = {"lane": "gpu", "models": ("tiny",), "alike": "x", "weights_mb": 1, "pictures_mb": 1, "limits": GENEROUS}
+    facts = {"queue": "gpu", "models": ("tiny",), "batch_key": "x", "weights_mb": 1, "pictures_mb": 1, "limits": GENEROUS}
     settings = {"model": "tiny", "size": [64, 64], "steps": 2, "strength": 0.9}
     jobs = [share.job(("regenerate", {**settings, "prompt": words}), seed=len(words), **facts) for words in ("a hand", "a wooden desk")]
     together = told_of_all(lanes, jobs)

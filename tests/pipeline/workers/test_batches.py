@@ -31,7 +31,7 @@ def stage() -> Iterator[Stage]:
 
 def equal(share: Share, count: int, alike: str = "x", seconds: float = 10.0) -> list[Job]:
     limits = GENEROUS.model_copy(update={"timeout_seconds": seconds, "cancel_grace_seconds": 5.0})
-    facts = {"lane": "gpu", "models": ("flux",), "alike": alike, "weights_mb": 20_000, "pictures_mb": 4_000, "limits": limits}
+    facts = {"queue": "gpu", "models": ("flux",), "batch_key": alike, "weights_mb": 20_000, "pictures_mb": 4_000, "limits": limits}
     return [share.job(**facts) for _ in range(count)]  # type: ignore[arg-type]
 
 
@@ -239,7 +239,7 @@ def test_the_time_of_a_model_at_work_begins_anew_with_each_part_of_the_way(stage
 
 def test_the_time_of_a_job_without_such_a_model_does_not(stage: Stage, share: Share) -> None:
     """It knows beforehand how long it may take."""
-    job = share.job(limits=GENEROUS.model_copy(update={"timeout_seconds": 10.0}), lane="gpu")
+    job = share.job(limits=GENEROUS.model_copy(update={"timeout_seconds": 10.0}), queue="gpu")
     stage.lanes.submit(job)
     stage.ready().begin()
     stage.collect()

@@ -49,7 +49,7 @@ class Pictures:
     def job(self, name: str, model: str = "flux", **more: object) -> Job:
         self.share.put(f"selected/{name}.png", b"x")
         return self.share.job(
-            inputs=[self.share.given(f"selected/{name}.png")], lane="gpu", **{"models": (model,) if model else (), "limits": SHORT, **more}
+            inputs=[self.share.given(f"selected/{name}.png")], queue="gpu", **{"models": (model,) if model else (), "limits": SHORT, **more}
         )
 
 

@@ -80,7 +80,7 @@ def test_a_lane_opens_no_more_seats_than_it_has_jobs(share: Share) -> None:
 
 def test_a_lane_the_house_does_not_have_means_its_first(stage: Stage, share: Share) -> None:
     """Without a GPU the work is done on what there is."""
-    job = share.job(lane="gpu")
+    job = share.job(queue="gpu")
     stage.lanes.submit(job)
     assert stage.ready().begin() == job
 
