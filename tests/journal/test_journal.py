@@ -1,10 +1,12 @@
-"""The journal: what was written is there after a restart, also for a reader while the daemon writes."""
+"""The journal keeps its records over a restart, and a reader sees them while the daemon writes."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,8 @@ from goldsmith.journal.records import (
 
 SIG = FileSignature(2**63 + 5, 2**64 - 1, 3, 4, 5)
 ODD = "selected/gru\u0308n \udcff\n.png"
+# Values of PRAGMA synchronous.
+NORMAL, FULL = 1, 2
 
 
 @pytest.fixture
@@ -37,29 +41,27 @@ def journal(path: Path) -> Journal:
     return Journal.open(path)
 
 
-def _row(job: str = "j1", at: str = ODD, lineage: str = "", outcome: str = "passed") -> HistoryRow:
-    data = {"job_id": job, "path": at, "sha256": "aa", "started_at": 1.0, "taken_at": 2.0, "stage": "edit", "outcome": outcome}
-    return HistoryRow.model_validate({**data, "results": (ODD,), "parent_job_id": lineage, "record": {"seeds": [1, 2], "name": ODD}})
+def _row(job: str = "j1", path: str = ODD, parent: str = "", outcome: str = "passed") -> HistoryRow:
+    data = {"job_id": job, "path": path, "sha256": "aa", "started_at": 1.0, "taken_at": 2.0, "stage": "edit", "outcome": outcome}
+    return HistoryRow.model_validate({**data, "results": (ODD,), "parent_job_id": parent, "record": {"seeds": [1, 2], "name": ODD}})
 
 
 def _plan(job: str = "j1") -> Plan:
-    puts = (Publish(source="/scratch/1", destination=ODD, sha256="bb", sig=SIG),)
     return Plan(
         id=f"p-{job}",
         job_id=job,
         stem="hero",
         consumes=(Consume(path=ODD, sig=SIG, sha256="aa", destination="archive/x"),),
-        publishes=puts,
+        publishes=(Publish(source="/scratch/1", destination=ODD, sha256="bb", sig=SIG),),
         history_row=_row(job),
     )
 
 
-def test_a_plan_is_open_until_it_is_done(journal: Journal, path: Path) -> None:
-    """It survives a restart to the letter; done, it has left history, placed files and versions instead."""
+def test_a_plan_is_open_until_it_is_complete(journal: Journal, path: Path) -> None:
+    """Check that a plan survives a restart unchanged; its completion leaves history, placed files and versions."""
     journal.record_plans([_plan("j1"), _plan("j2")])
     journal.close()
     journal = Journal.open(path)
-    assert not journal.is_new
     assert journal.open_plans() == [_plan("j1"), _plan("j2")]
     placed = PlacedFile(path=ODD, sig=SIG, sha256="bb", job_id="j1")
     journal.complete_plans([CompletedPlan("p-j1", (_row(),), (placed,), (PlacedVersion("masked", "her\udcff", 2),))])
@@ -71,19 +73,17 @@ def test_a_plan_is_open_until_it_is_done(journal: Journal, path: Path) -> None:
     assert journal.placed_versions("graded", "her\udcff") == set()
 
 
-def test_a_plan_can_be_changed_and_abandoned(journal: Journal) -> None:
-    """Other names replace the first ones; abandoned, it leaves no history."""
+def test_an_open_plan_can_be_changed(journal: Journal) -> None:
+    """Check that the new destinations replace the first ones, and that no history is written."""
     journal.record_plans([_plan()])
     other = _plan().model_copy(update={"stem": "hero_v002"})
     journal.update_plan(other)
     assert journal.open_plans() == [other]
-    journal.abandon(["p-j1"])
-    assert journal.open_plans() == []
     assert list(journal.history()) == []
 
 
 def test_a_plan_never_waits_for_a_batch(journal: Journal, path: Path) -> None:
-    """Recorded inside an open batch it is there for everybody at once, and the batch goes on after it."""
+    """Record a plan inside an open batch: readers see it at once, and the batch continues."""
     reader = Journal.open(path, read_only=True)
     with journal.batch():
         journal.record_queued("j1", "edit", "cpu", ODD, 1.0)
@@ -95,8 +95,56 @@ def test_a_plan_never_waits_for_a_batch(journal: Journal, path: Path) -> None:
     assert reader.active_jobs()[0].started_at == 2.0
 
 
-def test_a_batch_that_breaks_leaves_nothing(journal: Journal) -> None:
-    """All of it or none of it."""
+class CommitRecorder(sqlite3.Connection):
+    """A connection that notes the level of PRAGMA synchronous at each COMMIT."""
+
+    commit_levels: list[int]
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.commit_levels = []
+
+    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+        """Run a statement; before a COMMIT, read the level back from SQLite."""
+        if sql == "COMMIT":
+            self.commit_levels.append(super().execute("PRAGMA synchronous").fetchone()[0])
+        return super().execute(sql, parameters)
+
+    def take_levels(self) -> list[int]:
+        """Return the levels since the last call."""
+        levels, self.commit_levels = self.commit_levels, []
+        return levels
+
+
+def test_plans_and_history_are_committed_with_synchronous_full(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read the level at each COMMIT: FULL for migrations, plans and their completion, NORMAL for queued jobs."""
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=CommitRecorder))
+    path.parent.mkdir()
+    journal = Journal.open(path)
+    recorder = journal._db
+    assert isinstance(recorder, CommitRecorder)
+    assert recorder.take_levels() == [FULL] * len(MIGRATIONS)
+    journal.record_queued("j1", "edit", "cpu", ODD, 1.0)
+    assert recorder.take_levels() == [NORMAL]
+    journal.record_plans([_plan()])
+    journal.update_plan(_plan())
+    journal.complete_plans([CompletedPlan("p-j1", (_row(),), (), ())])
+    assert recorder.take_levels() == [FULL] * 3
+    with journal.batch():
+        journal.record_queued("j2", "edit", "cpu", ODD, 1.0)
+        journal.record_plans([_plan("j2")])
+        journal.record_started("j2", 2.0, 3.0)
+    assert recorder.take_levels() == [NORMAL, FULL, NORMAL], "the open batch, the plan, the rest of the batch"
+
+
+def test_the_journal_writes_ahead(journal: Journal, path: Path) -> None:
+    """Read the mode back on another connection: WAL, so that readers never block the daemon."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_failed_batch_leaves_no_record(journal: Journal) -> None:
+    """Raise inside a batch: the records made in it are rolled back, and later ones are kept."""
     with contextlib.suppress(KeyError), journal.batch():
         journal.record_queued("j1", "edit", "cpu", ODD, 1.0)
         raise KeyError
@@ -105,8 +153,8 @@ def test_a_batch_that_breaks_leaves_nothing(journal: Journal) -> None:
     assert [job.job_id for job in journal.active_jobs()] == ["j2"]
 
 
-def test_the_queue_is_told_in_order(journal: Journal) -> None:
-    """Queued, started, in progress, withdrawn; and the next daemon starts with an empty one."""
+def test_active_jobs_are_listed_in_the_order_they_were_queued(journal: Journal) -> None:
+    """Queue, start, advance and withdraw jobs; the next daemon starts with none."""
     for name in ("b", "a", "c"):
         journal.record_queued(name, "edit", "gpu", ODD, 1.0)
     journal.record_progress("a", 2, "inpaint", 0.5, "tile 3", 9.0)
@@ -125,70 +173,70 @@ def test_the_queue_is_told_in_order(journal: Journal) -> None:
     journal.renew_lease("b", 7.0)
     (first, second) = journal.active_jobs()
     assert [first.lease_expired(now) for now in (4.0, 7.0, 7.5)] == [False, False, True]
-    assert second.lease_expired(99.0) is False, "it only waits"
+    assert second.lease_expired(99.0) is False, "a waiting job has no lease"
     assert [job.job_id for job in journal.clear_active_jobs()] == ["b", "a"]
     assert journal.active_jobs() == []
 
 
-def test_attempts_are_counted_for_the_very_bytes(journal: Journal) -> None:
-    """Other bytes at the same place are new work; a release forgets them all."""
+def test_attempts_are_counted_for_each_fingerprint(journal: Journal) -> None:
+    """Check that other bytes at the same path start a new count, and that a release clears all of them."""
     assert [journal.count_attempt(ODD, "f1"), journal.count_attempt(ODD, "f1"), journal.count_attempt(ODD, "f2")] == [1, 2, 1]
     journal.release_hold(ODD)
     assert journal.attempt_count(ODD, "f1") == 0
 
 
 def test_a_hold_is_kept_until_released(journal: Journal) -> None:
-    """With its sentence, its remedy and where the note lies; a second one replaces the first."""
+    """Record two holds at one path: the second replaces the first."""
     journal.record_hold(ODD, "f1", "It is broken.", "Send it again.", ODD + ".problem.txt", 5.0)
     journal.record_hold(ODD, "f2", "It is still broken.", "", "", 6.0)
-    held = journal.hold_at(ODD)
-    assert held is not None
-    assert (held.path, held.fingerprint, held.sentence, held.since) == (ODD, "f2", "It is still broken.", 6.0)
-    assert journal.all_holds() == [held]
+    hold = journal.hold_at(ODD)
+    assert hold is not None
+    assert (hold.path, hold.fingerprint, hold.sentence, hold.since) == (ODD, "f2", "It is still broken.", 6.0)
+    assert journal.all_holds() == [hold]
     journal.release_hold(ODD)
     assert journal.hold_at(ODD) is None
 
 
-def test_history_is_told_oldest_first(journal: Journal) -> None:
-    """All of it, or that of one path."""
+def test_the_history_begins_with_the_oldest_row(journal: Journal) -> None:
+    """Read the whole history, and the history of one path."""
     journal.record_problem(_row("j1", "selected/a.png", outcome="problem"))
     journal.record_problem(_row("j2", "selected/b.png", outcome="problem"))
     assert [row.job_id for row in journal.history()] == ["j1", "j2"]
     assert [row.job_id for row in journal.history("selected/b.png")] == ["j2"]
 
 
-def test_the_chain_is_an_assets_whole_way(journal: Journal) -> None:
-    """From the person's file to the job asked for; problems on the way and other assets are not in it."""
-    rows = [_row("j0", lineage=""), _row("j1", lineage=""), _row("j2", lineage="j1"), _row("j3", lineage="j2")]
+def test_the_lineage_of_a_job_begins_with_the_persons_file(journal: Journal) -> None:
+    """Check that problems and other assets are left out."""
+    rows = [_row("j0"), _row("j1"), _row("j2", parent="j1"), _row("j3", parent="j2")]
     journal.complete_plans([CompletedPlan("", tuple(rows), (), ())])
-    journal.record_problem(_row("j3", lineage="j2", outcome="problem"))
+    journal.record_problem(_row("j3", parent="j2", outcome="problem"))
     assert [row.job_id for row in journal.lineage("j3")] == ["j1", "j2", "j3"]
     assert journal.lineage("nobody") == []
 
 
-def test_a_reader_needs_a_journal(path: Path) -> None:
-    """Reading makes no file, and says what to do."""
+def test_a_reader_needs_an_existing_journal(path: Path) -> None:
+    """Open a missing journal for reading: no file is created, and the error names the remedy."""
     with pytest.raises(UsageError, match="no journal"):
         Journal.open(path, read_only=True)
 
 
 def test_a_reader_cannot_write(journal: Journal, path: Path) -> None:
-    """Not by accident either."""
+    """Call a writing method on a reader's journal."""
     journal.record_queued("a", "edit", "gpu", ODD, 1.0)
     reader = Journal.open(path, read_only=True)
     with pytest.raises(HostError, match="readonly"):
         reader.clear_active_jobs()
 
 
-def test_a_reader_works_after_the_daemon_has_gone(journal: Journal, path: Path) -> None:
-    """The log has been folded into the file then."""
+def test_a_reader_works_after_the_daemon_has_ended(journal: Journal, path: Path) -> None:
+    """Read after the write-ahead log has been merged into the file."""
     journal.record_plans([_plan()])
     journal.close()
     assert Journal.open(path, read_only=True).open_plans() == [_plan()]
 
 
-def test_a_newer_journal_is_left_alone(journal: Journal, path: Path) -> None:
-    """An older program says so instead of guessing."""
+def test_a_journal_of_a_newer_version_is_refused(journal: Journal, path: Path) -> None:
+    """Open a journal that has a migration which this version does not know."""
     journal.close()
     with sqlite3.connect(path) as db:
         db.execute("INSERT INTO migration VALUES ('from the future', 0)")
@@ -197,31 +245,30 @@ def test_a_newer_journal_is_left_alone(journal: Journal, path: Path) -> None:
         Journal.open(path)
 
 
-def test_an_older_journal_is_brought_up_to_date(journal: Journal, path: Path) -> None:
-    """Only the steps it lacks are taken; a reader does not take them."""
+def test_a_journal_of_an_older_version_is_migrated(journal: Journal, path: Path) -> None:
+    """Check that only the missing migrations run, and that a reader runs none."""
     journal.record_problem(_row())
     journal.close()
     with sqlite3.connect(path) as db:
-        db.executescript("DROP TABLE live; DROP TABLE attempt; DROP TABLE held")
+        db.executescript("DROP TABLE active_job; DROP TABLE attempt; DROP TABLE hold")
         db.execute("DELETE FROM migration WHERE name = ?", (MIGRATIONS[2][0],))
     db.close()
     with pytest.raises(UsageError, match="not up to date"):
         Journal.open(path, read_only=True)
     journal = Journal.open(path)
-    assert not journal.is_new
     assert journal.active_jobs() == []
     assert list(journal.history()) == [_row()]
 
 
-def test_a_broken_journal_says_what_to_do(path: Path) -> None:
-    """The folders are the truth: it may simply be moved away."""
+def test_the_error_about_a_corrupt_journal_says_what_to_do(path: Path) -> None:
+    """Open a file that is no database: the remedy is to move it away."""
     path.parent.mkdir()
     path.write_bytes(b"this is no database" * 100)
     with pytest.raises(HostError, match="Move that file away"):
         Journal.open(path)
 
 
-def test_a_journal_nowhere_is_the_machines_fault(tmp_path: Path) -> None:
-    """A missing folder is said with the file's name."""
+def test_a_journal_in_a_missing_folder_is_a_host_error(tmp_path: Path) -> None:
+    """Check that the error names the file."""
     with pytest.raises(HostError, match="cannot be used"):
         Journal.open(tmp_path / "missing" / "journal.sqlite")

@@ -1,4 +1,4 @@
-"""Where the journal lives: on a local disk, outside the share, one folder to a root."""
+"""The journal is on a local disk, outside the share, in one folder for each root."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from goldsmith.journal import location
 
 
 def test_each_root_has_its_own_folder(tmp_path: Path) -> None:
-    """Readable, and different for roots of the same name; a link to a root is that root."""
+    """Check that the folder's name is readable and differs for roots of the same name; a link to a root is that root."""
     one, two = tmp_path / "a" / "Hot Folders", tmp_path / "b" / "Hot Folders"
     one.mkdir(parents=True)
     two.mkdir(parents=True)
@@ -22,7 +22,7 @@ def test_each_root_has_its_own_folder(tmp_path: Path) -> None:
 
 
 def test_the_state_directory_follows_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """systemd's first, then XDG's, then the home folder; an argument before all."""
+    """Check the order: the argument, systemd's variable, XDG's variable, the home folder."""
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -34,30 +34,30 @@ def test_the_state_directory_follows_its_environment(tmp_path: Path, monkeypatch
     assert location.journal_path(tmp_path, tmp_path / "given").parent.parent == tmp_path / "given"
 
 
-def test_the_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
-    """It holds names of everybody's pictures."""
+def test_only_the_owner_may_open_the_folder(tmp_path: Path) -> None:
+    """Check the mode: the journal holds the names of everybody's pictures."""
     path = location.prepare_journal_folder(tmp_path / "root", tmp_path / "state")
     assert path.name == "journal.sqlite"
     assert path.parent.stat().st_mode & 0o77 == 0
 
 
 def test_a_journal_inside_the_share_is_refused(tmp_path: Path) -> None:
-    """The share may be anybody's disk, and the journal would watch itself."""
+    """Refuse a state directory in the root, where the daemon would watch its own journal."""
     with pytest.raises(UsageError, match="inside the watched folders"):
         location.prepare_journal_folder(tmp_path, tmp_path / "state")
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs"])
 def test_a_network_filesystem_is_refused(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the reason, and before anything is made."""
+    """Check that the error names the reason, and that no folder is created."""
     monkeypatch.setattr(location, "filesystem_type", lambda path: kind)
-    with pytest.raises(UsageError, match=rf"{kind}\), and its write-ahead log needs memory that is shared within one host"):
+    with pytest.raises(UsageError, match=rf"{kind}\), and SQLite's write-ahead log needs memory that all its users share"):
         location.prepare_journal_folder(tmp_path / "root", tmp_path / "state")
     assert not (tmp_path / "state").exists()
 
 
-def test_a_folder_that_cannot_be_made_is_the_machines_fault(tmp_path: Path) -> None:
-    """A file stands in its way."""
+def test_a_folder_that_cannot_be_created_is_a_host_error(tmp_path: Path) -> None:
+    """Put a file in the folder's place."""
     (tmp_path / "state").write_bytes(b"")
-    with pytest.raises(HostError, match="cannot be made"):
+    with pytest.raises(HostError, match="cannot be created"):
         location.prepare_journal_folder(tmp_path / "root", tmp_path / "state")

@@ -1,1 +1,1 @@
-"""The record of everything done: the only place with SQL."""
+"""The record of plans, jobs, problems and history. Only this package contains SQL."""

@@ -1,4 +1,4 @@
-"""Where the journal lives: a folder of its own for each root, on a local disk, outside the share."""
+"""The folder of the journal: one for each root, on a local disk, outside the share."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _REMEDY = "Set state_dir (GOLDSMITH_STATE_DIR) to a folder on a local disk, outs
 
 
 def root_key(root: Path) -> str:
-    """A folder name for this root: its own name, readable, and a short hash of where it really lies."""
+    """Return a folder name for this root: its readable name and a short hash of its real path."""
     real = os.path.realpath(root)
     readable = re.sub(r"[^A-Za-z0-9]+", "-", os.path.basename(real)).strip("-")[:40] or "root"
     return f"{readable}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:10]}"
 
 
 def default_state_dir() -> Path:
-    """The state directory that systemd made for the service, else ``goldsmith`` in the user's own (XDG base directories)."""
+    """Return the state directory that systemd made for the service, or else ``goldsmith`` in the user's state directory (XDG)."""
     if given := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
         return Path(given)
     if (home := os.environ.get("XDG_STATE_HOME", "")) and os.path.isabs(home):
@@ -29,37 +29,37 @@ def default_state_dir() -> Path:
     try:
         return Path.home() / ".local" / "state" / "goldsmith"
     except RuntimeError:
-        raise UsageError("There is no home folder to keep the journal in.", _REMEDY) from None
+        raise UsageError("This user has no home folder for the journal.", _REMEDY) from None
 
 
 def journal_path(root: Path, state_dir: Path | None = None) -> Path:
-    """Where the journal of ``root`` is; nothing is made or checked."""
+    """Return the path of the journal of ``root``. Nothing is created or checked."""
     return (state_dir or default_state_dir()) / root_key(root) / "journal.sqlite"
 
 
 def prepare_journal_folder(root: Path, state_dir: Path | None = None) -> Path:
-    """Make the folder for the journal of ``root`` and return the journal's path.
+    """Create the folder for the journal of ``root`` and return the journal's path.
 
-    UsageFault where the folder lies inside the root or on a network filesystem; MachineFault where it cannot be made.
+    Raises UsageError if the folder is inside the root or on a network filesystem, and HostError if it cannot be created.
     """
     path = journal_path(root, state_dir)
     check_journal_folder(path.parent, root)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise HostError(f"The folder for the journal, {path.parent}, cannot be made: {error.strerror}.", _REMEDY) from error
+        raise HostError(f"The folder for the journal, {path.parent}, cannot be created: {error.strerror}.", _REMEDY) from error
     return path
 
 
 def check_journal_folder(folder: Path, root: Path) -> None:
-    """UsageFault where a journal must not lie in ``folder``."""
+    """Raise UsageError if ``folder`` is inside the root or on a network filesystem."""
     real, share = Path(os.path.realpath(folder)), Path(os.path.realpath(root))
     if real.is_relative_to(share):
-        raise UsageError(f"The journal cannot lie in {folder}: that is inside the watched folders at {root}.", _REMEDY)
+        raise UsageError(f"The journal cannot be kept in {folder}: that is inside the watched folders at {root}.", _REMEDY)
     kind = filesystem_type(folder)
     if is_network_filesystem(kind):
         raise UsageError(
-            f"The journal cannot lie in {folder}: that is on a network filesystem ({kind}), "
-            "and its write-ahead log needs memory that is shared within one host.",
+            f"The journal cannot be kept in {folder}: that is on a network filesystem ({kind}), "
+            "and SQLite's write-ahead log needs memory that all its users share, on one machine.",
             _REMEDY,
         )

@@ -1,6 +1,6 @@
-"""The journal's tables, as small named steps. A step that has been released is never edited: add another one.
+"""The journal's tables, as small named migrations. Never edit a released migration: add another one.
 
-Paths and folded names are BLOBs, since a name on a share need not be valid UTF-8.
+Paths and folded names are BLOBs, because a name on a share need not be valid UTF-8.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from goldsmith.errors import UsageError
 
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     (
-        "plans and what they put down",
+        "plans, placed files and placed versions",
         """
         CREATE TABLE plan (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, body TEXT NOT NULL);
-        CREATE TABLE placed (
+        CREATE TABLE placed_file (
             path BLOB PRIMARY KEY, dev INTEGER NOT NULL, ino INTEGER NOT NULL, size INTEGER NOT NULL,
             mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL, job_id TEXT NOT NULL
         ) WITHOUT ROWID;
-        CREATE TABLE version (folder BLOB, stem BLOB, number INTEGER, PRIMARY KEY (folder, stem, number)) WITHOUT ROWID
+        CREATE TABLE placed_version (folder BLOB, stem BLOB, number INTEGER, PRIMARY KEY (folder, stem, number)) WITHOUT ROWID
         """,
     ),
     (
@@ -27,7 +27,7 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
         """
         CREATE TABLE history (
             seq INTEGER PRIMARY KEY, job_id TEXT NOT NULL, path BLOB NOT NULL, sha256 TEXT NOT NULL, started_at REAL NOT NULL,
-            taken_at REAL NOT NULL, stage TEXT NOT NULL, outcome TEXT NOT NULL, results TEXT NOT NULL, lineage TEXT NOT NULL,
+            taken_at REAL NOT NULL, stage TEXT NOT NULL, outcome TEXT NOT NULL, results TEXT NOT NULL, parent_job_id TEXT NOT NULL,
             record TEXT NOT NULL
         );
         CREATE INDEX history_job ON history (job_id);
@@ -35,16 +35,16 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
         """,
     ),
     (
-        "the queue as others see it, attempts and holds",
+        "queued and running jobs, attempts and holds",
         """
-        CREATE TABLE live (
-            seq INTEGER PRIMARY KEY, job_id TEXT NOT NULL UNIQUE, stage TEXT NOT NULL, lane TEXT NOT NULL, path BLOB NOT NULL,
+        CREATE TABLE active_job (
+            seq INTEGER PRIMARY KEY, job_id TEXT NOT NULL UNIQUE, stage TEXT NOT NULL, queue TEXT NOT NULL, path BLOB NOT NULL,
             queued_at REAL NOT NULL, started_at REAL, lease_until REAL, step INTEGER NOT NULL DEFAULT 0, op TEXT NOT NULL DEFAULT '',
             fraction REAL NOT NULL DEFAULT 0, note TEXT NOT NULL DEFAULT ''
         );
         CREATE TABLE attempt (path BLOB, fingerprint TEXT, count INTEGER NOT NULL, PRIMARY KEY (path, fingerprint)) WITHOUT ROWID;
-        CREATE TABLE held (
-            path BLOB PRIMARY KEY, fingerprint TEXT NOT NULL, sentence TEXT NOT NULL, remedy TEXT NOT NULL, note BLOB NOT NULL,
+        CREATE TABLE hold (
+            path BLOB PRIMARY KEY, fingerprint TEXT NOT NULL, sentence TEXT NOT NULL, remedy TEXT NOT NULL, note_path BLOB NOT NULL,
             since REAL NOT NULL
         ) WITHOUT ROWID
         """,
@@ -53,26 +53,25 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
 
 
 def pending_migrations(connection: sqlite3.Connection) -> list[str]:
-    """Names of the steps this journal has not seen. UsageFault where it has seen some that this program does not know."""
+    """Return the names of the migrations that this journal lacks. Raises UsageError if it has one that this version does not know."""
     known = [name for name, _ in MIGRATIONS]
     has_table = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'migration'").fetchone()
-    seen = {row[0] for row in connection.execute("SELECT name FROM migration")} if has_table else set()
-    if stranger := seen.difference(known):
+    applied = {row[0] for row in connection.execute("SELECT name FROM migration")} if has_table else set()
+    if unknown := applied.difference(known):
         raise UsageError(
-            f"The journal was written by a newer Goldsmith (it has {min(stranger)!r}, which this version does not know).",
-            "Run the newer version, or give this one another state_dir.",
+            f"The journal was written by a newer Goldsmith (it has {min(unknown)!r}, which this version does not know).",
+            "Run the newer version, or set state_dir to another folder.",
         )
-    return [name for name in known if name not in seen]
+    return [name for name in known if name not in applied]
 
 
-def migrate(connection: sqlite3.Connection) -> bool:
-    """Bring the tables up to date, each step in a transaction of its own. True where the journal was new."""
-    todo = pending_migrations(connection)
+def migrate(connection: sqlite3.Connection) -> None:
+    """Apply the missing migrations, each in its own transaction."""
+    pending = pending_migrations(connection)
     connection.execute("CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, at REAL NOT NULL)")
     for name, statements in MIGRATIONS:
-        if name in todo:
+        if name in pending:
             _apply_migration(connection, name, statements)
-    return len(todo) == len(MIGRATIONS)
 
 
 def _apply_migration(connection: sqlite3.Connection, name: str, statements: str) -> None:

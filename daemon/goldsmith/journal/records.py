@@ -1,7 +1,7 @@
-"""What the journal remembers, as plain data. Paths are POSIX strings relative to the root unless said otherwise.
+"""The journal's records, as plain data. Paths are POSIX strings relative to the root unless stated otherwise.
 
-A plan is the commit of one job: which inputs leave their place and which results come to lie where. It is recorded before the
-first rename, so that whoever finds it open after a crash can finish it, or take it back, knowing nothing else.
+A plan is the commit of one job: which inputs move away, and where the results go. It is recorded before the first rename. After a
+crash, recovery can finish an open plan or undo it from the record alone.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ class _Data(BaseModel):
 
 
 class Consume(_Data):
-    """An input that leaves its place: into the archive, or, where no byte of it was changed, straight on to the next folder."""
+    """An input that moves away: into the archive, or straight into the next folder if no byte of it was changed."""
 
     path: str
     sig: FileSignature
-    """What the file was when it was read; anything else is put back."""
+    """The file's signature when it was read; a file with another signature is moved back."""
     sha256: str
     destination: str
 
 
 class Publish(_Data):
-    """A finished file in the job's scratch folder that comes to lie on the share."""
+    """A finished file in the job's scratch folder that moves to the share."""
 
     source: str
-    """Absolute path in scratch, written and fsynced. It belongs to the plan until the plan's result is known."""
+    """Absolute path in scratch; the file is written and fsynced. It belongs to the plan until the plan is complete or undone."""
     destination: str
     sha256: str
     sig: FileSignature | None = None
-    """Filled in when the plan is recorded: by its inode a file that was already put down is known again."""
+    """Set when the plan is recorded. Recovery recognises a file that was already placed by its inode."""
 
 
 class HistoryRow(_Data):
-    """One line of history: an input that was worked on (or found wanting) in one stage, and what came of it."""
+    """One row of the history: an input of one stage, and the outcome of its job."""
 
     job_id: str
     path: str
@@ -50,38 +50,39 @@ class HistoryRow(_Data):
     """Unix seconds; set when the commit is done."""
     stage: str
     outcome: Literal["passed", "delivered", "problem", "superseded"]
-    """superseded: taken while somebody saved over it, and its place was filled before it could go back; it lies in the archive."""
+    """superseded: somebody saved over the input while it was consumed, and its place was taken before it could move back. It is in the
+    archive."""
     results: tuple[str, ...] = ()
-    """Where the results were put; set when the commit is done."""
+    """The paths of the results; set when the commit is done."""
     parent_job_id: str = ""
-    """The job that made this input, or "" where a person put it there."""
+    """The job that made this input, or "" if a person put it there."""
     record: dict[str, JsonValue] = {}
     """Steps, seeds, timings, engines, facts, inputs with their hashes, the brief. ``archived`` is added by the commit."""
 
 
 class Plan(_Data):
-    """One job's commit. Either all of it comes to be, or nothing."""
+    """One job's commit. It takes effect as a whole or not at all."""
 
     id: str
     job_id: str
     stem: str
-    """What all results' names begin with, version included (``hero``, ``hero_v002``)."""
+    """The beginning of all results' names, with the version (``hero``, ``hero_v002``)."""
     consumes: tuple[Consume, ...]
     """In order; the picture first."""
     publishes: tuple[Publish, ...] = ()
     history_row: HistoryRow
     lone_brief: str = ""
-    """The path of a brief that was worked on without a picture; "" for other work. Where something of its own lies beside it by the time
-    it is taken, what was made without that is thrown away."""
+    """The path of a brief without a picture; "" for other jobs. If a sidecar of the brief has arrived by the time of the commit, the
+    results are discarded, because they were made without it."""
 
     @property
     def destinations(self) -> tuple[str, ...]:
-        """Every destination, in the order of carrying out."""
-        return (*(take.destination for take in self.consumes), *(put.destination for put in self.publishes))
+        """Every destination, in the order in which the plan is carried out."""
+        return (*(move.destination for move in self.consumes), *(move.destination for move in self.publishes))
 
 
 class PlacedFile(_Data):
-    """A file that the daemon itself put down, known to be complete."""
+    """A file that the daemon itself placed, and that is therefore complete."""
 
     path: str
     sig: FileSignature
@@ -90,16 +91,16 @@ class PlacedFile(_Data):
 
 
 class PlacedVersion(NamedTuple):
-    """One version of an asset that was once put into a folder, wherever it is now."""
+    """One version of an asset that was once placed in a folder, even if it has moved on."""
 
     folder: str
-    # Folded, without its version.
+    # The name, folded and without its version.
     stem: str
     number: int
 
 
 class CompletedPlan(NamedTuple):
-    """All that is written down when a plan is done."""
+    """Everything that is recorded when a plan is complete."""
 
     plan_id: str
     history_rows: tuple[HistoryRow, ...]
@@ -108,7 +109,7 @@ class CompletedPlan(NamedTuple):
 
 
 class ActiveJob(NamedTuple):
-    """A job that waits in a lane or runs there."""
+    """A job that waits in a queue or runs in a worker."""
 
     job_id: str
     stage: str
@@ -116,7 +117,7 @@ class ActiveJob(NamedTuple):
     path: str
     queued_at: float
     started_at: float | None
-    # Unix seconds; a running job is believed until then, and no longer without another word of it.
+    # Unix seconds. Readers take a running job for true until then.
     lease_until: float | None
     step: int
     op: str
@@ -124,12 +125,12 @@ class ActiveJob(NamedTuple):
     note: str
 
     def lease_expired(self, now: float) -> bool:
-        """True where it is said to run and its lease has run out: whoever wrote that is stuck or gone."""
+        """Return whether a running job's lease has ended: its daemon hangs or has ended."""
         return self.started_at is not None and (self.lease_until or 0.0) < now
 
 
 class HoldRecord(NamedTuple):
-    """An asset with a problem that waits for somebody to change something."""
+    """An asset with a problem; it waits until somebody changes a file or retries it."""
 
     path: str
     fingerprint: str
