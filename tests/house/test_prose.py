@@ -1,0 +1,55 @@
+"""The package's docstrings, comments and names follow the rules of plain English that a program can check."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+SOURCES = sorted((CHECKOUT / "daemon").rglob("*.py"))
+
+_spec = importlib.util.spec_from_file_location("prose", Path(__file__).with_name("prose.py"))
+assert _spec is not None
+assert _spec.loader is not None
+prose = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(prose)
+PYDANTIC = prose.pydantic_classes(SOURCES)
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(CHECKOUT / "daemon"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_a_module_follows_the_rules(path: Path) -> None:
+    """Docstrings are imperative, arrays have shape and range, comments stand above constants, and old words are gone."""
+    source = path.read_text()
+    tree = ast.parse(source)
+    found = [*prose.not_imperative(tree), *prose.without_shape(tree), *prose.strings_as_comments(tree, PYDANTIC), *prose.old_words(source)]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("source", "rule"),
+    [
+        ('def area(box: object) -> int:\n    """The area of the box."""', "begins with “The”"),
+        ('def blur(pixels: Pixels) -> Pixels:\n    """Return the pixels, blurred."""', "no shape"),
+        ('def blur(pixels: Pixels) -> Pixels:\n    """Return the pixels, (h, w, c), blurred."""', "no range"),
+        ('SIDE = 3\n"""The side."""', "a string after a constant"),
+        ("lane = 1", "“lane”"),
+    ],
+)
+def test_each_rule_finds_what_breaks_it(source: str, rule: str) -> None:
+    """A checker that cannot fail would check nothing."""
+    tree = ast.parse(source)
+    found = [
+        *prose.not_imperative(tree),
+        *prose.without_shape(tree),
+        *prose.strings_as_comments(tree, frozenset()),
+        *prose.old_words(source),
+    ]
+    assert len(found) == 1
+    assert rule in found[0]
