@@ -50,7 +50,9 @@ def _pairs(*, masked: bool = False) -> list[ParameterSet]:
     for operation, given in product(_of(PictureOperation), _plates()):
         (made,), (on,) = operation.values, given.values
         uses = bool(made.needs().masks)
-        if ((uses and not made.changes_geometry and not made.keeps_region_only) or not masked) and not (uses and on.pixels.shape[:2] == (1, 1)):
+        if ((uses and not made.changes_geometry and not made.keeps_region_only) or not masked) and not (
+            uses and on.pixels.shape[:2] == (1, 1)
+        ):
             found.append(pytest.param(made, on, id=f"{operation.id}-{given.id}"))
     return found
 

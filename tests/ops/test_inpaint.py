@@ -99,7 +99,7 @@ def test_what_only_words_can_do_is_never_left_aside_in_silence(setting: dict[str
     engine = NullInpainter()
     context = StepContextDouble(inpainter=engine, references={("loras", "linen"): Path("/l/linen.safetensors")})
     step = Inpaint.model_validate(setting)
-    with pytest.raises(InputError, match=f"null-inpaint fills from the surroundings alone and cannot be told {named}"):
+    with pytest.raises(InputError, match=f"null-inpaint uses the surroundings alone and cannot use {named}"):
         step.apply(_plate(), context)
     assert engine.asked == []
     assert step.needs().engines == (EngineNeed("inpaint", needs_prompt=True),)

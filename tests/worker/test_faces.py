@@ -163,7 +163,7 @@ def test_a_net_of_the_user_s_own_draws_and_is_held_to_the_same_rules(share: Shar
     house = _house(tmp_path / "weights")
     held = _run(share, _broken(), shop=house, model="ours", min_likeness=0.95)
     assert held.fault is not None
-    assert "The new face is not like anna" in held.fault.sentence
+    assert "The new face is not similar enough to anna" in held.fault.sentence
     assert held.fault.preview_path
     outcome = _run(share, _broken(), shop=house, model="ours", min_likeness=0)
     step = _step(outcome)

@@ -78,7 +78,7 @@ def test_words_in_a_step_hold_the_picture_where_no_model_takes_them(tmp_path: Pa
     said = run_job(share.job(("inpaint", {"prompt": "moss"}), inputs=inputs), shop, lambda progress: None, lambda: False)
     assert said.fault is not None
     assert said.fault.kind == "problem"
-    assert "plain fills from the surroundings alone and cannot be told prompt" in said.fault.sentence
+    assert "plain uses the surroundings alone and cannot use prompt" in said.fault.sentence
     meant = run_job(share.job(("inpaint", {}), inputs=inputs, prompt="moss"), shop, lambda progress: None, lambda: False)
     assert meant.fault is None
     assert (meant.steps[0].findings["prompt"], meant.steps[0].findings["prompt_used"]) == ("moss", False)

@@ -1,4 +1,4 @@
-"""Remove what lies under the mask."""
+"""The ``erase`` operation: remove the masked part of a picture."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from goldsmith.stitching import StitchOperation
 
 
 class Erase(StitchOperation):
-    """Remove what lies under the mask and carry the background on over it; everything else stays bit for bit as it is."""
+    """Remove the masked part and continue the background over it; every other pixel stays bit for bit the same."""
 
     removes_content: ClassVar[bool] = True
 
     where: Annotated[RegionExpression, Field(min_length=1)] = "mask"
-    """What to remove: a mask's name or a region such as "mask & left" or "box(0.1, 0.2, 0.3, 0.4)"."""
+    """The region to remove: a mask's name or an expression such as "mask & left" or "box(0.1, 0.2, 0.3, 0.4)"."""
     grow: Annotated[int, Field(ge=0, le=256)] = 10
-    """How many px round the mask the engine must not look at, so that rims and soft shadows of what goes do not bleed in."""
+    """How many px round the mask the engine must not look at, so that rims and soft shadows of the removed object do not bleed in."""
 
     def open_engine(self, context: StepContext) -> Inpainter:
-        """Without a word, and whatever the brief's prompt says: it tells what is to be seen, and here something is to go."""
+        """Return the engine without a prompt: the brief's prompt describes what the picture shows, and erase removes something."""
         return context.inpainter(self.model)

@@ -101,7 +101,7 @@ def test_without_refining_the_mask_is_the_alpha() -> None:
 def test_an_unsure_matte_is_held_and_shown() -> None:
     """Past the limit the sentence says how far, and a picture shows it in magenta."""
     context = _bench()
-    with pytest.raises(InputError, match=r"\d+% of the subject is neither in nor out \(max_unsure is 1%\)"):
+    with pytest.raises(InputError, match=r"\d+% of the subject is uncertain \(max_unsure is 1%\)"):
         Cutout(max_unsure=0.01).apply(_plate(), context)
     [shown] = context.shown_why
     magenta = (shown.pixels[:, :, 0] > 0.6) & (shown.pixels[:, :, 1] < 0.4) & (shown.pixels[:, :, 2] > 0.5)
@@ -130,7 +130,7 @@ def test_a_subject_that_the_frame_cuts_is_held_past_the_limit() -> None:
     _cut(picture, context, where="mask", edge=0)
     assert context.findings["cut_at"] == ["bottom"]
     assert context.findings["cut"] == pytest.approx(200 / (2 * 240 + 2 * 320), abs=1e-4)
-    with pytest.raises(InputError, match="runs out of 18% of the picture's border"):
+    with pytest.raises(InputError, match="18% of the picture's border cuts the subject"):
         _cut(picture, where="mask", edge=0, max_cut=0.1)
 
 
@@ -139,13 +139,13 @@ def test_holes_are_held_past_the_limit() -> None:
     mask = np.zeros_like(SEEN.alpha)
     mask[50:150, 50:150] = 1
     mask[80:120, 80:120] = 0
-    with pytest.raises(InputError, match="holes come to 19% of it"):
+    with pytest.raises(InputError, match="holes are 19% of the subject"):
         _cut(_plate(mask=mask), where="mask", edge=0, max_holes=0.15)
 
 
 def test_an_empty_cutout_is_held() -> None:
     """A subject of nothing is no result, whatever the limits."""
-    with pytest.raises(InputError, match="nothing of the picture is left"):
+    with pytest.raises(InputError, match="nothing of the picture remains"):
         _cut(_plate(mask=np.zeros_like(SEEN.alpha)), where="mask")
 
 
@@ -170,7 +170,7 @@ def test_painted_glass_is_see_through_and_neither_unsure_nor_a_hole() -> None:
 def test_glass_before_something_busy_is_held() -> None:
     """What lies behind cannot be told from the glass there: a sentence says so, and the brief may allow it."""
     picture = _glass(pane(busy=True))
-    with pytest.raises(InputError, match=r"behind the glass is uneven by \d+% \(max_uneven is 5%\)"):
+    with pytest.raises(InputError, match=r"background of the glass is uneven by \d+% \(max_uneven is 5%\)"):
         Cutout(where="mask", glass="pane", edge=2).apply(picture, StepContextDouble())
     made = Cutout(where="mask", glass="pane", edge=2, max_uneven=1).apply(picture, StepContextDouble())
     assert _alpha(made)[120:150, 140:160].mean() < 0.6
@@ -180,7 +180,7 @@ def test_glass_with_nothing_seen_behind_it_is_held() -> None:
     """Nobody can take away a colour that is nowhere to be seen."""
     seen = pane()
     picture = Picture(freeze(seen.pixels), masks=MappingProxyType({"mask": freeze(np.ones_like(seen.foot)), "pane": freeze(seen.painted)}))
-    with pytest.raises(InputError, match="nothing of what lies behind the glass"):
+    with pytest.raises(InputError, match="no background is visible beside the glass"):
         Cutout(where="mask", glass="pane", max_cut=1).apply(picture, StepContextDouble())
     assert Cutout(where="mask", glass="pane", max_cut=1, max_uneven=1).apply(picture, StepContextDouble()).alpha is not None
 
@@ -231,9 +231,9 @@ def test_what_it_needs() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"onto": "#ff80"}, "no colour"),
+        ({"onto": "#ff80"}, "not a colour"),
         ({"onto": "../etc/passwd"}, "a path"),
-        ({"onto": "studio", "trim": 4}, "trim is for"),
+        ({"onto": "studio", "trim": 4}, "trim needs"),
         ({"where": "mask", "model": "u2net"}, "keep one of them"),
         ({"refine": "quick"}, "closed-form"),
     ],

@@ -77,12 +77,15 @@ def test_nothing_to_add_is_no_work(settings: dict[str, object]) -> None:
         ({"aspect": "16:9", "size": [100, 100]}, "aspect and size are given"),
         ({"aspect": "16:9", "left": 3}, "aspect and left are given"),
         ({"size": [100, 100], "top": "3%", "bottom": 4}, "size and top are given"),
-        ({"left": 3, "anchor": "right"}, "the sides say themselves"),
+        ({"left": 3, "anchor": "right"}, "the position is fixed"),
         ({"aspect": "wide"}, 'write it as "16:9"'),
         ({"aspect": "0:9"}, "from 1:20 to 20:1"),
         ({"aspect": "9:0"}, "from 1:20 to 20:1"),
         ({"aspect": "100:1"}, "from 1:20 to 20:1"),
-        *[({"left": wrong}, 'left\n.*a part of the side as "20%"') for wrong in ("20", -1, 2.5, True, "-3%", "20 px", "1000%", 30001)],
+        *[
+            ({"left": wrong}, 'left\n.*a share of the side such as "20%"')
+            for wrong in ("20", -1, 2.5, True, "-3%", "20 px", "1000%", 30001)
+        ],
         ({"size": [0, 10]}, "size"),
         ({"aspect": "16:9", "strength": 0}, "strength"),
         ({"aspect": "16:9", "context": 9}, "context"),
@@ -106,7 +109,7 @@ def test_a_size_that_would_cut_off_is_a_problem(size: tuple[int, int]) -> None:
 def test_giants_are_refused_before_any_engine_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """More than the limit, and more than sixteen times the picture."""
     context = StepContextDouble()
-    with pytest.raises(InputError, match="at most 128 million are made, and 16 times what was there"):
+    with pytest.raises(InputError, match="the limits are 128 million and 16 times the picture's area"):
         Outpaint(size=(800, 600)).apply(ground(60, 80), context)
     monkeypatch.setattr(operation, "MAX_PIXELS", 6000)
     with pytest.raises(InputError, match="80 x 60 px would become 107 x 60 px"):
@@ -184,7 +187,7 @@ def test_the_record_says_whether_a_model_made_it_up() -> None:
     assert (free.findings["generated"], free.findings["prompt"], free.findings["prompt_used"]) == (False, "a lake", False)
     assert (worded.findings["generated"], worded.findings["prompt"], worded.findings["prompt_used"]) == (True, "reeds", True)
     assert worded.wishes == [GenerationOptions("reeds", steps=9, extends_canvas=True)]
-    assert free.findings["note"] == "No model that generates serves this house here, so the picture itself was carried on."
+    assert free.findings["note"] == "No generating model is available, so the picture itself was continued."
     assert "note" not in worded.findings
     named = StepContextDouble()
     Outpaint(aspect="16:9", model="patchmatch").apply(ground(60, 80), named)
@@ -196,7 +199,7 @@ def test_the_record_says_whether_a_model_made_it_up() -> None:
 @pytest.mark.parametrize("words", [{"prompt": "reeds"}, {"negative": "people"}, {"strength": 0.8}, {"steps": 9}, {"guidance": 3.0}])
 def test_words_of_the_step_s_own_are_never_left_aside(words: dict[str, object]) -> None:
     """An engine that goes by the picture alone is refused, with both remedies."""
-    with pytest.raises(InputError, match=f"null-inpaint goes by the picture alone and cannot be told {next(iter(words))}") as told:
+    with pytest.raises(InputError, match=f"null-inpaint uses the picture alone and cannot use {next(iter(words))}") as told:
         Outpaint.model_validate({"aspect": "16:9", **words}).apply(ground(60, 80), StepContextDouble())
     assert "goldsmith models list" in told.value.remedy
 

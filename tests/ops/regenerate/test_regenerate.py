@@ -184,7 +184,7 @@ def test_a_model_that_edits_by_instruction_takes_a_picture_when_it_is_named() ->
     assert made([picture(64, 64)], StepContextDouble(prompt="x", generator=editor), model="kontext")
     with pytest.raises(InputError):
         made([picture(64, 64)], StepContextDouble(prompt="x", generator=editor), model="kontext", strength=0.5)
-    with pytest.raises(InputError, match="does not start from a picture"):
+    with pytest.raises(InputError, match="cannot start from a picture"):
         made([picture(64, 64)], StepContextDouble(prompt="x", generator=NullGenerator(can=("text",))), model="words")
 
 
@@ -199,7 +199,7 @@ def test_a_named_model_that_also_edits_takes_words_without_a_strength_as_its_ins
 
 def test_neither_picture_nor_words_is_a_problem() -> None:
     """There is nothing to begin with."""
-    with pytest.raises(InputError, match="no picture and no prompt"):
+    with pytest.raises(InputError, match="neither a picture nor a prompt"):
         made([], StepContextDouble())
 
 

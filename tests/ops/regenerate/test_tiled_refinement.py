@@ -198,13 +198,13 @@ def test_a_withdrawn_job_stops_within_a_tile() -> None:
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_values_that_are_no_numbers_are_a_problem(bad: float) -> None:
     """They never get into a picture."""
-    with pytest.raises(InputError, match="no numbers"):
+    with pytest.raises(InputError, match="not numbers"):
         refine_by_tiles(_slope(), lambda tile, seed, step: np.full_like(tile, bad), HOW, _unheard)
 
 
 def test_a_tile_of_another_size_is_a_problem() -> None:
     """And says both sizes."""
-    with pytest.raises(InputError, match="64 x 64 px for one of 128 x 128"):
+    with pytest.raises(InputError, match="64 x 64 px instead of 128 x 128"):
         refine_by_tiles(_slope(), lambda tile, seed, step: tile[:64, :64], HOW, _unheard)
 
 

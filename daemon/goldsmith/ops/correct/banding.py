@@ -1,7 +1,7 @@
-"""Bands: a smooth slope that goes in steps of one or two codes; found by its steps, and made a slope again.
+"""Find banding, a smooth slope in steps of one or two codes, and make it smooth again.
 
-An area is banded where nearly all pixels equal their neighbours, the few steps between them are one or two codes of 8 bits high,
-and all of them lead the same way: noise and dither step up as often as down, and a flat area does not step at all.
+An area is banded if nearly all pixels equal their neighbours, the few steps between them are one or two 8-bit codes high, and all of them
+go the same way. Noise and dither step up as often as down, and a flat area does not step at all.
 """
 
 from __future__ import annotations
@@ -14,34 +14,36 @@ from goldsmith.picture.picture import Mask, Pixels, freeze
 from goldsmith.picture.smoothing import gaussian_blur, resize_values
 
 _CELL = 8
-# Codes: what rises by less has one step, and that may be a border.
+# In codes. A smaller rise has a single step, which may be a real border.
 _LEAST_RISE = 1.9
-# Cells round each that speak for it: a square of 40 px.
+# Each cell is judged with so many cells around it: a square of 40 px.
 _NEIGHBOURHOOD_CELLS = 5
-# Two pixels are the same when they differ by less than this many codes.
+# In codes. Two pixels are equal if they differ by less.
 _FLAT_TOLERANCE = 0.02
 _MAX_STEP = 2.1
-# Share of pixels that equal their neighbours.
+# Minimum share of pixels that equal their neighbours.
 _MIN_FLAT_SHARE = 0.8
-# Steps for each px of way: bands are no wider than this, or they are no slope.
+# Steps per px of distance. Wider bands are not a slope.
 _MIN_STEPS_PER_PX = 1 / 160
-# Of all steps, how many more lead one way than the other.
+# How many more of the steps must go one way than the other, as a share of all steps.
 _MIN_DIRECTION_AGREEMENT = 0.6
 _LEAST_CELLS = 48
-# Of the picture; smaller spots are blocks of a JPEG in what is out of focus, and nobody sees them.
+# Share of the picture. Smaller areas are JPEG blocks in out-of-focus parts, which nobody sees.
 _MIN_AREA_SHARE = 0.005
-# Where steps are one code high no value moves further than this many codes: what was rounded lay within half a code. Else twice as far.
+# In codes. If the steps are one code high, no value moves further: rounding changed it by at most half a code. For higher steps, twice as
+# much.
 _MAX_CHANGE_CODES = 0.5
 _DOUBLE_STEP_SHARE = 0.3
 _SIGMAS = (48.0, 24.0, 12.0, 6.0, 3.0)
-# What is left of the steps is less than this part, or it was no slope.
+# After the correction, less than this share of the steps must remain; otherwise the area was not a slope.
 _MAX_REMAINING_SHARE = 0.47
 
 
 def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
-    """The banded areas of (h, w, c), with what mends them: values within one code of 8 bits of what was given, mostly half a code.
+    """Return the banded areas of ``pixels``, (h, w, c), 0..1, display-encoded, each with the pixels that correct it.
 
-    Size: how high the steps are, in codes over 4 px.
+    A correction stays within one 8-bit code of the input, and mostly within half a code. The size of a defect is the height of its steps,
+    in codes over 4 px.
     """
     height, width, channels = pixels.shape
     if min(height, width) < _CELL * _NEIGHBOURHOOD_CELLS:
@@ -62,7 +64,7 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
 
 
 def _banded_cells(plane: Mask) -> BoolMask:
-    """Which cells of a plane (h, w) are banded: (h / 8, w / 8)."""
+    """Return which 8 x 8 px cells of a plane (h, w) are banded, as (h / 8, w / 8)."""
     import cv2
 
     rows, columns = plane.shape[0] // _CELL, plane.shape[1] // _CELL
@@ -96,7 +98,7 @@ def _banded_cells(plane: Mask) -> BoolMask:
 
 
 def _neighbour_differences(plane: Mask) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """In codes, to the next column and to the next row; 0 at the last."""
+    """Return the differences to the next column and to the next row, in codes; 0 at the last one."""
     across, down = np.zeros_like(plane), np.zeros_like(plane)
     np.subtract(plane[:, 1:], plane[:, :-1], out=across[:, :-1])
     np.subtract(plane[1:], plane[:-1], out=down[:-1])
@@ -106,7 +108,7 @@ def _neighbour_differences(plane: Mask) -> tuple[NDArray[np.float32], NDArray[np
 
 
 def _remove_bands(original: Pixels, cells: NDArray[np.bool_], strength: float) -> tuple[Pixels, float, float]:
-    """The area's box with its slopes smooth; how high the steps were and are."""
+    """Return the pixels of the area with smooth slopes, and the height of the steps before and after."""
     made = original.copy()
     before, after = [], []
     for channel, marked in enumerate(cells):
@@ -126,7 +128,7 @@ def _remove_bands(original: Pixels, cells: NDArray[np.bool_], strength: float) -
 
 
 def _cells_to_mask(cells: BoolMask, shape: tuple[int, ...], *, has_hard_edges: bool) -> Mask:
-    """Cells as a mask (h, w): all of each, or fading out within the outermost."""
+    """Return the cells as a mask (h, w): whole cells, or faded out within the outermost ones."""
     import cv2
 
     height, width = shape
@@ -138,7 +140,7 @@ def _cells_to_mask(cells: BoolMask, shape: tuple[int, ...], *, has_hard_edges: b
 
 
 def _smooth_within_bound(plane: Mask, inside: Mask) -> Mask:
-    """The smoothest slope within the bound, by projections: blurred, brought back into the bound, and so on ever finer."""
+    """Return the smoothest slope within the bound, by alternating projections: blur, clip to the bound, and repeat with a smaller sigma."""
     steps = np.abs(_neighbour_differences(plane)[0]), np.abs(_neighbour_differences(plane)[1])
     high_ones, all_ones = (sum(int(((one >= least) & (inside > 0)).sum()) for one in steps) for least in (1.5, 0.5))
     bound = np.float32(_MAX_CHANGE_CODES * (2 if high_ones > _DOUBLE_STEP_SHARE * all_ones else 1) / MAX_8BIT_CODE)
@@ -150,7 +152,7 @@ def _smooth_within_bound(plane: Mask, inside: Mask) -> Mask:
 
 
 def _masked_blur(plane: Mask, inside: Mask, sigma: float) -> Mask:
-    """Blurred from what is inside alone; coarse blurs are done small."""
+    """Return the plane blurred from inside pixels alone; large blurs run at a reduced size."""
     height, width = plane.shape
     shrink = max(1, int(sigma // 6))
     small = max(1, height // shrink), max(1, width // shrink)
@@ -163,7 +165,7 @@ def _masked_blur(plane: Mask, inside: Mask, sigma: float) -> Mask:
 
 
 def _mean_step_height(original: Mask, result: Mask, mask: BoolMask) -> float:
-    """How far ``made`` goes over 4 px where ``given`` has its steps, in codes, in the direction of each step."""
+    """Return how far ``result`` rises over 4 px at the steps of ``original``, in codes, in the direction of each step."""
     sums, count = 0.0, 0
     for axis in (0, 1):
         then = np.moveaxis(original, axis, 0)

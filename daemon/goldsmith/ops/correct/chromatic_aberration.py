@@ -1,7 +1,7 @@
-"""Lateral colour: red or blue drawn a little larger or smaller than green, which leaves coloured rims away from the middle.
+"""Find lateral chromatic aberration: red or blue is slightly larger or smaller than green, which leaves coloured rims towards the corners.
 
-Where a tile's red is green moved outwards by d px, red = a * green - a * d * (slope of green outwards), all without their local means. So d
-comes from a least-squares fit in each tile that has edges, and the scale of the whole picture is what most of the tiles agree on.
+If the red of a tile is green moved outwards by d px, then red = a * green - a * d * (outward slope of green), each without its local mean.
+A least-squares fit in each tile with edges gives d. The scale of the whole picture is the one that most tiles agree on.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from goldsmith.picture.picture import Mask, Pixels, freeze
 from goldsmith.picture.smoothing import gaussian_blur, resize_values
 
 _TILE = 48
-# Standard deviation of green, without its local mean, in a tile that is asked.
+# Minimum standard deviation of green without its local mean, for a tile to be measured.
 _MIN_EDGE_DEVIATION = 0.02
-# Correlation of the other colour with green in a tile that is asked: coloured things say nothing of the lens.
+# Minimum correlation of the other colour with green, for a tile to be measured: coloured objects say nothing about the lens.
 _MIN_CORRELATION = 0.97
 _LEAST_TILES = 24
-# So few are enough where they agree twice as well, and lie in three quarters of the picture.
+# So few tiles are enough if they agree twice as well and lie in three quadrants of the picture.
 _FEW_TILES = 12
-# Power of the slopes beside that of the detail in a tile that is asked: what is out of focus says little.
+# Minimum power of the slopes relative to the detail, for a tile to be measured: out-of-focus tiles say little.
 _MIN_SHARPNESS = 0.04
-# px in the corner: less is not to be seen.
+# px in the corner. A smaller shift is not visible.
 _MIN_CORNER_SHIFT = 0.9
-# The middle half of the tiles differs by less than this part of the scale.
+# The middle half of the tiles may differ by less than this share of the scale.
 _MAX_DISAGREEMENT = 0.5
 _MAX_SCALE = 0.016
 _MAX_ROUNDS = 3
-# What the two had not in common falls by as much, or coloured things were taken for a lens.
+# The dissimilarity of the two colours must fall to this share; otherwise coloured objects were mistaken for lens errors.
 _MAX_DISSIMILARITY_RATIO = 0.86
-# Scales from which the fit sets out: it is right for moves of about a px alone.
+# Starting points of the fit, which is only accurate for shifts of about one px.
 _SCALE_CANDIDATES = np.arange(-8, 9) * 0.0018
-# Pixels at which they are tried.
+# Number of pixels at which the candidates are tried.
 _SEARCH_PIXELS = 300_000
 _MAX_REMAINING_SHARE = 0.8
 _MIN_TILES_PER_QUADRANT = 4
@@ -44,7 +44,7 @@ _MIN_TILES_PER_QUADRANT = 4
 
 @dataclass(frozen=True, slots=True)
 class ChannelScales:
-    """By how much red and blue are larger than green (0.001 = one px in a thousand from the middle), and how far that is in the corner."""
+    """How much larger red and blue are than green (0.001 = one px in a thousand from the centre), and the resulting shift in the corner."""
 
     red: float
     blue: float
@@ -53,7 +53,9 @@ class ChannelScales:
 
 @dataclass(frozen=True, slots=True)
 class _TileShifts:
-    """Of some tiles: by how many px a colour lies further out than green, how far out the tile is, in px, and its quarter (0 to 3)."""
+    """For some tiles: how many px a colour lies further out than green, the tile's distance from the centre in px, and its quadrant (0 to
+    3).
+    """
 
     shift_px: NDArray[np.float64]
     radius_px: NDArray[np.float64]
@@ -61,7 +63,7 @@ class _TileShifts:
 
 
 def measure_scales(pixels: Pixels) -> ChannelScales:
-    """What the tiles of (h, w, 3) agree on; 0 for a colour on which they do not."""
+    """Return the scales that the tiles of ``pixels``, (h, w, 3), 0..1, display-encoded, agree on; 0 for a colour without agreement."""
     height, width = pixels.shape[:2]
     reach = float(np.hypot(height, width)) / 2
     red, blue = (_estimate_scale(pixels, channel, reach) for channel in (0, 2))
@@ -69,9 +71,10 @@ def measure_scales(pixels: Pixels) -> ChannelScales:
 
 
 def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
-    """The whole picture, where red or blue are larger or smaller than green, resampled; nothing where that would not at least halve it.
+    """Return the whole picture, resampled, as one defect if red or blue has another scale than green; nothing if that would not at least
+    halve the error.
 
-    Size: px by which the colours part in the corner.
+    ``pixels`` is (h, w, 3), 0..1, display-encoded. The size of the defect is the shift of the colours in the corner, in px.
     """
     height, width, channels = pixels.shape
     if channels < 3 or min(height, width) < 2 * _TILE:
@@ -91,7 +94,7 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
 
 
 def _is_improved(original: Pixels, result: Pixels, max_remaining_share: float) -> bool:
-    """Whether the colours lie closer together in every quarter of the picture: a lens whose middle is elsewhere is left alone."""
+    """Return whether the colours are closer in every quadrant. A lens whose centre is elsewhere fails this and is left alone."""
     then, now = ([_measure_tile_shifts(one[:, :, channel], one[:, :, 1]) for channel in (0, 2)] for one in (original, result))
     for quarter in range(4):
         before, after = (sum(_median_shift(moves, quarter) for moves in each) for each in (then, now))
@@ -101,13 +104,13 @@ def _is_improved(original: Pixels, result: Pixels, max_remaining_share: float) -
 
 
 def _median_shift(shifts: _TileShifts, quadrant: int) -> float:
-    """The median px by which two colours part in a quarter of the picture; 0 where hardly a tile tells."""
+    """Return the median shift of two colours in a quadrant, in px; 0 if there are hardly any tiles."""
     mine = np.abs(shifts.shift_px[shifts.quadrant == quadrant])
     return float(np.median(mine)) if len(mine) >= _MIN_TILES_PER_QUADRANT else 0.0
 
 
 def _estimate_scale(pixels: Pixels, channel: int, half_diagonal: float) -> float:
-    """Refined over some rounds, since a fit of slopes is right for small moves alone."""
+    """Return the scale of a channel, refined over several rounds, because a fit of slopes is only accurate for small shifts."""
     green, plane = np.ascontiguousarray(pixels[:, :, 1]), np.ascontiguousarray(pixels[:, :, channel])
     total = _best_candidate_scale(plane, green)
     for _ in range(_MAX_ROUNDS):
@@ -123,7 +126,7 @@ def _estimate_scale(pixels: Pixels, channel: int, half_diagonal: float) -> float
 
 
 def _best_candidate_scale(plane: Mask, green: Mask) -> float:
-    """Of some scales the one at which the colour's detail is most like green's; seen small."""
+    """Return the candidate scale at which the colour's detail is most similar to green's, at a reduced size."""
     shrink = max(1.0, (green.size / _SEARCH_PIXELS) ** 0.5)
     height, width = (round(side / shrink) for side in green.shape)
     small, like = resize_values(plane, height, width), resize_values(green, height, width)
@@ -131,7 +134,7 @@ def _best_candidate_scale(plane: Mask, green: Mask) -> float:
 
 
 def _dissimilarity(plane: Mask, green: Mask, scale: float) -> float:
-    """How little the detail of a colour, brought to that scale, has in common with green's, away from the middle: 0 = all."""
+    """Return how little the detail of a colour at that scale has in common with green's, away from the centre: 0 = identical."""
     height, width = green.shape
     moved = _rescale(plane, scale) if scale else plane
     one, other = (gaussian_blur(each, 0.7) - gaussian_blur(each, 6) for each in (green, moved))
@@ -141,7 +144,7 @@ def _dissimilarity(plane: Mask, green: Mask, scale: float) -> float:
 
 
 def _consensus_scale(plane: Mask, green: Mask, half_diagonal: float) -> float | None:
-    """The scale most tiles agree on; None where they are too few."""
+    """Return the scale that most tiles agree on, or None if there are too few tiles."""
     told = _measure_tile_shifts(plane, green)
     far = told.radius_px
     few = len(far) < _LEAST_TILES
@@ -157,7 +160,7 @@ def _consensus_scale(plane: Mask, green: Mask, half_diagonal: float) -> float | 
 
 
 def _measure_tile_shifts(plane: Mask, green: Mask) -> _TileShifts:
-    """What each tile with edges tells."""
+    """Return the shift of each tile that has edges."""
     import cv2
 
     height, width = green.shape
@@ -186,7 +189,7 @@ def _measure_tile_shifts(plane: Mask, green: Mask) -> _TileShifts:
 
 
 def _rescale(plane: Mask, scale: float) -> Mask:
-    """The plane made smaller by 1 + scale about its middle, by Lanczos; what lies beyond the border repeats it."""
+    """Return the plane reduced by 1 + scale about its centre (Lanczos), with the border pixels repeated beyond the border."""
     import cv2
 
     height, width = plane.shape

@@ -1,8 +1,8 @@
-"""Repeats: a piece of the picture that is there twice, to the px; and patterns, which repeat by nature and are only told.
+"""Find regions that occur twice in a picture, exact to the px, and patterns, which repeat by nature and are only reported.
 
-Points with detail are described (SIFT; Lowe, IJCV 2004) and looked for elsewhere in the same picture, unturned and at the same size.
-Where many pairs agree on one way (Amerini et al., "A SIFT-based forensic method for copy-move attack detection", TIFS 2011), what lies
-there is compared with what lies that way off, pixel by pixel.
+Keypoints are described (SIFT; Lowe, IJCV 2004) and matched within the same picture, at the same rotation and size. If many pairs agree on
+an offset (Amerini et al., "A SIFT-based forensic method for copy-move attack detection", TIFS 2011), the pixels there are compared with the
+pixels at that offset.
 """
 
 from __future__ import annotations
@@ -18,41 +18,40 @@ from goldsmith.picture.colour import luma
 from goldsmith.picture.picture import Mask, Pixels, Window
 from goldsmith.picture.smoothing import gaussian_blur, resize_values
 
-# Larger pictures are looked through smaller.
+# Larger pictures are searched at a reduced size.
 _SEARCH_PIXELS = 3_000_000
 _POINTS = 6000
-# px (as looked through) between the two places.
+# Minimum distance of the two places, in px of the searched size.
 _MIN_DISTANCE = 24
-# Distance of two descriptions; unlike things lie at 250 and more.
+# Maximum distance of two descriptors; different objects have 250 and more.
 _MAX_DESCRIPTOR_DISTANCE = 120.0
 _LEAST_PAIRS = 6
-# Correlation of the two places, over a square of 11 px.
+# Minimum correlation of the two places over a square of 11 px.
 _MIN_LOCAL_CORRELATION = 0.95
-# The same over the whole of a copy: windows and letters of one kind are alike, and not as much; less where pixels were averaged.
+# The same over the whole copy: windows and letters of one kind are similar, but less so. The limit is lower if the picture was reduced.
 _MIN_CORRELATION, _MIN_CORRELATION_DOWNSCALED = 0.98, 0.965
 _SQUARE = 11
 _DETAIL = 0.012
 _LEAST_AREA = 500
-# px beyond what is alike over a whole square, in which the edge of what was laid on lies.
+# px beyond the identical squares in which the edge of a pasted object lies.
 _RIM = 24
 _SAME_TOLERANCE = 0.02
-# px beyond the last that is the same: the edge itself, and what a JPEG has made of it.
+# px beyond the last identical pixel: the edge itself, and what JPEG compression made of it.
 _SEAM = 3
 _MIN_RIM_PIXELS = 20
 _MIN_STEEPNESS_RATIO = 1.25
-# Added to both slopes: on even ground there is nothing to be steeper than.
+# Added to both slopes, because nothing is steep on even ground.
 _SLOPE_OFFSET = 0.02
-# So many ways from one place, or more, are a pattern.
+# A place that repeats at so many offsets or more is a pattern.
 _MIN_PATTERN_OFFSETS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class DuplicatedRegion:
-    """Two places that look alike to the px: the copy as a box and what of it is alike, and the box of what it was copied from.
+    """Two identical places: the box of the copy, its identical pixels, and the box of the original.
 
-    The copy is the one with an edge round it, where it was laid on; the later one where neither has.
-
-    ``like`` is the correlation of their detail; ``pattern`` is true where the same thing is there more often than twice.
+    The copy is the place with an edge around it, where it was pasted; if neither has one, it is the later place. ``like`` is the
+    correlation of their detail. ``pattern`` is true if the same content occurs more than twice.
     """
 
     window: Window
@@ -66,7 +65,7 @@ class DuplicatedRegion:
 
 
 def find(pixels: Pixels) -> list[DuplicatedRegion]:
-    """What is in (h, w, c) twice, the largest first."""
+    """Return the duplicated regions of ``pixels``, (h, w, c), 0..1, display-encoded, largest first."""
     height, width = pixels.shape[:2]
     if min(height, width) < 4 * _MIN_DISTANCE:
         return []
@@ -89,7 +88,7 @@ def find(pixels: Pixels) -> list[DuplicatedRegion]:
 
 
 def _candidate_offsets(grey: Mask) -> list[tuple[int, int]]:
-    """The ways (rows, columns) on which many pairs of points agree, by their number."""
+    """Return the offsets (rows, columns) that many keypoint pairs agree on, most votes first."""
     import cv2
 
     codes = np.clip(grey * 255 + 0.5, 0, 255).astype(np.uint8)
@@ -119,7 +118,7 @@ def _candidate_offsets(grey: Mask) -> list[tuple[int, int]]:
 
 
 def _consensus_offsets(votes: Counter[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Ways with their neighbours of one px counted in, the strongest of each neighbourhood."""
+    """Return the offsets with the votes of their 1 px neighbours included, only the strongest of each neighbourhood."""
     told = {way: sum(votes.get((way[0] + down, way[1] + across), 0) for down in (-1, 0, 1) for across in (-1, 0, 1)) for way in votes}
     order = sorted((way for way in told if told[way] >= _LEAST_PAIRS), key=lambda way: (-votes[way], -told[way], way))
     kept: list[tuple[int, int]] = []
@@ -130,7 +129,7 @@ def _consensus_offsets(votes: Counter[tuple[int, int]]) -> list[tuple[int, int]]
 
 
 def _compare_at_offset(detail: Mask, offset: tuple[int, int]) -> list[DuplicatedRegion]:
-    """Where detail (h, w) is the same as that way off: the second place of each part."""
+    """Return the regions of ``detail`` (h, w) that are identical at that offset: the second place of each."""
     import cv2
 
     down, across = offset
@@ -156,7 +155,7 @@ def _compare_at_offset(detail: Mask, offset: tuple[int, int]) -> list[Duplicated
 
 
 def _identify_copy(grey: Mask, region: DuplicatedRegion) -> DuplicatedRegion:
-    """The same with the copy as far as its edge goes, and the places the other way round where the earlier one is what was laid on."""
+    """Return the region with the copy extended to its edge, and with the places exchanged if the earlier one was pasted."""
     room = [
         (min(_RIM, mine.start, theirs.start), min(_RIM, length - mine.stop, length - theirs.stop))
         for mine, theirs, length in zip(region.window, region.source, grey.shape, strict=True)
@@ -179,7 +178,7 @@ def _identify_copy(grey: Mask, region: DuplicatedRegion) -> DuplicatedRegion:
 
 
 def _identical_area(difference: Mask, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """How far two places are the same, beyond what is alike over a whole square, as far as that hangs together."""
+    """Return how far the two places are identical beyond the identical squares, as a connected area."""
     import cv2
 
     same = (np.abs(cv2.blur(difference, (3, 3))) < _SAME_TOLERANCE) & _dilate(mask, _RIM)
@@ -190,7 +189,7 @@ def _identical_area(difference: Mask, mask: NDArray[np.bool_]) -> NDArray[np.boo
 
 
 def _rim_steepness(grey: Mask, mask: NDArray[np.bool_]) -> float:
-    """How much steeper tone changes at the rim of what is alike than a little further out: 1 where it goes on as it is."""
+    """Return how much steeper the tone changes at the rim of the copy than slightly further out: 1 = no edge."""
     import cv2
 
     slope = np.hypot(cv2.Sobel(grey, -1, 1, 0), cv2.Sobel(grey, -1, 0, 1))
@@ -201,7 +200,7 @@ def _rim_steepness(grey: Mask, mask: NDArray[np.bool_]) -> float:
 
 
 def _dilate(flags: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
-    """The flags, and every pixel at most ``radius`` px beside one, diagonals too."""
+    """Return the flags dilated by ``radius`` px, diagonals included."""
     import cv2
 
     return np.asarray(cv2.dilate(flags.astype(np.uint8), np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)) > 0)
@@ -217,7 +216,7 @@ def _overlaps(first: Window, second: Window) -> bool:
 
 
 def _scale_to_full_size(region: DuplicatedRegion, shrink: float, height: int, width: int) -> DuplicatedRegion:
-    """As looked through small, told at the picture's own size."""
+    """Return the region at the picture's own size."""
     if shrink == 1:
         return region
     boxes = []

@@ -1,4 +1,4 @@
-"""What was found: its place in the picture, and its size before and after."""
+"""A defect that was found: its place in the picture, and its size before and after the correction."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from goldsmith.picture.picture import PixelPatch, Window
 
-# (rows, columns): True where something is.
+# (rows, columns): True where the property holds.
 BoolMask = NDArray[np.bool_]
 
-# Sizes are told in codes of 8 bits, whatever the picture's depth.
+# Sizes are in 8-bit codes, whatever the picture's depth.
 MAX_8BIT_CODE = 255
 
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One fault: the box it lies in, its size before and after (the unit is its kind's), and the pixels that mend it, or None.
+    """One defect: its box, its size before and after (the unit depends on the kind), and the pixels that correct it, or None.
 
-    ``also`` is the other place of what is there twice.
+    ``also`` is the other place of a duplicated region.
     """
 
     window: Window
@@ -32,18 +32,18 @@ class Defect:
 
 
 def make_window(top: int, left: int, height: int, width: int) -> Window:
-    """A box by its upper left corner and its size, all in px."""
+    """Return a window from its upper left corner and its size, all in px."""
     return slice(top, top + height), slice(left, left + width)
 
 
 def to_box(window: Window) -> list[int]:
-    """left, top, width, height in px, as the record tells it."""
+    """Return left, top, width and height in px, as the record has them."""
     rows, columns = window
     return [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start]
 
 
 def expand_window(window: Window, margin: int, height: int, width: int) -> Window:
-    """The box with ``by`` px more at each side, as far as the picture goes."""
+    """Return the window with ``margin`` px more on each side, clipped to the picture."""
     rows, columns = window
     return slice(max(0, rows.start - margin), min(height, rows.stop + margin)), slice(
         max(0, columns.start - margin), min(width, columns.stop + margin)
@@ -51,7 +51,9 @@ def expand_window(window: Window, margin: int, height: int, width: int) -> Windo
 
 
 def connected_components(mask: BoolMask, min_area: int) -> list[tuple[Window, BoolMask]]:
-    """The connected parts of ``marked`` with ``least`` px or more, largest first: the box of each, and what of the box is its own."""
+    """Return the connected components of ``mask``, (h, w), bool, with at least ``min_area`` px, largest first: the window of each, and its
+    own pixels in it.
+    """
     import cv2
 
     count, labels, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)

@@ -1,4 +1,4 @@
-"""Fringes: thin purple or green rims where something dark stands against a blown light; made as colourful as what lies beside them."""
+"""Find colour fringes, thin purple or green rims of dark objects in front of blown highlights, and reduce their colour."""
 
 from __future__ import annotations
 
@@ -10,33 +10,35 @@ from goldsmith.picture.colour import luma
 from goldsmith.picture.picture import Mask, Pixels, Window, freeze
 from goldsmith.picture.smoothing import gaussian_blur
 
-# Luma of the light that fringes lie beside.
+# Minimum luma of a blown highlight.
 _BLOWN_LUMA = 0.93
-# How much darker than that light it gets within the reach of it.
+# How much darker the object must be within reach of the highlight.
 _MIN_CONTRAST = 0.4
-# px from the light to the end of a fringe.
+# px from the highlight to the end of a fringe.
 _REACH = 7
-# Colour above what lies beside it, of full scale.
+# Colour above that of the neighbourhood, as a share of full scale.
 _MIN_EXCESS = 0.06
-# Leaves and yellow petals are green at their edges by nature.
+# Leaves and yellow petals have naturally green edges.
 _MIN_GREEN_EXCESS = 0.12
 _MAX_EXCESS = 0.35
 _LEAST_AREA = 24
 _MIN_LENGTH = 8
 _JOIN = 15
-# px: thinner lights (stars, lettering) have no rims that could be told from their own colour.
+# px. The fringes of thinner highlights (stars, lettering) cannot be told from their own colour.
 _MIN_LIGHT_WIDTH = 9
-# Between the highest and the lowest channel: a red thing on white has a rim of its own colour.
+# Difference between the highest and the lowest channel: a red object on white has a rim of its own colour.
 _STRONG_COLOUR = 0.4
 _NEIGHBOURHOOD_PX = 16
-# Of what is not light within 16 px of a rim so much may have the colour, the rim itself included: more is a thing of that colour.
+# Within 16 px of a rim, at most this share of the darker pixels may have the fringe's colour, the rim included; more is an object of that
+# colour.
 _MAX_COLOURED_SHARE = 0.25
 
 
 def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
-    """The fringes of (h, w, 3), near ones taken together, with what mends them; luma stays.
+    """Return the fringes of ``pixels``, (h, w, 3), 0..1, display-encoded, near ones combined, each with the pixels that correct it. The
+    luma is kept.
 
-    Size: the mean colour above what lies beside, in codes of 8 bits.
+    The size of a defect is the mean colour above that of the neighbourhood, in 8-bit codes.
     """
     import cv2
 
@@ -65,7 +67,7 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
 
 
 def _is_object_colour(pixels: Pixels, window: Window, grey: Mask) -> bool:
-    """Whether the colour is that of a thing there: much of what is no light has it, or what is dark has a strong one itself."""
+    """Return whether the colour belongs to an object: many of the darker pixels have it, or the dark object itself has a strong colour."""
     dark = grey[window] < _BLOWN_LUMA
     deep = pixels[window][grey[window] < _BLOWN_LUMA - _MIN_CONTRAST]
     if len(deep) and float(np.median(np.ptp(deep, axis=1))) > _STRONG_COLOUR:
@@ -75,7 +77,7 @@ def _is_object_colour(pixels: Pixels, window: Window, grey: Mask) -> bool:
 
 
 def _edges_of_blown_areas(grey: Mask) -> BoolMask:
-    """Within reach of a blown light, at an edge to something much darker."""
+    """Return the edges to something much darker within reach of a blown highlight."""
     import cv2
 
     shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _REACH + 1, 2 * _REACH + 1))
@@ -88,13 +90,13 @@ def _edges_of_blown_areas(grey: Mask) -> BoolMask:
 
 
 def _fringe_colour(pixels: Pixels, sign: int) -> Mask:
-    """How purple (1) or green (-1) each pixel is, 0..1."""
+    """Return how purple (1) or green (-1) each pixel is, 0..1."""
     red, green, blue = (pixels[:, :, channel] for channel in range(3))
     return np.maximum(np.minimum(red, blue) - green if sign > 0 else green - np.maximum(red, blue), 0).astype(np.float32)
 
 
 def _rim_excess(colour: Mask, near: BoolMask) -> Mask:
-    """The colour above what it is on either side of the rim, (h, w)."""
+    """Return the colour above that on either side of the rim, (h, w)."""
     import cv2
 
     shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _REACH + 1, 2 * _REACH + 1))
@@ -103,7 +105,7 @@ def _rim_excess(colour: Mask, near: BoolMask) -> Mask:
 
 
 def _desaturate_rim(pixels: Pixels, place: Window, mask: BoolMask, rim: dict[int, Mask], strength: float) -> Defect | None:
-    """The rim's colour taken down to its ground, at constant luma; bounded."""
+    """Return the rim with its colour reduced to that of the neighbourhood, at constant luma and within a bound."""
     whole = expand_window(place, 0, *pixels.shape[:2])
     given = pixels[whole]
     made = given.copy()

@@ -1,4 +1,4 @@
-"""Halos: light and dark rims along edges, from too much sharpening; found by edges that overshoot, and undone about them."""
+"""Find sharpening halos, light and dark rims along edges, by edges that overshoot, and remove them."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from goldsmith.picture.colour import luma
 from goldsmith.picture.picture import Mask, Pixels, freeze
 from goldsmith.picture.smoothing import gaussian_blur
 
-# Luma over 2 px of an edge that can be judged.
+# Minimum luma difference over 2 px of an edge that can be measured.
 _MIN_EDGE_HEIGHT = 0.12
 # px from an edge to the end of its halo.
 _HALO_RADIUS = 6
 _PROFILE_RADIUS = 12
-# An edge is judged where what lies beyond on either side is quieter than this part of its height.
+# An edge is measured if both flanks vary by less than this share of its height.
 _MAX_FLANK_VARIATION = 0.2
-# What overshoots by more than its own height is a line, and no halo.
+# If an edge overshoots by more than its own height, it is a line, not a halo.
 _MAX_OVERSHOOT = 1.5
 _MAX_EDGES = 16000
 _LEAST_EDGES = 30
-# An edge is judged where so much of its rise lies within 4 px: over wider ones a sharpener leaves no rim ...
+# An edge is measured if this share of its rise lies within 4 px, because sharpening leaves no rim on wider edges ...
 _MIN_CRISPNESS = 0.8
-# ... and where so much of its rise is left to black and to white: what is clipped has no rim to measure.
+# ... and if this share of its rise remains to black and to white, because a clipped rim cannot be measured.
 _MIN_HEADROOM = 0.15
-# A rim, as a part of the edge's height, on the side where it is lower: textures, grooves and glints have one on one side.
+# Minimum height of a rim on its lower side, as a share of the edge's height: textures, grooves and glints have a rim on one side.
 _MIN_RIM = 0.1
-# Share of the judged edges with a rim on both sides, from which on a picture is over-sharpened.
+# If this share of the measured edges has a rim on both sides, the picture is over-sharpened.
 _MIN_RIMMED_SHARE = 0.4
-# Where most edges overshoot by more, on both sides together, they are lines that somebody drew.
+# If most edges overshoot by more on both sides together, they are drawn lines.
 _DRAWN_LINE_OVERSHOOT = 1.3
 _SIGMA_CANDIDATES = (0.7, 1.1, 1.7, 2.6)
 _AMOUNT_CANDIDATES = (0.4, 0.8, 1.4, 2.2, 3.2)
 _ITERATIONS = 8
-# What an edge that became too soft counts for beside its overshoot.
+# Weight of an edge that became too soft, relative to its overshoot.
 _SOFTNESS_PENALTY = 0.6
-# So much of the overshoot is left at most, or it came from something else.
+# At most this share of the overshoot may remain; otherwise it had another cause.
 _MAX_REMAINING_SHARE = 0.55
 _TIE_TOLERANCE = 0.004
 _ANALYSIS_SIDE = 1024
@@ -47,9 +47,10 @@ _CELL = 64
 
 @dataclass(frozen=True, slots=True)
 class EdgeMeasurements:
-    """Judged edges: where (n, 2: row, column), overshoot on both sides together as a part of their height (n), that of the
-    side where it is less (n), and how far the flanks 3 to 5 px off lie beyond what follows them, likewise: below zero where too
-    much was undone (n)."""
+    """Measured edges: position (n, 2: row, column), overshoot on both sides together as a share of the height (n), overshoot on the lower
+    side (n), and how far the flanks 3 to 5 px away lie beyond the pixels after them, as a share of the height (n); negative if too much
+    was removed.
+    """
 
     positions: NDArray[np.int64]
     overshoot: NDArray[np.float32]
@@ -62,14 +63,15 @@ class EdgeMeasurements:
 
     @property
     def rimmed_share(self) -> float:
-        """The share with a rim on both sides; 0 of too few."""
+        """The share of edges with a rim on both sides; 0 if there are too few edges."""
         return float((self.weaker_overshoot > _MIN_RIM).mean()) if len(self.weaker_overshoot) >= _LEAST_EDGES else 0.0
 
 
 def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
-    """Where the edges of an over-sharpened picture (h, w, c) overshoot, near ones taken together, and what mends them.
+    """Return the places where the edges of an over-sharpened picture overshoot, near ones combined, each with the pixels that correct it.
 
-    Size: overshoot as per cent of the edges' height, both sides together. Nothing where most edges are as they should be.
+    ``pixels`` is (h, w, c), 0..1, display-encoded. The size of a defect is the overshoot on both sides together, in percent of the edges'
+    height. Returns nothing if most edges are as they should be.
     """
     if min(pixels.shape[:2]) < 2 * _CELL:
         return []
@@ -99,7 +101,7 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
 
 
 def measure_edges(luma_plane: Mask, positions: NDArray[np.int64] | None = None) -> EdgeMeasurements:
-    """Overshoot at lone edges of a plane (h, w), or at the places that are given."""
+    """Return the overshoot at isolated edges of a luma plane (h, w), 0..1, or at the given positions (n, 2) in px."""
     import cv2
 
     soft = gaussian_blur(luma_plane, 1.0)
@@ -148,7 +150,7 @@ def _sample_bilinear(grey: Mask, x: NDArray[np.float32], y: NDArray[np.float32])
 
 
 def _edge_ridge_pixels(gradient: Mask, across: NDArray[np.float32], down: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Pixels on the steepest line of an edge, away from the border, some thousands at most, evenly taken."""
+    """Return the pixels on the steepest line of each edge, away from the border, evenly sampled to some thousands at most."""
     inner = np.zeros(gradient.shape, bool)
     inner[_PROFILE_RADIUS:-_PROFILE_RADIUS, _PROFILE_RADIUS:-_PROFILE_RADIUS] = True
     row, column = np.nonzero((gradient > _MIN_EDGE_HEIGHT / 4) & inner)
@@ -162,10 +164,10 @@ def _edge_ridge_pixels(gradient: Mask, across: NDArray[np.float32], down: NDArra
 
 
 def _halo_excess(grey: Mask, edges: EdgeMeasurements) -> Mask:
-    """By how much each pixel near an edge lies too high, (h, w).
+    """Return by how much each pixel near an edge is too high, (h, w).
 
-    A sharpener adds ``amount`` times what a blur takes away. Of a few amounts and widths the one is undone that leaves least overshoot,
-    and the weakest that leaves as little as a photograph has. What thin things there are stays: nothing is clamped.
+    Sharpening adds ``amount`` times the difference to a blurred copy. Of several amounts and widths, the function inverts the one that
+    leaves the least overshoot, and the weakest one that leaves as little as a photograph has. Thin objects stay: nothing is clamped.
     """
     window = _densest_window(edges, grey.shape)
     inside = np.all((edges.positions >= [span.start for span in window]) & (edges.positions < [span.stop for span in window]), axis=1)
@@ -188,7 +190,7 @@ def _halo_excess(grey: Mask, edges: EdgeMeasurements) -> Mask:
 
 
 def _invert_unsharp_mask(grey: Mask, sigma: float, amount: float) -> Mask:
-    """A plane as it was before an unsharp mask of that width and amount: by fixed-point rounds, which never ring."""
+    """Return the plane before an unsharp mask of that width and amount, by fixed-point iteration, which never rings."""
     made = grey
     for _ in range(_ITERATIONS):
         made = np.asarray((grey + np.float32(amount) * gaussian_blur(made, sigma)) / np.float32(1 + amount), np.float32)
@@ -196,14 +198,14 @@ def _invert_unsharp_mask(grey: Mask, sigma: float, amount: float) -> Mask:
 
 
 def _steepness_loss(original: Mask, result: Mask, positions: NDArray[np.int64]) -> float:
-    """How much of their steepness edges lose beyond a half, 0..0.5: a blur has no halos either."""
+    """Return how much more than half of their steepness the edges lose, 0..0.5: a blur has no halos either."""
     row, column = positions[:, 0], positions[:, 1]
     steep = [np.abs(np.gradient(one)[0])[row, column] + np.abs(np.gradient(one)[1])[row, column] for one in (original, result)]
     return float(np.clip(0.5 - np.median(steep[1] / np.maximum(steep[0], np.float32(1e-4))), 0, 0.5))
 
 
 def _edge_proximity(grey: Mask) -> Mask:
-    """1 within a halo's reach of a strong edge, fading to 0 beyond it."""
+    """Return a mask that is 1 within reach of a strong edge and fades to 0 beyond it."""
     import cv2
 
     soft = gaussian_blur(grey, 1.0)
@@ -215,7 +217,7 @@ def _edge_proximity(grey: Mask) -> Mask:
 
 
 def _densest_window(edges: EdgeMeasurements, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """The square of a megapixel with most judged edges in it."""
+    """Return the window of one megapixel with the most measured edges."""
     best, found = -1, (slice(0, shape[0]), slice(0, shape[1]))
     for top in range(0, max(shape[0] - _ANALYSIS_SIDE // 2, 1), _ANALYSIS_SIDE // 2):
         for left in range(0, max(shape[1] - _ANALYSIS_SIDE // 2, 1), _ANALYSIS_SIDE // 2):
@@ -228,7 +230,7 @@ def _densest_window(edges: EdgeMeasurements, shape: tuple[int, ...]) -> tuple[sl
 
 
 def _changed_cells(change: Mask) -> BoolMask:
-    """Which squares of 64 px hold something that is to move."""
+    """Return which 64 px cells hold a pixel that changes."""
     height, width = change.shape
     padded = np.pad(np.abs(change) > 1 / 255, ((0, -height % _CELL), (0, -width % _CELL)))
     rows, columns = padded.shape[0] // _CELL, padded.shape[1] // _CELL
@@ -236,7 +238,7 @@ def _changed_cells(change: Mask) -> BoolMask:
 
 
 def _edges_in_cells(edges: EdgeMeasurements, box: tuple[slice, slice], cells: tuple[slice, slice], mask: BoolMask) -> BoolMask:
-    """Which edges lie in those squares."""
+    """Return which edges lie in those cells."""
     row, column = edges.positions[:, 0], edges.positions[:, 1]
     inside = (row >= box[0].start) & (row < box[0].stop) & (column >= box[1].start) & (column < box[1].stop)
     made = np.zeros(len(row), bool)

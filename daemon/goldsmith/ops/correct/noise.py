@@ -1,6 +1,6 @@
-"""Noise: of brightness, and of colour alone; told from texture by how fast it fades when the picture is seen smaller.
+"""Find noise, of luma and of chroma, told from texture by how fast it fades when the picture is reduced.
 
-What a sensor or a sampler adds is of one pixel or of a few: averaged over squares of two it halves. Grass, cloth and foliage stay.
+Noise of a sensor or a sampler is one or a few pixels wide: averaging 2 x 2 squares halves it. Grass, cloth and foliage stay.
 """
 
 from __future__ import annotations
@@ -14,20 +14,23 @@ from goldsmith.picture.slab_processing import map_strips
 from goldsmith.picture.smoothing import resize_values
 from goldsmith.picture.wavelet_denoise import CONTEXT_MARGIN, denoise_pixels, split_planes
 
-# Standard deviation of the luma's noise above which a picture is cleaned: film and phones at night have less.
+# Standard deviation of the luma noise above which a picture is denoised; film and phones at night have less.
 _MIN_LUMA_NOISE = 0.025
-# What is above that is a pattern that somebody drew.
+# More than this is a drawn pattern.
 _MAX_LUMA_NOISE = 0.08
-# Seen at half the size noise has less than this part of its deviation, and texture as much or more.
+# At half the size, noise keeps less than this share of its deviation; texture keeps as much or more.
 _MAX_HALF_SIZE_RATIO = 0.85
-# The same of Cb and Cr, and of blotches in them, seen at a quarter of the size: photographs have 0.0035 and 0.0074 at most.
+# The same for Cb and Cr, and for blotches in them at a quarter of the size; photographs have at most 0.0035 and 0.0074.
 _MIN_CHROMA_NOISE, _MIN_CHROMA_BLOTCHES = 0.011, 0.0085
 _SCALE_DIVISORS = (1, 2, 4)
 _LEAST_SIDE = 128
 
 
 def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
-    """Noise of (h, w, c) as a fault of the whole picture. Size: standard deviation of the luma's, in per cent of full scale."""
+    """Return the luma noise of ``pixels``, (h, w, c), 0..1, display-encoded, as one defect of the whole picture.
+
+    The size is the standard deviation of the luma noise, in percent of full scale.
+    """
     sigma, *colours = (estimate_noise(_centre_chroma(plane, number)) for number, plane in enumerate(split_planes(pixels)))
     if not _MIN_LUMA_NOISE <= sigma <= _MAX_LUMA_NOISE or _noise_at_scale(split_planes(pixels)[0], 2) > _MAX_HALF_SIZE_RATIO * sigma:
         return []
@@ -35,7 +38,11 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
 
 
 def find_colour_noise(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
-    """Noise of colour in (h, w, 3), specks or blotches: Cb and Cr are cleaned and the luma stays. Size: as that of noise, of the worse."""
+    """Return the chroma noise of ``pixels``, (h, w, 3), 0..1, display-encoded, specks or blotches. Cb and Cr are denoised, the luma is
+    kept.
+
+    The size is the standard deviation of the noisier plane, in percent of full scale.
+    """
     if pixels.shape[2] < 3 or min(pixels.shape[:2]) < _LEAST_SIDE:
         return []
     seen = [[_noise_at_scale(_centre_chroma(plane, 1), smaller) for smaller in _SCALE_DIVISORS] for plane in split_planes(pixels)[1:]]
@@ -49,12 +56,12 @@ def find_colour_noise(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
 
 
 def _equivalent_sigma(noise_by_scale: list[float]) -> float:
-    """Of the noise of single pixels that would leave as much at each size."""
+    """Return the deviation of per-pixel noise that would leave as much at each scale."""
     return max(one * smaller for one, smaller in zip(noise_by_scale, _SCALE_DIVISORS, strict=True))
 
 
 def _centre_chroma(plane: Mask, plane_index: int) -> Mask:
-    """Colour differences lie about 0: brought to where nothing counts as clipped."""
+    """Shift colour differences from about 0 to the middle of the range, so that none counts as clipped."""
     return np.asarray(plane + np.float32(0.5 * (plane_index > 0)), np.float32)
 
 
@@ -64,7 +71,7 @@ def _noise_at_scale(plane: Mask, divisor: int) -> float:
 
 
 def _denoise(pixels: Pixels, sigmas: list[float], measured_plane: int, before: float) -> Defect:
-    """Each plane without noise of its deviation; ``assess_matte`` is the plane whose size is told."""
+    """Return each plane denoised by its deviation; ``measured_plane`` is the plane whose size is recorded."""
     whole = slice(0, pixels.shape[0]), slice(0, pixels.shape[1])
     made = map_strips(pixels, lambda strip: denoise_pixels(strip, sigmas), CONTEXT_MARGIN)
     plane = _centre_chroma(split_planes(made)[measured_plane], measured_plane)

@@ -1,4 +1,4 @@
-"""The correction pass: faults of generators, enlargers, lenses and sharpeners are looked for, put on record and mended where they are."""
+"""The ``correct`` operation: find, record and correct defects of generators, upscalers, lenses and sharpeners."""
 
 from __future__ import annotations
 
@@ -34,48 +34,48 @@ from goldsmith.picture.picture import Mask, Picture, PixelPatch, Pixels, freeze
 CorrectionStrength = Literal["auto", "off"] | Annotated[float, Field(ge=0, le=100)]
 DefectFinder = Callable[[Pixels, float], list[Defect]]
 
-# So many places of one fault are put on record, the largest first; all are counted.
+# At most this many places of one kind are recorded, largest first; all are counted.
 _MAX_RECORDED = 24
-# px round a copy that the engine makes new as well.
+# px round a copy that the engine repaints too.
 _REPAIR_MARGIN = 4
 
 
 class Correct(PictureOperation):
-    """Find and mend bands, tile seams, noise, colour fringes and sharpening halos; find what is there twice.
+    """Find and correct banding, tile seams, noise, colour fringes and sharpening halos; find duplicated regions.
 
-    Where nothing is found the very picture comes back.
+    Returns the same picture if nothing is found.
     """
 
     banding: CorrectionStrength = "auto"
-    """Smooth slopes that go in steps: "auto" mends what is found, "off" does not look, 0 to 100 per cent (0 only records)."""
+    """Smooth slopes that go in steps: "auto" corrects what is found, "off" does not look, 0 to 100 percent (0 only records)."""
     seams: CorrectionStrength = "auto"
     """Straight lines where the tone of neighbouring tiles steps: "auto", "off" or 0 to 100."""
     noise: CorrectionStrength = "auto"
-    """Noise above 2.5 % of full scale, and noise of colour above 0.8 %: "auto", "off" or 0 to 100."""
+    """Noise above 2.5 % of full scale, and colour noise above 0.8 %: "auto", "off" or 0 to 100."""
     fringes: CorrectionStrength = "auto"
-    """Red and blue drawn larger or smaller than green, and purple or green rims beside blown lights: "auto", "off" or 0 to 100."""
+    """Red and blue larger or smaller than green, and purple or green rims beside blown highlights: "auto", "off" or 0 to 100."""
     halos: CorrectionStrength = "auto"
     """Light and dark rims along edges, from too much sharpening: "auto", "off" or 0 to 100."""
     repeats: Literal["report", "repair", "off"] = "report"
-    """What is there twice to the px: "report" puts it on record, "repair" has an engine make the copy new, "off" does not look."""
+    """Regions that occur twice, exact to the px: "report" records them, "repair" lets an engine repaint the copy, "off" does not look."""
     model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    """The engine for repeats = "repair": its name in config/models.toml; the house's default where it is left out."""
+    """The engine for repeats = "repair": a name in config/models.toml; default: the default inpainting model."""
     where: RegionExpression = ""
-    """The region to mend: a mask's name or an expression such as "mask & left"; everything where it is empty."""
+    """The region to correct: a mask's name or an expression such as "mask & left"; default: the whole picture."""
 
     def bytes_per_pixel(self) -> int:
-        """Faults are looked for over the whole picture, and what mends one may be as large as that."""
+        """Return the memory for a search over the whole picture and a correction as large as the picture."""
         return 96
 
     def needs(self) -> StepNeeds:
-        """The region's masks; an inpainting engine where copies are to be made new."""
+        """Return the region's masks, and an inpainting engine if copies are to be repainted."""
         found = region_needs(self.where)
         if self.repeats != "repair":
             return found
         return StepNeeds(masks=found.masks, engines=(EngineNeed("inpaint", self.model), *found.engines))
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
-        """The picture with what was found mended; the very picture where nothing was."""
+        """Return the picture with the found defects corrected; the same picture if there are none."""
         mask = context.region(self.where, picture) if self.where else None
         if mask is not None and not mask.any():
             return picture
@@ -94,7 +94,7 @@ class Correct(PictureOperation):
         return work.picture
 
     def _handle_repeats(self, run: _CorrectionRun) -> None:
-        """Copies on record, and made new where that is asked and they are no pattern."""
+        """Record the copies, and repaint them if the step says so and they are not a pattern."""
         found = [one for one in copy_move.find(run.picture.pixels) if run.overlaps_region(one.window)]
         run.record("repeats", [one.to_defect() for one in found], [{"pattern": one.is_pattern} for one in found])
         copies = [one for one in found if not one.is_pattern]
@@ -118,7 +118,7 @@ class Correct(PictureOperation):
 
 
 class _CorrectionRun:
-    """The picture as it is after each correction, and what was found so far."""
+    """The picture after each correction, and the defects so far."""
 
     def __init__(self, picture: Picture, mask: Mask | None, context: StepContext) -> None:
         self.picture = picture
@@ -128,9 +128,9 @@ class _CorrectionRun:
         self._kinds_done = 0
 
     def find_and_correct(self, kind: str, strength: CorrectionStrength, find: DefectFinder) -> None:
-        """Look for one kind of fault, put it on record and lay what mends it over the picture, through the mask."""
+        """Find one kind of defect, record it, and blend the corrections into the picture through the mask."""
         self._kinds_done += 1
-        self.context.report(self._kinds_done / 8, f"looking for {kind}")
+        self.context.report(self._kinds_done / 8, f"finding {kind}")
         if strength == "off":
             return
         share = 1.0 if strength == "auto" else float(strength) / 100
@@ -141,7 +141,7 @@ class _CorrectionRun:
             self.picture = self.picture.with_patches(laid)
 
     def record(self, kind: str, defects: list[Defect], extra_facts: list[dict[str, RecordValue]] | None = None) -> None:
-        """Each fault with its box and its size before and after; nothing where there is none."""
+        """Record each defect with its box and its size before and after; record nothing if there is none."""
         if not defects:
             return
         told: list[RecordValue] = []
@@ -154,7 +154,7 @@ class _CorrectionRun:
         self.context.record(**findings)
 
     def dither_to_8_bits(self) -> None:
-        """In a picture of 8 bits what became smooth so far is dithered, or its bands would come back as it is written."""
+        """Dither the smoothed parts of an 8-bit picture; otherwise the bands would return when it is written."""
         laid = self.picture.differing_windows(self._original)
         if self.picture.depth != 8 or not laid:
             return
@@ -162,11 +162,11 @@ class _CorrectionRun:
         self.picture = self._original.with_patches(made)
 
     def overlaps_region(self, window: tuple[slice, slice]) -> bool:
-        """Whether the region has anything of a box."""
+        """Return whether the region overlaps a window."""
         return self.mask is None or bool(self.mask[window].any())
 
     def _blend_through_mask(self, patch: PixelPatch) -> PixelPatch:
-        """A patch, mixed in the mask's proportion."""
+        """Return the patch blended in proportion to the mask."""
         place, made = patch
         if self.mask is None:
             return patch

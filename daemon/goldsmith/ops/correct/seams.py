@@ -1,7 +1,7 @@
-"""Seams: straight lines from side to side at which the tone of neighbouring tiles steps; found by their constancy, and faded out.
+"""Find tile seams, straight lines from side to side at which the tone steps, by their constancy, and fade them out.
 
-Along a column of pixels the texture of a photograph steps up as often as down, and its own edges are neither so straight nor only one px
-wide nor as low; the tone of a tile's edge steps the same way all along.
+Along a column of pixels, the texture of a photograph steps up as often as down, and its own edges are not so straight, narrow and low. The
+tone at a tile's edge steps the same way all along.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ from goldsmith.ops.correct.defect import MAX_8BIT_CODE, Defect
 from goldsmith.picture.colour import luma
 from goldsmith.picture.picture import Mask, Pixels, freeze
 
-# Rows that are told together.
+# Rows that are averaged together.
 _ROWS_PER_PART = 32
 _CLIP = 10.0
 _WIDE_CLIP = 24.0
-# Codes: lower steps are not looked for ...
+# In codes. Lower steps are ignored ...
 _MIN_STEP = 0.9
-# ... but at multiples of 64, where tiles end.
+# ... except at multiples of 64, where tiles end.
 _MIN_STEP_ON_GRID = 0.6
-# Codes: higher ones are edges of things.
+# In codes. Higher steps are edges of objects.
 _MAX_STEP = 10.0
-# How far a seam stands above the columns beside it, in their own spread; more does not count as more ...
+# How far a seam exceeds the neighbouring columns, in units of their own spread; larger values count as this ...
 _MAX_SIGNIFICANCE = 5.0
-# ... and so far it does in the mean over its length.
+# ... and the mean over its length must reach this.
 _MIN_SIGNIFICANCE = 3.3
-# A line by itself where no tile is likely to end has to stand out as far; webcams and woodwork have stripes.
+# A single line where no tile is likely to end must reach this: webcams and woodwork have stripes.
 _MIN_SIGNIFICANCE_ALONE = 4.4
 _NEIGHBOUR_COLUMNS = 24
-# Of its length a seam is to be seen on so much.
+# The seam must be visible on this share of its length.
 _MIN_VISIBLE_SHARE = 0.75
-# A seam adds a tone and leaves the texture as lively as it is beside; where a thing ends, other things begin.
+# A seam adds a tone and keeps the texture; where an object ends, another texture begins.
 _MAX_TEXTURE_RATIO = 1.8
-# px to each side over which the step is spread.
+# px on each side over which the step is spread.
 _BLEND_PX = 96
 _LEAST_SIDE = 128
 _MIN_TILE_SIDE = 64
 _MIN_INTERVALS = 2
-# So much of the step is left at most, or it was none.
+# At most this share of the step may remain; otherwise it was not a seam.
 _MAX_REMAINING_SHARE = 0.45
-# px from the border: nearer lines are frames.
+# px from the border. Nearer lines are frames.
 _FRAME = 32
 
 
@@ -57,9 +57,10 @@ class _SeamLine:
 
 
 def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
-    """The seams of (h, w, c), upright ones first, each with the band that mends it, one laid after the other.
+    """Return the seams of ``pixels``, (h, w, c), 0..1, display-encoded, vertical ones first, each with the band that corrects it; each is
+    applied to the result of the one before.
 
-    Size: the step in codes of 8 bits, the mean of its absolute over its length.
+    The size of a defect is the mean absolute step over its length, in 8-bit codes.
     """
     if min(pixels.shape[:2]) < _LEAST_SIDE:
         return []
@@ -78,7 +79,7 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
 
 
 def _find_seam_lines(grey: Mask) -> list[_SeamLine]:
-    """Seams that go down a plane (h, w)."""
+    """Return the vertical seams of a plane (h, w)."""
     import cv2
 
     width = grey.shape[1]
@@ -102,7 +103,9 @@ def _find_seam_lines(grey: Mask) -> list[_SeamLine]:
 
 
 def _is_tile_grid(positions: list[int]) -> bool:
-    """Whether lines lie as tiles do: far apart, and three or more of them evenly; only the last tile may be another size."""
+    """Return whether the lines lie like tiles: far apart, and three or more of them at equal distances; only the last tile may have another
+    size.
+    """
     apart = np.diff(positions)
     if len(apart) and apart.min() < _MIN_TILE_SIDE:
         return False
@@ -113,7 +116,7 @@ def _is_tile_grid(positions: list[int]) -> bool:
 
 
 def _mean_by_parts(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The means of 32 rows each."""
+    """Return the means of 32 rows each."""
     import cv2
 
     rows, columns = values.shape[0] // _ROWS_PER_PART, values.shape[1]
@@ -121,18 +124,18 @@ def _mean_by_parts(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _excess_steps(grey: Mask) -> NDArray[np.float32]:
-    """By how many codes each column steps more than the columns beside it do: (h, w - 3), the first is the step before column 2."""
+    """Return by how many codes each column steps more than its neighbours, (h, w - 3); the first entry is the step before column 2."""
     step = np.diff(grey, axis=1) * np.float32(MAX_8BIT_CODE)
     return np.asarray(step[:, 1:-1] - (step[:, :-2] + step[:, 2:]) / 2, np.float32)
 
 
 def _rms_of_neighbours(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the columns beside each have: root of the mean square."""
+    """Return the root mean square of the columns beside each column."""
     return np.sqrt(np.maximum(_mean_of_neighbours(np.square(values)), np.float32(1e-4)))
 
 
 def _mean_of_neighbours(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean of the columns beside each, the nearest left out."""
+    """Return the mean of the columns beside each column, without the nearest ones."""
     import cv2
 
     wide, near = 2 * _NEIGHBOUR_COLUMNS + 1, 5
@@ -142,14 +145,14 @@ def _mean_of_neighbours(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _run_significance(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How surely three parts, one above the other, step the same way: a seam keeps its sign over a tile's length."""
+    """Return how surely three parts, one above the other, step the same way: a seam keeps its sign over a tile's length."""
     import cv2
 
     return np.asarray(cv2.blur(values, (1, 3), borderType=cv2.BORDER_REPLICATE)) * np.float32(3**0.5)
 
 
 def _blend_steps(pixels: Pixels, lines: list[_SeamLine], strength: float) -> list[Defect]:
-    """The steps spread over a band to each side, written into ``made``; narrower where the next seam is near."""
+    """Spread the steps over a band on each side, written into ``pixels``; the band is narrower if the next seam is near."""
     height, width = pixels.shape[:2]
     found = []
     ends = [0, *(line.index for line in lines), width]
@@ -171,13 +174,13 @@ def _blend_steps(pixels: Pixels, lines: list[_SeamLine], strength: float) -> lis
 
 
 def _fade_weights(count: int) -> NDArray[np.float32]:
-    """1 at the seam, 0 at the end of the band, without a corner at either."""
+    """Return weights that are 1 at the seam and 0 at the end of the band, without a corner at either."""
     place = (np.arange(count, dtype=np.float32) + np.float32(0.5)) / max(count, 1)
     return np.asarray((1 - place) ** 2 * (1 + 2 * place), np.float32)
 
 
 def _step_profile(pixels: Pixels, column: int) -> NDArray[np.float32]:
-    """How high the step before column ``at`` is, in codes: (h, c), smooth along the seam and deaf to texture."""
+    """Return the height of the step before ``column`` in codes, (h, c), smooth along the seam and independent of texture."""
     import cv2
 
     near = np.asarray(pixels[:, max(0, column - 6) : column + 6], np.float32) * MAX_8BIT_CODE
@@ -192,7 +195,7 @@ def _step_profile(pixels: Pixels, column: int) -> NDArray[np.float32]:
 
 
 def _running_midmean(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Running median of the middle half, by its mean, so that codes do not stick."""
+    """Return the running mean of the middle half, a median that does not stick to codes."""
     padded = np.pad(values, size // 2, mode="reflect")
     shown = np.sort(np.lib.stride_tricks.sliding_window_view(padded, size), axis=1)
     return np.asarray(shown[:, size // 4 : -(size // 4) or None].mean(axis=1), np.float32)

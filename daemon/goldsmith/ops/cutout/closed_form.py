@@ -1,7 +1,7 @@
-"""Closed-form matting of whole pictures: coarse to fine, and where it is large in tiles that know what lies round them.
+"""Solve closed-form matting for whole pictures: from coarse to fine, and in overlapping tiles where the picture is large.
 
-What a band of open pixels comes to is decided over long ways by the coarse picture, and within a few px by the fine one. So each size
-starts from what the one below it found, a tile is held at its rim by that too, and neighbouring tiles run into each other.
+The coarse picture decides about the unknown band over long distances, the fine picture within a few px. Each size therefore starts from the
+result of the size below, which also fixes the rim of each tile, and neighbouring tiles are blended into each other.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from goldsmith.ops.cutout.laplacian import (
 from goldsmith.picture.picture import Mask, Pixels, Window, freeze
 from goldsmith.picture.slab_processing import OnProgress
 
-# px of the longer side from which the answer is looked for over the whole picture at once.
+# px of the longer side at and below which the whole picture is solved at once.
 _COARSEST_SIDE = 256
-# How much the first guess counts beside the picture: only where colours tell nothing.
+# Weight of the first guess relative to the picture: it counts only where colours say nothing.
 _GUESS_WEIGHT = 1e-5
 _THREADS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class MattingOptions:
-    """How finely it is worked. tile, margin: px of a tile's core and of what it shares with its neighbours at each side; rounds: at
-    most so many steps towards the answer at the coarsest size and at the others; close: where a step changes less, it is there; noise: how
-    much colours vary by themselves, as a variance at full size. A camera's grain and the blocks of a JPEG are no edges."""
+    """How finely to solve. ``tile_side``, ``margin``: px of a tile's core, and of its overlap with its neighbours on each side. The
+    iteration limits apply to the coarsest size and to the others. The tolerance is the change per step at which the solution has
+    converged. The noise is the variance of colours at full size that is not an edge: camera grain and JPEG blocks.
+    """
 
     tile: int = 768
     margin: int = 48
@@ -50,7 +51,11 @@ DEFAULT_MATTING = MattingOptions()
 def solve_matte(
     pixels: Pixels, guess: Mask, unknown: BoolMask, options: MattingOptions = DEFAULT_MATTING, on_progress: OnProgress = lambda _: None
 ) -> Mask:
-    """The matte (h, w) of ``pixels`` (h, w, c): found where ``open_``, elsewhere ``guess`` as it is. ``tick`` may raise."""
+    """Return the matte (h, w), 0..1, of ``pixels`` (h, w, c), 0..1, display-encoded: solved where ``unknown`` (h, w), bool, elsewhere
+    ``guess`` (h, w), 0..1.
+
+    ``on_progress`` may raise to cancel.
+    """
     if not unknown.any():
         return guess
     sizes = [(pixels, guess, unknown)]
@@ -59,7 +64,7 @@ def solve_matte(
     matte, work, done = sizes[-1][1], sum(at[1].size for at in sizes), 0
     below = (sizes[-1][0], sizes[-1][2])
     for level, (seen, held, free) in reversed(list(enumerate(sizes))):
-        noise = max(MIN_VARIANCE, options.noise_variance / 4**level)  # of four pixels that become one, a quarter of the variance is left
+        noise = max(MIN_VARIANCE, options.noise_variance / 4**level)  # averaging four pixels leaves a quarter of the variance
         first = held is sizes[-1][1]
         start = held if first else np.where(free, _upsample_matte(below, matte, seen), held)
         rounds = options.coarse_iterations if first else options.fine_iterations
@@ -74,7 +79,7 @@ def solve_matte(
 
 
 def _downsample(pixels: Pixels, guess: Mask, unknown: BoolMask) -> tuple[Pixels, Mask, BoolMask]:
-    """At half the size. What is open in any part is open; so is what the subject and what lies behind it share."""
+    """Return everything at half the size. A pixel is unknown if any of its parts is, or if subject and background share it."""
     import cv2
 
     size = ((guess.shape[1] + 1) // 2, (guess.shape[0] + 1) // 2)
@@ -85,7 +90,7 @@ def _downsample(pixels: Pixels, guess: Mask, unknown: BoolMask) -> tuple[Pixels,
 
 
 def _upsample_matte(coarse: tuple[Pixels, BoolMask], matte: Mask, pixels: Pixels) -> Mask:
-    """A matte at the size of the finer ``pixels``: the lines through colour space that hold in the coarse picture hold there, too."""
+    """Return the matte at the size of the finer ``pixels``: the colour lines of the coarse picture hold there too."""
     import cv2
 
     slope, offset = fit_colour_lines(coarse[0], matte, coarse[1])
@@ -105,7 +110,7 @@ def _solve_in_tiles(
     iterations_and_noise: tuple[int, float],
     on_progress: OnProgress,
 ) -> Mask:
-    """The matte, each tile found for itself and all of them run into each other."""
+    """Return the matte, solved tile by tile and blended."""
     windows = list(_tile_windows(unknown, options))
     total, weight = np.zeros_like(start), np.zeros_like(start)
     pool = ThreadPoolExecutor(_THREADS)
@@ -125,7 +130,7 @@ def _solve_in_tiles(
 
 
 def _tile_windows(unknown: BoolMask, options: MattingOptions) -> Iterator[Window]:
-    """The tiles in which something is open, with what they share."""
+    """Yield the tiles with unknown pixels, including their overlap."""
     height, width = unknown.shape
     for top in _tile_starts(height, options.tile):
         for left in _tile_starts(width, options.tile):
@@ -136,13 +141,13 @@ def _tile_windows(unknown: BoolMask, options: MattingOptions) -> Iterator[Window
 
 
 def _tile_starts(side: int, tile: int) -> range:
-    """Where tiles begin; a rest of less than half a tile goes with the last one."""
+    """Return where tiles start; a remainder of less than half a tile belongs to the last one."""
     count = max(1, round(side / tile))
     return range(0, side, -(-side // count))
 
 
 def _tile_weights(window: Window, shape: tuple[int, ...], margin: int) -> Mask:
-    """How much a tile counts: fully inside, less and less over what it shares, never at the picture's own border."""
+    """Return the weights of a tile: full inside, falling over its overlap, but not at the picture's own border."""
     sides = []
     for span, length in zip(window, shape, strict=True):
         count = span.stop - span.start
@@ -172,7 +177,7 @@ def _solve_tile(pixels: Pixels, start: Mask, unknown: BoolMask, tolerance: float
 
 
 def _conjugate_gradients(equations: LinearSystem, start: Vector, tolerance: float, max_iterations: int) -> Vector:
-    """Conjugate gradients, each pixel weighed by its own entry (Jacobi); from ``start`` until a step is small."""
+    """Solve by conjugate gradients with a Jacobi preconditioner, from ``start`` until a step is small."""
     easing = 1 / np.maximum(equations.matrix.diagonal(), 1e-12)
     found = start.copy()
     left = equations.rhs - equations.matrix @ found

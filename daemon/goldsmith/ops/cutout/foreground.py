@@ -1,7 +1,7 @@
-"""The subject's own colours in the edge, where the picture shows them mixed with what lies behind.
+"""Estimate the subject's own colours at its edge, where the picture shows them mixed with the background.
 
-Germer, Uelwer, Conrad and Harmeling, "Fast Multi-Level Foreground Estimation" (2020): colours F and B so that alpha F + (1 - alpha) B
-is the picture and both are smooth where alpha is not; found at a small size first, then at each twice as large.
+Germer, Uelwer, Conrad and Harmeling, "Fast Multi-Level Foreground Estimation" (2020): colours F and B such that alpha F + (1 - alpha) B is
+the picture and both are smooth where alpha is not; solved at a small size first, then at each size twice as large.
 """
 
 from __future__ import annotations
@@ -15,14 +15,18 @@ from goldsmith.ops.cutout.laplacian import BoolMask
 from goldsmith.picture.picture import Mask, Pixels, Window
 from goldsmith.picture.slab_processing import OnProgress
 
-# How much neighbours are to be alike where alpha does not change.
+# How similar neighbours are to be where alpha does not change.
 _REGULARISATION = 1e-5
 _SMALL_SIDE, _SMALL_ITERATIONS, _ITERATIONS = 32, 10, 3
 _TILE = 256
 
 
 def estimate_foreground(pixels: Pixels, alpha: Mask, where: BoolMask, on_progress: OnProgress = lambda _: None) -> Pixels:
-    """The subject's colours (h, w, c) where they are ``wanted`` (h, w); elsewhere ``pixels`` as they are. ``tick`` may raise."""
+    """Return the subject's colours (h, w, c), 0..1, display-encoded, at the pixels ``where`` (h, w), bool, is True; elsewhere ``pixels``
+    unchanged.
+
+    ``alpha`` is (h, w), 0..1. ``on_progress`` may raise to cancel.
+    """
     height, width = alpha.shape
     levels = max(1, math.ceil(math.log2(max(height, width))) - 2)
     front = behind = pixels[:1, :1]
@@ -49,7 +53,9 @@ def _resize(planes: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def _refine_in_tiles(pixels: Pixels, alpha: Mask, colours: tuple[Pixels, Pixels], where: BoolMask, iterations: int) -> Pixels:
-    """The front colours, worked out only in tiles where they are wanted: the same as of the whole, since it looks ``rounds`` px far."""
+    """Return the foreground colours, computed only in tiles that need them: identical to the whole, because each pixel depends on
+    ``iterations`` px around it.
+    """
     made = colours[0].copy()
     for core, seen in _tiles(where, iterations):
         part = _relax(pixels[seen], alpha[seen], colours[0][seen], colours[1][seen], iterations)[0]
@@ -69,7 +75,7 @@ def _tiles(where: BoolMask, margin: int) -> Iterator[tuple[Window, Window]]:
 
 
 def _relax(pixels: Pixels, alpha: Mask, front: Pixels, background: Pixels, iterations: int) -> tuple[Pixels, Pixels]:
-    """Both colours after so many rounds in which every pixel listens to its four neighbours."""
+    """Return both colours after that many iterations in which every pixel adapts to its four neighbours."""
     padded = np.pad(alpha, 1, mode="edge")
     around = [padded[1 + y : padded.shape[0] - 1 + y, 1 + x : padded.shape[1] - 1 + x] for y, x in _NEIGHBOURS]
     weights = [(np.float32(_REGULARISATION) + np.abs(alpha - other))[:, :, None] for other in around]

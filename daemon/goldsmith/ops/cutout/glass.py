@@ -1,7 +1,7 @@
-"""Glass: what is partly see-through all over, as solid as somebody painted it, with its reflections and rims as solid as they show.
+"""Extract glass, which is partly transparent all over: as opaque as it was painted, with its reflections and rims as opaque as they look.
 
-A picture does not tell how clear a pane is, so a person says that. Where what lies behind is even, the picture tells the rest: a colour
-that no mixture with so little glass could make needs more of it. Smith and Blinn, "Blue Screen Matting" (1996), their known backing.
+A picture does not show how clear a pane is, so a person says it. If the background is even, the picture shows the rest: a colour that no
+mixture with so little glass could make needs more glass. Smith and Blinn, "Blue Screen Matting" (1996), known backing.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ from goldsmith.ops.cutout.laplacian import BoolMask
 from goldsmith.picture.picture import Mask, Pixels
 from goldsmith.picture.smoothing import pull_push_fill, resize_values
 
-# px of the longer side at which what lies behind is carried on under the glass: it is even there, or it is not done.
+# px of the longer side at which the background is continued under the glass, which works only for an even background.
 _WORKING_SIDE = 512
-# Painted fainter than this is no glass.
+# Paint fainter than this is not glass.
 _MIN_OPACITY = 0.02
-# px: over so much the soft edge of a brush is no thinner glass.
+# px. Within this distance, the soft edge of a brush does not mean thinner glass.
 _BRUSH_EDGE_PX = 9
-# So far from what lies behind, 0..1, a colour may be by noise alone.
+# A colour may differ this much, 0..1, from the background by noise alone.
 _NOISE_TOLERANCE = 0.03
-# How far round the glass what lies behind is looked at, in parts of the picture's longer side.
+# How far around the glass the background is examined, as a share of the picture's longer side.
 _NEIGHBOURHOOD = 0.08
 
 
 class Glass(NamedTuple):
-    """at (h, w): where it is; alpha (h, w): how solid it is there; pixels (h, w, c): its own colours there. ``uneven``: how far what lies
-    behind strays from its own mean round the glass, 0..1; None where nothing of it is to be seen."""
+    """Extracted glass. ``at`` (h, w): where it is; ``alpha`` (h, w): its opacity; ``pixels`` (h, w, c): its own colours; ``uneven``: how
+    far the background deviates from its own mean around the glass, 0..1, or None if no background is visible.
+    """
 
     mask: BoolMask
     alpha: Mask
@@ -37,7 +38,7 @@ class Glass(NamedTuple):
 
 
 def extract_glass(pixels: Pixels, matte: Mask, painted_opacity: Mask) -> Glass:
-    """Of a picture (h, w, c), its matte and how solid the glass was painted (h, w), 0..1: the glass."""
+    """Return the glass of ``pixels`` (h, w, c), 0..1, display-encoded, given its matte and the painted opacity, both (h, w), 0..1."""
     import cv2
 
     at = painted_opacity > _MIN_OPACITY
@@ -56,7 +57,7 @@ def extract_glass(pixels: Pixels, matte: Mask, painted_opacity: Mask) -> Glass:
 
 
 def _estimate_background(pixels: Pixels, matte: Mask, glass_mask: BoolMask) -> tuple[Pixels, float | None]:
-    """What lies behind, carried on smoothly from where it is seen, and how uneven it is near the glass."""
+    """Return the background, continued smoothly under the subject, and how uneven it is near the glass."""
     import cv2
 
     height, width = matte.shape

@@ -1,7 +1,7 @@
-"""The matting Laplacian of Levin, Lischinski and Weiss ("A Closed-Form Solution to Natural Image Matting", 2008) where it is needed.
+"""The matting Laplacian of Levin, Lischinski and Weiss ("A Closed-Form Solution to Natural Image Matting", 2008), for unknown pixels only.
 
-In a small window alpha is taken for a line through colour space, alpha = a . I + b; the Laplacian is what it costs not to be one. Here
-only the windows that touch open pixels are looked at, so the work is that of the band and not that of the picture.
+Within a small window, alpha is assumed to be a line through colour space, alpha = a . I + b; the Laplacian is the cost of deviating from
+it. Only windows that touch unknown pixels are computed, so the work follows the band and not the picture.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 BoolMask = NDArray[np.bool_]
 Vector = NDArray[np.float64]
 
-# How much a window's colours vary by themselves, as a variance of display values: at the least, by the rounding of 8 bits.
+# Minimum variance of a window's colours, in display values: that of 8-bit rounding.
 MIN_VARIANCE = 1e-6
-# The same for lines that are carried over to a finer picture.
+# The same for colour lines that are transferred to a finer picture.
 _LINE_FIT_VARIANCE = 1e-4
 _WINDOW_OFFSETS = tuple(product((-1, 0, 1), repeat=2))
 _WINDOW_PIXELS = len(_WINDOW_OFFSETS)
-# How far apart two pixels of one window lie at most.
+# Maximum distance of two pixels of one window.
 _NEIGHBOUR_REACH = 2
 
 
 @dataclass(frozen=True, slots=True)
 class LinearSystem:
-    """matrix @ alpha = right for the open pixels, in the order of the rows of the picture."""
+    """matrix @ alpha = right for the unknown pixels, in row order."""
 
     matrix: csr_array
     rhs: Vector
@@ -42,10 +42,11 @@ class LinearSystem:
 def matting_system(
     pixels: Pixels, alpha: Mask, unknown: BoolMask, guess_weight: float, noise_variance: float = MIN_VARIANCE
 ) -> LinearSystem:
-    """The equations of the pixels (h, w, c) that are ``open_``; the others are held at what ``alpha`` (h, w) says.
+    """Return the equations of the ``unknown`` pixels, (h, w), bool, of ``pixels`` (h, w, c), 0..1, display-encoded; the others are fixed at
+    ``alpha`` (h, w), 0..1.
 
-    ``pull``: how strongly an open pixel is drawn to what ``alpha`` says there, beside what its neighbours say; above 0 there is always
-    one answer. ``noise``: how much a window's colours vary by themselves, as a variance of display values.
+    ``guess_weight`` is how strongly an unknown pixel is drawn to its value in ``alpha``, relative to its neighbours; above 0 there is
+    always one solution. ``noise_variance`` is the variance of a window's colours without an edge, in display values.
     """
     wide = pixels.shape[1] + 2 * _NEIGHBOUR_REACH
     at = np.flatnonzero(np.pad(unknown, _NEIGHBOUR_REACH))
@@ -62,7 +63,7 @@ def matting_system(
         entry = weights[step][at] if step >= 0 else weights[-step][there]
         right -= entry * held[there]
         columns[index] = number[there]
-        np.multiply(entry, free[there], out=values[index])  # a partner that is held has its part on the right, and 0 here
+        np.multiply(entry, free[there], out=values[index])  # a fixed neighbour moves to the right-hand side and is 0 here
     values[steps.index(0)] += guess_weight
     return LinearSystem(_sparse_matrix(columns, values), right)
 
@@ -78,13 +79,13 @@ def _sparse_matrix(columns: NDArray[np.int32], values: Vector) -> csr_array:
 
 
 def _laplacian_entries(pixels: Pixels, unknown: BoolMask, row_length: int, noise_variance: float) -> dict[int, Vector]:
-    """The Laplacian's entries by how far on (in px of rows ``is_wide`` long) a pixel's partner lies, each over the padded picture."""
+    """Return the Laplacian's entries by the distance of the neighbour in the padded rows, each over the padded picture."""
     import cv2
 
     steps = sorted({(y2 - y1) * row_length + x2 - x1 for (y1, x1), (y2, x2) in product(_WINDOW_OFFSETS, repeat=2)})
     planes = {step: np.zeros((pixels.shape[0] + 2 * _NEIGHBOUR_REACH) * row_length, np.float64) for step in steps if step >= 0}
     seen = cv2.dilate(unknown.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    seen[[0, -1]] = seen[:, [0, -1]] = False  # a window lies wholly in the picture
+    seen[[0, -1]] = seen[:, [0, -1]] = False  # a window lies completely in the picture
     centres = np.flatnonzero(np.pad(seen, _NEIGHBOUR_REACH))
     flat = np.pad(pixels, ((_NEIGHBOUR_REACH, _NEIGHBOUR_REACH), (_NEIGHBOUR_REACH, _NEIGHBOUR_REACH), (0, 0))).reshape(-1, pixels.shape[2])
     for part in range(0, len(centres), _WINDOW_BATCH):
@@ -92,13 +93,13 @@ def _laplacian_entries(pixels: Pixels, unknown: BoolMask, row_length: int, noise
     return planes
 
 
-# Windows looked at together, so that they stay in the cache.
+# Windows per batch, so that they fit in the cache.
 _WINDOW_BATCH = 1 << 13
 
 
 def _window_deviations(flat: Pixels, centres: NDArray[np.int64], row_length: int) -> tuple[Vector, Vector]:
-    """Of the windows at ``centres`` how far each pixel's colour is from its window's mean (c, 9, n), and that mean (c, n)."""
-    seen = np.stack([flat[centres + y * row_length + x] for y, x in _WINDOW_OFFSETS]).astype(np.float64)  # singles are not exact enough
+    """Return, for the windows at ``centres``, each pixel's deviation from its window's mean (c, 9, n), and that mean (c, n)."""
+    seen = np.stack([flat[centres + y * row_length + x] for y, x in _WINDOW_OFFSETS]).astype(np.float64)  # float32 is not exact enough
     mean = seen.mean(axis=0)
     return np.ascontiguousarray((seen - mean).transpose(2, 0, 1)), mean.T  # long rows are fast
 
@@ -108,7 +109,7 @@ def _add_windows(planes: dict[int, Vector], flat: Pixels, centres: NDArray[np.in
     apart, _ = _window_deviations(flat, centres, row_length)
     along = _apply_inverse_covariance(apart, noise_variance)
     for first in range(_WINDOW_PIXELS):
-        shares = (apart[:, first, None] * along[:, first:]).sum(axis=0)  # with itself and the windows' later pixels
+        shares = (apart[:, first, None] * along[:, first:]).sum(axis=0)  # with itself and the later pixels of the window
         shares += 1
         shares *= -1 / _WINDOW_PIXELS
         shares[0] += 1
@@ -119,9 +120,10 @@ def _add_windows(planes: dict[int, Vector], flat: Pixels, centres: NDArray[np.in
 
 
 def fit_colour_lines(pixels: Pixels, alpha: Mask, unknown: BoolMask) -> tuple[Pixels, Mask]:
-    """The lines alpha = slope . colour + offset that fit best in the windows round pixels near ``open_``: (h, w, c) and (h, w).
+    """Return the best-fitting lines alpha = slope . colour + offset near ``unknown`` pixels, as slopes (h, w, c) and offsets (h, w),
+    unbounded.
 
-    Elsewhere the slope is 0 and the offset is alpha.
+    ``pixels`` is (h, w, c), 0..1, display-encoded, ``alpha`` (h, w), 0..1. Elsewhere the slope is 0 and the offset is alpha.
     """
     import cv2
 
@@ -141,7 +143,7 @@ def fit_colour_lines(pixels: Pixels, alpha: Mask, unknown: BoolMask) -> tuple[Pi
 
 
 def _apply_inverse_covariance(deviations: Vector, noise_variance: float) -> Vector:
-    """The inverse of each window's spread of colours, times each of its pixels: (c, 9, n), as ``ciede2000`` is."""
+    """Return the inverse of each window's colour covariance times each of its pixels, (c, 9, n)."""
     spread = np.einsum("ckn,dkn->cdn", deviations, deviations) / _WINDOW_PIXELS
     for channel in range(len(deviations)):
         spread[channel, channel] += noise_variance / _WINDOW_PIXELS

@@ -1,4 +1,4 @@
-"""A matte without what no subject has: faint places shut in by what is solid, and crumbs far smaller than the rest."""
+"""Clean a matte of artefacts: faint areas enclosed by opaque ones, and crumbs far smaller than the subject."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import numpy as np
 from goldsmith.picture.picture import Mask
 
 _SOLID_ABOVE, _CLEAR_BELOW = 0.98, 0.02
-# A place that is nowhere more open than this, with solid all round it, is a fault of the matte and no hole.
+# If an enclosed area is nowhere more transparent than this, it is an artefact and not a hole.
 _GHOST_ABOVE = 0.5
-# A piece smaller than this part of the largest one is a crumb: no leaf, no hair that only looks cut off, is so far from the subject.
+# A piece smaller than this share of the largest one is a crumb: leaves and cut-off hairs are not so far from the subject.
 _MAX_CRUMB_SHARE = 5e-4
-# Unless it lies so near to it, in parts of the square root of the picture's area.
+# A crumb stays if it is this near to the subject, as a share of the square root of the picture's area.
 _CRUMB_DISTANCE = 0.01
 
 
 def clean_matte(matte: Mask) -> Mask:
-    """The matte (h, w), 0..1, with its ghosts solid and its crumbs gone; the very same array where it has none."""
+    """Return the matte (h, w), 0..1, with its ghosts filled and its crumbs removed; the same array if there are none."""
     import cv2
 
     made = matte

@@ -1,4 +1,4 @@
-"""How far a matte is to be trusted: what of it is neither in nor out, its holes, its pieces, and where the frame cuts it."""
+"""Judge how far a matte can be trusted: its uncertain area, its holes, its pieces, and where the frame cuts it."""
 
 from __future__ import annotations
 
@@ -10,42 +10,44 @@ from goldsmith.ops.cutout.laplacian import BoolMask
 from goldsmith.picture.picture import Mask
 
 _UNSURE_ABOVE, _UNSURE_BELOW = 0.05, 0.95
-# Nearer to 0 and 1 than this a first matte means one of them.
+# If a first matte is nearer to 0 or 1 than this, it is certain.
 _DOUBT_MARGIN = 0.15
-# px: a soft rim narrower than this is what any lens makes of an edge, and no doubt.
+# px. Every lens makes an edge this soft, so a narrower soft rim is not uncertain.
 _LENS_BLUR_PX = 3
-# What takes less of the picture than this is no hole and no piece.
+# An area smaller than this share of the picture is neither a hole nor a piece.
 _MIN_AREA_SHARE = 2e-5
 
-# A gap that is narrower than the band divided by this is one between hairs.
+# A gap narrower than the band divided by this is a gap between hairs.
 _HAIR_GAP_DIVISOR = 1.5
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class MatteVerdict:
-    """Shares are 0..1. ``unsure``, ``hole_share`` and ``loose`` are parts of the subject's area, ``cut`` of the picture's border."""
+    """The quality of a matte; all shares are 0..1. ``unsure_share``, ``hole_share`` and ``detached_share`` are shares of the subject's
+    area, ``cut`` of the picture's border.
+    """
 
-    # The subject, as a part of the picture.
+    # The subject's share of the picture.
     subject_share: float
-    # Between 5 % and 95 % and wider than the blur of a lens; and what was in doubt before the edge was looked into.
+    # Between 5 % and 95 % over more than a lens blur; and everything that was uncertain before the edge was refined.
     unsure_share: float
     hole_count: int
     hole_share: float
     piece_count: int
-    # All pieces but the largest.
+    # All pieces except the largest.
     detached_share: float
     cut_share: float
-    # Which sides of the picture the subject runs out of.
+    # The sides of the picture that cut the subject.
     cut_sides: tuple[str, ...]
     unsure_mask: BoolMask
     hole_mask: BoolMask
 
 
 def assess_matte(alpha: Mask, band_width: int = 0, doubtful: BoolMask | None = None) -> MatteVerdict:
-    """What there is to say of a matte (h, w), 0..1. ``edge``: px of the band that was looked into, to each side of the outline.
+    """Return the quality of a matte (h, w), 0..1. ``band_width`` is the width of the refined band on each side of the outline, in px.
 
-    What is shut in between hairs is no hole: a hole is as wide as a part of that band. ``doubt`` (h, w): what is unsure whatever the
-    matte says of it now.
+    A hole is at least a share of that band wide; gaps between hairs are not holes. ``doubtful`` (h, w), bool, marks pixels that count as
+    uncertain whatever the matte says.
     """
     unsure = _drop_narrow((alpha > _UNSURE_ABOVE) & (alpha < _UNSURE_BELOW), _LENS_BLUR_PX)
     if doubtful is not None:
@@ -73,15 +75,16 @@ def assess_matte(alpha: Mask, band_width: int = 0, doubtful: BoolMask | None = N
 
 
 def find_doubtful(guess: Mask, band_width: int) -> BoolMask:
-    """Where a first matte (h, w) is grey over more than the width of an edge: whoever made it could not tell what belongs to the subject.
+    """Return where a first matte (h, w), 0..1, is grey over more than the width of an edge, as bool: its model could not tell what belongs
+    to the subject.
 
-    Closed-form matting comes to an answer there all the same, and a sharp one, but it is that of the colours alone.
+    Closed-form matting gives a sharp answer there too, but one from colours alone.
     """
     return _drop_narrow((guess > _DOUBT_MARGIN) & (guess < 1 - _DOUBT_MARGIN), max(_LENS_BLUR_PX, band_width))
 
 
 def _drop_narrow(flags: BoolMask, min_width: int) -> BoolMask:
-    """Without what is narrower than ``width`` px."""
+    """Return the flags without areas narrower than ``min_width`` px."""
     import cv2
 
     if not flags.any():
@@ -93,7 +96,7 @@ def _drop_narrow(flags: BoolMask, min_width: int) -> BoolMask:
 
 
 def _connected_components(flags: BoolMask) -> tuple[np.ndarray, list[int]]:
-    """Which piece each pixel belongs to (0 = none), and how many px each has."""
+    """Return the component of each pixel (0 = none), and the number of px of each component."""
     import cv2
 
     count, labels, stats, _ = cv2.connectedComponentsWithStats(flags.astype(np.uint8), connectivity=8)
@@ -101,7 +104,7 @@ def _connected_components(flags: BoolMask) -> tuple[np.ndarray, list[int]]:
 
 
 def _find_holes(solid: BoolMask, min_width: float) -> tuple[int, BoolMask]:
-    """How many parts of what is not subject are shut in by it and wider than ``narrow`` px, and where they are."""
+    """Return the number of enclosed background areas wider than ``min_width`` px, and where they are."""
     import cv2
 
     empty = ~solid

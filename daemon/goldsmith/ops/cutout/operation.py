@@ -1,4 +1,4 @@
-"""The subject cut out of what lies behind it, with the hairs at its edge."""
+"""The ``cutout`` operation: cut out the subject with the hairs at its edge."""
 
 from __future__ import annotations
 
@@ -30,63 +30,69 @@ from goldsmith.picture.layer_placement import Placement, place_layer
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
 
 _COLOUR_PREFIX = "#"
-# A matte nearer to 0 or 1 than this becomes just that: what is solid stays bit for bit, and nothing is left of what is not there.
+# A matte nearer to 0 or 1 than this becomes 0 or 1: opaque pixels stay bit for bit, and nothing remains of the background.
 _SNAP_TOLERANCE = 0.02
-# What a file says is 1 has the very colours of the picture.
+# Pixels that a file stores as fully opaque keep the exact colours of the picture.
 _OPAQUE = 1 - 0.5 / 255
 _Limit = Annotated[float, Field(ge=0, le=1)]
 
 
 class Cutout(PictureOperation):
-    """Cut the subject out, with the hairs at its edge: on transparency, on a colour, or on a picture of the library."""
+    """Cut out the subject with the hairs at its edge: on transparency, on a colour, or on a picture from the library."""
 
     changes_geometry: ClassVar[bool] = True
     keeps_region_only: ClassVar[bool] = True
 
     where: RegionExpression = ""
-    """What stays: a mask (white stays, black goes, grey is to be found out) or a region; "" = the subject, found by the model."""
+    """The part to keep: a mask (white = keep, black = remove, grey = to be found) or a region; default: the subject, found by the model."""
     glass: RegionExpression = ""
-    """What of it is see-through: a mask, painted as solid as the glass is to be (dark grey is clear); reflections in it are found."""
+    """The transparent part: a mask, painted as opaque as the glass is to be (dark grey = clear); reflections in it are found."""
     model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    """Which model finds the subject, by its name in config/models.toml; left out, one for people or one for things, as faces tell."""
+    """The model that finds the subject, a name in config/models.toml; default: one for people or one for things, depending on the faces
+    found.
+    """
     edge: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """How wide the band round the outline is, in px to each side, in which every hair is looked for (0 to 1000); left out, as it needs."""
+    """Width of the band around the outline, in px on each side, in which hairs are resolved (0 to 1000); default: as wide as the edge
+    needs.
+    """
     refine: Literal["closed-form", "none"] = "closed-form"
-    """closed-form: every pixel of the band is found out from the picture. none: the mask or the model's matte as it is."""
+    """closed-form: solve every pixel of the band from the picture. none: use the mask or the model's matte unchanged."""
     decontaminate: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """How far the old background's colour is taken out of the edge (0 to 1)."""
+    """How much of the old background's colour is removed from the edge (0 to 1)."""
     onto: Annotated[str, Field(max_length=200)] = ""
-    """What it is put on: the name of a picture in library/plates/, or a colour "#rrggbb"; "" = transparency."""
+    """The new background: the name of a picture in library/plates/, or a colour "#rrggbb"; default: transparency."""
     trim: Annotated[int, Field(ge=0, le=10000)] | None = None
-    """Cut the frame down to the subject and so many px round it (0 to 10000); left out, the frame stays."""
+    """Crop the frame to the subject plus this many px (0 to 10000); default: the frame stays."""
     max_unsure: _Limit = 0.17
-    """How much of the subject may be neither in nor out before it is held for a person to see (0 to 1)."""
+    """Maximum share of the subject that may be uncertain; above it, the picture is held for a person to look at (0 to 1)."""
     max_uneven: _Limit = 0.05
-    """How uneven what lies behind the glass may be (0 to 1): what strays from its mean stays to be seen in the glass."""
+    """Maximum unevenness of the background behind glass (0 to 1): deviations from its mean stay visible in the glass."""
     max_holes: _Limit = 0.1
-    """How much of the subject its holes may come to (0 to 1)."""
+    """Maximum share of the subject that its holes may have (0 to 1)."""
     max_cut: _Limit = 0.6
-    """How much of the picture's border the subject may run out of (0 to 1)."""
+    """Maximum share of the picture's border that may cut the subject (0 to 1)."""
 
     @field_validator("onto")
     @classmethod
     def _check_onto(cls, value: str) -> str:
         if value.startswith(_COLOUR_PREFIX):
             if len(value) != 7 or any(digit not in "0123456789abcdefABCDEF" for digit in value[1:]):
-                raise ValueError(f'"{value[:40]}" is no colour: write it as "#rrggbb"')
+                raise ValueError(f'"{value[:40]}" is not a colour: write it as "#rrggbb"')
             return value
-        return check_bare_name(value, "a plate is named as it is called in library/plates/")
+        return check_bare_name(value, "give the name of a file in library/plates/")
 
     @model_validator(mode="after")
     def _check_combination(self) -> Cutout:
         if self.onto and self.trim is not None:
-            raise ValueError("trim is for a subject on transparency: what it is put on fills the frame")
+            raise ValueError("trim needs a subject on transparency: a background fills the frame")
         if self.where and self.model is not None:
-            raise ValueError("where and model both say what the subject is: keep one of them")
+            raise ValueError("where and model both define the subject: keep one of them")
         return self
 
     def bytes_per_pixel(self) -> int:
-        """Beside the picture its matte at several sizes, the trimap with its distances, and the colours of the subject and of its ground."""
+        """Return the memory for the picture, its matte at several sizes, the trimap with its distances, and the colours of the subject and
+        of its background.
+        """
         return 120
 
     def needs(self) -> StepNeeds:
@@ -97,7 +103,7 @@ class Cutout(PictureOperation):
         return replace(asked, engines=engines, masks=asked.masks | panes.masks, layers=frozenset({self.onto} if on_plate else ()))
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
-        """The picture with the subject alone. Raises InputError, and shows why, where the matte is past a limit."""
+        """Return the picture with the subject alone. Raises InputError, with a picture that shows why, if the matte exceeds a limit."""
         trimap = self._make_trimap(picture, context)
         matte = trimap.guess
         if self.refine == "closed-form":
@@ -120,7 +126,7 @@ class Cutout(PictureOperation):
         return made if self.trim is None else _trim_to_subject(made, self.trim)
 
     def _make_trimap(self, picture: Picture, context: StepContext) -> Trimap:
-        context.report(0.0, "looking for the subject" if not self.where else "")
+        context.report(0.0, "finding the subject" if not self.where else "")
         if not self.where:
             return trimap_from_matte(context.matte(self.model, picture), self.edge)
         given = context.region(self.where, picture)
@@ -128,7 +134,7 @@ class Cutout(PictureOperation):
 
     @property
     def _is_subject_detected(self) -> bool:
-        """Whether a model says what the subject is, and not somebody who painted it."""
+        """Whether a model, and not a painted mask, defines the subject."""
         return not self.where or bool(region_needs(self.where).engines)
 
     def _find_glass(self, picture: Picture, matte: Mask, context: StepContext) -> Glass | None:
@@ -139,9 +145,9 @@ class Cutout(PictureOperation):
         return made
 
     def _check_matte(self, picture: Picture, matte: Mask, trimap: Trimap, glass: Glass | None, context: StepContext) -> None:
-        """Put on record how sure the matte is; raise InputError where it is past a limit, with a picture that shows it."""
+        """Record the quality of the matte. Raises InputError, with a picture that shows why, if it exceeds a limit."""
         doubt = find_doubtful(trimap.guess, trimap.band_width) if self._is_subject_detected else None
-        if glass is not None:  # somebody said how solid that is, so it is neither unsure nor a hole
+        if glass is not None:  # its opacity was painted, so it is neither uncertain nor a hole
             matte, doubt = np.where(glass.mask, np.float32(1), matte), None if doubt is None else doubt & ~glass.mask
         verdict = assess_matte(matte, trimap.band_width, doubt)
         context.record(
@@ -162,27 +168,27 @@ class Cutout(PictureOperation):
             shown = Picture(freeze(render_overlay(picture.pixels, matte, verdict)))
             context.show_problem(shown)
             raise InputError(
-                f"The cut-out is not sure enough to go on: {'; '.join(wrong)}.",
-                "The picture beside this note shows it: magenta is unsure, blue a hole, yellow where the frame cuts the subject. "
-                'Paint a mask (white stays, black goes, grey is to be found out) and say where = "mask", or allow more in the brief.',
+                f"The cut-out is too uncertain: {'; '.join(wrong)}.",
+                "The picture beside this note shows it: magenta is uncertain, blue is a hole, yellow is where the frame cuts the subject. "
+                'Paint a mask (white = keep, black = remove, grey = to be found) and set where = "mask", or raise the limit in the brief.',
             )
 
     def _broken_limits(self, verdict: MatteVerdict, glass: Glass | None) -> list[str]:
         if not verdict.subject_share:
-            return ["nothing of the picture is left"]
+            return ["nothing of the picture remains"]
         if glass is not None and glass.mask.any() and glass.unevenness is None and self.max_uneven < 1:
-            return ["nothing of what lies behind the glass is seen beside it, so its colours cannot be told (max_uneven = 1 allows it)"]
+            return ["no background is visible beside the glass, so its colours are unknown (max_uneven = 1 allows it)"]
         uneven = 0.0 if glass is None or glass.unevenness is None else glass.unevenness
         measured = (
-            (uneven, self.max_uneven, "what lies behind the glass is uneven by {} (max_uneven is {}) and would stay to be seen in it"),
-            (verdict.unsure_share, self.max_unsure, "{} of the subject is neither in nor out (max_unsure is {})"),
-            (verdict.hole_share, self.max_holes, "its holes come to {} of it (max_holes is {})"),
-            (verdict.cut_share, self.max_cut, "it runs out of {} of the picture's border (max_cut is {})"),
+            (uneven, self.max_uneven, "the background of the glass is uneven by {} (max_uneven is {}) and would stay visible in it"),
+            (verdict.unsure_share, self.max_unsure, "{} of the subject is uncertain (max_unsure is {})"),
+            (verdict.hole_share, self.max_holes, "its holes are {} of the subject (max_holes is {})"),
+            (verdict.cut_share, self.max_cut, "{} of the picture's border cuts the subject (max_cut is {})"),
         )
         return [said.format(f"{value:.0%}", f"{limit:.0%}") for value, limit, said in measured if value > limit]
 
     def _remove_spill(self, picture: Picture, matte: Mask, context: StepContext) -> Pixels:
-        """The pixels without the old background's colour; what is wholly inside stays as it is."""
+        """Return the pixels without the old background's colour; pixels completely inside stay unchanged."""
         if self.decontaminate == 0:
             return picture.pixels
         edge = _edge_mask(matte)
@@ -194,7 +200,7 @@ class Cutout(PictureOperation):
         return own
 
     def _composite_onto_background(self, picture: Picture, pixels: Pixels, matte: Mask, context: StepContext) -> Picture:
-        """The subject on its new ground, on display-encoded values in the picture's own profile."""
+        """Return the subject on its new background, composited in display-encoded values of the picture's own profile."""
         ground, cover = self._load_background(picture, context)
         if picture.alpha is not None:
             matte = matte * picture.alpha
@@ -206,7 +212,7 @@ class Cutout(PictureOperation):
         return replace(picture, pixels=freeze(np.clip(made, 0.0, 1.0)), alpha=None if opaque else freeze(whole))
 
     def _load_background(self, picture: Picture, context: StepContext) -> tuple[Pixels, Mask]:
-        """What it is put on, (h, w, c), and how much that covers, (h, w)."""
+        """Return the new background (h, w, c) and its coverage (h, w)."""
         on = (picture.width, picture.height)
         if self.onto.startswith(_COLOUR_PREFIX):
             values = np.array([[[int(self.onto[at : at + 2], 16) / 255 for at in (1, 3, 5)]]], np.float32)
@@ -215,12 +221,12 @@ class Cutout(PictureOperation):
             layer = colour.convert_profile(context.layer(self.onto), picture.icc or "srgb")
         found = place_layer(layer, on, Placement(on, "cover"))
         if found is None or found.coverage.shape != (picture.height, picture.width):
-            raise InputError(f"The plate {self.onto} does not cover the picture.", "Use a larger one.")
+            raise InputError(f"library/plates/{self.onto} does not cover the picture.", "Use a larger one.")
         return found.pixels, found.coverage
 
 
 def _edge_mask(matte: Mask) -> np.ndarray:
-    """Where the matte is between 0 and 1, and what of the outside lies within a few px of that, for whoever resizes it."""
+    """Return where the matte is between 0 and 1, plus a few px outside, for a later resize."""
     import cv2
 
     soft = ((matte > 0) & (matte < 1)).astype(np.uint8)
@@ -229,7 +235,7 @@ def _edge_mask(matte: Mask) -> np.ndarray:
 
 
 def _trim_to_subject(picture: Picture, margin: int) -> Picture:
-    """The picture's frame cut down to what is seen of it and ``margin`` px round that."""
+    """Return the picture cropped to its visible part plus ``margin`` px."""
     alpha = picture.alpha
     assert alpha is not None  # noqa: S101 - made by the caller
     rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))

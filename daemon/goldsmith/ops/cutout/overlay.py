@@ -1,4 +1,4 @@
-"""A matte shown over its picture, so that a person sees at once what is wrong with it."""
+"""Render a matte over its picture, so that a person sees at once what is wrong with it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from goldsmith.picture.picture import Mask, Pixels
 # px of the longer side.
 _MAX_SIDE = 1400
 _UNSURE_COLOUR, _HOLE_COLOUR, _CUT_COLOUR = (1.0, 0.1, 0.75), (0.1, 0.55, 1.0), (1.0, 0.85, 0.0)
-# What is left of the picture's light outside the subject.
+# Brightness of the picture outside the subject.
 _BACKGROUND_LIGHT = 0.3
 
 
 def render_overlay(pixels: Pixels, alpha: Mask, verdict: MatteVerdict) -> Pixels:
-    """(h, w, 3), at most 1400 px: the subject in its own grey, the rest dark; magenta is unsure, blue a hole, yellow cut by the frame."""
+    """Return the overlay, (h, w, 3), 0..1, display-encoded, at most 1400 px: the subject in grey, the rest dark; magenta = uncertain, blue
+    = hole, yellow = cut by the frame.
+    """
     import cv2
 
     height, width = alpha.shape
@@ -35,7 +37,7 @@ def render_overlay(pixels: Pixels, alpha: Mask, verdict: MatteVerdict) -> Pixels
 
 
 def _mark_cut_sides(shown: Pixels, matte: Mask) -> Pixels:
-    """With a yellow rim where the subject runs out of the picture."""
+    """Draw a yellow rim where the frame cuts the subject."""
     rim = max(3, max(matte.shape) // 150)
     cut = matte > 0.5
     yellow = np.asarray(_CUT_COLOUR, np.float32)

@@ -1,4 +1,4 @@
-"""What of a matte is sure and what is open: inside, outside, and the band between that closed-form matting settles."""
+"""Derive a trimap from a matte or a mask: inside, outside, and the unknown band that closed-form matting resolves."""
 
 from __future__ import annotations
 
@@ -11,37 +11,43 @@ from goldsmith.ops.cutout.laplacian import BoolMask
 from goldsmith.picture.distance_transform import distance_transform
 from goldsmith.picture.picture import Mask
 
-# A matte nearer to 0 or 1 than this is taken for it.
+# A matte nearer to 0 or 1 than this is certain.
 _SURE_MARGIN = 0.02
-# The narrowest and the widest band that is chosen unasked, to each side, in parts of the square root of the picture's area.
+# The narrowest and widest automatic band on each side, as a share of the square root of the picture's area.
 _MIN_BAND, _MAX_BAND = 0.006, 0.03
-# The same of a band along a painted outline.
+# The same for a band along a painted outline.
 _PAINTED_BAND = 0.01
-# px: a grey seam narrower than this is the soft edge of a brush and not a place that somebody left open.
+# px. A narrower grey rim is the soft edge of a brush, not an area that was left to be found.
 _BRUSH_EDGE_PX = 5
 
 
 class Trimap(NamedTuple):
-    """guess (h, w): 0 and 1 where it is sure, else what is thought so far; open_ (h, w); edge: px of the band, to each side."""
+    """A trimap. ``guess`` (h, w): 0 and 1 where certain, else the current estimate; ``unknown`` (h, w), bool; ``band_width``: px of the
+    band on each side.
+    """
 
     guess: Mask
     unknown: BoolMask
     band_width: int
 
 
-# A band takes at most this part of the shorter side to each side.
+# A band covers at most this fraction of the shorter side on each side.
 _MAX_BAND_DIVISOR = 8
 
 
 def trimap_from_matte(matte: Mask, band_width: int | None = None) -> Trimap:
-    """The trimap of a coarse matte (h, w), 0..1: open round its contour, as wide as the matte itself is soft, and wherever it is unsure."""
+    """Return the trimap of a coarse matte (h, w), 0..1: unknown around its contour, as wide as the matte is soft there, and where the matte
+    is uncertain.
+    """
     width = _limit_band_width(matte, _choose_band_width(matte) if band_width is None else band_width)
     unsure = (matte > _SURE_MARGIN) & (matte < 1 - _SURE_MARGIN)
     return _build_trimap(matte, unsure | _dilate(unsure, math.ceil(width / 3)) | _dilate(_contour(matte), width), width)
 
 
 def trimap_from_mask(mask: Mask, band_width: int | None = None) -> Trimap:
-    """The trimap that a painted mask is: white is inside, black outside, grey open; so is a band where white meets black."""
+    """Return the trimap of a painted mask (h, w), 0..1: white is inside, black outside, grey unknown, and so is a band where white meets
+    black.
+    """
     width = _limit_band_width(mask, max(2, round(math.sqrt(mask.size) * _PAINTED_BAND)) if band_width is None else band_width)
     grey = (mask > _SURE_MARGIN) & (mask < 1 - _SURE_MARGIN)
     left = _drop_thin(grey)
@@ -55,7 +61,7 @@ def _build_trimap(matte: Mask, unknown: BoolMask, band_width: int) -> Trimap:
 
 
 def _choose_band_width(matte: Mask) -> int:
-    """px: how far the matte takes from outside to inside, in the middle of all its contours."""
+    """Return the median distance over which the matte goes from outside to inside, in px."""
     size = math.sqrt(matte.size)
     along = int(np.count_nonzero(_contour(matte)))
     soft = int(np.count_nonzero((matte > 0.05) & (matte < 0.95))) / max(along, 1)
@@ -67,7 +73,7 @@ def _limit_band_width(matte: Mask, width: int) -> int:
 
 
 def _contour(matte: Mask) -> BoolMask:
-    """The pixels inside that lie beside one that is outside."""
+    """Return the inside pixels beside an outside pixel."""
     import cv2
 
     inside = (matte > 0.5).astype(np.uint8)
@@ -75,14 +81,14 @@ def _contour(matte: Mask) -> BoolMask:
 
 
 def _dilate(flags: BoolMask, radius: int) -> BoolMask:
-    """Every pixel that lies less than ``radius`` px from one of them; none for 0."""
+    """Return every pixel less than ``radius`` px from a flagged one; none for radius 0."""
     if radius <= 0 or not flags.any():
         return np.zeros_like(flags)
     return np.asarray(distance_transform(~flags) < radius)
 
 
 def _drop_thin(flags: BoolMask) -> BoolMask:
-    """Without what is thinner than a brush's soft edge."""
+    """Return the flags without parts thinner than a brush's soft edge."""
     import cv2
 
     shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_BRUSH_EDGE_PX, _BRUSH_EDGE_PX))

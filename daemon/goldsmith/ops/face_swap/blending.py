@@ -1,4 +1,4 @@
-"""One face laid over another: warped or drawn, lit as the one that was there, faded in from its outline; nothing else changes."""
+"""Blend one face onto another: warped or generated, lit like the face it replaces, faded in from its outline. Nothing else changes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from goldsmith.picture.harmonisation import match_grain
 from goldsmith.picture.linear_light import LinearLight
 from goldsmith.picture.picture import Mask, Picture, PixelPatch, Pixels, quantise
 
-# So far inside the outline nothing is taken yet, as a part of the face's size: there the mesh may lie beside the face.
+# No pixel is used closer to the outline than this share of the face's size, because the mesh may lie beside the face there.
 _OUTLINE_INSET = 0.01
-# So wide is a face's rim, as a part of its size.
+# Width of a face's rim, as a share of its size.
 _RIM_WIDTH = 0.06
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SourceFace:
-    """A person whose face is wanted: the picture's part that shows it, display-encoded in the target's profile, and its parts there."""
+    """The face to use: the part of the picture that shows it, display-encoded in the target's profile, and its parts there."""
 
     pixels: Pixels
     parts: FaceParts
@@ -32,14 +32,15 @@ class SourceFace:
 
     @property
     def hidden_share(self) -> float:
-        """How much of the face something lies before, 0..1."""
+        """The hidden share of the face, 0..1."""
         return hidden_share(self.visibility, self.parts)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class AlignedFace:
-    """A face ready to be laid in: its pixels in the target's box, how far they may be used, where its points lie in the picture, and how
-    many px of the source there were for one px."""
+    """A face ready to be blended: its pixels in the target's box, how far they may be used, where its landmarks lie in the picture, and how
+    many px of the source there were for one px.
+    """
 
     pixels: Pixels
     coverage: Mask
@@ -49,7 +50,7 @@ class AlignedFace:
 
 @dataclass(frozen=True, slots=True)
 class SwapOptions:
-    """How to lay in. ``strength`` and ``match_frame`` 0..1; ``feather`` as a part of the face's size."""
+    """How to blend. ``strength`` and ``match_frame`` are 0..1; ``feather`` is a share of the face's size."""
 
     strength: float
     match: float
@@ -59,7 +60,7 @@ class SwapOptions:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SwapResult:
-    """The new pixels of the box, and what was found: how much grain was added, and how many px changed outside the reach (always 0)."""
+    """The new pixels of the box, how much grain was added, and how many px changed outside the editable region (always 0)."""
 
     patch: PixelPatch
     grain: float
@@ -69,7 +70,9 @@ class SwapResult:
 
 
 def extract_source_face(picture: Picture, mesh: Landmarks, target: Picture) -> SourceFace:
-    """The person in ``picture`` with that mesh, in the profile and channels of ``target``. Cost follows the face, not the picture."""
+    """Return the face of ``picture`` with that mesh, (468, 2) px, in the profile and channels of ``target``. The cost depends on the face,
+    not on the picture.
+    """
     box = face_box(mesh, picture.height, picture.width)
     own = mesh - np.array([box.left, box.top], np.float32)
     pixels = match_profile(picture.with_geometry(picture.pixels_in(box.window), lambda mask: mask[box.window]), target)
@@ -79,7 +82,7 @@ def extract_source_face(picture: Picture, mesh: Landmarks, target: Picture) -> S
 
 
 def match_profile(picture: Picture, target: Picture) -> Pixels:
-    """The picture's pixels in the profile of ``target``, grey or coloured as that is."""
+    """Return the picture's pixels, (h, w, c), 0..1, display-encoded in the profile of ``target``, grey or colour like the target."""
     made = colour.convert_profile(picture, target.icc or "srgb").pixels
     if target.channels == made.shape[2]:
         return made
@@ -90,7 +93,9 @@ def match_profile(picture: Picture, target: Picture) -> Pixels:
 
 
 def warp_source_face(source: SourceFace, target: FaceParts, own_shape: float, icc: bytes | None) -> AlignedFace:
-    """The sitter's face on the target's mesh; ``own`` (0..1): how far its features keep their own shape. In linear light."""
+    """Return the source face warped onto the target's mesh, in linear light; ``own_shape`` (0..1) is how far its features keep their own
+    shape.
+    """
     light = LinearLight(icc)
     onto = place_source_landmarks(source.parts.mesh, target.mesh, own_shape)
     along = build_warp_map(source.parts.mesh, onto, target.box)
@@ -101,7 +106,9 @@ def warp_source_face(source: SourceFace, target: FaceParts, own_shape: float, ic
 
 
 def align_generated_face(face: Pixels, corners: Landmarks, target: FaceParts, channels: int) -> AlignedFace:
-    """A face as a net drew it in its square (side, side, 3), whose corners (3, 2) lie so in the picture, brought to the target's box."""
+    """Return a generated face, (side, side, 3), 0..1, sRGB, whose corners (3, 2) lie at these px of the picture, brought into the target's
+    box.
+    """
     side = face.shape[0]
     known = np.array([(0, 0), (side, 0), (0, side)], np.float64)
     back = fit_affine(corners.astype(np.float64), known)
@@ -116,12 +123,12 @@ def align_generated_face(face: Pixels, corners: Landmarks, target: FaceParts, ch
 
 
 def target_visibility(picture: Picture, parts: FaceParts) -> Mask:
-    """How far each pixel of the target's face lies open, (h, w) of its box."""
+    """Return the visibility of each pixel of the target's face, (h, w) of its box, 0..1."""
     return visibility_mask(picture.pixels_in(parts.box.window), parts, LinearLight(picture.icc))
 
 
 def hidden_share(visibility: Mask, parts: FaceParts) -> float:
-    """How much of a face something lies before, 0..1, by what lies open of it; its rim, where there is always hair, does not count."""
+    """Return the hidden share of a face, 0..1, given its visibility (h, w), 0..1; the rim, which always has hair, does not count."""
     well = parts.depth > _RIM_WIDTH * parts.size
     return 0.0 if not well.any() else 1 - float(visibility[well].mean())
 
@@ -129,7 +136,9 @@ def hidden_share(visibility: Mask, parts: FaceParts) -> float:
 def blend_face(
     picture: Picture, target: FaceParts, visibility: Mask, aligned: AlignedFace, options: SwapOptions, region: Mask | None
 ) -> SwapResult:
-    """The face laid into the picture, where both faces lie open; ``editable_region`` (h, w of the picture) bounds it, and outside not a code changes."""
+    """Return the picture's box with the face blended in where both faces are visible; outside ``region`` (h, w of the picture), 0..1, no
+    code changes.
+    """
     ground, light = picture.pixels_in(target.box.window), LinearLight(picture.icc)
     offered_parts = FaceParts(aligned.landmarks, target.box)
     both = visibility * aligned.coverage
@@ -150,6 +159,6 @@ def blend_face(
 
 
 def _feather_mask(parts: FaceParts, feather: float) -> Mask:
-    """0 at the outline, 1 so far inside it."""
+    """Return a mask that is 0 at the outline and 1 from that distance inside."""
     rise = np.clip((parts.depth - _OUTLINE_INSET * parts.size) / max(feather * parts.size, 0.5), 0, 1)
     return np.asarray(rise * rise * (3 - 2 * rise), np.float32)

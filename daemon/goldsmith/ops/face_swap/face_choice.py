@@ -1,4 +1,4 @@
-"""Which of several faces is meant, by where they lie; and a picture that shows them with their numbers."""
+"""Choose one of several faces by its position, and render a picture that numbers them."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ FaceChoice = Literal["largest", "leftmost", "rightmost", "center"]
 # x, y, width and height in px.
 FaceRect = tuple[float, float, float, float]
 
-# A face so many times as large in area as any other is the one that the picture is of.
+# A face so many times larger in area than any other is the main face.
 _MAIN_FACE_RATIO = 4.0
-# So much of a face must lie in a region for it to be meant.
+# At least this share of a face must lie in the region for the face to be chosen.
 _MIN_SHARE_IN_REGION = 0.5
-# px of the longer side of the picture that shows the faces.
+# px of the longer side of the numbered picture.
 _PREVIEW_SIDE = 1600
 _BOX_COLOUR = (255, 0, 255)
 
 
 def boxes_in_region(boxes: Sequence[FaceRect], region: Mask) -> list[int]:
-    """The boxes of which at least half lies in the region (h, w)."""
+    """Return the indices of the boxes with at least half their area in the region (h, w), 0..1."""
     return [number for number, box in enumerate(boxes) if _share_in_region(box, region) >= _MIN_SHARE_IN_REGION]
 
 
 def left_to_right(boxes: Sequence[FaceRect]) -> list[int]:
-    """The boxes from left to right by their middles: the first is number 1."""
+    """Return the indices of the boxes from left to right by their centres: the first is number 1."""
     return sorted(range(len(boxes)), key=lambda number: (boxes[number][0] + boxes[number][2] / 2, boxes[number][1]))
 
 
 def choose_face(boxes: Sequence[FaceRect], which: FaceChoice | int | None, middle: tuple[float, float]) -> int | None:
-    """Which of the boxes; None where that number does not exist, or where nothing was said and no face is clearly the main one.
+    """Return the index of the chosen box, or None if that number does not exist, or if none was chosen and no face is clearly the main one.
 
-    middle: of the picture, px.
+    ``middle`` is the picture's centre in px.
     """
     order = left_to_right(boxes)
     if isinstance(which, int):
@@ -52,7 +52,9 @@ def choose_face(boxes: Sequence[FaceRect], which: FaceChoice | int | None, middl
 
 
 def draw_numbered_boxes(pixels: Pixels, boxes: Sequence[FaceRect]) -> Pixels:
-    """The picture (h, w, 3), made smaller where it is large, with a frame and a number on each face, in their order from the left."""
+    """Return the picture (h, w, 3), 0..1, display-encoded, reduced if it is large, with a frame and a number on each face, counted from the
+    left.
+    """
     import cv2
 
     shrink = min(1.0, _PREVIEW_SIDE / max(pixels.shape[:2]))

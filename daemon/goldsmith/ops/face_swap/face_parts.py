@@ -1,4 +1,4 @@
-"""The parts of one face as masks: all of it, the features that are no skin, and what is skin for sure."""
+"""Masks of the parts of one face: the whole face, the features, and reliable skin."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from goldsmith.picture.distance_transform import distance_transform
 from goldsmith.picture.outline_masks import convex_hull, outlines_to_mask
 from goldsmith.picture.picture import Mask
 
-# Bits below one px at which the outline is drawn.
+# Subpixel bits of the drawn outline.
 _SUBPIXEL_BITS = 4
-# How far beyond the face its box reaches, as a part of its size.
+# How far the box extends beyond the face, as a share of its size.
 _BOX_MARGIN = 0.05
-# How far parts reach beyond their points, as parts of the face's size.
+# How far parts extend beyond their landmarks, as shares of the face's size.
 _EYE_MARGIN, _LIP_MARGIN, _NOSE_MARGIN = 0.04, 0.05, 0.04
 
 
 @dataclass(frozen=True, eq=False)
 class FaceParts:
-    """The parts of the face with that mesh, in the box; each mask is (h, w) of the box, 0..1."""
+    """The parts of the face with that mesh, within the box; each mask is (h, w) of the box, 0..1."""
 
     mesh: Landmarks
     box: CropBox
 
     @cached_property
     def size(self) -> float:
-        """How large the face is, px; never nothing."""
+        """The size of the face in px, never 0."""
         return max(face_size(self.mesh), 1.0)
 
     @cached_property
     def depth(self) -> Mask:
-        """How far inside its outline each pixel lies, px; 0 outside."""
+        """The distance of each pixel from the outline, (h, w) of the box, in px; 0 outside."""
         import cv2
 
         outline = np.round((self._local_landmarks(OUTLINE) + 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
@@ -57,30 +57,30 @@ class FaceParts:
 
     @cached_property
     def inside(self) -> Mask:
-        """1 within the outline."""
+        """The inside of the outline, (h, w) of the box, 0..1."""
         return np.asarray(self.depth > 0, np.float32)
 
     @cached_property
     def features(self) -> Mask:
-        """Eyes with their brows, and lips."""
+        """The eyes with their brows, and the lips, (h, w) of the box, 0..1."""
         eyes = [convex_hull(self._local_landmarks((*eye, *brow))) for eye, brow in zip(EYES, BROWS, strict=True)]
         grown = [(eye, _EYE_MARGIN * self.size, 1.0) for eye in eyes]
         return self._draw_mask([*grown, (self._local_landmarks(LIPS), _LIP_MARGIN * self.size, 1.0)])
 
     @cached_property
     def eyes(self) -> Mask:
-        """Between the lids."""
+        """The area between the eyelids, (h, w) of the box, 0..1."""
         return self._draw_mask([(self._local_landmarks(eye), 0.0, 1.0) for eye in EYES])
 
     @cached_property
     def reliable_skin(self) -> Mask:
-        """The middle of the cheeks and the nose's back."""
+        """The middle of the cheeks and the bridge of the nose, (h, w) of the box, 0..1."""
         return self._draw_mask(
             [*((self._local_landmarks(cheek), 0.0, 1.0) for cheek in CHEEKS), (self._local_landmarks(NOSE), _NOSE_MARGIN * self.size, 1.0)]
         )
 
     def _local_landmarks(self, numbers: Sequence[int]) -> Landmarks:
-        """Some of its points, in px of the box."""
+        """Return some of its landmarks, in px of the box."""
         return np.asarray(self.mesh[list(numbers)] - np.array([self.box.left, self.box.top]), np.float32)
 
     def _draw_mask(self, outlines: Sequence[tuple[Landmarks, float, float]]) -> Mask:
@@ -88,7 +88,7 @@ class FaceParts:
 
 
 def face_box(mesh: Landmarks, height: int, width: int) -> CropBox:
-    """The box round a face, as far as it lies in a picture of that size; never empty."""
+    """Return the box around a face with that mesh, (468, 2) px, clipped to a picture of that size; never empty."""
     room = _BOX_MARGIN * face_size(mesh) + 2
     (left, top), (right, bottom) = (mesh[:FACE_POINT_COUNT].min(axis=0) - room), (mesh[:FACE_POINT_COUNT].max(axis=0) + room)
     first = min(max(0, math.floor(top)), height - 1), min(max(0, math.floor(left)), width - 1)

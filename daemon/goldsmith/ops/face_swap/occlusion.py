@@ -1,4 +1,4 @@
-"""What lies before a face: hair, a hat's brim, a dark rim of glasses at its edge. Told by colour, so it is never known for sure."""
+"""Estimate what hides a face: hair, the brim of a hat, a dark rim of glasses. The estimate uses colour, so it is never certain."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from goldsmith.picture.linear_light import LinearLight
 from goldsmith.picture.picture import Mask, Pixels
 from goldsmith.picture.smoothing import gaussian_blur, pull_push_fill, resize_values
 
-# px of the face's size at which skin is told from what is none.
+# Size of the face in px at which skin is classified.
 _WORKING_SIZE = 128
-# L*, and a* and b* together: so far from the skin round about and it is skin no longer.
+# L*, and a* and b* together: a pixel that differs more from the skin around it is not skin.
 _MAX_DARKER, _MAX_LIGHTER, _MAX_CHROMA_DIFFERENCE = 16.0, 30.0, 15.0
-# How far what lies before a face reaches beyond where it is known, over a brow it crosses, too; and how soft its edge is taken.
+# How far an occluding object extends beyond its detected area, also across a brow; and the softness of its edge.
 _GROWTH, _EDGE_SOFTNESS = 0.03, 0.02
 _ITERATIONS = 3
 
 
 def visibility_mask(pixels: Pixels, parts: FaceParts, light: LinearLight) -> Mask:
-    """(h, w), 0..1: how far each pixel of the face (h, w, c) is bare skin or a feature, and nothing that lies before it.
+    """Return the visibility of each pixel of a face (h, w, c), 0..1, display-encoded, as (h, w), 0..1: 1 for bare skin and features, 0 for
+    an occluding object.
 
-    Skin is what is like the middle of the cheeks and the nose, and whatever goes over into it smoothly. What looks like no skin counts
-    as lying before the face only where it hangs together with the face's edge; eyes, brows and lips never do.
+    Skin is what resembles the middle of the cheeks and the nose, and everything that merges smoothly with it. Other pixels count as
+    occluding only if they are connected to the outline of the face; eyes, brows and lips never do.
     """
     height, width = parts.inside.shape
     shrink = min(1.0, _WORKING_SIZE / parts.size)
@@ -45,7 +46,7 @@ def visibility_mask(pixels: Pixels, parts: FaceParts, light: LinearLight) -> Mas
 
 
 def _extend_skin_tone(lab: Lab, trusted: Mask, size: float) -> Lab:
-    """The skin's broad tones, carried on from where it is to everywhere."""
+    """Return the broad tones of the skin, extended from where it is visible to everywhere."""
     sigma = max(0.12 * size, 0.3)
     weight = gaussian_blur(trusted, sigma)
     mean = gaussian_blur(lab * trusted[:, :, None], sigma) / np.maximum(weight, np.float32(1e-5))[:, :, None]
@@ -53,7 +54,7 @@ def _extend_skin_tone(lab: Lab, trusted: Mask, size: float) -> Lab:
 
 
 def _skin_difference(lab: Lab, skin: Lab) -> Mask:
-    """How far each pixel is from the skin round about; past 1 it is none."""
+    """Return the difference of each pixel from the skin around it; more than 1 is not skin."""
     apart = lab - skin
     lightness = apart[:, :, 0] / np.where(apart[:, :, 0] < 0, np.float32(_MAX_DARKER), np.float32(_MAX_LIGHTER))
     other = np.linalg.norm(apart[:, :, 1:], axis=2) / np.float32(_MAX_CHROMA_DIFFERENCE) if lab.shape[2] == 3 else 0
@@ -61,7 +62,7 @@ def _skin_difference(lab: Lab, skin: Lab) -> Mask:
 
 
 def _touching_outline(occluded: NDArray[np.bool_], within: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The parts of ``odd`` that touch what is not within."""
+    """Return the parts of ``occluded`` that touch the outside of ``within``."""
     import cv2
 
     _, numbers = cv2.connectedComponents(occluded.astype(np.uint8), connectivity=8)

@@ -1,4 +1,4 @@
-"""The light of the face that was there, on the face that comes: broad tones are the target's, what is finer is the source's own."""
+"""Relight a face: broad tones come from the target, finer detail from the source."""
 
 from __future__ import annotations
 
@@ -10,36 +10,37 @@ from goldsmith.picture.linear_light import LinearLight
 from goldsmith.picture.picture import Mask, Pixels
 from goldsmith.picture.smoothing import gaussian_blur, resize_values
 
-# How broad tones are that count as light, as a part of the face's size (the sigma of a Gaussian).
+# Broad tones that count as light: the sigma of a Gaussian, as a share of the face's size.
 BROAD_TONE_SIGMA = 0.12
-# How far the contrast of what is finer may be brought down or up.
+# Limits of the gain for the contrast of finer detail.
 MIN_CONTRAST_GAIN, MAX_CONTRAST_GAIN = 0.7, 1.4
-# Per cent of the features that are called their darkest; and L* by which skin itself varies, which is no feature.
+# The percentile of the features that counts as their darkest; and the variation of skin itself in L*, which is not a feature.
 _DARKEST_PERCENT, _SKIN_TEXTURE = 1.0, 6.0
-# a* and b* together: a skin that has less colour than this has none to speak of.
+# a* and b* together. A skin with less chroma has no usable colour.
 _MIN_SKIN_CHROMA = 4.0
-# px of the face's size at which broad tones are worked out: there is nothing finer in them.
+# Size of the face in px at which broad tones are computed; they have no finer detail.
 _WORKING_SIZE = 96
 
-# Above this per cent of lightness an eye is white; so many px of it must be seen; so coloured, in a* and b*, a light may be.
+# Above this percentile of lightness an eye is white; at least so many px of it must be visible; a light may have at most this a* and b*.
 _EYE_WHITE_PERCENTILE, _MIN_EYE_WHITE_PIXELS, _MAX_COLOUR_CAST = 60.0, 12, 25.0
 
-# (h, w) each: where the eyes are open, in the face that comes and in the one that is there.
+# (h, w) each: where the eyes are open, in the new face and in the old one.
 EyeMasks = tuple[Mask, Mask]
 
-# (h, w, 3), or (h, w, 1) of a grey picture: L 0..100, a, b.
+# (h, w, 3), or (h, w, 1) for a grey picture: L 0..100, a, b.
 Lab = NDArray[np.float32]
 
 
 def relight(
     source: Pixels, target: Pixels, skin: Mask, features: Mask, light: LinearLight, size: float, amount: float, eyes: EyeMasks | None = None
 ) -> Pixels:
-    """``made`` (h, w, c, display-encoded) in the light of ``ground``: its broad tones brought to the ground's by ``amount`` (0..1).
+    """Return ``source`` (h, w, c), 0..1, display-encoded, in the light of ``target``: its broad tones are brought to the target's by
+    ``amount`` (0..1).
 
-    skin: (h, w), where both show bare skin; elsewhere broad tones are carried on from round about. features: (h, w), eyes, brows and
-    lips: how far they are darker than the skin is brought to the ground's as well, for haze and hard light. size: of the face, px.
-    eyes: of either face; by their whites the colour of the light is told for what has no colour of its own.
-    All in CIE Lab of the profile; a grey picture in lightness alone.
+    skin: (h, w), 0..1, where both faces show bare skin; elsewhere broad tones are extended from the surroundings. features: (h, w), 0..1,
+    eyes, brows and lips: their darkness relative to the skin is brought to the target's too, for haze and hard light. size: of the face in
+    px. eyes: of both faces; the whites of the eyes give the colour of the light for parts without a colour of their own. All in CIE Lab of
+    the profile; for a grey picture in lightness alone.
     """
     if amount == 0 or skin.max() <= 0:
         return source
@@ -64,7 +65,7 @@ def relight(
 
 
 def _match_feature_darkness(source: Lab, target: Lab, features: Mask) -> Lab:
-    """What is to be added to features that are much darker than the skin, so that the darkest are as dark beside it as the ground's."""
+    """Return the addition for features much darker than the skin, so that the darkest are as dark relative to it as the target's."""
     where = features > 0.5
     if not where.any():
         return np.zeros_like(source)
@@ -75,7 +76,7 @@ def _match_feature_darkness(source: Lab, target: Lab, features: Mask) -> Lab:
 
 
 def _colour_cast(source: Lab, target: Lab, eyes: EyeMasks) -> NDArray[np.float32]:
-    """(2,): by how much a* and b* of the whites of the eyes differ, which is the light's doing; 0 where they are not to be seen."""
+    """Return (2,): the difference of the whites of the eyes in a* and b*, which is caused by the light; 0 if they are not visible."""
     found = []
     for lab, eye in zip((source, target), eyes, strict=True):
         seen = lab[eye > 0.5]
@@ -87,7 +88,7 @@ def _colour_cast(source: Lab, target: Lab, eyes: EyeMasks) -> NDArray[np.float32
 
 
 class _BroadTones:
-    """The broad tones of bare skin, carried on over what is none, and how much contrast the skin has beside them."""
+    """The broad tones of bare skin, extended over other parts, and the contrast of the skin's finer detail."""
 
     def __init__(self, weighted: Lab, weight: Mask, sigma: float) -> None:
         seen = np.maximum(gaussian_blur(weight, sigma), np.float32(1e-4))[:, :, None]
@@ -97,8 +98,9 @@ class _BroadTones:
 
 
 def _skin_share(lab: Lab, skin: Lab) -> Lab:
-    """How much of the skin's way each pixel goes: what is darker than the skin less, as light would have it; and what is coloured
-    less, or otherwise, takes less of its colour, so that the whites of eyes and teeth stay white and make-up what it is."""
+    """Return how far each pixel follows the skin: less if it is darker than the skin, as light would have it; and a pixel with less or
+    other colour takes less of the skin's colour, so that the whites of eyes and teeth stay white and make-up keeps its colour.
+    """
     made = np.repeat(np.clip(lab[:, :, :1] / np.maximum(skin[:, :, :1], 1), 0, 1), lab.shape[2], axis=2)
     if lab.shape[2] == 3:
         along = (lab[:, :, 1:] * skin[:, :, 1:]).sum(axis=2)
@@ -108,14 +110,14 @@ def _skin_share(lab: Lab, skin: Lab) -> Lab:
 
 
 def to_lab(pixels: Pixels, light: LinearLight) -> Lab:
-    """Display-encoded (h, w, c) as Lab; of grey pixels L alone."""
+    """Return display-encoded pixels (h, w, c), 0..1, as Lab, L 0..100; L alone for grey pixels."""
     coloured = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
     made = pixels_to_lab(coloured, light).astype(np.float32)
     return np.ascontiguousarray(made[:, :, :1]) if pixels.shape[2] == 1 else made
 
 
 def from_lab(lab: Lab, light: LinearLight) -> Pixels:
-    """The inverse of ``to_lab``, 0..1."""
+    """Return the inverse of ``to_lab``: (h, w, c), 0..1, display-encoded."""
     if lab.shape[2] == 3:
         return light.from_linear(lab_to_linear(lab.astype(np.float64), light).astype(np.float32))
     whole = np.concatenate([lab, np.zeros((*lab.shape[:2], 2), np.float32)], axis=2)

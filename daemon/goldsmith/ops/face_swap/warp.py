@@ -1,4 +1,4 @@
-"""A face's mesh laid onto another's, and the picture drawn along with it: one affine map a triangle, one resampling for all."""
+"""Warp a picture from one face mesh to another: one affine map for each triangle, one resampling for all."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from goldsmith.picture.crop_planning import CropBox
 from goldsmith.picture.picture import Pixels
 from goldsmith.picture.resample import resize
 
-# Bits below one px at which triangles are drawn.
+# Subpixel bits of the drawn triangles.
 _SUBPIXEL_BITS = 4
-# From so far inside the outline on, as a part of the face's size, features may have their own shape to the full.
+# From this distance inside the outline, as a share of the face's size, features may keep their full shape.
 _FULL_SHAPE_INSET = 0.2
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class WarpMap:
-    """For each pixel of a box, (h, w): where in the source it comes from, as array indices; far outside where no mesh lies."""
+    """For each pixel of a box, (h, w): its source position as array indices; far outside where there is no mesh."""
 
     x: NDArray[np.float32]
     y: NDArray[np.float32]
-    # px of the source for one px of the result, on average.
+    # Mean px of the source for one px of the result.
     scale: float
 
 
 def place_source_landmarks(source: Landmarks, target: Landmarks, own_shape: float) -> Landmarks:
-    """Where the source's points are to lie in the target's picture, (468, 2): on the target's (own = 0), or between these and their own
-    shape and expression in the target's place and turn (1). At the outline they always lie on the target's."""
+    """Return where the source's landmarks (468, 2) px go in the target's picture: onto the target's (``own_shape`` = 0), or between these
+    and their own shape and expression at the target's position and pose (1). At the outline they always lie on the target's.
+    """
     given, wanted = source[:FACE_POINT_COUNT].astype(np.float64), target[:FACE_POINT_COUNT].astype(np.float64)
     fitted = np.hstack([given, np.ones((FACE_POINT_COUNT, 1))]) @ fit_affine(given, wanted)
     rim = wanted[list(OUTLINE)]
@@ -42,12 +43,12 @@ def place_source_landmarks(source: Landmarks, target: Landmarks, own_shape: floa
 
 
 def fit_affine(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3, 2): the affine map that carries points nearest to others, by least squares."""
+    """Return the (3, 2) affine map that brings the source points, (n, 2) px, nearest to the target points, by least squares."""
     return np.asarray(np.linalg.lstsq(np.hstack([source, np.ones((len(source), 1))]), target, rcond=None)[0], np.float64)
 
 
 def build_warp_map(source: Landmarks, target: Landmarks, box: CropBox) -> WarpMap:
-    """The way back from each pixel of ``box`` to the source: piecewise affine on the Delaunay triangles of ``onto``."""
+    """Return the map from each pixel of ``box`` to the source, (468, 2) px: piecewise affine on the Delaunay triangles of ``target``."""
     from scipy.spatial import Delaunay
 
     triangles = np.asarray(Delaunay(target.astype(np.float64)).simplices)
@@ -63,7 +64,7 @@ def build_warp_map(source: Landmarks, target: Landmarks, box: CropBox) -> WarpMa
 
 
 def _rasterise_triangles(corners: NDArray[np.float32], height: int, width: int) -> NDArray[np.int32]:
-    """Which triangle each pixel lies in, (h, w); -1 outside. At an edge that two share it does not matter which."""
+    """Return the triangle of each pixel, (h, w), or -1 outside; at a shared edge, either triangle is right."""
     import cv2
 
     drawn = np.full((height, width), -1, np.int32)
@@ -74,7 +75,7 @@ def _rasterise_triangles(corners: NDArray[np.float32], height: int, width: int) 
 
 
 def _triangle_maps(target: NDArray[np.float64], source: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, 3, 2): of each triangle the affine map from where it lies to where it comes from."""
+    """Return (n, 3, 2): for each triangle the affine map from its target position to its source position."""
     corners = np.concatenate([target, np.ones((len(target), 3, 1))], axis=2)
     flat = np.abs(np.linalg.det(corners)) < 1e-6
     corners[flat] = np.eye(3)
@@ -85,7 +86,7 @@ def _triangle_maps(target: NDArray[np.float64], source: NDArray[np.float64]) -> 
 
 
 def apply_warp(pixels: Pixels, warp_map: WarpMap) -> Pixels:
-    """The source's pixels (h, w, c), linear light, at the places the way leads to; what is made smaller is averaged, not picked."""
+    """Return the source's pixels (h, w, c), 0..1, linear light, at the mapped positions; reductions are averaged, not sampled."""
     import cv2
 
     shrink = max(1.0, warp_map.scale)

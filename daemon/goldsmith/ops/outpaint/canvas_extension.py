@@ -1,8 +1,8 @@
-"""Beyond the edge: a larger picture round an old one, filled window by window from the inside out.
+"""Extend a picture beyond its edges, window by window from the inside out.
 
-Left and right come first, over the old picture's height; then top and bottom over the whole new width. An engine that works at one
-size is shown windows of that size, each band with what was filled before it beside it. An engine of any size is shown a whole edge
-at once; where that is too large for it, it works on a smaller copy and the detail is carried over from the old picture.
+Left and right come first, over the old picture's height; then top and bottom over the whole new width. An engine with a fixed size gets
+windows of that size, and each band sees the part that was filled before it. An engine of any size gets a whole edge at once; if that is too
+large, it works on a reduced copy and the detail is transferred from the old picture.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from goldsmith.picture.smoothing import pull_push_fill, resize_values
 
 Edge = Literal["left", "right", "top", "bottom"]
 
-# Engines of any size work on windows up to this many px at their full size; larger ones are made smaller by a whole number.
+# Engines of any size fill windows up to this many px at full size; larger windows are reduced by a whole factor.
 MAX_WINDOW_SIDE = 1024
-# The least of the known picture, in px, that a window shows where there is as much.
+# A window shows at least this many px of the known picture, if there are as many.
 MIN_CONTEXT = 32
-# Of the old picture, an engine of any size is shown no more than this part beside an edge: further in stands what it is a picture of, and
-# nobody wants half of that a second time.
+# An engine of any size sees at most this share of the old picture beside an edge: the subject is further in, and must not be repeated.
 MAX_CONTEXT_SHARE = 0.3
-# How much of a window's length along the edge is new; the rest shows what its neighbour holds.
+# Share of a window's length along the edge that is new; the rest shows the neighbouring window.
 NEW_SHARE = 0.75
-# How many px more than wanted an engine of any size adds.
+# Extra px that an engine of any size fills, which are dropped.
 OVERDRAW = 8
-# Context for the stitch: so much that the window is never cut smaller.
+# Context for the stitch, so large that it never crops the window.
 _UNLIMITED_CONTEXT = 4.0
-# How much of a call's time an engine takes where detail is carried over afterwards.
+# The engine's share of the time, if detail is transferred afterwards.
 ENGINE_TIME_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class ExtensionOptions:
-    """How to fill: ``context`` is what a window shows of the known picture as a part of what it adds, ``blend`` the px over which
-    the tone is matched; ``side``, ``multiple``, ``enlarges`` and ``generates`` are the engine's."""
+    """How to fill. ``context`` is the part of the known picture that a window shows, as a share of what it adds; ``blend`` is the px over
+    which the tone is matched; the other fields describe the engine.
+    """
 
     context: float
     blend: int
@@ -57,7 +57,7 @@ class ExtensionOptions:
 
 @dataclass(frozen=True, slots=True)
 class ExtensionWindow:
-    """One window: ``view`` is what the engine is shown, ``gap`` the part of it that is filled, at the ``edge`` of what is known."""
+    """One window: ``view`` is what the engine sees, ``gap`` the part it fills, at the ``edge`` of the known part."""
 
     edge: Edge
     crop: CropBox
@@ -66,7 +66,7 @@ class ExtensionWindow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExtendedCanvas:
-    """The whole picture and what was done: the views (left, top, width, height), and at which part of its size each was filled."""
+    """The extended picture, the views (left, top, width, height), and the scale at which each was filled."""
 
     pixels: Pixels
     crops: tuple[tuple[int, int, int, int], ...]
@@ -74,7 +74,7 @@ class ExtendedCanvas:
     seam_offset: float
 
     def findings(self) -> dict[str, int | float | list[float] | list[list[int]]]:
-        """What goes on record, as plain JSON."""
+        """Return the facts for the record, as plain JSON."""
         return {"windows": [list(view) for view in self.crops], "scales": list(self.scales), "seam_offset": self.seam_offset}
 
 
@@ -87,9 +87,10 @@ def extend_canvas(
     depth: BitDepth,
     on_progress: Callable[[float], None],
 ) -> ExtendedCanvas:
-    """``old`` (h, w, c) at ``place`` in a picture of ``size`` (height, width), and everything round it filled.
+    """Return ``original`` (h, w, c), 0..1, display-encoded, at ``original_box`` px in a picture of ``size`` (height, width), with
+    everything around it filled.
 
-    ``progress`` is told 0..1; what it raises ends the work. Raises InputError where the engine fails. The old pixels are copied.
+    The original pixels are copied. ``on_progress`` receives 0..1 and may raise to cancel. Raises InputError if the engine fails.
     """
     out: Pixels = np.zeros((*size, original.shape[2]), dtype=np.float32)
     out[original_box.window] = original
@@ -108,7 +109,7 @@ def extend_canvas(
 
 
 def plan_windows(original_box: CropBox, size: tuple[int, int], options: ExtensionOptions) -> Iterator[ExtensionWindow]:
-    """The windows in their order; their gaps together are everything outside ``place``, each once."""
+    """Yield the windows in order; together, their gaps cover everything outside ``original_box`` exactly once."""
     known = original_box
     for edge in ("left", "right", "top", "bottom"):
         across = known.height if edge in ("top", "bottom") else known.width
@@ -129,17 +130,17 @@ def _missing_px(edge: Edge, known_box: CropBox, size: tuple[int, int]) -> int:
 
 
 def _max_band_width(options: ExtensionOptions) -> float:
-    """How far an engine works from what is known in one step: one of a fixed size as far as its window and the context allow."""
+    """Return how far an engine fills beyond the known part in one step: for a fixed size, as far as its window and the context allow."""
     return max(options.window_side / (1 + options.context), 1) if options.window_side else float("inf")
 
 
 def _context_px(width: int, known_length: int, options: ExtensionOptions) -> int:
-    """How much of what is known a window shows beside ``width`` new px."""
+    """Return how many px of the known part a window shows beside ``width`` new px."""
     return options.window_side - width if options.window_side else ceil(min(width * options.context, known_length * MAX_CONTEXT_SHARE))
 
 
 def _strip_outside(known_box: CropBox, edge: Edge, width: int) -> CropBox:
-    """The strip of ``width`` px just outside that edge of ``known``."""
+    """Return the strip of ``width`` px just outside that edge of ``known_box``."""
     top, left, bottom, right = known_box
     return {
         "left": CropBox(top, left - width, bottom, left),
@@ -150,7 +151,7 @@ def _strip_outside(known_box: CropBox, edge: Edge, width: int) -> CropBox:
 
 
 def _split_strip(strip: CropBox, edge: Edge, window_side: int) -> Iterator[tuple[CropBox, CropBox]]:
-    """The strip in pieces as long as the engine can see, each with the stretch of strip that is shown with it."""
+    """Yield the strip in pieces as long as the engine can see, each with the part of the strip that is shown with it."""
     lying = edge in ("top", "bottom")
     start, stop = (strip.left, strip.right) if lying else (strip.top, strip.bottom)
     length = stop - start
@@ -171,7 +172,7 @@ def _strip_section(strip: CropBox, is_horizontal: bool, low: int, high: int) -> 
 
 
 def _with_context(strip: CropBox, edge: Edge, context_px: int) -> CropBox:
-    """The stretch together with ``shown`` px of the known picture beside it."""
+    """Return the strip together with ``context_px`` px of the known picture beside it."""
     top, left, bottom, right = strip
     return {
         "left": CropBox(top, left, bottom, right + context_px),
@@ -193,10 +194,10 @@ class _FilledWindow:
 
 
 class _WindowFiller:
-    """One opening under work; the gap's pixels come of it.
+    """Fill one window.
 
-    It is turned so that the gap lies at the right, and turned back for the engine, to which up is up. An engine of any size works
-    on a few px more than are wanted: patches that overlap the last px of all are rare, and it shows.
+    The window is rotated so that the gap is on the right, and rotated back for the engine, which expects up to be up. An engine of any size
+    fills a few px more than needed, because few patches overlap the last px, which would be visible.
     """
 
     def __init__(self, canvas: Pixels, window: ExtensionWindow, options: ExtensionOptions, seed: int, depth: BitDepth) -> None:
@@ -220,7 +221,7 @@ class _WindowFiller:
         self._factor = 1 if options.window_side else ceil((max(shown.shape[:2]) + OVERDRAW) / MAX_WINDOW_SIDE)
 
     def fill_gap(self, fill: FillFunction, on_progress: Callable[[float], None]) -> _FilledWindow:
-        """Filled, and brought to the tone at the join with the picture and with the piece of the strip before it."""
+        """Return the filled gap, matched in tone to the picture and to the previous piece of the strip."""
         around = ((0, 0), (0, self._rind))
         shown, hole = np.pad(self._shown, (*around, (0, 0)), mode="edge"), np.pad(self._hole, around, mode="edge")
         if self._factor == 1:
@@ -237,13 +238,13 @@ class _WindowFiller:
     def _run_engine(
         self, crop: Pixels, hole: Mask, depth: BitDepth, fill: FillFunction, on_progress: Callable[[float], None]
     ) -> tuple[Pixels, float]:
-        """What the engine makes of the window, and the scale it worked at."""
+        """Return the engine's result for the window, and the scale it worked at."""
         picture = Picture(freeze(_restore_orientation(crop, self._edge)), depth=depth)
         done = stitch(picture, freeze(_restore_orientation(hole, self._edge)), fill, self._manner, on_progress)
         return _orient_edge_right(done.pixels, self._edge), done.scales[0]
 
     def _fill_downscaled(self, crop: Pixels, hole: Mask, fill: FillFunction, on_progress: Callable[[float], None]) -> Pixels:
-        """Drawn small, in whole steps of the factor counted from the join, then given the old picture's detail."""
+        """Fill at a reduced size, in whole steps of the factor from the seam, and add the old picture's detail."""
         factor, spare = self._factor, self._join % self._factor
         height, width = crop.shape[0], crop.shape[1] - spare
         around = ((0, -height % factor), (0, -width % factor))
@@ -257,19 +258,19 @@ class _WindowFiller:
 
 
 def _prefill_hole(crop: Pixels, hole: Mask) -> Pixels:
-    """The window with the colours of the edge carried on smoothly into its hole, for models that start from what is there."""
+    """Return the window with the edge colours continued smoothly into its hole, for models that start from the given pixels."""
     return pull_push_fill(crop, 1 - hole)
 
 
 def _downscale_by_mean(pixels: Pixels, factor: int) -> Pixels:
-    """Means of factor x factor px."""
+    """Return the means of factor x factor px."""
     height, width, channels = pixels.shape
     blocks = pixels.reshape(height // factor, factor, width // factor, factor, channels)
     return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)
 
 
 def _orient_edge_right(pixels: NDArray[np.float32], edge: Edge) -> NDArray[np.float32]:
-    """The same px with that edge at the right."""
+    """Return the pixels rotated so that ``edge`` is on the right."""
     upright = pixels.swapaxes(0, 1) if edge in ("top", "bottom") else pixels
     return np.ascontiguousarray(upright[:, ::-1] if edge in ("left", "top") else upright)
 

@@ -1,4 +1,4 @@
-"""Fine detail for what was filled at a smaller size: carried over from where the picture looks alike, at the picture's own size."""
+"""Add fine detail to a part that was filled at a reduced size, from similar parts of the picture at full size."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from numpy.typing import NDArray
 from goldsmith.picture.picture import Pixels
 from goldsmith.picture.smoothing import boost_detail, gaussian_blur
 
-# Side of the blocks, in px of the smaller size, that are looked up and carried over; neighbours share half.
+# Side of the blocks that are matched and transferred, in px of the reduced size; neighbours overlap by half.
 BLOCK_SIDE = 16
-# How far from its own row, in px of the smaller size, a block is looked for: grass lies low and sky lies high.
+# How far from its own row a block is searched, in px of the reduced size: grass is low and sky is high.
 MAX_ROW_OFFSET = 24
-# The most that detail is strengthened where blocks that agree on nothing were mixed: four of them need the double, and blur shows less.
+# Maximum gain of the detail where unrelated blocks were mixed: four blocks would need 2, and blur is less visible.
 MAX_DETAIL_GAIN = 1.5
 
 
 def transfer_detail(coarse: Pixels, fine: Pixels, seam_column: int, on_progress: Callable[[float], None]) -> Pixels:
-    """The fine detail of everything to the right of ``join``, taken over from the left of it.
+    """Return fine detail for everything to the right of ``seam_column``, taken from the left of it; unbounded differences around 0.
 
-    coarse: (h, w, 3), whole. fine: (h * f, w * f, c), what the picture has beyond its coarse self, known left of ``join * f``.
-    join: the column of ``coarse`` where the known part ends. Returns (h * f, (w - join) * f, c).
+    ``coarse``: (h, w, 3), 0..1, display-encoded, complete. ``fine``: (h * f, w * f, c), the difference of the picture from its coarse
+    version, known left of ``seam_column * f``. ``seam_column``: the column of ``coarse`` where the known part ends. Returns (h * f, (w -
+    seam_column) * f, c).
     """
     factor = fine.shape[0] // coarse.shape[0]
     height, width = coarse.shape[:2]
@@ -54,7 +55,7 @@ def transfer_detail(coarse: Pixels, fine: Pixels, seam_column: int, on_progress:
 
 
 def _find_best_match(known: NDArray[np.float32], block: NDArray[np.float32]) -> tuple[int, int]:
-    """Row and column in ``known`` where it looks most like the block."""
+    """Return the row and column in ``known`` that match the block best."""
     import cv2
 
     off = cv2.matchTemplate(known, block, cv2.TM_SQDIFF)
@@ -63,13 +64,13 @@ def _find_best_match(known: NDArray[np.float32], block: NDArray[np.float32]) -> 
 
 
 def _block_starts(low: int, high: int, side: int) -> Iterator[int]:
-    """Where blocks begin so that neighbours share half, the last ending at ``high``."""
+    """Yield where blocks start so that neighbours overlap by half and the last one ends at ``high``."""
     step = max(side // 2, 1)
     yield from range(low, high - side, step)
     yield max(high - side, low)
 
 
 def _block_weights(side: int) -> NDArray[np.float32]:
-    """How much a block counts: most in its middle."""
+    """Return the weights of a block: highest in its middle."""
     rise = np.sin(np.pi * (np.arange(side, dtype=np.float32) + np.float32(0.5)) / side) ** 2
     return np.asarray(np.outer(rise, rise), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Tone at a join: what was added goes over into what was there without a step of light or colour."""
+"""Match the tone at a seam: the new part continues the old one without a step in light or colour."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from numpy.typing import NDArray
 from goldsmith.picture.picture import Pixels
 from goldsmith.picture.smoothing import gaussian_blur
 
-# First broadly, then closely, then the last px: how many px of the new and of the old are compared, the sigma in px along the join, and
-# over which part of the way it fades. A fill takes its tone from the edge and wanders off behind it to that of where it was copied from.
+# Passes from broad to fine: how many px of the new and of the old part are compared, the sigma along the seam in px, and the fraction of
+# the fade. A fill starts with the tone of the edge and drifts to the tone of the place it was copied from.
 PASSES = ((48, 8, 48.0, 1.0), (6, 6, 6.0, 0.125), (1, 2, 1.5, 0.02))
-# The most, 0..1, that tone is moved: more is no step of tone but another thing.
+# The largest tone shift, 0..1: a larger step is another object.
 MAX_TONE_SHIFT = 0.12
-# How far, 0..1, the step at one place may be from that of the whole join.
+# How far, 0..1, the step at one place may differ from that of the whole seam.
 MAX_LOCAL_DEVIATION = 0.05
-# Differences this far, 0..1, from the join's own median count half: an edge that ends there is no difference of tone.
+# Differences this far, 0..1, from the seam's own median count half: an edge that ends there is not a difference in tone.
 OUTLIER_DIFFERENCE = 0.08
 
 
 def match_tone_at_seam(new_pixels: Pixels, known_pixels: Pixels, fade_px: int) -> tuple[Pixels, float]:
-    """``new`` (h, w, c), which lies right of ``known`` (h, k, c), moved to its tone at the join and less and less over ``px``.
+    """Return ``new_pixels`` (h, w, c), which lie right of ``known_pixels`` (h, k, c), shifted to their tone at the seam and fading over
+    ``fade_px``; and the mean step at the seam.
 
-    Returns the moved px and how large the step at the join was on average.
+    All pixels are 0..1, display-encoded.
     """
     offset = 0.0
     for added, beside, sigma, part in PASSES:
@@ -37,7 +38,7 @@ def match_tone_at_seam(new_pixels: Pixels, known_pixels: Pixels, fade_px: int) -
 
 
 def _smooth_along_seam(difference: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """(h, c): the step smoothed along the join by what of it is to be trusted; less than it is where that is less than half."""
+    """Return the step (h, c), smoothed along the seam by its reliability, and reduced where less than half of it is reliable."""
     middle = np.median(difference, axis=0)
     strange = np.abs(difference - middle).max(axis=1) / OUTLIER_DIFFERENCE
     trust = (1 / (1 + strange**4)).astype(np.float32)
@@ -48,6 +49,6 @@ def _smooth_along_seam(difference: NDArray[np.float32], sigma: float) -> NDArray
 
 
 def _fade_weights(width: int, fade_px: float) -> NDArray[np.float32]:
-    """1 at the join, level there, 0 from ``px`` on."""
+    """Return weights that are 1 at the seam, flat there, and 0 from ``fade_px`` on."""
     away = np.clip(np.arange(width, dtype=np.float32) / max(fade_px, 1.0), 0, 1)
     return np.asarray((1 + np.cos(np.pi * away)) / 2, dtype=np.float32)

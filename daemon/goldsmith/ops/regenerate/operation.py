@@ -1,4 +1,4 @@
-"""Make pictures with a model: from words alone, or anew from a picture and words."""
+"""The ``regenerate`` operation: generate pictures with a model, from words alone or from a picture and words."""
 
 from __future__ import annotations
 
@@ -38,60 +38,60 @@ from goldsmith.picture.resample import resize, resize_picture
 from goldsmith.picture.size_fitting import MAX_PIXELS, MAX_SIDE, Size, anchor_offset, fill_size
 from goldsmith.picture.tiling import Tiling, upscale_by_tiles
 
-# How far a picture is changed where the brief does not say.
+# How far a picture is changed if the brief does not say.
 DEFAULT_STRENGTH = 0.55
-# Pixels that are asked for in one call of the engine; it splits them further where memory is short.
+# Pixels per call of the engine, which splits them further if memory is short.
 _MAX_BATCH_PIXELS = 4 * 1024 * 1024
 _MAX_BATCH = 8
-# The first pass's share of the time where there is a second one.
+# The first pass's share of the time, if there is a second pass.
 _FIRST_PASS_SHARE = 0.4
 
 _Side = Annotated[int, Field(ge=16, le=MAX_SIDE)]
 
 
 class Regenerate(SetOperation):
-    """Make pictures from words, or a picture anew, with a generating model: candidates, each with a seed of its own.
+    """Generate pictures from words, or from a picture and words, with a generating model: candidates, each with its own seed.
 
-    A brief without a picture makes pictures from its words. With a picture the words change it, the more the higher ``strength`` is.
+    A brief without a picture generates pictures from words. With a picture, the words change it; a higher ``strength`` changes more.
     """
 
     changes_geometry: ClassVar[bool] = True
 
     prompt: str = Field(default="", max_length=10_000)
-    """What is to be seen; the brief's own prompt where it is empty."""
+    """What the picture shows; default: the brief's prompt."""
     negative: str = Field(default="", max_length=10_000)
-    """What is not to be seen, for models that listen to it."""
+    """What the picture does not show, for models that use a negative prompt."""
     model: str | None = None
-    """A name in config/models.toml; unset: the house's first one that can do it."""
+    """A name in config/models.toml; default: the first model that can do it."""
     candidates: int = Field(default=1, ge=1, le=100)
-    """How many pictures are made (1 to 100); a select step chooses among them, and the others go to the archive."""
+    """How many pictures are generated (1 to 100); a select step chooses among them, and the others go to the archive."""
     strength: float | None = Field(default=None, gt=0, le=1)
-    """How far the result may go from the picture (0 to 1; unset: 0.55). With it a brief waits for its picture."""
+    """How far the result may differ from the picture (0 to 1; default: 0.55). If set, a brief waits for its picture."""
     size: tuple[_Side, _Side] | None = None
-    """[width, height] of the result in px, each 16 to 30000; unset: about as many pixels as the model was made for."""
+    """Size of the result, [width, height] in px, each 16 to 30000; default: about the model's native number of pixels."""
     aspect: str = Field(default="", pattern=r"^(|\d{1,5}(\.\d{1,4})?:\d{1,5}(\.\d{1,4})?)$")
-    """Width to height, such as "16:9", at about as many pixels as the model was made for; empty: the picture's own, else 1:1."""
+    """Aspect ratio, such as "16:9", at about the model's native number of pixels; default: the picture's own, otherwise 1:1."""
     steps: int | None = Field(default=None, ge=1, le=200)
-    """How many steps each picture takes (1 to 200; unset: as models.toml says)."""
+    """Number of sampling steps for each picture (1 to 200; default: the model's entry in models.toml)."""
     guidance: float | None = Field(default=None, ge=0, le=30)
-    """How closely the words are followed (0 to 30; unset: as models.toml says)."""
+    """How closely the model follows the prompt (0 to 30; default: the model's entry in models.toml)."""
     loras: tuple[Lora, ...] = Field(default=(), max_length=8)
-    """Up to 8 additions to the model, from library/loras: { name, weight = 1 (-2 to 2) } each."""
+    """Up to 8 LoRAs from library/loras: { name, weight = 1 (-2 to 2) } each."""
     references: Literal["auto"] | bool = "auto"
-    """Whether the model looks at the reference pictures beside the brief (hero.ref.png): auto, where there are any; true; false."""
+    """Whether the model uses the reference pictures beside the brief (hero.ref.png): auto = if there are any; true; false."""
     refine: float = Field(default=1, ge=1, le=4)
-    """A second pass: enlarge by this (1 to 4; 1 = none) and draw the details anew, tile by tile."""
+    """A second pass: enlarge by this factor (1 to 4; 1 = none) and redraw the details tile by tile."""
     refine_strength: float = Field(default=0.25, gt=0, le=1)
-    """How far the second pass may go from the first (0 to 1)."""
+    """How far the second pass may differ from the first (0 to 1)."""
 
     @model_validator(mode="after")
     def _check_combination(self) -> Regenerate:
         if self.size is not None and self.aspect:
-            raise ValueError("give size or aspect, not both: a size has an aspect of its own")
+            raise ValueError("give size or aspect, not both: a size has its own aspect ratio")
         if self.size is not None and self.size[0] * self.size[1] > MAX_PIXELS:
             raise ValueError(f"{self.size[0]} x {self.size[1]} is more than {MAX_PIXELS // 10**6} megapixels")
         if not 1 / 8 <= self._aspect_ratio(None) <= 8:
-            raise ValueError("that is too long: at most 8:1 or 1:8")
+            raise ValueError("the ratio is too extreme: at most 8:1 or 1:8")
         return self
 
     def needs(self) -> StepNeeds:
@@ -111,63 +111,65 @@ class Regenerate(SetOperation):
 
     @property
     def _upscale_factor(self) -> int:
-        """What the net of the second pass enlarges by; what is too much is taken off again."""
+        """The factor of the upscaler in the second pass; the excess is removed by a resize."""
         return max(2, ceil(self.refine))
 
     def max_results(self, count: int) -> int:
         return max(1, count) * self.candidates
 
-    def apply_set(self, pictures: Sequence[Picture], bench: StepContext) -> Iterator[Picture]:
-        """The candidates one by one, of each picture in turn; without a picture, from words.
+    def apply_set(self, pictures: Sequence[Picture], context: StepContext) -> Iterator[Picture]:
+        """Yield the candidates one by one, for each picture in turn; without a picture, from words.
 
-        Raises InputError where there are neither words nor a picture, or the model cannot do what is asked.
+        Raises InputError if there is neither a prompt nor a picture, or if the model cannot do what the step asks.
         """
-        work = self._prepare(pictures, bench)
+        work = self._prepare(pictures, context)
         givens: Sequence[Picture | None] = pictures or [None]
         for place, given in enumerate(givens):
             for number, made in self._make_candidates(given, place * self.candidates, work):
-                yield replace(made, record_values={"number": number, "seed": candidate_seed(bench.seed, number)})
+                yield replace(made, record_values={"number": number, "seed": candidate_seed(context.seed, number)})
         numbers = range(1, len(givens) * self.candidates + 1)
-        made_with: list[RecordValue] = [{"number": number, "seed": candidate_seed(bench.seed, number)} for number in numbers]
-        bench.record(candidates=made_with, prompt=work.wish.prompt, **work.findings)
+        made_with: list[RecordValue] = [{"number": number, "seed": candidate_seed(context.seed, number)} for number in numbers]
+        context.record(candidates=made_with, prompt=work.wish.prompt, **work.findings)
 
     def _required_abilities(self, *, from_picture: bool, with_references: bool) -> frozenset[Ability]:
         wanted: set[Ability] = {"image"} if from_picture or self.refine > 1 else set()
         return frozenset(wanted | ({"references"} if with_references else set()))
 
-    def _prepare(self, pictures: Sequence[Picture], bench: StepContext) -> _GenerationRun:
-        """The engine and what it is told, the same for all candidates."""
-        prompt = self.prompt or bench.prompt
+    def _prepare(self, pictures: Sequence[Picture], context: StepContext) -> _GenerationRun:
+        """Return the engine and its request, the same for all candidates."""
+        prompt = self.prompt or context.prompt
         if not pictures and not prompt:
-            raise InputError("There is no picture and no prompt, so there is nothing to begin with.", "Write prompt = … into the brief.")
-        shown = [] if self.references is False else [_to_srgb(picture) for picture in bench.reference_pictures()]
+            raise InputError("There is neither a picture nor a prompt.", "Write prompt = … into the brief.")
+        shown = [] if self.references is False else [_to_srgb(picture) for picture in context.reference_pictures()]
         if self.references is True and not shown:
-            told = f"references = true, and no reference picture lies beside the brief ({bench.stem}.ref.png)."
-            raise InputError(told, "Put one there, or leave it out.")
-        engine = self._choose_engine(bench, from_picture=bool(pictures), with_references=bool(shown))
+            told = f"references = true, but there is no reference picture beside the brief ({context.stem}.ref.png)."
+            raise InputError(told, "Put one there, or remove references from the step.")
+        engine = self._choose_engine(context, from_picture=bool(pictures), with_references=bool(shown))
         strength = self._effective_strength(engine) if pictures else None
-        wish = GenerationOptions(prompt, self.negative, strength, self.steps, self.guidance, lora_paths(self.loras, bench))
-        return _GenerationRun(bench, engine, wish, tuple(shown), max(1, len(pictures)) * self.candidates)
+        wish = GenerationOptions(prompt, self.negative, strength, self.steps, self.guidance, lora_paths(self.loras, context))
+        return _GenerationRun(context, engine, wish, tuple(shown), max(1, len(pictures)) * self.candidates)
 
     def _effective_strength(self, engine: Generator) -> float | None:
-        """How far from the picture; None leaves that to a model that was named and edits: the words are then its instruction."""
+        """Return how far to depart from the picture; None for a named editing model, which takes the words as its instruction."""
         if self.strength is None and self.model is not None and "edit" in engine.descriptor.can:
             return None
         return DEFAULT_STRENGTH if self.strength is None else self.strength
 
-    def _choose_engine(self, bench: StepContext, *, from_picture: bool, with_references: bool) -> Generator:
-        """A model that can do all that is asked. One that edits by instruction may be named for a picture, too: it knows no strength."""
+    def _choose_engine(self, context: StepContext, *, from_picture: bool, with_references: bool) -> Generator:
+        """Return a model that can do everything the step asks. For a picture, a model that edits by instruction may be named too: it has no
+        strength.
+        """
         edits = from_picture and self.model is not None and self.strength is None
         can = self._required_abilities(from_picture=from_picture and not edits, with_references=with_references)
-        engine = bench.generator(self.model, can if from_picture else can | {"text"})
+        engine = context.generator(self.model, can if from_picture else can | {"text"})
         if edits and not {"image", "edit"} & set(engine.descriptor.can):
             raise InputError(
-                f"The model {engine.descriptor.name} does not start from a picture.", "Name another one, or leave the model out."
+                f"The model {engine.descriptor.name} cannot start from a picture.", "Name another model, or remove model from the step."
             )
         return engine
 
     def _make_candidates(self, source: Picture | None, numbers_used: int, run: _GenerationRun) -> Iterator[tuple[int, Picture]]:
-        """(number, picture) of each candidate of one picture; those of other pictures were numbered up to ``before``."""
+        """Yield (number, picture) of each candidate of one picture; ``numbers_used`` numbers belong to earlier pictures."""
         wide, high = native_size(self._aspect_ratio(source), run.engine.descriptor)
         begin = None if source is None else _to_srgb(crop_and_resize(source, (wide, high)))
         ground = self._base_picture(source, (wide, high))
@@ -191,7 +193,7 @@ class Regenerate(SetOperation):
                 yield number, _fit_into_base(ground, pixels, seed)
 
     def _aspect_ratio(self, source: Picture | None) -> float:
-        """Width by height of what is to be made."""
+        """Return the width over the height of the result."""
         if self.size is not None:
             return self.size[0] / self.size[1]
         if self.aspect:
@@ -200,7 +202,7 @@ class Regenerate(SetOperation):
         return 1.0 if source is None else source.width / source.height
 
     def _base_picture(self, source: Picture | None, native_size_px: Size) -> Picture:
-        """What the new pixels are laid on: the picture's alpha, masks, profile and the rest, at the size of the result."""
+        """Return the picture that the new pixels go onto: alpha, masks, profile and the rest, at the size of the result."""
         size = self.size or (round(native_size_px[0] * self.refine), round(native_size_px[1] * self.refine))
         if source is None:
             return Picture(freeze(np.zeros((size[1], size[0], 3), np.float32)))
@@ -208,7 +210,7 @@ class Regenerate(SetOperation):
         return resize_picture(part, size[1], size[0])
 
     def _run_second_pass(self, pixels: Pixels, seed: int, run: _GenerationRun, on_progress: OnProgress) -> Pixels:
-        """Enlarged by ``refine`` and drawn anew by tiles."""
+        """Return the pixels enlarged by ``refine`` and redrawn by tiles."""
         asked = run.engine.descriptor
         upscaler = run.context.upscaler(None, self._upscale_factor)
         told = upscaler.descriptor
@@ -232,7 +234,7 @@ class Regenerate(SetOperation):
 
 @dataclass(slots=True)
 class _GenerationRun:
-    """What is the same for every candidate, and what has been found out so far."""
+    """The facts that are the same for every candidate, and the findings so far."""
 
     context: StepContext
     engine: Generator
@@ -254,7 +256,9 @@ class _GenerationRun:
         )
 
     def progress_callback(self, start: float, share: float, note: str) -> OnProgress:
-        """Progress over all candidates from one piece of the work; where the job was called off, it ends there."""
+        """Return a callback that reports the progress of one part of the work over all candidates; it raises JobCancelled if the job was
+        cancelled.
+        """
 
         def step(fraction: float) -> None:
             self.context.report((start + share * min(1.0, max(0.0, fraction))) / self.candidate_count, note)
@@ -266,25 +270,25 @@ class _GenerationRun:
 
 
 def candidate_seed(seed: int, number: int) -> int:
-    """The seed of a step's candidate (1-based), 31 bits of SHA-256: the same however many others are made with it."""
+    """Return the seed of a step's candidate (1-based), 31 bits of SHA-256: independent of the number of candidates."""
     digest = hashlib.sha256(f"{seed}/candidate/{number}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 
 def native_size(ratio: float, descriptor: EngineDescriptor) -> Size:
-    """Width and height nearest to the model's own count of pixels at that ratio, both of its multiple."""
+    """Return the width and height nearest to the model's native number of pixels at that ratio, both multiples of its step."""
     step, count = descriptor.multiple, max(descriptor.native_pixels, descriptor.multiple**2)
     wide = max(step, round((count * ratio) ** 0.5 / step) * step)
     return wide, max(step, round(wide / ratio / step) * step)
 
 
 def crop_and_resize(picture: Picture, size: Size) -> Picture:
-    """The picture at exactly that (width, height): its middle, scaled; masks and alpha go along."""
+    """Return the centre of the picture, scaled to exactly that (width, height); masks and alpha follow."""
     return resize_picture(_centre_crop(picture, size), size[1], size[0])
 
 
 def _centre_crop(picture: Picture, size: Size) -> Picture:
-    """As much of the picture as has the shape of ``size``, round its centre; the picture itself where it has that shape."""
+    """Return the largest centred crop with the ratio of ``size``; the same picture if it has that ratio."""
     part, _ = fill_size((picture.width, picture.height), size, can_enlarge=True)
     left, top = anchor_offset((picture.width, picture.height), part, "center")
     rows, cols = slice(top, top + part[1]), slice(left, left + part[0])
@@ -294,13 +298,13 @@ def _centre_crop(picture: Picture, size: Size) -> Picture:
 
 
 def _to_srgb(picture: Picture) -> Pixels:
-    """The picture's colours as a model knows them: (h, w, 3) sRGB."""
+    """Return the picture's colours as (h, w, 3) sRGB for the model."""
     pixels = colour.convert_profile(picture, "srgb").pixels
     return freeze(np.repeat(pixels, 3, axis=2)) if pixels.shape[2] == 1 else pixels
 
 
 def _fit_into_base(base: Picture, pixels: Pixels, seed: int) -> Picture:
-    """What the model made, at the ground's size, in its profile, channels and depth; the ground's alpha, masks and metadata stay."""
+    """Return the model's pixels at the base picture's size, in its profile, channels and depth, with its alpha, masks and metadata."""
     made = crop_and_resize(Picture(freeze(pixels)), (base.width, base.height))
     if base.channels == 1:
         made = made.with_pixels(colour.luma(made.pixels)[:, :, None])

@@ -1,7 +1,7 @@
-"""A light second pass by tiles: an enlarged picture is drawn again piece by piece, each at the size a generating model works best at.
+"""Redraw an enlarged picture tile by tile, each at the size a generating model works best at.
 
-Tiles overlap, keep the tone of what they were made from, and are faded over. Where two tiles drew different detail, fading alone
-would leave a soft band: there the detail is given back the strength it has in either tile.
+Tiles overlap, keep the tone of their input, and are cross-faded. If two tiles drew different detail, cross-fading alone would leave a soft
+band; the detail there is amplified back to its strength in the tiles.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from goldsmith.errors import InputError
 from goldsmith.picture.picture import Pixels
 from goldsmith.picture.smoothing import boost_detail, detail_power, gaussian_blur
 
-# (tile (h, w, 3) of 0..1, seed, step) -> the same tile drawn again, the same size; ``step`` may be told 0..1 of this tile.
+# (tile (h, w, 3), 0..1, seed, on_progress) -> the tile redrawn at the same size; ``on_progress`` receives 0..1 of this tile.
 RedrawTile = Callable[[Pixels, int, Callable[[float], None]], Pixels]
 
-# How much of a tile's side it shares with its neighbour, at least. Half of that is faded over, the rest of the rim is dropped.
+# Minimum overlap of neighbouring tiles, as a share of the side. Half of it is cross-faded, the rest of the rim is dropped.
 OVERLAP = 0.25
-# The longest shape, as a ratio of sides, that a tile takes where the picture is lower or narrower than a square one.
+# The largest aspect ratio of a tile, if the picture is lower or narrower than a square tile.
 MAX_ASPECT_RATIO = 2.0
-# Detail coarser than this, as a sigma in px, stays that of the picture that was given.
+# Detail coarser than this sigma in px stays that of the given picture.
 TONE_SIGMA = 12.0
-# Over how many px, as a sigma, the strength of detail is judged: less than what is faded over, enough to be sure.
+# Sigma in px over which the strength of detail is measured: less than the cross-fade, but enough for a reliable estimate.
 STRENGTH_SIGMA = 6.0
-# The most that detail in a seam is strengthened: two tiles with nothing in common need the root of 2.
+# Maximum gain of the detail in an overlap: two unrelated tiles need the square root of 2.
 MAX_DETAIL_GAIN = 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class RefineOptions:
-    """How to refine: the engine's native count of ``pixels``, the ``multiple`` its sides must be of, and the step's ``seed``."""
+    """How to refine: the engine's native number of pixels, the multiple its sides must have, and the step's seed."""
 
     native_pixels: int
     multiple: int
@@ -43,7 +43,7 @@ class RefineOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RefinedPixels:
-    """The new pixels, where the tiles lay (left, top, width, height), and how far, 0..1, their tone was off on average."""
+    """The new pixels, the tiles (left, top, width, height), and the mean deviation of their tone, 0..1."""
 
     pixels: Pixels
     tiles: tuple[tuple[int, int, int, int], ...]
@@ -51,16 +51,16 @@ class RefinedPixels:
     tone_offset: float
 
     def findings(self) -> dict[str, int | float | list[int]]:
-        """What goes on record, as plain JSON."""
+        """Return the facts for the record, as plain JSON."""
         width, height = self.tiles[0][2:]
         return {"tiles": len(self.tiles), "tile": [width, height], "tile_seeds": list(self.seeds), "tone_offset": self.tone_offset}
 
 
 def refine_by_tiles(pixels: Pixels, redraw_tile: RedrawTile, options: RefineOptions, on_progress: Callable[[float], None]) -> RefinedPixels:
-    """(h, w, 3) drawn again tile by tile, at the same size; colours and light stay those of ``pixels``.
+    """Return ``pixels``, (h, w, 3), 0..1, display-encoded, redrawn tile by tile at the same size, with the same colours and light.
 
-    ``progress`` is told 0..1 before each tile and within it; what it raises ends the work. Tile ``i`` is drawn with ``tile_seed(seed, i)``.
-    Raises InputError where the engine makes NaN or infinities, or a tile of another size.
+    ``on_progress`` receives 0..1 before and within each tile and may raise to cancel. Tile ``i`` uses ``tile_seed(seed, i)``. Raises
+    InputError if the engine returns NaN, infinity, or a tile of another size.
     """
     height, width = pixels.shape[:2]
     high, wide = tile_size(height, width, options)
@@ -88,7 +88,9 @@ def refine_by_tiles(pixels: Pixels, redraw_tile: RedrawTile, options: RefineOpti
 
 
 def tile_size(height: int, width: int, options: RefineOptions) -> tuple[int, int]:
-    """Height and width of the tiles: about the native count of pixels, multiples, square unless the picture is too low or narrow for it."""
+    """Return the height and width of the tiles: about the native number of pixels, multiples, and square unless the picture is too low or
+    narrow.
+    """
     native = max(options.native_pixels, options.multiple**2)
     root = native**0.5
     low, narrow = (-(-side // options.multiple) * options.multiple for side in (height, width))
@@ -98,7 +100,7 @@ def tile_size(height: int, width: int, options: RefineOptions) -> tuple[int, int
 
 
 def tile_seed(seed: int, number: int) -> int:
-    """The seed of a tile, 31 bits: neighbouring tiles and steps have nothing in common."""
+    """Return the seed of a tile, 31 bits: neighbouring tiles and steps are unrelated."""
     return int(np.random.SeedSequence((seed, number)).generate_state(1)[0] >> 1)
 
 
@@ -107,7 +109,7 @@ def _tile_progress(on_progress: Callable[[float], None], number: int, count: int
 
 
 def _tile_starts(length: int, tile_side: int) -> list[int]:
-    """Where tiles of ``side`` begin on an axis: evenly spread, as few as the overlap allows, the last ending where the axis ends."""
+    """Return where tiles of ``tile_side`` start on an axis: evenly spaced, as few as the overlap allows, the last ending with the axis."""
     if length <= tile_side:
         return [0]
     count = -(-(length - tile_side) // max(int(tile_side * (1 - OVERLAP)), 1)) + 1
@@ -115,7 +117,7 @@ def _tile_starts(length: int, tile_side: int) -> list[int]:
 
 
 def _tile_weights(length: int, starts: list[int]) -> list[NDArray[np.float32]]:
-    """How much each tile counts along an axis; together 1 everywhere. Tiles meet in the middle of what they share."""
+    """Return the weight of each tile along an axis; they sum to 1. Tiles meet in the middle of their overlap."""
     side = _tile_side(length, starts)
     place = np.arange(length, dtype=np.float32) + np.float32(0.5)
     rises = [_smoothstep((place - middle) / _fade_width(side) + 0.5) for middle in _seam_centres(side, starts)]
@@ -141,7 +143,7 @@ def _smoothstep(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _overlap_mask(weights: list[NDArray[np.float32]], starts: list[int], length: int) -> NDArray[np.bool_]:
-    """Where along an axis more than one tile counts."""
+    """Return where more than one tile counts along an axis."""
     found = np.zeros(length, dtype=np.bool_)
     for start, share in zip(starts, weights, strict=True):
         found[start : start + len(share)] |= (share > 0) & (share < 1)
@@ -149,23 +151,25 @@ def _overlap_mask(weights: list[NDArray[np.float32]], starts: list[int], length:
 
 
 def _redraw_padded_tile(tile: Pixels, redraw_tile: RedrawTile, multiple: int, seed: int, on_progress: Callable[[float], None]) -> Pixels:
-    """One tile through the engine; a side that is no multiple is mirrored on until it is, and cut again."""
+    """Run one tile through the engine; a side that is not a multiple is extended by mirroring and cropped again."""
     height, width = tile.shape[:2]
     beside = ((0, -height % multiple), (0, -width % multiple), (0, 0))
     shown = np.ascontiguousarray(np.pad(tile, beside, mode="symmetric"))
     made = redraw_tile(shown, seed, on_progress)
     if made.shape != shown.shape:
         raise InputError(
-            f"The engine gave back a tile of {made.shape[1]} x {made.shape[0]} px for one of {shown.shape[1]} x {shown.shape[0]} px."
+            f"The engine returned a tile of {made.shape[1]} x {made.shape[0]} px instead of {shown.shape[1]} x {shown.shape[0]} px."
         )
     if not np.isfinite(made).all():
-        raise InputError("The engine made values that are no numbers while refining.", "Name another model for this step, or try again.")
+        raise InputError(
+            "The engine returned values that are not numbers while refining.", "Name another model for this step, or try again."
+        )
     return made[:height, :width]
 
 
 def _detail_difference(tile: Pixels, redrawn: Pixels) -> tuple[Pixels, float]:
-    """What the engine added to the tile without its coarse part, and how large, on average, that coarse part was."""
+    """Return the detail the engine added to the tile, without its coarse part, and the mean size of that coarse part."""
     added = redrawn - tile
     coarse = gaussian_blur(added, TONE_SIGMA)
-    added = np.clip(tile + added - coarse, 0, 1) - tile  # what clipping takes is no tone: the second time evens that out as well
+    added = np.clip(tile + added - coarse, 0, 1) - tile  # clipping shifts the tone; the second pass compensates for it
     return added - gaussian_blur(added, TONE_SIGMA), float(np.abs(coarse).mean())
