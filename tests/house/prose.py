@@ -104,14 +104,31 @@ def not_imperative(tree: ast.Module) -> Iterator[str]:
             yield f"{node.lineno} {node.name}: the docstring begins with “{words[0]}”, not with what the function does"
 
 
-def without_shape(tree: ast.Module) -> Iterator[str]:
-    """Yield the public functions that take or return an array and do not give its shape and its range or unit."""
+def documented_methods(sources: list[Path]) -> frozenset[str]:
+    """Return the names of the methods that a protocol documents, so that an implementation need not repeat it."""
+    protocols = [
+        node
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base).startswith("Protocol") for base in node.bases)
+    ]
+    methods = [inner for node in protocols for inner in node.body if isinstance(inner, Function)]
+    return frozenset(method.name for method in methods if SHAPE.search(ast.get_docstring(method) or ""))
+
+
+def without_shape(tree: ast.Module, documented: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Yield the public functions that take or return an array and do not give its shape and its range or unit.
+
+    A method without a docstring whose name is in ``documented`` implements a protocol that gives both.
+    """
     for node, is_public in functions(tree):
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
         annotations = [ast.unparse(each) for each in [*(argument.annotation for argument in arguments), node.returns] if each is not None]
         if not is_public or not any(ARRAYS.search(annotation) for annotation in annotations):
             continue
         text = ast.get_docstring(node) or ""
+        if not text and node.name in documented:
+            continue
         if not SHAPE.search(text):
             yield f"{node.lineno} {node.name}: no shape of its arrays"
         elif not RANGE.search(text):
@@ -154,11 +171,16 @@ def pydantic_classes(sources: list[Path]) -> frozenset[str]:
 def main(arguments: list[str]) -> None:
     """Print every broken rule in the files and folders that are named."""
     everything = sorted((Path(__file__).parents[2] / "daemon").rglob("*.py"))
-    pydantic = pydantic_classes(everything)
+    pydantic, documented = pydantic_classes(everything), documented_methods(everything)
     for argument in arguments:
         for path in sorted(Path(argument).rglob("*.py")) if Path(argument).is_dir() else [Path(argument)]:
             tree, source = ast.parse(path.read_text()), path.read_text()
-            for found in [*not_imperative(tree), *without_shape(tree), *strings_as_comments(tree, pydantic), *old_words(source)]:
+            for found in [
+                *not_imperative(tree),
+                *without_shape(tree, documented),
+                *strings_as_comments(tree, pydantic),
+                *old_words(source),
+            ]:
                 print(f"{path}:{found}")
 
 

@@ -1,8 +1,8 @@
-"""Jobs that are worked on together: their calls of a generating engine meet, and those that are alike go through it as one.
+"""Batches: similar jobs run together, and their calls of a generating engine are combined.
 
-A device that makes one small picture is not busy, and makes four in little more time. Each job keeps a thread, a progress, a cancel
-and a failure of its own: what it asked for it gets, and nothing of the others' is seen in its pictures, since each picture depends
-on its own seed alone.
+A device is not fully used by one small picture, and needs little more time for four. Each job keeps its own thread, progress, cancellation
+and failure. It gets exactly what it asked for, and the other jobs do not affect its pictures, because each picture depends on its own seed
+alone.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from goldsmith.engines import (
 )
 from goldsmith.errors import HostError
 
-# Seconds between two looks at whether a waiting job was called off.
+# Seconds between two checks whether a waiting job was cancelled.
 _POLL_SECONDS = 0.1
-# Seconds that calls wait for those of the other jobs; a job that decodes a very large picture first is not waited for longer.
+# Seconds that calls wait for the calls of the other jobs; a job that first decodes a very large picture is not waited for any longer.
 GATHER_SECONDS = 5.0
 
 
-# Gives the engine, open.
+# Return the open engine.
 OpenGenerator = Callable[[], Generator]
 
 
 @runtime_checkable
 class SupportsBatching(Protocol):
-    """A generator that takes requests with different words or pictures in one go; they are of one size and of the same settings."""
+    """A generator that takes requests with different words or pictures in one call; they have the same size and settings."""
 
     def generate_many(self, requests: Sequence[GenerationRequest], on_progress: OnProgress = ignore_progress) -> Sequence[GenerationResult]:
-        """As ``generate`` for each of them."""
+        """Return a result for each request, as ``generate`` does."""
 
 
 def generate_many(
     generator: Generator, requests: Sequence[GenerationRequest], on_progress: OnProgress = ignore_progress
 ) -> list[GenerationResult]:
-    """What each request asks for: in one go where the generator can, as one request where only seeds differ, else one by one."""
+    """Return a result for each request: in one call if the generator can, as one request if only the seeds differ, else one by one."""
     if isinstance(generator, SupportsBatching) and len(requests) > 1:
         return list(generator.generate_many(requests, on_progress))
     if len(requests) > 1 and _differ_only_in_seeds(requests):
@@ -59,15 +59,16 @@ def generate_many(
 
 
 def _differ_only_in_seeds(requests: Sequence[GenerationRequest]) -> bool:
-    """True for requests of the same words and nothing else."""
+    """Return whether the requests differ only in their seeds."""
     first = requests[0]
     words_only = all(each.picture is None and each.hole is None and not each.references for each in requests)
     return words_only and all((each.options, each.width, each.height) == (first.options, first.width, first.height) for each in requests)
 
 
 def _split_result(made: GenerationResult, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
-    """Each request's own pictures; on record for each are its own seeds, and how many pictures were made in one call where the engine has
-    not said so itself."""
+    """Return the result of each request with its own pictures and seeds, and with the number of pictures per call if the engine does not
+    say it.
+    """
     pictures = list(made.pictures)
     shares = []
     for request in requests:
@@ -78,7 +79,7 @@ def _split_result(made: GenerationResult, requests: Sequence[GenerationRequest])
 
 
 def can_share_batch(first: GenerationRequest, second: GenerationRequest) -> bool:
-    """True where both may go through a pipeline in one go: everything is the same but words, seeds and what is in the pictures."""
+    """Return whether two requests may share a call: everything is the same except words, seeds and the contents of the pictures."""
     return _batch_key(first) == _batch_key(second)
 
 
@@ -89,16 +90,16 @@ def _batch_key(request: GenerationRequest) -> tuple[object, ...]:
 
 @dataclass(eq=False, slots=True)
 class _PendingCall:
-    """One job's call while it waits."""
+    """The waiting call of one job."""
 
-    # The engine's.
+    # The name of the engine.
     name: str
     reopen: OpenGenerator
     request: GenerationRequest
     on_progress: OnProgress
     result: GenerationResult | None = None
     error: BaseException | None = None
-    # True once it goes through the engine.
+    # True once the call runs in the engine.
     is_running: bool = False
 
     @property
@@ -106,7 +107,7 @@ class _PendingCall:
         return self.result is not None or self.error is not None
 
     def report_progress(self, fraction: float) -> None:
-        """Tell its job how far it is; what the job raises (it was called off) ends its own waiting and nobody else's."""
+        """Report progress to the call's job. If the job raises because it was cancelled, only its own waiting ends."""
         if self.error is None:
             try:
                 self.on_progress(fraction)
@@ -115,8 +116,9 @@ class _PendingCall:
 
 
 class Batch:
-    """So many jobs that are worked on together, each in a thread of its own. The engine runs in a further one, so that no job that is
-    called off has to wait for the others."""
+    """Some jobs that run together, each in its own thread. The engine runs in another thread, so that a cancelled job does not wait for the
+    others.
+    """
 
     def __init__(self, job_count: int, gather_seconds: float = GATHER_SECONDS) -> None:
         self._members = job_count
@@ -126,12 +128,14 @@ class Batch:
         self._running = False
 
     def wrap(self, descriptor: EngineDescriptor, reopen: OpenGenerator) -> Generator:
-        """A generator as a job of this flight sees it; ``again`` gives it, opening it anew where it was closed to make room."""
+        """Return a generator that combines this job's calls with those of the batch; ``reopen`` opens the engine again if it was closed to
+        free memory.
+        """
         return _BatchedGenerator(self, descriptor, reopen)
 
     @contextmanager
     def engine_idle(self) -> Iterator[None]:
-        """Nothing goes through an engine meanwhile: to open one may close another."""
+        """Wait until no call runs in an engine, and keep it so: opening an engine may close another."""
         with self._changed:
             self._changed.wait_for(lambda: not self._running)
             self._running = True
@@ -141,13 +145,13 @@ class Batch:
             self._mark_idle()
 
     def leave(self) -> None:
-        """A job has come to its end, whichever: nobody waits for its calls any more."""
+        """Remove a job that has ended: the others no longer wait for its calls."""
         with self._changed:
             self._members -= 1
             self._changed.notify_all()
 
     def generate(self, name: str, reopen: OpenGenerator, request: GenerationRequest, on_progress: OnProgress) -> GenerationResult:
-        """One job's call: waits for the others', and raises what is this job's own to hear."""
+        """Return the result of one job's call, after waiting for the calls of the others. Raises only what concerns this job."""
         call = _PendingCall(name, reopen, request, on_progress)
         with self._changed:
             self._waiting.append(call)
@@ -169,11 +173,11 @@ class Batch:
 
     @property
     def _all_jobs_called(self) -> bool:
-        """True when every job that is still in the flight has called."""
+        """True if every job that is still in the batch has called."""
         return len(self._waiting) >= self._members
 
     def _start_group(self) -> None:
-        """Send the first call through the engine with all that are like it."""
+        """Start the first call together with all calls that can share it."""
         first = self._waiting[0]
         group = [call for call in self._waiting if call.name == first.name and can_share_batch(call.request, first.request)]
         for call in group:
@@ -199,7 +203,7 @@ class Batch:
 
 
 class _BatchedGenerator:
-    """Implements ``Generator``: one whose calls meet those of the other jobs."""
+    """A ``Generator`` whose calls are combined with those of the other jobs."""
 
     def __init__(self, batch: Batch, descriptor: EngineDescriptor, reopen: OpenGenerator) -> None:
         self.descriptor = descriptor
@@ -211,11 +215,11 @@ class _BatchedGenerator:
 
 
 class _AllCancelled(Exception):
-    """Nobody wants the pictures any more."""
+    """All jobs of the call were cancelled."""
 
 
 def _run_calls(group: Sequence[_PendingCall], on_change: Callable[[], None]) -> None:
-    """Run the calls and leave with each what is its own. One that fails for all is tried again one by one, but for a dead device."""
+    """Run the calls and store each one's own result. If the combined call fails, run them one by one, except after a device failure."""
 
     def hear(fraction: float) -> None:
         before = sum(call.is_done for call in group)

@@ -1,7 +1,7 @@
-"""What there is to compute on, found without torch: the driver's own program is asked, and failing that what the kernel shows.
+"""Find the accelerators of this machine without torch: ask the driver's own program, or else the kernel.
 
-The daemon asks here which lane processes to start, and ``goldsmith doctor`` what fits. A driver that hangs must not hang them:
-nothing is waited for longer than a moment, not even the end of a program that cannot be ended.
+The daemon uses this to decide which worker processes to start, and ``goldsmith doctor`` to say which models fit. A driver that hangs must
+not hang the daemon, so nothing here waits for longer than a moment, not even for the end of a program that cannot be killed.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ NVIDIA_PROC = Path("/proc/driver/nvidia/gpus")
 _NVIDIA_SMI_FIELDS = "index,uuid,name,driver_version,memory.total,memory.free"
 _TIMEOUT_SECONDS = 10.0
 
-# What a program prints; None where there is no such program, "" where it fails or does not end in time.
+# Return a program's output; None if the program does not exist, "" if it fails or does not end in time.
 RunCommand = Callable[[Sequence[str]], str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
-    """One accelerator. ``name`` is torch's ("cuda:0"), ``title`` a person's ("NVIDIA L40S"); memory in MiB, 0 = not known."""
+    """One accelerator. ``name`` is torch's ("cuda:0"), ``title`` is for people ("NVIDIA L40S"); memory in MiB, 0 = unknown."""
 
     name: str
     title: str
@@ -37,14 +37,14 @@ class Accelerator:
 
 @dataclass(frozen=True, slots=True)
 class DeviceScan:
-    """What was found, and why it may not be all: ``trouble`` is "" or a sentence."""
+    """The accelerators that were found; ``trouble`` is a sentence if some may be missing, otherwise ""."""
 
     devices: tuple[Accelerator, ...] = ()
     warning: str = ""
 
 
 def run_command(command: Sequence[str]) -> str | None:
-    """See ``RunCommand``. A program that hangs in the driver cannot be ended: it is left alone."""
+    """Run a program as ``RunCommand`` says. A program that hangs in the driver cannot be killed and is abandoned."""
     if shutil.which(command[0]) is None:
         return None
     try:
@@ -60,7 +60,7 @@ def run_command(command: Sequence[str]) -> str | None:
 
 
 def find_devices(run: RunCommand = run_command, proc: Path = NVIDIA_PROC, environ: Mapping[str, str] = os.environ) -> DeviceScan:
-    """The accelerators that a lane process would see, numbered as torch numbers them for it (lanes count in the order of the bus)."""
+    """Return the accelerators that a worker process would see, with torch's numbers (worker processes count in PCI bus order)."""
     told = run(["nvidia-smi", f"--query-gpu={_NVIDIA_SMI_FIELDS}", "--format=csv,noheader,nounits"])
     listed = [row for row in (_parse_row(line) for line in (told or "").splitlines()) if row is not None]
     trouble = ""
@@ -72,7 +72,7 @@ def find_devices(run: RunCommand = run_command, proc: Path = NVIDIA_PROC, enviro
 
 
 def torch_backend() -> Literal["cuda", "hip", "cpu", ""]:
-    """What the torch that is installed was built for; "" where there is none. It is read, not imported: that takes seconds."""
+    """Return what the installed torch was built for, or "" without torch. Its files are read; an import would take seconds."""
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         return ""
@@ -105,7 +105,7 @@ def _parse_mb(text: str) -> int:
 
 
 def _read_nvidia_proc(proc: Path) -> list[_GpuRow]:
-    """The cards that the kernel's module knows, in the order of the bus; their memory it does not tell."""
+    """Return the cards that the kernel module lists, in PCI bus order; it does not say how much memory they have."""
     try:
         folders = sorted(proc.iterdir())
         texts = [(folder / "information").read_text(encoding="utf-8", errors="replace") for folder in folders]
@@ -119,7 +119,7 @@ def _field(text: str, name: str) -> str:
 
 
 def _visible_devices(rows: Sequence[_GpuRow], mask: str | None) -> tuple[Accelerator, ...]:
-    """CUDA_VISIBLE_DEVICES: numbers or the beginnings of uuids, in the order wanted; the first that means nothing ends the list."""
+    """Return the devices that CUDA_VISIBLE_DEVICES selects: numbers or prefixes of UUIDs, in that order, up to the first invalid entry."""
     chosen: list[_GpuRow] = list(rows)
     if mask is not None:
         chosen = []

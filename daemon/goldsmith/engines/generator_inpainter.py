@@ -1,4 +1,4 @@
-"""A model that generates, as an engine that fills holes: one crop at its native size, with a wish bound to it."""
+"""Use a generating model as an inpainter: one crop at its native size, with the options bound to it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from goldsmith.engines import (
 )
 from goldsmith.picture.picture import Mask, Pixels
 
-# Told the facts of each fill, for the record.
+# Receives the facts of each fill for the record.
 OnFacts = Callable[[Mapping[str, object]], None]
 
 
 def ignore_facts(facts: Mapping[str, object]) -> None:
-    """A Note for callers who keep no record."""
+    """Do nothing: an OnFacts for callers without a record."""
 
 
 class GeneratorInpainter:
-    """Implements ``goldsmith.engines.Inpainter`` with a ``Generator``.
+    """An ``Inpainter`` that uses a ``Generator``.
 
-    What comes back outside the hole is the model's as well: the caller composites. A model with no way of its own to fill a hole
-    makes the whole crop new, from the picture or by instruction.
+    Pixels outside the hole come from the model too: the caller composites. A model that cannot fill a hole generates the whole crop, from
+    the picture or by instruction.
     """
 
     def __init__(self, generator: Generator, options: GenerationOptions, on_facts: OnFacts = ignore_facts) -> None:
@@ -39,7 +39,7 @@ class GeneratorInpainter:
         self.descriptor: EngineDescriptor = replace(asked, kind="inpaint", side=_native_side(asked), enlarges=True, takes_prompt=True)
 
     def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress = ignore_progress) -> Pixels:
-        """As ``Inpainter.fill``; the same wish and seed give the same pixels."""
+        """Return the filled crop, as ``Inpainter.fill``: (h, w, 3), 0..1, sRGB; the same options and seed give the same pixels."""
         height, width = hole.shape
         made = self.generator.generate(GenerationRequest(self.options, (seed,), width, height, pixels, hole), on_progress)
         self._note(made.facts)
@@ -47,5 +47,5 @@ class GeneratorInpainter:
 
 
 def _native_side(descriptor: EngineDescriptor) -> int:
-    """The side of the square that has about the model's native pixel count."""
+    """Return the side of the square with about the model's native number of pixels."""
     return max(descriptor.multiple, round(sqrt(descriptor.native_pixels) / descriptor.multiple) * descriptor.multiple)

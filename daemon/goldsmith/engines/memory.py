@@ -1,4 +1,4 @@
-"""How much memory a device has free, what an engine's failure was, and giving memory back. Nothing is imported that is not there yet."""
+"""Measure a device's free memory, classify failures, and release memory, without importing a runtime that is not loaded yet."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from goldsmith.engines import Device
 from goldsmith.errors import DeviceError
 
 _MIB = 2**20
-# MiB; where nothing limits anything.
+# MiB; stands for no limit.
 _UNLIMITED_MB = 1 << 40
-# What torch's CPU allocator and drivers call a shortage; they have no class of their own for it.
+# How torch's CPU allocator and drivers report a shortage without an exception class of its own.
 _OUT_OF_MEMORY_PHRASES = ("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory")
-# What a RuntimeError says when the device itself has failed, in torch versions and libraries that give it no class.
+# How a RuntimeError reports a failed device in torch versions and libraries without an exception class for it.
 _DEVICE_FAILURE_PHRASES = (
     *("cuda error", "device-side assert", "unspecified launch failure", "hip error", "cublas_status_", "cudnn_status_", "nvml"),
     *("no cuda gpus are available", "nvidia driver", "cuda driver", "cuda unknown error", "no hip gpus are available"),
@@ -25,10 +25,10 @@ _DEVICE_FAILURE_PHRASES = (
 
 
 def free_mb(device: Device) -> int:
-    """MiB that a new engine could take on the device right now: what is free, and what torch holds there unused.
+    """Return the MiB that a new engine could use on the device now: the free memory, and what torch holds there unused.
 
-    On the CPU: the least of the machine's available memory, this process's limit and its control group's.
-    Raises DeviceError where the device does not answer: a process that has just begun finds out here that its device is gone.
+    On the CPU: the smallest of the machine's available memory, this process's limit and its control group's limit. Raises DeviceError if
+    the device does not answer, so that a new process learns at once that its device is gone.
     """
     if device.name != "cpu":
         return _gpu_free_mb(device)
@@ -41,9 +41,9 @@ def _gpu_free_mb(device: Device) -> int:
     try:
         free, _ = torch.cuda.mem_get_info(device.name)
         unused = torch.cuda.memory_reserved(device.name) - torch.cuda.memory_allocated(device.name)
-    except (RuntimeError, AssertionError) as error:  # torch's words for "not built for it" are an AssertionError
+    except (RuntimeError, AssertionError) as error:  # torch reports "not built for it" with an AssertionError
         if is_out_of_memory(error):
-            return 0  # others have it all, down to what a process needs to ask
+            return 0  # other processes use all of it
         raise device_fault(device, error) from error
     return int(free + unused) // _MIB
 
@@ -60,7 +60,7 @@ def _process_limit_free_mb() -> int:
 
 
 def _cgroup_free_mb(folder: Path = Path("/sys/fs/cgroup")) -> int:
-    """Control group v2: its limit less what it holds that cannot be dropped."""
+    """Return the free memory of control group v2: its limit less what it holds that cannot be dropped."""
     try:
         limit = (folder / "memory.max").read_text(encoding="ascii").strip()
         held = int((folder / "memory.current").read_text(encoding="ascii"))
@@ -79,7 +79,7 @@ def _read_kib(path: Path, name: str) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True where a call failed for want of memory: on a device, on the CPU, or this process's own limit."""
+    """Return whether a call failed because of memory: on a device, on the CPU, or at this process's own limit."""
     torch: Any = sys.modules.get("torch")
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
@@ -87,7 +87,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_device_failure(error: BaseException) -> bool:
-    """True where the device itself has failed: nothing more will work on it in this process."""
+    """Return whether the device itself failed, so that nothing works on it any more in this process."""
     if is_out_of_memory(error):
         return False
     torch: Any = sys.modules.get("torch")
@@ -97,7 +97,7 @@ def is_device_failure(error: BaseException) -> bool:
 
 
 def device_fault(device: Device, error: BaseException) -> DeviceError:
-    """What is said of a device that has failed."""
+    """Return the error that describes a failed device."""
     return DeviceError(
         f"{device.name} has failed: {' '.join(str(error).split()):.200}",
         "Look at it with its driver's own tool, e.g. nvidia-smi; its jobs wait.",
@@ -105,7 +105,7 @@ def device_fault(device: Device, error: BaseException) -> DeviceError:
 
 
 def release_memory(device: Device) -> None:
-    """Drop what nobody holds any more, on the device too. A device that has failed is left alone."""
+    """Release all unused memory, on the device too. A failed device is left alone."""
     gc.collect()
     torch: Any = sys.modules.get("torch")
     if torch is not None and device.name != "cpu":

@@ -1,4 +1,4 @@
-"""Engines kept open from call to call, as long as their weights fit: the least recently used one goes first."""
+"""Keep engines open from call to call while their weights fit; the least recently used one is closed first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from goldsmith.engines import Device
 from goldsmith.engines.memory import free_mb, release_memory
 
-# More engines than this are never kept, however small.
+# At most this many engines are kept, however small they are.
 _MAX_ENGINES = 8
 
 _Engine = TypeVar("_Engine")
@@ -23,21 +23,23 @@ class _CachedEngine(Generic[_Engine]):
 
 
 class ModelCache(Generic[_Engine]):
-    """What a lane process has open."""
+    """The engines that are open in a worker process."""
 
     def __init__(self, measure_free_mb: Callable[[Device], int] = free_mb, max_engines: int = _MAX_ENGINES) -> None:
-        """free: MiB to be had on a device at this moment."""
+        """Create an empty cache; ``measure_free_mb`` returns the MiB that are free on a device."""
         self._free = measure_free_mb
         self._most = max_engines
         self._kept: dict[Hashable, _CachedEngine[_Engine]] = {}
 
     @property
     def loaded_models(self) -> tuple[str, ...]:
-        """The names of the models that are open, the least recently used first."""
+        """The names of the open models, the least recently used first."""
         return tuple(resident.name for resident in self._kept.values())
 
     def get_or_open(self, key: Hashable, name: str, device: Device, required_mb: int, open_engine: Callable[[], _Engine]) -> _Engine:
-        """The engine of that key: the one that is open, else ``opened()`` once there is room for ``needs_mb`` on its device."""
+        """Return the engine with that key, opened by ``open_engine`` once ``required_mb`` MiB are free on its device, if it is not open
+        yet.
+        """
         resident = self._kept.pop(key, None)
         if resident is None:
             self._make_room(device, required_mb)
@@ -46,7 +48,7 @@ class ModelCache(Generic[_Engine]):
         return resident.engine
 
     def _make_room(self, device: Device, required_mb: int) -> None:
-        """Let engines go, the least recently used first, until so much is free on the device or none is left there."""
+        """Close engines, the least recently used first, until enough is free on the device or none is left there."""
         while len(self._kept) >= self._most:
             self._evict(next(iter(self._kept)))
         while required_mb and self._free(device) < required_mb:

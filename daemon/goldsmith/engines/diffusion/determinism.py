@@ -1,4 +1,4 @@
-"""What makes the same seed give the same bytes, for as long as a request is worked on."""
+"""Make the same seed give the same bytes while a request runs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from goldsmith.engines import Device
 
 
 def configure_cublas() -> None:
-    """cuBLAS reads this once, when it is first used; without it its sums may differ from run to run."""
+    """Set cuBLAS's workspace, which cuBLAS reads once, at its first use; without it, sums may differ from run to run."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 @contextlib.contextmanager
 def deterministic(device: Device) -> Iterator[None]:
-    """So many threads, no TF32, no search for the fastest kernel, deterministic kernels where there are any; then all as before.
+    """Use the device's thread count, no TF32, no kernel autotuning and deterministic kernels; restore all settings afterwards.
 
-    Kernels that have no deterministic form are used all the same. Source: pytorch.org/docs/stable/notes/randomness.html.
+    Kernels without a deterministic form are used nevertheless. Source: pytorch.org/docs/stable/notes/randomness.html.
     """
     import torch
     import torch.utils.deterministic
@@ -51,10 +51,10 @@ def deterministic(device: Device) -> Iterator[None]:
 
 
 def seeded_generators(seeds: Sequence[int]) -> list[Any]:
-    """One source of random numbers a seed, on the CPU whatever the device: the same noise everywhere.
+    """Return one random generator for each seed, on the CPU whatever the device, so that the noise is the same everywhere.
 
-    torch's CPU generator looks at the lower 32 bits of a seed only, so a longer one is hashed to 32: seeds that differ above them
-    would otherwise make the same picture. Shorter ones are what they are in any other program.
+    torch's CPU generator uses only the lower 32 bits of a seed, so a longer seed is hashed to 32 bits: otherwise seeds that differ only
+    above them would give the same picture. Shorter seeds are used unchanged, like in other programs.
     """
     import torch
 
@@ -68,7 +68,7 @@ def _to_32_bit_seed(seed: int) -> int:
 
 
 def environment_facts(device: Device) -> dict[str, object]:
-    """Versions, device, threads: what a result may differ by when the same request is run elsewhere."""
+    """Return the facts that may change a result on another machine: versions, device, threads."""
     import diffusers
     import torch
     import transformers

@@ -1,7 +1,7 @@
-"""Whether a diffusers folder is what it should be, before anything is loaded from it: whole, safetensors only, no code of its own.
+"""Check a diffusers folder before anything is loaded from it: complete, safetensors only, no code of its own.
 
-Only files are looked at here, no runtime is imported. What diffusers says of a folder that lacks something is about hubs and
-connections; these sentences are about the file that is missing.
+Only files are read here; no runtime is imported. If a folder is incomplete, diffusers reports hubs and connections; the sentences here name
+the missing file.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ SKIPPED_PARTS = frozenset({"safety_checker"})
 
 @dataclass(frozen=True, slots=True)
 class DiffusersTree:
-    """A folder that was looked through. ``index``: what its model_index.json says. ``variant``: which of several precisions' weights
-    to read, "" for the plain ones. ``parts``: the bytes of the weights of each part."""
+    """An inspected folder. ``index``: the content of its model_index.json. ``variant``: which of several precisions to read, "" for the
+    plain weights. ``parts``: the bytes of the weights of each part.
+    """
 
     folder: Path
     index: Mapping[str, Any]
@@ -39,9 +40,9 @@ class DiffusersTree:
 
 
 def inspect_tree(name: str, folder: Path, *, variant: str = "", single: Path | None = None) -> DiffusersTree:
-    """The folder, known to be whole. Beside a ``single`` file it needs weights only for parts that the file lacks.
+    """Return the folder after checking that it is complete. Beside a ``single`` file, it needs weights only for parts that the file lacks.
 
-    Raises InputError, with the file, where something is missing, damaged, a pickle, or code.
+    Raises InputError, with the file, if something is missing, damaged, a pickle, or code.
     """
     again = f"Fetch the model again: goldsmith models fetch {name}"
     index = _read_json(folder / "model_index.json", again)
@@ -69,7 +70,7 @@ def inspect_tree(name: str, folder: Path, *, variant: str = "", single: Path | N
 
 
 def _is_part(entry: Any) -> bool:
-    """A part is [library, class]; [null, null] is one that is left out, and other lists are settings."""
+    """Return whether the entry is a part, [library, class]; [null, null] is an omitted part, and other lists are settings."""
     return isinstance(entry, list) and bool(entry) and isinstance(entry[0], str)
 
 
@@ -109,7 +110,7 @@ def _refuse_auto_map(part: Path) -> None:
 
 
 def _weights_size(part: Path, variant: str, remedy: str) -> int:
-    """The size of the part's weights. Raises InputError where there are none, shards are missing, or there are only pickles."""
+    """Return the size of the part's weights. Raises InputError if there are none, shards are missing, or there are only pickles."""
     ending = f".{variant}.safetensors" if variant else ".safetensors"
     found = [path for path in part.glob("*.safetensors") if path.name.endswith(ending) and (variant or path.name.count(".") == 1)]
     if not found and variant:
@@ -132,7 +133,7 @@ def _weights_size(part: Path, variant: str, remedy: str) -> int:
 
 
 def check_safetensors(path: Path, remedy: str) -> None:
-    """Raise InputError where the file is no safetensors file or ends early. Only its header is read.
+    """Raise InputError if the file is not a safetensors file or is truncated. Only its header is read.
 
     Format: eight bytes of length, a JSON header with each tensor's ``data_offsets``, then the data.
     """

@@ -1,4 +1,4 @@
-"""The engine: requests in, pictures and what was really done out; when memory runs out it walks the ladder and goes on living."""
+"""The diffusion engine: it turns requests into pictures and facts; if memory runs out, it tries the fallbacks and goes on."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from goldsmith.engines.registry.models import Model
 from goldsmith.errors import InputError
 from goldsmith.picture.picture import Pixels
 
-# A strength below this leaves no step to run.
+# A lower strength would leave no step to run.
 _MIN_STRENGTH = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class _CallSettings:
-    """What all pictures of a call have in common."""
+    """The settings that all pictures of a call share."""
 
     ability: Ability
     pipeline_call: PipelineCall
@@ -52,17 +52,17 @@ class _CallSettings:
 
 @dataclass(frozen=True, slots=True)
 class _SeededRequest:
-    """One picture to be made."""
+    """The request for one picture."""
 
     request: GenerationRequest
     seed: int
 
 
 class DiffusionEngine:
-    """Implements ``goldsmith.engines.Generator`` with one model of diffusers. It may be used from several threads, one at a time."""
+    """A ``Generator`` with one diffusers model. Several threads may use it, one at a time."""
 
     def __init__(self, name: str, model: Model, model_files: ModelFiles, device: Device, plan_layout: PlanLayout) -> None:
-        """Loads the model. Raises InputError for one that cannot be opened or does not fit, DeviceError where the device fails."""
+        """Load the model. Raises InputError if it cannot be opened or does not fit, DeviceError if the device fails."""
         assert model.diffusion is not None  # noqa: S101 - models.toml is refused without it
         self._name, self._diffusion, self._store, self._device, self._plan = name, model.diffusion, model_files, device, plan_layout
         self._family = find_family(self._diffusion.family)
@@ -85,14 +85,16 @@ class DiffusionEngine:
         )
 
     def generate(self, request: GenerationRequest, on_progress: OnProgress = ignore_progress) -> GenerationResult:
-        """As ``Generator.generate``. On a GPU the pictures of one call differ from single ones by rounding; how many were made
-        together is on record. Raises InputError for what the model cannot do, for want of memory on the last rung, and for pictures
-        that are none; DeviceFault where the device has failed; and what ``step`` raises."""
+        """Return the pictures, as ``Generator.generate``. On a GPU, the pictures of one call differ from single ones by rounding; the
+        record has the number of pictures per call. Raises InputError if the model cannot do what the request asks, if memory is short on
+        the last fallback, or if a picture failed; DeviceError if the device failed; and whatever ``on_progress`` raises.
+        """
         return self.generate_many([request], on_progress)[0]
 
     def generate_many(self, requests: Sequence[GenerationRequest], on_progress: OnProgress = ignore_progress) -> list[GenerationResult]:
-        """As ``generate`` for each. Requests of one size and the same settings go through the pipeline together, whatever their
-        words and pictures are; others one after the other."""
+        """Return the result of each request, as ``generate``. Requests with the same size and settings share a call, whatever their words
+        and pictures; the others run one after the other.
+        """
         calls = [self._call_settings(request) for request in requests]
         alike = all(call == calls[0] for call in calls) and len({request.options.loras for request in requests}) == 1
         if len(requests) > 1 and not (alike and calls[0].pipeline_call.can_batch and not calls[0].pipeline_call.is_8bit_only):
@@ -113,7 +115,7 @@ class DiffusionEngine:
         return made
 
     def close(self) -> None:
-        """Let go of the weights. Who still holds the engine may go on with it: they are then read again."""
+        """Release the weights. A caller that still holds the engine may use it: the weights are then read again."""
         with self._busy:
             self._mounted = None
         release_memory(self._device)
@@ -140,7 +142,7 @@ class DiffusionEngine:
                 raise InputError(
                     f"With strength {strength:g} the model {self._name!r} would change nothing.", f"Ask for {_MIN_STRENGTH} to 1."
                 )
-            steps = max(steps, ceil(1 / strength))  # only this part of the steps is run, and one must be
+            steps = max(steps, ceil(1 / strength))  # only this share of the steps runs, and at least one must
         guidance = self._diffusion.guidance if wish.guidance is None else wish.guidance
         return _CallSettings(ability, way, steps, guidance, strength, wish.negative, request.width, request.height)
 
@@ -165,7 +167,7 @@ class DiffusionEngine:
         for rung in memory_fallbacks(replace(planned, batch=min(planned.batch, len(frames))), is_fill=frames[0].request.hole is not None):
             try:
                 return self._run_fallback(rung, loaded, frames, call, on_progress)
-            except Exception as error:  # a shortage has several classes; whatever is none goes on from here
+            except Exception as error:  # a shortage has several classes; everything else is raised again
                 if not is_out_of_memory(error):
                     raise
             loaded.finish_call(release=True)
@@ -179,7 +181,7 @@ class DiffusionEngine:
     def _run_fallback(
         self, fallback: MemoryFallback, loaded: LoadedModel, frames: Sequence[_SeededRequest], call: _CallSettings, on_progress: OnProgress
     ) -> tuple[list[Pixels], dict[str, object]]:
-        """Every picture on one rung, and what was done."""
+        """Return every picture made with one fallback, and the facts about it."""
         if fallback.uses_group_offload:
             loaded.switch_to_group_offload()
         multiple = self._diffusion.multiple
@@ -203,7 +205,7 @@ class DiffusionEngine:
         return pictures, {**done, **loaded.facts(), **environment_facts(self._device)}
 
     def _check_and_resize(self, images: Any, frames: Sequence[_SeededRequest], call: _CallSettings, precision: str) -> list[Pixels]:
-        """What came of one call, looked at and of the size that was asked for."""
+        """Return the checked pictures of one call at the requested size."""
         ready = []
         for picture, frame in zip(np.asarray(images, dtype=np.float32), frames, strict=True):
             whole = check_picture(self._name, picture, frame.seed, precision, frame.request.picture)
@@ -222,7 +224,7 @@ class DiffusionEngine:
             words = call.negative or family.default_negative_prompt
             arguments["negative_prompt"] = words if isinstance(arguments["prompt"], str) else [words] * inputs.count
         takes = inspect.signature(pipe.__call__).parameters
-        for name in ("width", "height", "negative_prompt"):  # SDXL goes by the picture's own size; AutoPipeline's classes differ
+        for name in ("width", "height", "negative_prompt"):  # SDXL uses the picture's own size; AutoPipeline's classes differ
             if name not in takes:
                 arguments.pop(name, None)
         return arguments
@@ -244,14 +246,14 @@ class DiffusionEngine:
 
 
 def _largest_batch(begin: int, count: int, batch: int, total: int) -> int:
-    """How many pictures, of whichever requests, the fullest call made that made some of these ``count`` after ``begin``."""
+    """Return the number of pictures in the largest call that made some of these ``count`` after ``begin``, for any request."""
     calls = range(begin // batch, (begin + count - 1) // batch + 1)
     return max(min(batch, total - call * batch) for call in calls)
 
 
 @dataclass(frozen=True, slots=True)
 class _ProgressShare:
-    """A part of a whole's progress: ``count`` of ``total`` pieces, after ``begin`` of them."""
+    """A share of the progress: ``count`` of ``total`` pieces, after ``begin`` of them."""
 
     on_progress: OnProgress
     begin: int
@@ -262,7 +264,8 @@ class _ProgressShare:
         self.on_progress((self.begin + self.count * fraction) / self.total)
 
     def on_step_end(self, pipe: Any, number: int, timestep: Any, tensors: PipelineArguments) -> PipelineArguments:
-        """diffusers calls this after every step. What ``step`` raises ends the call; ``_interrupt`` would not: it hands on a picture
-        that is half done."""
+        """Report the progress; diffusers calls this after every step. An exception from ``on_progress`` ends the call; ``_interrupt`` would
+        return a half-finished picture.
+        """
         self.report((number + 1) / max(pipe.num_timesteps, 1))
         return tensors

@@ -1,7 +1,7 @@
-"""Families of models: for each thing a family can do, the diffusers pipeline that does it and what its call is given.
+"""Model families: for each ability of a family, the diffusers pipeline and the arguments of its call.
 
-One explicit table, because the names do not follow from each other and AutoPipeline knows only three tasks and not every family.
-A family that the table lacks falls back on AutoPipeline. Argument names: diffusers 0.42, each pipeline's ``__call__``.
+The table is explicit, because the names follow no rule, and AutoPipeline knows only three tasks and not every family. A family that is not
+in the table falls back on AutoPipeline. Argument names: diffusers 0.42, ``__call__`` of each pipeline.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from goldsmith.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class PipelineCall:
-    """One thing a family can do.
+    """One ability of a family.
 
-    batch:     False where the pipeline makes one picture a call.
-    eight_bit: it takes pictures as PIL only, and those of one call belong to each of its results.
-    strong:    how far it may go from the picture where nobody says; None where it knows no strength.
+    can_batch: False if the pipeline makes one picture a call. eight_bit: it takes pictures only as PIL, and the pictures of one call belong
+    to each of its results. default_strength: how far it departs from the picture by default; None if it has no strength.
     """
 
     pipeline: str
@@ -43,7 +42,7 @@ def _inpaint_arguments(inputs: PipelineInputs) -> PipelineArguments:
 
 
 def _kontext_arguments(inputs: PipelineInputs) -> PipelineArguments:
-    """At the size asked for, rather than the nearest of Kontext's own."""
+    """Return arguments for the requested size instead of the nearest of Kontext's own sizes."""
     return {"image": inputs.image_tensor(), "max_area": inputs.width * inputs.height, "_auto_resize": False, **inputs.size_arguments}
 
 
@@ -67,9 +66,8 @@ def _first_reference_arguments(inputs: PipelineInputs) -> PipelineArguments:
 class ModelFamily:
     """A family of models.
 
-    ways:     what it can do; the first one's pipeline is the one that is loaded.
-    guidance: the name of its call's argument for guidance.
-    negative: what stands for "no words to keep away from"; None where it takes no such words at all.
+    calls: its abilities; the pipeline of the first one is loaded. guidance_argument: the name of the call's argument for guidance.
+    default_negative_prompt: the value that means no negative prompt; None if the family takes none.
     """
 
     calls: Mapping[Ability, PipelineCall]
@@ -79,7 +77,7 @@ class ModelFamily:
 
 
 def _standard_calls(stem: str) -> dict[Ability, PipelineCall]:
-    """Text, image and inpaint under the names that most families have."""
+    """Return text, image and inpaint under the names that most families use."""
     return {
         "text": PipelineCall(f"{stem}Pipeline", _text_arguments),
         "image": PipelineCall(f"{stem}Img2ImgPipeline", _image_arguments, default_strength=0.6),
@@ -89,7 +87,7 @@ def _standard_calls(stem: str) -> dict[Ability, PipelineCall]:
 
 FAMILIES: Mapping[str, ModelFamily] = {
     "sdxl": ModelFamily(_standard_calls("StableDiffusionXL"), default_negative_prompt=""),
-    # below 1, as its makers ask: at 1 it begins from noise alone, which it was not trained to do
+    # below 1, as its authors advise: at 1 it starts from noise alone, which it was not trained for
     "sdxl-inpaint": ModelFamily(
         {"inpaint": PipelineCall("StableDiffusionXLInpaintPipeline", _inpaint_arguments, default_strength=0.99)}, default_negative_prompt=""
     ),
@@ -106,7 +104,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
     "flux2-klein": ModelFamily(
         {
             "text": PipelineCall("Flux2KleinPipeline", _text_arguments),
-            # it has no image to image: filling a hole that is the whole picture is that
+            # it has no image-to-image pipeline: filling a hole that covers the whole picture is the same
             "image": PipelineCall("Flux2KleinInpaintPipeline", _inpaint_arguments, default_strength=0.6),
             "inpaint": PipelineCall("Flux2KleinInpaintPipeline", _inpaint_arguments, default_strength=1.0),
             "edit": PipelineCall("Flux2KleinPipeline", _reference_arguments, is_8bit_only=True),
@@ -135,7 +133,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
     "krea2": ModelFamily({"text": PipelineCall("Krea2Pipeline", _text_arguments)}, default_negative_prompt=""),
 }
 
-# For families that the table lacks: diffusers finds the class by the folder's own.
+# For families that are not in the table: diffusers finds the class by the folder's own index.
 AUTO_FAMILY = ModelFamily(
     {
         "text": PipelineCall("AutoPipelineForText2Image", _text_arguments),
@@ -152,7 +150,7 @@ def find_family(name: str) -> ModelFamily:
 
 
 def check_abilities(name: str, where: str, claimed: tuple[Ability, ...]) -> tuple[Ability, ...]:
-    """What the entry says its model can do. Raises InputError where its family has no way to do that."""
+    """Return the abilities of the entry. Raises InputError if its family has no pipeline for one of them."""
     ways = find_family(name).calls
     beyond = [ability for ability in claimed if ability not in ways]
     if beyond:
@@ -170,11 +168,11 @@ _ABILITY_PHRASES: Mapping[Ability, str] = {
 
 
 def choose_ability(name: str, can: tuple[Ability, ...], request: GenerationRequest) -> Ability:
-    """What the request asks of the model: a hole is filled, references are looked at, a picture is started from, or words alone.
+    """Return the ability that the request needs: fill a hole, use references, start from a picture, or use words alone.
 
-    A picture with no strength is an instruction to a model that edits; with one, or to a model that only starts from pictures, it
-    is a beginning. A hole is left to image to image or to editing where the model has nothing better: the caller composites.
-    Raises InputError where the model can do none of that.
+    A picture without a strength is an instruction for an editing model; with a strength, or for a model that only starts from pictures, it
+    is the starting point. If the model cannot fill holes, image to image or editing does it: the caller composites. Raises InputError if
+    the model has none of these abilities.
     """
     wanted: tuple[Ability, ...]
     if request.hole is not None:

@@ -1,4 +1,4 @@
-"""A model in memory: its pipelines, laid out on a device, and how that is changed when memory runs out."""
+"""A model in memory: its pipelines on a device, and how to change the layout if memory runs out."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from goldsmith.errors import InputError
 # px; the side of a decoder's tiles.
 _MAX_TILE = 512
 
-# From the largest part's share of the weights to how the model is laid out in the memory that is free now.
+# Return the layout in the memory that is free now, from the largest part's share of the weights.
 PlanLayout = Callable[[float], MemoryLayout]
 
 
 class LoadedModel:
-    """A loaded model. ``offload`` may become "group" while it lives: what did not fit once will not fit the next time."""
+    """A loaded model. ``offload`` may change to "group" later: what did not fit once will not fit the next time."""
 
     def __init__(
         self, name: str, model_files: ModelFiles, diffusion: DiffusionSettings, family: ModelFamily, device: Device, plan_layout: PlanLayout
     ) -> None:
-        """Raises InputError for a model that cannot be opened or does not fit, DeviceError where the device fails."""
+        """Load the model. Raises InputError if it cannot be opened or does not fit, DeviceError if the device fails."""
         tree = inspect_tree(name, model_files.folder, variant=diffusion.variant, single=model_files.single_file)
         self.layout = plan_layout(tree.largest_share)
         self.offload: Offload = self.layout.offload
@@ -54,7 +54,7 @@ class LoadedModel:
         return self._pipes.base
 
     def pipeline(self, call: PipelineCall, *, use_tiling: bool) -> Any:
-        """The pipeline that does this, with a scheduler that remembers nothing of the last call."""
+        """Return the pipeline for this call, with a scheduler without state from the last call."""
         pipe = self._pipes.get(call)
         kind, config = self._scheduler
         pipe.scheduler = kind.from_config(config)
@@ -62,14 +62,14 @@ class LoadedModel:
         return pipe
 
     def finish_call(self, *, release: bool = False) -> None:
-        """After a call: parts go back to where they wait. ``freed``: give back what the call held, too."""
+        """Move the parts back to where they wait after a call. ``release``: also release the memory of the call."""
         _set_vae_tiling(self._base.vae, on=False)
         self._base.maybe_free_model_hooks()
         if release:
             release_memory(self._device)
 
     def switch_to_group_offload(self) -> None:
-        """Lay the weights out block by block, for good."""
+        """Offload the weights block by block, permanently."""
         if self.offload == "group":
             return
         self._base.remove_all_hooks()
@@ -104,9 +104,9 @@ def has_tiling(vae: Any) -> bool:
 
 
 def _set_vae_tiling(vae: Any, *, on: bool) -> None:
-    """The decoder's tiling and slicing; some decoders have only one of them.
+    """Switch the decoder's tiling and slicing on or off; some decoders have only one of them.
 
-    An AutoencoderKL's tiles are as large as the pictures it was made with, so that at its native size there would be but one.
+    The default tile of an AutoencoderKL has the size it was trained with, so at the native size there would be only one tile.
     """
     if on and hasattr(vae, "tile_latent_min_size"):
         vae.tile_sample_min_size = min(vae.tile_sample_min_size, _MAX_TILE)

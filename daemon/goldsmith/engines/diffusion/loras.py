@@ -1,7 +1,7 @@
-"""LoRAs: small changes of a model's weights from ``library/loras/``, put on for one request and taken off again.
+"""LoRAs: small changes of a model's weights from ``library/loras/``, applied for one request.
 
-They stay loaded beside the weights and are switched off between requests, which leaves the model bit for bit as it was
-(Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021; diffusers' PEFT loaders).
+They stay loaded beside the weights and are switched off between requests, which leaves the model bit for bit unchanged (Hu et al., "LoRA:
+Low-Rank Adaptation of Large Language Models", 2021; diffusers' PEFT loaders).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from goldsmith.engines.diffusion.diffusers_tree import check_safetensors
 from goldsmith.engines.memory import is_device_failure, is_out_of_memory
 from goldsmith.errors import InputError
 
-# Of each layer there are two tensors; this is in the name of one of them.
+# Each layer has two tensors; this matches the name of one of them.
 _LORA_DOWN_TENSOR = re.compile(r"\.lora(_A|_down|_linear_layer\.down|\.down)\b")
-# So many stay loaded; they cost little beside the model.
+# This many stay loaded; they are small compared with the model.
 _MAX_LOADED = 4
 
 
@@ -29,14 +29,14 @@ class LoraAdapters:
     def __init__(self, name: str, base: Any) -> None:
         self._name = name
         self._base = base
-        # sha256 -> its name as diffusers knows it; the least recently used first.
+        # sha256 -> the name in diffusers; the least recently used first.
         self._loaded: dict[str, str] = {}
 
     @contextlib.contextmanager
     def applied(self, loras: Sequence[tuple[Path, float]]) -> Iterator[list[dict[str, object]]]:
-        """The model with these LoRAs on, each at its weight, for as long as the block lasts. Gives what the record says of them.
+        """Apply these LoRAs at their weights within the block, and yield the facts about them for the record.
 
-        Raises InputError where a file is no LoRA or does not fit this model.
+        Raises InputError if a file is not a LoRA or does not fit this model.
         """
         if not loras:
             yield []
@@ -87,7 +87,7 @@ class LoraAdapters:
         )
 
     def _fit_facts(self, path: Path, adapter: str) -> dict[str, object]:
-        """What the record says of a LoRA that does not fit wholly: how many of its parts are parts of this model."""
+        """Return the facts about a LoRA that fits only partly: how many of its layers exist in this model."""
         parts = _count_layers(path)
         nets = [part for part in self._base.components.values() if hasattr(part, "modules")]
         worn = sum(adapter in getattr(module, "lora_A", ()) for net in nets for module in net.modules())
@@ -100,7 +100,7 @@ class LoraAdapters:
 
 
 def _count_layers(path: Path) -> int:
-    """How many of a net's layers a LoRA's file is about, whichever of the common ways its names are written in."""
+    """Return how many layers a LoRA's file changes, in any of the common naming schemes."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:

@@ -1,4 +1,4 @@
-"""How a model is laid out in the memory there is, and the rungs of the ladder when that was not enough."""
+"""Plan how a model is laid out in the free memory, and the fallbacks if that is not enough."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from goldsmith.engines import Device
 from goldsmith.engines.registry.models import DiffusionSettings
 from goldsmith.errors import InputError
 
-# Where weights wait that are not at work: on the device; part by part in the computer's memory; block by block there.
+# Where idle weights are: on the device; part by part in main memory; block by block in main memory.
 Offload = Literal["none", "model", "group"]
 
-# Beyond this many pictures at once nothing gets faster.
+# More pictures at once are not faster.
 _MAX_BATCH = 8
-# About what is on the device at once when only a few blocks of a model are.
+# Approximate share of a model that is on the device at once if only a few blocks are.
 _GROUP_SHARE = 0.15
-# Of each side: a little more than half the memory.
+# For each side: a little more than half the memory.
 FALLBACK_SCALE = 0.75
 _REMEDY = "Name a smaller model, or end what else takes its memory: goldsmith doctor shows what fits."
 _REMEDY_CPU = "Name a smaller model, or let jobs have more memory: worker_memory_mb in goldsmith.toml."
@@ -24,7 +24,7 @@ _REMEDY_CPU = "Name a smaller model, or let jobs have more memory: worker_memory
 
 @dataclass(frozen=True, slots=True)
 class MemoryLayout:
-    """precision: of the weights. batch: pictures made in one call."""
+    """precision: of the weights. batch: pictures per call."""
 
     precision: str
     offload: Offload
@@ -34,11 +34,11 @@ class MemoryLayout:
 def plan_layout(
     name: str, diffusion: DiffusionSettings, largest_share: float, device: Device, free_mb: int, free_cpu_mb: int
 ) -> MemoryLayout:
-    """The layout for a model before it is loaded.
+    """Return the layout for a model before it is loaded.
 
-    largest: its largest part's share of the weights. free, free_cpu: MiB on the device and in the computer.
-    The CPU computes in float32, one picture at a time: more at once gains nothing there, and so a picture cannot differ by a bit
-    with how many were made beside it. Raises InputError where the model does not fit at all.
+    largest_share: the largest part's share of the weights. free_mb, free_cpu_mb: free MiB on the device and in main memory. The CPU
+    computes in float32, one picture at a time: larger batches are not faster there, and so a picture never depends on the batch. Raises
+    InputError if the model does not fit at all.
     """
     if device.name == "cpu":
         factor = 1 if diffusion.precision == "float32" else 2
@@ -69,7 +69,7 @@ def _too_large(name: str, needs: int, free: int, device: Device) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MemoryFallback:
-    """One step of the ladder: what is given up so that the rest fits. Each includes the ones before it."""
+    """One fallback: what is given up so that the rest fits. Each includes the ones before it."""
 
     name: str
     batch: int
@@ -79,8 +79,9 @@ class MemoryFallback:
 
 
 def memory_fallbacks(planned: MemoryLayout, *, is_fill: bool) -> tuple[MemoryFallback, ...]:
-    """The rungs for a request, the first as asked. Only a fill may come from a smaller size: it is a part of a picture, and what
-    a person sized is never quietly made of less."""
+    """Return the fallbacks for a request, the first one as requested. Only a fill may use a smaller size, because it is a part of a
+    picture; a picture of a requested size is never made smaller silently.
+    """
     rungs = [MemoryFallback("as asked", planned.batch)]
     if planned.batch > 1:
         rungs.append(MemoryFallback("one at a time", 1))

@@ -1,4 +1,4 @@
-"""What comes out of a pipeline: pictures of the size that was asked for, or the sentence that says what is wrong with one."""
+"""Check the pictures that a pipeline returns, and bring them to the requested size."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from goldsmith.errors import InputError
 from goldsmith.picture.picture import Pixels
 
 _BLACK_LIMIT = 1 / 255
-# Half an 8-bit code: no picture of anything has so little in it.
+# Half an 8-bit code: no real picture has so little variation.
 _FLAT_LIMIT = 0.002
 
 
 def check_picture(name: str, picture: Pixels, seed: int, precision: str, input_picture: Pixels | None) -> Pixels:
-    """The picture, 0..1. ``shown`` is what the model was given: what is made of a flat thing may be flat.
+    """Return the picture, (h, w, 3), 0..1, sRGB. ``input_picture`` is the model's input: the result of a flat picture may be flat.
 
-    Raises InputError for NaN, black and flat pictures: they are a failed attempt.
+    Raises InputError for NaN, black and flat pictures, which are failed attempts.
     """
     remedy = "Try another seed" + ("." if precision == "float32" else f", or another precision than {precision} in models.toml.")
     if not np.isfinite(picture).all():
@@ -29,11 +29,12 @@ def check_picture(name: str, picture: Pixels, seed: int, precision: str, input_p
 
 
 def is_flat(picture: Pixels | None) -> bool:
+    """Return whether the picture, (h, w, c), 0..1, varies by less than half an 8-bit code in every channel."""
     return picture is not None and float(picture.reshape(-1, picture.shape[-1]).std(axis=0, dtype=np.float64).max()) < _FLAT_LIMIT
 
 
 def resize(picture: Pixels, width: int, height: int) -> Pixels:
-    """The picture at that size; itself where it has it."""
+    """Return the picture, (h, w, 3), 0..1, sRGB, at that size in px; the same array if it has that size."""
     if picture.shape[:2] == (height, width):
         return picture
     import cv2

@@ -1,4 +1,4 @@
-"""What one call of a pipeline works with: pictures, holes and words in the forms that pipelines take."""
+"""The inputs of a pipeline call: pictures, holes and words in the forms that pipelines take."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from goldsmith.picture.picture import Mask, Pixels, quantise
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# What a pipeline is called with, by name.
+# The arguments of a pipeline's call, by name.
 PipelineArguments = dict[str, Any]
 
-# FLUX.2 refuses pictures to look at with a shorter side.
+# FLUX.2 refuses reference pictures with a shorter side.
 _MIN_REFERENCE_SIDE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineInputs:
-    """One entry a picture to make, all of ``width`` x ``height`` px; there are pictures for all of them or for none."""
+    """One entry for each picture to make, all of ``width`` x ``height`` px; either all have an input picture or none has."""
 
     width: int
     height: int
@@ -45,31 +45,31 @@ class PipelineInputs:
 
     @property
     def prompt_arguments(self) -> PipelineArguments:
-        """One prompt is encoded once, whatever is made of it."""
+        """One prompt is encoded once for all pictures."""
         if len(set(self.prompts)) == 1:
             return {"prompt": self.prompts[0], "num_images_per_prompt": self.count}
         return {"prompt": list(self.prompts), "num_images_per_prompt": 1}
 
     def image_tensor(self) -> Any:
-        """The pictures as a tensor (count, 3, h, w), 0..1, nothing quantised: each is encoded with its own seed."""
+        """Return the pictures as a tensor (count, 3, h, w), 0..1, not quantised: each is encoded with its own seed."""
         import torch
 
         return torch.from_numpy(np.stack([picture.transpose(2, 0, 1) for picture in self.pictures]))
 
     def mask_tensor(self) -> Any:
-        """The holes as a tensor (count, 1, h, w), 1 = make new; everything where there are none."""
+        """Return the holes as a tensor (count, 1, h, w), 1 = fill; everything if there are none."""
         import torch
 
         holes = self.holes or (np.ones((self.height, self.width), np.float32),) * self.count
         return torch.from_numpy(np.stack([(hole > 0.5).astype(np.float32)[None] for hole in holes]))
 
     def reference_images(self) -> list[Image]:
-        """The first picture and then the references as PIL has them: 8 bits, for pipelines that take nothing else."""
+        """Return the first picture and the references as 8-bit PIL images, for pipelines that take nothing else."""
         return [_to_pil(pixels) for pixels in (*self.pictures[:1], *self.references)]
 
 
 def prepare_inputs(requests: Sequence[GenerationRequest], width: int, height: int, strength: float) -> PipelineInputs:
-    """What is needed to make one picture for each of these requests, all with a picture or all without."""
+    """Return the inputs for one picture of each request, either all with an input picture or all without."""
     sources = [(request.picture, request.hole) for request in requests]
     return PipelineInputs(
         width=width,
@@ -83,7 +83,7 @@ def prepare_inputs(requests: Sequence[GenerationRequest], width: int, height: in
 
 
 def is_prompt_truncated(pipe: Any, prompts: Sequence[str]) -> bool:
-    """True where a prompt is longer than any of the pipeline's text encoders reads: CLIP 77 tokens, others what the pipeline asks."""
+    """Return whether a prompt is longer than all text encoders of the pipeline can read: CLIP 77 tokens, others as the pipeline says."""
     longest = inspect.signature(pipe.__call__).parameters.get("max_sequence_length")
     limits = []
     for name, tokenizer in pipe.components.items():
@@ -94,7 +94,7 @@ def is_prompt_truncated(pipe: Any, prompts: Sequence[str]) -> bool:
 
 
 def _resize_hole(hole: Mask, width: int, height: int) -> Mask:
-    """A hole that is made smaller never loses a pixel of it: every pixel that it touches is made new."""
+    """Return the reduced hole without losing a pixel: every pixel that the hole touches is filled."""
     if hole.shape == (height, width):
         return hole
     import cv2

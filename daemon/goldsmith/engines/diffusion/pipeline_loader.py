@@ -1,4 +1,4 @@
-"""From a folder or a single file to pipelines that share one set of weights. Nothing is asked of a hub and no foreign code is run."""
+"""Load pipelines that share one set of weights from a folder or a single file, without a hub and without foreign code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from goldsmith.errors import InputError
 _QWEN_PROCESSOR = "Qwen2VLProcessor"
 
 
-# Warnings of libraries about what is meant or theirs; in a lane they would stand before a crash's last words.
+# Warnings of libraries about intended use or their own code; in a worker process they would hide the last words before a crash.
 _IGNORED_WARNINGS = (
     "__array__ implementation doesn't accept a copy keyword",
     "Already found a `peft_config`",
@@ -29,7 +29,7 @@ _IGNORED_WARNINGS = (
 
 
 def silence_libraries() -> None:
-    """Offline, and without bars and chatter: this process only runs models. Called before diffusers is first imported."""
+    """Switch libraries to offline mode without progress bars and messages. Call it before diffusers is first imported."""
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_PROGRESS_BARS"):
         os.environ[name] = "1"
     import diffusers
@@ -46,7 +46,7 @@ def silence_libraries() -> None:
 
 
 class PipelineSet:
-    """One model's pipelines, made as they are asked for around one set of components."""
+    """The pipelines of one model, created on demand around one set of components."""
 
     def __init__(self, base: Any, family: ModelFamily) -> None:
         self.base = base
@@ -54,7 +54,7 @@ class PipelineSet:
         self._made: dict[str, Any] = {type(base).__name__: base}
 
     def get(self, call: PipelineCall) -> Any:
-        """The pipeline that does this, sharing all weights with the others."""
+        """Return the pipeline for this call, sharing all weights with the others."""
         made = self._made.get(call.pipeline)
         if made is None:
             made = _sibling_pipeline(self.base, call.pipeline, auto=self._family.uses_auto_pipeline)
@@ -66,9 +66,9 @@ class PipelineSet:
 def load_pipelines(
     name: str, model_files: ModelFiles, diffusion: DiffusionSettings, family: ModelFamily, dtype: str, tree: DiffusersTree
 ) -> PipelineSet:
-    """The model's pipelines on the CPU, in ``dtype`` ("float32", "bfloat16", "float16"), from a tree that was looked through.
+    """Return the model's pipelines on the CPU, in ``dtype`` ("float32", "bfloat16", "float16"), from an inspected folder.
 
-    Raises InputError where what lies there does not fit the family.
+    Raises InputError if the files do not fit the family.
     """
     silence_libraries()
     import torch
@@ -106,7 +106,7 @@ def _load_base(store: ModelFiles, tree: DiffusersTree, family: ModelFamily, dtyp
 
 
 def _load_part(tree: DiffusersTree, part: str, dtype: Any) -> Any:
-    """A part whose weights lie in the tree, where the single file has only some."""
+    """Return a part whose weights are in the folder, if the single file has only some parts."""
     library, kind = tree.index[part][:2]
     variant = {"variant": tree.variant} if tree.variant else {}
     found = getattr(importlib.import_module(library), kind)
@@ -114,8 +114,9 @@ def _load_part(tree: DiffusersTree, part: str, dtype: Any) -> Any:
 
 
 def _sibling_pipeline(base: Any, name: str, *, auto: bool) -> Any:
-    """Another pipeline class around the same components. ``from_pipe`` is not used where it would cast the weights: it makes them
-    float32 unless told otherwise, and takes a part for missing whose class it does not expect."""
+    """Return another pipeline class around the same components. ``from_pipe`` is avoided where it would cast the weights: it makes them
+    float32 by default, and considers a part missing if it does not expect its class.
+    """
     import diffusers
 
     kind = getattr(diffusers, name)
@@ -128,15 +129,15 @@ def _sibling_pipeline(base: Any, name: str, *, auto: bool) -> Any:
 
 
 def _load_qwen_processor(folder: Path) -> Any:
-    """Qwen-Image-Edit's eyes without torchvision, which its own folder asks for: pictures as PIL, and no videos.
+    """Return Qwen-Image-Edit's processor without torchvision, which its own folder asks for: PIL pictures, no videos.
 
-    Raises ImportError where transformers has no such form of them.
+    Raises ImportError if transformers has no such form.
     """
     from transformers import Qwen2Tokenizer, Qwen2VLImageProcessorPil, Qwen2VLProcessor
     from transformers.processing_utils import ProcessorMixin
 
     class PictureProcessor(Qwen2VLProcessor):  # type: ignore[misc]  # transformers is not read by mypy
-        """Transformers reads from this signature which parts there are: here no video processor."""
+        """Transformers reads the parts from this signature: here there is no video processor."""
 
         def __init__(self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None) -> None:
             self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"
@@ -150,7 +151,7 @@ def _load_qwen_processor(folder: Path) -> Any:
 
 
 def scheduler_facts(scheduler: Any) -> Mapping[str, str]:
-    """The scheduler's class and a hash of its settings, for the record."""
+    """Return the scheduler's class and a hash of its settings, for the record."""
     import hashlib
     import json
 

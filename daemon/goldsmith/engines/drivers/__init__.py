@@ -1,1 +1,1 @@
-"""The code that runs models: one module a kind of weights, found by its file; ``driver`` in models.toml is its name."""
+"""The drivers that run models: one module for each kind of weights, found by its file name, which is the ``driver`` in models.toml."""

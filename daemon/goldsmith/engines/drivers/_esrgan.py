@@ -1,7 +1,7 @@
-"""The two nets of Real-ESRGAN (Wang et al. 2021), built from the layers of an ncnn model.
+"""The two networks of Real-ESRGAN (Wang et al. 2021), built from the layers of an ncnn model.
 
-RRDBNet: ESRGAN's generator (Wang et al. 2018), x4. SRVGGNetCompact: a plain chain of convolutions on the small grid, then pixel
-shuffle onto the nearest-neighbour enlargement. Which one a file holds is read from its layers, never from its name.
+RRDBNet: ESRGAN's generator (Wang et al. 2018), x4. SRVGGNetCompact: a plain chain of convolutions at the small size, then pixel shuffle
+added to the nearest-neighbour enlargement. The layers of a file, not its name, decide which one it is.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from goldsmith.errors import InputError
 _KNOWN_LAYERS = frozenset({"Input", "Split", "Concat", "Eltwise", "BinaryOp", "Interp", "Convolution", "PReLU", "PixelShuffle"})
 _DENSE_CONVOLUTIONS = 5
 _BLOCK_CONVOLUTIONS = 3 * _DENSE_CONVOLUTIONS
-# Convolutions of an RRDBNet outside its blocks: first, after the body, two for enlarging, two at the end.
+# Convolutions of an RRDBNet outside its blocks: one first, one after the body, two for enlarging, two at the end.
 _OUTER_CONVOLUTIONS = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EsrganNet:
-    """A net: float32 (1, 3, h, w) -> (1, 3, h * scale, w * scale), and what tiling it needs.
+    """A network: float32 (1, 3, h, w) -> (1, 3, h * scale, w * scale), and the tiling it needs.
 
-    exact: the layers that must stay in float32 whatever the rest runs in, lest they round flat areas to steps.
+    float32_layers: the layers that must stay in float32, because otherwise they round flat areas to steps.
     """
 
     module: nn.Module
@@ -39,7 +39,7 @@ class EsrganNet:
 
 
 def build_net(layers: Sequence[NcnnLayer]) -> EsrganNet:
-    """The net these layers are. Raises InputError where they are neither of the two."""
+    """Return the network of these layers. Raises InputError if it is neither of the two."""
     strange = sorted({layer.kind for layer in layers} - _KNOWN_LAYERS)
     if strange:
         raise InputError(f"This is no Real-ESRGAN net: it holds {', '.join(strange)} layers.")
@@ -65,7 +65,7 @@ def _build_convolution(layer: NcnnLayer) -> nn.Conv2d:
 
 
 class _DenseBlock(nn.Module):  # type: ignore[misc]  # torch is untyped here, see pyproject
-    """Five convolutions, each seeing all that came before it."""
+    """Five convolutions, each with the output of all before it."""
 
     def __init__(self, parts: Sequence[nn.Conv2d]) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class _DenseBlock(nn.Module):  # type: ignore[misc]  # torch is untyped here, se
 
 
 class _RrdbBlock(nn.Module):  # type: ignore[misc]  # torch is untyped here, see pyproject
-    """Three dense blocks with a way round them."""
+    """Three dense blocks with a skip connection."""
 
     def __init__(self, parts: Sequence[nn.Conv2d]) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ def _build_rrdb(layers: Sequence[NcnnLayer]) -> EsrganNet:
     if blocks < 1 or rest or [layer.float_setting(1, 0) for layer in interps] != [2.0, 2.0]:
         raise InputError(f"This is no Real-ESRGAN net: {len(parts)} convolutions and {len(interps)} enlargements do not make one.")
     _check_dense(parts, blocks)
-    # The net sees as far as it has layers; with 24 px of context a tile differs from the whole picture by 0.6 codes in 255 on average.
+    # The network sees as far as it has layers; with 24 px of context, a tile differs from the whole picture by 0.6 codes of 255 on average.
     return EsrganNet(_RrdbNet(parts), float32_layers=(parts[-1],), scale=4, side=192, pad=24)
 
 
@@ -136,7 +136,7 @@ def _check_dense(parts: Sequence[nn.Conv2d], blocks: int) -> None:
 
 
 class _CompactNet(nn.Module):  # type: ignore[misc]  # torch is untyped here, see pyproject
-    """SRVGGNetCompact; its enlargement is kept in float32 whatever the chain runs in, so that flat areas keep their exact value."""
+    """SRVGGNetCompact; its enlargement stays in float32, whatever the precision of the chain, so that flat areas keep their exact value."""
 
     def __init__(self, chain: Sequence[nn.Module], shuffle: int, shrink: float) -> None:
         super().__init__()
@@ -168,7 +168,7 @@ def _build_compact(layers: Sequence[NcnnLayer]) -> EsrganNet:
     ends = bool(convolutions) and convolutions[0].in_channels == 3 and convolutions[-1].out_channels == 3 * shuffle**2
     if not (fits and ends and interps and interps[0] == shuffle and 0 < shrink <= 1 and scale == int(scale)):
         raise InputError("This is no Real-ESRGAN net: its layers do not fit each other.")
-    # One px of context for each convolution makes seams impossible; shrinking looks a little further.
+    # One px of context for each convolution makes seams impossible; shrinking looks slightly further.
     return EsrganNet(
         _CompactNet(chain, shuffle, shrink),
         float32_layers=(),

@@ -1,4 +1,4 @@
-"""A face brought upright into a square by its five points, as nets for faces were trained on them, and back."""
+"""Align a face upright in a square by its five landmarks, as face models were trained, and map points back."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from goldsmith.engines.drivers._tflite import RotatedSquare
 from goldsmith.engines.vision import Points
 from goldsmith.picture.picture import Pixels
 
-# Where eyes, nose and corners of the mouth lie in a square of 112 px (Deng et al., "ArcFace", 2019).
+# Positions of eyes, nose and corners of the mouth in a square of 112 px (Deng et al., "ArcFace", 2019).
 _LANDMARK_TEMPLATE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
 _TEMPLATE_SIDE = 112
-# Nets that draw faces look at a little more at the left and right: the same places in a square of 128 px, 8 px further in.
+# Models that generate faces see a little more on the left and right: the same positions in a square of 128 px, 8 px further in.
 _WIDE_TEMPLATE_SIDE = 128
 
 
 def align_square(landmarks: Points, side: int, *, wide: bool = False) -> RotatedSquare:
-    """The square of the picture in which the five points come nearest to their places; ``wider`` as nets that draw faces want it."""
+    """Return the square of the picture that brings the five landmarks, (5, 2) px, nearest to their positions; ``wide`` for models that
+    generate faces.
+    """
     turned = _estimate_similarity(_template_points(side, wide=wide), landmarks.astype(np.float64))
     along, across = turned[:, 0], turned @ np.array([side / 2, side / 2, 1.0])
     return RotatedSquare(float(across[0]), float(across[1]), float(np.hypot(*along)) * side, float(np.arctan2(along[1], along[0])))
@@ -28,7 +30,9 @@ def _template_points(side: int, *, wide: bool) -> NDArray[np.float64]:
 
 
 def _estimate_similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(2, 3): turn, scale and shift without mirroring that carry points nearest to others (Umeyama 1991, least squares)."""
+    """Return (2, 3): the rotation, scale and shift without mirroring that bring the source points nearest to the target points (Umeyama
+    1991, least squares).
+    """
     x, y = source.T
     zero, one = np.zeros(len(source)), np.ones(len(source))
     rows = np.concatenate([np.stack([x, -y, one, zero], axis=1), np.stack([y, x, zero, one], axis=1)])
@@ -37,5 +41,5 @@ def _estimate_similarity(source: NDArray[np.float64], target: NDArray[np.float64
 
 
 def aligned_crop(pixels: Pixels, landmarks: Points, side: int, *, wide: bool = False) -> Pixels:
-    """The face, upright, (side, side, 3), 0..1."""
+    """Return the upright face, (side, side, 3), 0..1, sRGB, from its five landmarks, (5, 2) px."""
     return align_square(landmarks, side, wide=wide).crop(pixels, side)

@@ -1,4 +1,4 @@
-"""What the drivers share that make mattes: a picture as a net wants it, and its answer back at the picture's size."""
+"""Code that the matting drivers share: a picture in the form a network takes, and its answer at the picture's size."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 def open_matting_model(
     name: str, model: Model, model_files: ModelFiles, device: Device
 ) -> tuple[EngineDescriptor, onnxruntime.InferenceSession]:
-    """The descriptor and the session of a model of kind ``matte``."""
+    """Return the descriptor and the session of a model of kind ``matte``."""
     session = open_session(only_file(name, model_files.files), device.threads)
     on = f"cpu float32, {describe_threads(device.threads)}"
     return EngineDescriptor(name=name, kind="matte", licence=model.licence, weights=weights_hashes(model), device=on), session
 
 
 def resize(pixels: Pixels, width: int, height: int) -> Pixels:
-    """(height, width, 3), each of its pixels the mean of those it stands for, or between its neighbours where it is larger."""
+    """Return the pixels, (height, width, 3), 0..1, sRGB, at that size in px: means when reduced, interpolated when enlarged."""
     import cv2
 
     smaller = width * height < pixels.shape[0] * pixels.shape[1]
@@ -35,7 +35,7 @@ def resize(pixels: Pixels, width: int, height: int) -> Pixels:
 
 
 def run_net(session: onnxruntime.InferenceSession, pixels: NDArray[np.float32]) -> Mask:
-    """The net's first answer (h, w) to (h, w, 3)."""
+    """Return the network's first output, (h, w), 0..1, for (h, w, 3), normalised values around 0."""
     [entry] = session.get_inputs()
     blob = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)
     made: Mask = session.run([session.get_outputs()[0].name], {entry.name: blob})[0][0, 0]
@@ -43,7 +43,7 @@ def run_net(session: onnxruntime.InferenceSession, pixels: NDArray[np.float32]) 
 
 
 def resize_matte(matte: Mask, pixels: Pixels) -> Mask:
-    """The matte at the size of the picture, 0..1."""
+    """Return the matte (h, w), 0..1, at the size of the picture."""
     import cv2
 
     height, width = pixels.shape[:2]

@@ -1,4 +1,4 @@
-"""Reads ncnn models (.param is text, .bin plain weight arrays) without ncnn: bounded, no pickles, nothing is run.
+"""Read ncnn models (.param is text, .bin plain weight arrays) without ncnn: with limits, without pickles, without running anything.
 
 The format: https://github.com/Tencent/ncnn/wiki/param-and-model-file-structure
 """
@@ -24,7 +24,7 @@ _MAX_LAYERS = 10_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NcnnLayer:
-    """One layer as the graph lists it; ``settings`` are ncnn's numbered ones, ``weight`` and ``bias`` float32 where it has them."""
+    """One layer of the graph; ``settings`` are ncnn's numbered ones, ``weight`` and ``bias`` are float32 if the layer has them."""
 
     kind: str
     name: str
@@ -33,14 +33,14 @@ class NcnnLayer:
     bias: NDArray[np.float32] | None = None
 
     def int_setting(self, key: int, default: int = 0) -> int:
-        """The numbered setting as a whole number. Raises InputError where it is none."""
+        """Return the numbered setting as a whole number. Raises InputError if it is not one."""
         try:
             return int(self.settings.get(key, default))
         except ValueError:
             raise InputError(f"The layer {self.name} has {key}={self.settings[key]}, which is not a whole number.") from None
 
     def float_setting(self, key: int, default: float) -> float:
-        """The numbered setting as a finite number. Raises InputError where it is none."""
+        """Return the numbered setting as a finite number. Raises InputError if it is not one."""
         try:
             number = float(self.settings.get(key, default))
         except ValueError:
@@ -51,7 +51,7 @@ class NcnnLayer:
 
 
 def read_ncnn(param: Path, weights: Path) -> list[NcnnLayer]:
-    """The layers in the graph's order, with the weights of convolutions and PReLUs. Raises InputError where the files make no sense."""
+    """Return the layers in the graph's order, with the weights of convolutions and PReLUs. Raises InputError if the files are malformed."""
     if param.stat().st_size > _MAX_PARAM_BYTES:
         raise InputError(f"{param}: too long for an ncnn .param file.")
     try:
@@ -102,7 +102,7 @@ def _read_weights(layer: NcnnLayer, reader: _WeightsReader) -> NcnnLayer:
 
 
 class _WeightsReader:
-    """Walks through the .bin; nothing is read beyond its end, and no count makes memory that the file does not hold."""
+    """Read the .bin in order, never beyond its end; no count allocates memory that the file does not fill."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -112,7 +112,7 @@ class _WeightsReader:
         return self._array("<f4", count, count * 4, layer)
 
     def read_tagged(self, count: int, layer: str) -> NDArray[np.float32]:
-        """An array after its four-byte tag: 32-bit floats, or 16-bit floats filled up to four bytes."""
+        """Return an array after its four-byte tag: float32, or float16 padded to four bytes, as float32 (n,), unbounded."""
         (tag,) = struct.unpack("<I", self._array("u1", 4, 4, layer, as_float=False).tobytes())
         if tag == _FLOAT32_TAG:
             return self.read_float32(count, layer)

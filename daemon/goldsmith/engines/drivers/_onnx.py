@@ -1,4 +1,4 @@
-"""Opens onnx files so that the same input gives the same output: one session, threads fixed and on record."""
+"""Open onnx files so that the same input gives the same output: one session with a fixed, recorded number of threads."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
 
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """A CPU session. Raises InputError where onnxruntime will not have the file."""
+    """Return a CPU session. Raises InputError if onnxruntime refuses the file."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 4  # what goes wrong is raised; its own printing would only repeat it
+    options.log_severity_level = 4  # errors are raised; onnxruntime's own printing would only repeat them
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # a border - onnxruntime's error classes share no root below this
+    except Exception as error:  # a border - onnxruntime's error classes share no narrower base
         raise InputError(f"{path}: onnxruntime cannot open this model: {error}", "Run: goldsmith models verify") from error
 
 
 def only_file(name: str, files: Mapping[str, Path]) -> Path:
-    """The model's one file. Raises InputError where models.toml lists more or none."""
+    """Return the model's only file. Raises InputError if models.toml lists more or none."""
     if len(files) != 1:
         raise InputError(f"models.{name}.files: this driver needs exactly one .onnx file, {len(files)} are listed.")
     return next(iter(files.values()))
 
 
 def weights_hashes(model: Model) -> tuple[tuple[str, str], ...]:
-    """(file name, sha256) of each file, as a descriptor carries them."""
+    """Return (file name, sha256) of each file, for a descriptor."""
     return tuple((file.name, file.sha256) for file in model.files)
 
 

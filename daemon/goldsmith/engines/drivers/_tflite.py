@@ -1,4 +1,4 @@
-"""Nets in MediaPipe's .task files (a zip of .tflite files), run by OpenCV; and the upright square crop that they look at."""
+"""Run the networks in MediaPipe's .task files (a zip of .tflite files) with OpenCV, on rotated square crops."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from goldsmith.picture.picture import Pixels
 
 
 class TfliteNet:
-    """One .tflite of a .task file. It takes (side, side, 3) and gives every output by its name."""
+    """One .tflite of a .task file. It takes (side, side, 3) and returns each output by its name."""
 
     def __init__(self, task: Path, member: str) -> None:
-        """Raises InputError where the file is not what it should be."""
+        """Open the network. Raises InputError if the file is not valid."""
         import cv2
 
         try:
             with zipfile.ZipFile(task) as archive, tempfile.TemporaryDirectory() as folder:
                 path = archive.extract(member, folder)
-                self._net: Any = cv2.dnn.readNetFromTFLite(path, cv2.dnn.ENGINE_CLASSIC)  # OpenCV's new engine loses all outputs but one
+                self._net: Any = cv2.dnn.readNetFromTFLite(path, cv2.dnn.ENGINE_CLASSIC)  # OpenCV's new engine loses all outputs except one
         except (cv2.error, zipfile.BadZipFile, KeyError) as error:
             raise InputError(f"{task}: OpenCV cannot open {member} in this model: {error}", "Run: goldsmith models verify") from error
         self._names = list(self._net.getUnconnectedOutLayersNames())
         self._alone = Lock()
 
     def run(self, pixels: Pixels) -> dict[str, NDArray[np.float32]]:
+        """Return each output by its name for (side, side, 3), 0..1, sRGB."""
         blob = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)
         with self._alone:
             self._net.setInput(blob)
@@ -44,7 +45,7 @@ class TfliteNet:
 
 @dataclass(frozen=True, slots=True)
 class RotatedSquare:
-    """A square of a picture: its middle and side in px, and its turn in radians, clockwise as seen."""
+    """A square of a picture: its centre and side in px, and its rotation in radians, clockwise."""
 
     x: float
     y: float
@@ -52,13 +53,13 @@ class RotatedSquare:
     angle: float
 
     def crop(self, pixels: Pixels, size: int) -> Pixels:
-        """The square, upright, at (size, size, 3); what lies beyond the picture is black."""
+        """Return the square, upright, as (size, size, 3), 0..1, sRGB; black outside the picture."""
         import cv2
 
-        smaller = min(1.0, 2 * size / self.side)  # made smaller first, else px between the samples would be left out
+        smaller = min(1.0, 2 * size / self.side)  # reduced first, otherwise px between the samples would be skipped
         seen, place = pixels, self
         if smaller < 1:
-            reach = 0.71 * self.side + 4 / smaller  # half the diagonal: nothing beyond it is looked at
+            reach = 0.71 * self.side + 4 / smaller  # half the diagonal: nothing beyond it is used
             left, top = max(0, int(self.x - reach)), max(0, int(self.y - reach))
             near = pixels[top : max(top + 1, math.ceil(self.y + reach)), left : max(left + 1, math.ceil(self.x + reach))]
             high, wide = (max(1, round(side * smaller)) for side in near.shape[:2])
@@ -69,7 +70,7 @@ class RotatedSquare:
         return np.asarray(made, np.float32)
 
     def to_picture(self, points: Points, size: int) -> Points:
-        """Points of the crop, in px of the picture."""
+        """Return points of the crop, (n, 2) px, in px of the picture."""
         shift = (points - size / 2) * (self.side / size)
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         x = self.x + shift[:, 0] * cos - shift[:, 1] * sin
@@ -77,7 +78,7 @@ class RotatedSquare:
         return np.stack([x, y], axis=1).astype(np.float32)
 
     def _crop_matrix(self, size: int) -> NDArray[np.float64]:
-        """Of a pixel's index in the picture its index in the crop; indices are half a px behind coordinates."""
+        """Return the matrix from a pixel's index in the picture to its index in the crop; indices are half a px less than coordinates."""
         scale = size / self.side
         cos, sin = scale * math.cos(self.angle), scale * math.sin(self.angle)
         dx, dy = self.x - 0.5, self.y - 0.5
@@ -86,5 +87,5 @@ class RotatedSquare:
 
 
 def sigmoid(logits: float | NDArray[np.float32]) -> NDArray[np.float64]:
-    """0..1 of a logit."""
+    """Return the probability 0..1 of a logit, elementwise for an array (n,)."""
     return 1 / (1 + np.exp(-np.clip(np.asarray(logits, np.float64), -100, 100)))

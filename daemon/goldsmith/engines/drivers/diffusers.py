@@ -1,4 +1,4 @@
-"""Models of diffusers (Apache-2.0): one driver for every family that ``goldsmith.engines.diffusion.families`` knows."""
+"""Diffusers models (Apache-2.0): one driver for every family in ``goldsmith.engines.diffusion.families``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from goldsmith.engines.registry.models import Model
 
 
 def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> Generator:
-    """The engine, laid out by what is free on the device at this moment.
+    """Return the engine, laid out in the memory that is free on the device now.
 
-    Raises InputError where the model is not whole, is not what its entry says, or does not fit; DeviceFault where the device fails.
+    Raises InputError if the model is incomplete, does not match its entry, or does not fit; DeviceError if the device fails.
     """
     diffusion = model.diffusion
     assert diffusion is not None  # noqa: S101 - models.toml is refused without it

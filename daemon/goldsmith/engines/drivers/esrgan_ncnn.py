@@ -1,6 +1,7 @@
 """Real-ESRGAN from ncnn files, run by torch: two to three times as fast on a CPU as ncnn itself.
 
-In bfloat16 where the processor multiplies it in hardware (about 50 dB from float32, far below what the net makes up), else float32.
+It runs in bfloat16 if the processor multiplies it in hardware (about 50 dB from float32, far less than what the network invents), otherwise
+in float32.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _FAST_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
 
 
 class NcnnUpscaler:
-    """Enlarges with a net built from an ncnn model."""
+    """An upscaler with a network from an ncnn model."""
 
     def __init__(self, descriptor: EngineDescriptor, net: nn.Module, threads: int) -> None:
         self.descriptor = descriptor
@@ -71,7 +72,7 @@ def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device
 
 
 def has_fast_bfloat16() -> bool:
-    """Whether the processor has instructions for it; without them bfloat16 is slower than float32."""
+    """Return whether the processor has bfloat16 instructions; without them bfloat16 is slower than float32."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:

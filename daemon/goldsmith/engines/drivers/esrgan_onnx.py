@@ -1,4 +1,4 @@
-"""Upscaling nets in onnx form through onnxruntime: float32 NCHW 0..1 in and out, sides even (Real-ESRGAN x2plus and its like)."""
+"""Upscaling networks in onnx form, run by onnxruntime: float32 NCHW 0..1 in and out, even sides (Real-ESRGAN x2plus and similar)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class OnnxUpscaler:
-    """Enlarges with an onnx net of one input and one output."""
+    """An upscaler with an onnx network of one input and one output."""
 
     def __init__(self, descriptor: EngineDescriptor, session: onnxruntime.InferenceSession) -> None:
         self.descriptor = descriptor
@@ -40,7 +40,7 @@ def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device
         licence=model.licence,
         scale=model.scale,
         side=512,
-        pad=80,  # it sees hundreds of px far: with 80, joined tiles differ from the whole picture by 4 codes in 255 at worst; with 48 by 15
+        pad=80,  # it sees hundreds of px far: with 80, tiles differ from the whole picture by at most 4 codes of 255; with 48 by 15
         multiple=2,
         weights=weights_hashes(model),
         device=f"cpu float32, {describe_threads(device.threads)}",

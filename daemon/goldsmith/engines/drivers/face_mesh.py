@@ -12,7 +12,7 @@ from goldsmith.engines.vision import Face, FaceLandmarker, Points
 from goldsmith.picture.picture import Pixels
 
 _SIDE = 256
-# Side of what it is shown over the longer side of the face.
+# Side of the crop, relative to the longer side of the face.
 _CROP_MARGIN = 1.5
 _MIN_SCORE = 0.5
 _LANDMARK_COUNT = 478
@@ -21,7 +21,7 @@ _EYE_CORNERS = (33, 263)
 
 
 class FaceMesh:
-    """Looks twice: at the square round the face that was found, and at the one round the mesh of the first look."""
+    """A face landmarker that runs twice: on the square around the detected face, and on the one around the first mesh."""
 
     def __init__(self, descriptor: EngineDescriptor, net: TfliteNet) -> None:
         self.descriptor = descriptor

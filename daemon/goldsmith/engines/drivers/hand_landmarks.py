@@ -1,6 +1,6 @@
 """MediaPipe's palms and hand landmarks (Zhang et al., "MediaPipe Hands: On-device Real-time Hand Tracking", 2020).
 
-The palm net looks at 192 px and misses small hands, so it is shown the picture whole and in overlapping parts.
+The palm network sees 192 px and misses small hands, so it runs on the whole picture and on overlapping parts.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from goldsmith.engines.vision import Hand, HandLandmarker, Points
 from goldsmith.picture.picture import Pixels
 
 _PALM_SIDE, _HAND_SIDE = 192, 224
-# px of the longer side at which hands are looked for.
+# px of the longer side at which hands are searched.
 _MAX_SIDE = 1280
-# Scores below these are no palm, and no hand.
+# Minimum scores of a palm and of a hand.
 _MIN_PALM_SCORE, _MIN_HAND_SCORE = 0.5, 0.6
 _LANDMARK_COUNT = 21
-# Of a palm's seven points, those that tell which way it looks.
+# The two of a palm's seven points that give its direction.
 _WRIST, _MIDDLE = 0, 2
-# How far a hand's middle lies from its palm's, towards the fingers, and how large a square it takes: in sides of the palm.
+# How far a hand's centre lies from its palm's, towards the fingers, and the size of its square: in sides of the palm.
 _SHIFT, _CROP_MARGIN = 0.5, 2.6
-# Side of the parts a picture is looked at in, over its longer side; they overlap by half.
+# Side of the parts of a picture, relative to its longer side; they overlap by half.
 _TILE_SHARE = 0.5
-# A picture no longer than this, in px, is only looked at whole.
+# A picture with a longer side of at most this many px is only searched as a whole.
 _MIN_TILED_SIDE = 300
-# Of two hands whose boxes overlap by more of the smaller one than this, the surer is kept.
+# If the boxes of two hands overlap by more of the smaller one, the one with the higher score is kept.
 _MAX_OVERLAP = 0.35
 
 
@@ -44,7 +44,7 @@ class _Palm:
 
 
 class HandLandmarks:
-    """Palms first, then the hand on each."""
+    """A hand landmarker: palms first, then the hand on each."""
 
     def __init__(self, descriptor: EngineDescriptor, palms: TfliteNet, hands: TfliteNet) -> None:
         self.descriptor = descriptor
@@ -53,6 +53,7 @@ class HandLandmarks:
         self._anchors = _anchors()
 
     def detect(self, pixels: Pixels) -> tuple[Hand, ...]:
+        """Return the hands in the picture, (h, w, 3), 0..1, sRGB, highest score first."""
         import cv2
 
         height, width = pixels.shape[:2]
@@ -75,7 +76,7 @@ class HandLandmarks:
                 yield self._palm_square(rows[number], self._anchors[number], float(scores[number]), square)
 
     def _palm_square(self, row: NDArray[np.float32], anchor: NDArray[np.float32], score: float, square: RotatedSquare) -> _Palm:
-        """The square a hand lies in, after its palm: turned so that the fingers point up, and moved and grown to hold them."""
+        """Return the square of a hand from its palm: rotated so that the fingers point up, moved and enlarged to contain them."""
         points = square.to_picture(row[4:].reshape(7, 2) + anchor * _PALM_SIDE, _PALM_SIDE)
         [middle] = square.to_picture((row[:2] + anchor * _PALM_SIDE)[None], _PALM_SIDE)
         side = float(row[2:4].max()) * square.side / _PALM_SIDE
@@ -94,7 +95,7 @@ class HandLandmarks:
 
 
 def _search_squares(height: int, width: int) -> Iterator[RotatedSquare]:
-    """What the palm net is shown: the whole picture, and parts of it."""
+    """Yield the squares for the palm network: the whole picture, and parts of it."""
     side = max(height, width)
     yield RotatedSquare(width / 2, height / 2, side, 0.0)
     if side > _MIN_TILED_SIDE:
@@ -105,7 +106,7 @@ def _search_squares(height: int, width: int) -> Iterator[RotatedSquare]:
 
 
 def _tile_centres(length: int, part: float) -> list[float]:
-    """Of parts that overlap by half, from one end to the other."""
+    """Return the centres of parts that overlap by half, from one end to the other."""
     if length <= part:
         return [length / 2]
     count = math.ceil((length - part) / (part / 2)) + 1
@@ -113,7 +114,7 @@ def _tile_centres(length: int, part: float) -> list[float]:
 
 
 def _anchors() -> NDArray[np.float32]:
-    """Middles of the palm net's 2016 boxes, 0..1: two a place on its grid of 24 x 24, six on that of 12 x 12."""
+    """Return the centres of the palm network's 2016 boxes, 0..1: two for each cell of the 24 x 24 grid, six of the 12 x 12 grid."""
     made = []
     for cells, each in ((24, 2), (12, 6)):
         at = (np.arange(cells, dtype=np.float32) + 0.5) / cells
@@ -123,14 +124,14 @@ def _anchors() -> NDArray[np.float32]:
 
 
 def _is_already_found(points: Points, square: RotatedSquare) -> bool:
-    """True where a hand that was found already fills the square: its palm was seen in another part of the picture, or by another box."""
+    """Return whether a known hand already fills the square, because its palm was found in another part of the picture or by another box."""
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
     middle_inside = left <= square.x <= right and top <= square.y <= bottom
     return bool(middle_inside and max(right - left, bottom - top) > 0.35 * square.side)
 
 
 def _remove_duplicates(hands: list[Hand]) -> list[Hand]:
-    """Each hand once, the surest first."""
+    """Return each hand once, highest score first."""
     kept: list[Hand] = []
     for hand in hands:
         if all(_overlap(hand.landmarks, other.landmarks) <= _MAX_OVERLAP for other in kept):
@@ -139,7 +140,7 @@ def _remove_duplicates(hands: list[Hand]) -> list[Hand]:
 
 
 def _overlap(first: Points, second: Points) -> float:
-    """How much of the smaller of two boxes round points lies in the other."""
+    """Return how much of the smaller of two point boxes lies in the other."""
     least = np.maximum(first.min(axis=0), second.min(axis=0))
     most = np.minimum(first.max(axis=0), second.max(axis=0))
     both = float(np.prod(np.maximum(most - least, 0)))

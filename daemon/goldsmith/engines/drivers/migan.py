@@ -1,6 +1,6 @@
 """MI-GAN (Sargsyan et al., "MI-GAN: A Simple Baseline for Image Inpainting on Mobile Devices", ICCV 2023) in its onnx pipeline form.
 
-The pipeline takes uint8 RGB and a mask where 0 is the hole, cuts round the hole, works at 512 px and blends the edge itself.
+The pipeline takes uint8 RGB and a mask where 0 is the hole, crops around the hole, works at 512 px and blends the edge itself.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     import onnxruntime
 
 _SIDE = 512
-# The pipeline mixes this many px inside the hole's edge with what lay there, so it is shown a hole that is larger by them.
+# The pipeline blends this many px inside the hole's edge with the old pixels, so it gets a hole that is larger by them.
 _BLEND_PX = 4
 
 
 class MiganInpainter:
-    """Fills a hole with what the net makes of its surroundings."""
+    """An inpainter that fills a hole from its surroundings."""
 
     def __init__(self, descriptor: EngineDescriptor, session: onnxruntime.InferenceSession) -> None:
         self.descriptor = descriptor
         self._session = session
 
     def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress = ignore_progress) -> Pixels:
-        """The model draws no random numbers: every seed gives the same pixels."""
+        """Return the filled pixels, (h, w, 3), 0..1, sRGB. The model uses no random numbers: every seed gives the same pixels."""
         image = np.ascontiguousarray(quantise(pixels, 8).transpose(2, 0, 1)[None])
         keep = np.where(_dilate(hole > 0.5, _BLEND_PX), np.uint8(0), np.uint8(255))[None, None]
         codes = self._session.run(None, {"image": image, "mask": keep})[0][0]
@@ -47,7 +47,7 @@ class MiganInpainter:
 
 
 def _dilate(hole: NDArray[np.bool_], px: int) -> NDArray[np.bool_]:
-    """The hole and all that lies within a square of ``px`` px around it."""
+    """Return the hole dilated by a square of ``px`` px."""
     for axis in (0, 1):
         line = hole
         hole = line.copy()

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     import onnxruntime
 
 _SHORT_SIDE = 512
-# A panorama is looked at no longer than this.
+# Limit of the longer side for a panorama.
 _MAX_LONG_SIDE = 2048
 _MULTIPLE = 32
 
 
 class Modnet:
-    """Mattes of people."""
+    """A matte estimator for people."""
 
     def __init__(self, descriptor: EngineDescriptor, session: onnxruntime.InferenceSession) -> None:
         self.descriptor = descriptor

@@ -1,4 +1,4 @@
-"""Engines that make nothing up: the whole line runs on them where a model would only cost time, in tests and while setting up."""
+"""Engines that invent nothing: the whole pipeline runs on them where a model would only take time, in tests and during set-up."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from goldsmith.picture.picture import Mask, Pixels
 
 
 class NullInpainter:
-    """Fills a hole with the mean colour of the ring of pixels around it."""
+    """An inpainter that fills a hole with the mean colour of the pixels around it."""
 
     def __init__(self, descriptor: EngineDescriptor) -> None:
         self.descriptor = descriptor
@@ -37,7 +37,7 @@ class NullInpainter:
 
 
 class NullUpscaler:
-    """Repeats every pixel."""
+    """An upscaler that repeats every pixel."""
 
     def __init__(self, descriptor: EngineDescriptor) -> None:
         self.descriptor = descriptor
@@ -48,9 +48,10 @@ class NullUpscaler:
 
 
 class NullGenerator:
-    """Two colours of the seed, one running into the other, and a grain that differs from seed to seed; mixed with the picture, if any.
+    """A generator of gradients between two colours of the seed, with grain that depends on the seed, mixed with the picture if there is
+    one.
 
-    The mean of the references, where there are any, tints it, so that their use can be seen.
+    The mean of the references, if there are any, tints the result, so that their use is visible.
     """
 
     def __init__(self, descriptor: EngineDescriptor) -> None:
@@ -103,7 +104,7 @@ def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device
 
 
 def _dilate(empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The hole and the pixels that touch it."""
+    """Return the hole and the pixels that touch it."""
     padded = np.pad(empty, 1)
     height, width = empty.shape
     grown = np.zeros_like(empty)

@@ -20,14 +20,14 @@ from goldsmith.engines.registry.models import Model
 from goldsmith.errors import InputError
 from goldsmith.picture.picture import Mask, Pixels, quantise
 
-# Patches of 11 x 11 px: 3 loses structure, 7 takes twice the time and looked no better on photographs.
+# Patches of 11 x 11 px: a radius of 3 loses structure, 7 takes twice the time and looked no better on photographs.
 _PATCH_RADIUS = 5
-# How much it counts, beside looking alike, that a patch comes from its own row: without, sky gets into the grass; at 2, it repeats.
+# Weight of a patch's own row relative to similarity: at 0, sky gets into the grass; at 2, patches repeat.
 _GUIDE_WEIGHT = 0.3
 
 
 class PatchMatchInpainter:
-    """Fills a hole with patches copied from the rest of the picture; the seed steers the search."""
+    """An inpainter that fills a hole with patches copied from the rest of the picture; the seed steers the search."""
 
     def __init__(self, descriptor: EngineDescriptor) -> None:
         self.descriptor = descriptor
@@ -48,14 +48,14 @@ class PatchMatchInpainter:
 
 
 def _open_axis(gap: NDArray[np.bool_]) -> Literal[0, 1] | None:
-    """0 where the hole takes up the whole left or right side, 1 for the top or bottom: there a picture can only be carried on."""
+    """Return 0 if the hole covers the whole left or right side, 1 for the top or bottom: there a picture can only be continued."""
     if gap[:, 0].all() or gap[:, -1].all():
         return 0
     return 1 if gap[0].all() or gap[-1].all() else None
 
 
 def _guide_lines(shape: tuple[int, ...], axis: Literal[0, 1]) -> NDArray[np.float32]:
-    """Which row (0) or column (1) each px belongs to. The library takes whole numbers for the same line, so they stay below a half."""
+    """Return the row (0) or column (1) of each px. The library treats whole numbers as the same line, so they stay below a half."""
     made = np.zeros((*shape, 3), dtype=np.float32)
     place = np.linspace(0, 0.5, shape[axis], dtype=np.float32)
     made[..., 0] = place[:, None] if axis == 0 else place[None, :]

@@ -1,7 +1,7 @@
-"""PP-OCR (Li et al., "PP-OCRv3: More Attempts for the Improvement of Ultra Lightweight OCR System", 2022; here the nets of v6).
+"""PP-OCR (Li et al., "PP-OCRv3: More Attempts for the Improvement of Ultra Lightweight OCR System", 2022; here the networks of v6).
 
-One net says of each px how likely it lies in the core of a line of text (Liao et al., "Real-time Scene Text Detection with
-Differentiable Binarization", AAAI 2020); another reads each line, cut out upright. Lines that stand on their head are not turned.
+One network gives the probability that a px lies in the core of a line of text (Liao et al., "Real-time Scene Text Detection with
+Differentiable Binarization", AAAI 2020); another reads each line, cropped upright. Upside-down lines are not rotated.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from goldsmith.picture.picture import Mask, Pixels
 if TYPE_CHECKING:
     import onnxruntime
 
-# px of the longer side that a picture is scaled down to, and of the shorter one it is scaled up to, to look for lines.
+# For detection, the longer side is reduced to this many px and the shorter one enlarged to this many.
 _MAX_LONG_SIDE, _MIN_SHORT_SIDE = 1600, 480
 _MULTIPLE = 32
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 _STD = np.array([0.229, 0.224, 0.225], np.float32)
-# A px above the first lies in a core; a core whose px have a lower mean than the second is no line.
+# Minimum probability of a px in a core, and minimum mean over a core.
 _MIN_CORE_PROBABILITY, _MIN_LINE_SCORE = 0.3, 0.6
-# How far a line reaches beyond its core: this much of the core's area over its circumference.
+# How far a line extends beyond its core: this factor times the core's area over its circumference.
 _UNCLIP_RATIO = 1.6
-# Lines of one picture, at most.
+# Maximum number of lines in one picture.
 _MAX_LINES = 500
-# px of a line that is read: its height, and its width at most.
+# px of a line that is read: its height, and its maximum width.
 _LINE_HEIGHT, _MAX_LINE_WIDTH = 48, 3200
-# A line whose letters are less sure than this on average is none.
+# Minimum mean confidence of a line's letters.
 _MIN_TEXT_SCORE = 0.5
 
 
 class PpOcr:
-    """Finds lines, then reads each."""
+    """A text reader that detects lines, then reads each."""
 
     def __init__(
         self,
@@ -57,6 +57,7 @@ class PpOcr:
         self._letters = charset
 
     def read(self, pixels: Pixels) -> tuple[TextLine, ...]:
+        """Return the lines of text in the picture, (h, w, 3), 0..1, sRGB, in reading order."""
         lines = []
         for corners in self._detect_lines(pixels):
             text, score = self._recognise(_crop_upright(pixels, corners))
@@ -76,7 +77,7 @@ class PpOcr:
             yield (corners * [width / wide, height / high]).astype(np.float32)
 
     def _recognise(self, line: Pixels) -> tuple[str, float]:
-        """By the likeliest letter of each step (CTC: the same one again is no new one, the first stands for none)."""
+        """Return the text and its confidence by greedy CTC decoding: a repeated letter counts once, index 0 is blank."""
         import cv2
 
         wide = min(_MAX_LINE_WIDTH, max(_LINE_HEIGHT, math.ceil(_LINE_HEIGHT * line.shape[1] / line.shape[0])))
@@ -90,7 +91,7 @@ class PpOcr:
 
 
 def _run_net(session: onnxruntime.InferenceSession, pixels: Pixels) -> NDArray[np.float32]:
-    """The net's answer to (h, w, 3). It was taught with blue first."""
+    """Return the network's output for (h, w, 3), in the BGR order it was trained with."""
     [entry] = session.get_inputs()
     blob = np.ascontiguousarray(pixels[:, :, ::-1].transpose(2, 0, 1)[None], dtype=np.float32)
     made: NDArray[np.float32] = session.run(None, {entry.name: blob})[0][0]
@@ -98,7 +99,7 @@ def _run_net(session: onnxruntime.InferenceSession, pixels: Pixels) -> NDArray[n
 
 
 def _line_boxes(probability: Mask) -> Iterator[Points]:
-    """The corners of every line in a map of cores."""
+    """Yield the corners of every line in a probability map."""
     import cv2
 
     outlines, _ = cv2.findContours((probability > _MIN_CORE_PROBABILITY).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
@@ -121,14 +122,14 @@ def _mean_inside(probability: Mask, outline: NDArray[np.int32]) -> float:
 
 
 def _order_corners(corners: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Four corners from the upper left one on."""
+    """Return four corners in order, the upper left one first."""
     by_x = corners[np.argsort(corners[:, 0], kind="stable")]
     (upper_left, lower_left), (upper_right, lower_right) = (half[np.argsort(half[:, 1])] for half in (by_x[:2], by_x[2:]))
     return np.stack([upper_left, upper_right, lower_right, lower_left])
 
 
 def _crop_upright(pixels: Pixels, corners: Points) -> Pixels:
-    """The line cut out; one that is far higher than wide is laid on its side, counter-clockwise."""
+    """Return the cropped line; one that is much higher than wide is rotated counter-clockwise."""
     import cv2
 
     wide = max(1, round(float(max(np.linalg.norm(corners[1] - corners[0]), np.linalg.norm(corners[2] - corners[3])))))
@@ -140,7 +141,7 @@ def _crop_upright(pixels: Pixels, corners: Points) -> Pixels:
 
 
 def _reading_order(lines: list[TextLine]) -> list[TextLine]:
-    """From top to bottom; what stands about level goes from left to right."""
+    """Return the lines from top to bottom, and from left to right at about the same height."""
     rows: list[list[TextLine]] = []
     for line in sorted(lines, key=lambda line: float(line.corners[:, 1].mean())):
         high = float(np.linalg.norm(line.corners[3] - line.corners[0]))

@@ -1,4 +1,4 @@
-"""SFace (Zhong et al., "SFace: Sigmoid-Constrained Hypersphere Loss for Robust Face Recognition", 2021): who a face is, in 128 numbers."""
+"""SFace (Zhong et al., "SFace: Sigmoid-Constrained Hypersphere Loss for Robust Face Recognition", 2021): a face as 128 numbers."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ _SIDE = 112
 
 
 class SFace:
-    """Looks at the face upright, at 112 px. It was trained on red, green and blue from 0 to 255."""
+    """A face embedder on the upright face at 112 px. It was trained on red, green and blue from 0 to 255."""
 
     def __init__(self, descriptor: EngineDescriptor, session: onnxruntime.InferenceSession) -> None:
         self.descriptor = descriptor
         self._session = session
 
     def embed(self, pixels: Pixels, face: Face) -> FaceEmbedding:
+        """Return the embedding, (128,), of length 1, of a face in the picture, (h, w, 3), 0..1, sRGB."""
         blob = np.ascontiguousarray(255 * aligned_crop(pixels, face.landmarks, _SIDE).transpose(2, 0, 1)[None], dtype=np.float32)
         [entry], [answer] = self._session.get_inputs(), self._session.get_outputs()
         return normalise(self._session.run([answer.name], {entry.name: blob})[0].reshape(-1))

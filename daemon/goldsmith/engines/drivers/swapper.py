@@ -1,9 +1,9 @@
-"""Nets that draw a face with somebody else's features, from onnx files that the user supplies.
+"""Networks that generate a face with another person's features, from onnx files that the user supplies.
 
-``[models.NAME.swap]`` says what one takes.
+``[models.NAME.swap]`` in models.toml describes the network.
 
-The common build: one input is the face that is there, upright, 1 x 3 x N x N; the other is who it is to be, as a vector 1 x n or as that
-person's face, 1 x 3 x M x M. It gives the new face, 1 x 3 x N x N.
+The common form: one input is the target face, upright, 1 x 3 x N x N; the other is the person, as a vector 1 x n or as that person's face,
+1 x 3 x M x M. The output is the new face, 1 x 3 x N x N.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     import onnxruntime
 
 _IDENTITY_SIDE = 112
-# px of a square that a net may ask for.
+# Maximum side in px that a network may take.
 _MAX_SIDE = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class _NetInputs:
-    """What the net's inputs are called, and the sides of the squares they take; ``person_side`` 0 = it takes a vector of ``numbers``."""
+    """The names of the network's inputs, and the sides of their squares; ``person_side`` 0 = it takes a vector of ``numbers``."""
 
     face: str
     source: str
@@ -45,7 +45,7 @@ class _NetInputs:
 
 
 class OnnxFaceSwapper:
-    """Shows the net the face and the person, and gives back what it draws."""
+    """A face swapper that gives the network the face and the person, and returns the face it generates."""
 
     def __init__(
         self, descriptor: EngineDescriptor, settings: FaceSwapSettings, net: onnxruntime.InferenceSession, inputs: _NetInputs
@@ -58,6 +58,7 @@ class OnnxFaceSwapper:
         self.matrix: NDArray[np.float32] | None = None
 
     def swap(self, pixels: Pixels, face: Face, source_pixels: Pixels, source_face: Face) -> DrawnFace:
+        """Return the generated face, (side, side, 3), 0..1, sRGB, and its corners in the picture, in px."""
         shape = self._shape
         square = align_square(face.landmarks, shape.side, wide=True)
         given = {
@@ -111,7 +112,7 @@ def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device
 
 
 def _net_inputs(file: Path, net: onnxruntime.InferenceSession, *, by_vector: bool) -> _NetInputs:
-    """Which of its inputs is which. Raises InputError where they are not those of the common build."""
+    """Return which input is which. Raises InputError if they do not have the common form."""
     inputs = {entry.name: entry.shape for entry in net.get_inputs()}
     vectors = [name for name, sides in inputs.items() if len(sides) == 2]
     squares = [name for name, sides in inputs.items() if len(sides) == 4 and _square_side(sides)]
@@ -128,7 +129,7 @@ def _net_inputs(file: Path, net: onnxruntime.InferenceSession, *, by_vector: boo
 
 
 def _square_side(sides: list[Any]) -> int:
-    """The side of the square that an input 1 x 3 x N x N takes; 0 where it is none."""
+    """Return the side of the square that an input 1 x 3 x N x N takes, or 0 if it has another form."""
     fits = sides[1] == 3 and sides[2] == sides[3] and isinstance(sides[2], int) and 16 <= sides[2] <= _MAX_SIDE
     return int(sides[2]) if fits else 0
 

@@ -1,7 +1,7 @@
-"""U2-Net (Qin et al., "U2-Net: Going Deeper with Nested U-Structure for Salient Object Detection", 2020): what a picture is of.
+"""U2-Net (Qin et al., "U2-Net: Going Deeper with Nested U-Structure for Salient Object Detection", 2020): the subject of a picture.
 
-It always looks at 320 x 320 px, and twice: at the picture and at its mirror image. What it says of only one of the two comes out grey:
-there it does not know. What it thinks of a picture with no subject is faint, so its answer is not stretched to 0..1 there.
+It always runs at 320 x 320 px, on the picture and on its mirror image. Where the two disagree, the matte is grey, that is, uncertain. For a
+picture without a subject its output is faint, so it is then not stretched to 0..1.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 _SIDE = 320
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 _STD = np.array([0.229, 0.224, 0.225], np.float32)
-# A net that is nowhere surer than this has found nothing.
+# If the network's output is nowhere higher, it has found nothing.
 _MIN_PEAK = 0.5
-# What the net says is how likely a px is the subject, not how much of it: what is more likely than not is taken as the subject.
+# The network gives the probability that a px is the subject, not its coverage: values above one half become the subject.
 _CONTRAST = 2.5
 
 
 class U2Net:
-    """Mattes of whatever stands out."""
+    """A matte estimator for the most salient object."""
 
     def __init__(self, descriptor: EngineDescriptor, session: onnxruntime.InferenceSession) -> None:
         self.descriptor = descriptor

@@ -1,6 +1,6 @@
 """YuNet (Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023), run by OpenCV.
 
-It also fires on the faces of dogs and cats, with lower scores: hence the threshold.
+It also detects the faces of dogs and cats, with lower scores: hence the threshold.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from goldsmith.engines.vision import Face, FaceDetector
 from goldsmith.errors import InputError
 from goldsmith.picture.picture import Pixels, quantise
 
-# px of the longer side that it is shown at most: larger faces than some 300 px are missed …
+# Maximum px of the longer side: faces larger than some 300 px are missed …
 _MAX_SIDE = 1280
-# … so it looks once more at so many, for faces that fill the picture.
+# … so it runs again at this size, for faces that fill the picture.
 _SECOND_PASS_SIDE = 400
-# What it finds there is a face so large, as a part of the picture's longer side.
+# In the second pass, a face must have this share of the picture's longer side.
 _MIN_SECOND_PASS_SHARE = 0.2
 _MIN_SCORE = 0.8
-# Of two boxes that overlap by more of their union than this, one is kept.
+# If two boxes overlap by more of their union, one is kept.
 _MAX_OVERLAP = 0.3
 
 
 class YuNet:
-    """Finds faces of 10 px and more in a picture of 1280 px."""
+    """A face detector for faces of 10 px and more in a picture of 1280 px."""
 
     def __init__(self, descriptor: EngineDescriptor, net: Any) -> None:
         self.descriptor = descriptor
@@ -38,6 +38,7 @@ class YuNet:
         self._alone = Lock()
 
     def detect(self, pixels: Pixels) -> tuple[Face, ...]:
+        """Return the faces in the picture, (h, w, 3), 0..1, sRGB, largest first."""
         long = max(pixels.shape[:2])
         faces = self._detect_at(pixels, _MAX_SIDE)
         if long > _SECOND_PASS_SIDE:
@@ -46,7 +47,7 @@ class YuNet:
         return tuple(sorted(faces, key=lambda face: -face.box[2] * face.box[3]))
 
     def _detect_at(self, pixels: Pixels, side: int) -> list[Face]:
-        """The faces that are seen with the picture's longer side at so many px."""
+        """Return the faces that are detected with this many px on the picture's longer side."""
         import cv2
 
         height, width = pixels.shape[:2]
@@ -62,7 +63,7 @@ class YuNet:
 
 
 def _overlap(first: tuple[float, float, float, float], second: tuple[float, float, float, float]) -> float:
-    """What two boxes share, as a part of the smaller one."""
+    """Return the overlap of two boxes, as a share of the smaller one."""
     wide, high = (min(first[at] + first[at + 2], second[at] + second[at + 2]) - max(first[at], second[at]) for at in (0, 1))
     return max(0.0, wide) * max(0.0, high) / max(min(first[2] * first[3], second[2] * second[3]), 1e-6)
 
@@ -88,7 +89,7 @@ def _open_net(path: Path) -> Any:
     import cv2
 
     before = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # it warns of a choice of device that nobody makes here
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # it warns of a device choice that nobody makes here
     try:
         return cv2.FaceDetectorYN.create(str(path), "", (320, 320), _MIN_SCORE, _MAX_OVERLAP, 200)
     finally:

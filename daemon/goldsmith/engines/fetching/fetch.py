@@ -1,4 +1,4 @@
-"""Gets weights: each source of a file in turn, until one gives the bytes that models.toml promises; then put down whole."""
+"""Fetch weights: try the sources of a file in turn until one returns the bytes that models.toml promises, then install it atomically."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _CHUNK = 1 << 20
 
 
 class FetchFault(GoldsmithError):
-    """No source gave the file: each one's failure is in the sentence."""
+    """No source returned the file; the sentence has the failure of each."""
 
     exit_code = 4
 
 
 def fetch(weights: WeightsRegistry, name: str, on_progress: OnFetchProgress = lambda done, total, note: None) -> list[Path]:
-    """Bring the weights of one model into the models folder and say which files are new (none where all were there and right).
+    """Fetch the weights of one model into the models folder and return the new files (none if all were there and valid).
 
-    progress: called with (bytes done, bytes in all or None, what is being done), a few times a second.
-    Raises InputError for an unknown name, FetchError where no source works, HostError where the folder cannot be written.
-    A file in place with other bytes is replaced, once the right one is here.
+    on_progress: called with (bytes done, bytes in total or None, a note), a few times a second. Raises InputError for an unknown name,
+    FetchError if no source works, HostError if the folder cannot be written. An existing file with other bytes is replaced once the right
+    one has arrived.
     """
     name = weights.models.resolve_name(name)
     model = weights.models.models[name]
     wrong = [file for file in model.files if weights.find_fault(file, ignore_cache=True)]
     tree = weights.tree_of(name)
     if tree is not None and model.repository is None:
-        weights.require_valid(tree, ignore_cache=True)  # it is the admin's: nothing is fetched for it
+        weights.require_valid(tree, ignore_cache=True)  # it belongs to the admin: nothing is fetched for it
     if not wrong and model.repository is None:
         return []
     try:
@@ -73,7 +73,7 @@ def _fetch_file(weights: WeightsRegistry, file: WeightsFile, scratch_folder: Pat
         except SourceFault as fault:
             failures.append(f"{describe_source(source)}: {fault}")
             continue
-        weights.find_fault(file, ignore_cache=False)  # notes the hash beside the file
+        weights.find_fault(file, ignore_cache=False)  # stores the hash beside the file
         return target
     tried = "\n".join(f"  {failure}" for failure in failures) or "  models.toml names no source"
     raise FetchFault(
@@ -85,7 +85,7 @@ def _fetch_file(weights: WeightsRegistry, file: WeightsFile, scratch_folder: Pat
 def _fetch_from_source(
     source: WeightsSource, file: WeightsFile, target: Path, scratch: Path, part_path: Path, on_progress: OnFetchProgress
 ) -> None:
-    """One source's file put down at ``target``. Raises SourceFault where it does not come or is not the right one."""
+    """Install one source's file at ``target``. Raises SourceFault if it does not arrive or is not the right one."""
     archive = fetch_source(source, scratch, part_path, on_progress)
     member = None if isinstance(source, HubSource) else source.member
     try:
@@ -93,14 +93,14 @@ def _fetch_from_source(
             _install(inside, file, target, on_progress)
     except SourceFault:
         if archive == part_path:
-            part_path.unlink()  # going on after wrong bytes would never make them right
+            part_path.unlink()  # resuming after wrong bytes would never make them right
         raise
     if archive == part_path:
         part_path.unlink()
 
 
 def _install(stream: IO[bytes], file: WeightsFile, target: Path, progress: OnFetchProgress) -> None:
-    """Copy no more than the promised bytes beside ``target``, compare the hash, and only then give the file its name."""
+    """Copy no more than the promised bytes beside ``target``, compare the hash, and only then rename the file."""
     handle, temporary = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".new", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as output:
@@ -110,7 +110,7 @@ def _install(stream: IO[bytes], file: WeightsFile, target: Path, progress: OnFet
             os.fsync(output.fileno())
         os.replace(temporary, target)
         fsync_folder(target.parent)
-    except BaseException:  # a border - whatever ends it, Ctrl-C too, nothing half may stay
+    except BaseException:  # a border - whatever ends it, Ctrl-C too, no partial file may remain
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
@@ -134,7 +134,7 @@ def _copy_verified(stream: IO[bytes], output: IO[bytes], file: WeightsFile, prog
 
 @contextlib.contextmanager
 def _fetch_lock(folder: Path) -> Iterator[None]:
-    """One fetch at a time to a folder; what a killed one left behind goes."""
+    """Allow one fetch at a time in a folder, and remove what a killed one left."""
     with (folder / ".fetching").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for left in folder.glob(".fetch-*"):

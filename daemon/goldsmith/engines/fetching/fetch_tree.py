@@ -1,7 +1,7 @@
-"""Gets a model that is a tree of files: file by file into a folder of its own, checked, and given the model's name when all is there.
+"""Fetch a model that is a tree of files: file by file into a staging folder, checked, and renamed to the model's name when complete.
 
-What has come stays when a fetch is broken off; the next one goes on from there. A tree in place with wrong or missing files is mended in
-the same way: what is right of it is kept.
+Files that arrived stay if a fetch is interrupted, and the next fetch continues. An existing tree with wrong or missing files is repaired in
+the same way: its valid files are kept.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from goldsmith.errors import HostError
 
 
 def fetch_tree(weights: WeightsRegistry, tree: ModelTree, on_progress: OnFetchProgress) -> list[Path]:
-    """Bring the tree into the models folder; the new files. Raises SourceFault with one line, OSError where the disk refuses."""
+    """Fetch the tree into the models folder and return the new files. Raises SourceFault with one line, OSError if the disk refuses."""
     repository = tree.model.repository
     if repository is None or _is_valid(weights, tree):
         return []
     on_progress(0, None, f"asking for the files of {repository.hub}")
     offered = _list_expected_files(tree, repository)
     coming = weights.folder / f".{tree.name}.coming"
-    if tree.root.is_dir():  # a part of it, or an older one: what is right of it need not come again
+    if tree.root.is_dir():  # a part of it, or an older one: valid files need not be fetched again
         _reuse_existing_files(tree.root, coming)
     coming.mkdir(parents=True, exist_ok=True)
     _check_disk_space(offered, coming)
@@ -47,7 +47,7 @@ def _is_valid(weights: WeightsRegistry, tree: ModelTree) -> bool:
 
 
 def _list_expected_files(tree: ModelTree, repository: HubRepository) -> HubListing:
-    """What is to come: the pinned files of the pinned commit, or what the hub has at the revision that models.toml names."""
+    """Return the expected files: the pinned files of the pinned commit, or the hub's files at the revision that models.toml names."""
     if tree.pin is None or tree.is_pin_stale():
         return list_hub_files(repository, config_only=tree.is_config_only)
     pinned = {path: file for path, file in tree.pin.files.items() if tree.path_of(path) == tree.root / path}
@@ -55,7 +55,7 @@ def _list_expected_files(tree: ModelTree, repository: HubRepository) -> HubListi
 
 
 def _reuse_existing_files(root: Path, staging: Path) -> None:
-    """Make the tree in place the beginning of the one that comes; from then on it counts as not there."""
+    """Move the existing tree to the staging folder; from then on it counts as missing."""
     (root / FETCH_RECORD_NAME).unlink(missing_ok=True)
     if staging.exists():
         shutil.rmtree(staging)
@@ -63,7 +63,7 @@ def _reuse_existing_files(root: Path, staging: Path) -> None:
 
 
 def _check_disk_space(listing: HubListing, staging: Path) -> None:
-    """Raise HostError where the disk is too small for what is missing: known before a day of downloading, not after."""
+    """Raise HostError if the disk is too small for the missing files, before the download and not after it."""
     here = sum(min(_size(staging / file.path), file.size) for file in listing.files)
     free = shutil.disk_usage(staging).free
     if listing.size - here > free:
@@ -78,7 +78,7 @@ def _size(path: Path) -> int:
 
 
 def _download_all(repository: HubRepository, listing: HubListing, staging: Path, progress: OnFetchProgress) -> list[str]:
-    """Every file of the listing whole and right below ``coming``, and nothing else there; which of them are new."""
+    """Download every file of the listing into ``staging``, complete and valid, and remove everything else; return the new ones."""
     new, done = [], 0
     for file in listing.files:
         target = staging / file.path
@@ -102,7 +102,7 @@ def _download_file(hub: str, listing: HubListing, file: HubFile, staging: Path, 
     download_hub_file(hub, listing.commit, file, part, one)
     if not _is_file_valid(part, file):
         found = part.stat().st_size
-        part.unlink()  # going on after wrong bytes would never make them right
+        part.unlink()  # resuming after wrong bytes would never make them right
         raise SourceFault(
             f"gives {file.path} with {found} bytes that are not the {file.size} it promises (or with another sha256); refused"
         )
@@ -120,7 +120,7 @@ def _is_file_valid(path: Path, file: HubFile) -> bool:
 
 
 def _remove_unwanted(staging: Path, wanted: set[str]) -> None:
-    """Throw away what an older tree or another revision has left."""
+    """Remove files of an older tree or another revision."""
     for place, folders, names in os.walk(staging, topdown=False):
         for name in names:
             path = Path(place) / name
@@ -133,7 +133,7 @@ def _remove_unwanted(staging: Path, wanted: set[str]) -> None:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make what was renamed in this folder outlast a power cut."""
+    """Make the renames in this folder survive a power cut."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -1,7 +1,7 @@
-"""A hub's repositories through huggingface_hub: what is in one at a revision, and one file of it, resumed where it was broken off.
+"""Access a hub's repositories through huggingface_hub: list the files at a revision, and download a file, resumed after an interruption.
 
-The user's own endpoint, token, proxies and HF_HUB_OFFLINE hold, because every request goes through the client's own session. The client
-itself throws away a file that was broken off; these files have many gigabytes, so they are kept here and gone on with.
+The user's own endpoint, token, proxies and HF_HUB_OFFLINE apply, because every request goes through the client's own session. The client
+deletes an interrupted file; these files have many gigabytes, so they are kept here and resumed.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any
 from goldsmith.engines.fetching.sources import OnFetchProgress, SourceFault
 from goldsmith.engines.registry.weights_sources import HubRepository
 
-# Bytes between two reports of progress.
+# Bytes between two progress reports.
 _CHUNK = 1 << 20
 _STALL_SECONDS = 60.0
-# Attempts in a row that bring no byte before a download is given up.
+# A download is given up after this many attempts in a row without a byte.
 _MAX_EMPTY_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class HubFile:
-    """One file of a repository. ``sha256`` is "" where the hub keeps the file inside git itself and does not know it."""
+    """One file of a repository. ``sha256`` is "" if the hub keeps the file inside git and does not know it."""
 
     path: str
     size: int
@@ -45,7 +45,9 @@ class HubListing:
 
 
 def list_hub_files(repository: HubRepository, *, config_only: bool = False) -> HubListing:
-    """The model's files in the repository at the revision it names; ``bare`` as for ``refusal``. Raises SourceFault with one line."""
+    """Return the model's files in the repository at its revision; ``config_only`` as for ``refusal_reason``. Raises SourceFault with one
+    line.
+    """
     from huggingface_hub import HfApi, constants
 
     with _hub_errors_as_faults(repository.hub):
@@ -66,9 +68,9 @@ def _hub_file(path: str, sibling: Any) -> HubFile:
 
 
 def download_hub_file(hub: str, commit: str, file: HubFile, part_path: Path, on_progress: OnFetchProgress) -> None:
-    """Bring one file into ``part``, going on after the bytes that lie there already. Raises SourceFault with one line.
+    """Download one file into ``part_path``, continuing after the bytes that are already there. Raises SourceFault with one line.
 
-    A connection that breaks is tried again as long as each attempt brings something.
+    A broken connection is retried as long as each attempt brings bytes.
     """
     fruitless = 0
     while True:
@@ -91,7 +93,7 @@ def download_hub_file(hub: str, commit: str, file: HubFile, part_path: Path, on_
 
 
 def _download_rest(hub: str, commit: str, file: HubFile, part_path: Path, progress: OnFetchProgress) -> None:
-    """One request for what is still missing."""
+    """Request the missing bytes once."""
     from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status  # type: ignore[attr-defined]
 
@@ -102,14 +104,14 @@ def _download_rest(hub: str, commit: str, file: HubFile, part_path: Path, progre
     url = hf_hub_url(hub, file.path, revision=commit, endpoint=constants.ENDPOINT)
     with get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=_STALL_SECONDS) as answer:
         if answer.status_code == 416 and done:
-            part_path.unlink()  # more than there is: it was of something else
+            part_path.unlink()  # longer than the file: it belonged to another one
             return
         hf_raise_for_status(answer)
         resumed = answer.status_code == 206
         done = done if resumed else 0
         with part_path.open("ab" if resumed else "wb") as target:
             told = done
-            for chunk in answer.iter_bytes():  # as they come: a bigger chunk would be lost with the connection
+            for chunk in answer.iter_bytes():  # as they arrive: a bigger chunk would be lost with the connection
                 target.write(chunk)
                 done += len(chunk)
                 if done - told >= _CHUNK or done >= file.size:
@@ -122,15 +124,15 @@ def _size(path: Path) -> int:
 
 
 class HubRefused(SourceFault):
-    """Trying again would not help: the hub or this machine's settings say no."""
+    """A failure that a retry does not change: the hub or this machine's settings refuse."""
 
 
 @contextmanager
 def _hub_errors_as_faults(hub: str) -> Iterator[None]:
-    """What the client raises, as one line for the person."""
+    """Turn the client's exceptions into one line for people."""
     from huggingface_hub import constants, errors
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are not for the person; what failed in the end is
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries do not concern the user; the final failure does
     page = f"{constants.ENDPOINT}/{hub}"
     login = "log in with `hf auth login` or set HF_TOKEN"
     try:
@@ -151,7 +153,7 @@ def _hub_errors_as_faults(hub: str) -> Iterator[None]:
         if getattr(error, "filename", None):  # this disk's, not the hub's
             raise
         raise _to_source_fault(error) from error
-    except Exception as error:  # a border - the client's transport raises classes of its own
+    except Exception as error:  # a border - the client's transport raises its own classes
         raise _to_source_fault(error) from error
 
 

