@@ -14,8 +14,8 @@ import pytest
 
 _MODULE = """
     import os
-    from goldsmith.engines.diffusion import generating
-    from goldsmith.engines.diffusion.mounted import Mounted
+    from goldsmith.engines.diffusion import diffusion_engine
+    from goldsmith.engines.diffusion.loaded_model import LoadedModel
 
     def note(word):
         with open(os.path.join(HERE, "log"), "a") as file:
@@ -24,18 +24,18 @@ _MODULE = """
     def ordered(fault):
         return os.path.exists(os.path.join(HERE, fault))
 
-    made, pipe, heard = Mounted.__init__, Mounted.pipe, generating._Share.heard
+    load, pipeline, on_step_end = LoadedModel.__init__, LoadedModel.pipeline, diffusion_engine._ProgressShare.on_step_end
 
-    def mount(self, *given, **named):
+    def noted_load(self, *given, **named):
         note("load")
-        made(self, *given, **named)
+        load(self, *given, **named)
 
-    def faulty(self, way, *, tiled):
+    def faulty(self, call, *, use_tiling):
         import torch
-        found = pipe(self, way, tiled=tiled)
+        found = pipeline(self, call, use_tiling=use_tiling)
         whole = type(found.vae).decode
         def decode(*given, **named):
-            if ordered("short") and not tiled:
+            if ordered("short") and not use_tiling:
                 note("short")
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
             if ordered("dead"):
@@ -48,9 +48,10 @@ _MODULE = """
         note(f"step {number}")
         if number == 2 and ordered("gate"):
             os.close(os.open(os.path.join(HERE, "gate"), os.O_RDONLY))
-        return heard(self, running, number, timestep, tensors)
+        return on_step_end(self, running, number, timestep, tensors)
 
-    Mounted.__init__, Mounted.pipe, generating._Share.heard = mount, faulty, step
+    LoadedModel.__init__, LoadedModel.pipeline = noted_load, faulty
+    diffusion_engine._ProgressShare.on_step_end = step
 """
 
 

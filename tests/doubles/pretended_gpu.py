@@ -95,7 +95,7 @@ def pretend(folder: Path, put: Put) -> None:
     }
     for name, value in told.items():
         put(torch.cuda, name, value)
-    for kind, name in ((LoadedModel, "__init__"), (LoadedModel, "group"), (DiffusionEngine, "_made")):
+    for kind, name in ((LoadedModel, "__init__"), (LoadedModel, "switch_to_group_offload"), (DiffusionEngine, "_generate_pictures")):
         put(kind, name, _within(getattr(kind, name)))
 
 

@@ -45,7 +45,7 @@ def test_each_fill_s_facts_are_told() -> None:
     fill = GeneratorInpainter(engine("sdxl"), GenerationOptions("moss"), told.append)
     for seed in (1, 2):
         fill.fill(picture(), hole(), seed)
-    assert [(facts["ability"], facts["seeds"], facts["rung"]) for facts in told] == [
+    assert [(facts["ability"], facts["seeds"], facts["memory_fallback"]) for facts in told] == [
         ("inpaint", [1], "as asked"),
         ("inpaint", [2], "as asked"),
     ]

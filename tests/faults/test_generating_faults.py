@@ -71,11 +71,11 @@ def test_out_of_memory_costs_no_picture_and_the_rung_is_in_the_manifest(studio: 
     faults.order("short")
     drop(studio, "short")
     studio.until_idle()
-    assert (made(studio, "short")["rung"], made(studio, "short")["tiling"]) == ("tiled decoder", True)
+    assert (made(studio, "short")["memory_fallback"], made(studio, "short")["tiling"]) == ("tiled decoder", True)
     faults.mend("short")
     drop(studio, "next")
     studio.until_idle()
-    assert (made(studio, "next")["rung"], made(studio, "next")["tiling"]) == ("as asked", False)
+    assert (made(studio, "next")["memory_fallback"], made(studio, "next")["tiling"]) == ("as asked", False)
     (only,) = set(faults.noted("step 0"))
     assert faults.noted("short") == [only]
     assert faults.noted("load") in ([], [only])
@@ -130,7 +130,7 @@ def test_a_device_that_dies_in_mid_picture_is_tried_again_with_a_new_process(stu
     faults.forget()
     studio.works.workers.resume("gpu")  # type: ignore[union-attr]
     studio.until_idle()
-    assert made(studio, "dying")["rung"] == "as asked"
+    assert made(studio, "dying")["memory_fallback"] == "as asked"
     (second,) = faults.noted("load")
     assert second != first
 
@@ -193,4 +193,4 @@ def test_a_replay_by_an_engine_that_served_on_another_rung_names_the_rung(studio
     faults.mend("short")
     report = Delivery(studio.root, "delivered/tight.manifest.json").again()
     said = " ".join([*report.causes, *report.other_changes])
-    assert "rung" in said, said
+    assert "memory_fallback" in said, said

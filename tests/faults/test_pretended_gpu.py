@@ -69,7 +69,7 @@ def test_a_shortage_on_the_card_costs_no_picture(house: tuple[Studio, Faults, Pr
     drop(studio, "short")
     studio.until_idle(120)
     faults.mend("short")
-    assert made(studio, "short")["rung"] == "tiled decoder"
+    assert made(studio, "short")["memory_fallback"] == "tiled decoder"
     assert card.given_back > before
 
 
@@ -102,4 +102,4 @@ def test_a_card_that_fails_pauses_and_its_picture_waits_in_place(house: tuple[St
     faults.mend("dead")
     works.workers.resume("gpu")
     studio.until_idle(120)
-    assert made(studio, "dead")["rung"] == "as asked"
+    assert made(studio, "dead")["memory_fallback"] == "as asked"

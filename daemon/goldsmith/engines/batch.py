@@ -84,8 +84,16 @@ def can_share_batch(first: GenerationRequest, second: GenerationRequest) -> bool
 
 
 def _batch_key(request: GenerationRequest) -> tuple[object, ...]:
-    wish = replace(request.options, prompt="")
-    return wish, request.width, request.height, len(request.seeds), request.picture is None, request.hole is None, len(request.references)
+    options = replace(request.options, prompt="")
+    return (
+        options,
+        request.width,
+        request.height,
+        len(request.seeds),
+        request.picture is None,
+        request.hole is None,
+        len(request.references),
+    )
 
 
 @dataclass(eq=False, slots=True)

@@ -235,7 +235,11 @@ class Journal:
             )
             db.executemany(
                 "INSERT OR IGNORE INTO placed_version VALUES (?, ?, ?)",
-                [(os.fsencode(version.folder), os.fsencode(version.stem), version.number) for plan in completed for version in plan.versions],
+                [
+                    (os.fsencode(version.folder), os.fsencode(version.stem), version.number)
+                    for plan in completed
+                    for version in plan.versions
+                ],
             )
 
     def open_plans(self) -> list[Plan]:
@@ -322,7 +326,9 @@ def _prepare_writing(db: sqlite3.Connection) -> None:
 def _require_current_tables(db: sqlite3.Connection, path: Path) -> None:
     """Raise UsageError if a migration is missing: a reader cannot run it."""
     if pending := pending_migrations(db):
-        raise UsageError(f"The journal {path} is not up to date (it lacks {pending[0]!r}).", "Start `goldsmith run` with this version once.")
+        raise UsageError(
+            f"The journal {path} is not up to date (it lacks {pending[0]!r}).", "Start `goldsmith run` with this version once."
+        )
 
 
 def _to_json(value: object) -> str:

@@ -19,9 +19,9 @@ from goldsmith.engines.diffusion.memory_layout import MemoryLayout
 from goldsmith.errors import DeviceError, InputError, JobCancelled
 
 FACTS = {
-    "model", "family", "ability", "seeds", "steps", "steps_run", "guidance", "strength", "size", "made_at", "negative_used",
-    "input_bits", "pipeline", "scheduler", "scheduler_sha256", "precision", "offload", "tiling", "batch", "rung", "loras", "threads",
-    "deterministic", "tf32", "prompt_cut", "device", "device_title", "torch", "diffusers", "transformers", "safety_checker",
+    "model", "family", "ability", "seeds", "steps", "steps_run", "guidance", "strength", "size", "generated_size", "negative_prompt_used",
+    "input_bits", "pipeline", "scheduler", "scheduler_sha256", "precision", "offload", "tiling", "batch", "memory_fallback", "loras", "threads",
+    "deterministic", "tf32", "prompt_truncated", "device", "device_title", "torch", "diffusers", "transformers", "safety_checker",
 }  # fmt: skip
 EIGHT_BIT = {("flux2-klein", "edit"), ("flux2-klein", "references")} | {way for way in WAYS if way[0].startswith("qwen-image-edit")}
 
@@ -56,14 +56,14 @@ def test_the_record_says_all_that_a_replay_needs(family: str, ability: Ability) 
     facts = alone(family, ability, 2).facts
     assert set(facts) == FACTS
     assert (facts["family"], facts["ability"], facts["seeds"], facts["steps"]) == (family, ability, [2], 2)
-    assert (facts["precision"], facts["offload"], facts["tiling"], facts["batch"], facts["rung"]) == (
+    assert (facts["precision"], facts["offload"], facts["tiling"], facts["batch"], facts["memory_fallback"]) == (
         "float32",
         "none",
         False,
         1,
         "as asked",
     )
-    assert (facts["device"], facts["threads"], facts["size"], facts["made_at"]) == ("cpu", 1, [WIDTH, HEIGHT], [WIDTH, HEIGHT])
+    assert (facts["device"], facts["threads"], facts["size"], facts["generated_size"]) == ("cpu", 1, [WIDTH, HEIGHT], [WIDTH, HEIGHT])
     assert facts["input_bits"] == (8 if (family, ability) in EIGHT_BIT else 32)
     assert len(str(facts["scheduler_sha256"])) == 64
 
@@ -151,13 +151,13 @@ def test_words_to_keep_away_from_change_the_picture_where_a_family_has_them(fami
     plain = alone(family, "text", 1)
     kept = engine(family).generate(request("text", wish=replace(WISH, negative="fog, rain")))
     assert not np.array_equal(plain.pictures[0], kept.pictures[0])
-    assert (plain.facts["negative_used"], kept.facts["negative_used"]) == (False, True)
+    assert (plain.facts["negative_prompt_used"], kept.facts["negative_prompt_used"]) == (False, True)
 
 
 def test_words_that_a_family_cannot_keep_away_from_are_said_to_be_unused() -> None:
     """FLUX has no such words; nothing pretends that it had."""
     kept = engine("flux").generate(request("text", wish=replace(WISH, negative="fog")))
-    assert kept.facts["negative_used"] is False
+    assert kept.facts["negative_prompt_used"] is False
     assert np.array_equal(kept.pictures[0], alone("flux", "text", 1).pictures[0])
 
 
@@ -237,7 +237,7 @@ def test_a_picture_that_a_pipeline_makes_smaller_is_brought_to_its_size(monkeypa
 
     monkeypatch.setattr(FluxPipeline, "__call__", smaller)
     made = engine("flux").generate(request("text"))
-    assert (made.pictures[0].shape, made.facts["size"], made.facts["made_at"]) == ((HEIGHT, WIDTH, 3), [WIDTH, HEIGHT], [48, 32])
+    assert (made.pictures[0].shape, made.facts["size"], made.facts["generated_size"]) == ((HEIGHT, WIDTH, 3), [WIDTH, HEIGHT], [48, 32])
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_picture_that_a_pipeline_makes_smaller_is_brought_to_its_size(monkeypa
 def test_words_beyond_what_a_model_reads_are_said_to_be_cut(family: str, letters: int, cut: bool) -> None:
     """SDXL reads 77 tokens, FLUX 512; nothing is left aside in silence."""
     made = engine(family).generate(request("text", wish=replace(WISH, prompt="x" * letters)))
-    assert made.facts["prompt_cut"] is cut
+    assert made.facts["prompt_truncated"] is cut
 
 
 def test_requests_that_are_not_alike_are_worked_off_one_by_one() -> None:

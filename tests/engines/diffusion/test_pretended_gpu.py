@@ -84,10 +84,10 @@ def test_a_shortage_there_walks_the_ladder_and_gives_memory_back(gpu: Pretended,
     monkeypatch.setattr(diffusers.FluxPipeline, "__call__", short)
     before = gpu.given_back
     made = own.generate(request("text", (1, 2)))
-    assert (made.facts["rung"], made.facts["offload"], made.facts["batch"]) == ("offload by groups", "group", 1)
+    assert (made.facts["memory_fallback"], made.facts["offload"], made.facts["batch"]) == ("offload by groups", "group", 1)
     assert calls == [False, False, True, True, True]
     assert gpu.given_back >= before + 3
-    assert own.generate(request("text")).facts["rung"] == "as asked"
+    assert own.generate(request("text")).facts["memory_fallback"] == "as asked"
 
 
 def test_a_device_that_fails_there_is_named(gpu: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ def test_layers_are_carried_on_at_their_own_height(engine: Inpainter, turned: bo
 )
 def test_only_a_hole_over_a_whole_side_lies_beyond_the_picture(where: tuple[slice, slice], axis: int | None) -> None:
     """A corner or a hole inside is filled from all round, as before."""
-    assert driver._outward(_hole(24, 40, where) > 0) == axis
+    assert driver._open_axis(_hole(24, 40, where) > 0) == axis
 
 
 def test_the_same_seed_gives_the_same_pixels(engine: Inpainter) -> None:
@@ -86,7 +86,7 @@ def test_patches_are_asked_for_from_their_own_line(engine: Inpainter, where: tup
     monkeypatch.setattr(patchmatch, "inpaint_regularity", noting)
     hole = _hole(96, 160, where)
     engine.fill(_layers(), hole, 3)
-    axis = driver._outward(hole > 0)
+    axis = driver._open_axis(hole > 0)
     if axis is None:
         assert told == []
         return

@@ -58,7 +58,7 @@ def _lies(folder: Path) -> list[str]:
 
 def _pinned(weights: WeightsRegistry, files: dict[str, bytes], commit: str = COMMIT) -> None:
     rows = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
-    made = ModelPin.model_validate({"of": describe_origin(weights.models.models["one"]), "revision": commit, "files": rows})
+    made = ModelPin.model_validate({"origin": describe_origin(weights.models.models["one"]), "revision": commit, "files": rows})
     assert weights.pins_path is not None
     write_pin(weights.pins_path, "one", made)
 
@@ -314,10 +314,10 @@ def test_a_program_that_has_just_begun_fetches_as_well(tmp_path: Path, hub: HubD
         "memory_mb = 1\npicture_mb = 1\n"
     )
     code = (
-        "from pathlib import Path; from goldsmith.engines.registry.weights_registry import weights_of;"
-        "from goldsmith.engines.fetching.fetch import fetch; from goldsmith.engines.fetching.pin_model import pin;"
-        f"weights = weights_of(Path({str(models)!r}), Path({str(tmp_path / 'models')!r}));"
-        "pin(weights, 'one'); print(len(fetch(weights, 'one')), weights.opened('one').revision)"
+        "from pathlib import Path; from goldsmith.engines.registry.weights_registry import open_weights_registry;"
+        "from goldsmith.engines.fetching.fetch import fetch; from goldsmith.engines.fetching.pin_model import pin_model;"
+        f"weights = open_weights_registry(Path({str(models)!r}), Path({str(tmp_path / 'models')!r}));"
+        "pin_model(weights, 'one'); print(len(fetch(weights, 'one')), weights.opened('one').revision)"
     )
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)

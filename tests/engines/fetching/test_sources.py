@@ -153,10 +153,10 @@ def test_the_hubs_client_stays_quiet_in_a_fresh_program(tmp_path: Path) -> None:
     code = f"""
 import logging
 from pathlib import Path
-from goldsmith.engines.registry.origins import HubSource
-from goldsmith.engines.fetching.sources import SourceFault, bring
+from goldsmith.engines.registry.weights_sources import HubSource
+from goldsmith.engines.fetching.sources import SourceFault, fetch_source
 try:
-    bring(HubSource(hub="org/repo", file="a"), Path({str(tmp_path)!r}), Path({str(tmp_path)!r}, ".part"), lambda done, total, note: None)
+    fetch_source(HubSource(hub="org/repo", file="a"), Path({str(tmp_path)!r}), Path({str(tmp_path)!r}, ".part"), lambda done, total, note: None)
 except SourceFault:
     print(logging.getLogger("huggingface_hub.utils._http").getEffectiveLevel() == logging.ERROR)
 """

@@ -161,7 +161,7 @@ def test_no_models_at_all_is_a_fair_state(tmp_path: Path) -> None:
 def test_reading_it_brings_no_runtime_into_memory() -> None:
     """The watcher and the command line read models.toml: nothing that runs a model may come with it."""
     code = (
-        "import sys; from pathlib import Path; from goldsmith.engines import opening; from goldsmith.engines.fetching import fetch;"
+        "import sys; from pathlib import Path; from goldsmith.engines import engine_loader; from goldsmith.engines.fetching import fetch;"
         "from goldsmith.engines.registry.models import read_models;"
         f"read_models(Path({str(SHIPPED)!r}));"
         "print([name for name in ('torch', 'onnxruntime', 'patchmatch', 'cv2', 'PIL', 'huggingface_hub') if name in sys.modules])"

@@ -246,12 +246,12 @@ def test_pins_lie_beside_the_models_file_that_is_in_use(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("[one\n", r"not TOML"),
-        ('[one]\nof = "hub a/b at main"\nrevision = "main"\nfiles = {}\n', r"one\.revision"),
+        ('[one]\norigin = "hub a/b at main"\nrevision = "main"\nfiles = {}\n', r"one\.revision"),
         (
-            f'[one]\nof = "x"\nrevision = "{COMMIT}"\n[one.files]\n"../a.safetensors" = {{ bytes = 1, sha256 = "{"0" * 64}" }}\n',
+            f'[one]\norigin = "x"\nrevision = "{COMMIT}"\n[one.files]\n"../a.safetensors" = {{ bytes = 1, sha256 = "{"0" * 64}" }}\n',
             "is no name",
         ),
-        (f'[one]\nof = "x"\nrevision = "{COMMIT}"\n[one.files]\n"a/b.bin" = {{ bytes = 1, sha256 = "{"0" * 64}" }}\n', "are a pickle"),
+        (f'[one]\norigin = "x"\nrevision = "{COMMIT}"\n[one.files]\n"a/b.bin" = {{ bytes = 1, sha256 = "{"0" * 64}" }}\n', "are a pickle"),
     ],
     ids=["toml", "revision", "outside", "pickle"],
 )

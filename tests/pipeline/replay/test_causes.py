@@ -99,7 +99,7 @@ def test_a_step_that_had_all_it_had_gives_no_reason() -> None:
             "the model's revision was r, here it is s",
         ),
         ({"engine": {"name": "a", "also": [{"name": "x2"}]}}, {"engine": {"name": "a"}}, "the model was x2, here it is none"),
-        ({"findings": {"made": {"rung": "smaller"}}}, {"findings": {}}, "rung was smaller, here it is none"),
+        ({"findings": {"made": {"memory_fallback": "smaller"}}}, {"findings": {}}, "rung was smaller, here it is none"),
         (
             {"engine": {"name": "a", "fills": [{"batch": 4, "steps": 8}]}},
             {"engine": {"name": "a", "fills": [{"batch": 1, "steps": 8}]}},
@@ -129,7 +129,9 @@ def test_words_of_the_record_cannot_paint_on_a_terminal_nor_fill_it() -> None:
 def test_the_ways_part_at_the_first_step_whose_picture_is_another_one() -> None:
     """Not where the file of an earlier stage was only written otherwise."""
     first = rerun(stage("edit", step(picture_hash="a"), outputs="cd" * 32), now(picture_hash="a"))
-    second = rerun(stage("grade", step(picture_hash="b"), step(picture_hash="c"), numpy="1"), now(picture_hash="b"), now(picture_hash="x"), numpy="2")
+    second = rerun(
+        stage("grade", step(picture_hash="b"), step(picture_hash="c"), numpy="1"), now(picture_hash="b"), now(picture_hash="x"), numpy="2"
+    )
     found = build_report([first, second], [OFF])
     assert found.first_difference is not None
     assert (found.first_difference.stage, found.first_difference.step, found.first_difference.op) == ("grade", 2, "grade")

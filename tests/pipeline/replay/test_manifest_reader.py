@@ -18,7 +18,15 @@ from goldsmith.ops import catalogue
 from goldsmith.pipeline.replay.manifest_reader import MAX_MANIFEST_BYTES, ValidatedManifest, read_manifest
 
 SHA = "ab" * 32
-STEP: dict[str, Any] = {"op": "sharpen", "settings": {}, "seed": 3, "findings": {}, "engine": None, "picture_hash": "0" * 16, "seconds": 0.1}
+STEP: dict[str, Any] = {
+    "op": "sharpen",
+    "settings": {},
+    "seed": 3,
+    "findings": {},
+    "engine": None,
+    "picture_hash": "0" * 16,
+    "seconds": 0.1,
+}
 STAGE: dict[str, Any] = {
     "stage": "edit",
     "queue": "gpu",

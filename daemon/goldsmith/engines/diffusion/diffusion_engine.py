@@ -109,7 +109,7 @@ class DiffusionEngine:
             own, pictures = pictures[: len(request.seeds)], pictures[len(request.seeds) :]
             begin = len(frames) - len(pictures) - len(own)
             negative = bool(request.options.negative) and self._family.default_negative_prompt is not None
-            told: dict[str, object] = {"seeds": list(request.seeds), "negative_used": negative}
+            told: dict[str, object] = {"seeds": list(request.seeds), "negative_prompt_used": negative}
             told["batch"] = _largest_batch(begin, len(own), calling, len(frames))
             made.append(GenerationResult(tuple(own), {**done, **told}))
         return made
@@ -126,7 +126,7 @@ class DiffusionEngine:
         return self._mounted
 
     def _call_settings(self, request: GenerationRequest) -> _CallSettings:
-        wish, multiple = request.options, self._diffusion.multiple
+        options, multiple = request.options, self._diffusion.multiple
         if request.width % multiple or request.height % multiple:
             raise InputError(
                 f"The model {self._name!r} makes pictures whose sides are multiples of {multiple} px, "
@@ -134,17 +134,23 @@ class DiffusionEngine:
                 "Ask for another size.",
             )
         ability = choose_ability(self._name, self.descriptor.can, request)
-        way = self._family.calls[ability]
-        steps = self._diffusion.steps if wish.steps is None else wish.steps
-        strength = None if way.default_strength is None else way.default_strength if wish.strength is None else wish.strength
+        pipeline_call = self._family.calls[ability]
+        steps = self._diffusion.steps if options.steps is None else options.steps
+        strength = (
+            None
+            if pipeline_call.default_strength is None
+            else pipeline_call.default_strength
+            if options.strength is None
+            else options.strength
+        )
         if strength is not None:
             if strength < _MIN_STRENGTH:
                 raise InputError(
                     f"With strength {strength:g} the model {self._name!r} would change nothing.", f"Ask for {_MIN_STRENGTH} to 1."
                 )
             steps = max(steps, ceil(1 / strength))  # only this share of the steps runs, and at least one must
-        guidance = self._diffusion.guidance if wish.guidance is None else wish.guidance
-        return _CallSettings(ability, way, steps, guidance, strength, wish.negative, request.width, request.height)
+        guidance = self._diffusion.guidance if options.guidance is None else options.guidance
+        return _CallSettings(ability, pipeline_call, steps, guidance, strength, options.negative, request.width, request.height)
 
     def _generate_pictures(
         self, frames: Sequence[_SeededRequest], call: _CallSettings, on_progress: OnProgress
@@ -200,7 +206,7 @@ class DiffusionEngine:
                 pictures += self._check_and_resize(images, some, call, loaded.layout.precision)
         finally:
             loaded.finish_call()
-        done = self._call_facts(call, fallback) | {"made_at": made_at, "steps_run": int(pipe.num_timesteps), "prompt_cut": cut}
+        done = self._call_facts(call, fallback) | {"generated_size": made_at, "steps_run": int(pipe.num_timesteps), "prompt_truncated": cut}
         done |= {"pipeline": type(pipe).__name__, "tiling": fallback.uses_tiling and has_tiling(pipe.vae)}
         return pictures, {**done, **loaded.facts(), **environment_facts(self._device)}
 
@@ -240,7 +246,7 @@ class DiffusionEngine:
             "size": [call.width, call.height],
             "input_bits": 8 if call.pipeline_call.is_8bit_only else 32,
             "batch": fallback.batch,
-            "rung": fallback.name,
+            "memory_fallback": fallback.name,
             "safety_checker": "not loaded",
         }
 

@@ -43,7 +43,9 @@ class DeliveryComparison:
             if delivered is None
             else self._measure_difference(os.path.splitext(recorded.file)[1], delivered, remade.read_bytes())
         )
-        return ComparedDeliverable(recorded.file, "same pixels" if apart.get("identical") else "differs", recorded.sha256, sha256, apart, lies)
+        return ComparedDeliverable(
+            recorded.file, "same pixels" if apart.get("identical") else "differs", recorded.sha256, sha256, apart, lies
+        )
 
     def _find_delivered(self, recorded: DeliverableRecord) -> tuple[bytes | None, str]:
         """What was delivered, where it still lies there under any name; and a sentence where it is not in its place."""

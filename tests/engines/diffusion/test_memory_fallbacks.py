@@ -54,7 +54,7 @@ def _spent() -> BaseException:
 
 
 @pytest.mark.parametrize(
-    ("fails", "rung", "tiling", "offload"),
+    ("fails", "fallback", "tiling", "offload"),
     [
         (0, "as asked", False, "none"),
         (1, "one at a time", False, "none"),
@@ -62,12 +62,12 @@ def _spent() -> BaseException:
         (3, "offload by groups", True, "group"),
     ],
 )
-def test_each_rung_serves_and_is_on_record(short: Arm, fails: int, rung: str, tiling: bool, offload: str) -> None:
+def test_each_fallback_works_and_is_on_record(short: Arm, fails: int, fallback: str, tiling: bool, offload: str) -> None:
     """As asked, a batch of one, the decoder in tiles and slices, the weights by groups: whichever worked is in the facts."""
     own = opened("flux", TWOS)
     calls = short(fails, _spent())
     made = own.generate(request("text", (1, 2)))
-    assert (made.facts["rung"], made.facts["tiling"], made.facts["offload"]) == (rung, tiling, offload)
+    assert (made.facts["memory_fallback"], made.facts["tiling"], made.facts["offload"]) == (fallback, tiling, offload)
     assert made.facts["batch"] == (2 if fails == 0 else 1)
     assert calls[-1]["tiled"] is calls[-1]["sliced"] is tiling
     assert len(made.pictures) == 2
@@ -80,7 +80,7 @@ def test_a_fill_may_come_from_a_smaller_crop(short: Arm) -> None:
     """The last rung for a crop: made at three quarters of its size, brought back to it."""
     calls = short(3, _spent())
     made = opened("flux").generate(request("inpaint"))
-    assert (made.facts["rung"], made.facts["size"], made.facts["made_at"]) == ("smaller", [WIDTH, HEIGHT], [64, 64])
+    assert (made.facts["memory_fallback"], made.facts["size"], made.facts["generated_size"]) == ("smaller", [WIDTH, HEIGHT], [64, 64])
     assert calls[-1]["image"].shape == (1, 3, 64, 64)
     assert made.pictures[0].shape == (HEIGHT, WIDTH, 3)
     assert made.facts["offload"] == "group"
@@ -109,7 +109,7 @@ def test_what_a_person_sized_is_never_made_of_less(short: Arm) -> None:
 def test_the_cpu_s_own_shortages_count_as_well(short: Arm, error: BaseException) -> None:
     """A lane has a limit of its own, and torch's CPU allocator has no error class for it."""
     short(1, error)
-    assert opened("flux").generate(request("text")).facts["rung"] == "tiled decoder"
+    assert opened("flux").generate(request("text")).facts["memory_fallback"] == "tiled decoder"
 
 
 def test_other_failures_walk_no_ladder(short: Arm) -> None:
@@ -126,7 +126,7 @@ def test_the_engine_lives_on_and_keeps_only_the_offload(short: Arm) -> None:
     calls = short(2, _spent())
     own.generate(request("text"))
     after = own.generate(request("text"))
-    assert (after.facts["rung"], after.facts["tiling"], after.facts["offload"]) == ("as asked", False, "group")
+    assert (after.facts["memory_fallback"], after.facts["tiling"], after.facts["offload"]) == ("as asked", False, "group")
     assert calls[-1]["tiled"] is False
     assert after.pictures[0].tobytes() == engine("flux").generate(request("text")).pictures[0].tobytes()
 
@@ -153,15 +153,16 @@ def test_every_decoder_comes_in_tiles(family: str, monkeypatch: pytest.MonkeyPat
     """Tiling is switched on for the call and off after it."""
     own: DiffusionEngine = opened(family)
     monkeypatch.setattr(
-        "goldsmith.engines.diffusion.diffusion_engine.memory_fallbacks", lambda planned, fill: memory_fallbacks(planned, is_fill=fill)[1:]
+        "goldsmith.engines.diffusion.diffusion_engine.memory_fallbacks",
+        lambda planned, is_fill: memory_fallbacks(planned, is_fill=is_fill)[1:],
     )
     made = own.generate(request("text"))
-    assert (made.facts["rung"], made.facts["tiling"]) == ("tiled decoder", True)
+    assert (made.facts["memory_fallback"], made.facts["tiling"]) == ("tiled decoder", True)
     monkeypatch.undo()
     assert own.generate(request("text")).facts["tiling"] is False
 
 
-def test_the_rungs_are_in_their_order() -> None:
+def test_the_fallbacks_are_in_order() -> None:
     """Each gives up more than the one before; what is given up already is no rung."""
     assert [rung.name for rung in memory_fallbacks(TWOS, is_fill=True)] == [
         "as asked",
