@@ -251,7 +251,7 @@ class Service:
 
     def _log_event(self, event: str, /, **facts: object) -> None:
         """Into the log: what went wrong stands out, and progress is for those who want to know everything."""
-        level = {"progress": "debug", "held": "warning", "fault": "warning", "put back": "warning", "paused": "error"}.get(event, "info")
+        level = {"progress": "debug", "held": "warning", "fault": "warning", "requeued": "warning", "paused": "error"}.get(event, "info")
         getattr(self._log, level)(event, **facts)
 
     def _reload_setup(self) -> None:

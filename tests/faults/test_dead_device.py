@@ -60,7 +60,7 @@ def test_pictures_wait_in_place_for_a_dead_gpu_and_the_other_lanes_go_on(studio:
     works = studio.start()
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.mask.png", mask())
-    told = studio.until_heard("put back", picture="selected/hero.png")
+    told = studio.until_heard("requeued", picture="selected/hero.png")
     assert told["sentence"] == "cuda:0 has failed: unspecified launch failure."
     assert "The GPU cuda:0 has failed (unspecified launch failure). It is tried again at" in lanes(studio)["gpu"]
     assert lanes(studio)["cpu"] == ""
@@ -86,7 +86,7 @@ def test_what_is_changed_or_taken_away_while_its_device_is_dead_is_left_alone(st
     studio.start()
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.mask.png", mask())
-    studio.until_heard("put back", picture="selected/hero.png")
+    studio.until_heard("requeued", picture="selected/hero.png")
     studio.at("selected/hero.mask.png").unlink()
     studio.until_idle()
     assert studio.folder("selected") == ["hero.png"]

@@ -122,7 +122,7 @@ def test_a_device_that_dies_in_mid_picture_is_tried_again_with_a_new_process(stu
     studio.until_heard("committed", picture="inbox/before.png")
     faults.order("dead")
     drop(studio, "dying")
-    told = studio.until_heard("put back", picture="inbox/dying.png")
+    told = studio.until_heard("requeued", picture="inbox/dying.png")
     assert told["sentence"] == "cpu has failed: CUDA error: unspecified launch failure"
     assert studio.note("inbox/dying.png") == ""
     (first,) = set(faults.noted("step 0"))

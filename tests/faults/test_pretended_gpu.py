@@ -95,7 +95,7 @@ def test_a_card_that_fails_pauses_and_its_picture_waits_in_place(house: tuple[St
     works = studio.works or studio.start()
     faults.order("dead")
     drop(studio, "dead")
-    told = studio.until_heard("put back", picture="inbox/dead.toml")
+    told = studio.until_heard("requeued", picture="inbox/dead.toml")
     assert told["sentence"] == "cuda:0 has failed: CUDA error: unspecified launch failure"
     assert str(works.workers.pause_reason("gpu")).startswith("The GPU cuda:0 has failed (CUDA error: unspecified launch failure).")
     assert studio.note("inbox/dead.toml") == ""

@@ -1,1 +1,1 @@
-"""Carries assets along the stages; knows no stage and no operation by name."""
+"""The pipeline: moves assets from folder to folder and names no stage and no operation."""

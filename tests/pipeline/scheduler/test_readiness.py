@@ -118,13 +118,13 @@ def test_a_brief_alone_that_is_wrong_is_told_at_once() -> None:
 
 def test_at_the_end_of_the_line_nothing_happens() -> None:
     """delivered/ is no stage."""
-    assert sentence(verdict(["hero.png"], folder="delivered")) == "delivered/ is the end of the line: nothing more happens here."
+    assert sentence(verdict(["hero.png"], folder="delivered")) == "delivered/ is the end of the pipeline: nothing more happens here."
 
 
 def test_a_brief_that_ended_before_this_folder_says_how_to_go_on() -> None:
     """With the table to add and the file to add it to."""
     told = sentence(verdict(["hero.png", "hero.toml"], {"masked/hero.toml": SELECT + SHARPEN}, folder="masked"))
-    assert told == "Its brief ends with edit: add [[grade]] to hero.toml, or drag it on by hand."
+    assert told == "Its brief ends with edit: add [[grade]] to hero.toml, or move the picture on by hand."
 
 
 @pytest.mark.parametrize(

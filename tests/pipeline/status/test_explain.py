@@ -116,7 +116,7 @@ def test_the_end_of_a_brief_is_said(root: Path, ask: Ask) -> None:
     """A picture that went as far as its brief speaks waits for the next word or a hand."""
     put(root, "selected/hero.png")
     put(root, "selected/hero.toml", data=b'[[generate]]\nop = "select"\n')
-    assert ask().explain_file("selected/hero.png") == "Its brief ends with generate: add [[edit]] to hero.toml, or drag it on by hand."
+    assert ask().explain_file("selected/hero.png") == "Its brief ends with generate: add [[edit]] to hero.toml, or move the picture on by hand."
 
 
 def test_what_is_ready_says_what_comes_next_and_whether_anybody_is_there_to_do_it(root: Path, ask: Ask) -> None:
@@ -351,7 +351,7 @@ def test_what_is_true_of_many_is_one_sentence(root: Path, ask: Ask) -> None:
     found = {generalise_sentence(bundle, explain.explain_bundle(bundle).sentence) for bundle in explain.bundles("inbox")}
     assert found == {"Waiting for an instruction: put a mask (“NAME.mask.png”) or a brief (“NAME.toml”) beside it."}
     (ended,) = (generalise_sentence(bundle, explain.explain_bundle(bundle).sentence) for bundle in explain.bundles("selected"))
-    assert ended == "Its brief ends with generate: add [[edit]] to NAME.toml, or drag it on by hand."
+    assert ended == "Its brief ends with generate: add [[edit]] to NAME.toml, or move the picture on by hand."
 
 
 def test_the_nearest_campaign_brief_speaks(root: Path, ask: Ask) -> None:

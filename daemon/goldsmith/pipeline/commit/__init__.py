@@ -1,1 +1,1 @@
-"""From an outcome to files in their places: plans, names, renames, recovery."""
+"""The commit: moves a job's inputs and results to their places, either all of them or none."""

@@ -1,1 +1,1 @@
-"""Decide what runs next, and what becomes of it."""
+"""The scheduler: decides which job starts next and handles every result."""

@@ -1,4 +1,4 @@
-"""Assets that wait with a problem: the note beside the picture, and the memory that the problem was told already."""
+"""Held assets: the note beside each picture, and the record in the journal that keeps the same problem from being reported twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from goldsmith.pipeline.scheduler.work_item import fingerprint
 
 
 class Holds:
-    """One hold a picture. The journal remembers it; with the journal gone the problem is found, and told, once more."""
+    """Keeps one hold per picture, in the journal. If the journal is lost, each problem is found and reported once more."""
 
     def __init__(self, root: Path, journal: Journal, fs: Filesystem, wall_clock: Callable[[], float]) -> None:
         self._root = root
@@ -24,22 +24,16 @@ class Holds:
         self._fs = fs
         self._wall_clock = wall_clock
         self._held: dict[str, HoldRecord] = {held.path: held for held in journal.all_holds()}
+        # Pictures whose problem may be in the library: their steps name a file of it, or their brief is invalid.
         self._waiting_for_library: set[str] = set(self._held)
-        # Pictures for which the library may be to blame: what was asked of them names it, or is wrong itself.
         self._picture_by_key: dict[BundleKey, str] = {bundle_key(path): path for path in self._held}
 
-    def __contains__(self, picture: str) -> bool:
-        return picture in self._held
-
-    def __len__(self) -> int:
-        return len(self._held)
-
     def waiting_for_library(self) -> tuple[str, ...]:
-        """The pictures that may be free once something in the library changed: what it lacked may be there by now."""
+        """Return the held pictures whose problem may be solved by a change in the library."""
         return tuple(picture for picture in self._held if picture in self._waiting_for_library)
 
     def is_still_held(self, bundle: Bundle, sigs: Mapping[str, FileSignature]) -> bool:
-        """True while nothing about the bundle has changed and its note still lies there: then it is not tried again."""
+        """Return True if the bundle is unchanged and its note still exists: then it is not tried again."""
         held = self._held.get(bundle.asset)
         if held is None:
             return False
@@ -54,9 +48,10 @@ class Holds:
         may_depend_on_library: bool = True,
         preview: bytes = b"",
     ) -> str:
-        """Write the note and remember it; its path. ``row`` goes on record where bytes were read and found wanting.
+        """Write the note, record the hold, and return the note's path ("" if the folder takes no note).
 
-        ``shown``: a JPEG that comes to lie beside the note and goes away with it.
+        ``history_row`` is set if the picture was read; ``preview`` holds the bytes of a JPEG that is kept beside the note, or b"".
+        Raises OSError or HostError if the disk fails.
         """
         picture = bundle.asset or bundle.stem
         sentence, remedy = _encodable(problem.sentence), _encodable(problem.remedy)
@@ -71,31 +66,31 @@ class Holds:
         return note
 
     def release_missing(self) -> None:
-        """At a start: what was taken away while nobody looked needs no note any longer."""
+        """Release pictures that were removed while the daemon did not run."""
         for picture in tuple(self._held):
             if not os.path.lexists(self._root / picture):
                 self.release(picture)
 
     def allow_retry(self, picture: str) -> None:
-        """Let the picture be tried once more as it is; its note stays until something better is known."""
+        """Allow another try with unchanged files. The note stays until the result is known."""
         held = self._held.get(picture)
         if held is not None:
             self._held[picture] = held._replace(fingerprint="")
 
     def release_bundle(self, bundle: Bundle) -> None:
-        """The bundle changed, or its note was deleted; what was wrong with its brief before the picture came is over as well."""
+        """Release a bundle that has changed or whose note was deleted, and the hold on its brief from before its picture arrived."""
         self.release(bundle.asset)
         if bundle.picture is not None and bundle.brief is not None:
             self.release(bundle.brief)
 
     def release_key(self, key: BundleKey) -> None:
-        """There is no such bundle any more."""
+        """Release the picture of a bundle that no longer exists."""
         path = self._picture_by_key.get(key)
         if path is not None:
             self.release(path)
 
     def release(self, picture: str) -> None:
-        """Forget the problem and take the note away."""
+        """Delete the hold and its note."""
         held = self._held.get(picture)
         if held is not None:
             self._picture_by_key.pop(bundle_key(picture), None)
@@ -105,7 +100,10 @@ class Holds:
                 remove_note(self._root, held.note_path)
 
     def _write_note(self, note: str, sentence: str, remedy: str, preview: bytes) -> str:
-        """Write the note; "" where the picture's own folder does not take one: then only the journal tells, and the line goes on."""
+        """Write the note and return its path, or "" if the picture's own folder refuses it: then only the journal holds the problem.
+
+        Raises PermissionError if the stage's folder itself is not writable, since that concerns every picture in it.
+        """
         try:
             if preview:
                 write_preview(self._fs, self._root, note, preview)
@@ -118,5 +116,5 @@ class Holds:
 
 
 def _encodable(sentence: str) -> str:
-    """The sentence without what is no text: undecodable bytes of a file's name."""
+    """Return the sentence as valid Unicode: undecodable bytes of a file name become question marks."""
     return sentence.encode("utf-8", "replace").decode()

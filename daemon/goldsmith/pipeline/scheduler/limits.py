@@ -1,4 +1,4 @@
-"""What a job may use, and which models it opens, by what models.toml says of them: a ``stat`` each, nothing is loaded for it."""
+"""The limits of a job and the models that it opens, from the entries in models.toml. One ``stat`` per model; nothing is loaded."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from goldsmith.errors import InputError
 from goldsmith.jobs.job import Job, ResourceLimits
 from goldsmith.operation import SetOperation
 
-# The lane that works on accelerators where there are any.
+# The queue whose workers use the accelerators, if there are any.
 GPU_QUEUE = "gpu"
-# Seconds that a job with a generating model gets to notice that it was called off. It looks up after every step of the model, and the
-# largest take some seconds for one; to kill it earlier would throw the loaded model away, which takes longer than to wait.
+# Seconds that a cancelled job with a generating model gets to stop by itself. It checks after every step of the model, and the largest
+# models take some seconds per step. Killing the worker earlier would discard the loaded model, and loading it takes longer than waiting.
 GENERATION_GRACE_SECONDS = 30.0
-# MB/s at which weights are read at worst: a job's time begins when its model is not loaded yet.
+# Lowest expected reading speed of weights. The timeout covers loading, since a job's time starts before its model is loaded.
 SLOW_DISK_MB_PER_SECOND = 100
-# An entry's seconds are a GPU's. A processor takes fifty times as long and more, but this is no estimate: it only must not stop what gets
-# on, and must stop what hangs before the day is over.
+# Factor on the seconds in models.toml, which are measured on a GPU. A CPU takes fifty times as long or more. This factor is no estimate:
+# it only has to let a job that progresses finish, and to end a job that hangs within a day.
 CPU_SLOWDOWN = 20.0
-# Settings in which jobs may differ and still be worked on together.
+# Settings in which the jobs of one batch may differ.
 _PER_JOB_SETTINGS = ("seed", "prompt")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelUse:
-    """A generating model that a step opens, and how many pictures the step makes with it."""
+    """A generating model that a step opens, and the number of pictures that the step makes with it."""
 
     name: str
     diffusion: DiffusionSettings
@@ -40,8 +40,11 @@ class ModelUse:
 
 
 class JobLimits:
-    """What each job of a house may use. ``base``: the house's own limits; ``on_cpu``: the lanes that have nothing but the CPU; ``light``:
-    the lane for jobs of a stage of the lane ``gpu`` that open no engine at all, so that they need not wait for those that do."""
+    """Sets the limits of each job.
+
+    base: the limits from the settings; cpu_queues: the queues whose workers have no accelerator; engineless_queue: the queue for jobs
+    of a ``gpu`` stage that open no engine, so that they do not wait for jobs that do ("" = they stay in ``gpu``).
+    """
 
     def __init__(
         self, base: ResourceLimits, weights: WeightsRegistry, cpu_queues: Set[str] = frozenset(), engineless_queue: str = ""
@@ -52,20 +55,19 @@ class JobLimits:
         self._engineless_queue = engineless_queue
 
     def apply(self, job: Job, steps: Sequence[Step]) -> Job:
-        """The job, which has the house's own limits, with its models, the limits they need, and what it may share a device with."""
+        """Return the job with its queue, its models, the limits that these need, and the batch key that lets jobs share a model."""
         if self._engineless_queue and job.queue == GPU_QUEUE and not any(step.operation.needs().engines for step in steps):
             job = job.model_copy(update={"queue": self._engineless_queue})
         opened = list(self._models_used(steps, bool(job.prompt)))
         if not opened:
             return job
         models = {each.name: each.diffusion for each in opened}
-        needed = sum(each.diffusion.seconds * each.picture_count for each in opened) * (
+        working_seconds = sum(each.diffusion.seconds * each.picture_count for each in opened) * (
             CPU_SLOWDOWN if job.queue in self._cpu_queues else 1.0
         )
-        loading = sum(diffusion.memory_mb for diffusion in models.values()) / SLOW_DISK_MB_PER_SECOND
-        limits = self.base.model_copy(
-            update={"timeout_seconds": max(self.base.timeout_seconds, needed + loading), "cancel_grace_seconds": GENERATION_GRACE_SECONDS}
-        )
+        loading_seconds = sum(diffusion.memory_mb for diffusion in models.values()) / SLOW_DISK_MB_PER_SECOND
+        timeout_seconds = max(self.base.timeout_seconds, working_seconds + loading_seconds)
+        limits = self.base.model_copy(update={"timeout_seconds": timeout_seconds, "cancel_grace_seconds": GENERATION_GRACE_SECONDS})
         return job.model_copy(
             update={
                 "limits": limits,
@@ -77,30 +79,32 @@ class JobLimits:
         )
 
     def _models_used(self, steps: Sequence[Step], has_prompt: bool) -> Iterator[ModelUse]:
-        """By its steps, in order; ``prompted``: the brief has words for those that have none. A model that is not to be had is not told
-        here: the step says so itself."""
+        """Yield the models that the steps open, in order. ``has_prompt``: the brief has a prompt for steps without their own.
+
+        A missing model is skipped: the step itself reports it.
+        """
         pictures = 1
         for step in steps:
             operation = step.operation
             if isinstance(operation, SetOperation):
                 pictures = operation.max_results(pictures)
-            heeds = has_prompt and "prompt" in type(operation).model_fields
+            uses_prompt = has_prompt and "prompt" in type(operation).model_fields
             for need in operation.needs().engines:
-                choice = self._choose_model(need, heeds)
+                choice = self._choose_model(need, uses_prompt)
                 if choice is not None and choice.model.diffusion is not None:
                     yield ModelUse(choice.name, choice.model.diffusion, max(1, pictures))
 
     def _choose_model(self, need: EngineNeed, uses_prompt: bool) -> ModelChoice | None:
-        """As the lane chooses: a hole that could be filled by the brief's words is, where a model takes them."""
-        worded = replace(need, needs_prompt=True)
-        for wanted in (worded, need) if uses_prompt and need.kind == "inpaint" else (need,):
+        """Return the model that the worker will choose: for inpainting with a prompt, one that takes a prompt if there is one."""
+        with_prompt = replace(need, needs_prompt=True)
+        for wanted in (with_prompt, need) if uses_prompt and need.kind == "inpaint" else (need,):
             with suppress(InputError):
                 return self.weights.choose(wanted)
         return None
 
 
 def _batch_key(job: Job, models: tuple[str, ...]) -> str:
-    """One word for everything but the inputs, the seed and the prompt."""
+    """Return a hash of everything in the job except its inputs, its seed and its prompt."""
     steps = [(step.op, {name: value for name, value in step.settings.items() if name not in _PER_JOB_SETTINGS}) for step in job.steps]
-    said = json.dumps([job.stage, steps, models, job.mask_fit, job.working], sort_keys=True, default=str)
-    return hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    text = json.dumps([job.stage, steps, models, job.mask_fit, job.working], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -1,6 +1,6 @@
-"""What a bundle is ready for, and if for nothing, why: the one place that law 7's sentences come from.
+"""The readiness of a bundle: the steps that can start, or the sentence that says what is missing (law 7).
 
-The daemon and ``goldsmith why`` both ask here, so that they cannot disagree. Nothing is decoded and nothing is changed.
+The daemon and ``goldsmith why`` both use this module, so they cannot disagree. It decodes no picture and changes no file.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from goldsmith.library.layers import LAYER_FOLDERS_TEXT
 from goldsmith.operation import LAYER_FOLDERS, LAYER_SUFFIXES
 from goldsmith.pipeline.intake.bundle import Bundle
 
-# The bytes of a small text file of the share, by its path relative to the root; raises InputError where it is none.
+# Returns the bytes of a small text file, given its path relative to the root; raises InputError if it cannot be read.
 ReadTextFile = Callable[[str], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Nothing is wrong; something is not there yet."""
+    """The bundle is correct, but a file is missing."""
 
     sentence: str
-    # True where something that is put into the library would end it.
+    # True if a new file in the library may end the wait.
     depends_on_library: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Invalid:
-    """A brief or a bundle is at fault and gets a note."""
+    """The brief or the bundle is wrong and gets a note."""
 
     problem: InputError
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """All that the stage asks for is there."""
+    """Every file that the stage needs is present."""
 
     stage: Stage
     resolved: ResolvedBrief
     steps: tuple[Step, ...]
-    # True where the steps named what they need and have it: then nothing more is waited for.
+    # True if the steps name the masks that they need: then no further sidecar is waited for.
     has_all_named_inputs: bool
 
 
@@ -52,7 +52,7 @@ ReadinessResult = Waiting | Invalid | Ready
 
 
 class Readiness:
-    """Reads instructions and says what a bundle is ready for."""
+    """Reads the instructions of a bundle and decides whether its stage can start."""
 
     def __init__(self, pipeline: Pipeline, resolver: Resolver, read_text_file: ReadTextFile) -> None:
         self._pipeline = pipeline
@@ -60,10 +60,10 @@ class Readiness:
         self._read_text_file = read_text_file
 
     def check(self, bundle: Bundle) -> ReadinessResult:
-        """What is to be done with the bundle as it lies there."""
+        """Return whether the bundle is ready, waits for a file, or is invalid."""
         stage = self._pipeline.stage_of_folder(bundle.folder)
         if stage is None:
-            return Waiting(f"{bundle.folder}/ is the end of the line: nothing more happens here.")
+            return Waiting(f"{bundle.folder}/ is the end of the pipeline: nothing more happens here.")
         if not bundle.asset:
             return Waiting(_waiting_for_picture_sentence(bundle))
         if bundle.ambiguity:
@@ -84,8 +84,8 @@ class Readiness:
     def _resolve(self, stage: Stage, bundle: Bundle) -> ResolvedBrief | None:
         beside = {fold_name(os.path.basename(path)) for path in bundle.looks}
 
-        def is_beside(shelf: str, name: str, suffixes: Sequence[str]) -> bool:
-            return shelf == "looks" and any(fold_name(name + suffix) in beside for suffix in ("", *suffixes))
+        def is_beside(library_folder: str, name: str, suffixes: Sequence[str]) -> bool:
+            return library_folder == "looks" and any(fold_name(name + suffix) in beside for suffix in ("", *suffixes))
 
         return self._resolver.resolve(
             stage,
@@ -100,15 +100,15 @@ class Readiness:
         return None if path is None else (self._read_text_file(path), display_name(os.path.basename(path)))
 
     def _check_lone_brief(self, stage: Stage, resolved: ResolvedBrief | None, bundle: Bundle) -> ReadinessResult:
-        """A brief without a picture: it may begin where the first step makes one, and has the words for it."""
+        """Return the readiness of a brief without a picture: it can start if its first step makes one and has a prompt."""
         steps = () if resolved is None or not resolved.reaches(stage) else resolved.steps_for(stage)
         needs = [step.operation.needs() for step in steps]
         if resolved is None or not needs or bundle.masks or bundle.keeps:
             return Waiting(_waiting_for_picture_sentence(bundle))
         number = next((number for number, need in enumerate(needs, 1) if need.masks), 1 if needs[0].needs_picture else 0)
         if number:
-            what = "a mask of one" if needs[number - 1].masks else "one"
-            return Waiting(_waiting_for_picture_sentence(bundle, f"step {number} of {stage.name}, {steps[number - 1].op}, needs {what}"))
+            missing = "a mask of one" if needs[number - 1].masks else "one"
+            return Waiting(_waiting_for_picture_sentence(bundle, f"step {number} of {stage.name}, {steps[number - 1].op}, needs {missing}"))
         if needs[0].needs_prompt and not resolved.prompt:
             name = display_name(os.path.basename(bundle.asset))
             return Waiting(f"Waiting for its picture, or for words to make one from: write a prompt into {name}.")
@@ -116,41 +116,41 @@ class Readiness:
 
     def _check_needs(self, stage: Stage, resolved: ResolvedBrief, bundle: Bundle) -> ReadinessResult:
         steps = resolved.steps_for(stage)
-        there = set(bundle.masks) | set(bundle.keeps)
-        lacking = missing_mask_sentence(stage.name, steps, there)
-        if lacking:
-            name = first_missing_mask(steps, there)
+        available = set(bundle.masks) | set(bundle.keeps)
+        missing = missing_mask_sentence(stage.name, steps, available)
+        if missing:
+            name = first_missing_mask(steps, available)
             file = f"{bundle.stem}.mask.png" if name == "mask" else f"{bundle.stem}.mask.{name}.png"
-            return Waiting(f"{lacking[0].upper()}{lacking[1:]}: put “{display_name(file)}” beside it.")
-        name, lacking = missing_layer(stage.name, steps, lambda name: self._has_layer(name, bundle))
-        if lacking:
+            return Waiting(f"{missing[0].upper()}{missing[1:]}: put “{display_name(file)}” beside it.")
+        name, missing = missing_layer(stage.name, steps, lambda name: self._has_layer(name, bundle))
+        if missing:
             file = display_name(f"{bundle.stem}.layer.{name}.png")
-            shelf_file = f"a picture called “{display_name(name)}” into {LAYER_FOLDERS_TEXT}"
-            return Waiting(f"{lacking[0].upper()}{lacking[1:]}: put “{file}” beside it, or {shelf_file}.", depends_on_library=True)
+            library_file = f"a picture called “{display_name(name)}” into {LAYER_FOLDERS_TEXT}"
+            return Waiting(f"{missing[0].upper()}{missing[1:]}: put “{file}” beside it, or {library_file}.", depends_on_library=True)
         if resolved.is_single_stage and not steps:
             return Waiting(f"Waiting for a brief or a mask: {stage.name} has no steps of its own for a prompt alone.")
         return Ready(stage, resolved, steps, has_all_named_inputs=any(step.operation.needs().masks for step in steps))
 
     def _has_layer(self, name: str, bundle: Bundle) -> bool:
         beside = any(fold_name(name) == fold_name(known) for known in bundle.layers)
-        return beside or any(self._resolver.is_in_library(shelf, name, LAYER_SUFFIXES) for shelf in LAYER_FOLDERS)
+        return beside or any(self._resolver.is_in_library(folder, name, LAYER_SUFFIXES) for folder in LAYER_FOLDERS)
 
 
 def _waiting_for_picture_sentence(bundle: Bundle, reason: str = "") -> str:
-    """What to put where; a prompt or other sidecars by themselves are told, too, how a picture is made from words."""
+    """Return the sentence for a bundle without a picture. If it has no brief either, the sentence adds how to make one from words."""
     name = display_name(bundle.stem)
     because = f" ({reason})" if reason else ""
-    told = f"Waiting for its picture: nothing beside it is called “{name}” and has a picture's ending{because}."
+    sentence = f"Waiting for its picture: nothing beside it is called “{name}” and has a picture's extension{because}."
     if bundle.asset:
-        return told
-    return f"{told} To have one made from words, put a brief (“{name}.toml”) here whose first step makes pictures."
+        return sentence
+    return f"{sentence} To have one made from words, put a brief (“{name}.toml”) here whose first step makes pictures."
 
 
 def first_missing_mask(steps: Sequence[Step], available: Set[str]) -> str:
-    """The first mask that a step needs and nobody has painted; "" where all are there."""
+    """Return the name of the first mask that a step needs and that is not available, or ""."""
     return next((name for step in steps for name in sorted(step.operation.needs().masks - available)), "")
 
 
 def _end_of_brief_sentence(stage: Stage, resolved: ResolvedBrief, bundle: Bundle) -> str:
     brief = display_name(os.path.basename(bundle.brief or bundle.campaign_brief or "its brief"))
-    return f"Its brief ends with {resolved.last_stage}: add [[{stage.name}]] to {brief}, or drag it on by hand."
+    return f"Its brief ends with {resolved.last_stage}: add [[{stage.name}]] to {brief}, or move the picture on by hand."

@@ -1,71 +1,59 @@
-"""What becomes of work: what the lanes say of it, and when its result may be committed or its fault be told."""
+"""The handling of results: events of the workers, and the moment at which an outcome is committed or a problem is reported."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from goldsmith.errors import HostError, InputError
 from goldsmith.files import FileSignature
 from goldsmith.jobs.job import JobFault, JobProgress, JobRequeued, Outcome
-from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import HistoryRow
 from goldsmith.pipeline.intake.bundle import Bundle
-from goldsmith.pipeline.intake.intake import Intake
-from goldsmith.pipeline.scheduler.holds import Holds
-from goldsmith.pipeline.scheduler.in_flight import HostHealth, InFlight, OnEvent
+from goldsmith.pipeline.scheduler.parts import SharedParts
 from goldsmith.pipeline.scheduler.work_item import WorkItem, fingerprint
-from goldsmith.pipeline.workers.worker_pools import Event, WorkerPools
+from goldsmith.pipeline.workers.worker_pools import Event
 
-# Seconds beyond its own time limit for which a running job is believed without a word from its lane.
+# Seconds beyond a job's own timeout for which the journal's row of a silent job is valid.
 LEASE_SECONDS = 60.0
 _RECHECK_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class SettlePolicy:
-    """The foreman's own waits, in seconds, and how many times a lane may die of one picture."""
+    """The scheduler's own waits, in seconds, and how often a job may kill its worker process."""
 
+    # How long a new file waits for its sidecars.
     gather_seconds: float = 2.0
+    # How long the rest of an incomplete picture may take to arrive.
     incomplete_seconds: float = 30.0
+    # A job whose worker process dies is tried this many times in all.
     max_attempts: int = 2
 
 
 class Results:
-    """Hears the lanes and settles what they bring."""
+    """Receives the events of the workers and handles every outcome."""
 
-    def __init__(
-        self,
-        *,
-        in_flight: InFlight,
-        host_health: HostHealth,
-        intake: Intake,
-        workers: WorkerPools,
-        holds: Holds,
-        journal: Journal,
-        settle_policy: SettlePolicy,
-        wall_clock: Callable[[], float],
-        on_event: OnEvent,
-    ) -> None:
-        self._in_flight = in_flight
-        self._host_health = host_health
-        self._intake = intake
-        self._workers = workers
-        self._holds = holds
-        self._journal = journal
+    def __init__(self, parts: SharedParts, settle_policy: SettlePolicy) -> None:
+        self._in_flight = parts.state.in_flight
+        self._host_health = parts.state.host_health
+        self._holds = parts.state.holds
+        self._journal = parts.state.journal
+        self._intake = parts.intake
+        self._workers = parts.workers
+        self._wall_clock = parts.clocks.wall
+        self._on_event = parts.on_event
         self._settle_policy = settle_policy
-        self._wall_clock = wall_clock
-        self._on_event = on_event
         self._pending_events: deque[Event] = deque()
 
     def process_events(self, now: float) -> None:
-        """Take in what the lanes have said since."""
+        """Handle every event that the workers have sent since the last call."""
         self._pending_events.extend(self._workers.collect(now))
         while self._pending_events:
             self._process_event(self._pending_events[0], now)
-            self._pending_events.popleft()  # only now: a journal that fails over one of them loses none
+            self._pending_events.popleft()  # after the handling: if the journal fails, the event is handled again
 
     def _process_event(self, event: Event, now: float) -> None:
         work = self._in_flight.get_by_job(event.job_id)
@@ -84,33 +72,33 @@ class Results:
             self.finish(work, event, now)
 
     def finish(self, work: WorkItem, outcome: Outcome, now: float) -> None:
-        """The work is done; what is left is to wait until its inputs have settled."""
+        """Record the outcome of successful work, and commit it once its inputs have settled."""
         work.outcome = outcome
         work.hashes.update({read.path: read.sha256 for read in outcome.reads})
         self.commit_or_wait(work, now)
 
     def commit_or_wait(self, work: WorkItem, now: float) -> None:
-        """Commit (or hold) as soon as every file has been quiet long enough; look again at that moment otherwise."""
+        """Commit (or hold) the work if every input has been quiet long enough; else schedule a check for that moment."""
         ready_at = self._commit_at(work)
         if work.outcome is None:
             return
         if ready_at is None or ready_at > now:
             if work.was_submitted:
                 self._journal.renew_lease(work.job.id, self._lease_until(work, 0.0 if ready_at is None else ready_at - now))
-            if ready_at is not None:  # else the intake brings it up again when its files have settled
+            if ready_at is not None:  # else the intake reports the bundle again once its files have settled
                 self._in_flight.recheck_at(ready_at, work.bundle.key)
         elif work.outcome.fault is not None:
             fault = work.outcome.fault
-            shown = _read_preview(fault)  # the scratch folder goes with the work
+            preview = _read_preview(fault)  # before the scratch folder is removed with the work
             self._in_flight.remove(work)
-            self.hold(work.bundle, work.sigs, InputError(fault.sentence, fault.remedy), work, shown)
+            self.hold(work.bundle, work.sigs, InputError(fault.sentence, fault.remedy), work, preview)
         elif not work.plan_id:
             self._in_flight.ready_to_commit[work.bundle.key] = None
 
     def invalidate(self, work: WorkItem) -> None:
-        """Its inputs changed or went away: nothing of it is kept. What lies there now is looked at afresh."""
+        """Discard work whose inputs have changed or disappeared, and check the bundle again as it is now."""
         if work.plan_id:
-            return  # half put down by a failing disk: it ends there first
+            return  # a failing disk left the commit half done; it must be finished or undone first
         if work.outcome is not None:
             self._in_flight.remove(work)
             self._in_flight.recheck([work.bundle.key])
@@ -121,7 +109,10 @@ class Results:
     def hold(
         self, bundle: Bundle, sigs: Mapping[str, FileSignature], problem: InputError, work: WorkItem | None, preview: bytes = b""
     ) -> None:
-        """Tell what is wrong, beside the picture and on record; it stays where it lies. ``shown``: a JPEG that shows it, too."""
+        """Report a problem in a note beside the picture and in the journal. The files stay in place.
+
+        ``preview``: the bytes of a JPEG that shows the problem, or b"".
+        """
         row = None
         if work is not None and work.asset_path in work.hashes:
             row = HistoryRow(
@@ -137,33 +128,33 @@ class Results:
         try:
             note = self._holds.hold(bundle, sigs, problem, row, may_depend_on_library=work is None or work.uses_library, preview=preview)
         except FileNotFoundError:
-            self._intake.recheck(bundle.asset or bundle.stem)  # it went away with its folder: there is nobody to tell
+            self._intake.recheck(bundle.asset or bundle.stem)  # the asset has gone with its folder: no note is needed
             return
         except (OSError, HostError) as error:
             self._host_health.report_failure(error)
             self._in_flight.recheck([bundle.key])
             return
         if note:
-            self._intake.recheck(note)  # known from now on, so that it is missed however soon it is deleted
+            self._intake.recheck(note)  # the intake follows the note from now on and notices when somebody deletes it
         self._on_event("held", picture=bundle.asset or bundle.stem, sentence=problem.sentence, remedy=problem.remedy)
 
     def sidecars_due_at(self, paths: Iterable[str]) -> float:
-        """When the last of these files will have lain there for long enough to bring what belongs to it."""
+        """Return the monotonic time at which the newest of these files has waited long enough for its sidecars."""
         arrived = (self._intake.state(path).changed_at for path in paths if self._intake.known_sha256(path) is None)
         return max(arrived, default=0.0) + self._settle_policy.gather_seconds
 
     def has_commit_due_by(self, deadline: float) -> bool:
-        """Whether some work that is done may be committed by then, if nobody touches its files any more."""
+        """Return whether finished work can be committed by ``deadline`` (monotonic time) if nobody changes its files."""
         dues = (self._earliest_commit(work) for work in self._in_flight.with_outcome())
         return any(due is not None and due <= deadline for due in dues)
 
     def _commit_at(self, work: WorkItem) -> float | None:
-        """When the commit may be; None while a file has yet to settle."""
+        """Return the monotonic time from which the work may be committed, or None while a file has not settled."""
         settled = all(self._intake.state(path).status == "settled" for path in work.sigs)
         return self._earliest_commit(work) if settled else None
 
     def _earliest_commit(self, work: WorkItem) -> float | None:
-        """When the commit may be, as far as its files go on lying still; None where one of them is on its way."""
+        """Return the monotonic time from which the work may be committed if nobody changes its files; None if one is still arriving."""
         due = work.incomplete_deadline
         for path in work.sigs:
             settles = self._intake.settles_at(path)
@@ -182,13 +173,13 @@ class Results:
         self._on_event("progress", picture=work.asset_path, stage=work.job.stage, step=event.step, op=event.op, fraction=event.fraction)
 
     def _lease_until(self, work: WorkItem, seconds: float = 0.0) -> float:
-        """Until when others may believe what stands in the journal of it: a job may be silent for all of its time, or for longer."""
+        """Return the Unix time until which the job's row in the journal is valid without a further event."""
         return self._wall_clock() + max(seconds, work.job.limits.timeout_seconds) + LEASE_SECONDS
 
     def _handle_requeue(self, work: WorkItem, event: JobRequeued) -> None:
-        """Its device failed: it stands in line again, and nothing is held against it."""
+        """Record that a job is back in its queue because its device failed. This does not count as an attempt."""
         self._journal.record_queued(work.job.id, work.job.stage, work.job.queue, work.asset_path, work.started_at)
-        self._on_event("put back", picture=work.asset_path, stage=work.job.stage, sentence=event.sentence)
+        self._on_event("requeued", picture=work.asset_path, stage=work.job.stage, sentence=event.sentence)
 
     def _handle_fault(self, work: WorkItem, fault: JobFault, outcome: Outcome, now: float) -> None:
         self._on_event(
@@ -212,7 +203,7 @@ class Results:
             self.commit_or_wait(work, now)
 
     def _handle_worker_death(self, work: WorkItem, fault: JobFault) -> None:
-        """A lane process died of it: that is one attempt. The same picture does not get to kill lanes for ever."""
+        """Count an attempt that ended with the death of the worker process. Try again, or hold the asset after the last attempt."""
         attempts = self._journal.count_attempt(work.asset_path, fingerprint(work.sigs))
         self._in_flight.remove(work)
         if attempts < self._settle_policy.max_attempts:
@@ -222,7 +213,7 @@ class Results:
 
 
 def _read_preview(fault: JobFault) -> bytes:
-    """The picture that a step left to show why; without it the note stands alone."""
+    """Return the JPEG that a step wrote to show the problem, or b"" if there is none or it cannot be read."""
     try:
         return Path(fault.preview_path).read_bytes() if fault.preview_path else b""
     except OSError:

@@ -1,89 +1,95 @@
-"""The foreman carries each asset from what lies in one folder to what lies in the next.
+"""The scheduler: moves each asset from its folder to the next one.
 
-One loop, one thread. A turn hears what the lanes say, looks at what the intake nominates, begins work, and commits what is
-finished, in batches. Nothing here waits, decodes or knows a stage or an operation by name.
+The scheduler is one loop in one thread. A turn handles the events of the workers, checks the bundles that the intake reports, starts
+jobs, and commits finished work in batches. No call waits, decodes a picture, or names a stage or an operation.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from goldsmith.brief.pipeline import Pipeline
 from goldsmith.errors import HostError, InputError
 from goldsmith.files import FileSignature
 from goldsmith.jobs.job import InputRead, Outcome
-from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Plan
 from goldsmith.pipeline.commit.naming import is_in_archive
 from goldsmith.pipeline.commit.plan_executor import FilesChanged, PlanCommitted, PlanExecutor, PlanHalted, PlanResult
 from goldsmith.pipeline.commit.planner import Planner
 from goldsmith.pipeline.intake.bundle import Bundle, BundleKey
-from goldsmith.pipeline.intake.intake import Intake
-from goldsmith.pipeline.scheduler.holds import Holds
-from goldsmith.pipeline.scheduler.in_flight import GroupCommitDelay, HostHealth, InFlight, OnEvent
+from goldsmith.pipeline.scheduler.group_commit import GroupCommitDelay
 from goldsmith.pipeline.scheduler.limits import JobLimits
+from goldsmith.pipeline.scheduler.parts import SharedParts
 from goldsmith.pipeline.scheduler.readiness import Invalid, Readiness, Ready, Waiting
 from goldsmith.pipeline.scheduler.results import Results
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
 from goldsmith.pipeline.scheduler.work_item import WorkItem, build_job, job_inputs
-from goldsmith.pipeline.workers.worker_pools import WorkerPools
 
-# Plans that are committed together: one record, one fsync a folder, one tick.
+# Maximum number of plans in one commit: they share one record in the journal and one fsync per folder.
 COMMIT_BATCH_SIZE = 64
 
 
-class Scheduler:
-    """Owns every asset under work between its folder and the next."""
+@dataclass(frozen=True, slots=True)
+class JobPreparation:
+    """The parts that turn a bundle into a job."""
 
-    def __init__(
-        self,
-        root: Path,
-        pipeline: Pipeline,
-        *,
-        in_flight: InFlight,
-        host_health: HostHealth,
-        intake: Intake,
-        readiness: Readiness,
-        text_files: TextFileCache,
-        workers: WorkerPools,
-        results: Results,
-        planner: Planner,
-        plan_executor: PlanExecutor,
-        holds: Holds,
-        journal: Journal,
-        job_limits: JobLimits,
-        clock: Callable[[], float],
-        wall_clock: Callable[[], float],
-        on_event: OnEvent,
-    ) -> None:
+    readiness: Readiness
+    text_files: TextFileCache
+    limits: JobLimits
+
+
+@dataclass(frozen=True, slots=True)
+class CommitParts:
+    """The parts that turn an outcome into a plan and carry the plan out."""
+
+    planner: Planner
+    executor: PlanExecutor
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerParts:
+    """All collaborators of the scheduler."""
+
+    shared: SharedParts
+    results: Results
+    preparation: JobPreparation
+    commit: CommitParts
+
+
+class Scheduler:
+    """Owns every asset from the start of its work until it is in the next folder."""
+
+    def __init__(self, root: Path, pipeline: Pipeline, parts: SchedulerParts) -> None:
+        shared = parts.shared
         self._root = root
         self._pipeline = pipeline
-        self._in_flight = in_flight
-        self._host_health = host_health
-        self._intake = intake
-        self._readiness = readiness
-        self._text_files = text_files
-        self._workers = workers
-        self._results = results
-        self._planner = planner
-        self._plan_executor = plan_executor
-        self._holds = holds
-        # Bundles that wait for something that the library may have one day, in the order of their waiting.
+        self._in_flight = shared.state.in_flight
+        self._holds = shared.state.holds
+        self._host_health = shared.state.host_health
+        self._journal = shared.state.journal
+        self._intake = shared.intake
+        self._workers = shared.workers
+        self._clock = shared.clocks.monotonic
+        self._wall_clock = shared.clocks.wall
+        self._on_event = shared.on_event
+        self._results = parts.results
+        self._readiness = parts.preparation.readiness
+        self._text_files = parts.preparation.text_files
+        self._job_limits = parts.preparation.limits
+        self._planner = parts.commit.planner
+        self._plan_executor = parts.commit.executor
+        # Bundles that wait for a file in the library, in the order in which they began to wait.
         self._waiting_for_library: dict[BundleKey, None] = {}
-        self._journal = journal
-        self._job_limits = job_limits
-        self._clock = clock
-        self._wall_clock = wall_clock
-        self._on_event = on_event
         self._is_draining = False
-        self._group_commit_delay = GroupCommitDelay(COMMIT_BATCH_SIZE, clock)
+        self._group_commit_delay = GroupCommitDelay(COMMIT_BATCH_SIZE, self._clock)
 
-    # ------------------------------------------------------------------ the loop's view
+    # ------------------------------------------------------------------ the main loop's interface
 
     def run_once(self) -> None:
-        """One round of everything that can be done now."""
+        """Do everything that can be done now, without waiting."""
         now = self._clock()
         if self._host_health.is_unhealthy and now >= self._host_health.retry_at:
             self._retry_host()
@@ -93,11 +99,11 @@ class Scheduler:
                 self._check_bundles(now)
             if not self._host_health.is_unhealthy and self._in_flight.ready_to_commit and not self._commit_delay():
                 self._commit_batch()
-        except HostError as fault:  # the disk under the journal
+        except HostError as fault:  # the disk that holds the journal
             self._host_health.report_failure(fault)
 
     def seconds_until_due(self) -> float | None:
-        """Seconds until the next turn has something to do even if nothing is heard; None = until something is heard."""
+        """Return the seconds until the next turn has something to do without any event; None if only an event can cause work."""
         now = self._clock()
         if self._host_health.is_unhealthy:
             return max(0.05, self._host_health.retry_at - now)
@@ -110,17 +116,17 @@ class Scheduler:
         return min(known) if known else None
 
     def _seconds_to_next_check(self, now: float) -> float | None:
-        """Seconds until files or waits come further by themselves."""
+        """Return the seconds until the next scheduled check of a bundle or of the intake."""
         moment = self._in_flight.next_due_at()
         intake = self._intake.seconds_until_due(now)
         return intake if moment is None else min(intake, moment - now)
 
     def _commit_delay(self) -> float:
-        """Seconds for which the commit of what is finished is better left, so that more goes into it."""
+        """Return the seconds to wait before the next commit, so that more work joins the batch; 0 = commit now."""
         return self._group_commit_delay.seconds_to_wait(len(self._in_flight.ready_to_commit), self._seconds_to_more_results)
 
     def _seconds_to_more_results(self) -> float | None:
-        """Seconds until more work may be finished; None where none is under way."""
+        """Return the seconds until more work may be finished, or None if no other work is in progress."""
         if len(self._in_flight) == len(self._in_flight.ready_to_commit):
             return None
         queued = any(self._workers.queue_length(stage.queue) for stage in self._pipeline.stages)
@@ -128,20 +134,20 @@ class Scheduler:
 
     @property
     def is_idle(self) -> bool:
-        """True when nothing more will happen until somebody changes something."""
+        """True if nothing more will happen until somebody changes a file."""
         return self._in_flight.is_empty and not self._intake.is_busy
 
     def can_finish_by(self, deadline: float) -> bool:
-        """True while something that was begun can be finished by then: a lane is at it, or its commit is due or going to be."""
-        under_way = self._workers.running_jobs() or self._in_flight.ready_to_commit or self._results.has_commit_due_by(deadline)
-        return bool(under_way) and not self._host_health.is_unhealthy
+        """Return whether started work can still be committed by ``deadline`` (monotonic time): a job runs, or a commit is due by then."""
+        is_active = self._workers.running_jobs() or self._in_flight.ready_to_commit or self._results.has_commit_due_by(deadline)
+        return bool(is_active) and not self._host_health.is_unhealthy
 
     def drain(self) -> None:
-        """Begin nothing more; what runs may finish and be committed."""
+        """Start no further jobs. Running jobs finish and are committed."""
         self._is_draining = True
         self._workers.drain()
 
-    # ------------------------------------------------------------------ what the folders say
+    # ------------------------------------------------------------------ checking bundles
 
     def _check_bundles(self, now: float) -> None:
         keys = dict.fromkeys(self._in_flight.pop_due(now))
@@ -157,10 +163,10 @@ class Scheduler:
                 self._check_bundle(waiting[0], now)
                 del waiting[0]
         finally:
-            self._in_flight.recheck(waiting)  # a journal that failed over one of them
+            self._in_flight.recheck(waiting)  # not empty if the journal failed during a check
 
     def _retry_library_holds(self) -> Iterator[BundleKey]:
-        """The bundles that are held: what the library lacked may be there now."""
+        """Yield the bundles that are held and may depend on the library, and allow each another try."""
         for picture in self._holds.waiting_for_library():
             bundle = self._intake.bundle_containing(picture)
             if bundle is not None:
@@ -180,22 +186,23 @@ class Scheduler:
             self._holds.release_bundle(bundle)
 
     def _check_instructed(self, bundle: Bundle, now: float) -> None:
-        """Somebody asked for something. Begin as soon as all that is there looks complete."""
+        """Start a bundle that has instructions as soon as all its files look complete."""
         paths = _all_files(bundle)
         self._track_files(paths)
         states = {path: self._intake.state(path) for path in paths}
+        # This comes before the check for settled files: after a restart unchanged files have not settled yet, and the hold still applies.
         if self._holds.is_still_held(bundle, {path: state.sig for path, state in states.items() if state.sig is not None}):
-            return  # before all is settled: a daemon that starts anew sees the files afresh, and they are the old ones
+            return
         sigs = self._settled_sigs(paths)
         if sigs is None:
-            self._hold_unless_arriving(bundle, paths)
+            self._hold_if_refused(bundle, paths)
             return
         if self._host_health.is_unhealthy or self._is_draining:
             self._in_flight.recheck_at(max(self._host_health.retry_at, now + 1.0), bundle.key)
             return
         gathered = self._results.sidecars_due_at(paths) if bundle.is_lone_brief else 0.0
         if gathered > now:
-            self._in_flight.recheck_at(gathered, bundle.key)  # its picture may be on the way
+            self._in_flight.recheck_at(gathered, bundle.key)  # the brief's picture may still arrive
             return
         self._holds.release_bundle(bundle)
         verdict = self._readiness.check(bundle)
@@ -206,8 +213,8 @@ class Scheduler:
         elif isinstance(verdict, Waiting) and verdict.depends_on_library:
             self._waiting_for_library[bundle.key] = None
 
-    def _hold_unless_arriving(self, bundle: Bundle, paths: Iterable[str]) -> None:
-        """Something is still arriving; or it is a link, a pipe or a device, which never will, and that is said once."""
+    def _hold_if_refused(self, bundle: Bundle, paths: Iterable[str]) -> None:
+        """Hold a bundle with a link, a pipe or a device, which never settles. Release any other: its files are still arriving."""
         refusal = next((state.reason for state in map(self._intake.state, paths) if state.status == "refused" and state.reason), "")
         if not refusal:
             self._holds.release_bundle(bundle)
@@ -215,7 +222,7 @@ class Scheduler:
             self._results.hold(bundle, {}, InputError(f"{refusal}."), None)
 
     def _track_files(self, paths: Iterable[str]) -> None:
-        """Follow these files; those that the daemon itself put down before it was restarted are known again."""
+        """Follow these files. A file that the daemon placed before a restart counts as settled."""
         for path in paths:
             if not self._intake.is_followed(path):
                 placed = self._journal.placed_file(path)
@@ -224,16 +231,17 @@ class Scheduler:
         self._intake.follow(paths)
 
     def _settled_sigs(self, paths: Iterable[str]) -> dict[str, FileSignature] | None:
-        found: dict[str, FileSignature] = {}
+        """Return the signature of each file, or None if one of them cannot be used yet."""
+        sigs: dict[str, FileSignature] = {}
         for path in paths:
             state = self._intake.state(path)
             if not state.can_start or state.sig is None:
                 return None
-            found[path] = state.sig
-        return found
+            sigs[path] = state.sig
+        return sigs
 
     def _recheck_work(self, work: WorkItem, bundle: Bundle | None, now: float) -> None:
-        """Something was heard of an asset under work: another file, other bytes, or just that it has been quiet long enough."""
+        """Discard work whose files have changed. If they are unchanged, commit it once they have been quiet long enough."""
         if bundle is None or _all_files(bundle) != _all_files(work.bundle):
             self._results.invalidate(work)
             return
@@ -248,18 +256,18 @@ class Scheduler:
     def _start(self, bundle: Bundle, ready: Ready, sigs: dict[str, FileSignature], now: float) -> None:
         try:
             hashes = {path: self._text_files.read(path).sha256 for path in (bundle.brief, bundle.prompt) if path is not None}
-        except (OSError, InputError):  # gone again, or changed into something else: the intake hears of it
+        except (OSError, InputError):  # the file has disappeared or is no regular file any more: the intake will report it
             self._in_flight.recheck_at(now + 1.0, bundle.key)
             return
         inputs = job_inputs(bundle, sigs, self._intake.known_sha256)
-        last = ready.stage.next_folder == self._pipeline.final_folder
-        job = build_job(secrets.token_hex(8), self._root, bundle, ready, inputs, self._job_limits.base, last)
+        is_final = ready.stage.next_folder == self._pipeline.final_folder
+        job = build_job(secrets.token_hex(8), self._root, bundle, ready, inputs, self._job_limits.base, is_final)
         job = self._job_limits.apply(job, ready.steps)
         work = WorkItem(bundle, ready, job, sigs, hashes, self._wall_clock())
         self._in_flight.add(work)
         self._on_event("started", picture=work.asset_path, stage=job.stage, steps=[step.op for step in job.steps])
         if not job.steps and all(each.sha256 for each in inputs):
-            # Our own file, nothing to do to it: its hash is known and nobody has touched it since.
+            # The daemon wrote these files, their hashes are known and nobody has changed them: no worker has to read them.
             self._results.finish(work, _unchanged_outcome(work), now)
             return
         work.was_submitted = True
@@ -269,7 +277,7 @@ class Scheduler:
     # ------------------------------------------------------------------ committing
 
     def _commit_batch(self) -> None:
-        began = self._clock()
+        started_at = self._clock()
         plans: list[Plan] = []
         for key in list(self._in_flight.ready_to_commit)[:COMMIT_BATCH_SIZE]:
             del self._in_flight.ready_to_commit[key]
@@ -287,16 +295,16 @@ class Scheduler:
         self._planner.clear_reservations()
         for result in self._plan_executor.commit(plans) if plans else ():
             self._handle_result(result)
-        self._group_commit_delay.record_commit(began)
+        self._group_commit_delay.record_commit(started_at)
 
     def _retry_host(self) -> None:
-        """The machine may be well again: first what a failing disk left half done."""
+        """End the pause, and first finish or undo the plans that the failing host left half done."""
         self._host_health.mark_recovered()
         for result in self._plan_executor.finish_open_plans() if self._plan_executor.pending_jobs else ():
             self._handle_result(result)
 
     def _handle_result(self, result: PlanResult) -> None:
-        """What became of one plan, be it of this batch or one that a failing disk had left half done."""
+        """Handle the result of one plan, whether it is of this batch or was left half done by a failing host."""
         work = self._in_flight.get_by_job(result.plan.job_id)
         if work is None:
             return
@@ -305,7 +313,7 @@ class Scheduler:
             return
         if isinstance(result, PlanHalted):
             if not result.is_pending:
-                # Everything lies as it lay; the finished work is kept, and put down when the machine is well again.
+                # Every file is where it was. Keep the finished work and commit it when the host is healthy again.
                 work.plan_id = ""
                 self._in_flight.ready_to_commit[work.bundle.key] = None
             self._host_health.report_failure(HostError(result.sentence, result.remedy))
@@ -330,17 +338,16 @@ class Scheduler:
 
 
 def _all_files(bundle: Bundle) -> tuple[str, ...]:
-    """Every file that takes part in the work on a bundle, the campaign's brief included."""
+    """Return every file that is an input of the bundle's work, including the campaign's brief."""
     return bundle.files if bundle.campaign_brief is None else (*bundle.files, bundle.campaign_brief)
 
 
 def _result_paths(plan: Plan) -> list[str]:
-    """Where the results of a plan came to lie, without the archive."""
-    goals = [*(take.destination for take in plan.consumes), *(put.destination for put in plan.publishes)]
-    return [goal for goal in goals if not is_in_archive(goal)]
+    """Return the paths of a plan's results, without those in the archive."""
+    return [path for path in plan.destinations if not is_in_archive(path)]
 
 
 def _unchanged_outcome(work: WorkItem) -> Outcome:
-    """The outcome of a stage that does nothing to a file whose bytes are known."""
+    """Return the outcome of a stage that has no steps, for inputs whose hashes are known."""
     reads = tuple(InputRead.model_construct(path=each.path, sig=each.sig, sha256=each.sha256) for each in work.job.inputs)
     return Outcome(job_id=work.job.id, reads=reads, is_unchanged=True)

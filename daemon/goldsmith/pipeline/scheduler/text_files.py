@@ -1,4 +1,4 @@
-"""Small text files of a share (briefs, prompts): read safely, once per change."""
+"""Small text files of a share (briefs and prompts): each is read safely, and again only after a change."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from goldsmith.brief.parsing import MAX_FILE_BYTES, check_size
 from goldsmith.errors import InputError
 from goldsmith.files import FileSignature, open_input
 
+# Maximum number of files in the cache.
 _MAX_CACHED = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class TextFile:
-    """The bytes of one small file, their hash, and the file's signature while it was read."""
+    """The bytes of one small file, their hash, and the file's signature when it was read."""
 
     data: bytes
     sha256: str
@@ -25,14 +26,14 @@ class TextFile:
 
 
 class TextFileCache:
-    """Reads briefs and prompts below the root; what has not changed since is not read again."""
+    """Reads briefs and prompts below the root, and keeps the contents of unchanged files."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._cache: OrderedDict[str, TextFile] = OrderedDict()
 
     def read(self, path: str) -> TextFile:
-        """The file at ``path`` (relative to the root). Raises InputError where it is no regular file or over 256 KiB."""
+        """Return the file at ``path`` (relative to the root). Raises InputError if it is gone, no regular file, or larger than 256 KiB."""
         try:
             status = os.lstat(self._root / path)
         except FileNotFoundError:
@@ -47,7 +48,7 @@ class TextFileCache:
         return text
 
     def read_bytes(self, path: str) -> bytes:
-        """The bytes alone, as the judge asks for them."""
+        """Return the bytes of the file at ``path``. Raises InputError as ``read`` does."""
         return self.read(path).data
 
     def _read(self, path: str) -> TextFile:

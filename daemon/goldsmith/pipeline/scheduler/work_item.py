@@ -1,4 +1,4 @@
-"""One asset under work in one stage: what was asked, what it was made of, and how far it is."""
+"""One asset in one stage: its instructions, the files that it consists of, and the state of its work."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ from goldsmith.pipeline.scheduler.readiness import Ready
 
 @dataclass(slots=True)
 class WorkItem:
-    """An asset that a stage has begun with; it ends in a commit, a hold, or is thrown away when its inputs change."""
+    """An asset whose stage has started. The work ends in a commit or a hold, or is discarded if its inputs change."""
 
     bundle: Bundle
     ready: Ready
     job: Job
-    # Every file that took part, briefs included, as it was when the work began.
+    # The signature of every input, briefs included, at the start of the work.
     sigs: Mapping[str, FileSignature]
-    # SHA-256 by path, of the very bytes that were used.
+    # SHA-256 by path, of the bytes that were read.
     hashes: dict[str, str]
     started_at: float
-    outcome: Outcome | None = None
-    # Set while a commit of it is under way.
-    plan_id: str = ""
-    # True where a lane was given its job.
-    was_submitted: bool = False
-    is_cancelled: bool = False
-    # Monotonic time until which an incomplete picture may still be arriving.
-    incomplete_deadline: float = field(default=0.0)
+    outcome: Outcome | None = field(default=None, init=False)
+    # Set while its commit is in progress.
+    plan_id: str = field(default="", init=False)
+    # True once its job is in the queue of a worker.
+    was_submitted: bool = field(default=False, init=False)
+    is_cancelled: bool = field(default=False, init=False)
+    # Monotonic time until which the rest of an incomplete picture may still arrive.
+    incomplete_deadline: float = field(default=0.0, init=False)
 
     @property
     def asset_path(self) -> str:
-        """The path that the asset goes by (``Bundle.asset``)."""
+        """The path that identifies the asset (``Bundle.asset``)."""
         return self.job.asset.path
 
     @property
     def uses_library(self) -> bool:
-        """True where a step names something that may lie in the library."""
+        """True if a step names a file that may be in the library."""
         return any(step.operation.needs().library_files for step in self.ready.steps)
 
     @property
     def final_outcome(self) -> Outcome:
-        """The outcome of work that is done; asked for only then."""
+        """The outcome of finished work. Raises RuntimeError if the work is not finished."""
         if self.outcome is None:
-            raise RuntimeError(f"{self.asset_path} is still under work")
+            raise RuntimeError(f"{self.asset_path} is not finished")
         return self.outcome
 
 
@@ -61,37 +61,37 @@ InputRole = Literal["picture", "mask", "keep", "look", "layer", "ref", "brief", 
 
 
 def fingerprint(sigs: Mapping[str, FileSignature]) -> str:
-    """What a bundle is made of, as long as nobody writes to it: equal for equal files."""
+    """Return a hash of the paths and signatures of a bundle's files: equal as long as nobody writes to any of them."""
     parts = [f"{path}\0{sig.ino}\0{sig.size}\0{sig.mtime_ns}" for path, sig in sorted(sigs.items())]
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def default_seed(bundle: Bundle) -> int:
-    """The seed of an asset whose brief gives none: its own, and the same whenever it is run again."""
+    """Return the seed of an asset whose brief gives none: it depends on the asset's name alone, so every run uses the same one."""
     name = f"{bundle.campaign}/{bundle.stem}".encode("utf-8", "surrogateescape")
     return zlib.crc32(name) & 0x7FFF_FFFF
 
 
 def job_inputs(bundle: Bundle, sigs: Mapping[str, FileSignature], known_sha256: Callable[[str], str | None]) -> tuple[JobInput, ...]:
-    """The files a lane reads, the picture (or the brief that stands alone) first; other briefs and prompts are the daemon's own reading."""
+    """Return the files that a worker reads, the picture (or the lone brief) first. The daemon itself reads all other briefs and prompts."""
 
-    def made(role: InputRole, path: str, name: str = "") -> JobInput:
+    def job_input(role: InputRole, path: str, name: str = "") -> JobInput:
         return JobInput.model_construct(role=role, name=name, path=path, sig=sigs[path], sha256=known_sha256(path) or "")
 
-    found = [made("brief" if bundle.is_lone_brief else "picture", bundle.asset)]
-    shelves: tuple[tuple[InputRole, Mapping[str, tuple[str, ...]]], ...]
-    shelves = (("mask", bundle.masks), ("keep", bundle.keeps), ("layer", bundle.layers))
-    for role, shelf in shelves:
-        found += [made(role, path, name) for name, paths in shelf.items() for path in paths]
-    found += [made("ref", path) for path in bundle.refs]
-    found += [made("look", path) for path in bundle.looks]
+    found = [job_input("brief" if bundle.is_lone_brief else "picture", bundle.asset)]
+    sidecars: tuple[tuple[InputRole, Mapping[str, tuple[str, ...]]], ...]
+    sidecars = (("mask", bundle.masks), ("keep", bundle.keeps), ("layer", bundle.layers))
+    for role, paths_by_name in sidecars:
+        found += [job_input(role, path, name) for name, paths in paths_by_name.items() for path in paths]
+    found += [job_input("ref", path) for path in bundle.refs]
+    found += [job_input("look", path) for path in bundle.looks]
     return tuple(found)
 
 
 def build_job(
     job_id: str, root: Path, bundle: Bundle, ready: Ready, inputs: tuple[JobInput, ...], limits: ResourceLimits, is_final: bool
 ) -> Job:
-    """The job that a lane is given; ``last`` where the next folder is the end of the line."""
+    """Return the job for a worker. ``is_final``: the next folder is the last one of the pipeline."""
     resolved = ready.resolved
     return Job.model_construct(
         id=job_id,
