@@ -38,11 +38,13 @@ from goldsmith.pipeline.commit.root_lock import RootLock
 from goldsmith.pipeline.intake.intake import Intake, IntakeSettings
 from goldsmith.pipeline.intake.watcher import Watcher
 from goldsmith.pipeline.scheduler.holds import Holds
-from goldsmith.pipeline.scheduler.in_flight import HostHealth, InFlight, OnEvent
+from goldsmith.pipeline.scheduler.host_health import HostHealth, OnEvent
+from goldsmith.pipeline.scheduler.in_flight import InFlight
 from goldsmith.pipeline.scheduler.limits import JobLimits
+from goldsmith.pipeline.scheduler.parts import Clocks, SchedulerState, SharedParts
 from goldsmith.pipeline.scheduler.readiness import Readiness
 from goldsmith.pipeline.scheduler.results import Results, SettlePolicy
-from goldsmith.pipeline.scheduler.scheduler import Scheduler
+from goldsmith.pipeline.scheduler.scheduler import CommitParts, JobPreparation, Scheduler, SchedulerParts
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.pipeline.workers.worker_specs import build_worker_specs, worker_state
@@ -110,39 +112,23 @@ class DaemonRuntime:
         specs = _worker_specs(setup)
         self.workers = WorkerPools(specs, _worker_context(setup), clock)
         self.host_health = HostHealth(house.retry_machine, clock, on_event)
-        slate, texts = InFlight(journal), TextFileCache(root)
         holds = Holds(root, journal, fs, time.time)
         holds.release_missing()
-        outcomes = Results(
-            in_flight=slate,
-            host_health=self.host_health,
-            intake=self.intake,
-            workers=self.workers,
-            holds=holds,
-            journal=journal,
-            settle_policy=SettlePolicy(house.gather, house.broken_after, house.attempts),
-            wall_clock=time.time,
-            on_event=on_event,
+        text_files = TextFileCache(root)
+        shared = SharedParts(
+            SchedulerState(InFlight(journal), holds, self.host_health, journal),
+            self.intake,
+            self.workers,
+            Clocks(monotonic=clock, wall=time.time),
+            on_event,
         )
-        self.scheduler = Scheduler(
-            root,
-            setup.pipeline,
-            in_flight=slate,
-            host_health=self.host_health,
-            intake=self.intake,
-            readiness=Readiness(setup.pipeline, setup.resolver, texts.read_bytes),
-            text_files=texts,
-            workers=self.workers,
-            results=outcomes,
-            planner=planner,
-            plan_executor=deliver,
-            holds=holds,
-            journal=journal,
-            job_limits=_job_limits(setup, specs),
-            clock=clock,
-            wall_clock=time.time,
-            on_event=on_event,
+        parts = SchedulerParts(
+            shared,
+            Results(shared, SettlePolicy(house.gather, house.broken_after, house.attempts)),
+            JobPreparation(Readiness(setup.pipeline, setup.resolver, text_files.read_bytes), text_files, _job_limits(setup, specs)),
+            CommitParts(planner, deliver),
         )
+        self.scheduler = Scheduler(root, setup.pipeline, parts)
         self._poll = select.poll()
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""Holds: the note beside the picture, what it stands for, and when it goes."""
+"""Holds: the note beside the picture, when the hold applies, and when it ends."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ WRONG = InputError("The mask is all black.", "Paint white where to change.")
 
 @pytest.fixture
 def share(tmp_path: Path) -> Share:
-    made = Share(tmp_path)
-    made.put("selected/hero.png", b"picture")
-    made.put("selected/hero.mask.png", b"mask")
-    return made
+    share = Share(tmp_path)
+    share.put("selected/hero.png", b"picture")
+    share.put("selected/hero.mask.png", b"mask")
+    return share
 
 
 @pytest.fixture
@@ -49,20 +49,20 @@ def note(share: Share) -> Path:
     return share.root / "selected/hero.png.problem.txt"
 
 
-def test_a_hold_stands_while_nothing_changes_and_its_note_lies_there(share: Share, journal: Journal) -> None:
-    """For this object and for the next one over the same journal."""
+def test_a_hold_applies_while_the_bundle_is_unchanged_and_its_note_exists(share: Share, journal: Journal) -> None:
+    """It also applies to a new object with the same journal."""
     bundle, sigs = bundle_in(share)
     holds_of(share, journal).hold(bundle, sigs, WRONG, None)
     holds = holds_of(share, journal)
     assert note(share).read_text().startswith("The mask is all black.\nPaint white where to change.\n\n")
     assert holds.is_still_held(bundle, sigs)
-    assert (len(holds), "selected/hero.png" in holds) == (1, True)
+    assert [held.path for held in journal.all_holds()] == ["selected/hero.png"]
     note(share).unlink()
     assert not holds.is_still_held(bundle, sigs)
 
 
-def test_a_changed_bundle_is_held_no_longer(share: Share, journal: Journal) -> None:
-    """Other bytes under the mask's name."""
+def test_a_hold_does_not_apply_to_a_changed_bundle(share: Share, journal: Journal) -> None:
+    """The mask has other bytes under the same name."""
     bundle, sigs = bundle_in(share)
     holds = holds_of(share, journal)
     holds.hold(bundle, sigs, WRONG, None)
@@ -70,8 +70,8 @@ def test_a_changed_bundle_is_held_no_longer(share: Share, journal: Journal) -> N
     assert not holds.is_still_held(*bundle_in(share))
 
 
-def test_a_release_takes_the_note_away_and_forgets(share: Share, journal: Journal) -> None:
-    """Also where the note is gone already, and where there never was a hold."""
+def test_a_release_deletes_the_note_and_the_record(share: Share, journal: Journal) -> None:
+    """It also works if the note is gone already, and if there is no hold."""
     holds = holds_of(share, journal)
     for gone in (False, True):
         holds.hold(*bundle_in(share), WRONG, None)
@@ -83,8 +83,8 @@ def test_a_release_takes_the_note_away_and_forgets(share: Share, journal: Journa
     holds.release("selected/other.png")
 
 
-def test_the_attempts_are_forgotten_with_the_hold(share: Share, journal: Journal) -> None:
-    """Whoever deletes the note gets all attempts again."""
+def test_a_release_resets_the_count_of_attempts(share: Share, journal: Journal) -> None:
+    """After the note is deleted, the picture has all its attempts again."""
     holds = holds_of(share, journal)
     journal.count_attempt("selected/hero.png", "print")
     holds.hold(*bundle_in(share), WRONG, None)
@@ -92,8 +92,8 @@ def test_the_attempts_are_forgotten_with_the_hold(share: Share, journal: Journal
     assert journal.attempt_count("selected/hero.png", "print") == 0
 
 
-def test_a_picture_that_is_to_be_tried_again_keeps_its_note_until_then(share: Share, journal: Journal) -> None:
-    """The library changed: the hold no longer stands, but nobody is told that all is well."""
+def test_a_picture_that_is_tried_again_keeps_its_note_until_the_result(share: Share, journal: Journal) -> None:
+    """The library has changed: the hold does not apply any more, but the problem may still exist."""
     bundle, sigs = bundle_in(share)
     holds = holds_of(share, journal)
     holds.hold(bundle, sigs, WRONG, None)
@@ -102,8 +102,8 @@ def test_a_picture_that_is_to_be_tried_again_keeps_its_note_until_then(share: Sh
     assert note(share).exists()
 
 
-def test_at_a_start_the_notes_of_pictures_that_are_gone_go_too(share: Share, journal: Journal) -> None:
-    """Others stay."""
+def test_the_notes_of_missing_pictures_are_deleted_at_the_start(share: Share, journal: Journal) -> None:
+    """The notes of existing pictures stay."""
     holds_of(share, journal).hold(*bundle_in(share), WRONG, None)
     holds = holds_of(share, journal)
     holds.release_missing()
@@ -111,11 +111,11 @@ def test_at_a_start_the_notes_of_pictures_that_are_gone_go_too(share: Share, jou
     (share.root / "selected/hero.png").unlink()
     holds.release_missing()
     assert not note(share).exists()
-    assert "selected/hero.png" not in holds
+    assert journal.all_holds() == []
 
 
-def test_where_no_note_may_be_written_the_journal_alone_tells(share: Share, journal: Journal) -> None:
-    """The folder of one campaign refuses it; the hold stands all the same."""
+def test_a_folder_that_refuses_the_note_has_the_hold_in_the_journal_only(share: Share, journal: Journal) -> None:
+    """One campaign's folder is not writable; the hold applies all the same."""
     disk = Disk(Script(at=1, trouble=lambda name: PermissionError(errno.EACCES, os.strerror(errno.EACCES))))
     bundle, sigs = bundle_in(share)
     holds = holds_of(share, journal, disk)
@@ -126,27 +126,27 @@ def test_where_no_note_may_be_written_the_journal_alone_tells(share: Share, jour
     assert journal.all_holds() == []
 
 
-def test_a_full_disk_is_the_machines_fault(share: Share, journal: Journal) -> None:
-    """Nothing is remembered of a hold that could not be told for that reason."""
+def test_a_full_disk_is_reported_to_the_caller(share: Share, journal: Journal) -> None:
+    """A hold whose note could not be written for this reason is not recorded."""
     disk = Disk(Script(at=1, trouble=lambda name: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
     holds = holds_of(share, journal, disk)
     with pytest.raises(OSError, match="No space left"):
         holds.hold(*bundle_in(share), WRONG, None)
-    assert (len(holds), journal.all_holds()) == (0, [])
+    assert (holds.waiting_for_library(), journal.all_holds()) == ((), [])
 
 
-def test_a_picture_that_shows_the_problem_comes_and_goes_with_its_note(share: Share, journal: Journal) -> None:
-    """It lies beside the note, is nobody's asset, and a release takes both away; deleting it alone tries nothing again."""
+def test_a_preview_is_written_and_deleted_with_its_note(share: Share, journal: Journal) -> None:
+    """The preview is no asset, a release deletes it with the note, and deleting only the preview starts no new try."""
     bundle, sigs = bundle_in(share)
     holds = holds_of(share, journal)
     holds.hold(bundle, sigs, WRONG, None, preview=b"a jpeg")
-    shown = share.root / "selected/hero.png.problem.jpg"
-    assert shown.read_bytes() == b"a jpeg"
-    assert classify(shown.name).role == "litter"
-    shown.unlink()
+    preview = share.root / "selected/hero.png.problem.jpg"
+    assert preview.read_bytes() == b"a jpeg"
+    assert classify(preview.name).role == "litter"
+    preview.unlink()
     assert holds.is_still_held(bundle, sigs)
     holds.hold(bundle, sigs, WRONG, None, preview=b"another")
-    assert shown.read_bytes() == b"another"
+    assert preview.read_bytes() == b"another"
     holds.release_bundle(bundle)
-    assert not shown.exists()
+    assert not preview.exists()
     assert not note(share).exists()

@@ -1,4 +1,4 @@
-"""What a job may use, by what its models' entries say."""
+"""The limits of a job, computed from the entries of its models."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ licence = "CC0-1.0"
 
 
 class Fill(PictureOperation):
-    """Fills with a model."""
+    """Fills a region with a model."""
 
     model: str = "big"
 
@@ -56,7 +56,7 @@ class Fill(PictureOperation):
 
 
 class Make(SetOperation):
-    """Makes so many."""
+    """Makes ``candidates`` pictures."""
 
     candidates: int = 8
     model: str = "big"
@@ -75,7 +75,7 @@ class Make(SetOperation):
 
 
 class Pick(SetOperation):
-    """Keeps one."""
+    """Keeps one picture."""
 
     def max_results(self, count: int) -> int:
         return 1
@@ -90,72 +90,78 @@ def weights(tmp_path: Path) -> WeightsRegistry:
     return WeightsRegistry(read_models(tmp_path / "models.toml"), tmp_path)
 
 
-def granted(
-    weights: WeightsRegistry, *operations: Operation, on_cpu: frozenset[str] = frozenset(), light: str = "", lane: str = "gpu", **more: Any
+def job_for(
+    weights: WeightsRegistry,
+    *operations: Operation,
+    cpu_queues: frozenset[str] = frozenset(),
+    engineless_queue: str = "",
+    queue: str = "gpu",
+    **more: Any,
 ) -> Job:
     picture = JobInput.model_construct(role="picture", name="", path="inbox/hero.png", sig=None, sha256="")
-    steps = tuple(StepSpec(op=type(each).__name__.lower(), settings=each.model_dump(exclude_unset=True)) for each in operations)
+    specs = tuple(StepSpec(op=type(each).__name__.lower(), settings=each.model_dump(exclude_unset=True)) for each in operations)
     job = Job.model_construct(
-        id="1", root="/", stage="edit", queue=lane, stem="hero", inputs=(picture,), steps=steps, scratch="", limits=BASE, **more
+        id="1", root="/", stage="edit", queue=queue, stem="hero", inputs=(picture,), steps=specs, scratch="", limits=BASE, **more
     )
-    return JobLimits(BASE, weights, on_cpu, light).apply(job, [cast(Any, SimpleNamespace(operation=each)) for each in operations])
+    steps = [cast(Any, SimpleNamespace(operation=each)) for each in operations]
+    return JobLimits(BASE, weights, cpu_queues, engineless_queue).apply(job, steps)
 
 
-def test_a_job_without_a_generating_model_has_the_house_s_limits(weights: WeightsRegistry) -> None:
-    """Light engines are loaded in a moment and not worth keeping jobs together for."""
+def test_a_job_without_a_generating_model_has_the_limits_of_the_settings(weights: WeightsRegistry) -> None:
+    """Small engines load quickly, so their jobs are not grouped."""
     for operations in ([], [Pick()], [Fill(model="light")]):
-        job = granted(weights, *operations)
+        job = job_for(weights, *operations)
         assert (job.limits, job.models, job.batch_key) == (BASE, (), "")
 
 
-def test_a_job_may_take_as_long_as_its_pictures_and_their_model_s_loading(weights: WeightsRegistry) -> None:
-    """Seconds for each picture from the entry, summed over the steps; loading from a slow disk; never less than the house says."""
-    assert granted(weights, Fill()).limits.timeout_seconds == 900
-    assert granted(weights, Make(candidates=30)).limits.timeout_seconds == 30 * 100 + 20_000 / 100
-    assert granted(weights, Make(candidates=30), Fill(model="other")).limits.timeout_seconds == 60 * 100 + 2 * 20_000 / 100
-    assert granted(weights, Make(candidates=30), Pick(), Fill()).limits.timeout_seconds == 31 * 100 + 20_000 / 100
+def test_the_timeout_covers_the_pictures_and_the_loading_of_the_models(weights: WeightsRegistry) -> None:
+    """The entry gives the seconds per picture; loading assumes a slow disk; the timeout is never below that of the settings."""
+    assert job_for(weights, Fill()).limits.timeout_seconds == 900
+    assert job_for(weights, Make(candidates=30)).limits.timeout_seconds == 30 * 100 + 20_000 / 100
+    assert job_for(weights, Make(candidates=30), Fill(model="other")).limits.timeout_seconds == 60 * 100 + 2 * 20_000 / 100
+    assert job_for(weights, Make(candidates=30), Pick(), Fill()).limits.timeout_seconds == 31 * 100 + 20_000 / 100
 
 
-def test_on_a_processor_it_may_take_longer(weights: WeightsRegistry) -> None:
-    """The entry's seconds are a GPU's; the time to load is not."""
-    job = granted(weights, Make(candidates=8), on_cpu=frozenset({"gpu"}))
+def test_the_timeout_is_longer_on_a_cpu(weights: WeightsRegistry) -> None:
+    """The entry's seconds per picture are measured on a GPU; the loading time is the same on both."""
+    job = job_for(weights, Make(candidates=8), cpu_queues=frozenset({"gpu"}))
     assert job.limits.timeout_seconds == 8 * 100 * CPU_SLOWDOWN + 200
-    assert granted(weights, Make(candidates=8), on_cpu=frozenset({"cpu"})).limits.timeout_seconds == 1000
+    assert job_for(weights, Make(candidates=8), cpu_queues=frozenset({"cpu"})).limits.timeout_seconds == 1000
 
 
-def test_it_is_told_which_models_it_opens_and_what_they_take(weights: WeightsRegistry) -> None:
-    """Each once; memory for the pictures of its largest step; and longer to heed a cancel."""
-    job = granted(weights, Make(candidates=4), Pick(), Fill(model="other"), Fill(model="big"))
+def test_a_job_lists_its_models_and_their_memory(weights: WeightsRegistry) -> None:
+    """Each model is listed once, the step with the most pictures counts, and the grace after a cancel is longer."""
+    job = job_for(weights, Make(candidates=4), Pick(), Fill(model="other"), Fill(model="big"))
     assert job.models == ("big", "other")
     assert (job.weights_mb, job.pictures_mb) == (40_000, 12_000)
     assert (job.limits.cancel_grace_seconds, job.limits.max_memory_bytes) == (GENERATION_GRACE_SECONDS, BASE.max_memory_bytes)
 
 
-def test_a_model_that_is_not_to_be_had_is_left_to_the_step(weights: WeightsRegistry) -> None:
-    """It says so itself, in its own words."""
-    assert granted(weights, Fill(model="nowhere")).models == ()
+def test_a_missing_model_is_left_to_the_step(weights: WeightsRegistry) -> None:
+    """The step itself reports the missing model."""
+    assert job_for(weights, Fill(model="nowhere")).models == ()
 
 
-def test_jobs_are_alike_but_for_seed_and_prompt(weights: WeightsRegistry) -> None:
-    """Everything else, the stage and the models too, makes them different."""
-    one = granted(weights, Make(seed=1, prompt="a hand"))
-    assert one.batch_key
-    assert granted(weights, Make(seed=2, prompt="a desk")).batch_key == one.batch_key
-    for other in (granted(weights, Make(steps=8)), granted(weights, Make(model="other")), granted(weights, Make(), Pick())):
-        assert other.batch_key != one.batch_key
+def test_jobs_that_differ_in_seed_and_prompt_share_a_batch(weights: WeightsRegistry) -> None:
+    """A difference in any other setting, the steps or the models prevents it."""
+    first = job_for(weights, Make(seed=1, prompt="a hand"))
+    assert first.batch_key
+    assert job_for(weights, Make(seed=2, prompt="a desk")).batch_key == first.batch_key
+    for changed in (job_for(weights, Make(steps=8)), job_for(weights, Make(model="other")), job_for(weights, Make(), Pick())):
+        assert changed.batch_key != first.batch_key
 
 
-def test_what_opens_no_engine_need_not_wait_for_the_gpu(weights: WeightsRegistry) -> None:
-    """It goes to the lane for light work, where the house has one; what opens any engine stays where its stage says."""
-    assert granted(weights, Pick(), light="cpu").queue == "cpu"
-    assert granted(weights, light="cpu").queue == "cpu"
-    assert granted(weights, Pick()).queue == "gpu"
-    assert granted(weights, Pick(), Fill(model="light"), light="cpu").queue == "gpu"
-    assert granted(weights, Pick(), light="cpu", lane="special").queue == "special"
+def test_a_job_without_an_engine_does_not_wait_for_the_gpu(weights: WeightsRegistry) -> None:
+    """It goes to the queue for jobs without an engine, if there is one; a job with any engine stays in its stage's queue."""
+    assert job_for(weights, Pick(), engineless_queue="cpu").queue == "cpu"
+    assert job_for(weights, engineless_queue="cpu").queue == "cpu"
+    assert job_for(weights, Pick()).queue == "gpu"
+    assert job_for(weights, Pick(), Fill(model="light"), engineless_queue="cpu").queue == "gpu"
+    assert job_for(weights, Pick(), engineless_queue="cpu", queue="special").queue == "special"
 
 
-class Told(PictureOperation):
-    """Fills by words, the brief's where it has none."""
+class FillFromPrompt(PictureOperation):
+    """Fills a region from a prompt: its own, or else the brief's."""
 
     prompt: str = ""
 
@@ -166,8 +172,8 @@ class Told(PictureOperation):
         return picture
 
 
-class Wordless(PictureOperation):
-    """Fills, and listens to nobody."""
+class FillWithoutPrompt(PictureOperation):
+    """Fills a region and takes no prompt."""
 
     def needs(self) -> StepNeeds:
         return StepNeeds(engines=(EngineNeed("inpaint"),))
@@ -176,16 +182,16 @@ class Wordless(PictureOperation):
         return picture
 
 
-def test_a_brief_s_own_words_choose_the_model_that_the_lane_will_choose(weights: WeightsRegistry) -> None:
-    """Its time is that model's; where no model takes words the one without serves, and what knows no prompt is as ever."""
-    by_words = {True: weights.choose(EngineNeed("inpaint", "big")), False: weights.choose(EngineNeed("inpaint", "light"))}
-    house = cast(WeightsRegistry, SimpleNamespace(choose=lambda need: by_words[need.words]))
-    assert granted(house, Told(), prompt="moss").models == ("big",)
-    assert granted(house, Told()).models == granted(house, Wordless(), prompt="moss").models == ()
+def test_a_briefs_prompt_chooses_the_model_that_the_worker_will_choose(weights: WeightsRegistry) -> None:
+    """If no model takes a prompt, the one without serves; an operation without a prompt is not affected."""
+    by_prompt = {True: weights.choose(EngineNeed("inpaint", "big")), False: weights.choose(EngineNeed("inpaint", "light"))}
+    registry = cast(WeightsRegistry, SimpleNamespace(choose=lambda need: by_prompt[need.needs_prompt]))
+    assert job_for(registry, FillFromPrompt(), prompt="moss").models == ("big",)
+    assert job_for(registry, FillFromPrompt()).models == job_for(registry, FillWithoutPrompt(), prompt="moss").models == ()
 
-    def none_with_words(need: EngineNeed) -> Any:
+    def refuse_prompt(need: EngineNeed) -> Any:
         if need.needs_prompt:
-            raise InputError("No model takes words.")
-        return by_words[False]
+            raise InputError("No model takes a prompt.")
+        return by_prompt[False]
 
-    assert granted(cast(WeightsRegistry, SimpleNamespace(choose=none_with_words)), Told(), prompt="moss").models == ()
+    assert job_for(cast(WeightsRegistry, SimpleNamespace(choose=refuse_prompt)), FillFromPrompt(), prompt="moss").models == ()
