@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs, where that is possible, the Debian programs with which tests/clients/ drops files. It never fails: a program that
-# could not be had means that its test is skipped, by name.
+# Installs, where that is possible, the Debian programs with which tests/clients/ drops files, and the data that conformance tests
+# read. It never fails: if a package cannot be installed, its test is skipped by name.
 set -uo pipefail
 
-PROGRAMS=(rsync openssh-client openssh-sftp-server samba smbclient curl zip unzip p7zip-full acl attr imagemagick inotify-tools libfribidi0)
+PROGRAMS=(rsync openssh-client openssh-sftp-server samba smbclient curl zip unzip p7zip-full acl attr imagemagick inotify-tools libfribidi0
+          unicode-data)
 LARGE=(gimp)           # 11 s and 400 MB from a near mirror; from a far one it is left out
 PATIENCE=60            # seconds for fetching what is large
 
