@@ -21,8 +21,8 @@ from goldsmith.files import resource_path
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.operation import Operation
 from goldsmith.picture.codec import decode
+from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.job_runner import run_job
-from goldsmith.worker.step_context import EngineProvider
 
 CHECKOUT = Path(__file__).parents[1]
 PAGE = (CHECKOUT / "docs" / "adding-an-operation.md").read_text()

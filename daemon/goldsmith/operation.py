@@ -10,20 +10,13 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from goldsmith.engines import (
-    Ability,
-    EngineKind,
-    EngineNeed,
-    GenerationOptions,
-    Generator,
-    Inpainter,
-    Upscaler,
-)
-from goldsmith.engines.vision import Face, FaceEmbedding, FaceSwapper, Points, TextLine
+from goldsmith.engines import EngineKind, EngineNeed, EngineT, GenerationOptions
+from goldsmith.engines.kinds import FACE_DETECTOR, HAND_LANDMARKER, MATTE_ESTIMATOR, TEXT_READER
+from goldsmith.engines.vision import Face, FaceEmbedding, Points, TextLine
 from goldsmith.picture import region
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL
 from goldsmith.picture.picture import Mask, Picture
@@ -70,7 +63,7 @@ def lora_references(loras: Sequence[Lora]) -> tuple[tuple[str, str, tuple[str, .
 
 def lora_paths(loras: Sequence[Lora], context: StepContext) -> tuple[tuple[Path, float], ...]:
     """(file, weight) each, for a ``GenerationOptions``."""
-    return tuple((context.file("loras", lora.name, LORA_SUFFIXES), lora.weight) for lora in loras)
+    return tuple((context.library.file("loras", lora.name, LORA_SUFFIXES), lora.weight) for lora in loras)
 
 
 # Where in the library a layer is looked for, in this order.
@@ -87,8 +80,120 @@ class Portrait:
     file: str
 
 
+class EnginesFacet(Protocol):
+    """The engines that a step can ask for."""
+
+    def get(self, need: EngineNeed[EngineT], options: GenerationOptions | None = None) -> EngineT:
+        """Return the loaded engine that serves the need, and put it on record.
+
+        ``options`` are for an inpainter: they are bound to the engine if it is a generating model. With ``options`` the default is an
+        engine that takes words if one is present, else one that does not: the descriptor says which. Raises InputError if no engine
+        serves the need.
+        """
+
+
+class DetectFacet(Protocol):
+    """Detection in pictures. The same picture is searched for the same thing only once in a job; the engines used go on record."""
+
+    def region(self, where: str, picture: Picture, is_removal: bool = False) -> Mask:
+        """Return the region of this picture, (h, w), 0..1. ``subject``, ``background``, ``face``, ``hands`` and ``text`` are detected.
+
+        With ``is_removal`` a detected object includes all of its soft edge and a small margin, for operations with ``removes_content``.
+        A step states the ``region_needs`` of the expression in its ``needs``. Raises InputError if the picture does not contain the region.
+        """
+
+    def matte(self, model: str | None, picture: Picture) -> Mask:
+        """Return how much of each pixel belongs to the subject, (h, w), 0..1, coarse, as ``model`` sees it; None = ``region("subject")``.
+
+        Needs ``EngineNeed(MATTE_ESTIMATOR, model)``. Raises InputError if there is no subject.
+        """
+
+    def faces(self, picture: Picture) -> Sequence[Face]:
+        """Return every face in the picture, the largest first, in px. Needs ``EngineNeed(FACE_DETECTOR)``."""
+
+    def face_mesh(self, face: Face, picture: Picture) -> Points | None:
+        """Return the 478 points of a face of this picture, (478, 2) px, or None if no mesh fits. Needs ``EngineNeed(FACE_LANDMARKER)``."""
+
+    def face_identity(self, face: Face, picture: Picture) -> FaceEmbedding:
+        """Return who the face belongs to; only its five landmarks are used. Needs ``EngineNeed(FACE_EMBEDDER)``."""
+
+    def text_lines(self, picture: Picture) -> Sequence[TextLine]:
+        """Return every line of text in the picture, in px. Needs ``EngineNeed(TEXT_READER)``."""
+
+
+class LibraryFacet(Protocol):
+    """The files that a brief can name: the bundle's own sidecars and the library. Each file that is read goes on record by its hash."""
+
+    def file(self, folder: str, name: str, suffixes: Sequence[str]) -> Path:
+        """Return the path of the bundle's own sidecar of that name, else of ``library/<folder>/<name><suffix>``.
+
+        Raises InputError (with the nearest real name) if there is neither.
+        """
+
+    def names(self, folder: str, suffixes: Sequence[str]) -> Sequence[str]:
+        """Return every name that ``file`` finds in that folder of the library."""
+
+    def layer(self, name: str) -> Picture:
+        """Return a picture to lay over this one, decoded, at its own depth and in its own profile, with its alpha.
+
+        It is the bundle's own ``hero.layer.NAME.png``, else ``NAME`` in the library's ``LAYER_FOLDERS``, in their order. A step states
+        its layers in its ``needs``. Raises InputError if there is no such file or it cannot be decoded.
+        """
+
+    def hero(self, name: str) -> Picture:
+        """Return the hero frame of a series, decoded: ``library/heroes/NAME``. A step states it in its ``needs``.
+
+        Raises InputError (with the nearest real name) if there is no such file or it cannot be decoded.
+        """
+
+    def portrait(self, name: str) -> Portrait:
+        """Return ``library/faces/NAME``, decoded. The consent beside it is read again and put on record.
+
+        This is the only way to a person's face. A step states it in ``StepNeeds.library_files`` and in ``StepNeeds.consents``. Raises
+        InputError if there is no such file or no valid consent.
+        """
+
+    def reference_pictures(self) -> Sequence[Picture]:
+        """Return the bundle's reference pictures (``hero.ref.png``), decoded, in the order of their names."""
+
+
+class ResultsFacet(Protocol):
+    """What a step produces besides its picture: findings for the record, and files."""
+
+    def record(self, **findings: RecordValue) -> None:
+        """Put findings of this step on record, for the history and the manifest."""
+
+    def add_beside(self, file: Deliverable) -> None:
+        """Write a file beside the result. Raises InputError if the bundle already has a file of that name."""
+
+    def archive(self, file: Deliverable) -> None:
+        """Write a file that does not go on: the commit puts it into the archive, beside the original, and its facts on record.
+
+        The file is written at once, so that a hundred of them need no memory.
+        """
+
+    def exported_files(self) -> Sequence[ExportedFile]:
+        """Return the files that this job's steps have exported so far, in their order. They are complete on disk; do not change them."""
+
+    def show_problem(self, picture: Picture) -> None:
+        """Keep a picture that shows why this step is about to hold the asset; it is put beside the note.
+
+        It is used only if the step then raises InputError. A later picture replaces an earlier one.
+        """
+
+    def check_memory(self, width: int, height: int) -> None:
+        """Raise InputError if a picture of that size, in px, needs more memory than the job may use. Call it before making one."""
+
+
+class ProgressFacet(Protocol):
+    """How far the step has come."""
+
+    def report(self, fraction: float, note: str = "") -> None:
+        """Report 0..1 of this step. Raises JobCancelled if the job's inputs were withdrawn or changed: call it often."""
+
+
 class StepContext(Protocol):
-    """All that an operation sees of the world while it works on one picture."""
+    """Everything that an operation sees of the world while it works on one picture."""
 
     @property
     def seed(self) -> int:
@@ -96,142 +201,62 @@ class StepContext(Protocol):
 
     @property
     def stem(self) -> str:
-        """The asset's name without its extension, as deliverables are to be called."""
+        """The asset's name without its extension, as deliverables are named."""
 
     @property
     def prompt(self) -> str:
-        """The brief's prompt, for steps that were given none of their own."""
+        """The brief's prompt, for steps without a prompt of their own."""
 
     @property
     def scratch(self) -> Path:
-        """A folder of this job's own, on the share's filesystem; emptied when the job ends."""
+        """A folder of this job's own, on the filesystem of the share; emptied when the job ends."""
 
-    def inpainter(self, model: str | None, wish: GenerationOptions | None = None) -> Inpainter:
-        """The loaded inpainting engine of that name, or the house's default for None.
+    @property
+    def engines(self) -> EnginesFacet: ...
 
-        With a ``wish`` that has words, the default is one that takes words where such a one is present; the wish is bound to the
-        engine that comes back. A model that generates is taken, too, where it can fill holes or start from a picture.
-        """
+    @property
+    def detect(self) -> DetectFacet: ...
 
-    def generator(self, model: str | None, can: frozenset[Ability]) -> Generator:
-        """The loaded generating engine of that name, or the house's first one for None that can do all of that."""
+    @property
+    def library(self) -> LibraryFacet: ...
 
-    def upscaler(self, model: str | None, factor: int) -> Upscaler:
-        """The loaded upscaling engine of that name, or the house's default for that factor for None."""
+    @property
+    def results(self) -> ResultsFacet: ...
 
-    def region(self, where: str, picture: Picture, is_removal: bool = False) -> Mask:
-        """The region of this picture, (h, w), 0..1, looked for where it must be: ``subject``, ``background``, ``face``, ``hands``, ``text``.
-
-        The same picture and words give the same mask, looked for once; what was found, and by which engine, is put on record.
-        ``removing``: what was found comes with all of its soft rim and a little more, for an operation that says ``removes``.
-        Raises InputError where what it names is not in the picture. A step says in its ``needs`` what that takes: ``region_needs``.
-        """
-
-    def matte(self, model: str | None, picture: Picture) -> Mask:
-        """How much of each pixel is what the picture is of, (h, w), 0..1, coarse; by that engine, for None as ``region("subject")``.
-
-        Raises InputError where there is nothing to be found. Needs ``EngineNeed("matte", model)``.
-        """
-
-    def show_problem(self, picture: Picture) -> None:
-        """A picture that shows a person why this step is about to hold the asset: it comes to lie beside the note.
-
-        It counts only where the step then raises InputError; a later one takes the place of an earlier one.
-        """
-
-    def faces(self, picture: Picture) -> Sequence[Face]:
-        """Every face in the picture, the largest first, in its px; needs ``EngineNeed("faces")``."""
-
-    def face_mesh(self, face: Face, picture: Picture) -> Points | None:
-        """478 points of one of its faces, (478, 2) px; None where none are to be had. Needs ``EngineNeed("mesh")``."""
-
-    def face_identity(self, face: Face, picture: Picture) -> FaceEmbedding:
-        """Who that is, by where the face's five points lie in the picture; needs ``EngineNeed("identity")``."""
-
-    def swapper(self, model: str) -> FaceSwapper:
-        """The loaded engine of that name that draws a face with somebody else's features; needs ``EngineNeed("swap", model)``."""
-
-    def portrait(self, name: str) -> Portrait:
-        """``library/faces/NAME``, decoded. The one way to a face: the consent beside it is read again and put on record.
-
-        A step names it in ``Needs.references`` and in ``Needs.consents``. Raises InputError where there is none or no consent that holds.
-        """
-
-    def text_lines(self, picture: Picture) -> Sequence[TextLine]:
-        """Every line of text in the picture, in its px; needs ``EngineNeed("reader")``."""
-
-    def file(self, folder: str, name: str, suffixes: Sequence[str]) -> Path:
-        """The file a brief means by ``name``: the bundle's own sidecar or ``library/<shelf>/<name><suffix>``.
-
-        Raises InputError (with the nearest real name) where there is none.
-        """
-
-    def names(self, folder: str, suffixes: Sequence[str]) -> Sequence[str]:
-        """Every name that ``reference`` would find on that shelf of the library: to say which others there are."""
-
-    def reference_pictures(self) -> Sequence[Picture]:
-        """The bundle's reference pictures (``hero.ref.png``), decoded, in the order of their names."""
-
-    def layer(self, name: str) -> Picture:
-        """A picture to lay over this one, decoded, at its own depth and in its own profile, with its alpha.
-
-        It is the bundle's own ``hero.layer.NAME.png``, or ``NAME`` on the library's shelves in the order of ``LAYER_FOLDERS``. A step
-        says in its ``needs`` which ones it wants. Raises InputError where there is none, or where it cannot be decoded.
-        """
-
-    def hero(self, name: str) -> Picture:
-        """The hero frame of a series, decoded: ``library/heroes/NAME``. A step says in its ``needs`` which one it wants.
-
-        Raises InputError (with the nearest real name) where there is none, or where it cannot be decoded.
-        """
-
-    def add(self, file: Deliverable) -> None:
-        """Put a file down beside the result. Raises InputError where the picture has a file of that name already."""
-
-    def archive(self, file: Deliverable) -> None:
-        """Keep a file that does not go on: with the commit it comes to lie in the archive, beside the original.
-
-        Its facts go on record with where it lies. Written at once, so that a hundred of them need no memory.
-        """
-
-    def exported_files(self) -> Sequence[ExportedFile]:
-        """The files that this job's steps have made so far, in their order, as they lie on the disk: whole, fsynced, not to be changed."""
-
-    def check_memory(self, width: int, height: int) -> None:
-        """Raise InputError where a picture of that size, in px, needs more memory than the job may have. Ask before making one larger."""
-
-    def report(self, fraction: float, note: str = "") -> None:
-        """Report 0..1 of this step. Raises JobCancelled when the job's inputs were withdrawn or changed: call it often."""
-
-    def record(self, **findings: RecordValue) -> None:
-        """Put findings of this step on record, for history and manifest."""
+    @property
+    def progress(self) -> ProgressFacet: ...
 
 
 @dataclass(frozen=True, slots=True)
 class StepNeeds:
-    """What a step must find before it can start, known from its settings alone (nothing is opened for it)."""
+    """What a step needs before it can start, known from its settings alone: no file is opened for it."""
 
-    # Names of masks it uses up; ``mask`` is the unnamed one.
+    # Names of the masks that it consumes; ``mask`` is the unnamed one.
     masks: frozenset[str] = frozenset()
-    # (shelf, name, suffixes) as for ``Bench.reference``, e.g. ("looks", "warm-amber", (".cube", ".cdl")).
+    # (folder, name, suffixes) as for ``LibraryFacet.file``, e.g. ("looks", "warm-amber", (".cube", ".cdl")).
     library_files: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
-    # The engines it calls; the one that its ``model`` names comes first.
-    engines: tuple[EngineNeed, ...] = ()
-    # False where it can begin with no picture at all, from the brief's words.
+    # The engines that it uses; the engine that its ``model`` names comes first.
+    engines: tuple[EngineNeed[Any], ...] = ()
+    # False if it can start without a picture, from the brief's prompt.
     needs_picture: bool = True
-    # True where it was given no words of its own, so that without a picture it needs the brief's prompt.
+    # True if it has no prompt of its own: without a picture it needs the brief's prompt.
     needs_prompt: bool = False
-    # Names of pictures it lays over this one, as for ``Bench.layer``.
+    # Names of pictures that it lays over this one, as for ``LibraryFacet.layer``.
     layers: frozenset[str] = frozenset()
-    # Names of faces in the library for whose use somebody must have agreed, as for ``Bench.portrait``.
+    # Names of faces in the library that need a person's consent, as for ``LibraryFacet.portrait``.
     consents: frozenset[str] = frozenset()
 
 
-_ENGINE_FOR_REGION: Mapping[str, EngineKind] = {"subject": "matte", "face": "faces", "hands": "hands", "text": "reader"}
+_ENGINE_FOR_REGION: Mapping[str, EngineKind[Any]] = {
+    "subject": MATTE_ESTIMATOR,
+    "face": FACE_DETECTOR,
+    "hands": HAND_LANDMARKER,
+    "text": TEXT_READER,
+}
 
 
 def region_needs(where: str) -> StepNeeds:
-    """What ``Bench.region`` must find for that region: masks, and an engine for each word that is looked for; "" needs nothing."""
+    """Return what ``DetectFacet.region`` needs for that expression: masks, and an engine for each detected word; "" needs nothing."""
     if not where:
         return StepNeeds()
     asked = region.parse_region(where)
@@ -335,6 +360,3 @@ class FileOperation(Operation):
     @abstractmethod
     def make_files(self, picture: Picture, context: StepContext) -> Sequence[Deliverable]:
         """The files, whole, in memory."""
-
-
-AnyOperation = TypeVar("AnyOperation", bound=Operation)

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from goldsmith.engines import EngineNeed, Inpainter
+from goldsmith.engines.kinds import INPAINTER
 from goldsmith.operation import PictureOperation, RegionExpression, StepContext, StepNeeds, region_needs
 from goldsmith.picture import region
 from goldsmith.picture.crop_and_stitch import StitchOptions, stitch
@@ -33,7 +34,7 @@ class StitchOperation(PictureOperation):
     def needs(self) -> StepNeeds:
         """An inpainting engine, and what ``where`` needs: masks, and engines that look for what it names."""
         needs = region_needs(self.where)
-        return replace(needs, engines=(EngineNeed("inpaint", self.model), *needs.engines))
+        return replace(needs, engines=(EngineNeed(INPAINTER, self.model), *needs.engines))
 
     @abstractmethod
     def open_engine(self, context: StepContext) -> Inpainter:
@@ -41,10 +42,10 @@ class StitchOperation(PictureOperation):
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         """The picture, filled where the region is above zero; the very picture where the region is empty."""
-        mask = context.region(self.where, picture, self.removes_content)
+        mask = context.detect.region(self.where, picture, self.removes_content)
         solid = find_mask_bounds(mask)
         if solid is None:
-            context.record(regions=0)
+            context.results.record(regions=0)
             return picture
         engine = self.open_engine(context)
         asked = engine.descriptor
@@ -58,12 +59,12 @@ class StitchOperation(PictureOperation):
             enlarges=asked.enlarges,
             generates=asked.takes_prompt,
         )
-        done = stitch(picture, mask, engine.fill, manner, context.report, solid, self._excluded_mask(picture, context))
-        context.record(**done.findings())
+        done = stitch(picture, mask, engine.fill, manner, context.progress.report, solid, self._excluded_mask(picture, context))
+        context.results.record(**done.findings())
         return done.picture
 
     def _excluded_mask(self, picture: Picture, context: StepContext) -> Mask | None:
         """What the engine must not look at beside the region: a subject whose background is to go, or it would carry that on."""
         if not self.removes_content or "subject" not in region.parse_region(self.where).protected_detections():
             return None
-        return context.region(f"subject|({self.where})", picture, is_removal=True)
+        return context.detect.region(f"subject|({self.where})", picture, is_removal=True)

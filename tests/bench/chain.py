@@ -101,8 +101,8 @@ def _lane(root: Path, picture: Path) -> Callable[[], None]:
     from goldsmith.files import FileSignature
     from goldsmith.jobs.job import Job, JobInput, ResourceLimits, StepSpec
     from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
+    from goldsmith.worker.engine_provider import EngineProvider
     from goldsmith.worker.job_runner import run_job
-    from goldsmith.worker.step_context import EngineProvider
 
     shop = EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu", threads=len(os.sched_getaffinity(0))))
     grade = {"slope": _SLOPE, "offset": _OFFSET, "power": _POWER, "saturation": _SATURATION, "look": "look"}

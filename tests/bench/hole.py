@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.row import Row
+from goldsmith.engines.kinds import INPAINTER
 
 _BENCH = "hole"
 _SIZES = ((1632, 1224), (4000, 3000), (6000, 4000))
@@ -33,7 +34,7 @@ def measure(place: Path, sizes: tuple[tuple[int, int], ...] = _SIZES) -> list[Ro
     place.mkdir(parents=True, exist_ok=True)
     models_file = resource_path("config", "models.toml")
     weights = WeightsRegistry(read_models(models_file), default_models_folder())
-    model = weights.choose(EngineNeed("inpaint")).name
+    model = weights.choose(EngineNeed(INPAINTER)).name
     note = f"{model}; weights of migan are missing" if model != "migan" else model
     run = _attempts(place, str(models_file), str(weights.folder))
     run(*_picture(place, 900, 700))
@@ -78,8 +79,8 @@ def _attempts(place: Path, models_file: str, weights: str) -> Callable[[str, str
     from goldsmith.files import FileSignature
     from goldsmith.jobs.job import Job, JobInput, ResourceLimits, StepSpec
     from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
+    from goldsmith.worker.engine_provider import EngineProvider
     from goldsmith.worker.job_runner import run_job
-    from goldsmith.worker.step_context import EngineProvider
 
     shop = EngineProvider(
         WorkerConfig(models_file=models_file, weights_folder=weights), WorkerSpec(queue="cpu", threads=len(os.sched_getaffinity(0)))

@@ -44,7 +44,7 @@ def _once(side: int) -> dict[str, float]:
     bench = StepContextDouble(spots={"subject": freeze(cv2.resize(drawn.coarse, size))})
     began, spent = time.perf_counter(), time.process_time()
     Cutout(max_unsure=1, max_holes=1).apply(picture, bench)
-    looked = bench.findings["looked_into"]
+    looked = bench.results.findings["looked_into"]
     return {
         "seconds": time.perf_counter() - began,
         "cpu": time.process_time() - spent,

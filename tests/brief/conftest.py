@@ -12,6 +12,7 @@ from goldsmith.brief.brief import Brief, read_brief
 from goldsmith.brief.parsing import BriefError
 from goldsmith.brief.pipeline import Pipeline, read_pipeline
 from goldsmith.engines import EngineNeed
+from goldsmith.engines.kinds import INPAINTER
 from goldsmith.operation import Operation, StepNeeds
 
 LINE = b"""
@@ -59,7 +60,7 @@ class Fill(Operation):
 
     def needs(self) -> StepNeeds:
         masks = frozenset({self.where}) if self.where else frozenset()
-        return StepNeeds(masks=masks, engines=(EngineNeed("inpaint", self.model),))
+        return StepNeeds(masks=masks, engines=(EngineNeed(INPAINTER, self.model),))
 
 
 class Enlarge(Operation):

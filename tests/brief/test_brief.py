@@ -191,7 +191,7 @@ def test_an_engine_that_is_not_to_be_had_is_a_fault_at_its_place(faults: Faults)
     stock = replace(
         STOCK,
         model_names={"inpaint": ["migan"], "upscale": ["big"]},
-        why_unavailable=lambda need: EngineUnavailable(f"No {need.kind} here. Run: x"),
+        why_unavailable=lambda need: EngineUnavailable(f"No {need.kind.name} here. Run: x"),
     )
     assert faults('[[edit]]\nop = "fill"\nmodel = "migan"\n[[edit]]\nop = "fill"\n', availability=stock) == [
         "edit.1.model cannot be done here: No inpaint here. Run: x",

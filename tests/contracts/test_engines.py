@@ -12,7 +12,8 @@ from skimage.data import astronaut
 
 from goldsmith.engines import Device, EngineDescriptor, EngineNeed, Inpainter, Upscaler
 from goldsmith.engines.diffusion.families import FAMILIES
-from goldsmith.engines.engine_loader import driver_names, open_inpainter, open_upscaler
+from goldsmith.engines.engine_loader import driver_names, open_engine
+from goldsmith.engines.kinds import GENERATOR, INPAINTER, UPSCALER
 from goldsmith.engines.registry.models import read_models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, fetch_command
 from goldsmith.picture.picture import Mask, Pixels
@@ -32,12 +33,12 @@ def _present(name: str) -> str:
 
 @pytest.fixture(params=INPAINTERS)
 def inpainter(request: pytest.FixtureRequest) -> Inpainter:
-    return open_inpainter(WEIGHTS, EngineNeed("inpaint", _present(request.param)), Device(threads=1))[0]
+    return open_engine(WEIGHTS, EngineNeed(INPAINTER, _present(request.param)), Device(threads=1))[0]
 
 
 @pytest.fixture(params=UPSCALERS)
 def upscaler(request: pytest.FixtureRequest) -> Upscaler:
-    return open_upscaler(WEIGHTS, EngineNeed("upscale", _present(request.param), factor=2), Device(threads=1))[0]
+    return open_engine(WEIGHTS, EngineNeed(UPSCALER, _present(request.param), factor=2), Device(threads=1))[0]
 
 
 @pytest.fixture(params=[*INPAINTERS, *UPSCALERS])
@@ -45,9 +46,9 @@ def descriptor(request: pytest.FixtureRequest) -> EngineDescriptor:
     name = _present(request.param)
     engine: Inpainter | Upscaler
     if name in INPAINTERS:
-        engine = open_inpainter(WEIGHTS, EngineNeed("inpaint", name), Device(threads=1))[0]
+        engine = open_engine(WEIGHTS, EngineNeed(INPAINTER, name), Device(threads=1))[0]
     else:
-        engine = open_upscaler(WEIGHTS, EngineNeed("upscale", name, factor=2), Device(threads=1))[0]
+        engine = open_engine(WEIGHTS, EngineNeed(UPSCALER, name, factor=2), Device(threads=1))[0]
     return engine.descriptor
 
 
@@ -219,9 +220,7 @@ def test_a_ready_entry_is_of_a_family_that_the_driver_runs(name: str) -> None:
     assert diffusion.family in FAMILIES
     assert set(diffusion.can) <= set(FAMILIES[diffusion.family].calls)
     for ability in diffusion.can:
-        assert WEIGHTS.models.models[name].can_serve(
-            EngineNeed("inpaint" if ability == "inpaint" else "generate", can=frozenset({ability}))
-        )
+        assert WEIGHTS.models.models[name].can_serve(EngineNeed(INPAINTER if ability == "inpaint" else GENERATOR, can=frozenset({ability})))
 
 
 @pytest.mark.parametrize("name", GENERATORS)
@@ -240,6 +239,6 @@ def test_every_ready_entry_can_be_had_without_being_named() -> None:
     """The lists of defaults leave none out: whatever a house has fetched serves the steps that name nothing."""
     wanted = WEIGHTS.models.defaults
     drawers = {name for name in GENERATORS if set(WEIGHTS.models.models[name].diffusion.can) & {"text", "image", "edit"}}  # type: ignore[union-attr]
-    fillers = {name for name in GENERATORS if WEIGHTS.models.models[name].can_serve(EngineNeed("inpaint", needs_prompt=True))}
-    assert set(wanted.generate) == drawers
+    fillers = {name for name in GENERATORS if WEIGHTS.models.models[name].can_serve(EngineNeed(INPAINTER, needs_prompt=True))}
+    assert set(wanted.candidates(EngineNeed(GENERATOR))) == drawers
     assert set(wanted.inpaint_words) == fillers

@@ -90,7 +90,7 @@ def _grown(operation: Operation, given: Picture) -> float:
         return 1.0
     seen = context()
     operation.apply(given, seen)
-    return max(1.0, *(width * height / (given.height * given.width) for width, height in seen.afforded))
+    return max(1.0, *(width * height / (given.height * given.width) for width, height in seen.results.checked_sizes))
 
 
 @pytest.mark.parametrize("alpha", [False, True], ids=["opaque", "alpha"])
@@ -136,4 +136,4 @@ def test_what_makes_larger_pictures_asks_first() -> None:
         operation = catalogue()[word].model_validate(settings)
         assert isinstance(operation, PictureOperation)
         operation.apply(given, seen)
-        assert seen.afforded == [size]
+        assert seen.results.checked_sizes == [size]

@@ -130,7 +130,7 @@ def test_same_plate_and_seed_same_pixels(operation: PictureOperation, depth: int
     benches = context(), context()
     first, second = (operation.apply(given, one) for one in benches)
     assert all(np.array_equal(a, b) for a, b in zip(_arrays(first), _arrays(second), strict=True))
-    assert benches[0].findings == benches[1].findings
+    assert benches[0].results.findings == benches[1].results.findings
     if np.array_equal(first.pixels, given.pixels):
         assert first is given
 
@@ -146,7 +146,7 @@ def test_outside_the_mask_nothing_changes(operation: PictureOperation, given: Pi
     done = operation.apply(given, seen)
     left = done.to_codes()[outside]  # a grey picture may have become a coloured one
     assert np.array_equal(left, np.broadcast_to(given.to_codes()[outside], left.shape))
-    assert seen.findings.get("outside_changed", 0) == 0
+    assert seen.results.findings.get("outside_changed", 0) == 0
 
 
 @pytest.mark.parametrize("operation", _of(PictureOperation))

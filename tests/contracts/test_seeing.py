@@ -4,38 +4,31 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from skimage import data, io
 
-from goldsmith.engines import Device, EngineKind, EngineNeed
-from goldsmith.engines.engine_loader import VisionEngine, open_vision_engine
+from goldsmith.engines import Device, EngineKind, EngineNeed, EngineT
+from goldsmith.engines.engine_loader import open_engine
+from goldsmith.engines.kinds import FACE_DETECTOR, FACE_EMBEDDER, FACE_LANDMARKER, HAND_LANDMARKER, MATTE_ESTIMATOR, TEXT_READER
 from goldsmith.engines.registry.models import read_models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, fetch_command
-from goldsmith.engines.vision import (
-    FaceDetector,
-    FaceEmbedder,
-    FaceLandmarker,
-    HandLandmarker,
-    MatteEstimator,
-    Points,
-    TextReader,
-)
+from goldsmith.engines.vision import Points
 from goldsmith.picture.picture import Pixels
 
 WEIGHTS = WeightsRegistry(read_models(Path(__file__).parents[2] / "config" / "models.toml"), default_models_folder())
 
 
-def _named(kind: EngineKind) -> list[str]:
-    return [name for name, model in WEIGHTS.models.models.items() if model.kind == kind and model.driver != "null"]
+def _named(kind: EngineKind[Any]) -> list[str]:
+    return [name for name, model in WEIGHTS.models.models.items() if model.kind == kind.name and model.driver != "null"]
 
 
-def _opened(kind: EngineKind, name: str) -> VisionEngine:
+def _opened(kind: EngineKind[EngineT], name: str) -> EngineT:
     if not WEIGHTS.is_available(name):
         pytest.skip(f"the weights of {name} are not here; run: {fetch_command(name)}")
-    return open_vision_engine(WEIGHTS, EngineNeed(kind, name), Device(threads=1))[0]
+    return open_engine(WEIGHTS, EngineNeed(kind, name), Device(threads=1))[0]
 
 
 @cache
@@ -48,19 +41,21 @@ def photograph(name: str) -> Pixels:
     return cast("Pixels", pixels)
 
 
-@pytest.mark.parametrize("kind", ["matte", "faces", "mesh", "hands", "reader", "identity"])
-def test_each_describes_itself(kind: EngineKind) -> None:
+@pytest.mark.parametrize(
+    "kind", [MATTE_ESTIMATOR, FACE_DETECTOR, FACE_LANDMARKER, HAND_LANDMARKER, TEXT_READER, FACE_EMBEDDER], ids=lambda kind: kind.name
+)
+def test_each_describes_itself(kind: EngineKind[Any]) -> None:
     """Its kind, its licence and its weights by hash, as manifests have them."""
     for name in _named(kind):
         told = _opened(kind, name).descriptor
-        assert (told.name, told.kind, told.licence) == (name, kind, WEIGHTS.models.models[name].licence)
+        assert (told.name, told.kind, told.licence) == (name, kind.name, WEIGHTS.models.models[name].licence)
         assert dict(told.weights) == {file.name: file.sha256 for file in WEIGHTS.models.models[name].files}
 
 
-@pytest.mark.parametrize("name", _named("matte"))
+@pytest.mark.parametrize("name", _named(MATTE_ESTIMATOR))
 def test_a_matte_is_of_the_person_and_not_of_the_wall(name: str) -> None:
     """At the picture's size, 0..1, and the same each time."""
-    matter = cast("MatteEstimator", _opened("matte", name))
+    matter = _opened(MATTE_ESTIMATOR, name)
     matte = matter.matte(photograph("astronaut"))
     assert (matte.shape, matte.dtype) == ((512, 512), np.float32)
     assert 0 <= matte.min() <= matte.max() <= 1
@@ -69,19 +64,19 @@ def test_a_matte_is_of_the_person_and_not_of_the_wall(name: str) -> None:
     assert np.array_equal(matte, matter.matte(photograph("astronaut")))
 
 
-@pytest.mark.parametrize("name", [name for name in _named("matte") if name != "modnet"])
+@pytest.mark.parametrize("name", [name for name in _named(MATTE_ESTIMATOR) if name != "modnet"])
 def test_a_matte_is_of_the_cup_and_not_of_the_table(name: str) -> None:
     """Nets for things know more than people; the short side need not be even."""
-    matte = cast("MatteEstimator", _opened("matte", name)).matte(photograph("coffee")[:399])
+    matte = _opened(MATTE_ESTIMATOR, name).matte(photograph("coffee")[:399])
     assert matte.shape == (399, 600)
     assert matte[100:300, 220:380].mean() > 0.95
     assert matte[:60, :150].mean() < 0.05
 
 
-@pytest.mark.parametrize("name", _named("faces"))
+@pytest.mark.parametrize("name", _named(FACE_DETECTOR))
 def test_the_one_face_is_found(name: str) -> None:
     """With its eyes, nose and mouth where they are, at any size of the picture."""
-    finder = cast("FaceDetector", _opened("faces", name))
+    finder = _opened(FACE_DETECTOR, name)
     [face] = finder.detect(photograph("astronaut"))
     x, y, wide, high = face.box
     assert (x, y, x + wide, y + high) == pytest.approx((178, 63, 268, 176), abs=12)
@@ -94,31 +89,31 @@ def test_the_one_face_is_found(name: str) -> None:
     assert np.array(large.box) / 6 == pytest.approx(np.array(face.box), abs=6)
 
 
-@pytest.mark.parametrize("name", _named("faces"))
+@pytest.mark.parametrize("name", _named(FACE_DETECTOR))
 @pytest.mark.parametrize("side", [300, 800, 1600, 3200])
 def test_a_face_that_fills_the_picture_is_found(name: str, side: int) -> None:
     """As portraits are, at every size, once, and where it is."""
     import cv2
 
     near = photograph("astronaut")[50:190, 155:295]
-    [face] = cast("FaceDetector", _opened("faces", name)).detect(cv2.resize(near, (side, side), interpolation=cv2.INTER_LINEAR))
+    [face] = _opened(FACE_DETECTOR, name).detect(cv2.resize(near, (side, side), interpolation=cv2.INTER_LINEAR))
     x, y, wide, high = (number * 140 / side for number in face.box)
     assert (x + 155, y + 50, x + wide + 155, y + high + 50) == pytest.approx((178, 63, 268, 176), abs=14)
 
 
-@pytest.mark.parametrize("name", _named("faces"))
+@pytest.mark.parametrize("name", _named(FACE_DETECTOR))
 @pytest.mark.parametrize("picture", ["chelsea", "coffee", "rocket", "page"])
 def test_no_face_is_found_where_there_is_none(name: str, picture: str) -> None:
     """A cat is nobody."""
-    assert cast("FaceDetector", _opened("faces", name)).detect(photograph(picture)) == ()
+    assert _opened(FACE_DETECTOR, name).detect(photograph(picture)) == ()
 
 
-@pytest.mark.parametrize("name", _named("mesh"))
+@pytest.mark.parametrize("name", _named(FACE_LANDMARKER))
 def test_a_mesh_lies_on_its_face(name: str) -> None:
     """478 points: the nose's tip and the eyes' corners are where the finder saw them, and a wall has none."""
     pixels = photograph("astronaut")
-    [face] = cast("FaceDetector", _opened("faces", "yunet")).detect(pixels)
-    mesher = cast("FaceLandmarker", _opened("mesh", name))
+    [face] = _opened(FACE_DETECTOR, "yunet").detect(pixels)
+    mesher = _opened(FACE_LANDMARKER, name)
     mesh = mesher.mesh(pixels, face)
     assert mesh is not None
     assert (mesh.shape, mesh.dtype) == ((478, 2), np.float32)
@@ -128,12 +123,12 @@ def test_a_mesh_lies_on_its_face(name: str) -> None:
     assert mesher.mesh(photograph("coffee"), face) is None
 
 
-@pytest.mark.parametrize("name", _named("mesh"))
+@pytest.mark.parametrize("name", _named(FACE_LANDMARKER))
 def test_a_mesh_follows_a_face_that_is_turned(name: str) -> None:
     """The picture laid on its side gives the same points, laid on their side."""
     pixels = photograph("astronaut")
-    [face] = cast("FaceDetector", _opened("faces", "yunet")).detect(pixels)
-    mesher = cast("FaceLandmarker", _opened("mesh", name))
+    [face] = _opened(FACE_DETECTOR, "yunet").detect(pixels)
+    mesher = _opened(FACE_LANDMARKER, name)
     upright = mesher.mesh(pixels, face)
     x, y, wide, high = face.box
     side = type(face)((512 - y - high, x, high, wide), _clockwise(face.landmarks), face.score)
@@ -147,17 +142,17 @@ def _clockwise(points: Points) -> Points:
     return np.stack([512 - points[:, 1], points[:, 0]], axis=1)
 
 
-@pytest.mark.parametrize("name", _named("hands"))
+@pytest.mark.parametrize("name", _named(HAND_LANDMARKER))
 @pytest.mark.parametrize("picture", ["astronaut", "chelsea", "coffee", "page"])
 def test_no_hand_is_found_where_there_is_none(name: str, picture: str) -> None:
     """Sleeves, paws and cups are none."""
-    assert cast("HandLandmarker", _opened("hands", name)).detect(photograph(picture)) == ()
+    assert _opened(HAND_LANDMARKER, name).detect(photograph(picture)) == ()
 
 
-@pytest.mark.parametrize("name", _named("reader"))
+@pytest.mark.parametrize("name", _named(TEXT_READER))
 def test_a_page_is_read(name: str) -> None:
     """Line by line from the top, each with its place."""
-    lines = cast("TextReader", _opened("reader", name)).read(photograph("page"))
+    lines = _opened(TEXT_READER, name).read(photograph("page"))
     texts = [line.text for line in lines]
     assert texts[0] == "Region-based segmentation"
     assert texts[2].startswith("background. These markers are pixels")
@@ -168,19 +163,19 @@ def test_a_page_is_read(name: str) -> None:
     assert lines[0].corners[:, 1].max() < 45
 
 
-@pytest.mark.parametrize("name", _named("reader"))
+@pytest.mark.parametrize("name", _named(TEXT_READER))
 @pytest.mark.parametrize("picture", ["astronaut", "chelsea", "coffee"])
 def test_no_text_is_read_where_there_is_none(name: str, picture: str) -> None:
     """Fur and stripes are no letters."""
-    assert cast("TextReader", _opened("reader", name)).read(photograph(picture)) == ()
+    assert _opened(TEXT_READER, name).read(photograph(picture)) == ()
 
 
-@pytest.mark.parametrize("name", _named("identity"))
+@pytest.mark.parametrize("name", _named(FACE_EMBEDDER))
 def test_a_face_is_told_by_its_identity(name: str) -> None:
     """The same person in another light, size and turn stays herself; a strange face, a cat's, is nobody she knows; always the same."""
     pixels = photograph("astronaut")
-    [face] = cast("FaceDetector", _opened("faces", "yunet")).detect(pixels)
-    identifier = cast("FaceEmbedder", _opened("identity", name))
+    [face] = _opened(FACE_DETECTOR, "yunet").detect(pixels)
+    identifier = _opened(FACE_EMBEDDER, name)
     who = identifier.embed(pixels, face)
     assert float(who @ who) == pytest.approx(1, abs=1e-5)
     assert np.array_equal(who, identifier.embed(pixels, face))
@@ -199,8 +194,8 @@ def test_an_identity_is_what_opencv_makes_of_it(name: str) -> None:
     import cv2
 
     pixels = photograph("astronaut")
-    [face] = cast("FaceDetector", _opened("faces", "yunet")).detect(pixels)
-    made = cast("FaceEmbedder", _opened("identity", name)).embed(pixels, face)
+    [face] = _opened(FACE_DETECTOR, "yunet").detect(pixels)
+    made = _opened(FACE_EMBEDDER, name).embed(pixels, face)
     opencv = cv2.FaceRecognizerSF.create(str(WEIGHTS.path_of(WEIGHTS.models.get(name).files[0])), "")
     row = np.array([*face.box, *face.landmarks.reshape(-1), face.score], np.float32)
     codes = np.ascontiguousarray((pixels[:, :, ::-1] * 255).round().astype(np.uint8))

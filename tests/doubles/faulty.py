@@ -11,6 +11,7 @@ from threading import Event
 import numpy as np
 
 from goldsmith.engines import EngineNeed, GenerationOptions, GenerationRequest
+from goldsmith.engines.kinds import GENERATOR, INPAINTER
 from goldsmith.errors import DeviceError
 from goldsmith.operation import (
     Deliverable,
@@ -31,7 +32,7 @@ class Pass(PictureOperation):
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         if self.say:
-            context.record(said=self.say, seed=context.seed, number=float(np.float32(0.5)), nothing=float("nan"))
+            context.results.record(said=self.say, seed=context.seed, number=float(np.float32(0.5)), nothing=float("nan"))
         return picture
 
 
@@ -101,7 +102,7 @@ class Look(PictureOperation):
     name: str
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
-        context.record(text=context.file("looks", self.name, (".cube",)).read_text())
+        context.results.record(text=context.library.file("looks", self.name, (".cube",)).read_text())
         return picture
 
 
@@ -111,7 +112,7 @@ class Grab(PictureOperation):
     model: str | None = None
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
-        context.record(name=context.inpainter(self.model).descriptor.name)
+        context.results.record(name=context.engines.get(EngineNeed(INPAINTER, self.model)).descriptor.name)
         return picture
 
 
@@ -122,8 +123,8 @@ class Report(PictureOperation):
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         for number in range(self.times):
-            context.report(number / self.times)
-        context.report(1.0, "nearly there")
+            context.progress.report(number / self.times)
+        context.progress.report(1.0, "nearly there")
         return picture
 
 
@@ -162,11 +163,11 @@ class Meet(PictureOperation):
             raise LookupError("not this one")
         while self.linger:
             Event().wait(0.01)
-            context.report(0.1)
-        made = context.generator("null-generate", frozenset({"text"})).generate(
+            context.progress.report(0.1)
+        made = context.engines.get(EngineNeed(GENERATOR, "null-generate", can=frozenset({"text"}))).generate(
             GenerationRequest(GenerationOptions("a hand"), (context.seed,), picture.width, picture.height), context.report
         )
-        context.record(batch=made.facts["batch"])  # type: ignore[call-overload]
+        context.results.record(batch=made.facts["batch"])  # type: ignore[call-overload]
         return picture.with_pixels(made.pictures[0])
 
 
@@ -174,7 +175,7 @@ class Draw(PictureOperation):
     """Needs an engine, as far as anybody can see beforehand."""
 
     def needs(self) -> StepNeeds:
-        return StepNeeds(engines=(EngineNeed("inpaint"),))
+        return StepNeeds(engines=(EngineNeed(INPAINTER),))
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         return picture
@@ -188,7 +189,7 @@ class Linger(PictureOperation):
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         while not (context.scratch.parents[2] / "go").exists():
             Event().wait(0.01)
-            context.report(0.5)
+            context.progress.report(0.5)
         if self.exit:
             raise SystemExit(5)
         return picture
@@ -214,7 +215,7 @@ class Hang(PictureOperation):
         while True:
             Event().wait(0.01)
             if self.heeds:
-                context.report(0.5)
+                context.progress.report(0.5)
 
 
 class Eat(PictureOperation):

@@ -1,21 +1,26 @@
-"""The fonts that ship, as operations find them: under their own names."""
+"""The fonts that ship, under their own names, as operations find them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from doubles.step_context import StepContextDouble
+from doubles.step_context import LibraryDouble, ResultsDouble, StepContextDouble
 from goldsmith.files import resource_path
 from goldsmith.library.library import Library
 from goldsmith.ops.text.font import Typeface, open_font
 
 
 class FontContext(StepContextDouble):
-    """A bench with the library of a root; where that is empty the fonts that ship are all there is."""
+    """A step context with the library of a root; if that is empty, only the fonts that ship are there."""
 
     def __init__(self, root: Path = Path("/nonexistent")) -> None:
-        super().__init__()
+        super().__init__(library=_FontLibrary(root))
+
+
+class _FontLibrary(LibraryDouble):
+    def __init__(self, root: Path) -> None:
+        super().__init__(ResultsDouble())
         self._library = Library(root)
 
     def file(self, folder: str, name: str, suffixes: Sequence[str]) -> Path:

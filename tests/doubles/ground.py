@@ -8,14 +8,16 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 
 from doubles.faces import face_of, mesh_at, painted
 from doubles.press import press_file
-from doubles.step_context import NullInpainter, NullPainter, StepContextDouble
-from goldsmith.engines import GenerationOptions, Inpainter
+from doubles.step_context import DetectDouble, EnginesDouble, LibraryDouble, NullInpainter, NullPainter, ResultsDouble, StepContextDouble
+from goldsmith.engines import Engine, EngineNeed, GenerationOptions
+from goldsmith.engines.kinds import INPAINTER
 from goldsmith.engines.vision import Face, Points
 from goldsmith.operation import ExportedFile, Operation, PictureOperation, Portrait, RecordValue
 from goldsmith.ops import catalogue
@@ -28,47 +30,33 @@ LIBRARY = CHECKOUT / "hotfolders" / "samples" / "library"
 EXIF = b"II*\0\x08\0\0\0\0\0\0\0\0\0"
 
 
-class LibraryContext(StepContextDouble):
-    """A bench whose library holds, under every name, a fitting file of the sample library, the one called so or the first.
+class SampleEngines(EnginesDouble):
+    """Null engines; a step with words for its inpainter gets one that takes them."""
 
-    A LoRA is a path that nobody opens.
+    def engine_for(self, need: EngineNeed[Any], options: GenerationOptions | None) -> Engine:
+        return NullPainter(side=64) if need.kind is INPAINTER and options is not None else super().engine_for(need, options)
 
-    A layer of any name is a small picture with alpha.
 
-    A step that has words for its engine gets one that takes them.
-    """
-
-    def inpainter(self, model: str | None, wish: GenerationOptions | None = None) -> Inpainter:
-        wordless = super().inpainter(model, wish)
-        return wordless if wish is None else NullPainter(side=64)
+class SampleDetect(DetectDouble):
+    """Detects a subject in the middle of every picture, and one face in its left half."""
 
     def matte(self, model: str | None, picture: Picture) -> Mask:
-        """The subject takes the middle of every picture."""
-        made = np.zeros((picture.height, picture.width), np.float32)
-        made[picture.height // 4 : picture.height - picture.height // 4, picture.width // 4 : picture.width - picture.width // 4] = 1
-        return freeze(made)
-
-    def layer(self, name: str) -> Picture:
-        return picture(29, 41, depth=16, alpha=True)
-
-    def hero(self, name: str) -> Picture:
-        return picture(40, 60)
+        mask = np.zeros((picture.height, picture.width), np.float32)
+        mask[picture.height // 4 : picture.height - picture.height // 4, picture.width // 4 : picture.width - picture.width // 4] = 1
+        return freeze(mask)
 
     def faces(self, picture: Picture) -> Sequence[Face]:
-        """One face, in the left half of every picture."""
         return (face_of(_mesh(picture)),)
 
     def face_mesh(self, face: Face, picture: Picture) -> Points | None:
         return _mesh(picture)
 
-    def portrait(self, name: str) -> Portrait:
-        """Somebody who agreed to everything."""
-        return Portrait(_person(), f"library/faces/{name}.png")
 
-    def exported_files(self) -> Sequence[ExportedFile]:
-        """One file that is what its step says of it, and a proof that nobody counts."""
-        facts: dict[str, RecordValue] = {"name": "web", "width": 53, "height": 37, "depth": 8, "format": "png", "alpha": False}
-        return (ExportedFile("_web.png", _written(), facts), ExportedFile("_web_proof.jpg", _written(), {**facts, "proof_of": "press"}))
+class SampleLibrary(LibraryDouble):
+    """Has, under every name, a matching file of the sample library: the file of that name, else the first.
+
+    A LoRA is a path that nobody opens. A layer of any name is a small picture with alpha. Every person has agreed to everything.
+    """
 
     def file(self, folder: str, name: str, suffixes: Sequence[str]) -> Path:
         if folder == "loras":
@@ -77,6 +65,15 @@ class LibraryContext(StepContextDouble):
             return press_file()
         files = sorted((LIBRARY / folder).iterdir(), key=lambda path: (path.stem != name, path))
         return next(path for path in files if path.suffix in suffixes)
+
+    def layer(self, name: str) -> Picture:
+        return picture(29, 41, depth=16, alpha=True)
+
+    def hero(self, name: str) -> Picture:
+        return picture(40, 60)
+
+    def portrait(self, name: str) -> Portrait:
+        return Portrait(_person(), f"library/faces/{name}.png")
 
 
 def _mesh(on: Picture) -> Points:
@@ -96,9 +93,20 @@ def _written() -> Path:
     return path
 
 
-def context(seed: int = 7) -> LibraryContext:
-    """A bench with an engine of a fixed side, as most are."""
-    return LibraryContext(seed=seed, inpainter=NullInpainter(side=64))
+def context(seed: int = 7) -> StepContextDouble:
+    """Return a step context with the sample library and, as is usual, an inpainter of a fixed side.
+
+    An earlier step has exported one file, as its facts say, and a proof that does not count.
+    """
+    facts: dict[str, RecordValue] = {"name": "web", "width": 53, "height": 37, "depth": 8, "format": "png", "alpha": False}
+    proof = ExportedFile("_web_proof.jpg", _written(), {**facts, "proof_of": "press"})
+    return StepContextDouble(
+        seed=seed,
+        engines=SampleEngines(NullInpainter(side=64)),
+        detect=SampleDetect(),
+        library=SampleLibrary(ResultsDouble()),
+        exported=(ExportedFile("_web.png", _written(), facts), proof),
+    )
 
 
 def examples(word: str) -> list[Operation]:

@@ -24,8 +24,8 @@ from goldsmith.library.library import Library
 from goldsmith.picture.codec import decode
 from goldsmith.pipeline.intake.bundle import group_bundles
 from goldsmith.pipeline.scheduler.readiness import Readiness, ReadinessResult, Ready, Waiting
+from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.job_runner import run_job
-from goldsmith.worker.step_context import EngineProvider
 
 COMP = '[[grade]]\nop = "composite"\nlayers = [{ from = "Logo" }, { element = "rain" }]\n'
 SHOP = EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu"))

@@ -36,7 +36,7 @@ def test_noise_comes_out_of_a_photograph(sigma: float, left: float) -> None:
     context = StepContextDouble()
     made = Denoise().apply(noisy, context)
     assert _error(made, clean) < left * _error(noisy, clean)
-    assert context.findings["noise_luma"] == pytest.approx(78 * sigma, rel=0.35)
+    assert context.results.findings["noise_luma"] == pytest.approx(78 * sigma, rel=0.35)
 
 
 def test_an_edge_stays_where_and_as_steep_as_it_was() -> None:

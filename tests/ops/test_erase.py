@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from doubles.step_context import NullInpainter, NullPainter, StepContextDouble
 from goldsmith.engines import EngineNeed
+from goldsmith.engines.kinds import INPAINTER
 from goldsmith.ops.erase import Erase
 from goldsmith.picture.crop_planning import CropBox
 from goldsmith.picture.picture import Picture, freeze
@@ -46,7 +47,7 @@ def test_the_proof_is_on_record() -> None:
     """Law 4 as two numbers."""
     context = StepContextDouble(inpainter=NullInpainter(side=160))
     Erase().apply(_spotted(), context)
-    assert (context.findings["outside_pixels"], context.findings["outside_changed"]) == (120 * 160 - 900, 0)
+    assert (context.results.findings["outside_pixels"], context.results.findings["outside_changed"]) == (120 * 160 - 900, 0)
 
 
 def test_it_takes_no_prompt() -> None:
@@ -60,16 +61,16 @@ def test_the_briefs_prompt_is_not_for_erasing() -> None:
     engine = NullPainter(side=160, colour=0.8)
     context = StepContextDouble(prompt="a vase", inpainter=engine)
     Erase().apply(_spotted(), context)
-    assert context.wishes == [None]
+    assert context.engines.options == [None]
     assert len(engine.asked) == 1
-    assert "prompt" not in context.findings
+    assert "prompt" not in context.results.findings
 
 
 def test_it_says_what_it_needs() -> None:
     """The mask of its region, and an inpainting engine, by name or the house's own."""
     assert Erase(where="bin", model="migan").needs().masks == {"bin"}
-    assert Erase(where="bin", model="migan").needs().engines == (EngineNeed("inpaint", "migan"),)
-    assert Erase().needs().engines == (EngineNeed("inpaint"),)
+    assert Erase(where="bin", model="migan").needs().engines == (EngineNeed(INPAINTER, "migan"),)
+    assert Erase().needs().engines == (EngineNeed(INPAINTER),)
 
 
 def test_an_empty_region_is_no_work() -> None:
@@ -78,7 +79,7 @@ def test_an_empty_region_is_no_work() -> None:
     empty = Picture(picture.pixels, masks=MappingProxyType({"mask": freeze(np.zeros((120, 160), dtype=np.float32))}))
     context = StepContextDouble()
     assert Erase().apply(empty, context) is empty
-    assert context.findings == {"regions": 0}
+    assert context.results.findings == {"regions": 0}
 
 
 @pytest.mark.parametrize("where", ["", "mask |", "box(a)"])

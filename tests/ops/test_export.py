@@ -129,7 +129,7 @@ def test_max_kb_is_kept_at_the_best_quality_that_fits(word: str) -> None:
     assert isinstance(quality, int)
     assert len(_made(_photograph(), format=word, quality=quality + 1).data) > limit * 1000
     assert _read(made).width == 300
-    assert any("fitting" in note for _, note in context.progressed)
+    assert any("fitting" in note for _, note in context.progress.reports)
 
 
 def test_a_limit_that_no_quality_meets_is_a_problem() -> None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from doubles.step_context import NullInpainter, NullPainter, StepContextDouble
 from goldsmith.engines import EngineNeed, GenerationOptions, OnProgress, ignore_progress
+from goldsmith.engines.kinds import INPAINTER
 from goldsmith.errors import InputError, JobCancelled
 from goldsmith.ops.inpaint import Inpaint
 from goldsmith.picture.crop_planning import CropBox
@@ -51,22 +52,22 @@ def test_what_was_done_is_on_record() -> None:
     """Regions, crops, the engine's scale, the seam, and the proof that nothing changed outside."""
     context = StepContextDouble(inpainter=NullInpainter(side=64))
     Inpaint().apply(_plate(), context)
-    assert context.findings["regions"] == 1
-    assert context.findings["crops"] == [[0, 0, 112, 90]]
-    assert context.findings["outside_pixels"] == 90 * 120 - 30 * 30
-    assert context.findings["outside_changed"] == 0
-    assert set(context.findings) >= {"scales", "seam_offset"}
+    assert context.results.findings["regions"] == 1
+    assert context.results.findings["crops"] == [[0, 0, 112, 90]]
+    assert context.results.findings["outside_pixels"] == 90 * 120 - 30 * 30
+    assert context.results.findings["outside_changed"] == 0
+    assert set(context.results.findings) >= {"scales", "seam_offset"}
 
 
 def test_the_briefs_prompt_is_on_record_as_unused_where_the_engine_takes_no_words() -> None:
     """Weight-light engines fill from the surroundings: nobody should believe that the words did it."""
     plain = StepContextDouble(prompt="the brief's")
     Inpaint().apply(_plate(), plain)
-    assert (plain.findings["prompt"], plain.findings["prompt_used"]) == ("the brief's", False)
+    assert (plain.results.findings["prompt"], plain.results.findings["prompt_used"]) == ("the brief's", False)
     silent = StepContextDouble()
     Inpaint().apply(_plate(), silent)
-    assert "prompt" not in silent.findings
-    assert silent.wishes == [None]
+    assert "prompt" not in silent.results.findings
+    assert silent.engines.options == [None]
 
 
 def test_words_go_to_an_engine_that_takes_them() -> None:
@@ -80,8 +81,8 @@ def test_words_go_to_an_engine_that_takes_them() -> None:
     step.apply(_plate(), context)
     Inpaint().apply(_plate(), context)
     asked = GenerationOptions("a hand", "rings", 0.7, 9, 3.5, ((Path("/l/linen.safetensors"), 0.5),))
-    assert context.wishes == [asked, GenerationOptions("the brief's")]
-    assert (context.findings["prompt"], context.findings["prompt_used"]) == ("the brief's", True)
+    assert context.engines.options == [asked, GenerationOptions("the brief's")]
+    assert (context.results.findings["prompt"], context.results.findings["prompt_used"]) == ("the brief's", True)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_what_only_words_can_do_is_never_left_aside_in_silence(setting: dict[str
     with pytest.raises(InputError, match=f"null-inpaint uses the surroundings alone and cannot use {named}"):
         step.apply(_plate(), context)
     assert engine.asked == []
-    assert step.needs().engines == (EngineNeed("inpaint", needs_prompt=True),)
+    assert step.needs().engines == (EngineNeed(INPAINTER, needs_prompt=True),)
 
 
 def test_its_loras_are_looked_for_before_it_starts() -> None:
@@ -123,7 +124,7 @@ def test_small_holes_are_shown_enlarged_to_an_engine_that_works_at_one_size() ->
     assert pixels.shape == (512, 512, 3)
     assert hole.mean() > 0.02
     assert 0 <= pixels.min() < pixels.max() <= 1
-    assert context.findings["scales"] == [4.0]
+    assert context.results.findings["scales"] == [4.0]
     assert np.array_equal(done.pixels[picture.masks["mask"] == 0], picture.pixels[picture.masks["mask"] == 0])
     assert (done.pixels != picture.pixels).any(axis=2).sum() > 200
 
@@ -139,7 +140,7 @@ def test_every_step_inside_a_region_is_told() -> None:
     """Two regions of four steps each: the progress of the whole goes up in eighths."""
     context = StepContextDouble(inpainter=NullPainter(side=64, steps=4))
     Inpaint(prompt="moss").apply(_plate(90, 600, 3, 8, (10, 10, 20, 20), (10, 560, 20, 570)), context)
-    told = [fraction for fraction, _ in context.progressed]
+    told = [fraction for fraction, _ in context.progress.reports]
     assert sorted(told) == told
     assert set(told) == {number / 8 for number in range(8)}
 
@@ -149,7 +150,7 @@ def test_a_withdrawn_job_stops_at_the_next_step_of_the_engine() -> None:
     engine = NullPainter(side=64, steps=8)
     with pytest.raises(JobCancelled):
         Inpaint(prompt="moss").apply(_plate(), StepContextDouble(inpainter=engine, cancel_at=0.5))
-    assert engine.told == 4
+    assert engine.steps_done == 4
 
 
 class _Black(NullPainter):
@@ -172,8 +173,8 @@ def test_the_named_engine_is_asked_for() -> None:
     context = StepContextDouble()
     Inpaint(model="patchmatch").apply(_plate(), context)
     Inpaint().apply(_plate(), context)
-    assert context.models == ["patchmatch", None]
-    assert Inpaint(model="patchmatch").needs().engines == (EngineNeed("inpaint", "patchmatch"),)
+    assert context.engines.models == ["patchmatch", None]
+    assert Inpaint(model="patchmatch").needs().engines == (EngineNeed(INPAINTER, "patchmatch"),)
 
 
 def test_it_says_which_masks_it_needs() -> None:
@@ -225,8 +226,8 @@ def test_an_empty_region_is_no_work() -> None:
     empty = Picture(picture.pixels, masks=MappingProxyType({"mask": freeze(np.zeros((90, 120), dtype=np.float32))}))
     context = StepContextDouble()
     assert Inpaint().apply(empty, context) is empty
-    assert context.models == []
-    assert context.findings["regions"] == 0
+    assert context.engines.models == []
+    assert context.results.findings["regions"] == 0
 
 
 @pytest.mark.parametrize("depth", [8, 16])

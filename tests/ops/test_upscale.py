@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from doubles.step_context import NullUpscaler, StepContextDouble
-from goldsmith.engines import EngineNeed
+from doubles.step_context import EnginesDouble, NullUpscaler, StepContextDouble
+from goldsmith.engines import Engine, EngineNeed, GenerationOptions
+from goldsmith.engines.kinds import UPSCALER
 from goldsmith.errors import InputError, JobCancelled
 from goldsmith.ops.upscale import MAX_PIXELS, Upscale
 from goldsmith.picture.picture import BitDepth, Mask, Picture, Pixels, freeze
@@ -77,13 +79,13 @@ def test_a_fraction_is_made_of_the_next_whole_factor() -> None:
     """1.5 asks for the engine of 2, 3.3 for that of 4."""
     asked: list[int] = []
 
-    class Bench(StepContextDouble):
-        def upscaler(self, model: str | None, factor: int) -> NullUpscaler:
-            asked.append(factor)
-            return NullUpscaler(factor)
+    class Engines(EnginesDouble):
+        def engine_for(self, need: EngineNeed[Any], options: GenerationOptions | None) -> Engine:
+            asked.append(need.factor)
+            return super().engine_for(need, options)
 
     for factor in (1.2, 2, 2.5, 3.3):
-        Upscale(factor=factor).apply(_plate(20, 20), Bench())
+        Upscale(factor=factor).apply(_plate(20, 20), StepContextDouble(engines=Engines()))
     assert asked == [2, 2, 3, 4]
 
 
@@ -113,7 +115,7 @@ def test_giants_are_refused_before_any_work() -> None:
     context = StepContextDouble()
     with pytest.raises(InputError, match="at most 128 million"):
         Upscale(factor=4).apply(huge, context)
-    assert context.models == []
+    assert context.engines.models == []
 
 
 def test_factor_one_is_the_very_plate() -> None:
@@ -121,7 +123,7 @@ def test_factor_one_is_the_very_plate() -> None:
     picture = _plate()
     assert Upscale(factor=1).apply(picture, StepContextDouble()) is picture
     assert Upscale(factor=1).needs().engines == ()
-    assert Upscale(factor=2, model="m").needs().engines == (EngineNeed("upscale", "m", factor=2),)
+    assert Upscale(factor=2, model="m").needs().engines == (EngineNeed(UPSCALER, "m", factor=2),)
 
 
 @pytest.mark.parametrize("factor", [0, 0.5, 4.1, 1e9, -2])

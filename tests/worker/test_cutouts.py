@@ -19,8 +19,8 @@ from goldsmith.jobs.job import Job, Outcome
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.picture.codec import decode
 from goldsmith.picture.picture import Picture
+from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.job_runner import run_job
-from goldsmith.worker.step_context import EngineProvider
 
 LINE = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "config/pipeline.toml")
 MODELS = resource_path("config", "models.toml")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from goldsmith.engines import EngineDescriptor, EngineKind, EngineNeed
+from goldsmith.engines import EngineDescriptor, EngineNeed
 from goldsmith.engines.registry.weights_registry import WeightsMissing
 from goldsmith.engines.vision import Face, Hand, Points, TextLine
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
@@ -34,12 +35,12 @@ class House:
     people: bool = False
     asked: list[str] = field(default_factory=list)
 
-    def opened(self, need: EngineNeed) -> tuple[object, JsonObject]:
+    def opened(self, need: EngineNeed[Any]) -> tuple[object, JsonObject]:
         has = {"matte": self.matte, "faces": self.faces, "mesh": self.mesh_, "hands": self.hands, "reader": self.lines}
-        if has[need.kind] is None:
-            raise WeightsMissing(f"No model for {need.kind}.")
-        name = f"null-{need.kind}" + ("-people" if need.has_people else "")
-        return _Engine(self, need.kind, need.has_people), {"name": name, "why": "the house's first choice"}
+        if has[need.kind.name] is None:
+            raise WeightsMissing(f"No model for {need.kind.name}.")
+        name = f"null-{need.kind.name}" + ("-people" if need.has_people else "")
+        return _Engine(self, need.kind.name, need.has_people), {"name": name, "why": "the house's first choice"}
 
     def sight(self, picture: Picture = PLATE, memory: DetectionCache | None = None) -> Detections:
         return Detections(picture, memory or DetectionCache(), self.opened)  # type: ignore[arg-type]
@@ -48,7 +49,7 @@ class House:
 @dataclass
 class _Engine:
     house: House
-    kind: EngineKind
+    kind: str
     people: bool
 
     @property

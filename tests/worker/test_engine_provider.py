@@ -10,6 +10,7 @@ import pytest
 from doubles.jobs import Share
 from goldsmith.engines import EngineNeed, GenerationOptions
 from goldsmith.engines.generator_inpainter import GeneratorInpainter
+from goldsmith.engines.kinds import GENERATOR, INPAINTER, UPSCALER
 from goldsmith.errors import InputError
 from goldsmith.files import Filesystem
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
@@ -45,11 +46,11 @@ def context(tmp_path: Path, shop: EngineProvider) -> WorkerStepContext:
 def test_a_model_that_generates_serves_as_an_inpainter_with_its_wish_bound(context: WorkerStepContext) -> None:
     """The step's words travel with the engine, which works at the square of its native pixel count."""
     wish = GenerationOptions("a relaxed left hand", strength=0.9)
-    engine = context.inpainter("null-generate", wish)
+    engine = context.engines.get(EngineNeed(INPAINTER, "null-generate"), wish)
     assert isinstance(engine, GeneratorInpainter)
     assert (engine.options, engine.descriptor.kind, engine.descriptor.side) == (wish, "inpaint", 256)
-    assert context.engine_record is not None
-    assert (context.engine_record["name"], context.engine_record["kind"], context.engine_record["why"]) == (
+    assert context.step_record.engine is not None
+    assert (context.step_record.engine["name"], context.step_record.engine["kind"], context.step_record.engine["why"]) == (
         "null-generate",
         "inpaint",
         "asked for by name",
@@ -58,24 +59,24 @@ def test_a_model_that_generates_serves_as_an_inpainter_with_its_wish_bound(conte
 
 def test_what_each_fill_did_is_on_record_once(context: WorkerStepContext) -> None:
     """Fills that were made alike are one line."""
-    engine = context.inpainter("null-generate", GenerationOptions("moss"))
+    engine = context.engines.get(EngineNeed(INPAINTER, "null-generate"), GenerationOptions("moss"))
     pixels, hole = np.full((64, 64, 3), 0.5, np.float32), np.ones((64, 64), np.float32)
     for seed in (5, 6):
         engine.fill(pixels, hole, seed)
-    assert context.engine_record is not None
-    assert context.engine_record["fills"] == [{"steps": 1, "batch": 1, "seeds": []}]
+    assert context.step_record.engine is not None
+    assert context.step_record.engine["fills"] == [{"steps": 1, "batch": 1, "seeds": []}]
 
 
 def test_every_engine_of_a_step_is_on_record_and_each_once(context: WorkerStepContext) -> None:
     """The first one is the step's; what it asks for beside that does not take its place, and asking again adds nothing."""
-    context.generator("null-generate", frozenset({"text"}))
+    context.engines.get(EngineNeed(GENERATOR, "null-generate", can=frozenset({"text"})))
     for _ in range(2):
-        context.upscaler("null-x2", 2)
-        context.generator("null-generate", frozenset({"text"}))
-    context.upscaler("null-x4", 4)
-    assert context.engine_record is not None
-    assert context.engine_record["name"] == "null-generate"
-    also = context.engine_record["also"]
+        context.engines.get(EngineNeed(UPSCALER, "null-x2", factor=2))
+        context.engines.get(EngineNeed(GENERATOR, "null-generate", can=frozenset({"text"})))
+    context.engines.get(EngineNeed(UPSCALER, "null-x4", factor=4))
+    assert context.step_record.engine is not None
+    assert context.step_record.engine["name"] == "null-generate"
+    also = context.step_record.engine["also"]
     assert isinstance(also, list)
     assert [engine["name"] for engine in also if isinstance(engine, dict)] == ["null-x2", "null-x4"]
 
@@ -83,19 +84,19 @@ def test_every_engine_of_a_step_is_on_record_and_each_once(context: WorkerStepCo
 def test_asking_for_the_engine_again_keeps_what_its_fills_did(context: WorkerStepContext) -> None:
     """A set of pictures is filled one after the other."""
     for _ in range(2):
-        engine = context.inpainter("null-generate", GenerationOptions("moss"))
+        engine = context.engines.get(EngineNeed(INPAINTER, "null-generate"), GenerationOptions("moss"))
         engine.fill(np.full((64, 64, 3), 0.5, np.float32), np.ones((64, 64), np.float32), 5)
-    assert context.engine_record is not None
-    assert context.engine_record["fills"] == [{"steps": 1, "batch": 1, "seeds": []}]
+    assert context.step_record.engine is not None
+    assert context.step_record.engine["fills"] == [{"steps": 1, "batch": 1, "seeds": []}]
 
 
 def test_words_that_no_engine_here_takes_leave_the_house_s_default(context: WorkerStepContext) -> None:
     """A brief's prompt is for all its steps: without a model that takes words the hole is filled from its surroundings."""
-    engine = context.inpainter(None, GenerationOptions("moss"))
+    engine = context.engines.get(EngineNeed(INPAINTER), GenerationOptions("moss"))
     assert (engine.descriptor.name, engine.descriptor.takes_prompt) == ("patchmatch", False)
 
 
 def test_an_unknown_model_is_told_with_the_nearest_name(shop: EngineProvider) -> None:
     """The need for words does not hide what is really wrong."""
     with pytest.raises(InputError, match="The nearest is 'patchmatch'"):
-        shop.inpainter(EngineNeed("inpaint", "patchmach", needs_prompt=True), lambda note: None)
+        shop.get(EngineNeed(INPAINTER, "patchmach", needs_prompt=True), lambda note: None)

@@ -21,8 +21,8 @@ from goldsmith.jobs.job import Outcome, StepResult
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.picture.codec import decode
 from goldsmith.picture.picture import Picture, Pixels
+from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.job_runner import run_job
-from goldsmith.worker.step_context import EngineProvider
 
 MODELS = resource_path("config", "models.toml")
 HOUSE = EngineProvider(WorkerConfig(models_file=str(MODELS), weights_folder=str(default_models_folder())), WorkerSpec(queue="cpu"))

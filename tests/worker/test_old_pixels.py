@@ -18,8 +18,8 @@ from goldsmith.jobs.job import Outcome, OutputFile
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.picture.codec import EncodingOptions, decode, decode_mask, encode
 from goldsmith.picture.picture import Picture, freeze
+from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.job_runner import run_job
-from goldsmith.worker.step_context import EngineProvider
 
 DOUBLES = EngineProvider(FAULTY, WorkerSpec(queue="cpu"))
 PAGE = resource_path("config", "pipeline.toml").parents[1] / "docs" / "operations" / "outpaint.md"

@@ -20,8 +20,8 @@ from goldsmith.jobs.job import Outcome
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.ops.check import operation
 from goldsmith.picture.resample import resize
+from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.job_runner import run_job
-from goldsmith.worker.step_context import EngineProvider
 
 MODELS = resource_path("config", "models.toml")
 LINE = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "config/pipeline.toml")

@@ -23,8 +23,8 @@ from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.library.availability import build_availability
 from goldsmith.library.library import Library
 from goldsmith.picture.codec import decode
+from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.job_runner import run_job
-from goldsmith.worker.step_context import EngineProvider
 
 LINE = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "config/pipeline.toml")
 MODELS = resource_path("config", "models.toml")
@@ -102,13 +102,13 @@ def test_the_same_pixels_are_looked_at_once(share: Share, monkeypatch: pytest.Mo
     """For the step, for the proof that nothing else was changed, and for a next step on the same picture."""
     needs("yunet")
     asked: list[str] = []
-    look = EngineProvider.vision_engine
+    look = EngineProvider.get
 
-    def counted(shop: EngineProvider, need: Any, note: Any) -> Any:
-        asked.append(need.kind)
-        return look(shop, need, note)
+    def counted(provider: EngineProvider, need: Any, on_note: Any) -> Any:
+        asked.append(need.kind.name)
+        return look(provider, need, on_note)
 
-    monkeypatch.setattr(EngineProvider, "vision_engine", counted)
+    monkeypatch.setattr(EngineProvider, "get", counted)
     share.put("inbox/hero.png", png(photograph("astronaut")))
     job = share.job(("sharpen", {"where": "face", "amount": 0}), ("sharpen", {"where": "face | left & face"}))
     outcome = run_job(job, HOUSE, lambda progress: None, lambda: False)

@@ -15,8 +15,8 @@ from goldsmith.ops import catalogue
 from goldsmith.picture import codec
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, OVERHEAD_BYTES
 from goldsmith.pipeline.workers.worker_pools import WorkerConfig, WorkerPools
+from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.job_runner import run_job
-from goldsmith.worker.step_context import EngineProvider
 
 SHOP = EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu"))
 SIZE = 1000, 1200

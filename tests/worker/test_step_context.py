@@ -17,8 +17,8 @@ from goldsmith.files import Filesystem, PathAt
 from goldsmith.jobs.job import Job, JobProgress, Outcome, OutputFile
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.picture.codec import decode, decode_mask
+from goldsmith.worker.engine_provider import EngineProvider, to_json
 from goldsmith.worker.job_runner import run_job, step_seed
-from goldsmith.worker.step_context import EngineProvider, to_json
 
 SHOP = EngineProvider(FAULTY, WorkerSpec(queue="cpu"))
 Step = tuple[str, dict[str, Any]]

@@ -11,8 +11,8 @@ from goldsmith.files import resource_path
 from goldsmith.jobs.job import Outcome
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.picture.codec import decode
+from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.job_runner import run_job
-from goldsmith.worker.step_context import EngineProvider
 
 
 def set_in_a_lane(share: Share, **settings: object) -> Outcome:

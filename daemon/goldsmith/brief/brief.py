@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,7 +20,7 @@ from goldsmith.brief.parsing import (
 from goldsmith.brief.pipeline import Pipeline, Step
 from goldsmith.brief.steps import OperationCatalogue, StepReader
 from goldsmith.brief.validation_messages import validation_problems
-from goldsmith.engines import EngineKind, EngineNeed
+from goldsmith.engines import EngineNeed
 from goldsmith.ops import catalogue as all_operations
 
 WorkingFormat = Literal["png", "tiff"]
@@ -60,13 +60,13 @@ class Availability:
     """What the house has that briefs may name. A None is not checked."""
 
     # The names in config/models.toml by what they can be asked for.
-    model_names: Mapping[EngineKind, Sequence[str]] | None = None
+    model_names: Mapping[str, Sequence[str]] | None = None
     # (shelf, name, suffixes) -> is it in the library?
     has_file: FileLookup | None = None
     # (shelf, suffixes) -> every name there is, to find the nearest.
     list_names: Callable[[str, tuple[str, ...]], Sequence[str]] | None = None
     # Why a step cannot have the engine it asks for, by name or by default; None = it can.
-    why_unavailable: Callable[[EngineNeed], EngineUnavailable | None] | None = None
+    why_unavailable: Callable[[EngineNeed[Any]], EngineUnavailable | None] | None = None
     # Why the face of that name in the library may not be used, as whole sentences; "" = its consent is on file.
     why_no_consent: Callable[[str], str] | None = None
 
@@ -174,11 +174,11 @@ def _step_problems(step: Step, availability: Availability, has_sidecar: FileLook
             yield BriefProblem(_setting_location(step, name), f"is {quote_value(name)}: {refused}")
 
 
-def _engine_problems(step: Step, need: EngineNeed, availability: Availability) -> Iterator[BriefProblem]:
+def _engine_problems(step: Step, need: EngineNeed[Any], availability: Availability) -> Iterator[BriefProblem]:
     """A model that is not known, not able, or not here: told as the brief is read, long before the work gets to that step."""
     name, known = need.model, availability.model_names
     if name is not None and known is not None and not any(name in names for names in known.values()):
-        names = known.get(need.kind, ())
+        names = known.get(need.kind.name, ())
         yield BriefProblem(
             _setting_location(step, name), f"is {quote_value(name)}, but config/models.toml has no such model{did_you_mean(name, names)}"
         )
@@ -188,10 +188,10 @@ def _engine_problems(step: Step, need: EngineNeed, availability: Availability) -
         said = refusal.sentence
         told = said.removeprefix("This ") if said.startswith("This ") else f"cannot be done here: {said}"
         yield BriefProblem(step.location if name is None else _setting_location(step, name), told, refusal.is_transient)
-    elif name is not None and known is not None and name not in known.get(need.kind, ()):
+    elif name is not None and known is not None and name not in known.get(need.kind.name, ()):
         yield BriefProblem(
             _setting_location(step, name),
-            f"is {quote_value(name)}, which is no model for this: there are {', '.join(known.get(need.kind, ()))}.",
+            f"is {quote_value(name)}, which is no model for this: there are {', '.join(known.get(need.kind.name, ()))}.",
         )
 
 

@@ -16,6 +16,7 @@ import typer
 
 from goldsmith.cli.init import README, make_root
 from goldsmith.cli.output import format_size, print_table, print_text, progress_bars
+from goldsmith.engines.kinds import INPAINTER
 from goldsmith.errors import GoldsmithError, HostError
 from goldsmith.files import resource_path
 
@@ -98,7 +99,7 @@ def _fetch_weights(weights: WeightsRegistry) -> None:
     from goldsmith.engines import EngineNeed
     from goldsmith.engines.fetching.fetch import FetchFault, fetch
 
-    name = weights.models.defaults.inpaint[0]
+    name = weights.models.defaults.candidates(EngineNeed(INPAINTER))[0]
     if weights.is_available(name):
         print_text(f"The weights of the inpainter ({name}) are here already.")
         return
@@ -109,7 +110,7 @@ def _fetch_weights(weights: WeightsRegistry) -> None:
         with progress_bars([name]) as advance:
             fetch(weights, name, lambda done, total, note: advance(name, done / total if total else 0.0, note))
     except (FetchFault, HostError) as fault:
-        choice = weights.choose(EngineNeed("inpaint"))
+        choice = weights.choose(EngineNeed(INPAINTER))
         print_text(f"{fault}\nThe weights could not be fetched: inpainting is done by {choice.name} instead, which needs none.")
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.gpu_checks import check_gpu, check_model_fit
 from goldsmith.cli.system_checks import check_disks, check_inotify, nearest_existing
-from goldsmith.engines import EngineKind, EngineNeed
+from goldsmith.engines import EngineNeed
+from goldsmith.engines.kinds import ENGINE_KINDS, GENERATOR, UPSCALER
 from goldsmith.engines.registry.weights_registry import WeightsRegistry
 from goldsmith.errors import GoldsmithError, InputError
 from goldsmith.files import filesystem_type, has_writer, is_network_filesystem
@@ -213,11 +214,10 @@ def _has_cap_lease() -> bool:
 
 def _check_weights(weights: WeightsRegistry) -> Iterator[Finding]:
     """Whether each kind of model has one that lies here, and whether it is the first choice."""
-    seeing: list[tuple[EngineKind, int]] = [(kind, 1) for kind in ("matte", "faces", "mesh", "identity", "hands", "reader")]
-    upscaling: list[tuple[EngineKind, int]] = [("upscale", int(factor[1:])) for factor in weights.models.defaults.upscale]
-    wanted: list[tuple[EngineKind, int]] = [("inpaint", 1), *seeing, *upscaling]
+    kinds = [kind for kind in ENGINE_KINDS.values() if kind.has_defaults and kind not in (UPSCALER, GENERATOR)]
+    wanted = [*((kind, 1) for kind in kinds), *((UPSCALER, int(factor[1:])) for factor in weights.models.defaults.upscale)]
     for kind, factor in wanted:
-        what = f"weights: {kind}" + (f" x{factor}" if kind == "upscale" else "")
+        what = f"weights: {kind.name}" + (f" x{factor}" if kind is UPSCALER else "")
         first = next(iter(weights.models.defaults.candidates(EngineNeed(kind, factor=factor))), "")
         try:
             choice = weights.choose(EngineNeed(kind, factor=factor))

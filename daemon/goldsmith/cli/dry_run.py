@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from goldsmith.brief.brief import Availability, Brief, EngineUnavailable, read_brief
 from goldsmith.brief.parsing import BriefError, read_prompt
@@ -107,7 +108,7 @@ class DryRun:
 
         return Availability(models, is_here, library.list_names, self._permanent_refusal, partial(why_no_consent_today, library))
 
-    def _permanent_refusal(self, need: EngineNeed) -> EngineUnavailable | None:
+    def _permanent_refusal(self, need: EngineNeed[Any]) -> EngineUnavailable | None:
         """Weights that are not on this machine are no fault of the brief: they are told below what would be run."""
         found = check_engine(self._setup.weights, need)
         return None if found is None or found.is_transient else found

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from goldsmith.picture.picture import Mask, Pixels
 
-# What a step asks an engine for. A model of kind ``generate`` that can inpaint serves both. From ``matte`` on: ``engines.seeing``.
-EngineKind = Literal["inpaint", "upscale", "generate", "matte", "faces", "mesh", "hands", "reader", "identity", "swap"]
+EngineT = TypeVar("EngineT")
 
 # What a generating model can do: pictures from words alone, from a picture and words, fill a hole, edit by instruction, look at reference
 # pictures.
@@ -54,9 +53,25 @@ class ModelFiles:
     weights: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class EngineKind(Generic[EngineT]):
+    """One kind of engine. ``goldsmith.engines.kinds`` has the table of them; a new kind is a protocol and a row there.
+
+    name:         the word for it in models.toml (``kind = ...`` and under ``[defaults]``) and in records.
+    protocol:     the ``@runtime_checkable`` protocol that its engines implement.
+    task:         the end of a sentence: "a model for …".
+    has_defaults: False if a step must always name its model.
+    """
+
+    name: str
+    protocol: type[EngineT]
+    task: str
+    has_defaults: bool = True
+
+
 @dataclass(frozen=True, slots=True)
-class EngineNeed:
-    """What a step asks for, known from its settings alone.
+class EngineNeed(Generic[EngineT]):
+    """The engine that a step asks for, known from its settings alone.
 
     model:  a name in config/models.toml, or None for the house's default.
     words:  the step was given words of its own: an engine that leaves them aside will not do.
@@ -66,7 +81,7 @@ class EngineNeed:
     people: matte: the subject is known to be people, to choose among the defaults.
     """
 
-    kind: EngineKind
+    kind: EngineKind[EngineT]
     model: str | None = None
     needs_prompt: bool = False
     can: frozenset[Ability] = frozenset()
@@ -122,7 +137,7 @@ class EngineDescriptor:
     """What an engine says of itself; copied into every manifest.
 
     name:      its name in config/models.toml.
-    kind:      what it is for.
+    kind:      the name of its kind.
     scale:     enlargement of its output over its input (1 for inpainting).
     side:      the side in px of the square it works at (inpaint: crop scaled to fit; upscale: tile), 0 = any size.
     enlarges:  inpaint: True where a smaller crop is enlarged to ``side``, because the model only works well there.
@@ -138,7 +153,7 @@ class EngineDescriptor:
     """
 
     name: str
-    kind: EngineKind
+    kind: str
     licence: str
     scale: int = 1
     side: int = 0
@@ -153,6 +168,14 @@ class EngineDescriptor:
     revision: str = ""
 
 
+class Engine(Protocol):
+    """What every kind of engine has."""
+
+    @property
+    def descriptor(self) -> EngineDescriptor: ...
+
+
+@runtime_checkable
 class Inpainter(Protocol):
     """Fills holes."""
 
@@ -167,6 +190,7 @@ class Inpainter(Protocol):
         """
 
 
+@runtime_checkable
 class Upscaler(Protocol):
     """Enlarges by a fixed whole factor."""
 
@@ -177,6 +201,7 @@ class Upscaler(Protocol):
         """float32 (h, w, 3) display-encoded 0..1 -> float32 (h * scale, w * scale, 3). Sides are as the descriptor asks."""
 
 
+@runtime_checkable
 class Generator(Protocol):
     """Makes pictures from words, pictures or both."""
 

@@ -6,35 +6,13 @@ import pkgutil
 from importlib import import_module
 from typing import Protocol, cast
 
-from goldsmith.engines import (
-    Device,
-    EngineNeed,
-    GenerationOptions,
-    Generator,
-    Inpainter,
-    ModelFiles,
-    Upscaler,
-    drivers,
-)
+from goldsmith.engines import Device, Engine, EngineNeed, EngineT, GenerationOptions, Generator, ModelFiles, drivers
 from goldsmith.engines.generator_inpainter import GeneratorInpainter, OnFacts, ignore_facts
+from goldsmith.engines.kinds import ENGINE_KINDS, GENERATOR, INPAINTER
 from goldsmith.engines.model_cache import ModelCache
 from goldsmith.engines.registry.models import Model
 from goldsmith.engines.registry.weights_registry import ModelChoice, WeightsRegistry
-from goldsmith.engines.vision import (
-    FaceDetector,
-    FaceEmbedder,
-    FaceLandmarker,
-    FaceSwapper,
-    HandLandmarker,
-    MatteEstimator,
-    TextReader,
-)
 from goldsmith.errors import InputError
-
-# Engines that look at a picture, and the ones that draw a face that was found.
-VisionEngine = MatteEstimator | FaceDetector | FaceLandmarker | HandLandmarker | TextReader | FaceEmbedder | FaceSwapper
-
-Engine = Inpainter | Upscaler | Generator | VisionEngine
 
 _MODEL_CACHE: ModelCache[Engine] = ModelCache()
 
@@ -51,41 +29,37 @@ def driver_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(drivers.__path__) if not module.name.startswith("_"))
 
 
-def open_inpainter(
-    weights: WeightsRegistry, need: EngineNeed, device: Device, options: GenerationOptions | None = None, on_facts: OnFacts = ignore_facts
-) -> tuple[Inpainter, ModelChoice]:
-    """The inpainting engine that ``need`` asks for, and why it is that one (for the record).
+def open_engine(
+    weights: WeightsRegistry,
+    need: EngineNeed[EngineT],
+    device: Device,
+    options: GenerationOptions | None = None,
+    on_facts: OnFacts = ignore_facts,
+) -> tuple[EngineT, ModelChoice]:
+    """Return the engine for ``need``, and why it is this one (for the record).
 
-    Kept open: the same call in the same process gives the same engine. A model that generates comes with ``wish`` bound to it, and
-    tells ``note`` what it did for each fill; other engines take no words.
-    Raises InputError where the name is unknown or its weights are missing; the remedy is the command that fetches them.
+    The engine stays open: the same call in the same process gives the same engine. ``options`` and ``on_facts``: see ``adapt_engine``.
+    Raises InputError if the name is unknown or the weights are missing; the remedy is the command that fetches them.
     """
     choice = weights.choose(need)
-    engine = _open_cached(weights, choice, device)
-    if choice.model.kind == "generate":
-        return GeneratorInpainter(cast("Generator", engine), options or GenerationOptions(), on_facts), choice
-    return cast("Inpainter", engine), choice
+    return adapt_engine(need, open_model(weights, choice, device), choice, options, on_facts), choice
 
 
-def open_upscaler(weights: WeightsRegistry, need: EngineNeed, device: Device) -> tuple[Upscaler, ModelChoice]:
-    """The upscaling engine that ``need`` asks for at its own scale, or the house's default for ``need.factor``, and why.
+def adapt_engine(
+    need: EngineNeed[EngineT],
+    engine: Engine,
+    choice: ModelChoice,
+    options: GenerationOptions | None = None,
+    on_facts: OnFacts = ignore_facts,
+) -> EngineT:
+    """Return the engine of a chosen model as the kind that ``need`` asks for.
 
-    As ``open_inpainter`` otherwise.
+    A generating model becomes an inpainter with ``options`` bound to it, which reports the facts of each fill to ``on_facts``; other
+    engines take no options.
     """
-    choice = weights.choose(need)
-    return cast("Upscaler", _open_cached(weights, choice, device)), choice
-
-
-def open_generator(weights: WeightsRegistry, need: EngineNeed, device: Device) -> tuple[Generator, ModelChoice]:
-    """The generating engine that ``need`` asks for, one that can do all of ``need.can``, and why. As ``open_inpainter`` otherwise."""
-    choice = weights.choose(need)
-    return cast("Generator", _open_cached(weights, choice, device)), choice
-
-
-def open_vision_engine(weights: WeightsRegistry, need: EngineNeed, device: Device) -> tuple[VisionEngine, ModelChoice]:
-    """The engine that looks at pictures for ``need``, by its kind one of ``Seeing``, and why. As ``open_inpainter`` otherwise."""
-    choice = weights.choose(need)
-    return cast("VisionEngine", _open_cached(weights, choice, device)), choice
+    if need.kind is INPAINTER and choice.model.kind == GENERATOR.name:
+        engine = GeneratorInpainter(cast("Generator", engine), options or GenerationOptions(), on_facts)
+    return cast("EngineT", engine)
 
 
 def loaded_models() -> tuple[str, ...]:
@@ -93,14 +67,28 @@ def loaded_models() -> tuple[str, ...]:
     return _MODEL_CACHE.loaded_models
 
 
-def _open_cached(weights: WeightsRegistry, choice: ModelChoice, device: Device) -> Engine:
-    store = weights.verified_files(choice.name)
+def open_model(weights: WeightsRegistry, choice: ModelChoice, device: Device) -> Engine:
+    """Return the engine of a chosen model: it implements the protocol of the model's kind. It stays open while it fits."""
+    model_files = weights.verified_files(choice.name)
     name, model = choice.name, choice.model
-    key = (name, model, _ModelFilesKey(store), device)
+    key = (name, model, _ModelFilesKey(model_files), device)
     driver = _load_driver(name, model)
-    return _MODEL_CACHE.get_or_open(
-        key, name, device, _required_mb(model, store, device), lambda: driver.open_engine(name, model, store, device)
-    )
+
+    def open_checked() -> Engine:
+        engine = driver.open_engine(name, model, model_files, device)
+        _require_protocol(name, model, engine)
+        return engine
+
+    return _MODEL_CACHE.get_or_open(key, name, device, _required_mb(model, model_files, device), open_checked)
+
+
+def _require_protocol(name: str, model: Model, engine: Engine) -> None:
+    protocol = ENGINE_KINDS[model.kind].protocol
+    if not isinstance(engine, protocol):
+        raise InputError(
+            f"models.{name}: the driver {model.driver!r} opens no {protocol.__name__}, which kind = {model.kind!r} needs.",
+            "Correct its kind or its driver in models.toml.",
+        )
 
 
 def _required_mb(model: Model, model_files: ModelFiles, device: Device) -> int:

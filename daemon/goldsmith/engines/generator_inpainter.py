@@ -14,6 +14,7 @@ from goldsmith.engines import (
     OnProgress,
     ignore_progress,
 )
+from goldsmith.engines.kinds import INPAINTER
 from goldsmith.picture.picture import Mask, Pixels
 
 # Receives the facts of each fill for the record.
@@ -36,7 +37,7 @@ class GeneratorInpainter:
         self.options = options
         self._note = on_facts
         asked = generator.descriptor
-        self.descriptor: EngineDescriptor = replace(asked, kind="inpaint", side=_native_side(asked), enlarges=True, takes_prompt=True)
+        self.descriptor: EngineDescriptor = replace(asked, kind=INPAINTER.name, side=_native_side(asked), enlarges=True, takes_prompt=True)
 
     def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress = ignore_progress) -> Pixels:
         """Return the filled crop, as ``Inpainter.fill``: (h, w, 3), 0..1, sRGB; the same options and seed give the same pixels."""

@@ -8,7 +8,7 @@ same answer. An answer of nothing is no fault.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,7 @@ class TextLine:
     score: float
 
 
+@runtime_checkable
 class MatteEstimator(Protocol):
     """Tells what stands in a picture from what lies behind it."""
 
@@ -66,6 +67,7 @@ class MatteEstimator(Protocol):
         """(h, w), 0..1: how much of each pixel is the subject. Coarse: no finer than what the model looks at."""
 
 
+@runtime_checkable
 class FaceDetector(Protocol):
     """Finds faces."""
 
@@ -76,6 +78,7 @@ class FaceDetector(Protocol):
         """Every face, the largest first."""
 
 
+@runtime_checkable
 class FaceLandmarker(Protocol):
     """Lays a mesh over a face."""
 
@@ -86,6 +89,7 @@ class FaceLandmarker(Protocol):
         """(478, 2): the points of MediaPipe's canonical face model, irises last; None where the model sees no face there."""
 
 
+@runtime_checkable
 class HandLandmarker(Protocol):
     """Finds hands."""
 
@@ -96,6 +100,7 @@ class HandLandmarker(Protocol):
         """Every hand, the largest first."""
 
 
+@runtime_checkable
 class TextReader(Protocol):
     """Finds and reads text."""
 
@@ -106,6 +111,7 @@ class TextReader(Protocol):
         """Every line, from top to bottom and left to right."""
 
 
+@runtime_checkable
 class FaceEmbedder(Protocol):
     """Tells people apart by their faces."""
 
@@ -125,6 +131,7 @@ class DrawnFace:
     corners: Points
 
 
+@runtime_checkable
 class FaceSwapper(Protocol):
     """Draws a face with somebody else's features."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import get_args
+from typing import Any
 
 from goldsmith.brief.brief import Availability, EngineUnavailable
-from goldsmith.engines import EngineKind, EngineNeed
+from goldsmith.engines import EngineNeed
+from goldsmith.engines.kinds import ENGINE_KINDS
 from goldsmith.engines.registry.weights_registry import WeightsMissing, WeightsRegistry
 from goldsmith.errors import InputError
 from goldsmith.library.consents import local_today, why_no_consent
@@ -29,13 +30,12 @@ def why_no_consent_today(library: Library, name: str) -> str:
     return why_no_consent(library, name, local_today())
 
 
-def model_names_by_kind(weights: WeightsRegistry) -> dict[EngineKind, list[str]]:
+def model_names_by_kind(weights: WeightsRegistry) -> dict[str, list[str]]:
     """The names a brief may say for each kind of engine, those of the house among them."""
-    kinds: tuple[EngineKind, ...] = get_args(EngineKind)
-    return {kind: weights.models.names_serving(EngineNeed(kind)) for kind in kinds}
+    return {name: weights.models.names_serving(EngineNeed(kind)) for name, kind in ENGINE_KINDS.items()}
 
 
-def check_engine(weights: WeightsRegistry, need: EngineNeed) -> EngineUnavailable | None:
+def check_engine(weights: WeightsRegistry, need: EngineNeed[Any]) -> EngineUnavailable | None:
     """Why there is no engine for that need on this machine now; only ``stat`` and small files are asked."""
     try:
         weights.choose(need)

@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from goldsmith.engines import Inpainter
+from goldsmith.engines import EngineNeed, Inpainter
+from goldsmith.engines.kinds import INPAINTER
 from goldsmith.operation import RegionExpression, StepContext
 from goldsmith.stitching import StitchOperation
 
@@ -23,4 +24,4 @@ class Erase(StitchOperation):
 
     def open_engine(self, context: StepContext) -> Inpainter:
         """Return the engine without a prompt: the brief's prompt describes what the picture shows, and erase removes something."""
-        return context.inpainter(self.model)
+        return context.engines.get(EngineNeed(INPAINTER, self.model))

@@ -226,7 +226,7 @@ class Export(FileOperation):
 
     def make_files(self, picture: Picture, context: StepContext) -> Sequence[Deliverable]:
         """The file, and its proof. Raises InputError where not even the lowest quality fits into ``max_kb``, or for a profile of no press."""
-        context.report(0.0, "sizing")
+        context.progress.report(0.0, "sizing")
         if self.cmyk:
             return self._export_cmyk(self._prepare_picture(picture), context)
         return [
@@ -241,7 +241,7 @@ class Export(FileOperation):
             made = made.with_pixels(dither(made.pixels, 8, context.seed))
             page = replace(page, picture=made)
         quality = self.quality or _QUALITY.get(self.format, 100)
-        context.report(0.3, f"writing {self.format}")
+        context.progress.report(0.3, f"writing {self.format}")
         if self.format == "pdf":
             data = printing.encode_page(made, 16 if depth == 16 else 8, self.quality, self._pdf_page(context))
         else:
@@ -252,14 +252,14 @@ class Export(FileOperation):
 
     def _export_cmyk(self, page: PlacedPage, context: StepContext) -> list[Deliverable]:
         """The picture in the inks of the press, and the proof of it."""
-        path = context.file("profiles", self.cmyk, _PROFILE_SUFFIXES)
+        path = context.library.file("profiles", self.cmyk, _PROFILE_SUFFIXES)
         with path.open("rb") as file:
             icc = cmyk.validate_cmyk_profile(file.read(cmyk.MAX_PROFILE_BYTES + 1), f"library/profiles/{path.name}")
         made, black_point = page.picture, self.intent == "relative" if self.black_point is None else self.black_point
         depth: Literal[8, 16] = 16 if self._output_depth(made) == 16 else 8
         how = printing.PressSettings(icc, self.intent, black_point, self.coverage, self.grey == "black")
         inks = printing.separate_inks(
-            made, how, depth, context.seed, lambda done: context.report(0.1 + 0.5 * done, f"inks for {self.cmyk}")
+            made, how, depth, context.seed, lambda done: context.progress.report(0.1 + 0.5 * done, f"inks for {self.cmyk}")
         )
         data, used, read = self._encode_cmyk(inks.codes, made, icc, context)
         facts = {
@@ -278,7 +278,7 @@ class Export(FileOperation):
         }
         files = [Deliverable(self._name_tail, _SUFFIXES[self.format], data, facts)]
         if self.soft_proof:
-            context.report(0.8, "proofing")
+            context.progress.report(0.8, "proofing")
             files.append(self._make_soft_proof(read, icc, page))
         return files
 
@@ -287,7 +287,7 @@ class Export(FileOperation):
         word: printing.PrintFormat = "jpeg" if self.format == "jpeg" else "pdf" if self.format == "pdf" else "tiff"
         quality = self.quality or (None if self.format == "pdf" else _QUALITY.get(self.format, 100))
         page = self._pdf_page(context) if self.format == "pdf" else None
-        context.report(0.6, f"writing {self.format}")
+        context.progress.report(0.6, f"writing {self.format}")
 
         def lossy(at: int) -> int | None:
             return None if quality is None else at
@@ -351,7 +351,7 @@ class Export(FileOperation):
             return write(quality), quality
         allowed = self.max_kb * _BYTES_PER_KB
         data, used = codec.search_quality(
-            write, quality, allowed, lambda done: context.report(0.6 + 0.3 * done, f"fitting into {self.max_kb} kB")
+            write, quality, allowed, lambda done: context.progress.report(0.6 + 0.3 * done, f"fitting into {self.max_kb} kB")
         )
         if len(data) > allowed:
             raise InputError(

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from goldsmith.engines import EngineNeed, GenerationOptions, Inpainter
+from goldsmith.engines.kinds import INPAINTER
 from goldsmith.errors import InputError
 from goldsmith.operation import (
     Lora,
@@ -47,7 +48,7 @@ class Inpaint(StitchOperation):
 
     def needs(self) -> StepNeeds:
         """Return the needs of ``where``, the LoRAs, and an inpainting engine; one that takes a prompt if the step has prompt settings."""
-        engine = EngineNeed("inpaint", self.model, needs_prompt=bool(self._prompt_settings_given()))
+        engine = EngineNeed(INPAINTER, self.model, needs_prompt=bool(self._prompt_settings_given()))
         needs = super().needs()
         return replace(needs, library_files=lora_references(self.loras), engines=(engine, *needs.engines[1:]))
 
@@ -59,7 +60,7 @@ class Inpaint(StitchOperation):
         """
         prompt = self.prompt or context.prompt
         wish = GenerationOptions(prompt, self.negative, self.strength, self.steps, self.guidance, lora_paths(self.loras, context))
-        engine = context.inpainter(self.model, None if wish == GenerationOptions() else wish)
+        engine = context.engines.get(EngineNeed(INPAINTER, self.model), None if wish == GenerationOptions() else wish)
         told = engine.descriptor
         if self._prompt_settings_given() and not told.takes_prompt:
             raise InputError(
@@ -67,7 +68,7 @@ class Inpaint(StitchOperation):
                 "Name a model that takes a prompt (goldsmith models list), or remove these settings from the step.",
             )
         if prompt:
-            context.record(prompt=prompt, prompt_used=told.takes_prompt)
+            context.results.record(prompt=prompt, prompt_used=told.takes_prompt)
         return engine
 
     def _prompt_settings_given(self) -> list[str]:

@@ -68,11 +68,11 @@ class Resize(PictureOperation):
                 f"The picture would become {after[0]} x {after[1]} px, more than {MAX_PIXELS // 10**6} megapixels.",
                 "Ask for a smaller size in the resize step.",
             )
-        context.check_memory(*after)
-        context.report(0.0, f"{before[0]} x {before[1]} to {after[0]} x {after[1]}")
+        context.results.check_memory(*after)
+        context.progress.report(0.0, f"{before[0]} x {before[1]} to {after[0]} x {after[1]}")
         made = resize_without_ringing(_crop(picture, part, self.anchor), after[1], after[0])
         if made is not picture:
-            context.record(size_before=list(before), size_after=list(after))
+            context.results.record(size_before=list(before), size_after=list(after))
         return made
 
     @property

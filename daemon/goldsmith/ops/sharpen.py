@@ -37,10 +37,10 @@ class Sharpen(PictureOperation):
         """The picture sharpened; the picture itself where the amount is 0 or the region is empty."""
         if self.amount == 0:
             return picture
-        mask = context.region(self.where, picture) if self.where else None
+        mask = context.detect.region(self.where, picture) if self.where else None
         margin = math.ceil(4 * self.radius) + 1
         made = apply_through_mask(
-            picture.pixels, mask, lambda pixels: map_strips(pixels, self._sharpen_luma, margin, context.report), margin
+            picture.pixels, mask, lambda pixels: map_strips(pixels, self._sharpen_luma, margin, context.progress.report), margin
         )
         return picture if made is None else picture.with_pixels(made)
 

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from goldsmith.engines import EngineNeed, Upscaler
+from goldsmith.engines.kinds import UPSCALER
 from goldsmith.errors import InputError
 from goldsmith.operation import PictureOperation, StepContext, StepNeeds
 from goldsmith.picture import colour
@@ -40,9 +41,7 @@ class Upscale(PictureOperation):
 
     def needs(self) -> StepNeeds:
         """An enlarging engine."""
-        return (
-            StepNeeds() if self.factor == 1 else StepNeeds(engines=(EngineNeed("upscale", self.model, factor=max(ceil(self.factor), 2)),))
-        )
+        return StepNeeds() if self.factor == 1 else StepNeeds(engines=(EngineNeed(UPSCALER, self.model, factor=max(ceil(self.factor), 2)),))
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         """The picture ``factor`` times as large, its alpha and its masks with it; ppi and profile stay as they are.
@@ -52,7 +51,7 @@ class Upscale(PictureOperation):
         if self.factor == 1:
             return picture
         _refuse_oversized(picture, ceil(self.factor))
-        engine = context.upscaler(self.model, max(ceil(self.factor), 2))
+        engine = context.engines.get(EngineNeed(UPSCALER, self.model, factor=max(ceil(self.factor), 2)))
         scale = engine.descriptor.scale
         if scale < self.factor:
             raise InputError(
@@ -60,16 +59,16 @@ class Upscale(PictureOperation):
                 f"Ask for at most {scale}, name another model, or leave the model out.",
             )
         _refuse_oversized(picture, scale)
-        context.check_memory(picture.width * scale, picture.height * scale)
+        context.results.check_memory(picture.width * scale, picture.height * scale)
         size = (max(1, round(picture.height * self.factor)), max(1, round(picture.width * self.factor)))
         has_alpha = picture.alpha is not None and bool((picture.alpha < 1).any())
         share = 0.5 if has_alpha else 1.0
-        pixels = _upscale_tiled(_fill_transparent(picture), engine, lambda done: context.report(done * share))
+        pixels = _upscale_tiled(_fill_transparent(picture), engine, lambda done: context.progress.report(done * share))
         made = picture.with_geometry(_resample_to_size(pixels, picture, size), lambda mask: np.clip(resize_values(mask, *size), 0, 1))
         if picture.alpha is not None and has_alpha:
-            alpha = _upscale_alpha(picture.alpha, engine, lambda done: context.report(share + done * share))
+            alpha = _upscale_alpha(picture.alpha, engine, lambda done: context.progress.report(share + done * share))
             made = replace(made, alpha=freeze(np.clip(resize_values(alpha, *size), 0, 1)))
-        context.record(scale=scale, width=made.width, height=made.height)
+        context.results.record(scale=scale, width=made.width, height=made.height)
         return made
 
 

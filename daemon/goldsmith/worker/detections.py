@@ -5,33 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Protocol, TypeVar, cast
 from weakref import ReferenceType, ref
 
 import numpy as np
 from pydantic import JsonValue
 
-from goldsmith.engines import EngineNeed
+from goldsmith.engines import EngineNeed, EngineT
+from goldsmith.engines.kinds import FACE_DETECTOR, FACE_LANDMARKER, HAND_LANDMARKER, MATTE_ESTIMATOR, TEXT_READER
 from goldsmith.engines.registry.weights_registry import WeightsMissing
-from goldsmith.engines.vision import (
-    Face,
-    FaceDetector,
-    FaceLandmarker,
-    Hand,
-    HandLandmarker,
-    MatteEstimator,
-    Points,
-    TextLine,
-    TextReader,
-)
+from goldsmith.engines.vision import Face, Hand, MatteEstimator, Points, TextLine
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
 
-if TYPE_CHECKING:
-    from goldsmith.engines.engine_loader import VisionEngine
-
 JsonObject = dict[str, JsonValue]
-# The engine for a need and what the record says of it. Raises Absent where this machine has none.
-OpenEngine = Callable[[EngineNeed], "tuple[VisionEngine, JsonObject]"]
 
 # A face so high, as a part of the picture's height, shows that the picture is of people.
 _MIN_FACE_HEIGHT = 0.05
@@ -43,6 +29,13 @@ _MIN_SUBJECT_SHARE = 0.001
 _MATTE_SIDES_PX = {"people": 512, "things": 320}
 
 _Seen = TypeVar("_Seen")
+
+
+class OpenEngine(Protocol):
+    """Gives the engine for a need."""
+
+    def __call__(self, need: EngineNeed[EngineT]) -> tuple[EngineT, JsonObject]:
+        """Return the engine and its facts for the record. Raises WeightsMissing if this machine has no such engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,35 +89,37 @@ class Detections:
         return self._cache.get_or_detect(self._picture, name, looks[name])
 
     def faces(self) -> tuple[tuple[Face, ...], JsonObject]:
-        return self._cache.get_or_detect(
-            self._picture, "faces", lambda: self._detect("faces", lambda engine: cast("FaceDetector", engine).detect)
-        )
+        return self._cache.get_or_detect(self._picture, "faces", self._detect_faces)
 
     def hands(self) -> tuple[tuple[Hand, ...], JsonObject]:
-        return self._cache.get_or_detect(
-            self._picture, "hand points", lambda: self._detect("hands", lambda engine: cast("HandLandmarker", engine).detect)
-        )
+        return self._cache.get_or_detect(self._picture, "hand points", self._detect_hands)
 
     def text_lines(self) -> tuple[tuple[TextLine, ...], JsonObject]:
-        return self._cache.get_or_detect(
-            self._picture, "lines", lambda: self._detect("reader", lambda engine: cast("TextReader", engine).read)
-        )
+        return self._cache.get_or_detect(self._picture, "lines", self._read_text_lines)
 
     def face_mesh(self, face: Face) -> tuple[Points | None, JsonObject | None]:
         """The mesh of one of its faces; None where there is no engine for it, or where that sees no face."""
         word = f"mesh {face.box}"
         return self._cache.get_or_detect(self._picture, word, lambda: self._detect_face_mesh(face))
 
-    def _detect(self, kind: Any, method_of: Callable[[Any], Callable[[Pixels], Any]]) -> tuple[Any, JsonObject]:
-        engine, facts = self._open_engine(EngineNeed(kind))
-        return method_of(engine)(self._rgb_pixels()), facts
+    def _detect_faces(self) -> tuple[tuple[Face, ...], JsonObject]:
+        engine, facts = self._open_engine(EngineNeed(FACE_DETECTOR))
+        return engine.detect(self._rgb_pixels()), facts
+
+    def _detect_hands(self) -> tuple[tuple[Hand, ...], JsonObject]:
+        engine, facts = self._open_engine(EngineNeed(HAND_LANDMARKER))
+        return engine.detect(self._rgb_pixels()), facts
+
+    def _read_text_lines(self) -> tuple[tuple[TextLine, ...], JsonObject]:
+        engine, facts = self._open_engine(EngineNeed(TEXT_READER))
+        return engine.read(self._rgb_pixels()), facts
 
     def _detect_face_mesh(self, face: Face) -> tuple[Points | None, JsonObject | None]:
         try:
-            engine, facts = self._open_engine(EngineNeed("mesh"))
+            engine, facts = self._open_engine(EngineNeed(FACE_LANDMARKER))
         except WeightsMissing:
             return None, None
-        return cast("FaceLandmarker", engine).mesh(self._rgb_pixels(), face), facts
+        return engine.mesh(self._rgb_pixels(), face), facts
 
     def _rgb_pixels(self) -> Pixels:
         return to_rgb(self._picture)
@@ -133,13 +128,15 @@ class Detections:
 
     def matte(self, model: str) -> DetectedRegion:
         """Where the subject is, by that model alone."""
-        return self._cache.get_or_detect(self._picture, f"matte {model}", lambda: self._detect_subject_with(EngineNeed("matte", model)))
+        return self._cache.get_or_detect(
+            self._picture, f"matte {model}", lambda: self._detect_subject_with(EngineNeed(MATTE_ESTIMATOR, model))
+        )
 
-    def _detect_subject_with(self, need: EngineNeed) -> DetectedRegion:
+    def _detect_subject_with(self, need: EngineNeed[MatteEstimator]) -> DetectedRegion:
         from goldsmith.worker.guided_filter import refine_matte
 
         engine, facts = self._open_engine(need)
-        mask = refine_matte(cast("MatteEstimator", engine).matte(self._rgb_pixels()), self._picture.pixels, min(_MATTE_SIDES_PX.values()))
+        mask = refine_matte(engine.matte(self._rgb_pixels()), self._picture.pixels, min(_MATTE_SIDES_PX.values()))
         found = float(mask.mean()) >= _MIN_SUBJECT_SHARE
         return DetectedRegion(freeze(mask) if found else None, {"share": _coverage(mask)}, (facts,))
 
@@ -154,12 +151,12 @@ class Detections:
         tried: list[JsonObject] = []
         left = "found nothing"
         for kind in ("people", "things") if people else ("things", "people"):
-            engine, facts = self._open_engine(EngineNeed("matte", has_people=kind == "people"))
+            engine, facts = self._open_engine(EngineNeed(MATTE_ESTIMATOR, has_people=kind == "people"))
             if any(facts["name"] == other["name"] for other in tried):
                 continue
             said = f"taken for {kind}: {why}" if not tried else f"{tried[0]['name']} {left}, so asked for {kind}"
             tried.append({**facts, "why": f"{said}; {facts['why']}"})
-            mask = refine_matte(cast("MatteEstimator", engine).matte(self._rgb_pixels()), self._picture.pixels, _MATTE_SIDES_PX[kind])
+            mask = refine_matte(engine.matte(self._rgb_pixels()), self._picture.pixels, _MATTE_SIDES_PX[kind])
             if float(mask.mean()) < _MIN_SUBJECT_SHARE:
                 continue
             if kind == "things" or not people or self._contains_face(mask):

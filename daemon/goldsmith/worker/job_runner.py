@@ -36,12 +36,13 @@ from goldsmith.operation import Deliverable, FileOperation, Operation, PictureOp
 from goldsmith.picture.memory_budget import MemoryBudget
 from goldsmith.picture.picture import Picture, freeze
 from goldsmith.worker.detections import DetectionCache
+from goldsmith.worker.engine_provider import EngineProvider, to_json
 from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, paths_by_name
 from goldsmith.worker.load_masks import load_masks
 from goldsmith.worker.mask_proof import ChangeCount, count_original_changes, count_outside_changes, editable_region
 from goldsmith.worker.scratch_folder import ScratchFolder
 from goldsmith.worker.spilled_list import SpilledList, spill_pictures
-from goldsmith.worker.step_context import EngineProvider, WorkerStepContext, to_json
+from goldsmith.worker.step_context import WorkerStepContext
 from goldsmith.worker.step_results import OriginalPicture, StepResults, picture_facts
 from goldsmith.worker.trace import files_trace, picture_trace
 
@@ -202,24 +203,30 @@ class _JobRunner:
 
     def _run_step(self, number: int, operation: Operation, results: StepResults) -> None:
         spec = self._job.steps[number - 1]
-        bench = self._step_context(number, spec.op, operation.bytes_per_pixel())
-        bench.report(0.0)
+        context = self._step_context(number, spec.op, operation.bytes_per_pixel())
+        context.progress.report(0.0)
         begun = perf_counter()
         masks = operation.needs().masks
         self._require_masks(masks, results.pictures, number, spec.op)
         try:
-            files = self._apply_operation(operation, bench, results, number)
+            files = self._apply_operation(operation, context, results, number)
         except InputError as problem:
             raise InputError(f"{self._job.stage}.{number} ({spec.op}): {problem.sentence}", problem.remedy) from problem
         results.used_masks |= masks
-        results.used_files += bench.used_files
+        results.used_files += context.step_record.used_files
         settings = operation.model_dump(mode="json")
         seconds = perf_counter() - begun
         left = files_trace(files) if isinstance(operation, FileOperation) else picture_trace(results.pictures)
         done = StepResult(
-            op=spec.op, settings=settings, seed=bench.seed, seconds=seconds, findings=bench.findings, engine=bench.engines_record()
+            op=spec.op,
+            settings=settings,
+            seed=context.seed,
+            seconds=seconds,
+            findings=context.step_record.findings,
+            engine=context.step_record.engines(),
+            picture_hash=left,
         )
-        results.steps.append(done.model_copy(update={"picture_hash": left}))
+        results.steps.append(done)
 
     def _run_following_preflights(self, problem: InputError, number: int, operations: Sequence[Operation], results: StepResults) -> None:
         """Where a judge found faults: raises InputError with those that judges right behind it find, so that all is mended at once."""
@@ -291,13 +298,13 @@ class _JobRunner:
         if stands is not None and after is not picture:
             self._require_original_unchanged(count_original_changes(picture, after, stands), context)
         where = getattr(operation, "where", None)
-        if after is picture and isinstance(where, str) and where and not context.is_region_known(where, picture):
+        if after is picture and isinstance(where, str) and where and not context.detect.is_region_known(where, picture):
             return after
         mask = editable_region(operation, picture, context)
         if mask is None or (after.height, after.width) != (picture.height, picture.width):
             return after
         count = count_outside_changes(picture, after, mask)
-        context.record(outside_pixels=count.pixels, outside_changed=count.changed)
+        context.results.record(outside_pixels=count.pixels, outside_changed=count.changed)
         if count.changed:
             raise InputError(
                 f"It changed {count.changed} pixels of {job_faults.picture_name(self._job)} outside the mask, so its result is thrown away.",
@@ -306,7 +313,7 @@ class _JobRunner:
         return after
 
     def _require_original_unchanged(self, count: ChangeCount, context: WorkerStepContext) -> None:
-        context.record(old_pixels=count.pixels, old_changed=count.changed)
+        context.results.record(old_pixels=count.pixels, old_changed=count.changed)
         if count.changed:
             raise InputError(
                 f"It changed {count.changed} pixels of {job_faults.picture_name(self._job)} itself, so its result is thrown away.",

@@ -10,9 +10,10 @@ import pytest
 from doubles import tiny
 from doubles.hub import COMMIT, HubDouble, hub_double
 from goldsmith.engines import Device, EngineNeed, GenerationOptions, GenerationRequest
-from goldsmith.engines.engine_loader import open_generator
+from goldsmith.engines.engine_loader import open_engine
 from goldsmith.engines.fetching.fetch import fetch
 from goldsmith.engines.fetching.pin_model import pin_model
+from goldsmith.engines.kinds import GENERATOR
 from goldsmith.engines.registry.models import DefaultModels, DiffusionSettings, Model, Models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry
 from goldsmith.engines.registry.weights_sources import HubRepository
@@ -40,13 +41,13 @@ def test_a_model_goes_from_the_hub_to_a_picture(tmp_path: Path, hub: HubDouble, 
     """By the house's name; once it is here nothing asks the hub again, and the descriptor has the commit and the weights' hashes."""
     weights = _weights(tmp_path)
     with pytest.raises(InputError, match="goldsmith models fetch premium"):
-        open_generator(weights, EngineNeed("generate", "premium"), Device())
+        open_engine(weights, EngineNeed(GENERATOR, "premium"), Device())
     fetch(weights, "premium")
     pin_model(weights, "premium")
     hub.asked.clear()
     hub.says = (500, "")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    engine, choice = open_generator(weights, EngineNeed("generate", "premium", can=frozenset({"text"})), Device())
+    engine, choice = open_engine(weights, EngineNeed(GENERATOR, "premium", can=frozenset({"text"})), Device())
     assert choice.why == "asked for as premium, which is drawer in models.toml"
     assert engine.descriptor.name == "drawer"
     assert engine.descriptor.revision == COMMIT

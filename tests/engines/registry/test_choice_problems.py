@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from goldsmith.engines import Ability, EngineNeed
+from goldsmith.engines.kinds import ENGINE_KINDS
 from goldsmith.engines.registry.models import DefaultModels, DiffusionSettings, Model, Models
 from goldsmith.engines.registry.weights_registry import WeightsMissing, WeightsRegistry
 from goldsmith.engines.registry.weights_sources import WeightsFile
@@ -45,8 +47,8 @@ def _bring(folder: Path) -> None:
     (folder / "unet/model.safetensors").write_bytes(b"weights")
 
 
-def _asks(kind: str, model: str | None = None, *can: Ability, words: bool = False) -> EngineNeed:
-    return EngineNeed(kind, model, needs_prompt=words, can=frozenset(can))  # type: ignore[arg-type]
+def _asks(kind: str, model: str | None = None, *can: Ability, words: bool = False) -> EngineNeed[Any]:
+    return EngineNeed(ENGINE_KINDS[kind], model, needs_prompt=words, can=frozenset(can))
 
 
 def test_inpainting_without_words_still_needs_no_weights(tmp_path: Path) -> None:

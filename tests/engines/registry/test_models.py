@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from goldsmith.engines import EngineNeed
+from goldsmith.engines.kinds import INPAINTER, UPSCALER
 from goldsmith.engines.registry.models import Models, read_models
 from goldsmith.engines.registry.weights_sources import HubSource, NpmSource, PipSource, UrlSource
 from goldsmith.errors import InputError, UsageError
@@ -38,16 +39,16 @@ ONE = '[models.one]\nkind = "inpaint"\ndriver = "migan"\nlicence = "MIT"\n'
 def test_the_shipped_file_is_right() -> None:
     """What comes with Goldsmith has a default for inpainting that needs no weights, and one for x2 and x4."""
     models = read_models(SHIPPED)
-    assert models.models[models.defaults.inpaint[-1]].files == ()
-    assert models.defaults.candidates(EngineNeed("upscale", factor=2))
-    assert models.defaults.candidates(EngineNeed("upscale", factor=4))
-    assert models.defaults.candidates(EngineNeed("upscale", factor=5)) == ()
+    assert models.models[models.defaults.candidates(EngineNeed(INPAINTER))[-1]].files == ()
+    assert models.defaults.candidates(EngineNeed(UPSCALER, factor=2))
+    assert models.defaults.candidates(EngineNeed(UPSCALER, factor=4))
+    assert models.defaults.candidates(EngineNeed(UPSCALER, factor=5)) == ()
 
 
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
     """A wrong kind, an unknown setting and a missing licence are one refusal with three sentences."""
     faults = _faults(tmp_path, '[models.one]\nkind = "paint"\ndriver = "migan"\ncolour = 3\n')
-    assert any(line.startswith("models.one.kind: 'paint' will not do") for line in faults)
+    assert any(line.startswith("models.one.kind: 'paint' is no kind of engine; there are: inpaint, ") for line in faults)
     assert "models.one.colour: there is no such setting" in faults
     assert "models.one.licence: is missing" in faults
     assert len(faults) == 3

@@ -10,6 +10,7 @@ import pytest
 
 from goldsmith.cli.model_rows import model_rows
 from goldsmith.engines import EngineNeed
+from goldsmith.engines.kinds import INPAINTER, UPSCALER
 from goldsmith.engines.registry.models import DefaultModels, DiffusionSettings, Model, Models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder
 from goldsmith.engines.registry.weights_sources import WeightsFile
@@ -34,7 +35,7 @@ def _weights(folder: Path) -> WeightsRegistry:
 def test_the_first_choice_is_taken_where_its_weights_are(tmp_path: Path) -> None:
     """The record says that it is the first choice."""
     (tmp_path / "good.onnx").write_bytes(BYTES)
-    choice = _weights(tmp_path).choose(EngineNeed("inpaint"))
+    choice = _weights(tmp_path).choose(EngineNeed(INPAINTER))
     assert (choice.name, choice.why) == ("good", "the house's first choice")
 
 
@@ -42,11 +43,11 @@ def test_what_lies_beyond_the_edge_has_defaults_of_its_own(tmp_path: Path) -> No
     """Another order than for holes; where the house says nothing of it, that for holes."""
     (tmp_path / "good.onnx").write_bytes(BYTES)
     weights = _weights(tmp_path)
-    assert weights.choose(EngineNeed("inpaint", extends_canvas=True)).name == "good"
+    assert weights.choose(EngineNeed(INPAINTER, extends_canvas=True)).name == "good"
     models = weights.models.model_copy(update={"defaults": DefaultModels(inpaint=("good", "plain"), inpaint_beyond=("plain", "good"))})
     own = WeightsRegistry(models, tmp_path)
-    assert own.choose(EngineNeed("inpaint", extends_canvas=True)).name == "plain"
-    assert own.choose(EngineNeed("inpaint")).name == "good"
+    assert own.choose(EngineNeed(INPAINTER, extends_canvas=True)).name == "plain"
+    assert own.choose(EngineNeed(INPAINTER)).name == "good"
 
 
 def test_beyond_the_edge_a_model_that_generates_comes_first_and_is_missed_on_record(tmp_path: Path) -> None:
@@ -56,15 +57,15 @@ def test_beyond_the_edge_a_model_that_generates_comes_first_and_is_missed_on_rec
     house = _weights(tmp_path).models
     defaults = DefaultModels(inpaint=("plain",), inpaint_words=("paints",), inpaint_beyond=("plain",))
     weights = WeightsRegistry(house.model_copy(update={"models": {**house.models, "paints": paints}, "defaults": defaults}), tmp_path)
-    choice = weights.choose(EngineNeed("inpaint", extends_canvas=True))
+    choice = weights.choose(EngineNeed(INPAINTER, extends_canvas=True))
     assert choice.name == "plain"
     assert "paints comes first but its weights are not on this machine" in choice.why
-    assert weights.choose(EngineNeed("inpaint")).why == "the house's first choice"
+    assert weights.choose(EngineNeed(INPAINTER)).why == "the house's first choice"
 
 
 def test_a_second_choice_says_what_was_missing(tmp_path: Path) -> None:
     """No silent fall-back: the record names what was passed over and the command that mends it."""
-    choice = _weights(tmp_path).choose(EngineNeed("inpaint"))
+    choice = _weights(tmp_path).choose(EngineNeed(INPAINTER))
     assert choice.name == "plain"
     assert choice.why == (
         "the house's choice number 2: good comes first but its weights are not on this machine (goldsmith models fetch good)"
@@ -77,7 +78,7 @@ def test_many_that_were_passed_over_are_counted(tmp_path: Path) -> None:
     more = {f"good{number}": house.models["good"] for number in range(4)}
     defaults = DefaultModels(inpaint=(*more, "plain"))
     weights = WeightsRegistry(house.model_copy(update={"models": {**house.models, **more}, "defaults": defaults}), tmp_path)
-    assert weights.choose(EngineNeed("inpaint")).why == (
+    assert weights.choose(EngineNeed(INPAINTER)).why == (
         "the house's choice number 5: good0 and 3 others come first but their weights are not on this machine "
         "(goldsmith models fetch good0)"
     )
@@ -86,28 +87,28 @@ def test_many_that_were_passed_over_are_counted(tmp_path: Path) -> None:
 def test_no_weights_at_all_is_a_problem_with_a_remedy(tmp_path: Path) -> None:
     """The command to type is in the sentence."""
     with pytest.raises(InputError, match=r"No model for enlarging x4 has its weights on this machine\. Run: goldsmith models fetch big"):
-        _weights(tmp_path).choose(EngineNeed("upscale", factor=4))
+        _weights(tmp_path).choose(EngineNeed(UPSCALER, factor=4))
 
 
 def test_a_factor_without_a_default_names_those_that_have_one(tmp_path: Path) -> None:
     """x3 was asked, x4 is there."""
     with pytest.raises(InputError, match=r"no default model for enlarging x3\. Name a model; the factors with a default are: x4"):
-        _weights(tmp_path).choose(EngineNeed("upscale", factor=3))
+        _weights(tmp_path).choose(EngineNeed(UPSCALER, factor=3))
 
 
 def test_a_named_model_is_never_replaced_by_another(tmp_path: Path) -> None:
     """With its weights missing it is a problem, although another model could do the work."""
     weights = _weights(tmp_path)
     with pytest.raises(InputError, match=r"'good' are not on this machine \(good.onnx\). Run: goldsmith models fetch good"):
-        weights.choose(EngineNeed("inpaint", "good"))
+        weights.choose(EngineNeed(INPAINTER, "good"))
     (tmp_path / "good.onnx").write_bytes(BYTES)
-    assert weights.choose(EngineNeed("inpaint", "good")).why == "asked for by name"
+    assert weights.choose(EngineNeed(INPAINTER, "good")).why == "asked for by name"
 
 
 def test_a_model_of_the_wrong_kind_is_refused(tmp_path: Path) -> None:
     """An inpainter cannot enlarge; those that can are named."""
     with pytest.raises(InputError, match=r"'plain' is for inpaint, not for upscale\. For upscale there are: big"):
-        _weights(tmp_path).choose(EngineNeed("upscale", "plain", factor=4))
+        _weights(tmp_path).choose(EngineNeed(UPSCALER, "plain", factor=4))
 
 
 def test_half_the_files_are_not_a_model(tmp_path: Path) -> None:

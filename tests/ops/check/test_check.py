@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from skimage import data
 
 from doubles.press import TITLE, press_file
-from doubles.step_context import StepContextDouble
+from doubles.step_context import DetectDouble, StepContextDouble
 from goldsmith.engines.vision import TextLine
 from goldsmith.errors import InputError
 from goldsmith.operation import Deliverable, ExportedFile
@@ -38,11 +38,11 @@ def line(text: str, left: float, top: float, right: float, bottom: float) -> Tex
     return TextLine(np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32), text, 0.9)
 
 
-class Reading(StepContextDouble):
-    """A bench that reads other lines in small pictures than in large ones."""
+class Reading(DetectDouble):
+    """Reads other lines in small pictures than in large ones."""
 
-    def __init__(self, full: Sequence[TextLine], small: Sequence[TextLine], **more: Any) -> None:
-        super().__init__(lines=full, **more)
+    def __init__(self, full: Sequence[TextLine], small: Sequence[TextLine]) -> None:
+        super().__init__(lines=full)
         self.sides: list[int] = []
         self._small = tuple(small)
 
@@ -66,7 +66,7 @@ def fault(folder: Path, asked: dict[str, Any], plate: Picture | None = None, sai
         Check.model_validate(asked).make_files(photograph(), context)
     except InputError as problem:
         return problem.sentence.partition(": ")[2]
-    assert context.findings["result"] == "pass"
+    assert context.results.findings["result"] == "pass"
     return ""
 
 
@@ -157,7 +157,7 @@ def test_what_only_warns_is_delivered_with_remarks(tmp_path: Path) -> None:
     (made,) = Check(max_kb=1, size=(300, 200), warn=("bytes",)).make_files(photograph(), context)
     (remark,) = made.facts["remarks"]  # type: ignore[misc, union-attr]
     assert str(remark).startswith("…_web.png: bytes")
-    assert (made.facts["result"], context.findings["result"], context.findings["remarks"]) == ("warn", "warn", [remark])
+    assert (made.facts["result"], context.results.findings["result"], context.results.findings["remarks"]) == ("warn", "warn", [remark])
     assert "Passed with remarks" in made.data.decode()
     with pytest.raises(InputError, match=r"size 300 x 200 px") as caught:
         Check(max_kb=1, size=(1, 1), warn=("bytes",)).make_files(photograph(), context)
@@ -187,7 +187,7 @@ def test_only_the_files_that_are_named_are_looked_at(tmp_path: Path) -> None:
     ]  # fmt: skip
     context = StepContextDouble(exported=files)
     Check(files=("print",), depth=16).make_files(photograph(), context)
-    assert list(context.findings["files"]) == ["_print.png"]  # type: ignore[arg-type]
+    assert list(context.results.findings["files"]) == ["_print.png"]  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"“prnt”; the nearest is “print”\. There are “web”, “print”\."):
         Check(files=("prnt",)).make_files(photograph(), context)
     with pytest.raises(InputError, match="no file to check"):
@@ -207,25 +207,26 @@ WORD = line("G O L D", 30, 40, 120, 60)
 )
 def test_words_are_read_at_full_size_and_in_a_thumbnail(tmp_path: Path, full: list[TextLine], small: list[TextLine], told: str) -> None:
     """Both must show the word; each fault is its own."""
-    context = Reading(full, small, exported=[exported(tmp_path, photograph())])
+    reading = Reading(full, small)
+    context = StepContextDouble(detect=reading, exported=[exported(tmp_path, photograph())])
     if told:
         with pytest.raises(InputError) as caught:
             Check(words=("Gold",)).make_files(photograph(), context)
         assert caught.value.sentence.endswith(f"hero.png: {told}.")
     else:
         Check(words=("Gold",)).make_files(photograph(), context)
-    assert context.sides == [300, 100]
+    assert reading.sides == [300, 100]
 
 
 def test_letters_that_fill_a_large_picture_are_read_from_further_away(tmp_path: Path) -> None:
     """What is not read at full size is looked for at 640 px, and its place is told in the picture's own pixels."""
 
-    class Far(StepContextDouble):
-        def read(self, plate: Picture) -> Sequence[TextLine]:
-            return [line("GOLD", 40, 100, 140, 120)] if plate.width == 640 else [line("GOLL", 400, 300, 500, 320)]
+    class Far(DetectDouble):
+        def text_lines(self, picture: Picture) -> Sequence[TextLine]:
+            return [line("GOLD", 40, 100, 140, 120)] if picture.width == 640 else [line("GOLL", 400, 300, 500, 320)]
 
     large = Picture(freeze(np.full((800, 1280, 3), 0.5, np.float32)))
-    context = Far(exported=[exported(tmp_path, large)])
+    context = StepContextDouble(detect=Far(), exported=[exported(tmp_path, large)])
     Check(words=("GOLD",), thumbnail=0, safe=5).make_files(large, context)
     with pytest.raises(InputError, match="safe “GOLD” beyond") as caught:
         Check(words=("GOLD",), thumbnail=0, safe=8).make_files(large, context)
@@ -268,8 +269,8 @@ def test_with_words_only_their_lines_must_stay_within(tmp_path: Path) -> None:
 def test_the_reader_is_needed_only_for_text() -> None:
     """A studio without its weights can check everything else."""
     assert Check(size=(1, 1), max_clipped=1).needs().engines == ()
-    assert [need.kind for need in Check(words=("GOLD",)).needs().engines] == ["reader"]
-    assert [need.kind for need in Check(safe=5).needs().engines] == ["reader"]
+    assert [need.kind.name for need in Check(words=("GOLD",)).needs().engines] == ["reader"]
+    assert [need.kind.name for need in Check(safe=5).needs().engines] == ["reader"]
 
 
 @pytest.mark.parametrize(
@@ -368,13 +369,13 @@ def test_inks_without_a_profile_are_no_srgb(tmp_path: Path) -> None:
 def test_text_is_read_as_a_browser_shows_the_file(tmp_path: Path) -> None:
     """Transparent parts on white, and in sRGB, whatever profile the file has."""
 
-    class Seeing(StepContextDouble):
-        def read(self, plate: Picture) -> Sequence[TextLine]:
-            assert plate.icc in (None, builtin_profile("srgb"))
-            assert plate.alpha is None
-            assert plate.pixels[: plate.height // 10].min() > 0.99
+    class Seeing(DetectDouble):
+        def text_lines(self, picture: Picture) -> Sequence[TextLine]:
+            assert picture.icc in (None, builtin_profile("srgb"))
+            assert picture.alpha is None
+            assert picture.pixels[: picture.height // 10].min() > 0.99
             return [WORD]
 
-    context = Seeing(exported=[exported(tmp_path, photograph("some"), profile="adobe-rgb")])
+    context = StepContextDouble(detect=Seeing(), exported=[exported(tmp_path, photograph("some"), profile="adobe-rgb")])
     (made,) = Check(words=("GOLD",)).make_files(photograph(), context)
     assert made.facts["result"] == "pass"

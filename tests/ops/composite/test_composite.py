@@ -45,7 +45,7 @@ def test_a_layer_lies_where_its_anchor_and_offset_put_it() -> None:
     outside = np.ones((40, 60), bool)
     outside[box] = False
     assert np.array_equal(done.pixels[outside], GREY.pixels[outside])
-    assert seen.findings["layers"] == [{"layer": 1, "of": "red", "mode": "normal", "box": [35, 26, 20, 10], "coverage": 0.083333}]
+    assert seen.results.findings["layers"] == [{"layer": 1, "of": "red", "mode": "normal", "box": [35, 26, 20, 10], "coverage": 0.083333}]
 
 
 def test_later_layers_lie_over_earlier_ones() -> None:
@@ -80,7 +80,7 @@ def test_what_does_not_show_leaves_the_very_plate(layer: dict[str, object]) -> N
     """No opacity, wholly outside, or nothing drawn: the picture itself, and the record says that it covers nothing."""
     seen = _with(red=RED)
     assert _comp(layer).apply(GREY, seen) is GREY
-    (told,) = seen.findings["layers"]  # type: ignore[misc,union-attr]
+    (told,) = seen.results.findings["layers"]  # type: ignore[misc,union-attr]
     assert told["coverage"] == 0.0
 
 
@@ -187,7 +187,7 @@ def test_it_says_what_it_needs() -> None:
     needs = _comp({"from": "logo", "mask": "sky"}, {"element": "haze", "depth": "background"}, {"from": "logo"}).needs()
     assert needs.layers == {"logo"}
     assert needs.masks == {"sky"}
-    assert [need.kind for need in needs.engines] == ["matte"]
+    assert [need.kind.name for need in needs.engines] == ["matte"]
 
 
 @pytest.mark.parametrize(
@@ -266,4 +266,4 @@ def test_it_is_told_how_far_it_is() -> None:
     """Each layer is a step of the bar, and where it can be called off."""
     seen = context()
     _comp({"element": "snow"}, {"element": "dust"}).apply(GREY, seen)
-    assert [note for _, note in seen.progressed] == ["layer 1 of 2", "layer 2 of 2"]
+    assert [note for _, note in seen.progress.reports] == ["layer 1 of 2", "layer 2 of 2"]

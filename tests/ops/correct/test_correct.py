@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from doubles.faults_of_pictures import changed, cloned, coded, fringed, overlap, parted, photograph, sharpened, tiled, under_sky
 from doubles.step_context import NullInpainter, StepContextDouble
 from doubles.studio import studio_at
+from goldsmith.engines.kinds import INPAINTER
 from goldsmith.ops.correct.defect import make_window
 from goldsmith.ops.correct.operation import Correct
 from goldsmith.picture.picture import BitDepth, Picture, Pixels, freeze
@@ -29,7 +30,7 @@ def _only(**settings: object) -> Correct:
 
 
 def _told(context: StepContextDouble, kind: str) -> list[dict[str, object]]:
-    found = context.findings[kind]
+    found = context.results.findings[kind]
     assert isinstance(found, list)
     return found
 
@@ -46,14 +47,14 @@ def test_a_clean_photograph_comes_back_as_the_very_plate(name: str) -> None:
     """Nothing is found, so nothing is on record and nothing is copied."""
     picture, context = _plate(photograph(name)), StepContextDouble()
     assert Correct().apply(picture, context) is picture
-    assert context.findings == {}
+    assert context.results.findings == {}
 
 
 def test_in_the_astronaut_only_the_rim_of_the_lamp_in_the_visor_is_found() -> None:
     """It is a true fringe: 40 px of a clean photograph change, and the rest is bit for bit the same."""
     picture, context = _plate(photograph("astronaut")), StepContextDouble()
     made = Correct().apply(picture, context)
-    assert set(context.findings) == {"fringes", "fringes_count"}
+    assert set(context.results.findings) == {"fringes", "fringes_count"}
     assert overlap(_box(_told(context, "fringes")[0]), make_window(420, 341, 39, 34)) > 0.6
     assert 0 < changed(picture.pixels, made.pixels).sum() < 400
 
@@ -62,7 +63,7 @@ def test_everything_off_returns_the_plate_and_looks_for_nothing() -> None:
     """Off is off, however bad the picture is."""
     picture, context = _plate(sharpened(photograph("coffee"), 3)), StepContextDouble()
     assert _only().apply(picture, context) is picture
-    assert context.findings == {}
+    assert context.results.findings == {}
 
 
 def test_a_strength_of_zero_records_and_mends_nothing() -> None:
@@ -182,12 +183,12 @@ def test_a_copy_is_made_new_only_where_that_is_asked() -> None:
     picture = _plate(cloned(photograph("astronaut"), (40, 180), (300, 20), 70))
     context = StepContextDouble(inpainter=NullInpainter(side=64))
     made = _only(repeats="repair").apply(picture, context)
-    assert context.findings["repaired"] == 1
+    assert context.results.findings["repaired"] == 1
     moved = changed(picture.pixels, made.pixels)
     assert moved[300:370, 20:90].mean() > 0.75  # the copy is round
     moved[294:376, 14:96] = False
     assert not moved.any()
-    assert _only(repeats="repair").needs().engines[0].kind == "inpaint"
+    assert _only(repeats="repair").needs().engines[0].kind is INPAINTER
     assert _only(repeats="report").needs().engines == ()
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from doubles.mattes import Pane, Scene, pane, scene
 from doubles.step_context import StepContextDouble
 from goldsmith.engines import EngineNeed
+from goldsmith.engines.kinds import MATTE_ESTIMATOR
 from goldsmith.errors import InputError
 from goldsmith.ops.cutout.operation import Cutout
 from goldsmith.picture.picture import Mask, Picture, freeze
@@ -103,10 +104,10 @@ def test_an_unsure_matte_is_held_and_shown() -> None:
     context = _bench()
     with pytest.raises(InputError, match=r"\d+% of the subject is uncertain \(max_unsure is 1%\)"):
         Cutout(max_unsure=0.01).apply(_plate(), context)
-    [shown] = context.shown_why
+    [shown] = context.results.problem_pictures
     magenta = (shown.pixels[:, :, 0] > 0.6) & (shown.pixels[:, :, 1] < 0.4) & (shown.pixels[:, :, 2] > 0.5)
     assert 0 < magenta.mean() < 0.5
-    assert context.findings["unsure"] > 0.01  # type: ignore[operator]
+    assert context.results.findings["unsure"] > 0.01  # type: ignore[operator]
 
 
 def test_a_model_that_could_not_tell_is_unsure_however_sharp_the_edge_comes_out() -> None:
@@ -118,7 +119,7 @@ def test_a_model_that_could_not_tell_is_unsure_however_sharp_the_edge_comes_out(
         context = StepContextDouble(spots={"subject": freeze(grey)})
         made = _alpha(_cut(_plate(mask=grey), context, where=where, edge=4))
         assert made[105:145, 140:180].mean() > 0.9
-        told.append(context.findings["unsure"])
+        told.append(context.results.findings["unsure"])
     assert told[0] > told[1] + 0.08  # type: ignore[operator]
 
 
@@ -128,8 +129,8 @@ def test_a_subject_that_the_frame_cuts_is_held_past_the_limit() -> None:
     mask[100:, 60:260] = 1
     picture, context = _plate(mask=mask), _bench()
     _cut(picture, context, where="mask", edge=0)
-    assert context.findings["cut_at"] == ["bottom"]
-    assert context.findings["cut"] == pytest.approx(200 / (2 * 240 + 2 * 320), abs=1e-4)
+    assert context.results.findings["cut_at"] == ["bottom"]
+    assert context.results.findings["cut"] == pytest.approx(200 / (2 * 240 + 2 * 320), abs=1e-4)
     with pytest.raises(InputError, match="18% of the picture's border cuts the subject"):
         _cut(picture, where="mask", edge=0, max_cut=0.1)
 
@@ -162,8 +163,8 @@ def test_painted_glass_is_see_through_and_neither_unsure_nor_a_hole() -> None:
     assert alpha[60:110, 100].min() > 0.6
     assert np.abs(made.pixels - seen.front)[120:150, 140:160].mean() < 0.1
     assert np.array_equal(made.pixels[180:184, 80:170], seen.pixels[180:184, 80:170])
-    assert context.findings["unsure"] == pytest.approx(0, abs=0.02)
-    assert context.findings["glass"] == pytest.approx((seen.painted > 0.02).mean(), abs=1e-4)
+    assert context.results.findings["unsure"] == pytest.approx(0, abs=0.02)
+    assert context.results.findings["glass"] == pytest.approx((seen.painted > 0.02).mean(), abs=1e-4)
     assert Cutout(where="mask", glass="pane").needs().masks == {"mask", "pane"}
 
 
@@ -221,8 +222,8 @@ def test_trim_cuts_the_frame_down() -> None:
 
 def test_what_it_needs() -> None:
     """A matte engine without where; a mask and none with one; a picture by its name and no colour."""
-    assert Cutout().needs().engines == (EngineNeed("matte"),)
-    assert Cutout(model="u2net").needs().engines == (EngineNeed("matte", "u2net"),)
+    assert Cutout().needs().engines == (EngineNeed(MATTE_ESTIMATOR),)
+    assert Cutout(model="u2net").needs().engines == (EngineNeed(MATTE_ESTIMATOR, "u2net"),)
     painted = Cutout(where="mask", onto="studio").needs()
     assert (painted.masks, painted.engines, painted.layers) == (frozenset({"mask"}), (), frozenset({"studio"}))
     assert not Cutout(onto="#ffffff").needs().layers
@@ -248,4 +249,4 @@ def test_the_named_model_is_asked() -> None:
     """model = NAME goes to the bench as it is written."""
     context = _bench()
     _cut(_plate(), context, model="u2net")
-    assert context.models == ["u2net"]
+    assert context.detect.models == ["u2net"]

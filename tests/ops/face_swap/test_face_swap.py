@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from doubles.faces import DARK, face_of, mesh_at, painted
 from doubles.step_context import StepContextDouble
 from goldsmith.engines import EngineDescriptor, EngineNeed
+from goldsmith.engines.kinds import FACE_SWAPPER
 from goldsmith.engines.vision import DrawnFace, Face, FaceEmbedding, Points, normalise
 from goldsmith.errors import InputError
 from goldsmith.ops.face_swap.face_parts import FaceParts, face_box
@@ -66,9 +67,9 @@ def test_outside_the_face_nothing_changes(depth: Any, channels: int) -> None:
     changed = _changed(picture, made)
     assert not changed[_outside()].any()
     assert changed[~_outside()].mean() > 0.6
-    assert context.findings["outside_changed"] == 0
+    assert context.results.findings["outside_changed"] == 0
     assert made.channels == channels
-    assert _outside().sum() <= context.findings["outside_pixels"] < HIGH * WIDE  # type: ignore[operator]
+    assert _outside().sum() <= context.results.findings["outside_pixels"] < HIGH * WIDE  # type: ignore[operator]
 
 
 def test_outside_the_region_nothing_changes_either() -> None:
@@ -125,7 +126,7 @@ def test_no_strength_is_the_plate_itself() -> None:
     """Nothing asked, nothing looked for: not even the library is opened."""
     context = StepContextDouble()
     assert _swapped(context=context, strength=0) is PICTURE
-    assert context.findings == {}
+    assert context.results.findings == {}
 
 
 def test_half_the_strength_is_half_the_way() -> None:
@@ -193,7 +194,7 @@ def test_the_face_that_is_named_is_the_one(which: str | int, number: int) -> Non
     changed = _changed(picture, _swapped(picture, context, which=which))
     assert not changed[_outside(meshes[number], picture)].any()
     assert changed.any()
-    assert (context.findings["faces"], context.findings["number"]) == (3, number + 1)
+    assert (context.results.findings["faces"], context.results.findings["number"]) == (3, number + 1)
 
 
 def test_several_faces_and_no_word_are_held_and_shown() -> None:
@@ -203,7 +204,7 @@ def test_several_faces_and_no_word_are_held_and_shown() -> None:
     with pytest.raises(InputError, match="There are 3 faces in the picture, and none is clearly the main one") as caught:
         _swapped(picture, context)
     assert 'which = "largest"' in caught.value.remedy
-    [shown] = context.shown_why
+    [shown] = context.results.problem_pictures
     assert (np.abs(shown.pixels - np.float32([1, 0, 1])).max(axis=2) < 0.01).sum() > 300
 
 
@@ -338,7 +339,7 @@ def test_hair_before_the_face_stays() -> None:
     changed = _changed(picture, _swapped(picture, context))
     hair = (picture.pixels[:, :, 0] < 0.15) & ~_outside()
     assert changed[hair].mean() < 0.02
-    assert 0.05 < context.findings["hidden"] < 0.3  # type: ignore[operator]
+    assert 0.05 < context.results.findings["hidden"] < 0.3  # type: ignore[operator]
 
 
 def test_hair_of_the_library_s_face_does_not_come_along() -> None:
@@ -374,7 +375,7 @@ def test_whose_face_it_is_goes_on_record() -> None:
     """Before, after, and how much of the old face is left: after a swap without matching the library's face has won."""
     context = FaceContext(identify=_by_skin)
     _swapped(context=context, match=0)
-    found = context.findings["likeness"]
+    found = context.results.findings["likeness"]
     assert found["after"] > 0.95 > 0.5 > found["before"]  # type: ignore[index,call-overload]
     assert found["to_itself"] < 0.5  # type: ignore[index,call-overload,operator]
 
@@ -386,7 +387,7 @@ def test_a_swap_that_is_nobody_is_held_and_shown() -> None:
         InputError, match=r"The new face is not similar enough to anna: likeness -?\d\.\d\d, minimum 0\.36 \(before the swap -?\d\.\d\d\)"
     ):
         _swapped(context=context, strength=0.05)
-    [shown] = context.shown_why
+    [shown] = context.results.problem_pictures
     assert shown.width < WIDE
 
 
@@ -428,7 +429,7 @@ def test_a_model_that_is_named_draws_the_face(channels: int) -> None:
     picture = replace(PICTURE, pixels=freeze(PICTURE.pixels[:, :, :channels]))
     context = FaceContext(swapper=swapper)
     made = _swapped(picture, context, model="ours", match=0)
-    assert context.models == ["ours"]
+    assert context.engines.models == ["ours"]
     [(face, person)] = swapper.asked
     assert face.box == face_of(TARGET).box
     assert person.box == face_of(SITTER).box
@@ -451,10 +452,10 @@ def test_what_it_needs_is_known_from_its_settings() -> None:
     needs = FaceSwap(face="anna.JPG", model="ours", where="subject & sky").needs()
     assert needs.consents == {"anna"}
     assert [(shelf, name) for shelf, name, _ in needs.library_files] == [("faces", "anna")]
-    assert needs.engines[0] == EngineNeed("swap", "ours")
-    assert {need.kind for need in needs.engines} == {"swap", "faces", "mesh", "identity", "matte"}
+    assert needs.engines[0] == EngineNeed(FACE_SWAPPER, "ours")
+    assert {need.kind.name for need in needs.engines} == {"swap", "faces", "mesh", "identity", "matte"}
     assert needs.masks == {"sky"}
-    assert {need.kind for need in FaceSwap(face="anna").needs().engines} == {"faces", "mesh", "identity"}
+    assert {need.kind.name for need in FaceSwap(face="anna").needs().engines} == {"faces", "mesh", "identity"}
 
 
 @pytest.mark.parametrize(
@@ -480,6 +481,6 @@ def test_the_work_can_be_called_off() -> None:
     """Between its parts it reports how far it is."""
     context = FaceContext()
     _swapped(context=context)
-    fractions = [fraction for fraction, _ in context.progressed]
+    fractions = [fraction for fraction, _ in context.progress.reports]
     assert fractions == sorted(fractions)
     assert len(fractions) >= 3

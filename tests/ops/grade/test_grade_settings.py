@@ -375,12 +375,12 @@ def test_a_frame_is_matched_to_its_hero_with_the_drift_on_record() -> None:
     context = StepContextDouble(heroes={"spring": _cup()})
     made = Grade.model_validate({"look_from": "spring"}).apply(frame, context)
     assert abs(made.pixels.mean() - _cup().pixels.mean()) < 0.02 < _cup().pixels.mean() - frame.pixels.mean()
-    drift = {name: context.findings[f"drift_{name}"] for name in ("before", "after")}
+    drift = {name: context.results.findings[f"drift_{name}"] for name in ("before", "after")}
     assert drift["before"]["mean"] > 8 > 2 > drift["after"]["mean"]  # type: ignore[index,call-overload]
-    assert [file.tail + file.suffix for file in context.kept_aside] == ["_match.cube"]
-    assert context.put_beside == []
+    assert [file.tail + file.suffix for file in context.results.archived] == ["_match.cube"]
+    assert context.results.added == []
     Grade.model_validate({"look_from": "spring", "match": {"cube": True}}).apply(frame, context)
-    assert [(file.tail + file.suffix, file.data) for file in context.put_beside] == [(".cube", context.kept_aside[0].data)]
+    assert [(file.tail + file.suffix, file.data) for file in context.results.added] == [(".cube", context.results.archived[0].data)]
 
 
 def test_the_hero_itself_is_left_alone() -> None:
@@ -405,7 +405,7 @@ def test_outliers_are_held_with_the_numbers(match: dict[str, object], limit: str
     with pytest.raises(InputError, match=r"drift is \d+\.\d and after the match \d+\.\d") as caught:
         Grade.model_validate({"look_from": "spring", "match": match}).apply(_plate(data.rocket()[::3, ::3]), context)
     assert limit in caught.value.sentence
-    assert context.kept_aside == []
+    assert context.results.archived == []
 
 
 def test_a_frame_with_nothing_to_see_is_left_and_a_hero_with_nothing_is_refused() -> None:
@@ -413,7 +413,7 @@ def test_a_frame_with_nothing_to_see_is_left_and_a_hero_with_nothing_is_refused(
     empty = Picture(_cup().pixels, alpha=freeze(np.zeros(_cup().pixels.shape[:2], np.float32)))
     context = StepContextDouble(heroes={"spring": _cup()})
     assert Grade(look_from="spring").apply(empty, context) is empty
-    assert "fewer than 64" in str(context.findings["unmeasured"])
+    assert "fewer than 64" in str(context.results.findings["unmeasured"])
     with pytest.raises(InputError, match="too little to see of the hero"):
         Grade(look_from="spring").apply(_cup(), StepContextDouble(heroes={"spring": empty}))
 

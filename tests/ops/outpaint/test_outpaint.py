@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from doubles.ground import picture as ground
 from doubles.step_context import NullInpainter, StepContextDouble
 from goldsmith.engines import EngineNeed, GenerationOptions
+from goldsmith.engines.kinds import INPAINTER
 from goldsmith.errors import InputError, JobCancelled
 from goldsmith.ops.outpaint import operation
 from goldsmith.ops.outpaint.operation import Outpaint
@@ -58,8 +59,8 @@ def test_the_picture_comes_to_the_size_asked_for(settings: dict[str, object], si
     assert step.origin_in_result(picture) == placed
     left, top = placed
     assert np.array_equal(made.pixels[top : top + 60, left : left + 80], picture.pixels)
-    assert context.findings["placed"] == [left, top, 80, 60]
-    assert (context.findings["width"], context.findings["height"]) == size
+    assert context.results.findings["placed"] == [left, top, 80, 60]
+    assert (context.results.findings["width"], context.results.findings["height"]) == size
 
 
 @pytest.mark.parametrize("settings", [{"aspect": "4:3"}, {"size": [80, 60]}, {"left": 0, "top": "0%"}])
@@ -67,7 +68,7 @@ def test_nothing_to_add_is_no_work(settings: dict[str, object]) -> None:
     """The very picture comes back and no engine is loaded."""
     picture, context = ground(60, 80), StepContextDouble()
     assert Outpaint.model_validate(settings).apply(picture, context) is picture
-    assert context.models == []
+    assert context.engines.models == []
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_giants_are_refused_before_any_engine_is_loaded(monkeypatch: pytest.Monk
     monkeypatch.setattr(operation, "MAX_PIXELS", 6000)
     with pytest.raises(InputError, match="80 x 60 px would become 107 x 60 px"):
         Outpaint(aspect="16:9").apply(ground(60, 80), context)
-    assert context.models == []
+    assert context.engines.models == []
 
 
 @pytest.mark.parametrize("depth", [8, 16])
@@ -170,13 +171,13 @@ def test_masks_travel_and_are_empty_in_what_is_added() -> None:
 
 def test_an_engine_for_what_lies_beyond_the_edge_is_asked_for() -> None:
     """By its name, or the house's choice; with words of the step's own only one that takes words will do."""
-    assert Outpaint(aspect="16:9").needs().engines == (EngineNeed("inpaint", extends_canvas=True),)
-    assert Outpaint(aspect="16:9", model="fill").needs().engines == (EngineNeed("inpaint", "fill", extends_canvas=True),)
-    assert Outpaint(aspect="16:9", negative="people").needs().engines == (EngineNeed("inpaint", needs_prompt=True, extends_canvas=True),)
+    assert Outpaint(aspect="16:9").needs().engines == (EngineNeed(INPAINTER, extends_canvas=True),)
+    assert Outpaint(aspect="16:9", model="fill").needs().engines == (EngineNeed(INPAINTER, "fill", extends_canvas=True),)
+    assert Outpaint(aspect="16:9", negative="people").needs().engines == (EngineNeed(INPAINTER, needs_prompt=True, extends_canvas=True),)
     context = StepContextDouble(prompt="a quiet lake")
     Outpaint(aspect="16:9", model="fill").apply(ground(60, 80), context)
-    assert context.models == ["fill"]
-    assert context.wishes == [GenerationOptions("a quiet lake", extends_canvas=True)]
+    assert context.engines.models == ["fill"]
+    assert context.engines.options == [GenerationOptions("a quiet lake", extends_canvas=True)]
 
 
 def test_the_record_says_whether_a_model_made_it_up() -> None:
@@ -184,16 +185,24 @@ def test_the_record_says_whether_a_model_made_it_up() -> None:
     free, worded = StepContextDouble(prompt="a lake"), StepContextDouble(prompt="a lake", inpainter=_Worded())
     Outpaint(aspect="16:9").apply(ground(60, 80), free)
     Outpaint(aspect="16:9", prompt="reeds", steps=9).apply(ground(60, 80), worded)
-    assert (free.findings["generated"], free.findings["prompt"], free.findings["prompt_used"]) == (False, "a lake", False)
-    assert (worded.findings["generated"], worded.findings["prompt"], worded.findings["prompt_used"]) == (True, "reeds", True)
-    assert worded.wishes == [GenerationOptions("reeds", steps=9, extends_canvas=True)]
-    assert free.findings["note"] == "No generating model is available, so the picture itself was continued."
-    assert "note" not in worded.findings
+    assert (free.results.findings["generated"], free.results.findings["prompt"], free.results.findings["prompt_used"]) == (
+        False,
+        "a lake",
+        False,
+    )
+    assert (worded.results.findings["generated"], worded.results.findings["prompt"], worded.results.findings["prompt_used"]) == (
+        True,
+        "reeds",
+        True,
+    )
+    assert worded.engines.options == [GenerationOptions("reeds", steps=9, extends_canvas=True)]
+    assert free.results.findings["note"] == "No generating model is available, so the picture itself was continued."
+    assert "note" not in worded.results.findings
     named = StepContextDouble()
     Outpaint(aspect="16:9", model="patchmatch").apply(ground(60, 80), named)
-    assert named.findings["generated"] is False
-    assert "note" not in named.findings
-    assert set(free.findings) >= {"windows", "scales", "seam_offset"}
+    assert named.results.findings["generated"] is False
+    assert "note" not in named.results.findings
+    assert set(free.results.findings) >= {"windows", "scales", "seam_offset"}
 
 
 @pytest.mark.parametrize("words", [{"prompt": "reeds"}, {"negative": "people"}, {"strength": 0.8}, {"steps": 9}, {"guidance": 3.0}])

@@ -52,7 +52,7 @@ def test_the_engine_is_asked_for_a_bounded_number_at_once() -> None:
     assert len(list(step)) == 9
     assert [len(request.seeds) for request in engine.asked] == [4, 4, 2]
     assert [seed for request in engine.asked for seed in request.seeds] == [candidate_seed(3, number) for number in range(1, 11)]
-    assert context.findings["candidates"] == [{"number": number, "seed": candidate_seed(3, number)} for number in range(1, 11)]
+    assert context.results.findings["candidates"] == [{"number": number, "seed": candidate_seed(3, number)} for number in range(1, 11)]
 
 
 def test_candidates_come_one_by_one() -> None:
@@ -153,10 +153,10 @@ def test_a_second_pass_is_drawn_by_tiles_at_its_own_strength() -> None:
     assert len(tiles) > 3
     assert {tile.options.strength for tile in tiles} == {0.3}
     assert len({tile.seeds for tile in tiles}) == len(tiles)
-    refined = context.findings["refined"]
+    refined = context.results.findings["refined"]
     assert isinstance(refined, dict)
     assert refined["upscaler"] == "null-upscale"
-    assert [done for done, _ in context.progressed] == sorted(done for done, _ in context.progressed)
+    assert [done for done, _ in context.progress.reports] == sorted(done for done, _ in context.progress.reports)
 
 
 def test_reference_pictures_are_shown_to_a_model_that_looks_at_them() -> None:
@@ -211,7 +211,7 @@ def test_work_that_is_called_off_ends_at_the_next_step(at: float) -> None:
     with pytest.raises(JobCancelled):
         made([], context, candidates=10, size=(64, 64))
     assert len(engine.asked) <= at * 10 + 2
-    assert context.progressed[-1][0] <= at + 0.2
+    assert context.progress.reports[-1][0] <= at + 0.2
 
 
 def test_what_it_needs_is_known_from_its_settings() -> None:

@@ -13,30 +13,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from skimage import data
 
+from doubles.step_context import StepContextDouble
 from goldsmith.errors import InputError
-from goldsmith.operation import Deliverable
 from goldsmith.ops.select.operation import Select, quality_score
 from goldsmith.picture.codec import decode
 from goldsmith.picture.picture import Picture, freeze
 from goldsmith.picture.quality_metrics import assess, estimate_noise, measure_sharpness
-
-
-class _Context:
-    """Keeps what is put on record."""
-
-    def __init__(self) -> None:
-        self.findings: dict[str, object] = {}
-        self.kept_aside: list[Deliverable] = []
-        self.stem = "hero"
-
-    def archive(self, file: Deliverable) -> None:
-        self.kept_aside.append(file)
-
-    def report(self, fraction: float, note: str = "") -> None:
-        assert 0.0 <= fraction <= 1.0
-
-    def record(self, **findings: object) -> None:
-        self.findings.update(findings)
 
 
 def _photograph(blur: float = 0.0) -> Picture:
@@ -56,19 +38,19 @@ def _flat(value: float, side: int = 64) -> Picture:
 
 def test_by_default_everything_passes_untouched() -> None:
     """A picture with every fault there is passes as the very picture it was, with its faults on record."""
-    context, picture = _Context(), _flat(1.0)
+    context, picture = StepContextDouble(), _flat(1.0)
     assert Select().apply_set([picture], context) == [picture]
-    assert context.findings["remarks"] == ["no edges to judge sharpness by", "clipped highlights 100.0 %"]
-    assert context.findings["clipped_highlights"] == [100.0, 100.0, 100.0]
+    assert context.results.findings["remarks"] == ["no edges to judge sharpness by", "clipped highlights 100.0 %"]
+    assert context.results.findings["clipped_highlights"] == [100.0, 100.0, 100.0]
 
 
 def test_a_blurred_photograph_is_called_soft() -> None:
     """Blur lowers the sharpness step by step, and strong blur earns the remark."""
     steps = [assess(_photograph(blur)).sharpness for blur in (0.0, 1.0, 2.0, 4.0)]
     assert all(sharper is not None and softer is not None and sharper > softer for sharper, softer in pairwise(steps))
-    context = _Context()
+    context = StepContextDouble()
     Select().apply_set([_photograph(4.0)], context)
-    assert context.findings["remarks"] == ["soft"]
+    assert context.results.findings["remarks"] == ["soft"]
 
 
 def test_a_blurred_background_does_not_make_a_picture_soft() -> None:
@@ -118,7 +100,7 @@ def test_transparent_pixels_do_not_count_as_clipped() -> None:
 def test_a_broken_limit_holds_the_picture_with_the_figure(limit: dict[str, float], picture: Picture, said: str) -> None:
     """The problem names what was measured and the setting that asks for more."""
     with pytest.raises(InputError) as caught:
-        Select(**limit).apply_set([picture], _Context())
+        Select(**limit).apply_set([picture], StepContextDouble())
     assert said in caught.value.sentence
     assert next(iter(limit)) in caught.value.sentence
     assert caught.value.remedy
@@ -128,40 +110,40 @@ def test_too_much_noise_holds_the_picture() -> None:
     """max_noise is in per cent of full scale."""
     grain = np.random.default_rng(1).standard_normal((128, 128, 1)).astype(np.float32)
     picture = Picture(freeze(0.5 + 0.05 * grain))
-    assert Select(max_noise=7).apply_set([picture], _Context()) == [picture]
+    assert Select(max_noise=7).apply_set([picture], StepContextDouble()) == [picture]
     with pytest.raises(InputError, match="too noisy"):
-        Select(max_noise=3).apply_set([picture], _Context())
+        Select(max_noise=3).apply_set([picture], StepContextDouble())
 
 
 def test_the_best_of_several_goes_on() -> None:
     """Of a soft, a sharp and a blown picture the sharp one is kept, and all three are on record."""
-    context, pictures = _Context(), [_photograph(4.0), _photograph(), _flat(1.0)]
+    context, pictures = StepContextDouble(), [_photograph(4.0), _photograph(), _flat(1.0)]
     assert Select(keep=1).apply_set(pictures, context) == [pictures[1]]
-    assert context.findings["kept"] == [2]
-    assert len(context.findings["candidates"]) == 3  # type: ignore[arg-type]
+    assert context.results.findings["kept"] == [2]
+    assert len(context.results.findings["candidates"]) == 3  # type: ignore[arg-type]
 
 
 def test_what_does_not_go_on_is_laid_aside_as_it_is_with_a_sheet_of_all() -> None:
     """Under its number, with its seed and score, pixel for pixel; the one that goes on is only on the sheet."""
-    context = _Context()
+    context = StepContextDouble()
     pictures = [replace(picture, record_values={"number": number, "seed": 100 + number}) for number, picture in enumerate(_three(), 4)]
     assert Select().apply_set(pictures, context) == [pictures[1]]
-    *others, sheet = context.kept_aside
-    assert [file.tail + file.suffix for file in context.kept_aside] == ["_candidate04.png", "_candidate06.png", "_candidates.jpg"]
+    *others, sheet = context.results.archived
+    assert [file.tail + file.suffix for file in context.results.archived] == ["_candidate04.png", "_candidate06.png", "_candidates.jpg"]
     assert [(file.facts["number"], file.facts["seed"]) for file in others] == [(4, 104), (6, 106)]
     assert [file.facts["score"] for file in others] == [quality_score(assess(pictures[place])) for place in (0, 2)]
     for file, place in zip(others, (0, 2), strict=True):
         again = decode(file.data, "other.png", 10**7)
         assert np.array_equal(again.to_codes(), pictures[place].to_codes())
     assert decode(sheet.data, "sheet.jpg", 10**7).width > 600
-    assert context.findings["kept"] == [5]
+    assert context.results.findings["kept"] == [5]
 
 
 def test_a_single_picture_leaves_nothing_aside() -> None:
     """There is no set and no sheet."""
-    context = _Context()
+    context = StepContextDouble()
     Select().apply_set([_photograph()], context)
-    assert context.kept_aside == []
+    assert context.results.archived == []
 
 
 def test_the_score_orders_as_the_selection_does() -> None:
@@ -189,4 +171,4 @@ def test_a_picture_of_one_pixel_is_measured_too() -> None:
     """The smallest picture brings no error, only fewer findings."""
     for channels in (1, 3):
         picture = Picture(freeze(np.full((1, 1, channels), 0.5, np.float32)))
-        assert Select().apply_set([picture], _Context()) == [picture]
+        assert Select().apply_set([picture], StepContextDouble()) == [picture]

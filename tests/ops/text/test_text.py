@@ -28,7 +28,7 @@ def flat(grey: float = 0.2, height: int = 120, width: int = 300, channels: int =
 def made(picture: Picture, **settings: Any) -> tuple[Picture, dict[str, Any]]:
     context = FontContext()
     done = Text(**{"string": "GOLD", **settings}).apply(picture, context)
-    return done, dict(context.findings)
+    return done, dict(context.results.findings)
 
 
 def drawn(picture: Picture, done: Picture) -> tuple[int, int, int, int]:
@@ -144,7 +144,7 @@ def test_a_font_of_the_library_stands_before_one_that_ships(tmp_path: Path) -> N
     (tmp_path / "library" / "fonts" / "Manrope-Bold.ttf").write_bytes(own)
     context = FontContext(tmp_path)
     Text(string="GOLD").apply(flat(), context)
-    (font,) = context.findings["fonts"]  # type: ignore[union-attr, misc]
+    (font,) = context.results.findings["fonts"]  # type: ignore[union-attr, misc]
     assert font["sha256"] == hashlib.sha256(own).hexdigest()  # type: ignore[index, call-overload]
 
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from goldsmith.engines import EngineNeed
+from goldsmith.engines.kinds import GENERATOR, INPAINTER
 from goldsmith.engines.registry.models import read_models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry
 from goldsmith.errors import InputError
@@ -49,7 +50,7 @@ class Fill(PictureOperation):
     model: str = "big"
 
     def needs(self) -> StepNeeds:
-        return StepNeeds(engines=(EngineNeed("inpaint", self.model),))
+        return StepNeeds(engines=(EngineNeed(INPAINTER, self.model),))
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         return picture
@@ -65,7 +66,7 @@ class Make(SetOperation):
     steps: int = 4
 
     def needs(self) -> StepNeeds:
-        return StepNeeds(engines=(EngineNeed("generate", self.model),))
+        return StepNeeds(engines=(EngineNeed(GENERATOR, self.model),))
 
     def max_results(self, count: int) -> int:
         return self.candidates
@@ -166,7 +167,7 @@ class FillFromPrompt(PictureOperation):
     prompt: str = ""
 
     def needs(self) -> StepNeeds:
-        return StepNeeds(engines=(EngineNeed("inpaint", needs_prompt=bool(self.prompt)),))
+        return StepNeeds(engines=(EngineNeed(INPAINTER, needs_prompt=bool(self.prompt)),))
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         return picture
@@ -176,7 +177,7 @@ class FillWithoutPrompt(PictureOperation):
     """Fills a region and takes no prompt."""
 
     def needs(self) -> StepNeeds:
-        return StepNeeds(engines=(EngineNeed("inpaint"),))
+        return StepNeeds(engines=(EngineNeed(INPAINTER),))
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         return picture
@@ -184,12 +185,12 @@ class FillWithoutPrompt(PictureOperation):
 
 def test_a_briefs_prompt_chooses_the_model_that_the_worker_will_choose(weights: WeightsRegistry) -> None:
     """If no model takes a prompt, the one without serves; an operation without a prompt is not affected."""
-    by_prompt = {True: weights.choose(EngineNeed("inpaint", "big")), False: weights.choose(EngineNeed("inpaint", "light"))}
+    by_prompt = {True: weights.choose(EngineNeed(INPAINTER, "big")), False: weights.choose(EngineNeed(INPAINTER, "light"))}
     registry = cast(WeightsRegistry, SimpleNamespace(choose=lambda need: by_prompt[need.needs_prompt]))
     assert job_for(registry, FillFromPrompt(), prompt="moss").models == ("big",)
     assert job_for(registry, FillFromPrompt()).models == job_for(registry, FillWithoutPrompt(), prompt="moss").models == ()
 
-    def refuse_prompt(need: EngineNeed) -> Any:
+    def refuse_prompt(need: EngineNeed[Any]) -> Any:
         if need.needs_prompt:
             raise InputError("No model takes a prompt.")
         return by_prompt[False]

@@ -116,7 +116,10 @@ def test_the_end_of_a_brief_is_said(root: Path, ask: Ask) -> None:
     """A picture that went as far as its brief speaks waits for the next word or a hand."""
     put(root, "selected/hero.png")
     put(root, "selected/hero.toml", data=b'[[generate]]\nop = "select"\n')
-    assert ask().explain_file("selected/hero.png") == "Its brief ends with generate: add [[edit]] to hero.toml, or move the picture on by hand."
+    assert (
+        ask().explain_file("selected/hero.png")
+        == "Its brief ends with generate: add [[edit]] to hero.toml, or move the picture on by hand."
+    )
 
 
 def test_what_is_ready_says_what_comes_next_and_whether_anybody_is_there_to_do_it(root: Path, ask: Ask) -> None:

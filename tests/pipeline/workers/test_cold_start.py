@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from goldsmith.engines import EngineNeed, engine_loader
+from goldsmith.engines.kinds import GENERATOR, INPAINTER
 from goldsmith.engines.model_cache import ModelCache
 from goldsmith.errors import InputError
 from goldsmith.jobs.protocol import ModelsMessage, WorkerConfig, WorkerSpec
@@ -51,7 +52,7 @@ def shop(tmp_path: Path, told: list[ModelsMessage], monkeypatch: pytest.MonkeyPa
 def open_one(shop: EngineProvider, name: str) -> list[str]:
     """Open a generating model; what the job's own note says of it."""
     notes: list[str] = []
-    shop.generator(EngineNeed("generate", name), notes.append)
+    shop.get(EngineNeed(GENERATOR, name), notes.append)
     return notes
 
 
@@ -81,8 +82,8 @@ def test_one_that_cannot_be_loaded_is_not_said_to_be_loading_for_ever(shop: Engi
 
 def test_light_engines_are_not_told(shop: EngineProvider, told: list[ModelsMessage]) -> None:
     """They are loaded in a moment; jobs are not kept together for them. But what had to make room for one is told."""
-    shop.inpainter(EngineNeed("inpaint", "light"), lambda note: None)
+    shop.get(EngineNeed(INPAINTER, "light"), lambda note: None)
     assert told == []
     open_one(shop, "one")
-    shop.inpainter(EngineNeed("inpaint", "light"), lambda note: None)
+    shop.get(EngineNeed(INPAINTER, "light"), lambda note: None)
     assert told[-1] == ModelsMessage()

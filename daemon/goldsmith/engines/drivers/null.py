@@ -17,6 +17,7 @@ from goldsmith.engines import (
     Upscaler,
     ignore_progress,
 )
+from goldsmith.engines.kinds import INPAINTER
 from goldsmith.engines.registry.models import Model
 from goldsmith.picture.picture import Mask, Pixels
 
@@ -98,9 +99,9 @@ def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device
             )
         )
     descriptor = EngineDescriptor(
-        name=name, kind=model.kind, licence=model.licence, scale=model.scale, side=0 if model.kind == "inpaint" else 512, device="cpu"
+        name=name, kind=model.kind, licence=model.licence, scale=model.scale, side=0 if model.kind == INPAINTER.name else 512, device="cpu"
     )
-    return NullInpainter(descriptor) if model.kind == "inpaint" else NullUpscaler(descriptor)
+    return NullInpainter(descriptor) if model.kind == INPAINTER.name else NullUpscaler(descriptor)
 
 
 def _dilate(empty: NDArray[np.bool_]) -> NDArray[np.bool_]:

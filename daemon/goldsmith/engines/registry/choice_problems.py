@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
-from goldsmith.engines import EngineKind, EngineNeed
+from goldsmith.engines import EngineNeed
+from goldsmith.engines.kinds import GENERATOR, INPAINTER, UPSCALER
 from goldsmith.engines.registry.models import Model, Models, ability_phrase
 from goldsmith.errors import InputError
 
-_VISION_TASKS: Mapping[EngineKind, str] = {
-    "matte": "finding the subject",
-    "faces": "finding faces",
-    "mesh": "meshing faces",
-    "hands": "finding hands",
-    "reader": "reading text",
-    "identity": "telling faces apart",
-    "swap": "swapping faces",
-}
 # So many names stand in a sentence; the rest are counted.
 _MAX_NAMES = 6
 
 
-def task_phrase(need: EngineNeed) -> str:
+def task_phrase(need: EngineNeed[Any]) -> str:
     """What is asked, as the end of "a model for …"."""
-    if need.kind == "upscale":
-        return f"enlarging x{need.factor}"
-    if need.kind == "inpaint":
-        return "inpainting with words" if need.needs_prompt else "inpainting"
-    if need.kind in _VISION_TASKS:
-        return _VISION_TASKS[need.kind]
-    return "generating pictures" + (f" that can {ability_phrase(sorted(need.can))}" if need.can else "")
+    if need.kind is UPSCALER:
+        return f"{need.kind.task} x{need.factor}"
+    if need.kind is INPAINTER and need.needs_prompt:
+        return f"{need.kind.task} with words"
+    if need.kind is GENERATOR and need.can:
+        return f"{need.kind.task} that can {ability_phrase(sorted(need.can))}"
+    return need.kind.task
 
 
-def no_weights_sentence(need: EngineNeed, alternatives: Sequence[str] = ()) -> str:
+def no_weights_sentence(need: EngineNeed[Any], alternatives: Sequence[str] = ()) -> str:
     """The sentence where none of the defaults has its weights on this machine; ``others`` could do it and are here."""
     if alternatives:
         return f"No default for {task_phrase(need)} has its weights on this machine; it may name one that has: {', '.join(alternatives)}."
@@ -46,28 +39,28 @@ def preferred_name(models: Models, names: Sequence[str]) -> str:
     return next((alias for name in names for alias in models.aliases_of(name)), names[0])
 
 
-def no_default_problem(models: Models, need: EngineNeed) -> InputError:
+def no_default_problem(models: Models, need: EngineNeed[Any]) -> InputError:
     """models.toml has no default that could do it, whatever lies here."""
     sentence = f"models.toml has no default model for {task_phrase(need)}."
-    if need.kind == "upscale":
+    if need.kind is UPSCALER:
         factors = ", ".join(sorted(models.defaults.upscale)) or "none"
         return InputError(sentence, f"Name a model; the factors with a default are: {factors}.")
     others = list_capable_models(models, need)
     return InputError(sentence, f"Name one: {others}." if others != "none" else "Add one to models.toml; docs/models.md tells how.")
 
 
-def unsuitable_problem(models: Models, need: EngineNeed, model: Model, label: str) -> InputError:
+def unsuitable_problem(models: Models, need: EngineNeed[Any], model: Model, label: str) -> InputError:
     """The named model is of another kind, takes no words, or cannot do all that is asked."""
     able = list_capable_models(models, need)
-    if model.diffusion is None and model.kind == need.kind:
+    if model.diffusion is None and model.kind == need.kind.name:
         return InputError(f"The model {label} takes no words.", f"Leave the prompt out, or name one that takes words: {able}.")
-    if model.diffusion is None or need.kind == "upscale":
-        return InputError(f"The model {label} is for {model.kind}, not for {need.kind}.", f"For {need.kind} there are: {able}.")
+    if model.diffusion is None or need.kind is UPSCALER:
+        return InputError(f"The model {label} is for {model.kind}, not for {need.kind.name}.", f"For {need.kind.name} there are: {able}.")
     lacks = ability_phrase(sorted(need.can - set(model.diffusion.can))) or "fill a hole"
     return InputError(f"The model {label} can {ability_phrase(model.diffusion.can)}; it cannot {lacks}.", f"Those that can: {able}.")
 
 
-def list_capable_models(models: Models, need: EngineNeed) -> str:
+def list_capable_models(models: Models, need: EngineNeed[Any]) -> str:
     """The names that can serve the need, the house's own first, as many as a sentence bears; null models only where there is no other."""
     every = sorted(models.names_serving(need), key=lambda name: name in models.models)
     able = [name for name in every if models.get(name).driver != "null"] or every

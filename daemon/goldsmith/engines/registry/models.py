@@ -9,11 +9,12 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
-from goldsmith.engines import Ability, EngineKind, EngineNeed
+from goldsmith.engines import Ability, EngineNeed
+from goldsmith.engines.kinds import ENGINE_KINDS, FACE_SWAPPER, GENERATOR, INPAINTER, MATTE_ESTIMATOR, UPSCALER
 from goldsmith.engines.registry.face_swap_settings import FaceSwapSettings
 from goldsmith.engines.registry.weights_sources import WEIGHTS_SUFFIX, AbsolutePath, ConfigTable, HubRepository, WeightsFile
 from goldsmith.errors import InputError, UsageError
@@ -40,6 +41,12 @@ def ability_phrase(abilities: Iterable[Ability]) -> str:
     """Abilities in words, as the end of "it can …"."""
     *some, last = [_ABILITY_PHRASES[each] for each in abilities] or [""]
     return f"{', '.join(some)} and {last}" if some else last
+
+
+def _check_kind(name: str) -> str:
+    if name not in ENGINE_KINDS:
+        raise ValueError(f"{name!r} is no kind of engine; there are: {', '.join(ENGINE_KINDS)}")
+    return name
 
 
 class DiffusionSettings(ConfigTable):
@@ -75,7 +82,7 @@ class Model(ConfigTable):
     of this machine. A single .safetensors file may have a tree beside it, for its configuration and vocabularies.
     """
 
-    kind: EngineKind
+    kind: Annotated[str, AfterValidator(_check_kind)]
     driver: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     licence: Annotated[str, Field(min_length=1)]
     commercial: Commercial = "yes"
@@ -90,30 +97,30 @@ class Model(ConfigTable):
     diffusion: DiffusionSettings | None = None
     swap: FaceSwapSettings | None = None
 
-    def can_serve(self, need: EngineNeed) -> bool:
+    def can_serve(self, need: EngineNeed[Any]) -> bool:
         """True where a model of this kind and with these abilities can do what is asked; upscalers: at any factor."""
         if need.needs_prompt and self.diffusion is None:
             return False
-        if self.kind != need.kind and not (need.kind == "inpaint" and self.kind == "generate"):
+        if self.kind != need.kind.name and not (need.kind is INPAINTER and self.kind == GENERATOR.name):
             return False
         if self.diffusion is None:
             return True
         able = frozenset(self.diffusion.can)
-        return need.can <= able and (need.kind == "generate" or bool(able & FILL_ABILITIES))
+        return need.can <= able and (need.kind is GENERATOR or bool(able & FILL_ABILITIES))
 
     @model_validator(mode="after")
     def _check_scale(self) -> Self:
-        if self.kind == "upscale" and self.scale == 1:
+        if self.kind == UPSCALER.name and self.scale == 1:
             raise ValueError("an upscaling model must say its scale, e.g. scale = 2")
-        if (self.kind == "generate") != (self.diffusion is not None):
+        if (self.kind == GENERATOR.name) != (self.diffusion is not None):
             raise ValueError("a model that generates, and only one, has a [diffusion] table")
-        if self.kind != "upscale" and self.scale != 1:
+        if self.kind != UPSCALER.name and self.scale != 1:
             raise ValueError("only an upscaling model has a scale")
         return self
 
     @model_validator(mode="after")
     def _check_swap_table(self) -> Self:
-        if (self.kind == "swap") != (self.swap is not None):
+        if (self.kind == FACE_SWAPPER.name) != (self.swap is not None):
             raise ValueError("a model that swaps faces, and only one, has a [swap] table")
         misfit = "" if self.swap is None else self.swap.inconsistency([file.name for file in self.files])
         if misfit:
@@ -123,62 +130,60 @@ class Model(ConfigTable):
     @model_validator(mode="after")
     def _check_weights_location(self) -> Self:
         trees, singles = (self.repository, self.folder), (self.file, self.files or None)
-        if self.kind != "generate" and any(each is not None for each in (*trees, self.file)):
+        if self.kind != GENERATOR.name and any(each is not None for each in (*trees, self.file)):
             raise ValueError("only a model that generates has a repository, a folder or a file; others list [[files]] by hash")
         if all(trees) or all(singles):
             raise ValueError("its weights lie in one place: a repository or a folder, files or a file, not both")
         single = [self.file.name] if self.file is not None else [file.name for file in self.files]
-        if self.kind == "generate" and single and (len(single) > 1 or not single[0].lower().endswith(WEIGHTS_SUFFIX)):
+        if self.kind == GENERATOR.name and single and (len(single) > 1 or not single[0].lower().endswith(WEIGHTS_SUFFIX)):
             raise ValueError(f"{', '.join(single)}: a model that generates is one {WEIGHTS_SUFFIX} file or a tree; nothing else is read")
         return self
 
 
 class DefaultModels(ConfigTable):
-    """What a step gets that names no model: lists of names, the first whose weights are present and that can do what is asked."""
+    """The models for a step that names none: lists of names. The first that can do it and whose weights are present is taken.
 
-    inpaint: tuple[ModelName, ...] = ()
+    Every kind of engine with defaults has a list of its name; the fields are lists for special cases.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, tuple[ModelName, ...]]
+
     inpaint_words: tuple[ModelName, ...] = ()
     """For steps that have words of their own."""
     inpaint_beyond: tuple[ModelName, ...] = ()
-    """For what lies beyond a picture's edge, where no model takes words: those of ``inpaint_words`` come first."""
-    generate: tuple[ModelName, ...] = ()
-    matte: tuple[ModelName, ...] = ()
-    """For the subject of a picture, whatever it is."""
+    """For canvas beyond a picture's edge if no model that takes words is present: those of ``inpaint_words`` come first."""
     matte_people: tuple[ModelName, ...] = ()
     """For a subject that is known to be people."""
-    faces: tuple[ModelName, ...] = ()
-    mesh: tuple[ModelName, ...] = ()
-    hands: tuple[ModelName, ...] = ()
-    reader: tuple[ModelName, ...] = ()
-    identity: tuple[ModelName, ...] = ()
-    """For telling whose face it is."""
     upscale: Mapping[Annotated[str, Field(pattern=r"^x[2-8]$")], tuple[ModelName, ...]] = Field(default_factory=dict)
 
-    def candidates(self, need: EngineNeed) -> tuple[str, ...]:
-        """The names to try, the first choice first."""
-        if need.kind == "upscale":
+    def candidates(self, need: EngineNeed[Any]) -> tuple[str, ...]:
+        """Return the names to try, the first choice first."""
+        if need.kind is UPSCALER:
             return self.upscale.get(f"x{need.factor}", ())
-        if need.kind == "matte":
-            return self.matte_people or self.matte if need.has_people else self.matte
-        if need.kind == "swap":
-            return ()  # which one draws somebody's face is for a brief to name
-        if need.kind != "inpaint":
-            return cast("tuple[str, ...]", getattr(self, need.kind))
+        if need.kind is MATTE_ESTIMATOR and need.has_people and self.matte_people:
+            return self.matte_people
+        plain = self.__pydantic_extra__.get(need.kind.name, ())
+        if need.kind is not INPAINTER:
+            return plain
         if need.needs_prompt:
             return self.inpaint_words
-        return (*self.inpaint_words, *(self.inpaint_beyond or self.inpaint)) if need.extends_canvas else self.inpaint
+        return (*self.inpaint_words, *(self.inpaint_beyond or plain)) if need.extends_canvas else plain
 
-    def all_lists(self) -> list[tuple[str, EngineNeed, tuple[str, ...]]]:
-        """Every list with its place in the file and what its models must serve."""
-        plain = [
-            ("inpaint", EngineNeed("inpaint"), self.inpaint),
-            ("inpaint_words", EngineNeed("inpaint", needs_prompt=True), self.inpaint_words),
-            ("inpaint_beyond", EngineNeed("inpaint", extends_canvas=True), self.inpaint_beyond),
-            ("matte_people", EngineNeed("matte", has_people=True), self.matte_people),
+    def all_lists(self) -> list[tuple[str, EngineNeed[Any], tuple[str, ...]]]:
+        """Return every list with its place in the file and the need that its models must serve."""
+        kinds = [kind for kind in ENGINE_KINDS.values() if kind.has_defaults and kind is not UPSCALER]
+        return [
+            ("inpaint_words", EngineNeed(INPAINTER, needs_prompt=True), self.inpaint_words),
+            ("inpaint_beyond", EngineNeed(INPAINTER, extends_canvas=True), self.inpaint_beyond),
+            ("matte_people", EngineNeed(MATTE_ESTIMATOR, has_people=True), self.matte_people),
+            *((kind.name, EngineNeed(kind), self.__pydantic_extra__.get(kind.name, ())) for kind in kinds),
+            *((f"upscale.{key}", EngineNeed(UPSCALER, factor=int(key[1:])), names) for key, names in self.upscale.items()),
         ]
-        kinds: tuple[EngineKind, ...] = ("generate", "matte", "faces", "mesh", "hands", "reader", "identity")
-        plain += [(kind, EngineNeed(kind), self.candidates(EngineNeed(kind))) for kind in kinds]
-        return plain + [(f"upscale.{key}", EngineNeed("upscale", factor=int(key[1:])), names) for key, names in self.upscale.items()]
+
+    def unknown_lists(self) -> list[str]:
+        """Return the names of lists that belong to no kind of engine with defaults."""
+        return [name for name in self.__pydantic_extra__ if name not in ENGINE_KINDS or not ENGINE_KINDS[name].has_defaults]
 
 
 class Models(ConfigTable):
@@ -208,7 +213,7 @@ class Models(ConfigTable):
         """The names that point at a model."""
         return tuple(alias for alias, model in self.names.items() if model == name)
 
-    def names_serving(self, need: EngineNeed) -> list[str]:
+    def names_serving(self, need: EngineNeed[Any]) -> list[str]:
         """Every name, a model's own or one that points at it, that can serve the need, leaving aside which model it names."""
         able = [name for name, model in self.models.items() if model.can_serve(need)]
         return [*able, *(alias for alias, name in self.names.items() if name in able)]
@@ -236,16 +241,17 @@ class Models(ConfigTable):
         return faults
 
     def _default_faults(self) -> list[str]:
-        return [
-            fault for place, need, names in self.defaults.all_lists() for name in names if (fault := self._default_fault(place, need, name))
-        ]
+        faults = [f"defaults.{name}: there is no such setting" for name in self.defaults.unknown_lists()]
+        for place, need, names in self.defaults.all_lists():
+            faults += filter(None, (self._default_fault(place, need, name) for name in names))
+        return faults
 
-    def _default_fault(self, place: str, need: EngineNeed, name: str) -> str:
+    def _default_fault(self, place: str, need: EngineNeed[Any], name: str) -> str:
         model = self.models.get(name)
         if model is None:
             return self._unknown_model_fault(f"defaults.{place}", name)
-        if not model.can_serve(need) or (need.kind == "upscale" and model.scale != need.factor):
-            what = f"{model.kind} x{model.scale}" if model.kind == "upscale" else model.kind
+        if not model.can_serve(need) or (need.kind is UPSCALER and model.scale != need.factor):
+            what = f"{model.kind} x{model.scale}" if model.kind == UPSCALER.name else model.kind
             return f"defaults.{place}: {name!r} is a model for {what}" + (" and takes no words" if need.needs_prompt else "")
         return f"defaults.{place}: {name!r} makes nothing and may only be asked for by name" if model.driver == "null" else ""
 

@@ -11,8 +11,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from goldsmith.engines import EngineNeed, ModelFiles
+from goldsmith.engines.kinds import GENERATOR, UPSCALER
 from goldsmith.engines.registry.choice_problems import no_default_problem, no_weights_sentence, preferred_name, unsuitable_problem
 from goldsmith.engines.registry.hash_cache import HashCache, file_sha256, read_stamp, write_stamp
 from goldsmith.engines.registry.model_tree import ModelTree, wrong_files
@@ -138,7 +140,7 @@ class WeightsRegistry:
 
     # ------------------------------------------------------------------ which one
 
-    def choose(self, need: EngineNeed) -> ModelChoice:
+    def choose(self, need: EngineNeed[Any]) -> ModelChoice:
         """The model a step gets: the one it names, else the first default that can do it and whose weights are present.
 
         A named upscaler is taken at whatever scale it has; ``need.factor`` only chooses among defaults.
@@ -158,12 +160,12 @@ class WeightsRegistry:
         remedy = f"Run: {fetch_command(preferred_name(self.models, able))}"
         raise WeightsMissing(no_weights_sentence(need, others), remedy)
 
-    def _is_alternative(self, need: EngineNeed, name: str) -> bool:
+    def _is_alternative(self, need: EngineNeed[Any], name: str) -> bool:
         """True for a model that is no default, lies here, and could be asked for by name."""
         model = self.models.models[name]
-        return model.driver != "null" and model.can_serve(need) and need.kind != "upscale" and self.is_available(name)
+        return model.driver != "null" and model.can_serve(need) and need.kind is not UPSCALER and self.is_available(name)
 
-    def _choose_named(self, need: EngineNeed, given_name: str) -> ModelChoice:
+    def _choose_named(self, need: EngineNeed[Any], given_name: str) -> ModelChoice:
         name = self.models.resolve_name(given_name)
         model = self.models.models[name]
         called = repr(given_name) if given_name == name else f"{given_name!r} ({name})"
@@ -205,7 +207,7 @@ class WeightsRegistry:
             if sentence:
                 raise InputError(sentence, f"Run: {fetch_command(name)}")
             paths[file.name] = self.path_of(file)
-        single = next((path for path in paths.values() if model.kind == "generate"), None)
+        single = next((path for path in paths.values() if model.kind == GENERATOR.name), None)
         named = tuple((file.name, file.sha256) for file in model.files)
         tree = self.tree_of(name)
         if tree is None:

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from goldsmith.engines import EngineNeed
+from goldsmith.engines.kinds import TEXT_READER
 from goldsmith.engines.vision import TextLine
 from goldsmith.errors import InputError
 from goldsmith.operation import (
@@ -143,7 +144,7 @@ class Check(FileOperation):
         return asked | {word for word, value in also.items() if value is not None}
 
     def needs(self) -> StepNeeds:
-        return StepNeeds(engines=(EngineNeed("reader"),)) if self.words or self.safe is not None else StepNeeds()
+        return StepNeeds(engines=(EngineNeed(TEXT_READER),)) if self.words or self.safe is not None else StepNeeds()
 
     def tails(self) -> tuple[str, ...]:
         return (f"{self._name_tail}.html",)
@@ -158,13 +159,13 @@ class Check(FileOperation):
         seen = []
         for number, file in enumerate(chosen):
             name = context.stem + file.tail
-            context.report(number / len(chosen), f"reading {name}")
+            context.progress.report(number / len(chosen), f"reading {name}")
             seen.append(self._check_file(file, name, context))
         result = worst_result([checked for file in seen for checked in file.checks])
         tails = [file.tail for file in chosen]  # what stands before them has a version, which is given when they are put down
         faults = describe_checks(seen, "fail")
         remarks = describe_checks([replace(file, name=f"…{tail}") for file, tail in zip(seen, tails, strict=True)], "warn")
-        context.record(
+        context.results.record(
             result=result, remarks=remarks, files={tail: _to_record(file.checks) for file, tail in zip(seen, tails, strict=True)}
         )
         if faults:
@@ -179,7 +180,7 @@ class Check(FileOperation):
 
     def _select_exports(self, context: StepContext) -> list[ExportedFile]:
         """The exported pictures it was asked to look at; proofs of a print are none of the files that count."""
-        made = [file for file in context.exported_files() if "width" in file.facts and "proof_of" not in file.facts]
+        made = [file for file in context.results.exported_files() if "width" in file.facts and "proof_of" not in file.facts]
         if not made:
             raise InputError("There is no file to check.", "Put an export before the check.")
         names = [str(file.facts.get("name") or "") for file in made]
@@ -275,7 +276,7 @@ class Check(FileOperation):
         if not self.words and self.safe is None:
             return
         shown = codec.flatten(colour.convert_profile(readback.picture, "srgb"))
-        readings = [context.text_lines(shown)]
+        readings = [context.detect.text_lines(shown)]
         places: list[TextLine] = []
         for word in self.words:
             checked, lines = self._check_legible("words", word, readings, "at full size")
@@ -285,7 +286,7 @@ class Check(FileOperation):
             places += lines
             yield checked
         if self.words and self.thumbnail:
-            small = [context.text_lines(shrink_to_side(shown, self.thumbnail))]
+            small = [context.detect.text_lines(shrink_to_side(shown, self.thumbnail))]
             for word in self.words:
                 yield self._check_legible("thumbnail", word, small, f"at {self.thumbnail} px")[0]
         if self.safe is not None:
@@ -312,7 +313,7 @@ def _read_downscaled(srgb: Picture, context: StepContext) -> list[TextLine]:
     """The text as it is read from further away, in px of the picture itself: letters that fill a picture are read better so."""
     small = shrink_to_side(srgb, _DOWNSCALED_SIDE)
     scale = np.array([srgb.width / small.width, srgb.height / small.height], np.float32)
-    return [replace(line, corners=line.corners * scale) for line in context.text_lines(small)]
+    return [replace(line, corners=line.corners * scale) for line in context.detect.text_lines(small)]
 
 
 def _check_as_written(readback: FileReadback) -> PreflightCheck:

@@ -201,7 +201,7 @@ class Compositor:
 
     def _prepare(self, number: int, layer: LayerSettings) -> _PreparedLayer | None:
         """The layer drawn or placed, masked and matched; None where nothing of it is to be seen. It goes on record."""
-        self._context.report(number / self._count, f"layer {number + 1} of {self._count}")
+        self._context.progress.report(number / self._count, f"layer {number + 1} of {self._count}")
         told: dict[str, RecordValue] = {"layer": number + 1, "of": layer.source or layer.element or "", "mode": _blend_mode(layer)}
         ready = None if layer.opacity == 0 else self._prepare_visible(number, layer, told)
         if ready is None or not ready.coverage.any():
@@ -218,7 +218,7 @@ class Compositor:
             return None
         cover = ready.coverage * np.float32(layer.opacity)
         if layer.mask:
-            cover *= self._context.region(layer.mask, self._original)[ready.window]
+            cover *= self._context.detect.region(layer.mask, self._original)[ready.window]
         pixels, ground = ready.pixels, self._surroundings(ready.window)
         if layer.tone:
             pixels = harmonisation.transfer_colour(pixels, cover, ground, layer.tone)
@@ -237,7 +237,7 @@ class Compositor:
     def _place_picture(self, layer: LayerSettings) -> _PreparedLayer | None:
         on = (self.picture.width, self.picture.height)
         if layer.source not in self._sources:
-            self._sources[layer.source] = self._to_picture_profile(self._context.layer(layer.source))
+            self._sources[layer.source] = self._to_picture_profile(self._context.library.layer(layer.source))
         return _to_prepared(layer_placement.place_layer(self._sources[layer.source], on, _placement(layer, on)), self.picture.channels)
 
     def _to_picture_profile(self, layer: Picture) -> Picture:
@@ -251,7 +251,7 @@ class Compositor:
         lean = layer.angle if layer.angle is not None else _DEFAULT_ANGLES.get(kind or "", 0.0)
         manner = procedural_elements.ParticleOptions(seed, layer.density, layer.scale, lean, self._element_colour(layer))
         if kind == "haze" or kind is None:
-            depth = self._context.region(layer.depth, self._original) if layer.depth else None
+            depth = self._context.detect.region(layer.depth, self._original) if layer.depth else None
             towards = _GRADIENT_ANGLES[layer.gradient] if isinstance(layer.gradient, str) else layer.gradient or 0.0
             made = procedural_elements.draw_haze(
                 procedural_elements.depth_gradient(height, width, towards) if depth is None else depth, manner

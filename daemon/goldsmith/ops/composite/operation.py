@@ -55,5 +55,5 @@ class Composite(PictureOperation):
         """The picture with every layer laid; the picture itself where none of them shows."""
         comp = Compositor(picture, context, len(self.layers))
         comp.add_layers(self.layers)
-        context.record(layers=comp.findings)
+        context.results.record(layers=comp.findings)
         return comp.picture

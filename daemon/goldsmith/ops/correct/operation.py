@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from goldsmith.engines import EngineNeed
+from goldsmith.engines.kinds import INPAINTER
 from goldsmith.operation import (
     PictureOperation,
     RecordValue,
@@ -72,11 +73,11 @@ class Correct(PictureOperation):
         found = region_needs(self.where)
         if self.repeats != "repair":
             return found
-        return StepNeeds(masks=found.masks, engines=(EngineNeed("inpaint", self.model), *found.engines))
+        return StepNeeds(masks=found.masks, engines=(EngineNeed(INPAINTER, self.model), *found.engines))
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         """Return the picture with the found defects corrected; the same picture if there are none."""
-        mask = context.region(self.where, picture) if self.where else None
+        mask = context.detect.region(self.where, picture) if self.where else None
         if mask is not None and not mask.any():
             return picture
         work = _CorrectionRun(picture, mask, context)
@@ -90,7 +91,7 @@ class Correct(PictureOperation):
         work.find_and_correct("halos", self.halos, halos.find)
         if self.repeats != "off":
             self._handle_repeats(work)
-        context.report(1.0)
+        context.progress.report(1.0)
         return work.picture
 
     def _handle_repeats(self, run: _CorrectionRun) -> None:
@@ -107,13 +108,13 @@ class Correct(PictureOperation):
             hole *= run.mask
         if not hole.any():
             return
-        engine = run.context.inpainter(self.model)
+        engine = run.context.engines.get(EngineNeed(INPAINTER, self.model))
         asked = engine.descriptor
         manner = StitchOptions(
             _REPAIR_MARGIN, 0, 0.5, side=asked.side, multiple=asked.multiple, seed=run.context.seed, enlarges=asked.enlarges
         )
-        done = stitch(run.picture, freeze(hole), engine.fill, manner, run.context.report)
-        run.context.record(repaired=len(copies))
+        done = stitch(run.picture, freeze(hole), engine.fill, manner, run.context.progress.report)
+        run.context.results.record(repaired=len(copies))
         run.picture = done.picture
 
 
@@ -130,7 +131,7 @@ class _CorrectionRun:
     def find_and_correct(self, kind: str, strength: CorrectionStrength, find: DefectFinder) -> None:
         """Find one kind of defect, record it, and blend the corrections into the picture through the mask."""
         self._kinds_done += 1
-        self.context.report(self._kinds_done / 8, f"finding {kind}")
+        self.context.progress.report(self._kinds_done / 8, f"finding {kind}")
         if strength == "off":
             return
         share = 1.0 if strength == "auto" else float(strength) / 100
@@ -151,7 +152,7 @@ class _CorrectionRun:
                 facts = {"box": to_box(fault.window), "same_as": to_box(fault.duplicate_of), "alike": fault.before}
             told.append(facts | (extra_facts[number] if extra_facts else {}))
         findings: dict[str, RecordValue] = {kind: told, f"{kind}_count": len(defects)}
-        self.context.record(**findings)
+        self.context.results.record(**findings)
 
     def dither_to_8_bits(self) -> None:
         """Dither the smoothed parts of an 8-bit picture; otherwise the bands would return when it is written."""

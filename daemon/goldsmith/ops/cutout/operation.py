@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from goldsmith.engines import EngineNeed
+from goldsmith.engines.kinds import MATTE_ESTIMATOR
 from goldsmith.errors import InputError
 from goldsmith.operation import (
     PictureOperation,
@@ -96,7 +97,7 @@ class Cutout(PictureOperation):
         return 120
 
     def needs(self) -> StepNeeds:
-        asked = region_needs(self.where) if self.where else StepNeeds(engines=(EngineNeed("matte", self.model),))
+        asked = region_needs(self.where) if self.where else StepNeeds(engines=(EngineNeed(MATTE_ESTIMATOR, self.model),))
         on_plate = self.onto and not self.onto.startswith(_COLOUR_PREFIX)
         panes = region_needs(self.glass)
         engines = tuple(dict.fromkeys((*asked.engines, *panes.engines)))
@@ -109,7 +110,7 @@ class Cutout(PictureOperation):
         if self.refine == "closed-form":
             coloured = picture.pixels if picture.channels in (1, 3) else picture.pixels[:, :, :3]
             matte = solve_matte(
-                coloured, matte, trimap.unknown, on_progress=lambda done: context.report(0.1 + 0.6 * done, "finding the edge")
+                coloured, matte, trimap.unknown, on_progress=lambda done: context.progress.report(0.1 + 0.6 * done, "finding the edge")
             )
         matte = np.clip((matte - _SNAP_TOLERANCE) / (1 - 2 * _SNAP_TOLERANCE), 0.0, 1.0)
         matte[matte > _OPAQUE] = 1
@@ -126,10 +127,10 @@ class Cutout(PictureOperation):
         return made if self.trim is None else _trim_to_subject(made, self.trim)
 
     def _make_trimap(self, picture: Picture, context: StepContext) -> Trimap:
-        context.report(0.0, "finding the subject" if not self.where else "")
+        context.progress.report(0.0, "finding the subject" if not self.where else "")
         if not self.where:
-            return trimap_from_matte(context.matte(self.model, picture), self.edge)
-        given = context.region(self.where, picture)
+            return trimap_from_matte(context.detect.matte(self.model, picture), self.edge)
+        given = context.detect.region(self.where, picture)
         return (trimap_from_matte if self._is_subject_detected else trimap_from_mask)(given, self.edge)
 
     @property
@@ -140,8 +141,10 @@ class Cutout(PictureOperation):
     def _find_glass(self, picture: Picture, matte: Mask, context: StepContext) -> Glass | None:
         if not self.glass:
             return None
-        made = extract_glass(picture.pixels, matte, context.region(self.glass, picture))
-        context.record(glass=round(float(made.mask.mean()), 5), uneven=None if made.unevenness is None else round(made.unevenness, 5))
+        made = extract_glass(picture.pixels, matte, context.detect.region(self.glass, picture))
+        context.results.record(
+            glass=round(float(made.mask.mean()), 5), uneven=None if made.unevenness is None else round(made.unevenness, 5)
+        )
         return made
 
     def _check_matte(self, picture: Picture, matte: Mask, trimap: Trimap, glass: Glass | None, context: StepContext) -> None:
@@ -150,7 +153,7 @@ class Cutout(PictureOperation):
         if glass is not None:  # its opacity was painted, so it is neither uncertain nor a hole
             matte, doubt = np.where(glass.mask, np.float32(1), matte), None if doubt is None else doubt & ~glass.mask
         verdict = assess_matte(matte, trimap.band_width, doubt)
-        context.record(
+        context.results.record(
             subject=round(verdict.subject_share, 5),
             unsure=round(verdict.unsure_share, 5),
             holes=verdict.hole_count,
@@ -166,7 +169,7 @@ class Cutout(PictureOperation):
         wrong = self._broken_limits(verdict, glass)
         if wrong:
             shown = Picture(freeze(render_overlay(picture.pixels, matte, verdict)))
-            context.show_problem(shown)
+            context.results.show_problem(shown)
             raise InputError(
                 f"The cut-out is too uncertain: {'; '.join(wrong)}.",
                 "The picture beside this note shows it: magenta is uncertain, blue is a hole, yellow is where the frame cuts the subject. "
@@ -192,7 +195,7 @@ class Cutout(PictureOperation):
         if self.decontaminate == 0:
             return picture.pixels
         edge = _edge_mask(matte)
-        own = estimate_foreground(picture.pixels, matte, edge, lambda done: context.report(0.7 + 0.25 * done, "cleaning the edge"))
+        own = estimate_foreground(picture.pixels, matte, edge, lambda done: context.progress.report(0.7 + 0.25 * done, "cleaning the edge"))
         share = np.float32(self.decontaminate)
         own = np.where(edge[:, :, None], picture.pixels + share * (own - picture.pixels), picture.pixels)
         if not self.onto:
@@ -218,7 +221,7 @@ class Cutout(PictureOperation):
             values = np.array([[[int(self.onto[at : at + 2], 16) / 255 for at in (1, 3, 5)]]], np.float32)
             layer = colour.convert_profile(Picture(freeze(np.broadcast_to(values, (*on[::-1], 3)))), picture.icc or "srgb")
         else:
-            layer = colour.convert_profile(context.layer(self.onto), picture.icc or "srgb")
+            layer = colour.convert_profile(context.library.layer(self.onto), picture.icc or "srgb")
         found = place_layer(layer, on, Placement(on, "cover"))
         if found is None or found.coverage.shape != (picture.height, picture.width):
             raise InputError(f"library/plates/{self.onto} does not cover the picture.", "Use a larger one.")

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from goldsmith.engines import EngineNeed
+from goldsmith.engines.kinds import FACE_DETECTOR, FACE_EMBEDDER, FACE_LANDMARKER, FACE_SWAPPER
 from goldsmith.engines.vision import Face, FaceEmbedding, Points
 from goldsmith.errors import InputError
 from goldsmith.operation import (
@@ -79,8 +80,10 @@ class FaceSwap(PictureOperation):
     def needs(self) -> StepNeeds:
         """Return the face detector, mesh and identity models, the needs of ``where``, the library's picture and the consent beside it."""
         asked = region_needs(self.where)
-        drawing = () if self.model is None else (EngineNeed("swap", self.model),)
-        engines = dict.fromkeys((*drawing, EngineNeed("faces"), EngineNeed("mesh"), EngineNeed("identity"), *asked.engines))
+        drawing = () if self.model is None else (EngineNeed(FACE_SWAPPER, self.model),)
+        engines = dict.fromkeys(
+            (*drawing, EngineNeed(FACE_DETECTOR), EngineNeed(FACE_LANDMARKER), EngineNeed(FACE_EMBEDDER), *asked.engines)
+        )
         references = (("faces", self._library_name, LAYER_SUFFIXES),)
         return replace(asked, engines=tuple(engines), library_files=references, consents=frozenset({self._library_name}))
 
@@ -95,17 +98,17 @@ class FaceSwap(PictureOperation):
         if self.strength == 0:
             return picture
         person = self._load_source_face(context)
-        context.report(0.2, "finding the face")
-        reach = context.region(self.where, picture) if self.where else None
+        context.progress.report(0.2, "finding the face")
+        reach = context.detect.region(self.where, picture) if self.where else None
         target = self._find_target_face(picture, reach, context)
         parts = FaceParts(target.mesh, face_box(target.mesh, picture.height, picture.width))
         open_ = blending.target_visibility(picture, parts)
         self._check_compatibility(person, target, blending.hidden_share(open_, parts), context)
-        context.report(0.4, "swapping")
+        context.progress.report(0.4, "swapping")
         offered = self._align_source(person, target, parts, context)
         manner = blending.SwapOptions(self.strength, self.match, self.feather, context.seed)
         done = blending.blend_face(picture, parts, open_, offered, manner, reach)
-        context.record(
+        context.results.record(
             scale=round(offered.scale, 3),
             grain=round(done.grain, 5),
             outside_pixels=done.outside_pixels,
@@ -113,7 +116,7 @@ class FaceSwap(PictureOperation):
         )
         window, pixels = done.patch
         made = picture if np.array_equal(pixels, picture.pixels_in(window)) else picture.with_patches([done.patch])
-        context.report(0.8, "identifying the face")
+        context.progress.report(0.8, "identifying the face")
         self._check_likeness(person, target, _MeshedFace(made, target.face, offered.landmarks), context)
         return made
 
@@ -121,14 +124,14 @@ class FaceSwap(PictureOperation):
 
     def _load_source_face(self, context: StepContext) -> _MeshedFace:
         """Return the one clear face of the library's picture. Raises InputError if there is none."""
-        portrait = context.portrait(self._library_name)
-        found = context.faces(portrait.picture)
+        portrait = context.library.portrait(self._library_name)
+        found = context.detect.faces(portrait.picture)
         file, remedy = portrait.file, "Replace it by a picture of one face, from the front, well lit and with open eyes."
         if not found:
             raise InputError(f"{file} shows no face.", remedy)
         if len(found) > 1 and found[0].box[2] * found[0].box[3] < _MAIN_FACE_RATIO * found[1].box[2] * found[1].box[3]:
             raise InputError(f"{file} shows {len(found)} faces, so it is unclear which one to use.", "Crop it to one face.")
-        mesh = context.face_mesh(found[0], portrait.picture)
+        mesh = context.detect.face_mesh(found[0], portrait.picture)
         if mesh is None:
             raise InputError(f"{file} shows a face that is turned too far away or too incomplete.", remedy)
         pose, size = landmarks.estimate_pose(mesh), landmarks.face_size(mesh)
@@ -150,7 +153,7 @@ class FaceSwap(PictureOperation):
 
     def _find_target_face(self, picture: Picture, region: Mask | None, context: StepContext) -> _MeshedFace:
         """Return the chosen face. Raises InputError, with a picture that numbers all faces, if the choice is ambiguous."""
-        found = context.faces(picture)
+        found = context.detect.faces(picture)
         boxes = [face.box for face in found]
         if region is not None:
             near = choosing.boxes_in_region(boxes, region)
@@ -160,15 +163,15 @@ class FaceSwap(PictureOperation):
             raise InputError(f"There is no face {told}.", "Remove the step for this picture.")
         chosen = choosing.choose_face(boxes, self.which, (picture.width / 2, picture.height / 2))
         if chosen is None:
-            context.show_problem(Picture(freeze(choosing.draw_numbered_boxes(_to_rgb(picture.pixels), boxes))))
+            context.results.show_problem(Picture(freeze(choosing.draw_numbered_boxes(_to_rgb(picture.pixels), boxes))))
             count = f"{len(found)} face{'s' * (len(found) > 1)}"
             told = f"and there is no number {self.which}" if self.which is not None else "and none is clearly the main one"
             remedy = 'The picture beside this note numbers them from the left: set which = 1, or which = "largest".'
             raise InputError(f"There are {count} in the picture, {told}.", remedy)
         face = found[chosen]
-        mesh = context.face_mesh(face, picture)
+        mesh = context.detect.face_mesh(face, picture)
         number = choosing.left_to_right(boxes).index(chosen) + 1
-        context.record(faces=len(found), number=number, box=[round(side, 1) for side in face.box])
+        context.results.record(faces=len(found), number=number, box=[round(side, 1) for side in face.box])
         if mesh is None:
             raise InputError(
                 f"The face number {number} from the left is turned too far away, or too little of it is visible.", "Choose another face."
@@ -179,7 +182,7 @@ class FaceSwap(PictureOperation):
         """Raise InputError if a swap of these two faces would not look right."""
         poses = [landmarks.estimate_pose(each.mesh) for each in (source, target)]
         apart = poses[0].angle_to(poses[1])
-        context.record(
+        context.results.record(
             library_pose=[poses[0].yaw, poses[0].pitch, poses[0].roll],
             picture_pose=[poses[1].yaw, poses[1].pitch, poses[1].roll],
             pose_apart=round(apart, 1),
@@ -215,10 +218,10 @@ class FaceSwap(PictureOperation):
     def _align_source(self, source: _MeshedFace, target: _MeshedFace, parts: FaceParts, context: StepContext) -> blending.AlignedFace:
         if self.model is not None:
             given = _to_rgb(source.picture.pixels), _to_rgb(target.picture.pixels)
-            drawn = context.swapper(self.model).swap(given[1], target.face, given[0], source.face)
+            drawn = context.engines.get(EngineNeed(FACE_SWAPPER, self.model)).swap(given[1], target.face, given[0], source.face)
             return blending.align_generated_face(drawn.pixels, drawn.corners, parts, target.picture.channels)
         sitter = blending.extract_source_face(source.picture, source.mesh, target.picture)
-        context.record(library_hidden=round(sitter.hidden_share, 3))
+        context.results.record(library_hidden=round(sitter.hidden_share, 3))
         if sitter.hidden_share > self.max_hidden:
             raise InputError(
                 f"Something hides about {sitter.hidden_share:.0%} of the face in library/faces/ (max_hidden is {self.max_hidden:.0%}).",
@@ -237,9 +240,9 @@ class FaceSwap(PictureOperation):
         """Measure the identity before and after. Raises InputError, with a picture, if the result is not the library's face."""
         wanted, before, after = (_identify(each, context) for each in (source, target, result))
         found = {"before": before @ wanted, "after": after @ wanted, "to_itself": after @ before}
-        context.record(likeness={name: round(float(value), 4) for name, value in found.items()})
+        context.results.record(likeness={name: round(float(value), 4) for name, value in found.items()})
         if found["after"] < self.min_likeness:
-            context.show_problem(_crop_face(result)[0])
+            context.results.show_problem(_crop_face(result)[0])
             raise InputError(
                 f"The new face is not similar enough to {self.face}: likeness {found['after']:.2f}, minimum {self.min_likeness:.2f} "
                 f"(before the swap {found['before']:.2f}).",
@@ -250,7 +253,7 @@ class FaceSwap(PictureOperation):
 def _identify(meshed: _MeshedFace, context: StepContext) -> FaceEmbedding:
     near, mesh = _crop_face(meshed)
     box = (0.0, 0.0, float(near.width), float(near.height))
-    return context.face_identity(Face(box, landmarks.five_landmarks(mesh), meshed.face.score), near)
+    return context.detect.face_identity(Face(box, landmarks.five_landmarks(mesh), meshed.face.score), near)
 
 
 def _crop_face(meshed: _MeshedFace) -> tuple[Picture, Points]:

@@ -124,7 +124,7 @@ class Grade(PictureOperation):
         placed = self._spatial_changes(light, coloured, context.seed)
         if not changes and not placed and not self._has_hero:
             return picture
-        mask = context.region(self.where, picture) if self.where else None
+        mask = context.detect.region(self.where, picture) if self.where else None
         if self._has_hero:
             changes = [*self._match_to_hero(opened, mask, light, context), *changes]
         if not changes and not placed:
@@ -155,22 +155,24 @@ class Grade(PictureOperation):
 
     def _match_to_hero(self, picture: Picture, mask: Mask | None, light: LinearLight, context: StepContext) -> list[PixelChange]:
         """What brings the picture to its hero; nothing where it is there already. Held where it cannot be, or only by force."""
-        frame, hero = series_match.measure_frame(picture, mask), series_match.measure_frame(context.hero(self.look_from))
+        frame, hero = series_match.measure_frame(picture, mask), series_match.measure_frame(context.library.hero(self.look_from))
         if hero is None:
             raise InputError(f"There is too little to see of the hero {self.look_from} to measure its colours.", "Choose another hero.")
         if frame is None:
-            context.record(hero=self.look_from, unmeasured="fewer than 64 visible pixels: left as it is")
+            context.results.record(hero=self.look_from, unmeasured="fewer than 64 visible pixels: left as it is")
             return []
         before = series_match.measure_drift(frame.quantile_means, hero.quantile_means)
         if before.mean < _INVISIBLE_DRIFT:
-            context.record(hero=self.look_from, drift_before=_drift_record(before), drift_after=_drift_record(before), shift=0.0)
+            context.results.record(hero=self.look_from, drift_before=_drift_record(before), drift_after=_drift_record(before), shift=0.0)
             return []
         found = series_match.match_frame(frame, hero, self.match.strength / 100, self.match.protect_neutrals / 100)
         cube = series_match.to_cube(found, light)
         change = look_change(cube, 1.0)
         ladder, shift = series_match.measure_shift(frame, change)
         after = series_match.measure_drift(ladder, hero.quantile_means)
-        context.record(hero=self.look_from, drift_before=_drift_record(before), drift_after=_drift_record(after), shift=round(shift, 2))
+        context.results.record(
+            hero=self.look_from, drift_before=_drift_record(before), drift_after=_drift_record(after), shift=round(shift, 2)
+        )
         self._check_drift(before.mean, after.mean, shift)
         self._save_match_cube(cube, context)
         return [change]
@@ -189,9 +191,9 @@ class Grade(PictureOperation):
     def _save_match_cube(self, cube: CubeLut, context: StepContext) -> None:
         """The match as a .cube: always into the archive, and beside the result where that was asked for."""
         data = format_cube(cube, f"{context.stem} to {self.look_from}")
-        context.archive(Deliverable("_match", ".cube", data, {"hero": self.look_from}))
+        context.results.archive(Deliverable("_match", ".cube", data, {"hero": self.look_from}))
         if self.match.cube:
-            context.add(Deliverable("", ".cube", data, {"hero": self.look_from}))
+            context.results.add_beside(Deliverable("", ".cube", data, {"hero": self.look_from}))
 
     @property
     def _treats_channels_differently(self) -> bool:
@@ -256,7 +258,7 @@ class Grade(PictureOperation):
     def _look_changes(self, context: StepContext) -> list[PixelChange]:
         if not self._has_look:
             return []
-        return [look_change(read_look(context.file("looks", self.look, _LOOK_SUFFIXES)), self.look_strength)]
+        return [look_change(read_look(context.library.file("looks", self.look, _LOOK_SUFFIXES)), self.look_strength)]
 
     def _spatial_changes(self, light: LinearLight, in_colour: bool, seed: int) -> list[PositionedChange]:
         """What acts on the picture as a whole: the glow of what the grade made bright, then the vignette over both, then grain over all."""
@@ -303,7 +305,7 @@ def _drift_record(drift: series_match.ColourDrift) -> dict[str, RecordValue]:
 
 
 def _partial_progress(context: StepContext, number: int, parts: int) -> OnProgress:
-    return lambda done: context.report((number + done) / parts)
+    return lambda done: context.progress.report((number + done) / parts)
 
 
 def _chain(changes: list[PixelChange]) -> Callable[[Pixels], Pixels]:

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from goldsmith.engines import EngineNeed, GenerationOptions, Inpainter
+from goldsmith.engines.kinds import INPAINTER
 from goldsmith.errors import InputError
 from goldsmith.operation import (
     Lora,
@@ -111,7 +112,7 @@ class Outpaint(PictureOperation):
 
     def needs(self) -> StepNeeds:
         """Return the LoRAs and an outpainting engine; one that takes a prompt if the step has prompt settings."""
-        engine = EngineNeed("inpaint", self.model, needs_prompt=bool(self._prompt_settings_given()), extends_canvas=True)
+        engine = EngineNeed(INPAINTER, self.model, needs_prompt=bool(self._prompt_settings_given()), extends_canvas=True)
         return StepNeeds(library_files=lora_references(self.loras), engines=(engine,))
 
     def origin_in_result(self, picture: Picture) -> tuple[int, int]:
@@ -128,18 +129,18 @@ class Outpaint(PictureOperation):
         if (width, height) == (picture.width, picture.height):
             return picture
         _refuse_oversized(picture, width, height)
-        context.check_memory(width, height)
+        context.results.check_memory(width, height)
         engine = self._choose_engine(context)
         asked = engine.descriptor
         reach = ExtensionOptions(self.context, self.blend, asked.side, asked.multiple, context.seed, asked.enlarges, asked.takes_prompt)
         box = CropBox(top, left, top + picture.height, left + picture.width)
-        done = extend_canvas(_fill_transparent(picture), box, (height, width), engine.fill, reach, picture.depth, context.report)
+        done = extend_canvas(_fill_transparent(picture), box, (height, width), engine.fill, reach, picture.depth, context.progress.report)
         done.pixels[box.window] = picture.pixels
         around = ((top, height - box.bottom), (left, width - box.right))
         made = picture.with_geometry(done.pixels, lambda mask: np.pad(mask, around))
         if picture.alpha is not None:
             made = replace(made, alpha=freeze(np.pad(picture.alpha, around, mode="edge")))
-        context.record(placed=[left, top, picture.width, picture.height], width=width, height=height, **done.findings())
+        context.results.record(placed=[left, top, picture.width, picture.height], width=width, height=height, **done.findings())
         return made
 
     def _plan_geometry(self, picture: Picture) -> tuple[Size, tuple[int, int]]:
@@ -162,7 +163,7 @@ class Outpaint(PictureOperation):
         wish = GenerationOptions(
             prompt, self.negative, self.strength, self.steps, self.guidance, lora_paths(self.loras, context), extends_canvas=True
         )
-        engine = context.inpainter(self.model, wish)
+        engine = context.engines.get(EngineNeed(INPAINTER, self.model), wish)
         told = engine.descriptor
         if self._prompt_settings_given() and not told.takes_prompt:
             raise InputError(
@@ -170,10 +171,10 @@ class Outpaint(PictureOperation):
                 "Name a model that takes a prompt (goldsmith models list), or remove these settings from the step.",
             )
         if prompt:
-            context.record(prompt=prompt, prompt_used=told.takes_prompt)
-        context.record(generated=told.takes_prompt)
+            context.results.record(prompt=prompt, prompt_used=told.takes_prompt)
+        context.results.record(generated=told.takes_prompt)
         if self.model is None and not told.takes_prompt:
-            context.record(note=_NO_GENERATOR_NOTE)
+            context.results.record(note=_NO_GENERATOR_NOTE)
         return engine
 
     def _prompt_settings_given(self) -> list[str]:

@@ -20,6 +20,7 @@ from goldsmith.engines import (
     Generator,
     OnProgress,
 )
+from goldsmith.engines.kinds import GENERATOR, UPSCALER
 from goldsmith.errors import InputError
 from goldsmith.operation import (
     Lora,
@@ -96,11 +97,11 @@ class Regenerate(SetOperation):
 
     def needs(self) -> StepNeeds:
         engine = EngineNeed(
-            "generate",
+            GENERATOR,
             self.model,
             can=self._required_abilities(from_picture=self.strength is not None, with_references=self.references is True),
         )
-        enlarging = (EngineNeed("upscale", factor=self._upscale_factor),) if self.refine > 1 else ()
+        enlarging = (EngineNeed(UPSCALER, factor=self._upscale_factor),) if self.refine > 1 else ()
         engines = (engine, *enlarging)
         return StepNeeds(
             library_files=lora_references(self.loras),
@@ -129,7 +130,7 @@ class Regenerate(SetOperation):
                 yield replace(made, record_values={"number": number, "seed": candidate_seed(context.seed, number)})
         numbers = range(1, len(givens) * self.candidates + 1)
         made_with: list[RecordValue] = [{"number": number, "seed": candidate_seed(context.seed, number)} for number in numbers]
-        context.record(candidates=made_with, prompt=work.wish.prompt, **work.findings)
+        context.results.record(candidates=made_with, prompt=work.wish.prompt, **work.findings)
 
     def _required_abilities(self, *, from_picture: bool, with_references: bool) -> frozenset[Ability]:
         wanted: set[Ability] = {"image"} if from_picture or self.refine > 1 else set()
@@ -140,7 +141,7 @@ class Regenerate(SetOperation):
         prompt = self.prompt or context.prompt
         if not pictures and not prompt:
             raise InputError("There is neither a picture nor a prompt.", "Write prompt = … into the brief.")
-        shown = [] if self.references is False else [_to_srgb(picture) for picture in context.reference_pictures()]
+        shown = [] if self.references is False else [_to_srgb(picture) for picture in context.library.reference_pictures()]
         if self.references is True and not shown:
             told = f"references = true, but there is no reference picture beside the brief ({context.stem}.ref.png)."
             raise InputError(told, "Put one there, or remove references from the step.")
@@ -161,7 +162,7 @@ class Regenerate(SetOperation):
         """
         edits = from_picture and self.model is not None and self.strength is None
         can = self._required_abilities(from_picture=from_picture and not edits, with_references=with_references)
-        engine = context.generator(self.model, can if from_picture else can | {"text"})
+        engine = context.engines.get(EngineNeed(GENERATOR, self.model, can=can if from_picture else can | {"text"}))
         if edits and not {"image", "edit"} & set(engine.descriptor.can):
             raise InputError(
                 f"The model {engine.descriptor.name} cannot start from a picture.", "Name another model, or remove model from the step."
@@ -212,7 +213,7 @@ class Regenerate(SetOperation):
     def _run_second_pass(self, pixels: Pixels, seed: int, run: _GenerationRun, on_progress: OnProgress) -> Pixels:
         """Return the pixels enlarged by ``refine`` and redrawn by tiles."""
         asked = run.engine.descriptor
-        upscaler = run.context.upscaler(None, self._upscale_factor)
+        upscaler = run.context.engines.get(EngineNeed(UPSCALER, factor=self._upscale_factor))
         told = upscaler.descriptor
         large = upscale_by_tiles(
             pixels, upscaler.enlarge, Tiling(told.side, told.pad, told.multiple, told.scale), lambda done: on_progress(done * 0.3)
@@ -261,7 +262,7 @@ class _GenerationRun:
         """
 
         def step(fraction: float) -> None:
-            self.context.report((start + share * min(1.0, max(0.0, fraction))) / self.candidate_count, note)
+            self.context.progress.report((start + share * min(1.0, max(0.0, fraction))) / self.candidate_count, note)
 
         return step
 

@@ -48,7 +48,7 @@ class Select(SetOperation):
         measured: list[Assessment] = []
         share = 1.0 if len(pictures) == 1 else 0.5
         for number, picture in enumerate(pictures):
-            context.report(share * number / len(pictures), "measuring")
+            context.progress.report(share * number / len(pictures), "measuring")
             measured.append(assess(picture))
         faults = [self._broken_limits(seen) for seen in measured]
         passing = [number for number in range(len(pictures)) if not faults[number]]
@@ -87,13 +87,13 @@ class Select(SetOperation):
         self, context: StepContext, pictures: Sequence[Picture], measured: Sequence[Assessment], best: Sequence[int]
     ) -> None:
         if len(measured) == 1:
-            context.record(**_assessment_record(measured[0]))
+            context.results.record(**_assessment_record(measured[0]))
         else:
             candidates: list[RecordValue] = [
                 {**_candidate_identity(picture, place), "score": quality_score(seen), **_assessment_record(seen)}
                 for place, (picture, seen) in enumerate(zip(pictures, measured, strict=True))
             ]
-            context.record(kept=[_candidate_number(pictures[place], place) for place in best], candidates=candidates)
+            context.results.record(kept=[_candidate_number(pictures[place], place) for place in best], candidates=candidates)
 
 
 def _archive_candidates(context: StepContext, pictures: Sequence[Picture], measured: Sequence[Assessment], best: Sequence[int]) -> None:
@@ -103,15 +103,15 @@ def _archive_candidates(context: StepContext, pictures: Sequence[Picture], measu
 
     cells, side = [], thumbnail_side(len(pictures))
     for place, (picture, seen) in enumerate(zip(pictures, measured, strict=True)):
-        context.report(0.5 + 0.5 * place / len(pictures), "laying aside")
+        context.progress.report(0.5 + 0.5 * place / len(pictures), "laying aside")
         cells.append(ContactSheetCell(make_thumbnail(picture, side), _caption(picture, place, seen, place in best), place in best))
         if place not in best:
             data = encode(picture, EncodingOptions(format="png", depth=picture.depth))
             facts: dict[str, RecordValue] = {"what": "candidate", **_candidate_identity(picture, place), "score": quality_score(seen)}
-            context.archive(Deliverable(f"_candidate{_candidate_number(picture, place):02d}", ".png", data, facts))
+            context.results.archive(Deliverable(f"_candidate{_candidate_number(picture, place):02d}", ".png", data, facts))
     kept = ", ".join(str(_candidate_number(pictures[place], place)) for place in best)
     title = f"{context.stem}: {len(pictures)} candidates, number {kept} goes on"
-    context.archive(Deliverable("_candidates", ".jpg", render_contact_sheet(cells, title), {"what": "contact sheet"}))
+    context.results.archive(Deliverable("_candidates", ".jpg", render_contact_sheet(cells, title), {"what": "contact sheet"}))
 
 
 def _candidate_number(picture: Picture, index: int) -> int:

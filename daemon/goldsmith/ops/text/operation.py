@@ -200,9 +200,9 @@ class Text(PictureOperation):
 
     def _load_typefaces(self, context: StepContext) -> list[Typeface]:
         """The font, and those for what it lacks."""
-        face = self._open_font(context.file("fonts", self.font, FONT_SUFFIXES), self.axes, self.face)
+        face = self._open_font(context.library.file("fonts", self.font, FONT_SUFFIXES), self.axes, self.face)
         require_features(face, text_settings.parse_features(self.features))
-        return [face, *(self._open_font(context.file("fonts", name, FONT_SUFFIXES)) for name in self.also)]
+        return [face, *(self._open_font(context.library.file("fonts", name, FONT_SUFFIXES)) for name in self.also)]
 
     def _open_font(self, path: Path, axes: Mapping[str, float] = MappingProxyType({}), index: int = 0) -> Typeface:
         if path.stat().st_size > MAX_FONT_BYTES:
@@ -225,9 +225,9 @@ class Text(PictureOperation):
     def _suggest_fonts(self, letters: str, context: StepContext) -> str:
         """Which fonts of the library have all of them."""
         found: list[str] = []
-        for name in context.names("fonts", FONT_SUFFIXES)[:_MAX_FONTS_TRIED]:
+        for name in context.library.names("fonts", FONT_SUFFIXES)[:_MAX_FONTS_TRIED]:
             try:
-                face = self._open_font(context.file("fonts", name, FONT_SUFFIXES))
+                face = self._open_font(context.library.file("fonts", name, FONT_SUFFIXES))
             except InputError:
                 continue
             if all(face.has_visible_glyph(letter) for letter in letters):
@@ -253,7 +253,7 @@ class Text(PictureOperation):
             remarks.append(f"letters of {placed.size:.2f} px cannot be read")
         if remarks:
             told["remark"] = "; ".join(remarks)
-        context.record(**told)
+        context.results.record(**told)
 
     def _place_text(self, typefaces: list[Typeface], picture: Picture, context: StepContext) -> PlacedText:
         setter = self._make_typesetter(typefaces, context)

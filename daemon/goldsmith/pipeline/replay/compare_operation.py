@@ -31,8 +31,8 @@ class Compare(PictureOperation):
         """The very picture; findings: ``unlike`` (why they cannot be laid on one another) or ``same``, mean, worst, share, depth."""
         from goldsmith.picture.codec import decode
 
-        path = context.file("layers", RECORDED_LAYER, _SUFFIXES)
-        context.record(**measure_difference(decode(path.read_bytes(), path.name, self.max_pixels), picture))
+        path = context.library.file("layers", RECORDED_LAYER, _SUFFIXES)
+        context.results.record(**measure_difference(decode(path.read_bytes(), path.name, self.max_pixels), picture))
         return picture
 
 

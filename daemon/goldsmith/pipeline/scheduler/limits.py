@@ -7,9 +7,11 @@ import json
 from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from goldsmith.brief.steps import Step
 from goldsmith.engines import EngineNeed
+from goldsmith.engines.kinds import INPAINTER
 from goldsmith.engines.registry.models import DiffusionSettings
 from goldsmith.engines.registry.weights_registry import ModelChoice, WeightsRegistry
 from goldsmith.errors import InputError
@@ -94,10 +96,10 @@ class JobLimits:
                 if choice is not None and choice.model.diffusion is not None:
                     yield ModelUse(choice.name, choice.model.diffusion, max(1, pictures))
 
-    def _choose_model(self, need: EngineNeed, uses_prompt: bool) -> ModelChoice | None:
+    def _choose_model(self, need: EngineNeed[Any], uses_prompt: bool) -> ModelChoice | None:
         """Return the model that the worker will choose: for inpainting with a prompt, one that takes a prompt if there is one."""
         with_prompt = replace(need, needs_prompt=True)
-        for wanted in (with_prompt, need) if uses_prompt and need.kind == "inpaint" else (need,):
+        for wanted in (with_prompt, need) if uses_prompt and need.kind is INPAINTER else (need,):
             with suppress(InputError):
                 return self.weights.choose(wanted)
         return None

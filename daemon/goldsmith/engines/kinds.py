@@ -1,0 +1,49 @@
+"""The table of the kinds of engine.
+
+``kind = ...`` in models.toml, the lists under ``[defaults]``, the sentences about missing models, the loader and the engines that a
+step can ask for follow from it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from goldsmith.engines import EngineKind, Generator, Inpainter, Upscaler
+from goldsmith.engines.vision import (
+    FaceDetector,
+    FaceEmbedder,
+    FaceLandmarker,
+    FaceSwapper,
+    HandLandmarker,
+    MatteEstimator,
+    TextReader,
+)
+
+# A model of kind ``generate`` serves as an inpainter, too, if it can fill holes or start from a picture.
+INPAINTER = EngineKind("inpaint", Inpainter, "inpainting")
+MATTE_ESTIMATOR = EngineKind("matte", MatteEstimator, "finding the subject")
+FACE_DETECTOR = EngineKind("faces", FaceDetector, "finding faces")
+FACE_LANDMARKER = EngineKind("mesh", FaceLandmarker, "meshing faces")
+FACE_EMBEDDER = EngineKind("identity", FaceEmbedder, "telling faces apart")
+HAND_LANDMARKER = EngineKind("hands", HandLandmarker, "finding hands")
+TEXT_READER = EngineKind("reader", TextReader, "reading text")
+UPSCALER = EngineKind("upscale", Upscaler, "enlarging")
+GENERATOR = EngineKind("generate", Generator, "generating pictures")
+# A brief must name the model that swaps a person's face.
+FACE_SWAPPER = EngineKind("swap", FaceSwapper, "swapping faces", has_defaults=False)
+
+ENGINE_KINDS: dict[str, EngineKind[Any]] = {
+    kind.name: kind
+    for kind in (
+        INPAINTER,
+        MATTE_ESTIMATOR,
+        FACE_DETECTOR,
+        FACE_LANDMARKER,
+        FACE_EMBEDDER,
+        HAND_LANDMARKER,
+        TEXT_READER,
+        UPSCALER,
+        GENERATOR,
+        FACE_SWAPPER,
+    )
+}
