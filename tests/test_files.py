@@ -1,4 +1,4 @@
-"""Files: put down whole or not at all, never over another, never through a link, and like the folder they lie in."""
+"""Files are written completely or not at all, never overwrite, never follow a link, and get the permissions of their folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import stat
 import struct
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -30,18 +31,19 @@ from goldsmith.files import (
     resource_path,
     write_atomically,
 )
+from goldsmith.pipeline.scheduler.problem_notes import write_note, write_preview
 
 KINDS = {"flag": {}, "links": {"flags": False}, "neither": {"flags": False, "links": False}}
 
 
 @pytest.fixture(params=KINDS)
 def disk(request: pytest.FixtureRequest) -> Disk:
-    """A disk that knows RENAME_NOREPLACE, one that only knows hard links, and one that knows neither."""
+    """Return a disk with RENAME_NOREPLACE, one that has only hard links, and one that has neither."""
     return Disk(Script(), **KINDS[request.param])
 
 
 def test_a_rename_never_overwrites(disk: Disk, tmp_path: Path) -> None:
-    """Whatever the filesystem can do, a name that is taken stays as it is, and the source too."""
+    """Rename to a taken name: both files stay as they are, whatever the filesystem can do."""
     one, two = tmp_path / "one", tmp_path / "two"
     one.write_bytes(b"1")
     two.write_bytes(b"2")
@@ -50,8 +52,8 @@ def test_a_rename_never_overwrites(disk: Disk, tmp_path: Path) -> None:
     assert (one.read_bytes(), two.read_bytes()) == (b"1", b"2")
 
 
-def test_a_rename_moves(disk: Disk, tmp_path: Path) -> None:
-    """A free name gets the file, inode and all, between open folders as well as between paths."""
+def test_a_rename_keeps_the_inode(disk: Disk, tmp_path: Path) -> None:
+    """Rename between open folders."""
     (tmp_path / "a").mkdir()
     one, two = tmp_path / "one", tmp_path / "a" / "two"
     one.write_bytes(b"1")
@@ -65,22 +67,22 @@ def test_a_rename_moves(disk: Disk, tmp_path: Path) -> None:
         os.close(folder)
 
 
-def test_a_rename_of_nothing_leaves_nothing(disk: Disk, tmp_path: Path) -> None:
-    """No empty file is left where the source is missing."""
+def test_a_rename_of_a_missing_file_creates_nothing(disk: Disk, tmp_path: Path) -> None:
+    """Rename a missing file: no empty file is left."""
     with pytest.raises(FileNotFoundError):
         disk.rename_noreplace(PathAt.from_path(tmp_path / "one"), PathAt.from_path(tmp_path / "two"))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_publish_puts_down_whole(tmp_path: Path) -> None:
-    """All bytes, even where each write takes only half of them; nothing else is left beside it."""
+def test_an_atomic_write_writes_every_byte(tmp_path: Path) -> None:
+    """Write to a disk that takes only half of the bytes at a time; no other file is left in the folder."""
     write_atomically(Disk(Script()), tmp_path / "note.txt", b"0123456789" * 1000)
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
     assert (tmp_path / "note.txt").read_bytes() == b"0123456789" * 1000
 
 
-def test_publish_replaces_only_when_asked(tmp_path: Path) -> None:
-    """An existing file is kept unless replacing it is what was asked for."""
+def test_an_atomic_write_replaces_a_file_only_if_asked_to(tmp_path: Path) -> None:
+    """Write to an existing path without and with ``replace``."""
     write_atomically(Filesystem(), tmp_path / "note.txt", b"old")
     with pytest.raises(FileExistsError):
         write_atomically(Filesystem(), tmp_path / "note.txt", b"new")
@@ -90,8 +92,8 @@ def test_publish_replaces_only_when_asked(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_publish_leaves_nothing_where_the_disk_fails(tmp_path: Path) -> None:
-    """Whichever call fails: the old file or the new one, never a half one, and no dot-name."""
+def test_an_atomic_write_leaves_the_old_or_the_new_file_when_the_disk_fails(tmp_path: Path) -> None:
+    """Fail each call in turn: there is never an incomplete file, and no dot-name is left."""
     calls = Script()
     write_atomically(Disk(calls), tmp_path / "dry", b"0123456789")
     (tmp_path / "dry").unlink()
@@ -104,8 +106,8 @@ def test_publish_leaves_nothing_where_the_disk_fails(tmp_path: Path) -> None:
         assert [found.name for found in tmp_path.iterdir()] == ["note.txt"]
 
 
-def test_a_copy_keeps_time_and_says_its_hash(tmp_path: Path) -> None:
-    """The hash is that of the bytes that were copied, and a taken name is refused."""
+def test_a_copy_keeps_the_times_and_returns_its_hash(tmp_path: Path) -> None:
+    """Copy a file, then copy it to the same name again: the taken name is refused."""
     (tmp_path / "one").write_bytes(b"abc")
     os.utime(tmp_path / "one", ns=(1, 1_234_567_890_123_456_789))
     digest = Filesystem().copy(PathAt.from_path(tmp_path / "one"), PathAt.from_path(tmp_path / "two"))
@@ -124,21 +126,21 @@ def _socket(path: Path) -> None:
     "make", [Path.mkdir, os.mkfifo, _socket, partial(os.symlink, "/etc/passwd")], ids=["folder", "fifo", "socket", "symlink"]
 )
 def test_only_ordinary_files_are_opened(make: object, tmp_path: Path) -> None:
-    """A folder, FIFO, socket or link called x.png is refused at once, and never waited for."""
+    """Open a folder, a FIFO, a socket and a link called x.png: each is refused at once."""
     assert callable(make)
     make(tmp_path / "x.png")
     with pytest.raises(InputError, match=r"x\.png is not an ordinary file"):
         open_input(tmp_path / "x.png")
 
 
-def test_a_missing_input_is_said_as_such(tmp_path: Path) -> None:
-    """What cannot be opened raises the plain OSError."""
+def test_a_missing_input_is_an_os_error(tmp_path: Path) -> None:
+    """Open a missing file."""
     with pytest.raises(FileNotFoundError):
         open_input(tmp_path / "x.png")
 
 
-def test_a_writer_is_noticed(tmp_path: Path) -> None:
-    """True while somebody has it open for writing, False afterwards; asking leaves no lease behind."""
+def test_another_writer_is_detected(tmp_path: Path) -> None:
+    """Check while the file is open for writing and afterwards; no lease is left behind."""
     path = tmp_path / "x.png"
     path.write_bytes(b"x")
     fd = open_input(path)
@@ -152,25 +154,33 @@ def test_a_writer_is_noticed(tmp_path: Path) -> None:
     os.close(fd)
 
 
-def test_no_lease_is_no_answer() -> None:
-    """Where the kernel has no leases (here: a pipe), nothing is claimed."""
+def test_there_is_no_answer_without_leases() -> None:
+    """Ask about a pipe, for which the kernel grants no lease."""
     ends = os.pipe()
     assert has_writer(ends[0]) is None
     for end in ends:
         os.close(end)
 
 
+def _inherit(file: Path, folder: Path) -> None:
+    """Call ``inherit_folder_permissions`` with descriptors."""
+    descriptors = os.open(file, os.O_RDONLY), os.open(folder, os.O_RDONLY)
+    inherit_folder_permissions(*descriptors)
+    for fd in descriptors:
+        os.close(fd)
+
+
 def test_a_file_gets_the_mode_of_its_folder(tmp_path: Path) -> None:
-    """The folder's mode without the execute bits."""
+    """Check that the file gets the folder's mode without the execute bits."""
     tmp_path.chmod(0o2775)
     (tmp_path / "x").write_bytes(b"")
     (tmp_path / "x").chmod(0o600)
-    inherit_folder_permissions(tmp_path / "x", tmp_path)
+    _inherit(tmp_path / "x", tmp_path)
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o664
 
 
 def test_a_file_gets_the_default_acl_of_its_folder(tmp_path: Path) -> None:
-    """As if it had been made there: named users keep their rights, nobody may execute it."""
+    """Compare with a file that was created in the folder: named users keep their rights, and nobody may execute it."""
     acl = struct.pack("<I", 2) + b"".join(
         struct.pack("<HHI", *entry)
         for entry in [(1, 7, 2**32 - 1), (2, 7, 4321), (4, 5, 2**32 - 1), (16, 7, 2**32 - 1), (32, 0, 2**32 - 1)]
@@ -181,44 +191,119 @@ def test_a_file_gets_the_default_acl_of_its_folder(tmp_path: Path) -> None:
         pytest.skip("this filesystem keeps no ACLs")
     (tmp_path / "made").touch(0o666)
     (tmp_path.parent / "moved").write_bytes(b"")
-    inherit_folder_permissions(tmp_path.parent / "moved", tmp_path)
+    _inherit(tmp_path.parent / "moved", tmp_path)
     got, wanted = (os.getxattr(path, "system.posix_acl_access") for path in (tmp_path.parent / "moved", tmp_path / "made"))
     assert struct.unpack_from("<HHI", got, 12) == (2, 7, 4321)
     assert got == wanted
 
 
 def test_permissions_never_fail_a_job(tmp_path: Path) -> None:
-    """What is not there or not allowed is simply left."""
-    inherit_folder_permissions(tmp_path / "missing", tmp_path)
+    """Pass a pipe, which takes no permissions."""
+    folder, ends = os.open(tmp_path, os.O_RDONLY), os.pipe()
+    os.close(ends[0])
+    inherit_folder_permissions(ends[0], folder)
+    inherit_folder_permissions(ends[1], folder)
+    for fd in (ends[1], folder):
+        os.close(fd)
 
 
-def test_the_kind_of_filesystem_is_told(tmp_path: Path) -> None:
-    """Of what is there and of what is not there yet."""
+class PermissionRecorder:
+    """Records every change of permissions and every rename that makes a name visible, in order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.events: list[str] = []
+        for name in ("chmod", "fchmod", "lchmod", "chown", "fchown", "lchown", "setxattr"):
+            if hasattr(os, name):
+                monkeypatch.setattr(os, name, partial(self._change, name, getattr(os, name)))
+
+    def _change(self, name: str, call: Callable[..., None], file: object, *arguments: object, **options: object) -> None:
+        self.events.append(f"{name} by {'descriptor' if isinstance(file, int) else 'path'}")
+        call(file, *arguments, **options)
+
+
+class RecordingFilesystem(Filesystem):
+    """A filesystem whose renames note the mode of the file at that moment."""
+
+    def __init__(self, recorder: PermissionRecorder) -> None:
+        self.recorder = recorder
+
+    def rename_flagged(self, source: PathAt, target: PathAt) -> None:
+        """Note the rename, and do it."""
+        self._note(source, target)
+        super().rename_flagged(source, target)
+
+    def replace(self, source: PathAt, target: PathAt) -> None:
+        """Note the rename, and do it."""
+        self._note(source, target)
+        super().replace(source, target)
+
+    def _note(self, source: PathAt, target: PathAt) -> None:
+        mode = stat.S_IMODE(os.stat(source.name, dir_fd=source.dir_fd).st_mode)
+        self.recorder.events.append(f"rename to {target.name} with mode {mode:o}")
+
+
+def _write(fs: Filesystem, path: Path) -> None:
+    write_atomically(fs, path, b"new")
+
+
+def _replace(fs: Filesystem, path: Path) -> None:
+    path.write_bytes(b"old")
+    write_atomically(fs, path, b"new", replace=True)
+
+
+def _note(fs: Filesystem, path: Path) -> None:
+    write_note(fs, path.parent, path.name, "It is broken.", "Send it again.")
+
+
+def _preview(fs: Filesystem, path: Path) -> None:
+    write_preview(fs, path.parent, path.with_suffix("").name + ".txt", b"new")
+
+
+@pytest.mark.parametrize(
+    ("publish", "name"),
+    [(_write, "x.txt"), (_replace, "x.txt"), (_note, "x.problem.txt"), (_preview, "x.problem.jpg")],
+    ids=["a new file", "a replacement", "a note", "a preview"],
+)
+def test_a_file_has_its_permissions_before_it_is_visible(
+    publish: Callable[[Filesystem, Path], None], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Record the order: the mode is set through the descriptor, then comes the rename, and the published name is not changed."""
+    tmp_path.chmod(0o2770)
+    recorder = PermissionRecorder(monkeypatch)
+    publish(RecordingFilesystem(recorder), tmp_path / name)
+    assert "chmod by descriptor" in recorder.events
+    assert recorder.events[-1] == f"rename to {name} with mode 660"
+    assert not [event for event in recorder.events if event.endswith("by path")]
+    assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o660
+
+
+def test_the_type_of_a_filesystem_is_known(tmp_path: Path) -> None:
+    """Ask for an existing path and for one that does not exist yet."""
     assert filesystem_type("/proc/self") == "proc"
     assert filesystem_type(tmp_path / "not" / "yet") == filesystem_type(tmp_path) != ""
 
 
 @pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "afs", "fuse.rclone"])
-def test_network_filesystems_are_known(kind: str) -> None:
-    """Also those FUSE mounts that nobody has heard of."""
+def test_network_filesystems_are_recognised(kind: str) -> None:
+    """Check network filesystems and FUSE mounts of unknown types."""
     assert is_network_filesystem(kind)
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay", "zfs", "fuse.mergerfs", "fuseblk", ""])
-def test_local_filesystems_are_known(kind: str) -> None:
-    """Including the few FUSE mounts that are nothing but a local disk."""
+def test_local_filesystems_are_recognised(kind: str) -> None:
+    """Check local filesystems and the few FUSE mounts that are local disks."""
     assert not is_network_filesystem(kind)
 
 
-def test_what_is_shipped_is_found() -> None:
-    """In a checkout it lies where it is edited."""
+def test_shipped_files_are_found() -> None:
+    """Find them in a checkout, where people edit them."""
     assert resource_path("config", "pipeline.toml").parent.name == "config"
     assert resource_path("samples").parent.name == "hotfolders"
     assert resource_path("config").parent == resource_path("systemd").parent
 
 
 def test_names_are_compared_as_people_read_them() -> None:
-    """NFC and case folded; undecodable bytes survive."""
+    """Fold names to NFC and to one case; undecodable bytes survive."""
     assert fold_name("Grün.PNG") == fold_name("GRU\u0308N.png")
     assert fold_name("a\udcff") == "a\udcff"
 
@@ -226,20 +311,20 @@ def test_names_are_compared_as_people_read_them() -> None:
 @pytest.mark.parametrize(
     "name", [".x", "._hero.png", "~$a.doc", "a.part", "Thumbs.db", "x.tmp", "hero (conflicted copy).png", "a.sync-conflict-1.png"]
 )
-def test_litter_is_known(name: str) -> None:
-    """What programs leave lying about is never an asset."""
+def test_temporary_files_are_ignored(name: str) -> None:
+    """Check names that programs leave behind."""
     assert is_ignored_file(name)
 
 
-def test_a_picture_is_no_litter() -> None:
-    """Nor is a folder with an ordinary name."""
+def test_pictures_and_ordinary_folders_are_not_ignored() -> None:
+    """Check a picture, an ordinary folder and a folder of a NAS."""
     assert not is_ignored_file("hero.png")
     assert is_ignored_folder("@eaDir")
     assert not is_ignored_folder("acme")
 
 
 def test_a_signature_changes_with_the_file(tmp_path: Path) -> None:
-    """Writing changes it; renaming leaves the content's part as it was."""
+    """Check that a rename keeps the signature's content part, and that a write changes it."""
     path = tmp_path / "x"
     path.write_bytes(b"1")
     first = FileSignature.from_stat(path.stat())
@@ -249,7 +334,7 @@ def test_a_signature_changes_with_the_file(tmp_path: Path) -> None:
     assert not FileSignature.from_stat((tmp_path / "y").stat()).same_content(first)
 
 
-def test_the_watcher_loads_no_pixels() -> None:
-    """This floor stays light: nothing that decodes is imported by it."""
+def test_the_module_of_files_imports_no_picture_library() -> None:
+    """Look for decoders among the module's names."""
     assert "goldsmith.files" in sys.modules
     assert not {"PIL", "cv2", "torch"} & set(vars(sys.modules["goldsmith.files"]))

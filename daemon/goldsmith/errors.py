@@ -1,16 +1,16 @@
-"""Errors a person meets: one sentence that says what is wrong, one that says what to do, and an exit code.
+"""Errors that are shown to people: one sentence for the problem, one for the remedy, and an exit code.
 
-Nothing above this floor raises a bare ``Exception`` for something a user, a designer or an admin can bring about.
+Every error that a user, a designer or an administrator can cause is one of these classes, never a bare ``Exception``.
 """
 
 from __future__ import annotations
 
 
 class GoldsmithError(Exception):
-    """Root of every error that is shown to a person.
+    """The base class of every error that is shown to people.
 
-    ``sentence`` says what is wrong, with the file, the place and the value; ``remedy`` says what to do about it.
-    Both are plain sentences without a trailing line break; ``remedy`` may be empty when ``sentence`` says it all.
+    ``sentence`` says what is wrong, with the file, the place and the value; ``remedy`` says what to do. Both are plain sentences without
+    a trailing line break. ``remedy`` may be empty.
     """
 
     exit_code = 1
@@ -25,36 +25,36 @@ class GoldsmithError(Exception):
 
 
 class UsageError(GoldsmithError):
-    """The command line or a configuration file asks for something that cannot be."""
+    """The command line or a configuration file is wrong."""
 
     exit_code = 2
 
 
 class InputError(GoldsmithError):
-    """The job's fault: a file, a mask or a brief is wrong. It gets a problem note and is not tried again unchanged."""
+    """A file, a mask or a brief is wrong. The asset gets a problem note and is not tried again until one of its files changes."""
 
     exit_code = 3
 
 
 class IncompleteFileError(InputError):
-    """A file ends before its picture does: it may still be arriving, so it waits before it is called broken."""
+    """A picture file ends too soon. It may still be arriving, so it waits before it counts as broken."""
 
 
 class HostError(GoldsmithError):
-    """The machine's fault: full disk, missing mount, dead device. The lane pauses and everything waits in place."""
+    """The machine has a fault: full disk, missing mount, dead device. The queue pauses and every file stays where it is."""
 
     exit_code = 4
 
 
 class DeviceError(HostError):
-    """What the lane computes on has failed: its process is replaced, its device pauses, and the other lanes go on."""
+    """A worker's device has failed. Its process is replaced and the device pauses; other workers continue."""
 
 
 class AlreadyRunningError(GoldsmithError):
-    """Another daemon holds this root."""
+    """Another daemon already runs on this root."""
 
     exit_code = 5
 
 
 class JobCancelled(Exception):
-    """Raised inside a job when its inputs were withdrawn or changed; nothing of the job is kept."""
+    """The job's inputs were withdrawn or changed; its results are discarded."""

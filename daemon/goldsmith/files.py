@@ -1,4 +1,7 @@
-"""Files on a share: what one is (signature, folded name, litter), and how one is put down whole or not at all."""
+"""Files on a share: signatures, folded and ignored names, atomic writes, renames that never overwrite, permissions.
+
+It also answers questions about filesystems and finds the files that ship with the program.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,14 @@ from typing import NamedTuple, cast
 
 from goldsmith.errors import InputError
 
-# What the operating system reports when the machine is at fault rather than the file.
+# Errors for which the machine is at fault, not the file.
 MACHINE_ERRNOS = frozenset(
     {errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN}
     | {errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EREMOTEIO}
 )
 _DIRECTION = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
-# Dot-names of files that are being written; one left behind by a crash may be removed.
+# Begins the names of files that are being written. A file that a crash left behind may be removed.
 TEMP_PREFIX = ".goldsmith-new-"
 OPEN_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -35,7 +38,7 @@ _IGNORED_PREFIXES = (".", "~$", "#", "~syncthing~")
 _IGNORED_SUFFIXES = (
     *("~", ".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".opdownload"),
     *(".aria2", ".aria2__temp", ".swp", ".lock", ".bak", ".icloud"),
-    ".problem.jpg",  # what shows a problem, put beside its note by ourselves
+    ".problem.jpg",  # the daemon's own previews beside problem notes
 )
 _IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini"})
 _IGNORED_FOLDERS = frozenset({"@eadir", "__macosx", "#recycle", "lost+found", "$recycle.bin", "system volume information"})
@@ -59,7 +62,7 @@ _LOCAL_FUSE_FILESYSTEMS = frozenset(
 
 
 def _find_renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
-    """renameat2(2) of the C library; None where it is older than the call."""
+    """Return renameat2(2) of the C library; None if the library has no such call."""
     function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if function is not None:
         function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
@@ -70,7 +73,10 @@ _renameat2 = _find_renameat2()
 
 
 class FileSignature(NamedTuple):
-    """What a file is without reading it; two equal signatures of a path mean that nothing was written in between."""
+    """A file's identity without its content. If a path has the same signature twice, nothing was written to it in between.
+
+    ``size`` is in bytes, ``mtime_ns`` and ``ctime_ns`` are Unix times in nanoseconds.
+    """
 
     dev: int
     ino: int
@@ -80,20 +86,21 @@ class FileSignature(NamedTuple):
 
     @classmethod
     def from_stat(cls, status: os.stat_result) -> FileSignature:
+        """Return the signature in a stat result."""
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
     def same_content(self, other: FileSignature) -> bool:
-        """Equal but for ctime and device: a rename on the same filesystem changes ctime and nothing else."""
+        """Return whether inode, size and mtime agree. A rename within a filesystem changes only the ctime."""
         return (self.ino, self.size, self.mtime_ns) == (other.ino, other.size, other.mtime_ns)
 
 
 def fold_name(name: str) -> str:
-    """The name as names are compared: NFC, case folded. Undecodable bytes (surrogates) stay as they are."""
+    """Return the form in which names are compared: NFC and case-folded. Undecodable bytes (surrogates) stay as they are."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def is_ignored_file(name: str) -> bool:
-    """True for names that are never an asset: dot-files, editors' and browsers' temporary files, what file managers drop."""
+    """Return whether a file of this name is never an asset: a dot-file, or a temporary file of an editor, browser or file manager."""
     low = name.casefold()
     return (
         low.startswith(_IGNORED_PREFIXES)
@@ -105,22 +112,19 @@ def is_ignored_file(name: str) -> bool:
 
 
 def is_ignored_folder(name: str) -> bool:
-    """True for folders that are never walked into."""
+    """Return whether a folder of this name is never searched."""
     return name.startswith((".", "~$")) or name.casefold() in _IGNORED_FOLDERS
 
 
-def is_regular_file(status: os.stat_result) -> bool:
-    return stat.S_ISREG(status.st_mode)
-
-
 class PathAt(NamedTuple):
-    """A name in an open folder. ``folder`` is a descriptor, or AT_FDCWD when ``name`` is a whole path."""
+    """A name in an open folder. ``dir_fd`` is the folder's descriptor, or AT_FDCWD if ``name`` is a complete path."""
 
     dir_fd: int
     name: str
 
     @classmethod
     def from_path(cls, path: str | os.PathLike[str]) -> PathAt:
+        """Return the place that a complete path names."""
         return cls(_AT_FDCWD, os.fspath(path))
 
     def __str__(self) -> str:
@@ -133,17 +137,17 @@ class PathAt(NamedTuple):
 
 
 class Filesystem:
-    """Every call that changes a share, as ordinary methods: the seam at which tests let a disk fill, fail or vanish.
+    """The system calls that change a share, as methods that tests replace to let a disk fill up, fail or vanish.
 
-    All raise plain OSError. Folders are open descriptors, so that a folder swapped for a symlink in between is never followed.
+    All raise OSError. Folders are open descriptors, so a folder that is replaced by a symlink meanwhile is never followed.
     """
 
     def rename_noreplace(self, source: PathAt, target: PathAt) -> None:
-        """One rename that never overwrites: FileExistsError where ``target`` is taken.
+        """Rename without ever overwriting. Raises FileExistsError if ``target`` is taken.
 
-        renameat2(2) with RENAME_NOREPLACE; where a filesystem refuses the flag (NFS, some FUSE), link and unlink; where it has
-        no hard links either, a look and a plain rename: the one place with a gap, of microseconds. (An empty file that reserves
-        the name would close it, but be found in the way by recovery after a crash.)
+        The call is renameat2(2) with RENAME_NOREPLACE. If a filesystem refuses the flag (NFS, some FUSE), it is link and unlink. If
+        there are no hard links either, it is a check and a plain rename: only then is there a gap, of microseconds. (An empty file that
+        reserves the name would close the gap, but after a crash recovery would find it in the way.)
         """
         try:
             return self.rename_flagged(source, target)
@@ -164,6 +168,7 @@ class Filesystem:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target.name)
 
     def rename_flagged(self, source: PathAt, target: PathAt) -> None:
+        """Rename with RENAME_NOREPLACE. Raises OSError with EINVAL, ENOSYS or EOPNOTSUPP if the flag is not supported."""
         names = os.fsencode(source.name), os.fsencode(target.name)
         if _renameat2 is None:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
@@ -172,46 +177,55 @@ class Filesystem:
             raise OSError(number, os.strerror(number), source.name, None, target.name)
 
     def replace(self, source: PathAt, target: PathAt) -> None:
+        """Rename, and overwrite ``target`` if it exists."""
         os.replace(source.name, target.name, src_dir_fd=source.dir_fd, dst_dir_fd=target.dir_fd)
 
     def link(self, source: PathAt, target: PathAt) -> None:
+        """Give a file a second name."""
         os.link(source.name, target.name, src_dir_fd=source.dir_fd, dst_dir_fd=target.dir_fd, follow_symlinks=False)
 
     def unlink(self, at: PathAt) -> None:
+        """Remove a name."""
         os.unlink(at.name, dir_fd=at.dir_fd)
 
     def mkdir(self, at: PathAt) -> None:
+        """Create a folder."""
         os.mkdir(at.name, 0o777, dir_fd=at.dir_fd)
 
     def create(self, at: PathAt) -> int:
-        """A new empty file, open for writing; FileExistsError where the name is taken."""
+        """Create an empty file and return its descriptor, open for writing. Raises FileExistsError if the name is taken."""
         return os.open(at.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=at.dir_fd)
 
     def open(self, at: PathAt) -> int:
-        """An existing regular file, open for reading; never a symlink, never waiting for a FIFO."""
+        """Open an existing file for reading and return its descriptor. A symlink is not followed, and a FIFO does not block."""
         return os.open(at.name, _OPEN_FILE_FLAGS, dir_fd=at.dir_fd)
 
     def write(self, fd: int, data: bytes | memoryview) -> int:
+        """Write some of the data and return how many bytes."""
         return os.write(fd, data)
 
     def fsync(self, fd: int) -> None:
+        """Flush a file to the disk."""
         os.fsync(fd)
 
     def fsync_dir(self, folder: int) -> None:
+        """Flush a folder's entries to the disk."""
         os.fsync(folder)
 
     def lstat(self, at: PathAt) -> os.stat_result:
+        """Return the status of a name without following a symlink."""
         return os.stat(at.name, dir_fd=at.dir_fd, follow_symlinks=False)
 
     def write_all(self, fd: int, data: bytes | memoryview) -> None:
+        """Write all of the data, with as many writes as the disk needs."""
         rest = memoryview(data)
         while rest:
             rest = rest[self.write(fd, rest) :]
 
     def copy(self, source: PathAt, target: PathAt) -> str:
-        """Copy the bytes of ``source`` to the new file ``target``, fsync it and return the SHA-256 of what was copied.
+        """Copy ``source`` to the new file ``target``, fsync it and return the SHA-256 (hex) of the copied bytes.
 
-        The times go along. A half copy that an OSError leaves behind is the caller's to remove.
+        The copy gets the times of ``source``. After an OSError the caller removes the incomplete copy.
         """
         reader = self.open(source)
         try:
@@ -231,15 +245,18 @@ class Filesystem:
         return digest.hexdigest()
 
     def sha256(self, at: PathAt) -> str:
+        """Return the SHA-256 (hex) of a file."""
         fd = self.open(at)
         with os.fdopen(fd, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_atomically(fs: Filesystem, path: Path, data: bytes, *, replace: bool = False) -> None:
-    """Put ``data`` down at ``path`` whole or not at all, durably: dot-name beside it, write, fsync, rename, fsync of the folder.
+    """Write ``data`` to ``path`` durably, completely or not at all.
 
-    FileExistsError where something lies there already, unless ``replace``. The file gets the folder's group, mode and ACL.
+    The bytes go to a dot-name beside it, are fsynced and renamed, and the folder is fsynced. The file gets the folder's group, mode and
+    ACL through its descriptor before the rename, so it is never visible with other permissions. Raises FileExistsError if ``path``
+    exists, unless ``replace``.
     """
     folder = os.open(path.parent, OPEN_FOLDER_FLAGS)
     try:
@@ -263,9 +280,9 @@ def write_atomically(fs: Filesystem, path: Path, data: bytes, *, replace: bool =
 
 
 def open_input(path: str | os.PathLike[str]) -> int:
-    """A descriptor of the regular file at ``path``, for reading; never a symlink, FIFO, socket, device or folder.
+    """Open the regular file at ``path`` for reading and return its descriptor.
 
-    Raises InputError where it is one of those, and plain OSError where it cannot be opened.
+    Raises InputError if it is a symlink, FIFO, socket, device or folder, and OSError if it cannot be opened.
     """
     name = os.path.basename(os.fspath(path))
     try:
@@ -273,18 +290,18 @@ def open_input(path: str | os.PathLike[str]) -> int:
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENXIO, errno.ENODEV):
             raise
-        raise InputError(f"{name} is not an ordinary file.", "Put the picture itself there, not a link or a device.") from None
-    if not is_regular_file(os.fstat(fd)):
+        raise InputError(f"{name} is not an ordinary file.", "Put the file itself there, not a link or a device.") from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise InputError(f"{name} is not an ordinary file.", "Put the picture itself there, not a folder, a link or a device.")
+        raise InputError(f"{name} is not an ordinary file.", "Put the file itself there, not a folder, a link or a device.")
     return fd
 
 
 def has_writer(fd: int) -> bool | None:
-    """Whether another program has this file open for writing; None where the kernel will not say (no lease to be had).
+    """Return whether another program has this file open for writing; None if the kernel grants no lease on it.
 
-    fcntl(2): a read lease is refused with EAGAIN while a writer is there. It is given back at once, since holding it would block
-    writers. SIGURG stands in for SIGIO, which would end this program if a writer came in that instant.
+    The kernel refuses a read lease with EAGAIN while there is a writer: see fcntl(2). The lease is returned at once, because it would
+    block writers. SIGURG replaces SIGIO, which would end this program if a writer opened the file in that moment.
     """
     try:
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
@@ -296,10 +313,11 @@ def has_writer(fd: int) -> bool | None:
     return False
 
 
-def inherit_folder_permissions(file: int | str | os.PathLike[str], folder: int | str | os.PathLike[str]) -> None:
-    """Give a file the group, mode and default ACL of the folder it is for; root also hands it to the folder's owner.
+def inherit_folder_permissions(file: int, folder: int) -> None:
+    """Give an open file the group, the default ACL and the mode (without execute bits) of an open folder; as root, also its owner.
 
-    What the system does not allow is left as it is: permissions never fail a job. Mode: the folder's without the execute bits.
+    Both are descriptors: by the time a path is changed, another file may have its name. Changes that the system refuses are skipped,
+    because permissions must never fail a job.
     """
     with contextlib.suppress(OSError):
         status, there = os.stat(file), os.stat(folder)
@@ -316,9 +334,9 @@ def inherit_folder_permissions(file: int | str | os.PathLike[str], folder: int |
 
 
 def _without_execute(acl: bytes) -> bytes:
-    """A default ACL as it applies to a plain file: owner, others, and the mask (or else the group) lose their execute bit.
+    """Return a default ACL as it applies to a file: owner, others, and the mask (or else the group) lose the execute bit.
 
-    Layout (linux/posix_acl_xattr.h): u32 version, then entries of u16 tag, u16 permissions, u32 id, little-endian.
+    The layout is that of linux/posix_acl_xattr.h: u32 version, then entries of u16 tag, u16 permissions, u32 id, little-endian.
     """
     entries = list(struct.iter_unpack("<HHI", acl[4:]))
     capped = {_ACL_USER_OBJ, _ACL_OTHER, _ACL_MASK if any(tag == _ACL_MASK for tag, _, _ in entries) else _ACL_GROUP_OBJ}
@@ -326,28 +344,29 @@ def _without_execute(acl: bytes) -> bytes:
 
 
 def filesystem_type(path: str | os.PathLike[str]) -> str:
-    """The kind of filesystem ``path`` lies on, or will lie on once it is made ("ext4", "nfs4", "fuse.sshfs" …); "" if unknown."""
+    """Return the type of the filesystem that holds ``path``, or will hold it ("ext4", "nfs4", "fuse.sshfs" …); "" if unknown."""
     real = os.path.realpath(path)
-    best, kind = -1, ""
+    longest, fs_type = -1, ""
     with open("/proc/self/mountinfo", "rb") as table:
         for row in table:
             fields, _, rest = row.partition(b" - ")
             mount = os.fsdecode(_OCTAL_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), fields.split()[4]))
             inside = real == mount or real.startswith(mount.rstrip("/") + "/")
-            if inside and len(mount) >= best:
-                best, kind = len(mount), os.fsdecode(rest.split()[0])
-    return kind
+            if inside and len(mount) >= longest:
+                longest, fs_type = len(mount), os.fsdecode(rest.split()[0])
+    return fs_type
 
 
 def is_network_filesystem(fs_type: str) -> bool:
-    """True for filesystems that may be shared with another host, or with one beneath this: no shared memory and no events across."""
+    """Return whether other machines may share this filesystem: then there is no shared memory with them and no event for their writes."""
     return fs_type in _NETWORK_FILESYSTEMS or (fs_type.startswith("fuse.") and fs_type.removeprefix("fuse.") not in _LOCAL_FUSE_FILESYSTEMS)
 
 
 def resource_path(*parts: str) -> Path:
-    """A file that travels with the program: ``shipped("config", "pipeline.toml")``, ``"samples"`` or ``"systemd"``.
+    """Return the path of a file that ships with the program, e.g. ``resource_path("config", "pipeline.toml")``.
 
-    In a wheel they lie inside the package, in a checkout where they are edited.
+    The first part is ``config``, ``samples`` or ``systemd``. In a wheel these folders are inside the package, in a checkout they are the
+    ones that people edit.
     """
     package = Path(__file__).resolve().parent
     if (package / "shipped").is_dir():

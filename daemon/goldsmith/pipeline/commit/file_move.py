@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from pathlib import PurePosixPath
 
 from goldsmith.files import (
@@ -17,7 +18,6 @@ from goldsmith.files import (
     PathAt,
     has_writer,
     inherit_folder_permissions,
-    is_regular_file,
 )
 from goldsmith.pipeline.commit.naming import is_in_archive
 from goldsmith.pipeline.commit.open_folders import OpenFolders
@@ -205,7 +205,7 @@ class FileMove:
                 if has_writer(fd):
                     raise SourceChanged(self, f"{self.name} is still being written by another program.")
                 status = os.fstat(fd)
-                found = FileSignature.from_stat(status) if is_regular_file(status) else None
+                found = FileSignature.from_stat(status) if stat.S_ISREG(status.st_mode) else None
                 if permissions_from is not None:
                     inherit_folder_permissions(fd, permissions_from)
             finally:

@@ -7,12 +7,13 @@ import errno
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from goldsmith.errors import InputError
-from goldsmith.files import OPEN_FOLDER_FLAGS, Filesystem, PathAt, display_name, is_regular_file
+from goldsmith.files import OPEN_FOLDER_FLAGS, Filesystem, PathAt, display_name
 from goldsmith.library.library import LIBRARY_FOLDERS, shipped_file
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
 
@@ -91,7 +92,7 @@ class ReplaySources:
         try:
             with self._open_folder(folder) as there, open(self._fs.open(PathAt(there, name)), "rb") as file:
                 status = os.fstat(file.fileno())
-                if not is_regular_file(status):
+                if not stat.S_ISREG(status.st_mode):
                     return ""
                 if status.st_size > self._max_bytes:
                     raise MissingSource(

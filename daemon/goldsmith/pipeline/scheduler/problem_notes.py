@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from goldsmith.files import Filesystem, inherit_folder_permissions, write_atomically
+from goldsmith.files import Filesystem, write_atomically
 
 NOTE_SUFFIX = ".problem.txt"
 # A JPEG that shows the problem, beside the note. A file with this suffix is never an asset.
@@ -28,14 +28,12 @@ def write_note(fs: Filesystem, root: Path, note: str, sentence: str, remedy: str
     text = f"{sentence}\n{remedy}\n" if remedy else f"{sentence}\n"
     target = root / note
     write_atomically(fs, target, f"{text}\n{_NOTE_FOOTER}".encode(), replace=True)
-    inherit_folder_permissions(target, target.parent)
 
 
 def write_preview(fs: Filesystem, root: Path, note: str, data: bytes) -> None:
     """Write the JPEG that belongs to a note beside it, replacing an older one."""
     target = root / _preview_path(note)
     write_atomically(fs, target, data, replace=True)
-    inherit_folder_permissions(target, target.parent)
 
 
 def remove_note(root: Path, note: str) -> None:
