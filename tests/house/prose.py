@@ -77,7 +77,7 @@ RANGE = re.compile(
 )
 # Words of the first version of the code, each replaced by the field's own term.
 OLD_WORDS = re.compile(r"\b(foreman|slates?|legs?|seats?|shops?|sights?|lanes?|bench|plate|house|houses|shelf|shelves)\b", re.IGNORECASE)
-TRUE_USES = re.compile(r"hairline|tests[/.]bench|make bench|library/plates|license plate|face-plate")
+TRUE_USES = re.compile(r"printing plates?|plate == ink|for plate in|tests[/.]bench|make bench|library/plates|license plate|face-plate")
 
 
 def functions(tree: ast.Module) -> Iterator[tuple[Function, bool]]:

@@ -119,7 +119,7 @@ def test_lossless_is_without_loss(kind: OutputFormat, channels: int, photo: Any,
     alpha[:10] = 0
     plate = make_plate(photo[:, :, :channels], alpha)
     again = decode(encode(plate, EncodingOptions(kind, lossless=True)), f"a{OUTPUT_SUFFIXES[kind]}", LIMIT)
-    assert np.array_equal(again.to_codes(), np.broadcast_to(plate.codes(), again.pixels.shape))
+    assert np.array_equal(again.to_codes(), np.broadcast_to(plate.to_codes(), again.pixels.shape))
     assert again.alpha is not None
     assert np.array_equal(quantise(again.alpha, 8), alpha)
 

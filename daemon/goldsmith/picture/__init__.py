@@ -1,1 +1,1 @@
-"""What a picture is here: the picture, how files become pictures and back, colour, and regions."""
+"""Pictures: what a picture is, how files become pictures and back, colour, regions, and pixel work that several operations share."""

@@ -1,4 +1,4 @@
-"""Another size as sharp as Lanczos and without the dark rims it leaves round light lettering in linear light."""
+"""Resize as sharply as Lanczos, without the dark rims that it leaves around light lettering in linear light."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
 from goldsmith.picture.resample import MIN_ALPHA, resize
 from goldsmith.picture.slab_processing import for_each_slab, map_slabs_with_row
 
-# Pixels worked on at once where surroundings are looked at.
+# Pixels per band when neighbourhoods are examined.
 _BAND = 1 << 18
 
 
 def resize_without_ringing(picture: Picture, height: int, width: int) -> Picture:
-    """The picture at another size, alpha and masks with it; itself where it has that size already.
+    """Return the picture at another size in px, with alpha and masks; the same picture if it has that size.
 
-    Lanczos in linear light, each value kept between the darkest and the lightest of what lies there by plain means of area:
-    nothing over- or undershoots its surroundings. One channel after the other, so that it takes no more than the picture, its light,
-    what is made and a plane or two; two at once where what is made is small.
+    Lanczos in linear light, each value limited to the range of the area means around it, so that nothing over- or undershoots. One channel
+    is processed after the other to save memory; two at once if the result is small.
     """
     if (picture.height, picture.width) == (height, width):
         return picture
@@ -45,7 +44,7 @@ def resize_without_ringing(picture: Picture, height: int, width: int) -> Picture
 
 
 class _ResizedAlpha:
-    """Alpha, by which colours are weighted, and what comes of it at the new size: by Lanczos and by means of area."""
+    """The alpha that weights the colours, and its results at the new size: by Lanczos and by area means."""
 
     def __init__(self, alpha: Mask, height: int, width: int) -> None:
         self.source = alpha
@@ -55,18 +54,18 @@ class _ResizedAlpha:
 
 
 class _LinearPlanes:
-    """The linear light of a picture, plane by plane: each is worked out when it is taken, or all of them at once, which is quicker."""
+    """The linear light of a picture, plane by plane: each plane is computed when it is taken, or all at once, which is faster."""
 
     def __init__(self, picture: Picture, at_once: bool) -> None:
-        self._plate = picture
+        self._picture = picture
         self._planes = self._linearise_all() if at_once or profile_curves(picture.icc, picture.channels) is None else {}
 
     def pop(self, channel: int) -> Mask:
-        """One of them, which is the caller's alone from now on."""
+        """Return one plane, (h, w), 0..1, linear light, and give it up: the caller owns it."""
         return self._planes.pop(channel) if channel in self._planes else self._linearise_channel(channel)
 
     def _linearise_channel(self, channel: int) -> Mask:
-        pixels, curves = self._plate.pixels, profile_curves(self._plate.icc, self._plate.channels)
+        pixels, curves = self._picture.pixels, profile_curves(self._picture.icc, self._picture.channels)
         assert curves is not None  # noqa: S101 - else there is every plane already
         curve, made = curves[channel], self._empty_plane()
 
@@ -77,8 +76,8 @@ class _LinearPlanes:
         return made
 
     def _linearise_all(self) -> dict[int, Mask]:
-        pixels, icc = self._plate.pixels, self._plate.icc
-        made = {channel: self._empty_plane() for channel in range(self._plate.channels)}
+        pixels, icc = self._picture.pixels, self._picture.icc
+        made = {channel: self._empty_plane() for channel in range(self._picture.channels)}
 
         def run(rows: slice) -> None:
             linear = colour.to_linear(pixels[rows], icc)
@@ -89,13 +88,13 @@ class _LinearPlanes:
         return made
 
     def _empty_plane(self) -> Mask:
-        return np.empty((self._plate.height, self._plate.width), np.float32)
+        return np.empty((self._picture.height, self._picture.width), np.float32)
 
 
 def _resize_lanczos_and_area(light: list[Mask], alpha: _ResizedAlpha | None, height: int, width: int) -> tuple[Mask, Mask]:
-    """The only plane of ``light``, by Lanczos and by the mean of what each new pixel covers, both weighted with alpha.
+    """Return the only plane of ``light`` at the new size, by Lanczos and by area means, both weighted with alpha.
 
-    It is taken out of the list and written into, so that it is gone as soon as it can be.
+    The plane is removed from the list and overwritten, so that its memory is free as early as possible.
     """
     plane = light.pop()
     if alpha is None:
@@ -115,7 +114,7 @@ def _resize_area(plane: Mask, height: int, width: int) -> Mask:
 
     if height > plane.shape[0] or width > plane.shape[1]:
         return _clip_to_unit(resize(plane, height, width, "area"))
-    made = cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)  # the same as by Pillow, several times as fast
+    made = cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)  # the same result as Pillow, several times as fast
     return np.asarray(made, np.float32).reshape(height, width)
 
 
@@ -124,7 +123,7 @@ def _clip_to_unit(plane: Mask) -> Mask:
 
 
 def _unpremultiply(weighted: Mask, coverage: Mask, fallback: Mask | None) -> None:
-    """Divided by what covers it, in place; where nothing does, ``bare`` is taken."""
+    """Divide by the coverage, in place; use ``fallback`` where the coverage is zero."""
 
     def run(rows: slice) -> None:
         least = coverage[rows] > MIN_ALPHA
@@ -135,7 +134,7 @@ def _unpremultiply(weighted: Mask, coverage: Mask, fallback: Mask | None) -> Non
 
 
 def _clamp_to_local_range(lanczos: Mask, area_mean: Mask, side: int, into: Pixels) -> None:
-    """``sharp``, held between the least and the greatest of ``plain`` in the square of ``side`` px round each pixel."""
+    """Limit ``lanczos`` to the minimum and maximum of ``area_mean`` in the square of ``side`` px around each pixel."""
     import cv2
 
     height, width = area_mean.shape

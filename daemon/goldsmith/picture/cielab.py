@@ -1,4 +1,4 @@
-"""CIE Lab at D50 of a picture's own pixels, and how far two colours lie apart: CIEDE2000."""
+"""CIE Lab at D50 of a picture's own pixels, and the colour difference CIEDE2000."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ _D50_WHITE = np.array(profiles.D50_WHITE)
 
 
 def pixels_to_lab(pixels: Pixels, light: LinearLight) -> LabColours:
-    """Display-encoded (h, w, 3) as CIE Lab (CIE 15:2018) at the profile connection space's D50, (h, w, 3)."""
+    """Return display-encoded pixels (h, w, 3), 0..1, as CIE Lab (CIE 15:2018) at D50, (h, w, 3), L 0..100."""
     return linear_to_lab(light.to_linear(pixels).astype(np.float64), light)
 
 
 def luminance_to_lightness(luminance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """CIE lightness 0..100 of luminance 0..1."""
+    """Return the CIE lightness 0..100 of luminance 0..1, of any shape (n, ...)."""
     return np.asarray(np.where(luminance > _EPSILON, 116 * np.cbrt(luminance) - 16, _KAPPA * luminance))
 
 
 def lightness_to_luminance(lightness: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Luminance 0..1 of CIE lightness 0..100."""
+    """Return the luminance 0..1 of CIE lightness 0..100, of any shape (n, ...)."""
     return np.asarray(np.where(lightness > 8, ((lightness + 16) / 116) ** 3, lightness / _KAPPA))
 
 
 def linear_to_lab(linear: LabColours, light: LinearLight) -> LabColours:
-    """Linear light of the profile's primaries (..., 3) as CIE Lab."""
+    """Return linear light of the profile's primaries (..., 3), 0..1, as CIE Lab, L 0..100."""
     ratio = linear @ light.xyz_matrix.T / _D50_WHITE
     f = np.where(ratio > _EPSILON, np.cbrt(ratio), (_KAPPA * ratio + 16) / 116)
     return np.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], axis=-1)
 
 
 def lab_to_linear(lab: LabColours, light: LinearLight) -> LabColours:
-    """The inverse of ``pixels_to_lab`` up to linear light of the profile's primaries (..., 3), which may lie outside 0..1."""
+    """Return CIE Lab (..., 3), L 0..100, as linear light of the profile's primaries (..., 3), which may lie outside 0..1."""
     fy = (lab[..., 0] + 16) / 116
     f = np.stack([fy + lab[..., 1] / 500, fy, fy - lab[..., 2] / 200], axis=-1)
     ratio = np.where(f**3 > _EPSILON, f**3, (116 * f - 16) / _KAPPA)
@@ -47,7 +47,9 @@ def lab_to_linear(lab: LabColours, light: LinearLight) -> LabColours:
 
 
 def ciede2000(first: LabColours, second: LabColours) -> NDArray[np.float64]:
-    """CIEDE2000 (CIE 142-2001) between Lab colours (..., 3), kL = kC = kH = 1; as in Sharma, Wu and Dalal (2005)."""
+    """Return the CIEDE2000 difference (CIE 142-2001) of Lab colours (..., 3), L 0..100, with kL = kC = kH = 1; as in Sharma, Wu and Dalal
+    (2005).
+    """
     l1, a1, b1 = np.moveaxis(np.asarray(first, np.float64), -1, 0)
     l2, a2, b2 = np.moveaxis(np.asarray(second, np.float64), -1, 0)
     c7 = ((np.hypot(a1, b1) + np.hypot(a2, b2)) / 2) ** 7
@@ -70,7 +72,7 @@ def ciede2000(first: LabColours, second: LabColours) -> NDArray[np.float64]:
 
 
 def _hue_weight(hue: NDArray[np.float64]) -> NDArray[np.float64]:
-    """T of CIEDE2000, by the mean hue in degrees."""
+    """Return T of CIEDE2000 for the mean hue in degrees."""
     terms = ((-0.17, 1, -30), (0.24, 2, 0), (0.32, 3, 6), (-0.20, 4, -63))
     made = np.ones_like(hue)
     for share, times, offset in terms:

@@ -1,6 +1,6 @@
-"""Files and pictures: a file's bytes are checked, decoded into a picture, and a picture is encoded into a file's bytes.
+"""Convert between files and pictures: verify a file's bytes, decode them into a picture, and encode a picture into a file's bytes.
 
-This is the edge where the picture's contract is held; inside nobody checks. Each format has its own reader and writer beside this one.
+The contract of ``Picture`` is enforced here; the code inside does not check it again. Each format has its own reader and writer.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ OUTPUT_FORMATS: tuple[OutputFormat, ...] = ("png", "jpeg", "tiff", "webp", "avif
 OUTPUT_SUFFIXES: dict[OutputFormat, str] = {"png": ".png", "jpeg": ".jpg", "tiff": ".tif", "webp": ".webp", "avif": ".avif"}
 ALPHA_FORMATS: frozenset[OutputFormat] = frozenset(("png", "tiff", "webp", "avif"))
 LOSSLESS_FORMATS: frozenset[OutputFormat] = frozenset(("png", "tiff"))
-# From this quality on, lossy formats keep colour at full resolution unless asked otherwise.
+# From this quality on, lossy formats keep full colour resolution by default.
 FULL_CHROMA_MIN_QUALITY = 85
 
 
 class FormatReader(Protocol):
-    """What each format's module offers."""
+    """What the module of each format offers."""
 
     def read_header(self, data: bytes, name: str, max_pixels: int) -> ImageHeader: ...
 
@@ -48,13 +48,13 @@ class FormatReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EncodingOptions:
-    """How a picture is to be written.
+    """How to write a picture.
 
-    depth:       bits per channel; None = the picture's own, as far as the format goes (JPEG and WebP 8, AVIF 10 for a 16-bit picture).
-    quality:     1..100, of lossy formats.
+    depth:       bits per channel; None = the picture's own, as far as the format allows (JPEG and WebP 8, AVIF 10 for a 16-bit picture).
+    quality:     1..100, for lossy formats.
     lossless:    WebP and AVIF without loss.
     subsampling: of chroma; None = 4:4:4 from quality 85 on, 4:2:0 below.
-    effort:      0 (quick) to 10 (small); None = quick for PNG and TIFF, middling for WebP and AVIF.
+    effort:      0 (fast) to 10 (small); None = fast for PNG and TIFF, medium for WebP and AVIF.
     """
 
     format: OutputFormat = "png"
@@ -66,10 +66,10 @@ class EncodingOptions:
 
 
 def verify(data: bytes, name: str, max_pixels: int) -> ImageInfo:
-    """Decode the file to its end, every frame, and say what it is; no picture is made.
+    """Decode the whole file, every frame, and return its properties without making a picture.
 
-    Raises IncompleteFileError for a file that ends too soon, InputError for one that is no picture, is called what it is not, is damaged, too
-    large or not supported.
+    Raises IncompleteFileError if the file is truncated, InputError if it is not a picture, has another format than its name says, is
+    damaged, too large or not supported.
     """
     with translate_decoder_errors(name, data):
         reader, header = _open(data, name, max_pixels)
@@ -80,15 +80,15 @@ def verify(data: bytes, name: str, max_pixels: int) -> ImageInfo:
 
 
 def decode(data: bytes, name: str, max_pixels: int, memory_budget: MemoryBudget | None = None) -> Picture:
-    """The file's (first) picture as a picture: upright, straight alpha, CMYK as sRGB. Raises as ``verify``; further frames are not read.
+    """Return the file's (first) picture: upright, straight alpha, CMYK as sRGB. Raises like ``verify``; other frames are not read.
 
-    room: what memory there is for work on it; a picture that is too large for that is a Problem before a pixel is read.
+    If the picture is too large for ``memory_budget``, InputError is raised before a pixel is read.
     """
     return decode_with_info(data, name, max_pixels, memory_budget)[0]
 
 
 def decode_with_info(data: bytes, name: str, max_pixels: int, memory_budget: MemoryBudget | None = None) -> tuple[Picture, ImageInfo]:
-    """``decode`` and what is known of the file, for one reading of it."""
+    """Return the picture, as ``decode``, and the file's properties, with one reading."""
     with translate_decoder_errors(name, data):
         reader, header = _open(data, name, max_pixels)
         if memory_budget is not None:
@@ -99,28 +99,28 @@ def decode_with_info(data: bytes, name: str, max_pixels: int, memory_budget: Mem
 
 
 def decode_ink_codes(data: bytes, name: str, max_pixels: int) -> Samples:
-    """The codes of a CMYK file's four inks, (h, w, 4 or more), 0 = no ink. Raises as ``verify``."""
+    """Return the codes of a CMYK file's inks, (h, w, 4 or more), 0 = no ink. Raises like ``verify``."""
     with translate_decoder_errors(name, data):
         reader, header = _open(data, name, max_pixels)
         return reader.read_samples(data, header, name)
 
 
 def decode_mask(data: bytes, name: str, max_pixels: int, memory_budget: MemoryBudget | None = None) -> Mask:
-    """The file as a mask (h, w): its brightness; where that is the same everywhere and alpha is not, its alpha."""
-    plate = decode(data, name, max_pixels, memory_budget)
-    shade = plate.pixels[:, :, 0] if plate.channels == 1 else colour.luma(plate.pixels)
-    if plate.alpha is None:
+    """Return the file as a mask (h, w), 0..1: its luma, or its alpha if the luma is constant and the alpha is not."""
+    picture = decode(data, name, max_pixels, memory_budget)
+    shade = picture.pixels[:, :, 0] if picture.channels == 1 else colour.luma(picture.pixels)
+    if picture.alpha is None:
         return freeze(shade)
-    seen = plate.alpha > 0
-    if np.ptp(plate.alpha) > 0 and (not seen.any() or np.ptp(shade[seen]) < 1 / 255):
-        return freeze(plate.alpha)
-    return freeze(shade * plate.alpha)
+    seen = picture.alpha > 0
+    if np.ptp(picture.alpha) > 0 and (not seen.any() or np.ptp(shade[seen]) < 1 / 255):
+        return freeze(picture.alpha)
+    return freeze(shade * picture.alpha)
 
 
 def encode(picture: Picture, options: EncodingOptions) -> bytes:
-    """The picture as a file of that format, with profile, resolution and metadata as far as the format holds them.
+    """Return the picture as a file of that format, with profile, resolution and metadata as far as the format can hold them.
 
-    The same picture and encoding give the same bytes. Raises ValueError for alpha into a format without it (``flatten`` first).
+    The same picture and options give the same bytes. Raises ValueError for alpha in a format without it (``flatten`` first).
     """
     if picture.alpha is not None and options.format not in ALPHA_FORMATS:
         raise ValueError(f"{options.format} holds no alpha")
@@ -130,10 +130,10 @@ def encode(picture: Picture, options: EncodingOptions) -> bytes:
 def encode_to_size_limit(
     picture: Picture, options: EncodingOptions, max_bytes: int, on_progress: Callable[[float], None]
 ) -> tuple[bytes, int]:
-    """``encode`` at the highest quality up to ``how.quality`` with which the file has at most ``limit`` bytes; and that quality.
+    """Return the file at the highest quality up to ``options.quality`` with at most ``max_bytes`` bytes, and that quality.
 
-    Where none fits, the smallest file there is: the caller compares. ``told``: called with 0..1 of the search before each further
-    attempt; what it raises ends it. Formats without loss have one size.
+    If no quality is small enough, the smallest file is returned: the caller compares. ``on_progress`` receives 0..1 of the search before
+    each further attempt and may raise to cancel. Lossless formats have one size.
     """
     if options.lossless or options.format in LOSSLESS_FORMATS:
         return encode(picture, options), options.quality
@@ -143,7 +143,7 @@ def encode_to_size_limit(
 def search_quality(
     encode_at_quality: Callable[[int], bytes], max_quality: int, max_bytes: int, on_progress: Callable[[float], None]
 ) -> tuple[bytes, int]:
-    """What ``write`` makes at the highest quality up to ``quality`` with at most ``limit`` bytes; and that quality."""
+    """Return the result of ``encode_at_quality`` at the highest quality with at most ``max_bytes`` bytes, and that quality."""
     best = encode_at_quality(max_quality)
     if len(best) <= max_bytes:
         return best, max_quality
@@ -159,9 +159,10 @@ def search_quality(
 
 
 def flatten(picture: Picture, background: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Picture:
-    """The picture without alpha, laid on an even colour (display-encoded 0..1 in the picture's own space); itself where it is opaque.
+    """Return the picture without alpha, on a plain background (display-encoded 0..1 in the picture's own space); the same picture if it is
+    opaque.
 
-    Blended in display-encoded values, as browsers and page-layout programs do. A grey picture takes the colour's luma.
+    It is blended in display-encoded values, as browsers and page-layout programs do. A grey picture uses the background's luma.
     """
     if picture.alpha is None:
         return picture
@@ -215,7 +216,7 @@ def _to_picture(samples: Samples, header: ImageHeader) -> Picture:
 
 
 def _normalise(samples: Samples, max_code: float) -> Pixels:
-    """Codes as float32 0..1, each exactly float32(code / levels)."""
+    """Return codes as float32 0..1, each exactly float32(code / max_code)."""
     if samples.dtype.kind == "f":
         return np.clip(np.nan_to_num(samples.astype(np.float32), posinf=1.0), 0.0, 1.0)
     made = np.ascontiguousarray(samples).astype(np.float32)
@@ -245,7 +246,7 @@ def _encode(picture: Picture, options: EncodingOptions) -> bytes:
 
 
 def _to_rgb(picture: Picture) -> Picture:
-    """A grey picture as RGB, for formats that know no grey."""
+    """Return a grey picture as RGB, for formats without grey."""
     if picture.channels == 3:
         return picture
     grey = picture.pixels if picture.icc is None else colour.from_linear(colour.to_linear(picture.pixels, picture.icc), None)
@@ -253,7 +254,7 @@ def _to_rgb(picture: Picture) -> Picture:
 
 
 def to_codes(picture: Picture, bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Colour and alpha as integer codes of ``bits`` bits, rounded half up: (h, w, n), uint8 up to 8 bits, else uint16."""
+    """Return colour and alpha as integer codes of ``bits`` bits, rounded half up: (h, w, n), uint8 up to 8 bits, otherwise uint16."""
     if picture.alpha is None:
         return picture.quantise_with(lambda values: _quantise(values, bits))
     joined = np.empty((picture.height, picture.width, picture.channels + 1), np.uint8 if bits == 8 else np.uint16)

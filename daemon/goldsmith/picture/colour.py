@@ -1,6 +1,6 @@
 """Colour: linear light by a profile's own curve, conversion between profiles, luminance.
 
-None for a profile means sRGB everywhere. "Linear" is the light of the profile's own primaries: only the curve is undone.
+None as a profile means sRGB everywhere. "Linear" is the light of the profile's own primaries: only the curve is undone.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ __all__ = [
     "transform_codes",
 ]
 
-# What red, green and blue light of Rec. 709 / sRGB primaries weigh in luminance.
+# Weights of red, green and blue light of Rec. 709 / sRGB primaries in luminance.
 REC709_WEIGHTS = (0.2126, 0.7152, 0.0722)
-# lcms' flags; without the second it replaces the way by a coarse table, off by up to 5 % even between matrix profiles.
+# lcms flags. Without the second, lcms uses a coarse table, with errors of up to 5 % even between matrix profiles.
 _LCMS_BLACK_POINT, _LCMS_NO_OPTIMISATION = 0x2000, 0x0100
 # ICC's rendering intents; relative and absolute are the colorimetric ones.
 RenderingIntent = Literal["perceptual", "relative", "saturation", "absolute"]
 _LCMS_INTENTS: dict[RenderingIntent, int] = {"perceptual": 0, "relative": 1, "saturation": 2, "absolute": 3}
-# Up to so many pixels threads cost more than they bring.
+# For at most this many pixels, threads cost more than they gain.
 _SERIAL_MAX_PIXELS = 1 << 17
 
 
 def to_linear(pixels: Pixels, icc: bytes | None) -> Pixels:
-    """Display-encoded (h, w, c) 0..1 as linear light 0..1, by the curve in the profile.
+    """Return display-encoded pixels (h, w, c), 0..1, as linear light 0..1, by the curve in the profile.
 
-    A profile of tables has no curve: its pixels come out as linear light of Rec. 709 primaries through lcms, clipped to that gamut.
+    A table-based profile has no curve: its pixels are converted by lcms to linear light of Rec. 709 primaries, clipped to that gamut.
     """
     curves = profile_curves(icc, pixels.shape[2])
     if curves is None:
@@ -54,7 +54,9 @@ def to_linear(pixels: Pixels, icc: bytes | None) -> Pixels:
 
 
 def from_linear(pixels: Pixels, icc: bytes | None) -> Pixels:
-    """The inverse of ``to_linear``: within 1/65535 of what it was given, where the profile's curve can be inverted."""
+    """Return the inverse of ``to_linear``, (h, w, c), 0..1, display-encoded: within 1/65535 of the original, if the profile's curve is
+    invertible.
+    """
     curves = profile_curves(icc, pixels.shape[2])
     if curves is None:
         return _convert_by_lcms(pixels, _linear_srgb(), _profile_or_srgb(icc))
@@ -62,10 +64,11 @@ def from_linear(pixels: Pixels, icc: bytes | None) -> Pixels:
 
 
 def convert_profile(picture: Picture, target_profile: str | bytes) -> Picture:
-    """The picture in another profile, by its name in ``PROFILE_NAMES`` or its bytes: relative colorimetric with black point compensation.
+    """Return the picture in another profile, given by its name in ``PROFILE_NAMES`` or its bytes: relative colorimetric with black point
+    compensation.
 
-    sRGB is kept as None. A grey picture stays grey for a grey profile or sRGB and becomes RGB for the others. The picture itself comes
-    back where it is in that profile already. Raises InputError for a profile lcms cannot use, KeyError for an unknown name.
+    sRGB is stored as None. A grey picture stays grey for a grey profile or sRGB and becomes RGB for others. The same picture is returned if
+    it is already in that profile. Raises InputError for a profile that lcms cannot use, KeyError for an unknown name.
     """
     icc = target_profile if isinstance(target_profile, bytes) else profiles.builtin_profile(target_profile)
     if icc == (picture.icc or profiles.builtin_profile("srgb")):
@@ -84,12 +87,14 @@ def convert_profile(picture: Picture, target_profile: str | bytes) -> Picture:
 
 
 def luminance(pixels: Pixels) -> Mask:
-    """Luminance of linear light (h, w, c) of Rec. 709 primaries -> (h, w); a grey picture's is itself. On encoded values: luma."""
+    """Return the luminance, (h, w), 0..1, of linear light (h, w, c), 0..1, of Rec. 709 primaries; a grey picture is its own luminance. For
+    encoded values it is the luma.
+    """
     return luma(pixels)
 
 
 def luma(pixels: Pixels) -> Mask:
-    """Weighted sum of the channels (Rec. 709 weights), (h, w, c) -> (h, w)."""
+    """Return the weighted sum of the channels (Rec. 709 weights), (h, w, c) -> (h, w), 0..1."""
     if pixels.shape[2] == 1:
         return pixels[:, :, 0]
     made: Mask = pixels @ np.asarray(REC709_WEIGHTS, np.float32)
@@ -97,7 +102,9 @@ def luma(pixels: Pixels) -> Mask:
 
 
 def cmyk_to_srgb(codes: Samples, max_code: float, icc: bytes | None) -> Pixels:
-    """CMYK (h, w, 4), 0 = no ink, as sRGB 0..1: through the profile where there is one, else R = (1 - C)(1 - K) and so on."""
+    """Return CMYK codes (h, w, 4), 0 = no ink, as sRGB (h, w, 3), 0..1: through the profile if there is one, otherwise R = (1 - C)(1 - K)
+    and so on.
+    """
     if icc is None:
         paper = 1 - codes.astype(np.float32) / np.float32(max_code)
         return np.asarray(paper[:, :, :3] * paper[:, :, 3:], dtype=np.float32)
@@ -125,9 +132,9 @@ def _profile_or_srgb(icc: bytes | None) -> bytes:
 
 
 def _convert_by_matrix(pixels: Pixels, source: bytes | None, target: bytes) -> Pixels | None:
-    """From one matrix profile to another in floats, clipped to the target's gamut; None where one of them is no such profile.
+    """Return the pixels converted between matrix profiles in floats, clipped to the target's gamut; None if one is not a matrix profile.
 
-    The same as lcms makes of it, and several times faster. Matrix profiles are black at zero: no black point to compensate.
+    The result equals that of lcms, several times faster. Matrix profiles have their black at zero: no black point needs compensation.
     """
     matrices = profiles.colorant_matrix(_profile_or_srgb(source)), profiles.colorant_matrix(target)
     if pixels.shape[2] != 3 or matrices[0] is None or matrices[1] is None:
@@ -151,7 +158,7 @@ def _linear_srgb() -> bytes:
 
 
 def _convert_by_lcms(pixels: Pixels, source: bytes, target: bytes) -> Pixels:
-    """Through 16-bit integers, without short cuts."""
+    """Return the pixels converted by lcms with 16-bit integers, without its optimisations."""
     codes = np.clip(pixels, 0.0, 1.0) * np.float32(65535)
     codes += np.float32(0.5)
     if not (profiles.matches_channels(target, 1) or profiles.matches_channels(target, 3)):
@@ -162,9 +169,9 @@ def _convert_by_lcms(pixels: Pixels, source: bytes, target: bytes) -> Pixels:
 def transform_codes(
     codes: Samples, source: bytes, target: bytes, intent: RenderingIntent = "relative", black_point_compensation: bool = True
 ) -> Pixels:
-    """Codes (h, w, 1, 3 or 4; uint8 or uint16) through lcms from one profile to another: 0..1, CMYK with 0 = no ink.
+    """Return codes (h, w, 1, 3 or 4; uint8 or uint16), converted by lcms between profiles: (h, w, n), 0..1, CMYK with 0 = no ink.
 
-    Without short cuts, at 16 bits. Raises InputError for a profile that lcms cannot use or of an unknown kind.
+    At 16 bits, without lcms's optimisations. Raises InputError for a profile that lcms cannot use or of an unknown kind.
     """
     import imagecodecs
 

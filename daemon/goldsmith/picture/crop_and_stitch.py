@@ -1,8 +1,8 @@
-"""Crop and stitch: fill the masked part of a picture with what an engine makes, so that no seam shows and nothing else changes.
+"""Crop and stitch: fill the masked part of a picture with an engine, without a visible seam and without any other change.
 
-The engine sees crops with their surroundings, at the scale it works best at. What comes back is brought to the tone of the
-picture by a smooth correction measured in a ring round the hole, given the picture's grain where it was made smaller, and laid
-in through the mask. A pixel whose mask is zero is copied, never computed.
+The engine sees crops with their surroundings, at its best scale. Its result is shifted to the tone of the picture by a smooth correction
+measured in a ring around the hole, gets the picture's grain if it was reduced, and is blended in through the mask. A pixel whose mask is
+zero is copied, never computed.
 """
 
 from __future__ import annotations
@@ -25,34 +25,35 @@ from goldsmith.picture.crop_planning import (
 from goldsmith.picture.picture import Mask, Picture, PixelPatch, Pixels, quantise
 from goldsmith.picture.smoothing import pull_push_fill, resize_values
 
-# Told 0..1; what it raises ends the work at once.
+# Receives 0..1; an exception from it ends the work.
 OnProgress = Callable[[float], None]
 
-# (pixels (h, w, 3), hole (h, w) of 0 and 1, seed, step) -> (h, w, 3) with the hole filled; what it does elsewhere is not used. ``step``
-# is told 0..1 as the one call gets on.
+# (pixels (h, w, 3), hole (h, w) of 0 and 1, seed, on_progress) -> (h, w, 3) with the hole filled; pixels outside the hole are not used.
+# ``on_progress`` receives 0..1 of this call.
 FillFunction = Callable[[Pixels, Mask, int, OnProgress], Pixels]
 
-# Differences this far (0..1) from the ring's own median count half: a rim or a shadow there is no difference of tone.
+# Differences this far (0..1) from the ring's own median count half: they are a rim or a shadow, not a difference in tone.
 OUTLIER_DIFFERENCE = 0.08
-# How closely the correction follows single px of the ring: at 1 it would carry their noise inwards, at 0.1 a seam begins to show.
+# How closely the correction follows single px of the ring: at 1 it would carry their noise inwards, at 0.1 a seam becomes visible.
 STIFFNESS = 0.4
-# The most, 0..1, that the fill's tone is moved anywhere.
+# The largest shift, 0..1, of the fill's tone.
 MAX_TONE_SHIFT = 0.25
-# How far, in px, from the hole the picture's grain is measured.
+# Distance in px from the hole within which the picture's grain is measured.
 GRAIN_SAMPLE_PX = 24
-# The most grain, as a standard deviation 0..1, that is ever put on.
+# The most grain that is added, as a standard deviation 0..1.
 MAX_GRAIN = 0.03
-# A fill that strays no further than this, 0..1, from one single colour is flat …
+# A fill that differs from a single colour by no more than this, 0..1, is flat …
 FLAT_TOLERANCE = 1 / 255
-# … which nothing is whose surroundings vary, as a standard deviation, by more than this.
+# … which is a failure if its surroundings vary by more than this standard deviation.
 MIN_TEXTURE_DEVIATION = 8 / 255
 
 
 @dataclass(frozen=True, slots=True)
 class StitchOptions:
-    """How to stitch: ``grow`` and ``feather`` in px of the picture, ``context`` as a part of the hole's longer side; ``side``,
-    ``multiple`` and ``enlarges`` are the engine's. ``generates``: it invents what it fills, so that one even colour in the midst of
-    texture (a black picture, say) is a failure of its own and no fill."""
+    """How to stitch: ``grow_px`` and ``feather_px`` in px of the picture, ``context_share`` as a share of the hole's longer side; the other
+    fields describe the engine. If it generates, one plain colour in the middle of texture (a black picture, for example) is a failure of
+    the engine.
+    """
 
     grow: int
     feather: int
@@ -66,24 +67,24 @@ class StitchOptions:
 
 @dataclass(frozen=True, slots=True)
 class StitchResult:
-    """The new picture and what was done: for each crop its box (left, top, width, height) and the scale it was filled at."""
+    """The new picture and what was done: for each crop its box (left, top, width, height) and the scale of the fill."""
 
-    # The given picture with patches; outside their boxes it is the very memory of the given one.
+    # The given picture with patches; outside their boxes it shares the memory of the given one.
     picture: Picture
     crops: tuple[tuple[int, int, int, int], ...]
     scales: tuple[float, ...]
-    # The mean size, 0..1, of the tone correction in the rings: how far off the engine's own tone was.
+    # The mean size, 0..1, of the tone correction in the rings: how wrong the engine's own tone was.
     seam_offset: float
     outside_pixels: int
     outside_changed: int
 
     @property
     def pixels(self) -> Pixels:
-        """The new picture's."""
+        """The pixels of the new picture, (h, w, c), 0..1, display-encoded."""
         return self.picture.pixels
 
     def findings(self) -> dict[str, int | float | list[float] | list[list[int]]]:
-        """What goes on record, as plain JSON."""
+        """Return the facts for the record, as plain JSON."""
         return {
             "regions": len(self.crops),
             "crops": [list(crop) for crop in self.crops],
@@ -103,13 +104,12 @@ def stitch(
     mask_bounds: CropBox | None = None,
     hidden_mask: Mask | None = None,
 ) -> StitchResult:
-    """The picture with every pixel where ``mask`` > 0 mixed with the fill in the mask's proportion.
+    """Return the picture with every pixel where ``mask`` > 0 mixed with the fill in proportion to the mask.
 
-    mask: (h, w), some of it > 0; ``solid`` is its ``find_mask_bounds``, where that is known already. ``hidden_share`` (h, w): what is > 0 there
-    stays, but the engine does not see it: it would carry it on. Pixels where the mask is 0 keep their codes at the picture's depth;
-    how many there are and how many changed all the same (always 0) is counted on integer codes. ``progress`` is told 0..1, also
-    while an engine is at work.
-    Raises InputError where the mask leaves nothing to fill from.
+    mask: (h, w), 0..1, not all 0. mask_bounds: its ``find_mask_bounds``, if already known. hidden_mask (h, w), 0..1: pixels above 0 stay,
+    but the engine does not see them, because it would continue them. Pixels whose mask is 0 keep their codes at the picture's depth; their
+    number, and the number that changed nevertheless (always 0), are counted on integer codes. ``on_progress`` receives 0..1, also while an
+    engine runs. Raises InputError if the mask leaves nothing to fill from.
     """
     mask_bounds = mask_bounds or find_mask_bounds(mask)
     masked = 0 if mask_bounds is None else int(np.count_nonzero(mask[mask_bounds.window] > 0))
@@ -139,12 +139,12 @@ def stitch(
 
 
 def _scale_progress(on_progress: OnProgress, index: int, count: int) -> OnProgress:
-    """What one crop of several tells of itself, as a part of the whole."""
+    """Return a callback for one crop of several, as a share of the whole."""
     return lambda fraction: on_progress((index + min(max(fraction, 0.0), 1.0)) / count)
 
 
 def _count_changed_outside(picture: Picture, result: Picture, mask: Mask, box: CropBox) -> int:
-    """Pixels in the box, outside which nothing is laid, whose codes differ though their mask is zero."""
+    """Return the number of pixels in the box whose codes differ although their mask is zero; outside the box nothing is blended."""
     before, after = (quantise(each.pixels_in(box.window), picture.depth) for each in (picture, result))
     return int(np.count_nonzero((before != after).any(axis=2) & (mask[box.window] == 0)))
 
@@ -157,7 +157,7 @@ class _FilledCrop:
 
 
 class _CropFiller:
-    """One patch under work: new pixels for the patch's core, other than before only where its own regions' mask is > 0."""
+    """Fill one crop: the new pixels of its core differ only where the mask of its own regions is > 0."""
 
     def __init__(
         self,
@@ -180,7 +180,7 @@ class _CropFiller:
         self._hidden_pixels = np.zeros_like(self._unknown) if hidden_mask is None else (hidden_mask[self._box.window] > 0) & ~self._unknown
 
     def fill_hole(self, fill_function: FillFunction, seed: int, on_progress: OnProgress) -> _FilledCrop:
-        """Fills, matches and mixes; the new pixels of the core, the scale of the fill and the mean correction of its tone."""
+        """Return the filled, matched and mixed pixels of the core, the scale of the fill and the mean correction of its tone."""
         known = _to_rgb(self._picture.pixels_in(self._box.window))
         hole = _dilate(self._unknown, self._options.grow)
         hole = self._unknown if hole.all() else hole
@@ -204,7 +204,7 @@ class _CropFiller:
     def _run_engine(
         self, fill_function: FillFunction, known: Pixels, hole: NDArray[np.bool_], scale: float, seed: int, on_progress: OnProgress
     ) -> Pixels:
-        """What the engine makes of the crop, brought to its scale and sides and back."""
+        """Return the engine's result for the crop, scaled to the engine's size and back."""
         height, width = hole.shape
         high, wide = (max(1, round(edge * scale)) for edge in (height, width))
         shown, gap = resize_values(known, high, wide), (resize_values(hole.astype(np.float32), high, wide) > 1e-3).astype(np.float32)
@@ -221,7 +221,7 @@ class _CropFiller:
         return resize_values(made[:high, :wide], height, width)
 
     def _blend_core(self, patch: Pixels) -> Pixels:
-        """The core: picture * (1 - m) + patch * m where the patch's own mask is > 0; every other pixel is copied."""
+        """Return the core: picture * (1 - m) + patch * m where the crop's own mask is > 0; every other pixel is copied."""
         view = self._core.relative_to(self._box).window
         share = (self._mask * _feather_weights(self._mask > 0, self._options.feather))[view]
         own = self._own_pixels[view]
@@ -233,19 +233,19 @@ class _CropFiller:
 
 
 def _widen_if_all_unknown(crop: CropBox, mask: Mask, crop_plan: CropPlan, open_regions: NDArray[np.bool_]) -> CropBox:
-    """The crop, or the whole picture where the crop shows nothing but hole."""
+    """Return the crop, or the whole picture if the crop shows nothing but the hole."""
     unknown = open_regions[crop_plan.regions_in(crop)] & (mask[crop.window] > 0)
     return CropBox(0, 0, *mask.shape) if unknown.all() else crop
 
 
 def _intersect(inner: CropBox, outer: CropBox) -> CropBox:
-    """``inner`` as far as it lies in ``outer``."""
+    """Return the part of ``inner`` inside ``outer``."""
     low = (max(inner.top, outer.top), max(inner.left, outer.left))
     return CropBox(*low, min(inner.bottom, outer.bottom), min(inner.right, outer.right))
 
 
 def _refuse_flat(known: Pixels, filled: Pixels, hole: NDArray[np.bool_]) -> None:
-    """Raises InputError where the fill is one even colour and what lies round the hole is not."""
+    """Raise InputError if the fill is one plain colour and its surroundings are not."""
     near = _dilate(hole, GRAIN_SAMPLE_PX) & ~hole
     if not near.any() or float(known[near].std(axis=0).max()) < MIN_TEXTURE_DEVIATION:
         return
@@ -261,7 +261,7 @@ def _to_rgb(pixels: Pixels) -> Pixels:
 
 
 def _dilate(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
-    """Wider by ``px`` in every direction."""
+    """Return the mask dilated by ``radius`` px."""
     import cv2
 
     if radius <= 0:
@@ -271,7 +271,9 @@ def _dilate(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
 
 
 def _feather_weights(mask: NDArray[np.bool_], feather_px: int) -> NDArray[np.float32]:
-    """0..1, rising from the mask's edge inwards over ``px``, over less where the mask is thinner: its middle is always 1."""
+    """Return weights 0..1 that rise from the mask's edge inwards over ``feather_px``, or over less where the mask is thinner, so that its
+    middle is 1.
+    """
     import cv2
 
     if feather_px <= 0 or mask.all():
@@ -283,10 +285,10 @@ def _feather_weights(mask: NDArray[np.bool_], feather_px: int) -> NDArray[np.flo
 
 
 def _tone_correction(known: Pixels, filled: Pixels, ring: NDArray[np.bool_]) -> tuple[Pixels, float]:
-    """The smooth field that carries the fill's tone over to the picture's, from where both are known; and its mean size there.
+    """Return the smooth field that shifts the fill's tone to the picture's, from pixels where both are known; and its mean size there.
 
-    A membrane: it follows the ring closely at the edge and flattens inwards. Differences far from the ring's median (the rim or
-    the shadow of what was removed) hardly count.
+    It is a membrane: it follows the ring closely at the edge and flattens inwards. Differences far from the ring's median (the rim or the
+    shadow of the removed object) hardly count.
     """
     if not ring.any():
         return np.zeros_like(filled), 0.0
@@ -298,7 +300,7 @@ def _tone_correction(known: Pixels, filled: Pixels, ring: NDArray[np.bool_]) -> 
 
 
 def _missing_grain(known: Pixels, filled: Pixels, hole: NDArray[np.bool_], seed: int) -> Pixels:
-    """(h, w, 1) noise that makes the fill as grainy as the picture is near the hole; zero where it is so already."""
+    """Return noise (h, w, 1) that makes the fill as grainy as the picture near the hole; zero if it already is."""
     near = _dilate(hole, GRAIN_SAMPLE_PX) & ~hole
     wanted, had = _noise_sigma(known, near), _noise_sigma(filled, hole)
     lacking = min(max(wanted * wanted - had * had, 0.0) ** 0.5, MAX_GRAIN)
@@ -309,7 +311,7 @@ def _missing_grain(known: Pixels, filled: Pixels, hole: NDArray[np.bool_], seed:
 
 
 def _noise_sigma(pixels: Pixels, mask: NDArray[np.bool_]) -> float:
-    """Standard deviation of the noise, 0..1, by a mask that is blind to edges and slopes (Immerkaer 1996), the median taken."""
+    """Return the standard deviation of the noise, 0..1, by a filter that ignores edges and slopes (Immerkaer 1996), as a median."""
     import cv2
 
     if not mask.any():
@@ -320,6 +322,6 @@ def _noise_sigma(pixels: Pixels, mask: NDArray[np.bool_]) -> float:
 
 
 def _dither(shape: tuple[int, ...], seed: int) -> Pixels:
-    """Triangular noise of one 8-bit code, for engines whose fills are no finer than that in a 16-bit picture."""
+    """Return triangular noise of one 8-bit code, for engines with 8-bit fills in a 16-bit picture."""
     steps = np.random.default_rng(seed).random((2, *shape), dtype=np.float32)
     return np.asarray((steps[0] - steps[1]) / 255, dtype=np.float32)

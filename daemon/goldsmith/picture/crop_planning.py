@@ -1,6 +1,6 @@
-"""Where to cut: a mask becomes a few crops, each with enough of its surroundings, so that cost follows the mask and not the picture.
+"""Plan crops: a mask becomes a few crops with enough surroundings, so that the cost depends on the mask and not on the picture.
 
-All boxes are in px of the picture. Nothing here looks at colours.
+All boxes are in px of the picture. Colours are not used here.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 
 from goldsmith.picture.picture import Mask
 
-# Side of the cells, in px, in which a mask's separate regions are told apart.
+# Side in px of the cells in which the separate regions of a mask are found.
 CELL_SIDE = 16
-# The least surroundings, in px, that a crop shows beside its hole.
+# A crop shows at least this many px around its hole.
 MIN_CONTEXT_PX = 32
-# Engines of any size are shown at most this many px: beyond it their time and memory grow faster than what they can tell.
+# Engines of any size see at most this many px: beyond it, time and memory grow faster than the benefit.
 MAX_FREE_SIDE = 1280
-# Engines that work well at one size only are shown small crops enlarged, but by no more than this: beyond it there is nothing to see.
+# Engines with a fixed size see small crops enlarged by at most this factor: beyond it there is no more detail.
 MAX_ENLARGEMENT = 4
-# A region thinner than this part of the engine's side is filled piece by piece at full size, rather than shrunk as a whole.
+# A region thinner than this share of the engine's side is filled piece by piece at full size instead of being reduced as a whole.
 MAX_THIN_SHARE = 0.3
 
 
 class CropBox(NamedTuple):
-    """Half-open: rows top..bottom, columns left..right."""
+    """A half-open box: rows top..bottom, columns left..right."""
 
     top: int
     left: int
@@ -53,22 +53,24 @@ class CropBox(NamedTuple):
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def union(self, other: CropBox) -> CropBox:
-        """The smallest box round both."""
+        """Return the smallest box around both."""
         low = (min(self.top, other.top), min(self.left, other.left))
         return CropBox(*low, max(self.bottom, other.bottom), max(self.right, other.right))
 
     def expand(self, px: int, height: int, width: int) -> CropBox:
-        """Larger by ``px`` at each side, as far as the picture goes."""
+        """Return the box enlarged by ``px`` on each side, clipped to the picture."""
         return CropBox(max(self.top - px, 0), max(self.left - px, 0), min(self.bottom + px, height), min(self.right + px, width))
 
     def relative_to(self, outer_box: CropBox) -> CropBox:
-        """The same box, counted from the corner of ``outer``."""
+        """Return the same box relative to the corner of ``outer_box``."""
         return CropBox(self.top - outer_box.top, self.left - outer_box.left, self.bottom - outer_box.top, self.right - outer_box.left)
 
 
 @dataclass(frozen=True, slots=True)
 class FillCrop:
-    """One crop to fill: ``core`` holds the hole, ``crop`` the hole and its surroundings, ``regions`` which of the mask's regions."""
+    """One crop to fill: ``core`` contains the hole, ``crop`` the hole and its surroundings, ``regions`` the numbers of the mask's regions
+    in it.
+    """
 
     core: CropBox
     crop: CropBox
@@ -77,13 +79,13 @@ class FillCrop:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CropPlan:
-    """How a mask is to be worked off: the patches, and the map of cells that says to which region each pixel belongs."""
+    """The crops for a mask, and the map of cells that gives the region of each pixel."""
 
     fill_crops: tuple[FillCrop, ...]
     cell_regions: NDArray[np.int32]
 
     def regions_in(self, box: CropBox) -> NDArray[np.int32]:
-        """(h, w) region numbers of the pixels in ``box``; 0 where the mask is zero throughout the cell."""
+        """Return the region numbers (h, w), counts from 1, of the pixels in ``box``; 0 where the mask is zero in the whole cell."""
         rows = np.arange(box.top, box.bottom) // CELL_SIDE
         columns = np.arange(box.left, box.right) // CELL_SIDE
         return self.cell_regions[np.ix_(rows, columns)]
@@ -92,12 +94,11 @@ class CropPlan:
 def plan_crops(
     mask: Mask, engine_side: int, context_share: float, *, enlarges: bool = False, mask_bounds: CropBox | None = None
 ) -> CropPlan:
-    """The crops that cover every pixel where ``mask`` > 0.
+    """Return the crops that cover every pixel where ``mask`` > 0.
 
-    mask: (h, w). side: the square in px that the engine works at, 0 = any size. context: surroundings at each side as a part of
-    the hole's longer side. enlarges: a crop may be smaller than ``side``, because the engine is shown it enlarged. within: the
-    mask's ``find_mask_bounds``, where it is known already. Crops whose work together is less than apart are merged; long thin regions are
-    cut in pieces.
+    mask: (h, w), 0..1. engine_side: the square in px that the engine works at, 0 = any size. context_share: surroundings on each side as a
+    share of the hole's longer side. enlarges: a crop may be smaller than ``engine_side``, because the engine sees it enlarged. mask_bounds:
+    the mask's ``find_mask_bounds``, if already known. Crops are merged if that saves work; long thin regions are split.
     """
     height, width = mask.shape
     framing = _CropFraming(engine_side, context_share, height, width, -(-engine_side // MAX_ENLARGEMENT) if enlarges else engine_side)
@@ -116,7 +117,7 @@ class _CropFraming:
     context_share: float
     height: int
     width: int
-    # The smallest square that is cut.
+    # The smallest square crop.
     min_side: int
 
     @property
@@ -125,12 +126,12 @@ class _CropFraming:
         return self.engine_side or MAX_FREE_SIDE
 
     def side_with_context(self, box: CropBox) -> int:
-        """The side of the square that shows the hole with its surroundings."""
+        """Return the side of the square that shows the hole with its surroundings."""
         longer = max(box.height, box.width)
         return longer + 2 * max(ceil(longer * self.context_share), MIN_CONTEXT_PX)
 
     def crop_around(self, box: CropBox) -> CropBox:
-        """A square round the box, moved and cut so that it lies inside the picture; any rectangle for an engine of any size."""
+        """Return a square around the box, moved and clipped into the picture; any rectangle for an engine of any size."""
         if not self.engine_side:
             return box.expand((self.side_with_context(box) - max(box.height, box.width)) // 2, self.height, self.width)
         want = max(self.side_with_context(box), self.min_side)
@@ -140,13 +141,13 @@ class _CropFraming:
 
 
 def _clamped_span(low: int, high: int, wanted_length: int, limit: int) -> tuple[int, int]:
-    """``want`` px round low..high, shifted into 0..limit and cut to it."""
+    """Return a span of ``wanted_length`` px around low..high, moved into 0..limit and clipped to it."""
     start = min(max((low + high - wanted_length) // 2, 0), max(limit - wanted_length, 0))
     return start, min(start + wanted_length, limit)
 
 
 def find_mask_bounds(mask: Mask) -> CropBox | None:
-    """The smallest box that holds every pixel where ``mask`` > 0; None where there is none. One look at the whole mask."""
+    """Return the smallest box with every pixel where ``mask`` (h, w), 0..1, is > 0, or None if there is none. Reads the mask once."""
     rows = np.flatnonzero(mask.max(axis=1) > 0)
     if not rows.size:
         return None
@@ -156,7 +157,7 @@ def find_mask_bounds(mask: Mask) -> CropBox | None:
 
 
 def _occupied_cells(mask: Mask, mask_bounds: CropBox) -> NDArray[np.bool_]:
-    """One value for each cell of CELL x CELL px: whether the mask, which is empty but for a box, has anything in it."""
+    """Return for each cell whether the mask has a pixel in it; the mask is empty outside ``mask_bounds``."""
     made = np.zeros([-(-edge // CELL_SIDE) for edge in mask.shape], np.bool_)
     top, left = mask_bounds.top // CELL_SIDE, mask_bounds.left // CELL_SIDE
     solid = mask[top * CELL_SIDE : mask_bounds.bottom, left * CELL_SIDE : mask_bounds.right] > 0
@@ -167,7 +168,7 @@ def _occupied_cells(mask: Mask, mask_bounds: CropBox) -> NDArray[np.bool_]:
 
 
 def _label_regions(occupied: NDArray[np.bool_], shape: tuple[int, ...], engine_side: int) -> tuple[NDArray[np.int32], dict[int, CropBox]]:
-    """Connected cells numbered from 1, and the box of each; specks that lie near each other share a number."""
+    """Return the connected cells, numbered from 1, and the box of each region; specks near each other share a number."""
     import cv2
 
     count, labels, stats, _ = cv2.connectedComponentsWithStats(occupied.astype(np.uint8), connectivity=8)
@@ -191,7 +192,7 @@ def _label_regions(occupied: NDArray[np.bool_], shape: tuple[int, ...], engine_s
 def _split_thin_regions(
     mask: Mask, labels: NDArray[np.int32], boxes: dict[int, CropBox], framing: _CropFraming
 ) -> tuple[NDArray[np.int32], dict[int, CropBox]]:
-    """Long thin regions (a wire across the sky) in pieces that fit the engine without being shrunk."""
+    """Return long thin regions (a wire across the sky) split into pieces that fit the engine without being reduced."""
     pitch = max(framing.max_full_size_side // 2 // CELL_SIDE, 1)
     kept: dict[int, CropBox] = {}
     following = max(boxes, default=0) + 1
@@ -216,7 +217,7 @@ def _cells_to_box(rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tupl
 
 
 def _is_thin(solid: NDArray[np.bool_], side: int) -> bool:
-    """Whether no point of the region lies deep inside it."""
+    """Return whether no point of the region lies deep inside it."""
     import cv2
 
     depth = cv2.distanceTransform(np.pad(solid, 1).astype(np.uint8), cv2.DIST_L2, 3)
@@ -224,7 +225,7 @@ def _is_thin(solid: NDArray[np.bool_], side: int) -> bool:
 
 
 def _merge_regions(boxes: dict[int, CropBox], framing: _CropFraming) -> Iterable[tuple[CropBox, frozenset[int]]]:
-    """Regions whose common crop is no larger than their own crops together, joined, until none are left to join."""
+    """Return the regions, joined as long as their common crop is no larger than their own crops together."""
     groups = [(box, frozenset({label})) for label, box in sorted(boxes.items(), key=lambda entry: entry[1])]
     before = len(groups) + 1
     while len(groups) < before:
@@ -243,7 +244,9 @@ def _merge_regions(boxes: dict[int, CropBox], framing: _CropFraming) -> Iterable
 
 
 def _is_worth_merging(merged: CropBox, first: CropBox, second: CropBox, framing: _CropFraming) -> bool:
-    """Whether one crop for both is no more work than two, and the fill no coarser: what fits alone is not shrunk for being together."""
+    """Return whether one crop for both is no more work than two, and the fill no coarser: a crop that fits alone is not reduced for being
+    merged.
+    """
     if framing.crop_around(merged).area > framing.crop_around(first).area + framing.crop_around(second).area:
         return False
     return framing.side_with_context(merged) <= max(

@@ -31,6 +31,7 @@ class ParametricCurve:
     f: float = 0.0
 
     def to_linear(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return linear light 0..1 of display-encoded values 0..1, of any shape (n, ...)."""
         upper = _power(values * np.float32(self.a) + np.float32(self.b), self.g)
         if self.e:
             upper += np.float32(self.e)
@@ -40,6 +41,7 @@ class ParametricCurve:
         return upper
 
     def from_linear(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return display-encoded values 0..1 of linear light 0..1, of any shape (n, ...)."""
         upper = _power(values - np.float32(self.e) if self.e else values, 1 / self.g)
         if (self.a, self.b) != (1.0, 0.0):
             upper -= np.float32(self.b)
@@ -54,14 +56,16 @@ class ParametricCurve:
 
 @dataclass(frozen=True)
 class TableCurve:
-    """Evenly spaced samples of Y over X 0..1, joined by straight lines."""
+    """Evenly spaced samples of Y over X 0..1, linearly interpolated."""
 
     samples: tuple[float, ...]
 
     def to_linear(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return linear light 0..1 of display-encoded values 0..1, of any shape (n, ...)."""
         return np.interp(values, np.linspace(0, 1, len(self.samples)), self.samples).astype(np.float32)
 
     def from_linear(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return display-encoded values 0..1 of linear light 0..1, of any shape (n, ...)."""
         return np.interp(values, self.samples, np.linspace(0, 1, len(self.samples))).astype(np.float32)
 
 
@@ -71,7 +75,7 @@ SRGB_TRC = ParametricCurve(*SRGB_CURVE_PARAMETERS)
 
 @lru_cache(maxsize=32)
 def profile_curves(icc: bytes | None, channels: int) -> tuple[IccCurve, ...] | None:
-    """The profile's curve for each channel; None where it works by tables (or its curves cannot be used either way)."""
+    """Return the profile's curve for each channel; None if it is table-based (or its curves cannot be inverted)."""
     if icc is None:
         return (SRGB_TRC,) * channels
     if any(read_icc_tag(icc, name) for name in (b"A2B0", b"A2B1", b"D2B0")):

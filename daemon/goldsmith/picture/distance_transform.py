@@ -1,4 +1,4 @@
-"""How far each pixel lies from the nearest one outside a shape: exact, and the same every time."""
+"""The distance of each pixel to the outside of a shape: exact and reproducible."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from goldsmith.picture.picture import Mask
 
 
 def distance_transform(shape: NDArray[np.uint8] | NDArray[np.bool_]) -> Mask:
-    """(h, w): of each pixel that is not 0 the distance in px to the nearest that is, 0 elsewhere; at least one pixel must be 0.
+    """Return (h, w): for each pixel that is not 0, the distance in px to the nearest one that is; 0 elsewhere. At least one pixel must be
+    0.
 
-    OpenCV's own precise distances differ in their last bit with where the array happens to lie in memory. Their squares are whole
-    numbers, so what is rounded there is exact.
+    The last bit of OpenCV's precise distances depends on the array's memory address. Their squares are whole numbers, so rounding makes
+    them exact.
     """
     import cv2
 

@@ -1,4 +1,4 @@
-"""Fewer bits without bands: triangular dither, the same every time for the same seed."""
+"""Reduce the bit depth without banding: triangular dither, reproducible for a seed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _ON_CODE_TOLERANCE = 0.02
 
 
 def dither(pixels: Pixels, depth: int, seed: int, *, out: Pixels | None = None) -> Pixels:
-    """Pixels (h, w, c), moved to codes of ``depth`` bits by triangular noise of one code to each side.
+    """Return pixels (h, w, c), 0..1, display-encoded, moved to codes of ``depth`` bits by triangular noise of one code on each side.
 
-    One noise serves all channels, so that grey stays grey. A value that is a code already (to a fiftieth of a step) stays that
-    code: what nobody touched, clean white and clean black come through as they are. The mean of a flat area is kept.
-    ``into``: the array that takes the result, ``pixels`` itself where nobody else has it; a new one where none is given.
-    Lipshitz, Wannamaker and Vanderkooy, "Quantization and Dither" (JAES 1992).
+    One noise serves all channels, so that grey stays grey. A value that is already a code (to a fiftieth of a step) keeps that code, so
+    that untouched pixels, clean white and clean black stay unchanged. The mean of a flat area is kept. ``out``: the array for the result,
+    which may be ``pixels`` itself if nobody else uses it; default: a new one. Lipshitz, Wannamaker and Vanderkooy, "Quantization and
+    Dither" (JAES 1992).
     """
     levels = np.float32(2**depth - 1)
     rng = np.random.default_rng(seed)
@@ -31,7 +31,7 @@ def _dither_to_codes(scaled: NDArray[np.float32], rng: np.random.Generator) -> N
     nearest = np.floor(scaled + np.float32(0.5))
     off = np.abs(scaled - nearest) > _ON_CODE_TOLERANCE
     shape = scaled.shape[:2]
-    grain = rng.random(shape, dtype=np.float32) - rng.random(shape, dtype=np.float32)  # drawn even where unused: rows stay in step
+    grain = rng.random(shape, dtype=np.float32) - rng.random(shape, dtype=np.float32)  # drawn even if unused: rows stay in step
     moved = np.floor(scaled + grain[:, :, None] + np.float32(0.5))
     made: NDArray[np.float32] = np.where(off, moved, nearest)
     return made

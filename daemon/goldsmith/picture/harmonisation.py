@@ -1,4 +1,4 @@
-"""A layer made to belong: its tone brought towards the picture's, its grain made up to the picture's, the picture's light round its edge."""
+"""Harmonise a layer with its backdrop: transfer tone and colour, match grain, and wrap the backdrop's light around its edge."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from goldsmith.picture.quality_metrics import estimate_noise
 from goldsmith.picture.slab_processing import map_slabs, map_slabs_with_row
 from goldsmith.picture.smoothing import gaussian_blur
 
-# Longest side, in px, at which tones are measured.
+# Longest side in px at which tones are measured.
 _MEASURE_SIDE = 256
-# How far contrast and colourfulness may be brought down or up: more turns an object into another one.
+# Limits of the gain for contrast and saturation: more would turn an object into another one.
 _MIN_GAIN, _MAX_GAIN = 0.6, 1.6
-# How far the means of L*, a* and b* may be moved.
+# Limits of the shift of the means of L*, a* and b*.
 _MAX_MEAN_SHIFT = np.array([18.0, 14.0, 14.0], np.float32)
-# A blur of more px than this is worked out at a smaller size.
+# px. A wider blur is computed at a reduced size.
 _MAX_FULL_SIZE_BLUR = 64
 
 
 def transfer_colour(layer: Pixels, coverage: Mask, backdrop: Pixels, amount: float) -> Pixels:
-    """The layer (h, w, c) with means and deviations brought by ``amount`` (0..1) towards those of ``ground`` (any size, c).
+    """Return the layer (h, w, c), 0..1, display-encoded, with means and deviations shifted by ``amount`` (0..1) towards those of
+    ``backdrop`` (any size, c).
 
-    Reinhard et al., "Color Transfer between Images" (2001), in CIE L*a*b*: x' = (x - mean) s / s0 + mean'. Both deviations' ratio
-    and the way of the means are bounded, so that a red box stays a red box. Only what ``cover`` (h, w) shows is measured.
+    Reinhard et al., "Color Transfer between Images" (2001), in CIE L*a*b*: x' = (x - mean) s / s0 + mean'. The ratio of the deviations and
+    the shift of the means are limited, so that a red box stays a red box. Only the part under ``coverage`` (h, w), 0..1, is measured.
     """
     if coverage.max() <= 0:
         return layer
@@ -36,10 +37,11 @@ def transfer_colour(layer: Pixels, coverage: Mask, backdrop: Pixels, amount: flo
 
 
 def match_grain(layer: Pixels, coverage: Mask, backdrop: Pixels, seed: int) -> tuple[Pixels, float]:
-    """The layer as grainy as ``ground``, and the deviation of the noise that was added, 0..1; never smoother than it was.
+    """Return the layer (h, w, c), 0..1, display-encoded, as grainy as ``backdrop``, and the deviation of the added noise, 0..1; never
+    smoother than before.
 
-    The noise is measured in the quiet parts of both (``assess.noise``) and is the same in all channels. What is nearly black or
-    white gets less of it, as film and sensors give it.
+    The noise is measured in the quiet parts of both (``quality_metrics.estimate_noise``) and is the same in all channels. Nearly black and
+    nearly white parts get less of it, as with film and sensors. ``coverage`` is (h, w), 0..1.
     """
     shade = luma(layer)
     shown = np.where(coverage > 0.98, shade, np.float32(0.0))  # tiles with black in them are not measured
@@ -60,10 +62,11 @@ def match_grain(layer: Pixels, coverage: Mask, backdrop: Pixels, seed: int) -> t
 
 
 def wrap_light(composited: Pixels, backdrop: Pixels, coverage: Mask, amount: float, radius: float) -> Pixels:
-    """What was laid, with the light of the ground behind it running over its edge from outside; all of one size.
+    """Return the composite (h, w, c), 0..1, display-encoded, with the light of the backdrop wrapped over the layer's edge from outside; all
+    of one size.
 
-    The weight is cover x (1 - blurred cover), strongest at the very edge and gone ``radius`` px further in; there the blurred
-    ground is screened over the layer. Nothing outside the layer changes.
+    The weight is coverage x (1 - blurred coverage), highest at the edge and gone ``radius`` px further in; there, the blurred backdrop is
+    screened over the layer. Nothing outside the layer changes. ``coverage`` is (h, w), 0..1.
     """
     inside = _blur(coverage, radius)
     light = _blur(backdrop, radius * 1.5)
@@ -75,7 +78,7 @@ def wrap_light(composited: Pixels, backdrop: Pixels, coverage: Mask, amount: flo
             return piece
         lit = weight[:, :, None] * light[rows]
         lit *= 1 - piece
-        piece += lit  # + 0 where nothing weighs: the same bits
+        piece += lit  # + 0 where the weight is zero: the same bits
         return piece
 
     return map_slabs_with_row(composited, slab)
@@ -96,7 +99,7 @@ def _blur(values: NDArray[np.float32], radius: float) -> NDArray[np.float32]:
 
 
 def _downscale(values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """(h, w[, c]) by area; many times as fast as plane by plane."""
+    """Return (h, w[, c]) reduced by area; many times as fast as plane by plane."""
     import cv2
 
     made: NDArray[np.float32] = cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA)
@@ -104,7 +107,7 @@ def _downscale(values: NDArray[np.float32], height: int, width: int) -> NDArray[
 
 
 def _lab_statistics(pixels: Pixels, coverage: Mask) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and standard deviation of L*, a* and b*, weighted with cover, seen small."""
+    """Return the mean and standard deviation of L*, a* and b*, weighted with the coverage, measured at a reduced size."""
     height, width = coverage.shape
     shrink = min(1.0, _MEASURE_SIDE / max(height, width))
     size = max(1, round(height * shrink)), max(1, round(width * shrink))

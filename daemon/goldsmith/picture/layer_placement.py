@@ -1,4 +1,4 @@
-"""Placing: a layer brought to its size, turned, and put down on a picture; only whole px are kept exactly as they are."""
+"""Place a layer on a picture: scaled, rotated and shifted; only shifts by whole px keep its values exactly."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from goldsmith.picture.size_fitting import MAX_PIXELS, MAX_SIDE, Anchor, Size, a
 
 FitMode = Literal["none", "contain", "cover"]
 
-# From this cover on a turned layer is drawn with the sharp filter; below, colours are weighted with alpha and never overshoot.
+# From this coverage on, a rotated layer is drawn with the sharp filter; below it, colours are weighted with alpha and never overshoot.
 _OPAQUE_COVERAGE = np.float32(0.98)
-# How far, in px from side to side, the sharp filter looks: nothing transparent may lie in there.
+# Width of the sharp filter in px: nothing transparent may lie inside it.
 _FILTER_WIDTH = 9
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a layer lies, and how large; all in px of the picture.
+    """Where a layer lies, and how large it is; all in px of the picture.
 
-    box: what ``fit`` brings it to the size of; scale: factor on top; rotation: degrees clockwise; anchor: which of nine points of
-    the layer (of its bounding box, where it is turned) lies on the same point of the picture; offset: from there, right and down.
+    box: the size that the fit brings it to; scale: an additional factor; rotation: degrees clockwise; anchor: which of nine points of the
+    layer (of its bounding box if it is rotated) lies on the same point of the picture; offset: from there, right and down.
     """
 
     fit_box: Size
@@ -39,20 +39,20 @@ class Placement:
 
 
 class PlacedLayer(NamedTuple):
-    """What of a layer lies in the picture."""
+    """The visible part of a layer."""
 
     window: Window
     # (rows, columns, c) of the window, or (1, 1, c) for one colour.
     pixels: Pixels
-    # (rows, columns): how much the layer covers.
+    # (rows, columns): the layer's coverage.
     coverage: Mask
 
 
 def place_layer(layer: Picture, canvas_size: Size, placement: Placement) -> PlacedLayer | None:
-    """The layer's pixels where they come to lie in a picture of that size; None where it lies wholly outside.
+    """Return the layer's pixels at their place in a picture of that size, or None if it lies completely outside.
 
-    A layer at its own size, neither turned nor moved by parts of a px, keeps its values bit for bit. Raises InputError where it
-    would be larger than any picture may be.
+    A layer at its own size, not rotated and shifted by whole px, keeps its values bit for bit. Raises InputError if it would be larger than
+    the largest picture.
     """
     fitted = _resize_to_fit(layer, placement)
     turned = placement.rotation_degrees % 360
@@ -76,7 +76,7 @@ def _resize_to_fit(layer: Picture, placement: Placement) -> Picture:
 
 
 def _rotated_size(size: Size, degrees: float) -> Size:
-    """Width and height that a turned rectangle takes up."""
+    """Return the width and height of a rotated rectangle."""
     across, down = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
     return math.ceil(size[0] * across + size[1] * down - 1e-6), math.ceil(size[0] * down + size[1] * across - 1e-6)
 
@@ -91,7 +91,7 @@ def _crop_to_canvas(layer: Picture, canvas_size: Size, left: int, top: int) -> P
 
 
 def _rotate_and_shift(layer: Picture, canvas_size: Size, degrees: float, left: float, top: float) -> PlacedLayer | None:
-    """The layer turned about its middle, its bounding box at ``left``, ``top``."""
+    """Return the layer rotated about its centre, with its bounding box at ``left``, ``top``."""
     import cv2
 
     wide, high = _rotated_size((layer.width, layer.height), degrees)
@@ -122,7 +122,7 @@ def _rotate_and_shift(layer: Picture, canvas_size: Size, degrees: float, left: f
 
 
 def expand_channels(layer: Picture, channels: int) -> Picture:
-    """A grey layer with three channels where the picture has three."""
+    """Return a grey layer with three channels if the picture has three."""
     if layer.channels == channels:
         return layer
     return replace(layer, pixels=np.repeat(layer.pixels, channels, axis=2))

@@ -1,4 +1,4 @@
-"""What a camera would have done, in linear light by the picture's own profile: exposure and white balance."""
+"""Exposure and white balance as a camera would apply them, in linear light of the picture's own profile."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from goldsmith.picture.slab_processing import PixelChange
 
 Float64Array = NDArray[np.float64]
 
-# XYZ to the sharpened cone responses of Lam (1985), as ICC.1:2022, annex E, and CIE 160:2004 have it.
+# XYZ to the sharpened cone responses of Lam (1985), as in ICC.1:2022, annex E, and CIE 160:2004.
 BRADFORD_MATRIX = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _DAYLIGHT_KELVIN = 6504.0
-# What 100 of temperature and of tint amount to. With it temperature stays within 4000 to 25000 K, where CIE defines daylight.
+# The range of temperature and of tint at 100. The temperature then stays within 4000 to 25000 K, where CIE defines daylight.
 _MAX_MIRED_SHIFT, _MAX_DUV = 95.0, 0.03
 _MAX_CONE_RATIO = 8.0
 
 
 class LinearLight:
-    """Linear light and XYZ (D50) of the pixels of one profile, three channels or one. A grey profile's curve serves three alike."""
+    """Linear light and XYZ (D50) of the pixels of one profile, three channels or one. A grey profile's curve serves three equally."""
 
     def __init__(self, icc: bytes | None) -> None:
         self._icc = icc
         self._grey = icc is not None and profiles.matches_channels(icc, 1)
 
     def to_linear(self, pixels: Pixels) -> Pixels:
-        """Display-encoded (h, w, c) as linear light of the profile's own primaries."""
+        """Return display-encoded pixels (h, w, c), 0..1, as linear light of the profile's own primaries."""
         if self._grey and pixels.shape[2] == 3:
             return np.repeat(colour.to_linear(np.ascontiguousarray(pixels[:, :, :1]), self._icc), 3, axis=2)
         return colour.to_linear(pixels, self._icc)
 
     def from_linear(self, linear: Pixels) -> Pixels:
-        """The inverse of ``linear``; what is below 0 or above 1 ends there."""
+        """Return linear light (h, w, c) as display-encoded pixels, clipped to 0..1."""
         held = np.clip(linear, 0.0, 1.0)
         if self._grey and linear.shape[2] == 3:
             return np.repeat(colour.from_linear(np.ascontiguousarray(held[:, :, :1]), self._icc), 3, axis=2)
@@ -44,7 +44,7 @@ class LinearLight:
 
     @cached_property
     def xyz_matrix(self) -> Float64Array:
-        """(3, 3): linear light to XYZ at D50. A profile of tables is read as Rec. 709 light, and so is a grey one."""
+        """The matrix (3, 3) from linear light 0..1 to XYZ at D50. A table-based or grey profile is read as Rec. 709 light."""
         own = None if self._icc is None or profile_curves(self._icc, 3) is None else profiles.colorant_matrix(self._icc)
         if own is not None:
             return own
@@ -53,12 +53,14 @@ class LinearLight:
         return srgb
 
     def linearise_colour(self, colour_values: tuple[float, float, float]) -> Float64Array:
-        """One display-encoded colour as linear light, (3,)."""
+        """Return one display-encoded colour, 0..1, as linear light, (3,)."""
         return self.to_linear(np.array(colour_values, np.float32).reshape(1, 1, 3)).reshape(3).astype(np.float64)
 
 
 def exposure_change(light: LinearLight, stops: float, white_balance: Float64Array | None = None) -> PixelChange:
-    """Light times 2 ** stops, through ``balance`` (3, 3) before that; both in one matrix, so that nothing is clipped in between."""
+    """Return the change that multiplies linear light by 2 ** stops, after ``white_balance`` (3, 3), in units of light; one matrix, so that
+    nothing is clipped in between.
+    """
     matrix = (2.0**stops * (np.eye(3) if white_balance is None else white_balance)).T.astype(np.float32)
 
     def change(pixels: Pixels) -> Pixels:
@@ -69,9 +71,9 @@ def exposure_change(light: LinearLight, stops: float, white_balance: Float64Arra
 
 
 def white_balance_from_neutral(light: LinearLight, white: Float64Array) -> Float64Array | None:
-    """The matrix on linear light that makes ``white`` (linear light) neutral and keeps how bright it is: Bradford adaptation.
+    """Return the matrix (3, 3) on linear light that makes ``white`` (3,), 0..1, neutral and keeps its brightness: Bradford adaptation.
 
-    None where it is no white by any measure: black, or of one colour only.
+    None if it cannot be a white: black, or a single colour.
     """
     made = light.xyz_matrix @ np.asarray(white, np.float64)
     if made[1] < 1e-3:
@@ -80,10 +82,11 @@ def white_balance_from_neutral(light: LinearLight, white: Float64Array) -> Float
 
 
 def white_balance_from_temperature(light: LinearLight, temperature: float, tint: float) -> Float64Array:
-    """The matrix on linear light for -1..1 each: temperature (amber +) along CIE daylight in mired, tint (magenta +) across it.
+    """Return the matrix (3, 3) on linear light for -1..1 each: temperature (amber +) along CIE daylight in mired, tint (magenta +) across
+    it.
 
-    The picture is taken as lit by daylight of 6504 K that was bluer (amber) or yellower by up to 95 mired; daylight by CIE 15:2018,
-    its green and magenta at right angles to that in CIE 1960 u, v, up to 0.03.
+    The picture is assumed to be lit by daylight that was bluer (amber) or yellower than 6504 K by up to 95 mired; daylight by CIE 15:2018,
+    green and magenta at right angles to it in CIE 1960 u, v, up to 0.03.
     """
     here = _daylight_xyz(0.0, 0.0)
     to_d50 = bradford_adaptation(here, np.array(profiles.D50_WHITE))
@@ -92,7 +95,7 @@ def white_balance_from_temperature(light: LinearLight, temperature: float, tint:
 
 
 def bradford_adaptation(source: Float64Array, target: Float64Array) -> Float64Array:
-    """Bradford's matrix on XYZ from the white ``source`` to the white ``target``."""
+    """Return Bradford's matrix (3, 3) on XYZ from the white ``source`` to the white ``target``, each (3,) in units of Y = 1."""
     ratio = (BRADFORD_MATRIX @ target) / (BRADFORD_MATRIX @ source)
     return np.asarray(np.linalg.inv(BRADFORD_MATRIX) @ np.diag(ratio) @ BRADFORD_MATRIX)
 
@@ -106,7 +109,7 @@ def _adaptation_in_linear(light: LinearLight, source: Float64Array, target: Floa
 
 
 def _daylight_xyz(temperature: float, tint: float) -> Float64Array:
-    """XYZ (Y = 1) of CIE daylight: above 0 bluer than 6504 K; tint above 0 greener, for that is what is to be taken away."""
+    """Return XYZ (Y = 1) of CIE daylight: above 0 bluer than 6504 K; tint above 0 greener, because green is to be removed."""
     u, v = _daylight_uv(temperature)
     before, after = _daylight_uv(temperature - 0.01), _daylight_uv(temperature + 0.01)
     along = np.array(after) - np.array(before)
@@ -118,7 +121,7 @@ def _daylight_xyz(temperature: float, tint: float) -> Float64Array:
 
 
 def _daylight_uv(temperature: float) -> tuple[float, float]:
-    """CIE 1960 u, v of daylight (CIE 15:2018, equations 4.1 to 4.3)."""
+    """Return CIE 1960 u, v of daylight (CIE 15:2018, equations 4.1 to 4.3)."""
     kelvin = 1e6 / (1e6 / _DAYLIGHT_KELVIN - temperature * _MAX_MIRED_SHIFT)
     if kelvin <= 7000:
         x = 0.244063 + 0.09911e3 / kelvin + 2.9678e6 / kelvin**2 - 4.6070e9 / kelvin**3

@@ -1,7 +1,7 @@
-"""How much memory work on a picture takes, so that one that is too large is told before anything is done, and not by a failure later.
+"""The memory that work on a picture takes, so that a picture that is too large is refused before the work and not by a failure during it.
 
-A picture is float32: 12 bytes a pixel in RGB. An operation holds what it is given and what it makes, works in strips, and is held by a test
-to what it says it takes. So the most that a job takes is known from the picture's size alone.
+A picture is float32: 12 bytes a pixel in RGB. An operation holds its input and its result and works in strips; a test checks how many bytes
+it declares. So the memory of a job follows from the picture's size.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from dataclasses import dataclass
 
 from goldsmith.errors import InputError
 
-# Bytes that a job takes for each pixel of its largest picture: four pictures of RGB, the codec's own and the file among them. With alpha it
-# is a third more: a picture of RGBA has four planes and not three.
+# Bytes that a job takes for each pixel of its largest picture: four RGB pictures, including the codec's and the file. With alpha it is a
+# third more: an RGBA picture has four planes instead of three.
 BYTES_PER_PIXEL = 48
-# Bytes that it takes besides, whatever the picture's size: libraries, strips under work, a small engine.
+# Bytes that a job takes in addition, whatever the picture's size: libraries, strips in work, a small engine.
 OVERHEAD_BYTES = 512 << 20
-# Pixels; so small a picture always fits.
+# Pixels. A picture of this size always fits.
 ALWAYS_ALLOWED_PIXELS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryBudget:
-    """What a job may have: ``memory`` bytes, of which it takes ``per_pixel`` for each pixel of a picture."""
+    """The memory of a job in bytes, and the bytes it takes for each pixel of a picture."""
 
     limit_bytes: int
     bytes_per_pixel: int = BYTES_PER_PIXEL
 
     def check_size(self, name: str, width: int, height: int, has_alpha: bool = False) -> None:
-        """Raise InputError where a picture of that size would not fit; ``name`` is what it goes by in the sentence."""
+        """Raise InputError if a picture of that size in px would not fit; ``name`` is its name in the sentence."""
         needed = width * height * self.bytes_per_pixel * (4 if has_alpha else 3) // 3 + OVERHEAD_BYTES
         if needed <= self.limit_bytes or width * height <= ALWAYS_ALLOWED_PIXELS:
             return

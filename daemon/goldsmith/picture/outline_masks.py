@@ -1,4 +1,4 @@
-"""Masks of things whose outline is known as points: a face, a hand, a line of text."""
+"""Masks of objects whose outline is known as points: a face, a hand, a line of text."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from goldsmith.picture.picture import Mask
 # (n, 2): x and y of the corners of a polygon, in px; (0, 0) is the upper left corner of the upper left pixel.
 Outline = NDArray[np.float32]
 
-# Bits below one px at which outlines are drawn.
+# Subpixel bits of the drawn outlines.
 _SUBPIXEL_BITS = 4
 
 
 def outlines_to_mask(height: int, width: int, outlines: Sequence[tuple[Outline, float, float]]) -> Mask:
-    """The union (h, w), 0..1, of outlines; each comes with how far it is grown and how wide its soft edge is, both in px.
+    """Return the union (h, w), 0..1, of outlines; each comes with the px it is grown by and the width of its soft edge in px.
 
-    The edge is 0.5 at the grown outline. Cost follows the outlines' area.
+    The edge is 0.5 at the grown outline. The cost depends on the outlines' area.
     """
     made = np.zeros((height, width), np.float32)
     for outline, grow, soft in outlines:
@@ -39,18 +39,18 @@ def outlines_to_mask(height: int, width: int, outlines: Sequence[tuple[Outline, 
     return made
 
 
-# A found thing's mask above this is part of it, for whoever removes it.
+# A detected object's mask above this is part of it, for a step that removes it.
 _OBJECT_THRESHOLD = 0.02
-# How far beyond its soft rim a thing still shows in the picture, in parts of the square root of the picture's area.
+# How far beyond its soft rim an object is still visible, as a share of the square root of the picture's area.
 _RIM_SHARE = 0.004
-# Gaps are closed that are narrower than this many times as much.
+# Gaps narrower than this many times that distance are closed.
 _GAP_FACTOR = 2
 
 
 def cover_whole_object(mask: Mask) -> Mask:
-    """Of a thing that was found, (h, w) 0..1, all of it: 1 to the end of its soft rim and a little beyond, with its narrow gaps.
+    """Return the whole detected object, (h, w), 0..1: 1 to the end of its soft rim and slightly beyond, with its narrow gaps closed.
 
-    Half of a hair stays as a ghost where it is only half replaced.
+    Half of a hair would stay as a ghost if it were only half replaced.
     """
     import cv2
 
@@ -66,14 +66,16 @@ def cover_whole_object(mask: Mask) -> Mask:
 
 
 def convex_hull(points: Outline) -> Outline:
-    """The corners of the smallest convex polygon round some points."""
+    """Return the corners (n, 2) px of the smallest convex polygon around the points."""
     import cv2
 
     return np.asarray(cv2.convexHull(np.ascontiguousarray(points, dtype=np.float32)), np.float32).reshape(-1, 2)
 
 
 def ellipse_outline(centre: tuple[float, float], half_axes: tuple[float, float], rotation: float) -> Outline:
-    """An ellipse as 72 corners: its middle, half its width and height before it is turned, its turn in radians, clockwise as seen."""
+    """Return an ellipse as 72 corners, (72, 2) px: its centre, half its width and height before the rotation, and the rotation in radians,
+    clockwise.
+    """
     angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
     across, down = half_axes[0] * np.cos(angles), half_axes[1] * np.sin(angles)
     x = centre[0] + across * math.cos(rotation) - down * math.sin(rotation)
@@ -91,6 +93,6 @@ def _rasterise(outline: Outline, height: int, width: int) -> NDArray[np.uint8]:
 
 
 def _soften_edge(shape: NDArray[np.uint8], grow_px: float, edge_width: float) -> Mask:
-    """By the distance of each pixel to the outline."""
+    """Soften the edge by the distance of each pixel to the outline."""
     depth = np.where(shape > 0, distance_transform(shape) - 0.5, 0.5 - distance_transform(1 - shape))
     return np.asarray(np.clip((depth + grow_px) / max(edge_width, 1.0) + 0.5, 0.0, 1.0), np.float32)

@@ -1,6 +1,6 @@
-"""A picture is the decoded picture under work: pixels, alpha, profile, depth, metadata and its named masks.
+"""A decoded picture: pixels, alpha, profile, depth, metadata and its named masks.
 
-The contract below is held where pictures are made (the codec) and where they are written; in between nobody checks.
+The contract below is enforced where pictures are made (the codec) and where they are written; the code in between does not check it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 # float32, height x width x channels (1 = grey, 3 = RGB), display-encoded, 0..1.
 Pixels = NDArray[np.float32]
 
-# float32, height x width, 0 = leave alone, 1 = change, between = partly.
+# float32, height x width, 0 = keep, 1 = change, values in between = change partly.
 Mask = NDArray[np.float32]
 
 BitDepth = Literal[8, 16]
@@ -24,7 +24,7 @@ BitDepth = Literal[8, 16]
 # A box as an index into (h, w, ...) arrays: rows and columns, both with start and stop inside the picture.
 Window = tuple[slice, slice]
 
-# A box and the pixels that lie in it.
+# A box and the pixels in it.
 PixelPatch = tuple[Window, Pixels]
 
 # Integer codes at some depth.
@@ -36,26 +36,26 @@ NO_RECORD_VALUES: Mapping[str, int] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What travels with the pixels untouched: raw Exif (orientation already applied and reset to 1), XMP and IPTC blocks."""
+    """Metadata that travels unchanged: raw Exif (with the orientation already applied and reset to 1), XMP and IPTC blocks."""
 
     exif: bytes | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
-    # (keyword, text) of a PNG's text chunks, in order: where generators keep prompt and seed. Only PNG has a place for them.
+    # (keyword, text) of a PNG's text chunks, in order: generators keep prompt and seed there. Only PNG has a place for them.
     text_chunks: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Picture:
-    """A picture under work.
+    """A decoded picture.
 
     pixels: float32 (h, w, c), c = 1 (grey) or 3 (RGB), display-encoded in the space of ``icc``, 0..1, read-only.
-    alpha:  float32 (h, w), straight (not premultiplied), or None where the picture is opaque.
-    depth:  bits per channel of the file it came from; an untouched 8- or 16-bit value v is exactly float32(v / (2**depth - 1)).
-    icc:    the embedded profile's bytes, or None (then sRGB is meant).
-    ppi:    horizontal and vertical pixels per inch, or None where the file says nothing.
+    alpha:  float32 (h, w), straight (not premultiplied), or None if the picture is opaque.
+    depth:  bits per channel of the source file; an untouched 8- or 16-bit value v is exactly float32(v / (2**depth - 1)).
+    icc:    the embedded profile's bytes, or None (sRGB).
+    ppi:    horizontal and vertical pixels per inch, or None if the file does not say.
     masks:  named masks, each float32 (h, w); the unnamed one is called ``mask``.
-    facts:  what the record says of one picture of a set: its number, its seed.
+    record_values: values for the record of one picture of a set: its number, its seed.
     """
 
     pixels: Pixels
@@ -104,14 +104,16 @@ class Picture:
         return int(2**self.depth - 1)
 
     def with_pixels(self, pixels: Pixels, alpha: Mask | Literal["keep"] | None = "keep") -> Picture:
-        """The same picture with other pixels of the same size; ``alpha`` is kept unless one is given."""
+        """Return the same picture with other pixels (h, w, c), 0..1, display-encoded, of the same size; ``alpha`` is kept unless one is
+        given.
+        """
         return replace(self, pixels=freeze(pixels), alpha=self.alpha if isinstance(alpha, str) else _freeze_optional(alpha))
 
     def with_patches(self, patches: Sequence[PixelPatch]) -> Picture:
-        """The same picture with other pixels in some boxes, later ones over earlier ones: it costs what the boxes hold.
+        """Return the same picture with other pixels in some boxes, later ones over earlier ones; the cost is that of the boxes.
 
-        All else is the very memory of this picture. ``pixels`` are put together only when they are asked for; ``window``, ``coded``
-        and ``apart_from`` never need that.
+        Everything else shares the memory of this picture. ``pixels`` is assembled only when it is read; ``pixels_in``, ``quantise_with``
+        and ``differing_windows`` never need it.
         """
         made = object.__new__(Picture)
         for each in fields(Picture):
@@ -122,7 +124,7 @@ class Picture:
         return made
 
     def pixels_in(self, window: Window) -> Pixels:
-        """The pixels of a box, (rows, columns, c), read-only; they are copied where something was laid into them."""
+        """Return the pixels of a box, (rows, columns, c), 0..1, display-encoded, read-only; a copy only if a patch overlaps the box."""
         seen = self._base_pixels[window]
         over = [laid for laid in self._patches if _windows_overlap(window, laid[0])]
         if not over:
@@ -136,14 +138,14 @@ class Picture:
         return freeze(made)
 
     def quantise_with(self, to_codes: Callable[[Pixels], PixelCodes]) -> PixelCodes:
-        """What ``code``, which looks at each value alone, makes of all pixels (h, w, c)."""
+        """Return the codes (h, w, c) that ``to_codes``, which works on each value alone, makes of all pixels."""
         made = to_codes(self._base_pixels)
         for window, pixels in self._patches:
             made[window] = to_codes(pixels)
         return made
 
     def differing_windows(self, other: Picture) -> tuple[Window, ...] | None:
-        """The boxes in which the two pictures' pixels may differ, all else being the very same memory; None where nothing is shared."""
+        """Return the boxes in which the two pictures' pixels may differ, all else sharing memory; None if they share nothing."""
         if self._base_pixels is not other._base_pixels:
             return None
         shared = 0
@@ -152,21 +154,23 @@ class Picture:
         return tuple(window for window, _ in (*self._patches[shared:], *other._patches[shared:]))
 
     def is_backed_by(self, pixels: Pixels | None) -> bool:
-        """True where its pixels are that very array, with nothing laid over it."""
+        """Return whether its pixels are that array itself, (h, w, c), 0..1, without patches."""
         return pixels is not None and not self._patches and self._base_pixels is pixels
 
     def with_geometry(self, pixels: Pixels, map_mask: Callable[[Mask], Mask]) -> Picture:
-        """The same picture at another geometry: ``map_mask`` carries alpha and every named mask along with the pixels."""
+        """Return the same picture with another geometry: ``map_mask`` maps alpha and every named mask like the pixels (h, w, c), 0..1,
+        display-encoded.
+        """
         alpha = None if self.alpha is None else freeze(map_mask(self.alpha))
         masks = {name: freeze(map_mask(mask)) for name, mask in self.masks.items()}
         return replace(self, pixels=freeze(pixels), alpha=alpha, masks=MappingProxyType(masks))
 
     def with_planes(self, pixels: Pixels, alpha: Mask | None, masks: Mapping[str, Mask]) -> Picture:
-        """The same picture at another size, with everything that has a size given."""
+        """Return the same picture at another size, given everything that has a size: pixels (h, w, c), alpha and masks (h, w), all 0..1."""
         return replace(self, pixels=freeze(pixels), alpha=_freeze_optional(alpha), masks=masks)
 
     def to_codes(self) -> PixelCodes:
-        """The pixels as integer codes at the picture's own depth, rounded half up: (h, w, c), uint8 or uint16."""
+        """Return the pixels as integer codes at the picture's own depth, rounded half up: (h, w, c), uint8 or uint16."""
         return self.quantise_with(lambda values: quantise(values, self.depth))
 
 
@@ -183,12 +187,12 @@ def _windows_overlap(first: Window, second: Window) -> bool:
     return all(span.start < span.stop for span in shared)
 
 
-# Values worked on at once: what fits into a core's cache is several times as fast as what goes through memory.
+# Values per block: a block that fits into a core's cache is several times as fast.
 _BLOCK_VALUES = 1 << 16
 
 
 def quantise(values: NDArray[np.float32], depth: BitDepth) -> PixelCodes:
-    """Display-encoded 0..1 floats as integer codes of ``depth`` bits, clipped and rounded half up; any shape."""
+    """Return display-encoded 0..1 floats as integer codes of ``depth`` bits, clipped and rounded half up, of any shape (n, ...)."""
     made: PixelCodes = np.empty(values.shape, np.uint8 if depth == 8 else np.uint16)
     if values.size <= _BLOCK_VALUES:
         made[...] = _scale_to_codes(values, depth)
@@ -207,12 +211,14 @@ def _scale_to_codes(values: NDArray[np.float32], depth: BitDepth) -> NDArray[np.
 
 
 def freeze(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The array as contiguous read-only float32; copied only where it has to be. What is returned cannot be made writable again."""
+    """Return the array, of any shape (n, ...) and any unit, as contiguous read-only float32; copied only if necessary. The result cannot be
+    made writable again.
+    """
     made = np.ascontiguousarray(array, dtype=np.float32)
     if not made.flags.writeable:
         return made
     made.flags.writeable = False
-    return np.asarray(made.data)  # numpy gives no one write access to memory whose owner has none
+    return np.asarray(made.data)  # numpy gives no write access to memory whose owner has none
 
 
 def _freeze_optional(array: Mask | None) -> Mask | None:

@@ -1,6 +1,6 @@
-"""ICC profiles as bytes: what one says of itself, and the few that Goldsmith knows by name and writes itself.
+"""ICC profiles as bytes: read their properties, and write the few that Goldsmith knows by name.
 
-The written ones are ICC.1:2022 (v4) display profiles of matrix and parametric curve, some 500 bytes, the same bytes every time.
+The written ones are ICC.1:2022 (v4) display profiles with a matrix and a parametric curve, some 500 bytes, always the same bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MAX_TAGS = 200
 
 
 class _RgbSpace(NamedTuple):
-    """corners: x, y of red, green, blue; curve: gamma alone, or g a b c d of ICC's function type 3."""
+    """primaries: x, y of red, green, blue; curve: gamma alone, or g a b c d of ICC's function type 3."""
 
     title: str
     primaries: tuple[float, ...]
@@ -39,20 +39,20 @@ _RGB_SPACES = {
     ),
     "rec709": _RgbSpace("Rec. 709", _SRGB_PRIMARIES, _D65_XY, (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)),
 }
-# Names a brief may use. ``rec709`` has the camera curve of ITU-R BT.709, as picture programs' profiles of that name have.
+# Names that a brief may use. ``rec709`` has the camera curve of ITU-R BT.709, as profiles of that name in picture programs have.
 PROFILE_NAMES = tuple(_RGB_SPACES)
 
 
 @cache
 def builtin_profile(name: str) -> bytes:
-    """The profile of that name (and ``linear-srgb``, which no brief names). KeyError where there is none."""
+    """Return the profile of that name (also ``linear-srgb``, which briefs cannot name). Raises KeyError for an unknown name."""
     if name == "linear-srgb":
         return _build_rgb_profile(_RgbSpace("Linear sRGB", _SRGB_PRIMARIES, _D65_XY, (1.0,)))
     return _build_rgb_profile(_RGB_SPACES[name])
 
 
 def profile_from_cicp(primaries: int, transfer: int) -> tuple[bool, bytes | None]:
-    """(known, profile) of the colour codes of ITU-T H.273 that stills use; None = sRGB."""
+    """Return (known, profile) for the colour codes of ITU-T H.273 that stills use; None = sRGB."""
     curve = {13: "srgb", 1: "srgb", 2: "srgb", 6: "srgb"}.get(transfer)
     if curve and primaries in (1, 2):
         return True, None
@@ -62,9 +62,9 @@ def profile_from_cicp(primaries: int, transfer: int) -> tuple[bool, bytes | None
 
 
 def profile_from_png_gamma(gamma: float, chromaticities: tuple[float, ...] | None, *, is_grey: bool) -> bytes | None:
-    """The profile that PNG's gAMA (as stored: 0.45455 = display gamma 2.2) and cHRM (white, red, green, blue) amount to.
+    """Return the profile for PNG's gAMA (as stored: 0.45455 = display gamma 2.2) and cHRM (white, red, green, blue).
 
-    None (sRGB) where they say sRGB as nearly as the format can, or make no sense.
+    None (sRGB) if they describe sRGB as nearly as the format can, or are invalid.
     """
     if not 0.1 <= gamma <= 2.0:
         return None
@@ -82,12 +82,12 @@ def profile_from_png_gamma(gamma: float, chromaticities: tuple[float, ...] | Non
 
 
 def matches_channels(icc: bytes | None, channels: int) -> bool:
-    """True where the profile is one of pixels with that many channels (1 grey, 3 RGB, 4 CMYK)."""
+    """Return whether the profile is for pixels with that many channels (1 grey, 3 RGB, 4 CMYK)."""
     return icc is not None and len(icc) >= 132 and icc[36:40] == b"acsp" and icc[16:20] == _ICC_SIGNATURES.get(channels)
 
 
 def profile_name(icc: bytes | None) -> str:
-    """The profile's own description; "sRGB" for None."""
+    """Return the profile's own description; "sRGB" for None."""
     if icc is None:
         return "sRGB"
     block = read_icc_tag(icc, b"desc")
@@ -101,7 +101,7 @@ def profile_name(icc: bytes | None) -> str:
 
 
 def read_icc_tag(icc: bytes, signature: bytes) -> bytes:
-    """A tag's data, or nothing where the profile has none of that signature or lies about where it is."""
+    """Return a tag's data, or nothing if the profile has no such tag or its offset is invalid."""
     count = int.from_bytes(icc[128:132], "big")
     for entry in range(min(count, _MAX_TAGS)):
         row = icc[132 + 12 * entry : 144 + 12 * entry]
@@ -112,7 +112,7 @@ def read_icc_tag(icc: bytes, signature: bytes) -> bytes:
 
 
 def colorant_matrix(icc: bytes) -> NDArray[np.float64] | None:
-    """The matrix (3, 3) that takes the profile's linear RGB to XYZ at D50; None where it has none that can be inverted."""
+    """Return the matrix (3, 3) from the profile's linear RGB, 0..1, to XYZ at D50; None if it has no invertible one."""
     columns = [read_icc_tag(icc, name) for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
     if any(len(column) < 20 for column in columns) or icc[20:24] != b"XYZ ":
         return None
@@ -139,7 +139,7 @@ def _build_grey_profile(title: str, curve: tuple[float, ...]) -> bytes:
 
 
 def _bradford_adaptation(white: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bradford adaptation of ``white`` (XYZ) to ICC's D50."""
+    """Return the Bradford adaptation of ``white`` (XYZ) to ICC's D50."""
     ratio = (_BRADFORD @ np.array(D50_WHITE)) / (_BRADFORD @ white)
     return np.asarray(np.linalg.inv(_BRADFORD) @ np.diag(ratio) @ _BRADFORD)
 

@@ -1,4 +1,4 @@
-"""What can be said of a picture by measuring it: sharpness, noise and clipping. Nothing here changes a pixel."""
+"""Measure a picture's sharpness, noise and clipping. Nothing here changes a pixel."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ _NOISE_TILE = 16
 # Pixels measured at once.
 _BAND_PIXELS = 1 << 20
 _LOW_QUANTILE = 0.2
-# What the quantile of pure noise comes to, measured on Gaussian noise with this tile: divided out again.
+# The quantile of pure noise, measured on Gaussian noise with this tile size; the estimate is divided by it.
 _LOW_QUANTILE_BIAS = 0.93
 _SHARPNESS_TILE = 64
 _BLUR_TAPS = 9
-# Steps under this many sigma of the noise say nothing of sharpness.
+# Steps below this many sigma of the noise do not count as sharpness.
 _NOISE_GATE_SIGMAS = 6.0
 _MIN_STEP = 0.01
-# A tile with a smaller share of edge pixels has nothing to judge sharpness by.
+# A tile with a smaller share of edge pixels is not used for sharpness.
 _MIN_EDGE_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What was measured of one picture.
+    """The measurements of one picture.
 
-    sharpness:  0..100, of the sharpest parts (a blurred background does not count against it); None where there is no edge.
-                About 50 and more is crisp, under 30 is soft.
-    noise:      standard deviation of the luma's noise in per cent of full scale.
-    highlights: per cent of the pixels at the highest code, for each channel.
-    shadows:    per cent of the pixels at code 0, for each channel.
-    black:      per cent of the pixels at code 0 in every channel.
+    sharpness:  0..100, of the sharpest parts (a blurred background does not count); None if there is no edge.
+    About 50 and more is crisp, under 30 is soft.
+    noise_percent:  standard deviation of the luma noise in percent of full scale.
+    highlights: percent of the pixels at the highest code, for each channel.
+    shadows:    percent of the pixels at code 0, for each channel.
+    black:      percent of the pixels at code 0 in every channel.
     """
 
     width: int
@@ -49,12 +49,12 @@ class Assessment:
 
     @property
     def max_clipped_highlights(self) -> float:
-        """Per cent of blown pixels in the channel that has most of them."""
+        """Percent of clipped highlights in the channel that has the most."""
         return max(self.clipped_highlights)
 
 
 def assess(picture: Picture) -> Assessment:
-    """Measure ``picture``; pixels that are wholly transparent are left out of the clipping."""
+    """Return the measurements of ``picture``; completely transparent pixels do not count as clipped."""
     plane = luma(picture.pixels)
     sigma = estimate_noise(plane)
     highlights, shadows, black = measure_clipping(picture)
@@ -62,17 +62,17 @@ def assess(picture: Picture) -> Assessment:
 
 
 def estimate_noise(plane: Mask) -> float:
-    """Standard deviation of the noise in a plane (h, w) of 0..1.
+    """Return the standard deviation of the noise in a plane (h, w), 0..1.
 
-    Immerkær, "Fast Noise Variance Estimation" (CVIU 1996), taken over tiles of 16 x 16; the quiet tiles speak for the picture,
-    so that texture and edges are not taken for noise. Tiles with clipped pixels are left out. 0 where the picture is too small.
+    Immerkær, "Fast Noise Variance Estimation" (CVIU 1996), over tiles of 16 x 16; the quiet tiles represent the picture, so that texture
+    and edges do not count as noise. Tiles with clipped pixels are left out. 0 if the picture is too small.
     """
 
     return estimate_noise_by_rows(plane.shape, lambda rows: plane[rows])
 
 
 def estimate_noise_by_rows(shape: tuple[int, ...], read_rows: Callable[[slice], Mask]) -> float:
-    """The same of a plane (h, w) that is never there as a whole: ``part`` gives rows of it."""
+    """Return the same for a plane (h, w), 0..1, that is never complete in memory: ``read_rows`` returns rows of it."""
     rows, cols = shape[0] // _NOISE_TILE, shape[1] // _NOISE_TILE
     if not rows or not cols:
         return 0.0
@@ -91,7 +91,7 @@ def estimate_noise_by_rows(shape: tuple[int, ...], read_rows: Callable[[slice], 
 def _tile_responses(
     read_rows: Callable[[slice], Mask], tiles: slice, rows: int, cols: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Of some rows of tiles, each tile's mean response to the mask and its share of clipped pixels."""
+    """Return the mean response of each tile to the filter and its share of clipped pixels, for some rows of tiles."""
     import cv2
 
     top, bottom = tiles.start * _NOISE_TILE, tiles.stop * _NOISE_TILE
@@ -105,10 +105,10 @@ def _tile_responses(
 
 
 def measure_sharpness(plane: Mask, noise_sigma: float = 0.0) -> float | None:
-    """0..100: how much of its steps a plane (h, w) loses by blurring it, in the tenth of its tiles that lose most.
+    """Return the sharpness, 0..100: how much of its steps a plane (h, w), 0..1, loses in a blur, in the tenth of its tiles that lose most.
 
-    Crété-Roffet et al., "The Blur Effect" (SPIE 2007): what is soft already loses little. Steps that noise of standard
-    deviation ``sigma`` could have made are not counted. None where no tile has an edge.
+    Crété-Roffet et al., "The Blur Effect" (SPIE 2007): a soft picture loses little. Steps that noise of standard deviation ``noise_sigma``
+    could cause do not count. None if no tile has an edge.
     """
     import cv2
 
@@ -131,7 +131,7 @@ def measure_sharpness(plane: Mask, noise_sigma: float = 0.0) -> float | None:
 
 
 def _absolute_gradient(plane: Mask, axis: int) -> Mask:
-    """Absolute difference to the next row or column; same shape, the last one 0."""
+    """Return the absolute difference to the next row or column; same shape, the last one 0."""
     made = np.zeros_like(plane)
     inner = made[:-1] if axis == 0 else made[:, :-1]
     np.subtract(*((plane[1:], plane[:-1]) if axis == 0 else (plane[:, 1:], plane[:, :-1])), out=inner)
@@ -146,7 +146,7 @@ def _tile_means(plane: Mask, rows: int, cols: int) -> NDArray[np.float32]:
 
 
 def measure_clipping(picture: Picture) -> tuple[tuple[float, ...], tuple[float, ...], float]:
-    """highlights, shadows and black, as in ``Assessment``."""
+    """Return highlights, shadows and black, as in ``Assessment``."""
     half_a_code = 0.5 / picture.max_code
     seen = None if picture.alpha is None else picture.alpha > 0.0
     count = picture.width * picture.height if seen is None else int(np.count_nonzero(seen))

@@ -1,15 +1,15 @@
-"""Where: a small algebra over named regions, so that a recipe works on pictures nobody has masked.
+"""Regions: a small algebra over named regions, so that a recipe works on pictures without a mask.
 
-    where  = term { "|" term }            either
-    term   = factor { "&" factor }        both
-    factor = "!" factor | "(" where ")" | "box(" x "," y "," w "," h ")" | NAME
+where  = term { "|" term }            either
+term   = factor { "&" factor }        both
+factor = "!" factor | "(" where ")" | "box(" x "," y "," w "," h ")" | NAME
 
-Names are compared as file names are, NFC and without case.
-Tighter first: ``!``, ``&``, ``|``. A union is the larger of two soft values, an intersection the smaller, ``!`` the rest to 1.
+Names are compared like file names: NFC and case-insensitive. Precedence, highest first: ``!``, ``&``, ``|``. A union is the larger of two
+soft values, an intersection the smaller, ``!`` is 1 minus the value.
 
-``subject``, ``face``, ``hands`` and ``text`` are looked for in the picture by somebody else, who gives what was found; ``background`` is
-what the subject leaves. Where one of them is not there, a union has its other part; ``& face`` is nowhere, and so is the whole region
-then; ``!face`` is everything, since there is nothing to spare. Without a subject nobody can tell what the background is: that is nowhere.
+``subject``, ``face``, ``hands`` and ``text`` are detected elsewhere and passed in; ``background`` is the complement of the subject. If one
+of them is not in the picture, a union has its other part; ``& face`` is missing, and so is the whole region then; ``!face`` is everything.
+Without a subject the background is undefined, and so it is missing too.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ import numpy as np
 from goldsmith.files import fold_name
 from goldsmith.picture.picture import Mask, Picture, freeze
 
-# Regions that have to be recognised in the picture.
+# Regions that must be detected in the picture.
 DETECTED_WORDS = ("subject", "face", "hands", "text")
-# Words that are never a mask's name.
+# Words that are never the name of a mask.
 RESERVED_WORDS = frozenset({*DETECTED_WORDS, "background"})
 SIDES = frozenset({"left", "right", "top", "bottom", "center"})
 
 _TOKEN_PATTERN = re.compile(r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?![\w-]))|(?P<name>\w[\w-]*)|(?P<sign>[&|!(),]))")
-# A little more than a brief may say, for those who put two regions together.
+# Slightly more than a brief may contain, for code that combines two regions.
 _MAX_LENGTH = 512
 _MAX_NESTING = 31
 _THIRD = 1 / 3
@@ -44,26 +44,26 @@ _NAMED_BOXES = {
     "center": (_THIRD, _THIRD, _THIRD, _THIRD),
 }
 
-# Of every word that was looked for the mask (h, w) of it, or None where the picture has none.
+# For every detected word its mask (h, w), or None if the picture has none.
 DetectedMasks = Mapping[str, Mask | None]
 NO_DETECTIONS: DetectedMasks = MappingProxyType({})
 
 
 class _MissingRegion(Enum):
-    """A region that is nowhere. ``NONE``: it is known that there is none. ``UNKNOWN``: nobody can tell what it would be."""
+    """A missing region. ``NONE``: it is not in the picture. ``UNKNOWN``: it is undefined."""
 
     NONE = "none"
     UNKNOWN = "unknown"
 
 
-# Before a word: as it was found, for where it is to be spared.
+# Before a word: the mask as detected, for a region that is to be protected.
 _PROTECTED_PREFIX = "!"
 
 RegionEvaluator = Callable[[Picture, DetectedMasks], Mask | _MissingRegion]
 
 
 class RegionNotFound(ValueError):
-    """The whole region is nowhere, since ``words`` were looked for and are not in the picture."""
+    """The whole region is missing, because ``words`` are not in the picture."""
 
     def __init__(self, missing_words: tuple[str, ...]) -> None:
         super().__init__(f"no {' and no '.join(missing_words)} was found")
@@ -72,7 +72,7 @@ class RegionNotFound(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ParsedRegion:
-    """A region as it was written, understood but not yet looked up in any picture."""
+    """A parsed region that is not yet evaluated on a picture."""
 
     source: str
     mask_names: frozenset[str]
@@ -81,25 +81,25 @@ class ParsedRegion:
     _evaluate: RegionEvaluator
 
     def required_masks(self) -> frozenset[str]:
-        """Names of the masks it uses; ``mask`` is the unnamed one."""
+        """Return the names of the masks it uses; ``mask`` is the unnamed one."""
         return self.mask_names
 
     def required_detections(self) -> frozenset[str]:
-        """Which of ``DETECTED_WORDS`` have to be looked for in the picture; ``background`` asks for the subject."""
+        """Return the ``DETECTED_WORDS`` that must be detected in the picture; ``background`` needs the subject."""
         return self.detected_words
 
     def protected_detections(self) -> frozenset[str]:
-        """Which of ``DETECTED_WORDS`` it leaves out wherever they are: the subject of ``background``, and ``face`` in ``!face``."""
+        """Return the ``DETECTED_WORDS`` that it excludes: the subject for ``background``, and ``face`` for ``!face``."""
         return self.protected_words
 
     def evaluate(
         self, picture: Picture, detected: DetectedMasks = NO_DETECTIONS, expand_mask: Callable[[Mask], Mask] | None = None
     ) -> Mask:
-        """The region of this picture, (h, w) 0..1. ``found`` has every word of ``recognised()``.
+        """Return the region of this picture, (h, w), 0..1. ``detected`` has every word of ``required_detections()``.
 
-        ``whole``: for a step that removes, what makes of a thing that was found all of it, to the last of its soft rim. What is to be
-        spared (``!face``, and the subject of ``background``) stays as it was found.
-        Raises Nowhere where what was not found leaves nothing of the region; KeyError where the picture lacks a mask of ``names()``.
+        ``expand_mask``: for a step that removes content, extends a detected object to the end of its soft rim. Protected objects
+        (``!face``, and the subject of ``background``) stay as detected. Raises RegionNotFound if missing objects leave nothing of the
+        region; KeyError if the picture lacks a mask of ``required_masks()``.
         """
         if expand_mask is not None:
             spared = {_PROTECTED_PREFIX + word: mask for word, mask in detected.items()}
@@ -111,7 +111,7 @@ class ParsedRegion:
 
 
 def parse_region(expression: str) -> ParsedRegion:
-    """Read a region. Raises ValueError with a plain sentence that says where in the text the fault is."""
+    """Return the parsed region. Raises ValueError with a plain sentence that says where in the text the mistake is."""
     if len(expression) > _MAX_LENGTH:
         raise ValueError(f"a region of {len(expression)} letters is too long; the limit is {_MAX_LENGTH}")
     reading = _RegionParser(expression, _tokenise(expression))
@@ -146,7 +146,7 @@ def _tokenise(expression: str) -> list[_Token]:
 
 
 class _RegionParser:
-    """One pass over the words, from left to right."""
+    """Parse the words from left to right."""
 
     def __init__(self, text: str, tokens: list[_Token]) -> None:
         self.text = text
@@ -249,10 +249,10 @@ class _RegionParser:
 
 
 def _combine(combine_masks: Callable[[Mask, Mask], Mask], first: RegionEvaluator, second: RegionEvaluator) -> RegionEvaluator:
-    """A union or an intersection: only a union has something left where one of the two is nowhere."""
+    """Return a union or an intersection: only a union has something left if one of the two is missing."""
 
-    def evaluate(plate: Picture, found: DetectedMasks) -> Mask | _MissingRegion:
-        both = (first(plate, found), second(plate, found))
+    def evaluate(picture: Picture, found: DetectedMasks) -> Mask | _MissingRegion:
+        both = (first(picture, found), second(picture, found))
         there = [made for made in both if not isinstance(made, _MissingRegion)]
         if len(there) == 2:
             return combine_masks(*there)
@@ -268,17 +268,17 @@ def _combine(combine_masks: Callable[[Mask, Mask], Mask], first: RegionEvaluator
 
 
 def _invert(evaluator: RegionEvaluator) -> RegionEvaluator:
-    def evaluate(plate: Picture, found: DetectedMasks) -> Mask | _MissingRegion:
-        made = evaluator(plate, found)
+    def evaluate(picture: Picture, found: DetectedMasks) -> Mask | _MissingRegion:
+        made = evaluator(picture, found)
         if made is _MissingRegion.NONE:
-            return np.ones((plate.height, plate.width), np.float32)
+            return np.ones((picture.height, picture.width), np.float32)
         return made if isinstance(made, _MissingRegion) else 1 - made
 
     return evaluate
 
 
 def _mask_evaluator(name: str) -> RegionEvaluator:
-    return lambda plate, _: plate.masks[name]
+    return lambda picture, _: picture.masks[name]
 
 
 def _detection_evaluator(word: str, *, is_protected: bool) -> RegionEvaluator:
@@ -292,12 +292,12 @@ def _detection_evaluator(word: str, *, is_protected: bool) -> RegionEvaluator:
 
 
 def _box_evaluator(x: float, y: float, w: float, h: float) -> RegionEvaluator:
-    """Every pixel whose centre lies inside; never none at all."""
+    """Return a box with every pixel whose centre lies inside; never empty."""
 
-    def evaluate(plate: Picture, _: DetectedMasks) -> Mask:
-        made = np.zeros((plate.height, plate.width), np.float32)
-        top, bottom = _pixel_span(y, h, plate.height)
-        left, right = _pixel_span(x, w, plate.width)
+    def evaluate(picture: Picture, _: DetectedMasks) -> Mask:
+        made = np.zeros((picture.height, picture.width), np.float32)
+        top, bottom = _pixel_span(y, h, picture.height)
+        left, right = _pixel_span(x, w, picture.width)
         made[top:bottom, left:right] = 1.0
         return made
 

@@ -1,4 +1,4 @@
-"""Other sizes: antialiased resizing of float pixels and masks in both directions, without dark edges where alpha ends."""
+"""Resize float pixels and masks with antialiasing in both directions, without dark edges where alpha ends."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from goldsmith.picture import colour
 from goldsmith.picture.picture import Mask, Picture, Pixels
 
-# lanczos: a = 3, sharpest; cubic: a = -0.5; linear: a triangle, never overshoots; area: the mean of what a pixel covers.
+# lanczos: a = 3, sharpest; cubic: a = -0.5; linear: a triangle, never overshoots; area: the mean over a pixel's area.
 ResampleFilter = Literal["lanczos", "cubic", "linear", "area"]
 
 _BAND_PIXELS = 1 << 20
-# What is covered less than this has no colour of its own.
+# A pixel with less coverage has no colour of its own.
 MIN_ALPHA = np.float32(1 / 65535 / 2)
 
 
 def resize(array: NDArray[np.float32], height: int, width: int, resample_filter: ResampleFilter = "linear") -> NDArray[np.float32]:
-    """``array`` (h, w) or (h, w, c) at another size; when shrinking, the filter is widened so that nothing aliases.
+    """Return ``array``, (h, w) or (h, w, c), 0..1, at another size in px; for a reduction, the filter is widened so that nothing aliases.
 
-    Values are taken as they are: for light to add up rightly they have to be linear. ``lanczos`` and ``cubic`` overshoot: clip.
+    Values are used as they are: to add light correctly they must be linear. ``lanczos`` and ``cubic`` overshoot: clip the result.
     """
     if array.shape[:2] == (height, width):
         return array
@@ -36,10 +36,10 @@ def resize(array: NDArray[np.float32], height: int, width: int, resample_filter:
 def resize_picture(
     picture: Picture, height: int, width: int, resample_filter: ResampleFilter = "lanczos", *, in_linear_light: bool = True
 ) -> Picture:
-    """The picture at another size, with alpha and masks; itself where it has that size already.
+    """Return the picture at another size, with alpha and masks; the same picture if it has that size.
 
-    linear: resize linear light (by the picture's profile) rather than display-encoded values. Colours are weighted with alpha, so that
-    what lies under transparent pixels never shows.
+    in_linear_light: resize linear light (by the picture's profile) instead of display-encoded values. Colours are weighted with alpha, so
+    that the colours of transparent pixels never show.
     """
     if (picture.height, picture.width) == (height, width):
         return picture
@@ -72,7 +72,7 @@ def _resize_plane(plane: Pixels, height: int, width: int, resample_filter: Resam
     image = Image.fromarray(np.ascontiguousarray(plane, np.float32)).resize((width, height), filters[resample_filter])
     made = np.empty((height, width), np.float32)
     rows = max(1, _BAND_PIXELS // width)
-    for top in range(0, height, rows):  # Pillow hands pixels over by way of a copy
+    for top in range(0, height, rows):  # Pillow copies the pixels it receives
         bottom = min(top + rows, height)
         made[top:bottom] = np.asarray(image.crop((0, top, width, bottom)), np.float32)
     return made

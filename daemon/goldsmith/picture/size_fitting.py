@@ -1,4 +1,4 @@
-"""Sizes: what a picture comes to in a box, and how much of it a box of another shape shows. Whole numbers only, no pixels."""
+"""Compute sizes: how a picture fits into a box or fills it. Whole numbers only, no pixels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 MAX_SIDE = 30000
 MAX_PIXELS = 200_000_000
 
-# Which part stays when something is cut off.
+# Which part stays when something is cropped.
 Anchor = Literal["center", "left", "right", "top", "bottom", "top-left", "top-right", "bottom-left", "bottom-right"]
 
 # Width and height in px.
@@ -15,7 +15,7 @@ Size = tuple[int, int]
 
 
 def fit_size(size: Size, box_size: Size, can_enlarge: bool) -> Size:
-    """``size`` scaled to the largest that lies in ``box`` with its shape kept; never larger than it is unless ``enlarge``."""
+    """Return ``size`` scaled to the largest size with its ratio inside ``box_size``; never larger than itself unless ``can_enlarge``."""
     (width, height), (wide, high) = size, box_size
     if not can_enlarge and width <= wide and height <= high:
         return size
@@ -25,9 +25,9 @@ def fit_size(size: Size, box_size: Size, can_enlarge: bool) -> Size:
 
 
 def fill_size(size: Size, box_size: Size, can_enlarge: bool) -> tuple[Size, Size]:
-    """To fill ``box``: the part of the picture that is kept (its size), and the size that part is brought to.
+    """Return, to fill ``box_size``: the size of the part of the picture that is kept, and the size that part is scaled to.
 
-    Without ``enlarge`` a picture that is too small gives the largest of the box's shape that it has, at its own scale.
+    Without ``can_enlarge``, a picture that is too small gives its largest part with the box's ratio, at its own scale.
     """
     (width, height), (wide, high) = size, box_size
     if width * high >= height * wide:
@@ -39,7 +39,7 @@ def fill_size(size: Size, box_size: Size, can_enlarge: bool) -> tuple[Size, Size
 
 
 def anchor_offset(size: Size, part_size: Size, anchor: Anchor) -> tuple[int, int]:
-    """Left and top of a ``part`` cut out of ``size`` so that what lies at ``anchor`` stays."""
+    """Return the left and top of a part cropped out of ``size`` so that the part at ``anchor`` stays."""
     spare_x, spare_y = size[0] - part_size[0], size[1] - part_size[1]
     left = 0 if "left" in anchor else spare_x if "right" in anchor else spare_x // 2
     top = 0 if "top" in anchor else spare_y if "bottom" in anchor else spare_y // 2
@@ -47,10 +47,10 @@ def anchor_offset(size: Size, part_size: Size, anchor: Anchor) -> tuple[int, int
 
 
 def scale_size(size: Size, factor: float) -> Size:
-    """``size`` times ``factor``, rounded, at least one px a side."""
+    """Return ``size`` times ``factor``, rounded, at least one px a side."""
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def _divide_rounded(numerator: int, denominator: int) -> int:
-    """The quotient rounded half up, exact however large the numbers."""
+    """Return the quotient rounded half up, exact however large the numbers are."""
     return (2 * numerator + denominator) // (2 * denominator)

@@ -1,4 +1,4 @@
-"""Work laid over a picture piece by piece: slabs of rows on two threads, strips with context, and only where a mask is."""
+"""Process a picture piece by piece: slabs of rows on two threads, strips with context, and only under a mask."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from goldsmith.picture.picture import Mask, Pixels, Window
 
-# Pixels (rows, w, c) in, as many out; may write into what it is given.
+# Takes pixels (rows, w, c) and returns as many; it may write into its input.
 PixelChange = Callable[[Pixels], Pixels]
 
-# Hears how much is done, 0..1; may raise to end the work.
+# Receives the progress 0..1; it may raise to cancel.
 OnProgress = Callable[[float], None]
 
 _SLAB_PIXELS = 1 << 16
@@ -21,16 +21,19 @@ _THREADS = 2
 
 
 def map_slabs(pixels: Pixels, change: PixelChange, on_progress: OnProgress = lambda _: None, *, out: Pixels | None = None) -> Pixels:
-    """``change`` done to every slab of rows of ``pixels`` (h, w, c) on two threads; ``tick`` hears 0..1, may raise; ``into`` as below."""
+    """Return ``change`` applied to every slab of rows of ``pixels`` (h, w, c), 0..1, display-encoded, on two threads; ``out`` as below.
+
+    ``on_progress`` receives 0..1 and may raise to cancel.
+    """
     return map_slabs_with_row(pixels, lambda slab, _: change(slab), on_progress, out=out)
 
 
 def map_slabs_with_row(
     pixels: Pixels, change: Callable[[Pixels, int], Pixels], on_progress: OnProgress = lambda _: None, *, out: Pixels | None = None
 ) -> Pixels:
-    """As ``map_slabs``; ``change`` hears which row of ``pixels`` its slab begins with, too.
+    """Return the same as ``map_slabs``, (h, w, c), 0..1; ``change`` also receives the first row of its slab.
 
-    into: the array that takes the result, ``pixels`` itself where nobody else has it; a new one where none is given.
+    out: the array for the result, which may be ``pixels`` itself if nobody else uses it; default: a new one.
     """
     made = np.empty_like(pixels) if out is None else out
 
@@ -44,7 +47,7 @@ def map_slabs_with_row(
 def for_each_slab(
     shape: tuple[int, ...], process_rows: Callable[[slice], None], on_progress: OnProgress = lambda _: None, min_rows: int = 1
 ) -> None:
-    """``run`` called with slabs of rows, ``least`` of them or more, that together make up a picture (h, w), on two threads."""
+    """Call ``process_rows`` with slabs of at least ``min_rows`` rows that together make up a picture (h, w), on two threads."""
     height, width = shape
     rows = max(min_rows, _SLAB_PIXELS // width)
     pool = ThreadPoolExecutor(_THREADS)
@@ -53,14 +56,14 @@ def for_each_slab(
         for number, _ in enumerate(pool.map(lambda top: process_rows(slice(top, min(top + rows, height))), tops)):
             on_progress((number + 1) / len(tops))
     finally:
-        pool.shutdown(cancel_futures=True)  # where ``tick`` ended the work, nothing more of it is begun
+        pool.shutdown(cancel_futures=True)  # if ``on_progress`` cancelled the work, no further slab starts
 
 
 def apply_through_mask(pixels: Pixels, mask: Mask | None, change: PixelChange, margin: int = 0) -> Pixels | None:
-    """``work`` laid over ``pixels`` (h, w, c) through ``mask`` (h, w); None where the mask is zero everywhere.
+    """Return ``change`` applied to ``pixels`` (h, w, c), 0..1, through ``mask`` (h, w), 0..1; None if the mask is zero everywhere.
 
-    ``work`` sees the mask's box and ``margin`` px round it, so the cost is that of the box; it gives other pixels back and leaves
-    what it sees as it is. A pixel whose mask is zero is copied, never computed. Without a mask it is done to the whole.
+    ``change`` sees the mask's box and ``margin`` px around it, so the cost is that of the box; it returns new pixels and does not change
+    its input. A pixel whose mask is zero is copied, never computed. Without a mask, the whole picture is processed.
     """
     return apply_through_mask_with_window(pixels, mask, lambda seen, _: change(seen), margin)
 
@@ -68,7 +71,7 @@ def apply_through_mask(pixels: Pixels, mask: Mask | None, change: PixelChange, m
 def apply_through_mask_with_window(
     pixels: Pixels, mask: Mask | None, change: Callable[[Pixels, Window], Pixels], margin: int = 0
 ) -> Pixels | None:
-    """As ``apply_through_mask``; ``work`` hears which box of ``pixels`` it is given, too."""
+    """Return the same as ``apply_through_mask``, (h, w, c), 0..1; ``change`` also receives its box in ``pixels``."""
     if mask is None:
         return change(pixels, np.s_[0 : pixels.shape[0], 0 : pixels.shape[1]])
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -93,9 +96,9 @@ def apply_through_mask_with_window(
 
 
 def map_strips(pixels: Pixels, change: PixelChange, margin: int, on_progress: OnProgress = lambda _: None) -> Pixels:
-    """``change`` done to strips of ``pixels`` (h, w, c), each seen with ``margin`` rows of context above and below.
+    """Return ``change`` applied to strips of ``pixels`` (h, w, c), 0..1, each with ``margin`` rows of context above and below.
 
-    The result is that of the whole picture where ``change`` looks no further than ``margin``; the memory is a strip's.
+    The result equals that for the whole picture if ``change`` looks no further than ``margin``; the memory is that of a strip.
     """
     height, width = pixels.shape[:2]
     rows = max(4 * margin, _STRIP_PIXELS // width, 1)

@@ -1,4 +1,4 @@
-"""Fields of values: brought to another size, softened, or carried on into where they are not known."""
+"""Fields of values: resize them, smooth them, or extend them into unknown parts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from goldsmith.picture.resample import resize
 
 
 def resize_values(values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """(h, w[, c]) at another size: by area when smaller, bicubic when larger; the same array when nothing changes."""
+    """Return values, (h, w) or (h, w, c), any unit, at another size in px: by area when reduced, bicubic when enlarged."""
     smaller = height <= values.shape[0] and width <= values.shape[1]
     return resize(values, height, width, "area" if smaller else "cubic")
 
 
 def gaussian_blur(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """(h, w[, c]) blurred by a Gaussian of ``sigma`` px; mirrored at the border, so that a flat field stays what it is."""
+    """Return values, (h, w) or (h, w, c), any unit, blurred by a Gaussian of ``sigma`` px, mirrored at the border."""
     import cv2
 
     made = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
@@ -24,18 +24,20 @@ def gaussian_blur(values: NDArray[np.float32], sigma: float) -> NDArray[np.float
 
 
 def detail_power(detail: Pixels, sigma: float) -> Mask:
-    """(h, w): how strong the detail (h, w, c) is about each pixel, over ``sigma`` px."""
+    """Return the strength (h, w) of detail (h, w, c), in units of 0..1, around each pixel, over ``sigma`` px."""
     return gaussian_blur(np.square(detail).mean(axis=2), sigma)
 
 
 def boost_detail(detail: Pixels, target_power: Mask, sigma: float, max_gain: float) -> Pixels:
-    """Detail that lost strength where it was mixed, brought up to the power (h, w) that is wanted; never weaker, at most ``most`` times."""
+    """Return detail (h, w, c), in units of 0..1, amplified to the target power (h, w); never weaker, at most by ``max_gain``."""
     gain = np.sqrt(target_power / np.maximum(detail_power(detail, sigma), np.float32(1e-9)))
     return np.asarray(detail * np.clip(gain, 1, max_gain)[:, :, None], dtype=np.float32)
 
 
 def pull_push_fill(values: Pixels, confidence: Mask) -> Pixels:
-    """``parse_features`` where they are trusted, smoothly carried on into everywhere else (pull-push; Gortler et al., The Lumigraph, 1996)."""
+    """Return ``values`` (h, w, c), in any unit, where the confidence (h, w), 0..1, is high, smoothly extended into all other parts
+    (pull-push; Gortler et al., The Lumigraph, 1996).
+    """
     height, width = confidence.shape
     if height <= 2 and width <= 2:
         mean = (values * confidence[..., None]).sum(axis=(0, 1)) / max(float(confidence.sum()), 1e-6)
@@ -51,5 +53,5 @@ def pull_push_fill(values: Pixels, confidence: Mask) -> Pixels:
 
 
 def _sum_2x2(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sums of 2 x 2."""
+    """Return the sums of 2 x 2."""
     return np.asarray(values[::2, ::2] + values[1::2, ::2] + values[::2, 1::2] + values[1::2, 1::2], dtype=np.float32)

@@ -1,9 +1,9 @@
-"""Working in tiles, so that a picture of any size fits the memory and the sides of an engine, without a seam to be seen.
+"""Process a picture in tiles that fit the memory and the size of an engine, without a visible seam.
 
-Neighbouring tiles overlap by two pads. What a net makes near a tile's edge is wrong for want of surroundings, the more so the nearer,
-and many nets see further than any pad that could be paid for. So the outer three quarters of a pad are dropped, and tiles are faded
-over only around the middle of the overlap, where both are best: a longer fade measured worse, a shorter one no better.
-At the picture's own border a tile ends where the picture ends, so the result is what the whole picture at once would give.
+Neighbouring tiles overlap by two pads. A network's result near a tile's edge is wrong for lack of surroundings, the more so the nearer, and
+many networks see further than any affordable pad. So the outer three quarters of a pad are dropped, and tiles are cross-faded only around
+the middle of the overlap, where both are best: a longer fade measured worse, a shorter one no better. At the picture's own border a tile
+ends where the picture ends, so the result equals that for the whole picture.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from goldsmith.picture.picture import Pixels
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """What an enlarging engine asks for: ``side`` of its tiles (0 = any size), ``pad`` px of context at each side, sides that are
-    multiples of ``multiple``, and the ``scale`` of what comes back."""
+    """What an upscaling engine needs: the ``side`` of its tiles (0 = any size), ``pad`` px of context on each side, sides that are
+    multiples of ``multiple``, and the ``scale`` of the result.
+    """
 
     side: int
     pad: int
@@ -32,9 +33,9 @@ class Tiling:
 def upscale_by_tiles(
     pixels: Pixels, upscale_tile: Callable[[Pixels], Pixels], tiling: Tiling, on_progress: Callable[[float], None]
 ) -> Pixels:
-    """``enlarge`` done to (h, w, 3) tile by tile: (h * scale, w * scale, 3).
+    """Return (h * scale, w * scale, 3), 0..1, sRGB: ``upscale_tile`` applied to (h, w, 3), 0..1, tile by tile.
 
-    ``progress`` is told 0..1 before each tile; what it raises ends the work. Raises InputError where the engine makes NaN or infinities.
+    ``on_progress`` receives 0..1 before each tile and may raise to cancel. Raises InputError if the engine returns NaN or infinity.
     """
     height, width = pixels.shape[:2]
     rows, columns = tile_spans(height, tiling), tile_spans(width, tiling)
@@ -51,9 +52,9 @@ def upscale_by_tiles(
 
 
 def tile_spans(length: int, tiling: Tiling) -> list[tuple[int, int]]:
-    """Half-open stretches of one axis, all equally long, inside the picture, neighbours overlapping by two pads or more.
+    """Return half-open spans of one axis, all equally long, inside the picture, neighbours overlapping by at least two pads.
 
-    As few as ``side`` allows, and each no longer than it then has to be, so that no pixel is worked on more often than needed.
+    As few as the tile's side allows, and each no longer than necessary, so that few pixels are processed twice.
     """
     side = tiling.side - tiling.side % tiling.multiple
     if not side or length <= side:
@@ -66,7 +67,7 @@ def tile_spans(length: int, tiling: Tiling) -> list[tuple[int, int]]:
 
 
 def _tile_weights(length: int, spans: list[tuple[int, int]], tiling: Tiling) -> list[NDArray[np.float32]]:
-    """How much each tile counts along one axis of the enlarged picture; together 1 everywhere."""
+    """Return the weight of each tile along one axis of the enlarged picture; they sum to 1 everywhere."""
     scale = tiling.scale
     total = np.zeros(length * scale, dtype=np.float32)
     raw: list[NDArray[np.float32]] = []
@@ -82,12 +83,12 @@ def _tile_weights(length: int, spans: list[tuple[int, int]], tiling: Tiling) -> 
 
 
 def _smoothstep(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """0..1 without a corner at either end; opposite weights still make 1 together."""
+    """Return 0..1 without a corner at either end; opposite weights still sum to 1."""
     return weight * weight * (3 - 2 * weight)
 
 
 def _upscale_padded_tile(tile: Pixels, upscale_tile: Callable[[Pixels], Pixels], tiling: Tiling) -> Pixels:
-    """One tile through the engine; a side that is no multiple is mirrored on until it is, and cut again."""
+    """Run one tile through the engine; a side that is not a multiple is extended by mirroring and cropped again."""
     height, width = tile.shape[:2]
     beside = ((0, -height % tiling.multiple), (0, -width % tiling.multiple), (0, 0))
     made = upscale_tile(np.ascontiguousarray(np.pad(tile, beside, mode="symmetric")))

@@ -1,4 +1,4 @@
-"""Noise taken out of brightness and colour: undecimated wavelets, each coefficient weighed by what lies round it."""
+"""Denoise luma and chroma with undecimated wavelets, each coefficient weighted by its neighbourhood."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ _TAPS = np.array([1, 4, 6, 4, 1], np.float32) / 16
 # Standard deviation that noise of 1 leaves in each scale of the B3 transform (Starck and Murtagh 1998).
 _NOISE_PER_SCALE = (0.8891, 0.2001, 0.0855, 0.0412)
 _WINDOW = 7
-# px round a part of a picture that decide what becomes of it.
+# px around a part of a picture that influence its result.
 CONTEXT_MARGIN = 2 * sum(2**scale for scale in range(len(_NOISE_PER_SCALE))) + _WINDOW
 _KR, _KG, _KB = REC709_WEIGHTS
 
 
 def denoise_pixels(pixels: Pixels, sigmas: list[float]) -> Pixels:
-    """Pixels (h, w, c) without noise of those standard deviations, one for each of ``split_planes``; 0 leaves a plane as it is."""
+    """Return pixels (h, w, c), 0..1, display-encoded, without noise of those standard deviations, one for each of ``split_planes``; 0
+    leaves a plane unchanged.
+    """
     made_of = [denoise_plane(plane, sigma) if sigma else plane for plane, sigma in zip(split_planes(pixels), sigmas, strict=True)]
     if len(made_of) == 1:
         made = made_of[0][:, :, None]
@@ -34,17 +36,17 @@ def denoise_pixels(pixels: Pixels, sigmas: list[float]) -> Pixels:
 
 
 def estimate_plane_noise(pixels: Pixels) -> list[float]:
-    """The noise in each of ``split_planes``, which are never there as a whole."""
+    """Return the noise in each of ``split_planes`` of pixels (h, w, c), 0..1, without keeping the planes in memory."""
 
     def plane(number: int, rows: slice) -> Mask:
         made = split_planes(pixels[rows])[number]
-        return made + np.float32(0.5) if number else made  # colour differences lie about 0
+        return made + np.float32(0.5) if number else made  # colour differences lie around 0
 
     return [estimate_noise_by_rows(pixels.shape[:2], partial(plane, number)) for number in range(pixels.shape[2])]
 
 
 def split_planes(pixels: Pixels) -> list[Mask]:
-    """Y', Cb, Cr (Rec.709) of RGB, each its own (h, w) array; a grey picture's only plane."""
+    """Return Y', Cb, Cr (Rec. 709) of RGB (h, w, 3), 0..1, each as a (h, w) array; the only plane of a grey picture."""
     if pixels.shape[2] == 1:
         return [np.ascontiguousarray(pixels[:, :, 0])]
     grey = luma(pixels)
@@ -54,10 +56,10 @@ def split_planes(pixels: Pixels) -> list[Mask]:
 
 
 def denoise_plane(plane: Mask, sigma: float) -> Mask:
-    """A plane (h, w) with noise of standard deviation ``sigma`` taken out.
+    """Return a plane (h, w), 0..1, without noise of standard deviation ``sigma``.
 
-    The undecimated B3 wavelet transform ("à trous"), each coefficient weighed by the local Wiener rule of Mıhçak et al., "Low-
-    Complexity Image Denoising Based on Statistical Modeling of Wavelet Coefficients" (IEEE SPL 1999): all float, no blocks.
+    The undecimated B3 wavelet transform ("à trous"), each coefficient weighted by the local Wiener rule of Mıhçak et al., "Low- Complexity
+    Image Denoising Based on Statistical Modeling of Wavelet Coefficients" (IEEE SPL 1999): all float, no blocks.
     """
     import cv2
 

@@ -63,7 +63,7 @@ def test_a_grey_plate_is_written_as_rgb(photo: Any, make_plate: Any) -> None:
     """WebP knows no grey."""
     plate = make_plate(photo[:, :, :1])
     again = decode(encode(plate, EncodingOptions("webp", lossless=True)), "a.webp", LIMIT)
-    assert np.array_equal(again.to_codes(), np.repeat(plate.codes(), 3, axis=2))
+    assert np.array_equal(again.to_codes(), np.repeat(plate.to_codes(), 3, axis=2))
 
 
 def test_what_is_too_large_for_the_format_is_a_problem(make_plate: Any) -> None:

@@ -129,9 +129,9 @@ def test_greys_in_black_alone_follow_black_point_and_intent() -> None:
         assert made.black_only_share == 1
         return int((made.codes[0, :, 3] == 65535).sum())
 
-    assert solid(black_point=True) == 1
-    assert solid(black_point=False) > 10
-    assert solid(intent="perceptual", black_point=False) == 1
+    assert solid(black_point_compensation=True) == 1
+    assert solid(black_point_compensation=False) > 10
+    assert solid(intent="perceptual", black_point_compensation=False) == 1
 
 
 def test_only_what_loses_codes_is_given_room() -> None:

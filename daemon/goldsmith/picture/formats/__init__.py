@@ -1,1 +1,1 @@
-"""One file format each: reading and writing, and what all of them share."""
+"""One module for reading and one for writing each file format, and what they share."""

@@ -1,4 +1,4 @@
-"""Reading AVIF: 8 bits and animations through Pillow, 10 and 12 bits through imagecodecs; libavif does the work in both."""
+"""Read AVIF: 8 bits and animations through Pillow, 10 and 12 bits through imagecodecs; both use libavif."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
-    """Everything but the pixels. libavif's parser is bounded by itself and decodes nothing yet."""
+    """Return everything but the pixels. libavif's parser has its own limits and decodes nothing here."""
     check_complete(data, name)
     image = _open_image(data)
     width, height = image.size
@@ -28,7 +28,7 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
     header.has_alpha = image.mode in ("RGBA", "LA")
     header.icc = image.info.get("icc_profile")
     header.exif = strip_exif_prefix(image.info.get("exif"))
-    header.orientation = read_orientation(header.exif)  # Pillow writes what the file's own irot and imir say into the Exif
+    header.orientation = read_orientation(header.exif)  # Pillow writes the file's own irot and imir into the Exif
     header.ppi = read_resolution(header.exif)
     header.xmp = image.info.get("xmp")
     if header.icc is None:
@@ -37,7 +37,7 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
 
 
 def read_cicp_profile(data: bytes, header: ImageHeader) -> None:
-    """The colour space by its codes, where the file embeds no profile."""
+    """Set the profile from the colour codes if the file embeds none."""
     codes = read_cicp(data)
     if codes is None:
         return
@@ -49,7 +49,7 @@ def read_cicp_profile(data: bytes, header: ImageHeader) -> None:
 
 
 def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:
-    """The picture, or an animation's first frame (8 bits, whatever its depth)."""
+    """Return the picture, or an animation's first frame (8 bits at any depth), as codes (h, w, n)."""
     import imagecodecs
 
     if header.depth == 8 or header.frame_count > 1:
@@ -75,14 +75,14 @@ def check_frames(data: bytes, header: ImageHeader, name: str) -> None:
 
 
 def _open_image(data: bytes) -> AvifImageFile:
-    """By the plugin itself: ``Image.open`` would apply Pillow's own pixel limit on top of the house's."""
+    """Open the file with the plugin itself: ``Image.open`` would apply Pillow's own pixel limit in addition."""
     from PIL.AvifImagePlugin import AvifImageFile
 
     return AvifImageFile(BytesIO(data))
 
 
 def _read_av1_config(data: bytes) -> tuple[int, bool]:
-    """Bits per channel, and whether it is grey, by the first av1C box (AV1 codec configuration, section 2.3)."""
+    """Return the bits per channel, and whether it is grey, from the first av1C box (AV1 codec configuration, section 2.3)."""
     for box in find_boxes(data, b"meta", b"iprp", b"ipco", b"av1C"):
         flags = data[box.content_start + 2] if box.content_end - box.content_start >= 3 else 0
         return (12 if flags & 0x20 else 10) if flags & 0x40 else 8, bool(flags & 0x10)

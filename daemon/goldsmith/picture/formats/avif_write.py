@@ -1,6 +1,6 @@
-"""Writing AVIF at 8, 10 and 12 bits: imagecodecs encodes, and the file around it is written anew with profile, Exif and XMP.
+"""Write AVIF at 8, 10 and 12 bits: imagecodecs encodes, and the container is written anew with profile, Exif and XMP.
 
-Neither library at hand does both: Pillow writes 8 bits only, imagecodecs writes no profile.
+No available library does both: Pillow writes 8 bits only, imagecodecs writes no profile.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from goldsmith.picture.formats.iso_boxes import IsoBox, find_boxes, iter_boxes
 from goldsmith.picture.formats.metadata import with_resolution
 from goldsmith.picture.picture import Picture
 
-# Always as many: libaom's bytes depend on it.
+# A constant number, because libaom's bytes depend on it.
 _THREADS = 4
 _SRGB_CODES, _P3_CODES, _UNSPECIFIED_CODES = (1, 13), (12, 13), (2, 2)
 _BT601, _IDENTITY = 6, 0
@@ -25,7 +25,7 @@ _BT601, _IDENTITY = 6, 0
 
 @dataclass(frozen=True, slots=True)
 class _IsoItem:
-    """A picture or a block of metadata in the file: its number, what its ``infe`` says behind that, and its bytes."""
+    """A picture or a metadata block in the file: its number, the rest of its ``infe``, and its bytes."""
 
     item_id: int
     infe_body: bytes
@@ -33,14 +33,14 @@ class _IsoItem:
 
 
 def write(samples: Samples, picture: Picture, bits: int, quality: int, subsampling: Literal["4:4:4", "4:2:0"], effort: int) -> bytes:
-    """``samples`` (h, w, 1-4; uint8, or uint16 codes of ``bits``; alpha last) as AVIF. Quality 100 is lossless.
+    """Return ``samples`` (h, w, 1-4; uint8, or uint16 codes of ``bits``; alpha last) as AVIF. Quality 100 is lossless.
 
-    ``effort`` is 0 (quick) to 10. A grey picture is written as one (4:0:0).
+    ``effort`` is 0 (fast) to 10. A grey picture is written as grey (4:0:0).
     """
     import imagecodecs
 
     grey, lossless = picture.channels == 1, quality >= 100
-    if grey and not lossless:  # given as one channel, imagecodecs writes it without loss whatever the quality
+    if grey and not lossless:  # imagecodecs writes a single channel losslessly whatever the quality
         samples = np.concatenate([np.repeat(samples[:, :, :1], 3, axis=2), samples[:, :, 1:]], axis=2)
     codes = (
         _SRGB_CODES if picture.icc is None else _P3_CODES if picture.icc == profiles.builtin_profile("display-p3") else _UNSPECIFIED_CODES
@@ -90,7 +90,7 @@ def _make_box(kind: bytes, body: bytes) -> bytes:
 
 
 def _read_image_items(bare: bytes) -> list[_IsoItem]:
-    """The pictures in the file (colour, alpha), with their data. As libavif writes it: iloc version 0, 32-bit offsets, no bases."""
+    """Return the pictures in the file (colour, alpha) with their data, as libavif writes them: iloc version 0, 32-bit offsets, no bases."""
     place = find_boxes(bare, b"meta", b"iloc")[0]
     count = int.from_bytes(bare[place.content_start + 6 : place.content_start + 8], "big")
     entries = find_boxes(bare, b"meta", b"iinf")[0]
@@ -126,7 +126,7 @@ def _make_iref(existing_iref: bytes | None, image_item_id: int, metadata_items: 
 
 
 def _make_iprp(bare: bytes, icc: bytes | None) -> bytes:
-    """The file's properties, and the profile as one more that belongs to the picture (the first in the table)."""
+    """Return the file's properties with the profile as an additional one of the picture (the first in the table)."""
     known = find_boxes(bare, b"meta", b"iprp", b"ipco")[0]
     table: IsoBox = find_boxes(bare, b"meta", b"iprp", b"ipma")[0]
     whole, links = bare[known.content_start : known.content_end], bytearray(bare[table.content_start : table.content_end])

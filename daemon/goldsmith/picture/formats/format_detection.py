@@ -1,4 +1,4 @@
-"""Which format a file has by its first bytes, and the sentences for files that are no picture or are called what they are not."""
+"""Detect a file's format by its first bytes, and explain files that are not pictures or whose suffix is wrong."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
 
 
 def detect_format(data: bytes, name: str) -> str:
-    """The format's word, as in ``Facts.format``.
+    """Return the name of the format, as in ``ImageInfo.format``.
 
-    Raises InputError for what is no picture, for pictures of other kinds, and where the suffix belies the content; Incomplete where
-    too little is there to tell.
+    Raises InputError if the file is not a picture, is another kind of picture, or has a suffix that contradicts its content;
+    IncompleteFileError if there are too few bytes to tell.
     """
     found = _match_magic(data)
     if found is None:

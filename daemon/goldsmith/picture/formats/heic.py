@@ -1,4 +1,4 @@
-"""Reading HEIC through pillow-heif, where it is installed (``goldsmith[heic]``): libheif turns the picture upright by itself."""
+"""Read HEIC through pillow-heif, if it is installed (``goldsmith[heic]``): libheif turns the picture upright by itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from goldsmith.picture.formats.metadata import read_resolution, reset_orientatio
 
 
 def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
-    """Everything but the pixels."""
+    """Return everything but the pixels."""
     check_complete(data, name)
     file = _open_file(data, name)
     for image in file:
@@ -37,7 +37,7 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
 
 
 def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:
-    """The primary picture."""
+    """Return the primary picture as codes (h, w, n)."""
     file = _open_file(data, name)
     made: Samples = np.asarray(file[file.primary_index]).reshape(header.height, header.width, -1)
     if header.max_code == 65535.0:  # libheif shifts; filling the low bits again makes white 65535

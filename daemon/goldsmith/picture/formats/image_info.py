@@ -1,4 +1,4 @@
-"""What a picture file says of itself before any pixel is decoded, and the sentences for files that are none."""
+"""The properties of a picture file before any pixel is decoded, and the sentences for files that cannot be read."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from numpy.typing import NDArray
 
 from goldsmith.errors import IncompleteFileError, InputError
 
-# Decoded channels as the file holds them: (h, w, n) uint8, uint16 or float32; alpha, where there is one, comes last.
+# Decoded channels as stored in the file: (h, w, n) uint8, uint16 or float32; alpha, if any, is last.
 Samples = NDArray[Any]
 
-# No profile or metadata block is unpacked beyond this: a real one is a thousandth of it.
+# Larger profiles and metadata blocks are not unpacked: a real one has a thousandth of this.
 MAX_METADATA_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """What is known of a picture file once it was decoded to the end.
+    """The properties of a picture file that was decoded to its end.
 
     format:        "png", "jpeg", "tiff", "webp", "avif" or "heic".
-    width, height: as shown, that is after the file's orientation was applied.
+    width, height: as displayed, that is after the file's orientation was applied.
     depth:         bits per channel in the file.
     channels:      of colour: 1 grey (or a palette of greys), 3 RGB, 4 CMYK; alpha is not counted.
-    icc:           the embedded profile's own name, None where there is none.
-    frames:        1, or how many an animation or a multi-page file has; the first is the picture.
-    ppi:           horizontal and vertical pixels per inch, None where the file says nothing.
-    notes:         plain sentences about what was read otherwise than it is written.
+    icc:           the embedded profile's own name, None if there is none.
+    frames:        1, or the number of frames or pages; the first is the picture.
+    ppi:           horizontal and vertical pixels per inch, None if the file does not say.
+    notes:         plain sentences about everything that was not read as written.
     """
 
     format: str
@@ -46,9 +46,9 @@ class ImageInfo:
 
 @dataclass(slots=True)
 class ImageHeader:
-    """A reader's findings: ``width`` and ``height`` are as stored, ``embedding_levels`` is the code that means 1.0.
+    """A reader's findings: ``width`` and ``height`` are as stored, ``max_code`` is the code that means 1.0.
 
-    A reader whose library hands pixels over upright leaves ``read_orientation`` at 1. ``read_samples`` may still correct ``alpha``.
+    A reader whose library returns upright pixels leaves ``orientation`` at 1. ``read_samples`` may still correct the alpha.
     """
 
     format: str
@@ -68,26 +68,26 @@ class ImageHeader:
     text_chunks: list[tuple[str, str]] = field(default_factory=list)
     orientation: int = 1
     notes: list[str] = field(default_factory=list)
-    # What the reader found on its way through the file, for its own ``read_samples`` and ``check_frames``.
+    # The reader's own state, for its ``read_samples`` and ``check_frames``.
     reader_state: Any = None
 
 
 class DamagedFile(InputError):
-    """The bytes of a file are wrong; or they are not there yet."""
+    """The bytes of a file are wrong, or have not arrived yet."""
 
 
 def damaged_error(name: str, detail: str) -> DamagedFile:
-    """The problem of a file whose bytes are wrong; ``what`` completes "NAME is damaged: …"."""
+    """Return the error for a damaged file; ``detail`` completes "NAME is damaged: …"."""
     return DamagedFile(f"{name} is damaged: {detail}.", "Save or copy it again from where it came from.")
 
 
 def truncated_error(name: str, detail: str) -> IncompleteFileError:
-    """The problem of a file that ends before its picture does; ``how_far`` completes "NAME ends too soon: …"."""
+    """Return the error for a file that ends before its picture does; ``detail`` completes "NAME ends too soon: …"."""
     return IncompleteFileError(f"{name} ends too soon: {detail}.", "If nothing is copying it any more, save or copy it again.")
 
 
 def check_size(name: str, width: int, height: int, frame_count: int, max_pixels: int) -> None:
-    """Refuse a picture by what its header announces, before anything of its size is allocated."""
+    """Refuse a picture by the size in its header, before memory of that size is allocated."""
     if width <= 0 or height <= 0:
         raise damaged_error(name, f"it says that it is {width} x {height} pixels large")
     if width * height > max_pixels:
@@ -102,13 +102,13 @@ def check_size(name: str, width: int, height: int, frame_count: int, max_pixels:
 
 MAX_FRAMES = 2000
 
-# What decoders raise at a stranger's bytes: they have no root in common. MemoryError is the machine's and passes.
+# Exceptions of decoders for invalid bytes; they have no common base. MemoryError is the machine's and passes.
 DECODER_ERRORS = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SyntaxError, TypeError, ValueError)
 
 
 @contextmanager
 def translate_decoder_errors(name: str, data: bytes) -> Iterator[None]:
-    """Whatever a decoder raises inside comes out as Problem, or as Incomplete where the file's end was never written."""
+    """Turn a decoder's exceptions into InputError, or into IncompleteFileError if the file's end was never written."""
     import struct
     import zlib
 
@@ -128,5 +128,5 @@ def translate_decoder_errors(name: str, data: bytes) -> Iterator[None]:
 
 
 def ends_in_zeros(data: bytes) -> bool:
-    """True where the last bytes are all zero: space that a copying program reserved and has not filled yet."""
+    """Return whether the last bytes are all zero: space that a copying program reserved and has not filled yet."""
     return len(data) > 64 and not any(data[-64:])

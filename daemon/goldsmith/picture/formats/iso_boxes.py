@@ -1,4 +1,4 @@
-"""The boxes of ISO base media files (ISO/IEC 14496-12 and 23008-12), as far as AVIF and HEIC need looking into."""
+"""Read the boxes of ISO base media files (ISO/IEC 14496-12 and 23008-12), as far as AVIF and HEIC need."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from goldsmith.picture.formats.image_info import damaged_error, truncated_error
 
-# Boxes with children that begin behind a version and flags.
+# Boxes whose children begin after a version and flags.
 _FULL_BOX_HEADERS = {b"meta": 4}
 
 
 class IsoBox(NamedTuple):
-    """kind, and where its content lies: data[start:end]; ``at`` is where its size stands."""
+    """The kind of a box and its content, data[start:end]; ``offset`` is the position of its size field."""
 
     kind: bytes
     box_start: int
@@ -21,7 +21,7 @@ class IsoBox(NamedTuple):
 
 
 def iter_boxes(data: bytes, start: int, end: int) -> Iterator[IsoBox]:
-    """The boxes in data[start:end]; one that claims to reach beyond is cut at ``end``."""
+    """Yield the boxes in data[start:end]; one that claims to extend further is clipped at ``end``."""
     while start + 8 <= end:
         size, kind, head = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8], 8
         if size == 1:
@@ -35,7 +35,7 @@ def iter_boxes(data: bytes, start: int, end: int) -> Iterator[IsoBox]:
 
 
 def find_boxes(data: bytes, *path: bytes) -> list[IsoBox]:
-    """Every box at that path of kinds from the file's top, e.g. ``found(data, b"meta", b"iprp", b"ipco", b"colr")``."""
+    """Return every box at that path of kinds, e.g. ``find_boxes(data, b"meta", b"iprp", b"ipco", b"colr")``."""
     spans = [(0, len(data))]
     here: list[IsoBox] = []
     for kind in path:
@@ -45,7 +45,7 @@ def find_boxes(data: bytes, *path: bytes) -> list[IsoBox]:
 
 
 def check_complete(data: bytes, name: str) -> None:
-    """Raise IncompleteFileError where a top-level box, or a picture's data, reaches beyond the end of the file."""
+    """Raise IncompleteFileError if a top-level box, or a picture's data, extends beyond the end of the file."""
     at, kinds = 0, set()
     while at < len(data):
         head = data[at : at + 16]
@@ -64,7 +64,7 @@ def check_complete(data: bytes, name: str) -> None:
 
 
 def read_cicp(data: bytes) -> tuple[int, int] | None:
-    """Primaries and transfer (ITU-T H.273) of the first ``nclx`` colour box, or None."""
+    """Return the primaries and the transfer function (ITU-T H.273) of the first ``nclx`` colour box, or None."""
     for box in find_boxes(data, b"meta", b"iprp", b"ipco", b"colr"):
         if data[box.content_start : box.content_start + 4] == b"nclx" and box.content_end - box.content_start >= 8:
             codes = data[box.content_start + 4 : box.content_start + 8]

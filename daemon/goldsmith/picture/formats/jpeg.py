@@ -1,4 +1,4 @@
-"""Reading JPEG: segments are walked to the very end of the picture, because libjpeg fills in what is missing with grey."""
+"""Read JPEG: the segments are followed to the end of the picture, because libjpeg fills missing parts with grey."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 
 @dataclass(slots=True)
 class _JpegSegments:
-    """One picture's segments; ``end`` is the offset behind its EOI."""
+    """The segments of one picture; ``end`` is the offset after its EOI."""
 
     size: tuple[int, int] = (0, 0)
     depth: int = 8
@@ -35,7 +35,7 @@ class _JpegSegments:
 
 
 def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
-    """Everything but the pixels; the file is followed to the end of its picture, so a truncated one is found here."""
+    """Return everything but the pixels; the file is followed to the end of its picture, so a truncated one is found here."""
     walk = _read_segments(data, 0, name, max_pixels)
     if walk.components not in (1, 3, 4):
         raise InputError(f"{name} is a JPEG with {walk.components} channels, which is not supported.", "Save it as RGB.")
@@ -56,7 +56,7 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
 
 
 def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:
-    """Grey, RGB, or CMYK with 0 = no ink."""
+    """Return grey, RGB, or CMYK with 0 = no ink, as codes (h, w, n)."""
     walk: _JpegSegments = header.reader_state
     return _decode(data[: walk.end_offset], walk, name)
 
@@ -112,7 +112,7 @@ def _read_segments(data: bytes, offset: int, name: str, max_pixels: int) -> _Jpe
 
 
 def _next_segment(data: bytes, offset: int, name: str) -> tuple[int, int, int]:
-    """Code, offset of the body and of what follows, of the segment at ``at``; restart and fill bytes are skipped."""
+    """Return the code, the offset of the body and of the next segment, for the segment at ``offset``; without restart and fill bytes."""
     while offset < len(data) and data[offset] == 0xFF and data[offset + 1 : offset + 2] == b"\xff":
         offset += 1
     if offset + 2 > len(data):
@@ -162,7 +162,7 @@ def _read_app_segment(segments: _JpegSegments, code: int, body: bytes, body_offs
 
 
 def _read_mpf_index(mpf_block: bytes, base_offset: int) -> list[tuple[int, int]]:
-    """(offset in the file, size) of the second and later pictures (CIPA DC-007, MP entry tag 0xB002)."""
+    """Return (offset in the file, size) of the second and later pictures (CIPA DC-007, MP entry tag 0xB002)."""
     order = "<" if mpf_block[:2] == b"II" else ">"
     if len(mpf_block) < 10:
         return []

@@ -1,6 +1,6 @@
-"""Writing JPEG: libjpeg-turbo through OpenCV, progressive and with optimised tables, and our own application segments.
+"""Write JPEG: libjpeg-turbo through OpenCV, progressive with optimised tables, and our own application segments.
 
-Not through Pillow: its buffer is too small for noisy pictures at high qualities, and then it raises.
+Pillow is not used: its buffer is too small for noisy pictures at high qualities, and then it raises.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 
 
 def write(samples: Samples, picture: Picture, quality: int, subsampling: Literal["4:4:4", "4:2:0"]) -> bytes:
-    """``samples`` (h, w, 1 or 3; uint8) as a JPEG with the picture's profile and metadata; blocks too large for JPEG are left out."""
+    """Return ``samples`` (h, w, 1 or 3; uint8 codes) as a JPEG with the picture's profile and metadata; blocks too large for JPEG are left
+    out.
+    """
     import cv2
 
     sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444 if subsampling == "4:4:4" else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
@@ -31,23 +33,23 @@ def write(samples: Samples, picture: Picture, quality: int, subsampling: Literal
     if not written:
         raise InputError("The picture could not be written as JPEG.", "Choose another format.")
     made = bytes(buffer)
-    begin = 2 + 2 + int.from_bytes(made[4:6], "big")  # OpenCV always begins with SOI and a JFIF segment; ours takes its place.
+    begin = 2 + 2 + int.from_bytes(made[4:6], "big")  # OpenCV always begins with SOI and a JFIF segment; ours replaces it
     return b"\xff\xd8" + b"".join(_metadata_segments(picture)) + made[begin:]
 
 
 def write_cmyk(samples: Samples, picture: Picture, quality: int) -> bytes:
-    """CMYK ``samples`` (h, w, 4; uint8, 0 = no ink) as a JPEG with the profile, resolution and metadata of ``picture``.
+    """Return CMYK ``samples`` (h, w, 4; uint8 codes, 0 = no ink) as a JPEG with the profile, resolution and metadata of ``picture``.
 
-    Inverted, as all programs have written it since Photoshop did, under an Adobe segment, every ink at full resolution and for itself:
-    as YCCK a sum of inks could come back far higher than it went in. Baseline: not every RIP reads a progressive one.
+    Inverted, as Photoshop and all other programs write it, after an Adobe segment, with every ink separate and at full resolution: as YCCK,
+    a sum of inks could come back much higher. Baseline, because not every RIP reads progressive files.
     """
     made = write_bare_cmyk(samples, quality)
-    segments = _metadata_segments(picture, creates_exif=True)  # readers of CMYK look for the resolution in Exif: JFIF knows no inks
+    segments = _metadata_segments(picture, creates_exif=True)  # readers of CMYK look for the resolution in Exif: JFIF does not know inks
     return b"\xff\xd8" + b"".join(segments) + made[2:]
 
 
 def write_bare_cmyk(samples: Samples, quality: int) -> bytes:
-    """The same without profile, resolution and metadata: the Adobe segment comes first."""
+    """Return the same, (h, w, 4; uint8 codes), without profile, resolution and metadata: the Adobe segment comes first."""
     import imagecodecs
 
     inverted = np.ascontiguousarray(255 - samples)

@@ -1,4 +1,4 @@
-"""Exif as raw bytes: reading the few tags that matter, setting them in place, and turning pixels upright."""
+"""Exif as raw bytes: read the few relevant tags, set them in place, and turn pixels upright."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TagValue = int | Fraction
 
 @dataclass(frozen=True, slots=True)
 class _Ifd:
-    """The first directory of an Exif block: ``entries`` maps a tag to its 12 bytes' offset."""
+    """The first directory of an Exif block: ``entries`` maps a tag to the offset of its 12 bytes."""
 
     byte_order: str
     offset: int
@@ -30,7 +30,7 @@ class _Ifd:
 
 
 def strip_exif_prefix(block: bytes | None) -> bytes | None:
-    """The block without the ``Exif`` prefix that JPEG gives it; None where it is no Exif at all."""
+    """Return the block without JPEG's ``Exif`` prefix, or None if it is not Exif."""
     if not block:
         return None
     made = block[6:] if block[:6] in (b"Exif\0\0", b"Exif\0\xff") else block
@@ -38,13 +38,13 @@ def strip_exif_prefix(block: bytes | None) -> bytes | None:
 
 
 def read_orientation(exif: bytes | None) -> int:
-    """Exif orientation 1..8; 1 where nothing (sensible) is said."""
+    """Return the Exif orientation 1..8; 1 if there is none or it is invalid."""
     said = read_exif_tag(exif, ORIENTATION_TAG)
     return int(said) if said is not None and 1 <= said <= 8 else 1
 
 
 def read_resolution(exif: bytes | None) -> tuple[float, float] | None:
-    """Pixels per inch that the block's first directory gives, or None."""
+    """Return the pixels per inch in the block's first directory, or None."""
     across, down = read_exif_tag(exif, X_RESOLUTION_TAG), read_exif_tag(exif, Y_RESOLUTION_TAG)
     unit = read_exif_tag(exif, RESOLUTION_UNIT_TAG)
     if across is None or down is None or unit == 1:
@@ -54,12 +54,12 @@ def read_resolution(exif: bytes | None) -> tuple[float, float] | None:
 
 
 def plausible_ppi(horizontal: float, vertical: float) -> tuple[float, float] | None:
-    """The pair, or None where it cannot be meant (zero, negative, beyond any printer)."""
+    """Return the pair, or None if it is implausible (zero, negative, beyond any printer)."""
     return (horizontal, vertical) if 0.01 <= horizontal <= 1e6 and 0.01 <= vertical <= 1e6 else None
 
 
 def read_exif_tag(exif: bytes | None, tag: int) -> TagValue | None:
-    """The first value of a SHORT, LONG or RATIONAL in the first directory, or None."""
+    """Return the first value of a SHORT, LONG or RATIONAL in the first directory, or None."""
     ifd = _parse_ifd(exif) if exif else None
     if exif is None or ifd is None or tag not in ifd.entry_offsets:
         return None
@@ -75,12 +75,12 @@ def read_exif_tag(exif: bytes | None, tag: int) -> TagValue | None:
 
 
 def reset_orientation(exif: bytes | None) -> bytes | None:
-    """The block with its orientation set to 1, if it has one: the pixels were turned."""
+    """Return the block with its orientation, if any, set to 1: the pixels were turned."""
     return with_tags(exif, {ORIENTATION_TAG: 1}) if exif and read_exif_tag(exif, ORIENTATION_TAG) is not None else exif
 
 
 def with_resolution(exif: bytes | None, ppi: tuple[float, float] | None, *, creates_exif: bool) -> bytes | None:
-    """The block saying ``ppi``; ``create``: also where nothing was said before (formats with no other place for it)."""
+    """Return the block with that ``ppi``; ``creates_exif``: also if there was none (for formats without another place for it)."""
     if ppi is None or (not creates_exif and read_exif_tag(exif, X_RESOLUTION_TAG) is None):
         return exif
     across, down = (Fraction(value).limit_denominator(10000) for value in ppi)
@@ -88,7 +88,7 @@ def with_resolution(exif: bytes | None, ppi: tuple[float, float] | None, *, crea
 
 
 def with_tags(exif: bytes, values: Mapping[int, TagValue]) -> bytes:
-    """The block with these tags of its first directory set; everything else stays at its offset, maker notes included."""
+    """Return the block with these tags of its first directory set; everything else keeps its offset, maker notes included."""
     made = bytearray(exif)
     missing: dict[int, TagValue] = {}
     for tag, value in values.items():
@@ -114,7 +114,7 @@ def _set_in_place(exif: bytearray, tag: int, value: TagValue) -> bool:
 
 
 def _with_new_entries(exif: bytes, values: Mapping[int, TagValue]) -> bytes:
-    """A longer first directory, written behind everything else so that no other offset moves."""
+    """Return a longer first directory, written after everything else so that no other offset moves."""
     ifd = _parse_ifd(exif)
     if ifd is None:
         return exif
@@ -148,7 +148,7 @@ def _parse_ifd(exif: bytes | bytearray) -> _Ifd | None:
 
 
 def apply_orientation(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Stored pixels (h, w, n) as they are to be seen, for Exif orientation ``turn`` 1..8; a view."""
+    """Return stored pixels, (h, w, n) codes, upright for Exif orientation 1..8; a view."""
     if orientation >= 5:
         samples = np.swapaxes(samples, 0, 1)
     flip_rows, flip_columns = {2: (0, 1), 3: (1, 1), 4: (1, 0), 6: (0, 1), 7: (1, 1), 8: (1, 0)}.get(orientation, (0, 0))
@@ -156,7 +156,7 @@ def apply_orientation(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def iptc_from_photoshop(block: bytes) -> bytes | None:
-    """The IPTC records inside Photoshop image resources (a run of ``8BIM`` parts; resource 0x0404), or None."""
+    """Return the IPTC records inside Photoshop image resources (a run of ``8BIM`` parts; resource 0x0404), or None."""
     at = 0
     while block[at : at + 4] == b"8BIM" and at + 12 <= len(block):
         resource = int.from_bytes(block[at + 4 : at + 6], "big")
@@ -170,5 +170,5 @@ def iptc_from_photoshop(block: bytes) -> bytes | None:
 
 
 def photoshop_from_iptc(iptc: bytes) -> bytes:
-    """The IPTC records as one Photoshop image resource."""
+    """Return the IPTC records as one Photoshop image resource."""
     return b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + b"\0" * (len(iptc) % 2)

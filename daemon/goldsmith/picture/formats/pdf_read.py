@@ -1,4 +1,4 @@
-"""Reading back the pages that ``pdf_write`` writes: one page, its boxes, one picture. No reader for strangers' files."""
+"""Read back the pages that ``pdf_write`` writes: one page, its boxes, one picture. It is not a reader for other PDF files."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MM_PER_POINT = MM_PER_INCH / 72
 
 @dataclass(frozen=True, slots=True)
 class PdfPageContents:
-    """A page as it lies in the file.
+    """A page as stored in the file.
 
-    samples: (h, w, 1, 3 or 4), 4 = inks, 0 = no ink; depth: bits per channel; icc: of these; trim: mm; bleed: mm beyond it, of the side
-    that has least; sheet: mm that the picture covers.
+    samples: (h, w, 1, 3 or 4), 4 = inks, 0 = no ink; depth: bits per channel; icc: their profile; trim: mm; bleed: mm beyond it, on the
+    side with the least; sheet: mm that the picture covers.
     """
 
     samples: Samples = field(repr=False)
@@ -35,7 +35,7 @@ class PdfPageContents:
 
 
 def read_pdf(data: bytes, name: str, max_pixels: int) -> PdfPageContents:
-    """The page of a file. Raises InputError where it has none of that kind, or is damaged."""
+    """Return the page of a file. Raises InputError if it has no such page, or is damaged."""
     import pikepdf
 
     try:

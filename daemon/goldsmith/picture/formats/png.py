@@ -1,4 +1,4 @@
-"""Reading PNG: every chunk's checksum is verified, and libpng is given the picture's own chunks and nothing else."""
+"""Read PNG: every chunk's checksum is verified, and libpng gets only the picture's own chunks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Frame:
 
 @dataclass(slots=True)
 class _PngChunks:
-    """The file's chunks, sorted by what they are for."""
+    """The file's chunks, sorted by purpose."""
 
     ihdr: bytes
     by_kind: dict[bytes, bytes] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class _PngChunks:
 
 
 def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
-    """Everything but the pixels. Checksums are verified to the end of the file."""
+    """Return everything but the pixels. Checksums are verified to the end of the file."""
     width, height, depth, colour = _read_ihdr(data, name)
     check_size(name, width, height, 1, max_pixels)
     walk = _read_chunks(data, name)
@@ -72,7 +72,7 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
 
 
 def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:
-    """The first picture's samples; a palette is resolved, depths below 8 are spread to 0..255."""
+    """Return the first picture as codes (h, w, n); a palette is resolved, depths below 8 are scaled to 0..255."""
     walk: _PngChunks = header.reader_state
     made = _decode(walk, _Frame(header.width, header.height, walk.image_parts), name)
     colours = made.shape[2] - header.has_alpha
@@ -103,7 +103,7 @@ def _decode(chunks: _PngChunks, frame: _Frame, name: str) -> Samples:
 
 
 def make_chunk(kind: bytes, payload: bytes) -> bytes:
-    """One chunk with length and checksum."""
+    """Return one chunk with length and checksum."""
     return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(payload, zlib.crc32(kind)))
 
 
@@ -163,7 +163,7 @@ def _store_chunk(chunks: _PngChunks, kind: bytes, payload: memoryview) -> None:
 
 
 def _describe_truncation(chunks: _PngChunks, partial_data: bytes) -> str:
-    """How many rows of a truncated picture have arrived; told to a person, so it need not be exact (interlaced: about)."""
+    """Return how many rows of a truncated picture have arrived, for people, so approximately (interlaced: about)."""
     width, height, depth, colour = struct.unpack(">IIBB", chunks.ihdr[:10])
     row = 1 + (width * depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour] + 7) // 8
     inflate, unpacked = zlib.decompressobj(), 0
@@ -190,7 +190,7 @@ def _read_ppi(chunks: _PngChunks) -> tuple[float, float] | None:
 
 
 def _read_profile(chunks: _PngChunks, name: str, header: ImageHeader) -> bytes | None:
-    """By PNG's own order: cICP, iCCP, sRGB, then gAMA with cHRM (made into a profile, so that the colours stay as meant)."""
+    """Return the profile in PNG's own order: cICP, iCCP, sRGB, then gAMA with cHRM (made into a profile, so that the colours stay)."""
     if len(chunks.by_kind.get(b"cICP", b"")) == 4:
         primaries, transfer = chunks.by_kind[b"cICP"][:2]
         known, made = profiles.profile_from_cicp(primaries, transfer)
@@ -221,7 +221,7 @@ def _read_texts(chunks: _PngChunks, name: str, header: ImageHeader) -> None:
 
 
 def _keep_text(kind: bytes, keyword: bytes, rest: bytes, name: str, header: ImageHeader) -> None:
-    """One text chunk for the way back: tEXt and zTXt are Latin-1, iTXt is UTF-8 (PNG 3rd edition, 11.3.3)."""
+    """Keep one text chunk for the output: tEXt and zTXt are Latin-1, iTXt is UTF-8 (PNG 3rd edition, 11.3.3)."""
     packed = rest[1:] if kind == b"zTXt" else rest
     squeezed = kind == b"zTXt"
     if kind == b"iTXt":
@@ -238,7 +238,7 @@ def _keep_text(kind: bytes, keyword: bytes, rest: bytes, name: str, header: Imag
 
 
 def _parse_raw_profile(text: bytes) -> bytes | None:
-    """ImageMagick's way to keep a block in a PNG text: name, length, then hexadecimal digits."""
+    """Return a block that ImageMagick stored in a PNG text: name, length, then hexadecimal digits."""
     words = text.split()
     try:
         block = bytes.fromhex(b"".join(words[2:]).decode("ascii"))
@@ -248,7 +248,7 @@ def _parse_raw_profile(text: bytes) -> bytes | None:
 
 
 def _inflate(packed: bytes, name: str, label: str, header: ImageHeader) -> bytes | None:
-    """A zlib stream's content, never more than MAX_EXTRA_BYTES of it; None, and a note, where it is none."""
+    """Return the content of a zlib stream, at most MAX_METADATA_BYTES of it; None, with a note, if it is invalid."""
     inflate = zlib.decompressobj()
     try:
         made = inflate.decompress(packed, MAX_METADATA_BYTES + 1)

@@ -1,4 +1,4 @@
-"""Writing PNG at 8 and 16 bits: rows are filtered in numpy and deflated by libdeflate, several times faster than libpng does both."""
+"""Write PNG at 8 and 16 bits: rows are filtered in numpy and deflated by libdeflate, several times faster than libpng."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _SUB, _UP, _AVERAGE = 1, 2, 3
 
 
 def write(samples: Samples, picture: Picture, effort: int) -> bytes:
-    """``samples`` (h, w, 1-4; uint8 or uint16, alpha last) as a PNG with the picture's profile and metadata.
+    """Return ``samples`` (h, w, 1-4; uint8 or uint16 codes, alpha last) as a PNG with the picture's profile and metadata.
 
-    effort 1 (quickest) to 12 is libdeflate's level; the same samples and effort give the same bytes.
+    effort 1 (fastest) to 12 is libdeflate's level; the same samples and effort give the same bytes.
     """
     import imagecodecs
 
     height, width, channels = samples.shape
     depth = 8 * samples.dtype.itemsize
     ihdr = struct.pack(">IIBBBBB", width, height, depth, _COLOUR_TYPES[channels], 0, 0, 0)
-    rows: Any = filter_rows(samples)  # any buffer is taken, though the stubs say bytes
+    rows: Any = filter_rows(samples)  # any buffer is accepted, though the stubs say bytes
     packed = bytes(imagecodecs.deflate_encode(rows, level=effort))
     parts = [PNG_SIGNATURE, make_chunk(b"IHDR", ihdr), *_metadata_chunks(picture)]
     parts += [make_chunk(b"IDAT", packed[at : at + _MAX_CHUNK_BYTES]) for at in range(0, len(packed), _MAX_CHUNK_BYTES)]
@@ -60,9 +60,10 @@ def _metadata_chunks(picture: Picture) -> list[bytes]:
 
 
 def filter_rows(samples: Samples) -> NDArray[np.uint8]:
-    """The rows, each behind its filter byte; a row takes the filter with the least sum of residuals (the PNG book's heuristic).
+    """Return the rows of codes (h, w, n), each after its filter byte; a row uses the filter with the smallest sum of residuals (the PNG
+    book's heuristic).
 
-    Paeth is left out: in numpy it costs ten times what the others do and wins nothing on photographs.
+    Paeth is not used: in numpy it takes ten times as long as the others and gains nothing on photographs.
     """
     height, width, channels = samples.shape
     stride = channels * samples.dtype.itemsize

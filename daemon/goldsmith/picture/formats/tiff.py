@@ -1,4 +1,4 @@
-"""Reading TIFF: the directories are walked before tifffile sees them, so that a truncated or lying one is known for what it is."""
+"""Read TIFF: the directories are checked before tifffile sees them, so that a truncated or invalid file is recognised."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _ORIENTATION, _XMP, _IPTC, _PHOTOSHOP, _ICC = 274, 700, 33723, 34377, 34675
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
-# What a TIFF tells of a picture rather than of its bytes: description, make, model, software, date, artist, copyright.
+# Tags that describe the picture rather than its bytes: description, make, model, software, date, artist, copyright.
 _DESCRIPTIVE_TAGS = (270, 271, 272, 305, 306, 315, 33432)
 _MAX_ENTRIES = 4096
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -37,7 +37,7 @@ _PREMULTIPLIED, _STRAIGHT = 1, 2
 
 
 def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
-    """Everything but the pixels, of the first page; the sizes of the further ones are checked too."""
+    """Return everything but the pixels, for the first page; the sizes of further pages are checked too."""
     check_directories(data, name)
     with _open_file(data) as file:
         pages = list(file.pages)
@@ -55,7 +55,7 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
 
 
 def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:
-    """The first page: colours, then alpha where there is one. A palette is resolved."""
+    """Return the first page as codes (h, w, n): colours, then alpha if any. A palette is resolved."""
     with _open_file(data) as file:
         return _decode(file.pages[0], header, name)
 
@@ -72,12 +72,12 @@ def _open_file(data: bytes) -> tifffile.TiffFile:
 
     import tifffile
 
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its remarks on strangers' files are of use to nobody
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its remarks about foreign files help nobody
     return tifffile.TiffFile(BytesIO(data))
 
 
 def check_directories(data: bytes, name: str) -> None:
-    """Follow the chain of directories: every one, and every value outside it, has to lie inside the file."""
+    """Follow the chain of directories: each one, and every value outside it, must lie inside the file."""
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     at = _read_uint(data, 8 if big else 4, order, 8 if big else 4, name)
@@ -168,13 +168,13 @@ def _read_bytes_tag(page: Any, code: int) -> bytes | None:
     value = page.tags.valueof(code)
     if isinstance(value, str):
         value = value.encode("utf-8")
-    if isinstance(value, tuple):  # some write IPTC as 32-bit numbers
+    if isinstance(value, tuple):  # some programs write IPTC as 32-bit numbers
         value = struct.pack(f"{page.parent.byteorder}{len(value)}I", *value)
     return value if isinstance(value, bytes) and 0 < len(value) <= MAX_METADATA_BYTES else None
 
 
 def _build_exif(data: bytes, header: ImageHeader) -> bytes | None:
-    """What the first page tells of the picture, with its Exif and GPS directories, as an Exif block of its own."""
+    """Return the first page's descriptive tags, with its Exif and GPS directories, as an Exif block."""
     from PIL import Image
 
     try:

@@ -1,4 +1,4 @@
-"""Writing TIFF at 8 and 16 bits: deflate with horizontal predictor, in strips; readable by everything since 2002."""
+"""Write TIFF at 8 and 16 bits: deflate with horizontal predictor, in strips; readable by everything since 2002."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 
 
 def write(samples: Samples, picture: Picture, effort: int) -> bytes:
-    """``samples`` (h, w, 1-4; uint8 or uint16, alpha last) as a little-endian TIFF with the picture's profile and metadata.
+    """Return ``samples`` (h, w, 1-4; uint8 or uint16 codes, alpha last) as a little-endian TIFF with the picture's profile and metadata.
 
-    Four of them without alpha are CMYK, 0 = no ink; ``picture`` then only says profile, resolution and metadata.
+    Four channels without alpha are CMYK, 0 = no ink; ``picture`` then only gives profile, resolution and metadata.
     """
     height, width, channels = samples.shape
     rows = max(1, _STRIP_BYTES // (width * channels * samples.dtype.itemsize))
@@ -86,7 +86,7 @@ def _build_directory(samples: Samples, picture: Picture, rows: int, offsets: lis
 
 
 def _copy_exif_tags(picture: Picture, directory: Any) -> None:
-    """What the Exif block tells of the picture, and its Exif and GPS directories."""
+    """Copy the descriptive tags of the Exif block, and its Exif and GPS directories."""
     from PIL import Image
 
     if not picture.metadata.exif:

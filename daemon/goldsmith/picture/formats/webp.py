@@ -1,4 +1,4 @@
-"""Reading WebP: the RIFF parts are walked for sizes, frames and metadata, and libwebp is given one frame at a time."""
+"""Read WebP: the RIFF parts are checked for sizes, frames and metadata, and libwebp gets one frame at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ALPHA_FLAG = 0x10
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """One picture: its parts (``ALPH``, ``VP8 ``, ``VP8L``), its size and where it lies on the canvas."""
+    """One picture: its parts (``ALPH``, ``VP8 ``, ``VP8L``), its size and its position on the canvas."""
 
     chunks: list[tuple[bytes, bytes]]
     width: int
@@ -26,7 +26,7 @@ class _Frame:
 
 
 def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
-    """Everything but the pixels, of the whole canvas."""
+    """Return everything but the pixels, for the whole canvas."""
     size, frames = _read_frames(data, name)
     for frame in frames:
         check_size(name, frame.width, frame.height, len(frames), max_pixels)
@@ -49,7 +49,7 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
 
 
 def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:
-    """The first frame on its canvas."""
+    """Return the first frame on its canvas as codes (h, w, n)."""
     frames: list[_Frame] = header.reader_state
     made = _decode(frames[0], name)
     header.has_alpha = made.shape[2] == 4
@@ -96,7 +96,7 @@ def _iter_chunks(data: bytes, offset: int, end: int, name: str) -> Iterator[tupl
 
 
 def _read_frames(data: bytes, name: str) -> tuple[tuple[int, int], list[_Frame]]:
-    """The canvas's size and the frames in order."""
+    """Return the canvas's size and the frames in order."""
     announced = int.from_bytes(data[4:8], "little") + 8
     if announced > len(data):
         raise truncated_error(name, f"{len(data)} of its {announced} bytes are there")
@@ -124,7 +124,7 @@ def _read_uint24(payload: bytes, offset: int) -> int:
 
 
 def _stream_size(kind: bytes, payload: bytes, name: str) -> tuple[int, int]:
-    """Width and height that the picture data itself gives (RFC 6386, 9.1; WebP lossless, 3)."""
+    """Return the width and height in the picture data itself (RFC 6386, 9.1; WebP lossless, 3)."""
     if kind == b"VP8L" and len(payload) >= 5:
         bits = int.from_bytes(payload[1:5], "little")
         return (bits & 0x3FFF) + 1, ((bits >> 14) & 0x3FFF) + 1

@@ -1,4 +1,4 @@
-"""Writing WebP through Pillow: lossy or lossless, 8 bits, RGB; what lies under transparent pixels is kept."""
+"""Write WebP through Pillow: lossy or lossless, 8 bits, RGB; the colours of transparent pixels are kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAX_SIDE = 16383
 
 
 def write(samples: Samples, picture: Picture, quality: int, lossless: bool, effort: int) -> bytes:
-    """``samples`` (h, w, 3 or 4; uint8) as WebP with the picture's profile and metadata. ``effort`` is 0 (quick) to 10."""
+    """Return ``samples`` (h, w, 3 or 4; uint8 codes) as WebP with the picture's profile and metadata. ``effort`` is 0 (fast) to 10."""
     from PIL import Image
 
     height, width = samples.shape[:2]

@@ -1,4 +1,4 @@
-"""Inks: a picture separated for a press by its profile, the sum of the inks held under a limit, and how the print will look."""
+"""Separate a picture into inks by a press profile, limit the sum of the inks, and soft-proof the print."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from goldsmith.picture.slab_processing import OnProgress
 # float32 (h, w, 4): cyan, magenta, yellow, black, each 0 (none) to 1 (solid).
 Inks = NDArray[np.float32]
 
-# No profile may be larger: a JPEG has no room for more, and presses' have a tenth of it.
+# A JPEG has no room for a larger profile, and press profiles have a tenth of this.
 MAX_PROFILE_BYTES = 16_000_000
 _BAND_PIXELS = 1 << 18
 _THREADS = 2
-# How far below the limit of coverage the inks begin to give way, so that no edge shows where it is reached.
+# How far below the limit of coverage the reduction starts, so that no edge shows where the limit is reached.
 _KNEE = np.float32(0.1)
-# CIE 1976 difference from which a colour counts as one that the press cannot print, as lcms' own gamut check takes it.
+# CIE 1976 difference from which a colour counts as out of the press's gamut, as in lcms' own gamut check.
 _VISIBLE_DELTA_E = 5.0
 _MAX_SAMPLES = 1 << 19
 _D50 = np.array(profiles.D50_WHITE, np.float32)
 
 
 def validate_cmyk_profile(icc: bytes, label: str) -> bytes:
-    """The profile itself. Raises InputError where it is none of CMYK inks; ``called`` is what it goes by in sentences."""
+    """Return the profile. Raises InputError if it is not for CMYK inks; ``label`` is its name in the sentence."""
     if icc[36:40] != b"acsp" or len(icc) < 132:
         raise InputError(f"{label} is no ICC profile.", "Put the profile that the printer gave you there.")
     if len(icc) > MAX_PROFILE_BYTES:
@@ -53,7 +53,7 @@ def validate_cmyk_profile(icc: bytes, label: str) -> bytes:
 def convert_to_inks(
     picture: Picture, icc: bytes, intent: colour.RenderingIntent, black_point: bool, on_progress: OnProgress = lambda _: None
 ) -> Inks:
-    """The picture's colours (alpha is not looked at) as the inks of that press, by lcms at 16 bits without short cuts."""
+    """Return the picture's colours (without alpha) as inks (h, w, 4), 0..1, of that press, by lcms at 16 bits without its optimisations."""
     source, pixels = picture.icc or profiles.builtin_profile("srgb"), picture.pixels
     if picture.channels == 1 and picture.icc is None:
         pixels = np.repeat(pixels, 3, axis=2)
@@ -61,9 +61,10 @@ def convert_to_inks(
 
 
 def soft_proof(inks: Inks, icc: bytes, simulate_paper: bool) -> Pixels:
-    """The print as sRGB (h, w, 3): beside its own paper as white, or, with ``paper``, as it lies on a white table.
+    """Return the print of inks (h, w, 4), 0..1, as sRGB (h, w, 3), 0..1, with its own paper as white, or with ``simulate_paper`` as it
+    looks on a white table.
 
-    The first is relative colorimetric with black point compensation, the second absolute: tinted paper, and black no deeper than ink.
+    The first is relative colorimetric with black point compensation, the second absolute: tinted paper, and black as deep as the ink.
     """
     screen = profiles.builtin_profile("srgb")
     intent: colour.RenderingIntent = "absolute" if simulate_paper else "relative"
@@ -71,17 +72,17 @@ def soft_proof(inks: Inks, icc: bytes, simulate_paper: bool) -> Pixels:
 
 
 def ink_coverage(inks: Inks) -> Mask:
-    """The sum of the four inks in percent, (h, w): 0 to 400."""
+    """Return the sum of the four inks (h, w, 4), 0..1, in percent, (h, w): 0 to 400."""
     made: Mask = inks @ np.full(4, 100, np.float32)
     return made
 
 
 def limit_coverage(inks: Inks, limit_percent: float) -> Inks:
-    """The inks with a sum of at most ``limit`` percent; themselves where none comes near it.
+    """Return the inks (h, w, 4), 0..1, with a sum of at most ``limit_percent``; the same array if none comes near it.
 
-    Equal parts of cyan, magenta and yellow, the grey in them, give way, and black takes over as much of their weight as there is
-    white left in it: no black is ever taken away, and the hue stays. Where there is not enough grey, all three shrink together.
-    From ten percent below the limit on the sum bends towards it, so that shadows stay drawn.
+    Equal parts of cyan, magenta and yellow, their grey, are reduced, and black takes over as much of their weight as it has room for: black
+    is never reduced, and the hue stays. If there is too little grey, all three are reduced together. From ten percent below the limit on,
+    the sum bends towards it, so that shadows keep their detail.
     """
     most, total = np.float32(limit_percent / 100), ink_coverage(inks) / np.float32(100)
     over = total > most - _KNEE
@@ -93,7 +94,7 @@ def limit_coverage(inks: Inks, limit_percent: float) -> Inks:
 
 
 def _reduce_to_limit(inks: Inks, total: NDArray[np.float32], max_total: np.float32) -> Inks:
-    """Inks (n, 4) whose sum ``total`` (n, 1) is bent under ``most``."""
+    """Return inks (n, 4) whose sum ``total`` (n, 1) is bent to stay under ``max_total``."""
     bend = max_total - _KNEE
     wanted = bend + _KNEE * (1 - np.exp((bend - total) / _KNEE))
     colours, black = inks[:, :3], inks[:, 3:]
@@ -107,14 +108,16 @@ def _reduce_to_limit(inks: Inks, total: NDArray[np.float32], max_total: np.float
 
 
 def limit_code_coverage(codes: Samples, limit_percent: float) -> Samples:
-    """Integer codes of inks (h, w, 4) without what rounding and dither put above the limit: a code or two of the three colours."""
+    """Return integer codes of inks (h, w, 4) without the excess over the limit from rounding and dither: a code or two of the three
+    colours.
+    """
     return reduce_code_sums(codes, np.int64(limit_percent * np.iinfo(codes.dtype).max / 100))
 
 
 def reduce_code_sums(codes: Samples, max_sums: NDArray[np.int64] | np.int64) -> Samples:
-    """Integer codes of inks (h, w, 4) whose sums are at most ``most`` codes, one number or (h, w) of them, as far as colours can give it.
+    """Return integer codes of inks (h, w, 4) whose sums are at most ``max_sums`` codes, one number or (h, w), as far as the colours allow.
 
-    Cyan, magenta and yellow give equal parts; where one has none left the others give more. No black is taken away.
+    Cyan, magenta and yellow are reduced equally; if one reaches zero, the others are reduced more. Black is never reduced.
     """
     over = code_sums(codes) - max_sums
     where = over > 0
@@ -131,7 +134,7 @@ def reduce_code_sums(codes: Samples, max_sums: NDArray[np.int64] | np.int64) -> 
 
 
 def code_sums(codes: Samples) -> NDArray[np.int32]:
-    """The sum of the four inks' codes, (h, w)."""
+    """Return the sum of the four inks' codes (h, w, 4), as (h, w)."""
     made: NDArray[np.int32] = codes[:, :, 0].astype(np.int32)
     for ink in (1, 2, 3):
         made += codes[:, :, ink]
@@ -139,9 +142,9 @@ def code_sums(codes: Samples) -> NDArray[np.int32]:
 
 
 def out_of_gamut_share(picture: Picture, icc: bytes) -> float:
-    """The share of the picture (0..1) whose colours the press cannot print, looked for in at most half a million pixels.
+    """Return the share of the picture (0..1) whose colours the press cannot print, estimated from at most half a million pixels.
 
-    There and back, relative colorimetric with black point compensation: what does not come back within 5 of CIE 1976 is beyond it.
+    There and back, relative colorimetric with black point compensation: a colour that differs by more than 5 in CIE 1976 is out of gamut.
     """
     step = max(1, int(np.ceil(np.sqrt(picture.width * picture.height / _MAX_SAMPLES))))
     small = Picture(np.ascontiguousarray(picture.pixels[::step, ::step]), icc=picture.icc)
@@ -152,7 +155,7 @@ def out_of_gamut_share(picture: Picture, icc: bytes) -> float:
 
 
 def _to_rgb(picture: Picture) -> Picture:
-    """A grey picture as sRGB of three channels."""
+    """Return a grey picture as sRGB with three channels."""
     if picture.channels == 3:
         return picture
     grey = picture.pixels if picture.icc is None else colour.from_linear(colour.to_linear(picture.pixels, picture.icc), None)
@@ -160,7 +163,7 @@ def _to_rgb(picture: Picture) -> Picture:
 
 
 def _to_lab(pixels: Pixels) -> Pixels:
-    """CIE Lab, relative to D50, of ProPhoto RGB."""
+    """Return CIE Lab, relative to D50, of ProPhoto RGB."""
     wide = profiles.builtin_profile("prophoto")
     colorants = profiles.colorant_matrix(wide)
     assert colorants is not None  # noqa: S101 - it is one of our own
@@ -172,7 +175,7 @@ def _to_lab(pixels: Pixels) -> Pixels:
 
 
 def _map_bands(codes: Samples, channels: int, change: Callable[[Samples], Pixels], on_progress: OnProgress = lambda _: None) -> Pixels:
-    """``change`` done to bands of rows on two threads."""
+    """Return ``change`` applied to bands of rows on two threads."""
     height, width = codes.shape[:2]
     rows = max(1, _BAND_PIXELS // width)
     made = np.empty((height, width, channels), np.float32)

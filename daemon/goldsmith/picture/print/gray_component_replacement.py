@@ -1,6 +1,6 @@
-"""Greys in black ink alone: what has no colour is printed as a black-and-white job is, as light as it was.
+"""Print greys in black ink alone: parts without colour are printed like a black-and-white job, at the same lightness.
 
-Type and line art want it: four inks that miss each other by a hair give black letters coloured rims.
+Type and line art need this: four slightly misregistered inks give black letters coloured rims.
 """
 
 from __future__ import annotations
@@ -12,23 +12,24 @@ from goldsmith.picture import colour, profiles
 from goldsmith.picture.picture import Picture, Pixels
 from goldsmith.picture.print.cmyk import Inks
 
-# Red, green and blue this near to each other are one code of 8 bits.
+# Red, green and blue this near to each other are the same 8-bit code.
 _NEUTRAL_TOLERANCE = 0.5 / 255
-# px: a grey that is narrower in one direction is a pixel of a photograph by chance, and keeps its four inks.
+# px. A grey that is narrower in one direction is a photograph's pixel by chance, and keeps its four inks.
 _MIN_PATCH_SIDE = 3
-# px round a patch: nearer lie the mixed pixels of its edge.
+# px around a patch: nearer pixels are the mixed pixels of its edge.
 _RING = 2.0, 4.5
-# Display values that are no further apart run into each other; where most of what lies round a patch does, it is part of a photograph.
+# Display values that differ by less merge into each other; a patch most of whose surroundings do is part of a photograph.
 _SURROUND_TOLERANCE = 0.06
 _RAMP_STEPS = 1024
 
 
 def replace_greys_with_black(picture: Picture, inks: Inks, icc: bytes, black_point: bool) -> tuple[Inks, float]:
-    """The inks with black alone where the picture is grey, and the share of the picture that is; themselves where nothing is.
+    """Return the inks (h, w, 4), 0..1, with black alone where the picture is grey, and that share of the picture; the same array if nothing
+    is.
 
-    A grey is red, green and blue alike, in patches of at least 3 x 3 px that stand out from what lies round them: type and line art, not
-    the shadows of a photograph, nor greys that it has by chance. As light as it was, relative to the paper; with ``black_point`` the
-    whole way from white to black is laid between the paper and solid black ink, so that no dark grey runs into it.
+    A grey has equal red, green and blue, in patches of at least 3 x 3 px that stand out from their surroundings: type and line art, not the
+    shadows of a photograph or its accidental greys. The lightness relative to the paper is kept; with ``black_point`` the whole range from
+    white to black is mapped to the range from paper to solid black ink, so that dark greys stay distinct.
     """
     grey = neutral_mask(picture)
     share = float(grey.mean())
@@ -46,7 +47,7 @@ def replace_greys_with_black(picture: Picture, inks: Inks, icc: bytes, black_poi
 
 
 def neutral_mask(picture: Picture) -> NDArray[np.bool_]:
-    """Where the picture (h, w) has no colour and that was meant: all of a grey one."""
+    """Return where the picture is intentionally grey, (h, w), bool; everywhere for a grey picture."""
     import cv2
 
     if picture.channels == 1:
@@ -61,7 +62,7 @@ def neutral_mask(picture: Picture) -> NDArray[np.bool_]:
 
 
 def _isolated_patches(patches: NDArray[np.uint8], grey_level: NDArray[np.float32], pixels: Pixels) -> NDArray[np.bool_]:
-    """Those patches (1 in (h, w)) that most of what lies round them is unlike; one that is the whole picture is among them."""
+    """Return the patches (1 in (h, w)) that differ from most of their surroundings; one that is the whole picture counts too."""
     import cv2
 
     count, number = cv2.connectedComponents(patches, connectivity=8, ltype=cv2.CV_32S)
@@ -82,7 +83,7 @@ def _isolated_patches(patches: NDArray[np.uint8], grey_level: NDArray[np.float32
 
 
 def black_ramp_luminance(icc: bytes) -> NDArray[np.float64]:
-    """The light (luminance, 1 = the paper) of 0 to 100 % of black ink alone on that press; never rising."""
+    """Return the luminance (101,), 0..1 with 1 = the paper, of 0 to 100 % of black ink alone on that press; never rising."""
     steps = np.zeros((1, _RAMP_STEPS, 4), np.uint16)
     steps[0, :, 3] = np.round(np.linspace(0, 65535, _RAMP_STEPS))
     wide = profiles.builtin_profile("prophoto")

@@ -1,4 +1,4 @@
-"""Inks that stay under the limit of coverage also where a JPEG shifts them: room is left in the blocks that need it, and nowhere else."""
+"""Keep inks under the coverage limit after JPEG compression: reduce only the blocks that need it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from goldsmith.picture.formats.image_info import Samples
 from goldsmith.picture.print.cmyk import code_sums, reduce_code_sums
 
-# px: JPEG with inks at full resolution shifts each square of so many by itself, so that squares can be tried apart from the picture.
+# px. JPEG with inks at full resolution changes each square of this size by itself, so squares can be tried separately.
 _BLOCK_SIDE = 8
 _BLOCKS_PER_ROW = 1024
 _MAX_ROUNDS = 16
-# Codes: one for each ink. Decoders may round by one otherwise than ours, and what they read must be under the limit, too.
+# Codes: one for each ink. Decoders may round differently by one, and their result must be under the limit too.
 _DECODER_TOLERANCE = 4
 
 
 def limit_ink_through_jpeg(codes: Samples, limit_percent: float, jpeg_round_trip: Callable[[Samples], Samples]) -> Samples:
-    """8-bit codes of inks (h, w, 4) of which what ``read`` gives back, too, has a sum of at most ``limit`` percent.
+    """Return 8-bit codes of inks (h, w, 4) whose result after ``jpeg_round_trip`` also has a sum of at most ``limit_percent``.
 
-    ``read`` is the way into a JPEG and out again, at any size. In squares that come back above the limit the limit is lowered by what
-    they were above it, until they do not. Codes come back as they are where they hold already; some may stay above at qualities
-    at which a JPEG shifts codes by more than there is to take away.
+    ``jpeg_round_trip`` encodes and decodes a JPEG of any size. In squares above the limit, the limit is lowered by the excess until they
+    stay below it. Codes that already comply stay unchanged; some squares may stay above at qualities where JPEG changes codes by more than
+    there is to reduce.
     """
     most = int(limit_percent * 255 / 100) - _DECODER_TOLERANCE
     sums = code_sums(jpeg_round_trip(codes))
@@ -46,9 +46,9 @@ def limit_ink_through_jpeg(codes: Samples, limit_percent: float, jpeg_round_trip
 
 
 def _blocks_over_limit(sums: NDArray[np.int32], max_sum: int) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]:
-    """The squares that have a sum above ``most``: rows (n, 8, 1) and columns (n, 1, 8) of their pixels, and by how much.
+    """Return the squares with a sum above ``max_sum``: rows (n, 8, 1) and columns (n, 1, 8) of their pixels, and the excess.
 
-    Where a square goes beyond the picture its last pixels are repeated, as encoders do.
+    Where a square extends beyond the picture, its last pixels are repeated, as encoders do.
     """
     height, width = sums.shape
     padded = np.pad(sums, ((0, -height % _BLOCK_SIDE), (0, -width % _BLOCK_SIDE)), mode="edge")
@@ -61,13 +61,13 @@ def _blocks_over_limit(sums: NDArray[np.int32], max_sum: int) -> tuple[tuple[NDA
 
 
 def _limit_blocks(blocks: Samples, max_sums: NDArray[np.int64]) -> Samples:
-    """Each square with its own limit, in codes: a low one takes all colours away and leaves the black."""
+    """Return each square limited to its own sum, in codes: a low limit removes all colours and keeps the black."""
     flat = blocks.reshape(len(blocks), _BLOCK_SIDE * _BLOCK_SIDE, 4)
     return reduce_code_sums(flat, np.maximum(max_sums, 0)[:, None]).reshape(blocks.shape)
 
 
 def _max_sum_per_block(jpeg_round_trip: Callable[[Samples], Samples], blocks: Samples) -> NDArray[np.int64]:
-    """The highest sum in each square, as it is read back."""
+    """Return the highest sum in each square after the round trip."""
     count = len(blocks)
     rows = -(-count // _BLOCKS_PER_ROW)
     sheet = np.zeros((rows * _BLOCKS_PER_ROW, _BLOCK_SIDE, _BLOCK_SIDE, 4), blocks.dtype)

@@ -1,4 +1,4 @@
-"""The sheet: how large a picture is in print, in millimetres, and the bleed that is cut off round it."""
+"""The printed sheet: the size of a picture in millimetres, and the bleed that is cut off around it."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from goldsmith.picture.antiringing import resize_without_ringing
 from goldsmith.picture.picture import Mask, Picture, Pixels
 from goldsmith.picture.size_fitting import Anchor, Size, anchor_offset, fill_size
 
-# Where bleed comes from: the picture's own margin, the picture mirrored at the trim, or its outermost pixels drawn out.
+# Where bleed comes from: the picture's own margin, the picture mirrored at the trim, or its outermost pixels extended.
 BleedSource = Literal["picture", "mirror", "edge"]
 
 MM_PER_INCH = 25.4
-# Steps to a millimetre where a shape is told in whole numbers.
+# Steps per millimetre where a ratio is expressed in whole numbers.
 _STEPS_PER_MM = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class PrintSheet:
-    """trim: width and height in mm of what is left when the sheet has been cut; bleed: mm beyond it on every side."""
+    """trim: width and height in mm after the sheet has been cut; bleed: mm beyond it on every side."""
 
     trim: tuple[float, float]
     bleed: float = 0.0
 
     @property
     def size_with_bleed(self) -> tuple[float, float]:
-        """Trim and bleed, mm."""
+        """Trim and bleed, in mm."""
         return self.trim[0] + 2 * self.bleed, self.trim[1] + 2 * self.bleed
 
     def pixel_size(self, ppi: float) -> Size:
-        """Trim and bleed at that resolution, rounded, at least one px a side."""
+        """Return the size of trim and bleed in px at that resolution, rounded, at least one px a side."""
         return _to_pixels(self.size_with_bleed, ppi)
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedPage:
-    """A picture laid on a sheet. edge: px of bleed on every side; its ``ppi`` are those it has in print."""
+    """A picture placed on a sheet. edge: px of bleed on every side; its ``ppi`` are those of the print."""
 
     picture: Picture
     bleed_px: int
 
     @property
     def trim_window(self) -> tuple[slice, slice]:
-        """The rows and columns that are left when it has been cut."""
+        """The rows and columns that remain after the cut."""
         return slice(self.bleed_px, max(self.bleed_px + 1, self.picture.height - self.bleed_px)), slice(
             self.bleed_px, max(self.bleed_px + 1, self.picture.width - self.bleed_px)
         )
 
 
 def plan_resize(picture_size: Size, sheet: PrintSheet, ppi: float | None, bleed_source: BleedSource) -> tuple[Size, Size, float]:
-    """The part of the picture that is kept, the size it is brought to, and the pixels per inch that come of it.
+    """Return the size of the part of the picture that is kept, the size it is scaled to, and the resulting pixels per inch.
 
-    It covers trim and bleed, or the trim alone where the bleed is made; at ``ppi`` or, never enlarged, at what the picture has.
+    It covers trim and bleed, or the trim alone if the bleed is generated; at ``ppi`` or, never enlarged, at the picture's own resolution.
     """
     area = sheet.size_with_bleed if bleed_source == "picture" else sheet.trim
     shape = (round(area[0] * _STEPS_PER_MM), round(area[1] * _STEPS_PER_MM))
@@ -67,7 +67,7 @@ def plan_resize(picture_size: Size, sheet: PrintSheet, ppi: float | None, bleed_
 
 
 def place_on_sheet(picture: Picture, sheet: PrintSheet, ppi: float | None, bleed_source: BleedSource, anchor: Anchor) -> PlacedPage:
-    """The picture cut and brought to size for the sheet, with bleed; alpha and masks with it."""
+    """Return the picture cropped and scaled for the sheet, with bleed, alpha and masks."""
     part, size, resolution = plan_resize((picture.width, picture.height), sheet, ppi, bleed_source)
     left, top = anchor_offset((picture.width, picture.height), part, anchor)
     rows, columns = slice(top, top + part[1]), slice(left, left + part[0])

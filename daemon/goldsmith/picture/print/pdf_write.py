@@ -1,7 +1,7 @@
-"""Writing PDF for print: one page with its boxes, one picture, marks outside it; nothing in it runs, links or asks for a font.
+"""Write PDF for print: one page with its boxes, one picture, marks outside it; without scripts, links or fonts.
 
-Through pikepdf (qpdf): streams go in as they are, and the same input gives the same bytes. What PDF/X-4 (ISO 15930-7) wants of a page
-like this is written where the picture is in inks; a picture in RGB makes a plain PDF 1.6.
+Through pikepdf (qpdf): streams are stored unchanged, and the same input gives the same bytes. For a picture in inks, the page has what
+PDF/X-4 (ISO 15930-7) requires; a picture in RGB becomes a plain PDF 1.6.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 _POINTS_PER_MM = 72 / MM_PER_INCH
 _DEVICE_SPACES = {1: "/DeviceGray", 3: "/DeviceRGB", 4: "/DeviceCMYK"}
-# mm round the bleed that marks take.
+# mm around the bleed for the marks.
 SLUG_MM = 10.0
-# Crop marks begin 1 mm from the bleed and are 6 mm long; the circle of a register mark has a radius of 2 mm; lines of 0.25 pt.
+# Crop marks begin 1 mm from the bleed and are 6 mm long; the circle of a register mark has a radius of 2 mm; lines are 0.25 pt wide.
 _MARK_GAP_MM, _CROP_MARK_MM, _REGISTER_RADIUS_MM, _LINE_WIDTH_PT = 1.0, 6.0, 2.0, 0.25
 _PATCH_MM, _MIN_PATCH_MM = 5.0, 1.5
-# PDF/X wants dates. A true one would make other bytes of the same picture: when it was made is in the manifest.
+# PDF/X requires dates. A real date would give the same picture other bytes; the manifest says when it was made.
 _FIXED_DATE = "2000-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True, slots=True)
 class PdfImage:
-    """What is on the page. data: ``samples`` as a stream of ``filters``; channels: 1 grey, 3 RGB, 4 inks; icc: of these."""
+    """The picture on the page. data: the samples as a stream of ``filters``; channels: 1 grey, 3 RGB, 4 inks; icc: their profile."""
 
     data: bytes = field(repr=False)
     width: int
@@ -49,18 +49,18 @@ class PdfImage:
 
 
 def deflate_image(samples: Samples, icc: bytes) -> PdfImage:
-    """``samples`` (h, w, 1, 3 or 4; uint8 or uint16) deflated, with PNG's predictors."""
+    """Return ``samples`` (h, w, 1, 3 or 4; uint8 or uint16 codes) deflated with PNG's predictors."""
     import imagecodecs
 
     from goldsmith.picture.formats.png_write import filter_rows
 
-    rows: Any = filter_rows(samples)  # any buffer is taken, though the stubs say bytes
+    rows: Any = filter_rows(samples)  # any buffer is accepted, though the stubs say bytes
     height, width, channels = samples.shape
     return PdfImage(bytes(imagecodecs.deflate_encode(rows, level=3)), width, height, channels, 8 * samples.dtype.itemsize, icc)
 
 
 def write(image: PdfImage, sheet: PrintSheet, title: str, has_marks: bool) -> bytes:
-    """The page: media, bleed and trim boxes, the picture to the edge of the bleed, and marks in a margin of 10 mm where they are wanted."""
+    """Return the page: its boxes, the picture to the edge of the bleed, and marks in a margin of 10 mm if ``has_marks``."""
     import pikepdf
 
     pdf = pikepdf.new()
@@ -103,7 +103,7 @@ def _make_image(pdf: pikepdf.Pdf, image: PdfImage) -> pikepdf.Object:
     made.Width, made.Height, made.BitsPerComponent = image.width, image.height, image.depth
     made.ColorSpace = pikepdf.Name.DeviceCMYK if image.is_cmyk else pikepdf.Array([pikepdf.Name.ICCBased, _make_icc(pdf, image)])
     if image.is_jpeg and image.is_cmyk:
-        made.Decode = pikepdf.Array([1, 0] * 4)  # inverted, as every JPEG of inks is
+        made.Decode = pikepdf.Array([1, 0] * 4)  # inverted, like every CMYK JPEG
     return pdf.make_indirect(made)
 
 
@@ -116,7 +116,7 @@ def _make_icc(pdf: pikepdf.Pdf, image: PdfImage) -> pikepdf.Object:
 
 
 def _add_output_intent(pdf: pikepdf.Pdf, icc: bytes) -> None:
-    """Say which press DeviceCMYK means: PDF/X-4 forbids an ICCBased space with the very profile of the output intent."""
+    """Declare the press that DeviceCMYK means: PDF/X-4 forbids an ICCBased space with the profile of the output intent."""
     import pikepdf
 
     profile = pdf.make_stream(icc)
@@ -137,7 +137,7 @@ def _add_output_intent(pdf: pikepdf.Pdf, icc: bytes) -> None:
 
 
 def _write_metadata(pdf: pikepdf.Pdf, title: str, image: PdfImage) -> None:
-    """Title, trapping and dates, the same in the document's own words and in its XMP, as PDF/X wants them."""
+    """Write title, trapping and dates, identical in the document information and in its XMP, as PDF/X requires."""
     import pikepdf
 
     stamp = "D:" + _FIXED_DATE.translate({ord(letter): None for letter in "-T:"})
@@ -174,7 +174,7 @@ def _draw_image(sheet: PrintSheet, slug_mm: float) -> str:
 
 
 def _registration_colour(pdf: pikepdf.Pdf, is_cmyk: bool) -> pikepdf.Object:
-    """The colour of marks: on every picture of the press."""
+    """Return the colour of marks: all inks of the press."""
     import pikepdf
 
     none, full = ([0, 0, 0, 0], [1, 1, 1, 1]) if is_cmyk else ([1], [0])
@@ -184,7 +184,7 @@ def _registration_colour(pdf: pikepdf.Pdf, is_cmyk: bool) -> pikepdf.Object:
 
 
 def _draw_marks(sheet: PrintSheet, slug_mm: float, is_cmyk: bool) -> str:
-    """Two crop marks at each corner, a register mark at the middle of each side and, of inks, a bar of solids and half tones."""
+    """Return two crop marks at each corner, a register mark at the middle of each side and, for inks, a bar of solids and half tones."""
     width, height = sheet.size_with_bleed
     left, bottom, right, top = slug_mm, slug_mm, slug_mm + width, slug_mm + height
     made = ["q", f"{_LINE_WIDTH_PT} w /All CS 1 SCN"]
@@ -211,7 +211,7 @@ def _draw_marks(sheet: PrintSheet, slug_mm: float, is_cmyk: bool) -> str:
 
 
 def _draw_colour_bar(left: float, centre_y: float, available_mm: float) -> list[str]:
-    """Cyan, magenta, yellow and black, solid and half, between the corner and the register mark; none where they would be too small."""
+    """Return cyan, magenta, yellow and black, solid and half, between the corner and the register mark; none if they would be too small."""
     side = min(_PATCH_MM, (available_mm - 4 * _REGISTER_RADIUS_MM) / 8)
     if side < _MIN_PATCH_MM:
         return []
@@ -229,7 +229,7 @@ def _draw_line(x0: float, y0: float, x1: float, y1: float) -> str:
 
 
 def _draw_circle(x: float, y: float) -> str:
-    """Four Bézier curves, as usual."""
+    """Return four Bézier curves that approximate a circle."""
     r, k = _REGISTER_RADIUS_MM, _REGISTER_RADIUS_MM * 0.5523
     arcs = [
         (x + r, y + k, x + k, y + r, x, y + r),

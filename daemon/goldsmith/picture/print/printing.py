@@ -25,8 +25,9 @@ PrintFormat = Literal["tiff", "jpeg", "pdf"]
 
 @dataclass(frozen=True, slots=True)
 class PressSettings:
-    """How colours become inks. black_point: compensation; coverage: limit of the inks' sum in percent, None = none;
-    grey_in_black: what has no colour is printed in black alone."""
+    """How colours become inks: black point compensation, the limit of the inks' sum in percent (None = none), and whether greys are printed
+    in black alone.
+    """
 
     icc: bytes = field(repr=False)
     intent: colour.RenderingIntent = "relative"
@@ -37,8 +38,9 @@ class PressSettings:
 
 @dataclass(frozen=True, slots=True)
 class InkSeparation:
-    """Codes of inks (h, w, 4; 0 = none) as they are written, and what was measured: highest sum in percent
-    and share over the limit before it was kept, share of colours beyond the press, share in black alone because it is grey."""
+    """Codes of inks (h, w, 4; 0 = none) as written, and the measurements: the highest sum in percent and the share over the limit before
+    the limit was applied, the share out of gamut, and the share in black alone.
+    """
 
     codes: Samples = field(repr=False)
     max_coverage_before: float
@@ -59,7 +61,7 @@ class PdfPageOptions:
 def separate_inks(
     picture: Picture, press_settings: PressSettings, depth: Literal[8, 16], seed: int, on_progress: OnProgress
 ) -> InkSeparation:
-    """The picture, which has no alpha any more, in inks of ``depth`` bits; dithered at 8, and never above the limit."""
+    """Return the picture, without alpha, in inks of ``depth`` bits; dithered at 8 bits, and never above the limit."""
     inks = cmyk.convert_to_inks(picture, press_settings.icc, press_settings.intent, press_settings.black_point_compensation, on_progress)
     inks, grey = (
         gray_component_replacement.replace_greys_with_black(
@@ -81,14 +83,14 @@ def separate_inks(
 
 
 def codes_to_inks(codes: Samples) -> Inks:
-    """Codes as inks of 0..1."""
+    """Return codes (h, w, 4) as inks 0..1."""
     made: Inks = codes.astype(np.float32)
     made /= np.float32(np.iinfo(codes.dtype).max)
     return made
 
 
 def round_trip_codes(codes: Samples, file_format: PrintFormat, quality: int | None) -> Samples:
-    """The codes that a reader of the file gets: themselves, or what JPEG at that quality makes of them."""
+    """Return the codes (h, w, 4) that a reader of the file gets: the same codes, or the result of JPEG at that quality."""
     if file_format == "tiff" or quality is None:
         return codes
     data = jpeg_write.write_bare_cmyk(codes, quality)
@@ -96,21 +98,23 @@ def round_trip_codes(codes: Samples, file_format: PrintFormat, quality: int | No
 
 
 def limit_coverage_after_encoding(codes: Samples, file_format: PrintFormat, quality: int | None, limit_percent: float | None) -> Samples:
-    """The codes of which also what a reader of the file gets is under the limit of coverage: with room where a JPEG needs it."""
+    """Return codes (h, w, 4) that stay under the coverage limit for a reader of the file too, also after JPEG."""
     if limit_percent is None or file_format == "tiff" or quality is None:
         return codes
     return ink_limit.limit_ink_through_jpeg(codes, limit_percent, lambda some: round_trip_codes(some, file_format, quality))
 
 
 def max_coverage(codes: Samples) -> float:
-    """The highest sum of inks in percent."""
+    """Return the highest sum of inks of codes (h, w, 4) in percent."""
     return float(cmyk.code_sums(codes).max()) / float(np.iinfo(codes.dtype).max) * 100
 
 
 def encode_inks(
     codes: Samples, metadata_source: Picture, icc: bytes, file_format: PrintFormat, quality: int | None, page: PdfPageOptions | None
 ) -> bytes:
-    """Inks as a file; ``picture`` gives resolution and metadata. A PDF is without loss unless it is given a quality."""
+    """Return inks, codes (h, w, 4), as a file; ``metadata_source`` gives resolution and metadata. A PDF is lossless unless it has a
+    quality.
+    """
     carrier = replace(metadata_source, icc=icc, alpha=None)
     if file_format == "tiff":
         return tiff_write.write(codes, carrier, 1)
@@ -127,7 +131,7 @@ def encode_inks(
 
 
 def encode_page(source: Picture, depth: Literal[8, 16], quality: int | None, page: PdfPageOptions) -> bytes:
-    """A picture in grey or RGB, without alpha, as a PDF page in its own profile."""
+    """Return a grey or RGB picture without alpha as a PDF page in its own profile."""
     if source.channels == 1 and source.icc is None:
         source = replace(source, pixels=freeze(np.repeat(source.pixels, 3, axis=2)))
     codes, icc = codec.to_codes(source, depth), source.icc or profiles.builtin_profile("srgb")
@@ -142,6 +146,6 @@ def encode_page(source: Picture, depth: Literal[8, 16], quality: int | None, pag
 
 
 def encode_proof(inks: Inks, icc: bytes, simulates_paper: bool, ppi: tuple[float, float] | None) -> bytes:
-    """What the print will look like, as an sRGB JPEG; ``paper``: with the paper's own colour and the ink's own black."""
+    """Return the print of inks (h, w, 4), 0..1, as an sRGB JPEG; ``simulates_paper``: with the paper colour and the ink black."""
     seen: Pixels = cmyk.soft_proof(inks, icc, simulates_paper)
     return codec.encode(Picture(freeze(seen), ppi=ppi), codec.EncodingOptions(format="jpeg", depth=8, quality=92))
