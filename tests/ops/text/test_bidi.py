@@ -147,7 +147,7 @@ def test_space_at_the_end_of_a_line_runs_as_the_paragraph_does() -> None:
 
 
 def test_embeddings_beyond_the_maximum_depth_are_counted_off() -> None:
-    """The level stays within 126, and text after as many closers as openers has the paragraph's level again."""
+    """Levels stay within 126, and text after as many closers as openers has the paragraph's level again."""
     text = "\u202b" * 400 + "a" + "\u202c" * 400 + "b"
     levels = embedding_levels(text, 0)
     assert max(levels) <= 126
@@ -155,7 +155,7 @@ def test_embeddings_beyond_the_maximum_depth_are_counted_off() -> None:
 
 
 def test_the_characters_are_of_their_classes() -> None:
-    """The random strings hold every class that they are meant to hold."""
+    """Random strings hold every class that they are meant to hold."""
     for name, letters in CHARACTERS.items():
         assert {unicodedata.bidirectional(letter) for letter in letters} == {"ON" if name == "brackets" else name}
 
@@ -189,7 +189,7 @@ UNICODES_CASES = Path("/usr/share/unicode/BidiCharacterTest.txt")
 
 @pytest.mark.skipif(not UNICODES_CASES.exists(), reason="BidiCharacterTest.txt (Debian's unicode-data) is not here")
 def test_the_conformance_cases_of_unicode_pass() -> None:
-    """Every fifth of the 90,000 cases that come with the standard has its levels and its order; all of them were run once."""
+    """Levels and order are right in every fifth of the 90,000 cases that come with the standard; all of them were run once."""
     cases = [line for line in UNICODES_CASES.read_text("utf-8").splitlines() if line and not line.startswith("#")][::5]
     assert len(cases) > 15_000
     for case in cases:

@@ -1,4 +1,4 @@
-"""Flat colour over pixels: edges in linear light, translucency in display values, alpha by Porter and Duff's over."""
+"""Flat colour over pixels: edges mix in linear light, translucency in display values, and alpha follows Porter and Duff's over operator."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from goldsmith.ops.text.colour_fill import (
 WHITE, RED = np.ones(3, np.float32), np.array([1, 0, 0], np.float32)
 
 
-def ground(grey: float, alpha: float | None = None, width: int = 5) -> Backdrop:
+def backdrop(grey: float, alpha: float | None = None, width: int = 5) -> Backdrop:
     pixels = np.full((1, width, 3), grey, np.float32)
     return Backdrop(pixels, None if alpha is None else np.full((1, width), alpha, np.float32), None)
 
 
-def cover(*values: float) -> np.ndarray:
+def coverage(*values: float) -> np.ndarray:
+    """Return one row of coverage, (1, n), 0..1."""
     return np.array([values], np.float32)
 
 
-def test_edges_mix_light() -> None:
-    """Half covered by white on black: 188 of 255 by sRGB's curve; uncovered pixels are copied, covered ones exact."""
-    done = composite_fills(ground(0), [ColourFill(WHITE, 1.0, cover(0, 0.25, 0.5, 0.75, 1))]).pixels[0, :, 0]
+def test_edges_mix_in_linear_light() -> None:
+    """Half coverage of white on black gives code 188 of 255, by sRGB's curve."""
+    done = composite_fills(backdrop(0), [ColourFill(WHITE, 1.0, coverage(0, 0.25, 0.5, 0.75, 1))]).pixels[0, :, 0]
     light = np.array([0, 0.25, 0.5, 0.75, 1])
     expected = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
     assert done == pytest.approx(expected, abs=1e-4)
@@ -36,45 +37,47 @@ def test_edges_mix_light() -> None:
 
 
 def test_translucency_mixes_display_values() -> None:
-    """As design programs do: half white on a grey of 0.2 is 0.6."""
-    assert composite_fills(ground(0.2), [ColourFill(WHITE, 0.5, cover(1, 1, 1, 1, 1))]).pixels[0, 0, 0] == pytest.approx(0.6)
-    assert composite_shadow(ground(0.2), WHITE, cover(0.5, 0, 0, 0, 0)).pixels[0, :2, 0] == pytest.approx([0.6, 0.2])
+    """Half-opaque white on a grey of 0.2 gives 0.6, as in design programs."""
+    assert composite_fills(backdrop(0.2), [ColourFill(WHITE, 0.5, coverage(1, 1, 1, 1, 1))]).pixels[0, 0, 0] == pytest.approx(0.6)
+    assert composite_shadow(backdrop(0.2), WHITE, coverage(0.5, 0, 0, 0, 0)).pixels[0, :2, 0] == pytest.approx([0.6, 0.2])
 
 
-def test_coats_beside_each_other_leave_no_gap() -> None:
-    """A pixel half stroke and half letter shows nothing of what lies under both."""
-    done = composite_fills(ground(0), [ColourFill(WHITE, 1.0, cover(0.5, 1, 0, 0, 0)), ColourFill(WHITE, 1.0, cover(0.5, 0, 1, 0, 0))])
+def test_adjacent_fills_leave_no_gap() -> None:
+    """Pixels that are half stroke and half letter show nothing of the backdrop."""
+    done = composite_fills(
+        backdrop(0), [ColourFill(WHITE, 1.0, coverage(0.5, 1, 0, 0, 0)), ColourFill(WHITE, 1.0, coverage(0.5, 0, 1, 0, 0))]
+    )
     assert done.pixels[0, :3, 0] == pytest.approx([1, 1, 1], abs=1e-4)
 
 
-def test_over_transparency_the_colour_is_the_coats_own() -> None:
-    """Coverage becomes alpha, and nothing of what lay hidden comes through."""
-    done = composite_fills(ground(0.3, alpha=0), [ColourFill(RED, 1.0, cover(0, 0.5, 1, 0, 0))])
+def test_a_fill_over_transparency_keeps_its_colour() -> None:
+    """Coverage becomes alpha, and hidden colours do not show through."""
+    done = composite_fills(backdrop(0.3, alpha=0), [ColourFill(RED, 1.0, coverage(0, 0.5, 1, 0, 0))])
     assert done.alpha is not None
     assert done.alpha[0, :3] == pytest.approx([0, 0.5, 1])
     assert done.pixels[0, 1:3] == pytest.approx(np.stack([RED, RED]), abs=1e-4)
     assert (done.pixels[0, 0] == np.float32(0.3)).all()
 
 
-def test_over_half_alpha_it_is_over() -> None:
-    """a' = o + a (1 - o), for coats and shades alike."""
-    half = composite_fills(ground(0.0, alpha=0.5), [ColourFill(WHITE, 0.5, cover(1, 1, 1, 1, 1))])
-    shade = composite_shadow(ground(0.0, alpha=0.5), WHITE, cover(0.5, 0.5, 0.5, 0.5, 0.5))
-    for done in (half, shade):
+def test_alpha_follows_the_over_operator() -> None:
+    """Alpha becomes o + a (1 - o), for fills and shadows alike."""
+    half = composite_fills(backdrop(0.0, alpha=0.5), [ColourFill(WHITE, 0.5, coverage(1, 1, 1, 1, 1))])
+    shadowed = composite_shadow(backdrop(0.0, alpha=0.5), WHITE, coverage(0.5, 0.5, 0.5, 0.5, 0.5))
+    for done in (half, shadowed):
         assert done.alpha is not None
         assert done.alpha[0, 0] == pytest.approx(0.75)
         assert done.pixels[0, 0, 0] == pytest.approx(2 / 3)
 
 
-def test_nothing_laid_is_the_ground_itself() -> None:
-    """No copy of it."""
-    given = ground(0.4)
-    assert composite_fills(given, [ColourFill(WHITE, 1.0, cover(0, 0, 0, 0, 0))]) is given
-    assert composite_shadow(given, WHITE, cover(0, 0, 0, 0, 0)) is given
+def test_no_coverage_returns_the_backdrop_itself() -> None:
+    """Fills and shadows without coverage make no copy."""
+    unpainted = backdrop(0.4)
+    assert composite_fills(unpainted, [ColourFill(WHITE, 1.0, coverage(0, 0, 0, 0, 0))]) is unpainted
+    assert composite_shadow(unpainted, WHITE, coverage(0, 0, 0, 0, 0)) is unpainted
 
 
-def test_a_box_has_its_area_also_when_turned_and_rounded() -> None:
-    """Edges between pixels are partly covered; corners take 4 - pi of the radius' square."""
+def test_a_rotated_or_rounded_box_has_its_area() -> None:
+    """Partly covered edges keep the area; round corners remove 4 - pi of the radius squared."""
     window = (slice(0, 100), slice(0, 100))
     for angle in (0.0, 27.0):
         assert float(rounded_box_coverage(window, (20.25, 30.5, 50.5, 30.0), 0.0, angle).sum()) == pytest.approx(50.5 * 30, rel=0.005)
@@ -82,8 +85,8 @@ def test_a_box_has_its_area_also_when_turned_and_rounded() -> None:
     assert float(soft.sum()) == pytest.approx(50 * 30 - (4 - np.pi) * 100, rel=0.005)
 
 
-def test_a_blur_keeps_how_much_there_is() -> None:
-    """And none is none."""
+def test_a_blur_keeps_the_sum_of_the_coverage() -> None:
+    """Blurring keeps the sum of the coverage, and sigma 0 returns the array itself."""
     dot = np.zeros((41, 41), np.float32)
     dot[20, 20] = 1
     assert float(blur_coverage(dot, 3).sum()) == pytest.approx(1, abs=1e-3)

@@ -1,4 +1,4 @@
-"""A font file is a stranger's: what cannot be set is refused in a sentence, and nothing breaks on damage."""
+"""Font files are untrusted: one that cannot be typeset is refused with a message, and damage causes no crash."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from goldsmith.ops.text.shaping import MissingGlyph, Paragraph, ShapingOptions, 
 DATA = resource_path("samples", "library", "fonts", "Manrope-Bold.ttf").read_bytes()
 
 
-def test_what_a_font_says_of_itself() -> None:
-    """Name, version, hash and measures of the one that ships."""
+def test_a_font_has_its_name_version_hash_and_measures() -> None:
+    """Name, version, hash and measures are those of the font that ships."""
     face = typeface("Manrope-Bold.ttf")
     assert (face.name, face.version) == ("Manrope-Bold", "Version 4.504")
     assert face.sha256 == "8452aa3443b61a9b007e2dc59b6ed16a40d453c77a4181645e581a0a899c9c5d"
@@ -28,7 +28,7 @@ def test_what_a_font_says_of_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (b"wOF2" + bytes(40), "web font"),
         (b"wOFF" + bytes(40), "web font"),
@@ -37,35 +37,35 @@ def test_what_a_font_says_of_itself() -> None:
         (DATA[:400], "damaged"),
     ],
 )
-def test_what_is_no_font_is_refused(data: bytes, said: str) -> None:
-    """The sentence names the file."""
-    with pytest.raises(InputError, match=f"bad.ttf.*{said}|bad.ttf.*pictures"):
+def test_a_file_that_is_no_font_is_refused(data: bytes, message: str) -> None:
+    """Messages name the file."""
+    with pytest.raises(InputError, match=f"bad.ttf.*{message}|bad.ttf.*pictures"):
         open_font(data, "bad.ttf")
 
 
-def test_a_face_of_a_font_that_is_no_collection_is_refused() -> None:
-    """A setting without effect would be a silent fall-back."""
-    with pytest.raises(InputError, match="one font only"):
+def test_a_face_number_for_a_single_font_is_refused() -> None:
+    """Ignoring `face` would be a silent fall-back."""
+    with pytest.raises(InputError, match="only one font"):
         open_font(DATA, "Manrope-Bold.ttf", index=2)
 
 
 def test_a_font_without_outlines_is_refused() -> None:
-    """Coloured bitmaps would be drawn as nothing at all."""
+    """Colour bitmaps would be drawn as nothing."""
     renamed = DATA.replace(b"glyf", b"glyx", 1)
     with pytest.raises(InputError, match="pictures, not outlines"):
         open_font(renamed, "emoji.ttf")
 
 
-def test_the_nearest_feature_is_told() -> None:
-    """With everything that the font has."""
+def test_an_unknown_feature_is_refused_with_the_nearest_one() -> None:
+    """InputError suggests the nearest feature; switching off an unknown one is allowed."""
     with pytest.raises(InputError, match="did you mean “liga”"):
         require_features(typeface("Manrope-Bold.ttf"), {"lige": 1})
     require_features(typeface("Manrope-Bold.ttf"), {"zzzz": 0})
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_damaged_font_breaks_nothing(seed: int) -> None:
-    """Bytes turned over anywhere: it is set, or refused, or lacks letters; never anything else."""
+def test_a_damaged_font_causes_no_crash(seed: int) -> None:
+    """Random bytes in a font lead to an InputError, a MissingGlyph or finite glyphs, and to nothing else."""
     chance = random.Random(seed)
     data = bytearray(DATA)
     for _ in range(chance.randrange(1, 400)):
@@ -77,15 +77,15 @@ def test_a_damaged_font_breaks_nothing(seed: int) -> None:
         assert np.isfinite(glyph_boxes((face,), found.glyphs)).all()
 
 
-def test_a_letter_without_an_outline_is_none() -> None:
-    """A font that draws nothing for a letter, as fonts of coloured pictures do, has not got it: never a gap that nobody asked for."""
+def test_a_letter_without_an_outline_is_missing() -> None:
+    """MissingGlyph is raised for an empty glyph, as in fonts of colour bitmaps, so that no gap appears."""
     data = bytearray(resource_path("samples", "library", "fonts", "Manrope-Regular.ttf").read_bytes())
     tables = {bytes(data[at : at + 4]): struct.unpack(">II", data[at + 8 : at + 16]) for at in range(12, 12 + 16 * data[5], 16)}
     long = data[tables[b"head"][0] + 51] == 1
     glyph = typeface("Manrope-Regular.ttf").hb_font.get_nominal_glyph(ord("A"))
     size = 4 if long else 2
     start = tables[b"loca"][0] + glyph * size
-    data[start + size : start + 2 * size] = data[start : start + size]  # the next one begins where this one does
+    data[start + size : start + 2 * size] = data[start : start + size]  # the next glyph begins where this one does
     hollow = open_font(bytes(data), "hollow.ttf")
     assert hollow.hb_font.get_nominal_glyph(ord("A"))
     assert hollow.has_empty_glyph("A")
@@ -99,8 +99,8 @@ def test_a_letter_without_an_outline_is_none() -> None:
     assert [glyph.typeface_index for glyph in mixed.glyphs] == [0, 1, 0]
 
 
-def test_every_letter_of_the_fonts_that_ship_can_be_seen() -> None:
-    """None of them is taken for hollow."""
+def test_every_letter_of_the_fonts_that_ship_has_an_outline() -> None:
+    """Letters of the fonts that ship are never taken for empty."""
     for name in ("Manrope.ttf", "SourceSansPro-Regular.otf"):
         face = typeface(name)
         assert not [chr(code) for code in range(33, 0x3000) if face.has_empty_glyph(chr(code))]

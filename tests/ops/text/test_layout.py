@@ -1,4 +1,4 @@
-"""Lines into a block: broken where they are full, even, as large as goes in, at the side that was asked for, turned."""
+"""Laying out lines: broken where they are full, balanced, as large as fits, aligned and rotated."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ WORDS = "The long way up is the short way home for all of us"
 
 
 def placed(text: str, size: float, box: tuple[float, float, float, float], layout: TextLayout | None = None) -> PlacedText:
-    found = Typesetter([BOLD], text, ShapingOptions(), layout or TextLayout()).set_at_size(size, box)
-    assert found is not None
-    return found
+    result = Typesetter([BOLD], text, ShapingOptions(), layout or TextLayout()).set_at_size(size, box)
+    assert result is not None
+    return result
 
 
 def rows(found: PlacedText) -> list[list[float]]:
-    """The x of every glyph's origin, line by line, in px from the left of the picture."""
-    made: dict[float, list[float]] = {}
+    """Return the x of every glyph's origin, line by line, in px from the left of the picture."""
+    by_line: dict[float, list[float]] = {}
     for x, y in found.block.positions * found.size + np.array(found.origin):
-        made.setdefault(round(float(y), 3), []).append(float(x))
-    return [made[y] for y in sorted(made)]
+        by_line.setdefault(round(float(y), 3), []).append(float(x))
+    return [by_line[y] for y in sorted(by_line)]
 
 
-def test_a_line_is_broken_where_the_next_word_would_not_go_in() -> None:
-    """Greedy without balance: each line with its next word would be wider than the box."""
+def test_a_line_is_broken_where_the_next_word_does_not_fit() -> None:
+    """Without balance, each line with the next line's first word would be wider than the box."""
     found = placed(WORDS, 20, (0, 0, 200, 200), TextLayout(balance=False))
     assert " ".join(found.block.lines) == WORDS
     words = WORDS.split()
@@ -43,16 +43,16 @@ def test_a_line_is_broken_where_the_next_word_would_not_go_in() -> None:
             assert Paragraph([BOLD], longer, ShapingOptions()).shape_line(0, len(longer)).width * 20 > 200
 
 
-def test_balanced_lines_are_as_many_and_more_even() -> None:
-    """The widest line becomes narrower; none is added."""
+def test_balancing_keeps_the_number_of_lines() -> None:
+    """Balancing makes the widest line narrower and adds no line."""
     box = (0.0, 0.0, 260.0, 300.0)
     plain, even = (placed(WORDS, 20, box, TextLayout(balance=balance)).block for balance in (False, True))
     assert len(even.lines) == len(plain.lines)
     assert even.ink_box[2] < plain.ink_box[2]
 
 
-def test_a_written_line_break_is_kept_and_an_empty_line_takes_room() -> None:
-    """Three lines, the middle one empty: two leadings from first baseline to last."""
+def test_line_breaks_are_kept_and_an_empty_line_has_its_height() -> None:
+    """Three lines with an empty one in the middle are two leadings high, from first baseline to last."""
     found = placed("A\n\nA", 10, (0, 0, 100, 100), TextLayout(leading=1.5))
     assert found.block.lines == ("A", "", "A")
     ys = found.block.positions[:, 1] * 10
@@ -60,7 +60,7 @@ def test_a_written_line_break_is_kept_and_an_empty_line_takes_room() -> None:
 
 
 def test_chinese_is_broken_between_characters() -> None:
-    """Here with letters of full width that the font has none of, so by the places alone."""
+    """Full-width letters may be broken anywhere between them."""
     from goldsmith.ops.text.line_breaking import break_opportunities
 
     assert break_opportunities("漢字漢字") == [1, 2, 3, 4]
@@ -68,7 +68,7 @@ def test_chinese_is_broken_between_characters() -> None:
 
 @pytest.mark.parametrize(("align", "share"), [("left", 0.0), ("center", 0.5), ("right", 1.0)])
 def test_lines_are_aligned_by_their_advance(align: str, share: float) -> None:
-    """The short line begins at that share of what the long one is longer."""
+    """Alignment moves the short line by its share of the difference in width."""
     found = placed("HHHH\nH", 20, (0, 0, 300, 100), TextLayout(align=align))  # type: ignore[arg-type]
     long, short = rows(found)
     width = (
@@ -77,8 +77,8 @@ def test_lines_are_aligned_by_their_advance(align: str, share: float) -> None:
     assert short[0] - long[0] == pytest.approx(share * width * 20)
 
 
-def test_justified_lines_end_at_the_box_but_for_the_last() -> None:
-    """The ink of every line goes from edge to edge, within a bearing."""
+def test_all_justified_lines_but_the_last_end_at_the_box() -> None:
+    """Ink of every justified line reaches from edge to edge, within a side bearing."""
     found = placed(WORDS, 20, (10, 0, 200, 200), TextLayout(align="justify"))
     assert found.ink_box[0] == pytest.approx(10, abs=2)
     assert found.ink_box[0] + found.ink_box[2] == pytest.approx(210, abs=2)
@@ -88,31 +88,31 @@ def test_justified_lines_end_at_the_box_but_for_the_last() -> None:
 
 
 @pytest.mark.parametrize("rotate", [0.0, 30.0, -90.0, 180.0])
-def test_the_largest_size_just_goes_into_the_box(rotate: float) -> None:
-    """The turned ink lies in the box; at a thousandth more it would not."""
-    setter = Typesetter([BOLD], "GOLD Rush", ShapingOptions(), TextLayout(rotate=rotate))
+def test_the_largest_size_just_fits_into_the_box(rotate: float) -> None:
+    """Rotated ink lies in the box; at a thousandth more it does not fit."""
+    typesetter = Typesetter([BOLD], "GOLD Rush", ShapingOptions(), TextLayout(rotate=rotate))
     box = (20.0, 30.0, 300.0, 200.0)
-    found = setter.set_largest(box, 1000)
-    assert found is not None
-    assert found.ink_box[0] >= 20 - 1e-3 and found.ink_box[0] + found.ink_box[2] <= 320 + 1e-3  # noqa: PT018
-    assert found.ink_box[1] >= 30 - 1e-3 and found.ink_box[1] + found.ink_box[3] <= 230 + 1e-3  # noqa: PT018
-    assert setter.set_at_size(found.size * 1.001, box, align_ink=True) is None
+    placed = typesetter.set_largest(box, 1000)
+    assert placed is not None
+    assert placed.ink_box[0] >= 20 - 1e-3 and placed.ink_box[0] + placed.ink_box[2] <= 320 + 1e-3  # noqa: PT018
+    assert placed.ink_box[1] >= 30 - 1e-3 and placed.ink_box[1] + placed.ink_box[3] <= 230 + 1e-3  # noqa: PT018
+    assert typesetter.set_at_size(placed.size * 1.001, box, align_ink=True) is None
 
 
-def test_no_more_than_the_most() -> None:
-    """Even where more would go in."""
+def test_the_maximum_size_is_kept() -> None:
+    """Text that would fit at a larger size keeps the largest size allowed."""
     found = Typesetter([BOLD], "A", ShapingOptions(), TextLayout()).set_largest((0, 0, 1000, 1000), 12)
     assert found is not None
     assert found.size == 12
 
 
 def test_a_word_too_long_for_its_box_is_not_cut() -> None:
-    """It is told that it does not go in."""
+    """Typesetting returns None for it."""
     assert Typesetter([BOLD], "Donaudampfschiff", ShapingOptions(), TextLayout()).set_at_size(40, (0, 0, 100, 300)) is None
 
 
-def test_capitals_stand_in_the_middle_and_lines_keep_their_place() -> None:
-    """With letters above and below the baseline is the same as without; the ink is moved only where it would leave the box."""
+def test_capitals_are_centred_and_baselines_do_not_depend_on_the_letters() -> None:
+    """Baselines do not depend on ascenders and descenders; ink is moved only if it would leave the box."""
     box = (0.0, 0.0, 300.0, 100.0)
     for valign in ("top", "middle", "bottom"):
         ys = {placed(text, 30, box, TextLayout(valign=valign)).origin[1] for text in ("GOLD", "gypsum", "Ångström")}
@@ -123,20 +123,21 @@ def test_capitals_stand_in_the_middle_and_lines_keep_their_place() -> None:
     assert low.ink_box[1] + low.ink_box[3] <= 30 + 1e-6
 
 
-def test_a_rim_takes_room_of_the_box() -> None:
-    """A stroke or panel round the letters stays in it, too, and lines are broken earlier."""
+def test_the_ink_margin_stays_in_the_box() -> None:
+    """Stroke and panel stay in the box too, so the text is smaller."""
     box = (0.0, 0.0, 200.0, 100.0)
-    bare, rimmed = (
-        Typesetter([BOLD], "GOLD", ShapingOptions(), replace(TextLayout(), stroke=rim)).set_largest(box, 999) for rim in (0.0, 0.2)
+    bare, with_margin = (
+        Typesetter([BOLD], "GOLD", ShapingOptions(), replace(TextLayout(), ink_margin=margin)).set_largest(box, 999)
+        for margin in (0.0, 0.2)
     )
     assert bare is not None
-    assert rimmed is not None
-    assert rimmed.size < bare.size
-    assert rimmed.ink_box[2] <= 200 + 1e-3
+    assert with_margin is not None
+    assert with_margin.size < bare.size
+    assert with_margin.ink_box[2] <= 200 + 1e-3
 
 
-def test_a_soft_hyphen_divides_a_word_that_does_not_go_in() -> None:
-    """The line ends with a hyphen that is counted in its width, and on record it is one; where there is room there is none."""
+def test_a_soft_hyphen_divides_a_word_that_does_not_fit() -> None:
+    """Divided lines end with a hyphen, which counts for their width and stands on record; undivided ones have none."""
     text = "Donau\u00addampf\u00adschiff"
     narrow, wide = (placed(text, 20, (0, 0, room, 200), TextLayout(balance=False)) for room in (130, 400))
     assert narrow.block.lines == ("Donau-", "dampfschiff")
@@ -144,8 +145,8 @@ def test_a_soft_hyphen_divides_a_word_that_does_not_go_in() -> None:
     assert narrow.ink_box[2] <= 130
 
 
-def test_a_sign_that_is_spaced_off_never_begins_a_line() -> None:
-    """French spaces are spaces to a designer: wherever the box ends, no line is a sign alone, nor a number without its unit."""
+def test_a_spaced_sign_never_begins_a_line() -> None:
+    """French spaces signs off; still no line begins with such a sign, or with a unit without its number, at any width."""
     for room in range(40, 400, 7):
         found = Typesetter([BOLD], "Vraiment ? 25 % pour 99 € !", ShapingOptions(), TextLayout(balance=False)).set_at_size(
             10, (0, 0, room, 400)

@@ -1,4 +1,4 @@
-"""Where a line may end: as a reader of Latin, Chinese, Japanese and Korean expects it."""
+"""Line breaking in Latin, Chinese, Japanese, Korean and Thai."""
 
 from __future__ import annotations
 
@@ -42,6 +42,6 @@ def parts(text: str) -> list[str]:
         ("", [""]),
     ],
 )
-def test_a_line_may_end_here_and_nowhere_else(text: str, expected: list[str]) -> None:
-    """Spaces stay with what stands before them; no line begins with a closing sign or small kana, none ends with an opening one."""
+def test_a_line_breaks_only_where_it_may(text: str, expected: list[str]) -> None:
+    """Spaces stay at the end of a line; no line begins with a closing sign or small kana, and none ends with an opening sign."""
     assert parts(text) == expected

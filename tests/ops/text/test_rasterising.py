@@ -1,4 +1,4 @@
-"""Letters as coverage: where the outlines are, exact to a fraction of a pixel, and a rim of the width asked for."""
+"""Rasterising: letters are where their outlines are, to a fraction of a pixel, and a stroke has its width."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def placed(text: str, size: float, *, rotate: float = 0.0, face: Typeface = BOLD
 
 
 def edges(values: np.ndarray) -> tuple[float, float]:
-    """Where a bar of coverage begins and ends, to a fraction of a pixel."""
+    """Return where a bar of coverage (n,), 0..1, begins and ends, to a fraction of a pixel."""
     full = np.flatnonzero(values >= 0.999)
     return full[0] - float(values[: full[0]].sum()), full[-1] + 1 + float(values[full[-1] + 1 :].sum())
 
 
 @pytest.mark.parametrize("size", [60.0, 97.3, 300.0])
 def test_a_stem_lies_where_the_outline_says(size: float) -> None:
-    """The sides and ends of a capital I, at small sizes and large ones."""
+    """Sides and ends of a capital I are exact at small and large sizes."""
     found = placed("I", min(size, 190.0) if size < 300 else 190.0)
     shape = letter_coverage([BOLD], found, WINDOW)
     left, top, width, height = found.ink_box
@@ -39,8 +39,8 @@ def test_a_stem_lies_where_the_outline_says(size: float) -> None:
     assert edges(shape[:, int(left + width / 2)]) == pytest.approx((top, top + height), abs=0.03)
 
 
-def test_what_overlaps_in_a_variable_font_is_covered_once() -> None:
-    """Its contours lie over each other; a heavy A has no holes where they do, and is never more than whole."""
+def test_overlapping_contours_are_covered_once() -> None:
+    """Overlapping contours of a heavy variable font leave no holes, and no coverage above 1."""
     face = typeface("Manrope.ttf", wght=800)
     shape = letter_coverage([face], placed("AQ&", 150, face=face), WINDOW)
     assert shape.max() == 1
@@ -48,8 +48,8 @@ def test_what_overlaps_in_a_variable_font_is_covered_once() -> None:
     assert 0.9 < shape.sum() / static.sum() < 1.3
 
 
-def test_a_quarter_turn_is_the_letters_turned() -> None:
-    """Clockwise: what was above is on the right."""
+def test_a_quarter_turn_rotates_the_letters() -> None:
+    """Rotation is clockwise: the top of the letters comes to the right."""
     upright, turned = (letter_coverage([BOLD], placed("R", 100, rotate=rotate), WINDOW) for rotate in (0.0, 90.0))
     rows, cols = (np.flatnonzero(upright.any(axis=axis)) for axis in (1, 0))
     letter = np.rot90(upright[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1], -1)
@@ -61,15 +61,15 @@ def test_a_quarter_turn_is_the_letters_turned() -> None:
 
 
 def test_a_window_shows_its_part_of_the_letters() -> None:
-    """Cut anywhere, also through a letter: the parts are the same pixels as the whole."""
+    """Windows that cut through letters have the same pixels as the whole."""
     found = placed("GOLD", 100)
     whole = letter_coverage([BOLD], found, WINDOW)
     part = letter_coverage([BOLD], found, (slice(70, 133), slice(55, 171)))
     assert np.array_equal(part, whole[70:133, 55:171])
 
 
-def test_strips_join_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A large text is drawn piece by piece; nobody sees where."""
+def test_strips_join_seamlessly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text rendered in many strips equals text rendered in one."""
 
     found = placed("GOLD", 100)
     whole: list[Mask] = [letter_coverage([BOLD], found, WINDOW), stroked_coverage([BOLD], found, WINDOW, 5.0)]
@@ -78,19 +78,19 @@ def test_strips_join_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.abs(stroked_coverage([BOLD], found, WINDOW, 5.0) - whole[1]).max() < 1 / 64
 
 
-@pytest.mark.parametrize("rim", [0.7, 3.0, 8.25])
-def test_a_rim_is_as_wide_as_asked(rim: float) -> None:
-    """On a stem both sides move out by it, within an eighth of a pixel; the corners are round; the letters stay covered."""
-    found = placed("I", 120)
-    bare, grown = letter_coverage([BOLD], found, WINDOW), stroked_coverage([BOLD], found, WINDOW, rim)
-    left, top, width, height = found.ink_box
+@pytest.mark.parametrize("stroke_width", [0.7, 3.0, 8.25])
+def test_a_stroke_has_its_width(stroke_width: float) -> None:
+    """Stems grow by the stroke's width on both sides, within an eighth of a pixel; corners are round."""
+    block = placed("I", 120)
+    letters, stroked = letter_coverage([BOLD], block, WINDOW), stroked_coverage([BOLD], block, WINDOW, stroke_width)
+    left, top, width, height = block.ink_box
     row = int(top + height / 2)
-    assert edges(grown[row]) == pytest.approx((left - rim, left + width + rim), abs=0.13)
-    assert (grown >= bare).all()
-    area = width * height + 2 * rim * (width + height) + np.pi * rim**2
-    assert float(grown.sum()) == pytest.approx(area, rel=0.02)
+    assert edges(stroked[row]) == pytest.approx((left - stroke_width, left + width + stroke_width), abs=0.13)
+    assert (stroked >= letters).all()
+    area = width * height + 2 * stroke_width * (width + height) + np.pi * stroke_width**2
+    assert float(stroked.sum()) == pytest.approx(area, rel=0.02)
 
 
-def test_no_letters_no_coverage() -> None:
-    """Spaces have no ink."""
+def test_a_window_without_letters_has_no_coverage() -> None:
+    """Pixels without letters have no coverage."""
     assert letter_coverage([BOLD], placed(". ", 20), (slice(0, 20), slice(0, 20))).max() == 0

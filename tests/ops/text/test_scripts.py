@@ -1,6 +1,6 @@
-"""Scripts of the world, by Debian's Noto fonts: letters that join, marks that hang, conjuncts, forms by language, both ways in a line.
+"""Scripts of the world in Debian's Noto fonts: joined letters, marks, conjuncts, forms by language, and both directions in one line.
 
-Skipped, by the package's name, where a font is not here.
+A test is skipped, with the package's name, if its font is not installed.
 """
 
 from __future__ import annotations
@@ -22,23 +22,25 @@ _FOLDER = Path("/usr/share/fonts")
 
 @cache
 def noto(name: str, package: str = "fonts-noto-core") -> Typeface:
-    found = sorted(_FOLDER.rglob(name))
-    if not found:
-        pytest.skip(f"{name} (Debian's {package}) is not here")
-    return open_font(found[0].read_bytes(), name)
+    """Return a Noto font, or skip the test if it is not installed."""
+    files = sorted(_FOLDER.rglob(name))
+    if not files:
+        pytest.skip(f"{name} (Debian's {package}) is not installed")
+    return open_font(files[0].read_bytes(), name)
 
 
-def line(text: str, *faces: Typeface, **manner: object) -> ShapedLine:
-    return Paragraph(faces, text, ShapingOptions(**manner)).shape_line(0, len(text))  # type: ignore[arg-type]
+def line(text: str, *faces: Typeface, **options: object) -> ShapedLine:
+    """Return the text as one shaped line."""
+    return Paragraph(faces, text, ShapingOptions(**options)).shape_line(0, len(text))  # type: ignore[arg-type]
 
 
-def seen(made: ShapedLine) -> list[int]:
-    """The characters' places as they stand from left to right."""
-    return [glyph.character_index for glyph in sorted(made.glyphs, key=lambda glyph: glyph.x)]
+def seen(shaped: ShapedLine) -> list[int]:
+    """Return the indices of the characters as they stand from left to right."""
+    return [glyph.character_index for glyph in sorted(shaped.glyphs, key=lambda glyph: glyph.x)]
 
 
 def test_arabic_letters_join() -> None:
-    """Beh has another form at the begin, in the middle and at the end of a word than alone; lam and alef lean on each other."""
+    """Beh has its own form at the start, in the middle and at the end of a word; lam and alef form a ligature."""
     arabic = noto("NotoNaskhArabic-Bold.ttf")
     alone = line("\u0628", arabic).glyphs
     joined = line("\u0628\u0628\u0628", arabic).glyphs
@@ -50,7 +52,7 @@ def test_arabic_letters_join() -> None:
 
 
 def test_tracking_never_tears_joined_letters() -> None:
-    """Arabic and Devanagari are as wide as without; Hebrew and Thai, whose letters stand apart, are not."""
+    """Tracking widens Hebrew, whose letters stand apart, but not Arabic or Devanagari."""
     for name, word in (
         ("NotoNaskhArabic-Bold.ttf", "\u0645\u0631\u062d\u0628\u0627"),
         ("NotoSansDevanagari-Bold.ttf", "\u0928\u092e\u0938\u094d\u0924\u0947"),
@@ -60,31 +62,31 @@ def test_tracking_never_tears_joined_letters() -> None:
     assert line("\u05d0\u05d1\u05d2", hebrew, tracking=0.2).width == pytest.approx(line("\u05d0\u05d1\u05d2", hebrew).width + 0.4)
 
 
-def test_arabic_with_numbers_latin_and_brackets_is_seen_in_its_order() -> None:
-    """The words from the right, the year and the brand from the left, and a bracket that opens towards what it holds."""
+def test_arabic_with_numbers_latin_and_brackets_is_in_visual_order() -> None:
+    """Words run from the right, the year and the brand from the left, and a bracket opens towards its content."""
     arabic, text = noto("NotoNaskhArabic-Bold.ttf"), "\u0627\u0628 2026 GOLD (\u062c)"
-    made = line(text, arabic, MANROPE)
-    order = seen(made)
+    shaped = line(text, arabic, MANROPE)
+    order = seen(shaped)
     assert [place for place in order if text[place].isdigit()] == [3, 4, 5, 6]
     assert [place for place in order if text[place] in "GOLD"] == [8, 9, 10, 11]
     assert order.index(3) > order.index(8) > order.index(14)
     assert order[-1] == 0
-    brackets = {text[glyph.character_index]: glyph for glyph in made.glyphs if text[glyph.character_index] in "()"}
+    brackets = {text[glyph.character_index]: glyph for glyph in shaped.glyphs if text[glyph.character_index] in "()"}
     assert brackets[")"].x < brackets["("].x
-    shut = line(")", MANROPE).glyphs[0].glyph_id
-    assert brackets["("].glyph_id == shut
-    assert {glyph.typeface_index for glyph in made.glyphs if text[glyph.character_index] in "GOLD"} == {1}
+    closing = line(")", MANROPE).glyphs[0].glyph_id
+    assert brackets["("].glyph_id == closing
+    assert {glyph.typeface_index for glyph in shaped.glyphs if text[glyph.character_index] in "GOLD"} == {1}
 
 
 def test_hebrew_prices_keep_their_sign_and_order() -> None:
-    """A price within Hebrew runs from the left; the sentence's own mark stands at its left end."""
+    """Prices in Hebrew text run from the left; the sentence's exclamation mark stands at its left end."""
     hebrew, text = noto("NotoSansHebrew-Bold.ttf"), "\u05e8\u05e7 99.90!"
     order = seen(line(text, hebrew, MANROPE))
     assert [text[place] for place in order] == list("!99.90 \u05e7\u05e8")
 
 
-def test_devanagari_has_conjuncts_and_marks_in_their_places() -> None:
-    """Ka, virama and ssa are one glyph; the short i stands before its consonant though it is written after."""
+def test_devanagari_forms_conjuncts_and_reorders_vowels() -> None:
+    """Ka, virama and ssa form one glyph; the short i stands before its consonant though it is written after it."""
     devanagari = noto("NotoSansDevanagari-Bold.ttf")
     assert len(line("\u0915\u094d\u0937", devanagari).glyphs) == 1
     syllable = line("\u0915\u093f", devanagari).glyphs
@@ -93,39 +95,39 @@ def test_devanagari_has_conjuncts_and_marks_in_their_places() -> None:
     assert next(glyph.x for glyph in syllable if glyph.glyph_id == plain) > 0.1
 
 
-def test_thai_marks_stand_over_their_letters_and_words_are_not_cut() -> None:
-    """Vowel and tone of one cluster take no width of their own; without a space or U+200B a phrase is never broken."""
+def test_thai_marks_have_no_width_and_words_are_not_divided() -> None:
+    """Vowel and tone marks have no width of their own; a phrase is broken only at a space or U+200B."""
     thai = noto("NotoSansThai-Bold.ttf")
     assert line("\u0e17\u0e35\u0e48", thai).width == pytest.approx(line("\u0e17", thai).width)
     phrase = "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35\u200b\u0e0a\u0e32\u0e27\u0e42\u0e25\u0e01"
-    found = Typesetter([thai], phrase, ShapingOptions(), TextLayout()).set_at_size(20, (0, 0, 100, 100))
-    assert found is not None
-    assert [text.strip("\u200b") for text in found.block.lines] == phrase.split("\u200b")
+    placed = Typesetter([thai], phrase, ShapingOptions(), TextLayout()).set_at_size(20, (0, 0, 100, 100))
+    assert placed is not None
+    assert [text.strip("\u200b") for text in placed.block.lines] == phrase.split("\u200b")
 
 
 def test_chinese_and_japanese_have_their_own_forms_and_rules() -> None:
-    """One character is drawn by its language; lines end between characters, none begins with a full stop or ends with a bracket."""
+    """Characters are drawn by their language; no line begins with a full stop or ends with an opening bracket."""
     cjk = noto("NotoSansCJK-Bold.ttc", "fonts-noto-cjk")
     forms = {line("\u76f4", cjk, language=language).glyphs[0].glyph_id for language in ("ja", "zh-Hans")}
     assert len(forms) == 2
     text = "「春の新作」が、ついに登場。ぎゃくてんホームラン！価格は¥1,980（税込）です。"
     for room in range(60, 500, 11):
-        found = Typesetter([cjk], text, ShapingOptions(language="ja"), TextLayout(balance=False)).set_at_size(20, (0, 0, room, 2000))
-        if found is None:
+        placed = Typesetter([cjk], text, ShapingOptions(language="ja"), TextLayout(balance=False)).set_at_size(20, (0, 0, room, 2000))
+        if placed is None:
             continue
-        lines = found.block.lines
+        lines = placed.block.lines
         assert "".join(lines) == text
-        assert not any(one[0] in "」、。！）ゃーッ" for one in lines)
-        assert not any(one[-1] in "「（¥" for one in lines)
+        assert not any(line_text[0] in "」、。！）ゃーッ" for line_text in lines)
+        assert not any(line_text[-1] in "「（¥" for line_text in lines)
 
 
-def test_what_a_script_lacks_is_named_and_nothing_is_drawn_as_a_box() -> None:
-    """A font of Hebrew has no Han; with one behind it all are there, and every letter has ink."""
+def test_a_second_font_supplies_missing_scripts() -> None:
+    """Han is missing from a Hebrew font; with a second font every letter has ink."""
     hebrew, cjk = noto("NotoSansHebrew-Bold.ttf"), noto("NotoSansCJK-Bold.ttc", "fonts-noto-cjk")
     with pytest.raises(MissingGlyph) as caught:
         line("\u05d0 \u91d1\u5320", hebrew)
     assert caught.value.characters == "\u91d1\u5320"
-    made = line("\u05d0\u91d1\u5320", hebrew, cjk)
-    boxes = glyph_boxes((hebrew, cjk), made.glyphs)
+    shaped = line("\u05d0\u91d1\u5320", hebrew, cjk)
+    boxes = glyph_boxes((hebrew, cjk), shaped.glyphs)
     assert len(boxes) == 3
     assert np.all(boxes[:, 2] - boxes[:, 0] > 0.2)

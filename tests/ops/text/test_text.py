@@ -1,4 +1,4 @@
-"""text: what is written stands where it was asked for, can be read, and nothing else changes."""
+"""text: the words stand where the brief puts them, they are legible, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -25,120 +25,120 @@ def flat(grey: float = 0.2, height: int = 120, width: int = 300, channels: int =
     return Picture(freeze(np.full((height, width, channels), round(grey * levels) / levels, np.float32)), depth=depth)
 
 
-def made(picture: Picture, **settings: Any) -> tuple[Picture, dict[str, Any]]:
+def apply_text(picture: Picture, **settings: Any) -> tuple[Picture, dict[str, Any]]:
     context = FontContext()
-    done = Text(**{"string": "GOLD", **settings}).apply(picture, context)
-    return done, dict(context.results.findings)
+    after = Text(**{"string": "GOLD", **settings}).apply(picture, context)
+    return after, dict(context.results.findings)
 
 
-def drawn(picture: Picture, done: Picture) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom (past the last) of what has changed."""
-    changed = (picture.to_codes() != done.to_codes()).any(axis=2)
+def drawn(picture: Picture, after: Picture) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom (past the last pixel) of the changed area, in px."""
+    changed = (picture.to_codes() != after.to_codes()).any(axis=2)
     rows, cols = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
     return int(cols[0]), int(rows[0]), int(cols[-1]) + 1, int(rows[-1]) + 1
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_what_the_text_does_not_reach_is_bit_identical(depth: BitDepth) -> None:
-    """All the rest is the very memory of the picture, at either depth, and the letters' inside is exactly the colour."""
-    given = noisy(120, 300, depth=depth)
-    done, told = made(given, size=40)
-    (window,) = done.differing_windows(given) or ()
-    left, top, width, height = told["ink_box"]
+def test_pixels_outside_the_text_are_identical(depth: BitDepth) -> None:
+    """Pixels outside the ink box are shared with the picture at either depth; letters have exactly their colour."""
+    before = noisy(120, 300, depth=depth)
+    after, record = apply_text(before, size=40)
+    (window,) = after.differing_windows(before) or ()
+    left, top, width, height = record["ink_box"]
     inside = np.zeros((120, 300), bool)
     inside[int(top) : int(top + height) + 1, int(left) : int(left + width) + 1] = True
-    assert np.array_equal(done.to_codes()[~inside], given.to_codes()[~inside])
+    assert np.array_equal(after.to_codes()[~inside], before.to_codes()[~inside])
     assert (window[0].stop - window[0].start) <= height + 6
-    assert (done.to_codes() == done.max_code).all(axis=2).sum() > 500
+    assert (after.to_codes() == after.max_code).all(axis=2).sum() > 500
 
 
-def test_fit_takes_the_largest_size_that_goes_into_the_box() -> None:
-    """The ink ends at the box on the one side that decides, and a hundredth more would not go in."""
-    given = flat()
-    done, told = made(given, fit=True, safe=0, box=(0.1, 0.05, 0.8, 0.9))
-    assert drawn(given, done)[0::2] == (30, 270)
-    with pytest.raises(InputError, match="does not go into its box"):
-        made(given, size=told["size_px"] * 1.01, safe=0, box=(0.1, 0.05, 0.8, 0.9))
+def test_fit_takes_the_largest_size_that_fits() -> None:
+    """Ink ends at the box on the tighter axis; at one per cent more it does not fit."""
+    before = flat()
+    after, record = apply_text(before, fit=True, safe=0, box=(0.1, 0.05, 0.8, 0.9))
+    assert drawn(before, after)[0::2] == (30, 270)
+    with pytest.raises(InputError, match="does not fit into its box"):
+        apply_text(before, size=record["size_px"] * 1.01, safe=0, box=(0.1, 0.05, 0.8, 0.9))
 
 
 def test_fit_with_a_size_is_at_most_that_size() -> None:
-    """A long name becomes smaller, a short one does not become larger."""
-    assert made(flat(), fit=True, size=20)[1]["size_px"] == 20
-    assert made(flat(), fit=True, size=150)[1]["size_px"] < 150
+    """Long text becomes smaller; short text does not become larger."""
+    assert apply_text(flat(), fit=True, size=20)[1]["size_px"] == 20
+    assert apply_text(flat(), fit=True, size=150)[1]["size_px"] < 150
 
 
 def test_the_safe_area_is_kept() -> None:
-    """The ink keeps off the edges, also with a stroke; what could not is refused with the size that could."""
-    given = flat()
-    done, _ = made(given, fit=True, safe=10, stroke={"width": 5})
-    left, top, right, bottom = drawn(given, done)
+    """Ink, stroke included, stays out of the margin; a text that cannot is refused with the size that fits."""
+    before = flat()
+    after, _ = apply_text(before, fit=True, safe=10, stroke={"width": 5})
+    left, top, right, bottom = drawn(before, after)
     assert left >= 30 and right <= 270 and top >= 12 and bottom <= 108  # noqa: PT018
     with pytest.raises(InputError, match="safe area") as caught:
-        made(given, size=100, safe=10)
+        apply_text(before, size=100, safe=10)
     size = float(str(caught.value).split("At ")[1].split(" px")[0])
-    assert made(given, size=size, safe=10)[1]["size_px"] == size
+    assert apply_text(before, size=size, safe=10)[1]["size_px"] == size
 
 
 @pytest.mark.parametrize(("align", "valign"), [("left", "top"), ("right", "bottom"), ("center", "middle")])
-def test_alignment(align: str, valign: str) -> None:
-    """The ink lies at that side of the box, within the room that a line takes."""
-    given = flat()
-    done, _ = made(given, size=30, align=align, valign=valign, safe=0)
-    left, top, right, bottom = drawn(given, done)
+def test_text_is_aligned_in_its_box(align: str, valign: str) -> None:
+    """Ink lies at that side of the box, within the height of a line."""
+    before = flat()
+    after, _ = apply_text(before, size=30, align=align, valign=valign, safe=0)
+    left, top, right, bottom = drawn(before, after)
     share = {"left": 0, "top": 0, "center": 0.5, "middle": 0.5, "right": 1, "bottom": 1}
     assert abs(left - share[align] * (300 - (right - left))) <= 3
     slack = 1 if valign == "middle" else 12
     assert abs(top - share[valign] * (120 - (bottom - top))) <= slack
 
 
-def test_contrast_is_that_of_the_formula() -> None:
-    """White on sRGB grey 118/255 is (1 + 0.05) / (L + 0.05) with L by the sRGB curve."""
-    _, told = made(flat(118 / 255), size=40)
+def test_contrast_follows_the_formula() -> None:
+    """White on sRGB grey 118/255 has the contrast (1 + 0.05) / (L + 0.05)."""
+    _, record = apply_text(flat(118 / 255), size=40)
     light = ((118 / 255 + 0.055) / 1.055) ** 2.4
-    assert told["contrast"] == told["contrast_median"] == pytest.approx(1.05 / (light + 0.05), abs=0.006)
+    assert record["contrast"] == record["contrast_median"] == pytest.approx(1.05 / (light + 0.05), abs=0.006)
 
 
-def test_too_little_contrast_is_a_problem_only_where_it_was_asked_for() -> None:
-    """Else it is a remark on record."""
+def test_low_contrast_is_refused_only_with_a_limit() -> None:
+    """Without `min_contrast`, low contrast is a remark on record."""
     grey = flat(0.9)
-    assert "less than 3" in made(grey)[1]["remark"]
+    assert "less than 3" in apply_text(grey)[1]["remark"]
     with pytest.raises(InputError, match=r"contrast of 1\.\d\d : 1"):
-        made(grey, min_contrast=4.5)
-    assert made(grey, min_contrast=4.5, panel={"colour": "#111111"})[1]["contrast"] > 15
-    assert made(grey, size=60, min_contrast=4.5, stroke={"width": 12, "colour": "#111111"})[1]["contrast_median"] > 15
+        apply_text(grey, min_contrast=4.5)
+    assert apply_text(grey, min_contrast=4.5, panel={"colour": "#111111"})[1]["contrast"] > 15
+    assert apply_text(grey, size=60, min_contrast=4.5, stroke={"width": 12, "colour": "#111111"})[1]["contrast_median"] > 15
 
 
-def test_a_missing_letter_is_an_error_that_names_it() -> None:
-    """Never an empty box."""
+def test_a_missing_letter_is_refused_by_name() -> None:
+    """InputError lists the missing letters; no box is drawn for them."""
     with pytest.raises(InputError, match=r"has no “漢” \(U\+6F22\), “字” \(U\+5B57\)"):
-        made(flat(), string="GOLD 漢字")
+        apply_text(flat(), string="GOLD 漢字")
 
 
 def test_a_font_of_the_library_that_has_the_missing_letters_is_named() -> None:
-    """Source Sans has small phonetic letters that Manrope has not; taken as the second font it fills them in, and both are on record."""
-    with pytest.raises(InputError, match=r'have what is missing: say also = \["SourceSansPro-Regular"\]'):
-        made(flat(), string="ʰGOLDʷ")
-    told = made(flat(), string="ʰGOLDʷ", also=["SourceSansPro-Semibold"])[1]
-    assert [font["name"] for font in told["fonts"]] == ["Manrope-Bold", "SourceSansPro-Semibold"]
-    assert all(len(font["sha256"]) == 64 for font in told["fonts"])
+    """Source Sans supplies phonetic letters that Manrope lacks; both fonts are recorded."""
+    with pytest.raises(InputError, match=r'have the missing letters: set also = \["SourceSansPro-Regular"\]'):
+        apply_text(flat(), string="ʰGOLDʷ")
+    record = apply_text(flat(), string="ʰGOLDʷ", also=["SourceSansPro-Semibold"])[1]
+    assert [font["name"] for font in record["fonts"]] == ["Manrope-Bold", "SourceSansPro-Semibold"]
+    assert all(len(font["sha256"]) == 64 for font in record["fonts"])
 
 
 def test_right_to_left_is_drawn_from_the_right() -> None:
-    """Turned round by direction and override, the letters are those of the same word written backwards, pixel for pixel."""
+    """Text under an override has the same pixels as the reversed word."""
     settings = {"features": ["-kern"], "size": 50}
-    backwards = made(flat(), string="DLOG", **settings)[0].to_codes()
-    assert np.array_equal(made(flat(), string="\u202eGOLD", **settings)[0].to_codes(), backwards)
-    assert not np.array_equal(made(flat(), string="GOLD", **settings)[0].to_codes(), backwards)
-    mixed = made(flat(), string="AB 12", direction="rtl", size=40)[0].to_codes()
-    assert np.array_equal(mixed, made(flat(), string="AB 12", size=40)[0].to_codes())
+    backwards = apply_text(flat(), string="DLOG", **settings)[0].to_codes()
+    assert np.array_equal(apply_text(flat(), string="\u202eGOLD", **settings)[0].to_codes(), backwards)
+    assert not np.array_equal(apply_text(flat(), string="GOLD", **settings)[0].to_codes(), backwards)
+    mixed = apply_text(flat(), string="AB 12", direction="rtl", size=40)[0].to_codes()
+    assert np.array_equal(mixed, apply_text(flat(), string="AB 12", size=40)[0].to_codes())
     assert np.array_equal(
-        made(flat(), string="A!", direction="rtl", size=40, features=["-kern"])[0].to_codes(),
-        made(flat(), string="!A", size=40, features=["-kern"])[0].to_codes(),
+        apply_text(flat(), string="A!", direction="rtl", size=40, features=["-kern"])[0].to_codes(),
+        apply_text(flat(), string="!A", size=40, features=["-kern"])[0].to_codes(),
     )
 
 
-def test_a_font_of_the_library_stands_before_one_that_ships(tmp_path: Path) -> None:
-    """A studio's own cut of the same name is the one that is used."""
+def test_a_font_of_the_library_wins_over_a_shipped_one(tmp_path: Path) -> None:
+    """Text uses the library's font if a shipped one has the same name."""
     (tmp_path / "library" / "fonts").mkdir(parents=True)
     own = resource_path("samples", "library", "fonts", "Manrope-Regular.ttf").read_bytes()
     (tmp_path / "library" / "fonts" / "Manrope-Bold.ttf").write_bytes(own)
@@ -148,8 +148,8 @@ def test_a_font_of_the_library_stands_before_one_that_ships(tmp_path: Path) -> N
     assert font["sha256"] == hashlib.sha256(own).hexdigest()  # type: ignore[index, call-overload]
 
 
-def test_a_font_that_is_too_large_is_not_even_read(tmp_path: Path) -> None:
-    """64 MiB is more than any font that is set from has."""
+def test_a_font_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    """Files above 64 MiB are refused by their size."""
     (tmp_path / "library" / "fonts").mkdir(parents=True)
     with (tmp_path / "library" / "fonts" / "huge.ttf").open("wb") as file:
         file.truncate(64 * 2**20 + 1)
@@ -157,116 +157,116 @@ def test_a_font_that_is_too_large_is_not_even_read(tmp_path: Path) -> None:
         Text(string="GOLD", font="huge").apply(flat(), FontContext(tmp_path))
 
 
-def test_a_shadow_falls_where_it_was_sent() -> None:
-    """Below and to the right of the letters, and softer than they are."""
-    given = flat(0.8)
-    plain = drawn(given, made(given, size=40, colour="black")[0])
-    done = made(given, size=40, colour="black", shadow={"offset": [20, 30], "blur": 0, "opacity": 0.5})[0]
-    assert np.subtract(drawn(given, done), plain).tolist() == pytest.approx([0, 0, 8, 12], abs=1)
-    assert 102 in done.to_codes()
+def test_a_shadow_falls_at_its_offset() -> None:
+    """Shadows lie to the right and below the letters by their offset."""
+    before = flat(0.8)
+    plain = drawn(before, apply_text(before, size=40, colour="black")[0])
+    after = apply_text(before, size=40, colour="black", shadow={"offset": [20, 30], "blur": 0, "opacity": 0.5})[0]
+    assert np.subtract(drawn(before, after), plain).tolist() == pytest.approx([0, 0, 8, 12], abs=1)
+    assert 102 in after.to_codes()
 
 
-def test_turned_text_keeps_to_the_safe_area() -> None:
-    """Its turned ink, with panel, is fitted as a whole."""
-    given = flat()
-    done, _ = made(given, fit=True, rotate=-20, safe=10, panel={"padding": 20, "colour": "red"})
-    left, top, right, bottom = drawn(given, done)
+def test_rotated_text_stays_in_the_safe_area() -> None:
+    """Rotated ink and panel are fitted as a whole."""
+    before = flat()
+    after, _ = apply_text(before, fit=True, rotate=-20, safe=10, panel={"padding": 20, "colour": "red"})
+    left, top, right, bottom = drawn(before, after)
     assert left >= 29 and right <= 271 and top >= 11 and bottom <= 109  # noqa: PT018
 
 
-def test_an_unknown_font_is_told_with_the_nearest_name() -> None:
-    """The fonts that ship are among the names."""
+def test_an_unknown_font_is_refused_with_the_nearest_name() -> None:
+    """InputError suggests names, those of shipped fonts included."""
     with pytest.raises(InputError, match="Manrope-Bold"):
-        made(flat(), font="Manrop-Bold")
+        apply_text(flat(), font="Manrop-Bold")
 
 
-def test_an_unknown_feature_or_axis_is_told() -> None:
-    """A setting without effect would be a silent fall-back."""
+def test_an_unknown_feature_or_axis_is_refused() -> None:
+    """Ignoring the setting would be a silent fall-back."""
     with pytest.raises(InputError, match="no feature “zzzz”"):
-        made(flat(), features=["zzzz"])
+        apply_text(flat(), features=["zzzz"])
     with pytest.raises(InputError, match="wght 200 to 800"):
-        made(flat(), font="Manrope", axes={"wdth": 100})
+        apply_text(flat(), font="Manrope", axes={"wdth": 100})
     with pytest.raises(InputError, match="from 200 to 800"):
-        made(flat(), font="Manrope", axes={"wght": 900})
+        apply_text(flat(), font="Manrope", axes={"wght": 900})
 
 
 def test_a_grey_picture_takes_grey_and_becomes_rgb_for_a_colour() -> None:
-    """One with a grey profile cannot, and says so."""
-    given = flat(channels=1)
-    assert made(given)[0].channels == 1
-    coloured = made(given, colour="red")[0]
+    """Neutral text keeps a grey picture grey; coloured text makes it RGB."""
+    before = flat(channels=1)
+    assert apply_text(before)[0].channels == 1
+    coloured = apply_text(before, colour="red")[0]
     assert coloured.channels == 3
     assert coloured.to_codes().reshape(-1, 3).max(axis=0).tolist() == [255, 51, 51]
 
 
-def test_a_colour_is_brought_into_the_profile() -> None:
-    """sRGB red is less than the whole of Adobe RGB's red."""
-    given = replace(flat(), icc=builtin_profile("adobe-rgb"))
-    codes = made(given, colour="#ff0000", size=60)[0].to_codes().reshape(-1, 3)
+def test_a_colour_is_converted_to_the_profile() -> None:
+    """Red in sRGB is less saturated than red in Adobe RGB."""
+    before = replace(flat(), icc=builtin_profile("adobe-rgb"))
+    codes = apply_text(before, colour="#ff0000", size=60)[0].to_codes().reshape(-1, 3)
     assert codes[codes[:, 0].argmax()].tolist() == pytest.approx([219, 0, 0], abs=2)
 
 
 def test_edges_mix_in_linear_light() -> None:
-    """A pixel half covered by white on black has half the light: 188 of 255, not 128."""
+    """Half coverage of white on black gives code 188 of 255, not 128."""
     from goldsmith.ops.text.colour_fill import Backdrop, ColourFill, composite_fills
 
-    ground = Backdrop(np.zeros((1, 3, 3), np.float32), None, None)
+    backdrop = Backdrop(np.zeros((1, 3, 3), np.float32), None, None)
     white = np.ones(3, np.float32)
-    done = composite_fills(ground, [ColourFill(white, 1.0, np.array([[0, 0.5, 1]], np.float32))]).pixels
-    assert np.round(done[0, :, 0] * 255).tolist() == [0, 188, 255]
-    half = composite_fills(ground, [ColourFill(white, 0.5, np.ones((1, 3), np.float32))]).pixels
+    after = composite_fills(backdrop, [ColourFill(white, 1.0, np.array([[0, 0.5, 1]], np.float32))]).pixels
+    assert np.round(after[0, :, 0] * 255).tolist() == [0, 188, 255]
+    half = composite_fills(backdrop, [ColourFill(white, 0.5, np.ones((1, 3), np.float32))]).pixels
     assert half[0, 0, 0] == 0.5
 
 
-def test_a_hole_in_a_panel_shows_the_picture_bit_for_bit() -> None:
-    """Inside the letters nothing changes; the panel round them is its colour."""
-    given = noisy(120, 300)
-    done, told = made(given, size=60, panel={"colour": "#ffcc00"}, knock_out=True)
-    left, top, width, height = (round(value) for value in told["ink_box"])
+def test_a_hole_in_a_panel_shows_the_picture_unchanged() -> None:
+    """Pixels inside the letters are unchanged; the panel has its colour."""
+    before = noisy(120, 300)
+    after, record = apply_text(before, size=60, panel={"colour": "#ffcc00"}, knock_out=True)
+    left, top, width, height = (round(value) for value in record["ink_box"])
     part = np.s_[top + 1 : top + height - 1, left + 1 : left + width - 1]
-    same = (done.to_codes()[part] == given.to_codes()[part]).all(axis=2)
-    panel = (done.to_codes()[part] == [255, 204, 0]).all(axis=2)
+    same = (after.to_codes()[part] == before.to_codes()[part]).all(axis=2)
+    panel = (after.to_codes()[part] == [255, 204, 0]).all(axis=2)
     assert same.mean() > 0.1
     assert panel.mean() > 0.5
     assert (same | panel).mean() > 0.9
 
 
 def test_a_hole_without_a_panel_is_cut_out_of_the_picture() -> None:
-    """The picture gets alpha; its pixels stay, every one."""
-    given = noisy(120, 300)
-    done, _ = made(given, size=60, knock_out=True)
-    assert done.alpha is not None
-    assert done.alpha.min() == 0
-    assert done.alpha[0, 0] == 1
-    assert np.array_equal(done.to_codes(), given.to_codes())
+    """Letters become transparent in the alpha; no pixel changes."""
+    before = noisy(120, 300)
+    after, _ = apply_text(before, size=60, knock_out=True)
+    assert after.alpha is not None
+    assert after.alpha.min() == 0
+    assert after.alpha[0, 0] == 1
+    assert np.array_equal(after.to_codes(), before.to_codes())
 
 
 def test_on_transparency_the_letters_are_opaque() -> None:
-    """Type over nothing is type, in its own colour; outside it the alpha stays."""
-    given = replace(flat(), alpha=freeze(np.zeros((120, 300), np.float32)))
-    done, _ = made(given, size=60, colour="#ff8000")
-    assert done.alpha is not None
-    assert done.alpha.max() == 1
-    assert (done.to_codes()[done.alpha > 0] == [255, 128, 0]).all()
-    assert done.alpha[:5].max() == 0
+    """Letters over transparency are opaque in their own colour; the alpha outside them is unchanged."""
+    before = replace(flat(), alpha=freeze(np.zeros((120, 300), np.float32)))
+    after, _ = apply_text(before, size=60, colour="#ff8000")
+    assert after.alpha is not None
+    assert after.alpha.max() == 1
+    assert (after.to_codes()[after.alpha > 0] == [255, 128, 0]).all()
+    assert after.alpha[:5].max() == 0
 
 
-def test_nothing_to_be_seen_returns_the_plate_itself() -> None:
-    """Opacity 0 and nothing else to draw."""
-    given = flat()
-    assert made(given, opacity=0)[0] is given
+def test_invisible_text_returns_the_picture_itself() -> None:
+    """Opacity 0 without other parts returns the picture itself."""
+    before = flat()
+    assert apply_text(before, opacity=0)[0] is before
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"string": "  \n "}, "empty"),
         ({"string": "a\x07"}, "U\\+0007"),
         ({"string": "a" * 2001}, "2000"),
         ({"font": "../../etc/passwd"}, "path"),
-        ({"size": "12pt"}, "no size"),
-        ({"size": 0}, "no size"),
-        ({"colour": "#12345"}, "no colour"),
+        ({"size": "12pt"}, "not a size"),
+        ({"size": 0}, "not a size"),
+        ({"colour": "#12345"}, "not a colour"),
         ({"box": (0.5, 0, 0.6, 1)}, "within it"),
         ({"features": ["kerning"]}, "OpenType feature"),
         ({"axes": {"weight": 4}}, "four letters"),
@@ -275,7 +275,7 @@ def test_nothing_to_be_seen_returns_the_plate_itself() -> None:
         ({"min_contrast": 22}, "21"),
     ],
 )
-def test_what_cannot_be_is_refused_when_the_brief_is_read(settings: dict[str, object], said: str) -> None:
-    """One sentence each."""
-    with pytest.raises(ValidationError, match=said):
+def test_settings_out_of_range_are_refused_with_the_brief(settings: dict[str, object], message: str) -> None:
+    """Validation names the wrong value."""
+    with pytest.raises(ValidationError, match=message):
         Text.model_validate({"string": "GOLD", **settings})

@@ -1,4 +1,4 @@
-"""How deep every character is nested: embeddings, overrides and isolates of UAX #9 (P2, P3, BD9 and X1 to X8)."""
+"""Embedding levels from explicit controls: embeddings, overrides and isolates of UAX #9 (P2, P3, BD9 and X1 to X8)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ _MAX_DEPTH = 125
 
 
 class _DirectionalStatus(NamedTuple):
+    """One entry of the directional status stack: the level, "L", "R" or "" for the override, and whether an isolate opened it."""
+
     level: int
     override: str
     isolate: bool
 
 
 class _DirectionalStatusStack:
-    """The directional status stack of X1 to X8, with what goes deeper than it may counted off."""
+    """The directional status stack of X1 to X8, with counters for embeddings and isolates beyond the maximum depth."""
 
     def __init__(self, base: int) -> None:
         self._stack = [_DirectionalStatus(base, "", False)]
@@ -24,22 +26,23 @@ class _DirectionalStatusStack:
 
     @property
     def top(self) -> _DirectionalStatus:
+        """The innermost entry."""
         return self._stack[-1]
 
     def embed(self, rtl: bool, override: str) -> None:
-        """X2 to X5."""
+        """Open an embedding or an override (X2 to X5)."""
         if not self._push(rtl, override, isolate=False) and not self._overflow_isolates:
             self._overflow_embeddings += 1
 
     def isolate(self, rtl: bool) -> None:
-        """X5a to X5c."""
+        """Open an isolate (X5a to X5c)."""
         if self._push(rtl, "", isolate=True):
             self._valid_isolates += 1
         else:
             self._overflow_isolates += 1
 
     def end_isolate(self) -> None:
-        """X6a."""
+        """Close the innermost isolate and every embedding opened within it (X6a)."""
         if self._overflow_isolates:
             self._overflow_isolates -= 1
         elif self._valid_isolates:
@@ -50,7 +53,7 @@ class _DirectionalStatusStack:
             self._valid_isolates -= 1
 
     def end_embedding(self) -> None:
-        """X7."""
+        """Close the innermost embedding or override, unless an isolate encloses the character (X7)."""
         if self._overflow_isolates:
             return
         if self._overflow_embeddings:
@@ -59,6 +62,7 @@ class _DirectionalStatusStack:
             self._stack.pop()
 
     def _push(self, rtl: bool, override: str, *, isolate: bool) -> bool:
+        """Push the next level and return True, or return False if it exceeds the maximum depth or follows an overflow."""
         level = self.top.level
         deeper = (level + 1) | 1 if rtl else (level + 2) & ~1
         if deeper > _MAX_DEPTH or self._overflow_isolates or self._overflow_embeddings:
@@ -68,46 +72,46 @@ class _DirectionalStatusStack:
 
 
 def first_strong_level(classes: Sequence[str]) -> int:
-    """0 or 1 by the first strong character that is not isolated; 0 where there is none."""
+    """Return 0 or 1 by the first strong character outside isolates; 0 if no character is strong."""
     depth = 0
-    for kind in classes:
-        if kind in ISOLATES:
+    for bidi_class in classes:
+        if bidi_class in ISOLATES:
             depth += 1
-        elif kind == "PDI":
+        elif bidi_class == "PDI":
             depth = max(0, depth - 1)
-        elif depth == 0 and kind in ("L", "R", "AL"):
-            return int(kind != "L")
+        elif depth == 0 and bidi_class in ("L", "R", "AL"):
+            return int(bidi_class != "L")
     return 0
 
 
 def match_isolates(classes: Sequence[str]) -> dict[int, int]:
-    """Isolate initiators and their PDIs, both ways (BD9)."""
-    found: dict[int, int] = {}
-    opened: list[int] = []
-    for place, kind in enumerate(classes):
-        if kind in ISOLATES:
-            opened.append(place)
-        elif kind == "PDI" and opened:
-            start = opened.pop()
-            found[start], found[place] = place, start
-    return found
+    """Return the index of the PDI for each isolate initiator, and of the initiator for each PDI that matches one (BD9)."""
+    partners: dict[int, int] = {}
+    open_isolates: list[int] = []
+    for index, bidi_class in enumerate(classes):
+        if bidi_class in ISOLATES:
+            open_isolates.append(index)
+        elif bidi_class == "PDI" and open_isolates:
+            start = open_isolates.pop()
+            partners[start], partners[index] = index, start
+    return partners
 
 
 def explicit_levels(classes: list[str], partners: dict[int, int], base: int) -> tuple[list[int], list[str]]:
-    """X1 to X8: levels by embeddings, overrides and isolates; and the classes with overrides laid over them."""
-    found, changed = [base] * len(classes), list(classes)
-    nesting = _DirectionalStatusStack(base)
-    for place, kind in enumerate(classes):
-        if kind == "PDI":
-            nesting.end_isolate()
-        found[place] = nesting.top.level
-        if kind in ("RLE", "LRE", "RLO", "LRO"):
-            nesting.embed(kind[0] == "R", {"RLO": "R", "LRO": "L"}.get(kind, ""))
-        elif kind == "PDF":
-            nesting.end_embedding()
-        elif kind not in ("BN", "B"):
-            changed[place] = nesting.top.override or kind
-        if kind in ISOLATES:
-            inside = classes[place + 1 : partners.get(place, len(classes))]
-            nesting.isolate(kind == "RLI" or (kind == "FSI" and first_strong_level(inside) == 1))
-    return found, changed
+    """Apply X1 to X8 and return the level of every character, and the classes after overrides."""
+    levels, overridden = [base] * len(classes), list(classes)
+    stack = _DirectionalStatusStack(base)
+    for index, bidi_class in enumerate(classes):
+        if bidi_class == "PDI":
+            stack.end_isolate()
+        levels[index] = stack.top.level
+        if bidi_class in ("RLE", "LRE", "RLO", "LRO"):
+            stack.embed(bidi_class[0] == "R", {"RLO": "R", "LRO": "L"}.get(bidi_class, ""))
+        elif bidi_class == "PDF":
+            stack.end_embedding()
+        elif bidi_class not in ("BN", "B"):
+            overridden[index] = stack.top.override or bidi_class
+        if bidi_class in ISOLATES:
+            isolated = classes[index + 1 : partners.get(index, len(classes))]
+            stack.isolate(bidi_class == "RLI" or (bidi_class == "FSI" and first_strong_level(isolated) == 1))
+    return levels, overridden

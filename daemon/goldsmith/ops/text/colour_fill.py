@@ -1,4 +1,4 @@
-"""Flat colour laid over pixels through coverage: edges mix in linear light, translucency in display values as design programs do it."""
+"""Flat colour composited over pixels through coverage. Edges mix in linear light, translucency in display values, as in design programs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from goldsmith.picture import colour
 from goldsmith.picture.picture import Mask, Pixels
 
-# px: a blur this wide shows nothing of the pixels that it was made of.
+# px. A blur wider than this is computed on a smaller copy: no detail of the pixels is left in it.
 _MAX_FULL_SIZE_SIGMA = 6.0
-# Pixels worked on at once.
+# Pixels processed at a time.
 _SLAB = 1 << 18
 
 # One colour, (c,), display-encoded in the picture's profile.
@@ -22,7 +22,7 @@ PixelColour = NDArray[np.float32]
 
 
 class Backdrop(NamedTuple):
-    """What is painted on: pixels (h, w, c), their straight alpha (h, w) or None, and the profile."""
+    """The pixels to paint on: (h, w, c) with their straight alpha (h, w) or None, both 0..1, and the ICC profile."""
 
     pixels: Pixels
     alpha: Mask | None
@@ -30,7 +30,7 @@ class Backdrop(NamedTuple):
 
 
 class ColourFill(NamedTuple):
-    """One colour, how opaque it is (0..1), and how much of each pixel it covers (h, w)."""
+    """One colour, its opacity (0..1), and how much of each pixel it covers, (h, w) 0..1."""
 
     colour: PixelColour
     opacity: float
@@ -38,48 +38,51 @@ class ColourFill(NamedTuple):
 
 
 def composite_fills(backdrop: Backdrop, fills: Sequence[ColourFill]) -> Backdrop:
-    """The ground with coats that lie beside each other, not over: their coverages add up to no more than 1.
+    """Return the backdrop under fills that lie beside each other, not over each other: their coverages (h, w) add up to at most 1.
 
-    A pixel that none covers is copied. One that a coat covers wholly and opaquely has exactly its colour.
+    Pixels are display-encoded in the backdrop's profile, 0..1. A pixel without coverage is copied. A pixel that an opaque fill covers
+    wholly has exactly the fill's colour.
     """
-    whole = np.sum([coat.coverage for coat in fills], axis=0)
-    touched = whole > 0
-    if not touched.any():
+    total_coverage = np.sum([fill.coverage for fill in fills], axis=0)
+    is_partly_covered = total_coverage > 0
+    if not is_partly_covered.any():
         return backdrop
     pixels = backdrop.pixels.copy()
-    opacity = None if backdrop.alpha is None else backdrop.alpha.copy()
-    for coat in fills:
-        if coat.opacity >= 1:
-            solid = coat.coverage >= 1
-            pixels[solid] = coat.colour
-            touched &= ~solid
-            if opacity is not None:
-                opacity[solid] = 1
-    if touched.any():
-        rest = [coat._replace(coverage=coat.coverage[touched]) for coat in fills]
-        bare = np.ones(1, np.float32) if backdrop.alpha is None else backdrop.alpha[touched]
-        pixels[touched], weight = _composite_pixels(backdrop.pixels[touched], bare, rest, whole[touched], backdrop.icc)
-        if opacity is not None:
-            opacity[touched] = weight
-    return Backdrop(pixels, opacity, backdrop.icc)
+    alpha = None if backdrop.alpha is None else backdrop.alpha.copy()
+    for fill in fills:
+        if fill.opacity >= 1:
+            is_solid = fill.coverage >= 1
+            pixels[is_solid] = fill.colour
+            is_partly_covered &= ~is_solid
+            if alpha is not None:
+                alpha[is_solid] = 1
+    if is_partly_covered.any():
+        partial_fills = [fill._replace(coverage=fill.coverage[is_partly_covered]) for fill in fills]
+        backdrop_alpha = np.ones(1, np.float32) if backdrop.alpha is None else backdrop.alpha[is_partly_covered]
+        pixels[is_partly_covered], mixed_alpha = _composite_pixels(
+            backdrop.pixels[is_partly_covered], backdrop_alpha, partial_fills, total_coverage[is_partly_covered], backdrop.icc
+        )
+        if alpha is not None:
+            alpha[is_partly_covered] = mixed_alpha
+    return Backdrop(pixels, alpha, backdrop.icc)
 
 
 def _composite_pixels(
     backdrop: Pixels, alpha: Mask, fills: Sequence[ColourFill], total_coverage: Mask, icc: bytes | None
 ) -> tuple[Pixels, Mask]:
-    """Pixels (n, c) with their alpha (n,) under coats whose coverage is (n,): what they become, and their new alpha."""
+    """Return pixels (n, c) with alpha (n,) under fills of coverage (n,), and their new alpha (n,); all 0..1."""
     weights = [np.clip(1 - total_coverage, 0, 1) * alpha]
     parts = [backdrop]
-    for coat in fills:
-        opaque = np.broadcast_to(coat.opacity + alpha * (1 - coat.opacity), total_coverage.shape)
-        share = np.divide(np.float32(coat.opacity), opaque, out=np.zeros(total_coverage.shape, np.float32), where=opaque > 0)[:, None]
-        parts.append(backdrop + (coat.colour - backdrop) * share)
-        weights.append(np.asarray(coat.coverage * opaque, np.float32))
+    for fill in fills:
+        opacity = np.broadcast_to(fill.opacity + alpha * (1 - fill.opacity), total_coverage.shape)
+        share = np.divide(np.float32(fill.opacity), opacity, out=np.zeros(total_coverage.shape, np.float32), where=opacity > 0)[:, None]
+        parts.append(backdrop + (fill.colour - backdrop) * share)
+        weights.append(np.asarray(fill.coverage * opacity, np.float32))
     return _mix_in_linear_light(parts, weights, icc), np.asarray(np.clip(np.sum(weights, axis=0), 0, 1), np.float32)
 
 
 def composite_shadow(backdrop: Backdrop, shadow_colour: PixelColour, shadow: Mask) -> Backdrop:
-    """The ground with a soft shade (h, w, 0..1) of one colour on it, mixed in display values."""
+    """Return the backdrop under a soft shadow of one colour, coverage (h, w) 0..1, mixed in display values."""
     if not shadow.any():
         return backdrop
     alpha = backdrop.alpha
@@ -98,7 +101,10 @@ def composite_shadow(backdrop: Backdrop, shadow_colour: PixelColour, shadow: Mas
 def rounded_box_coverage(
     window: tuple[slice, slice], box: tuple[float, float, float, float], radius: float, rotation_degrees: float
 ) -> Mask:
-    """Coverage of a box (left, top, width, height, px) with round corners in a window, turned clockwise about its centre by degrees."""
+    """Return the coverage (h, w), 0..1, of a box with round corners in a window of the picture.
+
+    ``box`` is (left, top, width, height) in px; the box is turned clockwise about its centre.
+    """
     rows, cols = window
     left, top, width, height = box
     angle = math.radians(rotation_degrees)
@@ -106,38 +112,41 @@ def rounded_box_coverage(
     dx, dy = (x + 0.5 - left - width / 2).astype(np.float32), (y + 0.5 - top - height / 2).astype(np.float32)
     across = np.abs(dx * math.cos(angle) + dy * math.sin(angle)) - np.float32(width / 2 - radius)
     down = np.abs(dy * math.cos(angle) - dx * math.sin(angle)) - np.float32(height / 2 - radius)
-    away = np.hypot(np.maximum(across, 0), np.maximum(down, 0)) + np.minimum(np.maximum(across, down), 0) - np.float32(radius)
-    return np.asarray(np.clip(0.5 - away, 0, 1), np.float32)
+    distance = np.hypot(np.maximum(across, 0), np.maximum(down, 0)) + np.minimum(np.maximum(across, down), 0) - np.float32(radius)
+    return np.asarray(np.clip(0.5 - distance, 0, 1), np.float32)
 
 
 def blur_coverage(coverage: Mask, sigma: float) -> Mask:
-    """The shape out of focus, Gaussian of ``sigma`` px, nothing beyond its border; the shape itself for 0. A wide blur works small."""
+    """Return the coverage (h, w), 0..1, after a Gaussian blur of ``sigma`` px; outside the array it is 0. Sigma 0 returns the array itself.
+
+    A wide blur is computed on a smaller copy.
+    """
     import cv2
 
     if sigma <= 0:
         return coverage
-    smaller = max(1, int(sigma / _MAX_FULL_SIZE_SIGMA))
+    scale = max(1, int(sigma / _MAX_FULL_SIZE_SIGMA))
     height, width = coverage.shape
-    padded = cv2.copyMakeBorder(coverage, 0, -height % smaller, 0, -width % smaller, cv2.BORDER_CONSTANT, value=0)
-    if smaller > 1:
-        padded = cv2.resize(padded, (padded.shape[1] // smaller, padded.shape[0] // smaller), interpolation=cv2.INTER_AREA)
-    soft = cv2.GaussianBlur(padded, (0, 0), sigma / smaller, borderType=cv2.BORDER_CONSTANT)
-    if smaller > 1:
-        soft = cv2.resize(soft, (soft.shape[1] * smaller, soft.shape[0] * smaller), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(np.clip(soft[:height, :width], 0, 1), np.float32)
+    padded = cv2.copyMakeBorder(coverage, 0, -height % scale, 0, -width % scale, cv2.BORDER_CONSTANT, value=0)
+    if scale > 1:
+        padded = cv2.resize(padded, (padded.shape[1] // scale, padded.shape[0] // scale), interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(padded, (0, 0), sigma / scale, borderType=cv2.BORDER_CONSTANT)
+    if scale > 1:
+        blurred = cv2.resize(blurred, (blurred.shape[1] * scale, blurred.shape[0] * scale), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.clip(blurred[:height, :width], 0, 1), np.float32)
 
 
 def _mix_in_linear_light(parts: Sequence[Pixels], weights: Sequence[Mask], icc: bytes | None) -> Pixels:
-    """The parts (n, c) by their weights (n,), in linear light; what one part has alone is that part, bit for bit."""
+    """Return the parts (n, c), 0..1, mixed by their weights (n,) in linear light. A pixel with one part only is copied bit for bit."""
     total = np.sum(weights, axis=0)
-    made = parts[0].copy()
+    mixed = parts[0].copy()
     for part, weight in zip(parts, weights, strict=True):
-        alone = (weight > 0) & (weight >= total)
-        made[alone] = part[alone]
-    partly = np.count_nonzero(np.stack(weights) > 0, axis=0) > 1
-    if partly.any():
-        light = np.zeros((int(partly.sum()), parts[0].shape[1]), np.float32)
+        is_only_part = (weight > 0) & (weight >= total)
+        mixed[is_only_part] = part[is_only_part]
+    is_mixed = np.count_nonzero(np.stack(weights) > 0, axis=0) > 1
+    if is_mixed.any():
+        light = np.zeros((int(is_mixed.sum()), parts[0].shape[1]), np.float32)
         for part, weight in zip(parts, weights, strict=True):
-            light += colour.to_linear(part[partly][None], icc)[0] * (weight[partly] / total[partly])[:, None]
-        made[partly] = np.clip(colour.from_linear(light[None], icc)[0], 0, 1)
-    return np.clip(made, 0, 1)
+            light += colour.to_linear(part[is_mixed][None], icc)[0] * (weight[is_mixed] / total[is_mixed])[:, None]
+        mixed[is_mixed] = np.clip(colour.from_linear(light[None], icc)[0], 0, 1)
+    return np.clip(mixed, 0, 1)

@@ -1,4 +1,4 @@
-"""Lines into a block: wrapped, balanced, fitted into a box, aligned. Lengths in em until a size is known, then px, y downwards."""
+"""Laying out lines: wrapped, balanced, fitted into a box and aligned. Lengths are em until the size is known, then px, y downwards."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SEARCH_STEPS = 30
 
 
 class LineSpan(NamedTuple):
-    """One line: which paragraph, and from where to where."""
+    """One line: the number of its paragraph, and its first and last character index (end excluded)."""
 
     paragraph: int
     start: int
@@ -33,14 +33,16 @@ class LineSpan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TextLayout:
-    """How lines stand together. leading: from baseline to baseline in em; rim: what is drawn round the ink, in em."""
+    """How lines are laid out."""
 
     align: Align = "center"
     valign: Valign = "middle"
+    # From baseline to baseline, in em.
     leading: float = 1.2
     balance: bool = True
     # Degrees clockwise.
     rotate: float = 0.0
+    # Room round the letters for a stroke or a panel, in em.
     ink_margin: float = 0.0
 
 
@@ -48,22 +50,22 @@ class TextLayout:
 class TextBlock:
     """A block of lines in em, x from its left edge, y downwards from the first baseline."""
 
-    # Which font and which of its glyphs, one by one.
+    # (number of the typeface, glyph id) of each glyph.
     glyph_ids: tuple[tuple[int, int], ...]
-    # (n, 2): where each glyph's origin is.
+    # (n, 2): the origin of each glyph.
     positions: NDArray[np.float64]
-    # What is aligned in the box: the lines' own room.
+    # The box of the lines: from the first line's top to the last line's bottom. It is aligned in the given box.
     line_box: Rect
-    # What is drawn, its rim included.
+    # All that is drawn, with ``ink_margin``.
     ink_box: Rect
-    # The letters alone.
+    # The letters without ``ink_margin``.
     letters_box: Rect
     lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedText:
-    """A block at its size: ``describe_origin`` is where (0, 0) of the block comes to lie, px; ``glyph_boxes`` the box that all of it keeps to."""
+    """A block at its size. ``origin`` is the position of the block's (0, 0) in the picture, in px; ``ink_box`` holds all that is drawn."""
 
     block: TextBlock
     size: float
@@ -73,9 +75,9 @@ class PlacedText:
 
 
 class Typesetter:
-    """Text of several paragraphs, set at any size in the first of ``faces`` and, letter by letter, what it lacks in the others.
+    """Sets text of several paragraphs at any size: in the first typeface and, for characters that it lacks, in the others.
 
-    The lines' room is the first font's. Raises Missing where none has a character.
+    The first typeface gives the height of the lines. Raises MissingGlyph if no typeface has a character.
     """
 
     def __init__(self, typefaces: Sequence[Typeface], text: str, options: ShapingOptions, layout: TextLayout) -> None:
@@ -87,44 +89,45 @@ class Typesetter:
             paragraph.shape_line(0, len(paragraph.text))
 
     def set_at_size(self, size: float, box: Rect, *, align_ink: bool = False) -> PlacedText | None:
-        """The text at ``size`` px in ``box``, None where its ink does not go into it.
+        """Return the text at ``size`` px in ``box``, or None if its ink does not fit.
 
-        ``tight`` aligns the ink itself; else the lines' own room, so that lines keep their place whatever letters they have.
+        ``align_ink`` aligns the ink itself. Otherwise the lines' boxes are aligned, so that the baseline does not depend on the letters.
         """
         return self._try_size(size, box, align_ink, self._layout.balance and self._layout.align != "justify")
 
     def _try_size(self, size: float, box: Rect, align_ink: bool, balance: bool) -> PlacedText | None:
-        lying = abs(math.cos(math.radians(self._layout.rotate))) > 0.5
-        room = (box[2] if lying else box[3]) / size - 2 * self._layout.ink_margin
-        block = self._build_block(room, balance)
-        if self._layout.align == "justify" and block.letters_box[2] > room:
-            block = self._build_block(2 * room - block.letters_box[2], balance)
-        outer = _rotated_bounds(block.ink_box, self._layout.rotate)
-        if outer[2] * size > box[2] + _EPSILON or outer[3] * size > box[3] + _EPSILON:
+        """Return the text at ``size`` px in ``box``, or None if its ink does not fit."""
+        is_horizontal = abs(math.cos(math.radians(self._layout.rotate))) > 0.5
+        max_width = (box[2] if is_horizontal else box[3]) / size - 2 * self._layout.ink_margin
+        block = self._build_block(max_width, balance)
+        if self._layout.align == "justify" and block.letters_box[2] > max_width:
+            block = self._build_block(2 * max_width - block.letters_box[2], balance)
+        ink_bounds = _rotated_bounds(block.ink_box, self._layout.rotate)
+        if ink_bounds[2] * size > box[2] + _EPSILON or ink_bounds[3] * size > box[3] + _EPSILON:
             return None
-        frame = _rotated_bounds(block.ink_box if align_ink else block.line_box, self._layout.rotate)
-        x = box[0] + _alignment_fraction(self._layout.align) * (box[2] - frame[2] * size) - frame[0] * size
-        y = box[1] + _alignment_fraction(self._layout.valign) * (box[3] - frame[3] * size) - frame[1] * size
-        x = min(max(x, box[0] - outer[0] * size), box[0] + box[2] - (outer[0] + outer[2]) * size)
-        y = min(max(y, box[1] - outer[1] * size), box[1] + box[3] - (outer[1] + outer[3]) * size)
-        placed = (x + outer[0] * size, y + outer[1] * size, outer[2] * size, outer[3] * size)
-        return PlacedText(block, size, (x, y), self._layout.rotate, placed)
+        aligned_bounds = _rotated_bounds(block.ink_box if align_ink else block.line_box, self._layout.rotate)
+        x = box[0] + _alignment_fraction(self._layout.align) * (box[2] - aligned_bounds[2] * size) - aligned_bounds[0] * size
+        y = box[1] + _alignment_fraction(self._layout.valign) * (box[3] - aligned_bounds[3] * size) - aligned_bounds[1] * size
+        x = min(max(x, box[0] - ink_bounds[0] * size), box[0] + box[2] - (ink_bounds[0] + ink_bounds[2]) * size)
+        y = min(max(y, box[1] - ink_bounds[1] * size), box[1] + box[3] - (ink_bounds[1] + ink_bounds[3]) * size)
+        ink_box = (x + ink_bounds[0] * size, y + ink_bounds[1] * size, ink_bounds[2] * size, ink_bounds[3] * size)
+        return PlacedText(block, size, (x, y), self._layout.rotate, ink_box)
 
     def set_largest(self, box: Rect, max_size: float) -> PlacedText | None:
-        """The text at the largest size up to ``most`` px that goes into ``box``; None where not even a hundredth of a px does."""
+        """Return the text at the largest size up to ``max_size`` px that fits into ``box``; None if not even 0.01 px fits."""
         low, high = 0.01, max_size
-        found = self.set_at_size(high, box, align_ink=True)
-        if found is not None:
-            return found
-        found = self._try_size(low, box, True, False)
-        for _ in range(_SEARCH_STEPS if found is not None else 0):
+        placed = self.set_at_size(high, box, align_ink=True)
+        if placed is not None:
+            return placed
+        placed = self._try_size(low, box, True, False)
+        for _ in range(_SEARCH_STEPS if placed is not None else 0):
             middle = math.sqrt(low * high)
-            tried = self._try_size(middle, box, True, False)
-            low, high, found = (middle, high, tried) if tried is not None else (low, middle, found)
-        return found and (self.set_at_size(found.size, box, align_ink=True) or found)
+            attempt = self._try_size(middle, box, True, False)
+            low, high, placed = (middle, high, attempt) if attempt is not None else (low, middle, placed)
+        return placed and (self.set_at_size(placed.size, box, align_ink=True) or placed)
 
     def _wrap(self, max_width: float) -> list[LineSpan]:
-        """Each paragraph broken where a line is full; a word that is too long for any line stands alone on one."""
+        """Return the lines of each paragraph, broken where a line is full; a word that is longer than any line gets its own line."""
         spans: list[LineSpan] = []
         for number, (paragraph, cuts) in enumerate(zip(self._paragraphs, self._breaks, strict=True)):
             start = end = 0
@@ -137,15 +140,15 @@ class Typesetter:
         return spans
 
     def _balance_lines(self, spans: list[LineSpan], max_width: float) -> list[LineSpan]:
-        """The same number of lines, as even as they can be."""
+        """Return the same number of lines, as equal in width as possible."""
         if len(spans) == len(self._paragraphs):
             return spans
         low, high = 0.0, max_width
         for _ in range(12):
             middle = (low + high) / 2
-            tried = self._wrap(middle)
-            fits = len(tried) <= len(spans) and self._widest(tried) <= self._widest(spans) + _EPSILON
-            low, high, spans = (low, middle, tried) if fits else (middle, high, spans)
+            attempt = self._wrap(middle)
+            fits = len(attempt) <= len(spans) and self._widest(attempt) <= self._widest(spans) + _EPSILON
+            low, high, spans = (low, middle, attempt) if fits else (middle, high, spans)
         return spans
 
     def _shape_lines(self, spans: Sequence[LineSpan]) -> list[ShapedLine]:
@@ -163,59 +166,62 @@ class Typesetter:
         width = max(max_width, widest) if self._layout.align == "justify" else widest
         glyphs: list[Glyph] = []
         for number, (span, line) in enumerate(zip(spans, lines, strict=True)):
-            ends = number + 1 == len(spans) or spans[number + 1].paragraph != span.paragraph
-            laid = line if ends or self._layout.align != "justify" else self._justify(span, line, width)
-            share = line.base_level % 2 if self._layout.align == "justify" else _alignment_fraction(self._layout.align)
-            left, down = share * (width - laid.width), number * self._layout.leading
-            glyphs += [glyph._replace(x=glyph.x + left, y=glyph.y - down) for glyph in laid.glyphs]
+            is_last = number + 1 == len(spans) or spans[number + 1].paragraph != span.paragraph
+            aligned = line if is_last or self._layout.align != "justify" else self._justify(span, line, width)
+            fraction = line.base_level % 2 if self._layout.align == "justify" else _alignment_fraction(self._layout.align)
+            left, baseline = fraction * (width - aligned.width), number * self._layout.leading
+            glyphs += [glyph._replace(x=glyph.x + left, y=glyph.y - baseline) for glyph in aligned.glyphs]
         return self._assemble_block(glyphs, width, spans)
 
     def _assemble_block(self, glyphs: list[Glyph], width: float, spans: list[LineSpan]) -> TextBlock:
         last = (len(spans) - 1) * self._layout.leading
         face, middle = self._typefaces[0], self._layout.valign == "middle"
         top, bottom = (face.cap_height, 0.0) if middle else (face.ascent, -face.descent)
-        drawn = glyph_boxes(self._typefaces, tuple(glyphs))
-        rim = self._layout.ink_margin
-        bare = box = (0.0, 0.0, 0.0, 0.0)
-        if len(drawn):
-            (left, low), (right, high) = drawn[:, :2].min(axis=0).tolist(), drawn[:, 2:].max(axis=0).tolist()
-            bare = (left, -high, right - left, high - low)
-            box = (left - rim, -high - rim, right - left + 2 * rim, high - low + 2 * rim)
-        places = np.array([(glyph.x, -glyph.y) for glyph in glyphs], np.float64).reshape(-1, 2)
+        boxes = glyph_boxes(self._typefaces, tuple(glyphs))
+        margin = self._layout.ink_margin
+        letters_box = ink_box = (0.0, 0.0, 0.0, 0.0)
+        if len(boxes):
+            (left, low), (right, high) = boxes[:, :2].min(axis=0).tolist(), boxes[:, 2:].max(axis=0).tolist()
+            letters_box = (left, -high, right - left, high - low)
+            ink_box = (left - margin, -high - margin, right - left + 2 * margin, high - low + 2 * margin)
+        positions = np.array([(glyph.x, -glyph.y) for glyph in glyphs], np.float64).reshape(-1, 2)
         texts = tuple(_display_text(self._paragraphs[span.paragraph].text, span) for span in spans)
         return TextBlock(
             tuple((glyph.typeface_index, glyph.glyph_id) for glyph in glyphs),
-            places,
+            positions,
             (0.0, -top, width, top + last + bottom),
-            box,
-            bare,
+            ink_box,
+            letters_box,
             texts,
         )
 
     def _justify(self, span: LineSpan, line: ShapedLine, width: float) -> ShapedLine:
-        """A line as wide as the block: what is wanting goes into its spaces, or where it has none between its characters."""
+        """Return a line as wide as the block: the missing width is added to its spaces, or between its characters if it has no spaces."""
         text = self._paragraphs[span.paragraph].text
-        gaps = [at for at in range(1, len(line.glyphs)) if text[line.glyphs[at - 1].character_index] in " \u3000"]
-        gaps = gaps or [at for at in range(1, len(line.glyphs)) if line.glyphs[at].character_index != line.glyphs[at - 1].character_index]
+        gaps = [index for index in range(1, len(line.glyphs)) if text[line.glyphs[index - 1].character_index] in " \u3000"]
+        gaps = gaps or [
+            index for index in range(1, len(line.glyphs)) if line.glyphs[index].character_index != line.glyphs[index - 1].character_index
+        ]
         if not gaps:
             return line
-        more = (width - line.width) / len(gaps)
-        moved = tuple(glyph._replace(x=glyph.x + more * sum(gap <= at for gap in gaps)) for at, glyph in enumerate(line.glyphs))
-        return ShapedLine(moved, width, line.base_level)
+        added = (width - line.width) / len(gaps)
+        glyphs = tuple(glyph._replace(x=glyph.x + added * sum(gap <= index for gap in gaps)) for index, glyph in enumerate(line.glyphs))
+        return ShapedLine(glyphs, width, line.base_level)
 
 
 def _display_text(text: str, span: LineSpan) -> str:
-    """The words of a line, with a hyphen where it ends with a soft one."""
+    """Return the words of a line, with a hyphen if the line ends with a soft one."""
     line = text[span.start : span.end].strip()
     return (line[:-1] + "-" if line.endswith("\u00ad") and span.end < len(text) else line).replace("\u00ad", "")
 
 
 def _alignment_fraction(side: str) -> float:
+    """Return the share of the free room that lies before the text, 0..1."""
     return {"left": 0.0, "top": 0.0, "justify": 0.0, "center": 0.5, "middle": 0.5}.get(side, 1.0)
 
 
 def _rotated_bounds(box: Rect, degrees: float) -> Rect:
-    """The upright box round one that was turned clockwise about (0, 0)."""
+    """Return the upright box round a box that is turned clockwise about (0, 0)."""
     angle = math.radians(degrees)
     corners = [(box[0] + dx * box[2], box[1] + dy * box[3]) for dx in (0, 1) for dy in (0, 1)]
     points = [(x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)) for x, y in corners]

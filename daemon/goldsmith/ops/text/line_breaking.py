@@ -1,7 +1,7 @@
-"""Where a line may end: at spaces, after hyphens and dashes, and between the characters of Chinese and Japanese (plain kinsoku).
+"""Line breaking: at spaces, after hyphens and dashes, and between the characters of Chinese and Japanese (basic kinsoku).
 
-The usual cases of UAX #14, by Python's own Unicode tables. A word is divided only where somebody wrote a soft hyphen. Korean breaks
-at its spaces; Thai, Lao, Khmer and Burmese, which need a dictionary, only where somebody wrote a space or U+200B.
+The common cases of UAX #14, by Python's own Unicode tables. A word is divided only at a soft hyphen. Korean breaks at its spaces.
+Thai, Lao, Khmer and Burmese, which would need a dictionary, break only at a space or U+200B.
 """
 
 from __future__ import annotations
@@ -17,59 +17,61 @@ _NOT_AT_LINE_START = (
 )
 _NOT_AT_LINE_END = "‘“（〔［｛〈《「『【〘〖〝｟«￥＄￡＃"
 _SOFT_HYPHEN = "\u00ad"
-# What may be spaced off inside, as French does it, and still never stands alone at a line's begin or end.
+# French puts a space between these signs and the text. They still never stand alone at the start or end of a line.
 _SPACED_CLOSING, _SPACED_OPENING = "!?:;»›)]}…%‰", "«‹([{¿¡"
-# Skin tones, which belong to the emoji before them.
+# The first and last skin tone; each belongs to the emoji before it.
 _SKIN_TONES = "\U0001f3fb", "\U0001f3ff"
-# Hangul syllables.
+# The first and last Hangul syllable.
 _HANGUL_SYLLABLES = 0xAC00, 0xD7A3
 
 
 def break_opportunities(text: str) -> list[int]:
-    """Every place before which ``text`` (one paragraph) may be broken, its end included."""
-    return [place for place in range(1, len(text)) if _can_break_before(text, place)] + [len(text)]
+    """Return every index before which ``text`` (one paragraph) may be broken, and the index of its end."""
+    return [index for index in range(1, len(text)) if _can_break_before(text, index)] + [len(text)]
 
 
-def _can_break_before(text: str, place: int) -> bool:
-    before, after = text[place - 1], text[place]
+def _can_break_before(text: str, index: int) -> bool:
+    before, after = text[index - 1], text[index]
     if after in _SPACES or after in _GLUE or before in _GLUE or _is_combining(after):
         return before == "\u200b"
     if before in _SPACES:
-        return before == "\u200b" or not _is_unbreakable_space(text, place)
+        return before == "\u200b" or not _is_unbreakable_space(text, index)
     if before == _SOFT_HYPHEN:
         return True
     if before in _HYPHENS_AND_DASHES:
-        return place >= 2 and after.isalpha() and text[place - 2] not in _SPACES and not text[place - 2].isspace()
+        return index >= 2 and after.isalpha() and text[index - 2] not in _SPACES and not text[index - 2].isspace()
     if not (_breaks_freely(before) or _breaks_freely(after)):
         return False
     return not (_forbids_break_before(after) or _forbids_break_after(before))
 
 
 def _is_combining(letter: str) -> bool:
-    """True for what belongs to the character before it."""
+    """Return whether the character belongs to the character before it."""
     return unicodedata.category(letter) in ("Mn", "Mc", "Me", "Cf") or _SKIN_TONES[0] <= letter <= _SKIN_TONES[1]
 
 
-def _is_unbreakable_space(text: str, place: int) -> bool:
-    """True where the space before ``place`` lies between a sign or unit and what it belongs to: « oui », 25 %, 99 €."""
-    start = place
+def _is_unbreakable_space(text: str, index: int) -> bool:
+    """Return whether the space before ``index`` separates a sign or unit from its word or number: « oui », 25 %, 99 €."""
+    start = index
     while start and text[start - 1] in _SPACES:
         start -= 1
-    led, after = text[start - 1 : start], text[place]
-    opens = led != "" and led in _SPACED_OPENING and (start == 1 or text[start - 2] in _SPACES)
-    closes = after in _SPACED_CLOSING and not text[place + 1 : place + 2].isalnum()
-    return opens or closes or (led.isdigit() and unicodedata.category(after) == "Sc")
+    before, after = text[start - 1 : start], text[index]
+    is_after_opening = before != "" and before in _SPACED_OPENING and (start == 1 or text[start - 2] in _SPACES)
+    is_before_closing = after in _SPACED_CLOSING and not text[index + 1 : index + 2].isalnum()
+    return is_after_opening or is_before_closing or (before.isdigit() and unicodedata.category(after) == "Sc")
 
 
 def _breaks_freely(letter: str) -> bool:
-    """True for characters with no words round them: ideographs, kana, full-width forms, emoji."""
+    """Return whether a line may break beside the character without a space: ideographs, kana, full-width forms, emoji."""
     hangul = _HANGUL_SYLLABLES[0] <= ord(letter) <= _HANGUL_SYLLABLES[1]
     return unicodedata.east_asian_width(letter) in ("W", "F") and not hangul
 
 
 def _forbids_break_before(letter: str) -> bool:
+    """Return whether the character must not begin a line."""
     return letter in _NOT_AT_LINE_START or unicodedata.category(letter) in ("Pe", "Pf") or letter in ",.!?:;%)]}"
 
 
 def _forbids_break_after(letter: str) -> bool:
+    """Return whether the character must not end a line."""
     return letter in _NOT_AT_LINE_END or unicodedata.category(letter) in ("Ps", "Pi") or letter in "$£¥#"

@@ -1,4 +1,4 @@
-"""Colours as people write them: "#rrggbb", or one of the sixteen names that everybody knows."""
+"""Colours as a brief writes them: "#rrggbb", "#rgb" or one of eighteen common names."""
 
 from __future__ import annotations
 
@@ -33,35 +33,38 @@ _NAMED_COLOURS = {
 }
 _HEX = re.compile(r"#([0-9a-fA-F]{6}|[0-9a-fA-F]{3})")
 
-# sRGB, 0..255.
+# Red, green and blue in sRGB, 0..255.
 SrgbColour = tuple[int, int, int]
 
 
 def parse_colour(text: str) -> SrgbColour:
-    """The colour that was written. Raises ValueError with what could be."""
-    found = _HEX.fullmatch(text)
-    code = found[1] if found else _NAMED_COLOURS.get(text.strip().lower(), "")
+    """Return the sRGB colour that the text names. Raises ValueError, with the accepted forms, if it names none."""
+    match = _HEX.fullmatch(text)
+    code = match[1] if match else _NAMED_COLOURS.get(text.strip().lower(), "")
     if not code:
-        raise ValueError(f'“{text[:20]}” is no colour: write "#rrggbb" or one of {", ".join(sorted(_NAMED_COLOURS))}')
+        raise ValueError(f'“{text[:20]}” is not a colour: write "#rrggbb" or one of {", ".join(sorted(_NAMED_COLOURS))}')
     if len(code) == 3:
         code = "".join(letter * 2 for letter in code)
     return int(code[:2], 16), int(code[2:4], 16), int(code[4:], 16)
 
 
 def is_neutral(rgb: SrgbColour) -> bool:
-    """True where it has no hue."""
+    """Return whether the colour is black, white or a grey."""
     return len(set(rgb)) == 1
 
 
 def colour_in_profile(rgb: SrgbColour, icc: bytes | None, channels: int) -> NDArray[np.float32]:
-    """An sRGB colour as (channels,) display values of that profile; on a grey picture it must be grey."""
+    """Return an sRGB colour as display-encoded values (channels,), 0..1, in the profile; on a grey picture it must be neutral."""
     values = np.array(rgb, np.float32)[None, None] / np.float32(255)
-    made = colour.convert_profile(Picture(freeze(values[:, :, :channels])), icc).pixels if icc is not None else values[:, :, :channels]
-    return np.asarray(made[0, 0], np.float32)
+    converted = colour.convert_profile(Picture(freeze(values[:, :, :channels])), icc).pixels if icc is not None else values[:, :, :channels]
+    return np.asarray(converted[0, 0], np.float32)
 
 
 def ensure_colour_channels(picture: Picture, colours: list[SrgbColour]) -> Picture:
-    """The picture, with three channels where it is grey and a colour is not. Raises InputError where its profile knows grey only."""
+    """Return the picture, with three channels if it is grey and one of the colours is not.
+
+    Raises InputError if the picture has a grey profile.
+    """
     if picture.channels == 3 or all(is_neutral(rgb) for rgb in colours):
         return picture
     if picture.icc is not None:

@@ -1,4 +1,4 @@
-"""Lettering on the picture."""
+"""The ``text`` operation: lettering on the picture."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from goldsmith.ops.text.wcag_contrast import ContrastMeasure
 from goldsmith.picture.picture import Picture
 
 _CONFIG = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-# Fonts of the library that are looked into for what one lacks.
+# How many fonts of the library are searched for a missing letter.
 _MAX_FONTS_TRIED = 100
-# WCAG 2.2's least for large text.
+# The minimum of WCAG 2.2 for large text.
 _MIN_LARGE_TEXT_CONTRAST = 3.0
-# px: smaller letters cannot be read by anybody.
+# px. Smaller letters are illegible.
 _MIN_LEGIBLE_PX = 6.0
 
 
@@ -44,19 +44,19 @@ _Shift = Annotated[float, Field(ge=-200, le=200)]
 
 
 class TextStroke(BaseModel):
-    """A line round the letters."""
+    """An outline round the letters."""
 
     model_config = _CONFIG
 
     width: float = Field(gt=0, le=50)
     """Per cent of the text's size, outside the letters (up to 50)."""
     colour: ColourName = "black"
-    """Its colour."""
+    """The colour."""
     opacity: _Share = 1.0
-    """0 to 1."""
+    """The opacity, 0 to 1."""
 
     def to_paint(self, px_per_percent: float) -> painting.StrokePaint:
-        """It in px, where one per cent of the size is ``share`` px."""
+        """Return the stroke in px, where one per cent of the text's size is ``px_per_percent`` px."""
         return painting.StrokePaint(self.width * px_per_percent, parse_colour(self.colour), self.opacity)
 
 
@@ -68,14 +68,14 @@ class TextShadow(BaseModel):
     offset: tuple[_Shift, _Shift] = (3.0, 3.0)
     """[to the right, down], per cent of the text's size."""
     blur: float = Field(default=6.0, ge=0, le=200)
-    """How soft, per cent of the text's size."""
+    """Softness, per cent of the text's size."""
     colour: ColourName = "black"
-    """Its colour."""
+    """The colour."""
     opacity: _Share = 0.6
-    """0 to 1."""
+    """The opacity, 0 to 1."""
 
     def to_paint(self, px_per_percent: float) -> painting.ShadowPaint:
-        """It in px, where one per cent of the size is ``share`` px."""
+        """Return the shadow in px, where one per cent of the text's size is ``px_per_percent`` px."""
         offset = self.offset[0] * px_per_percent, self.offset[1] * px_per_percent
         return painting.ShadowPaint(offset, self.blur * px_per_percent / 2, parse_colour(self.colour), self.opacity)
 
@@ -86,16 +86,16 @@ class TextPanel(BaseModel):
     model_config = _CONFIG
 
     colour: ColourName = "black"
-    """Its colour."""
+    """The colour."""
     opacity: _Share = 1.0
-    """0 to 1."""
+    """The opacity, 0 to 1."""
     padding: float = Field(default=35.0, ge=0, le=300)
     """Room round the letters, per cent of the text's size."""
     radius: float = Field(default=0.0, ge=0, le=300)
-    """How round its corners are, per cent of the text's size."""
+    """Radius of the corners, per cent of the text's size."""
 
     def to_paint(self, px_per_percent: float) -> painting.PanelPaint:
-        """It in px, where one per cent of the size is ``share`` px."""
+        """Return the panel in px, where one per cent of the text's size is ``px_per_percent`` px."""
         return painting.PanelPaint(self.padding * px_per_percent, self.radius * px_per_percent, parse_colour(self.colour), self.opacity)
 
 
@@ -103,11 +103,11 @@ class Text(PictureOperation):
     """Set type on the picture: shaped by HarfBuzz, wrapped and fitted, with contrast measured and missing letters refused."""
 
     string: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(text_settings.normalise_text)]
-    """What is written; a line break is a line break."""
+    """The text; its line breaks are kept."""
     font: str = Field(default="Manrope-Bold", min_length=1, max_length=200)
-    """A font by its name in library/fonts/ (.ttf, .otf, .ttc), or one that ships."""
+    """A font by its name in library/fonts/ (.ttf, .otf, .ttc), or one that ships with Goldsmith."""
     also: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(default=(), max_length=8)
-    """Further fonts, in this order, for letters that the first one lacks."""
+    """More fonts, in this order, for letters that the first one lacks."""
     axes: Annotated[dict[str, float], Field(max_length=16), AfterValidator(text_settings.check_axes)] = Field(default_factory=dict)
     """Axes of a variable font, such as { wght = 650 }."""
     face: int = Field(default=0, ge=0, le=255)
@@ -115,13 +115,13 @@ class Text(PictureOperation):
     size: Annotated[
         str | None, BeforeValidator(text_settings.normalise_size), AfterValidator(lambda value: value and text_settings.check_size(value))
     ] = None
-    """px (64 or "64px") or per cent of the picture's height ("8%"); with ``fit`` the most it may be. Left out: 8 %, or whatever fits."""
+    """px (64 or "64px") or per cent of the picture's height ("8%"); with ``fit`` the largest size. Default: 8 %, or as large as fits."""
     fit: bool = False
-    """Whether to take the largest size that goes into the box."""
+    """Whether to take the largest size that fits into the box."""
     box: tuple[_Fraction, _Fraction, _Fraction, _Fraction] = (0.0, 0.0, 1.0, 1.0)
-    """[left, top, width, height] in fractions of the picture: where the text stands."""
+    """[left, top, width, height] in fractions of the picture: the area for the text."""
     safe: float = Field(default=5.0, ge=0, le=45)
-    """Per cent of the picture's width and height along each edge that stay free: the box is cut to that."""
+    """Per cent of the picture's width and height that stay free along each edge; the box is cut to this area."""
     align: Align = "center"
     """left, center, right or justify."""
     valign: Valign = "middle"
@@ -129,9 +129,9 @@ class Text(PictureOperation):
     tracking: float = Field(default=0.0, ge=-200, le=2000)
     """Space between letters in thousandths of an em."""
     leading: float = Field(default=1.2, ge=0.5, le=5)
-    """From line to line, times the size."""
+    """Distance between lines, as a multiple of the size."""
     balance: bool = True
-    """Whether lines are made as even as they can be."""
+    """Whether to make lines as equal in width as possible."""
     features: Annotated[tuple[Annotated[str, AfterValidator(text_settings.check_feature)], ...], Field(max_length=40)] = ()
     """OpenType features: "smcp" on, "-kern" off, "ss01=2" the second form."""
     direction: Direction = "auto"
@@ -139,54 +139,55 @@ class Text(PictureOperation):
     language: Annotated[str, Field(max_length=35, pattern=r"^([A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*)?$")] = ""
     """BCP 47, such as "ja" or "tr": fonts draw some letters differently by language."""
     colour: ColourName = "white"
-    """"#rrggbb" in sRGB, or a name; brought into the picture's own profile."""
+    """"#rrggbb" in sRGB, or a name; converted to the picture's profile."""
     opacity: _Share = 1.0
-    """Of the letters themselves, 0 to 1."""
+    """Opacity of the letters, 0 to 1."""
     stroke: TextStroke | None = None
-    """A line round the letters."""
+    """An outline round the letters."""
     shadow: TextShadow | None = None
-    """A shadow under them."""
+    """A shadow under the letters."""
     panel: TextPanel | None = None
-    """A filled box behind them."""
+    """A filled box behind the letters."""
     knock_out: bool = False
-    """Whether the letters are a hole: in the panel, or where there is none in the picture itself (its alpha)."""
+    """Whether the letters are a hole in the panel or, without a panel, in the picture's alpha."""
     rotate: float = Field(default=0.0, ge=-360, le=360)
     """Degrees clockwise."""
     min_contrast: float | None = Field(default=None, ge=1, le=21)
-    """The least contrast with what lies behind (WCAG ratio, 1 to 21); less is a problem. Left out: it is measured only."""
+    """The lowest contrast allowed with the background (WCAG ratio, 1 to 21). Left out: contrast is only measured."""
 
     @model_validator(mode="after")
     def _check_combination(self) -> Text:
         if self.box[2] <= 0 or self.box[3] <= 0 or self.box[0] + self.box[2] > 1.0001 or self.box[1] + self.box[3] > 1.0001:
             raise ValueError("box is [left, top, width, height] in fractions of the picture, and must lie within it")
         if self.knock_out and self.shadow is not None:
-            raise ValueError("a hole throws no shadow: leave out either knock_out or shadow")
+            raise ValueError("a hole casts no shadow: leave out either knock_out or shadow")
         for font in (self.font, *self.also):
-            check_bare_name(font, "a font is named as it is called in library/fonts/, without its folder")
+            check_bare_name(font, "give the font's name in library/fonts/, without the folder")
         return self
 
     def bytes_per_pixel(self) -> int:
-        """More than others: type may fill the whole picture, with a shadow under it and a stroke round it."""
+        """Return more than the default: type may fill the whole picture, with a shadow and a stroke."""
         return 64
 
     def needs(self) -> StepNeeds:
+        """Return the fonts of the library that the step reads."""
         return StepNeeds(library_files=tuple(("fonts", font, FONT_SUFFIXES) for font in (self.font, *self.also)))
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
-        """The picture with the text on it; the picture itself where nothing of it would be seen."""
+        """Return the picture with the text on it, or the picture itself if none of the text is visible."""
         if self._is_invisible:
             return picture
-        faces = self._load_typefaces(context)
-        placed = self._place_text(faces, picture, context)
-        made, seen = painting.paint_text(picture, faces, placed, self._make_paint(placed.size))
-        self._record_result(faces, placed, seen, context)
-        if seen is not None and self.min_contrast is not None and seen.worst < self.min_contrast:
+        typefaces = self._load_typefaces(context)
+        placed = self._place_text(typefaces, picture, context)
+        painted, contrast = painting.paint_text(picture, typefaces, placed, self._make_paint(placed.size))
+        self._record_result(typefaces, placed, contrast, context)
+        if contrast is not None and self.min_contrast is not None and contrast.worst < self.min_contrast:
             raise InputError(
-                f"The text “{self._excerpt}” has a contrast of {seen.worst:.2f} : 1 with what lies behind it; "
-                f"{self.min_contrast:g} : 1 was asked for.",
-                "Choose another colour or place, or give it a panel, a stroke or a shadow.",
+                f"The text “{self._excerpt}” has a contrast of {contrast.worst:.2f} : 1 with its background; "
+                f"the step asks for {self.min_contrast:g} : 1.",
+                "Choose another colour or position, or add a panel, a stroke or a shadow.",
             )
-        return made
+        return painted
 
     @property
     def _is_invisible(self) -> bool:
@@ -199,105 +200,111 @@ class Text(PictureOperation):
         return line if len(line) <= 40 else line[:39] + "…"
 
     def _load_typefaces(self, context: StepContext) -> list[Typeface]:
-        """The font, and those for what it lacks."""
-        face = self._open_font(context.library.file("fonts", self.font, FONT_SUFFIXES), self.axes, self.face)
-        require_features(face, text_settings.parse_features(self.features))
-        return [face, *(self._open_font(context.library.file("fonts", name, FONT_SUFFIXES)) for name in self.also)]
+        """Return the typeface of ``font``, and those of ``also``."""
+        typeface = self._open_font(context.library.file("fonts", self.font, FONT_SUFFIXES), self.axes, self.face)
+        require_features(typeface, text_settings.parse_features(self.features))
+        return [typeface, *(self._open_font(context.library.file("fonts", name, FONT_SUFFIXES)) for name in self.also)]
 
     def _open_font(self, path: Path, axes: Mapping[str, float] = MappingProxyType({}), index: int = 0) -> Typeface:
+        """Return the typeface in a font file. Raises InputError if the file is too large or is no font."""
         if path.stat().st_size > MAX_FONT_BYTES:
             raise InputError(f"The font {path.name} has more than {MAX_FONT_BYTES >> 20} MiB.", "Choose a smaller font.")
         return open_font(path.read_bytes(), path.name, axes, index)
 
     def _make_typesetter(self, typefaces: list[Typeface], context: StepContext) -> Typesetter:
-        rim = max(self.stroke.width if self.stroke else 0.0, self.panel.padding if self.panel else 0.0) / 100
-        layout = TextLayout(self.align, self.valign, self.leading, self.balance, self.rotate, rim)
-        manner = ShapingOptions(text_settings.parse_features(self.features), self.tracking / 1000, self.direction, self.language)
+        """Return the typesetter of the text. Raises InputError if no font has one of its characters."""
+        margin = max(self.stroke.width if self.stroke else 0.0, self.panel.padding if self.panel else 0.0) / 100
+        layout = TextLayout(self.align, self.valign, self.leading, self.balance, self.rotate, margin)
+        options = ShapingOptions(text_settings.parse_features(self.features), self.tracking / 1000, self.direction, self.language)
         try:
-            return Typesetter(typefaces, self.string, manner, layout)
+            return Typesetter(typefaces, self.string, options, layout)
         except MissingGlyph as missing:
-            told = ", ".join(f"“{letter}” (U+{ord(letter):04X})" for letter in missing.characters[:8])
+            listed = ", ".join(f"“{letter}” (U+{ord(letter):04X})" for letter in missing.characters[:8])
             more = f" and {len(missing.characters) - 8} more" if len(missing.characters) > 8 else ""
             raise InputError(
-                f"The font {' with '.join((self.font, *self.also))} has no {told}{more}.", self._suggest_fonts(missing.characters, context)
+                f"The font {' with '.join((self.font, *self.also))} has no {listed}{more}.",
+                self._suggest_fonts(missing.characters, context),
             ) from None
 
     def _suggest_fonts(self, letters: str, context: StepContext) -> str:
-        """Which fonts of the library have all of them."""
-        found: list[str] = []
+        """Return a remedy that names the fonts of the library with all the letters, at most three."""
+        suitable: list[str] = []
         for name in context.library.names("fonts", FONT_SUFFIXES)[:_MAX_FONTS_TRIED]:
             try:
-                face = self._open_font(context.library.file("fonts", name, FONT_SUFFIXES))
+                typeface = self._open_font(context.library.file("fonts", name, FONT_SUFFIXES))
             except InputError:
                 continue
-            if all(face.has_visible_glyph(letter) for letter in letters):
-                found.append(name)
-        if not found:
-            return "Put a font that has them into library/fonts/ and name it in the text step."
-        upright = sorted(found, key=lambda name: name.endswith(("It", "Italic")))
-        return f'{", ".join(upright[:3])} {"has" if len(found) == 1 else "have"} what is missing: say also = ["{upright[0]}"].'
+            if all(typeface.has_visible_glyph(letter) for letter in letters):
+                suitable.append(name)
+        if not suitable:
+            return "Put a font that has them into library/fonts/ and name it in `also` of the text step."
+        upright = sorted(suitable, key=lambda name: name.endswith(("It", "Italic")))
+        return f'{", ".join(upright[:3])} {"has" if len(suitable) == 1 else "have"} the missing letters: set also = ["{upright[0]}"].'
 
     def _record_result(self, typefaces: list[Typeface], placed: PlacedText, contrast: ContrastMeasure | None, context: StepContext) -> None:
-        told: dict[str, RecordValue] = {
+        """Record fonts, size, lines, ink box and contrast, and a remark if the text is hard to read."""
+        record: dict[str, RecordValue] = {
             "fonts": [{"name": face.name, "version": face.version, "sha256": face.sha256} for face in typefaces],
             "size_px": round(placed.size, 3),
             "lines": list(placed.block.lines),
             "ink_box": [round(value, 2) for value in placed.ink_box],
         }
         if contrast is not None:
-            told |= {"contrast": round(contrast.worst, 2), "contrast_median": round(contrast.median, 2)}
+            record |= {"contrast": round(contrast.worst, 2), "contrast_median": round(contrast.median, 2)}
         remarks = []
         if contrast is not None and contrast.worst < _MIN_LARGE_TEXT_CONTRAST:
             remarks.append(f"the contrast is {contrast.worst:.2f} : 1, less than {_MIN_LARGE_TEXT_CONTRAST:g} : 1")
         if placed.size < _MIN_LEGIBLE_PX:
             remarks.append(f"letters of {placed.size:.2f} px cannot be read")
         if remarks:
-            told["remark"] = "; ".join(remarks)
-        context.results.record(**told)
+            record["remark"] = "; ".join(remarks)
+        context.results.record(**record)
 
     def _place_text(self, typefaces: list[Typeface], picture: Picture, context: StepContext) -> PlacedText:
-        setter = self._make_typesetter(typefaces, context)
-        area, most = self._available_box(picture), self._requested_size(picture)
-        placed = setter.set_at_size(most, area) if self.size is not None or not self.fit else None
+        """Return the text at its size and place. Raises InputError if it does not fit into its box."""
+        typesetter = self._make_typesetter(typefaces, context)
+        box, max_size = self._available_box(picture), self._requested_size(picture)
+        placed = typesetter.set_at_size(max_size, box) if self.size is not None or not self.fit else None
         if placed is None and self.fit:
-            placed = setter.set_largest(area, most)
+            placed = typesetter.set_largest(box, max_size)
         if placed is None:
-            smaller = setter.set_largest(area, most)
-            room = f"{area[2]:.0f} x {area[3]:.0f} px"
+            smaller = typesetter.set_largest(box, max_size)
+            room = f"{box[2]:.0f} x {box[3]:.0f} px"
             raise InputError(
-                f"The text “{self._excerpt}” at {most:.4g} px does not go into its box of {room}"
+                f"The text “{self._excerpt}” at {max_size:.4g} px does not fit into its box of {room}"
                 + (f" (the picture less {self.safe:g} % safe area along each edge)." if self.safe else "."),
-                f"At {math.floor(smaller.size * 100) / 100:g} px it would: set that size, say fit = true, or give it more room."
+                f"At {math.floor(smaller.size * 100) / 100:g} px it fits: set that size, set fit = true, or enlarge the box."
                 if smaller
-                else "Give it more room.",
+                else "Enlarge the box.",
             )
         return placed
 
     def _requested_size(self, picture: Picture) -> float:
-        """The size in px, or with ``fit`` and none given more than any picture has."""
+        """Return the size in px, or the largest possible one if ``fit`` is set without a size."""
         if self.size is None:
             return text_settings.MAX_SIZE_PX if self.fit else 0.08 * picture.height
         return text_settings.size_in_px(self.size, picture.height)
 
     def _available_box(self, picture: Picture) -> Rect:
-        """The box in px, cut to the safe area."""
+        """Return the box in px, cut to the safe area. Raises InputError if nothing is left of it."""
         margin = self.safe / 100
         left, top = max(self.box[0], margin), max(self.box[1], margin)
         right, bottom = min(self.box[0] + self.box[2], 1 - margin), min(self.box[1] + self.box[3], 1 - margin)
         if right <= left or bottom <= top:
             raise InputError(
-                f"The box {list(self.box)} of the text “{self._excerpt}” lies wholly in the safe area of {self.safe:g} %.",
-                "Move the box, or make `safe` smaller in the text step.",
+                f"The box {list(self.box)} of the text “{self._excerpt}” lies entirely in the safe margin of {self.safe:g} %.",
+                "Move the box, or reduce `safe` in the text step.",
             )
         return left * picture.width, top * picture.height, (right - left) * picture.width, (bottom - top) * picture.height
 
     def _make_paint(self, size: float) -> painting.TextPaint:
-        share = size / 100
+        """Return colours, stroke, shadow and panel in px for text of ``size`` px."""
+        px_per_percent = size / 100
         return painting.TextPaint(
             parse_colour(self.colour),
             self.opacity,
-            self.stroke.to_paint(share) if self.stroke else None,
-            self.shadow.to_paint(share) if self.shadow else None,
-            self.panel.to_paint(share) if self.panel else None,
+            self.stroke.to_paint(px_per_percent) if self.stroke else None,
+            self.shadow.to_paint(px_per_percent) if self.shadow else None,
+            self.panel.to_paint(px_per_percent) if self.panel else None,
             self.knock_out,
         )

@@ -1,4 +1,4 @@
-"""A placed block painted on a picture: panel, shadow, stroke and letters, or a hole; and its contrast with what lies behind."""
+"""Painting a placed block on a picture: panel, shadow, stroke and letters, or a hole; and its contrast with the background."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from goldsmith.ops.text.rasterising import letter_coverage, stroked_coverage
 from goldsmith.ops.text.wcag_contrast import ContrastMeasure, dilate_coverage, measure_contrast
 from goldsmith.picture.picture import Mask, Picture, Window, freeze
 
-# Contrast is measured under the letters and so many em round them.
+# em. Contrast is measured under the letters and this far round them.
 _CONTRAST_MARGIN_EM = 0.08
 
 
 class StrokePaint(NamedTuple):
-    """A line round the letters, px wide."""
+    """An outline round the letters; the width is in px."""
 
     width: float
     colour: SrgbColour
@@ -38,7 +38,7 @@ class StrokePaint(NamedTuple):
 
 
 class ShadowPaint(NamedTuple):
-    """A shadow: how far it falls (right, down) and how soft it is (sigma), px."""
+    """A shadow: its offset (right, down) and its blur (sigma), in px."""
 
     offset: tuple[float, float]
     sigma: float
@@ -47,7 +47,7 @@ class ShadowPaint(NamedTuple):
 
 
 class PanelPaint(NamedTuple):
-    """A filled box: its room round the letters and the radius of its corners, px."""
+    """A filled box: its padding round the letters and the radius of its corners, in px."""
 
     padding: float
     radius: float
@@ -56,7 +56,7 @@ class PanelPaint(NamedTuple):
 
 
 class TextPaint(NamedTuple):
-    """What the letters are painted with; ``hole``: they are cut out instead."""
+    """How the letters are painted; ``knock_out`` cuts them out instead."""
 
     colour: SrgbColour
     opacity: float
@@ -69,40 +69,43 @@ class TextPaint(NamedTuple):
 def paint_text(
     picture: Picture, typefaces: Sequence[Typeface], placed: PlacedText, paint: TextPaint
 ) -> tuple[Picture, ContrastMeasure | None]:
-    """The picture with the block on it, and how the letters stand out; None where they are a hole in the picture or have no ink.
+    """Return the picture with the block on it, and the contrast of the letters.
 
-    Outside the reach of what is painted every pixel is the very same memory. A grey picture takes colour where one is asked for.
+    The contrast is None if the letters are a hole in the picture or have no ink. Outside the painted window the picture's pixels are
+    shared, not copied. A grey picture becomes RGB if one of the colours is not neutral.
     """
     window = _painted_window(picture, placed, paint)
     if window is None:
         return picture, None
-    wanted = [part.colour for part in (paint.stroke, paint.shadow, paint.panel) if part is not None]
-    opened = ensure_colour_channels(picture, [*wanted, *([] if paint.knock_out else [paint.colour])])
-    alpha = None if opened.alpha is None else opened.alpha[window]
-    ground = Backdrop(opened.pixels_in(window), alpha, opened.icc)
+    colours = [part.colour for part in (paint.stroke, paint.shadow, paint.panel) if part is not None]
+    canvas = ensure_colour_channels(picture, [*colours, *([] if paint.knock_out else [paint.colour])])
+    alpha = None if canvas.alpha is None else canvas.alpha[window]
+    backdrop = Backdrop(canvas.pixels_in(window), alpha, canvas.icc)
     letters = letter_coverage(typefaces, placed, window)
-    grown = stroked_coverage(typefaces, placed, window, paint.stroke.width) if paint.stroke else letters
-    under = _paint_below(ground, placed, window, paint, letters, grown)
-    contrast = _measure_contrast(ground, under, paint, letters, grown, placed)
-    channels = opened.channels
-    coats = []
+    stroked = stroked_coverage(typefaces, placed, window, paint.stroke.width) if paint.stroke else letters
+    below = _paint_below(backdrop, placed, window, paint, letters, stroked)
+    contrast = _measure_contrast(backdrop, below, paint, letters, stroked, placed)
+    channels = canvas.channels
+    fills = []
     if paint.stroke is not None:
-        coats.append(
-            ColourFill(colour_in_profile(paint.stroke.colour, ground.icc, channels), paint.stroke.opacity, np.clip(grown - letters, 0, 1))
+        fills.append(
+            ColourFill(
+                colour_in_profile(paint.stroke.colour, backdrop.icc, channels), paint.stroke.opacity, np.clip(stroked - letters, 0, 1)
+            )
         )
     if not paint.knock_out:
-        coats.append(ColourFill(colour_in_profile(paint.colour, ground.icc, channels), paint.opacity, letters))
-    made = composite_fills(under, coats) if coats else under
+        fills.append(ColourFill(colour_in_profile(paint.colour, backdrop.icc, channels), paint.opacity, letters))
+    painted = composite_fills(below, fills) if fills else below
     if paint.knock_out and paint.panel is None:
-        solid = np.ones(letters.shape, np.float32) if made.alpha is None else made.alpha
-        made = made._replace(alpha=np.asarray(solid * (1 - letters), np.float32))
-    return _put_back(opened, window, ground, made), contrast
+        opaque = np.ones(letters.shape, np.float32) if painted.alpha is None else painted.alpha
+        painted = painted._replace(alpha=np.asarray(opaque * (1 - letters), np.float32))
+    return _put_back(canvas, window, backdrop, painted), contrast
 
 
 def _put_back(picture: Picture, window: Window, before: Backdrop, after: Backdrop) -> Picture:
-    """The picture with what was made of the window; a patch of it where the alpha is as it was."""
-    same = after.alpha is None or (before.alpha is not None and np.array_equal(after.alpha, before.alpha))
-    if same:
+    """Return the picture with the painted window; the pixels become a patch if the alpha is unchanged."""
+    is_alpha_unchanged = after.alpha is None or (before.alpha is not None and np.array_equal(after.alpha, before.alpha))
+    if is_alpha_unchanged:
         return picture if after.pixels is before.pixels else picture.with_patches([(window, after.pixels)])
     alpha = np.ones((picture.height, picture.width), np.float32) if picture.alpha is None else picture.alpha.copy()
     alpha[window] = after.alpha
@@ -114,73 +117,76 @@ def _put_back(picture: Picture, window: Window, before: Backdrop, after: Backdro
 
 
 def _paint_below(ground: Backdrop, placed: PlacedText, window: Window, paint: TextPaint, letters: Mask, stroked: Mask) -> Backdrop:
-    """What lies under the letters: the picture with panel and shadow."""
+    """Return the backdrop of the letters: the window with panel and shadow."""
     channels = ground.pixels.shape[2]
     if paint.panel is not None:
         box = _panel_box(placed, paint.panel.padding)
         centre = _letters_centre(placed)
-        upright = (centre[0] - box[2] / 2, centre[1] - box[3] / 2, box[2], box[3])
+        panel = (centre[0] - box[2] / 2, centre[1] - box[3] / 2, box[2], box[3])
         radius = min(paint.panel.radius, box[2] / 2, box[3] / 2)
-        shape = rounded_box_coverage(window, upright, radius, placed.rotate)
+        shape = rounded_box_coverage(window, panel, radius, placed.rotate)
         if paint.knock_out:
             shape = np.asarray(np.clip(shape - letters, 0, 1), np.float32)
         ground = composite_fills(
             ground, [ColourFill(colour_in_profile(paint.panel.colour, ground.icc, channels), paint.panel.opacity, shape)]
         )
     if paint.shadow is not None:
-        tint = colour_in_profile(paint.shadow.colour, ground.icc, channels)
-        cast = blur_coverage(_translate(stroked, *paint.shadow.offset), paint.shadow.sigma)
-        ground = composite_shadow(ground, tint, np.clip(cast * np.float32(paint.shadow.opacity), 0, 1))
+        shadow_colour = colour_in_profile(paint.shadow.colour, ground.icc, channels)
+        blurred = blur_coverage(_translate(stroked, *paint.shadow.offset), paint.shadow.sigma)
+        ground = composite_shadow(ground, shadow_colour, np.clip(blurred * np.float32(paint.shadow.opacity), 0, 1))
     return ground
 
 
 def _measure_contrast(
     ground: Backdrop, under: Backdrop, paint: TextPaint, letters: Mask, stroked: Mask, placed: PlacedText
 ) -> ContrastMeasure | None:
-    """Letters against what lies under and round them; with a stroke against the stroke; a hole in a panel against the panel."""
+    """Return the contrast of the letters with the pixels under and round them.
+
+    With a stroke it is the contrast with the stroke; for a hole in a panel, the contrast of picture and panel.
+    """
     channels = ground.pixels.shape[2]
     if paint.knock_out:
-        seen = letters > 0.5
-        if paint.panel is None or not seen.any():
+        is_hole = letters > 0.5
+        if paint.panel is None or not is_hole.any():
             return None
-        return measure_contrast(colour_in_profile(paint.panel.colour, ground.icc, channels)[None], ground.pixels[seen], ground.icc)
-    tint = colour_in_profile(paint.colour, ground.icc, channels)
-    where = dilate_coverage(letters, max(1.5, _CONTRAST_MARGIN_EM * placed.size))
+        return measure_contrast(colour_in_profile(paint.panel.colour, ground.icc, channels)[None], ground.pixels[is_hole], ground.icc)
+    text_colour = colour_in_profile(paint.colour, ground.icc, channels)
+    is_near = dilate_coverage(letters, max(1.5, _CONTRAST_MARGIN_EM * placed.size))
     if paint.stroke is not None:
-        band = (stroked > 0.5) & (letters < 0.5)
-        where = band if band.any() else stroked > 0
-    if not where.any():
+        is_stroke = (stroked > 0.5) & (letters < 0.5)
+        is_near = is_stroke if is_stroke.any() else stroked > 0
+    if not is_near.any():
         return None
-    pixels = under.pixels[where]
+    pixels = under.pixels[is_near]
     if paint.stroke is not None:
         stroke = colour_in_profile(paint.stroke.colour, ground.icc, channels)
-        pixels = pixels + (stroke - pixels) * (stroked[where] * np.float32(paint.stroke.opacity))[:, None]
-    return measure_contrast(pixels + (tint - pixels) * np.float32(paint.opacity), pixels, ground.icc)
+        pixels = pixels + (stroke - pixels) * (stroked[is_near] * np.float32(paint.stroke.opacity))[:, None]
+    return measure_contrast(pixels + (text_colour - pixels) * np.float32(paint.opacity), pixels, ground.icc)
 
 
 def _painted_window(picture: Picture, placed: PlacedText, paint: TextPaint) -> Window | None:
-    """The part of the picture that anything is painted on; None where that is nothing."""
+    """Return the part of the picture that is painted on, or None if nothing is."""
     left, top, width, height = placed.ink_box
     if width <= 0 or height <= 0:
         return None
     margin = [2.0] * 4
     if paint.shadow is not None:
-        soft = 4 * paint.shadow.sigma
+        blur_reach = 4 * paint.shadow.sigma
         across, down = paint.shadow.offset
-        margin = [2 + max(0.0, reach) for reach in (soft - across, soft - down, soft + across, soft + down)]
+        margin = [2 + max(0.0, reach) for reach in (blur_reach - across, blur_reach - down, blur_reach + across, blur_reach + down)]
     cols = max(0, math.floor(left - margin[0])), min(picture.width, math.ceil(left + width + margin[2]))
     rows = max(0, math.floor(top - margin[1])), min(picture.height, math.ceil(top + height + margin[3]))
     return (slice(*rows), slice(*cols)) if rows[0] < rows[1] and cols[0] < cols[1] else None
 
 
 def _panel_box(placed: PlacedText, padding: float) -> Rect:
-    """The box round the bare letters before they are turned, px, in the block's own place."""
+    """Return the box round the letters before rotation, in px from the block's origin."""
     left, top, width, height = (value * placed.size for value in placed.block.letters_box)
     return left - padding, top - padding, width + 2 * padding, height + 2 * padding
 
 
 def _letters_centre(placed: PlacedText) -> tuple[float, float]:
-    """Where the middle of the letters comes to lie in the picture, px."""
+    """Return the centre of the letters in the picture, in px."""
     left, top, width, height = (value * placed.size for value in placed.block.letters_box)
     x, y = left + width / 2, top + height / 2
     angle = math.radians(placed.rotate)
@@ -189,6 +195,7 @@ def _letters_centre(placed: PlacedText) -> tuple[float, float]:
 
 
 def _translate(shape: Mask, across: float, down: float) -> Mask:
+    """Return the coverage (h, w), 0..1, moved by ``across`` px to the right and ``down`` px."""
     import cv2
 
     if not across and not down:

@@ -1,4 +1,4 @@
-"""Words into glyphs: each run of one direction and script shaped by HarfBuzz, runs in the order in which they are seen."""
+"""Shaping: HarfBuzz turns each run of one direction and one script into glyphs, and the runs stand in the order in which they are seen."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from goldsmith.ops.text import bidi
 from goldsmith.ops.text.font import Typeface
 
-# Scripts whose letters hang together: to space them apart would tear words.
+# Scripts whose letters are joined: tracking would tear their words apart.
 _CURSIVE_SCRIPTS = frozenset({"Arab", "Syrc", "Mong", "Nkoo", "Mand", "Phlp", "Adlm", "Rohg", "Sogd", "Deva", "Beng", "Guru", "Ougr"})
-# em: so much a line may differ from its part of the whole paragraph, by the space at its end and by kerning.
+# em. A line may differ this much from its part of the whole paragraph, because of trailing space and kerning.
 _WIDTH_TOLERANCE = 0.6
-# A soft hyphen is seen where a line ends with it, and nowhere else.
+# A soft hyphen is visible only at the end of a line.
 _SOFT_HYPHEN, _HYPHENS = 0xAD, (0x2010, 0x2D)
 _LIGATURE_FEATURES = ("liga", "clig")
 
 
 class MissingGlyph(Exception):
-    """Characters that a font has no glyph for, in the order in which they came."""
+    """Raised for characters that no typeface has a glyph for, in the order in which they occur."""
 
     def __init__(self, characters: str) -> None:
         super().__init__(characters)
@@ -33,7 +33,7 @@ class MissingGlyph(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ShapingOptions:
-    """How text is shaped: features by tag (0 off, 1 on, more = which one), space between letters in em, direction, language (BCP 47)."""
+    """How text is shaped: features by tag (0 off, 1 on, more: the form), tracking in em, direction, and language (BCP 47)."""
 
     features: Mapping[str, int] = field(default_factory=dict)
     tracking: float = 0.0
@@ -47,25 +47,25 @@ class Glyph(NamedTuple):
     glyph_id: int
     x: float
     y: float
-    # The character it stands for, as a place in the paragraph.
+    # Index in the paragraph of the character that it stands for.
     character_index: int
-    # Which of the fonts it is of.
+    # Number of its typeface.
     typeface_index: int = 0
 
 
 class ShapedLine(NamedTuple):
-    """A shaped line: its glyphs from left to right, and its width in em without the space at its end."""
+    """A shaped line: its glyphs from left to right, and its width in em without trailing space."""
 
     glyphs: tuple[Glyph, ...]
     width: float
-    # Even where the paragraph runs left to right.
+    # Embedding level of the paragraph: even if it runs left to right.
     base_level: int
 
 
 class Paragraph:
-    """One paragraph, shaped line by line; every line is shaped once, however often it is asked for.
+    """One paragraph, shaped line by line. Each line is shaped once and then remembered.
 
-    Each character is set in the first of ``faces`` that has it.
+    Each character is set in the first of the typefaces that has it.
     """
 
     def __init__(self, typefaces: Sequence[Typeface], text: str, options: ShapingOptions) -> None:
@@ -83,7 +83,7 @@ class Paragraph:
         self._advance_sums: NDArray[np.float64] | None = None
 
     def shape_line(self, start: int, end: int) -> ShapedLine:
-        """``text[start:end]`` as a line of its own. Raises Missing."""
+        """Return ``text[start:end]`` as a line of its own. Raises MissingGlyph if no typeface has a character."""
         while end > start and (self.text[end - 1].isspace() or self.text[end - 1] == "\u200b"):
             end -= 1
         if (start, end) not in self._lines:
@@ -91,48 +91,53 @@ class Paragraph:
         return self._lines[start, end]
 
     def fits(self, start: int, end: int, max_width: float) -> bool:
-        """True where that line is no wider than ``room``. Only a near thing is shaped: the rest is seen from the whole paragraph."""
+        """Return whether that line is at most ``max_width`` em wide.
+
+        The width is estimated from the whole paragraph; the line is shaped only if the estimate is close to the limit.
+        """
         if self._advance_sums is None:
             self._advance_sums = self._measure_advances()
-        about = float(self._advance_sums[end] - self._advance_sums[start]) - max_width
-        return about < 0 if abs(about) > _WIDTH_TOLERANCE else self.shape_line(start, end).width <= max_width
+        margin = float(self._advance_sums[end] - self._advance_sums[start]) - max_width
+        return margin < 0 if abs(margin) > _WIDTH_TOLERANCE else self.shape_line(start, end).width <= max_width
 
     def _measure_advances(self) -> NDArray[np.float64]:
-        """Where each character would begin if all stood on one line in the order in which they are read."""
-        whole = self.shape_line(0, len(self.text))
-        wide = np.diff([glyph.x for glyph in whole.glyphs], append=whole.width)
+        """Return where each character would begin if all stood on one line in reading order: (n + 1,) in em."""
+        line = self.shape_line(0, len(self.text))
+        widths = np.diff([glyph.x for glyph in line.glyphs], append=line.width)
         advances = np.zeros(len(self.text))
-        np.add.at(advances, [glyph.character_index for glyph in whole.glyphs], wide)
+        np.add.at(advances, [glyph.character_index for glyph in line.glyphs], widths)
         return np.concatenate([[0.0], np.cumsum(advances)])
 
     def _shape(self, start: int, end: int) -> ShapedLine:
+        """Return ``text[start:end]``, without trailing space, as glyphs from left to right. Raises MissingGlyph."""
         glyphs: list[Glyph] = []
         x = 0.0
         missing = ""
-        found = bidi.line_levels(self.text, self._levels, start, end, self._base_level)
-        for first, last, level in bidi.visual_runs(found):
+        levels = bidi.line_levels(self.text, self._levels, start, end, self._base_level)
+        for first, last, level in bidi.visual_runs(levels):
             parts = self._split_runs(start + first, start + last)
             for part in parts[::-1] if level % 2 else parts:
-                made, advance, lost = self._shape_run(*part, bool(level % 2), start, end)
-                glyphs += [glyph._replace(x=glyph.x + x) for glyph in made]
+                run_glyphs, advance, run_missing = self._shape_run(*part, bool(level % 2), start, end)
+                glyphs += [glyph._replace(x=glyph.x + x) for glyph in run_glyphs]
                 x += advance
-                missing += lost
+                missing += run_missing
         missing += "".join(letter for letter in self.text[start:end] if letter in self._empty_glyph_letters)
         if missing:
             raise MissingGlyph("".join(dict.fromkeys(missing)))
         return ShapedLine(tuple(glyphs), max(0.0, x - self._options.tracking * self._has_trailing_tracking(glyphs)), self._base_level)
 
     def _has_trailing_tracking(self, glyphs: list[Glyph]) -> bool:
-        """True where there is tracking behind the last glyph, which is no width of the line."""
+        """Return whether tracking follows the last glyph. It does not count for the line's width."""
         return bool(glyphs) and self._scripts[glyphs[-1].character_index] not in _CURSIVE_SCRIPTS
 
     def _split_runs(self, start: int, end: int) -> list[tuple[int, int]]:
-        """What is of one script and one font."""
+        """Return the parts (start, end) of the text that are of one script and one typeface."""
         kinds = list(zip(self._scripts, self._typeface_indices, strict=True))
-        cuts = [place for place in range(start + 1, end) if kinds[place] != kinds[place - 1]]
+        cuts = [index for index in range(start + 1, end) if kinds[index] != kinds[index - 1]]
         return list(zip([start, *cuts], [*cuts, end], strict=True))
 
     def _shape_run(self, first: int, last: int, rtl: bool, start: int, end: int) -> tuple[list[Glyph], float, str]:
+        """Return the glyphs of one run of the line ``start`` to ``end``, their total advance in em, and the characters without a glyph."""
         import uharfbuzz as hb
 
         script = self._scripts[first]
@@ -150,34 +155,34 @@ class Paragraph:
             buffer.language = self._options.language
         buffer.guess_segment_properties()
         tracking = 0.0 if script in _CURSIVE_SCRIPTS else self._options.tracking
-        off = dict.fromkeys(_LIGATURE_FEATURES, 0) if tracking else {}
-        hb.shape(self._typefaces[self._typeface_indices[first]].hb_font, buffer, {**off, **self._options.features})
+        defaults = dict.fromkeys(_LIGATURE_FEATURES, 0) if tracking else {}
+        hb.shape(self._typefaces[self._typeface_indices[first]].hb_font, buffer, {**defaults, **self._options.features})
         return self._position_glyphs(buffer, first, last, start, tracking)
 
     def _position_glyphs(self, buffer: object, first: int, last: int, start: int, tracking: float) -> tuple[list[Glyph], float, str]:
-        """Glyphs in em, what they advance together, and the characters there is no glyph for."""
+        """Return the glyphs in em, their total advance in em, and the characters without a glyph."""
         infos, positions = buffer.glyph_infos, buffer.glyph_positions  # type: ignore[attr-defined]
-        chosen = self._typeface_indices[first]
-        face = self._typefaces[chosen]
+        typeface_index = self._typeface_indices[first]
+        face = self._typefaces[typeface_index]
         em = face.units_per_em
         clusters = [info.cluster + start for info in infos]
         ends = dict(zip(sorted(set(clusters)), [*sorted(set(clusters))[1:], last], strict=True))
-        made: list[Glyph] = []
+        glyphs: list[Glyph] = []
         x, missing = 0.0, ""
-        for number, (info, position) in enumerate(zip(infos, positions, strict=True)):
-            place = clusters[number]
+        for index, (info, position) in enumerate(zip(infos, positions, strict=True)):
+            character_index = clusters[index]
             if info.codepoint == 0:
-                letters = self.text[place : ends[place]]
+                letters = self.text[character_index : ends[character_index]]
                 missing += "".join(letter for letter in letters if not face.has_visible_glyph(letter)) or letters
-            made.append(Glyph(info.codepoint, x + position.x_offset / em, position.y_offset / em, place, chosen))
+            glyphs.append(Glyph(info.codepoint, x + position.x_offset / em, position.y_offset / em, character_index, typeface_index))
             x += position.x_advance / em
-            if number + 1 == len(clusters) or clusters[number + 1] != place:
+            if index + 1 == len(clusters) or clusters[index + 1] != character_index:
                 x += tracking
-        return made, x, missing
+        return glyphs, x, missing
 
 
 def glyph_boxes(typefaces: Sequence[Typeface], glyphs: tuple[Glyph, ...]) -> NDArray[np.float64]:
-    """Left, bottom, right and top of every glyph that has any ink, (n, 4) in em, y upwards."""
+    """Return left, bottom, right and top of every glyph that has ink: (n, 4) in em, y upwards."""
     boxes = []
     for glyph in glyphs:
         face = typefaces[glyph.typeface_index]
@@ -189,31 +194,37 @@ def glyph_boxes(typefaces: Sequence[Typeface], glyphs: tuple[Glyph, ...]) -> NDA
 
 
 def _resolve_scripts(text: str) -> list[str]:
-    """The script of every character (ISO 15924); signs and marks go with what stands before them, at the start with what follows."""
-    found = [_script_of(letter) for letter in text]
-    known = next((script for script in found if script), "Latn")
-    for place, script in enumerate(found):
+    """Return the script (ISO 15924) of every character.
+
+    Common characters and marks take the script of the character before them; at the start, of the first character that has one.
+    """
+    scripts = [_script_of(letter) for letter in text]
+    known = next((script for script in scripts if script), "Latn")
+    for index, script in enumerate(scripts):
         known = script or known
-        found[place] = known
-    return found
+        scripts[index] = known
+    return scripts
 
 
 def _choose_typefaces(typefaces: Sequence[Typeface], text: str) -> list[int]:
-    """The number of each character's font; marks and what is not seen go with what stands before them, where that font has them."""
-    found: list[int] = []
+    """Return the typeface number of every character.
+
+    Marks, spaces and invisible characters stay in the typeface of the character before them if it has them.
+    """
+    chosen: list[int] = []
     for letter in text:
-        able = [number for number, face in enumerate(typefaces) if face.has_visible_glyph(letter)]
-        leans = unicodedata.category(letter) in ("Mn", "Mc", "Me", "Cf", "Zs")
-        if leans and found and (found[-1] in able or not able):
-            found.append(found[-1])
+        candidates = [number for number, face in enumerate(typefaces) if face.has_visible_glyph(letter)]
+        follows = unicodedata.category(letter) in ("Mn", "Mc", "Me", "Cf", "Zs")
+        if follows and chosen and (chosen[-1] in candidates or not candidates):
+            chosen.append(chosen[-1])
         else:
-            found.append(able[0] if able else 0)
-    return found
+            chosen.append(candidates[0] if candidates else 0)
+    return chosen
 
 
 @cache
 def _script_of(letter: str) -> str:
-    """Empty for what belongs to all scripts."""
+    """Return the script of a character (ISO 15924), or "" if scripts share it."""
     import uharfbuzz as hb
 
     if unicodedata.category(letter) in ("Mn", "Me"):
@@ -221,5 +232,5 @@ def _script_of(letter: str) -> str:
     buffer = hb.Buffer()
     buffer.add_codepoints([ord(letter)])
     buffer.guess_segment_properties()
-    told = buffer.script
-    return "" if told in (None, "Zyyy", "Zinh", "Zzzz") else str(told)
+    script = buffer.script
+    return "" if script in (None, "Zyyy", "Zinh", "Zzzz") else str(script)

@@ -1,4 +1,4 @@
-"""What a brief may write of type: sizes, features, axes and the words themselves. Each raises ValueError with what could be written."""
+"""Checks of the text step's settings: sizes, features, axes and the text itself. Each raises ValueError with the accepted form."""
 
 from __future__ import annotations
 
@@ -6,64 +6,67 @@ import re
 
 from goldsmith.ops.text.named_colours import parse_colour
 
-# px: larger type than any picture has room for.
+# px. Larger than any picture.
 MAX_SIZE_PX = 20000.0
 _FEATURE = re.compile(r"([+-]?)([A-Za-z0-9]{4})(?:=(\d{1,2}))?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(px|%)")
 
 
 def size_in_px(size: str, height: int) -> float:
-    """A size that was found readable, in px of a picture of that height."""
+    """Return a checked size in px, for a picture of ``height`` px."""
     number, unit = size.rstrip("px% "), size[-1]
     return float(number) / 100 * height if unit == "%" else float(number)
 
 
 def parse_features(features: tuple[str, ...]) -> dict[str, int]:
-    """Features that were found readable, by tag: 0 off, 1 on, more = which form."""
-    found = (_FEATURE.fullmatch(feature) for feature in features)
-    return {match[2]: 0 if match[1] == "-" else int(match[3] or 1) for match in found if match}
+    """Return checked features by tag: 0 off, 1 on, more: the number of the form."""
+    matches = (_FEATURE.fullmatch(feature) for feature in features)
+    return {match[2]: 0 if match[1] == "-" else int(match[3] or 1) for match in matches if match}
 
 
 def check_colour(value: str) -> str:
-    """A colour, as it was."""
+    """Return the colour unchanged. Raises ValueError if it is not a colour."""
     parse_colour(value)
     return value
 
 
 def normalise_size(value: object) -> object:
-    """A number is px; the rest is written out as "64px" or "8%"."""
+    """Return a number as text in px, such as "64px", and any other value unchanged."""
     return f"{value:g}px" if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def check_size(value: str) -> str:
-    """A size, as it was."""
-    found = _SIZE.fullmatch(value)
-    if not found or not 0 < float(found[1]) <= (MAX_SIZE_PX if found[2] == "px" else 100):
-        raise ValueError(f'“{value[:20]}” is no size: write px (64 or "64px", up to 20000) or per cent of the height ("8%", up to 100)')
+    """Return the size unchanged. Raises ValueError if it is not a size in px or per cent."""
+    match = _SIZE.fullmatch(value)
+    if not match or not 0 < float(match[1]) <= (MAX_SIZE_PX if match[2] == "px" else 100):
+        raise ValueError(f'“{value[:20]}” is not a size: write px (64 or "64px", up to 20000) or per cent of the height ("8%", up to 100)')
     return value
 
 
 def normalise_text(value: str) -> str:
-    """Text with line feeds for its line breaks and nothing else unseen."""
+    """Return the text with line feeds for its line breaks and spaces for tabs.
+
+    Raises ValueError if it holds another control character or is empty.
+    """
     value = value.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
-    unseen = next((letter for letter in value if ord(letter) < 32 and letter != "\n"), None)
-    if unseen is not None:
-        raise ValueError(f"the text holds a control character (U+{ord(unseen):04X})")
+    control = next((letter for letter in value if ord(letter) < 32 and letter != "\n"), None)
+    if control is not None:
+        raise ValueError(f"the text holds a control character (U+{ord(control):04X})")
     if not value.strip():
         raise ValueError("the text is empty")
     return value
 
 
 def check_feature(value: str) -> str:
-    """An OpenType feature, as it was."""
+    """Return the OpenType feature unchanged. Raises ValueError if it is not one."""
     if not _FEATURE.fullmatch(value):
-        raise ValueError(f'“{value[:20]}” is no OpenType feature: write "smcp", "-kern" or "ss01=2"')
+        raise ValueError(f'“{value[:20]}” is not an OpenType feature: write "smcp", "-kern" or "ss01=2"')
     return value
 
 
 def check_axes(axes: dict[str, float]) -> dict[str, float]:
-    """Axes by their four letters, as they were."""
+    """Return the axes unchanged. Raises ValueError if a tag does not have four letters."""
     for tag in axes:
         if len(tag) != 4 or not tag.isascii() or not tag.isprintable():
-            raise ValueError(f'“{tag[:20]}” is no axis: its name has four letters, such as "wght"')
+            raise ValueError(f'“{tag[:20]}” is not an axis: its name has four letters, such as "wght"')
     return axes
