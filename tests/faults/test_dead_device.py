@@ -11,7 +11,7 @@ import pytest
 from doubles.commission import LINE
 from doubles.pictures import mask, png
 from doubles.studio import Studio, studio_at
-from goldsmith.pipeline.scheduler.work_item import fingerprint
+from goldsmith.pipeline.scheduler.stage_work import fingerprint
 
 TWO_LANES = LINE.replace('folder = "selected"', 'folder = "selected"\nlane = "gpu"')
 # Lane processes read this as they start: the engine that needs no weights stands for a model, and a file for the broken card.

@@ -1,4 +1,4 @@
-"""Names: versions, numbers in the archive, and how they are kept short enough."""
+"""File names: versions, numbers in the archive, and the maximum length."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from goldsmith.pipeline.commit.naming import archive_path, next_free_stem, repla
     ("stem", "parts"),
     [("hero", ("hero", 1)), ("hero_v002", ("hero", 2)), ("hero_v001", ("hero", 0)), ("hero_v12", ("hero_v12", 1)), ("_v002", ("_v002", 1))],
 )
-def test_a_stem_is_taken_apart(stem: str, parts: tuple[str, int]) -> None:
-    """Three digits make a version; a bare name is the first."""
+def test_a_stem_is_split_into_base_and_version(stem: str, parts: tuple[str, int]) -> None:
+    """Three digits make a version; a bare name is version 1."""
     assert split_version(stem) == parts
 
 
 def test_a_free_name_is_kept() -> None:
-    """Whatever a person called it."""
+    """This includes names that a person gave a version."""
     for stem in ("hero", "hero_v001", "hero_v007"):
         assert next_free_stem(stem, (), lambda _: True) == stem
 
 
-def test_the_next_version_is_above_all_that_ever_were() -> None:
-    """Gaps are not filled, so that a higher number is always the newer one."""
+def test_the_next_version_is_above_all_earlier_ones() -> None:
+    """Gaps are not filled, so a higher number is always newer."""
     assert next_free_stem("hero", {1, 4}, lambda _: True) == "hero_v005"
     assert next_free_stem("hero", {1}, lambda stem: stem != "hero_v002") == "hero_v003"
     assert next_free_stem("shot_v001", {0}, lambda _: True) == "shot_v002"
     assert next_free_stem("hero", (), lambda stem: stem != "hero") == "hero_v002"
 
 
-def test_results_follow_their_stem() -> None:
-    """Tails and suffixes stay; a name of its own gets the version before its suffix."""
+def test_results_get_the_new_stem() -> None:
+    """Tails and suffixes stay; a name that does not begin with the stem gets the version before its suffix."""
     assert replace_stem("masked/acme/hero_web.avif", "hero", "hero_v002") == "masked/acme/hero_v002_web.avif"
     assert replace_stem("masked/hero_v002.png", "hero_v002", "hero_v003") == "masked/hero_v003.png"
     assert replace_stem("delivered/readme.txt", "hero", "hero_v003") == "delivered/readme_v003.txt"
 
 
-def test_the_archive_is_by_day() -> None:
-    """In UTC, with the folders it came from; numbered where the name is taken."""
+def test_the_archive_has_a_folder_for_each_day() -> None:
+    """The day is in UTC, the original folders are kept, and a taken name gets a number."""
     assert archive_path("inbox/acme/hero.png", 0.0, lambda _: True) == "archive/1970-01-01/inbox/acme/hero.png"
     taken = {"archive/1970-01-01/inbox/hero.png", "archive/1970-01-01/inbox/hero~2.png"}
     assert archive_path("inbox/hero.png", 0.0, lambda path: path not in taken) == "archive/1970-01-01/inbox/hero~3.png"
@@ -50,9 +50,9 @@ def test_the_archive_is_by_day() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.characters(blacklist_characters="/\0", blacklist_categories=("Cs",)), min_size=1, max_size=255), st.integers(1, 9999))
-def test_a_name_always_fits(name: str, number: int) -> None:
-    """255 bytes at most, whatever it is made of, the number still in it. What begins with a dot is never taken."""
+def test_a_numbered_name_fits_the_maximum_length(name: str, number: int) -> None:
+    """Keep the number within 255 bytes for any characters. Dot-files are never inputs, so they are left out."""
     assume(not name.startswith("."))
-    made = with_number(f"archive/{name}.png", number)
-    assert len(os.fsencode(os.path.basename(made))) <= 255
-    assert made.endswith(".png" if number == 1 else f"~{number}.png")
+    numbered = with_number(f"archive/{name}.png", number)
+    assert len(os.fsencode(os.path.basename(numbered))) <= 255
+    assert numbered.endswith(".png" if number == 1 else f"~{number}.png")

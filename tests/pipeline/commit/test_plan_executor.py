@@ -1,4 +1,4 @@
-"""The commit: what it does when all goes well, when a name is taken, when somebody saves over an input, and where a share ends."""
+"""The commit: success, taken names, inputs that change at the last moment, denied permissions, and moves between filesystems."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def journal(share: Share) -> Iterator[Journal]:
     journal.close()
 
 
-def test_a_picture_goes_on_and_its_inputs_are_put_away(share: Share, journal: Journal) -> None:
-    """Results and the travelling brief lie in the next folder, picture and mask in the archive, and all of it is on record."""
+def test_results_are_placed_and_inputs_are_archived(share: Share, journal: Journal) -> None:
+    """The results and the brief are in the next folder, the picture and the mask in the archive, and the journal records all of them."""
     plan = share.worked("a", campaign="acme/")
     result = share.deliver(journal).commit([plan])[0]
     assert share.files() == {
@@ -63,8 +63,8 @@ def test_a_picture_goes_on_and_its_inputs_are_put_away(share: Share, journal: Jo
     assert placed.sha256 == sha256(b"finished hero")
 
 
-def test_a_batch_costs_one_fsync_a_folder(share: Share, journal: Journal) -> None:
-    """However many assets pass, each folder that was touched is made durable once."""
+def test_a_batch_costs_one_fsync_per_folder(share: Share, journal: Journal) -> None:
+    """Each changed folder is fsynced once, however many assets are in the batch."""
     script = Script()
     results = share.deliver(journal, Disk(script)).commit([share.passed(f"job{number}", f"hero{number}") for number in range(20)])
     assert all(isinstance(result, PlanCommitted) for result in results)
@@ -72,8 +72,8 @@ def test_a_batch_costs_one_fsync_a_folder(share: Share, journal: Journal) -> Non
     assert "fsync" not in script.calls
 
 
-def test_a_taken_name_makes_a_version_of_the_whole(share: Share, journal: Journal) -> None:
-    """One name of several is taken: all results are called v002, and what lay there is untouched."""
+def test_a_taken_name_gives_every_result_the_next_version(share: Share, journal: Journal) -> None:
+    """One of several names is taken: all results are called v002, and the existing file stays."""
     share.put("masked/hero_web.avif", b"older")
     result = share.deliver(journal).commit([share.worked("a")])[0]
     assert isinstance(result, PlanCommitted)
@@ -83,26 +83,26 @@ def test_a_taken_name_makes_a_version_of_the_whole(share: Share, journal: Journa
     assert journal.placed_versions("masked", "hero") == {2}
 
 
-def test_what_names_results_is_written_anew(share: Share, journal: Journal) -> None:
-    """A manifest that lists hero.png would lie about hero_v002.png: whoever made the plan makes it again."""
+def test_a_result_that_names_other_results_is_rewritten(share: Share, journal: Journal) -> None:
+    """A manifest that lists hero.png would be wrong for hero_v002.png, so the planner writes it again."""
     share.put("masked/hero.png", b"older")
-    asked: list[str] = []
+    stems: list[str] = []
 
-    def reword(plan: Plan, stem: str) -> Plan:
-        asked.append(stem)
-        again = with_new_stem(plan, stem)
+    def rename_plan(plan: Plan, stem: str) -> Plan:
+        stems.append(stem)
+        renamed = with_new_stem(plan, stem)
         listing = share.result("a", f"{stem}.json", f"masked/{stem}_web.avif", f"names {stem}.png".encode())
-        return again.model_copy(update={"publishes": (again.publishes[0], listing)})
+        return renamed.model_copy(update={"publishes": (renamed.publishes[0], listing)})
 
-    result = PlanExecutor(share.root, journal, now=lambda: NOON, rename_plan=reword).commit([share.worked("a")])[0]
-    assert asked == ["hero_v002"]
+    result = PlanExecutor(share.root, journal, now=lambda: NOON, rename_plan=rename_plan).commit([share.worked("a")])[0]
+    assert stems == ["hero_v002"]
     assert share.files()["masked/hero_v002_web.avif"] == b"names hero_v002.png"
     assert isinstance(result, PlanCommitted)
-    assert {one.path: one.sha256 for one in result.placed_files}["masked/hero_v002_web.avif"] == sha256(b"names hero_v002.png")
+    assert {placed.path: placed.sha256 for placed in result.placed_files}["masked/hero_v002_web.avif"] == sha256(b"names hero_v002.png")
 
 
 def test_two_assets_of_one_name_in_a_batch_are_two_versions(share: Share, journal: Journal) -> None:
-    """a.jpg and a.png both become a.png in the same breath."""
+    """hero.jpg and hero.png both become hero.png in the same batch."""
     first, second = (
         share.worked("a"),
         share.plan("b", "hero", (share.take("selected/hero.jpg", f"archive/{DAY}/selected/hero.jpg", b"j"),), ()),
@@ -114,7 +114,7 @@ def test_two_assets_of_one_name_in_a_batch_are_two_versions(share: Share, journa
 
 
 def test_versions_are_remembered_when_their_files_are_gone(share: Share, journal: Journal) -> None:
-    """Whoever names the next one asks the journal: it knows every version that ever lay in a folder."""
+    """The journal knows every version that was ever placed in a folder."""
     assert journal.placed_versions("masked", "hero") == set()
     share.deliver(journal).commit([share.worked("a")])
     for path in (share.root / "masked").iterdir():
@@ -124,7 +124,7 @@ def test_versions_are_remembered_when_their_files_are_gone(share: Share, journal
 
 
 def test_the_archive_never_collides(share: Share, journal: Journal) -> None:
-    """The second hero.png of a day is hero~2.png."""
+    """The second hero.png of a day is called hero~2.png."""
     share.put(f"archive/{DAY}/selected/hero.png", b"this morning's")
     result = share.deliver(journal).commit([share.worked("a")])[0]
     assert isinstance(result, PlanCommitted)
@@ -134,7 +134,7 @@ def test_the_archive_never_collides(share: Share, journal: Journal) -> None:
 
 
 def test_names_may_hold_any_bytes(share: Share, journal: Journal) -> None:
-    """Invalid UTF-8, line breaks, quotes and a dash in front."""
+    """Names with invalid UTF-8, line breaks, quotes and a leading dash are committed."""
     for number, stem in enumerate(("-rf", "two\nlines", "grün", 'a "b" $(c)', "\udcff\udcfe")):
         assert isinstance(share.deliver(journal).commit([share.worked(f"j{number}", stem)])[0], PlanCommitted)
         assert share.files()[f"masked/{stem}.png"] == b"finished " + os.fsencode(stem)
@@ -150,31 +150,33 @@ def _rewrite(path: Path) -> None:
     path.write_bytes(b"PICTURE HERO")
 
 
-@pytest.mark.parametrize("meddle", [_replace, _rewrite, Path.unlink], ids=["renamed over", "rewritten", "deleted"])
-@pytest.mark.parametrize("early", [True, False], ids=["before the commit", "between look and rename"])
-def test_an_input_saved_over_stays_what_it_has_become(share: Share, journal: Journal, meddle: Callable[[Path], None], early: bool) -> None:
-    """Even at the last instant: the newer file lies at its place, nothing is put down, and the work is to be thrown away."""
+@pytest.mark.parametrize("change", [_replace, _rewrite, Path.unlink], ids=["renamed over", "rewritten", "deleted"])
+@pytest.mark.parametrize("early", [True, False], ids=["before the commit", "between check and rename"])
+def test_an_input_that_changes_stays_and_nothing_is_committed(
+    share: Share, journal: Journal, change: Callable[[Path], None], early: bool
+) -> None:
+    """This holds up to the last moment: the newer file stays, no result is placed, and the work must be discarded."""
     plan = share.worked("a")
     picture = share.root / "selected/hero.png"
     os.utime(picture, ns=(1, 1))
     plan = plan.model_copy(
         update={"consumes": (plan.consumes[0].model_copy(update={"sig": FileSignature.from_stat(picture.lstat())}), *plan.consumes[1:])}
     )
-    fs = Filesystem() if early else Overwritten(Script(), str(picture), lambda: meddle(picture))
+    fs = Filesystem() if early else Overwritten(Script(), str(picture), lambda: change(picture))
     if early:
-        meddle(picture)
+        change(picture)
     result = share.deliver(journal, fs).commit([plan])[0]
     assert isinstance(result, FilesChanged)
     assert result.path == "selected/hero.png"
-    newer = {_replace: b"newer picture", _rewrite: b"PICTURE HERO"}.get(meddle)
-    wanted = {"selected/hero.mask.png": b"mask hero", "selected/hero.toml": b"brief hero"}
-    assert share.files() == (wanted if newer is None else {**wanted, "selected/hero.png": newer})
+    newer = {_replace: b"newer picture", _rewrite: b"PICTURE HERO"}.get(change)
+    expected = {"selected/hero.mask.png": b"mask hero", "selected/hero.toml": b"brief hero"}
+    assert share.files() == (expected if newer is None else {**expected, "selected/hero.png": newer})
     assert journal.open_plans() == []
     assert list(journal.history()) == []
 
 
 def test_an_input_that_is_open_for_writing_is_put_back(share: Share, journal: Journal) -> None:
-    """Its bytes are still those that were read, but somebody is about to change them; when he is done, it goes."""
+    """Its bytes are unchanged, but a program may change them; it is committed once the program has closed it."""
     plan = share.worked("a")
     writers: list[int] = []
     path = share.root / plan.consumes[1].path
@@ -188,40 +190,40 @@ def test_an_input_that_is_open_for_writing_is_put_back(share: Share, journal: Jo
     assert isinstance(deliver.commit([plan])[0], PlanCommitted)
 
 
-COMPANY = [("hero.png", b"its picture"), ("HERO.jpg", b"its picture"), ("hero.mask.png", b"a mask"), ("hero.ref.png", b"shown")]
+COMPANIONS = [("hero.png", b"its picture"), ("HERO.jpg", b"its picture"), ("hero.mask.png", b"a mask"), ("hero.ref.png", b"reference")]
 
 
-@pytest.mark.parametrize(("name", "data"), COMPANY)
+@pytest.mark.parametrize(("name", "data"), COMPANIONS)
 @pytest.mark.parametrize("mounts", [(), ("archive",)], ids=["one disk", "two disks"])
-def test_a_brief_that_is_not_alone_any_more_goes_home(
+def test_a_lone_brief_returns_if_its_picture_or_a_sidecar_arrives(
     share: Share, journal: Journal, name: str, data: bytes, mounts: tuple[str, ...]
 ) -> None:
-    """Its picture, or a sidecar, came in the very instant before it was taken: nothing was made, and both lie side by side."""
+    """The file arrives just before the brief is moved: no result is placed, and both files stay side by side."""
     plan = share.chosen("a").model_copy(update={"lone_brief": "selected/hero.toml"})
     brief = share.root / "selected/hero.toml"
     disk = Overwritten(Script(), str(brief), lambda: share.put(f"selected/{name}", data), mounts=mounts)
     result = share.deliver(journal, disk).commit([plan])[0]
     assert isinstance(result, FilesChanged)
-    assert (result.path, result.sentence) == (f"selected/{name}", f"{name} came while hero.toml was being worked on without it.")
+    assert (result.path, result.sentence) == (f"selected/{name}", f"{name} arrived while hero.toml was being worked on without it.")
     assert share.files() == {"selected/hero.toml": b"brief hero", f"selected/{name}": data}
     assert (journal.open_plans(), list(journal.history())) == ([], [])
 
 
-def test_a_brief_that_is_still_alone_goes(share: Share, journal: Journal) -> None:
-    """Neighbours that only begin alike, and a folder of its name, keep nobody."""
+def test_a_lone_brief_is_committed_despite_similar_names(share: Share, journal: Journal) -> None:
+    """Files that only begin with the same letters, and a folder with a picture's name, belong to no brief."""
     for name in ("hero2.png", "hero.zip", "hero.png/inside.png"):
         share.put(f"selected/{name}", b"a neighbour")
     plan = share.chosen("a").model_copy(update={"lone_brief": "selected/hero.toml"})
     assert isinstance(share.deliver(journal).commit([plan])[0], PlanCommitted)
 
 
-def test_an_input_whose_place_was_filled_again_is_kept_in_the_archive(share: Share, journal: Journal) -> None:
-    """Taken while it was saved over, and a third one came before it could go back: nothing a person put there is lost."""
+def test_an_input_whose_source_has_a_new_file_goes_to_the_archive(share: Share, journal: Journal) -> None:
+    """The input is replaced as it is moved, and a third file arrives before it can return: none of them is lost."""
     plan = share.passed("a")
     picture = share.root / "selected/hero.png"
 
     class Busy(Overwritten):
-        def open(self, at: object) -> int:  # the look after the rename
+        def open(self, at: object) -> int:  # the check after the rename
             fd = super().open(at)  # type: ignore[arg-type]
             if not self.path and not picture.exists():
                 picture.write_bytes(b"third")
@@ -242,8 +244,8 @@ def test_an_input_whose_place_was_filled_again_is_kept_in_the_archive(share: Sha
     )
 
 
-def test_one_bad_plan_does_not_hold_up_the_others(share: Share, journal: Journal) -> None:
-    """A changed input is that job's business alone."""
+def test_one_failed_plan_does_not_stop_the_others(share: Share, journal: Journal) -> None:
+    """A changed input concerns its own job only."""
     plans = [share.worked("a", "one"), share.worked("b", "two"), share.worked("c", "three")]
     (share.root / "selected/two.png").write_bytes(b"newer")
     results = share.deliver(journal).commit(plans)
@@ -251,8 +253,8 @@ def test_one_bad_plan_does_not_hold_up_the_others(share: Share, journal: Journal
     assert [row.job_id for row in journal.history()] == ["a", "c"]
 
 
-def test_a_lost_result_is_no_commit(share: Share, journal: Journal) -> None:
-    """Scratch was emptied by somebody: the inputs stay."""
+def test_a_plan_without_its_result_is_not_committed(share: Share, journal: Journal) -> None:
+    """A result is deleted from scratch: the inputs stay."""
     plan = share.worked("a")
     Path(plan.publishes[0].source).unlink()
     assert isinstance(share.deliver(journal).commit([plan])[0], FilesChanged)
@@ -260,8 +262,8 @@ def test_a_lost_result_is_no_commit(share: Share, journal: Journal) -> None:
 
 
 @pytest.mark.parametrize("folder", ["masked", "archive", "selected"])
-def test_a_missing_folder_of_the_line_is_the_machines_fault(share: Share, journal: Journal, folder: str) -> None:
-    """It is never made anew (its mount may be gone); when it is back, the same plan goes through."""
+def test_a_missing_folder_of_the_pipeline_is_a_failure_of_the_host(share: Share, journal: Journal, folder: str) -> None:
+    """The folder is never created again, since its mount may be missing; once it is back, the same plan is committed."""
     plan = share.worked("a")
     (share.root / folder).rename(share.root / "elsewhere")
     deliver = share.deliver(journal)
@@ -274,7 +276,7 @@ def test_a_missing_folder_of_the_line_is_the_machines_fault(share: Share, journa
 
 
 class _Refusing(Filesystem):
-    """Lets one rename fail: the first of a commit."""
+    """Makes the first rename of a commit fail."""
 
     def __init__(self, number: int = errno.EACCES) -> None:
         self.number = number
@@ -288,7 +290,7 @@ class _Refusing(Filesystem):
 
 @pytest.fixture
 def locked(share: Share, monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Folders of the share that this user may not write to; said by os.access, since root may write to all."""
+    """Return the set of folders that os.access calls not writable; the tests may run as root, who can write to all of them."""
     folders: set[str] = set()
 
     def access(path: Path, mode: int, *, effective_ids: bool) -> bool:
@@ -300,10 +302,10 @@ def locked(share: Share, monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
-def test_a_refusal_that_nothing_explains_is_the_machines_once_and_then_the_jobs(
+def test_an_unexplained_denial_counts_against_the_host_once_and_then_against_the_job(
     share: Share, journal: Journal, locked: set[str], number: int
 ) -> None:
-    """Every folder may be written to: all waits for once, since it may pass; refused again, it is told and no longer tried."""
+    """Every folder is writable: the first denial pauses everything, since it may pass; the second one refuses the job."""
     plan = share.worked("a", campaign="acme/")
     deliver = share.deliver(journal, _Refusing(number))
     first = deliver.commit([plan])[0]
@@ -314,11 +316,11 @@ def test_a_refusal_that_nothing_explains_is_the_machines_once_and_then_the_jobs(
     assert isinstance(again, FileRefused)
     assert again.sentence == f"selected/acme/hero.png could not be moved on: {os.strerror(number)}."
     deliver.fs = Filesystem()
-    assert isinstance(deliver.commit([plan])[0], PlanCommitted), "somebody mended it"
+    assert isinstance(deliver.commit([plan])[0], PlanCommitted), "the permissions are fixed"
 
 
-def test_a_refusal_that_passes_costs_nobody_a_note(share: Share, journal: Journal, locked: set[str]) -> None:
-    """A share whose permissions were away for a moment stops all, and then all goes on."""
+def test_a_denial_that_passes_refuses_no_job(share: Share, journal: Journal, locked: set[str]) -> None:
+    """The permissions of a share are missing for a moment: every plan waits and is then committed."""
     plans = [share.worked("a", "one"), share.worked("b", "two")]
     deliver = share.deliver(journal, _Refusing())
     assert [type(result) for result in deliver.commit(plans)] == [PlanHalted, PlanHalted]
@@ -326,10 +328,10 @@ def test_a_refusal_that_passes_costs_nobody_a_note(share: Share, journal: Journa
 
 
 @pytest.mark.parametrize("folder", ["selected/acme", "masked/acme"])
-def test_a_campaigns_folder_that_may_not_be_written_to_is_its_own_jobs_fault(
+def test_a_campaigns_folder_that_is_not_writable_refuses_its_own_job_only(
     share: Share, journal: Journal, locked: set[str], folder: str
 ) -> None:
-    """One chmod by one designer gets a note at once, and stops nobody else."""
+    """The job is refused at once, and the other plans are committed."""
     plans = [share.worked("a", campaign="acme/"), share.worked("b", "two")]
     (share.root / "masked/acme").mkdir()
     locked.add(folder)
@@ -338,10 +340,10 @@ def test_a_campaigns_folder_that_may_not_be_written_to_is_its_own_jobs_fault(
 
 
 @pytest.mark.parametrize("folder", ["selected", "masked", "archive"])
-def test_a_folder_of_the_line_that_may_not_be_written_to_is_the_machines_fault(
+def test_a_folder_of_the_pipeline_that_is_not_writable_is_a_failure_of_the_host(
     share: Share, journal: Journal, locked: set[str], folder: str
 ) -> None:
-    """However often it is tried: no picture is told to blame for it."""
+    """No job is refused for it, however often the commit is tried."""
     plan = share.worked("a")
     locked.add(folder)
     deliver = share.deliver(journal)
@@ -349,11 +351,11 @@ def test_a_folder_of_the_line_that_may_not_be_written_to_is_the_machines_fault(
         deliver.fs = _Refusing()
         result = deliver.commit([plan])[0]
         assert isinstance(result, PlanHalted)
-        assert "write access to the folders of the line" in result.remedy
+        assert "write access to the folders of the pipeline" in result.remedy
 
 
-def test_nothing_is_put_through_a_link(share: Share, journal: Journal, tmp_path: Path) -> None:
-    """A campaign's folder that somebody made a link out of the share is refused, and that one job alone is at fault."""
+def test_no_file_is_placed_through_a_link(share: Share, journal: Journal, tmp_path: Path) -> None:
+    """A campaign's folder is a link that leads out of the share: only the job of that campaign is refused."""
     outside = tmp_path / "outside"
     outside.mkdir()
     plan = share.worked("a", campaign="acme/")
@@ -368,8 +370,8 @@ def test_nothing_is_put_through_a_link(share: Share, journal: Journal, tmp_path:
 @pytest.mark.parametrize(
     "make", [os.mkfifo, Path.mkdir, lambda path: socket.socket(socket.AF_UNIX).bind(str(path))], ids=["fifo", "dir", "socket"]
 )
-def test_what_has_become_no_file_is_put_back(share: Share, journal: Journal, make: Callable[[Path], None]) -> None:
-    """A FIFO, folder or socket in the picture's place at the last instant: no hang, and it lies where it was put."""
+def test_an_input_that_is_replaced_by_a_special_file_is_put_back(share: Share, journal: Journal, make: Callable[[Path], None]) -> None:
+    """A FIFO, a folder or a socket replaces the picture at the last moment: the commit does not hang, and the file stays there."""
     plan = share.worked("a")
     picture = share.root / "selected/hero.png"
 
@@ -383,8 +385,8 @@ def test_what_has_become_no_file_is_put_back(share: Share, journal: Journal, mak
     assert not stat.S_ISREG(picture.lstat().st_mode)
 
 
-def test_results_belong_to_the_share(share: Share, journal: Journal) -> None:
-    """Mode and group of the folder, in new campaign folders too; what goes to the archive keeps its own."""
+def test_results_get_the_permissions_of_their_folder(share: Share, journal: Journal) -> None:
+    """They get its mode and group, also in a new campaign folder; an archived input keeps its own mode."""
     (share.root / "masked").chmod(0o2775)
     plan = share.worked("a", campaign="acme/spring/")
     os.chmod(plan.publishes[0].source, 0o600)
@@ -392,36 +394,36 @@ def test_results_belong_to_the_share(share: Share, journal: Journal) -> None:
     plan = plan.model_copy(
         update={
             "consumes": tuple(
-                one.model_copy(update={"sig": FileSignature.from_stat((share.root / one.path).lstat())}) for one in plan.consumes
+                take.model_copy(update={"sig": FileSignature.from_stat((share.root / take.path).lstat())}) for take in plan.consumes
             )
         }
     )
     assert isinstance(share.deliver(journal).commit([plan])[0], PlanCommitted)
-    made = share.root / "masked/acme/spring"
-    assert stat.S_IMODE(made.stat().st_mode) == 0o2775
-    assert {stat.S_IMODE(path.stat().st_mode) for path in made.iterdir()} == {0o664}
-    assert {path.stat().st_gid for path in made.iterdir()} == {made.stat().st_gid}
+    folder = share.root / "masked/acme/spring"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o2775
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o664}
+    assert {path.stat().st_gid for path in folder.iterdir()} == {folder.stat().st_gid}
     assert stat.S_IMODE((share.root / f"archive/{DAY}/selected/acme/spring/hero.png").stat().st_mode) == 0o640
 
 
-@pytest.mark.parametrize("away", ["archive", "masked", "selected"])
-def test_folders_may_be_mounts_of_their_own(share: Share, journal: Journal, away: str) -> None:
-    """Then a rename becomes copy, fsync, rename, and the first file goes only when all is safe."""
+@pytest.mark.parametrize("mount", ["archive", "masked", "selected"])
+def test_folders_may_be_mount_points(share: Share, journal: Journal, mount: str) -> None:
+    """A rename becomes a copy, an fsync and a rename; the source is deleted once the plan is durable."""
     script = Script()
     plans = [share.worked("a"), share.passed("b", "other")]
-    assert all(isinstance(result, PlanCommitted) for result in share.deliver(journal, Disk(script, mounts=(away,))).commit(plans))
+    assert all(isinstance(result, PlanCommitted) for result in share.deliver(journal, Disk(script, mounts=(mount,))).commit(plans))
     assert [share.way(plan) for plan in plans] == ["there", "there"]
     copies = [number for number, call in enumerate(script.calls) if call == "fsync"]
     assert copies
     assert max(copies) < min(number for number, call in enumerate(script.calls) if call == "fsync_dir")
 
 
-def test_between_two_real_filesystems(share: Share, journal: Journal) -> None:
-    """The archive on another disk (here: memory), bound in by a mount where that is allowed."""
+def test_a_result_moves_between_two_real_filesystems(share: Share, journal: Journal) -> None:
+    """The result is on another filesystem, in memory."""
     other = Path(tempfile.mkdtemp(dir="/dev/shm")) if Path("/dev/shm").is_dir() else share.root
     try:
         if other.stat().st_dev == share.root.stat().st_dev:
-            pytest.skip("there is no second filesystem here")
+            pytest.skip("this machine has no second filesystem")
         plan = share.plan("a", "hero", (share.take("selected/hero.png", "archive/hero.png", b"picture"),), ())
         source = other / "result.png"
         source.write_bytes(b"finished")
@@ -436,7 +438,7 @@ def test_between_two_real_filesystems(share: Share, journal: Journal) -> None:
 
 
 def test_a_lost_mount_is_noticed(share: Share, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder that was a mount and suddenly is not: nothing is put into the empty one underneath."""
+    """A folder was a mount point and is not any more: nothing is written to the empty folder below."""
     deliver = share.deliver(journal)
     monkeypatch.setattr(deliver, "_mounts", {"masked"})
     result = deliver.commit([share.worked("a")])[0]

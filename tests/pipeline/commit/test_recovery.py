@@ -1,4 +1,4 @@
-"""After a start: what was begun is ended, what lies about is cleared, and nothing that is somebody's is touched."""
+"""Recovery: open plans are finished or undone, temporary files are deleted, and people's files are not touched."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def journal(share: Share) -> Iterator[Journal]:
 
 
 def _recorded(share: Share, journal: Journal, plan: Plan) -> Plan:
-    """A plan as a daemon leaves it that dies right after recording it."""
+    """Record a plan, as a daemon does that dies right afterwards."""
     plan = share.deliver(journal)._with_publish_sigs(plan)
     journal.record_plans([plan])
     return plan
 
 
-def _move(share: Share, origin: str, goal: str) -> None:
-    target = share.root / goal
+def _move(share: Share, source: str, destination: str) -> None:
+    target = share.root / destination
     target.parent.mkdir(parents=True, exist_ok=True)
-    (share.root / origin).rename(target)
+    (share.root / source).rename(target)
 
 
-def test_a_recorded_plan_is_carried_out(share: Share, journal: Journal) -> None:
-    """The work is done and safe; it is not thrown away. A second recovery finds nothing to do."""
+def test_a_recorded_plan_is_finished(share: Share, journal: Journal) -> None:
+    """Finished work is not discarded. A second recovery finds nothing to do."""
     plan = _recorded(share, journal, share.worked("a"))
     assert [type(result) for result in recover_plans(share.deliver(journal))] == [PlanCommitted]
     assert share.way(plan) == "there"
@@ -49,8 +49,8 @@ def test_a_recorded_plan_is_carried_out(share: Share, journal: Journal) -> None:
     assert journal.placed_file("masked/hero.png") is not None
 
 
-def test_a_changed_input_is_left_and_the_rest_goes_back(share: Share, journal: Journal) -> None:
-    """While nobody ran, somebody saved over the mask: picture and brief, already taken, come home."""
+def test_a_changed_input_stays_and_the_other_inputs_return(share: Share, journal: Journal) -> None:
+    """Somebody saved over the mask while no daemon ran: the picture, which was already moved, returns."""
     plan = _recorded(share, journal, share.worked("a"))
     _move(share, plan.consumes[0].path, plan.consumes[0].destination)
     (share.root / plan.consumes[1].path).write_bytes(b"another mask")
@@ -63,8 +63,8 @@ def test_a_changed_input_is_left_and_the_rest_goes_back(share: Share, journal: J
     assert list(journal.history()) == []
 
 
-def test_a_result_that_was_moved_on_meanwhile_counts_as_put_down(share: Share, journal: Journal) -> None:
-    """It left scratch, so it was there; a person dragged it on before the restart. It is not made a second time."""
+def test_a_result_that_a_person_has_moved_on_counts_as_placed(share: Share, journal: Journal) -> None:
+    """The result has left scratch, so it was placed; a person moved it before the restart."""
     plan = _recorded(share, journal, share.worked("a"))
     for take in plan.consumes:
         _move(share, take.path, take.destination)
@@ -75,8 +75,8 @@ def test_a_result_that_was_moved_on_meanwhile_counts_as_put_down(share: Share, j
     assert [row.job_id for row in journal.history()] == ["a"]
 
 
-def test_lost_scratch_brings_the_inputs_home(share: Share, journal: Journal) -> None:
-    """Nothing is archived for a result that is no more."""
+def test_the_inputs_return_if_the_scratch_folder_is_lost(share: Share, journal: Journal) -> None:
+    """No input is archived for a result that does not exist any more."""
     plan = _recorded(share, journal, share.worked("a"))
     _move(share, plan.consumes[0].path, plan.consumes[0].destination)
     for put in plan.publishes:
@@ -85,8 +85,8 @@ def test_lost_scratch_brings_the_inputs_home(share: Share, journal: Journal) -> 
     assert share.way(plan) == "home"
 
 
-def test_a_place_that_was_filled_again_is_respected(share: Share, journal: Journal) -> None:
-    """The input was taken, a newer one lies in its place: the plan is finished with the old one and the new one is new work."""
+def test_a_new_file_at_a_source_stays(share: Share, journal: Journal) -> None:
+    """The plan is finished with the old input, and the new file is new work."""
     plan = _recorded(share, journal, share.worked("a"))
     for take in plan.consumes:
         _move(share, take.path, take.destination)
@@ -96,8 +96,8 @@ def test_a_place_that_was_filled_again_is_respected(share: Share, journal: Journ
     assert share.files()[f"archive/{DAY}/selected/hero.png"] == b"picture hero"
 
 
-def test_a_name_taken_meanwhile_makes_a_version(share: Share, journal: Journal) -> None:
-    """Recovery never writes over anything either."""
+def test_a_name_that_was_taken_meanwhile_makes_a_version(share: Share, journal: Journal) -> None:
+    """Recovery overwrites no file."""
     _recorded(share, journal, share.worked("a"))
     share.put("masked/hero.png", b"somebody's")
     recover_plans(share.deliver(journal))
@@ -105,8 +105,8 @@ def test_a_name_taken_meanwhile_makes_a_version(share: Share, journal: Journal) 
     assert share.files()["masked/hero_v002.png"] == b"finished hero"
 
 
-def test_scratch_and_half_files_are_cleared(share: Share, journal: Journal) -> None:
-    """Of jobs that are no more; what people put there stays, the archive and the library are not searched."""
+def test_scratch_folders_and_unfinished_files_are_deleted(share: Share, journal: Journal) -> None:
+    """Delete those of ended jobs. People's files stay, and the archive and the library are not searched."""
     share.put(".goldsmith/work/old/0.png", b"x")
     share.put("masked/acme/.goldsmith-new-0123", b"half")
     share.put("masked/.goldsmith-copy-plan-x-0", b"half")
@@ -117,8 +117,8 @@ def test_scratch_and_half_files_are_cleared(share: Share, journal: Journal) -> N
     assert list((share.root / ".goldsmith/work").iterdir()) == []
 
 
-def test_an_input_parked_by_a_lost_journal_gets_a_name_again(share: Share, journal: Journal) -> None:
-    """It may be the only copy: it is never removed, and its suffix says what it is."""
+def test_an_input_that_a_lost_journal_left_parked_gets_a_visible_name(share: Share, journal: Journal) -> None:
+    """It may be the only copy, so it is never deleted; its suffix follows from its contents."""
     share.put("selected/acme/.goldsmith-taken-plan-a-0", b"\x89PNG and so on")
     recover_plans(share.deliver(journal))
     assert share.files() == {"selected/acme/restored-plan-a-0.png": b"\x89PNG and so on"}

@@ -1,7 +1,7 @@
-"""One file's way from where it lies to where it is to lie, forward and back, from whatever state a crash has left it in.
+"""The move of one file from its source to its destination, and its rollback, from any state that a crash can leave.
 
-On one filesystem that is one rename. Between two it is: out of the way under a dot-name, a copy under a dot-name on the other side,
-fsync, rename there; and only when the whole plan is safe does the first one go.
+Within one filesystem a move is one rename. Between two filesystems the file is parked under a dot-name in its own folder, copied under
+a dot-name to the other filesystem, fsynced and renamed there. The parked file is deleted once the whole plan is durable.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ from goldsmith.files import (
 from goldsmith.pipeline.commit.naming import is_in_archive
 from goldsmith.pipeline.commit.open_folders import OpenFolders
 
+# Dot-name of an input that waits for the end of its plan, in the input's own folder.
 PARKED_PREFIX = ".goldsmith-taken-"
+# Dot-name of an unfinished copy, in the destination's folder.
 COPY_PREFIX = ".goldsmith-copy-"
-# Nanoseconds: no filesystem keeps times more coarsely (FAT).
+# The coarsest time stamps of any filesystem: FAT counts in steps of 2 s.
 _COARSEST_TIMESTAMP_NS = 2_000_000_000
 _NOT_A_FILE_ERRNOS = frozenset({errno.ELOOP, errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.EISDIR})
 
 
 class NameTaken(Exception):
-    """Something that is not ours lies at the goal."""
+    """Another file has the destination's name."""
 
     def __init__(self, move: FileMove) -> None:
         super().__init__(move.destination)
@@ -38,30 +40,30 @@ class NameTaken(Exception):
 
 
 class SourceChanged(Exception):
-    """The file is gone, was saved over, or is being written."""
+    """The source is gone, was changed, or is being written."""
 
     def __init__(self, move: FileMove, sentence: str) -> None:
         super().__init__(sentence)
         self.move = move
         self.sentence = sentence
-        # What to look at again.
+        # The path that the intake must check again.
         self.path = move.source
 
 
 class SourceMissing(SourceChanged):
-    """The file lies neither where it was nor where it was to go."""
+    """The file is neither at its source nor at its destination."""
 
 
 class SidecarArrived(SourceChanged):
-    """Something that belongs to the file has come, and the work was done without it."""
+    """A sidecar of the file has arrived, and the work was done without it."""
 
     def __init__(self, move: FileMove, path: str) -> None:
-        super().__init__(move, f"{PurePosixPath(path).name} came while {move.name} was being worked on without it.")
+        super().__init__(move, f"{PurePosixPath(path).name} arrived while {move.name} was being worked on without it.")
         self.path = path
 
 
 class FileMove:
-    """One take or put of a plan. ``replay``: a run before this one may have done some of it."""
+    """One move of a plan, of an input or of a result. ``is_recovery``: an earlier run may have done part of it."""
 
     def __init__(self, fs: Filesystem, folders: OpenFolders, move_id: str, source: str, destination: str, sha256: str) -> None:
         self.fs, self.folders, self.move_id = fs, folders, move_id
@@ -70,12 +72,12 @@ class FileMove:
         self.is_consume = False
         self.is_recovery = False
         self.has_started = False
-        # Whatever lies at the goal is what lay at the origin, even if that was no longer the file that was read.
+        # True once the rename is done: the file at the destination came from the source, even if it is not the file that was read.
         self.was_renamed = False
         self.is_cross_device = False
-        # What lies at the goal, once it does.
+        # Signature of the file at the destination, once it is there.
         self.destination_sig: FileSignature | None = None
-        # What the file became by being put back: a rename there and back changes its ctime.
+        # Signature of the file after a rollback: the two renames change its ctime.
         self.restored_sig: FileSignature | None = None
 
     @property
@@ -85,50 +87,50 @@ class FileMove:
     # ------------------------------------------------------------------ forward
 
     def apply(self) -> None:
-        """Bring the file to its goal. Raises NameTaken, NotAsRead, Gone or OSError, each with something perhaps half done."""
-        goal = self.folders.locate(self.destination, create=True)
+        """Move the file to its destination. Raises NameTaken, SourceChanged or OSError; the move may then be half done."""
+        destination = self.folders.locate(self.destination, create=True)
         try:
-            origin = self.folders.locate(self.source)
+            source = self.folders.locate(self.source)
         except FileNotFoundError:
-            return self._handle_missing_source(goal)
+            return self._handle_missing_source(destination)
         if self.is_consume:
-            if self.is_recovery and self._sig_at(self._parked_at(origin)):
-                return self._copy_across(origin, goal)
-            if not self._check_source(origin, goal):
+            if self.is_recovery and self._sig_at(self._parked_at(source)):
+                return self._copy_across(source, destination)
+            if not self._check_source(source, destination):
                 return None
         else:
-            self._inherit_permissions(origin, goal)
+            self._inherit_permissions(source, destination)
         self.has_started = True
-        self._mark_changed(origin, goal)
+        self._mark_changed(source, destination)
         try:
-            self.fs.rename_noreplace(origin, goal)
+            self.fs.rename_noreplace(source, destination)
         except FileExistsError:
-            self._finish_split_rename(origin, goal)
+            self._finish_split_rename(source, destination)
         except FileNotFoundError:
-            return self._handle_missing_source(goal)
+            return self._handle_missing_source(destination)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            return self._copy_across(origin, goal)
+            return self._copy_across(source, destination)
         self.was_renamed = True
-        return self._verify_arrival(goal)
+        return self._verify_arrival(destination)
 
     def confirm_consumed(self) -> None:
-        """All takes were made by a run before this one: only note what lies where."""
-        origin, goal = self.folders.locate(self.source, create=True), self.folders.locate(self.destination, create=True)
-        self.is_cross_device = self._sig_at(self._parked_at(origin)) is not None
-        self.destination_sig = self._sig_at(goal) if self._is_expected_file(goal) else None
-        self._mark_changed(origin, goal)
+        """Record the state of an input that an earlier run has moved completely."""
+        source, destination = self.folders.locate(self.source, create=True), self.folders.locate(self.destination, create=True)
+        self.is_cross_device = self._sig_at(self._parked_at(source)) is not None
+        self.destination_sig = self._sig_at(destination) if self._is_expected_file(destination) else None
+        self._mark_changed(source, destination)
 
     def clean_up(self) -> None:
-        """The whole plan lies safe: what a copy has left at the start may go."""
+        """Delete the source of a copy between filesystems. Call this when the whole plan is durable."""
         if self.is_cross_device:
-            origin = self.folders.locate(self.source)
-            self._unlink(self._parked_at(origin) if self.is_consume else origin)
-            self._mark_changed(origin)
+            source = self.folders.locate(self.source)
+            self._unlink(self._parked_at(source) if self.is_consume else source)
+            self._mark_changed(source)
 
     def _check_source(self, source: PathAt, destination: PathAt) -> bool:
-        """False where there is nothing left to do; NotAsRead where the file at the origin is not the one that was read."""
+        """Return False if the move is already done. Raises SourceChanged if the file at the source is not the one that was read."""
         found = self._sig_at(source)
         if found is None:
             self._handle_missing_source(destination)
@@ -141,7 +143,7 @@ class FileMove:
         raise SourceChanged(self, f"{self.name} was changed while it was being worked on.")
 
     def _handle_missing_source(self, destination: PathAt) -> None:
-        """Done before, where the file lies at its goal; else it is gone."""
+        """Accept a move that an earlier run has done. Raises SourceMissing if the file is not at its destination either."""
         if not (self.is_recovery and self._is_expected_file(destination)):
             raise SourceMissing(self, f"{self.name} is no longer there.")
         self.has_started = True
@@ -149,7 +151,7 @@ class FileMove:
         self._verify_arrival(destination)
 
     def _finish_split_rename(self, source: PathAt, destination: PathAt) -> None:
-        """A rename made of link and unlink was cut in two; NameTaken where the goal is simply taken."""
+        """Finish a rename that was made of link and unlink and was interrupted. Raises NameTaken if the destination is another file."""
         if not self._is_same_inode(source, destination):
             raise NameTaken(self)
         self.fs.unlink(source)
@@ -158,20 +160,20 @@ class FileMove:
         self.is_cross_device = self.has_started = True
         self._mark_changed(source, destination)
         start = self._park(source) if self.is_consume else source
-        there = self._sig_at(destination)
-        if there is not None and not (self.is_recovery and self._is_expected_file(destination)):
+        arrived = self._sig_at(destination)
+        if arrived is not None and not (self.is_recovery and self._is_expected_file(destination)):
             raise NameTaken(self)
-        if there is None:
-            half = PathAt(destination.dir_fd, COPY_PREFIX + self.move_id)
-            self._unlink(half)
-            if self.fs.copy(start, half) != self.sha256 and self.sha256:
+        if arrived is None:
+            partial = PathAt(destination.dir_fd, COPY_PREFIX + self.move_id)
+            self._unlink(partial)
+            if self.fs.copy(start, partial) != self.sha256 and self.sha256:
                 raise SourceChanged(self, f"{self.name} was changed while it was being worked on.")
-            self._inherit_permissions(half, destination)
-            self.fs.rename_noreplace(half, destination)
+            self._inherit_permissions(partial, destination)
+            self.fs.rename_noreplace(partial, destination)
         self.destination_sig = self._sig_at(destination)
 
     def _park(self, source: PathAt) -> PathAt:
-        """Out of everybody's way, in the same folder, and looked at once more."""
+        """Rename the source to a dot-name in its own folder, check it once more, and return the new name."""
         parked = self._parked_at(source)
         try:
             self.fs.rename_noreplace(source, parked)
@@ -190,9 +192,10 @@ class FileMove:
         self.destination_sig = FileSignature.from_stat(self.fs.lstat(destination))
 
     def _verify(self, at: PathAt, permissions_from: int | None) -> None:
-        """NotAsRead unless this is what was read and nobody writes into it. ``like``: a folder whose rights it then gets.
+        """Raise SourceChanged unless this is the file that was read and no program writes to it.
 
-        The lease comes first: whoever wrote until a moment ago has left his mark in the times that are read after it.
+        If ``permissions_from`` is given, the file then gets the permissions of that open folder. The check for writers comes before the
+        check of the signature: a program that wrote until just now has changed the times that the signature holds.
         """
         try:
             fd = self.fs.open(at)
@@ -214,7 +217,7 @@ class FileMove:
             raise SourceChanged(self, f"{self.name} was saved over while it was being worked on.")
 
     def _inherit_permissions(self, at: PathAt, destination: PathAt) -> None:
-        """Group, mode and ACL of the folder it goes to, through a descriptor: a link put in its place is never followed."""
+        """Give the file the group, mode and ACL of its destination folder, through a descriptor, so that a link is never followed."""
         try:
             fd = self.fs.open(at)
         except OSError:
@@ -227,20 +230,20 @@ class FileMove:
     # ------------------------------------------------------------------ back
 
     def roll_back(self) -> bool:
-        """Undo whatever of this leg was done. False where the file could not go home, because a new one lies there."""
+        """Undo every part of the move that was done. Return False if a new file at the source prevents it."""
         if not (self.has_started or self.is_recovery):
             return True
-        goal = self.folders.locate(self.destination, create=True)
-        origin = self.folders.locate(self.source, create=True)
-        self._mark_changed(origin, goal)
-        self._unlink(PathAt(goal.dir_fd, COPY_PREFIX + self.move_id))
-        start = self._parked_at(origin) if self.is_consume else origin
+        destination = self.folders.locate(self.destination, create=True)
+        source = self.folders.locate(self.source, create=True)
+        self._mark_changed(source, destination)
+        self._unlink(PathAt(destination.dir_fd, COPY_PREFIX + self.move_id))
+        start = self._parked_at(source) if self.is_consume else source
         self.destination_sig = None
         if self._sig_at(start) is not None:
-            if self._is_expected_file(goal):
-                self.fs.unlink(goal)
-            return not self.is_consume or self._restore(start, origin)
-        return self._restore(goal, origin) if self._is_moved_file(goal, origin) else True
+            if self._is_expected_file(destination):
+                self.fs.unlink(destination)
+            return not self.is_consume or self._restore(start, source)
+        return self._restore(destination, source) if self._is_moved_file(destination, source) else True
 
     def _restore(self, at: PathAt, source: PathAt) -> bool:
         if not self._rename_back(at, source):
@@ -267,34 +270,34 @@ class FileMove:
         return True
 
     def _copy_back(self, at: PathAt, source: PathAt) -> bool:
-        home = FileMove(self.fs, self.folders, self.move_id, self.destination, self.source, "")
+        backward = FileMove(self.fs, self.folders, self.move_id, self.destination, self.source, "")
         try:
-            home._copy_across(at, source)
+            backward._copy_across(at, source)
         except NameTaken:
             return False
         self.folders.sync_changed()
-        home.clean_up()
+        backward.clean_up()
         return True
 
     def stranded_path(self) -> str:
-        """Where a file that could not go home lies now."""
-        origin = self.folders.locate(self.source)
-        parked = self._sig_at(self._parked_at(origin)) is not None
+        """Return the path of a file that could not return to its source."""
+        source = self.folders.locate(self.source)
+        parked = self._sig_at(self._parked_at(source)) is not None
         return os.path.join(os.path.dirname(self.source), PARKED_PREFIX + self.move_id) if parked else self.destination
 
-    # ------------------------------------------------------------------ looking
+    # ------------------------------------------------------------------ checks
 
     def is_at_source(self) -> bool:
-        """Whether the file lies at its origin, as it was read."""
+        """Return whether the file that was read is at its source."""
         try:
-            origin = self.folders.locate(self.source)
+            source = self.folders.locate(self.source)
         except FileNotFoundError:
             return False
-        found = self._sig_at(origin)
-        return found is not None and (not self.is_consume or self._matches(origin, found))
+        found = self._sig_at(source)
+        return found is not None and (not self.is_consume or self._matches(source, found))
 
     def is_at_destination(self) -> bool:
-        """Whether the file lies at its goal."""
+        """Return whether the file is at its destination."""
         return self._is_expected_file(self.folders.locate(self.destination, create=True))
 
     def _sig_at(self, at: PathAt) -> FileSignature | None:
@@ -304,19 +307,22 @@ class FileMove:
             return None
 
     def _is_same_inode(self, first: PathAt, second: PathAt) -> bool:
-        here, there = self._sig_at(first), self._sig_at(second)
-        return here is not None and there is not None and (here.dev, here.ino) == (there.dev, there.ino)
+        sig_1, sig_2 = self._sig_at(first), self._sig_at(second)
+        return sig_1 is not None and sig_2 is not None and (sig_1.dev, sig_1.ino) == (sig_2.dev, sig_2.ino)
 
     def _matches(self, at: PathAt, found: FileSignature) -> bool:
-        """What was read: same inode, size, time. Where only the inode is another (a copy of ours, some FUSE mounts), the bytes decide."""
+        """Return whether this is the file that was read: same inode, size and time.
+
+        If only the inode differs (after a copy, and on some FUSE mounts), the hash of the contents decides.
+        """
         if self.sig is None:
             return False
         if found.same_content(self.sig):
             return True
-        alike = (
+        same_but_inode = (
             found.size == self.sig.size and abs(found.mtime_ns - self.sig.mtime_ns) <= _COARSEST_TIMESTAMP_NS and found.ino != self.sig.ino
         )
-        return alike and self._hash_matches(at)
+        return same_but_inode and self._hash_matches(at)
 
     def _hash_matches(self, at: PathAt) -> bool:
         try:
@@ -331,9 +337,9 @@ class FileMove:
         return found is not None and self._matches(at, found)
 
     def _is_moved_file(self, destination: PathAt, source: PathAt) -> bool:
-        """The very file that was moved, even if somebody has written into it since, or had replaced it just before.
+        """Return whether the file at the destination was moved by this plan, even if it was written to since, or replaced just before.
 
-        After a crash nobody knows what was moved; but where the origin is empty, only this plan can have put something into the archive.
+        After a crash the rename itself is not on record. But if the source is empty, only this plan can have placed a file in the archive.
         """
         found = self._sig_at(destination)
         if found is None or self.was_renamed:
@@ -355,5 +361,7 @@ class FileMove:
 
 
 def _replaced_error(move: FileMove, error: OSError) -> Exception:
-    """What it means that a file which was just renamed cannot be opened: a link or nothing in its place, or a failing disk."""
-    return SourceChanged(move, f"{move.name} was replaced while it was being worked on.") if error.errno in _NOT_A_FILE_ERRNOS else error
+    """Return the error for a file that was just renamed and cannot be opened: it was replaced, or the disk fails."""
+    if error.errno in _NOT_A_FILE_ERRNOS:
+        return SourceChanged(move, f"{move.name} was replaced while it was being worked on.")
+    return error

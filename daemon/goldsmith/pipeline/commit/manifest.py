@@ -1,4 +1,4 @@
-"""The manifest: what was done to a delivered picture, complete enough to do it again."""
+"""The manifest of a delivery: everything that was done to the picture, complete enough to repeat it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from goldsmith import __version__
 from goldsmith.journal.records import HistoryRow
 
 MANIFEST_SUFFIX = ".manifest.json"
-# Of a job, what goes into the record under its own name beside stage, lane, inputs and steps: all that its result hangs on.
+# The fields of a job that its record holds under their own names. With stage, queue, inputs and steps they determine the result.
 RECORDED_JOB_FIELDS = ("stem", "prompt", "seed", "mask_fit", "working", "deliver")
 
 
 def build_manifest(rows: Sequence[HistoryRow], deliverables: Sequence[dict[str, Any]], brief: str) -> bytes:
-    """The manifest of one delivery as UTF-8 JSON.
+    """Return the manifest of one delivery as UTF-8 JSON.
 
-    rows: the asset's way, oldest first, the delivering stage last; deliverables: file, sha256, bytes and facts of each
-    file put down; brief: the resolved brief's TOML, or "" where a bare mask or prompt was the instruction.
+    rows: the history of the asset, one row per stage, oldest first; deliverables: name, SHA-256, bytes and facts of each delivered
+    file; brief: the resolved brief as TOML, or "" if a bare mask or prompt was the instruction.
     """
     first, last = rows[0], rows[-1]
     content = {
@@ -40,7 +40,7 @@ def build_manifest(rows: Sequence[HistoryRow], deliverables: Sequence[dict[str, 
 
 
 def rename_deliverables(data: bytes, new_names: dict[str, str]) -> bytes:
-    """The manifest with the files of its last stage under other names (old -> new, without folders)."""
+    """Return the manifest with new names for the files of its last stage. ``new_names``: old to new name, without folders."""
     content = json.loads(data)
     for deliverable in content["deliverables"]:
         deliverable["file"] = new_names.get(deliverable["file"], deliverable["file"])
@@ -53,7 +53,7 @@ def rename_deliverables(data: bytes, new_names: dict[str, str]) -> bytes:
 
 
 def _to_json_bytes(content: dict[str, Any]) -> bytes:
-    """Indented UTF-8. pydantic's writer is twenty times as fast as json's with indents, but knows no undecodable names."""
+    """Return indented UTF-8 JSON. pydantic's writer is twenty times faster than json's, but fails on undecodable file names."""
     try:
         return to_json(content, indent=2) + b"\n"
     except ValueError:
@@ -72,7 +72,7 @@ def _stage_entry(row: HistoryRow) -> dict[str, Any]:
 
 
 def _outside_mask_counts(rows: Sequence[HistoryRow]) -> dict[str, int]:
-    """Law 4 over the whole way: pixels outside the masks that were counted, and how many of them changed (none)."""
+    """Return the number of pixels outside the masks over all stages, and how many of them changed (0 by law 4)."""
     steps: list[Any] = [step for row in rows for step in _as_list(row.record.get("steps"))]
     counted = [step["findings"] for step in steps if "outside_pixels" in step["findings"]]
     return {

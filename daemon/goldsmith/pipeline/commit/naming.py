@@ -1,4 +1,4 @@
-"""What files are called: versions that never collide, and places in the archive."""
+"""File names: versions that never collide, and paths in the archive."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
-# The folder every input ends in.
+# The folder that keeps every original input.
 ARCHIVE_FOLDER = "archive"
-# Where jobs have their scratch folders; on the root's own filesystem.
+# The folder of the jobs' scratch folders, on the root's own filesystem.
 SCRATCH_FOLDER = ".goldsmith/work"
-# Bytes in a name, on every filesystem that matters.
+# Maximum length of a file name on all common filesystems.
 MAX_NAME_BYTES = 255
 
 _VERSIONED_STEM = re.compile(r"^(?P<base>.+)_v(?P<number>\d{3,6})$", re.DOTALL)
@@ -20,7 +20,10 @@ _NUMBER_SUFFIX = re.compile(r"~\d+$")
 
 
 def split_version(stem: str) -> tuple[str, int]:
-    """``hero_v002`` -> ("hero", 2); a bare name is version 1, and ``hero_v001``, which a person wrote, is version 0 beside it."""
+    """Return base and version: ``hero_v002`` -> ("hero", 2), ``hero`` -> ("hero", 1).
+
+    Goldsmith never writes ``_v001``; a file that a person called ``hero_v001`` counts as version 0, so that it differs from ``hero``.
+    """
     match = _VERSIONED_STEM.match(stem)
     if match is None:
         return stem, 1
@@ -29,16 +32,16 @@ def split_version(stem: str) -> tuple[str, int]:
 
 
 def with_version(base: str, number: int, max_bytes: int = MAX_NAME_BYTES) -> str:
-    """("hero", 2) -> ``hero_v002``, the base shortened where the whole would have more than ``room`` bytes."""
+    """Return the stem of a version: ("hero", 2) -> ``hero_v002``. The base is shortened if the stem would exceed ``max_bytes``."""
     version = f"_v{number:03d}"
     return truncate_name(base, max_bytes - len(version)) + version
 
 
 def next_free_stem(stem: str, used_versions: Collection[int], is_free: Callable[[str], bool], max_bytes: int = MAX_NAME_BYTES) -> str:
-    """The stem to use where ``stem`` is wanted: itself, or the next version above every one that ever was.
+    """Return ``stem`` itself if it is free, else the stem of the next version above all earlier ones.
 
-    ``gone``: versions of this asset that were put here before, wherever they are now. ``free(stem)``: whether every name that
-    would begin with it is still to be had. ``room``: how many bytes the stem may have.
+    used_versions: versions of this asset that were placed in this folder before, wherever they are now; is_free(stem): whether every
+    name that would begin with the stem is free; max_bytes: maximum length of the stem.
     """
     base, number = split_version(stem)
     wanted = truncate_name(stem, max_bytes)
@@ -68,9 +71,10 @@ def is_in_archive(path: str) -> bool:
 
 
 def archive_path(path: str, now: float, is_free: Callable[[str], bool]) -> str:
-    """Where an input goes: ``selected/acme/hero.png`` -> ``archive/2026-10-31/selected/acme/hero.png``; then ``hero~2.png`` …
+    """Return the archive path of an input: ``selected/acme/hero.png`` -> ``archive/2026-10-31/selected/acme/hero.png``.
 
-    ``now`` in Unix seconds, the day in UTC. ``free`` says whether a path relative to the root is still to be had.
+    If that path is taken, the name becomes ``hero~2.png``, ``hero~3.png`` and so on. ``now`` is in Unix seconds, the day in UTC;
+    ``is_free`` says whether a path relative to the root is free.
     """
     day = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d")
     wanted = os.path.join(ARCHIVE_FOLDER, day, path)
@@ -78,7 +82,7 @@ def archive_path(path: str, now: float, is_free: Callable[[str], bool]) -> str:
 
 
 def next_free_path(path: str, is_free: Callable[[str], bool]) -> str:
-    """``hero.png`` or ``hero~2.png`` -> the first of ``hero~2.png``, ``hero~3.png`` … that is free."""
+    """Return the first free path of ``hero~2.png``, ``hero~3.png`` and so on, for ``hero.png`` or ``hero~2.png``."""
     own, suffix = os.path.splitext(path)
     plain, number = _NUMBER_SUFFIX.sub("", own) + suffix, 2
     while not is_free(with_number(plain, number)):
@@ -87,7 +91,7 @@ def next_free_path(path: str, is_free: Callable[[str], bool]) -> str:
 
 
 def with_number(path: str, number: int) -> str:
-    """``hero.png``, 2 -> ``hero~2.png``, shortened to the longest name there may be without losing number or suffix."""
+    """Return the path with a number: ``hero.png``, 2 -> ``hero~2.png``. A name that gets too long is shortened before the number."""
     folder, name = os.path.split(path)
     own, suffix = os.path.splitext(name)
     tail = ("" if number <= 1 else f"~{number}") + suffix
@@ -96,7 +100,7 @@ def with_number(path: str, number: int) -> str:
 
 
 def truncate_name(name: str, max_bytes: int) -> str:
-    """At most ``room`` bytes of ``name``, never ending within a character."""
+    """Return the beginning of ``name``, at most ``max_bytes`` long and with whole characters only."""
     while len(os.fsencode(name)) > max_bytes:
         name = name[:-1]
     return name

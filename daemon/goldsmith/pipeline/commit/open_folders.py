@@ -1,7 +1,7 @@
-"""The root's folders held open for the length of one batch.
+"""The root's folders, held open during one batch.
 
-Every component is opened without following symlinks, so nothing is ever taken from or put outside the root, and a folder that is
-swapped for a link in between is noticed. The same descriptors are fsynced at the end, each once.
+Every component of a path is opened without following symlinks. So no file outside the root is ever moved or written, and a folder that
+is replaced by a link during the batch is noticed. The same descriptors are fsynced at the end, each once.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from goldsmith.files import OPEN_FOLDER_FLAGS, Filesystem, PathAt
 
 
 class OpenFolders:
-    """``with Folders(fs, root, mounts) as folders: folders.at("masked/acme/hero.png")``.
+    """Opens each folder once: ``with OpenFolders(fs, root, mounts) as folders: folders.locate("masked/acme/hero.png")``.
 
-    ``mounts`` remembers, across batches, which folders of the root were seen to be mounts of their own: one that is suddenly part
-    of the root's filesystem has lost its mount, and nothing must be put into the empty folder underneath.
+    ``mounts`` holds, across batches, the folders of the root that were seen to be mount points. If such a folder is suddenly part of the
+    root's filesystem, its mount is lost, and nothing must be written to the empty folder below.
     """
 
     def __init__(self, fs: Filesystem, root: Path, mounts: set[str]) -> None:
@@ -40,9 +40,10 @@ class OpenFolders:
         self._fd_by_path.clear()
 
     def locate(self, path: str, *, create: bool = False) -> PathAt:
-        """The name ``path`` (relative to the root, or absolute: scratch) in its folder, opened; ``make``: folders are made as needed.
+        """Open the folder of ``path`` and return the name in it. ``path`` is relative to the root, or absolute for scratch files.
 
-        MachineFault where a folder of the line itself is missing; OSError where one in it is, or is not a folder.
+        ``create``: missing subfolders are created. Raises HostError if a stage's folder is missing, and OSError if a subfolder is missing
+        or is not a folder.
         """
         folder, name = os.path.split(path)
         if os.path.isabs(path):
@@ -50,14 +51,14 @@ class OpenFolders:
         return PathAt(self.open_folder(folder, create=create), name)
 
     def open_folder(self, path: str, *, create: bool = False) -> int:
-        """The descriptor of a folder of the root."""
+        """Return the descriptor of a folder of the root. Raises as ``locate`` does."""
         fd = self._fd_by_path.get(path)
         if fd is None:
             fd = self._fd_by_path[path] = self._open_subfolder(path, create=create) if "/" in path else self._open_top_folder(path)
         return fd
 
     def is_free(self, path: str) -> bool:
-        """Whether nothing lies at ``path``."""
+        """Return whether no file or folder exists at ``path``."""
         try:
             self._fs.lstat(self.locate(path))
         except (FileNotFoundError, NotADirectoryError):
@@ -65,7 +66,7 @@ class OpenFolders:
         return False
 
     def list_file_names(self, path: str) -> list[str]:
-        """What lies in a folder of the root at this moment, its own folders left out; nothing where it is gone."""
+        """Return the names of the files in a folder, without subfolders; an empty list if the folder is gone."""
         try:
             with os.scandir(self.open_folder(path)) as found:
                 return [entry.name for entry in found if not entry.is_dir(follow_symlinks=False)]
@@ -73,12 +74,12 @@ class OpenFolders:
             return []
 
     def mark_changed(self, at: PathAt) -> None:
-        """Something in this folder was renamed, made or removed: it is to be fsynced."""
+        """Note that a name in this folder was created, renamed or deleted, so that the folder is fsynced."""
         if at.dir_fd >= 0:
             self._changed_fds[at.dir_fd] = None
 
     def sync_changed(self) -> None:
-        """Fsync every touched folder once."""
+        """Fsync every changed folder once."""
         for folder in list(self._changed_fds):
             self._fs.fsync_dir(folder)
             del self._changed_fds[folder]
@@ -91,13 +92,15 @@ class OpenFolders:
             fd = os.open(name, OPEN_FOLDER_FLAGS, dir_fd=root)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise HostError(
-                f"The folder {self._root / name} is not there.", "Mount it, or run `goldsmith init` on the root again."
+                f"The folder {self._root / name} does not exist.", "Mount it, or run `goldsmith init` on the root again."
             ) from error
         if os.fstat(fd).st_dev != os.fstat(root).st_dev:
             self._mounts.add(name)
         elif name in self._mounts:
             os.close(fd)
-            raise HostError(f"The folder {self._root / name} has lost its mount.", "Mount it again; nothing was put into the empty folder.")
+            raise HostError(
+                f"The folder {self._root / name} has lost its mount.", "Mount it again. Nothing was written to the empty folder."
+            )
         return fd
 
     def _open_subfolder(self, path: str, *, create: bool) -> int:
@@ -117,18 +120,18 @@ class OpenFolders:
 
 
 def _inherit_group_and_mode(fd: int, parent: int) -> None:
-    """A campaign's folder gets the group and mode of the one it lies in (a default ACL is inherited by itself)."""
-    there, here = os.fstat(parent), os.fstat(fd)
-    owner = there.st_uid if os.geteuid() == 0 else -1
+    """Give a campaign's new folder the group and mode of its parent. The kernel inherits a default ACL by itself."""
+    parent_status, status = os.fstat(parent), os.fstat(fd)
+    owner = parent_status.st_uid if os.geteuid() == 0 else -1
     with contextlib.suppress(OSError):
-        os.fchown(fd, owner, there.st_gid)
+        os.fchown(fd, owner, parent_status.st_gid)
     with contextlib.suppress(OSError):
-        if "system.posix_acl_default" not in os.listxattr(fd) and stat.S_IMODE(here.st_mode) != stat.S_IMODE(there.st_mode):
-            os.fchmod(fd, stat.S_IMODE(there.st_mode))
+        if "system.posix_acl_default" not in os.listxattr(fd) and stat.S_IMODE(status.st_mode) != stat.S_IMODE(parent_status.st_mode):
+            os.fchmod(fd, stat.S_IMODE(parent_status.st_mode))
 
 
 def is_job_error(error: OSError) -> bool:
-    """True for what is wrong with one file's own name or folder, so that other jobs may go on."""
+    """Return True if the error concerns one file's name or folder only, so that other jobs can go on."""
     return error.errno in _JOB_ERRNOS
 
 

@@ -1,7 +1,7 @@
-"""The commit: inputs leave their places and results come to lie in theirs, for many jobs at once, and never by half.
+"""The commit: moves inputs away and results into place, for many jobs at once, each job completely or not at all.
 
-One transaction records every plan; then file by file the renames, each without overwriting and each looked at after it; then every
-folder that was touched is fsynced once; then one transaction ticks everything off. What goes wrong with one plan is undone.
+One transaction records every plan. Then each file is renamed, without overwriting, and checked after the rename. Then every changed folder
+is fsynced once, and one transaction marks the plans as complete. A plan that fails is undone.
 """
 
 from __future__ import annotations
@@ -29,25 +29,26 @@ from goldsmith.pipeline.commit.naming import (
 from goldsmith.pipeline.commit.open_folders import OpenFolders, is_job_error
 from goldsmith.pipeline.commit.plan_moves import PlanMoves
 
-# (plan, new stem) -> the same plan with every result called after the new stem, and files that name results written anew.
+# Takes a plan and a new stem; returns the plan with every result renamed, and with new versions of the files that name results.
 RenamePlan = Callable[[Plan, str], Plan]
 
+# Number of names that are tried for the results of one plan.
 _MAX_NAME_TRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class PlanCommitted:
-    """Results lie in place, inputs are put away, and both are on record."""
+    """The results are in place, the inputs are moved away, and the journal has both."""
 
-    # As it was carried out, names included.
+    # The plan as it was carried out, with the final names.
     plan: Plan
-    # What the daemon put into folders of the line, with the signature it has now.
+    # The files that were placed outside the archive, with their new signatures.
     placed_files: tuple[PlacedFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FilesChanged:
-    """An input is not what was read (or a result is lost): everything lies as it lay, the work is to be thrown away."""
+    """An input has changed, or a result is lost. Every file is where it was; the work must be discarded."""
 
     plan: Plan
     path: str
@@ -56,7 +57,7 @@ class FilesChanged:
 
 @dataclass(frozen=True, slots=True)
 class FileRefused:
-    """The job's fault: a name or a folder of its own makes it impossible. Everything lies as it lay."""
+    """A name or a folder of this job prevents its commit. Every file is where it was."""
 
     plan: Plan
     sentence: str
@@ -65,7 +66,7 @@ class FileRefused:
 
 @dataclass(frozen=True, slots=True)
 class PlanHalted:
-    """The machine's fault. ``pending``: it could not be undone; a later ``settle`` or ``commit`` returns what became of it."""
+    """The host failed. ``is_pending``: the plan could not be undone; a later ``finish_open_plans`` or ``commit`` returns its result."""
 
     plan: Plan
     sentence: str
@@ -77,7 +78,7 @@ PlanResult = PlanCommitted | FilesChanged | FileRefused | PlanHalted
 
 
 class PlanExecutor:
-    """Carries plans out for one root. Not for two threads."""
+    """Carries out plans for one root. It must be used by one thread only."""
 
     def __init__(
         self,
@@ -96,18 +97,18 @@ class PlanExecutor:
         self._restored_sigs: dict[str, FileSignature] = {}
         self._pending: dict[str, Plan] = {}
         self._unrecorded: dict[str, CompletedPlan] = {}
-        # Job ids of plans that were refused where every folder may be written to.
+        # Job ids of plans that were denied permission once although every folder is writable.
         self._permission_denied_jobs: set[str] = set()
 
     @property
     def pending_jobs(self) -> list[str]:
-        """Job ids of plans that neither came to be nor could be undone; until they are, nothing new is committed."""
+        """The job ids of plans that could be neither finished nor undone. Until they are, nothing new is committed."""
         return [plan.job_id for plan in self._pending.values()]
 
     # ------------------------------------------------------------------ the commit
 
     def commit(self, plans: Sequence[Plan]) -> list[PlanResult]:
-        """Carry plans out: one result each, after those of earlier plans that were pending and have now come to an end."""
+        """Carry out plans, and return first the results of pending plans that are now finished or undone, then one result per plan."""
         results = self.finish_open_plans()
         halt = next((result for result in results if isinstance(result, PlanHalted)), None)
         if halt is not None:
@@ -117,7 +118,7 @@ class PlanExecutor:
             try:
                 ready.append(self._with_publish_sigs(plan))
             except FileNotFoundError as error:
-                results.append(FilesChanged(plan, str(error.filename), "A finished result is no longer in its scratch folder."))
+                results.append(FilesChanged(plan, str(error.filename), "A result is missing from its scratch folder."))
             except OSError as error:
                 results.append(self._halted(plan, error))
         if not ready:
@@ -130,7 +131,7 @@ class PlanExecutor:
         return [*results, *self._execute(ready, is_recovery=False)]
 
     def finish_open_plans(self, plans: Iterable[Plan] = ()) -> list[PlanResult]:
-        """Finish, or take back, what was left half done: ``plans`` found open at start, and those that are pending."""
+        """Finish or undo the plans that were left half done: the pending ones, and ``plans`` that were found open at the start."""
         self._pending.update({plan.id: plan for plan in plans})
         waiting = list(self._pending.values())
         try:
@@ -162,19 +163,19 @@ class PlanExecutor:
         return [end.result for end in ends if end.result is not None]
 
     def _execute_plan(self, plan: Plan, folders: OpenFolders, *, is_recovery: bool) -> _PlanProgress:
-        """Forward; or back, and forward again under other names where the names were taken; or back for good."""
+        """Carry out one plan. If a name is taken, undo the plan and try the next name; after any other failure, undo it for good."""
         for _ in range(_MAX_NAME_TRIES):
-            carry = PlanMoves(self.fs, folders, plan, self._restored_sigs, is_recovery=is_recovery)
+            moves = PlanMoves(self.fs, folders, plan, self._restored_sigs, is_recovery=is_recovery)
             try:
-                carry.apply()
-                return _PlanProgress(plan, None, None, carry)
+                moves.apply()
+                return _PlanProgress(plan, None, None, moves)
             except (NameTaken, SourceChanged, OSError, HostError) as error:
-                why = error
-            end = self._roll_back(carry, why)
-            if not isinstance(why, NameTaken) or carry.displaced or end.completed is None:
+                failure = error
+            end = self._roll_back(moves, failure)
+            if not isinstance(failure, NameTaken) or moves.displaced or end.completed is None:
                 return end
             try:
-                plan = self._with_publish_sigs(self._with_free_names(plan, why, folders))
+                plan = self._with_publish_sigs(self._with_free_names(plan, failure, folders))
                 self.journal.update_plan(plan)
             except (OSError, HostError) as error:
                 return _PlanProgress(plan, self._failure_result(plan, error), empty_completion(plan))
@@ -189,15 +190,15 @@ class PlanExecutor:
         return _PlanProgress(moves.plan, self._failure_result(moves.plan, cause), moves.superseded_plan(self._now()))
 
     def _sync_folders(self, folders: OpenFolders, progress: list[_PlanProgress]) -> None:
-        """Make it all durable. Where that fails, take back what was done; where that cannot be made durable either, it stays open."""
+        """Make all moves durable. If that fails, undo the plans; if the rollback cannot be made durable either, the plans stay open."""
         try:
             folders.sync_changed()
             return
         except OSError as error:
-            why = error
+            failure = error
         for number, end in enumerate(progress):
             if end.moves is not None:
-                progress[number] = self._roll_back(end.moves, why)
+                progress[number] = self._roll_back(end.moves, failure)
         try:
             folders.sync_changed()
         except OSError as error:
@@ -224,67 +225,67 @@ class PlanExecutor:
             if end.moves is not None and end.completed is not None:
                 end.result = PlanCommitted(end.plan, end.completed.placed_files)
 
-    # ------------------------------------------------------------------ other names, other words
+    # ------------------------------------------------------------------ names and failures
 
     def _with_publish_sigs(self, plan: Plan) -> Plan:
-        """The results' inodes, so that they are known again after a crash."""
-        puts = tuple(
+        """Return the plan with the signatures of its results, by which they are recognised after a crash."""
+        publishes = tuple(
             put.model_copy(update={"sig": FileSignature.from_stat(self.fs.lstat(PathAt.from_path(put.source)))}) for put in plan.publishes
         )
-        return plan.model_copy(update={"publishes": puts}) if puts else plan
+        return plan.model_copy(update={"publishes": publishes}) if publishes else plan
 
     def _with_free_names(self, plan: Plan, conflict: NameTaken, folders: OpenFolders) -> Plan:
-        goal = conflict.move.destination
-        if is_in_archive(goal):
-            return with_destinations(plan, {goal: next_free_path(goal, folders.is_free)})
+        taken = conflict.move.destination
+        if is_in_archive(taken):
+            return with_destinations(plan, {taken: next_free_path(taken, folders.is_free)})
         base, number = split_version(plan.stem)
-        goals = [goal for goal in plan.destinations if not is_in_archive(goal)]
-        room = MAX_NAME_BYTES + len(os.fsencode(plan.stem)) - max(len(os.fsencode(os.path.basename(path))) for path in goals)
-        gone = self.journal.placed_versions(os.path.dirname(goal), fold_name(base)) | {number}
-        stem = next_free_stem(plan.stem, gone, lambda new: all(folders.is_free(replace_stem(path, plan.stem, new)) for path in goals), room)
+        paths = [path for path in plan.destinations if not is_in_archive(path)]
+        room = MAX_NAME_BYTES + len(os.fsencode(plan.stem)) - max(len(os.fsencode(os.path.basename(path))) for path in paths)
+        used = self.journal.placed_versions(os.path.dirname(taken), fold_name(base)) | {number}
+        stem = next_free_stem(plan.stem, used, lambda new: all(folders.is_free(replace_stem(path, plan.stem, new)) for path in paths), room)
         return self._rename_plan(plan, stem)
 
     def _failure_result(self, plan: Plan, cause: Exception) -> PlanResult:
-        """Whose fault it was that a plan had to be taken back."""
+        """Return the result of a plan that was undone: the inputs changed, the job prevents its commit, or the host failed."""
         if isinstance(cause, SourceChanged):
             return FilesChanged(plan, cause.path, cause.sentence)
         if isinstance(cause, NameTaken):
             return FileRefused(plan, f"No free name was found for {cause.move.destination}.", "Move older versions out of that folder.")
-        barred = isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EPERM)
-        if isinstance(cause, OSError) and (is_job_error(cause) or (barred and self._is_job_permission_fault(plan))):
+        is_denied = isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EPERM)
+        if isinstance(cause, OSError) and (is_job_error(cause) or (is_denied and self._is_job_permission_fault(plan))):
             sentence = f"{plan.history_row.path} could not be moved on: {_error_text(cause)}."
-            return FileRefused(plan, sentence, "Look at the names and permissions of the folders it lies in and goes to.")
+            return FileRefused(plan, sentence, "Check the names and permissions of its folder and of the folder that it goes to.")
         return self._halted(plan, cause)
 
     def _halted(self, plan: Plan, cause: Exception) -> PlanHalted:
         if isinstance(cause, HostError):
             return PlanHalted(plan, cause.sentence, cause.remedy, is_pending=False)
-        said = _error_text(cause) if isinstance(cause, OSError) else str(cause)
+        reason = _error_text(cause) if isinstance(cause, OSError) else str(cause)
         return PlanHalted(
             plan,
-            f"{plan.history_row.path} could not be moved on: {said}.",
+            f"{plan.history_row.path} could not be moved on: {reason}.",
             _REMEDY_BY_ERRNO.get(getattr(cause, "errno", 0), _DEFAULT_REMEDY),
             is_pending=False,
         )
 
     def _is_job_permission_fault(self, plan: Plan) -> bool:
-        """Whether it is this one job's fault that the kernel refused it: a folder of its campaign, or a file of its own.
+        """Return whether a denied permission concerns this job only: a folder of its campaign, or one of its files.
 
-        A folder of the line itself that may not be written to is the machine's. Where all of them may, nothing tells which of the two
-        it is: then the machine is taken to be at fault once, and all waits; what is refused again after that is refused for itself.
+        A stage's folder that is not writable concerns the host. If all of them are writable, the cause is unknown: the first denial counts
+        as a failure of the host and pauses everything; a second denial of the same job counts against the job.
         """
         paths = [*plan.destinations, *(take.path for take in plan.consumes)]
         if not all(self._can_write(path.partition("/")[0]) for path in paths):
             return False
-        again = plan.job_id in self._permission_denied_jobs or not all(self._can_write(self._nearest_folder(path)) for path in paths)
-        (self._permission_denied_jobs.discard if again else self._permission_denied_jobs.add)(plan.job_id)
-        return again
+        is_job_fault = plan.job_id in self._permission_denied_jobs or not all(self._can_write(self._nearest_folder(path)) for path in paths)
+        (self._permission_denied_jobs.discard if is_job_fault else self._permission_denied_jobs.add)(plan.job_id)
+        return is_job_fault
 
     def _can_write(self, folder: str) -> bool:
         return os.access(self.root / folder, os.W_OK | os.X_OK, effective_ids=True)
 
     def _nearest_folder(self, path: str) -> str:
-        """The folder that a path lies in, or the nearest one above it that is there."""
+        """Return the folder of a path, or the nearest existing folder above it."""
         folder = os.path.dirname(path)
         while "/" in folder and not os.path.isdir(self.root / folder):
             folder = os.path.dirname(folder)
@@ -293,7 +294,7 @@ class PlanExecutor:
 
 @dataclass(slots=True)
 class _PlanProgress:
-    """How far one plan of a batch has come. ``settled`` is None while it is under way or cannot be ended."""
+    """The progress of one plan of a batch. ``completed`` is None while the plan is in progress, or if it cannot be ended."""
 
     plan: Plan
     result: PlanResult | None
@@ -306,27 +307,33 @@ class _PlanProgress:
 
 
 def with_new_stem(plan: Plan, stem: str) -> Plan:
-    """The plan with every result called after another stem; what stands in the files is left as it is."""
-    goals = {goal for goal in plan.destinations if not is_in_archive(goal)}
-    return with_destinations(plan, {goal: replace_stem(goal, plan.stem, stem) for goal in goals}).model_copy(update={"stem": stem})
+    """Return the plan with another stem for every result. The contents of the files stay as they are."""
+    paths = {path for path in plan.destinations if not is_in_archive(path)}
+    return with_destinations(plan, {path: replace_stem(path, plan.stem, stem) for path in paths}).model_copy(update={"stem": stem})
 
 
 def with_destinations(plan: Plan, new_destinations: dict[str, str]) -> Plan:
-    """The plan with some destinations exchanged for others, on record as well."""
-    takes = tuple(
+    """Return the plan with some destinations replaced, in its history record too. ``new_destinations``: old to new path."""
+    consumes = tuple(
         take.model_copy(update={"destination": new_destinations.get(take.destination, take.destination)}) for take in plan.consumes
     )
-    puts = tuple(put.model_copy(update={"destination": new_destinations.get(put.destination, put.destination)}) for put in plan.publishes)
-    aside = plan.history_row.record.get("archive_only")
+    publishes = tuple(
+        put.model_copy(update={"destination": new_destinations.get(put.destination, put.destination)}) for put in plan.publishes
+    )
+    archive_only = plan.history_row.record.get("archive_only")
     row = plan.history_row
-    if isinstance(aside, list):
-        told = [{**one, "archived": new_destinations.get(str(one["archived"]), one["archived"])} for one in aside if isinstance(one, dict)]
-        row = row.model_copy(update={"record": {**row.record, "archive_only": told}})
-    return plan.model_copy(update={"consumes": takes, "publishes": puts, "history_row": row})
+    if isinstance(archive_only, list):
+        entries = [
+            {**entry, "archived": new_destinations.get(str(entry["archived"]), entry["archived"])}
+            for entry in archive_only
+            if isinstance(entry, dict)
+        ]
+        row = row.model_copy(update={"record": {**row.record, "archive_only": entries}})
+    return plan.model_copy(update={"consumes": consumes, "publishes": publishes, "history_row": row})
 
 
 def empty_completion(plan: Plan) -> CompletedPlan:
-    """Nothing of this plan was done and nothing is to be remembered of it."""
+    """Return the completion of a plan of which nothing was done and nothing is recorded."""
     return CompletedPlan(plan.id, (), (), ())
 
 
@@ -334,10 +341,10 @@ def _error_text(error: OSError) -> str:
     return f"{error.strerror or error}" + (f" ({error.errno})" if error.strerror is None else "")
 
 
-_DEFAULT_REMEDY = "Everything waits in place; look at the disk and its mounts."
+_DEFAULT_REMEDY = "Check the disk and its mounts. All files stay in place until then."
 _REMEDY_BY_ERRNO: dict[int | None, str] = {
-    errno.ENOSPC: "Free some space on that disk; everything waits in place and goes on by itself.",
-    errno.EDQUOT: "The quota is used up; everything waits in place and goes on when there is room.",
-    errno.EROFS: "The disk is read-only: mount it for writing; everything waits in place.",
-    errno.EACCES: "Give the service write access to the folders of the line; everything waits in place.",
+    errno.ENOSPC: "Free some space on that disk. All files stay in place, and work goes on by itself.",
+    errno.EDQUOT: "Raise the disk quota or free some space. All files stay in place, and work goes on by itself.",
+    errno.EROFS: "Mount the disk for writing. All files stay in place until then.",
+    errno.EACCES: "Give the service write access to the folders of the pipeline. All files stay in place until then.",
 }

@@ -1,4 +1,4 @@
-"""One plan on its way: all its takes, then all its puts; or all of them back again, last first."""
+"""The moves of one plan: first all inputs, then all results; a rollback undoes them in reverse order."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from goldsmith.pipeline.intake.bundle_index import find_companion
 
 
 class PlanMoves:
-    """Carries one plan out. ``replay``: the plan was found open, and any part of it may have been done before.
+    """Carries out one plan. ``is_recovery``: the plan was found open, and an earlier run may have done any part of it.
 
-    ``homes`` remembers what files that were put back have become, so that trying again does not take that for a change.
+    ``restored_sigs`` holds the new signature of each input that a rollback has restored, by path: the next try must not take the rollback
+    for a change.
     """
 
     def __init__(
@@ -29,94 +30,97 @@ class PlanMoves:
             self._file_move(number, put.source, put.destination, put.sha256)
             for number, put in enumerate(plan.publishes, len(plan.consumes))
         ]
-        for leg, take in zip(self.consumes, plan.consumes, strict=True):
-            leg.is_consume, leg.sig, leg.restored_sig = True, take.sig, restored_sigs.get(take.path)
-        for leg, put in zip(self.publishes, plan.publishes, strict=True):
-            leg.sig = put.sig
+        for move, take in zip(self.consumes, plan.consumes, strict=True):
+            move.is_consume, move.sig, move.restored_sig = True, take.sig, restored_sigs.get(take.path)
+        for move, put in zip(self.publishes, plan.publishes, strict=True):
+            move.sig = put.sig
+        # Inputs that could not return to their source, with their path in the archive.
         self.displaced: list[tuple[FileMove, str]] = []
 
     def _file_move(self, number: int, source: str, destination: str, sha256: str) -> FileMove:
-        leg = FileMove(self.fs, self.folders, f"{self.plan.id}-{number}", source, destination, sha256)
-        leg.is_recovery = self.is_recovery
-        return leg
+        move = FileMove(self.fs, self.folders, f"{self.plan.id}-{number}", source, destination, sha256)
+        move.is_recovery = self.is_recovery
+        return move
 
     def apply(self) -> None:
-        """Do what is still to be done. Raises as ``Leg.forward`` does; then ``resize_matte`` is to be called."""
+        """Do every move that is not done yet. Raises as ``FileMove.apply`` does; the caller must then call ``roll_back``."""
         if self.is_recovery and self._has_publishing_started():
-            for leg in self.consumes:
-                leg.confirm_consumed()
+            for move in self.consumes:
+                move.confirm_consumed()
         else:
             self._consume_all()
             self._check_lone_brief()
-        for leg in self.publishes:
+        for move in self.publishes:
             try:
-                leg.apply()
+                move.apply()
             except SourceMissing:
                 if not self.is_recovery:
                     raise
 
     def _has_publishing_started(self) -> bool:
-        """A result that is no longer in scratch was put down, since every take goes before every put.
+        """Return whether an earlier run has moved at least one result. All inputs are then moved, since they go first.
 
-        Raises Gone where results are missing though an input still lies where it lay: scratch was lost, there is nothing to put.
+        Raises SourceMissing if results are missing although an input is still at its source: then the scratch folder is lost.
         """
-        missing = [leg for leg in self.publishes if not leg.is_at_source()]
-        if missing and any(leg.is_at_source() for leg in self.consumes):
+        missing = [move for move in self.publishes if not move.is_at_source()]
+        if missing and any(move.is_at_source() for move in self.consumes):
             raise SourceMissing(missing[0], f"The result {missing[0].name} is no longer there.")
         return bool(missing)
 
     def _consume_all(self) -> None:
-        for number, leg in enumerate(self.consumes):
+        for number, move in enumerate(self.consumes):
             try:
-                leg.apply()
+                move.apply()
             except SourceMissing:
                 if not (self.is_recovery and any(later.is_at_destination() for later in self.consumes[number + 1 :])):
                     raise
 
     def _check_lone_brief(self) -> None:
-        """A brief that was worked on alone is out of its folder now: what comes from here on comes too late, what is there already does
-        not. Raises NotAlone."""
+        """Raise SidecarArrived if a sidecar of a lone brief has arrived.
+
+        The brief has left its folder by now, so a sidecar that arrives after this check is too late.
+        """
         brief = self.plan.lone_brief
         if brief:
-            came = find_companion(brief, self.folders.list_file_names(posixpath.dirname(brief)))
-            if came is not None:
-                raise SidecarArrived(next(leg for leg in self.consumes if leg.source == brief), came)
+            sidecar = find_companion(brief, self.folders.list_file_names(posixpath.dirname(brief)))
+            if sidecar is not None:
+                raise SidecarArrived(next(move for move in self.consumes if move.source == brief), sidecar)
 
     def roll_back(self, now: float) -> None:
-        """Put everything back. An input whose place was filled again meanwhile goes to the archive instead."""
-        for leg in reversed(self.consumes + self.publishes):
-            if not leg.roll_back():
-                self.displaced.append((leg, self._archive_displaced(leg, now)))
-            elif leg.is_consume and leg.restored_sig is not None:
-                self.restored_sigs[leg.source] = leg.restored_sig
+        """Undo every move. An input whose source has a new file goes to the archive instead."""
+        for move in reversed(self.consumes + self.publishes):
+            if not move.roll_back():
+                self.displaced.append((move, self._archive_displaced(move, now)))
+            elif move.is_consume and move.restored_sig is not None:
+                self.restored_sigs[move.source] = move.restored_sig
 
-    def _archive_displaced(self, leg: FileMove, now: float) -> str:
-        astray = leg.stranded_path()
-        if is_in_archive(astray):
-            return astray
-        to = archive_path(leg.source, now, self.folders.is_free)
-        away = self._file_move(self.consumes.index(leg), astray, to, "")
-        away.is_recovery = False
-        away.apply()
-        away.clean_up()
+    def _archive_displaced(self, move: FileMove, now: float) -> str:
+        stranded = move.stranded_path()
+        if is_in_archive(stranded):
+            return stranded
+        to = archive_path(move.source, now, self.folders.is_free)
+        to_archive = self._file_move(self.consumes.index(move), stranded, to, "")
+        to_archive.is_recovery = False
+        to_archive.apply()
+        to_archive.clean_up()
         return to
 
     def clean_up(self) -> None:
-        for leg in self.consumes + self.publishes:
-            leg.clean_up()
-            self.restored_sigs.pop(leg.source, None)
+        for move in self.consumes + self.publishes:
+            move.clean_up()
+            self.restored_sigs.pop(move.source, None)
 
     def completed_plan(self, now: float) -> CompletedPlan:
-        """What is to be written down now that everything lies where it should."""
+        """Return the record of the finished plan."""
         placed = tuple(
-            PlacedFile.model_construct(path=leg.destination, sig=leg.destination_sig, sha256=leg.sha256, job_id=self.plan.job_id)
-            for leg in self.consumes + self.publishes
-            if leg.destination_sig is not None and not is_in_archive(leg.destination)
+            PlacedFile.model_construct(path=move.destination, sig=move.destination_sig, sha256=move.sha256, job_id=self.plan.job_id)
+            for move in self.consumes + self.publishes
+            if move.destination_sig is not None and not is_in_archive(move.destination)
         )
-        results = tuple(goal for goal in self.plan.destinations if not is_in_archive(goal))
-        archived: dict[str, JsonValue] = {one.path: one.destination for one in self.plan.consumes if is_in_archive(one.destination)}
+        results = tuple(path for path in self.plan.destinations if not is_in_archive(path))
+        archived: dict[str, JsonValue] = {take.path: take.destination for take in self.plan.consumes if is_in_archive(take.destination)}
         row = self.plan.history_row
-        # A picture that was handed on itself lies there as a copy.
+        # An unchanged picture moves on itself, and its copy is in the archive.
         for put in self.plan.publishes:
             if is_in_archive(put.destination) and put.sha256 == row.sha256:
                 archived[row.path] = put.destination
@@ -125,25 +129,25 @@ class PlanMoves:
         return CompletedPlan(self.plan.id, (row,), placed, plan_versions(self.plan))
 
     def superseded_plan(self, now: float) -> CompletedPlan:
-        """What is to be written down of inputs that could not go home."""
+        """Return the record of a plan that was undone, with a row for each input that went to the archive instead."""
         rows = tuple(
             HistoryRow(
                 job_id=self.plan.job_id,
-                path=leg.source,
+                path=move.source,
                 sha256="",
                 started_at=self.plan.history_row.started_at,
                 taken_at=now,
                 stage=self.plan.history_row.stage,
                 outcome="superseded",
-                record={"archived": {leg.source: to}},
+                record={"archived": {move.source: to}},
             )
-            for leg, to in self.displaced
+            for move, to in self.displaced
         )
         return CompletedPlan(self.plan.id, rows, (), ())
 
 
 def plan_versions(plan: Plan) -> tuple[PlacedVersion, ...]:
-    """The versions a plan puts down: one in each folder it puts results into."""
+    """Return the versions that a plan places: one in each folder that gets results."""
     base, number = split_version(plan.stem)
-    folders = {goal.rpartition("/")[0] for goal in plan.destinations if not is_in_archive(goal)}
+    folders = {path.rpartition("/")[0] for path in plan.destinations if not is_in_archive(path)}
     return tuple(PlacedVersion(folder, fold_name(base), number) for folder in sorted(folders))

@@ -1,4 +1,4 @@
-"""From what a stage brought to the plan of its commit: which file goes where, under which name, and what history will say."""
+"""The plan of a commit, made from an outcome: where each file goes, its name, and the row for the history."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from goldsmith.pipeline.commit.naming import (
 )
 from goldsmith.pipeline.commit.plan_executor import with_new_stem
 from goldsmith.pipeline.intake.bundle import Bundle
-from goldsmith.pipeline.scheduler.work_item import WorkItem
+from goldsmith.pipeline.scheduler.stage_work import StageWork
 
-# Bytes a stem leaves free for what follows it: version, export name, mask name and suffix.
+# Bytes that a stem leaves free for the rest of a name: version, export name, mask name and suffix.
 _RESERVED_TAIL_BYTES = 40
 
 
 class Planner:
-    """Makes plans. ``names_in(folder, campaign, stem)`` tells whether a picture or brief of that stem lies in a folder of the line."""
+    """Makes plans. ``is_stem_taken(folder, campaign, stem)`` says whether a stage's folder has a picture or brief with that stem."""
 
     def __init__(
         self,
@@ -51,34 +51,34 @@ class Planner:
         self._wall_clock = wall_clock
         self._reserved: set[str] = set()
 
-    def plan(self, work: WorkItem) -> Plan:
-        """The commit of a finished piece of work, under a name that is free as far as can be seen."""
+    def plan(self, work: StageWork) -> Plan:
+        """Return the plan for finished work, with names that are free at this moment. Raises OSError or HostError if the disk fails."""
         outcome = work.final_outcome
         target = posixpath.join(work.ready.stage.next_folder, work.bundle.campaign).rstrip("/")
         stem = self._choose_stem(work, target, outcome)
         placed = self._journal.placed_file(work.asset_path)
-        ours = placed is not None and placed.sha256 == work.hashes[work.asset_path]
-        return _PlanDraft(self, work, outcome, target, stem, placed.job_id if placed is not None and ours else "").plan()
+        is_own_file = placed is not None and placed.sha256 == work.hashes[work.asset_path]
+        return _PlanDraft(self, work, outcome, target, stem, placed.job_id if placed is not None and is_own_file else "").plan()
 
     def clear_reservations(self) -> None:
-        """The plans made since are committed: what they were promised can be seen on the disk again."""
+        """Forget the reserved names, once the plans of a batch are committed and the files themselves take the names."""
         self._reserved.clear()
 
     def reserve(self, path: str) -> None:
         self._reserved.add(fold_name(path))
 
     def is_free(self, path: str) -> bool:
-        """True where nothing lies at ``path`` and no plan of this batch is going to put something there."""
+        """Return whether no file is at ``path`` and no plan of this batch has reserved it."""
         return fold_name(path) not in self._reserved and not os.path.lexists(self._root / path)
 
-    def _choose_stem(self, work: WorkItem, target: str, outcome: Outcome) -> str:
+    def _choose_stem(self, work: StageWork, target: str, outcome: Outcome) -> str:
         stage, bundle = work.ready.stage, work.bundle
         tails = [output.tail for output in outcome.outputs if output.role != "archive_only"]
         if outcome.is_unchanged:
             tails.append(os.path.splitext(work.asset_path)[1])
         tails.append(MANIFEST if stage.next_folder == self._final_folder else ".toml")
 
-        def free(stem: str) -> bool:
+        def is_free(stem: str) -> bool:
             if fold_name(_stem_reservation(target, stem)) in self._reserved:
                 return False
             if stage.next_folder != self._final_folder and self._is_stem_taken(stage.next_folder, bundle.campaign, stem):
@@ -86,39 +86,45 @@ class Planner:
             return all(self.is_free(posixpath.join(target, stem + tail)) for tail in tails)
 
         base, _ = split_version(bundle.stem)
-        gone = self._journal.placed_versions(target, fold_name(base))
-        stem = next_free_stem(bundle.stem, gone, free, 255 - _RESERVED_TAIL_BYTES)
+        used = self._journal.placed_versions(target, fold_name(base))
+        stem = next_free_stem(bundle.stem, used, is_free, 255 - _RESERVED_TAIL_BYTES)
         self.reserve(_stem_reservation(target, stem))
         return stem
 
     def rename_plan(self, plan: Plan, stem: str) -> Plan:
-        """The plan under another stem, for when its names were taken in the last instant; a manifest names the new ones."""
+        """Return the plan with another stem, for names that were taken at the last moment. Its manifest gets the new names."""
         renamed = with_new_stem(plan, stem)
-        old = {
+        new_names = {
             posixpath.basename(before.destination): posixpath.basename(after.destination)
             for before, after in zip(_all_moves(plan), _all_moves(renamed), strict=True)
         }
-        puts = tuple(self._rewrite_manifest(put, old) if put.destination.endswith(MANIFEST) else put for put in renamed.publishes)
-        return renamed.model_copy(update={"publishes": puts})
+        publishes = tuple(
+            self._rewrite_manifest(put, new_names) if put.destination.endswith(MANIFEST) else put for put in renamed.publishes
+        )
+        return renamed.model_copy(update={"publishes": publishes})
 
     def _rewrite_manifest(self, put: Publish, new_names: dict[str, str]) -> Publish:
         source = Path(put.source)
         data = rename_deliverables(source.read_bytes(), new_names)
-        again = source.with_name(f"{source.name}~")
-        self._write(again, data)
+        renamed_source = source.with_name(f"{source.name}~")
+        self._write(renamed_source, data)
         return put.model_copy(
-            update={"source": str(again), "sha256": hashlib.sha256(data).hexdigest(), "sig": FileSignature.from_stat(os.stat(again))}
+            update={
+                "source": str(renamed_source),
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "sig": FileSignature.from_stat(os.stat(renamed_source)),
+            }
         )
 
-    # what a draft needs of the world
+    # ------------------------------------------------------------------ for drafts
 
     def reserve_archive_path(self, path: str) -> str:
         found = archive_path(path, self._wall_clock(), self.is_free)
         self.reserve(found)
         return found
 
-    def write_scratch_file(self, work: WorkItem, name: str, data: bytes) -> str:
-        """Put a small text of our own into the job's scratch folder, durably; its absolute path."""
+    def write_scratch_file(self, work: StageWork, name: str, data: bytes) -> str:
+        """Write a small file durably to the job's scratch folder and return its absolute path."""
         folder = Path(work.job.scratch)
         folder.mkdir(parents=True, exist_ok=True)
         self._write(folder / name, data)
@@ -143,9 +149,9 @@ class Planner:
 
 
 class _PlanDraft:
-    """The takes and puts of one plan while they are gathered."""
+    """The inputs and results of one plan while it is put together."""
 
-    def __init__(self, planner: Planner, work: WorkItem, outcome: Outcome, target: str, stem: str, parent_job_id: str) -> None:
+    def __init__(self, planner: Planner, work: StageWork, outcome: Outcome, target: str, stem: str, parent_job_id: str) -> None:
         self._planner = planner
         self._work = work
         self._outcome = outcome
@@ -162,17 +168,25 @@ class _PlanDraft:
         self._add_sidecars()
         for output in self._forwarded_outputs():
             self._publish(output.path, output.tail, output.sha256)
-        aside = self._add_archive_only_outputs()
-        row = self._history_row(aside)
+        archive_only = self._add_archive_only_outputs()
+        row = self._history_row(archive_only)
         self._add_brief(row)
-        work, takes, puts = self._work, tuple(self._consumes), tuple(self._publishes)
-        alone = work.asset_path if work.bundle.is_lone_brief else ""
-        return Plan(id=work.job.id, job_id=work.job.id, stem=self._stem, consumes=takes, publishes=puts, history_row=row, lone_brief=alone)
+        work, consumes, publishes = self._work, tuple(self._consumes), tuple(self._publishes)
+        lone_brief = work.asset_path if work.bundle.is_lone_brief else ""
+        return Plan(
+            id=work.job.id,
+            job_id=work.job.id,
+            stem=self._stem,
+            consumes=consumes,
+            publishes=publishes,
+            history_row=row,
+            lone_brief=lone_brief,
+        )
 
     def _add_picture(self) -> None:
         path = self._work.asset_path
         if self._work.bundle.is_lone_brief:
-            return  # there is none: what the asset goes by is its brief, and that goes the way of briefs
+            return  # the asset is its brief, which _add_brief handles
         if not self._outcome.is_unchanged:
             self._archive(path)
             return
@@ -187,15 +201,15 @@ class _PlanDraft:
         return [output for output in self._outcome.outputs if output.role != "archive_only"]
 
     def _add_archive_only_outputs(self) -> list[dict[str, Any]]:
-        """What does not go on comes to lie in the archive, where the original comes to lie; what the record says of each."""
-        bundle, found = self._work.bundle, []
+        """Send results that do not move on to the archive, beside the original, and return their entries for the record."""
+        bundle, entries = self._work.bundle, []
         for output in self._outcome.outputs:
             if output.role == "archive_only":
                 name = truncate_name(bundle.stem, MAX_NAME_BYTES - len(output.tail)) + output.tail
                 to = self._planner.reserve_archive_path(posixpath.join(bundle.folder, bundle.campaign, name))
                 self._publishes.append(Publish(source=output.path, destination=to, sha256=output.sha256))
-                found.append({**output.facts, "sha256": output.sha256, "archived": to})
-        return found
+                entries.append({**output.facts, "sha256": output.sha256, "archived": to})
+        return entries
 
     def _add_sidecars(self) -> None:
         used = set(self._outcome.consumed_files)
@@ -206,16 +220,16 @@ class _PlanDraft:
                 self._forward(path, tail)
 
     def _add_brief(self, row: HistoryRow) -> None:
-        """A brief travels on, resolved; at the end of the line the manifest stands for it. What spoke to one stage only stays behind."""
+        """Send the resolved brief on; at the end of the pipeline the manifest replaces it. An instruction for one stage is archived."""
         bundle, resolved = self._work.bundle, self._work.ready.resolved
         if bundle.prompt is not None:
             self._archive(bundle.prompt)
         if self._is_final:
             if bundle.brief is not None:
                 self._archive(bundle.brief)
-            settled = row.model_copy(update={"record": {**row.record, "archived": self._archived_paths()}})
+            final_row = row.model_copy(update={"record": {**row.record, "archived": self._archived_paths()}})
             self._publish_text(
-                MANIFEST, build_manifest(self._planner.lineage(settled), self._deliverable_entries(), str(row.record.get("brief", "")))
+                MANIFEST, build_manifest(self._planner.lineage(final_row), self._deliverable_entries(), str(row.record.get("brief", "")))
             )
             return
         if resolved.is_single_stage:
@@ -257,16 +271,16 @@ class _PlanDraft:
         )
 
     def _input_records(self) -> list[dict[str, Any]]:
-        """Every file that took part, first those that the lane read, in its order; with these a replay begins."""
+        """Return the record of every input, first those that the worker read, in its order. A replay starts from these."""
         work = self._work
         given = {each.path: each for each in work.job.inputs}
-        texts = {work.bundle.brief: "brief", work.bundle.prompt: "prompt"}
+        roles = {work.bundle.brief: "brief", work.bundle.prompt: "prompt"}
         found = [{"role": each.role, "name": each.name, "path": path, "sha256": work.hashes[path]} for path, each in given.items()]
         others = [(path, sha256) for path, sha256 in work.hashes.items() if path not in given]
-        return found + [{"role": texts.get(path, "brief"), "name": "", "path": path, "sha256": sha256} for path, sha256 in others]
+        return found + [{"role": roles.get(path, "brief"), "name": "", "path": path, "sha256": sha256} for path, sha256 in others]
 
     def _output_records(self) -> list[dict[str, Any]]:
-        """What the stage left, by what follows the stem; the picture itself where no byte of it was changed."""
+        """Return the record of every result, including a picture that stays unchanged."""
         outcome, picture = self._outcome, self._work.asset_path
         found: list[dict[str, Any]] = []
         if outcome.is_unchanged:
@@ -274,7 +288,7 @@ class _PlanDraft:
         return found + [{"role": output.role, "tail": output.tail, "sha256": output.sha256} for output in outcome.outputs]
 
     def _archived_paths(self) -> dict[str, str]:
-        """Where the inputs are going to lie in the archive, as far as can be told before they are moved."""
+        """Return the planned archive path of each input."""
         found = {take.path: take.destination for take in self._consumes if is_in_archive(take.destination)}
         copy = next((put.destination for put in self._publishes if put.source == self._outcome.original_copy), "")
         return {self._work.asset_path: copy, **found} if copy else found
@@ -316,7 +330,7 @@ class _PlanDraft:
 
 
 def _stem_reservation(target: str, stem: str) -> str:
-    """Stands for everything called after a stem: two of a batch may not share one, whatever their suffixes."""
+    """Return the reservation of a stem: two plans of a batch must not share one, whatever their suffixes."""
     return f"{target}/{stem}/"
 
 
@@ -325,10 +339,10 @@ def _all_moves(plan: Plan) -> tuple[Consume | Publish, ...]:
 
 
 def sidecar_tails(bundle: Bundle) -> list[tuple[str, str]]:
-    """(path, what follows the stem) of every sidecar, spelt the one way that is read again whatever the picture is called next."""
+    """Return path and tail of every sidecar. The tail follows the stem of the new name and is read the same way for every stem."""
     found: list[tuple[str, str]] = []
-    for role, shelf in (("mask", bundle.masks), ("keep", bundle.keeps), ("layer", bundle.layers)):
-        for label, paths in shelf.items():
+    for role, paths_by_name in (("mask", bundle.masks), ("keep", bundle.keeps), ("layer", bundle.layers)):
+        for label, paths in paths_by_name.items():
             for number, path in enumerate(paths):
                 count = f"{number:03d}" if number else ""
                 name = "" if label in ("mask", "") and role != "layer" else f".{label}"

@@ -1,6 +1,6 @@
-"""After a start: what a daemon that died had begun is finished or taken back, and what it left lying about is cleared away.
+"""The recovery at the start: finishes or undoes the plans of a daemon that died, and deletes its temporary files.
 
-It may itself be killed at any instant and simply run again.
+The recovery itself may be killed at any moment; the next start simply runs it again.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _TEMPORARY_PREFIXES = (TEMP_PREFIX, COPY_PREFIX, PARKED_PREFIX)
 
 
 def recover_plans(executor: PlanExecutor) -> list[PlanResult]:
-    """Replay every open plan, then remove scratch folders and dot-names that belong to none. One result per plan.
+    """Finish or undo every open plan, delete the scratch folders and dot-names of no open plan, and return one result per plan.
 
-    Plans that a failing disk keeps from ending stay pending in ``deliver``; its next commit tries them again.
+    A plan that a failing disk keeps open stays pending in ``executor``, whose next commit tries it again.
     """
     results = executor.finish_open_plans(executor.journal.open_plans())
     still_open = executor.journal.open_plans()
@@ -34,7 +34,7 @@ def recover_plans(executor: PlanExecutor) -> list[PlanResult]:
 
 
 def _clear_scratch(scratch_folder: Path, still_open: Sequence[Plan]) -> None:
-    """Scratch of jobs that are no more. What cannot be removed now is tried again at the next start."""
+    """Delete the scratch folders of ended jobs. A folder that cannot be deleted is tried again at the next start."""
     kept = {os.path.relpath(put.source, scratch_folder).partition("/")[0] for plan in still_open for put in plan.publishes}
     for folder in _list_entries(str(scratch_folder)):
         if folder.name not in kept and folder.is_dir(follow_symlinks=False):
@@ -42,7 +42,7 @@ def _clear_scratch(scratch_folder: Path, still_open: Sequence[Plan]) -> None:
 
 
 def _clear_temporary_files(root: Path, fs: Filesystem, open_plans: Collection[str]) -> None:
-    """Half-written files go. An input that stands parked under a dot-name of no open plan is given a name again, never removed."""
+    """Delete unfinished files. A parked input of no open plan gets a visible name again and is never deleted."""
     for entry in _temporary_files(root):
         prefix = next(prefix for prefix in _TEMPORARY_PREFIXES if entry.name.startswith(prefix))
         if entry.name.removeprefix(prefix).rpartition("-")[0] in open_plans:
@@ -55,7 +55,7 @@ def _clear_temporary_files(root: Path, fs: Filesystem, open_plans: Collection[st
 
 
 def _temporary_files(root: Path) -> Iterator[os.DirEntry[str]]:
-    """Our dot-names in the folders of the line; the archive and the library are not walked, they may hold millions."""
+    """Yield the daemon's dot-names in the stages' folders. The archive and the library may hold millions of files and are skipped."""
     waiting = [
         entry.path for entry in _list_entries(str(root)) if entry.name not in (ARCHIVE_FOLDER, "library") and not entry.name.startswith(".")
     ]
@@ -76,15 +76,15 @@ def _list_entries(folder: str) -> list[os.DirEntry[str]]:
 
 
 def _restore_parked_file(fs: Filesystem, entry: os.DirEntry[str]) -> None:
-    """Only after the journal was lost in mid-commit: then this may be the only copy of somebody's picture."""
-    home = os.path.join(
+    """Give a parked input a visible name. This happens if the journal was lost during a commit: it may be the only copy of a picture."""
+    restored = os.path.join(
         os.path.dirname(entry.path), _RESTORED_PREFIX + entry.name.removeprefix(PARKED_PREFIX) + _suffix_from_content(fs, entry)
     )
-    fs.rename_noreplace(PathAt.from_path(entry.path), PathAt.from_path(home))
+    fs.rename_noreplace(PathAt.from_path(entry.path), PathAt.from_path(restored))
 
 
 def _suffix_from_content(fs: Filesystem, entry: os.DirEntry[str]) -> str:
-    """What kind of picture it is, from its first bytes, so that the line and its owner know it again."""
+    """Return the suffix that matches the first bytes of a file, or ""."""
     fd = fs.open(PathAt.from_path(entry.path))
     try:
         head = os.read(fd, 16)

@@ -1,4 +1,4 @@
-"""One daemon to a root: a lock that the kernel lets go of when its holder dies, however it dies."""
+"""The lock that allows one daemon per root. The kernel releases it when its holder ends, even after a crash."""
 
 from __future__ import annotations
 
@@ -15,33 +15,39 @@ _OPEN_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class RootLock:
-    """``ROOT/.goldsmith/lock``, held as long as this object is not closed. Inside stands who holds it."""
+    """Holds ``ROOT/.goldsmith/lock`` until it is closed. The file contains the holder's process id and host."""
 
-    def __init__(self, fd: int, path: Path) -> None:
+    def __init__(self, fd: int) -> None:
         self._fd = fd
-        self.path = path
 
     @classmethod
     def acquire(cls, root: Path) -> RootLock:
-        """Take the lock at once, or raise AlreadyRunningError with the other's process id and host."""
+        """Take the lock without waiting.
+
+        Raises AlreadyRunningError with the holder's process id and host, and HostError if the lock file cannot be used.
+        """
         path = root / ".goldsmith" / "lock"
         try:
             path.parent.mkdir(exist_ok=True)
             fd = os.open(path, _OPEN_FLAGS, 0o644)
         except OSError as error:
-            raise HostError(f"The lock {path} cannot be made: {error.strerror}.", "Is the root there, and writable?") from error
+            raise HostError(
+                f"The lock file {path} cannot be created: {error.strerror}.", "Check that the root exists and is writable."
+            ) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = _holder_text(fd)
             os.close(fd)
-            raise AlreadyRunningError(f"Goldsmith is already running on {root} ({holder}).", "Stop that one first.") from None
+            raise AlreadyRunningError(f"Goldsmith is already running on {root} ({holder}).", "Stop that daemon first.") from None
         except OSError as error:
             os.close(fd)
-            raise HostError(f"The filesystem of {path} has no locks: {error.strerror}.", "Mount it with locking.") from error
+            raise HostError(
+                f"The filesystem of {path} does not support locks: {error.strerror}.", "Mount it with locking enabled."
+            ) from error
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
-        return cls(fd, path)
+        return cls(fd)
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -56,7 +62,7 @@ class RootLock:
 
 
 def lock_holder(root: Path) -> str:
-    """Who runs on this root ("process 4711 on atelier"), or "" where nobody does. Never in the way of one that is starting."""
+    """Return the daemon that runs on this root ("process 4711 on atelier"), or "". The check never blocks a daemon that is starting."""
     try:
         fd = os.open(root / ".goldsmith" / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -68,7 +74,7 @@ def lock_holder(root: Path) -> str:
 
 
 def _is_locked(fd: int) -> bool:
-    """Read from the kernel's table of locks, since trying it would make a daemon that starts this instant stumble."""
+    """Return whether the kernel's table lists a lock on this file. Taking the lock to find out could make a starting daemon fail."""
     mark = f":{os.fstat(fd).st_ino}"
     with open("/proc/locks", encoding="ascii", errors="replace") as table:
         return any("FLOCK" in row and any(word.endswith(mark) for word in row.split()) for row in table)

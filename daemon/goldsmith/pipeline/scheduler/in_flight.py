@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from goldsmith.errors import HostError
 from goldsmith.journal.journal import Journal
 from goldsmith.pipeline.intake.bundle import BundleKey
-from goldsmith.pipeline.scheduler.work_item import WorkItem
+from goldsmith.pipeline.scheduler.stage_work import StageWork
 
 
 class InFlight:
@@ -19,7 +19,7 @@ class InFlight:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._work_by_key: dict[BundleKey, WorkItem] = {}
+        self._work_by_key: dict[BundleKey, StageWork] = {}
         self._key_by_job: dict[str, BundleKey] = {}
         self._timers: list[tuple[float, BundleKey]] = []
         self._recheck_now: dict[BundleKey, None] = {}
@@ -39,22 +39,22 @@ class InFlight:
         """True while a bundle is due for a check in the next turn."""
         return bool(self._recheck_now)
 
-    def get(self, key: BundleKey) -> WorkItem | None:
+    def get(self, key: BundleKey) -> StageWork | None:
         return self._work_by_key.get(key)
 
-    def get_by_job(self, job_id: str) -> WorkItem | None:
+    def get_by_job(self, job_id: str) -> StageWork | None:
         key = self._key_by_job.get(job_id)
         return None if key is None else self._work_by_key.get(key)
 
-    def with_outcome(self) -> Iterator[WorkItem]:
+    def with_outcome(self) -> Iterator[StageWork]:
         """Iterate over the work that has an outcome and is not committed yet."""
         return (work for work in self._work_by_key.values() if work.outcome is not None)
 
-    def add(self, work: WorkItem) -> None:
+    def add(self, work: StageWork) -> None:
         self._work_by_key[work.bundle.key] = work
         self._key_by_job[work.job.id] = work.bundle.key
 
-    def remove(self, work: WorkItem) -> None:
+    def remove(self, work: StageWork) -> None:
         """Remove work that has ended, its job in the journal and its scratch folder."""
         key = work.bundle.key
         self._work_by_key.pop(key, None)

@@ -13,7 +13,7 @@ from goldsmith.jobs.job import JobFault, JobProgress, JobRequeued, Outcome
 from goldsmith.journal.records import HistoryRow
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.scheduler.parts import SharedParts
-from goldsmith.pipeline.scheduler.work_item import WorkItem, fingerprint
+from goldsmith.pipeline.scheduler.stage_work import StageWork, fingerprint
 from goldsmith.pipeline.workers.worker_pools import Event
 
 # Seconds beyond a job's own timeout for which the journal's row of a silent job is valid.
@@ -71,13 +71,13 @@ class Results:
         else:
             self.finish(work, event, now)
 
-    def finish(self, work: WorkItem, outcome: Outcome, now: float) -> None:
+    def finish(self, work: StageWork, outcome: Outcome, now: float) -> None:
         """Record the outcome of successful work, and commit it once its inputs have settled."""
         work.outcome = outcome
         work.hashes.update({read.path: read.sha256 for read in outcome.reads})
         self.commit_or_wait(work, now)
 
-    def commit_or_wait(self, work: WorkItem, now: float) -> None:
+    def commit_or_wait(self, work: StageWork, now: float) -> None:
         """Commit (or hold) the work if every input has been quiet long enough; else schedule a check for that moment."""
         ready_at = self._commit_at(work)
         if work.outcome is None:
@@ -95,7 +95,7 @@ class Results:
         elif not work.plan_id:
             self._in_flight.ready_to_commit[work.bundle.key] = None
 
-    def invalidate(self, work: WorkItem) -> None:
+    def invalidate(self, work: StageWork) -> None:
         """Discard work whose inputs have changed or disappeared, and check the bundle again as it is now."""
         if work.plan_id:
             return  # a failing disk left the commit half done; it must be finished or undone first
@@ -107,7 +107,7 @@ class Results:
             self._workers.cancel(work.job.id)
 
     def hold(
-        self, bundle: Bundle, sigs: Mapping[str, FileSignature], problem: InputError, work: WorkItem | None, preview: bytes = b""
+        self, bundle: Bundle, sigs: Mapping[str, FileSignature], problem: InputError, work: StageWork | None, preview: bytes = b""
     ) -> None:
         """Report a problem in a note beside the picture and in the journal. The files stay in place.
 
@@ -148,12 +148,12 @@ class Results:
         dues = (self._earliest_commit(work) for work in self._in_flight.with_outcome())
         return any(due is not None and due <= deadline for due in dues)
 
-    def _commit_at(self, work: WorkItem) -> float | None:
+    def _commit_at(self, work: StageWork) -> float | None:
         """Return the monotonic time from which the work may be committed, or None while a file has not settled."""
         settled = all(self._intake.state(path).status == "settled" for path in work.sigs)
         return self._earliest_commit(work) if settled else None
 
-    def _earliest_commit(self, work: WorkItem) -> float | None:
+    def _earliest_commit(self, work: StageWork) -> float | None:
         """Return the monotonic time from which the work may be committed if nobody changes its files; None if one is still arriving."""
         due = work.incomplete_deadline
         for path in work.sigs:
@@ -164,7 +164,7 @@ class Results:
             due = max(due, settles, self._intake.state(path).changed_at + self._settle_policy.gather_seconds if gathered else 0.0)
         return due
 
-    def _handle_progress(self, work: WorkItem, event: JobProgress) -> None:
+    def _handle_progress(self, work: StageWork, event: JobProgress) -> None:
         until = self._lease_until(work)
         if event.step == 0 and not event.op:
             self._journal.record_started(event.job_id, self._wall_clock(), until)
@@ -172,16 +172,16 @@ class Results:
             self._journal.record_progress(event.job_id, event.step, event.op, event.fraction, event.note, until)
         self._on_event("progress", picture=work.asset_path, stage=work.job.stage, step=event.step, op=event.op, fraction=event.fraction)
 
-    def _lease_until(self, work: WorkItem, seconds: float = 0.0) -> float:
+    def _lease_until(self, work: StageWork, seconds: float = 0.0) -> float:
         """Return the Unix time until which the job's row in the journal is valid without a further event."""
         return self._wall_clock() + max(seconds, work.job.limits.timeout_seconds) + LEASE_SECONDS
 
-    def _handle_requeue(self, work: WorkItem, event: JobRequeued) -> None:
+    def _handle_requeue(self, work: StageWork, event: JobRequeued) -> None:
         """Record that a job is back in its queue because its device failed. This does not count as an attempt."""
         self._journal.record_queued(work.job.id, work.job.stage, work.job.queue, work.asset_path, work.started_at)
         self._on_event("requeued", picture=work.asset_path, stage=work.job.stage, sentence=event.sentence)
 
-    def _handle_fault(self, work: WorkItem, fault: JobFault, outcome: Outcome, now: float) -> None:
+    def _handle_fault(self, work: StageWork, fault: JobFault, outcome: Outcome, now: float) -> None:
         self._on_event(
             "fault", picture=work.asset_path, stage=work.job.stage, kind=fault.kind, sentence=fault.sentence, detail=fault.detail
         )
@@ -202,7 +202,7 @@ class Results:
             work.incomplete_deadline = now + (self._settle_policy.incomplete_seconds if fault.kind == "incomplete" else 0.0)
             self.commit_or_wait(work, now)
 
-    def _handle_worker_death(self, work: WorkItem, fault: JobFault) -> None:
+    def _handle_worker_death(self, work: StageWork, fault: JobFault) -> None:
         """Count an attempt that ended with the death of the worker process. Try again, or hold the asset after the last attempt."""
         attempts = self._journal.count_attempt(work.asset_path, fingerprint(work.sigs))
         self._in_flight.remove(work)

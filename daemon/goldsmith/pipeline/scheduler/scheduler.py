@@ -25,8 +25,8 @@ from goldsmith.pipeline.scheduler.limits import JobLimits
 from goldsmith.pipeline.scheduler.parts import SharedParts
 from goldsmith.pipeline.scheduler.readiness import Invalid, Readiness, Ready, Waiting
 from goldsmith.pipeline.scheduler.results import Results
+from goldsmith.pipeline.scheduler.stage_work import StageWork, build_job, job_inputs
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
-from goldsmith.pipeline.scheduler.work_item import WorkItem, build_job, job_inputs
 
 # Maximum number of plans in one commit: they share one record in the journal and one fsync per folder.
 COMMIT_BATCH_SIZE = 64
@@ -240,7 +240,7 @@ class Scheduler:
             sigs[path] = state.sig
         return sigs
 
-    def _recheck_work(self, work: WorkItem, bundle: Bundle | None, now: float) -> None:
+    def _recheck_work(self, work: StageWork, bundle: Bundle | None, now: float) -> None:
         """Discard work whose files have changed. If they are unchanged, commit it once they have been quiet long enough."""
         if bundle is None or _all_files(bundle) != _all_files(work.bundle):
             self._results.invalidate(work)
@@ -263,7 +263,7 @@ class Scheduler:
         is_final = ready.stage.next_folder == self._pipeline.final_folder
         job = build_job(secrets.token_hex(8), self._root, bundle, ready, inputs, self._job_limits.base, is_final)
         job = self._job_limits.apply(job, ready.steps)
-        work = WorkItem(bundle, ready, job, sigs, hashes, self._wall_clock())
+        work = StageWork(bundle, ready, job, sigs, hashes, self._wall_clock())
         self._in_flight.add(work)
         self._on_event("started", picture=work.asset_path, stage=job.stage, steps=[step.op for step in job.steps])
         if not job.steps and all(each.sha256 for each in inputs):
@@ -326,7 +326,7 @@ class Scheduler:
             self._in_flight.remove(work)
             self._results.hold(work.bundle, work.sigs, InputError(result.sentence, result.remedy), work)
 
-    def _handle_committed(self, work: WorkItem, result: PlanCommitted) -> None:
+    def _handle_committed(self, work: StageWork, result: PlanCommitted) -> None:
         self._in_flight.remove(work)
         for path in work.bundle.files:
             self._intake.forget(path)
@@ -347,7 +347,7 @@ def _result_paths(plan: Plan) -> list[str]:
     return [path for path in plan.destinations if not is_in_archive(path)]
 
 
-def _unchanged_outcome(work: WorkItem) -> Outcome:
+def _unchanged_outcome(work: StageWork) -> Outcome:
     """Return the outcome of a stage that has no steps, for inputs whose hashes are known."""
     reads = tuple(InputRead.model_construct(path=each.path, sig=each.sig, sha256=each.sha256) for each in work.job.inputs)
     return Outcome(job_id=work.job.id, reads=reads, is_unchanged=True)

@@ -19,7 +19,7 @@ from goldsmith.pipeline.scheduler.readiness import Ready
 
 
 @dataclass(slots=True)
-class WorkItem:
+class StageWork:
     """An asset whose stage has started. The work ends in a commit or a hold, or is discarded if its inputs change."""
 
     bundle: Bundle
