@@ -67,7 +67,7 @@ def alive(pid: int) -> bool:
         (("segfault", {}), "crash", "(signal 11, segmentation fault)"),
         (("raise", {}), "crash", "at step 1 (raise): LookupError: no such thing."),
         (("unsayable", {}), "crash", "a\udcff"),
-        (("babble", {"wire": True}), "crash", "lost its senses"),
+        (("babble", {"wire": True}), "crash", "sent an invalid message"),
         (("eat", {}), "memory", "(0.293 GiB)"),
         (("eat", {"lifts": True}), "memory", "(0.293 GiB)"),
     ],

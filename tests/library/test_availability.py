@@ -1,4 +1,4 @@
-"""A step whose model is not on this machine is told so as its brief is read, and goes on by itself once the weights are there."""
+"""A step whose model is missing is refused when its brief is read, and continues by itself once the weights arrive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from doubles.commission import LINE
 from doubles.pictures import mask, png
 from doubles.studio import Studio, studio_at
 
-MINE = """
+MODELS = """
 [names]
 premium = "mine"
 [defaults]
@@ -68,13 +68,13 @@ WORDS = '[[edit]]\nop = "inpaint"\nprompt = "a relaxed left hand"\n'
 def studio(tmp_path: Path) -> Iterator[Studio]:
     with studio_at(tmp_path, models_dir=str(tmp_path / "models")) as made:
         made.line(LINE)
-        text = MINE.format(folder=tmp_path / "mine", sha256=hashlib.sha256(b"two").hexdigest())
+        text = MODELS.format(folder=tmp_path / "mine", sha256=hashlib.sha256(b"two").hexdigest())
         (made.root / "config" / "models.toml").write_text(text)
         yield made
 
 
 def bring(folder: Path) -> None:
-    """Weights arrive: whole, by one rename, as a fetch does it."""
+    """Let weights arrive as a fetch does it: complete, by one rename."""
     coming = folder.with_name("coming")
     (coming / "unet").mkdir(parents=True)
     (coming / "unet/model.safetensors").write_bytes(b"weights")
@@ -88,8 +88,8 @@ def drop(studio: Studio, brief: str) -> None:
     studio.put("selected/hero.png", png())
 
 
-def test_a_missing_model_is_one_sentence_at_once_and_its_arrival_is_noticed(studio: Studio, tmp_path: Path) -> None:
-    """No lane is troubled; nobody has to touch the picture again."""
+def test_a_missing_model_is_reported_and_its_arrival_is_noticed(studio: Studio, tmp_path: Path) -> None:
+    """Check that no worker starts before the weights arrive, and that nobody has to touch the picture."""
     drop(studio, NAMED)
     studio.until(lambda: studio.note("selected/hero.png"), "the note")
     told = "edit.1.model cannot be done here: The weights of the model 'premium' (mine) are not where models.toml says: "
@@ -101,8 +101,8 @@ def test_a_missing_model_is_one_sentence_at_once_and_its_arrival_is_noticed(stud
     assert not studio.note("selected/hero.png")
 
 
-def test_words_without_a_model_for_them_are_told_at_once(studio: Studio, tmp_path: Path) -> None:
-    """Rather than filled from the surroundings; once there is one, the work begins by itself."""
+def test_a_prompt_without_a_model_for_it_is_reported(studio: Studio, tmp_path: Path) -> None:
+    """Check that the region is not filled from its surroundings; the job starts once there is a model that takes a prompt."""
     drop(studio, WORDS)
     studio.until(lambda: studio.note("selected/hero.png"), "the note")
     told = "edit.1 asks for words of its own, and no model that takes words is on this machine. Run: goldsmith models fetch drawer"
@@ -112,21 +112,21 @@ def test_words_without_a_model_for_them_are_told_at_once(studio: Studio, tmp_pat
     studio.until_heard("started")
 
 
-def test_inpainting_without_words_still_needs_no_weights(studio: Studio) -> None:
-    """The engine that comes with the program serves, whatever else is missing."""
+def test_inpainting_without_a_prompt_needs_no_weights(studio: Studio) -> None:
+    """Use the engine that ships with the program while all weights are missing."""
     drop(studio, '[[edit]]\nop = "inpaint"\n')
     studio.until(lambda: studio.folder("masked"), "inpainted")
 
 
-def test_a_model_that_cannot_is_the_briefs_fault(studio: Studio) -> None:
-    """Fetching would not help: the note says what would, and asks for a correction."""
+def test_a_model_that_takes_no_prompt_is_a_problem_of_the_brief(studio: Studio) -> None:
+    """Check that the note asks for a correction of the brief."""
     drop(studio, '[[edit]]\nop = "inpaint"\nmodel = "patchmatch"\nprompt = "a hand"\n')
     studio.until(lambda: "The model 'patchmatch' takes no words." in studio.note("selected/hero.png"), "the note")
     assert "Correct it and save it" in studio.note("selected/hero.png")
 
 
-def test_a_missing_model_of_a_later_stage_is_told_before_the_first(studio: Studio, tmp_path: Path) -> None:
-    """A brief for two stages is held in the first folder already; the file by hash arrives, and all of it runs."""
+def test_a_missing_model_of_a_later_stage_is_reported_in_the_first(studio: Studio, tmp_path: Path) -> None:
+    """Hold a brief for two stages in the first folder until the file of the second stage's model arrives."""
     studio.put("selected/hero.toml", '[[edit]]\nop = "sharpen"\n[[deliver]]\nop = "upscale"\nfactor = 2\nmodel = "null-x2"\n')
     studio.put("selected/hero.png", png())
     studio.until(lambda: "deliver.1.model cannot be done here" in studio.note("selected/hero.png"), "the note")
@@ -137,8 +137,8 @@ def test_a_missing_model_of_a_later_stage_is_told_before_the_first(studio: Studi
     studio.until(lambda: not studio.note("selected/hero.png"), "it goes on")
 
 
-def test_pins_spoilt_while_the_daemon_runs_hold_the_picture_and_nothing_else(studio: Studio, tmp_path: Path) -> None:
-    """The note names the file; the daemon lives, and once it is mended the picture goes on."""
+def test_corrupt_pins_hold_only_the_picture_that_needs_them(studio: Studio, tmp_path: Path) -> None:
+    """Spoil the pins while the daemon runs: the note names the file, and the picture moves on once the file is corrected."""
     bring(tmp_path / "mine")
     studio.start()
     (studio.root / "config" / "models.pins.toml").write_text("[mine\n")

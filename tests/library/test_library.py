@@ -1,4 +1,4 @@
-"""The shelves: what lies in the root's own library stands before what ships, and only fonts ship."""
+"""The library folders: the root's own files have precedence over shipped ones, and only fonts ship."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ FONTS = (".ttf", ".otf", ".ttc")
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Path:
+def fonts(tmp_path: Path) -> Path:
     (tmp_path / "library" / "fonts").mkdir(parents=True)
     return tmp_path / "library" / "fonts"
 
 
-def test_the_fonts_that_ship_are_found_in_an_empty_library(tmp_path: Path) -> None:
-    """Also where there is no library at all; their licences are no fonts."""
+def test_shipped_fonts_are_found_without_a_library(tmp_path: Path) -> None:
+    """List the fonts of a root without a library; the licences beside them are not listed."""
     library = Library(tmp_path)
     assert library.list_names("fonts", FONTS) == [
         "Manrope",
@@ -32,24 +32,24 @@ def test_the_fonts_that_ship_are_found_in_an_empty_library(tmp_path: Path) -> No
     assert library.require("fonts", "manrope-bold", FONTS).name == "Manrope-Bold.ttf"
 
 
-def test_the_root_s_own_font_stands_before_one_that_ships(tmp_path: Path, shelf: Path) -> None:
-    """Whatever its suffix; its name is told once."""
-    (shelf / "Manrope-Bold.ttc").write_bytes(b"own")
+def test_the_root_s_own_font_has_precedence_over_a_shipped_one(tmp_path: Path, fonts: Path) -> None:
+    """Check a font with another suffix; its name is listed once."""
+    (fonts / "Manrope-Bold.ttc").write_bytes(b"own")
     library = Library(tmp_path)
-    assert library.find("fonts", "Manrope-Bold", FONTS) == shelf / "Manrope-Bold.ttc"
+    assert library.find("fonts", "Manrope-Bold", FONTS) == fonts / "Manrope-Bold.ttc"
     assert library.list_names("fonts", FONTS).count("Manrope-Bold") == 1
 
 
-def test_a_slip_of_the_pen_gets_the_nearest_font(tmp_path: Path, shelf: Path) -> None:
-    """One of the library's own, or one that ships."""
-    (shelf / "Acme-Headline.otf").write_bytes(b"own")
+def test_a_misspelt_font_gets_the_nearest_name(tmp_path: Path, fonts: Path) -> None:
+    """Misspell a font of the library and a shipped one."""
+    (fonts / "Acme-Headline.otf").write_bytes(b"own")
     with pytest.raises(InputError, match="Acme-Headline"):
         Library(tmp_path).require("fonts", "Acme-Headlin", FONTS)
     with pytest.raises(InputError, match="Manrope-Bold"):
         Library(tmp_path).require("fonts", "Manrope-Bolt", FONTS)
 
 
-def test_other_shelves_hold_only_what_somebody_put_there(tmp_path: Path) -> None:
-    """The demo's look is in nobody's library until it is put there."""
+def test_other_library_folders_have_no_shipped_files(tmp_path: Path) -> None:
+    """Check that the demo's look is not found in a root without it."""
     assert Library(tmp_path).list_names("looks", (".cube",)) == []
     assert Library(tmp_path).find("looks", "warm-amber", (".cube",)) is None

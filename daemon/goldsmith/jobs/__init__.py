@@ -1,1 +1,1 @@
-"""What crosses the border between the daemon and its workers: jobs, outcomes, and the protocol between them."""
+"""The data that the daemon and its workers exchange: jobs, outcomes, and the protocol."""

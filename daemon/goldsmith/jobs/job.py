@@ -1,4 +1,4 @@
-"""A job goes to a lane as plain data and comes back as an outcome; both are JSON on the pipe.
+"""Jobs, outcomes and progress as plain data. They travel between the daemon and its workers as JSON.
 
 Paths inside the root are POSIX strings relative to it, decoded with ``os.fsdecode`` (undecodable bytes are surrogates).
 """
@@ -17,77 +17,77 @@ class _Data(BaseModel):
 
 
 class JobInput(_Data):
-    """One file of a bundle as the intake saw it. ``role`` is ``picture``, ``mask``, ``keep``, ``look``, ``layer``, ``ref`` or ``brief``."""
+    """One file of a bundle, as the intake saw it."""
 
     role: Literal["picture", "mask", "keep", "look", "layer", "ref", "brief", "prompt"]
     name: str = ""
-    """The NAME in ``hero.mask.NAME.png`` / ``hero.layer.NAME.png``; "mask" for the unnamed mask."""
+    """The NAME in ``hero.mask.NAME.png`` or ``hero.layer.NAME.png``; "mask" for the mask without a name."""
     path: str
     sig: FileSignature
     sha256: str = ""
-    """Set only for files the daemon itself put down: then it is known."""
+    """Set only for files that the daemon itself placed, whose hash it knows."""
 
 
 class StepSpec(_Data):
-    """One step: the operation's word and its settings as they stand in the resolved brief."""
+    """One step: the operation's name, and its settings as the resolved brief has them."""
 
     op: str
     settings: dict[str, JsonValue]
 
 
 class ResourceLimits(_Data):
-    """What one job may use."""
+    """The time, memory and picture size that one job may use."""
 
     timeout_seconds: float
     max_memory_bytes: int
     max_pixels: int
     cancel_grace_seconds: float = 2.0
-    """Seconds it gets to notice that it was called off; then its process is ended, and with it whatever models it has loaded."""
+    """Seconds that a cancelled job gets to stop; then its process is ended, and its loaded models are lost."""
 
 
 class Job(_Data):
-    """Everything a lane needs to run one stage on one asset."""
+    """Everything that a worker needs to run one stage on one asset."""
 
     id: str
     root: str
     stage: str
     queue: str
     stem: str
-    """What the results are to be called, without extension and without version."""
+    """The name of the results, without extension and version."""
     inputs: tuple[JobInput, ...]
-    """The picture first; of a brief that stands alone, the brief: the asset goes by its path."""
+    """The picture is first, or the brief if there is no picture; its path identifies the asset."""
     steps: tuple[StepSpec, ...]
     prompt: str = ""
     seed: int = 0
     mask_fit: Literal["refuse", "scale"] = "refuse"
     working: Literal["png", "tiff"] = "png"
     deliver: bool = False
-    """True where the next folder is the end of the line: once the steps made deliverables, the picture itself goes no further."""
+    """True if the next folder is the last one. If the steps make deliverables, the picture itself does not move on."""
     scratch: str
-    """Absolute path of this job's own folder; the lane makes it, the daemon removes it."""
+    """Absolute path of this job's own folder. The worker creates it, the daemon removes it."""
     limits: ResourceLimits
     models: tuple[str, ...] = ()
-    """The generating models that its steps will open, by name: those that are worth keeping loaded."""
+    """Names of the generating models that the steps use; they are worth keeping loaded."""
     batch_key: str = ""
-    """Jobs with the same word here differ only in inputs, seed and prompt, and may be worked on together; "" = by itself."""
+    """Jobs with the same key differ only in inputs, seed and prompt, and may run as one batch; "" = never in a batch."""
     weights_mb: int = 0
-    """Device memory that its models take."""
+    """Device memory that the job's models need."""
     pictures_mb: int = 0
-    """Device memory that the pictures it makes take beside them, while they are made."""
+    """Device memory that the job's pictures need beside the models while they are made."""
 
     @property
     def asset(self) -> JobInput:
-        """What the asset goes by: its picture, or the brief that stands alone."""
+        """The file that identifies the asset: its picture, or the brief without a picture."""
         return self.inputs[0]
 
     @property
     def is_lone_brief(self) -> bool:
-        """True where there is no picture yet: the first step makes one, from the brief's words."""
+        """True if there is no picture yet: the first step makes one from the brief's prompt."""
         return self.inputs[0].role == "brief"
 
 
 class InputRead(_Data):
-    """What the lane read of one input: the hash of the very bytes it worked on, and the file's signature around the reading."""
+    """One input as the worker read it: the hash of exactly the bytes it used, and the file's signature during the read."""
 
     path: str
     sig: FileSignature
@@ -95,7 +95,7 @@ class InputRead(_Data):
 
 
 class StepResult(_Data):
-    """One step as it was run, for history and manifest."""
+    """One step that has run, for history and manifest."""
 
     op: str
     settings: dict[str, JsonValue]
@@ -104,22 +104,22 @@ class StepResult(_Data):
     findings: dict[str, JsonValue]
     engine: dict[str, JsonValue] | None = None
     picture_hash: str = ""
-    """What tells a picture that this step left from another one (``lanes.trace``), so that a replay can say where the ways part."""
+    """A hash of the picture after this step (``worker.trace``), by which a replay finds the first difference."""
 
 
 OutputRole = Literal["picture", "mask", "deliverable", "archive_only"]
 
 
 class OutputFile(_Data):
-    """One finished file in the job's scratch folder, fsynced, waiting to be put down as ``stem + tail``.
+    """One finished and fsynced file in the job's scratch folder, to be published as ``stem + tail``.
 
-    role ``picture``: the picture that goes on; ``mask``: a mask that still travels (mapped to the new geometry);
-    ``deliverable``: a file for the client; ``aside``: a file that does not go on and is kept in the archive, beside the original.
+    Roles: ``picture``, the picture that moves on; ``mask``, a mask that moves on with it, mapped to the new geometry; ``deliverable``, a
+    file for the client; ``archive_only``, a file that is kept only in the archive, beside the original.
     """
 
     role: OutputRole
     tail: str
-    """Everything after the stem, extension included: ``.png``, ``.mask.png``, ``_web.avif``."""
+    """The rest of the name, with its extension: ``.png``, ``.mask.png``, ``_web.avif``."""
     path: str
     """Absolute path in scratch."""
     sha256: str
@@ -131,62 +131,62 @@ JobFaultKind = Literal["problem", "incomplete", "changed", "machine", "device", 
 
 
 class JobFault(_Data):
-    """Why a job brought no result.
+    """Why a job has no result.
 
-    problem: the picture or brief is wrong · incomplete: it ends too soon · changed: an input is no longer what it was ·
-    machine: disk, mount · device: what the lane computes on has failed (the lanes put such a job back) ·
-    crash, timeout, memory: the lane process died, hung or outgrew its limit.
+    problem: the picture or the brief is wrong · incomplete: a file ends too soon · changed: an input has changed since the intake ·
+    machine: a disk or mount failed · device: the worker's device failed (the job is requeued) · cancelled: the daemon stopped the job ·
+    crash, timeout, memory: the worker process died, hung or exceeded its memory limit.
     """
 
     kind: JobFaultKind
     sentence: str
     remedy: str = ""
     path: str = ""
-    """The input at fault, where there is one."""
+    """The input at fault, if one is."""
     preview_path: str = ""
-    """Absolute path in scratch of a JPEG that shows what is wrong, to be put beside the note."""
+    """Absolute path in scratch of a JPEG that shows the problem; it is published beside the note."""
     detail: str = ""
-    """For the log, never for a note: the end of what the lane wrote to its stderr, or a traceback."""
+    """For the log, never for a note: the end of the worker's stderr, or a traceback."""
 
 
 class Outcome(_Data):
-    """What came of a job. With a ``fault`` nothing is to be put down."""
+    """The result of a job. With a ``fault`` nothing is published."""
 
     job_id: str
     fault: JobFault | None = None
     reads: tuple[InputRead, ...] = ()
     is_unchanged: bool = False
-    """True: no pixel was changed; the picture itself is to be handed on, byte for byte, and ``outputs`` has no picture."""
+    """True if no pixel was changed. The picture itself moves on, byte for byte, and ``outputs`` has no picture."""
     original_copy: str = ""
-    """Absolute path in scratch of a byte-for-byte copy of the picture as it was read, for the archive; only where ``unchanged`` and where
-    the daemon did not put the picture down itself."""
+    """Absolute path in scratch of a copy of the picture as it was read, for the archive. Only set if ``is_unchanged`` and if the daemon
+    did not place the picture itself."""
     outputs: tuple[OutputFile, ...] = ()
     consumed_masks: tuple[str, ...] = ()
-    """Names of the masks that the steps used up; the rest travel on."""
+    """Names of the masks that the steps used; the others move on with the picture."""
     consumed_files: tuple[str, ...] = ()
-    """Paths of all input files that were used up and go to the archive (masks, layers, looks …)."""
+    """Paths of all input files that were used and move to the archive (masks, layers, looks …)."""
     steps: tuple[StepResult, ...] = ()
     seconds: float = 0.0
     queue: str = ""
     environment: dict[str, JsonValue] = {}
-    """Versions, processor, device and threads of the lane process."""
+    """Versions, processor, device and threads of the worker process."""
     facts: dict[str, JsonValue] = {}
-    """Of the picture as read: format, width, height, depth, profile …"""
+    """Properties of the picture as it was read: format, width, height, depth, profile …"""
 
 
 class JobProgress(_Data):
-    """Where a running job is."""
+    """How far a running job is."""
 
     job_id: str
     step: int
-    """1-based; 0 while reading."""
+    """The step's number, from 1; 0 while the inputs are read."""
     op: str
     fraction: float
     note: str = ""
 
 
 class JobRequeued(_Data):
-    """A job that had begun stands at the front of its line again: its device failed, or it shared a process with one that did.
+    """A started job is at the front of its queue again: its device failed, or another job's device in the same process did.
 
     No attempt is counted."""
 

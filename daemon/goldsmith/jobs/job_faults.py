@@ -1,4 +1,4 @@
-"""What a job's failure is called when no file is to blame by itself: the sentences that lanes and the daemon share."""
+"""Faults of jobs that no single file causes, with the sentences that workers and the daemon share."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import traceback
 from goldsmith.files import display_name
 from goldsmith.jobs.job import Job, JobFault, JobProgress
 
-# How much of a traceback or of a lane's last words goes to the log.
+# How much of a traceback or of a worker's stderr goes to the log.
 MAX_DETAIL_CHARS = 4096
 
 _SIGNAL_MEANINGS = {
     signal.SIGSEGV: "segmentation fault",
     signal.SIGKILL: "killed from outside, perhaps because the machine ran out of memory",
-    signal.SIGABRT: "it gave up by itself",
+    signal.SIGABRT: "aborted by itself",
     signal.SIGILL: "illegal instruction",
     signal.SIGBUS: "bus error",
     signal.SIGFPE: "arithmetic error",
@@ -23,12 +23,12 @@ _SIGNAL_MEANINGS = {
 
 
 def picture_name(job: Job) -> str:
-    """The picture's name as a sentence says it, without its folders."""
+    """Return the picture's name without its folders, for a message."""
     return display_name(os.path.basename(job.asset.path))
 
 
 def out_of_memory(job: Job) -> JobFault:
-    """The job outgrew its limit."""
+    """Return the fault of a job that exceeded its memory limit."""
     return JobFault(
         kind="memory",
         sentence=f"{picture_name(job)} needs more memory than a job may have ({job.limits.max_memory_bytes / 2**30:.3g} GiB).",
@@ -38,7 +38,7 @@ def out_of_memory(job: Job) -> JobFault:
 
 
 def timed_out(job: Job) -> JobFault:
-    """The job hung, or was simply too much work."""
+    """Return the fault of a job that exceeded its time limit."""
     return JobFault(
         kind="timeout",
         sentence=f"{picture_name(job)} took longer than a job may take ({job.limits.timeout_seconds:g} s).",
@@ -48,32 +48,32 @@ def timed_out(job: Job) -> JobFault:
 
 
 def crashed(job: Job, exit_status: int) -> JobFault:
-    """The lane process ended in mid-job: ``status`` as of ``Popen.returncode``."""
+    """Return the fault of a job whose worker process ended. ``exit_status`` is that of ``Popen.returncode``."""
     return JobFault(
         kind="crash", sentence=f"The program died while working on {picture_name(job)} ({describe_exit(exit_status)}).", path=job.asset.path
     )
 
 
 def device_failed(job: Job, device: str, fault: JobFault) -> JobFault:
-    """The device fails over this job again, and is well with others."""
-    sentence = f"The {device} fails over {picture_name(job)} and works for others: {fault.sentence.rstrip('.')}."
+    """Return the fault of a job on which the device fails repeatedly while other jobs succeed."""
+    sentence = f"The {device} fails with {picture_name(job)} and works with other pictures: {fault.sentence.rstrip('.')}."
     return JobFault(kind="crash", sentence=sentence, remedy=fault.remedy, path=job.asset.path)
 
 
 def describe_repeated_failure(job: Job, fault: JobFault) -> str:
-    """Why a device is suspected: processes on it ended badly over two pictures, one after the other."""
-    how = "took too long" if fault.kind == "timeout" else "ended its process"
-    return f"two pictures running came to nothing on it; the last, {picture_name(job)}, {how}"
+    """Return why a device is suspected: two jobs in a row failed on it."""
+    reason = "took too long" if fault.kind == "timeout" else "ended its process"
+    return f"two pictures in a row failed on it; the last, {picture_name(job)}, {reason}"
 
 
 def protocol_violation(job: Job) -> JobFault:
-    """The lane process said something that is no message: whatever it holds is not to be trusted."""
-    sentence = f"The program lost its senses while working on {picture_name(job)} and was stopped."
+    """Return the fault of a job whose worker sent an invalid message; nothing from that process can be trusted."""
+    sentence = f"The worker process sent an invalid message while working on {picture_name(job)} and was stopped."
     return JobFault(kind="crash", sentence=sentence, path=job.asset.path)
 
 
 def describe_exit(exit_status: int) -> str:
-    """How a process ended, in words."""
+    """Return how a process ended, as text."""
     if exit_status >= 0:
         return f"exit status {exit_status}"
     try:
@@ -84,18 +84,18 @@ def describe_exit(exit_status: int) -> str:
 
 
 def cancelled(job: Job) -> JobFault:
-    """The daemon asked for it: the inputs were withdrawn or changed, or it is stopping."""
-    return JobFault(kind="cancelled", sentence=f"Work on {picture_name(job)} was called off.", path=job.asset.path)
+    """Return the fault of a job that the daemon cancelled: its inputs were withdrawn or changed, or the daemon is stopping."""
+    return JobFault(kind="cancelled", sentence=f"Work on {picture_name(job)} was cancelled.", path=job.asset.path)
 
 
 def unexpected_error(job: Job, last: JobProgress | None, error: Exception) -> JobFault:
-    """An operation raised what it never promised to. Call it where the error is being handled: the traceback goes along."""
+    """Return the fault of a job whose operation raised an unexpected error. Call it in the ``except`` block, for the traceback."""
     where = f" at step {last.step} ({last.op})" if last and last.step else ""
-    first = (str(error).strip().splitlines() or [""])[0]
-    what = f"{type(error).__name__}: {first:.300}" if first else type(error).__name__
+    first_line = (str(error).strip().splitlines() or [""])[0]
+    reason = f"{type(error).__name__}: {first_line:.300}" if first_line else type(error).__name__
     return JobFault(
         kind="crash",
-        sentence=f"The program failed while working on {picture_name(job)}{where}: {what.rstrip('.')}.",
+        sentence=f"The program failed while working on {picture_name(job)}{where}: {reason.rstrip('.')}.",
         path=job.asset.path,
         detail=traceback.format_exc()[-MAX_DETAIL_CHARS:],
     )

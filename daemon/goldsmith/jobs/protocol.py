@@ -1,4 +1,4 @@
-"""What the daemon and a lane process say to each other over a socket pair: a length, a kind, JSON."""
+"""The protocol between the daemon and a worker process, over a socket pair. A message is a length, a type and JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class MessageType(IntEnum):
-    """What a message is. HELLO, JOB, FLIGHT and CANCEL go to the lane, the others come from it."""
+    """The type of a message. HELLO, JOB, BATCH and CANCEL go to the worker, the others come from it."""
 
     HELLO = 1
     JOB = 2
@@ -33,42 +33,42 @@ class MessageType(IntEnum):
 
 
 class ProtocolError(ValueError):
-    """The other side said something that is no message."""
+    """The other side sent an invalid message."""
 
 
 class WorkerSpec(BaseModel):
-    """A lane on one device: ``count`` lane processes, each with so many threads. Several of one name are one lane with one line."""
+    """The worker processes of a queue on one device. Specs with the same queue share that queue."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     queue: str
     process_count: int = 1
     device: str = "cpu"
-    """As torch calls it: "cpu", "cuda:0"."""
+    """The device's name in torch: "cpu", "cuda:0"."""
     threads: int = 1
     max_batch: int = 1
-    """How many jobs that are alike a process may be given at once, where their pictures fit beside each other."""
+    """How many jobs with the same batch key a process may get at once, if their pictures fit in memory together."""
     device_title: str = ""
-    """What a person calls the device: "NVIDIA L40S"; "" where nobody knows."""
+    """The device's name for people: "NVIDIA L40S"; "" if unknown."""
     device_memory_mb: int = 0
-    """The device's own memory; 0 where it has none (the CPU) or nobody knows."""
+    """The device's own memory; 0 if it has none (the CPU) or it is unknown."""
 
 
 class WorkerConfig(BaseModel):
-    """What every lane process is told once, before its first job."""
+    """The configuration that every worker process gets once, before its first job."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     models_file: str = ""
-    """``models.toml``; empty where no engine is to be had."""
+    """The path of ``models.toml``; empty if there are no engines."""
     weights_folder: str = ""
-    """The folder where weights lie; empty for the user's own data folder."""
+    """The folder of the weights; empty for the user's own data folder."""
     catalogue: str = "goldsmith.ops:catalogue"
-    """Where the operations come from: a module and a function in it that gives them by their words."""
+    """The source of the operations: a module, and the function in it that returns them by name."""
 
 
 class HelloMessage(BaseModel):
-    """The first message to a lane process."""
+    """The first message to a worker process."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -77,7 +77,7 @@ class HelloMessage(BaseModel):
 
 
 class BatchMessage(BaseModel):
-    """Jobs that are alike, to be worked on together; each has its own outcome."""
+    """Jobs that run as one batch; each has its own outcome."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -85,7 +85,7 @@ class BatchMessage(BaseModel):
 
 
 class ModelsMessage(BaseModel):
-    """What a lane process has loaded, and what it is loading at the moment; said whenever that changes."""
+    """The models that a worker process has loaded, and the one that it is loading; sent on each change."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -94,12 +94,12 @@ class ModelsMessage(BaseModel):
 
 
 def encode_message(message: BaseModel) -> bytes:
-    """The message as ASCII JSON. Names with undecodable bytes hold lone surrogates, which pydantic's own JSON refuses."""
+    """Return the message as ASCII JSON. Names with undecodable bytes hold lone surrogates, which pydantic's own JSON refuses."""
     return json.dumps(message.model_dump(), separators=(",", ":")).encode("ascii")
 
 
 def decode_message(model: type[_Model], payload: bytes) -> _Model:
-    """The message again, checked. Raises Garbled."""
+    """Return the validated message. Raises ProtocolError if the payload is not one."""
     try:
         return model.model_validate(json.loads(payload))
     except (ValueError, ValidationError, RecursionError) as error:
@@ -107,20 +107,20 @@ def decode_message(model: type[_Model], payload: bytes) -> _Model:
 
 
 def frame_message(message_type: MessageType, payload: bytes = b"") -> bytes:
-    """One message as it goes over the socket."""
+    """Return a message's bytes for the socket."""
     return _HEADER.pack(len(payload), message_type) + payload
 
 
 class FrameDecoder:
-    """Cuts what arrives into messages again, however it was split on the way."""
+    """Splits the received bytes into messages, however the socket split them."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[tuple[MessageType, bytes]]:
-        """Every message that is whole by now. Raises Garbled where the bytes cannot be messages."""
+        """Add bytes and return the messages that are complete now. Raises ProtocolError if the bytes cannot be messages."""
         self._buffer += data
-        whole, at = [], 0
+        messages, at = [], 0
         while len(self._buffer) - at >= _HEADER.size:
             length, kind = _HEADER.unpack_from(self._buffer, at)
             if length > _MAX_PAYLOAD_BYTES or kind not in MessageType._value2member_map_:
@@ -128,7 +128,7 @@ class FrameDecoder:
             end = at + _HEADER.size + length
             if len(self._buffer) < end:
                 break
-            whole.append((MessageType(kind), bytes(self._buffer[at + _HEADER.size : end])))
+            messages.append((MessageType(kind), bytes(self._buffer[at + _HEADER.size : end])))
             at = end
         del self._buffer[:at]
-        return whole
+        return messages

@@ -1,1 +1,1 @@
-"""``library/``: what briefs may refer to by name."""
+"""The files and models that briefs may name: the library, layers, consents, and what is available on this machine."""

@@ -1,4 +1,4 @@
-"""What the house has that briefs may name: models and whether their weights are here, and the shelves of the library."""
+"""What is available to briefs: models whose weights are on this machine, files of the library, consents."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from goldsmith.engines import EngineNeed
 from goldsmith.engines.kinds import ENGINE_KINDS
 from goldsmith.engines.registry.weights_registry import WeightsMissing, WeightsRegistry
 from goldsmith.errors import InputError
-from goldsmith.library.consents import local_today, why_no_consent
+from goldsmith.library.consent import local_today, why_no_consent
 from goldsmith.library.library import Library
 
 
 def build_availability(weights: WeightsRegistry, library: Library) -> Availability:
-    """The stock of one root, as it is whenever it is asked: weights and shelves come and go while the daemon runs."""
+    """Return what is available on one root. Each question is answered anew: weights and files come and go while the daemon runs."""
 
-    def has(shelf: str, name: str, suffixes: tuple[str, ...]) -> bool:
-        return library.find(shelf, name, suffixes) is not None
+    def has_file(folder: str, name: str, suffixes: tuple[str, ...]) -> bool:
+        return library.find(folder, name, suffixes) is not None
 
     return Availability(
-        model_names_by_kind(weights), has, library.list_names, partial(check_engine, weights), partial(why_no_consent_today, library)
+        model_names_by_kind(weights), has_file, library.list_names, partial(check_engine, weights), partial(why_no_consent_today, library)
     )
 
 
 def why_no_consent_today(library: Library, name: str) -> str:
-    """Why that face may not be used today; "" where it may."""
+    """Return why the face may not be used today; "" if it may."""
     return why_no_consent(library, name, local_today())
 
 
 def model_names_by_kind(weights: WeightsRegistry) -> dict[str, list[str]]:
-    """The names a brief may say for each kind of engine, those of the house among them."""
+    """Return the model names that a brief may use for each kind of engine, including those that models.toml defines."""
     return {name: weights.models.names_serving(EngineNeed(kind)) for name, kind in ENGINE_KINDS.items()}
 
 
 def check_engine(weights: WeightsRegistry, need: EngineNeed[Any]) -> EngineUnavailable | None:
-    """Why there is no engine for that need on this machine now; only ``stat`` and small files are asked."""
+    """Return why this machine has no engine for the need now; None if it has one. Only ``stat`` and small files are read."""
     try:
         weights.choose(need)
     except InputError as problem:

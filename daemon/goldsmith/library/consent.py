@@ -1,20 +1,33 @@
-"""A person's consent to the use of their face: what stands in ``library/faces/NAME.toml`` beside the picture."""
+"""Consent to the use of a person's face: the file ``library/faces/NAME.toml`` beside the picture of the face.
+
+It is checked when a brief is read, and again when the face is used.
+"""
 
 from __future__ import annotations
 
 import datetime
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from goldsmith.brief.parsing import BriefError, BriefProblem, read_toml
+from goldsmith.brief.parsing import MAX_FILE_BYTES, BriefError, BriefProblem, read_toml
 from goldsmith.brief.validation_messages import validation_problems
 from goldsmith.errors import InputError
+from goldsmith.files import open_input
+from goldsmith.library.library import Library
+
+FACES_FOLDER = "faces"
+_SUFFIXES = (".toml",)
+_EXAMPLE_HINT = "docs/operations/face_swap.md shows an example"
 
 
 def _require_text(value: str) -> str:
     if not value.strip():
-        raise ValueError("it says nothing")
+        raise ValueError("it is empty")
     return value.strip()
 
 
@@ -22,28 +35,28 @@ _ShortText = Annotated[str, Field(max_length=200), AfterValidator(_require_text)
 
 
 class Consent(BaseModel):
-    """Who agreed to what. Dates are written as TOML has them, 2026-03-14, without quotes."""
+    """A consent as it is written: who agreed to which use. Dates are TOML dates: 2026-03-14, without quotes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     person: _ShortText
     """Whose face it is."""
     consented_by: _ShortText
-    """Who agreed: the person, or who may speak for them."""
+    """Who agreed: the person, or somebody who may decide for them."""
     date: datetime.date
-    """When."""
+    """The day of the consent."""
     scope: Annotated[str, Field(max_length=2000), AfterValidator(_require_text)]
-    """To what: the campaign, the media, the changes that may be made."""
+    """What the consent covers: the campaign, the media, the changes that may be made."""
     expires: datetime.date | None = None
-    """The last day on which it holds; left out, it holds until it is taken back."""
+    """The last day on which the consent is valid. Left out, it is valid until it is withdrawn."""
     document: Annotated[str, Field(max_length=500)] = ""
-    """Where the signed paper lies, for people."""
+    """Where people find the signed paper."""
 
 
 def read_consent(data: bytes, file: str, today: datetime.date) -> Consent:
-    """The consent in ``data``, one that holds on that day. ``file`` is what it is called in sentences.
+    """Return the consent in ``data``, which must be valid on ``today``. ``file`` is its name in messages.
 
-    Raises InputError with everything that is wrong: a piece that is missing or malformed, a date that is yet to come, one that has passed.
+    Raises InputError with every problem: a missing or malformed setting, a date in the future, an expired consent.
     """
     values = read_toml(data, file, allow_dates=True)
     try:
@@ -51,14 +64,54 @@ def read_consent(data: bytes, file: str, today: datetime.date) -> Consent:
     except ValidationError as error:
         raise BriefError(file, validation_problems(error, values, "", Consent)) from None
     if consent.date > today:
-        raise BriefError(file, [BriefProblem("date", f"is {consent.date}, and that day is yet to come.")])
+        raise BriefError(file, [BriefProblem("date", f"is {consent.date}, which is in the future.")])
     if consent.expires is not None and consent.expires < consent.date:
-        raise BriefError(
-            file, [BriefProblem("expires", f"is {consent.expires}, and that is before the date of the consent, {consent.date}.")]
-        )
+        raise BriefError(file, [BriefProblem("expires", f"is {consent.expires}, which is before the date of the consent, {consent.date}.")])
     if consent.expires is not None and consent.expires < today:
         raise InputError(
             f"{file}: expires is {consent.expires}, so the consent to use this face has ended.",
-            f"Ask {consent.consented_by} again and write the new dates, or take the step out.",
+            f"Ask {consent.consented_by} again and write the new dates, or remove the step.",
         )
     return consent
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentFile:
+    """A consent, its file and the SHA-256 (hex) of that file."""
+
+    consent: Consent
+    path: Path
+    sha256: str
+
+    def to_record(self) -> dict[str, object]:
+        """Return the consent for the record: its settings and its hash."""
+        return {**self.consent.model_dump(mode="json", exclude_none=True), "sha256": self.sha256}
+
+
+def local_today() -> datetime.date:
+    """Return today's date in the machine's time zone."""
+    return datetime.datetime.now().astimezone().date()
+
+
+def find_consent(library: Library, name: str, day: datetime.date) -> ConsentFile:
+    """Return the consent for the face ``name``. Raises InputError if no valid one is on file."""
+    found = library.find(FACES_FOLDER, name, _SUFFIXES)
+    if found is None:
+        raise InputError(
+            f"library/{FACES_FOLDER}/{name}.toml is missing: no consent to use this face is on file.",
+            f"Write that file with who agreed to which use, and when; {_EXAMPLE_HINT}.",
+        )
+    with os.fdopen(open_input(found), "rb") as file:
+        data = file.read(MAX_FILE_BYTES + 1)
+    return ConsentFile(read_consent(data, f"library/{FACES_FOLDER}/{found.name}", day), found, hashlib.sha256(data).hexdigest())
+
+
+def why_no_consent(library: Library, name: str, day: datetime.date) -> str:
+    """Return why the face may not be used, as complete sentences; "" if it may."""
+    try:
+        find_consent(library, name, day)
+    except InputError as problem:
+        return str(problem)
+    except OSError as error:
+        return f"library/{FACES_FOLDER}/{name}.toml cannot be read: {error.strerror}."
+    return ""

@@ -1,4 +1,4 @@
-"""``library/``: what briefs may refer to by name. A name never reaches outside its shelf."""
+"""The folder ``library/``, from which briefs name files. A name never leads out of its library folder."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from goldsmith.files import fold_name, is_ignored_file, open_input, resource_pat
 
 LIBRARY_FOLDERS = ("recipes", "looks", "heroes", "loras", "fonts", "logos", "faces", "plates", "profiles", "sounds")
 
-# Shelves of which some comes with the program: what lies in the root's own library under that name stands before it.
+# Folders of which some files ship with the program. A file of that name in the root's own library has precedence.
 _SHIPPED_FOLDERS = ("fonts",)
 
-# More than any recipe may have; what is longer is refused by whoever reads it as a brief.
+# More than a recipe may have: the reader of briefs refuses a longer one.
 _MAX_RECIPE_BYTES = 2**20
 
 
 class Library:
-    """The shelves under ``ROOT/library``; names are compared NFC and case-insensitively, symlinks are not followed."""
+    """The library folders under ``ROOT/library``. Names are compared in NFC and without case; symlinks are not followed."""
 
     def __init__(self, root: Path) -> None:
         self._library_root = root / "library"
 
     def list_names(self, folder_name: str, suffixes: Sequence[str]) -> list[str]:
-        """Every name on the shelf that has one of the suffixes, without the suffix, sorted."""
+        """Return the names in a library folder that have one of the suffixes, without the suffix, sorted."""
         return sorted({name for folder in self._search_folders(folder_name) for name, _ in _entries(folder, suffixes)})
 
     def find(self, folder_name: str, name: str, suffixes: Sequence[str]) -> Path | None:
-        """The file called ``name`` (with or without one of the suffixes), the first suffix winning; None where there is none."""
+        """Return the file called ``name``, with or without a suffix, or None. If several match, the first of the suffixes decides."""
         wanted = fold_name(name)
         for folder in self._search_folders(folder_name):
             entries = sorted(_entries(folder, suffixes), key=lambda entry: suffixes.index(entry[1].suffix.lower()))
@@ -40,7 +40,7 @@ class Library:
         return None
 
     def require(self, folder_name: str, name: str, suffixes: Sequence[str]) -> Path:
-        """As ``find``; raises InputError with the nearest real name."""
+        """Return the file as ``find`` does. Raises InputError with the nearest existing name if there is none."""
         found = self.find(folder_name, name, suffixes)
         if found is not None:
             return found
@@ -49,12 +49,10 @@ class Library:
         raise InputError(f"There is no “{name}” in library/{folder_name}/ ({' or '.join(suffixes)}).", hint)
 
     def read_recipe(self, name: str) -> tuple[bytes, str]:
-        """The bytes of a recipe and what it is called in sentences. Raises InputError where there is none."""
+        """Return the bytes of a recipe and its name in messages. Raises InputError if there is no such recipe."""
         path = self.require("recipes", name, (".toml",))
-        called = f"library/recipes/{path.name}"
-        descriptor = open_input(path)
-        with os.fdopen(descriptor, "rb") as file:
-            return file.read(_MAX_RECIPE_BYTES + 1), called
+        with os.fdopen(open_input(path), "rb") as file:
+            return file.read(_MAX_RECIPE_BYTES + 1), f"library/recipes/{path.name}"
 
     def _search_folders(self, folder_name: str) -> list[Path]:
         own = self._library_root / folder_name
@@ -62,9 +60,9 @@ class Library:
 
 
 def shipped_file(folder_name: str, file: str) -> Path | None:
-    """The file of that name that ships for the shelf; None where none does. ``file`` is a bare name."""
-    made = resource_path("samples", "library", folder_name, file)
-    return made if folder_name in _SHIPPED_FOLDERS and made.is_file() else None
+    """Return the shipped file ``file`` of a library folder, or None. ``file`` is a name without folders."""
+    path = resource_path("samples", "library", folder_name, file)
+    return path if folder_name in _SHIPPED_FOLDERS and path.is_file() else None
 
 
 def _entries(folder: Path, suffixes: Sequence[str]) -> list[tuple[str, Path]]:

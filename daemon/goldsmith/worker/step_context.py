@@ -17,7 +17,7 @@ from goldsmith.errors import InputError
 from goldsmith.files import fold_name
 from goldsmith.jobs import job_faults
 from goldsmith.jobs.job import InputRead, Job, JobInput
-from goldsmith.library.consents import FACES_FOLDER, find_consent, local_today
+from goldsmith.library.consent import FACES_FOLDER, find_consent, local_today
 from goldsmith.library.layers import find_layer, read_layer
 from goldsmith.library.library import Library
 from goldsmith.operation import LAYER_SUFFIXES, Deliverable, ExportedFile, Portrait, RecordValue

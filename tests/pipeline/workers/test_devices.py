@@ -231,7 +231,7 @@ def test_a_picture_over_which_a_well_device_always_fails_is_to_blame(stage: Stag
     puppet.answer(poison, DEAD)
     events = stage.collect()
     assert (kinds(events), put_back(events), paused(stage)) == (["crash"], [], "")
-    assert "fails over poison.png and works for others" in getattr(outcomes(events)[0].fault, "sentence", "")
+    assert "fails with poison.png and works with other pictures" in getattr(outcomes(events)[0].fault, "sentence", "")
 
 
 def test_work_without_a_model_proves_nothing_of_a_device(stage: Stage, pictures: Pictures) -> None:
@@ -339,7 +339,7 @@ def test_two_pictures_running_that_take_too_long_make_the_device_suspect(stage: 
     assert kinds(run_out(stage, first)) == ["timeout"]
     events = run_out(stage, second)
     assert (outcomes(events), put_back(events)) == ([], [second.id])
-    assert "two pictures running came to nothing on it; the last, b.png, took too long" in paused(stage)
+    assert "two pictures in a row failed on it; the last, b.png, took too long" in paused(stage)
     stage.later(INITIAL_PAUSE_SECONDS)
     begun(stage, second).answer(second)
     assert kinds(stage.collect()) == ["done"]
