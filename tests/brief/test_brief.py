@@ -74,18 +74,18 @@ def test_everything_that_is_wrong_is_said_at_once(faults: Faults) -> None:
         op = "save"
         """
     ) == [
-        "seeed is not known in a brief; did you mean seed?",
-        "edti is no stage of the line; did you mean edit?",
+        "seeed is not a setting of a brief; did you mean seed?",
+        "edti is not a stage of the pipeline; did you mean edit?",
         'title is 3, but must be a text in "quotes".',
         "seed is -1, but must be at least 0.",
         'working is "jpg", but must be "png" or "tiff".',
         'mask.fit is "stretch", but must be "refuse" or "scale".',
         "edit.1.factor is 9, but must be at most 4.",
-        "edit.2.fctor is no setting here; did you mean factor?",
+        "edit.2.fctor is not a setting here; did you mean factor?",
         'edit.3.op is "enlrge", but there is no such operation; did you mean enlarge?',
-        'edit.4.op is "save", which is not done in this stage; there is: enlarge, fill.',
+        'edit.4.op is "save", which is not allowed in this stage; there is: enlarge, fill.',
         "edit.5 has no `op`: each step names its operation; there is: enlarge, fill.",
-        "deliver.1.format is missing, and there is no default for it.",
+        "deliver.1.format is missing and has no default.",
     ]
 
 
@@ -93,10 +93,10 @@ def test_everything_that_is_wrong_is_said_at_once(faults: Faults) -> None:
     ("text", "expected"),
     [
         ('edit = "fill"', 'edit is "fill", but a stage is written as [[edit]] with op = "fill" on the next line.'),
-        ('[edit]\nop = "fill"', "edit is written as [edit]; a step starts with two brackets: [[edit]]."),
+        ('[edit]\nop = "fill"', "edit is written as [edit]; a step begins with two brackets: [[edit]]."),
         ("edit = 3", 'edit is 3, but a stage is written as [[edit]] with op = "…" on the next line.'),
         ('edit = [{ op = "fill" }, 3]', 'edit is [{ op = "fill" }, 3], but a stage is written as [[edit]]'),
-        ("[[edit]]\nop = 3", "edit.1 says op = 3, which is no text"),
+        ("[[edit]]\nop = 3", "edit.1 has op = 3, which is not a text"),
         ('[[edit]]\nop = "enlarge"\nfactor = "2"', 'edit.1.factor is "2", but must be a number.'),
         ('[[edit]]\nop = "enlarge"\nfactor = true', "edit.1.factor is true, but must be a number."),
         ('[[edit]]\nop = "enlarge"\nfactor = 2.5', "edit.1.factor is 2.5, but must be a whole number."),
@@ -110,7 +110,7 @@ def test_everything_that_is_wrong_is_said_at_once(faults: Faults) -> None:
         ),
         (
             '[[grade]]\nop = "tone"\nshadows = { temprature = 3 }',
-            "grade.1.shadows.temprature is no setting here; did you mean temperature?",
+            "grade.1.shadows.temprature is not a setting here; did you mean temperature?",
         ),
         ('[[grade]]\nop = "tone"\nshadows = 3', "grade.1.shadows is 3, but must be a table in { braces }."),
         ('[[grade]]\nop = "tone"\namount = [1, "2"]', 'grade.1.amount.2 is "2", but must be a number.'),
@@ -124,14 +124,14 @@ def test_everything_that_is_wrong_is_said_at_once(faults: Faults) -> None:
         ('[[grade]]\nop = "tone"\nlook = "../../etc/passwd"', 'grade.1.look is "../../etc/passwd": that is a path'),
         ('[[grade]]\nop = "tone"\nlook = "/etc/passwd"', 'grade.1.look is "/etc/passwd": that is an absolute path'),
         ('recipe = "https://example.org/x"', 'recipe is "https://example.org/x": that is an address'),
-        ('recipe = "a"\nresolved = true', "recipe cannot be named beside `resolved = true`"),
+        ('recipe = "a"\nresolved = true', "recipe cannot stand beside `resolved = true`"),
         ("seed = 4294967296", "seed is 4294967296, but must be less than 4294967296."),
         ("mask = 3", "mask is 3, but must be a table in { braces }."),
         (b"[[edit]]\nop='fill'\n" * 65, "edit has 65 steps; a stage has at most 64."),
-        (b"[[edit]]\nop='fill'\n" * 100_000, "is 1.9 MB long"),
-        (b"edit=[" + b"{}," * 80_000 + b"]", "edit says more than 5000 things"),
-        (b"\xff" * 50, "line 1 has characters that are not UTF-8"),
-        (b"k" * 5000 + b" = 1", "k" * 59 + "… is not known in a brief"),
+        (b"[[edit]]\nop='fill'\n" * 100_000, "has 1.9 MB"),
+        (b"edit=[" + b"{}," * 80_000 + b"]", "edit has more than 5000 values"),
+        (b"\xff" * 50, "line 1 has bytes that are not UTF-8"),
+        (b"k" * 5000 + b" = 1", "k" * 59 + "… is not a setting of a brief"),
     ],
 )
 def test_each_mistake_has_its_sentence(faults: Faults, text: str | bytes, expected: str) -> None:
@@ -198,7 +198,7 @@ def test_an_engine_that_is_not_to_be_had_is_a_fault_at_its_place(faults: Faults)
         "edit.2 cannot be done here: No inpaint here. Run: x",
     ]
     assert faults('[[edit]]\nop = "fill"\nmodel = "big"\n', availability=replace(stock, why_unavailable=None)) == [
-        'edit.1.model is "big", which is no model for this: there are migan.'
+        'edit.1.model is "big", which is not a model for this step; there is: migan.'
     ]
 
 
@@ -207,7 +207,7 @@ def test_what_may_still_come_needs_no_correction(read: Read) -> None:
     absent = replace(STOCK, why_unavailable=lambda need: EngineUnavailable("This waits for weights.", is_transient=True))
     with pytest.raises(BriefError, match=r"edit\.1 waits for weights") as caught:
         read('[[edit]]\nop = "fill"\n', availability=absent)
-    assert caught.value.remedy == "It goes on by itself once that is there."
+    assert caught.value.remedy == "It continues by itself once that is there."
     with pytest.raises(BriefError) as caught:
         read('[[edit]]\nop = "fill"\n[[edit]]\nop = "fill"\nmodel = "mygan"\n', availability=absent)
     assert caught.value.remedy.startswith("Correct it")

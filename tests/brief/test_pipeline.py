@@ -34,14 +34,14 @@ def test_the_line_that_is_shipped_is_the_five_folders() -> None:
         (False, False),
         (False, False),
     ]
-    edit = line.stage_named("edit")
+    edit = next(stage for stage in line.stages if stage.name == "edit")
     assert edit is not None
     assert [(step.op, dict(step.settings)) for step in edit.mask_steps] == [("inpaint", {"where": "mask"})]
 
 
 def test_stages_are_found_by_folder_and_by_name(line: Pipeline) -> None:
     """And their place down the line is known."""
-    assert line.stage_of_folder("masked") is line.stage_named("grade")
+    assert line.stage_of_folder("masked") is line.stages[2]
     assert line.stage_of_folder("delivered") is None
     assert line.final_folder == "delivered"
     assert (line.index_of("sort"), line.index_of("deliver"), line.index_of("conform")) == (0, 3, -1)
@@ -105,11 +105,11 @@ def test_everything_wrong_with_a_line_is_said_at_once(catalogue: Catalogue) -> N
         """,
         catalogue,
     ) == [
-        "colour is not known here; there is: stage.",
-        "stage.2.next is missing, and there is no default for it.",
-        "stage.2.nxt is no setting here; did you mean next?",
-        'stage.1.name is "mask", which already means something else in a brief.',
-        'stage.1.folder is "in/box": a stage\'s folder lies directly in the root, so it is one name without slashes.',
+        "colour is not a setting here; there is: stage.",
+        "stage.2.next is missing and has no default.",
+        "stage.2.nxt is not a setting here; did you mean next?",
+        'stage.1.name is "mask", which already has another meaning in a brief.',
+        'stage.1.folder is "in/box": a stage\'s folder is directly in the root, so its name has no slashes.',
         'stage.1.steps has "enlrge", but there is no such operation; did you mean enlarge?',
         'stage.3.steps is "tone", but must be a list of operations, or "*" for all.',
         "stage.3.default.1.factor is 9, but must be at most 4.",
@@ -124,16 +124,16 @@ def rows(*named: tuple[str, str, str]) -> str:
     ("text", "expected"),
     [
         (rows(("a", "x", "y"), ("b", "z", "w")), 'stage.1.next is "y", but the stage below it reads "z"'),
-        (rows(("a", "x", "y"), ("b", "y", "x")), 'stage.2.next is "x", which stage.1 reads: the line would run in a circle.'),
-        (rows(("a", "x", "x")), "the line would run in a circle"),
-        (rows(("a", "x", "y"), ("a", "y", "z")), 'stage.2.name is "a", which stage.1 has already.'),
-        (rows(("a", "x", "X")), "the line would run in a circle"),
-        (rows(("a", "x", "y"), ("b", "y", "z"), ("c", "Y", "w")), 'stage.3.folder is "Y", which stage.2 has already.'),
+        (rows(("a", "x", "y"), ("b", "y", "x")), 'stage.2.next is "x", which stage.1 reads: the pipeline would run in a circle.'),
+        (rows(("a", "x", "x")), "the pipeline would run in a circle"),
+        (rows(("a", "x", "y"), ("a", "y", "z")), 'stage.2.name is "a", which stage.1 already has.'),
+        (rows(("a", "x", "X")), "the pipeline would run in a circle"),
+        (rows(("a", "x", "y"), ("b", "y", "z"), ("c", "Y", "w")), 'stage.3.folder is "Y", which stage.2 already has.'),
         ("", "stage is missing"),
         ("stage = 3", "stage is missing"),
         ("[stage]\nname = 'a'", "stage is missing"),
         (rows(("A B", "x", "y")), 'stage.1.name is "A B", but must'),
-        ("a = [1", "a [ is never closed"),
+        ("a = [1", "a [ has no closing ]"),
     ],
 )
 def test_a_line_must_lead_from_folder_to_folder(text: str, expected: str, catalogue: Catalogue) -> None:
@@ -194,8 +194,8 @@ def test_a_set_that_is_left_open_is_closed(written: list[str], run: list[str]) -
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ([MANY, ONE + "; keep = 3"], "generate.2.keep leaves 3 pictures, but only 1 can go on."),
-        ([MANY, 'op = "regenerate"; candidates = 90', ONE], "makes 720 pictures in all; at most 100 will do."),
+        ([MANY, ONE + "; keep = 3"], "generate.2.keep leaves 3 pictures, but only 1 can move on."),
+        ([MANY, 'op = "regenerate"; candidates = 90', ONE], "makes 720 pictures in all; the limit is 100."),
     ],
 )
 def test_more_pictures_than_can_go_on_are_told_early(written: list[str], said: str) -> None:
@@ -208,4 +208,4 @@ def test_a_set_that_nothing_here_can_close_is_refused() -> None:
     """Where the stage allows no step that chooses."""
     found: list[BriefProblem] = []
     StepReader(all_operations(), found).read_steps("generate", [{"op": "regenerate", "candidates": 4}], {"regenerate"})
-    assert "makes 4 pictures, and no step that is allowed here chooses one: ask for 1." in str(found[0])
+    assert "makes 4 pictures, and no operation that is allowed here chooses one: ask for 1." in str(found[0])

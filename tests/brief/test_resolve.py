@@ -226,10 +226,10 @@ def test_what_travels_reads_like_a_brief(ask: Ask) -> None:
     )
     assert resolved is not None
     assert resolved.to_toml().decode() == (
-        "# What will be run on this picture. Edit it here and it changes.\n"
-        "# Besides its own brief it was made of library/recipes/autumn.toml.\n"
+        "# These steps will run on this picture. Edit this file to change them.\n"
+        "# Merged from the picture's own brief and library/recipes/autumn.toml.\n"
         'title = "T"\nprompt = """\na\nb"""\nseed = 0\nworking = "png"\n'
-        "resolved = true            # complete: no recipe and no campaign's brief is added\n"
+        "resolved = true            # complete: no recipe and no campaign's brief is merged in\n"
         '\n[mask]\nfit = "refuse"\n'
         '\n[[edit]]\nop = "enlarge"\nsize = [3, 4]\n'
         '\n[[grade]]\nop = "tone"\nshadows = { temperature = -12 }\n'
@@ -291,7 +291,7 @@ def test_what_travels_reads_back_as_what_was_resolved(
 
 def test_a_recipe_names_no_recipe(ask: Ask) -> None:
     """Nor is it a brief that travelled."""
-    with pytest.raises(BriefError, match=r"library/recipes/nested\.toml: recipe is named inside a recipe"):
+    with pytest.raises(BriefError, match=r"library/recipes/nested\.toml: recipe is not allowed in a recipe"):
         ask("inbox", 'recipe = "nested"\n')
 
 
@@ -354,7 +354,7 @@ def test_what_the_library_lacks_is_said_for_the_file_that_names_it_and_asked_ane
 
     with pytest.raises(BriefError) as caught:
         ask_in(line.stages[1])
-    assert caught.value.sentence.startswith('b.toml has 2 faults:\n- edit.1.model is "gone"')
+    assert caught.value.sentence.startswith('b.toml has 2 problems:\n- edit.1.model is "gone"')
     with pytest.raises(BriefError, match=r"^b\.toml: grade\.1\.look is \"warm\", but library/looks/ has no such"):
         ask_in(line.stages[2])
     assert ask_in(line.stages[2], beside=True)

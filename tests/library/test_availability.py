@@ -94,7 +94,7 @@ def test_a_missing_model_is_reported_and_its_arrival_is_noticed(studio: Studio, 
     studio.until(lambda: studio.note("selected/hero.png"), "the note")
     told = "edit.1.model cannot be done here: The weights of the model 'premium' (mine) are not where models.toml says: "
     assert told in studio.note("selected/hero.png")
-    assert "It goes on by itself once that is there." in studio.note("selected/hero.png")
+    assert "It continues by itself once that is there." in studio.note("selected/hero.png")
     assert not studio.heard("started")
     bring(tmp_path / "mine")
     studio.until(lambda: studio.folder("masked"), "the picture goes on")

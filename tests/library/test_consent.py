@@ -56,7 +56,7 @@ def test_a_missing_setting_is_named(setting: str) -> None:
         ("date = 2026-03-14T10:00:00", "date is a date or time"),
         ("date = 20260314", "date is 20260314, but "),
         ("date = 2026-11-22", "date is 2026-11-22, which is in the future"),
-        ("date = 2026-02-30", "this looks like a date, and is none"),
+        ("date = 2026-02-30", "this looks like a date but is not one"),
     ],
 )
 def test_the_date_must_be_a_day_in_the_past(written: str, message: str) -> None:
@@ -89,7 +89,7 @@ def test_names_and_scope_must_be_texts(name: str, value: str) -> None:
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name() -> None:
     """Misspell `expires`: a consent must not seem to be limited when it is not."""
-    with pytest.raises(InputError, match="expire is no setting here; did you mean expires"):
+    with pytest.raises(InputError, match="expire is not a setting here; did you mean expires"):
         _read(COMPLETE + "expire = 2027-01-01\n")
 
 
@@ -145,7 +145,7 @@ def test_a_face_without_a_consent_is_refused(faces: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "has 4 faults"), (SHORT + "expires = 2026-01-01", "before the date"), (SHORT + "expires = 2026-06-01", "has ended")],
+    [("", "has 4 problems"), (SHORT + "expires = 2026-01-01", "before the date"), (SHORT + "expires = 2026-06-01", "has ended")],
 )
 def test_an_invalid_consent_is_explained(text: str, message: str, faces: Path) -> None:
     """Check an empty, an impossible and an expired consent."""

@@ -190,7 +190,7 @@ def test_a_picture_without_a_face_is_held(share: Share) -> None:
     ("consent", "said"),
     [
         (None, "library/faces/anna.toml is missing: no consent to use this face is on file."),
-        ('person = "Anna"\n', "library/faces/anna.toml has 3 faults"),
+        ('person = "Anna"\n', "library/faces/anna.toml has 3 problems"),
         (CONSENT + "expires = 2026-01-03\n", "library/faces/anna.toml: expires is 2026-01-03, so the consent to use this face has ended."),
     ],
 )

@@ -1,1 +1,1 @@
-"""What people write in TOML: briefs, recipes, the line, the house."""
+"""The TOML files that people write: briefs, recipes, the pipeline, the settings."""

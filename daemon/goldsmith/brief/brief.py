@@ -1,4 +1,4 @@
-"""A brief or a recipe as it was written: what it says, checked as a whole, and nothing merged in yet."""
+"""A brief or a recipe as it is written, checked as a whole. Nothing is merged into it here."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from goldsmith.brief.parsing import (
     quote_value,
     read_toml,
 )
-from goldsmith.brief.pipeline import Pipeline, Step
-from goldsmith.brief.steps import OperationCatalogue, StepReader
+from goldsmith.brief.pipeline import Pipeline
+from goldsmith.brief.steps import OperationCatalogue, Step, StepReader
 from goldsmith.brief.validation_messages import validation_problems
 from goldsmith.engines import EngineNeed
 from goldsmith.ops import catalogue as all_operations
@@ -29,7 +29,7 @@ MaskFit = Literal["refuse", "scale"]
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What one file says. None where it does not speak of a thing: then another file may."""
+    """The content of one file. None marks a setting that the file does not have; another file may have it."""
 
     title: str | None = None
     prompt: str | None = None
@@ -37,19 +37,19 @@ class Brief:
     seed: int | None = None
     working: WorkingFormat | None = None
     mask_fit: MaskFit | None = None
-    # True in the brief that travels: it is complete, and nothing else is merged in.
+    # True for a brief that moves with its picture: it is complete, and nothing is merged into it.
     resolved: bool = False
-    # Its steps by stage, in the order of the line; a stage that is there with no steps is to do nothing.
+    # Steps by stage, in the order of the pipeline. A stage with no steps does nothing.
     steps_by_stage: Mapping[str, tuple[Step, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 
-# (shelf, name, suffixes) -> is there such a thing?
+# (library folder, name, suffixes) -> whether there is such a file.
 FileLookup = Callable[[str, str, tuple[str, ...]], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class EngineUnavailable:
-    """Why there is no engine for a step, as whole sentences. ``passing``: only its weights are not on this machine, and may come."""
+    """Why there is no engine for a step, as complete sentences. ``is_transient``: only its weights are missing, and may arrive."""
 
     sentence: str
     is_transient: bool = False
@@ -57,17 +57,17 @@ class EngineUnavailable:
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """What the house has that briefs may name. A None is not checked."""
+    """What briefs may name on this machine. A field that is None is not checked."""
 
-    # The names in config/models.toml by what they can be asked for.
+    # The names in config/models.toml by kind of engine.
     model_names: Mapping[str, Sequence[str]] | None = None
-    # (shelf, name, suffixes) -> is it in the library?
+    # (library folder, name, suffixes) -> whether the library has it.
     has_file: FileLookup | None = None
-    # (shelf, suffixes) -> every name there is, to find the nearest.
+    # (library folder, suffixes) -> every name, to find the nearest.
     list_names: Callable[[str, tuple[str, ...]], Sequence[str]] | None = None
-    # Why a step cannot have the engine it asks for, by name or by default; None = it can.
+    # Why there is no engine for a step, by name or by default; None if there is one.
     why_unavailable: Callable[[EngineNeed[Any]], EngineUnavailable | None] | None = None
-    # Why the face of that name in the library may not be used, as whole sentences; "" = its consent is on file.
+    # Why the face of that name may not be used, as complete sentences; "" if its consent is on file.
     why_no_consent: Callable[[str], str] | None = None
 
 
@@ -78,7 +78,7 @@ class _MaskTable(BaseModel):
 
 
 class _BriefHeader(BaseModel):
-    """What stands in a brief above its stages."""
+    """The settings of a brief above its stages."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -100,21 +100,21 @@ def read_brief(
     catalogue: OperationCatalogue | None = None,
     source: str = "",
 ) -> Brief:
-    """The brief or recipe in ``data``. ``file`` is what it is called in faults.
+    """Return the brief or recipe in ``data``. ``file`` is its name in messages.
 
-    ``source`` is noted in its steps ("" = the picture's own brief). With a ``stock``, models and things of the library that
-    are not there are faults too. Raises BriefError with everything that is wrong.
+    ``source`` is recorded in its steps; "" is the picture's own brief. With an ``availability``, missing models and library files are
+    problems too. Raises BriefError with every problem.
     """
     values = read_toml(data, file)
     stages = {stage.name: stage for stage in pipeline.stages}
-    faults: list[BriefProblem] = []
-    head = _read_header({key: value for key, value in values.items() if key not in stages}, list(stages), faults)
-    reader = StepReader(all_operations() if catalogue is None else catalogue, faults, source)
+    problems: list[BriefProblem] = []
+    head = _read_header({key: value for key, value in values.items() if key not in stages}, list(stages), problems)
+    reader = StepReader(all_operations() if catalogue is None else catalogue, problems, source)
     tables = {name: reader.read_steps(name, values[name], stage.allowed_ops) for name, stage in stages.items() if name in values}
     if availability is not None:
-        faults += availability_problems((step for steps in tables.values() for step in steps), availability)
-    if faults or head is None:
-        raise BriefError(file, faults)
+        problems += availability_problems((step for steps in tables.values() for step in steps), availability)
+    if problems or head is None:
+        raise BriefError(file, problems)
     fit = head.mask.fit if head.mask else None
     return Brief(head.title, head.prompt, head.recipe, head.seed, head.working, fit, head.resolved, MappingProxyType(tables))
 
@@ -122,23 +122,24 @@ def read_brief(
 def _read_header(raw: dict[str, object], stage_names: list[str], problems: list[BriefProblem]) -> _BriefHeader | None:
     known = [*_BriefHeader.model_fields, *stage_names]
     for key in [key for key in raw if key not in _BriefHeader.model_fields]:
-        meant = raw.pop(key)
-        if _looks_like_steps(meant):
-            problems.append(BriefProblem(key, f"is no stage of the line{did_you_mean(key, stage_names)}"))
+        if _looks_like_steps(raw.pop(key)):
+            problems.append(BriefProblem(key, f"is not a stage of the pipeline{did_you_mean(key, stage_names)}"))
         else:
-            problems.append(BriefProblem(key, f"is not known in a brief{did_you_mean(key, known)}"))
+            problems.append(BriefProblem(key, f"is not a setting of a brief{did_you_mean(key, known)}"))
     try:
         head = _BriefHeader.model_validate(raw)
     except ValidationError as error:
         problems += validation_problems(error, raw, "", _BriefHeader)
         return None
     if head.recipe is not None:
-        why = library_name_error(head.recipe)
-        if why:
-            problems.append(BriefProblem("recipe", f"is {quote_value(head.recipe)}: that {why}."))
+        reason = library_name_error(head.recipe)
+        if reason:
+            problems.append(BriefProblem("recipe", f"is {quote_value(head.recipe)}: that {reason}."))
         if head.resolved:
             problems.append(
-                BriefProblem("recipe", "cannot be named beside `resolved = true`, which says that nothing is to be added: delete one.")
+                BriefProblem(
+                    "recipe", "cannot stand beside `resolved = true`, because nothing is added to a resolved brief: delete one of them."
+                )
             )
     return head
 
@@ -149,33 +150,36 @@ def _looks_like_steps(raw: object) -> bool:
 
 
 def availability_problems(steps: Iterable[Step], availability: Availability, has_sidecar: FileLookup | None = None) -> list[BriefProblem]:
-    """Models and things of the library that steps name and the house lacks; ``beside`` knows the picture's own sidecars."""
-    return [fault for step in steps for fault in _step_problems(step, availability, has_sidecar)]
+    """Return a problem for each missing model, library file and consent of the steps.
+
+    ``has_sidecar`` tells whether one of the picture's own sidecars replaces a library file.
+    """
+    return [problem for step in steps for problem in _step_problems(step, availability, has_sidecar)]
 
 
 def _step_problems(step: Step, availability: Availability, has_sidecar: FileLookup | None) -> Iterator[BriefProblem]:
     needs = step.operation.needs()
     for need in needs.engines:
         yield from _engine_problems(step, need, availability)
-    for shelf, name, suffixes in needs.library_files:
-        if has_sidecar is not None and has_sidecar(shelf, name, suffixes):
+    for folder, name, suffixes in needs.library_files:
+        if has_sidecar is not None and has_sidecar(folder, name, suffixes):
             continue
-        if availability.has_file is not None and not availability.has_file(shelf, name, suffixes):
-            names = availability.list_names(shelf, suffixes) if availability.list_names is not None else ()
-            kinds = " or ".join(filter(None, (", ".join(suffixes[:-1]), suffixes[-1])))
+        if availability.has_file is not None and not availability.has_file(folder, name, suffixes):
+            names = availability.list_names(folder, suffixes) if availability.list_names is not None else ()
+            expected = " or ".join(filter(None, (", ".join(suffixes[:-1]), suffixes[-1])))
             yield BriefProblem(
                 _setting_location(step, name),
-                f"is {quote_value(name)}, but library/{shelf}/ has no such {kinds} file{did_you_mean(name, names)}",
+                f"is {quote_value(name)}, but library/{folder}/ has no such {expected} file{did_you_mean(name, names)}",
             )
             return
     for name in sorted(needs.consents):
-        refused = availability.why_no_consent(name) if availability.why_no_consent is not None else ""
-        if refused:
-            yield BriefProblem(_setting_location(step, name), f"is {quote_value(name)}: {refused}")
+        reason = availability.why_no_consent(name) if availability.why_no_consent is not None else ""
+        if reason:
+            yield BriefProblem(_setting_location(step, name), f"is {quote_value(name)}: {reason}")
 
 
 def _engine_problems(step: Step, need: EngineNeed[Any], availability: Availability) -> Iterator[BriefProblem]:
-    """A model that is not known, not able, or not here: told as the brief is read, long before the work gets to that step."""
+    """Yield a problem if the step's model is unknown, unsuitable or missing."""
     name, known = need.model, availability.model_names
     if name is not None and known is not None and not any(name in names for names in known.values()):
         names = known.get(need.kind.name, ())
@@ -185,16 +189,16 @@ def _engine_problems(step: Step, need: EngineNeed[Any], availability: Availabili
         return
     refusal = availability.why_unavailable(need) if availability.why_unavailable is not None else None
     if refusal is not None:
-        said = refusal.sentence
-        told = said.removeprefix("This ") if said.startswith("This ") else f"cannot be done here: {said}"
-        yield BriefProblem(step.location if name is None else _setting_location(step, name), told, refusal.is_transient)
+        reason = refusal.sentence
+        sentence = reason.removeprefix("This ") if reason.startswith("This ") else f"cannot be done here: {reason}"
+        yield BriefProblem(step.location if name is None else _setting_location(step, name), sentence, refusal.is_transient)
     elif name is not None and known is not None and name not in known.get(need.kind.name, ()):
         yield BriefProblem(
             _setting_location(step, name),
-            f"is {quote_value(name)}, which is no model for this: there are {', '.join(known.get(need.kind.name, ()))}.",
+            f"is {quote_value(name)}, which is not a model for this step; there is: {', '.join(known.get(need.kind.name, ()))}.",
         )
 
 
 def _setting_location(step: Step, value: object) -> str:
-    """The place of the setting that says ``value``."""
+    """Return the location of the setting that has ``value``."""
     return next((f"{step.location}.{key}" for key, written in step.settings.items() if written == value), step.location)

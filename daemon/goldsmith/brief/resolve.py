@@ -1,7 +1,7 @@
-"""What is to be done to one picture: its own brief, the recipe it names and the campaign's brief, made one.
+"""Resolves one picture's brief: its own brief, the recipe that it names, and the campaign's brief, merged.
 
-The brief's own steps win, stage by stage; below it stands the recipe it names, below that the campaign's brief. A picture goes
-as far as the last stage that is spoken of; stages between that are not mentioned run their default steps.
+Stage by stage the picture's own brief wins, then its recipe, then the campaign's brief. A picture goes as far as the last stage that one
+of them mentions. Stages before it that none mentions run their default steps.
 """
 
 from __future__ import annotations
@@ -27,43 +27,43 @@ from goldsmith.brief.brief import (
     read_brief,
 )
 from goldsmith.brief.parsing import BriefError, BriefProblem, check_size, read_prompt
-from goldsmith.brief.pipeline import Pipeline, Stage, Step
-from goldsmith.brief.steps import OperationCatalogue
+from goldsmith.brief.pipeline import Pipeline, Stage
+from goldsmith.brief.steps import OperationCatalogue, Step
 
-# The bytes of a file, and what the file is called in sentences.
+# The bytes of a file, and its name in messages.
 SourceFile = tuple[bytes, str]
 
-_TOML_HEADER = "# What will be run on this picture. Edit it here and it changes.\n"
+_TOML_HEADER = "# These steps will run on this picture. Edit this file to change them.\n"
 
 
 @dataclass(frozen=True)
 class ResolvedBrief:
-    """Everything that is to be done to a picture, complete: nothing else is merged in later."""
+    """The complete steps and settings for a picture; nothing is merged into them later."""
 
     title: str
     prompt: str
     seed: int
     working: WorkingFormat
     mask_fit: MaskFit
-    # Steps by stage in the order of the line; the defaults of stages in between are written out.
+    # Steps by stage in the order of the pipeline, with the default steps of stages that no file mentions.
     steps_by_stage: Mapping[str, tuple[Step, ...]]
-    # How far the brief carries the picture; it waits in the folder after that stage.
+    # The last stage that runs; then the picture waits in the next folder.
     last_stage: str
-    # The stages of the line, in order.
+    # The stages of the pipeline, in order.
     stage_names: tuple[str, ...] = field(repr=False)
-    # True for a bare mask or a prompt: good for the folder it lies in, and no brief travels on.
+    # True for a mask or a prompt without a brief: only this stage runs, and no brief moves on.
     is_single_stage: bool = False
-    # True where the picture's own brief says all this already: it travels on as it is, byte for byte.
+    # True if the picture's own brief already has all of this: that brief moves on, byte for byte.
     is_complete: bool = field(default=False, compare=False)
-    # The files it was made of beside the picture's own brief.
+    # The files that were merged, without the picture's own brief.
     source_files: tuple[str, ...] = field(default=(), compare=False)
 
     def steps_for(self, stage: Stage) -> tuple[Step, ...]:
-        """The steps of that stage; none where it passes as it is."""
+        """Return the steps of a stage; none if the picture passes it unchanged."""
         return self.steps_by_stage.get(stage.name, ())
 
     def reaches(self, stage: Stage) -> bool:
-        """True where the picture is to go through that stage; False: the brief ended before it, and the picture waits."""
+        """Return whether the picture runs through the stage. If not, its brief ended earlier and the picture waits."""
         return self.stage_names.index(stage.name) <= self.stage_names.index(self.last_stage)
 
     @cached_property
@@ -71,14 +71,23 @@ class ResolvedBrief:
         return _format_brief(self).encode()
 
     def to_toml(self) -> bytes:
-        """The brief that travels with the picture; read again it resolves to the same."""
+        """Return the brief that moves with the picture. It resolves to the same again."""
         return self._toml_bytes
 
     @cached_property
     def digest(self) -> str:
-        """sha256 (hex) of everything that is to be done, however it was written."""
-        says = [self.title, self.prompt, self.seed, self.working, self.mask_fit, self.last_stage, self.is_single_stage, self.steps_as_data]
-        return hashlib.sha256(json.dumps(says).encode()).hexdigest()
+        """SHA-256 (hex) of the steps and settings, independent of their notation."""
+        content = [
+            self.title,
+            self.prompt,
+            self.seed,
+            self.working,
+            self.mask_fit,
+            self.last_stage,
+            self.is_single_stage,
+            self.steps_as_data,
+        ]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     @property
     def steps_as_data(self) -> dict[str, list[dict[str, object]]]:
@@ -87,10 +96,10 @@ class ResolvedBrief:
 
 
 class Resolver:
-    """Makes one of all that was written for a picture, and remembers it: thousands of pictures share a campaign's brief.
+    """Merges the files written for a picture, and caches the results, because thousands of pictures share a campaign's brief.
 
-    ``recipe`` gives a recipe's bytes by its name, or raises InputError. With a ``stock``, models and things of the library that
-    are not there are said before anything runs; they are asked for each time, because the library changes.
+    ``read_recipe`` returns a recipe by name or raises InputError. With an ``availability``, missing models and library files are reported
+    before a job runs. They are checked on each call, because they come and go.
     """
 
     def __init__(
@@ -116,36 +125,36 @@ class Resolver:
         has_mask: bool = False,
         has_sidecar: FileLookup | None = None,
     ) -> ResolvedBrief | None:
-        """What is to be done to a picture that lies in ``stage.folder``; None where nothing asks for anything.
+        """Return the resolved brief of a picture in ``stage.folder``; None if no file asks for a step.
 
-        own:      ``hero.toml``; one that travelled here is complete, and the campaign's brief is not looked at.
-        prompt:   ``hero.txt``.
-        campaign: the nearest ``brief.toml`` up the campaign's folders.
-        has_mask: a mask lies beside the picture.
-        beside:   (shelf, name, suffixes) -> does a sidecar of the picture stand for that thing of the library?
-        Raises BriefError with everything that is wrong in the first file that is wrong.
+        own:         ``hero.toml``. If it moved here with the picture it is complete, and the campaign's brief is ignored.
+        prompt:      ``hero.txt``.
+        campaign:    the nearest ``brief.toml`` above the picture.
+        has_mask:    whether there is a mask beside the picture.
+        has_sidecar: (library folder, name, suffixes) -> whether a sidecar of the picture replaces that library file.
+        Raises BriefError with every problem of the first file that has one.
         """
         if own is None and campaign is None and prompt is None and not has_mask:
             return None
         text = None if prompt is None else read_prompt(*prompt)
         layers = self._layers(own, campaign)
         key = (stage.name, text, has_mask, *((layer.digest, layer.source) for layer in layers))
-        made = self._resolved.get_or_create(key, lambda: merge_layers(stage, self._pipeline, layers, text, has_mask))
-        if made is not None and self._availability is not None:
-            said = own or campaign or prompt or (b"", "the mask beside it")
-            _check_availability(made, stage.name, self._availability, has_sidecar, said[1])
-        return made
+        resolved = self._resolved.get_or_create(key, lambda: merge_layers(stage, self._pipeline, layers, text, has_mask))
+        if resolved is not None and self._availability is not None:
+            source = own or campaign or prompt or (b"", "the mask beside it")
+            _check_availability(resolved, stage.name, self._availability, has_sidecar, source[1])
+        return resolved
 
-    def is_in_library(self, shelf: str, name: str, suffixes: tuple[str, ...]) -> bool:
-        """True where the library has such a thing now; False, too, where nobody gave a library to look into."""
+    def is_in_library(self, folder: str, name: str, suffixes: tuple[str, ...]) -> bool:
+        """Return whether the library has such a file now. Without a library the answer is False."""
         return (
             self._availability is not None
             and self._availability.has_file is not None
-            and self._availability.has_file(shelf, name, suffixes)
+            and self._availability.has_file(folder, name, suffixes)
         )
 
     def _layers(self, own: SourceFile | None, campaign: SourceFile | None) -> list[BriefLayer]:
-        """The files that speak, the strongest first: own, its recipe, the campaign's brief, its recipe unless own named one."""
+        """Return the files to merge, the strongest first: own brief, its recipe, campaign's brief, its recipe if own names none."""
         layers: list[BriefLayer] = []
         if own is not None:
             layers.append(self._read_layer(own, ""))
@@ -153,10 +162,10 @@ class Resolver:
                 return layers
             layers += self._recipe_layers(layers[0].brief)
         if campaign is not None:
-            whole = self._read_layer(campaign, campaign[1])
-            own_recipe = len(layers) > 1
-            layers.append(whole)
-            layers += [] if own_recipe else self._recipe_layers(whole.brief)
+            campaign_layer = self._read_layer(campaign, campaign[1])
+            has_own_recipe = len(layers) > 1
+            layers.append(campaign_layer)
+            layers += [] if has_own_recipe else self._recipe_layers(campaign_layer.brief)
         return layers
 
     def _read_layer(self, source_file: SourceFile, source: str) -> BriefLayer:
@@ -169,16 +178,16 @@ class Resolver:
     def _recipe_layers(self, brief: Brief) -> list[BriefLayer]:
         if brief.recipe is None:
             return []
-        written = self._read_recipe(brief.recipe)
-        layer = self._read_layer(written, written[1])
+        recipe = self._read_recipe(brief.recipe)
+        layer = self._read_layer(recipe, recipe[1])
         if layer.brief.recipe is not None or layer.brief.resolved:
-            told = "is named inside a recipe; a recipe stands alone: put the steps that are meant into it."
-            raise BriefError(written[1], [BriefProblem("recipe" if layer.brief.recipe else "resolved", told)])
+            sentence = "is not allowed in a recipe, which must be complete: write the steps into the recipe itself."
+            raise BriefError(recipe[1], [BriefProblem("recipe" if layer.brief.recipe else "resolved", sentence)])
         return [layer]
 
 
 class BriefLayer(NamedTuple):
-    """One file of a resolution: the sha256 of its bytes, what it is called ("" = the picture's own brief), what it says."""
+    """One file to merge: the SHA-256 of its bytes, its name ("" = the picture's own brief), its content."""
 
     digest: str
     source: str
@@ -189,40 +198,41 @@ CachedValue = TypeVar("CachedValue")
 
 
 class _LruCache(Generic[CachedValue]):
-    """The last things made, by key."""
+    """The most recently used values, by key."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._entries: OrderedDict[object, CachedValue] = OrderedDict()
 
     def get_or_create(self, key: object, create: Callable[[], CachedValue]) -> CachedValue:
+        """Return the cached value, or create and cache it."""
         if key in self._entries:
             self._entries.move_to_end(key)
             return self._entries[key]
-        made = self._entries[key] = create()
+        value = self._entries[key] = create()
         if len(self._entries) > self._capacity:
             self._entries.popitem(last=False)
-        return made
+        return value
 
 
 def _check_availability(
     resolved: ResolvedBrief, stage: str, availability: Availability, has_sidecar: FileLookup | None, own_brief: str
 ) -> None:
-    """Raise BriefError where a step from ``stage`` on names a thing that is not there."""
+    """Raise BriefError if a step of ``stage`` or a later stage names something that is missing."""
     by_file: dict[str, list[BriefProblem]] = {}
     for name in resolved.stage_names[resolved.stage_names.index(stage) :]:
         for step in resolved.steps_by_stage.get(name, ()):
-            faults = availability_problems([step], availability, has_sidecar)
-            if faults:
-                by_file.setdefault(step.source_file or own_brief, []).extend(faults)
-    for file, faults in by_file.items():
-        raise BriefError(file, faults)
+            problems = availability_problems([step], availability, has_sidecar)
+            if problems:
+                by_file.setdefault(step.source_file or own_brief, []).extend(problems)
+    for file, problems in by_file.items():
+        raise BriefError(file, problems)
 
 
 def merge_layers(
     stage: Stage, pipeline: Pipeline, layers: Sequence[BriefLayer], prompt: str | None, has_mask: bool
 ) -> ResolvedBrief | None:
-    """The layers made one, the strongest first, for a picture in ``stage.folder``; ``text`` is what its ``hero.txt`` says."""
+    """Merge the layers, the strongest first, for a picture in ``stage.folder``. ``prompt`` is the text of its ``hero.txt``."""
     tables = {
         one.name: table
         for one in pipeline.stages
@@ -248,7 +258,7 @@ def _merge_fields(
 ) -> ResolvedBrief:
     briefs = [layer.brief for layer in layers]
     own = briefs[0].prompt if layers and not layers[0].source and not briefs[0].resolved else None
-    # What a hero.txt says stands below the picture's own brief, and above one that travelled here before it was written.
+    # A hero.txt is weaker than the picture's own brief, and stronger than a brief that moved here before hero.txt was written.
     prompts = [own, prompt or None, *(brief.prompt for brief in briefs)]
     return ResolvedBrief(
         is_complete=bool(briefs) and briefs[0].resolved and prompt is None,
@@ -267,9 +277,9 @@ def _merge_fields(
 def _implicit_steps(
     stage: Stage, pipeline: Pipeline, *, names_stages: bool, has_brief: bool, has_prompt: bool, has_mask: bool
 ) -> tuple[Step, ...] | None:
-    """The steps of a picture that no brief takes through this stage: a mask, a prompt or a brief without stages may; else None.
+    """Return the steps that a mask, a prompt or a brief without stages asks for in this stage; None if there is none of these.
 
-    spoken: a brief speaks of stages, all of them behind this one. said: there is a brief at all.
+    ``names_stages``: a brief mentions stages, all of them before this one.
     """
     if has_mask and (stage.mask_steps or has_prompt or (not names_stages and _uses_mask_later(stage, pipeline))):
         return stage.mask_steps or stage.default_steps
@@ -277,7 +287,7 @@ def _implicit_steps(
 
 
 def _uses_mask_later(stage: Stage, pipeline: Pipeline) -> bool:
-    """True where this stage or a later one has a use for a bare mask; behind that one a mask is no instruction."""
+    """Return whether this stage or a later one has steps for a mask. After the last of them a mask asks for nothing."""
     return any(one.mask_steps for one in pipeline.stages[pipeline.index_of(stage.name) :])
 
 
@@ -289,13 +299,13 @@ def _first_set(values: Iterable[FieldValue | None]) -> FieldValue | None:
 
 
 def _format_brief(resolved: ResolvedBrief) -> str:
-    """The brief as people write one: what it is about, then stage by stage, each step under its own [[heading]]."""
+    """Return the brief as people write one: its settings, then each step under its own [[heading]]."""
     parts = [_TOML_HEADER]
     if resolved.source_files:
-        parts.append(f"# Besides its own brief it was made of {', '.join(map(_comment_text, resolved.source_files))}.\n")
+        parts.append(f"# Merged from the picture's own brief and {', '.join(map(_comment_text, resolved.source_files))}.\n")
     head = {"title": resolved.title, "prompt": resolved.prompt, "seed": resolved.seed, "working": resolved.working}
     parts += [_format_pair(key, value) for key, value in head.items() if value != ""]
-    parts.append("resolved = true            # complete: no recipe and no campaign's brief is added\n")
+    parts.append("resolved = true            # complete: no recipe and no campaign's brief is merged in\n")
     parts += [f"{_format_key(name)} = []\n" for name, steps in resolved.steps_by_stage.items() if not steps]
     parts.append(f"\n[mask]\n{_format_pair('fit', resolved.mask_fit)}")
     for name, steps in resolved.steps_by_stage.items():
@@ -310,7 +320,7 @@ def _format_pair(key: str, value: object) -> str:
 
 
 def _format_value(value: object) -> str:
-    """One value on one line where it can be: tables and lists inline, several lines of text as they are."""
+    """Return a value, on one line if possible: tables and lists inline, texts of several lines as they are."""
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{_format_key(key)} = {_format_value(inner)}" for key, inner in value.items()) + " }"
     if isinstance(value, list | tuple):

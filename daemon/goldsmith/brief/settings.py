@@ -1,4 +1,4 @@
-"""``config/goldsmith.toml``: how this house works. Flags override the environment (``GOLDSMITH_QUIET=5``), which overrides the file."""
+"""The settings in ``config/goldsmith.toml``. Flags override the environment (``GOLDSMITH_QUIET=5``), which overrides the file."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def _default_worker_memory_mb() -> int:
 
 
 def _require_absolute(path: Path) -> Path:
-    whole = path.expanduser()
-    if not whole.is_absolute():
-        raise ValueError("it must be a whole path, starting with / or ~")
-    return whole
+    expanded = path.expanduser()
+    if not expanded.is_absolute():
+        raise ValueError("it must be an absolute path, starting with / or ~")
+    return expanded
 
 
 def _require_gpu_name(name: str) -> str:
@@ -65,59 +65,59 @@ Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
 class Settings(BaseSettings):
-    """How this house works. Every field is a line of config/goldsmith.toml and an environment variable; some are flags too."""
+    """The settings of one installation. Each field is a key of config/goldsmith.toml and an environment variable; some are flags too."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", env_prefix=_PREFIX, allow_inf_nan=False, use_attribute_docstrings=True, env_ignore_empty=True
     )
 
     root: AbsolutePath | None = None
-    """The folder that holds inbox/ and the others; --root says it on the command line."""
+    """The folder that holds inbox/ and the other folders. On the command line: --root."""
     state_dir: AbsolutePath | None = None
-    """Where the journal lies: a local disk, outside the share. Left out: the service's state directory, or ~/.local/state/goldsmith."""
+    """The journal's folder: on a local disk, outside the share. Left out: the service's state directory, or ~/.local/state/goldsmith."""
     models_dir: AbsolutePath | None = None
-    """Where weights lie. Left out: ~/.local/share/goldsmith/models."""
+    """The folder of the weights. Left out: ~/.local/share/goldsmith/models."""
 
     quiet: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
-    """Seconds a file must have been unchanged before it counts as complete."""
+    """Seconds for which a file must be unchanged before it counts as complete."""
     breath: Seconds = 0.15
-    """Seconds after the last sign of writing when work on a file may begin; its result still waits for `quiet`."""
+    """Seconds after the last change when a job on a file may begin. Its result still waits for `quiet`."""
     weak_quiet: Annotated[float, Field(ge=0.1, le=3600)] = 10.0
-    """The same as `quiet` where it cannot be asked whether somebody is writing (network mounts, other users' files)."""
+    """Like `quiet`, for files of which the system cannot tell whether somebody is writing them (network mounts, other users' files)."""
     gather: Seconds = 2.0
-    """Seconds to wait for more sidecars after the last one came, where no step says what it needs."""
+    """Seconds to wait for more sidecars after the last one arrived, if no step says which ones it needs."""
     broken_after: Annotated[float, Field(ge=1, le=86_400)] = 30.0
-    """Seconds of silence after which a picture that ends too soon is called broken."""
+    """Seconds without a change after which a truncated picture counts as broken."""
     sweep: Annotated[float, Field(ge=5, le=86_400)] = 600.0
-    """Seconds between two readings of the folders where events arrive."""
+    """Seconds between two scans of folders for which events arrive."""
     poll: Annotated[float, Field(ge=0.2, le=3600)] = 2.0
-    """Seconds between two readings of a folder from which no events arrive."""
+    """Seconds between two scans of a folder for which no events arrive."""
 
     cpu_workers: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=_default_cpu_workers)
-    """How many jobs run at once on the CPU. Left out: one less than the cores, at most 4."""
+    """How many jobs run on the CPU at once. Left out: the number of cores minus one, at most 4."""
     devices: Literal["auto", "cpu"] | Annotated[tuple[DeviceName, ...], Field(min_length=1)] = "auto"
-    """What the lane `gpu` works on: "auto" = every GPU that torch can use, else the CPU; "cpu"; or a list such as ["cuda:1"]."""
+    """The devices of the queue `gpu`: "auto" = every GPU that torch can use, or else the CPU; "cpu"; or a list such as ["cuda:1"]."""
     together: Annotated[int, Field(ge=1, le=8)] = 4
-    """How many jobs that are alike a GPU works on at once. More is faster; with 1 a seed gives the same bytes whatever else waits."""
+    """How many similar jobs a GPU runs as one batch. More is faster. With 1, a seed gives the same bytes whatever other jobs wait."""
     threads: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=_default_threads)
-    """Threads of each job. Left out: the cores divided among the lanes. Another number may change pixels by 1/255; it is recorded."""
+    """Threads of each job. Left out: the cores divided by the workers. Another number may change pixels by 1/255; it is recorded."""
     worker_memory_mb: Annotated[int, Field(ge=512, le=2**24)] = Field(default_factory=_default_worker_memory_mb)
-    """Memory one lane may use. Left out: half of the machine's."""
+    """Memory in MB that one worker may use. Left out: half of the machine's memory."""
     job_seconds: Annotated[float, Field(ge=1, le=86_400)] = 900.0
     """Seconds after which a job is stopped."""
     max_pixels: Annotated[int, Field(ge=1_000_000, le=10_000_000_000)] = 200_000_000
     """The largest picture that is opened, in pixels."""
     attempts: Annotated[int, Field(ge=1, le=10)] = 2
-    """How often a picture may bring its lane down before it gets a problem note."""
+    """How often a picture may crash its worker before it gets a problem note."""
     retry_machine: Annotated[float, Field(ge=0.5, le=3600)] = 10.0
-    """Seconds after which a lane that paused for the machine (full disk, missing mount, dead device) tries again."""
+    """Seconds after which a paused queue tries again (full disk, missing mount, dead device)."""
     drain: Seconds = 20.0
-    """Seconds that running jobs get to finish when the service is stopped."""
+    """Seconds that running jobs get to finish when the service stops."""
 
     log_format: Literal["auto", "json", "console"] = "auto"
     """auto = colour on a terminal, JSON elsewhere."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """What is logged at least."""
+    """The lowest level that is logged."""
 
     @classmethod
     def settings_customise_sources(
@@ -128,10 +128,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags, then the environment, then the file, which ``read_settings`` hands in under a name of its own."""
-        given = dict(init_settings())
-        written = given.pop(_FILE_VALUES, {})
-        return InitSettingsSource(settings_cls, given), env_settings, InitSettingsSource(settings_cls, written)
+        """Return the sources by precedence: flags, environment, file. ``read_settings`` passes the file's values under a reserved name."""
+        flags = dict(init_settings())
+        file_values = flags.pop(_FILE_VALUES, {})
+        return InitSettingsSource(settings_cls, flags), env_settings, InitSettingsSource(settings_cls, file_values)
 
 
 _FILE_VALUES = "_written"
@@ -139,28 +139,28 @@ _FILE_VALUES = "_written"
 
 @dataclass(frozen=True, slots=True)
 class ConfigDir:
-    """Where the configuration is read from; a file that is not in ``folder`` is the one that travels with the program."""
+    """The folder of the configuration. For a file that ``folder`` lacks, the shipped one is used."""
 
     folder: Path | None
 
     def path_of(self, name: str) -> Path:
-        """The path of ``goldsmith.toml``, ``pipeline.toml`` or ``models.toml``."""
+        """Return the path of ``goldsmith.toml``, ``pipeline.toml`` or ``models.toml``."""
         own = None if self.folder is None else self.folder / name
         return own if own is not None and own.exists() else resource_path("config", name)
 
 
 def find_config(explicit: Path | None = None, root: Path | None = None, environ: Mapping[str, str] = os.environ) -> ConfigDir:
-    """--config, else GOLDSMITH_CONFIG, else ROOT/config, else what travels with the program.
+    """Return the folder of the configuration: --config, or else GOLDSMITH_CONFIG, ROOT/config, the shipped files.
 
-    Raises UsageError where the folder that was named is none, and where ROOT/config could be changed by those who only drop
-    pictures: it says what is run on this machine.
+    Raises UsageError if the given folder does not exist, or if other users can change ROOT/config: people who may drop pictures there
+    could then decide what runs on this machine.
     """
     named = explicit or (Path(environ[f"{_PREFIX}CONFIG"]) if environ.get(f"{_PREFIX}CONFIG") else None)
     if named is not None:
         folder = named.expanduser().absolute()
         if not folder.is_dir():
             raise UsageError(
-                f"{named} is no folder to read the configuration from.", "Name the folder that holds goldsmith.toml and pipeline.toml."
+                f"The configuration folder {named} does not exist.", "Name the folder that holds goldsmith.toml and pipeline.toml."
             )
         return ConfigDir(folder)
     if root is None or not os.path.lexists(root / "config"):
@@ -172,59 +172,59 @@ def find_config(explicit: Path | None = None, root: Path | None = None, environ:
 
 
 def _require_trusted_owner(path: Path) -> None:
-    """Raise UsageError where others than this user and root may write to ``path``; nothing there is fine."""
+    """Raise UsageError if users other than this one and root may write to ``path``. A missing path is accepted."""
     try:
         status = path.lstat()
     except FileNotFoundError:
         return
     if stat.S_ISLNK(status.st_mode):
-        why = "is a link"
+        reason = "is a link"
     elif status.st_uid not in (0, os.geteuid()):
-        why = "belongs to another user"
+        reason = "belongs to another user"
     elif status.st_mode & 0o022:
-        why = "can be changed by others"
+        reason = "can be changed by others"
     else:
         return
     raise UsageError(
-        f"{path} {why}, and it lies on the share: whoever drops pictures there could change what is run.",
-        f"chmod go-w {path} as its owner, or keep the configuration elsewhere and name it with --config.",
+        f"{path} {reason}, and it is on the share: anybody who drops pictures there could change what runs.",
+        f"Run chmod go-w {path} as its owner, or keep the configuration elsewhere and name its folder with --config.",
     )
 
 
 def read_config(path: Path) -> bytes:
-    """The bytes of a configuration file. Raises UsageError where it cannot be read or is no configuration file by its size."""
+    """Return the bytes of a configuration file. Raises UsageError if it cannot be read or is too large."""
     try:
-        with path.open("rb") as opened:
-            data = opened.read(MAX_FILE_BYTES + 1)
-            check_size(os.fstat(opened.fileno()).st_size, str(path))
-    except BriefError as fault:
-        raise ConfigError(str(path), fault.problems) from None
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+            check_size(os.fstat(file.fileno()).st_size, str(path))
+    except BriefError as error:
+        raise ConfigError(str(path), error.problems) from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", "The service's user must be able to read it.") from None
     return data
 
 
 def read_settings(data: bytes, file: str, environ: Mapping[str, str] = os.environ, **flags: object) -> Settings:
-    """The house in a TOML file called ``file``, the environment and flags (None = not given).
+    """Return the settings from a TOML file called ``file``, the environment and flags (None = not given).
 
-    Raises ConfigError with everything that is wrong, each with the file, variable or flag it stands in.
+    Raises ConfigError with every problem, each with its file, variable or flag.
     """
     try:
-        written = read_toml(data, file)
-    except BriefError as fault:
-        raise ConfigError(file, fault.problems) from None
+        file_values = read_toml(data, file)
+    except BriefError as error:
+        raise ConfigError(file, error.problems) from None
     given = {key: value for key, value in flags.items() if value is not None}
     try:
-        return Settings(**given, **{_FILE_VALUES: written})  # type: ignore[arg-type]
+        return Settings(**given, **{_FILE_VALUES: file_values})  # type: ignore[arg-type]
     except ValidationError as error:
         variables = {name: environ[name] for name in (f"{_PREFIX}{field.upper()}" for field in Settings.model_fields) if name in environ}
-        said = {**written, **{name.removeprefix(_PREFIX).lower(): value for name, value in variables.items()}, **given}
-        faults = [_at_origin(fault, given, variables) for fault in validation_problems(error, said, "", Settings)]
-        raise ConfigError(file, faults) from None
+        values = {**file_values, **{name.removeprefix(_PREFIX).lower(): value for name, value in variables.items()}, **given}
+        problems = [_at_origin(problem, given, variables) for problem in validation_problems(error, values, "", Settings)]
+        raise ConfigError(file, problems) from None
 
 
 def _at_origin(problem: BriefProblem, flags: Mapping[str, object], variables: Mapping[str, str]) -> BriefProblem:
-    """The fault with the place a person wrote it at: a flag, a variable or the file's own key."""
+    """Return the problem with its place of origin: a flag, a variable or a key of the file."""
     if problem.location in flags:
         return BriefProblem(f"--{problem.location.replace('_', '-')}", problem.sentence)
     variable = f"{_PREFIX}{problem.location.upper()}"

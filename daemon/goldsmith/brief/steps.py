@@ -1,4 +1,4 @@
-"""Steps as they are written: a list of tables, each one operation with its settings."""
+"""Steps as they are written: a list of tables, each of them one operation with its settings."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ OperationCatalogue = Mapping[str, type[Operation]]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation with its settings. ``settings`` is what was written, ``operation`` the same, checked."""
+    """One operation with its settings. ``settings`` is as written, ``operation`` the same, validated."""
 
     op: str
     operation: Operation
     settings: Mapping[str, object]
-    # Where it stands in its file: ``edit.1``.
+    # The step's place in its file: ``edit.1``.
     location: str = field(default="", compare=False)
-    # The file it was written in; "" where that is the picture's own brief.
+    # The step's file; "" for the picture's own brief.
     source_file: str = field(default="", compare=False)
 
 
 class StepReader:
-    """Reads the steps of one file and gathers what is wrong with them."""
+    """Reads the steps of one file and collects their problems."""
 
     def __init__(self, catalogue: OperationCatalogue, problems: list[BriefProblem], source: str = "") -> None:
         self._catalogue = catalogue
@@ -44,24 +44,24 @@ class StepReader:
         self._source = source
 
     def read_steps(self, location: str, raw: object, allowed: Collection[str] | None) -> tuple[Step, ...]:
-        """The steps in ``written`` that are right; what is wrong with the others is in the faults. ``allowed_misreads`` None = all."""
-        if not isinstance(raw, list) or not all(isinstance(one, dict) for one in raw):
+        """Return the valid steps in ``raw`` and add the problems of the others. ``allowed`` names the operations; None = all."""
+        if not isinstance(raw, list) or not all(isinstance(table, dict) for table in raw):
             self._problems.append(_not_a_list(location, raw))
             return ()
         if len(raw) > MAX_STEPS:
             self._problems.append(BriefProblem(location, f"has {len(raw)} steps; a stage has at most {MAX_STEPS}."))
             return ()
-        steps = (self._read_step(f"{location}.{number}", one, allowed) for number, one in enumerate(raw, 1))
-        right = tuple(step for step in steps if step is not None)
-        self._check_output_names(right)
+        steps = (self._read_step(f"{location}.{number}", table, allowed) for number, table in enumerate(raw, 1))
+        valid = tuple(step for step in steps if step is not None)
+        self._check_output_names(valid)
         return (
-            self._with_closing_step(right, allowed_ops=sorted(self._catalogue if allowed is None else allowed))
-            if len(right) == len(raw)
-            else right
+            self._with_closing_step(valid, allowed_ops=sorted(self._catalogue if allowed is None else allowed))
+            if len(valid) == len(raw)
+            else valid
         )
 
     def _check_output_names(self, steps: Sequence[Step]) -> None:
-        """Two files of one name would be one too few."""
+        """Add a problem for each output that has the same name as an earlier one."""
         makers: dict[str, Step] = {}
         for step in steps:
             for tail in step.operation.tails() if isinstance(step.operation, FileOperation) else ():
@@ -72,8 +72,11 @@ class StepReader:
                     )
 
     def _with_closing_step(self, steps: tuple[Step, ...], allowed_ops: Sequence[str]) -> tuple[Step, ...]:
-        """The steps with one that chooses behind a set that nobody closes: only one picture goes on, and which one is to be on record."""
-        opener, left, count, behind = None, "", 1, 0
+        """Return the steps, with a closing step behind a set that no step closes.
+
+        Only one picture moves on, and the record must tell which one.
+        """
+        opener, setting, count, position = None, "", 1, 0
         for number, step in enumerate(steps, 1):
             operation = step.operation
             if isinstance(operation, FileOperation) and count > 1:
@@ -81,42 +84,42 @@ class StepReader:
             if isinstance(operation, SetOperation):
                 before, count = count, operation.max_results(count)
                 if count > MAX_SET_SIZE:
-                    self._problems.append(BriefProblem(step.location, f"makes {count} pictures in all; at most {MAX_SET_SIZE} will do."))
+                    self._problems.append(BriefProblem(step.location, f"makes {count} pictures in all; the limit is {MAX_SET_SIZE}."))
                     return steps
                 if count > before:
-                    opener, left, behind = step, "", number
+                    opener, setting, position = step, "", number
                 else:
-                    left = _setting_location(step.location, step.settings, count)
+                    setting = _setting_location(step.location, step.settings, count)
         if opener is None or count <= 1:
             return steps
-        if left:
-            self._problems.append(BriefProblem(left, f"leaves {count} pictures, but only 1 can go on."))
+        if setting:
+            self._problems.append(BriefProblem(setting, f"leaves {count} pictures, but only 1 can move on."))
             return steps
-        kinds = {word: self._catalogue[word] for word in allowed_ops if word in self._catalogue}
-        closer = next((word for word, kind in kinds.items() if issubclass(kind, SetOperation) and kind.closes_set), None)
+        available = {op: self._catalogue[op] for op in allowed_ops if op in self._catalogue}
+        closer = next((op for op, kind in available.items() if issubclass(kind, SetOperation) and kind.closes_set), None)
         if closer is None:
             self._problems.append(
-                BriefProblem(opener.location, f"makes {count} pictures, and no step that is allowed here chooses one: ask for 1.")
+                BriefProblem(opener.location, f"makes {count} pictures, and no operation that is allowed here chooses one: ask for 1.")
             )
             return steps
-        added = Step(closer, kinds[closer](), MappingProxyType({}), location=opener.location, source_file=self._source)
-        return (*steps[:behind], added, *steps[behind:])
+        added = Step(closer, available[closer](), MappingProxyType({}), location=opener.location, source_file=self._source)
+        return (*steps[:position], added, *steps[position:])
 
     def _read_step(self, location: str, raw: dict[str, object], allowed: Collection[str] | None) -> Step | None:
         op = raw.get("op")
-        words = sorted(self._catalogue if allowed is None else set(allowed) & set(self._catalogue))
+        names = sorted(self._catalogue if allowed is None else set(allowed) & set(self._catalogue))
         if not isinstance(op, str):
-            told = "has no `op`" if op is None else f"says op = {quote_value(op)}, which is no text"
-            self._problems.append(BriefProblem(location, f"{told}: each step names its operation{did_you_mean('', words)}"))
+            sentence = "has no `op`" if op is None else f"has op = {quote_value(op)}, which is not a text"
+            self._problems.append(BriefProblem(location, f"{sentence}: each step names its operation{did_you_mean('', names)}"))
             return None
         if op not in self._catalogue:
             self._problems.append(
-                BriefProblem(f"{location}.op", f"is {quote_value(op)}, but there is no such operation{did_you_mean(op, words)}")
+                BriefProblem(f"{location}.op", f"is {quote_value(op)}, but there is no such operation{did_you_mean(op, names)}")
             )
             return None
-        if op not in words:
+        if op not in names:
             self._problems.append(
-                BriefProblem(f"{location}.op", f"is {quote_value(op)}, which is not done in this stage{did_you_mean('', words)}")
+                BriefProblem(f"{location}.op", f"is {quote_value(op)}, which is not allowed in this stage{did_you_mean('', names)}")
             )
             return None
         settings = {key: value for key, value in raw.items() if key != "op"}
@@ -131,25 +134,27 @@ class StepReader:
         except ValidationError as error:
             self._problems.extend(validation_problems(error, settings, location, operation_type))
             return None
-        bent = coercion_problems(settings, operation, location)
-        if bent:
-            self._problems.extend(bent)
+        coerced = coercion_problems(settings, operation, location)
+        if coerced:
+            self._problems.extend(coerced)
             return None
-        wrong = [(name, library_name_error(name)) for _, name, _ in operation.needs().library_files]
+        reasons = [(name, library_name_error(name)) for _, name, _ in operation.needs().library_files]
         self._problems.extend(
-            BriefProblem(_setting_location(location, settings, name), f"is {quote_value(name)}: that {why}.") for name, why in wrong if why
+            BriefProblem(_setting_location(location, settings, name), f"is {quote_value(name)}: that {reason}.")
+            for name, reason in reasons
+            if reason
         )
-        return operation if not any(why for _, why in wrong) else None
+        return operation if not any(reason for _, reason in reasons) else None
 
 
 def _setting_location(location: str, settings: Mapping[str, object], value: object) -> str:
-    """The place of the setting that has this value."""
+    """Return the location of the setting that has this value."""
     return next((f"{location}.{key}" for key, written in settings.items() if written == value), location)
 
 
 def _not_a_list(location: str, raw: object) -> BriefProblem:
     if isinstance(raw, dict):
-        return BriefProblem(location, f"is written as [{location}]; a step starts with two brackets: [[{location}]].")
+        return BriefProblem(location, f"is written as [{location}]; a step begins with two brackets: [[{location}]].")
     if isinstance(raw, str):
         return BriefProblem(
             location, f"is {quote_value(raw)}, but a stage is written as [[{location}]] with op = {quote_value(raw)} on the next line."

@@ -1,4 +1,4 @@
-"""What a checked model found wrong, as plain sentences: ``factor is 9, but must be at most 4``."""
+"""Validation errors as plain sentences: ``factor is 9, but must be at most 4``."""
 
 from __future__ import annotations
 
@@ -43,31 +43,34 @@ _RULE_TEMPLATES = {
 
 
 def validation_problems(error: ValidationError, raw: object, location: str, model: type[BaseModel]) -> list[BriefProblem]:
-    """The faults in ``error``, one to a place, in the order of the settings.
+    """Return the problems in ``error``, one for each location, in the order of the settings.
 
-    ``written`` is what was validated, ``place`` where it stands (``edit.1``), ``model`` what it was checked against.
+    ``raw`` is the validated value, ``location`` its place (``edit.1``), ``model`` the class that validated it.
     """
-    said: dict[tuple[str | int, ...], list[tuple[str, str]]] = {}
-    for one in error.errors(include_url=False):
-        path = _setting_path(one["loc"], raw)
-        said.setdefault(path, []).append((one["type"], _rule_text(one["type"], one["msg"], one.get("ctx", {}))))
-    # Of a union the branch that came furthest says it best.
-    shallow = {path[:length] for path in said for length in range(len(path))}
-    deepest = [path for path in said if path not in shallow]
-    return [_problem_at(path, said[path], raw, location, model) for path in deepest]
+    rules_by_path: dict[tuple[str | int, ...], list[tuple[str, str]]] = {}
+    for each in error.errors(include_url=False):
+        path = _setting_path(each["loc"], raw)
+        rules_by_path.setdefault(path, []).append((each["type"], _rule_text(each["type"], each["msg"], each.get("ctx", {}))))
+    # The branch of a union that validated furthest has the most useful message.
+    shallow = {path[:length] for path in rules_by_path for length in range(len(path))}
+    deepest = [path for path in rules_by_path if path not in shallow]
+    return [_problem_at(path, rules_by_path[path], raw, location, model) for path in deepest]
 
 
 def coercion_problems(raw: object, parsed: object, location: str) -> list[BriefProblem]:
-    """The places where a value was bent into another kind: ``"2"`` for 2, true for 1. A person meant something else there.
+    """Return a problem for each value that validation converted to another type, such as ``"2"`` to 2 or true to 1.
 
-    ``written`` is what was validated, ``made`` what came of it; where a validator changed the shape, its leaves count.
+    A person who writes such a value means something else. ``raw`` is the value as written, ``parsed`` the result. If a validator changed
+    the structure, the types of its leaves count.
     """
     if isinstance(raw, Mapping):
         inner = [(key, value, _child(parsed, key)) for key, value in raw.items()]
-        return [fault for key, value, into in inner for fault in coercion_problems(value, into, f"{location}.{key}")]
+        return [problem for key, value, into in inner for problem in coercion_problems(value, into, f"{location}.{key}")]
     if isinstance(raw, list):
         pairs = zip(raw, parsed, strict=True) if isinstance(parsed, list | tuple) and len(parsed) == len(raw) else ()
-        return [fault for number, (value, into) in enumerate(pairs, 1) for fault in coercion_problems(value, into, f"{location}.{number}")]
+        return [
+            problem for number, (value, into) in enumerate(pairs, 1) for problem in coercion_problems(value, into, f"{location}.{number}")
+        ]
     kinds = set(_leaf_kinds(parsed))
     if not kinds or _KIND_NAMES.get(type(raw)) in kinds or None in kinds:
         return []
@@ -78,7 +81,7 @@ _KIND_NAMES: dict[type, str] = {bool: "true or false", int: "a number", float: "
 
 
 def _leaf_kinds(parsed: object) -> Iterator[str | None]:
-    """The kinds of the leaves of a value; None for one that is written in some way of its own."""
+    """Yield the kinds of the leaves of a value; None for a leaf with its own notation."""
     if isinstance(parsed, list | tuple):
         for inner in parsed:
             yield from _leaf_kinds(inner)
@@ -91,13 +94,13 @@ def _child(parsed: object, key: str) -> object:
 
 
 def _setting_path(loc: Sequence[str | int], raw: object) -> tuple[str | int, ...]:
-    """``loc`` without what is no key of the writing: the branches of a union are named in it too."""
+    """Return ``loc`` without the names of a union's branches, which are not keys in the file."""
     path: list[str | int] = []
     here = raw
     for index, part in enumerate(loc):
         if isinstance(here, Mapping) and isinstance(part, str):
             if part not in here:
-                # A missing setting is the last part; a union's branch that happens to be last is none.
+                # A missing setting is the last part. A union's branch can be last, too.
                 return (*path, part) if index == len(loc) - 1 else tuple(path)
             path.append(part)
             here = here[part]
@@ -112,18 +115,18 @@ def _setting_path(loc: Sequence[str | int], raw: object) -> tuple[str | int, ...
 def _problem_at(
     path: tuple[str | int, ...], rules: Sequence[tuple[str, str]], raw: object, location: str, model: type[BaseModel]
 ) -> BriefProblem:
-    told = ".".join([*([location] if location else []), *(str(part + 1 if isinstance(part, int) else part) for part in path)])
+    place = ".".join([*([location] if location else []), *(str(part + 1 if isinstance(part, int) else part) for part in path)])
     kinds = {kind for kind, _ in rules}
     if kinds == {"extra_forbidden"}:
-        return BriefProblem(told, f"is no setting here{did_you_mean(str(path[-1]), _setting_names(model, path[:-1]))}")
+        return BriefProblem(place, f"is not a setting here{did_you_mean(str(path[-1]), _setting_names(model, path[:-1]))}")
     if kinds == {"missing"}:
-        return BriefProblem(told, "is missing, and there is no default for it.")
+        return BriefProblem(place, "is missing and has no default.")
     value = _value_at(raw, path)
     sentences = [rule for kind, rule in rules if kind in ("value_error", "assertion_error")]
     if sentences:
-        return BriefProblem(told, f"is {quote_value(value)}: {_with_full_stop(sentences[0])}")
+        return BriefProblem(place, f"is {quote_value(value)}: {_with_full_stop(sentences[0])}")
     unique = dict.fromkeys(rule for kind, rule in rules if kind not in ("missing", "extra_forbidden"))
-    return BriefProblem(told, f"is {quote_value(value)}, but {' or '.join(unique)}.")
+    return BriefProblem(place, f"is {quote_value(value)}, but {' or '.join(unique)}.")
 
 
 def _rule_text(kind: str, message: str, ctx: Mapping[str, Any]) -> str:
@@ -137,7 +140,7 @@ def _rule_text(kind: str, message: str, ctx: Mapping[str, Any]) -> str:
 
 
 def _number(value: object) -> str:
-    """A bound as people write it: 4, not 4.0."""
+    """Return a bound as people write it: 4, not 4.0."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
@@ -156,7 +159,7 @@ def _value_at(raw: object, path: Iterable[str | int]) -> object:
 
 
 def _setting_names(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
-    """Names of the settings at ``path`` below ``model``."""
+    """Return the names of the settings at ``path`` in ``model``."""
     here: type[BaseModel] | None = model
     for part in path:
         if here is None or isinstance(part, int):
@@ -167,8 +170,8 @@ def _setting_names(model: type[BaseModel], path: Sequence[str | int]) -> list[st
 
 
 def _model_in(annotation: object) -> type[BaseModel] | None:
-    """The first model an annotation speaks of: ``Band``, ``Band | None``, ``tuple[Band, ...]``."""
+    """Return the first model in an annotation: ``Band``, ``Band | None``, ``tuple[Band, ...]``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    inner = (_model_in(one) for one in getattr(annotation, "__args__", ()))
+    inner = (_model_in(argument) for argument in getattr(annotation, "__args__", ()))
     return next((found for found in inner if found is not None), None)
