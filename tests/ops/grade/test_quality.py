@@ -1,4 +1,4 @@
-"""grade, as an art director would look at it: no steps in slopes, the same look at any size, and nothing done where nothing is asked."""
+"""Picture quality of grade: smooth ramps, the same look at any size, and no change by neutral settings."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def _graded(picture: Picture, settings: dict[str, object], seed: int = 5) -> Pic
 
 
 def _ramp() -> Picture:
-    """Black to white over 8192 px, in codes of 16 bits."""
+    """Return a ramp from black to white over 8192 px, in 16-bit codes."""
     codes = np.round(np.linspace(0, 65535, 8192)).astype(np.float32) / np.float32(65535)
     return Picture(freeze(np.repeat(np.repeat(codes[None, :, None], 3, axis=2), 2, axis=0)), depth=16)
 
 
 @pytest.mark.parametrize("settings", _USUAL)
-def test_a_slope_stays_a_slope(settings: dict[str, object]) -> None:
-    """In 16 bits a ramp never turns round, has no step of more than 40 codes, and is not posterised until it reaches white."""
-    made = _graded(_ramp(), settings).to_codes()[0].astype(int)
-    steps = np.diff(made, axis=0)
+def test_ramps_stay_smooth(settings: dict[str, object]) -> None:
+    """16-bit ramps stay monotone without steps above 40 codes and without posterisation until they reach white."""
+    codes = _graded(_ramp(), settings).to_codes()[0].astype(int)
+    steps = np.diff(codes, axis=0)
     assert steps.min() >= 0
     assert steps.max() <= 40
-    inner = (made[1:] < 65535) & (made[1:] > 0)
+    inner = (codes[1:] < 65535) & (codes[1:] > 0)
     assert (steps[inner] > 0).mean() > 0.99
 
 
@@ -52,18 +52,18 @@ def test_a_slope_stays_a_slope(settings: dict[str, object]) -> None:
     "settings", [*_USUAL, {"vignette": {"amount": 40}}, {"halation": {"amount": 50}}, {"grain": {"amount": 25, "colour": 40}}]
 )
 def test_alpha_stays_and_the_same_seed_gives_the_same_picture(settings: dict[str, object]) -> None:
-    """Each setting alone on a picture with alpha."""
+    """Settings keep alpha and depth and are reproducible, one by one, on a picture with alpha."""
     alpha = freeze(np.random.default_rng(1).random((120, 160), dtype=np.float32))
     picture = Picture(freeze(data.coffee()[40:160, 100:260].astype(np.float32) / np.float32(255)), alpha=alpha)
-    one, again = (_graded(picture, settings) for _ in range(2))
-    assert one.alpha is picture.alpha
-    assert one.depth == picture.depth
-    assert np.array_equal(one.pixels, again.pixels)
-    assert not np.array_equal(one.pixels, picture.pixels)
+    first, second = (_graded(picture, settings) for _ in range(2))
+    assert first.alpha is picture.alpha
+    assert first.depth == picture.depth
+    assert np.array_equal(first.pixels, second.pixels)
+    assert not np.array_equal(first.pixels, picture.pixels)
 
 
-def test_a_white_that_is_neutral_already_changes_nothing() -> None:
-    """Naming a grey as white gives the very picture."""
+def test_a_neutral_white_reference_changes_nothing() -> None:
+    """Naming a grey as white returns the picture itself."""
     picture = _ramp()
     assert _graded(picture, {"white_balance": {"white": "#808080"}}) is picture
     assert _graded(picture, {"white_balance": {"white": "#807f80"}}) is not picture
@@ -79,12 +79,12 @@ def test_a_white_that_is_neutral_already_changes_nothing() -> None:
     ],
 )
 def test_lens_and_film_look_the_same_at_any_size(settings: dict[str, object]) -> None:
-    """A lamp in the dark at 4 sizes' distance: graded large and made small, or made small and graded, within two codes."""
+    """Grading a large picture and reducing it equals grading the reduced one, within two codes."""
     down, across = np.mgrid[:1200, :1600].astype(np.float32)
     lamp = np.exp(-((down - 500) ** 2 + (across - 700) ** 2) / (2 * 90**2))
     large = np.repeat((0.15 + 0.85 * lamp)[:, :, None], 3, axis=2).astype(np.float32)
     small = cv2.resize(large, (400, 300), interpolation=cv2.INTER_AREA)
-    made = cv2.resize(_graded(Picture(freeze(large)), settings).pixels, (400, 300), interpolation=cv2.INTER_AREA)
-    own = _graded(Picture(freeze(small)), settings).pixels
-    assert np.abs(made - own).max() * 255 < 2
-    assert np.abs(own - small).max() * 255 > 10
+    reduced = cv2.resize(_graded(Picture(freeze(large)), settings).pixels, (400, 300), interpolation=cv2.INTER_AREA)
+    directly = _graded(Picture(freeze(small)), settings).pixels
+    assert np.abs(reduced - directly).max() * 255 < 2
+    assert np.abs(directly - small).max() * 255 > 10

@@ -1,4 +1,4 @@
-"""The match of a series: drifts that were laid on are found and undone, one smooth table does it, greys and brightness keep their order."""
+"""Series match: drifts are found and undone by one smooth table, and greys keep their order."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from goldsmith.picture.slab_processing import map_slabs
 SRGB = LinearLight(None)
 
 
-def _plate(pixels: NDArray[np.uint8]) -> Picture:
+def _picture(pixels: NDArray[np.uint8]) -> Picture:
     return Picture(freeze(pixels.astype(np.float32) / np.float32(255)))
 
 
 def _frame(picture: Picture) -> series_match.FrameColours:
-    found = series_match.measure_frame(picture)
-    assert found is not None
-    return found
+    frame = series_match.measure_frame(picture)
+    assert frame is not None
+    return frame
 
 
-HERO = _plate(data.coffee())
-CROP = _plate(data.coffee()[20:360, 60:560])
+HERO = _picture(data.coffee())
+CROP = _picture(data.coffee()[20:360, 60:560])
 
 
 def _drifted(picture: Picture, stops: float = 0, temperature: float = 0, tint: float = 0, contrast: float = 0) -> Picture:
-    made = map_slabs(picture.pixels, exposure_change(SRGB, stops, white_balance_from_temperature(SRGB, temperature, tint)))
-    return picture.with_pixels(map_slabs(made, tone_curve_change([[contrast_curve(contrast, 0.5)]] * 3)))
+    exposed = map_slabs(picture.pixels, exposure_change(SRGB, stops, white_balance_from_temperature(SRGB, temperature, tint)))
+    return picture.with_pixels(map_slabs(exposed, tone_curve_change([[contrast_curve(contrast, 0.5)]] * 3)))
 
 
 DRIFTS = [
@@ -53,10 +53,10 @@ DRIFTS = [
 ]
 
 
-@pytest.mark.parametrize("laid_on", DRIFTS)
-def test_a_drift_is_found_and_undone(laid_on: dict[str, float]) -> None:
-    """Another crop of the subject with another light: at least half of the drift is gone, and little is left."""
-    frame, hero = _frame(_drifted(CROP, **laid_on)), _frame(HERO)
+@pytest.mark.parametrize("drift", DRIFTS)
+def test_a_drift_is_found_and_undone(drift: dict[str, float]) -> None:
+    """Another crop under another light loses at least half of its drift."""
+    frame, hero = _frame(_drifted(CROP, **drift)), _frame(HERO)
     change = look_change(series_match.to_cube(series_match.match_frame(frame, hero), SRGB), 1.0)
     before = series_match.measure_drift(frame.quantile_means, hero.quantile_means)
     after = series_match.measure_drift(series_match.measure_shift(frame, change)[0], hero.quantile_means)
@@ -64,29 +64,29 @@ def test_a_drift_is_found_and_undone(laid_on: dict[str, float]) -> None:
     assert after.mean < min(0.5 * before.mean, 2.5)
 
 
-def test_the_match_brings_back_the_very_colours() -> None:
-    """Where the framing is the same the picture itself comes back, not its statistics alone: the median pixel within three."""
+def test_the_match_restores_the_pixels_of_the_same_framing() -> None:
+    """Pixels themselves come back, not only their statistics: the median difference is below three."""
     drifted = _drifted(HERO, stops=-0.7, temperature=0.4)
     frame, hero = _frame(drifted), _frame(HERO)
     change = look_change(series_match.to_cube(series_match.match_frame(frame, hero), SRGB), 1.0)
-    far = series_match.ciede2000(pixels_to_lab(map_slabs(drifted.pixels, change), SRGB), pixels_to_lab(HERO.pixels, SRGB))
-    was = series_match.ciede2000(pixels_to_lab(drifted.pixels, SRGB), pixels_to_lab(HERO.pixels, SRGB))
-    assert np.median(far) < 3 < np.median(was)
+    after = series_match.ciede2000(pixels_to_lab(map_slabs(drifted.pixels, change), SRGB), pixels_to_lab(HERO.pixels, SRGB))
+    before = series_match.ciede2000(pixels_to_lab(drifted.pixels, SRGB), pixels_to_lab(HERO.pixels, SRGB))
+    assert np.median(after) < 3 < np.median(before)
 
 
-def test_a_frame_that_is_the_hero_stays_as_it_is() -> None:
-    """No drift is measured and none is mended: the table is the one that changes nothing, within a code and a half."""
+def test_the_hero_matched_to_itself_is_unchanged() -> None:
+    """Drift is zero, and the table changes at most a code and a half on average."""
     frame = _frame(HERO)
     assert series_match.measure_drift(frame.quantile_means, frame.quantile_means) == (0, 0)
-    made = map_slabs(HERO.pixels, look_change(series_match.to_cube(series_match.match_frame(frame, frame), SRGB), 1.0))
-    assert np.abs(made - HERO.pixels).max() < 0.02
-    assert np.abs(made - HERO.pixels).mean() < 1.5 / 255
+    matched = map_slabs(HERO.pixels, look_change(series_match.to_cube(series_match.match_frame(frame, frame), SRGB), 1.0))
+    assert np.abs(matched - HERO.pixels).max() < 0.02
+    assert np.abs(matched - HERO.pixels).mean() < 1.5 / 255
 
 
-@pytest.mark.parametrize("laid_on", DRIFTS)
-def test_the_table_is_smooth_and_keeps_the_order_of_greys(laid_on: dict[str, float]) -> None:
-    """A grey ramp comes out rising without a step or a kink; only where a channel reaches white there may be a bend."""
-    frame = _frame(_drifted(CROP, **laid_on))
+@pytest.mark.parametrize("drift", DRIFTS)
+def test_the_table_is_smooth_and_keeps_the_order_of_greys(drift: dict[str, float]) -> None:
+    """Grey ramps stay monotone without steps or kinks; a bend is allowed only where a channel reaches white."""
+    frame = _frame(_drifted(CROP, **drift))
     cube = series_match.to_cube(series_match.match_frame(frame, _frame(HERO)), SRGB)
     ramp = np.repeat(np.linspace(0, 1, 1024, dtype=np.float32)[None, :, None], 3, axis=2)
     lightness = pixels_to_lab(look_change(cube, 1.0)(ramp.copy()), SRGB)[0, :, 0]
@@ -97,8 +97,8 @@ def test_the_table_is_smooth_and_keeps_the_order_of_greys(laid_on: dict[str, flo
     assert np.abs(np.diff(grey, 2, axis=0)).max() < 0.1
 
 
-def test_greys_can_be_spared() -> None:
-    """With greys = 1 a neutral keeps its neutrality, while colours far from grey move as they did."""
+def test_neutrals_can_be_protected() -> None:
+    """Greys stay neutral with protect_neutrals = 1, and saturated colours move as before."""
     frame = _frame(_drifted(CROP, temperature=0.6))
     hero = _frame(HERO)
     free, spared = (series_match.match_frame(frame, hero, protect_neutrals=share) for share in (0.0, 1.0))
@@ -108,24 +108,24 @@ def test_greys_can_be_spared() -> None:
     assert np.abs(spared(red) - free(red)).max() < 0.1
 
 
-def test_half_the_strength_is_half_the_way() -> None:
-    """In Lab, for every colour."""
+def test_half_the_strength_moves_colours_half_as_far() -> None:
+    """Half strength moves every colour half as far in Lab."""
     frame, hero = _frame(_drifted(CROP, stops=-1)), _frame(HERO)
     whole, half = (series_match.match_frame(frame, hero, strength=strength) for strength in (1.0, 0.5))
     assert np.abs(half(frame.lab) - (frame.lab + whole(frame.lab)) / 2).max() < 1e-9
 
 
-def test_another_subject_is_told_by_what_is_left() -> None:
-    """A rocket at night is no coffee: after the match the drift is larger than for any frame of the series."""
-    frame, hero = _frame(_plate(data.rocket())), _frame(HERO)
+def test_another_subject_keeps_a_large_drift() -> None:
+    """Pictures of another subject keep a larger drift after the match than any frame of the series."""
+    frame, hero = _frame(_picture(data.rocket())), _frame(HERO)
     change = look_change(series_match.to_cube(series_match.match_frame(frame, hero), SRGB), 1.0)
-    ladder, shift = series_match.measure_shift(frame, change)
-    assert series_match.measure_drift(ladder, hero.quantile_means).mean > 5
+    means, shift = series_match.measure_shift(frame, change)
+    assert series_match.measure_drift(means, hero.quantile_means).mean > 5
     assert shift > 25
 
 
 def test_frames_are_measured_through_their_profile() -> None:
-    """The same picture in another profile is no drift; the table is one of that profile's own values."""
+    """Conversion to another profile causes no drift, and the table is in that profile's values."""
     wide = convert_profile(CROP, "display-p3")
     assert series_match.measure_drift(_frame(wide).quantile_means, _frame(CROP).quantile_means).p95 < 0.2
     frame, hero = _frame(convert_profile(_drifted(CROP, stops=-1), "display-p3")), _frame(HERO)
@@ -134,24 +134,24 @@ def test_frames_are_measured_through_their_profile() -> None:
     assert series_match.measure_drift(series_match.measure_shift(frame, change)[0], hero.quantile_means).mean < 2.5
 
 
-def test_what_is_transparent_or_outside_the_mask_is_not_measured() -> None:
-    """A red half that nobody sees, or that is not meant, changes nothing; nothing to see is no frame."""
+def test_transparent_and_masked_pixels_are_not_measured() -> None:
+    """Transparent and masked pixels are ignored; a frame without visible pixels is not measured."""
     pixels = CROP.pixels.copy()
     pixels[:, :250] = (1, 0, 0)
-    seen = np.ones(pixels.shape[:2], np.float32)
-    seen[:, :250] = 0
+    visible = np.ones(pixels.shape[:2], np.float32)
+    visible[:, :250] = 0
     right = _frame(Picture(freeze(CROP.pixels[:, 250:])))
-    for found in (
-        series_match.measure_frame(Picture(freeze(pixels), alpha=freeze(seen))),
-        series_match.measure_frame(Picture(freeze(pixels)), seen),
+    for frame in (
+        series_match.measure_frame(Picture(freeze(pixels), alpha=freeze(visible))),
+        series_match.measure_frame(Picture(freeze(pixels)), visible),
     ):
-        assert found is not None
-        assert series_match.measure_drift(found.quantile_means, right.quantile_means).p95 < 1
-    assert series_match.measure_frame(Picture(freeze(pixels), alpha=freeze(np.zeros_like(seen)))) is None
+        assert frame is not None
+        assert series_match.measure_drift(frame.quantile_means, right.quantile_means).p95 < 1
+    assert series_match.measure_frame(Picture(freeze(pixels), alpha=freeze(np.zeros_like(visible)))) is None
 
 
-def test_a_cube_that_was_written_reads_as_the_same_table() -> None:
-    """To the seventh decimal, with a title that cannot break the file."""
+def test_a_written_cube_reads_as_the_same_table() -> None:
+    """Seven decimals are kept, and the title cannot break the file."""
     cube = series_match.to_cube(series_match.match_frame(_frame(_drifted(CROP, stops=1)), _frame(HERO)), SRGB)
     again = parse_cube(format_cube(cube, 'a "b"\nLUT_3D_SIZE 2'), "a.cube")
     assert len(again.tables) == 1

@@ -1,7 +1,7 @@
-"""Blending: what two colours make of each other in each mode, and a layer laid over what lies beneath it.
+"""Blend modes: the colour that two colours give in each mode, and a layer composited over a backdrop.
 
 The formulas are those of W3C "Compositing and Blending Level 1" (sections 5 and 9) and PDF 1.7 (section 11.3.5), on display-encoded
-values in the picture's own profile; ``add`` is the sum, cut off at white (Photoshop's linear dodge).
+values in the picture's own profile; ``add`` is the sum, clipped at white (Photoshop's linear dodge).
 """
 
 from __future__ import annotations
@@ -37,43 +37,40 @@ _THREADS = 2
 
 
 class BlendResult(NamedTuple):
-    """A layer laid: the colours (h, w, c) and the alpha (h, w) that came of it; None stays None, opaque."""
+    """Result of a layer: colours (h, w, c) and alpha (h, w), both 0..1; the alpha is None if the backdrop is opaque."""
 
     pixels: Pixels
     alpha: Mask | None
 
 
-def blended(mode: BlendMode, below: Pixels, above: Pixels) -> Pixels:
-    """B(cb, cs): what ``above`` makes of ``below`` where both are opaque; (h, w, c) each, c = 1 or 3, values 0..1."""
-    return _BLEND_FUNCTIONS[mode](below, above)
-
-
 def blend_layer(mode: BlendMode, backdrop: Pixels, backdrop_alpha: Mask | None, layer: Pixels, coverage: Mask) -> BlendResult:
-    """``above`` laid over ``below`` as far as it covers it; where ``cover`` is 0 colours and alpha are copied, never computed.
+    """Return the layer composited over the backdrop; pixels without coverage keep their colour and alpha bit for bit.
 
-    below: (h, w, c); alpha: (h, w) of it, None where it is opaque; above: (h, w, c), or (1, 1, c) for one colour; cover: (h, w), the
-    layer's alpha with its mask and opacity. Alphas unite: a = ab + as - ab as; colours are straight before and after.
+    ``backdrop``: (h, w, c). ``backdrop_alpha``: (h, w), None if opaque. ``layer``: (h, w, c), or (1, 1, c) for one colour. ``coverage``:
+    (h, w), the layer's alpha with its mask and opacity. All are 0..1, c is 1 or 3. The alpha becomes a = ab + as - ab as; colours are
+    straight (not premultiplied) before and after.
     """
     height, width = coverage.shape
-    made = np.empty_like(backdrop)
-    united = None if backdrop_alpha is None else np.empty_like(backdrop_alpha)
+    colours = np.empty_like(backdrop)
+    alpha = None if backdrop_alpha is None else np.empty_like(backdrop_alpha)
     rows = max(1, _SLAB_PIXELS // width)
-    flat = layer.shape[:2] == (1, 1) and (height, width) != (1, 1)
+    is_single_colour = layer.shape[:2] == (1, 1) and (height, width) != (1, 1)
 
     def run(top: int) -> None:
         part = slice(top, top + rows)
-        source = np.broadcast_to(layer, backdrop[part].shape) if flat else layer[part]
-        if backdrop_alpha is None or united is None:
-            made[part] = _blend_opaque(mode, backdrop[part], source, coverage[part])
+        source = np.broadcast_to(layer, backdrop[part].shape) if is_single_colour else layer[part]
+        if backdrop_alpha is None or alpha is None:
+            colours[part] = _blend_opaque(mode, backdrop[part], source, coverage[part])
         else:
-            made[part], united[part] = _blend_with_alpha(mode, backdrop[part], backdrop_alpha[part], source, coverage[part])
+            colours[part], alpha[part] = _blend_with_alpha(mode, backdrop[part], backdrop_alpha[part], source, coverage[part])
 
     with ThreadPoolExecutor(_THREADS) as pool:
         list(pool.map(run, range(0, height, rows)))
-    return BlendResult(made, united)
+    return BlendResult(colours, alpha)
 
 
 def _blend_opaque(mode: BlendMode, backdrop: Pixels, layer: Pixels, coverage: Mask) -> Pixels:
+    """Return the colours (h, w, c) of the layer over an opaque backdrop."""
     if not coverage.any():
         return backdrop
     over = coverage[:, :, None]
@@ -83,17 +80,17 @@ def _blend_opaque(mode: BlendMode, backdrop: Pixels, layer: Pixels, coverage: Ma
 
 
 def _blend_with_alpha(mode: BlendMode, backdrop: Pixels, backdrop_alpha: Mask, layer: Pixels, coverage: Mask) -> tuple[Pixels, Mask]:
-    """co = [ab (1 - as) cb + as (1 - ab) cs + ab as B(cb, cs)] / a, the general formula of both papers."""
+    """Return colours and alpha: co = [ab (1 - as) cb + as (1 - ab) cs + ab as B(cb, cs)] / a, the general formula of both papers."""
     if not coverage.any():
         return backdrop, backdrop_alpha
     under, over = backdrop_alpha[:, :, None], coverage[:, :, None]
-    united = backdrop_alpha + coverage * (1 - backdrop_alpha)
+    alpha = backdrop_alpha + coverage * (1 - backdrop_alpha)
     mixed = under * (1 - over) * backdrop + over * (1 - under) * layer
     mixed += under * over * _BLEND_FUNCTIONS[mode](backdrop, layer)
-    mixed /= np.maximum(united, _EPSILON)[:, :, None]
+    mixed /= np.maximum(alpha, _EPSILON)[:, :, None]
     np.clip(mixed, 0.0, 1.0, out=mixed)
-    touched = coverage > 0
-    return np.where(touched[:, :, None], mixed, backdrop), np.where(touched, np.clip(united, 0.0, 1.0), backdrop_alpha)
+    is_covered = coverage > 0
+    return np.where(is_covered[:, :, None], mixed, backdrop), np.where(is_covered, np.clip(alpha, 0.0, 1.0), backdrop_alpha)
 
 
 def _normal(_backdrop: Pixels, layer: Pixels) -> Pixels:
@@ -116,12 +113,12 @@ def _soft_light(backdrop: Pixels, layer: Pixels) -> Pixels:
 
 
 def _lum(colours: Pixels) -> NDArray[np.float32]:
-    """(h, w, 1)."""
+    """Return the luminosity (h, w, 1) of colours (h, w, 3)."""
     return np.asarray((colours @ _LUM_WEIGHTS)[:, :, None], dtype=np.float32)
 
 
 def _set_lum(colours: Pixels, target_lum: NDArray[np.float32]) -> Pixels:
-    """SetLum: the colours shifted to that luminosity, and drawn towards it as far as needed to lie in 0..1 (ClipColor)."""
+    """Return the colours shifted to the luminosity, and moved towards it as far as needed to lie in 0..1 (SetLum and ClipColor)."""
     shift = colours - _lum(colours)
     low, high = shift.min(axis=2, keepdims=True), shift.max(axis=2, keepdims=True)
     room = np.minimum(target_lum / np.maximum(-low, _EPSILON), (1 - target_lum) / np.maximum(high, _EPSILON))

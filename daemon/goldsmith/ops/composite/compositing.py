@@ -1,4 +1,4 @@
-"""A comp under work: what a layer may say of itself, and the picture while one layer after the other is laid over it."""
+"""Compositing layer by layer: the settings of a layer, and the picture while layers are added."""
 
 from __future__ import annotations
 
@@ -23,18 +23,21 @@ _SWATCH = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 def _check_percentage(value: str) -> str:
+    """Return the value unchanged. Raises ValueError if it is not a percentage."""
     if not _PERCENT.fullmatch(value):
-        raise ValueError('write px as a number, 12, or a share of the picture as a text, "5%"')
+        raise ValueError('write px as a number, such as 12, or a share of the picture as text, such as "5%"')
     return value
 
 
 def _check_hex_colour(value: str) -> str:
+    """Return the colour unchanged. Raises ValueError if it is neither "" nor "#rrggbb"."""
     if value and not _SWATCH.fullmatch(value):
         raise ValueError('a colour is written as "#rrggbb", such as "#ff8800"')
     return value
 
 
 def _check_side(value: str) -> str:
+    """Return the side unchanged. Raises ValueError if it is not a percentage above 0."""
     if float(_check_percentage(value)[:-1]) <= 0:
         raise ValueError("a side must be more than 0")
     return value
@@ -51,81 +54,81 @@ _GRADIENT_ANGLES = {"top": 0.0, "right": 90.0, "bottom": 180.0, "left": 270.0}
 
 
 class LayerSettings(BaseModel):
-    """One layer of a comp: a picture by its name, or an element that is drawn."""
+    """One layer: a picture by its name, or a drawn element."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, serialize_by_alias=True)
 
     source: str = Field(default="", alias="from", max_length=200)
     """A picture by its name: hero.layer.NAME.png beside the picture, or NAME in library/plates/ or library/logos/."""
     element: procedural_elements.ElementKind | None = None
-    """In place of a picture an element that is drawn: dust, rain, snow, embers or haze."""
+    """A drawn element instead of a picture: dust, rain, snow, embers or haze."""
     mode: blend_modes.BlendMode | None = None
-    """How it blends with what lies below; an element's own way where it is left out, normal for pictures."""
+    """How the layer blends with the layers below; default: normal for pictures, a suitable mode for each element."""
     opacity: float = Field(default=1.0, ge=0, le=1)
-    """How much of it is laid (0 to 1)."""
+    """Opacity of the layer (0 to 1)."""
     mask: RegionExpression = ""
-    """The region of the picture in which it shows: a mask's name or an expression; everywhere where it is empty."""
+    """The region of the picture in which the layer is visible: a mask's name or an expression; empty means everywhere."""
     clip: bool = False
-    """Show it only inside the layer below it, as a clipping mask does."""
+    """Whether to show the layer only inside the layer below, as a clipping mask does."""
     anchor: Anchor = "center"
-    """Which of nine points of the layer lies on the same point of the picture."""
+    """The point of the layer, out of nine, that lies on the same point of the picture."""
     offset: tuple[_OffsetValue, _OffsetValue] = (0.0, 0.0)
-    """How far from there, right and down, in px or as "5%" of the picture's width and height."""
+    """Offset from the anchor, right and down, in px or as "5%" of the picture's width and height."""
     fit: layer_placement.FitMode = "none"
-    """none: its own size; contain: as large as fits into the picture (or `size`); cover: so large that it fills it."""
+    """none: the layer's own size; contain: as large as fits into the picture (or `size`); cover: large enough to fill it."""
     size: tuple[_SideValue, _SideValue] | None = None
-    """The box it is fitted into, in px or as "30%" of the picture's width and height."""
+    """The box that the layer is fitted into, in px or as "30%" of the picture's width and height."""
     scale: float = Field(default=1.0, ge=0.001, le=100)
-    """Factor for its size on top of that; for an element, of its parts (0.001 to 100; elements 0.1 to 10)."""
+    """Additional factor for the layer's size; for an element, the size of its parts (0.001 to 100; elements 0.1 to 10)."""
     rotation: float = Field(default=0.0, ge=-360, le=360)
-    """Degrees clockwise about its middle (-360 to 360)."""
+    """Rotation about the layer's centre, in degrees clockwise (-360 to 360)."""
     wrap: float = Field(default=0.0, ge=0, le=1)
-    """Light wrap: how strongly the picture's light runs over the layer's edge (0 to 1)."""
+    """Light wrap: how strongly the picture's light spills over the layer's edge (0 to 1)."""
     wrap_radius: float = Field(default=1.5, gt=0, le=20)
-    """How far in it runs, in per cent of the picture's shorter side (up to 20)."""
+    """How far the light wrap reaches into the layer, in per cent of the picture's shorter side (up to 20)."""
     tone: float = Field(default=0.0, ge=0, le=1)
-    """How far the layer's tone and colour are brought to those of the picture behind it (0 to 1)."""
+    """How far the layer's tone and colour move towards those of the picture behind it (0 to 1)."""
     grain: bool = False
-    """Add as much grain to the layer as the picture has and it lacks."""
+    """Whether to add the grain that the picture has and the layer lacks."""
     density: float = Field(default=1.0, ge=0, le=4)
-    """Elements: how much of it (0 to 4)."""
+    """Elements: density (0 to 4)."""
     angle: float | None = Field(default=None, ge=-85, le=85)
-    """Rain, snow and embers: degrees by which fall or rise lean to the right (-85 to 85)."""
+    """Rain, snow and embers: lean of their path to the right, in degrees (-85 to 85)."""
     gradient: Literal["top", "right", "bottom", "left"] | Annotated[float, Field(ge=-360, le=360)] | None = None
-    """Haze: where it is thickest, as a side or in degrees clockwise from the top; "top" where nothing is said."""
+    """Haze: where it is thickest, as a side or in degrees clockwise from the top; default "top"."""
     depth: RegionExpression = ""
-    """Haze: a region that stands for the distance in place of a gradient, such as "background"."""
+    """Haze: a region used as the distance instead of a gradient, such as "background"."""
     colour: Annotated[str, AfterValidator(_check_hex_colour)] = Field(default="", max_length=7)
-    """Elements: "#rrggbb"; haze takes the light of the picture's own brightest parts where it is left out."""
+    """Elements: "#rrggbb"; by default haze takes the light of the picture's brightest parts."""
     seed: int | None = Field(default=None, ge=0, lt=2**31)
-    """Elements: the same number, the same drops, in every picture; left out, each picture has its own."""
+    """Elements: a fixed seed gives the same drops in every picture; by default each picture has its own."""
 
     @field_validator("source")
     @classmethod
     def _name(cls, value: str) -> str:
-        return check_bare_name(value, "a layer is named as it is called beside the picture or in the library")
+        return check_bare_name(value, "give the layer's name beside the picture or in the library, without a folder")
 
     @model_validator(mode="after")
     def _check_kind(self) -> LayerSettings:
         if bool(self.source) == (self.element is not None):
-            raise ValueError("a layer has either from = a picture's name, or element = what is to be drawn")
-        useless = _ELEMENT_ONLY_FIELDS if self.element is None else _PICTURE_ONLY_FIELDS
-        wrong = [name for name in useless if getattr(self, name) != type(self).model_fields[name].default]
+            raise ValueError("a layer has either from = a picture's name, or element = the kind to draw")
+        foreign_fields = _ELEMENT_ONLY_FIELDS if self.element is None else _PICTURE_ONLY_FIELDS
+        unused = [name for name in foreign_fields if getattr(self, name) != type(self).model_fields[name].default]
         if self.element is not None and not 0.1 <= self.scale <= 10:
             raise ValueError("an element's scale is 0.1 to 10")
         if self.element != "haze":
-            wrong += [name for name in ("gradient", "depth") if getattr(self, name) not in (None, "") and name not in wrong]
+            unused += [name for name in ("gradient", "depth") if getattr(self, name) not in (None, "") and name not in unused]
         if self.element is not None and self.element not in _DEFAULT_ANGLES and self.angle is not None:
-            wrong.append("angle")
+            unused.append("angle")
         if self.depth and self.gradient is not None:
-            raise ValueError("gradient and depth say the same thing in two ways: keep one of them")
-        if wrong:
-            raise ValueError(f"{wrong[0]} does nothing for {self.element or 'a picture'}: delete it")
+            raise ValueError("gradient and depth both set the distance: keep one of them")
+        if unused:
+            raise ValueError(f"{unused[0]} does nothing for {self.element or 'a picture'}: delete it")
         return self
 
     @property
     def change_region(self) -> str:
-        """The region outside which it changes nothing; "" = everywhere."""
+        """The region outside which the layer changes nothing; "" means everywhere."""
         return " & ".join(f"({where})" for where in (self.mask, self.depth) if where)
 
 
@@ -134,7 +137,7 @@ _ELEMENT_ONLY_FIELDS = ("density", "angle", "gradient", "depth", "colour", "seed
 
 
 class _PreparedLayer(NamedTuple):
-    """A layer as it is to be laid: where, its colours, how much it covers there."""
+    """A layer ready to be blended: its window, its colours, and its coverage there."""
 
     window: Window
     pixels: Pixels
@@ -142,7 +145,7 @@ class _PreparedLayer(NamedTuple):
 
 
 class Compositor:
-    """The picture while layers are laid over it."""
+    """The picture while layers are added to it."""
 
     def __init__(self, picture: Picture, context: StepContext, layer_count: int) -> None:
         self.picture = picture
@@ -153,7 +156,7 @@ class Compositor:
         self._sources: dict[str, Picture] = {}
 
     def add_layers(self, layers: Sequence[LayerSettings]) -> None:
-        """Lay them in order, the lowest first; those that are clipped go into the one below."""
+        """Add the layers in order, the lowest first; a clipped layer is drawn into the layer below it."""
         number = 0
         while number < len(layers):
             above = number + 1
@@ -163,10 +166,10 @@ class Compositor:
             number = above
 
     def add_group(self, number: int, group: Sequence[LayerSettings]) -> None:
-        """Lay a layer, with those clipped to it laid into it first."""
+        """Add a layer with the layers that are clipped to it."""
         ready = self._prepare(number, group[0])
-        for above, layer in enumerate(group[1:], number + 1):
-            clipped = self._prepare(above, layer)
+        for index, layer in enumerate(group[1:], number + 1):
+            clipped = self._prepare(index, layer)
             ready = None if ready is None else _composite_clipped(ready, clipped, _blend_mode(layer))
         if ready is None or not ready.coverage.any():
             return
@@ -175,100 +178,104 @@ class Compositor:
             self.picture = replace(self.picture, pixels=freeze(np.repeat(self.picture.pixels, 3, axis=2)))
         below = self.picture.pixels_in(ready.window)
         alpha = None if self.picture.alpha is None else self.picture.alpha[ready.window]
-        made = blend_modes.blend_layer(mode, below, alpha, ready.pixels, ready.coverage)
-        pixels = made.pixels
+        blended = blend_modes.blend_layer(mode, below, alpha, ready.pixels, ready.coverage)
+        pixels = blended.pixels
         if layer.wrap:
             radius = layer.wrap_radius / 100 * min(self.picture.height, self.picture.width)
             pixels = harmonisation.wrap_light(pixels, below, ready.coverage, layer.wrap, radius)
-        if layer.element == "haze" and self.picture.depth == 8:  # so slow a slope would show bands in a clean sky
+        if layer.element == "haze" and self.picture.depth == 8:  # such a gentle slope would show bands in a clean sky
             grain = dither(pixels, 8, _layer_seed(self._context.seed, number))
             pixels = np.where(ready.coverage[:, :, None] > 0, grain, pixels)
-        self._write_window(ready.window, pixels, made.alpha)
+        self._write_window(ready.window, pixels, blended.alpha)
 
     def _write_window(self, window: Window, pixels: Pixels, alpha: Mask | None) -> None:
+        """Replace pixels and alpha in the window; a small window becomes a patch."""
         if 4 * pixels.shape[0] * pixels.shape[1] < self.picture.height * self.picture.width:
             self.picture = self.picture.with_patches([(window, pixels)])
         elif pixels.shape == self.picture.pixels.shape:
             self.picture = self.picture.with_pixels(pixels)
         else:
-            whole = self.picture.pixels.copy()
-            whole[window] = pixels
-            self.picture = self.picture.with_pixels(whole)
+            full = self.picture.pixels.copy()
+            full[window] = pixels
+            self.picture = self.picture.with_pixels(full)
         if alpha is not None and self.picture.alpha is not None:
-            united = self.picture.alpha.copy()
-            united[window] = alpha
-            self.picture = replace(self.picture, alpha=freeze(united))
+            full_alpha = self.picture.alpha.copy()
+            full_alpha[window] = alpha
+            self.picture = replace(self.picture, alpha=freeze(full_alpha))
 
     def _prepare(self, number: int, layer: LayerSettings) -> _PreparedLayer | None:
-        """The layer drawn or placed, masked and matched; None where nothing of it is to be seen. It goes on record."""
+        """Return the layer ready to be blended, or None if none of it is visible, and record it."""
         self._context.progress.report(number / self._count, f"layer {number + 1} of {self._count}")
-        told: dict[str, RecordValue] = {"layer": number + 1, "of": layer.source or layer.element or "", "mode": _blend_mode(layer)}
-        ready = None if layer.opacity == 0 else self._prepare_visible(number, layer, told)
+        record: dict[str, RecordValue] = {"layer": number + 1, "source": layer.source or layer.element or "", "mode": _blend_mode(layer)}
+        ready = None if layer.opacity == 0 else self._prepare_visible(number, layer, record)
         if ready is None or not ready.coverage.any():
-            self.findings.append({**told, "coverage": 0.0})
+            self.findings.append({**record, "coverage": 0.0})
             return None
         (rows, columns), share = ready.window, float(ready.coverage.sum(dtype=np.float64)) / (self.picture.height * self.picture.width)
         box = [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start]
-        self.findings.append({**told, "box": box, "coverage": round(share, 6)})
+        self.findings.append({**record, "box": box, "coverage": round(share, 6)})
         return ready
 
     def _prepare_visible(self, number: int, layer: LayerSettings, record: dict[str, RecordValue]) -> _PreparedLayer | None:
+        """Return the layer placed or drawn, with its mask, opacity, tone and grain; None if it lies outside the picture."""
         ready = self._draw_element(number, layer) if layer.element else self._place_picture(layer)
         if ready is None:
             return None
-        cover = ready.coverage * np.float32(layer.opacity)
+        coverage = ready.coverage * np.float32(layer.opacity)
         if layer.mask:
-            cover *= self._context.detect.region(layer.mask, self._original)[ready.window]
-        pixels, ground = ready.pixels, self._surroundings(ready.window)
+            coverage *= self._context.detect.region(layer.mask, self._original)[ready.window]
+        pixels, surroundings = ready.pixels, self._surroundings(ready.window)
         if layer.tone:
-            pixels = harmonisation.transfer_colour(pixels, cover, ground, layer.tone)
+            pixels = harmonisation.transfer_colour(pixels, coverage, surroundings, layer.tone)
         if layer.grain:
-            pixels, record["grain"] = harmonisation.match_grain(pixels, cover, self.picture.pixels, _layer_seed(self._context.seed, number))
-        return _PreparedLayer(ready.window, pixels, cover)
+            pixels, record["grain"] = harmonisation.match_grain(pixels, coverage, self.picture.pixels, _layer_seed(self._context.seed, number))
+        return _PreparedLayer(ready.window, pixels, coverage)
 
     def _surroundings(self, window: Window) -> Pixels:
-        """The picture behind a layer and half as far again round it."""
-        (rows, columns), grown = window, []
+        """Return the picture behind a layer and a quarter of its size round it."""
+        (rows, columns), spans = window, []
         for span, length in ((rows, self.picture.height), (columns, self.picture.width)):
-            more = (span.stop - span.start) // 4
-            grown.append(slice(max(0, span.start - more), min(length, span.stop + more)))
-        return self.picture.pixels_in((grown[0], grown[1]))
+            margin = (span.stop - span.start) // 4
+            spans.append(slice(max(0, span.start - margin), min(length, span.stop + margin)))
+        return self.picture.pixels_in((spans[0], spans[1]))
 
     def _place_picture(self, layer: LayerSettings) -> _PreparedLayer | None:
-        on = (self.picture.width, self.picture.height)
+        """Return a picture layer at its place, or None if it lies outside the picture."""
+        canvas_size = (self.picture.width, self.picture.height)
         if layer.source not in self._sources:
             self._sources[layer.source] = self._to_picture_profile(self._context.library.layer(layer.source))
-        return _to_prepared(layer_placement.place_layer(self._sources[layer.source], on, _placement(layer, on)), self.picture.channels)
+        return _to_prepared(layer_placement.place_layer(self._sources[layer.source], canvas_size, _placement(layer, canvas_size)), self.picture.channels)
 
     def _to_picture_profile(self, layer: Picture) -> Picture:
-        """The layer in the picture's profile. A grey picture whose profile knows no colour has its layers grey."""
+        """Return the layer in the picture's profile. In a picture with a grey profile, layers become grey."""
         return colour.convert_profile(layer, self.picture.icc or "srgb")
 
     def _draw_element(self, number: int, layer: LayerSettings) -> _PreparedLayer:
+        """Return the drawn element over the whole picture."""
         height, width = self.picture.height, self.picture.width
         kind = layer.element
         seed = _layer_seed(self._context.seed, number) if layer.seed is None else layer.seed
         lean = layer.angle if layer.angle is not None else _DEFAULT_ANGLES.get(kind or "", 0.0)
-        manner = procedural_elements.ParticleOptions(seed, layer.density, layer.scale, lean, self._element_colour(layer))
+        options = procedural_elements.ParticleOptions(seed, layer.density, layer.scale, lean, self._element_colour(layer))
         if kind == "haze" or kind is None:
             depth = self._context.detect.region(layer.depth, self._original) if layer.depth else None
-            towards = _GRADIENT_ANGLES[layer.gradient] if isinstance(layer.gradient, str) else layer.gradient or 0.0
-            made = procedural_elements.draw_haze(
-                procedural_elements.depth_gradient(height, width, towards) if depth is None else depth, manner
+            direction = _GRADIENT_ANGLES[layer.gradient] if isinstance(layer.gradient, str) else layer.gradient or 0.0
+            element = procedural_elements.draw_haze(
+                procedural_elements.depth_gradient(height, width, direction) if depth is None else depth, options
             )
         else:
-            made = procedural_elements.draw_element(kind, height, width, manner)
-        pixels = made.pixels
+            element = procedural_elements.draw_element(kind, height, width, options)
+        pixels = element.pixels
         if self.picture.channels == 1 and (self.picture.icc is not None or np.ptp(pixels, axis=2).max() == 0):
             pixels = colour.luma(pixels)[:, :, None]
-        return _PreparedLayer(np.s_[0:height, 0:width], pixels, made.coverage)
+        return _PreparedLayer(np.s_[0:height, 0:width], pixels, element.coverage)
 
     def _element_colour(self, layer: LayerSettings) -> procedural_elements.RgbColour:
-        """The element's colour in the picture's profile; of a haze that was given none, the light in the picture itself."""
-        written = layer.colour or _DEFAULT_COLOURS.get(layer.element or "", "")
-        if not written:
+        """Return the element's colour in the picture's profile; for haze without a colour, the light of the picture's brightest parts."""
+        text = layer.colour or _DEFAULT_COLOURS.get(layer.element or "", "")
+        if not text:
             return procedural_elements.estimate_airlight(self.picture.pixels)
-        values = np.array([[[int(written[at : at + 2], 16) / 255 for at in (1, 3, 5)]]], np.float32)
+        values = np.array([[[int(text[index : index + 2], 16) / 255 for index in (1, 3, 5)]]], np.float32)
         if self.picture.icc is not None and self.picture.channels == 3:
             values = colour.convert_profile(Picture(freeze(values)), self.picture.icc).pixels
         red, green, blue = (float(value) for value in values[0, 0])
@@ -276,15 +283,17 @@ class Compositor:
 
 
 def _blend_mode(layer: LayerSettings) -> blend_modes.BlendMode:
+    """Return the layer's blend mode, or the default of its kind."""
     return layer.mode or _DEFAULT_MODES.get(layer.element or "", "normal")
 
 
 def _layer_seed(seed: int, number: int) -> int:
-    """A layer's own seed: two rains in a comp are not the same rain."""
+    """Return a seed for each layer: two layers of rain in one composite differ."""
     return int.from_bytes(hashlib.sha256(f"{seed}/layer {number}".encode()).digest()[:4], "big")
 
 
 def _placement(layer: LayerSettings, canvas_size: Size) -> layer_placement.Placement:
+    """Return the placement of a picture layer, in px of the canvas."""
     box = (
         canvas_size
         if layer.size is None
@@ -292,16 +301,18 @@ def _placement(layer: LayerSettings, canvas_size: Size) -> layer_placement.Place
     )
     fit: layer_placement.FitMode = "contain" if layer.size is not None and layer.fit == "none" else layer.fit
     offset = (_to_px(layer.offset[0], canvas_size[0]), _to_px(layer.offset[1], canvas_size[1]))
-    if any(isinstance(way, str) for way in layer.offset):
+    if any(isinstance(value, str) for value in layer.offset):
         offset = (round(offset[0]), round(offset[1]))
     return layer_placement.Placement(box, fit, layer.scale, layer.rotation, layer.anchor, offset)
 
 
 def _to_px(value: float | str, side: int) -> float:
+    """Return a length in px, from px or a percentage of the side."""
     return float(value[:-1]) / 100 * side if isinstance(value, str) else float(value)
 
 
 def _to_prepared(placed: layer_placement.PlacedLayer | None, channels: int) -> _PreparedLayer | None:
+    """Return a placed layer with at least as many channels as the picture; None stays None."""
     if placed is None:
         return None
     pixels = placed.pixels
@@ -311,27 +322,27 @@ def _to_prepared(placed: layer_placement.PlacedLayer | None, channels: int) -> _
 
 
 def _composite_clipped(base: _PreparedLayer, clipped: _PreparedLayer | None, mode: blend_modes.BlendMode) -> _PreparedLayer:
-    """The base with a clipped layer laid into its colours; how much the base covers stays as it is."""
-    meet = None if clipped is None else _intersection(base.window, clipped.window)
-    if clipped is None or meet is None:
+    """Return the base with a clipped layer blended into its colours; the base's coverage is unchanged."""
+    overlap = None if clipped is None else _intersection(base.window, clipped.window)
+    if clipped is None or overlap is None:
         return base
-    within, over = meet
+    in_base, in_clipped = overlap
     channels = max(base.pixels.shape[2], clipped.pixels.shape[2])
     pixels = np.broadcast_to(base.pixels, (*base.coverage.shape, channels)).copy()
-    above = clipped.pixels if clipped.pixels.shape[:2] == (1, 1) else clipped.pixels[over]
-    above = np.broadcast_to(above, (*pixels[within].shape[:2], channels))
-    pixels[within] = blend_modes.blend_layer(mode, pixels[within], None, above, clipped.coverage[over]).pixels
+    above = clipped.pixels if clipped.pixels.shape[:2] == (1, 1) else clipped.pixels[in_clipped]
+    above = np.broadcast_to(above, (*pixels[in_base].shape[:2], channels))
+    pixels[in_base] = blend_modes.blend_layer(mode, pixels[in_base], None, above, clipped.coverage[in_clipped]).pixels
     return _PreparedLayer(base.window, pixels, base.coverage)
 
 
 def _intersection(first: Window, second: Window) -> tuple[Window, Window] | None:
-    """What two windows share, as seen in each of them; None where that is nothing."""
+    """Return the intersection of two windows relative to each of them, or None if they do not overlap."""
     spans = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(first, second, strict=True)]
     if any(span.start >= span.stop for span in spans):
         return None
 
-    def seen(window: Window) -> Window:
-        rows, columns = (slice(span.start - whole.start, span.stop - whole.start) for span, whole in zip(spans, window, strict=True))
+    def relative(window: Window) -> Window:
+        rows, columns = (slice(span.start - outer.start, span.stop - outer.start) for span, outer in zip(spans, window, strict=True))
         return rows, columns
 
-    return seen(first), seen(second)
+    return relative(first), relative(second)

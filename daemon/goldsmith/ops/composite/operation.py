@@ -1,4 +1,4 @@
-"""A comp: pictures and drawn elements laid over the picture, one after the other."""
+"""The ``composite`` operation: pictures and drawn elements, layer by layer, over the picture."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from goldsmith.ops.composite.compositing import Compositor, LayerSettings
 from goldsmith.picture.picture import Picture
 
 _MAX_LAYERS = 32
-# Of a region; what would be longer is the whole picture.
+# Characters. A longer region is replaced by the whole picture.
 _MAX_REGION_LENGTH = 500
 _WHOLE_PICTURE = "box(0, 0, 1, 1)"
 
 
 class Composite(PictureOperation):
-    """Lay pictures and drawn elements over the picture: blend modes, masks, light wrap, rain, haze.
+    """Composite pictures and drawn elements over the picture: blend modes, masks, light wrap, rain, haze.
 
     From the bottom up, on display-encoded values in the picture's own profile.
     """
@@ -34,25 +34,26 @@ class Composite(PictureOperation):
 
     @property
     def where(self) -> str:
-        """The region outside which nothing changes; "" where no layer has one."""
+        """The region outside which nothing changes; "" if no layer has one."""
         if not any(layer.change_region for layer in self.layers):
             return ""
         parts = dict.fromkeys(layer.change_region for layer in self.layers if not layer.clip)
-        whole = " | ".join(f"({part})" for part in parts)
-        return _WHOLE_PICTURE if "" in parts or len(whole) > _MAX_REGION_LENGTH else whole
+        region = " | ".join(f"({part})" for part in parts)
+        return _WHOLE_PICTURE if "" in parts or len(region) > _MAX_REGION_LENGTH else region
 
     def bytes_per_pixel(self) -> int:
-        """More than others: a layer or an element stands whole beside the picture, with its shape and what shows through."""
+        """Return more than the default: a layer or an element is held beside the picture, with its coverage and its canvas."""
         return 64
 
     def needs(self) -> StepNeeds:
-        asked = [region_needs(where) for layer in self.layers for where in (layer.mask, layer.depth)]
-        masks = frozenset(name for need in asked for name in need.masks)
-        engines = tuple(dict.fromkeys(engine for need in asked for engine in need.engines))
+        """Return the layers, and the masks and engines of their regions."""
+        region_requirements = [region_needs(where) for layer in self.layers for where in (layer.mask, layer.depth)]
+        masks = frozenset(name for need in region_requirements for name in need.masks)
+        engines = tuple(dict.fromkeys(engine for need in region_requirements for engine in need.engines))
         return StepNeeds(masks=masks, engines=engines, layers=frozenset(layer.source for layer in self.layers if layer.source))
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
-        """The picture with every layer laid; the picture itself where none of them shows."""
+        """Return the picture with every layer, or the picture itself if none is visible."""
         comp = Compositor(picture, context, len(self.layers))
         comp.add_layers(self.layers)
         context.results.record(layers=comp.findings)

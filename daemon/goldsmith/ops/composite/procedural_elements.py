@@ -1,7 +1,7 @@
-"""Elements drawn from a seed: dust, rain, snow, embers and haze, at any size the same picture.
+"""Procedural elements: dust, rain, snow, embers and haze, drawn from a seed, equal at any size of the picture.
 
-All that is placed or measured is a share of the picture: lengths in parts of u, the root of its area. What is thinner than a px is
-drawn a px wide and as much fainter, so that a small picture looks like the large one scaled down.
+Positions and lengths are shares of the picture; the unit of length, u, is the root of its area. A stroke thinner than a pixel is drawn
+one pixel wide and correspondingly fainter, so that a small picture looks like the large one scaled down.
 """
 
 from __future__ import annotations
@@ -20,18 +20,20 @@ from goldsmith.picture.resample import resize
 ElementKind = Literal["dust", "rain", "snow", "embers", "haze"]
 RgbColour = tuple[float, float, float]
 
-# Longest side, in px, at which smooth fields are worked out; they are enlarged from there.
+# px. Smooth fields are computed at most this large and then enlarged.
 _FIELD_SIDE = 384
 _LATTICE = 64
 _SLAB_PIXELS = 1 << 15
-# Longest side, in px, at which soft glows are drawn.
+# px. Soft glows are drawn at most this large.
 _GLOW_SIDE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class ParticleOptions:
-    """density: how much of it (1 = as seen on a usual day); scale: of its parts; angle: in degrees, how far the fall leans to the
-    right (embers: the rise); colour: display-encoded, of the picture's profile."""
+    """How an element is drawn: the seed, its density (1 is normal), the scale of its parts, and its lean to the right in degrees.
+
+    For embers the lean is that of the rise. The colour is display-encoded in the picture's profile.
+    """
 
     seed: int
     density: float
@@ -41,32 +43,32 @@ class ParticleOptions:
 
 
 class DrawnElement(NamedTuple):
-    """An element to be laid: colours (h, w, 3), or (1, 1, 3) for one, and how much it covers (h, w)."""
+    """A drawn element: colours (h, w, 3), or (1, 1, 3) for one colour, and coverage (h, w); all 0..1."""
 
     pixels: Pixels
     coverage: Mask
 
 
 def draw_element(kind: Literal["dust", "rain", "snow", "embers"], height: int, width: int, options: ParticleOptions) -> DrawnElement:
-    """The element over a whole picture of that size."""
+    """Return the element over a whole picture of ``height`` x ``width`` px."""
     return _DRAW_FUNCTIONS[kind](_FrameSize(height, width), options)
 
 
 def draw_haze(depth: Mask, options: ParticleOptions) -> DrawnElement:
-    """Air that takes the place of what lies behind it: cover = 1 - exp(-density x depth), Koschmieder's law, in drifts.
+    """Return haze with the coverage 1 - exp(-density x depth), Koschmieder's law, in drifts.
 
-    depth: (h, w), 0 = near and clear, 1 = far; where it is 0 nothing is laid. ``scale`` is the size of the drifts.
+    ``depth``: (h, w), 0..1, 0 is near and stays clear, 1 is far. ``options.scale`` is the size of the drifts.
     """
     frame = _FrameSize(*depth.shape)
     drifts = np.float32(0.55) + np.float32(0.9) * _upscale_to_frame(
         _fractal_noise(frame, np.random.default_rng(options.seed), 1.6 / options.scale, 5), frame
     )
-    cover = -np.expm1(np.float32(-options.density) * depth * drifts)
-    return DrawnElement(_single_pixel(options.colour), np.asarray(cover, np.float32))
+    coverage = -np.expm1(np.float32(-options.density) * depth * drifts)
+    return DrawnElement(_single_pixel(options.colour), np.asarray(coverage, np.float32))
 
 
 def depth_gradient(height: int, width: int, direction_degrees: float) -> Mask:
-    """A depth (h, w) that rises from 0 to 1 towards ``angle`` (degrees clockwise, 0 = up), eased at both ends."""
+    """Return a depth (h, w) that rises from 0 to 1 in a direction (degrees clockwise, 0 is up), eased at both ends."""
     x, y = np.sin(np.radians(direction_degrees)), -np.cos(np.radians(direction_degrees))
     across = (np.arange(width, dtype=np.float32) + 0.5) / width - 0.5
     down = (np.arange(height, dtype=np.float32) + 0.5) / height - 0.5
@@ -76,34 +78,38 @@ def depth_gradient(height: int, width: int, direction_degrees: float) -> Mask:
 
 
 def estimate_airlight(pixels: Pixels) -> RgbColour:
-    """The light that haze has in a picture: the mean of its brightest twentieth, blurred, drawn halfway to grey; (h, w, c)."""
+    """Return the colour of haze for pixels (h, w, c), 0..1: the mean of the brightest twentieth, blurred, halfway to grey."""
     small = resize(pixels, min(64, pixels.shape[0]), min(64, pixels.shape[1]), "area")
     shade = small.mean(axis=2)
     bright = small[shade >= np.quantile(shade, 0.95)].mean(axis=0)
-    lit = (bright + bright.mean()) / 2
-    lit = np.broadcast_to(lit, (3,))
-    return float(lit[0]), float(lit[1]), float(lit[2])
+    light = (bright + bright.mean()) / 2
+    light = np.broadcast_to(light, (3,))
+    return float(light[0]), float(light[1]), float(light[2])
 
 
 class _FrameSize(NamedTuple):
+    """Size of the picture, in px."""
     height: int
     width: int
 
     @property
     def unit(self) -> float:
+        """The root of the area, in px."""
         return float(np.sqrt(self.height * self.width))
 
 
 def _single_pixel(colour: RgbColour) -> Pixels:
+    """Return one colour as pixels (1, 1, 3)."""
     return np.array([[colour]], np.float32)
 
 
 def _poisson_count(random: np.random.Generator, mean: float) -> int:
+    """Return a random number of particles with that mean."""
     return int(random.poisson(mean))
 
 
 def _draw_rain(size: _FrameSize, options: ParticleOptions) -> DrawnElement:
-    """Streaks from far, fine and many to near, long and out of focus; in gusts, with a little of the veil that rain is far off."""
+    """Return streaks of rain, from far, fine and many to near, long and out of focus; in gusts, and with the faint veil of distant rain."""
     random, canvas, u = np.random.default_rng(options.seed), StrokeCanvas(size.height, size.width), size.unit
     gusts = _fractal_noise(size, random, 2.0, 3)
     for _ in range(_poisson_count(random, 2600 * options.density)):
@@ -127,7 +133,7 @@ def _draw_rain(size: _FrameSize, options: ParticleOptions) -> DrawnElement:
 
 
 def _draw_snow(size: _FrameSize, options: ParticleOptions) -> DrawnElement:
-    """Flakes: far ones small and sharp, a few near ones large and soft, each drawn out along its own way down."""
+    """Return flakes: far ones small and sharp, a few near ones large and soft, each elongated along its own path."""
     random, canvas, u = np.random.default_rng(options.seed), StrokeCanvas(size.height, size.width), size.unit
     for _ in range(_poisson_count(random, 2300 * options.density)):
         x, y = random.random(2) * 1.1 - 0.05
@@ -149,7 +155,7 @@ def _draw_snow(size: _FrameSize, options: ParticleOptions) -> DrawnElement:
 
 
 def _draw_dust(size: _FrameSize, options: ParticleOptions) -> DrawnElement:
-    """Motes in the light: specks in focus and discs that are not, denser where the air carries them."""
+    """Return motes: specks in focus and discs out of focus, denser where the air carries them."""
     random, canvas, u = np.random.default_rng(options.seed), StrokeCanvas(size.height, size.width), size.unit
     air = _fractal_noise(size, random, 2.4, 3)
     for _ in range(_poisson_count(random, 1300 * options.density)):
@@ -173,7 +179,7 @@ def _draw_dust(size: _FrameSize, options: ParticleOptions) -> DrawnElement:
 
 
 def _draw_embers(frame: _FrameSize, options: ParticleOptions) -> DrawnElement:
-    """Sparks that rise: a white-hot thread, its glow and a wide halo; many and bright below, few and small above."""
+    """Return sparks that rise: a white-hot core, its glow and a wide halo; many and bright at the bottom, few and small at the top."""
     random, u = np.random.default_rng(options.seed), frame.unit
     shrink = min(1.0, _GLOW_SIDE / max(frame))
     small = _FrameSize(max(1, round(frame.height * shrink)), max(1, round(frame.width * shrink)))
@@ -205,62 +211,63 @@ def _draw_embers(frame: _FrameSize, options: ParticleOptions) -> DrawnElement:
 
 
 def _composite_embers(threads: Mask, glow: Mask, colour: NDArray[np.float32]) -> DrawnElement:
-    """Light as colour and cover: white-hot where threads are, the colour in the glow, deeper where it fades."""
+    """Return light as colour and coverage: white-hot in the cores, the colour in the glow, deeper where the glow fades."""
     hot, deep = colour + (1 - colour) * np.float32(0.5), colour * np.array([1.0, 0.62, 0.45], np.float32)
-    pixels, cover = np.empty((*threads.shape, 3), np.float32), np.empty_like(threads)
+    pixels, coverage = np.empty((*threads.shape, 3), np.float32), np.empty_like(threads)
     rows = max(1, _SLAB_PIXELS // threads.shape[1])
     for top in range(0, len(threads), rows):
         part = slice(top, top + rows)
         fade = glow[part, :, None]
         light = threads[part, :, None] * hot + fade * (deep + fade * (colour - deep))
         strongest = np.maximum(np.maximum(light[:, :, 0], light[:, :, 1]), light[:, :, 2])
-        cover[part] = np.minimum(strongest, 1)
+        coverage[part] = np.minimum(strongest, 1)
         pixels[part] = np.minimum(light / np.maximum(strongest, np.float32(1e-6))[:, :, None], 1)
-    return DrawnElement(pixels, cover)
+    return DrawnElement(pixels, coverage)
 
 
 def _fractal_noise(frame: _FrameSize, random: np.random.Generator, frequency: float, octaves: int) -> Mask:
-    """A smooth field 0..1 about 0.5, coarse: ``waves`` to u in its largest octave, each next one half as large and half as strong."""
+    """Return a smooth coarse field, 0..1 round 0.5: ``frequency`` waves per u in the first octave, each next one half as large."""
     shrink = min(1.0, _FIELD_SIDE / max(frame))
     size = max(1, round(frame.height * shrink)), max(1, round(frame.width * shrink))
-    made, weight = np.zeros(size, np.float32), 0.0
+    noise, weight = np.zeros(size, np.float32), 0.0
     for octave in range(octaves):
         lattice = random.random((_LATTICE, _LATTICE), dtype=np.float32)
         share = 0.55**octave
-        made += np.float32(share) * _sample_lattice(lattice, frame, size, frequency * 2**octave)
+        noise += np.float32(share) * _sample_lattice(lattice, frame, size, frequency * 2**octave)
         weight += share
-    spread = (made / np.float32(weight) - 0.5) * np.float32(1.7) + np.float32(0.5)
+    spread = (noise / np.float32(weight) - 0.5) * np.float32(1.7) + np.float32(0.5)
     return np.asarray(np.clip(spread, 0.0, 1.0), np.float32)
 
 
 def _sample_lattice(lattice: NDArray[np.float32], frame: _FrameSize, size: tuple[int, int], frequency: float) -> NDArray[np.float32]:
-    """The lattice read ``waves`` to u, eased between its points and repeated beyond its end."""
+    """Return the lattice sampled at ``frequency`` waves per u, eased between its points and repeated beyond its end."""
 
-    def place(count: int, length: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        at = (np.arange(count) + 0.5) / count * length / frame.unit * frequency
-        low = np.floor(at).astype(np.intp)
-        part = (at - low).astype(np.float32)
+    def positions(count: int, length: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        coordinates = (np.arange(count) + 0.5) / count * length / frame.unit * frequency
+        low = np.floor(coordinates).astype(np.intp)
+        part = (coordinates - low).astype(np.float32)
         return low, part * part * (3 - 2 * part)
 
-    (rows, down), (columns, across) = place(size[0], frame.height), place(size[1], frame.width)
+    (rows, down), (columns, across) = positions(size[0], frame.height), positions(size[1], frame.width)
 
-    def line(step: int) -> NDArray[np.float32]:
+    def interpolate_row(step: int) -> NDArray[np.float32]:
         row = lattice[(rows + step) % _LATTICE]
         left, right = row[:, columns % _LATTICE], row[:, (columns + 1) % _LATTICE]
         return left + (right - left) * across
 
-    upper, lower = line(0), line(1)
+    upper, lower = interpolate_row(0), interpolate_row(1)
     return np.asarray(upper + (lower - upper) * down[:, None], np.float32)
 
 
 def _sample_nearest(field: Mask, x: float, y: float) -> float:
-    """The value of a coarse field at a place given in parts of the picture, by its nearest point."""
+    """Return the nearest value of a coarse field at a position in shares of the picture."""
     row = min(field.shape[0] - 1, max(0, int(y * field.shape[0])))
     column = min(field.shape[1] - 1, max(0, int(x * field.shape[1])))
     return float(field[row, column])
 
 
 def _upscale_to_frame(field: Mask, frame: _FrameSize) -> Mask:
+    """Return a coarse field (h, w), 0..1, enlarged to the picture's size."""
     import cv2
 
     return np.asarray(cv2.resize(field, (frame.width, frame.height), interpolation=cv2.INTER_LINEAR), np.float32)

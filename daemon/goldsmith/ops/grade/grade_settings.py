@@ -1,4 +1,4 @@
-"""The tables of settings that ``grade`` knows, each neutral by default."""
+"""The settings tables of ``grade``, each neutral by default."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HexColour = Annotated[str, Field(pattern=r"^(#[0-9a-fA-F]{6})?$")]
 
 
 def _repeat_for_channels(value: object) -> object:
-    """One number stands for all three channels."""
+    """Return one number as three equal ones, and any other value unchanged."""
     return (value,) * 3 if isinstance(value, int | float) else value
 
 
@@ -39,66 +39,68 @@ _CurvePoints = Annotated[tuple[tuple[_UnitFloat, _UnitFloat], ...], Field(max_le
 
 
 def parse_hex_colour(text: str) -> RgbTriple:
-    """A colour as it is written, "#ff8800", as 0..1."""
+    """Return a colour such as "#ff8800" as three values 0..1."""
     red, green, blue = (int(text[at : at + 2], 16) / 255 for at in (1, 3, 5))
     return red, green, blue
 
 
 class _SettingsTable(BaseModel):
+    """A table of settings that refuses unknown keys and infinite numbers."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class MatchSettings(_SettingsTable):
-    """How a frame is brought to its hero, and when it is held."""
+    """How a frame is matched to its hero, and when it is held."""
 
     strength: Percent = 100
-    """How much of the way, in % (0 to 100)."""
+    """How far the match goes, in % (0 to 100)."""
     protect_neutrals: Percent = 0
-    """How far what is grey already keeps its tint, in % (0 to 100)."""
+    """How far colours that are nearly grey keep their tint, in % (0 to 100)."""
     max_drift: Annotated[float, Field(gt=0, le=100)] = 5
-    """Held where the drift after the match is larger (CIEDE2000 between the two ladders, the mean)."""
+    """The picture is held if its drift after the match is larger (mean CIEDE2000 between the colours of equal lightness quantiles)."""
     max_shift: Annotated[float, Field(gt=0, le=100)] = 25
-    """Held where the match would move colours further (CIEDE2000, the 95th percentile of the picture)."""
+    """The picture is held if the match would shift its colours further (CIEDE2000, 95th percentile)."""
     cube: bool = False
-    """True: the match is put beside the result, too, as a .cube of its name."""
+    """Whether to write the match as a .cube file beside the result."""
 
 
 class WhiteBalanceSettings(_SettingsTable):
-    """What is to be neutral: by temperature and tint, by a colour that should be white, or by a place that should be grey."""
+    """White balance: temperature and tint, or a colour that should be white, or a part of the picture that should be grey."""
 
     temperature: SignedPercent = 0
-    """-100 (blue) to 100 (amber), evenly in mired."""
+    """-100 (blue) to 100 (amber), linear in mired."""
     tint: SignedPercent = 0
     """-100 (green) to 100 (magenta)."""
     white: HexColour = ""
-    """The colour that should be neutral, "#f2e8d8", in the picture's own values."""
+    """The colour that should be neutral, such as "#f2e8d8", in the picture's own profile."""
     grey: tuple[_UnitFloat, _UnitFloat, _UnitFloat, _UnitFloat] | None = None
-    """The place that should be neutral: [x, y, width, height] in fractions of the picture."""
+    """The part that should be neutral: [x, y, width, height] in fractions of the picture."""
 
     @model_validator(mode="after")
     def _check_one_method(self) -> Self:
-        ways = [bool(self.temperature or self.tint), bool(self.white), self.grey is not None]
-        if sum(ways) > 1:
-            raise ValueError("says it in several ways: keep temperature and tint, or white, or grey")
+        methods = [bool(self.temperature or self.tint), bool(self.white), self.grey is not None]
+        if sum(methods) > 1:
+            raise ValueError("sets several methods: keep temperature and tint, or white, or grey")
         if self.grey is not None and (min(self.grey[2:]) <= 0 or self.grey[0] + self.grey[2] > 1 or self.grey[1] + self.grey[3] > 1):
             raise ValueError("grey is [x, y, width, height] in fractions, and must lie inside the picture")
         return self
 
 
 class ContrastSettings(_SettingsTable):
-    """A smooth S round a pivot."""
+    """A smooth S-curve round a pivot."""
 
     amount: SignedPercent = 0
     """-100 (soft) to 100 (hard)."""
     pivot: Annotated[float, Field(ge=5, le=95)] = 50
-    """The brightness that stays, in % (5 to 95)."""
+    """The brightness that does not change, in % (5 to 95)."""
 
 
 class CurveSettings(_SettingsTable):
     """Curves by their points [in, out], 0 to 1, from dark to bright."""
 
     master: _CurvePoints = ()
-    """For all channels, before their own."""
+    """For all channels, before their own curves."""
     red: _CurvePoints = ()
     """For red."""
     green: _CurvePoints = ()
@@ -109,61 +111,62 @@ class CurveSettings(_SettingsTable):
     @model_validator(mode="after")
     def _check_rising(self) -> Self:
         for name in ("master", "red", "green", "blue"):
-            places = [point[0] for point in getattr(self, name)]
-            if len(places) == 1 or any(after - before < 1e-3 for before, after in pairwise(places)):
+            inputs = [point[0] for point in getattr(self, name)]
+            if len(inputs) == 1 or any(after - before < 1e-3 for before, after in pairwise(inputs)):
                 raise ValueError(f"{name} needs two points or more, each further right than the one before")
         return self
 
     @property
     def has_channel_curves(self) -> bool:
-        """True where a channel has a curve of its own that bends."""
-        return any(at != to for points in (self.red, self.green, self.blue) for at, to in points)
+        """Whether a channel has a curve of its own that is not straight."""
+        return any(before != after for points in (self.red, self.green, self.blue) for before, after in points)
 
     def channel_tones(self, channel: int) -> list[ToneCurve]:
-        """What one channel goes through; a curve that is straight is left out."""
+        """Return the curves of one channel: master, then its own; straight curves are left out."""
         own = (self.red, self.green, self.blue)[channel]
-        return [point_curve(points) for points in (self.master, own) if any(at != to for at, to in points)]
+        return [point_curve(points) for points in (self.master, own) if any(before != after for before, after in points)]
 
 
 class SplitToneSettings(_SettingsTable):
-    """A colour for the dark parts and one for the bright ones."""
+    """One colour for the dark parts and one for the bright parts."""
 
     shadows: HexColour = ""
-    """The colour of the dark parts, "#1f3a5f"."""
+    """The colour of the dark parts, such as "#1f3a5f"."""
     highlights: HexColour = ""
     """The colour of the bright parts."""
     balance: SignedPercent = 0
     """-100 (the shadows' colour reaches up) to 100 (the highlights' reaches down)."""
     amount: Percent = 30
-    """How much of the colours, in % (0 to 100)."""
+    """Strength of the colours, in % (0 to 100)."""
 
     @property
     def is_active(self) -> bool:
+        """Whether the settings change the picture."""
         return bool((self.shadows or self.highlights) and self.amount)
 
 
 class HalationSettings(_SettingsTable):
-    """A glow round the brightest parts, as film has it."""
+    """A glow round the brightest parts, as on film."""
 
     amount: Percent = 0
-    """How strong, in % (0 to 100)."""
+    """Strength, in % (0 to 100)."""
     threshold: Annotated[float, Field(ge=0, le=99)] = 80
-    """What is brighter glows, in % of full scale (0 to 99)."""
+    """Parts brighter than this glow, in % of full scale (0 to 99)."""
     radius: Annotated[float, Field(ge=0.5, le=50)] = 6
     """How far the glow reaches, in thousandths of the picture's long side (0.5 to 50)."""
     colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] = "#ff5a26"
-    """Its colour."""
+    """The colour of the glow."""
 
 
 class VignetteSettings(_SettingsTable):
     """Light that falls off towards the corners."""
 
     amount: SignedPercent = 0
-    """% of the light that the corners lose, at most 100; below 0 they gain."""
+    """Light that the corners lose, in % (at most 100); negative values brighten them."""
     radius: Annotated[float, Field(ge=5, le=100)] = 75
-    """Where it lies, in % of the way from the middle to the corner (5 to 100)."""
+    """Where the fall-off lies, in % of the way from the centre to the corner (5 to 100)."""
     softness: Percent = 80
-    """How gradual it is (0 a hard edge, 100 from the middle to the corner)."""
+    """Softness of the fall-off (0 is a hard edge, 100 reaches from the centre to the corner)."""
     roundness: Percent = 0
     """0 follows the picture's shape, 100 is a circle."""
 
@@ -172,15 +175,15 @@ class GrainSettings(_SettingsTable):
     """Film grain."""
 
     amount: Percent = 0
-    """How strong: 100 is a standard deviation of a tenth of full scale in mid-grey."""
+    """Strength: 100 is a standard deviation of a tenth of full scale in mid-grey."""
     size: Annotated[float, Field(ge=0.05, le=3)] = 0.6
-    """How wide a grain is, in thousandths of the picture's long side (0.05 to 3)."""
+    """Width of a grain, in thousandths of the picture's long side (0.05 to 3)."""
     colour: Percent = 0
-    """0 is grey, 100 gives each channel its own."""
+    """0 is grey; 100 gives each channel its own grain."""
 
 
 class ZoneSettings(_SettingsTable):
-    """What is done to one range of brightness."""
+    """Changes to one range of brightness."""
 
     temperature: SignedPercent = 0
     """-100 (blue) to 100 (amber)."""
@@ -190,4 +193,5 @@ class ZoneSettings(_SettingsTable):
     """-100 (grey) to 100 (twice as colourful)."""
 
     def to_balance(self) -> ZoneBalance:
+        """Return the settings as factors -1..1."""
         return ZoneBalance(self.temperature / 100, self.tint / 100, self.saturation / 100)

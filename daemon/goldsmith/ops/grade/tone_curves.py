@@ -1,4 +1,4 @@
-"""Tone by one curve for each channel: contrast, curves by points, lift, gamma and gain, run as one table."""
+"""Tone curves per channel: contrast, curves by points, lift, gamma and gain, combined into one table."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from goldsmith.ops.grade.look_files import CubeLut, LutTable
 from goldsmith.picture.slab_processing import PixelChange
 
 Float64Array = NDArray[np.float64]
-# 0..1 in, 0..1 out, one channel.
+# Maps values of one channel, 0..1, to 0..1.
 ToneCurve = Callable[[Float64Array], Float64Array]
 
-# An entry for every code of 16 bits, so that 8- and 16-bit values meet one exactly; straight lines between them.
+# One entry per 16-bit code, so that 8- and 16-bit values hit an entry exactly; linear in between.
 _TABLE_SIZE = 65536
 
 
 def tone_curve_change(channel_curves: Sequence[Sequence[ToneCurve]]) -> PixelChange:
-    """What each channel goes through (three lists, in order), made one table and run by OpenColorIO."""
+    """Return three lists of curves (one per channel, in order) as one change: a table that OpenColorIO applies."""
     steps = np.linspace(0.0, 1.0, _TABLE_SIZE)
-    made = np.empty((_TABLE_SIZE, 3), np.float32)
+    table = np.empty((_TABLE_SIZE, 3), np.float32)
     for channel, tones in enumerate(channel_curves):
         values = steps
         for tone in tones:
             values = np.clip(tone(values), 0.0, 1.0)
-        made[:, channel] = values
-    return look_change(CubeLut((LutTable(made),)), 1.0)
+        table[:, channel] = values
+    return look_change(CubeLut((LutTable(table),)), 1.0)
 
 
 def contrast_curve(amount: float, pivot: float) -> ToneCurve:
-    """A smooth S round ``pivot`` (0..1) for -1..1; black, white and the pivot stay.
+    """Return a smooth S-curve round ``pivot`` (0..1) for ``amount`` -1..1; black, white and the pivot stay.
 
-    C. Schlick's gain ("Fast alternatives to Perlin's bias and gain functions", Graphics Gems IV, 1994) with a pivot that may lie
-    anywhere: the slope is 4 ** amount at the pivot and its inverse at both ends, so -c undoes c and nothing becomes a flat step.
+    C. Schlick's gain ("Fast alternatives to Perlin's bias and gain functions", Graphics Gems IV, 1994) with a pivot at any value:
+    the slope is 4 ** amount at the pivot and its inverse at both ends, so -amount undoes amount and no part becomes flat.
     """
     slope = 4.0**amount
 
@@ -50,7 +50,7 @@ def contrast_curve(amount: float, pivot: float) -> ToneCurve:
 
 
 def lift_gamma_gain_curve(lift: float, gamma: float, gain: float) -> ToneCurve:
-    """out = (gain * (in + lift * (1 - in))) ** (1 / gamma): lift moves black and leaves white, gain moves white and leaves black."""
+    """Return out = (gain * (in + lift * (1 - in))) ** (1 / gamma): lift moves black and keeps white, gain moves white and keeps black."""
 
     def tone(values: Float64Array) -> Float64Array:
         return np.asarray(np.clip(gain * (values + lift * (1.0 - values)), 0.0, 1.0) ** (1.0 / gamma))
@@ -59,32 +59,32 @@ def lift_gamma_gain_curve(lift: float, gamma: float, gain: float) -> ToneCurve:
 
 
 def point_curve(points: Sequence[tuple[float, float]]) -> ToneCurve:
-    """The curve through the points (x rising), flat before the first and behind the last."""
-    at, to = (np.array(column, np.float64) for column in zip(*points, strict=True))
+    """Return the curve through the points (x rising), flat before the first and after the last."""
+    x, y = (np.array(column, np.float64) for column in zip(*points, strict=True))
 
     def tone(values: Float64Array) -> Float64Array:
-        return monotone_cubic(at, to, values)
+        return monotone_cubic(x, y, values)
 
     return tone
 
 
 def monotone_cubic(x: Float64Array, y: Float64Array, values: Float64Array) -> Float64Array:
-    """Cubic interpolation that is monotone wherever the points are: F. N. Fritsch and R. E. Carlson, SIAM J. Numer. Anal. 17 (1980).
+    """Return cubic interpolation that is monotone wherever the points are: F. N. Fritsch and R. E. Carlson, SIAM J. Numer. Anal. 17 (1980).
 
-    at: (n,) rising, n >= 2; to: (n,); values: any shape. Flat outside.
+    x: (n,) rising, n >= 2; y: (n,); values: any shape, same units as x. Flat outside the points.
     """
     slopes = _monotone_slopes(x, y)
     index = np.clip(np.searchsorted(x, values, "right") - 1, 0, len(x) - 2)
     width = x[index + 1] - x[index]
     t = np.clip((values - x[index]) / width, 0.0, 1.0)
     rest = 1.0 - t
-    made = y[index] * (1 + 2 * t) * rest**2 + y[index + 1] * t**2 * (3 - 2 * t)
-    made += width * t * rest * (slopes[index] * rest - slopes[index + 1] * t)
-    return np.asarray(made)
+    result = y[index] * (1 + 2 * t) * rest**2 + y[index + 1] * t**2 * (3 - 2 * t)
+    result += width * t * rest * (slopes[index] * rest - slopes[index + 1] * t)
+    return np.asarray(result)
 
 
 def _monotone_slopes(x: Float64Array, y: Float64Array) -> Float64Array:
-    """The slope at each point: the mean of its secants, held within the circle of radius 3 in which a cubic is monotone."""
+    """Return the slope at each point (n,): the mean of its secants, limited to the circle of radius 3 within which a cubic is monotone."""
     secants = np.diff(y) / np.diff(x)
     slopes = np.concatenate([secants[:1], (secants[:-1] + secants[1:]) / 2, secants[-1:]])
     turns = np.flatnonzero(secants[:-1] * secants[1:] <= 0) + 1
