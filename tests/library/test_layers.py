@@ -113,7 +113,7 @@ def test_the_picture_s_own_layer_has_precedence_and_is_archived(share: Share) ->
     assert outcome.consumed_files == ("inbox/hero.layer.logo.png",)
     findings = outcome.steps[0].findings
     assert findings["references"] == {"hero.layer.logo.png": hashlib.sha256(own).hexdigest()}
-    assert findings["layers"] == [{"layer": 1, "of": "LOGO", "mode": "normal", "box": [3, 2, 6, 4], "coverage": 0.25}]
+    assert findings["layers"] == [{"layer": 1, "source": "LOGO", "mode": "normal", "box": [3, 2, 6, 4], "coverage": 0.25}]
 
 
 def test_plates_have_precedence_over_logos(share: Share) -> None:

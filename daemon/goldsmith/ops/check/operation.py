@@ -1,4 +1,4 @@
-"""Preflight: what was asked against the files that were written, and a report for the client."""
+"""The ``check`` operation, preflight: it compares the exported files with their requirements and writes a report for the client."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ from goldsmith.picture.quality_metrics import measure_clipping
 from goldsmith.picture.size_fitting import MAX_SIDE
 
 _ALIASES = {"jpg": "jpeg", "tif": "tiff"}
-# Of what is asked: pixels are whole, so the ppi of a sheet is seldom met to the last digit.
+# Relative. Pixels are whole numbers, so a sheet rarely has exactly the ppi required.
 _PPI_TOLERANCE = 0.005
-# mm: a PDF's boxes are in points with few digits.
+# mm. A PDF's boxes are in points with few digits.
 _MM_TOLERANCE = 0.01
-# Per cent of coverage: less than a reader sees of the figure.
+# Per cent of coverage, less than the precision of the figure in a message.
 _INK_TOLERANCE = 0.05
-# px of the longer side at which a picture is read once more.
+# px of the longer side at which a picture is read a second time.
 _DOWNSCALED_SIDE = 640
 
 CheckName = Literal[
@@ -66,87 +66,91 @@ _Mm = Annotated[float, Field(ge=5, le=4900)]
 
 
 def _normalise_format(value: object) -> object:
+    """Return a format by its usual name, without a dot; any other value unchanged."""
     word = value.lower().removeprefix(".") if isinstance(value, str) else value
     return _ALIASES.get(word, word) if isinstance(word, str) else word
 
 
 def _require_letters(word: str) -> str:
+    """Return the word unchanged. Raises ValueError if it has no letter or digit."""
     if not fold_text(word):
         raise ValueError(f"“{word}” has no letter or digit that could be read")
     return word
 
 
 class Check(FileOperation):
-    """Compare the files that were exported with what was asked, and write a report for the client: ``hero.report.html``.
+    """Compare the exported files with their requirements, and write a report for the client: ``hero.report.html``.
 
-    Each file is read back from the disk. A fault holds the picture; its note lists every fault of every file.
+    Each file is read back from the disk. A fault holds the picture; the note lists every fault of every file.
     """
 
     is_preflight: ClassVar[bool] = True
 
     name: str = Field(default="", max_length=64, pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$")
-    """What follows the picture's name and "_" in the report's name, where a brief has several checks (hero_print.report.html)."""
+    """Name of the report if a brief has several checks: "print" gives hero_print.report.html."""
     files: tuple[Annotated[str, Field(max_length=64)], ...] = Field(default=(), max_length=64)
-    """Names of the exports that are checked; "" is the one without a name. Unset: all that come before this step."""
+    """Names of the exports to check; "" is the export without a name. Unset: all exports before this step."""
     size: tuple[_Px, _Px] | None = None
-    """[width, height] in px that a file has exactly, each 1 to 30000."""
+    """The exact [width, height] of a file in px, each 1 to 30000."""
     min_size: tuple[_Px, _Px] | None = None
-    """[width, height] in px that a file has at least, each 1 to 30000."""
+    """The minimum [width, height] of a file in px, each 1 to 30000."""
     print: tuple[_Mm, _Mm] | None = None
-    """[width, height] in mm that it will be printed at, without bleed (5 to 4900): where ``ppi`` is measured. Unset: the export's trim."""
+    """The printed [width, height] in mm, without bleed (5 to 4900), at which ``ppi`` is measured. Unset: the export's trim."""
     ppi: float | None = Field(default=None, ge=1, le=10000)
-    """Pixels per inch that a file has at least at that size (1 to 10000); with neither print nor trim, those that are written into it."""
+    """The minimum pixels per inch at that size (1 to 10000); without print and trim, the resolution written in the file counts."""
     format: Annotated[Literal[codec.OutputFormat, "pdf"] | None, BeforeValidator(_normalise_format)] = None
-    """jpeg, png, tiff, webp, avif or pdf, by what is in the file."""
+    """jpeg, png, tiff, webp, avif or pdf, by the file's content."""
     depth: Literal[8, 10, 12, 16] | None = None
     """Bits per channel: 8, 10, 12 or 16."""
     profile: str | None = Field(default=None, min_length=1, max_length=100)
-    """Colour profile: srgb, adobe-rgb, display-p3, prophoto, rec709, or a profile's own name. A file without one is sRGB."""
+    """Colour profile: srgb, adobe-rgb, display-p3, prophoto, rec709, or a profile's own name. A file without a profile is sRGB."""
     max_kb: float | None = Field(default=None, gt=0, le=10_000_000)
-    """Largest size of a file in kB of 1000 bytes (to 10000000)."""
+    """The maximum size of a file in kB of 1000 bytes (up to 10000000)."""
     alpha: Literal["none", "required"] | None = None
-    """none: a file has no alpha; required: it has, and something is transparent."""
+    """none: a file must not have alpha; required: a file must have transparent parts."""
     bleed: float | None = Field(default=None, ge=0, le=50)
-    """Picture beyond the trim that a file has at least, in mm (0 to 50)."""
+    """The minimum bleed beyond the trim, in mm (0 to 50)."""
     coverage: float | None = Field(default=None, ge=100, le=400)
-    """Highest sum of the four inks in percent (100 to 400)."""
+    """The maximum sum of the four inks, in per cent (100 to 400)."""
     words: tuple[Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_require_letters)], ...] = Field(
         default=(), max_length=50
     )
-    """Words that must be legible in the picture, each as it is written there; case and spaces do not count."""
+    """Words that must be legible in the picture, as they are written there; case and spaces do not count."""
     distance: int = Field(default=1, ge=0, le=10)
-    """How many letters of a word may be read otherwise (0 to 10); never more than one in five, so none of GOLD."""
+    """How many letters of a word may be misread (0 to 10); never more than one in five, so none of GOLD."""
     thumbnail: int = Field(default=100, ge=0, le=1000)
-    """Longer side in px of the thumbnail in which the words must be legible, too (to 1000; 0: not asked)."""
+    """Longer side in px of the thumbnail in which the words must be legible too (up to 1000; 0: no such check)."""
     max_clipped: float | None = Field(default=None, ge=0, le=100)
-    """Most blown highlights, in per cent of the pixels in the worst channel (0 to 100)."""
+    """The maximum of blown highlights, in per cent of the pixels in the worst channel (0 to 100)."""
     max_black: float | None = Field(default=None, ge=0, le=100)
-    """Most pure black, in per cent of the pixels (0 to 100)."""
+    """The maximum of pure black, in per cent of the pixels (0 to 100)."""
     safe: float | None = Field(default=None, ge=0, le=45)
-    """Margin in per cent of each side of the trim (0 to 45) that the words stay out of; without words, all text that is found."""
+    """Margin in per cent of each side of the trim (0 to 45) that must be free of the words; without words, of all text."""
     warn: tuple[CheckName, ...] = ()
-    """Checks whose faults are only remarks: the files are delivered, and the report and the manifest say so."""
+    """Checks whose faults are only remarks: the files are delivered with a remark in report and manifest."""
 
     @model_validator(mode="after")
     def _check_combination(self) -> Check:
-        idle = [word for word in self.warn if word not in self._requested_checks()]
-        if idle:
-            raise ValueError(f"warn names {', '.join(idle)}, which this step does not check")
+        unchecked = [word for word in self.warn if word not in self._requested_checks()]
+        if unchecked:
+            raise ValueError(f"warn names {', '.join(unchecked)}, which this step does not check")
         if self.print is not None and self.ppi is None:
-            raise ValueError("print says at what size ppi is measured; give the ppi, as in ppi = 300")
+            raise ValueError("print sets the size at which ppi is measured; give the ppi, as in ppi = 300")
         return self
 
     def _requested_checks(self) -> set[str]:
-        """What this step asks for, by its words."""
-        asked = {word for word in get_args(CheckName) if getattr(self, word, None) not in (None, ())}
-        asked -= set() if self.words and self.thumbnail else {"thumbnail"}
-        also = {"size": self.min_size, "bytes": self.max_kb, "clipping": self.max_clipped, "black": self.max_black}
-        return asked | {word for word, value in also.items() if value is not None}
+        """Return the names of the checks that the settings ask for."""
+        requested = {word for word in get_args(CheckName) if getattr(self, word, None) not in (None, ())}
+        requested -= set() if self.words and self.thumbnail else {"thumbnail"}
+        limits = {"size": self.min_size, "bytes": self.max_kb, "clipping": self.max_clipped, "black": self.max_black}
+        return requested | {word for word, value in limits.items() if value is not None}
 
     def needs(self) -> StepNeeds:
+        """Return the text reader if text is to be checked."""
         return StepNeeds(engines=(EngineNeed(TEXT_READER),)) if self.words or self.safe is not None else StepNeeds()
 
     def tails(self) -> tuple[str, ...]:
+        """Return what follows the picture's name in the report's name."""
         return (f"{self._name_tail}.html",)
 
     @property
@@ -154,99 +158,113 @@ class Check(FileOperation):
         return f"_{self.name}.report" if self.name else ".report"
 
     def make_files(self, picture: Picture, context: StepContext) -> Sequence[Deliverable]:
-        """The report. Raises InputError with every fault of every file."""
-        chosen = self._select_exports(context)
-        seen = []
-        for number, file in enumerate(chosen):
+        """Return the report. Raises InputError with every fault of every file."""
+        exports = self._select_exports(context)
+        checked_files = []
+        for number, file in enumerate(exports):
             name = context.stem + file.tail
-            context.progress.report(number / len(chosen), f"reading {name}")
-            seen.append(self._check_file(file, name, context))
-        result = worst_result([checked for file in seen for checked in file.checks])
-        tails = [file.tail for file in chosen]  # what stands before them has a version, which is given when they are put down
-        faults = describe_checks(seen, "fail")
-        remarks = describe_checks([replace(file, name=f"…{tail}") for file, tail in zip(seen, tails, strict=True)], "warn")
+            context.progress.report(number / len(exports), f"reading {name}")
+            checked_files.append(self._check_file(file, name, context))
+        result = worst_result([checked for file in checked_files for checked in file.checks])
+        tails = [file.tail for file in exports]  # the name before them gets its version only when the file is published
+        faults = describe_checks(checked_files, "fail")
+        remarks = describe_checks([replace(file, name=f"…{tail}") for file, tail in zip(checked_files, tails, strict=True)], "warn")
         context.results.record(
-            result=result, remarks=remarks, files={tail: _to_record(file.checks) for file, tail in zip(seen, tails, strict=True)}
+            result=result, remarks=remarks, files={tail: _to_record(file.checks) for file, tail in zip(checked_files, tails, strict=True)}
         )
         if faults:
             raise InputError(
-                f"What was to be delivered is not as it was asked for: {'; '.join(faults)}.",
-                "Change the step that makes it, or what check asks; what is to be a remark only is named in warn.",
+                f"The exported files do not meet the check: {'; '.join(faults)}.",
+                "Change the step that makes the file, or the limits of the check step; to get only a remark, name the check in warn.",
             )
-        data = render_report(context.stem + (f" ({self.name})" if self.name else ""), seen).encode()
+        data = render_report(context.stem + (f" ({self.name})" if self.name else ""), checked_files).encode()
         return [
             Deliverable(self._name_tail, ".html", data, {"format": "html", "bytes": len(data), "result": result, "remarks": list(remarks)})
         ]
 
     def _select_exports(self, context: StepContext) -> list[ExportedFile]:
-        """The exported pictures it was asked to look at; proofs of a print are none of the files that count."""
-        made = [file for file in context.results.exported_files() if "width" in file.facts and "proof_of" not in file.facts]
-        if not made:
+        """Return the exported pictures to check, without proofs of a print.
+
+        Raises InputError if nothing was exported, or if no export has a name in ``files``.
+        """
+        exports = [file for file in context.results.exported_files() if "width" in file.facts and "proof_of" not in file.facts]
+        if not exports:
             raise InputError("There is no file to check.", "Put an export before the check.")
-        names = [str(file.facts.get("name") or "") for file in made]
+        names = [str(file.facts.get("name") or "") for file in exports]
         for name in self.files:
             if name not in names:
-                near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-                hint = f"; the nearest is “{near[0]}”" if near else ""
-                there = ", ".join(f"“{known}”" for known in names)
-                raise InputError(f"No export before it is called “{name}”{hint}.", f"There are {there}.")
-        return [file for file, name in zip(made, names, strict=True) if not self.files or name in self.files]
+                nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+                hint = f"; the nearest is “{nearest[0]}”" if nearest else ""
+                listed = ", ".join(f"“{known}”" for known in names)
+                raise InputError(f"No export before the check step is called “{name}”{hint}.", f"The exports are {listed}.")
+        return [file for file, name in zip(exports, names, strict=True) if not self.files or name in self.files]
 
     def _check_file(self, file: ExportedFile, name: str, context: StepContext) -> CheckedFile:
+        """Return the results of all checks of one file; a file that cannot be read is itself a fault."""
         label = str(file.facts.get("name") or "") or str(file.facts.get("format", "file")).upper()
         ending = "File", f"its name ends in {file.tail}"
         try:
-            back = read_back(file.path, name, file.facts)
+            readback = read_back(file.path, name, file.facts)
         except InputError as problem:
             return CheckedFile(
                 name, label, (ending,), [PreflightCheck("file", "one that can be read", f"damaged ({problem.sentence.rstrip('.')})", False)]
             )
-        checks = [*self._file_checks(back), *self._print_checks(back), *self._pixel_checks(back), *self._text_checks(back, context)]
-        return CheckedFile(name, label, (ending, *back.properties()), checks, encode_thumbnail(back.picture))
+        checks = [
+            *self._file_checks(readback),
+            *self._print_checks(readback),
+            *self._pixel_checks(readback),
+            *self._text_checks(readback, context),
+        ]
+        return CheckedFile(name, label, (ending, *readback.properties()), checks, encode_thumbnail(readback.picture))
 
     def _make_result(self, check: CheckName, expected: str, found: str, passed: bool) -> PreflightCheck:
+        """Return the result of one check; it is only a remark if ``warn`` names the check."""
         return PreflightCheck(check, expected, found, passed, check in self.warn)
 
     def _file_checks(self, readback: FileReadback) -> Iterator[PreflightCheck]:
+        """Yield the checks of size, format, depth, profile and bytes, and whether the file is as recorded."""
         facts, (width, height) = readback.facts, readback.pixel_size
         found = f"{width} x {height} px"
         yield _check_as_written(readback)
         if self.size is not None:
             yield self._make_result("size", f"{self.size[0]} x {self.size[1]} px", found, readback.pixel_size == self.size)
         if self.min_size is not None:
-            least = self.min_size
-            yield self._make_result("size", f"at least {least[0]} x {least[1]} px", found, width >= least[0] and height >= least[1])
+            minimum = self.min_size
+            yield self._make_result("size", f"at least {minimum[0]} x {minimum[1]} px", found, width >= minimum[0] and height >= minimum[1])
         if self.format is not None:
             yield self._make_result("format", self.format, facts.format, facts.format == self.format)
         if self.depth is not None:
             yield self._make_result("depth", f"{self.depth} bits", f"{facts.depth} bits", facts.depth == self.depth)
         if self.profile is not None:
-            bare = "none" if facts.channels == 4 else "none, which means sRGB"
-            good = (facts.channels != 4 or facts.icc is not None) and is_same_profile(self.profile, facts.icc)
-            yield self._make_result("profile", self.profile, facts.icc or bare, good)
+            missing = "none" if facts.channels == 4 else "none, which means sRGB"
+            is_same = (facts.channels != 4 or facts.icc is not None) and is_same_profile(self.profile, facts.icc)
+            yield self._make_result("profile", self.profile, facts.icc or missing, is_same)
         if self.max_kb is not None:
             yield self._make_result(
                 "bytes", f"at most {self.max_kb:,g} kB", format_kb(readback.byte_size), readback.byte_size <= self.max_kb * BYTES_PER_KB
             )
 
     def _print_checks(self, readback: FileReadback) -> Iterator[PreflightCheck]:
+        """Yield the checks of resolution, bleed and ink coverage."""
         if self.ppi is not None:
-            has, where = self._measure_ppi(readback)
-            found = "unknown (nothing says how large it is printed)" if has is None else f"{has:.0f}{where}"
-            yield self._make_result("ppi", f"at least {self.ppi:g}", found, has is not None and has >= self.ppi * (1 - _PPI_TOLERANCE))
+            measured, at_size = self._measure_ppi(readback)
+            found = "unknown (neither print, trim nor the file gives a size)" if measured is None else f"{measured:.0f}{at_size}"
+            yield self._make_result(
+                "ppi", f"at least {self.ppi:g}", found, measured is not None and measured >= self.ppi * (1 - _PPI_TOLERANCE)
+            )
         if self.bleed is not None:
             yield self._make_result(
                 "bleed", f"at least {self.bleed:g} mm", f"{readback.bleed_mm:g} mm", readback.bleed_mm >= self.bleed - _MM_TOLERANCE
             )
         if self.coverage is not None:
-            has = readback.ink_coverage
-            found = "no inks" if has is None else f"{has:.1f} %"
+            measured = readback.ink_coverage
+            found = "no inks" if measured is None else f"{measured:.1f} %"
             yield self._make_result(
-                "coverage", f"at most {self.coverage:g} %", found, has is not None and has <= self.coverage + _INK_TOLERANCE
+                "coverage", f"at most {self.coverage:g} %", found, measured is not None and measured <= self.coverage + _INK_TOLERANCE
             )
 
     def _measure_ppi(self, readback: FileReadback) -> tuple[float | None, str]:
-        """Pixels per inch, and at what size."""
+        """Return pixels per inch, or None if unknown, and a phrase with the printed size."""
         sheet = self.print or readback.trim_mm
         if sheet is not None:
             width, height = (side + 2 * readback.bleed_mm for side in sheet)
@@ -254,12 +272,16 @@ class Check(FileOperation):
         return (None if readback.facts.ppi is None else min(readback.facts.ppi)), ""
 
     def _pixel_checks(self, readback: FileReadback) -> Iterator[PreflightCheck]:
+        """Yield the checks of alpha, blown highlights and pure black."""
         if self.alpha is not None:
             alpha = readback.picture.alpha
-            cut = alpha is not None and float(alpha.min()) < 1
-            found = "none" if alpha is None else "with transparent parts" if cut else "with nothing transparent"
+            is_transparent = alpha is not None and float(alpha.min()) < 1
+            found = "none" if alpha is None else "with transparent parts" if is_transparent else "with nothing transparent"
             yield self._make_result(
-                "alpha", "none" if self.alpha == "none" else "transparent parts", found, alpha is None if self.alpha == "none" else cut
+                "alpha",
+                "none" if self.alpha == "none" else "transparent parts",
+                found,
+                alpha is None if self.alpha == "none" else is_transparent,
             )
         if self.max_clipped is None and self.max_black is None:
             return
@@ -268,59 +290,62 @@ class Check(FileOperation):
             ("clipping", self.max_clipped, max(highlights)),
             ("black", self.max_black, black),
         ]
-        for word, limit, has in limits:
+        for word, limit, measured in limits:
             if limit is not None:
-                yield self._make_result(word, f"at most {limit:g} %", f"{has:.2f} %", has <= limit)
+                yield self._make_result(word, f"at most {limit:g} %", f"{measured:.2f} %", measured <= limit)
 
     def _text_checks(self, readback: FileReadback, context: StepContext) -> Iterator[PreflightCheck]:
+        """Yield the checks of words, at full size and in a thumbnail, and of the safe area."""
         if not self.words and self.safe is None:
             return
-        shown = codec.flatten(colour.convert_profile(readback.picture, "srgb"))
-        readings = [context.detect.text_lines(shown)]
-        places: list[TextLine] = []
+        flattened = codec.flatten(colour.convert_profile(readback.picture, "srgb"))
+        readings = [context.detect.text_lines(flattened)]
+        word_lines: list[TextLine] = []
         for word in self.words:
             checked, lines = self._check_legible("words", word, readings, "at full size")
             if not checked.is_met and len(readings) == 1 and max(readback.pixel_size) > _DOWNSCALED_SIDE:
-                readings.append(_read_downscaled(shown, context))
+                readings.append(_read_downscaled(flattened, context))
                 checked, lines = self._check_legible("words", word, readings, "at full size")
-            places += lines
+            word_lines += lines
             yield checked
         if self.words and self.thumbnail:
-            small = [context.detect.text_lines(shrink_to_side(shown, self.thumbnail))]
+            small_lines = [context.detect.text_lines(shrink_to_side(flattened, self.thumbnail))]
             for word in self.words:
-                yield self._check_legible("thumbnail", word, small, f"at {self.thumbnail} px")[0]
+                yield self._check_legible("thumbnail", word, small_lines, f"at {self.thumbnail} px")[0]
         if self.safe is not None:
-            yield self._check_safe_area(readback, places if self.words else readings[0], self.safe)
+            yield self._check_safe_area(readback, word_lines if self.words else readings[0], self.safe)
 
     def _check_legible(
         self, check: CheckName, word: str, readings: Sequence[Sequence[TextLine]], where: str
     ) -> tuple[PreflightCheck, list[TextLine]]:
-        """What was read for that word in the best of the readings, and the lines it stands in where it is legible."""
+        """Return the best reading of the word, and its lines if it is legible."""
         matches = [(find_nearest_text(word, [line.text for line in lines]), lines) for lines in readings]
-        match, lines = min(matches, key=lambda one: one[0].distance)
-        good = match.distance <= allowed_misreads(word, self.distance)
-        found = [lines[place] for place in match.lines]
-        read = "“" + " ".join(line.text for line in found) + "”" if found else "nothing like it"
-        return self._make_result(check, f"“{word}” {where}", read, good), found if good else []
+        match, lines = min(matches, key=lambda candidate: candidate[0].distance)
+        is_legible = match.distance <= allowed_misreads(word, self.distance)
+        found = [lines[index] for index in match.lines]
+        reading = "“" + " ".join(line.text for line in found) + "”" if found else "nothing like it"
+        return self._make_result(check, f"“{word}” {where}", reading, is_legible), found if is_legible else []
 
     def _check_safe_area(self, readback: FileReadback, lines: Sequence[TextLine], margin: float) -> PreflightCheck:
-        out = [f"“{line.text}”" for line in lines if reaches_into_margin(line.corners, readback.pixel_size, readback.bleed_px, margin)]
-        found = f"{', '.join(out)} beyond" if out else f"{len(lines)} line{'s' * (len(lines) != 1)} within"
-        return self._make_result("safe", f"text at least {margin:g} % from every edge", found, not out)
+        """Return whether all lines stay out of the margin."""
+        outside = [f"“{line.text}”" for line in lines if reaches_into_margin(line.corners, readback.pixel_size, readback.bleed_px, margin)]
+        found = f"{', '.join(outside)} beyond" if outside else f"{len(lines)} line{'s' * (len(lines) != 1)} within"
+        return self._make_result("safe", f"text at least {margin:g} % from every edge", found, not outside)
 
 
 def _read_downscaled(srgb: Picture, context: StepContext) -> list[TextLine]:
-    """The text as it is read from further away, in px of the picture itself: letters that fill a picture are read better so."""
+    """Return the text of a smaller copy, in px of the picture: readers find letters that fill a picture better in it."""
     small = shrink_to_side(srgb, _DOWNSCALED_SIDE)
     scale = np.array([srgb.width / small.width, srgb.height / small.height], np.float32)
     return [replace(line, corners=line.corners * scale) for line in context.detect.text_lines(small)]
 
 
 def _check_as_written(readback: FileReadback) -> PreflightCheck:
-    """What the step that made the file says of it holds of what lies on the disk."""
-    other = readback.mismatches()
-    return PreflightCheck("file", "what was written", f"another ({', '.join(other)})" if other else "complete", not other)
+    """Return whether the file on the disk is the one that the export step recorded."""
+    differences = readback.mismatches()
+    return PreflightCheck("file", "what was written", f"another ({', '.join(differences)})" if differences else "complete", not differences)
 
 
 def _to_record(checks: Sequence[PreflightCheck]) -> list[RecordValue]:
-    return [{"check": one.kind, "asked": one.expected, "found": one.found, "result": one.result} for one in checks]
+    """Return the checks for the record."""
+    return [{"check": check.kind, "expected": check.expected, "found": check.found, "result": check.result} for check in checks]

@@ -1,4 +1,4 @@
-"""A preflight report as one HTML file: no scripts, nothing from elsewhere, the same bytes for the same findings."""
+"""The preflight report as one HTML file: no scripts, no external content, and equal bytes for equal findings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from html import escape
 from goldsmith.ops.check.preflight import CheckedFile, CheckResult, PreflightCheck, worst_result
 
 _VERDICTS: dict[CheckResult, str] = {"pass": "Passed", "warn": "Passed with remarks", "fail": "Not passed"}
-# What a check is called for somebody who has never seen a brief.
+# Names of the checks for readers who have never seen a brief.
 _CHECK_LABELS = {
     "file": "File on disk",
     "size": "Pixel size",
@@ -28,7 +28,7 @@ _CHECK_LABELS = {
     "safe": "Safe area",
 }
 _ORDER: dict[CheckResult, int] = {"fail": 0, "warn": 1, "pass": 2}
-_RESULT_LABELS: dict[CheckResult, str] = {"pass": "✓ as asked", "warn": "! remark", "fail": "✗ fault"}
+_RESULT_LABELS: dict[CheckResult, str] = {"pass": "✓ as expected", "warn": "! remark", "fail": "✗ fault"}
 _STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
@@ -62,14 +62,14 @@ td span { padding: .05rem .5rem; border-radius: .6rem; font-size: .8rem; font-we
 
 
 def render_report(title: str, files: Sequence[CheckedFile]) -> str:
-    """The report of ``files``, what is not as asked first; every text in it is taken as text.
+    """Return the report of ``files`` as HTML, with faults first; all text in it is escaped.
 
-    A file goes by its label: the name that it is delivered under has a version in it where that name was taken, which nobody knows yet.
+    A file is shown under its label: the name that it is delivered under may get a version, which is not known yet.
     """
     result = worst_result([checked for file in files for checked in file.checks])
-    counted = f"{len(files)} file{'s' * (len(files) != 1)} read back from the disk"
+    count_text = f"{len(files)} file{'s' * (len(files) != 1)} read back from the disk"
     remarks = sum(checked.result == "warn" for file in files for checked in file.checks)
-    said = f"{counted}, {remarks} remark{'s' * (remarks != 1)}" if remarks else counted
+    summary = f"{count_text}, {remarks} remark{'s' * (remarks != 1)}" if remarks else count_text
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -83,26 +83,27 @@ def render_report(title: str, files: Sequence[CheckedFile]) -> str:
 </head>
 <body>
 <h1>{escape(title)}</h1>
-<p><span class="verdict {result}">{_VERDICTS[result]}</span> {escape(said)}.</p>
+<p><span class="verdict {result}">{_VERDICTS[result]}</span> {escape(summary)}.</p>
 {"".join(_file_section(file) for file in files)}</body>
 </html>
 """
 
 
 def _file_section(file: CheckedFile) -> str:
+    """Return the section of one file."""
     source = f"data:image/jpeg;base64,{b64encode(file.thumbnail).decode('ascii')}"
     picture = f'<img src="{source}" alt="{escape(file.label)}">\n' if file.thumbnail else ""
-    told = "".join(f"<dt>{escape(what)}</dt><dd>{escape(value)}</dd>\n" for what, value in file.properties)
+    properties = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>\n" for name, value in file.properties)
     rows = "".join(_check_row(checked) for checked in sorted(file.checks, key=lambda checked: _ORDER[checked.result]))
     return f"""<section class="file">
 <h2>{escape(file.label)}</h2>
 <div>
 {picture}<dl>
-{told}</dl>
+{properties}</dl>
 </div>
 <div>
 <table>
-<tr><th>Check</th><th>Asked</th><th>Found</th><th></th></tr>
+<tr><th>Check</th><th>Expected</th><th>Found</th><th></th></tr>
 {rows}</table>
 </div>
 </section>
@@ -110,6 +111,7 @@ def _file_section(file: CheckedFile) -> str:
 
 
 def _check_row(check: PreflightCheck) -> str:
-    what, asked, found = (escape(text) for text in (_CHECK_LABELS.get(check.kind, check.kind), check.expected, check.found))
+    """Return the table row of one check."""
+    label, expected, found = (escape(text) for text in (_CHECK_LABELS.get(check.kind, check.kind), check.expected, check.found))
     mark = f'<span class="{check.result}">{_RESULT_LABELS[check.result]}</span>'
-    return f'<tr><td>{what}</td><td data-is="Asked">{asked}</td><td data-is="Found">{found}</td><td>{mark}</td></tr>\n'
+    return f'<tr><td>{label}</td><td data-is="Expected">{expected}</td><td data-is="Found">{found}</td><td>{mark}</td></tr>\n'

@@ -1,4 +1,4 @@
-"""A deliverable read back from the disk: what it is, its picture, and a thumbnail of it."""
+"""Reading a deliverable back from the disk: its properties, its picture and a thumbnail."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ _QUALITY = 82
 
 @dataclass(frozen=True, slots=True)
 class FileReadback:
-    """A file as it lies on the disk.
+    """A file as read from the disk.
 
-    size: bytes; said: what the step that made it says of it; coverage: highest sum of inks in percent, None where it is not in inks;
-    trim: mm of the cut sheet, None where it has none; bleed: mm beyond it. A PDF says these itself, of others the step says them.
+    ``recorded``: what the export step recorded of it. ``ink_coverage``: the highest sum of inks in per cent, None without inks.
+    ``trim_mm``: the size of the cut sheet, None if it has none. ``bleed_mm``: the bleed beyond the trim. A PDF holds both itself; for other
+    formats they come from the record.
     """
 
     name: str
@@ -44,6 +45,7 @@ class FileReadback:
 
     @property
     def pixel_size(self) -> tuple[int, int]:
+        """(width, height) in px."""
         return self.facts.width, self.facts.height
 
     @property
@@ -52,17 +54,17 @@ class FileReadback:
         return 0.0 if self.trim_mm is None else self.bleed_mm * self.facts.width / (self.trim_mm[0] + 2 * self.bleed_mm)
 
     def mismatches(self) -> list[str]:
-        """Where it is not what the step says it wrote, in words."""
+        """Return the properties that differ from the record, as phrases."""
         facts = self.facts
-        is_so = {"width": facts.width, "height": facts.height, "depth": facts.depth, "format": facts.format, "alpha": facts.alpha}
+        actual = {"width": facts.width, "height": facts.height, "depth": facts.depth, "format": facts.format, "alpha": facts.alpha}
         return [
             f"{name} {value}, not {self.recorded[name]}"
-            for name, value in {**is_so, "bytes": self.byte_size}.items()
+            for name, value in {**actual, "bytes": self.byte_size}.items()
             if name in self.recorded and self.recorded[name] != value
         ]
 
     def properties(self) -> list[tuple[str, str]]:
-        """(what, value) of it, for a report."""
+        """Return (name, value) pairs for a report."""
         facts = self.facts
         mode = {1: "grey", 3: "RGB", _CMYK_CHANNELS: "CMYK"}[facts.channels] + (" with alpha" if facts.alpha else "")
         return [
@@ -77,49 +79,52 @@ class FileReadback:
 
 
 def format_kb(byte_size: int) -> str:
-    """Bytes as a person reads them."""
+    """Return a size in kB as text."""
     return f"{byte_size / BYTES_PER_KB:,.1f} kB"
 
 
 def read_back(path: Path, name: str, recorded: Mapping[str, object]) -> FileReadback:
-    """The file decoded to its end. Raises InputError where it cannot be."""
+    """Return the file, decoded completely. Raises InputError if it cannot be decoded."""
     data = path.read_bytes()
     if data.startswith(b"%PDF-"):
         return _read_back_pdf(data, name, recorded)
-    plate, facts = codec.decode_with_info(data, name, MAX_PIXELS)
+    picture, facts = codec.decode_with_info(data, name, MAX_PIXELS)
     coverage = max_coverage(codec.decode_ink_codes(data, name, MAX_PIXELS)) if facts.channels == _CMYK_CHANNELS else None
     trim, bleed = recorded.get("trim_mm"), recorded.get("bleed_mm")
-    sheet = (float(trim[0]), float(trim[1])) if isinstance(trim, list | tuple) else None
-    return FileReadback(name, len(data), facts, plate, recorded, coverage, sheet, float(bleed) if isinstance(bleed, int | float) else 0.0)
+    trim_size = (float(trim[0]), float(trim[1])) if isinstance(trim, list | tuple) else None
+    return FileReadback(
+        name, len(data), facts, picture, recorded, coverage, trim_size, float(bleed) if isinstance(bleed, int | float) else 0.0
+    )
 
 
 def _read_back_pdf(data: bytes, name: str, recorded: Mapping[str, object]) -> FileReadback:
+    """Return the picture of a PDF page with its boxes."""
     page = pdf_read.read_pdf(data, name, MAX_PIXELS)
     height, width, channels = page.samples.shape
     levels = float(np.iinfo(page.samples.dtype).max)
     ppi = (width / (page.sheet_mm[0] / MM_PER_INCH), height / (page.sheet_mm[1] / MM_PER_INCH))
     if channels == _CMYK_CHANNELS:
-        plate = Picture(freeze(colour.cmyk_to_srgb(page.samples, levels, page.icc)), ppi=ppi)
+        picture = Picture(freeze(colour.cmyk_to_srgb(page.samples, levels, page.icc)), ppi=ppi)
     else:
-        plate = Picture(
+        picture = Picture(
             freeze(page.samples.astype(np.float32) / np.float32(levels)), depth=8 if page.depth == 8 else 16, icc=page.icc, ppi=ppi
         )
     icc = None if page.icc is None else profile_name(page.icc)
     facts = ImageInfo("pdf", width, height, page.depth, channels, False, icc, 1, ppi)
     coverage = max_coverage(page.samples) if channels == _CMYK_CHANNELS else None
-    return FileReadback(name, len(data), facts, plate, recorded, coverage, page.trim_mm, page.bleed_mm)
+    return FileReadback(name, len(data), facts, picture, recorded, coverage, page.trim_mm, page.bleed_mm)
 
 
 def shrink_to_side(picture: Picture, side: int) -> Picture:
-    """The picture with its longer side at ``side`` px, as a browser would show it: by area, display-encoded; itself where it is smaller."""
+    """Return the picture with its longer side at ``side`` px, averaged on display values as in a browser; a smaller picture unchanged."""
     width, height = fit_size((picture.width, picture.height), (side, side), can_enlarge=False)
     return resize_picture(replace(picture, masks={}), height, width, "area", in_linear_light=False)
 
 
 def encode_thumbnail(picture: Picture) -> bytes:
-    """A JPEG in sRGB, 560 px at most and 40 kB at most, transparent parts laid on white."""
-    small = colour.convert_profile(codec.flatten(shrink_to_side(picture, _THUMBNAIL_SIDE)), "srgb")
-    bare = Picture(small.pixels, depth=8)
+    """Return a JPEG in sRGB of at most 560 px and 40 kB, with transparent parts on white."""
+    thumbnail = colour.convert_profile(codec.flatten(shrink_to_side(picture, _THUMBNAIL_SIDE)), "srgb")
+    plain = Picture(thumbnail.pixels, depth=8)
     return codec.encode_to_size_limit(
-        bare, codec.EncodingOptions(format="jpeg", quality=_QUALITY), _THUMBNAIL_MAX_BYTES, lambda done: None
+        plain, codec.EncodingOptions(format="jpeg", quality=_QUALITY), _THUMBNAIL_MAX_BYTES, lambda done: None
     )[0]

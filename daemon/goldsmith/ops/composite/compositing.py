@@ -228,7 +228,9 @@ class Compositor:
         if layer.tone:
             pixels = harmonisation.transfer_colour(pixels, coverage, surroundings, layer.tone)
         if layer.grain:
-            pixels, record["grain"] = harmonisation.match_grain(pixels, coverage, self.picture.pixels, _layer_seed(self._context.seed, number))
+            pixels, record["grain"] = harmonisation.match_grain(
+                pixels, coverage, self.picture.pixels, _layer_seed(self._context.seed, number)
+            )
         return _PreparedLayer(ready.window, pixels, coverage)
 
     def _surroundings(self, window: Window) -> Pixels:
@@ -244,7 +246,9 @@ class Compositor:
         canvas_size = (self.picture.width, self.picture.height)
         if layer.source not in self._sources:
             self._sources[layer.source] = self._to_picture_profile(self._context.library.layer(layer.source))
-        return _to_prepared(layer_placement.place_layer(self._sources[layer.source], canvas_size, _placement(layer, canvas_size)), self.picture.channels)
+        return _to_prepared(
+            layer_placement.place_layer(self._sources[layer.source], canvas_size, _placement(layer, canvas_size)), self.picture.channels
+        )
 
     def _to_picture_profile(self, layer: Picture) -> Picture:
         """Return the layer in the picture's profile. In a picture with a grey profile, layers become grey."""

@@ -89,6 +89,7 @@ def estimate_airlight(pixels: Pixels) -> RgbColour:
 
 class _FrameSize(NamedTuple):
     """Size of the picture, in px."""
+
     height: int
     width: int
 

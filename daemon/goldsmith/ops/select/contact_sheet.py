@@ -1,4 +1,4 @@
-"""Contact sheets: many pictures side by side, each with its number and what is said of it, to be looked at as a whole."""
+"""Contact sheets: many pictures side by side on one page, each with its number and a caption."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _GAP, _FRAME, _QUALITY = 16, 5, 88
 
 @dataclass(frozen=True, slots=True)
 class ContactSheetCell:
-    """One picture of a sheet; ``fit_colour_lines`` stand under it, the first one larger. ``chosen`` ones are framed."""
+    """One picture of a sheet, with its caption lines below it, the first one larger. A selected picture is framed."""
 
     thumbnail: Thumbnail
     caption: tuple[str, ...]
@@ -39,66 +39,75 @@ class ContactSheetCell:
 
 
 def thumbnail_side(count: int) -> int:
-    """The side in px of the square that each of so many pictures gets, so that the sheet stays about 2,000 px wide."""
+    """Return the side in px of the square for each picture, so that the sheet is about 2,000 px wide."""
     return min(480, 2000 // column_count(count) - _GAP)
 
 
 def column_count(count: int) -> int:
+    """Return the number of columns of a sheet with ``count`` pictures."""
     return min(9, max(1, ceil(sqrt(1.3 * count))))
 
 
 def make_thumbnail(picture: Picture, side: int) -> Thumbnail:
-    """The picture as it is seen, shrunk to go into a square; what is transparent lies on white. Small pictures are not enlarged."""
+    """Return the picture reduced to fit into a square, uint8 (h, w, 3), 0..255, in sRGB, with transparent parts on white.
+
+    A small picture is not enlarged.
+    """
     scale = min(1.0, side / max(picture.width, picture.height))
     small = resize_picture(picture, max(1, round(picture.height * scale)), max(1, round(picture.width * scale)))
-    seen = convert_profile(flatten(small), "srgb")
-    pixels = np.repeat(seen.pixels, 3, axis=2) if seen.channels == 1 else seen.pixels
+    srgb = convert_profile(flatten(small), "srgb")
+    pixels = np.repeat(srgb.pixels, 3, axis=2) if srgb.channels == 1 else srgb.pixels
     return np.asarray(np.round(np.clip(pixels, 0, 1) * 255), dtype=np.uint8)
 
 
 def render_contact_sheet(cells: Sequence[ContactSheetCell], title: str) -> bytes:
-    """The sheet as a JPEG: rows of cells under a title, in the order they are given."""
+    """Return the sheet as a JPEG: rows of cells under a title, in the given order."""
     from PIL import Image, ImageDraw
 
-    side, across = thumbnail_side(len(cells)), column_count(len(cells))
-    width = across * (side + _GAP) + _GAP
+    side, columns = thumbnail_side(len(cells)), column_count(len(cells))
+    width = columns * (side + _GAP) + _GAP
     blank = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     large, small = max(16, side // 17), max(13, side // 22)
-    legends = [_caption_lines(blank, cell, large, small, side) for cell in cells]
-    rows = [range(first, min(first + across, len(cells))) for first in range(0, len(cells), across)]
-    tall = [max(cells[number].thumbnail.shape[0] for number in row) for row in rows]
-    under = [max(sum(line.size + 4 for line in legends[number]) for number in row) for row in rows]
-    page = Image.new("RGB", (width, large * 3 + sum(tall) + sum(under) + len(rows) * (_GAP + 2 * _FRAME)), BACKGROUND_COLOUR)
+    captions = [_caption_lines(blank, cell, large, small, side) for cell in cells]
+    rows = [range(first, min(first + columns, len(cells))) for first in range(0, len(cells), columns)]
+    row_heights = [max(cells[number].thumbnail.shape[0] for number in row) for row in rows]
+    caption_heights = [max(sum(line.size + 4 for line in captions[number]) for number in row) for row in rows]
+    page = Image.new(
+        "RGB", (width, large * 3 + sum(row_heights) + sum(caption_heights) + len(rows) * (_GAP + 2 * _FRAME)), BACKGROUND_COLOUR
+    )
     draw = ImageDraw.Draw(page)
     _CaptionLine(_truncate(blank, title, large, width - 2 * _GAP), large, TEXT_COLOUR).draw_at(draw, _GAP, large * 3 // 4)
     top = large * 3
-    for row, high, low in zip(rows, tall, under, strict=True):
-        for place, number in enumerate(row):
-            left = _GAP + place * (side + _GAP)
-            _paste(page, draw, cells[number], left + (side - cells[number].thumbnail.shape[1]) // 2, top, high)
-            down = top + high + _FRAME + 4
-            for line in legends[number]:
-                line.draw_at(draw, left, down)
-                down += line.size + 4
-        top += high + low + _GAP + 2 * _FRAME
+    for row, row_height, caption_height in zip(rows, row_heights, caption_heights, strict=True):
+        for column, number in enumerate(row):
+            left = _GAP + column * (side + _GAP)
+            _paste(page, draw, cells[number], left + (side - cells[number].thumbnail.shape[1]) // 2, top, row_height)
+            baseline_top = top + row_height + _FRAME + 4
+            for line in captions[number]:
+                line.draw_at(draw, left, baseline_top)
+                baseline_top += line.size + 4
+        top += row_height + caption_height + _GAP + 2 * _FRAME
     pixels = np.asarray(page, dtype=np.float32) / np.float32(255)
     return encode(Picture(freeze(pixels)), EncodingOptions(format="jpeg", quality=_QUALITY))
 
 
 @dataclass(frozen=True, slots=True)
 class _CaptionLine:
+    """One line of text with its size in px and its colour."""
+
     text: str
     size: int
     colour: tuple[int, int, int]
 
     def draw_at(self, draw: ImageDraw, left: int, top: int) -> None:
+        """Draw the line with its top left corner at (left, top), in px."""
         from PIL import ImageFont
 
         draw.text((left, top), self.text, fill=self.colour, font=ImageFont.load_default(self.size))
 
 
 def _paste(page: Image, draw: ImageDraw, cell: ContactSheetCell, left: int, top: int, row_height: int) -> None:
-    """The picture, standing on the row's lower edge, framed where it was chosen."""
+    """Paste the picture on the row's lower edge, with a frame if it is selected."""
     from PIL import Image
 
     height, width = cell.thumbnail.shape[:2]
@@ -109,7 +118,7 @@ def _paste(page: Image, draw: ImageDraw, cell: ContactSheetCell, left: int, top:
 
 
 def _caption_lines(draw: ImageDraw, cell: ContactSheetCell, title_size: int, text_size: int, max_width: int) -> list[_CaptionLine]:
-    """The cell's lines, the first one on one line, the others wrapped."""
+    """Return the cell's caption lines: the first one truncated, the others wrapped."""
     first, *others = cell.caption
     lines = [_CaptionLine(_truncate(draw, first, title_size, max_width), title_size, SELECTED_COLOUR if cell.is_selected else TEXT_COLOUR)]
     return lines + [
@@ -118,6 +127,7 @@ def _caption_lines(draw: ImageDraw, cell: ContactSheetCell, title_size: int, tex
 
 
 def _wrap_text(draw: ImageDraw, text: str, size: int, max_width: int) -> list[str]:
+    """Return the text in lines of at most ``max_width`` px."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -129,7 +139,7 @@ def _wrap_text(draw: ImageDraw, text: str, size: int, max_width: int) -> list[st
 
 
 def _truncate(draw: ImageDraw, text: str, size: int, max_width: int) -> str:
-    """As much of the text as has room, with an ellipsis where that is not all."""
+    """Return the text, shortened with an ellipsis if it is wider than ``max_width`` px."""
     if _text_width(draw, text, size) <= max_width:
         return text
     while text and _text_width(draw, text + "…", size) > max_width:
@@ -138,6 +148,7 @@ def _truncate(draw: ImageDraw, text: str, size: int, max_width: int) -> str:
 
 
 def _text_width(draw: ImageDraw, text: str, size: int) -> float:
+    """Return the width of the text in px."""
     from PIL import ImageFont
 
     return draw.textlength(text, font=ImageFont.load_default(size))
