@@ -1,4 +1,4 @@
-"""The catalogue finds operations by itself and refuses files that break the one-file, one-word rule."""
+"""The catalogue finds operations by itself, and refuses modules that break the rule of one operation per word."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class _Blur(PictureOperation):
     pass
 
 
-def test_every_file_beside_the_catalogue_is_a_word_in_it() -> None:
-    """A new operation is one new file: the catalogue lists exactly the files that lie there."""
+def test_every_module_of_the_package_is_a_word() -> None:
+    """Words of the catalogue are exactly the files and folders in its package, so a new operation needs no other change."""
     folder = Path(ops.__file__).parent
     files = {path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")} | {
         path.parent.name for path in folder.glob("*/operation.py")
@@ -36,14 +36,14 @@ def test_every_file_beside_the_catalogue_is_a_word_in_it() -> None:
 
 
 def test_a_word_leads_to_its_operation() -> None:
-    """The class behind a word is defined in the file of that name and called like it."""
+    """Operations are defined in the module of their word and have its name."""
     for word, operation in catalogue().items():
         assert operation.__module__ in (f"goldsmith.ops.{word}", f"goldsmith.ops.{word}.operation")
         assert operation.__name__.casefold() == word.replace("_", "")
 
 
-def test_only_what_is_asked_for_is_loaded() -> None:
-    """Who asks about one picture, and a lane with one step to do, do not wait for every operation there is."""
+def test_only_the_operation_looked_up_is_imported() -> None:
+    """Looking up one operation imports no other one."""
     code = (
         "import sys; from goldsmith.ops import catalogue; found = catalogue(); assert 'grade' in found and 'nonsense' not in found;"
         "assert found['resize'].__name__ == 'Resize';"
@@ -55,22 +55,22 @@ def test_only_what_is_asked_for_is_loaded() -> None:
     )
 
 
-def test_a_two_part_word_is_one_camel_case_name() -> None:
-    """``face_swap.py`` holds FaceSwap."""
+def test_a_two_part_word_becomes_one_camel_case_name() -> None:
+    """FaceSwap belongs to ``face_swap``."""
     swap = type("FaceSwap", (PictureOperation,), {})
-    assert ops._operation_in(_module("face_swap", swap), "face_swap").__name__ == "FaceSwap"
+    assert ops._find_operation(_module("face_swap", swap), "face_swap").__name__ == "FaceSwap"
 
 
 @pytest.mark.parametrize("names", [(), ("Blurry",), ("Blur", "Sharpen")])
-def test_a_file_with_another_number_or_name_of_operations_is_refused(names: tuple[str, ...]) -> None:
-    """None, one of a wrong name, or two in one file: the sentence names the file and what it should hold."""
+def test_a_module_must_define_exactly_its_operation(names: tuple[str, ...]) -> None:
+    """TypeError names the file and the operation that it should define."""
     operations = [type(name, (PictureOperation,), {}) for name in names]
     with pytest.raises(TypeError, match=r"ops/blur\.py must define exactly one public operation, called Blur"):
-        ops._operation_in(_module("blur", *operations), "blur")
+        ops._find_operation(_module("blur", *operations), "blur")
 
 
 def test_private_and_imported_operations_do_not_count() -> None:
-    """What a module imports or keeps to itself is not its operation."""
+    """Operations that a module imports or marks private are ignored."""
     module = _module("blur", type("Blur", (PictureOperation,), {}), type("_Half", (PictureOperation,), {}))
     vars(module)["Imported"] = _Blur
-    assert ops._operation_in(module, "blur").__name__ == "Blur"
+    assert ops._find_operation(module, "blur").__name__ == "Blur"

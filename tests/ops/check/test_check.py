@@ -1,4 +1,4 @@
-"""check: each thing asked of a file is compared with the file itself, every fault is told, and a report is written."""
+"""check: each requirement is compared with the file itself, every fault is listed, and a report is written."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from goldsmith.picture.picture import Picture, freeze
 from goldsmith.picture.profiles import builtin_profile
 
 # 300 x 200 px with 12 px of bleed.
-BESIDE = {"trim_mm": [69.0, 44.0], "bleed_mm": 3.0}
+WITH_BLEED = {"trim_mm": [69.0, 44.0], "bleed_mm": 3.0}
 
 
 def photograph(alpha: Literal["none", "full", "some"] = "none") -> Picture:
-    """300 x 200 px at 300 ppi."""
+    """Return a picture of 300 x 200 px at 300 ppi."""
     cover = None if alpha == "none" else np.ones((200, 300), np.float32)
     if cover is not None and alpha == "some":
         cover[:20] = 0
@@ -35,11 +35,12 @@ def photograph(alpha: Literal["none", "full", "some"] = "none") -> Picture:
 
 
 def line(text: str, left: float, top: float, right: float, bottom: float) -> TextLine:
+    """Return an upright line of text with its box in px."""
     return TextLine(np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32), text, 0.9)
 
 
 class Reading(DetectDouble):
-    """Reads other lines in small pictures than in large ones."""
+    """A reader that returns other lines for small pictures than for large ones."""
 
     def __init__(self, full: Sequence[TextLine], small: Sequence[TextLine]) -> None:
         super().__init__(lines=full)
@@ -51,19 +52,21 @@ class Reading(DetectDouble):
         return self._small if self.sides[-1] <= 100 else self._lines
 
 
-def exported(folder: Path, plate: Picture, said: dict[str, Any] | None = None, **settings: Any) -> ExportedFile:
-    """What an export step makes of the picture, as it lies on the disk."""
-    (file,) = Export(**settings).make_files(plate, StepContextDouble())
+def exported(folder: Path, picture: Picture, recorded: dict[str, Any] | None = None, **settings: Any) -> ExportedFile:
+    """Return the file that an export step makes of the picture, as it lies on the disk."""
+    (file,) = Export(**settings).make_files(picture, StepContextDouble())
     path = folder / f"{len(list(folder.iterdir())):03d}{file.suffix}"
     path.write_bytes(file.data)
-    return ExportedFile(file.tail + file.suffix, path, {**file.facts, **(said or {})})
+    return ExportedFile(file.tail + file.suffix, path, {**file.facts, **(recorded or {})})
 
 
-def fault(folder: Path, asked: dict[str, Any], plate: Picture | None = None, said: dict[str, Any] | None = None, **settings: Any) -> str:
-    """What is told of a photograph that was exported so; "" where it is as asked."""
-    context = StepContextDouble(exported=[exported(folder, plate or photograph(), said, **settings)])
+def fault(
+    folder: Path, required: dict[str, Any], picture: Picture | None = None, recorded: dict[str, Any] | None = None, **settings: Any
+) -> str:
+    """Return the faults that the check reports for an exported photograph; "" if it passes."""
+    context = StepContextDouble(exported=[exported(folder, picture or photograph(), recorded, **settings)])
     try:
-        Check.model_validate(asked).make_files(photograph(), context)
+        Check.model_validate(required).make_files(photograph(), context)
     except InputError as problem:
         return problem.sentence.partition(": ")[2]
     assert context.results.findings["result"] == "pass"
@@ -71,7 +74,7 @@ def fault(folder: Path, asked: dict[str, Any], plate: Picture | None = None, sai
 
 
 @pytest.mark.parametrize(
-    ("settings", "asked", "told"),
+    ("settings", "required", "message"),
     [
         ({}, {"size": [300, 200]}, ""),
         ({}, {"size": [300, 201]}, "size 300 x 200 px instead of 300 x 201 px"),
@@ -99,21 +102,21 @@ def fault(folder: Path, asked: dict[str, Any], plate: Picture | None = None, sai
         ({}, {"coverage": 300}, "coverage no inks instead of at most 300 %"),
     ],
 )  # fmt: skip
-def test_a_file_is_compared_with_what_was_asked(tmp_path: Path, settings: dict[str, Any], asked: dict[str, Any], told: str) -> None:
-    """What is as asked passes; what is not is told with its value and what was asked."""
-    found = fault(tmp_path, asked, **settings)
-    assert (told in found) if told else not found
+def test_a_file_is_compared_with_its_requirements(tmp_path: Path, settings: dict[str, Any], required: dict[str, Any], message: str) -> None:
+    """Files that meet a requirement pass; a fault gives the value found and the value expected."""
+    found = fault(tmp_path, required, **settings)
+    assert (message in found) if message else not found
 
 
-def test_bytes_are_those_on_the_disk(tmp_path: Path) -> None:
-    """A kB is 1000 bytes; the very size passes."""
+def test_the_size_limit_is_in_kb_of_1000_bytes(tmp_path: Path) -> None:
+    """Files of exactly the limit pass, and a kB has 1000 bytes."""
     size = exported(tmp_path, photograph()).path.stat().st_size
     assert fault(tmp_path, {"max_kb": size / 1000}) == ""
     assert f"bytes {size / 1000:,.1f} kB instead of at most" in fault(tmp_path, {"max_kb": (size - 1) / 1000})
 
 
 @pytest.mark.parametrize(
-    ("alpha", "asked", "told"),
+    ("alpha", "required", "message"),
     [
         ("none", "none", ""),
         ("none", "required", "alpha none instead of transparent parts"),
@@ -123,64 +126,66 @@ def test_bytes_are_those_on_the_disk(tmp_path: Path) -> None:
         ("some", "none", "alpha with transparent parts instead of none"),
     ],
 )
-def test_alpha(tmp_path: Path, alpha: Literal["none", "full", "some"], asked: str, told: str) -> None:
-    """Alpha that covers everything is none that was meant; no alpha is no alpha at all."""
-    assert fault(tmp_path, {"alpha": asked}, photograph(alpha)).removesuffix(".").endswith(told)
-    assert bool(fault(tmp_path, {"alpha": asked}, photograph(alpha))) == bool(told)
+def test_alpha_is_compared_with_its_requirement(
+    tmp_path: Path, alpha: Literal["none", "full", "some"], required: str, message: str
+) -> None:
+    """Opaque alpha counts neither as transparent nor as absent."""
+    assert fault(tmp_path, {"alpha": required}, photograph(alpha)).removesuffix(".").endswith(message)
+    assert bool(fault(tmp_path, {"alpha": required}, photograph(alpha))) == bool(message)
 
 
 @pytest.mark.parametrize(("value", "check", "setting"), [(1.0, "clipping", "max_clipped"), (0.0, "black", "max_black")])
 def test_clipping_is_measured_in_the_file(tmp_path: Path, value: float, check: str, setting: str) -> None:
-    """A tenth of the pixels at the end of the scale: a limit of ten per cent is met, one of nine is not."""
+    """Clipping of ten per cent meets a limit of ten per cent, and exceeds one of nine."""
     pixels = np.full((100, 100, 3), 0.5, np.float32)
     pixels[:10] = value
     assert fault(tmp_path, {setting: 10}, Picture(freeze(pixels))) == ""
     assert f"{check} 10.00 % instead of at most 9 %" in fault(tmp_path, {setting: 9}, Picture(freeze(pixels)))
 
 
-def test_every_fault_of_every_file_is_told_in_one_sentence(tmp_path: Path) -> None:
-    """Whoever reads the note mends all of it at once."""
+def test_every_fault_of_every_file_is_in_one_sentence(tmp_path: Path) -> None:
+    """InputError lists everything, so that all can be corrected at once."""
     files = [exported(tmp_path, photograph(), name="web"), exported(tmp_path, photograph(), name="print", depth=16)]
     with pytest.raises(InputError) as caught:
         Check(size=(10, 10), depth=16).make_files(photograph(), StepContextDouble(exported=files))
     assert caught.value.sentence == (
-        "What was to be delivered is not as it was asked for: "
+        "The exported files do not meet the check: "
         "hero_web.png: size 300 x 200 px instead of 10 x 10 px, depth 8 bits instead of 16 bits; "
         "hero_print.png: size 300 x 200 px instead of 10 x 10 px."
     )
 
 
-def test_what_only_warns_is_delivered_with_remarks(tmp_path: Path) -> None:
-    """The report, the record and the facts of the report say so; a fault beside it still holds the picture."""
+def test_a_warning_delivers_the_file_with_a_remark(tmp_path: Path) -> None:
+    """Report, record and facts hold the remark; a fault besides it still holds the picture."""
     file = exported(tmp_path, photograph(), name="web")
     context = StepContextDouble(exported=[file])
-    (made,) = Check(max_kb=1, size=(300, 200), warn=("bytes",)).make_files(photograph(), context)
-    (remark,) = made.facts["remarks"]  # type: ignore[misc, union-attr]
+    (report,) = Check(max_kb=1, size=(300, 200), warn=("bytes",)).make_files(photograph(), context)
+    (remark,) = report.facts["remarks"]  # type: ignore[misc, union-attr]
     assert str(remark).startswith("…_web.png: bytes")
-    assert (made.facts["result"], context.results.findings["result"], context.results.findings["remarks"]) == ("warn", "warn", [remark])
-    assert "Passed with remarks" in made.data.decode()
+    assert (report.facts["result"], context.results.findings["result"], context.results.findings["remarks"]) == ("warn", "warn", [remark])
+    assert "Passed with remarks" in report.data.decode()
     with pytest.raises(InputError, match=r"size 300 x 200 px") as caught:
         Check(max_kb=1, size=(1, 1), warn=("bytes",)).make_files(photograph(), context)
     assert "bytes" not in caught.value.sentence
 
 
-@pytest.mark.parametrize("said", [{"width": 301}, {"depth": 16}, {"format": "tiff"}, {"bytes": 5}, {"alpha": True}])
-def test_a_file_that_is_not_what_was_written_is_a_fault(tmp_path: Path, said: dict[str, Any]) -> None:
-    """Even where nothing is asked: what lies on the disk is what the step says it wrote."""
-    assert "instead of what was written" in fault(tmp_path, {}, said=said)
+@pytest.mark.parametrize("recorded", [{"width": 301}, {"depth": 16}, {"format": "tiff"}, {"bytes": 5}, {"alpha": True}])
+def test_a_file_that_differs_from_its_record_is_a_fault(tmp_path: Path, recorded: dict[str, Any]) -> None:
+    """Files on the disk are compared with the record of the export step, even without any setting."""
+    assert "instead of what was written" in fault(tmp_path, {}, recorded=recorded)
     assert fault(tmp_path, {}) == ""
 
 
 def test_a_file_that_was_damaged_on_the_disk_is_a_fault(tmp_path: Path) -> None:
-    """It is the disk that is read, and to the end."""
+    """Files are read from the disk completely."""
     file = exported(tmp_path, photograph())
     file.path.write_bytes(file.path.read_bytes()[:-4000])
     with pytest.raises(InputError, match=r"hero\.png: file damaged \(.*\) instead of one that can be read"):
         Check().make_files(photograph(), StepContextDouble(exported=[file]))
 
 
-def test_only_the_files_that_are_named_are_looked_at(tmp_path: Path) -> None:
-    """And a name that no export has is told with the nearest; proofs and files that are no pictures never count."""
+def test_only_named_files_are_checked(tmp_path: Path) -> None:
+    """Names that no export has are refused with the nearest one; proofs and files that are no pictures do not count."""
     files = [
         exported(tmp_path, photograph(), name="web"), exported(tmp_path, photograph(), name="print", depth=16),
         exported(tmp_path, photograph(), {"proof_of": "press"}, name="print"), ExportedFile(".cube", tmp_path / "none", {}),
@@ -188,7 +193,7 @@ def test_only_the_files_that_are_named_are_looked_at(tmp_path: Path) -> None:
     context = StepContextDouble(exported=files)
     Check(files=("print",), depth=16).make_files(photograph(), context)
     assert list(context.results.findings["files"]) == ["_print.png"]  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"“prnt”; the nearest is “print”\. There are “web”, “print”\."):
+    with pytest.raises(InputError, match=r"“prnt”; the nearest is “print”\. The exports are “web”, “print”\."):
         Check(files=("prnt",)).make_files(photograph(), context)
     with pytest.raises(InputError, match="no file to check"):
         Check().make_files(photograph(), StepContextDouble())
@@ -198,28 +203,28 @@ WORD = line("G O L D", 30, 40, 120, 60)
 
 
 @pytest.mark.parametrize(
-    ("full", "small", "told"),
+    ("full", "small", "message"),
     [
         ([WORD], [line("GOLD", 5, 5, 40, 20)], ""),
         ([line("COLD", 30, 40, 120, 60)], [WORD], "words “COLD” instead of “Gold” at full size"),
         ([WORD], [], "thumbnail nothing like it instead of “Gold” at 100 px"),
     ],
 )
-def test_words_are_read_at_full_size_and_in_a_thumbnail(tmp_path: Path, full: list[TextLine], small: list[TextLine], told: str) -> None:
-    """Both must show the word; each fault is its own."""
+def test_words_are_read_at_full_size_and_in_a_thumbnail(tmp_path: Path, full: list[TextLine], small: list[TextLine], message: str) -> None:
+    """Words must be legible in both; each fault is listed separately."""
     reading = Reading(full, small)
     context = StepContextDouble(detect=reading, exported=[exported(tmp_path, photograph())])
-    if told:
+    if message:
         with pytest.raises(InputError) as caught:
             Check(words=("Gold",)).make_files(photograph(), context)
-        assert caught.value.sentence.endswith(f"hero.png: {told}.")
+        assert caught.value.sentence.endswith(f"hero.png: {message}.")
     else:
         Check(words=("Gold",)).make_files(photograph(), context)
     assert reading.sides == [300, 100]
 
 
-def test_letters_that_fill_a_large_picture_are_read_from_further_away(tmp_path: Path) -> None:
-    """What is not read at full size is looked for at 640 px, and its place is told in the picture's own pixels."""
+def test_letters_that_fill_a_large_picture_are_read_in_a_smaller_copy(tmp_path: Path) -> None:
+    """Words that are not read at full size are searched at 640 px, and their place is in px of the picture."""
 
     class Far(DetectDouble):
         def text_lines(self, picture: Picture) -> Sequence[TextLine]:
@@ -234,31 +239,31 @@ def test_letters_that_fill_a_large_picture_are_read_from_further_away(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("corners", "said", "good"),
+    ("corners", "recorded", "is_met"),
     [
         ((30, 20, 200, 40), {}, True),
         ((24, 20, 200, 40), {}, False),
-        ((26, 20, 200, 40), {}, True),  # a quarter of the line's height is let go
+        ((26, 20, 200, 40), {}, True),  # a quarter of the line's height is tolerated
         ((30, 14, 200, 34), {}, False),
         ((30, 20, 276, 40), {}, False),
         ((30, 166, 200, 186), {}, False),
-        ((30, 20, 200, 40), BESIDE, False),
-        ((35, 31, 200, 51), BESIDE, True),
-        ((30, 31, 200, 51), BESIDE, False),
+        ((30, 20, 200, 40), WITH_BLEED, False),
+        ((35, 31, 200, 51), WITH_BLEED, True),
+        ((30, 31, 200, 51), WITH_BLEED, False),
     ],
 )
-def test_text_stays_out_of_the_margin(tmp_path: Path, corners: tuple[int, int, int, int], said: dict[str, Any], good: bool) -> None:
-    """Ten per cent of either side, from the trim where there is a bleed: every edge counts."""
-    context = StepContextDouble(lines=[line("GOLD", *corners)], exported=[exported(tmp_path, photograph(), said)])
-    if good:
+def test_text_stays_out_of_the_margin(tmp_path: Path, corners: tuple[int, int, int, int], recorded: dict[str, Any], is_met: bool) -> None:
+    """Margins are ten per cent of each side, measured from the trim if there is bleed, at every edge."""
+    context = StepContextDouble(lines=[line("GOLD", *corners)], exported=[exported(tmp_path, photograph(), recorded)])
+    if is_met:
         Check(safe=10).make_files(photograph(), context)
         return
     with pytest.raises(InputError, match=r"safe “GOLD” beyond instead of text at least 10 % from every edge"):
         Check(safe=10).make_files(photograph(), context)
 
 
-def test_with_words_only_their_lines_must_stay_within(tmp_path: Path) -> None:
-    """A sign at the picture's edge is no fault where a headline was asked for; without words it is."""
+def test_with_words_set_only_their_lines_must_stay_inside(tmp_path: Path) -> None:
+    """Text besides the words may reach the edge of the picture; without words it is a fault."""
     lines = [line("GOLD", 100, 80, 200, 100), line("STOP", 0, 0, 40, 20)]
     context = StepContextDouble(lines=lines, exported=[exported(tmp_path, photograph())])
     Check(words=("GOLD",), safe=10).make_files(photograph(), context)
@@ -267,7 +272,7 @@ def test_with_words_only_their_lines_must_stay_within(tmp_path: Path) -> None:
 
 
 def test_the_reader_is_needed_only_for_text() -> None:
-    """A studio without its weights can check everything else."""
+    """Checks other than text work without the reader's weights."""
     assert Check(size=(1, 1), max_clipped=1).needs().engines == ()
     assert [need.kind.name for need in Check(words=("GOLD",)).needs().engines] == ["reader"]
     assert [need.kind.name for need in Check(safe=5).needs().engines] == ["reader"]
@@ -283,82 +288,88 @@ def test_the_reader_is_needed_only_for_text() -> None:
         ({"name": "../x"}, "pattern"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_early(settings: dict[str, Any], match: str) -> None:
-    """A brief is told before any picture is opened."""
+def test_contradictory_settings_are_refused(settings: dict[str, Any], match: str) -> None:
+    """Validation refuses the brief before any picture is opened."""
     with pytest.raises(ValidationError, match=match):
         Check.model_validate(settings)
 
 
-def test_two_reports_of_a_brief_have_names_of_their_own(tmp_path: Path) -> None:
-    """The name that the brief reserves is the name of the file."""
+def test_two_reports_of_a_brief_have_different_names(tmp_path: Path) -> None:
+    """Reports have the name that the brief reserves."""
     for settings, tail in [({}, ".report.html"), ({"name": "print"}, "_print.report.html")]:
         check = Check.model_validate(settings)
-        (made,) = check.make_files(photograph(), StepContextDouble(exported=[exported(tmp_path, photograph())]))
-        assert isinstance(made, Deliverable)
-        assert (made.tail + made.suffix,) == check.tails() == (tail,)
+        (report,) = check.make_files(photograph(), StepContextDouble(exported=[exported(tmp_path, photograph())]))
+        assert isinstance(report, Deliverable)
+        assert (report.tail + report.suffix,) == check.tails() == (tail,)
 
 
 @pytest.mark.parametrize("settings", [{}, {"quality": 90}, {"depth": 16}, {"cmyk": "press"}, {"cmyk": "press", "quality": 90}])
 def test_a_page_for_print_is_read_back_from_the_pdf(tmp_path: Path, settings: dict[str, Any]) -> None:
-    """Its boxes, its picture and its inks are those in the file, whatever the step that wrote it says of bleed and coverage."""
-    given = photograph()
+    """Boxes, picture and inks come from the file, whatever the export step recorded."""
+    before = photograph()
     context = StepContextDouble(references={("profiles", "press"): press_file()})
-    (file,) = Export(format="pdf", trim=(20, 10), bleed=2, marks=True, **settings).make_files(given, context)
+    (file,) = Export(format="pdf", trim=(20, 10), bleed=2, marks=True, **settings).make_files(before, context)
     path = tmp_path / "000.pdf"
     path.write_bytes(file.data)
-    file_ = ExportedFile(".pdf", path, {**file.facts, "bleed_mm": 9, "coverage": 1})
-    asked = {"format": "pdf", "bleed": 2, "ppi": 200, "depth": settings.get("depth", 8), "profile": TITLE if "cmyk" in settings else "srgb"}
-    (made,) = Check.model_validate(asked).make_files(given, StepContextDouble(exported=[file_]))
-    assert b"data:image/jpeg" in made.data
+    exported_file = ExportedFile(".pdf", path, {**file.facts, "bleed_mm": 9, "coverage": 1})
+    required = {
+        "format": "pdf",
+        "bleed": 2,
+        "ppi": 200,
+        "depth": settings.get("depth", 8),
+        "profile": TITLE if "cmyk" in settings else "srgb",
+    }
+    (report,) = Check.model_validate(required).make_files(before, StepContextDouble(exported=[exported_file]))
+    assert b"data:image/jpeg" in report.data
     with pytest.raises(InputError) as caught:
-        Check(bleed=2.1, ppi=1000, coverage=100).make_files(given, StepContextDouble(exported=[file_]))
-    said = caught.value.sentence
-    assert "bleed 2 mm instead of at least 2.1 mm" in said
-    assert "at 20 x 10 mm instead of at least 1000" in said
-    assert ("coverage no inks" in said) == ("cmyk" not in settings)
+        Check(bleed=2.1, ppi=1000, coverage=100).make_files(before, StepContextDouble(exported=[exported_file]))
+    sentence = caught.value.sentence
+    assert "bleed 2 mm instead of at least 2.1 mm" in sentence
+    assert "at 20 x 10 mm instead of at least 1000" in sentence
+    assert ("coverage no inks" in sentence) == ("cmyk" not in settings)
     path.write_bytes(file.data[: len(file.data) // 2])
     with pytest.raises(InputError, match="file damaged"):
-        Check().make_files(given, StepContextDouble(exported=[file_]))
+        Check().make_files(before, StepContextDouble(exported=[exported_file]))
 
 
 @pytest.mark.parametrize("format_", ["tiff", "jpeg", "pdf"])
 def test_coverage_is_measured_in_the_file(tmp_path: Path, format_: str) -> None:
-    """It is what the step measured when it wrote the file, found again on the disk."""
+    """Coverage in the file equals what the export step measured."""
     context = StepContextDouble(references={("profiles", "press"): press_file()})
     trim = {"trim": (20, 10)} if format_ == "pdf" else {}
     (file,) = Export(format=format_, cmyk="press", coverage=250, **trim).make_files(photograph(), context)
     path = tmp_path / f"000{file.suffix}"
     path.write_bytes(file.data)
-    has = file.facts["coverage"]
-    assert isinstance(has, float)
+    coverage = file.facts["coverage"]
+    assert isinstance(coverage, float)
     context = StepContextDouble(exported=[ExportedFile(file.suffix, path, {**file.facts, "coverage": 1})])
-    Check(coverage=has).make_files(photograph(), context)
-    with pytest.raises(InputError, match=f"coverage {has} % instead of at most"):
-        Check(coverage=has - 0.2).make_files(photograph(), context)
+    Check(coverage=coverage).make_files(photograph(), context)
+    with pytest.raises(InputError, match=f"coverage {coverage} % instead of at most"):
+        Check(coverage=coverage - 0.2).make_files(photograph(), context)
 
 
 def test_one_blown_channel_is_blown(tmp_path: Path) -> None:
-    """A red that clips has lost its drawing, whatever the other channels hold."""
+    """Clipping in one channel counts, whatever the other channels hold."""
     pixels = np.full((100, 100, 3), 0.5, np.float32)
     pixels[:10, :, 0] = 1
     assert "clipping 10.00 % instead of at most 9 %" in fault(tmp_path, {"max_clipped": 9}, Picture(freeze(pixels)))
 
 
 def test_ppi_is_that_of_the_sheet_with_its_bleed(tmp_path: Path) -> None:
-    """The picture covers the bleed, too: 300 px on 69 mm and 3 mm at either side are 102 to the inch, not 110."""
-    assert fault(tmp_path, {"ppi": 101}, said=BESIDE) == ""
-    assert "ppi 102 at 69 x 44 mm instead of at least 108" in fault(tmp_path, {"ppi": 108}, said=BESIDE)
+    """Pixels cover the bleed too: 300 px on 69 mm with 3 mm at either side are 102 ppi, not 110."""
+    assert fault(tmp_path, {"ppi": 101}, recorded=WITH_BLEED) == ""
+    assert "ppi 102 at 69 x 44 mm instead of at least 108" in fault(tmp_path, {"ppi": 108}, recorded=WITH_BLEED)
 
 
-def test_of_two_resolutions_the_lower_one_counts(tmp_path: Path) -> None:
-    """A file whose pixels are not square is as sharp as its coarser direction."""
+def test_the_lower_of_two_resolutions_counts(tmp_path: Path) -> None:
+    """Files with pixels that are not square have the resolution of the coarser direction."""
     uneven = Picture(photograph().pixels, ppi=(300, 150))
     assert "ppi 150 instead of at least 200" in fault(tmp_path, {"ppi": 200}, uneven)
     assert fault(tmp_path, {"ppi": 150}, uneven) == ""
 
 
-def test_inks_without_a_profile_are_no_srgb(tmp_path: Path) -> None:
-    """A file without a profile means sRGB only where it is in RGB."""
+def test_inks_without_a_profile_are_not_srgb(tmp_path: Path) -> None:
+    """Files without a profile mean sRGB only if they are in RGB."""
     path = tmp_path / "000.jpg"
     path.write_bytes(jpeg_write.write_bare_cmyk(np.full((20, 30, 4), 100, np.uint8), 90))
     context = StepContextDouble(exported=[ExportedFile(".jpg", path, {"width": 30, "height": 20})])
@@ -367,7 +378,7 @@ def test_inks_without_a_profile_are_no_srgb(tmp_path: Path) -> None:
 
 
 def test_text_is_read_as_a_browser_shows_the_file(tmp_path: Path) -> None:
-    """Transparent parts on white, and in sRGB, whatever profile the file has."""
+    """Readers get the file in sRGB with transparent parts on white, whatever its profile."""
 
     class Seeing(DetectDouble):
         def text_lines(self, picture: Picture) -> Sequence[TextLine]:
@@ -377,5 +388,5 @@ def test_text_is_read_as_a_browser_shows_the_file(tmp_path: Path) -> None:
             return [WORD]
 
     context = StepContextDouble(detect=Seeing(), exported=[exported(tmp_path, photograph("some"), profile="adobe-rgb")])
-    (made,) = Check(words=("GOLD",)).make_files(photograph(), context)
-    assert made.facts["result"] == "pass"
+    (report,) = Check(words=("GOLD",)).make_files(photograph(), context)
+    assert report.facts["result"] == "pass"

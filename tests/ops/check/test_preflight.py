@@ -1,4 +1,4 @@
-"""Preflight's craft: a word is found however a reader writes it, and not where another one stands."""
+"""Preflight: a word is found however a reader writes it, and not where another word stands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from goldsmith.ops.check.preflight import (
 
 
 @pytest.mark.parametrize(
-    ("word", "lines", "distance", "places"),
+    ("word", "lines", "distance", "indices"),
     [
         ("GOLD", ["gold"], 0, (0,)),
         ("GOLD", ["G 0 L D!"], 0, (0,)),
@@ -35,21 +35,21 @@ from goldsmith.ops.check.preflight import (
         ("GOLD", ["", "...", "GOLD"], 0, (2,)),
     ],
 )
-def test_a_word_is_found_where_it_is_read_best(word: str, lines: list[str], distance: int, places: tuple[int, ...]) -> None:
-    """Case, spaces, signs and lookalikes do not count; letters left out, put in or changed do; over the end of a line is found."""
-    assert find_nearest_text(word, lines) == (distance, places)
+def test_a_word_is_found_where_it_is_read_best(word: str, lines: list[str], distance: int, indices: tuple[int, ...]) -> None:
+    """Case, spaces, signs and lookalikes do not count; letters deleted, inserted or changed do; a word may span two lines."""
+    assert find_nearest_text(word, lines) == (distance, indices)
 
 
 @pytest.mark.parametrize(
     ("word", "distance", "letters"), [("GOLD", 1, 0), ("SPRIN", 1, 1), ("SPRING", 0, 0), ("A very long line", 9, 2), ("Sale!", 3, 0)]
 )
-def test_one_letter_in_five_may_be_read_otherwise(word: str, distance: int, letters: int) -> None:
-    """And never more than was said; signs are no letters."""
+def test_one_letter_in_five_may_be_misread(word: str, distance: int, letters: int) -> None:
+    """Limits are never exceeded, and signs are no letters."""
     assert allowed_misreads(word, distance) == letters
 
 
 @pytest.mark.parametrize(
-    ("asked", "found", "same"),
+    ("expected", "found", "is_same"),
     [
         ("srgb", None, True),
         ("srgb", "sRGB IEC61966-2.1", True),
@@ -62,25 +62,25 @@ def test_one_letter_in_five_may_be_read_otherwise(word: str, distance: int, lett
         ("PSO Coated v3", "PSO Uncoated v3", False),
     ],
 )
-def test_profiles_are_compared_by_what_they_are(asked: str, found: str | None, same: bool) -> None:
-    """A word of the house or a profile's own name; none means sRGB, whichever sRGB it is."""
-    assert is_same_profile(asked, found) is same
+def test_profiles_are_compared_by_word_or_name(expected: str, found: str | None, is_same: bool) -> None:
+    """Built-in words and a profile's own name are equal; None means sRGB, whichever sRGB it is."""
+    assert is_same_profile(expected, found) is is_same
 
 
-def test_ppi_is_that_of_the_direction_that_has_fewer_pixels() -> None:
-    """A picture covers its sheet, so the coarser direction decides."""
+def test_the_coarser_direction_gives_the_ppi() -> None:
+    """Pictures cover their sheet, so the coarser direction counts."""
     assert ppi_at((600, 300), (50.8, 50.8)) == pytest.approx(150)
     assert ppi_at((300, 600), (25.4, 25.4)) == pytest.approx(300)
 
 
-def test_one_fault_outweighs_remarks_and_a_remark_what_is_as_asked() -> None:
-    """A warning never hides a fault; each file has one clause."""
-    good, remark, fault = (
+def test_a_fault_outweighs_remarks() -> None:
+    """Remarks never hide a fault, and each file has one clause."""
+    met, remark, fault = (
         PreflightCheck("a", "1", "1", True, True),
         PreflightCheck("b", "1", "2", False, True),
         PreflightCheck("c", "1", "2", False),
     )
-    assert [worst_result(checks) for checks in ([], [good], [good, remark], [remark, fault, good])] == ["pass", "pass", "warn", "fail"]
+    assert [worst_result(checks) for checks in ([], [met], [met, remark], [remark, fault, met])] == ["pass", "pass", "warn", "fail"]
     files = [CheckedFile("x.png", "x", (), (fault, remark, fault)), CheckedFile("y.png", "y", (), (remark,))]
     assert describe_checks(files, "fail") == ["x.png: c 2 instead of 1, c 2 instead of 1"]
     assert describe_checks(files, "warn") == ["x.png: b 2 instead of 1", "y.png: b 2 instead of 1"]

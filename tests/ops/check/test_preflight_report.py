@@ -1,4 +1,4 @@
-"""The report: one file that needs nothing else, in which what a stranger wrote is text, and a thumbnail that is small."""
+"""The report is one self-contained file: untrusted text stays text, and the thumbnail is small."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NASTY = '<script>alert("x")</script>&\'<img src=http://x>'
 
 
 class Elements(HTMLParser):
-    """Every element with its attributes, and all text."""
+    """All elements of a page with their attributes, and all text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -43,45 +43,47 @@ class Elements(HTMLParser):
         self.text += data
 
 
-def seen(*checks: PreflightCheck, name: str = "web", picture: bytes = b"jpeg") -> CheckedFile:
+def checked_file(*checks: PreflightCheck, name: str = "web", picture: bytes = b"jpeg") -> CheckedFile:
     return CheckedFile("hero_v.png", name, (("Format", "PNG"),), checks, picture)
 
 
-def test_what_comes_from_a_brief_is_text() -> None:
-    """Names, values and what was read in a picture cannot put an element into the page."""
-    html = render_report(NASTY, [seen(PreflightCheck(NASTY, NASTY, NASTY, False), name=NASTY)])
-    told = Elements(html)
-    assert {tag for tag, _ in told.tags}.isdisjoint({"script", "link", "iframe", "object", "form", "a"})
-    assert [tag for tag, _ in told.tags].count("img") == 1
-    assert told.text.count(NASTY) == 6
-    assert [attrs["src"] for tag, attrs in told.tags if tag == "img"] == ["data:image/jpeg;base64,anBlZw=="]
+def test_untrusted_text_is_escaped() -> None:
+    """Names, values and text read in a picture cannot put an element into the page."""
+    html = render_report(NASTY, [checked_file(PreflightCheck(NASTY, NASTY, NASTY, False), name=NASTY)])
+    elements = Elements(html)
+    assert {tag for tag, _ in elements.tags}.isdisjoint({"script", "link", "iframe", "object", "form", "a"})
+    assert [tag for tag, _ in elements.tags].count("img") == 1
+    assert elements.text.count(NASTY) == 6
+    assert [attrs["src"] for tag, attrs in elements.tags if tag == "img"] == ["data:image/jpeg;base64,anBlZw=="]
 
 
-def test_a_file_goes_by_what_it_is_not_by_a_name_it_may_not_get() -> None:
-    """The name on the disk gets a version where it was taken before: the report says the label, and never that name."""
-    html = render_report("hero", [seen(PreflightCheck("size", "1", "1", True))])
+def test_a_file_is_shown_by_its_label() -> None:
+    """Reports show the label, because a version may be added to the file's name."""
+    html = render_report("hero", [checked_file(PreflightCheck("size", "1", "1", True))])
     assert "hero_v.png" not in html
     assert "<h2>web</h2>" in html
 
 
-def test_what_is_not_as_asked_comes_first_and_in_words_for_anybody() -> None:
-    """A fault, then remarks, then what is well, each in its order; and no word of a brief's settings."""
+def test_faults_come_first_in_plain_words() -> None:
+    """Faults come first, then remarks, then passed checks, without words of the brief's settings."""
     checks = [
         PreflightCheck("size", "1", "1", True),
         PreflightCheck("ppi", "1", "2", False, True),
         PreflightCheck("bytes", "1", "2", False),
         PreflightCheck("depth", "1", "1", True),
     ]
-    text = Elements(render_report("hero", [seen(*checks)])).text
-    places = [text.index(word) for word in ("File size", "Resolution in print, ppi", "Pixel size", "Bits per channel")]
-    assert places == sorted(places)
+    text = Elements(render_report("hero", [checked_file(*checks)])).text
+    positions = [text.index(word) for word in ("File size", "Resolution in print, ppi", "Pixel size", "Bits per channel")]
+    assert positions == sorted(positions)
     assert "bytes" not in text
 
 
-def test_every_check_of_a_brief_has_a_name_that_a_client_reads() -> None:
-    """None is shown by the word of its setting."""
-    told = Elements(render_report("hero", [seen(*(PreflightCheck(word, "1", "1", True) for word in (*get_args(CheckName), "file")))])).text
-    lines = {line.strip() for line in told.splitlines()}
+def test_every_check_has_a_name_for_clients() -> None:
+    """Checks are not shown by the name of their setting."""
+    elements = Elements(
+        render_report("hero", [checked_file(*(PreflightCheck(word, "1", "1", True) for word in (*get_args(CheckName), "file")))])
+    ).text
+    lines = {line.strip() for line in elements.splitlines()}
     for word in get_args(CheckName):
         assert not any(line.startswith(word) for line in lines)
 
@@ -89,26 +91,26 @@ def test_every_check_of_a_brief_has_a_name_that_a_client_reads() -> None:
 CHROMIUM = shutil.which("chromium")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not here")
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 @pytest.mark.parametrize("width", [1200, 360])
-def test_a_browser_shows_it_without_scrolling_sideways(width: int, tmp_path: Path) -> None:
-    """At a desk and on a phone, with long words in it: nothing reaches beyond the window."""
+def test_the_report_needs_no_horizontal_scrolling(width: int, tmp_path: Path) -> None:
+    """Long words stay inside the window, on a desktop and on a phone."""
     long = "MW" * 60
     checks = [
         PreflightCheck("words", f"“{long}” at full size", long, False, True),
         PreflightCheck("size", "600 x 400 px", "600 x 400 px", True),
     ]
     photograph = encode_thumbnail(Picture(freeze(data.chelsea().astype(np.float32) / 255)))
-    html = render_report(long, [seen(*checks, name=long, picture=photograph)])
+    html = render_report(long, [checked_file(*checks, name=long, picture=photograph)])
     html = re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", html).replace("</body>", f"{_RULER}</body>")
     file = tmp_path / "hero.report.html"
     file.write_text(f'<iframe id="f" style="width:{width}px;height:900px;border:0" srcdoc="{escape(html)}"></iframe>')
     command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'own'}", "--dump-dom"]
-    said = subprocess.run([*command, file.as_uri()], check=True, capture_output=True, text=True, timeout=120).stdout
-    found = re.search(r'data-measured="(\d+) (\d+)"', said)
-    assert found is not None
-    assert int(found[1]) == width
-    assert int(found[2]) <= width
+    dom = subprocess.run([*command, file.as_uri()], check=True, capture_output=True, text=True, timeout=120).stdout
+    match = re.search(r'data-measured="(\d+) (\d+)"', dom)
+    assert match is not None
+    assert int(match[1]) == width
+    assert int(match[2]) <= width
 
 
 _RULER = """<script>addEventListener("load", () => {
@@ -117,9 +119,9 @@ parent.document.body.dataset.measured = innerWidth + " " + root.scrollWidth;
 })</script>"""
 
 
-def test_it_needs_nothing_else_and_forbids_it() -> None:
-    """No address in it, and a policy under which a browser would not follow one."""
-    html = render_report("hero", [seen()])
+def test_the_report_loads_nothing_and_forbids_loading() -> None:
+    """Reports hold no address, and their policy forbids loading anything."""
+    html = render_report("hero", [checked_file()])
     assert "http" not in html.replace("http-equiv", "")
     policy = next(attrs["content"] for _, attrs in Elements(html).tags if attrs.get("http-equiv") == "Content-Security-Policy")
     assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -134,35 +136,35 @@ def test_it_needs_nothing_else_and_forbids_it() -> None:
         ([PreflightCheck("size", "1", "2", False)], "Not passed 1 file read back from the disk."),
     ],
 )
-def test_the_verdict_stands_on_top(checks: list[PreflightCheck], verdict: str) -> None:
-    """In words, and counted."""
-    assert verdict in Elements(render_report("hero", [seen(*checks)])).text
+def test_the_verdict_is_shown_with_its_counts(checks: list[PreflightCheck], verdict: str) -> None:
+    """Verdicts are in words, with the number of files and remarks."""
+    assert verdict in Elements(render_report("hero", [checked_file(*checks)])).text
 
 
-def test_a_file_without_a_picture_has_no_broken_one() -> None:
-    """What could not be read has no thumbnail; its name and its fault are there."""
-    told = Elements(render_report("hero", [seen(PreflightCheck("file", "one", "none", False), picture=b"")]))
-    assert "img" not in [tag for tag, _ in told.tags]
-    assert "✗ fault" in told.text
+def test_an_unreadable_file_has_no_thumbnail() -> None:
+    """Files that cannot be read have no thumbnail; their name and their fault are shown."""
+    elements = Elements(render_report("hero", [checked_file(PreflightCheck("file", "one", "none", False), picture=b"")]))
+    assert "img" not in [tag for tag, _ in elements.tags]
+    assert "✗ fault" in elements.text
 
 
 @pytest.mark.parametrize("kind", ["photograph", "noise"])
 def test_a_thumbnail_is_a_small_jpeg(kind: Literal["photograph", "noise"]) -> None:
-    """560 px and 40 kB at most, in its shape, with nothing of the picture's metadata; a small picture stays as large as it is."""
+    """Thumbnails have at most 560 px and 40 kB, the picture's shape and no metadata; a small picture is not enlarged."""
     pixels = data.astronaut() if kind == "photograph" else np.random.default_rng(0).integers(0, 256, (900, 1800, 3))
     tall = np.repeat(np.repeat(pixels, 2, axis=0), 1, axis=1).astype(np.float32) / 255
-    made = encode_thumbnail(Picture(freeze(tall), ppi=(300, 300), metadata=Metadata(xmp=b"<secret/>")))
-    shown = decode(made, "x.jpg", 10**6)
+    jpeg = encode_thumbnail(Picture(freeze(tall), ppi=(300, 300), metadata=Metadata(xmp=b"<secret/>")))
+    shown = decode(jpeg, "x.jpg", 10**6)
     assert max(shown.width, shown.height) == 560
     assert shown.width / shown.height == pytest.approx(tall.shape[1] / tall.shape[0], abs=0.01)
-    assert len(made) <= 40_000
-    assert b"secret" not in made
+    assert len(jpeg) <= 40_000
+    assert b"secret" not in jpeg
     small = Picture(freeze(tall[:30, :40]))
     assert shrink_to_side(small, 560).pixels is small.pixels
 
 
 def test_a_thumbnail_is_in_srgb_on_white() -> None:
-    """Browsers show it as it is, whatever profile the file has and whatever lies under its transparent parts."""
+    """Browsers show thumbnails correctly, whatever profile and transparency the file has."""
     colour = Picture(freeze(np.full((64, 64, 3), (0.3, 0.6, 0.2), np.float32)), icc=builtin_profile("adobe-rgb"))
     shown = decode(encode_thumbnail(colour), "x.jpg", 10**6)
     assert shown.icc is None
@@ -172,9 +174,11 @@ def test_a_thumbnail_is_in_srgb_on_white() -> None:
 
 
 def test_the_same_findings_give_the_same_bytes() -> None:
-    """No clock, no chance: a replay finds the same report."""
+    """Reports depend on no clock and no chance, so a replay finds the same bytes."""
     files = [
-        seen(PreflightCheck("size", "1", "1", True), picture=encode_thumbnail(Picture(freeze(data.chelsea().astype(np.float32) / 255))))
+        checked_file(
+            PreflightCheck("size", "1", "1", True), picture=encode_thumbnail(Picture(freeze(data.chelsea().astype(np.float32) / 255)))
+        )
         for _ in "ab"
     ]
     assert render_report("hero", files[:1]) == render_report("hero", files[1:])

@@ -1,4 +1,4 @@
-"""Contact sheets: every picture is on it, those that were chosen are framed, and nothing runs over."""
+"""Contact sheets show every picture, frame the selected ones, and keep text inside its column."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ TONES = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200]], np.uint8)
 
 
 def shown(cells: list[ContactSheetCell], title: str = "hero") -> Pixels:
+    """Return the rendered sheet (h, w, 3), 0..255."""
     return decode(render_contact_sheet(cells, title), "sheet.jpg", 100_000_000).pixels * 255
 
 
 def flat(tone: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return a thumbnail (h, w, 3), 0..255, of one tone."""
     return np.broadcast_to(tone, (height, width, 3)).astype(np.uint8)
 
 
 def near(pixels: Pixels, tone: tuple[int, ...]) -> int:
-    """How many pixels of the sheet have about that tone."""
+    """Return how many pixels of (h, w, 3), 0..255, have about that tone."""
     return int((np.abs(pixels - np.array(tone)).max(axis=2) < 12).sum())
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 30, 100])
-def test_every_picture_is_there_at_its_size(count: int) -> None:
-    """However many there are, the sheet stays about 2,000 px wide."""
+def test_every_picture_is_shown_at_its_size(count: int) -> None:
+    """Sheets stay about 2,000 px wide for any number of pictures."""
     side = thumbnail_side(count)
     pixels = shown([ContactSheetCell(flat(TONES[number % 3], side // 2, side), (f"{number}", "seed 1")) for number in range(count)])
     assert pixels.shape[1] <= 2100
@@ -45,16 +47,16 @@ def test_every_picture_is_there_at_its_size(count: int) -> None:
         assert near(pixels, tuple(TONES[kind])) == pytest.approx(expected, rel=0.05)
 
 
-def test_only_what_was_chosen_is_framed() -> None:
-    """In a colour that nothing else has."""
+def test_only_selected_pictures_are_framed() -> None:
+    """Frames have a colour that nothing else has."""
     cells = [ContactSheetCell(flat(TONES[2], 100, 150), ("1",)), ContactSheetCell(flat(TONES[2], 100, 150), ("2",), is_selected=True)]
     framed, plain = shown(cells), shown([cells[0], cells[0]])
     assert near(framed, SELECTED_COLOUR) > 1500
     assert near(plain, SELECTED_COLOUR) == 0
 
 
-def test_long_lines_are_wrapped_or_cut_and_never_reach_the_neighbour() -> None:
-    """Between the columns nothing is written."""
+def test_long_lines_stay_in_their_column() -> None:
+    """Gaps between the columns stay empty."""
     side = thumbnail_side(4)
     pixels = shown([ContactSheetCell(flat(TONES[0], 50, 50), ("w" * 300, "some words " * 30)) for _ in range(4)], "t" * 500)
     assert column_count(4) == 3
@@ -63,8 +65,8 @@ def test_long_lines_are_wrapped_or_cut_and_never_reach_the_neighbour() -> None:
     assert np.abs(below_title - 38).max() < 12
 
 
-def test_a_thumbnail_is_the_picture_as_it_is_seen() -> None:
-    """Shrunk, in sRGB, on white where it is transparent; grey ones have three channels; small ones are not enlarged."""
+def test_a_thumbnail_is_in_srgb_on_white() -> None:
+    """Thumbnails are in sRGB on white with three channels, and small pictures are not enlarged."""
     clear = picture(400, 800, 1, 16, alpha=True)
     clear = Picture(clear.pixels, alpha=freeze(np.zeros((400, 800), np.float32)))
     assert make_thumbnail(clear, 100).shape == (50, 100, 3)

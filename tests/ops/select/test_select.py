@@ -1,4 +1,4 @@
-"""select measures a picture, says what it found, and holds what breaks a limit."""
+"""select measures a picture, records the result, and holds a picture that breaks a limit."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def _flat(value: float, side: int = 64) -> Picture:
     return Picture(freeze(np.full((side, side, 3), value, np.float32)))
 
 
-def test_by_default_everything_passes_untouched() -> None:
-    """A picture with every fault there is passes as the very picture it was, with its faults on record."""
+def test_by_default_every_picture_passes_unchanged() -> None:
+    """Pictures with every fault pass unchanged, with their faults on record."""
     context, picture = StepContextDouble(), _flat(1.0)
     assert Select().apply_set([picture], context) == [picture]
-    assert context.results.findings["remarks"] == ["no edges to judge sharpness by", "clipped highlights 100.0 %"]
+    assert context.results.findings["remarks"] == ["no edges to measure sharpness by", "clipped highlights 100.0 %"]
     assert context.results.findings["clipped_highlights"] == [100.0, 100.0, 100.0]
 
 
-def test_a_blurred_photograph_is_called_soft() -> None:
-    """Blur lowers the sharpness step by step, and strong blur earns the remark."""
+def test_a_blurred_photograph_is_soft() -> None:
+    """Sharpness falls with blur, and strong blur gets the remark."""
     steps = [assess(_photograph(blur)).sharpness for blur in (0.0, 1.0, 2.0, 4.0)]
     assert all(sharper is not None and softer is not None and sharper > softer for sharper, softer in pairwise(steps))
     context = StepContextDouble()
@@ -54,7 +54,7 @@ def test_a_blurred_photograph_is_called_soft() -> None:
 
 
 def test_a_blurred_background_does_not_make_a_picture_soft() -> None:
-    """A sharp subject on a blurred ground counts as sharp."""
+    """Sharp subjects on a blurred background count as sharp."""
     pixels = _photograph(6.0).pixels.copy()
     pixels[80:220, 150:330] = _photograph().pixels[80:220, 150:330]
     whole = assess(Picture(freeze(pixels))).sharpness
@@ -62,8 +62,8 @@ def test_a_blurred_background_does_not_make_a_picture_soft() -> None:
     assert whole > 50
 
 
-def test_noise_does_not_pass_for_sharpness() -> None:
-    """A plain ground under noise has no edges to judge by."""
+def test_noise_is_not_sharpness() -> None:
+    """Plain areas with noise have no edges to measure."""
     grain = np.random.default_rng(1).standard_normal((256, 256))
     plane = freeze(np.clip(0.5 + 0.04 * grain, 0, 1))
     assert measure_sharpness(plane, estimate_noise(plane)) is None
@@ -71,8 +71,8 @@ def test_noise_does_not_pass_for_sharpness() -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(sigma=st.floats(0.004, 0.08), level=st.floats(0.4, 0.6), seed=st.integers(0, 9))
-def test_measured_noise_is_the_noise_that_is_there(sigma: float, level: float, seed: int) -> None:
-    """The estimate is within 15 % of the standard deviation of noise laid on a slope."""
+def test_noise_is_estimated_correctly(sigma: float, level: float, seed: int) -> None:
+    """Estimates are within 15 % of the standard deviation of noise on a slope."""
     slope = np.linspace(-0.05, 0.05, 512)[:, None]
     plane = freeze(level + slope + sigma * np.random.default_rng(seed).standard_normal((512, 512)))
     assert estimate_noise(plane) == pytest.approx(sigma, rel=0.15)
@@ -89,7 +89,7 @@ def test_transparent_pixels_do_not_count_as_clipped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "plate", "said"),
+    ("limit", "picture", "message"),
     [
         ({"min_side": 512}, _photograph(), "451 x 300 px"),
         ({"min_sharpness": 40}, _photograph(4.0), "too soft: sharpness 20"),
@@ -97,11 +97,11 @@ def test_transparent_pixels_do_not_count_as_clipped() -> None:
         ({"max_black": 5}, _flat(0.0), "100.0 % pure black"),
     ],
 )
-def test_a_broken_limit_holds_the_picture_with_the_figure(limit: dict[str, float], picture: Picture, said: str) -> None:
-    """The problem names what was measured and the setting that asks for more."""
+def test_a_broken_limit_holds_the_picture_with_the_figure(limit: dict[str, float], picture: Picture, message: str) -> None:
+    """InputError gives the measured value and the setting."""
     with pytest.raises(InputError) as caught:
         Select(**limit).apply_set([picture], StepContextDouble())
-    assert said in caught.value.sentence
+    assert message in caught.value.sentence
     assert next(iter(limit)) in caught.value.sentence
     assert caught.value.remedy
 
@@ -115,60 +115,60 @@ def test_too_much_noise_holds_the_picture() -> None:
         Select(max_noise=3).apply_set([picture], StepContextDouble())
 
 
-def test_the_best_of_several_goes_on() -> None:
-    """Of a soft, a sharp and a blown picture the sharp one is kept, and all three are on record."""
+def test_the_best_of_several_is_kept() -> None:
+    """Sharp pictures are kept over soft and blown ones, and all are on record."""
     context, pictures = StepContextDouble(), [_photograph(4.0), _photograph(), _flat(1.0)]
     assert Select(keep=1).apply_set(pictures, context) == [pictures[1]]
     assert context.results.findings["kept"] == [2]
     assert len(context.results.findings["candidates"]) == 3  # type: ignore[arg-type]
 
 
-def test_what_does_not_go_on_is_laid_aside_as_it_is_with_a_sheet_of_all() -> None:
-    """Under its number, with its seed and score, pixel for pixel; the one that goes on is only on the sheet."""
+def test_rejected_candidates_are_archived_with_a_contact_sheet() -> None:
+    """Rejected candidates are archived unchanged with number, seed and score; the kept one is only on the sheet."""
     context = StepContextDouble()
     pictures = [replace(picture, record_values={"number": number, "seed": 100 + number}) for number, picture in enumerate(_three(), 4)]
     assert Select().apply_set(pictures, context) == [pictures[1]]
     *others, sheet = context.results.archived
     assert [file.tail + file.suffix for file in context.results.archived] == ["_candidate04.png", "_candidate06.png", "_candidates.jpg"]
     assert [(file.facts["number"], file.facts["seed"]) for file in others] == [(4, 104), (6, 106)]
-    assert [file.facts["score"] for file in others] == [quality_score(assess(pictures[place])) for place in (0, 2)]
-    for file, place in zip(others, (0, 2), strict=True):
+    assert [file.facts["score"] for file in others] == [quality_score(assess(pictures[index])) for index in (0, 2)]
+    for file, index in zip(others, (0, 2), strict=True):
         again = decode(file.data, "other.png", 10**7)
-        assert np.array_equal(again.to_codes(), pictures[place].to_codes())
+        assert np.array_equal(again.to_codes(), pictures[index].to_codes())
     assert decode(sheet.data, "sheet.jpg", 10**7).width > 600
     assert context.results.findings["kept"] == [5]
 
 
-def test_a_single_picture_leaves_nothing_aside() -> None:
-    """There is no set and no sheet."""
+def test_a_single_picture_archives_nothing() -> None:
+    """Without a set nothing is archived."""
     context = StepContextDouble()
     Select().apply_set([_photograph()], context)
     assert context.results.archived == []
 
 
-def test_the_score_orders_as_the_selection_does() -> None:
-    """Fewest remarks, then sharpness; from 0 to 100."""
+def test_the_score_gives_the_order_of_selection() -> None:
+    """Scores order by fewest remarks, then sharpness, from 0 to 100."""
     scores = [quality_score(assess(picture)) for picture in (_photograph(), _photograph(1.0), _photograph(4.0), _flat(1.0))]
     assert scores == sorted(scores, reverse=True)
     assert len(set(scores)) == 4
-    assert all(0 <= one <= 100 for one in scores)
+    assert all(0 <= score <= 100 for score in scores)
 
 
-@pytest.mark.parametrize(("keep", "count", "left"), [(1, 8, 1), (3, 8, 3), (3, 2, 2), (64, 1, 1)])
-def test_how_many_are_left_is_known_from_the_settings(keep: int, count: int, left: int) -> None:
-    """So that a brief can be checked before anything runs."""
-    assert Select(keep=keep).max_results(count) == left
+@pytest.mark.parametrize(("keep", "count", "expected"), [(1, 8, 1), (3, 8, 3), (3, 2, 2), (64, 1, 1)])
+def test_the_number_kept_follows_from_the_settings(keep: int, count: int, expected: int) -> None:
+    """max_results is known before anything runs, so that a brief can be checked."""
+    assert Select(keep=keep).max_results(count) == expected
 
 
 @pytest.mark.parametrize("wrong", [{"keep": 0}, {"keep": 1.5}, {"max_clipped": 101}, {"min_side": -1}, {"max_noise": float("nan")}])
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
-    """A limit that cannot be met or makes no sense is refused before anything runs."""
+    """Validation refuses impossible limits before anything runs."""
     with pytest.raises(ValidationError):
         Select(**wrong)
 
 
-def test_a_picture_of_one_pixel_is_measured_too() -> None:
-    """The smallest picture brings no error, only fewer findings."""
+def test_a_picture_of_one_pixel_is_measured() -> None:
+    """Pictures of one pixel pass without an error."""
     for channels in (1, 3):
         picture = Picture(freeze(np.full((1, 1, channels), 0.5, np.float32)))
         assert Select().apply_set([picture], StepContextDouble()) == [picture]
