@@ -22,7 +22,7 @@ from goldsmith.stitching import StitchOperation
 
 # Two pictures of one width: what strips and tables take is the same in both, and the difference is what each pixel takes.
 WIDTH, LOW, HIGH = 400, 300, 800
-SMALLER = {slab_processing: "_STRIP_PIXELS", quality_metrics: "_BAND", resample: "_BAND", antiringing: "_BAND"}
+SMALLER = {slab_processing: "_STRIP_PIXELS", quality_metrics: "_BAND_PIXELS", resample: "_BAND_PIXELS", antiringing: "_BAND"}
 # What a thread of another test takes meanwhile, and garbage that has yet to go, is counted with it; an operation that takes too much does
 # so every time.
 _TRIES = 4

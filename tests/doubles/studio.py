@@ -44,7 +44,7 @@ HASTE: dict[str, object] = {
     "cpu_workers": 1,
     "threads": 1,
 }
-LANE = re.compile(r"goldsmith\.line\.lane")
+LANE = re.compile(r"goldsmith\.worker")
 
 
 class Studio:

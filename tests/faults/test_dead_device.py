@@ -13,7 +13,7 @@ from doubles.pictures import mask, png
 from doubles.studio import Studio, studio_at
 from goldsmith.pipeline.scheduler.stage_work import fingerprint
 
-TWO_LANES = LINE.replace('folder = "selected"', 'folder = "selected"\nlane = "gpu"')
+TWO_LANES = LINE.replace('folder = "selected"', 'folder = "selected"\nqueue = "gpu"')
 # Lane processes read this as they start: the engine that needs no weights stands for a model, and a file for the broken card.
 BROKEN_DRIVER = """
     import os
@@ -50,7 +50,7 @@ def studio(tmp_path: Path, dead: Path) -> Iterator[Studio]:
 
 def lanes(studio: Studio) -> dict[str, str]:
     assert studio.works is not None
-    told = studio.works.state()["lanes"]
+    told = studio.works.state()["queues"]
     assert isinstance(told, dict)
     return told
 

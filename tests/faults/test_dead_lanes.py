@@ -199,12 +199,12 @@ def test_lane_processes_end_with_the_daemon(share: Share, how: str, tmp_path: Pa
         "import sys, pathlib, select, time\n"
         "from doubles.jobs import FAULTY, events_until\n"
         "from goldsmith.jobs.job import Job\n"
-        "from goldsmith.pipeline.workers.worker_pools import Lanes, LaneSpec\n"
-        "lanes = Lanes([LaneSpec(name='cpu')], FAULTY)\n"
+        "from goldsmith.pipeline.workers.worker_pools import WorkerPools, WorkerSpec\n"
+        "lanes = WorkerPools([WorkerSpec(queue='cpu')], FAULTY)\n"
         "job = Job.model_validate_json(pathlib.Path(sys.argv[1]).read_text())\n"
         "lanes.submit(job)\n"
         "events_until(lanes, lambda told: (pathlib.Path(job.scratch) / 'hanging').exists())\n"
-        "print(lanes.running()[job.id].pid, flush=True)\n"
+        "print(lanes.running_jobs()[job.id].pid, flush=True)\n"
         "sys.stdin.read()\n"
     )
     with subprocess.Popen(

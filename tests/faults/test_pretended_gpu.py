@@ -25,7 +25,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Studio, Fa
         faults = arm(place / "faults", patch)
         card = machine(place / "faults", patch, lanes=True)
         with studio_at(place / "studio", devices=("cuda:0",), together=4) as studio:
-            studio.line(LINE.replace('next = "selected"', 'next = "selected"\nlane = "gpu"'))
+            studio.line(LINE.replace('next = "selected"', 'next = "selected"\nqueue = "gpu"'))
             studio.put("config/models.toml", tiny.models_toml({"first": "sdxl", "second": "flux"}, memory_mb=1000))
             yield studio, faults, card
 

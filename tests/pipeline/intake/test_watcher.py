@@ -173,7 +173,7 @@ def test_a_failing_ear_does_not_end_the_watch(listener: Listener, tmp_path: Path
             raise error
         hear(path)
 
-    monkeypatch.setattr(listener.watcher._handler, "hear", fail_once)
+    monkeypatch.setattr(listener.watcher._handler, "on_hint", fail_once)
     (tmp_path / "inbox/a.png").write_bytes(b"x")
     assert listener.until(lambda: listener.losses > 1)
     (tmp_path / "inbox/b.png").write_bytes(b"x")

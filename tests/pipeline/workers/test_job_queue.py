@@ -16,7 +16,7 @@ A, B = frozenset({"a"}), frozenset({"b"})
 COLD: LoadedModels = frozenset()
 
 
-def job(name: str, *models: str, alike: str = "") -> Job:
+def job(name: str, *models: str, batch_key: str = "") -> Job:
     picture = JobInput.model_construct(role="picture", name="", path=f"inbox/{name}.png", sig=None, sha256="")
     limits = ResourceLimits(timeout_seconds=60, max_memory_bytes=2**30, max_pixels=10**6)
     return Job.model_construct(
@@ -30,7 +30,7 @@ def job(name: str, *models: str, alike: str = "") -> Job:
         scratch="",
         limits=limits,
         models=models,
-        alike=alike,
+        batch_key=batch_key,
     )
 
 
@@ -134,10 +134,10 @@ def test_who_is_put_back_does_not_hide_who_has_waited() -> None:
 
 def test_mates_are_such_as_are_alike_and_count_as_passing_over() -> None:
     """As many as are wanted; nobody who is overdue is passed for the sake of company."""
-    queue = line(job("b", "b"), job("1", "a", alike="x"), job("2", "a", alike="y"), job("3", "a", alike="x"), job("4", "a", alike="x"))
+    queue = line(job("b", "b"), job("1", "a", batch_key="x"), job("2", "a", batch_key="y"), job("3", "a", batch_key="x"), job("4", "a", batch_key="x"))
     _, first = choice(queue, [A])
     assert [mate.id for mate in queue.take_compatible(first, 2, lambda each: True, 0.0)] == ["3", "4"]
-    queue = line(job("b", "b"), *(job(f"{number}", "a", alike="x") for number in range(20)))
+    queue = line(job("b", "b"), *(job(f"{number}", "a", batch_key="x") for number in range(20)))
     _, first = choice(queue, [A])
     assert len(queue.take_compatible(first, 19, lambda each: True, 0.0)) == MAX_SKIPS - 1
     assert choice(queue, [A], 0.0)[1].id == "b"
@@ -145,7 +145,7 @@ def test_mates_are_such_as_are_alike_and_count_as_passing_over() -> None:
 
 def test_company_is_not_forced_on_anybody() -> None:
     """A job of which a process may have died runs by itself."""
-    queue = line(*(job(f"{number}", "a", alike="x") for number in range(4)))
+    queue = line(*(job(f"{number}", "a", batch_key="x") for number in range(4)))
     _, first = choice(queue, [A])
     assert [mate.id for mate in queue.take_compatible(first, 9, lambda each: each.id != "2", 0.0)] == ["1", "3"]
 

@@ -25,8 +25,14 @@ def build_worker_specs(settings: Settings, queues: Iterable[str]) -> list[Worker
 
 
 def _device_spec(device: Accelerator, queue: str, settings: Settings) -> WorkerSpec:
-    told = {"device": device.name, "title": device.title, "memory_mb": device.total_mb}
-    return WorkerSpec(queue=queue, threads=settings.threads, max_batch=settings.together, **told)
+    return WorkerSpec(
+        queue=queue,
+        device=device.name,
+        device_title=device.title,
+        device_memory_mb=device.total_mb,
+        threads=settings.threads,
+        max_batch=settings.together,
+    )
 
 
 def find_accelerators(settings: Settings) -> tuple[Accelerator, ...]:
