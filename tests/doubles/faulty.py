@@ -165,7 +165,7 @@ class Meet(PictureOperation):
             Event().wait(0.01)
             context.progress.report(0.1)
         made = context.engines.get(EngineNeed(GENERATOR, "null-generate", can=frozenset({"text"}))).generate(
-            GenerationRequest(GenerationOptions("a hand"), (context.seed,), picture.width, picture.height), context.report
+            GenerationRequest(GenerationOptions("a hand"), (context.seed,), picture.width, picture.height), context.progress.report
         )
         context.results.record(batch=made.facts["batch"])  # type: ignore[call-overload]
         return picture.with_pixels(made.pictures[0])

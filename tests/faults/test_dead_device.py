@@ -18,11 +18,11 @@ TWO_LANES = LINE.replace('folder = "selected"', 'folder = "selected"\nqueue = "g
 BROKEN_DRIVER = """
     import os
     from goldsmith.engines.drivers import null
-    from goldsmith.errors import DeviceFault
+    from goldsmith.errors import DeviceError
 
-    def fill(engine, pixels, hole, seed, step=None):
+    def fill(engine, pixels, hole, seed, on_progress=None):
         if os.path.exists(DEAD):
-            raise DeviceFault("cuda:0 has failed: unspecified launch failure.", "Look at it with nvidia-smi.")
+            raise DeviceError("cuda:0 has failed: unspecified launch failure.", "Look at it with nvidia-smi.")
         return whole(engine, pixels, hole, seed)
 
     whole = null.NullInpainter.fill
@@ -50,7 +50,7 @@ def studio(tmp_path: Path, dead: Path) -> Iterator[Studio]:
 
 def lanes(studio: Studio) -> dict[str, str]:
     assert studio.works is not None
-    told = studio.works.state()["queues"]
+    told = studio.works.state()["lanes"]
     assert isinstance(told, dict)
     return told
 
