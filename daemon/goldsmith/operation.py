@@ -1,7 +1,7 @@
-"""What an operation is: its settings, checked as a whole when a brief is read, and an ``apply`` that does the work.
+"""The contract of an operation: its settings, validated when a brief is read, and the method that does the work.
 
-An operation is pure: the same picture, settings and seed give the same pixels. It sees the world only through its ``StepContext``.
-There are three honest shapes: most turn one picture into one picture, a few open or close a set of pictures, and some make files of one.
+An operation is pure: the same picture, settings and seed give the same pixels. It sees the world only through its ``StepContext``. There
+are three kinds: most turn one picture into one picture, a few open or close a set of pictures, and some make files from a picture.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from goldsmith.picture import region
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL
 from goldsmith.picture.picture import Mask, Picture
 
-# What an operation may put on record: plain JSON.
+# A finding that an operation may put on record: plain JSON.
 RecordValue = str | int | float | bool | None | Sequence["RecordValue"] | dict[str, "RecordValue"]
 
 
@@ -31,50 +31,50 @@ def _check_region(where: str) -> str:
     return where
 
 
-# A setting that says where a step works: a mask's name or an expression of regions, read when the brief is; "" = everywhere.
+# A setting that says where a step works: a mask's name or an expression, checked when the brief is read; "" = everywhere.
 RegionExpression = Annotated[str, Field(max_length=500), AfterValidator(_check_region)]
 
 
 def check_bare_name(name: str, remedy: str) -> str:
-    """``name``, where a thing of the library or the bundle can be called so. Raises ValueError for a path; ``told``: how to name it."""
+    """Return ``name`` if a file of the library or the bundle can have it. Raises ValueError with ``remedy`` if it is a path."""
     if any(character in name for character in "/\\:") or name.startswith(".") or not name.isprintable():
         raise ValueError(f"“{name[:40]}” is a path; {remedy}")
     return name
 
 
 class Lora(BaseModel):
-    """A small addition to a model, by its name in ``library/loras/``, and how strongly it speaks."""
+    """An addition to a model (LoRA), by its name in ``library/loras/``, and its weight."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     """Its name in library/loras/, without .safetensors."""
     weight: Annotated[float, Field(ge=-2, le=2)] = 1.0
-    """How strongly it speaks (-2 to 2; 0 is not at all)."""
+    """How strongly it acts (-2 to 2; 0 is not at all)."""
 
 
 LORA_SUFFIXES = (".safetensors",)
 
 
 def lora_references(loras: Sequence[Lora]) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
-    """What a step that names these must find in the library, for ``Needs.references``."""
+    """Return the library files of a step that names these, for ``StepNeeds.library_files``."""
     return tuple(("loras", lora.name, LORA_SUFFIXES) for lora in loras)
 
 
 def lora_paths(loras: Sequence[Lora], context: StepContext) -> tuple[tuple[Path, float], ...]:
-    """(file, weight) each, for a ``GenerationOptions``."""
+    """Return (file, weight) of each, for ``GenerationOptions``."""
     return tuple((context.library.file("loras", lora.name, LORA_SUFFIXES), lora.weight) for lora in loras)
 
 
-# Where in the library a layer is looked for, in this order.
+# The folders of the library that are searched for a layer, in this order.
 LAYER_FOLDERS = ("plates", "logos")
-# What a layer may be, the first one winning.
+# The suffixes of a layer's file; the first that exists is used.
 LAYER_SUFFIXES = (".png", ".tif", ".tiff", ".webp", ".avif", ".jpg", ".jpeg", ".heic", ".heif")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Portrait:
-    """A picture of a person in ``library/faces/`` whose consent was found good. ``file``: what it is called in sentences."""
+    """A picture of a person in ``library/faces/`` with a valid consent. ``file`` is its name in messages."""
 
     picture: Picture
     file: str
@@ -267,7 +267,7 @@ def region_needs(where: str) -> StepNeeds:
 
 
 class Operation(BaseModel):
-    """One word in a brief: the settings a step may have, and what it does with a picture.
+    """One word in a brief: its settings, and what it does with a picture.
 
     The word is the module's name in ``goldsmith.ops``; the class docstring's first line is its summary in ``goldsmith ops``.
     """
@@ -275,88 +275,88 @@ class Operation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     changes_geometry: ClassVar[bool] = False
-    """True where the result may have another size than the picture."""
+    """True if the result may have another size than the picture. The result of any other operation is discarded if its size differs."""
     keeps_region_only: ClassVar[bool] = False
-    """True where its region says what stays of the picture, and the rest goes: the result may be transparent where the picture was not."""
+    """True if its region says what is kept of the picture: the result may be transparent where the picture was not."""
 
     removes_content: ClassVar[bool] = False
-    """True where what lies in its region is to go: then a found thing is all of it, to the last of its soft rim."""
+    """True if the content of its region is removed: a detected object then includes all of its soft edge."""
 
     def needs(self) -> StepNeeds:
-        """What this step must find before it starts."""
+        """Return what this step needs before it starts."""
         return StepNeeds()
 
     def bytes_per_pixel(self) -> int:
-        """Bytes of memory it takes at most for each pixel of an RGB picture, the picture's own 12 among them; a test counts.
+        """Return the most bytes of memory it uses for each pixel of an RGB picture, including the picture's own 12; a test measures it.
 
-        A picture for which that is more than a job may have is refused before anything is done.
+        A picture that needs more than the job may use is refused before the work starts.
         """
         return BYTES_PER_PIXEL
 
 
 class PictureOperation(Operation):
-    """One picture in, one picture out; a neutral setting returns the very picture it was given."""
+    """An operation that turns one picture into one picture; with neutral settings it returns the same object."""
 
     def origin_in_result(self, picture: Picture) -> tuple[int, int] | None:
-        """For an operation that makes the picture larger and promises to leave it bit for bit: left and top of it in the result, in px.
+        """Return left and top of the picture in the result, in px, if the operation enlarges it and keeps it bit for bit; else None.
 
-        The lane proves it. None where nothing of the kind is promised.
+        The worker proves the promise.
         """
         return None
 
     @abstractmethod
     def apply(self, picture: Picture, context: StepContext) -> Picture:
-        """The picture with this operation done to it."""
+        """Return the picture after this operation."""
 
 
 class SetOperation(Operation):
-    """Opens or closes a set: some pictures in, some out (``regenerate`` makes many, ``select`` keeps the best)."""
+    """An operation that opens or closes a set of pictures (``regenerate`` makes many, ``select`` keeps the best)."""
 
     closes_set: ClassVar[bool] = False
-    """True where with its own default settings it leaves one picture of any number: it is put behind a set that a brief leaves open."""
+    """True if with default settings it leaves one picture of any number: it is appended if a brief leaves a set open."""
 
     @abstractmethod
     def max_results(self, count: int) -> int:
-        """How many pictures go on, at most, where ``pictures`` come in: known from the settings, so that a brief can be checked early."""
+        """Return how many of ``count`` pictures go on, at most: known from the settings, so that a brief can be checked early."""
 
     @abstractmethod
     def apply_set(self, pictures: Sequence[Picture], context: StepContext) -> Iterable[Picture]:
-        """The pictures that go on, best first; many of them one by one, so that they need not all be in memory at once."""
+        """Return the pictures that go on, best first; yield many of them one by one, so that they are not all in memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deliverable:
-    """One file an operation made: ``hero`` + ``tail`` + ``suffix`` is its name, e.g. tail ``_web`` and suffix ``.avif``."""
+    """A file that an operation makes: its name is ``hero`` + ``tail`` + ``suffix``, e.g. tail ``_web`` and suffix ``.avif``."""
 
     tail: str
     suffix: str
     data: bytes = field(repr=False)
-    # What a manifest should say of it: width, height, depth, ppi, profile …
+    # Its facts for the manifest: width, height, depth, ppi, profile …
     facts: dict[str, RecordValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedFile:
-    """A deliverable as it was written: ``hero`` + ``tail`` is its name."""
+    """A deliverable as it was written: its name is ``hero`` + ``tail``."""
 
     # With its suffix, e.g. ``_web.avif``.
     tail: str
-    # Where it lies until the job's results are put down; it has another name there.
+    # Its path until the job's results are published; its file name is different there.
     path: Path
-    # What the step that made it says of it, as in ``Deliverable``.
+    # Its facts from the step that made it, as in ``Deliverable``.
     facts: Mapping[str, object]
 
 
 class FileOperation(Operation):
-    """Makes files of a picture and leaves the picture as it is (``export``, ``check``)."""
+    """An operation that makes files from a picture and leaves the picture as it is (``export``, ``check``)."""
 
     is_preflight: ClassVar[bool] = False
-    """True where it only judges what others made: where it finds faults, those that judge right behind it are still asked for theirs."""
+    """True if it only checks what other steps made: if it finds faults, the preflights right behind it still run and report theirs."""
 
     def tails(self) -> tuple[str, ...]:
-        """What follows the stem in the names of its files (``_web.avif``), as far as the settings tell: two alike are refused early."""
+        """Return the tails of its files' names (``_web.avif``) that the settings determine: duplicates are refused early."""
         return ()
 
     @abstractmethod
     def make_files(self, picture: Picture, context: StepContext) -> Sequence[Deliverable]:
-        """The files, whole, in memory."""
+        """Return the complete files, in memory."""

@@ -105,7 +105,7 @@ def test_a_hold_leaves_a_picture_that_shows_why(share: Share) -> None:
     """The fault names a JPEG in scratch, whole and of the picture's shape; without a fault there is none."""
     outcome = run(job(share, 2, max_unsure=0.0))
     assert outcome.fault is not None
-    assert "neither in nor out" in outcome.fault.sentence
+    assert "the subject is uncertain" in outcome.fault.sentence
     shown = decode(Path(outcome.fault.preview_path).read_bytes(), "shown.jpg", 10_000_000)
     assert (shown.height, shown.width) == (240, 320)
 
@@ -123,7 +123,7 @@ def test_a_hold_lies_beside_the_picture_until_it_is_mended(tmp_path: Path) -> No
         studio.until_idle()
         shown = decode(studio.read("selected/hero.png.problem.jpg"), "shown.jpg", 10_000_000)
         assert (shown.height, shown.width) == (240, 320)
-        assert "magenta is unsure" in studio.note("selected/hero.png")
+        assert "magenta is uncertain" in studio.note("selected/hero.png")
         assert not list(studio.at("selected").glob("*problem.jpg.problem*"))
         studio.put("selected/hero.toml", brief.format(0.9))
         studio.until(lambda: studio.at("masked/hero.png").exists(), "the result")

@@ -183,7 +183,7 @@ def test_a_picture_without_a_face_is_held(share: Share) -> None:
     _weights()
     outcome = _run(share, data.coffee().astype(np.float32) / np.float32(255))
     assert outcome.fault is not None
-    assert outcome.fault.sentence == "edit.1 (face_swap): There is no face to be found in the picture."
+    assert outcome.fault.sentence == "edit.1 (face_swap): There is no face in the picture."
 
 
 @pytest.mark.parametrize(

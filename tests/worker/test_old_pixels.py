@@ -52,7 +52,7 @@ def test_a_step_that_changes_the_old_picture_is_thrown_away(share: Share) -> Non
     outcome = _done(share, DOUBLES, "frame", {"spill": 4})
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"
-    assert outcome.fault.sentence.startswith("edit.1 (frame): It changed 4 pixels of hero.png itself, so its result is thrown away")
+    assert outcome.fault.sentence.startswith("edit.1 (frame): It changed 4 pixels of hero.png itself, so its result is discarded")
     assert outcome.outputs == ()
 
 

@@ -135,7 +135,7 @@ def test_files_go_on_in_the_order_they_were_made(tmp_path: Path) -> None:
     assert list(outcome.steps[1].findings["files"]) == ["_web.png"]  # type: ignore[arg-type]
     twice = done(Share(tmp_path / "twice"), EXPORT, EXPORT)
     assert twice.fault is not None
-    assert twice.fault.sentence.startswith("deliver.2 (export): Two results would have one name")
+    assert twice.fault.sentence.startswith("deliver.2 (export): Two results would have the same name")
 
 
 def test_type_inks_and_their_check_agree_from_file_to_file(tmp_path: Path) -> None:

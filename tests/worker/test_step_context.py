@@ -266,7 +266,7 @@ def test_a_picture_that_ends_too_soon_is_incomplete(share: Share) -> None:
 def test_a_file_too_large_for_the_lane_is_not_read(share: Share) -> None:
     """Before a byte of it is in memory."""
     job = share.job(limits=GENEROUS.model_copy(update={"max_memory_bytes": 500}))
-    assert "is not read" in getattr(done(job).fault, "sentence", "")
+    assert "are not read" in getattr(done(job).fault, "sentence", "")
 
 
 def test_settings_are_checked_again_all_at_once(share: Share) -> None:

@@ -1,1 +1,1 @@
-"""Run inside a worker process: read the inputs, run the steps, prove what must not change, write the results."""
+"""What runs inside a worker process: it reads inputs, runs steps, proves that protected pixels are unchanged, and writes results."""

@@ -1,4 +1,4 @@
-"""What is to be seen in the pictures of a job: the subject, faces, hands and text, each looked for once in each picture."""
+"""Detection of the subject, faces, hands and text in the pictures of a job, each searched for once in each picture."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
 
 JsonObject = dict[str, JsonValue]
 
-# A face so high, as a part of the picture's height, shows that the picture is of people.
+# A face of at least this share of the picture's height makes it a picture of people.
 _MIN_FACE_HEIGHT = 0.05
-# A matte of people has at least this much of the largest face in it.
+# A matte of people contains at least this share of the largest face.
 _MIN_FACE_IN_MATTE = 0.5
-# A matte that covers less of the picture than this has found no subject.
+# A matte that covers a smaller share of the picture than this shows no subject.
 _MIN_SUBJECT_SHARE = 0.001
-# px of the longer side that the nets for mattes look at.
+# The longer side, in px, of the pictures that the matting models work on.
 _MATTE_SIDES_PX = {"people": 512, "things": 320}
 
-_Seen = TypeVar("_Seen")
+_Detected = TypeVar("_Detected")
 
 
 class OpenEngine(Protocol):
@@ -40,7 +40,10 @@ class OpenEngine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DetectedRegion:
-    """A word and where it was found. ``mask``: None where it is not in the picture. ``engines``: all that took part, by their facts."""
+    """Where a word of a region was detected.
+
+    ``mask`` is (h, w), 0..1, or None if it is not in the picture. ``engines`` are the facts of every engine that took part.
+    """
 
     mask: Mask | None
     facts: JsonObject
@@ -49,34 +52,34 @@ class DetectedRegion:
 
 @dataclass(slots=True)
 class DetectionCache:
-    """What was seen in a job's pictures, for as long as their pixels live."""
+    """The detections in a job's pictures, kept for as long as their pixels exist."""
 
     _entries: dict[tuple[int, str], tuple[ReferenceType[Pixels], object]] = field(default_factory=dict)
 
-    def get_or_detect(self, picture: Picture, name: str, detect: Callable[[], _Seen]) -> _Seen:
-        """What ``look`` saw in these very pixels under that word, now or the first time."""
+    def get_or_detect(self, picture: Picture, name: str, detect: Callable[[], _Detected]) -> _Detected:
+        """Return the result of ``detect`` for these pixels and that name; it is called only the first time."""
         key = (id(picture.pixels), name)
         known = self._entries.get(key)
         if known is not None and known[0]() is picture.pixels:
-            return cast("_Seen", known[1])
+            return cast("_Detected", known[1])
         self._entries = {other: held for other, held in self._entries.items() if held[0]() is not None}
-        seen = detect()
-        self._entries[key] = (ref(picture.pixels), seen)
-        return seen
+        detected = detect()
+        self._entries[key] = (ref(picture.pixels), detected)
+        return detected
 
     def is_cached(self, picture: Picture, name: str) -> bool:
-        """True where it was looked for already."""
+        """Return True if that name has been detected in these pixels."""
         known = self._entries.get((id(picture.pixels), name))
         return known is not None and known[0]() is picture.pixels
 
 
 def to_rgb(picture: Picture) -> Pixels:
-    """The picture as engines want it: three channels."""
+    """Return the picture's pixels with three channels, (h, w, 3), as engines need them."""
     return np.repeat(picture.pixels, 3, axis=2) if picture.channels == 1 else picture.pixels
 
 
 class Detections:
-    """Looks at one picture. ``opened`` gives engines; what one of them found is kept in ``memory``."""
+    """The detections in one picture: engines come from ``open_engine``, results are kept in ``cache``."""
 
     def __init__(self, picture: Picture, cache: DetectionCache, open_engine: OpenEngine) -> None:
         self._picture = picture
@@ -84,9 +87,9 @@ class Detections:
         self._open_engine = open_engine
 
     def region(self, name: str) -> DetectedRegion:
-        """Where one of ``region.SEEN`` is."""
-        looks = {"subject": self._detect_subject, "face": self._face_region, "hands": self._hands_region, "text": self._text_region}
-        return self._cache.get_or_detect(self._picture, name, looks[name])
+        """Return where that word of ``region.DETECTED_WORDS`` is in the picture."""
+        detectors = {"subject": self._detect_subject, "face": self._face_region, "hands": self._hands_region, "text": self._text_region}
+        return self._cache.get_or_detect(self._picture, name, detectors[name])
 
     def faces(self) -> tuple[tuple[Face, ...], JsonObject]:
         return self._cache.get_or_detect(self._picture, "faces", self._detect_faces)
@@ -98,7 +101,7 @@ class Detections:
         return self._cache.get_or_detect(self._picture, "lines", self._read_text_lines)
 
     def face_mesh(self, face: Face) -> tuple[Points | None, JsonObject | None]:
-        """The mesh of one of its faces; None where there is no engine for it, or where that sees no face."""
+        """Return the mesh of one of its faces, (478, 2) px, or None if there is no engine for it or it sees no face."""
         word = f"mesh {face.box}"
         return self._cache.get_or_detect(self._picture, word, lambda: self._detect_face_mesh(face))
 
@@ -127,7 +130,7 @@ class Detections:
     # ------------------------------------------------------------------ words
 
     def matte(self, model: str) -> DetectedRegion:
-        """Where the subject is, by that model alone."""
+        """Return where the subject is according to that model alone."""
         return self._cache.get_or_detect(
             self._picture, f"matte {model}", lambda: self._detect_subject_with(EngineNeed(MATTE_ESTIMATOR, model))
         )
@@ -141,42 +144,45 @@ class Detections:
         return DetectedRegion(freeze(mask) if found else None, {"share": _coverage(mask)}, (facts,))
 
     def _detect_subject(self) -> DetectedRegion:
-        """The matte, by the net that is best for what faces tell of the picture, brought to its edges.
+        """Return the subject, refined to the picture's edges.
 
-        Where that net finds nothing, or finds people and leaves out the face that spoke for them, the other one is asked.
+        Faces decide which model comes first, the one for people or the one for things. If it finds nothing, or finds people but leaves
+        out the face, the other one is used.
         """
         from goldsmith.worker.guided_filter import refine_matte
 
-        people, why, by = self._shows_people()
+        is_people, reason, face_engine = self._shows_people()
         tried: list[JsonObject] = []
-        left = "found nothing"
-        for kind in ("people", "things") if people else ("things", "people"):
+        failure = "found nothing"
+        for kind in ("people", "things") if is_people else ("things", "people"):
             engine, facts = self._open_engine(EngineNeed(MATTE_ESTIMATOR, has_people=kind == "people"))
             if any(facts["name"] == other["name"] for other in tried):
                 continue
-            said = f"taken for {kind}: {why}" if not tried else f"{tried[0]['name']} {left}, so asked for {kind}"
-            tried.append({**facts, "why": f"{said}; {facts['why']}"})
+            cause = f"taken for {kind}: {reason}" if not tried else f"{tried[0]['name']} {failure}, so asked for {kind}"
+            tried.append({**facts, "why": f"{cause}; {facts['why']}"})
             mask = refine_matte(engine.matte(self._rgb_pixels()), self._picture.pixels, _MATTE_SIDES_PX[kind])
             if float(mask.mean()) < _MIN_SUBJECT_SHARE:
                 continue
-            if kind == "things" or not people or self._contains_face(mask):
+            if kind == "things" or not is_people or self._contains_face(mask):
                 break
-            left = "left the face out"
+            failure = "left the face out"
         else:
-            return DetectedRegion(None, {"share": 0.0}, (*tried, *_non_empty(by)))
+            return DetectedRegion(None, {"share": 0.0}, (*tried, *_non_empty(face_engine)))
         unsure = float(((mask > 0.05) & (mask < 0.95)).mean())
         return DetectedRegion(
-            freeze(mask), {"share": _coverage(mask), "unsure": round(unsure, 4), "why": tried[-1]["why"]}, (*tried, *_non_empty(by))
+            freeze(mask),
+            {"share": _coverage(mask), "unsure": round(unsure, 4), "why": tried[-1]["why"]},
+            (*tried, *_non_empty(face_engine)),
         )
 
     def _contains_face(self, mask: Mask) -> bool:
-        """Whether the largest face lies in a matte."""
+        """Return True if the largest face lies in the matte."""
         x, y, wide, high = (max(0, int(side)) for side in self.faces()[0][0].box)
         part = mask[y : y + high, x : x + wide]
         return part.size > 0 and float(part.mean()) >= _MIN_FACE_IN_MATTE
 
     def _shows_people(self) -> tuple[bool, str, JsonObject]:
-        """Whether the picture is of people, why, and who looked for faces."""
+        """Return whether the picture is of people, the reason, and the facts of the engine that searched for faces."""
         try:
             faces, by = self.faces()
         except WeightsMissing:
@@ -226,7 +232,7 @@ class Detections:
         return DetectedRegion(mask, {"count": len(lines), "share": _coverage(mask), "found": cast("JsonValue", found)}, _non_empty(by))
 
 
-# The outline of MediaPipe's canonical face, from the middle of the forehead on.
+# The points of the outline of MediaPipe's canonical face model, starting at the middle of the forehead.
 _FACE_OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
@@ -234,7 +240,7 @@ _FACE_OVAL = (
 
 
 def _approximate_outline(face: Face) -> Points:
-    """About the outline of a face of which only five points are known."""
+    """Return an approximate outline, (n, 2) px, of a face with only five known points."""
     from goldsmith.picture.outline_masks import ellipse_outline
 
     left, right = face.landmarks[0], face.landmarks[1]

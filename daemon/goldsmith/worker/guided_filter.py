@@ -1,4 +1,4 @@
-"""A coarse matte brought to the edges of the picture it belongs to."""
+"""Refines a coarse matte to the edges of its picture."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from numpy.typing import NDArray
 
 from goldsmith.picture.picture import Mask, Pixels
 
-# The longer side, in px, at which edges are looked for; what is found is laid over the full resolution.
+# The longer side, in px, at which edges are searched for; the result is applied at full resolution.
 _WORKING_SIDE = 1024
-# How much the picture must vary, as a variance of display values, for it to count as an edge.
+# Variance of display-encoded values above which the picture counts as having an edge.
 _REGULARISATION = 4e-4
-# A matte nearer to 0 or 1 than this is stretched to it.
+# Matte values closer than this to 0 or 1 become 0 or 1.
 _CLIP_MARGIN = 0.04
 _STRIP_PIXELS = 1 << 21
 
 
 def refine_matte(matte: Mask, pixels: Pixels, source_long_side: int) -> Mask:
-    """The matte (h, w) with its edges where those of ``pixels`` (h, w, c) are; 0..1.
+    """Return the matte (h, w), 0..1, with its edges moved to those of ``pixels`` (h, w, c), display-encoded 0..1.
 
-    coarse: px of the longer side of what the matte was made of; where it is no finer than that, edges may be off by a few such px.
-    Where the matte is all but 0 or all but 1 for some way round, it becomes just that: texture there is no edge.
-    The fast guided filter with the colours as its guide: He and Sun, "Fast Guided Filter" (2015).
+    ``source_long_side`` is the longer side, in px, of the picture that the matte was computed from: edges may be off by a few of its px.
+    If the matte is almost 0 or almost 1 in a whole neighbourhood, it becomes 0 or 1 there: texture is no edge.
+    Source: the fast guided filter with a colour guide, He and Sun, "Fast Guided Filter" (2015).
     """
     import cv2
 
@@ -35,35 +35,34 @@ def refine_matte(matte: Mask, pixels: Pixels, source_long_side: int) -> Mask:
     small = np.asarray(matte if scale == 1 else cv2.resize(matte, (wide, high), interpolation=cv2.INTER_AREA), np.float32)
     radius = max(2, math.ceil(2 * max(wide, high) / source_long_side))
     slope, offset = _fit_local_linear(guide, small, radius)
-    closer = _stretch_ends(
-        np.einsum("hwc,hwc->hw", slope, guide) + offset
-    )  # nearer to the edges already, so looked at more closely once more
+    # The result is closer to the edges than the input, so the second pass uses a smaller radius.
+    closer = _stretch_ends(np.einsum("hwc,hwc->hw", slope, guide) + offset)
     slope, offset = _fit_local_linear(guide, closer, max(2, radius // 2))
     near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (4 * radius + 1,) * 2)
     least, most = cv2.erode(small, near), cv2.dilate(small, near)
-    made = np.empty_like(matte)
+    refined = np.empty_like(matte)
     rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
         part = np.s_[top : min(height, top + rows)]
         full = (_upsample_rows(plane, part, height, width) for plane in (*np.moveaxis(slope, 2, 0), offset, least, most))
         *slopes, base, low, high_ = full
-        laid = base
+        values = base
         for channel, factor in enumerate(slopes):
-            laid += factor * pixels[part, :, channel]
-        laid = _stretch_ends(laid)
-        laid[high_ < _CLIP_MARGIN] = 0
-        laid[low > 1 - _CLIP_MARGIN] = 1
-        made[part] = laid
-    return made
+            values += factor * pixels[part, :, channel]
+        values = _stretch_ends(values)
+        values[high_ < _CLIP_MARGIN] = 0
+        values[low > 1 - _CLIP_MARGIN] = 1
+        refined[part] = values
+    return refined
 
 
 def _stretch_ends(matte: Mask) -> Mask:
-    """What is all but 0 or 1 becomes that."""
+    """Return the matte stretched so that values close to 0 or 1 become 0 or 1."""
     return np.asarray(np.clip((matte - _CLIP_MARGIN) / (1 - 2 * _CLIP_MARGIN), 0.0, 1.0), np.float32)
 
 
 def _fit_local_linear(guide: Pixels, matte: Mask, radius: int) -> tuple[Pixels, Mask]:
-    """Of the lines matte = slope . guide + offset that fit best round each pixel the means over its window: (h, w, c) and (h, w)."""
+    """Fit matte = slope . guide + offset around each pixel; return both averaged over its window: (h, w, c) and (h, w)."""
 
     def mean(plane: NDArray[np.float32]) -> NDArray[np.float32]:
         import cv2
@@ -85,7 +84,7 @@ def _fit_local_linear(guide: Pixels, matte: Mask, radius: int) -> tuple[Pixels, 
 
 
 def _upsample_rows(plane: Mask, row_slice: slice, height: int, width: int) -> Mask:
-    """Some rows of a small plane at full size, linearly between its pixels."""
+    """Return rows of a small plane (h, w) enlarged to full size by linear interpolation."""
     import cv2
 
     if plane.shape == (height, width):

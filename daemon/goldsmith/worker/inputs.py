@@ -1,4 +1,4 @@
-"""Reads a job's inputs exactly as they lie on the share: whole, hashed, and unchanged while they were read."""
+"""Reads a job's inputs exactly as they are on the share: complete, hashed, and unchanged while they are read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from goldsmith.jobs.job import InputRead, Job, JobInput
 
 
 class InputChanged(Exception):
-    """An input is no longer what the intake saw: the job starts anew on what lies there now."""
+    """An input has changed since the intake saw it: the job starts again with the current file."""
 
     def __init__(self, sentence: str, path: str) -> None:
         super().__init__(sentence)
@@ -31,28 +31,28 @@ class LoadedInput:
 
     @property
     def name(self) -> str:
-        """As it may stand in a sentence; the suffix is as it is."""
+        """Its name for use in a sentence, with the suffix unchanged."""
         return display_name(os.path.basename(self.source.path))
 
 
 def load_input(job: Job, source: JobInput) -> LoadedInput:
-    """The whole file and its hash; the signature is the same before, after, and as the intake promised.
+    """Return the complete file and its hash. Its signature is the same before and after reading and equals the intake's.
 
-    Raises Changed where it is not, InputError where it cannot be read by this user or is no ordinary file, HostError where the
-    disk or the mount fails.
+    Raises InputChanged if it is not, InputError if this user cannot read the file or it is no regular file, HostError if the disk or the
+    mount fails.
     """
     name = display_name(os.path.basename(source.path))
     try:
-        data, before, after, lies_there = _read(job, source)
+        data, before, after, on_disk = _read(job, source)
     except FileNotFoundError as error:
-        raise InputChanged(f"{name} was taken away.", source.path) from error
+        raise InputChanged(f"{name} was removed.", source.path) from error
     except NotADirectoryError as error:
-        raise InputChanged(f"The folder of {name} was taken away.", source.path) from error
+        raise InputChanged(f"The folder of {name} was removed.", source.path) from error
     except PermissionError as error:
         raise InputError(f"{name} cannot be read: permission denied.", "Let Goldsmith's user read it (chmod g+r).") from error
     except OSError as error:
         raise HostError(f"{name} cannot be read: {error.strerror}.", "Check the disk and the mount.") from error
-    if not before == after == lies_there == source.sig:
+    if not before == after == on_disk == source.sig:
         raise InputChanged(f"{name} was changed while it was being read.", source.path)
     digest = hashlib.sha256(data).hexdigest()
     if source.sha256 and source.sha256 != digest:
@@ -65,9 +65,9 @@ def _read(job: Job, source: JobInput) -> tuple[bytes, FileSignature, FileSignatu
     with open(open_input(path), "rb") as file:
         before = FileSignature.from_stat(os.fstat(file.fileno()))
         if before.size > job.limits.max_memory_bytes // 2:
-            size, most = before.size / 2**20, job.limits.max_memory_bytes / 2**21
-            raise InputError(f"{display_name(os.path.basename(path))} is a file of {size:.0f} MiB; more than {most:.0f} MiB is not read.")
-        # One byte more than there should be: a file that grows is noticed, and never read without end.
+            size, limit = before.size / 2**20, job.limits.max_memory_bytes / 2**21
+            raise InputError(f"{display_name(os.path.basename(path))} has {size:.0f} MiB; files of more than {limit:.0f} MiB are not read.")
+        # Read one byte more than expected: this detects a file that grows without reading it forever.
         data = file.read(before.size + 1)
         after = FileSignature.from_stat(os.fstat(file.fileno()))
     if len(data) != before.size:
@@ -76,10 +76,10 @@ def _read(job: Job, source: JobInput) -> tuple[bytes, FileSignature, FileSignatu
 
 
 def paths_by_name(inputs: Iterable[JobInput], *roles: str) -> dict[str, tuple[str, ...]]:
-    """The paths of the inputs in those roles, by the name each goes by."""
-    found: dict[str, tuple[str, ...]] = {}
-    for given in inputs:
-        if given.role in roles:
-            name = given.name or "mask"
-            found[name] = (*found.get(name, ()), given.path)
-    return found
+    """Return the paths of the inputs in those roles, by their names."""
+    paths: dict[str, tuple[str, ...]] = {}
+    for source in inputs:
+        if source.role in roles:
+            name = source.name or "mask"
+            paths[name] = (*paths.get(name, ()), source.path)
+    return paths

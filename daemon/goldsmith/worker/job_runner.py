@@ -1,4 +1,4 @@
-"""One attempt at a job: read, decode, run the steps, prove law 4, write the results. Exactly one outcome comes of it."""
+"""Runs one job: reads and decodes its inputs, runs the steps, proves that protected pixels are unchanged, and writes the results."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ _SEED_BITS = 31
 
 
 def step_seed(seed: int, number: int) -> int:
-    """The seed of a job's step (1-based): 31 bits of SHA-256, so that neighbouring seeds and steps have nothing in common."""
+    """Return the seed of a job's step (1-based): 31 bits of SHA-256, so that neighbouring seeds and steps are unrelated."""
     digest = hashlib.sha256(f"{seed}/{number}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> (32 - _SEED_BITS)
 
 
 def ignore_engine_release() -> None:
-    """For callers to whom it does not matter when a job is done with its engines."""
+    """Do nothing: for callers that do not need to know when a job is done with its engines."""
 
 
 def run_job(
@@ -67,31 +67,31 @@ def run_job(
     fs: Filesystem | None = None,
     on_engine_released: Callable[[], None] = ignore_engine_release,
 ) -> Outcome:
-    """The job's outcome. What no operation has promised to raise comes through: that is the lane's border to catch.
+    """Run the job and return its outcome. Exceptions that no operation may raise pass through; the worker process catches them.
 
-    ``landed`` is called when the last step is over that needs an engine: what is left is choosing, encoding and writing.
+    ``on_engine_released`` is called after the last step that needs an engine: only selecting, encoding and writing remain.
     """
-    attempt = _JobRunner(job, engine_provider, on_progress, is_cancelled, fs or Filesystem(), on_engine_released)
+    runner = _JobRunner(job, engine_provider, on_progress, is_cancelled, fs or Filesystem(), on_engine_released)
     try:
-        return attempt.run()
+        return runner.run()
     except JobCancelled:
-        return attempt.failure(job_faults.cancelled(job))
+        return runner.failure(job_faults.cancelled(job))
     except InputChanged as changed:
-        return attempt.failure(JobFault(kind="changed", sentence=changed.sentence, path=changed.path))
+        return runner.failure(JobFault(kind="changed", sentence=changed.sentence, path=changed.path))
     except GoldsmithError as error:
         fault = JobFault(
             kind=_fault_kind(error),
             sentence=error.sentence,
             remedy=error.remedy,
-            path=attempt.current_path,
-            preview_path=attempt.problem_image,
+            path=runner.current_path,
+            preview_path=runner.problem_image,
         )
-        return attempt.failure(fault)
+        return runner.failure(fault)
     except OSError as error:
         if error.errno not in MACHINE_ERRNOS:
             raise
-        return attempt.failure(
-            JobFault(kind="machine", sentence=f"{job_faults.picture_name(job)} could not be worked on: {error.strerror}.")
+        return runner.failure(
+            JobFault(kind="machine", sentence=f"{job_faults.picture_name(job)} could not be processed: {error.strerror}.")
         )
 
 
@@ -113,7 +113,7 @@ class _JobRunner:
         fs: Filesystem,
         on_engine_released: Callable[[], None],
     ) -> None:
-        # The input at work, for a fault's path.
+        # The input that is being read, for the path of a fault.
         self.current_path = job.asset.path
         self._job = job
         self._engine_provider = engine_provider
@@ -129,71 +129,73 @@ class _JobRunner:
 
     @property
     def problem_image(self) -> str:
-        """Path of the picture that a step left to show why it failed; "" = none."""
-        scratch: ScratchFolder | None = getattr(self, "_scratch", None)  # there is none yet where it was not to be made
+        """Path of the picture that a step wrote to show why it failed; "" = none."""
+        scratch: ScratchFolder | None = getattr(self, "_scratch", None)  # missing if it could not be created
         return "" if scratch is None else scratch.problem_image
 
     def run(self) -> Outcome:
-        """Everything, in order."""
+        """Run the whole job and return its outcome."""
         job = self._job
         self._scratch = ScratchFolder(Path(job.scratch), self._fs)
         picture, masks = self._load_inputs()
         if not job.steps:
             return self._verify_only(picture)
         operations = self._engine_provider.operations(job.stage, job.steps)
-        made, given, facts = StepResults([]), None, dict[str, object]()
+        results, original, facts = StepResults([]), None, dict[str, object]()
         if not job.is_lone_brief:
-            room = MemoryBudget(job.limits.max_memory_bytes, max(operation.bytes_per_pixel() for operation in operations))
-            plate, facts = self._decode_picture(picture, masks, room)
-            made, given = StepResults([plate]), OriginalPicture(plate)
-            del plate, masks
-        last = max((number for number, operation in enumerate(operations, 1) if operation.needs().engines), default=0)
+            memory_budget = MemoryBudget(job.limits.max_memory_bytes, max(operation.bytes_per_pixel() for operation in operations))
+            decoded, facts = self._decode_picture(picture, masks, memory_budget)
+            results, original = StepResults([decoded]), OriginalPicture(decoded)
+            del decoded, masks
+        last_with_engine = max((number for number, operation in enumerate(operations, 1) if operation.needs().engines), default=0)
         for number, operation in enumerate(operations, 1):
             try:
-                self._run_step(number, operation, made)
+                self._run_step(number, operation, results)
             except InputError as problem:
-                self._run_following_preflights(problem, number, operations, made)
+                self._run_following_preflights(problem, number, operations, results)
                 raise
-            if number == last:
+            if number == last_with_engine:
                 self._on_engine_released()
-        return self._write_results(given, made, facts, picture.data)
+        return self._write_results(original, results, facts, picture.data)
 
     # Reading
 
     def _load_inputs(self) -> tuple[LoadedInput, list[LoadedInput]]:
-        """Every input read and hashed; the bytes are kept of those that are pixels."""
+        """Read and hash every input; return the picture and the masks with their bytes."""
         pixels = []
-        for given in self._job.inputs:  # a brief that stands alone is read here for its hash
+        for source in self._job.inputs:  # a brief without a picture is read here for its hash
             self._check_cancelled()
-            self.current_path = given.path
-            loaded = load_input(self._job, given)
-            self._reads[given.path] = loaded.read
-            if given is self._job.asset or given.role in ("mask", "keep"):
+            self.current_path = source.path
+            loaded = load_input(self._job, source)
+            self._reads[source.path] = loaded.read
+            if source is self._job.asset or source.role in ("mask", "keep"):
                 pixels.append(loaded)
         self.current_path = self._job.asset.path
         return pixels[0], pixels[1:]
 
     def _verify_only(self, picture: LoadedInput) -> Outcome:
-        """Nothing is asked: the file is only looked at, to the end, and goes on as it is."""
+        """Verify the complete file for a job without steps; it goes on unchanged."""
         from goldsmith.picture.codec import verify
 
         facts = asdict(verify(picture.data, picture.name, self._job.limits.max_pixels))
         return self._unchanged_outcome(picture.data, facts)
 
     def _unchanged_outcome(self, data: bytes, facts: Mapping[str, object], results: StepResults | None = None) -> Outcome:
-        """The file itself goes on. The archive wants its bytes only if a person put them there."""
+        """Return the outcome in which the file itself goes on. The archive needs its bytes only if a person put it there."""
         original = "" if self._job.asset.sha256 else str(self._scratch.write_file("original", data))
         return self._success(results or StepResults([]), facts, unchanged=True, original=original)
 
-    def _decode_picture(self, picture: LoadedInput, masks: Sequence[LoadedInput], room: MemoryBudget) -> tuple[Picture, dict[str, object]]:
+    def _decode_picture(
+        self, picture: LoadedInput, masks: Sequence[LoadedInput], memory_budget: MemoryBudget
+    ) -> tuple[Picture, dict[str, object]]:
         from goldsmith.picture.codec import decode_with_info, verify
 
-        plate, facts = decode_with_info(picture.data, picture.name, self._job.limits.max_pixels, room)
+        decoded, facts = decode_with_info(picture.data, picture.name, self._job.limits.max_pixels, memory_budget)
         if facts.frames > 1:
-            verify(picture.data, picture.name, self._job.limits.max_pixels)  # a file is whole when its last frame is
-        named = load_masks(self._job, masks, plate, self._begin_reading, room)
+            verify(picture.data, picture.name, self._job.limits.max_pixels)  # a file is complete only if its last frame is
+        named_masks = load_masks(self._job, masks, decoded, self._begin_reading, memory_budget)
         self.current_path = self._job.asset.path
-        return replace(plate, masks=MappingProxyType(named)), asdict(facts)
+        return replace(decoded, masks=MappingProxyType(named_masks)), asdict(facts)
 
     def _begin_reading(self, loaded: LoadedInput) -> None:
         self._check_cancelled()
@@ -205,7 +207,7 @@ class _JobRunner:
         spec = self._job.steps[number - 1]
         context = self._step_context(number, spec.op, operation.bytes_per_pixel())
         context.progress.report(0.0)
-        begun = perf_counter()
+        started = perf_counter()
         masks = operation.needs().masks
         self._require_masks(masks, results.pictures, number, spec.op)
         try:
@@ -215,22 +217,22 @@ class _JobRunner:
         results.used_masks |= masks
         results.used_files += context.step_record.used_files
         settings = operation.model_dump(mode="json")
-        seconds = perf_counter() - begun
-        left = files_trace(files) if isinstance(operation, FileOperation) else picture_trace(results.pictures)
-        done = StepResult(
+        seconds = perf_counter() - started
+        picture_hash = files_trace(files) if isinstance(operation, FileOperation) else picture_trace(results.pictures)
+        step_result = StepResult(
             op=spec.op,
             settings=settings,
             seed=context.seed,
             seconds=seconds,
             findings=context.step_record.findings,
             engine=context.step_record.engines(),
-            picture_hash=left,
+            picture_hash=picture_hash,
         )
-        results.steps.append(done)
+        results.steps.append(step_result)
 
     def _run_following_preflights(self, problem: InputError, number: int, operations: Sequence[Operation], results: StepResults) -> None:
-        """Where a judge found faults: raises InputError with those that judges right behind it find, so that all is mended at once."""
-        said = [problem.sentence]
+        """After a preflight found faults, raise InputError with those of the preflights right behind it as well."""
+        sentences = [problem.sentence]
         for later in range(number, len(operations) + 1):
             operation = operations[later - 1]
             if not (isinstance(operation, FileOperation) and operation.is_preflight):
@@ -239,26 +241,24 @@ class _JobRunner:
                 if later > number:
                     self._run_step(later, operation, results)
             except InputError as other:
-                said.append(other.sentence)
-        if len(said) > 1:
-            raise InputError(" ".join(said), problem.remedy) from problem
+                sentences.append(other.sentence)
+        if len(sentences) > 1:
+            raise InputError(" ".join(sentences), problem.remedy) from problem
 
     def _apply_operation(
         self, operation: Operation, context: WorkerStepContext, results: StepResults, number: int
     ) -> Sequence[Deliverable]:
-        """Does the step; the files that it made, which are written then."""
+        """Run the step and write the files that it makes; return them."""
         if not results.pictures and operation.needs().needs_picture:
-            raise InputError(
-                f"It needs a picture, and {job_faults.picture_name(self._job)} comes without one.", "Put the picture beside it."
-            )
+            raise InputError(f"It needs a picture, but {job_faults.picture_name(self._job)} has none.", "Put the picture beside it.")
         if isinstance(operation, PictureOperation):
-            self._replace_pictures(results, (self._apply_and_verify(operation, plate, context) for plate in results.pictures), number)
+            self._replace_pictures(results, (self._apply_and_verify(operation, each, context) for each in results.pictures), number)
         elif isinstance(operation, SetOperation):
             self._replace_pictures(results, operation.apply_set(results.pictures, context), number)
             if not results.pictures:
-                raise InputError(f"It left no picture of {job_faults.picture_name(self._job)} over.", "Ask less of it.")
+                raise InputError(f"It rejected every picture of {job_faults.picture_name(self._job)}.", "Relax its limits.")
         elif isinstance(operation, FileOperation):
-            files = [file for plate in results.pictures for file in operation.make_files(plate, context)]
+            files = [file for picture in results.pictures for file in operation.make_files(picture, context)]
             for file in files:
                 self._check_cancelled()
                 self._scratch.add_output("deliverable", file.tail + file.suffix, file.data, _to_json_facts(file.facts))
@@ -267,13 +267,13 @@ class _JobRunner:
         return ()
 
     def _replace_pictures(self, results: StepResults, pictures: Iterable[Picture], number: int) -> None:
-        """The pictures that go on take the place of those that came in."""
+        """Replace the pictures of the step before by those that go on."""
         before, results.pictures = results.pictures, spill_pictures(pictures, self._scratch, f"set-{number}")
         if isinstance(before, SpilledList):
             before.delete_files()
 
     def _step_context(self, number: int, op: str, bytes_per_pixel: int) -> WorkerStepContext:
-        def say(fraction: float, note: str) -> None:
+        def on_progress(fraction: float, note: str) -> None:
             self._check_cancelled()
             self._on_progress(JobProgress(job_id=self._job.id, step=number, op=op, fraction=fraction, note=note))
 
@@ -285,18 +285,19 @@ class _JobRunner:
             self._scratch,
             library,
             self._reads,
-            say,
+            on_progress,
             seed,
             detection_cache=self._detection_cache,
             bytes_per_pixel=bytes_per_pixel,
         )
 
     def _apply_and_verify(self, operation: PictureOperation, picture: Picture, context: WorkerStepContext) -> Picture:
-        """The picture after the step, with the proof of law 4 on record where the step uses masks."""
+        """Return the picture after the step, with the proof that protected pixels are unchanged on record."""
         after = operation.apply(picture, context)
-        stands = operation.origin_in_result(picture)
-        if stands is not None and after is not picture:
-            self._require_original_unchanged(count_original_changes(picture, after, stands), context)
+        origin = operation.origin_in_result(picture)
+        if origin is not None and after is not picture:
+            self._require_original_unchanged(count_original_changes(picture, after, origin), context)
+        self._require_geometry(operation, picture, after)
         where = getattr(operation, "where", None)
         if after is picture and isinstance(where, str) and where and not context.detect.is_region_known(where, picture):
             return after
@@ -307,26 +308,35 @@ class _JobRunner:
         context.results.record(outside_pixels=count.pixels, outside_changed=count.changed)
         if count.changed:
             raise InputError(
-                f"It changed {count.changed} pixels of {job_faults.picture_name(self._job)} outside the mask, so its result is thrown away.",
+                f"It changed {count.changed} pixels of {job_faults.picture_name(self._job)} outside the mask, so its result is discarded.",
                 "This is a fault of the operation or its engine: try another model.",
             )
         return after
+
+    def _require_geometry(self, operation: PictureOperation, before: Picture, after: Picture) -> None:
+        if (before.width, before.height) != (after.width, after.height) and not operation.changes_geometry:
+            raise InputError(
+                f"It changed the size of {job_faults.picture_name(self._job)} from {before.width} x {before.height} px to "
+                f"{after.width} x {after.height} px, so its result is discarded.",
+                "This is a fault of the operation: it must declare changes_geometry.",
+            )
 
     def _require_original_unchanged(self, count: ChangeCount, context: WorkerStepContext) -> None:
         context.results.record(old_pixels=count.pixels, old_changed=count.changed)
         if count.changed:
             raise InputError(
-                f"It changed {count.changed} pixels of {job_faults.picture_name(self._job)} itself, so its result is thrown away.",
+                f"It changed {count.changed} pixels of {job_faults.picture_name(self._job)} itself, so its result is discarded.",
                 "This is a fault of the operation or its engine: try another model.",
             )
 
     def _require_masks(self, masks: frozenset[str], pictures: Sequence[Picture], number: int, op: str) -> None:
-        missing = sorted(name for name in masks if any(name not in plate.masks for plate in pictures))
+        missing = sorted(name for name in masks if any(name not in picture.masks for picture in pictures))
         if missing:
             stem = Path(self._job.asset.path).stem
             file = f"{stem}.mask.png" if missing[0] == "mask" else f"{stem}.mask.{missing[0]}.png"
             raise InputError(
-                f"{self._job.stage}.{number} ({op}) needs the mask {file}, and it is not there.", "Paint it, white where to change."
+                f"{self._job.stage}.{number} ({op}) needs the mask {file}, which is missing.",
+                "Paint it, white where the picture is to change.",
             )
 
     def _check_cancelled(self) -> None:
@@ -338,27 +348,30 @@ class _JobRunner:
     def _write_results(
         self, original: OriginalPicture | None, results: StepResults, facts: Mapping[str, object], picture: bytes
     ) -> Outcome:
-        """What goes on: the picture (itself, byte for byte, where no pixel changed), masks at a new geometry, deliverables."""
+        """Write the picture (the file itself if no pixel changed) and masks with a new geometry, and return the outcome."""
         from goldsmith.picture.codec import OUTPUT_SUFFIXES, EncodingOptions, encode
 
         if len(results.pictures) > 1:
             raise InputError(
-                f"The steps leave {len(results.pictures)} pictures of {job_faults.picture_name(self._job)}.", "Let a select step pick one."
+                f"The steps leave {len(results.pictures)} pictures of {job_faults.picture_name(self._job)}.",
+                "Add a select step that picks one.",
             )
-        plate = results.pictures[0]
+        result = results.pictures[0]
         if self._job.deliver and results.file_count:
             return self._success(results, facts)
         self._check_cancelled()
         if original is not None and not self._job.deliver:
-            self._write_unused_masks(original.without_pixels, plate, results)
-        if original is not None and original.is_same_picture(plate):
+            self._write_unused_masks(original.without_pixels, result, results)
+        if original is not None and original.is_same_picture(result):
             return self._unchanged_outcome(picture, facts, results)
-        data = encode(plate, EncodingOptions(format=self._job.working, depth=plate.depth))
-        self._scratch.add_output("picture", OUTPUT_SUFFIXES[self._job.working], data, {**picture_facts(plate), "format": self._job.working})
+        data = encode(result, EncodingOptions(format=self._job.working, depth=result.depth))
+        self._scratch.add_output(
+            "picture", OUTPUT_SUFFIXES[self._job.working], data, {**picture_facts(result), "format": self._job.working}
+        )
         return self._success(results, facts)
 
     def _write_unused_masks(self, before: Picture, after: Picture, results: StepResults) -> None:
-        """A mask that no step used and that has another geometry now is written anew; its old files have had their day."""
+        """Write each unused mask whose geometry has changed; its old files are consumed."""
         from goldsmith.picture.codec import EncodingOptions, encode
 
         files = paths_by_name(self._job.inputs, "mask", "keep")

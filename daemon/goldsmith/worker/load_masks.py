@@ -1,8 +1,9 @@
-"""The masks of a job, from the files beside its picture to the named masks of its picture."""
+"""Loads the masks of a job: it reads the files beside the picture, checks them as people paint them, and unites those of one name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -12,34 +13,92 @@ from goldsmith.picture.memory_budget import MemoryBudget
 from goldsmith.picture.picture import Mask, Picture, freeze
 from goldsmith.worker.inputs import LoadedInput
 
+# A mask that covers more than this share of the picture and touches all four edges is probably inverted.
+INVERTED_MASK_COVERAGE = 0.5
+_TOLERANCE = 0.5 / 255
+_PAINTING_HINTS = {
+    False: "Paint white where the picture is to change and black where it is to stay.",
+    True: "Paint white where the picture is to stay and black where it is to change.",
+}
+
 
 def load_masks(
-    job: Job, files: Sequence[LoadedInput], picture: Picture, on_file: Callable[[LoadedInput], None], room: MemoryBudget | None = None
+    job: Job,
+    files: Sequence[LoadedInput],
+    picture: Picture,
+    on_file: Callable[[LoadedInput], None],
+    memory_budget: MemoryBudget | None = None,
 ) -> dict[str, Mask]:
-    """The masks by name, each float32 (h, w) of the picture's size; ``before_each`` is told of each file before it is read.
+    """Return the masks by name, each float32 (h, w) of the picture's size, 0..1; ``on_file`` is called before each file is read.
 
-    Several files of a name are united. What a ``keep`` file shows white is taken out of its name's mask; without such a mask
-    everything else is to change. Raises InputError as ``picture.masks.check_mask``.
+    Several files of a name are united. The white part of a ``keep`` file is removed from the mask of its name; without such a mask
+    everything else is to change. Raises InputError as ``check_mask``.
     """
     united: dict[str, Mask] = {}
     keeps: dict[str, Mask] = {}
     for loaded in files:
         on_file(loaded)
-        keep = loaded.source.role == "keep"
-        mask = _load_mask(job, loaded, picture, keep, room)
-        name, pile = loaded.source.name or "mask", keeps if keep else united
-        pile[name] = np.maximum(pile[name], mask) if name in pile else mask
-    for name, kept in keeps.items():
-        change = np.float32(1.0) - kept
+        is_keep = loaded.source.role == "keep"
+        mask = _load_mask(job, loaded, picture, is_keep, memory_budget)
+        name, masks = loaded.source.name or "mask", keeps if is_keep else united
+        masks[name] = np.maximum(masks[name], mask) if name in masks else mask
+    for name, keep in keeps.items():
+        change = np.float32(1.0) - keep
         united[name] = np.minimum(united[name], change) if name in united else change
         if not (united[name] > 0).any():
-            raise InputError(f"Nothing is left of the mask “{name}” once its keep file is taken out of it.", "Paint one of them anew.")
+            raise InputError(f"Nothing is left of the mask “{name}” once its keep file is taken out of it.", "Paint one of them again.")
     return {name: freeze(mask) for name, mask in united.items()}
 
 
-def _load_mask(job: Job, loaded: LoadedInput, picture: Picture, is_keep: bool, room: MemoryBudget | None) -> Mask:
+def _load_mask(job: Job, loaded: LoadedInput, picture: Picture, is_keep: bool, memory_budget: MemoryBudget | None) -> Mask:
     from goldsmith.picture.codec import decode_mask
-    from goldsmith.worker.mask_check import check_mask
 
-    mask = decode_mask(loaded.data, loaded.name, job.limits.max_pixels, room)
+    mask = decode_mask(loaded.data, loaded.name, job.limits.max_pixels, memory_budget)
     return check_mask(mask, (picture.height, picture.width), loaded.name, job.mask_fit, is_keep_mask=is_keep)
+
+
+def check_mask(
+    mask: Mask, size: tuple[int, int], name: str, fit: Literal["refuse", "scale"] = "refuse", *, is_keep_mask: bool = False
+) -> Mask:
+    """Return the mask (h, w), 0..1, for a picture of ``size`` (height, width).
+
+    ``is_keep_mask``: the file is a ``hero.keep.png``, white where nothing may change; it may cover most of the picture.
+    Raises InputError for a mask of another size (``fit="scale"`` resizes it instead), all black, all white, or probably inverted.
+    """
+    height, width = size
+    if mask.shape != (height, width):
+        mask = _refit_mask(mask, height, width, name, fit)
+    if not mask.max() > _TOLERANCE:
+        raise InputError(f"The mask {name} is all black, so it selects nothing.", _PAINTING_HINTS[is_keep_mask])
+    # The first row is checked first, since it is black somewhere in most masks.
+    if not (bool((mask[0] < 1 - _TOLERANCE).any()) or mask.min() < 1 - _TOLERANCE):
+        raise InputError(f"The mask {name} is all white, so it selects everything.", _PAINTING_HINTS[is_keep_mask])
+    if is_keep_mask or not touches_every_edge(mask):
+        return mask
+    covered = float(mask.mean(dtype=np.float64))
+    if covered > INVERTED_MASK_COVERAGE:
+        raise InputError(
+            f"The mask {name} covers {covered:.0%} of the picture and touches all four edges: it is probably inverted.",
+            "White means change: invert it. If so much is to change, paint what is to stay in white instead, "
+            "and name the file .keep. instead of .mask.",
+        )
+    return mask
+
+
+def touches_every_edge(mask: Mask) -> bool:
+    """Return True if each of the four edges of the mask (h, w), 0..1, has a pixel above 0.5."""
+    return all(bool((edge > 0.5).any()) for edge in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
+
+
+def _refit_mask(mask: Mask, height: int, width: int, name: str, fit: str) -> Mask:
+    actual, expected = f"{mask.shape[1]} x {mask.shape[0]}", f"{width} x {height}"
+    if fit == "scale":
+        from goldsmith.picture.resample import resize
+
+        return freeze(np.clip(resize(mask, height, width), 0.0, 1.0))
+    same_shape = abs(mask.shape[1] * height - mask.shape[0] * width) <= max(mask.shape[1], mask.shape[0], width, height)
+    shape = "" if same_shape else " and has another aspect ratio"
+    raise InputError(
+        f"The mask {name} is {actual} px{shape}; its picture is {expected} px.",
+        'Save it at the size of the picture, or write mask.fit = "scale" in the brief.',
+    )

@@ -1,9 +1,9 @@
-"""A lane process: ``python -m goldsmith.worker.main FD PARENT``. One job at a time on a CPU, and exactly one outcome for each.
+"""A worker process: ``python -m goldsmith.worker.main FD PARENT``. On a CPU it runs one job at a time. Each job has exactly one outcome.
 
-On an accelerator several jobs may fly together, and while what they made is encoded and written the next may use the engines.
+On an accelerator several jobs may run in a batch, and while their results are encoded and written the next batch may use the engines.
 
-It ends when the daemon does (the socket closes, or the kernel kills it with its parent), never by Ctrl-C or SIGTERM:
-what is to become of a running job is the daemon's to say. Nothing heavy is imported before a job asks for it.
+The process ends when the daemon ends (the socket closes, or the kernel kills it with its parent), never by Ctrl-C or SIGTERM: the daemon
+decides what happens to a running job. Heavy libraries are imported only when a job needs them.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 _PROGRESS_INTERVAL_SECONDS = 0.2
-# A cold start's note must not be lost; one note a tile would be a flood.
+# The note of a cold start must not be lost; a note for every tile would be too many.
 _MAX_UNTHROTTLED_NOTES = 5
 
 
 def main(arguments: list[str]) -> None:
-    """Serve jobs until the daemon is gone."""
+    """Run jobs until the daemon ends."""
     _bind_to_parent(int(arguments[1]))
     Worker(socket.socket(fileno=int(arguments[0]))).serve()
 
 
 def _bind_to_parent(parent: int) -> None:
-    """Die with the daemon, leave signals to it, leave no core files, and be the first to go when memory runs out."""
+    """Die with the daemon, ignore its signals, write no core files, and be the first process killed when memory runs out."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
@@ -67,7 +67,7 @@ def _bind_to_parent(parent: int) -> None:
 
 
 class Worker:
-    """The lane's side of the socket: a thread that hears (so that a cancel arrives during a job), and the work itself."""
+    """The worker's side of the socket. A thread receives messages, so that a cancellation arrives during a job; jobs run here."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -78,36 +78,37 @@ class Worker:
         self._early_messages: list[tuple[MessageType, bytes]] = []
 
     def serve(self) -> None:
-        """Work for ever; the process ends by ``_hear`` when the daemon lets go of the socket."""
+        """Run jobs forever; ``_receive`` ends the process when the daemon closes the socket."""
         hello = self._receive_hello()
-        Thread(target=self._receive, name="hear", daemon=True).start()
-        shop = _create_engine_provider(
+        Thread(target=self._receive, name="receive", daemon=True).start()
+        engine_provider = _create_engine_provider(
             hello, ModelsChangeFilter(lambda models: self._send(MessageType.MODELS, encode_message(models))).emit
         )
         self._send(MessageType.READY)
         while True:
             jobs = self._jobs.get()
             if hello.spec.device != "cpu":
-                self._run_batch(jobs, hello, shop)  # nobody waits here for their end: the daemon sends no others before these have landed
+                # Do not wait for the jobs: the daemon sends no others before these have released the engine.
+                self._run_batch(jobs, hello, engine_provider)
                 continue
             with _limit_memory(jobs):
                 if len(jobs) == 1:
-                    self._run_and_report(jobs[0], hello, shop)
+                    self._run_and_report(jobs[0], hello, engine_provider)
                 else:
-                    for thread in self._run_batch(jobs, hello, shop):
+                    for thread in self._run_batch(jobs, hello, engine_provider):
                         thread.join()
 
     def _run_batch(self, jobs: Sequence[Job], hello: HelloMessage, engine_provider: EngineProvider) -> list[Thread]:
-        """Jobs together: each in a thread of its own, and where they call the same engine they meet."""
-        flight = Batch(len(jobs))
+        """Start each job in a thread of its own; their calls of the same engine are combined. Return the threads."""
+        batch = Batch(len(jobs))
 
         def work(job: Job) -> None:
             try:
-                self._run_and_report(job, hello, engine_provider.for_batch(flight) if len(jobs) > 1 else engine_provider)
-            except BaseException:  # noqa: BLE001 - nobody would ever hear of the job: the process ends, as where it has one thread
+                self._run_and_report(job, hello, engine_provider.for_batch(batch) if len(jobs) > 1 else engine_provider)
+            except BaseException:  # noqa: BLE001 - the job would have no outcome: the process ends, as with one thread
                 traceback.print_exc()
                 os._exit(1)
-            flight.leave()
+            batch.leave()
 
         threads = [Thread(target=work, args=(job,), name=job.id, daemon=True) for job in jobs]
         for thread in threads:
@@ -121,38 +122,39 @@ class Worker:
         self._send(MessageType.OUTCOME, _encode_outcome(outcome))
 
     def _run_job(self, job: Job, hello: HelloMessage, engine_provider: EngineProvider) -> Outcome:
-        """The job's outcome, whatever happens in this process short of its death."""
+        """Run the job and return its outcome, whatever it raises."""
         from goldsmith.worker.job_runner import run_job
         from goldsmith.worker.trace import run_environment
 
-        begun = monotonic()
+        started = monotonic()
         throttle = ProgressThrottle(lambda progress: self._send(MessageType.PROGRESS, encode_message(progress)))
 
-        def landed() -> None:
+        def release_engine() -> None:
             if hello.spec.device != "cpu":
+                # Do not wait for the jobs: the daemon sends no others before these have released the engine.
                 self._send(MessageType.ENGINE_RELEASED, job.id.encode())
 
         try:
-            outcome = run_job(job, engine_provider, throttle.report, lambda: job.id in self._cancelled, on_engine_released=landed)
+            outcome = run_job(job, engine_provider, throttle.report, lambda: job.id in self._cancelled, on_engine_released=release_engine)
         except MemoryError:
             outcome = Outcome(job_id=job.id, fault=job_faults.out_of_memory(job))
-        except Exception as error:  # noqa: BLE001 - the border: an operation may raise anything, and the next job is innocent
+        except Exception as error:  # noqa: BLE001 - an operation may raise anything; the next job must still run
             outcome = Outcome(job_id=job.id, fault=job_faults.unexpected_error(job, throttle.last_progress, error))
-        with_what = run_environment(hello.spec.device_title or hello.spec.device, hello.spec.threads)
-        return outcome.model_copy(update={"queue": hello.spec.queue, "seconds": monotonic() - begun, "environment": with_what})
+        environment = run_environment(hello.spec.device_title or hello.spec.device, hello.spec.threads)
+        return outcome.model_copy(update={"queue": hello.spec.queue, "seconds": monotonic() - started, "environment": environment})
 
     def _receive_hello(self) -> HelloMessage:
         while True:
             data = self._connection.recv(65536)
             if not data:
                 os._exit(0)
-            heard = self._decoder.feed(data)
-            if heard:
-                self._early_messages = heard[1:]
-                return decode_message(HelloMessage, heard[0][1])
+            messages = self._decoder.feed(data)
+            if messages:
+                self._early_messages = messages[1:]
+                return decode_message(HelloMessage, messages[0][1])
 
     def _receive(self) -> None:
-        """Take in jobs and cancels. A lane that has gone deaf is of no use, so its process ends with this thread."""
+        """Receive jobs and cancellations. A worker that cannot receive is of no use, so its process ends with this thread."""
         try:
             self._receive_forever(self._early_messages)
         finally:
@@ -182,15 +184,18 @@ class Worker:
 
 
 def _create_engine_provider(hello: HelloMessage, emit: Callable[[ModelsMessage], None]) -> EngineProvider:
-    """The bench. READY is said after this: an installation too broken to open it pauses the lane, and is no job's fault."""
-    import goldsmith.worker.job_runner  # noqa: F401 - all that a job needs at once
+    """Import what every job needs, and return the engine provider.
+
+    READY is sent afterwards: if a broken installation makes this fail, the queue is paused and no job is blamed.
+    """
+    import goldsmith.worker.job_runner  # noqa: F401 - imports what every job needs
     from goldsmith.worker.engine_provider import EngineProvider
 
     return EngineProvider(hello.config, hello.spec, emit)
 
 
 class ModelsChangeFilter:
-    """Lets through what differs from what was said last."""
+    """Passes on a message only if it differs from the last one."""
 
     def __init__(self, send: Callable[[ModelsMessage], None]) -> None:
         self._send = send
@@ -203,7 +208,7 @@ class ModelsChangeFilter:
 
 
 class ProgressThrottle:
-    """Lets through about five reports a second, and at once every new step and the first few notes of a step."""
+    """Passes on about five reports a second, and immediately every new step and the first few notes of a step."""
 
     def __init__(self, send: Callable[[JobProgress], None], clock: Callable[[], float] = monotonic) -> None:
         self._send = send
@@ -213,7 +218,7 @@ class ProgressThrottle:
         self.last_progress: JobProgress | None = None
 
     def report(self, progress: JobProgress) -> None:
-        """Send it, unless one much like it went out a moment ago."""
+        """Send the report, unless a similar one was sent a moment ago."""
         now = self._clock()
         if self._is_significant(progress) or now - self._sent_at >= _PROGRESS_INTERVAL_SECONDS:
             self._sent_at = now
@@ -232,11 +237,11 @@ class ProgressThrottle:
 
 @contextmanager
 def _limit_memory(jobs: Sequence[Job]) -> Iterator[None]:
-    """Let this process allocate what the jobs may use beside what it holds already; a GPU's address space knows no such limit."""
+    """Limit this process to the memory that it has plus what the jobs may use. Not for a GPU, whose address space has no such limit."""
     before, hard = resource.getrlimit(resource.RLIMIT_DATA)
     with open("/proc/self/statm", "rb") as file:
-        held = int(file.read().split()[5]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_DATA, (held + max(job.limits.max_memory_bytes for job in jobs), hard))
+        used_bytes = int(file.read().split()[5]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_DATA, (used_bytes + max(job.limits.max_memory_bytes for job in jobs), hard))
     try:
         yield
     finally:
@@ -244,13 +249,13 @@ def _limit_memory(jobs: Sequence[Job]) -> Iterator[None]:
 
 
 def _encode_outcome(outcome: Outcome) -> bytes:
-    """An outcome that cannot be said (a finding that is no JSON) is a failure of its own, not the end of the lane."""
+    """Return the encoded outcome. If a finding is not JSON, the job fails and the worker goes on."""
     try:
         return encode_message(outcome)
     except (TypeError, ValueError, RecursionError) as error:
         fault = JobFault(
             kind="crash",
-            sentence=f"The program's result cannot be put on record: {error}.",
+            sentence=f"The result cannot be put on record: {error}.",
             detail=repr(outcome)[: job_faults.MAX_DETAIL_CHARS],
         )
         return encode_message(Outcome(job_id=outcome.job_id, fault=fault, queue=outcome.queue, seconds=outcome.seconds))

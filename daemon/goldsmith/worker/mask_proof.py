@@ -1,4 +1,4 @@
-"""Law 4: outside the mask nothing changes. Counted after every step that uses masks, whatever the step says of itself."""
+"""The proof that outside the mask nothing changes: changed pixels are counted after every step that uses masks."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from goldsmith.operation import PictureOperation, StepContext
 from goldsmith.picture.crop_planning import find_mask_bounds
 from goldsmith.picture.picture import Mask, Picture, Window, quantise
 
-# Rows looked at together: what is compared stays in the cache, and a large picture costs no second copy of itself.
+# Rows compared together: they stay in the CPU cache, and a large picture needs no second copy.
 _BAND_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeCount:
-    """Pixels where the mask is zero, and how many of them have other codes than before."""
+    """The number of pixels where the mask is zero, and how many of them have changed codes."""
 
     pixels: int
     changed: int
 
 
 def count_outside_changes(before: Picture, after: Picture, mask: Mask) -> ChangeCount:
-    """Compare two pictures of one size where ``mask`` (h, w) is zero, at the bit depth of ``before``: colour and alpha.
+    """Compare two pictures of one size where ``mask`` (h, w), 0..1, is zero, at the bit depth of ``before``: colour and alpha.
 
-    What is the very same memory in both, which nobody can write to, is the same and is not read. That is looked at, not believed:
-    a step that laid patches into its picture is compared in their boxes, one that made new pixels is compared everywhere.
-    Grey that became RGB is compared with every channel. Another profile or depth would give the same codes another meaning:
-    then every pixel outside counts as changed.
+    Memory that both share and nobody can write to is not read. This is checked, not taken on trust: a step that put patches into its
+    picture is compared in their boxes, a step that made new pixels is compared everywhere. Grey that became RGB is compared with every
+    channel. With another profile or depth the same codes mean other colours: then every pixel outside counts as changed.
     """
     pixels = _count_outside(mask)
     if (before.icc, before.depth) != (after.icc, after.depth) or (before.alpha is None) != (after.alpha is None):
@@ -42,28 +41,28 @@ def count_outside_changes(before: Picture, after: Picture, mask: Mask) -> Change
         return ChangeCount(pixels, sum(_count_changed(before, after, mask, rows) for rows in _bands(before)))
     if len(patched) < 2:
         return ChangeCount(pixels, sum(_count_changed(before, after, mask, window) for window in patched))
-    changed = np.zeros(mask.shape, np.bool_)  # boxes may overlap, and a pixel counts once
+    changed = np.zeros(mask.shape, np.bool_)  # boxes may overlap, and a pixel counts only once
     for window in patched:
         changed[window] = _outside_differs(before, after, mask, window)
     return ChangeCount(pixels, int(np.count_nonzero(changed)))
 
 
 def count_original_changes(before: Picture, after: Picture, origin: tuple[int, int]) -> ChangeCount:
-    """The pixels of a picture that was made larger, and how many of them have other codes where they stand in it: (left, top) in px.
+    """Count the pixels of a picture that was enlarged, and those with changed codes; ``origin`` is its (left, top) in the result, in px.
 
-    A picture that does not hold the whole of the old one there has changed every pixel of it.
+    If the result does not contain the whole picture at that place, every pixel of it counts as changed.
     """
     left, top = origin
     rows, columns = slice(top, top + before.height), slice(left, left + before.width)
     if min(left, top) < 0 or rows.stop > after.height or columns.stop > after.width:
         return ChangeCount(before.height * before.width, before.height * before.width)
     cropped = after.with_geometry(after.pixels[rows, columns], lambda mask: mask[rows, columns])
-    nowhere: Mask = np.zeros((before.height, before.width), dtype=np.float32)
-    return count_outside_changes(before, cropped, nowhere)
+    empty: Mask = np.zeros((before.height, before.width), dtype=np.float32)
+    return count_outside_changes(before, cropped, empty)
 
 
 def _count_outside(mask: Mask) -> int:
-    """How many pixels of the mask are zero: only the box that holds the others has to be counted."""
+    """Return the number of zero pixels in the mask. Only the bounding box of the others has to be counted."""
     box = find_mask_bounds(mask)
     return int(mask.size) if box is None else int(mask.size) - int(np.count_nonzero(mask[box.window] > 0.0))
 
@@ -78,7 +77,7 @@ def _count_changed(before: Picture, after: Picture, mask: Mask, window: Window) 
 
 
 def _outside_differs(before: Picture, after: Picture, mask: Mask, window: Window) -> NDArray[np.bool_]:
-    """(rows, columns) of the window: where the mask is zero and the codes are others."""
+    """Return, for each pixel of the window (rows, columns), whether the mask is zero and the codes differ."""
     outside = mask[window] <= 0.0
     differs = _differs(before.pixels_in(window), after.pixels_in(window), outside, before)
     if before.alpha is not None and after.alpha is not None and before.alpha is not after.alpha:
@@ -87,7 +86,7 @@ def _outside_differs(before: Picture, after: Picture, mask: Mask, window: Window
 
 
 def _differs(before: NDArray[np.float32], after: NDArray[np.float32], outside: NDArray[np.bool_], picture: Picture) -> NDArray[np.bool_]:
-    """Where a band (rows, w, c) has other codes, outside; floats that are equal need no rounding to codes."""
+    """Return where the codes of a band (rows, w, c) differ outside the mask; equal floats need no rounding to codes."""
     unequal = before != after
     if not unequal.any():
         return np.zeros(outside.shape, np.bool_)
@@ -101,7 +100,7 @@ def _differs(before: NDArray[np.float32], after: NDArray[np.float32], outside: N
 
 
 def editable_region(operation: PictureOperation, picture: Picture, context: StepContext) -> Mask | None:
-    """Where a step may change pixels: its ``where`` where it has one, else its masks together; None = anywhere."""
+    """Return where a step may change pixels, (h, w), 0..1: its ``where`` if it has one, else its masks together; None = everywhere."""
     if operation.keeps_region_only:
         return None
     names = operation.needs().masks

@@ -1,4 +1,4 @@
-"""Writes what a job made into its scratch folder, durably, before anybody is told of it."""
+"""Writes the results of a job into its scratch folder, durably, before the outcome is sent."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from goldsmith.jobs.job import OutputFile, OutputRole
 
 
 class ScratchFolder:
-    """One job's own folder. Made anew: what an attempt that died left in it is gone."""
+    """One job's own folder. It is created empty: files of an attempt that crashed are deleted."""
 
     def __init__(self, folder: Path, fs: Filesystem) -> None:
         self.folder = folder
         self._fs = fs
         self._outputs: list[OutputFile] = []
         self._is_synced = True
-        # Absolute path of the picture that shows why the job brings no result; "" = there is none.
+        # Absolute path of the picture that shows why the job has no result; "" = none.
         self.problem_image = ""
         try:
             _recreate_folder(folder)
         except OSError as error:
-            raise self._host_fault("made", error) from error
+            raise self._host_fault("created", error) from error
 
     @property
     def outputs(self) -> tuple[OutputFile, ...]:
         return tuple(self._outputs)
 
     def write_file(self, name: str, data: bytes) -> Path:
-        """A new file in the folder, fsynced. Raises HostError where the disk will not take it."""
+        """Write a new file in the folder, fsynced, and return its path. Raises HostError if the disk fails or is full."""
         path = self.folder / name
         try:
             fd = self._fs.create(PathAt.from_path(path))
@@ -50,25 +50,27 @@ class ScratchFolder:
         return path
 
     def write_problem_image(self, data: bytes) -> None:
-        """A JPEG that shows why the job is about to bring no result."""
+        """Write the JPEG that shows why the job is about to fail; it replaces an earlier one."""
         if self.problem_image:
             Path(self.problem_image).unlink(missing_ok=True)
             self.problem_image = ""
         self.problem_image = str(self.write_file("shown.jpg", data))
 
     def add_output(self, role: OutputRole, tail: str, data: bytes, facts: Mapping[str, JsonValue]) -> None:
-        """A file that is to be put down as stem + ``tail``. Raises InputError where two would get one name."""
+        """Write a file that will be published as stem + ``tail``. Raises InputError if two files would get the same name."""
         if "/" in tail or "\0" in tail:
-            raise InputError(f"A result cannot be called {tail!r}: a name has no slash in it.")
-        if any(made.tail.casefold() == tail.casefold() for made in self._outputs):
-            raise InputError(f"Two results would have one name, ending in {tail}.", "Give every export of the brief a name of its own.")
+            raise InputError(f"A result cannot be named {tail!r}: a name must not contain a slash.")
+        if any(output.tail.casefold() == tail.casefold() for output in self._outputs):
+            raise InputError(
+                f"Two results would have the same name, ending in {tail}.", "Give every export of the brief a name of its own."
+            )
         path = self.write_file(f"{len(self._outputs):03d}.{tail.rpartition('.')[2][:16]}", data)
         self._outputs.append(
             OutputFile(role=role, tail=tail, path=str(path), sha256=hashlib.sha256(data).hexdigest(), size=len(data), facts=dict(facts))
         )
 
     def sync_folder(self) -> None:
-        """Fsync the folder itself, so that the names in it are as durable as the files."""
+        """Fsync the folder, so that the names in it are as durable as the files."""
         if self._is_synced:
             return
         try:
@@ -82,7 +84,7 @@ class ScratchFolder:
         self._is_synced = True
 
     def _host_fault(self, action: str, error: OSError) -> HostError:
-        return HostError(f"The work folder cannot be {action}: {error.strerror}.", "See to the disk that the hot folders lie on.")
+        return HostError(f"The work folder cannot be {action}: {error.strerror}.", "Check the disk that holds the hot folders.")
 
 
 def _recreate_folder(folder: Path) -> None:

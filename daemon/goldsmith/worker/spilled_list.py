@@ -1,4 +1,4 @@
-"""Many pictures of one size or another, kept on disk while a set is open: a hundred candidates need no more memory than one."""
+"""A list of pictures that is kept on disk while a set is open: a hundred candidates need no more memory than one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EMPTY: Pixels = freeze(np.zeros((0, 0, 3), np.float32))
 
 @dataclass(frozen=True, slots=True)
 class _SpilledPicture:
-    """One picture without its pixels; those lie in ``path``, as codes where they are codes, else as the floats they are."""
+    """One picture without its pixels. They are in ``path``: as codes if that is exact, else as floats."""
 
     picture: Picture
     path: Path
@@ -29,7 +29,7 @@ class _SpilledPicture:
 
 
 class SpilledList(Sequence[Picture]):
-    """Plates in scratch, read again each time one is asked for: the very same values."""
+    """Pictures in the scratch folder. Each is read again whenever it is accessed, with exactly the same values."""
 
     def __init__(self, entries: Sequence[_SpilledPicture]) -> None:
         self._entries = tuple(entries)
@@ -44,29 +44,29 @@ class SpilledList(Sequence[Picture]):
     def __getitem__(self, index: int | slice) -> Picture | SpilledList:
         if isinstance(index, slice):
             return SpilledList(self._entries[index])
-        kept = self._entries[index]
+        entry = self._entries[index]
         try:
-            values = np.fromfile(kept.path, dtype=kept.dtype).reshape(kept.shape)
+            values = np.fromfile(entry.path, dtype=entry.dtype).reshape(entry.shape)
         except OSError as error:
             sentence = f"The work folder cannot be read: {error.strerror}."
-            raise HostError(sentence, "See to the disk that the hot folders lie on.") from error
-        return replace(kept.picture, pixels=freeze(_from_codes(values)))
+            raise HostError(sentence, "Check the disk that holds the hot folders.") from error
+        return replace(entry.picture, pixels=freeze(_from_codes(values)))
 
     def delete_files(self) -> None:
-        """Nobody asks for these any more."""
-        for kept in self._entries:
+        """Delete the files; the pictures are not needed any more."""
+        for entry in self._entries:
             with suppress(OSError):
-                kept.path.unlink()
+                entry.path.unlink()
 
 
 def spill_pictures(pictures: Iterable[Picture], scratch: ScratchFolder, name: str) -> Sequence[Picture]:
-    """A single picture as it is; of several, each goes to a file called after ``name`` as it comes, before the next one is made."""
-    coming: Iterator[Picture] = iter(pictures)
-    first = list(islice(coming, 2))
+    """Return a single picture as it is. Of several, write each to a file named after ``name`` before the next one is computed."""
+    remaining: Iterator[Picture] = iter(pictures)
+    first = list(islice(remaining, 2))
     if len(first) < 2:
         return first
     return SpilledList(
-        [_write_picture(plate, scratch, f"{name}-{number:03d}") for number, plate in enumerate(chain(_pop_each(first), coming))]
+        [_write_picture(picture, scratch, f"{name}-{number:03d}") for number, picture in enumerate(chain(_pop_each(first), remaining))]
     )
 
 
@@ -83,7 +83,7 @@ def _write_picture(picture: Picture, scratch: ScratchFolder, name: str) -> _Spil
 
 
 def _from_codes(values: np.ndarray) -> Pixels:
-    """Codes as the floats they stand for; floats as they are."""
+    """Return codes as floats 0..1; floats stay as they are."""
     if values.dtype == np.float32:
         return values
     return np.asarray(values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max))

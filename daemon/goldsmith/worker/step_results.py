@@ -1,4 +1,4 @@
-"""What an attempt has in hand: the picture that it was given, and what its steps have brought so far."""
+"""The state of a running job: the original picture, and the results of its steps so far."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from goldsmith.picture.picture import Picture, Pixels, freeze
 
 
 class OriginalPicture:
-    """Of the picture that was decoded what is asked for at the end. Its pixels it does not keep alive: a third of what a job takes."""
+    """The picture that was decoded, without its pixels: they would be a third of the job's memory, so they are referenced weakly."""
 
     def __init__(self, picture: Picture) -> None:
         self.without_pixels = replace(picture, pixels=_NO_PIXELS)
         self._pixels_ref = ref(picture.pixels)
 
     def is_same_picture(self, picture: Picture) -> bool:
-        """The same picture, though perhaps in another wrapping, e.g. with other masks."""
+        """Return True if ``picture`` has the same pixels, alpha and metadata; its masks may differ."""
         same = all(getattr(self.without_pixels, name) is getattr(picture, name) for name in ("alpha", "depth", "icc", "ppi", "metadata"))
         return same and picture.is_backed_by(self._pixels_ref())
 
@@ -31,7 +31,7 @@ _NO_PIXELS: Pixels = freeze(np.zeros((0, 0, 3), np.float32))
 
 @dataclass(slots=True)
 class StepResults:
-    """What the steps have brought so far."""
+    """The results of the steps so far."""
 
     pictures: Sequence[Picture]
     file_count: int = 0
@@ -41,7 +41,7 @@ class StepResults:
 
 
 def picture_facts(picture: Picture) -> dict[str, JsonValue]:
-    """Of a picture that was made, the words ``codec.Facts`` has of one that was read."""
+    """Return the facts of a computed picture, with the keys that ``ImageInfo`` has for a file."""
     from goldsmith.picture.profiles import profile_name
 
     return {

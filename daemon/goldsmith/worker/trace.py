@@ -1,4 +1,4 @@
-"""What is put on record so that a later run can be laid beside this one: what each step left, and what it was run with."""
+"""What goes on record so that a later run can be compared: a hash of each step's result, and the environment it ran in."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from goldsmith import __version__
 from goldsmith.operation import Deliverable
 from goldsmith.picture.picture import Picture
 
-# The packages whose version may show in a picture.
+# The packages whose version can affect a picture.
 RECORDED_PACKAGES = (
     *("numpy", "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "onnxruntime"),
     *("opencv-contrib-python-headless", "Pillow", "imagecodecs", "tifffile", "opencolorio", "PyPatchMatch", "pillow-heif"),
 )
 
-# Rows summed together: they stay in the cache for the second sum.
+# Rows summed together: they stay in the CPU cache for the second sum.
 _BAND_ROWS = 16
 
 
 def run_environment(device: str, threads: int) -> dict[str, JsonValue]:
-    """The program, its libraries by their versions, the machine's processor, the device and the threads, for the record."""
+    """Return the versions of the program and its libraries, the processor, the device and the threads, for the record."""
     return {**_installed_versions(), "device": device, "threads": threads}
 
 
@@ -38,12 +38,12 @@ def _installed_versions() -> dict[str, JsonValue]:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            continue  # an optional one; torch and its like are required, but what is not there did not take part
+            continue  # an optional package, or one that took no part
     return {**found, "system": platform.system(), "architecture": platform.machine(), "processor": _processor()}
 
 
 def _processor() -> str:
-    """The processor's name as the kernel knows it; "" where it does not say."""
+    """Return the processor's name from /proc/cpuinfo; "" if it has none."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
             return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
@@ -52,22 +52,22 @@ def _processor() -> str:
 
 
 def picture_trace(pictures: Iterable[Picture]) -> str:
-    """16 hex digits that are the same for the same pixels, alpha and depth, and hardly ever for others.
+    """Return 16 hex digits that are the same for the same pixels, alpha and depth, and almost always differ for others.
 
-    It tells runs apart and proves nothing to anybody: sums of the floats' bits along rows and columns, at the memory's own speed
-    (a 24 MP picture: 0.03 s), hashed.
+    They tell runs apart and are no proof of integrity: the hash of sums of the floats' bits along rows and columns, as fast as memory
+    allows (0.03 s for a 24 MP picture).
     """
     digest = hashlib.sha256()
-    for plate in pictures:
-        digest.update(f"{plate.height} {plate.width} {plate.channels} {plate.depth} {plate.alpha is None};".encode())
-        _update_sums(_bands(plate), digest.update)
-        if plate.alpha is not None:
-            _update_sums((plate.alpha[top : top + _BAND_ROWS] for top in range(0, plate.height, _BAND_ROWS)), digest.update)
+    for picture in pictures:
+        digest.update(f"{picture.height} {picture.width} {picture.channels} {picture.depth} {picture.alpha is None};".encode())
+        _update_sums(_bands(picture), digest.update)
+        if picture.alpha is not None:
+            _update_sums((picture.alpha[top : top + _BAND_ROWS] for top in range(0, picture.height, _BAND_ROWS)), digest.update)
     return digest.hexdigest()[:16]
 
 
 def files_trace(files: Sequence[Deliverable]) -> str:
-    """As ``picture_trace``, of files: of every byte and of their names."""
+    """Return the same kind of hash for files: over every byte and their names."""
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.tail}{file.suffix}\0{len(file.data)}\0".encode("utf-8", "surrogateescape"))
@@ -76,7 +76,7 @@ def files_trace(files: Sequence[Deliverable]) -> str:
 
 
 def _bands(picture: Picture) -> Iterator[NDArray[np.float32]]:
-    """Rows of pixels, as the picture hands out its windows: a patched one is not put together for this."""
+    """Yield bands of rows, read through the picture's windows, so that a patched picture need not be assembled."""
     for top in range(0, picture.height, _BAND_ROWS):
         band = picture.pixels_in((slice(top, min(top + _BAND_ROWS, picture.height)), slice(0, picture.width)))
         yield band.reshape(band.shape[0], -1)

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from goldsmith.errors import InputError
-from goldsmith.worker.mask_check import check_mask
+from goldsmith.worker.load_masks import check_mask
 
 SIZE = (40, 60)
 
@@ -60,9 +60,9 @@ def test_another_size_is_refused_with_both_sizes(size: tuple[int, int], shape: b
     mask[2:5, 2:5] = 1
     with pytest.raises(InputError) as caught:
         check_mask(mask, SIZE, "m.png")
-    assert f"{size[1]} x {size[0]} pixels" in caught.value.sentence
+    assert f"{size[1]} x {size[0]} px" in caught.value.sentence
     assert "60 x 40" in caught.value.sentence
-    assert ("another shape" in caught.value.sentence) == shape
+    assert ("another aspect ratio" in caught.value.sentence) == shape
     assert 'mask.fit = "scale"' in caught.value.remedy
 
 
