@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 
 from goldsmith.errors import GoldsmithError, HostError
 
@@ -13,7 +12,6 @@ def main() -> None:
     from goldsmith.cli.app import app
     from goldsmith.cli.output import print_error
 
-    warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")  # its own business, pages long
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a name must not break the output of a terminal that cannot show it

@@ -1,16 +1,18 @@
+"""Hints from real kernel events: which arrive, that none is lost unnoticed, and that the wake descriptor is drained."""
+
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from goldsmith.pipeline.intake import watcher as watcher_module
+from goldsmith.pipeline.intake import folder_watches
 from goldsmith.pipeline.intake.watcher import Watcher
 
 LONG = 20.0
@@ -51,14 +53,14 @@ def listener(tmp_path: Path) -> Iterator[Listener]:
     listener.watcher.close()
 
 
-def test_starting_counts_as_having_lost_something(listener: Listener) -> None:
-    """What lay there before was never told: the first take says that everything must be read."""
+def test_a_start_counts_as_lost_hints(listener: Listener) -> None:
+    """No event reports the files that were there before, so the first call says that everything must be read."""
     assert listener.watcher.take_hints(10) == ([], True)
     assert listener.watcher.take_hints(10) == ([], False)
 
 
-def test_every_way_in_is_heard(listener: Listener, tmp_path: Path) -> None:
-    """Written, linked, renamed in, made elsewhere and moved, touched, and taken away."""
+def test_every_way_in_gives_a_hint(listener: Listener, tmp_path: Path) -> None:
+    """A file is written, linked, renamed into the folder, given other permissions, and deleted."""
     root = tmp_path
     (root / "inbox/written.png").write_bytes(b"x")
     os.link(root / "inbox/written.png", root / "inbox/linked.png")
@@ -73,15 +75,15 @@ def test_every_way_in_is_heard(listener: Listener, tmp_path: Path) -> None:
     assert listener.hears("inbox/renamed.png")
 
 
-def test_a_rename_tells_both_names(listener: Listener, tmp_path: Path) -> None:
-    """The old name has to go, the new one has to come."""
+def test_a_rename_gives_a_hint_for_both_names(listener: Listener, tmp_path: Path) -> None:
+    """The old name must leave the index, and the new name must enter it."""
     (tmp_path / "inbox/old.png").write_bytes(b"x")
     os.rename(tmp_path / "inbox/old.png", tmp_path / "inbox/new.png")
     assert listener.hears("inbox/old.png", "inbox/new.png")
 
 
-def test_files_in_new_and_moved_in_folders_are_heard(listener: Listener, tmp_path: Path) -> None:
-    """A tree that was filled before its watch existed still nominates its folder, and later files are heard."""
+def test_a_folder_that_is_moved_in_gives_hints(listener: Listener, tmp_path: Path) -> None:
+    """A tree that was filled before it was watched gives a hint for its folder, and later files in it give hints too."""
     outside = tmp_path.parent / f"{tmp_path.name}-outside"
     (outside / "deep").mkdir(parents=True)
     os.rename(outside, tmp_path / "inbox/acme")
@@ -91,8 +93,8 @@ def test_files_in_new_and_moved_in_folders_are_heard(listener: Listener, tmp_pat
     assert listener.watcher.is_watched(str(tmp_path / "inbox/acme/deep"))
 
 
-def test_strange_names_come_through(listener: Listener, tmp_path: Path) -> None:
-    """Undecodable bytes, newlines, direction marks and 255 bytes arrive as os.fsdecode gives them."""
+def test_any_file_name_arrives_unchanged(listener: Listener, tmp_path: Path) -> None:
+    """Undecodable bytes, newlines, direction marks and 255 bytes arrive as os.fsdecode returns them."""
     names = [
         b"\xff\xfe.png",
         b"a\nb.png",
@@ -108,8 +110,8 @@ def test_strange_names_come_through(listener: Listener, tmp_path: Path) -> None:
     assert listener.hears(*(f"inbox/{os.fsdecode(name)}" for name in names))
 
 
-def test_only_the_folders_asked_for_wake_the_loop(listener: Listener, tmp_path: Path) -> None:
-    """The archive and work in progress are not heard."""
+def test_only_stage_folders_wake_the_loop(listener: Listener, tmp_path: Path) -> None:
+    """The archive and work in progress give no hints."""
     listener.watcher.watch_only({"inbox"})
     listener.until(lambda: listener.losses > 0)
     (tmp_path / "archive/a.png").write_bytes(b"x")
@@ -118,8 +120,8 @@ def test_only_the_folders_asked_for_wake_the_loop(listener: Listener, tmp_path: 
     assert not [path for path in listener.heard if path.startswith("archive")]
 
 
-def test_a_path_told_many_times_is_taken_once(listener: Listener, tmp_path: Path) -> None:
-    """A big file being written does not fill the memory with hints, and slices keep their order."""
+def test_a_path_with_many_events_is_taken_once(listener: Listener, tmp_path: Path) -> None:
+    """A large file that is being written does not fill the memory with hints, and limited calls keep the order."""
     listener.until(lambda: listener.losses > 0)
     for path in ("b", "a", "b", "c", "a"):
         listener.watcher._on_path(f"{tmp_path}/inbox/{path}")
@@ -130,8 +132,21 @@ def test_a_path_told_many_times_is_taken_once(listener: Listener, tmp_path: Path
     assert not select.select([listener.watcher.fd], [], [], 0)[0]
 
 
-def test_a_canary_proves_that_events_come_and_leaves_nothing(listener: Listener, tmp_path: Path) -> None:
-    """Only a folder whose canary was heard counts as one with events; the canary itself is no hint."""
+def test_the_wake_descriptor_is_drained_with_the_last_hint(listener: Listener, tmp_path: Path) -> None:
+    """A descriptor that stays readable would make the main loop spin without rest."""
+    for _ in range(3):
+        (tmp_path / "inbox/a.png").write_bytes(b"x")
+        assert listener.hears("inbox/a.png")
+        listener.heard.clear()
+        listener.watcher.plant_canary("inbox")
+        assert listener.until(lambda: listener.watcher.heard_canary("inbox"))
+        time.sleep(0.05)
+        listener.watcher.take_hints(10_000)
+        assert not select.select([listener.watcher.fd], [], [], 0.1)[0]
+
+
+def test_a_canary_proves_that_events_arrive_and_leaves_nothing(listener: Listener, tmp_path: Path) -> None:
+    """A folder counts as one with events only after its canary was heard; the canary itself gives no hint."""
     assert not listener.watcher.heard_canary("inbox")
     assert listener.watcher.plant_canary("inbox")
     assert listener.until(lambda: listener.watcher.heard_canary("inbox"))
@@ -141,8 +156,8 @@ def test_a_canary_proves_that_events_come_and_leaves_nothing(listener: Listener,
     assert not listener.watcher.plant_canary("nowhere")
 
 
-def test_a_new_canary_has_to_sing_again(listener: Listener) -> None:
-    """Events that stopped are noticed: the old canary does not count for the new one."""
+def test_each_new_canary_must_be_heard_itself(listener: Listener) -> None:
+    """Events that stop are noticed, because the old canary does not count for the new one."""
     listener.watcher.plant_canary("inbox")
     assert listener.until(lambda: listener.watcher.heard_canary("inbox"))
     listener.watcher.stop()
@@ -150,8 +165,8 @@ def test_a_new_canary_has_to_sing_again(listener: Listener) -> None:
     assert not listener.watcher.heard_canary("inbox")
 
 
-def test_a_root_given_as_a_link_is_watched_where_it_lies(tmp_path: Path) -> None:
-    """A link itself never has events; the folder it leads to has."""
+def test_a_root_that_is_a_link_is_watched_at_its_target(tmp_path: Path) -> None:
+    """A link itself has no events; the folder to which it leads does."""
     (tmp_path / "real/inbox").mkdir(parents=True)
     os.symlink(tmp_path / "real", tmp_path / "link")
     listener = Listener(tmp_path / "real")
@@ -162,27 +177,8 @@ def test_a_root_given_as_a_link_is_watched_where_it_lies(tmp_path: Path) -> None
     listener.watcher.close()
 
 
-def test_a_failing_ear_does_not_end_the_watch(listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exception in the callback would kill watchdog's thread for good; it counts as a loss, and the next event is heard."""
-    hear = listener.watcher._handler.on_hint
-    listener.until(lambda: listener.losses > 0)
-    failing = iter([RuntimeError("once")])
-
-    def fail_once(path: str) -> None:
-        for error in failing:
-            raise error
-        hear(path)
-
-    monkeypatch.setattr(listener.watcher._handler, "on_hint", fail_once)
-    (tmp_path / "inbox/a.png").write_bytes(b"x")
-    assert listener.until(lambda: listener.losses > 1)
-    (tmp_path / "inbox/b.png").write_bytes(b"x")
-    assert listener.hears("inbox/b.png")
-    assert listener.watcher.is_healthy()
-
-
-def test_a_root_that_goes_is_noticed_and_a_fresh_watch_hears_again(listener: Listener, tmp_path: Path) -> None:
-    """watchdog looks alive after its emitter died; ``healthy`` says no, and ``restart`` brings it back."""
+def test_a_deleted_root_is_noticed_and_a_restart_brings_hints_again(listener: Listener, tmp_path: Path) -> None:
+    """The thread still runs after its root is gone, so ``is_healthy`` looks at the root's watch too."""
     assert listener.watcher.is_healthy()
     shutil.rmtree(tmp_path)
     assert listener.until(lambda: not listener.watcher.is_healthy())
@@ -195,21 +191,20 @@ def test_a_root_that_goes_is_noticed_and_a_fresh_watch_hears_again(listener: Lis
     assert listener.hears("inbox/again.png")
 
 
-def test_a_dead_reader_is_noticed(listener: Listener) -> None:
-    """Each thread that a hint passes through is looked at, the kernel's reader included."""
-    observer = listener.watcher._observer
-    assert observer is not None
-    observer._inotify_fd.stop()
+def test_a_dead_watching_thread_is_noticed(listener: Listener) -> None:
+    """``is_healthy`` returns False once the thread that reads the kernel's events has ended."""
+    assert listener.watcher._watches is not None
+    listener.watcher._watches._reader.stop()
     assert listener.until(lambda: not listener.watcher.is_healthy())
 
 
-def test_no_watch_to_be_had_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the kernel's limit is reached the service says so and goes on without events."""
+def test_a_kernel_that_refuses_a_watch_gives_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the kernel's limit is reached, the service says so and goes on without events."""
 
     def refuse() -> None:
         raise OSError(24, "inotify instance limit reached")
 
-    monkeypatch.setattr(watcher_module, "InotifyObserver", refuse)
+    monkeypatch.setattr(folder_watches, "InotifyFD", refuse)
     watcher = Watcher(tmp_path)
     assert not watcher.start()
     assert "inotify instance limit reached" in watcher.error
@@ -218,29 +213,26 @@ def test_no_watch_to_be_had_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Mo
     watcher.close()
 
 
-def test_restarting_often_leaks_nothing(listener: Listener) -> None:
-    """A flapping mount must not use up descriptors or threads."""
+def test_many_restarts_leak_nothing(listener: Listener) -> None:
+    """A mount that comes and goes must not use up descriptors or threads."""
     listener.watcher.restart()
-    before = len(os.listdir("/proc/self/fd"))
+    before, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
     for _ in range(5):
         assert listener.watcher.restart()
     assert len(os.listdir("/proc/self/fd")) <= before
+    assert threading.active_count() == threads
 
 
-def test_an_overflow_of_the_kernel_s_queue_is_told(listener: Listener, tmp_path: Path) -> None:
-    """A real overflow: watchdog tells its handlers nothing, so the pinned version's own method is wrapped. Events go on after it."""
+def test_an_overflow_of_the_kernel_queue_counts_as_lost_hints(listener: Listener, tmp_path: Path) -> None:
+    """A real overflow: everything is read again, and events go on arriving."""
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     listener.until(lambda: listener.losses > 0)
-    observer = listener.watcher._observer
-    assert observer is not None
-    group = next(iter(observer.emitters))._inotify  # type: ignore[attr-defined]
     folder = tmp_path / "inbox"
-    with group._lock:  # the reader waits here, and the kernel's queue fills
+    with listener.watcher._lock:  # the watching thread waits here, and the kernel's queue fills
         for number in range(limit // 2 + 2000):
             path = folder / f"{number % 50}.png"
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            path.unlink()
     assert listener.until(lambda: listener.losses > 1)
     assert listener.watcher.is_healthy()
     (folder / "after.png").write_bytes(b"x")

@@ -1,73 +1,27 @@
-"""Hints that something happened somewhere under the root. They only nominate paths; the folders themselves are the truth."""
+"""Hints that something happened below the root. A hint only names a path to look at; the folders themselves are the truth."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 import threading
-from collections.abc import Callable, Collection
-from functools import partial
+from collections.abc import Collection
 from pathlib import Path
-from typing import Final
 
-from watchdog.events import (
-    DirAttribEvent,
-    DirCreatedEvent,
-    DirDeletedEvent,
-    DirMovedEvent,
-    FileAttribEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileModifiedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
-from watchdog.observers.inotify import InotifyEmitter, InotifyObserver
+from goldsmith.pipeline.intake.folder_watches import FolderWatches
 
-from goldsmith.pipeline.intake.watch_group import StageEmitter
-
-# Never opened or closed-unwritten: Goldsmith's own reading would answer itself. Attrib comes only if modified is asked for too.
-_EVENT_TYPES: Final[list[type[FileSystemEvent]]] = [
-    *(FileCreatedEvent, FileClosedEvent, FileMovedEvent, FileModifiedEvent, FileAttribEvent, FileDeletedEvent),
-    *(DirCreatedEvent, DirMovedEvent, DirDeletedEvent, DirAttribEvent),
-]
 _CANARY_PREFIX = ".goldsmith-canary-"
-_log = logging.getLogger(__name__)
-
-
-class _HintHandler(FileSystemEventHandler):
-    """Hands every path of an event on. It must not raise: an exception here would end watchdog's thread for good."""
-
-    def __init__(self, on_hint: Callable[[str], None], on_lost: Callable[[], None]) -> None:
-        self.on_hint = on_hint
-        self._on_lost = on_lost
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        for path in (event.src_path, event.dest_path):
-            if path:
-                self.emit(os.fsdecode(path))
-
-    def emit(self, path: str) -> None:
-        """Something happened there."""
-        try:
-            self.on_hint(path)
-        except Exception:  # noqa: BLE001 - the border to watchdog's thread
-            _log.exception("a hint was lost; everything is read again instead")
-            self._on_lost()
 
 
 class Watcher:
-    """One recursive watch over the root. All methods but the callback are for one thread, the loop's.
+    """Collects hints from the folders below the root. All methods are for one thread, the main loop's.
 
-    ``fd`` becomes readable as soon as there is something to take.
+    ``fd`` becomes readable when there are hints to take, and stops being readable when all of them are taken.
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = os.path.realpath(root)  # a link as root would be watched as a link
-        # Why there are no events at the moment, as a sentence; empty where there are.
+        # A link as root would be watched as a link.
+        self.root = os.path.realpath(root)
+        # Why no events arrive at the moment, as a sentence; empty while they do.
         self.error = ""
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._folders: frozenset[str] | None = None
@@ -78,72 +32,55 @@ class Watcher:
         self._canaries: dict[str, str] = {}
         self._canary_count = 0
         self._heard_canaries: set[str] = set()
-        self._handler = _HintHandler(self._on_path, self._mark_lost)
-        self._observer: InotifyObserver | None = None
+        self._watches: FolderWatches | None = None
 
     def watch_only(self, folders: Collection[str]) -> None:
-        """Take hints only from these folders of the root (work in progress and the archive would wake the loop for nothing)."""
+        """Take hints only from these folders of the root: work in progress and the archive would wake the loop for nothing."""
         self._folders = frozenset(folders)
 
     def start(self) -> bool:
-        """Begin to watch; False, with ``trouble`` saying why, where the kernel or the root does not let us."""
+        """Begin to watch. Return False, and set ``error``, if the kernel or the root does not allow it."""
         self._heard_canaries.clear()
         self._canaries.clear()
-        observer = None
         try:
-            observer = InotifyObserver()
-            observer._emitter_class = partial(StageEmitter, top_folders=self._folders, on_path=self._handler.emit)  # type: ignore[assignment]
-            observer.schedule(self._handler, self.root, recursive=True, event_filter=_EVENT_TYPES)
-            observer.start()
+            self._watches = FolderWatches(self.root, self._folders, self._on_path, self._mark_lost)
         except OSError as error:
-            if observer is not None:
-                _stop_observer(observer)
-            self.error = f"No events from {self.root} ({error.strerror or error}); the folders are read again and again instead."
+            self.error = f"No events arrive from {self.root} ({error.strerror or error}). The folders are read at intervals instead."
             return False
-        self._observer = observer
-        for emitter in observer.emitters:
-            self._hook_overflow(emitter)
         self.error = ""
         self._mark_lost()
         return True
 
     def stop(self) -> None:
-        """End the watch; ``start`` may follow. What was heard until now can still be taken."""
-        observer, self._observer = self._observer, None
-        if observer is not None:
-            _stop_observer(observer)
+        """End the watch; ``start`` may follow. Hints that arrived until now can still be taken."""
+        watches, self._watches = self._watches, None
+        if watches is not None:
+            watches.stop()
 
     def restart(self) -> bool:
-        """A fresh watch, for when ``healthy`` says no or the root was replaced."""
+        """Replace the watch by a fresh one, after ``is_healthy`` returned False or the root was replaced; return like ``start``."""
         self.stop()
         return self.start()
 
     def close(self) -> None:
-        """Stop and give back the wake descriptor."""
+        """Stop, and close the wake descriptor."""
         self.stop()
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
     def is_healthy(self) -> bool:
-        """True while every thread that a hint passes through is alive (watchdog looks alive after its emitter has died)."""
-        observer = self._observer
-        if observer is None or not observer.is_alive() or not observer._inotify_fd.is_alive():
-            return False
-        return bool(observer.emitters) and all(emitter.is_alive() and emitter.should_keep_running() for emitter in observer.emitters)
+        """Return whether hints can arrive: the watching thread runs, and the root is watched."""
+        return self._watches is not None and self._watches.is_healthy()
 
     def is_watched(self, folder: str) -> bool:
-        """Whether this very folder (a path) has its watch: there may be more folders than the kernel grants watches, or no permission."""
-        observer = self._observer
-        if observer is None:
-            return False
-        groups = [emitter._inotify for emitter in observer.emitters if isinstance(emitter, InotifyEmitter)]
-        return any(group is not None and group._active_callbacks_by_path.get(os.fsencode(folder), -1) >= 0 for group in groups)
+        """Return whether the kernel watches this folder (absolute path); it may lack a watch because of the limit or of permissions."""
+        return self._watches is not None and self._watches.is_watched(folder)
 
     def plant_canary(self, folder: str) -> bool:
-        """Put a canary into a folder of the root and take it away again; ``events`` tells later whether it was heard.
+        """Create and delete a canary file in a folder of the root; ``heard_canary`` tells later whether its event arrived.
 
-        False where it could not be put there.
+        Return False if the file could not be created.
         """
         self._canary_count += 1
         path = os.path.join(self.root, folder, f"{_CANARY_PREFIX}{os.getpid()}-{self._canary_count}")
@@ -157,12 +94,12 @@ class Watcher:
         return True
 
     def heard_canary(self, folder: str) -> bool:
-        """True once the last canary of this folder was heard."""
+        """Return whether an event of this folder's last canary has arrived."""
         with self._lock:
             return self._canaries.get(folder) in self._heard_canaries
 
     def take_hints(self, limit: int) -> tuple[list[str], bool]:
-        """Up to ``limit`` nominated paths (absolute, each once, oldest first), and whether hints were lost since the last call."""
+        """Return up to ``limit`` paths (absolute, each once, oldest first), and whether hints were lost since the last call."""
         with self._lock:
             if len(self._hints) <= limit:
                 paths, self._hints = list(self._hints), {}
@@ -170,15 +107,17 @@ class Watcher:
                 paths = [path for path, _ in zip(self._hints, range(limit), strict=False)]
                 for path in paths:
                     del self._hints[path]
-            dirty, self._has_lost_hints = self._has_lost_hints, False
+            are_lost, self._has_lost_hints = self._has_lost_hints, False
             if not self._hints and self._is_signalled:
                 os.eventfd_read(self.fd)
                 self._is_signalled = False
-        return paths, dirty
+        return paths, are_lost
 
     def has_hints(self) -> bool:
-        """True while there is something to take."""
+        """Return whether there is something to take."""
         return bool(self._hints) or self._has_lost_hints
+
+    # --- called on the watching thread
 
     def _on_path(self, path: str) -> None:
         if os.path.basename(path).startswith(_CANARY_PREFIX):
@@ -203,31 +142,3 @@ class Watcher:
         if not self._is_signalled and self.fd >= 0:
             self._is_signalled = True
             os.eventfd_write(self.fd, 1)
-
-    def _hook_overflow(self, emitter: object) -> None:
-        """watchdog tells its handlers nothing when the kernel's queue overflows, and logging may be off: so its own method is wrapped."""
-        group = emitter._inotify if isinstance(emitter, InotifyEmitter) else None
-        if group is None:
-            return
-        rebuild = group.on_queue_overflow
-
-        def overflowed() -> None:
-            try:
-                rebuild()
-            except OSError:
-                _log.exception("the watches could not be rebuilt after an overflow")
-            finally:
-                self._mark_lost()
-
-        group.on_queue_overflow = overflowed  # type: ignore[method-assign]
-
-
-def _stop_observer(observer: InotifyObserver) -> None:
-    """Stop an observer whatever state its threads are in."""
-    with contextlib.suppress(RuntimeError, OSError):
-        observer.stop()
-    with contextlib.suppress(RuntimeError, OSError):
-        observer._inotify_fd.stop()
-    for thread in (observer, observer._inotify_fd):
-        if thread.ident is not None:
-            thread.join(timeout=5)
