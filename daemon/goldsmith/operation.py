@@ -7,17 +7,18 @@ are three kinds: most turn one picture into one picture, a few open or close a s
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from goldsmith.engines import EngineKind, EngineNeed, EngineT, GenerationOptions
 from goldsmith.engines.kinds import FACE_DETECTOR, HAND_LANDMARKER, MATTE_ESTIMATOR, TEXT_READER
 from goldsmith.engines.vision import Face, FaceEmbedding, Points, TextLine
 from goldsmith.picture import region
+from goldsmith.picture.formats.table import export_formats, layer_suffixes, parse_format_name
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL
 from goldsmith.picture.picture import Mask, Picture
 
@@ -66,10 +67,21 @@ def lora_paths(loras: Sequence[Lora], context: StepContext) -> tuple[tuple[Path,
     return tuple((context.library.file("loras", lora.name, LORA_SUFFIXES), lora.weight) for lora in loras)
 
 
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Marks a text setting whose value is a word of a table; ``words`` returns the words that are allowed."""
+
+    words: Callable[[], tuple[str, ...]]
+
+
+# The name of a format that ``export`` writes, in any usual spelling.
+FormatName = Annotated[str, BeforeValidator(parse_format_name), Choices(export_formats)]
+
+
 # The folders of the library that are searched for a layer, in this order.
 LAYER_FOLDERS = ("plates", "logos")
 # The suffixes of a layer's file; the first that exists is used.
-LAYER_SUFFIXES = (".png", ".tif", ".tiff", ".webp", ".avif", ".jpg", ".jpeg", ".heic", ".heif")
+LAYER_SUFFIXES = layer_suffixes()
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -158,6 +158,7 @@ def _memory(pid: int) -> dict[str, int]:
 def _pictures(place: Path, width: int, height: int) -> None:
     """Slopes with some noise on them as JPEG, as PNG with alpha and as TIFF of 16 bits; and a mask with one square hole."""
     from goldsmith.picture.formats import jpeg_write, png_write, tiff_write
+    from goldsmith.picture.formats.table import WriterOptions
 
     random = np.random.default_rng(7)
     deep = np.empty((height, width, 3), np.uint16)
@@ -167,16 +168,16 @@ def _pictures(place: Path, width: int, height: int) -> None:
         down = np.linspace(0, 4000, len(part), dtype=np.float32)[:, None, None] * np.array([1, 0.5, 0.2], np.float32)
         part[:] = across + down + random.normal(0, 600, (len(part), width, 1)).astype(np.float32)
     plain, clear, grey = (_bare(channels, alpha) for channels, alpha in ((3, False), (3, True), (1, False)))
-    (place / "deep.tif").write_bytes(tiff_write.write(deep, plain, 1))
+    (place / "deep.tif").write_bytes(tiff_write.write(deep, plain, WriterOptions(depth=16)))
     codes = (deep >> 8).astype(np.uint8)
     del deep
-    (place / "hero.jpg").write_bytes(jpeg_write.write(codes, plain, 90, "4:4:4"))
+    (place / "hero.jpg").write_bytes(jpeg_write.write(codes, plain, WriterOptions()))
     cover = np.full((height, width, 1), 255, np.uint8)
     cover[: height // 10] = 0
-    (place / "alpha.png").write_bytes(png_write.write(np.concatenate([codes, cover], axis=2), clear, 1))
+    (place / "alpha.png").write_bytes(png_write.write(np.concatenate([codes, cover], axis=2), clear, WriterOptions()))
     cover[:] = 0
     cover[height // 2 - 256 : height // 2 + 256, width // 2 - 256 : width // 2 + 256] = 255
-    (place / "hero.mask.png").write_bytes(png_write.write(cover, grey, 1))
+    (place / "hero.mask.png").write_bytes(png_write.write(cover, grey, WriterOptions()))
 
 
 def _bare(channels: int, alpha: bool) -> Any:

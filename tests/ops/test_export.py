@@ -186,7 +186,7 @@ def test_without_a_name_the_file_is_called_as_the_picture() -> None:
     ("wrong", "said"),
     [
         ({"format": "jpge"}, "nearest is “jpeg”"),
-        ({"format": "gif"}, "is not one of png, jpeg"),
+        ({"format": "gif"}, "is not one of png, tiff"),
         ({"format": "jpeg", "depth": 16}, "jpeg holds 8 bits per channel, not 16"),
         ({"format": "png", "max_kb": 100}, "png is written without loss and has no max_kb"),
         ({"format": "tiff", "quality": 80}, "has no quality"),

@@ -10,7 +10,8 @@ import pytest
 
 from goldsmith.errors import InputError
 from goldsmith.picture import profiles
-from goldsmith.picture.codec import OUTPUT_SUFFIXES, EncodingOptions, decode, encode, verify
+from goldsmith.picture.codec import EncodingOptions, decode, encode, verify
+from goldsmith.picture.formats.table import FORMATS
 from goldsmith.picture.picture import Metadata
 
 LIMIT = 1_000_000
@@ -43,7 +44,7 @@ def test_broken_files_are_refused_or_decoded(kind: Any, depth: int, photo: Any, 
     picture = make_plate(
         codes, alpha, profiles.builtin_profile("adobe-rgb"), (300, 300), Metadata(xmp=b"<x:xmpmeta/>", iptc=b"\x1c\x02\x05\0\x01a")
     )
-    name, whole, dice = f"a{OUTPUT_SUFFIXES[kind]}", encode(picture, EncodingOptions(kind)), random.Random(f"{kind} {depth}")
+    name, whole, dice = f"a{FORMATS[kind].suffix}", encode(picture, EncodingOptions(kind)), random.Random(f"{kind} {depth}")
     sentences = []
     for _ in range(ROUNDS):
         data = broken(whole, dice)

@@ -105,7 +105,7 @@ def test_a_run_is_told_by_versions_processor_device_and_threads() -> None:
     """What is installed under the name it has there; what is not installed is not named."""
     told = run_environment("cuda:1", 3)
     assert (told["goldsmith"], told["device"], told["threads"]) == (__version__, "cuda:1", 3)
-    for name in ("numpy", "torch", "diffusers", "onnxruntime", "Pillow", "imagecodecs", "opencv-contrib-python-headless", "opencolorio"):
+    for name in ("numpy", "torch", "diffusers", "onnxruntime", "Pillow", "imagecodecs", "opencv-python-headless", "opencolorio"):
         assert told[name] == metadata.version(name)
     assert {"python", "system", "architecture", "processor"} <= told.keys()
 

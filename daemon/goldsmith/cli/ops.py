@@ -98,7 +98,7 @@ def setting_rows(kind: type[BaseModel], prefix: str = "") -> Iterator[tuple[str,
     for name, field in kind.model_fields.items():
         inner = _nested_model(field.annotation)
         what = _strip_backticks(" ".join((field.description or "").split()))
-        called, limits = _type_text(field.annotation), _range_text(field)
+        called, limits = _choices_text(field) or _type_text(field.annotation), _range_text(field)
         written = f"{prefix}{field.alias or name}"
         yield (written, called, limits, _default_text(field), what)
         if inner is not None:
@@ -127,6 +127,14 @@ def _type_text(annotation: Any, *, plural: bool = False) -> str:
     if _nested_model(annotation) is not None:
         return "table in { }"
     return _TYPE_NAMES.get(annotation, (str(getattr(annotation, "__name__", annotation)),) * 2)[plural]
+
+
+def _choices_text(field: FieldInfo) -> str:
+    """Return the words of a setting whose value is a word of a table: "png | tiff"; "" for any other setting."""
+    from goldsmith.operation import Choices
+
+    marks = [*field.metadata, *(mark for part in get_args(field.annotation) for mark in getattr(part, "__metadata__", ()))]
+    return next((" | ".join(mark.words()) for mark in marks if isinstance(mark, Choices)), "")
 
 
 def _range_text(field: FieldInfo) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
@@ -15,6 +14,7 @@ from goldsmith.errors import InputError
 from goldsmith.operation import (
     Deliverable,
     FileOperation,
+    FormatName,
     RecordValue,
     StepContext,
     StepNeeds,
@@ -24,6 +24,7 @@ from goldsmith.picture import codec, colour
 from goldsmith.picture.antiringing import resize_without_ringing
 from goldsmith.picture.dither import dither
 from goldsmith.picture.formats.image_info import Samples
+from goldsmith.picture.formats.table import FORMATS, FileFormat, join_names
 from goldsmith.picture.picture import Picture
 from goldsmith.picture.print import cmyk, printing
 from goldsmith.picture.print.page_boxes import (
@@ -36,14 +37,6 @@ from goldsmith.picture.print.page_boxes import (
 )
 from goldsmith.picture.size_fitting import MAX_PIXELS, MAX_SIDE, Anchor, fit_size
 
-ExportFormat = Literal[codec.OutputFormat, "pdf"]
-_FORMATS = (*codec.OUTPUT_FORMATS, "pdf")
-_SUFFIXES = {**{str(word): suffix for word, suffix in codec.OUTPUT_SUFFIXES.items()}, "pdf": ".pdf"}
-_DEPTHS: dict[str, tuple[int, ...]] = {
-    "jpeg": (8,), "webp": (8,), "png": (8, 16), "tiff": (8, 16), "avif": (8, 10, 12), "pdf": (8, 16)
-}  # fmt: skip
-_ALIASES = {"jpg": "jpeg", "tif": "tiff"}
-_QUALITY = {"jpeg": 90, "webp": 88, "avif": 75}
 _BYTES_PER_KB = 1000
 _CMYK_SETTINGS = ("intent", "black_point", "grey", "coverage", "soft_proof")
 _SHEET_SETTINGS = ("bleed", "bleed_from", "anchor")
@@ -71,19 +64,6 @@ _Length = (BeforeValidator(_parse_length), AfterValidator(_Millimetres))
 _Side = Annotated[float, Field(ge=5, le=4900), *_Length]
 
 
-def _parse_format(value: object) -> object:
-    """A format however it is written; an unknown one gets the nearest."""
-    if not isinstance(value, str):
-        return value
-    word = value.lower().removeprefix(".")
-    word = _ALIASES.get(word, word)
-    if word not in _FORMATS:
-        near = difflib.get_close_matches(word, [*_FORMATS, *_ALIASES], n=1, cutoff=0.4)
-        hint = f"; the nearest is “{_ALIASES.get(near[0], near[0])}”" if near else ""
-        raise ValueError(f"“{value[:40]}” is not one of {', '.join(_FORMATS)}{hint}")
-    return word
-
-
 class Export(FileOperation):
     """Write the picture as a deliverable: ``hero_NAME.jpg``, .png, .tif, .webp, .avif, or .pdf for print.
 
@@ -92,7 +72,7 @@ class Export(FileOperation):
 
     name: str = Field(default="", max_length=64)
     """What follows the picture's name and "_" in the file's name: letters, digits, - _ and . (hero_web.avif). Empty: nothing."""
-    format: Annotated[ExportFormat, BeforeValidator(_parse_format)] = "png"
+    format: FormatName = "png"
     """jpeg, png, tiff, webp, avif or pdf; inks (``cmyk``) go into tiff, jpeg and pdf."""
     depth: Literal[8, 10, 12, 16] | None = None
     """Bits per channel: 8; 16 in png, tiff and pdf; 10 or 12 in avif. Unset: the picture's own, as far as the format goes; 8 in pdf."""
@@ -160,19 +140,20 @@ class Export(FileOperation):
         return self
 
     def _format_errors(self) -> Iterator[str]:
-        if self.depth is not None and self.depth not in _DEPTHS[self.format]:
-            can = " or ".join(map(str, _DEPTHS[self.format]))
-            yield f"{self.format} holds {can} bits per channel, not {self.depth}"
+        if self.depth is not None and self.depth not in self._row.depths:
+            depths = " or ".join(map(str, self._row.depths))
+            yield f"{self.format} holds {depths} bits per channel, not {self.depth}"
         for setting in ("quality", "max_kb"):
-            if self.format in codec.LOSSLESS_FORMATS and getattr(self, setting) is not None:
-                yield f"{self.format} is written without loss and has no {setting}; use jpeg, webp or avif for it"
-        if self.format == "pdf" and self.max_kb is not None:
+            if not self._row.is_lossy and getattr(self, setting) is not None:
+                lossy = join_names(row for row in FORMATS.values() if row.is_lossy and row.writer)
+                yield f"{self.format} is written without loss and has no {setting}; use {lossy} for it"
+        if self._row.is_print_page and self.max_kb is not None:
             yield "pdf has no max_kb; give it a quality, and the picture in it is a JPEG"
-        if self.format == "pdf" and self.depth == 16 and self.quality is not None:
+        if self._row.is_print_page and self.depth == 16 and self.quality is not None:
             yield "a JPEG in a pdf holds 8 bits per channel, not 16; leave out quality or depth"
-        if self.format == "pdf" and self.trim is None:
+        if self._row.is_print_page and self.trim is None:
             yield "a pdf needs a trim, the size of its page in mm, as in trim = [210, 297]"
-        if self.marks and self.format != "pdf":
+        if self.marks and not self._row.is_print_page:
             yield f"{self.format} has no place outside the picture for marks; use pdf"
 
     def _cmyk_errors(self) -> Iterator[str]:
@@ -180,8 +161,8 @@ class Export(FileOperation):
             for setting in self._settings_given(*_CMYK_SETTINGS):
                 yield f"{setting} is for inks: name the press in cmyk, a profile in library/profiles"
             return
-        if self.format not in get_args(printing.PrintFormat):
-            yield f"{self.format} holds no CMYK; use tiff, jpeg or pdf"
+        if not self._row.holds_cmyk:
+            yield f"{self.format} holds no CMYK; use {join_names(row for row in FORMATS.values() if row.holds_cmyk)}"
         if self.profile is not None:
             yield f"profile = “{self.profile}” and cmyk = “{self.cmyk}” are both given; a file has one profile"
         if self.black_point and self.intent == "absolute":
@@ -218,14 +199,21 @@ class Export(FileOperation):
     def tails(self) -> tuple[str, ...]:
         """The file's, and its proof's."""
         proof = (f"{self._name_tail}_proof.jpg",) if self.soft_proof else ()
-        return (self._name_tail + _SUFFIXES[self.format], *proof)
+        return (self._name_tail + self._row.suffix, *proof)
+
+    @property
+    def _row(self) -> FileFormat:
+        return FORMATS[self.format]
 
     @property
     def _name_tail(self) -> str:
         return f"_{self.name}" if self.name else ""
 
     def make_files(self, picture: Picture, context: StepContext) -> Sequence[Deliverable]:
-        """The file, and its proof. Raises InputError where not even the lowest quality fits into ``max_kb``, or for a profile of no press."""
+        """Return the file and its proof.
+
+        Raises InputError if the file exceeds ``max_kb`` even at the lowest quality, or if the profile is not a CMYK profile.
+        """
         context.progress.report(0.0, "sizing")
         if self.cmyk:
             return self._export_cmyk(self._prepare_picture(picture), context)
@@ -240,15 +228,15 @@ class Export(FileOperation):
         if depth == 8:
             made = made.with_pixels(dither(made.pixels, 8, context.seed))
             page = replace(page, picture=made)
-        quality = self.quality or _QUALITY.get(self.format, 100)
+        quality = self.quality or self._row.default_quality or 100
         context.progress.report(0.3, f"writing {self.format}")
-        if self.format == "pdf":
+        if self._row.is_print_page:
             data = printing.encode_page(made, 16 if depth == 16 else 8, self.quality, self._pdf_page(context))
         else:
             how = codec.EncodingOptions(format=self.format, depth=depth, quality=quality)
             data, quality = self._encode_within_limit(lambda at: codec.encode(made, replace(how, quality=at)), quality, made, context)
         facts = {**self._file_facts(page, depth, data, quality), "profile": colour.profile_name(made.icc), "alpha": made.alpha is not None}
-        return Deliverable(self._name_tail, _SUFFIXES[self.format], data, facts)
+        return Deliverable(self._name_tail, self._row.suffix, data, facts)
 
     def _export_cmyk(self, page: PlacedPage, context: StepContext) -> list[Deliverable]:
         """The picture in the inks of the press, and the proof of it."""
@@ -276,7 +264,7 @@ class Export(FileOperation):
             "coverage_over": round(inks.over_limit_share, 4),
             "beyond_press": round(inks.out_of_gamut_share, 4),
         }
-        files = [Deliverable(self._name_tail, _SUFFIXES[self.format], data, facts)]
+        files = [Deliverable(self._name_tail, self._row.suffix, data, facts)]
         if self.soft_proof:
             context.progress.report(0.8, "proofing")
             files.append(self._make_soft_proof(read, icc, page))
@@ -285,8 +273,8 @@ class Export(FileOperation):
     def _encode_cmyk(self, codes: Samples, picture: Picture, icc: bytes, context: StepContext) -> tuple[bytes, int, Samples]:
         """The file, its quality, and the codes that a reader of it gets: those, too, are within ``coverage``."""
         word: printing.PrintFormat = "jpeg" if self.format == "jpeg" else "pdf" if self.format == "pdf" else "tiff"
-        quality = self.quality or (None if self.format == "pdf" else _QUALITY.get(self.format, 100))
-        page = self._pdf_page(context) if self.format == "pdf" else None
+        quality = self.quality or (None if self._row.is_print_page else self._row.default_quality or 100)
+        page = self._pdf_page(context) if self._row.is_print_page else None
         context.progress.report(0.6, f"writing {self.format}")
 
         def lossy(at: int) -> int | None:
@@ -320,7 +308,7 @@ class Export(FileOperation):
 
     def _file_facts(self, page: PlacedPage, depth: int, data: bytes, quality: int) -> dict[str, RecordValue]:
         """What every file of a picture says of itself, and of its sheet where it has one."""
-        picture, lossless = page.picture, self.format in codec.LOSSLESS_FORMATS or (self.format == "pdf" and self.quality is None)
+        picture, lossless = page.picture, not self._row.is_lossy or (self._row.is_print_page and self.quality is None)
         facts: dict[str, RecordValue] = {
             "name": self.name,
             "format": self.format,
@@ -339,7 +327,7 @@ class Export(FileOperation):
                 "bleed_px": page.bleed_px,
                 "ppi_at_trim": round(min(picture.ppi), 1),
             }
-        if self.format == "pdf":
+        if self._row.is_print_page:
             facts |= {"marks": self.marks, "standard": "PDF/X-4" if self.cmyk else "PDF 1.6"}
         return facts
 
@@ -355,7 +343,8 @@ class Export(FileOperation):
         )
         if len(data) > allowed:
             raise InputError(
-                f"As {self.format} at the lowest quality the {picture.width} x {picture.height} px picture takes {len(data) / _BYTES_PER_KB:,.0f} kB; "
+                f"As {self.format} at the lowest quality the {picture.width} x {picture.height} px picture "
+                f"takes {len(data) / _BYTES_PER_KB:,.0f} kB; "
                 f"export “{self.name}” allows {self.max_kb:,} kB.",
                 "Give the export a smaller size or a larger max_kb.",
             )
@@ -372,7 +361,7 @@ class Export(FileOperation):
         made = placed.picture
         if self.profile is not None:
             made = colour.convert_profile(made, self.profile)
-        if self.background is not None or self.cmyk or self.format not in codec.ALPHA_FORMATS:
+        if self.background is not None or self.cmyk or not self._row.holds_alpha:
             code = self.background or "#ffffff"
             red, green, blue = (int(code[place : place + 2], 16) / 255 for place in (1, 3, 5))
             made = codec.flatten(made, (red, green, blue))
@@ -396,9 +385,7 @@ class Export(FileOperation):
         width, height = fit_size((picture.width, picture.height), self.size, can_enlarge=False)
         return PlacedPage(resize_without_ringing(picture, height, width), 0)
 
-    def _output_depth(self, picture: Picture) -> Literal[8, 10, 12, 16]:
+    def _output_depth(self, picture: Picture) -> int:
         if self.depth is not None:
             return self.depth
-        if picture.depth == 8 or self.format in ("jpeg", "webp", "pdf"):
-            return 8
-        return 10 if self.format == "avif" else 16
+        return 8 if picture.depth == 8 else self._row.deep_depth

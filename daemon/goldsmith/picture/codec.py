@@ -17,6 +17,7 @@ from goldsmith.picture import colour, profiles
 from goldsmith.picture.formats.format_detection import detect_format
 from goldsmith.picture.formats.image_info import ImageHeader, ImageInfo, Samples, check_size, translate_decoder_errors
 from goldsmith.picture.formats.metadata import apply_orientation, reset_orientation
+from goldsmith.picture.formats.table import FORMATS, WriterOptions
 from goldsmith.picture.memory_budget import MemoryBudget
 from goldsmith.picture.picture import (
     Mask,
@@ -27,17 +28,12 @@ from goldsmith.picture.picture import (
     quantise,
 )
 
-OutputFormat = Literal["png", "jpeg", "tiff", "webp", "avif"]
-OUTPUT_FORMATS: tuple[OutputFormat, ...] = ("png", "jpeg", "tiff", "webp", "avif")
-OUTPUT_SUFFIXES: dict[OutputFormat, str] = {"png": ".png", "jpeg": ".jpg", "tiff": ".tif", "webp": ".webp", "avif": ".avif"}
-ALPHA_FORMATS: frozenset[OutputFormat] = frozenset(("png", "tiff", "webp", "avif"))
-LOSSLESS_FORMATS: frozenset[OutputFormat] = frozenset(("png", "tiff"))
 # From this quality on, lossy formats keep full colour resolution by default.
 FULL_CHROMA_MIN_QUALITY = 85
 
 
 class FormatReader(Protocol):
-    """What the module of each format offers."""
+    """What the reader module of each format offers."""
 
     def read_header(self, data: bytes, name: str, max_pixels: int) -> ImageHeader: ...
 
@@ -46,19 +42,31 @@ class FormatReader(Protocol):
     def check_frames(self, data: bytes, header: ImageHeader, name: str) -> None: ...
 
 
+class FormatWriter(Protocol):
+    """What the writer module of each format offers."""
+
+    def write(self, samples: Samples, picture: Picture, options: WriterOptions) -> bytes:
+        """Return ``samples`` (h, w, 1-4; integer codes of ``options.depth`` bits, alpha last) as a file.
+
+        ``picture`` gives profile, resolution and metadata.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class EncodingOptions:
     """How to write a picture.
 
+    format:      a name in the table of formats.
     depth:       bits per channel; None = the picture's own, as far as the format allows (JPEG and WebP 8, AVIF 10 for a 16-bit picture).
     quality:     1..100, for lossy formats.
     lossless:    WebP and AVIF without loss.
     subsampling: of chroma; None = 4:4:4 from quality 85 on, 4:2:0 below.
-    effort:      0 (fast) to 10 (small); None = fast for PNG and TIFF, medium for WebP and AVIF.
+    effort:      0 (fast) to 10 (small); None = the format's default: fast for PNG and TIFF, medium for WebP and AVIF.
     """
 
-    format: OutputFormat = "png"
-    depth: Literal[8, 10, 12, 16] | None = None
+    format: str = "png"
+    depth: int | None = None
     quality: int = 90
     lossless: bool = False
     subsampling: Literal["4:4:4", "4:2:0"] | None = None
@@ -122,9 +130,20 @@ def encode(picture: Picture, options: EncodingOptions) -> bytes:
 
     The same picture and options give the same bytes. Raises ValueError for alpha in a format without it (``flatten`` first).
     """
-    if picture.alpha is not None and options.format not in ALPHA_FORMATS:
+    row = FORMATS[options.format]
+    if picture.alpha is not None and not row.holds_alpha:
         raise ValueError(f"{options.format} holds no alpha")
-    return _encode(picture, options)
+    depth = row.written_depth(options.depth, picture.depth)
+    settings = WriterOptions(
+        depth=depth,
+        quality=options.quality,
+        lossless=options.lossless,
+        subsampling=options.subsampling or ("4:4:4" if options.quality >= FULL_CHROMA_MIN_QUALITY else "4:2:0"),
+        effort=row.default_effort if options.effort is None else options.effort,
+    )
+    writer = cast("FormatWriter", importlib.import_module(row.writer))
+    picture = picture if row.holds_grey else _to_rgb(picture)
+    return writer.write(to_codes(picture, depth), picture, settings)
 
 
 def encode_to_size_limit(
@@ -135,7 +154,7 @@ def encode_to_size_limit(
     If no quality is small enough, the smallest file is returned: the caller compares. ``on_progress`` receives 0..1 of the search before
     each further attempt and may raise to cancel. Lossless formats have one size.
     """
-    if options.lossless or options.format in LOSSLESS_FORMATS:
+    if options.lossless or not FORMATS[options.format].is_lossy:
         return encode(picture, options), options.quality
     return search_quality(lambda quality: encode(picture, replace(options, quality=quality)), options.quality, max_bytes, on_progress)
 
@@ -174,8 +193,7 @@ def flatten(picture: Picture, background: tuple[float, float, float] = (1.0, 1.0
 
 
 def _open(data: bytes, name: str, max_pixels: int) -> tuple[FormatReader, ImageHeader]:
-    word = detect_format(data, name)
-    reader = cast("FormatReader", importlib.import_module(f"goldsmith.picture.formats.{word}"))
+    reader = cast("FormatReader", importlib.import_module(detect_format(data, name).reader))
     header = reader.read_header(data, name, max_pixels)
     check_size(name, header.width, header.height, header.frame_count, max_pixels)
     if header.icc is not None and not profiles.matches_channels(header.icc, header.channels):
@@ -222,27 +240,6 @@ def _normalise(samples: Samples, max_code: float) -> Pixels:
     made = np.ascontiguousarray(samples).astype(np.float32)
     made /= np.float32(max_code)
     return made
-
-
-def _encode(picture: Picture, options: EncodingOptions) -> bytes:
-    from goldsmith.picture.formats import avif_write, jpeg_write, png_write, tiff_write, webp_write
-
-    quality = options.quality
-    subsampling = options.subsampling or ("4:4:4" if quality >= FULL_CHROMA_MIN_QUALITY else "4:2:0")
-    if options.format in ("png", "tiff"):
-        whole_codes = to_codes(picture, 8 if (options.depth or picture.depth) == 8 else 16)
-        write = png_write.write if options.format == "png" else tiff_write.write
-        return write(whole_codes, picture, 1 if options.effort is None else 1 + options.effort)
-    if options.format == "jpeg":
-        return jpeg_write.write(to_codes(picture, 8), picture, quality, subsampling)
-    if options.format == "webp":
-        picture = _to_rgb(picture)
-        return webp_write.write(to_codes(picture, 8), picture, quality, options.lossless, 4 if options.effort is None else options.effort)
-    effort = 3 if options.effort is None else options.effort
-    bits = options.depth or (8 if picture.depth == 8 else 10)
-    return avif_write.write(
-        to_codes(picture, min(bits, 12)), picture, min(bits, 12), 100 if options.lossless else min(quality, 99), subsampling, effort
-    )
 
 
 def _to_rgb(picture: Picture) -> Picture:

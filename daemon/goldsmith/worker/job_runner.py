@@ -349,7 +349,8 @@ class _JobRunner:
         self, original: OriginalPicture | None, results: StepResults, facts: Mapping[str, object], picture: bytes
     ) -> Outcome:
         """Write the picture (the file itself if no pixel changed) and masks with a new geometry, and return the outcome."""
-        from goldsmith.picture.codec import OUTPUT_SUFFIXES, EncodingOptions, encode
+        from goldsmith.picture.codec import EncodingOptions, encode
+        from goldsmith.picture.formats.table import FORMATS
 
         if len(results.pictures) > 1:
             raise InputError(
@@ -365,9 +366,8 @@ class _JobRunner:
         if original is not None and original.is_same_picture(result):
             return self._unchanged_outcome(picture, facts, results)
         data = encode(result, EncodingOptions(format=self._job.working, depth=result.depth))
-        self._scratch.add_output(
-            "picture", OUTPUT_SUFFIXES[self._job.working], data, {**picture_facts(result), "format": self._job.working}
-        )
+        suffix = FORMATS[self._job.working].suffix
+        self._scratch.add_output("picture", suffix, data, {**picture_facts(result), "format": self._job.working})
         return self._success(results, facts)
 
     def _write_unused_masks(self, before: Picture, after: Picture, results: StepResults) -> None:

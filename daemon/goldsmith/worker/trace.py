@@ -19,7 +19,7 @@ from goldsmith.picture.picture import Picture
 # The packages whose version can affect a picture.
 RECORDED_PACKAGES = (
     *("numpy", "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "onnxruntime"),
-    *("opencv-contrib-python-headless", "Pillow", "imagecodecs", "tifffile", "opencolorio", "PyPatchMatch", "pillow-heif"),
+    *("opencv-python-headless", "Pillow", "imagecodecs", "tifffile", "opencolorio", "PyPatchMatch", "pillow-heif"),
 )
 
 # Rows summed together: they stay in the CPU cache for the second sum.

@@ -57,4 +57,4 @@ def test_a_suffix_that_belies_the_content_is_a_problem(photo: Any, saved: Any) -
 )
 def test_fitting_and_unknown_suffixes_are_taken(kind: str, name: str, photo: Any, saved: Any) -> None:
     """Case does not matter, and a suffix of no picture format claims nothing."""
-    assert detect_format(saved(photo, kind), name) == kind.lower()
+    assert detect_format(saved(photo, kind), name).name == kind.lower()

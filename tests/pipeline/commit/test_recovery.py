@@ -119,6 +119,6 @@ def test_scratch_folders_and_unfinished_files_are_deleted(share: Share, journal:
 
 def test_an_input_that_a_lost_journal_left_parked_gets_a_visible_name(share: Share, journal: Journal) -> None:
     """It may be the only copy, so it is never deleted; its suffix follows from its contents."""
-    share.put("selected/acme/.goldsmith-taken-plan-a-0", b"\x89PNG and so on")
+    share.put("selected/acme/.goldsmith-taken-plan-a-0", b"\x89PNG\r\n\x1a\n and so on")
     recover_plans(share.deliver(journal))
-    assert share.files() == {"selected/acme/restored-plan-a-0.png": b"\x89PNG and so on"}
+    assert share.files() == {"selected/acme/restored-plan-a-0.png": b"\x89PNG\r\n\x1a\n and so on"}

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Annotated, ClassVar, Literal, get_args
 
 import numpy as np
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from goldsmith.engines import EngineNeed
 from goldsmith.engines.kinds import TEXT_READER
@@ -18,6 +18,7 @@ from goldsmith.operation import (
     Deliverable,
     ExportedFile,
     FileOperation,
+    FormatName,
     RecordValue,
     StepContext,
     StepNeeds,
@@ -48,7 +49,6 @@ from goldsmith.picture.picture import Picture
 from goldsmith.picture.quality_metrics import measure_clipping
 from goldsmith.picture.size_fitting import MAX_SIDE
 
-_ALIASES = {"jpg": "jpeg", "tif": "tiff"}
 # Relative. Pixels are whole numbers, so a sheet rarely has exactly the ppi required.
 _PPI_TOLERANCE = 0.005
 # mm. A PDF's boxes are in points with few digits.
@@ -63,12 +63,6 @@ CheckName = Literal[
 ]
 _Px = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 _Mm = Annotated[float, Field(ge=5, le=4900)]
-
-
-def _normalise_format(value: object) -> object:
-    """Return a format by its usual name, without a dot; any other value unchanged."""
-    word = value.lower().removeprefix(".") if isinstance(value, str) else value
-    return _ALIASES.get(word, word) if isinstance(word, str) else word
 
 
 def _require_letters(word: str) -> str:
@@ -98,7 +92,7 @@ class Check(FileOperation):
     """The printed [width, height] in mm, without bleed (5 to 4900), at which ``ppi`` is measured. Unset: the export's trim."""
     ppi: float | None = Field(default=None, ge=1, le=10000)
     """The minimum pixels per inch at that size (1 to 10000); without print and trim, the resolution written in the file counts."""
-    format: Annotated[Literal[codec.OutputFormat, "pdf"] | None, BeforeValidator(_normalise_format)] = None
+    format: FormatName | None = None
     """jpeg, png, tiff, webp, avif or pdf, by the file's content."""
     depth: Literal[8, 10, 12, 16] | None = None
     """Bits per channel: 8, 10, 12 or 16."""

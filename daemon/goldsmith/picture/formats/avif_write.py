@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from goldsmith.picture import profiles
 from goldsmith.picture.formats.image_info import Samples
 from goldsmith.picture.formats.iso_boxes import IsoBox, find_boxes, iter_boxes
 from goldsmith.picture.formats.metadata import with_resolution
+from goldsmith.picture.formats.table import WriterOptions
 from goldsmith.picture.picture import Picture
 
 # A constant number, because libaom's bytes depend on it.
@@ -32,14 +32,14 @@ class _IsoItem:
     payload: bytes
 
 
-def write(samples: Samples, picture: Picture, bits: int, quality: int, subsampling: Literal["4:4:4", "4:2:0"], effort: int) -> bytes:
-    """Return ``samples`` (h, w, 1-4; uint8, or uint16 codes of ``bits``; alpha last) as AVIF. Quality 100 is lossless.
+def write(samples: Samples, picture: Picture, options: WriterOptions) -> bytes:
+    """Return ``samples`` (h, w, 1-4; uint8, or uint16 codes of ``options.depth`` bits; alpha last) as AVIF.
 
-    ``effort`` is 0 (fast) to 10. A grey picture is written as grey (4:0:0).
+    A grey picture is written as grey (4:0:0).
     """
     import imagecodecs
 
-    grey, lossless = picture.channels == 1, quality >= 100
+    grey, lossless = picture.channels == 1, options.lossless
     if grey and not lossless:  # imagecodecs writes a single channel losslessly whatever the quality
         samples = np.concatenate([np.repeat(samples[:, :, :1], 3, axis=2), samples[:, :, 1:]], axis=2)
     codes = (
@@ -47,10 +47,10 @@ def write(samples: Samples, picture: Picture, bits: int, quality: int, subsampli
     )
     bare = imagecodecs.avif_encode(
         np.ascontiguousarray(samples[:, :, 0] if samples.shape[2] == 1 else samples),
-        level=quality,
-        speed=10 - effort,
-        bitspersample=bits,
-        pixelformat="yuv400" if grey else "yuv444" if lossless or subsampling == "4:4:4" else "yuv420",
+        level=100 if lossless else min(options.quality, 99),  # libavif takes 100 as lossless
+        speed=10 - options.effort,
+        bitspersample=options.depth,
+        pixelformat="yuv400" if grey else "yuv444" if lossless or options.subsampling == "4:4:4" else "yuv420",
         primaries=codes[0],
         transfer=codes[1],
         matrix=_IDENTITY if lossless and not grey else _BT601,

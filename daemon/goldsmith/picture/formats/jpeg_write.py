@@ -6,13 +6,13 @@ Pillow is not used: its buffer is too small for noisy pictures at high qualities
 from __future__ import annotations
 
 import struct
-from typing import Literal
 
 import numpy as np
 
 from goldsmith.errors import InputError
 from goldsmith.picture.formats.image_info import Samples
 from goldsmith.picture.formats.metadata import photoshop_from_iptc, with_resolution
+from goldsmith.picture.formats.table import WriterOptions
 from goldsmith.picture.picture import Picture
 
 _MAX_SEGMENT_BYTES = 65533
@@ -20,14 +20,14 @@ _MAX_ICC_PART_BYTES = _MAX_SEGMENT_BYTES - 14
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 
 
-def write(samples: Samples, picture: Picture, quality: int, subsampling: Literal["4:4:4", "4:2:0"]) -> bytes:
+def write(samples: Samples, picture: Picture, options: WriterOptions) -> bytes:
     """Return ``samples`` (h, w, 1 or 3; uint8 codes) as a JPEG with the picture's profile and metadata; blocks too large for JPEG are left
     out.
     """
     import cv2
 
-    sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444 if subsampling == "4:4:4" else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
-    how = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
+    sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444 if options.subsampling == "4:4:4" else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
+    how = [cv2.IMWRITE_JPEG_QUALITY, options.quality, cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
     how += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
     written, buffer = cv2.imencode(".jpg", np.ascontiguousarray(samples[:, :, ::-1]), how)
     if not written:

@@ -12,18 +12,21 @@ from numpy.typing import NDArray
 from goldsmith.picture.formats.image_info import Samples
 from goldsmith.picture.formats.metadata import photoshop_from_iptc, with_resolution
 from goldsmith.picture.formats.png import METRES_PER_INCH, PNG_SIGNATURE, make_chunk
+from goldsmith.picture.formats.table import WriterOptions
 from goldsmith.picture.picture import Picture
 
 _MAX_CHUNK_BYTES = 1 << 30
 _BAND_ROWS = 64
+# libdeflate's levels are 1 (fastest) to 12.
+_FASTEST_LEVEL = 1
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _SUB, _UP, _AVERAGE = 1, 2, 3
 
 
-def write(samples: Samples, picture: Picture, effort: int) -> bytes:
+def write(samples: Samples, picture: Picture, options: WriterOptions) -> bytes:
     """Return ``samples`` (h, w, 1-4; uint8 or uint16 codes, alpha last) as a PNG with the picture's profile and metadata.
 
-    effort 1 (fastest) to 12 is libdeflate's level; the same samples and effort give the same bytes.
+    The same samples and effort give the same bytes.
     """
     import imagecodecs
 
@@ -31,7 +34,7 @@ def write(samples: Samples, picture: Picture, effort: int) -> bytes:
     depth = 8 * samples.dtype.itemsize
     ihdr = struct.pack(">IIBBBBB", width, height, depth, _COLOUR_TYPES[channels], 0, 0, 0)
     rows: Any = filter_rows(samples)  # any buffer is accepted, though the stubs say bytes
-    packed = bytes(imagecodecs.deflate_encode(rows, level=effort))
+    packed = bytes(imagecodecs.deflate_encode(rows, level=_FASTEST_LEVEL + options.effort))
     parts = [PNG_SIGNATURE, make_chunk(b"IHDR", ihdr), *_metadata_chunks(picture)]
     parts += [make_chunk(b"IDAT", packed[at : at + _MAX_CHUNK_BYTES]) for at in range(0, len(packed), _MAX_CHUNK_BYTES)]
     return b"".join([*parts, make_chunk(b"IEND", b"")])

@@ -9,16 +9,19 @@ from typing import Any
 import numpy as np
 
 from goldsmith.picture.formats.image_info import Samples
+from goldsmith.picture.formats.table import WriterOptions
 from goldsmith.picture.picture import Picture
 
 _STRIP_BYTES = 1 << 20
+# libdeflate's levels are 1 (fastest) to 12.
+_FASTEST_LEVEL = 1
 _SHORT, _LONG, _RATIONAL, _BYTE, _UNDEFINED = 3, 4, 5, 1, 7
 _BLACK_IS_ZERO, _RGB, _SEPARATED = 1, 2, 5
 _DESCRIPTIVE_TAGS = (270, 271, 272, 305, 306, 315, 33432)
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 
 
-def write(samples: Samples, picture: Picture, effort: int) -> bytes:
+def write(samples: Samples, picture: Picture, options: WriterOptions) -> bytes:
     """Return ``samples`` (h, w, 1-4; uint8 or uint16 codes, alpha last) as a little-endian TIFF with the picture's profile and metadata.
 
     Four channels without alpha are CMYK, 0 = no ink; ``picture`` then only gives profile, resolution and metadata.
@@ -26,7 +29,8 @@ def write(samples: Samples, picture: Picture, effort: int) -> bytes:
     height, width, channels = samples.shape
     rows = max(1, _STRIP_BYTES // (width * channels * samples.dtype.itemsize))
     with ThreadPoolExecutor(2) as pool:
-        strips = list(pool.map(lambda top: _compress_strip(samples[top : top + rows], effort), range(0, height, rows)))
+        level = _FASTEST_LEVEL + options.effort
+        strips = list(pool.map(lambda top: _compress_strip(samples[top : top + rows], level), range(0, height, rows)))
     offsets, at = [], 0
     for strip in strips:
         offsets.append(at)
@@ -38,13 +42,13 @@ def write(samples: Samples, picture: Picture, effort: int) -> bytes:
     return head + b"".join(strip + b"\0" * (len(strip) % 2) for strip in strips)
 
 
-def _compress_strip(band: Samples, effort: int) -> bytes:
+def _compress_strip(band: Samples, level: int) -> bytes:
     import imagecodecs
 
     differences = band.astype(f"<u{band.dtype.itemsize}")
     np.subtract(band[:, 1:], band[:, :-1], out=differences[:, 1:])
     rows: Any = differences
-    return bytes(imagecodecs.deflate_encode(rows, level=effort))
+    return bytes(imagecodecs.deflate_encode(rows, level=level))
 
 
 def _build_directory(samples: Samples, picture: Picture, rows: int, offsets: list[int], sizes: list[int]) -> Any:

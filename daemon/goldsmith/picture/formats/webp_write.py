@@ -9,13 +9,14 @@ import numpy as np
 from goldsmith.errors import InputError
 from goldsmith.picture.formats.image_info import Samples
 from goldsmith.picture.formats.metadata import with_resolution
+from goldsmith.picture.formats.table import WriterOptions
 from goldsmith.picture.picture import Picture
 
 _MAX_SIDE = 16383
 
 
-def write(samples: Samples, picture: Picture, quality: int, lossless: bool, effort: int) -> bytes:
-    """Return ``samples`` (h, w, 3 or 4; uint8 codes) as WebP with the picture's profile and metadata. ``effort`` is 0 (fast) to 10."""
+def write(samples: Samples, picture: Picture, options: WriterOptions) -> bytes:
+    """Return ``samples`` (h, w, 3 or 4; uint8 codes) as WebP with the picture's profile and metadata."""
     from PIL import Image
 
     height, width = samples.shape[:2]
@@ -25,9 +26,9 @@ def write(samples: Samples, picture: Picture, quality: int, lossless: bool, effo
     Image.fromarray(np.ascontiguousarray(samples)).save(
         out,
         "WEBP",
-        quality=quality,
-        lossless=lossless,
-        method=round(effort * 6 / 10),
+        quality=options.quality,
+        lossless=options.lossless,
+        method=round(options.effort * 6 / 10),
         exact=True,
         icc_profile=picture.icc or b"",
         exif=with_resolution(picture.metadata.exif, picture.ppi, creates_exif=True) or b"",

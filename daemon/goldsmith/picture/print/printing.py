@@ -13,6 +13,7 @@ from goldsmith.picture import codec, colour, profiles
 from goldsmith.picture.dither import dither
 from goldsmith.picture.formats import jpeg, jpeg_write, tiff_write
 from goldsmith.picture.formats.image_info import Samples
+from goldsmith.picture.formats.table import WriterOptions
 from goldsmith.picture.picture import Metadata, Picture, Pixels, freeze, quantise
 from goldsmith.picture.print import cmyk, gray_component_replacement, ink_limit, pdf_write
 from goldsmith.picture.print.cmyk import Inks
@@ -117,7 +118,7 @@ def encode_inks(
     """
     carrier = replace(metadata_source, icc=icc, alpha=None)
     if file_format == "tiff":
-        return tiff_write.write(codes, carrier, 1)
+        return tiff_write.write(codes, carrier, WriterOptions(depth=8 * codes.dtype.itemsize))
     if file_format == "jpeg":
         return jpeg_write.write_cmyk(codes, carrier, quality or 100)
     if page is None:
@@ -140,7 +141,7 @@ def encode_page(source: Picture, depth: Literal[8, 16], quality: int | None, pag
     else:
         bare = replace(source, icc=None, ppi=None, metadata=Metadata())
         subsampling: Literal["4:4:4", "4:2:0"] = "4:4:4" if quality >= codec.FULL_CHROMA_MIN_QUALITY else "4:2:0"
-        data = jpeg_write.write(codes, bare, quality, subsampling)
+        data = jpeg_write.write(codes, bare, WriterOptions(quality=quality, subsampling=subsampling))
         picture = pdf_write.PdfImage(data, source.width, source.height, source.channels, 8, icc, is_jpeg=True)
     return pdf_write.write(picture, page.sheet, page.title, page.has_marks)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from goldsmith.files import TEMP_PREFIX, Filesystem, PathAt
 from goldsmith.journal.records import Plan
+from goldsmith.picture.formats.table import DETECTION_BYTES, detect_by_content
 from goldsmith.pipeline.commit.file_move import COPY_PREFIX, PARKED_PREFIX
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER, SCRATCH_FOLDER
 from goldsmith.pipeline.commit.plan_executor import PlanExecutor, PlanResult
@@ -87,10 +88,8 @@ def _suffix_from_content(fs: Filesystem, entry: os.DirEntry[str]) -> str:
     """Return the suffix that matches the first bytes of a file, or ""."""
     fd = fs.open(PathAt.from_path(entry.path))
     try:
-        head = os.read(fd, 16)
+        start = os.read(fd, DETECTION_BYTES)
     finally:
         os.close(fd)
-    return next((suffix for magic, suffix in _SUFFIX_BY_MAGIC if head[: len(magic)] == magic), "")
-
-
-_SUFFIX_BY_MAGIC = ((b"\x89PNG", ".png"), (b"\xff\xd8\xff", ".jpg"), (b"II*\0", ".tif"), (b"MM\0*", ".tif"), (b"RIFF", ".webp"))
+    found = detect_by_content(start)
+    return "" if found is None else found.suffix

@@ -8,16 +8,10 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from goldsmith.files import fold_name, is_ignored_file
+from goldsmith.picture.formats.table import is_mask_suffix, is_picture_suffix, is_unreadable_suffix
 
 FileRole = Literal["picture", "mask", "keep", "layer", "ref", "look", "brief", "prompt", "campaign", "note", "foreign", "other", "litter"]
 
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif"})
-MASK_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"})
-# Pictures that are not read here. One that lies alone is left alone: it may be what the picture beside it is worked on in.
-FOREIGN_SUFFIXES = frozenset(
-    {".psd", ".psb", ".xcf", ".kra", ".bmp", ".gif", ".tga", ".exr", ".hdr", ".jxl", ".jp2", ".svg", ".pdf", ".ai", ".eps"}
-    | {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"}
-)
 NOTE_SUFFIX = ".problem.txt"
 CAMPAIGN_BRIEF = "brief.toml"
 # What Windows makes of ``hero.toml`` where it hides the endings of names: a brief like any other.
@@ -57,9 +51,9 @@ def classify(name: str) -> ParsedName:
     suffix = (dot + tail).lower()
     if not base:
         return ParsedName(name, "other")
-    if suffix in PICTURE_SUFFIXES:
+    if is_picture_suffix(suffix):
         return _classify_image(base, suffix)
-    if suffix in FOREIGN_SUFFIXES:
+    if is_unreadable_suffix(suffix):
         return ParsedName(base, "foreign", picture_stem=base)
     role = "other" if name.casefold() == README_NAME else _ROLE_BY_SUFFIX.get(suffix, "other")
     if role == "brief" and name.casefold() == CAMPAIGN_BRIEF:
@@ -78,7 +72,7 @@ def _classify_image(base: str, suffix: str) -> ParsedName:
         if role in ("mask", "keep"):
             return ParsedName(dotted["stem"], "mask" if role == "mask" else "keep", label or "mask")
         return ParsedName(dotted["stem"], "layer" if role == "layer" else "ref", label)
-    joined = _JOINED_MASK.fullmatch(base) if suffix in MASK_SUFFIXES else None
+    joined = _JOINED_MASK.fullmatch(base) if is_mask_suffix(suffix) else None
     if joined is not None:
         return ParsedName(joined["stem"], "mask", "mask", base)
     return ParsedName(base, "picture")
@@ -110,7 +104,7 @@ def target_stem(parsed: ParsedName) -> str:
 def strip_picture_suffix(stem: str) -> str:
     """The stem without a picture's suffix: ``hero`` of ``hero.png``."""
     base, suffix = os.path.splitext(stem)
-    return base if suffix.lower() in PICTURE_SUFFIXES else stem
+    return base if is_picture_suffix(suffix.lower()) else stem
 
 
 def truncate_for_note(name: str) -> str:

@@ -11,13 +11,13 @@ from pydantic import Field
 
 from goldsmith import ops
 from goldsmith.operation import Operation, PictureOperation, RecordValue, StepContext
+from goldsmith.picture.formats.table import picture_suffixes
 from goldsmith.picture.picture import Picture, quantise
 
 CATALOGUE_ENTRY_POINT = "goldsmith.pipeline.replay.compare_operation:catalogue"
 # What the delivered file is called among the inputs of a comparison: a layer of that name.
 RECORDED_LAYER = "then"
 COMPARISON_KEYS = ("incomparable", "identical", "same_profile", "mean", "max", "changed_share", "depth")
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif")
 _BAND_ROWS = 64
 
 
@@ -31,7 +31,7 @@ class Compare(PictureOperation):
         """The very picture; findings: ``unlike`` (why they cannot be laid on one another) or ``same``, mean, worst, share, depth."""
         from goldsmith.picture.codec import decode
 
-        path = context.library.file("layers", RECORDED_LAYER, _SUFFIXES)
+        path = context.library.file("layers", RECORDED_LAYER, picture_suffixes())
         context.results.record(**measure_difference(decode(path.read_bytes(), path.name, self.max_pixels), picture))
         return picture
 

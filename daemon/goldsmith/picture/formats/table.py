@@ -1,0 +1,356 @@
+"""The table of file formats, one row a format. To add a format, add a row and the modules that the row names.
+
+Everything that depends on the set of formats follows from the table: detection by content, the names of pictures, masks and layers, the
+choices of ``export`` and ``check``, the dispatch to readers and writers, the comparison of deliverables in a replay, the manual's table.
+
+The watcher imports this module. It therefore needs the standard library only; a row names its reader and writer, and the codec imports them
+when it needs them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+MetadataKind = Literal["icc", "exif", "xmp", "iptc", "ppi", "text"]
+
+_MODULES = "goldsmith.picture.formats"
+# Bytes at the start of a file that are enough to detect its format.
+DETECTION_BYTES = 512
+# No file with less data than this is a picture.
+_MIN_BRAND_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class FileFormat:
+    """One file format: how it is detected, which modules read and write it, and what a file of it can hold.
+
+    name:             its word in briefs and in ``ImageInfo.format``.
+    suffixes:         of the files that the stages take, in lower case; the first one is that of written files.
+    media_type:       as registered with IANA.
+    matches:          returns True if a file that starts with these bytes has this format.
+    reader:           the module that reads it (``codec.FormatReader``); "" = it is not read as a picture.
+    writer:           the module that writes it (``codec.FormatWriter``); "" = the codec does not write it.
+    is_print_page:    it is a page for print, which only ``export`` writes (``picture.print.pdf_write``).
+    other_suffixes:   further names that do not contradict the content; stages do not take files with these names.
+    can_be_mask:      ``hero_mask.png`` with this suffix is a mask.
+    can_be_layer:     layers, faces and heroes may have this format. If two files have the same name, the earlier row wins.
+    depths:           bits per channel that can be written, in ascending order.
+    deep_depth:       bits per channel that are written for a picture of more than 8 bits if the brief names no depth.
+    is_lossy:         it is written with a quality.
+    default_quality:  of ``export``, 1..100; None = lossless unless the brief names a quality.
+    default_effort:   of the encoder, 0 (fast) to 10 (small).
+    holds_alpha, holds_grey, holds_cmyk: what a written file can hold besides opaque RGB; a format without grey gets grey as RGB.
+    metadata:         what a written file keeps (for a format that is only read: what is read).
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    media_type: str
+    matches: Callable[[bytes], bool]
+    reader: str = ""
+    writer: str = ""
+    is_print_page: bool = False
+    other_suffixes: tuple[str, ...] = ()
+    can_be_mask: bool = False
+    can_be_layer: bool = False
+    depths: tuple[int, ...] = ()
+    deep_depth: int = 8
+    is_lossy: bool = False
+    default_quality: int | None = None
+    default_effort: int = 0
+    holds_alpha: bool = False
+    holds_grey: bool = False
+    holds_cmyk: bool = False
+    metadata: frozenset[MetadataKind] = frozenset()
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of written files."""
+        return self.suffixes[0]
+
+    @property
+    def can_be_exported(self) -> bool:
+        return bool(self.writer) or self.is_print_page
+
+    def accepts_suffix(self, suffix: str) -> bool:
+        """Return True if the name of a file of this format may end in ``suffix``, which is in lower case."""
+        return suffix in self.suffixes or suffix in self.other_suffixes
+
+    def written_depth(self, requested: int | None, picture_depth: int) -> int:
+        """Return the bits per channel of a written file: the smallest depth that holds the requested one, or else the largest depth.
+
+        Without a request, a picture of 8 bits keeps them and a deeper picture gets ``deep_depth``.
+        """
+        wanted = requested or (8 if picture_depth == 8 else self.deep_depth)
+        return next((depth for depth in self.depths if depth >= wanted), self.depths[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class WriterOptions:
+    """How a format's writer encodes codes; the codec has filled in every default.
+
+    quality:     1..100, for lossy formats.
+    lossless:    without loss, for lossy formats that can.
+    subsampling: of chroma.
+    effort:      0 (fast) to 10 (small).
+    """
+
+    depth: int = 8
+    quality: int = 90
+    lossless: bool = False
+    subsampling: Literal["4:4:4", "4:2:0"] = "4:4:4"
+    effort: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableFormat:
+    """A kind of file that people mistake for a picture that Goldsmith reads.
+
+    description: completes "it starts like …".
+    magics:      first bytes, in lower case.
+    suffixes:    of files that a note reports if there is no picture of the same name.
+    """
+
+    description: str
+    magics: tuple[bytes, ...] = ()
+    suffixes: tuple[str, ...] = ()
+
+
+def _starts_with(*magics: bytes) -> Callable[[bytes], bool]:
+    return lambda data: data.startswith(magics)
+
+
+def _is_webp(data: bytes) -> bool:
+    return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+
+
+def _has_brand(*brands: bytes) -> Callable[[bytes], bool]:
+    """Return a test for the major and compatible brands of an ISO base media file (ISO/IEC 14496-12, 4.3)."""
+
+    def matches(data: bytes) -> bool:
+        if data[4:8] != b"ftyp" or len(data) < _MIN_BRAND_BYTES:
+            return False
+        size = min(int.from_bytes(data[:4], "big"), DETECTION_BYTES)
+        return any(brand in brands for brand in (data[8:12], *(data[at : at + 4] for at in range(16, size, 4))))
+
+    return matches
+
+
+_ROWS = (
+    FileFormat(
+        name="png",
+        suffixes=(".png",),
+        other_suffixes=(".apng",),
+        media_type="image/png",
+        matches=_starts_with(b"\x89PNG\r\n\x1a\n"),
+        reader=f"{_MODULES}.png",
+        writer=f"{_MODULES}.png_write",
+        can_be_mask=True,
+        can_be_layer=True,
+        depths=(8, 16),
+        deep_depth=16,
+        holds_alpha=True,
+        holds_grey=True,
+        metadata=frozenset({"icc", "exif", "xmp", "iptc", "ppi", "text"}),
+    ),
+    FileFormat(
+        name="tiff",
+        suffixes=(".tif", ".tiff"),
+        media_type="image/tiff",
+        matches=_starts_with(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        reader=f"{_MODULES}.tiff",
+        writer=f"{_MODULES}.tiff_write",
+        can_be_mask=True,
+        can_be_layer=True,
+        depths=(8, 16),
+        deep_depth=16,
+        holds_alpha=True,
+        holds_grey=True,
+        holds_cmyk=True,
+        metadata=frozenset({"icc", "exif", "xmp", "iptc", "ppi"}),
+    ),
+    FileFormat(
+        name="webp",
+        suffixes=(".webp",),
+        media_type="image/webp",
+        matches=_is_webp,
+        reader=f"{_MODULES}.webp",
+        writer=f"{_MODULES}.webp_write",
+        can_be_mask=True,
+        can_be_layer=True,
+        depths=(8,),
+        is_lossy=True,
+        default_quality=88,
+        default_effort=4,
+        holds_alpha=True,
+        metadata=frozenset({"icc", "exif", "xmp", "ppi"}),
+    ),
+    # AVIF stands before HEIC: an AVIF file may name HEIC's brand mif1 as well.
+    FileFormat(
+        name="avif",
+        suffixes=(".avif",),
+        media_type="image/avif",
+        matches=_has_brand(b"avif", b"avis"),
+        reader=f"{_MODULES}.avif",
+        writer=f"{_MODULES}.avif_write",
+        can_be_layer=True,
+        depths=(8, 10, 12),
+        deep_depth=10,
+        is_lossy=True,
+        default_quality=75,
+        default_effort=3,
+        holds_alpha=True,
+        holds_grey=True,
+        metadata=frozenset({"icc", "exif", "xmp", "ppi"}),
+    ),
+    FileFormat(
+        name="jpeg",
+        suffixes=(".jpg", ".jpeg"),
+        other_suffixes=(".jpe", ".jfif", ".mpo"),
+        media_type="image/jpeg",
+        matches=_starts_with(b"\xff\xd8\xff"),
+        reader=f"{_MODULES}.jpeg",
+        writer=f"{_MODULES}.jpeg_write",
+        can_be_mask=True,
+        can_be_layer=True,
+        depths=(8,),
+        is_lossy=True,
+        default_quality=90,
+        holds_grey=True,
+        holds_cmyk=True,
+        metadata=frozenset({"icc", "exif", "xmp", "iptc", "ppi"}),
+    ),
+    FileFormat(
+        name="heic",
+        suffixes=(".heic", ".heif"),
+        other_suffixes=(".hif",),
+        media_type="image/heic",
+        matches=_has_brand(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
+        reader=f"{_MODULES}.heic",
+        can_be_layer=True,
+        metadata=frozenset({"icc", "exif", "xmp", "ppi"}),
+    ),
+    FileFormat(
+        name="pdf",
+        suffixes=(".pdf",),
+        media_type="application/pdf",
+        matches=_starts_with(b"%PDF-"),
+        is_print_page=True,
+        depths=(8, 16),
+        is_lossy=True,
+        holds_grey=True,
+        holds_cmyk=True,
+        metadata=frozenset({"icc"}),
+    ),
+)
+
+# Name -> format. Its order is that of preference among layers of the same name.
+FORMATS: dict[str, FileFormat] = {row.name: row for row in _ROWS}
+
+# Its order is that of detection.
+UNREADABLE_FORMATS = (
+    UnreadableFormat("an HTML page", (b"<!doctype html", b"<html", b"<head", b"<body")),
+    UnreadableFormat("an SVG drawing or XML", (b"<?xml", b"<svg"), (".svg",)),
+    UnreadableFormat("a PDF", (b"%pdf",), (".pdf",)),
+    UnreadableFormat("an Illustrator or PostScript drawing", (), (".ai", ".eps")),
+    UnreadableFormat("a Photoshop document", (b"8bps",), (".psd", ".psb")),
+    UnreadableFormat("a GIF", (b"gif8",), (".gif",)),
+    UnreadableFormat("a BMP picture", (b"bm",), (".bmp",)),
+    UnreadableFormat("a Targa picture", (), (".tga",)),
+    UnreadableFormat("a zip archive", (b"pk\x03\x04",)),
+    UnreadableFormat("a RAR archive", (b"rar!",)),
+    UnreadableFormat("a 7-Zip archive", (b"7z\xbc\xaf",)),
+    UnreadableFormat("a gzip archive", (b"\x1f\x8b",)),
+    UnreadableFormat("a program", (b"\x7felf",)),
+    UnreadableFormat("a Windows program", (b"mz",)),
+    UnreadableFormat("a Matroska or WebM film", (b"\x1a\x45\xdf\xa3",)),
+    UnreadableFormat("a sound or film", (b"riff",)),
+    UnreadableFormat("a sound", (b"id3", b"ogg")),
+    UnreadableFormat("an OpenEXR picture", (b"v/1\x01",), (".exr",)),
+    UnreadableFormat("a Radiance picture", (), (".hdr",)),
+    UnreadableFormat("a JPEG XL picture", (b"\xff\x0a", b"\0\0\0\x0cjxl "), (".jxl",)),
+    UnreadableFormat("a JPEG 2000 picture", (b"\0\0\0\x0cjp  ",), (".jp2",)),
+    UnreadableFormat("a GIMP document", (b"gimp xcf",), (".xcf",)),
+    UnreadableFormat("a Krita document", (), (".kra",)),
+    UnreadableFormat("a camera's raw file", (), (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2")),
+    UnreadableFormat("a Git LFS pointer, not the file it stands for", (b"version https://git-lfs",)),
+    UnreadableFormat("JSON text", (b"{",)),
+)
+_UNREADABLE_SUFFIXES = frozenset(suffix for row in UNREADABLE_FORMATS for suffix in row.suffixes)
+
+
+def detect_by_content(start: bytes) -> FileFormat | None:
+    """Return the format of a picture file that starts with these bytes (``DETECTION_BYTES`` are enough); None if Goldsmith reads no such
+    format.
+    """
+    return next((row for row in FORMATS.values() if row.reader and row.matches(start)), None)
+
+
+def describe_unreadable(start: bytes) -> str:
+    """Return the description of a file that is not a picture Goldsmith reads, by its first bytes in lower case; "" if unknown."""
+    return next((row.description for row in UNREADABLE_FORMATS if start.startswith(row.magics)), "")
+
+
+def format_claimed_by(suffix: str) -> FileFormat | None:
+    """Return the picture format that a suffix in lower case stands for, or None."""
+    return next((row for row in FORMATS.values() if row.reader and row.accepts_suffix(suffix)), None)
+
+
+def is_picture_suffix(suffix: str) -> bool:
+    """Return True if the stages take a file with this suffix, in lower case, as a picture."""
+    return any(row.reader and suffix in row.suffixes for row in FORMATS.values())
+
+
+def is_mask_suffix(suffix: str) -> bool:
+    """Return True if ``hero_mask`` with this suffix, in lower case, is a mask."""
+    return any(row.can_be_mask and suffix in row.suffixes for row in FORMATS.values())
+
+
+def is_unreadable_suffix(suffix: str) -> bool:
+    """Return True if a file with this suffix, in lower case, is a picture or a drawing that Goldsmith does not read."""
+    return suffix in _UNREADABLE_SUFFIXES
+
+
+def picture_suffixes() -> tuple[str, ...]:
+    """Return the suffixes of all pictures that Goldsmith reads."""
+    return tuple(suffix for row in FORMATS.values() if row.reader for suffix in row.suffixes)
+
+
+def layer_suffixes() -> tuple[str, ...]:
+    """Return the suffixes of layers, the preferred ones first."""
+    return tuple(suffix for row in FORMATS.values() if row.can_be_layer for suffix in row.suffixes)
+
+
+def export_formats() -> tuple[str, ...]:
+    """Return the names of all formats that ``export`` writes."""
+    return tuple(row.name for row in FORMATS.values() if row.can_be_exported)
+
+
+def join_names(rows: Iterable[FileFormat]) -> str:
+    """Return the names of formats as in a sentence: "tiff, jpeg or pdf"."""
+    *most, last = [row.name for row in rows]
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def parse_format_name(value: object) -> object:
+    """Return the name of an export format for any usual spelling (``JPG``, ``.tif``); a value that is not text is returned unchanged.
+
+    Raises ValueError, with the nearest name, if there is no such format.
+    """
+    if not isinstance(value, str):
+        return value
+    word = value.lower().removeprefix(".")
+    known = {
+        spelling: row.name
+        for row in FORMATS.values()
+        if row.can_be_exported
+        for spelling in (row.name, *(suffix[1:] for suffix in row.suffixes))
+    }
+    if word not in known:
+        near = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
+        hint = f"; the nearest is “{known[near[0]]}”" if near else ""
+        raise ValueError(f"“{value[:40]}” is not one of {', '.join(export_formats())}{hint}")
+    return known[word]

@@ -1,0 +1,267 @@
+"""The table of file formats: its rows are true, the manual repeats them, and a new row is all that a new format needs."""
+
+from __future__ import annotations
+
+import re
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from doubles.step_context import StepContextDouble
+from goldsmith.cli.ops import setting_rows
+from goldsmith.errors import InputError
+from goldsmith.operation import Deliverable
+from goldsmith.ops.check.operation import Check
+from goldsmith.ops.export import Export
+from goldsmith.picture import profiles
+from goldsmith.picture.codec import EncodingOptions, decode, decode_with_info, encode, verify
+from goldsmith.picture.formats.image_info import ImageHeader, Samples
+from goldsmith.picture.formats.table import (
+    FORMATS,
+    UNREADABLE_FORMATS,
+    FileFormat,
+    WriterOptions,
+    detect_by_content,
+    export_formats,
+    is_picture_suffix,
+)
+from goldsmith.picture.picture import Metadata, Picture, freeze
+from goldsmith.pipeline.intake.bundle import group_bundles
+from goldsmith.pipeline.intake.file_names import classify, group_keys
+from goldsmith.pipeline.replay.compare_operation import Compare
+
+CHECKOUT = Path(__file__).parents[3]
+LIMIT = 10_000_000
+WRITTEN = [row.name for row in FORMATS.values() if row.writer]
+_MAGIC = b"raw8"
+
+
+# A format of 8-bit RGB without compression: its magic, width and height, then the codes.
+
+
+def _read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
+    width, height = struct.unpack(">II", data[4:12])
+    return ImageHeader("raw8", width, height, 8, 3)
+
+
+def _read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:
+    return np.frombuffer(data, np.uint8, offset=12).reshape(header.height, header.width, 3)
+
+
+def _write(samples: Samples, picture: Picture, options: WriterOptions) -> bytes:
+    assert (samples.dtype, samples.shape[2], options.depth) == (np.uint8, 3, 8)
+    return _MAGIC + struct.pack(">II", picture.width, picture.height) + samples.tobytes()
+
+
+@pytest.fixture
+def raw8(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileFormat]:
+    """Add one row to the table, and the modules that the row names."""
+    reader, writer = ModuleType("raw8_reader"), ModuleType("raw8_writer")
+    vars(reader).update(read_header=_read_header, read_samples=_read_samples)
+    vars(writer).update(write=_write)
+    row = FileFormat(
+        name="raw8",
+        suffixes=(".raw8",),
+        media_type="application/octet-stream",
+        matches=lambda data: data.startswith(_MAGIC),
+        reader="raw8_reader",
+        writer="raw8_writer",
+        depths=(8,),
+    )
+    for module in (reader, writer):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(FORMATS, row.name, row)
+    for cache in (classify, group_keys):
+        cache.cache_clear()
+    yield row
+    for cache in (classify, group_keys):
+        cache.cache_clear()
+
+
+@pytest.fixture
+def gradient() -> Picture:
+    """Return a picture of 8-bit codes, (40, 60, 3), with alpha."""
+    down, across = np.mgrid[0:40, 0:60]
+    codes = np.stack([across * 4, down * 6, across + down], axis=2)
+    return Picture(freeze(codes.astype(np.float32) / np.float32(255)), alpha=freeze(np.ones((40, 60), np.float32)))
+
+
+def _export(picture: Picture, **settings: object) -> Deliverable:
+    (deliverable,) = Export.model_validate(settings).make_files(picture, StepContextDouble())
+    return deliverable
+
+
+def test_a_format_is_added_by_its_row_alone(raw8: FileFormat, gradient: Picture, tmp_path: Path) -> None:
+    """A file of the new format is exported, detected by content, named as a picture, grouped with its brief, read back and compared."""
+    deliverable = _export(gradient, name="web", format="RAW8")
+    assert (deliverable.tail, deliverable.suffix, deliverable.facts["format"], deliverable.facts["depth"]) == ("_web", ".raw8", "raw8", 8)
+
+    assert detect_by_content(deliverable.data[:512]) is raw8
+    again, info = decode_with_info(deliverable.data, "hero.raw8", LIMIT)
+    assert (info.format, info.width, info.height, info.depth) == ("raw8", 60, 40, 8)
+    assert np.array_equal(again.to_codes(), gradient.to_codes())
+    assert verify(deliverable.data, "hero.raw8", LIMIT) == info
+
+    assert classify("hero.raw8").role == "picture"
+    assert classify("hero.mask.raw8").role == "mask"
+    (bundle,) = group_bundles("inbox", "", ["hero.raw8", "hero.toml", "hero.mask.png"])
+    assert (bundle.picture, bundle.brief, len(bundle.masks)) == ("inbox/hero.raw8", "inbox/hero.toml", 1)
+
+    path = tmp_path / "then.raw8"
+    path.write_bytes(deliverable.data)
+    context = StepContextDouble(references={("layers", "then"): path})
+    Compare(max_pixels=LIMIT).apply(again, context)
+    assert context.results.findings["identical"] is True
+
+
+def test_a_new_format_is_checked_against_its_row(raw8: FileFormat, gradient: Picture) -> None:
+    """Alpha is flattened, a suffix that belies the content is refused, and settings that the format lacks are named."""
+    assert decode(_export(gradient, format="raw8").data, "a.raw8", LIMIT).alpha is None
+    with pytest.raises(InputError) as caught:
+        decode(_export(gradient, format="png").data, "hero.raw8", LIMIT)
+    assert (caught.value.sentence, caught.value.remedy) == ("hero.raw8 is called RAW8, but it is a PNG picture.", "Rename it to hero.png.")
+    with pytest.raises(ValidationError, match="raw8 holds 8 bits per channel, not 16"):
+        Export.model_validate({"format": "raw8", "depth": 16})
+    with pytest.raises(ValidationError, match="raw8 is written without loss and has no quality; use webp, avif or jpeg"):
+        Export.model_validate({"format": "raw8", "quality": 80})
+    with pytest.raises(ValidationError, match="raw8 holds no CMYK; use tiff, jpeg or pdf"):
+        Export.model_validate({"format": "raw8", "cmyk": "press"})
+
+
+@pytest.mark.parametrize("operation", [Export, Check])
+def test_a_new_format_is_a_choice_of_the_operations(operation: type[Any], raw8: FileFormat) -> None:
+    """``export`` and ``check`` take its word, ``goldsmith ops`` lists it, and the message for an unknown word names it."""
+    assert operation.model_validate({"format": ".Raw8"}).format == "raw8"
+    (choices,) = [row[1] for row in setting_rows(operation) if row[0] == "format"]
+    assert choices == " | ".join(export_formats())
+    assert "raw8" in choices
+    with pytest.raises(ValidationError, match="“raw9” is not one of .*, raw8; the nearest is “raw8”"):
+        operation.model_validate({"format": "raw9"})
+
+
+def test_without_its_row_a_format_is_unknown() -> None:
+    """The table is the only place that knows a format."""
+    assert classify("hero.raw8").role == "other"
+    with pytest.raises(ValidationError, match="“raw8” is not one of"):
+        Export.model_validate({"format": "raw8"})
+
+
+def test_importing_the_table_loads_no_image_library() -> None:
+    """The watcher imports the table; readers and writers are imported when a file is read or written."""
+    heavy = ["numpy", "PIL", "cv2", "imagecodecs", "tifffile", "pydantic"]
+    code = f"import sys, goldsmith.picture.formats.table; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_no_two_formats_share_a_name_or_a_suffix() -> None:
+    """A suffix stands for one format, in lower case and with its dot; a format that is not read shares none with one that is."""
+    read = [suffix for row in FORMATS.values() for suffix in (*row.suffixes, *row.other_suffixes) if row.reader]
+    unread = [suffix for row in UNREADABLE_FORMATS for suffix in row.suffixes]
+    assert len({*read, *unread}) == len(read) + len(unread)
+    assert all(re.fullmatch(r"\.[a-z0-9]+", suffix) for suffix in (*read, *unread))
+    assert all(name == row.name and row.depths == tuple(sorted(row.depths)) for name, row in FORMATS.items())
+    assert all(row.deep_depth in row.depths for row in FORMATS.values() if row.writer)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_each_format_holds_what_its_row_says(name: str, gradient: Picture) -> None:
+    """A picture with everything is written and read back: exactly the metadata, channels and alpha of the row come back."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[271] = "Maker"
+    metadata = Metadata(
+        exif=exif.tobytes().removeprefix(b"Exif\0\0"),
+        xmp=b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>",
+        iptc=b"\x1c\x02\x05\x00\x03abc",
+        text_chunks=(("prompt", "an oak desk"),),
+    )
+    row, full = FORMATS[name], Picture(gradient.pixels, icc=profiles.builtin_profile("adobe-rgb"), ppi=(300, 300), metadata=metadata)
+    again, info = decode_with_info(encode(full, EncodingOptions(name)), f"a{row.suffix}", LIMIT)
+    kept = {
+        "icc": again.icc is not None,
+        "exif": again.metadata.exif is not None,
+        "xmp": again.metadata.xmp is not None,
+        "iptc": again.metadata.iptc is not None,
+        "ppi": again.ppi is not None,
+        "text": bool(again.metadata.text_chunks),
+    }
+    assert {kind for kind, is_kept in kept.items() if is_kept} == row.metadata
+    assert info.format == name
+    grey = decode(encode(Picture(gradient.pixels[:, :, :1]), EncodingOptions(name)), "a", LIMIT)
+    assert grey.channels == (1 if row.holds_grey else 3)
+    half_clear = Picture(gradient.pixels, alpha=gradient.pixels[:, :, 0])
+    if row.holds_alpha:
+        assert decode(encode(half_clear, EncodingOptions(name)), "a", LIMIT).alpha is not None
+    else:
+        with pytest.raises(ValueError, match="holds no alpha"):
+            encode(half_clear, EncodingOptions(name))
+
+
+@pytest.mark.parametrize(("name", "depth"), [(row.name, depth) for row in FORMATS.values() if row.writer for depth in row.depths])
+def test_each_depth_of_a_row_is_written(name: str, depth: Any, gradient: Picture) -> None:
+    """The file has the bits per channel that were asked for."""
+    data = encode(Picture(gradient.pixels), EncodingOptions(name, depth=depth))
+    assert verify(data, "a", LIMIT).depth == depth
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_lossy_formats_are_the_ones_with_a_quality(name: str, gradient: Picture) -> None:
+    """In a lossy format the quality changes the file; in a lossless one it does not, and every code comes back."""
+    opaque = Picture(gradient.pixels)
+    low, high = (encode(opaque, EncodingOptions(name, quality=quality)) for quality in (20, 95))
+    assert (low != high) is FORMATS[name].is_lossy
+    assert (FORMATS[name].default_quality is not None) is FORMATS[name].is_lossy
+    if not FORMATS[name].is_lossy:
+        assert np.array_equal(decode(low, "a", LIMIT).to_codes(), opaque.to_codes())
+
+
+def _manual_row(row: FileFormat) -> tuple[str, ...]:
+    suffixes = " ".join(f"`{suffix}`" for suffix in row.suffixes)
+    roles = [word for word, can in (("picture", row.reader), ("mask", row.can_be_mask), ("layer", row.can_be_layer)) if can]
+    bits = ", ".join(map(str, row.depths)) or "not written"
+    holds = [word for word, can in (("alpha", row.holds_alpha), ("grey", row.holds_grey), ("CMYK", row.holds_cmyk)) if can]
+    words = {"icc": "ICC profile", "exif": "Exif", "xmp": "XMP", "iptc": "IPTC", "ppi": "ppi", "text": "PNG text"}
+    return (
+        f"`{row.name}`",
+        suffixes,
+        ", ".join(roles) or "none",
+        bits,
+        ", ".join(holds) or "none",
+        ", ".join(word for kind, word in words.items() if kind in row.metadata),
+    )
+
+
+def test_the_manual_has_the_same_table() -> None:
+    """docs/briefs.md lists every format with its file names, uses, bits, channels and metadata."""
+    page = (CHECKOUT / "docs" / "briefs.md").read_text()
+    (section,) = re.findall(r"^## File formats\n(.*?)^## ", page, re.MULTILINE | re.DOTALL)
+    rows = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in section.splitlines() if line.startswith("| `")]
+    assert rows == [_manual_row(row) for row in FORMATS.values()]
+
+
+@pytest.mark.parametrize("row", FORMATS.values(), ids=lambda row: row.name)
+def test_the_pages_of_the_operations_name_every_export_format(row: FileFormat) -> None:
+    """The row of ``format`` on the pages of export and check names each format that can be exported and no other."""
+    for page in ("export", "check"):
+        (line,) = re.findall(r"^\| `format` \|([^|]*)\|", (CHECKOUT / "docs" / "operations" / f"{page}.md").read_text(), re.MULTILINE)
+        assert (f"`{row.name}`" in line) is row.can_be_exported
+
+
+def test_media_types_are_those_that_python_knows() -> None:
+    """Python's own list agrees, as far as it knows the format."""
+    import mimetypes
+
+    for row in FORMATS.values():
+        known = mimetypes.guess_type(f"hero{row.suffix}", strict=True)[0]
+        assert known in (row.media_type, None)
+        assert not row.reader or is_picture_suffix(row.suffix)
