@@ -143,7 +143,7 @@ def test_a_new_format_is_a_choice_of_the_operations(operation: type[Any], raw8: 
     (choices,) = [row[1] for row in setting_rows(operation) if row[0] == "format"]
     assert choices == " | ".join(export_formats())
     assert "raw8" in choices
-    with pytest.raises(ValidationError, match="“raw9” is not one of .*, raw8; the nearest is “raw8”"):
+    with pytest.raises(ValidationError, match=r"“raw9” is not one of .*, raw8; the nearest is “raw8”"):
         operation.model_validate({"format": "raw9"})
 
 
