@@ -1,4 +1,6 @@
-"""Property tests draw the same examples in every run, so that a commit that was green stays green; another profile looks further:
+"""Fixtures for pictures, and the profiles of property tests.
+
+Property tests draw the same examples in every run, so that a commit that passed keeps passing. Another profile draws more:
 ``HYPOTHESIS_PROFILE=explore make tests``.
 """
 
@@ -26,7 +28,7 @@ Saver = Callable[..., bytes]
 
 @pytest.fixture
 def saved() -> Saver:
-    """Writes a picture, (h, w) or (h, w, c) codes, as Pillow does: kind, then Pillow's options."""
+    """Return a function that encodes codes, (height, width) or (height, width, channels), with Pillow: format, then its options."""
     from PIL import Image
 
     def save(picture: NDArray[Any], kind: str, **options: Any) -> bytes:
@@ -39,7 +41,7 @@ def saved() -> Saver:
 
 @pytest.fixture
 def photo() -> NDArray[np.uint8]:
-    """A smooth 64 x 48 picture with a little noise, (48, 64, 3)."""
+    """Return a smooth picture with a little noise, (48, 64, 3), codes 0..255."""
     down, across = np.mgrid[0:48, 0:64]
     noise = np.random.default_rng(3).integers(0, 9, (48, 64, 3))
     return (np.stack([across * 3, down * 4, across + down], axis=2) + noise).clip(0, 255).astype(np.uint8)
@@ -47,7 +49,7 @@ def photo() -> NDArray[np.uint8]:
 
 @pytest.fixture
 def make_plate() -> PlateMaker:
-    """Makes a picture of integer codes (h, w, c); alpha, where wanted, as codes (h, w)."""
+    """Return a function that makes a picture from codes, (height, width, channels), and optional alpha codes, (height, width)."""
 
     def make(
         codes: NDArray[np.uint8] | NDArray[np.uint16],

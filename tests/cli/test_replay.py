@@ -87,7 +87,7 @@ def test_an_edited_deliverable_is_named(goldsmith: Goldsmith, done: Delivery) ->
     assert told.code == 0
     assert told.out.splitlines()[1:] == [
         "hero_print.png: identical.",
-        "  The hero_print.png that lies there now is not what was delivered: somebody changed it since.",
+        "  hero_print.png has been changed since it was delivered.",
     ]
 
 
@@ -97,7 +97,7 @@ def test_a_missing_original_is_a_sentence_with_code_3(goldsmith: Goldsmith, done
     told = goldsmith("replay", done.at(MANIFEST))
     assert (told.code, told.out) == (3, "")
     assert "hero.mask.png (sha256 " in told.err
-    assert "nothing lies at archive/" in told.err
+    assert "there is no file at archive/" in told.err
 
 
 def test_missing_weights_are_a_sentence_with_the_command_that_gets_them(goldsmith: Goldsmith, done: Delivery) -> None:
@@ -135,7 +135,7 @@ def test_a_copy_of_the_manifest_elsewhere_will_do(goldsmith: Goldsmith, done: De
     copy.write_bytes(done.at(MANIFEST).read_bytes())
     told = goldsmith("replay", copy, "--root", done.root)
     assert told.code == 0
-    assert "  hero_web.jpg no longer lies beside its manifest." in told.out.splitlines()
+    assert "  hero_web.jpg is no longer beside its manifest." in told.out.splitlines()
 
 
 def _delivered_otherwise(content: dict[str, object]) -> None:

@@ -1,4 +1,4 @@
-"""Why a replay came out differently: every part of the record that is other here is a sentence, whatever somebody wrote into it."""
+"""The causes of a different replay: each difference from the record is a sentence, whatever the manifest holds."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ OFF = ComparedDeliverable("hero.png", "differs", SHA, "cd" * 32)
 SAME = ComparedDeliverable("hero.png", "identical", SHA, SHA)
 
 
-def test_a_step_that_had_all_it_had_gives_no_reason() -> None:
-    """Timings do not count."""
+def test_an_unchanged_step_has_no_causes() -> None:
+    """Check that durations and the reason for the choice of an engine are ignored."""
     engine = {"name": "migan", "weights": [["a", SHA]], "device": "cpu", "why": "asked for by name"}
-    assert step_causes(then(engine=engine), now(engine={**engine, "why": "the house's first choice"}), "edit.1 (grade)") == []
+    assert step_causes(then(engine=engine), now(engine={**engine, "why": "the default"}), "edit.1 (grade)") == []
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "sentence"),
     [
         ({"seed": 1}, {"seed": 2}, "the seed was 1, here it is 2"),
         ({"engine": {"name": "a"}}, {"engine": {"name": "b"}}, "the model was a, here it is b"),
@@ -99,7 +99,7 @@ def test_a_step_that_had_all_it_had_gives_no_reason() -> None:
             "the model's revision was r, here it is s",
         ),
         ({"engine": {"name": "a", "also": [{"name": "x2"}]}}, {"engine": {"name": "a"}}, "the model was x2, here it is none"),
-        ({"findings": {"made": {"memory_fallback": "smaller"}}}, {"findings": {}}, "rung was smaller, here it is none"),
+        ({"findings": {"made": {"memory_fallback": "smaller"}}}, {"findings": {}}, "memory_fallback was smaller, here it is none"),
         (
             {"engine": {"name": "a", "fills": [{"batch": 4, "steps": 8}]}},
             {"engine": {"name": "a", "fills": [{"batch": 1, "steps": 8}]}},
@@ -107,27 +107,27 @@ def test_a_step_that_had_all_it_had_gives_no_reason() -> None:
         ),
     ],
 )
-def test_each_part_of_the_record_is_a_sentence(before: dict[str, Any], after: dict[str, Any], told: str) -> None:
-    """What it was, what it is here, and in which step."""
-    assert step_causes(then(**before), now(**after), "edit.1 (grade)") == [f"edit.1 (grade): {told}"]
+def test_each_difference_is_a_sentence(before: dict[str, Any], after: dict[str, Any], sentence: str) -> None:
+    """Check that the sentence gives the step and both values."""
+    assert step_causes(then(**before), now(**after), "edit.1 (grade)") == [f"edit.1 (grade): {sentence}"]
 
 
 @pytest.mark.parametrize("weights", [None, 3, "x", [1], [["a"]], [["a", "b", "c"]], [[["deep"], {"er": 1}]], {"a": "b"}])
-def test_whatever_somebody_wrote_for_weights_breaks_nothing(weights: object) -> None:
-    """A manifest is not to be trusted."""
+def test_invalid_weights_in_a_record_cause_no_error(weights: object) -> None:
+    """Record weights of wrong types."""
     told = step_causes(then(engine={"name": "a", "weights": weights}), now(engine={"name": "a"}), "edit.1")
     assert isinstance(told, list)
 
 
-def test_words_of_the_record_cannot_paint_on_a_terminal_nor_fill_it() -> None:
-    """Control characters are shown with their stand-in, and long values are cut."""
+def test_recorded_values_are_shown_safely_and_shortened() -> None:
+    """Record a long name with an escape sequence."""
     told = "".join(step_causes(then(engine={"name": "\x1b[31m" + "x" * 10_000}), now(), "edit.1"))
     assert "\x1b" not in told
     assert len(told) < 300
 
 
-def test_the_ways_part_at_the_first_step_whose_picture_is_another_one() -> None:
-    """Not where the file of an earlier stage was only written otherwise."""
+def test_the_first_difference_is_at_the_first_step_whose_picture_differs() -> None:
+    """Check that a file of an earlier stage with the same picture does not count."""
     first = rerun(stage("edit", step(picture_hash="a"), outputs="cd" * 32), now(picture_hash="a"))
     second = rerun(
         stage("grade", step(picture_hash="b"), step(picture_hash="c"), numpy="1"), now(picture_hash="b"), now(picture_hash="x"), numpy="2"
@@ -139,26 +139,26 @@ def test_the_ways_part_at_the_first_step_whose_picture_is_another_one() -> None:
     assert not found.is_same
 
 
-def test_where_all_pictures_agree_it_is_the_file_that_was_written_otherwise() -> None:
-    """The stage, and no step of it."""
+def test_the_first_difference_is_in_the_files_if_all_pictures_agree() -> None:
+    """Check that the label names the stage and no step."""
     found = build_report([rerun(stage("edit", step()), now()), rerun(stage("deliver", step(), outputs="cd" * 32), now())], [OFF])
     assert found.first_difference is not None
-    assert found.first_difference.label == "what deliver wrote"
+    assert found.first_difference.label == "the files of deliver"
 
 
-def test_files_in_between_do_not_matter_where_the_deliverables_agree() -> None:
-    """Another compression of what a stage handed on is no parting."""
+def test_intermediate_files_do_not_matter_if_the_deliverables_agree() -> None:
+    """Change the file of a stage, but no deliverable."""
     found = build_report([rerun(stage("edit", step(), outputs="cd" * 32, numpy="1"), now(), numpy="2")], [SAME])
     assert (found.first_difference, found.causes, found.is_same) == (None, (), True)
     assert found.other_changes == ("numpy was 1, here it is 2",)
 
 
-def test_a_stage_that_no_lane_ran_says_nothing_of_versions() -> None:
-    """A file that was handed on as it lay was not run with anything."""
+def test_a_stage_without_a_worker_has_no_causes() -> None:
+    """Check a stage that passed its file on unchanged."""
     assert rerun(stage("edit"), numpy="2").all_causes() == []
 
 
-def test_the_same_reason_in_several_stages_is_said_once() -> None:
-    """One sentence for one update."""
+def test_the_same_cause_in_several_stages_is_reported_once() -> None:
+    """Change one version in three stages."""
     reruns = [rerun(stage(name, step(), numpy="1"), now(), numpy="2") for name in ("edit", "grade", "deliver")]
     assert build_report(reruns, [SAME]).other_changes == ("numpy was 1, here it is 2",)

@@ -1,4 +1,4 @@
-"""Pictures that a model made from words are made again from the record of it: with all candidates, and with what was shown to it."""
+"""Generated pictures are replayed from their record, with all candidates and reference pictures."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from goldsmith.pipeline.replay.sources import MissingSource
 _GENERATING = LINE.replace('default = [{ op = "select" }]', "")
 
 
-def test_a_picture_made_of_words_alone_is_made_again_with_its_candidates(tmp_path: Path) -> None:
-    """The asset goes by its brief, and that is in the archive; the one that was chosen is chosen again."""
+def test_a_picture_generated_without_an_input_picture_is_replayed(tmp_path: Path) -> None:
+    """Replay from the archived brief: the same candidate is selected."""
     brief = f"""prompt = "a gold ring"
 seed = 5
 [[generate]]
@@ -27,13 +27,13 @@ candidates = 3
     delivery = delivered(tmp_path, {"inbox/ring.toml": brief}, "delivered/ring.manifest.json", _GENERATING)
     report = delivery.again()
     assert [deliverable.verdict for deliverable in report.deliverables] == ["identical", "identical"]
-    asides = [output for output in delivery.content["stages"][0]["outputs"] if output["role"] == "archive_only"]
-    assert asides, "the candidates that were not chosen are on record"
+    archived = [output for output in delivery.content["stages"][0]["outputs"] if output["role"] == "archive_only"]
+    assert archived, "the rejected candidates are recorded"
     assert report.other_changes == ()
 
 
-def test_reference_pictures_are_found_again(tmp_path: Path) -> None:
-    """A picture made from words and a picture that was shown with them."""
+def test_reference_pictures_are_found_in_the_archive(tmp_path: Path) -> None:
+    """Replay with a reference picture, then remove it from the archive."""
     brief = f"""prompt = "a gold ring"
 [[generate]]
 op = "regenerate"
@@ -49,8 +49,8 @@ references = true
         delivery.again()
 
 
-def test_a_diffusion_model_paints_the_same_picture_and_the_same_hand_again(tmp_path: Path) -> None:
-    """Image to image and a filled mask with a real pipeline on tiny weights: model, scheduler and seeds are all in the record."""
+def test_a_diffusion_model_makes_the_same_picture_again(tmp_path: Path) -> None:
+    """Replay image-to-image and inpainting with tiny weights; then change a seed in the record."""
     brief = f"""prompt = "a gold ring"
 seed = 5
 [[generate]]

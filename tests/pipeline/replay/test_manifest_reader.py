@@ -1,4 +1,4 @@
-"""A manifest lies on a share: whatever somebody has written into it is a sentence before anything runs."""
+"""A manifest is not trusted: every problem in it is reported before a job runs."""
 
 from __future__ import annotations
 
@@ -76,15 +76,15 @@ def _step(**values: object) -> Edit:
     return lambda content: content["stages"][0]["steps"][0].update(values)
 
 
-def test_an_honest_manifest_is_read(tmp_path: Path) -> None:
-    """What a lane is given are the files it decodes; briefs are the daemon's reading."""
+def test_a_valid_manifest_is_read(tmp_path: Path) -> None:
+    """Check that the worker's inputs are the files that it decodes, without the brief."""
     delivery = read(tmp_path)
     assert [given.path for given in delivery.stages[0].worker_inputs] == ["selected/hero.png", "selected/hero.mask.png"]
     assert [step.op for step in delivery.steps[0]] == ["sharpen"]
 
 
-def test_a_brief_that_stands_alone_is_what_the_lane_is_given(tmp_path: Path) -> None:
-    """An asset without a picture goes by its brief."""
+def test_a_brief_without_a_picture_is_an_input_of_the_worker(tmp_path: Path) -> None:
+    """Read a stage whose only input is a brief."""
     alone = [{"role": "brief", "name": "", "path": "inbox/hero.toml", "sha256": SHA}]
     assert [given.role for given in read(tmp_path, _stage(inputs=alone)).stages[0].worker_inputs] == ["brief"]
 
@@ -108,8 +108,8 @@ def test_a_brief_that_stands_alone_is_what_the_lane_is_given(tmp_path: Path) -> 
         "selected/\ud800.png",
     ],
 )
-def test_an_input_lies_in_a_folder_of_the_line_and_nowhere_else(tmp_path: Path, path: str) -> None:
-    """No absolute path, no way up, nothing hidden, nothing that a filesystem would refuse."""
+def test_an_input_must_be_in_a_folder_of_the_pipeline(tmp_path: Path, path: str) -> None:
+    """Refuse absolute paths, parent folders, hidden folders and names that no filesystem allows."""
     with pytest.raises(InputError, match=r"stages\.1\.inputs\.1\.path"):
         read(tmp_path, _input(path=path))
 
@@ -117,14 +117,14 @@ def test_an_input_lies_in_a_folder_of_the_line_and_nowhere_else(tmp_path: Path, 
 @pytest.mark.parametrize(
     "place", ["/etc/passwd", "archive/../config/goldsmith.toml", "selected/hero.png", "archive", "archive/", "Archive/x"]
 )
-def test_an_original_is_looked_for_in_the_archive_and_nowhere_else(tmp_path: Path, place: str) -> None:
-    """A place outside it is refused, not corrected."""
+def test_an_original_must_be_in_the_archive(tmp_path: Path, place: str) -> None:
+    """Refuse paths outside the archive."""
     with pytest.raises(InputError, match=r"stages\.1\.archived\.selected/hero\.png"):
         read(tmp_path, _stage(archived={"selected/hero.png": place}))
 
 
 @pytest.mark.parametrize(
-    ("edit", "told"),
+    ("edit", "message"),
     [
         (_step(op="compare", settings={"max_pixels": 1}), "no such operation"),
         (_step(op="rm"), "no such operation"),
@@ -144,7 +144,7 @@ def test_an_original_is_looked_for_in_the_archive_and_nowhere_else(tmp_path: Pat
         (_stage(working="exe"), "working"),
         (_stage(inputs=[]), "inputs"),
         (_stage(inputs=[STAGE["inputs"][0]] * 2001), "inputs"),
-        (_stage(inputs=[STAGE["inputs"][0]] * 2), "names one file twice"),
+        (_stage(inputs=[STAGE["inputs"][0]] * 2), "has the same input file twice"),
         (_stage(outputs=[{"role": "picture", "tail": "/../x", "sha256": SHA}]), "outputs.1.tail"),
         (_input(role="torch"), "role"),
         (_input(sha256="AB" * 32), "sha256"),
@@ -156,11 +156,11 @@ def test_an_original_is_looked_for_in_the_archive_and_nowhere_else(tmp_path: Pat
         (lambda content: content.update(deliverables=[]), "deliverables"),
     ],
 )
-def test_what_no_brief_and_no_daemon_could_have_written_is_refused(tmp_path: Path, edit: Edit, told: str) -> None:
-    """With the place and, where there is one, the reason; nothing was run."""
+def test_values_that_goldsmith_never_writes_are_refused(tmp_path: Path, edit: Edit, message: str) -> None:
+    """Check that the error names the place or the reason, and a remedy."""
     with pytest.raises(InputError) as fault:
         read(tmp_path, edit)
-    assert told in fault.value.sentence
+    assert message in fault.value.sentence
     assert fault.value.remedy
 
 
@@ -169,16 +169,16 @@ def test_what_no_brief_and_no_daemon_could_have_written_is_refused(tmp_path: Pat
     [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"stages": ' + b"[" * 100_000, b'{"goldsmith": ' + b"9" * 10_000 + b"}", b"\x89PNG\r\n"],
     ids=["empty", "cut off", "a list", "null", "bytes", "deep", "a long number", "a picture"],
 )
-def test_what_is_no_manifest_is_a_sentence(tmp_path: Path, data: bytes) -> None:
-    """However it is broken."""
+def test_a_file_that_is_not_a_manifest_is_refused(tmp_path: Path, data: bytes) -> None:
+    """Read files that are empty, cut off, deeply nested or not JSON."""
     path = tmp_path / "hero.manifest.json"
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"hero\.manifest\.json is not a manifest"):
         read_manifest(path, catalogue())
 
 
-def test_one_that_is_far_too_large_is_not_read(tmp_path: Path) -> None:
-    """A sparse file of a terabyte costs nothing."""
+def test_a_very_large_manifest_is_not_read(tmp_path: Path) -> None:
+    """Refuse a sparse file of a terabyte."""
     path = tmp_path / "hero.manifest.json"
     with path.open("wb") as file:
         file.truncate(1 << 40)
@@ -186,8 +186,8 @@ def test_one_that_is_far_too_large_is_not_read(tmp_path: Path) -> None:
         read_manifest(path, catalogue())
 
 
-def test_a_link_or_a_pipe_is_not_followed(tmp_path: Path) -> None:
-    """Nor waited for."""
+def test_links_and_pipes_are_refused(tmp_path: Path) -> None:
+    """Check that a pipe does not block."""
     os.mkfifo(tmp_path / "pipe.manifest.json")
     (tmp_path / "link.manifest.json").symlink_to("/etc/passwd")
     for name in ("pipe", "link"):
@@ -195,8 +195,8 @@ def test_a_link_or_a_pipe_is_not_followed(tmp_path: Path) -> None:
             read_manifest(tmp_path / f"{name}.manifest.json", catalogue())
 
 
-def test_a_manifest_of_an_earlier_version_says_what_it_lacks(tmp_path: Path) -> None:
-    """Place by place, a few of them, and how many more."""
+def test_missing_fields_of_a_manifest_are_listed(tmp_path: Path) -> None:
+    """Remove six fields: five are listed, and the others are counted."""
 
     def earlier(content: dict[str, Any]) -> None:
         for name in ("stem", "outputs", "environment", "mask_fit", "working", "deliver"):
@@ -208,8 +208,8 @@ def test_a_manifest_of_an_earlier_version_says_what_it_lacks(tmp_path: Path) -> 
     assert fault.value.sentence.endswith("and 1 more.")
 
 
-def test_the_words_of_a_manifest_cannot_paint_on_a_terminal(tmp_path: Path) -> None:
-    """Control characters in a path that is refused are not repeated."""
+def test_control_characters_of_a_manifest_are_not_repeated(tmp_path: Path) -> None:
+    """Put an escape sequence into a path."""
     with pytest.raises(InputError) as fault:
         read(tmp_path, _input(path="../\x1b[31mred"))
     assert "\x1b" not in fault.value.sentence
@@ -219,15 +219,15 @@ _MANUAL = Path(__file__).parents[3] / "docs" / "operations"
 
 
 def _examples() -> list[dict[str, Any]]:
-    """Every step that the manual's pages on operations show."""
+    """Return every step in the examples of the manual's pages on operations."""
     blocks = [block for page in sorted(_MANUAL.glob("*.md")) for block in re.findall(r"^```toml\n(.*?)^```", page.read_text(), re.M | re.S)]
     tables = [value for block in blocks for value in tomllib.loads(block).values() if isinstance(value, list)]
     return [step for steps in tables for step in steps if isinstance(step, dict) and "op" in step]
 
 
 @pytest.mark.parametrize("example", _examples(), ids=lambda step: str(step["op"]))
-def test_settings_come_back_from_the_record_as_they_were(example: dict[str, Any], tmp_path: Path) -> None:
-    """What the record has of a step is read again by the rules for briefs, and means the same."""
+def test_recorded_settings_are_read_back_unchanged(example: dict[str, Any], tmp_path: Path) -> None:
+    """Record the settings of each example, read them by the rules for briefs, and compare."""
     op = example["op"]
     first = catalogue()[op].model_validate({name: value for name, value in example.items() if name != "op"})
     recorded = json.loads(json.dumps(first.model_dump(mode="json")))

@@ -1,4 +1,4 @@
-"""Deliveries done again through real lanes: the same, or how far off, from where on and why; and what becomes of missing originals."""
+"""Replays through real workers: identical deliveries, differences with their place and causes, and missing originals."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def verdicts(report: ReplayReport) -> dict[str, str]:
 
 
 def swap(delivery: Delivery, path: str, data: bytes) -> None:
-    """Let the record say that this was delivered."""
+    """Replace a deliverable and its hash in the record."""
     name, digest = path.rpartition("/")[2], hashlib.sha256(data).hexdigest()
     delivery.at(path).write_bytes(data)
 
@@ -55,11 +55,11 @@ def swap(delivery: Delivery, path: str, data: bytes) -> None:
 SAME = {"hero_web.jpg": "identical", "hero_print.png": "identical"}
 
 
-# ---------------------------------------------------------------------- the same
+# ---------------------------------------------------------------------- identical
 
 
-def test_a_delivery_done_again_is_the_same_and_touches_nothing(done: Delivery) -> None:
-    """Byte for byte, and not a file of the root is another one, or an older one, than before."""
+def test_a_replay_is_identical_and_changes_no_file(done: Delivery) -> None:
+    """Compare the bytes of the deliverables, and every file of the root before and after."""
     before = done.lies()
     report = done.again()
     assert verdicts(report) == SAME
@@ -67,14 +67,14 @@ def test_a_delivery_done_again_is_the_same_and_touches_nothing(done: Delivery) -
     assert done.lies() == before
 
 
-def test_the_seeds_on_record_are_those_of_the_steps(done: Delivery) -> None:
-    """A step's seed comes of the job's and its number; nothing else would give the same picture again."""
+def test_the_recorded_seeds_are_those_of_the_steps(done: Delivery) -> None:
+    """Derive each step's seed from the job's seed and the step's number."""
     for stage in done.content["stages"]:
         assert [step["seed"] for step in stage["steps"]] == [step_seed(7, number) for number in range(1, len(stage["steps"]) + 1)]
 
 
-def test_another_seed_on_record_is_another_picture(done: Delivery) -> None:
-    """The seed of the record is the one that is used: the fill differs from the step that used it on."""
+def test_another_recorded_seed_makes_another_picture(done: Delivery) -> None:
+    """Change the recorded seed: the picture differs from the inpaint step on."""
     done.edit(lambda content: content["stages"][1].update(seed=8))
     report = done.again()
     assert report.first_difference is not None
@@ -82,23 +82,23 @@ def test_another_seed_on_record_is_another_picture(done: Delivery) -> None:
     assert any("the seed was" in reason for reason in report.causes)
 
 
-def test_what_a_stage_made_for_the_next_is_not_needed(done: Delivery) -> None:
-    """Only what people put in: the pictures in between are made again."""
+def test_intermediate_pictures_are_not_needed(done: Delivery) -> None:
+    """Remove all archived pictures except the original."""
     for stage in ("selected", "masked", "graded"):
         done.archived(f"{stage}/{CAMPAIGN}/hero.png").unlink()
     assert verdicts(done.again()) == SAME
 
 
-def test_what_was_made_can_be_kept(done: Delivery, tmp_path: Path) -> None:
-    """In a new folder outside the root, under the names of the deliverables."""
+def test_the_remade_deliverables_can_be_saved(done: Delivery, tmp_path: Path) -> None:
+    """Save them in a new folder outside the root."""
     done.again(tmp_path / "kept")
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["hero_print.png", "hero_web.jpg"]
     assert (tmp_path / "kept/hero_web.jpg").read_bytes() == done.at(WEB).read_bytes()
 
 
 @pytest.mark.parametrize("place", ["root/inbox/kept", "full"])
-def test_a_place_that_is_none_for_what_is_kept_is_refused_before_anything_runs(done: Delivery, tmp_path: Path, place: str) -> None:
-    """In the root it would be taken for work; a folder with something in it might lose that."""
+def test_an_unsuitable_output_folder_is_refused(done: Delivery, tmp_path: Path, place: str) -> None:
+    """Refuse a folder in the root, where files become jobs, and a folder that is not empty."""
     (tmp_path / "full").mkdir()
     (tmp_path / "full/hero_web.jpg").write_bytes(b"mine")
     with pytest.raises(UsageError, match=r"lies in|is not empty"):
@@ -109,14 +109,14 @@ def test_a_place_that_is_none_for_what_is_kept_is_refused_before_anything_runs(d
 # ---------------------------------------------------------------------- every kind of asset
 
 
-def test_a_picture_that_is_passed_on_untouched_is_the_same(tmp_path: Path) -> None:
-    """Its copy in the archive is enough, although the picture itself went all the way."""
+def test_a_picture_that_no_step_changed_is_identical(tmp_path: Path) -> None:
+    """Replay from its copy in the archive."""
     delivery = delivered(tmp_path, {"inbox/hero.toml": NULLS, "inbox/hero.png": png()}, "delivered/hero.manifest.json")
     assert verdicts(delivery.again()) == {"hero.png": "identical"}
 
 
-def test_masks_that_travel_keeps_looks_and_layers_are_all_found_again(tmp_path: Path) -> None:
-    """A mask mapped to a new size by one stage and used by the next; a keep; the picture's own look; a layer nobody asked for."""
+def test_masks_looks_and_layers_are_found_in_the_archive(tmp_path: Path) -> None:
+    """Replay with a mask that one stage resizes and the next uses, a second mask, a look, and an unused layer."""
     brief = f"""{SELECT}
 [[generate]]
 op = "resize"
@@ -141,26 +141,26 @@ look = "hero"
     assert {"picture", "mask", "look", "layer", "brief"} <= roles
 
 
-def test_a_picture_that_somebody_worked_on_in_between_begins_there(tmp_path: Path) -> None:
-    """The record begins with what a person put down last, and that is in the archive."""
+def test_a_replay_begins_with_the_last_file_from_a_person(tmp_path: Path) -> None:
+    """Deliver a picture that a person put into masked/."""
     delivery = delivered(tmp_path, {"masked/hero.toml": GRADE + EXPORT, "masked/hero.png": png(9)}, "delivered/hero.manifest.json")
     assert [stage["stage"] for stage in delivery.content["stages"]] == ["grade", "deliver"]
     assert verdicts(delivery.again()) == SAME
 
 
-def test_names_that_are_no_text_are_done_again_as_well(tmp_path: Path) -> None:
-    """Undecodable bytes and line breaks in a name."""
+def test_undecodable_names_are_replayed(tmp_path: Path) -> None:
+    """Use a name with undecodable bytes and a line break."""
     name = os.fsdecode(b"h\xff\nro")
     files: dict[str, bytes | str] = {f"inbox/{name}.toml": SELECT + GRADE + EXPORT, f"inbox/{name}.png": png(2)}
     delivery = delivered(tmp_path, files, f"delivered/{name}.manifest.json")
     assert set(verdicts(delivery.again()).values()) == {"identical"}
 
 
-# ---------------------------------------------------------------------- other now than then
+# ---------------------------------------------------------------------- different
 
 
-def test_a_look_that_was_changed_is_named_with_both_hashes(done: Delivery) -> None:
-    """From the step that used it on; how far off, in codes of the deliverable."""
+def test_a_changed_look_is_named_with_both_hashes(done: Delivery) -> None:
+    """Change a look: check the first difference, its cause and the difference in codes."""
     done.at("library/looks/warm.cube").write_text(COLD)
     report = done.again()
     assert verdicts(report) == {"hero_web.jpg": "differs", "hero_print.png": "differs"}
@@ -168,14 +168,14 @@ def test_a_look_that_was_changed_is_named_with_both_hashes(done: Delivery) -> No
     assert report.first_difference.label == "grade.1 (grade)"
     then, now = (hashlib.sha256(look.encode()).hexdigest()[:12] for look in (WARM, COLD))
     assert report.causes == (f"grade.1 (grade): library/looks/warm.cube was changed (sha256 recorded {then}…, now {now}…)",)
-    apart = report.deliverables[1].difference
-    assert apart["depth"] == 8
-    assert 100 < float(str(apart["max"])) <= 255
-    assert 0.9 < float(str(apart["changed_share"])) <= 1
+    difference = report.deliverables[1].difference
+    assert difference["depth"] == 8
+    assert 100 < float(str(difference["max"])) <= 255
+    assert 0.9 < float(str(difference["changed_share"])) <= 1
 
 
-def test_versions_processor_and_threads_that_were_other_are_named(done: Delivery) -> None:
-    """Also where they made no difference."""
+def test_other_versions_processors_and_threads_are_named(done: Delivery) -> None:
+    """Change them in the record: they are named although the pictures are identical."""
 
     def change(content: dict[str, Any]) -> None:
         content["stages"][2]["environment"].update(numpy="1.0", threads=64, processor="An Abacus", torch="0.1")
@@ -194,8 +194,8 @@ def test_versions_processor_and_threads_that_were_other_are_named(done: Delivery
         assert words in told
 
 
-def test_another_version_is_the_reason_where_the_ways_part_in_its_stage(done: Delivery) -> None:
-    """It stands under why, and what was other elsewhere stands apart from it."""
+def test_another_version_is_a_cause_only_in_the_stage_that_differs(done: Delivery) -> None:
+    """Change versions in two stages, and the picture in one of them."""
 
     def change(content: dict[str, Any]) -> None:
         content["stages"][2]["steps"][0]["picture_hash"] = "0" * 16
@@ -208,8 +208,8 @@ def test_another_version_is_the_reason_where_the_ways_part_in_its_stage(done: De
     assert [reason.partition(" ")[0] for reason in report.other_changes] == ["tifffile"]
 
 
-def test_weights_with_another_hash_and_another_revision_are_named(done: Delivery) -> None:
-    """The engine on record and the engine here, part by part."""
+def test_other_weights_and_revisions_are_named(done: Delivery) -> None:
+    """Change the recorded engine in three fields."""
 
     def change(content: dict[str, Any]) -> None:
         step = content["stages"][1]["steps"][0]
@@ -223,8 +223,8 @@ def test_weights_with_another_hash_and_another_revision_are_named(done: Delivery
     assert "edit.1 (inpaint): the model's device and precision was cuda:0 bfloat16, here it is cpu" in told
 
 
-def test_the_model_that_did_the_work_is_asked_for_by_its_name(tmp_path: Path) -> None:
-    """A default may be another one today: the record's settings name none, and its engine is taken all the same."""
+def test_the_recorded_model_is_used_by_its_name(tmp_path: Path) -> None:
+    """Change the default model: a step without a model in its settings uses the recorded engine."""
     line = LINE.replace('model = "null-inpaint"', 'model = "patchmatch"')
     files: dict[str, bytes | str] = {"inbox/hero.mask.png": mask(48, 32), "inbox/hero.png": png(1, 48, 32)}
     files["inbox/hero.toml"] = SELECT + INPAINT.replace("null-inpaint", "patchmatch") + EXPORT
@@ -235,8 +235,8 @@ def test_the_model_that_did_the_work_is_asked_for_by_its_name(tmp_path: Path) ->
     assert verdicts(delivery.again()) == SAME
 
 
-def test_another_wrapping_of_the_same_picture_is_no_other_picture(done: Delivery) -> None:
-    """The same pixels in a file with another text chunk."""
+def test_another_encoding_of_the_same_picture_is_not_a_difference(done: Delivery) -> None:
+    """Deliver the same pixels with another text chunk."""
     data = done.at(PRINT).read_bytes()
     picture = decode(data, "hero_print.png", 10_000)
     wrapped = encode(picture, EncodingOptions(format="png", depth=8)) + b""
@@ -246,75 +246,75 @@ def test_another_wrapping_of_the_same_picture_is_no_other_picture(done: Delivery
     assert verdicts(report) == {"hero_web.jpg": "identical", "hero_print.png": "same pixels"}
     assert report.is_same
     assert report.first_difference is not None
-    assert report.first_difference.label == "what deliver wrote"
+    assert report.first_difference.label == "the files of deliver"
 
 
-def test_a_difference_that_nothing_explains_is_said_as_such(done: Delivery) -> None:
-    """All that is on record agrees, and the pixels do not."""
+def test_a_difference_may_have_no_recorded_cause(done: Delivery) -> None:
+    """Change the pixels of a deliverable and nothing else in the record."""
     swap(done, PRINT, png(8, 48, 32))
     report = done.again()
     assert verdicts(report) == {"hero_web.jpg": "identical", "hero_print.png": "differs"}
     assert (report.causes, report.other_changes) == ((), ())
 
 
-def test_a_deliverable_of_another_size_is_said_to_be_one(done: Delivery) -> None:
-    """Sizes are told instead of differences."""
+def test_a_deliverable_of_another_size_is_incomparable(done: Delivery) -> None:
+    """Check that both sizes are given."""
     swap(done, PRINT, png(8, 24, 16))
     assert done.again().deliverables[1].difference == {"incomparable": "it was 24 x 16 px and is 48 x 32 px now"}
 
 
-# ---------------------------------------------------------------------- what lies beside the manifest
+# ---------------------------------------------------------------------- the delivered files
 
 
-def test_a_renamed_deliverable_is_still_the_one_that_is_compared(done: Delivery) -> None:
-    """Found by its hash, and said."""
+def test_a_renamed_deliverable_is_found_by_its_hash(done: Delivery) -> None:
+    """Rename a deliverable: it is compared, and its new name is reported."""
     done.at(PRINT).rename(done.at(PRINT).with_name("final.png"))
     done.at("library/looks/warm.cube").write_text(COLD)
     found = done.again().deliverables[1]
-    assert found.location_note == "hero_print.png is called final.png now."
+    assert found.location_note == "hero_print.png is now called final.png."
     assert "max" in found.difference
 
 
-def test_a_deliverable_that_somebody_edited_is_judged_by_the_record(done: Delivery) -> None:
-    """What lies there is not what was delivered; what was delivered comes out again."""
+def test_an_edited_deliverable_is_compared_with_the_record(done: Delivery) -> None:
+    """Edit one deliverable and remove another: both are remade identically."""
     done.at(PRINT).write_bytes(png(8, 48, 32))
     done.at(WEB).unlink()
     web, print_ = done.again().deliverables
     assert (web.verdict, print_.verdict) == ("identical", "identical")
-    assert "somebody changed it since" in print_.location_note
-    assert web.location_note == "hero_web.jpg no longer lies beside its manifest."
+    assert print_.location_note == "hero_print.png has been changed since it was delivered."
+    assert web.location_note == "hero_web.jpg is no longer beside its manifest."
 
 
-def test_without_what_was_delivered_it_is_only_said_that_it_differs(done: Delivery) -> None:
-    """How far off cannot be told any more."""
+def test_a_missing_deliverable_is_incomparable(done: Delivery) -> None:
+    """Remove a deliverable and change the look."""
     done.at(PRINT).unlink()
     done.at("library/looks/warm.cube").write_text(COLD)
-    assert done.again().deliverables[1].difference == {"incomparable": "what was delivered is no longer there to be compared with"}
+    assert done.again().deliverables[1].difference == {"incomparable": "the delivered file is no longer there to compare with"}
 
 
-def test_a_delivered_file_that_is_no_picture_is_a_sentence(done: Delivery) -> None:
-    """It is decoded in a lane, and what the lane says of it is told."""
+def test_a_delivered_file_that_is_not_a_picture_is_incomparable(done: Delivery) -> None:
+    """Deliver a broken PNG: the worker that decodes it gives the reason."""
     swap(done, PRINT, b"\x89PNG\r\n\x1a\n and nothing more")
-    apart = done.again().deliverables[1].difference
-    assert str(apart["incomparable"]).startswith("the two cannot be laid side by side: ")
+    difference = done.again().deliverables[1].difference
+    assert str(difference["incomparable"]).startswith("the two files cannot be compared: ")
 
 
-# ---------------------------------------------------------------------- what is missing
+# ---------------------------------------------------------------------- missing sources
 
 
-def test_an_original_that_was_tampered_with_is_a_sentence_with_the_place(done: Delivery) -> None:
-    """Nothing runs on it."""
+def test_a_changed_original_is_refused_with_its_place(done: Delivery) -> None:
+    """Change the archived originals."""
     path = done.archived(f"inbox/{CAMPAIGN}/hero.png")
     for folder in ("inbox", "selected"):  # the first stage changed no byte of it
         done.archived(f"{folder}/{CAMPAIGN}/hero.png").write_bytes(png(8, 48, 32))
     with pytest.raises(MissingSource) as fault:
         done.again()
     assert f"inbox/{CAMPAIGN}/hero.png (sha256 " in fault.value.sentence
-    assert f"{path.relative_to(done.root)} is another file now" in fault.value.sentence
+    assert f"{path.relative_to(done.root)} is now another file" in fault.value.sentence
 
 
-def test_everything_that_is_missing_is_said_at_once(done: Delivery) -> None:
-    """A line each."""
+def test_every_missing_source_is_reported_at_once(done: Delivery) -> None:
+    """Remove three sources: each has its own line."""
     for name in ("inbox/{}/hero.png", "selected/{}/hero.png", "selected/{}/hero.mask.png"):
         done.archived(name.format(CAMPAIGN)).unlink()
     done.at("library/looks/warm.cube").unlink()
@@ -325,8 +325,8 @@ def test_everything_that_is_missing_is_said_at_once(done: Delivery) -> None:
     assert all(words in "\n".join(told) for words in ("hero.png (sha256", "hero.mask.png (sha256", "library/looks/warm.cube is no longer"))
 
 
-def test_an_original_under_another_day_and_number_is_found_by_its_hash(done: Delivery) -> None:
-    """Whoever tidies the archive up does not lose it."""
+def test_an_original_under_another_day_is_found_by_its_hash(done: Delivery) -> None:
+    """Move an original in the archive and put another file in its place."""
     path = done.archived(f"inbox/{CAMPAIGN}/hero.png")
     done.archived(f"selected/{CAMPAIGN}/hero.png").unlink()
     other = done.at(f"archive/2001-02-03/inbox/{CAMPAIGN}/hero~7.png")
@@ -336,8 +336,8 @@ def test_an_original_under_another_day_and_number_is_found_by_its_hash(done: Del
     assert verdicts(done.again()) == SAME
 
 
-def test_a_model_that_is_no_longer_in_the_house_is_a_sentence(done: Delivery) -> None:
-    """With the step that needs it."""
+def test_a_model_that_models_toml_no_longer_has_is_an_error(done: Delivery) -> None:
+    """Check that the error names the step."""
     models = done.root / "config/models.toml"
     text = models.read_text().replace("[models.patchmatch]", "[models.mosaic]").replace('"patchmatch"', '"mosaic"')
     models.write_text(text.replace('driver = "mosaic"', 'driver = "patchmatch"'))
@@ -345,15 +345,15 @@ def test_a_model_that_is_no_longer_in_the_house_is_a_sentence(done: Delivery) ->
         done.again()
 
 
-# ---------------------------------------------------------------------- complete by construction
+# ---------------------------------------------------------------------- completeness
 
 
-def test_every_field_of_a_job_is_on_record_or_told_elsewhere() -> None:
-    """Whoever adds a setting to a job must put it on record, and let a replay set it."""
-    of_the_house = {"id", "root", "scratch", "limits", "models", "batch_key", "weights_mb", "pictures_mb"}
-    told_by_name = {"stage", "queue", "inputs", "steps"}
-    assert set(Job.model_fields) - of_the_house == set(RECORDED_JOB_FIELDS) | told_by_name
-    assert set(RECORDED_JOB_FIELDS) | told_by_name <= set(StageRecord.model_fields)
+def test_every_field_of_a_job_is_recorded_or_belongs_to_the_machine() -> None:
+    """Check that each new field of a job must be recorded, so that a replay can set it."""
+    machine_fields = {"id", "root", "scratch", "limits", "models", "batch_key", "weights_mb", "pictures_mb"}
+    recorded_by_name = {"stage", "queue", "inputs", "steps"}
+    assert set(Job.model_fields) - machine_fields == set(RECORDED_JOB_FIELDS) | recorded_by_name
+    assert set(RECORDED_JOB_FIELDS) | recorded_by_name <= set(StageRecord.model_fields)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Originals are found by their hashes, in the archive and nowhere else, whatever lies there in their stead."""
+"""Originals are found by their hashes, and only in the archive."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def original(root: Path, to: Path, *places: str, most: int = 1000) -> None:
     ReplaySources(root, most).copy_original("inbox/acme/hero.png", SHA, places or (PLACE,), to)
 
 
-def test_an_original_is_copied_from_where_the_record_says(root: Path, tmp_path: Path) -> None:
-    """Its bytes, once they have proved to be the right ones."""
+def test_an_original_is_copied_from_its_recorded_place(root: Path, tmp_path: Path) -> None:
+    """Check the copied bytes."""
     (root / PLACE).write_bytes(DATA)
     original(root, tmp_path / "deep/er/copy")
     assert (tmp_path / "deep/er/copy").read_bytes() == DATA
@@ -39,8 +39,8 @@ def test_an_original_is_copied_from_where_the_record_says(root: Path, tmp_path: 
     "place",
     ["archive/2026-11-21/inbox/acme/hero~2.png", "archive/2026-11-21/inbox/acme/hero~31.png", "archive/1999-01-01/inbox/acme/hero.png"],
 )
-def test_it_is_found_at_another_number_and_under_another_day(root: Path, tmp_path: Path, place: str) -> None:
-    """The commit may have given it another number than the manifest foresaw."""
+def test_an_original_is_found_under_another_number_or_day(root: Path, tmp_path: Path, place: str) -> None:
+    """Search names with a number and another day, because a commit may choose another number."""
     (root / PLACE).write_bytes(b"another hero of that day")
     (root / place).parent.mkdir(parents=True, exist_ok=True)
     (root / place).write_bytes(DATA)
@@ -48,31 +48,31 @@ def test_it_is_found_at_another_number_and_under_another_day(root: Path, tmp_pat
     assert (tmp_path / "copy").read_bytes() == DATA
 
 
-def test_it_is_found_at_its_first_name_where_the_record_has_a_number(root: Path, tmp_path: Path) -> None:
-    """And the other way round."""
+def test_an_original_is_found_without_its_recorded_number(root: Path, tmp_path: Path) -> None:
+    """Search for the name without the number."""
     (root / PLACE).write_bytes(DATA)
     original(root, tmp_path / "copy", PLACE.replace("hero.png", "hero~4.png"))
     assert (tmp_path / "copy").exists()
 
 
-def test_where_nothing_lies_the_place_is_told(root: Path, tmp_path: Path) -> None:
-    """And what it should have been."""
+def test_the_error_about_a_missing_original_names_its_place(root: Path, tmp_path: Path) -> None:
+    """Search an empty archive."""
     with pytest.raises(MissingSource) as fault:
         original(root, tmp_path / "copy")
-    assert fault.value.sentence == f"inbox/acme/hero.png (sha256 {SHA[:12]}…) is not in the archive: nothing lies at {PLACE}."
+    assert fault.value.sentence == f"inbox/acme/hero.png (sha256 {SHA[:12]}…) is not in the archive: there is no file at {PLACE}."
     assert not (tmp_path / "copy").exists()
 
 
-def test_what_was_changed_is_told_and_not_copied(root: Path, tmp_path: Path) -> None:
-    """Nothing that is not the original is worked on."""
+def test_a_changed_original_is_not_copied(root: Path, tmp_path: Path) -> None:
+    """Search for an original whose bytes have changed."""
     (root / PLACE).write_bytes(b"other")
-    with pytest.raises(MissingSource, match="is another file now"):
+    with pytest.raises(MissingSource, match="is now another file"):
         original(root, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
 
 
-def test_links_and_pipes_are_as_good_as_nothing(root: Path, tmp_path: Path) -> None:
-    """Neither followed nor waited for, in the place of the file or of its folder, even where they lead to the right bytes."""
+def test_links_and_pipes_count_as_missing(root: Path, tmp_path: Path) -> None:
+    """Put links to the right bytes and a pipe in the places of the file and its folders."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/hero.png").write_bytes(DATA)
     (root / PLACE).symlink_to(tmp_path / "elsewhere/hero.png")
@@ -85,23 +85,23 @@ def test_links_and_pipes_are_as_good_as_nothing(root: Path, tmp_path: Path) -> N
         original(root, tmp_path / "copy")
 
 
-def test_a_file_that_no_lane_would_read_is_not_read_here(root: Path, tmp_path: Path) -> None:
-    """A sparse terabyte is a sentence."""
+def test_a_very_large_original_is_not_read(root: Path, tmp_path: Path) -> None:
+    """Refuse a sparse file of a terabyte."""
     with (root / PLACE).open("wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(MissingSource, match="more than 1 MiB is not read"):
         original(root, tmp_path / "copy", most=1 << 20)
 
 
-def test_a_look_is_copied_as_it_is_now(root: Path, tmp_path: Path) -> None:
-    """With the hash that it has."""
+def test_a_look_is_copied_with_its_present_hash(root: Path, tmp_path: Path) -> None:
+    """Copy a look and check the returned hash."""
     (root / "library/looks/warm.cube").write_bytes(DATA)
     assert ReplaySources(root, 1000).copy_library_file("looks/warm.cube", tmp_path / "copy") == SHA
     assert (tmp_path / "copy").read_bytes() == DATA
 
 
-def test_a_font_that_ships_is_had_where_the_library_has_none_of_its_name(root: Path, tmp_path: Path) -> None:
-    """The library's own stands before it, as when the picture was made."""
+def test_a_shipped_font_is_copied_if_the_library_has_none(root: Path, tmp_path: Path) -> None:
+    """Copy the shipped font, then the library's own font of the same name."""
     to = tmp_path / "copy"
     assert ReplaySources(root, 1000).copy_library_file("fonts/Manrope-Bold.ttf", to) == hashlib.sha256(to.read_bytes()).hexdigest()
     assert to.read_bytes() == resource_path("samples", "library", "fonts", "Manrope-Bold.ttf").read_bytes()
@@ -113,8 +113,8 @@ def test_a_font_that_ships_is_had_where_the_library_has_none_of_its_name(root: P
 @pytest.mark.parametrize(
     "name", ["looks/../../secret", "../config/goldsmith.toml", "looks/..", "looks/", "looks", "etc/passwd", "looks/a/b", "looks/a\0b"]
 )
-def test_nothing_but_things_on_the_shelves_comes_from_the_library(root: Path, tmp_path: Path, name: str) -> None:
-    """A recorded name is no way out of it."""
+def test_only_files_of_library_folders_are_copied(root: Path, tmp_path: Path, name: str) -> None:
+    """Refuse names that lead out of the library."""
     (root / "secret").write_bytes(DATA)
     with pytest.raises(MissingSource):
         ReplaySources(root, 1000).copy_library_file(name, tmp_path / "copy")

@@ -1,4 +1,4 @@
-"""Why a delivery came out differently, as far as the record tells: what was other then than it is here."""
+"""The causes of a different delivery: each difference between the recorded run and this one, as a sentence."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _ENVIRONMENT_TITLES = {
     "threads": "the number of threads",
 }
 _ENGINE_TITLES = {"name": "the model", "revision": "the model's revision", "device": "the model's device and precision"}
-# Of what a generating model puts on record of its work, what follows from the step's seed or stands in the stage's record.
+# Recorded facts of a generating model that follow from the step's seed or are in the stage's record anyway.
 _DERIVED_KEYS = frozenset({"seeds", "torch", "diffusers", "transformers", "threads", "device"})
 _MAX_VALUE_LENGTH = 160
 _NO_ENGINE: Mapping[str, JsonValue] = {}
 
 
 def stage_causes(recorded: StageRecord, environment: Mapping[str, JsonValue]) -> list[str]:
-    """Versions, processor, device and threads that are other here than they were in that stage."""
+    """Return a sentence for each version, processor, device and thread count that differs from the recorded stage."""
     if not recorded.environment or not environment:
         return []
     names = [*_ENVIRONMENT_TITLES, *sorted((recorded.environment.keys() | environment.keys()) - _ENVIRONMENT_TITLES.keys())]
@@ -37,26 +37,26 @@ def stage_causes(recorded: StageRecord, environment: Mapping[str, JsonValue]) ->
 
 
 def step_causes(recorded: StepRecord, rerun: StepResult, label: str) -> list[str]:
-    """What one step had to work with that it has no longer: looks, models and their weights, its seed, its settings."""
-    found = list(_library_causes(recorded, rerun))
+    """Return a sentence for each difference in a step: library files, models, weights, seed, settings of the generation."""
+    causes = list(_library_causes(recorded, rerun))
     for before, after in zip_longest(_engine_records(recorded.engine), _engine_records(rerun.engine), fillvalue=_NO_ENGINE):
-        found += _engine_causes(before, after)
+        causes += _engine_causes(before, after)
     if recorded.seed != rerun.seed:
-        found.append(_difference_sentence("the seed", recorded.seed, rerun.seed))
+        causes.append(_difference_sentence("the seed", recorded.seed, rerun.seed))
     old, new = _generation_settings(recorded.findings, recorded.engine or {}), _generation_settings(rerun.findings, rerun.engine or {})
-    found += [
+    causes += [
         _difference_sentence(name, old.get(name), new.get(name))
         for name in [*old, *(new.keys() - old.keys())]
         if old.get(name) != new.get(name)
     ]
-    return [f"{label}: {sentence}" for sentence in found]
+    return [f"{label}: {sentence}" for sentence in causes]
 
 
 def _generation_settings(findings: Mapping[str, JsonValue], engine: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """How a generating model was run (precision, offload, rung, batch, scheduler …), as it has put it on record itself."""
+    """Return how a generating model ran (precision, offload, rung, batch, scheduler …), as the model recorded it."""
     fills = engine.get("fills")
-    told = [findings.get("made"), *(fills if isinstance(fills, list) else ())]
-    parts = [part for part in told if isinstance(part, dict)]
+    records = [findings.get("made"), *(fills if isinstance(fills, list) else ())]
+    parts = [part for part in records if isinstance(part, dict)]
     return {name: value for part in reversed(parts) for name, value in part.items() if name not in _DERIVED_KEYS}
 
 
@@ -67,12 +67,12 @@ def _library_causes(recorded: StepRecord, rerun: StepResult) -> Iterator[str]:
         found = str(here.get(name, ""))
         if found != sha256:
             where = f"library/{name}" if "/" in name else name
-            told = f"now {found[:12]}…" if found else "now not used"
-            yield f"{display_name(where)} was changed (sha256 recorded {display_name(sha256)[:12]}…, {told})"
+            current = f"now {found[:12]}…" if found else "now not used"
+            yield f"{display_name(where)} was changed (sha256 recorded {display_name(sha256)[:12]}…, {current})"
 
 
 def _engine_records(engine: Mapping[str, JsonValue] | None) -> list[Mapping[str, JsonValue]]:
-    """All engines of a step, its first one first."""
+    """Return the records of all engines of a step, the main one first."""
     also = (engine or _NO_ENGINE).get("also")
     return [engine or _NO_ENGINE, *(each for each in (also if isinstance(also, list) else ()) if isinstance(each, dict))]
 
@@ -89,7 +89,7 @@ def _engine_causes(recorded: Mapping[str, JsonValue], rerun: Mapping[str, JsonVa
 
 
 def _weight_hashes(engine: Mapping[str, JsonValue]) -> dict[str, str]:
-    """The engine's weights by file; a manifest that somebody edited may hold anything there."""
+    """Return the hashes of the engine's weights by file. An edited manifest may hold anything here."""
     weights = engine.get("weights")
     pairs = [pair for pair in weights if isinstance(pair, list) and len(pair) == 2] if isinstance(weights, list) else []
     return {str(file): str(sha256) for file, sha256 in pairs}

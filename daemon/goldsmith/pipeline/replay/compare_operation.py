@@ -1,4 +1,4 @@
-"""How far two files of one picture are apart. A step like any other, so that strangers' files are decoded in a lane and nowhere else."""
+"""The difference between two files of one picture. It is measured by a step, so that only workers decode untrusted files."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from goldsmith.picture.formats.table import picture_suffixes
 from goldsmith.picture.picture import Picture, quantise
 
 CATALOGUE_ENTRY_POINT = "goldsmith.pipeline.replay.compare_operation:catalogue"
-# What the delivered file is called among the inputs of a comparison: a layer of that name.
-RECORDED_LAYER = "then"
+# The name of the delivered file among the inputs of a comparison: it is a layer.
+RECORDED_LAYER = "recorded"
 COMPARISON_KEYS = ("incomparable", "identical", "same_profile", "mean", "max", "changed_share", "depth")
 _BAND_ROWS = 64
 
 
 class Compare(PictureOperation):
-    """Put on record how far the picture is from the layer ``then``; nothing is changed."""
+    """Record the difference between the picture and the layer ``recorded``. The picture does not change."""
 
     max_pixels: Annotated[int, Field(ge=1)]
-    """The largest picture that is read, as for every other file."""
+    """The largest picture that is read, in pixels."""
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
-        """The very picture; findings: ``unlike`` (why they cannot be laid on one another) or ``same``, mean, worst, share, depth."""
+        """Return the same picture. Findings: those of ``measure_difference``."""
         from goldsmith.picture.codec import decode
 
         path = context.library.file("layers", RECORDED_LAYER, picture_suffixes())
@@ -37,33 +37,34 @@ class Compare(PictureOperation):
 
 
 def catalogue() -> Mapping[str, type[Operation]]:
-    """The operations, and the comparison, which no brief can name."""
+    """Return the operations with the comparison, which no brief can name."""
     return {**ops.catalogue(), "compare": Compare}
 
 
 def measure_difference(recorded: Picture, remade: Picture) -> dict[str, RecordValue]:
-    """How far ``now`` is from ``then``, in codes at the depth of ``then``, alpha taken for one more channel.
+    """Return the difference between two pictures in codes at the depth of ``recorded``. Alpha counts as a channel.
 
-    mean and worst: over every code of every pixel; share: the part of the pixels in which any code differs, 0..1.
+    ``mean`` and ``max`` are over every code of every pixel; ``changed_share`` is the share of pixels in which a code differs, 0..1;
+    ``identical`` is True if codes and profiles agree. If the pictures cannot be compared, the only finding is ``incomparable``, the reason.
     """
     reason = _incomparable_reason(recorded, remade)
     if reason:
         return {"incomparable": reason}
-    worst, total, pixels = 0, 0, 0
+    highest, total, changed = 0, 0, 0
     for top in range(0, recorded.height, _BAND_ROWS):
-        off = _code_difference(recorded, remade, slice(top, top + _BAND_ROWS))
-        worst = max(worst, int(off.max()))
-        total += int(off.sum())
-        pixels += int(np.count_nonzero(off.any(axis=2)))
+        difference = _code_difference(recorded, remade, slice(top, top + _BAND_ROWS))
+        highest = max(highest, int(difference.max()))
+        total += int(difference.sum())
+        changed += int(np.count_nonzero(difference.any(axis=2)))
     count = recorded.height * recorded.width
     channels = recorded.channels + (recorded.alpha is not None)
-    profile = recorded.icc == remade.icc
+    same_profile = recorded.icc == remade.icc
     return {
-        "identical": worst == 0 and profile,
-        "same_profile": profile,
+        "identical": highest == 0 and same_profile,
+        "same_profile": same_profile,
         "mean": total / (count * channels),
-        "max": worst,
-        "changed_share": pixels / count,
+        "max": highest,
+        "changed_share": changed / count,
         "depth": recorded.depth,
     }
 
@@ -79,12 +80,12 @@ def _incomparable_reason(recorded: Picture, remade: Picture) -> str:
 
 
 def _code_difference(recorded: Picture, remade: Picture, rows: slice) -> NDArray[np.int32]:
-    """|then - now| in codes over a band of rows, (rows, w, channels and alpha)."""
-    off: NDArray[np.int32] = np.abs(_to_codes(recorded.pixels[rows], recorded) - _to_codes(remade.pixels[rows], recorded))
+    """Return |recorded - remade| in codes over a band of rows, (rows, width, channels and alpha)."""
+    difference: NDArray[np.int32] = np.abs(_to_codes(recorded.pixels[rows], recorded) - _to_codes(remade.pixels[rows], recorded))
     if recorded.alpha is None or remade.alpha is None:
-        return off
+        return difference
     alpha = np.abs(_to_codes(recorded.alpha[rows, :, None], recorded) - _to_codes(remade.alpha[rows, :, None], recorded))
-    return np.concatenate((off, alpha), axis=2)
+    return np.concatenate((difference, alpha), axis=2)
 
 
 def _to_codes(values: NDArray[np.float32], picture: Picture) -> NDArray[np.int32]:

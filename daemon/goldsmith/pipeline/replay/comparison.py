@@ -1,4 +1,4 @@
-"""Lays what was delivered beside what was made now."""
+"""Compares the recorded deliverables with those that a replay makes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from goldsmith.pipeline.replay.foreground_runner import ForegroundRunner
 from goldsmith.pipeline.replay.manifest_reader import DeliverableRecord
 from goldsmith.pipeline.replay.report import ComparedDeliverable
 
-_MISSING_DELIVERABLE: dict[str, JsonValue] = {"incomparable": "what was delivered is no longer there to be compared with"}
+_MISSING_DELIVERABLE: dict[str, JsonValue] = {"incomparable": "the delivered file is no longer there to compare with"}
 
 
 class DeliveryComparison:
-    """The folder of a manifest, and the deliverables that lie there."""
+    """Compares deliverables in the folder of a manifest with new ones."""
 
     def __init__(self, folder: Path, runner: ForegroundRunner, limits: ResourceLimits, work_folder: Path) -> None:
         self._folder = folder
@@ -31,24 +31,26 @@ class DeliveryComparison:
         self._comparison_count = 0
 
     def compare(self, recorded: DeliverableRecord, remade: Path | None) -> ComparedDeliverable:
-        """The verdict on one deliverable: its hash on record against the file made ``now``; how far off, where both are there."""
-        delivered, lies = self._find_delivered(recorded)
+        """Return the verdict on one deliverable: its recorded hash against the new file, and the difference if both files exist."""
+        delivered, location_note = self._find_delivered(recorded)
         if remade is None:
-            return ComparedDeliverable(recorded.file, "differs", recorded.sha256, "", {"incomparable": "it is not made any more"}, lies)
+            return ComparedDeliverable(
+                recorded.file, "differs", recorded.sha256, "", {"incomparable": "the replay does not make it"}, location_note
+            )
         sha256 = hashlib.sha256(remade.read_bytes()).hexdigest()
         if sha256 == recorded.sha256:
-            return ComparedDeliverable(recorded.file, "identical", recorded.sha256, sha256, {}, lies)
-        apart = (
+            return ComparedDeliverable(recorded.file, "identical", recorded.sha256, sha256, {}, location_note)
+        difference = (
             _MISSING_DELIVERABLE
             if delivered is None
             else self._measure_difference(os.path.splitext(recorded.file)[1], delivered, remade.read_bytes())
         )
         return ComparedDeliverable(
-            recorded.file, "same pixels" if apart.get("identical") else "differs", recorded.sha256, sha256, apart, lies
+            recorded.file, "same pixels" if difference.get("identical") else "differs", recorded.sha256, sha256, difference, location_note
         )
 
     def _find_delivered(self, recorded: DeliverableRecord) -> tuple[bytes | None, str]:
-        """What was delivered, where it still lies there under any name; and a sentence where it is not in its place."""
+        """Return the delivered bytes if they are still there under any name, and a sentence if they are not under their own."""
         path, file = self._folder / recorded.file, display_name(recorded.file)
         data = self._read_if_delivered(path, recorded)
         if data is not None:
@@ -60,13 +62,13 @@ class DeliveryComparison:
         for other in others:
             data = self._read_if_delivered(other, recorded)
             if data is not None:
-                return data, f"{file} is called {display_name(other.name)} now."
+                return data, f"{file} is now called {display_name(other.name)}."
         if os.path.lexists(path):
-            return None, f"The {file} that lies there now is not what was delivered: somebody changed it since."
-        return None, f"{file} no longer lies beside its manifest."
+            return None, f"{file} has been changed since it was delivered."
+        return None, f"{file} is no longer beside its manifest."
 
     def _read_if_delivered(self, path: Path, recorded: DeliverableRecord) -> bytes | None:
-        """The bytes of an ordinary file if they are those that were delivered."""
+        """Return the bytes of an ordinary file if they are the delivered ones, or else None."""
         try:
             if os.lstat(path).st_size != recorded.size_bytes or recorded.size_bytes > self._limits.max_memory_bytes // 2:
                 return None
@@ -77,7 +79,7 @@ class DeliveryComparison:
         return data if hashlib.sha256(data).hexdigest() == recorded.sha256 else None
 
     def _measure_difference(self, suffix: str, delivered: bytes, remade: bytes) -> dict[str, JsonValue]:
-        """How far the two are apart, found out in a lane."""
+        """Return the difference between two files, measured in a worker."""
         self._comparison_count += 1
         folder = self._work_folder / f"compared-{self._comparison_count}"
         folder.mkdir()
@@ -100,7 +102,7 @@ class DeliveryComparison:
             found = self._runner.run(job, "compare").steps[0].findings
             return {name: value for name, value in found.items() if name in COMPARISON_KEYS}
         except InputError as problem:
-            return {"incomparable": f"the two cannot be laid side by side: {problem.sentence}"}
+            return {"incomparable": f"the two files cannot be compared: {problem.sentence}"}
 
     def _write_input(self, folder: Path, role: Literal["picture", "layer"], name: str, data: bytes) -> JobInput:
         (folder / name).write_bytes(data)

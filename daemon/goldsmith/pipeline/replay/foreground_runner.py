@@ -1,4 +1,4 @@
-"""Hands jobs to lanes and waits for what comes of them, one after the other."""
+"""Runs jobs in workers one after the other and waits for each outcome."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from goldsmith.errors import HostError, InputError
 from goldsmith.jobs.job import Job, JobProgress, Outcome
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 
-# (stage, 0..1, what is being done)
+# (stage, fraction 0..1, current activity)
 OnStageProgress = Callable[[str, float, str], None]
 _HOST_FAULT_KINDS = frozenset({"machine", "device"})
 
 
 class ForegroundRunner:
-    """Jobs through the lanes of a house, in the foreground."""
+    """Runs jobs in workers while the caller waits."""
 
     def __init__(self, workers: WorkerPools, on_progress: OnStageProgress) -> None:
         self._workers = workers
         self._on_progress = on_progress
 
     def run(self, job: Job, title: str) -> Outcome:
-        """What came of the job. Raises InputError where it fails, HostError where disk or device do."""
+        """Return the job's outcome. Raises InputError if the job fails, and HostError if a disk or device fails."""
         self._on_progress(title, 0.0, "")
         self._workers.submit(job)
         while True:
@@ -36,7 +36,7 @@ class ForegroundRunner:
                     self._on_progress(title, min(share, 0.99), event.note or event.op)
             paused = self._workers.pause_reason(job.queue)
             if paused:
-                raise HostError(paused, "Run the replay again when that is mended.")
+                raise HostError(paused, "Run the replay again once that is repaired.")
             wait = self._workers.seconds_until_due(monotonic())
             select.select(self._workers.readable_fds(), [], [], 1.0 if wait is None else min(wait, 1.0))
 
@@ -47,4 +47,4 @@ def _raise_on_fault(outcome: Outcome, stage: str) -> Outcome:
         return outcome
     if fault.kind in _HOST_FAULT_KINDS:
         raise HostError(fault.sentence, fault.remedy)
-    raise InputError(f"It cannot be done again. {stage} says: {fault.sentence}", fault.remedy)
+    raise InputError(f"The delivery cannot be repeated. Stage {stage}: {fault.sentence}", fault.remedy)

@@ -1,7 +1,7 @@
-"""A manifest, read to be run again. Whoever may write to the share may have edited it: nothing in it is taken on trust.
+"""Reads the manifest of a delivery for a replay. It is not trusted, because anybody who may write to the share can edit it.
 
-It names files by paths that stay inside the archive and the library, operations that a brief could name, and models of models.toml;
-everything is checked before anything runs.
+Before a job runs, everything is checked: paths must stay inside the root, archive and library, a brief must be able to name every
+operation, and models.toml must define every model.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def _check_path(path: str) -> str:
 
 def _check_archive_path(path: str) -> str:
     if not _check_path(path).startswith(f"{ARCHIVE_FOLDER}/"):
-        raise ValueError("is not a place in archive/")
+        raise ValueError("is not a path in archive/")
     return path
 
 
 def _check_stage_path(path: str) -> str:
     top, _, rest = _check_path(path).partition("/")
     if not rest or top.startswith(".") or top in (ARCHIVE_FOLDER, "library"):
-        raise ValueError("is not a file in a folder of the line")
+        raise ValueError("is not a file in a folder of the pipeline")
     return path
 
 
@@ -76,7 +76,7 @@ class _Data(BaseModel):
 
 
 class InputRecord(_Data):
-    """One file that a stage was given."""
+    """One input file of a stage."""
 
     role: Literal["picture", "mask", "keep", "look", "layer", "ref", "brief", "prompt"]
     name: str
@@ -85,7 +85,7 @@ class InputRecord(_Data):
 
 
 class OutputRecord(_Data):
-    """One file that a stage left: what followed the stem in its name, and its hash."""
+    """One output file of a stage: the part of its name after the stem, and its hash."""
 
     role: OutputRole
     tail: Annotated[str, AfterValidator(_check_name)]
@@ -93,7 +93,7 @@ class OutputRecord(_Data):
 
 
 class StepRecord(_Data):
-    """One step as it was run."""
+    """One step that has run."""
 
     op: Annotated[str, Field(max_length=64)]
     settings: dict[str, JsonValue]
@@ -104,17 +104,17 @@ class StepRecord(_Data):
 
     @property
     def references(self) -> dict[str, str]:
-        """What it took from the library or from beside the picture, by name, with the hashes."""
+        """The hashes of the files that the step used from the library or from beside the picture, by name."""
         found = self.findings.get("references")
         return {name: str(sha256) for name, sha256 in found.items()} if isinstance(found, dict) else {}
 
 
 class StageRecord(_Data):
-    """One stage as it was run."""
+    """One stage that has run."""
 
     stage: StageName
     queue: Annotated[str, Field(max_length=64)]
-    """"" where the file was passed on and no lane had to look at it."""
+    """"" if the file was passed on and no worker had to open it."""
     stem: FileName
     seed: Seed
     prompt: str
@@ -129,19 +129,19 @@ class StageRecord(_Data):
 
     @property
     def worker_inputs(self) -> tuple[InputRecord, ...]:
-        """What the lane was given, what the asset goes by first; briefs and prompts beside a picture are the daemon's own reading."""
+        """The worker's inputs, the asset first. The daemon itself reads briefs and prompts beside a picture."""
         return (self.inputs[0], *(each for each in self.inputs[1:] if each.role not in ("brief", "prompt")))
 
     @model_validator(mode="after")
     def _check_unique_paths(self) -> Self:
         paths = [each.path for each in self.worker_inputs]
         if len(set(paths)) < len(paths):
-            raise ValueError("names one file twice among its inputs")
+            raise ValueError("has the same input file twice")
         return self
 
     @property
     def step_specs(self) -> tuple[StepSpec, ...]:
-        """The steps as a lane is told of them."""
+        """The steps in the form of a job."""
         return tuple(StepSpec(op=step.op, settings=step.settings) for step in self.steps)
 
 
@@ -154,7 +154,7 @@ class DeliverableRecord(_Data):
 
 
 class Manifest(_Data):
-    """What is needed of a manifest to do the delivery again."""
+    """The part of a manifest that a replay needs."""
 
     goldsmith: Annotated[str, Field(max_length=100)]
     deliverables: Annotated[tuple[DeliverableRecord, ...], Field(min_length=1, max_length=_MAX_FILES)]
@@ -163,37 +163,37 @@ class Manifest(_Data):
 
 @dataclass(frozen=True, slots=True)
 class ValidatedManifest:
-    """A manifest whose steps have been checked as a brief's are."""
+    """A manifest whose steps have been validated like those of a brief."""
 
     deliverables: tuple[DeliverableRecord, ...]
     stages: tuple[StageRecord, ...]
-    # Of each stage.
+    # The steps of each stage.
     steps: tuple[tuple[Step, ...], ...]
 
 
 def read_manifest(path: Path, catalogue: OperationCatalogue) -> ValidatedManifest:
-    """The delivery that the manifest at ``path`` tells of. Raises InputError with what is wrong with it."""
+    """Return the delivery in the manifest at ``path``. Raises InputError with its problems."""
     name = display_name(path.name)
     content = _read_json(path, name)
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
         raise InputError(_problems_text(name, _error_messages(error)), _REMEDY) from error
-    faults: list[BriefProblem] = []
+    problems: list[BriefProblem] = []
     steps = tuple(
-        _check_steps(stage, catalogue, f"stages.{number}.{stage.stage}", faults) for number, stage in enumerate(manifest.stages, 1)
+        _check_steps(stage, catalogue, f"stages.{number}.{stage.stage}", problems) for number, stage in enumerate(manifest.stages, 1)
     )
-    if faults:
-        raise InputError(_problems_text(name, [str(fault) for fault in faults]), _REMEDY)
+    if problems:
+        raise InputError(_problems_text(name, [str(problem) for problem in problems]), _REMEDY)
     return ValidatedManifest(manifest.deliverables, manifest.stages, steps)
 
 
 def _check_steps(stage: StageRecord, catalogue: OperationCatalogue, location: str, problems: list[BriefProblem]) -> tuple[Step, ...]:
-    """The steps as a brief's are read; what no brief may say is added to the faults."""
+    """Return the steps, read like those of a brief. What a brief may not contain is added to the problems."""
     return StepReader(catalogue, problems).read_steps(location, [{**spec.settings, "op": spec.op} for spec in stage.step_specs], None)
 
 
-_REMEDY = "Only a manifest as this version of Goldsmith writes it can be run again: take the untouched one."
+_REMEDY = "Only an unchanged manifest of this version of Goldsmith can be run again."
 
 
 def _read_json(path: Path, name: str) -> Mapping[str, Any]:
@@ -205,22 +205,22 @@ def _read_json(path: Path, name: str) -> Mapping[str, Any]:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{name} is not a manifest: it is no JSON.", f"Name the one that was delivered, it ends in {MANIFEST_SUFFIX}."
+            f"{name} is not a manifest: it is not JSON.", f"Name the delivered manifest; its name ends in {MANIFEST_SUFFIX}."
         ) from error
     if not isinstance(content, dict):
-        raise InputError(f"{name} is not a manifest.", f"Name the one that was delivered, it ends in {MANIFEST_SUFFIX}.")
+        raise InputError(f"{name} is not a manifest.", f"Name the delivered manifest; its name ends in {MANIFEST_SUFFIX}.")
     return content
 
 
 def _error_messages(error: ValidationError) -> list[str]:
-    """Each fault once: a list is called too short when what stands in it is wrong, and that is told already."""
+    """Return each error once: pydantic also calls a list too short if its items are invalid."""
     found = error.errors(include_url=False)
     inner = {each["loc"][:depth] for each in found for depth in range(len(each["loc"]))}
     return [_error_message(each) for each in found if each["type"] != "too_short" or each["loc"] not in inner]
 
 
 def _error_message(error: Any) -> str:
-    """A pydantic error as place and words; the lists of a manifest are counted from 1."""
+    """Return a pydantic error as a sentence with its location. Lists are counted from 1."""
     place = ".".join(str(part + 1) if isinstance(part, int) else display_name(str(part)) for part in error["loc"])
     if error["type"] == "missing":
         return f"{place} is missing."

@@ -1,6 +1,6 @@
-"""Runs a delivery again, stage by stage, in a folder of its own: what a stage made is what the next one works on.
+"""Runs a delivery again, stage by stage, in a separate folder. Each stage works on the results of the one before.
 
-Neither the stages' folders nor the journal are written to. Everything that is decoded is decoded in a lane.
+The stages' folders and the journal are not changed. Only workers decode files.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from goldsmith.pipeline.workers.worker_pools import WorkerPools
 
 
 class Replay:
-    """One manifest run again.
+    """The replay of one manifest.
 
-    ``beside``: the folder it lies in, with the deliverables. ``lanes`` take their operations from ``compare.CATALOGUE``. ``room`` is an
-    empty folder, where everything is made.
+    ``delivery_folder`` holds the manifest and the deliverables. ``workers`` have the operations of
+    ``compare_operation.CATALOGUE_ENTRY_POINT``. ``work_folder`` is an empty folder for all new files.
     """
 
     def __init__(
@@ -46,21 +46,24 @@ class Replay:
         self._runner = ForegroundRunner(workers, on_progress)
         self._comparison = DeliveryComparison(delivery_folder, self._runner, job_limits.base, work_folder)
         self._sources = ReplaySources(root, job_limits.base.max_memory_bytes // 2)
-        # By the hash on record, the file that stands for it here: an original, or what this run made in its place.
+        # For each recorded hash the file that replaces it here: an original, or what this run made instead.
         self._files_by_hash: dict[str, Path] = {}
 
     def run(self) -> ReplayReport:
-        """Everything again. Raises Missing with all that is not to be had, InputError where a stage fails now, HostError."""
+        """Run every stage and compare the deliverables.
+
+        Raises MissingSource with every missing file, InputError if a stage fails, and HostError if a disk or device fails.
+        """
         self._collect_sources()
         reruns = [self._run_stage(number, stage) for number, stage in enumerate(self._manifest.stages, 1)]
         delivered = {output.sha256 for output in reruns[-1].recorded.outputs}
         made = {sha256: path for sha256, path in self._files_by_hash.items() if sha256 in delivered}
         return build_report(reruns, [self._comparison.compare(each, made.get(each.sha256)) for each in self._manifest.deliverables])
 
-    # ------------------------------------------------------------------ what it was made of
+    # ------------------------------------------------------------------ sources
 
     def _collect_sources(self) -> None:
-        """Every original from the archive, and every file of the library; all that is missing is said at once."""
+        """Copy every original from the archive and every library file. Raises MissingSource with all that are missing."""
         places = self._archived_paths()
         made: set[str] = set()
         missing: dict[str, None] = {}
@@ -73,7 +76,7 @@ class Replay:
                 self._collect(missing, lambda name=name, number=number: self._copy_library_file(name, number))  # type: ignore[misc]
             made |= {output.sha256 for output in stage.outputs}
         if missing:
-            raise MissingSource("\n".join(missing), "Put it back where it was, and nothing else in its place.")
+            raise MissingSource("\n".join(missing), "Put the original file back in its place.")
 
     def _collect(self, missing: dict[str, None], copy: Callable[[], None]) -> None:
         try:
@@ -88,7 +91,7 @@ class Replay:
         self._sources.copy_library_file(name, self._stage_folder(number) / "library" / name)
 
     def _archived_paths(self) -> dict[str, list[str]]:
-        """Where the record says that files were put, by their hashes."""
+        """Return the recorded archive paths of files by their hashes."""
         found: dict[str, list[str]] = {}
         for stage in self._manifest.stages:
             for given in stage.inputs:
@@ -129,13 +132,13 @@ class Replay:
         return StageRerun(recorded, outcome, tuple(made))
 
     def _step_specs(self, number: int) -> tuple[StepSpec, ...]:
-        """The steps as recorded; a step for which the house would choose another model today asks for its own by name."""
+        """Return the recorded steps. A step that would get another model today names the recorded one."""
         stage, steps = self._manifest.stages[number - 1], self._manifest.steps[number - 1]
         pairs = zip(stage.step_specs, stage.steps, steps, strict=True)
         return tuple(_with_model(spec, self._recorded_model(then, step)) for spec, then, step in pairs)
 
     def _recorded_model(self, recorded: StepRecord, step: Step) -> str:
-        """The model that did the work, where it is not the one that the settings lead to now; else ""."""
+        """Return the recorded model if the settings would choose another one now; otherwise ""."""
         need, name = next(iter(step.operation.needs().engines), None), (recorded.engine or {}).get("name")
         if need is None or "model" not in recorded.settings or not isinstance(name, str):
             return ""
@@ -145,24 +148,24 @@ class Replay:
             return name
 
     def _place_input(self, folder: Path, record: InputRecord) -> JobInput:
-        """The file in its old place, in a folder of this stage's own."""
+        """Put an input at its old path in this stage's folder."""
         source, path = self._files_by_hash.get(record.sha256), folder / record.path
         if source is None:
-            raise InputError(f"{display_name(record.path)} was made by the stage before, and is not made by it any more.")
+            raise InputError(f"{display_name(record.path)} was made by the previous stage, which does not make it in this replay.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, path)  # no link: two inputs may be one file by their bytes, and a link changes the other's times
+            shutil.copyfile(source, path)  # no link: two inputs may have the same bytes, and a link would change the other's times
         except OSError as error:
             if error.errno in MACHINE_ERRNOS:
                 raise
-            raise InputError(f"{display_name(record.path)} cannot lie beside what else the record names: {error.strerror}.") from error
-        # No hash: what was made anew is not what was once put down. What comes from the archive has been compared.
+            raise InputError(f"{display_name(record.path)} cannot be placed beside the other recorded files: {error.strerror}.") from error
+        # No hash: a remade file need not be the recorded one, and a file from the archive has been compared.
         return JobInput(role=record.role, name=record.name, path=record.path, sig=FileSignature.from_stat(os.lstat(path)))
 
-    # ------------------------------------------------------------------ what is kept
+    # ------------------------------------------------------------------ saved outputs
 
     def save_outputs(self, replay_report: ReplayReport, folder: Path) -> None:
-        """Copy what was made now into a folder, under the names of the deliverables."""
+        """Copy the remade deliverables into a folder, under their recorded names."""
         for deliverable in replay_report.deliverables:
             made = self._files_by_hash.get(deliverable.recorded_sha256)
             if deliverable.remade_sha256 and made is not None:
@@ -174,7 +177,7 @@ def _with_model(spec: StepSpec, name: str) -> StepSpec:
 
 
 def _stage_outputs(job: Job, outcome: Outcome) -> dict[OutputRecord, Path]:
-    """What a stage left, in the words of the record; the picture itself where no byte of it was changed."""
+    """Return a stage's outputs as records with their files. If no byte was changed, the output is the picture itself."""
     made: dict[OutputRecord, Path] = {}
     if outcome.is_unchanged:
         picture = job.asset
@@ -187,6 +190,6 @@ def _stage_outputs(job: Job, outcome: Outcome) -> dict[OutputRecord, Path]:
 
 
 def _matching_output(recorded: OutputRecord, outputs: Mapping[OutputRecord, Path]) -> OutputRecord | None:
-    """What stands for a recorded output now: what is called alike, and for the picture that goes on the picture that goes on."""
+    """Return the new output that corresponds to a recorded one: the picture that moves on, or the file of the same name."""
     alike = [each for each in outputs if each.role == recorded.role and (each.role == "picture" or each.tail == recorded.tail)]
     return alike[0] if alike else None

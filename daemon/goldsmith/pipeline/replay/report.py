@@ -1,4 +1,4 @@
-"""What came of a replay, as data: each deliverable's verdict, where the ways part, and why."""
+"""The result of a replay, as data: a verdict on each deliverable, the first difference, and its causes."""
 
 from __future__ import annotations
 
@@ -12,94 +12,102 @@ from goldsmith.jobs.job import Outcome
 from goldsmith.pipeline.replay import causes
 from goldsmith.pipeline.replay.manifest_reader import OutputRecord, StageRecord
 
-# identical: the same bytes; same pixels: another wrapping of the same picture (metadata, the encoder's version).
+# identical: the same bytes; same pixels: another encoding of the same picture (metadata, the encoder's version).
 ReplayVerdict = Literal["identical", "same pixels", "differs"]
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedDeliverable:
-    """One deliverable, then and now."""
+    """One deliverable as it was recorded and as it was remade."""
 
     file: str
     verdict: ReplayVerdict
     recorded_sha256: str
-    # "" where it was not made again.
+    # "" if the replay does not make it.
     remade_sha256: str
-    # How far off: ``mean``, ``worst_result`` (codes at ``depth`` bits), ``share`` of pixels (0..1); or ``unlike``, why that cannot be told.
+    # ``mean`` and ``max`` (codes at ``depth`` bits), ``changed_share`` of pixels (0..1); or ``incomparable``, the reason.
     difference: dict[str, JsonValue] = field(default_factory=dict)
-    # A sentence, where what lies there now is not what was delivered.
+    # A sentence if the delivered file was changed, renamed or removed.
     location_note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class FirstDifference:
-    """The first place where the replay left the recorded way."""
+    """The first place at which the replay differs from the record."""
 
     stage: str
-    # 1-based; 0 where every step left the same, and only what the stage wrote of it is other.
+    # Counted from 1; 0 if every step made the same picture and only the stage's files differ.
     step: int
     op: str = ""
 
     @property
     def label(self) -> str:
-        return f"{self.stage}.{self.step} ({self.op})" if self.step else f"what {self.stage} wrote"
+        """The place for a message: ``grade.1 (grade)``."""
+        return f"{self.stage}.{self.step} ({self.op})" if self.step else f"the files of {self.stage}"
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayReport:
-    """All of it."""
+    """The complete result of a replay."""
 
     deliverables: tuple[ComparedDeliverable, ...]
     first_difference: FirstDifference | None
-    # What was other in that place, as far as the record tells.
+    # The recorded conditions that differ in that place.
     causes: tuple[str, ...]
-    # What else was other than it is here, and made no difference of its own.
+    # The recorded conditions that differ elsewhere.
     other_changes: tuple[str, ...]
 
     @property
     def is_same(self) -> bool:
-        """True where every deliverable has the pixels that it had."""
+        """Whether every deliverable has its recorded pixels."""
         return all(deliverable.verdict != "differs" for deliverable in self.deliverables)
 
 
 @dataclass(frozen=True, slots=True)
 class StageRerun:
-    """One stage, as it was recorded and as it was run now."""
+    """One stage as it was recorded and as it ran now."""
 
     recorded: StageRecord
     outcome: Outcome
-    # What it left now.
+    # The new outputs.
     outputs: tuple[OutputRecord, ...]
 
     def first_changed_step(self) -> FirstDifference | None:
-        """The first step whose picture is another one."""
+        """Return the first step whose picture differs, or None."""
         pairs = enumerate(zip(self.recorded.steps, self.outcome.steps, strict=False), 1)
-        found = next((number for number, (then, now) in pairs if then.picture_hash and then.picture_hash != now.picture_hash), 0)
+        found = next(
+            (number for number, (recorded, rerun) in pairs if recorded.picture_hash and recorded.picture_hash != rerun.picture_hash), 0
+        )
         return FirstDifference(self.recorded.stage, found, self.recorded.steps[found - 1].op) if found else None
 
     def changed_outputs(self) -> FirstDifference | None:
-        """Where the steps left the same and the files are other ones all the same."""
+        """Return the stage as the difference if its files differ although its steps agree, or None."""
         return FirstDifference(self.recorded.stage, 0) if self.recorded.outputs != self.outputs else None
 
     def causes(self, step: int) -> list[str]:
-        """What was other in a step (0: none in particular) and in the stage as a whole."""
+        """Return what differs in a step (0: in no step) and in the stage as a whole."""
         return [*(self.step_causes(step) if step else ()), *causes.stage_causes(self.recorded, self.outcome.environment)]
 
     def step_causes(self, step: int) -> list[str]:
-        then, now = self.recorded.steps[step - 1], self.outcome.steps[step - 1]
-        return causes.step_causes(then, now, f"{self.recorded.stage}.{step} ({then.op})")
+        """Return what differs in a step, counted from 1."""
+        recorded = self.recorded.steps[step - 1]
+        return causes.step_causes(recorded, self.outcome.steps[step - 1], f"{self.recorded.stage}.{step} ({recorded.op})")
 
     def all_causes(self) -> list[str]:
+        """Return what differs in all steps and in the stage as a whole."""
         steps = range(1, min(len(self.recorded.steps), len(self.outcome.steps)) + 1)
         return [*(reason for step in steps for reason in self.step_causes(step)), *self.causes(0)]
 
 
 def build_report(reruns: Sequence[StageRerun], deliverables: Sequence[ComparedDeliverable]) -> ReplayReport:
-    """Where the ways part: at the first picture that is another one; else, where files are, at the first that was written otherwise."""
-    parted = next(((rerun, parting) for rerun in reruns if (parting := rerun.first_changed_step())), None)
-    if parted is None and any(deliverable.verdict != "identical" for deliverable in deliverables):
-        parted = next(((rerun, parting) for rerun in reruns if (parting := rerun.changed_outputs())), None)
-    why = parted[0].causes(parted[1].step) if parted else []
-    every = dict.fromkeys(reason for rerun in reruns for reason in rerun.all_causes())
-    other = [reason for reason in every if reason not in why]
-    return ReplayReport(tuple(deliverables), parted[1] if parted else None, tuple(why), tuple(other))
+    """Return the report. The first difference is at the first step whose picture differs.
+
+    If none does but a deliverable is not identical, it is at the first stage whose files differ.
+    """
+    found = next(((rerun, difference) for rerun in reruns if (difference := rerun.first_changed_step())), None)
+    if found is None and any(deliverable.verdict != "identical" for deliverable in deliverables):
+        found = next(((rerun, difference) for rerun in reruns if (difference := rerun.changed_outputs())), None)
+    reasons = found[0].causes(found[1].step) if found else []
+    all_reasons = dict.fromkeys(reason for rerun in reruns for reason in rerun.all_causes())
+    other = [reason for reason in all_reasons if reason not in reasons]
+    return ReplayReport(tuple(deliverables), found[1] if found else None, tuple(reasons), tuple(other))

@@ -1,4 +1,4 @@
-"""Finds what a delivery was made of: originals in the archive by their hashes, and what it took from the library."""
+"""Finds the sources of a delivery: originals in the archive by their hashes, and files of the library."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from goldsmith.library.library import LIBRARY_FOLDERS, shipped_file
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
 
 _BLOCK_BYTES = 1 << 20
-# Nothing is there, or a link or a pipe, which is as good as nothing: the daemon puts neither into the archive.
+# The file is missing, or it is a link or a pipe: the daemon never puts those into the archive.
 _MISSING_ERRNOS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR})
 
 
 class MissingSource(InputError):
-    """Something that a delivery was made of is not to be had."""
+    """A source of a delivery is missing."""
 
 
 class ReplaySources:
-    """Reads the archive and the library of one root, and copies from there. Links are not followed, whoever laid them."""
+    """Copies files from the archive and the library of one root. Links are never followed."""
 
     def __init__(self, root: Path, max_bytes: int) -> None:
         self._root = root
-        # Bytes of the largest file that is taken, as for a lane.
+        # Bytes of the largest file that is copied, as in a worker.
         self._max_bytes = max_bytes
         self._fs = Filesystem()
 
     def copy_original(self, path: str, sha256: str, archived_paths: Sequence[str], target: Path) -> None:
-        """Copy the file that once lay at ``path`` to ``to``. ``places``: where the record says it was put.
+        """Copy the original that was once at ``path`` to ``target``. ``archived_paths`` are its recorded places.
 
-        What is at another number or under another day is found as well, by its hash. Raises Missing with where was looked.
+        It is found by its hash under another number or another day, too. Raises MissingSource with the searched places.
         """
         looked: list[str] = []
         for place in self._candidate_paths(path, archived_paths):
@@ -46,20 +46,20 @@ class ReplaySources:
             if found == sha256:
                 return
             if found:
-                looked.append(f"{place} is another file now (sha256 {found[:12]}…)")
+                looked.append(f"{place} is now another file (sha256 {found[:12]}…)")
         where = (
             "; ".join(map(display_name, looked[:3]))
-            or f"nothing lies at {display_name(next(iter(archived_paths), f'{ARCHIVE_FOLDER}/*/{path}'))}"
+            or f"there is no file at {display_name(next(iter(archived_paths), f'{ARCHIVE_FOLDER}/*/{path}'))}"
         )
         raise MissingSource(f"{display_name(path)} (sha256 {sha256[:12]}…) is not in the archive: {where}.")
 
     def copy_library_file(self, name: str, target: Path) -> str:
-        """Copy ``library/<name>``, or what ships under that name, to ``to``; the hash that it has now. Raises Missing."""
-        shelf, _, file = name.partition("/")
-        if shelf not in LIBRARY_FOLDERS or file in ("", ".", "..") or "/" in file or "\0" in file:
-            raise MissingSource(f"library/{display_name(name)} is no place in the library.")
+        """Copy ``library/<name>``, or the shipped file of that name, to ``target`` and return its SHA-256. Raises MissingSource."""
+        folder, _, file = name.partition("/")
+        if folder not in LIBRARY_FOLDERS or file in ("", ".", "..") or "/" in file or "\0" in file:
+            raise MissingSource(f"library/{display_name(name)} is not a path in the library.")
         found = self._copy(f"library/{name}", target)
-        ships = None if found else shipped_file(shelf, file)
+        ships = None if found else shipped_file(folder, file)
         if ships is not None:
             with ships.open("rb") as data:
                 found = self._copy_stream(data, ships.stat().st_size, target)
@@ -68,8 +68,8 @@ class ReplaySources:
         return found
 
     def _candidate_paths(self, path: str, archived_paths: Sequence[str]) -> Iterator[str]:
-        """Where it was put; beside that, under the numbers that files of one name get; then the same on every other day."""
-        told: set[str] = set()
+        """Yield the recorded paths, the numbered names beside them, and then the same for every other day."""
+        seen: set[str] = set()
         days = sorted(self._list_names(ARCHIVE_FOLDER))
         for place in (*archived_paths, *(f"{ARCHIVE_FOLDER}/{day}/{path}" for day in days)):
             folder, _, name = place.rpartition("/")
@@ -77,8 +77,8 @@ class ReplaySources:
             numbered = re.compile(re.escape(own) + r"~\d+" + re.escape(suffix))
             beside = [f"{folder}/{each}" for each in sorted(self._list_names(folder)) if numbered.fullmatch(each)]
             for each in (place, f"{folder}/{own}{suffix}", *beside):
-                if each not in told:
-                    told.add(each)
+                if each not in seen:
+                    seen.add(each)
                     yield each
 
     def _list_names(self, folder: str) -> list[str]:
@@ -87,7 +87,7 @@ class ReplaySources:
         return []
 
     def _copy(self, path: str, target: Path, expected_sha256: str = "") -> str:
-        """The hash of the ordinary file there, copied to ``to`` where that is ``wanted`` or nothing is; "" where there is none."""
+        """Copy an ordinary file to ``target`` and return its SHA-256; "" if there is none. A copy with an unexpected hash is removed."""
         folder, _, name = path.rpartition("/")
         try:
             with self._open_folder(folder) as there, open(self._fs.open(PathAt(there, name)), "rb") as file:
@@ -108,7 +108,7 @@ class ReplaySources:
         return found
 
     def _copy_stream(self, file: BinaryIO, size: int, target: Path) -> str:
-        """The hash of the file, copied block by block: no more of it than it had when it was opened."""
+        """Copy at most ``size`` bytes, the file's size when it was opened, and return their SHA-256."""
         digest = hashlib.sha256()
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as copy:
@@ -120,7 +120,7 @@ class ReplaySources:
 
     @contextlib.contextmanager
     def _open_folder(self, path: str) -> Iterator[int]:
-        """The folder at a path relative to the root, reached without following a link. Raises OSError."""
+        """Open the folder at a path relative to the root without following a link. Raises OSError."""
         there = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for part in path.split("/"):
