@@ -1,4 +1,4 @@
-"""Whatever fails, and whenever the daemon is killed, a commit leaves all inputs as they were or the whole result: law 3 and law 5."""
+"""After any failure and any kill, a commit has left either every input in place or the whole result: laws 3 and 5."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Prepare = Callable[[Share], list[Plan]]
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What is committed, and on what kind of disk."""
+class Scenario:
+    """The plans that are committed, and the kind of disk."""
 
     prepare: Prepare
     flags: bool = True
@@ -48,14 +48,14 @@ def _two(share: Share) -> list[Plan]:
     return [share.passed("a", "hero"), share.worked("b", "villain")]
 
 
-def _chosen(share: Share) -> list[Plan]:
+def _with_archive_only_files(share: Share) -> list[Plan]:
     plans = [share.chosen("a")]
     path = "archive/2026-09-21/selected/hero_candidate03.png"
     share.before[share.put(path, b"of this morning")] = b"of this morning"
     return plans
 
 
-def _alone(share: Share) -> list[Plan]:
+def _lone_brief(share: Share) -> list[Plan]:
     return [share.chosen("a").model_copy(update={"lone_brief": "selected/hero.toml"})]
 
 
@@ -66,17 +66,17 @@ def _taken_name(share: Share) -> list[Plan]:
     return plans
 
 
-GROUNDS = {
-    "one": Ground(_one),
-    "two": Ground(_two),
-    "name taken": Ground(_taken_name),
-    "kept aside": Ground(_chosen),
-    "a brief alone": Ground(_alone),
-    "no flag": Ground(_two, flags=False),
-    "no links": Ground(_one, flags=False, links=False),
-    "archive is a mount": Ground(_two, mounts=("archive",)),
-    "all are mounts": Ground(_one, mounts=("selected", "masked", "archive")),
-    "mounts, name taken": Ground(_taken_name, mounts=("selected", "masked", "archive")),
+SCENARIOS = {
+    "one": Scenario(_one),
+    "two": Scenario(_two),
+    "name taken": Scenario(_taken_name),
+    "archive only": Scenario(_with_archive_only_files),
+    "lone brief": Scenario(_lone_brief),
+    "no flag": Scenario(_two, flags=False),
+    "no links": Scenario(_one, flags=False, links=False),
+    "archive is a mount": Scenario(_two, mounts=("archive",)),
+    "all are mounts": Scenario(_one, mounts=("selected", "masked", "archive")),
+    "mounts, name taken": Scenario(_taken_name, mounts=("selected", "masked", "archive")),
 }
 TROUBLES = [
     *(pytest.param(number, False, id=errno.errorcode[number]) for number in (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS)),
@@ -84,56 +84,56 @@ TROUBLES = [
 ]
 
 
-@pytest.fixture(params=GROUNDS)
-def ground(request: pytest.FixtureRequest) -> Ground:
-    return GROUNDS[request.param]
+@pytest.fixture(params=SCENARIOS)
+def scenario(request: pytest.FixtureRequest) -> Scenario:
+    return SCENARIOS[request.param]
 
 
 @pytest.fixture
-def places() -> Iterator[Callable[[], Path]]:
-    """Fresh folders in memory: some thousand commits are made here, and none of them is about the speed of a disk."""
+def new_folder() -> Iterator[Callable[[], Path]]:
+    """Yield a function that returns a new folder in memory: thousands of commits run here, and the speed of the disk does not matter."""
     base = Path(tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
     numbers = itertools.count()
     yield lambda: base / str(next(numbers))
     shutil.rmtree(base)
 
 
-def _commit(ground: Ground, share: Share, plans: list[Plan], script: Script) -> list[PlanResult] | None:
-    """The results; None where the daemon was killed in mid-commit."""
+def _commit(scenario: Scenario, share: Share, plans: list[Plan], script: Script) -> list[PlanResult] | None:
+    """Commit the plans and return the results, or None if the daemon was killed during the commit."""
     journal = share.journal(ScriptedJournal)
     assert isinstance(journal, ScriptedJournal)
     journal.script = script
     try:
-        return share.deliver(journal, ground.disk(script)).commit(plans)
+        return share.deliver(journal, scenario.disk(script)).commit(plans)
     except Killed:
         return None
     finally:
         journal.close()
 
 
-def _recover(ground: Ground, share: Share, script: Script) -> None:
+def _recover(scenario: Scenario, share: Share, script: Script) -> None:
     journal = share.journal()
     try:
-        recover_plans(share.deliver(journal, ground.disk(script)))
+        recover_plans(share.deliver(journal, scenario.disk(script)))
     except Killed:
         pass
     finally:
         journal.close()
 
 
-def _calls(ground: Ground, place: Path) -> list[str]:
-    """What a commit that nothing disturbs does, call by call."""
-    share, script = Share(place), Script()
-    plans = ground.prepare(share)
-    results = _commit(ground, share, plans, script)
+def _calls(scenario: Scenario, folder: Path) -> list[str]:
+    """Return the calls of an undisturbed commit."""
+    share, script = Share(folder), Script()
+    plans = scenario.prepare(share)
+    results = _commit(scenario, share, plans, script)
     assert results is not None
     assert all(isinstance(result, PlanCommitted) for result in results), results
-    _judge(share, plans, {"there"})
+    _check(share, plans, {"there"})
     return script.calls
 
 
-def _judge(share: Share, plans: list[Plan], ways: set[str]) -> None:
-    """Each plan all here or all there, nothing of anybody else's touched, and the record says the same."""
+def _check(share: Share, plans: list[Plan], ways: set[str]) -> None:
+    """Check that each plan is completely done or undone, that no other file has changed, and that the journal agrees."""
     files, journal = share.files(), share.journal()
     rows = [row.job_id for row in journal.history()]
     for plan in plans:
@@ -146,13 +146,13 @@ def _judge(share: Share, plans: list[Plan], ways: set[str]) -> None:
 
 
 @pytest.mark.parametrize(("number", "lasting"), TROUBLES)
-def test_a_failing_disk_never_halves_a_commit(ground: Ground, number: int, lasting: bool, places: Callable[[], Path]) -> None:
-    """Each call of a commit fails in turn, once or from then on; said as a result, and whole after the next start."""
-    for at in range(1, len(_calls(ground, places())) + 1):
-        share = Share(places())
-        plans = ground.prepare(share)
+def test_a_failing_disk_never_leaves_half_a_commit(scenario: Scenario, number: int, lasting: bool, new_folder: Callable[[], Path]) -> None:
+    """Each call of a commit fails in turn, once or from then on; the result reports it, and recovery completes or undoes the plan."""
+    for at in range(1, len(_calls(scenario, new_folder())) + 1):
+        share = Share(new_folder())
+        plans = scenario.prepare(share)
         script = Script(at, partial(_trouble, number), lasting=lasting)
-        results = _commit(ground, share, plans, script)
+        results = _commit(scenario, share, plans, script)
         assert results is not None
         assert {result.plan.job_id for result in results} == {plan.job_id for plan in plans}
         assert len(results) == len(plans)
@@ -163,8 +163,8 @@ def test_a_failing_disk_never_halves_a_commit(ground: Ground, number: int, lasti
                 assert share.way(plan) == "there"
             elif isinstance(result, FileRefused) or (isinstance(result, PlanHalted) and not result.is_pending):
                 assert share.way(plan) == "home"
-        _recover(ground, share, Script())
-        _judge(share, plans, {"home", "there"})
+        _recover(scenario, share, Script())
+        _check(share, plans, {"home", "there"})
 
 
 def _trouble(number: int, call: str) -> Exception:
@@ -173,16 +173,16 @@ def _trouble(number: int, call: str) -> Exception:
     return OSError(number, os.strerror(number))
 
 
-def test_what_a_disk_left_pending_is_settled_by_the_next_commit(ground: Ground, places: Callable[[], Path]) -> None:
-    """A disk that fails for good in mid-commit and then is well again: the same daemon finishes or takes back, and goes on."""
-    for at in range(1, len(_calls(ground, places())) + 1):
-        share = Share(places())
-        plans = ground.prepare(share)
+def test_the_next_commit_finishes_or_undoes_pending_plans(scenario: Scenario, new_folder: Callable[[], Path]) -> None:
+    """A disk fails during a commit and recovers: the same daemon finishes or undoes the plans and goes on."""
+    for at in range(1, len(_calls(scenario, new_folder())) + 1):
+        share = Share(new_folder())
+        plans = scenario.prepare(share)
         script = Script(at, partial(_trouble, errno.EIO), lasting=True)
         journal = share.journal(ScriptedJournal)
         assert isinstance(journal, ScriptedJournal)
         journal.script = script
-        deliver = share.deliver(journal, ground.disk(script))
+        deliver = share.deliver(journal, scenario.disk(script))
         first = deliver.commit(plans)
         pending = {result.plan.job_id for result in first if isinstance(result, PlanHalted) and result.is_pending}
         assert set(deliver.pending_jobs) == pending
@@ -191,46 +191,46 @@ def test_what_a_disk_left_pending_is_settled_by_the_next_commit(ground: Ground, 
         assert {result.plan.job_id for result in later} == pending
         assert not any(isinstance(result, PlanHalted) for result in later)
         journal.close()
-        _judge(share, plans, {"home", "there"})
+        _check(share, plans, {"home", "there"})
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_kill_at_any_call_leaves_all_or_nothing(ground: Ground, after: bool, places: Callable[[], Path]) -> None:
-    """SIGKILL just before, or just after, each call: the next start finishes the commit or takes it back."""
-    for at in range(1, len(_calls(ground, places())) + 1):
-        share = Share(places())
-        plans = ground.prepare(share)
-        assert _commit(ground, share, plans, Script(at, after=after)) is None
-        _recover(ground, share, Script())
-        _judge(share, plans, {"home", "there"})
+def test_a_kill_at_any_call_leaves_all_or_nothing(scenario: Scenario, after: bool, new_folder: Callable[[], Path]) -> None:
+    """After a kill just before or just after each call, the next start finishes or undoes the commit."""
+    for at in range(1, len(_calls(scenario, new_folder())) + 1):
+        share = Share(new_folder())
+        plans = scenario.prepare(share)
+        assert _commit(scenario, share, plans, Script(at, after=after)) is None
+        _recover(scenario, share, Script())
+        _check(share, plans, {"home", "there"})
 
 
 @pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.soak)])
-def test_a_kill_during_recovery_is_recovered_from(ground: Ground, stride: int, places: Callable[[], Path]) -> None:
-    """Killed in mid-commit, then again in mid-recovery, then left alone."""
-    for at in range(1, len(_calls(ground, places())) + 1, stride):
+def test_a_kill_during_recovery_is_recovered_from(scenario: Scenario, stride: int, new_folder: Callable[[], Path]) -> None:
+    """The daemon is killed during a commit, then during its recovery; the next recovery completes."""
+    for at in range(1, len(_calls(scenario, new_folder())) + 1, stride):
         for again in itertools.count(1 + at % stride, stride):
-            share = Share(places())
-            plans = ground.prepare(share)
-            _commit(ground, share, plans, Script(at, after=True))
+            share = Share(new_folder())
+            plans = scenario.prepare(share)
+            _commit(scenario, share, plans, Script(at, after=True))
             script = Script(again, after=again % 2 == 0)
-            _recover(ground, share, script)
-            _recover(ground, share, Script())
-            _judge(share, plans, {"home", "there"})
+            _recover(scenario, share, script)
+            _recover(scenario, share, Script())
+            _check(share, plans, {"home", "there"})
             if len(script.calls) < again:
                 break
 
 
-def test_a_disk_that_is_full_during_recovery_leaves_the_plan_open(ground: Ground, places: Callable[[], Path]) -> None:
-    """Recovery on a disk that fails is no loss either: the one after it ends the plan."""
-    for at in range(1, len(_calls(ground, places())) + 1, 5):
+def test_a_disk_that_is_full_during_recovery_leaves_the_plan_open(scenario: Scenario, new_folder: Callable[[], Path]) -> None:
+    """The next recovery finishes or undoes the plan."""
+    for at in range(1, len(_calls(scenario, new_folder())) + 1, 5):
         for again in (1, 3, 8):
-            share = Share(places())
-            plans = ground.prepare(share)
-            _commit(ground, share, plans, Script(at))
-            _recover(ground, share, Script(again, partial(_trouble, errno.ENOSPC), lasting=True))
-            _recover(ground, share, Script())
-            _judge(share, plans, {"home", "there"})
+            share = Share(new_folder())
+            plans = scenario.prepare(share)
+            _commit(scenario, share, plans, Script(at))
+            _recover(scenario, share, Script(again, partial(_trouble, errno.ENOSPC), lasting=True))
+            _recover(scenario, share, Script())
+            _check(share, plans, {"home", "there"})
 
 
 def _renamed_over(path: Path) -> None:
@@ -242,25 +242,25 @@ def _written_over(path: Path) -> None:
     path.write_bytes(b"saved over, and longer")
 
 
-@pytest.mark.parametrize("meddle", [_renamed_over, _written_over])
+@pytest.mark.parametrize("change", [_renamed_over, _written_over])
 @pytest.mark.parametrize("mounts", [(), ("archive",)], ids=["one disk", "two disks"])
 def test_a_kill_while_a_changed_input_is_put_back(
-    places: Callable[[], Path], meddle: Callable[[Path], None], mounts: tuple[str, ...]
+    new_folder: Callable[[], Path], change: Callable[[Path], None], mounts: tuple[str, ...]
 ) -> None:
-    """The input was saved over at the last moment, the daemon dies while putting it back: the new bytes lie at the old place."""
+    """The input is saved over at the last moment, and the daemon dies while putting it back: the new bytes are at the source."""
     for at in itertools.count(1):
-        share = Share(places())
+        share = Share(new_folder())
         plan = _one(share)[0]
         picture = share.root / plan.consumes[0].path
-        disk = Overwritten(Script(at, after=at % 2 == 0), str(picture), partial(meddle, picture), mounts=mounts)
+        disk = Overwritten(Script(at, after=at % 2 == 0), str(picture), partial(change, picture), mounts=mounts)
         journal = share.journal()
         results: list[PlanResult] = []
         with contextlib.suppress(Killed):
             results = share.deliver(journal, disk).commit([plan])
         journal.close()
-        _recover(Ground(_one, mounts=mounts), share, Script())
+        _recover(Scenario(_one, mounts=mounts), share, Script())
         if disk.path:
-            _judge(share, [plan], {"home", "there"})
+            _check(share, [plan], {"home", "there"})
         else:
             assert picture.read_bytes() == b"saved over, and longer"
             assert len(share.files()) == 3
@@ -270,37 +270,37 @@ def test_a_kill_while_a_changed_input_is_put_back(
 
 
 @pytest.mark.parametrize("mounts", [(), ("archive",)], ids=["one disk", "two disks"])
-def test_a_kill_while_a_brief_goes_back_to_the_picture_that_came(places: Callable[[], Path], mounts: tuple[str, ...]) -> None:
-    """The picture came as its brief was taken for alone, and the daemon dies at any call from then on: both lie side by side."""
+def test_a_kill_while_a_brief_returns_to_the_picture_that_arrived(new_folder: Callable[[], Path], mounts: tuple[str, ...]) -> None:
+    """The picture arrives as its lone brief is moved, and the daemon dies at any later call: both are side by side."""
     for at in itertools.count(1):
-        share = Share(places())
+        share = Share(new_folder())
         plan = share.chosen("a").model_copy(update={"lone_brief": "selected/hero.toml"})
         brief = share.root / "selected/hero.toml"
-        disk = Overwritten(Script(at, after=at % 2 == 0), str(brief), partial(share.put, "selected/hero.png", b"came"), mounts=mounts)
+        disk = Overwritten(Script(at, after=at % 2 == 0), str(brief), partial(share.put, "selected/hero.png", b"arrived"), mounts=mounts)
         journal = share.journal()
         results: list[PlanResult] = []
         with contextlib.suppress(Killed):
             results = share.deliver(journal, disk).commit([plan])
         journal.close()
-        _recover(Ground(_one, mounts=mounts), share, Script())
+        _recover(Scenario(_one, mounts=mounts), share, Script())
         if disk.path:
-            _judge(share, [plan], {"home", "there"})
+            _check(share, [plan], {"home", "there"})
         else:
-            assert share.files() == {"selected/hero.toml": b"brief hero", "selected/hero.png": b"came"}
+            assert share.files() == {"selected/hero.toml": b"brief hero", "selected/hero.png": b"arrived"}
         if results:
             assert isinstance(results[0], FilesChanged)
             break
 
 
-def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
-    """A tmpfs of 64 KiB, mounted as a folder of the line and filled to the brim: everything waits in place, then goes on."""
+def test_a_commit_waits_for_a_real_disk_that_is_full(tmp_path: Path) -> None:
+    """A full tmpfs is mounted as a stage's folder: every file stays in place until there is space."""
     share = Share(tmp_path)
     plan = share.plan("a", "hero", (share.take("selected/hero.png", "archive/hero.png", b"x" * 40_000),), ())
     plan = plan.model_copy(update={"publishes": (share.result("a", "0.png", "masked/hero.png", b"y" * 40_000),)})
     full = share.root / "masked"
     mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(full)], capture_output=True, check=False)
     if mount.returncode:
-        pytest.skip("mounting a tmpfs is not allowed here")
+        pytest.skip("mounting a tmpfs is not allowed")
     try:
         (full / "ballast").write_bytes(b"z" * 40_000)
         journal = share.journal()

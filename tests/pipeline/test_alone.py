@@ -1,4 +1,4 @@
-"""A brief without a picture, through the folders: it becomes a picture, once, and never where its picture was on the way."""
+"""A brief without a picture: it becomes a picture exactly once, and never if its picture arrives in time."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
         yield made
 
 
-def done(studio: Studio) -> list[str]:
-    """What history says was worked on in the first stage."""
+def first_stage_assets(studio: Studio) -> list[str]:
+    """Return the assets that passed the first stage, from the history."""
     return [row.path for row in studio.history() if row.stage == "generate" and row.outcome == "passed"]
 
 
-def test_a_brief_alone_becomes_a_picture(studio: Studio) -> None:
-    """It goes to the archive, the resolved one travels on, and history is about the brief."""
+def test_a_lone_brief_becomes_a_picture(studio: Studio) -> None:
+    """The brief is archived, its resolved form moves on, and the history row is about the brief."""
     studio.put("inbox/acme/hero.toml", BRIEF)
     studio.until_idle()
     assert studio.folders() == {"selected": ["acme/hero.png", "acme/hero.toml"]}
@@ -41,23 +41,23 @@ def test_a_brief_alone_becomes_a_picture(studio: Studio) -> None:
     assert b"resolved = true" in studio.read("selected/acme/hero.toml")
 
 
-def test_of_several_candidates_one_goes_on_and_the_rest_lie_in_the_archive(studio: Studio) -> None:
-    """With their sheet, and in the record with seed, score, hash and place, all the way into the manifest."""
+def test_one_of_several_candidates_moves_on_and_the_others_are_archived(studio: Studio) -> None:
+    """Their contact sheet is archived too, and the manifest has their seeds, scores, hashes and paths."""
     studio.put("inbox/hero.toml", MANY + GRADE + EXPORT)
     studio.until_idle()
     assert studio.folders() == {"delivered": ["hero.manifest.json", "hero_print.png", "hero_web.jpg"]}
-    aside = [path for path in studio.archived() if "candidate" in path]
-    assert len([path for path in aside if path.endswith(".png")]) == 3
-    assert "inbox/hero_candidates.jpg" in aside
+    archived = [path for path in studio.archived() if "candidate" in path]
+    assert len([path for path in archived if path.endswith(".png")]) == 3
+    assert "inbox/hero_candidates.jpg" in archived
     first = studio.manifest("delivered/hero.manifest.json")["stages"][0]
     assert [step["op"] for step in first["steps"]] == ["regenerate", "select"]
-    assert {studio.at(one["archived"]).exists() for one in first["archive_only"]} == {True}
-    assert [set(one) >= {"number", "seed", "score", "sha256"} for one in first["archive_only"]] == [True, True, True, False]
+    assert {studio.at(entry["archived"]).exists() for entry in first["archive_only"]} == {True}
+    assert [set(entry) >= {"number", "seed", "score", "sha256"} for entry in first["archive_only"]] == [True, True, True, False]
     assert first["picture"]["path"] == "inbox/hero.toml"
 
 
-def test_dropped_again_it_is_the_next_version(studio: Studio) -> None:
-    """Nothing is overwritten, and what lies aside neither."""
+def test_a_brief_that_is_dropped_again_makes_the_next_version(studio: Studio) -> None:
+    """Neither the result nor an archived candidate is overwritten."""
     for _ in range(2):
         studio.put("inbox/hero.toml", MANY)
         studio.until_idle()
@@ -66,60 +66,60 @@ def test_dropped_again_it_is_the_next_version(studio: Studio) -> None:
     assert "inbox/hero_candidates~2.jpg" in studio.archived()
 
 
-def test_a_picture_that_comes_soon_after_is_begun_from(tmp_path: Path) -> None:
-    """Within the gathering time nothing is made from words."""
+def test_a_picture_that_arrives_within_the_gather_time_is_used(tmp_path: Path) -> None:
+    """Until then the brief makes no picture from its prompt."""
     with studio_at(tmp_path, gather=5) as studio:
         studio.line(LINE)
         studio.put("inbox/hero.toml", BRIEF)
         studio.until(lambda: studio.works is not None and studio.works.intake.is_followed("inbox/hero.toml"))
         studio.put("inbox/hero.png", png())
         studio.until_heard("committed")
-        assert done(studio) == ["inbox/hero.png"]
+        assert first_stage_assets(studio) == ["inbox/hero.png"]
         assert not studio.heard("started", picture="inbox/hero.toml")
 
 
-def test_a_picture_that_comes_while_the_brief_is_at_work_starts_it_afresh(studio: Studio) -> None:
-    """What was made from words is thrown away: one result, made of the picture, and every input in the archive once."""
+def test_a_picture_that_arrives_during_the_work_restarts_it(studio: Studio) -> None:
+    """The picture made from the prompt is discarded; there is one result, made from the real picture, and each input is archived once."""
     studio.put("inbox/hero.toml", BRIEF)
     studio.until_heard("started", picture="inbox/hero.toml")
     studio.put("inbox/hero.png", png())
     studio.until_idle()
-    assert done(studio) == ["inbox/hero.png"]
+    assert first_stage_assets(studio) == ["inbox/hero.png"]
     assert studio.folders() == {"selected": ["hero.png", "hero.toml"]}
     assert studio.archived() == ["inbox/hero.png", "inbox/hero.toml"]
 
 
-class Late(Filesystem):
-    """Somebody puts a file down in the instant before a brief is taken away."""
+class LateArrival(Filesystem):
+    """Puts a file on the share just before a brief is moved away."""
 
     def __init__(self, studio: Studio, path: str, data: bytes) -> None:
         self.studio, self.path, self.data = studio, path, data
-        self.came = 0
+        self.arrivals = 0
 
     def rename_noreplace(self, source: PathAt, target: PathAt) -> None:
-        if source.name == "hero.toml" and not self.came:
-            self.came += 1
+        if source.name == "hero.toml" and not self.arrivals:
+            self.arrivals += 1
             self.studio.put(self.path, self.data)
         super().rename_noreplace(source, target)
 
 
 @pytest.mark.parametrize("beside", ["hero.png", "hero.ref.png"])
-def test_what_comes_between_the_last_look_and_the_commit_starts_it_afresh(studio: Studio, beside: str) -> None:
-    """The finished picture was made without it and is thrown away; one result, with it, and every input in the archive once."""
-    late = Late(studio, f"inbox/{beside}", png(9, 64, 64))
+def test_a_file_that_arrives_between_the_last_check_and_the_commit_restarts_the_work(studio: Studio, beside: str) -> None:
+    """The finished picture is discarded; there is one result, made with the new file, and each input is archived once."""
+    late = LateArrival(studio, f"inbox/{beside}", png(9, 64, 64))
     studio.start(late)
     studio.put("inbox/hero.toml", BRIEF)
     studio.until_heard("committed")
     studio.until_idle()
-    assert late.came == 1
-    assert done(studio) == ["inbox/hero.png" if beside == "hero.png" else "inbox/hero.toml"]
+    assert late.arrivals == 1
+    assert first_stage_assets(studio) == ["inbox/hero.png" if beside == "hero.png" else "inbox/hero.toml"]
     assert studio.folders() == {"selected": ["hero.png", "hero.toml"]}
     assert studio.archived() == sorted(["inbox/hero.toml", f"inbox/{beside}"])
     assert len(studio.heard("started", stage="generate")) == 2
 
 
-def test_a_brief_that_goes_while_it_is_at_work_makes_nothing(studio: Studio) -> None:
-    """And one that is edited is run as it is now."""
+def test_a_brief_that_is_deleted_during_the_work_makes_no_picture(studio: Studio) -> None:
+    """A brief that is edited during the work runs in its new form."""
     studio.put("inbox/gone.toml", BRIEF)
     studio.put("inbox/edited.toml", BRIEF)
     studio.until_heard("started", 1, picture="inbox/gone.toml")
@@ -131,8 +131,8 @@ def test_a_brief_that_goes_while_it_is_at_work_makes_nothing(studio: Studio) -> 
 
 
 @pytest.mark.parametrize("beside", ["strength", "mask", "campaign", "prompt"])
-def test_what_needs_its_picture_waits_for_it(studio: Studio, beside: str) -> None:
-    """A strength, a mask, a campaign's brief or a prompt alone: nothing is made until the picture is there."""
+def test_a_brief_that_needs_its_picture_waits_for_it(studio: Studio, beside: str) -> None:
+    """A brief with a strength or a mask, a campaign's brief and a lone prompt start only when the picture arrives."""
     name = {"campaign": "brief.toml", "prompt": "hero.txt"}.get(beside, "hero.toml")
     text = "a chair" if beside == "prompt" else BRIEF + ("strength = 0.4\n" if beside == "strength" else "")
     studio.put(f"inbox/{name}", text)
@@ -143,11 +143,11 @@ def test_what_needs_its_picture_waits_for_it(studio: Studio, beside: str) -> Non
     assert studio.note("inbox/hero.toml") == ""
     studio.put("inbox/hero.png", png())
     studio.until_idle()
-    assert done(studio) == ["inbox/hero.png"]
+    assert first_stage_assets(studio) == ["inbox/hero.png"]
 
 
-def test_what_is_wrong_with_it_is_told_beside_it_and_mended_there(studio: Studio) -> None:
-    """The note is called after the brief, and goes when the brief is right."""
+def test_a_problem_of_a_lone_brief_is_reported_beside_it(studio: Studio) -> None:
+    """The note has the brief's name and is deleted when the brief is fixed."""
     studio.put("inbox/hero.toml", BRIEF.replace("regenerate", "regenrate"))
     studio.until(lambda: studio.note("inbox/hero.toml"), "a note")
     assert "regenrate" in studio.note("inbox/hero.toml")
@@ -157,8 +157,8 @@ def test_what_is_wrong_with_it_is_told_beside_it_and_mended_there(studio: Studio
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_its_note_goes_when_the_picture_comes(studio: Studio, restart: bool) -> None:
-    """What is wrong is then told beside the picture; also where that came while the daemon was down."""
+def test_the_note_moves_to_the_picture_when_it_arrives(studio: Studio, restart: bool) -> None:
+    """This also holds if the picture arrives while the daemon is down."""
     studio.put("inbox/hero.toml", BRIEF.replace("regenerate", "regenrate"))
     studio.until(lambda: studio.note("inbox/hero.toml"), "a note")
     if restart:
@@ -171,8 +171,8 @@ def test_its_note_goes_when_the_picture_comes(studio: Studio, restart: bool) -> 
 
 
 @pytest.mark.parametrize("gone", ["hero.toml", "hero.toml.problem.txt"])
-def test_a_note_on_a_brief_that_goes_goes_with_it(studio: Studio, gone: str) -> None:
-    """And deleting the note tries again."""
+def test_the_note_of_a_deleted_brief_is_deleted(studio: Studio, gone: str) -> None:
+    """Deleting only the note leads to a new try."""
     studio.put("inbox/hero.toml", BRIEF.replace("regenerate", "regenrate"))
     studio.until(lambda: studio.note("inbox/hero.toml"), "a note")
     studio.at(f"inbox/{gone}").unlink()
@@ -182,8 +182,8 @@ def test_a_note_on_a_brief_that_goes_goes_with_it(studio: Studio, gone: str) -> 
         studio.until(lambda: len(studio.heard("held")) == 2 and studio.note("inbox/hero.toml"), "the note again")
 
 
-def test_a_held_brief_stays_held_over_a_restart(studio: Studio) -> None:
-    """It is not told twice."""
+def test_a_held_brief_stays_held_after_a_restart(studio: Studio) -> None:
+    """The problem is not reported twice."""
     studio.put("inbox/hero.toml", BRIEF.replace("regenerate", "regenrate"))
     studio.until(lambda: studio.note("inbox/hero.toml"), "a note")
     studio.restart()
@@ -192,8 +192,8 @@ def test_a_held_brief_stays_held_over_a_restart(studio: Studio) -> None:
     assert studio.note("inbox/hero.toml")
 
 
-def test_reference_pictures_are_used_up_or_travel_on(studio: Studio) -> None:
-    """Shown to the model they go to the archive; left aside they lie beside the result."""
+def test_used_reference_pictures_are_archived_and_unused_ones_move_on(studio: Studio) -> None:
+    """With references = false the reference lies beside the result."""
     for stem, more in (("used", ""), ("left", "references = false\n")):
         studio.put(f"inbox/{stem}.ref.png", png(1))
         studio.put(f"inbox/{stem}.toml", BRIEF + more)
@@ -204,8 +204,8 @@ def test_reference_pictures_are_used_up_or_travel_on(studio: Studio) -> None:
     assert "used.ref.png" in rows["inbox/used.toml"]
 
 
-def test_a_flood_of_briefs_before_their_pictures_makes_nothing_from_words(tmp_path: Path) -> None:
-    """Sixty briefs, then their pictures: each picture goes on once, and no brief was ever begun alone."""
+def test_many_briefs_that_arrive_before_their_pictures_make_nothing_from_their_prompts(tmp_path: Path) -> None:
+    """Sixty briefs arrive, then their pictures: each picture moves on once, and no brief starts alone."""
     with studio_at(tmp_path, gather=5) as studio:
         studio.line(LINE)
         for number in range(60):
@@ -213,4 +213,4 @@ def test_a_flood_of_briefs_before_their_pictures_makes_nothing_from_words(tmp_pa
         for number in range(60):
             studio.put(f"inbox/p{number}.png", png(number))
         studio.until(lambda: len(studio.heard("committed")) == 60, "sixty pictures")
-        assert sorted(done(studio)) == sorted(f"inbox/p{number}.png" for number in range(60))
+        assert sorted(first_stage_assets(studio)) == sorted(f"inbox/p{number}.png" for number in range(60))

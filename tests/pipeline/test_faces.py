@@ -1,4 +1,4 @@
-"""A brief that names a face, from its arrival on: told early what is missing, consent or weights, and free once it is there."""
+"""A brief that names a face: missing consent and missing weights are reported early, and the picture moves on once they exist."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ HER = data.astronaut()[:260, 90:360].astype(np.float32) / np.float32(255)
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> Iterator[Studio]:
-    """A studio without any weights."""
+def studio_without_weights(tmp_path: Path) -> Iterator[Studio]:
+    """Yield a studio without any weights."""
     with studio_at(tmp_path, models_dir=str(tmp_path / "models")) as made:
         yield made
 
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
-    """A studio with the weights of this machine."""
+    """Yield a studio with the weights of this machine."""
     weights = WeightsRegistry(read_models(resource_path("config", "models.toml")), default_models_folder())
     for name in ("yunet", "face-mesh", "sface"):
         if not weights.is_available(name):
-            pytest.skip(f"the weights of {name} are not here; run: {fetch_command(name)}")
+            pytest.skip(f"the weights of {name} are missing; run: {fetch_command(name)}")
     with studio_at(tmp_path, models_dir=str(default_models_folder())) as made:
         yield made
 
 
-def _drop(studio: Studio, brief: str = BRIEF, place: str = "selected") -> None:
-    studio.put(f"{place}/hero.toml", brief)
-    studio.put(f"{place}/hero.png", png(HER))
+def _drop(studio: Studio, brief: str = BRIEF, folder: str = "selected") -> None:
+    studio.put(f"{folder}/hero.toml", brief)
+    studio.put(f"{folder}/hero.png", png(HER))
 
 
-def test_a_face_without_consent_is_told_at_once_and_goes_on_when_it_comes(studio: Studio) -> None:
-    """No lane is troubled; nobody touches the picture again."""
+def test_a_face_without_consent_is_reported_at_once_and_moves_on_when_the_consent_arrives(studio: Studio) -> None:
+    """No worker starts the job, and nobody has to touch the picture again."""
     studio.put("library/faces/anna.png", png(HER))
     _drop(studio)
     studio.until(lambda: studio.note("selected/hero.png"), "the note")
@@ -56,8 +56,8 @@ def test_a_face_without_consent_is_told_at_once_and_goes_on_when_it_comes(studio
     assert not studio.note("selected/hero.png")
 
 
-def test_an_expired_consent_is_told_before_the_stage_it_is_for(studio: Studio) -> None:
-    """Two stages earlier, in inbox/ already."""
+def test_an_expired_consent_is_reported_before_its_stage(studio: Studio) -> None:
+    """The note appears in inbox/, two stages earlier."""
     studio.put("library/faces/anna.png", png(HER))
     studio.put("library/faces/anna.toml", CONSENT + "expires = 2026-02-01\n")
     _drop(studio, '[[generate]]\nop = "denoise"\n' + BRIEF, "inbox")
@@ -65,31 +65,31 @@ def test_an_expired_consent_is_told_before_the_stage_it_is_for(studio: Studio) -
     assert not studio.heard("started")
 
 
-def test_missing_weights_are_one_sentence_each_long_before_the_lane(bare: Studio) -> None:
-    """What is missing and the command that gets it; an unknown model that should draw is told with the nearest."""
-    bare.put("library/faces/anna.png", png(HER))
-    bare.put("library/faces/anna.toml", CONSENT)
-    _drop(bare)
-    bare.until(lambda: bare.note("selected/hero.png"), "the note")
-    note = bare.note("selected/hero.png")
+def test_each_missing_model_is_reported_in_one_sentence_before_any_work(studio_without_weights: Studio) -> None:
+    """The sentence gives the task of the model and the command that fetches it."""
+    studio_without_weights.put("library/faces/anna.png", png(HER))
+    studio_without_weights.put("library/faces/anna.toml", CONSENT)
+    _drop(studio_without_weights)
+    studio_without_weights.until(lambda: studio_without_weights.note("selected/hero.png"), "the note")
+    note = studio_without_weights.note("selected/hero.png")
     for task, name in (("finding faces", "yunet"), ("meshing faces", "face-mesh"), ("telling faces apart", "sface")):
         assert f"No model for {task} has its weights on this machine. Run: goldsmith models fetch {name}" in note
-    assert not bare.heard("started")
+    assert not studio_without_weights.heard("started")
 
 
-def test_a_model_that_does_not_draw_faces_is_the_brief_s_fault(bare: Studio) -> None:
-    """sface tells faces apart; nothing in the house draws them until somebody adds it."""
-    bare.put("library/faces/anna.png", png(HER))
-    bare.put("library/faces/anna.toml", CONSENT)
-    _drop(bare, BRIEF + 'model = "sface"\n')
-    bare.until(lambda: bare.note("selected/hero.png"), "the note")
-    assert "The model 'sface' is for identity, not for swap." in bare.note("selected/hero.png")
+def test_a_model_of_the_wrong_kind_is_reported(studio_without_weights: Studio) -> None:
+    """sface identifies faces and cannot draw them."""
+    studio_without_weights.put("library/faces/anna.png", png(HER))
+    studio_without_weights.put("library/faces/anna.toml", CONSENT)
+    _drop(studio_without_weights, BRIEF + 'model = "sface"\n')
+    studio_without_weights.until(lambda: studio_without_weights.note("selected/hero.png"), "the note")
+    assert "The model 'sface' is for identity, not for swap." in studio_without_weights.note("selected/hero.png")
 
 
 @pytest.mark.parametrize("face", ["../anna", "/etc/passwd", "a/b", ".hidden"])
-def test_a_face_is_a_name_and_never_a_path(bare: Studio, face: str) -> None:
-    """A brief comes from whoever can write to the share."""
-    _drop(bare, f'[[edit]]\nop = "face_swap"\nface = "{face}"\n')
-    bare.until(lambda: bare.note("selected/hero.png"), "the note")
-    assert "edit.1.face" in bare.note("selected/hero.png")
-    assert not bare.heard("started")
+def test_a_face_is_a_name_and_never_a_path(studio_without_weights: Studio, face: str) -> None:
+    """A brief may come from anyone with write access to the share, so paths are refused."""
+    _drop(studio_without_weights, f'[[edit]]\nop = "face_swap"\nface = "{face}"\n')
+    studio_without_weights.until(lambda: studio_without_weights.note("selected/hero.png"), "the note")
+    assert "edit.1.face" in studio_without_weights.note("selected/hero.png")
+    assert not studio_without_weights.heard("started")

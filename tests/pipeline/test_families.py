@@ -1,6 +1,6 @@
-"""Every family of generating models through the folders: real lane processes, real pipelines with tiny random weights, no network.
+"""Every family of generating models in the pipeline: real worker processes, real models with tiny random weights, no network.
 
-One root, one daemon and one lane for all of them, so that the libraries are imported once; each asset is its own test.
+All tests share one root, one daemon and one worker, so that the libraries are imported once. Each asset is its own test.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from doubles.pictures import mask
 from doubles.studio import Studio, studio_at
 from goldsmith.picture.codec import decode
 
-# Lane processes read this as they start: whoever asks for the network is refused, and the asking is on record. And Qwen-Image-Edit looks
-# at pictures at a sixteenth of a megapixel, which takes off two thirds of the time of all these tests.
-WALL = """
+# Worker processes run this as they start: every use of the network is recorded and refused. And Qwen-Image-Edit sees pictures at a
+# sixteenth of a megapixel, which saves two thirds of the time of all these tests.
+NETWORK_BLOCK = """
     import os, socket
 
     def refused(*words, **more):
-        with open(CALLED, "a") as file:
+        with open(RECORD_FILE, "a") as file:
             file.write(f"{os.getpid()} {words!r}\\n")
         raise OSError("This test has no network.")
 
-    class Walled(socket.socket):
+    class BlockedSocket(socket.socket):
         def connect(self, address):
             return super().connect(address) if self.family == socket.AF_UNIX else refused(address)
         def connect_ex(self, address):
@@ -35,10 +35,10 @@ WALL = """
         def sendto(self, *words):
             return super().sendto(*words) if self.family == socket.AF_UNIX else refused(*words)
 
-    socket.socket = Walled
+    socket.socket = BlockedSocket
     for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "create_connection"):
         setattr(socket, name, refused)
-    open(STANDS + str(os.getpid()), "w").close()
+    open(STARTED_PREFIX + str(os.getpid()), "w").close()
 
     import sys
     sys.path.append(TESTS)
@@ -48,11 +48,12 @@ WALL = """
 
 
 @pytest.fixture(scope="module")
-def wall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder; what the lane processes ask of the network comes to lie in it."""
-    folder = tmp_path_factory.mktemp("wall")
-    head = f"CALLED = {str(folder / 'called')!r}\nSTANDS = {str(folder / 'stands-')!r}\nTESTS = {str(Path(__file__).parents[1])!r}\n"
-    (folder / "sitecustomize.py").write_text(head + textwrap.dedent(WALL))
+def network_block(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yield a folder that gets a file for each blocked worker process, and the record of every use of the network."""
+    folder = tmp_path_factory.mktemp("network")
+    paths = {"RECORD_FILE": folder / "called", "STARTED_PREFIX": folder / "started-", "TESTS": Path(__file__).parents[1]}
+    head = "".join(f"{name} = {str(path)!r}\n" for name, path in paths.items())
+    (folder / "sitecustomize.py").write_text(head + textwrap.dedent(NETWORK_BLOCK))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(folder))
         patch.delenv("HF_HUB_OFFLINE", raising=False)
@@ -60,8 +61,8 @@ def wall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def studio(wall: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """The shipped line, every family under its own name, all assets dropped, and everything done that will be done."""
+def studio(network_block: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """Yield a studio with the shipped pipeline and every family, after all assets are processed."""
     with studio_at(tmp_path_factory.mktemp("families")) as made:
         drop_all(made)
         made.until_idle(240)
@@ -73,8 +74,8 @@ def _codes(studio: Studio, path: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("family", "kind"), [pair for pair in ASSETS if KINDS[pair[1]] != "inpaint"])
-def test_a_family_makes_pictures_from_what_it_can(studio: Studio, family: str, kind: str) -> None:
-    """From words, from a picture, by instruction, with a reference: by that model and in that way, and a picture goes on."""
+def test_a_family_makes_pictures_in_each_of_its_ways(studio: Studio, family: str, kind: str) -> None:
+    """From a prompt, from a picture, by instruction and with a reference: the record names model and way, and a picture moves on."""
     done = record(studio, family, kind)
     made = done["findings"]["made"]
     assert (done["engine"]["name"], made["family"], made["ability"]) == (family, family, KINDS[kind])
@@ -89,12 +90,12 @@ def test_a_family_makes_pictures_from_what_it_can(studio: Studio, family: str, k
 
 @pytest.mark.parametrize("family", [family for family, kind in ASSETS if kind == "hole"])
 def test_a_family_fills_a_hole_and_changes_nothing_else(studio: Studio, family: str) -> None:
-    """Law 4, counted by the lane, and counted here once more from the files."""
+    """The worker counts no changed pixel outside the mask (law 4), and the files agree."""
     done = record(studio, family, "hole")
-    told = done["findings"]
+    findings = done["findings"]
     inside = decode(mask(SIDE, SIDE), "mask", 10**6).to_codes()[:, :, 0] > 0
-    assert (done["engine"]["name"], told["prompt_used"]) == (family, True)
-    assert (told["outside_pixels"], told["outside_changed"]) == (int((~inside).sum()), 0)
+    assert (done["engine"]["name"], findings["prompt_used"]) == (family, True)
+    assert (findings["outside_pixels"], findings["outside_changed"]) == (int((~inside).sum()), 0)
     (original,) = (path for path in studio.folder("archive") if path.endswith(f"/{family}-hole.png"))
     before, after = _codes(studio, f"archive/{original}"), _codes(studio, f"masked/{family}-hole.png")
     assert np.array_equal(before[~inside], after[~inside])
@@ -102,11 +103,11 @@ def test_a_family_fills_a_hole_and_changes_nothing_else(studio: Studio, family: 
 
 
 @pytest.mark.parametrize("family", [family for family, kind in ASSETS if kind == "wide"])
-def test_a_family_makes_more_picture_beside_the_old_one(studio: Studio, family: str) -> None:
-    """The old pixels are bit for bit where the record says that they stand."""
+def test_a_family_extends_a_picture(studio: Studio, family: str) -> None:
+    """The original pixels are bit for bit the same, at the place that the record gives."""
     done = record(studio, family, "wide")
-    told = done["findings"]
-    assert (done["engine"]["name"], told["old_pixels"], told["old_changed"]) == (family, SIDE * SIDE, 0)
+    findings = done["findings"]
+    assert (done["engine"]["name"], findings["old_pixels"], findings["old_changed"]) == (family, SIDE * SIDE, 0)
     (original,) = (path for path in studio.folder("archive") if path.endswith(f"/{family}-wide.png"))
     before, after = _codes(studio, f"archive/{original}"), _codes(studio, f"masked/{family}-wide.png")
     assert after.shape == (SIDE, SIDE * 3 // 2, 3)
@@ -114,8 +115,8 @@ def test_a_family_makes_more_picture_beside_the_old_one(studio: Studio, family: 
     assert after[:, SIDE:].std() > 1
 
 
-def test_every_family_is_there_and_no_picture_was_held(studio: Studio) -> None:
-    """Nothing is left in front of a stage, and the table of families has no row that was not tried."""
+def test_every_family_is_tested_and_no_picture_is_held(studio: Studio) -> None:
+    """No note is left, and every row of the table of families has an asset."""
     from goldsmith.engines.diffusion.families import FAMILIES
 
     assert {family for family, _ in ASSETS} == set(FAMILIES)
@@ -123,8 +124,8 @@ def test_every_family_is_there_and_no_picture_was_held(studio: Studio) -> None:
     assert len({row.path for row in studio.history() if row.record.get("steps")}) == len(ASSETS)
 
 
-def test_no_lane_asked_for_the_network(studio: Studio, wall: Path) -> None:
-    """The wall stood in every lane process, and nobody ran into it."""
+def test_no_worker_uses_the_network(studio: Studio, network_block: Path) -> None:
+    """The block was active in the worker processes, and none of them ran into it."""
     assert studio.history()
-    assert list(wall.glob("stands-*"))
-    assert not (wall / "called").exists(), (wall / "called").read_text()
+    assert list(network_block.glob("started-*"))
+    assert not (network_block / "called").exists(), (network_block / "called").read_text()

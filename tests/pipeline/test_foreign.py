@@ -1,4 +1,4 @@
-"""Pictures of kinds that are not read, through the folders: left alone beside the picture they belong to, told of where they are meant."""
+"""Files in formats that Goldsmith does not read: ignored beside their picture, reported if a brief is meant for them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
         yield made
 
 
-def test_a_document_that_a_brief_speaks_of_gets_a_note(studio: Studio) -> None:
-    """Who drops hero.psd with a brief is told what to save it as, and nothing is moved."""
+def test_a_document_with_a_brief_gets_a_note(studio: Studio) -> None:
+    """The note on hero.psd says which format to save it in, and no file moves."""
     studio.put("selected/hero.psd", PHOTOSHOP)
     studio.put("selected/hero.toml", BRIEF)
     studio.until_idle()
@@ -33,22 +33,22 @@ def test_a_document_that_a_brief_speaks_of_gets_a_note(studio: Studio) -> None:
     assert studio.folders() == {"selected": ["hero.psd", "hero.psd.problem.txt", "hero.toml"]}
 
 
-def test_saved_as_it_was_told_the_picture_goes_on_and_the_document_stays(studio: Studio) -> None:
-    """The note goes by itself; what the picture was worked on in is not taken."""
+def test_a_picture_saved_from_the_document_moves_on_and_the_document_stays(studio: Studio) -> None:
+    """The note is deleted; the document itself is not archived."""
     studio.put("selected/hero.psd", PHOTOSHOP)
     studio.put("selected/hero.toml", BRIEF)
     studio.until(lambda: studio.note("selected/hero.psd"), "the note")
     studio.put("selected/hero.png", png())
-    studio.until(lambda: studio.folder("graded"), "the picture at its end")
+    studio.until(lambda: studio.folder("graded"), "the picture in graded")
     studio.until_idle()
     assert studio.folders() == {"graded": ["hero.png", "hero.toml"], "selected": ["hero.psd"]}
 
 
-def test_a_document_alone_is_left_alone(studio: Studio) -> None:
-    """Also one whose picture has gone on, and one in a campaign with a brief."""
+def test_a_document_without_its_own_brief_is_ignored(studio: Studio) -> None:
+    """The brief of a campaign does not apply to it."""
     studio.put("selected/spring/brief.toml", BRIEF)
     studio.put("selected/spring/hero.xcf", b"gimp xcf v011" + bytes(64))
     studio.put("selected/spring/other.png", png())
-    studio.until(lambda: studio.folder("graded"), "the other")
+    studio.until(lambda: studio.folder("graded"), "the other picture")
     studio.until_idle()
     assert studio.folders()["selected"] == ["spring/brief.toml", "spring/hero.xcf"]

@@ -1,4 +1,4 @@
-"""regenerate through the folders on real pipelines with tiny random weights: from words, from a picture, with reference pictures."""
+"""regenerate in the pipeline, on real models with tiny random weights: from a prompt, from a picture, with reference pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BRIEF = 'prompt = "a red chair"\nseed = 7\n[[generate]]\nop = "regenerate"\n'
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """One daemon for all of them: nearly all of a test's time is importing what runs the models."""
+    """Yield one daemon for all tests, since importing the libraries takes most of the time."""
     with studio_at(tmp_path_factory.mktemp("studio")) as made:
         made.line(LINE)
         models = {"sdxl": "sdxl", "klein": "flux2-klein", "kontext": "flux-kontext"}
@@ -26,23 +26,23 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
         yield made
 
 
-def passed_on(studio: Studio, *stems: str) -> bool:
-    """Each of these lies in the next folder, with its brief and nothing else."""
+def have_moved_on(studio: Studio, *stems: str) -> bool:
+    """Return whether each of these is in the next folder, with its brief and nothing else."""
     names = [f"{stem}{suffix}" for stem in stems for suffix in (".png", ".toml")]
     return [name for name in studio.folder("selected") if name.split(".")[0].split("_")[0] in stems] == sorted(names)
 
 
-def held(studio: Studio, asset: str) -> str:
+def wait_for_note(studio: Studio, asset: str) -> str:
     studio.until(lambda: studio.note(asset) or studio.heard("committed", picture=asset), f"a note on {asset}")
     return studio.note(asset)
 
 
-def test_words_become_pictures_and_the_same_words_the_same_ones(studio: Studio) -> None:
-    """The house's first model that can do it; four candidates, of which one goes on; done again, the same bytes."""
+def test_equal_briefs_make_equal_pictures(studio: Studio) -> None:
+    """The first suitable model makes four candidates, and one of them moves on; a second brief gives the same bytes."""
     for name in ("one", "two"):
         studio.put(f"inbox/{name}.toml", BRIEF + 'candidates = 4\nsteps = 2\naspect = "4:3"\n')
     studio.until_idle()
-    assert passed_on(studio, "one", "two")
+    assert have_moved_on(studio, "one", "two")
     assert studio.read("selected/one.png") == studio.read("selected/two.png")
     assert len([path for path in studio.archived() if "one_candidate" in path]) == 4
     done = studio.first_step("inbox/one.toml")
@@ -51,19 +51,19 @@ def test_words_become_pictures_and_the_same_words_the_same_ones(studio: Studio) 
     assert len({each["seed"] for each in done["findings"]["candidates"]}) == 4
 
 
-def test_a_picture_is_begun_from_and_little_strength_changes_little(studio: Studio) -> None:
-    """Two strengths, one picture: both at the model's own size, and not the same."""
+def test_a_picture_is_the_starting_point_and_the_strength_matters(studio: Studio) -> None:
+    """Two strengths give two different pictures."""
     for name, strength in (("little", 0.3), ("much", 0.95)):
         studio.put(f"inbox/{name}.png", png(1, 64, 64))
         studio.put(f"inbox/{name}.toml", BRIEF + f"strength = {strength}\nsteps = 4\n")
     studio.until_idle()
-    assert passed_on(studio, "little", "much")
+    assert have_moved_on(studio, "little", "much")
     assert studio.read("selected/little.png") != studio.read("selected/much.png")
     assert studio.first_step("inbox/little.png")["settings"]["strength"] == 0.3
 
 
-def test_reference_pictures_are_looked_at_where_the_model_can(studio: Studio) -> None:
-    """With one the result is another; a model that cannot gets a note that says so."""
+def test_reference_pictures_are_used_if_the_model_takes_them(studio: Studio) -> None:
+    """A reference changes the result; with a model that takes none, the brief gets a note."""
     studio.put("inbox/plain.toml", BRIEF + 'model = "klein"\n')
     studio.put("inbox/shown.toml", BRIEF + 'model = "klein"\n')
     studio.put("inbox/shown.ref.png", png(3, 64, 64))
@@ -72,26 +72,26 @@ def test_reference_pictures_are_looked_at_where_the_model_can(studio: Studio) ->
     assert "inbox/shown.ref.png" in studio.archived()
     studio.put("inbox/blind.ref.png", png(3, 64, 64))
     studio.put("inbox/blind.toml", BRIEF + 'model = "sdxl"\n')
-    assert "it cannot look at" in held(studio, "inbox/blind.toml")
+    assert "it cannot look at" in wait_for_note(studio, "inbox/blind.toml")
 
 
 def test_a_model_that_edits_by_instruction_takes_the_picture(studio: Studio) -> None:
-    """Named, and without a strength; with one it says that it cannot."""
+    """It takes no strength: a brief that sets one gets a note."""
     studio.put("inbox/hero.png", png(1, 64, 64))
     studio.put("inbox/hero.toml", BRIEF + 'model = "kontext"\n')
     studio.until_heard("committed", picture="inbox/hero.png")
     assert studio.first_step("inbox/hero.png")["engine"]["name"] == "kontext"
     studio.put("inbox/strong.png", png(1, 64, 64))
     studio.put("inbox/strong.toml", BRIEF + 'model = "kontext"\nstrength = 0.5\n')
-    assert "kontext" in held(studio, "inbox/strong.png")
+    assert "kontext" in wait_for_note(studio, "inbox/strong.png")
 
 
-def test_a_lora_is_worn_by_its_name_in_the_library(studio: Studio) -> None:
-    """It changes the picture, by its weight; the record has its hash; without it the model is what it was."""
+def test_a_lora_is_applied_by_its_name_in_the_library(studio: Studio) -> None:
+    """It changes the picture according to its weight, the record has its hash, and later jobs without it are not affected."""
     file = lora(studio.root / "library" / "film.safetensors", "sdxl")
     studio.put("library/loras/film.safetensors", file.read_bytes())
-    worn = BRIEF + 'model = "sdxl"\nloras = [{{ name = "film", weight = {weight} }}]\n'
-    for stem, brief in (("bare", BRIEF), ("half", worn.format(weight=0.5)), ("full", worn.format(weight=1)), ("after", BRIEF)):
+    with_lora = BRIEF + 'model = "sdxl"\nloras = [{{ name = "film", weight = {weight} }}]\n'
+    for stem, brief in (("bare", BRIEF), ("half", with_lora.format(weight=0.5)), ("full", with_lora.format(weight=1)), ("after", BRIEF)):
         studio.put(f"inbox/{stem}.toml", brief)
         studio.until_idle()
     bare, half, full, after = (studio.read(f"selected/{stem}.png") for stem in ("bare", "half", "full", "after"))
@@ -102,5 +102,5 @@ def test_a_lora_is_worn_by_its_name_in_the_library(studio: Studio) -> None:
     assert found["made"]["loras"] == [{"lora": "film", "weight": 0.5, "sha256": sha256}]
     assert found["references"] == {"loras/film.safetensors": sha256}
     studio.put("inbox/lacking.toml", BRIEF + 'loras = [{ name = "flim" }]\n')
-    assert "flim" in held(studio, "inbox/lacking.toml")
+    assert "flim" in wait_for_note(studio, "inbox/lacking.toml")
     assert not studio.heard("started", picture="inbox/lacking.toml")

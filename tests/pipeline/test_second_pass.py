@@ -1,4 +1,4 @@
-"""regenerate's second pass through the folders: a pipeline on tiny weights draws, a net enlarges, the pipeline draws again by tiles."""
+"""regenerate's second pass: a model with tiny weights draws, a network enlarges, and the model draws again tile by tile."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ REFINED = BRIEF + "refine = 2\nrefine_strength = {strength}\n"
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """One daemon for all of them: nearly all of a test's time is importing what runs the models."""
-    place = tmp_path_factory.mktemp("studio")
-    with studio_at(place, models_dir=str(place / "models")) as made:
+    """Yield one daemon for all tests, since importing the libraries takes most of the time."""
+    folder = tmp_path_factory.mktemp("studio")
+    with studio_at(folder, models_dir=str(folder / "models")) as made:
         made.line(LINE)
-        made.put("config/models.toml", tiny.models_toml({"sdxl": "sdxl"}) + ncnn.plain_enlargement(place / "models"))
+        made.put("config/models.toml", tiny.models_toml({"sdxl": "sdxl"}) + ncnn.plain_enlargement(folder / "models"))
         yield made
 
 
@@ -38,8 +38,8 @@ def read_picture(studio: Studio, path: str) -> Picture:
     return decode(studio.read(path), path, 10**6)
 
 
-def test_words_become_a_picture_of_twice_the_size(studio: Studio) -> None:
-    """Drawn, enlarged, drawn again by tiles at the model's own size: on record with both engines, and the same bytes once more."""
+def test_a_prompt_becomes_a_picture_of_twice_the_size(studio: Studio) -> None:
+    """The record names both engines, a second run gives the same bytes, and more strength changes more."""
     studio.put("inbox/plain.toml", BRIEF)
     for stem, strength in (("one", 0.4), ("two", 0.4), ("more", 0.9)):
         studio.put(f"inbox/{stem}.toml", REFINED.format(strength=strength))
@@ -58,10 +58,10 @@ def test_words_become_a_picture_of_twice_the_size(studio: Studio) -> None:
     assert np.abs(gaussian_blur(one, 12) - gaussian_blur(enlarged, 12)).mean() < 0.01
 
 
-def test_a_picture_of_sixteen_bits_keeps_its_depth_and_its_tone(studio: Studio) -> None:
-    """Image to image with a second pass, at a size that somebody asked for."""
-    shown = picture(3, 96, 96)
-    studio.put("inbox/hero.png", png(shown, 16))
+def test_a_picture_of_sixteen_bits_keeps_its_depth(studio: Studio) -> None:
+    """The brief gives a strength, a second pass and a size."""
+    original = picture(3, 96, 96)
+    studio.put("inbox/hero.png", png(original, 16))
     studio.put("inbox/hero.toml", REFINED.format(strength=0.3) + "strength = 0.05\nsize = [150, 150]\n")
     studio.until_idle()
     made = read_picture(studio, "selected/hero.png")
@@ -70,12 +70,12 @@ def test_a_picture_of_sixteen_bits_keeps_its_depth_and_its_tone(studio: Studio) 
     assert studio.first_step("inbox/hero.png")["findings"]["refined"]["tiles"] == 9
 
 
-def test_it_is_told_tile_by_tile_and_called_off_within_one(studio: Studio) -> None:
-    """Progress rises to the end in more pieces than there are tiles; taken away in the middle, it brings nothing."""
-    studio.put("inbox/told.toml", REFINED.format(strength=0.5))
+def test_the_second_pass_reports_progress_per_tile_and_can_be_cancelled(studio: Studio) -> None:
+    """The progress never falls; a brief that is deleted in the middle brings no picture."""
+    studio.put("inbox/whole.toml", REFINED.format(strength=0.5))
     studio.until_idle()
-    told = [each["fraction"] for each in studio.heard("progress", picture="inbox/told.toml") if each["op"] == "regenerate"]
-    assert told == sorted(told)
+    fractions = [each["fraction"] for each in studio.heard("progress", picture="inbox/whole.toml") if each["op"] == "regenerate"]
+    assert fractions == sorted(fractions)
     studio.put("inbox/gone.toml", REFINED.format(strength=0.5).replace("steps = 3", "steps = 200"))
     studio.until(
         lambda: [each for each in studio.heard("progress", picture="inbox/gone.toml") if each["fraction"] > 0.5], "the second pass"
@@ -85,8 +85,8 @@ def test_it_is_told_tile_by_tile_and_called_off_within_one(studio: Studio) -> No
     assert not [name for name in studio.folder("selected") if name.startswith("gone")]
 
 
-def test_without_a_net_that_enlarges_the_picture_is_held_before_anything_is_drawn(tmp_path: Path) -> None:
-    """It would otherwise be found out when a model has drawn for minutes; the remedy is the command that fetches one."""
+def test_a_missing_upscaler_is_reported_before_any_work(tmp_path: Path) -> None:
+    """The note gives the command that fetches the upscaler, before a model has drawn for minutes."""
     with studio_at(tmp_path, models_dir=str(tmp_path / "models")) as studio:
         studio.line(LINE)
         text = tiny.models_toml({"sdxl": "sdxl"}) + ncnn.plain_enlargement(tmp_path / "models")

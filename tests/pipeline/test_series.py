@@ -1,4 +1,4 @@
-"""A series through the folders: ten frames of one subject in ten colours, and a stray one, matched to the hero in the library."""
+"""A series in the pipeline: ten frames of one subject with ten colour casts, and one outlier, matched to the hero in the library."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DRIFTS: list[dict[str, object]] = [
 
 
 def _series_brief() -> str:
-    """The brief of the manual that names a hero, without what is written round it."""
+    """Return the manual's example brief that names a hero."""
     blocks = re.findall(r"^```toml\n(.*?)^```", _PAGE.read_text(), re.MULTILINE | re.DOTALL)
     (found,) = [block for block in blocks if "look_from" in block]
     return str(found)
@@ -56,8 +56,8 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
         yield made
 
 
-def test_a_series_comes_to_its_hero_and_the_outlier_is_held(studio: Studio) -> None:
-    """Every frame's drift is on record before and after, its match lies in the archive, and what does not fit waits with the numbers."""
+def test_a_series_is_matched_to_its_hero_and_the_outlier_is_held(studio: Studio) -> None:
+    """The record has the drift of every frame before and after; each match is archived; the note of the outlier gives its drift."""
     studio.put("library/heroes/spring.png", _picture(data.coffee()[::2, ::2], {}))
     studio.put(f"{_PLACE}/brief.toml", _series_brief())
     for number in range(10):
@@ -77,8 +77,8 @@ def test_a_series_comes_to_its_hero_and_the_outlier_is_held(studio: Studio) -> N
     assert {f"{_PLACE}/frame{number}_match.cube" for number in range(1, 10)} <= set(studio.archived())
 
 
-def test_the_exported_cube_does_the_match(studio: Studio) -> None:
-    """Laid on as a look it gives the same picture, within one code; with cube = true it lies beside the result, too."""
+def test_the_exported_cube_reproduces_the_match(studio: Studio) -> None:
+    """As a look it gives the same picture within one code; with cube = true it also lies beside the result."""
     studio.put("library/heroes/spring.png", _picture(data.coffee()[::2, ::2], {}))
     brief = '[[grade]]\nop = "grade"\nlook_from = "spring"\nmatch = { cube = true }\n'
     studio.put(f"{_PLACE}/frame.png", _frame(9))
@@ -98,8 +98,8 @@ def test_the_exported_cube_does_the_match(studio: Studio) -> None:
     assert np.abs(matched - looked).max() <= 1
 
 
-def test_another_program_does_the_match_with_the_cube(studio: Studio) -> None:
-    """OpenColorIO, reading the exported table tetrahedrally, makes the graded picture within one code of 8 bits."""
+def test_opencolorio_reproduces_the_match_with_the_cube(studio: Studio) -> None:
+    """With tetrahedral interpolation OpenColorIO makes the same picture within one code of 8 bits."""
     studio.put("library/heroes/spring.png", _picture(data.coffee()[::2, ::2], {}))
     brief = '[[grade]]\nop = "grade"\nlook_from = "spring"\nmatch = { cube = true }\n'
     for number in (1, 6, 9):
@@ -115,8 +115,8 @@ def test_another_program_does_the_match_with_the_cube(studio: Studio) -> None:
         assert np.abs(np.clip(theirs, 0, 1) - ours).max() * 255 < 1
 
 
-def test_a_hero_that_is_not_there_is_asked_for_early(studio: Studio) -> None:
-    """A sentence with the nearest real name, before any work is done; with the hero there it runs."""
+def test_a_missing_hero_is_reported_before_any_work(studio: Studio) -> None:
+    """The note gives the nearest existing name."""
     studio.put("library/heroes/spring.png", _picture(data.coffee()[::4, ::4], {}))
     studio.put("masked/frame.png", _frame(2))
     studio.put("masked/frame.toml", '[[grade]]\nop = "grade"\nlook_from = "sprnig"\n')
@@ -126,8 +126,8 @@ def test_a_hero_that_is_not_there_is_asked_for_early(studio: Studio) -> None:
     assert "spring" in note
 
 
-def test_a_hero_that_comes_late_or_is_another_one_counts_from_then_on(studio: Studio) -> None:
-    """No hero: it waits. With one it goes on by itself; with a darker one the next frame comes out darker, and the first stays."""
+def test_a_hero_that_arrives_late_or_is_replaced_applies_from_then_on(studio: Studio) -> None:
+    """A held frame moves on once its hero arrives; with a darker hero the next frame is darker, and the first stays as it is."""
     hero, frame = data.coffee()[::4, ::4], _frame(2)
     studio.put("masked/brief.toml", 'title = "Late"\n[[grade]]\nop = "grade"\nlook_from = "spring"\n')
     studio.put("masked/one.png", frame)
@@ -145,8 +145,8 @@ def test_a_hero_that_comes_late_or_is_another_one_counts_from_then_on(studio: St
     assert second < 0.85 * first
 
 
-def test_a_look_of_its_own_is_not_overwritten(studio: Studio) -> None:
-    """cube = true beside a frame.cube of the designer's: held, and said."""
+def test_an_existing_cube_is_not_overwritten(studio: Studio) -> None:
+    """With cube = true, a frame that has its own frame.cube is held."""
     studio.put("library/heroes/spring.png", _picture(data.coffee()[::2, ::2], {}))
     studio.put("masked/frame.cube", "LUT_3D_SIZE 2\n")
     studio.put("masked/frame.png", _frame(2))

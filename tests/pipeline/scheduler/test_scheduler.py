@@ -1,4 +1,4 @@
-"""The foreman through the folders: what lies there before, what people do, what lies there after."""
+"""The scheduler on real folders: the files before, what people do, and the files afterwards."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from doubles.commission import EXPORT, GRADE, INPAINT, LINE, NULLS, SELECT, SHARPEN, WHOLE
 from doubles.pictures import black, mask, png
 from doubles.studio import Studio, studio_at
+from goldsmith.jobs.job import Job, JobFault, JobFaultKind, Outcome
 from goldsmith.pipeline.scheduler.results import Results
 
 BROKEN = '[[edit]]\nop = "sharpn"\n'
@@ -24,8 +25,8 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
         yield made
 
 
-def held(studio: Studio, picture: str) -> str:
-    """Wait for a picture's note, and read it."""
+def wait_for_note(studio: Studio, picture: str) -> str:
+    """Wait for a picture's note and return its text."""
     studio.until(lambda: studio.note(picture), f"a note on {picture}")
     return studio.note(picture)
 
@@ -34,7 +35,7 @@ def held(studio: Studio, picture: str) -> str:
 
 
 def test_a_brief_of_all_four_stages_takes_a_picture_from_inbox_to_delivered(studio: Studio) -> None:
-    """Nothing is left on the way; every input is in the archive under the folder it lay in."""
+    """No file remains in between; every input is in the archive, under its original folder."""
     studio.put("inbox/hero.png", png())
     studio.put("inbox/hero.toml", WHOLE)
     studio.until_idle()
@@ -50,15 +51,15 @@ def test_a_brief_of_all_four_stages_takes_a_picture_from_inbox_to_delivered(stud
 
 
 def test_a_picture_waits_where_its_brief_ends(studio: Studio) -> None:
-    """A brief that stops after edit leaves picture and brief in masked/ for a colourist."""
+    """A brief that ends with edit leaves the picture and the brief in masked/ for a colourist."""
     studio.put("inbox/hero.png", png())
     studio.put("inbox/hero.toml", SELECT + SHARPEN)
     studio.until_idle()
     assert studio.folders() == {"masked": ["hero.png", "hero.toml"]}
 
 
-def test_a_bare_mask_is_good_for_one_stage(studio: Studio) -> None:
-    """The mask is used up and no brief travels on."""
+def test_a_bare_mask_applies_to_one_stage(studio: Studio) -> None:
+    """The mask is archived and no brief moves on."""
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.mask.png", mask())
     studio.until_idle()
@@ -66,8 +67,8 @@ def test_a_bare_mask_is_good_for_one_stage(studio: Studio) -> None:
     assert studio.archived() == ["selected/hero.mask.png", "selected/hero.png"]
 
 
-def test_a_prompt_is_good_for_one_stage(studio: Studio) -> None:
-    """hero.txt runs the folder's default steps with its text as the prompt."""
+def test_a_prompt_applies_to_one_stage(studio: Studio) -> None:
+    """hero.txt runs the stage's default steps with its text as the prompt."""
     studio.put("masked/hero.png", png())
     studio.put("masked/hero.txt", "warmer")
     studio.until_idle()
@@ -75,8 +76,8 @@ def test_a_prompt_is_good_for_one_stage(studio: Studio) -> None:
     assert studio.history()[0].record["prompt"] == "warmer"
 
 
-def test_a_campaigns_brief_moves_every_picture_below_it_and_stays(studio: Studio) -> None:
-    """Subfolders are kept all the way; the campaign's brief lies where it lay."""
+def test_a_campaigns_brief_applies_to_every_picture_below_it_and_stays(studio: Studio) -> None:
+    """Every stage keeps the subfolders; the campaign's brief stays in its folder."""
     studio.put("inbox/acme/brief.toml", WHOLE)
     studio.put("inbox/acme/spring/one.png", png(1))
     studio.put("inbox/acme/two.png", png(2))
@@ -89,8 +90,8 @@ def test_a_campaigns_brief_moves_every_picture_below_it_and_stays(studio: Studio
     }
 
 
-def test_a_recipe_is_the_same_as_its_tables_in_the_brief(studio: Studio) -> None:
-    """What lies in library/recipes is asked for by name."""
+def test_a_recipe_works_like_its_tables_in_the_brief(studio: Studio) -> None:
+    """The brief names a file in library/recipes."""
     studio.put("library/recipes/spring.toml", SHARPEN + GRADE)
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", 'recipe = "spring"\n')
@@ -98,8 +99,8 @@ def test_a_recipe_is_the_same_as_its_tables_in_the_brief(studio: Studio) -> None
     assert studio.folders() == {"graded": ["hero.png", "hero.toml"]}
 
 
-def test_a_stage_that_the_brief_skips_runs_its_default(studio: Studio) -> None:
-    """The line's default grade lies between an edit and a deliver."""
+def test_a_stage_without_a_table_in_the_brief_runs_its_default_steps(studio: Studio) -> None:
+    """The brief has edit and deliver, and the pipeline's default grade runs between them."""
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", SHARPEN + EXPORT)
     studio.until_idle()
@@ -111,8 +112,8 @@ def test_a_stage_that_the_brief_skips_runs_its_default(studio: Studio) -> None:
     ]
 
 
-def test_a_line_with_a_sixth_folder_needs_no_code(studio: Studio) -> None:
-    """A stage that exists only in TOML has its folder and its place in the way."""
+def test_a_pipeline_with_a_sixth_folder_needs_no_code(studio: Studio) -> None:
+    """A stage that exists only in TOML has its folder and its position in the pipeline."""
     studio.line(
         LINE.replace('next = "graded"', 'next = "polished"')
         + '[[stage]]\nname = "polish"\nfolder = "polished"\nnext = "graded"\nsteps = ["sharpen"]\n'
@@ -126,11 +127,11 @@ def test_a_line_with_a_sixth_folder_needs_no_code(studio: Studio) -> None:
     assert [row.stage for row in studio.history()] == ["grade", "polish"]
 
 
-# ---------------------------------------------------------------------- waiting for what is asked
+# ---------------------------------------------------------------------- waiting for files
 
 
-def test_a_brief_that_needs_a_mask_waits_for_it_and_starts_at_once_when_it_is_there(studio: Studio) -> None:
-    """The sentence says which file; with a gather time of an hour nothing more is waited for than the quiet."""
+def test_a_brief_that_needs_a_mask_waits_for_it_and_starts_as_soon_as_it_arrives(studio: Studio) -> None:
+    """With a gather time of an hour the work still starts as soon as the mask is quiet."""
     studio.flags["gather"] = 3600
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", INPAINT)
@@ -143,8 +144,8 @@ def test_a_brief_that_needs_a_mask_waits_for_it_and_starts_at_once_when_it_is_th
     assert studio.folder("masked") == ["hero.png", "hero.toml"]
 
 
-def test_a_picture_may_come_after_its_mask_and_its_brief(studio: Studio) -> None:
-    """Sidecars wait for their picture without a word."""
+def test_a_picture_may_arrive_after_its_mask_and_its_brief(studio: Studio) -> None:
+    """Sidecars wait for their picture without a note."""
     studio.put("selected/hero.mask.png", mask())
     studio.put("selected/hero.toml", INPAINT)
     studio.until_idle()
@@ -154,8 +155,8 @@ def test_a_picture_may_come_after_its_mask_and_its_brief(studio: Studio) -> None
     assert studio.folders() == {"masked": ["hero.png", "hero.toml"]}
 
 
-def test_sidecars_that_come_within_the_gather_time_are_taken_along(studio: Studio) -> None:
-    """Two layers that arrive one after the other both travel on with their picture."""
+def test_sidecars_that_arrive_within_the_gather_time_move_on_with_their_picture(studio: Studio) -> None:
+    """Two layers arrive one after the other, and the work starts again for each."""
     studio.flags["gather"] = 1.0
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", SHARPEN)
@@ -168,8 +169,8 @@ def test_sidecars_that_come_within_the_gather_time_are_taken_along(studio: Studi
     assert len(studio.history()) == 1
 
 
-def test_sidecars_travel_until_a_step_has_used_them(studio: Studio) -> None:
-    """The mask goes with the picture through generate, is used up by edit, and lies in the archive then."""
+def test_sidecars_move_on_until_a_step_uses_them(studio: Studio) -> None:
+    """The mask moves with the picture through generate; edit uses it, and then it is archived."""
     studio.put("inbox/hero.png", png())
     studio.put("inbox/hero.mask.png", mask())
     studio.put("inbox/hero_mask.face.png", mask())
@@ -183,11 +184,11 @@ def test_sidecars_travel_until_a_step_has_used_them(studio: Studio) -> None:
     assert {"hero.layer.sky.png", "hero.ref.png", "hero.keep.sky.png", "hero.png", "hero.toml"} <= set(studio.folder("masked"))
 
 
-# ---------------------------------------------------------------------- byte for byte
+# ---------------------------------------------------------------------- unchanged files
 
 
-def test_a_stage_that_does_nothing_hands_the_very_file_on(studio: Studio) -> None:
-    """The inode is the same; the archive has a copy of what a person dropped, and only of that."""
+def test_a_stage_without_steps_moves_the_file_itself(studio: Studio) -> None:
+    """The inode stays the same; the archive has a copy of the file that a person dropped, and of no other."""
     dropped = studio.put("inbox/hero.png", png())
     inode = os.stat(dropped).st_ino
     studio.put("inbox/hero.toml", NULLS)
@@ -198,8 +199,8 @@ def test_a_stage_that_does_nothing_hands_the_very_file_on(studio: Studio) -> Non
     assert [path for path in studio.archived() if path.endswith(".png")] == ["inbox/hero.png"]
 
 
-def test_a_step_that_changes_no_pixel_hands_the_very_file_on(studio: Studio) -> None:
-    """select looks and records; the bytes stay."""
+def test_a_step_that_changes_no_pixel_moves_the_file_itself(studio: Studio) -> None:
+    """select only records its findings, so the bytes stay the same."""
     studio.put("inbox/hero.png", png())
     studio.put("inbox/hero.toml", SELECT)
     studio.until_idle()
@@ -210,8 +211,8 @@ def test_a_step_that_changes_no_pixel_hands_the_very_file_on(studio: Studio) -> 
 # ---------------------------------------------------------------------- versions
 
 
-def test_what_was_delivered_before_comes_out_as_the_next_version(studio: Studio) -> None:
-    """Also where the first one was taken away meanwhile: a client may have it."""
+def test_a_picture_that_was_delivered_before_gets_the_next_version(studio: Studio) -> None:
+    """This holds even if the earlier files were removed meanwhile: a client may have them."""
     for number in range(3):
         studio.put("graded/hero.png", png(number))
         studio.put("graded/hero.toml", EXPORT)
@@ -222,8 +223,8 @@ def test_what_was_delivered_before_comes_out_as_the_next_version(studio: Studio)
     assert studio.folders() == {"delivered": ["hero_v003.manifest.json", "hero_v003_print.png", "hero_v003_web.jpg"]}
 
 
-def test_a_picture_dragged_back_comes_out_as_the_next_version(studio: Studio) -> None:
-    """What lies in masked/ is dragged to selected/ with its brief, and comes back as _v002."""
+def test_a_picture_that_is_dragged_back_gets_the_next_version(studio: Studio) -> None:
+    """The picture in masked/ is dragged to selected/ with its brief and returns as _v002."""
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", SHARPEN)
     studio.until(lambda: studio.folder("masked"))
@@ -234,15 +235,15 @@ def test_a_picture_dragged_back_comes_out_as_the_next_version(studio: Studio) ->
 
 
 def test_the_manifest_names_the_files_of_its_own_version(studio: Studio) -> None:
-    """Hashes and names are true although somebody put a file of that name there in the last instant."""
+    """Hashes and names are correct although somebody placed a file with the same name at the last moment."""
     works = studio.start()
     commit = works.scheduler._plan_executor.commit
 
-    def late(plans):  # type: ignore[no-untyped-def]
+    def commit_after_a_new_file(plans):  # type: ignore[no-untyped-def]
         studio.at("delivered/hero_web.jpg").write_bytes(b"somebody's own")
         return commit(plans)
 
-    works.scheduler._plan_executor.commit = late  # type: ignore[method-assign]
+    works.scheduler._plan_executor.commit = commit_after_a_new_file  # type: ignore[method-assign]
     studio.put("graded/hero.png", png())
     studio.put("graded/hero.toml", EXPORT)
     studio.until(lambda: studio.heard("committed"))
@@ -253,8 +254,8 @@ def test_the_manifest_names_the_files_of_its_own_version(studio: Studio) -> None
     assert studio.read("delivered/hero_web.jpg") == b"somebody's own"
 
 
-def test_two_pictures_of_one_stem_go_on_as_two_assets(studio: Studio) -> None:
-    """hero.png and hero.jpg, each with a brief of its own: nothing is overwritten, neither is lost."""
+def test_two_pictures_with_one_stem_are_two_assets(studio: Studio) -> None:
+    """hero.png and hero.jpg each have a brief: neither is overwritten or lost."""
     from PIL import Image
 
     studio.put("selected/hero.png", png(1))
@@ -270,29 +271,29 @@ def test_two_pictures_of_one_stem_go_on_as_two_assets(studio: Studio) -> None:
 # ---------------------------------------------------------------------- problems
 
 
-@pytest.mark.parametrize("mend", ["brief", "note"])
-def test_a_note_goes_when_the_bundle_is_changed_or_the_note_deleted(studio: Studio, mend: str) -> None:
-    """A bad brief gets a note at once; then it is tried again, once."""
+@pytest.mark.parametrize("change", ["brief", "note"])
+def test_a_held_picture_is_tried_again_when_its_bundle_changes_or_its_note_is_deleted(studio: Studio, change: str) -> None:
+    """An invalid brief gets a note at once; each change leads to exactly one new try."""
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", BROKEN)
-    assert "did you mean sharpen?" in held(studio, "selected/hero.png")
+    assert "did you mean sharpen?" in wait_for_note(studio, "selected/hero.png")
     studio.until_idle()
     assert len(studio.heard("held")) == 1
-    if mend == "brief":
+    if change == "brief":
         studio.put("selected/hero.toml", SHARPEN)
         studio.until(lambda: studio.folder("masked"))
         assert studio.folders() == {"masked": ["hero.png", "hero.toml"]}
     else:
         os.unlink(studio.at("selected/hero.png.problem.txt"))
-        assert "did you mean sharpen?" in held(studio, "selected/hero.png")
+        assert "did you mean sharpen?" in wait_for_note(studio, "selected/hero.png")
         assert len(studio.heard("held")) == 2
 
 
-def test_what_is_held_stays_held_over_a_restart(studio: Studio) -> None:
-    """Neither is it tried again nor is the note written anew."""
+def test_a_held_picture_stays_held_after_a_restart(studio: Studio) -> None:
+    """It is not tried again, and its note is not written again."""
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.mask.png", black())
-    assert "all black" in held(studio, "selected/hero.png")
+    assert "all black" in wait_for_note(studio, "selected/hero.png")
     studio.until_idle()
     inode = os.stat(studio.at("selected/hero.png.problem.txt")).st_ino
     studio.restart()
@@ -302,22 +303,22 @@ def test_what_is_held_stays_held_over_a_restart(studio: Studio) -> None:
     assert os.stat(studio.at("selected/hero.png.problem.txt")).st_ino == inode
 
 
-def test_a_note_deleted_while_the_daemon_is_down_means_try_again(studio: Studio) -> None:
-    """It is found out at the start."""
+def test_a_note_that_is_deleted_while_the_daemon_is_down_leads_to_a_new_try(studio: Studio) -> None:
+    """The daemon notices at its start."""
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.mask.png", black())
-    held(studio, "selected/hero.png")
+    wait_for_note(studio, "selected/hero.png")
     studio.until_idle()
     studio.stop()
     os.unlink(studio.at("selected/hero.png.problem.txt"))
     studio.events.clear()
     studio.start()
-    assert "all black" in held(studio, "selected/hero.png")
+    assert "all black" in wait_for_note(studio, "selected/hero.png")
     assert len(studio.heard("held")) == 1
 
 
-def test_a_note_deleted_the_instant_it_appears_means_try_again(studio: Studio) -> None:
-    """Before anything was heard of it."""
+def test_a_note_that_is_deleted_as_soon_as_it_appears_leads_to_a_new_try(studio: Studio) -> None:
+    """The deletion comes before any event of the watcher."""
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", BROKEN)
     studio.until_heard("held")
@@ -328,11 +329,11 @@ def test_a_note_deleted_the_instant_it_appears_means_try_again(studio: Studio) -
     assert len(studio.heard("held")) == 2
 
 
-def test_a_bundle_mended_while_the_daemon_is_down_is_tried_again(studio: Studio) -> None:
-    """And its note goes."""
+def test_a_bundle_that_is_fixed_while_the_daemon_is_down_is_tried_again(studio: Studio) -> None:
+    """Its note is deleted."""
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.mask.png", black())
-    held(studio, "selected/hero.png")
+    wait_for_note(studio, "selected/hero.png")
     studio.stop()
     studio.put("selected/hero.mask.png", mask())
     studio.start()
@@ -341,11 +342,11 @@ def test_a_bundle_mended_while_the_daemon_is_down_is_tried_again(studio: Studio)
 
 
 @pytest.mark.parametrize("down", [False, True])
-def test_the_note_of_a_picture_that_was_taken_away_goes_with_it(studio: Studio, down: bool) -> None:
-    """Whether the daemon runs or not."""
+def test_the_note_of_a_removed_picture_is_deleted(studio: Studio, down: bool) -> None:
+    """This holds whether the daemon runs or not."""
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.mask.png", black())
-    held(studio, "selected/hero.png")
+    wait_for_note(studio, "selected/hero.png")
     if down:
         studio.stop()
     os.unlink(studio.at("selected/hero.png"))
@@ -355,8 +356,8 @@ def test_the_note_of_a_picture_that_was_taken_away_goes_with_it(studio: Studio, 
     studio.until(lambda: not studio.folders(), "no note")
 
 
-def test_a_picture_that_ends_too_soon_waits_for_the_rest_of_it(studio: Studio) -> None:
-    """A half upload is no fault until a long silence says so; the rest may still come."""
+def test_an_incomplete_picture_waits_for_the_rest(studio: Studio) -> None:
+    """An upload may continue, so an incomplete picture is no problem until the time for the rest is over."""
     studio.flags["broken_after"] = 3600
     half = studio.at("inbox/hero.png")
     half.write_bytes(png()[:300])
@@ -369,19 +370,19 @@ def test_a_picture_that_ends_too_soon_waits_for_the_rest_of_it(studio: Studio) -
     assert studio.heard("held") == []
 
 
-def test_a_picture_that_stays_half_gets_a_note(studio: Studio) -> None:
-    """After the silence it is called broken, and stays where it lies."""
+def test_a_picture_that_stays_incomplete_gets_a_note(studio: Studio) -> None:
+    """After the wait it is reported as broken and stays in its folder."""
     studio.put("inbox/hero.png", png()[:300])
     studio.put("inbox/hero.toml", SELECT)
-    assert held(studio, "inbox/hero.png")
+    assert wait_for_note(studio, "inbox/hero.png")
     assert studio.folders() == {"inbox": ["hero.png", "hero.png.problem.txt", "hero.toml"]}
 
 
-def test_a_recipe_mended_in_the_library_sets_those_free_that_it_held(studio: Studio) -> None:
-    """Nothing beside the picture has changed, but what it asked for is there now."""
+def test_a_recipe_that_is_fixed_in_the_library_releases_the_pictures_that_it_held(studio: Studio) -> None:
+    """The bundle itself is unchanged, but the recipe is valid now."""
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", 'recipe = "spring"\n')
-    assert "spring" in held(studio, "selected/hero.png")
+    assert "spring" in wait_for_note(studio, "selected/hero.png")
     studio.until_idle()
     studio.put("library/recipes/spring.toml", BROKEN)
     studio.until(lambda: "did you mean sharpen?" in studio.note("selected/hero.png"))
@@ -390,19 +391,19 @@ def test_a_recipe_mended_in_the_library_sets_those_free_that_it_held(studio: Stu
     assert studio.folders() == {"masked": ["hero.png", "hero.toml"]}
 
 
-def test_the_folder_of_a_picture_at_fault_may_vanish(studio: Studio) -> None:
-    """That is nobody's fault: the line does not pause for it."""
+def test_the_folder_of_a_picture_with_a_problem_may_disappear(studio: Studio) -> None:
+    """The pipeline does not pause for this."""
     works = studio.start()
     hold = Results.hold
 
-    def late(*words, **more):  # type: ignore[no-untyped-def]
+    def hold_after_deletion(*words, **more):  # type: ignore[no-untyped-def]
         for path in (studio.root / "selected/acme").glob("*"):
             path.unlink()
         (studio.root / "selected/acme").rmdir()
         works.scheduler._results.hold = lambda *w, **m: hold(works.scheduler._results, *w, **m)  # type: ignore[method-assign]
         return hold(works.scheduler._results, *words, **more)
 
-    works.scheduler._results.hold = late  # type: ignore[method-assign]
+    works.scheduler._results.hold = hold_after_deletion  # type: ignore[method-assign]
     studio.put("selected/acme/hero.png", png())
     studio.put("selected/acme/hero.toml", BROKEN)
     studio.until(lambda: not (studio.root / "selected/acme").exists())
@@ -410,11 +411,61 @@ def test_the_folder_of_a_picture_at_fault_may_vanish(studio: Studio) -> None:
     assert studio.heard("paused") == []
 
 
-# ---------------------------------------------------------------------- while it is under work
+def _kill_the_worker_of_every_job(studio: Studio, kind: JobFaultKind) -> None:
+    """Start the daemon with workers that die of every job."""
+    workers = studio.start().workers
+    outcomes: list[Outcome] = []
+
+    def submit(job: Job) -> None:
+        outcomes.append(Outcome(job_id=job.id, fault=JobFault(kind=kind, sentence="The worker died.", remedy="Relax its limits.")))
+
+    def collect(now: float) -> list[Outcome]:
+        events = list(outcomes)
+        outcomes.clear()
+        return events
+
+    workers.submit = submit  # type: ignore[method-assign]
+    workers.collect = collect  # type: ignore[method-assign, assignment]
+    workers.seconds_until_due = lambda now: 0.0 if outcomes else None  # type: ignore[method-assign]
 
 
-def test_a_picture_saved_over_while_under_work_is_taken_once_as_it_is_now(studio: Studio) -> None:
-    """The first work is thrown away."""
+@pytest.mark.parametrize(("kind", "attempts"), [("crash", 1), ("timeout", 2), ("memory", 3)])
+def test_a_job_that_kills_its_worker_is_tried_exactly_as_often_as_the_settings_say(
+    studio: Studio, kind: JobFaultKind, attempts: int
+) -> None:
+    """After the last attempt the picture is held; a deleted note allows the same number of attempts again."""
+    studio.flags["attempts"] = attempts
+    _kill_the_worker_of_every_job(studio, kind)
+    studio.put("selected/hero.png", png())
+    studio.put("selected/hero.toml", SHARPEN)
+    for tries in (1, 2):
+        studio.until_heard("held", count=tries)
+        studio.until_idle()
+        assert len(studio.heard("started")) == len(studio.heard("fault", kind=kind)) == tries * attempts
+        assert len(studio.heard("held")) == tries
+        assert studio.note("selected/hero.png").startswith(f"The worker died. It was tried {attempts} times.\nRelax its limits.\n")
+        os.unlink(studio.at("selected/hero.png.problem.txt"))
+
+
+def test_a_restart_does_not_reset_the_count_of_attempts(studio: Studio) -> None:
+    """The daemon is restarted after each attempt, and the third one is still the last."""
+    studio.flags["attempts"] = 3
+    studio.put("selected/hero.png", png())
+    studio.put("selected/hero.toml", SHARPEN)
+    for attempt in (1, 2, 3):
+        _kill_the_worker_of_every_job(studio, "crash")
+        studio.until_heard("fault", count=attempt)
+        assert bool(studio.heard("held")) == (attempt == 3)
+        studio.stop()
+    studio.until_idle()
+    assert len(studio.heard("fault")) == 3
+
+
+# ---------------------------------------------------------------------- changes during the work
+
+
+def test_a_picture_that_is_saved_over_during_the_work_moves_on_once_with_its_new_contents(studio: Studio) -> None:
+    """The first result is discarded."""
     studio.flags["quiet"] = 1.0
     studio.put("inbox/hero.png", png(1))
     studio.put("inbox/hero.toml", SELECT)
@@ -426,8 +477,8 @@ def test_a_picture_saved_over_while_under_work_is_taken_once_as_it_is_now(studio
     assert studio.archived() == ["inbox/hero.png", "inbox/hero.toml"]
 
 
-def test_a_picture_deleted_while_under_work_is_gone(studio: Studio) -> None:
-    """Nothing of it appears anywhere, and nothing waits for it."""
+def test_a_picture_that_is_deleted_during_the_work_is_gone(studio: Studio) -> None:
+    """No result appears anywhere, and nothing waits for the picture."""
     studio.flags["quiet"] = 1.0
     studio.put("inbox/hero.png", png(1))
     studio.put("inbox/hero.toml", SELECT)
@@ -438,8 +489,8 @@ def test_a_picture_deleted_while_under_work_is_gone(studio: Studio) -> None:
     assert studio.archived() == []
 
 
-def test_a_bundle_that_changes_again_and_again_is_taken_once(studio: Studio) -> None:
-    """A mask saved over at every word the daemon says, ten times: its last state counts."""
+def test_a_bundle_that_changes_repeatedly_moves_on_once(studio: Studio) -> None:
+    """The mask is saved over at each of ten events: its last state counts."""
     studio.put("selected/hero.png", png(1))
     studio.put("selected/hero.toml", INPAINT)
     for number in range(10):
@@ -451,8 +502,8 @@ def test_a_bundle_that_changes_again_and_again_is_taken_once(studio: Studio) -> 
     assert [row.outcome for row in studio.history()].count("passed") == 1
 
 
-def test_a_campaigns_brief_edited_while_twenty_are_under_work_counts_for_all(studio: Studio) -> None:
-    """Whatever was done for the old brief is thrown away; what is under way to the next folder carries its own."""
+def test_a_campaigns_brief_that_is_edited_during_the_work_applies_to_all_twenty_pictures(studio: Studio) -> None:
+    """Results of the old brief are discarded."""
     studio.flags["quiet"] = 1.5
     studio.put("selected/acme/brief.toml", SHARPEN)
     for number in range(20):
@@ -464,8 +515,8 @@ def test_a_campaigns_brief_edited_while_twenty_are_under_work_counts_for_all(stu
     assert studio.folder("masked") == []
 
 
-def test_a_brief_edited_between_two_stages_counts_from_there_on(studio: Studio) -> None:
-    """What you read beside the picture is what will be run."""
+def test_a_brief_that_is_edited_between_two_stages_applies_from_there_on(studio: Studio) -> None:
+    """The brief beside the picture shows the steps that will run."""
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", SHARPEN)
     studio.until(lambda: studio.folder("masked"))
@@ -495,8 +546,8 @@ def test_a_brief_edited_between_two_stages_counts_from_there_on(studio: Studio) 
     ],
     ids=["newline", "invalid", "dash", "umlaut", "korean", "emoji", "shell", "255 bytes", "255 bytes of umlauts"],
 )
-def test_any_name_goes_through_all_stages(studio: Studio, stem: bytes) -> None:
-    """Deliverables and manifest are called after it, shortened where there is no room."""
+def test_a_picture_with_any_name_passes_all_stages(studio: Studio, stem: bytes) -> None:
+    """The deliverables and the manifest have its name, shortened if necessary."""
     studio.put(b"inbox/" + stem + b".png", png())
     if len(stem) < 250:
         studio.put(b"inbox/" + stem + b".toml", WHOLE)
@@ -510,8 +561,8 @@ def test_any_name_goes_through_all_stages(studio: Studio, stem: bytes) -> None:
     assert studio.heard("held") == []
 
 
-def test_two_hundred_at_once_arrive_once_each(studio: Studio) -> None:
-    """Batches of commits, one after another."""
+def test_each_of_two_hundred_pictures_is_delivered_once(studio: Studio) -> None:
+    """The commits come in several batches."""
     studio.put("inbox/acme/brief.toml", NULLS)
     for number in range(200):
         studio.put(f"inbox/acme/p{number:03d}.png", png(number, 4, 4))
@@ -521,11 +572,11 @@ def test_two_hundred_at_once_arrive_once_each(studio: Studio) -> None:
     assert all(studio.read(f"delivered/acme/p{number:03d}.png") == png(number, 4, 4) for number in range(200))
 
 
-# ---------------------------------------------------------------------- the memory
+# ---------------------------------------------------------------------- the journal
 
 
-def test_without_its_journal_the_line_still_runs(studio: Studio) -> None:
-    """What lies in the folders is enough: briefs travel with their pictures."""
+def test_the_pipeline_runs_on_after_the_loss_of_its_journal(studio: Studio) -> None:
+    """The folders hold everything that is needed, since briefs move with their pictures."""
     studio.put("inbox/hero.png", png())
     studio.put("inbox/hero.toml", WHOLE)
     studio.until(lambda: studio.heard("committed"))
@@ -537,28 +588,28 @@ def test_without_its_journal_the_line_still_runs(studio: Studio) -> None:
     assert studio.folders() == {"delivered": ["hero.manifest.json", "hero_print.png", "hero_web.jpg"]}
 
 
-def test_a_silent_job_is_believed_for_as_long_as_it_may_take_and_done_work_for_as_long_as_it_waits(studio: Studio) -> None:
-    """The lease of its row counts from its last word; work that is done and gathers for an hour is not taken for stuck."""
+def test_a_lease_covers_the_timeout_of_a_silent_job_and_the_wait_of_finished_work(studio: Studio) -> None:
+    """The lease starts at the last event; finished work that waits an hour for sidecars does not look stuck."""
     studio.flags |= {"job_seconds": 500.0, "gather": 3600.0}
     leases: list[float] = []
 
-    def leased() -> bool:
+    def has_long_lease() -> bool:
         leases.extend((job.lease_until or 0.0) - time.time() for job in studio.journal.active_jobs() if job.started_at is not None)
         return bool(leases) and leases[-1] > 1000.0
 
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", SHARPEN)
     studio.until_heard("started")
-    studio.until(leased, "work that is done")
+    studio.until(has_long_lease, "finished work")
     assert {round(lease / 10) * 10 for lease in leases} <= {560, 3660, 3650}
     assert 550.0 < leases[0] <= 560.0
 
 
-# ---------------------------------------------------------------------- the end
+# ---------------------------------------------------------------------- the end of the daemon
 
 
-def _worked(studio: Studio) -> None:
-    """A picture that is done and waits for its files to settle."""
+def _finish_one_picture(studio: Studio) -> None:
+    """Finish the work on a picture, whose files have not settled yet."""
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", SHARPEN)
     works = studio.start()
@@ -568,20 +619,20 @@ def _worked(studio: Studio) -> None:
     assert studio.folders() == {"selected": ["hero.png", "hero.toml"]}
 
 
-def test_work_that_only_waits_for_its_quiet_is_put_down_before_the_end(studio: Studio) -> None:
-    """Nothing is done twice for a stop in the wrong second."""
+def test_finished_work_that_waits_for_quiet_files_is_committed_before_the_end(studio: Studio) -> None:
+    """The next daemon does not have to repeat the work."""
     studio.flags["quiet"] = 6.0
-    _worked(studio)
+    _finish_one_picture(studio)
     assert studio.works is not None
     studio.works.drain(60.0, lambda: None)
     assert studio.folders() == {"masked": ["hero.png", "hero.toml"]}
 
 
 @pytest.mark.parametrize("wait", ["quiet", "gather"])
-def test_work_that_waits_for_longer_than_the_end_may_take_does_not_delay_it(studio: Studio, wait: str) -> None:
-    """It lies where it lay and is done again by the next daemon."""
+def test_finished_work_that_waits_longer_than_the_drain_does_not_delay_the_end(studio: Studio, wait: str) -> None:
+    """The files stay in place, and the next daemon repeats the work."""
     studio.flags[wait] = 3600.0
-    _worked(studio)
+    _finish_one_picture(studio)
     assert studio.works is not None
     waited: list[None] = []
     studio.works.drain(60.0, lambda: waited.append(None))
