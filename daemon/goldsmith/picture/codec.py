@@ -253,14 +253,8 @@ def _to_rgb(picture: Picture) -> Picture:
 def to_codes(picture: Picture, bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Return colour and alpha as integer codes of ``bits`` bits, rounded half up: (h, w, n), uint8 up to 8 bits, otherwise uint16."""
     if picture.alpha is None:
-        return picture.quantise_with(lambda values: _quantise(values, bits))
-    joined = np.empty((picture.height, picture.width, picture.channels + 1), np.uint8 if bits == 8 else np.uint16)
-    joined[:, :, :-1] = picture.quantise_with(lambda values: _quantise(values, bits))
-    joined[:, :, -1] = _quantise(picture.alpha, bits)
+        return picture.quantise_with(lambda values: quantise(values, bits))
+    joined = np.empty((picture.height, picture.width, picture.channels + 1), np.uint8 if bits <= 8 else np.uint16)
+    joined[:, :, :-1] = picture.quantise_with(lambda values: quantise(values, bits))
+    joined[:, :, -1] = quantise(picture.alpha, bits)
     return joined
-
-
-def _quantise(values: Pixels, bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    if bits in (8, 16):
-        return quantise(values, 8 if bits == 8 else 16)
-    return np.asarray(np.clip(values, 0.0, 1.0) * np.float32(2**bits - 1) + np.float32(0.5), dtype=np.uint16)

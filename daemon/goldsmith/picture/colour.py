@@ -14,7 +14,7 @@ from goldsmith.errors import InputError
 from goldsmith.picture import profiles
 from goldsmith.picture.curves import CurveFunction, profile_curves
 from goldsmith.picture.formats.image_info import DECODER_ERRORS, Samples
-from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
+from goldsmith.picture.picture import Mask, Picture, Pixels, freeze, quantise
 from goldsmith.picture.profiles import PROFILE_NAMES, profile_name
 from goldsmith.picture.slab_processing import map_slabs
 
@@ -159,11 +159,9 @@ def _linear_srgb() -> bytes:
 
 def _convert_by_lcms(pixels: Pixels, source: bytes, target: bytes) -> Pixels:
     """Return the pixels converted by lcms with 16-bit integers, without its optimisations."""
-    codes = np.clip(pixels, 0.0, 1.0) * np.float32(65535)
-    codes += np.float32(0.5)
     if not (profiles.matches_channels(target, 1) or profiles.matches_channels(target, 3)):
         raise InputError(f"A picture cannot be converted from {profile_name(source)} to {profile_name(target)}.", "Choose an RGB profile.")
-    return transform_codes(codes.astype(np.uint16), source, target)
+    return transform_codes(quantise(pixels, 16), source, target)
 
 
 def transform_codes(

@@ -191,9 +191,12 @@ def _windows_overlap(first: Window, second: Window) -> bool:
 _BLOCK_VALUES = 1 << 16
 
 
-def quantise(values: NDArray[np.float32], depth: BitDepth) -> PixelCodes:
-    """Return display-encoded 0..1 floats as integer codes of ``depth`` bits, clipped and rounded half up, of any shape (n, ...)."""
-    made: PixelCodes = np.empty(values.shape, np.uint8 if depth == 8 else np.uint16)
+def quantise(values: NDArray[np.float32], depth: int) -> PixelCodes:
+    """Return display-encoded 0..1 floats as integer codes of ``depth`` bits, clipped and rounded half up, of any shape (n, ...).
+
+    ``depth`` is at most 16; the codes are uint8 up to 8 bits, otherwise uint16.
+    """
+    made: PixelCodes = np.empty(values.shape, np.uint8 if depth <= 8 else np.uint16)
     if values.size <= _BLOCK_VALUES:
         made[...] = _scale_to_codes(values, depth)
         return made
@@ -203,7 +206,7 @@ def quantise(values: NDArray[np.float32], depth: BitDepth) -> PixelCodes:
     return made
 
 
-def _scale_to_codes(values: NDArray[np.float32], depth: BitDepth) -> NDArray[np.float32]:
+def _scale_to_codes(values: NDArray[np.float32], depth: int) -> NDArray[np.float32]:
     codes = np.asarray(np.clip(values, 0.0, 1.0))
     codes *= np.float32(2**depth - 1)
     codes += np.float32(0.5)
