@@ -85,8 +85,8 @@ def test_a_stop_up_and_down_restores_16_bit_codes() -> None:
     """Codes of 16 bits move by at most one, so no step in between is coarser than the picture."""
     codes = np.random.default_rng(1).integers(0, 30000, (40, 50, 3))
     picture = Picture(freeze(codes.astype(np.float32) / np.float32(65535)), depth=16)
-    again = graded(graded(picture, {"exposure": 1}), {"exposure": -1})
-    assert np.abs(again.to_codes().astype(int) - codes).max() <= 1
+    restored = graded(graded(picture, {"exposure": 1}), {"exposure": -1})
+    assert np.abs(restored.to_codes().astype(int) - codes).max() <= 1
 
 
 def test_the_adaptation_matrix_is_bradfords() -> None:
@@ -104,7 +104,7 @@ def test_a_white_reference_becomes_neutral_and_keeps_its_luminance(icc: bytes | 
     result = graded(picture, {"white_balance": {"white": "#f2dcbe"}}).pixels
     assert np.ptp(result, axis=2).max() < 1e-4
     light = LinearLight(icc)
-    y = [(light.to_linear(one) @ light.xyz_matrix.T.astype(np.float32))[0, 0, 1] for one in (picture.pixels, result)]
+    y = [(light.to_linear(pixels) @ light.xyz_matrix.T.astype(np.float32))[0, 0, 1] for pixels in (picture.pixels, result)]
     assert y[0] == pytest.approx(y[1], rel=1e-3)
 
 
@@ -176,8 +176,8 @@ def test_curves_act_on_the_channels_they_name() -> None:
     assert np.array_equal(red[..., 1:], picture.pixels[..., 1:])
     assert (red[..., 0] >= picture.pixels[..., 0]).all()
     both = graded(picture, {"curves": {"master": [[0, 1], [1, 0]], "red": [[0, 0], [0.5, 0.7], [1, 1]]}}).pixels
-    again = graded(graded(picture, {"curves": {"master": [[0, 1], [1, 0]]}}), {"curves": {"red": [[0, 0], [0.5, 0.7], [1, 1]]}}).pixels
-    assert np.abs(both - again).max() < 1e-4
+    in_turn = graded(graded(picture, {"curves": {"master": [[0, 1], [1, 0]]}}), {"curves": {"red": [[0, 0], [0.5, 0.7], [1, 1]]}}).pixels
+    assert np.abs(both - in_turn).max() < 1e-4
 
 
 def test_lift_gamma_and_gain_follow_the_formula() -> None:
@@ -216,9 +216,9 @@ def test_a_vignette_darkens_the_corners_by_its_amount() -> None:
     picture = _grey(301, 401, 0.5)
     result = graded(picture, {"vignette": {"amount": 60, "softness": 100}})
     light = colour.to_linear(result.pixels, None)[..., 0]
-    whole = float(colour.to_linear(picture.pixels, None)[0, 0, 0])
-    assert light[0, 0] / whole == pytest.approx(0.4, abs=0.01)
-    assert light[150, 200] / whole == pytest.approx(1.0, abs=1e-4)
+    before = float(colour.to_linear(picture.pixels, None)[0, 0, 0])
+    assert light[0, 0] / before == pytest.approx(0.4, abs=0.01)
+    assert light[150, 200] / before == pytest.approx(1.0, abs=1e-4)
     assert np.abs(np.diff(result.pixels[..., 0], axis=0)).max() < 0.005
     assert np.allclose(result.pixels, result.pixels[::-1, ::-1], atol=1e-5)
 
@@ -293,9 +293,9 @@ def test_grain_has_its_strength_in_midgrey_and_spares_black_and_white() -> None:
 def test_grain_depends_on_seed_and_channel() -> None:
     """Equal seeds give equal grain, other seeds other grain; colour separates the channels."""
     picture = _grey(100, 120, 0.5)
-    one, again, other = (graded(picture, {"grain": {"amount": 50}}, seed).pixels for seed in (1, 1, 2))
-    assert np.array_equal(one, again)
-    assert abs(np.corrcoef((one - 0.5)[..., 0].ravel(), (other - 0.5)[..., 0].ravel())[0, 1]) < 0.1
+    first, second, other_seed = (graded(picture, {"grain": {"amount": 50}}, seed).pixels for seed in (1, 1, 2))
+    assert np.array_equal(first, second)
+    assert abs(np.corrcoef((first - 0.5)[..., 0].ravel(), (other_seed - 0.5)[..., 0].ravel())[0, 1]) < 0.1
     coloured = graded(picture, {"grain": {"amount": 50, "colour": 100}}).pixels - np.float32(0.5)
     assert abs(np.corrcoef(coloured[..., 0].ravel(), coloured[..., 1].ravel())[0, 1]) < 0.1
 

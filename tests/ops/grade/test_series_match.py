@@ -111,8 +111,8 @@ def test_neutrals_can_be_protected() -> None:
 def test_half_the_strength_moves_colours_half_as_far() -> None:
     """Half strength moves every colour half as far in Lab."""
     frame, hero = _frame(_drifted(CROP, stops=-1)), _frame(HERO)
-    whole, half = (series_match.match_frame(frame, hero, strength=strength) for strength in (1.0, 0.5))
-    assert np.abs(half(frame.lab) - (frame.lab + whole(frame.lab)) / 2).max() < 1e-9
+    full, half = (series_match.match_frame(frame, hero, strength=strength) for strength in (1.0, 0.5))
+    assert np.abs(half(frame.lab) - (frame.lab + full(frame.lab)) / 2).max() < 1e-9
 
 
 def test_another_subject_keeps_a_large_drift() -> None:
@@ -153,6 +153,6 @@ def test_transparent_and_masked_pixels_are_not_measured() -> None:
 def test_a_written_cube_reads_as_the_same_table() -> None:
     """Seven decimals are kept, and the title cannot break the file."""
     cube = series_match.to_cube(series_match.match_frame(_frame(_drifted(CROP, stops=1)), _frame(HERO)), SRGB)
-    again = parse_cube(format_cube(cube, 'a "b"\nLUT_3D_SIZE 2'), "a.cube")
-    assert len(again.tables) == 1
-    assert np.abs(again.tables[0].values - cube.tables[0].values).max() < 1e-6
+    read_cube = parse_cube(format_cube(cube, 'a "b"\nLUT_3D_SIZE 2'), "a.cube")
+    assert len(read_cube.tables) == 1
+    assert np.abs(read_cube.tables[0].values - cube.tables[0].values).max() < 1e-6

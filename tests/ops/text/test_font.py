@@ -72,9 +72,9 @@ def test_a_damaged_font_causes_no_crash(seed: int) -> None:
         data[chance.randrange(12 if seed % 2 else 600, len(data))] = chance.randrange(256)
     with contextlib.suppress(InputError, MissingGlyph):
         face = open_font(bytes(data), "bad.ttf")
-        found = Paragraph((face,), "AVATAR fi (gold)", ShapingOptions(tracking=0.1)).shape_line(0, 16)
-        assert all(np.isfinite((glyph.x, glyph.y)).all() for glyph in found.glyphs)
-        assert np.isfinite(glyph_boxes((face,), found.glyphs)).all()
+        line = Paragraph((face,), "AVATAR fi (gold)", ShapingOptions(tracking=0.1)).shape_line(0, 16)
+        assert all(np.isfinite((glyph.x, glyph.y)).all() for glyph in line.glyphs)
+        assert np.isfinite(glyph_boxes((face,), line.glyphs)).all()
 
 
 def test_a_letter_without_an_outline_is_missing() -> None:

@@ -21,21 +21,21 @@ def placed(text: str, size: float, box: tuple[float, float, float, float], layou
     return result
 
 
-def rows(found: PlacedText) -> list[list[float]]:
+def rows(result: PlacedText) -> list[list[float]]:
     """Return the x of every glyph's origin, line by line, in px from the left of the picture."""
     by_line: dict[float, list[float]] = {}
-    for x, y in found.block.positions * found.size + np.array(found.origin):
+    for x, y in result.block.positions * result.size + np.array(result.origin):
         by_line.setdefault(round(float(y), 3), []).append(float(x))
     return [by_line[y] for y in sorted(by_line)]
 
 
 def test_a_line_is_broken_where_the_next_word_does_not_fit() -> None:
     """Without balance, each line with the next line's first word would be wider than the box."""
-    found = placed(WORDS, 20, (0, 0, 200, 200), TextLayout(balance=False))
-    assert " ".join(found.block.lines) == WORDS
+    result = placed(WORDS, 20, (0, 0, 200, 200), TextLayout(balance=False))
+    assert " ".join(result.block.lines) == WORDS
     words = WORDS.split()
     taken = 0
-    for line in found.block.lines:
+    for line in result.block.lines:
         assert Paragraph([BOLD], line, ShapingOptions()).shape_line(0, len(line)).width * 20 <= 200
         taken += len(line.split())
         if taken < len(words):
@@ -53,9 +53,9 @@ def test_balancing_keeps_the_number_of_lines() -> None:
 
 def test_line_breaks_are_kept_and_an_empty_line_has_its_height() -> None:
     """Three lines with an empty one in the middle are two leadings high, from first baseline to last."""
-    found = placed("A\n\nA", 10, (0, 0, 100, 100), TextLayout(leading=1.5))
-    assert found.block.lines == ("A", "", "A")
-    ys = found.block.positions[:, 1] * 10
+    result = placed("A\n\nA", 10, (0, 0, 100, 100), TextLayout(leading=1.5))
+    assert result.block.lines == ("A", "", "A")
+    ys = result.block.positions[:, 1] * 10
     assert ys[-1] - ys[0] == pytest.approx(30)
 
 
@@ -69,8 +69,8 @@ def test_chinese_is_broken_between_characters() -> None:
 @pytest.mark.parametrize(("align", "share"), [("left", 0.0), ("center", 0.5), ("right", 1.0)])
 def test_lines_are_aligned_by_their_advance(align: str, share: float) -> None:
     """Alignment moves the short line by its share of the difference in width."""
-    found = placed("HHHH\nH", 20, (0, 0, 300, 100), TextLayout(align=align))  # type: ignore[arg-type]
-    long, short = rows(found)
+    result = placed("HHHH\nH", 20, (0, 0, 300, 100), TextLayout(align=align))  # type: ignore[arg-type]
+    long, short = rows(result)
     width = (
         Paragraph([BOLD], "HHHH", ShapingOptions()).shape_line(0, 4).width - Paragraph([BOLD], "H", ShapingOptions()).shape_line(0, 1).width
     )
@@ -79,11 +79,11 @@ def test_lines_are_aligned_by_their_advance(align: str, share: float) -> None:
 
 def test_all_justified_lines_but_the_last_end_at_the_box() -> None:
     """Ink of every justified line reaches from edge to edge, within a side bearing."""
-    found = placed(WORDS, 20, (10, 0, 200, 200), TextLayout(align="justify"))
-    assert found.ink_box[0] == pytest.approx(10, abs=2)
-    assert found.ink_box[0] + found.ink_box[2] == pytest.approx(210, abs=2)
-    assert found.ink_box[0] + found.ink_box[2] <= 210 + 1e-6
-    firsts = [row[0] for row in rows(found)]
+    result = placed(WORDS, 20, (10, 0, 200, 200), TextLayout(align="justify"))
+    assert result.ink_box[0] == pytest.approx(10, abs=2)
+    assert result.ink_box[0] + result.ink_box[2] == pytest.approx(210, abs=2)
+    assert result.ink_box[0] + result.ink_box[2] <= 210 + 1e-6
+    firsts = [row[0] for row in rows(result)]
     assert max(firsts) - min(firsts) < 0.01
 
 
@@ -101,9 +101,9 @@ def test_the_largest_size_just_fits_into_the_box(rotate: float) -> None:
 
 def test_the_maximum_size_is_kept() -> None:
     """Text that would fit at a larger size keeps the largest size allowed."""
-    found = Typesetter([BOLD], "A", ShapingOptions(), TextLayout()).set_largest((0, 0, 1000, 1000), 12)
-    assert found is not None
-    assert found.size == 12
+    result = Typesetter([BOLD], "A", ShapingOptions(), TextLayout()).set_largest((0, 0, 1000, 1000), 12)
+    assert result is not None
+    assert result.size == 12
 
 
 def test_a_word_too_long_for_its_box_is_not_cut() -> None:
@@ -148,8 +148,8 @@ def test_a_soft_hyphen_divides_a_word_that_does_not_fit() -> None:
 def test_a_spaced_sign_never_begins_a_line() -> None:
     """French spaces signs off; still no line begins with such a sign, or with a unit without its number, at any width."""
     for room in range(40, 400, 7):
-        found = Typesetter([BOLD], "Vraiment ? 25 % pour 99 € !", ShapingOptions(), TextLayout(balance=False)).set_at_size(
+        result = Typesetter([BOLD], "Vraiment ? 25 % pour 99 € !", ShapingOptions(), TextLayout(balance=False)).set_at_size(
             10, (0, 0, room, 400)
         )
-        if found is not None:
-            assert not any(line.startswith(("?", "%", "€", "!")) for line in found.block.lines)
+        if result is not None:
+            assert not any(line.startswith(("?", "%", "€", "!")) for line in result.block.lines)

@@ -18,9 +18,9 @@ WINDOW = (slice(0, 200), slice(0, 320))
 
 
 def placed(text: str, size: float, *, rotate: float = 0.0, face: Typeface = BOLD) -> PlacedText:
-    found = Typesetter([face], text, ShapingOptions(), TextLayout(rotate=rotate)).set_at_size(size, (0.0, 0.0, 320.0, 200.0))
-    assert found is not None
-    return found
+    result = Typesetter([face], text, ShapingOptions(), TextLayout(rotate=rotate)).set_at_size(size, (0.0, 0.0, 320.0, 200.0))
+    assert result is not None
+    return result
 
 
 def edges(values: np.ndarray) -> tuple[float, float]:
@@ -32,9 +32,9 @@ def edges(values: np.ndarray) -> tuple[float, float]:
 @pytest.mark.parametrize("size", [60.0, 97.3, 300.0])
 def test_a_stem_lies_where_the_outline_says(size: float) -> None:
     """Sides and ends of a capital I are exact at small and large sizes."""
-    found = placed("I", min(size, 190.0) if size < 300 else 190.0)
-    shape = letter_coverage([BOLD], found, WINDOW)
-    left, top, width, height = found.ink_box
+    result = placed("I", min(size, 190.0) if size < 300 else 190.0)
+    shape = letter_coverage([BOLD], result, WINDOW)
+    left, top, width, height = result.ink_box
     assert edges(shape[int(top + height / 2)]) == pytest.approx((left, left + width), abs=0.03)
     assert edges(shape[:, int(left + width / 2)]) == pytest.approx((top, top + height), abs=0.03)
 
@@ -54,28 +54,28 @@ def test_a_quarter_turn_rotates_the_letters() -> None:
     rows, cols = (np.flatnonzero(upright.any(axis=axis)) for axis in (1, 0))
     letter = np.rot90(upright[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1], -1)
     rows, cols = (np.flatnonzero(turned.any(axis=axis)) for axis in (1, 0))
-    other = turned[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    height, width = min(letter.shape[0], other.shape[0]), min(letter.shape[1], other.shape[1])
-    assert abs(float(letter.sum()) - float(other.sum())) < 5
-    assert np.abs(letter[:height, :width] - other[:height, :width]).mean() < 0.05
+    rotated = turned[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    height, width = min(letter.shape[0], rotated.shape[0]), min(letter.shape[1], rotated.shape[1])
+    assert abs(float(letter.sum()) - float(rotated.sum())) < 5
+    assert np.abs(letter[:height, :width] - rotated[:height, :width]).mean() < 0.05
 
 
 def test_a_window_shows_its_part_of_the_letters() -> None:
     """Windows that cut through letters have the same pixels as the whole."""
-    found = placed("GOLD", 100)
-    whole = letter_coverage([BOLD], found, WINDOW)
-    part = letter_coverage([BOLD], found, (slice(70, 133), slice(55, 171)))
+    result = placed("GOLD", 100)
+    whole = letter_coverage([BOLD], result, WINDOW)
+    part = letter_coverage([BOLD], result, (slice(70, 133), slice(55, 171)))
     assert np.array_equal(part, whole[70:133, 55:171])
 
 
 def test_strips_join_seamlessly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Text rendered in many strips equals text rendered in one."""
 
-    found = placed("GOLD", 100)
-    whole: list[Mask] = [letter_coverage([BOLD], found, WINDOW), stroked_coverage([BOLD], found, WINDOW, 5.0)]
+    result = placed("GOLD", 100)
+    whole: list[Mask] = [letter_coverage([BOLD], result, WINDOW), stroked_coverage([BOLD], result, WINDOW, 5.0)]
     monkeypatch.setattr(rasterising, "_STRIP", 320 * 16 * 11)
-    assert np.abs(letter_coverage([BOLD], found, WINDOW) - whole[0]).max() < 1 / 255
-    assert np.abs(stroked_coverage([BOLD], found, WINDOW, 5.0) - whole[1]).max() < 1 / 64
+    assert np.abs(letter_coverage([BOLD], result, WINDOW) - whole[0]).max() < 1 / 255
+    assert np.abs(stroked_coverage([BOLD], result, WINDOW, 5.0) - whole[1]).max() < 1 / 64
 
 
 @pytest.mark.parametrize("stroke_width", [0.7, 3.0, 8.25])

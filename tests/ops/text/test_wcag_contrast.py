@@ -16,7 +16,7 @@ def pixels(*codes: str) -> Pixels:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "expected"),
+    ("first", "second", "expected"),
     [
         ("ffffff", "000000", 21.0),
         ("777777", "ffffff", 4.48),
@@ -25,9 +25,9 @@ def pixels(*codes: str) -> Pixels:
         ("123456", "123456", 1.0),
     ],
 )
-def test_known_contrast_ratios_are_met(one: str, other: str, expected: float) -> None:
+def test_known_contrast_ratios_are_met(first: str, second: str, expected: float) -> None:
     """Well-known ratios come out to two decimals, in either order."""
-    light = [relative_luminance(pixels(code), None) for code in (one, other)]
+    light = [relative_luminance(pixels(code), None) for code in (first, second)]
     assert contrast_ratio(light[0], light[1])[0] == contrast_ratio(light[1], light[0])[0] == pytest.approx(expected, abs=0.005)
 
 

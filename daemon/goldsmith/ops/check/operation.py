@@ -316,9 +316,9 @@ class Check(FileOperation):
         matches = [(find_nearest_text(word, [line.text for line in lines]), lines) for lines in readings]
         match, lines = min(matches, key=lambda candidate: candidate[0].distance)
         is_legible = match.distance <= allowed_misreads(word, self.distance)
-        found = [lines[index] for index in match.lines]
-        reading = "“" + " ".join(line.text for line in found) + "”" if found else "nothing like it"
-        return self._make_result(check, f"“{word}” {where}", reading, is_legible), found if is_legible else []
+        word_lines = [lines[index] for index in match.lines]
+        reading = "“" + " ".join(line.text for line in word_lines) + "”" if word_lines else "nothing like it"
+        return self._make_result(check, f"“{word}” {where}", reading, is_legible), word_lines if is_legible else []
 
     def _check_safe_area(self, readback: FileReadback, lines: Sequence[TextLine], margin: float) -> PreflightCheck:
         """Return whether all lines stay out of the margin."""

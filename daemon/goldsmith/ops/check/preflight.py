@@ -120,11 +120,11 @@ def find_nearest_text(word: str, lines: Sequence[str]) -> TextMatch:
     the first such place counts.
     """
     target, texts = fold_text(word), [fold_text(line) for line in lines]
-    whole = "".join(texts)
+    joined = "".join(texts)
     owner = [number for number, text in enumerate(texts) for _ in text]
     column = [(row, 0) for row in range(len(target) + 1)]
     best = (len(target), 0, 0)
-    for end, letter in enumerate(whole, 1):
+    for end, letter in enumerate(joined, 1):
         previous, column = column, [(0, end)]
         for row, target_letter in enumerate(target, 1):
             changed, deleted, inserted = previous[row - 1], previous[row], column[-1]

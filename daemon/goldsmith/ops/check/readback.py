@@ -125,6 +125,6 @@ def encode_thumbnail(picture: Picture) -> bytes:
     """Return a JPEG in sRGB of at most 560 px and 40 kB, with transparent parts on white."""
     thumbnail = colour.convert_profile(codec.flatten(shrink_to_side(picture, _THUMBNAIL_SIDE)), "srgb")
     plain = Picture(thumbnail.pixels, depth=8)
-    return codec.encode_to_size_limit(
-        plain, codec.EncodingOptions(format="jpeg", quality=_QUALITY), _THUMBNAIL_MAX_BYTES, lambda done: None
-    )[0]
+    return codec.encode_to_size_limit(plain, codec.EncodingOptions(format="jpeg", quality=_QUALITY), _THUMBNAIL_MAX_BYTES, lambda _: None)[
+        0
+    ]

@@ -53,7 +53,7 @@ class PositionedChange(Protocol):
     ``into`` is the array that takes the result; it may be ``pixels`` itself if no one else holds it. Without it a new array is made.
     """
 
-    def __call__(self, pixels: Pixels, place: PiecePosition, tick: OnProgress, *, into: Pixels | None = None) -> Pixels: ...
+    def __call__(self, pixels: Pixels, position: PiecePosition, tick: OnProgress, *, into: Pixels | None = None) -> Pixels: ...
 
 
 def vignette_change(light: LinearLight, amount: float, radius: float, softness: float, roundness: float) -> PositionedChange:
@@ -64,12 +64,12 @@ def vignette_change(light: LinearLight, amount: float, radius: float, softness: 
     """
     inner, outer = radius * (1.0 - softness), radius + max(softness, 0.01) * (1.0 - radius) + 1e-6
 
-    def change(pixels: Pixels, place: PiecePosition, tick: OnProgress, *, into: Pixels | None = None) -> Pixels:
-        across, down = _ellipse_half_axes(place, roundness)
-        columns = ((np.arange(pixels.shape[1], dtype=np.float32) + place.left + 0.5 - place.width / 2) / across) ** 2
+    def change(pixels: Pixels, position: PiecePosition, tick: OnProgress, *, into: Pixels | None = None) -> Pixels:
+        across, down = _ellipse_half_axes(position, roundness)
+        columns = ((np.arange(pixels.shape[1], dtype=np.float32) + position.left + 0.5 - position.width / 2) / across) ** 2
 
         def slab(piece: Pixels, top: int) -> Pixels:
-            rows = ((np.arange(len(piece), dtype=np.float32) + place.top + top + 0.5 - place.height / 2) / down) ** 2
+            rows = ((np.arange(len(piece), dtype=np.float32) + position.top + top + 0.5 - position.height / 2) / down) ** 2
             fraction = (np.sqrt(rows[:, None] + columns[None, :]) - np.float32(inner)) / np.float32(outer - inner)
             np.clip(fraction, 0.0, 1.0, out=fraction)
             gain = 1.0 - np.float32(amount) * fraction * fraction * (3.0 - 2.0 * fraction)
@@ -106,8 +106,8 @@ def halation_change(light: LinearLight, amount: float, threshold: float, radius:
     floor = float(light.linearise_colour((threshold,) * 3).mean())
     colour = (light.linearise_colour(tint) * amount).astype(np.float32)
 
-    def change(pixels: Pixels, place: PiecePosition, tick: OnProgress, *, into: Pixels | None = None) -> Pixels:
-        glow = _blurred_highlights(light, pixels, place, floor, radius * place.long_side)
+    def change(pixels: Pixels, position: PiecePosition, tick: OnProgress, *, into: Pixels | None = None) -> Pixels:
+        glow = _blurred_highlights(light, pixels, position, floor, radius * position.long_side)
 
         def slab(piece: Pixels, top: int) -> Pixels:
             linear = light.to_linear(piece)
@@ -174,14 +174,14 @@ def grain_change(amount: float, size: float, colour_share: float, seed: int) -> 
     Each pixel averages the grain that is finer than itself, as in a scan. ``colour_share``: 0 is grey, 1 gives each channel its own grain.
     """
 
-    def change(pixels: Pixels, place: PiecePosition, tick: OnProgress, *, into: Pixels | None = None) -> Pixels:
-        sigma = size * place.long_side / 2.355
+    def change(pixels: Pixels, position: PiecePosition, tick: OnProgress, *, into: Pixels | None = None) -> Pixels:
+        sigma = size * position.long_side / 2.355
         layers = 4 if colour_share and pixels.shape[2] == 3 else 1
         strength = np.float32(2.0 * amount)
         result = np.empty_like(pixels) if into is None else into
 
         def run(rows: slice) -> None:
-            slab_position = replace(place, top=place.top + rows.start)
+            slab_position = replace(position, top=position.top + rows.start)
             shape = (rows.stop - rows.start, pixels.shape[1])
             noise, *channel_noise = (grain_field(shape, slab_position, sigma, (seed, layer))[:, :, None] for layer in range(layers))
             if channel_noise:

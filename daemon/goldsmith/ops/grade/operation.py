@@ -321,9 +321,9 @@ def _drift_record(drift: series_match.ColourDrift) -> dict[str, RecordValue]:
     return {"mean": round(drift.mean, 2), "p95": round(drift.p95, 2)}
 
 
-def _partial_progress(context: StepContext, number: int, parts: int) -> OnProgress:
+def _partial_progress(context: StepContext, index: int, parts: int) -> OnProgress:
     """Return a callback that reports the progress of one part of several."""
-    return lambda done: context.progress.report((number + done) / parts)
+    return lambda share: context.progress.report((index + share) / parts)
 
 
 def _chain(changes: list[PixelChange]) -> Callable[[Pixels], Pixels]:

@@ -20,7 +20,7 @@ _CANONICAL_BRACKET = {"\u2329": "\u3008", "\u232a": "\u3009"}
 
 
 def base_level(text: str, direction: Direction) -> int:
-    """Return 0 if the paragraph runs left to right, 1 if right to left; "auto" goes by its first letter outside isolates (P2, P3)."""
+    """Return 0 if the paragraph runs left to right, 1 if right to left; with "auto" its first letter outside isolates decides (P2, P3)."""
     if direction != "auto":
         return int(direction == "rtl")
     return first_strong_level([unicodedata.bidirectional(letter) for letter in text])
