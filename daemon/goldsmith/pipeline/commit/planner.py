@@ -13,8 +13,7 @@ from goldsmith.files import FileSignature, Filesystem, fold_name
 from goldsmith.jobs.job import Outcome, OutputFile
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Consume, HistoryRow, Plan, Publish
-from goldsmith.pipeline.commit.manifest import MANIFEST_SUFFIX as MANIFEST
-from goldsmith.pipeline.commit.manifest import RECORDED_JOB_FIELDS, build_manifest, rename_deliverables
+from goldsmith.pipeline.commit.manifest import MANIFEST_SUFFIX, RECORDED_JOB_FIELDS, build_manifest, rename_deliverables
 from goldsmith.pipeline.commit.naming import (
     MAX_NAME_BYTES,
     archive_path,
@@ -76,7 +75,7 @@ class Planner:
         tails = [output.tail for output in outcome.outputs if output.role != "archive_only"]
         if outcome.is_unchanged:
             tails.append(os.path.splitext(work.asset_path)[1])
-        tails.append(MANIFEST if stage.next_folder == self._final_folder else ".toml")
+        tails.append(MANIFEST_SUFFIX if stage.next_folder == self._final_folder else ".toml")
 
         def is_free(stem: str) -> bool:
             if fold_name(_stem_reservation(target, stem)) in self._reserved:
@@ -99,7 +98,7 @@ class Planner:
             for before, after in zip(_all_moves(plan), _all_moves(renamed), strict=True)
         }
         publishes = tuple(
-            self._rewrite_manifest(put, new_names) if put.destination.endswith(MANIFEST) else put for put in renamed.publishes
+            self._rewrite_manifest(put, new_names) if put.destination.endswith(MANIFEST_SUFFIX) else put for put in renamed.publishes
         )
         return renamed.model_copy(update={"publishes": publishes})
 
@@ -157,7 +156,7 @@ class _PlanDraft:
         self._outcome = outcome
         self._target = target
         self._stem = stem
-        # The job that made the picture, or "" where a person put it there.
+        # The job that made the picture, or "" if a person put it there.
         self._parent_job_id = parent_job_id
         self._consumes: list[Consume] = []
         self._publishes: list[Publish] = []
@@ -229,7 +228,8 @@ class _PlanDraft:
                 self._archive(bundle.brief)
             final_row = row.model_copy(update={"record": {**row.record, "archived": self._archived_paths()}})
             self._publish_text(
-                MANIFEST, build_manifest(self._planner.lineage(final_row), self._deliverable_entries(), str(row.record.get("brief", "")))
+                MANIFEST_SUFFIX,
+                build_manifest(self._planner.lineage(final_row), self._deliverable_entries(), str(row.record.get("brief", ""))),
             )
             return
         if resolved.is_single_stage:
