@@ -22,7 +22,7 @@ settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
-PlateMaker = Callable[..., Picture]
+PictureMaker = Callable[..., Picture]
 Saver = Callable[..., bytes]
 
 
@@ -48,7 +48,7 @@ def photo() -> NDArray[np.uint8]:
 
 
 @pytest.fixture
-def make_plate() -> PlateMaker:
+def make_picture() -> PictureMaker:
     """Return a function that makes a picture from codes, (height, width, channels), and optional alpha codes, (height, width)."""
 
     def make(

@@ -1,4 +1,4 @@
-"""A small line with made-up operations, so that these tests say nothing about the real ones."""
+"""A small pipeline with invented operations, so that these tests do not depend on the real ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from goldsmith.engines import EngineNeed
 from goldsmith.engines.kinds import INPAINTER
 from goldsmith.operation import Operation, StepNeeds
 
-LINE = b"""
+PIPELINE = b"""
 [[stage]]
 name = "sort"
 folder = "inbox"
@@ -110,29 +110,29 @@ def catalogue() -> Mapping[str, type[Operation]]:
 
 
 @pytest.fixture(scope="session")
-def line() -> Pipeline:
-    return read_pipeline(LINE, "pipeline.toml", CATALOGUE)
+def pipeline() -> Pipeline:
+    return read_pipeline(PIPELINE, "pipeline.toml", CATALOGUE)
 
 
 @pytest.fixture
-def read(line: Pipeline) -> Callable[..., Brief]:
-    """Reads a brief called hero.toml."""
+def read(pipeline: Pipeline) -> Callable[..., Brief]:
+    """Return a function that reads a brief called hero.toml."""
 
     def reading(text: str | bytes, **more: object) -> Brief:
         data = text.encode() if isinstance(text, str) else text
-        return read_brief(data, "hero.toml", line, catalogue=CATALOGUE, **more)  # type: ignore[arg-type]
+        return read_brief(data, "hero.toml", pipeline, catalogue=CATALOGUE, **more)  # type: ignore[arg-type]
 
     return reading
 
 
 @pytest.fixture
-def faults(read: Callable[..., Brief]) -> Callable[..., list[str]]:
-    """Everything that is said to be wrong with a brief."""
+def problems(read: Callable[..., Brief]) -> Callable[..., list[str]]:
+    """Return a function that returns the problems of a brief."""
 
     def found(text: str | bytes, **more: object) -> list[str]:
         with pytest.raises(BriefError) as caught:
             read(text, **more)
-        assert all(len(fault.location) <= 60 and len(fault.sentence) < 400 for fault in caught.value.problems)
-        return [str(fault) for fault in caught.value.problems]
+        assert all(len(problem.location) <= 60 and len(problem.sentence) < 400 for problem in caught.value.problems)
+        return [str(problem) for problem in caught.value.problems]
 
     return found

@@ -1,4 +1,4 @@
-"""What stands in a brief, and how it is said that it is wrong."""
+"""The content of briefs, and the messages about their problems."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 from goldsmith.brief.brief import Availability, Brief, EngineUnavailable, read_brief
 from goldsmith.brief.parsing import BriefError
 from goldsmith.brief.pipeline import read_pipeline
-from goldsmith.files import resource_path as shipped_file
+from goldsmith.files import resource_path
 
-Faults = Callable[..., list[str]]
+Problems = Callable[..., list[str]]
 Read = Callable[..., Brief]
 
 
-def test_a_brief_holds_what_was_written(read: Read) -> None:
-    """Head and steps, each step checked and with its settings as they stand there."""
+def test_a_brief_holds_its_settings_and_steps(read: Read) -> None:
+    """Read settings and steps; each step keeps its settings as written."""
     brief = read(
         'title = "T"\nprompt = "P"\nseed = 7\nworking = "tiff"\n[mask]\nfit = "scale"\n'
         '[[edit]]\nop = "fill"\n[[edit]]\nop = "enlarge"\nfactor = 3'
@@ -30,25 +30,25 @@ def test_a_brief_holds_what_was_written(read: Read) -> None:
     ]
 
 
-def test_what_is_not_said_is_none(read: Read) -> None:
-    """An empty brief says nothing; another file may."""
+def test_a_missing_setting_is_none(read: Read) -> None:
+    """Read an empty brief."""
     assert read("") == Brief()
 
 
-def test_what_an_operation_spreads_out_itself_is_taken_as_it_was_written(read: Read) -> None:
-    """One number for both channels is no mistake, and it travels as one number."""
+def test_a_setting_that_its_operation_expands_is_kept_as_written(read: Read) -> None:
+    """Write one number for two channels: it is valid and stays one number."""
     step = read('[[grade]]\nop = "tone"\ngain = 2\namount = [1, 2]\nshadows = { temperature = 3 }').steps_by_stage["grade"][0]
     assert step.settings == {"gain": 2, "amount": [1, 2], "shadows": {"temperature": 3}}
 
 
-def test_an_empty_stage_is_spoken_of(read: Read) -> None:
-    """``edit = []`` asks for nothing to be done there."""
+def test_an_empty_stage_is_kept(read: Read) -> None:
+    """Read ``edit = []``, a stage that does nothing."""
     assert read("edit = []").steps_by_stage == {"edit": ()}
 
 
-def test_everything_that_is_wrong_is_said_at_once(faults: Faults) -> None:
-    """The head, the names and every step, with place, value and rule."""
-    assert faults(
+def test_every_problem_is_reported_at_once(problems: Problems) -> None:
+    """Check the location, value and rule of each problem."""
+    assert problems(
         """
         title = 3
         seeed = 1
@@ -134,29 +134,29 @@ def test_everything_that_is_wrong_is_said_at_once(faults: Faults) -> None:
         (b"k" * 5000 + b" = 1", "k" * 59 + "… is not a setting of a brief"),
     ],
 )
-def test_each_mistake_has_its_sentence(faults: Faults, text: str | bytes, expected: str) -> None:
-    """What was read, and what is allowed in plain words."""
-    found = faults(text)
+def test_each_mistake_has_its_own_message(problems: Problems, text: str | bytes, expected: str) -> None:
+    """Check that the message gives the value and the rule."""
+    found = problems(text)
     assert len(found) == 1
     assert expected in found[0]
 
 
-def test_a_problem_begins_with_the_file_and_ends_with_what_to_do(read: Read) -> None:
-    """The note beside the picture can be understood without this program at hand."""
+def test_an_error_begins_with_the_file_and_ends_with_the_remedy(read: Read) -> None:
+    """Check the sentence and the remedy of one problem."""
     with pytest.raises(BriefError) as caught:
         read('[[edit]]\nop = "enlarge"\nfactor = 9')
     assert caught.value.sentence == "hero.toml: edit.1.factor is 9, but must be at most 4."
     assert caught.value.remedy == "Correct it and save it: it is read again at once."
 
 
-def test_long_values_are_shortened(faults: Faults) -> None:
-    """A value of thousands of characters does not become a note of thousands."""
-    assert len(faults(f'working = "{"y" * 3000}"')[0]) < 150
+def test_long_values_are_shortened(problems: Problems) -> None:
+    """Write a value of 3000 characters."""
+    assert len(problems(f'working = "{"y" * 3000}"')[0]) < 150
 
 
 @pytest.mark.parametrize("head", ["", '[[edit]]\nop = "fill"\n', '[[grade]]\nop = "tone"\n'])
-def test_thousands_of_unknown_names_are_told_in_a_short_time(read: Read, head: str) -> None:
-    """Nothing in the search for the nearest name grows faster than the brief."""
+def test_thousands_of_unknown_names_are_reported_quickly(read: Read, head: str) -> None:
+    """Check that the search for similar names takes linear time."""
     begun = time.process_time()
     with pytest.raises(BriefError) as caught:
         read(head + "".join(f"k{number} = 1\n" for number in range(4900)))
@@ -165,46 +165,50 @@ def test_thousands_of_unknown_names_are_told_in_a_short_time(read: Read, head: s
     assert len(caught.value.sentence) < 4000
 
 
-STOCK = Availability(
+AVAILABLE = Availability(
     model_names={"inpaint": ["migan", "patchmatch"]},
-    has_file=lambda shelf, name, suffixes: (shelf, name) == ("looks", "warm-amber"),
-    list_names=lambda shelf, suffixes: ["warm-amber"],
+    has_file=lambda folder, name, suffixes: (folder, name) == ("looks", "warm-amber"),
+    list_names=lambda folder, suffixes: ["warm-amber"],
 )
 
 
-def test_models_and_looks_that_are_not_there_are_faults_where_the_stock_is_known(faults: Faults) -> None:
-    """With the nearest name that is."""
-    assert faults('[[edit]]\nop = "fill"\nmodel = "mygan"\n[[grade]]\nop = "tone"\nname = "x"\nlook = "warm-ambr"', availability=STOCK) == [
+def test_missing_models_and_looks_are_problems(problems: Problems) -> None:
+    """Misspell a model and a look: each gets the nearest name."""
+    assert problems(
+        '[[edit]]\nop = "fill"\nmodel = "mygan"\n[[grade]]\nop = "tone"\nname = "x"\nlook = "warm-ambr"', availability=AVAILABLE
+    ) == [
         'edit.1.model is "mygan", but config/models.toml has no such model; did you mean migan?',
         'grade.1.look is "warm-ambr", but library/looks/ has no such .cube or .cdl file; did you mean warm-amber?',
     ]
 
 
-def test_models_and_looks_that_are_there_are_no_faults(read: Read) -> None:
-    """And without a stock nobody asks."""
-    assert read('[[edit]]\nop = "fill"\nmodel = "migan"\n[[grade]]\nop = "tone"\nlook = "warm-amber"', availability=STOCK).steps_by_stage
+def test_available_models_and_looks_are_no_problem(read: Read) -> None:
+    """Read with and without an availability."""
+    assert read(
+        '[[edit]]\nop = "fill"\nmodel = "migan"\n[[grade]]\nop = "tone"\nlook = "warm-amber"', availability=AVAILABLE
+    ).steps_by_stage
     assert read('[[edit]]\nop = "fill"\nmodel = "mygan"').steps_by_stage
 
 
-def test_an_engine_that_is_not_to_be_had_is_a_fault_at_its_place(faults: Faults) -> None:
-    """Named or by default, in the words of whoever knows the machine; a model of another kind is said to be one."""
-    stock = replace(
-        STOCK,
+def test_an_unavailable_engine_is_a_problem_at_its_setting(problems: Problems) -> None:
+    """Check a named engine, a default engine, and a model of another kind."""
+    availability = replace(
+        AVAILABLE,
         model_names={"inpaint": ["migan"], "upscale": ["big"]},
         why_unavailable=lambda need: EngineUnavailable(f"No {need.kind.name} here. Run: x"),
     )
-    assert faults('[[edit]]\nop = "fill"\nmodel = "migan"\n[[edit]]\nop = "fill"\n', availability=stock) == [
+    assert problems('[[edit]]\nop = "fill"\nmodel = "migan"\n[[edit]]\nop = "fill"\n', availability=availability) == [
         "edit.1.model cannot be done here: No inpaint here. Run: x",
         "edit.2 cannot be done here: No inpaint here. Run: x",
     ]
-    assert faults('[[edit]]\nop = "fill"\nmodel = "big"\n', availability=replace(stock, why_unavailable=None)) == [
+    assert problems('[[edit]]\nop = "fill"\nmodel = "big"\n', availability=replace(availability, why_unavailable=None)) == [
         'edit.1.model is "big", which is not a model for this step; there is: migan.'
     ]
 
 
-def test_what_may_still_come_needs_no_correction(read: Read) -> None:
-    """Where only weights are missing the brief is right as it is; where something is wrong as well, it is not."""
-    absent = replace(STOCK, why_unavailable=lambda need: EngineUnavailable("This waits for weights.", is_transient=True))
+def test_missing_weights_need_no_correction(read: Read) -> None:
+    """Check the remedy if only weights are missing, and if there is another problem too."""
+    absent = replace(AVAILABLE, why_unavailable=lambda need: EngineUnavailable("This waits for weights.", is_transient=True))
     with pytest.raises(BriefError, match=r"edit\.1 waits for weights") as caught:
         read('[[edit]]\nop = "fill"\n', availability=absent)
     assert caught.value.remedy == "It continues by itself once that is there."
@@ -213,10 +217,10 @@ def test_what_may_still_come_needs_no_correction(read: Read) -> None:
     assert caught.value.remedy.startswith("Correct it")
 
 
-def test_two_exports_of_one_name_are_refused_before_anything_runs() -> None:
-    """The second file would take the first one's place; other formats and other names stand side by side."""
+def test_two_exports_of_the_same_name_are_refused() -> None:
+    """Export twice with the same name and format, then with two formats."""
     export = '[[deliver]]\nop = "export"\nname = "{}"\nformat = "{}"\n'
-    shipped = read_pipeline(shipped_file("config", "pipeline.toml").read_bytes(), "pipeline.toml")
+    shipped = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "pipeline.toml")
     with pytest.raises(BriefError) as caught:
         read_brief((export.format("web", "jpeg") + export.format("WEB", "jpeg")).encode(), "hero.toml", shipped)
     assert str(caught.value).startswith("hero.toml: deliver.2 makes NAME_WEB.jpg, and so does deliver.1")

@@ -1,4 +1,4 @@
-"""Reading strangers' TOML: in bounded time, in words, and all at once."""
+"""Reading untrusted TOML: in bounded time, with plain messages, all problems at once."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ from goldsmith.brief.parsing import (
 QUARTER = MAX_FILE_BYTES - 100
 
 
-def said(data: bytes) -> str:
+def message(data: bytes) -> str:
     with pytest.raises(BriefError) as caught:
         read_toml(data, "hero.toml")
     return caught.value.sentence
 
 
-def test_a_brief_is_read_into_plain_values() -> None:
-    """Texts, numbers, booleans, lists and tables come out as they stand there."""
+def test_toml_is_read_into_plain_values() -> None:
+    """Read texts, numbers, booleans, lists and tables."""
     assert read_toml(b'a = "x"\nb = [1, 2.5, true]\n[[c]]\nd = { e = 1 }\n', "f") == {"a": "x", "b": [1, 2.5, True], "c": [{"d": {"e": 1}}]}
 
 
-def test_byte_order_marks_and_windows_line_ends_are_no_fault() -> None:
-    """Notepad writes both."""
+def test_byte_order_marks_and_windows_line_ends_are_accepted() -> None:
+    """Read a file as Notepad writes it."""
     assert read_toml(b'\xef\xbb\xbfa = 1\r\nb = """x\r\ny"""\r\n', "f") == {"a": 1, "b": "x\ny"}
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
 def test_utf_16_is_named(encoding: str) -> None:
-    """Whoever saved it as “Unicode” is told what to save it as."""
+    """Check that the message names the encoding and the remedy."""
     mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
-    assert "UTF-16: save it as UTF-8" in said(mark + "title = 'x'".encode(encoding))
+    assert "UTF-16: save it as UTF-8" in message(mark + "title = 'x'".encode(encoding))
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_utf_16_is_named(encoding: str) -> None:
         (b'x = "' + b"y" * 5000 + b'"', "x is a text of 5000 characters"),
     ],
 )
-def test_what_is_wrong_is_said_in_words_with_its_place(data: bytes, expected: str) -> None:
-    """No parser's jargon, no traceback: where, what, and what was written."""
-    assert expected in said(data)
+def test_each_syntax_error_has_a_plain_message(data: bytes, expected: str) -> None:
+    """Check the location, the reason and the quoted text."""
+    assert expected in message(data)
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,9 @@ def test_what_is_wrong_is_said_in_words_with_its_place(data: bytes, expected: st
         pytest.param(b"a = [{b.c.d.e.f.g.h.i = [{b.c.d.e.f.g.h.i.j = 1}]}]", id="mixed within each limit"),
     ],
 )
-def test_deep_nesting_is_one_sentence(data: bytes) -> None:
-    """Ten thousand levels bring nothing down."""
-    assert "is nested more than 16 levels deep" in said(data)
+def test_deep_nesting_is_refused(data: bytes) -> None:
+    """Read ten thousand levels of each kind of nesting."""
+    assert "is nested more than 16 levels deep" in message(data)
 
 
 @pytest.mark.parametrize(
@@ -116,37 +116,37 @@ def test_deep_nesting_is_one_sentence(data: bytes) -> None:
         pytest.param(b"x" * QUARTER + b" = [1,", id="a long name"),
     ],
 )
-def test_a_hostile_quarter_megabyte_costs_little(data: bytes) -> None:
-    """Nothing within the size limit takes a second or more than a few tens of megabytes."""
+def test_a_hostile_file_takes_little_time_and_memory(data: bytes) -> None:
+    """Read the slowest inputs within the size limit."""
     tracemalloc.start()
     begun = time.process_time()
     try:
-        said(data)
-        took, most = time.process_time() - begun, tracemalloc.get_traced_memory()[1]
+        message(data)
+        seconds, peak = time.process_time() - begun, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     # Tracing memory makes Python several times slower; undisturbed the slowest takes 0.2 s.
-    assert took < 4
-    assert most < 64 * 2**20
+    assert seconds < 4
+    assert peak < 64 * 2**20
 
 
-def test_a_large_file_is_refused_by_its_size_alone() -> None:
-    """A hundred megabytes are never read."""
+def test_a_large_file_is_refused_by_its_size() -> None:
+    """Check the size of a file before it is read."""
     with pytest.raises(BriefError, match=r"has 100\.0 MB; more than 256 KiB is not read"):
         check_size(100_000_000, "hero.toml")
     check_size(MAX_FILE_BYTES, "hero.toml")
-    assert "263 KiB" in said(b"#" * 270_000)
+    assert "263 KiB" in message(b"#" * 270_000)
 
 
-def test_all_odd_values_are_named_at_once() -> None:
-    """Whoever mends a brief mends it once."""
+def test_every_unsupported_value_is_reported_at_once() -> None:
+    """Write three values that are not finite."""
     with pytest.raises(BriefError) as caught:
         read_toml(b"a = [nan, 1, inf]\nb = { c = nan }", "f")
     assert [fault.location for fault in caught.value.problems] == ["a.1", "a.3", "b.c"]
 
 
-def test_hundreds_of_faults_are_counted_not_told() -> None:
-    """A note stays readable."""
+def test_hundreds_of_problems_are_counted_and_not_listed() -> None:
+    """Report 300 problems: 20 are listed."""
     problem = BriefError("hero.toml", [BriefProblem(f"edit.{number}", "is wrong.") for number in range(300)])
     assert problem.sentence.count("\n") == 21
     assert problem.sentence.endswith("- and 280 more.")
@@ -155,28 +155,28 @@ def test_hundreds_of_faults_are_counted_not_told() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=400) | st.text(alphabet="[]{}=\"'.,\n\\#ab19_- ", max_size=400).map(str.encode))
-def test_any_bytes_are_either_read_or_refused_in_words(data: bytes) -> None:
-    """Nothing but a BriefFault ever comes out."""
+def test_any_bytes_are_read_or_raise_a_brief_error(data: bytes) -> None:
+    """Check that no other exception is raised."""
     with contextlib.suppress(BriefError):
         assert isinstance(read_toml(data, "hero.toml"), dict)
 
 
-def test_a_prompt_is_its_text_without_the_blank_space_around_it() -> None:
-    """A hero.txt is written with any editor on any machine."""
+def test_a_prompt_has_no_surrounding_white_space() -> None:
+    """Read a prompt with a byte order mark and several kinds of line ends."""
     assert read_prompt("\ufeff a hand\r\non the desk \r\n".encode(), "hero.txt") == "a hand\non the desk"
 
 
 @pytest.mark.parametrize(
     ("data", "expected"), [(b"x" * 4001, "4001 characters"), (b"\x07", "control characters"), (b"\xff\xfea\0", "UTF-16")]
 )
-def test_a_prompt_that_is_none_is_refused(data: bytes, expected: str) -> None:
-    """Too long, or no plain text."""
+def test_an_invalid_prompt_is_refused(data: bytes, expected: str) -> None:
+    """Refuse prompts that are too long or not plain text."""
     with pytest.raises(BriefError, match=expected):
         read_prompt(data, "hero.txt")
 
 
-def test_text_is_refused_by_size_before_it_is_decoded() -> None:
-    """The limit holds for whoever reads a text."""
+def test_text_is_refused_by_its_size_before_it_is_decoded() -> None:
+    """Read a text of two megabytes."""
     with pytest.raises(BriefError, match=r"has 2\.0 MB"):
         read_text(b"x" * 2_000_000, "hero.txt")
 
@@ -191,33 +191,33 @@ def test_text_is_refused_by_size_before_it_is_decoded() -> None:
         ({"a": 1.5}, "{ a = 1.5 }"),
     ],
 )
-def test_values_are_shown_as_they_would_be_written(value: object, expected: str) -> None:
-    """A sentence quotes what stands in the file."""
+def test_values_are_quoted_as_toml_writes_them(value: object, expected: str) -> None:
+    """Quote values of each type."""
     assert quote_value(value) == expected
 
 
 @given(st.text(max_size=200))
-def test_what_is_shown_is_short_and_on_one_line(text: str) -> None:
-    """Whatever a stranger wrote, the note stays a note."""
+def test_truncated_text_is_short_and_on_one_line(text: str) -> None:
+    """Truncate any text."""
     short = truncate(text)
     assert len(short) <= 60
     assert short.isprintable()
 
 
-def test_a_wrong_name_gets_the_nearest_real_one() -> None:
-    """Or all there are, or the news that there are none."""
+def test_a_misspelt_name_gets_the_nearest_known_one() -> None:
+    """Check a similar name, a different one, and an empty list."""
     assert did_you_mean("upscal", ["upscale", "erase"]) == "; did you mean upscale?"
     assert did_you_mean("zzz", ["b", "a"]) == "; there is: a, b."
     assert did_you_mean("zzz", []) == "; there is none yet."
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "C:\\x", "~/x", "a/b", "a\\b", "http://x", ".hidden", "..", "", " ", "x" * 300])
-def test_paths_and_addresses_are_no_names(name: str) -> None:
-    """A brief names things in the library; it reaches nothing else."""
+def test_paths_and_addresses_are_not_library_names(name: str) -> None:
+    """Refuse names that lead out of the library."""
     assert library_name_error(name)
 
 
 @pytest.mark.parametrize("name", ["spring", "warm-amber", "Grün 2", "look.v2", "a..b"])
-def test_ordinary_names_are_names(name: str) -> None:
-    """Umlauts, spaces and points are fine."""
+def test_ordinary_names_are_library_names(name: str) -> None:
+    """Accept umlauts, spaces and points."""
     assert library_name_error(name) == ""

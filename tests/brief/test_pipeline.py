@@ -1,4 +1,4 @@
-"""The line as data, and what a stage waits for."""
+"""The pipeline as data, and the masks that a stage waits for."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from goldsmith.ops import catalogue as all_operations
 Catalogue = Mapping[str, type[Operation]]
 
 
-def faults(text: str, catalogue: Catalogue) -> list[str]:
+def problems(text: str, catalogue: Catalogue) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         read_pipeline(text.encode(), "pipeline.toml", catalogue)
     return [str(fault) for fault in caught.value.problems]
 
 
-def test_the_line_that_is_shipped_is_the_five_folders() -> None:
-    """With the real operations: the folders in order, a mask in selected/ means inpaint where it is white."""
-    line = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "config/pipeline.toml")
-    assert line.folders == ("inbox", "selected", "masked", "graded", "delivered")
-    assert [stage.name for stage in line.stages] == ["generate", "edit", "grade", "deliver"]
-    assert [(stage.default_steps != (), stage.mask_steps != ()) for stage in line.stages] == [
+def test_the_shipped_pipeline_has_five_folders() -> None:
+    """Check the order of the folders, and that a mask in selected/ asks for inpainting."""
+    pipeline = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "config/pipeline.toml")
+    assert pipeline.folders == ("inbox", "selected", "masked", "graded", "delivered")
+    assert [stage.name for stage in pipeline.stages] == ["generate", "edit", "grade", "deliver"]
+    assert [(stage.default_steps != (), stage.mask_steps != ()) for stage in pipeline.stages] == [
         (True, False),
         (False, True),
         (False, False),
         (False, False),
     ]
-    edit = next(stage for stage in line.stages if stage.name == "edit")
+    edit = next(stage for stage in pipeline.stages if stage.name == "edit")
     assert edit is not None
     assert [(step.op, dict(step.settings)) for step in edit.mask_steps] == [("inpaint", {"where": "mask"})]
 
 
-def test_stages_are_found_by_folder_and_by_name(line: Pipeline) -> None:
-    """And their place down the line is known."""
-    assert line.stage_of_folder("masked") is line.stages[2]
-    assert line.stage_of_folder("delivered") is None
-    assert line.final_folder == "delivered"
-    assert (line.index_of("sort"), line.index_of("deliver"), line.index_of("conform")) == (0, 3, -1)
+def test_stages_are_found_by_their_folder(pipeline: Pipeline) -> None:
+    """Check also the index of each stage."""
+    assert pipeline.stage_of_folder("masked") is pipeline.stages[2]
+    assert pipeline.stage_of_folder("delivered") is None
+    assert pipeline.final_folder == "delivered"
+    assert (pipeline.index_of("sort"), pipeline.index_of("deliver"), pipeline.index_of("conform")) == (0, 3, -1)
 
 
-def test_a_sixth_folder_is_a_few_lines_of_toml(catalogue: Catalogue) -> None:
-    """No code knows a stage by name."""
+def test_more_folders_need_only_toml(catalogue: Catalogue) -> None:
+    """Read a pipeline of four stages with other names."""
     text = '[[stage]]\nname="a"\nfolder="one"\nnext="two"\n[[stage]]\nname="b"\nfolder="two"\nnext="three"\ndefault=[{op="enlarge"}]\n'
     more = "".join(
         f'[[stage]]\nname="{name}"\nfolder="{here}"\nnext="{there}"\n'
@@ -77,14 +77,14 @@ def test_a_sixth_folder_is_a_few_lines_of_toml(catalogue: Catalogue) -> None:
         "a\\u0000b",
     ],
 )
-def test_folders_that_cannot_be_are_refused(folder: str, catalogue: Catalogue) -> None:
-    """Slashes, hidden ones, litter, and names that mean something else."""
-    assert faults(f'[[stage]]\nname = "edit"\nfolder = "{folder}"\nnext = "y"\n', catalogue)
+def test_invalid_folder_names_are_refused(folder: str, catalogue: Catalogue) -> None:
+    """Refuse slashes, hidden and ignored folders, and reserved names."""
+    assert problems(f'[[stage]]\nname = "edit"\nfolder = "{folder}"\nnext = "y"\n', catalogue)
 
 
-def test_everything_wrong_with_a_line_is_said_at_once(catalogue: Catalogue) -> None:
-    """Unknown keys, operations, names and folders, each with its place."""
-    assert faults(
+def test_every_problem_of_a_pipeline_is_reported_at_once(catalogue: Catalogue) -> None:
+    """Check unknown keys, operations, names and folders."""
+    assert problems(
         """
         colour = 1
         [[stage]]
@@ -136,21 +136,21 @@ def rows(*named: tuple[str, str, str]) -> str:
         ("a = [1", "a [ has no closing ]"),
     ],
 )
-def test_a_line_must_lead_from_folder_to_folder(text: str, expected: str, catalogue: Catalogue) -> None:
-    """No gap, no circle, nothing twice."""
-    assert any(expected in fault for fault in faults(text, catalogue))
+def test_a_pipeline_must_lead_from_folder_to_folder(text: str, expected: str, catalogue: Catalogue) -> None:
+    """Refuse gaps, circles and duplicates."""
+    assert any(expected in problem for problem in problems(text, catalogue))
 
 
-def test_the_wait_for_a_mask_names_the_step_that_needs_it(line: Pipeline, catalogue: Catalogue) -> None:
-    """``why`` says which mask, and which step of which stage."""
-    text = LINE_WITH_MASKS.encode()
+def test_the_sentence_about_a_missing_mask_names_the_step(pipeline: Pipeline, catalogue: Catalogue) -> None:
+    """Check the sentences for an unnamed and a named mask."""
+    text = PIPELINE_WITH_MASKS.encode()
     steps = read_pipeline(text, "pipeline.toml", catalogue).stages[0].default_steps
     assert missing_mask_sentence("edit", steps, []) == "waiting for a mask (step 2 of edit needs one)"
     assert missing_mask_sentence("edit", steps, ["mask"]) == "waiting for the mask “sky” (step 3 of edit needs it)"
     assert missing_mask_sentence("edit", steps, ["Mask", "SKY"]) == ""
 
 
-LINE_WITH_MASKS = """
+PIPELINE_WITH_MASKS = """
 [[stage]]
 name = "edit"
 folder = "a"
@@ -160,7 +160,7 @@ default = [{ op = "enlarge" }, { op = "fill", where = "mask" }, { op = "fill", w
 
 
 def steps_of(*written: str) -> tuple[list[str], list[str]]:
-    """The operations of a stage with these steps, and what is wrong with them."""
+    """Return the operations of a stage with these steps, and their problems."""
     found: list[BriefProblem] = []
     tables = [tomllib.loads(text.replace("; ", "\n")) for text in written]
     steps = StepReader(all_operations(), found).read_steps("generate", tables, None)
@@ -186,26 +186,26 @@ ONE = 'op = "select"'
         ([MANY, MANY, ONE], ["regenerate", "regenerate", "select"]),
     ],
 )
-def test_a_set_that_is_left_open_is_closed(written: list[str], run: list[str]) -> None:
-    """Right behind the step that opened it, so that nothing is done to pictures that do not go on; one that is closed stays as written."""
+def test_an_open_set_is_closed(written: list[str], run: list[str]) -> None:
+    """Check that the closing step directly follows the step that opened the set, and that a closed set stays as written."""
     assert steps_of(*written) == (run, [])
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "message"),
     [
         ([MANY, ONE + "; keep = 3"], "generate.2.keep leaves 3 pictures, but only 1 can move on."),
         ([MANY, 'op = "regenerate"; candidates = 90', ONE], "makes 720 pictures in all; the limit is 100."),
     ],
 )
-def test_more_pictures_than_can_go_on_are_told_early(written: list[str], said: str) -> None:
-    """When the brief is read, at the setting that asks for them."""
-    _, told = steps_of(*written)
-    assert said in told[0]
+def test_too_many_pictures_are_refused_when_the_brief_is_read(written: list[str], message: str) -> None:
+    """Check that the message names the setting."""
+    _, problems = steps_of(*written)
+    assert message in problems[0]
 
 
-def test_a_set_that_nothing_here_can_close_is_refused() -> None:
-    """Where the stage allows no step that chooses."""
+def test_a_set_that_no_allowed_step_can_close_is_refused() -> None:
+    """Allow only the step that opens the set."""
     found: list[BriefProblem] = []
     StepReader(all_operations(), found).read_steps("generate", [{"op": "regenerate", "candidates": 4}], {"regenerate"})
     assert "makes 4 pictures, and no operation that is allowed here chooses one: ask for 1." in str(found[0])

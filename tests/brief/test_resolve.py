@@ -1,4 +1,4 @@
-"""What is to be done to a picture, out of everything that was written for it."""
+"""The resolved brief of a picture, from all files that were written for it."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def recipe(name: str) -> tuple[bytes, str]:
 
 
 @pytest.fixture
-def ask(line: Pipeline, catalogue: Mapping[str, type[Operation]]) -> Ask:
-    """Resolves texts for a picture in a folder."""
-    resolver = Resolver(line, recipe, catalogue=catalogue)
+def ask(pipeline: Pipeline, catalogue: Mapping[str, type[Operation]]) -> Ask:
+    """Return a function that resolves texts for a picture in a folder."""
+    resolver = Resolver(pipeline, recipe, catalogue=catalogue)
 
     def asking(folder: str, own: str | bytes = "", prompt: str = "", campaign: str = "", mask: bool = False) -> ResolvedBrief | None:
-        stage = line.stage_of_folder(folder)
+        stage = pipeline.stage_of_folder(folder)
         assert stage is not None
         data = own if isinstance(own, bytes) else own.encode()
         return resolver.resolve(
@@ -57,31 +57,31 @@ def steps(resolved: ResolvedBrief | None) -> dict[str, list[Any]]:
     return resolved.steps_as_data
 
 
-def test_a_picture_alone_is_asked_nothing(ask: Ask) -> None:
-    """It waits."""
+def test_a_picture_without_other_files_is_not_resolved(ask: Ask) -> None:
+    """Resolve a picture without any file: it waits."""
     assert ask("inbox") is None
 
 
-def test_a_picture_goes_as_far_as_the_last_stage_its_brief_speaks_of(ask: Ask, line: Pipeline) -> None:
-    """Stages in between run their defaults, which may be none; later ones are not reached."""
+def test_a_picture_goes_as_far_as_the_last_stage_in_its_brief(ask: Ask, pipeline: Pipeline) -> None:
+    """Check that stages in between run their default steps, and that later ones are not reached."""
     resolved = ask("inbox", '[[grade]]\nop = "tone"\n')
     assert resolved is not None
     assert steps(resolved) == {"sort": [{"op": "look_over"}], "edit": [], "grade": [{"op": "tone"}]}
     assert (resolved.last_stage, resolved.is_single_stage) == ("grade", False)
-    assert [resolved.reaches(stage) for stage in line.stages] == [True, True, True, False]
-    assert resolved.steps_for(line.stages[1]) == ()
+    assert [resolved.reaches(stage) for stage in pipeline.stages] == [True, True, True, False]
+    assert resolved.steps_for(pipeline.stages[1]) == ()
 
 
-def test_a_brief_for_this_stage_alone_is_a_brief_that_travels(ask: Ask, line: Pipeline) -> None:
-    """It reaches the stage, runs its own steps, and goes on with the picture to say that it ended."""
+def test_a_brief_for_one_stage_moves_on_with_its_picture(ask: Ask, pipeline: Pipeline) -> None:
+    """Resolve a brief with one stage and a mask: the brief is not limited to this stage."""
     resolved = ask("selected", '[[edit]]\nop = "enlarge"\n', mask=True)
     assert resolved is not None
     assert (steps(resolved), resolved.last_stage, resolved.is_single_stage) == ({"edit": [{"op": "enlarge"}]}, "edit", False)
-    assert resolved.reaches(line.stages[1])
+    assert resolved.reaches(pipeline.stages[1])
 
 
-def test_a_stage_behind_the_picture_is_in_the_past(ask: Ask) -> None:
-    """It stays in the brief, and no default is added there."""
+def test_an_earlier_stage_is_kept_without_default_steps(ask: Ask) -> None:
+    """Resolve a brief in a later folder."""
     assert steps(ask("masked", '[[edit]]\nop = "fill"\n[[deliver]]\nop = "save"\nformat = "png"\n')) == {
         "edit": [{"op": "fill"}],
         "grade": [],
@@ -89,16 +89,16 @@ def test_a_stage_behind_the_picture_is_in_the_past(ask: Ask) -> None:
     }
 
 
-def test_a_brief_that_ended_leaves_the_picture_waiting(ask: Ask, line: Pipeline) -> None:
-    """The last stage it spoke of lies behind it: a colourist may take over."""
+def test_a_picture_waits_after_the_last_stage_of_its_brief(ask: Ask, pipeline: Pipeline) -> None:
+    """Resolve a brief in the folder after its last stage."""
     resolved = ask("masked", '[[edit]]\nop = "fill"\n')
     assert resolved is not None
-    assert not resolved.reaches(line.stages[2])
+    assert not resolved.reaches(pipeline.stages[2])
     assert resolved.last_stage == "edit"
 
 
-def test_the_briefs_own_steps_win_stage_by_stage(ask: Ask) -> None:
-    """Own before its recipe before the campaign's brief; a stage is taken whole from one of them."""
+def test_the_own_brief_wins_stage_by_stage(ask: Ask) -> None:
+    """Check the order: own brief, its recipe, campaign's brief; each stage comes from one of them."""
     own = 'recipe = "spring"\n[[edit]]\nop = "fill"\n'
     campaign = '[[edit]]\nop = "enlarge"\n[[deliver]]\nop = "save"\nformat = "jpeg"\n[[grade]]\nop = "tone"\namount = 2\n'
     resolved = ask("selected", own, campaign=campaign)
@@ -111,8 +111,8 @@ def test_the_briefs_own_steps_win_stage_by_stage(ask: Ask) -> None:
     assert resolved.source_files == ("library/recipes/spring.toml", "acme/brief.toml")
 
 
-def test_what_stands_above_the_stages_is_merged_word_by_word(ask: Ask) -> None:
-    """Own title, the recipe's prompt, the campaign's seed and working format."""
+def test_settings_above_the_stages_are_merged_one_by_one(ask: Ask) -> None:
+    """Take the own title, the recipe's prompt, and the campaign's seed and working format."""
     resolved = ask(
         "masked",
         'title = "T"\nrecipe = "autumn"\n',
@@ -122,36 +122,36 @@ def test_what_stands_above_the_stages_is_merged_word_by_word(ask: Ask) -> None:
     assert (resolved.title, resolved.prompt, resolved.seed, resolved.working, resolved.mask_fit) == ("T", "leaves", 5, "tiff", "scale")
 
 
-def test_a_campaign_may_name_the_recipe_and_its_own_steps_stand_above_it(ask: Ask) -> None:
-    """A campaign's brief is a brief like any other."""
+def test_a_campaigns_brief_may_name_a_recipe(ask: Ask) -> None:
+    """Check that the campaign's own steps win over its recipe."""
     resolved = ask("selected", campaign='recipe = "spring"\n[[edit]]\nop = "fill"\n')
     assert steps(resolved) == {"edit": [{"op": "fill"}], "grade": [], "deliver": [{"op": "save", "format": "png"}]}
 
 
-def test_the_own_recipe_takes_the_place_of_the_campaigns(ask: Ask) -> None:
-    """One recipe is in force."""
+def test_the_own_recipe_replaces_the_campaigns(ask: Ask) -> None:
+    """Name a recipe in both briefs."""
     assert steps(ask("selected", 'recipe = "autumn"\n', campaign='recipe = "spring"\n')) == {
         "edit": [],
         "grade": [{"op": "tone", "amount": 7}],
     }
 
 
-def test_a_bare_mask_is_good_for_one_stage(ask: Ask) -> None:
-    """The steps that this stage has for a mask."""
+def test_a_mask_without_a_brief_runs_one_stage(ask: Ask) -> None:
+    """Run the stage's steps for a mask."""
     resolved = ask("selected", mask=True)
     assert steps(resolved) == {"edit": [{"op": "fill", "where": "mask"}]}
     assert resolved is not None
     assert (resolved.is_single_stage, resolved.last_stage) == (True, "edit")
 
 
-def test_a_bare_mask_takes_a_picture_to_the_stage_that_uses_masks_and_not_beyond(ask: Ask) -> None:
-    """Before it the default steps run and the mask travels on; behind it nothing would ever use it."""
+def test_a_mask_without_a_brief_leads_to_the_stage_that_uses_masks(ask: Ask) -> None:
+    """Run default steps before that stage, and nothing after it."""
     assert steps(ask("inbox", mask=True)) == {"sort": [{"op": "look_over"}]}
     assert ask("masked", mask=True) is None
 
 
-def test_a_mask_beside_a_brief_that_ended_asks_for_the_stages_mask_steps(ask: Ask) -> None:
-    """A mask painted after selection is an instruction, though the brief that travelled here ended; what it said is kept."""
+def test_a_mask_beside_an_ended_brief_runs_the_mask_steps(ask: Ask) -> None:
+    """Check that the ended brief's prompt and seed are kept."""
     own = 'prompt = "p"\nseed = 3\n[[sort]]\nop = "look_over"\n'
     resolved = ask("selected", own, mask=True)
     assert resolved is not None
@@ -163,15 +163,15 @@ def test_a_mask_beside_a_brief_that_ended_asks_for_the_stages_mask_steps(ask: As
     )
 
 
-def test_a_mask_that_travelled_on_unused_moves_nothing(ask: Ask, line: Pipeline) -> None:
-    """A brief that stops after edit leaves its picture waiting, whatever masks lie beside it."""
+def test_an_unused_mask_after_the_last_mask_stage_runs_nothing(ask: Ask, pipeline: Pipeline) -> None:
+    """Resolve a brief that ends at edit, with a mask, in the next folder."""
     resolved = ask("masked", '[[edit]]\nop = "fill"\n', mask=True)
     assert resolved is not None
-    assert not resolved.reaches(line.stages[2])
+    assert not resolved.reaches(pipeline.stages[2])
 
 
-def test_a_prompt_is_good_for_one_stage_and_runs_its_default_steps(ask: Ask) -> None:
-    """The steps for a mask, if there is one."""
+def test_a_prompt_without_a_brief_runs_one_stage(ask: Ask) -> None:
+    """Run the default steps, or the mask steps if there is a mask."""
     plain, masked = ask("inbox", prompt=" a hand "), ask("selected", prompt="a hand", mask=True)
     assert plain is not None
     assert masked is not None
@@ -179,14 +179,14 @@ def test_a_prompt_is_good_for_one_stage_and_runs_its_default_steps(ask: Ask) -> 
     assert (steps(masked), masked.prompt, masked.is_single_stage) == ({"edit": [{"op": "fill", "where": "mask"}]}, "a hand", True)
 
 
-def test_an_empty_prompt_file_is_an_instruction_too(ask: Ask, line: Pipeline, catalogue: Mapping[str, type[Operation]]) -> None:
-    """Somebody put it there; the default steps need no words."""
-    resolved = Resolver(line, recipe, catalogue=catalogue).resolve(line.stages[0], prompt=(b"", "hero.txt"))
+def test_an_empty_prompt_file_runs_one_stage(ask: Ask, pipeline: Pipeline, catalogue: Mapping[str, type[Operation]]) -> None:
+    """Resolve an empty hero.txt."""
+    resolved = Resolver(pipeline, recipe, catalogue=catalogue).resolve(pipeline.stages[0], prompt=(b"", "hero.txt"))
     assert steps(resolved) == {"sort": [{"op": "look_over"}]}
 
 
-def test_a_brief_without_stages_acts_like_a_prompt(ask: Ask) -> None:
-    """One stage, its default steps, and what the brief says of prompt and seed."""
+def test_a_brief_without_stages_runs_one_stage(ask: Ask) -> None:
+    """Check that the brief's prompt and seed are used."""
     resolved = ask("inbox", 'prompt = "p"\nseed = 2\n')
     assert resolved is not None
     assert (steps(resolved), resolved.prompt, resolved.seed, resolved.is_single_stage) == ({"sort": [{"op": "look_over"}]}, "p", 2, True)
@@ -201,24 +201,24 @@ def test_a_brief_without_stages_acts_like_a_prompt(ask: Ask) -> None:
         ('prompt = "old"\nresolved = true\n[[sort]]\nop = "look_over"', "", "text"),
     ],
 )
-def test_the_nearest_prompt_is_the_one(ask: Ask, own: str, campaign: str, expected: str) -> None:
-    """The own brief's, else hero.txt, else the others'; a hero.txt beside a brief that travelled here was written later."""
+def test_the_nearest_prompt_is_used(ask: Ask, own: str, campaign: str, expected: str) -> None:
+    """Check the order: own brief, hero.txt, other files; hero.txt wins over a brief that moved here earlier."""
     resolved = ask("selected", own, prompt="text", campaign=campaign)
     assert resolved is not None
     assert resolved.prompt == expected
 
 
-def test_a_brief_that_travelled_is_complete(ask: Ask) -> None:
-    """The next folder's campaign brief does not leak in, and no recipe is looked for."""
-    travelled = ask("inbox", 'recipe = "spring"\n')
-    assert travelled is not None
-    again = ask("selected", travelled.to_toml(), campaign='prompt = "leak"\nseed = 9\n[[grade]]\nop = "tone"\n')
-    assert again == travelled
-    assert again.digest == travelled.digest
+def test_a_brief_that_moved_on_is_complete(ask: Ask) -> None:
+    """Check that neither a campaign's brief nor a recipe is merged into it."""
+    moved = ask("inbox", 'recipe = "spring"\n')
+    assert moved is not None
+    again = ask("selected", moved.to_toml(), campaign='prompt = "leak"\nseed = 9\n[[grade]]\nop = "tone"\n')
+    assert again == moved
+    assert again.digest == moved.digest
 
 
-def test_what_travels_reads_like_a_brief(ask: Ask) -> None:
-    """What is to be done, stage by stage, under headings that can be edited."""
+def test_a_brief_that_moves_on_reads_like_a_written_one(ask: Ask) -> None:
+    """Check its text."""
     resolved = ask(
         "selected",
         'title = "T"\nprompt = """a\nb"""\nrecipe = "autumn"\n[[edit]]\nop = "enlarge"\nsize = [3, 4]\n'
@@ -237,11 +237,11 @@ def test_what_travels_reads_like_a_brief(ask: Ask) -> None:
     )
 
 
-def test_editing_what_travels_changes_what_is_run(ask: Ask) -> None:
-    """It is a brief like any other."""
-    travelled = ask("inbox", '[[deliver]]\nop = "save"\nformat = "png"\n')
-    assert travelled is not None
-    edited = travelled.to_toml().replace(b'"png"\n', b'"jpeg"\n').replace(b'working = "jpeg"', b'working = "png"')
+def test_a_brief_that_moved_on_can_be_edited(ask: Ask) -> None:
+    """Change the format of a step in it."""
+    moved = ask("inbox", '[[deliver]]\nop = "save"\nformat = "png"\n')
+    assert moved is not None
+    edited = moved.to_toml().replace(b'"png"\n', b'"jpeg"\n').replace(b'working = "jpeg"', b'working = "png"')
     assert steps(ask("graded", edited))["deliver"] == [{"op": "save", "format": "jpeg"}]
 
 
@@ -272,31 +272,31 @@ anything = st.fixed_dictionaries(
 
 @settings(max_examples=60, deadline=None)
 @given(tables=anything, title=texts, prompt=texts, seed=st.integers(0, 2**32 - 1), place=st.integers(0, 3))
-def test_what_travels_reads_back_as_what_was_resolved(
-    line: Pipeline, catalogue: Mapping[str, type[Operation]], tables: dict[str, Any], title: str, prompt: str, seed: int, place: int
+def test_a_brief_that_moves_on_resolves_to_the_same(
+    pipeline: Pipeline, catalogue: Mapping[str, type[Operation]], tables: dict[str, Any], title: str, prompt: str, seed: int, place: int
 ) -> None:
-    """For any brief, in any folder: written and read again it asks for the same, and so for ever."""
+    """Write and read the resolved brief of any brief, in any folder, twice."""
     import tomli_w
 
     own = tomli_w.dumps({"title": title, "prompt": prompt, "seed": seed, **tables}).encode()
-    first = Resolver(line, recipe, catalogue=catalogue).resolve(line.stages[place], own=(own, "hero.toml"))
+    first = Resolver(pipeline, recipe, catalogue=catalogue).resolve(pipeline.stages[place], own=(own, "hero.toml"))
     assert first is not None
     if first.is_single_stage:
         return
-    again = Resolver(line, recipe, catalogue=catalogue).resolve(line.stages[place], own=(first.to_toml(), "hero.toml"))
+    again = Resolver(pipeline, recipe, catalogue=catalogue).resolve(pipeline.stages[place], own=(first.to_toml(), "hero.toml"))
     assert again == first
     assert again.to_toml() == first.to_toml()
     assert again.digest == first.digest
 
 
-def test_a_recipe_names_no_recipe(ask: Ask) -> None:
-    """Nor is it a brief that travelled."""
+def test_a_recipe_cannot_name_a_recipe(ask: Ask) -> None:
+    """Resolve a nested recipe."""
     with pytest.raises(BriefError, match=r"library/recipes/nested\.toml: recipe is not allowed in a recipe"):
         ask("inbox", 'recipe = "nested"\n')
 
 
-def test_a_fault_names_the_file_it_stands_in(ask: Ask) -> None:
-    """The recipe's fault is not the brief's."""
+def test_a_problem_names_its_file(ask: Ask) -> None:
+    """Check problems in a recipe and in a campaign's brief, and a missing recipe."""
     with pytest.raises(BriefError, match=r"^library/recipes/bad\.toml: edit\.1\.factor is 9"):
         ask("inbox", 'recipe = "bad"\n')
     with pytest.raises(BriefError, match=r"^acme/brief\.toml: edit\.1\.factor is 9"):
@@ -305,58 +305,58 @@ def test_a_fault_names_the_file_it_stands_in(ask: Ask) -> None:
         ask("inbox", 'recipe = "sprig"\n')
 
 
-def test_faults_are_found_again_for_each_picture_under_its_own_name(line: Pipeline, catalogue: Mapping[str, type[Operation]]) -> None:
-    """Two pictures with the same wrong brief get a note each."""
-    resolver = Resolver(line, recipe, catalogue=catalogue)
+def test_each_picture_gets_its_own_error(pipeline: Pipeline, catalogue: Mapping[str, type[Operation]]) -> None:
+    """Resolve the same wrong brief under two names."""
+    resolver = Resolver(pipeline, recipe, catalogue=catalogue)
     for name in ("a.toml", "b.toml"):
         with pytest.raises(BriefError, match=rf"^{name}: "):
-            resolver.resolve(line.stages[0], own=(RECIPES["bad"].encode(), name))
+            resolver.resolve(pipeline.stages[0], own=(RECIPES["bad"].encode(), name))
 
 
-def test_thousands_of_pictures_under_one_brief_parse_it_once(
-    line: Pipeline, catalogue: Mapping[str, type[Operation]], monkeypatch: pytest.MonkeyPatch
+def test_a_shared_brief_is_parsed_once(
+    pipeline: Pipeline, catalogue: Mapping[str, type[Operation]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By its bytes, whatever the file is called."""
+    """Resolve 2000 pictures with the same bytes under different names."""
     read: list[str] = []
     real = resolving.read_brief
     monkeypatch.setattr(
         resolving, "read_brief", lambda data, file, *more, **named: (read.append(file), real(data, file, *more, **named))[1]
     )
-    resolver = Resolver(line, recipe, catalogue=catalogue)
-    made = {id(resolver.resolve(line.stages[0], own=(b'recipe = "spring"', f"{number}.toml"))) for number in range(2000)}
+    resolver = Resolver(pipeline, recipe, catalogue=catalogue)
+    made = {id(resolver.resolve(pipeline.stages[0], own=(b'recipe = "spring"', f"{number}.toml"))) for number in range(2000)}
     assert len(made) == 1
     assert read == ["0.toml", "library/recipes/spring.toml"]
 
 
-def test_a_recipe_that_was_changed_counts_at_once(line: Pipeline, catalogue: Mapping[str, type[Operation]]) -> None:
-    """What is remembered is remembered by bytes."""
-    shelf = {"spring": b'[[edit]]\nop = "enlarge"\n'}
-    resolver = Resolver(line, lambda name: (shelf[name], name), catalogue=catalogue)
-    stage = line.stages[1]
+def test_a_changed_recipe_is_used_at_once(pipeline: Pipeline, catalogue: Mapping[str, type[Operation]]) -> None:
+    """Change a recipe between two calls."""
+    recipes = {"spring": b'[[edit]]\nop = "enlarge"\n'}
+    resolver = Resolver(pipeline, lambda name: (recipes[name], name), catalogue=catalogue)
+    stage = pipeline.stages[1]
     assert steps(resolver.resolve(stage, own=(b'recipe = "spring"', "a.toml"))) == {"edit": [{"op": "enlarge"}]}
-    shelf["spring"] = b'[[edit]]\nop = "fill"\n'
+    recipes["spring"] = b'[[edit]]\nop = "fill"\n'
     assert steps(resolver.resolve(stage, own=(b'recipe = "spring"', "a.toml"))) == {"edit": [{"op": "fill"}]}
 
 
-def test_what_the_library_lacks_is_said_for_the_file_that_names_it_and_asked_anew(
-    line: Pipeline, catalogue: Mapping[str, type[Operation]]
-) -> None:
-    """A look that is put there later, or lies beside the picture, is found; stages behind the picture are not asked about."""
+def test_missing_library_files_are_checked_on_each_call(pipeline: Pipeline, catalogue: Mapping[str, type[Operation]]) -> None:
+    """Add a look later and put one beside the picture; earlier stages are not checked."""
     looks = {"warm-amber"}
-    stock = Availability(
-        model_names={"inpaint": ["migan"]}, has_file=lambda shelf, name, kinds: name in looks, list_names=lambda shelf, kinds: sorted(looks)
+    availability = Availability(
+        model_names={"inpaint": ["migan"]},
+        has_file=lambda folder, name, suffixes: name in looks,
+        list_names=lambda folder, suffixes: sorted(looks),
     )
-    resolver = Resolver(line, recipe, stock, catalogue)
+    resolver = Resolver(pipeline, recipe, availability, catalogue)
     own = (b'[[edit]]\nop = "fill"\nmodel = "gone"\n[[grade]]\nop = "tone"\nlook = "warm"\nname = "x"\n', "b.toml")
 
     def ask_in(stage: Stage, beside: bool = False) -> ResolvedBrief | None:
-        return resolver.resolve(stage, own=own, has_sidecar=lambda shelf, name, kinds: beside)
+        return resolver.resolve(stage, own=own, has_sidecar=lambda folder, name, suffixes: beside)
 
     with pytest.raises(BriefError) as caught:
-        ask_in(line.stages[1])
+        ask_in(pipeline.stages[1])
     assert caught.value.sentence.startswith('b.toml has 2 problems:\n- edit.1.model is "gone"')
     with pytest.raises(BriefError, match=r"^b\.toml: grade\.1\.look is \"warm\", but library/looks/ has no such"):
-        ask_in(line.stages[2])
-    assert ask_in(line.stages[2], beside=True)
+        ask_in(pipeline.stages[2])
+    assert ask_in(pipeline.stages[2], beside=True)
     looks.add("warm")
-    assert ask_in(line.stages[2])
+    assert ask_in(pipeline.stages[2])

@@ -1,4 +1,4 @@
-"""How the house is set up: file, environment and flags, and where the file may lie."""
+"""The settings from file, environment and flags, and the places where the file may be."""
 
 from __future__ import annotations
 
@@ -34,48 +34,48 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def house_file() -> str:
+def shipped_text() -> str:
     return resource_path("config", "goldsmith.toml").read_text()
 
 
 def test_the_shipped_file_changes_nothing() -> None:
-    """All its lines are comments: an empty file means the same."""
-    assert read_settings(house_file().encode(), "config/goldsmith.toml") == read_settings(b"", "config/goldsmith.toml")
+    """Compare it with an empty file: all its lines are comments."""
+    assert read_settings(shipped_text().encode(), "config/goldsmith.toml") == read_settings(b"", "config/goldsmith.toml")
 
 
-def test_the_commented_values_are_the_codes_defaults() -> None:
-    """Whoever takes a # away sees what holds now; nothing drifts."""
-    written = tomllib.loads(re.sub(r"^#([a-z_]+ = )", r"\1", house_file(), flags=re.MULTILINE))
+def test_the_commented_values_are_the_defaults() -> None:
+    """Remove every # and compare with the code."""
+    written = tomllib.loads(re.sub(r"^#([a-z_]+ = )", r"\1", shipped_text(), flags=re.MULTILINE))
     assert list(written) == list(Settings.model_fields)
     assert {name: value for name, value in written.items() if name not in MACHINE} == {
         name: field.default for name, field in Settings.model_fields.items() if name not in MACHINE
     }
-    assert read_settings(house_file().replace("\n#", "\n").replace("\n ", "\n#").encode(), "f").quiet == 2.0
+    assert read_settings(shipped_text().replace("\n#", "\n").replace("\n ", "\n#").encode(), "f").quiet == 2.0
 
 
-def test_every_field_is_explained_in_the_shipped_file_as_in_the_code() -> None:
-    """One sentence, in two places, the same."""
+def test_the_shipped_file_explains_every_setting() -> None:
+    """Compare its comments with the descriptions in the code."""
     for name, field in Settings.model_fields.items():
         comment = "\n".join(f"# {line}" for line in textwrap.wrap(field.description or "", 118))
-        assert f"\n{comment}\n#{name} = " in house_file()
+        assert f"\n{comment}\n#{name} = " in shipped_text()
 
 
-def test_flags_stand_above_the_environment_and_that_above_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A flag that is not given is None."""
+def test_flags_override_the_environment_and_it_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set values in all three places; a missing flag is None."""
     monkeypatch.setenv("GOLDSMITH_QUIET", "5")
     monkeypatch.setenv("GOLDSMITH_POLL", "4")
-    house = read_settings(b"quiet = 3\npoll = 3\ngather = 1", "goldsmith.toml", poll=6.0, sweep=None)
-    assert (house.quiet, house.poll, house.gather, house.sweep) == (5.0, 6.0, 1.0, 600.0)
+    settings = read_settings(b"quiet = 3\npoll = 3\ngather = 1", "goldsmith.toml", poll=6.0, sweep=None)
+    assert (settings.quiet, settings.poll, settings.gather, settings.sweep) == (5.0, 6.0, 1.0, 600.0)
 
 
-@pytest.mark.parametrize("said", ["auto", "cpu", '["cuda:1", "cuda:0"]'])
-def test_devices_are_a_word_or_a_list_in_the_file_and_in_the_environment(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
-    """The variable holds the same, the list in brackets."""
-    written = said if said.startswith("[") else f'"{said}"'
+@pytest.mark.parametrize("value", ["auto", "cpu", '["cuda:1", "cuda:0"]'])
+def test_devices_are_a_word_or_a_list(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Set them in the file and in the environment."""
+    written = value if value.startswith("[") else f'"{value}"'
     wanted = tomllib.loads(f"devices = {written}")["devices"]
     wanted = tuple(wanted) if isinstance(wanted, list) else wanted
     assert read_settings(f"devices = {written}".encode(), "goldsmith.toml").devices == wanted
-    monkeypatch.setenv("GOLDSMITH_DEVICES", said)
+    monkeypatch.setenv("GOLDSMITH_DEVICES", value)
     assert read_settings(b"", "goldsmith.toml").devices == wanted
 
 
@@ -86,15 +86,15 @@ def test_devices_are_a_word_or_a_list_in_the_file_and_in_the_environment(monkeyp
         ('["cuda:0", "cpu"]', 'devices.2 is "cpu": it must be a GPU by its number, like cuda:0.'),
     ],
 )
-def test_a_device_that_cannot_be_is_refused(written: str, sentence: str) -> None:
-    """Before any lane is started."""
+def test_an_invalid_device_is_refused(written: str, sentence: str) -> None:
+    """Check the message for a wrong word and a wrong list."""
     with pytest.raises(ConfigError) as caught:
         read_settings(f"devices = {written}".encode(), "goldsmith.toml")
     assert [str(fault) for fault in caught.value.problems] == [sentence]
 
 
-def test_everything_wrong_is_said_with_the_place_it_was_written_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    """File, variable or flag."""
+def test_every_problem_names_its_origin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write problems into the file, a variable and a flag."""
     monkeypatch.setenv("GOLDSMITH_GATHER", "soon")
     monkeypatch.setenv("GOLDSMITH_STATE_DIR", "state")
     with pytest.raises(ConfigError) as caught:
@@ -110,28 +110,28 @@ def test_everything_wrong_is_said_with_the_place_it_was_written_at(monkeypatch: 
     assert caught.value.exit_code == 2
 
 
-def test_a_house_file_that_is_no_toml_is_refused_in_words() -> None:
-    """The same reader, the same sentences."""
+def test_settings_that_are_not_toml_are_refused() -> None:
+    """Check that the message is that of the TOML reader."""
     with pytest.raises(ConfigError, match=r"goldsmith\.toml: line 1, column 9: the value is not valid TOML"):
         read_settings(b"quiet = soon", "goldsmith.toml")
 
 
-def test_what_the_machine_decides_is_sensible() -> None:
-    """At least one lane, at most four, and memory to work in."""
-    house = read_settings(b"", "goldsmith.toml")
-    assert 1 <= house.cpu_workers <= 4
-    assert house.threads >= 1
-    assert house.worker_memory_mb >= 2048
+def test_defaults_that_depend_on_the_machine_are_reasonable() -> None:
+    """Check the number of workers, threads and the memory."""
+    settings = read_settings(b"", "goldsmith.toml")
+    assert 1 <= settings.cpu_workers <= 4
+    assert settings.threads >= 1
+    assert settings.worker_memory_mb >= 2048
 
 
-def test_a_home_folder_is_written_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a shell."""
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Expand a path as a shell does."""
     monkeypatch.setenv("HOME", "/home/mary")
     assert read_settings(b'root = "~/hotfolders"', "goldsmith.toml").root == Path("/home/mary/hotfolders")
 
 
-def test_the_flag_names_the_configuration_then_the_environment_then_the_root(tmp_path: Path) -> None:
-    """And without any of them it is the one that travels with the program."""
+def test_the_configuration_comes_from_flag_environment_or_root(tmp_path: Path) -> None:
+    """Check the order, and the shipped configuration without any of them."""
     one, two, root = tmp_path / "one", tmp_path / "two", tmp_path / "root"
     for folder in (one, two, root / "config"):
         folder.mkdir(parents=True, mode=0o755)
@@ -142,24 +142,24 @@ def test_the_flag_names_the_configuration_then_the_environment_then_the_root(tmp
     assert find_config(None, tmp_path, {}) == find_config(None, None, {}) == ConfigDir(None)
 
 
-def test_a_file_that_a_house_does_not_have_is_the_shipped_one(tmp_path: Path) -> None:
-    """A house writes down only what differs."""
+def test_a_missing_configuration_file_is_the_shipped_one(tmp_path: Path) -> None:
+    """Ask for a file that the folder has and one that it lacks."""
     (tmp_path / "pipeline.toml").write_text("")
     assert ConfigDir(tmp_path).path_of("pipeline.toml") == tmp_path / "pipeline.toml"
     assert ConfigDir(tmp_path).path_of("models.toml") == resource_path("config", "models.toml")
     assert all(ConfigDir(None).path_of(name).is_file() for name in CONFIG_FILES)
 
 
-def test_a_configuration_that_was_named_must_be_there(tmp_path: Path) -> None:
-    """A typing error does not silently mean the defaults."""
+def test_a_given_configuration_folder_must_exist(tmp_path: Path) -> None:
+    """Name a missing folder."""
     with pytest.raises(UsageError, match="does not exist"):
         find_config(tmp_path / "gone", None, {})
 
 
 @pytest.mark.parametrize("spoilt", ["config", "config/pipeline.toml"])
 @pytest.mark.parametrize("mode", [0o775, 0o757])
-def test_a_configuration_on_the_share_that_others_may_change_is_refused(tmp_path: Path, spoilt: str, mode: int) -> None:
-    """Whoever may drop pictures must not be able to say what is run."""
+def test_a_configuration_that_others_may_change_is_refused(tmp_path: Path, spoilt: str, mode: int) -> None:
+    """Make the folder or a file of it writable for others."""
     (tmp_path / "config").mkdir(mode=0o755)
     (tmp_path / "config/pipeline.toml").write_text("")
     (tmp_path / "config/pipeline.toml").chmod(0o644)
@@ -171,8 +171,8 @@ def test_a_configuration_on_the_share_that_others_may_change_is_refused(tmp_path
     assert find_config(tmp_path / "config", tmp_path, {}).folder == tmp_path / "config"
 
 
-def test_a_configuration_on_the_share_is_no_link(tmp_path: Path) -> None:
-    """It could lead anywhere, and be led elsewhere."""
+def test_a_configuration_on_the_share_must_not_be_a_link(tmp_path: Path) -> None:
+    """Link to another folder."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "config").symlink_to("elsewhere")
     with pytest.raises(UsageError, match="is a link"):
@@ -180,7 +180,7 @@ def test_a_configuration_on_the_share_is_no_link(tmp_path: Path) -> None:
 
 
 def test_a_configuration_file_is_read_within_limits(tmp_path: Path) -> None:
-    """Too large, not there, not a file: each in words."""
+    """Read a file that is too large, a missing one, and a folder."""
     (tmp_path / "goldsmith.toml").write_bytes(b"#" * 300_000)
     with pytest.raises(ConfigError, match="has 292 KiB"):
         read_config(tmp_path / "goldsmith.toml")
@@ -190,8 +190,8 @@ def test_a_configuration_file_is_read_within_limits(tmp_path: Path) -> None:
         read_config(tmp_path)
 
 
-def test_reading_briefs_brings_no_pixel_machinery() -> None:
-    """The daemon and the command line import this floor."""
+def test_reading_briefs_imports_no_picture_library() -> None:
+    """Check the modules that are loaded with it."""
     heavy = ["torch", "onnxruntime", "cv2", "imagecodecs", "PyOpenColorIO", "tifffile", "PIL", "sqlite3"]
     code = "import sys, goldsmith.brief.resolve, goldsmith.brief.settings\n"
     code += f"from goldsmith.ops import catalogue; catalogue(); print([n for n in {heavy!r} if n in sys.modules])"

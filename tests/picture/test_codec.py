@@ -81,10 +81,10 @@ def test_every_16_bit_code_has_its_exact_float() -> None:
 
 @pytest.mark.parametrize("kind", WRITTEN)
 @pytest.mark.parametrize("icc", [None, "display-p3", "adobe-rgb"])
-def test_profile_resolution_and_metadata_are_kept(kind: str, icc: str | None, photo: Any, make_plate: Any) -> None:
+def test_profile_resolution_and_metadata_are_kept(kind: str, icc: str | None, photo: Any, make_picture: Any) -> None:
     """Each format keeps the profile, the ppi, Exif and XMP; those that can keep IPTC too."""
     profile = None if icc is None else profiles.builtin_profile(icc)
-    plate = make_plate(photo, icc=profile, ppi=(300, 240), metadata=Metadata(exif_block(), XMP, IPTC))
+    plate = make_picture(photo, icc=profile, ppi=(300, 240), metadata=Metadata(exif_block(), XMP, IPTC))
     again, facts = decode_with_info(encode(plate, EncodingOptions(kind)), f"a{FORMATS[kind].suffix}", LIMIT)
     assert again.icc == profile
     assert again.ppi is not None
@@ -100,11 +100,11 @@ def test_profile_resolution_and_metadata_are_kept(kind: str, icc: str | None, ph
 
 @pytest.mark.parametrize("kind", WRITTEN)
 @pytest.mark.parametrize("depth", [8, 16])
-def test_other_programs_read_what_is_written(kind: str, depth: int, photo: Any, make_plate: Any) -> None:
+def test_other_programs_read_what_is_written(kind: str, depth: int, photo: Any, make_picture: Any) -> None:
     """Pillow opens every file and sees nearly the same picture."""
     from PIL import Image
 
-    plate = make_plate(photo if depth == 8 else photo.astype(np.uint16) * 257)
+    plate = make_picture(photo if depth == 8 else photo.astype(np.uint16) * 257)
     image = Image.open(io.BytesIO(encode(plate, EncodingOptions(kind, depth=8 if kind == "tiff" else None, quality=95))))
     difference = np.abs(np.asarray(image.convert("RGB")).astype(int) - photo)
     assert difference.mean() < 3
@@ -112,11 +112,11 @@ def test_other_programs_read_what_is_written(kind: str, depth: int, photo: Any, 
 
 @pytest.mark.parametrize("kind", ["webp", "avif"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_lossless_is_without_loss(kind: str, channels: int, photo: Any, make_plate: Any) -> None:
+def test_lossless_is_without_loss(kind: str, channels: int, photo: Any, make_picture: Any) -> None:
     """WebP and AVIF give every 8-bit code back, also under transparent pixels."""
     alpha = photo[:, :, 1].copy()
     alpha[:10] = 0
-    plate = make_plate(photo[:, :, :channels], alpha)
+    plate = make_picture(photo[:, :, :channels], alpha)
     again = decode(encode(plate, EncodingOptions(kind, lossless=True)), f"a{FORMATS[kind].suffix}", LIMIT)
     assert np.array_equal(again.to_codes(), np.broadcast_to(plate.to_codes(), again.pixels.shape))
     assert again.alpha is not None
@@ -124,15 +124,15 @@ def test_lossless_is_without_loss(kind: str, channels: int, photo: Any, make_pla
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "tiff", "png", "avif"])
-def test_grey_stays_grey(kind: str, photo: Any, make_plate: Any) -> None:
+def test_grey_stays_grey(kind: str, photo: Any, make_picture: Any) -> None:
     """A grey picture has one channel before and after."""
-    assert decode(encode(make_plate(photo[:, :, :1]), EncodingOptions(kind)), f"a{FORMATS[kind].suffix}", LIMIT).channels == 1
+    assert decode(encode(make_picture(photo[:, :, :1]), EncodingOptions(kind)), f"a{FORMATS[kind].suffix}", LIMIT).channels == 1
 
 
 @pytest.mark.parametrize("kind", WRITTEN)
-def test_the_same_plate_gives_the_same_bytes(kind: str, photo: Any, make_plate: Any) -> None:
+def test_the_same_plate_gives_the_same_bytes(kind: str, photo: Any, make_picture: Any) -> None:
     """Encoding is deterministic."""
-    plate = make_plate(photo, icc=profiles.builtin_profile("prophoto"))
+    plate = make_picture(photo, icc=profiles.builtin_profile("prophoto"))
     assert encode(plate, EncodingOptions(kind)) == encode(plate, EncodingOptions(kind))
 
 
@@ -204,9 +204,9 @@ def test_without_the_library_heic_is_refused_with_its_name(photo: Any, monkeypat
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "webp", "avif"])
-def test_the_best_quality_that_fits_is_found(kind: str, photo: Any, make_plate: Any) -> None:
+def test_the_best_quality_that_fits_is_found(kind: str, photo: Any, make_picture: Any) -> None:
     """The file fits, the next better quality would not, and how far the search is is told."""
-    plate = make_plate(np.tile(photo, (3, 3, 1)))
+    plate = make_picture(np.tile(photo, (3, 3, 1)))
     whole, least = len(encode(plate, EncodingOptions(kind))), len(encode(plate, EncodingOptions(kind, quality=1)))
     limit, told = (whole + least) // 2, list[float]()
     made, quality = encode_to_size_limit(plate, EncodingOptions(kind), limit, told.append)
@@ -217,9 +217,9 @@ def test_the_best_quality_that_fits_is_found(kind: str, photo: Any, make_plate: 
     assert told[-1] < 1
 
 
-def test_what_can_never_fit_is_as_small_as_it_gets(photo: Any, make_plate: Any) -> None:
+def test_what_can_never_fit_is_as_small_as_it_gets(photo: Any, make_picture: Any) -> None:
     """The lowest quality; formats without loss have but one size, and are written once."""
-    plate, told = make_plate(photo), list[float]()
+    plate, told = make_picture(photo), list[float]()
     assert encode_to_size_limit(plate, EncodingOptions("jpeg"), 100, told.append) == (encode(plate, EncodingOptions("jpeg", quality=1)), 1)
     assert encode_to_size_limit(plate, EncodingOptions("jpeg", quality=1), 100, told.append) == (
         encode(plate, EncodingOptions("jpeg", quality=1)),
@@ -233,9 +233,9 @@ def test_what_can_never_fit_is_as_small_as_it_gets(photo: Any, make_plate: Any) 
     assert told == []
 
 
-def test_alpha_is_never_dropped_unasked(photo: Any, make_plate: Any) -> None:
+def test_alpha_is_never_dropped_unasked(photo: Any, make_picture: Any) -> None:
     """JPEG refuses alpha; a picture flattened onto a colour is taken."""
-    plate = make_plate(photo, photo[:, :, 0])
+    plate = make_picture(photo, photo[:, :, 0])
     with pytest.raises(ValueError, match="no alpha"):
         encode(plate, EncodingOptions("jpeg"))
     flat = flatten(plate, (1.0, 1.0, 1.0))
@@ -246,9 +246,9 @@ def test_alpha_is_never_dropped_unasked(photo: Any, make_plate: Any) -> None:
     assert encode(flat, EncodingOptions("jpeg")).startswith(b"\xff\xd8")
 
 
-def test_flattening_an_opaque_plate_changes_nothing(photo: Any, make_plate: Any) -> None:
+def test_flattening_an_opaque_plate_changes_nothing(photo: Any, make_picture: Any) -> None:
     """The very picture comes back."""
-    plate = make_plate(photo)
+    plate = make_picture(photo)
     assert flatten(plate) is plate
 
 

@@ -69,16 +69,16 @@ def test_written_profiles_mean_what_lcms_own_mean(name: str, theirs: str) -> Non
     assert np.abs(own - other).max() <= 1.5 / 65536
 
 
-def test_lcms_reads_the_written_profiles_as_we_do(photo: Any, make_plate: Any) -> None:
+def test_lcms_reads_the_written_profiles_as_we_do(photo: Any, make_picture: Any) -> None:
     """Our own arithmetic and lcms' agree on the way from wide to narrow."""
-    picture = make_plate(photo // 2 + 64, icc=profiles.builtin_profile("display-p3"))
+    picture = make_picture(photo // 2 + 64, icc=profiles.builtin_profile("display-p3"))
     by_lcms = colour._convert_by_lcms(picture.pixels, profiles.builtin_profile("display-p3"), profiles.builtin_profile("srgb"))
     assert np.abs(colour.convert_profile(picture, "srgb").pixels - by_lcms).max() < 2e-4
 
 
-def test_conversion_there_and_back(photo: Any, make_plate: Any) -> None:
+def test_conversion_there_and_back(photo: Any, make_picture: Any) -> None:
     """sRGB to a wider space and back is the same picture; sRGB is kept as no profile."""
-    picture = make_plate(photo.astype(np.uint16) * 257)
+    picture = make_picture(photo.astype(np.uint16) * 257)
     wide = colour.convert_profile(picture, "prophoto")
     assert wide.icc == profiles.builtin_profile("prophoto")
     back = colour.convert_profile(wide, "srgb")
@@ -86,15 +86,15 @@ def test_conversion_there_and_back(photo: Any, make_plate: Any) -> None:
     assert np.abs(back.pixels - picture.pixels).max() < 1 / 4096
 
 
-def test_a_conversion_to_its_own_profile_is_the_plate_itself(photo: Any, make_plate: Any) -> None:
+def test_a_conversion_to_its_own_profile_is_the_plate_itself(photo: Any, make_picture: Any) -> None:
     """A neutral setting changes nothing."""
-    assert colour.convert_profile(picture := make_plate(photo), "srgb") is picture
-    assert colour.convert_profile(picture := make_plate(photo, icc=profiles.builtin_profile("display-p3")), "display-p3") is picture
+    assert colour.convert_profile(picture := make_picture(photo), "srgb") is picture
+    assert colour.convert_profile(picture := make_picture(photo, icc=profiles.builtin_profile("display-p3")), "display-p3") is picture
 
 
-def test_grey_stays_grey_for_srgb_and_becomes_rgb_for_the_rest(photo: Any, make_plate: Any) -> None:
+def test_grey_stays_grey_for_srgb_and_becomes_rgb_for_the_rest(photo: Any, make_picture: Any) -> None:
     """A grey of gamma 2.2 comes to sRGB's curve; Adobe RGB has three channels."""
-    grey = make_plate(photo[:, :, :1], icc=profiles.profile_from_png_gamma(1 / 1.8, None, is_grey=True))
+    grey = make_picture(photo[:, :, :1], icc=profiles.profile_from_png_gamma(1 / 1.8, None, is_grey=True))
     made = colour.convert_profile(grey, "srgb")
     assert made.channels == 1
     assert made.icc is None
@@ -104,16 +104,16 @@ def test_grey_stays_grey_for_srgb_and_becomes_rgb_for_the_rest(photo: Any, make_
     assert np.abs(np.diff(wide.pixels, axis=2)).max() < 1e-3
 
 
-def test_a_broken_profile_is_a_problem(photo: Any, make_plate: Any) -> None:
+def test_a_broken_profile_is_a_problem(photo: Any, make_picture: Any) -> None:
     """Not a decoder's own exception."""
     icc = profiles.builtin_profile("adobe-rgb")[:200]
     with pytest.raises(InputError, match="cannot be used"):
-        colour.convert_profile(make_plate(photo, icc=icc), "srgb")
+        colour.convert_profile(make_picture(photo, icc=icc), "srgb")
 
 
-def test_profiles_without_curves_go_through_lcms(photo: Any, make_plate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_profiles_without_curves_go_through_lcms(photo: Any, make_picture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such a profile comes to linear Rec. 709 light and back."""
-    picture = make_plate(photo // 2 + 64, icc=profiles.builtin_profile("adobe-rgb"))
+    picture = make_picture(photo // 2 + 64, icc=profiles.builtin_profile("adobe-rgb"))
     expected = colour.to_linear(colour.convert_profile(picture, "srgb").pixels, None)
     monkeypatch.setattr(colour, "profile_curves", lambda _icc, _channels: None)
     light = colour.to_linear(picture.pixels, picture.icc)

@@ -37,11 +37,11 @@ def broken(data: bytes, dice: random.Random) -> bytes:
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "tiff", "webp", "avif"])
 @pytest.mark.parametrize("depth", [8, 16])
-def test_broken_files_are_refused_or_decoded(kind: Any, depth: int, photo: Any, make_plate: Any) -> None:
+def test_broken_files_are_refused_or_decoded(kind: Any, depth: int, photo: Any, make_picture: Any) -> None:
     """Sixty seeded ways to break each kind of file."""
     codes = photo if depth == 8 else photo.astype(np.uint16) * 257
     alpha = None if kind == "jpeg" else codes[:, :, 0]
-    picture = make_plate(
+    picture = make_picture(
         codes, alpha, profiles.builtin_profile("adobe-rgb"), (300, 300), Metadata(xmp=b"<x:xmpmeta/>", iptc=b"\x1c\x02\x05\0\x01a")
     )
     name, whole, dice = f"a{FORMATS[kind].suffix}", encode(picture, EncodingOptions(kind)), random.Random(f"{kind} {depth}")

@@ -56,14 +56,14 @@ def test_what_lies_under_transparent_pixels_never_shows() -> None:
         assert 0 <= made.alpha.min() <= made.alpha.max() <= 1
 
 
-def test_masks_and_alpha_go_along(photo: Any, make_plate: Any) -> None:
+def test_masks_and_alpha_go_along(photo: Any, make_picture: Any) -> None:
     """Every mask has the new size and stays within 0..1."""
     from dataclasses import replace
     from types import MappingProxyType
 
     mask = np.zeros((48, 64), np.float32)
     mask[10:20, 10:20] = 1
-    picture = replace(make_plate(photo, photo[:, :, 0]), masks=MappingProxyType({"mask": mask}))
+    picture = replace(make_picture(photo, photo[:, :, 0]), masks=MappingProxyType({"mask": mask}))
     made = resize_picture(picture, 96, 128)
     assert made.alpha is not None
     assert made.pixels.shape == (96, 128, 3)
@@ -71,7 +71,7 @@ def test_masks_and_alpha_go_along(photo: Any, make_plate: Any) -> None:
     assert made.masks["mask"][30, 30] == 1
 
 
-def test_its_own_size_is_the_plate_itself(photo: Any, make_plate: Any) -> None:
+def test_its_own_size_is_the_plate_itself(photo: Any, make_picture: Any) -> None:
     """A neutral setting changes nothing."""
-    picture = make_plate(photo)
+    picture = make_picture(photo)
     assert resize_picture(picture, 48, 64) is picture

@@ -18,26 +18,26 @@ LIMIT = 1_000_000
 
 
 @pytest.mark.parametrize(("bits", "depth"), [(8, 8), (10, 16), (12, 16)])
-def test_depth_is_as_asked(bits: Any, depth: int, photo: Any, make_plate: Any) -> None:
+def test_depth_is_as_asked(bits: Any, depth: int, photo: Any, make_picture: Any) -> None:
     """10 and 12 bits come back as a 16-bit picture, off by no more than a step of theirs."""
-    picture = make_plate(photo.astype(np.uint16) * 257)
+    picture = make_picture(photo.astype(np.uint16) * 257)
     again, facts = decode_with_info(encode(picture, EncodingOptions("avif", depth=bits, lossless=True)), "a.avif", LIMIT)
     assert facts.depth == bits
     assert again.depth == depth
     assert np.abs(again.pixels - picture.pixels).max() <= 0.51 / (2**bits - 1)
 
 
-def test_a_16_bit_plate_is_written_with_10(photo: Any, make_plate: Any) -> None:
+def test_a_16_bit_plate_is_written_with_10(photo: Any, make_picture: Any) -> None:
     """Unless the brief says otherwise."""
-    picture = make_plate(photo.astype(np.uint16) * 257, photo[:, :, 0].astype(np.uint16) * 257)
+    picture = make_picture(photo.astype(np.uint16) * 257, photo[:, :, 0].astype(np.uint16) * 257)
     assert verify(encode(picture, EncodingOptions("avif")), "a.avif", LIMIT).depth == 10
 
 
-def test_colour_codes_say_srgb_and_display_p3(photo: Any, make_plate: Any) -> None:
+def test_colour_codes_say_srgb_and_display_p3(photo: Any, make_picture: Any) -> None:
     """Where the profile is one that has codes; else they are left unspecified beside the profile."""
-    assert read_cicp(encode(make_plate(photo), EncodingOptions("avif"))) == (1, 13)
-    assert read_cicp(encode(make_plate(photo, icc=profiles.builtin_profile("display-p3")), EncodingOptions("avif"))) == (12, 13)
-    assert read_cicp(encode(make_plate(photo, icc=profiles.builtin_profile("adobe-rgb")), EncodingOptions("avif"))) == (2, 2)
+    assert read_cicp(encode(make_picture(photo), EncodingOptions("avif"))) == (1, 13)
+    assert read_cicp(encode(make_picture(photo, icc=profiles.builtin_profile("display-p3")), EncodingOptions("avif"))) == (12, 13)
+    assert read_cicp(encode(make_picture(photo, icc=profiles.builtin_profile("adobe-rgb")), EncodingOptions("avif"))) == (2, 2)
 
 
 def test_codes_without_a_profile_become_one(photo: Any) -> None:
@@ -51,12 +51,12 @@ def test_codes_without_a_profile_become_one(photo: Any) -> None:
 
 
 @pytest.mark.parametrize("alpha", [False, True])
-def test_pillow_finds_profile_and_metadata(alpha: bool, photo: Any, make_plate: Any) -> None:
+def test_pillow_finds_profile_and_metadata(alpha: bool, photo: Any, make_picture: Any) -> None:
     """Another reader of the file that we wrote the boxes of."""
     from PIL import Image
 
     icc = profiles.builtin_profile("prophoto")
-    picture = make_plate(photo, photo[:, :, 0] if alpha else None, icc, (300, 300), Metadata(xmp=b"<x:xmpmeta/>"))
+    picture = make_picture(photo, photo[:, :, 0] if alpha else None, icc, (300, 300), Metadata(xmp=b"<x:xmpmeta/>"))
     image = Image.open(io.BytesIO(encode(picture, EncodingOptions("avif"))))
     assert image.mode == ("RGBA" if alpha else "RGB")
     assert image.info["icc_profile"] == icc
@@ -64,18 +64,18 @@ def test_pillow_finds_profile_and_metadata(alpha: bool, photo: Any, make_plate: 
     assert image.getexif()[282] == 300
 
 
-def test_a_truncated_file_is_incomplete_wherever_it_ends(photo: Any, make_plate: Any) -> None:
+def test_a_truncated_file_is_incomplete_wherever_it_ends(photo: Any, make_picture: Any) -> None:
     """Boxes say how long they are."""
-    data = encode(make_plate(photo), EncodingOptions("avif"))
+    data = encode(make_picture(photo), EncodingOptions("avif"))
     for end in range(20, len(data), 61):
         with pytest.raises(IncompleteFileError, match=r"a\.avif ends too soon"):
             verify(data[:end], "a.avif", LIMIT)
 
 
-def test_a_size_beyond_the_limit_is_refused(photo: Any, make_plate: Any) -> None:
+def test_a_size_beyond_the_limit_is_refused(photo: Any, make_picture: Any) -> None:
     """By what the header says."""
     with pytest.raises(InputError, match="64 x 48"):
-        verify(encode(make_plate(photo), EncodingOptions("avif")), "a.avif", 3000)
+        verify(encode(make_picture(photo), EncodingOptions("avif")), "a.avif", 3000)
 
 
 def test_boxes_end_where_the_file_does() -> None:

@@ -72,12 +72,12 @@ def test_density_in_centimetres_is_ppi(photo: Any, saved: Any) -> None:
     assert verify(bytes(data), "a.jpg", LIMIT).ppi == (254.0, 254.0)
 
 
-def test_chroma_is_kept_whole_at_high_quality(photo: Any, make_plate: Any) -> None:
+def test_chroma_is_kept_whole_at_high_quality(photo: Any, make_picture: Any) -> None:
     """4:4:4 from quality 85 on, 4:2:0 below, and as asked for."""
     from PIL import Image, JpegImagePlugin
 
     def sampling(**how: Any) -> int:
-        image = Image.open(io.BytesIO(encode(make_plate(photo), EncodingOptions("jpeg", **how))))
+        image = Image.open(io.BytesIO(encode(make_picture(photo), EncodingOptions("jpeg", **how))))
         return JpegImagePlugin.get_sampling(image)
 
     assert sampling(quality=85) == 0
@@ -85,12 +85,12 @@ def test_chroma_is_kept_whole_at_high_quality(photo: Any, make_plate: Any) -> No
     assert sampling(quality=84, subsampling="4:4:4") == 0
 
 
-def test_a_long_profile_is_written_in_parts(photo: Any, make_plate: Any) -> None:
+def test_a_long_profile_is_written_in_parts(photo: Any, make_picture: Any) -> None:
     """A profile over 64 KiB comes back whole."""
     from goldsmith.picture import profiles
 
     icc = profiles.builtin_profile("srgb") + bytes(range(256)) * 600
-    assert decode(encode(make_plate(photo, icc=icc), EncodingOptions("jpeg")), "a.jpg", LIMIT).icc == icc
+    assert decode(encode(make_picture(photo, icc=icc), EncodingOptions("jpeg")), "a.jpg", LIMIT).icc == icc
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -180,12 +180,12 @@ def test_colour_codes_win_over_everything(photo: Any, saved: Any) -> None:
     assert "9/16" in verify(with_chunks(plain, make_chunk(b"cICP", bytes((9, 16, 0, 1)))), "a.png", LIMIT).notes[0]
 
 
-def test_written_files_pass_every_check_of_libpng(photo: Any, make_plate: Any) -> None:
+def test_written_files_pass_every_check_of_libpng(photo: Any, make_picture: Any) -> None:
     """Large, wide and tiny pictures: filters and bands meet at every border."""
     from PIL import Image
 
     for codes in (np.tile(photo, (5, 2, 1)), photo[:1, :1], photo[:1], photo[:, :1], photo[:65, :, :1]):
-        data = encode(make_plate(codes), EncodingOptions("png"))
+        data = encode(make_picture(codes), EncodingOptions("png"))
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))).reshape(codes.shape), codes)
 
 

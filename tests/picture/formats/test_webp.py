@@ -59,14 +59,14 @@ def test_a_first_frame_smaller_than_the_canvas_is_laid_on_it(photo: Any) -> None
     assert np.array_equal(plate.to_codes()[:48, :64], photo)
 
 
-def test_a_grey_plate_is_written_as_rgb(photo: Any, make_plate: Any) -> None:
+def test_a_grey_plate_is_written_as_rgb(photo: Any, make_picture: Any) -> None:
     """WebP knows no grey."""
-    plate = make_plate(photo[:, :, :1])
+    plate = make_picture(photo[:, :, :1])
     again = decode(encode(plate, EncodingOptions("webp", lossless=True)), "a.webp", LIMIT)
     assert np.array_equal(again.to_codes(), np.repeat(plate.to_codes(), 3, axis=2))
 
 
-def test_what_is_too_large_for_the_format_is_a_problem(make_plate: Any) -> None:
+def test_what_is_too_large_for_the_format_is_a_problem(make_picture: Any) -> None:
     """16,383 pixels are the most; the remedy names another format."""
     with pytest.raises(InputError, match="16383"):
-        encode(make_plate(np.zeros((1, 16384, 3), np.uint8)), EncodingOptions("webp"))
+        encode(make_picture(np.zeros((1, 16384, 3), np.uint8)), EncodingOptions("webp"))

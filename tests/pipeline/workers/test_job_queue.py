@@ -134,7 +134,13 @@ def test_who_is_put_back_does_not_hide_who_has_waited() -> None:
 
 def test_mates_are_such_as_are_alike_and_count_as_passing_over() -> None:
     """As many as are wanted; nobody who is overdue is passed for the sake of company."""
-    queue = line(job("b", "b"), job("1", "a", batch_key="x"), job("2", "a", batch_key="y"), job("3", "a", batch_key="x"), job("4", "a", batch_key="x"))
+    queue = line(
+        job("b", "b"),
+        job("1", "a", batch_key="x"),
+        job("2", "a", batch_key="y"),
+        job("3", "a", batch_key="x"),
+        job("4", "a", batch_key="x"),
+    )
     _, first = choice(queue, [A])
     assert [mate.id for mate in queue.take_compatible(first, 2, lambda each: True, 0.0)] == ["3", "4"]
     queue = line(job("b", "b"), *(job(f"{number}", "a", batch_key="x") for number in range(20)))
