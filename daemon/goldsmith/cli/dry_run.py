@@ -10,8 +10,9 @@ from typing import Any
 
 from goldsmith.brief.brief import Availability, Brief, EngineUnavailable, read_brief
 from goldsmith.brief.parsing import BriefError, read_prompt
-from goldsmith.brief.pipeline import Stage, Step
+from goldsmith.brief.pipeline import Stage
 from goldsmith.brief.resolve import ResolvedBrief, Resolver, SourceFile
+from goldsmith.brief.steps import Step
 from goldsmith.cli.output import print_table, print_text, sanitise
 from goldsmith.engines import EngineNeed
 from goldsmith.errors import InputError

@@ -9,8 +9,9 @@ import os
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
-from goldsmith.brief.pipeline import Pipeline, Stage, Step, missing_layer, missing_mask_sentence
+from goldsmith.brief.pipeline import Pipeline, Stage, missing_layer, missing_mask_sentence
 from goldsmith.brief.resolve import ResolvedBrief, Resolver, SourceFile
+from goldsmith.brief.steps import Step
 from goldsmith.errors import InputError
 from goldsmith.files import display_name, fold_name
 from goldsmith.library.layers import LAYER_FOLDERS_TEXT
