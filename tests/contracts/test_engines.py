@@ -1,4 +1,4 @@
-"""Every model in config/models.toml runs, and runs as its protocol promises. Where weights are missing the model is skipped by name."""
+"""Every model in config/models.toml runs as its protocol promises. A model without weights on this machine is skipped."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def descriptor(request: pytest.FixtureRequest) -> EngineDescriptor:
 
 
 def _picture(height: int, width: int) -> Pixels:
-    """A smooth red-to-blue slope with a little texture: what an engine should carry on, not noise."""
+    """Return a red-to-blue gradient with a little texture, (h, w, 3), display-encoded 0..1, which an engine can continue."""
     rng = np.random.default_rng(7)
     down, across = np.mgrid[0:height, 0:width].astype(np.float32)
     slope = np.stack([across / width, np.full_like(across, 0.4), 1 - across / width], axis=2)
@@ -64,7 +64,7 @@ def _picture(height: int, width: int) -> Pixels:
 
 
 def _photograph(height: int, width: int) -> Pixels:
-    """A face, hair and a soft background: what upscaling nets were made for."""
+    """Return a face, hair and a soft background, (h, w, 3), display-encoded 0..1, as upscaling models expect."""
     pixels = astronaut()[40 : 40 + height, 130 : 130 + width].astype(np.float32) / np.float32(255)
     return cast("Pixels", pixels)
 
@@ -82,7 +82,7 @@ def _size(engine: Inpainter) -> tuple[int, int]:
 
 
 def test_an_inpainter_gives_pixels_of_the_same_size(inpainter: Inpainter) -> None:
-    """float32, same shape, all within 0..1 and finite."""
+    """They are float32, finite and within 0..1."""
     size = _size(inpainter)
     filled = inpainter.fill(_picture(*size), _hole(*size), 3)
     assert filled.dtype == np.float32
@@ -92,8 +92,8 @@ def test_an_inpainter_gives_pixels_of_the_same_size(inpainter: Inpainter) -> Non
     assert filled.max() <= 1
 
 
-def test_an_inpainter_fills_the_hole_and_looks_at_nothing_inside_it(inpainter: Inpainter) -> None:
-    """What lay in the hole does not matter: a magenta blot there gives the very same filling, and it is not magenta."""
+def test_an_inpainter_ignores_the_pixels_inside_the_hole(inpainter: Inpainter) -> None:
+    """A magenta blot in the hole gives the same filling, and the filling is not magenta."""
     size = _size(inpainter)
     hole = _hole(*size)
     picture = _picture(*size)
@@ -116,7 +116,7 @@ def test_an_inpainter_repeats_itself(inpainter: Inpainter) -> None:
 
 
 def test_an_upscaler_gives_scale_times_the_size(upscaler: Upscaler) -> None:
-    """float32, exactly ``scale`` times as high and as wide, within 0..1, for oblong tiles whose sides the descriptor allows."""
+    """The result is float32, within 0..1 and exactly ``scale`` times as high and wide, also for oblong tiles."""
     multiple, scale = upscaler.descriptor.multiple, upscaler.descriptor.scale
     tile = _picture(12 * multiple, 17 * multiple)
     made = upscaler.enlarge(tile)
@@ -128,7 +128,7 @@ def test_an_upscaler_gives_scale_times_the_size(upscaler: Upscaler) -> None:
 
 
 def test_an_upscaler_shows_the_same_picture(upscaler: Upscaler) -> None:
-    """Brought back to its old size by averaging, a photograph is the old one: neither shifted, mirrored nor in other colours."""
+    """Averaged down to its old size, a photograph is neither shifted nor mirrored and has the same colours."""
     scale = upscaler.descriptor.scale
     tile = _photograph(64, 80)
     made = upscaler.enlarge(tile)
@@ -146,8 +146,8 @@ def test_an_upscaler_repeats_itself(upscaler: Upscaler) -> None:
     assert np.array_equal(tile, before)
 
 
-def test_tiles_with_the_asked_context_meet_without_a_seam(upscaler: Upscaler) -> None:
-    """A piece cut out with ``pad`` px of context comes out as it does in the whole picture, within two codes of 255 on average."""
+def test_tiles_with_the_required_context_meet_without_a_seam(upscaler: Upscaler) -> None:
+    """A tile with ``pad`` px of context equals the same part of the whole picture within two codes of 255 on average."""
     wants, scale = upscaler.descriptor, upscaler.descriptor.scale
     pad, core = wants.pad, 32
     picture = _photograph(core, core + 4 * (pad + 8))
@@ -158,7 +158,7 @@ def test_tiles_with_the_asked_context_meet_without_a_seam(upscaler: Upscaler) ->
 
 
 def test_joined_tiles_show_no_step(upscaler: Upscaler) -> None:
-    """Against the whole picture at once no join adds a step larger than the picture's own, nor a line of one code down its height."""
+    """Compared with the whole picture, no seam adds a step larger than the picture's own or a line of one code."""
     wants = upscaler.descriptor
     side = 2 * wants.pad + 64
     picture = _photograph(32, side + 64)
@@ -169,8 +169,8 @@ def test_joined_tiles_show_no_step(upscaler: Upscaler) -> None:
     assert np.abs(added.mean(axis=(0, 2))).max() < 1
 
 
-def test_an_engine_describes_itself_wholly(descriptor: EngineDescriptor) -> None:
-    """Name, kind, scale, licence and the hash of every weights file are as models.toml has them; threads are on record."""
+def test_an_engine_describes_itself_completely(descriptor: EngineDescriptor) -> None:
+    """Name, kind, scale, licence and the hash of every weights file are those of models.toml; the threads are on record."""
     model = WEIGHTS.models.models[descriptor.name]
     assert (descriptor.kind, descriptor.scale, descriptor.licence) == (model.kind, model.scale, model.licence)
     assert descriptor.weights == tuple((file.name, file.sha256) for file in model.files)
@@ -182,7 +182,7 @@ def test_an_engine_describes_itself_wholly(descriptor: EngineDescriptor) -> None
 
 
 def test_every_driver_has_a_model() -> None:
-    """A driver that no model names, here or in the manual's examples, is dead code; a model that names a missing one is a dead entry."""
+    """A driver that no model uses, here or in the manual's examples, is dead code."""
     told = set(re.findall(r'^driver = "(\w+)"', (CONFIG.parent / "docs" / "models.md").read_text(), re.MULTILINE))
     ready = {model.driver for model in WEIGHTS.models.models.values()}
     assert ready | told == set(driver_names())
@@ -190,7 +190,7 @@ def test_every_driver_has_a_model() -> None:
 
 
 def test_every_weights_file_has_two_sources_and_a_licence_text() -> None:
-    """A source that goes away is no reason to stop, and the licence that came with the weights is kept beside models.toml."""
+    """One source may disappear; the licence that came with the weights is kept beside models.toml."""
     for name, model in WEIGHTS.models.models.items():
         assert all(len(file.sources) >= 2 for file in model.files), name
     texts = " ".join(path.read_text() for path in (CONFIG / "licences").iterdir())
@@ -204,7 +204,7 @@ GENERATORS = [name for name, model in WEIGHTS.models.models.items() if model.kin
 
 
 def test_the_models_a_studio_would_pick_are_ready() -> None:
-    """Each family that is promised has its entry, and the house's own names point at models that may be used for paid work."""
+    """Each promised family has an entry, and the names in [names] point at models that may be used commercially."""
     families = {WEIGHTS.models.models[name].diffusion.family for name in GENERATORS}  # type: ignore[union-attr]
     assert families >= {"sdxl", "sdxl-inpaint", "sd3", "flux", "flux-fill", "flux-kontext", "flux2-klein", "z-image", "krea2"}
     assert families >= {"qwen-image", "qwen-image-edit-plus"}
@@ -213,8 +213,8 @@ def test_the_models_a_studio_would_pick_are_ready() -> None:
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_a_ready_entry_is_of_a_family_that_the_driver_runs(name: str) -> None:
-    """And claims no more than that family can do; a default exists for everything it can."""
+def test_a_ready_entry_has_a_family_that_the_driver_runs(name: str) -> None:
+    """It claims no more than the family can do."""
     diffusion = WEIGHTS.models.models[name].diffusion
     assert diffusion is not None
     assert diffusion.family in FAMILIES
@@ -224,8 +224,8 @@ def test_a_ready_entry_is_of_a_family_that_the_driver_runs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_a_ready_entry_says_what_it_may_be_used_for(name: str) -> None:
-    """A licence of the maker's own comes with its terms in a sentence; a well-known free one needs none."""
+def test_a_ready_entry_states_its_terms(name: str) -> None:
+    """A licence of the maker's own has its terms in a sentence; a well-known free one needs none."""
     model = WEIGHTS.models.models[name]
     assert bool(model.terms) == model.licence.startswith("LicenseRef-")
     assert model.commercial == "yes" or model.terms
@@ -235,8 +235,8 @@ def test_a_ready_entry_says_what_it_may_be_used_for(name: str) -> None:
     assert (1024 * 1024) <= model.diffusion.pixels <= 2048 * 2048
 
 
-def test_every_ready_entry_can_be_had_without_being_named() -> None:
-    """The lists of defaults leave none out: whatever a house has fetched serves the steps that name nothing."""
+def test_every_ready_entry_is_in_the_defaults() -> None:
+    """Any model that was fetched serves steps that name none."""
     wanted = WEIGHTS.models.defaults
     drawers = {name for name in GENERATORS if set(WEIGHTS.models.models[name].diffusion.can) & {"text", "image", "edit"}}  # type: ignore[union-attr]
     fillers = {name for name in GENERATORS if WEIGHTS.models.models[name].can_serve(EngineNeed(INPAINTER, needs_prompt=True))}

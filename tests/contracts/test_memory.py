@@ -1,4 +1,4 @@
-"""What an operation takes of memory follows the picture's size and no more than it says: counted for every one of them, found by itself."""
+"""The memory of every operation grows with the picture's size by no more than the operation says."""
 
 from __future__ import annotations
 
@@ -21,33 +21,32 @@ from goldsmith.picture.memory_budget import BYTES_PER_PIXEL
 from goldsmith.picture.picture import Picture, freeze
 from goldsmith.stitching import StitchOperation
 
-# Two pictures of one width: what strips and tables take is the same in both, and the difference is what each pixel takes.
+# Two pictures of the same width: strips and tables take the same memory in both, so the difference is the memory for each pixel.
 WIDTH, LOW, HIGH = 400, 300, 800
 SMALLER = {slab_processing: "_STRIP_PIXELS", quality_metrics: "_BAND_PIXELS", resample: "_BAND_PIXELS", antiringing: "_BAND"}
-# What a thread of another test takes meanwhile, and garbage that has yet to go, is counted with it; an operation that takes too much does
-# so every time.
+# A thread of another test and uncollected garbage are counted, too; an operation that uses too much does so every time.
 _TRIES = 4
-# What these take does not follow from the picture's size: they make pictures of a size of their own, and ask the bench whether it fits,
-# or they work on a face, or on the band round a subject, which in so small a picture is nearly all of it.
+# The memory of these does not follow from the picture's size: they make pictures of their own size and check the memory for it, or they
+# work on a face, or on the band around a subject, which is nearly all of so small a picture.
 ELSEWHERE = frozenset({"outpaint", "regenerate", "compare", "face_swap", "cutout"})
 
 
 @pytest.fixture(autouse=True)
-def _strips_that_are_small_beside_these_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+def _small_strips(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in SMALLER.items():
         monkeypatch.setattr(module, name, 1 << 14)
-    monkeypatch.setattr(slab_processing, "_SLAB_PIXELS", 1 << 12)  # whether two threads are at one at the same instant is chance
+    monkeypatch.setattr(slab_processing, "_SLAB_PIXELS", 1 << 12)  # it is chance whether two threads work at the same time
 
 
 def _examples() -> list[ParameterSet]:
-    """Every one whose cost is the picture's; a fill costs what its hole does, so those whose hole grows with the picture are left out."""
+    """Return the examples whose memory depends on the picture's size; fills whose hole grows with the picture are left out."""
     words = [word for word in catalogue() if word not in ELSEWHERE]
     found = [(f"{word}-{number}", made) for word in words for number, made in enumerate(examples(word))]
     return [pytest.param(made, id=name) for name, made in found if made.needs().masks or not isinstance(made, StitchOperation)]
 
 
 def _peak(work: Callable[[], object]) -> int:
-    """Bytes of Python's and numpy's memory that are alive at once while ``work`` is done, its result among them."""
+    """Return the peak bytes of Python's and numpy's memory while ``work`` runs, including its result."""
     tracemalloc.start()
     try:
         work()
@@ -57,7 +56,7 @@ def _peak(work: Callable[[], object]) -> int:
 
 
 def _for_each_pixel(work: Callable[[Picture], object], given: Callable[[int], Picture]) -> float:
-    """Bytes by which the peak grows with each pixel, those of the picture that is given not counted.
+    """Return the bytes by which the peak grows with each pixel, without those of the given picture.
 
     It is done once before: what is imported and kept from the first time would hide in the smaller picture's peak.
     """
@@ -76,7 +75,7 @@ def _done(operation: Operation, given: Picture) -> object:
 
 
 def _given(operation: Operation, height: int, alpha: bool) -> Picture:
-    """A picture whose masks cover no more in a larger one: what a fill costs follows its hole. No masks where none are used."""
+    """Return a picture whose masks cover the same area at every size, since a fill costs what its hole does."""
     made = picture(height, WIDTH, alpha=alpha)
     if not operation.needs().masks:
         return replace(made, masks={})
@@ -86,7 +85,7 @@ def _given(operation: Operation, height: int, alpha: bool) -> Picture:
 
 
 def _grown(operation: Operation, given: Picture) -> float:
-    """How many pixels the largest picture of the step has for each one that is given; one made on the way is told to the bench."""
+    """Return how many pixels the step's largest picture has for each given one; steps check the memory of larger ones."""
     if not (isinstance(operation, PictureOperation) and operation.changes_geometry) or operation.keeps_region_only:
         return 1.0
     seen = context()
@@ -96,8 +95,8 @@ def _grown(operation: Operation, given: Picture) -> float:
 
 @pytest.mark.parametrize("alpha", [False, True], ids=["opaque", "alpha"])
 @pytest.mark.parametrize("operation", _examples())
-def test_an_operation_takes_no_more_than_it_says(operation: Operation, alpha: bool) -> None:
-    """For each pixel of the largest picture that it is given or makes, the picture that it was given among it; a third more with alpha."""
+def test_an_operation_uses_no_more_memory_than_it_says(operation: Operation, alpha: bool) -> None:
+    """It is counted for each pixel of the largest picture, including the given one; a third more is allowed with alpha."""
     own = 16 if alpha else 12
     grown = _grown(operation, _given(operation, LOW, alpha))
     may = operation.bytes_per_pixel() * (4 / 3 if alpha else 1) * grown
@@ -114,8 +113,8 @@ def test_an_operation_takes_no_more_than_it_says(operation: Operation, alpha: bo
 
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("word", [row.name for row in FORMATS.values() if row.writer])
-def test_reading_and_writing_take_less_than_an_operation(word: str, bits: int) -> None:
-    """With the file, the picture and whatever lies between: what libraries keep to themselves is not counted here."""
+def test_reading_and_writing_use_less_memory_than_an_operation(word: str, bits: int) -> None:
+    """The file, the picture and everything between count; memory inside C libraries does not."""
     how = codec.EncodingOptions(format=word, depth=16 if bits == 16 and not FORMATS[word].is_lossy else 8, effort=0)
 
     def there_and_back(given: Picture) -> object:
@@ -125,8 +124,8 @@ def test_reading_and_writing_take_less_than_an_operation(word: str, bits: int) -
     assert min(takes) <= BYTES_PER_PIXEL, f"{takes} bytes a pixel"
 
 
-def test_what_makes_larger_pictures_asks_first() -> None:
-    """Before an engine is opened or an array laid out: the bench hears the size, at the engine's own scale too."""
+def test_a_step_that_enlarges_checks_the_memory_first() -> None:
+    """It checks before it opens an engine or allocates an array, also at the engine's own scale."""
     given = picture(30, 40)
     for word, settings, size in (
         ("upscale", {"factor": 3}, (120, 90)),

@@ -1,4 +1,4 @@
-"""The contract of an operation, held for every one of them: this file names none, it finds them."""
+"""The contract that every operation keeps. This file finds the operations and names none."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ KINDS = list(product([8, 16], [1, 3], [False, True]))
 
 
 def _of(kind: type[Operation]) -> list[ParameterSet]:
-    """Every example of every operation of that shape, as test parameters."""
+    """Return every example of every operation of that type, as test parameters."""
     found = [(word, made) for word in WORDS if issubclass(catalogue()[word], kind) for made in examples(word)]
     return [pytest.param(made, id=f"{word}-{number}") for number, (word, made) in enumerate(found)]
 
 
-def _plates() -> list[ParameterSet]:
+def _pictures() -> list[ParameterSet]:
     made = [(shape, *kind) for shape, kind in product(SHAPES, KINDS)]
     return [
         pytest.param(picture(*shape, channels, depth, alpha=alpha), id=f"{shape[0]}x{shape[1]}x{channels}-{depth}bit{'-alpha' * alpha}")
@@ -42,12 +42,12 @@ def _arrays(one: Picture) -> list[np.ndarray]:
 
 
 def _pairs(*, masked: bool = False) -> list[ParameterSet]:
-    """Every example of every picture operation with every picture; with ``masked`` only those that use a mask and change no size.
+    """Return every example with every picture; with ``masked`` only those that use a mask and keep the size.
 
     A mask over the whole of a one-pixel picture leaves nothing to work from; that is a problem of its own, not tried here.
     """
     found = []
-    for operation, given in product(_of(PictureOperation), _plates()):
+    for operation, given in product(_of(PictureOperation), _pictures()):
         (made,), (on,) = operation.values, given.values
         uses = bool(made.needs().masks)
         if ((uses and not made.changes_geometry and not made.keeps_region_only) or not masked) and not (
@@ -59,7 +59,7 @@ def _pairs(*, masked: bool = False) -> list[ParameterSet]:
 
 @pytest.mark.parametrize("word", WORDS)
 def test_the_summary_is_a_sentence(word: str) -> None:
-    """The first line of the docstring is what ``goldsmith ops`` prints: one sentence, no longer than a line."""
+    """``goldsmith ops`` prints the first line of the docstring: one sentence, at most one line."""
     first = (catalogue()[word].__doc__ or "").strip().splitlines()[0]
     assert first[:1].isupper()
     assert first.endswith(".")
@@ -91,15 +91,15 @@ def test_the_manual_shows_how_to_use_it(word: str) -> None:
 
 @pytest.mark.parametrize("operation", _of(Operation))
 def test_settings_survive_the_resolved_brief(operation: Operation) -> None:
-    """Written out as plain data and read back they are the same settings, and ask for the same things."""
+    """Written as plain data and read back, they are equal and have the same needs."""
     again = type(operation).model_validate(operation.model_dump(mode="json", exclude_none=True))
     assert again == operation
     assert again.needs() == operation.needs()
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_numbers_that_are_none_are_refused(word: str) -> None:
-    """No setting takes NaN or infinity, or a number beyond all measure."""
+def test_nan_and_infinity_are_refused(word: str) -> None:
+    """No setting accepts them or an absurdly large number."""
     kind = catalogue()[word]
     for name, value in product(kind.model_fields, [float("nan"), float("inf"), -1e30]):
         with pytest.raises(ValidationError):
@@ -107,8 +107,8 @@ def test_numbers_that_are_none_are_refused(word: str) -> None:
 
 
 @pytest.mark.parametrize(("operation", "given"), _pairs())
-def test_a_plate_operation_keeps_what_it_was_not_asked_to_change(operation: PictureOperation, given: Picture) -> None:
-    """Depth, ppi, metadata and profile, alpha and masks stay, all of one size; values are numbers in 0..1; same size unless declared."""
+def test_a_picture_operation_keeps_everything_else(operation: PictureOperation, given: Picture) -> None:
+    """Depth, ppi, metadata, profile, alpha and masks stay; values are in 0..1; the size is the same unless it declares a change."""
     before = [array.copy() for array in _arrays(given)]
     done = operation.apply(given, context())
     assert all(np.array_equal(old, new) for old, new in zip(before, _arrays(given), strict=True))
@@ -124,8 +124,8 @@ def test_a_plate_operation_keeps_what_it_was_not_asked_to_change(operation: Pict
 
 @pytest.mark.parametrize("operation", _of(PictureOperation))
 @pytest.mark.parametrize("depth", [8, 16])
-def test_same_plate_and_seed_same_pixels(operation: PictureOperation, depth: int) -> None:
-    """Pure: run twice, byte for byte the same, and the same findings; a neutral setting gives back the very picture."""
+def test_the_same_picture_and_seed_give_the_same_pixels(operation: PictureOperation, depth: int) -> None:
+    """Two runs give the same bytes and findings; a neutral setting returns the same object."""
     given = picture(37, 53, depth=depth, alpha=True)  # type: ignore[arg-type]
     benches = context(), context()
     first, second = (operation.apply(given, one) for one in benches)
@@ -137,29 +137,29 @@ def test_same_plate_and_seed_same_pixels(operation: PictureOperation, depth: int
 
 @pytest.mark.parametrize(("operation", "given"), _pairs(masked=True))
 def test_outside_the_mask_nothing_changes(operation: PictureOperation, given: Picture) -> None:
-    """Law 4: where its region is zero, or the masks it uses where it knows no regions, not one code differs; the count is on record."""
+    """No code differs where its region (or its masks, if it has no region) is zero; the count is on record."""
     assert operation.needs().masks <= set(given.masks), "the manual's examples use the mask names `mask` and `sky`"
     where = getattr(operation, "where", "")
     region = parse_region(where or " | ".join(operation.needs().masks)).evaluate(given)
     outside = region == 0
     seen = context()
     done = operation.apply(given, seen)
-    left = done.to_codes()[outside]  # a grey picture may have become a coloured one
+    left = done.to_codes()[outside]  # a grey picture may become a colour picture
     assert np.array_equal(left, np.broadcast_to(given.to_codes()[outside], left.shape))
     assert seen.results.findings.get("outside_changed", 0) == 0
 
 
 @pytest.mark.parametrize("operation", _of(PictureOperation))
 def test_a_profile_is_kept(operation: PictureOperation) -> None:
-    """Law 9: the embedded profile goes through, whatever is done to the pixels."""
+    """The embedded profile is unchanged, whatever happens to the pixels."""
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert operation.apply(picture(37, 53, icc=icc), context()).icc == icc
 
 
 @pytest.mark.parametrize("operation", _of(FileOperation))
-@pytest.mark.parametrize("given", _plates())
-def test_a_file_operation_makes_the_same_files_again(operation: FileOperation, given: Picture) -> None:
-    """Whole files in memory, each under a name of its own, the same bytes each time, or the same sentence; the picture stays as it is."""
+@pytest.mark.parametrize("given", _pictures())
+def test_a_file_operation_repeats_itself(operation: FileOperation, given: Picture) -> None:
+    """It gives the same files, each with its own name, or the same sentence each time; the picture stays as it is."""
     before = [array.copy() for array in _arrays(given)]
 
     def made() -> Sequence[Deliverable] | str:
@@ -179,8 +179,8 @@ def test_a_file_operation_makes_the_same_files_again(operation: FileOperation, g
 
 
 @pytest.mark.parametrize("operation", _of(SetOperation))
-def test_a_set_operation_decides_the_same_each_time(operation: SetOperation) -> None:
-    """It hands on at least one picture, or says in a sentence why none will do."""
+def test_a_set_operation_repeats_itself(operation: SetOperation) -> None:
+    """It returns at least one picture, or says in a sentence why none is suitable."""
 
     def decided() -> list[tuple[int, ...]] | str:
         try:

@@ -1,4 +1,4 @@
-"""The samples that the demo shows: whole, fitting each other, and made as their notes say."""
+"""The samples of the demo are complete, match each other and are made as their notes say."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOOK = SAMPLES / "library" / "looks" / "warm-amber.cube"
 
 
 def test_the_mask_fits_the_picture() -> None:
-    """The same size, black at the rim of the picture's left half, white where the model stands, 5 to 20 % in all."""
+    """It has the same size, is black at the left edge and white at the model, and covers 5 to 20 %."""
     picture, mask = Image.open(SAMPLES / "astronaut.png"), Image.open(SAMPLES / "astronaut.mask.png")
     assert picture.size == mask.size == (512, 512)
     codes = np.asarray(mask)
@@ -28,13 +28,13 @@ def test_the_mask_fits_the_picture() -> None:
 
 
 def test_the_picture_is_the_public_one() -> None:
-    """Byte for byte what SOURCES.md says it is."""
+    """It has the hash that SOURCES.md states."""
     known = "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5"
     assert hashlib.sha256((SAMPLES / "astronaut.png").read_bytes()).hexdigest() == known
 
 
-def test_the_brief_takes_all_four_stages_with_steps_that_exist() -> None:
-    """Every step is an operation with settings it accepts, and the look it names is there."""
+def test_the_brief_has_valid_steps_for_all_four_stages() -> None:
+    """Every step is an operation with valid settings, and its look exists."""
     brief = tomllib.loads((SAMPLES / "astronaut.toml").read_text())
     assert [name for name, steps in brief.items() if isinstance(steps, list)] == ["generate", "edit", "grade", "deliver"]
     for step in (step for steps in brief.values() if isinstance(steps, list) for step in steps):
@@ -43,7 +43,7 @@ def test_the_brief_takes_all_four_stages_with_steps_that_exist() -> None:
 
 
 def test_the_look_is_what_its_formula_gives() -> None:
-    """Computed here again from what stands in the file's comment; black and white stay as they are."""
+    """It is computed here again from the formula in the file's comment; black and white stay."""
     text = LOOK.read_text()
     warm, cool = ([float(part) for part in found.split(",")] for found in re.findall(r"\(([-\d., ]{15,})\)", text)[:2])
     rows = [line.split() for line in text.splitlines() if re.match(r"[\d-]", line)]
@@ -59,7 +59,7 @@ def test_the_look_is_what_its_formula_gives() -> None:
     assert table[-1].tolist() == [1, 1, 1]
 
 
-def test_every_sample_says_where_it_comes_from() -> None:
+def test_every_sample_has_a_source() -> None:
     """SOURCES.md names each file."""
     told = (SAMPLES / "SOURCES.md").read_text()
     files = [path.relative_to(SAMPLES).as_posix() for path in SAMPLES.rglob("*") if path.is_file() and path.name != "SOURCES.md"]

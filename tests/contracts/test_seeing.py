@@ -1,4 +1,4 @@
-"""Every engine in config/models.toml that looks at pictures finds in photographs what is there; without its weights it is skipped."""
+"""Every detection engine in config/models.toml finds what is in photographs; without its weights it is skipped."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _opened(kind: EngineKind[EngineT], name: str) -> EngineT:
 
 @cache
 def photograph(name: str) -> Pixels:
-    """One of scikit-image's pictures, (h, w, 3)."""
+    """Return one of scikit-image's pictures, (h, w, 3), display-encoded 0..1."""
     codes = io.imread(str(Path(data.__file__).parent / f"{name}.png")) if name == "page" else getattr(data, name)()
     codes = np.repeat(codes[:, :, None], 3, axis=2) if codes.ndim == 2 else codes[:, :, :3]
     pixels = codes.astype(np.float32) / np.float32(255)
@@ -44,8 +44,8 @@ def photograph(name: str) -> Pixels:
 @pytest.mark.parametrize(
     "kind", [MATTE_ESTIMATOR, FACE_DETECTOR, FACE_LANDMARKER, HAND_LANDMARKER, TEXT_READER, FACE_EMBEDDER], ids=lambda kind: kind.name
 )
-def test_each_describes_itself(kind: EngineKind[Any]) -> None:
-    """Its kind, its licence and its weights by hash, as manifests have them."""
+def test_each_engine_describes_itself(kind: EngineKind[Any]) -> None:
+    """The descriptor has its kind, its licence and its weights by hash."""
     for name in _named(kind):
         told = _opened(kind, name).descriptor
         assert (told.name, told.kind, told.licence) == (name, kind.name, WEIGHTS.models.models[name].licence)
@@ -53,8 +53,8 @@ def test_each_describes_itself(kind: EngineKind[Any]) -> None:
 
 
 @pytest.mark.parametrize("name", _named(MATTE_ESTIMATOR))
-def test_a_matte_is_of_the_person_and_not_of_the_wall(name: str) -> None:
-    """At the picture's size, 0..1, and the same each time."""
+def test_a_matte_covers_the_person_and_not_the_wall(name: str) -> None:
+    """It has the picture's size, is within 0..1 and repeats itself."""
     matter = _opened(MATTE_ESTIMATOR, name)
     matte = matter.matte(photograph("astronaut"))
     assert (matte.shape, matte.dtype) == ((512, 512), np.float32)
@@ -65,8 +65,8 @@ def test_a_matte_is_of_the_person_and_not_of_the_wall(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in _named(MATTE_ESTIMATOR) if name != "modnet"])
-def test_a_matte_is_of_the_cup_and_not_of_the_table(name: str) -> None:
-    """Nets for things know more than people; the short side need not be even."""
+def test_a_matte_covers_the_cup_and_not_the_table(name: str) -> None:
+    """Models for things detect more than people; the short side need not be even."""
     matte = _opened(MATTE_ESTIMATOR, name).matte(photograph("coffee")[:399])
     assert matte.shape == (399, 600)
     assert matte[100:300, 220:380].mean() > 0.95
@@ -75,7 +75,7 @@ def test_a_matte_is_of_the_cup_and_not_of_the_table(name: str) -> None:
 
 @pytest.mark.parametrize("name", _named(FACE_DETECTOR))
 def test_the_one_face_is_found(name: str) -> None:
-    """With its eyes, nose and mouth where they are, at any size of the picture."""
+    """Its eyes, nose and mouth are in the right places, at any size of the picture."""
     finder = _opened(FACE_DETECTOR, name)
     [face] = finder.detect(photograph("astronaut"))
     x, y, wide, high = face.box
@@ -92,7 +92,7 @@ def test_the_one_face_is_found(name: str) -> None:
 @pytest.mark.parametrize("name", _named(FACE_DETECTOR))
 @pytest.mark.parametrize("side", [300, 800, 1600, 3200])
 def test_a_face_that_fills_the_picture_is_found(name: str, side: int) -> None:
-    """As portraits are, at every size, once, and where it is."""
+    """It is found once, in the right place, at every size."""
     import cv2
 
     near = photograph("astronaut")[50:190, 155:295]
@@ -104,13 +104,13 @@ def test_a_face_that_fills_the_picture_is_found(name: str, side: int) -> None:
 @pytest.mark.parametrize("name", _named(FACE_DETECTOR))
 @pytest.mark.parametrize("picture", ["chelsea", "coffee", "rocket", "page"])
 def test_no_face_is_found_where_there_is_none(name: str, picture: str) -> None:
-    """A cat is nobody."""
+    """A cat is no person."""
     assert _opened(FACE_DETECTOR, name).detect(photograph(picture)) == ()
 
 
 @pytest.mark.parametrize("name", _named(FACE_LANDMARKER))
 def test_a_mesh_lies_on_its_face(name: str) -> None:
-    """478 points: the nose's tip and the eyes' corners are where the finder saw them, and a wall has none."""
+    """The nose's tip and the eyes' corners of its 478 points are where the detector found them, and a wall has no mesh."""
     pixels = photograph("astronaut")
     [face] = _opened(FACE_DETECTOR, "yunet").detect(pixels)
     mesher = _opened(FACE_LANDMARKER, name)
@@ -125,7 +125,7 @@ def test_a_mesh_lies_on_its_face(name: str) -> None:
 
 @pytest.mark.parametrize("name", _named(FACE_LANDMARKER))
 def test_a_mesh_follows_a_face_that_is_turned(name: str) -> None:
-    """The picture laid on its side gives the same points, laid on their side."""
+    """The rotated picture gives the same points, rotated."""
     pixels = photograph("astronaut")
     [face] = _opened(FACE_DETECTOR, "yunet").detect(pixels)
     mesher = _opened(FACE_LANDMARKER, name)
@@ -145,13 +145,13 @@ def _clockwise(points: Points) -> Points:
 @pytest.mark.parametrize("name", _named(HAND_LANDMARKER))
 @pytest.mark.parametrize("picture", ["astronaut", "chelsea", "coffee", "page"])
 def test_no_hand_is_found_where_there_is_none(name: str, picture: str) -> None:
-    """Sleeves, paws and cups are none."""
+    """Sleeves, paws and cups are no hands."""
     assert _opened(HAND_LANDMARKER, name).detect(photograph(picture)) == ()
 
 
 @pytest.mark.parametrize("name", _named(TEXT_READER))
 def test_a_page_is_read(name: str) -> None:
-    """Line by line from the top, each with its place."""
+    """The lines come from top to bottom, each with its place."""
     lines = _opened(TEXT_READER, name).read(photograph("page"))
     texts = [line.text for line in lines]
     assert texts[0] == "Region-based segmentation"
@@ -166,13 +166,13 @@ def test_a_page_is_read(name: str) -> None:
 @pytest.mark.parametrize("name", _named(TEXT_READER))
 @pytest.mark.parametrize("picture", ["astronaut", "chelsea", "coffee"])
 def test_no_text_is_read_where_there_is_none(name: str, picture: str) -> None:
-    """Fur and stripes are no letters."""
+    """Fur and stripes are not read as letters."""
     assert _opened(TEXT_READER, name).read(photograph(picture)) == ()
 
 
 @pytest.mark.parametrize("name", _named(FACE_EMBEDDER))
-def test_a_face_is_told_by_its_identity(name: str) -> None:
-    """The same person in another light, size and turn stays herself; a strange face, a cat's, is nobody she knows; always the same."""
+def test_an_identity_tells_faces_apart(name: str) -> None:
+    """The same person in another light, size and rotation is alike; a cat's face is not."""
     pixels = photograph("astronaut")
     [face] = _opened(FACE_DETECTOR, "yunet").detect(pixels)
     identifier = _opened(FACE_EMBEDDER, name)
@@ -189,8 +189,8 @@ def test_a_face_is_told_by_its_identity(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["sface"])
-def test_an_identity_is_what_opencv_makes_of_it(name: str) -> None:
-    """Its own way to the same net comes out within a few degrees."""
+def test_an_identity_agrees_with_opencv(name: str) -> None:
+    """OpenCV's own code for the same model gives nearly the same vector."""
     import cv2
 
     pixels = photograph("astronaut")

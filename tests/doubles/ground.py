@@ -1,4 +1,4 @@
-"""What every operation is tried on: settings from its defaults and from the manual, a bench with a library, pictures of every kind."""
+"""Test material for every operation: settings from its defaults and the manual, a step context with a library, and pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from goldsmith.picture.picture import BitDepth, Mask, Metadata, Picture, freeze
 
 CHECKOUT = Path(__file__).parents[2]
 LIBRARY = CHECKOUT / "hotfolders" / "samples" / "library"
-# The smallest there is: a little-endian header and a directory of no entries.
+# The smallest EXIF block: a little-endian header and an empty directory.
 EXIF = b"II*\0\x08\0\0\0\0\0\0\0\0\0"
 
 
@@ -110,7 +110,7 @@ def context(seed: int = 7) -> StepContextDouble:
 
 
 def examples(word: str) -> list[Operation]:
-    """The operation by its defaults, where they are enough, and as the manual's own example briefs use it."""
+    """Return the operation with its defaults, if they are valid, and with the settings of the manual's example briefs."""
     kind = catalogue()[word]
     try:
         found = [kind.model_validate({})]
@@ -121,7 +121,7 @@ def examples(word: str) -> list[Operation]:
 
 
 def _lenient(operation: Operation) -> Operation:
-    """What looks for a subject or a face holds a picture that shows none well, and pictures of noise do not: here it is to go on."""
+    """Return the operation with its limits relaxed: pictures of noise would fail a check of the subject or the face."""
     return operation.model_copy(update={name: 1.0 for name in type(operation).model_fields if name.startswith("max_")})
 
 
@@ -136,7 +136,7 @@ def _in_manual(word: str) -> Iterator[dict[str, object]]:
 
 
 def picture(height: int, width: int, channels: int = 3, depth: BitDepth = 8, *, alpha: bool = False, icc: bytes | None = None) -> Picture:
-    """Smooth tones with noise on them, on exact codes of the depth; a mask called "mask" with soft and hard edges, and a second one."""
+    """Return smooth tones with noise, on exact codes of the depth, with a mask "mask" that has soft and hard edges, and a second one."""
     random = np.random.default_rng(height * 1000 + width)
     down, across = np.linspace(0.1, 0.9, height)[:, None, None], np.linspace(0, 1, width)[None, :, None]
     tones = (down + across * np.array([0.2, 0.5, 0.8])[:channels]) / 2 + random.normal(0, 0.02, (height, width, channels))

@@ -1,4 +1,4 @@
-"""A subject is cut out file in, file out: with a painted mask everywhere, with a model where its weights are; a hold leaves its picture."""
+"""Cut-outs from file to file: with a painted mask, with a model whose weights are present, and with a hold that leaves its picture."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LINE = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "con
 MODELS = resource_path("config", "models.toml")
 PAGE = MODELS.parents[1] / "docs" / "operations" / "cutout.md"
 WEIGHTS = WeightsRegistry(read_models(MODELS), default_models_folder())
-HOUSE = EngineProvider(WorkerConfig(models_file=str(MODELS), weights_folder=str(default_models_folder())), WorkerSpec(queue="cpu"))
+PROVIDER = EngineProvider(WorkerConfig(models_file=str(MODELS), weights_folder=str(default_models_folder())), WorkerSpec(queue="cpu"))
 SEEN = scene(240, 320)
 
 
@@ -38,7 +38,7 @@ def share(tmp_path: Path) -> Share:
 
 
 def job(share: Share, number: int, **more: object) -> Job:
-    """A job of the manual's example of that number, with a mask beside the picture where it asks for one."""
+    """Return a job with that example of the manual, and a mask beside the picture if the example needs one."""
     [steps] = read_brief(PAGE.read_text().split("```toml\n")[number].split("```")[0].encode(), "brief.toml", LINE).steps_by_stage.values()
     [step] = steps
     inputs = [share.given("inbox/hero.png")]
@@ -49,7 +49,7 @@ def job(share: Share, number: int, **more: object) -> Job:
 
 
 def run(work: Job) -> Outcome:
-    return run_job(work, HOUSE, lambda progress: None, lambda: False)
+    return run_job(work, PROVIDER, lambda progress: None, lambda: False)
 
 
 def result(outcome: Outcome) -> Picture:
@@ -57,8 +57,8 @@ def result(outcome: Outcome) -> Picture:
     return decode(Path(output.path).read_bytes(), "out.png", 10_000_000)
 
 
-def test_with_a_painted_mask_it_needs_no_weights(share: Share) -> None:
-    """The manual's example: onto a colour, 16 bits stay, and the record says how sure it was."""
+def test_a_painted_mask_needs_no_weights(share: Share) -> None:
+    """In the manual's example with a colour behind the subject, 16 bits are kept and the uncertainty is on record."""
     outcome = run(job(share, 2, max_unsure=0.7))  # a head that is mostly hair
     assert outcome.fault is None
     made = result(outcome)
@@ -70,8 +70,8 @@ def test_with_a_painted_mask_it_needs_no_weights(share: Share) -> None:
     assert "outside_changed" not in findings
 
 
-def test_on_transparency(share: Share) -> None:
-    """The file has alpha, and where it is full the very codes of the picture."""
+def test_a_cut_out_on_transparency_keeps_the_codes_of_the_picture(share: Share) -> None:
+    """The file has alpha, and where alpha is full it has exactly the codes of the picture."""
     made = result(run(job(share, 2, onto="", max_unsure=0.7)))
     assert made.alpha is not None
     before = decode((share.root / "inbox/hero.png").read_bytes(), "hero.png", 10_000_000)
@@ -80,8 +80,8 @@ def test_on_transparency(share: Share) -> None:
     assert np.array_equal(made.to_codes()[solid], before.to_codes()[solid])
 
 
-def test_glass_is_painted_in_a_mask_of_its_own(share: Share) -> None:
-    """As the manual says it: two masks beside the picture, both used up, and the file is as clear there as it was painted."""
+def test_glass_has_a_mask_of_its_own(share: Share) -> None:
+    """As in the manual: both masks beside the picture are consumed, and the file is as transparent as the mask was painted."""
     seen = pane()
     share.put("inbox/hero.png", png(seen.pixels))
     share.put("inbox/hero.mask.png", png(seen.foot))
@@ -102,7 +102,7 @@ def test_glass_is_painted_in_a_mask_of_its_own(share: Share) -> None:
 
 
 def test_a_hold_leaves_a_picture_that_shows_why(share: Share) -> None:
-    """The fault names a JPEG in scratch, whole and of the picture's shape; without a fault there is none."""
+    """The fault names a JPEG in the scratch folder with the picture's size."""
     outcome = run(job(share, 2, max_unsure=0.0))
     assert outcome.fault is not None
     assert "the subject is uncertain" in outcome.fault.sentence
@@ -110,8 +110,8 @@ def test_a_hold_leaves_a_picture_that_shows_why(share: Share) -> None:
     assert (shown.height, shown.width) == (240, 320)
 
 
-def test_a_hold_lies_beside_the_picture_until_it_is_mended(tmp_path: Path) -> None:
-    """Through the folders: the note and what shows it lie there, nothing takes that for a picture, and both go when it goes on."""
+def test_the_picture_of_a_hold_stays_until_the_hold_is_resolved(tmp_path: Path) -> None:
+    """The note and its JPEG lie beside the picture, the JPEG is not taken for an asset, and both are removed when the picture goes on."""
     brief = '[[edit]]\nop = "cutout"\nwhere = "mask"\nmax_holes = 1\nmax_unsure = {}\n'
     studio = Studio(tmp_path)
     studio.put("selected/hero.png", png(SEEN.pixels))
@@ -135,8 +135,8 @@ def test_a_hold_lies_beside_the_picture_until_it_is_mended(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("model", ["modnet", "u2net"])
-def test_with_a_model(share: Share, model: str) -> None:
-    """A portrait comes off its background by either of the house's models, named or found by its faces."""
+def test_a_model_cuts_a_portrait_from_its_background(share: Share, model: str) -> None:
+    """Each shipped model does it, named or chosen because of the face."""
     from skimage import data
 
     for name in (model, "yunet"):

@@ -1,4 +1,4 @@
-"""A lane's shop: which engine a step gets, and what the record says of what it did."""
+"""The engines of a worker process: which one a step gets, and what goes on record about it."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ CONFIG = Path(__file__).parents[2] / "config" / "models.toml"
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> EngineProvider:
-    """A house with an empty models folder: only what needs no weights is to be had."""
+def provider(tmp_path: Path) -> EngineProvider:
+    """Return a provider with an empty models folder: only engines without weights are available."""
     return EngineProvider(WorkerConfig(models_file=str(CONFIG), weights_folder=str(tmp_path / "weights")), WorkerSpec(queue="cpu"))
 
 
 @pytest.fixture
-def context(tmp_path: Path, shop: EngineProvider) -> WorkerStepContext:
+def context(tmp_path: Path, provider: EngineProvider) -> WorkerStepContext:
     share = Share(tmp_path)
     share.put("inbox/hero.png", b"")
     return WorkerStepContext(
         share.job(),
-        shop,
+        provider,
         ScratchFolder(tmp_path / "paper", Filesystem()),
         Library(tmp_path / "library"),
         {},
@@ -43,12 +43,12 @@ def context(tmp_path: Path, shop: EngineProvider) -> WorkerStepContext:
     )
 
 
-def test_a_model_that_generates_serves_as_an_inpainter_with_its_wish_bound(context: WorkerStepContext) -> None:
-    """The step's words travel with the engine, which works at the square of its native pixel count."""
-    wish = GenerationOptions("a relaxed left hand", strength=0.9)
-    engine = context.engines.get(EngineNeed(INPAINTER, "null-generate"), wish)
+def test_a_generating_model_serves_as_an_inpainter_with_its_options_bound(context: WorkerStepContext) -> None:
+    """The engine has the step's options, and its side is that of a square with the native pixel count."""
+    options = GenerationOptions("a relaxed left hand", strength=0.9)
+    engine = context.engines.get(EngineNeed(INPAINTER, "null-generate"), options)
     assert isinstance(engine, GeneratorInpainter)
-    assert (engine.options, engine.descriptor.kind, engine.descriptor.side) == (wish, "inpaint", 256)
+    assert (engine.options, engine.descriptor.kind, engine.descriptor.side) == (options, "inpaint", 256)
     assert context.step_record.engine is not None
     assert (context.step_record.engine["name"], context.step_record.engine["kind"], context.step_record.engine["why"]) == (
         "null-generate",
@@ -57,8 +57,8 @@ def test_a_model_that_generates_serves_as_an_inpainter_with_its_wish_bound(conte
     )
 
 
-def test_what_each_fill_did_is_on_record_once(context: WorkerStepContext) -> None:
-    """Fills that were made alike are one line."""
+def test_equal_fills_are_one_entry_of_the_record(context: WorkerStepContext) -> None:
+    """Their seeds are listed together."""
     engine = context.engines.get(EngineNeed(INPAINTER, "null-generate"), GenerationOptions("moss"))
     pixels, hole = np.full((64, 64, 3), 0.5, np.float32), np.ones((64, 64), np.float32)
     for seed in (5, 6):
@@ -68,7 +68,7 @@ def test_what_each_fill_did_is_on_record_once(context: WorkerStepContext) -> Non
 
 
 def test_every_engine_of_a_step_is_on_record_and_each_once(context: WorkerStepContext) -> None:
-    """The first one is the step's; what it asks for beside that does not take its place, and asking again adds nothing."""
+    """The first engine is the step's; later ones are under ``also``, and getting one again adds nothing."""
     context.engines.get(EngineNeed(GENERATOR, "null-generate", can=frozenset({"text"})))
     for _ in range(2):
         context.engines.get(EngineNeed(UPSCALER, "null-x2", factor=2))
@@ -81,8 +81,8 @@ def test_every_engine_of_a_step_is_on_record_and_each_once(context: WorkerStepCo
     assert [engine["name"] for engine in also if isinstance(engine, dict)] == ["null-x2", "null-x4"]
 
 
-def test_asking_for_the_engine_again_keeps_what_its_fills_did(context: WorkerStepContext) -> None:
-    """A set of pictures is filled one after the other."""
+def test_getting_the_engine_again_keeps_its_fills(context: WorkerStepContext) -> None:
+    """The pictures of a set are filled one after the other."""
     for _ in range(2):
         engine = context.engines.get(EngineNeed(INPAINTER, "null-generate"), GenerationOptions("moss"))
         engine.fill(np.full((64, 64, 3), 0.5, np.float32), np.ones((64, 64), np.float32), 5)
@@ -90,13 +90,13 @@ def test_asking_for_the_engine_again_keeps_what_its_fills_did(context: WorkerSte
     assert context.step_record.engine["fills"] == [{"steps": 1, "batch": 1, "seeds": []}]
 
 
-def test_words_that_no_engine_here_takes_leave_the_house_s_default(context: WorkerStepContext) -> None:
-    """A brief's prompt is for all its steps: without a model that takes words the hole is filled from its surroundings."""
+def test_a_prompt_that_no_engine_takes_leaves_the_default_engine(context: WorkerStepContext) -> None:
+    """A brief's prompt is for all its steps: without a model that takes words, the hole is filled from its surroundings."""
     engine = context.engines.get(EngineNeed(INPAINTER), GenerationOptions("moss"))
     assert (engine.descriptor.name, engine.descriptor.takes_prompt) == ("patchmatch", False)
 
 
-def test_an_unknown_model_is_told_with_the_nearest_name(shop: EngineProvider) -> None:
-    """The need for words does not hide what is really wrong."""
+def test_an_unknown_model_is_refused_with_the_nearest_name(provider: EngineProvider) -> None:
+    """The need for a prompt does not hide the cause."""
     with pytest.raises(InputError, match="The nearest is 'patchmatch'"):
-        shop.get(EngineNeed(INPAINTER, "patchmach", needs_prompt=True), lambda note: None)
+        provider.get(EngineNeed(INPAINTER, "patchmach", needs_prompt=True), lambda note: None)

@@ -1,4 +1,4 @@
-"""A face from the library to the file: found, swapped and measured by the real nets, with its consent on record; refused without one."""
+"""A face swap from the library to the file with real models: with its consent on record, and refused without one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.job_runner import run_job
 
 MODELS = resource_path("config", "models.toml")
-HOUSE = EngineProvider(WorkerConfig(models_file=str(MODELS), weights_folder=str(default_models_folder())), WorkerSpec(queue="cpu"))
+PROVIDER = EngineProvider(WorkerConfig(models_file=str(MODELS), weights_folder=str(default_models_folder())), WorkerSpec(queue="cpu"))
 CONSENT = 'person = "Anna Example"\nconsented_by = "Anna Example"\ndate = 2026-01-02\nscope = "tests"\n'
 
 
@@ -48,7 +48,7 @@ def _photograph() -> Pixels:
 
 @cache
 def _portrait() -> Pixels:
-    """The same astronaut as a library might have her: larger, tilted, darker and warmer."""
+    """Return the same astronaut as in a library: larger, tilted, darker and warmer."""
     turn = cv2.getRotationMatrix2D((224, 110), 10, 2.0)
     turn[:, 2] += (250 - 224, 260 - 110)
     turned = cv2.warpAffine(_photograph(), turn, (500, 540), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -57,7 +57,7 @@ def _portrait() -> Pixels:
 
 @cache
 def _broken() -> Pixels:
-    """Her picture with a face that nobody would know: smeared over."""
+    """Return her picture with the face blurred beyond recognition."""
     soft = cv2.GaussianBlur(_photograph(), (0, 0), 4)
     face = np.zeros((512, 512, 1), np.float32)
     cv2.ellipse(face, (224, 118), (36, 50), 0, 0, 360, 1, -1)
@@ -65,17 +65,17 @@ def _broken() -> Pixels:
 
 
 def _run(
-    share: Share, picture: Pixels, *, depth: int = 8, consent: str | None = CONSENT, shop: EngineProvider = HOUSE, **settings: Any
+    share: Share, picture: Pixels, *, depth: int = 8, consent: str | None = CONSENT, provider: EngineProvider = PROVIDER, **settings: Any
 ) -> Outcome:
     share.put("inbox/hero.png", png(picture, depth))
     share.put("library/faces/anna.png", png(_portrait()))
     if consent is not None:
         share.put("library/faces/anna.toml", consent.encode())
     job = share.job(("face_swap", {"face": "anna", **settings}), limits=GENEROUS)
-    return run_job(job, shop, lambda progress: None, lambda: False)
+    return run_job(job, provider, lambda progress: None, lambda: False)
 
 
-def _plate(outcome: Outcome) -> Picture:
+def _decode_picture(outcome: Outcome) -> Picture:
     assert outcome.fault is None, outcome.fault
     [output] = [output for output in outcome.outputs if output.role == "picture"]
     return decode(Path(output.path).read_bytes(), "hero.png", 10_000_000)
@@ -88,11 +88,11 @@ def _step(outcome: Outcome) -> StepResult:
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_a_face_that_was_lost_is_hers_again(share: Share, depth: int) -> None:
-    """Likeness rises, and all of it goes on record: the measure, the consent with its digest, both files' hashes, three nets by hash."""
+def test_a_lost_face_is_restored(share: Share, depth: int) -> None:
+    """Likeness rises. The record has the measure, the consent with its digest, the hashes of both files, and three models by hash."""
     _weights()
     outcome = _run(share, _broken(), depth=depth)
-    step, plate = _step(outcome), _plate(outcome)
+    step, decoded = _step(outcome), _decode_picture(outcome)
     likeness = step.findings["likeness"]
     assert isinstance(likeness, dict)
     assert likeness["after"] > 0.85  # type: ignore[operator]
@@ -108,27 +108,27 @@ def test_a_face_that_was_lost_is_hers_again(share: Share, depth: int) -> None:
     also = step.engine["also"]
     assert isinstance(also, list)
     assert {step.engine["name"], *(one["name"] for one in also if isinstance(one, dict))} == {"yunet", "face-mesh", "sface"}
-    assert plate.depth == depth
+    assert decoded.depth == depth
     eyes = (slice(95, 125), slice(195, 255))
     before = np.abs(_broken()[eyes] - _photograph()[eyes]).mean()
-    assert np.abs(plate.pixels[eyes] - _photograph()[eyes]).mean() < 0.75 * before
+    assert np.abs(decoded.pixels[eyes] - _photograph()[eyes]).mean() < 0.75 * before
 
 
-def test_outside_the_region_not_a_code_changes_in_the_file(share: Share) -> None:
-    """The lane counts as well, and says so on record."""
+def test_outside_the_region_no_code_of_the_file_changes(share: Share) -> None:
+    """The worker counts as well, and its count is on record."""
     _weights()
     outcome = _run(share, _broken(), where="box(0.3, 0.1, 0.3, 0.22)")
-    plate, step = _plate(outcome), _step(outcome)
+    decoded, step = _decode_picture(outcome), _step(outcome)
     outside = np.ones((512, 512), bool)
     outside[51:164, 154:307] = False
     before = decode(png(_broken()), "hero.png", 10_000_000)
-    assert np.array_equal(plate.to_codes()[outside], before.to_codes()[outside])
+    assert np.array_equal(decoded.to_codes()[outside], before.to_codes()[outside])
     assert step.findings["outside_changed"] == 0
     assert step.findings["outside_pixels"] >= outside.sum() * 0.99  # type: ignore[operator]
 
 
 def test_the_same_job_gives_the_same_file(share: Share) -> None:
-    """Byte for byte, so that a replay can tell."""
+    """It is the same byte for byte, so that a replay can compare."""
     _weights()
     files = [Path(_run(share, _broken()).outputs[0].path).read_bytes() for _ in range(2)]
     assert files[0] == files[1]
@@ -144,8 +144,8 @@ identity = "who.onnx"
 """
 
 
-def _house(folder: Path) -> EngineProvider:
-    """The shipped house with a net of the user's own beside its weights."""
+def _provider_with_own_model(folder: Path) -> EngineProvider:
+    """Return a provider with the shipped models and a model of the user's own."""
     for path in default_models_folder().iterdir():
         (folder / path.name).symlink_to(path)
     entry = ENTRY
@@ -156,30 +156,30 @@ def _house(folder: Path) -> EngineProvider:
     return EngineProvider(WorkerConfig(models_file=str(folder / "models.toml"), weights_folder=str(folder)), WorkerSpec(queue="cpu"))
 
 
-def test_a_net_of_the_user_s_own_draws_and_is_held_to_the_same_rules(share: Share, tmp_path: Path) -> None:
-    """This one draws half of the old face and a tint: measured, it is less like her than is asked, so it is held; else it is on record."""
+def test_a_model_of_the_user_s_own_is_measured_by_the_same_rules(share: Share, tmp_path: Path) -> None:
+    """This one draws half of the old face and a tint: it is held because it is not alike enough; with a lower limit it is on record."""
     _weights()
     (tmp_path / "weights").mkdir()
-    house = _house(tmp_path / "weights")
-    held = _run(share, _broken(), shop=house, model="ours", min_likeness=0.95)
+    own_provider = _provider_with_own_model(tmp_path / "weights")
+    held = _run(share, _broken(), provider=own_provider, model="ours", min_likeness=0.95)
     assert held.fault is not None
     assert "The new face is not similar enough to anna" in held.fault.sentence
     assert held.fault.preview_path
-    outcome = _run(share, _broken(), shop=house, model="ours", min_likeness=0)
+    outcome = _run(share, _broken(), provider=own_provider, model="ours", min_likeness=0)
     step = _step(outcome)
     assert step.engine is not None
     assert (step.engine["name"], step.engine["kind"], step.engine["side"]) == ("ours", "swap", 64)
     assert step.findings["outside_changed"] == 0
     assert isinstance(step.findings["consent"], dict)
     before = decode(png(_broken()), "hero.png", 10_000_000)
-    changed = (_plate(outcome).to_codes() != before.to_codes()).any(axis=2)
+    changed = (_decode_picture(outcome).to_codes() != before.to_codes()).any(axis=2)
     rows, columns = np.nonzero(changed)
     assert 60 < rows.min() < rows.max() < 180
     assert 175 < columns.min() < columns.max() < 275
 
 
 def test_a_picture_without_a_face_is_held(share: Share) -> None:
-    """A cup of coffee is nobody."""
+    """The picture shows a cup of coffee."""
     _weights()
     outcome = _run(share, data.coffee().astype(np.float32) / np.float32(255))
     assert outcome.fault is not None
@@ -194,17 +194,17 @@ def test_a_picture_without_a_face_is_held(share: Share) -> None:
         (CONSENT + "expires = 2026-01-03\n", "library/faces/anna.toml: expires is 2026-01-03, so the consent to use this face has ended."),
     ],
 )
-def test_the_lane_asks_for_the_consent_itself(share: Share, consent: str | None, said: str) -> None:
-    """Whatever was said when the brief was read: no net is opened, no picture looked at, and the job's fault says why."""
-    outcome = _run(share, _broken(), consent=consent, shop=EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu")))
+def test_the_worker_checks_the_consent_itself(share: Share, consent: str | None, said: str) -> None:
+    """The check of the brief is not trusted: no model is opened, and the job's fault gives the reason."""
+    outcome = _run(share, _broken(), consent=consent, provider=EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu")))
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"
     assert said in outcome.fault.sentence
     assert outcome.outputs == ()
 
 
-def test_a_face_that_is_no_picture_is_said(share: Share) -> None:
-    """With its file's name."""
+def test_a_face_file_that_is_no_picture_is_refused(share: Share) -> None:
+    """The sentence has the file's name."""
     share.put("library/faces/ben.png", b"no picture")
     share.put("library/faces/ben.toml", CONSENT.encode())
     share.put("inbox/hero.png", png(_broken()))

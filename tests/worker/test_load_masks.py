@@ -1,4 +1,4 @@
-"""Masks that cannot be meant are refused before any work is done with them."""
+"""Masks that are obviously wrong are refused before any work is done with them."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ SIZE = (40, 60)
 
 
 def painted(*boxes: tuple[int, int, int, int]) -> NDArray[np.float32]:
-    """Black with white boxes (top, bottom, left, right)."""
+    """Return a black mask (h, w) with white boxes (top, bottom, left, right)."""
     mask = np.zeros(SIZE, np.float32)
     for top, bottom, left, right in boxes:
         mask[top:bottom, left:right] = 1
     return mask
 
 
-def test_a_sensible_mask_comes_back_as_it_is() -> None:
-    """The very array."""
+def test_a_good_mask_is_returned_unchanged() -> None:
+    """It is the same array."""
     mask = painted((5, 20, 10, 30))
     assert check_mask(mask, SIZE, "m.png") is mask
 
 
 @pytest.mark.parametrize(("value", "said"), [(0.0, "all black"), (1.0, "all white"), (1 / 1024, "all black")])
-def test_even_masks_are_refused(value: float, said: str) -> None:
-    """All black (or black but for less than a code) and all white say nothing."""
+def test_uniform_masks_are_refused(value: float, said: str) -> None:
+    """All black (or less than one code above it) and all white select nothing in particular."""
     with pytest.raises(InputError, match=f"m.png is {said}"):
         check_mask(np.full(SIZE, value, np.float32), SIZE, "m.png")
 
 
-def test_a_mask_of_most_of_the_picture_that_touches_every_edge_is_probably_inverted() -> None:
-    """Everything but a box in the middle."""
+def test_a_large_mask_that_touches_every_edge_is_probably_inverted() -> None:
+    """It covers everything but a box in the middle."""
     with pytest.raises(InputError, match="covers 94% of the picture and touches all four edges: it is probably inverted"):
         check_mask(1 - painted((10, 20, 10, 25)), SIZE, "m.png")
 
 
 def test_covering_most_or_touching_every_edge_alone_is_fine() -> None:
-    """A large mask with a margin; a thin frame."""
+    """The examples are a large mask with a margin and a thin frame."""
     assert check_mask(painted((1, 39, 1, 60)), SIZE, "m.png") is not None
     assert check_mask(1 - painted((1, 39, 1, 59)), SIZE, "m.png") is not None
 
 
 def test_a_keep_file_may_cover_most() -> None:
-    """White is what stays there, so it is not taken for an inverted mask; all black is refused all the same."""
+    """White is what stays, so it is not taken for an inverted mask; an all-black one is still refused."""
     mask = 1 - painted((10, 20, 10, 25))
     assert check_mask(mask, SIZE, "hero.keep.png", is_keep_mask=True) is mask
     with pytest.raises(InputError, match="all black"):
@@ -55,7 +55,7 @@ def test_a_keep_file_may_cover_most() -> None:
 
 @pytest.mark.parametrize(("size", "shape"), [((20, 30), False), ((60, 40), True), ((40, 59), False)])
 def test_another_size_is_refused_with_both_sizes(size: tuple[int, int], shape: bool) -> None:
-    """And whether it is of another shape too; the remedy names the setting."""
+    """The sentence also says if the aspect ratio differs; the remedy names the setting."""
     mask = np.zeros(size, np.float32)
     mask[2:5, 2:5] = 1
     with pytest.raises(InputError) as caught:
@@ -67,7 +67,7 @@ def test_another_size_is_refused_with_both_sizes(size: tuple[int, int], shape: b
 
 
 def test_scale_resizes_smoothly() -> None:
-    """A mask of half the size comes at the picture's, in the same place."""
+    """A mask of half the size is enlarged to the picture's, with its content in the same place."""
     mask = np.zeros((20, 30), np.float32)
     mask[5:10, 5:10] = 1
     made = check_mask(mask, SIZE, "m.png", "scale")

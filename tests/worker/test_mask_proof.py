@@ -1,4 +1,4 @@
-"""Law 4's count: pixels where the mask is zero, at the picture's own bit depth."""
+"""The count of changed pixels outside the mask, at the picture's own bit depth."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from goldsmith.picture.picture import Picture, freeze
 from goldsmith.worker.mask_proof import ChangeCount, count_original_changes, count_outside_changes
 
 
-def _plate(height: int, width: int, channels: int, depth: Literal[8, 16], seed: int) -> Picture:
+def _picture(height: int, width: int, channels: int, depth: Literal[8, 16], seed: int) -> Picture:
     rng = np.random.default_rng(seed)
     return Picture(
         freeze(rng.random((height, width, channels), np.float32)), alpha=freeze(rng.random((height, width), np.float32)), depth=depth
@@ -23,13 +23,13 @@ def _plate(height: int, width: int, channels: int, depth: Literal[8, 16], seed: 
 
 @given(st.integers(1, 150), st.integers(1, 5), st.sampled_from([1, 3]), st.sampled_from([8, 16]), st.integers(0, 2**31), st.floats(0, 1))
 @settings(max_examples=40, deadline=None)
-def test_the_count_is_what_comparing_every_code_gives(
+def test_the_count_equals_a_comparison_of_every_code(
     height: int, width: int, channels: int, depth: Literal[8, 16], seed: int, share: float
 ) -> None:
-    """Colour and alpha, over every band of rows."""
+    """It covers colour and alpha in every band of rows."""
     rng = np.random.default_rng(seed)
-    before = _plate(height, width, channels, depth, seed)
-    after = _plate(height, width, channels, depth, seed + 1)
+    before = _picture(height, width, channels, depth, seed)
+    after = _picture(height, width, channels, depth, seed + 1)
     same = rng.random((height, width)) < 0.7
     after = replace(
         after,
@@ -45,8 +45,8 @@ def test_the_count_is_what_comparing_every_code_gives(
 
 
 def test_less_than_half_a_code_is_no_change() -> None:
-    """What is written is what counts; the faintest of masks is a mask all the same."""
-    before = replace(_plate(4, 4, 3, 8, 0), pixels=freeze(np.full((4, 4, 3), 100 / 255)))
+    """Only the codes that are written count; the faintest mask still allows a change."""
+    before = replace(_picture(4, 4, 3, 8, 0), pixels=freeze(np.full((4, 4, 3), 100 / 255)))
     after = before.with_pixels(before.pixels + np.float32(0.4 / 255))
     mask = np.zeros((4, 4), np.float32)
     assert count_outside_changes(before, after, mask) == ChangeCount(16, 0)
@@ -56,15 +56,15 @@ def test_less_than_half_a_code_is_no_change() -> None:
 
 
 @pytest.mark.parametrize("change", [{"depth": 16}, {"icc": b"another"}, {"alpha": None}])
-def test_codes_that_mean_something_else_have_all_changed(change: dict[str, object]) -> None:
-    """Another profile, another depth, alpha that came or went: nobody may call that unchanged."""
-    before = _plate(4, 4, 3, 8, 0)
+def test_another_meaning_of_the_codes_counts_as_a_change_everywhere(change: dict[str, object]) -> None:
+    """The profile, the depth or the presence of alpha differs."""
+    before = _picture(4, 4, 3, 8, 0)
     assert count_outside_changes(before, replace(before, **change), np.zeros((4, 4), np.float32)) == ChangeCount(16, 16)  # type: ignore[arg-type]
 
 
-def test_a_pixel_that_is_no_number_has_changed() -> None:
-    """An engine's NaN outside the mask is not overlooked."""
-    before = _plate(2, 2, 3, 8, 0)
+def test_nan_counts_as_changed() -> None:
+    """An engine's NaN outside the mask is counted."""
+    before = _picture(2, 2, 3, 8, 0)
     pixels = before.pixels.copy()
     pixels[0, 0, 1] = np.nan
     with np.errstate(invalid="ignore"):
@@ -72,11 +72,11 @@ def test_a_pixel_that_is_no_number_has_changed() -> None:
 
 
 def _opaque(height: int, width: int) -> Picture:
-    return replace(_plate(height, width, 3, 8, 3), alpha=None)
+    return replace(_picture(height, width, 3, 8, 3), alpha=None)
 
 
 def test_patches_are_compared_in_their_boxes_pixel_by_pixel() -> None:
-    """Two overlapping patches over a mask that covers them in part: what shows outside the mask is counted once."""
+    """Two overlapping patches are partly covered by the mask: each pixel outside the mask is counted once."""
     before = _opaque(60, 50)
     mask = np.zeros((60, 50), np.float32)
     mask[10:20, 10:20] = 1
@@ -89,8 +89,8 @@ def test_patches_are_compared_in_their_boxes_pixel_by_pixel() -> None:
     assert count_outside_changes(spilled, again, mask) == ChangeCount(2900, 0)
 
 
-def test_pixels_made_anew_are_read_everywhere_whatever_their_step_says() -> None:
-    """One code, far from the mask, in an array of its own or under a patch that lies elsewhere."""
+def test_new_pixels_are_compared_everywhere() -> None:
+    """A change of one code far from the mask is found in a new array and under a patch somewhere else."""
     before = _opaque(200, 50)
     mask = np.zeros((200, 50), np.float32)
     mask[:4, :4] = 1
@@ -104,9 +104,9 @@ def test_pixels_made_anew_are_read_everywhere_whatever_their_step_says() -> None
     assert count_outside_changes(before, before.with_pixels(before.pixels.copy()), mask).changed == 0
 
 
-def test_alpha_of_its_own_is_compared_also_where_the_colours_are_shared() -> None:
-    """A patch of colour and an alpha that differs in one pixel elsewhere."""
-    before = _plate(80, 30, 3, 8, 1)
+def test_new_alpha_is_compared_even_if_the_colours_are_shared() -> None:
+    """There is a patch of colour, and alpha differs in one pixel somewhere else."""
+    before = _picture(80, 30, 3, 8, 1)
     assert before.alpha is not None
     alpha = before.alpha.copy()
     alpha[70, 3] = 1 - alpha[70, 3]
@@ -123,17 +123,17 @@ def _framed(before: Picture, left: int, top: int) -> Picture:
     return before.with_geometry(np.pad(before.pixels, (*around, (0, 0))), lambda mask: np.pad(mask, around))
 
 
-def test_a_picture_that_was_made_larger_is_looked_for_where_it_stands() -> None:
-    """Bit for bit there: none changed; a pixel beside it: all but what is alike by chance."""
-    before = _plate(80, 30, 3, 16, 1)
+def test_an_enlarged_picture_is_compared_at_its_origin() -> None:
+    """At the right origin none has changed; one pixel beside it nearly all have."""
+    before = _picture(80, 30, 3, 16, 1)
     made = _framed(before, 5, 11)
     assert count_original_changes(before, made, (5, 11)) == ChangeCount(2400, 0)
     assert count_original_changes(before, made, (6, 11)).changed > 2300
 
 
-def test_one_code_or_one_alpha_of_the_old_picture_counts() -> None:
-    """In its farthest corner."""
-    before = _plate(80, 30, 3, 8, 1)
+def test_one_changed_code_or_alpha_of_the_original_counts() -> None:
+    """The change is in the farthest corner."""
+    before = _picture(80, 30, 3, 8, 1)
     made = _framed(before, 5, 11)
     pixels = made.pixels.copy()
     pixels[11 + 79, 5 + 29, 2] = 1 - pixels[11 + 79, 5 + 29, 2]
@@ -145,7 +145,7 @@ def test_one_code_or_one_alpha_of_the_old_picture_counts() -> None:
 
 
 @pytest.mark.parametrize("stands", [(-1, 0), (0, -1), (15, 0), (0, 19)])
-def test_a_place_that_does_not_hold_the_old_picture_has_lost_it(stands: tuple[int, int]) -> None:
-    """Every pixel counts as changed."""
-    before = _plate(80, 30, 3, 8, 1)
+def test_an_origin_outside_the_result_counts_every_pixel_as_changed(stands: tuple[int, int]) -> None:
+    """The result does not contain the whole original there."""
+    before = _picture(80, 30, 3, 8, 1)
     assert count_original_changes(before, _framed(before, 5, 11), stands) == ChangeCount(2400, 2400)

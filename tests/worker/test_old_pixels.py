@@ -1,4 +1,4 @@
-"""A step that makes a picture larger and promises to leave it alone is held to that by the lane, whatever it says of itself."""
+"""The worker proves the promise of a step that enlarges a picture and keeps it bit for bit."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def share(tmp_path: Path) -> Share:
     return Share(tmp_path)
 
 
-def _done(share: Share, shop: EngineProvider, op: str, settings: dict[str, object], **more: object) -> Outcome:
-    return run_job(share.job((op, settings), **more), shop, lambda progress: None, lambda: False)
+def _done(share: Share, provider: EngineProvider, op: str, settings: dict[str, object], **more: object) -> Outcome:
+    return run_job(share.job((op, settings), **more), provider, lambda progress: None, lambda: False)
 
 
 def _only(outcome: Outcome, role: str) -> OutputFile:
@@ -40,15 +40,15 @@ def _only(outcome: Outcome, role: str) -> OutputFile:
 
 
 def test_the_count_of_old_pixels_is_on_record(share: Share) -> None:
-    """All of them, none changed."""
+    """All pixels are counted, and none has changed."""
     outcome = _done(share, DOUBLES, "frame", {"px": 3})
     assert outcome.fault is None
     findings = outcome.steps[0].findings
     assert (findings["old_pixels"], findings["old_changed"]) == (8 * 12, 0)
 
 
-def test_a_step_that_changes_the_old_picture_is_thrown_away(share: Share) -> None:
-    """One pixel is enough, and the sentence says how many."""
+def test_a_result_that_changes_the_original_is_discarded(share: Share) -> None:
+    """One pixel is enough, and the sentence gives the number."""
     outcome = _done(share, DOUBLES, "frame", {"spill": 4})
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"
@@ -56,23 +56,23 @@ def test_a_step_that_changes_the_old_picture_is_thrown_away(share: Share) -> Non
     assert outcome.outputs == ()
 
 
-def test_a_step_that_adds_nothing_has_nothing_to_prove(share: Share) -> None:
-    """The very file goes on."""
+def test_a_step_that_adds_nothing_needs_no_proof(share: Share) -> None:
+    """The same file goes on."""
     outcome = _done(share, DOUBLES, "frame", {"px": 0})
     assert outcome.is_unchanged
     assert "old_pixels" not in outcome.steps[0].findings
 
 
-def _house(folder: Path) -> EngineProvider:
-    """The house's own operations with an engine that needs no weights."""
+def _provider(folder: Path) -> EngineProvider:
+    """Return a provider whose models need no weights."""
     models = folder / "models.toml"
     models.write_text('[defaults]\ninpaint_beyond = ["p"]\n[models.p]\nkind = "inpaint"\ndriver = "patchmatch"\nlicence = "MIT"\n')
     return EngineProvider(WorkerConfig(models_file=str(models), weights_folder=str(folder)), WorkerSpec(queue="cpu"))
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_outpaint_as_the_manual_has_it_keeps_the_old_picture_at_its_own_depth(share: Share, tmp_path: Path, depth: int) -> None:
-    """Both examples of its page, with PatchMatch: file in, file out, every old code where it belongs, the mask moved with it."""
+def test_outpaint_as_in_the_manual_keeps_the_original_at_its_depth(share: Share, tmp_path: Path, depth: int) -> None:
+    """Both examples of its page, with PatchMatch: every original code is in its place, and the mask moves with the picture."""
     line = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "config/pipeline.toml")
     before = picture(40, 48, depth)
     for block in PAGE.read_text().split("```toml\n")[1:]:
@@ -80,7 +80,7 @@ def test_outpaint_as_the_manual_has_it_keeps_the_old_picture_at_its_own_depth(sh
         share.put("inbox/hero.png", png(before, depth))
         share.put("inbox/hero.mask.png", png(left_half(40, 48)))
         given = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
-        outcome = _done(share, _house(tmp_path), step.op, dict(step.settings), inputs=given)
+        outcome = _done(share, _provider(tmp_path), step.op, dict(step.settings), inputs=given)
         assert outcome.fault is None
         findings = outcome.steps[0].findings
         assert (findings["old_pixels"], findings["old_changed"], findings["generated"]) == (40 * 48, 0, False)
@@ -97,14 +97,14 @@ def test_outpaint_as_the_manual_has_it_keeps_the_old_picture_at_its_own_depth(sh
 
 
 @pytest.mark.parametrize("prompt", ["a quiet lake", ""])
-def test_a_model_that_generates_makes_it_where_there_is_one(share: Share, tmp_path: Path, prompt: str) -> None:
-    """With words of the step's own or without: window by window at its native size, and the old picture is still what it was."""
+def test_a_generating_model_is_used_if_present(share: Share, tmp_path: Path, prompt: str) -> None:
+    """It works window by window at its native size, with or without a prompt, and the original is unchanged."""
     models = tmp_path / "models.toml"
     models.write_text(tiny.models_toml({"fill": "sdxl-inpaint"}))
-    shop = EngineProvider(WorkerConfig(models_file=str(models), weights_folder=str(tmp_path)), WorkerSpec(queue="cpu"))
+    provider = EngineProvider(WorkerConfig(models_file=str(models), weights_folder=str(tmp_path)), WorkerSpec(queue="cpu"))
     before = picture(80, 72, 16)
     share.put("inbox/hero.png", png(before, 16))
-    outcome = _done(share, shop, "outpaint", {"aspect": "16:9", **({"prompt": prompt} if prompt else {})})
+    outcome = _done(share, provider, "outpaint", {"aspect": "16:9", **({"prompt": prompt} if prompt else {})})
     assert outcome.fault is None
     findings, engine = outcome.steps[0].findings, outcome.steps[0].engine
     assert (findings["old_pixels"], findings["old_changed"], findings["generated"]) == (80 * 72, 0, True)
@@ -120,12 +120,12 @@ def test_a_model_that_generates_makes_it_where_there_is_one(share: Share, tmp_pa
     assert after.pixels[:, :30].std() > 0.01
 
 
-def test_a_net_of_one_size_works_window_by_window_on_sixteen_bits_and_alpha(share: Share) -> None:
-    """MI-GAN, with its own weights: the old codes and their alpha are kept, and what it adds is finer than its 8 bits."""
+def test_a_model_of_a_fixed_size_works_window_by_window_on_16_bits_and_alpha(share: Share) -> None:
+    """With MI-GAN the original codes and their alpha are kept, and the added part has more than 8 bits."""
     weights = WeightsRegistry(read_models(resource_path("config", "models.toml")), default_models_folder())
     if not weights.is_available("migan"):
         pytest.skip("the weights of migan are not here; run: goldsmith models fetch migan")
-    shop = EngineProvider(
+    provider = EngineProvider(
         WorkerConfig(models_file=str(resource_path("config", "models.toml")), weights_folder=str(weights.folder)), WorkerSpec(queue="cpu")
     )
     levels = np.linspace(0.2, 0.7, 60, dtype=np.float32)[None, :, None] + np.linspace(0, 0.2, 50, dtype=np.float32)[:, None, None]
@@ -133,7 +133,7 @@ def test_a_net_of_one_size_works_window_by_window_on_sixteen_bits_and_alpha(shar
     alpha[:20, 50:] = 0.5
     before = Picture(freeze(np.repeat(levels, 3, 2)), alpha=freeze(alpha), depth=16)
     share.put("inbox/hero.png", encode(before, EncodingOptions()))
-    outcome = _done(share, shop, "outpaint", {"right": "30%", "model": "migan"})
+    outcome = _done(share, provider, "outpaint", {"right": "30%", "model": "migan"})
     assert outcome.fault is None
     assert (outcome.steps[0].findings["old_pixels"], outcome.steps[0].findings["old_changed"]) == (50 * 60, 0)
     after = decode(Path(_only(outcome, "picture").path).read_bytes(), "out.png", 100_000)

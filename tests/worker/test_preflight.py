@@ -1,4 +1,4 @@
-"""Preflight in a lane: the very file that will be delivered is read from the disk, and what is not as asked holds the picture."""
+"""Preflight in a worker: the file that will be delivered is read back from disk, and any fault holds the picture."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from goldsmith.worker.job_runner import run_job
 MODELS = resource_path("config", "models.toml")
 LINE = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "config/pipeline.toml")
 PAGE = MODELS.parents[1] / "docs" / "operations" / "check.md"
-HOUSE = EngineProvider(WorkerConfig(models_file=str(MODELS), weights_folder=str(default_models_folder())), WorkerSpec(queue="cpu"))
+PROVIDER = EngineProvider(WorkerConfig(models_file=str(MODELS), weights_folder=str(default_models_folder())), WorkerSpec(queue="cpu"))
 EXPORT = ("export", {"name": "web"})
 
 
@@ -34,18 +34,18 @@ def done(share: Share, *steps: tuple[str, dict[str, Any]], fs: Filesystem | None
     photograph = resize(data.coffee().astype(np.float32) / np.float32(255), 1200, 1800, "cubic").clip(0, 1)
     share.put("inbox/hero.png", png(photograph))
     job = share.job(*steps, stage="deliver", deliver=True)
-    return run_job(job, HOUSE, lambda progress: None, lambda: False, fs)
+    return run_job(job, PROVIDER, lambda progress: None, lambda: False, fs)
 
 
 def brief() -> list[tuple[str, dict[str, Any]]]:
-    """The steps of the manual's example."""
+    """Return the steps of the manual's example."""
     block = PAGE.read_text().split("```toml\n")[1].split("```")[0]
     steps = [step for _, table in read_brief(block.encode(), "check.md", LINE).steps_by_stage.items() for step in table]
     return [(step.op, dict(step.settings)) for step in steps]
 
 
 def test_the_manuals_example_delivers_a_file_and_its_report(tmp_path: Path) -> None:
-    """From a picture to a headline that was read again in the file and in its thumbnail."""
+    """The headline is read back in the file and in its thumbnail."""
     if not WeightsRegistry(read_models(MODELS), default_models_folder()).is_available("pp-ocr"):
         pytest.skip(f"the weights of pp-ocr are not here; run: {fetch_command('pp-ocr')}")
     outcome = done(Share(tmp_path), *brief())
@@ -63,8 +63,8 @@ def test_the_manuals_example_delivers_a_file_and_its_report(tmp_path: Path) -> N
     assert report.facts["result"] == outcome.steps[-1].findings["result"]
 
 
-def test_what_is_not_as_asked_brings_no_file_at_all(tmp_path: Path) -> None:
-    """The note says where in the brief it was asked, and all that is wrong."""
+def test_a_fault_delivers_no_file(tmp_path: Path) -> None:
+    """The note names the place in the brief and every fault."""
     outcome = done(Share(tmp_path), EXPORT, ("check", {"size": [1, 1], "format": "avif"}))
     assert outcome.outputs == ()
     assert outcome.fault is not None
@@ -76,7 +76,7 @@ def test_what_is_not_as_asked_brings_no_file_at_all(tmp_path: Path) -> None:
 
 
 def test_the_note_has_the_faults_of_every_check_in_a_row(tmp_path: Path) -> None:
-    """What checks right behind the first one find is told, too; what is well among them, and what an export behind would bring, is not."""
+    """It has the faults of the checks right behind the first one, but nothing of checks that pass or of an export behind them."""
     good, late = ("check", {"name": "c"}), ("check", {"name": "late", "files": ["late"]})
     checks = [("check", {"size": [1, 1]}), good, ("check", {"name": "b", "format": "avif"})]
     outcome = done(Share(tmp_path), EXPORT, *checks, ("export", {"name": "late"}), late)
@@ -88,8 +88,8 @@ def test_the_note_has_the_faults_of_every_check_in_a_row(tmp_path: Path) -> None
     )
 
 
-def test_a_fault_of_another_step_asks_no_check(tmp_path: Path) -> None:
-    """Where an export fails there is nothing to judge: its own sentence stands alone."""
+def test_a_fault_of_another_step_runs_no_check(tmp_path: Path) -> None:
+    """If an export fails, its own sentence stands alone."""
     outcome = done(Share(tmp_path), ("export", {"format": "jpeg", "max_kb": 1}), ("check", {"size": [1, 1]}))
     assert outcome.fault is not None
     assert outcome.fault.sentence.startswith("deliver.1 (export)")
@@ -97,7 +97,7 @@ def test_a_fault_of_another_step_asks_no_check(tmp_path: Path) -> None:
 
 
 def test_the_file_is_written_and_synced_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And it is the very file that the outcome hands on."""
+    """It is the same file as in the outcome."""
     told: list[str] = []
     real = operation.read_back
 
@@ -115,8 +115,8 @@ def test_the_file_is_written_and_synced_before_it_is_read(tmp_path: Path, monkey
     assert told == ["synced", outcome.outputs[0].path, "synced"]
 
 
-def test_a_disk_that_loses_the_end_of_a_file_is_noticed(tmp_path: Path) -> None:
-    """Nothing is taken from memory: what was lost on the way to the disk is a fault."""
+def test_a_file_that_is_truncated_on_disk_is_noticed(tmp_path: Path) -> None:
+    """The check reads the file from disk, not from memory."""
 
     class Losing(Filesystem):
         def write_all(self, fd: int, data: bytes) -> None:
@@ -128,8 +128,8 @@ def test_a_disk_that_loses_the_end_of_a_file_is_noticed(tmp_path: Path) -> None:
     assert done(Share(tmp_path / "other"), EXPORT, ("check", {})).fault is None
 
 
-def test_files_go_on_in_the_order_they_were_made(tmp_path: Path) -> None:
-    """A check sees the exports before it and none behind it; two of one name are refused with the step that makes the second."""
+def test_files_go_on_in_their_order(tmp_path: Path) -> None:
+    """A check reads the exports before it and none behind it; a duplicate name is refused with the step that makes the second file."""
     outcome = done(Share(tmp_path), EXPORT, ("check", {}), ("export", {"name": "print"}))
     assert [output.tail for output in outcome.outputs] == ["_web.png", ".report.html", "_print.png"]
     assert list(outcome.steps[1].findings["files"]) == ["_web.png"]  # type: ignore[arg-type]
@@ -138,8 +138,8 @@ def test_files_go_on_in_the_order_they_were_made(tmp_path: Path) -> None:
     assert twice.fault.sentence.startswith("deliver.2 (export): Two results would have the same name")
 
 
-def test_type_inks_and_their_check_agree_from_file_to_file(tmp_path: Path) -> None:
-    """A headline, a page and a JPEG for the press, and what check reads of both on the disk: within the limit, with bleed, at their ppi."""
+def test_text_and_inks_pass_their_check(tmp_path: Path) -> None:
+    """A headline is exported as a page and a JPEG for print, and check finds both within the ink limit, with bleed and at their ppi."""
     share = Share(tmp_path)
     share.put("library/profiles/press.icc", press_profile())
     sheet = {"cmyk": "press", "trim": [120, 80], "bleed": "3mm", "coverage": 260, "black_point": False}

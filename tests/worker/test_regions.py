@@ -1,4 +1,4 @@
-"""A brief names what is to be found in a picture, and the step works there and nowhere else: file in, file out, with no mask."""
+"""A brief names an object in the picture, and the step works only there, from file to file, without a painted mask."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LINE = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "con
 MODELS = resource_path("config", "models.toml")
 PAGE = MODELS.parents[1] / "docs" / "regions.md"
 WEIGHTS = WeightsRegistry(read_models(MODELS), default_models_folder())
-HOUSE = EngineProvider(WorkerConfig(models_file=str(MODELS), weights_folder=str(default_models_folder())), WorkerSpec(queue="cpu"))
+PROVIDER = EngineProvider(WorkerConfig(models_file=str(MODELS), weights_folder=str(default_models_folder())), WorkerSpec(queue="cpu"))
 
 
 @pytest.fixture
@@ -39,36 +39,38 @@ def share(tmp_path: Path) -> Share:
 
 
 def needs(*names: str) -> None:
-    """Skips by name where the weights of a model are not on this machine."""
+    """Skip the test if the weights of the model are not on this machine."""
     for name in names:
         if not WEIGHTS.is_available(name):
             pytest.skip(f"the weights of {name} are not here; run: {fetch_command(name)}")
 
 
 def photograph(name: str) -> NDArray[np.float32]:
+    """Return one of scikit-image's pictures, (h, w, 3), display-encoded 0..1."""
     return getattr(data, name)()[:, :, :3].astype(np.float32) / np.float32(255)  # type: ignore[no-any-return]
 
 
 def done(share: Share, name: str, op: str, settings: dict[str, Any]) -> Outcome:
     share.put("inbox/hero.png", png(photograph(name)))
-    return run_job(share.job((op, settings)), HOUSE, lambda progress: None, lambda: False)
+    return run_job(share.job((op, settings)), PROVIDER, lambda progress: None, lambda: False)
 
 
 def result(outcome: Outcome) -> NDArray[np.float32]:
+    """Return the pixels of the result, (h, w, 3), display-encoded 0..1."""
     (output,) = [output for output in outcome.outputs if output.role == "picture"]
     return decode(Path(output.path).read_bytes(), "out.png", 10_000_000).pixels
 
 
 def example(number: int) -> Step:
-    """The only step of one of the examples of the manual's page on regions."""
+    """Return the only step of an example of the manual's page on regions."""
     block = PAGE.read_text().split("```toml\n")[number].split("```")[0]
     [steps] = read_brief(block.encode(), "brief.toml", LINE).steps_by_stage.values()
     [step] = steps
     return step
 
 
-def test_something_in_the_background_is_erased_from_a_picture_that_nobody_masked(share: Share) -> None:
-    """The manual's example: the model beside her goes, she stays bit for bit, and the record says who looked and who filled."""
+def test_an_object_in_the_background_is_erased_without_a_mask(share: Share) -> None:
+    """In the manual's example the model beside her is erased, she stays bit for bit, and the record names the engines."""
     needs("migan", "modnet", "yunet")
     step = example(1)
     assert step.op == "erase"
@@ -87,7 +89,7 @@ def test_something_in_the_background_is_erased_from_a_picture_that_nobody_masked
 
 
 def test_the_background_loses_its_colour_and_the_subject_keeps_it(share: Share) -> None:
-    """The manual's second example: soft where her hair is, untouched where she is."""
+    """In the manual's second example the edge is soft at her hair, and she is unchanged."""
     needs("modnet", "yunet")
     step = example(2)
     outcome = done(share, "astronaut", step.op, dict(step.settings))
@@ -98,8 +100,8 @@ def test_the_background_loses_its_colour_and_the_subject_keeps_it(share: Share) 
     assert np.ptp(before[0:150, 0:30], axis=2).max() > 0.3
 
 
-def test_the_same_pixels_are_looked_at_once(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For the step, for the proof that nothing else was changed, and for a next step on the same picture."""
+def test_the_same_pixels_are_searched_once(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One search serves the step, the proof and the next step on the same picture."""
     needs("yunet")
     asked: list[str] = []
     look = EngineProvider.get
@@ -111,7 +113,7 @@ def test_the_same_pixels_are_looked_at_once(share: Share, monkeypatch: pytest.Mo
     monkeypatch.setattr(EngineProvider, "get", counted)
     share.put("inbox/hero.png", png(photograph("astronaut")))
     job = share.job(("sharpen", {"where": "face", "amount": 0}), ("sharpen", {"where": "face | left & face"}))
-    outcome = run_job(job, HOUSE, lambda progress: None, lambda: False)
+    outcome = run_job(job, PROVIDER, lambda progress: None, lambda: False)
     assert outcome.fault is None
     assert asked == ["faces", "mesh"]
     first, second = outcome.steps
@@ -122,8 +124,8 @@ def test_the_same_pixels_are_looked_at_once(share: Share, monkeypatch: pytest.Mo
     assert 0 < second.findings["found"]["face"]["share"] < 0.1  # type: ignore[index, call-overload, operator]
 
 
-def test_what_is_nowhere_in_the_picture_is_said_in_one_sentence(share: Share) -> None:
-    """What was looked for, by whom, in which step; with what to do about it, and nothing put down."""
+def test_a_missing_object_is_refused_in_one_sentence(share: Share) -> None:
+    """It names the step, the object, the engine and the remedy, and there is no result."""
     needs("yunet")
     outcome = done(share, "coffee", "erase", {"where": "face & left"})
     assert outcome.fault is not None
@@ -135,13 +137,13 @@ def test_what_is_nowhere_in_the_picture_is_said_in_one_sentence(share: Share) ->
     assert outcome.outputs == ()
 
 
-def test_a_painted_mask_stands_in_for_what_was_not_found(share: Share) -> None:
-    """The remedy works: a union has its other part."""
+def test_a_painted_mask_replaces_a_missing_object(share: Share) -> None:
+    """The remedy of the message works: a union has its other part."""
     needs("yunet")
     share.put("inbox/hero.png", png(photograph("coffee")))
     share.put("inbox/hero.mask.png", png(left_half(400, 600)))
     given = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
-    outcome = run_job(share.job(("sharpen", {"where": "face | mask"}), inputs=given), HOUSE, lambda progress: None, lambda: False)
+    outcome = run_job(share.job(("sharpen", {"where": "face | mask"}), inputs=given), PROVIDER, lambda progress: None, lambda: False)
     assert outcome.fault is None
     assert outcome.consumed_masks == ("mask",)
     assert np.array_equal(result(outcome)[:, 301:], photograph("coffee")[:, 301:])
@@ -157,8 +159,8 @@ def test_a_painted_mask_stands_in_for_what_was_not_found(share: Share) -> None:
         ("text | mask", "No model for reading text has its weights on this machine.", "pp-ocr"),
     ],
 )
-def test_missing_weights_are_told_as_the_brief_is_read(tmp_path: Path, where: str, said: str, fetch: str) -> None:
-    """With the place and the command that fetches them, and as something that may pass."""
+def test_missing_weights_are_reported_when_the_brief_is_read(tmp_path: Path, where: str, said: str, fetch: str) -> None:
+    """The problem has the place and the command that fetches them, and it is transient."""
     stock = build_availability(WeightsRegistry(read_models(MODELS), tmp_path), Library(tmp_path))
     brief = f'[[grade]]\nop = "grade"\nsaturation = 0\nwhere = "{where}"\n'
     with pytest.raises(BriefError) as fault:
@@ -169,8 +171,8 @@ def test_missing_weights_are_told_as_the_brief_is_read(tmp_path: Path, where: st
     assert f"goldsmith models fetch {fetch}" in told.sentence
 
 
-def test_every_engine_of_a_step_is_asked_for(tmp_path: Path) -> None:
-    """An eraser of faces needs a finder as well as an engine that fills; the first one that is missing is not the only one told."""
+def test_every_missing_engine_of_a_step_is_reported(tmp_path: Path) -> None:
+    """Erasing faces needs a face detector and an inpainter."""
     stock = build_availability(WeightsRegistry(read_models(MODELS), tmp_path), Library(tmp_path))
     with pytest.raises(BriefError) as fault:
         read_brief(b'[[edit]]\nop = "erase"\nwhere = "face & background"\nmodel = "migan"\n', "hero.toml", LINE, stock)
@@ -183,11 +185,11 @@ CROSSED = Path(__file__).parents[1] / "doubles" / "hands.jpg"
 
 
 def test_a_hand_is_found_in_a_photograph(share: Share) -> None:
-    """The one whose fingers are seen, with all of them; sleeve, jacket and tie stay bit for bit what they were."""
+    """It is found with all of its fingers; sleeve, jacket and tie stay bit for bit unchanged."""
     needs("hand-landmarks")
     picture = decode(CROSSED.read_bytes(), "hands.jpg", 10_000_000)
     share.put("inbox/hero.png", png(picture.pixels))
-    outcome = run_job(share.job(("grade", {"where": "hands", "saturation": 0})), HOUSE, lambda progress: None, lambda: False)
+    outcome = run_job(share.job(("grade", {"where": "hands", "saturation": 0})), PROVIDER, lambda progress: None, lambda: False)
     assert outcome.fault is None
     before, after = picture.pixels, result(outcome)
     skin = (before[:, :, 0] - before[:, :, 2] > 0.2) & (np.mgrid[:379, :360][1] < 245)

@@ -1,4 +1,4 @@
-"""A lane refuses what is too large for its memory before it begins: the picture, a mask, a layer, and what a step would make."""
+"""A worker refuses what is too large for its memory before it starts: the picture, a mask, a layer, or a step's result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from goldsmith.pipeline.workers.worker_pools import WorkerConfig, WorkerPools
 from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.job_runner import run_job
 
-SHOP = EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu"))
+PROVIDER = EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu"))
 SIZE = 1000, 1200
 PIXELS = SIZE[0] * SIZE[1]
 
@@ -31,12 +31,12 @@ def share(tmp_path: Path) -> Share:
 
 
 def limits(pixels: int) -> ResourceLimits:
-    """Memory for a picture of so many pixels, and not one more."""
+    """Return limits with memory for exactly that many pixels."""
     return GENEROUS.model_copy(update={"max_memory_bytes": OVERHEAD_BYTES + BYTES_PER_PIXEL * pixels})
 
 
 def done(job: Job) -> Outcome:
-    return run_job(job, SHOP, lambda progress: None, lambda: False)
+    return run_job(job, PROVIDER, lambda progress: None, lambda: False)
 
 
 def said(outcome: Outcome) -> str:
@@ -46,26 +46,26 @@ def said(outcome: Outcome) -> str:
 
 
 def test_a_picture_too_large_for_the_memory_is_refused_unread(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its size is in its header: nothing is decoded, and the note names the picture, the numbers and the setting."""
+    """Its size is read from its header: nothing is decoded, and the note has the picture, the numbers and the setting."""
     monkeypatch.setattr(codec, "_to_picture", lambda *_: pytest.fail("it was decoded"))
     told = said(done(share.job(("sharpen", {}), limits=limits(PIXELS - 1))))
     assert told.startswith("hero.png is 1200 x 1000 pixels (1 MP) large: work on it takes up to 0.55 GiB of memory")
     assert "worker_memory_mb = 600" in told
 
 
-def test_a_picture_that_just_fits_goes_through(share: Share) -> None:
-    """The limit is a limit, and no rough guess far above it."""
+def test_a_picture_that_just_fits_is_accepted(share: Share) -> None:
+    """The limit is exact."""
     assert done(share.job(("sharpen", {}), limits=limits(PIXELS))).fault is None
 
 
-def test_the_heaviest_step_of_a_job_counts(share: Share) -> None:
-    """A print takes more than a sharpening, whichever comes first."""
+def test_the_step_that_needs_most_memory_counts(share: Share) -> None:
+    """Print needs more than sharpening, in any order."""
     export = ("export", {"format": "tiff", "cmyk": "press"})
     assert "of memory" in said(done(share.job(("sharpen", {}), export, limits=limits(PIXELS))))
 
 
 def test_a_mask_too_large_for_the_memory_is_refused_by_its_own_name(share: Share) -> None:
-    """A bomb may lie beside a picture as well."""
+    """A mask may be a decompression bomb, too."""
     share.put("inbox/hero.mask.png", png(np.zeros((1500, 2000, 1), np.float32)))
     inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
     job = share.job(("grade", {"exposure": 1, "where": "mask"}), inputs=inputs, limits=limits(PIXELS))
@@ -73,7 +73,7 @@ def test_a_mask_too_large_for_the_memory_is_refused_by_its_own_name(share: Share
 
 
 def test_a_layer_too_large_for_the_memory_is_refused_by_its_own_name(share: Share) -> None:
-    """What is laid over a picture is in memory beside it."""
+    """It is in memory together with the picture."""
     share.put("inbox/hero.layer.sky.png", png(np.zeros((1500, 2000, 1), np.float32)))
     inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.layer.sky.png", "layer", "sky")]
     comp = {"layers": [{"from": "sky"}]}
@@ -82,30 +82,30 @@ def test_a_layer_too_large_for_the_memory_is_refused_by_its_own_name(share: Shar
     assert "hero.layer.sky.png is 2000 x 1500 pixels" in said(done(job))
 
 
-def test_what_a_step_would_make_is_refused_before_it_makes_it(share: Share) -> None:
-    """The sentence says which step it was."""
+def test_a_result_too_large_for_the_memory_is_refused_before_it_is_made(share: Share) -> None:
+    """The sentence names the step."""
     job = share.job(("resize", {"factor": 2, "enlarge": True}), limits=limits(2 * PIXELS))
     assert "edit.1 (resize): What this step would make of it is 2400 x 2000 pixels" in said(done(job))
 
 
-def test_a_file_that_only_passes_needs_no_such_room(share: Share) -> None:
-    """Where nothing is asked, no picture is made of it."""
+def test_a_file_without_steps_needs_no_such_memory(share: Share) -> None:
+    """It is not decoded."""
     assert done(share.job(limits=limits(PIXELS // 10))).fault is None
 
 
 @pytest.fixture
-def lanes() -> Iterator[WorkerPools]:
+def pools() -> Iterator[WorkerPools]:
     made = WorkerPools([WorkerSpec(queue="cpu", threads=2)], WorkerConfig())
     yield made
     made.stop(5)
 
 
-def test_what_is_said_to_be_enough_is_enough_in_a_real_lane(share: Share, lanes: WorkerPools) -> None:
-    """A lane process of its own, held by the kernel to the very memory that is told of the size, carries a delivery to its end."""
+def test_the_stated_memory_is_enough_in_a_real_worker(share: Share, pools: WorkerPools) -> None:
+    """A worker process that the kernel limits to exactly the stated memory finishes a delivery."""
     steps = [("grade", {"exposure": 0.2, "grain": {"amount": 20}}), ("resize", {"percent": 90}), ("sharpen", {})]
     exports = [("export", {"name": word, "format": word}) for word in ("jpeg", "png", "tiff")]
     random = np.random.default_rng(1)
     share.put("inbox/hero.png", png(random.integers(0, 256, (*SIZE, 3)).astype(np.float32) / 255))
-    outcome = outcome_of(lanes, share.job(*steps, *exports, limits=limits(PIXELS), deliver=True))
+    outcome = outcome_of(pools, share.job(*steps, *exports, limits=limits(PIXELS), deliver=True))
     assert outcome.fault is None
     assert len(outcome.outputs) == 3

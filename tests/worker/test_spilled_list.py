@@ -1,4 +1,4 @@
-"""The shelf: pictures of a set lie on disk, come back bit for bit, and are never all in memory."""
+"""The spilled list: the pictures of a set are on disk, are read back bit for bit, and are never all in memory."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def paper(tmp_path: Path) -> ScratchFolder:
     return ScratchFolder(tmp_path / "job", Filesystem())
 
 
-def test_one_plate_is_that_very_plate(paper: ScratchFolder) -> None:
-    """Nothing is written for it."""
+def test_a_single_picture_stays_as_it_is(paper: ScratchFolder) -> None:
+    """It is not written to disk."""
     one = picture(8, 8)
     (kept,) = spill_pictures([one], paper, "set")
     assert kept is one
@@ -34,8 +34,8 @@ def test_one_plate_is_that_very_plate(paper: ScratchFolder) -> None:
     assert os.listdir(paper.folder) == []
 
 
-def test_several_come_back_bit_for_bit_with_all_that_is_theirs(paper: ScratchFolder) -> None:
-    """8 and 16 bit, grey and colour, on codes or between them."""
+def test_several_are_read_back_bit_for_bit_with_their_metadata(paper: ScratchFolder) -> None:
+    """They have 8 and 16 bits, grey and colour, values on codes or between them."""
     between = picture(9, 7).with_pixels(picture(9, 7).pixels * np.float32(0.7))
     given = [picture(5, 6), picture(8, 3, 1, 16, alpha=True), replace(between, record_values={"number": 3})]
     kept = spill_pictures(iter(given), paper, "set")
@@ -51,13 +51,13 @@ def test_several_come_back_bit_for_bit_with_all_that_is_theirs(paper: ScratchFol
 
 
 def test_codes_take_a_quarter_of_what_floats_take(paper: ScratchFolder) -> None:
-    """An 8-bit picture is a byte a value on disk."""
+    """An 8-bit picture takes one byte a value on disk."""
     spill_pictures([picture(50, 40), picture(50, 40)], paper, "set")
     assert [path.stat().st_size for path in paper.folder.iterdir()] == [50 * 40 * 3] * 2
 
 
 def test_a_hundred_need_no_more_memory_than_a_few(paper: ScratchFolder) -> None:
-    """Each is put away before the next one is made."""
+    """Each is written before the next one is made."""
 
     def making(count: int) -> Iterator[Picture]:
         for number in range(count):
@@ -71,8 +71,8 @@ def test_a_hundred_need_no_more_memory_than_a_few(paper: ScratchFolder) -> None:
     assert [int(one.to_codes()[0, 0, 0]) for one in kept] == list(range(100))
 
 
-def test_a_shelf_that_is_cleared_leaves_nothing(paper: ScratchFolder) -> None:
-    """And a file that is gone is the machine's fault."""
+def test_deleting_the_files_leaves_nothing(paper: ScratchFolder) -> None:
+    """A missing file is then a HostError."""
     kept = spill_pictures([picture(5, 6), picture(5, 6)], paper, "set")
     assert isinstance(kept, SpilledList)
     kept.delete_files()
@@ -81,8 +81,8 @@ def test_a_shelf_that_is_cleared_leaves_nothing(paper: ScratchFolder) -> None:
         kept[0]
 
 
-def test_a_full_disk_is_the_machines_fault(tmp_path: Path) -> None:
-    """Not the picture's."""
+def test_a_full_disk_is_a_host_error(tmp_path: Path) -> None:
+    """It is no fault of the picture."""
 
     class Full(Filesystem):
         def create(self, at: PathAt) -> int:

@@ -1,4 +1,4 @@
-"""A job on the bench: what is read, what the steps do to it, what is written, and what is said when something is wrong."""
+"""A job in a worker: what it reads, what its steps do, what it writes, and its message if something is wrong."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from goldsmith.picture.codec import decode, decode_mask
 from goldsmith.worker.engine_provider import EngineProvider, to_json
 from goldsmith.worker.job_runner import run_job, step_seed
 
-SHOP = EngineProvider(FAULTY, WorkerSpec(queue="cpu"))
+PROVIDER = EngineProvider(FAULTY, WorkerSpec(queue="cpu"))
 Step = tuple[str, dict[str, Any]]
 
 
@@ -29,8 +29,10 @@ def share(tmp_path: Path) -> Share:
     return Share(tmp_path)
 
 
-def done(job: Job, *, shop: EngineProvider = SHOP, fs: Filesystem | None = None, cancelled: Callable[[], bool] = lambda: False) -> Outcome:
-    return run_job(job, shop, lambda progress: None, cancelled, fs)
+def done(
+    job: Job, *, provider: EngineProvider = PROVIDER, fs: Filesystem | None = None, cancelled: Callable[[], bool] = lambda: False
+) -> Outcome:
+    return run_job(job, provider, lambda progress: None, cancelled, fs)
 
 
 def only(outcome: Outcome, role: str) -> OutputFile:
@@ -39,15 +41,15 @@ def only(outcome: Outcome, role: str) -> OutputFile:
 
 
 def masked(share: Share, *steps: Step, mask: Any = None, name: str = "mask", role: str = "mask", **more: Any) -> Job:
-    """A job on a picture with one mask."""
+    """Return a job on a picture with one mask."""
     share.put("inbox/hero.png", png(picture()))
     file = "hero.mask.png" if name == "mask" else f"hero.mask.{name}.png"
     share.put(f"inbox/{file}", png(left_half() if mask is None else mask))
     return share.job(*steps, inputs=[share.given("inbox/hero.png"), share.given(f"inbox/{file}", role, name)], **more)
 
 
-def test_a_job_without_steps_hands_the_file_on_as_it_is(share: Share) -> None:
-    """The picture is hashed and looked at to its end, and a byte-for-byte copy waits for the archive."""
+def test_a_job_without_steps_passes_the_file_on_unchanged(share: Share) -> None:
+    """The file is hashed and verified, and a byte-for-byte copy is kept for the archive."""
     job = share.job()
     outcome = done(job)
     data = (share.root / "inbox/hero.png").read_bytes()
@@ -57,7 +59,7 @@ def test_a_job_without_steps_hands_the_file_on_as_it_is(share: Share) -> None:
     assert (outcome.facts["width"], outcome.facts["height"], outcome.facts["format"]) == (12, 8, "png")
 
 
-def test_a_picture_the_daemon_put_there_is_not_copied_for_the_archive(share: Share) -> None:
+def test_a_picture_that_the_daemon_published_is_not_copied_for_the_archive(share: Share) -> None:
     """Its original was archived when a person brought it."""
     job = share.job()
     known = job.asset.model_copy(update={"sha256": hashlib.sha256((share.root / "inbox/hero.png").read_bytes()).hexdigest()})
@@ -65,8 +67,8 @@ def test_a_picture_the_daemon_put_there_is_not_copied_for_the_archive(share: Sha
     assert (outcome.is_unchanged, outcome.original_copy, outcome.fault) == (True, "", None)
 
 
-def test_steps_that_change_nothing_hand_the_file_on_as_it_is(share: Share) -> None:
-    """A neutral step is on record, and no pixel is encoded anew."""
+def test_steps_that_change_nothing_pass_the_file_on_unchanged(share: Share) -> None:
+    """A neutral step is on record, and nothing is encoded again."""
     outcome = done(share.job(("pass", {"say": "fine"})))
     assert (outcome.is_unchanged, outcome.outputs) == (True, ())
     assert outcome.steps[0].findings == {"said": "fine", "seed": step_seed(0, 1), "number": 0.5, "nothing": None}
@@ -75,18 +77,18 @@ def test_steps_that_change_nothing_hand_the_file_on_as_it_is(share: Share) -> No
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_a_changed_picture_is_written_at_its_own_depth(share: Share, depth: int) -> None:
-    """The output is a PNG beside its hash and size, every code as computed."""
+    """The output is a PNG with its hash and size, and every code is as computed."""
     share.put("inbox/hero.png", png(picture(depth=depth), depth))
     output = only(done(share.job(("invert", {}))), "picture")
     data = Path(output.path).read_bytes()
-    plate = decode(data, "out.png", 10_000)
+    decoded = decode(data, "out.png", 10_000)
     assert (output.tail, output.size, output.sha256) == (".png", len(data), hashlib.sha256(data).hexdigest())
-    assert (plate.depth, output.facts["depth"]) == (depth, depth)
-    assert np.array_equal(plate.to_codes(), (2**depth - 1) - np.rint(picture(depth=depth) * (2**depth - 1)).astype(np.uint16))
+    assert (decoded.depth, output.facts["depth"]) == (depth, depth)
+    assert np.array_equal(decoded.to_codes(), (2**depth - 1) - np.rint(picture(depth=depth) * (2**depth - 1)).astype(np.uint16))
 
 
 def test_the_same_job_gives_the_same_bytes(share: Share) -> None:
-    """Seed, step and picture alone decide; the next seed decides otherwise."""
+    """Only seed, step and picture matter; another seed gives other bytes."""
     hashes = [only(done(masked(share, ("fill", {}), seed=seed)), "picture").sha256 for seed in (3, 3, 4)]
     assert hashes[0] == hashes[1] != hashes[2]
 
@@ -98,8 +100,8 @@ def test_every_step_has_a_seed_of_its_own() -> None:
     assert all(0 <= seed < 2**31 for seed in seeds)
 
 
-def test_outside_the_mask_nothing_changed_and_the_record_says_so(share: Share) -> None:
-    """Law 4 is counted by the bench, whatever the step says of itself; the mask is used up."""
+def test_the_proof_that_nothing_changed_outside_the_mask_is_on_record(share: Share) -> None:
+    """The worker counts, and the mask is consumed."""
     outcome = done(masked(share, ("fill", {})))
     assert outcome.steps[0].findings == {"outside_pixels": 8 * 6, "outside_changed": 0}
     assert (outcome.consumed_masks, outcome.consumed_files) == (("mask",), ("inbox/hero.mask.png",))
@@ -107,8 +109,8 @@ def test_outside_the_mask_nothing_changed_and_the_record_says_so(share: Share) -
     assert np.array_equal(after.to_codes()[:, 6:], decode(png(picture()), "in.png", 10_000).to_codes()[:, 6:])
 
 
-def test_a_step_that_paints_outside_its_mask_is_thrown_away(share: Share) -> None:
-    """One pixel is enough, and the sentence says how many."""
+def test_a_result_with_changes_outside_the_mask_is_discarded(share: Share) -> None:
+    """One pixel is enough, and the sentence gives the number."""
     mask = np.zeros((8, 12), np.float32)
     mask[4:, 2:7] = 1.0
     outcome = done(masked(share, ("fill", {"spill": 3}), mask=mask))
@@ -118,8 +120,8 @@ def test_a_step_that_paints_outside_its_mask_is_thrown_away(share: Share) -> Non
     assert outcome.outputs == ()
 
 
-def test_several_masks_of_a_name_are_united_and_a_keep_is_taken_out(share: Share) -> None:
-    """mask 1 or mask 2, and never what the keep file shows."""
+def test_masks_of_a_name_are_united_and_its_keep_file_is_removed(share: Share) -> None:
+    """The region is mask 1 or mask 2, without the white part of the keep file."""
     rows, columns, keep = (np.zeros((8, 12), np.float32) for _ in range(3))
     rows[:2], columns[:, :2], keep[:, 6:] = 1.0, 1.0, 1.0
     share.put("inbox/hero.png", png(picture()))
@@ -134,7 +136,7 @@ def test_several_masks_of_a_name_are_united_and_a_keep_is_taken_out(share: Share
 
 
 def test_a_keep_alone_is_an_inverted_mask(share: Share) -> None:
-    """It may cover most of the picture; only a mask that does so is suspected."""
+    """Unlike a mask, it may cover most of the picture."""
     keep = np.ones((8, 12), np.float32)
     keep[2:4, 2:4] = 0.0
     outcome = done(masked(share, ("fill", {}), mask=keep, role="keep"))
@@ -142,16 +144,16 @@ def test_a_keep_alone_is_an_inverted_mask(share: Share) -> None:
     assert outcome.steps[0].findings["outside_pixels"] == 8 * 12 - 4
 
 
-def test_a_mask_that_no_step_used_travels_untouched(share: Share) -> None:
-    """Its file itself goes on, so nothing of it is written or used up."""
+def test_an_unused_mask_goes_on_unchanged(share: Share) -> None:
+    """Its file itself goes on, so nothing is written or consumed."""
     outcome = done(masked(share, ("invert", {})))
     assert [output.role for output in outcome.outputs] == ["picture"]
     assert (outcome.consumed_files, outcome.consumed_masks) == ((), ())
 
 
 @pytest.mark.parametrize(("name", "tail"), [("mask", ".mask.png"), ("dress", ".mask.dress.png")])
-def test_a_travelling_mask_is_mapped_when_the_geometry_changes(share: Share, name: str, tail: str) -> None:
-    """It is written at 16 bit at the new size, and its old file has had its day."""
+def test_an_unused_mask_is_mapped_when_the_geometry_changes(share: Share, name: str, tail: str) -> None:
+    """It is written with 16 bits at the new size, and its old file is consumed."""
     job = masked(share, ("double", {}), name=name)
     outcome = done(job)
     output = only(outcome, "mask")
@@ -161,23 +163,23 @@ def test_a_travelling_mask_is_mapped_when_the_geometry_changes(share: Share, nam
     assert (outcome.consumed_files, outcome.consumed_masks) == ((job.inputs[1].path,), ())
 
 
-def test_a_missing_mask_is_named_as_it_should_be_called(share: Share) -> None:
-    """The note says which file to paint."""
+def test_a_missing_mask_is_named_in_the_note(share: Share) -> None:
+    """The note has the name of the file to paint."""
     outcome = done(share.job(("fill", {"mask": "dress"})))
     assert outcome.fault is not None
     assert "hero.mask.dress.png" in outcome.fault.sentence
 
 
 def test_a_bad_mask_is_refused_before_any_step_runs(share: Share) -> None:
-    """The fault is the mask file's, by its path."""
+    """The fault has the path of the mask's file."""
     outcome = done(masked(share, ("raise", {}), mask=np.zeros((8, 12), np.float32)))
     assert outcome.fault is not None
     assert (outcome.fault.kind, outcome.fault.path) == ("problem", "inbox/hero.mask.png")
 
 
 @pytest.mark.parametrize(("deliver", "roles"), [(True, ["deliverable", "deliverable"]), (False, ["deliverable", "deliverable", "picture"])])
-def test_deliverables_end_the_picture_only_where_the_line_ends(share: Share, deliver: bool, roles: list[str]) -> None:
-    """At the last stage the files stand for the picture; before that it goes on beside them."""
+def test_deliverables_replace_the_picture_only_in_the_last_stage(share: Share, deliver: bool, roles: list[str]) -> None:
+    """In an earlier stage the picture goes on beside them."""
     outcome = done(share.job(("invert", {}), ("files", {"names": ["web", "print"]}), deliver=deliver))
     assert [output.role for output in outcome.outputs] == roles
     assert [output.tail for output in outcome.outputs[:2]] == ["_web.txt", "_print.txt"]
@@ -185,7 +187,7 @@ def test_deliverables_end_the_picture_only_where_the_line_ends(share: Share, del
     assert outcome.outputs[0].facts == {"width": 12}
 
 
-def test_two_deliverables_of_one_name_are_a_problem(share: Share) -> None:
+def test_two_deliverables_of_the_same_name_are_refused(share: Share) -> None:
     """Names are compared without case, since shares are."""
     outcome = done(share.job(("files", {"names": ["web", "WEB"]}), deliver=True))
     assert outcome.fault is not None
@@ -193,8 +195,8 @@ def test_two_deliverables_of_one_name_are_a_problem(share: Share) -> None:
     assert "_WEB.txt" in outcome.fault.sentence
 
 
-def test_the_picture_s_own_look_stands_before_the_library(share: Share) -> None:
-    """It goes by the picture's stem, is used up, and its hash is on record."""
+def test_the_picture_s_own_look_takes_precedence_over_the_library(share: Share) -> None:
+    """It has the picture's stem as its name, is consumed, and its hash is on record."""
     share.put("library/looks/hero.cube", b"the library's")
     share.put("inbox/hero.png", png(picture()))
     share.put("inbox/hero.cube", b"its own")
@@ -207,8 +209,8 @@ def test_the_picture_s_own_look_stands_before_the_library(share: Share) -> None:
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "linked", "warn-amber"])
-def test_a_reference_never_leaves_its_shelf(share: Share, name: str) -> None:
-    """Climbing, absolute paths and links out are simply names that are not there; a slip of the pen gets the nearest one."""
+def test_a_reference_never_leaves_its_folder(share: Share, name: str) -> None:
+    """Relative and absolute paths and links out of it are names that do not exist; a misspelt name gets the nearest one."""
     share.put("library/secret.cube", b"secret")
     share.put("library/looks/warm-amber.cube", b"amber")
     (share.root / "library/looks/linked.cube").symlink_to(share.root / "library/secret.cube")
@@ -218,8 +220,8 @@ def test_a_reference_never_leaves_its_shelf(share: Share, name: str) -> None:
     assert name != "warn-amber" or "warm-amber" in outcome.fault.remedy
 
 
-def test_a_file_that_was_saved_over_is_left_alone(share: Share) -> None:
-    """What the intake promised is no longer there: the job starts anew, and nobody is blamed."""
+def test_a_file_that_was_overwritten_is_left_alone(share: Share) -> None:
+    """The file is no longer what the intake saw: the job starts again, and it is no fault."""
     job = share.job()
     share.put("inbox/hero.png", png(picture(seed=9)))
     outcome = done(job)
@@ -227,8 +229,8 @@ def test_a_file_that_was_saved_over_is_left_alone(share: Share) -> None:
     assert (outcome.fault.kind, outcome.fault.path) == ("changed", "inbox/hero.png")
 
 
-def test_a_file_that_went_away_is_no_problem(share: Share) -> None:
-    """It was withdrawn; so it is for a folder."""
+def test_a_file_that_was_removed_is_no_fault(share: Share) -> None:
+    """The job was withdrawn; the same holds for a folder."""
     job = share.job()
     (share.root / "inbox/hero.png").unlink()
     assert getattr(done(job).fault, "kind", "") == "changed"
@@ -237,8 +239,8 @@ def test_a_file_that_went_away_is_no_problem(share: Share) -> None:
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
-def test_what_is_no_ordinary_file_is_never_opened(share: Share, kind: str) -> None:
-    """A FIFO would hang, a link would lead elsewhere."""
+def test_only_regular_files_are_opened(share: Share, kind: str) -> None:
+    """A FIFO would block, and a link would lead elsewhere."""
     job = share.job()
     path = share.root / "inbox/hero.png"
     path.rename(share.root / "elsewhere.png")
@@ -263,14 +265,14 @@ def test_a_picture_that_ends_too_soon_is_incomplete(share: Share) -> None:
     assert len(outcome.reads) == 1
 
 
-def test_a_file_too_large_for_the_lane_is_not_read(share: Share) -> None:
-    """Before a byte of it is in memory."""
+def test_a_file_too_large_for_the_worker_is_not_read(share: Share) -> None:
+    """It is refused before a byte of it is in memory."""
     job = share.job(limits=GENEROUS.model_copy(update={"max_memory_bytes": 500}))
     assert "are not read" in getattr(done(job).fault, "sentence", "")
 
 
-def test_settings_are_checked_again_all_at_once(share: Share) -> None:
-    """The queue is not trusted: unknown words and wrong values are one problem."""
+def test_settings_are_validated_again_all_at_once(share: Share) -> None:
+    """The queue is not trusted: unknown operations and wrong values are one fault."""
     outcome = done(share.job(("nope", {}), ("fill", {"spill": "many", "x": 1})))
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"
@@ -278,41 +280,41 @@ def test_settings_are_checked_again_all_at_once(share: Share) -> None:
 
 
 def test_a_withdrawn_job_stops_at_its_next_report(share: Share) -> None:
-    """Progress is where a step hears of it."""
+    """A step is cancelled when it reports progress."""
     heard: list[JobProgress] = []
-    outcome = run_job(share.job(("report", {})), SHOP, heard.append, lambda: len(heard) > 5)
+    outcome = run_job(share.job(("report", {})), PROVIDER, heard.append, lambda: len(heard) > 5)
     assert outcome.fault is not None
     assert outcome.fault.kind == "cancelled"
     assert len(heard) < 10
 
 
-def test_an_engine_is_opened_by_its_name_and_described_on_record(share: Share) -> None:
+def test_an_engine_is_opened_by_its_name_and_put_on_record(share: Share) -> None:
     """A cold start is announced once; weights, licence and threads go on record."""
     models = share.put("models.toml", b'[models.nothing]\nkind = "inpaint"\ndriver = "null"\nlicence = "CC0-1.0"\n')
-    shop = EngineProvider(
+    provider = EngineProvider(
         WorkerConfig(catalogue=FAULTY.catalogue, models_file=str(models), weights_folder=str(share.root)), WorkerSpec(queue="cpu")
     )
     heard: list[JobProgress] = []
-    outcomes = [run_job(share.job(("grab", {"model": "nothing"})), shop, heard.append, lambda: False) for _ in range(2)]
+    outcomes = [run_job(share.job(("grab", {"model": "nothing"})), provider, heard.append, lambda: False) for _ in range(2)]
     assert [progress.note for progress in heard if progress.note] == ["loading nothing"]
     engine = outcomes[0].steps[0].engine
     assert engine is not None
     assert (engine["name"], engine["licence"], engine["threads"]) == ("nothing", "CC0-1.0", 1)
 
 
-def test_a_model_that_is_not_there_is_the_brief_s_problem(share: Share) -> None:
-    """With the nearest real name."""
+def test_an_unknown_model_is_a_fault_of_the_brief(share: Share) -> None:
+    """The message has the nearest real name."""
     models = share.put("models.toml", b'[models.nothing]\nkind = "inpaint"\ndriver = "null"\nlicence = "CC0-1.0"\n')
-    shop = EngineProvider(
+    provider = EngineProvider(
         WorkerConfig(catalogue=FAULTY.catalogue, models_file=str(models), weights_folder=str(share.root)), WorkerSpec(queue="cpu")
     )
-    fault = done(share.job(("grab", {"model": "noting"})), shop=shop).fault
+    fault = done(share.job(("grab", {"model": "noting"})), provider=provider).fault
     assert fault is not None
     assert (fault.kind, "nothing" in fault.remedy) == ("problem", True)
 
 
 class Broken(Filesystem):
-    """Fails at the named call."""
+    """A filesystem that fails at the named call."""
 
     def __init__(self, call: str, number: int) -> None:
         self._call, self._number = call, number
@@ -340,8 +342,8 @@ class Broken(Filesystem):
 
 @pytest.mark.parametrize("call", ["create", "write", "fsync", "fsync_dir"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES, errno.EDQUOT])
-def test_a_disk_that_will_not_take_the_result_is_the_machine_s_fault(share: Share, call: str, number: int) -> None:
-    """Whatever call it fails at, the job is not to blame and brings nothing."""
+def test_a_disk_that_cannot_store_the_result_is_a_host_fault(share: Share, call: str, number: int) -> None:
+    """Whichever call fails, the job is not blamed and has no result."""
     outcome = done(share.job(("invert", {})), fs=Broken(call, number))
     assert outcome.fault is not None
     assert outcome.fault.kind == "machine"
@@ -350,7 +352,7 @@ def test_a_disk_that_will_not_take_the_result_is_the_machine_s_fault(share: Shar
 
 
 def test_every_result_is_fsynced_and_then_its_folder(share: Share) -> None:
-    """Before anybody is told of it."""
+    """This happens before the outcome is sent."""
     calls: list[str] = []
 
     class Heard(Filesystem):
@@ -367,8 +369,8 @@ def test_every_result_is_fsynced_and_then_its_folder(share: Share) -> None:
     assert calls == [*(Path(output.path).name for output in outcome.outputs), "folder"]
 
 
-def test_a_second_attempt_finds_no_leavings_of_the_first(share: Share) -> None:
-    """Scratch is made anew."""
+def test_a_second_attempt_finds_no_files_of_the_first(share: Share) -> None:
+    """The scratch folder is created again."""
     job = share.job(("invert", {}))
     left = Path(job.scratch) / "deep" / "left.txt"
     left.parent.mkdir(parents=True)
@@ -377,8 +379,8 @@ def test_a_second_attempt_finds_no_leavings_of_the_first(share: Share) -> None:
     assert sorted(path.name for path in Path(job.scratch).iterdir()) == ["000.png"]
 
 
-def test_names_that_are_no_unicode_pass(share: Share) -> None:
-    """Undecodable bytes are surrogates in a name, and files all the same."""
+def test_names_that_are_not_unicode_work(share: Share) -> None:
+    """Undecodable bytes are surrogates in a name."""
     name = os.fsdecode(b"inbox/h\xff.png")
     share.put(name, png(picture()))
     outcome = done(share.job(("invert", {}), inputs=[share.given(name)], stem=os.fsdecode(b"h\xff")))
@@ -387,6 +389,6 @@ def test_names_that_are_no_unicode_pass(share: Share) -> None:
 
 
 def test_findings_become_plain_json() -> None:
-    """numpy's numbers and arrays, sets and odd things too; what is no number is None."""
+    """This covers numpy's numbers and arrays, sets and other objects; NaN becomes None."""
     given = {"a": np.float32(0.5), "b": np.arange(2), "c": (1, float("nan")), "d": {"e": np.bool_(True)}, "f": Path("x")}
     assert to_json(given) == {"a": 0.5, "b": [0, 1], "c": [1, None], "d": {"e": True}, "f": "x"}

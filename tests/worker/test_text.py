@@ -1,4 +1,4 @@
-"""Type in a lane: the fonts that ship are found, what was set is on record, a missing letter is the job's fault with a font that has it."""
+"""Text in a worker: shipped fonts are found, the text is on record, and a missing letter is a fault that names a font with it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.job_runner import run_job
 
 
-def set_in_a_lane(share: Share, **settings: object) -> Outcome:
+def set_text(share: Share, **settings: object) -> Outcome:
     share.put("inbox/hero.png", png(picture(60, 90)))
-    return run_job(share.job(("text", {"string": "GOLD", "fit": True, **settings})), _shop(), lambda progress: None, lambda: False, None)
+    return run_job(
+        share.job(("text", {"string": "GOLD", "fit": True, **settings})), _provider(), lambda progress: None, lambda: False, None
+    )
 
 
-def _shop() -> EngineProvider:
+def _provider() -> EngineProvider:
     return EngineProvider(WorkerConfig(catalogue="goldsmith.ops:catalogue"), WorkerSpec(queue="cpu"))
 
 
 def test_a_headline_is_set_and_on_record(tmp_path: Path) -> None:
-    """The font's hash stands among the references, the size and the contrast among the findings, and the pixels have changed."""
-    outcome = set_in_a_lane(Share(tmp_path), colour="#ff0000")
+    """The font's hash is among the references, size and contrast are among the findings, and the pixels have changed."""
+    outcome = set_text(Share(tmp_path), colour="#ff0000")
     assert outcome.fault is None
     (step,) = outcome.steps
     (font,) = step.findings["fonts"]  # type: ignore[misc, union-attr]
@@ -40,12 +42,12 @@ def test_a_headline_is_set_and_on_record(tmp_path: Path) -> None:
     assert np.array_equal(codes[:2], np.round(picture(60, 90)[:2] * 255))
 
 
-def test_a_missing_letter_is_told_with_a_font_of_the_library_that_has_it(tmp_path: Path) -> None:
-    """The job ends with a sentence; nothing is drawn for the letter."""
+def test_a_missing_letter_is_refused_with_a_font_that_has_it(tmp_path: Path) -> None:
+    """The job ends with a sentence, and nothing is drawn for the letter."""
     share = Share(tmp_path)
     share.put("library/fonts/Acme.otf", resource_path("samples", "library", "fonts", "SourceSansPro-Regular.otf").read_bytes())
-    outcome = set_in_a_lane(share, string="GOLDʷ")
+    outcome = set_text(share, string="GOLDʷ")
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"
     assert "“ʷ” (U+02B7)" in outcome.fault.sentence
-    assert outcome.fault.remedy == 'Acme, SourceSansPro-Regular, SourceSansPro-Semibold have what is missing: say also = ["Acme"].'
+    assert outcome.fault.remedy == 'Acme, SourceSansPro-Regular, SourceSansPro-Semibold have the missing letters: set also = ["Acme"].'

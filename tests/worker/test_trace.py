@@ -1,4 +1,4 @@
-"""What is put on record of each step and each run, so that a later one can be laid beside it."""
+"""What goes on record about each step and each run, so that a later one can be compared."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def picture(values: NDArray[np.float32]) -> Picture:
 
 @pytest.mark.parametrize("width", [21, 22])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_same_picture_leaves_the_same_trace(width: int, channels: int) -> None:
-    """Whatever the memory it lies in."""
+def test_the_same_picture_has_the_same_hash(width: int, channels: int) -> None:
+    """Its memory layout does not matter."""
     values = pixels(width=width, channels=channels)
     assert picture_trace([picture(values)]) == picture_trace([picture(np.asfortranarray(values))])
     assert len(picture_trace([picture(values)])) == 16
@@ -50,15 +50,15 @@ def test_the_same_picture_leaves_the_same_trace(width: int, channels: int) -> No
     ],
     ids=["the smallest step of one value", "upside down", "mirrored", "channels swapped", "a row less", "a column less", "turned", "grey"],
 )
-def test_another_picture_leaves_another_trace(change: object) -> None:
-    """Down to the last bit of one value."""
+def test_another_picture_has_another_hash(change: object) -> None:
+    """One bit of one value is enough."""
     values = pixels()
     assert callable(change)
     assert picture_trace([picture(change(values))]) != picture_trace([picture(values)])
 
 
-def test_alpha_depth_and_the_number_of_pictures_show_in_the_trace() -> None:
-    """A set leaves another trace than its first picture."""
+def test_alpha_depth_and_number_of_pictures_change_the_hash() -> None:
+    """A set has another hash than its first picture."""
     one = picture(pixels())
     alpha = np.ones((37, 21), np.float32)
     hole = alpha.copy()
@@ -77,8 +77,8 @@ def test_alpha_depth_and_the_number_of_pictures_show_in_the_trace() -> None:
     assert len(set(traces)) == len(traces)
 
 
-def test_a_patched_picture_leaves_the_trace_of_what_it_shows() -> None:
-    """And is not put together for it."""
+def test_a_patched_picture_has_the_hash_of_its_visible_pixels() -> None:
+    """The picture is not assembled for it."""
     before = picture(pixels())
     patch = np.full((5, 6, 3), 0.25, np.float32)
     window = (slice(10, 15), slice(2, 8))
@@ -88,8 +88,8 @@ def test_a_patched_picture_leaves_the_trace_of_what_it_shows() -> None:
     assert picture_trace([patched]) == picture_trace([picture(whole)]) != picture_trace([before])
 
 
-def test_files_leave_a_trace_of_every_byte_and_name() -> None:
-    """Where one ends and the next begins counts, too."""
+def test_every_byte_and_name_of_files_changes_the_hash() -> None:
+    """So does the boundary between two files."""
     made = [
         [Deliverable("_web", ".jpg", b"ab"), Deliverable("_print", ".png", b"c")],
         [Deliverable("_web", ".jpg", b"a"), Deliverable("_print", ".png", b"bc")],
@@ -101,8 +101,8 @@ def test_files_leave_a_trace_of_every_byte_and_name() -> None:
     assert files_trace(made[0]) == files_trace(list(made[0]))
 
 
-def test_a_run_is_told_by_versions_processor_device_and_threads() -> None:
-    """What is installed under the name it has there; what is not installed is not named."""
+def test_the_environment_has_versions_processor_device_and_threads() -> None:
+    """Packages have the names under which they are installed; missing ones are left out."""
     told = run_environment("cuda:1", 3)
     assert (told["goldsmith"], told["device"], told["threads"]) == (__version__, "cuda:1", 3)
     for name in ("numpy", "torch", "diffusers", "onnxruntime", "Pillow", "imagecodecs", "opencv-python-headless", "opencolorio"):
@@ -111,19 +111,19 @@ def test_a_run_is_told_by_versions_processor_device_and_threads() -> None:
 
 
 @pytest.mark.parametrize(("title", "told"), [("", "cpu"), ("A Card", "A Card")])
-def test_every_outcome_of_a_lane_says_what_it_was_run_with(tmp_path: Path, title: str, told: str) -> None:
-    """The device by what people call it, where somebody knows; and the very threads that the lane was given."""
-    lanes = WorkerPools([WorkerSpec(queue="cpu", threads=3, device_title=title)], WorkerConfig())
+def test_every_outcome_of_a_worker_has_its_environment(tmp_path: Path, title: str, told: str) -> None:
+    """The device has its title if there is one, and the threads are the worker's."""
+    pools = WorkerPools([WorkerSpec(queue="cpu", threads=3, device_title=title)], WorkerConfig())
     try:
-        outcome = outcome_of(lanes, Share(tmp_path).job(("sharpen", {})))
+        outcome = outcome_of(pools, Share(tmp_path).job(("sharpen", {})))
     finally:
-        lanes.stop(0.0)
+        pools.stop(0.0)
     assert (outcome.environment["device"], outcome.environment["threads"]) == (told, 3)
     assert [len(step.picture_hash) for step in outcome.steps] == [16]
 
 
-def test_what_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An optional package that is not there took no part."""
+def test_missing_packages_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An optional package that is not installed took no part."""
     from goldsmith.worker import trace
 
     monkeypatch.setattr(trace, "RECORDED_PACKAGES", ("numpy", "no-such-package"))

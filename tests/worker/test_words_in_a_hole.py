@@ -1,4 +1,4 @@
-"""A hole filled by words, as a lane does it, with a tiny model of every family that fills holes: law 4 is proved for each job."""
+"""A hole filled with a prompt, in a worker, with a tiny model of every family that fills holes; protected pixels are proved unchanged."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def _run(
     share.put("inbox/hero.png", png(picture(HEIGHT, WIDTH, 16), 16))
     share.put("inbox/hero.mask.png", png(_two_holes()))
     models = share.put("models.toml", tiny.models_toml({"words": family}).encode())
-    shop = EngineProvider(WorkerConfig(models_file=str(models), weights_folder=str(folder)), WorkerSpec(queue="cpu", threads=1))
+    provider = EngineProvider(WorkerConfig(models_file=str(models), weights_folder=str(folder)), WorkerSpec(queue="cpu", threads=1))
     inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
-    return run_job(share.job(("inpaint", step), inputs=inputs), shop, told.append, cancelled)
+    return run_job(share.job(("inpaint", step), inputs=inputs), provider, told.append, cancelled)
 
 
 @pytest.mark.parametrize("family", FILLING)
-def test_outside_the_mask_not_one_code_changes_whatever_the_family(tmp_path: Path, family: str) -> None:
-    """Two regions in a 16-bit picture: two fills at the model's own size, counted, and compared here once more from the files."""
+def test_outside_the_mask_no_code_changes_with_any_family(tmp_path: Path, family: str) -> None:
+    """A 16-bit picture has two regions, filled at the model's own size; the files are compared here once more."""
     told: list[JobProgress] = []
     outcome = _run(tmp_path, family, {"prompt": "moss on stone"}, told)
     assert outcome.fault is None
@@ -57,8 +57,8 @@ def test_outside_the_mask_not_one_code_changes_whatever_the_family(tmp_path: Pat
     assert len({progress.fraction for progress in told if progress.op == "inpaint"}) > 2
 
 
-def test_a_cancel_is_heard_between_two_steps_of_a_region(tmp_path: Path) -> None:
-    """Not only between regions: it comes once the first step of the first of two regions has been told."""
+def test_a_cancellation_acts_between_two_steps_of_a_region(tmp_path: Path) -> None:
+    """It comes after the first step of the first of two regions, and the job ends before the region is finished."""
     told: list[JobProgress] = []
     outcome = _run(tmp_path, "sdxl", {"prompt": "moss", "steps": 6}, told, lambda: any(0 < each.fraction < 0.5 for each in told))
     assert outcome.fault is not None
@@ -66,19 +66,19 @@ def test_a_cancel_is_heard_between_two_steps_of_a_region(tmp_path: Path) -> None
     assert max(each.fraction for each in told) < 0.5
 
 
-def test_words_in_a_step_hold_the_picture_where_no_model_takes_them(tmp_path: Path) -> None:
-    """With the house's weight-free engine alone: a sentence, and nothing is filled in silence."""
+def test_a_prompt_holds_the_picture_if_no_model_takes_it(tmp_path: Path) -> None:
+    """With only the engine that needs no weights, the job is refused and nothing is filled."""
     share = Share(tmp_path)
     share.put("inbox/hero.png", png(picture(HEIGHT, WIDTH)))
     share.put("inbox/hero.mask.png", png(_two_holes()))
     table = '[defaults]\ninpaint = ["plain"]\n[models.plain]\nkind = "inpaint"\ndriver = "patchmatch"\nlicence = "MIT"\n'
     models = share.put("models.toml", table.encode())
-    shop = EngineProvider(WorkerConfig(models_file=str(models), weights_folder=str(tmp_path)), WorkerSpec(queue="cpu", threads=1))
+    provider = EngineProvider(WorkerConfig(models_file=str(models), weights_folder=str(tmp_path)), WorkerSpec(queue="cpu", threads=1))
     inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
-    said = run_job(share.job(("inpaint", {"prompt": "moss"}), inputs=inputs), shop, lambda progress: None, lambda: False)
+    said = run_job(share.job(("inpaint", {"prompt": "moss"}), inputs=inputs), provider, lambda progress: None, lambda: False)
     assert said.fault is not None
     assert said.fault.kind == "problem"
     assert "plain uses the surroundings alone and cannot use prompt" in said.fault.sentence
-    meant = run_job(share.job(("inpaint", {}), inputs=inputs, prompt="moss"), shop, lambda progress: None, lambda: False)
+    meant = run_job(share.job(("inpaint", {}), inputs=inputs, prompt="moss"), provider, lambda progress: None, lambda: False)
     assert meant.fault is None
     assert (meant.steps[0].findings["prompt"], meant.steps[0].findings["prompt_used"]) == ("moss", False)
