@@ -1,4 +1,4 @@
-"""``python -m goldsmith`` is ``goldsmith``."""
+"""Runs the command line for ``python -m goldsmith``."""
 
 from goldsmith.cli import main
 

@@ -1,9 +1,8 @@
-"""Builds everything from the settings, and runs it: the one file that knows every part."""
+"""The composition root: builds every part of the daemon from the settings, and runs its main loop."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
@@ -31,7 +30,7 @@ from goldsmith.journal.location import prepare_journal_folder
 from goldsmith.library.availability import build_availability
 from goldsmith.library.library import Library
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER, SCRATCH_FOLDER
-from goldsmith.pipeline.commit.plan_executor import PlanExecutor
+from goldsmith.pipeline.commit.plan_executor import FileRefused, FilesChanged, PlanCommitted, PlanExecutor, PlanHalted
 from goldsmith.pipeline.commit.planner import Planner
 from goldsmith.pipeline.commit.recovery import recover_plans
 from goldsmith.pipeline.commit.root_lock import RootLock
@@ -46,27 +45,29 @@ from goldsmith.pipeline.scheduler.readiness import Readiness
 from goldsmith.pipeline.scheduler.results import Results, SettlePolicy
 from goldsmith.pipeline.scheduler.scheduler import CommitParts, JobPreparation, Scheduler, SchedulerParts
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
+from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, WorkerStatus
+from goldsmith.pipeline.workers.slot import WorkerSnapshot
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
-from goldsmith.pipeline.workers.worker_specs import build_worker_specs, worker_state
+from goldsmith.pipeline.workers.worker_specs import build_worker_specs
 from goldsmith.systemd_notify import SystemdNotifier
 
 if TYPE_CHECKING:
     from goldsmith.pipeline.replay.foreground_runner import OnStageProgress
     from goldsmith.pipeline.replay.report import ReplayReport
 
-# In the journal's folder, for as long as the daemon runs: what `status` and `why` ask of it.
-STATE_FILE = "daemon.json"
-# Seconds the loop sleeps at most.
+# The longest sleep of the main loop.
 _MAX_SLEEP_SECONDS = 60.0
-# So many jobs of each lane are told in the order in which they will go.
+# The state file lists at most this many jobs of each queue, in the order in which they start.
 _MAX_QUEUE_ORDER = 100
-# Seconds between two writings of the state file at least.
+# The shortest interval between two writes of the state file.
 _STATE_INTERVAL_SECONDS = 1.0
+# What the log says of a plan that the previous daemon left open.
+_RECOVERY_RESULTS = {PlanCommitted: "committed", FilesChanged: "files_changed", FileRefused: "file_refused", PlanHalted: "halted"}
 
 
 @dataclass(frozen=True)
 class Setup:
-    """One root with everything that was written about it, read and checked."""
+    """One root with its settings, pipeline, models and library, read and checked."""
 
     root: Path
     settings: Settings
@@ -77,41 +78,46 @@ class Setup:
 
     @property
     def resolver(self) -> Resolver:
-        """Reads briefs against this line, these models and their weights, and this library."""
+        """The resolver that reads briefs against this pipeline, these models and their weights, and this library."""
         return Resolver(self.pipeline, self.library.read_recipe, build_availability(self.weights, self.library))
 
 
 def load_setup(root: Path, config: Path | None = None, **flags: object) -> Setup:
-    """Read the house, the line and the models of ``root``. Raises UsageError with everything that is wrong."""
+    """Return the settings, the pipeline and the models of ``root``. ``flags`` override the settings.
+
+    Raises UsageError if ``root`` is missing, ConfigError with every problem of a configuration file.
+    """
     root = Path(os.path.abspath(root))
     if not root.is_dir():
-        raise UsageError(f"{root} is not there.", f"Run: goldsmith init {root}")
-    where = find_config(config, root)
-    house_file, line_file, models_file = (where.path_of(name) for name in ("goldsmith.toml", "pipeline.toml", "models.toml"))
-    house = read_settings(read_config(house_file), str(house_file), os.environ, **flags)
-    line = read_pipeline(read_config(line_file), str(line_file))
-    weights = open_weights_registry(models_file, house.models_dir or default_models_folder())
-    return Setup(root, house, line, weights, models_file, Library(root))
+        raise UsageError(f"{root} does not exist.", f"Run: goldsmith init {root}")
+    files = find_config(config, root)
+    settings_file, pipeline_file, models_file = (files.path_of(name) for name in ("goldsmith.toml", "pipeline.toml", "models.toml"))
+    settings = read_settings(read_config(settings_file), str(settings_file), os.environ, **flags)
+    pipeline = read_pipeline(read_config(pipeline_file), str(pipeline_file))
+    weights = open_weights_registry(models_file, settings.models_dir or default_models_folder())
+    return Setup(root, settings, pipeline, weights, models_file, Library(root))
 
 
 class DaemonRuntime:
-    """Everything of one root, wired together for one configuration. ``turn`` is the loop's one round."""
+    """All parts of the daemon for one root and one configuration. ``run_once`` is one round of the main loop."""
 
     def __init__(self, setup: Setup, journal: Journal, on_event: OnEvent, fs: Filesystem | None = None) -> None:
         self.setup = setup
-        root, house, clock = setup.root, setup.settings, time.monotonic
+        root, settings, clock = setup.root, setup.settings, time.monotonic
         fs = fs or Filesystem()
         planner = Planner(root, setup.pipeline.final_folder, journal, fs, self._stem_taken, time.time)
-        deliver = PlanExecutor(root, journal, fs, time.time, planner.rename_plan)
-        journal.clear_active_jobs()  # before anything that takes long: nobody is to believe the rows of a daemon that is no more
-        for result in recover_plans(deliver):
-            on_event("recovered", job=result.plan.job_id, result=type(result).__name__.lower())
+        executor = PlanExecutor(root, journal, fs, time.time, planner.rename_plan)
+        journal.clear_active_jobs()  # before any slow work: the rows of the previous daemon are not true any more
+        for result in recover_plans(executor):
+            on_event("recovered", job=result.plan.job_id, result=_RECOVERY_RESULTS[type(result)])
         self.watcher = Watcher(root)
-        pace = IntakeSettings(house.quiet, house.breath, house.weak_quiet, house.sweep, house.poll)
-        self.intake = Intake(root, [stage.folder for stage in setup.pipeline.stages], self.watcher, clock, pace, setup.weights.change_token)
+        intervals = IntakeSettings(settings.quiet, settings.breath, settings.weak_quiet, settings.sweep, settings.poll)
+        self.intake = Intake(
+            root, [stage.folder for stage in setup.pipeline.stages], self.watcher, clock, intervals, setup.weights.change_token
+        )
         specs = _worker_specs(setup)
-        self.workers = WorkerPools(specs, _worker_context(setup), clock)
-        self.host_health = HostHealth(house.retry_machine, clock, on_event)
+        self.workers = WorkerPools(specs, _worker_config(setup), clock)
+        self.host_health = HostHealth(settings.retry_machine, clock, on_event)
         holds = Holds(root, journal, fs, time.time)
         holds.release_missing()
         text_files = TextFileCache(root)
@@ -124,32 +130,32 @@ class DaemonRuntime:
         )
         parts = SchedulerParts(
             shared,
-            Results(shared, SettlePolicy(house.gather, house.broken_after, house.attempts)),
+            Results(shared, SettlePolicy(settings.gather, settings.broken_after, settings.attempts)),
             JobPreparation(Readiness(setup.pipeline, setup.resolver, text_files.read_bytes), text_files, _job_limits(setup, specs)),
-            CommitParts(planner, deliver),
+            CommitParts(planner, executor),
         )
         self.scheduler = Scheduler(root, setup.pipeline, parts)
         self._poll = select.poll()
 
     def start(self) -> None:
-        """Watch the folders and warm the lanes. What lies there already comes up by itself."""
+        """Watch the folders and start the worker processes. The first scan reports the files that are there already."""
         self.intake.start()
         self.workers.prewarm()
         for descriptor in (self.watcher.fd, *self.workers.readable_fds()):
             self._poll.register(descriptor, select.POLLIN)
 
     def add_wakeup_fd(self, fd: int) -> None:
-        """End a turn's wait when this becomes readable."""
+        """Wake the main loop when ``fd`` becomes readable."""
         self._poll.register(fd, select.POLLIN)
 
     def run_once(self, max_wait: float) -> None:
-        """Wait until there is something to do, ``longest`` seconds at most, and do all of it."""
+        """Wait for work, at most ``max_wait`` seconds, and do all that is due."""
         seconds = self.scheduler.seconds_until_due()
         self._poll.poll(1000 * (max_wait if seconds is None else min(seconds, max_wait)))
         self.scheduler.run_once()
 
     def drain(self, timeout: float, keep_alive: Callable[[], None]) -> None:
-        """Begin nothing more; let what runs finish for so long, and commit it. What is left waits in the folders."""
+        """Start no more jobs; let running jobs finish for ``timeout`` seconds and commit them. Other pictures stay in their folders."""
         end = time.monotonic() + timeout
         self.scheduler.drain()
         while self.scheduler.can_finish_by(end) and time.monotonic() < end:
@@ -157,32 +163,49 @@ class DaemonRuntime:
             keep_alive()
 
     def close(self) -> None:
-        """End the lanes and the watch."""
+        """Stop the worker processes and the watcher."""
         self.workers.stop(0.0)
         self.watcher.close()
 
-    def state(self) -> dict[str, object]:
-        """What the command line shows of a running daemon."""
-        return {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "root": str(self.setup.root),
-            "paused": self.host_health.pause_reason,
-            "lanes": {stage.queue: self.workers.pause_reason(stage.queue) or "" for stage in self.setup.pipeline.stages},
-            "order": {stage.queue: self.workers.predict_order(stage.queue, _MAX_QUEUE_ORDER) for stage in self.setup.pipeline.stages},
-            "seats": [worker_state(seated, time.time()) for seated in self.workers.worker_snapshots()],
-            "folders": self.intake.watch_modes(),
-            "weak": sorted(self.intake.weak_quiet_folders()),
-            "missing": self.intake.unavailable_folders() | self.intake.unreadable_folders(),
-            "watcher": self.watcher.error,
-        }
+    def state(self) -> DaemonState:
+        """Return the state that the command line shows of a running daemon."""
+        queues = dict.fromkeys(stage.queue for stage in self.setup.pipeline.stages)
+        return DaemonState(
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            root=str(self.setup.root),
+            pause_reason=self.host_health.pause_reason,
+            queue_pauses={queue: self.workers.pause_reason(queue) or "" for queue in queues},
+            queue_order={queue: tuple(self.workers.predict_order(queue, _MAX_QUEUE_ORDER)) for queue in queues},
+            workers=tuple(worker_status(snapshot, time.time()) for snapshot in self.workers.worker_snapshots()),
+            watch_modes=dict(self.intake.watch_modes()),
+            weak_quiet_folders=tuple(sorted(self.intake.weak_quiet_folders())),
+            unavailable_folders=self.intake.unavailable_folders() | self.intake.unreadable_folders(),
+            watcher_error=self.watcher.error,
+        )
 
     def _stem_taken(self, folder: str, campaign: str, stem: str) -> bool:
         return self.intake.is_stem_taken(folder, campaign, fold_name(stem))
 
 
+def worker_status(snapshot: WorkerSnapshot, now: float) -> WorkerStatus:
+    """Return one worker process as the state file has it. ``now`` is in Unix seconds."""
+    models = snapshot.models
+    return WorkerStatus(
+        queue=snapshot.spec.queue,
+        device=snapshot.spec.device,
+        device_title=snapshot.spec.device_title,
+        device_memory_mb=snapshot.spec.device_memory_mb,
+        pause_reason=snapshot.pause_reason,
+        jobs=tuple(job.id for job in snapshot.jobs),
+        loaded=tuple(models.loaded),
+        loading=models.loading,
+        loading_since=round(now - snapshot.loading_seconds) if models.loading else 0,
+    )
+
+
 class Service:
-    """The daemon of one root: signals, configuration, systemd, and the loop around the works."""
+    """The daemon of one root: signals, configuration, systemd, and the main loop."""
 
     def __init__(self, read_setup: Callable[[], Setup], on_event: OnEvent | None = None) -> None:
         self._read_setup = read_setup
@@ -192,28 +215,28 @@ class Service:
         self._stop_requested = False
         self._reload_requested = False
         self._notify = SystemdNotifier()
-        self._written_state = ""
+        self._written_state = b""
         self._next_state_write = 0.0
 
     def run(self, *, until_idle: bool = False) -> None:
-        """Work until SIGTERM or SIGINT (then drain), or, ``until_idle``, until nothing is left that could be done.
+        """Work until SIGTERM or SIGINT, then drain. With ``until_idle``, end as soon as no job is running or ready.
 
-        Raises AlreadyRunningError where another daemon holds the root, UsageError and HostError where it cannot start.
+        Raises AlreadyRunningError if another daemon holds the root, UsageError or HostError if the daemon cannot start.
         """
         root = self._setup.root
-        with self._signals() as wake, contextlib.ExitStack() as stack:
-            path = prepare_journal_folder(root, self._setup.settings.state_dir)
+        with self._signals() as wakeup_fd, contextlib.ExitStack() as stack:
+            journal_file = prepare_journal_folder(root, self._setup.settings.state_dir)
             create_folders(self._setup)
             stack.enter_context(RootLock.acquire(root))
-            journal = stack.enter_context(contextlib.closing(Journal.open(path)))
-            state_file = path.parent / STATE_FILE
+            journal = stack.enter_context(contextlib.closing(Journal.open(journal_file)))
+            state_file = journal_file.parent / STATE_FILE
             stack.callback(lambda: state_file.unlink(missing_ok=True))
             while True:
-                with contextlib.closing(DaemonRuntime(self._setup, journal, self._on_event)) as works:
-                    works.start()
-                    works.add_wakeup_fd(wake)
-                    self._loop(works, wake, state_file, until_idle=until_idle)
-                    works.drain(self._setup.settings.drain, self._notify.ping_watchdog)
+                with contextlib.closing(DaemonRuntime(self._setup, journal, self._on_event)) as runtime:
+                    runtime.start()
+                    runtime.add_wakeup_fd(wakeup_fd)
+                    self._loop(runtime, wakeup_fd, state_file, until_idle=until_idle)
+                    runtime.drain(self._setup.settings.drain, self._notify.ping_watchdog)
                 if self._stop_requested or not self._reload_requested:
                     return
                 self._reload_setup()
@@ -236,34 +259,34 @@ class Service:
             self._notify.reloading()
 
     def _log_event(self, event: str, /, **facts: object) -> None:
-        """Into the log: what went wrong stands out, and progress is for those who want to know everything."""
+        """Log an event: failures as warnings or errors, progress for debugging only."""
         level = {"progress": "debug", "held": "warning", "fault": "warning", "requeued": "warning", "paused": "error"}.get(event, "info")
         getattr(self._log, level)(event, **facts)
 
     def _reload_setup(self) -> None:
-        """SIGHUP: the configuration is read again. A faulty one is said, and the old one stays in force."""
+        """Read the configuration again after SIGHUP. If it has errors, log them and keep the old configuration."""
         self._reload_requested = False
         try:
             self._setup = self._read_setup()
-        except GoldsmithError as fault:
-            self._log.error("not reloaded", sentence=fault.sentence, remedy=fault.remedy)
+        except GoldsmithError as error:
+            self._log.error("not reloaded", sentence=error.sentence, remedy=error.remedy)
 
     def _write_state(self, runtime: DaemonRuntime, state_file: Path) -> None:
-        """The state file is written when something changed, once a second at most."""
+        """Write the state file if the state changed, at most once a second."""
         now = time.monotonic()
         if now < self._next_state_write:
             return
         self._next_state_write = now + _STATE_INTERVAL_SECONDS
-        text = json.dumps(runtime.state(), sort_keys=True)
-        if text != self._written_state:
-            write_atomically(Filesystem(), state_file, text.encode(), replace=True)
-            self._written_state = text
+        content = runtime.state().to_json()
+        if content != self._written_state:
+            write_atomically(Filesystem(), state_file, content, replace=True)
+            self._written_state = content
             self._notify.status(runtime.host_health.pause_reason or "Watching the folders.")
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[int]:
-        """SIGTERM, SIGINT and SIGHUP set a flag and make the descriptor readable; nothing is done inside a signal."""
-        wake, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        """Yield a descriptor that SIGTERM, SIGINT and SIGHUP make readable. The handlers only set a flag."""
+        wakeup_fd, write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
         def stop(number: int, frame: FrameType | None) -> None:
             self._stop_requested = True
@@ -271,26 +294,26 @@ class Service:
         def reload(number: int, frame: FrameType | None) -> None:
             self._reload_requested = True
 
-        woken = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        actions = ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, reload))
-        before = [(number, signal.signal(number, action)) for number, action in actions]
+        previous_fd = signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+        handlers = ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, reload))
+        previous = [(number, signal.signal(number, handler)) for number, handler in handlers]
         try:
-            yield wake
+            yield wakeup_fd
         finally:
-            for number, old in before:
-                signal.signal(number, old)
-            signal.set_wakeup_fd(woken)
-            os.close(wake)
-            os.close(writing)
+            for number, handler in previous:
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(previous_fd)
+            os.close(wakeup_fd)
+            os.close(write_fd)
 
 
 def run_replay(setup: Setup, file: Path, on_progress: OnStageProgress, output_folder: Path | None = None) -> ReplayReport:
-    """Do the delivery of a manifest again, in a folder of its own, and say what came of it; what was made is copied into ``keep``.
+    """Make the deliverables of a manifest again in a temporary folder, and return how they compare with the delivered files.
 
-    Raises InputError where the manifest is not to be trusted, something is missing or a stage fails now; MachineFault; UsageFault where
-    ``keep`` is no place for it.
+    The new files are copied into ``output_folder``. Raises InputError if the manifest is not valid, an input is missing or a stage fails,
+    HostError, and UsageError if ``output_folder`` is not usable.
     """
-    # The daemon never does this: what it takes is not imported for it.
+    # Imported here because the daemon never replays.
     from goldsmith.ops import catalogue
     from goldsmith.pipeline.replay.compare_operation import CATALOGUE_ENTRY_POINT
     from goldsmith.pipeline.replay.manifest_reader import read_manifest
@@ -300,32 +323,32 @@ def run_replay(setup: Setup, file: Path, on_progress: OnStageProgress, output_fo
     if output_folder is not None:
         _create_empty_folder(output_folder, setup.root)
     specs = _worker_specs(setup)
-    lanes = WorkerPools(specs, _worker_context(setup).model_copy(update={"catalogue": CATALOGUE_ENTRY_POINT}), time.monotonic)
+    pools = WorkerPools(specs, _worker_config(setup).model_copy(update={"catalogue": CATALOGUE_ENTRY_POINT}), time.monotonic)
     try:
-        with tempfile.TemporaryDirectory(prefix="goldsmith-replay-") as room:
-            again = Replay(setup.root, manifest, file.parent, lanes, _job_limits(setup, specs), Path(room), on_progress)
-            came = again.run()
+        with tempfile.TemporaryDirectory(prefix="goldsmith-replay-") as folder:
+            replay = Replay(setup.root, manifest, file.parent, pools, _job_limits(setup, specs), Path(folder), on_progress)
+            report = replay.run()
             if output_folder is not None:
-                again.save_outputs(came, output_folder)
-            return came
+                replay.save_outputs(report, output_folder)
+            return report
     finally:
-        lanes.stop(0.0)
+        pools.stop(0.0)
 
 
 def _create_empty_folder(folder: Path, root: Path) -> None:
-    """Make the folder, or find it empty. Raises UsageError where it is neither, or lies in the root: what lies there is taken up."""
+    """Create the folder, or accept an empty one. Raises UsageError if it is not empty, not usable, or inside the root."""
     if Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(root)):
-        raise UsageError(f"{folder} lies in {root}.", "Name a folder outside it: what lies in there may be taken for work.")
+        raise UsageError(f"{folder} is inside {root}.", "Name a folder outside it: files inside the root may be processed.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        held = any(folder.iterdir())
+        has_files = any(folder.iterdir())
     except OSError as error:
         raise UsageError(f"{folder} cannot be used: {error.strerror}.", "Name another folder.") from error
-    if held:
+    if has_files:
         raise UsageError(f"{folder} is not empty.", "Name a new folder, so that nothing is overwritten.")
 
 
-def _worker_context(setup: Setup) -> WorkerConfig:
+def _worker_config(setup: Setup) -> WorkerConfig:
     return WorkerConfig(models_file=str(setup.models_file), weights_folder=str(setup.weights.folder))
 
 
@@ -334,19 +357,21 @@ def _worker_specs(setup: Setup) -> list[WorkerSpec]:
 
 
 def _job_limits(setup: Setup, specs: Sequence[WorkerSpec]) -> JobLimits:
-    house = setup.settings
-    base = ResourceLimits(timeout_seconds=house.job_seconds, max_memory_bytes=house.worker_memory_mb * 2**20, max_pixels=house.max_pixels)
-    on_cpu = {spec.queue for spec in specs if spec.device == "cpu"}
-    return JobLimits(base, setup.weights, on_cpu, engineless_queue="cpu" if "cpu" in on_cpu else "")
+    settings = setup.settings
+    base = ResourceLimits(
+        timeout_seconds=settings.job_seconds, max_memory_bytes=settings.worker_memory_mb * 2**20, max_pixels=settings.max_pixels
+    )
+    cpu_queues = {spec.queue for spec in specs if spec.device == "cpu"}
+    return JobLimits(base, setup.weights, cpu_queues, engineless_queue="cpu" if "cpu" in cpu_queues else "")
 
 
 def create_folders(setup: Setup) -> None:
-    """The folders of the line that are not there yet: a stage that was added to pipeline.toml gets its own.
+    """Create the pipeline's missing folders, for example the folder of a stage that was added to pipeline.toml.
 
-    Raises UsageError where there are none at all: any folder could be named by mistake.
+    Raises UsageError if none of them exists, because then ``root`` is probably the wrong folder.
     """
     folders = setup.pipeline.folders
     if not any((setup.root / name).is_dir() for name in folders):
-        raise UsageError(f"{setup.root} has none of the folders of the line ({', '.join(folders)}).", f"Run: goldsmith init {setup.root}")
+        raise UsageError(f"{setup.root} has none of the pipeline's folders ({', '.join(folders)}).", f"Run: goldsmith init {setup.root}")
     for name in (*setup.pipeline.folders, ARCHIVE_FOLDER, "library", SCRATCH_FOLDER):
         (setup.root / name).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A word to systemd: ready, reloading, alive."""
+"""Notifies systemd of the daemon's state: ready, reloading, stopping, alive."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from collections.abc import Callable
 
 
 class SystemdNotifier:
-    """systemd's readiness protocol: datagrams to the socket in NOTIFY_SOCKET (sd_notify(3)); silent where there is none."""
+    """Sends sd_notify(3) messages to the socket in NOTIFY_SOCKET. Without that variable, it does nothing."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._address = os.environ.get("NOTIFY_SOCKET", "")
         self._clock = clock
         self._last_ping_at: float | None = None
-        # Seconds after which systemd takes silence for a hang; 0 = it does not ask.
+        # Seconds without a ping after which systemd restarts the service; 0 = no watchdog.
         self._watchdog_timeout = int(os.environ.get("WATCHDOG_USEC", "0") or 0) / 1e6
 
     @property
     def watchdog_interval(self) -> float | None:
-        """Seconds that may pass between two pets: a third of what systemd allows; None where it does not ask."""
+        """Seconds between two pings: a third of systemd's limit; None if the watchdog is off."""
         return self._watchdog_timeout / 3 if self._watchdog_timeout else None
 
     def ready(self) -> None:
-        """The folders are being watched."""
+        """Report that the folders are being watched."""
         self._send("READY=1")
 
     def status(self, sentence: str) -> None:
-        """What `systemctl status` shows."""
+        """Set the sentence that `systemctl status` shows."""
         self._send(f"STATUS={sentence}".replace("\n", " "))
 
     def reloading(self) -> None:
-        """SIGHUP was taken; ``ready`` follows. Type=notify-reload wants the monotonic time beside it."""
+        """Report a reload after SIGHUP; ``ready`` follows. Type=notify-reload requires the monotonic time in the message."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """SIGTERM was taken."""
+        """Report that the daemon is stopping."""
         self._send("STOPPING=1")
 
     def ping_watchdog(self) -> None:
-        """The loop turns. Called each turn; says so no more often than is asked for."""
+        """Report that the main loop is alive, unless the last ping is less than a quarter of systemd's limit old."""
         if not self._watchdog_timeout:
             return
         now = self._clock()

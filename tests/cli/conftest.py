@@ -1,8 +1,7 @@
-"""A set of folders with a journal, and the command line called as a person calls it."""
+"""Fixtures: a root with a journal, a running daemon, and the command line called as a user calls it."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -10,17 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from doubles.commandline import Goldsmith, Tell, Told
+from doubles.commandline import CommandResult, Goldsmith, WriteState
 from goldsmith.cli import main
 from goldsmith.cli.init import make_root
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.location import journal_path, prepare_journal_folder
 from goldsmith.pipeline.commit.root_lock import RootLock
+from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState
 
 
 @pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing of the machine's own settings reaches a command."""
+def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep this computer's own settings away from the commands."""
     for name in [name for name in os.environ if name.startswith("GOLDSMITH_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("GOLDSMITH_STATE_DIR", str(tmp_path / "state"))
@@ -31,45 +31,45 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def goldsmith(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Goldsmith:
-    """``goldsmith("why", "inbox/hero.png")``: the program as it is installed, in this process."""
+    """``goldsmith("why", "inbox/hero.png")`` calls the installed program in this process."""
 
-    def call(*words: str | Path) -> Told:
-        monkeypatch.setattr(sys, "argv", ["goldsmith", *map(str, words)])
+    def call(*arguments: str | Path) -> CommandResult:
+        monkeypatch.setattr(sys, "argv", ["goldsmith", *map(str, arguments)])
         code = 0
         try:
             main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         out, err = capsys.readouterr()
-        return Told(code, out, err)
+        return CommandResult(code, out, err)
 
     return call
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Fresh folders, as ``goldsmith init`` makes them."""
+    """Fresh folders, as ``goldsmith init`` creates them."""
     make_root(tmp_path / "hot")
     return tmp_path / "hot"
 
 
 @pytest.fixture
 def journal(root: Path, tmp_path: Path) -> Iterator[Journal]:
-    """The root's journal, open for writing as the daemon has it."""
-    made = Journal.open(prepare_journal_folder(root, tmp_path / "state"))
-    yield made
-    made.close()
+    """The root's journal, open for writing."""
+    opened = Journal.open(prepare_journal_folder(root, tmp_path / "state"))
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
-def running(root: Path, journal: Journal, tmp_path: Path) -> Iterator[Tell]:
-    """A daemon as others see it: the lock is held; call it to let it tell something of itself."""
+def running(root: Path, journal: Journal, tmp_path: Path) -> Iterator[WriteState]:
+    """Hold the root's lock like a daemon; a call writes its state file."""
     with RootLock.acquire(root):
 
-        def tell(**facts: object) -> None:
+        def write_state(**fields: object) -> None:
             modes = dict.fromkeys(("inbox", "selected", "masked", "graded"), "events")
-            told = {"paused": "", "lanes": {}, "folders": modes, "weak": [], "missing": {}, "watcher": "", **facts}
-            (journal_path(root, tmp_path / "state").parent / "daemon.json").write_text(json.dumps(told))
+            state = DaemonState.model_validate({"watch_modes": modes, **fields})
+            (journal_path(root, tmp_path / "state").parent / STATE_FILE).write_bytes(state.to_json())
 
-        tell()
-        yield tell
+        write_state()
+        yield write_state

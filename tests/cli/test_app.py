@@ -1,4 +1,4 @@
-"""The command line as a whole: help, exit codes, completion, start-up."""
+"""The command line as a whole: help, exit codes, completion and start-up."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ COMMANDS = ["init", "run", "status", "why", "check", "retry", "history", "replay
 HEAVY = ["torch", "PIL", "cv2", "onnxruntime", "imagecodecs", "PyOpenColorIO", "tifffile", "transformers"]
 
 
-def _program(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def _program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, **environment}
     call = "import sys; sys.argv[0] = 'goldsmith'; from goldsmith.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", call, *words], capture_output=True, text=True, env=env, check=False)
+    return subprocess.run([sys.executable, "-c", call, *arguments], capture_output=True, text=True, env=env, check=False)
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "models list", "models fetch", "models verify"])
 def test_every_command_has_help_with_an_example(goldsmith: Goldsmith, command: str) -> None:
-    """--help says what it does and shows one line to copy."""
-    told = goldsmith(*command.split(), "--help")
-    assert told.code == 0
-    assert f"Example: goldsmith {command}" in " ".join(told.out.split())
+    """--help describes the command and shows a line to copy."""
+    result = goldsmith(*command.split(), "--help")
+    assert result.code == 0
+    assert f"Example: goldsmith {command}" in " ".join(result.out.split())
 
 
 @pytest.mark.parametrize(
     "command", ["run", "status", "why", "check", "retry", "history", "replay", "ops", "doctor", "models list", "models fetch"]
 )
 def test_every_command_takes_root_and_config_in_the_same_way(goldsmith: Goldsmith, command: str) -> None:
-    """-r, --root and -c, --config, with GOLDSMITH_ROOT instead of the first."""
-    told = goldsmith(*command.split(), "--help").out
-    assert "-r, --root" in told
-    assert "-c, --config" in told
-    assert "GOLDSMITH_ROOT" in told
+    """-r, --root and -c, --config; GOLDSMITH_ROOT can replace the first."""
+    result = goldsmith(*command.split(), "--help").out
+    assert "-r, --root" in result
+    assert "-c, --config" in result
+    assert "GOLDSMITH_ROOT" in result
 
 
-def test_the_exit_codes_stand_in_the_help_and_are_those_of_the_errors(goldsmith: Goldsmith) -> None:
-    """One list for people, one in the code, and they agree."""
-    told = " ".join(goldsmith("--help").out.split())
+def test_the_help_lists_the_exit_codes_of_the_errors(goldsmith: Goldsmith) -> None:
+    """The list in the help and the codes of the exceptions agree."""
+    result = " ".join(goldsmith("--help").out.split())
     codes = {GoldsmithError: 1, UsageError: 2, InputError: 3, HostError: 4, AlreadyRunningError: 5}
     assert {kind: kind.exit_code for kind in codes} == codes
-    assert all(f"{code} " in told.partition("Exit codes:")[2] for code in (*codes.values(), EXIT_DIFFERS))
+    assert all(f"{code} " in result.partition("Exit codes:")[2] for code in (*codes.values(), EXIT_DIFFERS))
 
 
 def test_every_command_is_in_the_manual_with_the_exit_codes() -> None:
@@ -63,7 +63,7 @@ def test_every_command_is_in_the_manual_with_the_exit_codes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "wanted"),
+    ("typed", "expected"),
     [
         ("goldsmith st", "status"),
         ("goldsmith ops sh", "sharpen"),
@@ -71,10 +71,10 @@ def test_every_command_is_in_the_manual_with_the_exit_codes() -> None:
         ("goldsmith models v", "verify"),
     ],
 )
-def test_the_shell_completes_commands_operations_and_models(words: str, wanted: str, tmp_path: Path) -> None:
-    """Tab completes what can stand there, in bash as in the others."""
-    told = _program(_GOLDSMITH_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(words.count(" ")))
-    assert wanted in told.stdout.split()
+def test_the_shell_completes_commands_operations_and_models(typed: str, expected: str, tmp_path: Path) -> None:
+    """Tab completes the possible words in bash."""
+    result = _program(_GOLDSMITH_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=str(typed.count(" ")))
+    assert expected in result.stdout.split()
 
 
 def test_completion_can_be_installed() -> None:
@@ -83,56 +83,56 @@ def test_completion_can_be_installed() -> None:
     assert {"--install-completion", "--show-completion"} <= names
 
 
-def test_help_loads_next_to_nothing() -> None:
-    """No command's machinery is imported before it is called for."""
+def test_help_imports_almost_nothing() -> None:
+    """A command's modules are imported only when the command runs."""
     code = (
         "import sys; sys.argv = ['goldsmith', '--help']\nfrom goldsmith.cli import main\n"
         f"try: main()\nexcept SystemExit: pass\n"
         f"print('loaded', [name for name in {[*HEAVY, 'rich', 'numpy', 'pydantic', 'sqlite3']!r} if name in sys.modules])"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.splitlines()[-1] == "loaded []"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "loaded []"
 
 
 @pytest.mark.parametrize("words", [("status",), ("why", "inbox/a.png"), ("history",), ("retry", "inbox/a.png"), ("check", "inbox/a.png")])
-def test_looking_never_loads_models_or_codecs(root: Path, journal: Journal, words: tuple[str, ...]) -> None:
-    """status, why and the like answer at once: no torch, no codec, no picture library."""
+def test_read_only_commands_never_import_models_or_codecs(root: Path, journal: Journal, words: tuple[str, ...]) -> None:
+    """They respond at once: no torch, no codec, no picture library."""
     (root / "inbox" / "a.png").write_bytes(b"x")
     code = (
         f"import sys; sys.argv = ['goldsmith', *{words!r}, '--root', {str(root)!r}]\nfrom goldsmith.cli import main\n"
         f"try: main()\nexcept SystemExit: pass\nprint('loaded', [name for name in {HEAVY!r} if name in sys.modules])"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.splitlines()[-1] == "loaded []"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "loaded []"
 
 
-def test_an_error_is_two_sentences_and_no_traceback(tmp_path: Path) -> None:
-    """What is wrong, what to do, on stderr; the exit code says whose fault it is."""
-    told = _program("status", "--root", str(tmp_path / "nowhere"))
-    assert told.returncode == 2
-    assert told.stdout == ""
-    assert told.stderr.splitlines() == [f"goldsmith: {tmp_path}/nowhere is not there.", f"Run: goldsmith init {tmp_path}/nowhere"]
+def test_an_error_is_two_sentences_without_a_traceback(tmp_path: Path) -> None:
+    """The problem and the remedy, on stderr, with the error's exit code."""
+    result = _program("status", "--root", str(tmp_path / "nowhere"))
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.splitlines() == [f"goldsmith: {tmp_path}/nowhere does not exist.", f"Run: goldsmith init {tmp_path}/nowhere"]
 
 
 def test_names_that_a_terminal_cannot_show_do_not_break_the_output(root: Path, journal: Journal) -> None:
-    """In a Latin-1 locale a Korean name is shown with replacement characters, and nothing crashes."""
+    """In a Latin-1 locale, a Korean name is shown with replacement characters."""
     (root / "inbox" / "한국.png").write_bytes(b"x")
-    told = _program("status", "--root", str(root), PYTHONIOENCODING="latin-1")
-    assert told.returncode == 0
-    assert "inbox/??.png" in told.stdout
+    result = _program("status", "--root", str(root), PYTHONIOENCODING="latin-1")
+    assert result.returncode == 0
+    assert "inbox/??.png" in result.stdout
 
 
-def test_the_version_is_told(goldsmith: Goldsmith) -> None:
-    """--version prints one line."""
+def test_the_version_is_printed(goldsmith: Goldsmith) -> None:
+    """By --version."""
     assert goldsmith("--version").out.startswith("goldsmith ")
 
 
-def test_what_nobody_foresaw_of_the_machine_is_a_sentence_too(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that fails in the middle of a look: exit code 4, no traceback."""
+def test_an_unexpected_operating_system_error_is_a_sentence(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fails during a command gives exit code 4 and no traceback."""
 
     def failing(*_: object) -> None:
         raise OSError(5, "Input/output error", "/mnt/share")
 
     monkeypatch.setattr("goldsmith.cli.overview.collect_overview", failing)
-    told = goldsmith("status", "-r", root)
-    assert (told.code, told.err.splitlines()[0]) == (4, "goldsmith: /mnt/share: Input/output error.")
+    result = goldsmith("status", "-r", root)
+    assert (result.code, result.err.splitlines()[0]) == (4, "goldsmith: /mnt/share: Input/output error.")

@@ -1,4 +1,4 @@
-"""``goldsmith check``: everything that is wrong at once, or what would be run; nothing is."""
+"""``goldsmith check``: every error at once, or the steps that would run."""
 
 from __future__ import annotations
 
@@ -41,35 +41,35 @@ def _put(root: Path, path: str, text: str = "x") -> Path:
     return root / path
 
 
-def test_a_right_brief_is_shown_stage_by_stage(goldsmith: Goldsmith, root: Path) -> None:
-    """Its own steps, the stages between that pass as they are, where it ends, and what it would wait for."""
+def test_a_valid_brief_is_shown_stage_by_stage(goldsmith: Goldsmith, root: Path) -> None:
+    """Its own steps, the stages that it passes unchanged, its last folder, and the masks it would wait for."""
     _put(root, "inbox/hero.png")
-    told = goldsmith("check", _put(root, "inbox/hero.toml", GOOD))
-    assert told.code == 0
-    assert told.out.startswith("hero.toml: nothing is wrong. It was read as a brief.")
-    assert [row[:3] for row in told.rows[2:6]] == [
+    result = goldsmith("check", _put(root, "inbox/hero.toml", GOOD))
+    assert result.code == 0
+    assert result.out.startswith("hero.toml: no errors. It was read as a brief.")
+    assert [row[:3] for row in result.rows[2:6]] == [
         ["generate", "1. select", ""],
         ["edit", "1. inpaint", 'where = "sky"'],
-        ["grade", "-", "passes as it is"],
+        ["grade", "-", "passes unchanged"],
         ["deliver", "1. export", 'name = "web", format = "jpeg"'],
     ]
-    assert "Then it lies in delivered/, finished." in told.out
-    assert "It waits for a mask: “hero.mask.sky.png” beside the picture." in told.out
+    assert "Then the picture is in delivered/, finished." in result.out
+    assert "It waits for a mask: “hero.mask.sky.png” beside the picture." in result.out
 
 
-def test_a_brief_with_the_ending_that_windows_hides_is_a_brief(goldsmith: Goldsmith, root: Path) -> None:
-    """It is read as one, as the folders do."""
-    told = goldsmith("check", _put(root, "inbox/hero.toml.txt", GOOD))
-    assert told.out.startswith("hero.toml.txt: nothing is wrong. It was read as a brief.")
+def test_a_brief_with_a_hidden_windows_extension_is_a_brief(goldsmith: Goldsmith, root: Path) -> None:
+    """hero.toml.txt is read like hero.toml, as in the folders."""
+    result = goldsmith("check", _put(root, "inbox/hero.toml.txt", GOOD))
+    assert result.out.startswith("hero.toml.txt: no errors. It was read as a brief.")
 
 
-def test_a_layer_that_is_nowhere_is_told_before_anything_waits_for_it(goldsmith: Goldsmith, root: Path) -> None:
-    """Beside the picture or in the library it is there, whatever its case; then nothing is said."""
+def test_a_missing_layer_is_reported(goldsmith: Goldsmith, root: Path) -> None:
+    """A layer beside the picture or in the library counts, whatever its case."""
     brief = '[[grade]]\nop = "composite"\nlayers = [{ from = "logo" }]\n'
-    told = "It waits for a layer: “hero.layer.logo.png” beside the picture, or “logo” in library/plates/ or library/logos/."
+    sentence = "It waits for a layer: “hero.layer.logo.png” beside the picture, or “logo” in library/plates/ or library/logos/."
     _put(root, "masked/hero.png")
     _put(root, "masked/hero.toml", brief)
-    assert told in goldsmith("check", root / "masked/hero.toml").out
+    assert sentence in goldsmith("check", root / "masked/hero.toml").out
     beside = _put(root, "masked/hero.layer.LOGO.png")
     assert "waits for a layer" not in goldsmith("check", root / "masked/hero.toml").out
     beside.unlink()
@@ -77,47 +77,47 @@ def test_a_layer_that_is_nowhere_is_told_before_anything_waits_for_it(goldsmith:
     assert "waits for a layer" not in goldsmith("check", root / "masked/hero.toml").out
 
 
-def test_everything_that_is_wrong_is_said_at_once(goldsmith: Goldsmith, root: Path) -> None:
-    """Key, operation, range and library, each with its place; exit code 3; nothing on stdout."""
-    told = goldsmith("check", _put(root, "inbox/hero.toml", BAD))
-    assert (told.code, told.out) == (3, "")
+def test_all_errors_are_listed_at_once(goldsmith: Goldsmith, root: Path) -> None:
+    """Keys, operations, ranges and library files, each with its place; exit code 3; nothing on stdout."""
+    result = goldsmith("check", _put(root, "inbox/hero.toml", BAD))
+    assert (result.code, result.out) == (3, "")
     for place in ("titel", "edit.1.op", "edit.2.factor", "grade.1.look"):
-        assert f"- {place} " in told.err or f"- {place}:" in told.err
+        assert f"- {place} " in result.err or f"- {place}:" in result.err
 
 
-def test_the_campaigns_brief_and_the_recipe_are_checked_with_it(goldsmith: Goldsmith, root: Path) -> None:
-    """Faults of all files that speak for a picture, each with its file's name."""
+def test_the_campaign_brief_and_the_recipe_are_checked_too(goldsmith: Goldsmith, root: Path) -> None:
+    """The errors of all files that apply to the picture, each with its file's name."""
     _put(root, "inbox/acme/hero.png")
     _put(root, "inbox/acme/brief.toml", '[[edit]]\nop = "upscale"\nfactor = 7\n')
     _put(root, "library/recipes/spring.toml", '[[grade]]\nop = "grade"\nsaturation = 9\n')
-    told = goldsmith("check", _put(root, "inbox/acme/hero.toml", 'recipe = "spring"\n[[generate]]\nop = "select"\nkeep = 0\n'))
-    assert told.code == 3
-    assert "hero.toml: generate.1.keep" in told.err
-    assert "brief.toml: edit.1.factor" in told.err
-    told = goldsmith("check", _put(root, "inbox/acme/hero.toml", 'recipe = "spring"\n[[generate]]\nop = "select"\n'))
-    assert "library/recipes/spring.toml: grade.1.saturation" in told.err
-    assert "brief.toml: edit.1.factor" in told.err
+    result = goldsmith("check", _put(root, "inbox/acme/hero.toml", 'recipe = "spring"\n[[generate]]\nop = "select"\nkeep = 0\n'))
+    assert result.code == 3
+    assert "hero.toml: generate.1.keep" in result.err
+    assert "brief.toml: edit.1.factor" in result.err
+    result = goldsmith("check", _put(root, "inbox/acme/hero.toml", 'recipe = "spring"\n[[generate]]\nop = "select"\n'))
+    assert "library/recipes/spring.toml: grade.1.saturation" in result.err
+    assert "brief.toml: edit.1.factor" in result.err
 
 
-def test_steps_say_which_file_they_come_from(goldsmith: Goldsmith, root: Path) -> None:
-    """Own brief, recipe, campaign's brief, the line's defaults."""
+def test_each_step_names_its_source_file(goldsmith: Goldsmith, root: Path) -> None:
+    """The own brief, the recipe, the campaign's brief, or the pipeline's defaults."""
     _put(root, "inbox/acme/brief.toml", '[[deliver]]\nop = "export"\n')
     _put(root, "library/recipes/spring.toml", '[[grade]]\nop = "grade"\nsaturation = 0.5\n')
     _put(root, "inbox/acme/hero.png")
-    told = goldsmith("check", _put(root, "inbox/acme/hero.toml", 'recipe = "spring"\n'))
-    sources = {row[0]: row[3] for row in told.rows[2:6]}
+    result = goldsmith("check", _put(root, "inbox/acme/hero.toml", 'recipe = "spring"\n'))
+    sources = {row[0]: row[3] for row in result.rows[2:6]}
     assert sources == {"generate": "config/pipeline.toml", "edit": "", "grade": "library/recipes/spring.toml", "deliver": "brief.toml"}
 
 
-def test_a_missing_recipe_is_a_fault(goldsmith: Goldsmith, root: Path) -> None:
-    """With the shelf where it was looked for."""
-    told = goldsmith("check", _put(root, "inbox/hero.toml", 'recipe = "sprng"\n'))
-    assert told.code == 3
-    assert "There is no “sprng” in library/recipes/" in told.err
+def test_a_missing_recipe_is_an_error(goldsmith: Goldsmith, root: Path) -> None:
+    """The message names the library folder."""
+    result = goldsmith("check", _put(root, "inbox/hero.toml", 'recipe = "sprng"\n'))
+    assert result.code == 3
+    assert "There is no “sprng” in library/recipes/" in result.err
 
 
-def test_a_look_beside_the_picture_counts(goldsmith: Goldsmith, root: Path) -> None:
-    """As it will when it is run."""
+def test_a_look_beside_the_picture_is_found(goldsmith: Goldsmith, root: Path) -> None:
+    """As in a real run."""
     _put(root, "masked/hero.png")
     brief = _put(root, "masked/hero.toml", '[[grade]]\nop = "grade"\nlook = "hero"\n')
     assert goldsmith("check", brief).code == 3
@@ -126,29 +126,29 @@ def test_a_look_beside_the_picture_counts(goldsmith: Goldsmith, root: Path) -> N
     assert goldsmith("check", root / "masked/hero.cube").code == 0
 
 
-def test_a_picture_is_checked_with_all_that_lies_beside_it(goldsmith: Goldsmith, root: Path) -> None:
-    """Alone it asks for nothing; with a mask the stage's own steps are shown; with two claimants the sentence says so."""
+def test_a_picture_is_checked_with_its_sidecars(goldsmith: Goldsmith, root: Path) -> None:
+    """Alone it has no instructions; with a mask, the stage's own steps are shown; two pictures with one mask are an error."""
     picture = _put(root, "selected/hero.png")
-    assert "nothing is asked for" in goldsmith("check", picture).out
+    assert "no instructions" in goldsmith("check", picture).out
     _put(root, "selected/hero.mask.png")
     assert ["edit", "1. inpaint", 'where = "mask"', "config/pipeline.toml"] in goldsmith("check", picture).rows
     _put(root, "selected/hero.jpg")
-    told = goldsmith("check", picture)
-    assert told.code == 3
-    assert "could belong to" in told.err
+    result = goldsmith("check", picture)
+    assert result.code == 3
+    assert "could belong to" in result.err
 
 
-@pytest.mark.parametrize("place", ["library/recipes/spring.toml", "elsewhere/recipes/spring.toml"])
-def test_a_recipe_is_known_by_its_place(goldsmith: Goldsmith, root: Path, tmp_path: Path, place: str) -> None:
-    """In the library or in any folder called recipes."""
-    base = root if place.startswith("library") else tmp_path
-    told = goldsmith("check", _put(base, place, '[[grade]]\nop = "grade"\nsaturation = 0.5\n'), "-r", root)
-    assert told.code == 0
-    assert "It was read as a recipe." in told.out
+@pytest.mark.parametrize("path", ["library/recipes/spring.toml", "elsewhere/recipes/spring.toml"])
+def test_a_recipe_is_recognised_by_its_folder(goldsmith: Goldsmith, root: Path, tmp_path: Path, path: str) -> None:
+    """The library's, or any other folder with the name recipes."""
+    base = root if path.startswith("library") else tmp_path
+    result = goldsmith("check", _put(base, path, '[[grade]]\nop = "grade"\nsaturation = 0.5\n'), "-r", root)
+    assert result.code == 0
+    assert "It was read as a recipe." in result.out
 
 
-def test_a_prompt_is_checked_as_one(goldsmith: Goldsmith, root: Path) -> None:
-    """UTF-8 and not endless."""
+def test_a_prompt_is_checked_as_a_prompt(goldsmith: Goldsmith, root: Path) -> None:
+    """It must be UTF-8."""
     _put(root, "selected/hero.png")
     assert goldsmith("check", _put(root, "selected/hero.txt", "a desk")).code == 0
     (root / "selected/hero.txt").write_bytes("Bäume".encode("latin-1"))
@@ -156,17 +156,19 @@ def test_a_prompt_is_checked_as_one(goldsmith: Goldsmith, root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "what"), [("pipeline.toml", "a line file"), ("goldsmith.toml", "a house file"), ("models.toml", "a models file")]
+    ("name", "kind"), [("pipeline.toml", "a pipeline file"), ("goldsmith.toml", "a settings file"), ("models.toml", "a models file")]
 )
 @pytest.mark.parametrize("renamed", [False, True], ids=["by name", "by content"])
-def test_configuration_is_known_by_name_or_content(goldsmith: Goldsmith, tmp_path: Path, name: str, what: str, renamed: bool) -> None:
-    """Those that travel with the program are right, under whatever name."""
+def test_a_configuration_file_is_recognised_by_name_or_content(
+    goldsmith: Goldsmith, tmp_path: Path, name: str, kind: str, renamed: bool
+) -> None:
+    """The supplied files have no errors, under any name."""
     text = resource_path("config", name).read_text()
     if name == "goldsmith.toml":
         text += "quiet = 5.0\n"
-    told = goldsmith("check", _put(tmp_path, f"new-{name.replace('line', 'way').replace('house', 'home')}" if renamed else name, text))
-    assert told.code == 0
-    assert f"It was read as {what}." in told.out
+    result = goldsmith("check", _put(tmp_path, f"new-{name}" if renamed else name, text))
+    assert result.code == 0
+    assert f"It was read as {kind}." in result.out
 
 
 @pytest.mark.parametrize(
@@ -177,15 +179,15 @@ def test_configuration_is_known_by_name_or_content(goldsmith: Goldsmith, tmp_pat
         ("models.toml", "[models.x]\nkind = 1\n", "models.x.kind"),
     ],
 )
-def test_a_wrong_configuration_ends_with_two(goldsmith: Goldsmith, tmp_path: Path, name: str, text: str, place: str) -> None:
-    """It is the admin's business, not the designer's."""
-    told = goldsmith("check", _put(tmp_path, name, text))
-    assert told.code == 2
-    assert place in told.err
+def test_errors_in_a_configuration_file_give_code_2(goldsmith: Goldsmith, tmp_path: Path, name: str, text: str, place: str) -> None:
+    """The administrator must correct them, not the designer."""
+    result = goldsmith("check", _put(tmp_path, name, text))
+    assert result.code == 2
+    assert place in result.err
 
 
-def test_a_brief_is_checked_before_it_is_dropped(goldsmith: Goldsmith, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Outside every root against what travels with the program; with --root against that root's library."""
+def test_a_brief_outside_the_root_is_checked(goldsmith: Goldsmith, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the supplied configuration, or with --root against that root's library."""
     brief = _put(tmp_path, "desk/hero.toml", '[[grade]]\nop = "grade"\nlook = "warm"\n')
     monkeypatch.setattr("goldsmith.cli.location.resource_path", lambda *parts: tmp_path / "installed" / "shipped" / "samples")
     assert goldsmith("check", brief).code == 0
@@ -193,9 +195,9 @@ def test_a_brief_is_checked_before_it_is_dropped(goldsmith: Goldsmith, root: Pat
 
 
 @pytest.mark.parametrize("case", ["gone", "folder", "pipe", "huge", "deep", "binary", "other"])
-def test_whatever_is_named_gets_a_sentence(goldsmith: Goldsmith, root: Path, case: str) -> None:
-    """Missing, no file, a pipe, 100 MB, 10,000 levels, no text, no business of ours: never a hang, never a traceback."""
-    path = root / "inbox" / ("it.doc" if case == "other" else "it.toml")
+def test_every_kind_of_file_gets_a_sentence(goldsmith: Goldsmith, root: Path, case: str) -> None:
+    """Missing, a folder, a pipe, 100 MB, 10,000 levels, binary, or another type: no hang and no traceback."""
+    path = root / "inbox" / ("file.doc" if case == "other" else "file.toml")
     if case == "folder":
         path.mkdir()
     elif case == "pipe":
@@ -205,22 +207,22 @@ def test_whatever_is_named_gets_a_sentence(goldsmith: Goldsmith, root: Path, cas
             file.truncate(100_000_000)
     elif case != "gone":
         path.write_bytes({"deep": b"a = " + b"[" * 10_000, "binary": b"\0\xff\xfe" * 10, "other": b"x"}[case])
-    told = goldsmith("check", path, "-r", root)
-    assert told.code == (2 if case in ("gone", "other") else 3)
-    assert told.err.startswith("goldsmith: ")
-    assert len(told.err) < 2000
+    result = goldsmith("check", path, "-r", root)
+    assert result.code == (2 if case in ("gone", "other") else 3)
+    assert result.err.startswith("goldsmith: ")
+    assert len(result.err) < 2000
 
 
-def test_weights_that_are_not_here_are_told(goldsmith: Goldsmith, root: Path) -> None:
-    """With the command that gets them; the brief is right all the same."""
-    told = goldsmith("check", _put(root, "selected/hero.toml", '[[edit]]\nop = "upscale"\nfactor = 4\nmodel = "realesrgan-x4plus"\n'))
-    assert told.code == 0
-    assert "goldsmith models fetch realesrgan-x4plus" in told.out
+def test_missing_weights_are_reported(goldsmith: Goldsmith, root: Path) -> None:
+    """With the command that fetches them. The brief is still valid."""
+    result = goldsmith("check", _put(root, "selected/hero.toml", '[[edit]]\nop = "upscale"\nfactor = 4\nmodel = "realesrgan-x4plus"\n'))
+    assert result.code == 0
+    assert "goldsmith models fetch realesrgan-x4plus" in result.out
 
 
-def test_a_brief_that_ended_before_its_folder_says_so(goldsmith: Goldsmith, root: Path) -> None:
-    """What a picture would wait for there."""
+def test_a_brief_that_ends_before_its_folder_is_reported(goldsmith: Goldsmith, root: Path) -> None:
+    """The sentence names the missing stage."""
     _put(root, "graded/hero.png")
-    told = goldsmith("check", _put(root, "graded/hero.toml", '[[edit]]\nop = "denoise"\n'))
-    assert told.code == 0
-    assert "It ends with edit: in graded/ a picture waits for [[deliver]]" in told.out
+    result = goldsmith("check", _put(root, "graded/hero.toml", '[[edit]]\nop = "denoise"\n'))
+    assert result.code == 0
+    assert "It ends with edit: in graded/ a picture waits until you add [[deliver]]" in result.out

@@ -1,4 +1,4 @@
-"""``goldsmith doctor``: ok, a note or a fault for each thing, with what to do."""
+"""``goldsmith doctor``: each check gives ok, a note or a fault, with a remedy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from doubles.commandline import Goldsmith, Tell, Told
+from doubles.commandline import CommandResult, Goldsmith, WriteState
 from goldsmith.brief.settings import read_settings
 from goldsmith.cli import diagnostics, gpu_checks, system_checks
 from goldsmith.cli.findings import Finding
@@ -21,132 +21,135 @@ from goldsmith.engines.registry.models import read_models
 
 @pytest.fixture(autouse=True)
 def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever this machine has, nobody waits for torch here."""
+    """Skip the GPU checks, which would import torch."""
     monkeypatch.setattr(diagnostics, "check_gpu", lambda: iter(()))
 
 
-def _found(told: Told) -> dict[str, Finding]:
-    return {each["what"]: Finding(**each) for each in json.loads(told.out)}
+def _findings(result: CommandResult) -> dict[str, Finding]:
+    return {each["subject"]: Finding(**each) for each in json.loads(result.out)}
 
 
-def test_fresh_folders_are_well(goldsmith: Goldsmith, root: Path) -> None:
-    """No fault; each folder with its filesystem; events heard from a canary that leaves nothing behind."""
+def test_fresh_folders_have_no_fault(goldsmith: Goldsmith, root: Path) -> None:
+    """Each folder is listed with its filesystem. The probe for events leaves no file behind."""
     before = sorted(str(path) for path in root.rglob("*"))
-    told = goldsmith("doctor", "-r", root)
-    assert told.code == 0
-    assert {row[0] for row in told.rows[1:-1]} <= {"ok", "note"}
-    found = _found(goldsmith("doctor", "-r", root, "--json"))
-    assert "writable" in found["inbox/"].sentence
-    assert found["events"].severity == "ok"
-    assert found["journal"].severity == "ok"
-    assert {"inbox/", "delivered/", "archive/", "inotify", "leases", "weights: inpaint"} <= set(found)
+    result = goldsmith("doctor", "-r", root)
+    assert result.code == 0
+    assert {row[0] for row in result.rows[1:-1]} <= {"ok", "note"}
+    findings = _findings(goldsmith("doctor", "-r", root, "--json"))
+    assert "writable" in findings["inbox/"].sentence
+    assert findings["events"].severity == "ok"
+    assert findings["journal"].severity == "ok"
+    assert {"inbox/", "delivered/", "archive/", "inotify", "leases", "weights: inpaint"} <= set(findings)
     assert sorted(str(path) for path in root.rglob("*")) == before
 
 
-def test_a_missing_folder_is_a_fault_with_its_remedy(goldsmith: Goldsmith, root: Path) -> None:
+def test_a_missing_folder_is_a_fault_with_a_remedy(goldsmith: Goldsmith, root: Path) -> None:
     """Exit code 4."""
     (root / "masked" / "README.txt").unlink()
     (root / "masked").rmdir()
-    told = goldsmith("doctor", "-r", root)
-    assert told.code == 4
-    row = next(row for row in told.rows if row[1:2] == ["masked/"])
+    result = goldsmith("doctor", "-r", root)
+    assert result.code == 4
+    row = next(row for row in result.rows if row[1:2] == ["masked/"])
     assert row[0] == "fault"
     assert f"goldsmith init {root}" in row[3]
-    assert "1 fault found." in told.err
+    assert "1 fault found." in result.err
 
 
 def test_a_linked_folder_is_a_fault(goldsmith: Goldsmith, root: Path, tmp_path: Path) -> None:
-    """Links are never followed by the daemon either."""
+    """The daemon does not follow links either."""
     (root / "masked" / "README.txt").unlink()
     (root / "masked").rmdir()
     os.symlink(tmp_path, root / "masked")
-    assert _found(goldsmith("doctor", "-r", root, "--json"))["masked/"].severity == "fault"
+    assert _findings(goldsmith("doctor", "-r", root, "--json"))["masked/"].severity == "fault"
 
 
-def test_a_folder_nothing_can_be_put_into_is_a_fault(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Found by trying, since permissions, mounts and quotas all end in the same."""
+def test_a_read_only_folder_is_a_fault(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check writes a file, because permissions, mounts and quotas have the same effect."""
     touch = Path.touch
 
-    def refused(path: Path, mode: int = 0o666, exist_ok: bool = True) -> None:
+    def refuse(path: Path, mode: int = 0o666, exist_ok: bool = True) -> None:
         if path.parent.name == "graded":
             raise OSError(30, "Read-only file system")
         touch(path, mode, exist_ok)
 
-    monkeypatch.setattr(Path, "touch", refused)
-    finding = _found(goldsmith("doctor", "-r", root, "--json"))["graded/"]
+    monkeypatch.setattr(Path, "touch", refuse)
+    finding = _findings(goldsmith("doctor", "-r", root, "--json"))["graded/"]
     assert finding.severity == "fault"
     assert "Read-only file system" in finding.sentence
 
 
 def test_a_configuration_that_others_may_change_is_a_fault(goldsmith: Goldsmith, root: Path) -> None:
-    """It says what is run on this machine."""
+    """It controls what runs on this computer."""
     (root / "config" / "pipeline.toml").chmod(0o666)
-    told = goldsmith("doctor", "-r", root)
-    assert told.code == 4
-    assert "can be changed by others" in told.out
+    result = goldsmith("doctor", "-r", root)
+    assert result.code == 4
+    assert "can be changed by others" in result.out
 
 
-def test_a_network_filesystem_will_do_for_folders_alone(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures may lie there; the journal may not."""
+def test_a_network_filesystem_is_allowed_for_folders_only(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal needs a local disk."""
     monkeypatch.setattr(diagnostics, "filesystem_type", lambda path: "nfs4")
     monkeypatch.setattr("goldsmith.journal.location.filesystem_type", lambda path: "nfs4")
-    found = _found(goldsmith("doctor", "-r", root, "--json"))
-    assert found["inbox/"].severity == "note"
-    assert "nfs4" in found["inbox/"].sentence
-    assert found["journal"].severity == "fault"
+    findings = _findings(goldsmith("doctor", "-r", root, "--json"))
+    assert findings["inbox/"].severity == "note"
+    assert "nfs4" in findings["inbox/"].sentence
+    assert findings["journal"].severity == "fault"
 
 
-def test_a_running_daemon_knows_better_than_a_canary(goldsmith: Goldsmith, root: Path, running: Tell) -> None:
-    """Polling, the weaker rule and a pause come from what it tells."""
+def test_a_running_daemon_replaces_the_probe(goldsmith: Goldsmith, root: Path, running: WriteState) -> None:
+    """Its state file gives polling, the weaker rule and a pause."""
     running(
-        folders={"inbox": "polling", "selected": "events", "masked": "events", "graded": "events"},
-        weak=["inbox"],
-        paused="The disk is full.",
+        watch_modes={"inbox": "polling", "selected": "events", "masked": "events", "graded": "events"},
+        weak_quiet_folders=["inbox"],
+        pause_reason="The disk is full.",
     )
-    found = _found(goldsmith("doctor", "-r", root, "--json"))
-    assert found["events"].sentence.startswith("No events from inbox/: polling")
-    assert found["leases"].sentence.endswith("(the weaker rule).")
-    assert found["daemon"].severity == "fault"
+    findings = _findings(goldsmith("doctor", "-r", root, "--json"))
+    assert findings["events"].sentence.startswith("No events from inbox/: polling")
+    assert findings["leases"].sentence.endswith("(the weaker rule).")
+    assert findings["daemon"].severity == "fault"
 
 
-def test_a_device_that_pauses_is_a_fault(goldsmith: Goldsmith, root: Path, running: Tell) -> None:
-    """Also where the lane goes on with its other devices; lanes that are well are not mentioned."""
+def test_a_paused_device_is_a_fault(goldsmith: Goldsmith, root: Path, running: WriteState) -> None:
+    """Also if the queue continues on other devices. Queues without a pause are not listed."""
     gone = "The GPU cuda:1 has failed (gone). It is tried again at 14:05:00; its jobs wait in place."
-    running(lanes={"gpu": "", "cpu": ""}, seats=[{"lane": "gpu", "device": "cuda:0"}, {"lane": "gpu", "device": "cuda:1", "paused": gone}])
-    found = _found(goldsmith("doctor", "-r", root, "--json"))
-    assert (found["lane gpu"].severity, found["lane gpu"].sentence) == ("fault", gone)
-    assert "lane cpu" not in found
-    running(lanes={"cpu": "The cpu lane cannot start (no memory)."})
-    assert _found(goldsmith("doctor", "-r", root, "--json"))["lane cpu"].severity == "fault"
+    running(
+        queue_pauses={"gpu": "", "cpu": ""},
+        workers=[{"queue": "gpu", "device": "cuda:0"}, {"queue": "gpu", "device": "cuda:1", "pause_reason": gone}],
+    )
+    findings = _findings(goldsmith("doctor", "-r", root, "--json"))
+    assert (findings["queue gpu"].severity, findings["queue gpu"].sentence) == ("fault", gone)
+    assert "queue cpu" not in findings
+    running(queue_pauses={"cpu": "The workers of queue cpu cannot start (no memory)."})
+    assert _findings(goldsmith("doctor", "-r", root, "--json"))["queue cpu"].severity == "fault"
 
 
-def test_where_no_events_arrive_it_says_polling(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel grants no watch."""
+def test_without_events_the_note_says_polling(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel refuses the watch."""
     monkeypatch.setattr("goldsmith.cli.diagnostics.Watcher.start", lambda watcher: False)
-    assert _found(goldsmith("doctor", "-r", root, "--json"))["events"].severity == "note"
+    assert _findings(goldsmith("doctor", "-r", root, "--json"))["events"].severity == "note"
 
 
-def test_folders_that_do_not_hand_on_their_group_are_noted(goldsmith: Goldsmith, root: Path) -> None:
-    """Group-writable without the set-group-id bit."""
+def test_a_shared_folder_without_setgid_is_noted(goldsmith: Goldsmith, root: Path) -> None:
+    """It is group-writable, but new subfolders do not get its group."""
     (root / "inbox").chmod(0o775)
-    assert "inbox/" in _found(goldsmith("doctor", "-r", root, "--json"))["sharing"].sentence
+    assert "inbox/" in _findings(goldsmith("doctor", "-r", root, "--json"))["sharing"].sentence
     (root / "inbox").chmod(0o2775)
-    assert "sharing" not in _found(goldsmith("doctor", "-r", root, "--json"))
+    assert "sharing" not in _findings(goldsmith("doctor", "-r", root, "--json"))
 
 
 @pytest.mark.parametrize(
-    ("free", "inodes", "grade"), [(10e9, 10**6, "ok"), (1e9, 10**6, "note"), (50e6, 10**6, "fault"), (10e9, 10, "fault")]
+    ("free", "inodes", "severity"), [(10e9, 10**6, "ok"), (1e9, 10**6, "note"), (50e6, 10**6, "fault"), (10e9, 10, "fault")]
 )
-def test_a_full_disk_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: float, inodes: int, grade: str) -> None:
-    """Space and inodes; one line for each filesystem."""
+def test_a_full_disk_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: float, inodes: int, severity: str) -> None:
+    """Space and inodes count; each filesystem is one row."""
     space = SimpleNamespace(f_bavail=int(free), f_frsize=1, f_favail=inodes, f_files=10**7, f_blocks=int(20e9))
     monkeypatch.setattr("goldsmith.cli.system_checks.os.statvfs", lambda path: space)
-    assert [finding.severity for finding in system_checks.check_disks([tmp_path, tmp_path / "not yet" / "there"])] == [grade]
+    assert [finding.severity for finding in system_checks.check_disks([tmp_path, tmp_path / "not yet" / "there"])] == [severity]
 
 
-@pytest.mark.parametrize(("limit", "grade"), [(1000, "ok"), (12, "note"), (5, "fault")])
-def test_watches_are_counted_against_the_kernels_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, grade: str) -> None:
-    """One a folder; where there are too few the line to type is said."""
+@pytest.mark.parametrize(("limit", "severity"), [(1000, "ok"), (12, "note"), (5, "fault")])
+def test_watches_are_counted_against_the_kernels_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, severity: str) -> None:
+    """One per folder. If there are too few, the remedy is the command that raises the limit."""
     (tmp_path / "limits").mkdir()
     (tmp_path / "limits" / "max_user_watches").write_text(str(limit))
     (tmp_path / "limits" / "max_user_instances").write_text("128")
@@ -154,9 +157,9 @@ def test_watches_are_counted_against_the_kernels_limit(tmp_path: Path, monkeypat
     for number in range(10):
         (tmp_path / "root" / str(number)).mkdir(parents=True)
     watches, instances = system_checks.check_inotify(tmp_path / "root")
-    assert (watches.severity, instances.severity) == (grade, "ok")
+    assert (watches.severity, instances.severity) == (severity, "ok")
     assert watches.sentence.startswith("11 of ")
-    assert ("sysctl fs.inotify.max_user_watches=" in watches.remedy) == (grade != "ok")
+    assert ("sysctl fs.inotify.max_user_watches=" in watches.remedy) == (severity != "ok")
 
 
 TWO = DeviceScan(
@@ -167,54 +170,57 @@ TWO = DeviceScan(
 )
 
 
-def _machine(
-    monkeypatch: pytest.MonkeyPatch, nodes: list[str], seen: DeviceScan = TWO, torch: str = "cuda", names: str = ""
+def _check_gpu_with(
+    monkeypatch: pytest.MonkeyPatch, nodes: list[str], scan: DeviceScan = TWO, torch: str = "cuda", names: str = ""
 ) -> list[Finding]:
-    """What is found on a machine with these device files, where driver and torch answer so."""
+    """Return the findings for these device files and these answers of the driver and of torch."""
     monkeypatch.setattr("goldsmith.cli.gpu_checks.Path.glob", lambda path, pattern: iter(map(Path, nodes)))
     monkeypatch.setattr("goldsmith.cli.gpu_checks.os.access", lambda path, mode: str(path) != "/dev/closed")
-    monkeypatch.setattr(gpu_checks, "find_devices", lambda: seen)
+    monkeypatch.setattr(gpu_checks, "find_devices", lambda: scan)
     monkeypatch.setattr(gpu_checks, "torch_backend", lambda: torch)
 
-    def ran(command: list[str], **how: object) -> subprocess.CompletedProcess[str]:
+    def run(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
         assert command[0] == sys.executable
         return subprocess.CompletedProcess(command, 0 if names else 1, stdout=names + "\n")
 
-    monkeypatch.setattr("goldsmith.cli.gpu_checks.subprocess.run", ran)
+    monkeypatch.setattr("goldsmith.cli.gpu_checks.subprocess.run", run)
     return list(gpu_checks.check_gpu())
 
 
-def test_a_machine_without_a_gpu_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch is not even asked."""
+def test_a_computer_without_a_gpu_has_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch is not started."""
     monkeypatch.setattr("goldsmith.cli.gpu_checks.Path.exists", lambda path: False)
-    assert [finding.severity for finding in _machine(monkeypatch, [])] == ["note"]
+    assert [finding.severity for finding in _check_gpu_with(monkeypatch, [])] == ["note"]
 
 
-def test_each_gpu_is_told_with_its_memory_and_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line for each, by the name that goldsmith.toml and the manifest use; and what torch says of them."""
-    first, second, torch = _machine(monkeypatch, ["/dev/nvidia0"], names="NVIDIA L40S, NVIDIA RTX A4000")
+def test_each_gpu_is_listed_with_memory_and_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the name that goldsmith.toml and the manifest use. torch has a row of its own."""
+    first, second, torch = _check_gpu_with(monkeypatch, ["/dev/nvidia0"], names="NVIDIA L40S, NVIDIA RTX A4000")
     assert first == Finding("ok", "GPU cuda:0", "NVIDIA L40S, 42 GB of 48 GB are free, driver 570.1.", "")
     assert second.subject == "GPU cuda:1"
     assert (torch.severity, torch.sentence) == ("ok", "It can use NVIDIA L40S, NVIDIA RTX A4000.")
 
 
-def test_a_gpu_that_may_not_be_used_or_does_not_answer_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Closed device files, and a driver's program that hangs."""
-    assert [one.severity for one in _machine(monkeypatch, ["/dev/closed"])] == ["fault"]
+def test_a_gpu_without_permission_or_response_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Device files that this user may not open, and a driver's program that hangs."""
+    assert [finding.severity for finding in _check_gpu_with(monkeypatch, ["/dev/closed"])] == ["fault"]
     hung = DeviceScan((Accelerator("cuda:0", "NVIDIA L40S"),), "nvidia-smi does not answer.")
-    said = _machine(monkeypatch, ["/dev/nvidia0"], hung)
-    assert [(one.severity, one.sentence) for one in said[:2]] == [("fault", "nvidia-smi does not answer."), ("ok", "NVIDIA L40S.")]
+    findings = _check_gpu_with(monkeypatch, ["/dev/nvidia0"], hung)
+    assert [(finding.severity, finding.sentence) for finding in findings[:2]] == [
+        ("fault", "nvidia-smi does not answer."),
+        ("ok", "NVIDIA L40S."),
+    ]
 
 
-def test_a_torch_for_the_cpu_beside_a_gpu_is_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same release in the build for GPUs; a torch that cannot see the GPU is another matter."""
+def test_a_cpu_build_of_torch_beside_a_gpu_gives_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command installs the same release for GPUs. A torch that cannot use the GPU gets another remedy."""
     monkeypatch.setattr("goldsmith.cli.gpu_checks.metadata.version", lambda name: "2.13.0+cpu")
-    torch = _machine(monkeypatch, ["/dev/nvidia0"], torch="cpu")[-1]
+    torch = _check_gpu_with(monkeypatch, ["/dev/nvidia0"], torch="cpu")[-1]
     assert torch.severity == "note"
     assert "built for the CPU" in torch.sentence
     assert torch.remedy == "pip install --force-reinstall torch==2.13.0"
-    assert "cannot use the GPU" in _machine(monkeypatch, ["/dev/nvidia0"])[-1].sentence
-    assert "not installed" in _machine(monkeypatch, ["/dev/nvidia0"], torch="")[-1].sentence
+    assert "cannot use the GPU" in _check_gpu_with(monkeypatch, ["/dev/nvidia0"])[-1].sentence
+    assert "not installed" in _check_gpu_with(monkeypatch, ["/dev/nvidia0"], torch="")[-1].sentence
 
 
 ENTRY = """
@@ -235,45 +241,45 @@ picture_mb = 2000
 """
 
 
-def _fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: DeviceScan, computer_mb: int) -> list[Finding]:
+def _fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scan: DeviceScan, computer_mb: int) -> list[Finding]:
     models = tmp_path / "models.toml"
     sizes = (("small", 7_000), ("middle", 24_000), ("large", 60_000))
     models.write_text("".join(ENTRY.replace("NAME", name).replace("MEMORY", str(size)) for name, size in sizes))
     (tmp_path / "meminfo").write_text(f"MemTotal: 1 kB\nMemAvailable: {computer_mb * 1024} kB\n")
     monkeypatch.setattr(gpu_checks, "_MEMINFO", tmp_path / "meminfo")
-    house = read_settings(b"worker_memory_mb = 20000", "goldsmith.toml", {})
-    return list(gpu_checks.check_model_fit(read_models(models), house, there.devices))
+    settings = read_settings(b"worker_memory_mb = 20000", "goldsmith.toml", {})
+    return list(gpu_checks.check_model_fit(read_models(models), settings, scan.devices))
 
 
-def test_which_models_fit_is_told_for_each_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole, or with most of it waiting in the computer's memory, or not; by the rule that the lanes go by."""
+def test_each_device_lists_the_models_that_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Completely, with most of the model in the computer's memory, or not, by the rule that the workers use."""
     first, second = _fit(tmp_path, monkeypatch, TWO, computer_mb=30_000)
     assert first == Finding("ok", "models on cuda:0", "Fit: small, middle; too large: large.", "")
     assert second == Finding("ok", "models on cuda:1", "Fit: small; fit only in parts, slower: middle; too large: large.", "")
 
 
-def test_without_a_gpu_the_processor_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twice the memory, for it computes in float32; and no more than the house lets a lane have."""
+def test_without_a_gpu_the_cpu_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """float32 needs twice the memory, and ``worker_memory_mb`` is the limit."""
     assert _fit(tmp_path, monkeypatch, DeviceScan(), 64_000) == [
         Finding("ok", "models on the CPU, slowly", "Fit: small; too large: middle, large.", "")
     ]
-    assert [one.severity for one in _fit(tmp_path, monkeypatch, DeviceScan(), 8_000)] == ["note"]
+    assert [finding.severity for finding in _fit(tmp_path, monkeypatch, DeviceScan(), 8_000)] == ["note"]
 
 
-def test_a_journal_that_this_user_may_not_write_is_a_fault_in_words(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An admin asks without being the service's user: a sentence, no traceback."""
+def test_a_journal_that_this_user_may_not_write_is_a_fault(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example if an administrator is not the service's user."""
     monkeypatch.setattr("os.access", lambda path, mode: False)
     finding = diagnostics._check_journal(root, tmp_path / "state" / "hot" / "journal.sqlite")
-    assert (finding.severity, finding.remedy) == ("fault", "Ask as the service's user, or set GOLDSMITH_STATE_DIR.")
+    assert (finding.severity, finding.remedy) == ("fault", "Run this as the service's user, or set GOLDSMITH_STATE_DIR.")
 
 
-def test_a_folder_that_may_not_be_entered_counts_as_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its disk is that of the nearest folder above."""
+def test_a_folder_without_permission_counts_as_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its disk is that of the nearest visible folder above it."""
 
-    def barred(path: object, **how: object) -> os.stat_result:
+    def refuse(path: object, **options: object) -> os.stat_result:
         if "barred" in str(path):
             raise PermissionError(13, "Permission denied", str(path))
         return os.lstat(str(path))
 
-    monkeypatch.setattr("os.stat", barred)
+    monkeypatch.setattr("os.stat", refuse)
     assert system_checks.nearest_existing(tmp_path / "barred" / "journal") == tmp_path

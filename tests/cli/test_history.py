@@ -1,4 +1,4 @@
-"""``goldsmith history``: what was done, to people as a table, to programs as one line for each input taken."""
+"""``goldsmith history``: a table for people, one JSON line per input for programs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from doubles.commandline import Goldsmith, Told
+from doubles.commandline import CommandResult, Goldsmith
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import CompletedPlan, HistoryRow
 
@@ -40,7 +40,7 @@ def _row(job_id: str, path: str, stage: str, *results: str, made_by: str = "", o
 
 @pytest.fixture(autouse=True)
 def _done(journal: Journal) -> None:
-    """Two pictures; one went all the way, after a first try that was found wanting."""
+    """Two pictures. The first is delivered, after a first try with a problem."""
     journal.record_problem(_row("0", "inbox/a.png", "generate", outcome="problem"))
     rows = [
         _row("1", "inbox/a.png", "generate", "selected/a.png", "selected/a.toml"),
@@ -52,12 +52,12 @@ def _done(journal: Journal) -> None:
         journal.complete_plans([CompletedPlan(row.job_id, (row,), (), ())])
 
 
-def _json(told: Told) -> list[dict[str, object]]:
-    return [json.loads(line) for line in told.out.splitlines()]
+def _json(result: CommandResult) -> list[dict[str, object]]:
+    return [json.loads(line) for line in result.out.splitlines()]
 
 
-def test_json_is_one_object_a_line_for_each_input_taken(goldsmith: Goldsmith, root: Path) -> None:
-    """Path, hash, time, stage, outcome and results, and the work with its seed and steps; oldest first."""
+def test_json_is_one_line_for_each_input(goldsmith: Goldsmith, root: Path) -> None:
+    """Path, hash, times, stage, outcome, results, seed and steps; oldest first."""
     lines = _json(goldsmith("history", "--json", "-r", root))
     assert [(line["path"], line["stage"], line["outcome"]) for line in lines] == [
         ("inbox/a.png", "generate", "passed"),
@@ -73,38 +73,38 @@ def test_json_is_one_object_a_line_for_each_input_taken(goldsmith: Goldsmith, ro
     assert (lines[2]["made_by"], first["made_by"]) == ("1", None)
 
 
-def test_what_was_only_found_wanting_is_told_when_it_is_asked_for(goldsmith: Goldsmith, root: Path) -> None:
-    """It was not taken: it lies where it lay. The table for people always has it."""
+def test_json_lists_problems_only_on_request(goldsmith: Goldsmith, root: Path) -> None:
+    """Such an input was not consumed. The table for people always lists it."""
     lines = _json(goldsmith("history", "--json", "--problems", "-r", root))
     assert (lines[0]["outcome"], lines[0]["problem"], lines[0]["steps"]) == ("problem", "It is cut off.", [])
     assert goldsmith("history", "-r", root).rows[1][3] == "problem"
 
 
 @pytest.mark.parametrize("file", ["inbox/a.png", "selected/a.png", "masked/a.png", "delivered/a_print.jpg", "archive/selected/a.png"])
-def test_the_whole_way_of_a_file_is_shown_by_any_of_its_names(goldsmith: Goldsmith, root: Path, file: str) -> None:
-    """What made it and what was made of it, and nothing of the other picture."""
+def test_any_name_of_a_file_shows_its_whole_history(goldsmith: Goldsmith, root: Path, file: str) -> None:
+    """The jobs before it and after it, and none of the other picture."""
     lines = _json(goldsmith("history", file, "--json", "-r", root))
     assert [line["job_id"] for line in lines] == ["1", "3", "4"]
 
 
 def test_the_table_has_times_seeds_and_results(goldsmith: Goldsmith, root: Path) -> None:
-    """One row each, tabs between the columns."""
-    told = goldsmith("history", "delivered/a_web.avif", "-r", root)
-    assert told.rows[0] == ["when", "file", "stage", "outcome", "seconds", "became", "steps"]
-    assert told.rows[-1][1:] == [
+    """One row per job, with tabs between the columns."""
+    result = goldsmith("history", "delivered/a_web.avif", "-r", root)
+    assert result.rows[0] == ["when", "file", "stage", "outcome", "seconds", "results", "steps"]
+    assert result.rows[-1][1:] == [
         *("masked/a.png", "grade", "delivered", "1.25", "delivered/a_web.avif, delivered/a_print.jpg", "select (seed 7, 0.50 s)")
     ]
-    assert told.rows[-1][0].startswith("1970-01-01 ")
+    assert result.rows[-1][0].startswith("1970-01-01 ")
 
 
-def test_only_the_last_may_be_asked_for(goldsmith: Goldsmith, root: Path) -> None:
-    """--last 1, also with JSON."""
+def test_only_the_last_rows_on_request(goldsmith: Goldsmith, root: Path) -> None:
+    """By --last, also with JSON."""
     assert [row[1] for row in goldsmith("history", "-n", "1", "-r", root).rows[1:]] == ["masked/a.png"]
     assert [line["job_id"] for line in _json(goldsmith("history", "--json", "--last", "2", "-r", root))] == ["3", "4"]
 
 
-def test_a_terminal_gets_the_last_fifty(goldsmith: Goldsmith, root: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipe gets all of them."""
+def test_a_terminal_gets_the_last_fifty_rows(goldsmith: Goldsmith, root: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe gets all rows."""
     for number in range(60):
         row = _row(f"x{number}", f"inbox/{number:02}.png", "generate")
         journal.complete_plans([CompletedPlan(row.job_id, (row,), (), ())])
@@ -113,17 +113,17 @@ def test_a_terminal_gets_the_last_fifty(goldsmith: Goldsmith, root: Path, journa
     assert len(goldsmith("history", "-r", root).rows) == 51
 
 
-def test_a_file_that_nothing_was_done_to_says_why(goldsmith: Goldsmith, root: Path) -> None:
-    """Law 7's sentence, exit code 2."""
+def test_a_file_without_history_is_an_error_with_the_reason(goldsmith: Goldsmith, root: Path) -> None:
+    """The sentence of ``why``, and exit code 2."""
     (root / "inbox" / "new.png").write_bytes(b"x")
-    told = goldsmith("history", "inbox/new.png", "-r", root)
-    assert told.code == 2
-    assert "Nothing was ever done to inbox/new.png." in told.err
-    assert "Waiting for an instruction" in told.err
+    result = goldsmith("history", "inbox/new.png", "-r", root)
+    assert result.code == 2
+    assert "Goldsmith never processed inbox/new.png." in result.err
+    assert "Waiting for an instruction" in result.err
 
 
-def test_names_that_are_no_text_stay_on_their_line_and_come_back_whole_as_json(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
-    """A stand-in in the table, the very name in JSON."""
+def test_undecodable_names_stay_on_one_line_and_are_unchanged_in_json(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
+    """The table has replacement characters, JSON the exact name."""
     name = os.fsdecode(b"inbox/he\nro\t\xff.png")
     row = _row("9", name, "generate")
     journal.complete_plans([CompletedPlan(row.job_id, (row,), (), ())])
@@ -131,16 +131,18 @@ def test_names_that_are_no_text_stay_on_their_line_and_come_back_whole_as_json(g
     assert _json(goldsmith("history", "-n", "1", "--json", "-r", root))[0]["path"] == name
 
 
-def test_a_missing_journal_is_looked_for_aloud(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An admin who asks as another user sees the path."""
+def test_a_missing_journal_is_an_error_with_its_path(
+    goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another user sees where it was expected."""
     monkeypatch.setenv("GOLDSMITH_STATE_DIR", str(tmp_path / "mine"))
-    told = goldsmith("history", "-r", root)
-    assert told.code == 2
-    assert str(tmp_path / "mine") in told.err
+    result = goldsmith("history", "-r", root)
+    assert result.code == 2
+    assert str(tmp_path / "mine") in result.err
 
 
-def test_the_way_of_a_file_tells_which_models_worked_on_it(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
-    """Asked for and used, revision, device, threads, seeds and weights of every engine; nothing of them without a file."""
+def test_the_history_of_a_file_lists_its_models(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
+    """Requested and used model, revision, device, threads, seeds and weights of every engine. Without a file there is no such table."""
     upscaler = {"name": "x2", "revision": "v1", "device": "cpu", "threads": 2, "weights": [["x2.bin", "ef" * 32]]}
     engine = {"name": "sdxl", "revision": "abc", "device": "cuda:0 bfloat16", "threads": 2, "weights": [["a.safetensors", "cd" * 32]]}
     seeds = {"candidates": [{"number": 1, "seed": 11}, {"number": 2, "seed": 12}]}
@@ -160,13 +162,13 @@ def test_the_way_of_a_file_tells_which_models_worked_on_it(goldsmith: Goldsmith,
     row = _row("9", "inbox/new.toml", "generate", "selected/new.png")
     row = row.model_copy(update={"record": {**row.record, "steps": steps, "environment": {"threads": 4, "torch": "2.13.0"}}})
     journal.complete_plans([CompletedPlan("9", (row,), (), ())])
-    told = goldsmith("history", "selected/new.png", "-r", root)
-    assert told.rows[-5:] == [
+    result = goldsmith("history", "selected/new.png", "-r", root)
+    assert result.rows[-5:] == [
         ["Models"],
-        ["step", "asked", "used", "revision", "device", "threads", "seeds", "weights"],
+        ["step", "requested", "used", "revision", "device", "threads", "seeds", "weights"],
         ["generate.1 (regenerate)", "premium", "sdxl", "abc", "cuda:0 bfloat16", "2", "11, 12", "a.safetensors cdcdcdcdcdcd"],
-        ["generate.1 (regenerate)", "the house's choice", "x2", "v1", "cpu", "2", "11, 12", "x2.bin efefefefefef"],
-        ["generate.3 (inpaint)", "the house's choice", "fill", "", "", "4", "5, 6, 7", ""],
+        ["generate.1 (regenerate)", "(default)", "x2", "v1", "cpu", "2", "11, 12", "x2.bin efefefefefef"],
+        ["generate.3 (inpaint)", "(default)", "fill", "", "", "4", "5, 6, 7", ""],
     ]
     assert "Models" not in goldsmith("history", "-r", root).out
     assert _json(goldsmith("history", "selected/new.png", "--json", "-r", root))[0]["environment"] == {"threads": 4, "torch": "2.13.0"}

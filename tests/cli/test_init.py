@@ -1,4 +1,4 @@
-"""``goldsmith init``: folders that are ready, and nothing of anybody's touched."""
+"""``goldsmith init`` creates the folders of a root and changes no existing file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from goldsmith.library.library import LIBRARY_FOLDERS
 from goldsmith.pipeline.intake.file_names import classify
 
 
-def test_the_folders_are_made_with_a_line_in_each(goldsmith: Goldsmith, tmp_path: Path) -> None:
-    """Five of the line, library and archive; the shelves; work in progress; and how to start it."""
-    told = goldsmith("init", tmp_path / "new")
-    assert told.code == 0
-    assert f"goldsmith run --root {tmp_path}/new" in told.out
+def test_the_folders_are_created_with_a_one_line_readme_each(goldsmith: Goldsmith, tmp_path: Path) -> None:
+    """The pipeline's folders, library/, archive/, the library's folders and .goldsmith/work; the output says how to start."""
+    result = goldsmith("init", tmp_path / "new")
+    assert result.code == 0
+    assert f"goldsmith run --root {tmp_path}/new" in result.out
     for folder in ("inbox", "selected", "masked", "graded", "delivered", "library", "archive"):
         (readme,) = (tmp_path / "new" / folder).glob("README*")
         assert readme.read_text().count("\n") == 1
@@ -29,7 +29,7 @@ def test_the_folders_are_made_with_a_line_in_each(goldsmith: Goldsmith, tmp_path
 
 
 def test_the_configuration_is_a_commented_copy_that_only_its_owner_can_change(goldsmith: Goldsmith, tmp_path: Path) -> None:
-    """It is accepted by the rule that refuses what others may write to, whatever umask the house has."""
+    """The rule that rejects files that others may write accepts it, with every umask."""
     before = os.umask(0o002)
     try:
         goldsmith("init", tmp_path / "new")
@@ -42,8 +42,8 @@ def test_the_configuration_is_a_commented_copy_that_only_its_owner_can_change(go
         assert not file.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def test_what_is_there_already_stays_as_it_is(goldsmith: Goldsmith, root: Path) -> None:
-    """Changed configuration, changed READMEs, pictures; what is missing is made."""
+def test_existing_files_stay_unchanged(goldsmith: Goldsmith, root: Path) -> None:
+    """Configuration, READMEs and pictures stay; missing files are created."""
     (root / "config" / "goldsmith.toml").write_text("quiet = 5.0\n")
     (root / "inbox" / "README.txt").write_text("Ours.\n")
     (root / "inbox" / "hero.png").write_bytes(b"x")
@@ -55,27 +55,27 @@ def test_what_is_there_already_stays_as_it_is(goldsmith: Goldsmith, root: Path) 
     assert (root / "delivered" / "README.txt").exists()
 
 
-def test_a_line_of_ones_own_gets_its_own_folders(goldsmith: Goldsmith, root: Path) -> None:
-    """A folder that exists only in pipeline.toml is made the next time."""
-    line = root / "config" / "pipeline.toml"
-    line.write_text(line.read_text() + '\n[[stage]]\nname = "proof"\nfolder = "delivered"\nnext = "proofed"\n')
+def test_an_added_stage_gets_its_folder(goldsmith: Goldsmith, root: Path) -> None:
+    """The next ``init`` creates a folder that exists only in pipeline.toml."""
+    pipeline = root / "config" / "pipeline.toml"
+    pipeline.write_text(pipeline.read_text() + '\n[[stage]]\nname = "proof"\nfolder = "delivered"\nnext = "proofed"\n')
     assert "proofed/" in goldsmith("init", root).out
     assert (root / "proofed" / "README.txt").exists()
 
 
 @pytest.mark.parametrize("name", ["two words", "it's", "한국"])
-def test_the_line_to_copy_is_right_for_any_name(goldsmith: Goldsmith, tmp_path: Path, name: str) -> None:
-    """Quoted for the shell."""
+def test_the_command_to_copy_is_quoted_for_any_name(goldsmith: Goldsmith, tmp_path: Path, name: str) -> None:
+    """The shell reads the name as one argument."""
     import shlex
 
-    told = goldsmith("init", tmp_path / name)
-    line = told.out.splitlines()[-1].partition(": ")[2]
+    result = goldsmith("init", tmp_path / name)
+    line = result.out.splitlines()[-1].partition(": ")[2]
     assert shlex.split(line) == ["goldsmith", "run", "--root", str(tmp_path / name)]
 
 
-def test_where_nothing_can_be_made_it_says_so(goldsmith: Goldsmith, tmp_path: Path) -> None:
-    """A file in the way is the machine's fault, in a sentence."""
+def test_a_root_that_cannot_be_created_is_an_error(goldsmith: Goldsmith, tmp_path: Path) -> None:
+    """A file of the same name gives exit code 4."""
     (tmp_path / "file").write_bytes(b"")
-    told = goldsmith("init", tmp_path / "file")
-    assert told.code == 4
-    assert "cannot be made" in told.err
+    result = goldsmith("init", tmp_path / "file")
+    assert result.code == 4
+    assert "cannot be created" in result.err

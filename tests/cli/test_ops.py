@@ -1,4 +1,4 @@
-"""``goldsmith ops``: every operation and every setting, from the operations themselves."""
+"""``goldsmith ops``: every operation and every setting, from the operations' classes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from goldsmith.operation import Operation
 from goldsmith.ops import catalogue
 
 
-def test_every_operation_is_listed_with_its_stages_and_its_summary(goldsmith: Goldsmith, root: Path) -> None:
-    """The summary is the first line of its docstring; the stages are those of this root's line."""
-    line = root / "config" / "pipeline.toml"
-    line.write_text(line.read_text().replace('steps = ["select", ', 'steps = ["select", "sharpen", '))
+def test_every_operation_is_listed_with_stages_and_summary(goldsmith: Goldsmith, root: Path) -> None:
+    """The summary is the first line of the docstring; the stages are those of the root's pipeline."""
+    pipeline = root / "config" / "pipeline.toml"
+    pipeline.write_text(pipeline.read_text().replace('steps = ["select", ', 'steps = ["select", "sharpen", '))
     rows = {row[0]: row[1:] for row in goldsmith("ops", "-r", root).rows[1:]}
     assert list(rows) == list(catalogue())
     assert rows["sharpen"] == [
@@ -28,23 +28,23 @@ def test_every_operation_is_listed_with_its_stages_and_its_summary(goldsmith: Go
 
 
 @pytest.mark.parametrize("word", sorted(catalogue()))
-def test_every_setting_has_a_type_a_default_and_a_sentence(word: str) -> None:
-    """Nothing is left to be guessed."""
-    for name, kind, _, default, what in setting_rows(catalogue()[word]):
+def test_every_setting_has_a_type_a_default_and_a_description(word: str) -> None:
+    """In words, without Python's type syntax."""
+    for name, kind, _, default, description in setting_rows(catalogue()[word]):
         assert name
         assert kind
         assert default
-        assert what.endswith((".", "…"))
+        assert description.endswith((".", "…"))
         assert "<" not in kind + default
         assert "typing" not in kind
 
 
 def test_one_operation_is_shown_with_all_its_settings(goldsmith: Goldsmith, root: Path) -> None:
-    """Those of tables within it too."""
-    told = goldsmith("ops", "grade", "-r", root)
-    names = [row[0] for row in told.rows if len(row) == 5][1:]
+    """Those of nested tables too."""
+    result = goldsmith("ops", "grade", "-r", root)
+    names = [row[0] for row in result.rows if len(row) == 5][1:]
     assert {"slope", "shadows", "shadows.temperature", "highlights.saturation", "look"} <= set(names)
-    assert ["slope", "3 numbers in [ ]", "0 to 16", "[1.0, 1.0, 1.0]"] in [row[:4] for row in told.rows]
+    assert ["slope", "3 numbers in [ ]", "0 to 16", "[1.0, 1.0, 1.0]"] in [row[:4] for row in result.rows]
 
 
 class _Zone(Operation):
@@ -54,7 +54,7 @@ class _Zone(Operation):
     """Warm."""
 
 
-class _Made(Operation):
+class _Example(Operation):
     """Does things."""
 
     must: int
@@ -79,16 +79,16 @@ class _Made(Operation):
     """From."""
 
 
-def test_types_ranges_and_defaults_are_said_in_words() -> None:
-    """As somebody would say them who has never heard of types."""
-    assert [row[:4] for row in setting_rows(_Made)] == [
-        ("must", "whole number", "", "(must be given)"),
+def test_types_ranges_and_defaults_are_in_plain_words() -> None:
+    """For readers who do not program."""
+    assert [row[:4] for row in setting_rows(_Example)] == [
+        ("must", "whole number", "", "(required)"),
         ("many", "numbers in [ ]", "0 to 1", "[0.5]"),
         ("box", "2 whole numbers in [ ]", "", "(unset)"),
         ("way", "up | down", "", '"up"'),
         ("text", "text", "at most 9 characters", '""'),
         ("floor", "number", "at least 1", "2"),
-        ("zone", "table in { }", "", "(each its own)"),
+        ("zone", "table in { }", "", "(see below)"),
         ("zone.warmth", "whole number", "over 0 to under 9", "3"),
         ("on", "true or false", "", "true"),
         ("rows", "whole numbers in [ ]", "at most 4 entries", "[]"),
@@ -96,13 +96,13 @@ def test_types_ranges_and_defaults_are_said_in_words() -> None:
     ]
 
 
-def test_an_unknown_operation_gets_the_nearest(goldsmith: Goldsmith, root: Path) -> None:
+def test_an_unknown_operation_is_an_error_with_the_nearest_name(goldsmith: Goldsmith, root: Path) -> None:
     """Exit code 2."""
-    told = goldsmith("ops", "sharpn", "-r", root)
-    assert told.code == 2
-    assert "did you mean sharpen?" in told.err
+    result = goldsmith("ops", "sharpn", "-r", root)
+    assert result.code == 2
+    assert "did you mean sharpen?" in result.err
 
 
 def test_no_root_is_needed(goldsmith: Goldsmith, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What travels with the program answers."""
+    """The supplied pipeline is used."""
     assert goldsmith("ops", "export").code == 0

@@ -1,4 +1,4 @@
-"""What is printed stays on its line and is read by people and pipes alike."""
+"""Printing for terminals and for pipes."""
 
 from __future__ import annotations
 
@@ -16,61 +16,61 @@ from goldsmith.errors import InputError
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=())))
-def test_no_text_leaves_its_line(text: str) -> None:
-    """Whatever stands in a name: one line, encodable, nothing a terminal obeys."""
-    told = output.sanitise(text)
-    assert len(told) == len(text)
-    assert len(f"a{told}a".splitlines()) == 1
-    assert told.isprintable() or all(char.isprintable() or not char.isascii() for char in told)
-    told.encode()
+def test_any_text_is_printed_on_one_line(text: str) -> None:
+    """A sanitised name is one line, can be encoded, and has no control characters."""
+    result = output.sanitise(text)
+    assert len(result) == len(text)
+    assert len(f"a{result}a".splitlines()) == 1
+    assert result.isprintable() or all(char.isprintable() or not char.isascii() for char in result)
+    result.encode()
 
 
 @pytest.mark.parametrize(
-    ("count", "said"),
+    ("count", "expected"),
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (28_079_181, "28 MB"), (999_600, "1.0 MB"), (1.4e9, "1.4 GB"), (82e12, "82000 GB")],
 )
-def test_sizes_are_said_as_people_say_them(count: float, said: str) -> None:
-    """Units of 1000, two figures."""
-    assert output.format_size(count) == said
+def test_sizes_are_rounded_to_two_figures(count: float, expected: str) -> None:
+    """In units of 1000."""
+    assert output.format_size(count) == expected
 
 
 def test_a_table_in_a_pipe_is_tabs(capsys: pytest.CaptureFixture[str]) -> None:
-    """A heading line, then row by row, also from a generator."""
+    """A heading line, then one line per row, also from a generator."""
     output.print_table(("a", "b"), (row for row in [("1\n2", "x\ty"), ("3", "")]))
     assert capsys.readouterr().out == "a\tb\n1�2\tx�y\n3\t\n"
 
 
 def test_a_table_on_a_terminal_shows_markup_as_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file called [red]x is no colour."""
+    """A file name such as [red]x does not set a colour."""
     monkeypatch.setattr(output, "is_terminal", lambda: True)
     output.print_table(("name",), [("[red]x[/red]",)])
     assert "[red]x[/red]" in capsys.readouterr().out
 
 
 def test_an_error_keeps_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    """Several faults are several lines, on stderr."""
+    """Several errors are several lines on stderr."""
     output.print_error(InputError("hero.toml has 2 faults:\n- a\n- b", "Correct it."))
     assert capsys.readouterr().err.splitlines() == ["goldsmith: hero.toml has 2 faults:", "- a", "- b", "Correct it."]
 
 
-def test_progress_in_a_pipe_is_a_line_when_something_is_done(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each once."""
+def test_progress_in_a_pipe_is_one_line_per_finished_task(capsys: pytest.CaptureFixture[str]) -> None:
+    """A second report of the end prints nothing."""
     with output.progress_bars(["edit"]) as advance:
         for fraction in (0.0, 0.5, 1.0, 1.0):
             advance("edit", fraction, "")
     assert capsys.readouterr().out == "edit: done\n"
 
 
-def test_the_log_is_json_where_the_house_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One object a line on stderr, from the level that is asked for."""
+def test_the_log_is_json_if_the_settings_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One object per line on stderr, from the requested level up."""
     stderr = io.StringIO()
     monkeypatch.setattr("sys.stderr", stderr)
     try:
         output.configure_logging(Settings.model_construct(log_format="json", log_level="info"))
-        structlog.get_logger("x").debug("unheard")
+        structlog.get_logger("x").debug("dropped")
         structlog.get_logger("x").info("held", picture="inbox/a.png")
     finally:
         structlog.reset_defaults()
     (line,) = stderr.getvalue().splitlines()
-    told = json.loads(line)
-    assert (told["event"], told["level"], told["picture"]) == ("held", "info", "inbox/a.png")
+    result = json.loads(line)
+    assert (result["event"], result["level"], result["picture"]) == ("held", "info", "inbox/a.png")

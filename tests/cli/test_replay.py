@@ -1,4 +1,4 @@
-"""``goldsmith replay``: one line for each deliverable, why they differ if they do, and an exit code that a program can go by."""
+"""``goldsmith replay``: one line for each deliverable, the cause of a difference, and the exit code."""
 
 from __future__ import annotations
 
@@ -14,131 +14,133 @@ from doubles.pictures import png
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Delivery:
+def delivered_once(tmp_path_factory: pytest.TempPathFactory) -> Delivery:
     return hero(tmp_path_factory.mktemp("hero"))
 
 
 @pytest.fixture
-def done(once: Delivery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Delivery:
+def done(delivered_once: Delivery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Delivery:
     monkeypatch.setenv("GOLDSMITH_THREADS", "1")
     monkeypatch.setenv("GOLDSMITH_CPU_WORKERS", "1")
-    return once.copied(tmp_path)
+    return delivered_once.copied(tmp_path)
 
 
-def test_identical_is_said_for_each_deliverable_and_the_code_is_0(goldsmith: Goldsmith, done: Delivery) -> None:
-    """From the manifest's path alone: the root is the one that it lies in."""
-    told = goldsmith("replay", done.at(MANIFEST))
-    assert (told.code, told.err) == (0, "")
-    assert told.out.splitlines() == ["hero_web.jpg: identical.", "hero_print.png: identical."]
+def test_identical_deliverables_give_code_0(goldsmith: Goldsmith, done: Delivery) -> None:
+    """The manifest's path gives the root."""
+    result = goldsmith("replay", done.at(MANIFEST))
+    assert (result.code, result.err) == (0, "")
+    assert result.out.splitlines() == ["hero_web.jpg: identical.", "hero_print.png: identical."]
 
 
-def test_a_difference_says_how_far_where_from_and_why_and_the_code_is_6(goldsmith: Goldsmith, done: Delivery) -> None:
-    """The changed look, named; what was made now is kept to be looked at."""
+def test_a_difference_gives_its_size_place_and_cause_and_code_6(goldsmith: Goldsmith, done: Delivery) -> None:
+    """The cause is the changed look. --keep saves the new files."""
     done.at("library/looks/warm.cube").write_text(COLD)
-    told = goldsmith("replay", done.at(MANIFEST), "--keep", "made")
-    assert told.code == 6
-    web, print_, place, why, kept = told.out.splitlines()
+    result = goldsmith("replay", done.at(MANIFEST), "--keep", "made")
+    assert result.code == 6
+    web, print_, place, cause, kept = result.out.splitlines()
     assert web.startswith("hero_web.jpg: differs by ")
     assert print_.startswith("hero_print.png: differs by ")
-    assert " at worst (of 255), in " in print_
+    assert " at most (of 255), in " in print_
     assert print_.endswith(" % of the pixels.")
-    assert place == "The ways part at grade.1 (grade)."
-    assert why.startswith("  grade.1 (grade): library/looks/warm.cube was changed (sha256 recorded ")
-    assert kept == "What was made now lies in made."
+    assert place == "The first difference is in grade.1 (grade)."
+    assert cause.startswith("  grade.1 (grade): library/looks/warm.cube was changed (sha256 recorded ")
+    assert kept == "The new files are in made."
     assert sorted(path.name for path in Path("made").iterdir()) == ["hero_print.png", "hero_web.jpg"]
 
 
-def test_what_was_other_is_named_even_where_nothing_differs(goldsmith: Goldsmith, done: Delivery) -> None:
-    """Another thread count and another version on record."""
+def test_changes_are_listed_even_if_the_pixels_are_the_same(goldsmith: Goldsmith, done: Delivery) -> None:
+    """The record has another thread count and another version of torch."""
     done.edit(lambda content: content["stages"][1]["environment"].update(threads=16, torch="1.0"))
-    told = goldsmith("replay", done.at(MANIFEST))
-    assert told.code == 0
-    assert told.out.splitlines()[2] == "The same, although:"
-    assert "  the number of threads was 16, here it is 1." in told.out.splitlines()
-    assert "  torch was 1.0, here it is " in told.out
+    result = goldsmith("replay", done.at(MANIFEST))
+    assert result.code == 0
+    assert result.out.splitlines()[2] == "The same, although this changed:"
+    assert "  the number of threads was 16, here it is 1." in result.out.splitlines()
+    assert "  torch was 1.0, here it is " in result.out
 
 
-def test_what_nothing_explains_is_said(goldsmith: Goldsmith, done: Delivery) -> None:
-    """Rather than something that might be it."""
+def test_an_unexplained_difference_is_reported_as_such(goldsmith: Goldsmith, done: Delivery) -> None:
+    """No cause is guessed."""
     done.edit(lambda content: content["stages"][2]["steps"][0].update(picture_hash="0" * 16))
-    done.edit(_delivered_otherwise)
-    told = goldsmith("replay", done.at(MANIFEST))
-    assert told.code == 6
-    assert told.out.splitlines()[-2:] == ["The ways part at grade.1 (grade).", "  Nothing that is on record explains it."]
+    done.edit(_change_delivered_hashes)
+    result = goldsmith("replay", done.at(MANIFEST))
+    assert result.code == 6
+    assert result.out.splitlines()[-2:] == ["The first difference is in grade.1 (grade).", "  The record does not explain it."]
 
 
-def test_json_has_all_of_it_on_one_line(goldsmith: Goldsmith, done: Delivery) -> None:
-    """Verdicts, figures, place and reasons, also where the exit code is 6."""
+def test_json_has_the_whole_report_on_one_line(goldsmith: Goldsmith, done: Delivery) -> None:
+    """Verdicts, figures, place and causes, also with exit code 6."""
     done.at("library/looks/warm.cube").write_text(COLD)
-    told = goldsmith("replay", done.at(MANIFEST), "--json")
-    assert told.code == 6
-    found = json.loads(told.out)
-    assert found["same"] is False
-    assert found["first_difference"] == {"stage": "grade", "step": 1, "op": "grade"}
-    assert [each["file"] for each in found["deliverables"]] == ["hero_web.jpg", "hero_print.png"]
-    assert {"mean", "max", "changed_share", "depth"} <= found["deliverables"][1]["difference"].keys()
-    assert (len(found["causes"]), found["other_changes"], found["manifest"]) == (1, [], str(done.at(MANIFEST)))
+    result = goldsmith("replay", done.at(MANIFEST), "--json")
+    assert result.code == 6
+    report = json.loads(result.out)
+    assert report["same"] is False
+    assert report["first_difference"] == {"stage": "grade", "step": 1, "op": "grade"}
+    assert [each["file"] for each in report["deliverables"]] == ["hero_web.jpg", "hero_print.png"]
+    assert {"mean", "max", "changed_share", "depth"} <= report["deliverables"][1]["difference"].keys()
+    assert (len(report["causes"]), report["other_changes"], report["manifest"]) == (1, [], str(done.at(MANIFEST)))
 
 
 def test_an_edited_deliverable_is_named(goldsmith: Goldsmith, done: Delivery) -> None:
-    """Below its line; it changes nothing about the verdict."""
+    """In a line below its verdict, which does not change."""
     done.at(PRINT).write_bytes(png(8, 48, 32))
-    told = goldsmith("replay", done.at(MANIFEST))
-    assert told.code == 0
-    assert told.out.splitlines()[1:] == [
+    result = goldsmith("replay", done.at(MANIFEST))
+    assert result.code == 0
+    assert result.out.splitlines()[1:] == [
         "hero_print.png: identical.",
         "  hero_print.png has been changed since it was delivered.",
     ]
 
 
-def test_a_missing_original_is_a_sentence_with_code_3(goldsmith: Goldsmith, done: Delivery) -> None:
-    """With the place where it was looked for."""
+def test_a_missing_original_gives_code_3(goldsmith: Goldsmith, done: Delivery) -> None:
+    """The sentence gives the path in the archive."""
     done.archived(f"selected/{CAMPAIGN}/hero.mask.png").unlink()
-    told = goldsmith("replay", done.at(MANIFEST))
-    assert (told.code, told.out) == (3, "")
-    assert "hero.mask.png (sha256 " in told.err
-    assert "there is no file at archive/" in told.err
+    result = goldsmith("replay", done.at(MANIFEST))
+    assert (result.code, result.out) == (3, "")
+    assert "hero.mask.png (sha256 " in result.err
+    assert "there is no file at archive/" in result.err
 
 
-def test_missing_weights_are_a_sentence_with_the_command_that_gets_them(goldsmith: Goldsmith, done: Delivery) -> None:
-    """Code 3, and nothing is delivered by another model in its stead."""
+def test_missing_weights_give_the_command_that_fetches_them(goldsmith: Goldsmith, done: Delivery) -> None:
+    """Exit code 3. No other model is used instead."""
     done.edit(lambda content: content["stages"][1]["steps"][0]["engine"].update(name="migan"))
-    told = goldsmith("replay", done.at(MANIFEST))
-    assert told.code == 3
-    assert "goldsmith models fetch migan" in told.err
+    result = goldsmith("replay", done.at(MANIFEST))
+    assert result.code == 3
+    assert "goldsmith models fetch migan" in result.err
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "words"),
+    ("name", "code", "expected"),
     [
-        ("delivered/none.manifest.json", 2, "is not there"),
+        ("delivered/none.manifest.json", 2, "does not exist"),
         (PRINT, 3, "hero_print.png is not a manifest"),
-        ("delivered", 2, "is not there"),
+        ("delivered", 2, "does not exist"),
     ],
 )
-def test_what_is_no_manifest_is_told_apart(goldsmith: Goldsmith, done: Delivery, name: str, code: int, words: str) -> None:
-    """Wrong use is 2, a wrong file is 3."""
-    told = goldsmith("replay", done.at(name), "--root", done.root)
-    assert told.code == code
-    assert words in told.err
+def test_a_file_that_is_no_manifest_is_an_error(goldsmith: Goldsmith, done: Delivery, name: str, code: int, expected: str) -> None:
+    """Exit code 2 for a missing file, 3 for another file."""
+    result = goldsmith("replay", done.at(name), "--root", done.root)
+    assert result.code == code
+    assert expected in result.err
 
 
-@pytest.mark.parametrize("spelt", [lambda done: MANIFEST, lambda done: done.at(MANIFEST)])
-def test_a_manifest_is_named_from_the_root_or_whole(goldsmith: Goldsmith, done: Delivery, spelt: Callable[[Delivery], object]) -> None:
-    """As other files are."""
-    assert goldsmith("replay", spelt(done), "--root", done.root).code == 0
+@pytest.mark.parametrize("name", [lambda done: MANIFEST, lambda done: done.at(MANIFEST)])
+def test_a_manifest_is_named_from_the_root_or_by_an_absolute_path(
+    goldsmith: Goldsmith, done: Delivery, name: Callable[[Delivery], object]
+) -> None:
+    """Like other files."""
+    assert goldsmith("replay", name(done), "--root", done.root).code == 0
 
 
-def test_a_copy_of_the_manifest_elsewhere_will_do(goldsmith: Goldsmith, done: Delivery, tmp_path: Path) -> None:
-    """The archive and the library are those of the root; the deliverables are not beside it, and that is said."""
+def test_a_copy_of_the_manifest_in_another_folder_works(goldsmith: Goldsmith, done: Delivery, tmp_path: Path) -> None:
+    """The archive and the library are those of the root. The output says that the deliverables are not beside the manifest."""
     copy = tmp_path / "safe.manifest.json"
     copy.write_bytes(done.at(MANIFEST).read_bytes())
-    told = goldsmith("replay", copy, "--root", done.root)
-    assert told.code == 0
-    assert "  hero_web.jpg is no longer beside its manifest." in told.out.splitlines()
+    result = goldsmith("replay", copy, "--root", done.root)
+    assert result.code == 0
+    assert "  hero_web.jpg is no longer beside its manifest." in result.out.splitlines()
 
 
-def _delivered_otherwise(content: dict[str, object]) -> None:
+def _change_delivered_hashes(content: dict[str, object]) -> None:
     for row in content["deliverables"]:  # type: ignore[attr-defined]
         for output in content["stages"][-1]["outputs"]:  # type: ignore[index]
             if output["sha256"] == row["sha256"]:

@@ -1,4 +1,4 @@
-"""``goldsmith run``, once for real with a tiny picture, and all that the other commands say of it afterwards."""
+"""``goldsmith run`` with a tiny picture, and the output of the other commands afterwards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ format = "png"
 
 @pytest.fixture
 def done(root: Path) -> Path:
-    """A root in which one picture went all the way and another was found wanting."""
+    """A root with one delivered picture and one with a problem."""
     from PIL import Image
 
     Image.effect_noise((48, 32), 40).convert("RGB").save(root / "inbox" / "hero.png")
@@ -33,15 +33,15 @@ def done(root: Path) -> Path:
     Image.new("RGB", (8, 8)).save(root / "inbox" / "wrong.png")
     (root / "inbox" / "wrong.toml").write_text('[[generate]]\nop = "selct"\n')
     env = {**os.environ, "GOLDSMITH_QUIET": "0.1", "GOLDSMITH_BREATH": "0.05", "GOLDSMITH_GATHER": "0", "GOLDSMITH_CPU_WORKERS": "1"}
-    words = [sys.executable, "-m", "goldsmith", "run", "--root", str(root), "--until-idle"]
-    ran = subprocess.run(words, capture_output=True, text=True, env=env, timeout=120, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert all(json.loads(line)["event"] for line in ran.stderr.splitlines() if line.startswith("{"))
+    command = [sys.executable, "-m", "goldsmith", "run", "--root", str(root), "--until-idle"]
+    process = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, check=False)
+    assert process.returncode == 0, process.stderr
+    assert all(json.loads(line)["event"] for line in process.stderr.splitlines() if line.startswith("{"))
     return root
 
 
-def test_what_was_done_can_be_asked_for(goldsmith: Goldsmith, done: Path) -> None:
-    """history, why, status, check and retry agree about one run."""
+def test_all_commands_agree_about_a_run(goldsmith: Goldsmith, done: Path) -> None:
+    """history, why, status, check and retry."""
     lines = [json.loads(line) for line in goldsmith("history", "--json", "-r", done).out.splitlines()]
     assert [(line["path"], line["stage"], line["outcome"]) for line in lines] == [
         ("inbox/hero.png", "generate", "passed"),
@@ -52,34 +52,34 @@ def test_what_was_done_can_be_asked_for(goldsmith: Goldsmith, done: Path) -> Non
     assert "delivered/hero_web.png" in lines[-1]["result"]
     assert len({line["sha256"] for line in lines}) == 1
     assert all(isinstance(line["seed"], int) and line["seconds"] >= 0 for line in lines)
-    whole = goldsmith("history", "delivered/hero_web.png", "--json", "-r", done).out.splitlines()
-    assert [json.loads(line)["job_id"] for line in whole] == [line["job_id"] for line in lines]
-    assert "was made of inbox/hero.png" in goldsmith("why", "delivered/hero_web.png", "-r", done).out
-    assert "it became selected/hero.png" in goldsmith("why", "inbox/hero.png", "-r", done).out
+    history = goldsmith("history", "delivered/hero_web.png", "--json", "-r", done).out.splitlines()
+    assert [json.loads(line)["job_id"] for line in history] == [line["job_id"] for line in lines]
+    assert "was made from inbox/hero.png" in goldsmith("why", "delivered/hero_web.png", "-r", done).out
+    assert "It became selected/hero.png" in goldsmith("why", "inbox/hero.png", "-r", done).out
 
     note = (done / "inbox" / "wrong.png.problem.txt").read_text()
-    said = goldsmith("why", "inbox/wrong.png", "-r", done).out
-    assert said.partition(";")[0] in note
-    seen = json.loads(goldsmith("status", "--json", "-r", done).out)
-    assert [problem["path"] for problem in seen["problems"]] == ["inbox/wrong.png"]
-    assert {folder["folder"]: folder["pictures"] for folder in seen["folders"]}["delivered"] == 1
+    sentence = goldsmith("why", "inbox/wrong.png", "-r", done).out
+    assert sentence.partition(";")[0] in note
+    status = json.loads(goldsmith("status", "--json", "-r", done).out)
+    assert [problem["path"] for problem in status["problems"]] == ["inbox/wrong.png"]
+    assert {folder["folder"]: folder["pictures"] for folder in status["folders"]}["delivered"] == 1
     assert goldsmith("check", "inbox/wrong.png", "-r", done).code == 3
     assert goldsmith("retry", "wrong.png", "-r", done).code == 0
     assert not (done / "inbox" / "wrong.png.problem.txt").exists()
 
 
-def test_a_second_one_is_refused_with_a_sentence(goldsmith: Goldsmith, root: Path) -> None:
-    """Exit code 5, and who holds the root."""
+def test_a_second_daemon_is_refused(goldsmith: Goldsmith, root: Path) -> None:
+    """Exit code 5. The message names the process that holds the root."""
     with RootLock.acquire(root):
-        told = goldsmith("run", "--root", root)
-    assert told.code == 5
-    assert f"Goldsmith is already running on {root} (process {os.getpid()} on " in told.err
+        result = goldsmith("run", "--root", root)
+    assert result.code == 5
+    assert f"Goldsmith is already running on {root} (process {os.getpid()} on " in result.err
 
 
-def test_a_wrong_configuration_is_refused_wholly(goldsmith: Goldsmith, root: Path) -> None:
-    """Exit code 2 with everything that is wrong, before any folder is touched."""
+def test_a_configuration_with_errors_is_refused(goldsmith: Goldsmith, root: Path) -> None:
+    """Exit code 2 with every error."""
     (root / "config" / "goldsmith.toml").write_text('quite = 1\nsweep = "often"\n')
-    told = goldsmith("run", "--root", root)
-    assert told.code == 2
-    assert "quite" in told.err
-    assert "sweep" in told.err
+    result = goldsmith("run", "--root", root)
+    assert result.code == 2
+    assert "quite" in result.err
+    assert "sweep" in result.err

@@ -1,4 +1,4 @@
-"""``goldsmith why``: the sentences are tested with their maker; here, that the right file is found."""
+"""``goldsmith why`` finds the file that the user means. The sentences themselves are tested with the explainer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _hero(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("here", "file", "root_too"),
+    ("folder", "file", "with_root"),
     [
         (".", "hot/inbox/acme/hero.png", False),
         (".", "inbox/acme/hero.png", True),
@@ -35,73 +35,75 @@ def _hero(root: Path) -> None:
         (".", "HERO.PNG", True),
     ],
 )
-def test_a_file_is_found_however_it_is_named(
-    goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, here: str, file: str, root_too: bool
+def test_a_file_is_found_by_every_kind_of_name(
+    goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str, file: str, with_root: bool
 ) -> None:
-    """From where one stands, from the root, or by its bare name; the root is told by where one stands or what one names."""
-    monkeypatch.chdir(tmp_path / here)
-    told = goldsmith("why", file, *(["--root", root] if root_too else []))
-    assert (told.code, told.out.strip()) == (0, ALONE)
+    """A path from the working directory or from the root, or a bare name; the working directory or the path gives the root."""
+    monkeypatch.chdir(tmp_path / folder)
+    result = goldsmith("why", file, *(["--root", root] if with_root else []))
+    assert (result.code, result.out.strip()) == (0, ALONE)
 
 
-def test_a_whole_path_is_found_also_through_a_link_to_the_root(goldsmith: Goldsmith, root: Path, tmp_path: Path) -> None:
-    """People reach shares by many ways."""
+def test_an_absolute_path_is_found_through_a_link_to_the_root(goldsmith: Goldsmith, root: Path, tmp_path: Path) -> None:
+    """Users reach a share by different paths."""
     assert goldsmith("why", root / "inbox/acme/hero.png").out.strip() == ALONE
     os.symlink(root, tmp_path / "share")
     assert goldsmith("why", tmp_path / "share/inbox/acme/hero.png", "-r", root).out.strip() == ALONE
 
 
 def test_the_environment_names_the_root(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """GOLDSMITH_ROOT, as a unit sets it."""
+    """In GOLDSMITH_ROOT."""
     monkeypatch.setenv("GOLDSMITH_ROOT", str(root))
     assert goldsmith("why", "inbox/acme/hero.png").out.strip() == ALONE
 
 
 def test_a_configuration_names_the_root(goldsmith: Goldsmith, root: Path, tmp_path: Path) -> None:
-    """``root`` in the goldsmith.toml of --config."""
+    """``root`` in the goldsmith.toml of --config counts."""
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "goldsmith.toml").write_text(f'root = "{root}"\n')
     assert goldsmith("why", "inbox/acme/hero.png", "--config", tmp_path / "etc").out.strip() == ALONE
 
 
-def test_a_bare_name_that_is_there_twice_is_asked_back(goldsmith: Goldsmith, root: Path) -> None:
-    """With both places, so that one can be copied."""
+def test_an_ambiguous_bare_name_is_an_error(goldsmith: Goldsmith, root: Path) -> None:
+    """The message lists both paths."""
     (root / "masked" / "hero.png").write_bytes(b"x")
-    told = goldsmith("why", "hero.png", "-r", root)
-    assert told.code == 2
-    assert "inbox/acme/hero.png, masked/hero.png" in told.err
+    result = goldsmith("why", "hero.png", "-r", root)
+    assert result.code == 2
+    assert "inbox/acme/hero.png, masked/hero.png" in result.err
 
 
 def test_a_file_outside_the_root_is_refused(goldsmith: Goldsmith, root: Path, tmp_path: Path) -> None:
-    """With the root that was looked in."""
-    told = goldsmith("why", "/etc/hostname", "-r", root)
-    assert told.code == 2
-    assert f"/etc/hostname is not in {root}." in told.err
+    """The message names the root."""
+    result = goldsmith("why", "/etc/hostname", "-r", root)
+    assert result.code == 2
+    assert f"/etc/hostname is not in {root}." in result.err
 
 
-def test_a_name_that_is_no_text_is_answered_on_one_line(goldsmith: Goldsmith, root: Path) -> None:
-    """Line breaks and bytes that are no text come in as arguments and do not come out."""
+def test_an_undecodable_name_is_explained_on_one_line(goldsmith: Goldsmith, root: Path) -> None:
+    """The output has no line breaks and no undecodable bytes."""
     name = os.fsdecode(b"inbox/he\nro\xff.png")
     (root / name).write_bytes(b"x")
-    told = goldsmith("why", name, "-r", root)
-    assert len(told.out.splitlines()) == 1
-    assert "he�ro�.toml" in told.out
+    result = goldsmith("why", name, "-r", root)
+    assert len(result.out.splitlines()) == 1
+    assert "he�ro�.toml" in result.out
     assert len(goldsmith("why", os.fsdecode(b"inbox/go\nne\xff.png"), "-r", root).out.splitlines()) == 1
 
 
-def test_a_taken_file_is_found_by_where_it_lay(goldsmith: Goldsmith, root: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Standing in the folder it was dropped into."""
-    taken = HistoryRow(
+def test_a_processed_file_is_found_by_its_old_path(
+    goldsmith: Goldsmith, root: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the folder into which it was dropped."""
+    row = HistoryRow(
         job_id="1", path="inbox/old.png", sha256="0", started_at=0.0, stage="generate", outcome="passed", results=("selected/old.png",)
     )
-    journal.complete_plans([CompletedPlan("1", (taken,), (), ())])
+    journal.complete_plans([CompletedPlan("1", (row,), (), ())])
     monkeypatch.chdir(root / "inbox")
-    assert "it became selected/old.png." in goldsmith("why", "old.png").out
+    assert "It became selected/old.png." in goldsmith("why", "old.png").out
 
 
-def test_a_bare_name_of_what_was_taken_is_found_in_the_history(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
-    """The picture left its folder long ago; people remember what it was called, not where it lay."""
-    taken = HistoryRow(
+def test_a_bare_name_is_found_in_the_history(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
+    """The picture is no longer in its folder, and the user knows only its name."""
+    row = HistoryRow(
         job_id="9",
         path="masked/acme/lion.png",
         sha256="0",
@@ -111,6 +113,6 @@ def test_a_bare_name_of_what_was_taken_is_found_in_the_history(goldsmith: Goldsm
         outcome="passed",
         results=("graded/acme/lion.png",),
     )
-    journal.complete_plans([CompletedPlan("9", (taken,), (), ())])
+    journal.complete_plans([CompletedPlan("9", (row,), (), ())])
     assert "became graded/acme/lion.png" in goldsmith("why", "Lion.PNG", "-r", root).out
-    assert [row[1] for row in goldsmith("history", "lion.png", "-r", root).rows[1:]] == ["masked/acme/lion.png"]
+    assert [cells[1] for cells in goldsmith("history", "lion.png", "-r", root).rows[1:]] == ["masked/acme/lion.png"]

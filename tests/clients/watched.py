@@ -131,8 +131,8 @@ class Watched:
             if future.done() and future.exception() is None:
                 drop.judge()
         state = json.loads((journal_path(self.root, self.place / "state").parent / "daemon.json").read_text())
-        assert state["folders"]["inbox"] == "events"
-        assert state["weak"] == []
+        assert state["watch_modes"]["inbox"] == "events"
+        assert state["weak_quiet_folders"] == []
 
     @property
     def failed(self) -> bool:

@@ -1,4 +1,4 @@
-"""The command line as tests call it: words in, what it said and how it ended out."""
+"""The command line as tests call it: arguments in, output and exit code out."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a command said and how it ended."""
+class CommandResult:
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -16,11 +16,11 @@ class Told:
 
     @property
     def rows(self) -> list[list[str]]:
-        """The lines of its output, split as a program in a pipe would."""
+        """The lines of the output, split at tabs, as a program in a pipe would split them."""
         return [line.split("\t") for line in self.out.splitlines()]
 
 
 # ``goldsmith("why", "inbox/hero.png")``
-Goldsmith = Callable[..., Told]
-# ``running(paused="The disk is full.")``: what a running daemon tells of itself from now on.
-Tell = Callable[..., None]
+Goldsmith = Callable[..., CommandResult]
+# ``running(pause_reason="The disk is full.")``: rewrites the state file of the running daemon with these fields.
+WriteState = Callable[..., None]

@@ -12,7 +12,6 @@ from doubles.commission import LINE
 from doubles.faulty_diffusion import Faults, arm
 from doubles.pretended_gpu import TITLE, TOTAL_MB, Pretended, machine
 from doubles.studio import Studio, studio_at
-from goldsmith.pipeline.workers.worker_specs import worker_state
 
 BRIEF = 'prompt = "{words}"\nseed = {seed}\n[[generate]]\nop = "regenerate"\nmodel = "{model}"\n'
 
@@ -85,8 +84,8 @@ def test_a_model_makes_room_for_another_where_the_card_is_full(house: tuple[Stud
     assert made(studio, "other")["offload"] in ("model", "group")
     works = studio.works
     assert works is not None
-    (seat,) = [worker_state(seated, 0.0) for seated in works.workers.worker_snapshots() if seated.spec.queue == "gpu"]
-    assert (seat["device"], seat["title"], seat["memory_mb"], seat["loaded"]) == ("cuda:0", TITLE, TOTAL_MB, ["second"])
+    (status,) = [worker for worker in works.state().workers if worker.queue == "gpu"]
+    assert (status.device, status.device_title, status.device_memory_mb, status.loaded) == ("cuda:0", TITLE, TOTAL_MB, ("second",))
 
 
 def test_a_card_that_fails_pauses_and_its_picture_waits_in_place(house: tuple[Studio, Faults, Pretended]) -> None:

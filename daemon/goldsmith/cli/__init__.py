@@ -1,4 +1,4 @@
-"""The command line: one file a command."""
+"""The command line: one module per command."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from goldsmith.errors import GoldsmithError, HostError
 
 
 def main() -> None:
-    """Run a command; an error a person can do something about is two plain sentences and an exit code, never a traceback."""
+    """Run a command. Print an error that the user can fix as two plain sentences, without a traceback, and exit with its code."""
     from goldsmith.cli.app import app
     from goldsmith.cli.output import print_error
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a name must not break the output of a terminal that cannot show it
+            stream.reconfigure(errors="replace")  # for a file name that the terminal cannot encode
     try:
         app()
     except GoldsmithError as error:
         print_error(error)
         sys.exit(error.exit_code)
     except OSError as error:
-        # What nobody foresaw is mostly a folder that this user may not enter; that needs no traceback either.
-        fault = HostError(f"{error.filename or 'The machine'}: {error.strerror or error}.", "Ask as somebody who may, or look at the disk.")
-        print_error(fault)
-        sys.exit(fault.exit_code)
+        # Usually a folder that this user may not enter, which needs no traceback either.
+        host_error = HostError(
+            f"{error.filename or 'This computer'}: {error.strerror or error}.",
+            "Run this as a user who may read the folder, or check the disk.",
+        )
+        print_error(host_error)
+        sys.exit(host_error.exit_code)

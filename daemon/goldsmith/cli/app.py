@@ -1,4 +1,4 @@
-"""All commands together."""
+"""The Typer application with all commands."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from goldsmith.cli.why import why
 app = typer.Typer(
     name="goldsmith",
     help="Finish AI-made pictures: drop them into folders, stage by stage.",
-    epilog="Exit codes: 0 done, 1 a fault of the program, 2 wrong use or configuration, 3 a file or brief is at fault, "
-    "4 the machine is at fault, 5 already running on this root, 6 a replay came out differently.",
+    epilog="Exit codes: 0 done, 1 a bug in Goldsmith, 2 wrong use or configuration, 3 an error in a file or brief, "
+    "4 a problem of this computer, 5 already running on this root, 6 a replay that differs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -40,7 +40,7 @@ def _print_version(requested: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")] = False,
 ) -> None:
     """Finish AI-made pictures: drop them into folders, stage by stage.
 
@@ -48,7 +48,7 @@ def options(
     """
 
 
-# In the order in which somebody new meets them.
+# In the order in which a new user needs them.
 app.command()(init)
 app.command()(run)
 app.command()(status)

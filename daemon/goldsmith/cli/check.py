@@ -1,4 +1,4 @@
-"""``goldsmith check``: everything that is wrong with a brief, a recipe or a file of the configuration; nothing is run."""
+"""The command ``goldsmith check``: lists every error in a brief, a recipe or a configuration file, without running anything."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 
 def check(
-    file: Annotated[Path, typer.Argument(help="A brief, prompt, recipe or picture, or a line, house or models file.", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="A brief, prompt, recipe or picture, or a configuration file.", metavar="FILE")],
     root: RootOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Say everything that is wrong with a brief, recipe, line, house or models file, or with all that lies beside a picture.
+    """List every error in a brief, a recipe or a configuration file, or in the files beside a picture.
 
-    Runs nothing. A brief that is right is shown as it would be run, stage by stage.
-    Exit code 3 where a brief is at fault, 2 where a file of the configuration is.
+    Runs nothing. For a valid brief, shows the steps that it would run, stage by stage.
+    Exit code 3 for errors in a brief, 2 for errors in a configuration file.
 
     Example: goldsmith check inbox/spring/hero.toml
     """
     path = _find_file(file, root, config)
     data = _read_bytes(path)
     kind = _file_kind(path, data)
-    if kind in ("house", "line", "models"):
+    if kind in _CONFIG_CHECKS:
         _CONFIG_CHECKS[kind](path, data)
         return
     from goldsmith.cli.dry_run import DryRun
@@ -43,40 +43,40 @@ def check(
 
 
 def _find_file(file: Path, root: Path | None, config: Path | None) -> Path:
-    """Where the file lies that is meant: from here, from the root, or by its bare name in any folder of the line."""
+    """Return the path of the file: from the working directory, from the root, or by its bare name in a folder of the pipeline."""
     path = Path(os.path.abspath(file))
     if os.path.lexists(path):
-        return path  # a file outside every root can be checked as well
+        return path  # the file may be outside every root
     from goldsmith.service import load_setup
 
     setup = load_setup(find_root(root, config, near=file), config)
     path = setup.root / candidate_paths(setup.root, file)[0]
     if os.path.lexists(path):
         return path
-    named = find_by_name(setup, file)
-    if named is None:
-        raise UsageError(f"{file} is not there.", "Name a brief, a recipe, a picture or a file of the configuration.")
-    return setup.root / named
+    found = find_by_name(setup, file)
+    if found is None:
+        raise UsageError(f"{file} does not exist.", "Name a brief, a recipe, a picture or a configuration file.")
+    return setup.root / found
 
 
 def _read_bytes(path: Path) -> bytes:
-    """No more of the file than a brief may have."""
+    """Return the content of the file, cut off one byte after the largest size of a brief."""
     from goldsmith.brief.parsing import MAX_FILE_BYTES
 
     try:
         with os.fdopen(open_input(path), "rb") as opened:
             return opened.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Ask as somebody who may read it.") from None
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Run this as a user who may read it.") from None
 
 
 def _file_kind(path: Path, data: bytes) -> str:
-    """house, line, models, recipe, prompt, brief or picture: by name and place, and where these say nothing, by what is in it."""
+    """Return settings, pipeline, models, recipe, prompt, brief or picture: by name and folder, else by the content."""
     from goldsmith.pipeline.intake.file_names import HIDDEN_BRIEF_SUFFIX, classify
 
     name = fold_name(path.name)
-    if name in ("goldsmith.toml", "pipeline.toml", "models.toml"):
-        return name.removesuffix(".toml")
+    if name in _CONFIG_KINDS:
+        return _CONFIG_KINDS[name]
     if name.endswith((".toml", HIDDEN_BRIEF_SUFFIX)):
         if fold_name(path.parent.name) == "recipes":
             return "recipe"
@@ -85,9 +85,7 @@ def _file_kind(path: Path, data: bytes) -> str:
     if role == "prompt":
         return "prompt"
     if role in ("other", "foreign", "litter", "note", "look") and not _is_look_sidecar(path):
-        raise UsageError(
-            f"{sanitise(path.name)} is no brief, no recipe, no picture and no file of the configuration.", "Nothing in it can be checked."
-        )
+        raise UsageError(f"{sanitise(path.name)} is not a brief, a recipe, a picture or a configuration file.", "Name such a file.")
     return "picture"
 
 
@@ -95,7 +93,7 @@ def _is_look_sidecar(path: Path) -> bool:
     from goldsmith.pipeline.intake.file_names import classify
 
     return classify(path.name).role == "look" and any(
-        os.path.exists(path.parent / f"{path.stem}{each}") for each in (".png", ".jpg", ".tif")
+        os.path.exists(path.parent / f"{path.stem}{suffix}") for suffix in (".png", ".jpg", ".tif")
     )
 
 
@@ -104,31 +102,31 @@ def _kind_by_content(data: bytes) -> str:
     from goldsmith.brief.settings import Settings
 
     try:
-        keys = set(read_toml(data, "it"))
+        keys = set(read_toml(data, "the file"))
     except BriefError:
         return "brief"
     if "stage" in keys:
-        return "line"
+        return "pipeline"
     if keys & {"models", "defaults"}:
         return "models"
-    return "house" if keys and keys <= set(Settings.model_fields) else "brief"
+    return "settings" if keys and keys <= set(Settings.model_fields) else "brief"
 
 
 def _check_settings(path: Path, data: bytes) -> None:
     from goldsmith.brief.settings import Settings, read_settings
 
-    house = read_settings(data, str(path), os.environ)
-    _print_valid(path, "a house file")
-    usual = Settings.model_construct()
-    changed = [(name, str(getattr(house, name))) for name in Settings.model_fields if getattr(house, name) != getattr(usual, name)]
-    print_table(("setting", "differs from the usual"), changed) if changed else print_text("Every setting is as usual.")
+    settings = read_settings(data, str(path), os.environ)
+    _print_valid(path, "a settings file")
+    defaults = Settings.model_construct()
+    changed = [(name, str(getattr(settings, name))) for name in Settings.model_fields if getattr(settings, name) != getattr(defaults, name)]
+    print_table(("setting", "value"), changed) if changed else print_text("Every setting has its default.")
 
 
 def _check_pipeline(path: Path, data: bytes) -> None:
     from goldsmith.brief.pipeline import read_pipeline
 
-    line = read_pipeline(data, str(path))
-    _print_valid(path, "a line file")
+    pipeline = read_pipeline(data, str(path))
+    _print_valid(path, "a pipeline file")
     rows = [
         (
             stage.name,
@@ -138,9 +136,9 @@ def _check_pipeline(path: Path, data: bytes) -> None:
             _allowed_text(stage.allowed_ops),
             " ".join(step.op for step in stage.default_steps),
         )
-        for stage in line.stages
+        for stage in pipeline.stages
     ]
-    print_table(("stage", "folder", "next", "lane", "steps allowed", "default steps"), rows)
+    print_table(("stage", "folder", "next", "queue", "allowed steps", "default steps"), rows)
 
 
 def _allowed_text(allowed: frozenset[str] | None) -> str:
@@ -150,31 +148,32 @@ def _allowed_text(allowed: frozenset[str] | None) -> str:
 def _check_models(path: Path, data: bytes) -> None:
     from goldsmith.engines.registry.models import read_models
 
-    found = read_models(path)
+    models = read_models(path)
     _print_valid(path, "a models file")
-    print_text(f"It names {len(found.models)} models: {', '.join(found.models)}.")
+    print_text(f"It names {len(models.models)} models: {', '.join(models.models)}.")
 
 
-_CONFIG_CHECKS = {"house": _check_settings, "line": _check_pipeline, "models": _check_models}
+_CONFIG_KINDS = {"goldsmith.toml": "settings", "pipeline.toml": "pipeline", "models.toml": "models"}
+_CONFIG_CHECKS = {"settings": _check_settings, "pipeline": _check_pipeline, "models": _check_models}
 
 
 def _print_valid(path: Path, kind: str) -> None:
-    print_text(f"{path.name}: nothing is wrong. It was read as {kind}.")
+    print_text(f"{path.name}: no errors. It was read as {kind}.")
 
 
 def _load_setup(root: Path | None, config: Path | None, path: Path) -> Setup:
-    """What the file is checked against: the root it lies in or that was named; else what travels with the program."""
+    """Return the setup that the file is checked against: of the root, or, without a root, of the supplied configuration."""
     from goldsmith.service import load_setup
 
     try:
-        place = find_root(root, config, near=path)
+        folder = find_root(root, config, near=path)
     except UsageError:
-        place = path.parent
-    return load_setup(place, config)
+        folder = path.parent
+    return load_setup(folder, config)
 
 
 def _path_in_root(setup: Setup, path: Path) -> str | None:
-    """The file relative to the root, where it lies in a folder of the line."""
+    """Return the path relative to the root; None if the file is not in a folder of the pipeline."""
     try:
         inside = candidate_paths(setup.root, path)[0]
     except UsageError:
@@ -182,5 +181,5 @@ def _path_in_root(setup: Setup, path: Path) -> str | None:
     if setup.pipeline.stage_of_folder(inside.partition("/")[0]) is None or "/" not in inside:
         return None
     if not os.path.lexists(setup.root / inside):
-        raise InputError(f"{sanitise(inside)} is gone.")
+        raise InputError(f"{sanitise(inside)} does not exist any more.")
     return inside

@@ -1,4 +1,4 @@
-"""What ``goldsmith doctor`` looks at, one question after the other. It leaves nothing behind and changes nothing."""
+"""The checks of ``goldsmith doctor``. They change nothing and leave no files behind."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from goldsmith.files import filesystem_type, has_writer, is_network_filesystem
 from goldsmith.journal.location import check_journal_folder, journal_path
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
 from goldsmith.pipeline.intake.watcher import Watcher
-from goldsmith.pipeline.status.daemon_state import DaemonState, read_daemon_state
+from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, read_daemon_state
 from goldsmith.pipeline.workers.worker_specs import find_accelerators
-from goldsmith.service import STATE_FILE, Setup, load_setup
+from goldsmith.service import Setup, load_setup
 
 _PROBE_FILE = ".goldsmith-canary-doctor"
-# Seconds until an event that was not heard will not be heard any more.
+# Seconds to wait for the event of a probe file.
 _EVENT_TIMEOUT = 3.0
+# The bit of CAP_LEASE (capabilities(7)).
 _CAP_LEASE = 28
 
 
 def run_checks(root: Path, config: Path | None) -> Iterator[Finding]:
-    """Every finding about a root, in the order a person would look."""
+    """Yield every finding about a root, the most basic first."""
     try:
         setup = load_setup(root, config)
     except GoldsmithError as error:
@@ -40,7 +41,7 @@ def run_checks(root: Path, config: Path | None) -> Iterator[Finding]:
         return
     yield ok(
         "configuration",
-        f"{setup.models_file.parent}, {len(setup.pipeline.stages)} stages: {', '.join(one.name for one in setup.pipeline.stages)}",
+        f"{setup.models_file.parent}, {len(setup.pipeline.stages)} stages: {', '.join(stage.name for stage in setup.pipeline.stages)}",
     )
     journal = journal_path(root, setup.settings.state_dir)
     daemon = read_daemon_state(root, journal.parent / STATE_FILE)
@@ -69,22 +70,24 @@ def _check_daemon(root: Path, daemon: DaemonState, journal: Path) -> Finding:
         return note("daemon", "Goldsmith is not running here.", f"goldsmith run --root {shlex.quote(str(root))}")
     if daemon.pause_reason:
         return fault(
-            "daemon", f"Running ({daemon.holder}), but everything waits: {daemon.pause_reason}", "It goes on by itself once that is mended."
+            "daemon",
+            f"Running ({daemon.holder}), but everything waits: {daemon.pause_reason}",
+            "Solve this problem; the daemon then continues by itself.",
         )
     if not daemon.has_state_file:
         return note(
-            "daemon", f"Running ({daemon.holder}), but not with the journal at {journal}.", "Set GOLDSMITH_STATE_DIR as its unit does."
+            "daemon", f"Running ({daemon.holder}), but not with the journal at {journal}.", "Set GOLDSMITH_STATE_DIR as in its unit file."
         )
     return ok("daemon", f"Running ({daemon.holder}).")
 
 
 def _check_workers(daemon: DaemonState) -> Iterator[Finding]:
-    """Every device that a running daemon has had to pause, and every lane that cannot begin anything."""
-    devices = [(seat.queue, seat.pause_reason) for seat in daemon.workers if seat.pause_reason]
-    lanes = [(lane, why) for lane, why in daemon.queue_pauses.items() if why and lane not in dict(devices)]
-    for lane, why in dict.fromkeys([*devices, *lanes]):
-        remedy = "Look at it with the driver's own tool (nvidia-smi) and at the log; it goes on by itself once it is mended."
-        yield fault(f"lane {lane}", why, remedy)
+    """Yield every device and every queue that a running daemon has paused."""
+    devices = [(worker.queue, worker.pause_reason) for worker in daemon.workers if worker.pause_reason]
+    queues = [(queue, reason) for queue, reason in daemon.queue_pauses.items() if reason and queue not in dict(devices)]
+    for queue, reason in dict.fromkeys([*devices, *queues]):
+        remedy = "Check the driver's own tool (nvidia-smi) and the log. Once the problem is solved, the queue continues by itself."
+        yield fault(f"queue {queue}", reason, remedy)
 
 
 def _check_journal(root: Path, journal: Path) -> Finding:
@@ -93,32 +96,38 @@ def _check_journal(root: Path, journal: Path) -> Finding:
         check_journal_folder(journal.parent, root)
     except GoldsmithError as error:
         return fault("journal", error.sentence, error.remedy)
-    there = nearest_existing(journal.parent)
-    if not os.access(there, os.W_OK | os.X_OK):
-        return fault("journal", f"{there} cannot be written by this user.", "Ask as the service's user, or set GOLDSMITH_STATE_DIR.")
+    folder = nearest_existing(journal.parent)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return fault("journal", f"{folder} cannot be written by this user.", "Run this as the service's user, or set GOLDSMITH_STATE_DIR.")
     return ok("journal", f"{journal} on {kind or 'an unknown filesystem'}, a local disk.")
 
 
 def _check_folder(root: Path, folder: str) -> Finding:
-    path, what = root / folder, f"{folder}/"
+    path, subject = root / folder, f"{folder}/"
     try:
         status = path.lstat()
     except OSError as error:
-        return fault(what, f"It is not there ({error.strerror}).", f"Mount the share, or run: goldsmith init {shlex.quote(str(root))}")
+        return fault(
+            subject, f"It cannot be found ({error.strerror}).", f"Mount the share, or run: goldsmith init {shlex.quote(str(root))}"
+        )
     if not stat.S_ISDIR(status.st_mode):
-        return fault(what, "It is no folder; links are not followed.", "Mount or make the folder itself there.")
+        return fault(subject, "It is not a folder. Links are not followed.", "Mount or create a real folder there.")
     kind = filesystem_type(path)
-    told = f"{kind or 'unknown filesystem'}, {stat.filemode(status.st_mode)}, {_owner_name(status)}"
+    details = f"{kind or 'unknown filesystem'}, {stat.filemode(status.st_mode)}, {_owner_name(status)}"
     try:
         (path / _PROBE_FILE).touch(exist_ok=True)
         (path / _PROBE_FILE).unlink()
     except OSError as error:
         return fault(
-            what, f"Nothing can be put into it ({error.strerror}): {told}.", "Give the service's user or group the right to write there."
+            subject, f"This user cannot write to it ({error.strerror}): {details}.", "Give the service's user or group write permission."
         )
     if is_network_filesystem(kind):
-        return note(what, f"{told}: a network filesystem.", "It is read again every few seconds, since others' changes bring no events.")
-    return ok(what, f"{told}, writable.")
+        return note(
+            subject,
+            f"{details}: a network filesystem.",
+            "Other computers' changes cause no events there, so Goldsmith reads the folder every few seconds.",
+        )
+    return ok(subject, f"{details}, writable.")
 
 
 def _owner_name(status: os.stat_result) -> str:
@@ -132,26 +141,32 @@ def _owner_name(status: os.stat_result) -> str:
 
 
 def _check_shared_groups(root: Path, setup: Setup) -> Iterator[Finding]:
-    """Whether results will belong to the people who share the folders."""
-    found = {folder: os.stat(root / folder) for folder in setup.pipeline.folders if os.path.isdir(root / folder)}
-    groups = {status.st_gid for status in found.values()}
+    """Yield notes if results will not belong to the group that shares the folders."""
+    statuses = {folder: os.stat(root / folder) for folder in setup.pipeline.folders if os.path.isdir(root / folder)}
+    groups = {status.st_gid for status in statuses.values()}
     if len(groups) > 1:
         yield note(
-            "sharing", "The folders belong to different groups: results change hands on their way.", "chgrp the folders to one group."
+            "sharing",
+            "The folders belong to different groups, so the group of results changes from stage to stage.",
+            "chgrp the folders to one group.",
         )
-    loose = [f"{name}/" for name, status in found.items() if status.st_mode & stat.S_IWGRP and not status.st_mode & stat.S_ISGID]
-    if loose:
-        yield note("sharing", f"New subfolders in {', '.join(loose)} will not get the folder's group.", "chmod g+s them.")
+    without_setgid = [
+        f"{name}/" for name, status in statuses.items() if status.st_mode & stat.S_IWGRP and not status.st_mode & stat.S_ISGID
+    ]
+    if without_setgid:
+        yield note("sharing", f"New subfolders in {', '.join(without_setgid)} will not get the folder's group.", "chmod g+s them.")
 
 
 def _check_events(root: Path, folders: Sequence[str], daemon: DaemonState) -> Iterator[Finding]:
-    """Whether a new file is heard of at once. A running daemon knows best; else a canary is planted in every folder."""
+    """Yield whether events report new files, from a running daemon's state or, without one, from a probe file in every folder."""
     modes: Mapping[str, str] = daemon.watch_modes or _probe_events(root, folders)
     polled = [f"{folder}/" for folder in folders if modes.get(folder) != "events"]
     if not polled and folders:
-        yield ok("events", "Events arrive from every folder: a new file is seen at once.")
+        yield ok("events", "Events arrive from every folder: Goldsmith sees a new file at once.")
     elif polled:
-        yield note("events", f"No events from {', '.join(polled)}: polling, so a new file is seen seconds later.", daemon.watcher_error)
+        yield note(
+            "events", f"No events from {', '.join(polled)}: polling, so Goldsmith sees a new file seconds later.", daemon.watcher_error
+        )
 
 
 def _probe_events(root: Path, folders: Sequence[str]) -> dict[str, str]:
@@ -175,21 +190,23 @@ def _probe_events(root: Path, folders: Sequence[str]) -> dict[str, str]:
 
 
 def _check_leases(root: Path, folders: Sequence[str], daemon: DaemonState) -> Iterator[Finding]:
-    """Whether it can be asked if somebody is still writing a file."""
+    """Yield whether leases show if a program is still writing a file."""
     weak = (
         sorted(daemon.weak_quiet_folders)
         if daemon.has_state_file
         else [folder for folder in folders if not _supports_leases(root / folder)]
     )
     if weak:
-        named = ", ".join(f"{folder}/" for folder in weak)
-        told = f"It cannot be asked whether somebody is still writing in {named}: files must be quiet for longer (the weaker rule)."
-        yield note("leases", told, "Give the service CAP_LEASE, as the unit that comes with Goldsmith does; on network mounts it stays so.")
+        folder_list = ", ".join(f"{folder}/" for folder in weak)
+        sentence = (
+            f"Goldsmith cannot tell if a program is still writing in {folder_list}: files must be quiet for longer (the weaker rule)."
+        )
+        yield note("leases", sentence, "Give the service CAP_LEASE, as the supplied unit does. For network mounts there is no remedy.")
     elif not daemon.holder and os.geteuid() != 0 and not _has_cap_lease():
-        told = "Granted for this user's own files; for others' the weaker rule is used (a longer quiet)."
-        yield note("leases", told, "AmbientCapabilities=CAP_LEASE in the unit lifts that.")
+        sentence = "Granted for this user's own files; the weaker rule applies to other users' files (they must be quiet for longer)."
+        yield note("leases", sentence, "Set AmbientCapabilities=CAP_LEASE in the unit.")
     elif folders:
-        yield ok("leases", "It can be asked whether somebody is still writing a file.")
+        yield ok("leases", "Goldsmith can tell if a program is still writing a file.")
 
 
 def _supports_leases(folder: Path) -> bool:
@@ -207,31 +224,31 @@ def _supports_leases(folder: Path) -> bool:
 
 
 def _has_cap_lease() -> bool:
-    """CAP_LEASE among this program's own capabilities (capabilities(7), proc(5))."""
+    """Return whether this process has CAP_LEASE (capabilities(7), proc(5))."""
     with open("/proc/self/status", encoding="ascii", errors="replace") as table:
         effective = next((row.split()[1] for row in table if row.startswith("CapEff:")), "0")
     return bool(int(effective, 16) >> _CAP_LEASE & 1)
 
 
 def _check_weights(weights: WeightsRegistry) -> Iterator[Finding]:
-    """Whether each kind of model has one that lies here, and whether it is the first choice."""
+    """Yield for each kind of model whether its weights are present, and whether they are those of the first choice."""
     kinds = [kind for kind in ENGINE_KINDS.values() if kind.has_defaults and kind not in (UPSCALER, GENERATOR)]
-    wanted = [*((kind, 1) for kind in kinds), *((UPSCALER, int(factor[1:])) for factor in weights.models.defaults.upscale)]
-    for kind, factor in wanted:
-        what = f"weights: {kind.name}" + (f" x{factor}" if kind is UPSCALER else "")
+    needs = [*((kind, 1) for kind in kinds), *((UPSCALER, int(factor[1:])) for factor in weights.models.defaults.upscale)]
+    for kind, factor in needs:
+        subject = f"weights: {kind.name}" + (f" x{factor}" if kind is UPSCALER else "")
         first = next(iter(weights.models.defaults.candidates(EngineNeed(kind, factor=factor))), "")
         try:
             choice = weights.choose(EngineNeed(kind, factor=factor))
         except InputError as problem:
-            yield note(what, problem.sentence, problem.remedy)
+            yield note(subject, problem.sentence, problem.remedy)
             continue
         if choice.name == first:
-            yield ok(what, f"{choice.name} is here.")
+            yield ok(subject, f"{choice.name} is present.")
         else:
-            yield note(what, f"{choice.name} is used, since the weights of {first} are not here.", f"goldsmith models fetch {first}")
+            yield note(subject, f"{choice.name} is used because the weights of {first} are missing.", f"goldsmith models fetch {first}")
 
 
 def _check_heic() -> Finding:
     if importlib.util.find_spec("pillow_heif") is None:
-        return note("HEIC", "Pictures in HEIC cannot be read.", "pip install 'goldsmith[heic]'")
-    return ok("HEIC", "Pictures in HEIC can be read.")
+        return note("HEIC", "HEIC pictures cannot be read.", "pip install 'goldsmith[heic]'")
+    return ok("HEIC", "HEIC pictures can be read.")

@@ -1,4 +1,4 @@
-"""``goldsmith doctor``: whether everything around the line is as it should be, and what to do where it is not."""
+"""The command ``goldsmith doctor``: checks the folders and the computer, and says what to do about each problem."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from goldsmith.errors import HostError
 
 
 def doctor(root: RootOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Look at folders, filesystems, events, free space, GPU, weights, limits and permissions; nothing is changed.
+    """Check folders, filesystems, events, free space, GPU, weights, limits and permissions. Change nothing.
 
-    Every line is ok, a note (it works, but) or a fault with its remedy. Exit code 4 where there is a fault.
+    Every row is ok, a note (it works, with a restriction) or a fault, with its remedy. Exit code 4 if there is a fault.
 
     Example: goldsmith doctor --root ~/hotfolders
     """
     from goldsmith.cli.diagnostics import run_checks
 
-    found = list(run_checks(find_root(root, config), config))
+    findings = list(run_checks(find_root(root, config), config))
     if as_json:
-        print_json([finding._asdict() for finding in found])
+        print_json([finding._asdict() for finding in findings])
     else:
-        print_table(("", "what", "found", "what to do"), [(each.severity, each.subject, each.sentence, each.remedy) for each in found])
-    faults = sum(each.severity == "fault" for each in found)
+        print_table(("", "subject", "finding", "remedy"), [(each.severity, each.subject, each.sentence, each.remedy) for each in findings])
+    faults = sum(each.severity == "fault" for each in findings)
     if faults:
-        raise HostError(f"{faults} fault{'s' if faults > 1 else ''} found.", "" if as_json else "What to do stands beside each.")
+        raise HostError(f"{faults} fault{'s' if faults > 1 else ''} found.", "" if as_json else "The remedy is beside each fault.")
     if not as_json:
-        print_text("Nothing is in the way.")
+        print_text("There are no faults.")

@@ -1,4 +1,4 @@
-"""What a brief would do, found out without doing it: everything that is wrong with it, or its steps stage by stage."""
+"""Checks a brief without running it: lists every error, or the steps that it would run, stage by stage."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from goldsmith.service import Setup
 
 
 class DryRun:
-    """Checks one file against a root's line, models and library; ``library`` is None where there is none to check against."""
+    """Checks one file against a root's pipeline, models and library. ``library`` is None if the root has none."""
 
     def __init__(self, setup: Setup, library: Library | None) -> None:
         self._setup = setup
@@ -39,153 +39,160 @@ class DryRun:
         self._texts = TextFileCache(setup.root)
 
     def show(self, path: Path, data: bytes, path_in_root: str | None, kind: str) -> None:
-        """Print what would be run. Raises InputError with everything that is wrong."""
+        """Print the steps that would run. Raises InputError with every error."""
         bundle = self._bundle(path_in_root) if path_in_root is not None and kind != "recipe" else None
         name = sanitise(path.name)
         if bundle is not None and bundle.ambiguity:
             raise InputError(bundle.ambiguity)
         own, prompt, campaign = self._source_files(name, data, bundle, kind)
         if own is None and prompt is None and campaign is None and not (bundle and (bundle.masks or bundle.keeps)):
-            print_text(f"{name}: nothing is wrong, and nothing is asked for: put a brief or a mask beside it.")
+            print_text(f"{name}: no errors, and no instructions: put a brief or a mask beside it.")
             return
         self._check(own, prompt, campaign, bundle)
         stage = self._start_stage(path_in_root, own or campaign)
         resolver = Resolver(self._setup.pipeline, self._setup.library.read_recipe, self._availability(bundle))
-        masked = bundle is not None and bool(bundle.masks or bundle.keeps)
-        resolved = resolver.resolve(stage, own=own, prompt=prompt, campaign=campaign, has_mask=masked)
-        print_text(f"{name}: nothing is wrong. It was read as {_KIND_PHRASES[kind]}.")
+        has_mask = bundle is not None and bool(bundle.masks or bundle.keeps)
+        resolved = resolver.resolve(stage, own=own, prompt=prompt, campaign=campaign, has_mask=has_mask)
+        print_text(f"{name}: no errors. It was read as {_KIND_PHRASES[kind]}.")
         self._print_steps(stage, resolved, bundle)
 
     def _bundle(self, path_in_root: str) -> Bundle | None:
-        pace = SettleTimes()
-        judge = Readiness(self._setup.pipeline, self._setup.resolver, self._texts.read_bytes)
-        return Explainer(self._setup.root, self._setup.pipeline, judge, None, DaemonState(), pace).bundle_containing(path_in_root)
+        setup = self._setup
+        readiness = Readiness(setup.pipeline, setup.resolver, self._texts.read_bytes)
+        explainer = Explainer(setup.root, setup.pipeline, readiness, None, DaemonState(), SettleTimes())
+        return explainer.bundle_containing(path_in_root)
 
     def _source_files(
         self, name: str, data: bytes, bundle: Bundle | None, kind: str
     ) -> tuple[SourceFile | None, SourceFile | None, SourceFile | None]:
-        """The picture's own brief, its prompt and its campaign's brief, as the judge would read them."""
+        """Return the picture's own brief, its prompt and its campaign's brief, as the daemon would read them."""
         if bundle is None:
-            said = (data, name)
-            return (None, said, None) if kind == "prompt" else (None, None, None) if kind == "picture" else (said, None, None)
+            source = (data, name)
+            return (None, source, None) if kind == "prompt" else (None, None, None) if kind == "picture" else (source, None, None)
         own, prompt, campaign = (self._read_source(path) for path in (bundle.brief, bundle.prompt, bundle.campaign_brief))
         return own, prompt, campaign
 
     def _read_source(self, path: str | None) -> SourceFile | None:
         return None if path is None else (self._texts.read_bytes(path), sanitise(os.path.basename(path)))
 
-    # ------------------------------------------------------------------ what is wrong
+    # ------------------------------------------------------------------ errors
 
     def _check(self, own: SourceFile | None, prompt: SourceFile | None, campaign: SourceFile | None, bundle: Bundle | None) -> None:
-        """Read every file that speaks, and raise one Problem with the faults of all of them."""
-        faults: list[str] = []
-        stock = self._availability(bundle)
-        brief = _try_read(faults, lambda: self._read_brief(own, stock)) if own is not None else None
+        """Read every file that contributes instructions. Raises InputError with the errors of all of them."""
+        messages: list[str] = []
+        availability = self._availability(bundle)
+        brief = _try_read(messages, lambda: self._read_brief(own, availability)) if own is not None else None
         if prompt is not None:
-            _try_read(faults, lambda: read_prompt(*prompt))
+            _try_read(messages, lambda: read_prompt(*prompt))
         if campaign is not None and not (brief is not None and brief.resolved):
-            whole = _try_read(faults, lambda: self._read_brief(campaign, stock))
-            brief = brief if brief is not None and brief.recipe else whole or brief
+            campaign_brief = _try_read(messages, lambda: self._read_brief(campaign, availability))
+            brief = brief if brief is not None and brief.recipe else campaign_brief or brief
         if brief is not None and brief.recipe is not None and self._library is not None:
             recipe = brief.recipe
-            _try_read(faults, lambda: self._read_brief(self._setup.library.read_recipe(recipe), stock))
-        if faults:
-            raise InputError("\n".join(faults), "Nothing was run.")
+            _try_read(messages, lambda: self._read_brief(self._setup.library.read_recipe(recipe), availability))
+        if messages:
+            raise InputError("\n".join(messages), "Nothing was run.")
 
     def _read_brief(self, source_file: SourceFile | None, availability: Availability) -> Brief:
         data, name = source_file or (b"", "")
         return read_brief(data, name, self._setup.pipeline, availability)
 
     def _availability(self, bundle: Bundle | None) -> Availability:
-        """What the house has, with the looks that lie beside the picture."""
+        """Return which models and library files a brief may name, the looks beside the picture included."""
         models, library = model_names_by_kind(self._setup.weights), self._library
         if library is None:
             return Availability(models, why_unavailable=self._permanent_refusal)
         beside = {fold_name(os.path.basename(path)) for path in (bundle.looks if bundle is not None else ())}
 
-        def is_here(shelf: str, name: str, suffixes: tuple[str, ...]) -> bool:
-            near = shelf == "looks" and any(fold_name(name + suffix) in beside for suffix in ("", *suffixes))
-            return near or library.find(shelf, name, suffixes) is not None
+        def has_file(folder: str, name: str, suffixes: tuple[str, ...]) -> bool:
+            is_beside = folder == "looks" and any(fold_name(name + suffix) in beside for suffix in ("", *suffixes))
+            return is_beside or library.find(folder, name, suffixes) is not None
 
-        return Availability(models, is_here, library.list_names, self._permanent_refusal, partial(why_no_consent_today, library))
+        return Availability(models, has_file, library.list_names, self._permanent_refusal, partial(why_no_consent_today, library))
 
     def _permanent_refusal(self, need: EngineNeed[Any]) -> EngineUnavailable | None:
-        """Weights that are not on this machine are no fault of the brief: they are told below what would be run."""
-        found = check_engine(self._setup.weights, need)
-        return None if found is None or found.is_transient else found
+        """Return why no engine can ever meet the need. Missing weights are not an error in the brief: ``_remarks`` reports them."""
+        unavailable = check_engine(self._setup.weights, need)
+        return None if unavailable is None or unavailable.is_transient else unavailable
 
-    # ------------------------------------------------------------------ what would be run
+    # ------------------------------------------------------------------ steps
 
     def _start_stage(self, path_in_root: str | None, source_file: SourceFile | None) -> Stage:
-        """The stage of the folder it lies in; for a file that lies elsewhere the first one on the line."""
+        """Return the stage of the file's folder.
+
+        For a file outside the pipeline's folders: the first stage of a resolved brief, else the first stage of the pipeline.
+        """
         found = self._setup.pipeline.stage_of_folder(path_in_root.partition("/")[0]) if path_in_root is not None else None
         if found is not None or source_file is None:
             return found or self._setup.pipeline.stages[0]
         brief = self._read_brief(source_file, Availability())
-        spoken = [stage for stage in self._setup.pipeline.stages if stage.name in brief.steps_by_stage]
-        return spoken[0] if brief.resolved and spoken else self._setup.pipeline.stages[0]
+        named = [stage for stage in self._setup.pipeline.stages if stage.name in brief.steps_by_stage]
+        return named[0] if brief.resolved and named else self._setup.pipeline.stages[0]
 
     def _print_steps(self, stage: Stage, resolved: ResolvedBrief | None, bundle: Bundle | None) -> None:
         if resolved is None:
-            print_text(f"It asks for nothing in {stage.folder}/: a picture that lies there waits.")
+            print_text(f"It has no instructions for {stage.folder}/: a picture there waits.")
             return
         if not resolved.reaches(stage):
-            waits = f"in {stage.folder}/ a picture waits for [[{stage.name}]] or for somebody who drags it on"
+            waits = f"in {stage.folder}/ a picture waits until you add [[{stage.name}]] or move it on by hand"
             print_text(f"It ends with {resolved.last_stage}: {waits}.")
             return
         stages = self._setup.pipeline.stages
-        way = stages[self._setup.pipeline.index_of(stage.name) : self._setup.pipeline.index_of(resolved.last_stage) + 1]
-        print_table(("stage", "step", "settings", "from"), [row for each in way for row in _step_rows(each, resolved.steps_for(each))])
-        for sentence in self._remarks(way, resolved, bundle):
+        remaining = stages[self._setup.pipeline.index_of(stage.name) : self._setup.pipeline.index_of(resolved.last_stage) + 1]
+        print_table(
+            ("stage", "step", "settings", "from"), [row for each in remaining for row in _step_rows(each, resolved.steps_for(each))]
+        )
+        for sentence in self._remarks(remaining, resolved, bundle):
             print_text(sentence)
 
     def _remarks(self, stages: Sequence[Stage], resolved: ResolvedBrief, bundle: Bundle | None) -> Iterator[str]:
         last = stages[-1].next_folder
-        yield f"Then it lies in {last}/" + (", finished." if last == self._setup.pipeline.final_folder else " and waits there.")
-        there = set(bundle.masks) | set(bundle.keeps) if bundle is not None else set()
-        lacking = first_missing_mask([step for each in stages for step in resolved.steps_for(each)], there)
-        if lacking:
+        yield f"Then the picture is in {last}/" + (", finished." if last == self._setup.pipeline.final_folder else " and waits there.")
+        present = set(bundle.masks) | set(bundle.keeps) if bundle is not None else set()
+        missing_mask = first_missing_mask([step for each in stages for step in resolved.steps_for(each)], present)
+        if missing_mask:
             stem = sanitise(bundle.stem) if bundle is not None else "NAME"
-            label = "" if lacking == "mask" else f".{lacking}"
+            label = "" if missing_mask == "mask" else f".{missing_mask}"
             yield f"It waits for a mask: “{stem}.mask{label}.png” beside the picture."
         steps = [step for each in stages for step in resolved.steps_for(each)]
         yield from self._missing_layer(steps, bundle)
-        told = [(step, check_engine(self._setup.weights, need)) for step in steps for need in step.operation.needs().engines]
-        missing = [f"{step.location}: {found.sentence}" for step, found in told if found is not None]
+        checks = [(step, check_engine(self._setup.weights, need)) for step in steps for need in step.operation.needs().engines]
+        missing = [f"{step.location}: {unavailable.sentence}" for step, unavailable in checks if unavailable is not None]
         yield from missing
         if missing:
-            yield "Until then a picture that asks for this is held with a note; it goes on by itself afterwards."
+            yield "Until then, Goldsmith holds such a picture with a note; afterwards the picture goes on by itself."
 
     def _missing_layer(self, steps: Sequence[Step], bundle: Bundle | None) -> Iterator[str]:
-        """The first layer that lies neither beside the picture nor in the library."""
+        """Yield a sentence about the first layer that is neither beside the picture nor in the library."""
         beside = {fold_name(name) for name in bundle.layers} if bundle is not None else set[str]()
         for name in (name for step in steps for name in sorted(step.operation.needs().layers)):
-            in_library = self._library is None or any(self._library.find(shelf, name, LAYER_SUFFIXES) for shelf in LAYER_FOLDERS)
+            in_library = self._library is None or any(self._library.find(folder, name, LAYER_SUFFIXES) for folder in LAYER_FOLDERS)
             if fold_name(name) not in beside and not in_library:
                 stem = sanitise(bundle.stem) if bundle is not None else "NAME"
-                yield f"It waits for a layer: “{stem}.layer.{sanitise(name)}.png” beside the picture, or “{sanitise(name)}” in {LAYER_FOLDERS_TEXT}."
+                file = f"{stem}.layer.{sanitise(name)}.png"
+                yield f"It waits for a layer: “{file}” beside the picture, or “{sanitise(name)}” in {LAYER_FOLDERS_TEXT}."
                 return
 
 
-_KIND_PHRASES = {"brief": "a brief", "recipe": "a recipe", "prompt": "a prompt", "picture": "a picture with what lies beside it"}
+_KIND_PHRASES = {"brief": "a brief", "recipe": "a recipe", "prompt": "a prompt", "picture": "a picture with its sidecars"}
 
 
 def _try_read(messages: list[str], read: Callable[[], Brief | str]) -> Brief | None:
-    """What was read, or None with its faults noted."""
+    """Return the brief that was read; None for a prompt, or if there are errors, which are added to ``messages``."""
     try:
-        found = read()
-    except BriefError as fault:
-        messages.append(fault.sentence)
-    except InputError as fault:
-        messages.append(str(fault))
+        result = read()
+    except BriefError as error:
+        messages.append(error.sentence)
+    except InputError as error:
+        messages.append(str(error))
     else:
-        return found if isinstance(found, Brief) else None
+        return result if isinstance(result, Brief) else None
     return None
 
 
 def _step_rows(stage: Stage, steps: Sequence[Step]) -> Iterator[tuple[str, str, str, str]]:
     if not steps:
-        yield stage.name, "-", "passes as it is", ""
+        yield stage.name, "-", "passes unchanged", ""
     for number, step in enumerate(steps, 1):
         settings = ", ".join(f"{key} = {_format_value(value)}" for key, value in step.settings.items())
         yield stage.name, f"{number}. {step.op}", settings, step.source_file or "its own brief"

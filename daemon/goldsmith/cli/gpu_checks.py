@@ -1,4 +1,4 @@
-"""What ``goldsmith doctor`` finds out about accelerators: which there are, whether torch can use them, and which models fit on each."""
+"""The checks of ``goldsmith doctor`` for accelerators: which exist, whether torch can use them, and which models fit on each."""
 
 from __future__ import annotations
 
@@ -21,35 +21,36 @@ _TORCH_PROBE = (
     "import torch; "
     "print(', '.join(torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())) if torch.cuda.is_available() else '')"
 )
-# Seconds; torch takes long to import from a cold disk.
+# Seconds. Importing torch from a cold disk takes long.
 _TORCH_TIMEOUT = 120
 _MEMINFO = Path("/proc/meminfo")
 
 
 def check_gpu() -> Iterator[Finding]:
-    """Whether there is a GPU, its driver answers and torch can use it; torch is asked in a program of its own."""
+    """Yield whether there is a GPU, its driver responds and torch can use it. torch runs in a process of its own."""
     nodes = sorted(Path("/dev").glob("nvidia[0-9]*")) + ([Path("/dev/kfd")] if Path("/dev/kfd").exists() else [])
     if not nodes:
-        yield note("GPU", "There is none here: the GPU's lane works on the CPU.")
+        yield note("GPU", "This computer has no GPU: the queue gpu works on the CPU.")
         return
-    closed = [str(node) for node in nodes if not os.access(node, os.R_OK | os.W_OK)]
-    if closed:
-        yield fault("GPU", f"{', '.join(closed)} cannot be opened by this user.", "Add the service's user to the groups video and render.")
+    forbidden = [str(node) for node in nodes if not os.access(node, os.R_OK | os.W_OK)]
+    if forbidden:
+        yield fault(
+            "GPU", f"{', '.join(forbidden)} cannot be opened by this user.", "Add the service's user to the groups video and render."
+        )
         return
-    seen = find_devices()
-    yield from _device_findings(seen)
+    yield from _device_findings(find_devices())
     yield _check_torch()
 
 
 def _device_findings(detected: DeviceScan) -> Iterator[Finding]:
     if detected.warning:
-        yield fault("GPU", detected.warning, "Look at the driver: dmesg | grep -i nvrm")
-    for found in detected.devices:
-        yield ok(f"GPU {found.name}", f"{_describe_device(found)}.")
+        yield fault("GPU", detected.warning, "Check the driver: dmesg | grep -i nvrm")
+    for device in detected.devices:
+        yield ok(f"GPU {device.name}", f"{_describe_device(device)}.")
 
 
 def _describe_device(device: Accelerator) -> str:
-    """Title, memory, driver, as far as they are known."""
+    """Return the title, the memory and the driver, as far as they are known."""
     parts = [device.title or "unknown"]
     if device.total_mb:
         parts.append(f"{_format_mebibytes(device.free_mb)} of {_format_mebibytes(device.total_mb)} are free")
@@ -63,10 +64,10 @@ def _format_mebibytes(mebibytes: int) -> str:
 
 
 def _check_torch() -> Finding:
-    """Whether the torch that is installed can use what is there."""
+    """Return whether the installed torch can use the GPU."""
     built_for = torch_backend()
     if built_for == "":
-        return note("torch", "It is not installed: no generating model can run.", "pip install torch")
+        return note("torch", "It is not installed, so no generating model can run.", "pip install torch")
     if built_for == "cpu":
         version = metadata.version("torch").partition("+")[0]
         return note(
@@ -74,44 +75,45 @@ def _check_torch() -> Finding:
             "It is built for the CPU, so models run there although there is a GPU.",
             f"pip install --force-reinstall torch=={version}",
         )
-    named = _command_output([sys.executable, "-c", _TORCH_PROBE], _TORCH_TIMEOUT)
-    if named:
-        return ok("torch", f"It can use {named}.")
-    return note("torch", "It cannot use the GPU: models run on the CPU.", "Install the torch that is built for this driver.")
+    device_names = _command_output([sys.executable, "-c", _TORCH_PROBE], _TORCH_TIMEOUT)
+    if device_names:
+        return ok("torch", f"It can use {device_names}.")
+    return note("torch", "It cannot use the GPU, so models run on the CPU.", "Install the build of torch for this driver.")
 
 
 def check_model_fit(models: Models, settings: Settings, accelerators: Sequence[Accelerator]) -> Iterator[Finding]:
-    """Which generating models of models.toml fit on each device that the lane ``gpu`` works on, one line a device."""
+    """Yield for each device of the queue ``gpu`` which generating models of models.toml fit."""
     generating = [name for name, model in models.models.items() if model.diffusion is not None and model.driver != "null"]
     if not generating:
         return
-    computer = min(_available_mb(), settings.worker_memory_mb)
+    cpu_memory = min(_available_mb(), settings.worker_memory_mb)
     if not accelerators:
-        yield _model_fit(models, generating, Device("cpu"), "on the CPU, slowly", computer, computer)
-    for found in accelerators:
-        if found.total_mb:
-            yield _model_fit(models, generating, Device(found.name), f"on {found.name}", found.total_mb, _available_mb())
+        yield _model_fit(models, generating, Device("cpu"), "on the CPU, slowly", cpu_memory, cpu_memory)
+    for accelerator in accelerators:
+        if accelerator.total_mb:
+            label = f"on {accelerator.name}"
+            yield _model_fit(models, generating, Device(accelerator.name), label, accelerator.total_mb, _available_mb())
 
 
 def _model_fit(models: Models, names: Sequence[str], device: Device, label: str, free_mb: int, free_cpu_mb: int) -> Finding:
-    """Asked of the very rule by which a lane lays a model out, with all of the device's memory to be had."""
+    """Return which models fit if all of the device's memory is free, by the rule that a worker process uses. Memory is in MB."""
     from goldsmith.engines.diffusion.memory_layout import plan_layout
 
-    whole, parts, never = list[str](), list[str](), list[str]()
+    complete, in_parts, too_large = list[str](), list[str](), list[str]()
     for name in names:
         diffusion = models.models[name].diffusion
         if diffusion is None:
             continue
         try:
-            # Before its weights are read nobody knows how large its largest part is: at worst it is nearly all of it.
+            # The size of the largest part is unknown before the weights are read. At worst it is nearly the whole model.
             offload = plan_layout(name, diffusion, 1.0, device, free_mb, free_cpu_mb).offload
         except InputError:
-            never.append(name)
+            too_large.append(name)
         else:
-            (whole if offload == "none" else parts).append(name)
-    kinds = (("fit", whole), ("fit only in parts, slower", parts), ("too large", never))
-    told = "; ".join(f"{text}: {', '.join(found)}" for text, found in kinds if found)
-    return (ok if whole or parts else note)(f"models {label}", f"{told[0].upper()}{told[1:]}.")
+            (complete if offload == "none" else in_parts).append(name)
+    kinds = (("fit", complete), ("fit only in parts, slower", in_parts), ("too large", too_large))
+    sentence = "; ".join(f"{text}: {', '.join(fitting)}" for text, fitting in kinds if fitting)
+    return (ok if complete or in_parts else note)(f"models {label}", f"{sentence[0].upper()}{sentence[1:]}.")
 
 
 def _available_mb() -> int:
@@ -123,9 +125,9 @@ def _available_mb() -> int:
 
 
 def _command_output(command: list[str], timeout: float) -> str:
-    """What a program prints, on one line; "" where it fails or does not end."""
+    """Return what a program prints, on one line; "" if it fails or takes longer than ``timeout`` seconds."""
     try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return "; ".join(ran.stdout.split("\n")).strip("; ") if ran.returncode == 0 else ""
+    return "; ".join(result.stdout.split("\n")).strip("; ") if result.returncode == 0 else ""

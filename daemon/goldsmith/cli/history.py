@@ -1,4 +1,4 @@
-"""``goldsmith history``: everything that was ever taken, and what became of it."""
+"""The command ``goldsmith history``: every input that was processed, and its results."""
 
 from __future__ import annotations
 
@@ -25,46 +25,46 @@ from goldsmith.errors import UsageError
 if TYPE_CHECKING:
     from goldsmith.journal.records import HistoryRow
 
-# So many rows are shown on a terminal unless more are asked for.
+# The number of rows on a terminal, unless --last says otherwise.
 _DEFAULT_ROWS = 50
 
 
 def history(
-    file: Annotated[
-        Path | None, typer.Argument(help="Only what was done to this file, and to what it was made of.", metavar="FILE")
-    ] = None,
+    file: Annotated[Path | None, typer.Argument(help="Only the history of this file and of its inputs.", metavar="FILE")] = None,
     root: RootOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
-    last: Annotated[int | None, typer.Option("--last", "-n", min=0, help="Only the last so many (0 = all; 50 on a terminal).")] = None,
-    problems: Annotated[bool, typer.Option("--problems", help="With --json: also what was found wanting and left where it lay.")] = False,
+    last: Annotated[
+        int | None, typer.Option("--last", "-n", min=0, help="Only the last rows (0 = all; default: 50 on a terminal).")
+    ] = None,
+    problems: Annotated[bool, typer.Option("--problems", help="With --json: also inputs that were rejected with a problem.")] = False,
 ) -> None:
-    """Show what was done to a file, or to all: when, in which stage, with which seeds, and what it became.
+    """Show when each input was processed, in which stage, with which seeds, and its results.
 
-    Of one file also the models that worked on it. With --json, one line for each input ever taken, oldest first.
+    For one file, also show the models that worked on it. With --json, print one line for each input, oldest first.
 
     Example: goldsmith history delivered/spring/hero_web.avif
     """
-    with open_location(root, config, near=file) as place:
-        rows = _select_rows(place, file)
+    with open_location(root, config, near=file) as location:
+        rows = _select_rows(location, file)
         if as_json:
             rows = (row for row in rows if problems or row.outcome != "problem")
             for row in _last_rows(rows, last or 0):
                 print_json(_row_as_json(row))
             return
-        usual = _DEFAULT_ROWS if file is None and is_terminal() else 0
-        shown = _last_rows(rows, usual if last is None else last)
-        columns = ("when", "file", "stage", "outcome", "seconds", "became", "steps")
-        most = len(columns) if is_wide() else len(columns) - 1
+        default = _DEFAULT_ROWS if file is None and is_terminal() else 0
+        shown = _last_rows(rows, default if last is None else last)
+        columns = ("when", "file", "stage", "outcome", "seconds", "results", "steps")
+        width = len(columns) if is_wide() else len(columns) - 1
         if file is None:
-            print_table(columns[:most], (_table_row(row)[:most] for row in shown))
+            print_table(columns[:width], (_table_row(row)[:width] for row in shown))
             return
-        way = list(shown)
-        print_table(columns[:most], [_table_row(row)[:most] for row in way])
-        engines = [cells for row in way for cells in _engine_rows(row)]
+        selected = list(shown)
+        print_table(columns[:width], [_table_row(row)[:width] for row in selected])
+        engines = [cells for row in selected for cells in _engine_rows(row)]
         if engines:
             print_heading("Models")
-            print_table(("step", "asked", "used", "revision", "device", "threads", "seeds", "weights"), engines)
+            print_table(("step", "requested", "used", "revision", "device", "threads", "seeds", "weights"), engines)
 
 
 def _select_rows(location: Location, file: Path | None) -> Iterator[HistoryRow]:
@@ -77,7 +77,7 @@ def _select_rows(location: Location, file: Path | None) -> Iterator[HistoryRow]:
 
 
 def _related_jobs(location: Location, file: Path) -> set[str]:
-    """Every job on the way of a file: those that took or made it, what made their inputs, and what was made of their results."""
+    """Return the ids of the jobs that consumed or made the file, that made their inputs, and that used their results."""
     names = {*candidate_paths(location.root, file), find_in_history(location, file) or ""}
     jobs: set[str] = set()
     parents: dict[str, str] = {}
@@ -86,13 +86,13 @@ def _related_jobs(location: Location, file: Path) -> set[str]:
         if not names.isdisjoint(_file_paths(row)) or row.parent_job_id in jobs:
             jobs.add(row.job_id)
     if not jobs:
-        raise UsageError(f"Nothing was ever done to {file}.", location.explain().explain_file(candidate_paths(location.root, file)[0]))
-    above = deque(jobs)
-    while above:
-        parent = parents.get(above.pop(), "")
+        raise UsageError(f"Goldsmith never processed {file}.", location.explain().explain_file(candidate_paths(location.root, file)[0]))
+    pending = deque(jobs)
+    while pending:
+        parent = parents.get(pending.pop(), "")
         if parent and parent not in jobs:
             jobs.add(parent)
-            above.append(parent)
+            pending.append(parent)
     return jobs
 
 
@@ -109,8 +109,7 @@ def _file_paths(row: HistoryRow) -> Iterator[str]:
 def _last_rows(rows: Iterator[HistoryRow], limit: int) -> Iterable[HistoryRow]:
     if not limit:
         return rows
-    kept = deque(rows, maxlen=limit)
-    return list(kept)
+    return list(deque(rows, maxlen=limit))
 
 
 def _row_as_json(row: HistoryRow) -> dict[str, object]:
@@ -139,8 +138,8 @@ def _table_row(row: HistoryRow) -> tuple[str, ...]:
     record: dict[str, Any] = row.record
     steps = ", ".join(_step_text(step) for step in record.get("steps", ()))
     seconds = f"{record['seconds']:.2f}" if "seconds" in record else ""
-    became = ", ".join(row.results) or str(record.get("sentence", ""))
-    return (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.taken_at)), row.path, row.stage, row.outcome, seconds, became, steps)
+    results = ", ".join(row.results) or str(record.get("sentence", ""))
+    return (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.taken_at)), row.path, row.stage, row.outcome, seconds, results, steps)
 
 
 def _step_text(step: dict[str, Any]) -> str:
@@ -148,16 +147,16 @@ def _step_text(step: dict[str, Any]) -> str:
 
 
 def _engine_rows(row: HistoryRow) -> Iterator[tuple[str, ...]]:
-    """One line for each engine that a stage's steps had at work: which was asked for, which it was, and all that its pixels hang on."""
+    """Yield a row for each engine of a job's steps: the requested and the used model, and everything that influences its pixels."""
     record: dict[str, Any] = row.record
     threads = str(record.get("environment", {}).get("threads", ""))
     for number, step in enumerate(record.get("steps", ()), 1):
         first = step.get("engine")
         for engine in (first, *first.get("also", ())) if first else ():
-            asked = step["settings"].get("model") if engine is first else None
+            requested = step["settings"].get("model") if engine is first else None
             yield (
                 f"{row.stage}.{number} ({step['op']})",
-                asked or "the house's choice",
+                requested or "(default)",
                 engine["name"],
                 engine.get("revision", ""),
                 engine.get("device", ""),
@@ -168,7 +167,7 @@ def _engine_rows(row: HistoryRow) -> Iterator[tuple[str, ...]]:
 
 
 def _seeds_text(step: dict[str, Any], engine: dict[str, Any]) -> str:
-    """The seeds that an engine was given, as far as it told; else the step's own, which they come from."""
+    """Return the seeds that an engine used. If the record has none, return the step's seed, from which they are derived."""
     candidates = [each["seed"] for each in step["findings"].get("candidates", ()) if isinstance(each, dict) and "seed" in each]
     fills = [seed for fill in engine.get("fills", ()) for seed in fill.get("seeds", ())]
     return ", ".join(map(str, fills or candidates or [step["seed"]]))

@@ -1,4 +1,4 @@
-"""``goldsmith init``: a set of folders that is ready to be watched."""
+"""The command ``goldsmith init``: creates the folders of a root."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ if TYPE_CHECKING:
 README = "README.txt"
 
 _SIDE_FOLDERS = {
-    "library": "What briefs may name: recipes, looks (.cube, .cdl), heroes, loras, fonts, logos, "
+    "library": "The files that briefs may name: recipes, looks (.cube, .cdl), heroes, loras, fonts, logos, "
     "faces (each with the person's consent), plates, profiles (.icc), sounds.",
-    "archive": "Every original and every input ever taken, by date. Goldsmith never deletes anything from here.",
+    "archive": "Every original and every input, by date. Goldsmith never deletes anything here.",
 }
 
 
-def init(root: Annotated[Path, typer.Argument(help="The folder to make them in.", metavar="ROOT")]) -> None:
-    """Make the folders, their one-line READMEs, library/ and a commented config/. What is there already stays as it is.
+def init(root: Annotated[Path, typer.Argument(help="The folder in which to create them.", metavar="ROOT")]) -> None:
+    """Create the folders, their one-line READMEs, library/ and a commented config/. Existing files stay unchanged.
 
     Example: goldsmith init ~/hotfolders
     """
-    made = make_root(root)
-    print_text(f"{root} is ready: {', '.join(f'{folder}/' for folder in made.folders)}.")
-    print_text(f"Its configuration is in {root / 'config'}; every line of it is explained there.")
+    pipeline = make_root(root)
+    print_text(f"{root} is ready: {', '.join(f'{folder}/' for folder in pipeline.folders)}.")
+    print_text(f"Its configuration is in {root / 'config'}; comments explain every line.")
     print_text(f"Start it with: goldsmith run --root {shlex.quote(str(root))}")
 
 
 def make_root(root: Path) -> Pipeline:
-    """The folders of a root, made where they are missing; the line they were made for."""
+    """Create the missing folders and files of a root, and return its pipeline. Raises HostError if the disk refuses."""
     from goldsmith.library.library import LIBRARY_FOLDERS
     from goldsmith.pipeline.commit.naming import SCRATCH_FOLDER
 
     try:
         root.mkdir(parents=True, exist_ok=True)
-        line = _create_config(root / "config")
-        for folder in line.folders:
-            _create_folder(root / folder, _folder_description(line, folder))
-        for folder, about in _SIDE_FOLDERS.items():
-            _create_folder(root / folder, about)
-        for shelf in LIBRARY_FOLDERS:
-            (root / "library" / shelf).mkdir(exist_ok=True)
+        pipeline = _create_config(root / "config")
+        for folder in pipeline.folders:
+            _create_folder(root / folder, _folder_description(pipeline, folder))
+        for folder, description in _SIDE_FOLDERS.items():
+            _create_folder(root / folder, description)
+        for name in LIBRARY_FOLDERS:
+            (root / "library" / name).mkdir(exist_ok=True)
         for look in sorted(resource_path("samples", "library", "looks").iterdir()):
             _write_if_missing(root / "library" / "looks" / look.name, look.read_text())
         (root / SCRATCH_FOLDER).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HostError(
-            f"{error.filename or root} cannot be made: {error.strerror}.", "Name a folder that this user may write to."
+            f"{error.filename or root} cannot be created: {error.strerror}.", "Name a folder that this user may write to."
         ) from error
-    return line
+    return pipeline
 
 
 def _create_config(config: Path) -> Pipeline:
-    """config/ with its three files, writable by their owner alone: they say what is run on this machine."""
+    """Create config/ and its files, and return the pipeline. Only their owner may write them, because they control what runs here."""
     from goldsmith.brief.pipeline import read_pipeline
     from goldsmith.brief.settings import CONFIG_FILES
 
@@ -77,11 +77,13 @@ def _create_config(config: Path) -> Pipeline:
 def _folder_description(pipeline: Pipeline, folder: str) -> str:
     stage = pipeline.stage_of_folder(folder)
     if stage is None:
-        return "What is finished: deliverables, each with the manifest of everything that was done to it."
-    before = "" if folder == pipeline.folders[0] else f"What has been through {pipeline.stages[pipeline.folders.index(folder) - 1].name}. "
+        return "Finished deliverables, each with a manifest of all the work on it."
+    before = (
+        "" if folder == pipeline.folders[0] else f"Pictures that have passed {pipeline.stages[pipeline.folders.index(folder) - 1].name}. "
+    )
     return (
         f"{before}A picture alone waits here. With a brief (hero.toml) or a mask (hero.mask.png) beside it, "
-        f"{stage.name} is done to it and it goes on to {stage.next_folder}/."
+        f"it goes through {stage.name} and moves to {stage.next_folder}/."
     )
 
 
@@ -91,7 +93,7 @@ def _create_folder(path: Path, description: str) -> None:
 
 
 def _write_if_missing(path: Path, text: str) -> bool:
-    """Write a file that is not there yet; whether it was written."""
+    """Write a file unless it exists. Return whether it was written."""
     try:
         with path.open("x", encoding="utf-8") as new:
             new.write(text)

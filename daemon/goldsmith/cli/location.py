@@ -1,4 +1,4 @@
-"""Which root and which configuration a command means, and which file."""
+"""Finds the root, the configuration and the file that a command refers to."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="The folder of goldsmith.toml, pipeline.toml and models.toml (default: ROOT/config)."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
-# What every root has in it.
+# A folder that every root contains.
 _ROOT_MARKER = ".goldsmith"
 _MAX_LISTED = 5
 
 
 def find_root(explicit: Path | None, config: Path | None = None, near: Path | None = None) -> Path:
-    """The root that is meant. UsageFault where none can be told.
+    """Return the root that a command refers to. Raises UsageError if there is none.
 
-    The one that was named; else ``root`` of the configuration that was named; else the one that the file ``near`` lies in, or
-    the one we stand in; else a checkout's own hotfolders/.
+    The first of: ``explicit``; ``root`` of the named configuration; the root that contains the file ``near``; the root that contains the
+    working directory; the hotfolders/ of a checkout.
     """
     found = explicit or _root_from_config(config) or _enclosing_root(near) or _enclosing_root(Path())
     if found is not None:
@@ -48,11 +48,11 @@ def find_root(explicit: Path | None, config: Path | None = None, near: Path | No
     own = resource_path("samples").parent
     if own.name == "hotfolders":
         return own
-    raise UsageError("Which folders?", "Say it with --root, e.g. --root ~/hotfolders, or set GOLDSMITH_ROOT.")
+    raise UsageError("No root is given.", "Name it with --root, for example --root ~/hotfolders, or set GOLDSMITH_ROOT.")
 
 
 def _root_from_config(config: Path | None) -> Path | None:
-    """``root`` in the goldsmith.toml of a configuration that was named."""
+    """Return ``root`` in the goldsmith.toml of the configuration that --config or GOLDSMITH_CONFIG names; None if it names none."""
     named = config or (Path(os.environ["GOLDSMITH_CONFIG"]) if os.environ.get("GOLDSMITH_CONFIG") else None)
     if named is None:
         return None
@@ -63,23 +63,23 @@ def _root_from_config(config: Path | None) -> Path | None:
 
 
 def _enclosing_root(near: Path | None) -> Path | None:
-    """The root that a place lies in. A folder everybody may write to (/tmp) is none, whatever somebody puts there."""
+    """Return the root that contains ``near``. A folder that everybody may write to, such as /tmp, does not count."""
     if near is None:
         return None
     folder = Path(os.path.abspath(near))
-    marked = (each for each in (folder, *folder.parents) if os.path.isdir(each / _ROOT_MARKER))
-    return next((each for each in marked if not each.stat().st_mode & stat.S_IWOTH), None)
+    roots = (path for path in (folder, *folder.parents) if os.path.isdir(path / _ROOT_MARKER))
+    return next((path for path in roots if not path.stat().st_mode & stat.S_IWOTH), None)
 
 
 @dataclass(frozen=True)
 class Location:
-    """A root as the commands that only look see it."""
+    """A root as the read-only commands see it: its configuration, its journal and the state of its daemon."""
 
     setup: Setup
     journal: Journal | None
-    # Why there is no journal to read; "" where there is one.
+    # Why the journal cannot be read, or "".
     journal_error: str
-    # True where there may be one, and this user may not read it.
+    # True if the journal exists, but this user may not read it.
     is_journal_unreadable: bool
     journal_file: Path
     daemon: DaemonState
@@ -89,56 +89,55 @@ class Location:
         return self.setup.root
 
     def explain(self) -> Explainer:
-        """Law 7's sentences for this root, as of now."""
+        """Return an explainer of this root's files, as of now."""
         from goldsmith.pipeline.intake.file_tracker import SettleTimes
         from goldsmith.pipeline.scheduler.readiness import Readiness
         from goldsmith.pipeline.scheduler.text_files import TextFileCache
         from goldsmith.pipeline.status.explain import Explainer
 
-        setup, house = self.setup, self.setup.settings
-        judge = Readiness(setup.pipeline, setup.resolver, TextFileCache(setup.root).read_bytes)
-        return Explainer(
-            setup.root, setup.pipeline, judge, self.journal, self.daemon, SettleTimes(house.quiet, house.breath, house.weak_quiet)
-        )
+        setup, settings = self.setup, self.setup.settings
+        readiness = Readiness(setup.pipeline, setup.resolver, TextFileCache(setup.root).read_bytes)
+        settle_times = SettleTimes(settings.quiet, settings.breath, settings.weak_quiet)
+        return Explainer(setup.root, setup.pipeline, readiness, self.journal, self.daemon, settle_times)
 
 
 @contextmanager
 def open_location(root: Path | None, config: Path | None, near: Path | None = None) -> Iterator[Location]:
-    """The root that is meant, with its journal open for reading and what its daemon tells."""
+    """Yield the root that a command refers to, with its journal open for reading and the state of its daemon."""
     from goldsmith.journal.journal import Journal
     from goldsmith.journal.location import journal_path
-    from goldsmith.pipeline.status.daemon_state import read_daemon_state
-    from goldsmith.service import STATE_FILE, load_setup
+    from goldsmith.pipeline.status.daemon_state import STATE_FILE, read_daemon_state
+    from goldsmith.service import load_setup
 
     setup = load_setup(find_root(root, config, near), config)
     file = journal_path(setup.root, setup.settings.state_dir)
-    journal, why, barred = None, "", False
+    journal, journal_error, is_unreadable = None, "", False
     try:
         journal = Journal.open(file, read_only=True)
-    except GoldsmithError as fault:
-        why = str(fault)
+    except GoldsmithError as error:
+        journal_error = str(error)
     except OSError as error:
-        barred = True
-        why = f"The journal {file} cannot be read: {error.strerror}. Ask as the service's user, or as root."
-    place = Location(setup, journal, why, barred, file, read_daemon_state(setup.root, file.parent / STATE_FILE))
+        is_unreadable = True
+        journal_error = f"The journal {file} cannot be read: {error.strerror}. Run this as the service's user, or as root."
+    location = Location(setup, journal, journal_error, is_unreadable, file, read_daemon_state(setup.root, file.parent / STATE_FILE))
     if journal is None:
-        yield place
+        yield location
         return
     with closing(journal):
-        yield place
+        yield location
 
 
 def candidate_paths(root: Path, file: Path) -> list[str]:
-    """The paths relative to the root that may be meant by a file named from here, from the root, or whole; existing ones first.
+    """Return the paths, relative to the root, that ``file`` may refer to: from the working directory, from the root, or absolute.
 
-    UsageFault where the file is not in the root.
+    Existing files come first. Raises UsageError if the file is not in the root.
     """
     real_root = os.path.realpath(root)
     found: list[str] = []
     for candidate in (Path(os.path.abspath(file)), Path(os.path.abspath(root / file))):
-        for spelt, base in ((candidate, str(root)), (Path(os.path.realpath(candidate.parent), candidate.name), real_root)):
-            if spelt.is_relative_to(base):
-                found.append(spelt.relative_to(base).as_posix())
+        for path, base in ((candidate, str(root)), (Path(os.path.realpath(candidate.parent), candidate.name), real_root)):
+            if path.is_relative_to(base):
+                found.append(path.relative_to(base).as_posix())
                 break
     if not found:
         raise UsageError(f"{file} is not in {root}.", "Name a file inside the folders, or another --root.")
@@ -146,19 +145,19 @@ def candidate_paths(root: Path, file: Path) -> list[str]:
 
 
 def resolve_file(location: Location, file: Path) -> str:
-    """The file that is meant, relative to the root: by its path, by where it was taken from, or by its bare name in any folder."""
+    """Return the file, relative to the root: by its path, by the path of an earlier input, or by its bare name in any folder."""
     found = candidate_paths(location.root, file)
     if os.path.lexists(location.root / found[0]):
         return found[0]
-    taken = [path for path in found if location.journal is not None and any(location.journal.history(path))]
-    if taken:
-        return taken[0]
+    consumed = [path for path in found if location.journal is not None and any(location.journal.history(path))]
+    if consumed:
+        return consumed[0]
     inside = [path for path in found if path.partition("/")[0] in location.setup.pipeline.folders]
     return find_by_name(location.setup, file) or find_in_history(location, file) or next(iter([*inside, *found]))
 
 
 def find_in_history(location: Location, file: Path) -> str | None:
-    """The input of this bare name that was taken last, wherever it lay; None where there never was one."""
+    """Return the path of the last input with this bare name, in any folder; None if there was none."""
     if location.journal is None or len(file.parts) != 1:
         return None
     wanted, found = fold_name(file.name), None
@@ -169,19 +168,19 @@ def find_in_history(location: Location, file: Path) -> str | None:
 
 
 def find_by_name(setup: Setup, file: Path) -> str | None:
-    """The one file in the line's folders that has this bare name; None where there is none. UsageFault where there are several."""
+    """Return the file with this bare name in the pipeline's folders; None if there is none. Raises UsageError if there are several."""
     from goldsmith.pipeline.status.explain import walk_folder
 
     found: list[str] = []
     for folder in setup.pipeline.folders if len(file.parts) == 1 else ():
-        for where, names in walk_folder(setup.root, folder):
-            found += (f"{where}/{each}" for each in names if fold_name(each) == fold_name(file.name))
+        for folder_path, names in walk_folder(setup.root, folder):
+            found += (f"{folder_path}/{name}" for name in names if fold_name(name) == fold_name(file.name))
     if len(found) > 1:
         listed = ", ".join(found[:_MAX_LISTED]) + (f" and {len(found) - _MAX_LISTED} more" if len(found) > _MAX_LISTED else "")
-        raise UsageError(f"There are {len(found)} files called {file.name}: {listed}.", "Say which, with its folder.")
+        raise UsageError(f"There are {len(found)} files called {file.name}: {listed}.", "Name one of them with its folder.")
     return found[0] if found else None
 
 
 def abbreviate_list(names: Sequence[str], limit: int = 3) -> str:
-    """A few of many names."""
+    """Return the first ``limit`` names, separated by commas, and an ellipsis if there are more."""
     return ", ".join(names[:limit]) + (", …" if len(names) > limit else "")

@@ -1,8 +1,8 @@
-"""``goldsmith models``: which weights there are, which lie here, getting them and reading them again."""
+"""The commands ``goldsmith models``: list models, and fetch, pin and verify their weights."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +20,7 @@ from goldsmith.cli.output import (
 from goldsmith.errors import HostError, UsageError
 
 if TYPE_CHECKING:
-    from goldsmith.cli.model_rows import ModelRow
+    from goldsmith.engines.registry.models import Model
     from goldsmith.engines.registry.weights_registry import WeightsRegistry
 
 models = typer.Typer(
@@ -32,20 +32,20 @@ models = typer.Typer(
 
 
 def _load_weights(root: Path | None, config: Path | None) -> WeightsRegistry:
-    """The weights of the root that is meant; what travels with the program where there is no root."""
+    """Return the weights registry of the root, or, without a root, of the supplied configuration."""
     import os
 
     from goldsmith.brief.settings import find_config, read_config, read_settings
     from goldsmith.engines.registry.weights_registry import default_models_folder, open_weights_registry
 
     try:
-        place: Path | None = find_root(root, config)
+        folder: Path | None = find_root(root, config)
     except UsageError:
-        place = None
-    where = find_config(config, place)
-    file = where.path_of("goldsmith.toml")
-    house = read_settings(read_config(file), str(file), os.environ)
-    return open_weights_registry(where.path_of("models.toml"), house.models_dir or default_models_folder())
+        folder = None
+    files = find_config(config, folder)
+    file = files.path_of("goldsmith.toml")
+    settings = read_settings(read_config(file), str(file), os.environ)
+    return open_weights_registry(files.path_of("models.toml"), settings.models_dir or default_models_folder())
 
 
 def _complete_model_name(incomplete: str) -> list[str]:
@@ -64,31 +64,75 @@ def _require_known(weights: WeightsRegistry, names: list[str]) -> None:
 
 @models.command("list")
 def list_(root: RootOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Show every model: what it can do, its licence, its size, and whether its weights lie here.
+    """Show every model: its abilities, licence and size, and whether its weights are present.
 
     Example: goldsmith models list
     """
-    from goldsmith.cli.model_rows import model_rows
-
     weights = _load_weights(root, config)
-    found = model_rows(weights)
+    rows = model_rows(weights)
     if as_json:
-        told = [{**asdict(row), "paths": list(map(str, row.paths))} for row in found]
-        print_json({"folder": str(weights.folder), "names": dict(weights.models.names), "models": told})
+        rows_as_json = [{**asdict(row), "paths": list(map(str, row.paths))} for row in rows]
+        print_json({"folder": str(weights.folder), "names": dict(weights.models.names), "models": rows_as_json})
         return
-    print_text(f"Weights lie in {weights.folder}.")
-    columns = ("model", "does", "licence", "paid", "size", "here", "about")
+    print_text(f"The weights are in {weights.folder}.")
+    columns = ("model", "does", "licence", "paid", "size", "present", "about")
     shown = len(columns) if is_wide() else len(columns) - 1
-    print_table(columns[:shown], [_table_row(row)[:shown] for row in found])
+    print_table(columns[:shown], [_table_row(row)[:shown] for row in rows])
     for name, model in weights.models.names.items():
         print_text(f"{name} stands for {model}.")
-    if any(row.commercial != "yes" for row in found):
-        print_text("paid: whether its licence allows paid work; the terms are told as it is fetched, and stand in models.toml.")
-    if any(not row.present for row in found):
-        print_text("What is not here is brought by: goldsmith models fetch NAME")
-    loose = [row.name for row in found if row.present and not row.pinned]
-    if loose:
-        print_text(f"Not pinned, so what they are is not on record: {', '.join(loose)}. Run: goldsmith models pin NAME")
+    if any(row.commercial != "yes" for row in rows):
+        print_text("paid: whether the licence allows paid work. `goldsmith models fetch` prints the terms; models.toml has them too.")
+    if any(not row.present for row in rows):
+        print_text("To fetch missing weights: goldsmith models fetch NAME")
+    unpinned = [row.name for row in rows if row.present and not row.pinned]
+    if unpinned:
+        print_text(f"Not pinned, so the record cannot identify their files: {', '.join(unpinned)}. Run: goldsmith models pin NAME")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One row of ``goldsmith models list``. ``size`` is in bytes, 0 if unknown or if the model has no weights."""
+
+    name: str
+    kind: str
+    scale: int
+    can: tuple[str, ...]
+    licence: str
+    commercial: str
+    terms: str
+    size: int
+    memory_mb: int
+    present: bool
+    pinned: bool
+    aliases: tuple[str, ...]
+    paths: tuple[Path, ...]
+    about: str
+
+
+def model_rows(weights: WeightsRegistry) -> list[ModelRow]:
+    """Return a row for every model, in the order of models.toml."""
+    return [_model_row(weights, name, model) for name, model in weights.models.models.items()]
+
+
+def _model_row(weights: WeightsRegistry, name: str, model: Model) -> ModelRow:
+    tree = weights.tree_of(name)
+    tree_size = 0 if tree is None or tree.first_missing() else sum(tree.path_of(file).stat().st_size for file in tree.file_names())
+    return ModelRow(
+        name=name,
+        kind=model.kind,
+        scale=model.scale,
+        can=model.diffusion.can if model.diffusion is not None else (),
+        licence=model.licence,
+        commercial=model.commercial,
+        terms=model.terms,
+        size=sum(file.size for file in model.files) + tree_size,
+        memory_mb=model.diffusion.memory_mb if model.diffusion is not None else 0,
+        present=weights.is_available(name),
+        pinned=tree is None or (tree.pin is not None and not tree.is_pin_stale()),
+        aliases=weights.models.aliases_of(name),
+        paths=weights.locations(name),
+        about=model.about,
+    )
 
 
 def _table_row(row: ModelRow) -> tuple[str, ...]:
@@ -110,7 +154,7 @@ def _capabilities(row: ModelRow) -> str:
 
 
 def _size_text(row: ModelRow) -> str:
-    """Its files' size; of a model that is not here its memory's, which is nearly the same."""
+    """Return the size of the model's files; if it is not known, the size in memory, which is nearly the same."""
     if row.size:
         return format_size(row.size)
     return f"~{format_size(row.memory_mb * 1e6)}" if row.memory_mb > 1 else "none"
@@ -124,31 +168,31 @@ def fetch(
     root: RootOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Get the weights of models from the first source that works; what does not have the promised sha256 is refused.
+    """Fetch the weights of models from the first source that works. Files with a wrong sha256 are rejected.
 
     Example: goldsmith models fetch migan realesrgan-x2
     """
-    from goldsmith.engines.fetching.fetch import fetch as bring
+    from goldsmith.engines.fetching.fetch import fetch as fetch_weights
 
     weights = _load_weights(root, config)
     _require_known(weights, names)
     for name in dict.fromkeys(names):
         with progress_bars() as advance:
-            new = bring(weights, name, lambda done, total, note, name=name: advance(name, done / total if total else 0.0, note))  # type: ignore[misc]
-        for path in new:
+            paths = fetch_weights(weights, name, lambda done, total, note, name=name: advance(name, done / total if total else 0.0, note))  # type: ignore[misc]
+        for path in paths:
             print_text(f"{name}: {path} ({format_size(path.stat().st_size)})")
-        if not new:
-            print_text(f"{name}: all of it is here and right." if weights.locations(name) else f"{name}: needs no weights.")
+        if not paths:
+            print_text(f"{name}: complete and correct." if weights.locations(name) else f"{name}: needs no weights.")
         _print_notes(weights, name)
 
 
 def _print_notes(weights: WeightsRegistry, name: str) -> None:
-    """What is worth knowing of a model that has just come."""
+    """Print the licence terms of a fetched model, and a hint if it is not pinned."""
     model, tree = weights.models.get(name), weights.tree_of(name)
     if model.terms:
         print_text(f"{name}: {model.terms}.")
     if tree is not None and tree.pin is None:
-        print_text(f"{name}: it is not pinned yet; to write down what it is: goldsmith models pin {name}")
+        print_text(f"{name}: not pinned yet. To record its commit and files: goldsmith models pin {name}")
 
 
 @models.command()
@@ -159,25 +203,25 @@ def pin(
     root: RootOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Write down the commit and the hash of every file of models that are trees; from then on nothing else is opened as them.
+    """Record the commit and the hash of every file of models that are folders; afterwards only these files are opened.
 
-    The pins lie in models.pins.toml beside the models.toml in use. Pinning again takes up what the hub or the folder has by then.
+    The pins are in models.pins.toml beside the models.toml in use. Pinning again records the current state of the hub or folder.
 
     Example: goldsmith models pin sdxl-inpaint
     """
-    from goldsmith.engines.fetching.pin_model import pin_model as write_down
+    from goldsmith.engines.fetching.pin_model import pin_model
 
     weights = _load_weights(root, config)
     _require_known(weights, names)
     for name in dict.fromkeys(names):
         with progress_bars() as advance:
-            made = write_down(weights, name, lambda done, total, note, name=name: advance(name, done / total if total else 0.0, note))  # type: ignore[misc]
-        total = sum(file.size for file in made.files.values())
+            pin = pin_model(weights, name, lambda done, total, note, name=name: advance(name, done / total if total else 0.0, note))  # type: ignore[misc]
+        total = sum(file.size for file in pin.files.values())
         print_text(
-            f"{name}: pinned to {made.revision[:12]} ({made.origin}; {len(made.files)} files, {format_size(total)}), in {weights.pins_path}"
+            f"{name}: pinned to {pin.revision[:12]} ({pin.origin}; {len(pin.files)} files, {format_size(total)}), in {weights.pins_path}"
         )
         if not weights.is_available(name):
-            print_text(f"{name}: what lies here is something else or not all of it. Run: goldsmith models fetch {name}")
+            print_text(f"{name}: its files here differ or are incomplete. Run: goldsmith models fetch {name}")
 
 
 @models.command()
@@ -186,7 +230,7 @@ def verify(
     root: RootOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Read the weights that lie here again and compare their hashes; exit code 4 where one is not what it should be.
+    """Read all present weights and compare their hashes. Exit code 4 if a file is wrong.
 
     Example: goldsmith models verify
     """
@@ -195,23 +239,23 @@ def verify(
     wrong, count = [], 0
     for verdict in weights.verify(name):
         count += 1
-        loose = "is there; it is not pinned, so nothing can be compared" if verdict.file == str(verdict.path) else "is right"
-        print_text(f"{verdict.model}: {verdict.sentence or f'{verdict.file} {loose}'}")
+        result = "is present, but not pinned, so it cannot be compared" if verdict.file == str(verdict.path) else "is correct"
+        print_text(f"{verdict.model}: {verdict.sentence or f'{verdict.file} {result}'}")
         if verdict.sentence:
             wrong.append(verdict.model)
     if not count:
-        print_text(f"{name}: needs no weights." if name else f"No weights lie in {weights.folder}.")
+        print_text(f"{name}: needs no weights." if name else f"There are no weights in {weights.folder}.")
     if wrong:
         raise HostError(
-            f"{len(wrong)} of {count} weights files are not what models.toml or their pins say.",
+            f"{len(wrong)} of {count} weights files differ from models.toml or their pins.",
             _repair_hint(weights, list(dict.fromkeys(wrong))),
         )
 
 
 def _repair_hint(weights: WeightsRegistry, model_names: list[str]) -> str:
-    """What to do about models whose files are not right: fetch them, or, of folders of this machine, pin what is meant."""
-    ours = [name for name in model_names if weights.models.models[name].folder or weights.models.models[name].file]
-    others = [name for name in model_names if name not in ours]
-    told = [f"Run: goldsmith models fetch {' '.join(others)}"] if others else []
-    told += [f"If it is meant to be so: goldsmith models pin {' '.join(ours)}"] if ours else []
-    return "\n".join(told)
+    """Return what to do about models with wrong files: fetch them, or pin the current state of folders on this computer."""
+    local = [name for name in model_names if weights.models.models[name].folder or weights.models.models[name].file]
+    fetched = [name for name in model_names if name not in local]
+    hints = [f"Run: goldsmith models fetch {' '.join(fetched)}"] if fetched else []
+    hints += [f"If the change is intended, run: goldsmith models pin {' '.join(local)}"] if local else []
+    return "\n".join(hints)

@@ -1,4 +1,4 @@
-"""``goldsmith ops``: the words a step may use, from the operations' own docstrings."""
+"""The command ``goldsmith ops``: lists the operations and their settings, from the operations' own docstrings."""
 
 from __future__ import annotations
 
@@ -39,45 +39,46 @@ def _complete_operation_name(incomplete: str) -> list[str]:
 
 def ops(
     name: Annotated[
-        str | None, typer.Argument(help="Only this one, with all its settings.", metavar="NAME", autocompletion=_complete_operation_name)
+        str | None,
+        typer.Argument(help="Only this operation, with all its settings.", metavar="NAME", autocompletion=_complete_operation_name),
     ] = None,
     root: RootOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """List the operations a step may name; for one of them its settings, with type, range and default.
+    """List the operations that a step may name; for one operation, its settings with type, range and default.
 
     Example: goldsmith ops export
     """
     from goldsmith.ops import catalogue
 
-    line = _load_pipeline(root, config)
+    pipeline = _load_pipeline(root, config)
     if name is None:
-        rows = [(word, _stages_allowing(line, word), _summary(kind)) for word, kind in catalogue().items()]
-        print_table(("operation", "in the stages", "what it does"), rows)
+        rows = [(word, _stages_allowing(pipeline, word), _summary(kind)) for word, kind in catalogue().items()]
+        print_table(("operation", "stages", "description"), rows)
         return
     if name not in catalogue():
         from goldsmith.brief.parsing import did_you_mean
 
         raise UsageError(f"There is no operation called “{name}”{did_you_mean(name, catalogue())}")
     kind = catalogue()[name]
-    print_text(f"{name}, in the stages: {_stages_allowing(line, name) or 'none'}")
+    print_text(f"{name}, stages: {_stages_allowing(pipeline, name) or 'none'}")
     print_text()
     print_text(_strip_backticks(inspect.getdoc(kind) or ""))
     print_text()
-    print_table(("setting", "type", "range", "default", "what it is"), list(setting_rows(kind)))
+    print_table(("setting", "type", "range", "default", "description"), list(setting_rows(kind)))
 
 
 def _load_pipeline(root: Path | None, config: Path | None) -> Pipeline:
-    """The line of the root that is meant; the one that travels with the program where there is no root."""
+    """Return the pipeline of the root, or, without a root, the supplied one."""
     from goldsmith.brief.pipeline import read_pipeline
     from goldsmith.brief.settings import find_config, read_config
     from goldsmith.cli.location import find_root
 
     try:
-        place: Path | None = find_root(root, config)
+        folder: Path | None = find_root(root, config)
     except UsageError:
-        place = None
-    file = find_config(config, place).path_of("pipeline.toml")
+        folder = None
+    file = find_config(config, folder).path_of("pipeline.toml")
     return read_pipeline(read_config(file), str(file))
 
 
@@ -94,22 +95,22 @@ def _strip_backticks(text: str) -> str:
 
 
 def setting_rows(kind: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str, str, str]]:
-    """(name, type, range, default, what it is) of every setting; those of a table within follow it with its name before theirs."""
+    """Yield (name, type, range, default, description) of every setting, those of a nested table as table.setting after it."""
     for name, field in kind.model_fields.items():
         inner = _nested_model(field.annotation)
-        what = _strip_backticks(" ".join((field.description or "").split()))
-        called, limits = _choices_text(field) or _type_text(field.annotation), _range_text(field)
-        written = f"{prefix}{field.alias or name}"
-        yield (written, called, limits, _default_text(field), what)
+        description = _strip_backticks(" ".join((field.description or "").split()))
+        full_name = f"{prefix}{field.alias or name}"
+        type_text = _choices_text(field) or _type_text(field.annotation)
+        yield (full_name, type_text, _range_text(field), _default_text(field), description)
         if inner is not None:
-            yield from setting_rows(inner, f"{written}.")
+            yield from setting_rows(inner, f"{full_name}.")
 
 
 def _nested_model(annotation: object) -> type[BaseModel] | None:
     from pydantic import BaseModel
 
-    found = [each for each in (annotation, *get_args(annotation)) if inspect.isclass(each) and issubclass(each, BaseModel)]
-    return found[0] if found else None
+    models = [each for each in (annotation, *get_args(annotation)) if inspect.isclass(each) and issubclass(each, BaseModel)]
+    return models[0] if models else None
 
 
 def _type_text(annotation: Any, *, plural: bool = False) -> str:
@@ -138,30 +139,30 @@ def _choices_text(field: FieldInfo) -> str:
 
 
 def _range_text(field: FieldInfo) -> str:
-    """What pydantic holds a setting to, its own limits or those of its members: "0 to 100", "at most 64 characters"."""
-    found = _constraint_text(field.metadata, "entries" if get_origin(field.annotation) in (tuple, list) else "characters")
-    waiting = [field.annotation]
-    while waiting and not found:
-        here = waiting.pop(0)
-        for extra in getattr(here, "__metadata__", ()):
-            found = found or _constraint_text(getattr(extra, "metadata", [extra]))
-        waiting += [each for each in get_args(here) if each is not None]
-    return found
+    """Return the limits that pydantic checks, of the setting or of its members: "0 to 100", "at most 64 characters"."""
+    text = _constraint_text(field.metadata, "entries" if get_origin(field.annotation) in (tuple, list) else "characters")
+    pending = [field.annotation]
+    while pending and not text:
+        annotation = pending.pop(0)
+        for extra in getattr(annotation, "__metadata__", ()):
+            text = text or _constraint_text(getattr(extra, "metadata", [extra]))
+        pending += [each for each in get_args(annotation) if each is not None]
+    return text
 
 
 def _constraint_text(metadata: list[Any], unit: str = "characters") -> str:
-    said = {
+    limits = {
         key: getattr(each, key) for each in metadata for key in ("ge", "gt", "le", "lt", "min_length", "max_length") if hasattr(each, key)
     }
-    low, high = said.get("ge", said.get("gt")), said.get("le", said.get("lt"))
+    low, high = limits.get("ge", limits.get("gt")), limits.get("le", limits.get("lt"))
     if low is not None and high is not None:
-        return f"{'over ' if 'gt' in said else ''}{_number_text(low)} to {'under ' if 'lt' in said else ''}{_number_text(high)}"
+        return f"{'over ' if 'gt' in limits else ''}{_number_text(low)} to {'under ' if 'lt' in limits else ''}{_number_text(high)}"
     if low is not None:
-        return f"{'more than' if 'gt' in said else 'at least'} {_number_text(low)}"
+        return f"{'more than' if 'gt' in limits else 'at least'} {_number_text(low)}"
     if high is not None:
-        return f"{'less than' if 'lt' in said else 'at most'} {_number_text(high)}"
-    if "max_length" in said:
-        return f"at most {said['max_length']} {unit}"
+        return f"{'less than' if 'lt' in limits else 'at most'} {_number_text(high)}"
+    if "max_length" in limits:
+        return f"at most {limits['max_length']} {unit}"
     return ""
 
 
@@ -171,12 +172,12 @@ def _number_text(value: float) -> str:
 
 def _default_text(field: FieldInfo) -> str:
     if field.is_required():
-        return "(must be given)"
+        return "(required)"
     value = field.get_default(call_default_factory=True)
     if value is None:
         return "(unset)"
     if _nested_model(type(value)) is not None:
-        return "(each its own)"
+        return "(see below)"
     if isinstance(value, float):
         return f"{value:g}"
     return json.dumps(list(value) if isinstance(value, tuple) else value)

@@ -1,4 +1,4 @@
-"""What ``goldsmith status`` knows: gathered in one pass over the folders, in bounded size however many files lie there."""
+"""The facts that ``goldsmith status`` shows, collected in one pass. Their size is bounded, however many files there are."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from goldsmith.pipeline.intake.file_names import README_NAME, classify
 from goldsmith.pipeline.status.explain import Explainer, generalise_sentence, walk_folder
 from goldsmith.pipeline.status.sentences import progress_note
 
-# So many names stand for a group.
+# A group lists at most this many names.
 _MAX_NAMES = 3
-# So many problems are told one by one; the rest are counted.
+# At most this many problems are listed; the rest are only counted.
 MAX_PROBLEMS = 1000
 
 
 @dataclass(slots=True)
 class FolderSummary:
-    """What lies in one folder of the line."""
+    """The number of files and pictures in one folder of the pipeline."""
 
     folder: str
-    # What is done to the pictures in it; "" at the end of the line.
+    # The stage that processes the folder; "" for the last folder.
     stage: str
     pictures: int = 0
     sidecars: int = 0
@@ -40,7 +40,7 @@ class FolderSummary:
 
 @dataclass(slots=True)
 class WaitingGroup:
-    """Everything in one folder that waits for the same reason."""
+    """The pictures of one folder that wait for the same reason."""
 
     folder: str
     sentence: str
@@ -59,11 +59,11 @@ class ProblemEntry:
 
 @dataclass(slots=True)
 class Overview:
-    """All of it."""
+    """Everything that ``goldsmith status`` shows of the folders and jobs."""
 
     folders: list[FolderSummary]
     working: list[ActiveJob] = field(default_factory=list)
-    # By lane.
+    # By queue.
     queued: dict[str, WaitingGroup] = field(default_factory=dict)
     waiting: list[WaitingGroup] = field(default_factory=list)
     problems: list[ProblemEntry] = field(default_factory=list)
@@ -71,48 +71,50 @@ class Overview:
 
     @property
     def queue_lengths(self) -> dict[str, int]:
-        return {lane: group.count for lane, group in self.queued.items()}
+        """The number of waiting jobs by queue."""
+        return {queue: group.count for queue, group in self.queued.items()}
 
 
 def collect_overview(location: Location) -> Overview:
-    """Look at every folder of the line once."""
-    explain, line = location.explain(), location.setup.pipeline
-    made = Overview([FolderSummary(folder, stage.name if (stage := line.stage_of_folder(folder)) else "") for folder in line.folders])
+    """Return what the folders, the journal and the daemon show at the moment. Reads every folder of the pipeline once."""
+    explainer, pipeline = location.explain(), location.setup.pipeline
+    stages = {folder: pipeline.stage_of_folder(folder) for folder in pipeline.folders}
+    overview = Overview([FolderSummary(folder, stage.name if stage is not None else "") for folder, stage in stages.items()])
     groups: dict[tuple[str, str], WaitingGroup] = {}
-    since = {held.path: held.since for held in (location.journal.all_holds() if location.journal is not None else ())}
-    for lying in made.folders:
-        _count_files(location, lying)
-        if lying.stage:
-            for bundle in explain.bundles(lying.folder):
-                _add_bundle(made, lying, bundle, explain, groups, since)
-    for job in explain.active_jobs:
+    since = {hold.path: hold.since for hold in (location.journal.all_holds() if location.journal is not None else ())}
+    for folder_summary in overview.folders:
+        _count_files(location, folder_summary)
+        if folder_summary.stage:
+            for bundle in explainer.bundles(folder_summary.folder):
+                _add_bundle(overview, folder_summary, bundle, explainer, groups, since)
+    for job in explainer.active_jobs:
         if job.started_at is not None:
-            made.working.append(job)
+            overview.working.append(job)
         else:
-            _add_to_group(made.queued.setdefault(job.queue, WaitingGroup("", f"Waiting for the {job.queue.upper()}")), job.path)
-    made.waiting = sorted(groups.values(), key=lambda group: (line.folders.index(group.folder), -group.count))
-    made.problems.sort(key=lambda trouble: (trouble.since or 0.0, trouble.path))
-    return made
+            _add_to_group(overview.queued.setdefault(job.queue, WaitingGroup("", f"Waiting for the {job.queue.upper()}")), job.path)
+    overview.waiting = sorted(groups.values(), key=lambda group: (pipeline.folders.index(group.folder), -group.count))
+    overview.problems.sort(key=lambda problem: (problem.since or 0.0, problem.path))
+    return overview
 
 
 def _add_bundle(
     summary: Overview,
     folder_summary: FolderSummary,
     bundle: Bundle,
-    explain: Explainer,
+    explainer: Explainer,
     groups: dict[tuple[str, str], WaitingGroup],
     since: dict[str, float],
 ) -> None:
-    standing, sentence = explain.explain_bundle(bundle)
-    setattr(folder_summary, standing, getattr(folder_summary, standing) + 1)
+    status, sentence = explainer.explain_bundle(bundle)
+    setattr(folder_summary, status, getattr(folder_summary, status) + 1)
     path = bundle.asset or next(iter(bundle.files), bundle.note or bundle.stem)
-    if standing == "held":
+    if status == "held":
         summary.problem_count += 1
         if len(summary.problems) < MAX_PROBLEMS:
             summary.problems.append(ProblemEntry(path, sentence, since.get(path)))
-    elif standing == "waiting":
-        said = generalise_sentence(bundle, sentence)
-        _add_to_group(groups.setdefault((folder_summary.folder, said), WaitingGroup(folder_summary.folder, said)), path)
+    elif status == "waiting":
+        reason = generalise_sentence(bundle, sentence)
+        _add_to_group(groups.setdefault((folder_summary.folder, reason), WaitingGroup(folder_summary.folder, reason)), path)
 
 
 def _add_to_group(group: WaitingGroup, path: str) -> None:
@@ -122,7 +124,7 @@ def _add_to_group(group: WaitingGroup, path: str) -> None:
 
 
 def _count_files(location: Location, folder_summary: FolderSummary) -> None:
-    """How many files of which kind lie there; at the end of the line whatever is no manifest counts as a picture."""
+    """Count the files of a folder by kind. In the last folder, every file except a manifest counts as a picture."""
     for _, names in walk_folder(location.root, folder_summary.folder):
         for name in names:
             if is_ignored_file(name) or name.casefold() == README_NAME:
@@ -139,27 +141,29 @@ def _count_files(location: Location, folder_summary: FolderSummary) -> None:
 
 
 def as_json(location: Location, summary: Overview) -> dict[str, object]:
-    """The overview for programs: the same facts, in the same bounds."""
+    """Return the overview for programs: the same facts with the same limits."""
     daemon, now = location.daemon, time.time()
     return {
         "root": str(location.root),
         "running": bool(daemon.holder),
         "daemon": daemon.holder,
         "paused": daemon.pause_reason,
-        "lanes": worker_table.as_json(daemon, summary.queue_lengths),
-        "lanes_paused": {lane: why for lane, why in daemon.queue_pauses.items() if why},
-        "hints": dict(daemon.watch_modes),
-        "weak_rule": sorted(daemon.weak_quiet_folders),
-        "missing": dict(daemon.unavailable_folders),
-        "trouble": daemon.watcher_error,
+        "workers": worker_table.as_json(daemon, summary.queue_lengths),
+        "queues_paused": {queue: reason for queue, reason in daemon.queue_pauses.items() if reason},
+        "watch_modes": dict(daemon.watch_modes),
+        "weak_quiet_folders": sorted(daemon.weak_quiet_folders),
+        "unavailable_folders": dict(daemon.unavailable_folders),
+        "watcher_error": daemon.watcher_error,
         "journal": str(location.journal_file),
-        "no_journal": location.journal_error,
-        "folders": [_folder_as_json(lying) for lying in summary.folders],
+        "journal_error": location.journal_error,
+        "folders": [_folder_as_json(folder_summary) for folder_summary in summary.folders],
         "working": [{**_job_as_json(job, now), "note": progress_note(job, daemon)} for job in summary.working],
-        "queued": [{"lane": lane, "count": group.count, "first": group.names} for lane, group in summary.queued.items()],
-        "waiting": [{"folder": one.folder, "sentence": one.sentence, "count": one.count, "first": one.names} for one in summary.waiting],
-        "problems_in_all": summary.problem_count,
-        "problems": [{"path": one.path, "sentence": one.sentence, "since": one.since} for one in summary.problems],
+        "queued": [{"queue": queue, "count": group.count, "examples": group.names} for queue, group in summary.queued.items()],
+        "waiting": [
+            {"folder": group.folder, "sentence": group.sentence, "count": group.count, "examples": group.names} for group in summary.waiting
+        ],
+        "problem_count": summary.problem_count,
+        "problems": [{"path": problem.path, "sentence": problem.sentence, "since": problem.since} for problem in summary.problems],
     }
 
 
@@ -169,27 +173,27 @@ def _folder_as_json(folder_summary: FolderSummary) -> dict[str, object]:
 
 def _job_as_json(job: ActiveJob, now: float) -> dict[str, object]:
     seconds = round(now - (job.started_at or now), 1)
-    keys = ("job_id", "stage", "lane", "path", "step", "op", "fraction", "note")
+    keys = ("job_id", "stage", "queue", "path", "step", "op", "fraction", "note")
     return {**{key: getattr(job, key) for key in keys}, "started_at": job.started_at, "seconds": seconds}
 
 
 def remarks(location: Location) -> Iterator[str]:
-    """How the daemon hears of files, and everything that keeps it from its usual work, a sentence each."""
+    """Yield a sentence about how the daemon sees new files, and one for every pause."""
     daemon = location.daemon
     if daemon.pause_reason:
         yield f"Everything waits: {daemon.pause_reason}"
-    yield from (f"The {lane.upper()} lane pauses: {why}" for lane, why in daemon.queue_pauses.items() if why)
+    yield from (f"The {queue.upper()} queue is paused: {reason}" for queue, reason in daemon.queue_pauses.items() if reason)
     yield from daemon.unavailable_folders.values()
     if daemon.watcher_error:
         yield daemon.watcher_error
     polled = [f"{folder}/" for folder, mode in daemon.watch_modes.items() if mode == "polling"]
     if polled:
-        yield f"No events come from {', '.join(polled)}: polling, they are read again every {location.setup.settings.poll:g} s."
+        yield f"No events come from {', '.join(polled)}: polling every {location.setup.settings.poll:g} s."
     elif daemon.watch_modes:
-        yield "Events arrive from every folder: a new file is seen at once."
+        yield "Events arrive from every folder: Goldsmith sees a new file at once."
     if daemon.weak_quiet_folders:
-        named = ", ".join(f"{folder}/" for folder in sorted(daemon.weak_quiet_folders))
+        folder_list = ", ".join(f"{folder}/" for folder in sorted(daemon.weak_quiet_folders))
         yield (
-            f"In {named} it cannot be asked whether somebody is still writing: files must be quiet for "
+            f"In {folder_list} Goldsmith cannot tell if a program is still writing: files must be quiet for "
             f"{location.setup.settings.weak_quiet:g} s there (the weaker rule)."
         )

@@ -1,4 +1,4 @@
-"""``goldsmith replay``: a delivery done again, and laid beside what was delivered."""
+"""The command ``goldsmith replay``: make a delivery again and compare it with the delivered files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from goldsmith.errors import UsageError
 if TYPE_CHECKING:
     from goldsmith.pipeline.replay.report import ComparedDeliverable, ReplayReport
 
-# The exit code where a deliverable came out with other pixels.
+# The exit code if the pixels of a deliverable differ.
 EXIT_DIFFERS = 6
 
 
@@ -23,32 +23,31 @@ def replay(
     manifest: Annotated[Path, typer.Argument(help="The manifest of the delivery (NAME.manifest.json).", metavar="MANIFEST")],
     root: RootOption = None,
     config: ConfigOption = None,
-    keep: Annotated[Path | None, typer.Option("--keep", metavar="FOLDER", help="Keep what was made now in this new folder.")] = None,
+    keep: Annotated[Path | None, typer.Option("--keep", metavar="FOLDER", help="Save the new files in this new folder.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Do a delivery again from its manifest and the archive, and say whether it comes out the same; if not, how far off and why.
+    """Make a delivery again from its manifest and the archive, and compare it with the delivered files; explain each difference.
 
-    Nothing in the folders is changed. Exit code 6: a deliverable came out with other pixels.
+    The folders do not change. Exit code 6 means that the pixels of a deliverable differ.
 
     Example: goldsmith replay delivered/spring/hero.manifest.json
     """
-    from goldsmith.service import load_setup
-    from goldsmith.service import run_replay as do_again
+    from goldsmith.service import load_setup, run_replay
 
     setup = load_setup(find_root(root, config, near=manifest), config)
     file = next((path for path in (manifest.absolute(), setup.root / manifest) if path.is_file()), None)
     if file is None:
-        raise UsageError(f"{manifest} is not there.", "Name a manifest; each delivery has one, NAME.manifest.json, in the last folder.")
+        raise UsageError(f"{manifest} does not exist.", "Name a manifest. Each delivery has one, NAME.manifest.json, in the last folder.")
     if is_terminal() and not as_json:
         with progress_bars() as advance:
-            came = do_again(setup, file, advance, keep)
+            report = run_replay(setup, file, advance, keep)
     else:
-        came = do_again(setup, file, lambda stage, fraction, note: None, keep)
+        report = run_replay(setup, file, lambda stage, fraction, note: None, keep)
     if as_json:
-        print_json({"manifest": str(file), "same": came.is_same, **asdict(came)})
+        print_json({"manifest": str(file), "same": report.is_same, **asdict(report)})
     else:
-        _print_report(came, keep)
-    if not came.is_same:
+        _print_report(report, keep)
+    if not report.is_same:
         raise typer.Exit(EXIT_DIFFERS)
 
 
@@ -58,28 +57,28 @@ def _print_report(report: ReplayReport, output_folder: Path | None) -> None:
         if deliverable.location_note:
             print_text(f"  {deliverable.location_note}")
     if report.first_difference is not None:
-        print_text(f"The ways part at {report.first_difference.label}.")
+        print_text(f"The first difference is in {report.first_difference.label}.")
         for reason in report.causes:
             print_text(f"  {reason}.")
         if not report.causes:
-            print_text("  Nothing that is on record explains it.")
+            print_text("  The record does not explain it.")
     if report.other_changes:
-        print_text("Other than it was, but not where the ways part:" if report.first_difference else "The same, although:")
+        print_text("Changed as well, but not at the first difference:" if report.first_difference else "The same, although this changed:")
         for reason in report.other_changes:
             print_text(f"  {reason}.")
     if output_folder is not None:
-        print_text(f"What was made now lies in {output_folder}.")
+        print_text(f"The new files are in {output_folder}.")
 
 
 def _verdict_text(deliverable: ComparedDeliverable) -> str:
-    apart = deliverable.difference
+    difference = deliverable.difference
     if deliverable.verdict == "identical":
         return "identical."
     if deliverable.verdict == "same pixels":
-        return "identical pixels, other bytes (metadata, or the version of what wrote the file)."
-    if "incomparable" in apart:
-        return f"differs; {apart['incomparable']}."
-    most, share = 2 ** int(str(apart["depth"])) - 1, 100 * float(str(apart["changed_share"]))
-    profile = "" if apart["same_profile"] else "; its colour profile is another one"
-    off = f"by {float(str(apart['mean'])):.3g} on average and {apart['max']} at worst (of {most})"
-    return f"differs {off}, in {share:.3g} % of the pixels{profile}."
+        return "identical pixels, different bytes (metadata, or another version of the encoder)."
+    if "incomparable" in difference:
+        return f"differs; {difference['incomparable']}."
+    maximum, share = 2 ** int(str(difference["depth"])) - 1, 100 * float(str(difference["changed_share"]))
+    profile = "" if difference["same_profile"] else "; its colour profile differs"
+    amount = f"by {float(str(difference['mean'])):.3g} on average and {difference['max']} at most (of {maximum})"
+    return f"differs {amount}, in {share:.3g} % of the pixels{profile}."

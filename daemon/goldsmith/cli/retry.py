@@ -1,4 +1,4 @@
-"""``goldsmith retry``: a picture that is held with a problem is tried again."""
+"""The command ``goldsmith retry``: try a picture with a problem again."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from goldsmith.files import OPEN_FOLDER_FLAGS
 
 
 def retry(
-    files: Annotated[list[Path], typer.Argument(help="The picture, its problem note, or anything beside it.", metavar="FILE")],
+    files: Annotated[list[Path], typer.Argument(help="The picture, its problem note, or one of its sidecars.", metavar="FILE")],
     root: RootOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Take the problem note beside a picture away, so that it is tried again as it is.
+    """Delete the problem note of a picture, so that Goldsmith tries the picture again.
 
     Example: goldsmith retry selected/spring/hero.png
     """
-    with open_location(root, config, near=files[0]) as place:
+    with open_location(root, config, near=files[0]) as location:
         for file in files:
-            _remove_hold_note(place, resolve_file(place, file))
+            _remove_hold_note(location, resolve_file(location, file))
 
 
 def _remove_hold_note(location: Location, path: str) -> None:
     explain = location.explain()
     bundle = explain.bundle_containing(path) if path.partition("/")[0] in location.setup.pipeline.folders else None
     if bundle is None or bundle.note is None:
-        raise UsageError(f"There is nothing to retry: no problem note lies beside {sanitise(path)}.", explain.explain_file(path))
+        raise UsageError(f"There is nothing to retry: {sanitise(path)} has no problem note.", explain.explain_file(path))
     _delete_note(location.root, bundle.note)
     name = sanitise(bundle.asset or bundle.note)
-    said = "it is tried again now" if location.daemon.holder else "it is tried again as soon as Goldsmith runs here"
-    print_text(f"The note beside {name} is gone: {said}.")
+    when = "now" if location.daemon.holder else "as soon as it runs"
+    print_text(f"The problem note of {name} is deleted. Goldsmith tries the picture again {when}.")
 
 
 def _delete_note(root: Path, note: str) -> None:
-    """Delete the note and nothing else: every folder on the way is opened without following a link."""
+    """Delete the note. Open every folder of its path without following links, so that nothing else can be deleted."""
     with contextlib.ExitStack() as opened:
         try:
             folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -54,8 +54,10 @@ def _delete_note(root: Path, note: str) -> None:
             name = posixpath.basename(note)
             if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 raise UsageError(
-                    f"{sanitise(note)} is no ordinary file, so it is no note of Goldsmith's.", "Look at it and move it away by hand."
+                    f"{sanitise(note)} is not a regular file, so Goldsmith did not write it.", "Check it and move it away by hand."
                 )
             os.unlink(name, dir_fd=folder)
         except OSError as error:
-            raise HostError(f"The note {sanitise(note)} cannot be deleted: {error.strerror}.", "Delete it as somebody who may.") from error
+            raise HostError(
+                f"The note {sanitise(note)} cannot be deleted: {error.strerror}.", "Delete it as a user who may write to the folder."
+            ) from error

@@ -1,4 +1,4 @@
-"""``goldsmith run``: the daemon."""
+"""The command ``goldsmith run``: the daemon."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 def run(
     root: RootOption = None,
     config: ConfigOption = None,
-    until_idle: Annotated[bool, typer.Option("--until-idle", help="End as soon as nothing is left that could be done.")] = False,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="Exit as soon as no job is running or ready.")] = False,
 ) -> None:
-    """Watch the folders and work, until stopped (Ctrl-C or SIGTERM: what runs may finish).
+    """Watch the folders and process pictures until Ctrl-C or SIGTERM; running jobs may finish.
 
     Example: goldsmith run --root ~/hotfolders
     """
     from goldsmith.cli.output import configure_logging
     from goldsmith.service import Service, load_setup
 
-    place = find_root(root, config)
+    root_folder = find_root(root, config)
 
     def read_setup() -> Setup:
-        setup = load_setup(place, config)
+        setup = load_setup(root_folder, config)
         configure_logging(setup.settings)
         return setup
 

@@ -1,4 +1,4 @@
-"""``goldsmith status``: what lies where, what is being done, what waits and why, and what is wrong."""
+"""The command ``goldsmith status``: the content of the folders, running jobs, waiting pictures with reasons, and problems."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
     from goldsmith.cli.overview import FolderSummary, Overview, WaitingGroup
     from goldsmith.journal.records import ActiveJob
 
-# So many rows of a kind are printed; the rest are counted.
+# A table shows at most this many rows; the rest are only counted.
 _MAX_ROWS = 20
 
 
 def status(root: RootOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Show what lies in each folder, what is being worked on, what waits and why, and what is wrong.
+    """Show the content of each folder, the running jobs, what waits and why, and the problems.
 
     Example: goldsmith status --root ~/hotfolders
     """
     from goldsmith.cli import overview
 
-    with open_location(root, config) as place:
-        seen = overview.collect_overview(place)
+    with open_location(root, config) as location:
+        summary = overview.collect_overview(location)
         if as_json:
-            print_json(overview.as_json(place, seen))
+            print_json(overview.as_json(location, summary))
         else:
-            _print_overview(place, seen)
+            _print_overview(location, summary)
 
 
 def _print_overview(location: Location, summary: Overview) -> None:
@@ -54,7 +54,8 @@ def _print_overview(location: Location, summary: Overview) -> None:
         print_text(sentence)
     print_text()
     print_table(
-        ("folder", "pictures", "sidecars", "other", "next", "working", "waiting", "problems"), [_folder_row(one) for one in summary.folders]
+        ("folder", "pictures", "sidecars", "other", "next", "working", "waiting", "problems"),
+        [_folder_row(folder) for folder in summary.folders],
     )
     _print_workers(location, summary)
     _print_working(location, summary)
@@ -70,7 +71,7 @@ def _print_daemon(location: Location) -> None:
     print_text(f"{location.root}: Goldsmith is running ({daemon.holder}).")
     if not daemon.has_state_file and not location.is_journal_unreadable:
         print_text(
-            f"Its journal is not at {location.journal_file}: name its folder with GOLDSMITH_STATE_DIR, or ask as the service's user."
+            f"Its journal is not at {location.journal_file}. Name its folder with GOLDSMITH_STATE_DIR, or run this as the service's user."
         )
     elif location.journal_error:
         print_text(location.journal_error)
@@ -78,12 +79,12 @@ def _print_daemon(location: Location) -> None:
 
 def _folder_row(folder_summary: FolderSummary) -> tuple[str, ...]:
     numbers = (folder_summary.pictures, folder_summary.sidecars, folder_summary.others)
-    doing = (
+    progress = (
         (folder_summary.working, folder_summary.waiting + folder_summary.queued, folder_summary.held)
         if folder_summary.stage
         else ("", "", "")
     )
-    return (f"{folder_summary.folder}/", *map(_count_text, numbers), folder_summary.stage or "(finished)", *map(_count_text, doing))
+    return (f"{folder_summary.folder}/", *map(_count_text, numbers), folder_summary.stage or "(finished)", *map(_count_text, progress))
 
 
 def _count_text(count: int | str) -> str:
@@ -95,7 +96,7 @@ def _print_workers(location: Location, summary: Overview) -> None:
 
     rows = list(worker_table.worker_rows(location.daemon, summary.working, summary.queue_lengths))
     if rows:
-        print_heading("Lanes")
+        print_heading("Workers")
         print_table(worker_table.COLUMNS, rows)
 
 
@@ -108,7 +109,7 @@ def _step_text(location: Location, job: ActiveJob) -> str:
 
 def _print_working(location: Location, summary: Overview) -> None:
     if summary.working:
-        print_heading("Being worked on")
+        print_heading("Working")
         now = time.time()
         rows = [
             (
@@ -128,19 +129,21 @@ def _print_waiting(summary: Overview) -> None:
     groups: list[WaitingGroup] = [*summary.queued.values(), *summary.waiting]
     if groups:
         print_heading("Waiting")
-        print_table(("pictures", "why", "for example"), [(str(one.count), one.sentence, example_names(one)) for one in groups[:_MAX_ROWS]])
+        print_table(
+            ("pictures", "reason", "examples"), [(str(group.count), group.sentence, example_names(group)) for group in groups[:_MAX_ROWS]]
+        )
         _print_more(len(groups))
 
 
 def example_names(group: WaitingGroup) -> str:
-    """The first names of a group; an ellipsis where there are more."""
+    """Return the first names of a group, and an ellipsis if there are more."""
     return abbreviate_list([*group.names, *[""] * (group.count - len(group.names))], len(group.names))
 
 
 def _print_problems(summary: Overview) -> None:
     if summary.problems:
-        print_heading("Problems (change a file, or: goldsmith retry FILE)")
-        print_table(("picture", "what is wrong"), [(one.path, " ".join(one.sentence.split("\n"))) for one in summary.problems[:_MAX_ROWS]])
+        print_heading("Problems (change a file, or run: goldsmith retry FILE)")
+        print_table(("picture", "problem"), [(entry.path, " ".join(entry.sentence.split("\n"))) for entry in summary.problems[:_MAX_ROWS]])
         _print_more(summary.problem_count)
 
 

@@ -1,4 +1,4 @@
-"""What ``goldsmith doctor`` finds out about disks and the kernel's limits."""
+"""The checks of ``goldsmith doctor`` for disks and the kernel's limits."""
 
 from __future__ import annotations
 
@@ -12,64 +12,65 @@ from goldsmith.files import filesystem_type
 
 _LOW_SPACE_BYTES = 2e9
 _NO_SPACE_BYTES = 100e6
-# So many folders are counted; more are more than any usual limit.
+# Counting stops here: more folders exceed any usual limit.
 _MAX_FOLDERS = 200_000
 _INOTIFY_LIMITS = Path("/proc/sys/fs/inotify")
 
 
 def check_disks(paths: Sequence[Path]) -> Iterator[Finding]:
-    """Free space and free inodes of every filesystem that is written to, each once."""
+    """Yield the free space and free inodes of every filesystem that ``paths`` are on, once for each."""
     seen: set[int] = set()
     for path in paths:
-        there = nearest_existing(path)
-        device = os.stat(there).st_dev
+        folder = nearest_existing(path)
+        device = os.stat(folder).st_dev
         if device in seen:
             continue
         seen.add(device)
-        found = os.statvfs(there)
-        free, inodes = found.f_bavail * found.f_frsize, found.f_favail
-        told = f"{format_size(free)} of {format_size(found.f_blocks * found.f_frsize)} are free ({filesystem_type(there) or 'unknown filesystem'})."
-        what = f"space: {there}"
-        if free < _NO_SPACE_BYTES or (found.f_files and inodes < 1000):
-            told += f" {inodes} more files fit." if found.f_files and inodes < 1000 else ""
-            yield fault(what, told, "Make room: everything waits while a disk is full.")
+        space = os.statvfs(folder)
+        free, inodes = space.f_bavail * space.f_frsize, space.f_favail
+        total, kind = space.f_blocks * space.f_frsize, filesystem_type(folder) or "unknown filesystem"
+        sentence = f"{format_size(free)} of {format_size(total)} are free ({kind})."
+        subject = f"space: {folder}"
+        if free < _NO_SPACE_BYTES or (space.f_files and inodes < 1000):
+            sentence += f" {inodes} more files fit." if space.f_files and inodes < 1000 else ""
+            yield fault(subject, sentence, "Free some space: all work waits while a disk is full.")
         elif free < _LOW_SPACE_BYTES:
-            yield note(what, told, "A campaign of large pictures may fill it.")
+            yield note(subject, sentence, "A campaign of large pictures may fill it.")
         else:
-            yield ok(what, told)
+            yield ok(subject, sentence)
 
 
 def nearest_existing(path: Path) -> Path:
-    """The path itself, or the nearest folder above it that is there for this user."""
+    """Return the path, or the nearest folder above it that this user can see."""
     return next(folder for folder in (path, *path.parents) if os.path.exists(folder))
 
 
 def check_inotify(root: Path) -> Iterator[Finding]:
-    """One watch is needed for every folder below the root (inotify(7))."""
+    """Yield whether inotify allows a watch for every folder below the root (inotify(7))."""
     needed = _count_folders(root)
-    for name, need, what in (("max_user_watches", needed, "watches, one a folder"), ("max_user_instances", 2, "inotify instances")):
+    for name, need, unit in (("max_user_watches", needed, "watches, one per folder"), ("max_user_instances", 2, "inotify instances")):
         try:
             limit = int((_INOTIFY_LIMITS / name).read_text())
         except (OSError, ValueError):
             yield note("inotify", f"The kernel's limit fs.inotify.{name} cannot be read.")
             continue
-        told = f"{need} of {limit} {what}."
+        sentence = f"{need} of {limit} {unit}."
         if need > limit:
-            yield fault("inotify", told, f"sysctl fs.inotify.{name}={max(2 * need, 524_288 if need > 1000 else 256)}")
+            yield fault("inotify", sentence, f"sysctl fs.inotify.{name}={max(2 * need, 524_288 if need > 1000 else 256)}")
         elif need > limit * 0.8:
-            yield note("inotify", told, f"sysctl fs.inotify.{name}={2 * limit}")
+            yield note("inotify", sentence, f"sysctl fs.inotify.{name}={2 * limit}")
         else:
-            yield ok("inotify", told)
+            yield ok("inotify", sentence)
 
 
 def _count_folders(root: Path) -> int:
-    count, waiting = 1, [os.fspath(root)]
-    while waiting and count < _MAX_FOLDERS:
+    count, pending = 1, [os.fspath(root)]
+    while pending and count < _MAX_FOLDERS:
         try:
-            with os.scandir(waiting.pop()) as found:
-                below = [entry.path for entry in found if entry.is_dir(follow_symlinks=False)]
+            with os.scandir(pending.pop()) as entries:
+                subfolders = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
         except OSError:
             continue
-        count += len(below)
-        waiting += below
+        count += len(subfolders)
+        pending += subfolders
     return count

@@ -1,4 +1,4 @@
-"""``goldsmith why``: one plain sentence about a file."""
+"""The command ``goldsmith why``: one plain sentence about a file."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def why(
     root: RootOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Say in one plain sentence why a file waits, what is being done to it, or where it went.
+    """Say in one plain sentence why a file waits, which step works on it, or where it went.
 
     Example: goldsmith why inbox/spring/hero.png
     """
-    with open_location(root, config, near=file) as place:
-        print_text(place.explain().explain_file(resolve_file(place, file)))
+    with open_location(root, config, near=file) as location:
+        print_text(location.explain().explain_file(resolve_file(location, file)))

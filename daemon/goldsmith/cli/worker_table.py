@@ -1,4 +1,4 @@
-"""What ``goldsmith status`` shows of the lanes: each device with what it has loaded, what it does, and how many wait for it."""
+"""The rows of ``goldsmith status`` for the workers: each device with its loaded models, its jobs and the length of its queue."""
 
 from __future__ import annotations
 
@@ -11,47 +11,49 @@ from goldsmith.cli.output import format_size
 from goldsmith.journal.records import ActiveJob
 from goldsmith.pipeline.status.daemon_state import DaemonState, WorkerStatus
 
-COLUMNS = ("lane", "device", "loaded", "does", "waiting")
+COLUMNS = ("queue", "device", "loaded", "activity", "waiting")
+# A row lists at most this many pictures.
 _MAX_NAMES = 2
 
 
 def worker_rows(daemon: DaemonState, active: Sequence[ActiveJob], queued: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
-    """A row for each device of each lane; how many wait is said once a lane, for they wait for all of its devices."""
+    """Yield a row for each device of each queue. ``queued`` is the number of waiting jobs by queue; the first row of a queue shows it."""
     paths = {job.job_id: job.path for job in active}
     counted: set[str] = set()
-    for (lane, device), grouped in groupby(daemon.workers, key=lambda seat: (seat.queue, seat.device)):
-        seats = list(grouped)
-        waiting = str(queued.get(lane, 0)) if lane not in counted else ""
-        counted.add(lane)
-        loaded = ", ".join(dict.fromkeys(name for seat in seats for name in seat.loaded))
-        yield lane, _device_label(seats[0], device), loaded, _activity(seats, paths, daemon.queue_pauses.get(lane, "")), waiting
+    for (queue, device), grouped in groupby(daemon.workers, key=lambda worker: (worker.queue, worker.device)):
+        workers = list(grouped)
+        waiting = str(queued.get(queue, 0)) if queue not in counted else ""
+        counted.add(queue)
+        loaded = ", ".join(dict.fromkeys(name for worker in workers for name in worker.loaded))
+        yield queue, _device_label(workers[0], device), loaded, _activity(workers, paths, daemon.queue_pauses.get(queue, "")), waiting
 
 
-def _device_label(seat: WorkerStatus, device: str) -> str:
+def _device_label(worker: WorkerStatus, device: str) -> str:
     if device == "cpu":
         return "CPU"
-    memory = f", {format_size(seat.device_memory_mb * 2**20)}" if seat.device_memory_mb else ""
-    return f"{device} ({seat.device_title}{memory})" if seat.device_title else device
+    memory = f", {format_size(worker.device_memory_mb * 2**20)}" if worker.device_memory_mb else ""
+    return f"{device} ({worker.device_title}{memory})" if worker.device_title else device
 
 
-def _activity(seats: Sequence[WorkerStatus], paths: Mapping[str, str], queue_paused: str) -> str:
-    """``told``: why the whole lane pauses, which stands above the table already."""
-    if seats[0].pause_reason:
-        return "pauses" if seats[0].pause_reason in queue_paused else f"pauses: {seats[0].pause_reason}"
-    pictures = [paths[job] for seat in seats for job in seat.jobs if job in paths]
-    named = abbreviate_list(pictures, _MAX_NAMES) if pictures else ""
-    cold = next((said for seat in seats if (said := seat.loading_sentence(time.time()))), "")
-    return f"{cold} (for {named})" if cold and named else cold or named or "nothing"
+def _activity(workers: Sequence[WorkerStatus], paths: Mapping[str, str], queue_pause: str) -> str:
+    """Return what a device does. ``queue_pause``, the reason why the whole queue is paused, is above the table already."""
+    pause_reason = workers[0].pause_reason
+    if pause_reason:
+        return "paused" if pause_reason in queue_pause else f"paused: {pause_reason}"
+    pictures = [paths[job] for worker in workers for job in worker.jobs if job in paths]
+    names = abbreviate_list(pictures, _MAX_NAMES) if pictures else ""
+    loading = next((sentence for worker in workers if (sentence := worker.loading_sentence(time.time()))), "")
+    return f"{loading} (for {names})" if loading and names else loading or names or "nothing"
 
 
 def as_json(daemon: DaemonState, queued: Mapping[str, int]) -> list[dict[str, object]]:
-    """Each process of each lane; ``waiting`` is its whole lane's."""
+    """Return each worker process for ``status --json``. ``waiting`` is the number of waiting jobs in its queue."""
     now = time.time()
     return [
         {
-            **{name: getattr(seat, name) for name in ("lane", "device", "title", "memory_mb", "paused", "jobs", "loaded", "loading")},
-            "loading_seconds": round(now - seat.loading_since, 1) if seat.loading else None,
-            "waiting": queued.get(seat.queue, 0),
+            **worker.model_dump(mode="json", exclude={"loading_since"}),
+            "loading_seconds": round(now - worker.loading_since, 1) if worker.loading else None,
+            "waiting": queued.get(worker.queue, 0),
         }
-        for seat in daemon.workers
+        for worker in daemon.workers
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.cli.model_rows import model_rows
+from goldsmith.cli.models import model_rows
 from goldsmith.engines import EngineNeed
 from goldsmith.engines.kinds import INPAINTER, UPSCALER
 from goldsmith.engines.registry.models import DefaultModels, DiffusionSettings, Model, Models

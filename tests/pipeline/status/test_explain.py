@@ -1,4 +1,4 @@
-"""Law 7 from outside the daemon: one plain sentence for whatever may lie in the folders."""
+"""The explanations of ``why`` and ``status``: one plain sentence for every file in the folders."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from goldsmith.pipeline.scheduler.text_files import TextFileCache
 from goldsmith.pipeline.status.daemon_state import DaemonState
 from goldsmith.pipeline.status.explain import Explainer, generalise_sentence, walk_folder
 
-SOMEBODY = DaemonState("process 1 on atelier", has_state_file=True)
-# The time of day at which is asked, in Unix seconds.
+RUNNING = DaemonState(holder="process 1 on atelier", has_state_file=True)
+# The current time in the tests, in Unix seconds.
 NOW = 5.0
-# A pace at which whatever lies there has been quiet long enough.
-OLD = SettleTimes(quiet=0.0, breath=0.0, weak_quiet=0.0)
+# Times after which every file counts as complete.
+NO_QUIET = SettleTimes(quiet=0.0, breath=0.0, weak_quiet=0.0)
 
 
 @pytest.fixture
@@ -39,13 +39,13 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    made = Journal.open(tmp_path / "journal.sqlite")
-    yield made
-    made.close()
+    opened = Journal.open(tmp_path / "journal.sqlite")
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
-def line() -> Pipeline:
+def pipeline() -> Pipeline:
     return read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "pipeline.toml")
 
 
@@ -53,16 +53,16 @@ Ask = Callable[..., Explainer]
 
 
 @pytest.fixture
-def ask(root: Path, line: Pipeline, journal: Journal) -> Ask:
-    """``ask().why("inbox/hero.png")``, with a daemon running unless said otherwise."""
+def ask(root: Path, pipeline: Pipeline, journal: Journal) -> Ask:
+    """``ask().explain_file("inbox/hero.png")``; a daemon runs unless another state is given."""
 
-    def asking(
-        daemon: DaemonState = SOMEBODY, pace: SettleTimes = OLD, remembered: Journal | None = journal, now: float = NOW
+    def make_explainer(
+        daemon: DaemonState = RUNNING, settle_times: SettleTimes = NO_QUIET, readable_journal: Journal | None = journal, now: float = NOW
     ) -> Explainer:
-        judge = Readiness(line, Resolver(line, Library(root).read_recipe), TextFileCache(root).read_bytes)
-        return Explainer(root, line, judge, remembered, daemon, pace, lambda: now)
+        readiness = Readiness(pipeline, Resolver(pipeline, Library(root).read_recipe), TextFileCache(root).read_bytes)
+        return Explainer(root, pipeline, readiness, readable_journal, daemon, settle_times, lambda: now)
 
-    return asking
+    return make_explainer
 
 
 def put(root: Path, *paths: str, data: bytes = b"x") -> None:
@@ -71,7 +71,7 @@ def put(root: Path, *paths: str, data: bytes = b"x") -> None:
         (root / path).write_bytes(data)
 
 
-def taken(journal: Journal, path: str, job_id: str, *results: str, lineage: str = "", outcome: str = "passed") -> None:
+def record_job(journal: Journal, path: str, job_id: str, *results: str, parent: str = "", outcome: str = "passed") -> None:
     row = HistoryRow(
         job_id=job_id,
         path=path,
@@ -81,24 +81,24 @@ def taken(journal: Journal, path: str, job_id: str, *results: str, lineage: str 
         stage="generate",
         outcome=outcome,
         results=results,
-        parent_job_id=lineage,
+        parent_job_id=parent,
     )
     placed = tuple(PlacedFile(path=result, sig=FileSignature(1, 2, 3, 4, 5), sha256="00", job_id=job_id) for result in results)
     journal.complete_plans([CompletedPlan(plan_id=job_id, history_rows=(row,), placed_files=placed, versions=())])
 
 
-# --- what waits
+# --- waiting files
 
 
 def test_a_picture_alone_waits_for_an_instruction(root: Path, ask: Ask) -> None:
-    """The sentence names the files that would be one."""
+    """The sentence names the files that would give one."""
     put(root, "inbox/hero.png")
     said = ask().explain_file("inbox/hero.png")
     assert said == "Waiting for an instruction: put a mask (“hero.mask.png”) or a brief (“hero.toml”) beside it."
 
 
 def test_a_step_waits_for_its_mask_by_name(root: Path, ask: Ask) -> None:
-    """Which step of which stage needs it, and what the file must be called."""
+    """The sentence gives the stage, the step and the file name."""
     put(root, "selected/hero.png")
     put(root, "selected/hero.toml", data=b'[[edit]]\nop = "inpaint"\nwhere = "sky"\n')
     said = ask().explain_file("selected/hero.png")
@@ -107,13 +107,13 @@ def test_a_step_waits_for_its_mask_by_name(root: Path, ask: Ask) -> None:
 
 
 def test_a_mask_waits_for_its_picture(root: Path, ask: Ask) -> None:
-    """Sidecars may come first."""
+    """Sidecars may arrive first."""
     put(root, "selected/hero.mask.png")
     assert ask().explain_file("selected/hero.mask.png").startswith("Waiting for its picture")
 
 
-def test_the_end_of_a_brief_is_said(root: Path, ask: Ask) -> None:
-    """A picture that went as far as its brief speaks waits for the next word or a hand."""
+def test_a_picture_at_the_end_of_its_brief_waits(root: Path, ask: Ask) -> None:
+    """It waits for another stage in the brief, or for a person who moves it."""
     put(root, "selected/hero.png")
     put(root, "selected/hero.toml", data=b'[[generate]]\nop = "select"\n')
     assert (
@@ -122,26 +122,23 @@ def test_the_end_of_a_brief_is_said(root: Path, ask: Ask) -> None:
     )
 
 
-def test_what_is_ready_says_what_comes_next_and_whether_anybody_is_there_to_do_it(root: Path, ask: Ask) -> None:
-    """With a daemon and without one."""
+def test_a_ready_picture_names_its_next_stage_and_whether_a_daemon_runs(root: Path, ask: Ask) -> None:
+    """The sentence differs if no daemon runs."""
     put(root, "selected/hero.png", "selected/hero.mask.png")
-    assert ask().explain_file("selected/hero.png") == "All is there: edit is done to it next."
-    assert (
-        ask(DaemonState()).explain_file("selected/hero.png")
-        == "All is there, but Goldsmith is not running here: edit is done to it next once it is."
-    )
+    assert ask().explain_file("selected/hero.png") == "Everything is here: edit is next."
+    assert ask(DaemonState()).explain_file("selected/hero.png") == "Everything is here: edit is next, as soon as Goldsmith runs."
 
 
-def test_a_file_that_somebody_writes_is_named(root: Path, ask: Ask) -> None:
-    """The lease is refused while it is open for writing; afterwards the sentence is another."""
+def test_a_file_that_another_program_writes_is_named(root: Path, ask: Ask) -> None:
+    """The kernel refuses a lease while the file is open for writing."""
     put(root, "selected/hero.png", "selected/hero.mask.png")
     with (root / "selected/hero.mask.png").open("ab"):
         assert ask().explain_file("selected/hero.png") == "“hero.mask.png” is still being written by another program."
-    assert ask().explain_file("selected/hero.png").startswith("All is there")
+    assert ask().explain_file("selected/hero.png").startswith("Everything is here")
 
 
-def test_asking_leaves_no_lease_behind(root: Path, ask: Ask) -> None:
-    """Somebody who wants to write right after the question is not kept waiting."""
+def test_an_explanation_leaves_no_lease_behind(root: Path, ask: Ask) -> None:
+    """Another program can open the file for writing immediately afterwards."""
     put(root, "selected/hero.png", "selected/hero.mask.png")
     ask().explain_file("selected/hero.png")
     writer = os.open(root / "selected/hero.png", os.O_WRONLY | os.O_NONBLOCK)
@@ -150,18 +147,18 @@ def test_asking_leaves_no_lease_behind(root: Path, ask: Ask) -> None:
 
 
 def test_an_empty_and_a_fresh_file_are_not_complete(root: Path, ask: Ask) -> None:
-    """Empty ones never; fresh ones after the quiet time, which is longer under the weaker rule."""
+    """A fresh file is complete after the quiet time, which is longer under the weaker rule."""
     put(root, "selected/hero.png", "selected/hero.mask.png")
-    pace = SettleTimes(quiet=60.0, breath=0.1, weak_quiet=300.0)
-    assert ask(pace=pace).explain_file("selected/hero.png").endswith("it is taken once it has been quiet for 60 seconds.")
-    weak = DaemonState("process 1 on atelier", has_state_file=True, weak_quiet_folders=frozenset({"selected"}))
-    assert ask(weak, pace).explain_file("selected/hero.png").endswith("it is taken once it has been quiet for 300 seconds.")
+    times = SettleTimes(quiet=60.0, breath=0.1, weak_quiet=300.0)
+    assert ask(settle_times=times).explain_file("selected/hero.png").endswith("it is processed after 60 seconds without a change.")
+    weak = DaemonState(holder="process 1 on atelier", has_state_file=True, weak_quiet_folders=("selected",))
+    assert ask(weak, times).explain_file("selected/hero.png").endswith("it is processed after 300 seconds without a change.")
     put(root, "selected/hero.mask.png", data=b"")
-    assert ask(pace=OLD).explain_file("selected/hero.png") == "“hero.mask.png” is still empty."
+    assert ask(settle_times=NO_QUIET).explain_file("selected/hero.png") == "“hero.mask.png” is still empty."
 
 
-def test_what_the_daemon_put_down_itself_is_complete_at_once(root: Path, ask: Ask, journal: Journal) -> None:
-    """No quiet time between its own stages."""
+def test_a_file_that_the_daemon_wrote_is_complete_at_once(root: Path, ask: Ask, journal: Journal) -> None:
+    """There is no quiet time between two stages."""
     put(root, "selected/hero.png")
     put(root, "selected/hero.toml", data=b'[[edit]]\nop = "denoise"\n')
     for path in ("selected/hero.png", "selected/hero.toml"):
@@ -169,63 +166,65 @@ def test_what_the_daemon_put_down_itself_is_complete_at_once(root: Path, ask: As
         row = HistoryRow(job_id="one", path="inbox/hero.png", sha256="00", started_at=0.0, stage="generate", outcome="passed")
         journal.complete_plans([CompletedPlan(plan_id=path, history_rows=(row,), placed_files=(placed,), versions=())])
     assert (
-        ask(pace=SettleTimes(quiet=60.0, breath=0.1, weak_quiet=60.0)).explain_file("selected/hero.png")
-        == "All is there: edit is done to it next."
+        ask(settle_times=SettleTimes(quiet=60.0, breath=0.1, weak_quiet=60.0)).explain_file("selected/hero.png")
+        == "Everything is here: edit is next."
     )
 
 
-def test_the_machines_fault_is_why_everything_waits(root: Path, ask: Ask) -> None:
-    """A full disk is said for every instructed picture, and not for those that nobody asked anything of."""
+def test_a_fault_of_the_host_makes_every_instructed_picture_wait(root: Path, ask: Ask) -> None:
+    """The sentence of a full disk or a missing folder comes first; pictures without a brief wait for a brief as before."""
     put(root, "selected/hero.png", "selected/hero.mask.png", "selected/alone.png")
-    full = DaemonState("process 1 on atelier", has_state_file=True, pause_reason="The disk is full.")
+    full = DaemonState(holder="process 1 on atelier", has_state_file=True, pause_reason="The disk is full.")
     assert ask(full).explain_file("selected/hero.png") == "Everything waits: The disk is full."
     assert ask(full).explain_file("selected/alone.png").startswith("Waiting for an instruction")
     gone = DaemonState(
-        "process 1 on atelier", has_state_file=True, unavailable_folders={"selected": "selected/ is not there: is the share mounted?"}
+        holder="process 1 on atelier",
+        has_state_file=True,
+        unavailable_folders={"selected": "selected/ is not there: is the share mounted?"},
     )
     assert ask(gone).explain_file("selected/hero.png") == "Everything waits: selected/ is not there: is the share mounted?"
 
 
-# --- what is worked on, what is held
+# --- running jobs and held pictures
 
 
-def test_the_place_in_line_is_the_one_the_daemon_tells(root: Path, ask: Ask, journal: Journal) -> None:
-    """It knows which models are loaded, and so who goes first; a job that it has not told of yet counts as it came."""
+def test_the_position_in_the_queue_is_the_one_that_the_daemon_predicts(root: Path, ask: Ask, journal: Journal) -> None:
+    """The daemon knows which models are loaded. A job that is not in the state file yet keeps its order of arrival."""
     names = [f"selected/{name}.png" for name in "abcd"]
     put(root, *names)
     for number, name in enumerate(names):
         journal.record_queued(f"job{number}", "edit", "gpu", name, 0.0)
-    daemon = DaemonState("process 1 on atelier", has_state_file=True, queue_order={"gpu": ["job2", "job0", "job1"]})
+    daemon = DaemonState(holder="process 1 on atelier", has_state_file=True, queue_order={"gpu": ("job2", "job0", "job1")})
     assert [ask(daemon).explain_file(name).split(", ")[1] for name in names] == [
-        "2nd in line.",
-        "3rd in line.",
-        "1st in line.",
-        "4th in line.",
+        "2nd in the queue.",
+        "3rd in the queue.",
+        "1st in the queue.",
+        "4th in the queue.",
     ]
 
 
-def test_a_job_says_its_place_in_the_line_and_its_progress(root: Path, ask: Ask, journal: Journal) -> None:
-    """Each lane counts for itself; what runs says step and per cent; without a daemon the queue is an old one."""
+def test_a_job_gives_its_position_in_the_queue_or_its_progress(root: Path, ask: Ask, journal: Journal) -> None:
+    """Each queue counts separately; a running job gives step and per cent; without a daemon the rows are ignored."""
     names = [f"selected/{name}.png" for name in "abcd"]
     put(root, *names)
-    for number, (name, lane) in enumerate(zip(names, ("gpu", "gpu", "cpu", "gpu"), strict=True)):
-        journal.record_queued(f"job{number}", "edit", lane, name, 0.0)
+    for number, (name, queue) in enumerate(zip(names, ("gpu", "gpu", "cpu", "gpu"), strict=True)):
+        journal.record_queued(f"job{number}", "edit", queue, name, 0.0)
     journal.record_started("job0", 1.0, 9.0)
     assert ask().explain_file(names[0]) == "Being read for edit."
     journal.record_progress("job0", 2, "upscale", 0.25, "tile 3 of 12", 9.0)
     assert ask().explain_file(names[0]) == "Being worked on: upscale (step 2 of edit), 25%, tile 3 of 12."
     assert [ask().explain_file(name) for name in names[1:]] == [
-        "Waiting for the GPU, 1st in line.",
-        "Waiting for the CPU, 1st in line.",
-        "Waiting for the GPU, 2nd in line.",
+        "Waiting for the GPU, 1st in the queue.",
+        "Waiting for the CPU, 1st in the queue.",
+        "Waiting for the GPU, 2nd in the queue.",
     ]
-    paused = DaemonState("process 1 on atelier", has_state_file=True, queue_pauses={"gpu": "The GPU does not answer."})
+    paused = DaemonState(holder="process 1 on atelier", has_state_file=True, queue_pauses={"gpu": "The GPU does not answer."})
     assert ask(paused).explain_file(names[1]) == "Waiting: The GPU does not answer."
     assert ask(DaemonState()).explain_file(names[1]).startswith("Waiting for an instruction")
 
 
-def test_a_job_whose_lease_has_run_out_is_not_believed(root: Path, ask: Ask, journal: Journal) -> None:
-    """Silent for longer than a job may take: whoever wrote that is stuck, and what to do is said. A word of it renews the lease."""
+def test_an_expired_lease_is_not_believed(root: Path, ask: Ask, journal: Journal) -> None:
+    """The daemon that wrote the row seems to be stuck, and the sentence gives the remedy. A renewed lease is believed again."""
     put(root, "selected/a.png", "selected/a.mask.png", "selected/b.png", "selected/b.mask.png")
     for name in "ab":
         journal.record_queued(name, "edit", "gpu", f"selected/{name}.png", 0.0)
@@ -234,43 +233,45 @@ def test_a_job_whose_lease_has_run_out_is_not_believed(root: Path, ask: Ask, jou
     assert ask(now=9.0).explain_file("selected/a.png") == "Being worked on: upscale (step 1 of edit), 25%."
     stuck = ask(now=9.5)
     said = stuck.explain_file("selected/a.png")
-    assert said.startswith("It was being worked on and should have ended by 19")
+    assert said.startswith("Its job should have ended by 19")
     assert said.endswith(
-        "(process 1 on atelier) seems to be stuck. Look with `systemctl status goldsmith`; once restarted, it begins anew."
+        "(process 1 on atelier) seems to be stuck. Check with `systemctl status goldsmith`. After a restart the job starts again."
     )
     assert [job.path for job in stuck.active_jobs] == ["selected/b.png"]
-    assert stuck.explain_file("selected/b.png") == "Waiting for the GPU, 1st in line."
-    full = DaemonState("process 1 on atelier", has_state_file=True, pause_reason="The disk is full.")
+    assert stuck.explain_file("selected/b.png") == "Waiting for the GPU, 1st in the queue."
+    full = DaemonState(holder="process 1 on atelier", has_state_file=True, pause_reason="The disk is full.")
     assert ask(full, now=9.5).explain_file("selected/a.png") == "Everything waits: The disk is full."
-    assert ask(DaemonState(), now=9.5).explain_file("selected/a.png").startswith("All is there, but Goldsmith is not running here")
+    assert (
+        ask(DaemonState(), now=9.5).explain_file("selected/a.png").startswith("Everything is here: edit is next, as soon as Goldsmith runs")
+    )
     journal.renew_lease("a", 20.0)
     assert ask(now=9.5).explain_file("selected/a.png") == "Being worked on: upscale (step 1 of edit), 25%."
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (12, "12th"), (13, "13th"), (21, "21st")]
+    ("number", "expected"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (12, "12th"), (13, "13th"), (21, "21st")]
 )
-def test_places_in_the_line_are_said_as_people_say_them(root: Path, ask: Ask, journal: Journal, number: int, said: str) -> None:
+def test_positions_are_english_ordinals(root: Path, ask: Ask, journal: Journal, number: int, expected: str) -> None:
     """1st, 2nd, 3rd, 11th, 21st."""
     for each in range(number):
         journal.record_queued(f"job{each}", "edit", "gpu", f"selected/{each}.png", 0.0)
     put(root, f"selected/{number - 1}.png")
-    assert ask().explain_file(f"selected/{number - 1}.png") == f"Waiting for the GPU, {said} in line."
+    assert ask().explain_file(f"selected/{number - 1}.png") == f"Waiting for the GPU, {expected} in the queue."
 
 
-def test_a_held_picture_says_what_its_note_says(root: Path, ask: Ask, journal: Journal) -> None:
-    """The same sentence and remedy; without the journal the note is pointed to; without the note it is open again."""
+def test_a_held_picture_repeats_its_note(root: Path, ask: Ask, journal: Journal) -> None:
+    """Without the journal, the sentence points to the note. Without the note, the picture is not held."""
     put(root, "inbox/hero.png", "inbox/hero.png.problem.txt")
     journal.record_hold("inbox/hero.png", "fp", "hero.png is cut off.", "Copy it again.", note_path("inbox/hero.png"), 1.0)
     assert ask().explain_file("inbox/hero.png") == "hero.png is cut off. Copy it again."
     assert ask().explain_file("inbox/hero.png.problem.txt") == "hero.png is cut off. Copy it again."
-    assert "“hero.png.problem.txt” beside it says what is wrong" in ask(remembered=None).explain_file("inbox/hero.png")
+    assert "“hero.png.problem.txt” beside it says what is wrong" in ask(readable_journal=None).explain_file("inbox/hero.png")
     (root / "inbox/hero.png.problem.txt").unlink()
     assert ask().explain_file("inbox/hero.png").startswith("Waiting for an instruction")
 
 
-def test_a_wrong_brief_is_told_although_nobody_runs(root: Path, ask: Ask) -> None:
-    """The sentence that the note will have."""
+def test_a_brief_with_errors_is_explained_without_a_daemon(root: Path, ask: Ask) -> None:
+    """The sentence is the one that the note will have."""
     put(root, "inbox/hero.png")
     put(root, "inbox/hero.toml", data=b'[[generate]]\nop = "selct"\n')
     answer = ask(DaemonState()).explain_bundle(ask().bundle_containing("inbox/hero.png") or pytest.fail("no bundle"))
@@ -278,7 +279,7 @@ def test_a_wrong_brief_is_told_although_nobody_runs(root: Path, ask: Ask) -> Non
     assert 'generate.1.op is "selct"' in answer.sentence
 
 
-# --- what lies elsewhere, or is nothing
+# --- other paths
 
 
 @pytest.mark.parametrize(
@@ -287,27 +288,30 @@ def test_a_wrong_brief_is_told_although_nobody_runs(root: Path, ask: Ask) -> Non
         ("archive/2026-01-01/inbox/a.png", "This is the archive"),
         ("library/looks/a.cube", "This is the library"),
         (".goldsmith/lock", "This is Goldsmith's own folder"),
-        ("hero.png", "hero.png is in none of the folders of the line (inbox, selected, masked, graded, delivered)"),
+        ("hero.png", "hero.png is in none of the pipeline's folders (inbox, selected, masked, graded, delivered)"),
         ("inbox/brief.toml", "This is the campaign's brief"),
-        ("inbox/notes.doc", "“notes.doc” is no picture and no sidecar of one"),
-        ("inbox/hero.psd", "“hero.psd” is of a kind that is not read here, so nothing happens to it: save the picture as PNG or TIFF."),
-        ("inbox/README.txt", "“README.txt” is no picture and no sidecar of one"),
-        ("inbox/hero.png.part", "“hero.png.part” is never taken"),
-        ("inbox/@eaDir/hero.png", "“hero.png” is never taken"),
-        ("inbox/gone.png", "inbox/gone.png is not there, and was never taken."),
+        ("inbox/notes.doc", "“notes.doc” is neither a picture nor a sidecar"),
+        (
+            "inbox/hero.psd",
+            "“hero.psd” is in a format that Goldsmith does not read, so it is ignored. Save the picture as PNG or TIFF.",
+        ),
+        ("inbox/README.txt", "“README.txt” is neither a picture nor a sidecar"),
+        ("inbox/hero.png.part", "“hero.png.part” is ignored"),
+        ("inbox/@eaDir/hero.png", "“hero.png” is ignored"),
+        ("inbox/gone.png", "inbox/gone.png does not exist, and Goldsmith never processed it."),
         ("inbox", "inbox is a folder"),
-        ("delivered/hero.avif", "delivered/hero.avif lies at the end of the line"),
+        ("delivered/hero.avif", "delivered/hero.avif is in the last folder"),
     ],
 )
-def test_every_place_has_its_sentence(root: Path, ask: Ask, path: str, said: str) -> None:
-    """Whatever may be asked for is answered."""
+def test_every_kind_of_path_has_its_sentence(root: Path, ask: Ask, path: str, said: str) -> None:
+    """Folders outside the pipeline, foreign files, ignored names and missing files are explained."""
     if path not in ("inbox", "inbox/gone.png", ".goldsmith/lock"):
         put(root, path)
     assert ask().explain_file(path).startswith(said)
 
 
-def test_links_pipes_and_folders_are_told_without_being_opened(root: Path, ask: Ask) -> None:
-    """Asking about a pipe does not hang."""
+def test_links_pipes_and_folders_are_explained_without_opening_them(root: Path, ask: Ask) -> None:
+    """An explanation of a pipe does not hang."""
     os.symlink("/etc/hostname", root / "inbox/link.png")
     os.mkfifo(root / "inbox/pipe.png")
     (root / "inbox/folder.png").mkdir()
@@ -316,25 +320,25 @@ def test_links_pipes_and_folders_are_told_without_being_opened(root: Path, ask: 
     assert "is a folder" in ask().explain_file("inbox/folder.png")
 
 
-def test_a_file_that_was_taken_says_what_became_of_it(ask: Ask, journal: Journal) -> None:
-    """The last time it was taken; what was only looked at does not count."""
-    taken(journal, "inbox/hero.png", "one", "selected/hero.png", "selected/hero.toml")
-    taken(journal, "inbox/hero.png", "two", outcome="problem")
+def test_a_processed_file_names_its_results(ask: Ask, journal: Journal) -> None:
+    """The last job counts; a job that ended with a problem does not."""
+    record_job(journal, "inbox/hero.png", "one", "selected/hero.png", "selected/hero.toml")
+    record_job(journal, "inbox/hero.png", "two", outcome="problem")
     said = ask().explain_file("inbox/hero.png")
-    assert said.startswith("inbox/hero.png was taken by generate (19")
-    assert said.endswith("it became selected/hero.png, selected/hero.toml.")
+    assert said.startswith("inbox/hero.png was processed by generate (19")
+    assert said.endswith("It became selected/hero.png, selected/hero.toml.")
 
 
-def test_a_finished_file_says_what_it_was_made_of(root: Path, ask: Ask, journal: Journal) -> None:
-    """The first input on its way, however many stages ago."""
-    taken(journal, "inbox/hero.png", "one", "selected/hero.png")
-    taken(journal, "selected/hero.png", "two", "delivered/hero_web.avif", lineage="one", outcome="delivered")
+def test_a_finished_file_names_its_first_input(root: Path, ask: Ask, journal: Journal) -> None:
+    """The input of the first stage counts, not that of the last."""
+    record_job(journal, "inbox/hero.png", "one", "selected/hero.png")
+    record_job(journal, "selected/hero.png", "two", "delivered/hero_web.avif", parent="one", outcome="delivered")
     put(root, "delivered/hero_web.avif")
-    assert "was made of inbox/hero.png" in ask().explain_file("delivered/hero_web.avif")
+    assert "was made from inbox/hero.png" in ask().explain_file("delivered/hero_web.avif")
 
 
 def test_names_cannot_break_a_sentence(root: Path, ask: Ask) -> None:
-    """Line breaks and undecodable bytes are shown with a stand-in."""
+    """Line breaks and undecodable bytes are replaced."""
     name = os.fsdecode(b"he\nro\xff.png")
     put(root, f"inbox/{name}")
     said = ask().explain_file(f"inbox/{name}")
@@ -343,47 +347,47 @@ def test_names_cannot_break_a_sentence(root: Path, ask: Ask) -> None:
     assert "“he�ro�.toml”" in said
 
 
-# --- many at once
+# --- many files
 
 
-def test_what_is_true_of_many_is_one_sentence(root: Path, ask: Ask) -> None:
-    """The picture's own name gives way to NAME, wherever it stands."""
+def test_equal_reasons_become_one_sentence(root: Path, ask: Ask) -> None:
+    """NAME replaces the picture's own name."""
     put(root, "inbox/a.png", "inbox/b.png", "inbox/sub/c.jpg", "selected/d.png")
     put(root, "selected/d.toml", data=b'[[generate]]\nop = "select"\n')
     explain = ask()
-    found = {generalise_sentence(bundle, explain.explain_bundle(bundle).sentence) for bundle in explain.bundles("inbox")}
-    assert found == {"Waiting for an instruction: put a mask (“NAME.mask.png”) or a brief (“NAME.toml”) beside it."}
+    sentences = {generalise_sentence(bundle, explain.explain_bundle(bundle).sentence) for bundle in explain.bundles("inbox")}
+    assert sentences == {"Waiting for an instruction: put a mask (“NAME.mask.png”) or a brief (“NAME.toml”) beside it."}
     (ended,) = (generalise_sentence(bundle, explain.explain_bundle(bundle).sentence) for bundle in explain.bundles("selected"))
     assert ended == "Its brief ends with generate: add [[edit]] to NAME.toml, or move the picture on by hand."
 
 
-def test_the_nearest_campaign_brief_speaks(root: Path, ask: Ask) -> None:
-    """Up to the stage's folder and no further."""
+def test_the_nearest_campaign_brief_applies(root: Path, ask: Ask) -> None:
+    """The search ends at the stage's folder."""
     put(root, "inbox/brief.toml", "inbox/a/brief.toml", "inbox/a/b/hero.png", "inbox/c/hero.png", "brief.toml", "masked/x/hero.png")
     explain = ask()
     briefs = {bundle.picture: bundle.campaign_brief for folder in ("inbox", "masked") for bundle in explain.bundles(folder)}
     assert briefs == {"inbox/a/b/hero.png": "inbox/a/brief.toml", "inbox/c/hero.png": "inbox/brief.toml", "masked/x/hero.png": None}
 
 
-def test_a_walk_enters_neither_links_nor_litter(root: Path, tmp_path: Path) -> None:
-    """And a folder that cannot be read is no end of it."""
+def test_a_walk_enters_neither_links_nor_ignored_folders(root: Path, tmp_path: Path) -> None:
+    """A folder that cannot be read counts as empty."""
     put(root, "inbox/a/x.png", "inbox/.git/y.png", "inbox/@eaDir/z.png")
     (tmp_path / "outside").mkdir()
     os.symlink(tmp_path / "outside", root / "inbox/link")
-    assert sorted(place for place, _ in walk_folder(root, "inbox")) == ["inbox", "inbox/a"]
+    assert sorted(folder for folder, _ in walk_folder(root, "inbox")) == ["inbox", "inbox/a"]
     assert list(walk_folder(root, "nowhere")) == [("nowhere", [])]
 
 
-def test_asking_needs_no_journal(root: Path, ask: Ask) -> None:
-    """With the journal gone the folders alone answer (law 1)."""
+def test_explanations_work_without_a_journal(root: Path, ask: Ask) -> None:
+    """The folders alone give the answer."""
     put(root, "inbox/hero.png")
-    assert ask(remembered=None).explain_file("inbox/hero.png").startswith("Waiting for an instruction")
-    assert ask(remembered=None).explain_file("inbox/gone.png") == "inbox/gone.png is not there, and was never taken."
+    assert ask(readable_journal=None).explain_file("inbox/hero.png").startswith("Waiting for an instruction")
+    assert ask(readable_journal=None).explain_file("inbox/gone.png") == "inbox/gone.png does not exist, and Goldsmith never processed it."
 
 
-def test_a_file_locked_by_others_is_still_answered(root: Path, ask: Ask) -> None:
-    """Locks of other programs are none of its business."""
+def test_a_file_that_another_program_locked_is_explained(root: Path, ask: Ask) -> None:
+    """Locks of other programs make no difference."""
     put(root, "selected/hero.png", "selected/hero.mask.png")
     with (root / "selected/hero.png").open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert ask().explain_file("selected/hero.png").startswith("All is there")
+        assert ask().explain_file("selected/hero.png").startswith("Everything is here")

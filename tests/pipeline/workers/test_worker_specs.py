@@ -8,10 +8,9 @@ import pytest
 
 from goldsmith.brief.settings import Settings, read_settings
 from goldsmith.engines.devices import Accelerator, DeviceScan
-from goldsmith.jobs.protocol import ModelsMessage, WorkerSpec
+from goldsmith.jobs.protocol import WorkerSpec
 from goldsmith.pipeline.workers import worker_specs
-from goldsmith.pipeline.workers.slot import WorkerSnapshot
-from goldsmith.pipeline.workers.worker_specs import build_worker_specs, worker_state
+from goldsmith.pipeline.workers.worker_specs import build_worker_specs
 
 CARDS = (Accelerator("cuda:0", "NVIDIA L40S", total_mb=46068), Accelerator("cuda:1", "NVIDIA RTX A4000", total_mb=16376))
 
@@ -63,21 +62,3 @@ def test_a_line_without_that_lane_asks_for_no_device(machine: SimpleNamespace, m
     """Nothing is run for nothing."""
     monkeypatch.setattr(worker_specs, "find_devices", lambda: pytest.fail("asked"))
     assert names(build_worker_specs(house(), ["cpu"])) == [("cpu", "cpu", 3)]
-
-
-def test_what_is_told_of_a_seat_does_not_change_as_time_goes_by() -> None:
-    """The state file is written when something changes, so it says since when and not for how long."""
-    spec = WorkerSpec(queue="gpu", device="cuda:0", device_title="NVIDIA L40S", device_memory_mb=46068)
-    seated = WorkerSnapshot(spec, "", (), ModelsMessage(loaded=("sdxl",), loading="flux"), loading_seconds=12.0)
-    assert worker_state(seated, 1000.0) == {
-        "lane": "gpu",
-        "device": "cuda:0",
-        "title": "NVIDIA L40S",
-        "memory_mb": 46068,
-        "paused": "",
-        "jobs": [],
-        "loaded": ["sdxl"],
-        "loading": "flux",
-        "loading_since": 988,
-    }
-    assert worker_state(WorkerSnapshot(spec, "It is gone."), 1000.0)["loading_since"] == 0

@@ -1,1 +1,1 @@
-"""Say what the daemon does and why a file waits: one source for every sentence."""
+"""What the daemon does and why a file waits: the one source of these sentences."""

@@ -1,91 +1,103 @@
-"""What a running daemon tells those who look on: a small JSON file beside the journal, and the lock on the root."""
+"""The state that a running daemon writes to daemon.json beside its journal, and that ``status``, ``why`` and ``doctor`` read."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
+
 from goldsmith.pipeline.commit.root_lock import lock_holder
 
+# The file's name, in the folder of the journal. It exists only while the daemon runs.
+STATE_FILE = "daemon.json"
+# Validation context of a file that another version of Goldsmith may have written.
+_FROM_FILE = {"lenient": True}
 
-@dataclass(frozen=True, slots=True)
-class WorkerStatus:
-    """One process of a lane, or a device that has none at the moment."""
+
+class _StateRecord(BaseModel):
+    """A part of the state file. Reading ignores unknown keys and replaces values of a wrong type by their defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _default_if_invalid(cls, value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            if not info.context or info.field_name is None:
+                raise
+            return cls.model_fields[info.field_name].get_default(call_default_factory=True)
+
+
+class WorkerStatus(_StateRecord):
+    """One worker process, or a device that has no process at the moment."""
 
     queue: str = ""
     device: str = "cpu"
-    # What a person calls the device; "" where nobody knows.
+    # The device's product name, "" if unknown.
     device_title: str = ""
     device_memory_mb: int = 0
-    # Why nothing is begun on the device, or "".
+    # Why no job starts on the device, or "".
     pause_reason: str = ""
-    # The ids of those that it works on.
+    # The ids of the jobs that the process works on.
     jobs: tuple[str, ...] = ()
-    # The generating models that it has in memory.
+    # The generating models in the device's memory.
     loaded: tuple[str, ...] = ()
+    # The model that is being loaded, or "".
     loading: str = ""
+    # Unix seconds at which loading began. Wall time, so that the file does not change every second.
     loading_since: float = 0.0
 
     def loading_sentence(self, now: float) -> str:
-        """What a person reads while a model is loaded; "" while none is."""
+        """Return which model is being loaded and for how many seconds so far; "" if none is. ``now`` is in Unix seconds."""
         return f"loading {self.loading}, {max(0.0, now - self.loading_since):.0f} s so far" if self.loading else ""
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonState:
-    """The daemon of a root as it is seen from outside. All is empty where none runs."""
+class DaemonState(_StateRecord):
+    """The state of a root's daemon. Every field is empty if none runs. Each written field is a key of the state file."""
 
-    # Who holds the root: "process 4711 on atelier".
-    holder: str = ""
-    # True where its own words below were to be had; False where its journal is kept somewhere else.
-    has_state_file: bool = False
-    # Why everything waits; "" where all is well.
+    pid: int = 0
+    host: str = ""
+    root: str = ""
+    # Why all work waits, or "".
     pause_reason: str = ""
-    # Lane -> why it pauses, or "".
-    queue_pauses: Mapping[str, str] = field(default_factory=dict)
-    # Lane -> the ids of the jobs that go next, in their order; not all of a long line.
-    queue_order: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # Queue -> why it is paused, or "".
+    queue_pauses: dict[str, str] = {}
+    # Queue -> the ids of the jobs that start next, in order. A long queue is cut off.
+    queue_order: dict[str, tuple[str, ...]] = {}
     workers: tuple[WorkerStatus, ...] = ()
     # Stage folder -> "events" or "polling".
-    watch_modes: Mapping[str, str] = field(default_factory=dict)
-    # Stage folders in which it cannot be asked whether somebody is writing.
-    weak_quiet_folders: frozenset[str] = frozenset()
-    # Folders that are not there or cannot be read -> the sentence.
-    unavailable_folders: Mapping[str, str] = field(default_factory=dict)
+    watch_modes: dict[str, str] = {}
+    # Stage folders in which open writers cannot be detected, so files must be quiet for longer.
+    weak_quiet_folders: tuple[str, ...] = ()
+    # Missing or unreadable stage folder -> the sentence that says so.
+    unavailable_folders: dict[str, str] = {}
     # Why no events arrive, or "".
     watcher_error: str = ""
 
+    # The process that holds the root, for example "process 4711 on atelier". The reader fills it in from the lock.
+    holder: str = Field(default="", exclude=True)
+    # False if the state file cannot be read, for example because the journal is in another folder. Filled in by the reader.
+    has_state_file: bool = Field(default=False, exclude=True)
+
+    def to_json(self) -> bytes:
+        """Return the content of the state file."""
+        return self.model_dump_json().encode()
+
+    @classmethod
+    def from_json(cls, data: bytes, holder: str) -> DaemonState:
+        """Return the state in ``data``, the content of a state file. Raises ValueError if it is not a JSON object."""
+        return cls.model_validate_json(data, context=_FROM_FILE).model_copy(update={"holder": holder, "has_state_file": True})
+
 
 def read_daemon_state(root: Path, state_file: Path) -> DaemonState:
-    """Who runs on ``root``, and what it last wrote to its state file. A file that a dead daemon left says nothing."""
-    runs = lock_holder(root)
-    if not runs:
+    """Return the state of the daemon that holds ``root``. Ignore a state file that a dead daemon left behind."""
+    holder = lock_holder(root)
+    if not holder:
         return DaemonState()
     try:
-        told = json.loads(state_file.read_bytes())
+        return DaemonState.from_json(state_file.read_bytes(), holder)
     except (OSError, ValueError):
-        return DaemonState(runs)
-    return DaemonState(
-        runs,
-        has_state_file=True,
-        pause_reason=told.get("paused", ""),
-        queue_pauses=told.get("lanes", {}),
-        queue_order=told.get("order", {}),
-        workers=tuple(map(_read_worker, told.get("seats", ()))),
-        watch_modes=told.get("folders", {}),
-        weak_quiet_folders=frozenset(told.get("weak", ())),
-        unavailable_folders=told.get("missing", {}),
-        watcher_error=told.get("watcher", ""),
-    )
-
-
-def _read_worker(data: Mapping[str, Any]) -> WorkerStatus:
-    """What this version knows of what another may have written."""
-    known: dict[str, Any] = {}
-    for name in WorkerStatus.__slots__:
-        if name in data:
-            known[name] = tuple(data[name]) if isinstance(data[name], list) else data[name]
-    return WorkerStatus(**known)
+        return DaemonState(holder=holder)

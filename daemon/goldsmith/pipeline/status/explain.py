@@ -1,6 +1,6 @@
-"""Why a file waits, asked from outside the daemon: from what lies in the folders, what the journal remembers and who runs.
+"""Explains why a file waits, from outside the daemon: from the folders, the journal and the daemon's state file.
 
-Nothing here changes anything, and it answers as well where no daemon runs.
+The explanations change nothing, and they also work if no daemon runs.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ from goldsmith.pipeline.status.daemon_state import DaemonState
 from goldsmith.pipeline.status.sentences import expired_lease_sentence, format_time, ordinal, progress_note, working_sentence
 
 _SPECIAL_FOLDERS = {
-    "archive": "This is the archive: what was taken is kept here, and nothing more happens to it.",
-    "library": "This is the library: briefs refer to what lies here, and nothing is done to it.",
-    ".goldsmith": "This is Goldsmith's own folder for work in progress: nothing that is put here is ever taken.",
+    "archive": "This is the archive: Goldsmith keeps every original and input here, and does nothing more with them.",
+    "library": "This is the library: briefs refer to these files, and Goldsmith does not change them.",
+    ".goldsmith": "This is Goldsmith's own folder for work in progress: files that you put here are never processed.",
 }
 
 BundleStatus = Literal["working", "queued", "held", "waiting"]
 
 
 class Explanation(NamedTuple):
-    """How a bundle stands, and why, in a sentence."""
+    """The status of a bundle, and the reason as a sentence."""
 
     status: BundleStatus
     sentence: str
 
 
 class Explainer:
-    """Answers for one root. ``journal`` is None where none is to be had."""
+    """Explains the files of one root, as of its construction. ``journal`` is None if it cannot be read."""
 
     def __init__(
         self,
@@ -83,30 +83,30 @@ class Explainer:
 
     @property
     def active_jobs(self) -> list[ActiveJob]:
-        """The jobs in the lanes, in the order they were queued; none whose lease has run out."""
+        """The queued and running jobs in the order in which they were queued, without those whose lease has expired."""
         return [job for _, job in self._active_jobs.values()]
 
     def _queue_position(self, job: ActiveJob, arrival_position: int) -> int:
-        """Its place in line: as the daemon last said, which knows what is loaded; of a new job, or far down, as it came."""
+        """Return the job's position in its queue: from the daemon's own order if the job is in it, else from the order of arrival."""
         order = self._daemon.queue_order.get(job.queue, ())
         return order.index(job.job_id) + 1 if job.job_id in order else arrival_position
 
     # ------------------------------------------------------------------ one file
 
     def explain_file(self, path: str) -> str:
-        """One plain sentence about the file at ``path`` (relative to the root)."""
+        """Return one plain sentence about the file at ``path`` (relative to the root)."""
         top = path.partition("/")[0]
         if top in _SPECIAL_FOLDERS:
             return _SPECIAL_FOLDERS[top]
         if top not in self._pipeline.folders:
             folders = ", ".join(self._pipeline.folders)
-            return f"{display_name(path)} is in none of the folders of the pipeline ({folders}), so nothing happens to it."
+            return f"{display_name(path)} is in none of the pipeline's folders ({folders}), so nothing happens to it."
         try:
             status = os.lstat(self._root / path)
         except OSError:
             return self._explain_missing(path)
         if stat.S_ISDIR(status.st_mode):
-            return f"{display_name(path)} is a folder: ask for one of the pictures in it."
+            return f"{display_name(path)} is a folder: name a picture in it instead."
         if top == self._pipeline.final_folder:
             return self._explain_delivered(path)
         name = posixpath.basename(path)
@@ -114,72 +114,71 @@ class Explainer:
         if refusal is not None:
             return f"{refusal}."
         if is_ignored_file(name) or any(map(is_ignored_folder, path.split("/")[:-1])):
-            return f"“{display_name(name)}” is never taken: files and folders with such names are temporary ones of other programs."
+            return f"“{display_name(name)}” is ignored: files and folders with such names are temporary files of other programs."
         return self._explain_by_role(path, name)
 
     def _explain_by_role(self, path: str, name: str) -> str:
         role = classify(name).role
         if role == "campaign":
-            return "This is the campaign's brief: it speaks for every picture in this folder and below that does not say otherwise."
+            return "This is the campaign's brief: it applies to every picture in this folder and below that has no brief of its own."
         if role in ("other", "litter"):
-            return f"“{display_name(name)}” is no picture and no sidecar of one, so nothing happens to it."
+            return f"“{display_name(name)}” is neither a picture nor a sidecar, so nothing happens to it."
         bundle = self.bundle_containing(path)
         if role == "foreign" and (bundle is None or bundle.picture != path):
-            return f"“{display_name(name)}” is of a kind that is not read here, so nothing happens to it: save the picture as PNG or TIFF."
+            return f"“{display_name(name)}” is in a format that Goldsmith does not read, so it is ignored. Save the picture as PNG or TIFF."
         if bundle is None:
             return f"“{display_name(name)}” belongs to no picture in this folder."
         return self.explain_bundle(bundle).sentence
 
     def explain_bundle(self, bundle: Bundle) -> Explanation:
-        """How a picture with all that lies beside it stands."""
-        live = self._active_jobs.get(bundle.asset)
-        if live is not None:
-            place, job = live
-            paused = self._daemon.pause_reason or self._daemon.queue_pauses.get(job.queue, "")
+        """Return the status of a picture with its sidecars, and the reason."""
+        active = self._active_jobs.get(bundle.asset)
+        if active is not None:
+            position, job = active
+            pause_reason = self._daemon.pause_reason or self._daemon.queue_pauses.get(job.queue, "")
             if job.started_at is None:
-                return Explanation(
-                    "queued", f"Waiting: {paused}" if paused else f"Waiting for the {job.queue.upper()}, {ordinal(place)} in line."
-                )
+                position_sentence = f"Waiting for the {job.queue.upper()}, {ordinal(position)} in the queue."
+                return Explanation("queued", f"Waiting: {pause_reason}" if pause_reason else position_sentence)
             return Explanation("working", working_sentence(job, progress_note(job, self._daemon)))
         problem = self._hold_sentence(bundle)
         if problem:
             return Explanation("held", problem)
         if not bundle.has_instructions:
             return Explanation("waiting", self._explain_readiness(bundle)[1])
-        pausing = self._daemon.unavailable_folders.get(bundle.folder) or self._daemon.pause_reason
-        if pausing:
-            return Explanation("waiting", f"Everything waits: {pausing}")
-        lapsed = self._expired_jobs.get(bundle.asset)
-        if lapsed is not None:
-            return Explanation("waiting", expired_lease_sentence(lapsed, self._daemon.holder))
-        arriving = self._incomplete_reason(bundle)
-        return Explanation("waiting", arriving) if arriving else self._explain_readiness(bundle)
+        pause_reason = self._daemon.unavailable_folders.get(bundle.folder) or self._daemon.pause_reason
+        if pause_reason:
+            return Explanation("waiting", f"Everything waits: {pause_reason}")
+        expired = self._expired_jobs.get(bundle.asset)
+        if expired is not None:
+            return Explanation("waiting", expired_lease_sentence(expired, self._daemon.holder))
+        incomplete = self._incomplete_reason(bundle)
+        return Explanation("waiting", incomplete) if incomplete else self._explain_readiness(bundle)
 
     def _hold_sentence(self, bundle: Bundle) -> str:
-        """What the note beside it says; "" where it was told nothing, or its note was taken away."""
+        """Return the problem that holds the bundle; "" if the bundle has no problem note."""
         held = self._holds.get(bundle.asset or bundle.stem)
         if held is not None and os.path.lexists(self._root / held.note_path):
             return f"{held.sentence} {held.remedy}".strip()
         if bundle.note is None or not bundle.asset or bundle.note != note_path(bundle.asset):
             return ""
         note = display_name(posixpath.basename(bundle.note))
-        return f"“{note}” beside it says what is wrong; change a file or delete that note to try again."
+        return f"“{note}” beside it says what is wrong. To try again, change a file or delete that note."
 
     def _explain_readiness(self, bundle: Bundle) -> Explanation:
         try:
-            verdict = self._readiness.check(bundle)
+            result = self._readiness.check(bundle)
         except OSError as error:
             return Explanation("waiting", f"A file beside it cannot be read: {error.strerror}.")
-        if isinstance(verdict, Waiting):
-            return Explanation("waiting", verdict.sentence)
-        if isinstance(verdict, Ready):
-            next_ = f"{verdict.stage.name} is done to it next"
-            stopped = f"All is there, but Goldsmith is not running here: {next_} once it is."
-            return Explanation("waiting", f"All is there: {next_}." if self._daemon.holder else stopped)
-        return Explanation("held", str(verdict.problem))
+        if isinstance(result, Waiting):
+            return Explanation("waiting", result.sentence)
+        if isinstance(result, Ready):
+            if self._daemon.holder:
+                return Explanation("waiting", f"Everything is here: {result.stage.name} is next.")
+            return Explanation("waiting", f"Everything is here: {result.stage.name} is next, as soon as Goldsmith runs.")
+        return Explanation("held", str(result.problem))
 
     def _incomplete_reason(self, bundle: Bundle) -> str:
-        """Why a file of the bundle does not count as complete yet; "" where all do."""
+        """Return why a file of the bundle is not complete yet; "" if all are complete."""
         for path in bundle.files:
             name = display_name(posixpath.basename(path))
             try:
@@ -205,31 +204,31 @@ class Explainer:
         weak = path.partition("/")[0] in self._daemon.weak_quiet_folders
         quiet = self._settle_times.weak_quiet if weak else self._settle_times.quiet
         if 0 <= time.time() - status.st_ctime < quiet and not self._was_placed_by_daemon(path, FileSignature.from_stat(status)):
-            return f"“{name}” has only just arrived: it is taken once it has been quiet for {quiet:g} seconds."
+            return f"“{name}” has just arrived: it is processed after {quiet:g} seconds without a change."
         return ""
 
     def _was_placed_by_daemon(self, path: str, sig: FileSignature) -> bool:
-        """True for a file that the daemon put down itself: that one is complete at once."""
+        """Return whether the daemon itself wrote the file. Such a file is complete at once."""
         placed = self._journal.placed_file(path) if self._journal is not None else None
         return placed is not None and placed.sig.same_content(sig)
 
     def _explain_missing(self, path: str) -> str:
         rows = [row for row in (self._journal.history(path) if self._journal is not None else ()) if row.outcome != "problem"]
         if not rows:
-            return f"{display_name(path)} is not there, and was never taken."
+            return f"{display_name(path)} does not exist, and Goldsmith never processed it."
         row = rows[-1]
         results = ", ".join(map(display_name, row.results)) or "nothing"
-        return f"{display_name(path)} was taken by {row.stage} ({format_time(row.taken_at)}); it became {results}."
+        return f"{display_name(path)} was processed by {row.stage} ({format_time(row.taken_at)}). It became {results}."
 
     def _explain_delivered(self, path: str) -> str:
-        made = self._first_history_row(path)
-        if made is None:
-            return f"{display_name(path)} lies at the end of the line: nothing more happens here."
-        origin = f"{display_name(made.path)} ({format_time(made.taken_at)})"
-        return f"{display_name(path)} is finished: it was made of {origin}, and nothing more happens to it."
+        first = self._first_history_row(path)
+        if first is None:
+            return f"{display_name(path)} is in the last folder: nothing more happens to it."
+        origin = f"{display_name(first.path)} ({format_time(first.taken_at)})"
+        return f"{display_name(path)} is finished: it was made from {origin}, and nothing more happens to it."
 
     def _first_history_row(self, path: str) -> HistoryRow | None:
-        """The first row on the way of a file that the daemon put down."""
+        """Return the history row of the first input that the file was made from; None if the daemon did not write the file."""
         placed = self._journal.placed_file(path) if self._journal is not None else None
         chain = self._journal.lineage(placed.job_id) if self._journal is not None and placed is not None else []
         return chain[0] if chain else None
@@ -237,60 +236,60 @@ class Explainer:
     # ------------------------------------------------------------------ reading the folders
 
     def bundle_containing(self, path: str) -> Bundle | None:
-        """The bundle that the file at ``path`` (or the note at it) belongs to."""
-        place = posixpath.dirname(path)
-        beside = self._group_files(place, _list_file_names(self._root / place))
-        return next((each for each in beside if path in each.files or path == each.note), None)
+        """Return the bundle that the file or problem note at ``path`` belongs to."""
+        folder_path = posixpath.dirname(path)
+        bundles = self._group_files(folder_path, _list_file_names(self._root / folder_path))
+        return next((bundle for bundle in bundles if path in bundle.files or path == bundle.note), None)
 
     def bundles(self, folder: str) -> Iterator[Bundle]:
-        """Every bundle in a stage's folder and its campaigns."""
-        for place, names in walk_folder(self._root, folder):
-            yield from self._group_files(place, names)
+        """Yield every bundle in a stage's folder and its campaign folders."""
+        for folder_path, names in walk_folder(self._root, folder):
+            yield from self._group_files(folder_path, names)
 
     def _group_files(self, folder_path: str, names: Sequence[str]) -> list[Bundle]:
         folder, _, campaign = folder_path.partition("/")
         return group_bundles(folder, campaign, names, self._campaign_brief(folder_path))
 
     def _campaign_brief(self, folder_path: str) -> str | None:
-        """The nearest brief.toml from ``place`` up to the stage's folder."""
+        """Return the nearest brief.toml from ``folder_path`` up to the stage's folder."""
         if not folder_path:
             return None
         if folder_path not in self._campaign_briefs:
             own = next((name for name in _list_file_names(self._root / folder_path) if name.casefold() == CAMPAIGN_BRIEF), None)
-            above = posixpath.dirname(folder_path)
-            self._campaign_briefs[folder_path] = posixpath.join(folder_path, own) if own is not None else self._campaign_brief(above)
+            parent = posixpath.dirname(folder_path)
+            self._campaign_briefs[folder_path] = posixpath.join(folder_path, own) if own is not None else self._campaign_brief(parent)
         return self._campaign_briefs[folder_path]
 
 
 def generalise_sentence(bundle: Bundle, sentence: str) -> str:
-    """The sentence with NAME for the picture's own name, so that what is true of many is said once; its first line only."""
-    said = sentence.split("\n", 1)[0]
+    """Return the first line of ``sentence`` with NAME for the picture's name, so that equal reasons of many pictures compare equal."""
+    general = sentence.split("\n", 1)[0]
     for own in (posixpath.basename(bundle.asset), bundle.stem):
         if own:
-            said = said.replace(f"“{display_name(own)}”", "“NAME”").replace(f"“{display_name(own)}.", "“NAME.")
-            said = said.replace(f" {display_name(own)}.toml", " NAME.toml")
-    return said
+            general = general.replace(f"“{display_name(own)}”", "“NAME”").replace(f"“{display_name(own)}.", "“NAME.")
+            general = general.replace(f" {display_name(own)}.toml", " NAME.toml")
+    return general
 
 
 def walk_folder(root: Path, folder: str) -> Iterator[tuple[str, list[str]]]:
-    """(place relative to the root, names of the files) of a folder and all below it that are ever looked into."""
-    waiting = [folder]
-    while waiting:
-        place = waiting.pop()
+    """Yield (folder path relative to ``root``, file names) for ``folder`` and all folders below it, except ignored ones and links."""
+    pending = [folder]
+    while pending:
+        folder_path = pending.pop()
         names = []
-        for entry in _list_entries(root / place):
+        for entry in _list_entries(root / folder_path):
             if entry.is_dir(follow_symlinks=False):
                 if not is_ignored_folder(entry.name):
-                    waiting.append(posixpath.join(place, entry.name))
+                    pending.append(posixpath.join(folder_path, entry.name))
             else:
                 names.append(entry.name)
-        yield place, names
+        yield folder_path, names
 
 
 def _list_entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(folder) as found:
-            return list(found)
+        with os.scandir(folder) as entries:
+            return list(entries)
     except OSError:
         return []
 

@@ -8,7 +8,6 @@ from goldsmith.brief.settings import Settings
 from goldsmith.engines.devices import Accelerator, find_devices, torch_backend
 from goldsmith.jobs.protocol import WorkerSpec
 from goldsmith.pipeline.scheduler.limits import GPU_QUEUE
-from goldsmith.pipeline.workers.slot import WorkerSnapshot
 
 
 def build_worker_specs(settings: Settings, queues: Iterable[str]) -> list[WorkerSpec]:
@@ -44,19 +43,3 @@ def find_accelerators(settings: Settings) -> tuple[Accelerator, ...]:
         return there
     known = {each.name: each for each in there}
     return tuple(known.get(name, Accelerator(name, "")) for name in settings.devices)
-
-
-def worker_state(snapshot: WorkerSnapshot, now: float) -> dict[str, object]:
-    """One process of a lane as the state file has it; ``loading_since`` is wall time, so that the file need not change as time goes by."""
-    models = snapshot.models
-    return {
-        "lane": snapshot.spec.queue,
-        "device": snapshot.spec.device,
-        "title": snapshot.spec.device_title,
-        "memory_mb": snapshot.spec.device_memory_mb,
-        "paused": snapshot.pause_reason,
-        "jobs": [job.id for job in snapshot.jobs],
-        "loaded": list(models.loaded),
-        "loading": models.loading,
-        "loading_since": round(now - snapshot.loading_seconds) if models.loading else 0,
-    }
