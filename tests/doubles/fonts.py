@@ -1,4 +1,4 @@
-"""The fonts that ship, under their own names, as operations find them."""
+"""The shipped fonts, under their own names, as operations find them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from goldsmith.ops.text.font import Typeface, open_font
 
 
 class FontContext(StepContextDouble):
-    """A step context with the library of a root; if that is empty, only the fonts that ship are there."""
+    """A step context with the library of a root; if the root is empty, the library has only the shipped fonts."""
 
     def __init__(self, root: Path = Path("/nonexistent")) -> None:
         super().__init__(library=_FontLibrary(root))
@@ -31,5 +31,5 @@ class _FontLibrary(LibraryDouble):
 
 
 def typeface(name: str, **axes: float) -> Typeface:
-    """A font that ships, by its file's name."""
+    """Return a shipped font by its file's name."""
     return open_font(resource_path("samples", "library", "fonts", name).read_bytes(), name, axes)

@@ -1,11 +1,11 @@
 """A reader that knows nothing of how the page was made: what of PDF/X-4 (ISO 15930-7:2010) a file breaks, rule by rule.
 
-The rules are told in our own words, by what the trade's preflight lists ask for. Not looked at, because nothing free tells it:
+The rules are written in our own words, after the preflight lists of the trade. No free tool covers the following, so it is not checked:
 
 - whether the tables in the press's profile keep to ICC.1:2004 (its header and its kind are looked at);
 - whether ``Trapped`` is true of the picture, and whether the output condition is the one that the printer means;
 - the data of a JPEG against ISO 10918 (decoders read it in other tests), and the bytes between objects (qpdf --check reads those);
-- fonts, transparency, layers, annotations and forms: there must be none, so their own rules are not told here.
+- fonts, transparency, layers, annotations and forms: there must be none, so their own rules are not checked here.
 
 No certified preflight (Acrobat, callas, PitStop) has seen these files.
 """
@@ -40,12 +40,12 @@ _BOXES = ("/MediaBox", "/BleedBox", "/TrimBox")
 
 
 def faults(data: bytes) -> list[str]:
-    """What is broken, each as the name of the rule; [] where nothing of what is looked at is."""
+    """Return the names of the rules that the file breaks; [] if it breaks none of the rules that are checked."""
     with pikepdf.open(BytesIO(data)) as pdf:
-        told = _told(pdf)
+        xmp = _read_xmp(pdf)
         return [
             *_of_file(data, pdf),
-            *_of_words(pdf, told),
+            *_of_words(pdf, xmp),
             *_of_intent(pdf),
             *(fault for page in pdf.pages for fault in (*_of_boxes(page.obj), *_of_page(page))),
             *_of_objects(pdf),
@@ -65,8 +65,8 @@ def _of_file(data: bytes, pdf: pikepdf.Pdf) -> Iterator[str]:
         yield "no page"
 
 
-def _told(pdf: pikepdf.Pdf) -> dict[str, str]:
-    """XMP as plain XML: property by property, in its prefixes."""
+def _read_xmp(pdf: pikepdf.Pdf) -> dict[str, str]:
+    """Return XMP that is plain XML, property by property, with prefixes."""
     stream = pdf.Root.get("/Metadata")
     if stream is None or "/Filter" in stream or str(stream.get("/Type")) != "/Metadata" or str(stream.get("/Subtype")) != "/XML":
         return {}
@@ -88,8 +88,8 @@ def _told(pdf: pikepdf.Pdf) -> dict[str, str]:
     return found
 
 
-def _of_words(pdf: pikepdf.Pdf, told: dict[str, str]) -> Iterator[str]:
-    if told.get("pdfxid:GTS_PDFXVersion") != "PDF/X-4":
+def _of_words(pdf: pikepdf.Pdf, xmp: dict[str, str]) -> Iterator[str]:
+    if xmp.get("pdfxid:GTS_PDFXVersion") != "PDF/X-4":
         yield "XMP: GTS_PDFXVersion"
     for word in (
         "dc:title",
@@ -100,9 +100,9 @@ def _of_words(pdf: pikepdf.Pdf, told: dict[str, str]) -> Iterator[str]:
         "xmpMM:VersionID",
         "xmpMM:RenditionClass",
     ):
-        if not told.get(word):
+        if not xmp.get(word):
             yield f"XMP: {word}"
-    if told.get("pdf:Trapped") not in ("True", "False"):
+    if xmp.get("pdf:Trapped") not in ("True", "False"):
         yield "XMP: Trapped is True or False"
     info = pdf.trailer.get("/Info", pikepdf.Dictionary())
     if "/Trapped" in info and info.Trapped not in (pikepdf.Name("/True"), pikepdf.Name("/False")):
@@ -110,10 +110,10 @@ def _of_words(pdf: pikepdf.Pdf, told: dict[str, str]) -> Iterator[str]:
     twice = {"/Title": "dc:title", "/Trapped": "pdf:Trapped", "/Author": "dc:creator", "/Subject": "dc:description"}
     twice |= {"/Keywords": "pdf:Keywords", "/Producer": "pdf:Producer", "/Creator": "xmp:CreatorTool"}
     for key, word in twice.items():
-        if key in info and str(info[key]).lstrip("/") != told.get(word):
+        if key in info and str(info[key]).lstrip("/") != xmp.get(word):
             yield f"Info and XMP differ: {key}"
     for key, word in (("/CreationDate", "xmp:CreateDate"), ("/ModDate", "xmp:ModifyDate")):
-        if key in info and re.sub(r"\D", "", str(info[key])) != re.sub(r"\D", "", told.get(word, "")):
+        if key in info and re.sub(r"\D", "", str(info[key])) != re.sub(r"\D", "", xmp.get(word, "")):
             yield f"Info and XMP differ: {key}"
 
 
@@ -187,7 +187,7 @@ def _of_objects(pdf: pikepdf.Pdf) -> Iterator[str]:
 
 
 def _keys(one: Any) -> set[str]:
-    """Of a dictionary and of those that lie in it directly."""
+    """Return the keys of a dictionary and of the dictionaries directly in it."""
     found: set[str] = set()
     waiting = [one]
     while waiting:

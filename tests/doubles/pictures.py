@@ -1,4 +1,4 @@
-"""Tiny pictures made without any codec, so that a test process stays light: a few hundred bytes each, told apart by a number."""
+"""Small pictures made without a codec, so that a test process stays light: a few hundred bytes each, distinguished by a number."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import zlib
 
 
 def png(number: int = 0, width: int = 24, height: int = 16) -> bytes:
-    """An RGB picture of noise; another number is another picture."""
+    """Return an RGB picture of noise; another number gives another picture."""
     noise = random.Random(number)
     rows = b"".join(b"\0" + noise.randbytes(3 * width) for _ in range(height))
     return _png(width, height, 2, rows)
 
 
 def mask(width: int = 24, height: int = 16) -> bytes:
-    """A grey mask: a white box in the middle of black."""
+    """Return a grey mask: a white box in the middle of black."""
     inside = [height // 4 <= y < height // 2 for y in range(height)]
     row = bytes(255 if width // 4 <= x < width // 2 else 0 for x in range(width))
     return _png(width, height, 0, b"".join(b"\0" + (row if white else bytes(width)) for white in inside))
 
 
 def black(width: int = 24, height: int = 16) -> bytes:
-    """A mask that asks for nothing: no picture may be worked on by it."""
+    """Return an empty mask, which allows no change to a picture."""
     return _png(width, height, 0, bytes((width + 1) * height))
 
 

@@ -29,7 +29,7 @@ _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
 @cache
 def press_profile() -> bytes:
-    """The profile; a solid of all four inks is 400 % of coverage and nearly black."""
+    """Return the profile; a solid of all four inks has 400 % of coverage and is nearly black."""
     levels = np.linspace(0, 1, _NODES_IN)
     inks = np.array(list(product(levels, repeat=4)))
     to_lab = _coded(_lab(printed(inks) / _paper() * _D50))
@@ -50,7 +50,7 @@ def press_profile() -> bytes:
 
 @cache
 def press_file() -> Path:
-    """The profile as a file in a folder of its own, which goes when the tests end."""
+    """Return the profile as a file in a temporary folder, which is deleted when the tests end."""
     folder = tempfile.TemporaryDirectory(prefix="press-")
     _FOLDERS.append(folder)
     path = Path(folder.name) / "press.icc"
@@ -59,7 +59,7 @@ def press_file() -> Path:
 
 
 def printed(inks: Array) -> Array:
-    """XYZ (n, 3) that the press prints of inks (n, 4), each 0..1: the model itself, without any table."""
+    """Return the XYZ (n, 3), unbounded, of printed inks (n, 4), each 0..1: the model itself, without tables."""
     areas = inks + 0.12 * 4 * inks * (1 - inks)
     total = np.zeros((len(inks), 3))
     for solid in product((0, 1), repeat=4):
@@ -91,7 +91,7 @@ def _lab(xyz: Array) -> Array:
 
 
 def _coded(lab: Array) -> Array:
-    """Lab as 16-bit codes of ICC version 2: 100 is 0xFF00."""
+    """Return Lab as 16-bit codes of ICC version 2: 100 is 0xFF00."""
     return np.clip(np.stack([lab[:, 0] / 100 * 65280, (lab[:, 1] + 128) * 256, (lab[:, 2] + 128) * 256], axis=1), 0, 65535)
 
 
@@ -101,13 +101,13 @@ def _grid() -> Array:
 
 
 def _with_black(cmy: Array) -> Array:
-    """Four inks: black comes in where all three others do, and takes nothing away from them, so that there is much to limit."""
+    """Return four inks: black starts where the three others overlap, without reducing them, so that much ink has to be limited."""
     black = np.clip((cmy.min(axis=1) - 0.25) / 0.75, 0, 1) ** 1.5
     return np.concatenate([cmy, black[:, None]], axis=1)
 
 
 def _separated(lab: Array) -> Array:
-    """The inks, as codes, that come nearest to ``lab`` (relative to the paper): damped Gauss-Newton on C, M and Y."""
+    """Return the inks, as codes, that come nearest to ``lab`` (relative to the paper): damped Gauss-Newton on C, M and Y."""
 
     def made(cmy: Array) -> Array:
         return _lab(printed(_with_black(cmy)) / _paper() * _D50)

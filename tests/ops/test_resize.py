@@ -1,4 +1,4 @@
-"""resize: sizes are planned in whole numbers, light adds up, and masks and alpha go along."""
+"""resize: sizes are whole numbers, light adds up, and masks and alpha are resized too."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _SIDE = st.integers(1, 30000)
 _SIZE = st.tuples(_SIDE, _SIDE)
 
 
-def _plate(width: int = 60, height: int = 40, alpha: bool = False) -> Picture:
+def _picture(width: int = 60, height: int = 40, alpha: bool = False) -> Picture:
     pixels = np.random.default_rng(3).random((height, width, 3), dtype=np.float32)
     ramp = np.tile(np.linspace(0, 1, width, dtype=np.float32), (height, 1))
     return Picture(freeze(pixels), alpha=freeze(ramp) if alpha else None, ppi=(300, 300), masks={"mask": freeze(ramp)})
 
 
 @given(_SIZE, _SIZE, st.booleans())
-def test_fit_lies_in_the_box_and_keeps_the_shape(size: tuple[int, int], box: tuple[int, int], enlarge: bool) -> None:
-    """Never outside the box, never off the shape by more than a pixel, never larger unless asked."""
+def test_fit_is_inside_the_box_and_keeps_the_shape(size: tuple[int, int], box: tuple[int, int], enlarge: bool) -> None:
+    """Never outside the box, never off the shape by more than a pixel, and only enlarged if allowed."""
     width, height = fit_size(size, box, enlarge)
     assert 1 <= width <= box[0]
     assert 1 <= height <= box[1]
@@ -43,10 +43,10 @@ def test_fit_lies_in_the_box_and_keeps_the_shape(size: tuple[int, int], box: tup
 
 
 @given(_SIZE, _SIZE, st.booleans(), st.sampled_from(["center", "left", "right", "top", "bottom", "top-left", "bottom-right"]))
-def test_fill_has_the_boxs_shape_and_cuts_inside_the_picture(
+def test_fill_has_the_shape_of_the_box_and_crops_inside_the_picture(
     size: tuple[int, int], box: tuple[int, int], enlarge: bool, anchor: str
 ) -> None:
-    """The part that is kept lies inside the picture; the result is the box, or smaller where the picture is."""
+    """Results have the size of the box, or less if the picture is smaller."""
     part, after = fill_size(size, box, enlarge)
     left, top = anchor_offset(size, part, anchor)  # type: ignore[arg-type]
     assert left >= 0
@@ -58,15 +58,15 @@ def test_fill_has_the_boxs_shape_and_cuts_inside_the_picture(
 
 
 @given(_SIZE, st.floats(0.01, 16))
-def test_a_factor_never_makes_nothing(size: tuple[int, int], factor: float) -> None:
-    """Each side has at least one pixel and is the rounded product."""
+def test_a_factor_leaves_at_least_one_pixel(size: tuple[int, int], factor: float) -> None:
+    """Sides are the rounded product, and at least one pixel."""
     width, height = scale_size(size, factor)
     assert width == max(1, round(size[0] * factor))
     assert height == max(1, round(size[1] * factor))
 
 
 @pytest.mark.parametrize(
-    ("asked", "size"),
+    ("options", "size"),
     [
         ({"size": [30, 30]}, (30, 20)),
         ({"size": [30000, 20]}, (30, 20)),
@@ -79,91 +79,91 @@ def test_a_factor_never_makes_nothing(size: tuple[int, int], factor: float) -> N
         ({"percent": 200, "enlarge": True}, (120, 80)),
     ],
 )
-def test_the_result_has_the_size_asked_for(asked: dict[str, object], size: tuple[int, int]) -> None:
-    """Pixels, masks and alpha all come to the same new size; ppi stays."""
-    made = Resize.model_validate(asked).apply(_plate(alpha=True), StepContextDouble())
-    assert (made.width, made.height) == size
-    assert made.alpha is not None
-    assert made.alpha.shape == made.masks["mask"].shape == size[::-1]
-    assert made.ppi == (300, 300)
-    assert 0 <= made.pixels.min() <= made.pixels.max() <= 1
+def test_the_result_has_the_requested_size(options: dict[str, object], size: tuple[int, int]) -> None:
+    """Pixels, masks and alpha have the same new size; ppi does not change."""
+    result = Resize.model_validate(options).apply(_picture(alpha=True), StepContextDouble())
+    assert (result.width, result.height) == size
+    assert result.alpha is not None
+    assert result.alpha.shape == result.masks["mask"].shape == size[::-1]
+    assert result.ppi == (300, 300)
+    assert 0 <= result.pixels.min() <= result.pixels.max() <= 1
 
 
 @pytest.mark.parametrize(
-    "asked", [{"size": [60, 40]}, {"size": [600, 400]}, {"factor": 1}, {"percent": 100}, {"size": [60, 40], "mode": "fill"}]
+    "options", [{"size": [60, 40]}, {"size": [600, 400]}, {"factor": 1}, {"percent": 100}, {"size": [60, 40], "mode": "fill"}]
 )
-def test_a_size_it_has_already_returns_the_plate_itself(asked: dict[str, object]) -> None:
-    """A smaller picture is not blown up, and a picture of that size is not touched."""
-    picture = _plate()
-    assert Resize.model_validate(asked).apply(picture, StepContextDouble()) is picture
+def test_the_same_size_returns_the_same_picture(options: dict[str, object]) -> None:
+    """Smaller pictures are not enlarged either."""
+    picture = _picture()
+    assert Resize.model_validate(options).apply(picture, StepContextDouble()) is picture
 
 
 def test_light_adds_up() -> None:
-    """A fine black and white pattern shrinks to half the light: display code 188, not 128."""
+    """Fine black and white lines shrink to half the light: display code 188, not 128."""
     lines = np.zeros((64, 64, 3), np.float32)
     lines[::2] = 1.0
-    made = Resize(factor=0.25).apply(Picture(freeze(lines)), StepContextDouble())
-    assert np.abs(made.pixels[4:-4] - 188 / 255).max() < 1.5 / 255
+    result = Resize(factor=0.25).apply(Picture(freeze(lines)), StepContextDouble())
+    assert np.abs(result.pixels[4:-4] - 188 / 255).max() < 1.5 / 255
 
 
 def test_a_flat_colour_stays_that_colour() -> None:
     """Resizing neither darkens the border nor shifts the tone."""
     flat = np.broadcast_to(np.array([0.2, 0.5, 0.8], np.float32), (37, 53, 3))
-    made = Resize(size=(20, 20)).apply(Picture(freeze(flat)), StepContextDouble())
-    assert np.abs(made.pixels - flat[0, 0]).max() < 0.3 / 255
+    result = Resize(size=(20, 20)).apply(Picture(freeze(flat)), StepContextDouble())
+    assert np.abs(result.pixels - flat[0, 0]).max() < 0.3 / 255
 
 
-def test_what_lies_under_transparent_pixels_does_not_bleed_in() -> None:
-    """Red under alpha 0 leaves no red rim round a green shape."""
+def test_hidden_colours_do_not_bleed_into_the_edge() -> None:
+    """Red under alpha 0 leaves no red rim around a green shape."""
     pixels = np.zeros((64, 64, 3), np.float32)
     pixels[..., 0] = 1.0
     pixels[20:44, 20:44] = (0, 1, 0)
     alpha = np.zeros((64, 64), np.float32)
     alpha[20:44, 20:44] = 1.0
-    made = Resize(factor=0.4).apply(Picture(freeze(pixels), alpha=freeze(alpha)), StepContextDouble())
-    assert made.alpha is not None
-    assert made.pixels[made.alpha > 0.05, 0].max() < 0.02
+    result = Resize(factor=0.4).apply(Picture(freeze(pixels), alpha=freeze(alpha)), StepContextDouble())
+    assert result.alpha is not None
+    assert result.pixels[result.alpha > 0.05, 0].max() < 0.02
 
 
 @pytest.mark.parametrize(("size", "alpha"), [((150, 30), False), ((61, 47), True), ((900, 160), False)])
-def test_lettering_gets_no_rims(size: tuple[int, int], alpha: bool) -> None:
-    """Light letters on dark ground, smaller or larger: nothing is darker than the ground or lighter than the letters."""
+def test_type_gets_no_rims(size: tuple[int, int], alpha: bool) -> None:
+    """Light letters on a dark ground, result smaller or larger: nothing is darker than the ground or lighter than the letters."""
     page = np.full((80, 400, 3), 30, np.uint8)
     cv2.putText(page, "GOLD Ag 12", (8, 58), cv2.FONT_HERSHEY_TRIPLEX, 1.6, (250, 240, 220), 2, cv2.LINE_AA)
     pixels = page.astype(np.float32) / 255
     cover = freeze(np.ones(page.shape[:2])) if alpha else None
-    made = Resize(size=size, mode="exact", enlarge=True).apply(Picture(freeze(pixels), alpha=cover), StepContextDouble())
-    assert made.pixels.min() > 29.9 / 255
-    assert (made.pixels.max(axis=(0, 1)) < np.array([250.1, 240.1, 220.1]) / 255).all()
-    assert made.pixels.max() > 200 / 255
+    result = Resize(size=size, mode="exact", enlarge=True).apply(Picture(freeze(pixels), alpha=cover), StepContextDouble())
+    assert result.pixels.min() > 29.9 / 255
+    assert (result.pixels.max(axis=(0, 1)) < np.array([250.1, 240.1, 220.1]) / 255).all()
+    assert result.pixels.max() > 200 / 255
 
 
 @pytest.mark.parametrize(("anchor", "shade"), [("left", 0.0), ("right", 1.0), ("top-left", 0.0)])
-def test_fill_keeps_what_lies_at_the_anchor(anchor: str, shade: float) -> None:
-    """A wide picture cut to a square keeps its left or right end."""
+def test_fill_keeps_the_part_at_the_anchor(anchor: str, shade: float) -> None:
+    """Wide pictures cropped to a square keep their left or right end."""
     pixels = np.zeros((20, 100, 1), np.float32)
     pixels[:, 50:] = 1.0
-    made = Resize.model_validate({"size": [20, 20], "mode": "fill", "anchor": anchor}).apply(Picture(freeze(pixels)), StepContextDouble())
-    assert (made.pixels == shade).all()
+    result = Resize.model_validate({"size": [20, 20], "mode": "fill", "anchor": anchor}).apply(Picture(freeze(pixels)), StepContextDouble())
+    assert (result.pixels == shade).all()
 
 
-def test_exact_does_not_enlarge_unasked() -> None:
-    """A picture too small for the exact size is held, with the way out."""
+def test_exact_enlarges_only_if_allowed() -> None:
+    """If the picture is too small, the message names the setting that allows it."""
     with pytest.raises(InputError) as caught:
-        Resize(size=(100, 20), mode="exact").apply(_plate(), StepContextDouble())
+        Resize(size=(100, 20), mode="exact").apply(_picture(), StepContextDouble())
     assert "60 x 40 px" in caught.value.sentence
     assert "enlarge = true" in caught.value.remedy
 
 
-def test_a_result_of_too_many_pixels_is_a_problem_before_any_work() -> None:
-    """Sixteen times a large picture is refused by its figure."""
+def test_a_result_of_too_many_pixels_is_refused_before_any_work() -> None:
+    """Sixteen times a large picture is refused by its size."""
     large = Picture(np.broadcast_to(np.float32(0.5), (4000, 6000, 3)))
     with pytest.raises(InputError, match="200 megapixels"):
         Resize(factor=16, enlarge=True).apply(large, StepContextDouble())
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "options",
     [
         {},
         {"size": [10, 10], "factor": 0.5},
@@ -181,7 +181,7 @@ def test_a_result_of_too_many_pixels_is_a_problem_before_any_work() -> None:
         {"size": [10, 10], "mode": "stretch"},
     ],
 )
-def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
-    """Nothing, two things, absurd sizes and unasked enlargement are refused when the brief is read."""
+def test_impossible_settings_are_refused(options: dict[str, object]) -> None:
+    """No size, two sizes, absurd sizes and unintended enlargement are refused when the brief is read."""
     with pytest.raises(ValidationError):
-        Resize.model_validate(wrong)
+        Resize.model_validate(options)

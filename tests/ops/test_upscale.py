@@ -1,4 +1,4 @@
-"""upscale: larger, with the picture's own colours, alpha and masks; no tiles to be seen."""
+"""upscale enlarges a picture, keeps its colours, alpha and masks, and shows no tiles."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from goldsmith.picture.picture import BitDepth, Mask, Picture, Pixels, freeze
 from goldsmith.picture.smoothing import gaussian_blur
 
 
-def _plate(height: int = 96, width: int = 128, channels: int = 3, depth: BitDepth = 8, alpha: Mask | None = None) -> Picture:
+def _picture(height: int = 96, width: int = 128, channels: int = 3, depth: BitDepth = 8, alpha: Mask | None = None) -> Picture:
     random = np.random.default_rng(2)
     tones = gaussian_blur(random.random((height, width, channels), dtype=np.float32), 3)
     tones = np.clip((tones - tones.min()) / max(float(tones.max() - tones.min()), 1e-3), 0.02, 0.98)
@@ -35,7 +35,7 @@ def _plate(height: int = 96, width: int = 128, channels: int = 3, depth: BitDept
 
 
 class _Shifting(NullUpscaler):
-    """A net with a colour cast that differs from tile to tile, and a texture of its own."""
+    """A network with a colour cast that differs from tile to tile, and a texture of its own."""
 
     def enlarge(self, tile: Pixels) -> Pixels:
         larger = super().enlarge(tile)
@@ -51,8 +51,8 @@ def _blocks(pixels: Pixels, side: int) -> np.ndarray:
 
 @pytest.mark.parametrize("factor", [1.5, 2, 3, 3.3, 4])
 def test_size_alpha_and_masks_grow_together(factor: float) -> None:
-    """Everything has the new size; ppi is what it was."""
-    picture = _plate(37, 53, alpha=np.full((37, 53), 0.5, dtype=np.float32))
+    """Pixels, alpha and masks have the new size; ppi does not change."""
+    picture = _picture(37, 53, alpha=np.full((37, 53), 0.5, dtype=np.float32))
     done = Upscale(factor=factor).apply(picture, StepContextDouble())
     assert (done.height, done.width) == (round(37 * factor), round(53 * factor))
     assert done.alpha is not None
@@ -63,34 +63,34 @@ def test_size_alpha_and_masks_grow_together(factor: float) -> None:
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_the_colour_of_every_region_is_kept(factor: int) -> None:
-    """An engine with a wandering cast: the mean of every 32 px block is the picture's, within half a code of 255."""
-    picture = _plate()
+    """For an engine with a varying cast, the mean of every 32 px block stays within half a code of 255."""
+    picture = _picture()
     done = Upscale(factor=factor).apply(picture, StepContextDouble(upscaler=_Shifting(factor, side=48, pad=8)))
     assert np.abs(_blocks(done.pixels, 32 * factor) - _blocks(picture.pixels, 32)).max() < 0.5 / 255
 
 
-def test_detail_of_the_engine_stays() -> None:
-    """Only what is coarse is put right: the net's own texture is still there."""
-    done = Upscale(factor=2).apply(_plate(), StepContextDouble(upscaler=_Shifting(2)))
+def test_the_detail_of_the_engine_is_kept() -> None:
+    """Corrections are coarse: the network's texture remains."""
+    done = Upscale(factor=2).apply(_picture(), StepContextDouble(upscaler=_Shifting(2)))
     assert float(np.abs(np.diff(done.pixels[:, :, 0], axis=1)).mean()) > 0.015
 
 
-def test_a_fraction_is_made_of_the_next_whole_factor() -> None:
-    """1.5 asks for the engine of 2, 3.3 for that of 4."""
-    asked: list[int] = []
+def test_a_fraction_uses_the_engine_of_the_next_whole_factor() -> None:
+    """1.5 uses an engine for 2, 3.3 an engine for 4."""
+    factors: list[int] = []
 
     class Engines(EnginesDouble):
         def engine_for(self, need: EngineNeed[Any], options: GenerationOptions | None) -> Engine:
-            asked.append(need.factor)
+            factors.append(need.factor)
             return super().engine_for(need, options)
 
     for factor in (1.2, 2, 2.5, 3.3):
-        Upscale(factor=factor).apply(_plate(20, 20), StepContextDouble(engines=Engines()))
-    assert asked == [2, 2, 3, 4]
+        Upscale(factor=factor).apply(_picture(20, 20), StepContextDouble(engines=Engines()))
+    assert factors == [2, 2, 3, 4]
 
 
-def test_an_engine_of_four_serves_two() -> None:
-    """Its result is averaged down in linear light: a black-and-white weave comes out as bright as it looks, not as its codes' mean."""
+def test_an_engine_for_four_can_be_used_for_two() -> None:
+    """Results are averaged in linear light: a black-and-white weave has its visual brightness, not the mean of its codes."""
 
     class Weave(NullUpscaler):
         def enlarge(self, tile: Pixels) -> Pixels:
@@ -102,25 +102,25 @@ def test_an_engine_of_four_serves_two() -> None:
     assert float(done.pixels[20:40, 20:40].mean()) == pytest.approx(0.735, abs=0.02)
 
 
-def test_an_engine_that_enlarges_less_is_refused() -> None:
-    """A model for x2 cannot do 4: the sentence says both numbers."""
-    with pytest.raises(InputError, match=r"enlarges 2 times, and factor asks for 4"):
-        Upscale(factor=4, model="x2").apply(_plate(), StepContextDouble(upscaler=NullUpscaler(2)))
+def test_an_engine_that_enlarges_too_little_is_refused() -> None:
+    """Models for x2 cannot do 4: the message gives both numbers."""
+    with pytest.raises(InputError, match=r"enlarges 2 times, but factor is 4"):
+        Upscale(factor=4, model="x2").apply(_picture(), StepContextDouble(upscaler=NullUpscaler(2)))
 
 
-def test_giants_are_refused_before_any_work() -> None:
-    """A result beyond all measure is a problem, not a full memory."""
+def test_a_result_that_is_too_large_is_refused_before_any_work() -> None:
+    """InputError is raised instead of running out of memory."""
     side = int((MAX_PIXELS / 16) ** 0.5) + 2
     huge = Picture(np.broadcast_to(np.float32(0), (side, side, 3)))
     context = StepContextDouble()
-    with pytest.raises(InputError, match="at most 128 million"):
+    with pytest.raises(InputError, match="the limit is 128 million"):
         Upscale(factor=4).apply(huge, context)
     assert context.engines.models == []
 
 
-def test_factor_one_is_the_very_plate() -> None:
-    """Nothing to do, no engine needed."""
-    picture = _plate()
+def test_factor_one_returns_the_same_picture() -> None:
+    """No engine is needed."""
+    picture = _picture()
     assert Upscale(factor=1).apply(picture, StepContextDouble()) is picture
     assert Upscale(factor=1).needs().engines == ()
     assert Upscale(factor=2, model="m").needs().engines == (EngineNeed(UPSCALER, "m", factor=2),)
@@ -128,21 +128,21 @@ def test_factor_one_is_the_very_plate() -> None:
 
 @pytest.mark.parametrize("factor", [0, 0.5, 4.1, 1e9, -2])
 def test_factors_out_of_range_are_refused(factor: float) -> None:
-    """From 1 to 4."""
+    """Factors are 1 to 4."""
     with pytest.raises(ValidationError):
         Upscale(factor=factor)
 
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_grey_stays_grey_and_sixteen_bits_stay_sixteen(depth: BitDepth) -> None:
-    """One channel in, one out; the fine steps of 16 bits are still there."""
-    done = Upscale(factor=2).apply(_plate(channels=1, depth=depth), StepContextDouble())
+    """Grey pictures keep one channel, and 16 bits keep their fine steps."""
+    done = Upscale(factor=2).apply(_picture(channels=1, depth=depth), StepContextDouble())
     assert (done.channels, done.depth) == (1, depth)
     assert len(np.unique(done.to_codes())) > (2000 if depth == 16 else 100)
 
 
 def test_hidden_colours_do_not_bleed_into_the_edge() -> None:
-    """A white shape on transparency whose hidden colour is black: enlarged, what is seen of its edge is still white."""
+    """White shapes whose transparent pixels are black stay white up to the visible edge."""
     alpha = np.zeros((48, 48), dtype=np.float32)
     alpha[12:36, 12:36] = 1
     pixels = np.repeat(alpha[..., None], 3, axis=2)
@@ -158,18 +158,18 @@ def test_hidden_colours_do_not_bleed_into_the_edge() -> None:
     assert done.alpha[2, 2] == 0
 
 
-def test_an_opaque_alpha_costs_nothing() -> None:
-    """Alpha of ones is not sent through the engine, and stays ones."""
+def test_an_opaque_alpha_is_not_sent_to_the_engine() -> None:
+    """Alpha of ones stays ones."""
     engine = NullUpscaler(2)
-    done = Upscale(factor=2).apply(_plate(20, 20, alpha=np.ones((20, 20), dtype=np.float32)), StepContextDouble(upscaler=engine))
+    done = Upscale(factor=2).apply(_picture(20, 20, alpha=np.ones((20, 20), dtype=np.float32)), StepContextDouble(upscaler=engine))
     assert len(engine.asked) == 1
     assert done.alpha is not None
     assert np.all(done.alpha == 1)
 
 
-def test_a_withdrawn_job_stops_between_two_tiles() -> None:
-    """Progress is told tile by tile."""
+def test_a_cancelled_job_stops_between_two_tiles() -> None:
+    """Progress is reported for each tile."""
     engine = NullUpscaler(2, side=48, pad=8)
     with pytest.raises(JobCancelled):
-        Upscale(factor=2).apply(_plate(), StepContextDouble(upscaler=engine, cancel_at=0.3))
+        Upscale(factor=2).apply(_picture(), StepContextDouble(upscaler=engine, cancel_at=0.3))
     assert 0 < len(engine.asked) < 8

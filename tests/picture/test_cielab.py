@@ -1,4 +1,4 @@
-"""Lab and CIEDE2000 as they are published."""
+"""Lab and CIEDE2000 equal the published values."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ _PUBLISHED = [
 ]
 
 
-@pytest.mark.parametrize(("one", "other", "told"), _PUBLISHED)
-def test_ciede2000_is_what_its_authors_print(one: tuple[float, ...], other: tuple[float, ...], told: float) -> None:
-    """Their own pairs, both ways, to the fourth decimal."""
-    assert float(ciede2000(np.array(one), np.array(other))) == pytest.approx(told, abs=1e-4)
-    assert float(ciede2000(np.array(other), np.array(one))) == pytest.approx(told, abs=1e-4)
+@pytest.mark.parametrize(("first", "second", "distance"), _PUBLISHED)
+def test_ciede2000_equals_the_published_pairs(first: tuple[float, ...], second: tuple[float, ...], distance: float) -> None:
+    """Sharma's pairs are met in both directions, to the fourth decimal."""
+    assert float(ciede2000(np.array(first), np.array(second))) == pytest.approx(distance, abs=1e-4)
+    assert float(ciede2000(np.array(second), np.array(first))) == pytest.approx(distance, abs=1e-4)
 
 
 def test_ciede2000_agrees_with_another_implementation() -> None:
-    """On ten thousand random pairs."""
+    """Compared on ten thousand random pairs."""
     random = np.random.default_rng(1)
-    one, other = (random.uniform((0, -80, -80), (100, 80, 80), (10000, 3)) for _ in range(2))
-    assert np.abs(ciede2000(one, other) - color.deltaE_ciede2000(one, other)).max() < 1e-6
+    first, second = (random.uniform((0, -80, -80), (100, 80, 80), (10000, 3)) for _ in range(2))
+    assert np.abs(ciede2000(first, second) - color.deltaE_ciede2000(first, second)).max() < 1e-6
 
 
 def test_white_is_a_hundred_and_grey_has_no_colour() -> None:
-    """In every profile: a = b = 0 along the greys, L from 0 to 100."""
+    """Greys have a = b = 0 and L from 0 to 100 in every profile."""
     greys = np.repeat(np.linspace(0, 1, 33, dtype=np.float32)[None, :, None], 3, axis=2)
     for icc in (None, profiles.builtin_profile("display-p3"), profiles.builtin_profile("prophoto"), profiles.builtin_profile("adobe-rgb")):
         lab = pixels_to_lab(greys, LinearLight(icc))[0]
@@ -50,8 +50,8 @@ def test_white_is_a_hundred_and_grey_has_no_colour() -> None:
         assert (np.diff(lab[:, 0]) > 0).all()
 
 
-def test_there_and_back_is_the_same_light() -> None:
-    """``lab_to_linear`` undoes ``pixels_to_lab``, and lightness undoes luminance."""
+def test_lab_conversions_are_inverse() -> None:
+    """``lab_to_linear`` inverts ``pixels_to_lab``, and lightness inverts luminance."""
     pixels = np.random.default_rng(2).random((9, 11, 3), dtype=np.float32)
     light = LinearLight(profiles.builtin_profile("display-p3"))
     assert np.abs(lab_to_linear(pixels_to_lab(pixels, light), light) - light.to_linear(pixels)).max() < 1e-5

@@ -1,4 +1,4 @@
-"""Files become pictures and pictures become files, and nothing is lost by accident on the way."""
+"""Decoding and encoding lose nothing by accident."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ IPTC = b"\x1c\x02\x05\x00\x03abc"
 
 
 def exif_block(turn: int = 1) -> bytes:
-    """A camera's Exif: maker, orientation, resolution, and a date in its Exif directory."""
+    """Return the Exif of a camera: maker, orientation, resolution, and a date in its Exif directory."""
     from PIL import Image
 
     exif = Image.Exif()
@@ -51,16 +51,16 @@ codes = st.sampled_from([np.uint8, np.uint16]).flatmap(
 @settings(max_examples=60, deadline=None)
 @given(codes, st.sampled_from(["png", "tiff"]))
 def test_integer_codes_survive_a_round_trip(samples: NDArray[Any], kind: str) -> None:
-    """Every 8- and 16-bit code of colour and alpha comes back as it was."""
+    """Colour and alpha codes of 8 and 16 bits, (h, w, 1-4), come back unchanged."""
     colours = samples.shape[2] - (samples.shape[2] in (2, 4))
     levels = np.float32(np.iinfo(samples.dtype).max)
     pixels = samples.astype(np.float32) / levels
     alpha = freeze(pixels[:, :, -1]) if colours < samples.shape[2] else None
-    plate = Picture(freeze(pixels[:, :, :colours]), alpha, 8 if samples.dtype == np.uint8 else 16)
-    data = encode(plate, EncodingOptions(kind))
+    picture = Picture(freeze(pixels[:, :, :colours]), alpha, 8 if samples.dtype == np.uint8 else 16)
+    data = encode(picture, EncodingOptions(kind))
     again = decode(data, f"a{FORMATS[kind].suffix}", LIMIT)
-    assert again.depth == plate.depth
-    assert np.array_equal(again.pixels, plate.pixels)
+    assert again.depth == picture.depth
+    assert np.array_equal(again.pixels, picture.pixels)
     assert np.array_equal(again.to_codes(), samples[:, :, :colours])
     if alpha is None:
         assert again.alpha is None
@@ -71,10 +71,10 @@ def test_integer_codes_survive_a_round_trip(samples: NDArray[Any], kind: str) ->
 
 
 def test_every_16_bit_code_has_its_exact_float() -> None:
-    """An untouched code v is float32(v / 65535), and rounds back to v."""
+    """An untouched code v is float32(v / 65535) and is rounded back to v."""
     every = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
-    plate = Picture(freeze((every / 65535).astype(np.float32)), depth=16)
-    again = decode(encode(plate, EncodingOptions("png")), "a.png", LIMIT)
+    picture = Picture(freeze((every / 65535).astype(np.float32)), depth=16)
+    again = decode(encode(picture, EncodingOptions("png")), "a.png", LIMIT)
     assert np.array_equal(again.pixels[:, :, 0], (every[:, :, 0].astype(np.float64) / 65535).astype(np.float32))
     assert np.array_equal(again.to_codes(), every)
 
@@ -82,10 +82,10 @@ def test_every_16_bit_code_has_its_exact_float() -> None:
 @pytest.mark.parametrize("kind", WRITTEN)
 @pytest.mark.parametrize("icc", [None, "display-p3", "adobe-rgb"])
 def test_profile_resolution_and_metadata_are_kept(kind: str, icc: str | None, photo: Any, make_picture: Any) -> None:
-    """Each format keeps the profile, the ppi, Exif and XMP; those that can keep IPTC too."""
+    """Profile, ppi, Exif and XMP come back from each format, and IPTC from those that hold it."""
     profile = None if icc is None else profiles.builtin_profile(icc)
-    plate = make_picture(photo, icc=profile, ppi=(300, 240), metadata=Metadata(exif_block(), XMP, IPTC))
-    again, facts = decode_with_info(encode(plate, EncodingOptions(kind)), f"a{FORMATS[kind].suffix}", LIMIT)
+    picture = make_picture(photo, icc=profile, ppi=(300, 240), metadata=Metadata(exif_block(), XMP, IPTC))
+    again, facts = decode_with_info(encode(picture, EncodingOptions(kind)), f"a{FORMATS[kind].suffix}", LIMIT)
     assert again.icc == profile
     assert again.ppi is not None
     assert tuple(round(value) for value in again.ppi) == (300, 240)
@@ -100,46 +100,46 @@ def test_profile_resolution_and_metadata_are_kept(kind: str, icc: str | None, ph
 
 @pytest.mark.parametrize("kind", WRITTEN)
 @pytest.mark.parametrize("depth", [8, 16])
-def test_other_programs_read_what_is_written(kind: str, depth: int, photo: Any, make_picture: Any) -> None:
+def test_pillow_reads_the_written_files(kind: str, depth: int, photo: Any, make_picture: Any) -> None:
     """Pillow opens every file and sees nearly the same picture."""
     from PIL import Image
 
-    plate = make_picture(photo if depth == 8 else photo.astype(np.uint16) * 257)
-    image = Image.open(io.BytesIO(encode(plate, EncodingOptions(kind, depth=8 if kind == "tiff" else None, quality=95))))
+    picture = make_picture(photo if depth == 8 else photo.astype(np.uint16) * 257)
+    image = Image.open(io.BytesIO(encode(picture, EncodingOptions(kind, depth=8 if kind == "tiff" else None, quality=95))))
     difference = np.abs(np.asarray(image.convert("RGB")).astype(int) - photo)
     assert difference.mean() < 3
 
 
 @pytest.mark.parametrize("kind", ["webp", "avif"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_lossless_is_without_loss(kind: str, channels: int, photo: Any, make_picture: Any) -> None:
-    """WebP and AVIF give every 8-bit code back, also under transparent pixels."""
+def test_lossless_webp_and_avif_keep_every_code(kind: str, channels: int, photo: Any, make_picture: Any) -> None:
+    """8-bit codes come back exactly, also under transparent pixels."""
     alpha = photo[:, :, 1].copy()
     alpha[:10] = 0
-    plate = make_picture(photo[:, :, :channels], alpha)
-    again = decode(encode(plate, EncodingOptions(kind, lossless=True)), f"a{FORMATS[kind].suffix}", LIMIT)
-    assert np.array_equal(again.to_codes(), np.broadcast_to(plate.to_codes(), again.pixels.shape))
+    picture = make_picture(photo[:, :, :channels], alpha)
+    again = decode(encode(picture, EncodingOptions(kind, lossless=True)), f"a{FORMATS[kind].suffix}", LIMIT)
+    assert np.array_equal(again.to_codes(), np.broadcast_to(picture.to_codes(), again.pixels.shape))
     assert again.alpha is not None
     assert np.array_equal(quantise(again.alpha, 8), alpha)
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "tiff", "png", "avif"])
 def test_grey_stays_grey(kind: str, photo: Any, make_picture: Any) -> None:
-    """A grey picture has one channel before and after."""
+    """Grey pictures have one channel before and after."""
     assert decode(encode(make_picture(photo[:, :, :1]), EncodingOptions(kind)), f"a{FORMATS[kind].suffix}", LIMIT).channels == 1
 
 
 @pytest.mark.parametrize("kind", WRITTEN)
-def test_the_same_plate_gives_the_same_bytes(kind: str, photo: Any, make_picture: Any) -> None:
+def test_the_same_picture_gives_the_same_bytes(kind: str, photo: Any, make_picture: Any) -> None:
     """Encoding is deterministic."""
-    plate = make_picture(photo, icc=profiles.builtin_profile("prophoto"))
-    assert encode(plate, EncodingOptions(kind)) == encode(plate, EncodingOptions(kind))
+    picture = make_picture(photo, icc=profiles.builtin_profile("prophoto"))
+    assert encode(picture, EncodingOptions(kind)) == encode(picture, EncodingOptions(kind))
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF", "PNG", "WEBP", "AVIF"])
 def test_orientation_is_applied_once(turn: int, kind: str, photo: Any, saved: Any) -> None:
-    """The pixels come upright, sizes and ppi turned with them, and the tag says 1 afterwards."""
+    """Pixels, size and ppi are turned upright, and the tag is 1 afterwards."""
     from PIL import Image, ImageOps
 
     options: Any = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}, "AVIF": {"quality": 100}}.get(kind, {})
@@ -147,16 +147,16 @@ def test_orientation_is_applied_once(turn: int, kind: str, photo: Any, saved: An
     exif[274] = turn
     data = saved(photo, kind, exif=exif, **options)
     suffix = {"JPEG": ".jpg", "TIFF": ".tif"}.get(kind, "." + kind.lower())
-    plate, facts = decode_with_info(data, "a" + suffix, LIMIT)
+    picture, facts = decode_with_info(data, "a" + suffix, LIMIT)
     upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
-    assert (facts.width, facts.height) == (plate.width, plate.height) == (upright.shape[1], upright.shape[0])
-    assert np.abs(plate.to_codes().astype(int) - upright).mean() < 2
-    again = decode(encode(plate, EncodingOptions("png")), "b.png", LIMIT)
-    assert np.array_equal(again.to_codes(), plate.to_codes())
+    assert (facts.width, facts.height) == (picture.width, picture.height) == (upright.shape[1], upright.shape[0])
+    assert np.abs(picture.to_codes().astype(int) - upright).mean() < 2
+    again = decode(encode(picture, EncodingOptions("png")), "b.png", LIMIT)
+    assert np.array_equal(again.to_codes(), picture.to_codes())
 
 
-def test_an_ill_fitting_profile_is_ignored_and_said(photo: Any, saved: Any) -> None:
-    """A grey picture with an RGB profile has no profile, and the facts say so."""
+def test_a_profile_of_the_wrong_kind_is_ignored_with_a_note(photo: Any, saved: Any) -> None:
+    """Grey pictures with an RGB profile have no profile, and a note gives the reason."""
     facts = verify(saved(photo[:, :, 0], "PNG", icc_profile=profiles.builtin_profile("srgb")), "a.png", LIMIT)
     assert facts.icc is None
     assert facts.notes == ("its colour profile is not one for such pixels and was ignored",)
@@ -164,7 +164,7 @@ def test_an_ill_fitting_profile_is_ignored_and_said(photo: Any, saved: Any) -> N
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "AVIF", "TIFF"])
 def test_animations_are_checked_and_counted(kind: str, photo: Any, saved: Any) -> None:
-    """Every frame is decoded; the first is the picture."""
+    """Verification decodes every frame; the first frame is the picture."""
     from PIL import Image
 
     options: dict[str, Any] = {"lossless": True} if kind == "WEBP" else {"quality": 100} if kind == "AVIF" else {}
@@ -177,20 +177,20 @@ def test_animations_are_checked_and_counted(kind: str, photo: Any, saved: Any) -
     assert np.abs(decode(data, name, LIMIT).to_codes().astype(int) - photo).mean() < 3
 
 
-def test_heic_is_read_where_the_library_is(photo: Any) -> None:
-    """A HEIC picture becomes a picture."""
+def test_heic_is_read_if_the_library_is_installed(photo: Any) -> None:
+    """HEIC is decoded into a picture."""
     pillow_heif = pytest.importorskip("pillow_heif")
     from PIL import Image
 
     out = io.BytesIO()
     pillow_heif.from_pillow(Image.fromarray(photo)).save(out, quality=95)
-    plate, facts = decode_with_info(out.getvalue(), "a.heic", LIMIT)
+    picture, facts = decode_with_info(out.getvalue(), "a.heic", LIMIT)
     assert facts.format == "heic"
-    assert np.abs(plate.to_codes().astype(int) - photo).mean() < 4
+    assert np.abs(picture.to_codes().astype(int) - photo).mean() < 4
 
 
-def test_without_the_library_heic_is_refused_with_its_name(photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The problem says which extra to install."""
+def test_without_the_library_heic_is_refused(photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the extra to install."""
     pillow_heif = pytest.importorskip("pillow_heif")
     import sys
 
@@ -205,55 +205,58 @@ def test_without_the_library_heic_is_refused_with_its_name(photo: Any, monkeypat
 
 @pytest.mark.parametrize("kind", ["jpeg", "webp", "avif"])
 def test_the_best_quality_that_fits_is_found(kind: str, photo: Any, make_picture: Any) -> None:
-    """The file fits, the next better quality would not, and how far the search is is told."""
-    plate = make_picture(np.tile(photo, (3, 3, 1)))
-    whole, least = len(encode(plate, EncodingOptions(kind))), len(encode(plate, EncodingOptions(kind, quality=1)))
-    limit, told = (whole + least) // 2, list[float]()
-    made, quality = encode_to_size_limit(plate, EncodingOptions(kind), limit, told.append)
-    assert made == encode(plate, EncodingOptions(kind, quality=quality))
-    assert len(made) <= limit < len(encode(plate, EncodingOptions(kind, quality=quality + 1)))
-    assert told == sorted(told)
-    assert told[0] == 0
-    assert told[-1] < 1
+    """The file fits, the next higher quality does not, and progress is reported."""
+    picture = make_picture(np.tile(photo, (3, 3, 1)))
+    whole, least = len(encode(picture, EncodingOptions(kind))), len(encode(picture, EncodingOptions(kind, quality=1)))
+    limit, reports = (whole + least) // 2, list[float]()
+    result, quality = encode_to_size_limit(picture, EncodingOptions(kind), limit, reports.append)
+    assert result == encode(picture, EncodingOptions(kind, quality=quality))
+    assert len(result) <= limit < len(encode(picture, EncodingOptions(kind, quality=quality + 1)))
+    assert reports == sorted(reports)
+    assert reports[0] == 0
+    assert reports[-1] < 1
 
 
-def test_what_can_never_fit_is_as_small_as_it_gets(photo: Any, make_picture: Any) -> None:
-    """The lowest quality; formats without loss have but one size, and are written once."""
-    plate, told = make_picture(photo), list[float]()
-    assert encode_to_size_limit(plate, EncodingOptions("jpeg"), 100, told.append) == (encode(plate, EncodingOptions("jpeg", quality=1)), 1)
-    assert encode_to_size_limit(plate, EncodingOptions("jpeg", quality=1), 100, told.append) == (
-        encode(plate, EncodingOptions("jpeg", quality=1)),
+def test_if_no_quality_fits_the_smallest_file_is_returned(photo: Any, make_picture: Any) -> None:
+    """Lossy formats use quality 1; lossless formats have one size and are written once."""
+    picture, reports = make_picture(photo), list[float]()
+    assert encode_to_size_limit(picture, EncodingOptions("jpeg"), 100, reports.append) == (
+        encode(picture, EncodingOptions("jpeg", quality=1)),
         1,
     )
-    told.clear()
-    assert encode_to_size_limit(plate, EncodingOptions("png"), 100, told.append)[0] == encode(plate, EncodingOptions("png"))
-    assert encode_to_size_limit(plate, EncodingOptions("webp", lossless=True), 100, told.append)[0] == encode(
-        plate, EncodingOptions("webp", lossless=True)
+    assert encode_to_size_limit(picture, EncodingOptions("jpeg", quality=1), 100, reports.append) == (
+        encode(picture, EncodingOptions("jpeg", quality=1)),
+        1,
     )
-    assert told == []
+    reports.clear()
+    assert encode_to_size_limit(picture, EncodingOptions("png"), 100, reports.append)[0] == encode(picture, EncodingOptions("png"))
+    assert encode_to_size_limit(picture, EncodingOptions("webp", lossless=True), 100, reports.append)[0] == encode(
+        picture, EncodingOptions("webp", lossless=True)
+    )
+    assert reports == []
 
 
-def test_alpha_is_never_dropped_unasked(photo: Any, make_picture: Any) -> None:
-    """JPEG refuses alpha; a picture flattened onto a colour is taken."""
-    plate = make_picture(photo, photo[:, :, 0])
+def test_alpha_is_never_dropped_silently(photo: Any, make_picture: Any) -> None:
+    """JPEG refuses alpha and accepts a flattened picture."""
+    picture = make_picture(photo, photo[:, :, 0])
     with pytest.raises(ValueError, match="no alpha"):
-        encode(plate, EncodingOptions("jpeg"))
-    flat = flatten(plate, (1.0, 1.0, 1.0))
+        encode(picture, EncodingOptions("jpeg"))
+    flat = flatten(picture, (1.0, 1.0, 1.0))
     assert flat.alpha is None
-    expected = plate.pixels * plate.alpha[..., None] + (1 - plate.alpha[..., None])
+    expected = picture.pixels * picture.alpha[..., None] + (1 - picture.alpha[..., None])
     assert np.allclose(flat.pixels, expected, atol=1e-6)
     assert not FORMATS["jpeg"].holds_alpha
     assert encode(flat, EncodingOptions("jpeg")).startswith(b"\xff\xd8")
 
 
-def test_flattening_an_opaque_plate_changes_nothing(photo: Any, make_picture: Any) -> None:
-    """The very picture comes back."""
-    plate = make_picture(photo)
-    assert flatten(plate) is plate
+def test_flattening_an_opaque_picture_changes_nothing(photo: Any, make_picture: Any) -> None:
+    """The same picture is returned."""
+    picture = make_picture(photo)
+    assert flatten(picture) is picture
 
 
 def test_a_mask_is_its_brightness(saved: Any) -> None:
-    """Grey and RGB masks of 8 and 16 bits give the same numbers."""
+    """Grey and RGB masks of 8 and 16 bits give the same values."""
     shades = np.arange(256, dtype=np.uint8).reshape(16, 16)
     expected = shades.astype(np.float32) / 255
     assert np.array_equal(decode_mask(saved(shades, "PNG"), "m.png", LIMIT), expected)
@@ -264,7 +267,7 @@ def test_a_mask_is_its_brightness(saved: Any) -> None:
 
 @pytest.mark.parametrize("shade", [0, 255])
 def test_a_mask_drawn_in_alpha_alone_is_its_alpha(shade: int, saved: Any) -> None:
-    """One colour everywhere and a varying alpha: the alpha is the mask."""
+    """If the colour is constant and the alpha varies, the alpha is the mask."""
     picture = np.full((8, 8, 4), shade, np.uint8)
     picture[:, :, 3] = 0
     picture[2:5, 2:5, 3] = 200
@@ -274,7 +277,7 @@ def test_a_mask_drawn_in_alpha_alone_is_its_alpha(shade: int, saved: Any) -> Non
 
 
 def test_transparent_white_is_not_part_of_a_mask(saved: Any) -> None:
-    """A painted mask's transparent places are black."""
+    """Transparent pixels of a painted mask are 0."""
     picture = np.zeros((8, 8, 4), np.uint8)
     picture[:, :, :3] = 255
     picture[:4, :, :3] = 0

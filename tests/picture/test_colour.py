@@ -1,4 +1,4 @@
-"""Linear light by a profile's own curve, and from profile to profile."""
+"""Linear light by the curve of a profile, and conversion between profiles."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ ENCODED = hnp.arrays(np.float32, (5, 7, 3), elements=st.floats(0, 1, width=32))
 @settings(max_examples=20, deadline=None)
 @given(values=ENCODED)
 def test_linear_light_and_back_is_within_a_16_bit_code(name: str | None, values: NDArray[np.float32]) -> None:
-    """For every profile Goldsmith knows by name."""
+    """Conversion of pixels (h, w, 3), 0..1, there and back is tested for every built-in profile."""
     icc = None if name is None else profiles.builtin_profile(name)
     again = colour.from_linear(colour.to_linear(values, icc), icc)
     assert np.abs(again - values).max() <= 1 / 65535
 
 
-def test_srgb_is_the_standard() -> None:
-    """IEC 61966-2-1: a few values by its own formula, black and white exact."""
+def test_srgb_equals_the_standard() -> None:
+    """Values equal the formula of IEC 61966-2-1; black and white are exact."""
     values = np.array([0, 0.04, 0.04045, 0.5, 1], np.float32).reshape(1, 5, 1)
     expected = [0, 0.04 / 12.92, 0.04045 / 12.92, ((0.5 + 0.055) / 1.055) ** 2.4, 1]
     assert np.allclose(colour.to_linear(values, None).ravel(), expected, atol=1e-6)
@@ -39,8 +39,8 @@ def test_srgb_is_the_standard() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 65535), min_size=2, max_size=50).map(sorted), ENCODED)
-def test_table_curves_come_back_where_they_rise(numbers: list[int], values: NDArray[np.float32]) -> None:
-    """A strictly rising table can be inverted."""
+def test_rising_table_curves_are_inverted(numbers: list[int], values: NDArray[np.float32]) -> None:
+    """Strictly rising tables, (n,) values of 0..1, are invertible."""
     numbers = [number + place for place, number in enumerate(numbers)]
     curve = TableCurve(tuple(number / 65600 for number in numbers))
     light = curve.to_linear(values)
@@ -48,7 +48,7 @@ def test_table_curves_come_back_where_they_rise(numbers: list[int], values: NDAr
 
 
 def test_curves_are_read_from_old_profiles() -> None:
-    """``curv`` with one number is a gamma in 1/256, with none linear, with many a table."""
+    """``curv`` with one number is a gamma in 1/256, without numbers linear, with many a table."""
     from goldsmith.picture.curves import _parse_curve
 
     assert _parse_curve(b"curv\0\0\0\0" + struct.pack(">IH", 1, 563)) == ParametricCurve(563 / 256)
@@ -59,8 +59,8 @@ def test_curves_are_read_from_old_profiles() -> None:
 
 
 @pytest.mark.parametrize(("name", "theirs"), [("srgb", "srgb"), ("adobe-rgb", "adobergb")])
-def test_written_profiles_mean_what_lcms_own_mean(name: str, theirs: str) -> None:
-    """The same matrix, to the last but one of ICC's 16 fractional bits."""
+def test_written_profiles_equal_those_of_lcms(name: str, theirs: str) -> None:
+    """Matrices agree to the last but one of the 16 fractional bits of ICC."""
     import imagecodecs
 
     own, other = profiles.colorant_matrix(profiles.builtin_profile(name)), profiles.colorant_matrix(bytes(imagecodecs.cms_profile(theirs)))
@@ -70,14 +70,14 @@ def test_written_profiles_mean_what_lcms_own_mean(name: str, theirs: str) -> Non
 
 
 def test_lcms_reads_the_written_profiles_as_we_do(photo: Any, make_picture: Any) -> None:
-    """Our own arithmetic and lcms' agree on the way from wide to narrow."""
+    """Goldsmith's arithmetic and lcms agree on a conversion from wide to narrow."""
     picture = make_picture(photo // 2 + 64, icc=profiles.builtin_profile("display-p3"))
     by_lcms = colour._convert_by_lcms(picture.pixels, profiles.builtin_profile("display-p3"), profiles.builtin_profile("srgb"))
     assert np.abs(colour.convert_profile(picture, "srgb").pixels - by_lcms).max() < 2e-4
 
 
-def test_conversion_there_and_back(photo: Any, make_picture: Any) -> None:
-    """sRGB to a wider space and back is the same picture; sRGB is kept as no profile."""
+def test_conversion_to_a_wider_space_and_back_changes_nothing(photo: Any, make_picture: Any) -> None:
+    """sRGB comes back as the same picture, with no profile."""
     picture = make_picture(photo.astype(np.uint16) * 257)
     wide = colour.convert_profile(picture, "prophoto")
     assert wide.icc == profiles.builtin_profile("prophoto")
@@ -86,33 +86,33 @@ def test_conversion_there_and_back(photo: Any, make_picture: Any) -> None:
     assert np.abs(back.pixels - picture.pixels).max() < 1 / 4096
 
 
-def test_a_conversion_to_its_own_profile_is_the_plate_itself(photo: Any, make_picture: Any) -> None:
-    """A neutral setting changes nothing."""
+def test_a_conversion_to_the_same_profile_returns_the_same_picture(photo: Any, make_picture: Any) -> None:
+    """Neutral settings change nothing."""
     assert colour.convert_profile(picture := make_picture(photo), "srgb") is picture
     assert colour.convert_profile(picture := make_picture(photo, icc=profiles.builtin_profile("display-p3")), "display-p3") is picture
 
 
-def test_grey_stays_grey_for_srgb_and_becomes_rgb_for_the_rest(photo: Any, make_picture: Any) -> None:
-    """A grey of gamma 2.2 comes to sRGB's curve; Adobe RGB has three channels."""
+def test_grey_stays_grey_in_srgb_and_becomes_rgb_in_other_profiles(photo: Any, make_picture: Any) -> None:
+    """Grey of gamma 2.2 gets sRGB's curve; Adobe RGB has three channels."""
     grey = make_picture(photo[:, :, :1], icc=profiles.profile_from_png_gamma(1 / 1.8, None, is_grey=True))
-    made = colour.convert_profile(grey, "srgb")
-    assert made.channels == 1
-    assert made.icc is None
-    assert np.allclose(colour.to_linear(made.pixels, None), grey.pixels.astype(np.float64) ** 1.8, atol=1e-4)
+    result = colour.convert_profile(grey, "srgb")
+    assert result.channels == 1
+    assert result.icc is None
+    assert np.allclose(colour.to_linear(result.pixels, None), grey.pixels.astype(np.float64) ** 1.8, atol=1e-4)
     wide = colour.convert_profile(grey, "adobe-rgb")
     assert wide.channels == 3
     assert np.abs(np.diff(wide.pixels, axis=2)).max() < 1e-3
 
 
-def test_a_broken_profile_is_a_problem(photo: Any, make_picture: Any) -> None:
-    """Not a decoder's own exception."""
+def test_a_broken_profile_is_refused(photo: Any, make_picture: Any) -> None:
+    """InputError is raised, not a decoder's exception."""
     icc = profiles.builtin_profile("adobe-rgb")[:200]
     with pytest.raises(InputError, match="cannot be used"):
         colour.convert_profile(make_picture(photo, icc=icc), "srgb")
 
 
-def test_profiles_without_curves_go_through_lcms(photo: Any, make_picture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such a profile comes to linear Rec. 709 light and back."""
+def test_profiles_without_curves_are_converted_by_lcms(photo: Any, make_picture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Conversion to linear Rec. 709 light and back changes nothing."""
     picture = make_picture(photo // 2 + 64, icc=profiles.builtin_profile("adobe-rgb"))
     expected = colour.to_linear(colour.convert_profile(picture, "srgb").pixels, None)
     monkeypatch.setattr(colour, "profile_curves", lambda _icc, _channels: None)
@@ -124,20 +124,20 @@ def test_profiles_without_curves_go_through_lcms(photo: Any, make_picture: Any, 
 
 
 def test_luminance_weighs_green_most() -> None:
-    """Rec. 709: white is 1, and grey is itself."""
+    """Rec. 709 weights: white is 1, and grey keeps its value."""
     assert colour.luminance(np.ones((1, 1, 3), np.float32))[0, 0] == pytest.approx(1)
     assert np.allclose(colour.luminance(np.eye(3, dtype=np.float32).reshape(1, 3, 3)), [colour.REC709_WEIGHTS])
     assert colour.luminance(np.full((2, 2, 1), 0.3, np.float32)).shape == (2, 2)
 
 
 def test_cmyk_without_a_profile_is_ink_on_white() -> None:
-    """No ink is white, black ink black, cyan takes red away."""
+    """No ink is white, black ink is black, and cyan removes red."""
     inks = np.array([[[0, 0, 0, 0], [0, 0, 0, 255], [255, 0, 0, 0]]], np.uint8)
     assert colour.cmyk_to_srgb(inks, 255, None).tolist() == [[[1, 1, 1], [0, 0, 0], [0, 1, 1]]]
 
 
-def test_profiles_are_the_same_bytes_every_time() -> None:
-    """No date, no random id; and each says its name."""
+def test_built_in_profiles_are_small_and_named() -> None:
+    """Profiles contain no date and no random id, and give their own name."""
     assert [len(profiles.builtin_profile(name)) < 700 for name in profiles.PROFILE_NAMES] == [True] * len(profiles.PROFILE_NAMES)
     assert colour.profile_name(profiles.builtin_profile("display-p3")) == "Display P3"
     assert colour.profile_name(None) == "sRGB"

@@ -1,4 +1,4 @@
-"""Distances into a shape: exact to the bit, wherever the array lies in memory."""
+"""Distances into a shape are exact to the bit, wherever the array is in memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from goldsmith.picture.distance_transform import distance_transform
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 25), st.integers(2, 25))
-def test_it_is_the_distance_to_the_nearest_pixel_outside(seed: int, height: int, width: int) -> None:
-    """As counted pixel by pixel."""
+def test_the_result_is_the_distance_to_the_nearest_pixel_outside(seed: int, height: int, width: int) -> None:
+    """Compared with a search of all pixels."""
     shape = (np.random.default_rng(seed).random((height, width)) < 0.8).astype(np.uint8)
     shape[0, 0] = 0
     outside = np.argwhere(shape == 0)
@@ -22,8 +22,8 @@ def test_it_is_the_distance_to_the_nearest_pixel_outside(seed: int, height: int,
         assert distance_transform(shape)[row, column] == np.float32(wanted)
 
 
-def test_it_is_the_same_wherever_it_lies_in_memory() -> None:
-    """To the last bit, a hundred times over."""
+def test_the_result_does_not_depend_on_the_memory_address() -> None:
+    """A hundred arrays at other addresses give the same bits."""
     shape = np.zeros((140, 117), np.uint8)
     shape[3:130, 5:110] = 1
     first = distance_transform(shape)
@@ -34,6 +34,6 @@ def test_it_is_the_same_wherever_it_lies_in_memory() -> None:
 
 
 @pytest.mark.parametrize("kind", [np.bool_, np.uint8])
-def test_flags_and_bytes_will_do(kind: type) -> None:
-    """Nothing inside gives nothing."""
+def test_booleans_and_bytes_are_accepted(kind: type) -> None:
+    """Shapes without any pixel give zeros."""
     assert not distance_transform(np.zeros((4, 5), kind)).any()

@@ -1,4 +1,4 @@
-"""Whatever is done to a file's bytes, it decodes or is refused in words: no decoder's own exception comes through."""
+"""Damaged files are decoded or refused with a message; a decoder's own exception never gets out."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ ROUNDS = 60
 
 
 def broken(data: bytes, dice: random.Random) -> bytes:
-    """The file cut, flipped, with bytes missing or too many, or half of it zeros."""
-    made, kind, at = bytearray(data), dice.random(), dice.randrange(len(data))
+    """Return the file cut off, with flipped, missing or additional bytes, or with zeros in its second half."""
+    result, kind, at = bytearray(data), dice.random(), dice.randrange(len(data))
     if kind < 0.25:
-        return bytes(made[:at])
+        return bytes(result[:at])
     if kind < 0.75:
         for _ in range(dice.choice((1, 1, 2, 5, 20))):
-            made[dice.randrange(len(made))] = dice.randrange(256)
+            result[dice.randrange(len(result))] = dice.randrange(256)
     elif kind < 0.85:
-        del made[at : at + dice.randrange(1, 40)]
+        del result[at : at + dice.randrange(1, 40)]
     elif kind < 0.95:
-        made[at:at] = dice.randbytes(dice.randrange(1, 20))
+        result[at:at] = dice.randbytes(dice.randrange(1, 20))
     else:
-        made[at:] = bytes(len(made) - at)
-    return bytes(made)
+        result[at:] = bytes(len(result) - at)
+    return bytes(result)
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "tiff", "webp", "avif"])
 @pytest.mark.parametrize("depth", [8, 16])
 def test_broken_files_are_refused_or_decoded(kind: Any, depth: int, photo: Any, make_picture: Any) -> None:
-    """Sixty seeded ways to break each kind of file."""
+    """Sixty seeded kinds of damage are tried for each format."""
     codes = photo if depth == 8 else photo.astype(np.uint16) * 257
     alpha = None if kind == "jpeg" else codes[:, :, 0]
     picture = make_picture(

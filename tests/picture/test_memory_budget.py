@@ -1,4 +1,4 @@
-"""Room: a picture that is too large for a job's memory is told so, with the number and the setting, before anything is done."""
+"""Memory budget: a picture that needs more memory than a job may use is refused, with the numbers and the setting, before any work."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from goldsmith.picture.memory_budget import ALWAYS_ALLOWED_PIXELS, BYTES_PER_PIX
 GIB = 2**30
 
 
-def test_it_fits_up_to_the_very_pixel() -> None:
-    """The last picture that fits passes, and one px more does not."""
+def test_the_limit_is_exact_to_the_pixel() -> None:
+    """Pictures of the largest size pass; one more px is refused."""
     room = MemoryBudget(OVERHEAD_BYTES + BYTES_PER_PIXEL * 2_000_000)
     room.check_size("hero.png", 2000, 1000)
     with pytest.raises(InputError):
         room.check_size("hero.png", 2000, 1001)
 
 
-def test_the_sentence_has_the_numbers_and_the_remedy_the_setting() -> None:
-    """Someone who has never heard of lanes can act on it, and what it says to set is enough."""
+def test_the_message_has_the_numbers_and_the_remedy_has_the_setting() -> None:
+    """Setting the memory to the value in the remedy is sufficient."""
     with pytest.raises(InputError) as caught:
         MemoryBudget(4 * GIB).check_size("hero.jpg", 11600, 8700)
     assert caught.value.sentence == (
@@ -31,7 +31,7 @@ def test_the_sentence_has_the_numbers_and_the_remedy_the_setting() -> None:
 
 
 def test_alpha_takes_a_third_more() -> None:
-    """A picture of RGBA has four planes and not three."""
+    """RGBA has four planes instead of three."""
     room = MemoryBudget(OVERHEAD_BYTES + BYTES_PER_PIXEL * 3_000_000)
     room.check_size("hero.png", 3000, 1000)
     room.check_size("hero.png", 2250, 1000, has_alpha=True)
@@ -39,8 +39,8 @@ def test_alpha_takes_a_third_more() -> None:
         room.check_size("hero.png", 2251, 1000, has_alpha=True)
 
 
-def test_a_step_that_takes_more_leaves_room_for_less() -> None:
-    """What an operation says of itself counts."""
+def test_an_operation_that_needs_more_memory_allows_smaller_pictures() -> None:
+    """Operations declare their memory per pixel."""
     memory = OVERHEAD_BYTES + BYTES_PER_PIXEL * 2_000_000
     MemoryBudget(memory, BYTES_PER_PIXEL).check_size("hero.png", 2000, 1000)
     with pytest.raises(InputError):
@@ -48,13 +48,13 @@ def test_a_step_that_takes_more_leaves_room_for_less() -> None:
 
 
 def test_small_pictures_always_fit() -> None:
-    """However little a job may have: a megapixel is nothing."""
+    """Megapixel pictures pass whatever the limit is."""
     MemoryBudget(1).check_size("hero.png", ALWAYS_ALLOWED_PIXELS, 1)
     with pytest.raises(InputError):
         MemoryBudget(1).check_size("hero.png", ALWAYS_ALLOWED_PIXELS + 1, 1)
 
 
-def test_the_house_lets_a_hundred_megapixels_through() -> None:
-    """By its defaults, on a machine of 16 GB, and its limit of pixels is not below that either."""
+def test_the_default_settings_allow_a_hundred_megapixels() -> None:
+    """On a machine of 16 GB, neither the memory nor ``max_pixels`` is below that."""
     MemoryBudget(8 * GIB).check_size("hero.jpg", 11600, 8700)
     assert Settings().max_pixels >= 11600 * 8700

@@ -1,4 +1,4 @@
-"""Resizing, softening and carrying on: means kept, flat stays flat, the known stays known."""
+"""Resizing, blurring and filling: means are kept, flat stays flat, known values stay."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from goldsmith.picture.smoothing import gaussian_blur, pull_push_fill, resize_va
 
 
 def test_resizing_keeps_shape_and_mean() -> None:
-    """By area down, bicubic up; a mask stays two-dimensional."""
+    """Area averaging shrinks, bicubic interpolation enlarges; a mask stays two-dimensional."""
     mask = np.random.default_rng(0).random((40, 60), dtype=np.float32)
     small = resize_values(mask, 20, 30)
     assert small.shape == (20, 30)
@@ -20,14 +20,14 @@ def test_resizing_keeps_shape_and_mean() -> None:
 
 
 def test_the_same_size_is_the_same_array() -> None:
-    """Nothing is computed where nothing changes."""
+    """Nothing is computed."""
     values = np.ones((5, 7, 3), dtype=np.float32)
     assert resize_values(values, 5, 7) is values
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 9, 3), (30, 20, 3), (30, 20)])
 def test_a_flat_field_stays_flat(shape: tuple[int, ...]) -> None:
-    """No darkening at the border, and no lost axis."""
+    """Borders do not darken, and no axis is lost."""
     soft = gaussian_blur(np.full(shape, 0.3, dtype=np.float32), 4)
     assert soft.shape == shape
     assert soft == pytest.approx(0.3, abs=1e-6)
@@ -35,8 +35,8 @@ def test_a_flat_field_stays_flat(shape: tuple[int, ...]) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
-def test_a_membrane_goes_through_what_is_known_and_stays_between(height: int, width: int, seed: int) -> None:
-    """Trusted values come back as they are; elsewhere nothing is above the highest or below the lowest by more than a bicubic's swing."""
+def test_a_membrane_keeps_known_values_and_stays_between_them(height: int, width: int, seed: int) -> None:
+    """Known values are kept; others stay within their range, except for the overshoot of bicubic interpolation."""
     random = np.random.default_rng(seed)
     values = random.random((height, width, 3), dtype=np.float32)
     trust = (random.random((height, width)) < 0.3).astype(np.float32)
@@ -48,8 +48,8 @@ def test_a_membrane_goes_through_what_is_known_and_stays_between(height: int, wi
     assert field.max() < values[known].max() + 0.2
 
 
-def test_a_membrane_carries_a_constant_all_over() -> None:
-    """What is 0.25 at the rim is 0.25 in the middle, whatever stands there untrusted."""
+def test_a_membrane_extends_a_constant() -> None:
+    """0.25 at the rim is 0.25 in the middle, whatever unknown values are there."""
     values = np.random.default_rng(0).random((60, 80, 3), dtype=np.float32)
     trust = np.zeros((60, 80), dtype=np.float32)
     values[0], trust[0] = 0.25, 1

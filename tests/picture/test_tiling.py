@@ -1,4 +1,4 @@
-"""Tiles: the picture as if it had been done at once."""
+"""Tiling: the result equals that of one pass over the whole picture."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def _picture(height: int, width: int) -> Pixels:
     return np.random.default_rng(height * width).random((height, width, 3), dtype=np.float32)
 
 
-def _net(scale: int, reach: int, told: list[tuple[int, int]] | None = None):  # type: ignore[no-untyped-def]
-    """Like a convolution: every pixel depends on those within ``editable_region``, with zeros beyond the border."""
+def _net(scale: int, reach: int, shapes: list[tuple[int, int]] | None = None):  # type: ignore[no-untyped-def]
+    """Return a result that depends, like a convolution, on the pixels within ``editable_region``, with zeros beyond the border."""
 
     def enlarge(tile: Pixels) -> Pixels:
-        if told is not None:
-            told.append(tile.shape[:2])
+        if shapes is not None:
+            shapes.append(tile.shape[:2])
         padded = np.pad(tile, ((reach, reach), (reach, reach), (0, 0)))
         windows = [
             np.roll(padded, (down, across), (0, 1)) * (1 + down * 0.1) for down in range(-reach, reach + 1) for across in (-reach, 0, reach)
@@ -37,8 +37,8 @@ def _net(scale: int, reach: int, told: list[tuple[int, int]] | None = None):  # 
 
 @pytest.mark.parametrize("shape", [(64, 64), (65, 130), (200, 47), (33, 300)])
 @pytest.mark.parametrize("scale", [2, 4])
-def test_tiles_give_what_the_whole_gives(shape: tuple[int, int], scale: int) -> None:
-    """A net that reaches no further than half the pad: no seam, within a 255th (in fact far closer), borders included."""
+def test_tiles_give_the_same_result_as_the_whole_picture(shape: tuple[int, int], scale: int) -> None:
+    """If a network reaches no further than half the pad, there is no seam: the difference is far below 1/255, also at the borders."""
     picture = _picture(*shape)
     at_once = _net(scale, 4)(picture)
     in_tiles = upscale_by_tiles(picture, _net(scale, 4), Tiling(side=48, pad=8, multiple=1, scale=scale), lambda fraction: None)
@@ -46,8 +46,8 @@ def test_tiles_give_what_the_whole_gives(shape: tuple[int, int], scale: int) -> 
     assert float(np.abs(in_tiles - at_once).max()) < 1e-5
 
 
-def test_tiles_that_differ_are_faded_over() -> None:
-    """Where a net's tone wanders from tile to tile there is a slope between them, not a step."""
+def test_different_tones_of_tiles_are_blended() -> None:
+    """Transitions between tiles are slopes, not steps."""
     tone = iter(np.linspace(0, 1, 50))
 
     def wandering(tile: Pixels) -> Pixels:
@@ -57,8 +57,8 @@ def test_tiles_that_differ_are_faded_over() -> None:
     assert float(np.abs(np.diff(flat[20, :, 0])).max()) <= 1.5 / 49 / 8 + 1e-6
 
 
-def test_a_net_that_sees_further_than_the_pad_leaves_no_step() -> None:
-    """Its error falls off with the distance from a tile's edge and is another one in each tile: joined, it is a slope, not a step."""
+def test_a_network_that_reaches_further_than_the_pad_leaves_no_step() -> None:
+    """Its error falls off with the distance from the edge of a tile; blending makes a slope of the difference."""
     pad, signs = 32, iter(np.tile([1.0, -1.0], 50))
 
     def wrong_at_the_edges(tile: Pixels) -> Pixels:
@@ -67,18 +67,18 @@ def test_a_net_that_sees_further_than_the_pad_leaves_no_step() -> None:
         return (tile + next(signs) * 10 / 255 * 0.5 ** (nearest / (pad / 3))[None, :, None]).astype(np.float32)
 
     gradient = np.repeat(np.linspace(0.3, 0.6, 400, dtype=np.float32)[None, :, None], 40, 0).repeat(3, 2)
-    made = upscale_by_tiles(gradient, wrong_at_the_edges, Tiling(side=160, pad=pad, multiple=1, scale=1), lambda fraction: None)
+    result = upscale_by_tiles(gradient, wrong_at_the_edges, Tiling(side=160, pad=pad, multiple=1, scale=1), lambda fraction: None)
     inside = slice(2 * pad, -2 * pad)  # the picture's own borders are the net's business
-    added = np.abs(np.diff(made[20, inside, 0]) - np.diff(gradient[20, inside, 0])) * 255
+    added = np.abs(np.diff(result[20, inside, 0]) - np.diff(gradient[20, inside, 0])) * 255
     at_the_cut = 2 * 10 * 0.5**3
     assert float(added.max()) < at_the_cut / 8, "where tiles are cut instead of faded"
-    assert float(np.abs(made - gradient)[:, inside].max()) * 255 < 10 * 0.5 ** (3 * 0.75), "nothing from the outer part of a pad"
+    assert float(np.abs(result - gradient)[:, inside].max()) * 255 < 10 * 0.5 ** (3 * 0.75), "nothing from the outer part of a pad"
 
 
 @settings(max_examples=80, deadline=None)
 @given(st.integers(1, 700), st.sampled_from([0, 16, 33, 64, 256]), st.integers(0, 7), st.sampled_from([1, 2, 4]))
-def test_stretches_cover_the_axis_and_overlap(length: int, side: int, pad: int, multiple: int) -> None:
-    """From the first to the last pixel, each as long as a tile, two pads of overlap."""
+def test_tiles_cover_the_axis_and_overlap(length: int, side: int, pad: int, multiple: int) -> None:
+    """From the first to the last pixel, each is as long as a tile, with two pads of overlap."""
     stretches = tile_spans(length, Tiling(side=side, pad=pad, multiple=multiple, scale=2))
     assert stretches[0][0] == 0
     assert stretches[-1][1] == length
@@ -87,24 +87,24 @@ def test_stretches_cover_the_axis_and_overlap(length: int, side: int, pad: int, 
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 90), (37, 53)])
-def test_the_net_gets_sides_that_are_multiples(shape: tuple[int, int]) -> None:
-    """Odd pictures are mirrored on to the next multiple and cut again."""
-    told: list[tuple[int, int]] = []
-    made = upscale_by_tiles(_picture(*shape), _net(2, 1, told), Tiling(side=32, pad=4, multiple=4, scale=2), lambda fraction: None)
-    assert made.shape == (shape[0] * 2, shape[1] * 2, 3)
-    assert all(height % 4 == 0 and width % 4 == 0 and max(height, width) <= 32 for height, width in told)
+def test_the_network_gets_sides_that_are_multiples(shape: tuple[int, int]) -> None:
+    """Other sizes are padded by mirroring and cropped again."""
+    shapes: list[tuple[int, int]] = []
+    result = upscale_by_tiles(_picture(*shape), _net(2, 1, shapes), Tiling(side=32, pad=4, multiple=4, scale=2), lambda fraction: None)
+    assert result.shape == (shape[0] * 2, shape[1] * 2, 3)
+    assert all(height % 4 == 0 and width % 4 == 0 and max(height, width) <= 32 for height, width in shapes)
 
 
-def test_an_engine_of_any_size_gets_the_picture_whole() -> None:
-    """side = 0: one tile."""
+def test_an_engine_of_any_size_gets_the_whole_picture() -> None:
+    """side = 0 gives one tile."""
     engine = NullUpscaler(scale=3)
     picture = _picture(50, 70)
-    made = upscale_by_tiles(picture, engine.enlarge, Tiling(side=0, pad=0, multiple=1, scale=3), lambda fraction: None)
+    result = upscale_by_tiles(picture, engine.enlarge, Tiling(side=0, pad=0, multiple=1, scale=3), lambda fraction: None)
     assert len(engine.asked) == 1
-    assert np.array_equal(made, np.repeat(np.repeat(picture, 3, 0), 3, 1))
+    assert np.array_equal(result, np.repeat(np.repeat(picture, 3, 0), 3, 1))
 
 
-def test_an_engine_that_makes_no_numbers_is_a_problem() -> None:
+def test_an_engine_that_returns_nan_is_refused() -> None:
     """NaN never gets into a picture."""
     with pytest.raises(InputError, match="no numbers"):
         upscale_by_tiles(
@@ -112,10 +112,10 @@ def test_an_engine_that_makes_no_numbers_is_a_problem() -> None:
         )
 
 
-def test_progress_is_told_before_every_tile() -> None:
+def test_progress_is_reported_before_every_tile() -> None:
     """Fractions rise from zero and stay below one."""
-    told: list[float] = []
-    upscale_by_tiles(_picture(90, 90), NullUpscaler(2).enlarge, Tiling(side=48, pad=4, multiple=2, scale=2), told.append)
-    assert told == sorted(told)
-    assert told[0] == 0
-    assert len(told) == 9
+    reports: list[float] = []
+    upscale_by_tiles(_picture(90, 90), NullUpscaler(2).enlarge, Tiling(side=48, pad=4, multiple=2, scale=2), reports.append)
+    assert reports == sorted(reports)
+    assert reports[0] == 0
+    assert len(reports) == 9

@@ -1,4 +1,4 @@
-"""Take noise out and leave edges and texture in."""
+"""Remove noise and keep edges and texture."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from goldsmith.picture.wavelet_denoise import CONTEXT_MARGIN, denoise_pixels, es
 
 
 class Denoise(PictureOperation):
-    """Remove noise from brightness and colour separately, as much as was measured to be there.
+    """Remove the measured noise from brightness and colour separately.
 
-    A picture in which no noise is measured stays as it is.
+    A picture without measurable noise is not changed.
     """
 
     luma: float = Field(default=40, ge=0, le=100)
-    """Strength on brightness (0 to 100; 50 takes out just what was measured, 0 none)."""
+    """Strength on brightness (0 to 100; 50 = the measured noise, 0 = none)."""
     colour: float = Field(default=60, ge=0, le=100)
-    """Strength on colour (0 to 100; 50 takes out just what was measured, 0 none)."""
+    """Strength on colour (0 to 100; 50 = the measured noise, 0 = none)."""
     where: RegionExpression = ""
-    """The region to clean: a mask's name or an expression such as "mask & left"; everything where it is empty."""
+    """The region to clean: a mask's name or an expression such as "mask & left"; empty = the whole picture."""
 
     def needs(self) -> StepNeeds:
         return region_needs(self.where)
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
-        """The picture without its noise; the picture itself where both strengths are 0 or no noise is measured."""
+        """Return the picture without its noise, or the same picture if both strengths are 0 or no noise is measured."""
         if self.luma == 0 and (self.colour == 0 or picture.channels == 1):
             return picture
         sigmas = estimate_plane_noise(picture.pixels)

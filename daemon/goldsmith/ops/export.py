@@ -1,4 +1,4 @@
-"""Deliverables: one file of the picture for the client."""
+"""Write the picture as a file for the client."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ _BYTES_PER_KB = 1000
 _CMYK_SETTINGS = ("intent", "black_point", "grey", "coverage", "soft_proof")
 _SHEET_SETTINGS = ("bleed", "bleed_from", "anchor")
 _PROFILE_SUFFIXES = (".icc", ".icm")
-# Bytes a pixel that inks take: the picture on its sheet, four inks as floats, and its codes; and with a proof or greys in black.
+# Memory in bytes per pixel: for the picture on its sheet, four inks as floats and their codes; and also for a proof or greys in black.
 _CMYK_BYTES_PER_PIXEL, _PROOF_BYTES_PER_PIXEL = 80, 128
 _MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "in": MM_PER_INCH}
 
 
 class _Millimetres(float):
-    """Millimetres, however they were written."""
+    """A length in mm, converted from any unit."""
 
 
 def _parse_length(value: object) -> object:
-    """A length as a brief has it, "3mm", "0.125 in" or a number of millimetres, in mm."""
+    """Return a length of a brief ("3mm", "0.125 in" or a number of millimetres) in mm."""
     if not isinstance(value, str | bool):
         return value
     found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?) *(mm|cm|in)", str(value).strip().lower())
     if found is None:
-        raise ValueError(f'“{str(value)[:40]}” is no length: write it as "3mm", "0.125in" or a number of millimetres')
+        raise ValueError(f'“{str(value)[:40]}” is not a length: write it as "3mm", "0.125in" or a number of millimetres')
     return float(found[1]) * _MM_PER_UNIT[found[2]]
 
 
@@ -67,51 +67,51 @@ _Side = Annotated[float, Field(ge=5, le=4900), *_Length]
 class Export(FileOperation):
     """Write the picture as a deliverable: ``hero_NAME.jpg``, .png, .tif, .webp, .avif, or .pdf for print.
 
-    The picture that goes on is not changed. Give each export of a brief its own name.
+    The picture itself is not changed. Give each export of a brief its own name.
     """
 
     name: str = Field(default="", max_length=64)
-    """What follows the picture's name and "_" in the file's name: letters, digits, - _ and . (hero_web.avif). Empty: nothing."""
+    """The part of the file's name after the picture's name and "_": letters, digits, - _ and . (hero_web.avif). Empty: no such part."""
     format: FormatName = "png"
-    """jpeg, png, tiff, webp, avif or pdf; inks (``cmyk``) go into tiff, jpeg and pdf."""
+    """jpeg, png, tiff, webp, avif or pdf; for inks (``cmyk``): tiff, jpeg or pdf."""
     depth: Literal[8, 10, 12, 16] | None = None
-    """Bits per channel: 8; 16 in png, tiff and pdf; 10 or 12 in avif. Unset: the picture's own, as far as the format goes; 8 in pdf."""
+    """Bits per channel: 8; 16 in png, tiff and pdf; 10 or 12 in avif. Unset: the picture's own, as far as the format allows; 8 in pdf."""
     size: tuple[Annotated[int, Field(ge=1, le=MAX_SIDE)], Annotated[int, Field(ge=1, le=MAX_SIDE)]] | None = None
-    """[width, height] in px of the box it fits into, each 1 to 30000; a smaller picture is not enlarged. Unset: its own size."""
+    """[width, height] in px of the box that the picture is fitted into, each 1 to 30000; it is not enlarged. Unset: its own size."""
     ppi: float | None = Field(default=None, ge=1, le=10000)
-    """Resolution in pixels per inch that is written into the file (1 to 10000); with ``trim`` the one it is brought down to in print.
+    """Resolution in pixels per inch that is written into the file (1 to 10000); with ``trim``, the largest resolution in print.
 
-    Unset: the picture's own, or what it comes to in print."""
+    Unset: the picture's own, or the one that results in print."""
     quality: int | None = Field(default=None, ge=1, le=100)
-    """Quality of jpeg, webp and avif, and of a JPEG in pdf (1 to 100). Unset: 90 for jpeg, 88 for webp, 75 for avif, pdf without loss."""
+    """Quality of jpeg, webp and avif, and of a JPEG in pdf (1 to 100). Unset: 90 for jpeg, 88 for webp, 75 for avif, lossless in pdf."""
     max_kb: int | None = Field(default=None, ge=1, le=1_000_000)
-    """Largest size of a jpeg, webp or avif in kB of 1000 bytes (1 to 1000000): quality is lowered just as far as it takes."""
+    """Largest size of a jpeg, webp or avif in kB of 1000 bytes (1 to 1000000): the quality is lowered as far as necessary."""
     profile: Literal["srgb", "adobe-rgb", "display-p3", "prophoto", "rec709"] | None = None
-    """Colour profile it is converted to: srgb, adobe-rgb, display-p3, prophoto or rec709. Unset: the picture's own."""
+    """Colour profile of the file: srgb, adobe-rgb, display-p3, prophoto or rec709. Unset: the picture's own."""
     background: str | None = None
-    """Colour, as "#rrggbb", that transparent parts are laid on. Unset: white for jpeg, pdf and inks; elsewhere they stay transparent."""
+    """Background of transparent parts, as "#rrggbb". Unset: white for jpeg, pdf and inks; in other formats they stay transparent."""
     cmyk: str = Field(default="", max_length=200)
-    """The press: library/profiles/NAME.icc, the CMYK profile that the printer gave. Empty: no inks."""
+    """NAME of the press profile library/profiles/NAME.icc, a CMYK profile from the printer. Empty: no inks."""
     intent: colour.RenderingIntent = "relative"
-    """How colours that no ink makes are dealt with: perceptual, relative, saturation or absolute."""
+    """Rendering intent for colours that the inks cannot reproduce: perceptual, relative, saturation or absolute."""
     black_point: bool | None = None
-    """Black point compensation: the picture's black becomes the press's. Unset: on with intent = "relative", off elsewhere."""
+    """Black point compensation: the picture's black becomes the press's black. Unset: on with intent = "relative", otherwise off."""
     grey: Literal["inks", "black"] = "inks"
-    """What has no colour (red = green = blue): inks prints it in all four, as photographs want it; black in black alone, as type does."""
+    """How neutral pixels (red = green = blue) are printed: inks = in all four inks, for photographs; black = in black alone, for type."""
     coverage: float | None = Field(default=None, ge=150, le=400)
-    """Limit of the four inks' sum in percent (150 to 400), as the printer asks for it. Unset: as the profile makes it."""
+    """Limit of the sum of the four inks in percent (150 to 400), from the printer. Unset: the limit of the profile."""
     trim: tuple[_Side, _Side] | None = None
-    """[width, height] of the cut sheet in mm, or as "21cm", "8.5in" (5 to 4900 mm): the picture is cut to that shape and fills it."""
+    """[width, height] of the trimmed sheet in mm, or as "21cm", "8.5in" (5 to 4900 mm): the picture is cropped to fill it."""
     bleed: Annotated[float, Field(ge=0, le=50), *_Length] = 0.0
-    """Picture beyond the trim on every side, "3mm", "0.125in" or a number of mm (0 to 50, at most half the shorter side)."""
+    """Width of the picture beyond the trim on every side: "3mm", "0.125in" or a number of mm (0 to 50, at most half the shorter side)."""
     bleed_from: BleedSource = "picture"
-    """Where the bleed comes from: the picture's own margin, the picture mirrored at the trim (mirror), its last pixels (edge)."""
+    """Content of the bleed: the picture's own margin (picture), the picture mirrored at the trim (mirror), its last pixels (edge)."""
     anchor: Anchor = "center"
-    """Which part stays where the picture is cut to the trim's shape: center, left, top-right …"""
+    """Which part stays if the picture is cropped to the trim's shape: center, left, top-right …"""
     marks: bool = False
     """Crop marks, register marks and a colour bar outside the bleed; pdf only."""
     soft_proof: Literal["screen", "paper"] | bool = False
-    """A second file, hero_NAME_proof.jpg: how the print will look. true or "screen": paper is white; "paper": with the paper's colour."""
+    """A second file, hero_NAME_proof.jpg: a preview of the print. true or "screen": white paper; "paper": the paper's colour."""
 
     @field_validator("name")
     @classmethod
@@ -130,7 +130,7 @@ class Export(FileOperation):
     @field_validator("cmyk")
     @classmethod
     def _check_press_name(cls, value: str) -> str:
-        return check_bare_name(value, "a press is named as it is called in library/profiles, without its folder")
+        return check_bare_name(value, "write the name of the press profile in library/profiles, without the folder")
 
     @model_validator(mode="after")
     def _check_combination(self) -> Export:
@@ -146,7 +146,7 @@ class Export(FileOperation):
         for setting in ("quality", "max_kb"):
             if not self._row.is_lossy and getattr(self, setting) is not None:
                 lossy = join_names(row for row in FORMATS.values() if row.is_lossy and row.writer)
-                yield f"{self.format} is written without loss and has no {setting}; use {lossy} for it"
+                yield f"{self.format} is lossless and has no {setting}; use {lossy} for it"
         if self._row.is_print_page and self.max_kb is not None:
             yield "pdf has no max_kb; give it a quality, and the picture in it is a JPEG"
         if self._row.is_print_page and self.depth == 16 and self.quality is not None:
@@ -154,21 +154,21 @@ class Export(FileOperation):
         if self._row.is_print_page and self.trim is None:
             yield "a pdf needs a trim, the size of its page in mm, as in trim = [210, 297]"
         if self.marks and not self._row.is_print_page:
-            yield f"{self.format} has no place outside the picture for marks; use pdf"
+            yield f"{self.format} cannot hold marks, which are outside the picture; use pdf"
 
     def _cmyk_errors(self) -> Iterator[str]:
         if not self.cmyk:
             for setting in self._settings_given(*_CMYK_SETTINGS):
-                yield f"{setting} is for inks: name the press in cmyk, a profile in library/profiles"
+                yield f"{setting} is for inks: set cmyk to the name of a profile in library/profiles"
             return
         if not self._row.holds_cmyk:
             yield f"{self.format} holds no CMYK; use {join_names(row for row in FORMATS.values() if row.holds_cmyk)}"
         if self.profile is not None:
             yield f"profile = “{self.profile}” and cmyk = “{self.cmyk}” are both given; a file has one profile"
         if self.black_point and self.intent == "absolute":
-            yield "the absolute intent keeps the paper's white and black as they are: black_point has no place in it"
+            yield "the absolute intent keeps the white and black of the paper, so it cannot be combined with black_point"
         if self.grey == "black" and self.intent == "absolute":
-            yield "the absolute intent imitates paper in all inks: grey = “black” has no place in it"
+            yield "the absolute intent simulates the paper in all inks, so it cannot be combined with grey = “black”"
 
     def _sheet_errors(self) -> Iterator[str]:
         if self.trim is None:
@@ -185,7 +185,7 @@ class Export(FileOperation):
             yield f"the sheet at {self.ppi:g} ppi is more than {MAX_SIDE} px long"
 
     def _settings_given(self, *settings: str) -> list[str]:
-        """Those that are not as they are by themselves."""
+        """Return those of the settings that differ from their defaults."""
         return [setting for setting in settings if getattr(self, setting) != type(self).model_fields[setting].default]
 
     def needs(self) -> StepNeeds:
@@ -197,7 +197,7 @@ class Export(FileOperation):
         return _PROOF_BYTES_PER_PIXEL if self.soft_proof or self.grey == "black" else _CMYK_BYTES_PER_PIXEL
 
     def tails(self) -> tuple[str, ...]:
-        """The file's, and its proof's."""
+        """Return the name tail of the file, and that of its proof."""
         proof = (f"{self._name_tail}_proof.jpg",) if self.soft_proof else ()
         return (self._name_tail + self._row.suffix, *proof)
 
@@ -217,12 +217,11 @@ class Export(FileOperation):
         context.progress.report(0.0, "sizing")
         if self.cmyk:
             return self._export_cmyk(self._prepare_picture(picture), context)
-        return [
-            self._export_colour(self._prepare_picture(picture), context)
-        ]  # nobody else holds what was placed: it is let go of once it is dithered
+        # No variable holds the prepared picture, so that its memory is free once it is dithered.
+        return [self._export_colour(self._prepare_picture(picture), context)]
 
     def _export_colour(self, page: PlacedPage, context: StepContext) -> Deliverable:
-        """The picture in grey or RGB."""
+        """Return the file of the picture in grey or RGB."""
         made = page.picture
         depth = self._output_depth(made)
         if depth == 8:
@@ -239,7 +238,7 @@ class Export(FileOperation):
         return Deliverable(self._name_tail, self._row.suffix, data, facts)
 
     def _export_cmyk(self, page: PlacedPage, context: StepContext) -> list[Deliverable]:
-        """The picture in the inks of the press, and the proof of it."""
+        """Return the file of the picture in the inks of the press, and its proof."""
         path = context.library.file("profiles", self.cmyk, _PROFILE_SUFFIXES)
         with path.open("rb") as file:
             icc = cmyk.validate_cmyk_profile(file.read(cmyk.MAX_PROFILE_BYTES + 1), f"library/profiles/{path.name}")
@@ -271,7 +270,10 @@ class Export(FileOperation):
         return files
 
     def _encode_cmyk(self, codes: Samples, picture: Picture, icc: bytes, context: StepContext) -> tuple[bytes, int, Samples]:
-        """The file, its quality, and the codes that a reader of it gets: those, too, are within ``coverage``."""
+        """Return the file, its quality, and the codes (h, w, 4) that a reader of the file gets; these are within ``coverage`` too.
+
+        Raises InputError if the decoded inks exceed ``coverage``.
+        """
         word: printing.PrintFormat = "jpeg" if self.format == "jpeg" else "pdf" if self.format == "pdf" else "tiff"
         quality = self.quality or (None if self._row.is_print_page else self._row.default_quality or 100)
         page = self._pdf_page(context) if self._row.is_print_page else None
@@ -291,14 +293,14 @@ class Export(FileOperation):
         covered = printing.max_coverage(read)
         if self.coverage is not None and covered > self.coverage:
             raise InputError(
-                f"Read back from a {self.format} of quality {used} the inks come to {covered:.1f} %; "
+                f"Decoded from a {self.format} of quality {used}, the inks add up to {covered:.1f} %; "
                 f"export “{self.name}” allows {self.coverage:g} %.",
                 "Give the export a higher quality, or write a tiff.",
             )
         return data, used, read
 
     def _make_soft_proof(self, codes: Samples, icc: bytes, page: PlacedPage) -> Deliverable:
-        """What is left when the sheet has been cut, as it will look."""
+        """Return a preview of the trimmed print, from ink codes (h, w, 4) of the whole sheet."""
         paper = self.soft_proof == "paper"
         inks = printing.codes_to_inks(codes)[page.trim_window]
         data = printing.encode_proof(inks, icc, paper, page.picture.ppi)
@@ -307,7 +309,7 @@ class Export(FileOperation):
         return Deliverable(f"{self._name_tail}_proof", ".jpg", data, facts)
 
     def _file_facts(self, page: PlacedPage, depth: int, data: bytes, quality: int) -> dict[str, RecordValue]:
-        """What every file of a picture says of itself, and of its sheet where it has one."""
+        """Return the facts that are recorded of every file, and those of its sheet if there is one."""
         picture, lossless = page.picture, not self._row.is_lossy or (self._row.is_print_page and self.quality is None)
         facts: dict[str, RecordValue] = {
             "name": self.name,
@@ -334,7 +336,10 @@ class Export(FileOperation):
     def _encode_within_limit(
         self, write: Callable[[int], bytes], quality: int, picture: Picture, context: StepContext
     ) -> tuple[bytes, int]:
-        """The file and the quality it has: the highest up to the one asked for that fits into ``max_kb``."""
+        """Return the file and its quality: the highest one, up to ``quality``, that fits into ``max_kb``.
+
+        Raises InputError if no quality fits.
+        """
         if self.max_kb is None:
             return write(quality), quality
         allowed = self.max_kb * _BYTES_PER_KB
@@ -356,7 +361,7 @@ class Export(FileOperation):
         return printing.PdfPageOptions(PrintSheet(self.trim, self.bleed), context.stem + self._name_tail, self.marks)
 
     def _prepare_picture(self, picture: Picture) -> PlacedPage:
-        """Sized in its own profile's linear light, then converted, then flattened where that is asked or needed."""
+        """Return the picture resized in linear light, then converted to the profile, then flattened if required."""
         placed = self._size_picture(picture)
         made = placed.picture
         if self.profile is not None:
@@ -376,7 +381,7 @@ class Export(FileOperation):
             across, down = sheet.pixel_size(ppi)
             if across * down > MAX_PIXELS:
                 raise InputError(
-                    f"Trim and bleed would take {across} x {down} px, more than {MAX_PIXELS // 10**6} megapixels.",
+                    f"Trim and bleed need {across} x {down} px, more than {MAX_PIXELS // 10**6} megapixels.",
                     "Give the export a lower ppi.",
                 )
             return place_on_sheet(picture, sheet, self.ppi, self.bleed_from, self.anchor)

@@ -1,4 +1,4 @@
-"""Another size, in linear light."""
+"""Resize a picture in linear light."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 
 
 class Resize(PictureOperation):
-    """Bring the picture to another size in linear light, antialiased; alpha and masks go with it.
+    """Resize the picture in linear light, with antialiasing; alpha and masks are resized with it.
 
-    Give exactly one of ``size``, ``factor`` and ``percent``. To invent detail while enlarging, use ``upscale``.
+    Give exactly one of ``size``, ``factor`` and ``percent``. To enlarge with new detail, use ``upscale``.
     """
 
     changes_geometry: ClassVar[bool] = True
@@ -39,11 +39,11 @@ class Resize(PictureOperation):
     percent: float | None = Field(default=None, ge=1, le=1600)
     """The same in per cent (1 to 1600)."""
     mode: Literal["fit", "fill", "exact"] = "fit"
-    """fit: as large as goes into the box, shape kept. fill: the box is filled and the rest cut off. exact: that very size, stretched."""
+    """fit: as large as the box allows, shape kept. fill: the box is filled and the rest cropped. exact: stretched to exactly that size."""
     anchor: Anchor = "center"
-    """Which part stays where ``fill`` cuts something off: center, top, bottom-left …"""
+    """Which part stays if ``fill`` crops the picture: center, top, bottom-left …"""
     enlarge: bool = False
-    """Whether a picture may become larger than it is."""
+    """Whether the picture may be enlarged."""
 
     @model_validator(mode="after")
     def _check_combination(self) -> Resize:
@@ -52,21 +52,24 @@ class Resize(PictureOperation):
             said = " and ".join(given) or "none"
             raise ValueError(f"give exactly one of size, factor and percent; {said} {'is' if len(given) < 2 else 'are'} given")
         if self.size is None and self.mode != "fit":
-            raise ValueError(f'mode = "{self.mode}" needs a size to go by')
+            raise ValueError(f'mode = "{self.mode}" needs a size')
         if self._scale_factor > 1 and not self.enlarge:
-            raise ValueError(f"{given[0]} enlarges the picture: say enlarge = true, or use upscale, which makes new detail")
+            raise ValueError(f"{given[0]} enlarges the picture: set enlarge = true, or use upscale, which adds new detail")
         if self.size is not None and self.size[0] * self.size[1] > MAX_PIXELS and (self.enlarge or self.mode != "fit"):
             raise ValueError(f"{self.size[0]} x {self.size[1]} is more than {MAX_PIXELS // 10**6} megapixels")
         return self
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
-        """The picture at its new size; the picture itself where it has that size already."""
+        """Return the picture at its new size, or the same picture if it has that size already.
+
+        Raises InputError if the result is too large, or would be enlarged without ``enlarge``.
+        """
         before = (picture.width, picture.height)
         part, after = self._plan_geometry(before)
         if after[0] * after[1] > MAX_PIXELS:
             raise InputError(
                 f"The picture would become {after[0]} x {after[1]} px, more than {MAX_PIXELS // 10**6} megapixels.",
-                "Ask for a smaller size in the resize step.",
+                "Set a smaller size in the resize step.",
             )
         context.results.check_memory(*after)
         context.progress.report(0.0, f"{before[0]} x {before[1]} to {after[0]} x {after[1]}")
@@ -77,11 +80,11 @@ class Resize(PictureOperation):
 
     @property
     def _scale_factor(self) -> float:
-        """0 where a box is given."""
+        """The factor for both sides; 0 if ``size`` is set."""
         return self.factor or (self.percent or 0.0) / 100
 
     def _plan_geometry(self, before: Size) -> tuple[Size, Size]:
-        """How much of the picture is kept, and the size that comes to."""
+        """Return the size of the part that is kept, in px of the picture, and the size of the result."""
         if self.size is None:
             return before, scale_size(before, self._scale_factor)
         if self.mode == "fill":
@@ -91,7 +94,7 @@ class Resize(PictureOperation):
         if not self.enlarge and (self.size[0] > before[0] or self.size[1] > before[1]):
             raise InputError(
                 f"The picture is {before[0]} x {before[1]} px and would be enlarged to exactly {self.size[0]} x {self.size[1]} px.",
-                "Say enlarge = true in the resize step, or put an upscale step before it.",
+                "Set enlarge = true in the resize step, or put an upscale step before it.",
             )
         return before, self.size
 

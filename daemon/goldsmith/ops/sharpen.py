@@ -1,4 +1,4 @@
-"""Output sharpening that brings no halos and no coloured edges."""
+"""Sharpen for output, without halos and coloured edges."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from goldsmith.picture.slab_processing import apply_through_mask, map_strips
 
 
 class Sharpen(PictureOperation):
-    """Sharpen the luma by an unsharp mask whose halos are limited; hue is kept.
+    """Sharpen the luma by an unsharp mask with limited halos; the hue is kept.
 
-    Best as the last step before ``export``, at the size that is delivered.
+    Use it as the last step before ``export``, at the size of the deliverable.
     """
 
     amount: float = Field(default=60, ge=0, le=500)
-    """How strongly, in per cent (0 to 500; 0 changes nothing)."""
+    """Strength in per cent (0 to 500; 0 changes nothing)."""
     radius: float = Field(default=0.8, ge=0.2, le=50)
-    """Size of the details that are lifted, in px (0.2 to 50)."""
+    """Size of the details that are sharpened, in px (0.2 to 50)."""
     threshold: float = Field(default=2, ge=0, le=64)
-    """Differences under about this many levels of 255 count as noise and stay as they are (0 to 64)."""
+    """Differences below about this many levels of 255 count as noise and are not sharpened (0 to 64)."""
     halo: float = Field(default=12, ge=0, le=100)
-    """How far an edge may overshoot its surroundings, in per cent of its own contrast (0 = no halo at all, 100 = hardly limited)."""
+    """How far an edge may overshoot its surroundings, in per cent of its own contrast (0 = no halo, 100 = hardly limited)."""
     where: RegionExpression = ""
-    """The region to sharpen: a mask's name or an expression such as "mask & left"; everything where it is empty."""
+    """The region to sharpen: a mask's name or an expression such as "mask & left"; empty = the whole picture."""
 
     def needs(self) -> StepNeeds:
         return region_needs(self.where)
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
-        """The picture sharpened; the picture itself where the amount is 0 or the region is empty."""
+        """Return the sharpened picture, or the same picture if the amount is 0 or the region is empty."""
         if self.amount == 0:
             return picture
         mask = context.detect.region(self.where, picture) if self.where else None
@@ -46,12 +46,15 @@ class Sharpen(PictureOperation):
 
     def _sharpen_luma(self, pixels: Pixels) -> Pixels:
         step = self._luma_change(np.ascontiguousarray(luma(pixels)))
-        np.clip(step, -pixels.min(axis=2), 1.0 - pixels.max(axis=2), out=step)  # one channel that clips would shift the hue
+        np.clip(step, -pixels.min(axis=2), 1.0 - pixels.max(axis=2), out=step)  # a clipped channel would shift the hue
         pixels += step[:, :, None]
         return np.clip(pixels, 0.0, 1.0, out=pixels)
 
     def _luma_change(self, plane: Mask) -> Mask:
-        """What is added to every channel of a pixel: the luma's detail, kept inside its neighbourhood and the halo allowed."""
+        """Return the change of every channel (h, w), -1..1, for the luma ``plane`` (h, w), 0..1, display-encoded.
+
+        The result stays within the range of the neighbourhood, extended by the allowed halo.
+        """
         import cv2
 
         side = 2 * math.ceil(3 * self.radius) + 1

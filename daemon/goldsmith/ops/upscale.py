@@ -1,4 +1,4 @@
-"""Enlarge a picture with detail."""
+"""Enlarge a picture with new detail."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
 from goldsmith.picture.smoothing import gaussian_blur, pull_push_fill, resize_values
 from goldsmith.picture.tiling import Tiling, upscale_by_tiles
 
-# The most pixels a result may have, at the engine's own scale too: 1.5 GB as float32 RGB.
+# The most pixels of a result, also at the engine's own scale: 1.5 GB as float32 RGB.
 MAX_PIXELS = 128_000_000
-# Detail coarser than this, as a sigma in px of the picture, is the picture's and not the engine's.
+# Sigma in px of the picture: coarser detail is taken from the picture, finer detail from the engine.
 TONE_SIGMA = 4.0
 
 
 class Upscale(PictureOperation):
-    """Enlarge the picture and give it the detail its new size asks for; its colours stay what they were."""
+    """Enlarge the picture with new detail; its colours are kept."""
 
     changes_geometry: ClassVar[bool] = True
 
     factor: Annotated[float, Field(ge=1, le=4)] = 2
-    """How many times as wide and as high; 1 does nothing, 4 is the most, fractions such as 1.5 are fine."""
+    """Factor for both sides (1 to 4; 1 changes nothing; fractions such as 1.5 are allowed)."""
     model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    """The engine's name in config/models.toml; the house's default for the factor where it is left out."""
+    """The engine's name in config/models.toml. Unset: the default engine for the factor."""
 
     def bytes_per_pixel(self) -> int:
-        """Of what is made: the tiles put together, at the size asked for, and once more where alpha is drawn."""
+        """Return the memory per pixel of the result: the joined tiles, the result at the final size, and the same again for alpha."""
         return 72
 
     def needs(self) -> StepNeeds:
-        """An enlarging engine."""
+        """Return the need for an upscaling engine."""
         return StepNeeds() if self.factor == 1 else StepNeeds(engines=(EngineNeed(UPSCALER, self.model, factor=max(ceil(self.factor), 2)),))
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
-        """The picture ``factor`` times as large, its alpha and its masks with it; ppi and profile stay as they are.
+        """Return the picture enlarged by ``factor``, with its alpha and masks; ppi and profile are kept.
 
-        Raises InputError where the result would be larger than LARGEST, or the named engine enlarges less than is asked.
+        Raises InputError if the result would have more than MAX_PIXELS, or if the named engine enlarges less than ``factor``.
         """
         if self.factor == 1:
             return picture
@@ -55,8 +55,8 @@ class Upscale(PictureOperation):
         scale = engine.descriptor.scale
         if scale < self.factor:
             raise InputError(
-                f"upscale: the model {engine.descriptor.name!r} enlarges {scale} times, and factor asks for {self.factor:g}.",
-                f"Ask for at most {scale}, name another model, or leave the model out.",
+                f"upscale: the model {engine.descriptor.name!r} enlarges {scale} times, but factor is {self.factor:g}.",
+                f"Set factor to at most {scale}, name another model, or remove the model.",
             )
         _refuse_oversized(picture, scale)
         context.results.check_memory(picture.width * scale, picture.height * scale)
@@ -77,13 +77,16 @@ def _refuse_oversized(picture: Picture, scale: int) -> None:
     if count > MAX_PIXELS:
         raise InputError(
             f"upscale: {picture.width} x {picture.height} px enlarged {scale} times has {count / 1e6:.0f} million pixels; "
-            f"at most {MAX_PIXELS / 1e6:.0f} million are made.",
-            "Ask for a smaller factor, or resize the picture first.",
+            f"the limit is {MAX_PIXELS / 1e6:.0f} million.",
+            "Set a smaller factor, or resize the picture first.",
         )
 
 
 def _fill_transparent(picture: Picture) -> Pixels:
-    """(h, w, 3); under full transparency the colours of what is seen nearby, so that no hidden colour bleeds into the edges."""
+    """Return the pixels (h, w, 3), 0..1, display-encoded, with the colours of fully transparent pixels replaced by those nearby.
+
+    Otherwise hidden colours would bleed into the edges.
+    """
     pixels = np.repeat(picture.pixels, 3, axis=2) if picture.channels == 1 else picture.pixels
     if picture.alpha is None or picture.alpha.all() or not picture.alpha.any():
         return pixels
@@ -92,7 +95,7 @@ def _fill_transparent(picture: Picture) -> Pixels:
 
 
 def _upscale_tiled(pixels: Pixels, engine: Upscaler, on_progress: Callable[[float], None]) -> Pixels:
-    """The engine's work on (h, w, 3), tile by tile, with the tone of what it was given."""
+    """Return pixels (h, w, 3), 0..1, display-encoded, enlarged by the engine tile by tile, with the tone of the source."""
     asked = engine.descriptor
     made = upscale_by_tiles(pixels, engine.enlarge, Tiling(asked.side, asked.pad, asked.multiple, asked.scale), on_progress)
     _restore_tone(made, pixels, asked.scale)
@@ -100,7 +103,10 @@ def _upscale_tiled(pixels: Pixels, engine: Upscaler, on_progress: Callable[[floa
 
 
 def _restore_tone(upscaled: Pixels, source: Pixels, scale: int) -> None:
-    """Moves the enlarged picture, in place, so that its low frequencies are those of what was given (twice: clipping takes some)."""
+    """Replace, in place, the low frequencies of ``upscaled`` (h * scale, w * scale, c) by those of ``source`` (h, w, c); both 0..1.
+
+    Done twice, because clipping undoes part of the first correction.
+    """
     height, width = source.shape[:2]
     for _ in range(2):
         off = gaussian_blur(source - resize_values(upscaled, height, width), TONE_SIGMA)
@@ -114,14 +120,16 @@ def _restore_tone(upscaled: Pixels, source: Pixels, scale: int) -> None:
 
 
 def _resample_to_size(upscaled: Pixels, picture: Picture, size: tuple[int, int]) -> Pixels:
-    """The enlarged picture at the size that was asked for, averaged as light adds up, with the picture's own channels."""
+    """Return ``upscaled`` (h, w, 3), 0..1, display-encoded, resampled in linear light to ``size`` (height, width in px), with the picture's
+    number of channels.
+    """
     if upscaled.shape[:2] != size:
         upscaled = np.clip(colour.from_linear(resize_values(colour.to_linear(upscaled, picture.icc), *size), picture.icc), 0, 1)
     return upscaled.mean(axis=2, keepdims=True) if picture.channels == 1 else upscaled
 
 
 def _upscale_alpha(alpha: Mask, engine: Upscaler, on_progress: Callable[[float], None]) -> Mask:
-    """Alpha as the engine draws its edges; wholly clear and wholly opaque places stay exactly so."""
+    """Return alpha (h, w), 0..1, enlarged by the engine; fully transparent and fully opaque pixels stay exactly so."""
     scale = engine.descriptor.scale
     grey = np.repeat(alpha[..., None], 3, axis=2)
     made = _upscale_tiled(grey, engine, on_progress).mean(axis=2)

@@ -1,4 +1,4 @@
-"""AVIF at 8, 10 and 12 bits, with the file around the picture written by Goldsmith itself."""
+"""AVIF at 8, 10 and 12 bits; Goldsmith itself writes the boxes around the picture."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ LIMIT = 1_000_000
 
 
 @pytest.mark.parametrize(("bits", "depth"), [(8, 8), (10, 16), (12, 16)])
-def test_depth_is_as_asked(bits: Any, depth: int, photo: Any, make_picture: Any) -> None:
-    """10 and 12 bits come back as a 16-bit picture, off by no more than a step of theirs."""
+def test_the_file_has_the_requested_depth(bits: Any, depth: int, photo: Any, make_picture: Any) -> None:
+    """Pictures of 10 and 12 bits come back as 16-bit pictures, exact to one step of their own depth."""
     picture = make_picture(photo.astype(np.uint16) * 257)
     again, facts = decode_with_info(encode(picture, EncodingOptions("avif", depth=bits, lossless=True)), "a.avif", LIMIT)
     assert facts.depth == bits
@@ -27,21 +27,21 @@ def test_depth_is_as_asked(bits: Any, depth: int, photo: Any, make_picture: Any)
     assert np.abs(again.pixels - picture.pixels).max() <= 0.51 / (2**bits - 1)
 
 
-def test_a_16_bit_plate_is_written_with_10(photo: Any, make_picture: Any) -> None:
-    """Unless the brief says otherwise."""
+def test_a_16_bit_picture_is_written_with_10_bits(photo: Any, make_picture: Any) -> None:
+    """Without a depth in the brief, 16 bits become 10."""
     picture = make_picture(photo.astype(np.uint16) * 257, photo[:, :, 0].astype(np.uint16) * 257)
     assert verify(encode(picture, EncodingOptions("avif")), "a.avif", LIMIT).depth == 10
 
 
-def test_colour_codes_say_srgb_and_display_p3(photo: Any, make_picture: Any) -> None:
-    """Where the profile is one that has codes; else they are left unspecified beside the profile."""
+def test_colour_codes_name_srgb_and_display_p3(photo: Any, make_picture: Any) -> None:
+    """Profiles with codes get them; for other profiles the codes are "unspecified"."""
     assert read_cicp(encode(make_picture(photo), EncodingOptions("avif"))) == (1, 13)
     assert read_cicp(encode(make_picture(photo, icc=profiles.builtin_profile("display-p3")), EncodingOptions("avif"))) == (12, 13)
     assert read_cicp(encode(make_picture(photo, icc=profiles.builtin_profile("adobe-rgb")), EncodingOptions("avif"))) == (2, 2)
 
 
-def test_codes_without_a_profile_become_one(photo: Any) -> None:
-    """A file that says Display P3 by its codes alone keeps its colours."""
+def test_colour_codes_without_a_profile_become_a_profile(photo: Any) -> None:
+    """Colour codes for Display P3 alone are enough to keep the colours."""
     import imagecodecs
 
     data = imagecodecs.avif_encode(photo, primaries=12, transfer=13, matrix=6, speed=9)
@@ -52,7 +52,7 @@ def test_codes_without_a_profile_become_one(photo: Any) -> None:
 
 @pytest.mark.parametrize("alpha", [False, True])
 def test_pillow_finds_profile_and_metadata(alpha: bool, photo: Any, make_picture: Any) -> None:
-    """Another reader of the file that we wrote the boxes of."""
+    """Pillow reads profile and metadata from the boxes that Goldsmith wrote."""
     from PIL import Image
 
     icc = profiles.builtin_profile("prophoto")
@@ -64,22 +64,22 @@ def test_pillow_finds_profile_and_metadata(alpha: bool, photo: Any, make_picture
     assert image.getexif()[282] == 300
 
 
-def test_a_truncated_file_is_incomplete_wherever_it_ends(photo: Any, make_picture: Any) -> None:
-    """Boxes say how long they are."""
+def test_a_file_truncated_anywhere_is_incomplete(photo: Any, make_picture: Any) -> None:
+    """Boxes give their own length, so that missing bytes are noticed."""
     data = encode(make_picture(photo), EncodingOptions("avif"))
     for end in range(20, len(data), 61):
         with pytest.raises(IncompleteFileError, match=r"a\.avif ends too soon"):
             verify(data[:end], "a.avif", LIMIT)
 
 
-def test_a_size_beyond_the_limit_is_refused(photo: Any, make_picture: Any) -> None:
-    """By what the header says."""
+def test_a_size_over_the_limit_is_refused(photo: Any, make_picture: Any) -> None:
+    """Goldsmith checks the size in the header."""
     with pytest.raises(InputError, match="64 x 48"):
         verify(encode(make_picture(photo), EncodingOptions("avif")), "a.avif", 3000)
 
 
-def test_boxes_end_where_the_file_does() -> None:
-    """A box that claims more is cut; one without a sensible size ends the walk."""
+def test_no_box_reaches_beyond_the_file() -> None:
+    """Boxes that claim more are cut at the end of the file; a box with an impossible size ends the iteration."""
     assert [box.content_end for box in iter_boxes(b"\0\0\0\x20free1234", 0, 12)] == [12]
     assert list(iter_boxes(b"\0\0\0\x04free1234", 0, 12)) == []
     assert find_boxes(b"\0\0\0\x0cfree1234", b"free", b"skip") == []

@@ -1,4 +1,4 @@
-"""What is no picture, or is called what it is not, is refused in words."""
+"""Files that are not pictures, or whose suffix contradicts their content, are refused with a clear message."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIMIT = 1_000_000
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (b"<!DOCTYPE html><html><body>404</body></html>", "an HTML page"),
         (b"  \n<html lang=en><body>404</body></html>", "an HTML page"),
@@ -29,23 +29,23 @@ LIMIT = 1_000_000
         (b"\x01\x02\x03\x04\x90\x91\x92\x93\x94 whatever this may be", "its first bytes are of no known kind"),
     ],
 )
-def test_what_is_no_picture_is_said_to_be_what_it_is(data: bytes, said: str) -> None:
-    """The sentence names the file and what it starts like."""
-    with pytest.raises(InputError, match=said) as caught:
+def test_the_message_for_an_unreadable_file_names_its_kind(data: bytes, message: str) -> None:
+    """The message gives the file's name and the kind of its first bytes."""
+    with pytest.raises(InputError, match=message) as caught:
         verify(data, "hero.png", LIMIT)
     assert not isinstance(caught.value, IncompleteFileError)
     assert caught.value.sentence.startswith("hero.png is not a picture")
 
 
 @pytest.mark.parametrize("data", [b"", b"\x89PN", b"\0" * 5000])
-def test_what_has_hardly_begun_is_incomplete(data: bytes) -> None:
-    """An empty file, a few bytes, or reserved space: it may still be arriving."""
+def test_a_file_that_has_just_begun_is_incomplete(data: bytes) -> None:
+    """Empty files, a few bytes and reserved space may still be arriving."""
     with pytest.raises(IncompleteFileError, match=r"hero\.png"):
         verify(data, "hero.png", LIMIT)
 
 
-def test_a_suffix_that_belies_the_content_is_a_problem(photo: Any, saved: Any) -> None:
-    """The problem names both formats, and what to rename the file to."""
+def test_a_suffix_that_contradicts_the_content_is_refused(photo: Any, saved: Any) -> None:
+    """The message names both formats; the remedy is the right file name."""
     with pytest.raises(InputError) as caught:
         verify(saved(photo, "JPEG"), "acme/hero.png", LIMIT)
     assert caught.value.sentence == "acme/hero.png is called PNG, but it is a JPEG picture."
@@ -55,6 +55,6 @@ def test_a_suffix_that_belies_the_content_is_a_problem(photo: Any, saved: Any) -
 @pytest.mark.parametrize(
     ("kind", "name"), [("JPEG", "A.JPEG"), ("PNG", "a.PNG"), ("TIFF", "a.tif"), ("JPEG", "no-suffix"), ("WEBP", "x.orig")]
 )
-def test_fitting_and_unknown_suffixes_are_taken(kind: str, name: str, photo: Any, saved: Any) -> None:
-    """Case does not matter, and a suffix of no picture format claims nothing."""
+def test_matching_and_unknown_suffixes_are_accepted(kind: str, name: str, photo: Any, saved: Any) -> None:
+    """Suffixes may be in upper case; an unknown suffix contradicts nothing."""
     assert detect_format(saved(photo, kind), name).name == kind.lower()

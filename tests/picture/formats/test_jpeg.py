@@ -1,4 +1,4 @@
-"""JPEG files: colour spaces, truncation that libjpeg would hide, and sizes that lie."""
+"""JPEG files: colour spaces, truncation that libjpeg would hide, and false sizes."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ LIMIT = 1_000_000
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_a_truncated_file_is_incomplete_wherever_it_ends(progressive: bool, photo: Any, saved: Any) -> None:
-    """libjpeg would fill the rest with grey and say nothing."""
+def test_a_file_truncated_anywhere_is_incomplete(progressive: bool, photo: Any, saved: Any) -> None:
+    """libjpeg alone would fill the missing part with grey, without an error."""
     data = saved(photo, "JPEG", progressive=progressive)
     for end in range(20, len(data) - 1, 37):
         with pytest.raises(IncompleteFileError, match=r"a\.jpg"):
             verify(data[:end], "a.jpg", LIMIT)
 
 
-def test_what_follows_the_picture_does_not_matter(photo: Any, saved: Any) -> None:
-    """Some programs append data of their own."""
+def test_data_after_the_picture_is_ignored(photo: Any, saved: Any) -> None:
+    """Some programs append their own data."""
     data = saved(photo, "JPEG")
     assert np.array_equal(decode(data + b"appended", "a.jpg", LIMIT).pixels, decode(data, "a.jpg", LIMIT).pixels)
 
 
-def test_a_size_that_lies_is_refused_before_decoding(photo: Any, saved: Any) -> None:
-    """65535 x 65535 in the frame header costs no memory."""
+def test_a_false_size_is_refused_before_decoding(photo: Any, saved: Any) -> None:
+    """65535 x 65535 pixels in the frame header allocate no memory."""
     data = bytearray(saved(photo, "JPEG"))
     at = data.index(b"\xff\xc0")
     data[at + 5 : at + 9] = struct.pack(">HH", 65535, 65535)
@@ -41,7 +41,7 @@ def test_a_size_that_lies_is_refused_before_decoding(photo: Any, saved: Any) -> 
 
 
 def test_cmyk_becomes_srgb(photo: Any) -> None:
-    """Adobe's inverted CMYK without a profile: ink subtracts from white."""
+    """Adobe's inverted CMYK without a profile is converted as ink on white."""
     from PIL import Image
 
     image, out = Image.fromarray(photo).convert("CMYK"), io.BytesIO()
@@ -54,7 +54,7 @@ def test_cmyk_becomes_srgb(photo: Any) -> None:
 
 
 def test_a_multi_picture_file_needs_all_its_pictures(photo: Any) -> None:
-    """MPO: the index says where the second picture ends; without it the file is incomplete."""
+    """MPO files have an index of their pictures; a file without the second picture is incomplete."""
     from PIL import Image
 
     out = io.BytesIO()
@@ -65,15 +65,15 @@ def test_a_multi_picture_file_needs_all_its_pictures(photo: Any) -> None:
         verify(data[:-100], "a.jpg", LIMIT)
 
 
-def test_density_in_centimetres_is_ppi(photo: Any, saved: Any) -> None:
+def test_density_in_centimetres_is_converted_to_ppi(photo: Any, saved: Any) -> None:
     """100 dots per cm are 254 ppi."""
     data = bytearray(saved(photo, "JPEG", dpi=(100, 100)))
     data[data.index(b"JFIF\0") + 7] = 2
     assert verify(bytes(data), "a.jpg", LIMIT).ppi == (254.0, 254.0)
 
 
-def test_chroma_is_kept_whole_at_high_quality(photo: Any, make_picture: Any) -> None:
-    """4:4:4 from quality 85 on, 4:2:0 below, and as asked for."""
+def test_chroma_has_full_resolution_at_high_quality(photo: Any, make_picture: Any) -> None:
+    """From quality 85 on the default is 4:4:4, below it is 4:2:0; the options override it."""
     from PIL import Image, JpegImagePlugin
 
     def sampling(**how: Any) -> int:
@@ -86,7 +86,7 @@ def test_chroma_is_kept_whole_at_high_quality(photo: Any, make_picture: Any) -> 
 
 
 def test_a_long_profile_is_written_in_parts(photo: Any, make_picture: Any) -> None:
-    """A profile over 64 KiB comes back whole."""
+    """Profiles over 64 KiB come back complete."""
     from goldsmith.picture import profiles
 
     icc = profiles.builtin_profile("srgb") + bytes(range(256)) * 600
@@ -95,7 +95,7 @@ def test_a_long_profile_is_written_in_parts(photo: Any, make_picture: Any) -> No
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_noise_can_be_written_at_every_quality(channels: int) -> None:
-    """The worst case for a JPEG writer's buffers: pictures whose files are larger than their pixels would suggest."""
+    """Noise is the worst case for a JPEG writer's buffers, because the file can be larger than the pixels."""
     noise = np.random.default_rng(0).random((400, 400, channels), dtype=np.float32)
     sizes = [len(encode(Picture(pixels=noise), EncodingOptions("jpeg", quality=quality))) for quality in (1, 50, 85, 90, 95, 100)]
     assert sizes == sorted(sizes)

@@ -1,4 +1,4 @@
-"""A page that was written is read back: its boxes in mm and its picture, code for code."""
+"""A written page is read back: its boxes in mm, and its picture code for code."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ PAGE = printing.PdfPageOptions(PrintSheet((20.0, 10.0), 2.0), "hero", True)
 
 
 def noise(height: int, width: int, channels: int, depth: Literal[8, 16]) -> np.ndarray:
+    """Return random codes (h, w, channels), uint8 or uint16."""
     kind = np.uint8 if depth == 8 else np.uint16
     return np.random.default_rng(0).integers(0, np.iinfo(kind).max + 1, (height, width, channels), kind)
 
@@ -28,7 +29,7 @@ def noise(height: int, width: int, channels: int, depth: Literal[8, 16]) -> np.n
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_picture_is_read_back_code_for_code(depth: Literal[8, 16], channels: int) -> None:
-    """In grey and colour, at either depth; a bare grey was written as RGB, with its profile."""
+    """Works for grey and RGB at both depths; grey without a profile is written as sRGB."""
     codes = noise(30, 50, channels, depth)
     levels = np.float32(np.iinfo(codes.dtype).max)
     data = printing.encode_page(Picture(freeze(codes.astype(np.float32) / levels), depth=depth), depth, None, PAGE)
@@ -39,7 +40,7 @@ def test_a_picture_is_read_back_code_for_code(depth: Literal[8, 16], channels: i
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_inks_are_read_back_code_for_code(depth: Literal[8, 16]) -> None:
-    """With the profile of the press that the page names."""
+    """The profile of the press comes from the page's output intent."""
     codes = noise(30, 50, 4, depth)
     picture = pdf_write.deflate_image(codes, press_profile())
     page = pdf_read.read_pdf(pdf_write.write(picture, PAGE.sheet, "hero", False), "hero.pdf", 10**6)
@@ -48,14 +49,14 @@ def test_inks_are_read_back_code_for_code(depth: Literal[8, 16]) -> None:
 
 
 def test_a_jpeg_in_the_page_is_decoded() -> None:
-    """Nearly as it was."""
+    """The decoded picture is close to the original."""
     smooth = np.tile(np.linspace(0, 1, 64, dtype=np.float32)[None, :, None], (48, 1, 3))
     page = pdf_read.read_pdf(printing.encode_page(Picture(freeze(smooth)), 8, 95, PAGE), "hero.pdf", 10**6)
     assert np.abs(page.samples / 255 - smooth).max() < 0.03
 
 
-def test_the_boxes_are_told_in_mm() -> None:
-    """Trim, what the picture covers, and the bleed of the side that has least."""
+def test_the_boxes_are_returned_in_mm() -> None:
+    """Returns the trim, the size of the picture, and the smallest bleed of the four sides."""
     data = printing.encode_page(Picture(freeze(np.zeros((30, 50, 3), np.float32))), 8, None, PAGE)
     page = pdf_read.read_pdf(data, "hero.pdf", 10**6)
     assert page.trim_mm == pytest.approx((20, 10), abs=0.01)
@@ -71,8 +72,8 @@ def test_the_boxes_are_told_in_mm() -> None:
         assert pdf_read.read_pdf(changed.getvalue(), "hero.pdf", 10**6).bleed_mm == pytest.approx(1, abs=0.01)
 
 
-def test_what_is_no_such_page_is_a_problem() -> None:
-    """Damaged, without a picture, or larger than is read: a sentence with its name."""
+def test_other_pdf_files_are_refused() -> None:
+    """Damaged files, pages without a picture and pictures over the limit give a message with the file's name."""
     data = printing.encode_page(Picture(freeze(np.zeros((30, 50, 3), np.float32))), 8, None, PAGE)
     empty, blank = BytesIO(), pikepdf.new()
     blank.add_blank_page()

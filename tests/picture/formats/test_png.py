@@ -1,4 +1,4 @@
-"""PNG files of every kind the format has, and the ways in which one can be broken."""
+"""PNG files of every kind in the specification, and all ways in which they can be damaged."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ LIMIT = 1_000_000
 
 
 def with_chunks(data: bytes, *more: bytes) -> bytes:
-    """The file with chunks put in behind its IHDR."""
+    """Return the file with chunks inserted after its IHDR."""
     return data[:33] + b"".join(more) + data[33:]
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
-def test_few_bits_are_spread_over_the_whole_range(bits: int) -> None:
-    """Codes of 1, 2 and 4 bits reach from black to white; the facts give the depth in the file."""
+def test_low_depths_are_scaled_to_the_full_range(bits: int) -> None:
+    """Codes of 1, 2 and 4 bits reach from black to white; ``ImageInfo`` gives the depth in the file."""
     levels = 2**bits - 1
     row = np.arange(8, dtype=np.uint8) % (levels + 1)
     packed = np.packbits(((row[:, None] >> np.arange(bits - 1, -1, -1)) & 1).astype(np.uint8).ravel()).tobytes()
     body = make_chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 1, bits, 0, 0, 0, 0)) + make_chunk(b"IDAT", zlib.compress(b"\0" + packed))
-    plate, facts = decode_with_info(PNG_SIGNATURE + body + make_chunk(b"IEND", b""), "a.png", LIMIT)
+    picture, facts = decode_with_info(PNG_SIGNATURE + body + make_chunk(b"IEND", b""), "a.png", LIMIT)
     assert facts.depth == bits
-    assert plate.depth == 8
-    assert np.allclose(plate.pixels[0, :, 0], row / levels)
+    assert picture.depth == 8
+    assert np.allclose(picture.pixels[0, :, 0], row / levels)
 
 
 def test_a_palette_with_transparency_is_resolved(photo: Any) -> None:
@@ -43,38 +43,38 @@ def test_a_palette_with_transparency_is_resolved(photo: Any) -> None:
 
     image, out = Image.fromarray(photo).quantize(16), io.BytesIO()
     image.save(out, "PNG", transparency=3)
-    plate = decode(out.getvalue(), "a.png", LIMIT)
+    picture = decode(out.getvalue(), "a.png", LIMIT)
     expected = np.asarray(Image.open(out).convert("RGBA"))
-    assert np.array_equal(plate.to_codes(), expected[:, :, :3])
-    assert plate.alpha is not None
-    assert np.array_equal(plate.alpha * 255, expected[:, :, 3])
+    assert np.array_equal(picture.to_codes(), expected[:, :, :3])
+    assert picture.alpha is not None
+    assert np.array_equal(picture.alpha * 255, expected[:, :, 3])
 
 
-def test_a_grey_palette_is_grey() -> None:
-    """A palette of greys makes a picture of one channel."""
+def test_a_grey_palette_gives_a_grey_picture() -> None:
+    """Palettes of greys give a picture with one channel."""
     from PIL import Image
 
     shades = np.arange(64, dtype=np.uint8).reshape(8, 8)
     image, out = Image.fromarray(shades).convert("P"), io.BytesIO()
     image.save(out, "PNG")
-    plate = decode(out.getvalue(), "a.png", LIMIT)
-    assert plate.channels == 1
-    assert np.array_equal(plate.to_codes()[:, :, 0], shades)
+    picture = decode(out.getvalue(), "a.png", LIMIT)
+    assert picture.channels == 1
+    assert np.array_equal(picture.to_codes()[:, :, 0], shades)
 
 
 @pytest.mark.parametrize(
-    ("key", "picture"), [(7, np.arange(64, dtype=np.uint8).reshape(8, 8)), ((1, 2, 3), np.full((8, 8, 3), (1, 2, 3), np.uint8))]
+    ("key", "shades"), [(7, np.arange(64, dtype=np.uint8).reshape(8, 8)), ((1, 2, 3), np.full((8, 8, 3), (1, 2, 3), np.uint8))]
 )
-def test_a_transparent_colour_becomes_alpha(key: Any, picture: NDArray[Any], saved: Any) -> None:
-    """tRNS of grey and RGB pictures: that colour alone is transparent."""
-    plate = decode(saved(picture, "PNG", transparency=key), "a.png", LIMIT)
-    expected = np.any(picture.reshape(8, 8, -1) != np.array(key), axis=2)
-    assert plate.alpha is not None
-    assert np.array_equal(plate.alpha, expected.astype(np.float32))
+def test_a_transparent_colour_becomes_alpha(key: Any, shades: NDArray[Any], saved: Any) -> None:
+    """In grey and RGB pictures, (h, w, 1 or 3) codes, only the colour in tRNS is transparent."""
+    picture = decode(saved(shades, "PNG", transparency=key), "a.png", LIMIT)
+    expected = np.any(shades.reshape(8, 8, -1) != np.array(key), axis=2)
+    assert picture.alpha is not None
+    assert np.array_equal(picture.alpha, expected.astype(np.float32))
 
 
 def test_interlaced_files_are_read() -> None:
-    """Adam7, at 16 bits."""
+    """Adam7 is read, at 16 bits."""
 
     codes = np.random.default_rng(0).integers(0, 65536, (11, 13), dtype=np.uint16)
     passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
@@ -87,8 +87,8 @@ def test_interlaced_files_are_read() -> None:
     assert np.array_equal(decode(data, "a.png", LIMIT).to_codes()[:, :, 0], codes)
 
 
-def test_a_wrong_checksum_is_damage(photo: Any, saved: Any) -> None:
-    """One flipped bit anywhere in a chunk is found, and the problem names the chunk."""
+def test_a_wrong_checksum_is_reported_as_damage(photo: Any, saved: Any) -> None:
+    """Flipping a bit anywhere in a chunk is noticed, and the message names the chunk."""
     data = bytearray(saved(photo, "PNG"))
     data[data.index(b"IDAT") + 40] ^= 1
     with pytest.raises(InputError, match="checksum of its IDAT chunk") as caught:
@@ -96,8 +96,8 @@ def test_a_wrong_checksum_is_damage(photo: Any, saved: Any) -> None:
     assert not isinstance(caught.value, IncompleteFileError)
 
 
-def test_a_truncated_file_says_how_many_rows_there_are(photo: Any, saved: Any) -> None:
-    """Half the data is about half the rows."""
+def test_the_message_for_a_truncated_file_gives_the_number_of_rows(photo: Any, saved: Any) -> None:
+    """Half of the data is about half of the rows."""
     data = saved(photo, "PNG")
     with pytest.raises(IncompleteFileError, match=r"about \d+ of 48 rows are there"):
         verify(data[: len(data) // 2], "a.png", LIMIT)
@@ -105,15 +105,15 @@ def test_a_truncated_file_says_how_many_rows_there_are(photo: Any, saved: Any) -
         verify(data[:-12], "a.png", LIMIT)
 
 
-def test_space_that_was_reserved_and_not_filled_is_incomplete(photo: Any, saved: Any) -> None:
-    """A full-length file whose second half is still zeros is no broken one."""
+def test_reserved_space_that_is_not_filled_is_incomplete(photo: Any, saved: Any) -> None:
+    """Files of full length whose second half is zeros count as incomplete, not as damaged."""
     data = saved(photo, "PNG")
     with pytest.raises(IncompleteFileError):
         verify(data[: len(data) // 2] + b"\0" * (len(data) - len(data) // 2), "a.png", LIMIT)
 
 
-def test_rows_that_are_missing_inside_whole_chunks_are_damage() -> None:
-    """A file with every checksum right and half its rows does not pass."""
+def test_missing_rows_in_complete_chunks_are_damage() -> None:
+    """Correct checksums do not make up for missing rows."""
     rows = zlib.compress(b"\0\1\2\3" * 4)
     data = (
         PNG_SIGNATURE
@@ -125,8 +125,8 @@ def test_rows_that_are_missing_inside_whole_chunks_are_damage() -> None:
         verify(data, "a.png", LIMIT)
 
 
-def test_a_bomb_is_refused_by_its_header() -> None:
-    """The announced size is checked before anything is unpacked."""
+def test_a_decompression_bomb_is_refused_by_its_header() -> None:
+    """Goldsmith checks the size in the header before it decompresses anything."""
     data = (
         PNG_SIGNATURE
         + make_chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0))
@@ -138,8 +138,8 @@ def test_a_bomb_is_refused_by_its_header() -> None:
 
 
 @pytest.mark.parametrize("kind", ["iCCP", "iTXt", "zTXt"])
-def test_a_block_that_unpacks_without_end_is_refused(kind: str, photo: Any, saved: Any) -> None:
-    """A gigabyte of zeros in a metadata chunk never gets into memory."""
+def test_a_metadata_chunk_that_unpacks_to_too_much_is_refused(kind: str, photo: Any, saved: Any) -> None:
+    """Decompression stops at the limit, long before a gigabyte of zeros is in memory."""
     squeeze = zlib.compressobj(9)
     packed = b"".join(squeeze.compress(bytes(1 << 20)) for _ in range(40)) + squeeze.flush()
     head = {"iCCP": b"icc\0\0", "iTXt": b"XML:com.adobe.xmp\0\1\0\0\0", "zTXt": b"Raw profile type iptc\0\0"}[kind]
@@ -147,14 +147,14 @@ def test_a_block_that_unpacks_without_end_is_refused(kind: str, photo: Any, save
         verify(with_chunks(saved(photo, "PNG"), make_chunk(kind.encode(), head + packed)), "a.png", LIMIT)
 
 
-def test_a_profile_that_cannot_be_unpacked_is_ignored_and_said(photo: Any, saved: Any) -> None:
-    """The picture is fine, so it is taken."""
+def test_a_profile_that_cannot_be_unpacked_is_ignored_with_a_note(photo: Any, saved: Any) -> None:
+    """The picture itself is valid, so it is read."""
     facts = verify(with_chunks(saved(photo, "PNG"), make_chunk(b"iCCP", b"icc\0\0rubbish")), "a.png", LIMIT)
     assert facts.notes == ("its colour profile cannot be unpacked and was ignored",)
 
 
 def test_gamma_and_primaries_become_a_profile(photo: Any, saved: Any) -> None:
-    """gAMA and cHRM of sRGB mean sRGB; others are kept as an ICC profile; the sRGB chunk wins over both."""
+    """gAMA and cHRM of sRGB mean sRGB; other values become an ICC profile; the sRGB chunk overrides both."""
     srgb = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
     adobe = struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)
     plain = saved(photo, "PNG")
@@ -171,8 +171,8 @@ def test_gamma_and_primaries_become_a_profile(photo: Any, saved: Any) -> None:
     assert profiles.profile_name(linear) == "PNG gamma 1.00"
 
 
-def test_colour_codes_win_over_everything(photo: Any, saved: Any) -> None:
-    """cICP 12/13 is Display P3; an unknown code is ignored and said."""
+def test_colour_codes_override_all_other_colour_chunks(photo: Any, saved: Any) -> None:
+    """cICP 12/13 is Display P3; an unknown code is ignored with a note."""
     plain = saved(photo, "PNG")
     assert decode(with_chunks(plain, make_chunk(b"cICP", bytes((12, 13, 0, 1)))), "a.png", LIMIT).icc == profiles.builtin_profile(
         "display-p3"
@@ -180,8 +180,8 @@ def test_colour_codes_win_over_everything(photo: Any, saved: Any) -> None:
     assert "9/16" in verify(with_chunks(plain, make_chunk(b"cICP", bytes((9, 16, 0, 1)))), "a.png", LIMIT).notes[0]
 
 
-def test_written_files_pass_every_check_of_libpng(photo: Any, make_picture: Any) -> None:
-    """Large, wide and tiny pictures: filters and bands meet at every border."""
+def test_libpng_reads_every_written_file(photo: Any, make_picture: Any) -> None:
+    """Large, wide and tiny pictures test the borders of bands and filters."""
     from PIL import Image
 
     for codes in (np.tile(photo, (5, 2, 1)), photo[:1, :1], photo[:1], photo[:, :1], photo[:65, :, :1]):
@@ -190,7 +190,7 @@ def test_written_files_pass_every_check_of_libpng(photo: Any, make_picture: Any)
 
 
 def test_prompt_and_seed_in_text_chunks_survive() -> None:
-    """Generators keep prompt and workflow in a PNG's text chunks; they come back word for word, whichever kind of chunk they stood in."""
+    """Generators keep prompt and workflow in text chunks of a PNG; they come back word for word from every kind of chunk."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
@@ -200,9 +200,9 @@ def test_prompt_and_seed_in_text_chunks_survive() -> None:
     words.add_itxt("Title", "Frühling 봄", lang="de", tkey="Titel")
     out = io.BytesIO()
     Image.new("RGB", (4, 3), (9, 8, 7)).save(out, "PNG", pnginfo=words)
-    plate = decode(out.getvalue(), "hero.png", 10**6)
-    assert dict(plate.metadata.text_chunks)["Title"] == "Frühling 봄"
-    again = Image.open(io.BytesIO(encode(plate, EncodingOptions("png"))))
+    picture = decode(out.getvalue(), "hero.png", 10**6)
+    assert dict(picture.metadata.text_chunks)["Title"] == "Frühling 봄"
+    again = Image.open(io.BytesIO(encode(picture, EncodingOptions("png"))))
     again.load()
     assert again.text == {
         "parameters": "a relaxed left hand\nSteps: 30, Seed: 7",
@@ -211,8 +211,8 @@ def test_prompt_and_seed_in_text_chunks_survive() -> None:
     }
 
 
-def test_a_text_that_unpacks_to_too_much_is_refused_and_many_are_cut_off() -> None:
-    """Text chunks are strangers' data: what is kept of them is bounded."""
+def test_the_size_and_number_of_text_chunks_are_limited() -> None:
+    """Text chunks come from unknown programs, so Goldsmith keeps a limited amount."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
@@ -222,6 +222,6 @@ def test_a_text_that_unpacks_to_too_much_is_refused_and_many_are_cut_off() -> No
     words.add_text("long", "y" * (1 << 21), zip=True)
     out = io.BytesIO()
     Image.new("L", (2, 2)).save(out, "PNG", pnginfo=words)
-    plate, facts = decode_with_info(out.getvalue(), "hero.png", 10**6)
-    assert len(plate.metadata.text_chunks) == 32
+    picture, facts = decode_with_info(out.getvalue(), "hero.png", 10**6)
+    assert len(picture.metadata.text_chunks) == 32
     assert any("long" in note for note in facts.notes)

@@ -36,7 +36,7 @@ from goldsmith.picture.formats.table import (
 from goldsmith.picture.picture import Metadata, Picture, freeze
 from goldsmith.pipeline.intake.bundle import group_bundles
 from goldsmith.pipeline.intake.file_names import classify, group_keys
-from goldsmith.pipeline.replay.compare_operation import Compare
+from goldsmith.pipeline.replay.compare_operation import RECORDED_LAYER, Compare
 
 CHECKOUT = Path(__file__).parents[3]
 LIMIT = 10_000_000
@@ -115,9 +115,9 @@ def test_a_format_is_added_by_its_row_alone(raw8: FileFormat, gradient: Picture,
     (bundle,) = group_bundles("inbox", "", ["hero.raw8", "hero.toml", "hero.mask.png"])
     assert (bundle.picture, bundle.brief, len(bundle.masks)) == ("inbox/hero.raw8", "inbox/hero.toml", 1)
 
-    path = tmp_path / "then.raw8"
+    path = tmp_path / f"{RECORDED_LAYER}.raw8"
     path.write_bytes(deliverable.data)
-    context = StepContextDouble(references={("layers", "then"): path})
+    context = StepContextDouble(references={("layers", RECORDED_LAYER): path})
     Compare(max_pixels=LIMIT).apply(again, context)
     assert context.results.findings["identical"] is True
 
@@ -130,7 +130,7 @@ def test_a_new_format_is_checked_against_its_row(raw8: FileFormat, gradient: Pic
     assert (caught.value.sentence, caught.value.remedy) == ("hero.raw8 is called RAW8, but it is a PNG picture.", "Rename it to hero.png.")
     with pytest.raises(ValidationError, match="raw8 holds 8 bits per channel, not 16"):
         Export.model_validate({"format": "raw8", "depth": 16})
-    with pytest.raises(ValidationError, match="raw8 is written without loss and has no quality; use webp, avif or jpeg"):
+    with pytest.raises(ValidationError, match="raw8 is lossless and has no quality; use webp, avif or jpeg"):
         Export.model_validate({"format": "raw8", "quality": 80})
     with pytest.raises(ValidationError, match="raw8 holds no CMYK; use tiff, jpeg or pdf"):
         Export.model_validate({"format": "raw8", "cmyk": "press"})

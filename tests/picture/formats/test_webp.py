@@ -1,4 +1,4 @@
-"""WebP files: truncation, sizes that lie, frames that do not fill the canvas."""
+"""WebP files: truncation, false sizes, and frames that do not fill the canvas."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ LIMIT = 1_000_000
 
 
 @pytest.mark.parametrize("lossless", [False, True])
-def test_a_truncated_file_is_incomplete_wherever_it_ends(lossless: bool, photo: Any, saved: Any) -> None:
-    """The file's head says how long it is."""
+def test_a_file_truncated_anywhere_is_incomplete(lossless: bool, photo: Any, saved: Any) -> None:
+    """RIFF gives the length of the file in its header."""
     data = saved(photo, "WEBP", lossless=lossless)
     for end in range(20, len(data) - 1, 61):
         with pytest.raises(IncompleteFileError, match=rf"{end} of its {len(data)} bytes are there"):
@@ -25,16 +25,16 @@ def test_a_truncated_file_is_incomplete_wherever_it_ends(lossless: bool, photo: 
 
 
 def test_alpha_is_straight_and_exact(photo: Any, saved: Any) -> None:
-    """Lossless RGBA as Pillow writes it."""
-    picture = np.dstack([photo, photo[:, :, 1]])
-    plate = decode(saved(picture, "WEBP", lossless=True, exact=True), "a.webp", LIMIT)
-    assert np.array_equal(plate.to_codes(), photo)
-    assert plate.alpha is not None
-    assert np.array_equal(np.round(plate.alpha * 255), photo[:, :, 1])
+    """Lossless RGBA from Pillow is read exactly."""
+    rgba = np.dstack([photo, photo[:, :, 1]])
+    picture = decode(saved(rgba, "WEBP", lossless=True, exact=True), "a.webp", LIMIT)
+    assert np.array_equal(picture.to_codes(), photo)
+    assert picture.alpha is not None
+    assert np.array_equal(np.round(picture.alpha * 255), photo[:, :, 1])
 
 
-def test_a_canvas_that_lies_is_refused_before_decoding(photo: Any, saved: Any) -> None:
-    """16 million by 16 million pixels in the extended header."""
+def test_a_false_canvas_size_is_refused_before_decoding(photo: Any, saved: Any) -> None:
+    """16 million by 16 million pixels in the extended header allocate no memory."""
     data = bytearray(saved(np.dstack([photo, photo[:, :, 1]]), "WEBP", xmp=b"<x/>"))
     at = data.index(b"VP8X") + 12
     data[at : at + 6] = b"\xff" * 6
@@ -42,8 +42,8 @@ def test_a_canvas_that_lies_is_refused_before_decoding(photo: Any, saved: Any) -
         verify(bytes(data), "a.webp", LIMIT)
 
 
-def test_a_first_frame_smaller_than_the_canvas_is_laid_on_it(photo: Any) -> None:
-    """What it leaves free is transparent."""
+def test_a_first_frame_smaller_than_the_canvas_is_placed_on_it(photo: Any) -> None:
+    """Pixels outside the frame are transparent."""
     from PIL import Image
 
     out = io.BytesIO()
@@ -51,22 +51,22 @@ def test_a_first_frame_smaller_than_the_canvas_is_laid_on_it(photo: Any) -> None
     data = bytearray(out.getvalue())
     at = data.index(b"VP8X") + 12
     data[at : at + 6] = struct.pack("<I", 79)[:3] + struct.pack("<I", 59)[:3]
-    plate = decode(bytes(data), "a.webp", LIMIT)
-    assert (plate.width, plate.height) == (80, 60)
-    assert plate.alpha is not None
-    assert plate.alpha[:48, :64].all()
-    assert not plate.alpha[48:].any()
-    assert np.array_equal(plate.to_codes()[:48, :64], photo)
+    picture = decode(bytes(data), "a.webp", LIMIT)
+    assert (picture.width, picture.height) == (80, 60)
+    assert picture.alpha is not None
+    assert picture.alpha[:48, :64].all()
+    assert not picture.alpha[48:].any()
+    assert np.array_equal(picture.to_codes()[:48, :64], photo)
 
 
-def test_a_grey_plate_is_written_as_rgb(photo: Any, make_picture: Any) -> None:
-    """WebP knows no grey."""
-    plate = make_picture(photo[:, :, :1])
-    again = decode(encode(plate, EncodingOptions("webp", lossless=True)), "a.webp", LIMIT)
-    assert np.array_equal(again.to_codes(), np.repeat(plate.to_codes(), 3, axis=2))
+def test_a_grey_picture_is_written_as_rgb(photo: Any, make_picture: Any) -> None:
+    """WebP has no grey."""
+    picture = make_picture(photo[:, :, :1])
+    again = decode(encode(picture, EncodingOptions("webp", lossless=True)), "a.webp", LIMIT)
+    assert np.array_equal(again.to_codes(), np.repeat(picture.to_codes(), 3, axis=2))
 
 
-def test_what_is_too_large_for_the_format_is_a_problem(make_picture: Any) -> None:
-    """16,383 pixels are the most; the remedy names another format."""
+def test_a_picture_too_large_for_the_format_is_refused(make_picture: Any) -> None:
+    """WebP allows 16,383 pixels; the remedy names another format."""
     with pytest.raises(InputError, match="16383"):
         encode(make_picture(np.zeros((1, 16384, 3), np.uint8)), EncodingOptions("webp"))

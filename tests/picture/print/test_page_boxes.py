@@ -1,4 +1,4 @@
-"""The sheet: millimetres and pixels agree, nothing is enlarged, and the bleed is where it was asked from."""
+"""Sheets: millimetres and pixels agree, nothing is enlarged, and the bleed has the requested content."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ A4 = PrintSheet((210, 297), 3)
 
 
 def _ramp(height: int = 300, width: int = 400) -> Picture:
-    """Red rises to the right, green downwards."""
+    """Return a picture in which red rises to the right and green downwards."""
     down, across = np.mgrid[0:height, 0:width].astype(np.float32)
     pixels = np.stack([across / width, down / height, np.full_like(down, 0.5)], axis=2)
     return Picture(freeze(pixels), alpha=freeze(pixels[..., 0]))
 
 
 def test_a_sheet_knows_its_size_in_pixels() -> None:
-    """A4 with 3 mm on every side is 216 x 303 mm, and at 300 ppi what printers write on their forms."""
+    """A4 with 3 mm on every side is 216 x 303 mm; the size at 300 ppi is the one that printers ask for."""
     assert A4.size_with_bleed == (216, 303)
     assert A4.pixel_size(300) == (2551, 3579)
 
 
 @pytest.mark.parametrize(("source", "size"), [("picture", (2551, 3579)), ("mirror", (2480, 3508)), ("edge", (2480, 3508))])
-def test_a_large_picture_is_brought_to_the_resolution_that_was_asked(source: BleedSource, size: tuple[int, int]) -> None:
-    """It covers trim and bleed, or the trim alone where the bleed is made."""
+def test_a_large_picture_is_reduced_to_the_requested_resolution(source: BleedSource, size: tuple[int, int]) -> None:
+    """It covers trim and bleed, or the trim alone if the bleed is synthetic."""
     part, brought, ppi = plan_resize((8000, 6000), A4, 300, source)
     assert brought == size
     assert ppi == 300
@@ -37,7 +37,7 @@ def test_a_large_picture_is_brought_to_the_resolution_that_was_asked(source: Ble
 
 
 def test_a_small_picture_is_not_enlarged() -> None:
-    """It keeps its pixels, and the resolution is what they come to."""
+    """Its pixels stay, and the resolution follows from them."""
     part, brought, ppi = plan_resize((1000, 1000), A4, 300, "picture")
     assert part == brought == (713, 1000)
     assert ppi == pytest.approx(713 / 216 * MM_PER_INCH)
@@ -49,10 +49,8 @@ def test_a_small_picture_is_not_enlarged() -> None:
     width=st.integers(1, 3000), height=st.integers(1, 3000), wide=st.floats(5, 900), high=st.floats(5, 900), bleed=st.floats(0, 2.5),
     ppi=st.none() | st.floats(1, 400),
 )  # fmt: skip
-def test_no_picture_is_ever_enlarged_or_left_short(
-    width: int, height: int, wide: float, high: float, bleed: float, ppi: float | None
-) -> None:
-    """The part lies in the picture, is not smaller than what it is brought to, and its resolution is at most the one asked for."""
+def test_no_picture_is_enlarged_or_too_small(width: int, height: int, wide: float, high: float, bleed: float, ppi: float | None) -> None:
+    """The part is inside the picture and not smaller than the result; its resolution is at most the requested one."""
     part, brought, found = plan_resize((width, height), PrintSheet((wide, high), bleed), ppi, "picture")
     assert 1 <= part[0] <= width
     assert 1 <= part[1] <= height
@@ -62,7 +60,7 @@ def test_no_picture_is_ever_enlarged_or_left_short(
 
 
 def test_bleed_from_the_picture_is_its_own_margin() -> None:
-    """What lies beyond the trim is what lies there in the picture; the cut leaves the trim's size."""
+    """The trimmed part has the size of the trim, and the bleed is the picture around it."""
     picture = _ramp()
     placed = place_on_sheet(picture, PrintSheet((100, 70), 5), None, "picture", "center")
     assert (placed.picture.width, placed.picture.height) == (400, 291)
@@ -76,8 +74,8 @@ def test_bleed_from_the_picture_is_its_own_margin() -> None:
 
 
 @pytest.mark.parametrize("source", ["mirror", "edge"])
-def test_bleed_that_is_made_leaves_the_picture_whole(source: BleedSource) -> None:
-    """The trim is the picture to its last pixel; beyond it stands the picture mirrored, or its last pixel."""
+def test_synthetic_bleed_keeps_the_whole_picture(source: BleedSource) -> None:
+    """The whole picture fills the trim; the bleed is the mirrored picture or its last pixel."""
     picture = _ramp()
     placed = place_on_sheet(picture, PrintSheet((80, 60), 4), None, source, "center")
     rows, columns = placed.trim_window
@@ -90,8 +88,8 @@ def test_bleed_that_is_made_leaves_the_picture_whole(source: BleedSource) -> Non
     assert placed.picture.alpha.shape == (340, 440)
 
 
-def test_the_anchor_says_what_stays() -> None:
-    """A square of a wide picture: its left, its middle or its right."""
+def test_the_anchor_selects_the_part_that_stays() -> None:
+    """The square of a wide picture is its left, middle or right part."""
     picture, square = _ramp(), PrintSheet((50, 50))
     left, middle, right = (
         place_on_sheet(picture, square, None, "picture", anchor).picture.pixels for anchor in ("left", "center", "right")
@@ -101,8 +99,8 @@ def test_the_anchor_says_what_stays() -> None:
     assert np.array_equal(right, picture.pixels[:, 100:])
 
 
-def test_a_picture_of_one_pixel_has_a_sheet_too() -> None:
-    """No side is ever nothing."""
+def test_a_picture_of_one_pixel_fits_on_a_sheet() -> None:
+    """Sides are never zero."""
     placed = place_on_sheet(_ramp(1, 1), A4, 300, "picture", "center")
     assert placed.picture.pixels.shape == (1, 1, 3)
     assert placed.picture.pixels[placed.trim_window].shape == (1, 1, 3)

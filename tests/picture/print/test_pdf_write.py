@@ -1,4 +1,4 @@
-"""The PDF for print: boxes to the hundredth of a millimetre, every code as it was, PDF/X's words, and nothing that runs."""
+"""PDF for print: boxes to a hundredth of a millimetre, exact codes, the metadata of PDF/X, and no active content."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _mm(box: Any) -> list[float]:
 
 
 def test_the_boxes_are_those_of_the_sheet() -> None:
-    """Media round bleed and marks, bleed round trim, trim as ordered; without marks the bleed is the page."""
+    """MediaBox encloses bleed and marks, BleedBox the trim; without marks the bleed is the page."""
     page = _opened(_written()).pages[0]
     assert _mm(page.MediaBox) == [0, 0, 126, 96]
     assert _mm(page.BleedBox) == [10, 10, 116, 86]
@@ -58,8 +58,8 @@ def test_the_boxes_are_those_of_the_sheet() -> None:
 
 
 @pytest.mark.parametrize(("channels", "depth"), [(4, 8), (4, 16), (3, 8), (3, 16)])
-def test_every_code_is_in_it_as_it_was(channels: int, depth: int) -> None:
-    """The picture's stream, unpacked by another library and unfiltered, is the very codes."""
+def test_the_page_contains_every_code(channels: int, depth: int) -> None:
+    """pikepdf decompresses the stream; without its row filters it equals the codes."""
     picture = _opened(_written(channels, depth)).pages[0].Resources.XObject.Picture
     assert (picture.Width, picture.Height, picture.BitsPerComponent) == (90, 60, depth)
     assert picture.DecodeParms.Colors == channels
@@ -68,8 +68,8 @@ def test_every_code_is_in_it_as_it_was(channels: int, depth: int) -> None:
     assert np.array_equal(plain.view(">u2" if depth == 16 else np.uint8).reshape(60, 90, channels), _codes(channels, depth))
 
 
-def test_inks_are_told_by_the_output_intent() -> None:
-    """PDF/X-4: DeviceCMYK is the press of the intent, whose profile lies in the file; words, dates and number are there twice alike."""
+def test_inks_are_defined_by_the_output_intent() -> None:
+    """PDF/X-4: DeviceCMYK means the press of the output intent, whose profile is in the file; all metadata is present twice and equal."""
     pdf = _opened(_written())
     assert pdf.pages[0].Resources.XObject.Picture.ColorSpace == pikepdf.Name.DeviceCMYK
     (intent,) = pdf.Root.OutputIntents
@@ -79,17 +79,17 @@ def test_inks_are_told_by_the_output_intent() -> None:
     assert intent.DestOutputProfile.N == 4
     assert pdf.pdf_version == "1.6"
     assert pdf.docinfo.Trapped == pikepdf.Name("/False")
-    with pdf.open_metadata(set_pikepdf_as_editor=False, update_docinfo=False) as told:
-        assert told["pdfxid:GTS_PDFXVersion"] == "PDF/X-4"
-        assert told["pdf:Trapped"] == "False"
-        assert told["dc:title"] == str(pdf.docinfo.Title) == "hero_poster"
-        assert told["xmp:CreateDate"] == told["xmp:ModifyDate"] == "2000-01-01T00:00:00Z"
+    with pdf.open_metadata(set_pikepdf_as_editor=False, update_docinfo=False) as xmp:
+        assert xmp["pdfxid:GTS_PDFXVersion"] == "PDF/X-4"
+        assert xmp["pdf:Trapped"] == "False"
+        assert xmp["dc:title"] == str(pdf.docinfo.Title) == "hero_poster"
+        assert xmp["xmp:CreateDate"] == xmp["xmp:ModifyDate"] == "2000-01-01T00:00:00Z"
     assert str(pdf.docinfo.CreationDate) == str(pdf.docinfo.ModDate) == "D:20000101000000Z"
     assert len(pdf.trailer.ID) == 2
 
 
-def test_colours_are_told_by_their_own_profile() -> None:
-    """A picture in RGB makes a plain PDF: ICCBased, no output intent, no claim to be PDF/X."""
+def test_colours_are_defined_by_their_own_profile() -> None:
+    """Pictures in RGB make a plain PDF: ICCBased, no output intent, no claim to be PDF/X."""
     pdf = _opened(_written(3))
     kind, profile = pdf.pages[0].Resources.XObject.Picture.ColorSpace
     assert kind == pikepdf.Name.ICCBased
@@ -100,13 +100,13 @@ def test_colours_are_told_by_their_own_profile() -> None:
 
 
 def test_the_same_picture_gives_the_same_bytes() -> None:
-    """No clock and no chance; another picture or title has another number."""
+    """The file has no date and no random id; another picture or title changes the id."""
     assert _written() == _written()
     assert _opened(_written()).trailer.ID[0] != _opened(_written(title="other")).trailer.ID[0]
 
 
-def test_nothing_in_it_runs_links_or_asks_for_a_font() -> None:
-    """One page, one picture; of all keys in all objects none is of actions, scripts, annotations, forms, files or fonts."""
+def test_the_file_has_no_active_content_links_or_fonts() -> None:
+    """The file has one page and one picture, and no key for actions, scripts, annotations, forms, files or fonts."""
     pdf = _opened(_written())
     assert len(pdf.pages) == 1
     keys = {str(key) for one in pdf.objects if isinstance(one, pikepdf.Dictionary | pikepdf.Stream) for key in _keys(one)}
@@ -114,18 +114,18 @@ def test_nothing_in_it_runs_links_or_asks_for_a_font() -> None:
     assert set(pdf.Root.keys()) == {"/Type", "/Pages", "/OutputIntents", "/Metadata"}
 
 
-def test_a_title_cannot_break_out_of_its_place() -> None:
-    """What a file is called comes from a stranger: angle brackets, brackets and quotes stay letters."""
+def test_special_characters_in_a_title_are_escaped() -> None:
+    """File names come from other people: angle brackets, parentheses and quotes stay text."""
     title = "</rdf:li><evil/> (a) \\) & ü"
     pdf = _opened(_written(title=title))
     assert str(pdf.docinfo.Title) == title
-    with pdf.open_metadata(set_pikepdf_as_editor=False, update_docinfo=False) as told:
-        assert told["dc:title"] == title
+    with pdf.open_metadata(set_pikepdf_as_editor=False, update_docinfo=False) as xmp:
+        assert xmp["dc:title"] == title
     assert "/evil" not in pdf.docinfo
 
 
-def test_marks_lie_outside_the_bleed_and_on_all_plates() -> None:
-    """Every line of a mark keeps a millimetre from the bleed; their colour prints on every picture."""
+def test_marks_are_outside_the_bleed_and_on_all_printing_plates() -> None:
+    """Marks keep a millimetre from the bleed; their colour prints with all four inks."""
     page = _opened(_written()).pages[0]
     assert page.Resources.ColorSpace.All[1] == pikepdf.Name.All
     low, right, high = SLUG_MM * MM, 116 * MM, 86 * MM
@@ -143,34 +143,34 @@ def test_marks_lie_outside_the_bleed_and_on_all_plates() -> None:
 
 
 def test_crop_marks_point_at_the_trim() -> None:
-    """Two lines at each corner, in line with the trim's edges."""
+    """Two lines at each corner are aligned with the edges of the trim."""
     page = _opened(_written()).pages[0]
     moves = [[float(value) / MM for value in operands] for operands, operator in pikepdf.parse_content_stream(page) if str(operator) == "m"]
     assert sorted(round(x, 2) for x, y in moves[:4]) == [13, 13, 113, 113]
     assert sorted(round(y, 2) for x, y in moves[4:8]) == [13, 13, 83, 83]
 
 
-def test_a_colour_bar_has_each_ink_and_is_left_out_where_there_is_no_room() -> None:
-    """Four inks, solid and half; none on a card of 30 mm, none without inks."""
+def test_a_colour_bar_has_each_ink_and_is_omitted_without_space() -> None:
+    """The bar has four inks, solid and half; a card of 30 mm and a page without inks have no bar."""
     bar = pikepdf.parse_content_stream(_opened(_written()).pages[0])
     fills = [[float(value) for value in operands] for operands, operator in bar if str(operator) == "k"]
-    assert fills == [[tint if plate == ink else 0 for plate in range(4)] for ink in range(4) for tint in (1, 0.5)]
+    assert fills == [[tint if picture == ink else 0 for picture in range(4)] for ink in range(4) for tint in (1, 0.5)]
     for data in (_written(sheet=PrintSheet((30, 30), 3)), _written(3)):
         assert not any(str(op) == "k" for _, op in pikepdf.parse_content_stream(_opened(data).pages[0]))
 
 
-def test_a_jpeg_of_inks_is_turned_the_right_way_round() -> None:
-    """A JPEG of inks is inverted; the page says so."""
+def test_an_inverted_jpeg_of_inks_has_an_inverting_decode_array() -> None:
+    """CMYK in a JPEG is inverted; the Decode array of the page reverts that."""
     picture = pdf_write.PdfImage(jpeg_write.write_bare_cmyk(_codes(), 90), 90, 60, 4, 8, press_profile(), is_jpeg=True)
     image = _opened(pdf_write.write(picture, SHEET, "hero", has_marks=False)).pages[0].Resources.XObject.Picture
     assert image.Filter == pikepdf.Name.DCTDecode
     assert [int(value) for value in image.Decode] == [1, 0] * 4
 
 
-@pytest.mark.skipif(shutil.which("pdftoppm") is None, reason="pdftoppm (Debian's poppler-utils) is not here")
+@pytest.mark.skipif(shutil.which("pdftoppm") is None, reason="pdftoppm (Debian's poppler-utils) is not installed")
 @pytest.mark.parametrize("jpeg", [False, True])
-def test_another_program_draws_the_picture_where_it_belongs(jpeg: bool, tmp_path: Path) -> None:
-    """poppler: light paper at the margin, the picture within the bleed; its top is the picture's top and its dark end is dark."""
+def test_poppler_draws_the_picture_at_its_place(jpeg: bool, tmp_path: Path) -> None:
+    """The margin is light paper, the picture is within the bleed, and top and dark end are where they belong."""
     codes = np.zeros((76, 106, 4), np.uint8)
     codes[:38, :, 3] = 255
     codes[38:, :, 2] = 255
@@ -192,14 +192,14 @@ def test_another_program_draws_the_picture_where_it_belongs(jpeg: bool, tmp_path
     assert seen[52:84, 15:110, 2].max() < 120
 
 
-@pytest.mark.skipif(shutil.which("qpdf") is None, reason="qpdf is not here")
+@pytest.mark.skipif(shutil.which("qpdf") is None, reason="qpdf is not installed")
 @pytest.mark.parametrize("channels", [3, 4])
-def test_a_checker_finds_no_fault(channels: int, tmp_path: Path) -> None:
-    """qpdf reads it from end to end."""
+def test_qpdf_finds_no_fault(channels: int, tmp_path: Path) -> None:
+    """qpdf checks the whole file."""
     file = tmp_path / "page.pdf"
     file.write_bytes(_written(channels))
-    said = subprocess.run(["qpdf", "--check", str(file)], capture_output=True, text=True, check=True).stdout
-    assert "No syntax or stream encoding errors" in said
+    output = subprocess.run(["qpdf", "--check", str(file)], capture_output=True, text=True, check=True).stdout
+    assert "No syntax or stream encoding errors" in output
 
 
 def _keys(one: Any) -> list[str]:
@@ -212,13 +212,13 @@ def _keys(one: Any) -> list[str]:
 
 
 def _unfiltered(rows: np.ndarray, step: int) -> np.ndarray:
-    """PNG's predictors undone, byte by byte, by the book (Paeth is never used)."""
-    made = np.zeros((len(rows), rows.shape[1] - 1), np.uint8)
+    """Return the rows without PNG's predictors, byte by byte, as in the specification (Paeth is never used)."""
+    result = np.zeros((len(rows), rows.shape[1] - 1), np.uint8)
     for number, row in enumerate(rows):
-        above = made[number - 1].astype(int) if number else np.zeros(made.shape[1], int)
-        line = made[number]
+        above = result[number - 1].astype(int) if number else np.zeros(result.shape[1], int)
+        line = result[number]
         for at, value in enumerate(row[1:].astype(int)):
             left = int(line[at - step]) if at >= step else 0
             guess = (0, left, int(above[at]), (left + int(above[at])) // 2)[row[0]]
             line[at] = (value + guess) % 256
-    return made
+    return result

@@ -1,4 +1,4 @@
-"""PDF/X-4: a page in inks keeps to it, rule by rule, and each rule is one that a broken page breaks; other programs draw what was meant."""
+"""PDF/X-4: a page in inks follows every rule, a broken page breaks each rule, and other programs draw the page as intended."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ SHEET = {"format": "pdf", "cmyk": "press", "trim": [90, 60], "bleed": "3mm"}
 
 
 def files(profile: Path | None = None, **more: Any) -> list[bytes]:
-    """The page and its proof, as export makes them of a photograph."""
-    plate = Picture(freeze(data.coffee().astype(np.float32) / np.float32(255)))
+    """Return the page and its proof, as export makes them from a photograph."""
+    picture = Picture(freeze(data.coffee().astype(np.float32) / np.float32(255)))
     context = StepContextDouble(references={("profiles", "press"): profile or press_file()})
-    return [made.data for made in Export.model_validate({**SHEET, **more}).make_files(plate, context)]
+    return [result.data for result in Export.model_validate({**SHEET, **more}).make_files(picture, context)]
 
 
 @pytest.mark.parametrize("more", [{}, {"marks": True}, {"quality": 90, "marks": True}, {"depth": 16}, {"bleed": 0}, {"grey": "black"}])
 def test_a_page_in_inks_breaks_no_rule(more: dict[str, Any]) -> None:
-    """With marks and without, lossless and as JPEG, at both depths."""
+    """Tested with and without marks, lossless and as JPEG, at both depths."""
     assert faults(files(**more)[0]) == []
 
 
-@pytest.mark.skipif(not GHOSTSCRIPTS.exists(), reason="Ghostscript's default_cmyk.icc (Debian's libgs-common) is not here")
-def test_so_does_one_for_a_press_of_others() -> None:
-    """A profile that somebody else made."""
+@pytest.mark.skipif(not GHOSTSCRIPTS.exists(), reason="Ghostscript's default_cmyk.icc (Debian's libgs-common) is not installed")
+def test_a_page_for_another_press_breaks_no_rule() -> None:
+    """The profile was result by another program."""
     assert faults(files(GHOSTSCRIPTS, marks=True)[0]) == []
 
 
@@ -57,9 +57,9 @@ def _drop(*path: str) -> Callable[[pikepdf.Pdf], None]:
 
 def _words(old: str, new: str) -> Callable[[pikepdf.Pdf], None]:
     def broken(pdf: pikepdf.Pdf) -> None:
-        told = pdf.Root.Metadata.read_bytes().decode()
-        assert old in told
-        pdf.Root.Metadata.write(told.replace(old, new).encode())
+        xmp = pdf.Root.Metadata.read_bytes().decode()
+        assert old in xmp
+        pdf.Root.Metadata.write(xmp.replace(old, new).encode())
 
     return broken
 
@@ -170,18 +170,18 @@ BROKEN: list[tuple[str, Callable[[pikepdf.Pdf], None]]] = [
 
 
 @pytest.mark.parametrize(("rule", "broken"), BROKEN, ids=[f"{number} {rule}" for number, (rule, _) in enumerate(BROKEN)])
-def test_every_rule_is_one_that_can_be_broken(rule: str, broken: Callable[[pikepdf.Pdf], None]) -> None:
-    """A page with one thing changed is told by that rule: what finds no fault above has looked."""
+def test_every_rule_can_be_broken(rule: str, broken: Callable[[pikepdf.Pdf], None]) -> None:
+    """One change of the page is found by exactly that rule, so the rules above really check something."""
     with pikepdf.open(BytesIO(_marked())) as pdf:
         broken(pdf)
-        made = BytesIO()
-        pdf.save(made, fix_metadata_version=False)
-    found = faults(made.getvalue())
+        result = BytesIO()
+        pdf.save(result, fix_metadata_version=False)
+    found = faults(result.getvalue())
     assert any(fault.startswith(rule) for fault in found), found
 
 
-def test_an_encrypted_or_newer_file_is_told() -> None:
-    """Two rules that a change of the whole file breaks."""
+def test_an_encrypted_or_newer_file_is_found() -> None:
+    """A change of the whole file breaks these two rules."""
     with pikepdf.open(BytesIO(_marked())) as pdf:
         newer, no_number = BytesIO(), _marked().replace(b"/ID", b"/IX")
         pdf.save(newer, force_version="1.7", fix_metadata_version=False)
@@ -198,22 +198,24 @@ def _marked() -> bytes:
     return _MADE["page"]
 
 
-@pytest.mark.skipif(shutil.which("pdfinfo") is None, reason="pdfinfo (Debian's poppler-utils) is not here")
-def test_poppler_finds_the_boxes_and_the_words(tmp_path: Path) -> None:
-    """By a reader of its own: sizes to a hundredth of a point, title, no script, no form, not encrypted, PDF 1.6."""
+@pytest.mark.skipif(shutil.which("pdfinfo") is None, reason="pdfinfo (Debian's poppler-utils) is not installed")
+def test_poppler_finds_the_boxes_and_the_metadata(tmp_path: Path) -> None:
+    """pdfinfo reads boxes to a hundredth of a point, the title, no script, no form, no encryption, and PDF 1.6."""
     (tmp_path / "page.pdf").write_bytes(_marked())
-    said = subprocess.run(["pdfinfo", "-box", str(tmp_path / "page.pdf")], capture_output=True, text=True, check=True)
-    told = {line.partition(":")[0]: line.partition(":")[2].strip() for line in said.stdout.splitlines()}
-    boxes = {name: [round(float(value) / 72 * 25.4, 2) for value in told[name].split()] for name in ("MediaBox", "BleedBox", "TrimBox")}
+    done = subprocess.run(["pdfinfo", "-box", str(tmp_path / "page.pdf")], capture_output=True, text=True, check=True)
+    properties = {line.partition(":")[0]: line.partition(":")[2].strip() for line in done.stdout.splitlines()}
+    boxes = {
+        name: [round(float(value) / 72 * 25.4, 2) for value in properties[name].split()] for name in ("MediaBox", "BleedBox", "TrimBox")
+    }
     assert boxes == {"MediaBox": [0, 0, 116, 86], "BleedBox": [10, 10, 106, 76], "TrimBox": [13, 13, 103, 73]}
-    assert (told["Title"], told["Pages"], told["PDF version"], told["Encrypted"]) == ("hero", "1", "1.6", "no")
-    assert (told["JavaScript"], told["Form"], said.stderr) == ("no", "none", "")
+    assert (properties["Title"], properties["Pages"], properties["PDF version"], properties["Encrypted"]) == ("hero", "1", "1.6", "no")
+    assert (properties["JavaScript"], properties["Form"], done.stderr) == ("no", "none", "")
 
 
-@pytest.mark.skipif(shutil.which("gs") is None, reason="Ghostscript is not here")
+@pytest.mark.skipif(shutil.which("gs") is None, reason="Ghostscript is not installed")
 @pytest.mark.parametrize("more", [{}, {"quality": 95}])
-def test_ghostscript_draws_through_the_output_intent_what_the_proof_shows(more: dict[str, Any], tmp_path: Path) -> None:
-    """Another program, its own colour management, the profile in the file: the trimmed page looks like the soft proof."""
+def test_ghostscript_draws_the_page_like_the_soft_proof(more: dict[str, Any], tmp_path: Path) -> None:
+    """Ghostscript uses its own colour management and the profile in the file."""
     page, proof = files(soft_proof=True, **more)
     (tmp_path / "page.pdf").write_bytes(page)
     with Image.open(BytesIO(proof)) as opened:
@@ -237,20 +239,20 @@ def test_ghostscript_draws_through_the_output_intent_what_the_proof_shows(more: 
 
 
 def _softened(pixels: np.ndarray) -> np.ndarray:
-    """By four pixels: a page is drawn on another grid."""
+    """Return the picture blurred by four pixels, because the page is drawn on another grid."""
     import cv2
 
     return np.asarray(cv2.blur(pixels, (4, 4)))
 
 
-@pytest.mark.skipif(shutil.which("mutool") is None, reason="mutool (Debian's mupdf-tools) is not here")
+@pytest.mark.skipif(shutil.which("mutool") is None, reason="mutool (Debian's mupdf-tools) is not installed")
 @pytest.mark.parametrize("bleed", [3.0, 5.0])
-def test_mupdf_draws_the_marks_and_the_bleed_at_their_millimetres(bleed: float, tmp_path: Path) -> None:
-    """Measured in the drawn page at 20 px a mm: the picture ends with the bleed, crop marks stand at the trim, a mm from the bleed."""
+def test_mupdf_draws_marks_and_bleed_at_their_positions(bleed: float, tmp_path: Path) -> None:
+    """Measured in the page drawn at 20 px per mm: the picture ends with the bleed, crop marks are at the trim, 1 mm from the bleed."""
     dark = Picture(freeze(np.zeros((300, 450, 3), np.float32)))
     context = StepContextDouble(references={("profiles", "press"): press_file()})
-    (made,) = Export.model_validate({**SHEET, "bleed": bleed, "marks": True}).make_files(dark, context)
-    (tmp_path / "page.pdf").write_bytes(made.data)
+    (result,) = Export.model_validate({**SHEET, "bleed": bleed, "marks": True}).make_files(dark, context)
+    (tmp_path / "page.pdf").write_bytes(result.data)
     subprocess.run(
         ["mutool", "draw", "-q", "-r", "508", "-c", "gray", "-o", str(tmp_path / "seen.png"), str(tmp_path / "page.pdf")], check=True
     )
@@ -274,19 +276,19 @@ def test_mupdf_draws_the_marks_and_the_bleed_at_their_millimetres(bleed: float, 
 
 
 def _dark(line: np.ndarray) -> list[tuple[float, float]]:
-    """Runs of dark pixels, in mm."""
+    """Return the runs of dark pixels, in mm."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], line, [False]]).astype(int)))
     return [(float(start) / 20, float(end) / 20) for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
-@pytest.mark.skipif(shutil.which("mutool") is None, reason="mutool (Debian's mupdf-tools) is not here")
-def test_mupdf_reads_the_very_inks(tmp_path: Path) -> None:
-    """Drawn as CMYK at a pixel for a pixel, in the middle of flat patches: the inks of the file, none mixed into another."""
+@pytest.mark.skipif(shutil.which("mutool") is None, reason="mutool (Debian's mupdf-tools) is not installed")
+def test_mupdf_draws_the_exact_inks(tmp_path: Path) -> None:
+    """Drawn as CMYK, pixel for pixel, the middle of each flat patch has the inks of the file, unmixed."""
     patches = np.repeat(np.repeat(np.array([[[1, 0, 0], [0, 0, 1]], [[0.5, 0.5, 0.5], [0, 0, 0]]], np.float32), 100, axis=0), 150, axis=1)
     context = StepContextDouble(references={("profiles", "press"): press_file()})
-    (made,) = Export.model_validate({**SHEET, "bleed": 0, "coverage": 250}).make_files(Picture(freeze(patches)), context)
-    (tmp_path / "page.pdf").write_bytes(made.data)
-    with pikepdf.open(BytesIO(made.data)) as pdf:
+    (result,) = Export.model_validate({**SHEET, "bleed": 0, "coverage": 250}).make_files(Picture(freeze(patches)), context)
+    (tmp_path / "page.pdf").write_bytes(result.data)
+    with pikepdf.open(BytesIO(result.data)) as pdf:
         picture = _picture(pdf)
         inks = np.frombuffer(picture.read_bytes(), np.uint8).reshape(int(picture.Height), int(picture.Width), 4)
     subprocess.run(
@@ -303,8 +305,8 @@ def test_mupdf_reads_the_very_inks(tmp_path: Path) -> None:
     assert seen.sum(axis=2).max() / 2.55 <= 250.5
 
 
-def test_a_press_without_a_name_still_names_its_condition(tmp_path: Path) -> None:
-    """PDF/X wants words for the output condition: those of the profile, or that it has none."""
+def test_a_press_without_a_name_has_an_output_condition(tmp_path: Path) -> None:
+    """PDF/X requires a text: the name in the profile, or a note that it has none."""
     icc = press_file().read_bytes()
     nameless = tmp_path / "x.icc"
     nameless.write_bytes(icc.replace(TITLE.encode(), b" " * len(TITLE)))

@@ -1,4 +1,4 @@
-"""Files for print: what other programs read of them is what was separated, and the limit of coverage holds in what is written."""
+"""Files for print: other programs read the separated inks, and the written file is within the coverage limit."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ def _separated(depth: int = 8, coverage: float | None = None, *, black_point: bo
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_a_tiff_of_inks_reads_back_code_for_code(depth: int) -> None:
-    """tifffile finds CMYK of that depth, the press's profile and the resolution; our own reader shows the picture again."""
-    picture, made = _photograph(), _separated(depth)
-    file = printing.encode_inks(made.codes, picture, press_profile(), "tiff", None, None)
+    """tifffile finds CMYK of that depth, the press profile and the resolution; Goldsmith's reader shows the picture."""
+    picture, result = _photograph(), _separated(depth)
+    file = printing.encode_inks(result.codes, picture, press_profile(), "tiff", None, None)
     with tifffile.TiffFile(BytesIO(file)) as opened:
         page = opened.pages[0]
         assert page.photometric.name == "SEPARATED"  # type: ignore[union-attr]
         assert page.tags["InkSet"].value == 1  # type: ignore[union-attr]
         assert page.tags["InterColorProfile"].value == press_profile()  # type: ignore[union-attr]
-        assert np.array_equal(opened.asarray(), made.codes)
+        assert np.array_equal(opened.asarray(), result.codes)
     back, facts = codec.decode_with_info(file, "hero.tif", 10**7)
     assert (facts.channels, facts.depth, facts.icc) == (4, depth, TITLE)
     assert back.ppi == pytest.approx((254, 127))
     assert np.abs(back.pixels - picture.pixels).mean() < 0.03
 
 
-def test_a_jpeg_of_inks_is_read_by_others() -> None:
-    """Pillow, which knows Adobe's inversion, reads the inks the right way round, with profile and resolution; ours does too."""
-    picture, made = _photograph(), _separated()
-    file = printing.encode_inks(made.codes, picture, press_profile(), "jpeg", 95, None)
+def test_pillow_reads_a_jpeg_of_inks() -> None:
+    """Pillow handles Adobe's inversion and finds profile and resolution, as does Goldsmith's reader."""
+    picture, result = _photograph(), _separated()
+    file = printing.encode_inks(result.codes, picture, press_profile(), "jpeg", 95, None)
     with Image.open(BytesIO(file)) as opened:
         assert opened.mode == "CMYK"
         assert opened.info["adobe_transform"] == 0
@@ -64,12 +64,12 @@ def test_a_jpeg_of_inks_is_read_by_others() -> None:
         assert opened.info["dpi"] == (254, 127)
         assert opened.getexif()[0x011A] == 254
         seen = np.asarray(opened).astype(int)
-    assert np.abs(seen - made.codes).mean() < 2
+    assert np.abs(seen - result.codes).mean() < 2
     assert np.abs(codec.decode(file, "hero.jpg", 10**7).pixels - picture.pixels).mean() < 0.03
 
 
-def test_every_ink_of_a_jpeg_has_the_whole_resolution() -> None:
-    """Stripes of one pixel in a single ink come back as stripes, and no other ink has a trace of them."""
+def test_every_ink_of_a_jpeg_has_full_resolution() -> None:
+    """Stripes of one pixel in a single ink come back as stripes, and the other inks stay empty."""
     codes = np.zeros((64, 64, 4), np.uint8)
     codes[:, ::2, 0] = 255
     read = printing.round_trip_codes(codes, "jpeg", 95).astype(int)
@@ -77,23 +77,23 @@ def test_every_ink_of_a_jpeg_has_the_whole_resolution() -> None:
     assert read[:, :, 1:].max() == 0
 
 
-@pytest.mark.skipif(MAGICK is None, reason="ImageMagick is not here")
+@pytest.mark.skipif(MAGICK is None, reason="ImageMagick is not installed")
 @pytest.mark.parametrize("word", ["tiff", "jpeg"])
 def test_imagemagick_sees_the_same_print(word: printing.PrintFormat, tmp_path: Path) -> None:
-    """Turned back into sRGB by another program, by the profile in the file, it is our own proof."""
-    made, srgb, file, seen = _separated(), tmp_path / "srgb.icc", tmp_path / "ink", tmp_path / "seen.png"
+    """ImageMagick converts the file to sRGB by its profile; the result equals the soft proof."""
+    result, srgb, file, seen = _separated(), tmp_path / "srgb.icc", tmp_path / "ink", tmp_path / "seen.png"
     srgb.write_bytes(profiles.builtin_profile("srgb"))
-    file.write_bytes(printing.encode_inks(made.codes, _photograph(), press_profile(), word, 97, None))
+    file.write_bytes(printing.encode_inks(result.codes, _photograph(), press_profile(), word, 97, None))
     there = [str(MAGICK), f"{word}:{file}", "-intent", "relative", "-black-point-compensation", "-profile", str(srgb), "-depth", "8"]
     subprocess.run([*there, "-strip", str(seen)], check=True)
-    proof = codec.decode(printing.encode_proof(printing.codes_to_inks(made.codes), press_profile(), False, None), "proof.jpg", 10**7)
+    proof = codec.decode(printing.encode_proof(printing.codes_to_inks(result.codes), press_profile(), False, None), "proof.jpg", 10**7)
     with Image.open(seen) as opened:
         theirs = np.asarray(opened.convert("RGB")) / 255
     assert np.abs(theirs - proof.pixels).mean() < 0.015
 
 
-def test_the_limit_holds_in_the_codes_that_are_written() -> None:
-    """Dither and rounding included, at both depths; without a limit the inks are as the profile makes them."""
+def test_the_written_codes_are_within_the_limit() -> None:
+    """Includes dither and rounding at both depths; without a limit the inks are those of the profile."""
     free = _separated(black_point=False)
     assert free.max_coverage_before > 340
     assert free.over_limit_share == 0
@@ -107,11 +107,11 @@ def test_the_limit_holds_in_the_codes_that_are_written() -> None:
 
 @pytest.mark.parametrize("word", ["jpeg", "pdf"])
 @pytest.mark.parametrize("quality", [5, 60, 90])
-def test_the_limit_holds_in_the_jpeg_as_another_program_reads_it(word: printing.PrintFormat, quality: int) -> None:
-    """Pillow finds no pixel above it at any quality; without room left for the JPEG it would; and nearly all codes are as they were."""
+def test_the_decoded_jpeg_is_within_the_limit(word: printing.PrintFormat, quality: int) -> None:
+    """Pillow finds no pixel above it at any quality, but would without the correction; nearly all codes are unchanged."""
     limit, codes = 280.0, _separated(8, 280, black_point=False).codes
     held = printing.limit_coverage_after_encoding(codes, word, quality, limit)
-    seen, bare = (_as_pillow_reads(made, word, quality) for made in (held, codes))
+    seen, bare = (_as_pillow_reads(result, word, quality) for result in (held, codes))
     assert bare.sum(axis=2).max() / 255 * 100 > limit
     assert seen.sum(axis=2).max() / 255 * 100 <= limit
     assert (held != codes).any(axis=2).mean() < (0.5 if quality < 10 else 0.25)
@@ -119,23 +119,23 @@ def test_the_limit_holds_in_the_jpeg_as_another_program_reads_it(word: printing.
 
 
 def test_greys_in_black_alone_follow_black_point_and_intent() -> None:
-    """Without compensation dark greys run into solid black; with it, and with the intents that squeeze, none does but black."""
+    """Without compensation dark greys become solid black; with it, and with intents that compress, only black does."""
     ramp = Picture(freeze(np.broadcast_to(np.linspace(0, 1, 256, dtype=np.float32)[None, :, None], (4, 256, 3))))
 
     def solid(**how: Any) -> int:
-        made = printing.separate_inks(
+        result = printing.separate_inks(
             ramp, printing.PressSettings(press_profile(), prints_grey_in_black=True, **how), 16, 7, lambda _: None
         )
-        assert made.black_only_share == 1
-        return int((made.codes[0, :, 3] == 65535).sum())
+        assert result.black_only_share == 1
+        return int((result.codes[0, :, 3] == 65535).sum())
 
     assert solid(black_point_compensation=True) == 1
     assert solid(black_point_compensation=False) > 10
     assert solid(intent="perceptual", black_point_compensation=False) == 1
 
 
-def test_only_what_loses_codes_is_given_room() -> None:
-    """A TIFF, a page without loss and a file without a limit keep the very codes."""
+def test_only_lossy_files_are_corrected() -> None:
+    """TIFF, lossless pages and files without a limit keep the same codes."""
     codes = _separated().codes
     assert printing.limit_coverage_after_encoding(codes, "tiff", 90, 200) is codes
     assert printing.limit_coverage_after_encoding(codes, "pdf", None, 200) is codes
@@ -151,8 +151,8 @@ def _as_pillow_reads(codes: Samples, word: printing.PrintFormat, quality: int) -
         return np.asarray(opened).astype(int)
 
 
-def test_what_a_reader_of_a_jpeg_gets_is_measured() -> None:
-    """TIFF and a lossless page give the codes themselves, JPEG its own: those that Pillow reads of the file."""
+def test_round_trip_codes_equal_those_of_a_decoder() -> None:
+    """TIFF and lossless pages return the codes themselves; JPEG returns those that Pillow reads from the file."""
     codes = _separated().codes
     assert printing.round_trip_codes(codes, "tiff", 90) is codes
     assert printing.round_trip_codes(codes, "pdf", None) is codes
@@ -162,22 +162,22 @@ def test_what_a_reader_of_a_jpeg_gets_is_measured() -> None:
 
 @pytest.mark.parametrize("quality", [None, 90])
 def test_a_page_of_inks_holds_the_inks(quality: int | None) -> None:
-    """Without a quality the stream unpacks to the codes; with one it is a JPEG of them."""
-    made = _separated()
-    with pikepdf.open(BytesIO(printing.encode_inks(made.codes, _photograph(), press_profile(), "pdf", quality, PAGE))) as pdf:
+    """Without a quality the stream contains the codes; with a quality it is a JPEG of them."""
+    result = _separated()
+    with pikepdf.open(BytesIO(printing.encode_inks(result.codes, _photograph(), press_profile(), "pdf", quality, PAGE))) as pdf:
         image = pdf.pages[0].Resources.XObject.Picture
         assert (int(image.Width), int(image.Height)) == (300, 200)
         if quality is None:
-            assert image.read_bytes() == made.codes.tobytes()
+            assert image.read_bytes() == result.codes.tobytes()
         else:
             with Image.open(BytesIO(image.read_raw_bytes())) as opened:
-                assert np.abs(np.asarray(opened).astype(int) - made.codes).mean() < 4
+                assert np.abs(np.asarray(opened).astype(int) - result.codes).mean() < 4
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("quality", [None, 90])
 def test_a_page_of_colours_holds_the_picture(channels: int, quality: int | None) -> None:
-    """In its own profile; grey without a profile is written as sRGB."""
+    """Pictures keep their own profile; grey without a profile is written as sRGB."""
     picture = _photograph()
     picture = Picture(picture.pixels[..., :channels], ppi=picture.ppi, metadata=Metadata(xmp=b"<x/>"))
     with pikepdf.open(BytesIO(printing.encode_page(picture, 8, quality, PAGE))) as pdf:
@@ -193,14 +193,14 @@ def test_a_page_of_colours_holds_the_picture(channels: int, quality: int | None)
     assert np.abs(seen / 255 - picture.pixels).mean() < (0.03 if quality else 1e-6)
 
 
-def test_a_page_without_a_sheet_is_a_fault_of_the_caller() -> None:
+def test_a_pdf_without_a_page_raises_value_error() -> None:
     """No page is invented."""
     with pytest.raises(ValueError, match="needs a page"):
         printing.encode_inks(_separated().codes, _photograph(), press_profile(), "pdf", None, None)
 
 
 def test_the_same_seed_gives_the_same_inks() -> None:
-    """And another seed another dither, at 8 bits only."""
+    """Another seed gives another dither, at 8 bits only."""
     how = printing.PressSettings(press_profile())
     first, again, other = (printing.separate_inks(_photograph(), how, 8, seed, lambda _: None).codes for seed in (1, 1, 2))
     assert np.array_equal(first, again)

@@ -218,9 +218,9 @@ def _draw_colour_bar(left: float, centre_y: float, available_mm: float) -> list[
     made = []
     for number in range(8):
         tint, ink = 1 - 0.5 * (number % 2), number // 2
-        plates = " ".join(f"{tint if plate == ink else 0:g}" for plate in range(4))
+        tints = " ".join(f"{tint if index == ink else 0:g}" for index in range(4))
         x, y = left + 2 * _REGISTER_RADIUS_MM + number * side, centre_y - side / 2
-        made.append(f"{plates} k {_format_points(x)} {_format_points(y)} {_format_points(side)} {_format_points(side)} re f")
+        made.append(f"{tints} k {_format_points(x)} {_format_points(y)} {_format_points(side)} {_format_points(side)} re f")
     return made
 
 
