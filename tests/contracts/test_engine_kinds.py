@@ -33,7 +33,8 @@ class DepthEstimator(Protocol):
     @property
     def descriptor(self) -> EngineDescriptor: ...
 
-    def estimate_depth(self, pixels: Pixels) -> Pixels: ...
+    def estimate_depth(self, pixels: Pixels) -> Pixels:
+        """Return the depth, (h, w, 1), 0..1, of ``pixels`` (h, w, 3)."""
 
 
 DEPTH_ESTIMATOR: EngineKind[DepthEstimator] = EngineKind("depth", DepthEstimator, "estimating depth")  # type: ignore[type-abstract]
@@ -103,7 +104,7 @@ def test_an_operation_uses_an_engine_of_a_new_kind(tmp_path: Path, models_file: 
     )
     picture = Picture(freeze(np.full((4, 6, 3), 0.5, np.float32)))
     assert np.array_equal(Fog().apply(picture, context).pixels, np.full((4, 6, 1), 0.25, np.float32))
-    record = context.step_record.engine
+    record = context.recorder.engine
     assert record is not None
     assert (record["name"], record["kind"], record["licence"]) == ("ramp", "depth", "MIT")
     assert notes == ["loading ramp"]

@@ -49,8 +49,8 @@ def test_a_generating_model_serves_as_an_inpainter_with_its_options_bound(contex
     engine = context.engines.get(EngineNeed(INPAINTER, "null-generate"), options)
     assert isinstance(engine, GeneratorInpainter)
     assert (engine.options, engine.descriptor.kind, engine.descriptor.side) == (options, "inpaint", 256)
-    assert context.step_record.engine is not None
-    assert (context.step_record.engine["name"], context.step_record.engine["kind"], context.step_record.engine["why"]) == (
+    assert context.recorder.engine is not None
+    assert (context.recorder.engine["name"], context.recorder.engine["kind"], context.recorder.engine["why"]) == (
         "null-generate",
         "inpaint",
         "asked for by name",
@@ -63,8 +63,8 @@ def test_equal_fills_are_one_entry_of_the_record(context: WorkerStepContext) -> 
     pixels, hole = np.full((64, 64, 3), 0.5, np.float32), np.ones((64, 64), np.float32)
     for seed in (5, 6):
         engine.fill(pixels, hole, seed)
-    assert context.step_record.engine is not None
-    assert context.step_record.engine["fills"] == [{"steps": 1, "batch": 1, "seeds": []}]
+    assert context.recorder.engine is not None
+    assert context.recorder.engine["fills"] == [{"steps": 1, "batch": 1, "seeds": []}]
 
 
 def test_every_engine_of_a_step_is_on_record_and_each_once(context: WorkerStepContext) -> None:
@@ -74,9 +74,9 @@ def test_every_engine_of_a_step_is_on_record_and_each_once(context: WorkerStepCo
         context.engines.get(EngineNeed(UPSCALER, "null-x2", factor=2))
         context.engines.get(EngineNeed(GENERATOR, "null-generate", can=frozenset({"text"})))
     context.engines.get(EngineNeed(UPSCALER, "null-x4", factor=4))
-    assert context.step_record.engine is not None
-    assert context.step_record.engine["name"] == "null-generate"
-    also = context.step_record.engine["also"]
+    assert context.recorder.engine is not None
+    assert context.recorder.engine["name"] == "null-generate"
+    also = context.recorder.engine["also"]
     assert isinstance(also, list)
     assert [engine["name"] for engine in also if isinstance(engine, dict)] == ["null-x2", "null-x4"]
 
@@ -86,8 +86,8 @@ def test_getting_the_engine_again_keeps_its_fills(context: WorkerStepContext) ->
     for _ in range(2):
         engine = context.engines.get(EngineNeed(INPAINTER, "null-generate"), GenerationOptions("moss"))
         engine.fill(np.full((64, 64, 3), 0.5, np.float32), np.ones((64, 64), np.float32), 5)
-    assert context.step_record.engine is not None
-    assert context.step_record.engine["fills"] == [{"steps": 1, "batch": 1, "seeds": []}]
+    assert context.recorder.engine is not None
+    assert context.recorder.engine["fills"] == [{"steps": 1, "batch": 1, "seeds": []}]
 
 
 def test_a_prompt_that_no_engine_takes_leaves_the_default_engine(context: WorkerStepContext) -> None:

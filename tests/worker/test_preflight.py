@@ -70,7 +70,7 @@ def test_a_fault_delivers_no_file(tmp_path: Path) -> None:
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"
     assert outcome.fault.sentence == (
-        "deliver.2 (check): What was to be delivered is not as it was asked for: "
+        "deliver.2 (check): The exported files do not meet the check: "
         "hero_web.png: size 1800 x 1200 px instead of 1 x 1 px, format png instead of avif."
     )
 
@@ -83,8 +83,8 @@ def test_the_note_has_the_faults_of_every_check_in_a_row(tmp_path: Path) -> None
     assert outcome.outputs == ()
     assert outcome.fault is not None
     assert outcome.fault.sentence == (
-        "deliver.2 (check): What was to be delivered is not as it was asked for: hero_web.png: size 1800 x 1200 px instead of 1 x 1 px. "
-        "deliver.4 (check): What was to be delivered is not as it was asked for: hero_web.png: format png instead of avif."
+        "deliver.2 (check): The exported files do not meet the check: hero_web.png: size 1800 x 1200 px instead of 1 x 1 px. "
+        "deliver.4 (check): The exported files do not meet the check: hero_web.png: format png instead of avif."
     )
 
 

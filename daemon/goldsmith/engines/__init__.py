@@ -13,7 +13,7 @@ from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from goldsmith.picture.picture import Mask, Pixels
 
-EngineT = TypeVar("EngineT")
+EngineT = TypeVar("EngineT", bound="Engine")
 
 # What a generating model can do: pictures from words alone, from a picture and words, fill a hole, edit by instruction, look at reference
 # pictures.

@@ -77,15 +77,16 @@ class EngineProvider:
         checks the descriptor. A generating model that serves as an inpainter has ``options`` bound to it and reports each fill to
         ``on_fill``. In a batch the calls of generating models are combined. Raises InputError if no engine serves the need.
         """
-        from goldsmith.engines.engine_loader import adapt_engine
+        from goldsmith.engines.engine_loader import adapt_engine, open_engine
 
         need, choice = self._choose(need)
-        engine = self._open_generator(choice, on_note) if choice.model.kind == GENERATOR.name else self._open(choice, on_note)
-        facts = self._engine_facts(engine.descriptor, choice.why)
-        adapted = adapt_engine(need, engine, choice, options, on_fill)
-        if adapted is not engine:
-            facts |= self._engine_facts(cast("Engine", adapted).descriptor, choice.why)
-        return adapted, facts
+        if choice.model.kind != GENERATOR.name:
+            with self._exclusive():
+                self._announce_loading(choice.name, on_note)
+                engine, choice = open_engine(self._load_weights(), need, self._device)
+            return engine, self._engine_facts(engine.descriptor, choice.why)
+        engine = adapt_engine(need, self._open_generator(choice, on_note), choice, options, on_fill)
+        return engine, self._engine_facts(engine.descriptor, choice.why)
 
     def _choose(self, need: EngineNeed[EngineT]) -> tuple[EngineNeed[EngineT], ModelChoice]:
         weights = self._load_weights()
@@ -95,14 +96,10 @@ class EngineProvider:
             wordless = replace(need, needs_prompt=False)
             return wordless, weights.choose(wordless)
 
-    def _open(self, choice: ModelChoice, on_note: Callable[[str], None]) -> Engine:
-        from goldsmith.engines.engine_loader import open_model
-
-        with self._exclusive():
-            if choice.name not in self._announced:
-                on_note(f"loading {choice.name}")
-                self._announced.add(choice.name)
-            return open_model(self._load_weights(), choice, self._device)
+    def _announce_loading(self, name: str, on_note: Callable[[str], None]) -> None:
+        if name not in self._announced:
+            on_note(f"loading {name}")
+            self._announced.add(name)
 
     def _open_generator(self, choice: ModelChoice, on_note: Callable[[str], None]) -> Engine:
         from goldsmith.engines.engine_loader import open_model

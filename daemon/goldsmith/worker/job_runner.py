@@ -215,7 +215,7 @@ class _JobRunner:
         except InputError as problem:
             raise InputError(f"{self._job.stage}.{number} ({spec.op}): {problem.sentence}", problem.remedy) from problem
         results.used_masks |= masks
-        results.used_files += context.step_record.used_files
+        results.used_files += context.recorder.used_files
         settings = operation.model_dump(mode="json")
         seconds = perf_counter() - started
         picture_hash = files_trace(files) if isinstance(operation, FileOperation) else picture_trace(results.pictures)
@@ -224,8 +224,8 @@ class _JobRunner:
             settings=settings,
             seed=context.seed,
             seconds=seconds,
-            findings=context.step_record.findings,
-            engine=context.step_record.engines(),
+            findings=context.recorder.findings,
+            engine=context.recorder.engines(),
             picture_hash=picture_hash,
         )
         results.steps.append(step_result)

@@ -35,8 +35,8 @@ _REGION_NOUNS = {"subject": "subject", "face": "face", "hands": "hand", "text": 
 
 
 @dataclass(slots=True)
-class StepRecord:
-    """What is put on record about one step; the facets write it and the job runner reads it."""
+class StepRecorder:
+    """Collects what goes on record about one step; the facets write it and the job runner reads it."""
 
     findings: dict[str, JsonValue] = field(default_factory=dict)
     # The engine that does the work, by its facts; the others are under its ``also``.
@@ -116,13 +116,13 @@ class WorkerEngines:
 
     provider: EngineProvider
     progress: WorkerProgress
-    step_record: StepRecord
+    recorder: StepRecorder
 
     def get(self, need: EngineNeed[EngineT], options: GenerationOptions | None = None) -> EngineT:
         if options is not None:
             need = replace(need, needs_prompt=True, extends_canvas=options.extends_canvas)
-        engine, facts = self.provider.get(need, self.progress.report_note, options, self.step_record.add_fill)
-        self.step_record.add_engine(facts)
+        engine, facts = self.provider.get(need, self.progress.report_note, options, self.recorder.add_fill)
+        self.recorder.add_engine(facts)
         return engine
 
 
@@ -133,7 +133,7 @@ class WorkerDetect:
     job: Job
     provider: EngineProvider
     progress: WorkerProgress
-    step_record: StepRecord
+    recorder: StepRecorder
     cache: DetectionCache
 
     def region(self, where: str, picture: Picture, is_removal: bool = False) -> Mask:
@@ -143,9 +143,9 @@ class WorkerDetect:
         detections = self._detections(picture)
         detected = {word: detections.region(word) for word in region.DETECTED_WORDS if word in expression.required_detections()}
         for word, found in detected.items():
-            self.step_record.add_detection(word, found.facts)
+            self.recorder.add_detection(word, found.facts)
             for facts in found.engines:
-                self.step_record.add_vision_engine(facts)
+                self.recorder.add_vision_engine(facts)
         try:
             masks = {word: found.mask for word, found in detected.items()}
             return expression.evaluate(picture, masks, cover_whole_object if is_removal else None)
@@ -156,31 +156,31 @@ class WorkerDetect:
         if model is None:
             return self.region("subject", picture)
         found = self._detections(picture).matte(model)
-        self.step_record.findings["found"] = {"subject": found.facts}
+        self.recorder.findings["found"] = {"subject": found.facts}
         for facts in found.engines:
-            self.step_record.add_vision_engine(facts)
+            self.recorder.add_vision_engine(facts)
         if found.mask is None:
             raise InputError(f"{model} finds no subject in {job_faults.picture_name(self.job)}.", "Paint a mask, or leave model out.")
         return found.mask
 
     def faces(self, picture: Picture) -> Sequence[Face]:
         found, facts = self._detections(picture).faces()
-        self.step_record.add_vision_engine(facts)
+        self.recorder.add_vision_engine(facts)
         return found
 
     def face_mesh(self, face: Face, picture: Picture) -> Points | None:
         points, facts = self._detections(picture).face_mesh(face)
-        self.step_record.add_vision_engine(facts)
+        self.recorder.add_vision_engine(facts)
         return points
 
     def face_identity(self, face: Face, picture: Picture) -> FaceEmbedding:
         engine, facts = self._open_engine(EngineNeed(FACE_EMBEDDER))
-        self.step_record.add_vision_engine(facts)
+        self.recorder.add_vision_engine(facts)
         return engine.embed(to_rgb(picture), face)
 
     def text_lines(self, picture: Picture) -> Sequence[TextLine]:
         found, facts = self._detections(picture).text_lines()
-        self.step_record.add_vision_engine(facts)
+        self.recorder.add_vision_engine(facts)
         return found
 
     def is_region_known(self, where: str, picture: Picture) -> bool:
@@ -195,7 +195,7 @@ class WorkerDetect:
 
     def _region_not_found(self, where: str, words: Sequence[str]) -> InputError:
         things = " and no ".join(_REGION_NOUNS[word] for word in words)
-        by = ", ".join(str(facts["name"]) for facts in self.step_record.vision_engines)
+        by = ", ".join(str(facts["name"]) for facts in self.recorder.vision_engines)
         return InputError(
             f"There is no {things} to be found in {job_faults.picture_name(self.job)} (looked for by {by}), "
             f'so where = "{where}" is nowhere in it.',
@@ -212,15 +212,15 @@ class WorkerLibrary:
     reads: Mapping[str, InputRead]
     scratch_folder: ScratchFolder
     memory_budget: MemoryBudget
-    step_record: StepRecord
+    recorder: StepRecorder
 
     def file(self, folder: str, name: str, suffixes: Sequence[str]) -> Path:
         own = self._own_sidecar(folder, name, suffixes)
         if own is not None:
-            self.step_record.used_files.append(own.path)
+            self.recorder.used_files.append(own.path)
             return self._private_copy(own)
         path = self.library.require(folder, name, suffixes)
-        self.step_record.add_reference(f"{folder}/{path.name}", hashlib.sha256(path.read_bytes()).hexdigest())
+        self.recorder.add_reference(f"{folder}/{path.name}", hashlib.sha256(path.read_bytes()).hexdigest())
         return path
 
     def names(self, folder: str, suffixes: Sequence[str]) -> Sequence[str]:
@@ -231,7 +231,7 @@ class WorkerLibrary:
         if own is None:
             path = find_layer(self.library, name)
             return self._decode_library_file(path, path.parent.name)
-        self.step_record.used_files.append(own.path)
+        self.recorder.used_files.append(own.path)
         loaded = self._reload_input(own)
         return self._decode(loaded.data, loaded.name)
 
@@ -241,9 +241,9 @@ class WorkerLibrary:
     def portrait(self, name: str) -> Portrait:
         consent = find_consent(self.library, name, local_today())
         path = self.library.require(FACES_FOLDER, name, LAYER_SUFFIXES)
-        self.step_record.add_reference(f"{FACES_FOLDER}/{consent.path.name}", consent.sha256)
+        self.recorder.add_reference(f"{FACES_FOLDER}/{consent.path.name}", consent.sha256)
         picture = self._decode_library_file(path, FACES_FOLDER)
-        self.step_record.findings["consent"] = to_json(consent.to_record())
+        self.recorder.findings["consent"] = to_json(consent.to_record())
         return Portrait(picture, f"library/{FACES_FOLDER}/{path.name}")
 
     def reference_pictures(self) -> Sequence[Picture]:
@@ -251,13 +251,13 @@ class WorkerLibrary:
         for source in self.job.inputs:
             if source.role == "ref":
                 loaded = self._reload_input(source)
-                self.step_record.used_files.append(source.path)
+                self.recorder.used_files.append(source.path)
                 pictures.append(self._decode(loaded.data, loaded.name))
         return pictures
 
     def _decode_library_file(self, path: Path, folder: str) -> Picture:
         data = read_layer(path, self.job.limits.max_memory_bytes // 2)
-        self.step_record.add_reference(f"{folder}/{path.name}", hashlib.sha256(data).hexdigest())
+        self.recorder.add_reference(f"{folder}/{path.name}", hashlib.sha256(data).hexdigest())
         return self._decode(data, path.name)
 
     def _decode(self, data: bytes, name: str) -> Picture:
@@ -280,7 +280,7 @@ class WorkerLibrary:
         loaded = load_input(self.job, source)
         if loaded.read != self.reads[source.path]:
             raise InputChanged(f"{loaded.name} was changed while it was being used.", source.path)
-        self.step_record.add_reference(loaded.name, loaded.read.sha256)
+        self.recorder.add_reference(loaded.name, loaded.read.sha256)
         return loaded
 
     def _private_copy(self, source: JobInput) -> Path:
@@ -297,10 +297,10 @@ class WorkerResults:
     job: Job
     scratch_folder: ScratchFolder
     memory_budget: MemoryBudget
-    step_record: StepRecord
+    recorder: StepRecorder
 
     def record(self, **findings: RecordValue) -> None:
-        self.step_record.findings.update({name: to_json(value) for name, value in findings.items()})
+        self.recorder.findings.update({name: to_json(value) for name, value in findings.items()})
 
     def add_beside(self, file: Deliverable) -> None:
         tail = file.tail + file.suffix
@@ -352,12 +352,12 @@ class WorkerStepContext:
         self.stem = job.stem
         self.prompt = job.prompt
         self.scratch = scratch_folder.folder
-        self.step_record = StepRecord()
+        self.recorder = StepRecorder()
         self.progress = WorkerProgress(on_progress)
-        self.engines = WorkerEngines(engine_provider, self.progress, self.step_record)
-        self.detect = WorkerDetect(job, engine_provider, self.progress, self.step_record, cache)
-        self.library = WorkerLibrary(job, library, reads, scratch_folder, memory_budget, self.step_record)
-        self.results = WorkerResults(job, scratch_folder, memory_budget, self.step_record)
+        self.engines = WorkerEngines(engine_provider, self.progress, self.recorder)
+        self.detect = WorkerDetect(job, engine_provider, self.progress, self.recorder, cache)
+        self.library = WorkerLibrary(job, library, reads, scratch_folder, memory_budget, self.recorder)
+        self.results = WorkerResults(job, scratch_folder, memory_budget, self.recorder)
 
 
 def _number_suffix(number: int) -> str:
