@@ -1,4 +1,4 @@
-"""What lies together in a folder: which names are pictures, which are sidecars, and whose. Names only; nothing is opened."""
+"""Group the names in a folder into bundles: pictures, and the sidecars of each. Only names are used; no file is opened."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from goldsmith.pipeline.intake.file_names import FileRole, ParsedName, classify,
 
 
 class BundleKey(NamedTuple):
-    """What a bundle goes by for as long as its picture lies where it lies.
+    """The key of a bundle while its picture stays in its place.
 
-    A brief without a picture goes by its stem: once the picture comes it is another bundle, and what was begun without it is withdrawn.
+    A brief without a picture has its stem as the key. When the picture arrives, that is another bundle, and the work on the lone brief is
+    withdrawn.
     """
 
     folder: str
     campaign: str
-    # The picture's file name; a folded stem and ``/`` where there are only sidecars yet.
+    # The picture's file name; a folded stem and ``/`` if there are only sidecars yet.
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A picture and what lies beside it. Paths are POSIX, relative to the root; ``campaign`` is ``""`` at the top of the folder."""
+    """A picture and its sidecars. Paths are POSIX, relative to the root; ``campaign`` is ``""`` at the top of the folder."""
 
     key: BundleKey
     stem: str
@@ -40,20 +41,20 @@ class Bundle:
     prompt: str | None = None
     note: str | None = None
     campaign_brief: str | None = None
-    # A sentence, where a sidecar does not say which picture it means, or two claim the same place.
+    # A sentence if a sidecar may belong to several pictures, or two sidecars claim the same place.
     ambiguity: str = ""
 
     @property
     def asset(self) -> str:
-        """The path that stands for all of it, in notes, in the journal and in history: the picture's, or a brief's that stands alone.
+        """The path that names the bundle in notes, in the journal and in the history: the picture's, or a lone brief's.
 
-        "" where there is neither: sidecars of a picture that has yet to come.
+        "" if there is neither, only sidecars of a picture that has not arrived.
         """
         return self.picture or self.brief or ""
 
     @property
     def is_lone_brief(self) -> bool:
-        """True for a brief without a picture: its words may be all there is to begin with."""
+        """True for a brief without a picture, whose words may be enough to start."""
         return self.picture is None and self.brief is not None
 
     @property
@@ -66,13 +67,13 @@ class Bundle:
 
     @property
     def has_instructions(self) -> bool:
-        """True where anything beside the picture says that something is to be done, or tried to say so."""
+        """True if a file beside the picture is an instruction, or tries to be one."""
         said = self.brief or self.prompt or self.campaign_brief or self.ambiguity
         return bool(said or self.masks or self.keeps or self.layers or self.refs or self.looks)
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Every file of the bundle, the picture first; neither the note nor the campaign's brief."""
+        """Every file of the bundle, the picture first, without the note and the campaign's brief."""
         shelves = (self.masks, self.keeps, self.layers)
         named = tuple(path for shelf in shelves for paths in shelf.values() for path in paths)
         singles = (self.picture, *named, *self.refs, *self.looks, self.brief, self.prompt)
@@ -80,7 +81,7 @@ class Bundle:
 
 
 def group_bundles(folder: str, campaign: str, names: Iterable[str], campaign_brief: str | None = None) -> list[Bundle]:
-    """The bundles that names lying in one folder make, whatever the order of the names; sorted by key.
+    """Return the bundles of the names in one folder, in any order of the names; sorted by key.
 
     ``campaign_brief`` is the path of the nearest ``brief.toml`` up the folders, if any.
     """
@@ -102,7 +103,7 @@ def group_bundles(folder: str, campaign: str, names: Iterable[str], campaign_bri
 
 
 def _pictures(named: Mapping[str, ParsedName]) -> dict[str, str]:
-    """Name -> stem of every picture, with ``face_mask.png`` and ``face.psd`` where there is no ``face`` but sidecars that speak of one."""
+    """Return name -> stem of every picture; ``face_mask.png`` and ``face.psd`` count if there is no ``face`` but there are sidecars of one."""
     found = {name: what.stem for name, what in named.items() if what.role == "picture"}
     there = {fold_name(stem) for stem in found.values()} | {fold_name(name) for name in found}
     spoken = {
@@ -119,7 +120,7 @@ def _pictures(named: Mapping[str, ParsedName]) -> dict[str, str]:
 
 
 class _SidecarSorter:
-    """Gives each sidecar to the one picture it means, to all that it might mean (a sentence), or to none (orphans)."""
+    """Assign each sidecar to its one picture, to all pictures it may mean (with a sentence), or to none."""
 
     def __init__(self, pictures: Mapping[str, str]) -> None:
         self.sidecars: dict[str, dict[str, ParsedName]] = {name: {} for name in pictures}
@@ -150,7 +151,7 @@ class _SidecarSorter:
             return whole
         if parsed.role != "note":
             return self._by_stem.get(fold_name(parsed.stem), [])
-        inner = classify(parsed.stem)  # a note on a sidecar goes to the sidecar's picture
+        inner = classify(parsed.stem)  # a note on a sidecar belongs to the sidecar's picture
         return self._candidates(inner) if inner.role not in ("picture", "note", "other", "litter", "campaign") else []
 
 
@@ -187,7 +188,7 @@ def _make_bundle(
 
 
 def _pick_one(picture: str, names: list[str], sidecars: Mapping[str, ParsedName]) -> tuple[list[str], str]:
-    """Of several briefs (or prompts) the one that gives the picture's whole name; two alike are a sentence."""
+    """Return, of several briefs (or prompts), the one with the picture's full name; a sentence if two are equivalent."""
     if len(names) < 2:
         return names, ""
     whole = [name for name in names if fold_name(sidecars[name].stem) == fold_name(picture)]
@@ -205,7 +206,7 @@ def _ambiguity_message(name: str, parsed: ParsedName, candidates: list[str]) -> 
 
 
 def bundle_key(path: str) -> BundleKey:
-    """The key of the bundle that goes by that path: a picture's, or a brief's that stands alone."""
+    """Return the key of the bundle with that path: a picture's, or a lone brief's."""
     place, name = posixpath.split(path)
     folder, _, campaign = place.partition("/")
     named = classify(name)

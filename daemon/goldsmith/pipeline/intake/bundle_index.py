@@ -1,6 +1,6 @@
-"""Which names lie in which folder, and which of them hang together: the memory behind the intake.
+"""The memory of the intake: the names in each folder, and which of them belong together.
 
-A resting picture costs its name, one slot in two dictionaries and one small number: everything else is made when it is asked for.
+A resting picture costs its name, one slot in two dictionaries and one small number; everything else is computed on demand.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from goldsmith.files import FileSignature, fold_name
 from goldsmith.pipeline.intake.bundle import Bundle, BundleKey, group_bundles
 from goldsmith.pipeline.intake.file_names import classify, group_keys, target_stem
 
-# The mark of a file that is there and was not looked at closer.
+# The token of a file that exists and was not examined.
 UNCHECKED = 0
 SYMLINK = -1
-# The mark of a pipe, a socket or a device.
+# The token of a pipe, a socket or a device.
 SPECIAL_FILE = -2
 
 
 def change_token(status: os.stat_result) -> int:
-    """A number that changes when the file does; links and special files have one for their kind."""
+    """Return a number that changes when the file does; links and special files have one constant each."""
     if stat.S_ISREG(status.st_mode):
         return abs(hash(FileSignature.from_stat(status))) or 1
     return SYMLINK if stat.S_ISLNK(status.st_mode) else SPECIAL_FILE
@@ -31,7 +31,7 @@ def change_token(status: os.stat_result) -> int:
 
 @lru_cache(maxsize=1024)
 def _group_cached(folder: str, campaign: str, names: tuple[str, ...], campaign_brief: str | None) -> tuple[Bundle, ...]:
-    """The bundles of these names, in the order of their pictures; asked for again by everybody who looks at one in the same turn."""
+    """Return the bundles of these names, in the order of their pictures; cached, because one turn asks for them several times."""
     order = {name: number for number, name in enumerate(names)}
     found = group_bundles(folder, campaign, names, campaign_brief)
     return tuple(sorted(found, key=lambda bundle: order.get(bundle.key.name, len(order))))
@@ -48,11 +48,11 @@ class FolderIndex:
         self.names: dict[str, int] = {}
         self.names_by_key: dict[int, str | list[str]] = {}
         self.children: set[str] = set()
-        # Path of this folder's own ``brief.toml``.
+        # The path of this folder's own ``brief.toml``.
         self.brief: str | None = None
 
     def add(self, name: str, token: int) -> None:
-        """Note a name; one that means nothing here is not kept."""
+        """Add a name; a name without a meaning is not kept."""
         if name in self.names:
             self.names[name] = token
             return
@@ -74,7 +74,7 @@ class FolderIndex:
                 there.append(name)
 
     def remove(self, name: str) -> None:
-        """Forget a name."""
+        """Remove a name."""
         if self.names.pop(name, None) is None:
             return
         if classify(name).role == "campaign":
@@ -90,12 +90,12 @@ class FolderIndex:
                 self.names_by_key[anchor] = there[0]
 
     def names_for(self, group_key: int) -> Sequence[str]:
-        """The names under one anchor."""
+        """Return the names with one group key."""
         there = self.names_by_key.get(group_key, ())
         return (there,) if isinstance(there, str) else there
 
     def connected_names(self, group_key: int) -> tuple[list[str], set[int]]:
-        """All names that hang together with an anchor, in order of arrival, and all their anchors."""
+        """Return all names that belong together with a group key, in order of arrival, and all their keys."""
         names: dict[str, None] = {}
         reached, open_ = {group_key}, [group_key]
         while open_:
@@ -110,13 +110,13 @@ class FolderIndex:
         return list(names), reached
 
     def is_lone_picture(self, group_key: int) -> bool:
-        """True for nothing but one picture."""
+        """Return whether there is only one picture."""
         there = self.names_by_key.get(group_key)
         return isinstance(there, str) and classify(there).role == "picture"
 
 
 class BundleIndex:
-    """All places under the stages' folders, by path."""
+    """All folders under the stage folders, by path."""
 
     def __init__(self) -> None:
         self.folders: dict[str, FolderIndex] = {}
@@ -125,7 +125,7 @@ class BundleIndex:
         return sum(len(place.names) for place in self.folders.values())
 
     def get_or_create(self, path: str) -> FolderIndex:
-        """The place of that path, made where it is new."""
+        """Return the folder with that path, created if it is new."""
         place = self.folders.get(path)
         if place is None:
             place = self.folders[path] = FolderIndex(path)
@@ -135,7 +135,7 @@ class BundleIndex:
         return place
 
     def subtree(self, path: str) -> list[FolderIndex]:
-        """That place and all campaigns in it."""
+        """Return that folder and all campaigns in it."""
         found, open_ = [], [path]
         while open_:
             place = self.folders.get(open_.pop())
@@ -145,7 +145,7 @@ class BundleIndex:
         return found
 
     def remove_subtree(self, path: str) -> list[FolderIndex]:
-        """Forget a place and all campaigns in it; what was forgotten."""
+        """Remove a folder and all campaigns in it, and return what was removed."""
         gone = self.subtree(path)
         for place in gone:
             del self.folders[place.path]
@@ -155,7 +155,7 @@ class BundleIndex:
         return gone
 
     def campaign_brief(self, folder: FolderIndex) -> str | None:
-        """The nearest ``brief.toml``, from this place up to the stage's folder."""
+        """Return the nearest ``brief.toml``, from this folder up to the stage's folder."""
         path = folder.path
         while path:
             above = self.folders.get(path)
@@ -165,11 +165,11 @@ class BundleIndex:
         return None
 
     def bundles_for_names(self, folder: FolderIndex, names: Sequence[str]) -> list[Bundle]:
-        """The bundles that names of a place make, in the order of their pictures."""
+        """Return the bundles of some names of a folder, in the order of their pictures."""
         return list(_group_cached(folder.stage_folder, folder.campaign, tuple(names), self.campaign_brief(folder)))
 
     def bundle(self, key: BundleKey) -> Bundle | None:
-        """The bundle of that key as the folder is now known to be."""
+        """Return the bundle with that key as the folder is now known."""
         place = self.folders.get(posixpath.join(key.folder, key.campaign) if key.campaign else key.folder)
         if place is None:
             return None
@@ -183,7 +183,7 @@ class BundleIndex:
         return next((bundle for bundle in self.bundles_for_names(place, names) if bundle.key == key), None)
 
     def bundle_containing(self, path: str) -> Bundle | None:
-        """The bundle that a file is of, its note included."""
+        """Return the bundle that a file belongs to, its note included."""
         above, name = posixpath.split(path)
         place = self.folders.get(above)
         if place is None or name not in place.names:
@@ -194,7 +194,7 @@ class BundleIndex:
         return None
 
     def bundles(self) -> Iterator[Bundle]:
-        """Every bundle there is, lonely pictures included, place by place."""
+        """Yield every bundle, lone pictures included, folder by folder."""
         for place in list(self.folders.values()):
             seen: set[int] = set()
             for anchor in list(place.names_by_key):
@@ -206,12 +206,13 @@ class BundleIndex:
 
 
 def find_companion(brief: str, names: Sequence[str]) -> str | None:
-    """The path of something that belongs to a brief which was taken for alone; None where nothing does. ``names``: what else lies in its
-    folder."""
+    """Return the path of a file that belongs to a brief without a picture; None if there is none. ``names`` are the other names in its
+    folder.
+    """
     above, own = posixpath.split(brief)
     stem = fold_name(target_stem(classify(own)))
     if not any(name != own and fold_name(name).startswith(stem) for name in names):
-        return None  # by far the most often, and what a folder of a hundred thousand names costs
+        return None  # the most frequent case by far, and what a folder of a hundred thousand names costs
     index = BundleIndex()
     place = index.get_or_create(above)
     for name in dict.fromkeys((own, *names)):

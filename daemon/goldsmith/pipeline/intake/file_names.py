@@ -1,4 +1,4 @@
-"""What the name of one file says by itself: a picture, a sidecar and of which picture, a brief, a note, or nothing that matters here."""
+"""Classify a file by its name alone: a picture, a sidecar and its picture, a brief, a note, or irrelevant."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ FileRole = Literal["picture", "mask", "keep", "layer", "ref", "look", "brief", "
 
 NOTE_SUFFIX = ".problem.txt"
 CAMPAIGN_BRIEF = "brief.toml"
-# What Windows makes of ``hero.toml`` where it hides the endings of names: a brief like any other.
+# The name that Windows gives ``hero.toml`` when it hides file extensions; treated like any brief.
 HIDDEN_BRIEF_SUFFIX = ".toml.txt"
-# What `goldsmith init` puts into every folder; it is nobody's prompt.
+# `goldsmith init` puts this file into every folder; it is not a prompt.
 README_NAME = "readme.txt"
 
 # Bytes of a picture's name that fit before ``.problem.txt``.
@@ -29,20 +29,20 @@ _JOINED_MASK = re.compile(r"(?P<stem>.+)[_-]mask[_-]?\d*_?", re.IGNORECASE | re.
 
 
 class ParsedName(NamedTuple):
-    """What one name says by itself."""
+    """The meaning of one name."""
 
-    # What it belongs to, as written: ``hero``, or a picture's whole name (``hero.png``) where the sidecar says which.
+    # The stem it belongs to, as written: ``hero``, or a picture's full name (``hero.png``) if the sidecar gives it.
     stem: str
     role: FileRole
     # The NAME of a mask, keep or layer, folded; ``mask`` for the unnamed one.
     label: str = ""
-    # The stem it would have as the picture that is spoken of: ``hero_mask.png`` and ``hero.psd`` are that, where no ``hero`` is there.
+    # The stem it would have as a picture: ``hero_mask.png`` and ``hero.psd`` are pictures if there is no ``hero``.
     picture_stem: str = ""
 
 
 @lru_cache(maxsize=1024)
 def classify(name: str) -> ParsedName:
-    """What a file of that name is. Never raises; any byte sequence that a filesystem takes may be asked for."""
+    """Return the role of a file with that name. Never raises, for any byte sequence that a filesystem accepts."""
     if is_ignored_file(name):
         return ParsedName(name, "litter")
     if name.casefold().endswith(HIDDEN_BRIEF_SUFFIX):
@@ -64,7 +64,7 @@ def classify(name: str) -> ParsedName:
 
 
 def _classify_image(base: str, suffix: str) -> ParsedName:
-    """A file with a picture's suffix: a picture, or a mask, keep, layer or reference of one."""
+    """Return the role of a file with a picture's suffix: a picture, or a mask, keep, layer or reference of one."""
     dotted = _DOTTED_SIDECAR.fullmatch(base)
     if dotted is not None:
         role = dotted["role"].lower()
@@ -80,7 +80,7 @@ def _classify_image(base: str, suffix: str) -> ParsedName:
 
 @lru_cache(maxsize=1024)
 def group_keys(name: str) -> tuple[str, ...]:
-    """The folded stems under which a name must be found again: whatever may be grouped together shares one of them."""
+    """Return the folded stems under which a name must be found: names that may be grouped share one of them."""
     named = classify(name)
     if named.role in ("litter", "other", "campaign"):
         return ()
@@ -96,18 +96,18 @@ def group_keys(name: str) -> tuple[str, ...]:
 
 
 def target_stem(parsed: ParsedName) -> str:
-    """The stem that a sidecar without a picture means; a note on a brief means what the brief means."""
+    """Return the stem that a sidecar without a picture means; a note on a brief means what the brief means."""
     inner = classify(parsed.stem) if parsed.role == "note" else parsed
     return strip_picture_suffix(inner.stem if inner.role == "brief" else parsed.stem)
 
 
 def strip_picture_suffix(stem: str) -> str:
-    """The stem without a picture's suffix: ``hero`` of ``hero.png``."""
+    """Return the stem without a picture's suffix: ``hero`` for ``hero.png``."""
     base, suffix = os.path.splitext(stem)
     return base if is_picture_suffix(suffix.lower()) else stem
 
 
 def truncate_for_note(name: str) -> str:
-    """As much of a picture's name as its problem note can carry."""
+    """Return as much of a picture's name as its problem note can have."""
     raw = os.fsencode(name)
     return name if len(raw) <= _MAX_NOTE_NAME_BYTES else os.fsdecode(raw[:_MAX_NOTE_NAME_BYTES])

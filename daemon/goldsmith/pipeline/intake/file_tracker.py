@@ -1,8 +1,8 @@
-"""When a file is whole: quiet by the daemon's own clock, and nobody has it open for writing.
+"""Decide when a file is complete: unchanged by the daemon's own clock, and not open for writing.
 
-The rule was measured on 82 drops by real programs. A breath (0.15 s) of quiet and a granted lease mean that work may start on what is
-there; two seconds of quiet and a second lease mean that the result may be committed. Where the kernel grants no lease (other users' files
-without CAP_LEASE, network mounts) the weak rule asks for a longer quiet instead.
+The rule was measured on 82 drops by real programs. After a short quiet time (0.15 s) and a granted lease, work may start on the file; after
+two seconds of quiet and a second lease, the result may be committed. If the kernel grants no lease (other users' files without CAP_LEASE,
+network mounts), the weak rule requires a longer quiet time instead.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _UNREADABLE_RETRY_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class SettleTimes:
-    """How long a file must lie still, in seconds."""
+    """How long a file must be unchanged, in seconds."""
 
     quiet: float = 2.0
     breath: float = 0.15
@@ -37,7 +37,7 @@ class SettleTimes:
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """How far a file has come. ``since`` is when it was last seen to change (monotonic); ``sentence`` says why it waits, or is empty."""
+    """The state of a file. ``since`` is when it was last seen to change (monotonic); ``reason`` says why it waits, or is empty."""
 
     status: FileStatus
     sig: FileSignature | None = None
@@ -46,7 +46,7 @@ class FileState:
 
     @property
     def can_start(self) -> bool:
-        """True when work may start on what is there."""
+        """True if work may start on the file."""
         return self.status in ("looks_complete", "settled")
 
 
@@ -56,23 +56,25 @@ class _TrackedFile:
     sig: FileSignature | None = None
     changed_at: float = 0.0
     reason: str = ""
-    # When to look again by itself; 0 = only when something is heard.
+    # When to look again without a hint; 0 = never.
     recheck_at: float = 0.0
     retry_delay: float = _FIRST_RETRY_SECONDS
     sha256: str = ""
 
 
 class FileTracker:
-    """The states of the files that somebody wants. Paths are POSIX, relative to the root; looks cost an lstat, at times an open."""
+    """The states of the followed files. Paths are POSIX, relative to the root; a look costs an lstat, sometimes an open."""
 
     def __init__(self, root: str, times: SettleTimes, is_folder_present: Callable[[str], bool] = lambda _: True) -> None:
-        """``folder_there`` says of a stage folder whether it is the one that it was: a file missing with its mount is not gone."""
+        """Start without files; ``is_folder_present`` says whether a stage folder is still the same: a file missing with its mount is not
+        gone.
+        """
         self._root = root
         self._times = times
         self._is_folder_present = is_folder_present
         self._tracked: dict[str, _TrackedFile] = {}
         self._rechecks: list[tuple[float, str]] = []
-        # Stage folders in which a lease was not to be had.
+        # Stage folders in which no lease was available.
         self.weak_quiet_folders: set[str] = set()
 
     def __contains__(self, path: str) -> bool:
@@ -82,29 +84,29 @@ class FileTracker:
         return len(self._tracked)
 
     def follow(self, path: str, now: float) -> None:
-        """Follow this file from now on; nothing happens where that is done already."""
+        """Follow this file from now on, if it is not followed yet."""
         if path not in self._tracked:
             self._tracked[path] = _TrackedFile(changed_at=now)
             self.check(path, now)
 
     def unfollow(self, path: str) -> None:
-        """Follow it no longer."""
+        """Stop following the file."""
         self._tracked.pop(path, None)
 
     def add_settled(self, path: str, sig: FileSignature, sha256: str, now: float) -> None:
-        """A file that the daemon itself put down whole: settled at once, unless it has been touched since."""
+        """Add a file that the daemon itself wrote completely: settled at once, unless it has changed since."""
         tracked = self._tracked[path] = _TrackedFile(changed_at=now)
         self.check(path, now)
         if tracked.sig is not None and tracked.sig.same_content(sig):
             tracked.status, tracked.reason, tracked.sha256, tracked.recheck_at = "settled", "", sha256, 0.0
 
     def known_sha256(self, path: str) -> str | None:
-        """The hash of the bytes, where the daemon put them down and nothing has touched them since."""
+        """Return the hash of the bytes, if the daemon wrote them and nothing has changed them since."""
         tracked = self._tracked.get(path)
         return tracked.sha256 or None if tracked is not None else None
 
     def check(self, path: str, now: float) -> bool:
-        """Look at the file now; True where it came further, fell back, or waits for another reason than before."""
+        """Look at the file now; return whether its state or its reason to wait changed."""
         tracked = self._tracked[path]
         before = (tracked.status, tracked.reason)
         self._update(path, tracked, now)
@@ -115,7 +117,7 @@ class FileTracker:
         return before != (tracked.status, tracked.reason)
 
     def check_due(self, now: float, limit: int) -> list[str]:
-        """Look at up to ``limit`` files whose time has come; the paths of those for which something changed."""
+        """Look at up to ``limit`` files that are due, and return the paths of those whose state changed."""
         changed, looked = [], 0
         while self._rechecks and self._rechecks[0][0] <= now and looked < limit:
             due, path = heapq.heappop(self._rechecks)
@@ -128,11 +130,11 @@ class FileTracker:
         return changed
 
     def has_arriving(self) -> bool:
-        """True while a wanted file with something in it has not settled."""
+        """Return whether a followed file with content has not settled yet."""
         return any(tracked.status in _ARRIVING and tracked.sig is not None and tracked.sig.size > 0 for tracked in self._tracked.values())
 
     def next_check_at(self) -> float | None:
-        """When the next file wants to be looked at."""
+        """Return when the next file is due."""
         while self._rechecks:
             due, path = self._rechecks[0]
             tracked = self._tracked.get(path)
@@ -142,14 +144,14 @@ class FileTracker:
         return None
 
     def state(self, path: str, now: float) -> FileState | None:
-        """The state as of the last look; None for a file that nobody wants. Touches no disk."""
+        """Return the state as of the last look; None for a file that is not followed. Does not touch the disk."""
         tracked = self._tracked.get(path)
         if tracked is None:
             return None
         return FileState(tracked.status, tracked.sig, tracked.changed_at, tracked.reason or self._quiet_reason(tracked, now))
 
     def settles_at(self, path: str) -> float | None:
-        """When the file settles, or settled (0), if nobody touches it any more; None where that cannot be told. Touches no disk."""
+        """Return when the file settles, or 0 if it has, provided that nothing changes it; None if unknown. Does not touch the disk."""
         tracked = self._tracked.get(path)
         if tracked is None or tracked.status not in ("looks_complete", "settled"):
             return None
@@ -191,7 +193,7 @@ class FileTracker:
         tracked.recheck_at = now + self._times.breath
 
     def _update_unchanged(self, path: str, tracked: _TrackedFile, now: float) -> None:
-        """The file is what it was at the last look."""
+        """Update a file that is unchanged since the last look."""
         if tracked.sig is not None and tracked.sig.size == 0:
             self._retry_later(tracked, now, "new", "is still empty", _EMPTY_RETRY_SECONDS)
             return
@@ -234,14 +236,14 @@ class FileTracker:
             tracked.status, tracked.recheck_at = "new", tracked.changed_at + start
 
     def _retry_later(self, tracked: _TrackedFile, now: float, status: FileStatus, reason: str, max_delay: float) -> None:
-        """Wait for a hint, and look again by oneself at a modest, slowing rate: network mounts and mmap writers give no hint."""
+        """Wait for a hint, and look again at a moderate, falling rate: network mounts and mmap writers give no hint."""
         tracked.status, tracked.reason = status, reason
         tracked.recheck_at = now + min(tracked.retry_delay, max_delay)
         tracked.retry_delay = min(tracked.retry_delay * 2, max_delay)
 
 
 def refusal_reason(path: str, mode: int) -> str | None:
-    """Why what lies there is never opened, in a sentence; empty for a folder, None for a regular file."""
+    """Return why the file is never opened, as a sentence; empty for a folder, None for a regular file."""
     if stat.S_ISREG(mode):
         return None
     if stat.S_ISDIR(mode):
@@ -253,7 +255,7 @@ def refusal_reason(path: str, mode: int) -> str | None:
 
 
 def _is_open_for_writing(path: str) -> tuple[bool | None, FileSignature]:
-    """Whether somebody has the file open for writing, and what it is after that was asked."""
+    """Return whether a program has the file open for writing, and the signature afterwards."""
     fd = open_input(path)
     try:
         return has_writer(fd), FileSignature.from_stat(os.fstat(fd))

@@ -1,4 +1,4 @@
-"""Reading the folders again: what is there now against what was known, one folder at a time, no file opened."""
+"""Read folders again and compare them with the index, one folder at a time, without opening a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from goldsmith.pipeline.intake.bundle_index import SPECIAL_FILE, SYMLINK, UNCHEC
 
 @dataclass(slots=True)
 class ScanResult:
-    """What one reading of one folder brought up: names of files, names of folders."""
+    """What one reading of a folder found: names of changed files, names of folders."""
 
     appeared: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
@@ -20,10 +20,10 @@ class ScanResult:
 
 
 def scan_folder(path: str, known_folder: FolderIndex) -> ScanResult:
-    """Compare a folder on disk with what is known of it; the known marks are brought up to date, names are not.
+    """Compare a folder on disk with the index, and update the change tokens, but not the names.
 
-    Files that rest without an instruction (mark UNSEEN) are not even looked at with stat. Symlinked folders are not entered.
-    Raises OSError where the folder cannot be read.
+    Files without an instruction (token UNCHECKED) are not examined with stat. Symlinked folders are not entered. Raises OSError if the
+    folder cannot be read.
     """
     found = ScanResult()
     known = known_folder.names
@@ -70,7 +70,7 @@ def _change_token(entry: os.DirEntry[str], token: int) -> int:
 
 
 def library_fingerprint(library: str) -> int:
-    """A number that changes when anything two floors down in ``library/`` does; 0 where it is not there."""
+    """Return a number that changes when anything in the upper two levels of ``library/`` does; 0 if it does not exist."""
     rows = []
     for folder in (library, *_subfolders(library)):
         try:

@@ -1,7 +1,7 @@
-"""What lies in the stages' folders and how far it has arrived: hints and sweeps in, bundles worth a look out.
+"""Find out what is in the stage folders and how far it has arrived: hints and sweeps in, bundles to look at out.
 
-One thread, the loop's, calls everything here. ``drain`` does a bounded piece of work and never waits; ``wait`` says until when the loop
-may sleep on ``watcher.fd``. Files are followed closely only after somebody wants them: resting pictures cost nothing but their name.
+Everything here runs in the thread of the main loop. ``collect`` does a limited amount of work and never blocks; ``seconds_until_due`` says
+how long the loop may sleep on ``watcher.fd``. Files are followed only on request: a resting picture costs only its name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from goldsmith.pipeline.intake.stage_folders import StageFolders, WatchMode
 from goldsmith.pipeline.intake.watcher import Watcher
 
 LIBRARY_FOLDER = "library"
-# Bundles that one ``drain`` returns at most.
+# The most bundles that one ``collect`` returns.
 MAX_BUNDLES = 512
 _MAX_HINTS = 4096
 _MAX_CHECKS = 512
@@ -34,14 +34,14 @@ _MAX_CHECKS = 512
 
 @dataclass(frozen=True, slots=True)
 class IntakeSettings(SettleTimes):
-    """The pace of files, and how often folders are read again, in seconds."""
+    """Settle times of files, and how often folders are read again, in seconds."""
 
     sweep_events: float = 600.0
     sweep_polling: float = 2.0
 
 
 class Intake:
-    """The stages' folders under one root. Paths are POSIX strings relative to it."""
+    """The stage folders under one root. Paths are POSIX strings relative to it."""
 
     def __init__(
         self,
@@ -64,23 +64,22 @@ class Intake:
         self._library_fingerprint = 0
         self._weights_stamp = weights_stamp
         self._last_weights_stamp = weights_stamp()
-        # Set when something in ``library/`` changed, or what ``stores`` says, which is the house's weights; whoever has looked sets it
-        # back.
+        # Set when ``library/`` or the stores of weights changed; the reader resets it.
         self.library_changed = False
 
-    # --- the loop's side
+    # --- for the main loop
 
     def start(self) -> None:
-        """Begin to watch and to read; the first bundles come out of the drains that follow."""
+        """Start watching and reading; the next calls of ``collect`` return the first bundles."""
         self._watcher.watch_only({*self._stage_folders.by_name, LIBRARY_FOLDER})
         self._library_fingerprint = library_fingerprint(os.path.join(self._root, LIBRARY_FOLDER))
         self._stage_folders.check(self._clock())
 
     def collect(self, now: float) -> list[BundleKey]:
-        """Take in what has happened; the bundles to look at again, in order of arrival, at most ``MAX_BUNDLES`` of them.
+        """Take in what has happened, and return the bundles to look at again, in order of arrival, at most ``MAX_BUNDLES``.
 
-        A bundle comes up when it has an instruction and anything of it changed, came or went, or came further; and once more when it
-        is gone or has lost its instruction.
+        A bundle is returned if it has an instruction and any of its files changed, arrived, left or made progress; and once more when it is
+        gone or has lost its instruction.
         """
         if now >= self._stage_folders.next_check_at():
             self._stage_folders.check(now)
@@ -96,28 +95,28 @@ class Intake:
         return self._ready.pop(MAX_BUNDLES)
 
     def seconds_until_due(self, now: float) -> float:
-        """Seconds until ``drain`` has something to do by itself; hints make ``watcher.fd`` readable before that."""
+        """Return the seconds until ``collect`` has work without a hint; hints make ``watcher.fd`` readable before that."""
         if self._watcher.has_hints() or self._scanner or self._ready:
             return 0.0
         due = (self._stage_folders.next_check_at(), self._stage_folders.next_sweep_at(), self._files.next_check_at())
         return max(0.0, min(when for when in due if when is not None) - now)
 
-    # --- asking
+    # --- queries
 
     def bundle(self, key: BundleKey) -> Bundle | None:
-        """The bundle as it lies there now; None once its picture (or, before that, its last sidecar) is gone."""
+        """Return the bundle as it is now; None once its picture (or, before that, its last sidecar) is gone."""
         return self._index.bundle(key)
 
     def bundle_containing(self, path: str) -> Bundle | None:
-        """The bundle that a file is of."""
+        """Return the bundle that a file belongs to."""
         return self._index.bundle_containing(path)
 
     def bundles(self) -> Iterator[Bundle]:
-        """Every bundle, lonely pictures included, made one by one."""
+        """Yield every bundle, lone pictures included."""
         return self._index.bundles()
 
     def state(self, path: str) -> FileState:
-        """How far a file has come, as of the last look; a file that nobody wants is at most ``new``."""
+        """Return the state of a file as of the last look; a file that is not followed is at most ``new``."""
         followed = self._files.state(path, self._clock())
         if followed is not None:
             return followed
@@ -131,19 +130,19 @@ class Intake:
         return FileState("new")
 
     def settles_at(self, path: str) -> float | None:
-        """When a file that is followed settles (0 where it has), if nobody touches it any more; None where that cannot be told."""
+        """Return when a followed file settles (0 if it has), provided that nothing changes it; None if unknown."""
         return self._files.settles_at(path)
 
     def known_sha256(self, path: str) -> str | None:
-        """The hash of a file that the daemon put down and nothing has touched since."""
+        """Return the hash of a file that the daemon wrote and nothing has changed since."""
         return self._files.known_sha256(path)
 
     def is_followed(self, path: str) -> bool:
-        """True where somebody wants this file."""
+        """Return whether the file is followed."""
         return path in self._files
 
     def is_stem_taken(self, folder: str, campaign: str, stem: str) -> bool:
-        """True where a picture or a brief of that (folded) stem lies there already."""
+        """Return whether a picture or a brief with that (folded) stem already exists."""
         place = self._index.folders.get(posixpath.join(folder, campaign) if campaign else folder)
         if place is None:
             return False
@@ -152,29 +151,29 @@ class Intake:
 
     @property
     def is_busy(self) -> bool:
-        """True while something is still to be read, looked at or waited for: files on their way, folders to be read, bundles to come up."""
+        """True while there are files in transit, folders to read, or bundles to return."""
         return bool(self._scanner or self._ready or self._watcher.has_hints() or self._files.has_arriving())
 
     def watch_modes(self) -> dict[str, WatchMode]:
-        """Whether events come from each stage folder, or it is read again and again."""
+        """Return for each stage folder whether events come from it or it is polled."""
         return {folder: mount.watch_mode for folder, mount in self._stage_folders.by_name.items()}
 
     def weak_quiet_folders(self) -> frozenset[str]:
-        """The stage folders where no lease was to be had, so that the weaker rule (a longer quiet) is in use."""
+        """Return the stage folders without leases, where the weaker rule (a longer quiet time) applies."""
         return frozenset(self._files.weak_quiet_folders)
 
     def unavailable_folders(self) -> dict[str, str]:
-        """The stage folders that are not there, each with its sentence."""
+        """Return the stage folders that are not available, each with its sentence."""
         return {folder: mount.unavailable_reason for folder, mount in self._stage_folders.by_name.items() if mount.unavailable_reason}
 
     def unreadable_folders(self) -> dict[str, str]:
-        """The campaign folders that cannot be read, each with its sentence."""
+        """Return the campaign folders that cannot be read, each with its sentence."""
         return dict(self._scanner.unreadable_folders)
 
-    # --- telling
+    # --- instructions
 
     def follow(self, paths: Iterable[str]) -> None:
-        """Follow these files: their bundle comes up whenever one of them came further or fell back."""
+        """Follow these files: their bundle is returned whenever one of them changes its state."""
         now = self._clock()
         for path in paths:
             self._files.follow(path, now)
@@ -184,7 +183,7 @@ class Intake:
                 self._scanner.on_state_changed(path)
 
     def add_settled(self, path: str, sig: FileSignature, sha256: str) -> None:
-        """The daemon has put this file down itself: it is settled at once, and its bundle comes up."""
+        """Add a file that the daemon wrote itself: it is settled at once, and its bundle is returned."""
         if path.partition("/")[0] not in self._stage_folders.by_name:
             return
         self._files.add_settled(path, sig, sha256, self._clock())
@@ -195,12 +194,12 @@ class Intake:
             self._scanner.enqueue(path)
 
     def recheck(self, path: str) -> None:
-        """Look at this file again now, and let its bundle come up."""
+        """Look at this file again now, and return its bundle."""
         self._on_hint(os.path.join(self._root, path), self._clock())
         self._scanner.enqueue(path)
 
     def forget(self, path: str) -> None:
-        """The daemon has taken this file away itself, or nobody wants it any longer; its bundle does not come up for that."""
+        """Forget a file that the daemon removed itself or that is no longer needed; its bundle is not returned for that."""
         self._files.unfollow(path)
         above, name = posixpath.split(path)
         place = self._index.folders.get(above)

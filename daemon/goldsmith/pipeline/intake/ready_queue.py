@@ -1,4 +1,4 @@
-"""Which bundles come up for another look, in order, a slice at a time."""
+"""Queue the bundles to look at again, in order, and return them in limited numbers."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from goldsmith.pipeline.intake.file_names import classify, group_keys, target_st
 
 
 class ReadyQueue:
-    """Nominated names on one side, keys of bundles with an instruction on the other."""
+    """Queued names on one side, keys of bundles with an instruction on the other."""
 
     def __init__(self, index: BundleIndex) -> None:
         self._index = index
         self._changed: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._removed: OrderedDict[BundleKey, None] = OrderedDict()
-        # Keys that came up with an instruction and may still be in somebody's hands.
+        # Keys that were returned with an instruction and may still be in use.
         self._handed_out: set[BundleKey] = set()
 
     def __bool__(self) -> bool:
         return bool(self._changed or self._removed)
 
     def enqueue(self, folder: FolderIndex, name: str) -> None:
-        """Something happened to this name."""
+        """Queue a name that changed."""
         for anchor in map(hash, group_keys(name)):
             if not self._is_idle(folder, anchor):
                 self._changed[folder.path, anchor] = None
 
     def enqueue_campaign(self, campaign_brief: str) -> None:
-        """Something happened to a campaign's brief: everything in its folder and below."""
+        """Queue everything in the folder of a campaign's brief and below it."""
         for place in self._index.subtree(posixpath.dirname(campaign_brief)):
             self._changed.update(dict.fromkeys((place.path, anchor) for anchor in place.names_by_key))
 
     def enqueue_removed(self, folder: FolderIndex, name: str) -> None:
-        """This name goes: bundles that were called after it come up once more."""
+        """Queue a name that is removed: bundles with that key are returned once more."""
         self._removed.update(dict.fromkeys(key for key in _possible_keys(folder, name) if key in self._handed_out))
 
     def discard(self, folder: FolderIndex, name: str) -> None:
-        """This name went with the daemon's own knowledge: nothing comes up for it."""
+        """Remove a name whose removal the daemon already knows about: nothing is returned for it."""
         self._handed_out.difference_update(_possible_keys(folder, name))
 
     def pop(self, limit: int) -> list[BundleKey]:
-        """Up to ``limit`` keys, each once, in the order in which their bundles were nominated."""
+        """Return up to ``limit`` keys, each once, in the order in which their bundles were queued."""
         found: dict[BundleKey, None] = {}
         steps = 4 * limit
         while self and len(found) < limit and steps > 0:
@@ -88,13 +88,13 @@ class ReadyQueue:
             found[bundle.key] = None
 
     def _is_idle(self, folder: FolderIndex, group_key: int) -> bool:
-        """True for a lonely picture that nobody has in hand: it is not worth a slot in a queue."""
+        """Return whether the key belongs to a lone picture that is not in use, which needs no slot in the queue."""
         if not folder.is_lone_picture(group_key) or self._index.campaign_brief(folder) is not None:
             return False
         return BundleKey(folder.stage_folder, folder.campaign, folder.names_for(group_key)[0]) not in self._handed_out
 
 
 def _possible_keys(folder: FolderIndex, name: str) -> tuple[BundleKey, BundleKey]:
-    """What a bundle could be called after this name: as its picture, or as one of its sidecars before the picture comes."""
+    """Return the keys that a bundle could have by this name: as its picture, or as one of its sidecars before the picture arrives."""
     stem = fold_name(target_stem(classify(name)))
     return BundleKey(folder.stage_folder, folder.campaign, name), BundleKey(folder.stage_folder, folder.campaign, stem + "/")

@@ -1,4 +1,4 @@
-"""Keeps the index in step with the disk: what a hint nominated, what a re-reading found, one bounded piece at a time."""
+"""Keep the index in step with the disk: process hints and readings, a limited amount at a time."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from goldsmith.pipeline.intake.folder_scan import scan_folder
 from goldsmith.pipeline.intake.ready_queue import ReadyQueue
 from goldsmith.pipeline.intake.stage_folders import StageFolder, StageFolders
 
-# Names that one call of ``read_on`` takes in, at most.
+# The most names that one call of ``continue_scan`` processes.
 _MAX_ENTRIES = 4096
 
 
 class Scanner:
-    """Between the disk and the index. ``watched`` says whether the kernel watches a folder (absolute path)."""
+    """Update the index from the disk. ``is_watched`` says whether the kernel watches a folder (absolute path)."""
 
     def __init__(
         self,
@@ -45,11 +45,11 @@ class Scanner:
         self.unreadable_folders: dict[str, str] = {}
 
     def __bool__(self) -> bool:
-        """True while there is something left to read."""
+        """Return whether there is something left to read."""
         return bool(self._pending_folders or self._pending_names)
 
     def on_hint(self, path: str, now: float) -> None:
-        """Look at what a hint nominated, whatever became of it since."""
+        """Look at the path of a hint, whatever has become of it since."""
         relative = path[len(self._root) + 1 :]
         top, *folders = relative.split("/")
         if top not in self._stage_folders.by_name or self._stage_folders.is_unavailable(top) or any(map(is_ignored_folder, folders[:-1])):
@@ -73,7 +73,7 @@ class Scanner:
             self._file_seen(self._index.folders[above], name, change_token(status), now)
 
     def _scan_unknown_ancestor(self, relative: str) -> None:
-        """A hint from a folder not known yet: read the uppermost unknown one, the rest follows."""
+        """Read the uppermost unknown folder of a hint; the rest follows."""
         parts = relative.split("/")
         for depth in range(1, len(parts)):
             path = "/".join(parts[:depth])
@@ -82,7 +82,7 @@ class Scanner:
                 return
 
     def _file_seen(self, folder: FolderIndex, name: str, change_token: int, now: float) -> None:
-        """A file is there: new, changed, or as it was."""
+        """Process a file that exists: new, changed or unchanged."""
         if folder.path + "/" + name in self._index.folders:
             self._remove_folder(folder.path + "/" + name)
         before = folder.names.get(name)
@@ -103,7 +103,7 @@ class Scanner:
             self.enqueue(path)
 
     def _handle_missing(self, parent: str, name: str) -> None:
-        """Nothing is there any more under that name. A folder that went with its mount is left as it was known."""
+        """Process a name that is gone. A folder that went with its mount stays in the index."""
         relative = posixpath.join(parent, name)
         top = relative.partition("/")[0]
         if not parent or not self._stage_folders.is_unchanged(top):
@@ -122,7 +122,7 @@ class Scanner:
         place.remove(name)
 
     def _remove_folder(self, path: str) -> None:
-        """A folder is gone, and all that was known to be in it."""
+        """Remove a folder and everything in it."""
         for place in self._index.remove_subtree(path):
             self.unreadable_folders.pop(place.path, None)
             self._stage_folders.by_name[place.stage_folder].unwatched_folders.discard(place.path)
@@ -131,14 +131,14 @@ class Scanner:
                 self._ready.enqueue_removed(place, name)
 
     def on_state_changed(self, path: str) -> None:
-        """A followed file came further, fell back or is gone."""
+        """Process a followed file whose state changed."""
         if path in self._files:
             self.enqueue(path)
         else:
             self._handle_missing(*posixpath.split(path))
 
     def enqueue(self, path: str) -> None:
-        """Let whatever hangs together with this file come up."""
+        """Queue everything that belongs together with this file."""
         above, name = posixpath.split(path)
         place = self._index.folders.get(above)
         if place is None:
@@ -149,7 +149,7 @@ class Scanner:
             self._ready.enqueue(place, name)
 
     def update_change_token(self, path: str) -> None:
-        """Mark a followed file, so that a sweep sees it change."""
+        """Update the token of a followed file, so that a sweep sees it change."""
         above, name = posixpath.split(path)
         place = self._index.folders.get(above)
         state = self._files.state(path, 0.0)
@@ -160,12 +160,12 @@ class Scanner:
         return os.path.join(self._root, path)
 
     def start_sweep(self, stage_folder: StageFolder, now: float) -> None:
-        """Begin to read all of a stage folder again."""
+        """Start to read all of a stage folder again."""
         stage_folder.swept_at, stage_folder.sweep_seconds = now, 0.0
         self._pending_folders[stage_folder.name] = None
 
     def continue_scan(self, now: float, clock: Callable[[], float]) -> None:
-        """Take in some of what is to be read."""
+        """Read some of what is left."""
         left = _MAX_ENTRIES
         while left > 0 and self:
             if self._pending_names:
@@ -183,7 +183,7 @@ class Scanner:
                 (mount.unwatched_folders.discard if self._is_watched(self._absolute(path)) else mount.unwatched_folders.add)(path)
 
     def _scan(self, path: str, now: float) -> None:
-        """Read one folder and take in what is different."""
+        """Read one folder and process the differences."""
         place = self._index.folders.get(path) or FolderIndex(path)
         try:
             swept = scan_folder(self._absolute(path), place)
@@ -206,7 +206,7 @@ class Scanner:
         self._pending_folders.update(dict.fromkeys(posixpath.join(path, name) for name in sorted(swept.folders)))
 
     def _process_names(self, path: str, names: Iterator[str], now: float, limit: int) -> int:
-        """Take in the next names that a reading found; how many."""
+        """Process the next names of a reading, and return how many."""
         place = self._index.folders.get(path)
         some = list(islice(names, limit)) if place is not None else []
         if place is None or len(some) < limit:
@@ -224,7 +224,7 @@ class Scanner:
             self.on_state_changed(path)
 
     def _name_appeared(self, folder: FolderIndex, name: str, now: float) -> None:
-        """A name that a reading found; it may be gone again, since readings are taken in piece by piece."""
+        """Process a name of a reading; it may be gone again, because readings are processed piece by piece."""
         if not group_keys(name) and classify(name).role != "campaign":
             return
         try:

@@ -1,4 +1,4 @@
-"""The stages' folders as places on disks: whether they are there, whether events come from them, how often they are read again."""
+"""The stage folders on disk: whether they are available, whether events come from them, and how often they are read again."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _CANARY_TIMEOUT_SECONDS = 5.0
 _CANARY_INTERVAL_SECONDS = 60.0
 _RESTART_INTERVAL_SECONDS = 10.0
 _REWATCH_INTERVAL_SECONDS = 60.0
-# Re-reading takes at most one part in so many of the loop's time.
+# Reading folders again takes at most this fraction of the loop's time.
 _SWEEP_TIME_DIVISOR = 20.0
 
 
 @dataclass(slots=True)
 class StageFolder:
-    """One stage folder. ``sentence`` says why it is not there, or is empty."""
+    """One stage folder. ``unavailable_reason`` says why it is not available, or is empty."""
 
     name: str
     unavailable_reason: str = ""
@@ -37,7 +37,7 @@ class StageFolder:
     # Folders below it for which the kernel granted no watch.
     unwatched_folders: set[str] = field(default_factory=set)
     swept_at: float | None = None
-    # Seconds that the last reading of all of it took.
+    # Seconds that the last reading of the whole folder took.
     sweep_seconds: float = 0.0
 
     @property
@@ -46,7 +46,7 @@ class StageFolder:
 
 
 class StageFolders:
-    """All stage folders under one root, and the health of the watch over them."""
+    """All stage folders under one root, and the health of their watches."""
 
     def __init__(self, root: str, folders: Collection[str], watcher: Watcher, sweep_events: float, sweep_polling: float) -> None:
         self._root = root
@@ -61,7 +61,7 @@ class StageFolders:
         return bool(self.by_name[folder].unavailable_reason)
 
     def is_unchanged(self, folder: str) -> bool:
-        """True while the folder is the very one that was last looked at: only then is a missing file a file that somebody took."""
+        """Return whether the folder is the same as at the last look: only then does a missing file mean that it was taken."""
         mount = self.by_name.get(folder)
         if mount is None or mount.unavailable_reason:
             return mount is None
@@ -72,19 +72,19 @@ class StageFolders:
         return (status.st_dev, status.st_ino) == (mount.device, mount.inode)
 
     def available(self) -> list[StageFolder]:
-        """The folders that can be worked on now."""
+        """Return the folders that can be used now."""
         return [mount for mount in self.by_name.values() if not mount.unavailable_reason]
 
     def next_check_at(self) -> float:
-        """When ``check`` wants to be called again."""
+        """Return when ``check`` is due again."""
         return self._checked_at + CHECK_INTERVAL_SECONDS if self._checked_at is not None else 0.0
 
     def next_sweep_at(self) -> float | None:
-        """When the next folder wants to be read again, hints or not."""
+        """Return when the next folder is to be read again, with or without hints."""
         return min((self._sweep_due_at(mount) for mount in self.available()), default=None)
 
     def take_due_sweeps(self, now: float) -> list[StageFolder]:
-        """The folders whose time has come; their clocks start anew."""
+        """Return the folders that are due to be read, and reset their clocks."""
         due = [mount for mount in self.available() if now >= self._sweep_due_at(mount)]
         for mount in due:
             mount.swept_at = now
@@ -93,13 +93,13 @@ class StageFolders:
         return due
 
     def note_canaries(self) -> None:
-        """Take note of canaries that were heard."""
+        """Process the canaries that were heard."""
         for mount in self.by_name.values():
             if not mount.receives_events and not mount.is_network and self._watcher.heard_canary(mount.name):
                 mount.receives_events = True
 
     def check(self, now: float) -> None:
-        """Look at every folder; restart the watch where one was replaced or came back, or a thread has died."""
+        """Check every folder; restart the watch if a folder was replaced or came back, or a thread died."""
         begun = self._checked_at is None and self._watcher.is_healthy()
         self._checked_at = now
         changed = [mount for mount in self.by_name.values() if self._has_been_replaced(mount)]
@@ -138,7 +138,7 @@ class StageFolders:
             folder.receives_events = False
 
     def _has_lost_events(self, folder: StageFolder, now: float) -> bool:
-        """Events used to come, and the last canary was not heard."""
+        """Return whether events used to come and the last canary was not heard."""
         overdue = folder.canary_planted_at is not None and now >= folder.canary_planted_at + _CANARY_TIMEOUT_SECONDS
         return folder.receives_events and overdue and not self._watcher.heard_canary(folder.name)
 
@@ -150,7 +150,7 @@ class StageFolders:
         return folder.swept_at + max(self._sweep_polling, _SWEEP_TIME_DIVISOR * folder.sweep_seconds)
 
     def _has_been_replaced(self, folder: StageFolder) -> bool:
-        """True where the folder is there and is another one than at the last look."""
+        """Return whether the folder exists and differs from the last look."""
         before = folder.unavailable_reason
         try:
             status = os.lstat(os.path.join(self._root, folder.name))
