@@ -1,9 +1,9 @@
-# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# `make demo` and `make test` work on a fresh computer.
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# Tests run side by side, a file at a time to each.
+# Test processes. Each runs one test file at a time.
 WORKERS ?= 2
 
 .PHONY: install demo test lint tests bench bench-gpu soak clean
@@ -32,7 +32,7 @@ test: lint tests
 bench: install
 	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
 
-# On a machine with a GPU; DEVICE=cpu TINY=1 runs every line of it anywhere. It is told to use what is installed: nothing is fetched.
+# Needs a GPU; DEVICE=cpu TINY=1 runs every measurement on any computer. Uses the installed models and fetches nothing.
 bench-gpu: install
 	PYTHONPATH=tests $(BIN)/python -m bench.gpu $(if $(DEVICE),--device $(DEVICE)) $(if $(TINY),--tiny) $(BENCH)
 
