@@ -74,8 +74,8 @@ class Bundle:
     @property
     def files(self) -> tuple[str, ...]:
         """Every file of the bundle, the picture first, without the note and the campaign's brief."""
-        shelves = (self.masks, self.keeps, self.layers)
-        named = tuple(path for shelf in shelves for paths in shelf.values() for path in paths)
+        paths_by_label = (self.masks, self.keeps, self.layers)
+        named = tuple(path for names_list in paths_by_label for paths in names_list.values() for path in paths)
         singles = (self.picture, *named, *self.refs, *self.looks, self.brief, self.prompt)
         return tuple(path for path in singles if path is not None)
 
@@ -103,7 +103,7 @@ def group_bundles(folder: str, campaign: str, names: Iterable[str], campaign_bri
 
 
 def _pictures(named: Mapping[str, ParsedName]) -> dict[str, str]:
-    """Return name -> stem of every picture; ``face_mask.png`` and ``face.psd`` count if there is no ``face`` but there are sidecars of one."""
+    """Return name -> stem of every picture; ``face_mask.png`` or ``face.psd`` is one if there are only sidecars of ``face``."""
     found = {name: what.stem for name, what in named.items() if what.role == "picture"}
     there = {fold_name(stem) for stem in found.values()} | {fold_name(name) for name in found}
     spoken = {
@@ -158,12 +158,12 @@ class _SidecarSorter:
 def _make_bundle(
     key: BundleKey, stem: str, parent: str, sidecars: Mapping[str, ParsedName], ambiguity: str, campaign_brief: str | None
 ) -> Bundle:
-    shelves: dict[FileRole, dict[str, tuple[str, ...]]] = {"mask": {}, "keep": {}, "layer": {}}
+    paths_by_label: dict[FileRole, dict[str, tuple[str, ...]]] = {"mask": {}, "keep": {}, "layer": {}}
     flat: dict[FileRole, list[str]] = {"ref": [], "look": [], "brief": [], "prompt": [], "note": []}
     for name, what in sidecars.items():
-        if what.role in shelves:
-            shelf = shelves[what.role]
-            shelf[what.label] = (*shelf.get(what.label, ()), posixpath.join(parent, name))
+        if what.role in paths_by_label:
+            names_list = paths_by_label[what.role]
+            names_list[what.label] = (*names_list.get(what.label, ()), posixpath.join(parent, name))
         else:
             flat[what.role].append(name)
     for role in ("brief", "prompt"):
@@ -174,9 +174,9 @@ def _make_bundle(
         key,
         stem,
         picture=None if key.name.endswith("/") else posixpath.join(parent, key.name),
-        masks=shelves["mask"],
-        keeps=shelves["keep"],
-        layers=shelves["layer"],
+        masks=paths_by_label["mask"],
+        keeps=paths_by_label["keep"],
+        layers=paths_by_label["layer"],
         refs=paths["ref"],
         looks=paths["look"],
         brief=next(iter(paths["brief"]), None),

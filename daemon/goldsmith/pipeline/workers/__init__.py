@@ -1,1 +1,1 @@
-"""Lane processes: jobs go in, exactly one outcome comes out of each, whatever becomes of the process."""
+"""The parent's side of the worker processes: each job gets exactly one outcome, whatever happens to its process."""

@@ -1,8 +1,7 @@
-"""Whether a lane's device is well. While it is not, nothing is begun on it and its jobs wait in place (law 5).
+"""The health of a device. While it is unhealthy, no job starts on it and its jobs wait in place (law 5).
 
-Whose fault a failure is, is told by what else happens on the device. A picture is not to blame for a dead device: it keeps its
-place in line and no attempt is counted. A device is not to blame for a picture over which it fails again and again while others
-come through.
+Other events on the device decide whose fault a failure is. A picture is not to blame for a dead device: it keeps its place in the queue and
+no attempt is counted. A device is not to blame for a picture that always makes it fail while others succeed.
 """
 
 from __future__ import annotations
@@ -12,16 +11,16 @@ from collections.abc import Callable
 
 from goldsmith.jobs.job import Job
 
-# Seconds until a failed device is tried again, doubled with each failure. A card that fell off its bus takes a person to mend, and then
-# ten minutes are not long; a driver that is being updated is back sooner.
+# Seconds until a failed device is tried again, doubled with each failure. A card that fell off its bus needs a person, so ten minutes are
+# not long; a driver that is being updated is back sooner.
 INITIAL_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 10.0, 600.0
-# The same for a process that could not even start.
+# The same for a process that could not start.
 _INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.5, 60.0
 
-# So often is a picture put back because its device is suspected: a device that is to blame has been tried again for an hour by then.
+# How often a picture is requeued because its device is suspected: by then, a device that is to blame has been tried for an hour.
 MAX_EXCUSES = 3
 
-# (path, stage): the same work again has another job, but not another name.
+# (path, stage): the same work has another job later, but the same key.
 WorkKey = tuple[str, str]
 
 
@@ -30,10 +29,10 @@ def work_key(job: Job) -> WorkKey:
 
 
 class DeviceHealth:
-    """One device of one lane."""
+    """The health of one device of one queue."""
 
     def __init__(self, queue: str, device: str, wall_clock: Callable[[], float] = time.time) -> None:
-        # Why nothing is begun on it; "" where it is well.
+        # Why no job starts on it; "" if it is healthy.
         self.pause_reason = ""
         # When it is tried again.
         self.retry_at = 0.0
@@ -42,34 +41,34 @@ class DeviceHealth:
         self._wall_clock = wall_clock
         self._failed_starts = 0
         self._device_failures = 0
-        # How often it failed over a picture since it was last well with another; 0 = it has been since, so that was the picture.
+        # How often it failed with a picture since it last succeeded with another; 0 = it has succeeded since, so the picture was to blame.
         self._failures_by_work: dict[WorkKey, int] = {}
-        # The picture over which its last process died or ran out of time, where nothing has gone well since.
+        # The picture with which its last process died or timed out, if nothing has succeeded since.
         self._last_fatal_work: WorkKey | None = None
-        # How often a picture was put back because the device was suspected in its stead, since anything went well.
+        # How often a picture was requeued because the device was suspected, since the last success.
         self._excuses_by_work: dict[WorkKey, int] = {}
 
     @property
     def label(self) -> str:
-        """What a sentence calls it."""
+        """The device's name in a sentence."""
         return "CPU" if self._device == "cpu" else f"GPU {self._device}"
 
     def is_paused(self, now: float) -> bool:
-        """True while it pauses; a pause whose time is over ends here."""
+        """Return whether the device pauses; a pause that is over ends here."""
         if self.pause_reason and now >= self.retry_at:
             self.pause_reason = ""
         return bool(self.pause_reason)
 
     def retry_now(self) -> None:
-        """Try it again at once."""
+        """Try the device again at once."""
         self.pause_reason = ""
 
     def on_process_ready(self) -> None:
-        """A process on it is ready for jobs."""
+        """Record that a process on the device is ready for jobs."""
         self._failed_starts = 0
 
     def on_start_failed(self, reason: str, now: float) -> None:
-        """Its process ended before it was ready, or could not be made."""
+        """Record that a process on the device ended before it was ready, or could not be started."""
         seconds = min(_MAX_BACKOFF_SECONDS, _INITIAL_BACKOFF_SECONDS * 2.0 ** min(self._failed_starts, 16))
         self._failed_starts += 1
         on = "" if self._device == "cpu" else f" on {self._device}"
@@ -79,7 +78,7 @@ class DeviceHealth:
         )
 
     def on_device_failed(self, reason: str, now: float) -> None:
-        """The device itself has failed: pause, longer every time."""
+        """Record that the device itself failed: it pauses, longer every time."""
         seconds = min(MAX_PAUSE_SECONDS, INITIAL_PAUSE_SECONDS * 2.0 ** min(self._device_failures, 16))
         self._device_failures += 1
         self.retry_at = now + seconds
@@ -88,7 +87,7 @@ class DeviceHealth:
         self.pause_reason = f"The {self.label} has failed ({what}). It is tried again at {at}; its jobs wait in place."
 
     def on_job_succeeded(self, job: Job) -> None:
-        """A job was done on it. Only one that ran a generating model proves anything: other work may never have touched the device."""
+        """Record that a job succeeded. Only a job with a generating model proves anything: other work may never have touched the device."""
         own = work_key(job)
         if not job.models and own not in self._failures_by_work:
             return
@@ -98,7 +97,9 @@ class DeviceHealth:
         self._failures_by_work = dict.fromkeys(self._failures_by_work, 0)
 
     def record_job_failure(self, job: Job) -> bool:
-        """It failed over this job. True where that is the job's own doing: it has been well with others since it last did."""
+        """Record a device failure with this job, and return whether the job is to blame: the device has succeeded with others since the
+        job's last failure.
+        """
         own = work_key(job)
         before = self._failures_by_work.get(own)
         if before == 0:
@@ -107,15 +108,16 @@ class DeviceHealth:
         return False
 
     def failure_count(self, job: Job) -> int:
-        """How often it has failed over this job, with nothing done on it in between, or was suspected in its stead."""
+        """Return how often the device failed with this job without a success in between, or was suspected instead of it."""
         own = work_key(job)
         return max(self._failures_by_work.get(own, 0), self._excuses_by_work.get(own, 0) + 1)
 
     def record_process_death(self, job: Job) -> bool:
-        """A process died or ran out of time over this job. True where the device is suspected: twice running, over two pictures.
+        """Record that a process died or timed out with this job, and return whether the device is suspected: twice in a row, with two
+        pictures.
 
-        It goes on to be suspected until something goes well on it, but each picture is let off only so often. A CPU is never
-        suspected, nor is a device over work that it may have had no part in.
+        The suspicion lasts until something succeeds, but each picture is excused only a limited number of times. A CPU is never suspected,
+        and neither is a device for work that it may not have taken part in.
         """
         if self._device == "cpu" or not job.models:
             return False

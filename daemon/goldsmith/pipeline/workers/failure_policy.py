@@ -1,4 +1,4 @@
-"""What becomes of jobs whose process is dead: an outcome each, or their place in line again where it was not their doing."""
+"""Decide what happens to the jobs of a dead process: an outcome each, or their place in the queue if they are not to blame."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from goldsmith.jobs.job import Job, JobFault, JobRequeued, Outcome
 from goldsmith.pipeline.workers.job_queue import JobQueue
 from goldsmith.pipeline.workers.slot import JobRun, Slot
 
-# So often is a job sent to a process that dies before it begins; then the job is suspected.
+# How often a job is sent to a process that dies before it starts; after that the job is suspected.
 _MAX_SENDS = 3
 
 
 class FailurePolicy:
-    """Decides whose fault a dead process is. Every job gets exactly one outcome in the end, however often it is put back before."""
+    """Decide whose fault a dead process is. Every job gets exactly one outcome in the end, however often it is requeued before."""
 
     def __init__(self, queue: JobQueue, on_outcome: Callable[[Outcome], None], emit: Callable[[JobRequeued], None]) -> None:
         self._queue = queue
@@ -24,21 +24,21 @@ class FailurePolicy:
         self._isolated_jobs: set[str] = set()
 
     def can_share_process(self, job: Job) -> bool:
-        """Whether it may be worked on together with others: not where a process has died of one of them, and nobody knows which."""
+        """Return whether a job may share a process: not if a process died with it and others, and the culprit is unknown."""
         return job.id not in self._isolated_jobs
 
     @property
     def is_isolating(self) -> bool:
-        """True while there is such a job that is not sociable."""
+        """True while there is a job that may not share a process."""
         return bool(self._isolated_jobs)
 
     def forget(self, job_id: str) -> None:
-        """It has its outcome."""
+        """Forget a job that has its outcome."""
         self._sends.pop(job_id, None)
         self._isolated_jobs.discard(job_id)
 
     def on_device_failed(self, slot: Slot, run: JobRun, fault: JobFault, now: float) -> None:
-        """A job says that its device has failed: that pauses, unless it is this one job that it always fails over."""
+        """Handle a job's report that its device failed: the device pauses, unless it always fails with this one job."""
         health = slot.device.health
         if len(slot.runs) == 1 and health.record_job_failure(run.job):
             run.kill_reason, run.is_job_fault = job_faults.device_failed(run.job, health.label, fault), True
@@ -47,7 +47,7 @@ class FailurePolicy:
         health.on_device_failed(fault.sentence, now)
 
     def on_process_died(self, slot: Slot, exit_status: int | None, stderr: str, now: float) -> None:
-        """Tell what becomes of every job that the dead process had; ``status`` is None for one that would not go."""
+        """Emit what happens to every job of the dead process; ``exit_status`` is None for a process that could not be killed."""
         back: list[Job] = []
         together = len(slot.runs) > 1
         called_off = any(run.is_unresponsive(now) for run in slot.runs)
@@ -73,12 +73,14 @@ class FailurePolicy:
         self._on_outcome(Outcome(job_id=job.id, fault=fault.model_copy(update={"detail": stderr})))
 
     def _may_resend(self, job: Job) -> bool:
-        """One that had not even begun loses nothing by being sent to another process."""
+        """Return whether the job may be sent to another process: a job that has not started loses nothing."""
         self._sends[job.id] = self._sends.get(job.id, 0) + 1
         return self._sends[job.id] < _MAX_SENDS
 
     def _requeue(self, slot: Slot, jobs: list[Job]) -> None:
-        """To the front of the line; but one over which the device fails again lets another go first: that shows who is to blame."""
+        """Put the jobs back at the front of the queue; if the device failed with a job again, another job goes first, which shows who is to
+        blame.
+        """
         again = len(jobs) == 1 and slot.device.health.failure_count(jobs[0]) > 1
         self._queue.requeue(jobs, position=min(len(self._queue), int(again)))
         sentence = slot.device_failure or "It shared a process with a job that ended it."

@@ -1,4 +1,4 @@
-"""A lane's line of jobs: first come, first served, but that a process would rather keep the models it has loaded."""
+"""The waiting jobs of a queue: first come, first served, except that a process prefers jobs for its loaded models."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from itertools import islice
 
 from goldsmith.jobs.job import Job
 
-# So many later jobs may go before one that waits for another model. To load a large model takes about as long as to make eight pictures
-# with it, so at worst a lane spends half of its time on loading, and nobody waits for much more than their own turn.
+# How many later jobs may overtake a job that waits for another model. Loading a large model takes about as long as generating eight
+# pictures, so a worker spends at most half of its time loading, and no job waits for much more than its own turn.
 MAX_SKIPS = 8
-# Seconds: and nobody goes before it any more once this has gone by since the first did. Jobs can be long; a person looks again after two
+# Seconds after which a job may not be overtaken any more, counted from the first time. Jobs can be long; people look again after two
 # minutes.
 MAX_SKIPPED_SECONDS = 120.0
-# So far down the line a job for loaded models is looked for.
+# How far down the queue a job for loaded models is searched.
 _LOOKAHEAD = 1000
 
 # The names of the models that a process has loaded.
@@ -24,14 +24,14 @@ LoadedModels = frozenset[str]
 
 @dataclass(slots=True)
 class QueueEntry:
-    """A job in line."""
+    """A waiting job."""
 
     job: Job
-    # How many that came later went first.
+    # How many later jobs have overtaken it.
     skips: int = 0
     # When the first of them did.
     first_skipped_at: float | None = None
-    # True for one that had been taken and was put back to the front.
+    # True for a job that was taken and put back at the front.
     was_requeued: bool = False
 
     def is_overdue(self, now: float) -> bool:
@@ -39,7 +39,7 @@ class QueueEntry:
 
 
 class JobQueue:
-    """Jobs in the order they came; who goes next depends on what the free seats have loaded."""
+    """Jobs in order of arrival; the next job depends on the models that the free slots have loaded."""
 
     def __init__(self) -> None:
         self._entries: deque[QueueEntry] = deque()
@@ -54,12 +54,12 @@ class JobQueue:
         self._entries.append(QueueEntry(job))
 
     def requeue(self, jobs: Iterable[Job], position: int = 0) -> None:
-        """These had been taken and come to stand at the front again, in their order, with so many others before them."""
+        """Put jobs that were taken back at the front, in their order, with ``position`` other jobs before them."""
         for at, job in enumerate(jobs):
             self._entries.insert(position + at, QueueEntry(job, was_requeued=True))
 
     def remove(self, job_id: str) -> Job | None:
-        """Take a job out of the line; None where it is not in it."""
+        """Remove a job and return it; None if it is not in the queue."""
         ticket = next((ticket for ticket in self._entries if ticket.job.id == job_id), None)
         if ticket is None:
             return None
@@ -70,14 +70,14 @@ class JobQueue:
         self._entries.clear()
 
     def take_next(self, models_by_slot: Sequence[LoadedModels], now: float, *, may_evict: bool = True) -> tuple[int, Job] | None:
-        """The next job, out of the line now, and which of the free ``seats`` (what each has loaded) it goes to.
+        """Take the next job and return it with the index of its slot, given what each free slot has loaded.
 
-        None only where a model would have to make room for another and ``swap`` says that it must not.
+        Return None only if a model would have to be unloaded and ``may_evict`` forbids it.
         """
         return _take_next(self._entries, models_by_slot, now, may_evict=may_evict)
 
     def take_compatible(self, job: Job, limit: int, accepts: Callable[[Job], bool], now: float) -> list[Job]:
-        """Up to ``most`` further jobs that are like this one, which was just chosen: out of the line, to be done together with it."""
+        """Take up to ``limit`` further jobs that can share a batch with the job that was just taken."""
         found: list[Job] = []
         at = 0
         while len(found) < limit and at < min(len(self._entries), _LOOKAHEAD):
@@ -93,7 +93,7 @@ class JobQueue:
         return found
 
     def predict_order(self, models_by_slot: Sequence[LoadedModels], now: float, limit: int) -> list[str]:
-        """The ids of the first ``most`` jobs in the order in which they will go, if these seats take them in turn."""
+        """Return the ids of the first ``limit`` jobs in the order in which they will run on these slots."""
         line = deque(replace(ticket) for ticket in islice(self._entries, limit))
         turns = deque(models_by_slot or [frozenset[str]()])
         order = []
@@ -111,8 +111,9 @@ class JobQueue:
 def _take_next(
     entries: deque[QueueEntry], models_by_slot: Sequence[LoadedModels], now: float, *, may_evict: bool
 ) -> tuple[int, Job] | None:
-    """Who has been passed over often or long enough; else the first, where a seat is empty: there it throws nothing out; else the
-    first whose models are loaded; else the first."""
+    """Take the next job. Order: an overdue job; else the head of the queue if a slot has no model loaded; else the first job whose models
+    are loaded; else the head of the queue.
+    """
     at = _first_overdue(entries, now)
     if at is None and all(models_by_slot):
         at = next(
@@ -121,14 +122,16 @@ def _take_next(
     at = at or 0
     seat = _slot_with_models(models_by_slot, entries[at].job)
     if seat is None:
-        seat = min(range(len(models_by_slot)), key=lambda each: len(models_by_slot[each]))  # where the least is thrown out
+        seat = min(range(len(models_by_slot)), key=lambda each: len(models_by_slot[each]))  # the slot that unloads the least
         if models_by_slot[seat] and not may_evict:
             return None
     return seat, _take(entries, at, now)
 
 
 def _first_overdue(entries: deque[QueueEntry], now: float) -> int | None:
-    """The first who must not be passed over any more. Whoever was passed over stands before whoever was not, but for those put back."""
+    """Return the index of the first job that must not be overtaken again. Jobs that were overtaken come before those that were not, except
+    requeued ones.
+    """
     for at, ticket in enumerate(entries):
         if ticket.is_overdue(now):
             return at
@@ -138,13 +141,13 @@ def _first_overdue(entries: deque[QueueEntry], now: float) -> int | None:
 
 
 def _slot_with_models(models_by_slot: Sequence[LoadedModels], job: Job) -> int | None:
-    """The first seat that has all the job's models loaded."""
+    """Return the first slot that has all models of the job loaded."""
     wanted = frozenset(job.models)
     return next((at for at, loaded in enumerate(models_by_slot) if wanted <= loaded), None)
 
 
 def _take(entries: deque[QueueEntry], index: int, now: float) -> Job:
-    """The job at that place, out of the line; those before it have been passed over once more."""
+    """Take the job at that index; the jobs before it are counted as overtaken once more."""
     for ticket in islice(entries, index):
         ticket.skips += 1
         ticket.first_skipped_at = now if ticket.first_skipped_at is None else ticket.first_skipped_at

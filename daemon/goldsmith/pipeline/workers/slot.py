@@ -1,4 +1,4 @@
-"""One seat and what goes on in it: its jobs, the models it has loaded, and when its process must be ended."""
+"""One slot: its jobs, its loaded models, and when its process must be killed."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from goldsmith.pipeline.workers.device_health import DeviceHealth
 from goldsmith.pipeline.workers.job_queue import LoadedModels
 from goldsmith.pipeline.workers.worker_process import WorkerProcess
 
-# What is said of a device whose driver hangs: such a process cannot even be killed.
+# The reason for a device whose driver hangs: such a process cannot even be killed.
 STUCK_PROCESS = "a process that was ended does not let go of it"
-# Seconds a process may take to get ready.
+# Seconds that a process may take to get ready.
 START_TIMEOUT_SECONDS = 60.0
-# A part of a step's way.
+# A share of a step's progress.
 _MIN_PROGRESS = 0.01
-# No more is begun while more jobs than this are being written: then the disk is what everything waits for.
+# No job starts while more jobs than this are writing: then everything waits for the disk.
 _MAX_WRITING_JOBS = 8
-# Of a job's memory: a process that holds more than this puts down first what it has made.
+# A share of a job's memory: a process that uses more must first write its results.
 _MAX_BUSY_MEMORY_SHARE = 0.5
-# How much of a device's memory weights and pictures together may be expected to take: the figures are rough, and others use it too.
+# The share of a device's memory that weights and pictures together may use: the figures are rough, and others use it too.
 _MAX_DEVICE_MEMORY_SHARE = 0.85
 
 
 @dataclass(slots=True)
 class JobRun:
-    """A job in a seat."""
+    """A job in a slot."""
 
     job: Job
     started_at: float
-    # How long it may take: in a flight, where no job has the device to itself, as long as all of them together.
+    # The time limit; in a batch, where jobs share the device, the sum for all of them.
     time_limit: float
     has_begun: bool = False
-    # When the daemon called it off.
+    # When the daemon cancelled it.
     cancelled_at: float | None = None
     # Why its process was killed.
     kill_reason: JobFault | None = None
-    # True where that is known to be the job's own doing, whatever it looks like.
+    # True if the job is known to be at fault, whatever the failure looks like.
     is_job_fault: bool = False
-    # (step, fraction) at which its time began anew.
+    # (step, fraction) at which its timeout was last restarted.
     last_progress: tuple[int, float] = (0, 0.0)
     # When that was.
     progressed_at: float | None = None
-    # True once it needs no engine any more: what it made is being encoded and written.
+    # True once it needs no engine any more: its results are being encoded and written.
     has_released_engine: bool = False
 
     @property
@@ -56,28 +56,29 @@ class JobRun:
         return now >= self.deadline
 
     def on_progress(self, step: int, fraction: float, now: float) -> None:
-        """What a model makes may have more parts than its steps tell (windows, tiles, regions; only the lane sees the picture's size). So
-        its time begins anew with each part of the way: what hangs is ended all the same, and what works never takes for ever."""
+        """Restart the timeout after progress of at least 1 %, so that only stalled jobs are killed. A step may have more parts (windows,
+        tiles, regions) than its settings show, because only the worker knows the picture's size.
+        """
         before, so_far = self.last_progress
         if self.job.models and (step > before or (step == before and fraction >= so_far + _MIN_PROGRESS)):
             self.last_progress, self.progressed_at = (step, fraction), now
 
     def is_unresponsive(self, now: float) -> bool:
-        """True where it was called off and has not heeded that in time."""
+        """Return whether it was cancelled and has not stopped in time."""
         return self.cancelled_at is not None and now - self.cancelled_at >= self.job.limits.cancel_grace_seconds
 
 
 @dataclass(slots=True)
 class WorkerDevice:
-    """One device of a lane: what its processes are told, and whether it is well."""
+    """One device of a queue: the specification of its processes, and its health."""
 
     spec: WorkerSpec
     health: DeviceHealth
-    # Processes that were killed and would not go.
+    # Processes that were killed and did not end.
     stuck_processes: list[WorkerProcess] = field(default_factory=list)
 
     def is_unhealthy(self, now: float) -> bool:
-        """True while nothing may begin on it. A GPU is not tried again while a dead process has not let go of it."""
+        """Return whether no job may start on it. A GPU is not tried again while a dead process still holds it."""
         if self.health.is_paused(now):
             return True
         self.stuck_processes = [seat for seat in self.stuck_processes if seat.exit_status is None]
@@ -88,22 +89,22 @@ class WorkerDevice:
 
 @dataclass(slots=True)
 class Slot:
-    """A seat on a device, and what goes on in it."""
+    """A slot on a device, and its process."""
 
     process: WorkerProcess
     device: WorkerDevice
     runs: list[JobRun] = field(default_factory=list)
-    # Since when its process is being waited for.
+    # When its process was killed.
     dying_since: float | None = None
-    # As the process last said.
+    # The loaded models, as the process last reported them.
     models: ModelsMessage = field(default_factory=ModelsMessage)
     loading_since: float = 0.0
-    # Why it is the device's fault, and no job's, that its process ends.
+    # Why the device, and no job, is the reason that its process ends.
     device_failure: str = ""
 
     @property
     def is_free(self) -> bool:
-        """True where it may be given work: it has none, or all that it has landed, and there is room for more beside that."""
+        """True if it may get work: it has no jobs, or all of them have released their engine and there is room for more."""
         if not self.process.is_ready or self.dying_since is not None:
             return False
         return not self.runs or (
@@ -122,14 +123,14 @@ class Slot:
         return next((run for run in self.runs if run.job.id == job_id), None)
 
     def deadlines(self) -> list[float]:
-        """When its process must be ended if nothing is heard of it until then."""
+        """Return the times at which its process must be killed without further messages."""
         if not self.runs:
             return [] if self.process.is_ready else [self.process.started_at + START_TIMEOUT_SECONDS]
         ends = [run.deadline for run in self.runs]
         return ends + [run.cancelled_at + run.job.limits.cancel_grace_seconds for run in self.runs if run.cancelled_at is not None]
 
     def must_be_killed(self, now: float, check_memory: bool) -> bool:
-        """True where its process must be ended: it never gets ready, does not heed a cancel, runs too long, or grows too large."""
+        """Return whether its process must be killed: it never gets ready, ignores a cancellation, runs too long, or uses too much memory."""
         if not self.runs:
             return not self.process.is_ready and now - self.process.started_at >= START_TIMEOUT_SECONDS
         if any(run.is_unresponsive(now) for run in self.runs):
@@ -148,19 +149,19 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSnapshot:
-    """One process of a lane, or one device that has none at the moment."""
+    """One process of a queue, or one device without a process."""
 
     spec: WorkerSpec
-    # Why nothing is begun on the device; "" where it is well.
+    # Why no job starts on the device; "" if it is healthy.
     pause_reason: str
     jobs: tuple[Job, ...] = ()
     models: ModelsMessage = field(default_factory=ModelsMessage)
-    # Seconds for which it has been loading what it loads.
+    # Seconds for which it has been loading its models.
     loading_seconds: float = 0.0
 
 
 def batch_size(spec: WorkerSpec, job: Job) -> int:
-    """How many jobs like this one fit on the device at once, by what their model's entry says; 1 where nobody knows, as on the CPU."""
+    """Return how many such jobs fit on the device at once, by their model's entry; 1 if that is unknown, as on the CPU."""
     if not job.batch_key or not job.pictures_mb:
         return 1
     room = spec.device_memory_mb * _MAX_DEVICE_MEMORY_SHARE - job.weights_mb

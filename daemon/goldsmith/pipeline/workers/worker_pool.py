@@ -1,4 +1,4 @@
-"""One lane: a line of jobs, and the seats on its devices that take them."""
+"""One queue with its waiting jobs and the slots on its devices that run them."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ from goldsmith.pipeline.workers.worker_process import SpawnWorker, WorkerProcess
 
 Event = JobProgress | Outcome | JobRequeued
 
-# Seconds between two looks at a running job's memory.
+# Seconds between two checks of a running job's memory.
 MEMORY_CHECK_SECONDS = 0.25
 _POLL_SECONDS = 0.01
-# A killed process that is still there after so long is stuck in the kernel: its job is told, its seat is given up.
+# A killed process that still exists after this time is stuck in the kernel: its job gets its outcome, and its slot is given up.
 _KILL_GRACE_SECONDS = 5.0
 _MAX_IDLE_MEMORY_SHARE = 0.75
-# A seat that keeps more than this share of a job's memory after the job is replaced: the next job is innocent. One that holds models
-# which it is to keep may rest with more.
+# A process that keeps more than this share of a job's memory after the job is replaced, because the next job is innocent. A process with
+# loaded models may keep more.
 _MAX_IDLE_MEMORY_SHARE_LOADED = 0.9
 
 
 class WorkerPool:
-    """A lane's queue and its processes. Nothing here blocks."""
+    """The waiting jobs of a queue and its processes. Nothing here blocks."""
 
     def __init__(
         self, specs: Sequence[WorkerSpec], context: WorkerConfig, spawn: SpawnWorker, epoll: select.epoll, emit: Callable[[Event], None]
@@ -54,7 +54,7 @@ class WorkerPool:
         self.queue = JobQueue()
         self.slots: list[Slot] = []
         self.devices = [WorkerDevice(spec, DeviceHealth(spec.queue, spec.device)) for spec in specs]
-        # Why it was told to begin nothing at the moment.
+        # Why it was told to start no jobs for now.
         self.requested_pause = ""
         self.paused_until: float | None = None
         self.is_draining = False
@@ -67,17 +67,17 @@ class WorkerPool:
 
     @property
     def pause_reason(self) -> str:
-        """Why nothing begins; "" where something may. A lane goes on while one of its devices is well."""
+        """Why no job starts; "" if one may. A queue goes on while one of its devices is healthy."""
         if self.requested_pause or not all(bay.health.pause_reason for bay in self.devices):
             return self.requested_pause
         return " ".join(dict.fromkeys(bay.health.pause_reason for bay in self.devices))
 
     def running_jobs(self) -> list[tuple[Slot, JobRun]]:
-        """The jobs that are worked on, each with its seat."""
+        """Return the running jobs, each with its slot."""
         return [(place, run) for place in self.slots for run in place.runs]
 
     def cancel(self, job_id: str, now: float) -> bool:
-        """Call a job off, in line or at work; False where it is not here."""
+        """Cancel a job, waiting or running; return False if it is not here."""
         waiting = self.queue.remove(job_id)
         if waiting is not None:
             self._finish(Outcome(job_id=job_id, fault=job_faults.cancelled(waiting)))
@@ -91,11 +91,11 @@ class WorkerPool:
         return False
 
     def predict_order(self, now: float, limit: int) -> list[str]:
-        """The ids of the first ``most`` jobs in line, in the order in which they will go as far as is known."""
+        """Return the ids of the first ``limit`` waiting jobs, in the order in which they will run as far as is known."""
         return self.queue.predict_order([place.loaded_models for place in self.slots], now, limit)
 
     def worker_snapshots(self, now: float) -> list[WorkerSnapshot]:
-        """What is to be shown of every device."""
+        """Return the state of every device."""
         shown = [
             WorkerSnapshot(
                 place.device.spec,
@@ -110,14 +110,14 @@ class WorkerPool:
         return shown + [WorkerSnapshot(bay.spec, bay.health.pause_reason) for bay in idle]
 
     def dispatch(self, now: float) -> None:
-        """Give what waits to seats that are free, and open seats while there are fewer than there may be."""
+        """Give waiting jobs to free slots, and start processes while there are fewer than allowed."""
         if self.is_draining or not self.queue or self.is_blocked(now):
             return
         vacant = self._vacant_devices(now)
         free = [place for place in self.slots if self._can_take_job(place) and not place.device.is_unhealthy(now)]
         opening = sum(not place.process.is_ready for place in self.slots)
         while free and self.queue:
-            # No model makes room for another while there is, or is about to be, a process that has none.
+            # No model is unloaded for another while a process without models exists or is about to.
             chosen = self.queue.take_next([place.loaded_models for place in free], now, may_evict=not (opening or vacant))
             if chosen is None:
                 break
@@ -127,11 +127,11 @@ class WorkerPool:
                 self._start_process(bay, now)
 
     def _can_take_job(self, slot: Slot) -> bool:
-        """While it is to be found out which job it is that processes die of, none is begun beside another."""
+        """Return whether the slot may take a job: while the culprit of a dead process is being isolated, jobs run alone."""
         return slot.is_free and not (slot.runs and self._failure_policy.is_isolating)
 
     def is_blocked(self, now: float) -> bool:
-        """True while nothing may begin; a pause whose time is over ends here."""
+        """Return whether no job may start; a pause that is over ends here."""
         if self.requested_pause and self.paused_until is not None and now >= self.paused_until:
             self.requested_pause, self.paused_until = "", None
         ill = [bay.is_unhealthy(now) for bay in self.devices]
@@ -144,12 +144,12 @@ class WorkerPool:
             bay.health.retry_now()
 
     def prewarm(self, now: float) -> None:
-        """Start a first process, if there is none and nothing is in the way."""
+        """Start a first process, if there is none and nothing prevents it."""
         if not self.slots and not self.is_blocked(now):
             self._start_process(self._vacant_devices(now)[0], now)
 
     def collect(self, readable_fds: frozenset[int], now: float) -> None:
-        """Hear who has something to say, watch over the others, bury the dead, hand out work."""
+        """Process messages, check the other slots, reap dead processes and dispatch jobs."""
         look = now - self._checked_at >= MEMORY_CHECK_SECONDS
         if look or any(place.dying_since is not None or place.process.has_unsent for place in self.slots):
             self._checked_at = now
@@ -166,7 +166,7 @@ class WorkerPool:
         self.dispatch(now)
 
     def deadlines(self) -> list[float]:
-        """When ``collect`` has something to do although nobody said anything."""
+        """Return the times at which ``collect`` has work without a message."""
         moments: list[float] = []
         if self.queue and not self.is_draining:
             moments += [bay.health.retry_at for bay in self.devices if bay.health.pause_reason]
@@ -179,7 +179,7 @@ class WorkerPool:
         return moments
 
     def terminate(self) -> None:
-        """Kill every process; each job that has no outcome yet gets ``cancelled``."""
+        """Kill every process; each job without an outcome gets ``cancelled``."""
         for place in self.slots:
             place.process.kill()
         for place in self.slots:
@@ -190,10 +190,10 @@ class WorkerPool:
         self.slots.clear()
         self.queue.clear()
 
-    # ------------------------------------------------------------------ seats
+    # ------------------------------------------------------------------ slots
 
     def _vacant_devices(self, now: float) -> list[WorkerDevice]:
-        """The devices that may have more processes than they have, one entry for each; the emptiest first."""
+        """Return the devices that may have more processes, one entry for each; the emptiest first."""
         taken = {id(bay): sum(place.device is bay for place in self.slots) for bay in self.devices}
         vacant = [
             (number, bay) for bay in self.devices if not bay.is_unhealthy(now) for number in range(taken[id(bay)], bay.spec.process_count)
@@ -201,7 +201,7 @@ class WorkerPool:
         return [bay for _, bay in sorted(vacant, key=lambda one: one[0])]
 
     def _start_process(self, device: WorkerDevice, now: float) -> None:
-        """Start one more process. Where that fails the device pauses."""
+        """Start one more process. If that fails, the device pauses."""
         try:
             seat = WorkerProcess(device.spec, self._context, self._spawn, now)
         except OSError as error:
@@ -212,7 +212,7 @@ class WorkerPool:
         self.slots.append(Slot(seat, device))
 
     def _assign(self, slot: Slot, job: Job, other_slots: int, now: float) -> None:
-        """Give the job to the seat, with such that are like it; what waits is divided with the ``others`` that could take work."""
+        """Give the job to the slot, with jobs that can share its batch; the waiting jobs are divided among the other free slots."""
         share = ceil((len(self.queue) + 1) / (other_slots + 1))
         most = min(share, batch_size(slot.device.spec, job)) - 1
         mates = (
@@ -232,12 +232,12 @@ class WorkerPool:
         slot.dying_since = now
 
     def _reap(self, slot: Slot, now: float) -> None:
-        """Once the process is gone, nothing writes to the jobs' scratch any more: only then their outcomes are told."""
+        """Emit the outcomes of a dead process's jobs, once it is gone and nothing writes to their scratch folders."""
         status = slot.process.exit_status
         if status is None and now - (slot.dying_since or now) < _KILL_GRACE_SECONDS:
             return
         words = slot.process.stderr_tail
-        slot.process.close()  # which takes its descriptors out of the epoll set, too
+        slot.process.close()  # which removes its descriptors from the epoll set, too
         self.slots.remove(slot)
         if status is None:
             slot.device.stuck_processes.append(slot.process)
@@ -249,7 +249,7 @@ class WorkerPool:
             last = f": {words.splitlines()[-1]:.200}" if words else ""
             slot.device.health.on_start_failed(f"{job_faults.describe_exit(-9 if status is None else status)}{last}", now)
 
-    # ------------------------------------------------------------------ what seats say
+    # ------------------------------------------------------------------ messages
 
     def _read_messages(self, slot: Slot, now: float) -> None:
         try:
@@ -286,12 +286,12 @@ class WorkerPool:
 
     def _handle_outcome(self, slot: Slot, run: JobRun, outcome: Outcome, now: float) -> None:
         if outcome.fault is not None and outcome.fault.kind == "device":
-            # Whatever was loaded there is lost, and a process does not get over it: what it still has to say is not waited for.
+            # The loaded models are lost, and the process cannot recover: further messages are not waited for.
             self._failure_policy.on_device_failed(slot, run, outcome.fault, now)
             self._kill(slot, now)
             return
         slot.runs.remove(run)
-        if run.cancelled_at is not None:  # what was called off brings nothing any more, even if it was done by then
+        if run.cancelled_at is not None:  # a cancelled job has no result, even if it was done by then
             outcome = Outcome(job_id=run.job.id, fault=job_faults.cancelled(run.job), seconds=outcome.seconds)
         elif outcome.fault is None:
             slot.device.health.on_job_succeeded(run.job)

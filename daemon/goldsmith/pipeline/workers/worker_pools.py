@@ -1,7 +1,7 @@
-"""The lanes as the daemon sees them: jobs go in, exactly one outcome comes back for each, whatever becomes of the process.
+"""All queues and their worker processes: each job gets exactly one outcome, whatever happens to its process.
 
-Nothing here blocks (but ``stop``) and nothing touches pixels. A dead process is replaced for the next job; a lane whose
-processes cannot even start is paused with a sentence, and its jobs wait in line.
+Nothing here blocks (except ``stop``) and nothing touches pixels. A dead process is replaced for the next job; a queue whose processes
+cannot start is paused with a sentence, and its jobs stay queued.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Event", "RunningJob", "WorkerConfig", "WorkerPools", "WorkerSnapshot
 
 @dataclass(frozen=True, slots=True)
 class RunningJob:
-    """A job that a lane process is at work on."""
+    """A job that a worker process runs."""
 
     job: Job
     queue: str
@@ -32,7 +32,7 @@ class RunningJob:
 
 
 class WorkerPools:
-    """All lanes of a house. Lane processes die with the thread that makes this object's calls, so that must be a lasting one."""
+    """All queues. Worker processes die with the thread that calls this object, so it must be a lasting one."""
 
     def __init__(
         self, specs: Sequence[WorkerSpec], context: WorkerConfig, clock: Callable[[], float] = monotonic, spawn: SpawnWorker = spawn_worker
@@ -46,37 +46,37 @@ class WorkerPools:
         self._pools = {name: WorkerPool(lane, context, spawn, self._epoll, self._events.append) for name, lane in named.items()}
 
     def submit(self, job: Job) -> None:
-        """Put a job in line. A lane the house does not have means its first one (no GPU: what can be done is done without)."""
+        """Queue a job. A job for an unknown queue goes to the first one (without a GPU, everything possible runs without it)."""
         pool = self._pool(job.queue)
         pool.queue.append(job)
         pool.dispatch(self._clock())
 
     def cancel(self, job_id: str) -> bool:
-        """Call a job off; its outcome is then ``cancelled``. False where no such job is here."""
+        """Cancel a job; its outcome is then ``cancelled``. Return False if there is no such job."""
         return any(pool.cancel(job_id, self._clock()) for pool in self._pools.values())
 
     def prewarm(self) -> None:
-        """Start one process a lane before the first job asks for it."""
+        """Start one process in each queue before the first job."""
         for pool in self._pools.values():
             pool.prewarm(self._clock())
 
     def pause(self, name: str, sentence: str, until: float | None = None) -> None:
-        """Begin no more jobs in this lane, until then or until ``resume``; what runs goes on."""
+        """Start no more jobs in this queue, until then or until ``resume``; running jobs go on."""
         pool = self._pool(name)
         pool.requested_pause, pool.paused_until = sentence, until
 
     def resume(self, name: str) -> None:
-        """End a pause, the lane's own too."""
+        """End a pause of the queue, whatever its cause."""
         pool = self._pool(name)
         pool.resume()
         pool.dispatch(self._clock())
 
     def pause_reason(self, queue: str) -> str | None:
-        """Why the lane begins nothing at the moment; None when it does."""
+        """Return why no job starts in the queue; None if jobs start."""
         return self._pool(queue).pause_reason or None
 
     def position(self, job_id: str) -> int | None:
-        """0 for a job that runs, else its place in line, from 1, as the line will go from here on; None for no such job."""
+        """Return 0 for a running job, else its place in the queue, from 1, as jobs will run; None for an unknown job."""
         if job_id in self.running_jobs():
             return 0
         now = self._clock()
@@ -84,16 +84,16 @@ class WorkerPools:
         return next((line.index(job_id) + 1 for line in lines), None)
 
     def predict_order(self, queue: str, limit: int) -> list[str]:
-        """The ids of the jobs in this lane's line that go next, ``most`` of them, as far as that can be known."""
+        """Return the ids of the next ``limit`` jobs of this queue, as far as that is known."""
         return self._pool(queue).predict_order(self._clock(), limit)
 
     def worker_snapshots(self) -> list[WorkerSnapshot]:
-        """Every device of every lane: what it does and has loaded, or why nothing is begun on it."""
+        """Return the state of every device of every queue: its jobs and models, or why no job starts on it."""
         now = self._clock()
         return [seated for pool in self._pools.values() for seated in pool.worker_snapshots(now)]
 
     def running_jobs(self) -> Mapping[str, RunningJob]:
-        """The jobs that lane processes work on, by id."""
+        """Return the running jobs by id."""
         return {
             run.job.id: RunningJob(run.job, name, place.process.pid, run.started_at)
             for name, pool in self._pools.items()
@@ -101,34 +101,34 @@ class WorkerPools:
         }
 
     def queue_length(self, queue: str) -> int:
-        """How many jobs stand in this lane's line."""
+        """Return how many jobs wait in this queue."""
         return len(self._pool(queue).queue)
 
     def readable_fds(self) -> list[int]:
-        """Descriptors that are readable when ``collect`` has something to do; always the same."""
+        """Return the descriptors that are readable when ``collect`` has work; always the same."""
         return [self._epoll.fileno()]
 
     def seconds_until_due(self, now: float) -> float | None:
-        """Seconds until ``collect`` has something to do although nothing became readable; None: never."""
+        """Return the seconds until ``collect`` has work without a readable descriptor; None: never."""
         if self._events:
             return 0.0
         moments = [moment for pool in self._pools.values() for moment in pool.deadlines()]
         return max(0.0, min(moments) - now) if moments else None
 
     def collect(self, now: float) -> list[Event]:
-        """All that has happened since: progress (step 0 = begun) and outcomes, in order. Starts what can be started."""
+        """Return all events since the last call: progress (step 0 = started) and outcomes, in order. Start every job that can start."""
         talkative = frozenset(ear for ear, _ in self._epoll.poll(0))
         for pool in self._pools.values():
             pool.collect(talkative, now)
         return self._pop_events()
 
     def drain(self) -> None:
-        """Begin no more jobs anywhere; what runs goes on."""
+        """Start no more jobs; running jobs go on."""
         for pool in self._pools.values():
             pool.is_draining = True
 
     def stop(self, timeout: float) -> list[Event]:
-        """Let what runs finish for so long, then end everything. Every job that has no outcome yet gets ``cancelled``."""
+        """Let running jobs finish for ``timeout`` seconds, then end everything. Every job without an outcome gets ``cancelled``."""
         self.drain()
         end = self._clock() + timeout
         events = self.collect(self._clock())

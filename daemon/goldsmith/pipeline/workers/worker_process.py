@@ -1,4 +1,4 @@
-"""A seat in a lane: one lane process as the daemon sees it. Nothing here ever blocks."""
+"""One worker process as the daemon sees it. Nothing here blocks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from goldsmith.jobs.protocol import (
     frame_message,
 )
 
-# How many bytes of a lane's stderr are kept for the log.
+# How many bytes of a worker's stderr are kept for the log.
 STDERR_TAIL_BYTES = 4096
 
 _MAX_READS = 16
@@ -32,7 +32,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 
 class ProcessHandle(Protocol):
-    """What is asked of a lane's process; ``subprocess.Popen`` has it all."""
+    """What is needed of a worker's process; ``subprocess.Popen`` has it."""
 
     pid: int
 
@@ -43,13 +43,13 @@ class ProcessHandle(Protocol):
     def wait(self, timeout: float | None = None) -> int: ...
 
 
-# Starts the process of a lane that is to speak over the first descriptor and grumble into the second; raises OSError.
+# Start a worker process that talks over the first descriptor and writes its stderr to the second; raises OSError.
 SpawnWorker = Callable[[WorkerSpec, int, int], ProcessHandle]
 
 
 def spawn_worker(spec: WorkerSpec, socket_fd: int, stderr_fd: int) -> subprocess.Popen[bytes]:
-    """A fresh lane process. Ctrl-C must not reach it before it can ignore that, so it is born with SIGINT blocked."""
-    # -P: the current folder may be a share, and nobody's json.py there is to be imported.
+    """Return a new worker process. It starts with SIGINT blocked, because Ctrl-C must not reach it before it can ignore it."""
+    # -P: the current folder may be a share, and a json.py in it must not be imported.
     command = [sys.executable, "-P", "-m", "goldsmith.worker.main", str(socket_fd), str(os.getpid())]
     given = {name: value for name, value in os.environ.items() if name not in _REMOVED_ENVIRONMENT}
     given |= dict.fromkeys(_THREAD_VARIABLES, str(spec.threads)) | {"PYTHONHASHSEED": "0"}
@@ -64,13 +64,13 @@ def spawn_worker(spec: WorkerSpec, socket_fd: int, stderr_fd: int) -> subprocess
 
 
 class WorkerProcess:
-    """One lane process: what it says, what it grumbles, how much memory it has, and its end."""
+    """One worker process: its messages, its stderr, its memory and its end."""
 
     def __init__(self, spec: WorkerSpec, context: WorkerConfig, spawn: SpawnWorker, now: float) -> None:
         self.started_at = now
         self.is_ready = False
         self._device = spec.device
-        # True once nothing more can come from it.
+        # True once no further message can arrive.
         self.has_ended = False
         self._decoder = FrameDecoder()
         self._unsent = bytearray()
@@ -95,7 +95,7 @@ class WorkerProcess:
 
     @property
     def readable_fds(self) -> tuple[int, int]:
-        """The descriptors that become readable when the lane has said something or ended."""
+        """The descriptors that become readable when the worker has sent a message or ended."""
         return self._connection.fileno(), self._stderr_fd
 
     @property
@@ -103,7 +103,7 @@ class WorkerProcess:
         return bool(self._unsent)
 
     def send(self, kind: MessageType, payload: bytes) -> None:
-        """Say something; what the socket does not take at once goes with the next ``flush``."""
+        """Send a message; bytes that the socket does not take at once go with the next ``flush``."""
         self._unsent += frame_message(kind, payload)
         self.flush()
 
@@ -117,8 +117,8 @@ class WorkerProcess:
             self._unsent.clear()
 
     def read_messages(self) -> list[tuple[MessageType, bytes]]:
-        """What the lane has said since; ``ended`` is set at its end. Raises Garbled where it talks nonsense."""
-        gone = self.exit_status is not None  # asked before reading: what it said last is still heard
+        """Return the messages since the last call; ``has_ended`` is set at the end. Raises ProtocolError for an invalid message."""
+        gone = self.exit_status is not None  # read before the messages, so that the last ones still arrive
         self._drain_stderr()
         heard: list[tuple[MessageType, bytes]] = []
         try:
@@ -150,7 +150,7 @@ class WorkerProcess:
         del self._stderr[:-STDERR_TAIL_BYTES]
 
     def clear_stderr(self) -> None:
-        """What was grumbled so far belongs to an earlier job."""
+        """Discard the stderr so far: it belongs to an earlier job."""
         self._drain_stderr()
         self._stderr.clear()
 
@@ -162,12 +162,12 @@ class WorkerProcess:
 
     @property
     def exit_status(self) -> int | None:
-        """Exit status once it has ended (negative: the signal), else None."""
+        """The exit status once it has ended (negative: the signal), else None."""
         return self._process.poll()
 
     @property
     def resident_bytes(self) -> int:
-        """Bytes of memory it has resident; 0 when it is gone. On a GPU without pages of files: weights are mapped, and pass through."""
+        """Its resident memory in bytes; 0 when it is gone. On a GPU without file pages: weights are mapped only temporarily."""
         try:
             with open(f"/proc/{self.pid}/statm", "rb") as file:
                 resident, of_files = map(int, file.read().split()[1:3])
@@ -176,18 +176,18 @@ class WorkerProcess:
             return 0
 
     def kill(self) -> None:
-        """End it at once; ``status`` tells when that has happened."""
+        """Kill it; ``exit_status`` is set when it is gone."""
         if self.exit_status is None:
             self._process.kill()
 
     def wait_exit(self, timeout: float) -> bool:
-        """Wait so long for a killed process to be gone. Only for the daemon's own end: everywhere else nothing waits."""
+        """Wait for a killed process to end. Only for the daemon's own end; nothing else waits."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout)
         return self.exit_status is not None
 
     def close(self) -> None:
-        """Let go of the descriptors; the process, if it still runs, takes the silence as its end."""
+        """Close the descriptors; if the process still runs, it ends when it notices."""
         self._connection.close()
         self._close_stderr()
 

@@ -1,4 +1,4 @@
-"""Which lane processes a house has, on which devices, and what is told of them to those who look on."""
+"""The worker processes to start, on which devices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from goldsmith.pipeline.scheduler.limits import GPU_QUEUE
 
 
 def build_worker_specs(settings: Settings, queues: Iterable[str]) -> list[WorkerSpec]:
-    """What lane processes there are to be: for the lane ``gpu`` one on each accelerator, for any other as many as the house says."""
+    """Return the worker processes to start: in the queue ``gpu`` one for each accelerator, in others as many as the settings say."""
     lanes = list(dict.fromkeys(queues))
     found = find_accelerators(settings) if GPU_QUEUE in lanes else ()
     specs = []
@@ -35,7 +35,7 @@ def _device_spec(device: Accelerator, queue: str, settings: Settings) -> WorkerS
 
 
 def find_accelerators(settings: Settings) -> tuple[Accelerator, ...]:
-    """The accelerators that the lane ``gpu`` works on: those the house names, else all that this torch can use; none = the CPU."""
+    """Return the accelerators of the queue ``gpu``: those in the settings, else all that this torch can use; none = the CPU."""
     if settings.devices == "cpu" or (settings.devices == "auto" and torch_backend() not in ("cuda", "hip")):
         return ()
     there = find_devices().devices
