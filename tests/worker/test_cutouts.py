@@ -32,9 +32,9 @@ SEEN = scene(240, 320)
 
 @pytest.fixture
 def share(tmp_path: Path) -> Share:
-    made = Share(tmp_path)
-    made.put("inbox/hero.png", png(SEEN.pixels, 16))
-    return made
+    new_share = Share(tmp_path)
+    new_share.put("inbox/hero.png", png(SEEN.pixels, 16))
+    return new_share
 
 
 def job(share: Share, number: int, **more: object) -> Job:
@@ -61,9 +61,9 @@ def test_a_painted_mask_needs_no_weights(share: Share) -> None:
     """In the manual's example with a colour behind the subject, 16 bits are kept and the uncertainty is on record."""
     outcome = run(job(share, 2, max_unsure=0.7))  # a head that is mostly hair
     assert outcome.fault is None
-    made = result(outcome)
-    assert (made.depth, made.alpha) == (16, None)
-    assert made.pixels[3, 3] == pytest.approx([0xF4 / 255, 0xF1 / 255, 0xEA / 255], abs=1e-4)
+    cut = result(outcome)
+    assert (cut.depth, cut.alpha) == (16, None)
+    assert cut.pixels[3, 3] == pytest.approx([0xF4 / 255, 0xF1 / 255, 0xEA / 255], abs=1e-4)
     assert outcome.consumed_masks == ("mask",)
     findings = outcome.steps[0].findings
     assert {"unsure", "holes", "pieces", "cut", "edge"} <= set(findings)
@@ -72,12 +72,12 @@ def test_a_painted_mask_needs_no_weights(share: Share) -> None:
 
 def test_a_cut_out_on_transparency_keeps_the_codes_of_the_picture(share: Share) -> None:
     """The file has alpha, and where alpha is full it has exactly the codes of the picture."""
-    made = result(run(job(share, 2, onto="", max_unsure=0.7)))
-    assert made.alpha is not None
+    cut = result(run(job(share, 2, onto="", max_unsure=0.7)))
+    assert cut.alpha is not None
     before = decode((share.root / "inbox/hero.png").read_bytes(), "hero.png", 10_000_000)
-    solid = made.alpha == 1
+    solid = cut.alpha == 1
     assert solid.mean() > 0.1
-    assert np.array_equal(made.to_codes()[solid], before.to_codes()[solid])
+    assert np.array_equal(cut.to_codes()[solid], before.to_codes()[solid])
 
 
 def test_glass_has_a_mask_of_its_own(share: Share) -> None:
@@ -89,8 +89,8 @@ def test_glass_has_a_mask_of_its_own(share: Share) -> None:
     given = [share.given("inbox/hero.png")]
     given += [share.given("inbox/hero.mask.png", "mask", "mask"), share.given("inbox/hero.mask.pane.png", "mask", "pane")]
     settings: dict[str, object] = {"where": "mask", "glass": "pane", "edge": 2}
-    said = "    " + "\n    ".join(f'{name} = "{value}"' for name, value in settings.items() if name != "edge")
-    assert said in PAGE.read_text()
+    manual_lines = "    " + "\n    ".join(f'{name} = "{value}"' for name, value in settings.items() if name != "edge")
+    assert manual_lines in PAGE.read_text()
     outcome = run(share.job(("cutout", settings), inputs=given))
     assert outcome.fault is None
     assert outcome.consumed_masks == ("mask", "pane")
@@ -145,10 +145,10 @@ def test_a_model_cuts_a_portrait_from_its_background(share: Share, model: str) -
     share.put("inbox/hero.png", png(data.astronaut().astype(np.float32) / np.float32(255)))
     outcome = run(job(share, 1, **({"model": model} if model == "u2net" else {})))
     assert outcome.fault is None
-    made = result(outcome)
-    assert made.alpha is not None
-    assert made.alpha[80:130, 200:260].min() == 1
-    assert made.alpha[20:100, 20:100].max() == 0
+    cut = result(outcome)
+    assert cut.alpha is not None
+    assert cut.alpha[80:130, 200:260].min() == 1
+    assert cut.alpha[20:100, 20:100].max() == 0
     engine = outcome.steps[0].engine
     assert engine is not None
     assert engine["name"] == model

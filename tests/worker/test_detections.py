@@ -25,7 +25,7 @@ def face(x: float = 100, y: float = 60, side: float = 60) -> Face:
 
 @dataclass
 class FakeEngines:
-    """Engines with given results. They keep their calls in ``asked``; the weights of a kind without a result are missing."""
+    """Engines with given results. They keep their calls in ``calls``; the weights of a kind without a result are missing."""
 
     matte: Callable[[bool], Mask] | None = None
     faces: tuple[Face, ...] | None = None
@@ -33,7 +33,7 @@ class FakeEngines:
     hands: tuple[Hand, ...] | None = None
     lines: tuple[TextLine, ...] | None = None
     people: bool = False
-    asked: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
 
     def open_engine(self, need: EngineNeed[Any]) -> tuple[object, JsonObject]:
         has = {"matte": self.matte, "faces": self.faces, "mesh": self.mesh_, "hands": self.hands, "reader": self.lines}
@@ -75,14 +75,14 @@ class _Engine:
 
     def _note(self, pixels: Pixels) -> None:
         assert pixels.shape[2] == 3
-        self.engines.asked.append(self.kind + (" people" if self.people else ""))
+        self.engines.calls.append(self.kind + (" people" if self.people else ""))
 
 
 def half(_: bool = False) -> Mask:
     """Return a mask (h, w), 0 or 1, whose left half is the subject."""
-    made = np.zeros((200, 300), np.float32)
-    made[:, :150] = 1
-    return made
+    mask = np.zeros((200, 300), np.float32)
+    mask[:, :150] = 1
+    return mask
 
 
 def test_a_large_face_makes_it_a_picture_of_people() -> None:
@@ -139,7 +139,7 @@ def test_the_same_pixels_are_searched_once_for_each_word() -> None:
     engines, cache = FakeEngines(matte=half, faces=(face(),)), DetectionCache()
     first = engines.detections(cache=cache).region("subject")
     assert engines.detections(replace(PICTURE, ppi=(300, 300)), cache).region("subject") is first
-    assert engines.asked == ["faces", "matte people"]
+    assert engines.calls == ["faces", "matte people"]
     assert cache.is_cached(PICTURE, "subject")
     changed = PICTURE.with_pixels(freeze(PICTURE.pixels.copy()))
     assert not cache.is_cached(changed, "subject")
@@ -151,7 +151,7 @@ def test_detections_are_dropped_with_their_pixels() -> None:
     engines, cache = FakeEngines(faces=(face(),)), DetectionCache()
     for grey in (0.1, 0.2, 0.3):
         engines.detections(Picture(freeze(np.full((200, 300, 3), grey, np.float32))), cache).faces()
-    assert engines.asked == ["faces"] * 3
+    assert engines.calls == ["faces"] * 3
 
 
 def test_a_face_without_a_mesh_is_a_soft_oval() -> None:

@@ -187,19 +187,19 @@ def test_a_picture_without_a_face_is_held(share: Share) -> None:
 
 
 @pytest.mark.parametrize(
-    ("consent", "said"),
+    ("consent", "message"),
     [
         (None, "library/faces/anna.toml is missing: no consent to use this face is on file."),
         ('person = "Anna"\n', "library/faces/anna.toml has 3 problems"),
         (CONSENT + "expires = 2026-01-03\n", "library/faces/anna.toml: expires is 2026-01-03, so the consent to use this face has ended."),
     ],
 )
-def test_the_worker_checks_the_consent_itself(share: Share, consent: str | None, said: str) -> None:
+def test_the_worker_checks_the_consent_itself(share: Share, consent: str | None, message: str) -> None:
     """The check of the brief is not trusted: no model is opened, and the job's fault gives the reason."""
     outcome = _run(share, _broken(), consent=consent, provider=EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu")))
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"
-    assert said in outcome.fault.sentence
+    assert message in outcome.fault.sentence
     assert outcome.outputs == ()
 
 

@@ -30,18 +30,18 @@ def test_edges_move_to_the_edges_of_the_picture(side: int) -> None:
     """The remaining error is a small part of the coarse matte's, also if the picture is larger than the working size."""
     pixels, true = scene(side)
     rough = coarse(true, 40)
-    made = refine_matte(rough, pixels, 40)
-    assert (made.shape, made.dtype) == (true.shape, np.float32)
-    assert np.abs(made - true).mean() < 0.35 * np.abs(rough - true).mean()
+    refined = refine_matte(rough, pixels, 40)
+    assert (refined.shape, refined.dtype) == (true.shape, np.float32)
+    assert np.abs(refined - true).mean() < 0.35 * np.abs(rough - true).mean()
 
 
 def test_far_from_edges_the_matte_is_exact() -> None:
     """It is exactly 0 or 1 whatever the texture: outside the region nothing may change."""
     pixels, true = scene(300)
-    made = refine_matte(coarse(true, 40), pixels, 40)
-    assert set(np.unique(made[:40, :40])) == {0.0}
-    assert set(np.unique(made[130:170, 130:170])) == {1.0}
-    assert 0 <= made.min() <= made.max() <= 1
+    refined = refine_matte(coarse(true, 40), pixels, 40)
+    assert set(np.unique(refined[:40, :40])) == {0.0}
+    assert set(np.unique(refined[130:170, 130:170])) == {1.0}
+    assert 0 <= refined.min() <= refined.max() <= 1
 
 
 def test_a_uniform_matte_stays_uniform() -> None:
@@ -55,8 +55,8 @@ def test_a_grey_picture_guides_as_well() -> None:
     """One channel has edges, too."""
     pixels, true = scene(300)
     rough = coarse(true, 40)
-    made = refine_matte(rough, np.ascontiguousarray(pixels[:, :, :1]), 40)
-    assert np.abs(made - true).mean() < 0.5 * np.abs(rough - true).mean()
+    refined = refine_matte(rough, np.ascontiguousarray(pixels[:, :, :1]), 40)
+    assert np.abs(refined - true).mean() < 0.5 * np.abs(rough - true).mean()
 
 
 def test_large_and_small_pictures_get_the_same_edge() -> None:
@@ -74,5 +74,5 @@ def test_large_and_small_pictures_get_the_same_edge() -> None:
 def test_narrow_pictures_work() -> None:
     """They are a strip of one row and a single px."""
     for shape in ((1, 300), (300, 1), (1, 1)):
-        made = refine_matte(np.full(shape, 0.5, np.float32), np.full((*shape, 3), 0.5, np.float32), 40)
-        assert made.shape == shape
+        refined = refine_matte(np.full(shape, 0.5, np.float32), np.full((*shape, 3), 0.5, np.float32), 40)
+        assert refined.shape == shape

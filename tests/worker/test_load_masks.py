@@ -26,10 +26,10 @@ def test_a_good_mask_is_returned_unchanged() -> None:
     assert check_mask(mask, SIZE, "m.png") is mask
 
 
-@pytest.mark.parametrize(("value", "said"), [(0.0, "all black"), (1.0, "all white"), (1 / 1024, "all black")])
-def test_uniform_masks_are_refused(value: float, said: str) -> None:
+@pytest.mark.parametrize(("value", "message"), [(0.0, "all black"), (1.0, "all white"), (1 / 1024, "all black")])
+def test_uniform_masks_are_refused(value: float, message: str) -> None:
     """All black (or less than one code above it) and all white select nothing in particular."""
-    with pytest.raises(InputError, match=f"m.png is {said}"):
+    with pytest.raises(InputError, match=f"m.png is {message}"):
         check_mask(np.full(SIZE, value, np.float32), SIZE, "m.png")
 
 
@@ -70,8 +70,8 @@ def test_scale_resizes_smoothly() -> None:
     """A mask of half the size is enlarged to the picture's, with its content in the same place."""
     mask = np.zeros((20, 30), np.float32)
     mask[5:10, 5:10] = 1
-    made = check_mask(mask, SIZE, "m.png", "scale")
-    assert made.shape == SIZE
-    assert made[15, 15] == 1
-    assert made[30, 40] == 0
-    assert 0 <= made.min() <= made.max() <= 1
+    scaled = check_mask(mask, SIZE, "m.png", "scale")
+    assert scaled.shape == SIZE
+    assert scaled[15, 15] == 1
+    assert scaled[30, 40] == 0
+    assert 0 <= scaled.min() <= scaled.max() <= 1

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from doubles import tiny
+from doubles.faulty import Double
 from doubles.jobs import FAULTY, Share, left_half, picture, png
 from goldsmith.brief.brief import read_brief
 from goldsmith.brief.pipeline import read_pipeline
@@ -53,6 +54,15 @@ def test_a_result_that_changes_the_original_is_discarded(share: Share) -> None:
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"
     assert outcome.fault.sentence.startswith("edit.1 (frame): It changed 4 pixels of hero.png itself, so its result is discarded")
+    assert outcome.outputs == ()
+
+
+def test_a_result_of_another_size_is_discarded_unless_declared(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operation must set ``changes_geometry``: a change of size would evade the proof outside the mask."""
+    monkeypatch.setattr(Double, "changes_geometry", False)
+    outcome = _done(share, DOUBLES, "double", {})
+    assert outcome.fault is not None
+    assert outcome.fault.sentence.startswith("edit.1 (double): It changed the size of hero.png from 12 x 8 px to 24 x 16 px")
     assert outcome.outputs == ()
 
 
