@@ -74,7 +74,7 @@ class DeviceHealth:
         on = "" if self._device == "cpu" else f" on {self._device}"
         self.retry_at = now + seconds
         self.pause_reason = (
-            f"The {self._queue} lane cannot start{on} ({reason}); it is tried again within {seconds:g} s, and its jobs wait."
+            f"The workers of queue {self._queue} cannot start{on} ({reason}); it is tried again within {seconds:g} s, and its jobs wait."
         )
 
     def on_device_failed(self, reason: str, now: float) -> None:

@@ -48,7 +48,7 @@ class JobQueue:
         return len(self._entries)
 
     def __iter__(self) -> Iterator[Job]:
-        return (ticket.job for ticket in self._entries)
+        return (entry.job for entry in self._entries)
 
     def append(self, job: Job) -> None:
         self._entries.append(QueueEntry(job))
@@ -60,11 +60,11 @@ class JobQueue:
 
     def remove(self, job_id: str) -> Job | None:
         """Remove a job and return it; None if it is not in the queue."""
-        ticket = next((ticket for ticket in self._entries if ticket.job.id == job_id), None)
-        if ticket is None:
+        entry = next((entry for entry in self._entries if entry.job.id == job_id), None)
+        if entry is None:
             return None
-        self._entries.remove(ticket)
-        return ticket.job
+        self._entries.remove(entry)
+        return entry.job
 
     def clear(self) -> None:
         self._entries.clear()
@@ -81,12 +81,12 @@ class JobQueue:
         found: list[Job] = []
         at = 0
         while len(found) < limit and at < min(len(self._entries), _LOOKAHEAD):
-            ticket = self._entries[at]
-            if ticket.job.batch_key == job.batch_key and accepts(ticket.job):
+            entry = self._entries[at]
+            if entry.job.batch_key == job.batch_key and accepts(entry.job):
                 found.append(_take(self._entries, at, now))
                 if any(before.is_overdue(now) for before in islice(self._entries, at)):
                     break
-            elif ticket.is_overdue(now):
+            elif entry.is_overdue(now):
                 break
             else:
                 at += 1
@@ -94,7 +94,7 @@ class JobQueue:
 
     def predict_order(self, models_by_slot: Sequence[LoadedModels], now: float, limit: int) -> list[str]:
         """Return the ids of the first ``limit`` jobs in the order in which they will run on these slots."""
-        line = deque(replace(ticket) for ticket in islice(self._entries, limit))
+        line = deque(replace(entry) for entry in islice(self._entries, limit))
         turns = deque(models_by_slot or [frozenset[str]()])
         order = []
         while line:
@@ -117,25 +117,25 @@ def _take_next(
     at = _first_overdue(entries, now)
     if at is None and all(models_by_slot):
         at = next(
-            (at for at, ticket in enumerate(islice(entries, _LOOKAHEAD)) if _slot_with_models(models_by_slot, ticket.job) is not None), None
+            (at for at, entry in enumerate(islice(entries, _LOOKAHEAD)) if _slot_with_models(models_by_slot, entry.job) is not None), None
         )
     at = at or 0
-    seat = _slot_with_models(models_by_slot, entries[at].job)
-    if seat is None:
-        seat = min(range(len(models_by_slot)), key=lambda each: len(models_by_slot[each]))  # the slot that unloads the least
-        if models_by_slot[seat] and not may_evict:
+    slot_index = _slot_with_models(models_by_slot, entries[at].job)
+    if slot_index is None:
+        slot_index = min(range(len(models_by_slot)), key=lambda each: len(models_by_slot[each]))  # the slot that unloads the least
+        if models_by_slot[slot_index] and not may_evict:
             return None
-    return seat, _take(entries, at, now)
+    return slot_index, _take(entries, at, now)
 
 
 def _first_overdue(entries: deque[QueueEntry], now: float) -> int | None:
     """Return the index of the first job that must not be overtaken again. Jobs that were overtaken come before those that were not, except
     requeued ones.
     """
-    for at, ticket in enumerate(entries):
-        if ticket.is_overdue(now):
+    for at, entry in enumerate(entries):
+        if entry.is_overdue(now):
             return at
-        if not (ticket.skips or ticket.was_requeued):
+        if not (entry.skips or entry.was_requeued):
             return None
     return None
 
@@ -148,9 +148,9 @@ def _slot_with_models(models_by_slot: Sequence[LoadedModels], job: Job) -> int |
 
 def _take(entries: deque[QueueEntry], index: int, now: float) -> Job:
     """Take the job at that index; the jobs before it are counted as overtaken once more."""
-    for ticket in islice(entries, index):
-        ticket.skips += 1
-        ticket.first_skipped_at = now if ticket.first_skipped_at is None else ticket.first_skipped_at
+    for entry in islice(entries, index):
+        entry.skips += 1
+        entry.first_skipped_at = now if entry.first_skipped_at is None else entry.first_skipped_at
     job = entries[index].job
     del entries[index]
     return job

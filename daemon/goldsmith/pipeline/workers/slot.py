@@ -78,10 +78,10 @@ class WorkerDevice:
     stuck_processes: list[WorkerProcess] = field(default_factory=list)
 
     def is_unhealthy(self, now: float) -> bool:
-        """Return whether no job may start on it. A GPU is not tried again while a dead process still holds it."""
+        """Return whether no job may start on it. A GPU is not tried again while a dead process holds it."""
         if self.health.is_paused(now):
             return True
-        self.stuck_processes = [seat for seat in self.stuck_processes if seat.exit_status is None]
+        self.stuck_processes = [process for process in self.stuck_processes if process.exit_status is None]
         if self.stuck_processes and self.spec.device != "cpu":
             self.health.on_device_failed(STUCK_PROCESS, now)
         return bool(self.health.pause_reason)
@@ -130,7 +130,7 @@ class Slot:
         return ends + [run.cancelled_at + run.job.limits.cancel_grace_seconds for run in self.runs if run.cancelled_at is not None]
 
     def must_be_killed(self, now: float, check_memory: bool) -> bool:
-        """Return whether its process must be killed: it never gets ready, ignores a cancellation, runs too long, or uses too much memory."""
+        """Return whether its process must be killed: it never gets ready, ignores a cancellation, runs too long, or grows too large."""
         if not self.runs:
             return not self.process.is_ready and now - self.process.started_at >= START_TIMEOUT_SECONDS
         if any(run.is_unresponsive(now) for run in self.runs):

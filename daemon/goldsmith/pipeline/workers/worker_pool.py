@@ -203,13 +203,13 @@ class WorkerPool:
     def _start_process(self, device: WorkerDevice, now: float) -> None:
         """Start one more process. If that fails, the device pauses."""
         try:
-            seat = WorkerProcess(device.spec, self._context, self._spawn, now)
+            process = WorkerProcess(device.spec, self._context, self._spawn, now)
         except OSError as error:
             device.health.on_start_failed(f"{error.strerror or error}", now)
             return
-        for ear in seat.readable_fds:
-            self._epoll.register(ear, select.EPOLLIN)
-        self.slots.append(Slot(seat, device))
+        for descriptor in process.readable_fds:
+            self._epoll.register(descriptor, select.EPOLLIN)
+        self.slots.append(Slot(process, device))
 
     def _assign(self, slot: Slot, job: Job, other_slots: int, now: float) -> None:
         """Give the job to the slot, with jobs that can share its batch; the waiting jobs are divided among the other free slots."""

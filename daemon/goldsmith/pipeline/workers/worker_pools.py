@@ -43,7 +43,9 @@ class WorkerPools:
         named: dict[str, list[WorkerSpec]] = {}
         for spec in specs:
             named.setdefault(spec.queue, []).append(spec)
-        self._pools = {name: WorkerPool(lane, context, spawn, self._epoll, self._events.append) for name, lane in named.items()}
+        self._pools = {
+            name: WorkerPool(specs_of_queue, context, spawn, self._epoll, self._events.append) for name, specs_of_queue in named.items()
+        }
 
     def submit(self, job: Job) -> None:
         """Queue a job. A job for an unknown queue goes to the first one (without a GPU, everything possible runs without it)."""

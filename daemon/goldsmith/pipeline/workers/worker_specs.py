@@ -12,10 +12,10 @@ from goldsmith.pipeline.scheduler.limits import GPU_QUEUE
 
 def build_worker_specs(settings: Settings, queues: Iterable[str]) -> list[WorkerSpec]:
     """Return the worker processes to start: in the queue ``gpu`` one for each accelerator, in others as many as the settings say."""
-    lanes = list(dict.fromkeys(queues))
-    found = find_accelerators(settings) if GPU_QUEUE in lanes else ()
+    names = list(dict.fromkeys(queues))
+    found = find_accelerators(settings) if GPU_QUEUE in names else ()
     specs = []
-    for name in lanes:
+    for name in names:
         if name == GPU_QUEUE and found:
             specs += [_device_spec(each, name, settings) for each in found]
         else:
