@@ -23,12 +23,13 @@ from goldsmith.jobs.job import (
     ResourceLimits,
     StepSpec,
 )
+from goldsmith.jobs.protocol import WorkerConfig
 from goldsmith.picture.codec import EncodingOptions, encode
 from goldsmith.picture.picture import Picture, freeze
-from goldsmith.pipeline.workers.worker_pools import WorkerConfig, WorkerPools
+from goldsmith.pipeline.workers.worker_pools import WorkerPools
 
 FAULTY = WorkerConfig(catalogue="doubles.faulty:catalogue")
-# More memory than a process has that ran every other test before: a puppet counts as it.
+# More memory than a process has that ran every other test before: a fake worker process counts as it.
 GENEROUS = ResourceLimits(timeout_seconds=60, max_memory_bytes=64 << 30, max_pixels=10_000_000)
 DEADLINE = 60.0
 

@@ -128,7 +128,7 @@ def test_a_device_that_dies_in_mid_picture_is_tried_again_with_a_new_process(stu
     (first,) = set(faults.noted("step 0"))
     faults.mend("dead")
     faults.forget()
-    studio.works.workers.resume("gpu")  # type: ignore[union-attr]
+    resume_queue(studio.works.workers, "gpu")  # type: ignore[union-attr]
     studio.until_idle()
     assert made(studio, "dying")["memory_fallback"] == "as asked"
     (second,) = faults.noted("load")

@@ -10,11 +10,11 @@ import pytest
 
 from doubles.jobs import GENEROUS, Share, outcome_of, png
 from goldsmith.jobs.job import Job, Outcome, ResourceLimits
-from goldsmith.jobs.protocol import WorkerSpec
+from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.ops import catalogue
 from goldsmith.picture import codec
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, OVERHEAD_BYTES
-from goldsmith.pipeline.workers.worker_pools import WorkerConfig, WorkerPools
+from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.job_runner import run_job
 

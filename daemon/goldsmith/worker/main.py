@@ -1,4 +1,4 @@
-"""A worker process: ``python -m goldsmith.worker.main FD PARENT``. On a CPU it runs one job at a time. Each job has exactly one outcome.
+"""A worker process: ``python -m goldsmith.worker FD PARENT``. On a CPU it runs one job at a time. Each job has exactly one outcome.
 
 On an accelerator several jobs may run in a batch, and while their results are encoded and written the next batch may use the engines.
 
@@ -259,7 +259,3 @@ def _encode_outcome(outcome: Outcome) -> bytes:
             detail=repr(outcome)[: job_faults.MAX_DETAIL_CHARS],
         )
         return encode_message(Outcome(job_id=outcome.job_id, fault=fault, queue=outcome.queue, seconds=outcome.seconds))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""Jobs that are worked on together: who flies with whom, and that each keeps its own outcome, cancel and fault."""
+"""Batches: which jobs run together, and that each keeps its own outcome, cancel and fault."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from doubles.fake_workers import KILLED, FakeWorkers, kinds
 from doubles.jobs import GENEROUS, Share, outcomes
-from doubles.puppets import KILLED, Stage, kinds
+from doubles.worker_queues import pause_queue, queue_position, resume_queue
 from goldsmith.jobs.job import Job, JobFault, JobProgress, JobRequeued
-from goldsmith.jobs.protocol import MessageType, encode_message
+from goldsmith.jobs.protocol import MessageType, WorkerSpec, encode_message
 from goldsmith.pipeline.workers.slot import batch_size
-from goldsmith.pipeline.workers.worker_pools import WorkerSpec
 
 ROOMY = WorkerSpec(queue="gpu", device="cuda:0", device_memory_mb=40_000, max_batch=8)
 
@@ -23,15 +23,15 @@ def share(tmp_path: Path) -> Share:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    made = Stage(specs=(ROOMY,))
-    yield made
-    made.end()
+def workers() -> Iterator[FakeWorkers]:
+    workers = FakeWorkers(specs=(ROOMY,))
+    yield workers
+    workers.close()
 
 
-def equal(share: Share, count: int, alike: str = "x", seconds: float = 10.0) -> list[Job]:
+def compatible_jobs(share: Share, count: int, batch_key: str = "x", seconds: float = 10.0) -> list[Job]:
     limits = GENEROUS.model_copy(update={"timeout_seconds": seconds, "cancel_grace_seconds": 5.0})
-    facts = {"queue": "gpu", "models": ("flux",), "batch_key": alike, "weights_mb": 20_000, "pictures_mb": 4_000, "limits": limits}
+    facts = {"queue": "gpu", "models": ("flux",), "batch_key": batch_key, "weights_mb": 20_000, "pictures_mb": 4_000, "limits": limits}
     return [share.job(**facts) for _ in range(count)]  # type: ignore[arg-type]
 
 
@@ -39,18 +39,18 @@ def ids(jobs: tuple[Job, ...] | list[Job]) -> list[str]:
     return [job.id for job in jobs]
 
 
-def flying(stage: Stage, jobs: list[Job]) -> tuple[Job, ...]:
-    """All of these wait when the process gets ready; those that it takes together have begun."""
+def start_batch_of(workers: FakeWorkers, jobs: list[Job]) -> tuple[Job, ...]:
+    """Queue these jobs before the process is ready, and return the batch that it starts."""
     for job in jobs:
-        stage.lanes.submit(job)
-    flight = stage.ready().begin_together()
-    stage.collect()
-    return flight
+        workers.pools.submit(job)
+    batch = workers.ready().start_batch()
+    workers.collect()
+    return batch
 
 
-def test_so_many_fly_together_as_the_models_entry_says_fit(share: Share) -> None:
-    """Weights once, and each job's pictures, in most of the device's memory; one where nobody knows."""
-    (job,) = equal(share, 1)
+def test_the_batch_size_follows_from_the_memory_figures_of_the_model(share: Share) -> None:
+    """The weights once and each job's pictures must fit in most of the device's memory; without figures a batch is one job."""
+    (job,) = compatible_jobs(share, 1)
     assert batch_size(ROOMY, job) == 3  # (0.85 * 40 000 - 20 000) / 4 000
     assert batch_size(ROOMY.model_copy(update={"device_memory_mb": 143_000}), job) == 8
     assert batch_size(ROOMY.model_copy(update={"device_memory_mb": 143_000, "max_batch": 1}), job) == 1
@@ -59,191 +59,193 @@ def test_so_many_fly_together_as_the_models_entry_says_fit(share: Share) -> None
     assert batch_size(ROOMY, job.model_copy(update={"batch_key": ""})) == 1
 
 
-def test_equal_jobs_are_given_to_a_seat_together(stage: Stage, share: Share) -> None:
-    """Those that are like the first; each has its progress and its outcome, in any order, and the next flight waits for the last."""
-    jobs = equal(share, 2)
-    other = equal(share, 1, alike="y")
-    flight = flying(stage, [jobs[0], *other, jobs[1]])
-    assert ids(flight) == ids(jobs)
-    assert set(stage.lanes.running_jobs()) == set(ids(jobs))
-    puppet = stage.puppet
-    puppet.answer(jobs[1])
-    assert [outcome.job_id for outcome in outcomes(stage.collect())] == [jobs[1].id]
-    assert stage.lanes.position(other[0].id) == 1
-    puppet.answer(jobs[0])
-    stage.collect()
-    assert puppet.begin() == other[0]
+def test_compatible_jobs_are_sent_as_one_batch(workers: FakeWorkers, share: Share) -> None:
+    """Each job has its progress and its outcome, in any order, and the next job waits for the last of them."""
+    jobs = compatible_jobs(share, 2)
+    other = compatible_jobs(share, 1, batch_key="y")
+    batch = start_batch_of(workers, [jobs[0], *other, jobs[1]])
+    assert ids(batch) == ids(jobs)
+    assert set(workers.pools.running_jobs()) == set(ids(jobs))
+    process = workers.newest
+    process.finish(jobs[1])
+    assert [outcome.job_id for outcome in outcomes(workers.collect())] == [jobs[1].id]
+    assert queue_position(workers.pools, other[0].id) == 1
+    process.finish(jobs[0])
+    workers.collect()
+    assert process.start_job() == other[0]
 
 
-def test_what_waits_is_divided_among_the_devices(share: Share) -> None:
-    """Two free devices and four equal jobs: two each, not three and one."""
-    stage = Stage(specs=(ROOMY, ROOMY.model_copy(update={"device": "cuda:1"})))
-    stage.lanes.pause("gpu", "Wait.")
-    for job in equal(share, 4):
-        stage.lanes.submit(job)
-    stage.lanes.resume("gpu")
-    for puppet in stage.puppets:
-        puppet.say(MessageType.READY)
-    stage.collect()
-    assert [len(puppet.begin_together()) for puppet in stage.puppets] == [2, 2]
-    stage.end()
+def test_queued_jobs_are_shared_among_the_devices(share: Share) -> None:
+    """Two free devices and four compatible jobs: two each, not three and one."""
+    workers = FakeWorkers(specs=(ROOMY, ROOMY.model_copy(update={"device": "cuda:1"})))
+    pause_queue(workers.pools, "gpu")
+    for job in compatible_jobs(share, 4):
+        workers.pools.submit(job)
+    resume_queue(workers.pools, "gpu")
+    for process in workers.processes:
+        process.send(MessageType.READY)
+    workers.collect()
+    assert [len(process.start_batch()) for process in workers.processes] == [2, 2]
+    workers.close()
 
 
-def test_one_that_is_called_off_or_fails_does_not_take_the_others_along(stage: Stage, share: Share) -> None:
-    """Three outcomes of three kinds from one process."""
-    one, two, three = flying(stage, equal(share, 3))
-    stage.lanes.cancel(two.id)
-    assert stage.puppet.hear() == (MessageType.CANCEL, two.id.encode())
-    stage.puppet.answer(two)
-    stage.puppet.answer(one, JobFault(kind="problem", sentence="The picture is black."))
-    stage.puppet.answer(three)
-    assert kinds(stage.collect()) == ["cancelled", "problem", "done"]
-    assert stage.puppet.status is None
+def test_a_cancelled_or_failed_job_leaves_the_rest_of_its_batch_alone(workers: FakeWorkers, share: Share) -> None:
+    """Three jobs in one process have three different outcomes."""
+    one, two, three = start_batch_of(workers, compatible_jobs(share, 3))
+    workers.pools.cancel(two.id)
+    assert workers.newest.receive() == (MessageType.CANCEL, two.id.encode())
+    workers.newest.finish(two)
+    workers.newest.finish(one, JobFault(kind="problem", sentence="The picture is black."))
+    workers.newest.finish(three)
+    assert kinds(workers.collect()) == ["cancelled", "problem", "done"]
+    assert workers.newest.status is None
 
 
-def test_a_cancel_that_is_not_heeded_costs_the_others_nothing(stage: Stage, share: Share) -> None:
-    """The process must end; they stand in line again, and may fly again."""
-    one, two, three = flying(stage, equal(share, 3))
-    stage.lanes.cancel(two.id)
-    events = stage.later(5.1)
-    assert (kinds(events), stage.puppets[0].status) == (["cancelled"], KILLED)
+def test_an_ignored_cancel_costs_the_rest_of_the_batch_nothing(workers: FakeWorkers, share: Share) -> None:
+    """The process is killed; the other jobs are queued again, and may form a batch again."""
+    one, two, three = start_batch_of(workers, compatible_jobs(share, 3))
+    workers.pools.cancel(two.id)
+    events = workers.later(5.1)
+    assert (kinds(events), workers.processes[0].status) == (["cancelled"], KILLED)
     assert [event.job_id for event in events if isinstance(event, JobRequeued)] == [one.id, three.id]
-    assert ids(stage.ready().begin_together()) == [one.id, three.id]
+    assert ids(workers.ready().start_batch()) == [one.id, three.id]
 
 
-def test_after_a_crash_each_runs_by_itself(stage: Stage, share: Share) -> None:
-    """Nobody knows whose it was; then it shows, and only that one is told."""
-    one, two = flying(stage, equal(share, 2))
-    stage.puppet.end(-11)
-    events = stage.collect()
+def test_after_a_crash_each_job_of_the_batch_runs_alone(workers: FakeWorkers, share: Share) -> None:
+    """Alone, the job at fault shows itself, and only that job gets the outcome."""
+    one, two = start_batch_of(workers, compatible_jobs(share, 2))
+    workers.newest.exit(-11)
+    events = workers.collect()
     assert (kinds(events), [event.job_id for event in events if isinstance(event, JobRequeued)]) == ([], [one.id, two.id])
-    assert stage.ready().begin() == one
-    stage.collect()
-    stage.puppet.end(-11)
-    assert kinds(stage.collect()) == ["crash"]
-    assert stage.ready().begin() == two
-    stage.puppet.answer(two)
-    assert kinds(stage.collect()) == ["done"]
+    assert workers.ready().start_job() == one
+    workers.collect()
+    workers.newest.exit(-11)
+    assert kinds(workers.collect()) == ["crash"]
+    assert workers.ready().start_job() == two
+    workers.newest.finish(two)
+    assert kinds(workers.collect()) == ["done"]
 
 
-def test_a_flight_may_take_as_long_as_all_of_its_jobs_together(stage: Stage, share: Share) -> None:
-    """None has the device to itself."""
-    flight = flying(stage, equal(share, 3))
-    assert stage.later(29.9) == []
-    events = stage.later(0.2)
-    assert (kinds(events), stage.puppets[0].status) == ([], KILLED)
-    assert [event.job_id for event in events if isinstance(event, JobRequeued)] == ids(flight)
-    assert stage.ready().begin() == flight[0]
+def test_a_batch_may_take_as_long_as_all_its_jobs_together(workers: FakeWorkers, share: Share) -> None:
+    """No job of a batch has the device to itself."""
+    batch = start_batch_of(workers, compatible_jobs(share, 3))
+    assert workers.later(29.9) == []
+    events = workers.later(0.2)
+    assert (kinds(events), workers.processes[0].status) == ([], KILLED)
+    assert [event.job_id for event in events if isinstance(event, JobRequeued)] == ids(batch)
+    assert workers.ready().start_job() == batch[0]
 
 
-def test_a_failed_device_puts_the_whole_flight_back(stage: Stage, share: Share) -> None:
-    """In its order, and it may fly again: it was nobody's fault."""
-    flight = flying(stage, equal(share, 3))
-    stage.puppet.answer(flight[1], JobFault(kind="device", sentence="Gone."))
-    events = stage.collect()
-    assert (kinds(events), [event.job_id for event in events if isinstance(event, JobRequeued)]) == ([], ids(flight))
-    stage.later(stage.lanes.seconds_until_due(stage.now) or 0.0)
-    assert stage.ready().begin_together() == flight
+def test_a_failed_device_requeues_the_whole_batch(workers: FakeWorkers, share: Share) -> None:
+    """The jobs keep their order and may form a batch again, because no job was at fault."""
+    batch = start_batch_of(workers, compatible_jobs(share, 3))
+    workers.newest.finish(batch[1], JobFault(kind="device", sentence="Gone."))
+    events = workers.collect()
+    assert (kinds(events), [event.job_id for event in events if isinstance(event, JobRequeued)]) == ([], ids(batch))
+    workers.later(workers.pools.seconds_until_due(workers.now) or 0.0)
+    assert workers.ready().start_batch() == batch
 
 
-def test_while_one_flight_is_written_the_next_one_draws(stage: Stage, share: Share) -> None:
-    """It is sent once every job of the first has landed, whichever way, and not before; all of them count as running."""
-    jobs = equal(share, 7)
-    first = flying(stage, jobs)
+def test_the_next_batch_starts_while_the_last_one_is_written(workers: FakeWorkers, share: Share) -> None:
+    """The next batch is sent once every job of the first has released the engine, and not before; all of them count as running."""
+    jobs = compatible_jobs(share, 7)
+    first = start_batch_of(workers, jobs)
     assert len(first) == 3
-    puppet = stage.puppet
-    puppet.land(first[0], first[1])
-    puppet.answer(first[2], JobFault(kind="problem", sentence="The picture is black."))
-    puppet.say(MessageType.PROGRESS, encode_message(JobProgress(job_id=first[1].id, step=2, op="select", fraction=0.5)))
-    assert kinds(stage.collect()) == ["problem"]
-    second = puppet.begin_together()
+    process = workers.newest
+    process.release_engine(first[0], first[1])
+    process.finish(first[2], JobFault(kind="problem", sentence="The picture is black."))
+    process.send(MessageType.PROGRESS, encode_message(JobProgress(job_id=first[1].id, step=2, op="select", fraction=0.5)))
+    assert kinds(workers.collect()) == ["problem"]
+    second = process.start_batch()
     assert ids(second) == ids(jobs[3:6])
-    stage.collect()
-    assert set(stage.lanes.running_jobs()) == set(ids([*first[:2], *second]))
-    puppet.land(*second[:2])
-    puppet.answer(first[0])
-    puppet.answer(first[1])
-    assert kinds(stage.collect()) == ["done", "done"]
-    puppet.land(second[2])
-    stage.collect()
-    assert puppet.begin() == jobs[6]
+    workers.collect()
+    assert set(workers.pools.running_jobs()) == set(ids([*first[:2], *second]))
+    process.release_engine(*second[:2])
+    process.finish(first[0])
+    process.finish(first[1])
+    assert kinds(workers.collect()) == ["done", "done"]
+    process.release_engine(second[2])
+    workers.collect()
+    assert process.start_job() == jobs[6]
 
 
-def test_no_more_is_begun_where_the_disk_cannot_keep_up(stage: Stage, share: Share) -> None:
-    """Nine that are being written are enough; when one of them is done the next begins."""
-    jobs = equal(share, 13)
-    flown = list(flying(stage, jobs))
-    puppet = stage.puppet
+def test_no_job_starts_while_the_disk_cannot_keep_up(workers: FakeWorkers, share: Share) -> None:
+    """While nine jobs are being written no other starts; when one of them is done, the next one does."""
+    jobs = compatible_jobs(share, 13)
+    started = list(start_batch_of(workers, jobs))
+    process = workers.newest
     for _ in range(2):
-        puppet.land(*flown[-3:])
-        stage.collect()
-        flown += puppet.begin_together()
-        stage.collect()
-    puppet.land(*flown[-3:])
-    stage.collect()
-    assert (len(flown), stage.lanes.queue_length("gpu")) == (9, 4)
-    puppet.answer(flown[0])
-    stage.collect()
-    assert ids(puppet.begin_together()) == ids(jobs[9:12])
+        process.release_engine(*started[-3:])
+        workers.collect()
+        started += process.start_batch()
+        workers.collect()
+    process.release_engine(*started[-3:])
+    workers.collect()
+    assert (len(started), workers.pools.queue_length("gpu")) == (9, 4)
+    process.finish(started[0])
+    workers.collect()
+    assert ids(process.start_batch()) == ids(jobs[9:12])
 
 
-def test_a_process_that_holds_much_is_emptied_first(stage: Stage, share: Share) -> None:
-    """What it makes next would come on top: more than half of a job's memory, and it is waited for the outcomes."""
-    jobs = [job.model_copy(update={"limits": job.limits.model_copy(update={"max_memory_bytes": 1 << 20})}) for job in equal(share, 4)]
-    first = flying(stage, jobs)
-    stage.puppet.land(*first)
-    stage.collect()
-    assert (stage.lanes.queue_length("gpu"), len(stage.lanes.running_jobs())) == (1, 3)
+def test_a_process_with_much_memory_writes_its_results_first(workers: FakeWorkers, share: Share) -> None:
+    """A process with more than half of a job's memory gets no further job before the outcomes of its jobs."""
+    jobs = [
+        job.model_copy(update={"limits": job.limits.model_copy(update={"max_memory_bytes": 1 << 20})}) for job in compatible_jobs(share, 4)
+    ]
+    first = start_batch_of(workers, jobs)
+    workers.newest.release_engine(*first)
+    workers.collect()
+    assert (workers.pools.queue_length("gpu"), len(workers.pools.running_jobs())) == (1, 3)
 
 
-def test_one_that_dies_while_others_are_written_is_found_out_alone(stage: Stage, share: Share) -> None:
-    """All stand in line again; until it is known whose doing it was, nothing is begun beside another job."""
-    jobs = equal(share, 4)
-    first = flying(stage, jobs)
-    stage.puppet.land(*first)
-    stage.collect()
-    stage.puppet.begin()
-    stage.collect()
-    stage.puppet.end(-11)
-    events = stage.collect()
+def test_after_a_death_with_jobs_being_written_each_job_runs_alone(workers: FakeWorkers, share: Share) -> None:
+    """All are queued again, and until the job at fault is known, no job starts beside another."""
+    jobs = compatible_jobs(share, 4)
+    first = start_batch_of(workers, jobs)
+    workers.newest.release_engine(*first)
+    workers.collect()
+    workers.newest.start_job()
+    workers.collect()
+    workers.newest.exit(-11)
+    events = workers.collect()
     assert [event.job_id for event in events if isinstance(event, JobRequeued)] == ids(jobs)
-    puppet = stage.ready()
+    process = workers.ready()
     for job in jobs:
-        assert puppet.begin() == job
-        puppet.land(job)
-        stage.collect()
-        assert list(stage.lanes.running_jobs()) == [job.id]
-        puppet.answer(job)
-        stage.collect()
+        assert process.start_job() == job
+        process.release_engine(job)
+        workers.collect()
+        assert list(workers.pools.running_jobs()) == [job.id]
+        process.finish(job)
+        workers.collect()
 
 
-def test_the_time_of_a_model_at_work_begins_anew_with_each_part_of_the_way(stage: Stage, share: Share) -> None:
-    """A picture of forty windows may take forty times as long; what says the same again, or nothing, is ended as ever."""
-    (job,) = equal(share, 1)
-    stage.lanes.submit(job)
-    stage.ready().begin()
-    stage.collect()
+def test_progress_restarts_the_timeout_of_a_job_with_a_model(workers: FakeWorkers, share: Share) -> None:
+    """A picture of forty windows may take forty times as long; a job that reports no new progress is killed."""
+    (job,) = compatible_jobs(share, 1)
+    workers.pools.submit(job)
+    workers.ready().start_job()
+    workers.collect()
 
-    def tell(fraction: float) -> None:
-        stage.puppet.say(MessageType.PROGRESS, encode_message(JobProgress(job_id=job.id, step=1, op="outpaint", fraction=fraction)))
-        stage.collect()
+    def report(fraction: float) -> None:
+        workers.newest.send(MessageType.PROGRESS, encode_message(JobProgress(job_id=job.id, step=1, op="outpaint", fraction=fraction)))
+        workers.collect()
 
     for window in range(1, 6):
-        assert kinds(stage.later(9.0)) == []
-        tell(window / 40)
-    stage.later(9.0)
-    tell(5 / 40)
-    assert kinds(stage.later(0.9)) == []
-    assert kinds(stage.later(0.2)) == ["timeout"]
+        assert kinds(workers.later(9.0)) == []
+        report(window / 40)
+    workers.later(9.0)
+    report(5 / 40)
+    assert kinds(workers.later(0.9)) == []
+    assert kinds(workers.later(0.2)) == ["timeout"]
 
 
-def test_the_time_of_a_job_without_such_a_model_does_not(stage: Stage, share: Share) -> None:
-    """It knows beforehand how long it may take."""
+def test_progress_does_not_restart_the_timeout_of_a_job_without_a_model(workers: FakeWorkers, share: Share) -> None:
+    """Its limit is known beforehand."""
     job = share.job(limits=GENEROUS.model_copy(update={"timeout_seconds": 10.0}), queue="gpu")
-    stage.lanes.submit(job)
-    stage.ready().begin()
-    stage.collect()
-    stage.later(9.0)
-    stage.puppet.say(MessageType.PROGRESS, encode_message(JobProgress(job_id=job.id, step=1, op="denoise", fraction=0.5)))
-    assert kinds(stage.later(0.9)) == []
-    assert kinds(stage.later(0.2)) == ["timeout"]
+    workers.pools.submit(job)
+    workers.ready().start_job()
+    workers.collect()
+    workers.later(9.0)
+    workers.newest.send(MessageType.PROGRESS, encode_message(JobProgress(job_id=job.id, step=1, op="denoise", fraction=0.5)))
+    assert kinds(workers.later(0.9)) == []
+    assert kinds(workers.later(0.2)) == ["timeout"]

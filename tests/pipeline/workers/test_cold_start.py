@@ -1,4 +1,4 @@
-"""A lane process says which models it holds and which it is loading, so that jobs can be kept together and people can see why they wait."""
+"""A worker process reports the models it has loaded and is loading, so that the daemon keeps jobs together and people see why jobs wait."""
 
 from __future__ import annotations
 
@@ -33,57 +33,59 @@ LIGHT = '[models.light]\nkind = "inpaint"\ndriver = "null"\nlicence = "CC0-1.0"\
 
 
 @pytest.fixture
-def told() -> list[ModelsMessage]:
+def messages() -> list[ModelsMessage]:
     return []
 
 
 @pytest.fixture
-def shop(tmp_path: Path, told: list[ModelsMessage], monkeypatch: pytest.MonkeyPatch) -> EngineProvider:
-    """A lane with room for one model at a time."""
+def provider(tmp_path: Path, messages: list[ModelsMessage], monkeypatch: pytest.MonkeyPatch) -> EngineProvider:
+    """An engine provider with room for one model at a time."""
     monkeypatch.setattr(engine_loader, "_MODEL_CACHE", ModelCache(max_engines=1))
     models = tmp_path / "models.toml"
     entries = (("one", "null"), ("two", "null"), ("broken", "no_such_driver"))
     models.write_text(LIGHT + "".join(ENTRY.replace("NAME", name).replace("DRIVER", driver) for name, driver in entries))
     return EngineProvider(
-        WorkerConfig(models_file=str(models), weights_folder=str(tmp_path)), WorkerSpec(queue="gpu"), ModelsChangeFilter(told.append).emit
+        WorkerConfig(models_file=str(models), weights_folder=str(tmp_path)),
+        WorkerSpec(queue="gpu"),
+        ModelsChangeFilter(messages.append).emit,
     )
 
 
-def open_one(shop: EngineProvider, name: str) -> list[str]:
-    """Open a generating model; what the job's own note says of it."""
+def open_model(provider: EngineProvider, name: str) -> list[str]:
+    """Open a generating model, and return the job's notes about it."""
     notes: list[str] = []
-    shop.get(EngineNeed(GENERATOR, name), notes.append)
+    provider.get(EngineNeed(GENERATOR, name), notes.append)
     return notes
 
 
-def test_a_model_is_told_while_it_is_loaded_and_when_it_is(shop: EngineProvider, told: list[ModelsMessage]) -> None:
-    """Once; the next job finds it warm, and nothing is said."""
-    assert open_one(shop, "one") == ["loading one"]
-    assert told == [ModelsMessage(loading="one"), ModelsMessage(loaded=("one",))]
-    assert open_one(shop, "one") == []
-    assert len(told) == 2
+def test_a_model_is_reported_while_it_loads_and_when_it_is_loaded(provider: EngineProvider, messages: list[ModelsMessage]) -> None:
+    """It is reported once; the next job finds the model loaded, and no message is sent."""
+    assert open_model(provider, "one") == ["loading one"]
+    assert messages == [ModelsMessage(loading="one"), ModelsMessage(loaded=("one",))]
+    assert open_model(provider, "one") == []
+    assert len(messages) == 2
 
 
-def test_a_model_that_had_to_make_room_is_cold_again(shop: EngineProvider, told: list[ModelsMessage]) -> None:
-    """What is told is what is really there."""
-    open_one(shop, "one")
-    open_one(shop, "two")
-    assert told[-1] == ModelsMessage(loaded=("two",))
-    assert open_one(shop, "one") == ["loading one"]
-    assert told[-1] == ModelsMessage(loaded=("one",))
+def test_a_model_that_was_unloaded_is_not_reported_any_more(provider: EngineProvider, messages: list[ModelsMessage]) -> None:
+    """The report shows the models that are really loaded."""
+    open_model(provider, "one")
+    open_model(provider, "two")
+    assert messages[-1] == ModelsMessage(loaded=("two",))
+    assert open_model(provider, "one") == ["loading one"]
+    assert messages[-1] == ModelsMessage(loaded=("one",))
 
 
-def test_one_that_cannot_be_loaded_is_not_said_to_be_loading_for_ever(shop: EngineProvider, told: list[ModelsMessage]) -> None:
-    """Its job gets the sentence; the lane holds what it held."""
+def test_a_model_that_fails_to_load_is_not_reported_as_loading_for_ever(provider: EngineProvider, messages: list[ModelsMessage]) -> None:
+    """Its job gets the sentence; the worker keeps the models that it had."""
     with pytest.raises(InputError):
-        open_one(shop, "broken")
-    assert told == [ModelsMessage(loading="broken"), ModelsMessage()]
+        open_model(provider, "broken")
+    assert messages == [ModelsMessage(loading="broken"), ModelsMessage()]
 
 
-def test_light_engines_are_not_told(shop: EngineProvider, told: list[ModelsMessage]) -> None:
-    """They are loaded in a moment; jobs are not kept together for them. But what had to make room for one is told."""
-    shop.get(EngineNeed(INPAINTER, "light"), lambda note: None)
-    assert told == []
-    open_one(shop, "one")
-    shop.get(EngineNeed(INPAINTER, "light"), lambda note: None)
-    assert told[-1] == ModelsMessage()
+def test_light_engines_are_not_reported(provider: EngineProvider, messages: list[ModelsMessage]) -> None:
+    """They load in a moment, so jobs are not kept together for them. A model that is unloaded for one is reported."""
+    provider.get(EngineNeed(INPAINTER, "light"), lambda note: None)
+    assert messages == []
+    open_model(provider, "one")
+    provider.get(EngineNeed(INPAINTER, "light"), lambda note: None)
+    assert messages[-1] == ModelsMessage()

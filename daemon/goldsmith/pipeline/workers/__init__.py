@@ -1,1 +1,1 @@
-"""The parent's side of the worker processes: each job gets exactly one outcome, whatever happens to its process."""
+"""Worker processes as the daemon sees them: jobs go in, and each job has exactly one outcome, whatever happens to its process."""

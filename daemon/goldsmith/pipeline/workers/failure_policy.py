@@ -1,4 +1,4 @@
-"""Decide what happens to the jobs of a dead process: an outcome each, or their place in the queue if they are not to blame."""
+"""What happens to the jobs of a dead process: a job that is at fault gets an outcome, and every other job is queued again."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from goldsmith.jobs.job import Job, JobFault, JobRequeued, Outcome
 from goldsmith.pipeline.workers.job_queue import JobQueue
 from goldsmith.pipeline.workers.slot import JobRun, Slot
 
-# How often a job is sent to a process that dies before it starts; after that the job is suspected.
+# How often a job is sent to a process that dies before it starts the job. After that the job is suspected.
 _MAX_SENDS = 3
 
 
 class FailurePolicy:
-    """Decide whose fault a dead process is. Every job gets exactly one outcome in the end, however often it is requeued before."""
+    """Decides what caused the death of a process. Each job gets exactly one outcome in the end, however often it is requeued before."""
 
     def __init__(self, queue: JobQueue, on_outcome: Callable[[Outcome], None], emit: Callable[[JobRequeued], None]) -> None:
         self._queue = queue
@@ -24,12 +24,15 @@ class FailurePolicy:
         self._isolated_jobs: set[str] = set()
 
     def can_share_process(self, job: Job) -> bool:
-        """Return whether a job may share a process: not if a process died with it and others, and the culprit is unknown."""
+        """Return whether the job may share a process with others.
+
+        After a process with several jobs has died, each of these jobs runs alone, which shows the one that is at fault.
+        """
         return job.id not in self._isolated_jobs
 
     @property
     def is_isolating(self) -> bool:
-        """True while there is a job that may not share a process."""
+        """True while there is a job that must run alone."""
         return bool(self._isolated_jobs)
 
     def forget(self, job_id: str) -> None:
@@ -38,7 +41,7 @@ class FailurePolicy:
         self._isolated_jobs.discard(job_id)
 
     def on_device_failed(self, slot: Slot, run: JobRun, fault: JobFault, now: float) -> None:
-        """Handle a job's report that its device failed: the device pauses, unless it always fails with this one job."""
+        """Pause the device of a job that reports a device failure, unless the device fails on this job only."""
         health = slot.device.health
         if len(slot.runs) == 1 and health.record_job_failure(run.job):
             run.kill_reason, run.is_job_fault = job_faults.device_failed(run.job, health.label, fault), True
@@ -47,42 +50,46 @@ class FailurePolicy:
         health.on_device_failed(fault.sentence, now)
 
     def on_process_died(self, slot: Slot, exit_status: int | None, stderr: str, now: float) -> None:
-        """Emit what happens to every job of the dead process; ``exit_status`` is None for a process that could not be killed."""
-        back: list[Job] = []
-        together = len(slot.runs) > 1
-        called_off = any(run.is_unresponsive(now) for run in slot.runs)
+        """Give each job of a dead process its outcome, or queue the job again.
+
+        ``exit_status`` is None for a process that was killed and still exists.
+        """
+        requeued: list[Job] = []
+        is_shared = len(slot.runs) > 1
+        is_cancel_ignored = any(run.is_unresponsive(now) for run in slot.runs)
         for run in slot.runs:
             fault = run.kill_reason or job_faults.crashed(run.job, -9 if exit_status is None else exit_status)
             if run.cancelled_at is not None:
                 self._fail(run.job, job_faults.cancelled(run.job), stderr)
-            elif slot.device_failure or together:
-                back.append(run.job)
+            elif slot.device_failure or is_shared:
+                requeued.append(run.job)
             elif not run.has_begun and run.kill_reason is None and self._may_resend(run.job):
                 self._queue.requeue([run.job])
             elif not run.is_job_fault and fault.kind in ("crash", "timeout") and slot.device.health.record_process_death(run.job):
                 slot.device_failure = job_faults.describe_repeated_failure(run.job, fault)
                 slot.device.health.on_device_failed(slot.device_failure, now)
-                back.append(run.job)
+                requeued.append(run.job)
             else:
                 self._fail(run.job, fault, stderr)
-        if together and not (slot.device_failure or called_off):
-            self._isolated_jobs.update(job.id for job in back)
-        self._requeue(slot, back)
+        if is_shared and not (slot.device_failure or is_cancel_ignored):
+            self._isolated_jobs.update(job.id for job in requeued)
+        self._requeue(slot, requeued)
 
     def _fail(self, job: Job, fault: JobFault, stderr: str) -> None:
         self._on_outcome(Outcome(job_id=job.id, fault=fault.model_copy(update={"detail": stderr})))
 
     def _may_resend(self, job: Job) -> bool:
-        """Return whether the job may be sent to another process: a job that has not started loses nothing."""
+        """Count one more try to send the job, and return whether it may be tried again: a job that has not begun loses nothing."""
         self._sends[job.id] = self._sends.get(job.id, 0) + 1
         return self._sends[job.id] < _MAX_SENDS
 
     def _requeue(self, slot: Slot, jobs: list[Job]) -> None:
-        """Put the jobs back at the front of the queue; if the device failed with a job again, another job goes first, which shows who is to
-        blame.
+        """Put the jobs at the front of the queue.
+
+        A job on which the device fails again goes second: the job before it shows whether the device or the job is at fault.
         """
-        again = len(jobs) == 1 and slot.device.health.failure_count(jobs[0]) > 1
-        self._queue.requeue(jobs, position=min(len(self._queue), int(again)))
+        fails_again = len(jobs) == 1 and slot.device.health.failure_count(jobs[0]) > 1
+        self._queue.requeue(jobs, position=min(len(self._queue), int(fails_again)))
         sentence = slot.device_failure or "It shared a process with a job that ended it."
         for job in jobs:
             self._emit(JobRequeued(job_id=job.id, sentence=sentence))

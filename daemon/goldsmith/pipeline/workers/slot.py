@@ -1,4 +1,4 @@
-"""One slot: its jobs, its loaded models, and when its process must be killed."""
+"""A slot: one worker process, the jobs that it runs, the models that it has loaded, and when it must be killed."""
 
 from __future__ import annotations
 
@@ -11,74 +11,77 @@ from goldsmith.pipeline.workers.device_health import DeviceHealth
 from goldsmith.pipeline.workers.job_queue import LoadedModels
 from goldsmith.pipeline.workers.worker_process import WorkerProcess
 
-# The reason for a device whose driver hangs: such a process cannot even be killed.
-STUCK_PROCESS = "a process that was ended does not let go of it"
-# Seconds that a process may take to get ready.
+# Why a device pauses whose driver hangs: a process that uses it cannot even be killed.
+STUCK_PROCESS = "a killed process does not release it"
+# Seconds that a process may take until it is ready.
 START_TIMEOUT_SECONDS = 60.0
-# A share of a step's progress.
+# The fraction of a step that counts as progress.
 _MIN_PROGRESS = 0.01
-# No job starts while more jobs than this are writing: then everything waits for the disk.
+# While more jobs than this are being written, no other job starts: everything waits for the disk then.
 _MAX_WRITING_JOBS = 8
-# A share of a job's memory: a process that uses more must first write its results.
+# Fraction of a job's memory limit. A process that holds more writes its results first.
 _MAX_BUSY_MEMORY_SHARE = 0.5
-# The share of a device's memory that weights and pictures together may use: the figures are rough, and others use it too.
+# Fraction of a device's memory that weights and pictures together may take. The figures are rough, and other programs use the device too.
 _MAX_DEVICE_MEMORY_SHARE = 0.85
 
 
 @dataclass(slots=True)
 class JobRun:
-    """A job in a slot."""
+    """A job that runs in a slot."""
 
     job: Job
     started_at: float
-    # The time limit; in a batch, where jobs share the device, the sum for all of them.
+    # Seconds until the job times out. In a batch, where no job has the device to itself, the sum for all jobs of the batch.
     time_limit: float
     has_begun: bool = False
-    # When the daemon cancelled it.
+    # When the daemon cancelled the job.
     cancelled_at: float | None = None
-    # Why its process was killed.
+    # Why the process of the job was killed.
     kill_reason: JobFault | None = None
     # True if the job is known to be at fault, whatever the failure looks like.
     is_job_fault: bool = False
-    # (step, fraction) at which its timeout was last restarted.
+    # (step, fraction) at the last progress that restarted the timeout.
     last_progress: tuple[int, float] = (0, 0.0)
     # When that was.
     progressed_at: float | None = None
-    # True once it needs no engine any more: its results are being encoded and written.
+    # True once the job needs no engine any more: its results are being encoded and written.
     has_released_engine: bool = False
 
     @property
     def deadline(self) -> float:
-        """When its time is over."""
+        """When the job times out."""
         return (self.started_at if self.progressed_at is None else self.progressed_at) + self.time_limit
 
     def is_overdue(self, now: float) -> bool:
+        """Return whether the job has timed out."""
         return now >= self.deadline
 
     def on_progress(self, step: int, fraction: float, now: float) -> None:
-        """Restart the timeout after progress of at least 1 %, so that only stalled jobs are killed. A step may have more parts (windows,
-        tiles, regions) than its settings show, because only the worker knows the picture's size.
+        """Restart the timeout of a job with a model after progress of at least 1 %, so that only stalled jobs are killed.
+
+        The number of steps alone does not tell the work of a model: the number of windows, tiles and regions depends on the size of the
+        picture, which only the worker knows.
         """
-        before, so_far = self.last_progress
-        if self.job.models and (step > before or (step == before and fraction >= so_far + _MIN_PROGRESS)):
+        last_step, last_fraction = self.last_progress
+        if self.job.models and (step > last_step or (step == last_step and fraction >= last_fraction + _MIN_PROGRESS)):
             self.last_progress, self.progressed_at = (step, fraction), now
 
     def is_unresponsive(self, now: float) -> bool:
-        """Return whether it was cancelled and has not stopped in time."""
+        """Return whether the job was cancelled and has not ended in time."""
         return self.cancelled_at is not None and now - self.cancelled_at >= self.job.limits.cancel_grace_seconds
 
 
 @dataclass(slots=True)
 class WorkerDevice:
-    """One device of a queue: the specification of its processes, and its health."""
+    """One device that the workers of a queue use: how its processes are set up, and its health."""
 
     spec: WorkerSpec
     health: DeviceHealth
-    # Processes that were killed and did not end.
+    # Processes that were killed and still exist.
     stuck_processes: list[WorkerProcess] = field(default_factory=list)
 
     def is_unhealthy(self, now: float) -> bool:
-        """Return whether no job may start on it. A GPU is not tried again while a dead process holds it."""
+        """Return whether no job may start on the device. A GPU is not tried again before a dead process has released it."""
         if self.health.is_paused(now):
             return True
         self.stuck_processes = [process for process in self.stuck_processes if process.exit_status is None]
@@ -89,22 +92,22 @@ class WorkerDevice:
 
 @dataclass(slots=True)
 class Slot:
-    """A slot on a device, and its process."""
+    """A worker process on a device, and the jobs that it runs."""
 
     process: WorkerProcess
     device: WorkerDevice
     runs: list[JobRun] = field(default_factory=list)
-    # When its process was killed.
+    # Since when the end of the process is awaited.
     dying_since: float | None = None
-    # The loaded models, as the process last reported them.
+    # The models that the process last reported.
     models: ModelsMessage = field(default_factory=ModelsMessage)
     loading_since: float = 0.0
-    # Why the device, and no job, is the reason that its process ends.
+    # Why the device, and no job, is at fault for the end of the process.
     device_failure: str = ""
 
     @property
     def is_free(self) -> bool:
-        """True if it may get work: it has no jobs, or all of them have released their engine and there is room for more."""
+        """True if the process may get a job: it has none, or all its jobs have released the engine and there is memory to spare."""
         if not self.process.is_ready or self.dying_since is not None:
             return False
         return not self.runs or (
@@ -117,28 +120,33 @@ class Slot:
 
     @property
     def loaded_models(self) -> LoadedModels:
+        """The names of the models that the process has loaded."""
         return frozenset(self.models.loaded)
 
     def find_run(self, job_id: str) -> JobRun | None:
+        """Return the run of this job, or None if the job does not run here."""
         return next((run for run in self.runs if run.job.id == job_id), None)
 
     def deadlines(self) -> list[float]:
-        """Return the times at which its process must be killed without further messages."""
+        """Return the moments at which the process must be killed if it sends nothing until then."""
         if not self.runs:
             return [] if self.process.is_ready else [self.process.started_at + START_TIMEOUT_SECONDS]
-        ends = [run.deadline for run in self.runs]
-        return ends + [run.cancelled_at + run.job.limits.cancel_grace_seconds for run in self.runs if run.cancelled_at is not None]
+        timeouts = [run.deadline for run in self.runs]
+        return timeouts + [run.cancelled_at + run.job.limits.cancel_grace_seconds for run in self.runs if run.cancelled_at is not None]
 
     def must_be_killed(self, now: float, check_memory: bool) -> bool:
-        """Return whether its process must be killed: it never gets ready, ignores a cancellation, runs too long, or grows too large."""
+        """Return whether the process must be killed: it does not get ready, ignores a cancel, or exceeds its time or its memory.
+
+        Set the ``kill_reason`` of each job that has timed out, or of all jobs if the process has too much memory.
+        """
         if not self.runs:
             return not self.process.is_ready and now - self.process.started_at >= START_TIMEOUT_SECONDS
         if any(run.is_unresponsive(now) for run in self.runs):
             return True
-        late = [run for run in self.runs if run.is_overdue(now)]
-        for run in late:
+        overdue = [run for run in self.runs if run.is_overdue(now)]
+        for run in overdue:
             run.kill_reason = job_faults.timed_out(run.job)
-        if late:
+        if overdue:
             return True
         if not check_memory or self.process.resident_bytes <= max(run.job.limits.max_memory_bytes for run in self.runs):
             return False
@@ -149,20 +157,23 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSnapshot:
-    """One process of a queue, or one device without a process."""
+    """The state of one worker process, or of a device that has no process at the moment."""
 
     spec: WorkerSpec
-    # Why no job starts on the device; "" if it is healthy.
+    # Why no job starts on the device; "" while it is healthy.
     pause_reason: str
     jobs: tuple[Job, ...] = ()
     models: ModelsMessage = field(default_factory=ModelsMessage)
-    # Seconds for which it has been loading its models.
+    # Seconds since the process began to load the model that it is loading.
     loading_seconds: float = 0.0
 
 
 def batch_size(spec: WorkerSpec, job: Job) -> int:
-    """Return how many such jobs fit on the device at once, by their model's entry; 1 if that is unknown, as on the CPU."""
+    """Return how many jobs like this one fit on the device at once, by the figures of their model in models.toml.
+
+    Return 1 on a CPU, and if the figures are not known.
+    """
     if not job.batch_key or not job.pictures_mb:
         return 1
-    room = spec.device_memory_mb * _MAX_DEVICE_MEMORY_SHARE - job.weights_mb
-    return max(1, min(spec.max_batch, int(room // job.pictures_mb)))
+    free_mb = spec.device_memory_mb * _MAX_DEVICE_MEMORY_SHARE - job.weights_mb
+    return max(1, min(spec.max_batch, int(free_mb // job.pictures_mb)))

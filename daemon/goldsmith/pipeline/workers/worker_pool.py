@@ -1,4 +1,4 @@
-"""One queue with its waiting jobs and the slots on its devices that run them."""
+"""The workers of one queue: the queue of jobs, and the processes on each device that take them."""
 
 from __future__ import annotations
 
@@ -36,29 +36,26 @@ Event = JobProgress | Outcome | JobRequeued
 # Seconds between two checks of a running job's memory.
 MEMORY_CHECK_SECONDS = 0.25
 _POLL_SECONDS = 0.01
-# A killed process that still exists after this time is stuck in the kernel: its job gets its outcome, and its slot is given up.
+# Seconds after which a killed process that still exists is stuck in the kernel: its jobs get their outcomes, and its slot is given up.
 _KILL_GRACE_SECONDS = 5.0
+# A process that keeps more than this fraction of a job's memory limit after the job is replaced, because the next job is innocent.
 _MAX_IDLE_MEMORY_SHARE = 0.75
-# A process that keeps more than this share of a job's memory after the job is replaced, because the next job is innocent. A process with
-# loaded models may keep more.
+# The same for a process with loaded models, which it is meant to keep.
 _MAX_IDLE_MEMORY_SHARE_LOADED = 0.9
 
 
 class WorkerPool:
-    """The waiting jobs of a queue and its processes. Nothing here blocks."""
+    """The queue of jobs and the worker processes for one queue name. No method blocks, except ``terminate``."""
 
     def __init__(
-        self, specs: Sequence[WorkerSpec], context: WorkerConfig, spawn: SpawnWorker, epoll: select.epoll, emit: Callable[[Event], None]
+        self, specs: Sequence[WorkerSpec], config: WorkerConfig, spawn: SpawnWorker, epoll: select.epoll, emit: Callable[[Event], None]
     ) -> None:
         self.name = specs[0].queue
         self.queue = JobQueue()
         self.slots: list[Slot] = []
         self.devices = [WorkerDevice(spec, DeviceHealth(spec.queue, spec.device)) for spec in specs]
-        # Why it was told to start no jobs for now.
-        self.requested_pause = ""
-        self.paused_until: float | None = None
         self.is_draining = False
-        self._context = context
+        self._config = config
         self._spawn = spawn
         self._epoll = epoll
         self._emit = emit
@@ -67,164 +64,162 @@ class WorkerPool:
 
     @property
     def pause_reason(self) -> str:
-        """Why no job starts; "" if one may. A queue goes on while one of its devices is healthy."""
-        if self.requested_pause or not all(bay.health.pause_reason for bay in self.devices):
-            return self.requested_pause
-        return " ".join(dict.fromkeys(bay.health.pause_reason for bay in self.devices))
+        """Why no job starts; "" while at least one device is healthy."""
+        if not all(device.health.pause_reason for device in self.devices):
+            return ""
+        return " ".join(dict.fromkeys(device.health.pause_reason for device in self.devices))
 
     def running_jobs(self) -> list[tuple[Slot, JobRun]]:
-        """Return the running jobs, each with its slot."""
-        return [(place, run) for place in self.slots for run in place.runs]
+        """Return the jobs that run, each with its slot."""
+        return [(slot, run) for slot in self.slots for run in slot.runs]
 
     def cancel(self, job_id: str, now: float) -> bool:
-        """Cancel a job, waiting or running; return False if it is not here."""
-        waiting = self.queue.remove(job_id)
-        if waiting is not None:
-            self._finish(Outcome(job_id=job_id, fault=job_faults.cancelled(waiting)))
+        """Cancel a job that is queued or runs; return False if there is no such job."""
+        queued = self.queue.remove(job_id)
+        if queued is not None:
+            self._finish(Outcome(job_id=job_id, fault=job_faults.cancelled(queued)))
             return True
-        for place, run in self.running_jobs():
+        for slot, run in self.running_jobs():
             if run.job.id == job_id:
                 if run.cancelled_at is None:
                     run.cancelled_at = now
-                    place.process.send(MessageType.CANCEL, job_id.encode())
+                    slot.process.send(MessageType.CANCEL, job_id.encode())
                 return True
         return False
 
     def predict_order(self, now: float, limit: int) -> list[str]:
-        """Return the ids of the first ``limit`` waiting jobs, in the order in which they will run as far as is known."""
-        return self.queue.predict_order([place.loaded_models for place in self.slots], now, limit)
+        """Return the ids of the next ``limit`` queued jobs, in the order in which they will start as far as is known."""
+        return self.queue.predict_order([slot.loaded_models for slot in self.slots], now, limit)
 
     def worker_snapshots(self, now: float) -> list[WorkerSnapshot]:
-        """Return the state of every device."""
-        shown = [
+        """Return the state of each process, and of each device without a process."""
+        snapshots = [
             WorkerSnapshot(
-                place.device.spec,
-                place.device.health.pause_reason,
-                tuple(run.job for run in place.runs),
-                place.models,
-                now - place.loading_since,
+                slot.device.spec,
+                slot.device.health.pause_reason,
+                tuple(run.job for run in slot.runs),
+                slot.models,
+                now - slot.loading_since,
             )
-            for place in self.slots
+            for slot in self.slots
         ]
-        idle = [bay for bay in self.devices if not any(place.device is bay for place in self.slots)]
-        return shown + [WorkerSnapshot(bay.spec, bay.health.pause_reason) for bay in idle]
+        idle = [device for device in self.devices if not any(slot.device is device for slot in self.slots)]
+        return snapshots + [WorkerSnapshot(device.spec, device.health.pause_reason) for device in idle]
 
     def dispatch(self, now: float) -> None:
-        """Give waiting jobs to free slots, and start processes while there are fewer than allowed."""
+        """Give queued jobs to free slots, and start processes while there are fewer than allowed."""
         if self.is_draining or not self.queue or self.is_blocked(now):
             return
         vacant = self._vacant_devices(now)
-        free = [place for place in self.slots if self._can_take_job(place) and not place.device.is_unhealthy(now)]
-        opening = sum(not place.process.is_ready for place in self.slots)
+        free = [slot for slot in self.slots if self._can_take_job(slot) and not slot.device.is_unhealthy(now)]
+        starting = sum(not slot.process.is_ready for slot in self.slots)
         while free and self.queue:
-            # No model is unloaded for another while a process without models exists or is about to.
-            chosen = self.queue.take_next([place.loaded_models for place in free], now, may_evict=not (opening or vacant))
-            if chosen is None:
+            # A process unloads no model for another while there is, or will soon be, a process without models.
+            taken = self.queue.take_next([slot.loaded_models for slot in free], now, may_evict=not (starting or vacant))
+            if taken is None:
                 break
-            self._assign(free.pop(chosen[0]), chosen[1], len(free) + len(vacant), now)
-        for bay in vacant[: max(0, len(self.queue) - opening)]:
-            if not bay.health.pause_reason:
-                self._start_process(bay, now)
+            self._assign(free.pop(taken[0]), taken[1], len(free) + len(vacant), now)
+        for device in vacant[: max(0, len(self.queue) - starting)]:
+            if not device.health.pause_reason:
+                self._start_process(device, now)
 
     def _can_take_job(self, slot: Slot) -> bool:
-        """Return whether the slot may take a job: while the culprit of a dead process is being isolated, jobs run alone."""
+        """Return whether the slot may get a job. While a job must run alone, no job starts beside another."""
         return slot.is_free and not (slot.runs and self._failure_policy.is_isolating)
 
     def is_blocked(self, now: float) -> bool:
-        """Return whether no job may start; a pause that is over ends here."""
-        if self.requested_pause and self.paused_until is not None and now >= self.paused_until:
-            self.requested_pause, self.paused_until = "", None
-        ill = [bay.is_unhealthy(now) for bay in self.devices]
-        return bool(self.requested_pause) or all(ill)
-
-    def resume(self) -> None:
-        """End every pause."""
-        self.requested_pause, self.paused_until = "", None
-        for bay in self.devices:
-            bay.health.retry_now()
+        """Return whether no job may start; end each pause whose time is over."""
+        unhealthy = [device.is_unhealthy(now) for device in self.devices]
+        return all(unhealthy)
 
     def prewarm(self, now: float) -> None:
-        """Start a first process, if there is none and nothing prevents it."""
+        """Start a first process if there is none and a device is healthy."""
         if not self.slots and not self.is_blocked(now):
             self._start_process(self._vacant_devices(now)[0], now)
 
     def collect(self, readable_fds: frozenset[int], now: float) -> None:
-        """Process messages, check the other slots, reap dead processes and dispatch jobs."""
-        look = now - self._checked_at >= MEMORY_CHECK_SECONDS
-        if look or any(place.dying_since is not None or place.process.has_unsent for place in self.slots):
+        """Read the messages of the processes, kill those that must be killed, reap the dead ones, and dispatch jobs."""
+        check_memory = now - self._checked_at >= MEMORY_CHECK_SECONDS
+        if check_memory or any(slot.dying_since is not None or slot.process.has_unsent for slot in self.slots):
             self._checked_at = now
-        for place in list(self.slots):
-            if look or place.dying_since is not None or readable_fds.intersection(place.process.readable_fds):
-                self._read_messages(place, now)
-            place.process.flush()
-            if place.process.has_ended and place.dying_since is None:
-                place.dying_since = now
-            if place.dying_since is None and place.must_be_killed(now, look):
-                self._kill(place, now)
-            if place.dying_since is not None:
-                self._reap(place, now)
+        for slot in list(self.slots):
+            if check_memory or slot.dying_since is not None or readable_fds.intersection(slot.process.readable_fds):
+                self._read_messages(slot, now)
+            slot.process.flush()
+            if slot.process.has_ended and slot.dying_since is None:
+                slot.dying_since = now
+            if slot.dying_since is None and slot.must_be_killed(now, check_memory):
+                self._kill(slot, now)
+            if slot.dying_since is not None:
+                self._reap(slot, now)
         self.dispatch(now)
 
     def deadlines(self) -> list[float]:
-        """Return the times at which ``collect`` has work without a message."""
+        """Return the moments at which ``collect`` has something to do although no descriptor becomes readable."""
         moments: list[float] = []
         if self.queue and not self.is_draining:
-            moments += [bay.health.retry_at for bay in self.devices if bay.health.pause_reason]
-            moments += [self.paused_until] if self.requested_pause and self.paused_until is not None else []
-        for place in self.slots:
-            if place.process.has_unsent or place.dying_since is not None:
+            moments += [device.health.retry_at for device in self.devices if device.health.pause_reason]
+        for slot in self.slots:
+            if slot.process.has_unsent or slot.dying_since is not None:
                 moments.append(self._checked_at + _POLL_SECONDS)
             else:
-                moments += place.deadlines() + ([self._checked_at + MEMORY_CHECK_SECONDS] if place.runs else [])
+                moments += slot.deadlines() + ([self._checked_at + MEMORY_CHECK_SECONDS] if slot.runs else [])
         return moments
 
     def terminate(self) -> None:
-        """Kill every process; each job without an outcome gets ``cancelled``."""
-        for place in self.slots:
-            place.process.kill()
-        for place in self.slots:
-            place.process.wait_exit(1.0)
-            place.process.close()
+        """Kill every process. Each job without an outcome gets the outcome ``cancelled``."""
+        for slot in self.slots:
+            slot.process.kill()
+        for slot in self.slots:
+            slot.process.wait_exit(1.0)
+            slot.process.close()
         for job in [*(run.job for _, run in self.running_jobs()), *self.queue]:
             self._finish(Outcome(job_id=job.id, fault=job_faults.cancelled(job)))
         self.slots.clear()
         self.queue.clear()
 
-    # ------------------------------------------------------------------ slots
+    # --- processes
 
     def _vacant_devices(self, now: float) -> list[WorkerDevice]:
-        """Return the devices that may have more processes, one entry for each; the emptiest first."""
-        taken = {id(bay): sum(place.device is bay for place in self.slots) for bay in self.devices}
+        """Return the devices that may have more processes, one entry for each possible process; those with the fewest first."""
+        counts = {id(device): sum(slot.device is device for slot in self.slots) for device in self.devices}
         vacant = [
-            (number, bay) for bay in self.devices if not bay.is_unhealthy(now) for number in range(taken[id(bay)], bay.spec.process_count)
+            (number, device)
+            for device in self.devices
+            if not device.is_unhealthy(now)
+            for number in range(counts[id(device)], device.spec.process_count)
         ]
-        return [bay for _, bay in sorted(vacant, key=lambda one: one[0])]
+        return [device for _, device in sorted(vacant, key=lambda entry: entry[0])]
 
     def _start_process(self, device: WorkerDevice, now: float) -> None:
-        """Start one more process. If that fails, the device pauses."""
+        """Start one more process on the device; pause the device if that fails."""
         try:
-            process = WorkerProcess(device.spec, self._context, self._spawn, now)
+            process = WorkerProcess(device.spec, self._config, self._spawn, now)
         except OSError as error:
             device.health.on_start_failed(f"{error.strerror or error}", now)
             return
-        for descriptor in process.readable_fds:
-            self._epoll.register(descriptor, select.EPOLLIN)
+        for fd in process.readable_fds:
+            self._epoll.register(fd, select.EPOLLIN)
         self.slots.append(Slot(process, device))
 
     def _assign(self, slot: Slot, job: Job, other_slots: int, now: float) -> None:
-        """Give the job to the slot, with jobs that can share its batch; the waiting jobs are divided among the other free slots."""
+        """Send the job to the slot, in a batch with compatible jobs.
+
+        The queued jobs are shared with the ``other_slots`` that could take jobs too.
+        """
         share = ceil((len(self.queue) + 1) / (other_slots + 1))
-        most = min(share, batch_size(slot.device.spec, job)) - 1
-        mates = (
-            self.queue.take_compatible(job, most, self._failure_policy.can_share_process, now)
-            if most > 0 and self._failure_policy.can_share_process(job)
+        limit = min(share, batch_size(slot.device.spec, job)) - 1
+        others = (
+            self.queue.take_compatible(job, limit, self._failure_policy.can_share_process, now)
+            if limit > 0 and self._failure_policy.can_share_process(job)
             else []
         )
-        jobs = (job, *mates)
+        jobs = (job, *others)
         slot.process.clear_stderr()
-        slot.runs += [JobRun(each, now, sum(one.limits.timeout_seconds for one in jobs)) for each in jobs]
+        time_limit = sum(job.limits.timeout_seconds for job in jobs)
+        slot.runs += [JobRun(job, now, time_limit) for job in jobs]
         slot.process.send(
-            *((MessageType.BATCH, encode_message(BatchMessage(jobs=jobs))) if mates else (MessageType.JOB, encode_message(job)))
+            *((MessageType.BATCH, encode_message(BatchMessage(jobs=jobs))) if others else (MessageType.JOB, encode_message(job)))
         )
 
     def _kill(self, slot: Slot, now: float) -> None:
@@ -232,24 +227,27 @@ class WorkerPool:
         slot.dying_since = now
 
     def _reap(self, slot: Slot, now: float) -> None:
-        """Emit the outcomes of a dead process's jobs, once it is gone and nothing writes to their scratch folders."""
+        """Remove the slot of a killed process, and decide about its jobs.
+
+        Wait until the process is gone: until then it may still write to the scratch folders of its jobs.
+        """
         status = slot.process.exit_status
         if status is None and now - (slot.dying_since or now) < _KILL_GRACE_SECONDS:
             return
-        words = slot.process.stderr_tail
-        slot.process.close()  # which removes its descriptors from the epoll set, too
+        stderr = slot.process.stderr_tail
+        slot.process.close()  # which takes its descriptors out of the epoll set, too
         self.slots.remove(slot)
         if status is None:
             slot.device.stuck_processes.append(slot.process)
             if slot.device.is_unhealthy(now):
                 slot.device_failure = slot.device_failure or STUCK_PROCESS
         if slot.runs:
-            self._failure_policy.on_process_died(slot, status, words, now)
+            self._failure_policy.on_process_died(slot, status, stderr, now)
         elif not slot.process.is_ready and not self.is_draining:
-            last = f": {words.splitlines()[-1]:.200}" if words else ""
-            slot.device.health.on_start_failed(f"{job_faults.describe_exit(-9 if status is None else status)}{last}", now)
+            last_line = f": {stderr.splitlines()[-1]:.200}" if stderr else ""
+            slot.device.health.on_start_failed(f"{job_faults.describe_exit(-9 if status is None else status)}{last_line}", now)
 
-    # ------------------------------------------------------------------ messages
+    # --- messages
 
     def _read_messages(self, slot: Slot, now: float) -> None:
         try:
@@ -282,11 +280,11 @@ class WorkerPool:
             outcome = decode_message(Outcome, payload)
             self._handle_outcome(slot, _require_run(slot, outcome.job_id), outcome, now)
         else:
-            raise ProtocolError(f"it said {kind.name}")
+            raise ProtocolError(f"A worker sent a message of type {kind.name}, which only the daemon sends.")
 
     def _handle_outcome(self, slot: Slot, run: JobRun, outcome: Outcome, now: float) -> None:
         if outcome.fault is not None and outcome.fault.kind == "device":
-            # The loaded models are lost, and the process cannot recover: further messages are not waited for.
+            # The models on the device are lost, and the process cannot recover. Its further messages are ignored.
             self._failure_policy.on_device_failed(slot, run, outcome.fault, now)
             self._kill(slot, now)
             return
@@ -296,8 +294,8 @@ class WorkerPool:
         elif outcome.fault is None:
             slot.device.health.on_job_succeeded(run.job)
         self._finish(outcome)
-        most = _MAX_IDLE_MEMORY_SHARE_LOADED if slot.models.loaded else _MAX_IDLE_MEMORY_SHARE
-        if not slot.runs and slot.process.resident_bytes > run.job.limits.max_memory_bytes * most:
+        max_share = _MAX_IDLE_MEMORY_SHARE_LOADED if slot.models.loaded else _MAX_IDLE_MEMORY_SHARE
+        if not slot.runs and slot.process.resident_bytes > run.job.limits.max_memory_bytes * max_share:
             self._kill(slot, now)
 
     def _finish(self, outcome: Outcome) -> None:
@@ -306,7 +304,8 @@ class WorkerPool:
 
 
 def _require_run(slot: Slot, job_id: str) -> JobRun:
+    """Return the run of this job. Raises ProtocolError if the job does not run in this slot."""
     run = slot.find_run(job_id)
     if run is None:
-        raise ProtocolError("it spoke out of turn, or of another job")
+        raise ProtocolError("A worker sent a message about a job that it does not have.")
     return run

@@ -1,4 +1,4 @@
-"""One worker process as the daemon sees it. Nothing here blocks."""
+"""A worker process as the daemon sees it. Nothing here blocks, except ``wait_exit``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 
 class ProcessHandle(Protocol):
-    """What is needed of a worker's process; ``subprocess.Popen`` has it."""
+    """The part of ``subprocess.Popen`` that is used here."""
 
     pid: int
 
@@ -43,21 +43,21 @@ class ProcessHandle(Protocol):
     def wait(self, timeout: float | None = None) -> int: ...
 
 
-# Start a worker process that talks over the first descriptor and writes its stderr to the second; raises OSError.
+# Starts a worker process. The first descriptor is its end of the socket, the second its stderr. Raises OSError.
 SpawnWorker = Callable[[WorkerSpec, int, int], ProcessHandle]
 
 
 def spawn_worker(spec: WorkerSpec, socket_fd: int, stderr_fd: int) -> subprocess.Popen[bytes]:
-    """Return a new worker process. It starts with SIGINT blocked, because Ctrl-C must not reach it before it can ignore it."""
-    # -P: the current folder may be a share, and a json.py in it must not be imported.
-    command = [sys.executable, "-P", "-m", "goldsmith.worker.main", str(socket_fd), str(os.getpid())]
-    given = {name: value for name, value in os.environ.items() if name not in _REMOVED_ENVIRONMENT}
-    given |= dict.fromkeys(_THREAD_VARIABLES, str(spec.threads)) | {"PYTHONHASHSEED": "0"}
-    given |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # so that cuda:1 is the one that nvidia-smi calls 1
+    """Start a worker process and return it. It starts with SIGINT blocked, so that Ctrl-C cannot end it before it ignores Ctrl-C."""
+    # -P: the current folder may be a share, and no json.py there may be imported.
+    command = [sys.executable, "-P", "-m", "goldsmith.worker", str(socket_fd), str(os.getpid())]
+    environment = {name: value for name, value in os.environ.items() if name not in _REMOVED_ENVIRONMENT}
+    environment |= dict.fromkeys(_THREAD_VARIABLES, str(spec.threads)) | {"PYTHONHASHSEED": "0"}
+    environment |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # so that cuda:1 is the device that nvidia-smi calls 1
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=stderr_fd, stderr=stderr_fd, pass_fds=(socket_fd,), cwd="/", env=given
+            command, stdin=subprocess.DEVNULL, stdout=stderr_fd, stderr=stderr_fd, pass_fds=(socket_fd,), cwd="/", env=environment
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -66,48 +66,51 @@ def spawn_worker(spec: WorkerSpec, socket_fd: int, stderr_fd: int) -> subprocess
 class WorkerProcess:
     """One worker process: its messages, its stderr, its memory and its end."""
 
-    def __init__(self, spec: WorkerSpec, context: WorkerConfig, spawn: SpawnWorker, now: float) -> None:
+    def __init__(self, spec: WorkerSpec, config: WorkerConfig, spawn: SpawnWorker, now: float) -> None:
         self.started_at = now
         self.is_ready = False
         self._device = spec.device
-        # True once no further message can arrive.
+        # True once no more messages can arrive.
         self.has_ended = False
         self._decoder = FrameDecoder()
         self._unsent = bytearray()
         self._stderr = bytearray()
-        self._connection, theirs = socket.socketpair()
-        self._stderr_fd, mouth = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        os.set_blocking(mouth, True)
+        self._connection, remote_end = socket.socketpair()
+        self._stderr_fd, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(write_end, True)
         try:
-            self._process = spawn(spec, theirs.fileno(), mouth)
+            self._process = spawn(spec, remote_end.fileno(), write_end)
         except OSError:
             self.close()
             raise
         finally:
-            theirs.close()
-            os.close(mouth)
+            remote_end.close()
+            os.close(write_end)
         self._connection.setblocking(False)
-        self.send(MessageType.HELLO, encode_message(HelloMessage(spec=spec, config=context)))
+        self.send(MessageType.HELLO, encode_message(HelloMessage(spec=spec, config=config)))
 
     @property
     def pid(self) -> int:
+        """The process id."""
         return self._process.pid
 
     @property
     def readable_fds(self) -> tuple[int, int]:
-        """The descriptors that become readable when the worker has sent a message or ended."""
+        """The descriptors that become readable when the worker has sent something or has ended."""
         return self._connection.fileno(), self._stderr_fd
 
     @property
     def has_unsent(self) -> bool:
+        """True while ``flush`` has something to send."""
         return bool(self._unsent)
 
     def send(self, kind: MessageType, payload: bytes) -> None:
-        """Send a message; bytes that the socket does not take at once go with the next ``flush``."""
+        """Send a message. The next ``flush`` sends the part that the socket does not take at once."""
         self._unsent += frame_message(kind, payload)
         self.flush()
 
     def flush(self) -> None:
+        """Send as much of the unsent messages as the socket takes."""
         try:
             while self._unsent:
                 del self._unsent[: self._connection.send(self._unsent)]
@@ -117,24 +120,24 @@ class WorkerProcess:
             self._unsent.clear()
 
     def read_messages(self) -> list[tuple[MessageType, bytes]]:
-        """Return the messages since the last call; ``has_ended`` is set at the end. Raises ProtocolError for an invalid message."""
-        gone = self.exit_status is not None  # read before the messages, so that the last ones still arrive
+        """Return the messages since the last call; set ``has_ended`` at the end. Raises ProtocolError for an invalid message."""
+        is_gone = self.exit_status is not None  # asked before reading, so that the last messages are read
         self._drain_stderr()
-        heard: list[tuple[MessageType, bytes]] = []
+        messages: list[tuple[MessageType, bytes]] = []
         try:
             for _ in range(_MAX_READS):
                 data = self._connection.recv(_READ_BYTES)
                 if not data:
                     self.has_ended = True
                     break
-                heard += self._decoder.feed(data)
+                messages += self._decoder.feed(data)
         except BlockingIOError:
-            self.has_ended = gone
+            self.has_ended = is_gone
         except OSError:
             self.has_ended = True
         if self.has_ended:
             self.kill()
-        return heard
+        return messages
 
     def _drain_stderr(self) -> None:
         with suppress(OSError):
@@ -150,44 +153,44 @@ class WorkerProcess:
         del self._stderr[:-STDERR_TAIL_BYTES]
 
     def clear_stderr(self) -> None:
-        """Discard the stderr so far: it belongs to an earlier job."""
+        """Discard the stderr so far, which belongs to an earlier job."""
         self._drain_stderr()
         self._stderr.clear()
 
     @property
     def stderr_tail(self) -> str:
-        """The end of what it wrote to stdout and stderr."""
+        """The end of the text that the process wrote to stdout and stderr."""
         self._drain_stderr()
         return self._stderr.decode("utf-8", "replace").strip()
 
     @property
     def exit_status(self) -> int | None:
-        """The exit status once it has ended (negative: the signal), else None."""
+        """The exit status of a process that has ended (negative: the signal), else None."""
         return self._process.poll()
 
     @property
     def resident_bytes(self) -> int:
-        """Its resident memory in bytes; 0 when it is gone. On a GPU without file pages: weights are mapped only temporarily."""
+        """Resident memory in bytes; 0 if the process is gone. On a GPU without file pages: weights are mapped, and only pass through."""
         try:
             with open(f"/proc/{self.pid}/statm", "rb") as file:
-                resident, of_files = map(int, file.read().split()[1:3])
-                return (resident if self._device == "cpu" else resident - of_files) * _PAGE_BYTES
+                resident, file_pages = map(int, file.read().split()[1:3])
+                return (resident if self._device == "cpu" else resident - file_pages) * _PAGE_BYTES
         except (OSError, ValueError):
             return 0
 
     def kill(self) -> None:
-        """Kill it; ``exit_status`` is set when it is gone."""
+        """Kill the process; ``exit_status`` tells when it is gone."""
         if self.exit_status is None:
             self._process.kill()
 
     def wait_exit(self, timeout: float) -> bool:
-        """Wait for a killed process to end. Only for the daemon's own end; nothing else waits."""
+        """Wait up to ``timeout`` seconds for a killed process; return whether it is gone. Only for the daemon's own end: it blocks."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout)
         return self.exit_status is not None
 
     def close(self) -> None:
-        """Close the descriptors; if the process still runs, it ends when it notices."""
+        """Close the descriptors. A process that still runs ends itself when its connection closes."""
         self._connection.close()
         self._close_stderr()
 

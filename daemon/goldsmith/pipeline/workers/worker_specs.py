@@ -1,4 +1,4 @@
-"""The worker processes to start, on which devices."""
+"""Which worker processes there are, on which devices, by the settings."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from goldsmith.pipeline.scheduler.limits import GPU_QUEUE
 
 
 def build_worker_specs(settings: Settings, queues: Iterable[str]) -> list[WorkerSpec]:
-    """Return the worker processes to start: in the queue ``gpu`` one for each accelerator, in others as many as the settings say."""
+    """Return the worker processes to start: for the queue ``gpu`` one on each accelerator, for any other queue ``cpu_workers``."""
     names = list(dict.fromkeys(queues))
-    found = find_accelerators(settings) if GPU_QUEUE in names else ()
+    accelerators = find_accelerators(settings) if GPU_QUEUE in names else ()
     specs = []
     for name in names:
-        if name == GPU_QUEUE and found:
-            specs += [_device_spec(each, name, settings) for each in found]
+        if name == GPU_QUEUE and accelerators:
+            specs += [_device_spec(accelerator, name, settings) for accelerator in accelerators]
         else:
             specs.append(WorkerSpec(queue=name, process_count=1 if name == GPU_QUEUE else settings.cpu_workers, threads=settings.threads))
     return specs
@@ -35,11 +35,11 @@ def _device_spec(device: Accelerator, queue: str, settings: Settings) -> WorkerS
 
 
 def find_accelerators(settings: Settings) -> tuple[Accelerator, ...]:
-    """Return the accelerators of the queue ``gpu``: those in the settings, else all that this torch can use; none = the CPU."""
+    """Return the accelerators for the queue ``gpu``: those that the settings name, else all that torch can use; empty for the CPU."""
     if settings.devices == "cpu" or (settings.devices == "auto" and torch_backend() not in ("cuda", "hip")):
         return ()
-    there = find_devices().devices
+    present = find_devices().devices
     if settings.devices == "auto":
-        return there
-    known = {each.name: each for each in there}
-    return tuple(known.get(name, Accelerator(name, "")) for name in settings.devices)
+        return present
+    by_name = {accelerator.name: accelerator for accelerator in present}
+    return tuple(by_name.get(name, Accelerator(name, "")) for name in settings.devices)

@@ -1,0 +1,423 @@
+"""Real worker processes that die, hang, grow or send invalid messages: each job gets one outcome, and the next job is not affected."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from doubles import tiny
+from doubles.jobs import FAULTY, GENEROUS, Event, Share, events_until, outcome_of, outcomes
+from doubles.worker_queues import pause_queue, queue_position, resume_queue
+from goldsmith.jobs.job import Job, JobProgress, JobRequeued, Outcome, ResourceLimits
+from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
+from goldsmith.pipeline.workers.worker_pools import WorkerPools
+from goldsmith.pipeline.workers.worker_process import spawn_worker
+
+TESTS = Path(__file__).parents[1]
+SMALL = ResourceLimits(timeout_seconds=60, max_memory_bytes=300 << 20, max_pixels=10_000_000)
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Share:
+    return Share(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def find_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let worker processes find the catalogue of faults where the tests find it."""
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+
+
+@pytest.fixture
+def pools() -> Iterator[WorkerPools]:
+    pools = WorkerPools([WorkerSpec(queue="cpu")], FAULTY)
+    yield pools
+    pools.stop(0)
+
+
+def pid_of(pools: WorkerPools, share: Share) -> int:
+    """Return the id of the worker process, which runs a short job for that."""
+    job = share.job(("report", {}))
+    pools.submit(job)
+    events_until(pools, lambda events: bool(events))
+    pid = pools.running_jobs()[job.id].pid
+    events_until(pools, lambda events: bool(outcomes(events)))
+    return pid
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("step", "kind", "words"),
+    [
+        (("die", {"signal": 9}), "crash", "(signal 9, "),
+        (("die", {"signal": 0}), "crash", "(exit status 3)"),
+        (("segfault", {}), "crash", "(signal 11, segmentation fault)"),
+        (("raise", {}), "crash", "at step 1 (raise): LookupError: no such thing."),
+        (("unsayable", {}), "crash", "a\udcff"),
+        (("babble", {"wire": True}), "crash", "sent an invalid message"),
+        (("eat", {}), "memory", "(0.293 GiB)"),
+        (("eat", {"lifts": True}), "memory", "(0.293 GiB)"),
+    ],
+)
+def test_a_job_gets_one_outcome_whatever_a_step_does_to_its_worker(
+    pools: WorkerPools, share: Share, step: tuple[str, dict[str, Any]], kind: str, words: str
+) -> None:
+    """The sentence names the picture and the way the process ended, and the next job runs as if nothing had happened."""
+    bad, good = share.job(step, limits=SMALL), share.job(("invert", {}))
+    pools.submit(bad)
+    pools.submit(good)
+    ended = outcomes(events_until(pools, lambda events: len(outcomes(events)) == 2))
+    assert [outcome.job_id for outcome in ended] == [bad.id, good.id]
+    fault = ended[0].fault
+    assert fault is not None
+    assert (fault.kind, fault.path) == (kind, "inbox/hero.png")
+    assert "hero.png" in fault.sentence
+    assert words in fault.sentence
+    assert ended[1].fault is None
+    assert pools.stop(0) == []
+
+
+def test_the_end_of_a_dead_workers_stderr_is_kept_for_the_log(pools: WorkerPools, share: Share) -> None:
+    """After a segmentation fault it shows where the fault happened."""
+    assert "these are my last words" in getattr(outcome_of(pools, share.job(("die", {}))).fault, "detail", "")
+    assert "in apply" in getattr(outcome_of(pools, share.job(("segfault", {}))).fault, "detail", "")
+
+
+def test_a_hanging_step_is_ended_when_it_times_out(pools: WorkerPools, share: Share) -> None:
+    """This holds even for a step that never looks for a cancel."""
+    job = share.job(("hang", {"heeds": False}), limits=GENEROUS.model_copy(update={"timeout_seconds": 0.3}))
+    outcome = outcome_of(pools, job)
+    assert outcome.fault is not None
+    assert (outcome.fault.kind, "0.3 s" in outcome.fault.sentence) == ("timeout", True)
+
+
+@pytest.mark.parametrize("heeds", [True, False])
+def test_a_running_job_can_be_cancelled(pools: WorkerPools, share: Share, heeds: bool) -> None:
+    """A step that reports progress stops there and its process lives; another is killed after the grace period."""
+    job = share.job(("hang", {"heeds": heeds}))
+    pools.submit(job)
+    hanging = Path(job.scratch) / "hanging"
+    events_until(pools, lambda events: hanging.exists())
+    pid = pools.running_jobs()[job.id].pid
+    started_at = monotonic()
+    assert pools.cancel(job.id)
+    ended = outcomes(events_until(pools, lambda events: bool(outcomes(events))))
+    assert [outcome.fault and outcome.fault.kind for outcome in ended] == ["cancelled"]
+    assert alive(pid) == heeds
+    assert (monotonic() - started_at < 2.0) == heeds
+
+
+def test_printing_does_not_disturb_the_messages(pools: WorkerPools, share: Share) -> None:
+    """A library that prints 180 kB to stdout fills no pipe and damages no message."""
+    assert outcome_of(pools, share.job(("babble", {}))).fault is None
+
+
+def test_a_worker_killed_while_idle_costs_no_job_anything(pools: WorkerPools, share: Share) -> None:
+    """The next job gets a new process."""
+    for _ in range(3):
+        os.kill(pid_of(pools, share), signal.SIGKILL)
+    assert outcome_of(pools, share.job()).fault is None
+
+
+def test_a_worker_ignores_interrupts(pools: WorkerPools, share: Share) -> None:
+    """Ctrl-C and SIGTERM reach the whole process group; a worker goes on until the daemon ends it."""
+    job = share.job(("hang", {}))
+    pools.submit(job)
+    events_until(pools, lambda events: (Path(job.scratch) / "hanging").exists())
+    pid = pools.running_jobs()[job.id].pid
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(pid, number)
+    pools.cancel(job.id)
+    assert outcomes(events_until(pools, lambda events: bool(outcomes(events))))[0].fault is not None
+    assert pid_of(pools, share) == pid
+
+
+def test_kills_at_random_moments_lose_no_job(share: Share) -> None:
+    """Forty jobs and a kill after every third event: each job has exactly one outcome, done or crashed."""
+    pools = WorkerPools([WorkerSpec(queue="cpu", process_count=2)], FAULTY)
+    jobs = [share.job(("invert", {}) if number % 2 else ("report", {"times": 5})) for number in range(40)]
+    for job in jobs:
+        pools.submit(job)
+    events: list[JobProgress | Outcome] = []
+    kills = 0
+    while len(outcomes(events)) < len(jobs):
+        events += events_until(pools, bool)
+        if len(events) > 3 * kills and kills < 20 and pools.running_jobs():
+            os.kill(next(iter(pools.running_jobs().values())).pid, signal.SIGKILL)
+            kills += 1
+    events += pools.stop(0)
+    assert kills > 3
+    assert sorted(outcome.job_id for outcome in outcomes(events)) == sorted(job.id for job in jobs)
+    assert {outcome.fault.kind if outcome.fault else "done" for outcome in outcomes(events)} <= {"done", "crash"}
+
+
+def test_a_worker_that_cannot_start_pauses_its_queue_with_a_sentence(share: Share, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A broken installation is blamed on no picture; once it is repaired the job is done."""
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "pydantic.py").write_text("raise ImportError('the installation is broken')")
+    monkeypatch.setenv("PYTHONPATH", f"{broken}:{TESTS}")
+    pools = WorkerPools([WorkerSpec(queue="cpu")], FAULTY)
+    job = share.job()
+    pools.submit(job)
+    events_until(pools, lambda events: pools.pause_reason("cpu") is not None)
+    assert "the installation is broken" in (pools.pause_reason("cpu") or "")
+    assert queue_position(pools, job.id) == 1
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    assert [outcome.fault for outcome in outcomes(events_until(pools, lambda events: bool(outcomes(events))))] == [None]
+    pools.stop(0)
+
+
+def test_a_module_in_the_share_is_never_imported(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon may have been started in the share."""
+    share.put("json.py", b"raise SystemExit('hijacked')")
+    monkeypatch.chdir(share.root)
+    pools = WorkerPools([WorkerSpec(queue="cpu")], FAULTY)
+    assert outcome_of(pools, share.job()).fault is None
+    pools.stop(0)
+
+
+@pytest.mark.parametrize("how", ["killed", "let go"])
+def test_worker_processes_end_with_the_daemon(share: Share, how: str, tmp_path: Path) -> None:
+    """When the daemon is killed during a job, no process is left that writes to the share."""
+    job = share.job(("hang", {"heeds": False}))
+    (tmp_path / "job.json").write_text(job.model_dump_json())
+    code = (
+        "import sys, pathlib, select, time\n"
+        "from doubles.jobs import FAULTY, events_until\n"
+        "from goldsmith.jobs.job import Job\n"
+        "from goldsmith.jobs.protocol import WorkerSpec\n"
+        "from goldsmith.pipeline.workers.worker_pools import WorkerPools\n"
+        "pools = WorkerPools([WorkerSpec(queue='cpu')], FAULTY)\n"
+        "job = Job.model_validate_json(pathlib.Path(sys.argv[1]).read_text())\n"
+        "pools.submit(job)\n"
+        "events_until(pools, lambda events: (pathlib.Path(job.scratch) / 'hanging').exists())\n"
+        "print(pools.running_jobs()[job.id].pid, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "job.json")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as daemon:
+        assert daemon.stdin is not None
+        assert daemon.stdout is not None
+        worker = os.pidfd_open(int(daemon.stdout.readline()))
+        if how == "killed":
+            daemon.kill()
+        else:
+            daemon.stdin.close()
+        daemon.wait(20)
+    with os.fdopen(worker):
+        import select
+
+        assert select.select([worker], [], [], 20)[0] == [worker]
+
+
+def test_a_worker_imports_little_at_the_start(share: Share) -> None:
+    """It imports no codec, no model and no journal before a job needs them."""
+    heavy = ["torch", "onnxruntime", "cv2", "imagecodecs", "PIL", "PyOpenColorIO", "sqlite3", "watchdog", "goldsmith.journal"]
+    modules = "goldsmith.worker.main, goldsmith.worker.job_runner"
+    code = f"import sys, {modules}; print([name for name in {heavy!r} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_a_worker_process_inherits_nothing_of_the_daemons_environment(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not speak to systemd in the name of the daemon, and its number of threads is limited."""
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+    pids: list[int] = []
+
+    def spawn(spec: WorkerSpec, socket_fd: int, stderr_fd: int) -> subprocess.Popen[bytes]:
+        process = spawn_worker(spec, socket_fd, stderr_fd)
+        pids.append(process.pid)
+        return process
+
+    pools = WorkerPools([WorkerSpec(queue="cpu", threads=1)], FAULTY, spawn=spawn)
+    assert outcome_of(pools, share.job()).fault is None
+    environment = Path(f"/proc/{pids[0]}/environ").read_bytes().split(b"\0")
+    assert b"OMP_NUM_THREADS=1" in environment
+    assert not [entry for entry in environment if entry.startswith(b"NOTIFY_SOCKET")]
+    pools.stop(0)
+
+
+# --- devices and batches
+
+
+GPU = WorkerSpec(queue="gpu", device="cuda:0")
+NULL = """
+[models.null-generate]
+kind = "generate"
+driver = "null"
+licence = "Apache-2.0"
+[models.null-generate.diffusion]
+family = "null"
+can = ["text"]
+pixels = 65536
+multiple = 16
+steps = 1
+guidance = 0
+memory_mb = 1
+picture_mb = 1
+"""
+
+
+def test_a_dead_device_pauses_its_queue_and_the_others_go_on(share: Share) -> None:
+    """The job keeps its place and gets no outcome; once the device works, another process does the job."""
+    pools = WorkerPools([GPU, WorkerSpec(queue="cpu")], FAULTY)
+    share.put("dead", b"")
+    bad, other = share.job(("unplug", {}), queue="gpu", models=("flux",)), share.job(("invert", {}))
+    pools.submit(bad)
+    events = events_until(pools, lambda events: any(isinstance(event, JobRequeued) for event in events))
+    assert outcomes(events) == []
+    assert "The GPU cuda:0 has failed (an illegal memory access" in (pools.pause_reason("gpu") or "")
+    assert (queue_position(pools, bad.id), pools.queue_length("gpu"), pools.running_jobs()) == (1, 1, {})
+    assert outcome_of(pools, other).fault is None
+    assert queue_position(pools, bad.id) == 1
+    (share.root / "dead").unlink()
+    resume_queue(pools, "gpu")
+    assert [outcome.fault for outcome in outcomes(events_until(pools, lambda events: bool(outcomes(events))))] == [None]
+    pools.stop(0)
+
+
+def test_a_picture_that_kills_a_healthy_device_is_held_and_the_others_are_done(share: Share) -> None:
+    """Three processes die of the picture; no other picture pays for that."""
+    pools = WorkerPools([GPU], FAULTY)
+    poison = share.job(("unplug", {"always": True}), queue="gpu", models=("flux",))
+    share.put("selected/good.png", (share.root / "inbox/hero.png").read_bytes())
+    good = share.job(("invert", {}), inputs=[share.given("selected/good.png")], queue="gpu", models=("flux",))
+    pools.submit(poison)
+    pools.submit(good)
+    events: list[Event] = []
+    while len(outcomes(events)) < 2:
+        events += events_until(pools, bool)
+        resume_queue(pools, "gpu")
+    assert [(outcome.job_id, outcome.fault and outcome.fault.kind) for outcome in outcomes(events)] == [
+        (good.id, None),
+        (poison.id, "crash"),
+    ]
+    assert [event.job_id for event in events if isinstance(event, JobRequeued)] == [poison.id, poison.id]
+    pools.stop(0)
+
+
+@pytest.fixture
+def batching(share: Share) -> Iterator[WorkerPools]:
+    models = share.put("models.toml", NULL.encode())
+    pools = WorkerPools(
+        [WorkerSpec(queue="gpu", device_memory_mb=1000, max_batch=4)], WorkerConfig(catalogue=FAULTY.catalogue, models_file=str(models))
+    )
+    yield pools
+    pools.stop(0)
+
+
+def batch_of(share: Share, *steps: dict[str, Any]) -> list[Job]:
+    facts = {"queue": "gpu", "models": ("null-generate",), "batch_key": "x", "weights_mb": 1, "pictures_mb": 1}
+    return [share.job(("meet", settings), seed=number, **facts) for number, settings in enumerate(steps)]
+
+
+def outcomes_of_batch(pools: WorkerPools, jobs: list[Job], meanwhile: Callable[[], None] = lambda: None) -> dict[str, Outcome]:
+    """Return the outcomes of jobs that are all queued before the first of them starts."""
+    pause_queue(pools, "gpu")
+    for job in jobs:
+        pools.submit(job)
+    resume_queue(pools, "gpu")
+    events_until(pools, lambda events: len([1 for event in events if isinstance(event, JobProgress) and event.step]) >= 1)
+    meanwhile()
+    ended = {outcome.job_id: outcome for outcome in outcomes(events_until(pools, lambda events: len(outcomes(events)) == len(jobs)))}
+    assert set(ended) == {job.id for job in jobs}
+    return ended
+
+
+def sha256s(outcome: Outcome) -> list[str]:
+    return [output.sha256 for output in outcome.outputs]
+
+
+def test_compatible_jobs_run_as_one_batch_and_get_the_pictures_of_their_own_seeds(batching: WorkerPools, share: Share) -> None:
+    """Each job gets the same bytes as it gets alone."""
+    jobs = batch_of(share, {}, {}, {})
+    together = outcomes_of_batch(batching, jobs)
+    assert [outcome.steps[0].findings["batch"] for outcome in together.values()] == [3, 3, 3]
+    assert len({sha for outcome in together.values() for sha in sha256s(outcome)}) == 3
+    assert batching.worker_snapshots()[0].models.loaded == ("null-generate",)
+    for job in jobs:
+        alone = outcome_of(batching, job.model_copy(update={"id": f"{job.id}-alone"}))
+        assert alone.steps[0].findings["batch"] == 1
+        assert sha256s(alone) == sha256s(together[job.id])
+
+
+def test_a_job_that_fails_or_is_cancelled_leaves_its_batch_alone(batching: WorkerPools, share: Share) -> None:
+    """Of three jobs in one process one crashes, and one is cancelled while the third waits for it."""
+    jobs = batch_of(share, {"fail": True}, {"linger": True}, {})
+    ended = outcomes_of_batch(batching, jobs, lambda: [None, batching.cancel(jobs[1].id)][0])
+    kinds = [ended[job.id].fault.kind if ended[job.id].fault else "done" for job in jobs]  # type: ignore[union-attr]
+    assert kinds == ["crash", "cancelled", "done"]
+
+
+def test_on_a_gpu_the_next_job_starts_while_the_last_one_is_written(share: Share) -> None:
+    """It starts after the last step of the first job that needs an engine; one process does both jobs."""
+    pools = WorkerPools([GPU], FAULTY)
+    slow, quick = share.job(("draw", {}), ("linger", {}), queue="gpu"), share.job(("draw", {}), queue="gpu")
+    pools.submit(slow)
+    pools.submit(quick)
+    events = events_until(pools, lambda events: len(outcomes(events)) == 1)
+    assert [(outcome.job_id, outcome.fault) for outcome in outcomes(events)] == [(quick.id, None)]
+    assert {running.pid for running in pools.running_jobs().values()} == {pools.running_jobs()[slow.id].pid}
+    share.put("go", b"")
+    (last,) = outcomes(events_until(pools, lambda events: len(outcomes(events)) == 1))
+    assert (last.job_id, last.fault) == (slow.id, None)
+    pools.stop(0)
+
+
+def test_on_a_gpu_a_step_before_the_last_engine_keeps_the_next_job_waiting(share: Share) -> None:
+    """The first job may need its engine at any moment, so the second starts only after that."""
+    pools = WorkerPools([GPU], FAULTY)
+    slow, quick = share.job(("linger", {}), ("draw", {}), queue="gpu"), share.job(("draw", {}), queue="gpu")
+    pools.submit(slow)
+    pools.submit(quick)
+    events_until(pools, lambda events: any(isinstance(event, JobProgress) and event.op == "linger" for event in events))
+    assert queue_position(pools, quick.id) == 1
+    share.put("go", b"")
+    ended = outcomes(events_until(pools, lambda events: len(outcomes(events)) == 2))
+    assert {outcome.job_id: outcome.fault for outcome in ended} == {slow.id: None, quick.id: None}
+    pools.stop(0)
+
+
+def test_on_a_gpu_an_error_that_is_caught_nowhere_ends_the_process(share: Share) -> None:
+    """Otherwise the job would never get an outcome; another process does the next job."""
+    pools = WorkerPools([GPU], FAULTY)
+    share.put("go", b"")
+    bad, good = share.job(("linger", {"exit": True}), queue="gpu"), share.job(("invert", {}), queue="gpu")
+    pools.submit(bad)
+    pools.submit(good)
+    ended = outcomes(events_until(pools, lambda events: len(outcomes(events)) == 2))
+    assert [(outcome.job_id, outcome.fault and outcome.fault.kind) for outcome in ended] == [(bad.id, "crash"), (good.id, None)]
+    pools.stop(0)
+
+
+def test_a_batch_through_a_real_diffusion_pipeline_gives_the_bytes_that_each_job_gets_alone(share: Share) -> None:
+    """With different prompts, pictures and seeds in one batch, the record is the same, and the CPU gives the same bytes."""
+    models = share.put("models.toml", tiny.models_toml({"tiny": "sdxl"}).encode())
+    pools = WorkerPools([WorkerSpec(queue="gpu", device_memory_mb=1000, max_batch=4)], WorkerConfig(models_file=str(models)))
+    facts = {"queue": "gpu", "models": ("tiny",), "batch_key": "x", "weights_mb": 1, "pictures_mb": 1, "limits": GENEROUS}
+    settings = {"model": "tiny", "size": [64, 64], "steps": 2, "strength": 0.9}
+    jobs = [share.job(("regenerate", {**settings, "prompt": words}), seed=len(words), **facts) for words in ("a hand", "a wooden desk")]
+    together = outcomes_of_batch(pools, jobs)
+    for job in jobs:
+        assert together[job.id].fault is None
+        alone = outcome_of(pools, job.model_copy(update={"id": f"{job.id}-alone"}))
+        assert sha256s(alone) == sha256s(together[job.id])
+        assert alone.steps[0].findings == together[job.id].steps[0].findings
+    assert sha256s(together[jobs[0].id]) != sha256s(together[jobs[1].id])
+    pools.stop(0)
