@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from time import monotonic
-
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 
 _LONG_SECONDS = 3600.0
@@ -12,7 +10,7 @@ _LONG_SECONDS = 3600.0
 def pause_queue(pools: WorkerPools, queue: str, reason: str = "The test is not ready.") -> None:
     """Pause every device of the queue, as a failure of each device would."""
     for device in pools._pools[queue].devices:
-        device.health.pause_reason, device.health.retry_at = reason, monotonic() + _LONG_SECONDS
+        device.health.pause_reason, device.health.retry_at = reason, pools._clock() + _LONG_SECONDS
 
 
 def resume_queue(pools: WorkerPools, queue: str) -> None:

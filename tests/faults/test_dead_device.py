@@ -51,9 +51,7 @@ def studio(tmp_path: Path, dead: Path) -> Iterator[Studio]:
 
 def queue_pauses(studio: Studio) -> dict[str, str]:
     assert studio.works is not None
-    pauses = studio.works.state()["lanes"]
-    assert isinstance(pauses, dict)
-    return pauses
+    return studio.works.state().queue_pauses
 
 
 def test_pictures_wait_for_a_dead_gpu_and_the_other_queues_go_on(studio: Studio, dead: Path) -> None:

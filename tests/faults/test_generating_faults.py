@@ -13,6 +13,7 @@ from doubles.deliveries import Delivery
 from doubles.faulty_diffusion import Faults, arm
 from doubles.pictures import png
 from doubles.studio import Studio, studio_at
+from doubles.worker_queues import pause_queue, resume_queue
 from goldsmith.errors import HostError
 
 BRIEF = """prompt = "a red chair"
@@ -157,14 +158,14 @@ def test_a_job_for_another_model_is_passed_over_by_eight_and_no_more(tmp_path: P
     with studio_at(tmp_path / "studio") as studio:
         studio.put("config/models.toml", STARVED.replace("NAME", "one") + STARVED.replace("NAME", "two"))
         works = studio.start()
-        works.workers.pause("gpu", "The test is not ready.")
+        pause_queue(works.workers, "gpu")
         for number in range(20):
             name = "two" if number == 1 else "one"
             studio.put(f"inbox/{number:02}.toml", f'prompt = "x"\n[[generate]]\nop = "regenerate"\nmodel = "{name}"\n')
             if number < 2:
                 studio.until(lambda: works.workers.queue_length("gpu") > number, "that it stands in line")  # noqa: B023 - called at once
         studio.until(lambda: works.workers.queue_length("gpu") == 20, "that all stand in line")
-        works.workers.resume("gpu")
+        resume_queue(works.workers, "gpu")
         studio.until_idle()
         begun = list(dict.fromkeys(told["picture"] for told in studio.heard("progress")))
         assert (len(begun), begun[0], begun.index("inbox/01.toml")) == (20, "inbox/00.toml", 9)

@@ -12,6 +12,7 @@ from doubles.commission import LINE
 from doubles.faulty_diffusion import Faults, arm
 from doubles.pretended_gpu import TITLE, TOTAL_MB, Pretended, machine
 from doubles.studio import Studio, studio_at
+from doubles.worker_queues import pause_queue, resume_queue
 
 BRIEF = 'prompt = "{words}"\nseed = {seed}\n[[generate]]\nop = "regenerate"\nmodel = "{model}"\n'
 
@@ -46,11 +47,11 @@ def test_equal_jobs_are_made_four_at_a_time_and_the_next_four_while_those_are_pu
     """Nine wait: all come through on the card, in half precision, and the record says with how many others each was made."""
     studio, _, _ = house
     works = studio.start()
-    works.workers.pause("gpu", "The test is not ready.")
+    pause_queue(works.workers, "gpu")
     for number in range(9):
         drop(studio, f"equal{number}", seed=number, words=f"chair {number}")
     studio.until(lambda: works.workers.queue_length("gpu") == 9, "that all stand in line")
-    works.workers.resume("gpu")
+    resume_queue(works.workers, "gpu")
     studio.until_idle(120)
     facts = [made(studio, f"equal{number}") for number in range(9)]
     assert sorted(each["batch"] for each in facts)[-4:] == [4, 4, 4, 4]  # on a machine that has other things to do, not all may meet
@@ -99,6 +100,6 @@ def test_a_card_that_fails_pauses_and_its_picture_waits_in_place(house: tuple[St
     assert str(works.workers.pause_reason("gpu")).startswith("The GPU cuda:0 has failed (CUDA error: unspecified launch failure).")
     assert studio.note("inbox/dead.toml") == ""
     faults.mend("dead")
-    works.workers.resume("gpu")
+    resume_queue(works.workers, "gpu")
     studio.until_idle(120)
     assert made(studio, "dead")["memory_fallback"] == "as asked"

@@ -49,7 +49,7 @@ def test_a_resting_picture_costs_less_than_three_hundred_bytes() -> None:
         place.add(f"generation_{number:06d}_seed_{number * 7919:09d}.png", UNCHECKED)
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(index) == 20_000
+    assert len(place.names) == 20_000
     assert used / 20_000 < 300
 
 

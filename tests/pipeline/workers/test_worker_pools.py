@@ -181,11 +181,11 @@ def test_a_death_before_the_job_started_costs_the_job_nothing(workers: FakeWorke
     job = share.job()
     workers.pools.submit(job)
     for _ in range(2):
-        workers.ready().end(KILLED)
+        workers.ready().exit(KILLED)
         assert workers.collect() == []
         assert queue_position(workers.pools, job.id) == 1
     assert len(workers.processes) == 3
-    workers.ready().end(-11)
+    workers.ready().exit(-11)
     events = workers.collect()
     assert kinds(events) == ["crash"]
     assert "signal 11, segmentation fault" in getattr(outcomes(events)[0].fault, "sentence", "")

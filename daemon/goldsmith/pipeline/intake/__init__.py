@@ -1,1 +1,1 @@
-"""What lies in the folders and how far it has arrived: hints, sweeps, completeness and bundles."""
+"""The contents of the stage folders and how far each file has arrived: hints, sweeps, completeness and bundles."""

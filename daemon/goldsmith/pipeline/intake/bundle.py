@@ -1,4 +1,4 @@
-"""Group the names in a folder into bundles: pictures, and the sidecars of each. Only names are used; no file is opened."""
+"""Bundles: which names in a folder are pictures, which are sidecars, and to which picture each sidecar belongs. No file is opened."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from goldsmith.pipeline.intake.file_names import FileRole, ParsedName, classify,
 
 
 class BundleKey(NamedTuple):
-    """The key of a bundle while its picture stays in its place.
+    """The identity of a bundle while its picture stays where it is.
 
-    A brief without a picture has its stem as the key. When the picture arrives, that is another bundle, and the work on the lone brief is
+    A brief without a picture has the key of its stem. When the picture arrives, the bundle gets another key, and jobs of the old key are
     withdrawn.
     """
 
     folder: str
     campaign: str
-    # The picture's file name; a folded stem and ``/`` if there are only sidecars yet.
+    # The picture's file name; the folded stem and ``/`` while there are only sidecars.
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A picture and its sidecars. Paths are POSIX, relative to the root; ``campaign`` is ``""`` at the top of the folder."""
+    """A picture and the files that belong to it. Paths are POSIX, relative to the root; ``campaign`` is "" in the stage folder itself."""
 
     key: BundleKey
     stem: str
@@ -41,20 +41,20 @@ class Bundle:
     prompt: str | None = None
     note: str | None = None
     campaign_brief: str | None = None
-    # A sentence if a sidecar may belong to several pictures, or two sidecars claim the same place.
+    # A sentence if it is unclear to which picture a sidecar belongs, or if two sidecars have the same role.
     ambiguity: str = ""
 
     @property
     def asset(self) -> str:
-        """The path that names the bundle in notes, in the journal and in the history: the picture's, or a lone brief's.
+        """The path that names the bundle in notes, in the journal and in history: the picture's, or that of a brief without a picture.
 
-        "" if there is neither, only sidecars of a picture that has not arrived.
+        "" for sidecars whose picture has not arrived yet.
         """
         return self.picture or self.brief or ""
 
     @property
     def is_lone_brief(self) -> bool:
-        """True for a brief without a picture, whose words may be enough to start."""
+        """True for a brief without a picture, which may ask for a picture to be generated."""
         return self.picture is None and self.brief is not None
 
     @property
@@ -67,60 +67,62 @@ class Bundle:
 
     @property
     def has_instructions(self) -> bool:
-        """True if a file beside the picture is an instruction, or tries to be one."""
-        said = self.brief or self.prompt or self.campaign_brief or self.ambiguity
-        return bool(said or self.masks or self.keeps or self.layers or self.refs or self.looks)
+        """True if a file beside the picture asks for work, or could not be assigned."""
+        asking = self.brief or self.prompt or self.campaign_brief or self.ambiguity
+        return bool(asking or self.masks or self.keeps or self.layers or self.refs or self.looks)
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Every file of the bundle, the picture first, without the note and the campaign's brief."""
-        paths_by_label = (self.masks, self.keeps, self.layers)
-        named = tuple(path for names_list in paths_by_label for paths in names_list.values() for path in paths)
-        singles = (self.picture, *named, *self.refs, *self.looks, self.brief, self.prompt)
+        """All files of the bundle, the picture first, without the note and the campaign's brief."""
+        by_label = (self.masks, self.keeps, self.layers)
+        labelled = tuple(path for group in by_label for paths in group.values() for path in paths)
+        singles = (self.picture, *labelled, *self.refs, *self.looks, self.brief, self.prompt)
         return tuple(path for path in singles if path is not None)
 
 
 def group_bundles(folder: str, campaign: str, names: Iterable[str], campaign_brief: str | None = None) -> list[Bundle]:
-    """Return the bundles of the names in one folder, in any order of the names; sorted by key.
+    """Return the bundles of the names in one folder, sorted by key; the order of the names does not matter.
 
     ``campaign_brief`` is the path of the nearest ``brief.toml`` up the folders, if any.
     """
-    named = {name: classify(name) for name in sorted(names)}
-    pictures = _pictures(named)
+    parsed_names = {name: classify(name) for name in sorted(names)}
+    pictures = _pictures(parsed_names)
     sorter = _SidecarSorter(pictures)
-    for name, what in named.items():
-        if what.role not in ("picture", "foreign", "litter", "other", "campaign") and name not in pictures:
-            sorter.assign(name, what)
-    place = posixpath.join(folder, campaign)
-    found = []
+    for name, parsed in parsed_names.items():
+        if parsed.role not in ("picture", "foreign", "litter", "other", "campaign") and name not in pictures:
+            sorter.assign(name, parsed)
+    parent = posixpath.join(folder, campaign)
+    bundles = []
     for name, sidecars in sorter.sidecars.items():
         key = BundleKey(folder, campaign, name)
-        found.append(_make_bundle(key, pictures[name], place, sidecars, sorter.ambiguities.get(name, ""), campaign_brief))
+        bundles.append(_make_bundle(key, pictures[name], parent, sidecars, sorter.ambiguities.get(name, ""), campaign_brief))
     for folded, orphans in sorter.orphans.items():
         stem = target_stem(next(iter(orphans.values())))
-        found.append(_make_bundle(BundleKey(folder, campaign, folded + "/"), stem, place, orphans, "", campaign_brief))
-    return sorted(found, key=lambda bundle: bundle.key)
+        bundles.append(_make_bundle(BundleKey(folder, campaign, folded + "/"), stem, parent, orphans, "", campaign_brief))
+    return sorted(bundles, key=lambda bundle: bundle.key)
 
 
-def _pictures(named: Mapping[str, ParsedName]) -> dict[str, str]:
-    """Return name -> stem of every picture; ``face_mask.png`` or ``face.psd`` is one if there are only sidecars of ``face``."""
-    found = {name: what.stem for name, what in named.items() if what.role == "picture"}
-    there = {fold_name(stem) for stem in found.values()} | {fold_name(name) for name in found}
-    spoken = {
-        fold_name(what.stem) for what in named.values() if what.role not in ("picture", "note", "foreign", "litter", "other", "campaign")
-    }
-    for name, what in named.items():
+def _pictures(parsed_names: Mapping[str, ParsedName]) -> dict[str, str]:
+    """Return name -> stem of each picture.
+
+    ``face_mask.png`` and ``face.psd`` count as pictures if there is no ``face`` and a sidecar refers to one.
+    """
+    pictures = {name: parsed.stem for name, parsed in parsed_names.items() if parsed.role == "picture"}
+    known = {fold_name(stem) for stem in pictures.values()} | {fold_name(name) for name in pictures}
+    not_sidecars = ("picture", "note", "foreign", "litter", "other", "campaign")
+    sidecar_stems = {fold_name(parsed.stem) for parsed in parsed_names.values() if parsed.role not in not_sidecars}
+    for name, parsed in parsed_names.items():
         if (
-            what.picture_stem
-            and fold_name(what.stem) not in there
-            and not spoken.isdisjoint((fold_name(what.picture_stem), fold_name(name)))
+            parsed.picture_stem
+            and fold_name(parsed.stem) not in known
+            and not sidecar_stems.isdisjoint((fold_name(parsed.picture_stem), fold_name(name)))
         ):
-            found[name] = what.picture_stem
-    return dict(sorted(found.items()))
+            pictures[name] = parsed.picture_stem
+    return dict(sorted(pictures.items()))
 
 
 class _SidecarSorter:
-    """Assign each sidecar to its one picture, to all pictures it may mean (with a sentence), or to none."""
+    """Assigns each sidecar to its picture. A sidecar of several possible pictures is ambiguous; one of no picture is an orphan."""
 
     def __init__(self, pictures: Mapping[str, str]) -> None:
         self.sidecars: dict[str, dict[str, ParsedName]] = {name: {} for name in pictures}
@@ -129,8 +131,8 @@ class _SidecarSorter:
         self._by_name: dict[str, list[str]] = {}
         self._by_stem: dict[str, list[str]] = {}
         for name, stem in pictures.items():
-            for known in {fold_name(name), fold_name(truncate_for_note(name))}:
-                self._by_name.setdefault(known, []).append(name)
+            for folded in {fold_name(name), fold_name(truncate_for_note(name))}:
+                self._by_name.setdefault(folded, []).append(name)
             self._by_stem.setdefault(fold_name(stem), []).append(name)
 
     def assign(self, name: str, parsed: ParsedName) -> None:
@@ -146,37 +148,37 @@ class _SidecarSorter:
     def _candidates(self, parsed: ParsedName) -> list[str]:
         if parsed.stem in self.sidecars:
             return [parsed.stem]
-        whole = self._by_name.get(fold_name(parsed.stem))
-        if whole is not None:
-            return whole
+        by_name = self._by_name.get(fold_name(parsed.stem))
+        if by_name is not None:
+            return by_name
         if parsed.role != "note":
             return self._by_stem.get(fold_name(parsed.stem), [])
-        inner = classify(parsed.stem)  # a note on a sidecar belongs to the sidecar's picture
+        inner = classify(parsed.stem)  # a note about a sidecar belongs to the picture of the sidecar
         return self._candidates(inner) if inner.role not in ("picture", "note", "other", "litter", "campaign") else []
 
 
 def _make_bundle(
     key: BundleKey, stem: str, parent: str, sidecars: Mapping[str, ParsedName], ambiguity: str, campaign_brief: str | None
 ) -> Bundle:
-    paths_by_label: dict[FileRole, dict[str, tuple[str, ...]]] = {"mask": {}, "keep": {}, "layer": {}}
+    labelled: dict[FileRole, dict[str, tuple[str, ...]]] = {"mask": {}, "keep": {}, "layer": {}}
     flat: dict[FileRole, list[str]] = {"ref": [], "look": [], "brief": [], "prompt": [], "note": []}
-    for name, what in sidecars.items():
-        if what.role in paths_by_label:
-            names_list = paths_by_label[what.role]
-            names_list[what.label] = (*names_list.get(what.label, ()), posixpath.join(parent, name))
+    for name, parsed in sidecars.items():
+        if parsed.role in labelled:
+            paths_by_label = labelled[parsed.role]
+            paths_by_label[parsed.label] = (*paths_by_label.get(parsed.label, ()), posixpath.join(parent, name))
         else:
-            flat[what.role].append(name)
+            flat[parsed.role].append(name)
     for role in ("brief", "prompt"):
-        flat[role], clash = _pick_one(key.name, flat[role], sidecars)
-        ambiguity = ambiguity or clash
+        flat[role], conflict = _pick_one(key.name, flat[role], sidecars)
+        ambiguity = ambiguity or conflict
     paths = {role: tuple(posixpath.join(parent, name) for name in names) for role, names in flat.items()}
     return Bundle(
         key,
         stem,
         picture=None if key.name.endswith("/") else posixpath.join(parent, key.name),
-        masks=paths_by_label["mask"],
-        keeps=paths_by_label["keep"],
-        layers=paths_by_label["layer"],
+        masks=labelled["mask"],
+        keeps=labelled["keep"],
+        layers=labelled["layer"],
         refs=paths["ref"],
         looks=paths["look"],
         brief=next(iter(paths["brief"]), None),
@@ -188,26 +190,26 @@ def _make_bundle(
 
 
 def _pick_one(picture: str, names: list[str], sidecars: Mapping[str, ParsedName]) -> tuple[list[str], str]:
-    """Return, of several briefs (or prompts), the one with the picture's full name; a sentence if two are equivalent."""
+    """Return the one brief (or prompt) to use, and a sentence if two conflict. A name with the picture's whole name wins."""
     if len(names) < 2:
         return names, ""
-    whole = [name for name in names if fold_name(sidecars[name].stem) == fold_name(picture)]
-    if len(whole) == 1:
-        return whole, ""
+    exact = [name for name in names if fold_name(sidecars[name].stem) == fold_name(picture)]
+    if len(exact) == 1:
+        return exact, ""
     listed = " and ".join(f"“{display_name(name)}”" for name in names)
     return names[:1], f"{listed} claim the same place beside “{display_name(picture.rstrip('/'))}”: keep one of them."
 
 
 def _ambiguity_message(name: str, parsed: ParsedName, candidates: list[str]) -> str:
-    tail = f".mask{os.path.splitext(name)[1]}" if parsed.picture_stem else name[len(parsed.stem) :]
+    suffix = f".mask{os.path.splitext(name)[1]}" if parsed.picture_stem else name[len(parsed.stem) :]
     pictures = " or ".join(f"“{display_name(picture)}”" for picture in candidates)
-    better = " or ".join(f"“{display_name(picture + tail)}”" for picture in candidates)
-    return f"“{display_name(name)}” could belong to {pictures}: call it {better}."
+    clearer = " or ".join(f"“{display_name(picture + suffix)}”" for picture in candidates)
+    return f"“{display_name(name)}” could belong to {pictures}: call it {clearer}."
 
 
 def bundle_key(path: str) -> BundleKey:
-    """Return the key of the bundle with that path: a picture's, or a lone brief's."""
-    place, name = posixpath.split(path)
-    folder, _, campaign = place.partition("/")
-    named = classify(name)
-    return BundleKey(folder, campaign, fold_name(target_stem(named)) + "/" if named.role == "brief" else name)
+    """Return the key of the bundle that this path names: a picture, or a brief without a picture."""
+    parent, name = posixpath.split(path)
+    folder, _, campaign = parent.partition("/")
+    parsed = classify(name)
+    return BundleKey(folder, campaign, fold_name(target_stem(parsed)) + "/" if parsed.role == "brief" else name)

@@ -1,4 +1,4 @@
-"""Classify a file by its name alone: a picture, a sidecar and its picture, a brief, a note, or irrelevant."""
+"""The meaning of one file name: a picture, a sidecar and of which picture, a brief, a note, or a file without a role."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ FileRole = Literal["picture", "mask", "keep", "layer", "ref", "look", "brief", "
 
 NOTE_SUFFIX = ".problem.txt"
 CAMPAIGN_BRIEF = "brief.toml"
-# The name that Windows gives ``hero.toml`` when it hides file extensions; treated like any brief.
+# Windows makes ``hero.toml.txt`` of ``hero.toml`` when it hides suffixes. It is a brief like any other.
 HIDDEN_BRIEF_SUFFIX = ".toml.txt"
-# `goldsmith init` puts this file into every folder; it is not a prompt.
+# `goldsmith init` writes this file into every folder; it is not a prompt.
 README_NAME = "readme.txt"
 
-# Bytes of a picture's name that fit before ``.problem.txt``.
+# How many bytes of a picture's name fit before ``.problem.txt``.
 _MAX_NOTE_NAME_BYTES = 255 - len(NOTE_SUFFIX)
 _ROLE_BY_SUFFIX: dict[str, FileRole] = {".toml": "brief", ".txt": "prompt", ".cube": "look", ".cdl": "look"}
 _DOTTED_SIDECAR = re.compile(
@@ -29,20 +29,20 @@ _JOINED_MASK = re.compile(r"(?P<stem>.+)[_-]mask[_-]?\d*_?", re.IGNORECASE | re.
 
 
 class ParsedName(NamedTuple):
-    """The meaning of one name."""
+    """The meaning of one file name."""
 
-    # The stem it belongs to, as written: ``hero``, or a picture's full name (``hero.png``) if the sidecar gives it.
+    # The picture that it belongs to, as written: its stem (``hero``), or its whole name (``hero.png``).
     stem: str
     role: FileRole
-    # The NAME of a mask, keep or layer, folded; ``mask`` for the unnamed one.
+    # The folded name of a mask, keep or layer; ``mask`` for an unnamed mask or keep.
     label: str = ""
-    # The stem it would have as a picture: ``hero_mask.png`` and ``hero.psd`` are pictures if there is no ``hero``.
+    # The stem that the file has if it is a picture itself: ``hero_mask.png`` and ``hero.psd`` are one if there is no ``hero``.
     picture_stem: str = ""
 
 
 @lru_cache(maxsize=1024)
 def classify(name: str) -> ParsedName:
-    """Return the role of a file with that name. Never raises, for any byte sequence that a filesystem accepts."""
+    """Return the meaning of a file name. It never raises, whatever bytes the name holds."""
     if is_ignored_file(name):
         return ParsedName(name, "litter")
     if name.casefold().endswith(HIDDEN_BRIEF_SUFFIX):
@@ -64,7 +64,7 @@ def classify(name: str) -> ParsedName:
 
 
 def _classify_image(base: str, suffix: str) -> ParsedName:
-    """Return the role of a file with a picture's suffix: a picture, or a mask, keep, layer or reference of one."""
+    """Return the meaning of a name with the suffix of a picture: a picture, or a mask, keep, layer or reference of one."""
     dotted = _DOTTED_SIDECAR.fullmatch(base)
     if dotted is not None:
         role = dotted["role"].lower()
@@ -80,23 +80,23 @@ def _classify_image(base: str, suffix: str) -> ParsedName:
 
 @lru_cache(maxsize=1024)
 def group_keys(name: str) -> tuple[str, ...]:
-    """Return the folded stems under which a name must be found: names that may be grouped share one of them."""
-    named = classify(name)
-    if named.role in ("litter", "other", "campaign"):
+    """Return the folded stems by which a name is found: names that may belong to one bundle share at least one key."""
+    parsed = classify(name)
+    if parsed.role in ("litter", "other", "campaign"):
         return ()
-    if named.role == "picture":
+    if parsed.role == "picture":
         short = truncate_for_note(name)
-        return (fold_name(named.stem),) if short == name else (fold_name(named.stem), fold_name(short))
-    found = {fold_name(named.stem), fold_name(strip_picture_suffix(named.stem))}
-    if named.picture_stem:
-        found |= {fold_name(named.picture_stem), fold_name(name)}
-    if named.role == "note":
-        found.update(group_keys(named.stem))
-    return tuple(sorted(found))
+        return (fold_name(parsed.stem),) if short == name else (fold_name(parsed.stem), fold_name(short))
+    keys = {fold_name(parsed.stem), fold_name(strip_picture_suffix(parsed.stem))}
+    if parsed.picture_stem:
+        keys |= {fold_name(parsed.picture_stem), fold_name(name)}
+    if parsed.role == "note":
+        keys.update(group_keys(parsed.stem))
+    return tuple(sorted(keys))
 
 
 def target_stem(parsed: ParsedName) -> str:
-    """Return the stem that a sidecar without a picture means; a note on a brief means what the brief means."""
+    """Return the stem of the picture to which a sidecar belongs; a note on a brief has the stem of the brief."""
     inner = classify(parsed.stem) if parsed.role == "note" else parsed
     return strip_picture_suffix(inner.stem if inner.role == "brief" else parsed.stem)
 
@@ -108,6 +108,6 @@ def strip_picture_suffix(stem: str) -> str:
 
 
 def truncate_for_note(name: str) -> str:
-    """Return as much of a picture's name as its problem note can have."""
+    """Return as much of a picture's name as the name of its problem note can hold."""
     raw = os.fsencode(name)
     return name if len(raw) <= _MAX_NOTE_NAME_BYTES else os.fsdecode(raw[:_MAX_NOTE_NAME_BYTES])

@@ -1,8 +1,8 @@
-"""Decide when a file is complete: unchanged by the daemon's own clock, and not open for writing.
+"""When a file is complete: it has not changed for a while by the daemon's own clock, and no program has it open for writing.
 
-The rule was measured on 82 drops by real programs. After a short quiet time (0.15 s) and a granted lease, work may start on the file; after
-two seconds of quiet and a second lease, the result may be committed. If the kernel grants no lease (other users' files without CAP_LEASE,
-network mounts), the weak rule requires a longer quiet time instead.
+The rule was measured on 82 transfers by real programs. After 0.15 s without a change and with a granted lease, work may start. After two
+seconds and with a second lease, the result may be committed. If the kernel grants no lease (other users' files without CAP_LEASE, network
+mounts), the weaker rule requires a longer time without a change.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _UNREADABLE_RETRY_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class SettleTimes:
-    """How long a file must be unchanged, in seconds."""
+    """How long a file must stay unchanged, in seconds."""
 
     quiet: float = 2.0
     breath: float = 0.15
@@ -37,7 +37,7 @@ class SettleTimes:
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """The state of a file. ``since`` is when it was last seen to change (monotonic); ``reason`` says why it waits, or is empty."""
+    """How far a file has arrived. ``changed_at`` is when it last changed (monotonic clock); ``reason`` says why it waits, or is empty."""
 
     status: FileStatus
     sig: FileSignature | None = None
@@ -46,7 +46,7 @@ class FileState:
 
     @property
     def can_start(self) -> bool:
-        """True if work may start on the file."""
+        """True if work may start on the file as it is."""
         return self.status in ("looks_complete", "settled")
 
 
@@ -56,57 +56,52 @@ class _TrackedFile:
     sig: FileSignature | None = None
     changed_at: float = 0.0
     reason: str = ""
-    # When to look again without a hint; 0 = never.
+    # When to check the file again without a hint; 0: never.
     recheck_at: float = 0.0
     retry_delay: float = _FIRST_RETRY_SECONDS
     sha256: str = ""
 
 
 class FileTracker:
-    """The states of the followed files. Paths are POSIX, relative to the root; a look costs an lstat, sometimes an open."""
+    """The states of the files that are followed. Paths are POSIX, relative to the root. A check costs an lstat, and at times an open."""
 
     def __init__(self, root: str, times: SettleTimes, is_folder_present: Callable[[str], bool] = lambda _: True) -> None:
-        """Start without files; ``is_folder_present`` says whether a stage folder is still the same: a file missing with its mount is not
-        gone.
-        """
+        """``is_folder_present`` tells whether a stage folder is still the same: a file that is missing with its mount is not gone."""
         self._root = root
         self._times = times
         self._is_folder_present = is_folder_present
         self._tracked: dict[str, _TrackedFile] = {}
         self._rechecks: list[tuple[float, str]] = []
-        # Stage folders in which no lease was available.
+        # Stage folders in which the kernel grants no lease.
         self.weak_quiet_folders: set[str] = set()
 
     def __contains__(self, path: str) -> bool:
         return path in self._tracked
 
-    def __len__(self) -> int:
-        return len(self._tracked)
-
     def follow(self, path: str, now: float) -> None:
-        """Follow this file from now on, if it is not followed yet."""
+        """Follow this file from now on; do nothing if it is followed already."""
         if path not in self._tracked:
             self._tracked[path] = _TrackedFile(changed_at=now)
             self.check(path, now)
 
     def unfollow(self, path: str) -> None:
-        """Stop following the file."""
+        """Stop following this file."""
         self._tracked.pop(path, None)
 
     def add_settled(self, path: str, sig: FileSignature, sha256: str, now: float) -> None:
-        """Add a file that the daemon itself wrote completely: settled at once, unless it has changed since."""
+        """Add a complete file that the daemon has written itself: it is settled at once, unless it has changed since."""
         tracked = self._tracked[path] = _TrackedFile(changed_at=now)
         self.check(path, now)
         if tracked.sig is not None and tracked.sig.same_content(sig):
             tracked.status, tracked.reason, tracked.sha256, tracked.recheck_at = "settled", "", sha256, 0.0
 
     def known_sha256(self, path: str) -> str | None:
-        """Return the hash of the bytes, if the daemon wrote them and nothing has changed them since."""
+        """Return the hash of a file that the daemon has written and that has not changed since; else None."""
         tracked = self._tracked.get(path)
         return tracked.sha256 or None if tracked is not None else None
 
     def check(self, path: str, now: float) -> bool:
-        """Look at the file now; return whether its state or its reason to wait changed."""
+        """Check the file now. Return True if its status changed, or the reason why it waits."""
         tracked = self._tracked[path]
         before = (tracked.status, tracked.reason)
         self._update(path, tracked, now)
@@ -117,24 +112,24 @@ class FileTracker:
         return before != (tracked.status, tracked.reason)
 
     def check_due(self, now: float, limit: int) -> list[str]:
-        """Look at up to ``limit`` files that are due, and return the paths of those whose state changed."""
-        changed, looked = [], 0
-        while self._rechecks and self._rechecks[0][0] <= now and looked < limit:
+        """Check up to ``limit`` files that are due; return the paths of those with a change."""
+        changed, checked = [], 0
+        while self._rechecks and self._rechecks[0][0] <= now and checked < limit:
             due, path = heapq.heappop(self._rechecks)
             tracked = self._tracked.get(path)
             if tracked is None or tracked.recheck_at != due:
                 continue
-            looked += 1
+            checked += 1
             if self.check(path, now):
                 changed.append(path)
         return changed
 
     def has_arriving(self) -> bool:
-        """Return whether a followed file with content has not settled yet."""
+        """Return whether a followed file that is not empty has not settled yet."""
         return any(tracked.status in _ARRIVING and tracked.sig is not None and tracked.sig.size > 0 for tracked in self._tracked.values())
 
     def next_check_at(self) -> float | None:
-        """Return when the next file is due."""
+        """Return when the next check is due."""
         while self._rechecks:
             due, path = self._rechecks[0]
             tracked = self._tracked.get(path)
@@ -144,14 +139,14 @@ class FileTracker:
         return None
 
     def state(self, path: str, now: float) -> FileState | None:
-        """Return the state as of the last look; None for a file that is not followed. Does not touch the disk."""
+        """Return the state at the last check, without access to the disk; None for a file that is not followed."""
         tracked = self._tracked.get(path)
         if tracked is None:
             return None
         return FileState(tracked.status, tracked.sig, tracked.changed_at, tracked.reason or self._quiet_reason(tracked, now))
 
     def settles_at(self, path: str) -> float | None:
-        """Return when the file settles, or 0 if it has, provided that nothing changes it; None if unknown. Does not touch the disk."""
+        """Return when the file settles if it does not change (0 if it has settled), without access to the disk; None if unknown."""
         tracked = self._tracked.get(path)
         if tracked is None or tracked.status not in ("looks_complete", "settled"):
             return None
@@ -193,7 +188,7 @@ class FileTracker:
         tracked.recheck_at = now + self._times.breath
 
     def _update_unchanged(self, path: str, tracked: _TrackedFile, now: float) -> None:
-        """Update a file that is unchanged since the last look."""
+        """Advance the status of a file that has not changed since the last check."""
         if tracked.sig is not None and tracked.sig.size == 0:
             self._retry_later(tracked, now, "new", "is still empty", _EMPTY_RETRY_SECONDS)
             return
@@ -202,7 +197,7 @@ class FileTracker:
             tracked.recheck_at = tracked.changed_at + wanted
             return
         try:
-            held, sig = _is_open_for_writing(os.path.join(self._root, path))
+            is_open, sig = _is_open_for_writing(os.path.join(self._root, path))
         except (FileNotFoundError, NotADirectoryError):
             self._update_missing(path, tracked, now)
         except InputError as problem:
@@ -214,11 +209,11 @@ class FileTracker:
         else:
             if sig != tracked.sig:
                 self._reset(tracked, sig, now)
-            elif held:
+            elif is_open:
                 tracked.changed_at = now  # a writer through mmap changes bytes without changing the signature
                 self._retry_later(tracked, now, "writing", "still being written by another program", _WRITING_RETRY_SECONDS)
             else:
-                self._advance(path, tracked, now, is_weak=held is None)
+                self._advance(path, tracked, now, is_weak=is_open is None)
 
     def _advance(self, path: str, tracked: _TrackedFile, now: float, *, is_weak: bool) -> None:
         folder = path.partition("/")[0]
@@ -236,14 +231,14 @@ class FileTracker:
             tracked.status, tracked.recheck_at = "new", tracked.changed_at + start
 
     def _retry_later(self, tracked: _TrackedFile, now: float, status: FileStatus, reason: str, max_delay: float) -> None:
-        """Wait for a hint, and look again at a moderate, falling rate: network mounts and mmap writers give no hint."""
+        """Wait for a hint, and check again at a falling rate: network mounts and writers through mmap give no hints."""
         tracked.status, tracked.reason = status, reason
         tracked.recheck_at = now + min(tracked.retry_delay, max_delay)
         tracked.retry_delay = min(tracked.retry_delay * 2, max_delay)
 
 
 def refusal_reason(path: str, mode: int) -> str | None:
-    """Return why the file is never opened, as a sentence; empty for a folder, None for a regular file."""
+    """Return why a path is never opened, as a sentence; "" for a folder, None for a regular file."""
     if stat.S_ISREG(mode):
         return None
     if stat.S_ISDIR(mode):
@@ -255,7 +250,7 @@ def refusal_reason(path: str, mode: int) -> str | None:
 
 
 def _is_open_for_writing(path: str) -> tuple[bool | None, FileSignature]:
-    """Return whether a program has the file open for writing, and the signature afterwards."""
+    """Return whether a program has the file open for writing (None if the kernel cannot tell), and its signature after that."""
     fd = open_input(path)
     try:
         return has_writer(fd), FileSignature.from_stat(os.fstat(fd))

@@ -1,4 +1,4 @@
-"""Read folders again and compare them with the index, one folder at a time, without opening a file."""
+"""Scans: what a folder holds now compared with what was known, one folder at a time, without opening a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from goldsmith.pipeline.intake.bundle_index import SPECIAL_FILE, SYMLINK, UNCHEC
 
 @dataclass(slots=True)
 class ScanResult:
-    """What one reading of a folder found: names of changed files, names of folders."""
+    """The differences that one scan of one folder found: names of files, and names of folders."""
 
     appeared: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
@@ -20,36 +20,36 @@ class ScanResult:
 
 
 def scan_folder(path: str, known_folder: FolderIndex) -> ScanResult:
-    """Compare a folder on disk with the index, and update the change tokens, but not the names.
+    """Return the differences between a folder on disk and what is known of it. Update the known change tokens, but not the names.
 
-    Files without an instruction (token UNCHECKED) are not examined with stat. Symlinked folders are not entered. Raises OSError if the
-    folder cannot be read.
+    Files without an instruction (token UNCHECKED) cost not even a stat. Links to folders are not entered. Raises OSError if the folder
+    cannot be read.
     """
-    found = ScanResult()
+    result = ScanResult()
     known = known_folder.names
     seen = 0
-    there: set[str] = set()
+    present: set[str] = set()
     with os.scandir(path) as entries:
         for entry in entries:
             name = entry.name
             if entry.is_dir(follow_symlinks=False):
                 if not is_ignored_folder(name):
-                    found.folders.append(name)
+                    result.folders.append(name)
                 continue
-            mark = known.get(name)
-            if mark is None:
+            token = known.get(name)
+            if token is None:
                 if not is_ignored_file(name):
-                    found.appeared.append(name)
+                    result.appeared.append(name)
                 continue
             seen += 1
-            there.add(name)
-            now = _change_token(entry, mark)
-            if now != mark:
-                known[name] = now
-                found.changed.append(name)
+            present.add(name)
+            new_token = _change_token(entry, token)
+            if new_token != token:
+                known[name] = new_token
+                result.changed.append(name)
     if seen < len(known):
-        found.vanished = [name for name in known if name not in there]
-    return found
+        result.vanished = [name for name in known if name not in present]
+    return result
 
 
 def _token_for_type(entry: os.DirEntry[str]) -> int:
@@ -70,7 +70,7 @@ def _change_token(entry: os.DirEntry[str], token: int) -> int:
 
 
 def library_fingerprint(library: str) -> int:
-    """Return a number that changes when anything in the upper two levels of ``library/`` does; 0 if it does not exist."""
+    """Return a number that changes when anything in ``library/`` or its subfolders does; 0 if there is no library."""
     rows = []
     for folder in (library, *_subfolders(library)):
         try:

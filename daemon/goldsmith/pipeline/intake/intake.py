@@ -1,7 +1,7 @@
-"""Find out what is in the stage folders and how far it has arrived: hints and sweeps in, bundles to look at out.
+"""The intake: takes in hints and scans, and returns the bundles that must be looked at.
 
-Everything here runs in the thread of the main loop. ``collect`` does a limited amount of work and never blocks; ``seconds_until_due`` says
-how long the loop may sleep on ``watcher.fd``. Files are followed only on request: a resting picture costs only its name.
+Only the main loop's thread calls it. ``collect`` does a bounded amount of work and never waits. ``seconds_until_due`` tells how long the
+loop may sleep on ``watcher.fd``. A file is checked only after it is followed, so a resting picture costs nothing but its name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from goldsmith.pipeline.intake.stage_folders import StageFolders, WatchMode
 from goldsmith.pipeline.intake.watcher import Watcher
 
 LIBRARY_FOLDER = "library"
-# The most bundles that one ``collect`` returns.
+# How many bundles one ``collect`` returns at most.
 MAX_BUNDLES = 512
 _MAX_HINTS = 4096
 _MAX_CHECKS = 512
@@ -34,14 +34,17 @@ _MAX_CHECKS = 512
 
 @dataclass(frozen=True, slots=True)
 class IntakeSettings(SettleTimes):
-    """Settle times of files, and how often folders are read again, in seconds."""
+    """When files count as complete, and how often folders are scanned again, in seconds."""
 
     sweep_events: float = 600.0
     sweep_polling: float = 2.0
 
 
 class Intake:
-    """The stage folders under one root. Paths are POSIX strings relative to it."""
+    """The stage folders under one root. Paths are POSIX strings relative to the root.
+
+    ``weights_stamp`` returns a value that changes when weights arrive.
+    """
 
     def __init__(
         self,
@@ -64,21 +67,21 @@ class Intake:
         self._library_fingerprint = 0
         self._weights_stamp = weights_stamp
         self._last_weights_stamp = weights_stamp()
-        # Set when ``library/`` or the stores of weights changed; the reader resets it.
+        # Set when a file in ``library/`` changed, or the result of ``weights_stamp``. The reader resets it.
         self.library_changed = False
 
     # --- for the main loop
 
     def start(self) -> None:
-        """Start watching and reading; the next calls of ``collect`` return the first bundles."""
+        """Start to watch and to scan; the next calls of ``collect`` return the first bundles."""
         self._watcher.watch_only({*self._stage_folders.by_name, LIBRARY_FOLDER})
         self._library_fingerprint = library_fingerprint(os.path.join(self._root, LIBRARY_FOLDER))
         self._stage_folders.check(self._clock())
 
     def collect(self, now: float) -> list[BundleKey]:
-        """Take in what has happened, and return the bundles to look at again, in order of arrival, at most ``MAX_BUNDLES``.
+        """Process what has happened. Return the bundles to look at again, in order of arrival, at most ``MAX_BUNDLES``.
 
-        A bundle is returned if it has an instruction and any of its files changed, arrived, left or made progress; and once more when it is
+        A bundle is returned if it has an instruction and a file of it came, changed, went, or advanced. It is returned once more when it is
         gone or has lost its instruction.
         """
         if now >= self._stage_folders.next_check_at():
@@ -95,7 +98,7 @@ class Intake:
         return self._ready.pop(MAX_BUNDLES)
 
     def seconds_until_due(self, now: float) -> float:
-        """Return the seconds until ``collect`` has work without a hint; hints make ``watcher.fd`` readable before that."""
+        """Return the seconds until ``collect`` has something to do without a hint; a hint makes ``watcher.fd`` readable before that."""
         if self._watcher.has_hints() or self._scanner or self._ready:
             return 0.0
         due = (self._stage_folders.next_check_at(), self._stage_folders.next_sweep_at(), self._files.next_check_at())
@@ -108,7 +111,7 @@ class Intake:
         return self._index.bundle(key)
 
     def bundle_containing(self, path: str) -> Bundle | None:
-        """Return the bundle that a file belongs to."""
+        """Return the bundle that contains this file."""
         return self._index.bundle_containing(path)
 
     def bundles(self) -> Iterator[Bundle]:
@@ -116,64 +119,64 @@ class Intake:
         return self._index.bundles()
 
     def state(self, path: str) -> FileState:
-        """Return the state of a file as of the last look; a file that is not followed is at most ``new``."""
+        """Return how far a file has arrived, by the last check. A file that is not followed is at most ``new``."""
         followed = self._files.state(path, self._clock())
         if followed is not None:
             return followed
-        above, name = posixpath.split(path)
-        place = self._index.folders.get(above)
-        if place is None or name not in place.names:
+        parent, name = posixpath.split(path)
+        folder = self._index.folders.get(parent)
+        if folder is None or name not in folder.names:
             return FileState("gone")
-        mark = place.names[name]
-        if mark < UNCHECKED:
-            return FileState("refused", reason=refusal_reason(path, stat.S_IFLNK if mark == SYMLINK else stat.S_IFIFO) or "")
+        token = folder.names[name]
+        if token < UNCHECKED:
+            return FileState("refused", reason=refusal_reason(path, stat.S_IFLNK if token == SYMLINK else stat.S_IFIFO) or "")
         return FileState("new")
 
     def settles_at(self, path: str) -> float | None:
-        """Return when a followed file settles (0 if it has), provided that nothing changes it; None if unknown."""
+        """Return when a followed file settles if it does not change (0 if it has settled); None if unknown."""
         return self._files.settles_at(path)
 
     def known_sha256(self, path: str) -> str | None:
-        """Return the hash of a file that the daemon wrote and nothing has changed since."""
+        """Return the hash of a file that the daemon has written and that has not changed since; else None."""
         return self._files.known_sha256(path)
 
     def is_followed(self, path: str) -> bool:
-        """Return whether the file is followed."""
+        """Return whether this file is followed."""
         return path in self._files
 
     def is_stem_taken(self, folder: str, campaign: str, stem: str) -> bool:
-        """Return whether a picture or a brief with that (folded) stem already exists."""
-        place = self._index.folders.get(posixpath.join(folder, campaign) if campaign else folder)
-        if place is None:
+        """Return whether the folder has a picture or a brief with this (folded) stem."""
+        index = self._index.folders.get(posixpath.join(folder, campaign) if campaign else folder)
+        if index is None:
             return False
-        named = (classify(name) for name in place.names_for(hash(stem)))
-        return any(each.role in ("picture", "brief") and fold_name(each.stem) == stem for each in named)
+        parsed_names = (classify(name) for name in index.names_for(hash(stem)))
+        return any(parsed.role in ("picture", "brief") and fold_name(parsed.stem) == stem for parsed in parsed_names)
 
     @property
     def is_busy(self) -> bool:
-        """True while there are files in transit, folders to read, or bundles to return."""
+        """True while files are arriving, folders must be scanned, or bundles must be returned."""
         return bool(self._scanner or self._ready or self._watcher.has_hints() or self._files.has_arriving())
 
     def watch_modes(self) -> dict[str, WatchMode]:
-        """Return for each stage folder whether events come from it or it is polled."""
-        return {folder: mount.watch_mode for folder, mount in self._stage_folders.by_name.items()}
+        """Return for each stage folder whether events arrive or it is scanned at intervals."""
+        return {name: folder.watch_mode for name, folder in self._stage_folders.by_name.items()}
 
     def weak_quiet_folders(self) -> frozenset[str]:
-        """Return the stage folders without leases, where the weaker rule (a longer quiet time) applies."""
+        """Return the stage folders where the kernel grants no lease, so that the weaker rule applies: a longer time without a change."""
         return frozenset(self._files.weak_quiet_folders)
 
     def unavailable_folders(self) -> dict[str, str]:
-        """Return the stage folders that are not available, each with its sentence."""
-        return {folder: mount.unavailable_reason for folder, mount in self._stage_folders.by_name.items() if mount.unavailable_reason}
+        """Return the stage folders that are not there, each with a sentence."""
+        return {name: folder.unavailable_reason for name, folder in self._stage_folders.by_name.items() if folder.unavailable_reason}
 
     def unreadable_folders(self) -> dict[str, str]:
-        """Return the campaign folders that cannot be read, each with its sentence."""
+        """Return the campaign folders that cannot be read, each with a sentence."""
         return dict(self._scanner.unreadable_folders)
 
-    # --- instructions
+    # --- changes by the daemon itself
 
     def follow(self, paths: Iterable[str]) -> None:
-        """Follow these files: their bundle is returned whenever one of them changes its state."""
+        """Follow these files: their bundle is returned whenever one of them advances or changes."""
         now = self._clock()
         for path in paths:
             self._files.follow(path, now)
@@ -183,29 +186,29 @@ class Intake:
                 self._scanner.on_state_changed(path)
 
     def add_settled(self, path: str, sig: FileSignature, sha256: str) -> None:
-        """Add a file that the daemon wrote itself: it is settled at once, and its bundle is returned."""
+        """Add a file that the daemon itself has written: it is settled at once, and its bundle is returned."""
         if path.partition("/")[0] not in self._stage_folders.by_name:
             return
         self._files.add_settled(path, sig, sha256, self._clock())
         if path in self._files:
-            above, name = posixpath.split(path)
-            self._index.get_or_create(above).add(name, UNCHECKED)
+            parent, name = posixpath.split(path)
+            self._index.get_or_create(parent).add(name, UNCHECKED)
             self._scanner.update_change_token(path)
             self._scanner.enqueue(path)
 
     def recheck(self, path: str) -> None:
-        """Look at this file again now, and return its bundle."""
+        """Check this file now, and return its bundle."""
         self._on_hint(os.path.join(self._root, path), self._clock())
         self._scanner.enqueue(path)
 
     def forget(self, path: str) -> None:
-        """Forget a file that the daemon removed itself or that is no longer needed; its bundle is not returned for that."""
+        """Forget a file that the daemon itself has removed, or that is not needed any more; its bundle is not returned for that."""
         self._files.unfollow(path)
-        above, name = posixpath.split(path)
-        place = self._index.folders.get(above)
-        if place is not None and name in place.names and not os.path.lexists(os.path.join(self._root, path)):
-            place.remove(name)
-            self._ready.discard(place, name)
+        parent, name = posixpath.split(path)
+        folder = self._index.folders.get(parent)
+        if folder is not None and name in folder.names and not os.path.lexists(os.path.join(self._root, path)):
+            folder.remove(name)
+            self._ready.discard(folder, name)
 
     def _on_hint(self, path: str, now: float) -> None:
         if path.startswith(os.path.join(self._root, LIBRARY_FOLDER)):
@@ -213,17 +216,17 @@ class Intake:
         self._scanner.on_hint(path, now)
 
     def _check_weights(self) -> None:
-        stored = self._weights_stamp()
-        self.library_changed = self.library_changed or stored != self._last_weights_stamp
-        self._last_weights_stamp = stored
+        stamp = self._weights_stamp()
+        self.library_changed = self.library_changed or stamp != self._last_weights_stamp
+        self._last_weights_stamp = stamp
 
     def _start_sweeps(self, now: float, *, all_folders: bool) -> None:
         due = self._stage_folders.take_due_sweeps(now)
         if all_folders:
             due = self._stage_folders.available()
-        for mount in due:
-            self._scanner.start_sweep(mount, now)
+        for folder in due:
+            self._scanner.start_sweep(folder, now)
         if due:
-            library = library_fingerprint(os.path.join(self._root, LIBRARY_FOLDER))
-            self.library_changed = self.library_changed or library != self._library_fingerprint
-            self._library_fingerprint = library
+            fingerprint = library_fingerprint(os.path.join(self._root, LIBRARY_FOLDER))
+            self.library_changed = self.library_changed or fingerprint != self._library_fingerprint
+            self._library_fingerprint = fingerprint

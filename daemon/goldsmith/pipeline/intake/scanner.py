@@ -1,4 +1,4 @@
-"""Keep the index in step with the disk: process hints and readings, a limited amount at a time."""
+"""The scanner: keeps the index in step with the disk by hints and scans, in bounded parts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from goldsmith.pipeline.intake.folder_scan import scan_folder
 from goldsmith.pipeline.intake.ready_queue import ReadyQueue
 from goldsmith.pipeline.intake.stage_folders import StageFolder, StageFolders
 
-# The most names that one call of ``continue_scan`` processes.
+# How many names one call of ``continue_scan`` processes at most.
 _MAX_ENTRIES = 4096
 
 
 class Scanner:
-    """Update the index from the disk. ``is_watched`` says whether the kernel watches a folder (absolute path)."""
+    """Keeps the index in step with the disk. ``is_watched`` tells whether the kernel watches a folder (absolute path)."""
 
     def __init__(
         self,
@@ -41,39 +41,39 @@ class Scanner:
         self._is_watched = is_watched
         self._pending_folders: OrderedDict[str, None] = OrderedDict()
         self._pending_names: deque[tuple[str, Iterator[str]]] = deque()
-        # Campaign folders that cannot be read, each with its sentence.
+        # Campaign folders that cannot be read, each with a sentence.
         self.unreadable_folders: dict[str, str] = {}
 
     def __bool__(self) -> bool:
-        """Return whether there is something left to read."""
+        """Return whether there is something left to scan."""
         return bool(self._pending_folders or self._pending_names)
 
     def on_hint(self, path: str, now: float) -> None:
-        """Look at the path of a hint, whatever has become of it since."""
+        """Look at the path of a hint, which may have changed again since."""
         relative = path[len(self._root) + 1 :]
         top, *folders = relative.split("/")
         if top not in self._stage_folders.by_name or self._stage_folders.is_unavailable(top) or any(map(is_ignored_folder, folders[:-1])):
             return
-        above, name = posixpath.split(relative)
-        if above and above not in self._index.folders:
+        parent, name = posixpath.split(relative)
+        if parent and parent not in self._index.folders:
             self._scan_unknown_ancestor(relative)
             return
         try:
             status = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
-            self._handle_missing(above, name)
+            self._handle_missing(parent, name)
             return
         except OSError:
             return
         if stat.S_ISDIR(status.st_mode):
-            if not above or not is_ignored_folder(name):
-                self._remove_name(above, name)
+            if not parent or not is_ignored_folder(name):
+                self._remove_name(parent, name)
                 self._pending_folders[relative] = None
-        elif above and not is_ignored_file(name):
-            self._file_seen(self._index.folders[above], name, change_token(status), now)
+        elif parent and not is_ignored_file(name):
+            self._file_seen(self._index.folders[parent], name, change_token(status), now)
 
     def _scan_unknown_ancestor(self, relative: str) -> None:
-        """Read the uppermost unknown folder of a hint; the rest follows."""
+        """Scan the topmost unknown folder above the path of a hint; the folders below follow from that."""
         parts = relative.split("/")
         for depth in range(1, len(parts)):
             path = "/".join(parts[:depth])
@@ -82,7 +82,7 @@ class Scanner:
                 return
 
     def _file_seen(self, folder: FolderIndex, name: str, change_token: int, now: float) -> None:
-        """Process a file that exists: new, changed or unchanged."""
+        """Process a file that exists, which may be new, changed or unchanged."""
         if folder.path + "/" + name in self._index.folders:
             self._remove_folder(folder.path + "/" + name)
         before = folder.names.get(name)
@@ -94,16 +94,16 @@ class Scanner:
         role = classify(name).role
         if role == "campaign":
             self._files.follow(path, now)
-        followed = path in self._files
-        if role == "picture" and not followed and change_token > UNCHECKED:
+        is_followed = path in self._files
+        if role == "picture" and not is_followed and change_token > UNCHECKED:
             change_token = UNCHECKED
         folder.names[name] = change_token
-        further = self._files.check(path, now) if followed else role == "picture" or before != change_token
-        if before is None or further:
+        has_advanced = self._files.check(path, now) if is_followed else role == "picture" or before != change_token
+        if before is None or has_advanced:
             self.enqueue(path)
 
     def _handle_missing(self, parent: str, name: str) -> None:
-        """Process a name that is gone. A folder that went with its mount stays in the index."""
+        """Process a path that does not exist any more. If its mount is gone too, the index keeps it."""
         relative = posixpath.join(parent, name)
         top = relative.partition("/")[0]
         if not parent or not self._stage_folders.is_unchanged(top):
@@ -112,81 +112,82 @@ class Scanner:
         self._remove_name(parent, name)
 
     def _remove_name(self, parent: str, name: str) -> None:
-        place = self._index.folders.get(parent)
-        if place is None or name not in place.names:
+        folder = self._index.folders.get(parent)
+        if folder is None or name not in folder.names:
             return
         path = posixpath.join(parent, name)
         self._files.unfollow(path)
-        self._ready.enqueue_removed(place, name)
+        self._ready.enqueue_removed(folder, name)
         self.enqueue(path)
-        place.remove(name)
+        folder.remove(name)
 
     def _remove_folder(self, path: str) -> None:
-        """Remove a folder and everything in it."""
-        for place in self._index.remove_subtree(path):
-            self.unreadable_folders.pop(place.path, None)
-            self._stage_folders.by_name[place.stage_folder].unwatched_folders.discard(place.path)
-            for name in place.names:
-                self._files.unfollow(posixpath.join(place.path, name))
-                self._ready.enqueue_removed(place, name)
+        """Remove a folder that is gone, with all names in and below it."""
+        for folder in self._index.remove_subtree(path):
+            self.unreadable_folders.pop(folder.path, None)
+            self._stage_folders.by_name[folder.stage_folder].unwatched_folders.discard(folder.path)
+            for name in folder.names:
+                self._files.unfollow(posixpath.join(folder.path, name))
+                self._ready.enqueue_removed(folder, name)
 
     def on_state_changed(self, path: str) -> None:
-        """Process a followed file whose state changed."""
+        """Process a followed file that has advanced, changed or gone."""
         if path in self._files:
             self.enqueue(path)
         else:
             self._handle_missing(*posixpath.split(path))
 
     def enqueue(self, path: str) -> None:
-        """Queue everything that belongs together with this file."""
-        above, name = posixpath.split(path)
-        place = self._index.folders.get(above)
-        if place is None:
+        """Queue the bundle of this file."""
+        parent, name = posixpath.split(path)
+        folder = self._index.folders.get(parent)
+        if folder is None:
             return
         if classify(name).role == "campaign":
             self._ready.enqueue_campaign(path)
         else:
-            self._ready.enqueue(place, name)
+            self._ready.enqueue(folder, name)
 
     def update_change_token(self, path: str) -> None:
-        """Update the token of a followed file, so that a sweep sees it change."""
-        above, name = posixpath.split(path)
-        place = self._index.folders.get(above)
+        """Store the change token of a followed file, so that a sweep notices a change."""
+        parent, name = posixpath.split(path)
+        folder = self._index.folders.get(parent)
         state = self._files.state(path, 0.0)
-        if place is not None and name in place.names and state is not None and state.sig is not None:
-            place.names[name] = abs(hash(state.sig)) or 1
+        if folder is not None and name in folder.names and state is not None and state.sig is not None:
+            folder.names[name] = abs(hash(state.sig)) or 1
 
     def _absolute(self, path: str) -> str:
         return os.path.join(self._root, path)
 
     def start_sweep(self, stage_folder: StageFolder, now: float) -> None:
-        """Start to read all of a stage folder again."""
+        """Start to scan a whole stage folder again."""
         stage_folder.swept_at, stage_folder.sweep_seconds = now, 0.0
         self._pending_folders[stage_folder.name] = None
 
     def continue_scan(self, now: float, clock: Callable[[], float]) -> None:
-        """Read some of what is left."""
-        left = _MAX_ENTRIES
-        while left > 0 and self:
+        """Scan folders and process names, up to a bounded number."""
+        remaining = _MAX_ENTRIES
+        while remaining > 0 and self:
             if self._pending_names:
-                left -= self._process_names(*self._pending_names[0], now, left)
+                remaining -= self._process_names(*self._pending_names[0], now, remaining)
                 continue
             path, _ = self._pending_folders.popitem(last=False)
-            mount = self._stage_folders.by_name[path.partition("/")[0]]
-            if mount.unavailable_reason:
+            stage_folder = self._stage_folders.by_name[path.partition("/")[0]]
+            if stage_folder.unavailable_reason:
                 continue
-            began = clock()
+            started_at = clock()
             self._scan(path, now)
-            mount.sweep_seconds += clock() - began
-            left -= 1
-            if not mount.is_network and path in self._index.folders:
-                (mount.unwatched_folders.discard if self._is_watched(self._absolute(path)) else mount.unwatched_folders.add)(path)
+            stage_folder.sweep_seconds += clock() - started_at
+            remaining -= 1
+            if not stage_folder.is_network and path in self._index.folders:
+                unwatched = stage_folder.unwatched_folders
+                (unwatched.discard if self._is_watched(self._absolute(path)) else unwatched.add)(path)
 
     def _scan(self, path: str, now: float) -> None:
-        """Read one folder and process the differences."""
-        place = self._index.folders.get(path) or FolderIndex(path)
+        """Scan one folder and process the differences."""
+        folder = self._index.folders.get(path) or FolderIndex(path)
         try:
-            swept = scan_folder(self._absolute(path), place)
+            result = scan_folder(self._absolute(path), folder)
         except (FileNotFoundError, NotADirectoryError):
             self._handle_missing(*posixpath.split(path))
             return
@@ -194,27 +195,27 @@ class Scanner:
             self.unreadable_folders[path] = f"{path}/ cannot be read ({error.strerror})."
             return
         self.unreadable_folders.pop(path, None)
-        place = self._index.get_or_create(path)
-        for name in swept.vanished:
+        folder = self._index.get_or_create(path)
+        for name in result.vanished:
             self._remove_name(path, name)
-        for child in place.children - {posixpath.join(path, name) for name in swept.folders}:
+        for child in folder.children - {posixpath.join(path, name) for name in result.folders}:
             self._remove_folder(child)
-        for name in swept.changed:
-            self._name_changed(place, name, now)
-        if swept.appeared:
-            self._pending_names.append((path, iter(sorted(swept.appeared))))
-        self._pending_folders.update(dict.fromkeys(posixpath.join(path, name) for name in sorted(swept.folders)))
+        for name in result.changed:
+            self._name_changed(folder, name, now)
+        if result.appeared:
+            self._pending_names.append((path, iter(sorted(result.appeared))))
+        self._pending_folders.update(dict.fromkeys(posixpath.join(path, name) for name in sorted(result.folders)))
 
     def _process_names(self, path: str, names: Iterator[str], now: float, limit: int) -> int:
-        """Process the next names of a reading, and return how many."""
-        place = self._index.folders.get(path)
-        some = list(islice(names, limit)) if place is not None else []
-        if place is None or len(some) < limit:
+        """Process the next names that a scan found; return how many."""
+        folder = self._index.folders.get(path)
+        taken = list(islice(names, limit)) if folder is not None else []
+        if folder is None or len(taken) < limit:
             self._pending_names.popleft()
-        for name in some:
-            if place is not None:
-                self._name_appeared(place, name, now)
-        return len(some)
+        for name in taken:
+            if folder is not None:
+                self._name_appeared(folder, name, now)
+        return len(taken)
 
     def _name_changed(self, folder: FolderIndex, name: str, now: float) -> None:
         path = posixpath.join(folder.path, name)
@@ -224,7 +225,7 @@ class Scanner:
             self.on_state_changed(path)
 
     def _name_appeared(self, folder: FolderIndex, name: str, now: float) -> None:
-        """Process a name of a reading; it may be gone again, because readings are processed piece by piece."""
+        """Process a name that a scan found. The file may be gone again, because scans are processed in parts."""
         if not group_keys(name) and classify(name).role != "campaign":
             return
         try:

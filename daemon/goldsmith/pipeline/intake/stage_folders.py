@@ -1,4 +1,4 @@
-"""The stage folders on disk: whether they are available, whether events come from them, and how often they are read again."""
+"""The stage folders on their disks: whether they are there, whether events arrive from them, and when they are scanned again."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _CANARY_TIMEOUT_SECONDS = 5.0
 _CANARY_INTERVAL_SECONDS = 60.0
 _RESTART_INTERVAL_SECONDS = 10.0
 _REWATCH_INTERVAL_SECONDS = 60.0
-# Reading folders again takes at most this fraction of the loop's time.
+# Sweeps take at most this fraction (1/20) of the main loop's time.
 _SWEEP_TIME_DIVISOR = 20.0
 
 
 @dataclass(slots=True)
 class StageFolder:
-    """One stage folder. ``unavailable_reason`` says why it is not available, or is empty."""
+    """One stage folder. ``unavailable_reason`` says why it cannot be used, or is empty."""
 
     name: str
     unavailable_reason: str = ""
@@ -34,19 +34,20 @@ class StageFolder:
     is_network: bool = False
     receives_events: bool = False
     canary_planted_at: float | None = None
-    # Folders below it for which the kernel granted no watch.
+    # Folders in and below it that the kernel does not watch.
     unwatched_folders: set[str] = field(default_factory=set)
     swept_at: float | None = None
-    # Seconds that the last reading of the whole folder took.
+    # How long the last sweep took, in seconds.
     sweep_seconds: float = 0.0
 
     @property
     def watch_mode(self) -> WatchMode:
+        """Whether events arrive from the whole folder, or it is scanned at intervals."""
         return "events" if self.receives_events and not self.is_network and not self.unwatched_folders else "polling"
 
 
 class StageFolders:
-    """All stage folders under one root, and the health of their watches."""
+    """All stage folders under one root, and the health of the watch on them."""
 
     def __init__(self, root: str, folders: Collection[str], watcher: Watcher, sweep_events: float, sweep_polling: float) -> None:
         self._root = root
@@ -58,79 +59,80 @@ class StageFolders:
         self.by_name = {folder: StageFolder(folder) for folder in folders}
 
     def is_unavailable(self, folder: str) -> bool:
+        """Return whether the folder cannot be used."""
         return bool(self.by_name[folder].unavailable_reason)
 
     def is_unchanged(self, folder: str) -> bool:
-        """Return whether the folder is the same as at the last look: only then does a missing file mean that it was taken."""
-        mount = self.by_name.get(folder)
-        if mount is None or mount.unavailable_reason:
-            return mount is None
+        """Return whether the folder is the same as at the last check: only then is a missing file really gone. True for other folders."""
+        known = self.by_name.get(folder)
+        if known is None or known.unavailable_reason:
+            return known is None
         try:
             status = os.lstat(os.path.join(self._root, folder))
         except OSError:
             return False
-        return (status.st_dev, status.st_ino) == (mount.device, mount.inode)
+        return (status.st_dev, status.st_ino) == (known.device, known.inode)
 
     def available(self) -> list[StageFolder]:
         """Return the folders that can be used now."""
-        return [mount for mount in self.by_name.values() if not mount.unavailable_reason]
+        return [folder for folder in self.by_name.values() if not folder.unavailable_reason]
 
     def next_check_at(self) -> float:
-        """Return when ``check`` is due again."""
+        """Return when the next ``check`` is due."""
         return self._checked_at + CHECK_INTERVAL_SECONDS if self._checked_at is not None else 0.0
 
     def next_sweep_at(self) -> float | None:
-        """Return when the next folder is to be read again, with or without hints."""
-        return min((self._sweep_due_at(mount) for mount in self.available()), default=None)
+        """Return when the next sweep is due, with or without hints."""
+        return min((self._sweep_due_at(folder) for folder in self.available()), default=None)
 
     def take_due_sweeps(self, now: float) -> list[StageFolder]:
-        """Return the folders that are due to be read, and reset their clocks."""
-        due = [mount for mount in self.available() if now >= self._sweep_due_at(mount)]
-        for mount in due:
-            mount.swept_at = now
-            if mount.receives_events:
-                self._plant_canary(mount, now)
+        """Return the folders whose sweep is due, and restart their timers."""
+        due = [folder for folder in self.available() if now >= self._sweep_due_at(folder)]
+        for folder in due:
+            folder.swept_at = now
+            if folder.receives_events:
+                self._plant_canary(folder, now)
         return due
 
     def note_canaries(self) -> None:
-        """Process the canaries that were heard."""
-        for mount in self.by_name.values():
-            if not mount.receives_events and not mount.is_network and self._watcher.heard_canary(mount.name):
-                mount.receives_events = True
+        """Mark the folders whose canary was heard: events arrive from them."""
+        for folder in self.by_name.values():
+            if not folder.receives_events and not folder.is_network and self._watcher.heard_canary(folder.name):
+                folder.receives_events = True
 
     def check(self, now: float) -> None:
-        """Check every folder; restart the watch if a folder was replaced or came back, or a thread died."""
-        begun = self._checked_at is None and self._watcher.is_healthy()
+        """Check every folder. Restart the watch if a folder was replaced or came back, events stopped, or the watch has ended."""
+        is_first = self._checked_at is None and self._watcher.is_healthy()
         self._checked_at = now
-        changed = [mount for mount in self.by_name.values() if self._has_been_replaced(mount)]
-        deaf = [mount for mount in self.available() if self._has_lost_events(mount, now)]
-        for mount in deaf:
-            mount.receives_events = False
-        if not begun and (changed or deaf or self._needs_restart(now)):
+        changed = [folder for folder in self.by_name.values() if self._has_been_replaced(folder)]
+        silent = [folder for folder in self.available() if self._has_lost_events(folder, now)]
+        for folder in silent:
+            folder.receives_events = False
+        if not is_first and (changed or silent or self._needs_restart(now)):
             self._restart(now)
-        for mount in changed:
-            mount.swept_at = None
-        for mount in self.available():
+        for folder in changed:
+            folder.swept_at = None
+        for folder in self.available():
             if (
-                not mount.receives_events
-                and not mount.is_network
-                and (mount.canary_planted_at is None or now >= mount.canary_planted_at + _CANARY_INTERVAL_SECONDS)
+                not folder.receives_events
+                and not folder.is_network
+                and (folder.canary_planted_at is None or now >= folder.canary_planted_at + _CANARY_INTERVAL_SECONDS)
             ):
-                self._plant_canary(mount, now)
+                self._plant_canary(folder, now)
 
     def _restart(self, now: float) -> None:
         self._restarted_at = now
-        hearing = self._watcher.restart()
-        for mount in self.available():
-            mount.unwatched_folders.clear()
-            mount.receives_events = mount.receives_events and hearing
-            self._plant_canary(mount, now)
+        is_watching = self._watcher.restart()
+        for folder in self.available():
+            folder.unwatched_folders.clear()
+            folder.receives_events = folder.receives_events and is_watching
+            self._plant_canary(folder, now)
 
     def _needs_restart(self, now: float) -> bool:
         since = now - self._restarted_at if self._restarted_at is not None else _REWATCH_INTERVAL_SECONDS
         if not self._watcher.is_healthy():
             return since >= _RESTART_INTERVAL_SECONDS or not self._watcher.error
-        return since >= _REWATCH_INTERVAL_SECONDS and any(mount.unwatched_folders for mount in self.available())
+        return since >= _REWATCH_INTERVAL_SECONDS and any(folder.unwatched_folders for folder in self.available())
 
     def _plant_canary(self, folder: StageFolder, now: float) -> None:
         folder.canary_planted_at = now
@@ -138,7 +140,7 @@ class StageFolders:
             folder.receives_events = False
 
     def _has_lost_events(self, folder: StageFolder, now: float) -> bool:
-        """Return whether events used to come and the last canary was not heard."""
+        """Return whether events used to arrive and the last canary was not heard in time."""
         overdue = folder.canary_planted_at is not None and now >= folder.canary_planted_at + _CANARY_TIMEOUT_SECONDS
         return folder.receives_events and overdue and not self._watcher.heard_canary(folder.name)
 
@@ -150,7 +152,7 @@ class StageFolders:
         return folder.swept_at + max(self._sweep_polling, _SWEEP_TIME_DIVISOR * folder.sweep_seconds)
 
     def _has_been_replaced(self, folder: StageFolder) -> bool:
-        """Return whether the folder exists and differs from the last look."""
+        """Return whether the folder exists and is another one than at the last check. Update its state."""
         before = folder.unavailable_reason
         try:
             status = os.lstat(os.path.join(self._root, folder.name))
@@ -159,7 +161,7 @@ class StageFolders:
             folder.unavailable_reason = f"{folder.name}/ is not there: is the share mounted?"
             return False
         if not stat.S_ISDIR(status.st_mode):
-            folder.unavailable_reason = f"{folder.name}/ is not a folder: links are not followed, mount or make the folder itself there."
+            folder.unavailable_reason = f"{folder.name}/ is not a folder: links are not followed. Mount or create the folder itself there."
             return False
         if folder.was_mounted and status.st_dev == root.st_dev:
             folder.unavailable_reason = f"{folder.name}/ was a mount of its own and is not mounted now: is the share mounted?"
