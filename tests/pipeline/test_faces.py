@@ -49,7 +49,7 @@ def test_a_face_without_consent_is_reported_at_once_and_moves_on_when_the_consen
     _drop(studio)
     studio.until(lambda: studio.note("selected/hero.png"), "the note")
     note = studio.note("selected/hero.png")
-    assert 'edit.1.face is "anna": library/faces/anna.toml is not there: nobody\'s consent to use this face is on file.' in note
+    assert 'edit.1.face is "anna": library/faces/anna.toml is missing: no consent to use this face is on file.' in note
     assert not studio.heard("started")
     studio.put("library/faces/anna.toml", CONSENT)
     studio.until(lambda: studio.folder("masked"), "the picture goes on")

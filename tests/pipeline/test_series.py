@@ -67,7 +67,7 @@ def test_a_series_is_matched_to_its_hero_and_the_outlier_is_held(studio: Studio)
     graded = studio.folder("graded/acme/spring")
     assert [name for name in graded if name.endswith(".png")] == [f"frame{number}.png" for number in range(10)]
     note = studio.note(f"{_PLACE}/stray.png")
-    assert "does not fit the hero spring: its drift is" in note
+    assert "does not match the hero spring: its drift is" in note
     assert re.search(r"after the match \d+\.\d", note)
     found = {Path(row.path).stem: row.record["steps"][0]["findings"] for row in studio.history() if row.outcome == "passed"}  # type: ignore[index]
     for number in range(1, 10):
