@@ -104,7 +104,7 @@ def test_sighup_with_errors_in_the_pipeline_keeps_the_old_one(daemon: Daemon, st
 
 
 def test_systemd_is_notified_in_the_right_order(studio: Studio) -> None:
-    """Ready, watchdog pings while nothing happens, reloading with the time, ready again, stopping."""
+    """The order is ready, watchdog pings, reloading with the time, ready again, stopping."""
     with Daemon(studio, WATCHDOG_USEC="600000") as daemon:
         daemon.until_ready()
         daemon.until(lambda: daemon.words.count("WATCHDOG=1") >= 3, "three pings")
@@ -163,7 +163,7 @@ def test_until_idle_exits_when_no_job_is_left(studio: Studio) -> None:
 
 
 def test_a_missing_root_is_an_error(tmp_path: Path) -> None:
-    """Exit code 2. The message has the command that creates a root."""
+    """The exit code is 2, and the message has the command that creates a root."""
     studio = Studio(tmp_path)
     shutil.rmtree(studio.root)
     with Daemon(studio) as daemon:
@@ -177,7 +177,7 @@ def test_a_missing_root_is_an_error(tmp_path: Path) -> None:
 
 
 def test_results_get_the_mode_and_the_group_of_their_folder(studio: Studio) -> None:
-    """All files that the daemon writes, notes included."""
+    """This holds for all files that the daemon writes, notes included."""
     groups = [group for group in os.getgroups() if group != os.getegid()] or ([4242] if os.geteuid() == 0 else [])
     for folder in ("masked", "selected"):
         if groups:

@@ -38,7 +38,7 @@ def test_every_command_has_help_with_an_example(goldsmith: Goldsmith, command: s
     "command", ["run", "status", "why", "check", "retry", "history", "replay", "ops", "doctor", "models list", "models fetch"]
 )
 def test_every_command_takes_root_and_config_in_the_same_way(goldsmith: Goldsmith, command: str) -> None:
-    """-r, --root and -c, --config; GOLDSMITH_ROOT can replace the first."""
+    """The options are -r, --root and -c, --config; GOLDSMITH_ROOT can replace the first."""
     result = goldsmith(*command.split(), "--help").out
     assert "-r, --root" in result
     assert "-c, --config" in result
@@ -96,7 +96,7 @@ def test_help_imports_almost_nothing() -> None:
 
 @pytest.mark.parametrize("words", [("status",), ("why", "inbox/a.png"), ("history",), ("retry", "inbox/a.png"), ("check", "inbox/a.png")])
 def test_read_only_commands_never_import_models_or_codecs(root: Path, journal: Journal, words: tuple[str, ...]) -> None:
-    """They respond at once: no torch, no codec, no picture library."""
+    """They respond at once because they import no torch, no codec and no picture library."""
     (root / "inbox" / "a.png").write_bytes(b"x")
     code = (
         f"import sys; sys.argv = ['goldsmith', *{words!r}, '--root', {str(root)!r}]\nfrom goldsmith.cli import main\n"
@@ -107,7 +107,7 @@ def test_read_only_commands_never_import_models_or_codecs(root: Path, journal: J
 
 
 def test_an_error_is_two_sentences_without_a_traceback(tmp_path: Path) -> None:
-    """The problem and the remedy, on stderr, with the error's exit code."""
+    """stderr has the problem and the remedy; the exit code is the error's."""
     result = _program("status", "--root", str(tmp_path / "nowhere"))
     assert result.returncode == 2
     assert result.stdout == ""
@@ -123,7 +123,7 @@ def test_names_that_a_terminal_cannot_show_do_not_break_the_output(root: Path, j
 
 
 def test_the_version_is_printed(goldsmith: Goldsmith) -> None:
-    """By --version."""
+    """--version prints one line."""
     assert goldsmith("--version").out.startswith("goldsmith ")
 
 

@@ -42,7 +42,7 @@ def _put(root: Path, path: str, text: str = "x") -> Path:
 
 
 def test_a_valid_brief_is_shown_stage_by_stage(goldsmith: Goldsmith, root: Path) -> None:
-    """Its own steps, the stages that it passes unchanged, its last folder, and the masks it would wait for."""
+    """The output has its steps, the stages that it passes unchanged, its last folder, and the masks it would wait for."""
     _put(root, "inbox/hero.png")
     result = goldsmith("check", _put(root, "inbox/hero.toml", GOOD))
     assert result.code == 0
@@ -78,7 +78,7 @@ def test_a_missing_layer_is_reported(goldsmith: Goldsmith, root: Path) -> None:
 
 
 def test_all_errors_are_listed_at_once(goldsmith: Goldsmith, root: Path) -> None:
-    """Keys, operations, ranges and library files, each with its place; exit code 3; nothing on stdout."""
+    """Each error has its place; the exit code is 3 and stdout is empty."""
     result = goldsmith("check", _put(root, "inbox/hero.toml", BAD))
     assert (result.code, result.out) == (3, "")
     for place in ("titel", "edit.1.op", "edit.2.factor", "grade.1.look"):
@@ -86,7 +86,7 @@ def test_all_errors_are_listed_at_once(goldsmith: Goldsmith, root: Path) -> None
 
 
 def test_the_campaign_brief_and_the_recipe_are_checked_too(goldsmith: Goldsmith, root: Path) -> None:
-    """The errors of all files that apply to the picture, each with its file's name."""
+    """Each error names its file."""
     _put(root, "inbox/acme/hero.png")
     _put(root, "inbox/acme/brief.toml", '[[edit]]\nop = "upscale"\nfactor = 7\n')
     _put(root, "library/recipes/spring.toml", '[[grade]]\nop = "grade"\nsaturation = 9\n')
@@ -100,7 +100,7 @@ def test_the_campaign_brief_and_the_recipe_are_checked_too(goldsmith: Goldsmith,
 
 
 def test_each_step_names_its_source_file(goldsmith: Goldsmith, root: Path) -> None:
-    """The own brief, the recipe, the campaign's brief, or the pipeline's defaults."""
+    """The source is the own brief, the recipe, the campaign's brief, or the pipeline's defaults."""
     _put(root, "inbox/acme/brief.toml", '[[deliver]]\nop = "export"\n')
     _put(root, "library/recipes/spring.toml", '[[grade]]\nop = "grade"\nsaturation = 0.5\n')
     _put(root, "inbox/acme/hero.png")
@@ -117,7 +117,7 @@ def test_a_missing_recipe_is_an_error(goldsmith: Goldsmith, root: Path) -> None:
 
 
 def test_a_look_beside_the_picture_is_found(goldsmith: Goldsmith, root: Path) -> None:
-    """As in a real run."""
+    """The check finds it as a real run does."""
     _put(root, "masked/hero.png")
     brief = _put(root, "masked/hero.toml", '[[grade]]\nop = "grade"\nlook = "hero"\n')
     assert goldsmith("check", brief).code == 3
@@ -140,7 +140,7 @@ def test_a_picture_is_checked_with_its_sidecars(goldsmith: Goldsmith, root: Path
 
 @pytest.mark.parametrize("path", ["library/recipes/spring.toml", "elsewhere/recipes/spring.toml"])
 def test_a_recipe_is_recognised_by_its_folder(goldsmith: Goldsmith, root: Path, tmp_path: Path, path: str) -> None:
-    """The library's, or any other folder with the name recipes."""
+    """The folder is the library's, or any other folder with the name recipes."""
     base = root if path.startswith("library") else tmp_path
     result = goldsmith("check", _put(base, path, '[[grade]]\nop = "grade"\nsaturation = 0.5\n'), "-r", root)
     assert result.code == 0
@@ -187,7 +187,7 @@ def test_errors_in_a_configuration_file_give_code_2(goldsmith: Goldsmith, tmp_pa
 
 
 def test_a_brief_outside_the_root_is_checked(goldsmith: Goldsmith, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against the supplied configuration, or with --root against that root's library."""
+    """The supplied configuration applies, or with --root that root's library."""
     brief = _put(tmp_path, "desk/hero.toml", '[[grade]]\nop = "grade"\nlook = "warm"\n')
     monkeypatch.setattr("goldsmith.cli.location.resource_path", lambda *parts: tmp_path / "installed" / "shipped" / "samples")
     assert goldsmith("check", brief).code == 0
@@ -196,7 +196,7 @@ def test_a_brief_outside_the_root_is_checked(goldsmith: Goldsmith, root: Path, t
 
 @pytest.mark.parametrize("case", ["gone", "folder", "pipe", "huge", "deep", "binary", "other"])
 def test_every_kind_of_file_gets_a_sentence(goldsmith: Goldsmith, root: Path, case: str) -> None:
-    """Missing, a folder, a pipe, 100 MB, 10,000 levels, binary, or another type: no hang and no traceback."""
+    """A missing, huge, deeply nested or binary file, a folder, a pipe or another type causes no hang and no traceback."""
     path = root / "inbox" / ("file.doc" if case == "other" else "file.toml")
     if case == "folder":
         path.mkdir()
@@ -214,7 +214,7 @@ def test_every_kind_of_file_gets_a_sentence(goldsmith: Goldsmith, root: Path, ca
 
 
 def test_missing_weights_are_reported(goldsmith: Goldsmith, root: Path) -> None:
-    """With the command that fetches them. The brief is still valid."""
+    """The output has the command that fetches them. The brief is still valid."""
     result = goldsmith("check", _put(root, "selected/hero.toml", '[[edit]]\nop = "upscale"\nfactor = 4\nmodel = "realesrgan-x4plus"\n'))
     assert result.code == 0
     assert "goldsmith models fetch realesrgan-x4plus" in result.out

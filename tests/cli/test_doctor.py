@@ -44,7 +44,7 @@ def test_fresh_folders_have_no_fault(goldsmith: Goldsmith, root: Path) -> None:
 
 
 def test_a_missing_folder_is_a_fault_with_a_remedy(goldsmith: Goldsmith, root: Path) -> None:
-    """Exit code 4."""
+    """The exit code is 4."""
     (root / "masked" / "README.txt").unlink()
     (root / "masked").rmdir()
     result = goldsmith("doctor", "-r", root)
@@ -110,7 +110,7 @@ def test_a_running_daemon_replaces_the_probe(goldsmith: Goldsmith, root: Path, r
 
 
 def test_a_paused_device_is_a_fault(goldsmith: Goldsmith, root: Path, running: WriteState) -> None:
-    """Also if the queue continues on other devices. Queues without a pause are not listed."""
+    """This holds even if the queue continues on other devices. Queues without a pause are not listed."""
     gone = "The GPU cuda:1 has failed (gone). It is tried again at 14:05:00; its jobs wait in place."
     running(
         queue_pauses={"gpu": "", "cpu": ""},
@@ -149,7 +149,7 @@ def test_a_full_disk_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
 @pytest.mark.parametrize(("limit", "severity"), [(1000, "ok"), (12, "note"), (5, "fault")])
 def test_watches_are_counted_against_the_kernels_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, severity: str) -> None:
-    """One per folder. If there are too few, the remedy is the command that raises the limit."""
+    """Each folder needs one. If there are too few, the remedy is the command that raises the limit."""
     (tmp_path / "limits").mkdir()
     (tmp_path / "limits" / "max_user_watches").write_text(str(limit))
     (tmp_path / "limits" / "max_user_instances").write_text("128")
@@ -194,7 +194,7 @@ def test_a_computer_without_a_gpu_has_no_fault(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_each_gpu_is_listed_with_memory_and_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the name that goldsmith.toml and the manifest use. torch has a row of its own."""
+    """It has the name that goldsmith.toml and the manifest use. torch has a row of its own."""
     first, second, torch = _check_gpu_with(monkeypatch, ["/dev/nvidia0"], names="NVIDIA L40S, NVIDIA RTX A4000")
     assert first == Finding("ok", "GPU cuda:0", "NVIDIA L40S, 42 GB of 48 GB are free, driver 570.1.", "")
     assert second.subject == "GPU cuda:1"
@@ -202,7 +202,7 @@ def test_each_gpu_is_listed_with_memory_and_driver(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_gpu_without_permission_or_response_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Device files that this user may not open, and a driver's program that hangs."""
+    """This user may not open the device files, or the driver's program hangs."""
     assert [finding.severity for finding in _check_gpu_with(monkeypatch, ["/dev/closed"])] == ["fault"]
     hung = DeviceScan((Accelerator("cuda:0", "NVIDIA L40S"),), "nvidia-smi does not answer.")
     findings = _check_gpu_with(monkeypatch, ["/dev/nvidia0"], hung)
@@ -252,7 +252,7 @@ def _fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scan: DeviceScan, comp
 
 
 def test_each_device_lists_the_models_that_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Completely, with most of the model in the computer's memory, or not, by the rule that the workers use."""
+    """The rule is that of the workers: completely, in parts, or not at all."""
     first, second = _fit(tmp_path, monkeypatch, TWO, computer_mb=30_000)
     assert first == Finding("ok", "models on cuda:0", "Fit: small, middle; too large: large.", "")
     assert second == Finding("ok", "models on cuda:1", "Fit: small; fit only in parts, slower: middle; too large: large.", "")
@@ -267,7 +267,7 @@ def test_without_a_gpu_the_cpu_is_listed(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_journal_that_this_user_may_not_write_is_a_fault(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For example if an administrator is not the service's user."""
+    """An administrator may not be the service's user."""
     monkeypatch.setattr("os.access", lambda path, mode: False)
     finding = diagnostics._check_journal(root, tmp_path / "state" / "hot" / "journal.sqlite")
     assert (finding.severity, finding.remedy) == ("fault", "Run this as the service's user, or set GOLDSMITH_STATE_DIR.")

@@ -57,7 +57,7 @@ def _json(result: CommandResult) -> list[dict[str, object]]:
 
 
 def test_json_is_one_line_for_each_input(goldsmith: Goldsmith, root: Path) -> None:
-    """Path, hash, times, stage, outcome, results, seed and steps; oldest first."""
+    """The oldest input comes first."""
     lines = _json(goldsmith("history", "--json", "-r", root))
     assert [(line["path"], line["stage"], line["outcome"]) for line in lines] == [
         ("inbox/a.png", "generate", "passed"),
@@ -82,13 +82,13 @@ def test_json_lists_problems_only_on_request(goldsmith: Goldsmith, root: Path) -
 
 @pytest.mark.parametrize("file", ["inbox/a.png", "selected/a.png", "masked/a.png", "delivered/a_print.jpg", "archive/selected/a.png"])
 def test_any_name_of_a_file_shows_its_whole_history(goldsmith: Goldsmith, root: Path, file: str) -> None:
-    """The jobs before it and after it, and none of the other picture."""
+    """The history has the jobs before and after it, and none of the other picture."""
     lines = _json(goldsmith("history", file, "--json", "-r", root))
     assert [line["job_id"] for line in lines] == ["1", "3", "4"]
 
 
 def test_the_table_has_times_seeds_and_results(goldsmith: Goldsmith, root: Path) -> None:
-    """One row per job, with tabs between the columns."""
+    """Each job is one row with tabs between the columns."""
     result = goldsmith("history", "delivered/a_web.avif", "-r", root)
     assert result.rows[0] == ["when", "file", "stage", "outcome", "seconds", "results", "steps"]
     assert result.rows[-1][1:] == [
@@ -98,7 +98,7 @@ def test_the_table_has_times_seeds_and_results(goldsmith: Goldsmith, root: Path)
 
 
 def test_only_the_last_rows_on_request(goldsmith: Goldsmith, root: Path) -> None:
-    """By --last, also with JSON."""
+    """--last works for the table and for JSON."""
     assert [row[1] for row in goldsmith("history", "-n", "1", "-r", root).rows[1:]] == ["masked/a.png"]
     assert [line["job_id"] for line in _json(goldsmith("history", "--json", "--last", "2", "-r", root))] == ["3", "4"]
 
@@ -114,7 +114,7 @@ def test_a_terminal_gets_the_last_fifty_rows(goldsmith: Goldsmith, root: Path, j
 
 
 def test_a_file_without_history_is_an_error_with_the_reason(goldsmith: Goldsmith, root: Path) -> None:
-    """The sentence of ``why``, and exit code 2."""
+    """The message has the sentence of ``why``; the exit code is 2."""
     (root / "inbox" / "new.png").write_bytes(b"x")
     result = goldsmith("history", "inbox/new.png", "-r", root)
     assert result.code == 2
@@ -142,7 +142,7 @@ def test_a_missing_journal_is_an_error_with_its_path(
 
 
 def test_the_history_of_a_file_lists_its_models(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
-    """Requested and used model, revision, device, threads, seeds and weights of every engine. Without a file there is no such table."""
+    """Every engine has a row with model, revision, device, threads, seeds and weights. Without a file there is no such table."""
     upscaler = {"name": "x2", "revision": "v1", "device": "cpu", "threads": 2, "weights": [["x2.bin", "ef" * 32]]}
     engine = {"name": "sdxl", "revision": "abc", "device": "cuda:0 bfloat16", "threads": 2, "weights": [["a.safetensors", "cd" * 32]]}
     seeds = {"candidates": [{"number": 1, "seed": 11}, {"number": 2, "seed": 12}]}

@@ -16,7 +16,7 @@ from goldsmith.pipeline.intake.file_names import classify
 
 
 def test_the_folders_are_created_with_a_one_line_readme_each(goldsmith: Goldsmith, tmp_path: Path) -> None:
-    """The pipeline's folders, library/, archive/, the library's folders and .goldsmith/work; the output says how to start."""
+    """The output says how to start. The library's folders and .goldsmith/work exist too."""
     result = goldsmith("init", tmp_path / "new")
     assert result.code == 0
     assert f"goldsmith run --root {tmp_path}/new" in result.out

@@ -25,14 +25,14 @@ def test_the_root_that_is_named_wins(root: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_the_working_directory_gives_the_root(root: Path, monkeypatch: pytest.MonkeyPatch, installed: None) -> None:
-    """At any depth."""
+    """It may be at any depth below the root."""
     (root / "inbox" / "acme").mkdir()
     monkeypatch.chdir(root / "inbox" / "acme")
     assert find_root(None) == root
 
 
 def test_without_any_root_the_error_names_the_option(installed: None) -> None:
-    """--root."""
+    """The exit code is 2."""
     with pytest.raises(UsageError, match="No root is given"):
         find_root(None)
 
@@ -47,7 +47,7 @@ def test_a_marker_in_a_world_writable_folder_does_not_count(tmp_path: Path, monk
 
 
 def test_a_checkout_has_its_own_root(tmp_path: Path) -> None:
-    """hotfolders/ beside the code."""
+    """The root is hotfolders/ beside the code."""
     assert find_root(None) == Path(__file__).parents[2] / "hotfolders"
 
 
@@ -62,7 +62,7 @@ def test_existing_files_come_first(root: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("name", ["../outside.png", "/etc/passwd", "inbox/../../x.png"])
 def test_a_path_outside_the_root_is_an_error(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
-    """With dots or absolute. For a link, its own path counts, not its target."""
+    """It may be absolute or contain dots. For a link, its own path counts, not its target."""
     monkeypatch.chdir(root)
     with pytest.raises(UsageError, match="is not in"):
         candidate_paths(root, Path(name))
@@ -71,6 +71,6 @@ def test_a_path_outside_the_root_is_an_error(root: Path, monkeypatch: pytest.Mon
 
 
 def test_a_long_list_of_names_is_cut_off() -> None:
-    """With an ellipsis."""
+    """An ellipsis follows the first names."""
     assert abbreviate_list(["a", "b", "c"]) == "a, b, c"
     assert abbreviate_list(["a", "b", "c", "d"]) == "a, b, c, …"

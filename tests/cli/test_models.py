@@ -138,11 +138,11 @@ def _create_model(folder: Path) -> None:
 
 
 def test_a_generating_model_is_listed_with_abilities_and_licence(goldsmith: Goldsmith, root: Path, mine: Path) -> None:
-    """Also whether paid work is allowed, its aliases, and whether it is pinned."""
+    """The list also says whether paid work is allowed, and whether the model is pinned."""
     result = goldsmith("models", "list", "-r", root)
     rows = {row[0]: row[1:] for row in result.rows[2:] if len(row) > 1}
     assert rows["mine"][:5] == ["text image", "Studio", "limited", "~7.0 GB", "-"]
-    assert "premium stands for mine." in result.out
+    assert "premium is an alias of mine." in result.out
     assert "Not pinned" not in result.out
     _create_model(mine)
     result = goldsmith("models", "list", "-r", root)
@@ -152,7 +152,7 @@ def test_a_generating_model_is_listed_with_abilities_and_licence(goldsmith: Gold
 
 
 def test_pinning_and_verifying_a_folder(goldsmith: Goldsmith, root: Path, mine: Path) -> None:
-    """By an alias. Afterwards a changed byte gives exit code 4 and the remedy."""
+    """An alias names the model. After pinning, a changed byte gives exit code 4 and the remedy."""
     _create_model(mine)
     assert "not pinned, so it cannot be compared" in goldsmith("models", "verify", "mine", "-r", root).out
     result = goldsmith("models", "pin", "premium", "-r", root)
@@ -169,7 +169,7 @@ def test_pinning_and_verifying_a_folder(goldsmith: Goldsmith, root: Path, mine: 
 
 
 def test_a_model_that_cannot_be_pinned_is_an_error(goldsmith: Goldsmith, root: Path, mine: Path) -> None:
-    """A missing folder and an unknown model."""
+    """Its folder is missing, or its name is unknown."""
     result = goldsmith("models", "pin", "mine", "-r", root)
     assert result.code == 3
     assert "model_index.json" in result.err
@@ -177,7 +177,7 @@ def test_a_model_that_cannot_be_pinned_is_an_error(goldsmith: Goldsmith, root: P
 
 
 def test_fetch_prints_the_terms_of_the_licence(goldsmith: Goldsmith, root: Path, mine: Path) -> None:
-    """And that the model is not pinned yet."""
+    """It also says that the model is not pinned yet."""
     _create_model(mine)
     result = goldsmith("models", "fetch", "premium", "-r", root)
     assert "premium: Studio licence: only for the studio." in result.out

@@ -29,7 +29,7 @@ def test_every_operation_is_listed_with_stages_and_summary(goldsmith: Goldsmith,
 
 @pytest.mark.parametrize("word", sorted(catalogue()))
 def test_every_setting_has_a_type_a_default_and_a_description(word: str) -> None:
-    """In words, without Python's type syntax."""
+    """The words contain no Python type syntax."""
     for name, kind, _, default, description in setting_rows(catalogue()[word]):
         assert name
         assert kind
@@ -40,7 +40,7 @@ def test_every_setting_has_a_type_a_default_and_a_description(word: str) -> None
 
 
 def test_one_operation_is_shown_with_all_its_settings(goldsmith: Goldsmith, root: Path) -> None:
-    """Those of nested tables too."""
+    """The settings of nested tables are shown too."""
     result = goldsmith("ops", "grade", "-r", root)
     names = [row[0] for row in result.rows if len(row) == 5][1:]
     assert {"slope", "shadows", "shadows.temperature", "highlights.saturation", "look"} <= set(names)
@@ -80,7 +80,7 @@ class _Example(Operation):
 
 
 def test_types_ranges_and_defaults_are_in_plain_words() -> None:
-    """For readers who do not program."""
+    """Readers who do not program understand them."""
     assert [row[:4] for row in setting_rows(_Example)] == [
         ("must", "whole number", "", "(required)"),
         ("many", "numbers in [ ]", "0 to 1", "[0.5]"),
@@ -97,7 +97,7 @@ def test_types_ranges_and_defaults_are_in_plain_words() -> None:
 
 
 def test_an_unknown_operation_is_an_error_with_the_nearest_name(goldsmith: Goldsmith, root: Path) -> None:
-    """Exit code 2."""
+    """The exit code is 2."""
     result = goldsmith("ops", "sharpn", "-r", root)
     assert result.code == 2
     assert "did you mean sharpen?" in result.err

@@ -30,12 +30,12 @@ def test_any_text_is_printed_on_one_line(text: str) -> None:
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (28_079_181, "28 MB"), (999_600, "1.0 MB"), (1.4e9, "1.4 GB"), (82e12, "82000 GB")],
 )
 def test_sizes_are_rounded_to_two_figures(count: float, expected: str) -> None:
-    """In units of 1000."""
+    """The units are powers of 1000."""
     assert output.format_size(count) == expected
 
 
 def test_a_table_in_a_pipe_is_tabs(capsys: pytest.CaptureFixture[str]) -> None:
-    """A heading line, then one line per row, also from a generator."""
+    """A heading line comes first, then one line per row, also from a generator."""
     output.print_table(("a", "b"), (row for row in [("1\n2", "x\ty"), ("3", "")]))
     assert capsys.readouterr().out == "a\tb\n1�2\tx�y\n3\t\n"
 
@@ -62,7 +62,7 @@ def test_progress_in_a_pipe_is_one_line_per_finished_task(capsys: pytest.Capture
 
 
 def test_the_log_is_json_if_the_settings_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One object per line on stderr, from the requested level up."""
+    """stderr has one object per line, from the requested level up."""
     stderr = io.StringIO()
     monkeypatch.setattr("sys.stderr", stderr)
     try:

@@ -68,7 +68,7 @@ def test_an_unexplained_difference_is_reported_as_such(goldsmith: Goldsmith, don
 
 
 def test_json_has_the_whole_report_on_one_line(goldsmith: Goldsmith, done: Delivery) -> None:
-    """Verdicts, figures, place and causes, also with exit code 6."""
+    """It has verdicts, figures, place and causes, also with exit code 6."""
     done.at("library/looks/warm.cube").write_text(COLD)
     result = goldsmith("replay", done.at(MANIFEST), "--json")
     assert result.code == 6
@@ -81,7 +81,7 @@ def test_json_has_the_whole_report_on_one_line(goldsmith: Goldsmith, done: Deliv
 
 
 def test_an_edited_deliverable_is_named(goldsmith: Goldsmith, done: Delivery) -> None:
-    """In a line below its verdict, which does not change."""
+    """The name is in a line below its verdict, which does not change."""
     done.at(PRINT).write_bytes(png(8, 48, 32))
     result = goldsmith("replay", done.at(MANIFEST))
     assert result.code == 0
@@ -101,7 +101,7 @@ def test_a_missing_original_gives_code_3(goldsmith: Goldsmith, done: Delivery) -
 
 
 def test_missing_weights_give_the_command_that_fetches_them(goldsmith: Goldsmith, done: Delivery) -> None:
-    """Exit code 3. No other model is used instead."""
+    """The exit code is 3. No other model is used instead."""
     done.edit(lambda content: content["stages"][1]["steps"][0]["engine"].update(name="migan"))
     result = goldsmith("replay", done.at(MANIFEST))
     assert result.code == 3
@@ -117,7 +117,7 @@ def test_missing_weights_give_the_command_that_fetches_them(goldsmith: Goldsmith
     ],
 )
 def test_a_file_that_is_no_manifest_is_an_error(goldsmith: Goldsmith, done: Delivery, name: str, code: int, expected: str) -> None:
-    """Exit code 2 for a missing file, 3 for another file."""
+    """The exit code is 2 for a missing file and 3 for another file."""
     result = goldsmith("replay", done.at(name), "--root", done.root)
     assert result.code == code
     assert expected in result.err
@@ -127,7 +127,7 @@ def test_a_file_that_is_no_manifest_is_an_error(goldsmith: Goldsmith, done: Deli
 def test_a_manifest_is_named_from_the_root_or_by_an_absolute_path(
     goldsmith: Goldsmith, done: Delivery, name: Callable[[Delivery], object]
 ) -> None:
-    """Like other files."""
+    """The root is named with --root."""
     assert goldsmith("replay", name(done), "--root", done.root).code == 0
 
 

@@ -22,7 +22,7 @@ def _held(root: Path, journal: Journal) -> None:
 
 @pytest.mark.parametrize("file", ["inbox/hero.png", NOTE, "inbox/hero.mask.png", "inbox/hero.toml", "hero.png", "hero.png.problem.txt"])
 def test_any_file_of_the_picture_names_its_note(goldsmith: Goldsmith, root: Path, file: str) -> None:
-    """The picture, the note, a sidecar, or a bare name. All other files stay."""
+    """It may be the picture, the note, a sidecar, or a bare name. All other files stay."""
     result = goldsmith("retry", file, "-r", root)
     assert result.code == 0
     assert result.out.strip() == "The problem note of inbox/hero.png is deleted. Goldsmith tries the picture again as soon as it runs."
@@ -35,7 +35,7 @@ def test_with_a_daemon_the_picture_is_tried_again_now(goldsmith: Goldsmith, root
 
 
 def test_a_picture_without_a_note_is_an_error_with_the_reason_it_waits(goldsmith: Goldsmith, root: Path) -> None:
-    """Exit code 2 and the sentence of ``why``."""
+    """The exit code is 2, and the message has the sentence of ``why``."""
     (root / "inbox" / "fine.png").write_bytes(b"x")
     result = goldsmith("retry", "inbox/fine.png", "-r", root)
     assert result.code == 2

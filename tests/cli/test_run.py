@@ -41,7 +41,7 @@ def done(root: Path) -> Path:
 
 
 def test_all_commands_agree_about_a_run(goldsmith: Goldsmith, done: Path) -> None:
-    """history, why, status, check and retry."""
+    """The commands are history, why, status, check and retry."""
     lines = [json.loads(line) for line in goldsmith("history", "--json", "-r", done).out.splitlines()]
     assert [(line["path"], line["stage"], line["outcome"]) for line in lines] == [
         ("inbox/hero.png", "generate", "passed"),
@@ -69,7 +69,7 @@ def test_all_commands_agree_about_a_run(goldsmith: Goldsmith, done: Path) -> Non
 
 
 def test_a_second_daemon_is_refused(goldsmith: Goldsmith, root: Path) -> None:
-    """Exit code 5. The message names the process that holds the root."""
+    """The exit code is 5, and the message names the process that holds the root."""
     with RootLock.acquire(root):
         result = goldsmith("run", "--root", root)
     assert result.code == 5
@@ -77,7 +77,7 @@ def test_a_second_daemon_is_refused(goldsmith: Goldsmith, root: Path) -> None:
 
 
 def test_a_configuration_with_errors_is_refused(goldsmith: Goldsmith, root: Path) -> None:
-    """Exit code 2 with every error."""
+    """The exit code is 2, and the message lists every error."""
     (root / "config" / "goldsmith.toml").write_text('quite = 1\nsweep = "often"\n')
     result = goldsmith("run", "--root", root)
     assert result.code == 2

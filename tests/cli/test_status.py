@@ -29,7 +29,7 @@ def _table(result: CommandResult, first: str) -> dict[str, list[str]]:
 
 
 def test_every_folder_is_counted(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
-    """Pictures, sidecars and other files. READMEs, litter and notes are not counted."""
+    """Pictures, sidecars and other files are counted; READMEs, litter and notes are not."""
     _put(root, "inbox/a.png", "inbox/acme/b.jpg", "inbox/a.mask.png", "inbox/brief.doc", "inbox/.DS_Store", "inbox/x.png.problem.txt")
     _put(root, "delivered/a_web.avif", "delivered/a.manifest.json")
     folders = _table(goldsmith("status", "-r", root), "folder")
@@ -39,7 +39,7 @@ def test_every_folder_is_counted(goldsmith: Goldsmith, root: Path, journal: Jour
 
 
 def test_pictures_with_the_same_reason_share_a_line(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
-    """A count, the reason, and three names for any number of pictures."""
+    """It has the count, the reason, and three names for any number of pictures."""
     _put(root, *(f"inbox/{number}.png" for number in range(500)))
     result = goldsmith("status", "-r", root)
     assert ["500", "Waiting for an instruction: put a mask (“NAME.mask.png”) or a brief (“NAME.toml”) beside it."] in [
@@ -61,7 +61,7 @@ def test_at_most_twenty_problems_are_printed(goldsmith: Goldsmith, root: Path, j
 
 
 def test_running_jobs_show_their_progress(goldsmith: Goldsmith, root: Path, journal: Journal, running: WriteState) -> None:
-    """Stage, step and per cent; waiting jobs are one line for each queue."""
+    """They show stage, step and per cent; waiting jobs are one line for each queue."""
     _put(root, "selected/a.png", "selected/b.png")
     journal.record_queued("1", "edit", "gpu", "selected/a.png", 0.0)
     journal.record_queued("2", "edit", "gpu", "selected/b.png", 0.0)
@@ -74,7 +74,7 @@ def test_running_jobs_show_their_progress(goldsmith: Goldsmith, root: Path, jour
 
 
 def test_a_job_with_an_expired_lease_counts_as_waiting(goldsmith: Goldsmith, root: Path, journal: Journal, running: WriteState) -> None:
-    """With the reason. The JSON does not list it as working either."""
+    """The output gives the reason. The JSON does not list the job as working either."""
     _put(root, "selected/a.png", "selected/a.mask.png")
     journal.record_queued("1", "edit", "gpu", "selected/a.png", 0.0)
     journal.record_started("1", 1.0, 9.0)
@@ -92,7 +92,7 @@ def _worker(**fields: object) -> dict[str, object]:
 
 
 def test_the_devices_of_each_queue_are_shown(goldsmith: Goldsmith, root: Path, journal: Journal, running: WriteState) -> None:
-    """Loaded models, activity, waiting jobs and the reason of a pause. The processes of one device share a line."""
+    """A row has the loaded models, the activity, the waiting jobs and the reason of a pause. The processes of one device share a row."""
     _put(root, "selected/a.png", "selected/b.png", "inbox/c.png")
     for job, queue, path in (("1", "gpu", "selected/a.png"), ("2", "gpu", "selected/b.png"), ("3", "cpu", "inbox/c.png")):
         journal.record_queued(job, "edit", queue, path, 0.0)
@@ -133,7 +133,7 @@ def test_loading_a_model_is_shown_with_its_seconds(goldsmith: Goldsmith, root: P
 
 
 def test_the_state_of_the_daemon_is_shown_in_sentences(goldsmith: Goldsmith, root: Path, journal: Journal, running: WriteState) -> None:
-    """Events, polling, the weaker rule, pauses and missing folders."""
+    """They cover events, polling, the weaker rule, pauses and missing folders."""
     assert "Goldsmith is running (process " in goldsmith("status", "-r", root).out
     assert "Events arrive from every folder" in goldsmith("status", "-r", root).out
     running(
@@ -169,7 +169,7 @@ def test_a_journal_in_another_folder_is_reported(
 
 
 def test_json_is_one_line_with_unchanged_names(goldsmith: Goldsmith, root: Path, journal: Journal, running: WriteState) -> None:
-    """Also for names with line breaks and undecodable bytes."""
+    """This holds for names with line breaks and undecodable bytes too."""
     name = os.fsdecode(b"he\nro\xff.png")
     _put(root, f"inbox/{name}")
     result = goldsmith("status", "-r", root, "--json")

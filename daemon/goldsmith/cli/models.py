@@ -79,7 +79,7 @@ def list_(root: RootOption = None, config: ConfigOption = None, as_json: JsonOpt
     shown = len(columns) if is_wide() else len(columns) - 1
     print_table(columns[:shown], [_table_row(row)[:shown] for row in rows])
     for name, model in weights.models.names.items():
-        print_text(f"{name} stands for {model}.")
+        print_text(f"{name} is an alias of {model}.")
     if any(row.commercial != "yes" for row in rows):
         print_text("paid: whether the licence allows paid work. `goldsmith models fetch` prints the terms; models.toml has them too.")
     if any(not row.present for row in rows):
@@ -226,7 +226,7 @@ def pin(
 
 @models.command()
 def verify(
-    name: Annotated[str | None, typer.Argument(help="Only this one.", metavar="NAME", autocompletion=_complete_model_name)] = None,
+    name: Annotated[str | None, typer.Argument(help="Only this model.", metavar="NAME", autocompletion=_complete_model_name)] = None,
     root: RootOption = None,
     config: ConfigOption = None,
 ) -> None:

@@ -10,7 +10,7 @@ from goldsmith.cli import worker_table
 from goldsmith.cli.location import Location
 from goldsmith.files import is_ignored_file
 from goldsmith.journal.records import ActiveJob
-from goldsmith.pipeline.commit.manifest import MANIFEST_SUFFIX as MANIFEST
+from goldsmith.pipeline.commit.manifest import MANIFEST_SUFFIX
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.intake.file_names import README_NAME, classify
 from goldsmith.pipeline.status.explain import Explainer, generalise_sentence, walk_folder
@@ -131,7 +131,7 @@ def _count_files(location: Location, folder_summary: FolderSummary) -> None:
                 continue
             role = classify(name).role
             if not folder_summary.stage:
-                role = "other" if name.endswith(MANIFEST) else "picture"
+                role = "other" if name.endswith(MANIFEST_SUFFIX) else "picture"
             if role == "picture":
                 folder_summary.pictures += 1
             elif role in ("other", "foreign"):

@@ -61,7 +61,7 @@ def test_what_the_daemon_writes_is_what_a_command_reads() -> None:
 
 
 def test_keys_of_another_version_are_ignored_and_missing_keys_are_empty(tmp_path: Path) -> None:
-    """Also inside the entry of a worker."""
+    """This holds for the entry of a worker too."""
     worker = {"queue": "gpu", "device": "cuda:0", "jobs": ["1"], "loaded": ["sdxl"], "new": 1}
     daemon = read_as_running(tmp_path, {"queue_order": {"gpu": ["2", "1"]}, "workers": [worker], "new": {"key": 1}})
     assert daemon.workers == (WorkerStatus(queue="gpu", device="cuda:0", jobs=("1",), loaded=("sdxl",)),)

@@ -252,7 +252,7 @@ def test_an_expired_lease_is_not_believed(root: Path, ask: Ask, journal: Journal
     ("number", "expected"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (12, "12th"), (13, "13th"), (21, "21st")]
 )
 def test_positions_are_english_ordinals(root: Path, ask: Ask, journal: Journal, number: int, expected: str) -> None:
-    """1st, 2nd, 3rd, 11th, 21st."""
+    """They end in st, nd, rd or th."""
     for each in range(number):
         journal.record_queued(f"job{each}", "edit", "gpu", f"selected/{each}.png", 0.0)
     put(root, f"selected/{number - 1}.png")

@@ -12,7 +12,7 @@ JOB = ActiveJob("one", "edit", "gpu", "selected/hero.png", 10.0, 20.0, 86_400.0 
 
 
 def test_a_running_job_is_described_by_step_and_progress() -> None:
-    """Step, stage, per cent and the step's own note; before the first step the picture is being read."""
+    """The sentence has step, stage, per cent and the step's own note; before the first step the picture is being read."""
     assert (
         working_sentence(JOB, progress_note(JOB, DaemonState(holder="x")))
         == "Being worked on: upscale (step 2 of edit), 25%, tile 3 of 12."
@@ -22,7 +22,7 @@ def test_a_running_job_is_described_by_step_and_progress() -> None:
 
 
 def test_an_expired_job_is_described_by_its_deadline_and_the_remedy() -> None:
-    """The end of the lease, the daemon's process and the command to check it; a row without a lease gives the time of queueing."""
+    """The sentence names the end of the lease (or the time of queueing), the daemon's process and the command to check it."""
     sentence = expired_lease_sentence(JOB, "process 1 on atelier")
     assert f"by {format_time(86_400.0 * 40)} and has" in sentence
     assert "(process 1 on atelier)" in sentence
