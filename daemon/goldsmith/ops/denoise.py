@@ -33,13 +33,13 @@ class Denoise(PictureOperation):
         sigmas = estimate_plane_noise(picture.pixels)
         context.results.record(noise_luma=round(100 * sigmas[0], 3), noise_colour=round(100 * max(sigmas[1:], default=0.0), 3))
         strengths = (self.luma, self.colour, self.colour)[: picture.channels]
-        aims = [sigma * strength / 50 for sigma, strength in zip(sigmas, strengths, strict=True)]
-        if max(aims) < 0.02 / 255:
+        targets = [sigma * strength / 50 for sigma, strength in zip(sigmas, strengths, strict=True)]
+        if max(targets) < 0.02 / 255:
             return picture
         mask = context.detect.region(self.where, picture) if self.where else None
 
         def work(pixels: Pixels) -> Pixels:
-            return map_strips(pixels, lambda strip: denoise_pixels(strip, aims), CONTEXT_MARGIN, context.progress.report)
+            return map_strips(pixels, lambda strip: denoise_pixels(strip, targets), CONTEXT_MARGIN, context.progress.report)
 
-        made = apply_through_mask(picture.pixels, mask, work, CONTEXT_MARGIN)
-        return picture if made is None else picture.with_pixels(made)
+        result = apply_through_mask(picture.pixels, mask, work, CONTEXT_MARGIN)
+        return picture if result is None else picture.with_pixels(result)

@@ -54,10 +54,10 @@ def _parse_length(value: object) -> object:
     """Return a length of a brief ("3mm", "0.125 in" or a number of millimetres) in mm."""
     if not isinstance(value, str | bool):
         return value
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?) *(mm|cm|in)", str(value).strip().lower())
-    if found is None:
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?) *(mm|cm|in)", str(value).strip().lower())
+    if match is None:
         raise ValueError(f'“{str(value)[:40]}” is not a length: write it as "3mm", "0.125in" or a number of millimetres')
-    return float(found[1]) * _MM_PER_UNIT[found[2]]
+    return float(match[1]) * _MM_PER_UNIT[match[2]]
 
 
 _Length = (BeforeValidator(_parse_length), AfterValidator(_Millimetres))
@@ -222,19 +222,23 @@ class Export(FileOperation):
 
     def _export_colour(self, page: PlacedPage, context: StepContext) -> Deliverable:
         """Return the file of the picture in grey or RGB."""
-        made = page.picture
-        depth = self._output_depth(made)
+        result = page.picture
+        depth = self._output_depth(result)
         if depth == 8:
-            made = made.with_pixels(dither(made.pixels, 8, context.seed))
-            page = replace(page, picture=made)
+            result = result.with_pixels(dither(result.pixels, 8, context.seed))
+            page = replace(page, picture=result)
         quality = self.quality or self._row.default_quality or 100
         context.progress.report(0.3, f"writing {self.format}")
         if self._row.is_print_page:
-            data = printing.encode_page(made, 16 if depth == 16 else 8, self.quality, self._pdf_page(context))
+            data = printing.encode_page(result, 16 if depth == 16 else 8, self.quality, self._pdf_page(context))
         else:
             how = codec.EncodingOptions(format=self.format, depth=depth, quality=quality)
-            data, quality = self._encode_within_limit(lambda at: codec.encode(made, replace(how, quality=at)), quality, made, context)
-        facts = {**self._file_facts(page, depth, data, quality), "profile": colour.profile_name(made.icc), "alpha": made.alpha is not None}
+            data, quality = self._encode_within_limit(lambda at: codec.encode(result, replace(how, quality=at)), quality, result, context)
+        facts = {
+            **self._file_facts(page, depth, data, quality),
+            "profile": colour.profile_name(result.icc),
+            "alpha": result.alpha is not None,
+        }
         return Deliverable(self._name_tail, self._row.suffix, data, facts)
 
     def _export_cmyk(self, page: PlacedPage, context: StepContext) -> list[Deliverable]:
@@ -242,13 +246,13 @@ class Export(FileOperation):
         path = context.library.file("profiles", self.cmyk, _PROFILE_SUFFIXES)
         with path.open("rb") as file:
             icc = cmyk.validate_cmyk_profile(file.read(cmyk.MAX_PROFILE_BYTES + 1), f"library/profiles/{path.name}")
-        made, black_point = page.picture, self.intent == "relative" if self.black_point is None else self.black_point
-        depth: Literal[8, 16] = 16 if self._output_depth(made) == 16 else 8
+        result, black_point = page.picture, self.intent == "relative" if self.black_point is None else self.black_point
+        depth: Literal[8, 16] = 16 if self._output_depth(result) == 16 else 8
         how = printing.PressSettings(icc, self.intent, black_point, self.coverage, self.grey == "black")
         inks = printing.separate_inks(
-            made, how, depth, context.seed, lambda done: context.progress.report(0.1 + 0.5 * done, f"inks for {self.cmyk}")
+            result, how, depth, context.seed, lambda done: context.progress.report(0.1 + 0.5 * done, f"inks for {self.cmyk}")
         )
-        data, used, read = self._encode_cmyk(inks.codes, made, icc, context)
+        data, used, decoded = self._encode_cmyk(inks.codes, result, icc, context)
         facts = {
             **self._file_facts(page, depth, data, used),
             "mode": "CMYK",
@@ -259,14 +263,14 @@ class Export(FileOperation):
             "black_alone": round(inks.black_only_share, 4),
             "coverage_limit": self.coverage,
             "coverage_before": round(inks.max_coverage_before, 1),
-            "coverage": round(printing.max_coverage(read), 1),
+            "coverage": round(printing.max_coverage(decoded), 1),
             "coverage_over": round(inks.over_limit_share, 4),
             "beyond_press": round(inks.out_of_gamut_share, 4),
         }
         files = [Deliverable(self._name_tail, self._row.suffix, data, facts)]
         if self.soft_proof:
             context.progress.report(0.8, "proofing")
-            files.append(self._make_soft_proof(read, icc, page))
+            files.append(self._make_soft_proof(decoded, icc, page))
         return files
 
     def _encode_cmyk(self, codes: Samples, picture: Picture, icc: bytes, context: StepContext) -> tuple[bytes, int, Samples]:
@@ -289,15 +293,15 @@ class Export(FileOperation):
         data, used = self._encode_within_limit(
             lambda at: printing.encode_inks(held(at), picture, icc, word, lossy(at), page), quality or 100, picture, context
         )
-        read = printing.round_trip_codes(held(used), word, lossy(used))
-        covered = printing.max_coverage(read)
-        if self.coverage is not None and covered > self.coverage:
+        decoded = printing.round_trip_codes(held(used), word, lossy(used))
+        coverage = printing.max_coverage(decoded)
+        if self.coverage is not None and coverage > self.coverage:
             raise InputError(
-                f"Decoded from a {self.format} of quality {used}, the inks add up to {covered:.1f} %; "
+                f"Decoded from a {self.format} of quality {used}, the inks add up to {coverage:.1f} %; "
                 f"export “{self.name}” allows {self.coverage:g} %.",
                 "Give the export a higher quality, or write a tiff.",
             )
-        return data, used, read
+        return data, used, decoded
 
     def _make_soft_proof(self, codes: Samples, icc: bytes, page: PlacedPage) -> Deliverable:
         """Return a preview of the trimmed print, from ink codes (h, w, 4) of the whole sheet."""
@@ -363,16 +367,16 @@ class Export(FileOperation):
     def _prepare_picture(self, picture: Picture) -> PlacedPage:
         """Return the picture resized in linear light, then converted to the profile, then flattened if required."""
         placed = self._size_picture(picture)
-        made = placed.picture
+        result = placed.picture
         if self.profile is not None:
-            made = colour.convert_profile(made, self.profile)
+            result = colour.convert_profile(result, self.profile)
         if self.background is not None or self.cmyk or not self._row.holds_alpha:
             code = self.background or "#ffffff"
             red, green, blue = (int(code[place : place + 2], 16) / 255 for place in (1, 3, 5))
-            made = codec.flatten(made, (red, green, blue))
+            result = codec.flatten(result, (red, green, blue))
         if self.ppi is not None and self.trim is None:
-            made = replace(made, ppi=(self.ppi, self.ppi))
-        return replace(placed, picture=made)
+            result = replace(result, ppi=(self.ppi, self.ppi))
+        return replace(placed, picture=result)
 
     def _size_picture(self, picture: Picture) -> PlacedPage:
         if self.trim is not None:

@@ -49,8 +49,8 @@ class Resize(PictureOperation):
     def _check_combination(self) -> Resize:
         given = [name for name in ("size", "factor", "percent") if getattr(self, name) is not None]
         if len(given) != 1:
-            said = " and ".join(given) or "none"
-            raise ValueError(f"give exactly one of size, factor and percent; {said} {'is' if len(given) < 2 else 'are'} given")
+            names = " and ".join(given) or "none"
+            raise ValueError(f"give exactly one of size, factor and percent; {names} {'is' if len(given) < 2 else 'are'} given")
         if self.size is None and self.mode != "fit":
             raise ValueError(f'mode = "{self.mode}" needs a size')
         if self._scale_factor > 1 and not self.enlarge:
@@ -73,10 +73,10 @@ class Resize(PictureOperation):
             )
         context.results.check_memory(*after)
         context.progress.report(0.0, f"{before[0]} x {before[1]} to {after[0]} x {after[1]}")
-        made = resize_without_ringing(_crop(picture, part, self.anchor), after[1], after[0])
-        if made is not picture:
+        result = resize_without_ringing(_crop(picture, part, self.anchor), after[1], after[0])
+        if result is not picture:
             context.results.record(size_before=list(before), size_after=list(after))
-        return made
+        return result
 
     @property
     def _scale_factor(self) -> float:

@@ -39,10 +39,10 @@ class Sharpen(PictureOperation):
             return picture
         mask = context.detect.region(self.where, picture) if self.where else None
         margin = math.ceil(4 * self.radius) + 1
-        made = apply_through_mask(
+        result = apply_through_mask(
             picture.pixels, mask, lambda pixels: map_strips(pixels, self._sharpen_luma, margin, context.progress.report), margin
         )
-        return picture if made is None else picture.with_pixels(made)
+        return picture if result is None else picture.with_pixels(result)
 
     def _sharpen_luma(self, pixels: Pixels) -> Pixels:
         step = self._luma_change(np.ascontiguousarray(luma(pixels)))
@@ -63,8 +63,8 @@ class Sharpen(PictureOperation):
             level = np.float32(self.threshold / 255)
             share = np.clip(np.abs(detail) / level - 0.5, 0.0, 1.0)
             detail *= share * share * (3.0 - 2.0 * share)
-        near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * math.ceil(self.radius) + 1,) * 2)
-        low, high = cv2.erode(plane, near), cv2.dilate(plane, near)
-        room = (high - low) * np.float32(self.halo / 100)
-        made: Mask = np.clip(plane + np.float32(self.amount / 100) * detail, low - room, high + room) - plane
-        return made
+        neighbourhood = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * math.ceil(self.radius) + 1,) * 2)
+        low, high = cv2.erode(plane, neighbourhood), cv2.dilate(plane, neighbourhood)
+        overshoot = (high - low) * np.float32(self.halo / 100)
+        result: Mask = np.clip(plane + np.float32(self.amount / 100) * detail, low - overshoot, high + overshoot) - plane
+        return result

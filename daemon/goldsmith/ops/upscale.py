@@ -64,12 +64,12 @@ class Upscale(PictureOperation):
         has_alpha = picture.alpha is not None and bool((picture.alpha < 1).any())
         share = 0.5 if has_alpha else 1.0
         pixels = _upscale_tiled(_fill_transparent(picture), engine, lambda done: context.progress.report(done * share))
-        made = picture.with_geometry(_resample_to_size(pixels, picture, size), lambda mask: np.clip(resize_values(mask, *size), 0, 1))
+        result = picture.with_geometry(_resample_to_size(pixels, picture, size), lambda mask: np.clip(resize_values(mask, *size), 0, 1))
         if picture.alpha is not None and has_alpha:
             alpha = _upscale_alpha(picture.alpha, engine, lambda done: context.progress.report(share + done * share))
-            made = replace(made, alpha=freeze(np.clip(resize_values(alpha, *size), 0, 1)))
-        context.results.record(scale=scale, width=made.width, height=made.height)
-        return made
+            result = replace(result, alpha=freeze(np.clip(resize_values(alpha, *size), 0, 1)))
+        context.results.record(scale=scale, width=result.width, height=result.height)
+        return result
 
 
 def _refuse_oversized(picture: Picture, scale: int) -> None:
@@ -90,16 +90,18 @@ def _fill_transparent(picture: Picture) -> Pixels:
     pixels = np.repeat(picture.pixels, 3, axis=2) if picture.channels == 1 else picture.pixels
     if picture.alpha is None or picture.alpha.all() or not picture.alpha.any():
         return pixels
-    seen = (picture.alpha > 0).astype(np.float32)
-    return np.where(seen[..., None] > 0, pixels, pull_push_fill(pixels, seen)).astype(np.float32)
+    visible = (picture.alpha > 0).astype(np.float32)
+    return np.where(visible[..., None] > 0, pixels, pull_push_fill(pixels, visible)).astype(np.float32)
 
 
 def _upscale_tiled(pixels: Pixels, engine: Upscaler, on_progress: Callable[[float], None]) -> Pixels:
     """Return pixels (h, w, 3), 0..1, display-encoded, enlarged by the engine tile by tile, with the tone of the source."""
-    asked = engine.descriptor
-    made = upscale_by_tiles(pixels, engine.enlarge, Tiling(asked.side, asked.pad, asked.multiple, asked.scale), on_progress)
-    _restore_tone(made, pixels, asked.scale)
-    return made
+    descriptor = engine.descriptor
+    result = upscale_by_tiles(
+        pixels, engine.enlarge, Tiling(descriptor.side, descriptor.pad, descriptor.multiple, descriptor.scale), on_progress
+    )
+    _restore_tone(result, pixels, descriptor.scale)
+    return result
 
 
 def _restore_tone(upscaled: Pixels, source: Pixels, scale: int) -> None:
@@ -132,6 +134,6 @@ def _upscale_alpha(alpha: Mask, engine: Upscaler, on_progress: Callable[[float],
     """Return alpha (h, w), 0..1, enlarged by the engine; fully transparent and fully opaque pixels stay exactly so."""
     scale = engine.descriptor.scale
     grey = np.repeat(alpha[..., None], 3, axis=2)
-    made = _upscale_tiled(grey, engine, on_progress).mean(axis=2)
-    plain = resize_values(alpha, alpha.shape[0] * scale, alpha.shape[1] * scale)
-    return np.where(plain <= 0, 0, np.where(plain >= 1, 1, made)).astype(np.float32)
+    result = _upscale_tiled(grey, engine, on_progress).mean(axis=2)
+    resized = resize_values(alpha, alpha.shape[0] * scale, alpha.shape[1] * scale)
+    return np.where(resized <= 0, 0, np.where(resized >= 1, 1, result)).astype(np.float32)

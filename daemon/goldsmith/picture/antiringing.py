@@ -29,18 +29,18 @@ def resize_without_ringing(picture: Picture, height: int, width: int) -> Picture
     alpha = None if picture.alpha is None else _ResizedAlpha(picture.alpha, height, width)
     small = 2 * height * width <= picture.height * picture.width
     light = _LinearPlanes(picture, small)
-    made = np.empty((height, width, picture.channels), np.float32)
+    result = np.empty((height, width, picture.channels), np.float32)
     side = 2 * max(1, math.ceil(max(height / picture.height, width / picture.width))) + 1
 
     def run(channel: int) -> None:
         sharp, plain = _resize_lanczos_and_area([light.pop(channel)], alpha, height, width)
-        _clamp_to_local_range(sharp, plain, side, made[:, :, channel])
+        _clamp_to_local_range(sharp, plain, side, result[:, :, channel])
 
     with ThreadPoolExecutor(2 if small else 1) as pool:
         list(pool.map(run, range(picture.channels)))
-    map_slabs_with_row(made, lambda slab, _: np.clip(colour.from_linear(slab, picture.icc), 0.0, 1.0), out=made)
+    map_slabs_with_row(result, lambda slab, _: np.clip(colour.from_linear(slab, picture.icc), 0.0, 1.0), out=result)
     masks = {name: freeze(np.clip(resize(mask, height, width), 0.0, 1.0)) for name, mask in picture.masks.items()}
-    return picture.with_planes(made, None if alpha is None else np.clip(alpha.lanczos, 0.0, 1.0), MappingProxyType(masks))
+    return picture.with_planes(result, None if alpha is None else np.clip(alpha.lanczos, 0.0, 1.0), MappingProxyType(masks))
 
 
 class _ResizedAlpha:
@@ -67,25 +67,25 @@ class _LinearPlanes:
     def _linearise_channel(self, channel: int) -> Mask:
         pixels, curves = self._picture.pixels, profile_curves(self._picture.icc, self._picture.channels)
         assert curves is not None  # noqa: S101 - else there is every plane already
-        curve, made = curves[channel], self._empty_plane()
+        curve, result = curves[channel], self._empty_plane()
 
         def run(rows: slice) -> None:
-            made[rows] = curve.to_linear(np.ascontiguousarray(pixels[rows, :, channel]))
+            result[rows] = curve.to_linear(np.ascontiguousarray(pixels[rows, :, channel]))
 
-        for_each_slab(made.shape, run)
-        return made
+        for_each_slab(result.shape, run)
+        return result
 
     def _linearise_all(self) -> dict[int, Mask]:
         pixels, icc = self._picture.pixels, self._picture.icc
-        made = {channel: self._empty_plane() for channel in range(self._picture.channels)}
+        result = {channel: self._empty_plane() for channel in range(self._picture.channels)}
 
         def run(rows: slice) -> None:
             linear = colour.to_linear(pixels[rows], icc)
-            for channel, plane in made.items():
+            for channel, plane in result.items():
                 plane[rows] = linear[:, :, channel]
 
         for_each_slab(pixels.shape[:2], run)
-        return made
+        return result
 
     def _empty_plane(self) -> Mask:
         return np.empty((self._picture.height, self._picture.width), np.float32)
@@ -114,8 +114,8 @@ def _resize_area(plane: Mask, height: int, width: int) -> Mask:
 
     if height > plane.shape[0] or width > plane.shape[1]:
         return _clip_to_unit(resize(plane, height, width, "area"))
-    made = cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)  # the same result as Pillow, several times as fast
-    return np.asarray(made, np.float32).reshape(height, width)
+    result = cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)  # the same result as Pillow, several times as fast
+    return np.asarray(result, np.float32).reshape(height, width)
 
 
 def _clip_to_unit(plane: Mask) -> Mask:
@@ -127,8 +127,8 @@ def _unpremultiply(weighted: Mask, coverage: Mask, fallback: Mask | None) -> Non
 
     def run(rows: slice) -> None:
         least = coverage[rows] > MIN_ALPHA
-        made = weighted[rows] / np.maximum(coverage[rows], MIN_ALPHA)
-        weighted[rows] = np.clip(made if fallback is None else np.where(least, made, fallback[rows]), 0.0, 1.0)
+        result = weighted[rows] / np.maximum(coverage[rows], MIN_ALPHA)
+        weighted[rows] = np.clip(result if fallback is None else np.where(least, result, fallback[rows]), 0.0, 1.0)
 
     for_each_slab(weighted.shape, run)
 

@@ -74,7 +74,7 @@ def ciede2000(first: LabColours, second: LabColours) -> NDArray[np.float64]:
 def _hue_weight(hue: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return T of CIEDE2000 for the mean hue in degrees."""
     terms = ((-0.17, 1, -30), (0.24, 2, 0), (0.32, 3, 6), (-0.20, 4, -63))
-    made = np.ones_like(hue)
+    result = np.ones_like(hue)
     for share, times, offset in terms:
-        made += share * np.cos(np.radians(times * hue + offset))
-    return made
+        result += share * np.cos(np.radians(times * hue + offset))
+    return result

@@ -119,8 +119,8 @@ def decode_mask(data: bytes, name: str, max_pixels: int, memory_budget: MemoryBu
     shade = picture.pixels[:, :, 0] if picture.channels == 1 else colour.luma(picture.pixels)
     if picture.alpha is None:
         return freeze(shade)
-    seen = picture.alpha > 0
-    if np.ptp(picture.alpha) > 0 and (not seen.any() or np.ptp(shade[seen]) < 1 / 255):
+    visible = picture.alpha > 0
+    if np.ptp(picture.alpha) > 0 and (not visible.any() or np.ptp(shade[visible]) < 1 / 255):
         return freeze(picture.alpha)
     return freeze(shade * picture.alpha)
 
@@ -170,10 +170,10 @@ def search_quality(
     while high - low > 1:
         on_progress(1 - (high - low) / max_quality)
         middle = (low + high) // 2
-        made = encode_at_quality(middle)
-        fits = len(made) <= max_bytes
+        result = encode_at_quality(middle)
+        fits = len(result) <= max_bytes
         low, high = (middle, high) if fits else (low, middle)
-        best = made if fits or not low else best
+        best = result if fits or not low else best
     return best, max(low, 1)
 
 
@@ -185,11 +185,11 @@ def flatten(picture: Picture, background: tuple[float, float, float] = (1.0, 1.0
     """
     if picture.alpha is None:
         return picture
-    ground = np.asarray(background, np.float32)
+    background_colour = np.asarray(background, np.float32)
     if picture.channels == 1:
-        ground = colour.luma(ground.reshape(1, 1, 3)).reshape(1)
+        background_colour = colour.luma(background_colour.reshape(1, 1, 3)).reshape(1)
     cover = picture.alpha[..., None]
-    return picture.with_pixels(picture.pixels * cover + ground * (1 - cover), alpha=None)
+    return picture.with_pixels(picture.pixels * cover + background_colour * (1 - cover), alpha=None)
 
 
 def _open(data: bytes, name: str, max_pixels: int) -> tuple[FormatReader, ImageHeader]:
@@ -237,9 +237,9 @@ def _normalise(samples: Samples, max_code: float) -> Pixels:
     """Return codes as float32 0..1, each exactly float32(code / max_code)."""
     if samples.dtype.kind == "f":
         return np.clip(np.nan_to_num(samples.astype(np.float32), posinf=1.0), 0.0, 1.0)
-    made = np.ascontiguousarray(samples).astype(np.float32)
-    made /= np.float32(max_code)
-    return made
+    result = np.ascontiguousarray(samples).astype(np.float32)
+    result /= np.float32(max_code)
+    return result
 
 
 def _to_rgb(picture: Picture) -> Picture:

@@ -80,10 +80,10 @@ def convert_profile(picture: Picture, target_profile: str | bytes) -> Picture:
     source = picture.pixels
     if picture.channels == 1 and picture.icc is None:
         source = np.repeat(source, 3, axis=2)
-    made = _convert_by_matrix(source, picture.icc, icc)
-    if made is None:
-        made = _convert_by_lcms(source, _profile_or_srgb(picture.icc), icc)
-    return replace(picture, pixels=freeze(made), icc=kept)
+    result = _convert_by_matrix(source, picture.icc, icc)
+    if result is None:
+        result = _convert_by_lcms(source, _profile_or_srgb(picture.icc), icc)
+    return replace(picture, pixels=freeze(result), icc=kept)
 
 
 def luminance(pixels: Pixels) -> Mask:
@@ -97,8 +97,8 @@ def luma(pixels: Pixels) -> Mask:
     """Return the weighted sum of the channels (Rec. 709 weights), (h, w, c) -> (h, w), 0..1."""
     if pixels.shape[2] == 1:
         return pixels[:, :, 0]
-    made: Mask = pixels @ np.asarray(REC709_WEIGHTS, np.float32)
-    return made
+    result: Mask = pixels @ np.asarray(REC709_WEIGHTS, np.float32)
+    return result
 
 
 def cmyk_to_srgb(codes: Samples, max_code: float, icc: bytes | None) -> Pixels:
@@ -121,10 +121,10 @@ def _apply_curves(pixels: Pixels, curves: list[CurveFunction]) -> Pixels:
 def _apply_curves_serial(pixels: Pixels, curves: list[CurveFunction]) -> Pixels:
     if all(curve == curves[0] for curve in curves):
         return curves[0](pixels)
-    made = np.empty_like(pixels)
+    result = np.empty_like(pixels)
     for channel, curve in enumerate(curves):
-        made[:, :, channel] = curve(np.ascontiguousarray(pixels[:, :, channel]))
-    return made
+        result[:, :, channel] = curve(np.ascontiguousarray(pixels[:, :, channel]))
+    return result
 
 
 def _profile_or_srgb(icc: bytes | None) -> bytes:
@@ -139,12 +139,12 @@ def _convert_by_matrix(pixels: Pixels, source: bytes | None, target: bytes) -> P
     matrices = profiles.colorant_matrix(_profile_or_srgb(source)), profiles.colorant_matrix(target)
     if pixels.shape[2] != 3 or matrices[0] is None or matrices[1] is None:
         return None
-    given, wanted = profile_curves(source, 3), profile_curves(target, 3)
-    if given is None or wanted is None:
+    source_curves, target_curves = profile_curves(source, 3), profile_curves(target, 3)
+    if source_curves is None or target_curves is None:
         return None
     matrix = np.linalg.solve(matrices[1], matrices[0]).T.astype(np.float32)
-    undo: list[CurveFunction] = [curve.to_linear for curve in given]
-    encode: list[CurveFunction] = [curve.from_linear for curve in wanted]
+    undo: list[CurveFunction] = [curve.to_linear for curve in source_curves]
+    encode: list[CurveFunction] = [curve.from_linear for curve in target_curves]
 
     def convert(slab: Pixels) -> Pixels:
         light = np.clip(_apply_curves_serial(slab, undo) @ matrix, 0.0, 1.0)
@@ -177,10 +177,10 @@ def transform_codes(
     spaces_used = spaces.get(source[16:20]), spaces.get(target[16:20])
     if None in spaces_used:
         raise InputError(f"A picture cannot be converted from {profile_name(source)} to {profile_name(target)}.", "Choose an RGB profile.")
-    given = codes[:, :, 0] if codes.shape[2] == 1 else codes
+    flat_codes = codes[:, :, 0] if codes.shape[2] == 1 else codes
     try:
-        made = imagecodecs.cms_transform(
-            np.ascontiguousarray(given),
+        result = imagecodecs.cms_transform(
+            np.ascontiguousarray(flat_codes),
             source,
             target,
             colorspace=spaces_used[0],
@@ -191,4 +191,4 @@ def transform_codes(
         )
     except DECODER_ERRORS as fault:
         raise InputError(f"The colour profile {profile_name(source)} or {profile_name(target)} cannot be used ({fault}).") from fault
-    return np.asarray(made.reshape(*codes.shape[:2], -1).astype(np.float32) / np.float32(65535))
+    return np.asarray(result.reshape(*codes.shape[:2], -1).astype(np.float32) / np.float32(65535))

@@ -118,7 +118,7 @@ def stitch(
             "The mask covers the whole picture, so there is nothing left to fill it from.", "Paint only what is to be made new."
         )
     work = plan_crops(mask, options.side, options.context, enlarges=options.enlarges, mask_bounds=mask_bounds)
-    made = picture
+    result = picture
     open_regions = np.zeros(int(work.cell_regions.max()) + 1, dtype=np.bool_)
     open_regions[1:] = True
     scales: list[float] = []
@@ -126,16 +126,16 @@ def stitch(
     for number, patch in enumerate(work.fill_crops):
         step = _scale_progress(on_progress, number, len(work.fill_crops))
         step(0.0)
-        filled = _CropFiller(made, mask, work, patch, open_regions, options, hidden_mask).fill_hole(
+        filled = _CropFiller(result, mask, work, patch, open_regions, options, hidden_mask).fill_hole(
             fill_function, options.seed + number, step
         )
-        made = made.with_patches([filled.patch])
+        result = result.with_patches([filled.patch])
         scales.append(round(filled.scale, 4))
         offsets.append(filled.tone_offset)
         open_regions[list(patch.regions)] = False
-    changed = sum(_count_changed_outside(picture, made, mask, patch.core) for patch in work.fill_crops)
+    changed = sum(_count_changed_outside(picture, result, mask, patch.core) for patch in work.fill_crops)
     crops = tuple((patch.crop.left, patch.crop.top, patch.crop.width, patch.crop.height) for patch in work.fill_crops)
-    return StitchResult(made, crops, tuple(scales), round(float(np.mean(offsets)), 5), mask.size - masked, changed)
+    return StitchResult(result, crops, tuple(scales), round(float(np.mean(offsets)), 5), mask.size - masked, changed)
 
 
 def _scale_progress(on_progress: OnProgress, index: int, count: int) -> OnProgress:
@@ -181,21 +181,21 @@ class _CropFiller:
 
     def fill_hole(self, fill_function: FillFunction, seed: int, on_progress: OnProgress) -> _FilledCrop:
         """Return the filled, matched and mixed pixels of the core, the scale of the fill and the mean correction of its tone."""
-        known = _to_rgb(self._picture.pixels_in(self._box.window))
+        known_pixels = _to_rgb(self._picture.pixels_in(self._box.window))
         hole = _dilate(self._unknown, self._options.grow)
         hole = self._unknown if hole.all() else hole
         ring = hole & ~self._unknown & ~self._hidden_pixels
         hole = hole if (hole | self._hidden_pixels).all() else hole | self._hidden_pixels
         scale = (self._options.side or MAX_FREE_SIDE) / max(hole.shape)
         scale = scale if self._options.enlarges else min(1.0, scale)
-        made = self._run_engine(fill_function, known, hole, scale, seed, on_progress)
+        result = self._run_engine(fill_function, known_pixels, hole, scale, seed, on_progress)
         if self._options.generates:
-            _refuse_flat(known, made, hole)
+            _refuse_flat(known_pixels, result, hole)
         inner = _intersect(self._core.expand(self._options.grow + 1, self._picture.height, self._picture.width), self._box)
         view = inner.relative_to(self._box).window
-        correction, offset = _tone_correction(known[view], made[view], ring[view])
-        patch: Pixels = made[view] + correction
-        patch += _missing_grain(known, made, hole, seed)[view]
+        correction, offset = _tone_correction(known_pixels[view], result[view], ring[view])
+        patch: Pixels = result[view] + correction
+        patch += _missing_grain(known_pixels, result, hole, seed)[view]
         if self._picture.depth == 16:
             patch += _dither(patch.shape, seed)
         new = np.clip(patch, 0, 1)[self._core.relative_to(inner).window]
@@ -207,18 +207,20 @@ class _CropFiller:
         """Return the engine's result for the crop, scaled to the engine's size and back."""
         height, width = hole.shape
         high, wide = (max(1, round(edge * scale)) for edge in (height, width))
-        shown, gap = resize_values(known, high, wide), (resize_values(hole.astype(np.float32), high, wide) > 1e-3).astype(np.float32)
+        crop_pixels, gap = resize_values(known, high, wide), (resize_values(hole.astype(np.float32), high, wide) > 1e-3).astype(np.float32)
         if gap.all():
             gap = (resize_values(self._unknown.astype(np.float32), high, wide) > 0.5).astype(np.float32)
         if scale > 1:
-            shown = np.clip(shown, 0, 1)  # a bicubic enlargement overshoots at edges
+            crop_pixels = np.clip(crop_pixels, 0, 1)  # a bicubic enlargement overshoots at edges
         side, multiple = self._options.side, self._options.multiple
         tall, broad = (side or -(-edge // multiple) * multiple for edge in (high, wide))
         around = ((0, tall - high), (0, broad - wide))
-        made = fill_function(np.pad(shown, (*around, (0, 0)), mode="symmetric"), np.pad(gap, around, mode="symmetric"), seed, on_progress)
-        if not np.isfinite(made).all():
+        result = fill_function(
+            np.pad(crop_pixels, (*around, (0, 0)), mode="symmetric"), np.pad(gap, around, mode="symmetric"), seed, on_progress
+        )
+        if not np.isfinite(result).all():
             raise InputError("The inpainting engine made values that are no numbers.", "Name another model for this step, or try again.")
-        return resize_values(made[:high, :wide], height, width)
+        return resize_values(result[:high, :wide], height, width)
 
     def _blend_core(self, patch: Pixels) -> Pixels:
         """Return the core: picture * (1 - m) + patch * m where the crop's own mask is > 0; every other pixel is copied."""
@@ -246,8 +248,8 @@ def _intersect(inner: CropBox, outer: CropBox) -> CropBox:
 
 def _refuse_flat(known: Pixels, filled: Pixels, hole: NDArray[np.bool_]) -> None:
     """Raise InputError if the fill is one plain colour and its surroundings are not."""
-    near = _dilate(hole, GRAIN_SAMPLE_PX) & ~hole
-    if not near.any() or float(known[near].std(axis=0).max()) < MIN_TEXTURE_DEVIATION:
+    nearby = _dilate(hole, GRAIN_SAMPLE_PX) & ~hole
+    if not nearby.any() or float(known[nearby].std(axis=0).max()) < MIN_TEXTURE_DEVIATION:
         return
     fill = filled[hole]
     if float(np.abs(fill - np.median(fill, axis=0)).max()) < FLAT_TOLERANCE:
@@ -301,9 +303,9 @@ def _tone_correction(known: Pixels, filled: Pixels, ring: NDArray[np.bool_]) -> 
 
 def _missing_grain(known: Pixels, filled: Pixels, hole: NDArray[np.bool_], seed: int) -> Pixels:
     """Return noise (h, w, 1) that makes the fill as grainy as the picture near the hole; zero if it already is."""
-    near = _dilate(hole, GRAIN_SAMPLE_PX) & ~hole
-    wanted, had = _noise_sigma(known, near), _noise_sigma(filled, hole)
-    lacking = min(max(wanted * wanted - had * had, 0.0) ** 0.5, MAX_GRAIN)
+    nearby = _dilate(hole, GRAIN_SAMPLE_PX) & ~hole
+    target, had = _noise_sigma(known, nearby), _noise_sigma(filled, hole)
+    lacking = min(max(target * target - had * had, 0.0) ** 0.5, MAX_GRAIN)
     if lacking * 1024 < 1:
         return np.zeros((*hole.shape, 1), dtype=np.float32)
     noise = np.random.default_rng(seed).standard_normal((*hole.shape, 1), dtype=np.float32)

@@ -158,13 +158,13 @@ def find_mask_bounds(mask: Mask) -> CropBox | None:
 
 def _occupied_cells(mask: Mask, mask_bounds: CropBox) -> NDArray[np.bool_]:
     """Return for each cell whether the mask has a pixel in it; the mask is empty outside ``mask_bounds``."""
-    made = np.zeros([-(-edge // CELL_SIDE) for edge in mask.shape], np.bool_)
+    result = np.zeros([-(-edge // CELL_SIDE) for edge in mask.shape], np.bool_)
     top, left = mask_bounds.top // CELL_SIDE, mask_bounds.left // CELL_SIDE
     solid = mask[top * CELL_SIDE : mask_bounds.bottom, left * CELL_SIDE : mask_bounds.right] > 0
     rows = np.logical_or.reduceat(solid, np.arange(0, solid.shape[0], CELL_SIDE), axis=0)
     found = np.logical_or.reduceat(rows, np.arange(0, solid.shape[1], CELL_SIDE), axis=1)
-    made[top : top + found.shape[0], left : left + found.shape[1]] = found
-    return made
+    result[top : top + found.shape[0], left : left + found.shape[1]] = found
+    return result
 
 
 def _label_regions(occupied: NDArray[np.bool_], shape: tuple[int, ...], engine_side: int) -> tuple[NDArray[np.int32], dict[int, CropBox]]:

@@ -118,7 +118,7 @@ def _parse_parametric(block: bytes) -> ParametricCurve | None:
 
 
 def _power(values: NDArray[np.float32], exponent: float) -> NDArray[np.float32]:
-    made = np.maximum(values, np.float32(0))
+    result = np.maximum(values, np.float32(0))
     if exponent == 1.0:
-        return made
-    return np.power(made, np.float32(exponent), out=made)
+        return result
+    return np.power(result, np.float32(exponent), out=result)

@@ -20,11 +20,11 @@ def dither(pixels: Pixels, depth: int, seed: int, *, out: Pixels | None = None) 
     """
     levels = np.float32(2**depth - 1)
     rng = np.random.default_rng(seed)
-    made = np.empty_like(pixels) if out is None else out
+    result = np.empty_like(pixels) if out is None else out
     for top in range(0, pixels.shape[0], 256):
         rows = slice(top, top + 256)
-        made[rows] = np.clip(_dither_to_codes(pixels[rows] * levels, rng), 0.0, levels) / levels
-    return made
+        result[rows] = np.clip(_dither_to_codes(pixels[rows] * levels, rng), 0.0, levels) / levels
+    return result
 
 
 def _dither_to_codes(scaled: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -33,5 +33,5 @@ def _dither_to_codes(scaled: NDArray[np.float32], rng: np.random.Generator) -> N
     shape = scaled.shape[:2]
     grain = rng.random(shape, dtype=np.float32) - rng.random(shape, dtype=np.float32)  # drawn even if unused: rows stay in step
     moved = np.floor(scaled + grain[:, :, None] + np.float32(0.5))
-    made: NDArray[np.float32] = np.where(off, moved, nearest)
-    return made
+    result: NDArray[np.float32] = np.where(off, moved, nearest)
+    return result

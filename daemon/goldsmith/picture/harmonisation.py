@@ -30,9 +30,9 @@ def transfer_colour(layer: Pixels, coverage: Mask, backdrop: Pixels, amount: flo
     """
     if coverage.max() <= 0:
         return layer
-    (mean, spread), (wanted, wide) = _lab_statistics(layer, coverage), _lab_statistics(backdrop, np.ones(backdrop.shape[:2], np.float32))
+    (mean, spread), (target, wide) = _lab_statistics(layer, coverage), _lab_statistics(backdrop, np.ones(backdrop.shape[:2], np.float32))
     gain = 1 + (np.clip((wide + 1) / (spread + 1), _MIN_GAIN, _MAX_GAIN) - 1) * np.float32(amount)
-    shift = np.clip(wanted - mean, -_MAX_MEAN_SHIFT, _MAX_MEAN_SHIFT) * np.float32(amount)
+    shift = np.clip(target - mean, -_MAX_MEAN_SHIFT, _MAX_MEAN_SHIFT) * np.float32(amount)
     return map_slabs(layer, lambda slab: _from_lab((_to_lab(slab) - mean) * gain + mean + shift, slab.shape[2]))
 
 
@@ -44,18 +44,18 @@ def match_grain(layer: Pixels, coverage: Mask, backdrop: Pixels, seed: int) -> t
     nearly white parts get less of it, as with film and sensors. ``coverage`` is (h, w), 0..1.
     """
     shade = luma(layer)
-    shown = np.where(coverage > 0.98, shade, np.float32(0.0))  # tiles with black in them are not measured
-    wanted, had = estimate_noise(luma(backdrop)), estimate_noise(np.ascontiguousarray(shown))
-    lacking = float(max(wanted * wanted - had * had, 0.0)) ** 0.5
+    visible = np.where(coverage > 0.98, shade, np.float32(0.0))  # tiles with black in them are not measured
+    target, had = estimate_noise(luma(backdrop)), estimate_noise(np.ascontiguousarray(visible))
+    lacking = float(max(target * target - had * had, 0.0)) ** 0.5
     if lacking * 1024 < 1:
         return layer, 0.0
     grain = np.random.default_rng(seed).standard_normal(layer.shape[:2], dtype=np.float32)
 
     def slab(piece: Pixels, top: int) -> Pixels:
         rows = slice(top, top + len(piece))
-        room = np.sqrt(np.maximum(shade[rows] * (1 - shade[rows]), np.float32(0)))
-        room = np.clip(4 * room, 0.25, 1.0) * grain[rows] * np.float32(lacking)
-        piece += room[:, :, None]
+        margin = np.sqrt(np.maximum(shade[rows] * (1 - shade[rows]), np.float32(0)))
+        margin = np.clip(4 * margin, 0.25, 1.0) * grain[rows] * np.float32(lacking)
+        piece += margin[:, :, None]
         return np.clip(piece, 0.0, 1.0, out=piece)
 
     return map_slabs_with_row(layer, slab), lacking
@@ -94,16 +94,16 @@ def _blur(values: NDArray[np.float32], radius: float) -> NDArray[np.float32]:
     if shrink == 1:
         return gaussian_blur(values, radius)
     small = gaussian_blur(_downscale(values, max(1, height // shrink), max(1, width // shrink)), radius / shrink)
-    made: NDArray[np.float32] = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    return made.reshape(values.shape)
+    result: NDArray[np.float32] = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    return result.reshape(values.shape)
 
 
 def _downscale(values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """Return (h, w[, c]) reduced by area; many times as fast as plane by plane."""
     import cv2
 
-    made: NDArray[np.float32] = cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA)
-    return made.reshape(height, width, *values.shape[2:])
+    result: NDArray[np.float32] = cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA)
+    return result.reshape(height, width, *values.shape[2:])
 
 
 def _lab_statistics(pixels: Pixels, coverage: Mask) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -125,12 +125,12 @@ def _to_lab(pixels: Pixels) -> Pixels:
     import cv2
 
     colours = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-    made: Pixels = cv2.cvtColor(np.ascontiguousarray(colours, np.float32), cv2.COLOR_RGB2LAB)
-    return made
+    result: Pixels = cv2.cvtColor(np.ascontiguousarray(colours, np.float32), cv2.COLOR_RGB2LAB)
+    return result
 
 
 def _from_lab(lab: Pixels, channels: int) -> Pixels:
     import cv2
 
-    made: Pixels = np.clip(cv2.cvtColor(np.ascontiguousarray(lab, np.float32), cv2.COLOR_LAB2RGB), 0.0, 1.0)
-    return made if channels == 3 else luma(made)[:, :, None]
+    result: Pixels = np.clip(cv2.cvtColor(np.ascontiguousarray(lab, np.float32), cv2.COLOR_LAB2RGB), 0.0, 1.0)
+    return result if channels == 3 else luma(result)[:, :, None]

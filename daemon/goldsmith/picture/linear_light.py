@@ -37,10 +37,10 @@ class LinearLight:
 
     def from_linear(self, linear: Pixels) -> Pixels:
         """Return linear light (h, w, c) as display-encoded pixels, clipped to 0..1."""
-        held = np.clip(linear, 0.0, 1.0)
+        kept = np.clip(linear, 0.0, 1.0)
         if self._grey and linear.shape[2] == 3:
-            return np.repeat(colour.from_linear(np.ascontiguousarray(held[:, :, :1]), self._icc), 3, axis=2)
-        return np.clip(colour.from_linear(held, self._icc), 0.0, 1.0)
+            return np.repeat(colour.from_linear(np.ascontiguousarray(kept[:, :, :1]), self._icc), 3, axis=2)
+        return np.clip(colour.from_linear(kept, self._icc), 0.0, 1.0)
 
     @cached_property
     def xyz_matrix(self) -> Float64Array:
@@ -75,10 +75,10 @@ def white_balance_from_neutral(light: LinearLight, white: Float64Array) -> Float
 
     None if it cannot be a white: black, or a single colour.
     """
-    made = light.xyz_matrix @ np.asarray(white, np.float64)
-    if made[1] < 1e-3:
+    result = light.xyz_matrix @ np.asarray(white, np.float64)
+    if result[1] < 1e-3:
         return None
-    return _adaptation_in_linear(light, made / made[1], np.array(profiles.D50_WHITE))
+    return _adaptation_in_linear(light, result / result[1], np.array(profiles.D50_WHITE))
 
 
 def white_balance_from_temperature(light: LinearLight, temperature: float, tint: float) -> Float64Array:
@@ -90,8 +90,8 @@ def white_balance_from_temperature(light: LinearLight, temperature: float, tint:
     """
     here = _daylight_xyz(0.0, 0.0)
     to_d50 = bradford_adaptation(here, np.array(profiles.D50_WHITE))
-    made = _adaptation_in_linear(light, to_d50 @ _daylight_xyz(temperature, tint), np.array(profiles.D50_WHITE))
-    return np.eye(3) if made is None else made
+    result = _adaptation_in_linear(light, to_d50 @ _daylight_xyz(temperature, tint), np.array(profiles.D50_WHITE))
+    return np.eye(3) if result is None else result
 
 
 def bradford_adaptation(source: Float64Array, target: Float64Array) -> Float64Array:

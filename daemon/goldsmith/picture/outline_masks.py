@@ -23,7 +23,7 @@ def outlines_to_mask(height: int, width: int, outlines: Sequence[tuple[Outline, 
 
     The edge is 0.5 at the grown outline. The cost depends on the outlines' area.
     """
-    made = np.zeros((height, width), np.float32)
+    result = np.zeros((height, width), np.float32)
     for outline, grow, soft in outlines:
         reach = grow + soft + 2
         left, top = (max(0, math.floor(float(low) - reach)) for low in outline.min(axis=0))
@@ -34,9 +34,9 @@ def outlines_to_mask(height: int, width: int, outlines: Sequence[tuple[Outline, 
             corner = np.array([left - margin, top - margin], np.float32)
             drawn = _rasterise(outline - corner, bottom - top + 2 * margin, right - left + 2 * margin)
             spot = _soften_edge(drawn, grow, soft)[margin : margin + bottom - top, margin : margin + right - left]
-            window = made[top:bottom, left:right]
+            window = result[top:bottom, left:right]
             np.maximum(window, spot, out=window)
-    return made
+    return result
 
 
 # A detected object's mask above this is part of it, for a step that removes it.
@@ -61,8 +61,8 @@ def cover_whole_object(mask: Mask) -> Mask:
     away = cv2.distanceTransform((~thing).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     wide = np.pad((away < _GAP_FACTOR * reach).astype(np.uint8), 1, mode="edge")
     closed = cv2.distanceTransform(wide, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1] >= (_GAP_FACTOR - 1) * reach
-    made: Mask = np.where(closed | (away < reach), np.float32(1), np.float32(0))
-    return made
+    result: Mask = np.where(closed | (away < reach), np.float32(1), np.float32(0))
+    return result
 
 
 def convex_hull(points: Outline) -> Outline:

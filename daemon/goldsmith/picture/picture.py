@@ -115,13 +115,13 @@ class Picture:
         Everything else shares the memory of this picture. ``pixels`` is assembled only when it is read; ``pixels_in``, ``quantise_with``
         and ``differing_windows`` never need it.
         """
-        made = object.__new__(Picture)
+        result = object.__new__(Picture)
         for each in fields(Picture):
             if each.name not in ("pixels", "_base", "_patches"):
-                object.__setattr__(made, each.name, getattr(self, each.name))
-        object.__setattr__(made, "_base", self._base_pixels)
-        object.__setattr__(made, "_patches", (*self._patches, *((window, freeze(pixels)) for window, pixels in patches)))
-        return made
+                object.__setattr__(result, each.name, getattr(self, each.name))
+        object.__setattr__(result, "_base", self._base_pixels)
+        object.__setattr__(result, "_patches", (*self._patches, *((window, freeze(pixels)) for window, pixels in patches)))
+        return result
 
     def pixels_in(self, window: Window) -> Pixels:
         """Return the pixels of a box, (rows, columns, c), 0..1, display-encoded, read-only; a copy only if a patch overlaps the box."""
@@ -129,20 +129,20 @@ class Picture:
         over = [laid for laid in self._patches if _windows_overlap(window, laid[0])]
         if not over:
             return seen
-        made = seen.copy()
+        result = seen.copy()
         for (rows, columns), pixels in over:
             high, wide = _intersect_spans(window[0], rows), _intersect_spans(window[1], columns)
-            made[_relative_span(high, window[0]), _relative_span(wide, window[1])] = pixels[
+            result[_relative_span(high, window[0]), _relative_span(wide, window[1])] = pixels[
                 _relative_span(high, rows), _relative_span(wide, columns)
             ]
-        return freeze(made)
+        return freeze(result)
 
     def quantise_with(self, to_codes: Callable[[Pixels], PixelCodes]) -> PixelCodes:
         """Return the codes (h, w, c) that ``to_codes``, which works on each value alone, makes of all pixels."""
-        made = to_codes(self._base_pixels)
+        result = to_codes(self._base_pixels)
         for window, pixels in self._patches:
-            made[window] = to_codes(pixels)
-        return made
+            result[window] = to_codes(pixels)
+        return result
 
     def differing_windows(self, other: Picture) -> tuple[Window, ...] | None:
         """Return the boxes in which the two pictures' pixels may differ, all else sharing memory; None if they share nothing."""
@@ -196,14 +196,14 @@ def quantise(values: NDArray[np.float32], depth: int) -> PixelCodes:
 
     ``depth`` is at most 16; the codes are uint8 up to 8 bits, otherwise uint16.
     """
-    made: PixelCodes = np.empty(values.shape, np.uint8 if depth <= 8 else np.uint16)
+    result: PixelCodes = np.empty(values.shape, np.uint8 if depth <= 8 else np.uint16)
     if values.size <= _BLOCK_VALUES:
-        made[...] = _scale_to_codes(values, depth)
-        return made
+        result[...] = _scale_to_codes(values, depth)
+        return result
     rows = max(1, _BLOCK_VALUES * len(values) // values.size)
     for top in range(0, len(values), rows):
-        made[top : top + rows] = _scale_to_codes(values[top : top + rows], depth)
-    return made
+        result[top : top + rows] = _scale_to_codes(values[top : top + rows], depth)
+    return result
 
 
 def _scale_to_codes(values: NDArray[np.float32], depth: int) -> NDArray[np.float32]:
@@ -217,11 +217,11 @@ def freeze(array: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the array, of any shape (n, ...) and any unit, as contiguous read-only float32; copied only if necessary. The result cannot be
     made writable again.
     """
-    made = np.ascontiguousarray(array, dtype=np.float32)
-    if not made.flags.writeable:
-        return made
-    made.flags.writeable = False
-    return np.asarray(made.data)  # numpy gives no write access to memory whose owner has none
+    result = np.ascontiguousarray(array, dtype=np.float32)
+    if not result.flags.writeable:
+        return result
+    result.flags.writeable = False
+    return np.asarray(result.data)  # numpy gives no write access to memory whose owner has none
 
 
 def _freeze_optional(array: Mask | None) -> Mask | None:

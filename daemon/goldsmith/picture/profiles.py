@@ -93,11 +93,11 @@ def profile_name(icc: bytes | None) -> str:
     block = read_icc_tag(icc, b"desc")
     if block[:4] == b"mluc" and len(block) >= 28:
         size, offset = struct.unpack(">II", block[20:28])
-        said = block[offset : offset + size].decode("utf-16-be", "replace")
+        text = block[offset : offset + size].decode("utf-16-be", "replace")
     else:
-        said = block[12:].partition(b"\0")[0].decode("latin-1")
-    said = "".join(letter for letter in said if letter.isprintable()).strip()
-    return said[:100] or "unnamed profile"
+        text = block[12:].partition(b"\0")[0].decode("latin-1")
+    text = "".join(letter for letter in text if letter.isprintable()).strip()
+    return text[:100] or "unnamed profile"
 
 
 def read_icc_tag(icc: bytes, signature: bytes) -> bytes:
@@ -116,8 +116,8 @@ def colorant_matrix(icc: bytes) -> NDArray[np.float64] | None:
     columns = [read_icc_tag(icc, name) for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
     if any(len(column) < 20 for column in columns) or icc[20:24] != b"XYZ ":
         return None
-    made = np.array([struct.unpack(">3i", column[8:20]) for column in columns]).T / 65536
-    return made if abs(np.linalg.det(made)) > 1e-6 else None
+    result = np.array([struct.unpack(">3i", column[8:20]) for column in columns]).T / 65536
+    return result if abs(np.linalg.det(result)) > 1e-6 else None
 
 
 def _build_rgb_profile(space: _RgbSpace) -> bytes:

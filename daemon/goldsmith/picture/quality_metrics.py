@@ -132,17 +132,17 @@ def measure_sharpness(plane: Mask, noise_sigma: float = 0.0) -> float | None:
 
 def _absolute_gradient(plane: Mask, axis: int) -> Mask:
     """Return the absolute difference to the next row or column; same shape, the last one 0."""
-    made = np.zeros_like(plane)
-    inner = made[:-1] if axis == 0 else made[:, :-1]
+    result = np.zeros_like(plane)
+    inner = result[:-1] if axis == 0 else result[:, :-1]
     np.subtract(*((plane[1:], plane[:-1]) if axis == 0 else (plane[:, 1:], plane[:, :-1])), out=inner)
-    return np.abs(made, out=made)
+    return np.abs(result, out=result)
 
 
 def _tile_means(plane: Mask, rows: int, cols: int) -> NDArray[np.float32]:
     import cv2
 
-    made: NDArray[np.float32] = cv2.resize(plane, (cols, rows), interpolation=cv2.INTER_AREA)
-    return made
+    result: NDArray[np.float32] = cv2.resize(plane, (cols, rows), interpolation=cv2.INTER_AREA)
+    return result
 
 
 def measure_clipping(picture: Picture) -> tuple[tuple[float, ...], tuple[float, ...], float]:

@@ -104,10 +104,10 @@ class ParsedRegion:
         if expand_mask is not None:
             spared = {_PROTECTED_PREFIX + word: mask for word, mask in detected.items()}
             detected = {**{word: mask if mask is None else expand_mask(mask) for word, mask in detected.items()}, **spared}
-        made = self._evaluate(picture, detected)
-        if isinstance(made, _MissingRegion):
+        result = self._evaluate(picture, detected)
+        if isinstance(result, _MissingRegion):
             raise RegionNotFound(tuple(word for word in DETECTED_WORDS if word in self.detected_words and detected[word] is None))
-        return freeze(made)
+        return freeze(result)
 
 
 def parse_region(expression: str) -> ParsedRegion:
@@ -181,31 +181,31 @@ class _RegionParser:
     def parse_union(self, depth: int) -> RegionEvaluator:
         if depth > _MAX_NESTING:
             raise ValueError(f'"{self.text[:60]}" nests deeper than {_MAX_NESTING - 1} levels')
-        made = self.parse_intersection(depth)
+        result = self.parse_intersection(depth)
         while self.accept("|"):
-            made = _combine(np.maximum, made, self.parse_intersection(depth))
-        return made
+            result = _combine(np.maximum, result, self.parse_intersection(depth))
+        return result
 
     def parse_intersection(self, depth: int) -> RegionEvaluator:
-        made = self.parse_factor(depth)
+        result = self.parse_factor(depth)
         while self.accept("&"):
-            made = _combine(np.minimum, made, self.parse_factor(depth))
-        return made
+            result = _combine(np.minimum, result, self.parse_factor(depth))
+        return result
 
     def parse_factor(self, depth: int) -> RegionEvaluator:
         turned = False
         while self.accept("!"):
             turned = not turned
         self.is_negated ^= turned
-        made = self.parse_operand(depth)
+        result = self.parse_operand(depth)
         self.is_negated ^= turned
-        return _invert(made) if turned else made
+        return _invert(result) if turned else result
 
     def parse_operand(self, depth: int) -> RegionEvaluator:
         if self.accept("("):
-            made = self.parse_union(depth + 1)
+            result = self.parse_union(depth + 1)
             self.expect(")")
-            return made
+            return result
         if self.position >= len(self.tokens) or not (
             self.tokens[self.position].kind == "name" or self.tokens[self.position].text.isdigit()
         ):
@@ -226,8 +226,8 @@ class _RegionParser:
         self.detected_words.add(thing)
         if spared:
             self.protected_words.add(thing)
-        made = _detection_evaluator(thing, is_protected=spared)
-        return _invert(made) if word == "background" else made
+        result = _detection_evaluator(thing, is_protected=spared)
+        return _invert(result) if word == "background" else result
 
     def parse_box(self, token: _Token) -> RegionEvaluator:
         numbers: list[float] = []
@@ -253,14 +253,14 @@ def _combine(combine_masks: Callable[[Mask, Mask], Mask], first: RegionEvaluator
 
     def evaluate(picture: Picture, found: DetectedMasks) -> Mask | _MissingRegion:
         both = (first(picture, found), second(picture, found))
-        there = [made for made in both if not isinstance(made, _MissingRegion)]
+        there = [result for result in both if not isinstance(result, _MissingRegion)]
         if len(there) == 2:
             return combine_masks(*there)
         if there and combine_masks is np.maximum:
             return there[0]
         return (
             _MissingRegion.UNKNOWN
-            if _MissingRegion.UNKNOWN in [made for made in both if isinstance(made, _MissingRegion)]
+            if _MissingRegion.UNKNOWN in [result for result in both if isinstance(result, _MissingRegion)]
             else _MissingRegion.NONE
         )
 
@@ -269,10 +269,10 @@ def _combine(combine_masks: Callable[[Mask, Mask], Mask], first: RegionEvaluator
 
 def _invert(evaluator: RegionEvaluator) -> RegionEvaluator:
     def evaluate(picture: Picture, found: DetectedMasks) -> Mask | _MissingRegion:
-        made = evaluator(picture, found)
-        if made is _MissingRegion.NONE:
+        result = evaluator(picture, found)
+        if result is _MissingRegion.NONE:
             return np.ones((picture.height, picture.width), np.float32)
-        return made if isinstance(made, _MissingRegion) else 1 - made
+        return result if isinstance(result, _MissingRegion) else 1 - result
 
     return evaluate
 
@@ -285,8 +285,8 @@ def _detection_evaluator(word: str, *, is_protected: bool) -> RegionEvaluator:
     absent = _MissingRegion.UNKNOWN if word == "subject" else _MissingRegion.NONE
 
     def evaluate(_: Picture, found: DetectedMasks) -> Mask | _MissingRegion:
-        made = found.get(_PROTECTED_PREFIX + word, found[word]) if is_protected else found[word]
-        return absent if made is None else made
+        result = found.get(_PROTECTED_PREFIX + word, found[word]) if is_protected else found[word]
+        return absent if result is None else result
 
     return evaluate
 
@@ -295,11 +295,11 @@ def _box_evaluator(x: float, y: float, w: float, h: float) -> RegionEvaluator:
     """Return a box with every pixel whose centre lies inside; never empty."""
 
     def evaluate(picture: Picture, _: DetectedMasks) -> Mask:
-        made = np.zeros((picture.height, picture.width), np.float32)
+        result = np.zeros((picture.height, picture.width), np.float32)
         top, bottom = _pixel_span(y, h, picture.height)
         left, right = _pixel_span(x, w, picture.width)
-        made[top:bottom, left:right] = 1.0
-        return made
+        result[top:bottom, left:right] = 1.0
+        return result
 
     return evaluate
 

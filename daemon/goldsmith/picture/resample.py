@@ -45,19 +45,19 @@ def resize_picture(
         return picture
     pixels = colour.to_linear(picture.pixels, picture.icc) if in_linear_light else picture.pixels
     if picture.alpha is None:
-        made = resize(pixels, height, width, resample_filter)
+        result = resize(pixels, height, width, resample_filter)
     else:
         cover = resize(picture.alpha, height, width, resample_filter)[..., None]
         weighted = resize(pixels * picture.alpha[..., None], height, width, resample_filter)
-        made = np.where(cover > MIN_ALPHA, weighted / np.maximum(cover, MIN_ALPHA), resize(pixels, height, width, "linear"))
-    made = np.clip(made, 0.0, 1.0)
+        result = np.where(cover > MIN_ALPHA, weighted / np.maximum(cover, MIN_ALPHA), resize(pixels, height, width, "linear"))
+    result = np.clip(result, 0.0, 1.0)
     if in_linear_light:
-        made = np.clip(colour.from_linear(made, picture.icc), 0.0, 1.0)
+        result = np.clip(colour.from_linear(result, picture.icc), 0.0, 1.0)
 
     def carried(mask: Mask) -> Mask:
         return np.clip(resize(mask, height, width, resample_filter if mask is picture.alpha else "linear"), 0.0, 1.0)
 
-    return picture.with_geometry(made, carried)
+    return picture.with_geometry(result, carried)
 
 
 def _resize_plane(plane: Pixels, height: int, width: int, resample_filter: ResampleFilter) -> NDArray[np.float32]:
@@ -70,9 +70,9 @@ def _resize_plane(plane: Pixels, height: int, width: int, resample_filter: Resam
         "area": Image.Resampling.BOX,
     }
     image = Image.fromarray(np.ascontiguousarray(plane, np.float32)).resize((width, height), filters[resample_filter])
-    made = np.empty((height, width), np.float32)
+    result = np.empty((height, width), np.float32)
     rows = max(1, _BAND_PIXELS // width)
     for top in range(0, height, rows):  # Pillow copies the pixels it receives
         bottom = min(top + rows, height)
-        made[top:bottom] = np.asarray(image.crop((0, top, width, bottom)), np.float32)
-    return made
+        result[top:bottom] = np.asarray(image.crop((0, top, width, bottom)), np.float32)
+    return result

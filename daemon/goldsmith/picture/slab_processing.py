@@ -35,13 +35,13 @@ def map_slabs_with_row(
 
     out: the array for the result, which may be ``pixels`` itself if nobody else uses it; default: a new one.
     """
-    made = np.empty_like(pixels) if out is None else out
+    result = np.empty_like(pixels) if out is None else out
 
     def run(rows: slice) -> None:
-        made[rows] = change(pixels[rows].copy(), rows.start)
+        result[rows] = change(pixels[rows].copy(), rows.start)
 
     for_each_slab(pixels.shape[:2], run, on_progress)
-    return made
+    return result
 
 
 def for_each_slab(
@@ -81,8 +81,8 @@ def apply_through_mask_with_window(
     bottom, right = min(mask.shape[0], int(rows[-1]) + 1 + margin), min(mask.shape[1], int(cols[-1]) + 1 + margin)
     window = np.s_[top:bottom, left:right]
     new = change(pixels[window], window)
-    made = pixels.copy()
-    laid = made[window]
+    result = pixels.copy()
+    laid = result[window]
 
     def mix(part: slice) -> None:
         before, share = laid[part], mask[window][part][:, :, None]
@@ -92,7 +92,7 @@ def apply_through_mask_with_window(
         laid[part] = np.where(share > 0, mixed, before)
 
     for_each_slab(laid.shape[:2], mix)
-    return made
+    return result
 
 
 def map_strips(pixels: Pixels, change: PixelChange, margin: int, on_progress: OnProgress = lambda _: None) -> Pixels:
@@ -102,10 +102,10 @@ def map_strips(pixels: Pixels, change: PixelChange, margin: int, on_progress: On
     """
     height, width = pixels.shape[:2]
     rows = max(4 * margin, _STRIP_PIXELS // width, 1)
-    made = np.empty_like(pixels)
+    result = np.empty_like(pixels)
     for top in range(0, height, rows):
         start = max(0, top - margin)
         strip = change(pixels[start : top + rows + margin].copy())
-        made[top : top + rows] = strip[top - start : top - start + rows]
+        result[top : top + rows] = strip[top - start : top - start + rows]
         on_progress(min(1.0, (top + rows) / height))
-    return made
+    return result

@@ -19,8 +19,8 @@ def gaussian_blur(values: NDArray[np.float32], sigma: float) -> NDArray[np.float
     """Return values, (h, w) or (h, w, c), any unit, blurred by a Gaussian of ``sigma`` px, mirrored at the border."""
     import cv2
 
-    made = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
-    return np.asarray(made.reshape(values.shape), dtype=np.float32)
+    result = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(result.reshape(values.shape), dtype=np.float32)
 
 
 def detail_power(detail: Pixels, sigma: float) -> Mask:

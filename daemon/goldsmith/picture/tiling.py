@@ -45,9 +45,9 @@ def upscale_by_tiles(
     for number, (row, column) in enumerate((row, column) for row in range(len(rows)) for column in range(len(columns))):
         on_progress(number / (len(rows) * len(columns)))
         (top, bottom), (left, right) = rows[row], columns[column]
-        made = _upscale_padded_tile(pixels[top:bottom, left:right], upscale_tile, tiling)
+        result = _upscale_padded_tile(pixels[top:bottom, left:right], upscale_tile, tiling)
         weight = down[row][:, None, None] * across[column][None, :, None]
-        out[top * scale : bottom * scale, left * scale : right * scale] += made * weight
+        out[top * scale : bottom * scale, left * scale : right * scale] += result * weight
     return out
 
 
@@ -91,7 +91,7 @@ def _upscale_padded_tile(tile: Pixels, upscale_tile: Callable[[Pixels], Pixels],
     """Run one tile through the engine; a side that is not a multiple is extended by mirroring and cropped again."""
     height, width = tile.shape[:2]
     beside = ((0, -height % tiling.multiple), (0, -width % tiling.multiple), (0, 0))
-    made = upscale_tile(np.ascontiguousarray(np.pad(tile, beside, mode="symmetric")))
-    if not np.isfinite(made).all():
+    result = upscale_tile(np.ascontiguousarray(np.pad(tile, beside, mode="symmetric")))
+    if not np.isfinite(result).all():
         raise InputError("The upscaling engine made values that are no numbers.", "Name another model for this step, or try again.")
-    return made[: height * tiling.scale, : width * tiling.scale]
+    return result[: height * tiling.scale, : width * tiling.scale]

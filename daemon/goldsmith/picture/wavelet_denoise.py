@@ -25,22 +25,22 @@ def denoise_pixels(pixels: Pixels, sigmas: list[float]) -> Pixels:
     """
     made_of = [denoise_plane(plane, sigma) if sigma else plane for plane, sigma in zip(split_planes(pixels), sigmas, strict=True)]
     if len(made_of) == 1:
-        made = made_of[0][:, :, None]
-        return np.clip(made, 0.0, 1.0, out=made)
+        result = made_of[0][:, :, None]
+        return np.clip(result, 0.0, 1.0, out=result)
     grey, blue, red = made_of
     red *= np.float32(2 * (1 - _KR))
     blue *= np.float32(2 * (1 - _KB))
     green = (grey - np.float32(_KR) * (grey + red) - np.float32(_KB) * (grey + blue)) / np.float32(_KG)
-    made = np.stack([grey + red, green, grey + blue], axis=2)
-    return np.clip(made, 0.0, 1.0, out=made)
+    result = np.stack([grey + red, green, grey + blue], axis=2)
+    return np.clip(result, 0.0, 1.0, out=result)
 
 
 def estimate_plane_noise(pixels: Pixels) -> list[float]:
     """Return the noise in each of ``split_planes`` of pixels (h, w, c), 0..1, without keeping the planes in memory."""
 
     def plane(number: int, rows: slice) -> Mask:
-        made = split_planes(pixels[rows])[number]
-        return made + np.float32(0.5) if number else made  # colour differences lie around 0
+        result = split_planes(pixels[rows])[number]
+        return result + np.float32(0.5) if number else result  # colour differences lie around 0
 
     return [estimate_noise_by_rows(pixels.shape[:2], partial(plane, number)) for number in range(pixels.shape[2])]
 
@@ -63,14 +63,14 @@ def denoise_plane(plane: Mask, sigma: float) -> Mask:
     """
     import cv2
 
-    made, rest = np.zeros_like(plane), plane
+    result, rest = np.zeros_like(plane), plane
     for scale, share in enumerate(_NOISE_PER_SCALE):
         taps = np.zeros(4 * 2**scale + 1, np.float32)
         taps[:: 2**scale] = _TAPS
         smoother = cv2.sepFilter2D(rest, cv2.CV_32F, taps, taps, borderType=cv2.BORDER_REFLECT_101)
         detail = rest - smoother
         power = cv2.blur(detail * detail, (_WINDOW, _WINDOW), borderType=cv2.BORDER_REFLECT_101)
-        made += detail * (np.maximum(power - np.float32((sigma * share) ** 2), 0.0) / (power + np.float32(1e-12)))
+        result += detail * (np.maximum(power - np.float32((sigma * share) ** 2), 0.0) / (power + np.float32(1e-12)))
         rest = smoother
-    made += rest
-    return made
+    result += rest
+    return result

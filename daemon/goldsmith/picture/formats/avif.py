@@ -54,16 +54,16 @@ def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:
 
     if header.depth == 8 or header.frame_count > 1:
         image = _open_image(data)
-        made: Samples = np.asarray(image)
+        result: Samples = np.asarray(image)
         header.max_code = 255.0
     else:
-        made = imagecodecs.avif_decode(data)
+        result = imagecodecs.avif_decode(data)
         header.max_code = float(2**header.depth - 1)
-    made = made.reshape(header.height, header.width, -1)
-    header.has_alpha = made.shape[2] in (2, 4)
-    if header.channels == 1 and made.shape[2] >= 3:
-        made = made[:, :, [0, 3]] if header.has_alpha else made[:, :, :1]
-    return made
+    result = result.reshape(header.height, header.width, -1)
+    header.has_alpha = result.shape[2] in (2, 4)
+    if header.channels == 1 and result.shape[2] >= 3:
+        result = result[:, :, [0, 3]] if header.has_alpha else result[:, :, :1]
+    return result
 
 
 def check_frames(data: bytes, header: ImageHeader, name: str) -> None:

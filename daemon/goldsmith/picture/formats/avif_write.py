@@ -71,18 +71,18 @@ def _add_metadata(bare: bytes, picture: Picture) -> bytes:
         box.kind: bare[box.box_start : box.content_end]
         for box in iter_boxes(bare, find_boxes(bare, b"meta")[0].content_start + 4, find_boxes(bare, b"meta")[0].content_end)
     }
-    every = [*pictures, *extras]
+    items = [*pictures, *extras]
     properties = _make_iprp(bare, picture.icc)
     references = _make_iref(parts.get(b"iref"), pictures[0].item_id, extras)
     head = bare[: find_boxes(bare, b"meta")[0].box_start]
 
     def meta(first: int) -> bytes:
         return _make_box(
-            b"meta", b"\0\0\0\0" + parts[b"hdlr"] + parts[b"pitm"] + _make_iloc(every, first) + _make_iinf(every) + references + properties
+            b"meta", b"\0\0\0\0" + parts[b"hdlr"] + parts[b"pitm"] + _make_iloc(items, first) + _make_iinf(items) + references + properties
         )
 
     size = len(head) + len(meta(0)) + 8
-    return head + meta(size) + _make_box(b"mdat", b"".join(one.payload for one in every))
+    return head + meta(size) + _make_box(b"mdat", b"".join(item.payload for item in items))
 
 
 def _make_box(kind: bytes, body: bytes) -> bytes:
@@ -95,26 +95,26 @@ def _read_image_items(bare: bytes) -> list[_IsoItem]:
     count = int.from_bytes(bare[place.content_start + 6 : place.content_start + 8], "big")
     entries = find_boxes(bare, b"meta", b"iinf")[0]
     infos = [box for box in iter_boxes(bare, entries.content_start + 6, entries.content_end) if box.kind == b"infe"]
-    made, at = [], place.content_start + 8
+    result, at = [], place.content_start + 8
     for info in infos[:count]:
         number, _reference, extents = struct.unpack_from(">HHH", bare, at)
         spans = [struct.unpack_from(">II", bare, at + 6 + 8 * i) for i in range(extents)]
         payload = b"".join(bare[offset : offset + size] for offset, size in spans)
-        made.append(_IsoItem(number, bare[info.content_start + 8 : info.content_end], payload))
+        result.append(_IsoItem(number, bare[info.content_start + 8 : info.content_end], payload))
         at += 6 + 8 * extents
-    return made
+    return result
 
 
 def _make_iloc(items: list[_IsoItem], first_offset: int) -> bytes:
     body = b"\0\0\0\0\x44\0" + struct.pack(">H", len(items))
-    for one in items:
-        body += struct.pack(">HHHII", one.item_id, 0, 1, first_offset, len(one.payload))
-        first_offset += len(one.payload)
+    for item in items:
+        body += struct.pack(">HHHII", item.item_id, 0, 1, first_offset, len(item.payload))
+        first_offset += len(item.payload)
     return _make_box(b"iloc", body)
 
 
 def _make_iinf(items: list[_IsoItem]) -> bytes:
-    rows = [_make_box(b"infe", struct.pack(">IHH", 0x02000000, one.item_id, 0) + one.infe_body) for one in items]
+    rows = [_make_box(b"infe", struct.pack(">IHH", 0x02000000, item.item_id, 0) + item.infe_body) for item in items]
     return _make_box(b"iinf", b"\0\0\0\0" + struct.pack(">H", len(rows)) + b"".join(rows))
 
 
@@ -127,13 +127,16 @@ def _make_iref(existing_iref: bytes | None, image_item_id: int, metadata_items: 
 
 def _make_iprp(bare: bytes, icc: bytes | None) -> bytes:
     """Return the file's properties with the profile as an additional one of the picture (the first in the table)."""
-    known = find_boxes(bare, b"meta", b"iprp", b"ipco")[0]
+    property_boxes = find_boxes(bare, b"meta", b"iprp", b"ipco")[0]
     table: IsoBox = find_boxes(bare, b"meta", b"iprp", b"ipma")[0]
-    whole, links = bare[known.content_start : known.content_end], bytearray(bare[table.content_start : table.content_end])
+    properties, links = (
+        bare[property_boxes.content_start : property_boxes.content_end],
+        bytearray(bare[table.content_start : table.content_end]),
+    )
     if icc:
-        number = sum(1 for _ in iter_boxes(bare, known.content_start, known.content_end)) + 1
-        whole += _make_box(b"colr", b"prof" + icc)
+        number = sum(1 for _ in iter_boxes(bare, property_boxes.content_start, property_boxes.content_end)) + 1
+        properties += _make_box(b"colr", b"prof" + icc)
         count_at = 4 + 4 + 2
         links.insert(count_at + 1 + links[count_at], number)
         links[count_at] += 1
-    return _make_box(b"iprp", _make_box(b"ipco", whole) + _make_box(b"ipma", bytes(links)))
+    return _make_box(b"iprp", _make_box(b"ipco", properties) + _make_box(b"ipma", bytes(links)))

@@ -39,10 +39,10 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
 def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:
     """Return the primary picture as codes (h, w, n)."""
     file = _open_file(data, name)
-    made: Samples = np.asarray(file[file.primary_index]).reshape(header.height, header.width, -1)
+    result: Samples = np.asarray(file[file.primary_index]).reshape(header.height, header.width, -1)
     if header.max_code == 65535.0:  # libheif shifts; filling the low bits again makes white 65535
-        made = made | (made >> header.depth)
-    return made
+        result = result | (result >> header.depth)
+    return result
 
 
 def check_frames(data: bytes, header: ImageHeader, name: str) -> None:

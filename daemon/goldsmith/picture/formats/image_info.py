@@ -123,8 +123,8 @@ def translate_decoder_errors(name: str, data: bytes) -> Iterator[None]:
     except (*DECODER_ERRORS, struct.error, zlib.error) as fault:
         if ends_in_zeros(data):
             raise truncated_error(name, "its end holds nothing but zeros") from fault
-        said = str(fault).strip().splitlines()[0][:200] if str(fault).strip() else type(fault).__name__
-        raise damaged_error(name, f"it cannot be decoded ({said})") from fault
+        message = str(fault).strip().splitlines()[0][:200] if str(fault).strip() else type(fault).__name__
+        raise damaged_error(name, f"it cannot be decoded ({message})") from fault
 
 
 def ends_in_zeros(data: bytes) -> bool:

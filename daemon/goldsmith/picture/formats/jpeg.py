@@ -36,20 +36,20 @@ class _JpegSegments:
 
 def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
     """Return everything but the pixels; the file is followed to the end of its picture, so a truncated one is found here."""
-    walk = _read_segments(data, 0, name, max_pixels)
-    if walk.components not in (1, 3, 4):
-        raise InputError(f"{name} is a JPEG with {walk.components} channels, which is not supported.", "Save it as RGB.")
-    header = ImageHeader("jpeg", walk.size[0], walk.size[1], walk.depth, walk.components, reader_state=walk)
-    header.max_code = float(2**walk.depth - 1)
-    header.icc = b"".join(walk.icc_parts[key] for key in sorted(walk.icc_parts)) or None
-    header.exif = strip_exif_prefix(walk.exif)
+    segments = _read_segments(data, 0, name, max_pixels)
+    if segments.components not in (1, 3, 4):
+        raise InputError(f"{name} is a JPEG with {segments.components} channels, which is not supported.", "Save it as RGB.")
+    header = ImageHeader("jpeg", segments.size[0], segments.size[1], segments.depth, segments.components, reader_state=segments)
+    header.max_code = float(2**segments.depth - 1)
+    header.icc = b"".join(segments.icc_parts[key] for key in sorted(segments.icc_parts)) or None
+    header.exif = strip_exif_prefix(segments.exif)
     header.orientation = read_orientation(header.exif)
-    header.ppi = walk.jfif_ppi or read_resolution(header.exif)
-    header.xmp, header.iptc = walk.xmp, walk.iptc
-    header.frame_count = 1 + len(walk.further_pictures)
-    if walk.has_extended_xmp:
+    header.ppi = segments.jfif_ppi or read_resolution(header.exif)
+    header.xmp, header.iptc = segments.xmp, segments.iptc
+    header.frame_count = 1 + len(segments.further_pictures)
+    if segments.has_extended_xmp:
         header.notes.append("the extended part of its XMP was not read")
-    for offset, size in walk.further_pictures:
+    for offset, size in segments.further_pictures:
         if offset + size > len(data):
             raise truncated_error(name, f"its further pictures end at byte {offset + size} and {len(data)} bytes are there")
     return header
@@ -57,8 +57,8 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
 
 def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:
     """Return grey, RGB, or CMYK with 0 = no ink, as codes (h, w, n)."""
-    walk: _JpegSegments = header.reader_state
-    return _decode(data[: walk.end_offset], walk, name)
+    segments: _JpegSegments = header.reader_state
+    return _decode(data[: segments.end_offset], segments, name)
 
 
 def check_frames(data: bytes, header: ImageHeader, name: str) -> None:
@@ -68,25 +68,25 @@ def check_frames(data: bytes, header: ImageHeader, name: str) -> None:
         part = data[offset : offset + size]
         if not part.startswith(b"\xff\xd8"):
             raise damaged_error(name, f"there is no picture at byte {offset}, where its index says so")
-        walk = _read_segments(part, 0, name, header.width * header.height)
-        _decode(part, walk, name)
+        segments = _read_segments(part, 0, name, header.width * header.height)
+        _decode(part, segments, name)
 
 
 def _decode(data: bytes, segments: _JpegSegments, name: str) -> Samples:
     import imagecodecs
 
-    made: Samples = imagecodecs.jpeg8_decode(data)
+    result: Samples = imagecodecs.jpeg8_decode(data)
     width, height = segments.size
-    if made.shape[:2] != (height, width):
+    if result.shape[:2] != (height, width):
         raise damaged_error(name, "its picture data is of another size than its header says")
-    made = made.reshape(height, width, -1)
+    result = result.reshape(height, width, -1)
     if segments.components == 4 and segments.has_adobe_marker:
-        made = (2**segments.depth - 1) - made
-    return made
+        result = (2**segments.depth - 1) - result
+    return result
 
 
 def _read_segments(data: bytes, offset: int, name: str, max_pixels: int) -> _JpegSegments:
-    walk = _JpegSegments()
+    segments = _JpegSegments()
     offset += 2
     while True:
         code, body_at, end = _next_segment(data, offset, name)
@@ -94,21 +94,21 @@ def _read_segments(data: bytes, offset: int, name: str, max_pixels: int) -> _Jpe
             break
         body = data[body_at:end]
         if code in _SOF_MARKERS:
-            _read_frame_header(walk, body, name, max_pixels)
+            _read_frame_header(segments, body, name, max_pixels)
         elif code == 0xDA:
-            if not walk.components:
+            if not segments.components:
                 raise damaged_error(name, "its picture data comes before its size")
             found = _MARKER.search(data, end)
             if found is None:
                 raise truncated_error(name, f"its picture data breaks off after {len(data)} bytes")
             end = found.start()
         else:
-            _read_app_segment(walk, code, body, body_at)
+            _read_app_segment(segments, code, body, body_at)
         offset = end
-    if not walk.components:
+    if not segments.components:
         raise damaged_error(name, "it has no picture in it")
-    walk.end_offset = body_at
-    return walk
+    segments.end_offset = body_at
+    return segments
 
 
 def _next_segment(data: bytes, offset: int, name: str) -> tuple[int, int, int]:

@@ -32,9 +32,9 @@ def write(samples: Samples, picture: Picture, options: WriterOptions) -> bytes:
     written, buffer = cv2.imencode(".jpg", np.ascontiguousarray(samples[:, :, ::-1]), how)
     if not written:
         raise InputError("The picture could not be written as JPEG.", "Choose another format.")
-    made = bytes(buffer)
-    begin = 2 + 2 + int.from_bytes(made[4:6], "big")  # OpenCV always begins with SOI and a JFIF segment; ours replaces it
-    return b"\xff\xd8" + b"".join(_metadata_segments(picture)) + made[begin:]
+    result = bytes(buffer)
+    begin = 2 + 2 + int.from_bytes(result[4:6], "big")  # OpenCV always begins with SOI and a JFIF segment; ours replaces it
+    return b"\xff\xd8" + b"".join(_metadata_segments(picture)) + result[begin:]
 
 
 def write_cmyk(samples: Samples, picture: Picture, quality: int) -> bytes:
@@ -43,9 +43,9 @@ def write_cmyk(samples: Samples, picture: Picture, quality: int) -> bytes:
     Inverted, as Photoshop and all other programs write it, after an Adobe segment, with every ink separate and at full resolution: as YCCK,
     a sum of inks could come back much higher. Baseline, because not every RIP reads progressive files.
     """
-    made = write_bare_cmyk(samples, quality)
+    result = write_bare_cmyk(samples, quality)
     segments = _metadata_segments(picture, creates_exif=True)  # readers of CMYK look for the resolution in Exif: JFIF does not know inks
-    return b"\xff\xd8" + b"".join(segments) + made[2:]
+    return b"\xff\xd8" + b"".join(segments) + result[2:]
 
 
 def write_bare_cmyk(samples: Samples, quality: int) -> bytes:
@@ -58,19 +58,19 @@ def write_bare_cmyk(samples: Samples, quality: int) -> bytes:
 
 def _metadata_segments(picture: Picture, creates_exif: bool = False) -> list[bytes]:
     across, down = (min(65535, max(1, round(value))) for value in picture.ppi) if picture.ppi else (1, 1)
-    made = [_make_segment(0xE0, b"JFIF\0\x01\x01" + struct.pack(">BHHBB", 1 if picture.ppi else 0, across, down, 0, 0))]
+    result = [_make_segment(0xE0, b"JFIF\0\x01\x01" + struct.pack(">BHHBB", 1 if picture.ppi else 0, across, down, 0, 0))]
     exif = with_resolution(picture.metadata.exif, picture.ppi, creates_exif=creates_exif)
     if exif and len(exif) + 6 <= _MAX_SEGMENT_BYTES:
-        made.append(_make_segment(0xE1, b"Exif\0\0" + exif))
+        result.append(_make_segment(0xE1, b"Exif\0\0" + exif))
     if picture.metadata.xmp and len(_XMP + picture.metadata.xmp) <= _MAX_SEGMENT_BYTES:
-        made.append(_make_segment(0xE1, _XMP + picture.metadata.xmp))
+        result.append(_make_segment(0xE1, _XMP + picture.metadata.xmp))
     if picture.metadata.iptc and len(picture.metadata.iptc) + 28 <= _MAX_SEGMENT_BYTES:
-        made.append(_make_segment(0xED, b"Photoshop 3.0\0" + photoshop_from_iptc(picture.metadata.iptc)))
+        result.append(_make_segment(0xED, b"Photoshop 3.0\0" + photoshop_from_iptc(picture.metadata.iptc)))
     icc = picture.icc or b""
     parts = [icc[at : at + _MAX_ICC_PART_BYTES] for at in range(0, len(icc), _MAX_ICC_PART_BYTES)]
     if len(parts) <= 255:
-        made += [_make_segment(0xE2, b"ICC_PROFILE\0" + bytes((i + 1, len(parts))) + part) for i, part in enumerate(parts)]
-    return made
+        result += [_make_segment(0xE2, b"ICC_PROFILE\0" + bytes((i + 1, len(parts))) + part) for i, part in enumerate(parts)]
+    return result
 
 
 def _make_segment(code: int, body: bytes) -> bytes:

@@ -33,14 +33,14 @@ def strip_exif_prefix(block: bytes | None) -> bytes | None:
     """Return the block without JPEG's ``Exif`` prefix, or None if it is not Exif."""
     if not block:
         return None
-    made = block[6:] if block[:6] in (b"Exif\0\0", b"Exif\0\xff") else block
-    return made if _parse_ifd(made) is not None else None
+    result = block[6:] if block[:6] in (b"Exif\0\0", b"Exif\0\xff") else block
+    return result if _parse_ifd(result) is not None else None
 
 
 def read_orientation(exif: bytes | None) -> int:
     """Return the Exif orientation 1..8; 1 if there is none or it is invalid."""
-    said = read_exif_tag(exif, ORIENTATION_TAG)
-    return int(said) if said is not None and 1 <= said <= 8 else 1
+    value = read_exif_tag(exif, ORIENTATION_TAG)
+    return int(value) if value is not None and 1 <= value <= 8 else 1
 
 
 def read_resolution(exif: bytes | None) -> tuple[float, float] | None:
@@ -89,12 +89,12 @@ def with_resolution(exif: bytes | None, ppi: tuple[float, float] | None, *, crea
 
 def with_tags(exif: bytes, values: Mapping[int, TagValue]) -> bytes:
     """Return the block with these tags of its first directory set; everything else keeps its offset, maker notes included."""
-    made = bytearray(exif)
+    result = bytearray(exif)
     missing: dict[int, TagValue] = {}
     for tag, value in values.items():
-        if not _set_in_place(made, tag, value):
+        if not _set_in_place(result, tag, value):
             missing[tag] = value
-    return _with_new_entries(bytes(made), missing) if missing else bytes(made)
+    return _with_new_entries(bytes(result), missing) if missing else bytes(result)
 
 
 def _set_in_place(exif: bytearray, tag: int, value: TagValue) -> bool:
@@ -129,8 +129,8 @@ def _with_new_entries(exif: bytes, values: Mapping[int, TagValue]) -> bytes:
         else:
             entries[tag] = struct.pack(ifd.byte_order + "HHII", tag, _RATIONAL, 1, start + len(tail))
             tail += struct.pack(ifd.byte_order + "II", value.numerator, value.denominator)
-    made = body[:4] + struct.pack(ifd.byte_order + "I", len(body)) + body[8:]
-    return made + struct.pack(ifd.byte_order + "H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + next_ifd + tail
+    result = body[:4] + struct.pack(ifd.byte_order + "I", len(body)) + body[8:]
+    return result + struct.pack(ifd.byte_order + "H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + next_ifd + tail
 
 
 def _parse_ifd(exif: bytes | bytearray) -> _Ifd | None:

@@ -54,38 +54,38 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
     """Return everything but the pixels. Checksums are verified to the end of the file."""
     width, height, depth, colour = _read_ihdr(data, name)
     check_size(name, width, height, 1, max_pixels)
-    walk = _read_chunks(data, name)
-    header = ImageHeader("png", width, height, depth, _CHANNELS[colour], reader_state=walk)
-    header.has_alpha = colour in (4, 6) or b"tRNS" in walk.by_kind
+    chunks = _read_chunks(data, name)
+    header = ImageHeader("png", width, height, depth, _CHANNELS[colour], reader_state=chunks)
+    header.has_alpha = colour in (4, 6) or b"tRNS" in chunks.by_kind
     header.max_code = 65535.0 if depth == 16 else 255.0
-    header.frame_count = max(1, len(walk.frames) + walk.is_image_first_frame)
-    for frame in walk.frames:
+    header.frame_count = max(1, len(chunks.frames) + chunks.is_image_first_frame)
+    for frame in chunks.frames:
         check_size(name, frame.width, frame.height, header.frame_count, max_pixels)
-    if b"PLTE" in walk.by_kind and colour == 3:
-        header.channels = 1 if _is_grey(walk.by_kind[b"PLTE"]) else 3
-    header.icc = _read_profile(walk, name, header)
-    header.exif = strip_exif_prefix(walk.by_kind.get(b"eXIf"))
+    if b"PLTE" in chunks.by_kind and colour == 3:
+        header.channels = 1 if _is_grey(chunks.by_kind[b"PLTE"]) else 3
+    header.icc = _read_profile(chunks, name, header)
+    header.exif = strip_exif_prefix(chunks.by_kind.get(b"eXIf"))
     header.orientation = read_orientation(header.exif)
-    header.ppi = _read_ppi(walk) or read_resolution(header.exif)
-    _read_texts(walk, name, header)
+    header.ppi = _read_ppi(chunks) or read_resolution(header.exif)
+    _read_texts(chunks, name, header)
     return header
 
 
 def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:
     """Return the first picture as codes (h, w, n); a palette is resolved, depths below 8 are scaled to 0..255."""
-    walk: _PngChunks = header.reader_state
-    made = _decode(walk, _Frame(header.width, header.height, walk.image_parts), name)
-    colours = made.shape[2] - header.has_alpha
+    chunks: _PngChunks = header.reader_state
+    result = _decode(chunks, _Frame(header.width, header.height, chunks.image_parts), name)
+    colours = result.shape[2] - header.has_alpha
     if header.channels == 1 and colours == 3:
-        return made[:, :, [0, 3]] if header.has_alpha else made[:, :, :1]
-    return made
+        return result[:, :, [0, 3]] if header.has_alpha else result[:, :, :1]
+    return result
 
 
 def check_frames(data: bytes, header: ImageHeader, name: str) -> None:
     """Decode every further frame of an animated PNG, one at a time."""
-    walk: _PngChunks = header.reader_state
-    for frame in walk.frames:
-        _decode(walk, frame, name)
+    chunks: _PngChunks = header.reader_state
+    for frame in chunks.frames:
+        _decode(chunks, frame, name)
 
 
 def _decode(chunks: _PngChunks, frame: _Frame, name: str) -> Samples:
@@ -96,10 +96,10 @@ def _decode(chunks: _PngChunks, frame: _Frame, name: str) -> Samples:
     parts = [PNG_SIGNATURE, make_chunk(b"IHDR", struct.pack(">II", frame.width, frame.height) + chunks.ihdr[8:])]
     parts += [make_chunk(kind, chunks.by_kind[kind]) for kind in (b"PLTE", b"tRNS") if kind in chunks.by_kind]
     parts += [make_chunk(b"IDAT", b"".join(frame.data_parts)), make_chunk(b"IEND", b"")]
-    made: Samples = imagecodecs.png_decode(b"".join(parts))
-    if made.shape[:2] != (frame.height, frame.width):
+    result: Samples = imagecodecs.png_decode(b"".join(parts))
+    if result.shape[:2] != (frame.height, frame.width):
         raise damaged_error(name, "its picture data is of another size than its header says")
-    return made.reshape(frame.height, frame.width, -1)
+    return result.reshape(frame.height, frame.width, -1)
 
 
 def make_chunk(kind: bytes, payload: bytes) -> bytes:
@@ -119,20 +119,20 @@ def _read_ihdr(data: bytes, name: str) -> tuple[int, int, int, int]:
 
 
 def _read_chunks(data: bytes, name: str) -> _PngChunks:
-    walk = _PngChunks(data[16:29])
+    chunks = _PngChunks(data[16:29])
     view = memoryview(data)
     at, ended = 8, False
     while not ended:
-        length, kind = _read_chunk_head(data, at, walk, name)
+        length, kind = _read_chunk_head(data, at, chunks, name)
         payload = view[at + 8 : at + 8 + length]
         if zlib.crc32(payload, zlib.crc32(kind)) != int.from_bytes(data[at + 8 + length : at + 12 + length], "big"):
             raise damaged_error(name, f"the checksum of its {kind.decode('latin-1')} chunk at byte {at} is wrong")
         ended = kind == b"IEND"
-        _store_chunk(walk, kind, payload)
+        _store_chunk(chunks, kind, payload)
         at += 12 + length
-    if not walk.image_parts:
+    if not chunks.image_parts:
         raise damaged_error(name, "it has no picture data")
-    return walk
+    return chunks
 
 
 def _read_chunk_head(data: bytes, offset: int, chunks: _PngChunks, name: str) -> tuple[int, bytes]:
@@ -193,9 +193,9 @@ def _read_profile(chunks: _PngChunks, name: str, header: ImageHeader) -> bytes |
     """Return the profile in PNG's own order: cICP, iCCP, sRGB, then gAMA with cHRM (made into a profile, so that the colours stay)."""
     if len(chunks.by_kind.get(b"cICP", b"")) == 4:
         primaries, transfer = chunks.by_kind[b"cICP"][:2]
-        known, made = profiles.profile_from_cicp(primaries, transfer)
+        known, result = profiles.profile_from_cicp(primaries, transfer)
         if known:
-            return made
+            return result
         header.notes.append(f"its colour code (cICP {primaries}/{transfer}) is none that Goldsmith knows and was ignored")
     if b"iCCP" in chunks.by_kind:
         return _inflate(chunks.by_kind[b"iCCP"].partition(b"\0")[2][1:], name, "colour profile", header)
@@ -222,26 +222,26 @@ def _read_texts(chunks: _PngChunks, name: str, header: ImageHeader) -> None:
 
 def _keep_text(kind: bytes, keyword: bytes, rest: bytes, name: str, header: ImageHeader) -> None:
     """Keep one text chunk for the output: tEXt and zTXt are Latin-1, iTXt is UTF-8 (PNG 3rd edition, 11.3.3)."""
-    packed = rest[1:] if kind == b"zTXt" else rest
-    squeezed = kind == b"zTXt"
+    compressed = rest[1:] if kind == b"zTXt" else rest
+    is_compressed = kind == b"zTXt"
     if kind == b"iTXt":
-        squeezed = rest[:1] == b"\1"
-        packed = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-    plain = _inflate(packed, name, "text", header) if squeezed else packed
-    if plain is None or not 0 < len(keyword) < 80:
+        is_compressed = rest[:1] == b"\1"
+        compressed = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+    text_bytes = _inflate(compressed, name, "text", header) if is_compressed else compressed
+    if text_bytes is None or not 0 < len(keyword) < 80:
         return
-    if len(header.text_chunks) >= _MAX_TEXTS or len(plain) > _MAX_TEXT_BYTES:
+    if len(header.text_chunks) >= _MAX_TEXTS or len(text_bytes) > _MAX_TEXT_BYTES:
         header.notes.append(f"its text “{keyword.decode('latin-1')}” is more than is kept")
         return
-    words = plain.decode("utf-8", "replace") if kind == b"iTXt" else plain.decode("latin-1")
-    header.text_chunks.append((keyword.decode("latin-1"), words))
+    text = text_bytes.decode("utf-8", "replace") if kind == b"iTXt" else text_bytes.decode("latin-1")
+    header.text_chunks.append((keyword.decode("latin-1"), text))
 
 
 def _parse_raw_profile(text: bytes) -> bytes | None:
     """Return a block that ImageMagick stored in a PNG text: name, length, then hexadecimal digits."""
-    words = text.split()
+    fields = text.split()
     try:
-        block = bytes.fromhex(b"".join(words[2:]).decode("ascii"))
+        block = bytes.fromhex(b"".join(fields[2:]).decode("ascii"))
     except ValueError:
         return None
     return iptc_from_photoshop(block) if block.startswith(b"8BIM") else block or None
@@ -251,10 +251,10 @@ def _inflate(packed: bytes, name: str, label: str, header: ImageHeader) -> bytes
     """Return the content of a zlib stream, at most MAX_METADATA_BYTES of it; None, with a note, if it is invalid."""
     inflate = zlib.decompressobj()
     try:
-        made = inflate.decompress(packed, MAX_METADATA_BYTES + 1)
+        result = inflate.decompress(packed, MAX_METADATA_BYTES + 1)
     except zlib.error:
         header.notes.append(f"its {label} cannot be unpacked and was ignored")
         return None
-    if len(made) > MAX_METADATA_BYTES:
+    if len(result) > MAX_METADATA_BYTES:
         raise InputError(f"{name} carries a {label} that unpacks to more than {MAX_METADATA_BYTES >> 20} MiB.", "Save it without that.")
-    return made
+    return result

@@ -34,32 +34,32 @@ def write(samples: Samples, picture: Picture, options: WriterOptions) -> bytes:
     depth = 8 * samples.dtype.itemsize
     ihdr = struct.pack(">IIBBBBB", width, height, depth, _COLOUR_TYPES[channels], 0, 0, 0)
     rows: Any = filter_rows(samples)  # any buffer is accepted, though the stubs say bytes
-    packed = bytes(imagecodecs.deflate_encode(rows, level=_FASTEST_LEVEL + options.effort))
+    compressed = bytes(imagecodecs.deflate_encode(rows, level=_FASTEST_LEVEL + options.effort))
     parts = [PNG_SIGNATURE, make_chunk(b"IHDR", ihdr), *_metadata_chunks(picture)]
-    parts += [make_chunk(b"IDAT", packed[at : at + _MAX_CHUNK_BYTES]) for at in range(0, len(packed), _MAX_CHUNK_BYTES)]
+    parts += [make_chunk(b"IDAT", compressed[at : at + _MAX_CHUNK_BYTES]) for at in range(0, len(compressed), _MAX_CHUNK_BYTES)]
     return b"".join([*parts, make_chunk(b"IEND", b"")])
 
 
 def _metadata_chunks(picture: Picture) -> list[bytes]:
-    made = []
+    result = []
     if picture.icc is not None:
-        made.append(make_chunk(b"iCCP", b"icc\0\0" + zlib.compress(picture.icc)))
+        result.append(make_chunk(b"iCCP", b"icc\0\0" + zlib.compress(picture.icc)))
     if picture.ppi is not None:
         across, down = (min(round(value / METRES_PER_INCH), 2**31 - 1) for value in picture.ppi)
-        made.append(make_chunk(b"pHYs", struct.pack(">IIB", across, down, 1)))
+        result.append(make_chunk(b"pHYs", struct.pack(">IIB", across, down, 1)))
     exif = with_resolution(picture.metadata.exif, picture.ppi, creates_exif=False)
     if exif:
-        made.append(make_chunk(b"eXIf", exif))
+        result.append(make_chunk(b"eXIf", exif))
     if picture.metadata.xmp:
-        made.append(make_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + picture.metadata.xmp))
-    made += [
+        result.append(make_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + picture.metadata.xmp))
+    result += [
         make_chunk(b"iTXt", keyword.encode("latin-1") + b"\0\0\0\0\0" + text.encode()) for keyword, text in picture.metadata.text_chunks
     ]
     if picture.metadata.iptc:
         block = photoshop_from_iptc(picture.metadata.iptc)
         text = f"\niptc\n{len(block):8d}\n{block.hex()}\n".encode("ascii")
-        made.append(make_chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(text)))
-    return made
+        result.append(make_chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(text)))
+    return result
 
 
 def filter_rows(samples: Samples) -> NDArray[np.uint8]:
@@ -70,14 +70,14 @@ def filter_rows(samples: Samples) -> NDArray[np.uint8]:
     """
     height, width, channels = samples.shape
     stride = channels * samples.dtype.itemsize
-    made = np.empty((height, width * stride + 1), np.uint8)
+    result = np.empty((height, width * stride + 1), np.uint8)
     above = np.zeros((1, width * stride), np.uint8)
     for top in range(0, height, _BAND_ROWS):
         band = samples[top : top + _BAND_ROWS]
-        plain = np.ascontiguousarray(band.astype(">u2") if band.dtype.itemsize == 2 else band).view(np.uint8).reshape(len(band), -1)
-        _filter_band(plain, np.concatenate([above, plain[:-1]]), stride, made[top : top + len(band)])
-        above = plain[-1:]
-    return made
+        unfiltered = np.ascontiguousarray(band.astype(">u2") if band.dtype.itemsize == 2 else band).view(np.uint8).reshape(len(band), -1)
+        _filter_band(unfiltered, np.concatenate([above, unfiltered[:-1]]), stride, result[top : top + len(band)])
+        above = unfiltered[-1:]
+    return result
 
 
 def _filter_band(rows: NDArray[np.uint8], rows_above: NDArray[np.uint8], pixel_bytes: int, out: NDArray[np.uint8]) -> None:

@@ -81,11 +81,11 @@ def check_directories(data: bytes, name: str) -> None:
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     at = _read_uint(data, 8 if big else 4, order, 8 if big else 4, name)
-    seen: set[int] = set()
+    visited: set[int] = set()
     while at:
-        if at in seen or len(seen) > MAX_FRAMES:
+        if at in visited or len(visited) > MAX_FRAMES:
             raise damaged_error(name, "its pages lead in a circle or have no end")
-        seen.add(at)
+        visited.add(at)
         count = _read_uint(data, at, order, 8 if big else 2, name)
         if count > _MAX_ENTRIES:
             raise damaged_error(name, f"a page announces {count} entries")
@@ -93,7 +93,7 @@ def check_directories(data: bytes, name: str) -> None:
         for entry in range(rows, rows + count * row, row):
             _check_entry(data, entry, order, big, name)
         at = _read_uint(data, rows + count * row, order, 8 if big else 4, name)
-    if not seen:
+    if not visited:
         raise damaged_error(name, "it has no page")
 
 
@@ -128,8 +128,8 @@ def _check_page(page: Any, data: bytes, name: str, max_pixels: int) -> None:
         raise damaged_error(name, f"its tiles are {page.tilewidth} x {page.tilelength} pixels large")
     end = max((offset + size for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
     if end > len(data):
-        there = sum(offset + size <= len(data) for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False))
-        raise truncated_error(name, f"{there} of the {len(page.dataoffsets)} parts of its picture are there")
+        complete_count = sum(offset + size <= len(data) for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False))
+        raise truncated_error(name, f"{complete_count} of the {len(page.dataoffsets)} parts of its picture are there")
     if not end:
         raise damaged_error(name, "it does not say where its picture is")
 
@@ -155,8 +155,8 @@ def _read_tags(page: Any, data: bytes, header: ImageHeader) -> None:
     header.icc = _read_bytes_tag(page, _ICC)
     header.xmp = _read_bytes_tag(page, _XMP)
     header.iptc = _read_bytes_tag(page, _IPTC) or iptc_from_photoshop(_read_bytes_tag(page, _PHOTOSHOP) or b"")
-    turn = page.tags.valueof(_ORIENTATION, 1)
-    header.orientation = int(turn) if isinstance(turn, int) and 1 <= turn <= 8 else 1
+    orientation = page.tags.valueof(_ORIENTATION, 1)
+    header.orientation = int(orientation) if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
     unit = {2: 1.0, 3: 2.54}.get(int(page.resolutionunit or 0))
     across, down = page.resolution
     if unit and across and down and (across, down) != (1, 1):
@@ -178,38 +178,38 @@ def _build_exif(data: bytes, header: ImageHeader) -> bytes | None:
     from PIL import Image
 
     try:
-        found, made = Image.Exif(), Image.Exif()
+        found, result = Image.Exif(), Image.Exif()
         found.endian = "<" if data[:2] == b"II" else ">"
         found.load_from_fp(BytesIO(data), int.from_bytes(data[4:8], "little" if data[:2] == b"II" else "big"))
-        made.update({code: found[code] for code in _DESCRIPTIVE_TAGS if code in found})
+        result.update({code: found[code] for code in _DESCRIPTIVE_TAGS if code in found})
         for directory in (_EXIF_IFD, _GPS_IFD):
             if directory in found:
-                made.get_ifd(directory).update(found.get_ifd(directory))
-        return made.tobytes().removeprefix(b"Exif\0\0") if len(made) or _EXIF_IFD in found or _GPS_IFD in found else None
+                result.get_ifd(directory).update(found.get_ifd(directory))
+        return result.tobytes().removeprefix(b"Exif\0\0") if len(result) or _EXIF_IFD in found or _GPS_IFD in found else None
     except (*DECODER_ERRORS, struct.error):
         header.notes.append("its Exif could not be read")
         return None
 
 
 def _read_page(page: Any, name: str) -> Samples:
-    made: Samples = np.asarray(page.asarray())
-    if page.planarconfig == 2 and made.ndim == 3:
-        made = np.moveaxis(made, 0, 2)
-    if made.shape[:2] != (page.imagelength, page.imagewidth):
+    result: Samples = np.asarray(page.asarray())
+    if page.planarconfig == 2 and result.ndim == 3:
+        result = np.moveaxis(result, 0, 2)
+    if result.shape[:2] != (page.imagelength, page.imagewidth):
         raise damaged_error(name, "its picture data is of another size than its directory says")
-    return made.reshape(page.imagelength, page.imagewidth, -1)
+    return result.reshape(page.imagelength, page.imagewidth, -1)
 
 
 def _decode(page: Any, header: ImageHeader, name: str) -> Samples:
-    made = _read_page(page, name)
+    result = _read_page(page, name)
     if page.photometric == _PALETTE:
         palette = page.colormap.T
         if not (palette & 0xFF).any():  # written by shifting 8-bit codes up
             palette = (palette >> 8) * 257
         header.max_code = 65535.0
-        return np.ascontiguousarray(palette[made[:, :, 0]])
-    made = made[:, :, : header.channels + header.has_alpha]
+        return np.ascontiguousarray(palette[result[:, :, 0]])
+    result = result[:, :, : header.channels + header.has_alpha]
     if page.photometric == _WHITE_IS_ZERO:
-        made = made.copy()
-        made[:, :, 0] = ~made[:, :, 0] if made.dtype.kind == "b" else type(made[0, 0, 0])(header.max_code) - made[:, :, 0]
-    return made
+        result = result.copy()
+        result[:, :, 0] = ~result[:, :, 0] if result.dtype.kind == "b" else type(result[0, 0, 0])(header.max_code) - result[:, :, 0]
+    return result

@@ -55,14 +55,14 @@ def _build_directory(samples: Samples, picture: Picture, rows: int, offsets: lis
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     height, width, channels = samples.shape
-    made = ImageFileDirectory_v2(b"II*\0\x08\0\0\0")
+    result = ImageFileDirectory_v2(b"II*\0\x08\0\0\0")
     alpha = picture.alpha is not None
 
     def put(code: int, kind: int, value: Any) -> None:
-        made.tagtype[code] = kind
-        made[code] = value
+        result.tagtype[code] = kind
+        result[code] = value
 
-    _copy_exif_tags(picture, made)
+    _copy_exif_tags(picture, result)
     put(256, _LONG, width)
     put(257, _LONG, height)
     put(258, _SHORT, (8 * samples.dtype.itemsize,) * channels)
@@ -86,7 +86,7 @@ def _build_directory(samples: Samples, picture: Picture, rows: int, offsets: lis
     for code, kind, block in ((700, _BYTE, picture.metadata.xmp), (33723, _BYTE, picture.metadata.iptc), (34675, _UNDEFINED, picture.icc)):
         if block:
             put(code, kind, block)
-    return made
+    return result
 
 
 def _copy_exif_tags(picture: Picture, directory: Any) -> None:

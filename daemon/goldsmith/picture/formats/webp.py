@@ -51,18 +51,18 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
 def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:
     """Return the first frame on its canvas as codes (h, w, n)."""
     frames: list[_Frame] = header.reader_state
-    made = _decode(frames[0], name)
-    header.has_alpha = made.shape[2] == 4
-    if made.shape[:2] == (header.height, header.width):
-        return made
+    result = _decode(frames[0], name)
+    header.has_alpha = result.shape[2] == 4
+    if result.shape[:2] == (header.height, header.width):
+        return result
     header.has_alpha = True
     canvas = np.zeros((header.height, header.width, 4), np.uint8)
-    room = canvas[frames[0].top : frames[0].top + made.shape[0], frames[0].left : frames[0].left + made.shape[1]]
-    if room.shape[:2] != made.shape[:2]:
+    target = canvas[frames[0].top : frames[0].top + result.shape[0], frames[0].left : frames[0].left + result.shape[1]]
+    if target.shape[:2] != result.shape[:2]:
         raise damaged_error(name, "its first frame lies outside the picture")
-    room[:, :, : made.shape[2]] = made
-    if made.shape[2] == 3:
-        room[:, :, 3] = 255
+    target[:, :, : result.shape[2]] = result
+    if result.shape[2] == 3:
+        target[:, :, 3] = 255
     return canvas
 
 
@@ -80,10 +80,10 @@ def _decode(frame: _Frame, name: str) -> Samples:
     if frame.chunks[0][0] == b"ALPH":
         canvas = struct.pack("<I", frame.width - 1)[:3] + struct.pack("<I", frame.height - 1)[:3]
         body = b"VP8X\x0a\0\0\0" + bytes((_ALPHA_FLAG, 0, 0, 0)) + canvas + body
-    made: Samples = imagecodecs.webp_decode(b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body)
-    if made.shape[:2] != (frame.height, frame.width):
+    result: Samples = imagecodecs.webp_decode(b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body)
+    if result.shape[:2] != (frame.height, frame.width):
         raise damaged_error(name, "its picture data is of another size than its header says")
-    return made.reshape(frame.height, frame.width, -1)
+    return result.reshape(frame.height, frame.width, -1)
 
 
 def _iter_chunks(data: bytes, offset: int, end: int, name: str) -> Iterator[tuple[bytes, bytes]]:

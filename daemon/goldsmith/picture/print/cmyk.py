@@ -73,8 +73,8 @@ def soft_proof(inks: Inks, icc: bytes, simulate_paper: bool) -> Pixels:
 
 def ink_coverage(inks: Inks) -> Mask:
     """Return the sum of the four inks (h, w, 4), 0..1, in percent, (h, w): 0 to 400."""
-    made: Mask = inks @ np.full(4, 100, np.float32)
-    return made
+    result: Mask = inks @ np.full(4, 100, np.float32)
+    return result
 
 
 def limit_coverage(inks: Inks, limit_percent: float) -> Inks:
@@ -88,23 +88,23 @@ def limit_coverage(inks: Inks, limit_percent: float) -> Inks:
     over = total > most - _KNEE
     if not over.any():
         return inks
-    made = inks.copy()
-    made[over] = _reduce_to_limit(inks[over], total[over, None], most)
-    return made
+    result = inks.copy()
+    result[over] = _reduce_to_limit(inks[over], total[over, None], most)
+    return result
 
 
 def _reduce_to_limit(inks: Inks, total: NDArray[np.float32], max_total: np.float32) -> Inks:
     """Return inks (n, 4) whose sum ``total`` (n, 1) is bent to stay under ``max_total``."""
     bend = max_total - _KNEE
-    wanted = bend + _KNEE * (1 - np.exp((bend - total) / _KNEE))
+    target = bend + _KNEE * (1 - np.exp((bend - total) / _KNEE))
     colours, black = inks[:, :3], inks[:, 3:]
     takes_over = 1 - black
-    grey = np.clip((total - wanted) / (3 - takes_over), 0, colours.min(axis=1, keepdims=True))
+    grey = np.clip((total - target) / (3 - takes_over), 0, colours.min(axis=1, keepdims=True))
     colours, black = colours - grey, black + takes_over * grey
     left = colours.sum(axis=1, keepdims=True)
-    colours = colours * np.clip((wanted - black) / np.maximum(left, np.float32(1e-6)), 0, 1)
-    made: Inks = np.concatenate([colours, black], axis=1)
-    return made
+    colours = colours * np.clip((target - black) / np.maximum(left, np.float32(1e-6)), 0, 1)
+    result: Inks = np.concatenate([colours, black], axis=1)
+    return result
 
 
 def limit_code_coverage(codes: Samples, limit_percent: float) -> Samples:
@@ -123,22 +123,22 @@ def reduce_code_sums(codes: Samples, max_sums: NDArray[np.int64] | np.int64) -> 
     where = over > 0
     if not where.any():
         return codes
-    made = codes.copy()
-    inks, rest = made[where].astype(np.int64), over[where]
+    result = codes.copy()
+    inks, rest = result[where].astype(np.int64), over[where]
     for share, ink in ((3, 0), (2, 1), (1, 2), (1, 0), (1, 1), (1, 2)):
         taken = np.minimum(inks[:, ink], -(-rest // share))
         inks[:, ink] -= taken
         rest = rest - taken
-    made[where] = inks.astype(codes.dtype)
-    return made
+    result[where] = inks.astype(codes.dtype)
+    return result
 
 
 def code_sums(codes: Samples) -> NDArray[np.int32]:
     """Return the sum of the four inks' codes (h, w, 4), as (h, w)."""
-    made: NDArray[np.int32] = codes[:, :, 0].astype(np.int32)
+    result: NDArray[np.int32] = codes[:, :, 0].astype(np.int32)
     for ink in (1, 2, 3):
-        made += codes[:, :, ink]
-    return made
+        result += codes[:, :, ink]
+    return result
 
 
 def out_of_gamut_share(picture: Picture, icc: bytes) -> float:
@@ -170,18 +170,18 @@ def _to_lab(pixels: Pixels) -> Pixels:
     ratio = colour.to_linear(pixels, wide) @ colorants.T.astype(np.float32) / _D50
     root = np.where(ratio > (6 / 29) ** 3, np.cbrt(ratio), ratio * (29 / 6) ** 2 / 3 + 4 / 29)
     x, y, z = root[:, :, 0], root[:, :, 1], root[:, :, 2]
-    made: Pixels = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=2)
-    return made
+    result: Pixels = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=2)
+    return result
 
 
 def _map_bands(codes: Samples, channels: int, change: Callable[[Samples], Pixels], on_progress: OnProgress = lambda _: None) -> Pixels:
     """Return ``change`` applied to bands of rows on two threads."""
     height, width = codes.shape[:2]
     rows = max(1, _BAND_PIXELS // width)
-    made = np.empty((height, width, channels), np.float32)
+    result = np.empty((height, width, channels), np.float32)
 
     def run(top: int) -> None:
-        made[top : top + rows] = change(codes[top : top + rows])
+        result[top : top + rows] = change(codes[top : top + rows])
 
     pool = ThreadPoolExecutor(_THREADS)
     try:
@@ -190,4 +190,4 @@ def _map_bands(codes: Samples, channels: int, change: Callable[[Samples], Pixels
             on_progress((number + 1) / len(tops))
     finally:
         pool.shutdown(cancel_futures=True)
-    return made
+    return result

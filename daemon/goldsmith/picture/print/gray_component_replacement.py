@@ -40,10 +40,10 @@ def replace_greys_with_black(picture: Picture, inks: Inks, icc: bytes, black_poi
     ladder = black_ramp_luminance(icc)
     if black_point:
         light = ladder[-1] + (1 - ladder[-1]) * light
-    made = inks.copy()
-    made[grey] = 0
-    made[grey, 3] = np.interp(-light, -ladder, np.linspace(0, 1, _RAMP_STEPS))
-    return made, share
+    result = inks.copy()
+    result[grey] = 0
+    result[grey, 3] = np.interp(-light, -ladder, np.linspace(0, 1, _RAMP_STEPS))
+    return result, share
 
 
 def neutral_mask(picture: Picture) -> NDArray[np.bool_]:
@@ -78,8 +78,8 @@ def _isolated_patches(patches: NDArray[np.uint8], grey_level: NDArray[np.float32
     around, alike = (np.bincount(owner, weights, count) for weights in (None, like))
     meant = alike <= around / 2
     meant[0] = False
-    made: NDArray[np.bool_] = meant[number]
-    return made
+    result: NDArray[np.bool_] = meant[number]
+    return result
 
 
 def black_ramp_luminance(icc: bytes) -> NDArray[np.float64]:
@@ -90,5 +90,5 @@ def black_ramp_luminance(icc: bytes) -> NDArray[np.float64]:
     colorants = profiles.colorant_matrix(wide)
     assert colorants is not None  # noqa: S101 - it is one of our own
     light = colour.to_linear(colour.transform_codes(steps, icc, wide, "relative", black_point_compensation=False), wide)[0] @ colorants[1]
-    made: NDArray[np.float64] = np.minimum.accumulate(light.astype(np.float64) / float(light[0]))
-    return made
+    result: NDArray[np.float64] = np.minimum.accumulate(light.astype(np.float64) / float(light[0]))
+    return result

@@ -31,17 +31,17 @@ def limit_ink_through_jpeg(codes: Samples, limit_percent: float, jpeg_round_trip
         return codes
     places, over = _blocks_over_limit(sums, most)
     squares = codes[places]
-    made, room = squares.copy(), np.zeros(len(squares), np.int64)
-    wanted = np.arange(len(squares))
-    for turn in range(_MAX_ROUNDS):
-        if not len(wanted):
+    result, margin = squares.copy(), np.zeros(len(squares), np.int64)
+    target = np.arange(len(squares))
+    for round_number in range(_MAX_ROUNDS):
+        if not len(target):
             break
-        room[wanted] += over[wanted] + 2 * turn
-        made[wanted] = _limit_blocks(squares[wanted], most - room[wanted])
-        over[wanted] = _max_sum_per_block(jpeg_round_trip, made[wanted]) - most
-        wanted = wanted[over[wanted] > 0]
+        margin[target] += over[target] + 2 * round_number
+        result[target] = _limit_blocks(squares[target], most - margin[target])
+        over[target] = _max_sum_per_block(jpeg_round_trip, result[target]) - most
+        target = target[over[target] > 0]
     whole = codes.copy()
-    whole[places] = made
+    whole[places] = result
     return whole
 
 
@@ -78,5 +78,5 @@ def _max_sum_per_block(jpeg_round_trip: Callable[[Samples], Samples], blocks: Sa
         .reshape(rows * _BLOCK_SIDE, _BLOCKS_PER_ROW * _BLOCK_SIDE, 4)
     )
     sums = code_sums(jpeg_round_trip(np.ascontiguousarray(laid))).reshape(rows, _BLOCK_SIDE, _BLOCKS_PER_ROW, _BLOCK_SIDE)
-    made: NDArray[np.int64] = sums.max(axis=(1, 3)).reshape(-1)[:count].astype(np.int64)
-    return made
+    result: NDArray[np.int64] = sums.max(axis=(1, 3)).reshape(-1)[:count].astype(np.int64)
+    return result

@@ -71,15 +71,15 @@ def place_on_sheet(picture: Picture, sheet: PrintSheet, ppi: float | None, bleed
     part, size, resolution = plan_resize((picture.width, picture.height), sheet, ppi, bleed_source)
     left, top = anchor_offset((picture.width, picture.height), part, anchor)
     rows, columns = slice(top, top + part[1]), slice(left, left + part[0])
-    made = picture
+    result = picture
     if part != (picture.width, picture.height):
-        made = picture.with_geometry(picture.pixels[rows, columns], lambda mask: mask[rows, columns])
-    made = resize_without_ringing(made, size[1], size[0])
+        result = picture.with_geometry(picture.pixels[rows, columns], lambda mask: mask[rows, columns])
+    result = resize_without_ringing(result, size[1], size[0])
     edge = round(sheet.bleed / MM_PER_INCH * resolution)
     if bleed_source != "picture" and edge:
-        made = _extend_into_bleed(made, edge, bleed_source)
+        result = _extend_into_bleed(result, edge, bleed_source)
     width, height = sheet.size_with_bleed
-    return PlacedPage(replace(made, ppi=(made.width / width * MM_PER_INCH, made.height / height * MM_PER_INCH)), edge)
+    return PlacedPage(replace(result, ppi=(result.width / width * MM_PER_INCH, result.height / height * MM_PER_INCH)), edge)
 
 
 def _extend_into_bleed(picture: Picture, bleed_px: int, bleed_source: BleedSource) -> Picture:

@@ -85,34 +85,34 @@ def write(image: PdfImage, sheet: PrintSheet, title: str, has_marks: bool) -> by
     if image.is_cmyk:
         _add_output_intent(pdf, image.icc)
     _write_metadata(pdf, title, image)
-    made = BytesIO()
-    pdf.save(made, deterministic_id=True, force_version="1.6", object_stream_mode=pikepdf.ObjectStreamMode.disable)
-    return made.getvalue()
+    result = BytesIO()
+    pdf.save(result, deterministic_id=True, force_version="1.6", object_stream_mode=pikepdf.ObjectStreamMode.disable)
+    return result.getvalue()
 
 
 def _make_image(pdf: pikepdf.Pdf, image: PdfImage) -> pikepdf.Object:
     import pikepdf
 
-    made = pikepdf.Stream(pdf, b"")
+    result = pikepdf.Stream(pdf, b"")
     parameters = pikepdf.Dictionary(Predictor=15, Colors=image.channels, BitsPerComponent=image.depth, Columns=image.width)
     if image.is_jpeg:
-        made.write(image.data, filter=pikepdf.Name.DCTDecode)
+        result.write(image.data, filter=pikepdf.Name.DCTDecode)
     else:
-        made.write(image.data, filter=pikepdf.Name.FlateDecode, decode_parms=parameters)
-    made.Type, made.Subtype = pikepdf.Name.XObject, pikepdf.Name.Image
-    made.Width, made.Height, made.BitsPerComponent = image.width, image.height, image.depth
-    made.ColorSpace = pikepdf.Name.DeviceCMYK if image.is_cmyk else pikepdf.Array([pikepdf.Name.ICCBased, _make_icc(pdf, image)])
+        result.write(image.data, filter=pikepdf.Name.FlateDecode, decode_parms=parameters)
+    result.Type, result.Subtype = pikepdf.Name.XObject, pikepdf.Name.Image
+    result.Width, result.Height, result.BitsPerComponent = image.width, image.height, image.depth
+    result.ColorSpace = pikepdf.Name.DeviceCMYK if image.is_cmyk else pikepdf.Array([pikepdf.Name.ICCBased, _make_icc(pdf, image)])
     if image.is_jpeg and image.is_cmyk:
-        made.Decode = pikepdf.Array([1, 0] * 4)  # inverted, like every CMYK JPEG
-    return pdf.make_indirect(made)
+        result.Decode = pikepdf.Array([1, 0] * 4)  # inverted, like every CMYK JPEG
+    return pdf.make_indirect(result)
 
 
 def _make_icc(pdf: pikepdf.Pdf, image: PdfImage) -> pikepdf.Object:
     import pikepdf
 
-    made = pdf.make_stream(image.icc)
-    made.N, made.Alternate = image.channels, pikepdf.Name(_DEVICE_SPACES[image.channels])
-    return made
+    result = pdf.make_stream(image.icc)
+    result.N, result.Alternate = image.channels, pikepdf.Name(_DEVICE_SPACES[image.channels])
+    return result
 
 
 def _add_output_intent(pdf: pikepdf.Pdf, icc: bytes) -> None:
@@ -187,27 +187,27 @@ def _draw_marks(sheet: PrintSheet, slug_mm: float, is_cmyk: bool) -> str:
     """Return two crop marks at each corner, a register mark at the middle of each side and, for inks, a bar of solids and half tones."""
     width, height = sheet.size_with_bleed
     left, bottom, right, top = slug_mm, slug_mm, slug_mm + width, slug_mm + height
-    made = ["q", f"{_LINE_WIDTH_PT} w /All CS 1 SCN"]
+    result = ["q", f"{_LINE_WIDTH_PT} w /All CS 1 SCN"]
     for x in (left + sheet.bleed, right - sheet.bleed):
-        made += [
+        result += [
             _draw_line(x, bottom - _MARK_GAP_MM, x, bottom - _MARK_GAP_MM - _CROP_MARK_MM),
             _draw_line(x, top + _MARK_GAP_MM, x, top + _MARK_GAP_MM + _CROP_MARK_MM),
         ]
     for y in (bottom + sheet.bleed, top - sheet.bleed):
-        made += [
+        result += [
             _draw_line(left - _MARK_GAP_MM, y, left - _MARK_GAP_MM - _CROP_MARK_MM, y),
             _draw_line(right + _MARK_GAP_MM, y, right + _MARK_GAP_MM + _CROP_MARK_MM, y),
         ]
     across, up, out = left + width / 2, bottom + height / 2, slug_mm / 2
     for x, y in ((across, bottom - out), (across, top + out), (left - out, up), (right + out, up)):
-        made += [
+        result += [
             _draw_line(x - 1.5 * _REGISTER_RADIUS_MM, y, x + 1.5 * _REGISTER_RADIUS_MM, y),
             _draw_line(x, y - 1.5 * _REGISTER_RADIUS_MM, x, y + 1.5 * _REGISTER_RADIUS_MM),
             _draw_circle(x, y),
         ]
     if is_cmyk:
-        made += _draw_colour_bar(left + sheet.bleed, top + out, width / 2 - sheet.bleed)
-    return "\n".join([*made, "Q", ""])
+        result += _draw_colour_bar(left + sheet.bleed, top + out, width / 2 - sheet.bleed)
+    return "\n".join([*result, "Q", ""])
 
 
 def _draw_colour_bar(left: float, centre_y: float, available_mm: float) -> list[str]:
@@ -215,13 +215,13 @@ def _draw_colour_bar(left: float, centre_y: float, available_mm: float) -> list[
     side = min(_PATCH_MM, (available_mm - 4 * _REGISTER_RADIUS_MM) / 8)
     if side < _MIN_PATCH_MM:
         return []
-    made = []
+    result = []
     for number in range(8):
         tint, ink = 1 - 0.5 * (number % 2), number // 2
         tints = " ".join(f"{tint if index == ink else 0:g}" for index in range(4))
         x, y = left + 2 * _REGISTER_RADIUS_MM + number * side, centre_y - side / 2
-        made.append(f"{tints} k {_format_points(x)} {_format_points(y)} {_format_points(side)} {_format_points(side)} re f")
-    return made
+        result.append(f"{tints} k {_format_points(x)} {_format_points(y)} {_format_points(side)} {_format_points(side)} re f")
+    return result
 
 
 def _draw_line(x0: float, y0: float, x1: float, y1: float) -> str:

@@ -85,9 +85,9 @@ def separate_inks(
 
 def codes_to_inks(codes: Samples) -> Inks:
     """Return codes (h, w, 4) as inks 0..1."""
-    made: Inks = codes.astype(np.float32)
-    made /= np.float32(np.iinfo(codes.dtype).max)
-    return made
+    result: Inks = codes.astype(np.float32)
+    result /= np.float32(np.iinfo(codes.dtype).max)
+    return result
 
 
 def round_trip_codes(codes: Samples, file_format: PrintFormat, quality: int | None) -> Samples:
