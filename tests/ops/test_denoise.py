@@ -30,7 +30,7 @@ def _error(result: Picture, clean: NDArray[np.float32]) -> float:
 
 @pytest.mark.parametrize(("sigma", "left"), [(0.02, 0.76), (0.05, 0.6)])
 def test_noise_is_removed_from_a_photograph(sigma: float, left: float) -> None:
-    """Most of the error of noisy fur disappears, and more of it the stronger the noise is."""
+    """Errors of noisy fur shrink, and more so the stronger the noise is."""
     clean = _clean()
     noisy = _noisy(clean, sigma)
     context = StepContextDouble()

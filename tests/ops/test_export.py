@@ -33,7 +33,7 @@ def _photograph(alpha: bool = False) -> Picture:
 
 
 def _slope(channels: int = 3) -> Picture:
-    """A 16-bit slope over a few codes of 8 bits, where bands would show."""
+    """Return a 16-bit gradient over a few codes of 8 bits, where bands would be visible."""
     codes = np.round(np.linspace(0.40, 0.43, 600) * 65535) / 65535
     return Picture(freeze(np.broadcast_to(codes[None, :, None], (200, 600, channels)).astype(np.float32)), depth=16)
 
@@ -119,7 +119,7 @@ def test_the_size_is_a_box_and_nothing_is_enlarged() -> None:
 
 @pytest.mark.parametrize("word", ["jpeg", "webp", "avif"])
 def test_max_kb_selects_the_best_quality_that_fits(word: str) -> None:
-    """The file is under the limit, and the next quality is not."""
+    """Files are under the limit, and those of the next quality are not."""
     context = StepContextDouble()
     free = _export(_photograph(), format=word)
     limit = max(2, len(free.data) // 2000)
@@ -133,7 +133,7 @@ def test_max_kb_selects_the_best_quality_that_fits(word: str) -> None:
 
 
 def test_a_limit_that_no_quality_meets_is_refused() -> None:
-    """No file exceeds the limit: the message gives the limit."""
+    """Files over the limit are not delivered: the message gives the limit."""
     large = Picture(freeze(np.random.default_rng(1).random((400, 400, 3))))
     with pytest.raises(InputError) as caught:
         Export(name="web", format="jpeg", quality=80, max_kb=1).make_files(large, StepContextDouble())
@@ -155,7 +155,7 @@ def test_transparency_is_kept_or_flattened() -> None:
 
 
 def test_ppi_and_profile_follow_the_brief() -> None:
-    """By default both are kept; a conversion changes codes and profile together."""
+    """Defaults keep both; a conversion changes codes and profile together."""
     picture = _photograph()
     assert _export(picture).facts["ppi"] == [300, 300]
     options = _export(picture, ppi=72, profile="display-p3", format="tiff")
@@ -178,7 +178,7 @@ def test_a_grey_picture_stays_grey() -> None:
 
 
 def test_without_a_name_the_file_has_the_name_of_the_picture() -> None:
-    """The tail is empty."""
+    """Nothing is added before the suffix."""
     assert _export(_photograph()).tail == ""
 
 
@@ -239,7 +239,7 @@ def test_the_press_profile_comes_from_the_library() -> None:
 
 
 def test_a_screen_profile_is_refused_as_a_press(tmp_path: Path) -> None:
-    """The message names the file and its kind."""
+    """Message and remedy name the file and its kind."""
     (tmp_path / "mine.icc").write_bytes(profiles.builtin_profile("adobe-rgb"))
     context = StepContextDouble(references={("profiles", "mine"): tmp_path / "mine.icc"})
     with pytest.raises(InputError, match=r"library/profiles/mine\.icc is a profile for RGB"):
@@ -274,7 +274,7 @@ def test_coverage_of_a_decoded_jpeg_is_within_the_limit(word: str, quality: int 
 
 
 def test_a_decoded_jpeg_over_the_coverage_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No file above the printer's limit is delivered."""
+    """Files above the printer's limit are not delivered."""
     monkeypatch.setattr("goldsmith.picture.print.printing.limit_coverage_after_encoding", lambda codes, *_: codes)
     with pytest.raises(InputError, match=r"quality 20, the inks add up to 2\d\d\.\d %; export “ad” allows 240 %") as caught:
         _export_print(_photograph(), name="ad", format="jpeg", black_point=False, coverage=240, quality=20)
@@ -282,7 +282,7 @@ def test_a_decoded_jpeg_over_the_coverage_limit_is_refused(monkeypatch: pytest.M
 
 
 def test_grey_is_printed_in_four_inks_or_in_black_alone() -> None:
-    """By default the profile decides; with grey = "black" a grey picture has only black ink, and the facts give its share."""
+    """Profiles decide by default; with grey = "black" a grey picture has only black ink, and the facts give its share."""
     grey = Picture(freeze(_photograph().pixels[..., 1:2]))
     inks, black = (decode_inks(_export_print(grey, format="tiff", grey=how)[0].data) for how in ("inks", "black"))
     assert inks[..., :3].max() > 100
@@ -337,7 +337,7 @@ def test_trim_works_without_inks() -> None:
 
 
 def test_the_proof_shows_the_trimmed_print() -> None:
-    """Its file is sRGB and has the size of the trim; with simulated paper it is darker."""
+    """Proofs are sRGB and have the size of the trim; with simulated paper they are darker."""
     picture = _photograph()
     _, screen = _export_print(picture, name="ad", format="tiff", trim=[24, 14], bleed="3mm", soft_proof=True)
     _, paper = _export_print(picture, name="ad", format="tiff", trim=[24, 14], bleed="3mm", soft_proof="paper")
@@ -419,7 +419,7 @@ def test_a_sheet_of_too_many_pixels_is_refused() -> None:
     ],
 )
 def test_impossible_print_settings_are_refused_when_the_brief_is_read(options: dict[str, object], message: str) -> None:
-    """The message gives the reason and an alternative."""
+    """Messages give the reason and an alternative."""
     with pytest.raises(ValidationError) as caught:
         Export.model_validate(options)
     assert message in str(caught.value)

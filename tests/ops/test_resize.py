@@ -148,7 +148,7 @@ def test_fill_keeps_the_part_at_the_anchor(anchor: str, shade: float) -> None:
 
 
 def test_exact_enlarges_only_if_allowed() -> None:
-    """If the picture is too small, the message names the setting that allows it."""
+    """Pictures that are too small are refused; the remedy names the setting that allows it."""
     with pytest.raises(InputError) as caught:
         Resize(size=(100, 20), mode="exact").apply(_picture(), StepContextDouble())
     assert "60 x 40 px" in caught.value.sentence
@@ -182,6 +182,6 @@ def test_a_result_of_too_many_pixels_is_refused_before_any_work() -> None:
     ],
 )
 def test_impossible_settings_are_refused(options: dict[str, object]) -> None:
-    """No size, two sizes, absurd sizes and unintended enlargement are refused when the brief is read."""
+    """Missing sizes, two sizes, absurd sizes and unintended enlargement are refused when the brief is read."""
     with pytest.raises(ValidationError):
         Resize.model_validate(options)

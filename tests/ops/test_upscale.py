@@ -63,7 +63,7 @@ def test_size_alpha_and_masks_grow_together(factor: float) -> None:
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_the_colour_of_every_region_is_kept(factor: int) -> None:
-    """For an engine with a varying cast, the mean of every 32 px block stays within half a code of 255."""
+    """Means of all 32 px blocks stay within half a code of 255, for an engine with a varying cast."""
     picture = _picture()
     done = Upscale(factor=factor).apply(picture, StepContextDouble(upscaler=_Shifting(factor, side=48, pad=8)))
     assert np.abs(_blocks(done.pixels, 32 * factor) - _blocks(picture.pixels, 32)).max() < 0.5 / 255
@@ -119,7 +119,7 @@ def test_a_result_that_is_too_large_is_refused_before_any_work() -> None:
 
 
 def test_factor_one_returns_the_same_picture() -> None:
-    """No engine is needed."""
+    """Factor 1 needs no engine."""
     picture = _picture()
     assert Upscale(factor=1).apply(picture, StepContextDouble()) is picture
     assert Upscale(factor=1).needs().engines == ()

@@ -71,7 +71,7 @@ def test_integer_codes_survive_a_round_trip(samples: NDArray[Any], kind: str) ->
 
 
 def test_every_16_bit_code_has_its_exact_float() -> None:
-    """An untouched code v is float32(v / 65535) and is rounded back to v."""
+    """Untouched codes v are float32(v / 65535) and are rounded back to v."""
     every = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
     picture = Picture(freeze((every / 65535).astype(np.float32)), depth=16)
     again = decode(encode(picture, EncodingOptions("png")), "a.png", LIMIT)
@@ -159,7 +159,7 @@ def test_a_profile_of_the_wrong_kind_is_ignored_with_a_note(photo: Any, saved: A
     """Grey pictures with an RGB profile have no profile, and a note gives the reason."""
     facts = verify(saved(photo[:, :, 0], "PNG", icc_profile=profiles.builtin_profile("srgb")), "a.png", LIMIT)
     assert facts.icc is None
-    assert facts.notes == ("its colour profile is not one for such pixels and was ignored",)
+    assert facts.notes == ("its colour profile does not fit its channels and was ignored",)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "AVIF", "TIFF"])
@@ -190,7 +190,7 @@ def test_heic_is_read_if_the_library_is_installed(photo: Any) -> None:
 
 
 def test_without_the_library_heic_is_refused(photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message names the extra to install."""
+    """Message and remedy name the file and the extra to install."""
     pillow_heif = pytest.importorskip("pillow_heif")
     import sys
 
@@ -205,7 +205,7 @@ def test_without_the_library_heic_is_refused(photo: Any, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("kind", ["jpeg", "webp", "avif"])
 def test_the_best_quality_that_fits_is_found(kind: str, photo: Any, make_picture: Any) -> None:
-    """The file fits, the next higher quality does not, and progress is reported."""
+    """Files of that quality fit, those of the next higher one do not, and progress is reported."""
     picture = make_picture(np.tile(photo, (3, 3, 1)))
     whole, least = len(encode(picture, EncodingOptions(kind))), len(encode(picture, EncodingOptions(kind, quality=1)))
     limit, reports = (whole + least) // 2, list[float]()
@@ -250,7 +250,7 @@ def test_alpha_is_never_dropped_silently(photo: Any, make_picture: Any) -> None:
 
 
 def test_flattening_an_opaque_picture_changes_nothing(photo: Any, make_picture: Any) -> None:
-    """The same picture is returned."""
+    """Opaque pictures are returned unchanged."""
     picture = make_picture(photo)
     assert flatten(picture) is picture
 
@@ -267,7 +267,7 @@ def test_a_mask_is_its_brightness(saved: Any) -> None:
 
 @pytest.mark.parametrize("shade", [0, 255])
 def test_a_mask_drawn_in_alpha_alone_is_its_alpha(shade: int, saved: Any) -> None:
-    """If the colour is constant and the alpha varies, the alpha is the mask."""
+    """Masks of constant colour and varying alpha use the alpha."""
     picture = np.full((8, 8, 4), shade, np.uint8)
     picture[:, :, 3] = 0
     picture[2:5, 2:5, 3] = 200

@@ -131,7 +131,7 @@ def test_luminance_weighs_green_most() -> None:
 
 
 def test_cmyk_without_a_profile_is_ink_on_white() -> None:
-    """No ink is white, black ink is black, and cyan removes red."""
+    """Paper without ink is white, black ink is black, and cyan removes red."""
     inks = np.array([[[0, 0, 0, 0], [0, 0, 0, 255], [255, 0, 0, 0]]], np.uint8)
     assert colour.cmyk_to_srgb(inks, 255, None).tolist() == [[[1, 1, 1], [0, 0, 0], [0, 1, 1]]]
 

@@ -87,7 +87,7 @@ def test_the_source_picture_is_not_changed() -> None:
 
 
 def test_the_engine_never_sees_masked_pixels_as_known() -> None:
-    """Its hole is the grown mask in every crop, including the masks of other regions that are not filled yet."""
+    """Holes contain the grown mask in every crop, including the masks of other regions that are not filled yet."""
     picture = _picture(96, 250)
     mask = _mask(picture, 20, 20, 30, 30) + _mask(picture, 20, 200, 30, 210)
     engine = NullInpainter(side=96)
@@ -244,7 +244,7 @@ def test_hidden_pixels_are_kept_and_not_shown_to_the_engine() -> None:
 
 
 def test_hidden_pixels_are_shown_if_nothing_else_is_left() -> None:
-    """An engine needs some known pixels."""
+    """Engines need some known pixels."""
     pixels = np.full((60, 60, 3), 0.5, np.float32)
     mask, hidden = np.zeros((60, 60), np.float32), np.ones((60, 60), np.float32)
     mask[20:40, 20:40] = 1

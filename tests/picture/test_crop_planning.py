@@ -35,7 +35,7 @@ def test_every_masked_pixel_is_in_exactly_one_patch(solid: np.ndarray, side: int
 
 
 def test_a_small_hole_in_a_large_picture_is_shown_at_full_size() -> None:
-    """Its crop is the engine's own square, not the picture."""
+    """Crops have the size of the engine's own square, not of the picture."""
     (patch,) = plan_crops(_mask(3000, 4000, (1000, 2000, 1100, 2100)), 512, 0.5).fill_crops
     assert (patch.crop.height, patch.crop.width) == (512, 512)
 
@@ -105,7 +105,7 @@ def test_the_extent_is_the_smallest_box_round_the_mask(solid: np.ndarray) -> Non
 
 
 def test_an_engine_of_one_size_gets_enlarged_crops_of_small_holes() -> None:
-    """Such an engine works at its own resolution; crops are enlarged four times at most."""
+    """Engines of this kind work at their own resolution; crops are enlarged four times at most."""
     mask = _mask(3000, 4000, (1008, 2000, 1088, 2080))
     (patch,) = plan_crops(mask, 1024, 0.5, enlarges=True).fill_crops
     assert (patch.crop.height, patch.crop.width) == (256, 256)

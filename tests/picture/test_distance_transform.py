@@ -23,7 +23,7 @@ def test_the_result_is_the_distance_to_the_nearest_pixel_outside(seed: int, heig
 
 
 def test_the_result_does_not_depend_on_the_memory_address() -> None:
-    """A hundred arrays at other addresses give the same bits."""
+    """Copies at a hundred other addresses give the same bits."""
     shape = np.zeros((140, 117), np.uint8)
     shape[3:130, 5:110] = 1
     first = distance_transform(shape)

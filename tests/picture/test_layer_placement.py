@@ -41,7 +41,7 @@ def test_a_layer_at_whole_px_keeps_its_values(anchor: str, offset: tuple[float, 
 
 
 def test_parts_outside_the_picture_are_cropped() -> None:
-    """Only the part inside the picture is returned; a layer completely outside gives None."""
+    """Layers are returned as far as they are inside the picture; a layer completely outside gives None."""
     layer = picture(60, 60)
     window, pixels, _ = _put(layer, Placement(ON, anchor="top-left", offset=(-20, 50)))
     assert window == np.s_[50:80, 0:40]

@@ -55,6 +55,6 @@ def test_small_pictures_always_fit() -> None:
 
 
 def test_the_default_settings_allow_a_hundred_megapixels() -> None:
-    """On a machine of 16 GB, neither the memory nor ``max_pixels`` is below that."""
+    """Neither the memory, on a machine of 16 GB, nor ``max_pixels`` is below that."""
     MemoryBudget(8 * GIB).check_size("hero.jpg", 11600, 8700)
     assert Settings().max_pixels >= 11600 * 8700

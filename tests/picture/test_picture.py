@@ -109,6 +109,6 @@ def test_pixels_cannot_be_made_writable_again() -> None:
 
 
 def test_an_unknown_attribute_raises_attribute_error() -> None:
-    """Only ``pixels`` is computed on access."""
+    """Attributes other than ``pixels`` are not computed on access."""
     with pytest.raises(AttributeError, match="colour"):
         _ = _picture().with_patches([]).colour  # type: ignore[attr-defined]

@@ -104,8 +104,8 @@ def test_any_value_becomes_its_nearest_code(value: float, depth: int) -> None:
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_each_code_survives_the_way_to_floats_and_back(depth: int) -> None:
-    """An untouched value v is float32(v / (2**depth - 1)), and becomes v again."""
+def test_each_code_survives_conversion_to_float_and_back(depth: int) -> None:
+    """Untouched values v are float32(v / (2**depth - 1)) and become v again."""
     codes = np.arange(2**depth)
     assert np.array_equal(quantise(codes.astype(np.float32) / np.float32(2**depth - 1), depth), codes)
 
@@ -119,7 +119,7 @@ def test_large_pictures_are_rounded_like_small_ones() -> None:
 
 
 def test_colour_conversion_by_lcms_gets_the_nearest_codes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The 16-bit codes that lcms receives are those of ``quantise``."""
+    """Codes of 16 bits for lcms are those of ``quantise``."""
     received: list[Codes] = []
 
     def keep(codes: Codes, source: bytes, target: bytes) -> NDArray[np.float32]:
@@ -134,7 +134,7 @@ def test_colour_conversion_by_lcms_gets_the_nearest_codes(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("position", [0.1, 0.25, 0.5, 0.75, 0.9])
 def test_dither_has_no_bias_between_two_codes(position: float) -> None:
-    """The mean of a flat area is kept to a hundredth of a code, wherever the value lies between two codes."""
+    """Means of flat areas are kept to a hundredth of a code, wherever the value is between two codes."""
     value = (100 + position) / 255
     codes = dither(np.full((1024, 1024, 1), value, np.float32), 8, seed=3).astype(np.float64) * 255
     # The standard deviation of the mean is at most 0.87 / 1024 codes.

@@ -78,7 +78,7 @@ def test_detected_words_are_not_masks() -> None:
 
 
 def test_detected_regions_combine_like_masks() -> None:
-    """The background is the complement of the subject; the other rules are those of masks."""
+    """Background is the complement of the subject; the other rules are those of masks."""
     found = {"subject": SOFT, "face": HARD, "hands": None, "text": None}
     assert np.array_equal(parse_region("subject").evaluate(PICTURE, found), SOFT)
     assert np.array_equal(parse_region("background").evaluate(PICTURE, found), 1 - SOFT)
@@ -119,7 +119,7 @@ def test_an_undetected_part_leaves_the_rest_of_a_region(where: str, left_over: s
     ],
 )
 def test_an_empty_region_names_what_was_not_detected(where: str, words: tuple[str, ...]) -> None:
-    """A region that was not found never becomes the whole picture."""
+    """Regions that were not found never become the whole picture."""
     with pytest.raises(RegionNotFound) as nowhere:
         parse_region(where).evaluate(PICTURE, dict.fromkeys(DETECTED_WORDS))
     assert nowhere.value.missing_words == words

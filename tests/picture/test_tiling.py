@@ -38,7 +38,7 @@ def _net(scale: int, reach: int, shapes: list[tuple[int, int]] | None = None):  
 @pytest.mark.parametrize("shape", [(64, 64), (65, 130), (200, 47), (33, 300)])
 @pytest.mark.parametrize("scale", [2, 4])
 def test_tiles_give_the_same_result_as_the_whole_picture(shape: tuple[int, int], scale: int) -> None:
-    """If a network reaches no further than half the pad, there is no seam: the difference is far below 1/255, also at the borders."""
+    """Networks that reach no further than half the pad leave no seam: the difference is far below 1/255, also at the borders."""
     picture = _picture(*shape)
     at_once = _net(scale, 4)(picture)
     in_tiles = upscale_by_tiles(picture, _net(scale, 4), Tiling(side=48, pad=8, multiple=1, scale=scale), lambda fraction: None)
@@ -58,7 +58,7 @@ def test_different_tones_of_tiles_are_blended() -> None:
 
 
 def test_a_network_that_reaches_further_than_the_pad_leaves_no_step() -> None:
-    """Its error falls off with the distance from the edge of a tile; blending makes a slope of the difference."""
+    """Errors fall off with the distance from the edge of a tile; blending makes a slope of the difference."""
     pad, signs = 32, iter(np.tile([1.0, -1.0], 50))
 
     def wrong_at_the_edges(tile: Pixels) -> Pixels:
@@ -88,7 +88,7 @@ def test_tiles_cover_the_axis_and_overlap(length: int, side: int, pad: int, mult
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 90), (37, 53)])
 def test_the_network_gets_sides_that_are_multiples(shape: tuple[int, int]) -> None:
-    """Other sizes are padded by mirroring and cropped again."""
+    """Tiles of another size are padded by mirroring and cropped again."""
     shapes: list[tuple[int, int]] = []
     result = upscale_by_tiles(_picture(*shape), _net(2, 1, shapes), Tiling(side=32, pad=4, multiple=4, scale=2), lambda fraction: None)
     assert result.shape == (shape[0] * 2, shape[1] * 2, 3)

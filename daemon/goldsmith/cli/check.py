@@ -90,11 +90,10 @@ def _file_kind(path: Path, data: bytes) -> str:
 
 
 def _is_look_sidecar(path: Path) -> bool:
+    from goldsmith.picture.formats.table import picture_suffixes
     from goldsmith.pipeline.intake.file_names import classify
 
-    return classify(path.name).role == "look" and any(
-        os.path.exists(path.parent / f"{path.stem}{suffix}") for suffix in (".png", ".jpg", ".tif")
-    )
+    return classify(path.name).role == "look" and any(os.path.exists(path.parent / f"{path.stem}{suffix}") for suffix in picture_suffixes())
 
 
 def _kind_by_content(data: bytes) -> str:

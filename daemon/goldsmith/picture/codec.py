@@ -197,7 +197,7 @@ def _open(data: bytes, name: str, max_pixels: int) -> tuple[FormatReader, ImageH
     header = reader.read_header(data, name, max_pixels)
     check_size(name, header.width, header.height, header.frame_count, max_pixels)
     if header.icc is not None and not profiles.matches_channels(header.icc, header.channels):
-        header.notes.append("its colour profile is not one for such pixels and was ignored")
+        header.notes.append("its colour profile does not fit its channels and was ignored")
         header.icc = None
     if header.frame_count > 1:
         header.notes.append(f"it has {header.frame_count} frames; the first is taken")

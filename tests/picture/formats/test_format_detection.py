@@ -25,12 +25,12 @@ LIMIT = 1_000_000
         (b"GIF89a and so on, and so on, and", "a GIF"),
         (b"PK\x03\x04 and so on, and so on, ", "a zip archive"),
         (b"\0\0\0\x20ftypisom and so on, and so on", "a film or a sound"),
-        (b"just a few plain words in a file", "a text"),
-        (b"\x01\x02\x03\x04\x90\x91\x92\x93\x94 whatever this may be", "its first bytes are of no known kind"),
+        (b"just a few plain words in a file", "text"),
+        (b"\x01\x02\x03\x04\x90\x91\x92\x93\x94 whatever this may be", "its first bytes match no known format"),
     ],
 )
 def test_the_message_for_an_unreadable_file_names_its_kind(data: bytes, message: str) -> None:
-    """The message gives the file's name and the kind of its first bytes."""
+    """Messages give the file's name and the kind of its first bytes."""
     with pytest.raises(InputError, match=message) as caught:
         verify(data, "hero.png", LIMIT)
     assert not isinstance(caught.value, IncompleteFileError)
@@ -45,7 +45,7 @@ def test_a_file_that_has_just_begun_is_incomplete(data: bytes) -> None:
 
 
 def test_a_suffix_that_contradicts_the_content_is_refused(photo: Any, saved: Any) -> None:
-    """The message names both formats; the remedy is the right file name."""
+    """Message and remedy name both formats and the right file name."""
     with pytest.raises(InputError) as caught:
         verify(saved(photo, "JPEG"), "acme/hero.png", LIMIT)
     assert caught.value.sentence == "acme/hero.png is called PNG, but it is a JPEG picture."

@@ -26,7 +26,7 @@ def test_a_file_truncated_anywhere_is_incomplete(progressive: bool, photo: Any, 
 
 
 def test_data_after_the_picture_is_ignored(photo: Any, saved: Any) -> None:
-    """Some programs append their own data."""
+    """Programs may append their own data."""
     data = saved(photo, "JPEG")
     assert np.array_equal(decode(data + b"appended", "a.jpg", LIMIT).pixels, decode(data, "a.jpg", LIMIT).pixels)
 

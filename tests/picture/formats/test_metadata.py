@@ -39,7 +39,7 @@ def test_orientation_is_read_and_reset_in_place(order: str) -> None:
 
 
 def test_exif_without_orientation_is_not_changed() -> None:
-    """The same block is returned; None stays None."""
+    """Exif without the tag comes back as the same object; None stays None."""
     exif = block("<")
     assert metadata.reset_orientation(exif) is exif
     assert metadata.reset_orientation(None) is None

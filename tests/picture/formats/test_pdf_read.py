@@ -40,7 +40,7 @@ def test_a_picture_is_read_back_code_for_code(depth: Literal[8, 16], channels: i
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_inks_are_read_back_code_for_code(depth: Literal[8, 16]) -> None:
-    """The profile of the press comes from the page's output intent."""
+    """Codes equal those written, and the profile comes from the page's output intent."""
     codes = noise(30, 50, 4, depth)
     picture = pdf_write.deflate_image(codes, press_profile())
     page = pdf_read.read_pdf(pdf_write.write(picture, PAGE.sheet, "hero", False), "hero.pdf", 10**6)
@@ -49,7 +49,7 @@ def test_inks_are_read_back_code_for_code(depth: Literal[8, 16]) -> None:
 
 
 def test_a_jpeg_in_the_page_is_decoded() -> None:
-    """The decoded picture is close to the original."""
+    """Decoded pixels are close to the original."""
     smooth = np.tile(np.linspace(0, 1, 64, dtype=np.float32)[None, :, None], (48, 1, 3))
     page = pdf_read.read_pdf(printing.encode_page(Picture(freeze(smooth)), 8, 95, PAGE), "hero.pdf", 10**6)
     assert np.abs(page.samples / 255 - smooth).max() < 0.03

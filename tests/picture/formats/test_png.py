@@ -66,7 +66,7 @@ def test_a_grey_palette_gives_a_grey_picture() -> None:
     ("key", "shades"), [(7, np.arange(64, dtype=np.uint8).reshape(8, 8)), ((1, 2, 3), np.full((8, 8, 3), (1, 2, 3), np.uint8))]
 )
 def test_a_transparent_colour_becomes_alpha(key: Any, shades: NDArray[Any], saved: Any) -> None:
-    """In grey and RGB pictures, (h, w, 1 or 3) codes, only the colour in tRNS is transparent."""
+    """Shades of grey or RGB, (h, w, 1 or 3) codes, are transparent if they equal the colour in tRNS."""
     picture = decode(saved(shades, "PNG", transparency=key), "a.png", LIMIT)
     expected = np.any(shades.reshape(8, 8, -1) != np.array(key), axis=2)
     assert picture.alpha is not None
@@ -148,7 +148,7 @@ def test_a_metadata_chunk_that_unpacks_to_too_much_is_refused(kind: str, photo: 
 
 
 def test_a_profile_that_cannot_be_unpacked_is_ignored_with_a_note(photo: Any, saved: Any) -> None:
-    """The picture itself is valid, so it is read."""
+    """Pixels are still read."""
     facts = verify(with_chunks(saved(photo, "PNG"), make_chunk(b"iCCP", b"icc\0\0rubbish")), "a.png", LIMIT)
     assert facts.notes == ("its colour profile cannot be unpacked and was ignored",)
 

@@ -100,7 +100,7 @@ def _export(picture: Picture, **settings: object) -> Deliverable:
 
 
 def test_a_format_is_added_by_its_row_alone(raw8: FileFormat, gradient: Picture, tmp_path: Path) -> None:
-    """A file of the new format is exported, detected by content, named as a picture, grouped with its brief, read back and compared."""
+    """Files of the new format are exported, detected, taken as pictures, grouped with their brief, read back and compared."""
     deliverable = _export(gradient, name="web", format="RAW8")
     assert (deliverable.tail, deliverable.suffix, deliverable.facts["format"], deliverable.facts["depth"]) == ("_web", ".raw8", "raw8", 8)
 
@@ -148,14 +148,14 @@ def test_a_new_format_is_a_choice_of_the_operations(operation: type[Any], raw8: 
 
 
 def test_without_its_row_a_format_is_unknown() -> None:
-    """The table is the only place that knows a format."""
+    """Neither the folders nor ``export`` know a format that has no row."""
     assert classify("hero.raw8").role == "other"
     with pytest.raises(ValidationError, match="“raw8” is not one of"):
         Export.model_validate({"format": "raw8"})
 
 
 def test_importing_the_table_loads_no_image_library() -> None:
-    """The watcher imports the table; readers and writers are imported when a file is read or written."""
+    """Readers and writers are imported when a file is read or written, because the watcher imports the table."""
     heavy = ["numpy", "PIL", "cv2", "imagecodecs", "tifffile", "pydantic"]
     code = f"import sys, goldsmith.picture.formats.table; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -163,7 +163,7 @@ def test_importing_the_table_loads_no_image_library() -> None:
 
 
 def test_no_two_formats_share_a_name_or_a_suffix() -> None:
-    """A suffix stands for one format, in lower case and with its dot; a format that is not read shares none with one that is."""
+    """Suffixes stand for one format, in lower case and with a dot; readable and unreadable formats share none."""
     read = [suffix for row in FORMATS.values() for suffix in (*row.suffixes, *row.other_suffixes) if row.reader]
     unread = [suffix for row in UNREADABLE_FORMATS for suffix in row.suffixes]
     assert len({*read, *unread}) == len(read) + len(unread)
@@ -174,7 +174,7 @@ def test_no_two_formats_share_a_name_or_a_suffix() -> None:
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_each_format_holds_what_its_row_says(name: str, gradient: Picture) -> None:
-    """A picture with everything is written and read back: exactly the metadata, channels and alpha of the row come back."""
+    """Exactly the metadata, channels and alpha of the row come back from a file of a picture that has everything."""
     from PIL import Image
 
     exif = Image.Exif()
@@ -209,14 +209,14 @@ def test_each_format_holds_what_its_row_says(name: str, gradient: Picture) -> No
 
 @pytest.mark.parametrize(("name", "depth"), [(row.name, depth) for row in FORMATS.values() if row.writer for depth in row.depths])
 def test_each_depth_of_a_row_is_written(name: str, depth: Any, gradient: Picture) -> None:
-    """The file has the bits per channel that were asked for."""
+    """Files have the requested bits per channel."""
     data = encode(Picture(gradient.pixels), EncodingOptions(name, depth=depth))
     assert verify(data, "a", LIMIT).depth == depth
 
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_lossy_formats_are_the_ones_with_a_quality(name: str, gradient: Picture) -> None:
-    """In a lossy format the quality changes the file; in a lossless one it does not, and every code comes back."""
+    """Quality changes a lossy file; a lossless file does not change and keeps every code."""
     opaque = Picture(gradient.pixels)
     low, high = (encode(opaque, EncodingOptions(name, quality=quality)) for quality in (20, 95))
     assert (low != high) is FORMATS[name].is_lossy
@@ -251,7 +251,7 @@ def test_the_manual_has_the_same_table() -> None:
 
 @pytest.mark.parametrize("row", FORMATS.values(), ids=lambda row: row.name)
 def test_the_pages_of_the_operations_name_every_export_format(row: FileFormat) -> None:
-    """The row of ``format`` on the pages of export and check names each format that can be exported and no other."""
+    """Rows of ``format`` on the pages of export and check name each export format and no other."""
     for page in ("export", "check"):
         (line,) = re.findall(r"^\| `format` \|([^|]*)\|", (CHECKOUT / "docs" / "operations" / f"{page}.md").read_text(), re.MULTILINE)
         assert (f"`{row.name}`" in line) is row.can_be_exported

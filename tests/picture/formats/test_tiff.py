@@ -110,7 +110,7 @@ def test_unsupported_kinds_are_refused_with_a_remedy(photo: Any) -> None:
 
 
 def test_a_false_size_is_refused_before_decoding() -> None:
-    """Two thousand million pixels of width in the directory allocate no memory."""
+    """Directories with a width of two thousand million pixels allocate no memory."""
     data = bytearray(tiff(codes(8)))
     with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
         at = file.pages[0].tags["ImageWidth"].offset
@@ -133,7 +133,7 @@ def test_a_cycle_of_pages_is_damage() -> None:
 
 
 def test_a_directory_with_too_many_entries_is_refused() -> None:
-    """No real picture has 65,000 entries."""
+    """Real pictures do not have 65,000 entries."""
     data = b"II*\0\x08\0\0\0" + struct.pack("<H", 65000) + bytes(65000 * 12 + 4) + b"end"
     with pytest.raises(InputError, match="65000 entries"):
         verify(data, "a.tif", LIMIT)

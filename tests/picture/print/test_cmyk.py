@@ -120,7 +120,7 @@ def test_limited_inks_are_below_the_limit_and_keep_their_black(values: list[floa
 
 
 def test_inks_below_the_limit_are_not_changed() -> None:
-    """If no sum is above the limit, the same array is returned; otherwise the pixels below it keep every value."""
+    """Inks whose sums are all below it are returned as the same array; otherwise the pixels below it keep every value."""
     thin = np.random.default_rng(1).random((20, 20, 4), dtype=np.float32) * 0.6
     assert cmyk.limit_coverage(thin, 300) is thin
     thin[3, 4] = 1
@@ -131,7 +131,7 @@ def test_inks_below_the_limit_are_not_changed() -> None:
 
 
 def test_the_limit_keeps_darkness_and_hue_better_than_scaling() -> None:
-    """On the darks of a photograph, replacing colour by black is closer, by the model of the press, than scaling all inks."""
+    """Replacing colour by black is closer on the darks of a photograph, by the model of the press, than scaling all inks."""
     inks = cmyk.convert_to_inks(_photograph(), press_profile(), "relative", black_point=False)
     dark = inks[cmyk.ink_coverage(inks) > 300][None]
     assert dark.shape[1] > 500
@@ -192,15 +192,15 @@ def test_separation_depends_on_the_colours_and_not_on_the_profile() -> None:
 @pytest.mark.parametrize(
     ("icc", "message"),
     [
-        (b"nothing", "is no ICC profile"),
+        (b"nothing", "is not an ICC profile"),
         (profiles.builtin_profile("srgb"), "is a profile for RGB (sRGB IEC61966-2.1), not for CMYK"),
         (press_profile() + b"\0" * cmyk.MAX_PROFILE_BYTES, "has more than 16 MB"),
-        (press_profile().replace(b"prtr", b"link", 1), "is no profile of a printing device (its class is “link”)"),
+        (press_profile().replace(b"prtr", b"link", 1), "is not the profile of a printing device (its class is “link”)"),
     ],
     ids=["no profile", "a screen's", "too large", "a link's"],
 )
 def test_a_profile_that_is_not_of_a_press_is_refused(icc: bytes, message: str) -> None:
-    """The message names the file and its kind."""
+    """Messages name the file and its kind."""
     with pytest.raises(InputError) as caught:
         cmyk.validate_cmyk_profile(icc, "library/profiles/x.icc")
     assert caught.value.sentence.startswith("library/profiles/x.icc")

@@ -44,7 +44,7 @@ def test_decoded_jpegs_are_within_the_limit(quality: int) -> None:
 
 
 def test_black_is_kept_and_other_squares_are_not_changed() -> None:
-    """Only colours are reduced, and only in squares of 8 px that exceeded the limit."""
+    """Colours are reduced, and only in squares of 8 px that exceeded the limit."""
     codes = edges()
     codes[56:, 72:] = (90, 80, 70, 60)
     result = limit_ink_through_jpeg(codes, 300, lambda some: through(60, some))
@@ -56,7 +56,7 @@ def test_black_is_kept_and_other_squares_are_not_changed() -> None:
 
 
 def test_the_search_takes_few_rounds() -> None:
-    """Each square is lowered by its own excess, so a large picture is encoded few times."""
+    """Lowering each square by its own excess keeps the number of encodings of a large picture small."""
     turns: list[int] = []
 
     def noting(some: Samples) -> Samples:
@@ -68,13 +68,13 @@ def test_the_search_takes_few_rounds() -> None:
 
 
 def test_codes_within_the_limit_are_returned_unchanged() -> None:
-    """The same array is returned if the round trip adds no ink."""
+    """Round trips that add no ink give back the same array."""
     thin = np.full((20, 20, 4), 60, np.uint8)
     assert limit_ink_through_jpeg(thin, 300, lambda some: through(50, some)) is thin
 
 
 def test_the_search_ends_if_the_limit_cannot_be_met() -> None:
-    """If the round trip always adds ink, the search stops after some rounds; the affected squares have no colour left."""
+    """Round trips that always add ink end the search after some rounds; the affected squares have no colour left."""
     full = np.full((16, 16, 4), 180, np.uint8)
 
     def adding(some: Samples) -> Samples:

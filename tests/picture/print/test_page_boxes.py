@@ -28,7 +28,7 @@ def test_a_sheet_knows_its_size_in_pixels() -> None:
 
 @pytest.mark.parametrize(("source", "size"), [("picture", (2551, 3579)), ("mirror", (2480, 3508)), ("edge", (2480, 3508))])
 def test_a_large_picture_is_reduced_to_the_requested_resolution(source: BleedSource, size: tuple[int, int]) -> None:
-    """It covers trim and bleed, or the trim alone if the bleed is synthetic."""
+    """Pixels cover trim and bleed, or the trim alone if the bleed is synthetic."""
     part, brought, ppi = plan_resize((8000, 6000), A4, 300, source)
     assert brought == size
     assert ppi == 300
@@ -37,7 +37,7 @@ def test_a_large_picture_is_reduced_to_the_requested_resolution(source: BleedSou
 
 
 def test_a_small_picture_is_not_enlarged() -> None:
-    """Its pixels stay, and the resolution follows from them."""
+    """Pixels are kept, and the resolution follows from them."""
     part, brought, ppi = plan_resize((1000, 1000), A4, 300, "picture")
     assert part == brought == (713, 1000)
     assert ppi == pytest.approx(713 / 216 * MM_PER_INCH)
@@ -50,7 +50,7 @@ def test_a_small_picture_is_not_enlarged() -> None:
     ppi=st.none() | st.floats(1, 400),
 )  # fmt: skip
 def test_no_picture_is_enlarged_or_too_small(width: int, height: int, wide: float, high: float, bleed: float, ppi: float | None) -> None:
-    """The part is inside the picture and not smaller than the result; its resolution is at most the requested one."""
+    """Parts are inside the picture and not smaller than the result; their resolution is at most the requested one."""
     part, brought, found = plan_resize((width, height), PrintSheet((wide, high), bleed), ppi, "picture")
     assert 1 <= part[0] <= width
     assert 1 <= part[1] <= height
@@ -60,7 +60,7 @@ def test_no_picture_is_enlarged_or_too_small(width: int, height: int, wide: floa
 
 
 def test_bleed_from_the_picture_is_its_own_margin() -> None:
-    """The trimmed part has the size of the trim, and the bleed is the picture around it."""
+    """Trimmed, the result has the size of the trim; the bleed is the picture around it."""
     picture = _ramp()
     placed = place_on_sheet(picture, PrintSheet((100, 70), 5), None, "picture", "center")
     assert (placed.picture.width, placed.picture.height) == (400, 291)
@@ -75,7 +75,7 @@ def test_bleed_from_the_picture_is_its_own_margin() -> None:
 
 @pytest.mark.parametrize("source", ["mirror", "edge"])
 def test_synthetic_bleed_keeps_the_whole_picture(source: BleedSource) -> None:
-    """The whole picture fills the trim; the bleed is the mirrored picture or its last pixel."""
+    """Trim and picture coincide; the bleed is the mirrored picture or its last pixel."""
     picture = _ramp()
     placed = place_on_sheet(picture, PrintSheet((80, 60), 4), None, source, "center")
     rows, columns = placed.trim_window
@@ -89,7 +89,7 @@ def test_synthetic_bleed_keeps_the_whole_picture(source: BleedSource) -> None:
 
 
 def test_the_anchor_selects_the_part_that_stays() -> None:
-    """The square of a wide picture is its left, middle or right part."""
+    """Squares of a wide picture are its left, middle or right part."""
     picture, square = _ramp(), PrintSheet((50, 50))
     left, middle, right = (
         place_on_sheet(picture, square, None, "picture", anchor).picture.pixels for anchor in ("left", "center", "right")

@@ -100,13 +100,13 @@ def test_colours_are_defined_by_their_own_profile() -> None:
 
 
 def test_the_same_picture_gives_the_same_bytes() -> None:
-    """The file has no date and no random id; another picture or title changes the id."""
+    """Files have no date and no random id; another picture or title changes the id."""
     assert _written() == _written()
     assert _opened(_written()).trailer.ID[0] != _opened(_written(title="other")).trailer.ID[0]
 
 
 def test_the_file_has_no_active_content_links_or_fonts() -> None:
-    """The file has one page and one picture, and no key for actions, scripts, annotations, forms, files or fonts."""
+    """Files have one page and one picture, and no key for actions, scripts, annotations, forms, files or fonts."""
     pdf = _opened(_written())
     assert len(pdf.pages) == 1
     keys = {str(key) for one in pdf.objects if isinstance(one, pikepdf.Dictionary | pikepdf.Stream) for key in _keys(one)}
@@ -143,7 +143,7 @@ def test_marks_are_outside_the_bleed_and_on_all_printing_plates() -> None:
 
 
 def test_crop_marks_point_at_the_trim() -> None:
-    """Two lines at each corner are aligned with the edges of the trim."""
+    """Pairs of lines at each corner are aligned with the edges of the trim."""
     page = _opened(_written()).pages[0]
     moves = [[float(value) / MM for value in operands] for operands, operator in pikepdf.parse_content_stream(page) if str(operator) == "m"]
     assert sorted(round(x, 2) for x, y in moves[:4]) == [13, 13, 113, 113]
@@ -151,7 +151,7 @@ def test_crop_marks_point_at_the_trim() -> None:
 
 
 def test_a_colour_bar_has_each_ink_and_is_omitted_without_space() -> None:
-    """The bar has four inks, solid and half; a card of 30 mm and a page without inks have no bar."""
+    """Bars have four inks, solid and half; a card of 30 mm and a page without inks have no bar."""
     bar = pikepdf.parse_content_stream(_opened(_written()).pages[0])
     fills = [[float(value) for value in operands] for operands, operator in bar if str(operator) == "k"]
     assert fills == [[tint if picture == ink else 0 for picture in range(4)] for ink in range(4) for tint in (1, 0.5)]
@@ -170,7 +170,7 @@ def test_an_inverted_jpeg_of_inks_has_an_inverting_decode_array() -> None:
 @pytest.mark.skipif(shutil.which("pdftoppm") is None, reason="pdftoppm (Debian's poppler-utils) is not installed")
 @pytest.mark.parametrize("jpeg", [False, True])
 def test_poppler_draws_the_picture_at_its_place(jpeg: bool, tmp_path: Path) -> None:
-    """The margin is light paper, the picture is within the bleed, and top and dark end are where they belong."""
+    """Margins are light paper, the picture is within the bleed, and top and dark end are where they belong."""
     codes = np.zeros((76, 106, 4), np.uint8)
     codes[:38, :, 3] = 255
     codes[38:, :, 2] = 255

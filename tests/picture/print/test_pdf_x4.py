@@ -41,7 +41,7 @@ def test_a_page_in_inks_breaks_no_rule(more: dict[str, Any]) -> None:
 
 @pytest.mark.skipif(not GHOSTSCRIPTS.exists(), reason="Ghostscript's default_cmyk.icc (Debian's libgs-common) is not installed")
 def test_a_page_for_another_press_breaks_no_rule() -> None:
-    """The profile was result by another program."""
+    """Profiles of other programs work too."""
     assert faults(files(GHOSTSCRIPTS, marks=True)[0]) == []
 
 
@@ -171,7 +171,7 @@ BROKEN: list[tuple[str, Callable[[pikepdf.Pdf], None]]] = [
 
 @pytest.mark.parametrize(("rule", "broken"), BROKEN, ids=[f"{number} {rule}" for number, (rule, _) in enumerate(BROKEN)])
 def test_every_rule_can_be_broken(rule: str, broken: Callable[[pikepdf.Pdf], None]) -> None:
-    """One change of the page is found by exactly that rule, so the rules above really check something."""
+    """Changing one thing in a page breaks exactly that rule, so the rules above really check something."""
     with pikepdf.open(BytesIO(_marked())) as pdf:
         broken(pdf)
         result = BytesIO()
@@ -181,7 +181,7 @@ def test_every_rule_can_be_broken(rule: str, broken: Callable[[pikepdf.Pdf], Non
 
 
 def test_an_encrypted_or_newer_file_is_found() -> None:
-    """A change of the whole file breaks these two rules."""
+    """Changes of the whole file break these two rules."""
     with pikepdf.open(BytesIO(_marked())) as pdf:
         newer, no_number = BytesIO(), _marked().replace(b"/ID", b"/IX")
         pdf.save(newer, force_version="1.7", fix_metadata_version=False)

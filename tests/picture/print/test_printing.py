@@ -194,7 +194,7 @@ def test_a_page_of_colours_holds_the_picture(channels: int, quality: int | None)
 
 
 def test_a_pdf_without_a_page_raises_value_error() -> None:
-    """No page is invented."""
+    """Missing pages are the caller's mistake."""
     with pytest.raises(ValueError, match="needs a page"):
         printing.encode_inks(_separated().codes, _photograph(), press_profile(), "pdf", None, None)
 

@@ -11,6 +11,7 @@ import numpy as np
 from goldsmith.picture import codec, colour
 from goldsmith.picture.formats import pdf_read
 from goldsmith.picture.formats.image_info import ImageInfo
+from goldsmith.picture.formats.table import FORMATS
 from goldsmith.picture.picture import Picture, freeze
 from goldsmith.picture.print.page_boxes import MM_PER_INCH
 from goldsmith.picture.print.printing import max_coverage
@@ -86,7 +87,7 @@ def format_kb(byte_size: int) -> str:
 def read_back(path: Path, name: str, recorded: Mapping[str, object]) -> FileReadback:
     """Return the file, decoded completely. Raises InputError if it cannot be decoded."""
     data = path.read_bytes()
-    if data.startswith(b"%PDF-"):
+    if FORMATS["pdf"].matches(data):
         return _read_back_pdf(data, name, recorded)
     picture, facts = codec.decode_with_info(data, name, MAX_PIXELS)
     coverage = max_coverage(codec.decode_ink_codes(data, name, MAX_PIXELS)) if facts.channels == _CMYK_CHANNELS else None

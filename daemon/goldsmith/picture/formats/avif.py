@@ -45,7 +45,7 @@ def read_cicp_profile(data: bytes, header: ImageHeader) -> None:
     if header.channels == 1:
         header.icc = None
     if not known:
-        header.notes.append(f"its colour code ({codes[0]}/{codes[1]}) is none that Goldsmith knows; it is taken as sRGB")
+        header.notes.append(f"its colour code ({codes[0]}/{codes[1]}) is unknown; it is read as sRGB")
 
 
 def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:

@@ -6,7 +6,7 @@ import os
 
 from goldsmith.errors import IncompleteFileError, InputError
 from goldsmith.picture.formats.image_info import ends_in_zeros
-from goldsmith.picture.formats.table import FileFormat, describe_unreadable, detect_by_content, format_claimed_by
+from goldsmith.picture.formats.table import FORMATS, FileFormat, describe_unreadable, detect_by_content, format_claimed_by
 
 
 def detect_format(data: bytes, name: str) -> FileFormat:
@@ -27,25 +27,27 @@ def detect_format(data: bytes, name: str) -> FileFormat:
     return found
 
 
+def _remedy() -> str:
+    *most, last = [row.name.upper() for row in FORMATS.values() if row.reader and row.writer]
+    return f"Save it as {', '.join(most)} or {last}."
+
+
 def _unreadable_error(data: bytes, name: str) -> InputError:
     if not data:
         return IncompleteFileError(f"{name} is empty.", "If nothing is copying it any more, save or copy it again.")
     if ends_in_zeros(data) and not any(data[:64]):
-        return IncompleteFileError(f"{name} holds nothing but zeros so far.", "If nothing is copying it any more, save or copy it again.")
+        return IncompleteFileError(f"{name} contains only zeros so far.", "If nothing is copying it any more, save or copy it again.")
     if len(data) < 16:
         size = f"{len(data)} byte{'s' if len(data) > 1 else ''}"
         return IncompleteFileError(
-            f"{name} is no picture: it has only {size}.", "If nothing is copying it any more, save or copy it again."
+            f"{name} is not a picture: it has only {size}.", "If nothing is copying it any more, save or copy it again."
         )
     start = data.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")[:64].lower()
     description = describe_unreadable(start)
     if description:
-        return InputError(f"{name} is not a picture that can be read: it starts like {description}.", _REMEDY)
+        return InputError(f"{name} is not a picture that can be read: it starts like {description}.", _remedy())
     if data[4:8] == b"ftyp":
-        return InputError(f"{name} is not a picture that can be read: it starts like a film or a sound.", _REMEDY)
+        return InputError(f"{name} is not a picture that can be read: it starts like a film or a sound.", _remedy())
     if all(byte >= 32 or byte in b"\t\r\n" for byte in data[:256]):
-        return InputError(f"{name} is not a picture: it starts like a text.", _REMEDY)
-    return InputError(f"{name} is not a picture that can be read: its first bytes are of no known kind.", _REMEDY)
-
-
-_REMEDY = "Save it as PNG, JPEG, TIFF, WebP or AVIF."
+        return InputError(f"{name} is not a picture: it starts like text.", _remedy())
+    return InputError(f"{name} is not a picture that can be read: its first bytes match no known format.", _remedy())

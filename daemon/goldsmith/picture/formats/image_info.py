@@ -89,15 +89,17 @@ def truncated_error(name: str, detail: str) -> IncompleteFileError:
 def check_size(name: str, width: int, height: int, frame_count: int, max_pixels: int) -> None:
     """Refuse a picture by the size in its header, before memory of that size is allocated."""
     if width <= 0 or height <= 0:
-        raise damaged_error(name, f"it says that it is {width} x {height} pixels large")
+        raise damaged_error(name, f"its header gives a size of {width} x {height} px")
     if width * height > max_pixels:
         announced = f"{width} x {height} pixels ({width * height / 1e6:,.0f} MP)"
         raise InputError(
-            f"{name} says that it is {announced} large; the limit is {max_pixels / 1e6:,.0f} MP.",
+            f"{name} has {announced} according to its header; the limit is {max_pixels / 1e6:,.0f} MP.",
             "Make it smaller, or raise max_pixels in config/goldsmith.toml.",
         )
     if frame_count > MAX_FRAMES:
-        raise InputError(f"{name} says that it has {frame_count} frames; the limit is {MAX_FRAMES}.", "Save the one you want as a still.")
+        raise InputError(
+            f"{name} has {frame_count} frames according to its header; the limit is {MAX_FRAMES}.", "Save the one you want as a still."
+        )
 
 
 MAX_FRAMES = 2000
@@ -116,13 +118,13 @@ def translate_decoder_errors(name: str, data: bytes) -> Iterator[None]:
         yield
     except DamagedFile as problem:
         if ends_in_zeros(data):
-            raise truncated_error(name, "its end holds nothing but zeros") from problem
+            raise truncated_error(name, "its end contains only zeros") from problem
         raise
     except InputError:
         raise
     except (*DECODER_ERRORS, struct.error, zlib.error) as fault:
         if ends_in_zeros(data):
-            raise truncated_error(name, "its end holds nothing but zeros") from fault
+            raise truncated_error(name, "its end contains only zeros") from fault
         message = str(fault).strip().splitlines()[0][:200] if str(fault).strip() else type(fault).__name__
         raise damaged_error(name, f"it cannot be decoded ({message})") from fault
 

@@ -54,7 +54,7 @@ def check_complete(data: bytes, name: str) -> None:
         if len(head) < 8 or at + size > len(data):
             raise truncated_error(name, f"{len(data)} of at least {at + max(size, 16)} bytes are there")
         if size < 8:
-            raise damaged_error(name, f"at byte {at} there is no box where one has to be")
+            raise damaged_error(name, f"at byte {at} a box should begin, but does not")
         kinds.add(head[4:8])
         at += size
     if b"meta" not in kinds and b"moov" not in kinds:

@@ -118,7 +118,7 @@ def _next_segment(data: bytes, offset: int, name: str) -> tuple[int, int, int]:
     if offset + 2 > len(data):
         raise truncated_error(name, f"its end mark is missing after {len(data)} bytes")
     if data[offset] != 0xFF:
-        raise damaged_error(name, f"at byte {offset} there is no segment where one has to be")
+        raise damaged_error(name, f"at byte {offset} a segment should begin, but does not")
     code = data[offset + 1]
     if code == 0xD9 or code in (0x01, *range(0xD0, 0xD8)):
         return code, offset + 2, offset + 2

@@ -42,7 +42,7 @@ def read_pdf(data: bytes, name: str, max_pixels: int) -> PdfPageContents:
         with pikepdf.open(BytesIO(data)) as pdf:
             return _read_page(pdf, name, max_pixels)
     except (pikepdf.PdfError, AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise damaged_error(name, "it is no PDF with one page, its boxes and one picture") from error
+        raise damaged_error(name, "it is not a PDF with one page, its boxes and one picture") from error
 
 
 def _read_page(pdf: pikepdf.Pdf, name: str, max_pixels: int) -> PdfPageContents:

@@ -140,7 +140,7 @@ def _read_chunk_head(data: bytes, offset: int, chunks: _PngChunks, name: str) ->
         raise truncated_error(name, _describe_truncation(chunks, b""))
     length, kind = int.from_bytes(data[offset : offset + 4], "big"), data[offset + 4 : offset + 8]
     if length > 0x7FFFFFFF or not kind.isalpha():
-        raise damaged_error(name, f"at byte {offset} there is no chunk where one has to be")
+        raise damaged_error(name, f"at byte {offset} a chunk should begin, but does not")
     if offset + 12 + length > len(data):
         raise truncated_error(name, _describe_truncation(chunks, data[offset + 8 :] if kind == b"IDAT" else b""))
     return length, kind
@@ -196,7 +196,7 @@ def _read_profile(chunks: _PngChunks, name: str, header: ImageHeader) -> bytes |
         known, result = profiles.profile_from_cicp(primaries, transfer)
         if known:
             return result
-        header.notes.append(f"its colour code (cICP {primaries}/{transfer}) is none that Goldsmith knows and was ignored")
+        header.notes.append(f"its colour code (cICP {primaries}/{transfer}) is unknown and was ignored")
     if b"iCCP" in chunks.by_kind:
         return _inflate(chunks.by_kind[b"iCCP"].partition(b"\0")[2][1:], name, "colour profile", header)
     if b"sRGB" in chunks.by_kind or len(chunks.by_kind.get(b"gAMA", b"")) != 4:

@@ -32,21 +32,26 @@ _D50 = np.array(profiles.D50_WHITE, np.float32)
 def validate_cmyk_profile(icc: bytes, label: str) -> bytes:
     """Return the profile. Raises InputError if it is not for CMYK inks; ``label`` is its name in the sentence."""
     if icc[36:40] != b"acsp" or len(icc) < 132:
-        raise InputError(f"{label} is no ICC profile.", "Put the profile that the printer gave you there.")
+        raise InputError(f"{label} is not an ICC profile.", "Replace it with the profile from the printer.")
     if len(icc) > MAX_PROFILE_BYTES:
         raise InputError(
-            f"{label} has more than {MAX_PROFILE_BYTES // 10**6} MB, more than any press's profile.", "Name the profile of the press."
+            f"{label} has more than {MAX_PROFILE_BYTES // 10**6} MB, more than any press's profile.",
+            "Set cmyk to the profile of the press.",
         )
     if not profiles.matches_channels(icc, 4):
         space = icc[16:20].decode("latin-1").strip()
         raise InputError(
-            f"{label} is a profile for {space} ({profiles.profile_name(icc)}), not for CMYK.", "Name the profile of the press."
+            f"{label} is a profile for {space} ({profiles.profile_name(icc)}), not for CMYK.", "Set cmyk to the profile of the press."
         )
     if icc[12:16] != b"prtr":
         kind = icc[12:16].decode("latin-1").strip()
-        raise InputError(f"{label} is no profile of a printing device (its class is “{kind}”).", "Name the profile of the press.")
+        raise InputError(
+            f"{label} is not the profile of a printing device (its class is “{kind}”).", "Set cmyk to the profile of the press."
+        )
     if not profiles.read_icc_tag(icc, b"B2A0"):
-        raise InputError(f"{label} ({profiles.profile_name(icc)}) has no table from colours to inks.", "Name the profile of the press.")
+        raise InputError(
+            f"{label} ({profiles.profile_name(icc)}) has no table from colours to inks.", "Set cmyk to the profile of the press."
+        )
     return icc
 
 
