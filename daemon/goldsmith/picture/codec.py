@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.picture import colour, profiles
-from goldsmith.picture.formats.format_detection import detect_format
+from goldsmith.picture.format_detection import detect_format
 from goldsmith.picture.formats.image_info import ImageHeader, ImageInfo, Samples, check_size, translate_decoder_errors
 from goldsmith.picture.formats.metadata import apply_orientation, reset_orientation
 from goldsmith.picture.formats.table import FORMATS, WriterOptions

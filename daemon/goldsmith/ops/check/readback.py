@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from goldsmith.ops.check import pdf_read
 from goldsmith.picture import codec, colour
-from goldsmith.picture.formats import pdf_read
 from goldsmith.picture.formats.image_info import ImageInfo
 from goldsmith.picture.formats.table import FORMATS
 from goldsmith.picture.picture import Picture, freeze

@@ -11,7 +11,7 @@ import pytest
 
 from doubles.press import press_profile
 from goldsmith.errors import InputError
-from goldsmith.picture.formats import pdf_read
+from goldsmith.ops.check import pdf_read
 from goldsmith.picture.picture import Picture, freeze
 from goldsmith.picture.print import pdf_write, printing
 from goldsmith.picture.print.page_boxes import PrintSheet

@@ -8,7 +8,7 @@ import pytest
 
 from goldsmith.errors import IncompleteFileError, InputError
 from goldsmith.picture.codec import verify
-from goldsmith.picture.formats.format_detection import detect_format
+from goldsmith.picture.format_detection import detect_format
 
 LIMIT = 1_000_000
 
