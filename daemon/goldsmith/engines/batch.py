@@ -1,8 +1,7 @@
 """Batches: similar jobs run together, and their calls of a generating engine are combined.
 
-A device is not fully used by one small picture, and needs little more time for four. Each job keeps its own thread, progress, cancellation
-and failure. It gets exactly what it asked for, and the other jobs do not affect its pictures, because each picture depends on its own seed
-alone.
+One small picture does not use a device fully; four take little more time. Each job keeps its own thread, progress, cancellation and
+failure. A job's pictures do not depend on the other jobs, because each picture depends only on its own seed.
 """
 
 from __future__ import annotations
@@ -26,17 +25,16 @@ from goldsmith.errors import HostError
 
 # Seconds between two checks whether a waiting job was cancelled.
 _POLL_SECONDS = 0.1
-# Seconds that calls wait for the calls of the other jobs; a job that first decodes a very large picture is not waited for any longer.
+# Seconds that a call waits for the calls of the other jobs. A job that first decodes a very large picture may miss the batch.
 GATHER_SECONDS = 5.0
 
-
-# Return the open engine.
+# Returns the open engine.
 OpenGenerator = Callable[[], Generator]
 
 
 @runtime_checkable
 class SupportsBatching(Protocol):
-    """A generator that takes requests with different words or pictures in one call; they have the same size and settings."""
+    """A generator that takes several requests in one call; they share size and settings, but not prompts and pictures."""
 
     def generate_many(self, requests: Sequence[GenerationRequest], on_progress: OnProgress = ignore_progress) -> Sequence[GenerationResult]:
         """Return a result for each request, as ``generate`` does."""
@@ -45,11 +43,11 @@ class SupportsBatching(Protocol):
 def generate_many(
     generator: Generator, requests: Sequence[GenerationRequest], on_progress: OnProgress = ignore_progress
 ) -> list[GenerationResult]:
-    """Return a result for each request: in one call if the generator can, as one request if only the seeds differ, else one by one."""
+    """Return a result for each request: from one call if the generator can, from one request if only seeds differ, else one by one."""
     if isinstance(generator, SupportsBatching) and len(requests) > 1:
         return list(generator.generate_many(requests, on_progress))
     if len(requests) > 1 and _differ_only_in_seeds(requests):
-        seeds = tuple(seed for each in requests for seed in each.seeds)
+        seeds = tuple(seed for request in requests for seed in request.seeds)
         return _split_result(generator.generate(replace(requests[0], seeds=seeds), on_progress), requests)
 
     def share(done: int) -> OnProgress:
@@ -61,25 +59,27 @@ def generate_many(
 def _differ_only_in_seeds(requests: Sequence[GenerationRequest]) -> bool:
     """Return whether the requests differ only in their seeds."""
     first = requests[0]
-    words_only = all(each.picture is None and each.hole is None and not each.references for each in requests)
-    return words_only and all((each.options, each.width, each.height) == (first.options, first.width, first.height) for each in requests)
+    without_pictures = all(request.picture is None and request.hole is None and not request.references for request in requests)
+    return without_pictures and all(
+        (request.options, request.width, request.height) == (first.options, first.width, first.height) for request in requests
+    )
 
 
-def _split_result(made: GenerationResult, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
-    """Return the result of each request with its own pictures and seeds, and with the number of pictures per call if the engine does not
-    say it.
-    """
-    pictures = list(made.pictures)
-    shares = []
+def _split_result(result: GenerationResult, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
+    """Return the result of each request: its own pictures and seeds, and the size of the call if the engine does not report it."""
+    pictures = list(result.pictures)
+    results = []
     for request in requests:
-        own = {"seeds": list(request.seeds)} if "seeds" in made.facts else {}
-        shares.append(GenerationResult(tuple(pictures[: len(request.seeds)]), {"batch": len(made.pictures), **made.facts, **own}))
+        own_facts = {"seeds": list(request.seeds)} if "seeds" in result.facts else {}
+        results.append(
+            GenerationResult(tuple(pictures[: len(request.seeds)]), {"batch": len(result.pictures), **result.facts, **own_facts})
+        )
         del pictures[: len(request.seeds)]
-    return shares
+    return results
 
 
 def can_share_batch(first: GenerationRequest, second: GenerationRequest) -> bool:
-    """Return whether two requests may share a call: everything is the same except words, seeds and the contents of the pictures."""
+    """Return whether two requests may share a call: they differ only in prompts, seeds and the contents of their pictures."""
     return _batch_key(first) == _batch_key(second)
 
 
@@ -115,35 +115,34 @@ class _PendingCall:
         return self.result is not None or self.error is not None
 
     def report_progress(self, fraction: float) -> None:
-        """Report progress to the call's job. If the job raises because it was cancelled, only its own waiting ends."""
+        """Report progress to the call's job. If the job raises because it is cancelled, only this call ends."""
         if self.error is None:
             try:
                 self.on_progress(fraction)
-            except BaseException as error:  # noqa: BLE001 - it is raised again where it belongs, in the job's own thread
+            except BaseException as error:  # noqa: BLE001 - generate raises it again in the job's own thread
                 self.error = error
 
 
 class Batch:
-    """Some jobs that run together, each in its own thread. The engine runs in another thread, so that a cancelled job does not wait for the
-    others.
-    """
+    """Jobs that run together, each in its own thread. The engine has another thread, so a cancelled job does not wait for the others."""
 
     def __init__(self, job_count: int, gather_seconds: float = GATHER_SECONDS) -> None:
-        self._members = job_count
-        self._gather = gather_seconds
+        self._job_count = job_count
+        self._gather_seconds = gather_seconds
         self._changed = Condition(Lock())
         self._waiting: list[_PendingCall] = []
         self._running = False
 
     def wrap(self, descriptor: EngineDescriptor, reopen: OpenGenerator) -> Generator:
-        """Return a generator that combines this job's calls with those of the batch; ``reopen`` opens the engine again if it was closed to
-        free memory.
+        """Return a generator that combines this job's calls with those of the other jobs.
+
+        reopen: opens the engine again if it was closed to free memory.
         """
         return _BatchedGenerator(self, descriptor, reopen)
 
     @contextmanager
     def engine_idle(self) -> Iterator[None]:
-        """Wait until no call runs in an engine, and keep it so: opening an engine may close another."""
+        """Wait until no call runs in an engine, and start none within the block: opening an engine may close another."""
         with self._changed:
             self._changed.wait_for(lambda: not self._running)
             self._running = True
@@ -155,15 +154,15 @@ class Batch:
     def leave(self) -> None:
         """Remove a job that has ended: the others no longer wait for its calls."""
         with self._changed:
-            self._members -= 1
+            self._job_count -= 1
             self._changed.notify_all()
 
     def generate(self, name: str, reopen: OpenGenerator, request: GenerationRequest, on_progress: OnProgress) -> GenerationResult:
-        """Return the result of one job's call, after waiting for the calls of the others. Raises only what concerns this job."""
+        """Return the result of one job's call, after waiting for the calls of the other jobs. Raises only errors of this job."""
         call = _PendingCall(name, reopen, request, on_progress)
         with self._changed:
             self._waiting.append(call)
-            end = monotonic() + self._gather
+            end = monotonic() + self._gather_seconds
             while not call.is_done:
                 if not (call.is_running or self._running) and (self._all_jobs_called or monotonic() >= end):
                     self._start_group()
@@ -176,13 +175,13 @@ class Batch:
         if call.error is not None:
             raise call.error
         if call.result is None:
-            raise HostError("The engine brought nothing.")
+            raise HostError("The engine returned no result.")
         return call.result
 
     @property
     def _all_jobs_called(self) -> bool:
-        """True if every job that is still in the batch has called."""
-        return len(self._waiting) >= self._members
+        """Whether every job in the batch has a waiting call."""
+        return len(self._waiting) >= self._job_count
 
     def _start_group(self) -> None:
         """Start the first call together with all calls that can share it."""
@@ -211,15 +210,15 @@ class Batch:
 
 
 class _BatchedGenerator:
-    """A ``Generator`` whose calls are combined with those of the other jobs."""
+    """A ``Generator`` that combines its calls with those of the other jobs in the batch."""
 
     def __init__(self, batch: Batch, descriptor: EngineDescriptor, reopen: OpenGenerator) -> None:
         self.descriptor = descriptor
-        self._flight = batch
-        self._again = reopen
+        self._batch = batch
+        self._reopen = reopen
 
     def generate(self, request: GenerationRequest, on_progress: OnProgress = ignore_progress) -> GenerationResult:
-        return self._flight.generate(self.descriptor.name, self._again, request, on_progress)
+        return self._batch.generate(self.descriptor.name, self._reopen, request, on_progress)
 
 
 class _AllCancelled(Exception):
@@ -227,9 +226,9 @@ class _AllCancelled(Exception):
 
 
 def _run_calls(group: Sequence[_PendingCall], on_change: Callable[[], None]) -> None:
-    """Run the calls and store each one's own result. If the combined call fails, run them one by one, except after a device failure."""
+    """Run the calls and store the result or error of each. If the combined call fails, run them one by one, except after a HostError."""
 
-    def hear(fraction: float) -> None:
+    def report(fraction: float) -> None:
         before = sum(call.is_done for call in group)
         for call in group:
             call.report_progress(fraction)
@@ -239,17 +238,17 @@ def _run_calls(group: Sequence[_PendingCall], on_change: Callable[[], None]) -> 
             raise _AllCancelled
 
     try:
-        made = generate_many(group[0].reopen(), [call.request for call in group], hear)
+        results = generate_many(group[0].reopen(), [call.request for call in group], report)
     except _AllCancelled:
         return
-    except BaseException as error:  # noqa: BLE001 - it is raised again in the thread of each job that it belongs to
-        left = [call for call in group if not call.is_done]
+    except BaseException as error:  # noqa: BLE001 - generate raises it again in the thread of each job
+        unfinished = [call for call in group if not call.is_done]
         if isinstance(error, HostError) or len(group) == 1:
-            for call in left:
+            for call in unfinished:
                 call.error = error
         else:
-            for call in left:
+            for call in unfinished:
                 _run_calls([call], on_change)
         return
-    for call, share in zip(group, made, strict=True):
-        call.result = share if call.error is None else None
+    for call, result in zip(group, results, strict=True):
+        call.result = result if call.error is None else None

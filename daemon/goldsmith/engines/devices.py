@@ -1,7 +1,7 @@
-"""Find the accelerators of this machine without torch: ask the driver's own program, or else the kernel.
+"""Find the accelerators of this machine without torch: from nvidia-smi, or else from the kernel module.
 
-The daemon uses this to decide which worker processes to start, and ``goldsmith doctor`` to say which models fit. A driver that hangs must
-not hang the daemon, so nothing here waits for longer than a moment, not even for the end of a program that cannot be killed.
+The daemon uses this to choose its worker processes, ``goldsmith doctor`` to report which models fit. A driver that hangs must not block the
+daemon, so every wait here has a time limit. A program that hangs in the driver cannot be killed and is left behind.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NVIDIA_PROC = Path("/proc/driver/nvidia/gpus")
 _NVIDIA_SMI_FIELDS = "index,uuid,name,driver_version,memory.total,memory.free"
 _TIMEOUT_SECONDS = 10.0
 
-# Return a program's output; None if the program does not exist, "" if it fails or does not end in time.
+# Returns a program's output; None if the program does not exist, "" if it fails or exceeds the time limit.
 RunCommand = Callable[[Sequence[str]], str | None]
 
 
@@ -37,42 +37,42 @@ class Accelerator:
 
 @dataclass(frozen=True, slots=True)
 class DeviceScan:
-    """The accelerators that were found; ``trouble`` is a sentence if some may be missing, otherwise ""."""
+    """The accelerators that were found; ``warning`` is a sentence if the scan may be incomplete, otherwise ""."""
 
     devices: tuple[Accelerator, ...] = ()
     warning: str = ""
 
 
 def run_command(command: Sequence[str]) -> str | None:
-    """Run a program as ``RunCommand`` says. A program that hangs in the driver cannot be killed and is abandoned."""
+    """Run a program and return its output, as ``RunCommand``."""
     if shutil.which(command[0]) is None:
         return None
     try:
-        asked = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     except OSError:
         return ""
     try:
-        told, _ = asked.communicate(timeout=_TIMEOUT_SECONDS)
+        output, _ = process.communicate(timeout=_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
-        asked.kill()
+        process.kill()
         return ""
-    return told if asked.returncode == 0 else ""
+    return output if process.returncode == 0 else ""
 
 
 def find_devices(run: RunCommand = run_command, proc: Path = NVIDIA_PROC, environ: Mapping[str, str] = os.environ) -> DeviceScan:
     """Return the accelerators that a worker process would see, with torch's numbers (worker processes count in PCI bus order)."""
-    told = run(["nvidia-smi", f"--query-gpu={_NVIDIA_SMI_FIELDS}", "--format=csv,noheader,nounits"])
-    listed = [row for row in (_parse_row(line) for line in (told or "").splitlines()) if row is not None]
-    trouble = ""
-    if not listed:
-        listed = _read_nvidia_proc(proc)
-        if told is not None and listed:
-            trouble = "nvidia-smi does not answer."
-    return DeviceScan(_visible_devices(listed, environ.get("CUDA_VISIBLE_DEVICES")), trouble)
+    output = run(["nvidia-smi", f"--query-gpu={_NVIDIA_SMI_FIELDS}", "--format=csv,noheader,nounits"])
+    rows = [row for row in (_parse_row(line) for line in (output or "").splitlines()) if row is not None]
+    warning = ""
+    if not rows:
+        rows = _read_nvidia_proc(proc)
+        if output is not None and rows:
+            warning = "nvidia-smi does not answer."
+    return DeviceScan(_visible_devices(rows, environ.get("CUDA_VISIBLE_DEVICES")), warning)
 
 
 def torch_backend() -> Literal["cuda", "hip", "cpu", ""]:
-    """Return what the installed torch was built for, or "" without torch. Its files are read; an import would take seconds."""
+    """Return the backend of the installed torch, "" without torch. This reads torch's files; an import would take seconds."""
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         return ""
@@ -105,7 +105,7 @@ def _parse_mb(text: str) -> int:
 
 
 def _read_nvidia_proc(proc: Path) -> list[_GpuRow]:
-    """Return the cards that the kernel module lists, in PCI bus order; it does not say how much memory they have."""
+    """Return the GPUs that the kernel module lists, in PCI bus order; it does not report their memory."""
     try:
         folders = sorted(proc.iterdir())
         texts = [(folder / "information").read_text(encoding="utf-8", errors="replace") for folder in folders]
@@ -119,7 +119,7 @@ def _field(text: str, name: str) -> str:
 
 
 def _visible_devices(rows: Sequence[_GpuRow], mask: str | None) -> tuple[Accelerator, ...]:
-    """Return the devices that CUDA_VISIBLE_DEVICES selects: numbers or prefixes of UUIDs, in that order, up to the first invalid entry."""
+    """Return the GPUs that CUDA_VISIBLE_DEVICES selects: numbers or prefixes of UUIDs, in its order, up to the first invalid entry."""
     chosen: list[_GpuRow] = list(rows)
     if mask is not None:
         chosen = []

@@ -1,4 +1,4 @@
-"""Opens engines: a name in models.toml, weights known to be right, a driver module that runs them; kept open while they fit."""
+"""Open engines: choose a model, verify its weights, and load it with its driver. Engines stay open while they fit in memory."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _MODEL_CACHE: ModelCache[Engine] = ModelCache()
 
 
 class Driver(Protocol):
-    """What a module in ``goldsmith.engines.drivers`` offers. It imports its runtime inside this call, never at its top."""
+    """The protocol of a module in ``goldsmith.engines.drivers``. It imports its runtime inside this call, never at its top."""
 
     def open_engine(self, name: str, model: Model, model_files: ModelFiles, device: Device) -> Engine:
-        """The engine, ready to run; the weights in ``store`` are already checked against their hashes."""
+        """Return the engine, ready to run; ``model_files`` are verified."""
 
 
 def driver_names() -> list[str]:
-    """The drivers there are, found by their files; a ``driver = `` in models.toml is one of these."""
+    """Return the names of all driver modules; ``driver`` in models.toml is one of them."""
     return sorted(module.name for module in pkgutil.iter_modules(drivers.__path__) if not module.name.startswith("_"))
 
 
@@ -38,7 +38,7 @@ def open_engine(
 ) -> tuple[EngineT, ModelChoice]:
     """Return the engine for ``need``, and why it is this one (for the record).
 
-    The engine stays open: the same call in the same process gives the same engine. ``options`` and ``on_facts``: see ``adapt_engine``.
+    The engine stays open: the same call in the same process returns the same engine. ``options`` and ``on_facts``: see ``adapt_engine``.
     Raises InputError if the name is unknown or the weights are missing; the remedy is the command that fetches them.
     """
     choice = weights.choose(need)
@@ -63,7 +63,7 @@ def adapt_engine(
 
 
 def loaded_models() -> tuple[str, ...]:
-    """The models that are open in this process, the least recently used first."""
+    """Return the names of the models that are open in this process, the least recently used first."""
     return _MODEL_CACHE.loaded_models
 
 
@@ -92,20 +92,19 @@ def _require_protocol(name: str, model: Model, engine: Engine) -> None:
 
 
 def _required_mb(model: Model, model_files: ModelFiles, device: Device) -> int:
-    """MiB the engine takes with one picture in work; 0 for what is too small to make room for."""
+    """Return the MiB that the engine needs with one picture; 0 for a model smaller than one MiB."""
     diffusion = model.diffusion
     if diffusion is None:
         return sum(path.stat().st_size for path in model_files.files.values()) // 2**20
-    wider = 2 if device.name == "cpu" and diffusion.precision != "float32" else 1
-    return diffusion.memory_mb * wider + diffusion.picture_mb
+    factor = 2 if device.name == "cpu" and diffusion.precision != "float32" else 1
+    return diffusion.memory_mb * factor + diffusion.picture_mb
 
 
 class _ModelFilesKey:
-    """A store as part of a key: the same files at the same revision are the same."""
+    """Model files as a part of a cache key: equal if files, folder, revision and hashes are equal."""
 
     def __init__(self, model_files: ModelFiles) -> None:
-        self.store = model_files
-        self._says = (
+        self._key = (
             tuple(model_files.files.items()),
             model_files.folder,
             model_files.single_file,
@@ -114,13 +113,13 @@ class _ModelFilesKey:
         )
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ModelFilesKey) and self._says == other._says
+        return isinstance(other, _ModelFilesKey) and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash(self._says)
+        return hash(self._key)
 
 
 def _load_driver(name: str, model: Model) -> Driver:
     if model.driver not in driver_names():
-        raise InputError(f"models.{name}.driver: there is no driver {model.driver!r}.", f"There are: {', '.join(driver_names())}.")
+        raise InputError(f"models.{name}.driver: there is no driver {model.driver!r}.", f"The drivers are: {', '.join(driver_names())}.")
     return cast("Driver", import_module(f"{drivers.__name__}.{model.driver}"))

@@ -1,4 +1,4 @@
-"""Use a generating model as an inpainter: one crop at its native size, with the options bound to it."""
+"""Use a generating model as an inpainter: it fills one crop at its native size, with bound options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from goldsmith.engines import (
 from goldsmith.engines.kinds import INPAINTER
 from goldsmith.picture.picture import Mask, Pixels
 
-# Receives the facts of each fill for the record.
+# Called with the facts of each fill, for the record.
 OnFacts = Callable[[Mapping[str, object]], None]
 
 
@@ -28,23 +28,23 @@ def ignore_facts(facts: Mapping[str, object]) -> None:
 class GeneratorInpainter:
     """An ``Inpainter`` that uses a ``Generator``.
 
-    Pixels outside the hole come from the model too: the caller composites. A model that cannot fill a hole generates the whole crop, from
-    the picture or by instruction.
+    Pixels outside the hole may change too: the caller composites. A model that cannot fill a hole generates the whole crop, from the
+    picture or by instruction.
     """
 
     def __init__(self, generator: Generator, options: GenerationOptions, on_facts: OnFacts = ignore_facts) -> None:
         self.generator = generator
         self.options = options
-        self._note = on_facts
-        asked = generator.descriptor
-        self.descriptor: EngineDescriptor = replace(asked, kind=INPAINTER.name, side=_native_side(asked), enlarges=True, takes_prompt=True)
+        self._on_facts = on_facts
+        own = generator.descriptor
+        self.descriptor: EngineDescriptor = replace(own, kind=INPAINTER.name, side=_native_side(own), enlarges=True, takes_prompt=True)
 
     def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress = ignore_progress) -> Pixels:
         """Return the filled crop, as ``Inpainter.fill``: (h, w, 3), 0..1, sRGB; the same options and seed give the same pixels."""
         height, width = hole.shape
-        made = self.generator.generate(GenerationRequest(self.options, (seed,), width, height, pixels, hole), on_progress)
-        self._note(made.facts)
-        return made.pictures[0]
+        result = self.generator.generate(GenerationRequest(self.options, (seed,), width, height, pixels, hole), on_progress)
+        self._on_facts(result.facts)
+        return result.pictures[0]
 
 
 def _native_side(descriptor: EngineDescriptor) -> int:

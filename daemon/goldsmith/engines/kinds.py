@@ -1,7 +1,7 @@
 """The table of the kinds of engine.
 
-``kind = ...`` in models.toml, the lists under ``[defaults]``, the sentences about missing models, the loader and the engines that a
-step can ask for follow from it.
+It defines the values of ``kind`` in models.toml, the lists under ``[defaults]``, the phrases in messages about missing models, the
+protocols that the loader checks, and the engines that a step can ask for.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from goldsmith.engines.vision import (
     TextReader,
 )
 
-# A model of kind ``generate`` serves as an inpainter, too, if it can fill holes or start from a picture.
+# A model of kind ``generate`` is also an inpainter if it can fill holes, start from a picture or edit.
 INPAINTER = EngineKind("inpaint", Inpainter, "inpainting")
 MATTE_ESTIMATOR = EngineKind("matte", MatteEstimator, "finding the subject")
 FACE_DETECTOR = EngineKind("faces", FaceDetector, "finding faces")

@@ -1,4 +1,4 @@
-"""Measure a device's free memory, classify failures, and release memory, without importing a runtime that is not loaded yet."""
+"""Measure a device's free memory, classify failures, and release memory. Only measuring a GPU imports torch."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from goldsmith.engines import Device
 from goldsmith.errors import DeviceError
 
 _MIB = 2**20
-# MiB; stands for no limit.
+# MiB that stand for "no limit".
 _UNLIMITED_MB = 1 << 40
-# How torch's CPU allocator and drivers report a shortage without an exception class of its own.
+# Phrases of torch's CPU allocator and of drivers that report a shortage of memory as a RuntimeError.
 _OUT_OF_MEMORY_PHRASES = ("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory")
-# How a RuntimeError reports a failed device in torch versions and libraries without an exception class for it.
+# Phrases of a RuntimeError that report a failed device; older torch versions and libraries have no exception class for it.
 _DEVICE_FAILURE_PHRASES = (
     *("cuda error", "device-side assert", "unspecified launch failure", "hip error", "cublas_status_", "cudnn_status_", "nvml"),
     *("no cuda gpus are available", "nvidia driver", "cuda driver", "cuda unknown error", "no hip gpus are available"),
@@ -25,10 +25,10 @@ _DEVICE_FAILURE_PHRASES = (
 
 
 def free_mb(device: Device) -> int:
-    """Return the MiB that a new engine could use on the device now: the free memory, and what torch holds there unused.
+    """Return the MiB that a new engine could use on the device now: free memory, and memory that torch reserves but does not use.
 
-    On the CPU: the smallest of the machine's available memory, this process's limit and its control group's limit. Raises DeviceError if
-    the device does not answer, so that a new process learns at once that its device is gone.
+    On the CPU: the minimum of the machine's available memory, the rest of this process's limit and the rest of its control group's limit.
+    Raises DeviceError if the device does not answer, so a new process fails at once if its device is gone.
     """
     if device.name != "cpu":
         return _gpu_free_mb(device)
@@ -41,7 +41,7 @@ def _gpu_free_mb(device: Device) -> int:
     try:
         free, _ = torch.cuda.mem_get_info(device.name)
         unused = torch.cuda.memory_reserved(device.name) - torch.cuda.memory_allocated(device.name)
-    except (RuntimeError, AssertionError) as error:  # torch reports "not built for it" with an AssertionError
+    except (RuntimeError, AssertionError) as error:  # torch raises AssertionError if it was built without CUDA
         if is_out_of_memory(error):
             return 0  # other processes use all of it
         raise device_fault(device, error) from error
@@ -60,7 +60,7 @@ def _process_limit_free_mb() -> int:
 
 
 def _cgroup_free_mb(folder: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return the free memory of control group v2: its limit less what it holds that cannot be dropped."""
+    """Return the MiB that are free in this control group (v2): its limit less the memory that it cannot reclaim."""
     try:
         limit = (folder / "memory.max").read_text(encoding="ascii").strip()
         held = int((folder / "memory.current").read_text(encoding="ascii"))
@@ -79,33 +79,33 @@ def _read_kib(path: Path, name: str) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether a call failed because of memory: on a device, on the CPU, or at this process's own limit."""
+    """Return whether memory ran out: on the device, on the machine, or at the limit of this process."""
     torch: Any = sys.modules.get("torch")
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(said in str(error).lower() for said in _OUT_OF_MEMORY_PHRASES)
+    return isinstance(error, RuntimeError) and any(phrase in str(error).lower() for phrase in _OUT_OF_MEMORY_PHRASES)
 
 
 def is_device_failure(error: BaseException) -> bool:
-    """Return whether the device itself failed, so that nothing works on it any more in this process."""
+    """Return whether the device itself failed; this process can then no longer use it."""
     if is_out_of_memory(error):
         return False
     torch: Any = sys.modules.get("torch")
     if torch is not None and isinstance(error, torch.AcceleratorError):
         return True
-    return isinstance(error, RuntimeError) and any(said in str(error).lower() for said in _DEVICE_FAILURE_PHRASES)
+    return isinstance(error, RuntimeError) and any(phrase in str(error).lower() for phrase in _DEVICE_FAILURE_PHRASES)
 
 
 def device_fault(device: Device, error: BaseException) -> DeviceError:
     """Return the error that describes a failed device."""
     return DeviceError(
         f"{device.name} has failed: {' '.join(str(error).split()):.200}",
-        "Look at it with its driver's own tool, e.g. nvidia-smi; its jobs wait.",
+        "Check it with its driver's tool, such as nvidia-smi; its jobs wait until it works again.",
     )
 
 
 def release_memory(device: Device) -> None:
-    """Release all unused memory, on the device too. A failed device is left alone."""
+    """Release unused memory of this process, on the device too. Errors of a failed device are ignored."""
     gc.collect()
     torch: Any = sys.modules.get("torch")
     if torch is not None and device.name != "cpu":

@@ -1,8 +1,8 @@
-"""What engines promise that look at a picture and find things in it: a subject, faces, hands, words.
+"""The protocols of engines that find things in a picture: subjects, faces, hands and text.
 
-All take float32 pixels (h, w, 3), sRGB-like, display-encoded 0..1, of any size, and scale them themselves. Coordinates are px of what
-they were given, x to the right and y down; (0, 0) is the upper left corner of the upper left pixel. The same pixels always give the
-same answer. An answer of nothing is no fault.
+All take float32 pixels (h, w, 3), 0..1, display-encoded as sRGB, of any size, and scale them themselves. Coordinates are px of these pixels,
+x to the right and y down; (0, 0) is the upper left corner of the upper left pixel. The same pixels always give the same result. An empty
+result is not an error.
 """
 
 from __future__ import annotations
@@ -13,26 +13,31 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.engines import EngineDescriptor
+from goldsmith.engines.protocols import EngineDescriptor
 from goldsmith.picture.picture import Mask, Pixels
 
-# (n, 2): x and y of each, in px.
+# (n, 2): x and y of each point, in px.
 Points = NDArray[np.float32]
 
-# (n,), of length 1: who a face is. How alike two are is their scalar product: 1 for the same picture, near 0 for strangers.
+# (n,), of length 1: the identity of a face. The scalar product of two is their similarity: 1 for the same picture, near 0 for strangers.
 FaceEmbedding = NDArray[np.float32]
 
 
 def normalise(vector: NDArray[np.float32]) -> FaceEmbedding:
-    """The same direction at length 1; zeros where there is none."""
+    """Return the vector (n,) scaled to length 1; zeros if its length is 0 or not finite."""
     length = float(np.linalg.norm(vector.astype(np.float64)))
     return np.asarray(vector / length if length > 0 and np.isfinite(length) else np.zeros_like(vector), np.float32)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Face:
-    """A face. ``box``: x, y, width, height. ``points``: the eye at the left of the picture, the eye at its right, the nose's tip, the
-    corners of the mouth, left and right (of an upright face). ``quality_score``: 0..1."""
+    """A face.
+
+    box:       x, y, width, height, in px.
+    landmarks: (5, 2): the eye at the left of the picture, the eye at its right, the tip of the nose, and the left and right corners of the
+               mouth (of an upright face).
+    score:     0..1, the confidence.
+    """
 
     box: tuple[float, float, float, float]
     landmarks: Points
@@ -41,7 +46,7 @@ class Face:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Hand:
-    """A hand. ``points``: the wrist, then four from the root of each finger to its tip, thumb first. ``quality_score``: 0..1."""
+    """A hand. ``landmarks``: (21, 2), the wrist, then four from the root of each finger to its tip, thumb first. ``score``: 0..1."""
 
     landmarks: Points
     score: float
@@ -49,7 +54,7 @@ class Hand:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TextLine:
-    """A line of text. ``corners`` (4, 2): clockwise, from the upper left as the text is read. ``quality_score``: 0..1, how sure the letters are."""
+    """A line of text. ``corners``: (4, 2), clockwise, from the upper left of the text. ``score``: 0..1, confidence of the letters."""
 
     corners: Points
     text: str
@@ -58,74 +63,75 @@ class TextLine:
 
 @runtime_checkable
 class MatteEstimator(Protocol):
-    """Tells what stands in a picture from what lies behind it."""
+    """An engine that separates the subject of a picture from its background."""
 
     @property
     def descriptor(self) -> EngineDescriptor: ...
 
     def matte(self, pixels: Pixels) -> Mask:
-        """(h, w), 0..1: how much of each pixel is the subject. Coarse: no finer than what the model looks at."""
+        """Return the matte (h, w), 0..1: the share of each pixel that is subject, no finer than the model's own resolution."""
 
 
 @runtime_checkable
 class FaceDetector(Protocol):
-    """Finds faces."""
+    """An engine that finds faces."""
 
     @property
     def descriptor(self) -> EngineDescriptor: ...
 
     def detect(self, pixels: Pixels) -> tuple[Face, ...]:
-        """Every face, the largest first."""
+        """Return the faces in the pixels, (h, w, 3), 0..1, sRGB, largest first."""
 
 
 @runtime_checkable
 class FaceLandmarker(Protocol):
-    """Lays a mesh over a face."""
+    """An engine that finds the landmarks of a face."""
 
     @property
     def descriptor(self) -> EngineDescriptor: ...
 
     def mesh(self, pixels: Pixels, face: Face) -> Points | None:
-        """(478, 2): the points of MediaPipe's canonical face model, irises last; None where the model sees no face there."""
+        """Return the points of MediaPipe's canonical face model, (478, 2) px, irises last; None if the model sees no face there."""
 
 
 @runtime_checkable
 class HandLandmarker(Protocol):
-    """Finds hands."""
+    """An engine that finds hands."""
 
     @property
     def descriptor(self) -> EngineDescriptor: ...
 
     def detect(self, pixels: Pixels) -> tuple[Hand, ...]:
-        """Every hand, the largest first."""
+        """Return the hands in the pixels, (h, w, 3), 0..1, sRGB, largest first."""
 
 
 @runtime_checkable
 class TextReader(Protocol):
-    """Finds and reads text."""
+    """An engine that finds and reads text."""
 
     @property
     def descriptor(self) -> EngineDescriptor: ...
 
     def read(self, pixels: Pixels) -> tuple[TextLine, ...]:
-        """Every line, from top to bottom and left to right."""
+        """Return the lines of text in the pixels, (h, w, 3), 0..1, sRGB, from top to bottom and left to right."""
 
 
 @runtime_checkable
 class FaceEmbedder(Protocol):
-    """Tells people apart by their faces."""
+    """An engine that tells people apart by their faces."""
 
     @property
     def descriptor(self) -> EngineDescriptor: ...
 
     def embed(self, pixels: Pixels, face: Face) -> FaceEmbedding:
-        """Who that is. Only the face's five points are asked where it lies."""
+        """Return the embedding (n,) of the face at the landmarks of ``face`` in the pixels, (h, w, 3), 0..1, sRGB."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class DrawnFace:
-    """A face as a net drew it: ``pixels`` (side, side, 3), display-encoded 0..1, upright; ``corners`` (3, 2): where the square's upper
-    left, upper right and lower left corners lie in the picture, in its px."""
+    """A generated face. ``pixels``: (side, side, 3), 0..1, sRGB, upright. ``corners``: (3, 2), the positions of the square's upper left, upper
+    right and lower left corners in the picture, in px.
+    """
 
     pixels: Pixels
     corners: Points
@@ -133,10 +139,10 @@ class DrawnFace:
 
 @runtime_checkable
 class FaceSwapper(Protocol):
-    """Draws a face with somebody else's features."""
+    """An engine that generates a face with another person's features."""
 
     @property
     def descriptor(self) -> EngineDescriptor: ...
 
     def swap(self, pixels: Pixels, face: Face, source_pixels: Pixels, source_face: Face) -> DrawnFace:
-        """``face`` of ``pixels`` with the features of ``person`` in ``source``; pose, expression and light are the picture's own."""
+        """Return ``face`` of the pixels, (h, w, 3), 0..1, sRGB, with the features of ``source_face``; pose, expression and light stay."""

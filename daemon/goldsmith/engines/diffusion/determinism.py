@@ -13,7 +13,7 @@ from goldsmith.engines import Device
 
 
 def configure_cublas() -> None:
-    """Set cuBLAS's workspace, which cuBLAS reads once, at its first use; without it, sums may differ from run to run."""
+    """Set the workspace of cuBLAS; without it, sums may differ from run to run. cuBLAS reads it once, at its first use."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
@@ -21,7 +21,7 @@ def configure_cublas() -> None:
 def deterministic(device: Device) -> Iterator[None]:
     """Use the device's thread count, no TF32, no kernel autotuning and deterministic kernels; restore all settings afterwards.
 
-    Kernels without a deterministic form are used nevertheless. Source: pytorch.org/docs/stable/notes/randomness.html.
+    Kernels without a deterministic form are still used. Source: pytorch.org/docs/stable/notes/randomness.html.
     """
     import torch
     import torch.utils.deterministic
@@ -32,29 +32,29 @@ def deterministic(device: Device) -> Iterator[None]:
         (torch.backends.cudnn, "benchmark", False),
         (torch.utils.deterministic, "fill_uninitialized_memory", False),
     )
-    before = [getattr(where, name) for where, name, _ in backends]
+    before = [getattr(backend, name) for backend, name, _ in backends]
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     try:
         torch.set_num_threads(device.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
-        for where, name, value in backends:
-            setattr(where, name, value)
+        for backend, name, value in backends:
+            setattr(backend, name, value)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
             yield
     finally:
-        for (where, name, _), value in zip(backends, before, strict=True):
-            setattr(where, name, value)
+        for (backend, name, _), value in zip(backends, before, strict=True):
+            setattr(backend, name, value)
         torch.use_deterministic_algorithms(strict, warn_only=warn_only)
         torch.set_num_threads(threads)
 
 
 def seeded_generators(seeds: Sequence[int]) -> list[Any]:
-    """Return one random generator for each seed, on the CPU whatever the device, so that the noise is the same everywhere.
+    """Return one random generator for each seed, always on the CPU, so that the noise is the same on every device.
 
-    torch's CPU generator uses only the lower 32 bits of a seed, so a longer seed is hashed to 32 bits: otherwise seeds that differ only
-    above them would give the same picture. Shorter seeds are used unchanged, like in other programs.
+    The CPU generator of torch uses only the lower 32 bits of a seed. A longer seed is therefore hashed to 32 bits: otherwise, seeds with
+    the same lower bits would give the same picture. Shorter seeds are used unchanged, as in other programs.
     """
     import torch
 
@@ -68,7 +68,7 @@ def _to_32_bit_seed(seed: int) -> int:
 
 
 def environment_facts(device: Device) -> dict[str, object]:
-    """Return the facts that may change a result on another machine: versions, device, threads."""
+    """Return the facts on which a result depends besides the request: device, threads and versions."""
     import diffusers
     import torch
     import transformers

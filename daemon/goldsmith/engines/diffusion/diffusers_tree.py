@@ -1,7 +1,7 @@
-"""Check a diffusers folder before anything is loaded from it: complete, safetensors only, no code of its own.
+"""Check a diffusers folder before loading: it must be complete, have its weights as safetensors, and contain no code.
 
-Only files are read here; no runtime is imported. If a folder is incomplete, diffusers reports hubs and connections; the sentences here name
-the missing file.
+This module only reads files and imports no runtime. For an incomplete folder, diffusers reports failed connections to a hub; the messages
+here name the missing file.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ SKIPPED_PARTS = frozenset({"safety_checker"})
 
 @dataclass(frozen=True, slots=True)
 class DiffusersTree:
-    """An inspected folder. ``index``: the content of its model_index.json. ``variant``: which of several precisions to read, "" for the
-    plain weights. ``parts``: the bytes of the weights of each part.
+    """An inspected folder.
+
+    index:   the content of its model_index.json.
+    variant: which of several precisions to read, "" for the plain weights.
+    parts:   the size of the weights of each part, in bytes.
     """
 
     folder: Path
@@ -40,31 +43,31 @@ class DiffusersTree:
 
 
 def inspect_tree(name: str, folder: Path, *, variant: str = "", single: Path | None = None) -> DiffusersTree:
-    """Return the folder after checking that it is complete. Beside a ``single`` file, it needs weights only for parts that the file lacks.
+    """Check a folder and return what it contains. Beside a ``single`` file, it needs weights only for parts that the file lacks.
 
     Raises InputError, with the file, if something is missing, damaged, a pickle, or code.
     """
-    again = f"Fetch the model again: goldsmith models fetch {name}"
-    index = _read_json(folder / "model_index.json", again)
-    named = index.get("_class_name", "")
-    if not (isinstance(named, str) and (not named or named.isidentifier())):
+    remedy = f"Fetch the model again: goldsmith models fetch {name}"
+    index = _read_json(folder / "model_index.json", remedy)
+    class_name = index.get("_class_name", "")
+    if not (isinstance(class_name, str) and (not class_name or class_name.isidentifier())):
         raise InputError(
-            f"{folder / 'model_index.json'}: its pipeline is code of its own ({named}), and none is run here.", _OTHER_MODEL_REMEDY
+            f"{folder / 'model_index.json'}: its pipeline is custom code ({class_name}), which is never run.", _OTHER_MODEL_REMEDY
         )
     for path in sorted(folder.rglob("*.py")):
-        raise InputError(f"{path}: this model brings code of its own, and none is run here.", _OTHER_MODEL_REMEDY)
+        raise InputError(f"{path}: this model contains custom code, which is never run.", _OTHER_MODEL_REMEDY)
     parts: dict[str, int] = {}
-    for part, said in index.items():
-        if part.startswith("_") or part in SKIPPED_PARTS or not _is_part(said):
+    for part, entry in index.items():
+        if part.startswith("_") or part in SKIPPED_PARTS or not _is_part(entry):
             continue
-        _check_library(folder, part, said)
+        _check_library(folder, part, entry)
         _refuse_auto_map(folder / part)
         if not part.startswith(_PARTS_WITHOUT_WEIGHTS):
-            _read_json(folder / part / "config.json", again)
+            _read_json(folder / part / "config.json", remedy)
             if single is None or any((folder / part).glob("*.safetensors")):
-                parts[part] = _weights_size(folder / part, variant, again)
+                parts[part] = _weights_size(folder / part, variant, remedy)
     if single is not None:
-        check_safetensors(single, again)
+        check_safetensors(single, remedy)
         parts[single.name] = single.stat().st_size
     return DiffusersTree(folder, index, variant, parts)
 
@@ -76,21 +79,21 @@ def _is_part(entry: Any) -> bool:
 
 def _read_json(path: Path, remedy: str) -> dict[str, Any]:
     try:
-        said = json.loads(path.read_bytes())
+        table = json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}.", remedy) from error
     except ValueError as error:
         raise InputError(f"{path}: this is not JSON: {error}.", remedy) from error
-    if not isinstance(said, dict):
-        raise InputError(f"{path}: this is not a table.", remedy)
-    return said
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: this is not a JSON object.", remedy)
+    return table
 
 
 def _check_library(folder: Path, part: str, entry: list[Any]) -> None:
     if len(entry) < 2 or entry[0] not in _LIBRARIES or not str(entry[1]).isidentifier():
-        named = ".".join(str(each) for each in entry[:2])
+        class_name = ".".join(str(word) for word in entry[:2])
         raise InputError(
-            f"{folder / 'model_index.json'}: its part {part!r} is a {named}, which is none of diffusers' or transformers' own.",
+            f"{folder / 'model_index.json'}: its part {part!r} is a {class_name}, which is not a class of diffusers or transformers.",
             _OTHER_MODEL_REMEDY,
         )
 
@@ -100,12 +103,12 @@ def _refuse_auto_map(part: Path) -> None:
         if path.stat().st_size > 1 << 20:
             continue  # vocabularies
         try:
-            said = json.loads(path.read_bytes())
+            table = json.loads(path.read_bytes())
         except ValueError:
             continue
-        if isinstance(said, dict) and "auto_map" in said:
+        if isinstance(table, dict) and "auto_map" in table:
             raise InputError(
-                f"{path}: this part asks for code of its own (auto_map), and none is run here.", "Remove auto_map or use another."
+                f"{path}: this part asks for custom code (auto_map), which is never run.", "Remove auto_map, or use another model."
             )
 
 
@@ -119,14 +122,15 @@ def _weights_size(part: Path, variant: str, remedy: str) -> int:
         pickled = sorted(path for path in part.glob("*") if path.suffix in _PICKLES)
         if pickled:
             raise InputError(
-                f"{pickled[0]}: weights are read from safetensors only, never from pickles.", "Convert it, or get a copy that is."
+                f"{pickled[0]}: weights are read from safetensors only, never from pickles.",
+                "Convert them, or get a copy with safetensors.",
             )
-        raise InputError(f"{part}: there are no weights in it (no file ending in {ending}).", remedy)
+        raise InputError(f"{part}: it contains no weights (no file ending in {ending}).", remedy)
     for index in sorted(part.glob(f"*.safetensors.index{'.' + variant if variant else ''}.json")):
         shards = set(_read_json(index, remedy).get("weight_map", {}).values())
         missing = sorted(shards - {path.name for path in part.iterdir()})
         if missing:
-            raise InputError(f"{part / missing[0]}: is not there, and {index.name} asks for it.", remedy)
+            raise InputError(f"{part / missing[0]}: this file does not exist, but {index.name} lists it.", remedy)
     for path in found:
         check_safetensors(path, remedy)
     return sum(path.stat().st_size for path in found)
@@ -143,10 +147,10 @@ def check_safetensors(path: Path, remedy: str) -> None:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length) if length <= size else b"")
         end = max((tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"), default=0)
-        asked = 8 + length + int(end)
+        expected = 8 + length + int(end)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}.", remedy) from error
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        raise InputError(f"{path}: this is no safetensors file.", remedy) from error
-    if asked != size:
-        raise InputError(f"{path}: has {size} bytes and should have {asked}; it is cut short or damaged.", remedy)
+        raise InputError(f"{path}: this is not a safetensors file.", remedy) from error
+    if expected != size:
+        raise InputError(f"{path}: it has {size} bytes and should have {expected}; it is truncated or damaged.", remedy)

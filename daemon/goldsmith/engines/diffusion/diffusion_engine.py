@@ -1,4 +1,4 @@
-"""The diffusion engine: it turns requests into pictures and facts; if memory runs out, it tries the fallbacks and goes on."""
+"""The diffusion engine: turn requests into pictures and facts, and retry with less memory if it runs out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from goldsmith.engines.registry.models import Model
 from goldsmith.errors import InputError
 from goldsmith.picture.picture import Pixels
 
-# A lower strength would leave no step to run.
+# A lower strength leaves no step to run.
 _MIN_STRENGTH = 0.01
 
 
@@ -63,12 +63,13 @@ class DiffusionEngine:
 
     def __init__(self, name: str, model: Model, model_files: ModelFiles, device: Device, plan_layout: PlanLayout) -> None:
         """Load the model. Raises InputError if it cannot be opened or does not fit, DeviceError if the device fails."""
-        assert model.diffusion is not None  # noqa: S101 - models.toml is refused without it
-        self._name, self._diffusion, self._store, self._device, self._plan = name, model.diffusion, model_files, device, plan_layout
+        assert model.diffusion is not None  # noqa: S101 - read_models refuses a generating model without it
+        self._name, self._diffusion, self._device = name, model.diffusion, device
+        self._model_files, self._plan_layout = model_files, plan_layout
         self._family = find_family(self._diffusion.family)
         can = check_abilities(self._diffusion.family, f"models.{name}", self._diffusion.can)
         self._busy = Lock()
-        self._mounted: LoadedModel | None = None
+        self._loaded: LoadedModel | None = None
         configure_cublas()
         precision = self._load().layout.precision
         self.descriptor = EngineDescriptor(
@@ -85,15 +86,19 @@ class DiffusionEngine:
         )
 
     def generate(self, request: GenerationRequest, on_progress: OnProgress = ignore_progress) -> GenerationResult:
-        """Return the pictures, as ``Generator.generate``. On a GPU, the pictures of one call differ from single ones by rounding; the
-        record has the number of pictures per call. Raises InputError if the model cannot do what the request asks, if memory is short on
-        the last fallback, or if a picture failed; DeviceError if the device failed; and whatever ``on_progress`` raises.
+        """Return the pictures, as ``Generator.generate``.
+
+        On a GPU, pictures of one call differ from single ones by rounding; the facts have the number of pictures per call.
+
+        Raises InputError if the model lacks an ability, if memory runs out on the last fallback too, or if a picture failed; DeviceError if
+        the device failed; and any exception of ``on_progress``.
         """
         return self.generate_many([request], on_progress)[0]
 
     def generate_many(self, requests: Sequence[GenerationRequest], on_progress: OnProgress = ignore_progress) -> list[GenerationResult]:
-        """Return the result of each request, as ``generate``. Requests with the same size and settings share a call, whatever their words
-        and pictures; the others run one after the other.
+        """Return the result of each request, as ``generate``.
+
+        Requests with the same size and settings share a call, even if their prompts and pictures differ; others run one after the other.
         """
         calls = [self._call_settings(request) for request in requests]
         alike = all(call == calls[0] for call in calls) and len({request.options.loras for request in requests}) == 1
@@ -103,35 +108,35 @@ class DiffusionEngine:
         frames = [_SeededRequest(request, seed) for request in requests for seed in request.seeds]
         on_progress(0.0)
         with self._busy:
-            pictures, done = self._generate_pictures(frames, calls[0], on_progress)
-        made, calling = [], int(str(done["batch"]))
+            pictures, facts = self._generate_pictures(frames, calls[0], on_progress)
+        results, batch = [], int(str(facts["batch"]))
         for request in requests:
-            own, pictures = pictures[: len(request.seeds)], pictures[len(request.seeds) :]
-            begin = len(frames) - len(pictures) - len(own)
+            own_pictures, pictures = pictures[: len(request.seeds)], pictures[len(request.seeds) :]
+            begin = len(frames) - len(pictures) - len(own_pictures)
             negative = bool(request.options.negative) and self._family.default_negative_prompt is not None
-            told: dict[str, object] = {"seeds": list(request.seeds), "negative_prompt_used": negative}
-            told["batch"] = _largest_batch(begin, len(own), calling, len(frames))
-            made.append(GenerationResult(tuple(own), {**done, **told}))
-        return made
+            own_facts: dict[str, object] = {"seeds": list(request.seeds), "negative_prompt_used": negative}
+            own_facts["batch"] = _largest_batch(begin, len(own_pictures), batch, len(frames))
+            results.append(GenerationResult(tuple(own_pictures), {**facts, **own_facts}))
+        return results
 
     def close(self) -> None:
         """Release the weights. A caller that still holds the engine may use it: the weights are then read again."""
         with self._busy:
-            self._mounted = None
+            self._loaded = None
         release_memory(self._device)
 
     def _load(self) -> LoadedModel:
-        if self._mounted is None:
-            self._mounted = LoadedModel(self._name, self._store, self._diffusion, self._family, self._device, self._plan)
-        return self._mounted
+        if self._loaded is None:
+            self._loaded = LoadedModel(self._name, self._model_files, self._diffusion, self._family, self._device, self._plan_layout)
+        return self._loaded
 
     def _call_settings(self, request: GenerationRequest) -> _CallSettings:
         options, multiple = request.options, self._diffusion.multiple
         if request.width % multiple or request.height % multiple:
             raise InputError(
-                f"The model {self._name!r} makes pictures whose sides are multiples of {multiple} px, "
+                f"The model {self._name!r} generates pictures whose sides are multiples of {multiple} px, "
                 f"not {request.width} x {request.height} px.",
-                "Ask for another size.",
+                "Use another size.",
             )
         ability = choose_ability(self._name, self.descriptor.can, request)
         pipeline_call = self._family.calls[ability]
@@ -146,7 +151,8 @@ class DiffusionEngine:
         if strength is not None:
             if strength < _MIN_STRENGTH:
                 raise InputError(
-                    f"With strength {strength:g} the model {self._name!r} would change nothing.", f"Ask for {_MIN_STRENGTH} to 1."
+                    f"With strength {strength:g} the model {self._name!r} would change nothing.",
+                    f"Use a strength from {_MIN_STRENGTH} to 1.",
                 )
             steps = max(steps, ceil(1 / strength))  # only this share of the steps runs, and at least one must
         guidance = self._diffusion.guidance if options.guidance is None else options.guidance
@@ -156,66 +162,72 @@ class DiffusionEngine:
         self, frames: Sequence[_SeededRequest], call: _CallSettings, on_progress: OnProgress
     ) -> tuple[list[Pixels], dict[str, object]]:
         try:
-            mounted = self._load()
-            with deterministic(self._device), mounted.loras.applied(frames[0].request.options.loras) as loras:
-                pictures, done = self._run_with_fallbacks(mounted, frames, call, on_progress)
+            loaded = self._load()
+            with deterministic(self._device), loaded.loras.applied(frames[0].request.options.loras) as loras:
+                pictures, facts = self._run_with_fallbacks(loaded, frames, call, on_progress)
         except Exception as error:
             if is_device_failure(error):
                 raise device_fault(self._device, error) from error
             raise
-        return pictures, {**done, "loras": loras}
+        return pictures, {**facts, "loras": loras}
 
     def _run_with_fallbacks(
         self, loaded: LoadedModel, frames: Sequence[_SeededRequest], call: _CallSettings, on_progress: OnProgress
     ) -> tuple[list[Pixels], dict[str, object]]:
         planned = replace(loaded.layout, offload=loaded.offload, batch=loaded.layout.batch if call.pipeline_call.can_batch else 1)
         tried = []
-        for rung in memory_fallbacks(replace(planned, batch=min(planned.batch, len(frames))), is_fill=frames[0].request.hole is not None):
+        for fallback in memory_fallbacks(
+            replace(planned, batch=min(planned.batch, len(frames))), is_fill=frames[0].request.hole is not None
+        ):
             try:
-                return self._run_fallback(rung, loaded, frames, call, on_progress)
-            except Exception as error:  # a shortage has several classes; everything else is raised again
+                return self._run_fallback(fallback, loaded, frames, call, on_progress)
+            except Exception as error:  # no single class for this: other errors are raised again
                 if not is_out_of_memory(error):
                     raise
             loaded.finish_call(release=True)
-            tried.append(rung.name)
+            tried.append(fallback.name)
         raise InputError(
             f"There is not enough memory on {self._device.name} for the model {self._name!r} at {call.width} x {call.height} px "
             f"(tried: {', '.join(tried)}).",
-            "Ask for a smaller size, name a smaller model, or end what else takes the memory.",
+            "Use a smaller size or a smaller model, or end other programs that use the memory.",
         )
 
     def _run_fallback(
         self, fallback: MemoryFallback, loaded: LoadedModel, frames: Sequence[_SeededRequest], call: _CallSettings, on_progress: OnProgress
     ) -> tuple[list[Pixels], dict[str, object]]:
-        """Return every picture made with one fallback, and the facts about it."""
+        """Return all pictures, generated with one fallback, and the facts about them."""
         if fallback.uses_group_offload:
             loaded.switch_to_group_offload()
         multiple = self._diffusion.multiple
         width, height = (max(multiple, round(side * fallback.scale / multiple) * multiple) for side in (call.width, call.height))
         pictures: list[Pixels] = []
-        made_at, cut = [width, height], False
+        generated_size, truncated = [width, height], False
         try:
             for begin in range(0, len(frames), fallback.batch):
-                some = frames[begin : begin + fallback.batch]
-                given = prepare_inputs([frame.request for frame in some], width, height, call.strength or 0.0)
-                share = _ProgressShare(on_progress, begin, len(some), len(frames))
+                group = frames[begin : begin + fallback.batch]
+                inputs = prepare_inputs([frame.request for frame in group], width, height, call.strength or 0.0)
+                share = _ProgressShare(on_progress, begin, len(group), len(frames))
                 pipe = loaded.pipeline(call.pipeline_call, use_tiling=fallback.uses_tiling)
-                called = self._pipeline_arguments(pipe, call, given) | {"generator": seeded_generators([frame.seed for frame in some])}
-                images = pipe(**called, callback_on_step_end=share.on_step_end, output_type="np").images
-                made_at, cut = [images[0].shape[1], images[0].shape[0]], cut or is_prompt_truncated(pipe, given.prompts)
-                pictures += self._check_and_resize(images, some, call, loaded.layout.precision)
+                arguments = self._pipeline_arguments(pipe, call, inputs) | {"generator": seeded_generators([frame.seed for frame in group])}
+                images = pipe(**arguments, callback_on_step_end=share.on_step_end, output_type="np").images
+                generated_size, truncated = [images[0].shape[1], images[0].shape[0]], truncated or is_prompt_truncated(pipe, inputs.prompts)
+                pictures += self._check_and_resize(images, group, call, loaded.layout.precision)
         finally:
             loaded.finish_call()
-        done = self._call_facts(call, fallback) | {"generated_size": made_at, "steps_run": int(pipe.num_timesteps), "prompt_truncated": cut}
-        done |= {"pipeline": type(pipe).__name__, "tiling": fallback.uses_tiling and has_tiling(pipe.vae)}
-        return pictures, {**done, **loaded.facts(), **environment_facts(self._device)}
+        facts = self._call_facts(call, fallback) | {
+            "generated_size": generated_size,
+            "steps_run": int(pipe.num_timesteps),
+            "prompt_truncated": truncated,
+        }
+        facts |= {"pipeline": type(pipe).__name__, "tiling": fallback.uses_tiling and has_tiling(pipe.vae)}
+        return pictures, {**facts, **loaded.facts(), **environment_facts(self._device)}
 
     def _check_and_resize(self, images: Any, frames: Sequence[_SeededRequest], call: _CallSettings, precision: str) -> list[Pixels]:
         """Return the checked pictures of one call at the requested size."""
         ready = []
         for picture, frame in zip(np.asarray(images, dtype=np.float32), frames, strict=True):
-            whole = check_picture(self._name, picture, frame.seed, precision, frame.request.picture)
-            ready.append(resize(whole, call.width, call.height))
+            checked = check_picture(self._name, picture, frame.seed, precision, frame.request.picture)
+            ready.append(resize(checked, call.width, call.height))
         return ready
 
     def _pipeline_arguments(self, pipe: Any, call: _CallSettings, inputs: PipelineInputs) -> PipelineArguments:
@@ -227,11 +239,11 @@ class DiffusionEngine:
             "num_inference_steps": call.steps,
         }
         if family.default_negative_prompt is not None:
-            words = call.negative or family.default_negative_prompt
-            arguments["negative_prompt"] = words if isinstance(arguments["prompt"], str) else [words] * inputs.count
-        takes = inspect.signature(pipe.__call__).parameters
-        for name in ("width", "height", "negative_prompt"):  # SDXL uses the picture's own size; AutoPipeline's classes differ
-            if name not in takes:
+            negative = call.negative or family.default_negative_prompt
+            arguments["negative_prompt"] = negative if isinstance(arguments["prompt"], str) else [negative] * inputs.count
+        parameters = inspect.signature(pipe.__call__).parameters
+        for name in ("width", "height", "negative_prompt"):  # not every pipeline has them: SDXL uses the picture's own size
+            if name not in parameters:
                 arguments.pop(name, None)
         return arguments
 
@@ -252,14 +264,14 @@ class DiffusionEngine:
 
 
 def _largest_batch(begin: int, count: int, batch: int, total: int) -> int:
-    """Return the number of pictures in the largest call that made some of these ``count`` after ``begin``, for any request."""
+    """Return the number of pictures in the largest call that generated any of the ``count`` pictures from ``begin`` on."""
     calls = range(begin // batch, (begin + count - 1) // batch + 1)
     return max(min(batch, total - call * batch) for call in calls)
 
 
 @dataclass(frozen=True, slots=True)
 class _ProgressShare:
-    """A share of the progress: ``count`` of ``total`` pieces, after ``begin`` of them."""
+    """A share of the progress: ``count`` of ``total`` pictures, after the first ``begin``."""
 
     on_progress: OnProgress
     begin: int
@@ -270,8 +282,9 @@ class _ProgressShare:
         self.on_progress((self.begin + self.count * fraction) / self.total)
 
     def on_step_end(self, pipe: Any, number: int, timestep: Any, tensors: PipelineArguments) -> PipelineArguments:
-        """Report the progress; diffusers calls this after every step. An exception from ``on_progress`` ends the call; ``_interrupt`` would
-        return a half-finished picture.
+        """Report the progress; diffusers calls this after every step.
+
+        To cancel, ``on_progress`` raises; the pipeline's own ``_interrupt`` would return a half-finished picture.
         """
         self.report((number + 1) / max(pipe.num_timesteps, 1))
         return tensors

@@ -1,7 +1,7 @@
 """Model families: for each ability of a family, the diffusers pipeline and the arguments of its call.
 
-The table is explicit, because the names follow no rule, and AutoPipeline knows only three tasks and not every family. A family that is not
-in the table falls back on AutoPipeline. Argument names: diffusers 0.42, ``__call__`` of each pipeline.
+The table is explicit because the class names follow no rule, and because AutoPipeline knows only three tasks and not every family.
+AutoPipeline serves families that are not in the table. Argument names: diffusers 0.42, ``__call__`` of each pipeline.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from goldsmith.engines import Ability, GenerationRequest
 from goldsmith.engines.diffusion.pipeline_inputs import PipelineArguments, PipelineInputs
+from goldsmith.engines.registry.models import ability_phrase
 from goldsmith.errors import InputError
 
 
@@ -18,8 +19,9 @@ from goldsmith.errors import InputError
 class PipelineCall:
     """One ability of a family.
 
-    can_batch: False if the pipeline makes one picture a call. eight_bit: it takes pictures only as PIL, and the pictures of one call belong
-    to each of its results. default_strength: how far it departs from the picture by default; None if it has no strength.
+    can_batch:        False if the pipeline generates one picture per call.
+    is_8bit_only:     True if it takes its input pictures only as PIL images; all of them then apply to every result of the call.
+    default_strength: how far results depart from the picture by default, 0..1; None if the pipeline has no strength.
     """
 
     pipeline: str
@@ -66,7 +68,8 @@ def _first_reference_arguments(inputs: PipelineInputs) -> PipelineArguments:
 class ModelFamily:
     """A family of models.
 
-    calls: its abilities; the pipeline of the first one is loaded. guidance_argument: the name of the call's argument for guidance.
+    calls:                   its abilities; the pipeline of the first one is loaded.
+    guidance_argument:       the name of the call's argument for guidance.
     default_negative_prompt: the value that means no negative prompt; None if the family takes none.
     """
 
@@ -77,7 +80,7 @@ class ModelFamily:
 
 
 def _standard_calls(stem: str) -> dict[Ability, PipelineCall]:
-    """Return text, image and inpaint under the names that most families use."""
+    """Return the calls for text, image and inpaint, under the names that most families use."""
     return {
         "text": PipelineCall(f"{stem}Pipeline", _text_arguments),
         "image": PipelineCall(f"{stem}Img2ImgPipeline", _image_arguments, default_strength=0.6),
@@ -87,7 +90,7 @@ def _standard_calls(stem: str) -> dict[Ability, PipelineCall]:
 
 FAMILIES: Mapping[str, ModelFamily] = {
     "sdxl": ModelFamily(_standard_calls("StableDiffusionXL"), default_negative_prompt=""),
-    # below 1, as its authors advise: at 1 it starts from noise alone, which it was not trained for
+    # Below 1, as its authors advise: at 1 it starts from noise alone, for which it was not trained.
     "sdxl-inpaint": ModelFamily(
         {"inpaint": PipelineCall("StableDiffusionXLInpaintPipeline", _inpaint_arguments, default_strength=0.99)}, default_negative_prompt=""
     ),
@@ -104,7 +107,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
     "flux2-klein": ModelFamily(
         {
             "text": PipelineCall("Flux2KleinPipeline", _text_arguments),
-            # it has no image-to-image pipeline: filling a hole that covers the whole picture is the same
+            # It has no image-to-image pipeline; filling a hole that covers the whole picture is the same.
             "image": PipelineCall("Flux2KleinInpaintPipeline", _inpaint_arguments, default_strength=0.6),
             "inpaint": PipelineCall("Flux2KleinInpaintPipeline", _inpaint_arguments, default_strength=1.0),
             "edit": PipelineCall("Flux2KleinPipeline", _reference_arguments, is_8bit_only=True),
@@ -133,7 +136,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
     "krea2": ModelFamily({"text": PipelineCall("Krea2Pipeline", _text_arguments)}, default_negative_prompt=""),
 }
 
-# For families that are not in the table: diffusers finds the class by the folder's own index.
+# For families that are not in the table; diffusers takes the class from model_index.json.
 AUTO_FAMILY = ModelFamily(
     {
         "text": PipelineCall("AutoPipelineForText2Image", _text_arguments),
@@ -146,38 +149,30 @@ AUTO_FAMILY = ModelFamily(
 
 
 def find_family(name: str) -> ModelFamily:
+    """Return the family of that name, or the one that uses AutoPipeline."""
     return FAMILIES.get(name, AUTO_FAMILY)
 
 
 def check_abilities(name: str, where: str, claimed: tuple[Ability, ...]) -> tuple[Ability, ...]:
-    """Return the abilities of the entry. Raises InputError if its family has no pipeline for one of them."""
-    ways = find_family(name).calls
-    beyond = [ability for ability in claimed if ability not in ways]
-    if beyond:
-        raise InputError(f"{where}.diffusion.can: a model of the family {name!r} cannot {beyond[0]!r}.", f"It can: {', '.join(ways)}.")
+    """Return the claimed abilities. Raises InputError if the family has no pipeline for one of them."""
+    calls = find_family(name).calls
+    missing = [ability for ability in claimed if ability not in calls]
+    if missing:
+        raise InputError(f"{where}.diffusion.can: a model of the family {name!r} cannot {missing[0]!r}.", f"It can: {', '.join(calls)}.")
     return claimed
 
 
-_ABILITY_PHRASES: Mapping[Ability, str] = {
-    "text": "make a picture from words alone",
-    "image": "start from a picture",
-    "inpaint": "fill a hole",
-    "edit": "edit by instruction",
-    "references": "look at reference pictures",
-}
-
-
 def choose_ability(name: str, can: tuple[Ability, ...], request: GenerationRequest) -> Ability:
-    """Return the ability that the request needs: fill a hole, use references, start from a picture, or use words alone.
+    """Return the ability that serves the request: fill a hole, use references, start from a picture, or use words alone.
 
-    A picture without a strength is an instruction for an editing model; with a strength, or for a model that only starts from pictures, it
-    is the starting point. If the model cannot fill holes, image to image or editing does it: the caller composites. Raises InputError if
-    the model has none of these abilities.
+    For a picture without a strength, an editing model edits it by instruction. With a strength, or if the model cannot edit, the picture is
+    the starting point. A model that cannot fill holes generates the whole picture, and the caller composites. Raises InputError if the
+    model has none of these abilities.
     """
     wanted: tuple[Ability, ...]
     if request.hole is not None:
         if request.references:
-            raise InputError(f"The model {name!r} cannot look at reference pictures while it fills a hole.", "Leave them out.")
+            raise InputError(f"The model {name!r} cannot use reference pictures while it fills a hole.", "Remove the references.")
         wanted = ("inpaint", "image", "edit")
     elif request.references:
         wanted = ("references",)
@@ -188,7 +183,7 @@ def choose_ability(name: str, can: tuple[Ability, ...], request: GenerationReque
     for ability in wanted:
         if ability in can:
             return ability
-    does = ", ".join(_ABILITY_PHRASES[ability] for ability in can)
     raise InputError(
-        f"The model {name!r} cannot {_ABILITY_PHRASES[wanted[0]]}; it can {does}.", "Name another model: goldsmith models list."
+        f"The model {name!r} cannot {ability_phrase(wanted[:1])}; it can {ability_phrase(can)}.",
+        "Name another model: goldsmith models list.",
     )

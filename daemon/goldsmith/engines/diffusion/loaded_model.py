@@ -1,4 +1,4 @@
-"""A model in memory: its pipelines on a device, and how to change the layout if memory runs out."""
+"""A model in memory: its pipelines on a device, and the change of its layout if memory runs out."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from goldsmith.engines.memory import device_fault, is_device_failure, is_out_of_
 from goldsmith.engines.registry.models import DiffusionSettings
 from goldsmith.errors import InputError
 
-# px; the side of a decoder's tiles.
+# Maximum side of a decoder's tiles, in px.
 _MAX_TILE = 512
 
-# Return the layout in the memory that is free now, from the largest part's share of the weights.
+# Returns the layout for the memory that is free now; the argument is the largest part's share of the weights.
 PlanLayout = Callable[[float], MemoryLayout]
 
 
 class LoadedModel:
-    """A loaded model. ``offload`` may change to "group" later: what did not fit once will not fit the next time."""
+    """A loaded model. ``offload`` changes to "group" when memory runs out, and stays so for later calls."""
 
     def __init__(
         self, name: str, model_files: ModelFiles, diffusion: DiffusionSettings, family: ModelFamily, device: Device, plan_layout: PlanLayout
@@ -34,14 +34,14 @@ class LoadedModel:
         self.offload: Offload = self.layout.offload
         self._device = device
         try:
-            self._pipes: PipelineSet = load_pipelines(name, model_files, diffusion, family, self.layout.precision, tree)
+            self._pipelines: PipelineSet = load_pipelines(name, model_files, diffusion, family, self.layout.precision, tree)
             self._apply_layout()
         except Exception as error:
             if is_out_of_memory(error):
                 release_memory(device)
                 raise InputError(
                     f"There is not enough memory on {device.name} to load the model {name!r}.",
-                    "Name a smaller model, or end what else takes the memory: goldsmith doctor shows what fits.",
+                    "Name a smaller model, or end other programs that use the memory; goldsmith doctor shows which models fit.",
                 ) from error
             if is_device_failure(error):
                 raise device_fault(device, error) from error
@@ -51,25 +51,25 @@ class LoadedModel:
 
     @property
     def _base(self) -> Any:
-        return self._pipes.base
+        return self._pipelines.base
 
     def pipeline(self, call: PipelineCall, *, use_tiling: bool) -> Any:
-        """Return the pipeline for this call, with a scheduler without state from the last call."""
-        pipe = self._pipes.get(call)
+        """Return the pipeline for this call, with a new scheduler: no state remains from the last call."""
+        pipe = self._pipelines.get(call)
         kind, config = self._scheduler
         pipe.scheduler = kind.from_config(config)
         _set_vae_tiling(pipe.vae, on=use_tiling)
         return pipe
 
     def finish_call(self, *, release: bool = False) -> None:
-        """Move the parts back to where they wait after a call. ``release``: also release the memory of the call."""
+        """Move offloaded parts back to main memory after a call. ``release``: also release unused memory on the device."""
         _set_vae_tiling(self._base.vae, on=False)
         self._base.maybe_free_model_hooks()
         if release:
             release_memory(self._device)
 
     def switch_to_group_offload(self) -> None:
-        """Offload the weights block by block, permanently."""
+        """Offload the weights block by block, for this call and all later ones."""
         if self.offload == "group":
             return
         self._base.remove_all_hooks()
@@ -79,6 +79,7 @@ class LoadedModel:
         self.offload = "group"
 
     def facts(self) -> Mapping[str, object]:
+        """Return the facts about scheduler, precision and offload, for the record."""
         return {**scheduler_facts(self._base.scheduler), "precision": self.layout.precision, "offload": self.offload}
 
     def _apply_layout(self) -> None:
@@ -100,18 +101,20 @@ class LoadedModel:
 
 
 def has_tiling(vae: Any) -> bool:
+    """Return whether the decoder can work in tiles."""
     return hasattr(vae, "enable_tiling")
 
 
 def _set_vae_tiling(vae: Any, *, on: bool) -> None:
     """Switch the decoder's tiling and slicing on or off; some decoders have only one of them.
 
-    The default tile of an AutoencoderKL has the size it was trained with, so at the native size there would be only one tile.
+    The default tile of an AutoencoderKL has the size it was trained with, so without the limit, a
+    picture of the native size would be a single tile.
     """
     if on and hasattr(vae, "tile_latent_min_size"):
         vae.tile_sample_min_size = min(vae.tile_sample_min_size, _MAX_TILE)
         vae.tile_latent_min_size = vae.tile_sample_min_size // 2 ** (len(vae.config.block_out_channels) - 1)
-    for what in ("tiling", "slicing"):
-        switch = getattr(vae, f"{'enable' if on else 'disable'}_{what}", None)
+    for feature in ("tiling", "slicing"):
+        switch = getattr(vae, f"{'enable' if on else 'disable'}_{feature}", None)
         if switch is not None:
             switch()

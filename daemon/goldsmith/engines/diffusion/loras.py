@@ -1,7 +1,7 @@
-"""LoRAs: small changes of a model's weights from ``library/loras/``, applied for one request.
+"""LoRAs: small changes of a model's weights, from ``library/loras/``, applied for one request.
 
-They stay loaded beside the weights and are switched off between requests, which leaves the model bit for bit unchanged (Hu et al., "LoRA:
-Low-Rank Adaptation of Large Language Models", 2021; diffusers' PEFT loaders).
+A LoRA stays loaded beside the weights and is switched off between requests, so the model itself never changes, not by one bit (Hu et al.,
+"LoRA: Low-Rank Adaptation of Large Language Models", 2021; diffusers' PEFT loaders).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from goldsmith.engines.diffusion.diffusers_tree import check_safetensors
 from goldsmith.engines.memory import is_device_failure, is_out_of_memory
 from goldsmith.errors import InputError
 
-# Each layer has two tensors; this matches the name of one of them.
+# Each changed layer has two tensors; this matches the name of one of them.
 _LORA_DOWN_TENSOR = re.compile(r"\.lora(_A|_down|_linear_layer\.down|\.down)\b")
-# This many stay loaded; they are small compared with the model.
+# Maximum number of loaded LoRAs; they are small compared with the model.
 _MAX_LOADED = 4
 
 
@@ -29,12 +29,12 @@ class LoraAdapters:
     def __init__(self, name: str, base: Any) -> None:
         self._name = name
         self._base = base
-        # sha256 -> the name in diffusers; the least recently used first.
+        # sha256 -> adapter name; the least recently used first.
         self._loaded: dict[str, str] = {}
 
     @contextlib.contextmanager
     def applied(self, loras: Sequence[tuple[Path, float]]) -> Iterator[list[dict[str, object]]]:
-        """Apply these LoRAs at their weights within the block, and yield the facts about them for the record.
+        """Apply these LoRAs at their weights within the block; yield the facts about them for the record.
 
         Raises InputError if a file is not a LoRA or does not fit this model.
         """
@@ -63,9 +63,9 @@ class LoraAdapters:
         return adapter
 
     def _load(self, path: Path, adapter: str) -> None:
-        check_safetensors(path, "Put a LoRA in safetensors form there.")
+        check_safetensors(path, "Replace it with a LoRA in safetensors form.")
         if not hasattr(self._base, "load_lora_weights"):
-            raise InputError(f"The model {self._name!r} takes no LoRAs.", f"Leave {path.stem!r} out, or name another model.")
+            raise InputError(f"The model {self._name!r} takes no LoRAs.", f"Remove the LoRA {path.stem!r}, or name another model.")
         said = ""
         try:
             self._base.load_lora_weights(
@@ -80,18 +80,18 @@ class LoraAdapters:
             return
         with contextlib.suppress(ValueError, KeyError):
             self._base.delete_adapters(adapter)
-        reason = f" ({said:.160})" if said else " (none of its parts are parts of this model)"
+        reason = f" ({said:.160})" if said else " (none of its layers exists in this model)"
         raise InputError(
             f"{path.name}: this LoRA does not fit the model {self._name!r}{reason}.",
             "Name a LoRA that was made for this family of models.",
         )
 
     def _fit_facts(self, path: Path, adapter: str) -> dict[str, object]:
-        """Return the facts about a LoRA that fits only partly: how many of its layers exist in this model."""
-        parts = _count_layers(path)
-        nets = [part for part in self._base.components.values() if hasattr(part, "modules")]
-        worn = sum(adapter in getattr(module, "lora_A", ()) for net in nets for module in net.modules())
-        return {"fits": f"{worn} of its {parts} parts"} if worn < parts else {}
+        """Return how many of a LoRA's layers exist in this model if it fits only partly; otherwise no facts."""
+        total = _count_layers(path)
+        nets = [component for component in self._base.components.values() if hasattr(component, "modules")]
+        matched = sum(adapter in getattr(module, "lora_A", ()) for net in nets for module in net.modules())
+        return {"matched_layers": f"{matched} of {total}"} if matched < total else {}
 
     def _evict(self) -> None:
         while len(self._loaded) > _MAX_LOADED:
@@ -112,4 +112,4 @@ def _sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}.", "Put the LoRA there, or leave it out.") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror}.", "Put the LoRA there, or remove it from the brief.") from error

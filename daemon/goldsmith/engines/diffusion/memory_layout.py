@@ -1,4 +1,4 @@
-"""Plan how a model is laid out in the free memory, and the fallbacks if that is not enough."""
+"""Plan where a model is kept in the free memory, and the fallbacks if memory runs out."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from goldsmith.engines import Device
 from goldsmith.engines.registry.models import DiffusionSettings
 from goldsmith.errors import InputError
 
-# Where idle weights are: on the device; part by part in main memory; block by block in main memory.
+# Where idle weights are kept: on the device ("none"), part by part in main memory ("model"), or block by block in main memory ("group").
 Offload = Literal["none", "model", "group"]
 
-# More pictures at once are not faster.
+# Larger batches are not faster.
 _MAX_BATCH = 8
-# Approximate share of a model that is on the device at once if only a few blocks are.
+# Approximate share of a model that is on the device at any time with offload by groups.
 _GROUP_SHARE = 0.15
-# For each side: a little more than half the memory.
+# Factor for each side of the picture; it takes a little more than half the memory.
 FALLBACK_SCALE = 0.75
-_REMEDY = "Name a smaller model, or end what else takes its memory: goldsmith doctor shows what fits."
-_REMEDY_CPU = "Name a smaller model, or let jobs have more memory: worker_memory_mb in goldsmith.toml."
+_REMEDY = "Name a smaller model, or end other programs that use the memory; goldsmith doctor shows which models fit."
+_REMEDY_CPU = "Name a smaller model, or raise worker_memory_mb in goldsmith.toml."
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryLayout:
-    """precision: of the weights. batch: pictures per call."""
+    """How a model is kept in memory. ``precision``: of the weights. ``batch``: pictures per call."""
 
     precision: str
     offload: Offload
@@ -34,11 +34,12 @@ class MemoryLayout:
 def plan_layout(
     name: str, diffusion: DiffusionSettings, largest_share: float, device: Device, free_mb: int, free_cpu_mb: int
 ) -> MemoryLayout:
-    """Return the layout for a model before it is loaded.
+    """Return the layout for a model before it is loaded. Raises InputError if the model does not fit at all.
 
-    largest_share: the largest part's share of the weights. free_mb, free_cpu_mb: free MiB on the device and in main memory. The CPU
-    computes in float32, one picture at a time: larger batches are not faster there, and so a picture never depends on the batch. Raises
-    InputError if the model does not fit at all.
+    largest_share:        the largest part's share of the weights, 0..1.
+    free_mb, free_cpu_mb: free MiB on the device and in main memory.
+
+    The CPU computes in float32, one picture at a time: batches are not faster there, and this way no picture depends on its batch.
     """
     if device.name == "cpu":
         factor = 1 if diffusion.precision == "float32" else 2
@@ -51,8 +52,7 @@ def plan_layout(
         return MemoryLayout(diffusion.precision, "none", max(1, min(_MAX_BATCH, spare // diffusion.picture_mb)))
     if diffusion.memory_mb > free_cpu_mb:
         raise InputError(
-            f"The model {name!r} needs about {diffusion.memory_mb} MB of the computer's memory to wait in, "
-            f"where {free_cpu_mb} MB are to be had.",
+            f"The model {name!r} needs about {diffusion.memory_mb} MB of main memory for idle weights, but only {free_cpu_mb} MB are free.",
             _REMEDY,
         )
     if round(diffusion.memory_mb * largest_share) + diffusion.picture_mb <= free_mb:
@@ -64,12 +64,12 @@ def plan_layout(
 
 
 def _too_large(name: str, needs: int, free: int, device: Device) -> str:
-    return f"The model {name!r} needs about {needs} MB of memory on {device.name}, where {free} MB are to be had."
+    return f"The model {name!r} needs about {needs} MB of memory on {device.name}, but only {free} MB are free."
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryFallback:
-    """One fallback: what is given up so that the rest fits. Each includes the ones before it."""
+    """One way to use less memory. Each fallback includes the earlier ones."""
 
     name: str
     batch: int
@@ -79,15 +79,18 @@ class MemoryFallback:
 
 
 def memory_fallbacks(planned: MemoryLayout, *, is_fill: bool) -> tuple[MemoryFallback, ...]:
-    """Return the fallbacks for a request, the first one as requested. Only a fill may use a smaller size, because it is a part of a
-    picture; a picture of a requested size is never made smaller silently.
+    """Return the fallbacks for a request, in order; the first one changes nothing.
+
+    Only a fill may be generated at a smaller size, because it is a part of a picture. A whole picture always gets the requested size.
     """
-    rungs = [MemoryFallback("as asked", planned.batch)]
+    fallbacks = [MemoryFallback("as requested", planned.batch)]
     if planned.batch > 1:
-        rungs.append(MemoryFallback("one at a time", 1))
-    rungs.append(MemoryFallback("tiled decoder", 1, uses_tiling=True))
+        fallbacks.append(MemoryFallback("one at a time", 1))
+    fallbacks.append(MemoryFallback("tiled decoder", 1, uses_tiling=True))
     if planned.offload != "group":
-        rungs.append(MemoryFallback("offload by groups", 1, uses_tiling=True, uses_group_offload=True))
+        fallbacks.append(MemoryFallback("offload by groups", 1, uses_tiling=True, uses_group_offload=True))
     if is_fill:
-        rungs.append(MemoryFallback("smaller", 1, uses_tiling=True, uses_group_offload=planned.offload != "group", scale=FALLBACK_SCALE))
-    return tuple(rungs)
+        fallbacks.append(
+            MemoryFallback("smaller", 1, uses_tiling=True, uses_group_offload=planned.offload != "group", scale=FALLBACK_SCALE)
+        )
+    return tuple(fallbacks)

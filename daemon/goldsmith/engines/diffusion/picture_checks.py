@@ -8,23 +8,23 @@ from goldsmith.errors import InputError
 from goldsmith.picture.picture import Pixels
 
 _BLACK_LIMIT = 1 / 255
-# Half an 8-bit code: no real picture has so little variation.
+# Standard deviation of half an 8-bit code; every real picture varies more.
 _FLAT_LIMIT = 0.002
 
 
 def check_picture(name: str, picture: Pixels, seed: int, precision: str, input_picture: Pixels | None) -> Pixels:
-    """Return the picture, (h, w, 3), 0..1, sRGB. ``input_picture`` is the model's input: the result of a flat picture may be flat.
+    """Return the picture, (h, w, 3), clipped to 0..1, sRGB. Raises InputError for a NaN, black or flat picture: the attempt failed.
 
-    Raises InputError for NaN, black and flat pictures, which are failed attempts.
+    input_picture: the picture that the model started from; if it is flat, the result may be flat too.
     """
-    remedy = "Try another seed" + ("." if precision == "float32" else f", or another precision than {precision} in models.toml.")
+    remedy = "Try another seed" + ("." if precision == "float32" else f", or a precision other than {precision} in models.toml.")
     if not np.isfinite(picture).all():
-        raise InputError(f"The model {name!r} made a picture that holds no numbers (NaN) with seed {seed}.", remedy)
+        raise InputError(f"The model {name!r} generated a picture with values that are not numbers (NaN) with seed {seed}.", remedy)
     if not is_flat(input_picture):
         if picture.max() < _BLACK_LIMIT:
-            raise InputError(f"The model {name!r} made a black picture with seed {seed}.", remedy)
+            raise InputError(f"The model {name!r} generated a black picture with seed {seed}.", remedy)
         if is_flat(picture):
-            raise InputError(f"The model {name!r} made a picture of one flat colour with seed {seed}.", remedy)
+            raise InputError(f"The model {name!r} generated a picture of one flat colour with seed {seed}.", remedy)
     return np.clip(picture, 0, 1)
 
 

@@ -1,4 +1,4 @@
-"""The inputs of a pipeline call: pictures, holes and words in the forms that pipelines take."""
+"""The inputs of a pipeline call: pictures, holes and prompts in the forms that pipelines take."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 # The arguments of a pipeline's call, by name.
 PipelineArguments = dict[str, Any]
 
-# FLUX.2 refuses reference pictures with a shorter side.
+# Minimum side of a reference picture in px; FLUX.2 refuses smaller ones.
 _MIN_REFERENCE_SIDE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineInputs:
-    """One entry for each picture to make, all of ``width`` x ``height`` px; either all have an input picture or none has."""
+    """The inputs for some pictures of ``width`` x ``height`` px, one entry for each; either all have an input picture or none has."""
 
     width: int
     height: int
@@ -45,31 +45,31 @@ class PipelineInputs:
 
     @property
     def prompt_arguments(self) -> PipelineArguments:
-        """One prompt is encoded once for all pictures."""
+        """The prompts as arguments; a prompt that all pictures share is encoded only once."""
         if len(set(self.prompts)) == 1:
             return {"prompt": self.prompts[0], "num_images_per_prompt": self.count}
         return {"prompt": list(self.prompts), "num_images_per_prompt": 1}
 
     def image_tensor(self) -> Any:
-        """Return the pictures as a tensor (count, 3, h, w), 0..1, not quantised: each is encoded with its own seed."""
+        """Return the pictures as a tensor (count, 3, h, w), 0..1, not quantised."""
         import torch
 
         return torch.from_numpy(np.stack([picture.transpose(2, 0, 1) for picture in self.pictures]))
 
     def mask_tensor(self) -> Any:
-        """Return the holes as a tensor (count, 1, h, w), 1 = fill; everything if there are none."""
+        """Return the holes as a tensor (count, 1, h, w), 0 or 1 = fill; without holes, all 1."""
         import torch
 
         holes = self.holes or (np.ones((self.height, self.width), np.float32),) * self.count
         return torch.from_numpy(np.stack([(hole > 0.5).astype(np.float32)[None] for hole in holes]))
 
     def reference_images(self) -> list[Image]:
-        """Return the first picture and the references as 8-bit PIL images, for pipelines that take nothing else."""
+        """Return the first picture and the references as 8-bit PIL images, for pipelines that take only these."""
         return [_to_pil(pixels) for pixels in (*self.pictures[:1], *self.references)]
 
 
 def prepare_inputs(requests: Sequence[GenerationRequest], width: int, height: int, strength: float) -> PipelineInputs:
-    """Return the inputs for one picture of each request, either all with an input picture or all without."""
+    """Return the inputs for one picture of each request; either all requests have an input picture or none has."""
     sources = [(request.picture, request.hole) for request in requests]
     return PipelineInputs(
         width=width,
@@ -84,24 +84,24 @@ def prepare_inputs(requests: Sequence[GenerationRequest], width: int, height: in
 
 def is_prompt_truncated(pipe: Any, prompts: Sequence[str]) -> bool:
     """Return whether a prompt is longer than all text encoders of the pipeline can read: CLIP 77 tokens, others as the pipeline says."""
-    longest = inspect.signature(pipe.__call__).parameters.get("max_sequence_length")
+    parameter = inspect.signature(pipe.__call__).parameters.get("max_sequence_length")
     limits = []
     for name, tokenizer in pipe.components.items():
         if name.startswith("tokenizer") and tokenizer is not None:
             most = int(tokenizer.model_max_length)
-            limits.append((tokenizer, most if longest is None else min(most, int(longest.default))))
+            limits.append((tokenizer, most if parameter is None else min(most, int(parameter.default))))
     return any(all(len(tokenizer(prompt).input_ids) > limit for tokenizer, limit in limits) for prompt in set(prompts) if limits)
 
 
 def _resize_hole(hole: Mask, width: int, height: int) -> Mask:
-    """Return the reduced hole without losing a pixel: every pixel that the hole touches is filled."""
+    """Return the hole (height, width), 0 or 1, at that size. A pixel that the hole touches belongs to it, so that nothing is lost."""
     if hole.shape == (height, width):
         return hole
     import cv2
 
     shrunk = cv2.resize(hole, (width, height), interpolation=cv2.INTER_AREA)
-    made: Mask = np.where(shrunk > 0, np.float32(1), np.float32(0))
-    return made
+    resized: Mask = np.where(shrunk > 0, np.float32(1), np.float32(0))
+    return resized
 
 
 def _to_pil(pixels: Pixels) -> Image:

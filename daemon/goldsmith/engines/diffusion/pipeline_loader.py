@@ -1,4 +1,4 @@
-"""Load pipelines that share one set of weights from a folder or a single file, without a hub and without foreign code."""
+"""Load pipelines that share one set of weights, from a folder or a single file, without a hub and without custom code."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from goldsmith.errors import InputError
 
 _QWEN_PROCESSOR = "Qwen2VLProcessor"
 
-
-# Warnings of libraries about intended use or their own code; in a worker process they would hide the last words before a crash.
+# Warnings of libraries about intended use or about their own code. In a worker process, they would hide the last output before a crash.
 _IGNORED_WARNINGS = (
     "__array__ implementation doesn't accept a copy keyword",
     "Already found a `peft_config`",
@@ -29,46 +28,46 @@ _IGNORED_WARNINGS = (
 
 
 def silence_libraries() -> None:
-    """Switch libraries to offline mode without progress bars and messages. Call it before diffusers is first imported."""
+    """Switch the libraries to offline mode, without progress bars and messages. Call it before the first import of diffusers."""
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_PROGRESS_BARS"):
         os.environ[name] = "1"
     import diffusers
     import huggingface_hub.constants
     import transformers
 
-    huggingface_hub.constants.HF_HUB_OFFLINE = True  # it may have been imported before the variable was set
+    huggingface_hub.constants.HF_HUB_OFFLINE = True  # the module may have been imported before the variable was set
     diffusers.logging.set_verbosity_error()
     diffusers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    for said in _IGNORED_WARNINGS:
-        warnings.filterwarnings("ignore", message=said)
+    for message in _IGNORED_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
 
 
 class PipelineSet:
-    """The pipelines of one model, created on demand around one set of components."""
+    """The pipelines of one model, created on demand from one set of components."""
 
     def __init__(self, base: Any, family: ModelFamily) -> None:
         self.base = base
         self._family = family
-        self._made: dict[str, Any] = {type(base).__name__: base}
+        self._pipelines: dict[str, Any] = {type(base).__name__: base}
 
     def get(self, call: PipelineCall) -> Any:
-        """Return the pipeline for this call, sharing all weights with the others."""
-        made = self._made.get(call.pipeline)
-        if made is None:
-            made = _sibling_pipeline(self.base, call.pipeline, auto=self._family.uses_auto_pipeline)
-            made.set_progress_bar_config(disable=True)
-            self._made[call.pipeline] = made
-        return made
+        """Return the pipeline for this call; it shares all weights with the others."""
+        pipeline = self._pipelines.get(call.pipeline)
+        if pipeline is None:
+            pipeline = _sibling_pipeline(self.base, call.pipeline, auto=self._family.uses_auto_pipeline)
+            pipeline.set_progress_bar_config(disable=True)
+            self._pipelines[call.pipeline] = pipeline
+        return pipeline
 
 
 def load_pipelines(
     name: str, model_files: ModelFiles, diffusion: DiffusionSettings, family: ModelFamily, dtype: str, tree: DiffusersTree
 ) -> PipelineSet:
-    """Return the model's pipelines on the CPU, in ``dtype`` ("float32", "bfloat16", "float16"), from an inspected folder.
+    """Return the model's pipelines on the CPU, from an inspected folder. Raises InputError if the files do not fit the family.
 
-    Raises InputError if the files do not fit the family.
+    dtype: "float32", "bfloat16" or "float16".
     """
     silence_libraries()
     import torch
@@ -78,10 +77,10 @@ def load_pipelines(
     except (ValueError, TypeError, KeyError, AttributeError, OSError, ImportError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise
-        what = model_files.single_file or model_files.folder
-        said = " ".join(str(error).split())
+        path = model_files.single_file or model_files.folder
+        reason = " ".join(str(error).split())
         raise InputError(
-            f"{what}: diffusers cannot open this as a model of the family {diffusion.family!r}: {said:.300}",
+            f"{path}: diffusers cannot open this as a model of the family {diffusion.family!r}: {reason:.300}",
             f"Check models.{name}.diffusion.family, or fetch the model again: goldsmith models fetch {name}",
         ) from error
     base.set_progress_bar_config(disable=True)
@@ -91,53 +90,55 @@ def load_pipelines(
 def _load_base(store: ModelFiles, tree: DiffusersTree, family: ModelFamily, dtype: Any) -> Any:
     import diffusers
 
-    own: dict[str, Any] = {part: None for part in SKIPPED_PARTS if part in tree.index}
+    components: dict[str, Any] = {part: None for part in SKIPPED_PARTS if part in tree.index}
     if tree.index.get("processor", [None, None])[1] == _QWEN_PROCESSOR:
-        own["processor"] = _load_qwen_processor(tree.folder / "processor")
-    first = next(iter(family.calls.values())).pipeline
-    kind = diffusers.DiffusionPipeline if family.uses_auto_pipeline else getattr(diffusers, first)
+        components["processor"] = _load_qwen_processor(tree.folder / "processor")
+    class_name = next(iter(family.calls.values())).pipeline
+    kind = diffusers.DiffusionPipeline if family.uses_auto_pipeline else getattr(diffusers, class_name)
     if store.single_file is not None:
         if family.uses_auto_pipeline:
             kind = getattr(diffusers, str(tree.index.get("_class_name", "")))
-        own |= {part: _load_part(tree, part, dtype) for part in tree.parts if part in tree.index}
-        return kind.from_single_file(str(store.single_file), config=str(tree.folder), local_files_only=True, dtype=dtype, **own)
+        components |= {part: _load_part(tree, part, dtype) for part in tree.parts if part in tree.index}
+        return kind.from_single_file(str(store.single_file), config=str(tree.folder), local_files_only=True, dtype=dtype, **components)
     variant = {"variant": tree.variant} if tree.variant else {}
-    return kind.from_pretrained(tree.folder, local_files_only=True, use_safetensors=True, dtype=dtype, **variant, **own)
+    return kind.from_pretrained(tree.folder, local_files_only=True, use_safetensors=True, dtype=dtype, **variant, **components)
 
 
 def _load_part(tree: DiffusersTree, part: str, dtype: Any) -> Any:
-    """Return a part whose weights are in the folder, if the single file has only some parts."""
+    """Return a part from the folder, for a single file that lacks it."""
     library, kind = tree.index[part][:2]
     variant = {"variant": tree.variant} if tree.variant else {}
-    found = getattr(importlib.import_module(library), kind)
-    return found.from_pretrained(tree.folder / part, local_files_only=True, use_safetensors=True, dtype=dtype, **variant)
+    part_class = getattr(importlib.import_module(library), kind)
+    return part_class.from_pretrained(tree.folder / part, local_files_only=True, use_safetensors=True, dtype=dtype, **variant)
 
 
 def _sibling_pipeline(base: Any, name: str, *, auto: bool) -> Any:
-    """Return another pipeline class around the same components. ``from_pipe`` is avoided where it would cast the weights: it makes them
-    float32 by default, and considers a part missing if it does not expect its class.
+    """Return a pipeline of another class with the same components.
+
+    ``from_pipe`` is used only for AutoPipeline: it casts weights to float32 by default, and treats a component of an unexpected class as
+    missing.
     """
     import diffusers
 
     kind = getattr(diffusers, name)
     if auto:
         return kind.from_pipe(base, dtype=base.dtype)
-    takes = inspect.signature(kind.__init__).parameters
-    settings = {key: value for key, value in base.config.items() if key in takes and key not in base.components}
-    parts = {key: value for key, value in base.components.items() if key in takes}
+    parameters = inspect.signature(kind.__init__).parameters
+    settings = {key: value for key, value in base.config.items() if key in parameters and key not in base.components}
+    parts = {key: value for key, value in base.components.items() if key in parameters}
     return kind(**{**settings, **parts})
 
 
 def _load_qwen_processor(folder: Path) -> Any:
-    """Return Qwen-Image-Edit's processor without torchvision, which its own folder asks for: PIL pictures, no videos.
+    """Return a processor for Qwen-Image-Edit that needs no torchvision, unlike the one that the folder names: PIL pictures, no videos.
 
-    Raises ImportError if transformers has no such form.
+    Raises ImportError if transformers has no PIL form of it.
     """
     from transformers import Qwen2Tokenizer, Qwen2VLImageProcessorPil, Qwen2VLProcessor
     from transformers.processing_utils import ProcessorMixin
 
     class PictureProcessor(Qwen2VLProcessor):  # type: ignore[misc]  # transformers is not read by mypy
-        """Transformers reads the parts from this signature: here there is no video processor."""
+        """A processor without a video processor; transformers takes the list of parts from the signature of ``__init__``."""
 
         def __init__(self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None) -> None:
             self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"
@@ -146,8 +147,8 @@ def _load_qwen_processor(folder: Path) -> Any:
             ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
 
     tokenizer = Qwen2Tokenizer.from_pretrained(folder, local_files_only=True)
-    eyes = Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
-    return PictureProcessor(eyes, tokenizer, chat_template=tokenizer.chat_template)
+    image_processor = Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
+    return PictureProcessor(image_processor, tokenizer, chat_template=tokenizer.chat_template)
 
 
 def scheduler_facts(scheduler: Any) -> Mapping[str, str]:
@@ -156,5 +157,5 @@ def scheduler_facts(scheduler: Any) -> Mapping[str, str]:
     import json
 
     settings = {key: value for key, value in scheduler.config.items() if not key.startswith("_")}
-    said = json.dumps(settings, sort_keys=True, default=str)
-    return {"scheduler": type(scheduler).__name__, "scheduler_sha256": hashlib.sha256(said.encode()).hexdigest()}
+    text = json.dumps(settings, sort_keys=True, default=str)
+    return {"scheduler": type(scheduler).__name__, "scheduler_sha256": hashlib.sha256(text.encode()).hexdigest()}

@@ -26,9 +26,10 @@ _OUTER_CONVOLUTIONS = 6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EsrganNet:
-    """A network: float32 (1, 3, h, w) -> (1, 3, h * scale, w * scale), and the tiling it needs.
+    """A network, float32 (1, 3, h, w) -> (1, 3, h * scale, w * scale), and the tiling it needs.
 
-    float32_layers: the layers that must stay in float32, because otherwise they round flat areas to steps.
+    float32_layers: the layers that must stay in float32; a lower precision would round flat areas to steps. side, pad: px of a tile and of
+    its context.
     """
 
     module: nn.Module
@@ -39,10 +40,10 @@ class EsrganNet:
 
 
 def build_net(layers: Sequence[NcnnLayer]) -> EsrganNet:
-    """Return the network of these layers. Raises InputError if it is neither of the two."""
-    strange = sorted({layer.kind for layer in layers} - _KNOWN_LAYERS)
-    if strange:
-        raise InputError(f"This is no Real-ESRGAN net: it holds {', '.join(strange)} layers.")
+    """Return the network of these layers. Raises InputError if it is neither RRDBNet nor SRVGGNetCompact."""
+    unknown = sorted({layer.kind for layer in layers} - _KNOWN_LAYERS)
+    if unknown:
+        raise InputError(f"This is not a Real-ESRGAN network: it has {', '.join(unknown)} layers.")
     if any(layer.kind == "PixelShuffle" for layer in layers):
         return _build_compact(layers)
     return _build_rrdb(layers)
@@ -56,27 +57,27 @@ def _build_convolution(layer: NcnnLayer) -> nn.Conv2d:
         or layer.int_setting(4) != 1
         or layer.int_setting(3, 1) != 1
     ):
-        raise InputError(f"The layer {layer.name} is no 3 x 3 convolution with a border of one.")
-    out, into = layer.weight.shape[:2]
-    made = nn.Conv2d(into, out, 3, 1, 1)
-    made.weight = nn.Parameter(torch.from_numpy(layer.weight), requires_grad=False)
-    made.bias = nn.Parameter(torch.from_numpy(layer.bias), requires_grad=False)
-    return made
+        raise InputError(f"The layer {layer.name} is not a 3 x 3 convolution with a padding of 1.")
+    outputs, inputs = layer.weight.shape[:2]
+    convolution = nn.Conv2d(inputs, outputs, 3, 1, 1)
+    convolution.weight = nn.Parameter(torch.from_numpy(layer.weight), requires_grad=False)
+    convolution.bias = nn.Parameter(torch.from_numpy(layer.bias), requires_grad=False)
+    return convolution
 
 
 class _DenseBlock(nn.Module):  # type: ignore[misc]  # torch is untyped here, see pyproject
-    """Five convolutions, each with the output of all before it."""
+    """Five convolutions; each takes the outputs of all earlier ones."""
 
     def __init__(self, parts: Sequence[nn.Conv2d]) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = [x]
+        outputs = [x]
         for part in self.parts[:-1]:
-            seen.append(functional.leaky_relu(part(torch.cat(seen, 1)), 0.2))
-        made: Tensor = self.parts[-1](torch.cat(seen, 1))
-        return made * 0.2 + x
+            outputs.append(functional.leaky_relu(part(torch.cat(outputs, 1)), 0.2))
+        last: Tensor = self.parts[-1](torch.cat(outputs, 1))
+        return last * 0.2 + x
 
 
 class _RrdbBlock(nn.Module):  # type: ignore[misc]  # torch is untyped here, see pyproject
@@ -89,8 +90,8 @@ class _RrdbBlock(nn.Module):  # type: ignore[misc]  # torch is untyped here, see
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = self.dense(x)
-        return made * 0.2 + x
+        output: Tensor = self.dense(x)
+        return output * 0.2 + x
 
 
 class _RrdbNet(nn.Module):  # type: ignore[misc]  # torch is untyped here, see pyproject
@@ -112,8 +113,8 @@ class _RrdbNet(nn.Module):  # type: ignore[misc]  # torch is untyped here, see p
         x = first + self.after(self.body(first))
         for up in (self.up1, self.up2):
             x = functional.leaky_relu(up(functional.interpolate(x, scale_factor=2, mode="nearest")), 0.2)
-        made: Tensor = self.last(functional.leaky_relu(self.high(x), 0.2).to(self.last.weight.dtype))
-        return made.float()
+        output: Tensor = self.last(functional.leaky_relu(self.high(x), 0.2).to(self.last.weight.dtype))
+        return output.float()
 
 
 def _build_rrdb(layers: Sequence[NcnnLayer]) -> EsrganNet:
@@ -121,9 +122,10 @@ def _build_rrdb(layers: Sequence[NcnnLayer]) -> EsrganNet:
     blocks, rest = divmod(len(parts) - _OUTER_CONVOLUTIONS, _BLOCK_CONVOLUTIONS)
     interps = [layer for layer in layers if layer.kind == "Interp"]
     if blocks < 1 or rest or [layer.float_setting(1, 0) for layer in interps] != [2.0, 2.0]:
-        raise InputError(f"This is no Real-ESRGAN net: {len(parts)} convolutions and {len(interps)} enlargements do not make one.")
+        raise InputError(f"This is not a Real-ESRGAN network: it has {len(parts)} convolutions and {len(interps)} enlargements.")
     _check_dense(parts, blocks)
-    # The network sees as far as it has layers; with 24 px of context, a tile differs from the whole picture by 0.6 codes of 255 on average.
+    # The receptive field grows with the number of layers. With 24 px of context, a tile differs from the whole picture by 0.6 codes of 255
+    # on average.
     return EsrganNet(_RrdbNet(parts), float32_layers=(parts[-1],), scale=4, side=192, pad=24)
 
 
@@ -132,11 +134,11 @@ def _check_dense(parts: Sequence[nn.Conv2d], blocks: int) -> None:
     dense = [(wide + at * grown, grown if at < _DENSE_CONVOLUTIONS - 1 else wide) for at in range(_DENSE_CONVOLUTIONS)]
     expected = [(3, wide), *(dense * 3 * blocks), *((wide, wide),) * 4, (wide, 3)]
     if [(part.in_channels, part.out_channels) for part in parts] != expected:
-        raise InputError("This is no Real-ESRGAN net: its convolutions do not fit each other.")
+        raise InputError("This is not a Real-ESRGAN network: its convolutions do not fit each other.")
 
 
 class _CompactNet(nn.Module):  # type: ignore[misc]  # torch is untyped here, see pyproject
-    """SRVGGNetCompact; its enlargement stays in float32, whatever the precision of the chain, so that flat areas keep their exact value."""
+    """SRVGGNetCompact. Its enlargement stays in float32 for every precision of the chain, so that flat areas keep their exact value."""
 
     def __init__(self, chain: Sequence[nn.Module], shuffle: int, shrink: float) -> None:
         super().__init__()
@@ -146,10 +148,10 @@ class _CompactNet(nn.Module):  # type: ignore[misc]  # torch is untyped here, se
 
     def forward(self, x: Tensor) -> Tensor:
         detail = functional.pixel_shuffle(self.chain(x.to(self.chain[0].weight.dtype)), self.shuffle)
-        made = functional.interpolate(x, scale_factor=self.shuffle, mode="nearest") + detail.float()
+        enlarged = functional.interpolate(x, scale_factor=self.shuffle, mode="nearest") + detail.float()
         if self.shrink == 1:
-            return made
-        return functional.interpolate(made, scale_factor=self.shrink, mode="bicubic", align_corners=False)
+            return enlarged
+        return functional.interpolate(enlarged, scale_factor=self.shrink, mode="bicubic", align_corners=False)
 
 
 def _build_compact(layers: Sequence[NcnnLayer]) -> EsrganNet:
@@ -167,8 +169,8 @@ def _build_compact(layers: Sequence[NcnnLayer]) -> EsrganNet:
     fits = all(before.out_channels == after.in_channels for before, after in pairwise(convolutions))
     ends = bool(convolutions) and convolutions[0].in_channels == 3 and convolutions[-1].out_channels == 3 * shuffle**2
     if not (fits and ends and interps and interps[0] == shuffle and 0 < shrink <= 1 and scale == int(scale)):
-        raise InputError("This is no Real-ESRGAN net: its layers do not fit each other.")
-    # One px of context for each convolution makes seams impossible; shrinking looks slightly further.
+        raise InputError("This is not a Real-ESRGAN network: its layers do not fit each other.")
+    # With one px of context for each convolution, no seam can show; the bicubic reduction needs two more.
     return EsrganNet(
         _CompactNet(chain, shuffle, shrink),
         float32_layers=(),
@@ -179,7 +181,7 @@ def _build_compact(layers: Sequence[NcnnLayer]) -> EsrganNet:
 
 
 def _build_prelu(layer: NcnnLayer) -> nn.PReLU:
-    assert layer.weight is not None  # noqa: S101 - the reader gives every PReLU its slopes
-    made = nn.PReLU(len(layer.weight))
-    made.weight = nn.Parameter(torch.from_numpy(layer.weight), requires_grad=False)
-    return made
+    assert layer.weight is not None  # noqa: S101 - read_ncnn reads the slopes of every PReLU
+    prelu = nn.PReLU(len(layer.weight))
+    prelu.weight = nn.Parameter(torch.from_numpy(layer.weight), requires_grad=False)
+    return prelu

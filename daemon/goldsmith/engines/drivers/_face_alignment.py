@@ -1,4 +1,4 @@
-"""Align a face upright in a square by its five landmarks, as face models were trained, and map points back."""
+"""Align a face upright in a square by its five landmarks, in the form that face models were trained on."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from goldsmith.picture.picture import Pixels
 # Positions of eyes, nose and corners of the mouth in a square of 112 px (Deng et al., "ArcFace", 2019).
 _LANDMARK_TEMPLATE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
 _TEMPLATE_SIDE = 112
-# Models that generate faces see a little more on the left and right: the same positions in a square of 128 px, 8 px further in.
+# Models that generate faces take a wider crop: the same positions in a square of 128 px, moved right by 8 px.
 _WIDE_TEMPLATE_SIDE = 128
 
 
 def align_square(landmarks: Points, side: int, *, wide: bool = False) -> RotatedSquare:
-    """Return the square of the picture that brings the five landmarks, (5, 2) px, nearest to their positions; ``wide`` for models that
-    generate faces.
+    """Return the square of the picture whose upright crop brings the five landmarks, (5, 2) px, nearest to the template.
+
+    wide: the template for models that generate faces.
     """
     turned = _estimate_similarity(_template_points(side, wide=wide), landmarks.astype(np.float64))
     along, across = turned[:, 0], turned @ np.array([side / 2, side / 2, 1.0])

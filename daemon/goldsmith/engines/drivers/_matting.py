@@ -1,4 +1,4 @@
-"""Code that the matting drivers share: a picture in the form a network takes, and its answer at the picture's size."""
+"""Code that the matting drivers share: scale a picture for a network, run the network, and scale the matte back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def open_matting_model(
 
 
 def resize(pixels: Pixels, width: int, height: int) -> Pixels:
-    """Return the pixels, (height, width, 3), 0..1, sRGB, at that size in px: means when reduced, interpolated when enlarged."""
+    """Return the pixels, (height, width, 3), 0..1, sRGB, at that size in px: averaged if reduced, interpolated if enlarged."""
     import cv2
 
     smaller = width * height < pixels.shape[0] * pixels.shape[1]
@@ -38,8 +38,8 @@ def run_net(session: onnxruntime.InferenceSession, pixels: NDArray[np.float32]) 
     """Return the network's first output, (h, w), 0..1, for (h, w, 3), normalised values around 0."""
     [entry] = session.get_inputs()
     blob = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)
-    made: Mask = session.run([session.get_outputs()[0].name], {entry.name: blob})[0][0, 0]
-    return made
+    matte: Mask = session.run([session.get_outputs()[0].name], {entry.name: blob})[0][0, 0]
+    return matte
 
 
 def resize_matte(matte: Mask, pixels: Pixels) -> Mask:

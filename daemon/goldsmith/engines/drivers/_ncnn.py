@@ -1,4 +1,4 @@
-"""Read ncnn models (.param is text, .bin plain weight arrays) without ncnn: with limits, without pickles, without running anything.
+"""Read ncnn models without ncnn (.param is text, .bin holds weight arrays): with size limits, and without running any code from them.
 
 The format: https://github.com/Tencent/ncnn/wiki/param-and-model-file-structure
 """
@@ -24,7 +24,7 @@ _MAX_LAYERS = 10_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NcnnLayer:
-    """One layer of the graph; ``settings`` are ncnn's numbered ones, ``weight`` and ``bias`` are float32 if the layer has them."""
+    """One layer of the graph; ``settings``: ncnn's numbered parameters. ``weight``, ``bias``: float32, None if the layer has none."""
 
     kind: str
     name: str
@@ -53,7 +53,7 @@ class NcnnLayer:
 def read_ncnn(param: Path, weights: Path) -> list[NcnnLayer]:
     """Return the layers in the graph's order, with the weights of convolutions and PReLUs. Raises InputError if the files are malformed."""
     if param.stat().st_size > _MAX_PARAM_BYTES:
-        raise InputError(f"{param}: too long for an ncnn .param file.")
+        raise InputError(f"{param}: this file is too long for an ncnn .param file.")
     try:
         text = param.read_text(encoding="ascii")
     except UnicodeDecodeError as error:
@@ -70,18 +70,18 @@ def read_ncnn(param: Path, weights: Path) -> list[NcnnLayer]:
 def _parse_layers(text: str) -> Iterator[NcnnLayer]:
     lines = text.splitlines()
     if len(lines) < 3 or lines[0].strip() != _MAGIC:
-        raise InputError("This does not begin as an ncnn .param file.")
+        raise InputError("The file does not start like an ncnn .param file.")
     if len(lines) > _MAX_LAYERS:
-        raise InputError(f"This lists more than {_MAX_LAYERS} layers.")
+        raise InputError(f"The file lists more than {_MAX_LAYERS} layers.")
     for number, line in enumerate(lines[2:], 3):
         words = line.split()
         if not words:
             continue
         try:
-            kind, name, taken, given = words[0], words[1], int(words[2]), int(words[3])
-            if min(taken, given) < 0 or 4 + taken + given > len(words):
+            kind, name, input_count, output_count = words[0], words[1], int(words[2]), int(words[3])
+            if min(input_count, output_count) < 0 or 4 + input_count + output_count > len(words):
                 raise ValueError("blob count")
-            pairs = [word.split("=", 1) for word in words[4 + taken + given :]]
+            pairs = [word.split("=", 1) for word in words[4 + input_count + output_count :]]
             settings = {int(key): value for key, value in pairs}
         except (ValueError, IndexError):
             raise InputError(f"Line {number} is not a layer: {line[:60]!r}.") from None
@@ -90,11 +90,11 @@ def _parse_layers(text: str) -> Iterator[NcnnLayer]:
 
 def _read_weights(layer: NcnnLayer, reader: _WeightsReader) -> NcnnLayer:
     if layer.kind == "Convolution":
-        out, side, count = layer.int_setting(0), layer.int_setting(1), layer.int_setting(6)
-        if out < 1 or side < 1 or count < 1 or count % (out * side * side):
-            raise InputError(f"The layer {layer.name} has {count} weights, which do not make {out} kernels of {side} x {side}.")
-        weight = reader.read_tagged(count, layer.name).reshape(out, -1, side, side)
-        bias = reader.read_float32(out, layer.name) if layer.int_setting(5) else np.zeros(out, np.float32)
+        outputs, side, count = layer.int_setting(0), layer.int_setting(1), layer.int_setting(6)
+        if outputs < 1 or side < 1 or count < 1 or count % (outputs * side * side):
+            raise InputError(f"The layer {layer.name} has {count} weights, which do not make {outputs} kernels of {side} x {side}.")
+        weight = reader.read_tagged(count, layer.name).reshape(outputs, -1, side, side)
+        bias = reader.read_float32(outputs, layer.name) if layer.int_setting(5) else np.zeros(outputs, np.float32)
         return NcnnLayer(layer.kind, layer.name, layer.settings, weight, bias)
     if layer.kind == "PReLU":
         return NcnnLayer(layer.kind, layer.name, layer.settings, reader.read_float32(layer.int_setting(0), layer.name))
@@ -102,7 +102,7 @@ def _read_weights(layer: NcnnLayer, reader: _WeightsReader) -> NcnnLayer:
 
 
 class _WeightsReader:
-    """Read the .bin in order, never beyond its end; no count allocates memory that the file does not fill."""
+    """Read the .bin in order, never beyond its end. A count that exceeds the file is refused before memory is allocated for it."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -112,13 +112,13 @@ class _WeightsReader:
         return self._array("<f4", count, count * 4, layer)
 
     def read_tagged(self, count: int, layer: str) -> NDArray[np.float32]:
-        """Return an array after its four-byte tag: float32, or float16 padded to four bytes, as float32 (n,), unbounded."""
+        """Return the array (n,) after a four-byte tag, unbounded, as float32; the file has float32, or float16 padded to four bytes."""
         (tag,) = struct.unpack("<I", self._array("u1", 4, 4, layer, as_float=False).tobytes())
         if tag == _FLOAT32_TAG:
             return self.read_float32(count, layer)
         if tag == _FLOAT16_TAG:
             return self._array("<f2", count, (count * 2 + 3) // 4 * 4, layer)
-        raise InputError(f"The weights of layer {layer} are stored in a way that is not read here (tag {tag:#010x}).")
+        raise InputError(f"The weights of layer {layer} have a storage format that is not supported (tag {tag:#010x}).")
 
     def _array(self, dtype: str, count: int, size: int, layer: str, *, as_float: bool = True) -> NDArray[np.float32]:
         if count < 1 or self._at + size > len(self._data):
@@ -128,9 +128,10 @@ class _WeightsReader:
         if not as_float:
             return values
         if not np.isfinite(values).all():
-            raise InputError(f"The weights of layer {layer} hold values that are no numbers.")
+            raise InputError(f"The weights of layer {layer} contain values that are not finite numbers.")
         return values.astype(np.float32)
 
     def require_end(self) -> None:
+        """Raise InputError unless all bytes are read."""
         if self._at != len(self._data):
-            raise InputError(f"{len(self._data) - self._at} bytes of weights are left over.")
+            raise InputError(f"{len(self._data) - self._at} bytes remain after the last weights.")

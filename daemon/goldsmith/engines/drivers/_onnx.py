@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """Return a CPU session. Raises InputError if onnxruntime refuses the file."""
+    """Return a CPU session with this many threads. Raises InputError if onnxruntime refuses the file."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 4  # errors are raised; onnxruntime's own printing would only repeat them
+    options.log_severity_level = 4  # onnxruntime raises its errors; printing would repeat them
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # a border - onnxruntime's error classes share no narrower base
@@ -41,4 +41,5 @@ def weights_hashes(model: Model) -> tuple[tuple[str, str], ...]:
 
 
 def describe_threads(threads: int) -> str:
+    """Return the number of threads in words, for a descriptor."""
     return "1 thread" if threads == 1 else f"{threads} threads"

@@ -19,7 +19,7 @@ from goldsmith.picture.picture import Pixels
 
 
 class TfliteNet:
-    """One .tflite of a .task file. It takes (side, side, 3) and returns each output by its name."""
+    """One .tflite network of a .task file: (side, side, 3) in, its outputs by name out. Several threads may use it, one at a time."""
 
     def __init__(self, task: Path, member: str) -> None:
         """Open the network. Raises InputError if the file is not valid."""
@@ -28,19 +28,19 @@ class TfliteNet:
         try:
             with zipfile.ZipFile(task) as archive, tempfile.TemporaryDirectory() as folder:
                 path = archive.extract(member, folder)
-                self._net: Any = cv2.dnn.readNetFromTFLite(path, cv2.dnn.ENGINE_CLASSIC)  # OpenCV's new engine loses all outputs except one
+                self._net: Any = cv2.dnn.readNetFromTFLite(path, cv2.dnn.ENGINE_CLASSIC)  # OpenCV's new engine returns only one output
         except (cv2.error, zipfile.BadZipFile, KeyError) as error:
             raise InputError(f"{task}: OpenCV cannot open {member} in this model: {error}", "Run: goldsmith models verify") from error
         self._names = list(self._net.getUnconnectedOutLayersNames())
         self._alone = Lock()
 
     def run(self, pixels: Pixels) -> dict[str, NDArray[np.float32]]:
-        """Return each output by its name for (side, side, 3), 0..1, sRGB."""
+        """Return the outputs by name for pixels (side, side, 3), 0..1, sRGB."""
         blob = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32)
         with self._alone:
             self._net.setInput(blob)
-            made = self._net.forward(self._names)
-        return {name: np.asarray(each, np.float32).copy() for name, each in zip(self._names, made, strict=True)}
+            outputs = self._net.forward(self._names)
+        return {name: np.asarray(output, np.float32).copy() for name, output in zip(self._names, outputs, strict=True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +56,18 @@ class RotatedSquare:
         """Return the square, upright, as (size, size, 3), 0..1, sRGB; black outside the picture."""
         import cv2
 
-        smaller = min(1.0, 2 * size / self.side)  # reduced first, otherwise px between the samples would be skipped
-        seen, place = pixels, self
-        if smaller < 1:
-            reach = 0.71 * self.side + 4 / smaller  # half the diagonal: nothing beyond it is used
+        factor = min(1.0, 2 * size / self.side)  # reduce first; otherwise the warp would skip px between its samples
+        source, square = pixels, self
+        if factor < 1:
+            reach = 0.71 * self.side + 4 / factor  # half the diagonal and a margin: the warp reads nothing farther out
             left, top = max(0, int(self.x - reach)), max(0, int(self.y - reach))
             near = pixels[top : max(top + 1, math.ceil(self.y + reach)), left : max(left + 1, math.ceil(self.x + reach))]
-            high, wide = (max(1, round(side * smaller)) for side in near.shape[:2])
-            seen = np.asarray(cv2.resize(near, (wide, high), interpolation=cv2.INTER_AREA), np.float32)
+            high, wide = (max(1, round(side * factor)) for side in near.shape[:2])
+            source = np.asarray(cv2.resize(near, (wide, high), interpolation=cv2.INTER_AREA), np.float32)
             across, down = wide / near.shape[1], high / near.shape[0]
-            place = RotatedSquare((self.x - left) * across, (self.y - top) * down, self.side * (across + down) / 2, self.angle)
-        made = cv2.warpAffine(seen, place._crop_matrix(size), (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        return np.asarray(made, np.float32)
+            square = RotatedSquare((self.x - left) * across, (self.y - top) * down, self.side * (across + down) / 2, self.angle)
+        cropped = cv2.warpAffine(source, square._crop_matrix(size), (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        return np.asarray(cropped, np.float32)
 
     def to_picture(self, points: Points, size: int) -> Points:
         """Return points of the crop, (n, 2) px, in px of the picture."""

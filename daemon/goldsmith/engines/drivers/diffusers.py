@@ -10,12 +10,12 @@ from goldsmith.engines.registry.models import Model
 
 
 def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> Generator:
-    """Return the engine, laid out in the memory that is free on the device now.
+    """Return the engine, with a memory layout for the memory that is free on the device now.
 
     Raises InputError if the model is incomplete, does not match its entry, or does not fit; DeviceError if the device fails.
     """
     diffusion = model.diffusion
-    assert diffusion is not None  # noqa: S101 - models.toml is refused without it
+    assert diffusion is not None  # noqa: S101 - read_models refuses a generating model without it
 
     def plan(largest: float) -> MemoryLayout:
         return plan_layout(name, diffusion, largest, device, free_mb(device), free_mb(Device("cpu")))

@@ -1,7 +1,7 @@
 """Real-ESRGAN from ncnn files, run by torch: two to three times as fast on a CPU as ncnn itself.
 
-It runs in bfloat16 if the processor multiplies it in hardware (about 50 dB from float32, far less than what the network invents), otherwise
-in float32.
+It runs in bfloat16 if the processor has instructions for it, otherwise in float32. The two differ by about 50 dB, far less than the detail
+that the network invents.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class NcnnUpscaler:
             torch.set_num_threads(self._threads)
         with torch.inference_mode():
             planes = torch.tensor(tile).permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)
-            made = self._net(planes).float().clamp_(0, 1)[0].permute(1, 2, 0)
-        pixels: Pixels = np.ascontiguousarray(made.numpy())
+            enlarged = self._net(planes).float().clamp_(0, 1)[0].permute(1, 2, 0)
+        pixels: Pixels = np.ascontiguousarray(enlarged.numpy())
         return pixels
 
 
@@ -52,7 +52,7 @@ def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device
 
     net = build_net(read_ncnn(_file_with_suffix(name, model_files.files, ".param"), _file_with_suffix(name, model_files.files, ".bin")))
     if net.scale != model.scale:
-        raise InputError(f"models.{name}: its weights enlarge x{net.scale}, models.toml says scale = {model.scale}.")
+        raise InputError(f"models.{name}: its weights enlarge x{net.scale}, but models.toml says scale = {model.scale}.")
     dtype = torch.bfloat16 if has_fast_bfloat16() else torch.float32
     run = net.module.to(dtype=dtype, memory_format=torch.channels_last).eval()
     for part in net.float32_layers:

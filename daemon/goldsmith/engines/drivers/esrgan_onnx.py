@@ -25,8 +25,8 @@ class OnnxUpscaler:
 
     def enlarge(self, tile: Pixels) -> Pixels:
         planes = np.ascontiguousarray(tile.transpose(2, 0, 1)[None])
-        made = self._session.run(None, {self._input: planes})[0][0].transpose(1, 2, 0)
-        pixels: Pixels = np.ascontiguousarray(np.clip(made, 0, 1))
+        enlarged = self._session.run(None, {self._input: planes})[0][0].transpose(1, 2, 0)
+        pixels: Pixels = np.ascontiguousarray(np.clip(enlarged, 0, 1))
         return pixels
 
 
@@ -40,7 +40,9 @@ def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device
         licence=model.licence,
         scale=model.scale,
         side=512,
-        pad=80,  # it sees hundreds of px far: with 80, tiles differ from the whole picture by at most 4 codes of 255; with 48 by 15
+        # The receptive field is hundreds of px: with 80 px, tiles differ from the whole picture by at most 4 codes
+        # of 255; with 48 px, by 15.
+        pad=80,
         multiple=2,
         weights=weights_hashes(model),
         device=f"cpu float32, {describe_threads(device.threads)}",

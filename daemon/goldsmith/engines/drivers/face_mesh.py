@@ -21,7 +21,7 @@ _EYE_CORNERS = (33, 263)
 
 
 class FaceMesh:
-    """A face landmarker that runs twice: on the square around the detected face, and on the one around the first mesh."""
+    """A face landmarker. The network runs on the square around the detected face, and again on the square around the first mesh."""
 
     def __init__(self, descriptor: EngineDescriptor, net: TfliteNet) -> None:
         self.descriptor = descriptor
@@ -42,10 +42,10 @@ class FaceMesh:
         )
 
     def _find_landmarks(self, pixels: Pixels, square: RotatedSquare) -> Points | None:
-        made = self._net.run(square.crop(pixels, _SIDE))
-        if float(sigmoid(made["Identity_1"].reshape(-1))[0]) < _MIN_SCORE:
+        outputs = self._net.run(square.crop(pixels, _SIDE))
+        if float(sigmoid(outputs["Identity_1"].reshape(-1))[0]) < _MIN_SCORE:
             return None
-        return square.to_picture(made["Identity"].reshape(_LANDMARK_COUNT, 3)[:, :2], _SIDE)
+        return square.to_picture(outputs["Identity"].reshape(_LANDMARK_COUNT, 3)[:, :2], _SIDE)
 
 
 def _roll_angle(left: Points, right: Points) -> float:

@@ -1,6 +1,6 @@
 """MediaPipe's palms and hand landmarks (Zhang et al., "MediaPipe Hands: On-device Real-time Hand Tracking", 2020).
 
-The palm network sees 192 px and misses small hands, so it runs on the whole picture and on overlapping parts.
+The palm network takes 192 px and misses small hands, so it runs on the whole picture and on overlapping parts.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from goldsmith.engines.vision import Hand, HandLandmarker, Points
 from goldsmith.picture.picture import Pixels
 
 _PALM_SIDE, _HAND_SIDE = 192, 224
-# px of the longer side at which hands are searched.
+# Maximum px of the longer side for the search.
 _MAX_SIDE = 1280
 # Minimum scores of a palm and of a hand.
 _MIN_PALM_SCORE, _MIN_HAND_SCORE = 0.5, 0.6
 _LANDMARK_COUNT = 21
 # The two of a palm's seven points that give its direction.
 _WRIST, _MIDDLE = 0, 2
-# How far a hand's centre lies from its palm's, towards the fingers, and the size of its square: in sides of the palm.
+# The distance from the centre of a palm to the centre of its hand, towards the fingers, and the side of the hand's square: both relative
+# to the side of the palm.
 _SHIFT, _CROP_MARGIN = 0.5, 2.6
 # Side of the parts of a picture, relative to its longer side; they overlap by half.
 _TILE_SHARE = 0.5
-# A picture with a longer side of at most this many px is only searched as a whole.
+# A picture whose longer side has at most this many px is searched only as a whole.
 _MIN_TILED_SIDE = 300
 # If the boxes of two hands overlap by more of the smaller one, the one with the higher score is kept.
 _MAX_OVERLAP = 0.35
@@ -44,7 +45,7 @@ class _Palm:
 
 
 class HandLandmarks:
-    """A hand landmarker: palms first, then the hand on each."""
+    """A hand landmarker: one network detects palms, another finds the landmarks of each hand."""
 
     def __init__(self, descriptor: EngineDescriptor, palms: TfliteNet, hands: TfliteNet) -> None:
         self.descriptor = descriptor
@@ -53,7 +54,7 @@ class HandLandmarks:
         self._anchors = _anchors()
 
     def detect(self, pixels: Pixels) -> tuple[Hand, ...]:
-        """Return the hands in the picture, (h, w, 3), 0..1, sRGB, highest score first."""
+        """Return the hands in the picture, (h, w, 3), 0..1, sRGB, largest first."""
         import cv2
 
         height, width = pixels.shape[:2]
@@ -64,33 +65,33 @@ class HandLandmarks:
         for palm in sorted(self._detect_palms(small), key=lambda palm: -palm.score):
             if not any(_is_already_found(hand.landmarks, palm.square) for hand in hands):
                 hands += self._landmarks_at(small, palm)
-        grown = np.array([width / wide, height / high], np.float32)
+        factors = np.array([width / wide, height / high], np.float32)
         kept = _remove_duplicates(sorted(hands, key=lambda hand: -hand.score))
-        return tuple(sorted((Hand(hand.landmarks * grown, hand.score) for hand in kept), key=lambda hand: -_area(hand.landmarks)))
+        return tuple(sorted((Hand(hand.landmarks * factors, hand.score) for hand in kept), key=lambda hand: -_area(hand.landmarks)))
 
     def _detect_palms(self, pixels: Pixels) -> Iterator[_Palm]:
         for square in _search_squares(*pixels.shape[:2]):
-            made = self._palms.run(square.crop(pixels, _PALM_SIDE))
-            rows, scores = made["Identity"].reshape(-1, 18), sigmoid(made["Identity_1"].reshape(-1))
+            outputs = self._palms.run(square.crop(pixels, _PALM_SIDE))
+            rows, scores = outputs["Identity"].reshape(-1, 18), sigmoid(outputs["Identity_1"].reshape(-1))
             for number in np.flatnonzero(scores > _MIN_PALM_SCORE):
                 yield self._palm_square(rows[number], self._anchors[number], float(scores[number]), square)
 
     def _palm_square(self, row: NDArray[np.float32], anchor: NDArray[np.float32], score: float, square: RotatedSquare) -> _Palm:
-        """Return the square of a hand from its palm: rotated so that the fingers point up, moved and enlarged to contain them."""
+        """Return the square of a hand from its palm: rotated so that the fingers point up, and shifted and enlarged to contain them."""
         points = square.to_picture(row[4:].reshape(7, 2) + anchor * _PALM_SIDE, _PALM_SIDE)
         [middle] = square.to_picture((row[:2] + anchor * _PALM_SIDE)[None], _PALM_SIDE)
         side = float(row[2:4].max()) * square.side / _PALM_SIDE
         up = points[_MIDDLE] - points[_WRIST]
-        turn = math.atan2(float(up[0]), -float(up[1]))
-        x, y = float(middle[0]) + _SHIFT * side * math.sin(turn), float(middle[1]) - _SHIFT * side * math.cos(turn)
-        return _Palm(RotatedSquare(x, y, _CROP_MARGIN * side, turn), score)
+        angle = math.atan2(float(up[0]), -float(up[1]))
+        x, y = float(middle[0]) + _SHIFT * side * math.sin(angle), float(middle[1]) - _SHIFT * side * math.cos(angle)
+        return _Palm(RotatedSquare(x, y, _CROP_MARGIN * side, angle), score)
 
     def _landmarks_at(self, pixels: Pixels, palm: _Palm) -> list[Hand]:
-        made = self._hands.run(palm.square.crop(pixels, _HAND_SIDE))
-        score = float(made["Identity_1"].reshape(-1)[0])
+        outputs = self._hands.run(palm.square.crop(pixels, _HAND_SIDE))
+        score = float(outputs["Identity_1"].reshape(-1)[0])
         if score < _MIN_HAND_SCORE:
             return []
-        points = made["Identity"].reshape(_LANDMARK_COUNT, 3)[:, :2]
+        points = outputs["Identity"].reshape(_LANDMARK_COUNT, 3)[:, :2]
         return [Hand(palm.square.to_picture(points, _HAND_SIDE), score)]
 
 
@@ -115,16 +116,16 @@ def _tile_centres(length: int, part: float) -> list[float]:
 
 def _anchors() -> NDArray[np.float32]:
     """Return the centres of the palm network's 2016 boxes, 0..1: two for each cell of the 24 x 24 grid, six of the 12 x 12 grid."""
-    made = []
-    for cells, each in ((24, 2), (12, 6)):
-        at = (np.arange(cells, dtype=np.float32) + 0.5) / cells
-        across, down = np.meshgrid(at, at)
-        made.append(np.repeat(np.stack([across.ravel(), down.ravel()], axis=1), each, axis=0))
-    return np.concatenate(made)
+    centres = []
+    for cells, repeats in ((24, 2), (12, 6)):
+        position = (np.arange(cells, dtype=np.float32) + 0.5) / cells
+        across, down = np.meshgrid(position, position)
+        centres.append(np.repeat(np.stack([across.ravel(), down.ravel()], axis=1), repeats, axis=0))
+    return np.concatenate(centres)
 
 
 def _is_already_found(points: Points, square: RotatedSquare) -> bool:
-    """Return whether a known hand already fills the square, because its palm was found in another part of the picture or by another box."""
+    """Return whether a known hand fills the square: its palm was also found in another part of the picture, or by another box."""
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
     middle_inside = left <= square.x <= right and top <= square.y <= bottom
     return bool(middle_inside and max(right - left, bottom - top) > 0.35 * square.side)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 _SIDE = 512
-# The pipeline blends this many px inside the hole's edge with the old pixels, so it gets a hole that is larger by them.
+# The pipeline blends this many px inside the edge of the hole with the old pixels, so the hole is dilated by as many.
 _BLEND_PX = 4
 
 
@@ -38,7 +38,7 @@ class MiganInpainter:
         self._session = session
 
     def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress = ignore_progress) -> Pixels:
-        """Return the filled pixels, (h, w, 3), 0..1, sRGB. The model uses no random numbers: every seed gives the same pixels."""
+        """Return the filled pixels, (h, w, 3), 0..1, sRGB. The model ignores the seed."""
         image = np.ascontiguousarray(quantise(pixels, 8).transpose(2, 0, 1)[None])
         keep = np.where(_dilate(hole > 0.5, _BLEND_PX), np.uint8(0), np.uint8(255))[None, None]
         codes = self._session.run(None, {"image": image, "mask": keep})[0][0]
@@ -49,13 +49,13 @@ class MiganInpainter:
 def _dilate(hole: NDArray[np.bool_], px: int) -> NDArray[np.bool_]:
     """Return the hole dilated by a square of ``px`` px."""
     for axis in (0, 1):
-        line = hole
-        hole = line.copy()
+        before = hole
+        hole = before.copy()
         for step in range(1, px + 1):
             ahead, behind = [slice(None)] * 2, [slice(None)] * 2
             ahead[axis], behind[axis] = slice(step, None), slice(None, -step)
-            hole[tuple(ahead)] |= line[tuple(behind)]
-            hole[tuple(behind)] |= line[tuple(ahead)]
+            hole[tuple(ahead)] |= before[tuple(behind)]
+            hole[tuple(behind)] |= before[tuple(ahead)]
     return hole
 
 

@@ -1,4 +1,4 @@
-"""Engines that invent nothing: the whole pipeline runs on them where a model would only take time, in tests and during set-up."""
+"""Engines without a model, for tests and for set-up: the whole pipeline runs on them in little time."""
 
 from __future__ import annotations
 
@@ -49,10 +49,9 @@ class NullUpscaler:
 
 
 class NullGenerator:
-    """A generator of gradients between two colours of the seed, with grain that depends on the seed, mixed with the picture if there is
-    one.
+    """A generator of gradients with grain; colours and grain depend on the seed. An input picture is mixed with the gradient.
 
-    The mean of the references, if there are any, tints the result, so that their use is visible.
+    The mean colour of the references tints the result, so that their use is visible.
     """
 
     def __init__(self, descriptor: EngineDescriptor) -> None:
@@ -70,31 +69,31 @@ class NullGenerator:
 def _paint(request: GenerationRequest, seed: int) -> Pixels:
     random = np.random.default_rng(seed)
     ends = random.random((2, 3), dtype=np.float32)
-    way = np.linspace(0, 1, request.width, dtype=np.float32)[None, :, None]
-    made = np.broadcast_to(ends[0] * (1 - way) + ends[1] * way, (request.height, request.width, 3))
-    made = made + np.float32(0.05) * random.random((request.height, request.width, 1), dtype=np.float32)
+    position = np.linspace(0, 1, request.width, dtype=np.float32)[None, :, None]
+    painted = np.broadcast_to(ends[0] * (1 - position) + ends[1] * position, (request.height, request.width, 3))
+    painted = painted + np.float32(0.05) * random.random((request.height, request.width, 1), dtype=np.float32)
     if request.references:
         tints = np.stack([reference.mean(axis=(0, 1)) for reference in request.references])
-        made = (made + tints.mean(axis=0, dtype=np.float32)) / 2
-    made = np.clip(made, 0, 1)
+        painted = (painted + tints.mean(axis=0, dtype=np.float32)) / 2
+    painted = np.clip(painted, 0, 1)
     if request.picture is not None:
         strength = np.float32(0.55 if request.options.strength is None else request.options.strength)
-        mixed = request.picture * (1 - strength) + made * strength
-        made = mixed if request.hole is None else np.where(request.hole[..., None] > 0.5, mixed, request.picture)
-    return np.ascontiguousarray(made, dtype=np.float32)
+        mixed = request.picture * (1 - strength) + painted * strength
+        painted = mixed if request.hole is None else np.where(request.hole[..., None] > 0.5, mixed, request.picture)
+    return np.ascontiguousarray(painted, dtype=np.float32)
 
 
 def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> Inpainter | Upscaler | Generator:
     if model.diffusion is not None:
-        said = model.diffusion
+        diffusion = model.diffusion
         return NullGenerator(
             EngineDescriptor(
                 name=name,
                 kind=model.kind,
                 licence=model.licence,
-                can=said.can,
-                native_pixels=said.pixels,
-                multiple=said.multiple,
+                can=diffusion.can,
+                native_pixels=diffusion.pixels,
+                multiple=diffusion.multiple,
                 takes_prompt=True,
             )
         )

@@ -20,9 +20,9 @@ from goldsmith.engines.registry.models import Model
 from goldsmith.errors import InputError
 from goldsmith.picture.picture import Mask, Pixels, quantise
 
-# Patches of 11 x 11 px: a radius of 3 loses structure, 7 takes twice the time and looked no better on photographs.
+# Patches of 11 x 11 px: a radius of 3 loses structure; a radius of 7 takes twice the time and looked no better on photographs.
 _PATCH_RADIUS = 5
-# Weight of a patch's own row relative to similarity: at 0, sky gets into the grass; at 2, patches repeat.
+# Weight of a patch's own row relative to similarity: with 0, sky appears in the grass; with 2, patches repeat.
 _GUIDE_WEIGHT = 0.3
 
 
@@ -48,18 +48,21 @@ class PatchMatchInpainter:
 
 
 def _open_axis(gap: NDArray[np.bool_]) -> Literal[0, 1] | None:
-    """Return 0 if the hole covers the whole left or right side, 1 for the top or bottom: there a picture can only be continued."""
+    """Return 0 if the hole covers the whole left or right side, 1 for the top or bottom, None otherwise.
+
+    At such a side the picture has to be continued: there are no pixels on the far side of the hole.
+    """
     if gap[:, 0].all() or gap[:, -1].all():
         return 0
     return 1 if gap[0].all() or gap[-1].all() else None
 
 
 def _guide_lines(shape: tuple[int, ...], axis: Literal[0, 1]) -> NDArray[np.float32]:
-    """Return the row (0) or column (1) of each px. The library treats whole numbers as the same line, so they stay below a half."""
-    made = np.zeros((*shape, 3), dtype=np.float32)
-    place = np.linspace(0, 0.5, shape[axis], dtype=np.float32)
-    made[..., 0] = place[:, None] if axis == 0 else place[None, :]
-    return made
+    """Return the row (0) or column (1) of each px. The library treats whole numbers as the same line, so the values stay in 0..0.5."""
+    lines = np.zeros((*shape, 3), dtype=np.float32)
+    position = np.linspace(0, 0.5, shape[axis], dtype=np.float32)
+    lines[..., 0] = position[:, None] if axis == 0 else position[None, :]
+    return lines
 
 
 def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> Inpainter:
@@ -70,5 +73,7 @@ def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device
             f"The engine {name!r} cannot start: PyPatchMatch's library does not load on this machine.", "Use another inpainting model."
         )
     patchmatch.set_verbose(False)
-    made_by = f"PyPatchMatch {version('PyPatchMatch')}"
-    return PatchMatchInpainter(EngineDescriptor(name=name, kind="inpaint", licence=model.licence, device="cpu, 1 thread", revision=made_by))
+    revision = f"PyPatchMatch {version('PyPatchMatch')}"
+    return PatchMatchInpainter(
+        EngineDescriptor(name=name, kind="inpaint", licence=model.licence, device="cpu, 1 thread", revision=revision)
+    )

@@ -24,25 +24,25 @@ from goldsmith.picture.picture import Mask, Pixels
 if TYPE_CHECKING:
     import onnxruntime
 
-# For detection, the longer side is reduced to this many px and the shorter one enlarged to this many.
+# For detection: px to which a longer side is reduced, and px to which a shorter side is enlarged.
 _MAX_LONG_SIDE, _MIN_SHORT_SIDE = 1600, 480
 _MULTIPLE = 32
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 _STD = np.array([0.229, 0.224, 0.225], np.float32)
 # Minimum probability of a px in a core, and minimum mean over a core.
 _MIN_CORE_PROBABILITY, _MIN_LINE_SCORE = 0.3, 0.6
-# How far a line extends beyond its core: this factor times the core's area over its circumference.
+# A line extends beyond its core by this factor times the core's area over its perimeter.
 _UNCLIP_RATIO = 1.6
 # Maximum number of lines in one picture.
 _MAX_LINES = 500
-# px of a line that is read: its height, and its maximum width.
+# For recognition: the height of a line and its maximum width, in px.
 _LINE_HEIGHT, _MAX_LINE_WIDTH = 48, 3200
 # Minimum mean confidence of a line's letters.
 _MIN_TEXT_SCORE = 0.5
 
 
 class PpOcr:
-    """A text reader that detects lines, then reads each."""
+    """A text reader: one network detects the lines, another reads each of them."""
 
     def __init__(
         self,
@@ -52,9 +52,9 @@ class PpOcr:
         charset: list[str],
     ) -> None:
         self.descriptor = descriptor
-        self._finding = detector
-        self._reading = recogniser
-        self._letters = charset
+        self._detector = detector
+        self._recogniser = recogniser
+        self._charset = charset
 
     def read(self, pixels: Pixels) -> tuple[TextLine, ...]:
         """Return the lines of text in the picture, (h, w, 3), 0..1, sRGB, in reading order."""
@@ -71,9 +71,11 @@ class PpOcr:
         height, width = pixels.shape[:2]
         scale = min(_MAX_LONG_SIDE / max(height, width), max(1.0, _MIN_SHORT_SIDE / min(height, width)))
         wide, high = (max(_MULTIPLE, round(side * scale / _MULTIPLE) * _MULTIPLE) for side in (width, height))
-        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        likely = _run_net(self._finding, (np.asarray(cv2.resize(pixels, (wide, high), interpolation=how), np.float32) - _MEAN) / _STD)[0]
-        for corners in _line_boxes(likely.reshape(high, wide)):
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        probability = _run_net(
+            self._detector, (np.asarray(cv2.resize(pixels, (wide, high), interpolation=interpolation), np.float32) - _MEAN) / _STD
+        )[0]
+        for corners in _line_boxes(probability.reshape(high, wide)):
             yield (corners * [width / wide, height / high]).astype(np.float32)
 
     def _recognise(self, line: Pixels) -> tuple[str, float]:
@@ -81,21 +83,23 @@ class PpOcr:
         import cv2
 
         wide = min(_MAX_LINE_WIDTH, max(_LINE_HEIGHT, math.ceil(_LINE_HEIGHT * line.shape[1] / line.shape[0])))
-        how = cv2.INTER_AREA if line.shape[0] > _LINE_HEIGHT else cv2.INTER_LINEAR
-        steps = _run_net(self._reading, np.asarray(cv2.resize(line, (wide, _LINE_HEIGHT), interpolation=how), np.float32) * 2 - 1)
-        best, sure = steps.argmax(axis=1), steps.max(axis=1)
-        new = (best > 0) & np.concatenate([[True], best[1:] != best[:-1]])
+        interpolation = cv2.INTER_AREA if line.shape[0] > _LINE_HEIGHT else cv2.INTER_LINEAR
+        steps = _run_net(
+            self._recogniser, np.asarray(cv2.resize(line, (wide, _LINE_HEIGHT), interpolation=interpolation), np.float32) * 2 - 1
+        )
+        symbols, confidence = steps.argmax(axis=1), steps.max(axis=1)
+        new = (symbols > 0) & np.concatenate([[True], symbols[1:] != symbols[:-1]])
         if not new.any():
             return "", 0.0
-        return "".join(self._letters[number] for number in best[new]), float(sure[new].mean())
+        return "".join(self._charset[number] for number in symbols[new]), float(confidence[new].mean())
 
 
 def _run_net(session: onnxruntime.InferenceSession, pixels: Pixels) -> NDArray[np.float32]:
     """Return the network's output for (h, w, 3), in the BGR order it was trained with."""
     [entry] = session.get_inputs()
     blob = np.ascontiguousarray(pixels[:, :, ::-1].transpose(2, 0, 1)[None], dtype=np.float32)
-    made: NDArray[np.float32] = session.run(None, {entry.name: blob})[0][0]
-    return made
+    output: NDArray[np.float32] = session.run(None, {entry.name: blob})[0][0]
+    return output
 
 
 def _line_boxes(probability: Mask) -> Iterator[Points]:
@@ -129,14 +133,16 @@ def _order_corners(corners: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _crop_upright(pixels: Pixels, corners: Points) -> Pixels:
-    """Return the cropped line; one that is much higher than wide is rotated counter-clockwise."""
+    """Return the line cropped upright, (h, w, 3), 0..1, sRGB. A line much higher than wide is rotated counter-clockwise."""
     import cv2
 
     wide = max(1, round(float(max(np.linalg.norm(corners[1] - corners[0]), np.linalg.norm(corners[2] - corners[3])))))
     high = max(1, round(float(max(np.linalg.norm(corners[3] - corners[0]), np.linalg.norm(corners[2] - corners[1])))))
-    onto = np.array([(0, 0), (wide, 0), (wide, high), (0, high)], np.float32)
-    turn = cv2.getPerspectiveTransform(corners - np.float32(0.5), onto - np.float32(0.5))
-    line = np.asarray(cv2.warpPerspective(pixels, turn, (wide, high), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.float32)
+    target = np.array([(0, 0), (wide, 0), (wide, high), (0, high)], np.float32)
+    transform = cv2.getPerspectiveTransform(corners - np.float32(0.5), target - np.float32(0.5))
+    line = np.asarray(
+        cv2.warpPerspective(pixels, transform, (wide, high), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.float32
+    )
     return np.ascontiguousarray(np.rot90(line)) if high >= 1.5 * wide else line
 
 
@@ -160,10 +166,10 @@ def _file_containing(name: str, files: Mapping[str, Path], part: str) -> Path:
 
 
 def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> TextReader:
-    finding, reading = (open_session(_file_containing(name, model_files.files, part), device.threads) for part in ("_det", "_rec"))
-    letters = reading.get_modelmeta().custom_metadata_map.get("character", "")
-    if not letters:
-        raise InputError(f"models.{name}: its net for reading does not say which letters it knows.", "Take one that has them inside.")
+    detector, recogniser = (open_session(_file_containing(name, model_files.files, part), device.threads) for part in ("_det", "_rec"))
+    charset = recogniser.get_modelmeta().custom_metadata_map.get("character", "")
+    if not charset:
+        raise InputError(f"models.{name}: its recognition network lacks the list of characters.", "Use a network that contains it.")
     on = f"cpu float32, {describe_threads(device.threads)}"
-    told = EngineDescriptor(name=name, kind="reader", licence=model.licence, weights=weights_hashes(model), device=on)
-    return PpOcr(told, finding, reading, ["", *letters.splitlines(), " "])
+    descriptor = EngineDescriptor(name=name, kind="reader", licence=model.licence, weights=weights_hashes(model), device=on)
+    return PpOcr(descriptor, detector, recogniser, ["", *charset.splitlines(), " "])

@@ -2,8 +2,8 @@
 
 ``[models.NAME.swap]`` in models.toml describes the network.
 
-The common form: one input is the target face, upright, 1 x 3 x N x N; the other is the person, as a vector 1 x n or as that person's face,
-1 x 3 x M x M. The output is the new face, 1 x 3 x N x N.
+The common form has two inputs. One is the target face, upright, 1 x 3 x N x N. The other is the person: a vector 1 x n, or the person's
+face, 1 x 3 x M x M. The output is the new face, 1 x 3 x N x N.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ _MAX_SIDE = 2048
 
 @dataclass(frozen=True, slots=True)
 class _NetInputs:
-    """The names of the network's inputs, and the sides of their squares; ``person_side`` 0 = it takes a vector of ``numbers``."""
+    """The names of the network's inputs and the sides of their squares, in px.
+
+    source_side: 0 if the network takes a vector of ``vector_length`` numbers instead of the person's face.
+    """
 
     face: str
     source: str
@@ -51,76 +54,77 @@ class OnnxFaceSwapper:
         self, descriptor: EngineDescriptor, settings: FaceSwapSettings, net: onnxruntime.InferenceSession, inputs: _NetInputs
     ) -> None:
         self.descriptor = descriptor
-        self._takes = settings
+        self._settings = settings
         self._net = net
-        self._shape = inputs
+        self._inputs = inputs
         self.embedding_net: onnxruntime.InferenceSession | None = None
         self.matrix: NDArray[np.float32] | None = None
 
     def swap(self, pixels: Pixels, face: Face, source_pixels: Pixels, source_face: Face) -> DrawnFace:
         """Return the generated face, (side, side, 3), 0..1, sRGB, and its corners in the picture, in px."""
-        shape = self._shape
-        square = align_square(face.landmarks, shape.side, wide=True)
-        given = {
-            shape.face: self._to_tensor(square.crop(pixels, shape.side)),
-            shape.source: self._source_tensor(source_pixels, source_face),
+        inputs = self._inputs
+        square = align_square(face.landmarks, inputs.side, wide=True)
+        tensors = {
+            inputs.face: self._to_tensor(square.crop(pixels, inputs.side)),
+            inputs.source: self._source_tensor(source_pixels, source_face),
         }
-        made = np.asarray(self._net.run([self._net.get_outputs()[0].name], given)[0], np.float32)
-        if made.shape != (1, 3, shape.side, shape.side) or not np.isfinite(made).all():
+        output = np.asarray(self._net.run([self._net.get_outputs()[0].name], tensors)[0], np.float32)
+        if output.shape != (1, 3, inputs.side, inputs.side) or not np.isfinite(output).all():
             raise InputError(
-                f"The model {self.descriptor.name} drew no face of 3 x {shape.side} x {shape.side} numbers.", "Use another one."
+                f"The model {self.descriptor.name} did not return a face of 3 x {inputs.side} x {inputs.side} numbers.",
+                "Use another model.",
             )
-        drawn = made[0].transpose(1, 2, 0)
-        drawn = drawn / 2 + np.float32(0.5) if self._takes.range == "-1..1" else drawn
-        corners = square.to_picture(np.array([(0, 0), (shape.side, 0), (0, shape.side)], np.float32), shape.side)
-        return DrawnFace(np.ascontiguousarray(np.clip(drawn, 0, 1)), corners)
+        face_pixels = output[0].transpose(1, 2, 0)
+        face_pixels = face_pixels / 2 + np.float32(0.5) if self._settings.range == "-1..1" else face_pixels
+        corners = square.to_picture(np.array([(0, 0), (inputs.side, 0), (0, inputs.side)], np.float32), inputs.side)
+        return DrawnFace(np.ascontiguousarray(np.clip(face_pixels, 0, 1)), corners)
 
     def _to_tensor(self, square: Pixels) -> NDArray[np.float32]:
-        values = square * 2 - 1 if self._takes.range == "-1..1" else square
+        values = square * 2 - 1 if self._settings.range == "-1..1" else square
         return np.ascontiguousarray(values.transpose(2, 0, 1)[None], dtype=np.float32)
 
     def _source_tensor(self, source: Pixels, person: Face) -> NDArray[np.float32]:
-        if self._shape.source_side:
-            return self._to_tensor(aligned_crop(source, person.landmarks, self._shape.source_side, wide=True))
-        assert self.embedding_net is not None  # noqa: S101 - a vector is only taken where its maker was opened
+        if self._inputs.source_side:
+            return self._to_tensor(aligned_crop(source, person.landmarks, self._inputs.source_side, wide=True))
+        assert self.embedding_net is not None  # noqa: S101 - open_engine opens it for every network that takes a vector
         [entry] = self.embedding_net.get_inputs()
         square = aligned_crop(source, person.landmarks, _IDENTITY_SIDE) * 2 - 1
         blob = np.ascontiguousarray(square.transpose(2, 0, 1)[None], dtype=np.float32)
         vector = normalise(self.embedding_net.run([self.embedding_net.get_outputs()[0].name], {entry.name: blob})[0].reshape(-1))
         vector = vector if self.matrix is None else normalise(vector @ self.matrix)
-        if vector.shape != (self._shape.vector_length,):
-            told = f"The model {self.descriptor.name} takes {self._shape.vector_length} numbers for a person"
+        if vector.shape != (self._inputs.vector_length,):
+            takes = f"The model {self.descriptor.name} takes a vector of {self._inputs.vector_length} numbers"
             raise InputError(
-                f"{told}; {self._takes.identity} gives {len(vector)}.",
-                "Name the net that belongs to it as swap.identity in models.toml.",
+                f"{takes}, but {self._settings.identity} returns {len(vector)}.",
+                "Name the matching network as swap.identity in models.toml.",
             )
         return vector[None]
 
 
 def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> FaceSwapper:
-    takes = model.swap
-    assert takes is not None  # noqa: S101 - models.toml is checked as it is read
-    drawing = next(path for file, path in model_files.files.items() if file not in (takes.identity, takes.matrix))
-    net = open_session(drawing, device.threads)
-    shape = _net_inputs(drawing, net, by_vector=bool(takes.identity))
+    settings = model.swap
+    assert settings is not None  # noqa: S101 - read_models checks it
+    path = next(path for file, path in model_files.files.items() if file not in (settings.identity, settings.matrix))
+    net = open_session(path, device.threads)
+    inputs = _net_inputs(path, net, by_vector=bool(settings.identity))
     on = f"cpu float32, {describe_threads(device.threads)}"
-    told = EngineDescriptor(name=name, kind="swap", licence=model.licence, side=shape.side, weights=weights_hashes(model), device=on)
-    made = OnnxFaceSwapper(told, takes, net, shape)
-    made.embedding_net = open_session(model_files.files[takes.identity], device.threads) if takes.identity else None
-    made.matrix = _load_matrix(takes.matrix, model_files.files) if takes.matrix else None
-    return made
+    descriptor = EngineDescriptor(name=name, kind="swap", licence=model.licence, side=inputs.side, weights=weights_hashes(model), device=on)
+    swapper = OnnxFaceSwapper(descriptor, settings, net, inputs)
+    swapper.embedding_net = open_session(model_files.files[settings.identity], device.threads) if settings.identity else None
+    swapper.matrix = _load_matrix(settings.matrix, model_files.files) if settings.matrix else None
+    return swapper
 
 
 def _net_inputs(file: Path, net: onnxruntime.InferenceSession, *, by_vector: bool) -> _NetInputs:
-    """Return which input is which. Raises InputError if they do not have the common form."""
+    """Return which input is the face and which the person. Raises InputError if they do not have the common form."""
     inputs = {entry.name: entry.shape for entry in net.get_inputs()}
     vectors = [name for name, sides in inputs.items() if len(sides) == 2]
     squares = [name for name, sides in inputs.items() if len(sides) == 4 and _square_side(sides)]
     if len(inputs) != 2 or len(vectors) != int(by_vector) or len(vectors) + len(squares) != 2:
         wanted = "a face 1 x 3 x N x N and a vector 1 x n" if by_vector else "two faces 1 x 3 x N x N, and no vector"
-        told = "; ".join(f"{name} {' x '.join(map(str, sides))}" for name, sides in inputs.items())
+        found = "; ".join(f"{name} {' x '.join(map(str, sides))}" for name, sides in inputs.items())
         raise InputError(
-            f"{file}: this net takes {told}; a model that swaps faces takes {wanted}.", "Correct its [swap] table in models.toml."
+            f"{file}: this network takes {found}; a face swap network takes {wanted}.", "Correct its [swap] table in models.toml."
         )
     if by_vector:
         return _NetInputs(squares[0], vectors[0], _square_side(inputs[squares[0]]), 0, _vector_length(inputs[vectors[0]][1]))
@@ -140,9 +144,9 @@ def _vector_length(number: Any) -> int:
 
 def _load_matrix(name: str, files: Mapping[str, Path]) -> NDArray[np.float32]:
     try:
-        made = np.load(files[name], allow_pickle=False)
+        matrix = np.load(files[name], allow_pickle=False)
     except (ValueError, OSError) as error:
-        raise InputError(f"{files[name]}: this is no array of numpy: {error}.", "Write it with numpy.save.") from error
-    if getattr(made, "ndim", 0) != 2 or made.dtype.kind != "f":
-        raise InputError(f"{files[name]}: this is no matrix of floating-point numbers.", "Write it with numpy.save.")
-    return np.asarray(made, np.float32)
+        raise InputError(f"{files[name]}: this is not a NumPy array: {error}.", "Write it with numpy.save.") from error
+    if getattr(matrix, "ndim", 0) != 2 or matrix.dtype.kind != "f":
+        raise InputError(f"{files[name]}: this is not a matrix of floating-point numbers.", "Write it with numpy.save.")
+    return np.asarray(matrix, np.float32)

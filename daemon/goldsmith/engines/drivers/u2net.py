@@ -1,7 +1,7 @@
 """U2-Net (Qin et al., "U2-Net: Going Deeper with Nested U-Structure for Salient Object Detection", 2020): the subject of a picture.
 
-It always runs at 320 x 320 px, on the picture and on its mirror image. Where the two disagree, the matte is grey, that is, uncertain. For a
-picture without a subject its output is faint, so it is then not stretched to 0..1.
+It runs at 320 x 320 px, on the picture and on its mirror image; where the two disagree, the matte is grey. The output is stretched to 0..1,
+except if it is faint everywhere: then the picture has no subject.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 _SIDE = 320
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 _STD = np.array([0.229, 0.224, 0.225], np.float32)
-# If the network's output is nowhere higher, it has found nothing.
+# If the maximum of the output is lower, the network has found nothing.
 _MIN_PEAK = 0.5
-# The network gives the probability that a px is the subject, not its coverage: values above one half become the subject.
+# The network returns the probability that a px is subject, not its coverage, so the contrast around one half is raised.
 _CONTRAST = 2.5
 
 
@@ -38,15 +38,15 @@ class U2Net:
     def matte(self, pixels: Pixels) -> Mask:
         small = resize(pixels, _SIDE, _SIDE)
         small = small / max(float(small.max()), 1e-6)
-        seen = (small - _MEAN) / _STD
-        return resize_matte((self._predict(seen) + self._predict(seen[:, ::-1])[:, ::-1]) * np.float32(0.5), pixels)
+        normalised = (small - _MEAN) / _STD
+        return resize_matte((self._predict(normalised) + self._predict(normalised[:, ::-1])[:, ::-1]) * np.float32(0.5), pixels)
 
     def _predict(self, normalised: Pixels) -> Mask:
-        made = run_net(self._session, normalised)
-        most, least = float(made.max()), float(made.min())
-        if most < _MIN_PEAK:
-            return np.zeros_like(made)
-        return np.asarray(np.clip((made - least) / (most - least) * _CONTRAST - (_CONTRAST - 1) / 2, 0.0, 1.0), np.float32)
+        output = run_net(self._session, normalised)
+        highest, lowest = float(output.max()), float(output.min())
+        if highest < _MIN_PEAK:
+            return np.zeros_like(output)
+        return np.asarray(np.clip((output - lowest) / (highest - lowest) * _CONTRAST - (_CONTRAST - 1) / 2, 0.0, 1.0), np.float32)
 
 
 def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> MatteEstimator:

@@ -1,6 +1,6 @@
 """YuNet (Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023), run by OpenCV.
 
-It also detects the faces of dogs and cats, with lower scores: hence the threshold.
+It also detects the faces of dogs and cats, but with lower scores; the threshold excludes them.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from goldsmith.engines.vision import Face, FaceDetector
 from goldsmith.errors import InputError
 from goldsmith.picture.picture import Pixels, quantise
 
-# Maximum px of the longer side: faces larger than some 300 px are missed …
+# Maximum px of the longer side. At this size, YuNet misses faces larger than about 300 px …
 _MAX_SIDE = 1280
-# … so it runs again at this size, for faces that fill the picture.
+# … so it runs again at this size for faces that fill the picture.
 _SECOND_PASS_SIDE = 400
 # In the second pass, a face must have this share of the picture's longer side.
 _MIN_SECOND_PASS_SHARE = 0.2
@@ -89,7 +89,7 @@ def _open_net(path: Path) -> Any:
     import cv2
 
     before = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # it warns of a device choice that nobody makes here
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # without this, OpenCV warns about a device that is not chosen here
     try:
         return cv2.FaceDetectorYN.create(str(path), "", (320, 320), _MIN_SCORE, _MAX_OVERLAP, 200)
     finally:

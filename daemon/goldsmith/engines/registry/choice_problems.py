@@ -1,4 +1,4 @@
-"""Why a step cannot have the model it asks for, in words: what the model can do, which ones could, what to fetch or to write."""
+"""Messages for a step whose model cannot be chosen: the reason, the alternatives, and the remedy."""
 
 from __future__ import annotations
 
@@ -10,59 +10,59 @@ from goldsmith.engines.kinds import GENERATOR, INPAINTER, UPSCALER
 from goldsmith.engines.registry.models import Model, Models, ability_phrase
 from goldsmith.errors import InputError
 
-# So many names stand in a sentence; the rest are counted.
+# Maximum number of names in a sentence; the others are counted.
 _MAX_NAMES = 6
 
 
 def task_phrase(need: EngineNeed[Any]) -> str:
-    """What is asked, as the end of "a model for …"."""
+    """Return the need in words, as the end of "a model for …"."""
     if need.kind is UPSCALER:
         return f"{need.kind.task} x{need.factor}"
     if need.kind is INPAINTER and need.needs_prompt:
-        return f"{need.kind.task} with words"
+        return f"{need.kind.task} with a prompt"
     if need.kind is GENERATOR and need.can:
         return f"{need.kind.task} that can {ability_phrase(sorted(need.can))}"
     return need.kind.task
 
 
 def no_weights_sentence(need: EngineNeed[Any], alternatives: Sequence[str] = ()) -> str:
-    """The sentence where none of the defaults has its weights on this machine; ``others`` could do it and are here."""
+    """Return the sentence for a need of which no default has its weights here; ``alternatives``: suitable models that have."""
     if alternatives:
-        return f"No default for {task_phrase(need)} has its weights on this machine; it may name one that has: {', '.join(alternatives)}."
+        return f"No default for {task_phrase(need)} has its weights on this machine; these models have: {', '.join(alternatives)}."
     if need.needs_prompt:
-        return "This asks for words of its own, and no model that takes words is on this machine."
+        return "It has a prompt, and no model that takes a prompt has its weights on this machine."
     return f"No model for {task_phrase(need)} has its weights on this machine."
 
 
 def preferred_name(models: Models, names: Sequence[str]) -> str:
-    """What to fetch: the first of these models that the house has a name of its own for, by that name; else the first of them."""
+    """Return the name to fetch: the alias of the first model with an alias, else the first name."""
     return next((alias for name in names for alias in models.aliases_of(name)), names[0])
 
 
 def no_default_problem(models: Models, need: EngineNeed[Any]) -> InputError:
-    """models.toml has no default that could do it, whatever lies here."""
+    """Return the problem for a need that no default in models.toml can serve."""
     sentence = f"models.toml has no default model for {task_phrase(need)}."
     if need.kind is UPSCALER:
         factors = ", ".join(sorted(models.defaults.upscale)) or "none"
         return InputError(sentence, f"Name a model; the factors with a default are: {factors}.")
     others = list_capable_models(models, need)
-    return InputError(sentence, f"Name one: {others}." if others != "none" else "Add one to models.toml; docs/models.md tells how.")
+    return InputError(sentence, f"Name one: {others}." if others != "none" else "Add one to models.toml; docs/models.md explains how.")
 
 
 def unsuitable_problem(models: Models, need: EngineNeed[Any], model: Model, label: str) -> InputError:
-    """The named model is of another kind, takes no words, or cannot do all that is asked."""
+    """Return the problem for a named model of another kind, without a prompt, or without a needed ability."""
     able = list_capable_models(models, need)
     if model.diffusion is None and model.kind == need.kind.name:
-        return InputError(f"The model {label} takes no words.", f"Leave the prompt out, or name one that takes words: {able}.")
+        return InputError(f"The model {label} takes no prompt.", f"Remove the prompt, or name a model that takes one: {able}.")
     if model.diffusion is None or need.kind is UPSCALER:
-        return InputError(f"The model {label} is for {model.kind}, not for {need.kind.name}.", f"For {need.kind.name} there are: {able}.")
+        return InputError(f"The model {label} is for {model.kind}, not for {need.kind.name}.", f"Models for {need.kind.name}: {able}.")
     lacks = ability_phrase(sorted(need.can - set(model.diffusion.can))) or "fill a hole"
-    return InputError(f"The model {label} can {ability_phrase(model.diffusion.can)}; it cannot {lacks}.", f"Those that can: {able}.")
+    return InputError(f"The model {label} can {ability_phrase(model.diffusion.can)}; it cannot {lacks}.", f"Models that can: {able}.")
 
 
 def list_capable_models(models: Models, need: EngineNeed[Any]) -> str:
-    """The names that can serve the need, the house's own first, as many as a sentence bears; null models only where there is no other."""
-    every = sorted(models.names_serving(need), key=lambda name: name in models.models)
-    able = [name for name in every if models.get(name).driver != "null"] or every
+    """Return names that can serve the need for a sentence, aliases first; null models only if there are no others."""
+    names = sorted(models.names_serving(need), key=lambda name: name in models.models)
+    able = [name for name in names if models.get(name).driver != "null"] or names
     more = f" and {len(able) - _MAX_NAMES} more (goldsmith models list)" if len(able) > _MAX_NAMES + 1 else ""
     return (", ".join(able[:_MAX_NAMES] if more else able) or "none") + more

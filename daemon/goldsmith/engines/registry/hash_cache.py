@@ -1,4 +1,4 @@
-"""Hashes of weights, read once: what was found right is noted with the file's size and time, so that every later look costs a ``stat``."""
+"""A cache of hashes: a verified file is recorded with its size and time, so that every later check costs only a ``stat``."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from pathlib import Path
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file, as 64 hex digits."""
+    """Return the sha256 of a file, as 64 hex digits."""
     with path.open("rb") as source:
         return hashlib.file_digest(source, "sha256").hexdigest()
 
 
 class HashCache:
-    """What was read and found right: of each path its hash, size and time, in one file a model."""
+    """The verified files of one model: hash, size and time by path, stored in one file of the models folder."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._path = folder / f".{name}.checked.json"
 
     def is_verified(self, path: Path, sha256: str) -> bool:
-        """True where the file was found to have that hash and has not been touched since."""
+        """Return whether the file was verified to have that hash and has not changed since."""
         return self._read().get(str(path)) == _stamp(path, sha256)
 
-    def add(self, found: Mapping[Path, str]) -> None:
-        """Note these hashes. A models folder nobody may write to is read again by each process."""
-        noted = {**self._read(), **{str(path): _stamp(path, sha256) for path, sha256 in found.items()}}
+    def add(self, verified: Mapping[Path, str]) -> None:
+        """Add verified files. If the models folder is read-only, nothing is stored: each process then hashes the files again."""
+        records = {**self._read(), **{str(path): _stamp(path, sha256) for path, sha256 in verified.items()}}
         temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
         with contextlib.suppress(OSError):
-            temporary.write_text(json.dumps(noted), encoding="ascii")
+            temporary.write_text(json.dumps(records), encoding="ascii")
             temporary.replace(self._path)
 
     def _read(self) -> dict[str, list[str | int]]:
         try:
-            noted = json.loads(self._path.read_bytes())
+            records = json.loads(self._path.read_bytes())
         except (OSError, ValueError):
             return {}
-        return noted if isinstance(noted, dict) else {}
+        return records if isinstance(records, dict) else {}
 
 
 def _stamp(path: Path, sha256: str) -> list[str | int]:
@@ -52,16 +52,16 @@ def _stamp_path(path: Path) -> Path:
 
 
 def read_stamp(path: Path) -> list[str | int] | None:
-    """What was noted about a single file: its hash, size and time when it was found right."""
+    """Return the recorded hash, size and time of a verified single file; None if there is no record."""
     try:
-        known: list[str | int] = json.loads(_stamp_path(path).read_bytes())
+        stamp: list[str | int] = json.loads(_stamp_path(path).read_bytes())
     except (OSError, ValueError):
         return None
-    return known
+    return stamp
 
 
 def write_stamp(path: Path, stamp: list[str | int]) -> None:
-    """Remember that the file was read and found right. A models folder nobody may write to is read again by each process."""
+    """Record that the file was verified. If the models folder is read-only, nothing is stored: each process then hashes it again."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.checking")
     with contextlib.suppress(OSError):
         temporary.write_text(json.dumps(stamp), encoding="ascii")

@@ -1,6 +1,6 @@
-"""What ``config/models.toml`` says: which weights stand behind a model's name, where they come from, what is taken by default.
+"""``config/models.toml``: the models by name, the sources of their weights, and the defaults.
 
-Only data and ``stat`` here: nothing that runs a model is imported, so briefs can be checked and models listed at no cost.
+This module contains only data. It imports no runtime, so that checking briefs and listing models stays cheap.
 """
 
 from __future__ import annotations
@@ -20,66 +20,66 @@ from goldsmith.engines.registry.weights_sources import WEIGHTS_SUFFIX, AbsoluteP
 from goldsmith.errors import InputError, UsageError
 
 _NAME = r"^[a-z0-9][a-z0-9.-]{0,63}$"
-_SOURCE_FORMS = "{pip, member}, {npm, member}, {hub, revision, file}, {url} as models.toml explains them"
+_SOURCE_FORMS = "{pip, member}, {npm, member}, {hub, revision, file}, {url}; models.toml explains them"
 
 ModelName = Annotated[str, Field(pattern=_NAME)]
-# Whether the licence lets its holder earn money with the model: freely, within the limits its text sets, or not without another one.
+# Whether the licence allows paid work: yes, within limits that its text sets, or not without another licence.
 Commercial = Literal["yes", "limited", "no"]
 
-# What a generating model must be able to do, any of it, to fill a hole.
+# A generating model needs one of these abilities to fill a hole.
 FILL_ABILITIES: frozenset[Ability] = frozenset({"inpaint", "image", "edit"})
 _ABILITY_PHRASES: Mapping[Ability, str] = {
     "text": "make pictures from words alone",
     "image": "start from a picture",
     "inpaint": "fill a hole",
     "edit": "edit by instruction",
-    "references": "look at reference pictures",
+    "references": "use reference pictures",
 }
 
 
 def ability_phrase(abilities: Iterable[Ability]) -> str:
-    """Abilities in words, as the end of "it can …"."""
-    *some, last = [_ABILITY_PHRASES[each] for each in abilities] or [""]
-    return f"{', '.join(some)} and {last}" if some else last
+    """Return the abilities in words, as the end of "it can …"."""
+    *first, last = [_ABILITY_PHRASES[ability] for ability in abilities] or [""]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _check_kind(name: str) -> str:
     if name not in ENGINE_KINDS:
-        raise ValueError(f"{name!r} is no kind of engine; there are: {', '.join(ENGINE_KINDS)}")
+        raise ValueError(f"{name!r} is not a kind of engine; the kinds are: {', '.join(ENGINE_KINDS)}")
     return name
 
 
 class DiffusionSettings(ConfigTable):
-    """``[models.NAME.diffusion]``: what a generating model is and how it is best run."""
+    """``[models.NAME.diffusion]``: the family of a generating model, and how to run it."""
 
     family: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
-    """Which pipelines run it, e.g. "sdxl", "flux-fill"."""
+    """The family that chooses its pipelines, such as "sdxl" or "flux-fill"."""
     can: Annotated[tuple[Ability, ...], Field(min_length=1)]
     pixels: Annotated[int, Field(ge=4096, le=16_777_216)]
-    """Its native pixel count, e.g. 1_048_576; pictures of any aspect with about so many come out best."""
+    """Its native number of pixels, such as 1_048_576. Pictures of any aspect ratio with about as many pixels come out best."""
     multiple: Annotated[int, Field(ge=8, le=128)]
-    """Sides must be multiples of this many px."""
+    """The sides of its pictures must be multiples of this many px."""
     precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    """On a GPU; the CPU gets float32."""
+    """The precision on a GPU; the CPU always uses float32."""
     variant: Annotated[str, Field(pattern=r"^[a-z0-9]*$")] = ""
-    """Where a tree has its weights in several precisions: the one to read, e.g. "fp16" for ``model.fp16.safetensors``."""
+    """The precision to read if a tree has its weights in several, such as "fp16" for ``model.fp16.safetensors``."""
     steps: Annotated[int, Field(ge=1, le=200)]
     guidance: Annotated[float, Field(ge=0, le=30)]
     memory_mb: Annotated[int, Field(ge=1)]
-    """Memory its weights take in that precision, all parts together."""
+    """The memory of all weights in that precision, in MB."""
     picture_mb: Annotated[int, Field(ge=1)]
-    """Memory one picture of ``pixels`` takes beside them while it is made."""
+    """The additional memory for one picture of ``pixels`` while it is generated, in MB."""
     seconds: Annotated[float, Field(ge=1, le=86_400)] = 600.0
-    """How long a job with this model may take for each picture it makes, on a GPU that it fits."""
+    """The time limit of a job for each picture that it generates, in seconds, on a GPU with enough memory."""
     tried: Literal["real weights", "tiny random weights"] = "tiny random weights"
-    """What this entry was run with when it was written."""
+    """The weights with which this entry was tested when it was written."""
 
 
 class Model(ConfigTable):
     """One name in ``config/models.toml``.
 
-    Its weights are single files named by hash, or (of a model that generates) a repository's tree, a folder or one .safetensors file
-    of this machine. A single .safetensors file may have a tree beside it, for its configuration and vocabularies.
+    Its weights are single files with their hashes. A generating model may instead have a repository, a local folder, or one local
+    .safetensors file; a tree beside a single file contains its configuration and vocabularies.
     """
 
     kind: Annotated[str, AfterValidator(_check_kind)]
@@ -87,7 +87,7 @@ class Model(ConfigTable):
     licence: Annotated[str, Field(min_length=1)]
     commercial: Commercial = "yes"
     terms: Annotated[str, Field(max_length=200)] = ""
-    """What the licence asks, in a sentence, where it is none of the well-known free ones."""
+    """The terms of the licence in one sentence, unless it is a well-known free licence."""
     about: str = ""
     scale: Annotated[int, Field(ge=1, le=8)] = 1
     files: tuple[WeightsFile, ...] = ()
@@ -98,7 +98,7 @@ class Model(ConfigTable):
     swap: FaceSwapSettings | None = None
 
     def can_serve(self, need: EngineNeed[Any]) -> bool:
-        """True where a model of this kind and with these abilities can do what is asked; upscalers: at any factor."""
+        """Return whether the kind and the abilities of the model serve the need; an upscaler serves any factor."""
         if need.needs_prompt and self.diffusion is None:
             return False
         if self.kind != need.kind.name and not (need.kind is INPAINTER and self.kind == GENERATOR.name):
@@ -111,9 +111,9 @@ class Model(ConfigTable):
     @model_validator(mode="after")
     def _check_scale(self) -> Self:
         if self.kind == UPSCALER.name and self.scale == 1:
-            raise ValueError("an upscaling model must say its scale, e.g. scale = 2")
+            raise ValueError("an upscaling model needs its scale, for example scale = 2")
         if (self.kind == GENERATOR.name) != (self.diffusion is not None):
-            raise ValueError("a model that generates, and only one, has a [diffusion] table")
+            raise ValueError("a model of kind generate, and only such a model, has a [diffusion] table")
         if self.kind != UPSCALER.name and self.scale != 1:
             raise ValueError("only an upscaling model has a scale")
         return self
@@ -121,7 +121,7 @@ class Model(ConfigTable):
     @model_validator(mode="after")
     def _check_swap_table(self) -> Self:
         if (self.kind == FACE_SWAPPER.name) != (self.swap is not None):
-            raise ValueError("a model that swaps faces, and only one, has a [swap] table")
+            raise ValueError("a model of kind swap, and only such a model, has a [swap] table")
         misfit = "" if self.swap is None else self.swap.inconsistency([file.name for file in self.files])
         if misfit:
             raise ValueError(misfit)
@@ -131,28 +131,28 @@ class Model(ConfigTable):
     def _check_weights_location(self) -> Self:
         trees, singles = (self.repository, self.folder), (self.file, self.files or None)
         if self.kind != GENERATOR.name and any(each is not None for each in (*trees, self.file)):
-            raise ValueError("only a model that generates has a repository, a folder or a file; others list [[files]] by hash")
+            raise ValueError("only a model of kind generate has a repository, a folder or a file; others list [[files]] with their hashes")
         if all(trees) or all(singles):
-            raise ValueError("its weights lie in one place: a repository or a folder, files or a file, not both")
+            raise ValueError("its weights have one source: a repository or a folder, not both; files or a file, not both")
         single = [self.file.name] if self.file is not None else [file.name for file in self.files]
         if self.kind == GENERATOR.name and single and (len(single) > 1 or not single[0].lower().endswith(WEIGHTS_SUFFIX)):
-            raise ValueError(f"{', '.join(single)}: a model that generates is one {WEIGHTS_SUFFIX} file or a tree; nothing else is read")
+            raise ValueError(f"{', '.join(single)}: a model of kind generate is one {WEIGHTS_SUFFIX} file or a tree")
         return self
 
 
 class DefaultModels(ConfigTable):
-    """The models for a step that names none: lists of names. The first that can do it and whose weights are present is taken.
+    """Lists of models for steps that name none. A step gets the first suitable model whose weights are present.
 
-    Every kind of engine with defaults has a list of its name; the fields are lists for special cases.
+    Every kind of engine with defaults has a list under its name; the fields are lists for special cases.
     """
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, tuple[ModelName, ...]]
 
     inpaint_words: tuple[ModelName, ...] = ()
-    """For steps that have words of their own."""
+    """For steps that have a prompt."""
     inpaint_beyond: tuple[ModelName, ...] = ()
-    """For canvas beyond a picture's edge if no model that takes words is present: those of ``inpaint_words`` come first."""
+    """For canvas beyond the edge of a picture, after the models in ``inpaint_words``."""
     matte_people: tuple[ModelName, ...] = ()
     """For a subject that is known to be people."""
     upscale: Mapping[Annotated[str, Field(pattern=r"^x[2-8]$")], tuple[ModelName, ...]] = Field(default_factory=dict)
@@ -191,30 +191,30 @@ class Models(ConfigTable):
 
     defaults: DefaultModels = Field(default_factory=DefaultModels)
     names: Mapping[ModelName, ModelName] = Field(default_factory=dict)
-    """Names that stand for a model, such as "premium", for the house to move."""
+    """Aliases of models, such as "premium": briefs stay the same when an alias is set to another model."""
     models: Mapping[ModelName, Model]
 
     def resolve_name(self, name: str) -> str:
-        """The model that a name stands for; a model's own name stands for itself. Raises InputError with the nearest real name."""
+        """Return the name of the model for a name or an alias. Raises InputError, with the nearest known name, if it is unknown."""
         if name in self.models:
             return name
         if name in self.names:
             return self.names[name]
         known = [*self.models, *self.names]
         nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f"The nearest is {nearest[0]!r}." if nearest else f"There are: {', '.join(sorted(known))}."
+        hint = f"The nearest is {nearest[0]!r}." if nearest else f"The models are: {', '.join(sorted(known))}."
         raise InputError(f"There is no model called {name!r}.", hint)
 
     def get(self, name: str) -> Model:
-        """The model that a name stands for. Raises InputError as ``choose_face``."""
+        """Return the model for a name or an alias. Raises InputError if it is unknown."""
         return self.models[self.resolve_name(name)]
 
     def aliases_of(self, name: str) -> tuple[str, ...]:
-        """The names that point at a model."""
+        """Return the aliases of a model."""
         return tuple(alias for alias, model in self.names.items() if model == name)
 
     def names_serving(self, need: EngineNeed[Any]) -> list[str]:
-        """Every name, a model's own or one that points at it, that can serve the need, leaving aside which model it names."""
+        """Return all names and aliases of models that can serve the need; the model that the need names is ignored."""
         able = [name for name, model in self.models.items() if model.can_serve(need)]
         return [*able, *(alias for alias, name in self.names.items() if name in able)]
 
@@ -235,7 +235,7 @@ class Models(ConfigTable):
             if alias in self.models:
                 faults.append(f"names.{alias}: a model has that name already")
             elif name in self.names and name not in self.models:
-                faults.append(f"names.{alias}: {name!r} is itself a name in [names]; point at the model")
+                faults.append(f"names.{alias}: {name!r} is itself an alias in [names]; name the model")
             elif name not in self.models:
                 faults.append(self._unknown_model_fault(f"names.{alias}", name))
         return faults
@@ -251,24 +251,24 @@ class Models(ConfigTable):
         if model is None:
             return self._unknown_model_fault(f"defaults.{place}", name)
         if not model.can_serve(need) or (need.kind is UPSCALER and model.scale != need.factor):
-            what = f"{model.kind} x{model.scale}" if model.kind == UPSCALER.name else model.kind
-            return f"defaults.{place}: {name!r} is a model for {what}" + (" and takes no words" if need.needs_prompt else "")
-        return f"defaults.{place}: {name!r} makes nothing and may only be asked for by name" if model.driver == "null" else ""
+            purpose = f"{model.kind} x{model.scale}" if model.kind == UPSCALER.name else model.kind
+            return f"defaults.{place}: {name!r} is a model for {purpose}" + (" and takes no prompt" if need.needs_prompt else "")
+        return f"defaults.{place}: {name!r} generates nothing and can be no default; a step may name it" if model.driver == "null" else ""
 
     def _file_faults(self) -> list[str]:
-        """Files lie in one folder under their names, so one name must mean one file."""
+        """Return the faults of file names: all files are in one folder, so a name must always have the same content."""
         seen: dict[str, tuple[str, str]] = {}
         faults = []
         for name, model in self.models.items():
             for file in model.files:
                 other, sha256 = seen.setdefault(file.name.casefold(), (name, file.sha256))
                 if sha256 != file.sha256:
-                    faults.append(f"models.{name}: its file {file.name} has another sha256 than the one of that name in models.{other}")
+                    faults.append(f"models.{name}: its file {file.name} has another sha256 than the file of that name in models.{other}")
         return faults
 
 
 def read_models(path: Path) -> Models:
-    """Read ``models.toml``. Raises UsageError with every fault in it: place, value, what is allowed."""
+    """Read ``models.toml``. Raises UsageError with all its faults: place, value, and the allowed values."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -282,7 +282,7 @@ def read_models(path: Path) -> Models:
 
 
 def _describe_faults(error: ValidationError) -> list[str]:
-    """Every fault of a validation as ``place: what is wrong``, plainly."""
+    """Return all faults of a validation, each as one line: place and problem."""
     faults: dict[str, None] = {}
     for fault in error.errors(include_url=False):
         parts = [str(part) for part in fault["loc"] if part not in ("PipSource", "NpmSource", "HubSource", "UrlSource", "[key]")]

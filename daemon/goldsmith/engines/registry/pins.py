@@ -1,7 +1,7 @@
-"""``models.pins.toml``: the commit and the hash of every file of a tree, written down so that a model can never change unseen.
+"""``models.pins.toml``: the commit and the hashes of the files of a model, so that a change of its weights is always noticed.
 
-``goldsmith models pin`` writes it. It lies beside the models.toml in use, or, where that one travels with the program and may not be
-written to, in the models folder.
+``goldsmith models pin`` writes it beside the models.toml in use, or in the models folder if the models.toml of the installed program is in
+use.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from goldsmith.errors import HostError, UsageError
 from goldsmith.files import Filesystem, resource_path, write_atomically
 
 PINS_FILE_NAME = "models.pins.toml"
-_HEADING = "# Written by `goldsmith models pin`: what the models' files are. A file that is not what stands here is not opened.\n\n"
+_HEADING = "# Written by `goldsmith models pin`. A file whose size or sha256 differs from its entry is never opened.\n\n"
 
 
 class PinnedFile(ConfigTable):
@@ -31,10 +31,10 @@ class PinnedFile(ConfigTable):
 
 
 class ModelPin(ConfigTable):
-    """What a model's tree was when it was pinned.
+    """The state of a model's tree when it was pinned.
 
-    of:       where it comes from, as models.toml said it then; a pin of something else is not believed.
-    revision: the repository's commit; for a folder or file of this machine a digest of all that is in it.
+    origin:   the source in models.toml at that time, from ``describe_origin``; a pin of another origin is stale.
+    revision: the commit of the repository; for a local folder or file, a digest of its content.
     """
 
     origin: str
@@ -42,12 +42,11 @@ class ModelPin(ConfigTable):
     files: Annotated[Mapping[str, PinnedFile], Field(min_length=1)]
 
 
-Pins = Mapping[ModelName, ModelPin]
 _PINS_ADAPTER = TypeAdapter(dict[ModelName, ModelPin])
 
 
 def describe_origin(model: Model) -> str:
-    """Where a model's tree or file comes from, in one line; "" for one that has neither."""
+    """Return the source of a model's tree or file, in one line; "" for a model without a tree."""
     parts = []
     if model.repository is not None:
         parts.append(f"hub {model.repository.hub} at {model.repository.revision}")
@@ -56,19 +55,19 @@ def describe_origin(model: Model) -> str:
 
 
 def content_digest(files: Mapping[str, PinnedFile]) -> str:
-    """A digest of all names and hashes, for what has no commit."""
+    """Return a digest of all names and hashes, for a folder without a commit."""
     lines = (f"{name} {file.sha256}\n" for name, file in sorted(files.items()))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def pins_path_for(models_file: Path, folder: Path) -> Path:
-    """Where the pins of that models.toml lie; ``folder`` is the models folder."""
-    travels = models_file.resolve() == resource_path("config", "models.toml").resolve()
-    return (folder if travels else models_file.parent) / PINS_FILE_NAME
+    """Return the path of the pins of a models.toml; ``folder`` is the models folder."""
+    is_packaged = models_file.resolve() == resource_path("config", "models.toml").resolve()
+    return (folder if is_packaged else models_file.parent) / PINS_FILE_NAME
 
 
 def read_pins(path: Path) -> dict[str, ModelPin]:
-    """The pins in a file; none where there is no file. Raises UsageError where it is not what `models pin` writes."""
+    """Return the pins in a file; none if the file does not exist. Raises UsageError if it is not a file of `goldsmith models pin`."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
         pins = _PINS_ADAPTER.validate_python(tables)
@@ -90,7 +89,7 @@ def read_pins(path: Path) -> dict[str, ModelPin]:
 
 
 def write_pin(path: Path, name: str, pin: ModelPin) -> None:
-    """Put a model's pin into the file, whole or not at all; the other pins stay as they are."""
+    """Write a model's pin into the file, atomically; the other pins stay unchanged. Raises HostError if the file cannot be written."""
     import tomli_w
 
     pins = {**read_pins(path), name: pin}
@@ -99,4 +98,4 @@ def write_pin(path: Path, name: str, pin: ModelPin) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(Filesystem(), path, text.encode(), replace=True)
     except OSError as error:
-        raise HostError(f"{path}: cannot be written: {error.strerror}.", "Ask as somebody who may write there.") from error
+        raise HostError(f"{path}: cannot be written: {error.strerror}.", "Run this as a user who may write there.") from error

@@ -1,7 +1,7 @@
-"""Where weights lie, whether they are there, which model a step gets, and whether a file is what it says it is.
+"""The models folder: which weights are present and valid, and which model a step gets.
 
-A weights file lies in the models folder under its own name, a tree in a folder there under its model's name. A hash is read once and
-noted (dot-name, with size and modification time), so that every later opening costs a ``stat``.
+A weights file is in the models folder under its own name, a tree in a subfolder with the model's name. A verified hash is cached beside
+the file with its size and time, so that every later check costs only a ``stat``.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from goldsmith.errors import HostError, InputError, UsageError
 
 
 def default_models_folder() -> Path:
-    """Where weights lie unless the house says otherwise: the user's data folder."""
+    """Return the models folder for settings without ``models_dir``: a folder in the user's data folder."""
     home = os.environ.get("XDG_DATA_HOME", "")
     return (Path(home) if home.startswith("/") else Path.home() / ".local" / "share") / "goldsmith" / "models"
 
 
 def open_weights_registry(models_file: Path, folder: Path) -> WeightsRegistry:
-    """The weights of the models in a models.toml, with the pins beside it. Raises UsageError with everything that is wrong in it."""
+    """Return the registry for a models.toml and the pins beside it. Raises UsageError with all their faults."""
     pins = pins_path_for(models_file, folder)
-    read_pins(pins)  # what is wrong with them is said at once
+    read_pins(pins)  # raises at once if they have faults
     return WeightsRegistry(read_models(models_file), folder, pins)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """Which model a step gets, and why: both go into the record."""
+    """The model that a step gets, and the reason for the record."""
 
     name: str
     model: Model
@@ -48,7 +48,7 @@ class ModelChoice:
 
 @dataclass(frozen=True, slots=True)
 class WeightsVerdict:
-    """One weights file read again: ``sentence`` is empty where it is what models.toml or its pin says."""
+    """The verification of one weights file; ``sentence`` is "" if it matches models.toml or its pin."""
 
     model: str
     file: str
@@ -57,16 +57,16 @@ class WeightsVerdict:
 
 
 class WeightsMissing(InputError):
-    """Weights that are not on this machine: what was asked can be done once they are."""
+    """The weights of a model are not on this machine. The job waits until they are."""
 
 
 def fetch_command(name: str) -> str:
-    """What a person types to get a model's weights."""
+    """Return the command that fetches a model's weights."""
     return f"goldsmith models fetch {name}"
 
 
 class WeightsRegistry:
-    """The models a house may use, and the folder where their weights lie."""
+    """The models of a models.toml, and the folder with their weights."""
 
     def __init__(self, models: Models, folder: Path, pins: Path | None = None) -> None:
         self.models = models
@@ -76,10 +76,11 @@ class WeightsRegistry:
         self._pins_stamp: tuple[int, int] | None = None
 
     def path_of(self, file: WeightsFile) -> Path:
+        """Return the path of a weights file in the models folder."""
         return self.folder / file.name
 
     def pin_of(self, name: str) -> ModelPin | None:
-        """What is written down about a model's tree; read anew where the file has changed since."""
+        """Return the pin of a model's tree, or None. The file is read again if it has changed."""
         if self.pins_path is None:
             return None
         try:
@@ -90,12 +91,12 @@ class WeightsRegistry:
         if stamp != self._pins_stamp:
             try:
                 self._pins, self._pins_stamp = read_pins(self.pins_path), stamp
-            except UsageError as fault:  # it was right when the daemon began; now the job waits, and nothing else stops
+            except UsageError as fault:  # edited since the start: only this job waits, the daemon goes on
                 raise InputError(fault.sentence, fault.remedy) from fault
         return self._pins.get(name)
 
     def change_token(self) -> int:
-        """A number that changes when weights or pins come, go or change: a look at the models folder and at folders of this machine."""
+        """Return a number that changes when weights or pins appear, disappear or change, from a ``stat`` of each."""
         rows: list[tuple[str, int, int, int]] = []
         with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
             rows += [_stat_row(Path(entry.path)) for entry in entries if not entry.name.startswith(".")]
@@ -106,26 +107,24 @@ class WeightsRegistry:
         return hash(tuple(sorted(rows)))
 
     def tree_of(self, name: str) -> ModelTree | None:
-        """The tree, or the single file of this machine, that a model is; None for models whose files are all named by hash."""
+        """Return the tree or the local single file of a model; None if models.toml lists all its files with their hashes."""
         name = self.models.resolve_name(name)
         model = self.models.models[name]
         if model.repository is None and model.folder is None and model.file is None:
             return None
-        top = model.folder or (self.folder / name if model.repository is not None or model.file is None else model.file.parent)
-        return ModelTree(name, model, top, self.pin_of(name))
-
-    # ------------------------------------------------------------------ what is there
+        root = model.folder or (self.folder / name if model.repository is not None or model.file is None else model.file.parent)
+        return ModelTree(name, model, root, self.pin_of(name))
 
     def is_available(self, name: str) -> bool:
-        """True where all of the model's weights lie in their place at their size (``stat`` and small indices only)."""
+        """Return whether all weights of the model exist with their size; reads only ``stat`` and small indices."""
         return not self.first_missing(name)
 
     def missing_files(self, name: str) -> tuple[WeightsFile, ...]:
-        """The weights files named by hash that are not there. Raises InputError for a name that is not in models.toml."""
+        """Return the listed weights files that are missing. Raises InputError for an unknown name."""
         return tuple(file for file in self.models.get(name).files if not self._is_present(file))
 
     def first_missing(self, name: str) -> str:
-        """The first thing of a model's weights that is not there; "" where all is. Raises InputError for an unknown name."""
+        """Return the first missing file of a model's weights; "" if all are present. Raises InputError for an unknown name."""
         missing = self.missing_files(name)
         if missing:
             return missing[0].name
@@ -138,67 +137,63 @@ class WeightsRegistry:
         except OSError:
             return False
 
-    # ------------------------------------------------------------------ which one
-
     def choose(self, need: EngineNeed[Any]) -> ModelChoice:
-        """The model a step gets: the one it names, else the first default that can do it and whose weights are present.
+        """Return the model for a step: the one that it names, else the first suitable default whose weights are present.
 
-        A named upscaler is taken at whatever scale it has; ``need.factor`` only chooses among defaults.
-        Raises InputError: unknown name, wrong kind, not able, no default; Absent where only weights are missing.
+        A named upscaler is used at its own scale; ``need.factor`` only chooses among defaults. Raises InputError for an unknown name, a
+        wrong kind, a missing ability, or if there is no default; WeightsMissing if only weights are missing.
         """
         if need.model is not None:
             return self._choose_named(need, need.model)
-        able = [name for name in self.models.defaults.candidates(need) if self.models.models[name].can_serve(need)]
-        absent: list[str] = []
-        for candidate in able:
+        suitable = [name for name in self.models.defaults.candidates(need) if self.models.models[name].can_serve(need)]
+        unavailable: list[str] = []
+        for candidate in suitable:
             if self.is_available(candidate):
-                return ModelChoice(candidate, self.models.models[candidate], _default_reason(absent))
-            absent.append(candidate)
-        if not able:
+                return ModelChoice(candidate, self.models.models[candidate], _default_reason(unavailable))
+            unavailable.append(candidate)
+        if not suitable:
             raise no_default_problem(self.models, need)
-        others = [each for each in self.models.models if each not in able and self._is_alternative(need, each)]
-        remedy = f"Run: {fetch_command(preferred_name(self.models, able))}"
+        others = [name for name in self.models.models if name not in suitable and self._is_alternative(need, name)]
+        remedy = f"Run: {fetch_command(preferred_name(self.models, suitable))}"
         raise WeightsMissing(no_weights_sentence(need, others), remedy)
 
     def _is_alternative(self, need: EngineNeed[Any], name: str) -> bool:
-        """True for a model that is no default, lies here, and could be asked for by name."""
+        """Return whether a model could be named for the need, and its weights are present."""
         model = self.models.models[name]
         return model.driver != "null" and model.can_serve(need) and need.kind is not UPSCALER and self.is_available(name)
 
     def _choose_named(self, need: EngineNeed[Any], given_name: str) -> ModelChoice:
         name = self.models.resolve_name(given_name)
         model = self.models.models[name]
-        called = repr(given_name) if given_name == name else f"{given_name!r} ({name})"
+        label = repr(given_name) if given_name == name else f"{given_name!r} ({name})"
         if not model.can_serve(need):
-            raise unsuitable_problem(self.models, need, model, called)
+            raise unsuitable_problem(self.models, need, model, label)
         if self.first_missing(name):
-            raise WeightsMissing(*self._missing_message(name, called, given_name))
+            raise WeightsMissing(*self._missing_message(name, label, given_name))
         return ModelChoice(
-            name, model, "asked for by name" if given_name == name else f"asked for as {given_name}, which is {name} in models.toml"
+            name, model, "named by the step" if given_name == name else f"named {given_name} by the step, which is {name} in models.toml"
         )
 
     def _missing_message(self, name: str, label: str, given_name: str) -> tuple[str, str]:
-        """The sentence and the remedy for a model whose weights are not here."""
-        model, lacks, tree = self.models.models[name], self.first_missing(name), self.tree_of(name)
+        """Return the sentence and the remedy for a model whose weights are missing."""
+        model, missing, tree = self.models.models[name], self.first_missing(name), self.tree_of(name)
         if tree is not None and tree.is_pin_stale():
             sentence = f"The model {label} is pinned to {tree.pinned_origin}, but models.toml names other weights now."
             return sentence, f"Run: goldsmith models pin {name}"
         if (model.folder is not None or model.file is not None) and tree is not None and tree.pin is not None:
-            return f"The weights of the model {label} are not as they are pinned: {lacks}.", _repin_remedy(name)
+            return f"The weights of the model {label} differ from their pin: {missing}.", _repin_remedy(name)
         if model.folder is not None or model.file is not None:
-            return f"The weights of the model {label} are not where models.toml says: {lacks}.", "Put them there, or correct models.toml."
-        place = lacks.removeprefix(f"{self.folder}/")
+            return f"The weights of the model {label} are not where models.toml says: {missing}.", "Put them there, or correct models.toml."
+        place = missing.removeprefix(f"{self.folder}/")
         return f"The weights of the model {label} are not on this machine ({place}).", f"Run: {fetch_command(given_name)}"
 
-    # ------------------------------------------------------------------ opening, verifying
-
     def locations(self, name: str) -> tuple[Path, ...]:
-        """Where the model's files, or the top of its tree, lie or would lie."""
+        """Return the paths of the model's files and of its tree, whether they exist or not."""
         tree = self.tree_of(name)
         return tuple(self.path_of(file) for file in self.models.get(name).files) + ((tree.root,) if tree is not None else ())
 
     def verified_files(self, name: str) -> ModelFiles:
-        """The model's weights, each file known to be what models.toml or its pin says. Raises InputError where one is not."""
+        """Return the model's weights after verifying every file. Raises InputError if one differs from models.toml or its pin."""
         name = self.models.resolve_name(name)
         model = self.models.models[name]
         paths = {}
@@ -208,36 +203,38 @@ class WeightsRegistry:
                 raise InputError(sentence, f"Run: {fetch_command(name)}")
             paths[file.name] = self.path_of(file)
         single = next((path for path in paths.values() if model.kind == GENERATOR.name), None)
-        named = tuple((file.name, file.sha256) for file in model.files)
+        file_hashes = tuple((file.name, file.sha256) for file in model.files)
         tree = self.tree_of(name)
         if tree is None:
-            return ModelFiles(paths, self.folder, single_file=single, weights=named)
+            return ModelFiles(paths, self.folder, single_file=single, weights=file_hashes)
         self.require_valid(tree)
-        found = {each: tree.path_of(each) for each in tree.file_names()}
-        known = tuple((each, sha256) for each, (_, sha256) in tree.expected_files().items() if each.endswith(WEIGHTS_SUFFIX))
-        return ModelFiles({**found, **paths}, tree.root, single_file=model.file or single, revision=tree.revision, weights=(*named, *known))
+        tree_files = {each: tree.path_of(each) for each in tree.file_names()}
+        tree_hashes = tuple((each, sha256) for each, (_, sha256) in tree.expected_files().items() if each.endswith(WEIGHTS_SUFFIX))
+        return ModelFiles(
+            {**tree_files, **paths},
+            tree.root,
+            single_file=model.file or single,
+            revision=tree.revision,
+            weights=(*file_hashes, *tree_hashes),
+        )
 
     def require_valid(self, tree: ModelTree, *, ignore_cache: bool = False) -> None:
-        """Raise InputError unless the tree is whole and, where it is pinned, what its pin says; ``again`` as for ``fault``."""
+        """Raise InputError unless the tree is complete and, if it is pinned, matches its pin; ``ignore_cache`` as for ``find_fault``."""
         if tree.first_missing():
             raise WeightsMissing(*self._missing_message(tree.name, repr(tree.name), tree.name))
         sentence = next(iter(wrong_files(tree, self.hash_cache(tree.name), ignore_cache=ignore_cache).values()), "")
         if sentence:
-            remedy = (
-                f"Run: {fetch_command(tree.name)}"
-                if tree.model.repository is not None
-                else f"If it is meant to be so: goldsmith models pin {tree.name}"
-            )
+            remedy = f"Run: {fetch_command(tree.name)}" if tree.model.repository is not None else _repin_remedy(tree.name)
             raise InputError(sentence, remedy)
 
     def hash_cache(self, name: str) -> HashCache:
-        """Which of a tree's files were read and found right."""
+        """Return the cache of the verified hashes of a tree's files."""
         return HashCache(self.folder, name)
 
     def verify(self, name: str | None = None) -> Iterator[WeightsVerdict]:
-        """Read the weights of one model, or of all that have any file here, and compare their hashes.
+        """Hash the weights of one model, or of all models with any file here, and yield the verdict on each file.
 
-        Of a tree whose hashes nobody knows only the presence can be told.
+        Without known hashes, a tree is only checked for completeness.
         """
         names = (
             [each for each in self.models.models if any(map(Path.exists, self.locations(each)))]
@@ -262,28 +259,28 @@ class WeightsRegistry:
             yield WeightsVerdict(tree.name, name, tree.path_of(name), wrong.get(name, ""))
 
     def find_fault(self, file: WeightsFile, *, ignore_cache: bool) -> str:
-        """Why the file is not what models.toml says; empty where it is. ``again`` reads it even where its hash is noted already."""
+        """Return why the file differs from models.toml; "" if it matches. ``ignore_cache``: hash it even if its hash is cached."""
         path = self.path_of(file)
         try:
             status = path.stat()
             stamp: list[str | int] = [file.sha256, status.st_size, status.st_mtime_ns]
             if status.st_size != file.size:
-                return f"{path}: has {status.st_size} bytes, models.toml says {file.size}."
+                return f"{path}: it has {status.st_size} bytes, but models.toml has {file.size}."
             if not ignore_cache and read_stamp(path) == stamp:
                 return ""
             found = file_sha256(path)
         except FileNotFoundError:
-            return f"{path}: is not there."
+            return f"{path}: this file is missing."
         except OSError as error:
             raise HostError(f"{path}: cannot be read: {error.strerror}.", "Check the models folder.") from error
         if found != file.sha256:
-            return f"{path}: its sha256 is {found}, models.toml says {file.sha256}."
+            return f"{path}: its sha256 is {found}, but models.toml has {file.sha256}."
         write_stamp(path, stamp)
         return ""
 
 
 def _repin_remedy(name: str) -> str:
-    return f"If it is meant to be so: goldsmith models pin {name}"
+    return f"If this is intended, run: goldsmith models pin {name}"
 
 
 def _stat_row(path: Path) -> tuple[str, int, int, int]:
@@ -296,7 +293,7 @@ def _stat_row(path: Path) -> tuple[str, int, int, int]:
 
 def _default_reason(passed_over: list[str]) -> str:
     if not passed_over:
-        return "the house's first choice"
+        return "the first default"
     first, others = passed_over[0], len(passed_over) - 1
-    passed = f"{first} and {others} others come first but their" if others else f"{first} comes first but its"
-    return f"the house's choice number {others + 2}: {passed} weights are not on this machine ({fetch_command(first)})"
+    models = f"{first} and {others} others" if others else first
+    return f"default number {others + 2}: the weights of {models} are not on this machine ({fetch_command(first)})"
