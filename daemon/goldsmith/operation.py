@@ -14,8 +14,8 @@ from typing import Annotated, Any, ClassVar, Protocol
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from goldsmith.engines import EngineKind, EngineNeed, EngineT, GenerationOptions
 from goldsmith.engines.kinds import FACE_DETECTOR, HAND_LANDMARKER, MATTE_ESTIMATOR, TEXT_READER
+from goldsmith.engines.protocols import EngineKind, EngineNeed, EngineT, GenerationOptions
 from goldsmith.engines.vision import Face, FaceEmbedding, Points, TextLine
 from goldsmith.picture import region
 from goldsmith.picture.formats.table import export_formats, layer_suffixes, parse_format_name

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from goldsmith.engines import EngineNeed, Inpainter
 from goldsmith.engines.kinds import INPAINTER
+from goldsmith.engines.protocols import EngineNeed, Inpainter
 from goldsmith.operation import PictureOperation, RegionExpression, StepContext, StepNeeds, region_needs
 from goldsmith.picture import region
 from goldsmith.picture.crop_and_stitch import StitchOptions, stitch

@@ -26,7 +26,7 @@ _TIMES = 7
 
 def measure(place: Path, sizes: tuple[tuple[int, int], ...] = _SIZES) -> list[Row]:
     """The lane's own bench in this process, warm, so that what is timed is the work and not a start."""
-    from goldsmith.engines import EngineNeed
+    from goldsmith.engines.protocols import EngineNeed
     from goldsmith.engines.registry.models import read_models
     from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder
     from goldsmith.files import resource_path

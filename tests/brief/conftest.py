@@ -11,8 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from goldsmith.brief.brief import Brief, read_brief
 from goldsmith.brief.parsing import BriefError
 from goldsmith.brief.pipeline import Pipeline, read_pipeline
-from goldsmith.engines import EngineNeed
 from goldsmith.engines.kinds import INPAINTER
+from goldsmith.engines.protocols import EngineNeed
 from goldsmith.operation import Operation, StepNeeds
 
 PIPELINE = b"""

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from doubles.jobs import Share
-from goldsmith.engines import Device, EngineDescriptor, EngineKind, EngineNeed, drivers
+from goldsmith.engines import drivers
 from goldsmith.engines.engine_loader import open_engine
 from goldsmith.engines.kinds import ENGINE_KINDS, INPAINTER
+from goldsmith.engines.protocols import Device, EngineDescriptor, EngineKind, EngineNeed
 from goldsmith.engines.registry.models import read_models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry
 from goldsmith.errors import InputError, UsageError
@@ -40,7 +41,7 @@ class DepthEstimator(Protocol):
 DEPTH_ESTIMATOR: EngineKind[DepthEstimator] = EngineKind("depth", DepthEstimator, "estimating depth")  # type: ignore[type-abstract]
 
 DRIVER = """
-from goldsmith.engines import EngineDescriptor
+from goldsmith.engines.protocols import EngineDescriptor
 
 class Ramp:
     def __init__(self, descriptor):
@@ -122,7 +123,7 @@ def test_models_of_a_new_kind_are_listed_and_missing_ones_are_named(tmp_path: Pa
 def test_a_kind_that_is_not_in_the_table_is_refused(models_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its model and its list of defaults are faults of models.toml."""
     monkeypatch.delitem(ENGINE_KINDS, "depth")
-    with pytest.raises(UsageError, match=r"models\.ramp\.kind: 'depth' is no kind of engine; there are: inpaint, matte"):
+    with pytest.raises(UsageError, match=r"models\.ramp\.kind: 'depth' is not a kind of engine; the kinds are: inpaint, matte"):
         read_models(models_file)
     models_file.write_text(MODELS.replace('kind = "depth"', 'kind = "inpaint"'))
     with pytest.raises(UsageError, match=r"defaults\.depth: there is no such setting"):

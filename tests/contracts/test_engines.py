@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from goldsmith.engines import Device, EngineDescriptor, EngineNeed, Inpainter, Upscaler
 from goldsmith.engines.diffusion.families import FAMILIES
 from goldsmith.engines.engine_loader import driver_names, open_engine
 from goldsmith.engines.kinds import GENERATOR, INPAINTER, UPSCALER
+from goldsmith.engines.protocols import Device, EngineDescriptor, EngineNeed, Inpainter, Upscaler
 from goldsmith.engines.registry.models import read_models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, fetch_command
 from goldsmith.picture.picture import Mask, Pixels

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from skimage import data, io
 
-from goldsmith.engines import Device, EngineKind, EngineNeed, EngineT
 from goldsmith.engines.engine_loader import open_engine
 from goldsmith.engines.kinds import FACE_DETECTOR, FACE_EMBEDDER, FACE_LANDMARKER, HAND_LANDMARKER, MATTE_ESTIMATOR, TEXT_READER
+from goldsmith.engines.protocols import Device, EngineKind, EngineNeed, EngineT
 from goldsmith.engines.registry.models import read_models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, fetch_command
 from goldsmith.engines.vision import Points

@@ -10,8 +10,8 @@ from threading import Event
 
 import numpy as np
 
-from goldsmith.engines import EngineNeed, GenerationOptions, GenerationRequest
 from goldsmith.engines.kinds import GENERATOR, INPAINTER
+from goldsmith.engines.protocols import EngineNeed, GenerationOptions, GenerationRequest
 from goldsmith.errors import DeviceError
 from goldsmith.operation import (
     Deliverable,

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from doubles.faces import face_of, mesh_at, painted
 from doubles.press import press_file
 from doubles.step_context import DetectDouble, EnginesDouble, LibraryDouble, NullInpainter, NullPainter, ResultsDouble, StepContextDouble
-from goldsmith.engines import Engine, EngineNeed, GenerationOptions
 from goldsmith.engines.kinds import INPAINTER
+from goldsmith.engines.protocols import Engine, EngineNeed, GenerationOptions
 from goldsmith.engines.vision import Face, Points
 from goldsmith.operation import ExportedFile, Operation, PictureOperation, Portrait, RecordValue
 from goldsmith.ops import catalogue

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from goldsmith.engines import (
+from goldsmith.engines.kinds import FACE_SWAPPER, GENERATOR, INPAINTER, UPSCALER
+from goldsmith.engines.protocols import (
     Ability,
     Engine,
     EngineDescriptor,
@@ -23,7 +24,6 @@ from goldsmith.engines import (
     Upscaler,
     ignore_progress,
 )
-from goldsmith.engines.kinds import FACE_SWAPPER, GENERATOR, INPAINTER, UPSCALER
 from goldsmith.engines.vision import Face, FaceEmbedding, FaceSwapper, Points, TextLine, normalise
 from goldsmith.errors import InputError, JobCancelled
 from goldsmith.operation import (

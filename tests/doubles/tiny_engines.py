@@ -13,10 +13,10 @@ from unittest import mock
 import numpy as np
 
 from doubles import tiny
-from goldsmith.engines import Ability, Device, GenerationOptions, GenerationRequest, ModelFiles
 from goldsmith.engines.diffusion.diffusion_engine import DiffusionEngine
 from goldsmith.engines.diffusion.loaded_model import LoadedModel
 from goldsmith.engines.diffusion.memory_layout import MemoryLayout
+from goldsmith.engines.protocols import Ability, Device, GenerationOptions, GenerationRequest, ModelFiles
 from goldsmith.engines.registry.models import DiffusionSettings, Model
 from goldsmith.picture.picture import Mask, Pixels
 

@@ -9,7 +9,8 @@ from threading import Event, Thread
 import numpy as np
 import pytest
 
-from goldsmith.engines import (
+from goldsmith.engines.batch import Batch, can_share_batch, generate_many
+from goldsmith.engines.protocols import (
     EngineDescriptor,
     GenerationOptions,
     GenerationRequest,
@@ -18,7 +19,6 @@ from goldsmith.engines import (
     OnProgress,
     ignore_progress,
 )
-from goldsmith.engines.batch import Batch, can_share_batch, generate_many
 from goldsmith.errors import DeviceError, InputError, JobCancelled
 from goldsmith.picture.picture import Pixels
 

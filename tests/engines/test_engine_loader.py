@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from goldsmith.engines import Device, EngineNeed
 from goldsmith.engines.engine_loader import driver_names, open_engine
 from goldsmith.engines.kinds import INPAINTER, UPSCALER
+from goldsmith.engines.protocols import Device, EngineNeed
 from goldsmith.engines.registry.models import Model, Models, read_models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry
 from goldsmith.engines.registry.weights_sources import WeightsFile
@@ -31,7 +31,7 @@ def test_the_same_call_gives_the_same_engine(tmp_path: Path) -> None:
     first, choice = open_engine(weights, EngineNeed(INPAINTER, "patchmatch"), Device(threads=1))
     assert open_engine(weights, EngineNeed(INPAINTER, "patchmatch"), Device(threads=1))[0] is first
     assert open_engine(weights, EngineNeed(INPAINTER, "patchmatch"), Device(threads=2))[0] is not first
-    assert choice.why == "asked for by name"
+    assert choice.why == "named by the step"
 
 
 def test_the_default_is_opened_with_its_reason(tmp_path: Path) -> None:

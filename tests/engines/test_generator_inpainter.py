@@ -9,8 +9,8 @@ import pytest
 
 from doubles.step_context import NullGenerator
 from doubles.tiny_engines import HEIGHT, WIDTH, engine, hole, picture
-from goldsmith.engines import GenerationOptions
 from goldsmith.engines.generator_inpainter import GeneratorInpainter
+from goldsmith.engines.protocols import GenerationOptions
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,8 @@ def test_each_fill_s_facts_are_told() -> None:
     for seed in (1, 2):
         fill.fill(picture(), hole(), seed)
     assert [(facts["ability"], facts["seeds"], facts["memory_fallback"]) for facts in told] == [
-        ("inpaint", [1], "as asked"),
-        ("inpaint", [2], "as asked"),
+        ("inpaint", [1], "as requested"),
+        ("inpaint", [2], "as requested"),
     ]
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.engines import Device
 from goldsmith.engines.memory import (
     _available_mb,
     _cgroup_free_mb,
@@ -18,6 +17,7 @@ from goldsmith.engines.memory import (
     is_out_of_memory,
     release_memory,
 )
+from goldsmith.engines.protocols import Device
 
 
 def test_the_machine_s_available_memory_is_read(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_a_control_group_s_limit_counts(tmp_path: Path) -> None:
 def test_the_lane_s_own_limit_counts() -> None:
     """A job's memory limit is what its process may still take."""
     code = (
-        "import resource; from goldsmith.engines import Device; from goldsmith.engines.memory import free_mb, _read_kib;"
+        "import resource; from goldsmith.engines.protocols import Device; from goldsmith.engines.memory import free_mb, _read_kib;"
         "from pathlib import Path; held = _read_kib(Path('/proc/self/status'), 'VmData') * 1024;"
         "resource.setrlimit(resource.RLIMIT_DATA, (held + (700 << 20), resource.RLIM_INFINITY)); print(free_mb(Device()))"
     )
@@ -84,7 +84,7 @@ def test_out_of_memory_on_the_device_is_no_dead_device() -> None:
 
 def test_giving_back_imports_nothing() -> None:
     """In a lane that never opened torch it stays away."""
-    code = "import sys; from goldsmith.engines import Device; from goldsmith.engines.memory import is_device_failure, is_out_of_memory, release_memory;"
+    code = "import sys; from goldsmith.engines.protocols import Device; from goldsmith.engines.memory import is_device_failure, is_out_of_memory, release_memory;"
     code += "release_memory(Device('cuda:0')); is_device_failure(RuntimeError('x')); is_out_of_memory(RuntimeError('x')); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
     release_memory(Device())

@@ -6,8 +6,8 @@ import weakref
 
 import pytest
 
-from goldsmith.engines import Device
 from goldsmith.engines.model_cache import ModelCache
+from goldsmith.engines.protocols import Device
 
 CPU, GPU = Device("cpu"), Device("cuda:0")
 

@@ -76,7 +76,7 @@ def test_out_of_memory_costs_no_picture_and_the_rung_is_in_the_manifest(studio: 
     faults.mend("short")
     drop(studio, "next")
     studio.until_idle()
-    assert (made(studio, "next")["memory_fallback"], made(studio, "next")["tiling"]) == ("as asked", False)
+    assert (made(studio, "next")["memory_fallback"], made(studio, "next")["tiling"]) == ("as requested", False)
     (only,) = set(faults.noted("step 0"))
     assert faults.noted("short") == [only]
     assert faults.noted("load") in ([], [only])
@@ -131,7 +131,7 @@ def test_a_device_that_dies_in_mid_picture_is_tried_again_with_a_new_process(stu
     faults.forget()
     resume_queue(studio.works.workers, "gpu")  # type: ignore[union-attr]
     studio.until_idle()
-    assert made(studio, "dying")["memory_fallback"] == "as asked"
+    assert made(studio, "dying")["memory_fallback"] == "as requested"
     (second,) = faults.noted("load")
     assert second != first
 

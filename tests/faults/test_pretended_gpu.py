@@ -102,4 +102,4 @@ def test_a_card_that_fails_pauses_and_its_picture_waits_in_place(house: tuple[St
     faults.mend("dead")
     resume_queue(works.workers, "gpu")
     studio.until_idle(120)
-    assert made(studio, "dead")["memory_fallback"] == "as asked"
+    assert made(studio, "dead")["memory_fallback"] == "as requested"

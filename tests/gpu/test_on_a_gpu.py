@@ -16,10 +16,10 @@ from doubles import tiny
 from doubles.families import ASSETS, drop_all, record
 from doubles.studio import Studio, studio_at
 from doubles.tiny_engines import opened, request
-from goldsmith.engines import Device
 from goldsmith.engines.devices import find_devices, torch_backend
 from goldsmith.engines.diffusion.memory_layout import MemoryLayout, Offload
 from goldsmith.engines.memory import free_mb
+from goldsmith.engines.protocols import Device
 
 pytestmark = pytest.mark.gpu
 ELSEWHERE = os.environ.get("GOLDSMITH_GPU_TESTS_ON", "")

@@ -105,7 +105,7 @@ def test_a_prompt_without_a_model_for_it_is_reported(studio: Studio, tmp_path: P
     """Check that the region is not filled from its surroundings; the job starts once there is a model that takes a prompt."""
     drop(studio, WORDS)
     studio.until(lambda: studio.note("selected/hero.png"), "the note")
-    told = "edit.1 asks for words of its own, and no model that takes words is on this machine. Run: goldsmith models fetch drawer"
+    told = "edit.1 has a prompt, and no model that takes a prompt has its weights on this machine. Run: goldsmith models fetch drawer"
     assert told in studio.note("selected/hero.png")
     assert not studio.heard("started")
     bring(tmp_path / "mine")
@@ -121,7 +121,7 @@ def test_inpainting_without_a_prompt_needs_no_weights(studio: Studio) -> None:
 def test_a_model_that_takes_no_prompt_is_a_problem_of_the_brief(studio: Studio) -> None:
     """Check that the note asks for a correction of the brief."""
     drop(studio, '[[edit]]\nop = "inpaint"\nmodel = "patchmatch"\nprompt = "a hand"\n')
-    studio.until(lambda: "The model 'patchmatch' takes no words." in studio.note("selected/hero.png"), "the note")
+    studio.until(lambda: "The model 'patchmatch' takes no prompt." in studio.note("selected/hero.png"), "the note")
     assert "Correct it and save it" in studio.note("selected/hero.png")
 
 

@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from doubles.step_context import NullInpainter, NullPainter, StepContextDouble
-from goldsmith.engines import EngineNeed, GenerationOptions, OnProgress, ignore_progress
 from goldsmith.engines.kinds import INPAINTER
+from goldsmith.engines.protocols import EngineNeed, GenerationOptions, OnProgress, ignore_progress
 from goldsmith.errors import InputError, JobCancelled
 from goldsmith.ops.inpaint import Inpaint
 from goldsmith.picture.crop_planning import CropBox
@@ -96,7 +96,7 @@ def test_words_go_to_an_engine_that_takes_them() -> None:
     ],
 )
 def test_what_only_words_can_do_is_never_left_aside_in_silence(setting: dict[str, object], named: str) -> None:
-    """An engine that takes no words is refused with a sentence that names the settings; and the step says early what it needs."""
+    """An engine that takes no prompt is refused with a sentence that names the settings; and the step says early what it needs."""
     engine = NullInpainter()
     context = StepContextDouble(inpainter=engine, references={("loras", "linen"): Path("/l/linen.safetensors")})
     step = Inpaint.model_validate(setting)

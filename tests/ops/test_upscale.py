@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from doubles.step_context import EnginesDouble, NullUpscaler, StepContextDouble
-from goldsmith.engines import Engine, EngineNeed, GenerationOptions
 from goldsmith.engines.kinds import UPSCALER
+from goldsmith.engines.protocols import Engine, EngineNeed, GenerationOptions
 from goldsmith.errors import InputError, JobCancelled
 from goldsmith.ops.upscale import MAX_PIXELS, Upscale
 from goldsmith.picture.picture import BitDepth, Mask, Picture, Pixels, freeze

@@ -79,7 +79,7 @@ def test_a_family_makes_pictures_in_each_of_its_ways(studio: Studio, family: str
     done = record(studio, family, kind)
     made = done["findings"]["made"]
     assert (done["engine"]["name"], made["family"], made["ability"]) == (family, family, KINDS[kind])
-    assert (made["memory_fallback"], done["findings"]["prompt"]) == ("as asked", WORDS)
+    assert (made["memory_fallback"], done["findings"]["prompt"]) == ("as requested", WORDS)
     picture = _codes(studio, f"selected/{family}-{kind}.png")
     assert picture.shape == (SIDE, SIDE, 3)
     assert picture.std() > 1

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from goldsmith.engines import EngineDescriptor, EngineNeed
+from goldsmith.engines.protocols import EngineDescriptor, EngineNeed
 from goldsmith.engines.registry.weights_registry import WeightsMissing
 from goldsmith.engines.vision import Face, Hand, Points, TextLine
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
@@ -40,7 +40,7 @@ class FakeEngines:
         if has[need.kind.name] is None:
             raise WeightsMissing(f"No model for {need.kind.name}.")
         name = f"null-{need.kind.name}" + ("-people" if need.has_people else "")
-        return _Engine(self, need.kind.name, need.has_people), {"name": name, "why": "the house's first choice"}
+        return _Engine(self, need.kind.name, need.has_people), {"name": name, "why": "the first default"}
 
     def detections(self, picture: Picture = PICTURE, cache: DetectionCache | None = None) -> Detections:
         return Detections(picture, cache or DetectionCache(), self.open_engine)  # type: ignore[arg-type]
@@ -90,7 +90,7 @@ def test_a_large_face_makes_it_a_picture_of_people() -> None:
     spot = FakeEngines(matte=half, faces=(face(),)).detections().region("subject")
     assert [engine["name"] for engine in spot.engines] == ["null-matte-people", "null-faces"]
     seen = "the highest of 1 face(s) takes 30% of the picture's height"
-    assert spot.engines[0]["why"] == f"taken for people: {seen}; the house's first choice"
+    assert spot.engines[0]["why"] == f"taken for people: {seen}; the first default"
 
 
 @pytest.mark.parametrize(

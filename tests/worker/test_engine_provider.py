@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from doubles.jobs import Share
-from goldsmith.engines import EngineNeed, GenerationOptions
 from goldsmith.engines.generator_inpainter import GeneratorInpainter
 from goldsmith.engines.kinds import GENERATOR, INPAINTER, UPSCALER
+from goldsmith.engines.protocols import EngineNeed, GenerationOptions
 from goldsmith.errors import InputError
 from goldsmith.files import Filesystem
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
@@ -53,7 +53,7 @@ def test_a_generating_model_serves_as_an_inpainter_with_its_options_bound(contex
     assert (context.recorder.engine["name"], context.recorder.engine["kind"], context.recorder.engine["why"]) == (
         "null-generate",
         "inpaint",
-        "asked for by name",
+        "named by the step",
     )
 
 

@@ -20,7 +20,7 @@ from goldsmith.brief.parsing import (
 from goldsmith.brief.pipeline import Pipeline
 from goldsmith.brief.steps import OperationCatalogue, Step, StepReader
 from goldsmith.brief.validation_messages import validation_problems
-from goldsmith.engines import EngineNeed
+from goldsmith.engines.protocols import EngineNeed
 from goldsmith.ops import catalogue as all_operations
 
 WorkingFormat = Literal["png", "tiff"]

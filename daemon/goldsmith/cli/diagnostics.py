@@ -12,8 +12,8 @@ from pathlib import Path
 from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.gpu_checks import check_gpu, check_model_fit
 from goldsmith.cli.system_checks import check_disks, check_inotify, nearest_existing
-from goldsmith.engines import EngineNeed
 from goldsmith.engines.kinds import ENGINE_KINDS, GENERATOR, UPSCALER
+from goldsmith.engines.protocols import EngineNeed
 from goldsmith.engines.registry.weights_registry import WeightsRegistry
 from goldsmith.errors import GoldsmithError, InputError
 from goldsmith.files import filesystem_type, has_writer, is_network_filesystem

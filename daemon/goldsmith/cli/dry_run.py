@@ -14,7 +14,7 @@ from goldsmith.brief.pipeline import Stage
 from goldsmith.brief.resolve import ResolvedBrief, Resolver, SourceFile
 from goldsmith.brief.steps import Step
 from goldsmith.cli.output import print_table, print_text, sanitise
-from goldsmith.engines import EngineNeed
+from goldsmith.engines.protocols import EngineNeed
 from goldsmith.errors import InputError
 from goldsmith.files import fold_name
 from goldsmith.library.availability import check_engine, model_names_by_kind, why_no_consent_today

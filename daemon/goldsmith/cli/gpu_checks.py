@@ -12,8 +12,8 @@ from pathlib import Path
 from goldsmith.brief.settings import Settings
 from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.output import format_size
-from goldsmith.engines import Device
 from goldsmith.engines.devices import Accelerator, DeviceScan, find_devices, torch_backend
+from goldsmith.engines.protocols import Device
 from goldsmith.engines.registry.models import Models
 from goldsmith.errors import InputError
 

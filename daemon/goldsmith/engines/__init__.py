@@ -1,7 +1,7 @@
-"""Models behind small protocols. Callers ask an engine's descriptor what it can do, never its name.
+"""Models behind small protocols. Callers read an engine's descriptor to learn what it can do; its name does not matter.
 
-This package is the only one that imports torch, diffusers, onnxruntime or cv2.dnn, and it imports them late: reading
-descriptors costs nothing, so the watcher and the command line stay small.
+Only this package imports torch, diffusers, onnxruntime and cv2.dnn, and it imports them late: reading descriptors stays cheap, and the
+scanner and the command line stay small.
 """
 
 from __future__ import annotations

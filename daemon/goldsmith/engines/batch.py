@@ -13,14 +13,7 @@ from threading import Condition, Lock, Thread
 from time import monotonic
 from typing import Protocol, runtime_checkable
 
-from goldsmith.engines import (
-    EngineDescriptor,
-    GenerationRequest,
-    GenerationResult,
-    Generator,
-    OnProgress,
-    ignore_progress,
-)
+from goldsmith.engines.protocols import EngineDescriptor, GenerationRequest, GenerationResult, Generator, OnProgress, ignore_progress
 from goldsmith.errors import HostError
 
 # Seconds between two checks whether a waiting job was cancelled.

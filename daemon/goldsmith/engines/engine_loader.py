@@ -6,10 +6,11 @@ import pkgutil
 from importlib import import_module
 from typing import Protocol, cast
 
-from goldsmith.engines import Device, Engine, EngineNeed, EngineT, GenerationOptions, Generator, ModelFiles, drivers
+from goldsmith.engines import drivers
 from goldsmith.engines.generator_inpainter import GeneratorInpainter, OnFacts, ignore_facts
 from goldsmith.engines.kinds import ENGINE_KINDS, GENERATOR, INPAINTER
 from goldsmith.engines.model_cache import ModelCache
+from goldsmith.engines.protocols import Device, Engine, EngineNeed, EngineT, GenerationOptions, Generator, ModelFiles
 from goldsmith.engines.registry.models import Model
 from goldsmith.engines.registry.weights_registry import ModelChoice, WeightsRegistry
 from goldsmith.errors import InputError

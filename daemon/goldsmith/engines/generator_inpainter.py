@@ -6,15 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import sqrt
 
-from goldsmith.engines import (
-    EngineDescriptor,
-    GenerationOptions,
-    GenerationRequest,
-    Generator,
-    OnProgress,
-    ignore_progress,
-)
 from goldsmith.engines.kinds import INPAINTER
+from goldsmith.engines.protocols import EngineDescriptor, GenerationOptions, GenerationRequest, Generator, OnProgress, ignore_progress
 from goldsmith.picture.picture import Mask, Pixels
 
 # Called with the facts of each fill, for the record.

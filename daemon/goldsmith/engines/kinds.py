@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from goldsmith.engines import EngineKind, Generator, Inpainter, Upscaler
+from goldsmith.engines.protocols import EngineKind, Generator, Inpainter, Upscaler
 from goldsmith.engines.vision import (
     FaceDetector,
     FaceEmbedder,

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from goldsmith.engines import Device
+from goldsmith.engines.protocols import Device
 from goldsmith.errors import DeviceError
 
 _MIB = 2**20

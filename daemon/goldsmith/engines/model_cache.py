@@ -6,8 +6,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from goldsmith.engines import Device
 from goldsmith.engines.memory import free_mb, release_memory
+from goldsmith.engines.protocols import Device
 
 # Maximum number of open engines, however small they are.
 _MAX_ENGINES = 8

@@ -1,8 +1,8 @@
 """The protocols of engines that find things in a picture: subjects, faces, hands and text.
 
-All take float32 pixels (h, w, 3), 0..1, display-encoded as sRGB, of any size, and scale them themselves. Coordinates are px of these pixels,
-x to the right and y down; (0, 0) is the upper left corner of the upper left pixel. The same pixels always give the same result. An empty
-result is not an error.
+All take float32 pixels (h, w, 3), 0..1, display-encoded as sRGB, of any size, and scale them themselves. Coordinates are px of these
+pixels, x to the right and y down; (0, 0) is the upper left corner of the upper left pixel. The same pixels always give the same result. An
+empty result is not an error.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FaceEmbedding = NDArray[np.float32]
 
 
 def normalise(vector: NDArray[np.float32]) -> FaceEmbedding:
-    """Return the vector (n,) scaled to length 1; zeros if its length is 0 or not finite."""
+    """Return the vector (n,) scaled to length 1, so values in -1..1; zeros if its length is 0 or not finite."""
     length = float(np.linalg.norm(vector.astype(np.float64)))
     return np.asarray(vector / length if length > 0 and np.isfinite(length) else np.zeros_like(vector), np.float32)
 
@@ -129,8 +129,10 @@ class FaceEmbedder(Protocol):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class DrawnFace:
-    """A generated face. ``pixels``: (side, side, 3), 0..1, sRGB, upright. ``corners``: (3, 2), the positions of the square's upper left, upper
-    right and lower left corners in the picture, in px.
+    """A generated face.
+
+    pixels:  (side, side, 3), 0..1, sRGB, upright.
+    corners: (3, 2), the upper left, upper right and lower left corners of the square in the picture, in px.
     """
 
     pixels: Pixels

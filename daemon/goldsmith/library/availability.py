@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 from goldsmith.brief.brief import Availability, EngineUnavailable
-from goldsmith.engines import EngineNeed
 from goldsmith.engines.kinds import ENGINE_KINDS
+from goldsmith.engines.protocols import EngineNeed
 from goldsmith.engines.registry.weights_registry import WeightsMissing, WeightsRegistry
 from goldsmith.errors import InputError
 from goldsmith.library.consent import local_today, why_no_consent

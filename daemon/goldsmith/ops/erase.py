@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from goldsmith.engines import EngineNeed, Inpainter
 from goldsmith.engines.kinds import INPAINTER
+from goldsmith.engines.protocols import EngineNeed, Inpainter
 from goldsmith.operation import RegionExpression, StepContext
 from goldsmith.stitching import StitchOperation
 

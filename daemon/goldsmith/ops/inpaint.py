@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from goldsmith.engines import EngineNeed, GenerationOptions, Inpainter
 from goldsmith.engines.kinds import INPAINTER
+from goldsmith.engines.protocols import EngineNeed, GenerationOptions, Inpainter
 from goldsmith.errors import InputError
 from goldsmith.operation import (
     Lora,

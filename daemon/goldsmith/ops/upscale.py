@@ -10,8 +10,8 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from goldsmith.engines import EngineNeed, Upscaler
 from goldsmith.engines.kinds import UPSCALER
+from goldsmith.engines.protocols import EngineNeed, Upscaler
 from goldsmith.errors import InputError
 from goldsmith.operation import PictureOperation, StepContext, StepNeeds
 from goldsmith.picture import colour

@@ -11,8 +11,8 @@ from weakref import ReferenceType, ref
 import numpy as np
 from pydantic import JsonValue
 
-from goldsmith.engines import EngineNeed, EngineT
 from goldsmith.engines.kinds import FACE_DETECTOR, FACE_LANDMARKER, HAND_LANDMARKER, MATTE_ESTIMATOR, TEXT_READER
+from goldsmith.engines.protocols import EngineNeed, EngineT
 from goldsmith.engines.registry.weights_registry import WeightsMissing
 from goldsmith.engines.vision import Face, Hand, MatteEstimator, Points, TextLine
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import JsonValue, ValidationError
 
-from goldsmith.engines import Device, Engine, EngineDescriptor, EngineNeed, EngineT, GenerationOptions, Generator
 from goldsmith.engines.batch import Batch
 from goldsmith.engines.generator_inpainter import OnFacts, ignore_facts
 from goldsmith.engines.kinds import GENERATOR
+from goldsmith.engines.protocols import Device, Engine, EngineDescriptor, EngineNeed, EngineT, GenerationOptions, Generator
 from goldsmith.errors import InputError, UsageError
 from goldsmith.jobs.job import StepSpec
 from goldsmith.jobs.protocol import ModelsMessage, WorkerConfig, WorkerSpec

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from goldsmith.engines import EngineNeed, EngineT, GenerationOptions
 from goldsmith.engines.kinds import FACE_EMBEDDER
+from goldsmith.engines.protocols import EngineNeed, EngineT, GenerationOptions
 from goldsmith.engines.vision import Face, FaceEmbedding, Points, TextLine
 from goldsmith.errors import InputError
 from goldsmith.files import fold_name

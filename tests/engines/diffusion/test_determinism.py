@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from doubles.tiny_engines import ONE, engine, opened, request
-from goldsmith.engines import Device
 from goldsmith.engines.diffusion.determinism import configure_cublas, deterministic, environment_facts, seeded_generators
+from goldsmith.engines.protocols import Device
 
 
 def test_threads_and_switches_are_set_and_put_back() -> None:

@@ -43,13 +43,13 @@ Damage = Callable[[Path], object]
     [
         (lambda tree: shutil.rmtree(tree), r"sdxl/model_index\.json: cannot be read: No such file"),
         (lambda tree: (tree / "model_index.json").write_text("{"), r"model_index\.json: this is not JSON"),
-        (lambda tree: (tree / "model_index.json").write_text("[]"), r"model_index\.json: this is not a table"),
+        (lambda tree: (tree / "model_index.json").write_text("[]"), r"model_index\.json: this is not a JSON object"),
         (lambda tree: shutil.rmtree(tree / "vae"), r"sdxl/vae/config\.json: cannot be read: No such file"),
         (lambda tree: (tree / "unet/config.json").unlink(), r"unet/config\.json: cannot be read: No such file"),
-        (lambda tree: (tree / "text_encoder/model.safetensors").unlink(), r"text_encoder: there are no weights in it"),
-        (lambda tree: (tree / "unet/diffusion_pytorch_model.safetensors").write_bytes(b"x" * 90), r"this is no safetensors file"),
-        (lambda tree: (tree / "unet/diffusion_pytorch_model.safetensors").write_bytes(b""), r"this is no safetensors file"),
-        (lambda tree: (tree / "unet/diffusion_pytorch_model.safetensors").write_bytes(bytes(8)), r"this is no safetensors file"),
+        (lambda tree: (tree / "text_encoder/model.safetensors").unlink(), r"text_encoder: it contains no weights"),
+        (lambda tree: (tree / "unet/diffusion_pytorch_model.safetensors").write_bytes(b"x" * 90), r"this is not a safetensors file"),
+        (lambda tree: (tree / "unet/diffusion_pytorch_model.safetensors").write_bytes(b""), r"this is not a safetensors file"),
+        (lambda tree: (tree / "unet/diffusion_pytorch_model.safetensors").write_bytes(bytes(8)), r"this is not a safetensors file"),
     ],
 )
 def test_what_is_missing_or_damaged_is_told_by_its_file(tree: Path, damage: Damage, sentence: str) -> None:
@@ -65,7 +65,7 @@ def test_a_file_that_ends_early_is_told_by_how_much(tree: Path) -> None:
     path = tree / "vae/diffusion_pytorch_model.safetensors"
     data = path.read_bytes()
     path.write_bytes(data[:-100])
-    with pytest.raises(InputError, match=rf"has {len(data) - 100} bytes and should have {len(data)}; it is cut short or damaged"):
+    with pytest.raises(InputError, match=rf"has {len(data) - 100} bytes and should have {len(data)}; it is truncated or damaged"):
         inspect_tree("one", tree)
 
 
@@ -91,12 +91,12 @@ def test_pickles_are_never_weights(tree: Path, ending: str) -> None:
 def test_code_of_its_own_is_refused(tree: Path) -> None:
     """A .py anywhere, a part that asks for one, a class of another library."""
     (tree / "unet/thief.py").write_text("raise SystemExit")
-    with pytest.raises(InputError, match=r"thief\.py: this model brings code of its own, and none is run here"):
+    with pytest.raises(InputError, match=r"thief\.py: this model contains custom code, which is never run"):
         inspect_tree("one", tree)
     (tree / "unet/thief.py").unlink()
     config = json.loads((tree / "text_encoder/config.json").read_bytes())
     (tree / "text_encoder/config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "thief.Model"}}))
-    with pytest.raises(InputError, match=r"text_encoder/config\.json: this part asks for code of its own \(auto_map\)"):
+    with pytest.raises(InputError, match=r"text_encoder/config\.json: this part asks for custom code \(auto_map\)"):
         inspect_tree("one", tree)
 
 
@@ -104,7 +104,7 @@ def test_code_of_its_own_is_refused(tree: Path) -> None:
 def test_only_classes_of_diffusers_and_transformers_are_loaded(tree: Path, said: list[str]) -> None:
     """The index of a model from anywhere can name anything."""
     _index(tree, unet=said)
-    with pytest.raises(InputError, match=r"its part 'unet' is a .*, which is none of diffusers' or transformers' own"):
+    with pytest.raises(InputError, match=r"its part 'unet' is a .*, which is not a class of diffusers or transformers"):
         inspect_tree("one", tree)
 
 
@@ -112,7 +112,7 @@ def test_only_classes_of_diffusers_and_transformers_are_loaded(tree: Path, said:
 def test_a_pipeline_of_its_own_is_refused(tree: Path, named: object) -> None:
     """diffusers' way of naming one is a module and a class."""
     _index(tree, _class_name=named)
-    with pytest.raises(InputError, match=r"model_index\.json: its pipeline is code of its own \(.*\), and none is run here"):
+    with pytest.raises(InputError, match=r"model_index\.json: its pipeline is custom code \(.*\), which is never run"):
         inspect_tree("one", tree)
 
 
@@ -129,7 +129,7 @@ def test_a_variant_is_read_where_a_part_has_it(tree: Path) -> None:
     found = inspect_tree("one", tree, variant="fp16")
     assert found.variant == "fp16"
     assert set(found.parts) == {"vae", "text_encoder", "text_encoder_2", "unet"}
-    with pytest.raises(InputError, match="unet: there are no weights in it"):
+    with pytest.raises(InputError, match="unet: it contains no weights"):
         inspect_tree("one", tree)
 
 
@@ -147,5 +147,5 @@ def test_a_header_that_says_nonsense_is_no_safetensors(tmp_path: Path) -> None:
     for number, header in enumerate((b"[]", b'{"a": 1}', b'{"a": {"data_offsets": [0]}}', b'{"a": {}}', b"\xff\xfe")):
         path = tmp_path / f"{number}.safetensors"
         path.write_bytes(len(header).to_bytes(8, "little") + header)
-        with pytest.raises(InputError, match="this is no safetensors file"):
+        with pytest.raises(InputError, match="this is not a safetensors file"):
             check_safetensors(path, "")

@@ -13,9 +13,9 @@ import pytest
 
 from doubles import tiny
 from doubles.tiny_engines import HEIGHT, WAYS, WIDTH, WISH, engine, hole, opened, picture, request, small_eyes
-from goldsmith.engines import Ability, GenerationOptions, GenerationRequest, GenerationResult
 from goldsmith.engines.diffusion.diffusion_engine import DiffusionEngine
 from goldsmith.engines.diffusion.memory_layout import MemoryLayout
+from goldsmith.engines.protocols import Ability, GenerationOptions, GenerationRequest, GenerationResult
 from goldsmith.errors import DeviceError, InputError, JobCancelled
 
 FACTS = {
@@ -61,7 +61,7 @@ def test_the_record_says_all_that_a_replay_needs(family: str, ability: Ability) 
         "none",
         False,
         1,
-        "as asked",
+        "as requested",
     )
     assert (facts["device"], facts["threads"], facts["size"], facts["generated_size"]) == ("cpu", 1, [WIDTH, HEIGHT], [WIDTH, HEIGHT])
     assert facts["input_bits"] == (8 if (family, ability) in EIGHT_BIT else 32)
@@ -187,7 +187,7 @@ def test_sides_are_multiples_of_what_the_model_asks_for() -> None:
 
 def test_what_the_model_cannot_do_is_told_with_what_it_can() -> None:
     """In one sentence, before anything is computed."""
-    with pytest.raises(InputError, match="The model 'krea2' cannot start from a picture; it can make a picture from words alone"):
+    with pytest.raises(InputError, match="The model 'krea2' cannot start from a picture; it can make pictures from words alone"):
         engine("krea2").generate(request("image"))
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from doubles import tiny
 from doubles.tiny_engines import WISH, picture, request
-from goldsmith.engines import Ability, GenerationRequest
 from goldsmith.engines.diffusion.families import AUTO_FAMILY, FAMILIES, check_abilities, choose_ability, find_family
+from goldsmith.engines.protocols import Ability, GenerationRequest
 from goldsmith.engines.registry.models import read_models
 from goldsmith.errors import InputError
 
@@ -87,10 +87,10 @@ def test_references_alone_are_looked_at() -> None:
 @pytest.mark.parametrize(
     ("asked", "can", "sentence"),
     [
-        (GenerationRequest(WISH, (1,), 64, 64), ("inpaint",), "cannot make a picture from words alone; it can fill a hole"),
-        (request("image"), ("text",), "cannot start from a picture; it can make a picture from words alone"),
-        (request("references"), ("text", "image"), "cannot look at reference pictures; it can make a picture from words alone, start"),
-        (request("inpaint"), ("text",), "cannot fill a hole; it can make a picture from words alone"),
+        (GenerationRequest(WISH, (1,), 64, 64), ("inpaint",), "cannot make pictures from words alone; it can fill a hole"),
+        (request("image"), ("text",), "cannot start from a picture; it can make pictures from words alone"),
+        (request("references"), ("text", "image"), "cannot use reference pictures; it can make pictures from words alone, start"),
+        (request("inpaint"), ("text",), "cannot fill a hole; it can make pictures from words alone"),
     ],
 )
 def test_what_it_has_no_way_for_is_told_with_what_it_has(asked: GenerationRequest, can: tuple[Ability, ...], sentence: str) -> None:
@@ -101,5 +101,5 @@ def test_what_it_has_no_way_for_is_told_with_what_it_has(asked: GenerationReques
 
 def test_references_are_not_left_aside_in_silence() -> None:
     """No pipeline here looks at them while it fills a hole."""
-    with pytest.raises(InputError, match="cannot look at reference pictures while it fills a hole"):
+    with pytest.raises(InputError, match="cannot use reference pictures while it fills a hole"):
         choose_ability("one", ALL, replace(request("inpaint"), references=(picture(),)))

@@ -54,10 +54,10 @@ def test_parts_go_back_to_where_they_wait_also_when_a_call_was_called_off(rests:
 def test_a_scheduler_remembers_nothing_of_the_last_call() -> None:
     """Each call gets one that has not run; its settings are those of the folder."""
     own = opened("flux")
-    assert own._mounted is not None
-    first = own._mounted.pipeline(TEXT, use_tiling=False).scheduler
+    assert own._loaded is not None
+    first = own._loaded.pipeline(TEXT, use_tiling=False).scheduler
     first.set_timesteps(3, mu=1.0)
-    second = own._mounted.pipeline(TEXT, use_tiling=False).scheduler
+    second = own._loaded.pipeline(TEXT, use_tiling=False).scheduler
     assert second is not first
     assert len(first.timesteps) == 3
     assert len(second.timesteps) == second.config["num_train_timesteps"]
@@ -67,10 +67,10 @@ def test_a_scheduler_remembers_nothing_of_the_last_call() -> None:
 def test_going_over_to_groups_is_done_once() -> None:
     """A second time there is nothing to move."""
     own = opened("flux")
-    assert own._mounted is not None
-    own._mounted.switch_to_group_offload()
-    assert own._mounted.offload == "group"
-    own._mounted.switch_to_group_offload()
+    assert own._loaded is not None
+    own._loaded.switch_to_group_offload()
+    assert own._loaded.offload == "group"
+    own._loaded.switch_to_group_offload()
     assert own.generate(request("text")).facts["offload"] == "group"
 
 
@@ -92,8 +92,8 @@ def test_what_is_let_go_is_gone() -> None:
     """No pipeline, hook or callback holds the weights any longer."""
     own = opened("flux")
     own.generate(request("inpaint"))
-    assert own._mounted is not None
-    net = weakref.ref(own._mounted.pipeline(TEXT, use_tiling=False).transformer)
+    assert own._loaded is not None
+    net = weakref.ref(own._loaded.pipeline(TEXT, use_tiling=False).transformer)
     own.close()
     gc.collect()
     assert net() is None

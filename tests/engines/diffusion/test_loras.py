@@ -13,8 +13,8 @@ import pytest
 from doubles import tiny
 from doubles.tiny_engines import WISH, engine, opened, request
 from doubles.tiny_loras import TARGETS, lora
-from goldsmith.engines import GenerationOptions
 from goldsmith.engines.diffusion.memory_layout import MemoryLayout
+from goldsmith.engines.protocols import GenerationOptions
 from goldsmith.errors import InputError, JobCancelled
 
 
@@ -99,8 +99,8 @@ def test_only_a_few_stay_loaded(tmp_path: Path) -> None:
     own = opened("flux")
     paths = [lora(tmp_path / f"{seed}.safetensors", "flux", seed=seed) for seed in range(6)]
     made = [words(own, (path, 1.0)) for path in paths]
-    assert own._mounted is not None
-    base = own._mounted.pipeline(own._family.calls["text"], use_tiling=False)
+    assert own._loaded is not None
+    base = own._loaded.pipeline(own._family.calls["text"], use_tiling=False)
     assert len(base.get_list_adapters()["transformer"]) == 4
     assert words(own, (paths[0], 1.0)) == made[0]
 
@@ -111,8 +111,8 @@ def test_it_is_worn_by_a_model_that_is_laid_out_by_groups(tmp_path: Path) -> Non
     own = opened("flux")
     whole = words(own, (path, 1.0))
     assert words(opened("flux", MemoryLayout("float32", "group", 1)), (path, 1.0)) == whole
-    assert own._mounted is not None
-    own._mounted.switch_to_group_offload()
+    assert own._loaded is not None
+    own._loaded.switch_to_group_offload()
     assert words(own, (path, 1.0)) == whole
     assert words(own) == words(engine("flux"))
 
@@ -147,7 +147,7 @@ def test_what_is_no_lora_is_a_sentence(tmp_path: Path) -> None:
         words(own, (tmp_path / "gone.safetensors", 1.0))
     path = lora(tmp_path / "brand.safetensors", "flux")
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(InputError, match=r"brand\.safetensors: has .* cut short or damaged"):
+    with pytest.raises(InputError, match=r"brand\.safetensors: has .* truncated or damaged"):
         words(own, (path, 1.0))
     other = tiny.folder("flux") / "vae/diffusion_pytorch_model.safetensors"
     with pytest.raises(InputError, match="this LoRA does not fit the model 'flux'"):

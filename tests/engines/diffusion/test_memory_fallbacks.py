@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from doubles.tiny_engines import HEIGHT, WIDTH, engine, opened, request
-from goldsmith.engines import Device
 from goldsmith.engines.diffusion.diffusion_engine import DiffusionEngine
 from goldsmith.engines.diffusion.families import FAMILIES
 from goldsmith.engines.diffusion.memory_layout import FALLBACK_SCALE, MemoryLayout, memory_fallbacks, plan_layout
+from goldsmith.engines.protocols import Device
 from goldsmith.engines.registry.models import DiffusionSettings
 from goldsmith.errors import InputError
 
@@ -56,7 +56,7 @@ def _spent() -> BaseException:
 @pytest.mark.parametrize(
     ("fails", "fallback", "tiling", "offload"),
     [
-        (0, "as asked", False, "none"),
+        (0, "as requested", False, "none"),
         (1, "one at a time", False, "none"),
         (2, "tiled decoder", True, "none"),
         (3, "offload by groups", True, "group"),
@@ -126,7 +126,7 @@ def test_the_engine_lives_on_and_keeps_only_the_offload(short: Arm) -> None:
     calls = short(2, _spent())
     own.generate(request("text"))
     after = own.generate(request("text"))
-    assert (after.facts["memory_fallback"], after.facts["tiling"], after.facts["offload"]) == ("as asked", False, "group")
+    assert (after.facts["memory_fallback"], after.facts["tiling"], after.facts["offload"]) == ("as requested", False, "group")
     assert calls[-1]["tiled"] is False
     assert after.pictures[0].tobytes() == engine("flux").generate(request("text")).pictures[0].tobytes()
 
@@ -142,9 +142,9 @@ def test_every_kind_of_model_runs_by_groups(family: str) -> None:
 def test_tiles_are_smaller_than_the_pictures_a_decoder_was_made_with() -> None:
     """At its native size a decoder would otherwise come in one tile, and nothing would be won."""
     own = opened("sdxl")
-    vae = own._mounted.pipeline(FAMILIES["sdxl"].calls["text"], use_tiling=False).vae  # type: ignore[union-attr]
+    vae = own._loaded.pipeline(FAMILIES["sdxl"].calls["text"], use_tiling=False).vae  # type: ignore[union-attr]
     vae.tile_sample_min_size, vae.tile_latent_min_size = 1024, 128
-    own._mounted.pipeline(FAMILIES["sdxl"].calls["text"], use_tiling=True)  # type: ignore[union-attr]
+    own._loaded.pipeline(FAMILIES["sdxl"].calls["text"], use_tiling=True)  # type: ignore[union-attr]
     assert (vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size) == (True, 512, 64)
 
 
@@ -165,13 +165,13 @@ def test_every_decoder_comes_in_tiles(family: str, monkeypatch: pytest.MonkeyPat
 def test_the_fallbacks_are_in_order() -> None:
     """Each gives up more than the one before; what is given up already is no rung."""
     assert [rung.name for rung in memory_fallbacks(TWOS, is_fill=True)] == [
-        "as asked",
+        "as requested",
         "one at a time",
         "tiled decoder",
         "offload by groups",
         "smaller",
     ]
-    assert [rung.name for rung in memory_fallbacks(MemoryLayout("bfloat16", "group", 1), is_fill=False)] == ["as asked", "tiled decoder"]
+    assert [rung.name for rung in memory_fallbacks(MemoryLayout("bfloat16", "group", 1), is_fill=False)] == ["as requested", "tiled decoder"]
     last = memory_fallbacks(MemoryLayout("bfloat16", "group", 1), is_fill=True)[-1]
     assert (last.name, last.scale, last.uses_tiling, last.batch) == ("smaller", FALLBACK_SCALE, True, 1)
 
@@ -205,7 +205,7 @@ def test_a_model_that_does_not_fit_at_all_is_told_before_it_is_read() -> None:
     """On the device, or in the computer's memory where the rest of it would wait."""
     with pytest.raises(InputError, match="The model 'flux' needs about 8800 MB of memory on cuda:0, where 8799 MB are to be had"):
         plan_layout("flux", _entry(), 0.7, Device("cuda:0"), 8_799, 64_000)
-    with pytest.raises(InputError, match="needs about 32000 MB of the computer's memory to wait in, where 31999 MB are to be had"):
+    with pytest.raises(InputError, match="needs about 32000 MB of main memory for idle weights, but only 31999 MB are to be had"):
         plan_layout("flux", _entry(), 0.7, Device("cuda:0"), 20_000, 31_999)
 
 

@@ -20,10 +20,10 @@ HOLED = np.where(np.eye(8, dtype=bool)[..., None], np.float32("nan"), picture(he
 @pytest.mark.parametrize(
     ("made", "sentence"),
     [
-        (HOLED, r"The model 'one' made a picture that holds no numbers \(NaN\) with seed 7"),
-        (BLACK, "The model 'one' made a black picture with seed 7"),
-        (BLACK + np.float32(1 / 300), "made a black picture"),
-        (FLAT, "The model 'one' made a picture of one flat colour with seed 7"),
+        (HOLED, r"The model 'one' generated a picture with values that are not numbers \(NaN\) with seed 7"),
+        (BLACK, "The model 'one' generated a black picture with seed 7"),
+        (BLACK + np.float32(1 / 300), "generated a black picture"),
+        (FLAT, "The model 'one' generated a picture of one flat colour with seed 7"),
         (FLAT * np.array([1, 0.2, 0.4], np.float32), "one flat colour"),
         (np.full((8, 8, 3), np.inf, np.float32), "NaN"),
     ],
@@ -32,7 +32,7 @@ def test_what_is_no_picture_is_refused(made: Pixels, sentence: str) -> None:
     """With the seed, and what may help."""
     with pytest.raises(InputError, match=sentence) as refused:
         check_picture("one", made, 7, "float16", None)
-    assert refused.value.remedy == "Try another seed, or another precision than float16 in models.toml."
+    assert refused.value.remedy == "Try another seed, or a precision other than float16 in models.toml."
     with pytest.raises(InputError) as refused:
         check_picture("one", made, 7, "float32", picture())
     assert refused.value.remedy == "Try another seed."

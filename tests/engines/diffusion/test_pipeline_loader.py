@@ -44,7 +44,7 @@ def test_offline_means_offline(family: str) -> None:
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_all_pipelines_of_a_model_share_one_set_of_weights(family: str) -> None:
     """Text, image and inpaint cost the memory of one."""
-    mounted = engine(family)._mounted
+    mounted = engine(family)._loaded
     assert mounted is not None
     pipes = [mounted.pipeline(way, use_tiling=False) for way in FAMILIES[family].calls.values()]
     for pipe in pipes:
@@ -67,7 +67,7 @@ def test_settings_of_a_model_reach_its_other_pipelines(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tiny.folder("sdxl"), tmp_path / "sdxl"))
     index = json.loads((folder / "model_index.json").read_bytes())
     (folder / "model_index.json").write_text(json.dumps({**index, "force_zeros_for_empty_prompt": False}))
-    mounted = opened("sdxl", folder=folder)._mounted
+    mounted = opened("sdxl", folder=folder)._loaded
     assert mounted is not None
     for way in FAMILIES["sdxl"].calls.values():
         assert mounted.pipeline(way, use_tiling=False).config.force_zeros_for_empty_prompt is False

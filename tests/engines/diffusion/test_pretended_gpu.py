@@ -12,11 +12,11 @@ import pytest
 from doubles import tiny
 from doubles.pretended_gpu import TITLE, Pretended, machine
 from doubles.tiny_engines import engine, model, opened, request
-from goldsmith.engines import Device, ModelFiles
 from goldsmith.engines.diffusion.memory_layout import MemoryLayout, Offload
 from goldsmith.engines.drivers.diffusers import open_engine
 from goldsmith.engines.memory import free_mb, is_device_failure
 from goldsmith.engines.model_cache import ModelCache
+from goldsmith.engines.protocols import Device, ModelFiles
 from goldsmith.errors import DeviceError, InputError
 
 GPU = Device("cuda:0", 1)
@@ -87,7 +87,7 @@ def test_a_shortage_there_walks_the_ladder_and_gives_memory_back(gpu: Pretended,
     assert (made.facts["memory_fallback"], made.facts["offload"], made.facts["batch"]) == ("offload by groups", "group", 1)
     assert calls == [False, False, True, True, True]
     assert gpu.given_back >= before + 3
-    assert own.generate(request("text")).facts["memory_fallback"] == "as asked"
+    assert own.generate(request("text")).facts["memory_fallback"] == "as requested"
 
 
 def test_a_device_that_fails_there_is_named(gpu: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,8 +42,8 @@ def test_sixteen_bit_weights_are_read_with_their_padding(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "does not begin as an ncnn .param"),
-        ("7767518\n1 1\nInput a 0 0\n", "does not begin as an ncnn .param"),
+        ("", "does not start like an ncnn .param"),
+        ("7767518\n1 1\nInput a 0 0\n", "does not start like an ncnn .param"),
         ("7767517\n1 1\nInput a zero 0\n", "Line 3 is not a layer"),
         ("7767517\n1 1\nInput a -1 0\n", "Line 3 is not a layer"),
         ("7767517\n1 1\nInput a 99999999999 1 b\n", "Line 3 is not a layer"),
@@ -54,7 +54,7 @@ def test_sixteen_bit_weights_are_read_with_their_padding(tmp_path: Path) -> None
         ("7767517\n1 1\nConvolution c 0 0 0=x 1=3 6=27\n", "0=x, which is not a whole number"),
         ("7767517\n1 1\nPReLU p 0 0 0=-5\n", "The weights end before layer p has its -5 values"),
         ("7767517\n1 1\nInput a 0 0\n" + "Split s 0 0\n" * 10_001, "more than 10000 layers"),
-        ("7767517\n1 1\nInput a 0 0\n", "12 bytes of weights are left over"),
+        ("7767517\n1 1\nInput a 0 0\n", "12 bytes remain after the last weights"),
     ],
     ids=lambda value: repr(value)[-24:],
 )
@@ -80,7 +80,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     """One NaN would make every pixel NaN."""
     made = files.compact()
     made.data = made.data[:4] + struct.pack("<f", float("nan")) + made.data[8:]
-    with pytest.raises(InputError, match="hold values that are no numbers"):
+    with pytest.raises(InputError, match="contain values that are not finite numbers"):
         read_ncnn(*made.save(tmp_path))
 
 

@@ -11,11 +11,12 @@ import pytest
 
 from doubles import tiny
 from doubles.tiny_engines import HEIGHT, WIDTH, hole, picture
-from goldsmith.engines import Device, EngineNeed, GenerationOptions, GenerationRequest, engine_loader
+from goldsmith.engines import engine_loader
 from goldsmith.engines.engine_loader import loaded_models, open_engine
 from goldsmith.engines.generator_inpainter import GeneratorInpainter
 from goldsmith.engines.kinds import GENERATOR, INPAINTER
 from goldsmith.engines.model_cache import ModelCache
+from goldsmith.engines.protocols import Device, EngineNeed, GenerationOptions, GenerationRequest
 from goldsmith.engines.registry.models import read_models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry
 from goldsmith.errors import InputError

@@ -7,7 +7,7 @@ import importlib
 import numpy as np
 import pytest
 
-from goldsmith.engines import Device, Inpainter, ModelFiles
+from goldsmith.engines.protocols import Device, Inpainter, ModelFiles
 from goldsmith.engines.registry.models import Model
 from goldsmith.picture.picture import Mask, Pixels
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from goldsmith.engines import Device, ModelFiles
 from goldsmith.engines.drivers.pp_ocr import _crop_upright, _line_boxes, _order_corners, _reading_order, open_engine
+from goldsmith.engines.protocols import Device, ModelFiles
 from goldsmith.engines.registry.models import Model
 from goldsmith.engines.vision import TextLine
 from goldsmith.errors import InputError

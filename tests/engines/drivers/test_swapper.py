@@ -10,9 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from doubles.nets import drawing, knowing, written
-from goldsmith.engines import Device, ModelFiles
 from goldsmith.engines.drivers._face_alignment import _LANDMARK_TEMPLATE
 from goldsmith.engines.drivers.swapper import open_engine
+from goldsmith.engines.protocols import Device, ModelFiles
 from goldsmith.engines.registry.face_swap_settings import FaceSwapSettings
 from goldsmith.engines.registry.models import Model
 from goldsmith.engines.registry.weights_sources import WeightsFile
@@ -96,7 +96,7 @@ def test_a_vector_of_another_length_is_said(tmp_path: Path) -> None:
 def test_what_is_no_face_is_no_answer(tmp_path: Path) -> None:
     """A net that answers with another shape, or with what are no numbers, is told by its name."""
     swapper = _opened([drawing(tmp_path / "draw.onnx", 64, (1, 3, 48, 48), answers=1)])
-    with pytest.raises(InputError, match="The model ours drew no face of 3 x 64 x 64"):
+    with pytest.raises(InputError, match="The model ours returned no face of 3 x 64 x 64"):
         swapper.swap(_flat((0.2,) * 3), FACE, _flat((0.6,) * 3), PERSON)
     divides = [("Div", ["target", "none"], "many"), ("Add", ["many", "source"], "made")]
     path = written(
@@ -111,7 +111,7 @@ def test_a_matrix_that_is_none_is_said(data: bytes, tmp_path: Path) -> None:
     """Nothing is unpickled."""
     files = [drawing(tmp_path / "draw.onnx"), knowing(tmp_path / "who.onnx"), tmp_path / "turn.npy"]
     files[2].write_bytes(data + b"x")
-    with pytest.raises(InputError, match=r"turn\.npy: this is no array of numpy"):
+    with pytest.raises(InputError, match=r"turn\.npy: this is not a NumPy array"):
         _opened(files, identity="who.onnx", matrix="turn.npy")
 
 
@@ -127,7 +127,7 @@ def test_a_matrix_has_rows_and_columns_of_numbers(tmp_path: Path) -> None:
     ("swap", "files", "said"),
     [
         (None, ["a.onnx"], "has a \\[swap\\] table"),
-        ({"identity": "b.onnx"}, ["a.onnx"], "swap names b.onnx, which is none of its files"),
+        ({"identity": "b.onnx"}, ["a.onnx"], "swap names b.onnx, which is not one of its files"),
         ({}, ["a.onnx", "b.onnx"], "one file that draws"),
         ({"identity": "a.onnx"}, ["a.onnx"], "one file that draws"),
         ({"matrix": "b.npy"}, ["a.onnx", "b.npy"], "swap.matrix is for a vector"),

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from goldsmith.engines import EngineDescriptor
 from goldsmith.engines.drivers.u2net import U2Net
+from goldsmith.engines.protocols import EngineDescriptor
 from goldsmith.picture.picture import Mask
 
 _SEEN = np.zeros((40, 60, 3), np.float32)

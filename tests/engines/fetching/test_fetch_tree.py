@@ -120,7 +120,7 @@ def test_a_fetch_that_was_stopped_goes_on_where_it_was(tmp_path: Path, hub: HubD
 def test_a_hub_that_cannot_resume_starts_the_file_over(tmp_path: Path, hub: HubDouble) -> None:
     """An answer with the whole file replaces what was kept."""
     hub.ranges = False
-    part = tmp_path / f".one.coming/vae/.diffusion_pytorch_model.safetensors.{COMMIT[:12]}.part"
+    part = tmp_path / f".one.incoming/vae/.diffusion_pytorch_model.safetensors.{COMMIT[:12]}.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(b"v")
     fetch(_weights(tmp_path), "one")
@@ -185,7 +185,7 @@ def test_another_revision_replaces_the_tree_whole(tmp_path: Path, hub: HubDouble
             (403, "GatedRepo"),
             r"its licence must be accepted first: open http.*/org/model, accept it there, then log in with `hf auth login`",
         ),
-        ((401, "RepoNotFound"), r"is not there for you: mind its spelling; if .* asks for a login, log in"),
+        ((401, "RepoNotFound"), r"does not exist or is not visible to you: check its spelling; if .* asks for a login, log in"),
         ((401, ""), r"log in with `hf auth login` or set HF_TOKEN"),
         ((403, ""), r"answered 403: log in"),
         ((404, "RevisionNotFound"), r"has no such revision"),
@@ -256,9 +256,9 @@ def test_a_hub_nobody_answers_for_is_said_so(tmp_path: Path, monkeypatch: pytest
     ("files", "sentence"),
     [
         ({"model_index.json": b"{}", "unet/model.bin": b"x"}, "unet/model.bin are a pickle"),
-        ({"model_index.json": b"{}", "unet/config.json": b"{}"}, "it holds no safetensors"),
-        ({"a/x.safetensors": b"x", "a/../../../etc/cron.json": b"x"}, "is no name for a file of a model"),
-        ({"a/x.safetensors": b"x", "a/.ssh/config.json": b"x"}, "is no name for a file of a model"),
+        ({"model_index.json": b"{}", "unet/config.json": b"{}"}, "it contains no safetensors"),
+        ({"a/x.safetensors": b"x", "a/../../../etc/cron.json": b"x"}, "is not an allowed file name"),
+        ({"a/x.safetensors": b"x", "a/.ssh/config.json": b"x"}, "is not an allowed file name"),
     ],
     ids=["pickle", "none", "outside", "hidden"],
 )
@@ -277,7 +277,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_comes(tmp_path: Path, 
     monkeypatch.setattr(
         "goldsmith.engines.fetching.fetch_tree.shutil.disk_usage", lambda path: type("U", (), {"free": 1000, "total": usage.f_blocks})()
     )
-    with pytest.raises(HostError, match=r"0\.0 GB are to come, and only 0\.0 GB are free"):
+    with pytest.raises(HostError, match=r"0\.0 the download needs 0\.0 GB are free"):
         fetch(_weights(tmp_path), "one")
     assert not hub.asked
 
@@ -317,7 +317,7 @@ def test_a_program_that_has_just_begun_fetches_as_well(tmp_path: Path, hub: HubD
         "from pathlib import Path; from goldsmith.engines.registry.weights_registry import open_weights_registry;"
         "from goldsmith.engines.fetching.fetch import fetch; from goldsmith.engines.fetching.pin_model import pin_model;"
         f"weights = open_weights_registry(Path({str(models)!r}), Path({str(tmp_path / 'models')!r}));"
-        "pin_model(weights, 'one'); print(len(fetch(weights, 'one')), weights.opened('one').revision)"
+        "pin_model(weights, 'one'); print(len(fetch(weights, 'one')), weights.verified_files('one').revision)"
     )
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)

@@ -9,11 +9,11 @@ import pytest
 
 from doubles import tiny
 from doubles.hub import COMMIT, HubDouble, hub_double
-from goldsmith.engines import Device, EngineNeed, GenerationOptions, GenerationRequest
 from goldsmith.engines.engine_loader import open_engine
 from goldsmith.engines.fetching.fetch import fetch
 from goldsmith.engines.fetching.pin_model import pin_model
 from goldsmith.engines.kinds import GENERATOR
+from goldsmith.engines.protocols import Device, EngineNeed, GenerationOptions, GenerationRequest
 from goldsmith.engines.registry.models import DefaultModels, DiffusionSettings, Model, Models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry
 from goldsmith.engines.registry.weights_sources import HubRepository
@@ -48,7 +48,7 @@ def test_a_model_goes_from_the_hub_to_a_picture(tmp_path: Path, hub: HubDouble, 
     hub.says = (500, "")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     engine, choice = open_engine(weights, EngineNeed(GENERATOR, "premium", can=frozenset({"text"})), Device())
-    assert choice.why == "asked for as premium, which is drawer in models.toml"
+    assert choice.why == "named premium by the step, which is drawer in models.toml"
     assert engine.descriptor.name == "drawer"
     assert engine.descriptor.revision == COMMIT
     assert {name for name, _ in engine.descriptor.weights} == {name for name in hub.files if name.endswith(".safetensors")}

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from goldsmith.engines import Ability, EngineNeed
 from goldsmith.engines.kinds import ENGINE_KINDS
+from goldsmith.engines.protocols import Ability, EngineNeed
 from goldsmith.engines.registry.models import DefaultModels, DiffusionSettings, Model, Models
 from goldsmith.engines.registry.weights_registry import WeightsMissing, WeightsRegistry
 from goldsmith.engines.registry.weights_sources import WeightsFile
@@ -75,14 +75,14 @@ def test_words_go_to_the_first_default_that_is_here(tmp_path: Path) -> None:
 def test_a_model_without_words_named_for_words_is_a_problem(tmp_path: Path) -> None:
     """Named together with a prompt: one of the two has to go, and those that take words are listed."""
     with pytest.raises(
-        InputError, match=r"'migan' takes no words\. Leave the prompt out, or name one that takes words: premium, fill, big, filler"
+        InputError, match=r"'migan' takes no prompt\. Remove the prompt, or name a model that takes one: premium, fill, big, filler"
     ):
         _house(tmp_path).choose(_asks("inpaint", "migan", words=True))
-    with pytest.raises(InputError, match=r"'quick' \(patchmatch\) takes no words"):
+    with pytest.raises(InputError, match=r"'quick' \(patchmatch\) takes no prompt"):
         _house(tmp_path).choose(_asks("inpaint", "quick", words=True))
 
 
-@pytest.mark.parametrize(("name", "why"), [("big", "asked for by name"), ("premium", "asked for as premium, which is big in models.toml")])
+@pytest.mark.parametrize(("name", "why"), [("big", "named by the step"), ("premium", "named premium by the step, which is big in models.toml")])
 def test_a_generating_model_serves_inpainting_and_the_record_has_both_names(tmp_path: Path, name: str, why: str) -> None:
     """One that can fill, start from a picture or edit; the name that was said and the model that was used."""
     _bring(tmp_path / "big")
@@ -95,7 +95,7 @@ def test_one_that_can_only_draw_from_words_cannot_fill(tmp_path: Path) -> None:
     _bring(tmp_path / "painter")
     with pytest.raises(
         InputError,
-        match=r"'painter' can make pictures from words alone; it cannot fill a hole\. Those that can: premium, fill, quick, migan",
+        match=r"'painter' can make pictures from words alone; it cannot fill a hole\. Models that can: premium, fill, quick, migan",
     ):
         _house(tmp_path).choose(_asks("inpaint", "painter"))
 
@@ -105,7 +105,7 @@ def test_a_model_is_held_to_what_is_asked_of_it(tmp_path: Path) -> None:
     with pytest.raises(
         InputError,
         match=r"'premium' \(big\) can make pictures from words alone and start from a picture; "
-        r"it cannot edit by instruction and look at reference pictures\. Those that can: none",
+        r"it cannot edit by instruction and use reference pictures\. Models that can: none",
     ):
         _house(tmp_path).choose(_asks("generate", "premium", "image", "edit", "references"))
 
@@ -117,7 +117,7 @@ def test_the_default_is_the_first_that_can_do_what_is_asked(tmp_path: Path) -> N
     house = _house(tmp_path, generate=("painter", "big"))
     assert house.choose(_asks("generate", None, "text")).name == "painter"
     choice = house.choose(_asks("generate", None, "image"))
-    assert (choice.name, choice.why) == ("big", "the house's first choice")
+    assert (choice.name, choice.why) == ("big", "the first default")
 
 
 def test_nothing_that_can_is_told_apart_from_nothing_that_is_here(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_one_that_lies_here_and_is_no_default_is_pointed_at(tmp_path: Path) -> N
     """Rather than saying that nothing is here."""
     _bring(tmp_path / "big")
     with pytest.raises(
-        WeightsMissing, match=r"No default for inpainting with words has its weights on this machine; it may name one that has: big\."
+        WeightsMissing, match=r"No default for inpainting with words has its weights on this machine; these models have: big\."
     ):
         _house(tmp_path, inpaint_words=("filler",)).choose(_asks("inpaint", words=True))
 
@@ -165,5 +165,5 @@ def test_a_long_list_of_models_is_cut_short(tmp_path: Path) -> None:
     """The house's own names come first, null models not at all, and the rest are counted."""
     models = {f"m{number}": _generates("text", "inpaint") for number in range(9)} | {"painter": _generates("text")}
     house = WeightsRegistry(Models(models=models, names={"fill": "m8"}), tmp_path)
-    with pytest.raises(InputError, match=r"Those that can: fill, m0, m1, m2, m3, m4 and 4 more \(goldsmith models list\)\.$"):
+    with pytest.raises(InputError, match=r"Models that can: fill, m0, m1, m2, m3, m4 and 4 more \(goldsmith models list\)\.$"):
         house.choose(_asks("inpaint", "painter"))

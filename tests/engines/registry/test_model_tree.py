@@ -75,10 +75,10 @@ def test_a_repository_is_a_diffusers_folder_unless_it_says_otherwise(tmp_path: P
 @pytest.mark.parametrize(
     ("pattern", "sentence"),
     [
-        ("*/*.bin", "asks for pickles, which may run code as they are read"),
-        ("unet/model.ckpt", "asks for pickles"),
-        ("*.PTH", "asks for pickles"),
-        ("pipeline.py", "asks for code: nothing that comes with a model is run"),
+        ("*/*.bin", "selects pickles, which may run code when read"),
+        ("unet/model.ckpt", "selects pickles"),
+        ("*.PTH", "selects pickles"),
+        ("pipeline.py", "selects code: code of a model is never run"),
     ],
 )
 def test_pickles_and_code_cannot_be_asked_for(tmp_path: Path, pattern: str, sentence: str) -> None:
@@ -98,12 +98,12 @@ def test_a_repository_is_an_organisation_and_a_name(tmp_path: Path, hub: str) ->
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        ('folder = "models/flux"\n', "must be a whole path, starting with /"),
-        ('folder = "/srv/../etc"\n', "must be a whole path"),
-        ('file = "x.safetensors"\n', "must be a whole path"),
-        ('file = "/srv/model.ckpt"\n', "one .safetensors file or a tree; nothing else is read"),
-        ('folder = "/srv/a"\n' + HUB, "lie in one place"),
-        ('file = "/srv/a.safetensors"\nfiles = [{ name = "a.safetensors", sha256 = "' + "0" * 64 + '", bytes = 1 }]\n', "lie in one place"),
+        ('folder = "models/flux"\n', "must be an absolute path, starting with /"),
+        ('folder = "/srv/../etc"\n', "must be an absolute path"),
+        ('file = "x.safetensors"\n', "must be an absolute path"),
+        ('file = "/srv/model.ckpt"\n', "one .safetensors file or a tree"),
+        ('folder = "/srv/a"\n' + HUB, "have one source"),
+        ('file = "/srv/a.safetensors"\nfiles = [{ name = "a.safetensors", sha256 = "' + "0" * 64 + '", bytes = 1 }]\n', "have one source"),
     ],
 )
 def test_a_place_on_this_machine_is_whole_and_the_only_one(tmp_path: Path, lines: str, sentence: str) -> None:
@@ -115,7 +115,7 @@ def test_only_models_that_generate_are_trees(tmp_path: Path) -> None:
     """An inpainting net lists its files by hash."""
     text = '[models.one]\nkind = "inpaint"\ndriver = "migan"\nlicence = "MIT"\nfolder = "/srv/x"\n'
     assert _faults(tmp_path, text) == [
-        "models.one: only a model that generates has a repository, a folder or a file; others list [[files]] by hash"
+        "models.one: only a model of kind generate has a repository, a folder or a file; others list [[files]] with their hashes"
     ]
 
 
@@ -123,19 +123,19 @@ def test_names_of_the_house_point_at_models(tmp_path: Path) -> None:
     """Not at other names, not at nothing, and they take no model's name."""
     names = '[names]\npremium = "one"\nbest = "premium"\nfast = "on"\none = "one"\n'
     assert _faults(tmp_path, names + ONE + HUB + TABLE) == [
-        "names.best: 'premium' is itself a name in [names]; point at the model",
+        "names.best: 'premium' is itself an alias in [names]; name the model",
         "names.fast: there is no model 'on'; the nearest is 'one'",
         "names.one: a model has that name already",
     ]
 
 
 def test_a_default_for_words_takes_words_and_can_fill(tmp_path: Path) -> None:
-    """One that only draws from words is no default for a hole; one that takes no words none for words."""
+    """One that only draws from words is no default for a hole; one that takes no prompt none for words."""
     plain = '[models.two]\nkind = "inpaint"\ndriver = "migan"\nlicence = "MIT"\n'
     text = '[defaults]\ninpaint_words = ["one", "two"]\ngenerate = ["two"]\n' + ONE + HUB + TABLE + plain
     assert _faults(tmp_path, text) == [
-        "defaults.inpaint_words: 'one' is a model for generate and takes no words",
-        "defaults.inpaint_words: 'two' is a model for inpaint and takes no words",
+        "defaults.inpaint_words: 'one' is a model for generate and takes no prompt",
+        "defaults.inpaint_words: 'two' is a model for inpaint and takes no prompt",
         "defaults.generate: 'two' is a model for inpaint",
     ]
 
@@ -187,7 +187,7 @@ def test_a_folder_that_brings_code_is_refused(tmp_path: Path) -> None:
     """Whatever else lies in it."""
     top = _folder(tmp_path / "mine")
     (top / "unet/custom.py").write_bytes(b"import os")
-    with pytest.raises(InputError, match=r"it holds code \(unet/custom\.py\), and nothing that comes with a model is run"):
+    with pytest.raises(InputError, match=r"it contains code \(unet/custom\.py\), and code of a model is never run"):
         _weights(tmp_path / "models", folder=top).verified_files("one")
 
 
@@ -238,9 +238,9 @@ def test_the_stamp_changes_when_weights_come(tmp_path: Path) -> None:
     """Not when a fetch is under way: what it writes has dot-names until all is there."""
     weights = _weights(tmp_path / "models", repository=HubRepository(hub="org/model"))
     before = weights.change_token()
-    (tmp_path / "models" / ".one.coming").mkdir(parents=True)
+    (tmp_path / "models" / ".one.incoming").mkdir(parents=True)
     assert weights.change_token() == before
-    os.rename(tmp_path / "models" / ".one.coming", tmp_path / "models" / "one")
+    os.rename(tmp_path / "models" / ".one.incoming", tmp_path / "models" / "one")
     assert weights.change_token() != before
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.engines import EngineNeed
 from goldsmith.engines.kinds import INPAINTER, UPSCALER
+from goldsmith.engines.protocols import EngineNeed
 from goldsmith.engines.registry.models import Models, read_models
 from goldsmith.engines.registry.weights_sources import HubSource, NpmSource, PipSource, UrlSource
 from goldsmith.errors import InputError, UsageError
@@ -48,7 +48,7 @@ def test_the_shipped_file_is_right() -> None:
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
     """A wrong kind, an unknown setting and a missing licence are one refusal with three sentences."""
     faults = _faults(tmp_path, '[models.one]\nkind = "paint"\ndriver = "migan"\ncolour = 3\n')
-    assert any(line.startswith("models.one.kind: 'paint' is no kind of engine; there are: inpaint, ") for line in faults)
+    assert any(line.startswith("models.one.kind: 'paint' is not a kind of engine; the kinds are: inpaint, ") for line in faults)
     assert "models.one.colour: there is no such setting" in faults
     assert "models.one.licence: is missing" in faults
     assert len(faults) == 3
@@ -65,7 +65,7 @@ def test_a_default_must_exist_and_fit(tmp_path: Path) -> None:
     assert _faults(tmp_path, text) == [
         "defaults.inpaint: there is no model 'ona'; the nearest is 'one'",
         "defaults.inpaint: 'big' is a model for upscale x2",
-        "defaults.inpaint: 'nothing' makes nothing and may only be asked for by name",
+        "defaults.inpaint: 'nothing' generates nothing and can be no default; a step may name it",
         "defaults.upscale.x4: 'big' is a model for upscale x2",
     ]
 
@@ -117,7 +117,7 @@ def test_one_file_name_means_one_file(tmp_path: Path) -> None:
     """Two models may share a file, but not a name for different bytes (letter case does not make it another name)."""
     other = _file("A.ONNX", "1" * 64).replace("models.one", "models.two")
     faults = _faults(tmp_path, ONE + _file() + ONE.replace("one", "two") + other)
-    assert faults == ["models.two: its file A.ONNX has another sha256 than the one of that name in models.one"]
+    assert faults == ["models.two: its file A.ONNX has another sha256 than the file of that name in models.one"]
 
 
 def test_scales_belong_to_upscalers(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_scales_belong_to_upscalers(tmp_path: Path) -> None:
     faults = _faults(tmp_path, ONE + "scale = 2\n" + upscaler)
     assert faults == [
         "models.one: only an upscaling model has a scale",
-        "models.two: an upscaling model must say its scale, e.g. scale = 2",
+        "models.two: an upscaling model needs its scale, for example scale = 2",
     ]
 
 

@@ -11,6 +11,7 @@ import pytest
 from goldsmith.cli.models import model_rows
 from goldsmith.engines import EngineNeed
 from goldsmith.engines.kinds import INPAINTER, UPSCALER
+from goldsmith.engines.protocols import EngineNeed
 from goldsmith.engines.registry.models import DefaultModels, DiffusionSettings, Model, Models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder
 from goldsmith.engines.registry.weights_sources import WeightsFile
@@ -36,7 +37,7 @@ def test_the_first_choice_is_taken_where_its_weights_are(tmp_path: Path) -> None
     """The record says that it is the first choice."""
     (tmp_path / "good.onnx").write_bytes(BYTES)
     choice = _weights(tmp_path).choose(EngineNeed(INPAINTER))
-    assert (choice.name, choice.why) == ("good", "the house's first choice")
+    assert (choice.name, choice.why) == ("good", "the first default")
 
 
 def test_what_lies_beyond_the_edge_has_defaults_of_its_own(tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_beyond_the_edge_a_model_that_generates_comes_first_and_is_missed_on_rec
     choice = weights.choose(EngineNeed(INPAINTER, extends_canvas=True))
     assert choice.name == "plain"
     assert "paints comes first but its weights are not on this machine" in choice.why
-    assert weights.choose(EngineNeed(INPAINTER)).why == "the house's first choice"
+    assert weights.choose(EngineNeed(INPAINTER)).why == "the first default"
 
 
 def test_a_second_choice_says_what_was_missing(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_a_second_choice_says_what_was_missing(tmp_path: Path) -> None:
     choice = _weights(tmp_path).choose(EngineNeed(INPAINTER))
     assert choice.name == "plain"
     assert choice.why == (
-        "the house's choice number 2: good comes first but its weights are not on this machine (goldsmith models fetch good)"
+        "default number 2: the weights of good are not on this machine (goldsmith models fetch good)"
     )
 
 
@@ -79,7 +80,7 @@ def test_many_that_were_passed_over_are_counted(tmp_path: Path) -> None:
     defaults = DefaultModels(inpaint=(*more, "plain"))
     weights = WeightsRegistry(house.model_copy(update={"models": {**house.models, **more}, "defaults": defaults}), tmp_path)
     assert weights.choose(EngineNeed(INPAINTER)).why == (
-        "the house's choice number 5: good0 and 3 others come first but their weights are not on this machine "
+        "default number 5: the weights of good0 and 3 others are not on this machine "
         "(goldsmith models fetch good0)"
     )
 
@@ -102,7 +103,7 @@ def test_a_named_model_is_never_replaced_by_another(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'good' are not on this machine \(good.onnx\). Run: goldsmith models fetch good"):
         weights.choose(EngineNeed(INPAINTER, "good"))
     (tmp_path / "good.onnx").write_bytes(BYTES)
-    assert weights.choose(EngineNeed(INPAINTER, "good")).why == "asked for by name"
+    assert weights.choose(EngineNeed(INPAINTER, "good")).why == "named by the step"
 
 
 def test_a_model_of_the_wrong_kind_is_refused(tmp_path: Path) -> None:

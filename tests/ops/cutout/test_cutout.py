@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from doubles.mattes import Pane, Scene, pane, scene
 from doubles.step_context import StepContextDouble
-from goldsmith.engines import EngineNeed
 from goldsmith.engines.kinds import MATTE_ESTIMATOR
+from goldsmith.engines.protocols import EngineNeed
 from goldsmith.errors import InputError
 from goldsmith.ops.cutout.operation import Cutout
 from goldsmith.picture.picture import Mask, Picture, freeze

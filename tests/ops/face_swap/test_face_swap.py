@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from doubles.faces import DARK, face_of, mesh_at, painted
 from doubles.step_context import StepContextDouble
-from goldsmith.engines import EngineDescriptor, EngineNeed
 from goldsmith.engines.kinds import FACE_SWAPPER
+from goldsmith.engines.protocols import EngineDescriptor, EngineNeed
 from goldsmith.engines.vision import DrawnFace, Face, FaceEmbedding, Points, normalise
 from goldsmith.errors import InputError
 from goldsmith.ops.face_swap.face_parts import FaceParts, face_box

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from doubles.ground import picture as ground
 from doubles.step_context import NullInpainter, StepContextDouble
-from goldsmith.engines import EngineNeed, GenerationOptions
 from goldsmith.engines.kinds import INPAINTER
+from goldsmith.engines.protocols import EngineNeed, GenerationOptions
 from goldsmith.errors import InputError, JobCancelled
 from goldsmith.ops.outpaint import operation
 from goldsmith.ops.outpaint.operation import Outpaint

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from goldsmith.engines import EngineNeed
 from goldsmith.engines.kinds import GENERATOR, INPAINTER
+from goldsmith.engines.protocols import EngineNeed
 from goldsmith.engines.registry.models import read_models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry
 from goldsmith.errors import InputError

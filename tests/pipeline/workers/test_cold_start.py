@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.engines import EngineNeed, engine_loader
+from goldsmith.engines import engine_loader
 from goldsmith.engines.kinds import GENERATOR, INPAINTER
 from goldsmith.engines.model_cache import ModelCache
+from goldsmith.engines.protocols import EngineNeed
 from goldsmith.errors import InputError
 from goldsmith.jobs.protocol import ModelsMessage, WorkerConfig, WorkerSpec
 from goldsmith.worker.engine_provider import EngineProvider

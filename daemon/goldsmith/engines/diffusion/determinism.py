@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from goldsmith.engines import Device
+from goldsmith.engines.protocols import Device
 
 
 def configure_cublas() -> None:

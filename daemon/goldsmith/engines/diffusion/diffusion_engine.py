@@ -11,7 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from goldsmith.engines import (
+from goldsmith.engines.diffusion.determinism import configure_cublas, deterministic, environment_facts, seeded_generators
+from goldsmith.engines.diffusion.families import PipelineCall, check_abilities, choose_ability, find_family
+from goldsmith.engines.diffusion.loaded_model import LoadedModel, PlanLayout, has_tiling
+from goldsmith.engines.diffusion.memory_layout import MemoryFallback, memory_fallbacks
+from goldsmith.engines.diffusion.picture_checks import check_picture, resize
+from goldsmith.engines.diffusion.pipeline_inputs import PipelineArguments, PipelineInputs, is_prompt_truncated, prepare_inputs
+from goldsmith.engines.memory import device_fault, is_device_failure, is_out_of_memory, release_memory
+from goldsmith.engines.protocols import (
     Ability,
     Device,
     EngineDescriptor,
@@ -21,13 +28,6 @@ from goldsmith.engines import (
     OnProgress,
     ignore_progress,
 )
-from goldsmith.engines.diffusion.determinism import configure_cublas, deterministic, environment_facts, seeded_generators
-from goldsmith.engines.diffusion.families import PipelineCall, check_abilities, choose_ability, find_family
-from goldsmith.engines.diffusion.loaded_model import LoadedModel, PlanLayout, has_tiling
-from goldsmith.engines.diffusion.memory_layout import MemoryFallback, memory_fallbacks
-from goldsmith.engines.diffusion.picture_checks import check_picture, resize
-from goldsmith.engines.diffusion.pipeline_inputs import PipelineArguments, PipelineInputs, is_prompt_truncated, prepare_inputs
-from goldsmith.engines.memory import device_fault, is_device_failure, is_out_of_memory, release_memory
 from goldsmith.engines.registry.models import Model
 from goldsmith.errors import InputError
 from goldsmith.picture.picture import Pixels

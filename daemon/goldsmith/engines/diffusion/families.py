@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from goldsmith.engines import Ability, GenerationRequest
 from goldsmith.engines.diffusion.pipeline_inputs import PipelineArguments, PipelineInputs
+from goldsmith.engines.protocols import Ability, GenerationRequest
 from goldsmith.engines.registry.models import ability_phrase
 from goldsmith.errors import InputError
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from goldsmith.engines import Device, ModelFiles
 from goldsmith.engines.diffusion.diffusers_tree import inspect_tree
 from goldsmith.engines.diffusion.families import ModelFamily, PipelineCall
 from goldsmith.engines.diffusion.loras import LoraAdapters
 from goldsmith.engines.diffusion.memory_layout import MemoryLayout, Offload
 from goldsmith.engines.diffusion.pipeline_loader import PipelineSet, load_pipelines, scheduler_facts
 from goldsmith.engines.memory import device_fault, is_device_failure, is_out_of_memory, release_memory
+from goldsmith.engines.protocols import Device, ModelFiles
 from goldsmith.engines.registry.models import DiffusionSettings
 from goldsmith.errors import InputError
 

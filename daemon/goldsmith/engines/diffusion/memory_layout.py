@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from goldsmith.engines import Device
+from goldsmith.engines.protocols import Device
 from goldsmith.engines.registry.models import DiffusionSettings
 from goldsmith.errors import InputError
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goldsmith.engines import GenerationRequest
 from goldsmith.engines.diffusion.picture_checks import resize
+from goldsmith.engines.protocols import GenerationRequest
 from goldsmith.picture.picture import Mask, Pixels, quantise
 
 if TYPE_CHECKING:

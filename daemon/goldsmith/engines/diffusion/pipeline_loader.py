@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from goldsmith.engines import ModelFiles
 from goldsmith.engines.diffusion.diffusers_tree import SKIPPED_PARTS, DiffusersTree
 from goldsmith.engines.diffusion.families import ModelFamily, PipelineCall
 from goldsmith.engines.memory import is_out_of_memory
+from goldsmith.engines.protocols import ModelFiles
 from goldsmith.engines.registry.models import DiffusionSettings
 from goldsmith.errors import InputError
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from goldsmith.engines import Device, Generator, ModelFiles
 from goldsmith.engines.diffusion.diffusion_engine import DiffusionEngine
 from goldsmith.engines.diffusion.memory_layout import MemoryLayout, plan_layout
 from goldsmith.engines.memory import free_mb
+from goldsmith.engines.protocols import Device, Generator, ModelFiles
 from goldsmith.engines.registry.models import Model
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goldsmith.engines import Device, EngineDescriptor, ModelFiles, Upscaler
 from goldsmith.engines.drivers._onnx import describe_threads, only_file, open_session, weights_hashes
+from goldsmith.engines.protocols import Device, EngineDescriptor, ModelFiles, Upscaler
 from goldsmith.engines.registry.models import Model
 from goldsmith.picture.picture import Pixels
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from goldsmith.engines import Device, EngineDescriptor, ModelFiles
 from goldsmith.engines.drivers._onnx import describe_threads, only_file, weights_hashes
 from goldsmith.engines.drivers._tflite import RotatedSquare, TfliteNet, sigmoid
+from goldsmith.engines.protocols import Device, EngineDescriptor, ModelFiles
 from goldsmith.engines.registry.models import Model
 from goldsmith.engines.vision import Face, FaceLandmarker, Points
 from goldsmith.picture.picture import Pixels

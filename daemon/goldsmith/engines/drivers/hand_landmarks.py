@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.engines import Device, EngineDescriptor, ModelFiles
 from goldsmith.engines.drivers._onnx import describe_threads, only_file, weights_hashes
 from goldsmith.engines.drivers._tflite import RotatedSquare, TfliteNet, sigmoid
+from goldsmith.engines.protocols import Device, EngineDescriptor, ModelFiles
 from goldsmith.engines.registry.models import Model
 from goldsmith.engines.vision import Hand, HandLandmarker, Points
 from goldsmith.picture.picture import Pixels

@@ -10,15 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.engines import (
-    Device,
-    EngineDescriptor,
-    Inpainter,
-    ModelFiles,
-    OnProgress,
-    ignore_progress,
-)
 from goldsmith.engines.drivers._onnx import describe_threads, only_file, open_session, weights_hashes
+from goldsmith.engines.protocols import Device, EngineDescriptor, Inpainter, ModelFiles, OnProgress, ignore_progress
 from goldsmith.engines.registry.models import Model
 from goldsmith.picture.picture import Mask, Pixels, quantise
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from goldsmith.engines import Device, EngineDescriptor, ModelFiles
 from goldsmith.engines.drivers._matting import open_matting_model, resize, resize_matte, run_net
+from goldsmith.engines.protocols import Device, EngineDescriptor, ModelFiles
 from goldsmith.engines.registry.models import Model
 from goldsmith.engines.vision import MatteEstimator
 from goldsmith.picture.picture import Mask, Pixels

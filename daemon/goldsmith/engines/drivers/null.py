@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.engines import (
+from goldsmith.engines.kinds import INPAINTER
+from goldsmith.engines.protocols import (
     Device,
     EngineDescriptor,
     GenerationRequest,
@@ -17,7 +18,6 @@ from goldsmith.engines import (
     Upscaler,
     ignore_progress,
 )
-from goldsmith.engines.kinds import INPAINTER
 from goldsmith.engines.registry.models import Model
 from goldsmith.picture.picture import Mask, Pixels
 

@@ -8,14 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.engines import (
-    Device,
-    EngineDescriptor,
-    Inpainter,
-    ModelFiles,
-    OnProgress,
-    ignore_progress,
-)
+from goldsmith.engines.protocols import Device, EngineDescriptor, Inpainter, ModelFiles, OnProgress, ignore_progress
 from goldsmith.engines.registry.models import Model
 from goldsmith.errors import InputError
 from goldsmith.picture.picture import Mask, Pixels, quantise

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.engines import Device, EngineDescriptor, ModelFiles
 from goldsmith.engines.drivers._onnx import describe_threads, open_session, weights_hashes
+from goldsmith.engines.protocols import Device, EngineDescriptor, ModelFiles
 from goldsmith.engines.registry.models import Model
 from goldsmith.engines.vision import Points, TextLine, TextReader
 from goldsmith.errors import InputError

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goldsmith.engines import Device, EngineDescriptor, ModelFiles
 from goldsmith.engines.drivers._face_alignment import aligned_crop
 from goldsmith.engines.drivers._onnx import describe_threads, only_file, open_session, weights_hashes
+from goldsmith.engines.protocols import Device, EngineDescriptor, ModelFiles
 from goldsmith.engines.registry.models import Model
 from goldsmith.engines.vision import Face, FaceEmbedder, FaceEmbedding, normalise
 from goldsmith.picture.picture import Pixels

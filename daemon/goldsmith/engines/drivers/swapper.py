@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.engines import Device, EngineDescriptor, ModelFiles
 from goldsmith.engines.drivers._face_alignment import align_square, aligned_crop
 from goldsmith.engines.drivers._onnx import describe_threads, open_session, weights_hashes
+from goldsmith.engines.protocols import Device, EngineDescriptor, ModelFiles
 from goldsmith.engines.registry.face_swap_settings import FaceSwapSettings
 from goldsmith.engines.registry.models import Model
 from goldsmith.engines.vision import DrawnFace, Face, FaceSwapper, normalise

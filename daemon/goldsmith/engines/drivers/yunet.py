@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from goldsmith.engines import Device, EngineDescriptor, ModelFiles
 from goldsmith.engines.drivers._onnx import describe_threads, only_file, weights_hashes
+from goldsmith.engines.protocols import Device, EngineDescriptor, ModelFiles
 from goldsmith.engines.registry.models import Model
 from goldsmith.engines.vision import Face, FaceDetector
 from goldsmith.errors import InputError

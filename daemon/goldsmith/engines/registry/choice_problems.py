@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from goldsmith.engines import EngineNeed
 from goldsmith.engines.kinds import GENERATOR, INPAINTER, UPSCALER
+from goldsmith.engines.protocols import EngineNeed
 from goldsmith.engines.registry.models import Model, Models, ability_phrase
 from goldsmith.errors import InputError
 

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
-from goldsmith.engines import Ability, EngineNeed
 from goldsmith.engines.kinds import ENGINE_KINDS, FACE_SWAPPER, GENERATOR, INPAINTER, MATTE_ESTIMATOR, UPSCALER
+from goldsmith.engines.protocols import Ability, EngineNeed
 from goldsmith.engines.registry.face_swap_settings import FaceSwapSettings
 from goldsmith.engines.registry.weights_sources import WEIGHTS_SUFFIX, AbsolutePath, ConfigTable, HubRepository, WeightsFile
 from goldsmith.errors import InputError, UsageError

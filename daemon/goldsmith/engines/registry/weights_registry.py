@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith.engines import EngineNeed, ModelFiles
 from goldsmith.engines.kinds import GENERATOR, UPSCALER
+from goldsmith.engines.protocols import EngineNeed, ModelFiles
 from goldsmith.engines.registry.choice_problems import no_default_problem, no_weights_sentence, preferred_name, unsuitable_problem
 from goldsmith.engines.registry.hash_cache import HashCache, file_sha256, read_stamp, write_stamp
 from goldsmith.engines.registry.model_tree import ModelTree, wrong_files

@@ -10,8 +10,8 @@ from typing import Annotated, ClassVar, Literal, get_args
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
-from goldsmith.engines import EngineNeed
 from goldsmith.engines.kinds import TEXT_READER
+from goldsmith.engines.protocols import EngineNeed
 from goldsmith.engines.vision import TextLine
 from goldsmith.errors import InputError
 from goldsmith.operation import (

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from goldsmith.engines import EngineNeed
 from goldsmith.engines.kinds import INPAINTER
+from goldsmith.engines.protocols import EngineNeed
 from goldsmith.operation import (
     PictureOperation,
     RecordValue,

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from goldsmith.engines import EngineNeed
 from goldsmith.engines.kinds import MATTE_ESTIMATOR
+from goldsmith.engines.protocols import EngineNeed
 from goldsmith.errors import InputError
 from goldsmith.operation import (
     PictureOperation,

@@ -8,8 +8,8 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from goldsmith.engines import EngineNeed
 from goldsmith.engines.kinds import FACE_DETECTOR, FACE_EMBEDDER, FACE_LANDMARKER, FACE_SWAPPER
+from goldsmith.engines.protocols import EngineNeed
 from goldsmith.engines.vision import Face, FaceEmbedding, Points
 from goldsmith.errors import InputError
 from goldsmith.operation import (

@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
-from goldsmith.engines import EngineNeed, GenerationOptions, Inpainter
 from goldsmith.engines.kinds import INPAINTER
+from goldsmith.engines.protocols import EngineNeed, GenerationOptions, Inpainter
 from goldsmith.errors import InputError
 from goldsmith.operation import (
     Lora,

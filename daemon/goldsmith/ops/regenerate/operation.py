@@ -11,16 +11,8 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from goldsmith.engines import (
-    Ability,
-    EngineDescriptor,
-    EngineNeed,
-    GenerationOptions,
-    GenerationRequest,
-    Generator,
-    OnProgress,
-)
 from goldsmith.engines.kinds import GENERATOR, UPSCALER
+from goldsmith.engines.protocols import Ability, EngineDescriptor, EngineNeed, GenerationOptions, GenerationRequest, Generator, OnProgress
 from goldsmith.errors import InputError
 from goldsmith.operation import (
     Lora,

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from goldsmith.brief.steps import Step
-from goldsmith.engines import EngineNeed
 from goldsmith.engines.kinds import INPAINTER
+from goldsmith.engines.protocols import EngineNeed
 from goldsmith.engines.registry.models import DiffusionSettings
 from goldsmith.engines.registry.weights_registry import ModelChoice, WeightsRegistry
 from goldsmith.errors import InputError

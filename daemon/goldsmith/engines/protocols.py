@@ -1,0 +1,221 @@
+"""The protocols and records of engines: what an engine is asked for, what it needs, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
+
+from goldsmith.picture.picture import Mask, Pixels
+
+EngineT = TypeVar("EngineT")
+
+# The abilities of a generating model: pictures from words alone, from a picture and words, fill a hole, edit by instruction, use reference
+# pictures.
+Ability = Literal["text", "image", "inpaint", "edit", "references"]
+
+# Called with the progress of one call of an engine, 0..1. An exception, such as Cancelled, ends the call at once.
+OnProgress = Callable[[float], None]
+
+
+def ignore_progress(fraction: float) -> None:
+    """Do nothing: an OnProgress for callers that need no progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device for engines. ``name`` is torch's, such as "cpu" or "cuda:0". The number of threads can change a result."""
+
+    name: str = "cpu"
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """The verified weights of a model on this disk.
+
+    files:       its files; those of a tree (a diffusers folder) by their paths in it, such as "vae/config.json".
+    folder:      the root of its tree; for a model without a tree, the folder of its files.
+    single_file: the .safetensors file with all its parts, or None. A tree beside it has its configuration.
+    revision:    the commit of its repository; "unpinned" if it has no pin; "" for files with hashes in models.toml.
+    weights:     (file, sha256) of every weights file whose hash is known, for the record.
+    """
+
+    files: Mapping[str, Path]
+    folder: Path
+    single_file: Path | None = None
+    revision: str = ""
+    weights: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class EngineKind(Generic[EngineT]):
+    """One kind of engine. A new kind is a protocol and a row in ``goldsmith.engines.kinds``.
+
+    name:         its word in models.toml (``kind = ...`` and under ``[defaults]``) and in records.
+    protocol:     the ``@runtime_checkable`` protocol that its engines implement.
+    task:         the end of a sentence: "a model for …".
+    has_defaults: False if a step must always name its model.
+    """
+
+    name: str
+    protocol: type[EngineT]
+    task: str
+    has_defaults: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class EngineNeed(Generic[EngineT]):
+    """The engine that a step asks for, known from its settings alone.
+
+    model:          a name in models.toml, or None for the default.
+    needs_prompt:   True if the step has a prompt: an engine that ignores it is not suitable.
+    can:            generate: all abilities that the model must have.
+    factor:         upscale: the enlargement, to choose among the defaults.
+    extends_canvas: inpaint: True if the hole is beyond the edge of the picture, with no pixels on its far side.
+    has_people:     matte: True if the subject is known to be people, to choose among the defaults.
+    """
+
+    kind: EngineKind[EngineT]
+    model: str | None = None
+    needs_prompt: bool = False
+    can: frozenset[Ability] = frozenset()
+    factor: int = 1
+    extends_canvas: bool = False
+    has_people: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationOptions:
+    """A step's options for an engine that takes a prompt; None = the value of the model's entry in models.toml.
+
+    strength:       0..1, how far the result may depart from the input picture.
+    loras:          (file, weight) of each LoRA.
+    extends_canvas: as in EngineNeed.
+    """
+
+    prompt: str = ""
+    negative: str = ""
+    strength: float | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    loras: tuple[tuple[Path, float], ...] = ()
+    extends_canvas: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One call of a generating engine: one picture for each seed.
+
+    width, height: px, multiples of the descriptor's ``multiple``.
+    picture:       (height, width, 3), 0..1, sRGB, the picture to start from.
+    hole:          (height, width), 0 or 1 = generate, only with a picture.
+    references:    pictures of any size, (h, w, 3), 0..1, sRGB.
+    """
+
+    options: GenerationOptions
+    seeds: tuple[int, ...]
+    width: int
+    height: int
+    picture: Pixels | None = None
+    hole: Mask | None = None
+    references: tuple[Pixels, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationResult:
+    """The result of a request.
+
+    pictures: (height, width, 3), 0..1, sRGB, in the order of the seeds.
+    facts:    the values in use as plain JSON, for the record: steps, guidance, scheduler, precision, offload, batch, memory fallback …
+    """
+
+    pictures: tuple[Pixels, ...]
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineDescriptor:
+    """The properties of an engine; every manifest contains them.
+
+    name:          its name in models.toml.
+    kind:          the name of its kind.
+    licence:       the SPDX name of the licence of its weights or its code.
+    scale:         the enlargement of its output (1 for inpainting).
+    side:          the side of its square in px (inpaint: a crop is scaled to it; upscale: a tile), 0 = any size.
+    pad:           px of context that an upscaling tile needs on each side so that no seam shows.
+    multiple:      sides must be multiples of this many px.
+    enlarges:      inpaint: True if a smaller crop is enlarged to ``side``, because the model works well only there.
+    takes_prompt:  True if it takes a prompt.
+    can:           generate: its abilities.
+    native_pixels: generate: its native number of pixels, such as 1024 * 1024; any aspect ratio with about as many.
+    weights:       (file name, sha256) of each weights file in use; empty for engines without weights.
+    device:        the device and precision in use, such as "cpu float32, 1 thread".
+    revision:      the commit of the weights' repository; "unpinned" for a folder without a pin.
+    """
+
+    name: str
+    kind: str
+    licence: str
+    scale: int = 1
+    side: int = 0
+    pad: int = 0
+    multiple: int = 1
+    enlarges: bool = False
+    takes_prompt: bool = False
+    can: tuple[Ability, ...] = ()
+    native_pixels: int = 0
+    weights: tuple[tuple[str, str], ...] = ()
+    device: str = "cpu"
+    revision: str = ""
+
+
+class Engine(Protocol):
+    """The protocol that every kind of engine has in common."""
+
+    @property
+    def descriptor(self) -> EngineDescriptor: ...
+
+
+@runtime_checkable
+class Inpainter(Protocol):
+    """An engine that fills holes."""
+
+    @property
+    def descriptor(self) -> EngineDescriptor: ...
+
+    def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress = ignore_progress) -> Pixels:
+        """Return the pixels, float32 (h, w, 3), 0..1, display-encoded as sRGB, with new content for the hole.
+
+        pixels: as the result; its sides must suit the descriptor. hole: float32 (h, w), a pixel above 0.5 is filled. Pixels outside the
+        hole may change too: the caller composites.
+        """
+
+
+@runtime_checkable
+class Upscaler(Protocol):
+    """An engine that enlarges by a fixed whole factor."""
+
+    @property
+    def descriptor(self) -> EngineDescriptor: ...
+
+    def enlarge(self, tile: Pixels) -> Pixels:
+        """Return the enlarged tile, float32 (h * scale, w * scale, 3), 0..1, display-encoded as sRGB.
+
+        tile: float32 (h, w, 3), encoded as the result; its sides must suit the descriptor.
+        """
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """An engine that generates pictures from words, pictures or both."""
+
+    @property
+    def descriptor(self) -> EngineDescriptor: ...
+
+    def generate(self, request: GenerationRequest, on_progress: OnProgress = ignore_progress) -> GenerationResult:
+        """Return the pictures. A picture depends on its own seed, not on the other seeds of the request.
+
+        Raises InputError if the model lacks an ability, HostError if the device fails.
+        """
