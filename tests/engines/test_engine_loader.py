@@ -38,7 +38,7 @@ def test_the_default_is_opened_with_its_reason(tmp_path: Path) -> None:
     """In an empty models folder inpainting falls to the engine that needs no weights, and says so."""
     engine, choice = open_engine(WeightsRegistry(SHIPPED, tmp_path), EngineNeed(INPAINTER), Device())
     assert engine.descriptor.name == choice.name == "patchmatch"
-    assert "migan comes first but its weights are not on this machine" in choice.why
+    assert "the weights of migan are not on this machine" in choice.why
 
 
 def test_no_default_is_ever_a_null_engine(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_named_upscaler_keeps_its_own_scale(tmp_path: Path) -> None:
 
 def test_an_unknown_driver_is_told_with_those_there_are(tmp_path: Path) -> None:
     """models.toml can only name drivers that come with Goldsmith."""
-    with pytest.raises(InputError, match=r"models\.one\.driver: there is no driver 'os'\. There are: diffusers, esrgan_ncnn"):
+    with pytest.raises(InputError, match=r"models\.one\.driver: there is no driver 'os'\. The drivers are: diffusers, esrgan_ncnn"):
         open_engine(_one(Model(kind="inpaint", driver="os", licence="MIT"), tmp_path), EngineNeed(INPAINTER, "one"), Device())
 
 

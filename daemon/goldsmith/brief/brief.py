@@ -190,7 +190,7 @@ def _engine_problems(step: Step, need: EngineNeed[Any], availability: Availabili
     refusal = availability.why_unavailable(need) if availability.why_unavailable is not None else None
     if refusal is not None:
         reason = refusal.sentence
-        sentence = reason.removeprefix("This ") if reason.startswith("This ") else f"cannot be done here: {reason}"
+        sentence = reason.removeprefix("This step ") if reason.startswith("This step ") else f"cannot be done here: {reason}"
         yield BriefProblem(step.location if name is None else _setting_location(step, name), sentence, refusal.is_transient)
     elif name is not None and known is not None and name not in known.get(need.kind.name, ()):
         yield BriefProblem(

@@ -75,7 +75,7 @@ def test_a_missing_shard_is_named(tree: Path) -> None:
     (part / "diffusion_pytorch_model.safetensors").rename(part / "diffusion_pytorch_model-00001-of-00002.safetensors")
     names = {"a": "diffusion_pytorch_model-00001-of-00002.safetensors", "b": "diffusion_pytorch_model-00002-of-00002.safetensors"}
     (part / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
-    with pytest.raises(InputError, match=r"00002-of-00002\.safetensors: is not there, and .*index\.json asks for it"):
+    with pytest.raises(InputError, match=r"00002-of-00002\.safetensors: this file does not exist, but .*index\.json lists it"):
         inspect_tree("one", tree)
 
 

@@ -89,7 +89,7 @@ def test_references_alone_are_looked_at() -> None:
     [
         (GenerationRequest(WISH, (1,), 64, 64), ("inpaint",), "cannot make pictures from words alone; it can fill a hole"),
         (request("image"), ("text",), "cannot start from a picture; it can make pictures from words alone"),
-        (request("references"), ("text", "image"), "cannot use reference pictures; it can make pictures from words alone, start"),
+        (request("references"), ("text", "image"), "cannot use reference pictures; it can make pictures from words alone and start"),
         (request("inpaint"), ("text",), "cannot fill a hole; it can make pictures from words alone"),
     ],
 )

@@ -87,11 +87,11 @@ def test_one_that_fits_partly_is_worn_and_the_record_says_so(tmp_path: Path) -> 
         (found,) = own.generate(request("text", wish=wish((path, 1.0)))).facts["loras"]  # type: ignore[misc]
         return dict(found)
 
-    assert "fits" not in told()
+    assert "matched_layers" not in told()
     weights = load_file(path)
     foreign = {f"transformer.elsewhere.{half}.weight": torch.ones(4, 4) for half in ("lora_A", "lora_B")}
     save_file({**weights, **foreign}, path)
-    assert told()["fits"] == f"{len(weights) // 2} of its {len(weights) // 2 + 1} parts"
+    assert told()["matched_layers"] == f"{len(weights) // 2} of {len(weights) // 2 + 1}"
 
 
 def test_only_a_few_stay_loaded(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_what_is_no_lora_is_a_sentence(tmp_path: Path) -> None:
         words(own, (tmp_path / "gone.safetensors", 1.0))
     path = lora(tmp_path / "brand.safetensors", "flux")
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(InputError, match=r"brand\.safetensors: has .* truncated or damaged"):
+    with pytest.raises(InputError, match=r"brand\.safetensors: it has .* truncated or damaged"):
         words(own, (path, 1.0))
     other = tiny.folder("flux") / "vae/diffusion_pytorch_model.safetensors"
     with pytest.raises(InputError, match="this LoRA does not fit the model 'flux'"):

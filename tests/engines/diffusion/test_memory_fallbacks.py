@@ -94,9 +94,9 @@ def test_what_a_person_sized_is_never_made_of_less(short: Arm) -> None:
         own.generate(request("text", (1, 2)))
     assert refused.value.sentence == (
         "There is not enough memory on cpu for the model 'flux' at 96 x 64 px "
-        "(tried: as asked, one at a time, tiled decoder, offload by groups)."
+        "(tried: as requested, one at a time, tiled decoder, offload by groups)."
     )
-    assert refused.value.remedy.startswith("Ask for a smaller size")
+    assert refused.value.remedy.startswith("Use a smaller size")
 
 
 @pytest.mark.parametrize(
@@ -203,9 +203,9 @@ def test_the_layout_follows_from_what_is_free(free: int, expected: MemoryLayout)
 
 def test_a_model_that_does_not_fit_at_all_is_told_before_it_is_read() -> None:
     """On the device, or in the computer's memory where the rest of it would wait."""
-    with pytest.raises(InputError, match="The model 'flux' needs about 8800 MB of memory on cuda:0, where 8799 MB are to be had"):
+    with pytest.raises(InputError, match="The model 'flux' needs about 8800 MB of memory on cuda:0, but only 8799 MB are free"):
         plan_layout("flux", _entry(), 0.7, Device("cuda:0"), 8_799, 64_000)
-    with pytest.raises(InputError, match="needs about 32000 MB of main memory for idle weights, but only 31999 MB are to be had"):
+    with pytest.raises(InputError, match="needs about 32000 MB of main memory for idle weights, but only 31999 MB are free"):
         plan_layout("flux", _entry(), 0.7, Device("cuda:0"), 20_000, 31_999)
 
 
@@ -213,7 +213,7 @@ def test_the_cpu_computes_in_float32_one_picture_at_a_time() -> None:
     """The entry's numbers are for half precision: the weights take twice as much here."""
     assert plan_layout("flux", _entry(), 0.7, Device("cpu"), 68_000, 68_000) == MemoryLayout("float32", "none", 1)
     assert plan_layout("flux", _entry(precision="float32"), 0.7, Device("cpu"), 36_000, 36_000) == MemoryLayout("float32", "none", 1)
-    with pytest.raises(InputError, match="needs about 68000 MB of memory on cpu, where 67999 MB are to be had") as refused:
+    with pytest.raises(InputError, match="needs about 68000 MB of memory on cpu, but only 67999 MB are free") as refused:
         plan_layout("flux", _entry(), 0.7, Device("cpu"), 67_999, 67_999)
     assert "worker_memory_mb" in refused.value.remedy
 

@@ -62,7 +62,7 @@ def test_a_model_is_laid_out_by_what_is_free_there(gpu: Pretended, free: int, of
 def test_one_that_does_not_fit_there_is_a_sentence(gpu: Pretended) -> None:
     """With what it needs at least and what there is."""
     gpu.free(100)
-    with pytest.raises(InputError, match="needs about 250 MB of memory on cuda:0, where 164 MB are to be had"):
+    with pytest.raises(InputError, match="needs about 250 MB of memory on cuda:0, but only 164 MB are free"):
         _opened()
 
 

@@ -72,7 +72,7 @@ def test_other_storage_is_refused(tmp_path: Path) -> None:
     """Quantised weights have another tag; they are not guessed at."""
     made = files.compact()
     made.data = struct.pack("<I", 0x000D4B38) + made.data[4:]
-    with pytest.raises(InputError, match="stored in a way that is not read here"):
+    with pytest.raises(InputError, match="storage format that is not supported"):
         read_ncnn(*made.save(tmp_path))
 
 

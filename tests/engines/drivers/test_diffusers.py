@@ -76,14 +76,14 @@ def test_the_same_model_stays_open_and_others_make_room(tmp_path: Path, monkeypa
     assert isinstance(filler, GeneratorInpainter)
     assert filler.generator is generator
     assert loaded_models() == ("flux",)
-    monkeypatch.setattr(engine_loader._MODEL_CACHE, "_free", lambda device: 500 if "flux" in loaded_models() else 1000)
+    monkeypatch.setattr(engine_loader._MODEL_CACHE, "_measure_free_mb", lambda device: 500 if "flux" in loaded_models() else 1000)
     open_engine(weights, EngineNeed(GENERATOR, "krea2"), Device())
     assert loaded_models() == ("krea2",)
 
 
 def test_a_model_that_does_not_fit_is_told_before_it_is_read(tmp_path: Path) -> None:
     """The entry says what it needs; the machine says what it has."""
-    with pytest.raises(InputError, match="The model 'flux' needs about 200000008 MB of memory on cpu, where"):
+    with pytest.raises(InputError, match="The model 'flux' needs about 200000008 MB of memory on cpu, but only"):
         open_engine(_weights(tmp_path, memory_mb=100_000_000), EngineNeed(GENERATOR, "flux"), Device())
 
 

@@ -82,14 +82,14 @@ def test_it_describes_itself(tmp_path: Path) -> None:
 def test_a_net_of_another_build_is_refused_with_what_it_takes(person: tuple[int, ...], identity: str, tmp_path: Path) -> None:
     """A vector where none is made, a face where a vector is, four channels: the sentence shows its inputs."""
     files = [drawing(tmp_path / "draw.onnx", 32, person), *([knowing(tmp_path / "who.onnx")] if identity else [])]
-    with pytest.raises(InputError, match=rf"draw\.onnx: this net takes .*source {' x '.join(map(str, person))}.* takes "):
+    with pytest.raises(InputError, match=rf"draw\.onnx: this network takes .*source {' x '.join(map(str, person))}.* takes "):
         _opened(files, identity=identity)
 
 
 def test_a_vector_of_another_length_is_said(tmp_path: Path) -> None:
     """A net of one make with an identity of another: both numbers are told."""
     files = [drawing(tmp_path / "draw.onnx", 32, (1, 512)), knowing(tmp_path / "who.onnx")]
-    with pytest.raises(InputError, match=r"takes 512 numbers for a person; who\.onnx gives 3"):
+    with pytest.raises(InputError, match=r"takes a vector of 512 numbers, but who\.onnx returns 3"):
         _opened(files, identity="who.onnx").swap(_flat((0.2,) * 3), FACE, _flat((0.6,) * 3), PERSON)
 
 
@@ -102,7 +102,7 @@ def test_what_is_no_face_is_no_answer(tmp_path: Path) -> None:
     path = written(
         tmp_path / "nan.onnx", divides, {"target": (1, 3, 32, 32), "source": (1, 3, 32, 32)}, ("made", (1, 3, 32, 32)), {"none": 0.0}
     )
-    with pytest.raises(InputError, match="drew no face"):
+    with pytest.raises(InputError, match="returned no face"):
         _opened([path]).swap(_flat((0.2,) * 3), FACE, _flat((0.6,) * 3), PERSON)
 
 
@@ -119,7 +119,7 @@ def test_a_matrix_has_rows_and_columns_of_numbers(tmp_path: Path) -> None:
     """A list, or words, will not do."""
     files = [drawing(tmp_path / "draw.onnx"), knowing(tmp_path / "who.onnx"), tmp_path / "turn.npy"]
     np.save(files[2], np.zeros(3, np.float32))
-    with pytest.raises(InputError, match="no matrix of floating-point numbers"):
+    with pytest.raises(InputError, match="not a matrix of floating-point numbers"):
         _opened(files, identity="who.onnx", matrix="turn.npy")
 
 
@@ -128,9 +128,9 @@ def test_a_matrix_has_rows_and_columns_of_numbers(tmp_path: Path) -> None:
     [
         (None, ["a.onnx"], "has a \\[swap\\] table"),
         ({"identity": "b.onnx"}, ["a.onnx"], "swap names b.onnx, which is not one of its files"),
-        ({}, ["a.onnx", "b.onnx"], "one file that draws"),
-        ({"identity": "a.onnx"}, ["a.onnx"], "one file that draws"),
-        ({"matrix": "b.npy"}, ["a.onnx", "b.npy"], "swap.matrix is for a vector"),
+        ({}, ["a.onnx", "b.onnx"], "exactly one file"),
+        ({"identity": "a.onnx"}, ["a.onnx"], "exactly one file"),
+        ({"matrix": "b.npy"}, ["a.onnx", "b.npy"], "swap.matrix needs a vector"),
     ],
 )
 def test_an_entry_that_does_not_hang_together_is_refused(swap: dict[str, str] | None, files: list[str], said: str) -> None:
@@ -142,5 +142,5 @@ def test_an_entry_that_does_not_hang_together_is_refused(swap: dict[str, str] | 
 
 def test_only_a_model_that_swaps_has_such_a_table() -> None:
     """A detector with one is a slip of the pen."""
-    with pytest.raises(ValidationError, match="only one, has a \\[swap\\] table"):
+    with pytest.raises(ValidationError, match="only such a model, has a \\[swap\\] table"):
         Model.model_validate({"kind": "faces", "driver": "yunet", "licence": "MIT", "swap": {}})

@@ -192,7 +192,7 @@ def test_a_broken_download_goes_on_where_it_was(tmp_path: Path, host: Host) -> N
     """The bytes that came are kept; the next attempt asks only for the rest."""
     weights = _weights(tmp_path, UrlSource(url=host.url))
     host.cut = 1_000_000
-    with pytest.raises(FetchFault, match="interrupted after 1000000 of 2097152 bytes; the next attempt goes on"):
+    with pytest.raises(FetchFault, match="interrupted after 1000000 of 2097152 bytes; the next attempt continues"):
         fetch(weights, "one")
     assert not (tmp_path / "one.onnx").exists()
     host.cut = None

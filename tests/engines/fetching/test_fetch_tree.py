@@ -131,7 +131,7 @@ def test_bytes_that_are_not_what_the_hub_promised_are_refused(tmp_path: Path, hu
     """Right size, other content: refused, not kept, and the next fetch gets it right."""
     weights = _weights(tmp_path)
     hub.lies["vae/diffusion_pytorch_model.safetensors"] = b"eva"
-    with pytest.raises(FetchFault, match=r"org/model: gives vae/diffusion_pytorch_model\.safetensors .* refused"):
+    with pytest.raises(FetchFault, match=r"org/model: returned vae/diffusion_pytorch_model\.safetensors .* refused"):
         fetch(weights, "one")
     assert not weights.is_available("one")
     hub.lies.clear()
@@ -144,7 +144,7 @@ def test_a_pinned_tree_comes_from_its_commit_and_is_checked_to_the_last_file(tmp
     weights = _weights(tmp_path)
     _pinned(weights, {name: FILES[name] for name in TAKEN})
     hub.lies["unet/config.json"] = b"[]"
-    with pytest.raises(FetchFault, match=r"gives unet/config\.json"):
+    with pytest.raises(FetchFault, match=r"returned unet/config\.json"):
         fetch(weights, "one")
     hub.lies.clear()
     fetch(weights, "one")
@@ -183,7 +183,7 @@ def test_another_revision_replaces_the_tree_whole(tmp_path: Path, hub: HubDouble
     [
         (
             (403, "GatedRepo"),
-            r"its licence must be accepted first: open http.*/org/model, accept it there, then log in with `hf auth login`",
+            r"its licence must be accepted first: open http.*/org/model, accept the licence there, then log in with `hf auth login`",
         ),
         ((401, "RepoNotFound"), r"does not exist or is not visible to you: check its spelling; if .* asks for a login, log in"),
         ((401, ""), r"log in with `hf auth login` or set HF_TOKEN"),
@@ -238,7 +238,7 @@ def test_the_users_own_token_is_sent(tmp_path: Path, hub: HubDouble, monkeypatch
 def test_offline_means_offline(tmp_path: Path, hub: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
     """No connection is tried, and the setting that forbids it is named."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(FetchFault, match=r"told to stay offline \(HF_HUB_OFFLINE\)"):
+    with pytest.raises(FetchFault, match=r"set to stay offline \(HF_HUB_OFFLINE\)"):
         fetch(_weights(tmp_path), "one")
     assert not hub.tokens
 
@@ -249,7 +249,7 @@ def test_a_hub_nobody_answers_for_is_said_so(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with pytest.raises(FetchFault, match="refused") as caught:
         fetch(_weights(tmp_path), "one")
-    assert "the next fetch goes on from there" in caught.value.remedy
+    assert "The next fetch continues from the files that are complete" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_comes(tmp_path: Path, 
     monkeypatch.setattr(
         "goldsmith.engines.fetching.fetch_tree.shutil.disk_usage", lambda path: type("U", (), {"free": 1000, "total": usage.f_blocks})()
     )
-    with pytest.raises(HostError, match=r"0\.0 the download needs 0\.0 GB are free"):
+    with pytest.raises(HostError, match=r"the download needs 0\.0 GB, but only 0\.0 GB are free"):
         fetch(_weights(tmp_path), "one")
     assert not hub.asked
 

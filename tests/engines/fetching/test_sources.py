@@ -45,7 +45,7 @@ def test_a_plain_file_is_its_own_member(tmp_path: Path) -> None:
 def test_only_a_plain_member_is_taken(tmp_path: Path, kind: bytes) -> None:
     """A link in an archive leads nowhere: it is as if it were not there."""
     archive = _tar(tmp_path / "a.tgz", ("m", kind, b""))
-    with pytest.raises(SourceFault, match=r"a\.tgz holds no m"):
+    with pytest.raises(SourceFault, match=r"a\.tgz contains no m"):
         _read(archive, "m")
 
 
@@ -53,9 +53,9 @@ def test_a_missing_member_is_told(tmp_path: Path) -> None:
     """In a wheel as in a tarball."""
     with zipfile.ZipFile(tmp_path / "a.whl", "w") as bundle:
         bundle.writestr("there", b"")
-    with pytest.raises(SourceFault, match=r"a\.whl holds no absent"):
+    with pytest.raises(SourceFault, match=r"a\.whl contains no absent"):
         _read(tmp_path / "a.whl", "absent")
-    with pytest.raises(SourceFault, match=r"b\.tgz holds no absent"):
+    with pytest.raises(SourceFault, match=r"b\.tgz contains no absent"):
         _read(_tar(tmp_path / "b.tgz", ("there", tarfile.REGTYPE, b"x")), "absent")
 
 

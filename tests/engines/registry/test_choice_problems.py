@@ -59,7 +59,7 @@ def test_inpainting_without_words_still_needs_no_weights(tmp_path: Path) -> None
 def test_words_are_never_left_aside_in_silence(tmp_path: Path) -> None:
     """A step with a prompt and no model for it is told what to fetch, by the house's own name; PatchMatch is not taken instead."""
     with pytest.raises(
-        WeightsMissing, match=r"words of its own, and no model that takes words is on this machine\. Run: goldsmith models fetch fill"
+        WeightsMissing, match=r"has a prompt, and no model that takes a prompt has its weights on this machine\. Run: goldsmith models fetch fill"
     ):
         _house(tmp_path).choose(_asks("inpaint", words=True))
 
@@ -69,7 +69,7 @@ def test_words_go_to_the_first_default_that_is_here(tmp_path: Path) -> None:
     _bring(tmp_path / "big")
     choice = _house(tmp_path).choose(_asks("inpaint", words=True))
     assert choice.name == "big"
-    assert "filler comes first but its weights are not on this machine (goldsmith models fetch filler)" in choice.why
+    assert "the weights of filler are not on this machine (goldsmith models fetch filler)" in choice.why
 
 
 def test_a_model_without_words_named_for_words_is_a_problem(tmp_path: Path) -> None:
@@ -136,14 +136,14 @@ def test_one_that_lies_here_and_is_no_default_is_pointed_at(tmp_path: Path) -> N
     """Rather than saying that nothing is here."""
     _bring(tmp_path / "big")
     with pytest.raises(
-        WeightsMissing, match=r"No default for inpainting with words has its weights on this machine; these models have: big\."
+        WeightsMissing, match=r"No default for inpainting with a prompt has its weights on this machine; these models have: big\."
     ):
         _house(tmp_path, inpaint_words=("filler",)).choose(_asks("inpaint", words=True))
 
 
 def test_a_generating_model_does_not_enlarge(tmp_path: Path) -> None:
     """Asked for by name in an upscale step: the kind is the sentence."""
-    with pytest.raises(InputError, match=r"'big' is for generate, not for upscale\. For upscale there are: none"):
+    with pytest.raises(InputError, match=r"'big' is for generate, not for upscale\. Models for upscale: none"):
         _house(tmp_path).choose(_asks("upscale", "big"))
 
 

@@ -148,7 +148,7 @@ def test_an_unknown_model_gets_the_nearest_name() -> None:
     models = read_models(SHIPPED)
     with pytest.raises(InputError, match=r"There is no model called 'migam'\. The nearest is 'migan'\."):
         models.get("migam")
-    with pytest.raises(InputError, match=r"There are: .*migan, modnet, null-generate, null-inpaint, "):
+    with pytest.raises(InputError, match=r"The models are: .*migan, modnet, null-generate, null-inpaint, "):
         models.get("/etc/passwd")
 
 

@@ -60,7 +60,7 @@ def test_beyond_the_edge_a_model_that_generates_comes_first_and_is_missed_on_rec
     weights = WeightsRegistry(house.model_copy(update={"models": {**house.models, "paints": paints}, "defaults": defaults}), tmp_path)
     choice = weights.choose(EngineNeed(INPAINTER, extends_canvas=True))
     assert choice.name == "plain"
-    assert "paints comes first but its weights are not on this machine" in choice.why
+    assert "the weights of paints are not on this machine" in choice.why
     assert weights.choose(EngineNeed(INPAINTER)).why == "the first default"
 
 
@@ -108,7 +108,7 @@ def test_a_named_model_is_never_replaced_by_another(tmp_path: Path) -> None:
 
 def test_a_model_of_the_wrong_kind_is_refused(tmp_path: Path) -> None:
     """An inpainter cannot enlarge; those that can are named."""
-    with pytest.raises(InputError, match=r"'plain' is for inpaint, not for upscale\. For upscale there are: big"):
+    with pytest.raises(InputError, match=r"'plain' is for inpaint, not for upscale\. Models for upscale: big"):
         _weights(tmp_path).choose(EngineNeed(UPSCALER, "plain", factor=4))
 
 
@@ -126,7 +126,7 @@ def test_half_the_files_are_not_a_model(tmp_path: Path) -> None:
 def test_wrong_bytes_are_never_opened(tmp_path: Path) -> None:
     """The right size is not enough: the hash is compared before the first use."""
     (tmp_path / "good.onnx").write_bytes(BYTES[::-1])
-    with pytest.raises(InputError, match=r"good.onnx: its sha256 is .*, models.toml says .*\. Run: goldsmith models fetch good"):
+    with pytest.raises(InputError, match=r"good.onnx: its sha256 is .*, but models.toml has .*\. Run: goldsmith models fetch good"):
         _weights(tmp_path).verified_files("good")
 
 
@@ -183,7 +183,7 @@ def test_verify_reads_again_and_tells_each_file(tmp_path: Path) -> None:
     weights.verified_files("good")
     verdicts = {verdict.file: verdict.sentence for verdict in weights.verify()}
     assert verdicts["good.onnx"] == ""
-    assert "is not there" in verdicts["big.param"]
+    assert "is missing" in verdicts["big.param"]
     assert "its sha256 is" in verdicts["big.bin"]
     assert [verdict.file for verdict in weights.verify("good")] == ["good.onnx"]
 

@@ -71,7 +71,7 @@ class OnnxFaceSwapper:
         output = np.asarray(self._net.run([self._net.get_outputs()[0].name], tensors)[0], np.float32)
         if output.shape != (1, 3, inputs.side, inputs.side) or not np.isfinite(output).all():
             raise InputError(
-                f"The model {self.descriptor.name} did not return a face of 3 x {inputs.side} x {inputs.side} numbers.",
+                f"The model {self.descriptor.name} returned no face of 3 x {inputs.side} x {inputs.side} numbers.",
                 "Use another model.",
             )
         face_pixels = output[0].transpose(1, 2, 0)

@@ -30,7 +30,7 @@ def no_weights_sentence(need: EngineNeed[Any], alternatives: Sequence[str] = ())
     if alternatives:
         return f"No default for {task_phrase(need)} has its weights on this machine; these models have: {', '.join(alternatives)}."
     if need.needs_prompt:
-        return "It has a prompt, and no model that takes a prompt has its weights on this machine."
+        return "This step has a prompt, and no model that takes a prompt has its weights on this machine."
     return f"No model for {task_phrase(need)} has its weights on this machine."
 
 
