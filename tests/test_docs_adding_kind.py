@@ -11,9 +11,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pytest
 
-from goldsmith.engines import Device, EngineDescriptor, EngineKind, EngineNeed, drivers
+from goldsmith.engines import drivers
 from goldsmith.engines.engine_loader import open_engine
 from goldsmith.engines.kinds import ENGINE_KINDS
+from goldsmith.engines.protocols import Device, EngineDescriptor, EngineKind, EngineNeed
 from goldsmith.engines.registry.models import read_models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry
 from goldsmith.picture.picture import Mask, Pixels

@@ -164,7 +164,7 @@ def test_pinning_and_verifying_a_folder(goldsmith: Goldsmith, root: Path, mine: 
     (mine / "unet/model.safetensors").write_bytes(BYTES[:-1] + b"!")
     result = goldsmith("models", "verify", "premium", "-r", root)
     assert result.code == 4
-    assert "its pin says" in result.out
+    assert "its pin has" in result.out
     assert result.err.rstrip().endswith("If the change is intended, run: goldsmith models pin mine")
 
 

@@ -96,9 +96,9 @@ def _drop_sample(inbox: Path) -> None:
 
 def _fetch_weights(weights: WeightsRegistry) -> None:
     """Fetch the default inpainter's weights. If that fails, say which inpainter without weights works instead."""
-    from goldsmith.engines import EngineNeed
     from goldsmith.engines.fetching.fetch import FetchFault, fetch
     from goldsmith.engines.kinds import INPAINTER
+    from goldsmith.engines.protocols import EngineNeed
 
     name = weights.models.defaults.candidates(EngineNeed(INPAINTER))[0]
     if weights.is_available(name):

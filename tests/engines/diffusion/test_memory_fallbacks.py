@@ -171,7 +171,10 @@ def test_the_fallbacks_are_in_order() -> None:
         "offload by groups",
         "smaller",
     ]
-    assert [rung.name for rung in memory_fallbacks(MemoryLayout("bfloat16", "group", 1), is_fill=False)] == ["as requested", "tiled decoder"]
+    assert [rung.name for rung in memory_fallbacks(MemoryLayout("bfloat16", "group", 1), is_fill=False)] == [
+        "as requested",
+        "tiled decoder",
+    ]
     last = memory_fallbacks(MemoryLayout("bfloat16", "group", 1), is_fill=True)[-1]
     assert (last.name, last.scale, last.uses_tiling, last.batch) == ("smaller", FALLBACK_SCALE, True, 1)
 

@@ -59,7 +59,8 @@ def test_inpainting_without_words_still_needs_no_weights(tmp_path: Path) -> None
 def test_words_are_never_left_aside_in_silence(tmp_path: Path) -> None:
     """A step with a prompt and no model for it is told what to fetch, by the house's own name; PatchMatch is not taken instead."""
     with pytest.raises(
-        WeightsMissing, match=r"has a prompt, and no model that takes a prompt has its weights on this machine\. Run: goldsmith models fetch fill"
+        WeightsMissing,
+        match=r"has a prompt, and no model that takes a prompt has its weights on this machine\. Run: goldsmith models fetch fill",
     ):
         _house(tmp_path).choose(_asks("inpaint", words=True))
 
@@ -82,7 +83,9 @@ def test_a_model_without_words_named_for_words_is_a_problem(tmp_path: Path) -> N
         _house(tmp_path).choose(_asks("inpaint", "quick", words=True))
 
 
-@pytest.mark.parametrize(("name", "why"), [("big", "named by the step"), ("premium", "named premium by the step, which is big in models.toml")])
+@pytest.mark.parametrize(
+    ("name", "why"), [("big", "named by the step"), ("premium", "named premium by the step, which is big in models.toml")]
+)
 def test_a_generating_model_serves_inpainting_and_the_record_has_both_names(tmp_path: Path, name: str, why: str) -> None:
     """One that can fill, start from a picture or edit; the name that was said and the model that was used."""
     _bring(tmp_path / "big")

@@ -126,13 +126,13 @@ def test_a_folder_is_pinned_to_what_lies_in_it(tmp_path: Path) -> None:
     assert weights.verified_files("one").revision == made.revision
     assert len(made.revision) == 64
     (mine / "vae/config.json").write_bytes(b"[]")
-    with pytest.raises(InputError, match=r"vae/config\.json: its sha256 .* If this is intended, run: goldsmith models pin one"):
+    with pytest.raises(InputError, match=r"vae/config\.json: its sha256 .* If the change is intended, run: goldsmith models pin one"):
         weights.verified_files("one")
     with pytest.raises(InputError, match="its pin has"):
         fetch(weights, "one")
     (mine / "vae/config.json").write_bytes(b"[1]")
     assert not weights.is_available("one")
-    with pytest.raises(InputError, match=r"differ from their pin: .*/vae/config\.json\. If this is intended"):
+    with pytest.raises(InputError, match=r"differ from their pin: .*/vae/config\.json\. If the change is intended"):
         weights.verified_files("one")
     assert pin_model(weights, "one").revision != made.revision
     assert weights.verified_files("one")

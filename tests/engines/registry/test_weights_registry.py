@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from goldsmith.cli.models import model_rows
-from goldsmith.engines import EngineNeed
 from goldsmith.engines.kinds import INPAINTER, UPSCALER
 from goldsmith.engines.protocols import EngineNeed
 from goldsmith.engines.registry.models import DefaultModels, DiffusionSettings, Model, Models
@@ -68,9 +67,7 @@ def test_a_second_choice_says_what_was_missing(tmp_path: Path) -> None:
     """No silent fall-back: the record names what was passed over and the command that mends it."""
     choice = _weights(tmp_path).choose(EngineNeed(INPAINTER))
     assert choice.name == "plain"
-    assert choice.why == (
-        "default number 2: the weights of good are not on this machine (goldsmith models fetch good)"
-    )
+    assert choice.why == ("default number 2: the weights of good are not on this machine (goldsmith models fetch good)")
 
 
 def test_many_that_were_passed_over_are_counted(tmp_path: Path) -> None:
@@ -80,8 +77,7 @@ def test_many_that_were_passed_over_are_counted(tmp_path: Path) -> None:
     defaults = DefaultModels(inpaint=(*more, "plain"))
     weights = WeightsRegistry(house.model_copy(update={"models": {**house.models, **more}, "defaults": defaults}), tmp_path)
     assert weights.choose(EngineNeed(INPAINTER)).why == (
-        "default number 5: the weights of good0 and 3 others are not on this machine "
-        "(goldsmith models fetch good0)"
+        "default number 5: the weights of good0 and 3 others are not on this machine (goldsmith models fetch good0)"
     )
 
 

@@ -280,7 +280,7 @@ class WeightsRegistry:
 
 
 def _repin_remedy(name: str) -> str:
-    return f"If this is intended, run: goldsmith models pin {name}"
+    return f"If the change is intended, run: goldsmith models pin {name}"
 
 
 def _stat_row(path: Path) -> tuple[str, int, int, int]:
