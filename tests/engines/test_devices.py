@@ -109,5 +109,6 @@ def test_what_torch_was_built_for_is_read_and_not_imported(tmp_path: Path, monke
 
 def test_looking_costs_no_torch() -> None:
     """The daemon does it."""
-    code = "import sys; from goldsmith.engines.devices import find_devices, torch_backend; find_devices(); torch_backend(); print('torch' in sys.modules)"
+    code = "import sys;"
+        "from goldsmith.engines.devices import find_devices, torch_backend; find_devices(); torch_backend(); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"

@@ -82,9 +82,13 @@ def test_out_of_memory_on_the_device_is_no_dead_device() -> None:
     assert not is_device_failure(RuntimeError("CUDA error: out of memory"))
 
 
-def test_giving_back_imports_nothing() -> None:
-    """In a lane that never opened torch it stays away."""
-    code = "import sys; from goldsmith.engines.protocols import Device; from goldsmith.engines.memory import is_device_failure, is_out_of_memory, release_memory;"
-    code += "release_memory(Device('cuda:0')); is_device_failure(RuntimeError('x')); is_out_of_memory(RuntimeError('x')); print('torch' in sys.modules)"
+def test_releasing_memory_imports_no_torch() -> None:
+    """Check that a process without torch stays without it."""
+    code = (
+        "import sys; from goldsmith.engines.protocols import Device;"
+        "from goldsmith.engines.memory import is_device_failure, is_out_of_memory, release_memory;"
+        "release_memory(Device('cuda:0')); is_device_failure(RuntimeError('x')); is_out_of_memory(RuntimeError('x'));"
+        "print('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
     release_memory(Device())
