@@ -107,8 +107,10 @@ def test_what_torch_was_built_for_is_read_and_not_imported(tmp_path: Path, monke
     assert torch_backend() == kind
 
 
-def test_looking_costs_no_torch() -> None:
-    """The daemon does it."""
-    code = "import sys;"
-        "from goldsmith.engines.devices import find_devices, torch_backend; find_devices(); torch_backend(); print('torch' in sys.modules)"
+def test_finding_devices_imports_no_torch() -> None:
+    """Check that the daemon, which finds the devices, stays without torch."""
+    code = (
+        "import sys; from goldsmith.engines.devices import find_devices, torch_backend; find_devices(); torch_backend();"
+        "print('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"

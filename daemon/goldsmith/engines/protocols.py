@@ -9,7 +9,7 @@ from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from goldsmith.picture.picture import Mask, Pixels
 
-EngineT = TypeVar("EngineT")
+EngineT = TypeVar("EngineT", bound="Engine")
 
 # The abilities of a generating model: pictures from words alone, from a picture and words, fill a hole, edit by instruction, use reference
 # pictures.

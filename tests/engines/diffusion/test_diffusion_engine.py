@@ -20,7 +20,8 @@ from goldsmith.errors import DeviceError, InputError, JobCancelled
 
 FACTS = {
     "model", "family", "ability", "seeds", "steps", "steps_run", "guidance", "strength", "size", "generated_size", "negative_prompt_used",
-    "input_bits", "pipeline", "scheduler", "scheduler_sha256", "precision", "offload", "tiling", "batch", "memory_fallback", "loras", "threads",
+    "input_bits", "pipeline", "scheduler", "scheduler_sha256", "precision", "offload", "tiling", "batch", "memory_fallback", "loras",
+    "threads",
     "deterministic", "tf32", "prompt_truncated", "device", "device_title", "torch", "diffusers", "transformers", "safety_checker",
 }  # fmt: skip
 EIGHT_BIT = {("flux2-klein", "edit"), ("flux2-klein", "references")} | {way for way in WAYS if way[0].startswith("qwen-image-edit")}

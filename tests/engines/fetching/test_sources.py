@@ -156,7 +156,8 @@ from pathlib import Path
 from goldsmith.engines.registry.weights_sources import HubSource
 from goldsmith.engines.fetching.sources import SourceFault, fetch_source
 try:
-    fetch_source(HubSource(hub="org/repo", file="a"), Path({str(tmp_path)!r}), Path({str(tmp_path)!r}, ".part"), lambda done, total, note: None)
+    folder = Path({str(tmp_path)!r})
+    fetch_source(HubSource(hub="org/repo", file="a"), folder, folder / ".part", lambda done, total, note: None)
 except SourceFault:
     print(logging.getLogger("huggingface_hub.utils._http").getEffectiveLevel() == logging.ERROR)
 """
