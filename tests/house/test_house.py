@@ -82,8 +82,8 @@ def _users() -> dict[str, set[str]]:
     for name, path in modules.items():
         for node in ast.walk(ast.parse(path.read_text())):
             # A table names a module that is imported late.
-            if isinstance(node, ast.Constant) and str(node.value).removeprefix("goldsmith.") in users:
-                users[str(node.value).removeprefix("goldsmith.")].add(name)
+            if isinstance(node, ast.Constant) and str(node.value).startswith("goldsmith."):
+                users.get(str(node.value).removeprefix("goldsmith."), set()).add(name)
             if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("goldsmith"):
                 continue
             base = (node.module or "").removeprefix("goldsmith").removeprefix(".")

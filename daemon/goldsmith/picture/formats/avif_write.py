@@ -47,7 +47,7 @@ def write(samples: Samples, picture: Picture, options: WriterOptions) -> bytes:
     )
     bare = imagecodecs.avif_encode(
         np.ascontiguousarray(samples[:, :, 0] if samples.shape[2] == 1 else samples),
-        level=100 if lossless else min(options.quality, 99),  # libavif takes 100 as lossless
+        level=100 if lossless else min(options.quality, 99),  # 100 means lossless to libavif
         speed=10 - options.effort,
         bitspersample=options.depth,
         pixelformat="yuv400" if grey else "yuv444" if lossless or options.subsampling == "4:4:4" else "yuv420",

@@ -18,7 +18,7 @@ MetadataKind = Literal["icc", "exif", "xmp", "iptc", "ppi", "text"]
 
 # Bytes at the start of a file that are enough to detect its format.
 DETECTION_BYTES = 512
-# No file with less data than this is a picture.
+# A file with fewer bytes has no brand.
 _MIN_BRAND_BYTES = 16
 
 
@@ -187,7 +187,7 @@ _ROWS = (
         holds_alpha=True,
         metadata=frozenset({"icc", "exif", "xmp", "ppi"}),
     ),
-    # AVIF stands before HEIC: an AVIF file may name HEIC's brand mif1 as well.
+    # AVIF is before HEIC, because an AVIF file may also have HEIC's brand mif1.
     FileFormat(
         name="avif",
         suffixes=(".avif",),
@@ -246,10 +246,10 @@ _ROWS = (
     ),
 )
 
-# Name -> format. Its order is that of preference among layers of the same name.
+# Name -> format, in the order of detection and of preference among layers of the same name.
 FORMATS: dict[str, FileFormat] = {row.name: row for row in _ROWS}
 
-# Its order is that of detection.
+# In the order of detection.
 UNREADABLE_FORMATS = (
     UnreadableFormat("an HTML page", (b"<!doctype html", b"<html", b"<head", b"<body")),
     UnreadableFormat("an SVG drawing or XML", (b"<?xml", b"<svg"), (".svg",)),
