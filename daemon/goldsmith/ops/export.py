@@ -232,8 +232,10 @@ class Export(FileOperation):
         if self._row.is_print_page:
             data = printing.encode_page(result, 16 if depth == 16 else 8, self.quality, self._pdf_page(context))
         else:
-            how = codec.EncodingOptions(format=self.format, depth=depth, quality=quality)
-            data, quality = self._encode_within_limit(lambda at: codec.encode(result, replace(how, quality=at)), quality, result, context)
+            encoding = codec.EncodingOptions(format=self.format, depth=depth, quality=quality)
+            data, quality = self._encode_within_limit(
+                lambda at: codec.encode(result, replace(encoding, quality=at)), quality, result, context
+            )
         facts = {
             **self._file_facts(page, depth, data, quality),
             "profile": colour.profile_name(result.icc),
@@ -248,13 +250,13 @@ class Export(FileOperation):
             icc = cmyk.validate_cmyk_profile(file.read(cmyk.MAX_PROFILE_BYTES + 1), f"library/profiles/{path.name}")
         result, black_point = page.picture, self.intent == "relative" if self.black_point is None else self.black_point
         depth: Literal[8, 16] = 16 if self._output_depth(result) == 16 else 8
-        how = printing.PressSettings(icc, self.intent, black_point, self.coverage, self.grey == "black")
+        press_settings = printing.PressSettings(icc, self.intent, black_point, self.coverage, self.grey == "black")
         inks = printing.separate_inks(
-            result, how, depth, context.seed, lambda done: context.progress.report(0.1 + 0.5 * done, f"inks for {self.cmyk}")
+            result, press_settings, depth, context.seed, lambda done: context.progress.report(0.1 + 0.5 * done, f"inks for {self.cmyk}")
         )
-        data, used, decoded = self._encode_cmyk(inks.codes, result, icc, context)
+        data, quality, decoded = self._encode_cmyk(inks.codes, result, icc, context)
         facts = {
-            **self._file_facts(page, depth, data, used),
+            **self._file_facts(page, depth, data, quality),
             "mode": "CMYK",
             "profile": colour.profile_name(icc),
             "alpha": False,
@@ -278,30 +280,33 @@ class Export(FileOperation):
 
         Raises InputError if the decoded inks exceed ``coverage``.
         """
-        word: printing.PrintFormat = "jpeg" if self.format == "jpeg" else "pdf" if self.format == "pdf" else "tiff"
+        print_format: printing.PrintFormat = "jpeg" if self.format == "jpeg" else "pdf" if self.format == "pdf" else "tiff"
         quality = self.quality or (None if self._row.is_print_page else self._row.default_quality or 100)
         page = self._pdf_page(context) if self._row.is_print_page else None
         context.progress.report(0.6, f"writing {self.format}")
 
-        def lossy(at: int) -> int | None:
+        def jpeg_quality(at: int) -> int | None:
             return None if quality is None else at
 
         @lru_cache(maxsize=1)
-        def held(at: int) -> Samples:
-            return printing.limit_coverage_after_encoding(codes, word, lossy(at), self.coverage)
+        def limited_codes(at: int) -> Samples:
+            return printing.limit_coverage_after_encoding(codes, print_format, jpeg_quality(at), self.coverage)
 
-        data, used = self._encode_within_limit(
-            lambda at: printing.encode_inks(held(at), picture, icc, word, lossy(at), page), quality or 100, picture, context
+        data, used_quality = self._encode_within_limit(
+            lambda at: printing.encode_inks(limited_codes(at), picture, icc, print_format, jpeg_quality(at), page),
+            quality or 100,
+            picture,
+            context,
         )
-        decoded = printing.round_trip_codes(held(used), word, lossy(used))
+        decoded = printing.round_trip_codes(limited_codes(used_quality), print_format, jpeg_quality(used_quality))
         coverage = printing.max_coverage(decoded)
         if self.coverage is not None and coverage > self.coverage:
             raise InputError(
-                f"Decoded from a {self.format} of quality {used}, the inks add up to {coverage:.1f} %; "
+                f"Decoded from a {self.format} of quality {used_quality}, the inks add up to {coverage:.1f} %; "
                 f"export “{self.name}” allows {self.coverage:g} %.",
                 "Give the export a higher quality, or write a tiff.",
             )
-        return data, used, decoded
+        return data, used_quality, decoded
 
     def _make_soft_proof(self, codes: Samples, icc: bytes, page: PlacedPage) -> Deliverable:
         """Return a preview of the trimmed print, from ink codes (h, w, 4) of the whole sheet."""

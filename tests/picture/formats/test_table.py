@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -34,6 +34,7 @@ from goldsmith.picture.formats.table import (
     is_picture_suffix,
 )
 from goldsmith.picture.picture import Metadata, Picture, freeze
+from goldsmith.picture.print import printing
 from goldsmith.pipeline.intake.bundle import group_bundles
 from goldsmith.pipeline.intake.file_names import classify, group_keys
 from goldsmith.pipeline.replay.compare_operation import RECORDED_LAYER, Compare
@@ -255,6 +256,11 @@ def test_the_pages_of_the_operations_name_every_export_format(row: FileFormat) -
     for page in ("export", "check"):
         (line,) = re.findall(r"^\| `format` \|([^|]*)\|", (CHECKOUT / "docs" / "operations" / f"{page}.md").read_text(), re.MULTILINE)
         assert (f"`{row.name}`" in line) is row.can_be_exported
+
+
+def test_formats_with_cmyk_are_those_that_print_writes() -> None:
+    """``holds_cmyk`` and the formats of ``encode_inks`` agree."""
+    assert {row.name for row in FORMATS.values() if row.holds_cmyk} == set(get_args(printing.PrintFormat))
 
 
 def test_media_types_are_those_that_python_knows() -> None:

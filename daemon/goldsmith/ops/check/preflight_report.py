@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from goldsmith.ops.check.preflight import CheckedFile, CheckResult, PreflightCheck, worst_result
+from goldsmith.picture.formats.table import FORMATS
 
 _VERDICTS: dict[CheckResult, str] = {"pass": "Passed", "warn": "Passed with remarks", "fail": "Not passed"}
 # Names of the checks for readers who have never seen a brief.
@@ -91,7 +92,7 @@ def render_report(title: str, files: Sequence[CheckedFile]) -> str:
 
 def _file_section(file: CheckedFile) -> str:
     """Return the section of one file."""
-    source = f"data:image/jpeg;base64,{b64encode(file.thumbnail).decode('ascii')}"
+    source = f"data:{FORMATS['jpeg'].media_type};base64,{b64encode(file.thumbnail).decode('ascii')}"
     picture = f'<img src="{source}" alt="{escape(file.label)}">\n' if file.thumbnail else ""
     properties = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>\n" for name, value in file.properties)
     rows = "".join(_check_row(checked) for checked in sorted(file.checks, key=lambda checked: _ORDER[checked.result]))
