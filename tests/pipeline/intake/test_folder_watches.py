@@ -26,21 +26,28 @@ class Reports:
         self.errors: list[Exception] = []
         self.gate = threading.Event()
         self.gate.set()
+        self.changed = threading.Condition()
         self.watches = FolderWatches(str(root), top_folders, self.on_path, self.on_lost)
 
     def on_path(self, path: str) -> None:
         self.gate.wait(LONG)
         if self.errors:
             raise self.errors.pop()
-        self.paths.append(os.path.relpath(path, self.root))
+        with self.changed:
+            self.paths.append(os.path.relpath(path, self.root))
+            self.changed.notify_all()
 
     def on_lost(self) -> None:
-        self.losses += 1
+        with self.changed:
+            self.losses += 1
+            self.changed.notify_all()
 
     def until(self, condition: Callable[[], bool]) -> bool:
+        """Wait until the condition holds; it may also depend on the watches, so it is asked again now and then."""
         deadline = time.monotonic() + LONG
-        while not condition() and time.monotonic() < deadline:
-            time.sleep(0.005)
+        with self.changed:
+            while not condition() and time.monotonic() < deadline:
+                self.changed.wait(0.02)
         return condition()
 
     def have(self, *paths: str) -> bool:
