@@ -253,5 +253,5 @@ def test_the_journal_s_tables_are_those_of_the_manual() -> None:
 
 def test_the_manual_names_no_registry() -> None:
     """Packages come through the reader's own clients, with their mirrors; no address of a registry stands anywhere."""
-    hosts = re.compile(r"pypi\.org|pythonhosted|npmjs|registry\.|hf\.co|huggingface\.co/[a-z]", re.IGNORECASE)
+    hosts = re.compile(r"pypi\.org|pythonhosted|npmjs|registry\.\w+\.(org|com|io|net|dev)|hf\.co|huggingface\.co/[a-z]", re.IGNORECASE)
     assert [_name(page) for page in PAGES if hosts.search(page.read_text())] == []
