@@ -23,13 +23,13 @@ from goldsmith.brief.settings import Settings, find_config, read_config, read_se
 from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, open_weights_registry
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.files import Filesystem, fold_name, write_atomically
-from goldsmith.jobs.job import ResourceLimits
+from goldsmith.jobs.job import SCRATCH_FOLDER, ResourceLimits
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.location import prepare_journal_folder
 from goldsmith.library.availability import build_availability
 from goldsmith.library.library import Library
-from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER, SCRATCH_FOLDER
+from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
 from goldsmith.pipeline.commit.plan_executor import FileRefused, FilesChanged, PlanCommitted, PlanExecutor, PlanHalted
 from goldsmith.pipeline.commit.planner import Planner
 from goldsmith.pipeline.commit.recovery import recover_plans

@@ -12,7 +12,7 @@ from doubles.commission import LINE
 from doubles.pictures import mask, png
 from doubles.studio import Studio, studio_at
 from doubles.worker_queues import resume_queue
-from goldsmith.pipeline.scheduler.stage_work import fingerprint
+from goldsmith.pipeline.stage_work import fingerprint
 
 TWO_QUEUES = LINE.replace('folder = "selected"', 'folder = "selected"\nqueue = "gpu"')
 # Worker processes read this as they start. The engine that needs no weights stands for a model, and a file for the broken card.

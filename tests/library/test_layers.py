@@ -23,7 +23,8 @@ from goldsmith.library.layers import find_layer, read_layer
 from goldsmith.library.library import Library
 from goldsmith.picture.codec import decode
 from goldsmith.pipeline.intake.bundle import group_bundles
-from goldsmith.pipeline.scheduler.readiness import Readiness, ReadinessResult, Ready, Waiting
+from goldsmith.pipeline.scheduler.readiness import Readiness, ReadinessResult, Waiting
+from goldsmith.pipeline.stage_work import Ready
 from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.job_runner import run_job
 

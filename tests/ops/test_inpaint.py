@@ -115,7 +115,7 @@ def test_its_loras_are_looked_for_before_it_starts() -> None:
 
 
 def test_small_holes_are_shown_enlarged_to_an_engine_that_works_at_one_size() -> None:
-    """Its own square whatever the picture's: a 16 px hole fills a good part of it, and what comes back is brought to the picture's scale."""
+    """A 16 px hole fills a good part of the engine's square, and the result is brought back to the picture's scale."""
     picture = _plate(300, 400, 3, 8, (96, 96, 112, 112))
     engine = NullPainter(side=512)
     context = StepContextDouble(inpainter=engine)

@@ -37,8 +37,8 @@ def init(root: Annotated[Path, typer.Argument(help="The folder in which to creat
 
 def make_root(root: Path) -> Pipeline:
     """Create the missing folders and files of a root, and return its pipeline. Raises HostError if the disk refuses."""
+    from goldsmith.jobs.job import SCRATCH_FOLDER
     from goldsmith.library.library import LIBRARY_FOLDERS
-    from goldsmith.pipeline.commit.naming import SCRATCH_FOLDER
 
     try:
         root.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,11 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from goldsmith.files import FileSignature
 
+# The folder of the jobs' scratch folders, on the root's own filesystem.
+SCRATCH_FOLDER = ".goldsmith/work"
+# The queue whose workers use the accelerators, if there are any.
+GPU_QUEUE = "gpu"
+
 
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

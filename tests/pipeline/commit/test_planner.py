@@ -22,8 +22,8 @@ from goldsmith.pipeline.commit.manifest import RECORDED_JOB_FIELDS
 from goldsmith.pipeline.commit.plan_executor import with_destinations
 from goldsmith.pipeline.commit.planner import Planner
 from goldsmith.pipeline.intake.bundle import group_bundles
-from goldsmith.pipeline.scheduler.readiness import Readiness, Ready
-from goldsmith.pipeline.scheduler.stage_work import StageWork, build_job, job_inputs
+from goldsmith.pipeline.scheduler.readiness import Readiness
+from goldsmith.pipeline.stage_work import Ready, StageWork, build_job, job_inputs
 
 WORDS = '[[edit]]\nop = "regenerate"\nprompt = "a chair"\n'
 NAMES = ("hero.png", "hero.toml", "hero.mask.png")

@@ -12,7 +12,8 @@ from goldsmith.brief.pipeline import read_pipeline
 from goldsmith.brief.resolve import Resolver
 from goldsmith.errors import InputError
 from goldsmith.pipeline.intake.bundle import Bundle, group_bundles
-from goldsmith.pipeline.scheduler.readiness import Invalid, Readiness, ReadinessResult, Ready, Waiting
+from goldsmith.pipeline.scheduler.readiness import Invalid, Readiness, ReadinessResult, Waiting
+from goldsmith.pipeline.stage_work import Ready
 
 TEXTS = Mapping[str, str]
 

@@ -12,13 +12,7 @@ import os
 import stat
 from pathlib import PurePosixPath
 
-from goldsmith.files import (
-    FileSignature,
-    Filesystem,
-    PathAt,
-    has_writer,
-    inherit_folder_permissions,
-)
+from goldsmith.files import FileSignature, Filesystem, PathAt, has_writer, inherit_folder_permissions
 from goldsmith.pipeline.commit.naming import is_in_archive
 from goldsmith.pipeline.commit.open_folders import OpenFolders
 

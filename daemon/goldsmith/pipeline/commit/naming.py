@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 
 # The folder that keeps every original input.
 ARCHIVE_FOLDER = "archive"
-# The folder of the jobs' scratch folders, on the root's own filesystem.
-SCRATCH_FOLDER = ".goldsmith/work"
 # Maximum length of a file name on all common filesystems.
 MAX_NAME_BYTES = 255
 

@@ -24,7 +24,7 @@ from goldsmith.pipeline.commit.naming import (
 )
 from goldsmith.pipeline.commit.plan_executor import with_new_stem
 from goldsmith.pipeline.intake.bundle import Bundle
-from goldsmith.pipeline.scheduler.stage_work import StageWork
+from goldsmith.pipeline.stage_work import StageWork
 
 # Bytes that a stem leaves free for the rest of a name: version, export name, mask name and suffix.
 _RESERVED_TAIL_BYTES = 40

@@ -12,10 +12,11 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from goldsmith.files import TEMP_PREFIX, Filesystem, PathAt
+from goldsmith.jobs.job import SCRATCH_FOLDER
 from goldsmith.journal.records import Plan
 from goldsmith.picture.formats.table import DETECTION_BYTES, detect_by_content
 from goldsmith.pipeline.commit.file_move import COPY_PREFIX, PARKED_PREFIX
-from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER, SCRATCH_FOLDER
+from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
 from goldsmith.pipeline.commit.plan_executor import PlanExecutor, PlanResult
 
 _RESTORED_PREFIX = "restored-"

@@ -12,7 +12,7 @@ from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import HistoryRow, HoldRecord
 from goldsmith.pipeline.intake.bundle import Bundle, BundleKey, bundle_key
 from goldsmith.pipeline.scheduler.problem_notes import note_path, remove_note, write_note, write_preview
-from goldsmith.pipeline.scheduler.stage_work import fingerprint
+from goldsmith.pipeline.stage_work import fingerprint
 
 
 class Holds:

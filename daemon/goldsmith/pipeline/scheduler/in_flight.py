@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from goldsmith.errors import HostError
 from goldsmith.journal.journal import Journal
 from goldsmith.pipeline.intake.bundle import BundleKey
-from goldsmith.pipeline.scheduler.stage_work import StageWork
+from goldsmith.pipeline.stage_work import StageWork
 
 
 class InFlight:

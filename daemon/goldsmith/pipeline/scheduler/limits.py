@@ -15,11 +15,9 @@ from goldsmith.engines.protocols import EngineNeed
 from goldsmith.engines.registry.models import DiffusionSettings
 from goldsmith.engines.registry.weights_registry import ModelChoice, WeightsRegistry
 from goldsmith.errors import InputError
-from goldsmith.jobs.job import Job, ResourceLimits
+from goldsmith.jobs.job import GPU_QUEUE, Job, ResourceLimits
 from goldsmith.operation import SetOperation
 
-# The queue whose workers use the accelerators, if there are any.
-GPU_QUEUE = "gpu"
 # Seconds that a cancelled job with a generating model gets to stop by itself. It checks after every step of the model, and the largest
 # models take some seconds per step. Killing the worker earlier would discard the loaded model, and loading it takes longer than waiting.
 GENERATION_GRACE_SECONDS = 30.0

@@ -17,6 +17,7 @@ from goldsmith.files import display_name, fold_name
 from goldsmith.library.layers import LAYER_FOLDERS_TEXT
 from goldsmith.operation import LAYER_FOLDERS, LAYER_SUFFIXES
 from goldsmith.pipeline.intake.bundle import Bundle
+from goldsmith.pipeline.stage_work import Ready
 
 # Returns the bytes of a small text file, given its path relative to the root; raises InputError if it cannot be read.
 ReadTextFile = Callable[[str], bytes]
@@ -36,17 +37,6 @@ class Invalid:
     """The brief or the bundle is wrong and gets a note."""
 
     problem: InputError
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """Every file that the stage needs is present."""
-
-    stage: Stage
-    resolved: ResolvedBrief
-    steps: tuple[Step, ...]
-    # True if the steps name the masks that they need: then no further sidecar is waited for.
-    has_all_named_inputs: bool
 
 
 ReadinessResult = Waiting | Invalid | Ready

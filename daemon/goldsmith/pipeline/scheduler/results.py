@@ -13,7 +13,7 @@ from goldsmith.jobs.job import JobFault, JobProgress, JobRequeued, Outcome
 from goldsmith.journal.records import HistoryRow
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.scheduler.parts import SharedParts
-from goldsmith.pipeline.scheduler.stage_work import StageWork, fingerprint
+from goldsmith.pipeline.stage_work import StageWork, fingerprint
 from goldsmith.pipeline.workers.worker_pool import Event
 
 # Seconds beyond a job's own timeout for which the journal's row of a silent job is valid.

@@ -23,10 +23,10 @@ from goldsmith.pipeline.intake.bundle import Bundle, BundleKey
 from goldsmith.pipeline.scheduler.group_commit import GroupCommitDelay
 from goldsmith.pipeline.scheduler.limits import JobLimits
 from goldsmith.pipeline.scheduler.parts import SharedParts
-from goldsmith.pipeline.scheduler.readiness import Invalid, Readiness, Ready, Waiting
+from goldsmith.pipeline.scheduler.readiness import Invalid, Readiness, Waiting
 from goldsmith.pipeline.scheduler.results import Results
-from goldsmith.pipeline.scheduler.stage_work import StageWork, build_job, job_inputs
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
+from goldsmith.pipeline.stage_work import Ready, StageWork, build_job, job_inputs
 
 # Maximum number of plans in one commit: they share one record in the journal and one fsync per folder.
 COMMIT_BATCH_SIZE = 64

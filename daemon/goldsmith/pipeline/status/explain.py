@@ -29,7 +29,8 @@ from goldsmith.pipeline.intake.bundle import Bundle, group_bundles
 from goldsmith.pipeline.intake.file_names import CAMPAIGN_BRIEF, classify
 from goldsmith.pipeline.intake.file_tracker import SettleTimes, refusal_reason
 from goldsmith.pipeline.scheduler.problem_notes import note_path
-from goldsmith.pipeline.scheduler.readiness import Readiness, Ready, Waiting
+from goldsmith.pipeline.scheduler.readiness import Readiness, Waiting
+from goldsmith.pipeline.stage_work import Ready
 from goldsmith.pipeline.status.daemon_state import DaemonState
 from goldsmith.pipeline.status.sentences import expired_lease_sentence, format_time, ordinal, progress_note, working_sentence
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from goldsmith.brief.settings import Settings
 from goldsmith.engines.devices import Accelerator, find_devices, torch_backend
+from goldsmith.jobs.job import GPU_QUEUE
 from goldsmith.jobs.protocol import WorkerSpec
-from goldsmith.pipeline.scheduler.limits import GPU_QUEUE
 
 
 def build_worker_specs(settings: Settings, queues: Iterable[str]) -> list[WorkerSpec]:

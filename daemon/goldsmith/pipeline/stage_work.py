@@ -11,11 +11,23 @@ from typing import Literal, cast
 
 from pydantic import JsonValue
 
+from goldsmith.brief.pipeline import Stage
+from goldsmith.brief.resolve import ResolvedBrief
+from goldsmith.brief.steps import Step
 from goldsmith.files import FileSignature
-from goldsmith.jobs.job import Job, JobInput, Outcome, ResourceLimits, StepSpec
-from goldsmith.pipeline.commit.naming import SCRATCH_FOLDER
+from goldsmith.jobs.job import SCRATCH_FOLDER, Job, JobInput, Outcome, ResourceLimits, StepSpec
 from goldsmith.pipeline.intake.bundle import Bundle
-from goldsmith.pipeline.scheduler.readiness import Ready
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Every file that the stage needs is present."""
+
+    stage: Stage
+    resolved: ResolvedBrief
+    steps: tuple[Step, ...]
+    # True if the steps name the masks that they need: then no further sidecar is waited for.
+    has_all_named_inputs: bool
 
 
 @dataclass(slots=True)
