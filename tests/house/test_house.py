@@ -70,9 +70,6 @@ USED_ELSEWHERE = {
     "engines.engine_loader": "it opens the drivers, which only engines/ may import",
     "engines.fetching.pin_model": "only engines/fetching may use the network, and cli/ is above it",
     "pipeline.commit.recovery": "service.py builds the parts of pipeline/ and owns none",
-    "picture.formats.jpeg_write": "the row of the format table names it; only printing imports it directly",
-    "picture.formats.png_write": "the row of the format table names it; only the PDF writer imports it directly",
-    "picture.formats.tiff_write": "the row of the format table names it; only printing imports it directly",
     "pipeline.replay.replay": "service.py builds the parts of pipeline/ and owns none",
     "pipeline.scheduler.scheduler": "service.py builds the parts of pipeline/ and owns none",
 }

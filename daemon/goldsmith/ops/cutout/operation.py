@@ -97,11 +97,11 @@ class Cutout(PictureOperation):
         return 120
 
     def needs(self) -> StepNeeds:
-        asked = region_needs(self.where) if self.where else StepNeeds(engines=(EngineNeed(MATTE_ESTIMATOR, self.model),))
-        on_plate = self.onto and not self.onto.startswith(_COLOUR_PREFIX)
+        needs = region_needs(self.where) if self.where else StepNeeds(engines=(EngineNeed(MATTE_ESTIMATOR, self.model),))
+        onto_layer = self.onto and not self.onto.startswith(_COLOUR_PREFIX)
         panes = region_needs(self.glass)
-        engines = tuple(dict.fromkeys((*asked.engines, *panes.engines)))
-        return replace(asked, engines=engines, masks=asked.masks | panes.masks, layers=frozenset({self.onto} if on_plate else ()))
+        engines = tuple(dict.fromkeys((*needs.engines, *panes.engines)))
+        return replace(needs, engines=engines, masks=needs.masks | panes.masks, layers=frozenset({self.onto} if onto_layer else ()))
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         """Return the picture with the subject alone. Raises InputError, with a picture that shows why, if the matte exceeds a limit."""
