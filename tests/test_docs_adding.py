@@ -82,7 +82,7 @@ def test_a_brief_may_use_it_and_its_settings_are_checked(found: Catalogue, line:
         read_brief(brief.replace("3", "30").encode(), "hero.toml", line, catalogue=found())
 
 
-def test_a_lane_runs_it(found: Catalogue, tmp_path: Path) -> None:
+def test_a_worker_runs_it(found: Catalogue, tmp_path: Path) -> None:
     """Through the lane's own bench: grain where the mask is, every other pixel as it was, and both on record."""
     grey = np.full((40, 60, 3), 128 / 255, np.float32)
     mask = np.zeros((40, 60), np.float32)
@@ -128,7 +128,7 @@ def test_its_own_tests_and_the_contract_hold(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["daemon/goldsmith/ops/grain.py", "tests/ops/test_grain.py"])
-def test_its_code_is_as_the_house_wants_it(place: str) -> None:
+def test_its_code_passes_the_linters(place: str) -> None:
     """The linter and the formatter have nothing to say to it; the order of imports can be judged only where the file exists."""
     for asked in (["check", "--extend-ignore=I001"], ["format", "--check"]):
         command = [sys.executable, "-m", "ruff", *asked, "--stdin-filename", place, "-"]

@@ -27,7 +27,7 @@ _FULL: dict[str, Measure] = {
     "chain": chain.measure,
     "matting": matting.measure,
     "memory": memory.measure,
-    "lane": generating.on_cpu,
+    "worker": generating.on_cpu,
 }
 _QUICK: dict[str, Measure] = {
     "cold": cold.measure,
@@ -38,7 +38,7 @@ _QUICK: dict[str, Measure] = {
     "chain": lambda place: chain.measure(place, (2000, 1500)),
     "matting": lambda place: matting.measure(place, 2000),
     "memory": lambda place: memory.measure(place, (4000, 3000)),
-    "lane": lambda place: generating.on_cpu(place, 8, (2000, 1500)),
+    "worker": lambda place: generating.on_cpu(place, 8, (2000, 1500)),
 }
 _LACKS = {"drops": "inotifywait"}
 

@@ -137,7 +137,7 @@ def _dice(seed: int, count: int) -> list[Any]:
 
 
 def _encoded(image: Any, asked: Asked) -> None:
-    """As a lane writes a result: encoded, hashed, on the disk."""
+    """As a worker writes a result: encoded, hashed, on the disk."""
     import hashlib
 
     import numpy as np

@@ -1,6 +1,6 @@
-"""A 12 MP delivery: decode JPEG, CDL and a 33^3 look, fit to 1920 px, sharpen, encode JPEG; the warm lane beside the field's programs.
+"""A 12 MP delivery: decode JPEG, CDL and a 33^3 look, fit to 1920 px, sharpen, encode JPEG; the warm worker beside the field's programs.
 
-Each program does the same work in its own way, as a program of its own that has to start; the lane is warm, as it is in the service.
+Each program does the same work in its own way, as a program of its own that has to start; the worker is warm, as it is in the service.
 libvips has no 3-D LUT, so it is spared the look; that is said in its row.
 """
 
@@ -55,8 +55,8 @@ def measure(place: Path, size: tuple[int, int] = _SIZE) -> list[Row]:
     picture = _photograph(root / "picture.jpg", size)
     _cube(root / "library" / "looks" / "look.cube")
     _hald(place / "hald.ppm")
-    ours = _least(_lane(root, picture))
-    rows = [_row(f"{size[0] * size[1] / 1e6:.0f} MP delivery in the warm lane, {what}", value) for what, value in _named(ours)]
+    ours = _least(_worker(root, picture))
+    rows = [_row(f"{size[0] * size[1] / 1e6:.0f} MP delivery in the warm worker, {what}", value) for what, value in _named(ours)]
     for peer, goal, note, run in _peers(place, picture):
         if run is None:
             rows.append(Row(_BENCH, f"{peer}: skipped, it is not installed", 0.0, ""))
@@ -96,15 +96,15 @@ def _cpu() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _lane(root: Path, picture: Path) -> Callable[[], None]:
-    """The deliver stage as a lane runs it: reading and hashing the file, the steps, the deliverable durably in scratch."""
+def _worker(root: Path, picture: Path) -> Callable[[], None]:
+    """The deliver stage as a worker runs it: reading and hashing the file, the steps, the deliverable durably in scratch."""
     from goldsmith.files import FileSignature
     from goldsmith.jobs.job import Job, JobInput, ResourceLimits, StepSpec
     from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
     from goldsmith.worker.engine_provider import EngineProvider
     from goldsmith.worker.job_runner import run_job
 
-    shop = EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu", threads=len(os.sched_getaffinity(0))))
+    provider = EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu", threads=len(os.sched_getaffinity(0))))
     grade = {"slope": _SLOPE, "offset": _OFFSET, "power": _POWER, "saturation": _SATURATION, "look": "look"}
     steps = (
         StepSpec(op="grade", settings=grade),  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ def _lane(root: Path, picture: Path) -> Callable[[], None]:
     )
 
     def run() -> None:
-        outcome = run_job(job, shop, lambda progress: None, lambda: False)
+        outcome = run_job(job, provider, lambda progress: None, lambda: False)
         if outcome.fault is not None:
             raise RuntimeError(outcome.fault.sentence)
 

@@ -15,7 +15,7 @@ _TIMES = 5
 
 
 def measure(place: Path) -> list[Row]:
-    """Commands as new processes, and a lane process from the daemon's start to its first outcome."""
+    """Commands as new processes, and a worker process from the daemon's start to its first outcome."""
     root = fresh_root(place)
     python = _best([sys.executable, "-c", "pass"])
     rows = [
@@ -33,7 +33,7 @@ def measure(place: Path) -> list[Row]:
             rows.append(Row(_BENCH, "goldsmith status, the daemon running", status, "s", beside="python alone", peer=python))
         rows.append(Row(_BENCH, "start until watching, empty folders", daemon.ready_after, "s", 3.0))
         if begun and started:
-            rows.append(Row(_BENCH, "start until a lane is at work", begun[0] - daemon.began, "s"))
+            rows.append(Row(_BENCH, "start until a worker is at work", begun[0] - daemon.began, "s"))
     finally:
         daemon.end()
     return rows

@@ -34,7 +34,7 @@ def measure(place: Path, count: int = 500, a_second: float = 20.0) -> list[Row]:
 
 
 def _warm(root: Path, daemon: Daemon, peer: Lines) -> None:
-    """One picture goes all the way first: lanes have started, and both listeners are known to hear."""
+    """One picture goes all the way first: workers have started, and both listeners are known to hear."""
     _drop(root / "inbox", 1, 1.0, "warm.png")
     if not daemon.wait_for(lambda heard: any('"committed"' in line and "delivered/" in line for _, line in heard), 60):
         raise RuntimeError(f"The first picture did not arrive: {daemon.heard[-3:]}")
@@ -77,7 +77,7 @@ def _rows(root: Path, dropped: dict[str, float], daemon: Daemon, peer: Lines) ->
     limit = 1000 * sorted(heard)[len(heard) // 2] + _BREATH if heard else None
     return [
         *spread(_BENCH, "drop to inotifywait's line", heard),
-        *spread(_BENCH, "drop to start of work", start, 250.0, beside="inotifywait + the breath of 150 ms", peer=limit),
+        *spread(_BENCH, "drop to start of work", start, 250.0, beside="inotifywait + `breath`: 150 ms", peer=limit),
         *spread(_BENCH, "drop to next folder, nothing to do", passed, 2500.0, beside="the quiet time", peer=2000.0),
         *spread(_BENCH, "hop between the daemon's own stages", hops, 20.0),
     ]

@@ -1,4 +1,4 @@
-"""Pictures from words through the real daemon, a real lane and the real driver, beside the same pipeline in a bare loop in the same run."""
+"""Pictures from words through the real daemon, a worker and a real driver, beside the same pipeline in a bare loop in the same run."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Served:
     """Seconds.
 
     wall: from the first of the queued jobs that begins to the last commit; busy: the device's share of that, 0..1; cpu: what the daemon
-    and its lanes used of the processor meanwhile. codec: to read and to write the files of ``edit``.
+    and its workers used of the processor meanwhile. codec: to read and to write the files of ``edit``.
     """
 
     cold: float
@@ -124,11 +124,11 @@ def _throughput(plan: Plan, served: Served, alone: Told, loops: dict[int, float]
     own = each - min(loops.values()) - alone.encode
     goal = OVERHEAD_MS if plan.device == "cpu" else None
     used, bare_cpu = served.cpu / plan.jobs, alone.cpu + alone.encode
-    busy = "the device was busy" if plan.device != "cpu" else "the lane's threads were busy"
+    busy = "the device was busy" if plan.device != "cpu" else "the worker's threads were busy"
     return [
         *rows,
         Row(plan.bench, "the daemon's own time a job", 1000 * own, "ms", goal, note=note_of(alone)),
-        Row(plan.bench, "processor time a job, daemon and lane", 1000 * used, "ms", beside="bare and encoding", peer=1000 * bare_cpu),
+        Row(plan.bench, "processor time a job, daemon and worker", 1000 * used, "ms", beside="bare and encoding", peer=1000 * bare_cpu),
         Row(plan.bench, busy, 100 * served.busy, "%"),
     ]
 
@@ -162,7 +162,7 @@ def _served(plan: Plan, place: Path) -> Served:
     (root / "config" / "models.toml").write_text(_models(plan))
     device = '"auto"' if plan.device != "cpu" else '"cpu"'
     (root / "config" / "goldsmith.toml").write_text(
-        f"devices = {device}\nthreads = {plan.threads}\ncpu_lanes = 1\ntogether = {plan.batch}\n"
+        f"devices = {device}\nthreads = {plan.threads}\ncpu_workers = 1\ntogether = {plan.batch}\n"
     )
     daemon = Daemon(root, level="debug")
     try:
@@ -309,7 +309,7 @@ def _busy(daemon: Daemon, plan: Plan) -> Iterator[_Samples]:
 
 
 def _watch_cpu(samples: _Samples, over: threading.Event, daemon: Daemon, plan: Plan) -> None:
-    """The CPU time of the lane processes beside what their threads could have had."""
+    """The CPU time of the worker processes beside what their threads could have had."""
     moment, used = time.monotonic(), sum(map(cpu_seconds, daemon.children))
     while not over.wait(0.2):
         now, spent = time.monotonic(), sum(map(cpu_seconds, daemon.children))
@@ -338,7 +338,7 @@ def on_cpu(place: Path, jobs: int = 32, edit: tuple[int, int] = (6000, 4000)) ->
     """The whole table with tiny models, so that what is left is what the daemon itself costs."""
     models = place / "models"
     plan = Plan(
-        bench="lane",
+        bench="worker",
         family="sdxl",
         model=sized.written("sdxl", models / "sdxl", ""),
         device="cpu",

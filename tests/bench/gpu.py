@@ -24,7 +24,7 @@ _GUIDANCE = {"sdxl": 5.0, "flux": 3.5}
 _MEMORY_MB = {"sdxl": 7000, "flux": 33_800}
 # As config/models.toml has them.
 _PICTURE_MB = {"sdxl": 6000, "flux": 5000}
-# As the house's default has it.
+# As the default has it.
 _TOGETHER = 4
 
 

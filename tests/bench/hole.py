@@ -25,7 +25,7 @@ _TIMES = 7
 
 
 def measure(place: Path, sizes: tuple[tuple[int, int], ...] = _SIZES) -> list[Row]:
-    """The lane's own bench in this process, warm, so that what is timed is the work and not a start."""
+    """The engines of a worker in this process, warm, so that what is timed is the work and not a start."""
     from goldsmith.engines.protocols import EngineNeed
     from goldsmith.engines.registry.models import read_models
     from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder
@@ -75,14 +75,14 @@ def measure(place: Path, sizes: tuple[tuple[int, int], ...] = _SIZES) -> list[Ro
 
 
 def _attempts(place: Path, models_file: str, weights: str) -> Callable[[str, str], tuple[float, float]]:
-    """Runs a job as a lane does: (seconds of the inpaint step, seconds of everything)."""
+    """Runs a job as a worker does: (seconds of the inpaint step, seconds of everything)."""
     from goldsmith.files import FileSignature
     from goldsmith.jobs.job import Job, JobInput, ResourceLimits, StepSpec
     from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
     from goldsmith.worker.engine_provider import EngineProvider
     from goldsmith.worker.job_runner import run_job
 
-    shop = EngineProvider(
+    provider = EngineProvider(
         WorkerConfig(models_file=models_file, weights_folder=weights), WorkerSpec(queue="cpu", threads=len(os.sched_getaffinity(0)))
     )
 
@@ -108,7 +108,7 @@ def _attempts(place: Path, models_file: str, weights: str) -> Callable[[str, str
         )
         shutil.rmtree(scratch, ignore_errors=True)  # as the daemon does once a job is committed
         began = time.perf_counter()
-        outcome = run_job(job, shop, lambda progress: None, lambda: False)
+        outcome = run_job(job, provider, lambda progress: None, lambda: False)
         total = time.perf_counter() - began
         if outcome.fault is not None:
             raise RuntimeError(outcome.fault.sentence)

@@ -26,17 +26,17 @@ def measure(place: Path, files: int = 100_000, seconds: float = 60.0) -> list[Ro
         pid = daemon.process.pid
         read_after = _until_quiet(pid) - daemon.began
         before, woken = cpu_seconds(pid), wakings(pid)
-        lanes = sum(cpu_seconds(child) for child in daemon.children)
+        workers = sum(cpu_seconds(child) for child in daemon.children)
         began = time.monotonic()
         time.sleep(seconds)
         spent = time.monotonic() - began
         share = 100 * (cpu_seconds(pid) - before) / spent
-        lanes = 100 * (sum(cpu_seconds(child) for child in daemon.children) - lanes) / spent
+        workers = 100 * (sum(cpu_seconds(child) for child in daemon.children) - workers) / spent
         turns = (wakings(pid) - woken) / spent
         heavy = mapped(pid, _HEAVY)
         return [
             Row(_BENCH, f"CPU share over {seconds:.0f} s, {files} files", share, "%", 0.2),
-            Row(_BENCH, "the same of its lane processes", lanes, "%"),
+            Row(_BENCH, "the same of its worker processes", workers, "%"),
             Row(_BENCH, "wakings", turns, "/s"),
             Row(_BENCH, "resident memory of the daemon", resident_mib(pid), "MiB", 120.0),
             Row(_BENCH, "model and codec libraries mapped", len(heavy), "", 0.0, beside=", ".join(heavy) or "none"),

@@ -1,4 +1,4 @@
-"""The most memory that a lane process takes on a picture of 100 megapixels, by step, beside what it says that it takes."""
+"""The most memory that a worker process takes on a picture of 100 megapixels, by step, beside what it says that it takes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _CASES: dict[str, tuple[str, Steps]] = {
 
 
 def measure(place: Path, size: tuple[int, int] = _SIZE) -> list[Row]:
-    """Each case in a fresh lane process, started as the daemon starts it, which may have just what it says that it takes."""
+    """Each case in a fresh worker process, started as the daemon starts it, which may have just what it says that it takes."""
     place.mkdir(parents=True, exist_ok=True)
     _pictures(place, *size)
     rows = []
@@ -94,10 +94,10 @@ def _run(place: Path, picture: str, steps: Steps, size: tuple[int, int]) -> tupl
         deliver=any(op == "export" for _, op in settings),
         limits=ResourceLimits(timeout_seconds=900, max_memory_bytes=stated, max_pixels=200_000_000),
     )
-    return _in_a_lane(job, stated)
+    return _in_a_worker(job, stated)
 
 
-def _in_a_lane(job: Any, stated: int) -> tuple[int, int, float, int, str]:
+def _in_a_worker(job: Any, stated: int) -> tuple[int, int, float, int, str]:
     from goldsmith.files import resource_path
     from goldsmith.jobs.job import Outcome
     from goldsmith.jobs.protocol import (
@@ -114,22 +114,22 @@ def _in_a_lane(job: Any, stated: int) -> tuple[int, int, float, int, str]:
     spec = WorkerSpec(queue="cpu", threads=len(os.sched_getaffinity(0)))
     ours, theirs = socket.socketpair()
     with open(os.devnull, "wb") as nowhere:
-        lane = spawn_worker(spec, theirs.fileno(), nowhere.fileno())
+        worker = spawn_worker(spec, theirs.fileno(), nowhere.fileno())
     theirs.close()
     try:
         hello = HelloMessage(spec=spec, config=WorkerConfig(models_file=str(resource_path("config", "models.toml"))))
         ours.sendall(frame_message(MessageType.HELLO, encode_message(hello)))
-        _heard(ours, lane.pid, MessageType.READY)
-        before, began = _memory(lane.pid)["VmData"], time.monotonic()
+        _heard(ours, worker.pid, MessageType.READY)
+        before, began = _memory(worker.pid)["VmData"], time.monotonic()
         ours.sendall(frame_message(MessageType.JOB, encode_message(job)))
-        told, data = _heard(ours, lane.pid, MessageType.OUTCOME)
+        told, data = _heard(ours, worker.pid, MessageType.OUTCOME)
         fault = decode_message(Outcome, told).fault
         said = "" if fault is None else f"failed: {fault.sentence}"
-        return _memory(lane.pid)["VmHWM"], data - before, time.monotonic() - began, stated, said
+        return _memory(worker.pid)["VmHWM"], data - before, time.monotonic() - began, stated, said
     finally:
         ours.close()
-        lane.kill()
-        lane.wait()
+        worker.kill()
+        worker.wait()
 
 
 def _heard(wire: socket.socket, pid: int, wanted: int) -> tuple[bytes, int]:
@@ -143,7 +143,7 @@ def _heard(wire: socket.socket, pid: int, wanted: int) -> tuple[bytes, int]:
             continue
         data = wire.recv(1 << 16)
         if not data:
-            raise RuntimeError("the lane process died")
+            raise RuntimeError("the worker process died")
         for kind, payload in frames.feed(data):
             if kind == wanted:
                 return payload, most
@@ -181,7 +181,7 @@ def _pictures(place: Path, width: int, height: int) -> None:
 
 
 def _bare(channels: int, alpha: bool) -> Any:
-    """A plate that says nothing but its channels, for writers that are given the codes."""
+    """A picture that says nothing but its channels, for writers that are given the codes."""
     from goldsmith.picture.picture import Picture, freeze
 
     cover = freeze(np.ones((1, 1), np.float32)) if alpha else None

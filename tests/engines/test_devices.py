@@ -64,7 +64,7 @@ def test_no_driver_no_gpu() -> None:
         ("MIG-1234", ["a part of a GPU (MIG)"]),
     ],
 )
-def test_what_is_hidden_from_programs_is_hidden_from_lanes(mask: str, titles: list[str]) -> None:
+def test_what_is_hidden_from_programs_is_hidden_from_workers(mask: str, titles: list[str]) -> None:
     """CUDA_VISIBLE_DEVICES: numbers or uuids, renumbered in their order; the first that means nothing ends the list."""
     found = ask(TWO, CUDA_VISIBLE_DEVICES=mask).devices
     assert [each.title for each in found] == titles

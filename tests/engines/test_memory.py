@@ -39,7 +39,7 @@ def test_a_control_group_s_limit_counts(tmp_path: Path) -> None:
     assert _cgroup_free_mb(tmp_path) > 1 << 30
 
 
-def test_the_lane_s_own_limit_counts() -> None:
+def test_the_worker_s_own_limit_counts() -> None:
     """A job's memory limit is what its process may still take."""
     code = (
         "import resource; from goldsmith.engines.protocols import Device; from goldsmith.engines.memory import free_mb, _read_kib;"

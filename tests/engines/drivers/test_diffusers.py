@@ -61,7 +61,7 @@ def test_every_family_goes_from_its_entry_to_a_picture_without_a_network(
     assert (choice.name, made.shape) == (family, (HEIGHT, WIDTH, 3))
 
 
-def test_the_house_s_choice_for_filling_with_words_is_a_model_that_fills(tmp_path: Path) -> None:
+def test_the_default_for_filling_with_words_is_a_model_that_fills(tmp_path: Path) -> None:
     """It comes as an inpainter, with the wish that was given."""
     engine, choice = open_engine(_weights(tmp_path), EngineNeed(INPAINTER, needs_prompt=True), Device(), GenerationOptions("moss"))
     assert isinstance(engine, GeneratorInpainter)

@@ -119,7 +119,7 @@ def test_only_models_that_generate_are_trees(tmp_path: Path) -> None:
     ]
 
 
-def test_names_of_the_house_point_at_models(tmp_path: Path) -> None:
+def test_default_names_point_at_models(tmp_path: Path) -> None:
     """Not at other names, not at nothing, and they take no model's name."""
     names = '[names]\npremium = "one"\nbest = "premium"\nfast = "on"\none = "one"\n'
     assert _faults(tmp_path, names + ONE + HUB + TABLE) == [

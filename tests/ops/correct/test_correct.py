@@ -43,7 +43,7 @@ def _box(told: dict[str, object], name: str = "box") -> tuple[slice, slice]:
 
 
 @pytest.mark.parametrize("name", ["chelsea", "coffee", "rocket"])
-def test_a_clean_photograph_comes_back_as_the_very_plate(name: str) -> None:
+def test_a_clean_photograph_comes_back_as_the_same_object(name: str) -> None:
     """Nothing is found, so nothing is on record and nothing is copied."""
     picture, context = _plate(photograph(name)), StepContextDouble()
     assert Correct().apply(picture, context) is picture
@@ -59,7 +59,7 @@ def test_in_the_astronaut_only_the_rim_of_the_lamp_in_the_visor_is_found() -> No
     assert 0 < changed(picture.pixels, made.pixels).sum() < 400
 
 
-def test_everything_off_returns_the_plate_and_looks_for_nothing() -> None:
+def test_everything_off_returns_the_picture_and_looks_for_nothing() -> None:
     """Off is off, however bad the picture is."""
     picture, context = _plate(sharpened(photograph("coffee"), 3)), StepContextDouble()
     assert _only().apply(picture, context) is picture

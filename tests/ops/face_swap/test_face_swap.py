@@ -122,7 +122,7 @@ def test_depth_profile_alpha_and_masks_are_kept() -> None:
 # ---------------------------------------------------------------------- what comes of it
 
 
-def test_no_strength_is_the_plate_itself() -> None:
+def test_no_strength_is_the_picture_itself() -> None:
     """Nothing asked, nothing looked for: not even the library is opened."""
     context = StepContextDouble()
     assert _swapped(context=context, strength=0) is PICTURE

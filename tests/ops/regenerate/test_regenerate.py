@@ -260,7 +260,7 @@ def test_the_native_size_keeps_count_and_shape(ratio: float) -> None:
     assert wide * high == pytest.approx(1024 * 1024, rel=0.06)
 
 
-def test_a_plate_of_the_right_size_is_not_touched() -> None:
+def test_a_picture_of_the_right_size_is_not_changed() -> None:
     """Nothing asked, nothing touched."""
     given = picture(20, 30)
     assert crop_and_resize(given, (30, 20)) is given
