@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 from goldsmith.picture.picture import BitDepth, Metadata, Picture, freeze
 
-settings.register_profile("same", derandomize=True)
-settings.register_profile("explore", max_examples=1000)
+# A busy machine draws slowly, which is no fault of the test.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", _PATIENT, derandomize=True)
+settings.register_profile("explore", _PATIENT, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 PictureMaker = Callable[..., Picture]

@@ -34,7 +34,7 @@ def done(root: Path) -> Path:
     (root / "inbox" / "wrong.toml").write_text('[[generate]]\nop = "selct"\n')
     env = {**os.environ, "GOLDSMITH_QUIET": "0.1", "GOLDSMITH_BREATH": "0.05", "GOLDSMITH_GATHER": "0", "GOLDSMITH_CPU_WORKERS": "1"}
     command = [sys.executable, "-m", "goldsmith", "run", "--root", str(root), "--until-idle"]
-    process = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, check=False)
+    process = subprocess.run(command, capture_output=True, text=True, env=env, timeout=900, check=False)
     assert process.returncode == 0, process.stderr
     assert all(json.loads(line)["event"] for line in process.stderr.splitlines() if line.startswith("{"))
     return root

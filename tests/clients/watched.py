@@ -35,7 +35,7 @@ from goldsmith.pipeline.intake.file_names import classify
 # The brief of a campaign whose pictures go from the inbox to selected/ byte for byte.
 ONWARD = "generate = []\n"
 # Seconds that anything here may take on a slow machine before it counts as never.
-PATIENCE = 90.0
+PATIENCE = 300.0
 _AT_ONCE = 8
 _REPLAY = Path(__file__).with_name("replay.py")
 
@@ -218,7 +218,7 @@ class Drop:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=300,
+            timeout=900,
         )
         assert ended.returncode in ends_with, f"{argv}: {ended.returncode}\n{ended.stdout}"
 

@@ -156,7 +156,7 @@ def undisturbed(studio: Studio, assets: list[Asset], tweak: Callable[[Studio], N
 def finish(studio: Studio) -> None:
     """Let the daemon run until it has nothing left to do."""
     with Daemon(studio, "--until-idle") as daemon:
-        daemon.until(lambda: daemon.process.poll() is not None, "the end of the run", seconds=180)
+        daemon.until(lambda: daemon.process.poll() is not None, "the end of the run")
         assert daemon.process.returncode == 0, daemon.stderr.decode()[-3000:]
 
 

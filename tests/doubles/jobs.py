@@ -30,8 +30,9 @@ from goldsmith.pipeline.workers.worker_pools import WorkerPools
 
 FAULTY = WorkerConfig(catalogue="doubles.faulty:catalogue")
 # More memory than a process has that ran every other test before: a fake worker process counts as it.
-GENEROUS = ResourceLimits(timeout_seconds=60, max_memory_bytes=64 << 30, max_pixels=10_000_000)
-DEADLINE = 60.0
+GENEROUS = ResourceLimits(timeout_seconds=900, max_memory_bytes=64 << 30, max_pixels=10_000_000)
+# For hangs only.
+DEADLINE = 600.0
 
 
 def picture(height: int = 8, width: int = 12, depth: int = 8, seed: int = 0) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ from goldsmith.engines.protocols import (
 from goldsmith.errors import DeviceError, InputError, JobCancelled
 from goldsmith.picture.picture import Pixels
 
-DEADLINE = 20.0
+DEADLINE = 600.0
 
 
 def picture(seed: int) -> Pixels:

@@ -22,7 +22,7 @@ from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.pipeline.workers.worker_process import spawn_worker
 
 TESTS = Path(__file__).parents[1]
-SMALL = ResourceLimits(timeout_seconds=60, max_memory_bytes=300 << 20, max_pixels=10_000_000)
+SMALL = ResourceLimits(timeout_seconds=900, max_memory_bytes=300 << 20, max_pixels=10_000_000)
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ def test_worker_processes_end_with_the_daemon(share: Share, how: str, tmp_path: 
             daemon.kill()
         else:
             daemon.stdin.close()
-        daemon.wait(20)
+        daemon.wait(600)
     with os.fdopen(worker):
         import select
 

@@ -52,7 +52,7 @@ def test_equal_jobs_are_made_four_at_a_time_and_the_next_four_while_those_are_pu
         drop(studio, f"equal{number}", seed=number, words=f"chair {number}")
     studio.until(lambda: works.workers.queue_length("gpu") == 9, "that all stand in line")
     resume_queue(works.workers, "gpu")
-    studio.until_idle(120)
+    studio.until_idle()
     facts = [made(studio, f"equal{number}") for number in range(9)]
     assert sorted(each["batch"] for each in facts)[-4:] == [4, 4, 4, 4]  # on a machine that has other things to do, not all may meet
     assert {(each["device"], each["device_title"], each["precision"], each["offload"]) for each in facts} == {
@@ -67,7 +67,7 @@ def test_a_shortage_on_the_card_costs_no_picture(house: tuple[Studio, Faults, Pr
     before = card.given_back
     faults.order("short")
     drop(studio, "short")
-    studio.until_idle(120)
+    studio.until_idle()
     faults.mend("short")
     assert made(studio, "short")["memory_fallback"] == "tiled decoder"
     assert card.given_back > before
@@ -77,10 +77,10 @@ def test_a_model_makes_room_for_another_where_the_card_is_full(house: tuple[Stud
     """What is free is asked of the card each time; the second is laid out by it, in parts where not all of it fits."""
     studio, _, card = house
     drop(studio, "warm")
-    studio.until_idle(120)
+    studio.until_idle()
     card.free(900)
     drop(studio, "other", model="second")
-    studio.until_idle(120)
+    studio.until_idle()
     card.free(TOTAL_MB - 500)
     assert made(studio, "other")["offload"] in ("model", "group")
     works = studio.works
@@ -101,5 +101,5 @@ def test_a_card_that_fails_pauses_and_its_picture_waits_in_place(house: tuple[St
     assert studio.note("inbox/dead.toml") == ""
     faults.mend("dead")
     resume_queue(works.workers, "gpu")
-    studio.until_idle(120)
+    studio.until_idle()
     assert made(studio, "dead")["memory_fallback"] == "as requested"

@@ -53,7 +53,7 @@ def name_sdxl(studio: Studio) -> None:
 def test_every_family_does_on_the_gpu_what_it_can(studio: Studio, device: str) -> None:
     """Through the folders, in the precision of a GPU; law 4 holds there as well, and no picture is held."""
     drop_all(studio)
-    studio.until_idle(240)
+    studio.until_idle()
     notes = {name: studio.note(name.removesuffix(".problem.txt")) for name in studio.folder("inbox") if name.endswith(".problem.txt")}
     assert notes == {}
     for family, kind in ASSETS:
@@ -69,7 +69,7 @@ def test_the_same_seed_gives_the_same_bytes_when_it_is_alone(tmp_path: Path, dev
         made = []
         for stem in ("one", "two"):
             studio.put(f"inbox/{stem}.toml", BRIEF.format(seed=7))
-            studio.until_idle(120)
+            studio.until_idle()
             made.append(studio.read(f"selected/{stem}.png"))
             studio.restart()
         assert made[0] == made[1]
@@ -84,7 +84,7 @@ def test_jobs_that_are_alike_are_made_together(studio: Studio, device: str) -> N
         studio.put(f"inbox/{number}.toml", BRIEF.format(seed=number))
     studio.until(lambda: works.workers.queue_length("gpu") == 8, "that all stand in line")
     works.workers.resume("gpu")
-    studio.until_idle(120)
+    studio.until_idle()
     rows = [row for row in studio.history() if row.record.get("steps")]
     batches = [row.record["steps"][0]["findings"]["made"]["batch"] for row in rows]  # type: ignore[index,call-overload]
     assert len(batches) == 8

@@ -60,4 +60,4 @@ def test_names_that_mean_nothing_are_not_waited_for(studio: Studio) -> None:
     studio.put("selected/acme/notes.doc", "x")
     studio.put("selected/acme/hero.png.part", "x")
     studio.put("selected/@eaDir/hero.png", "x")
-    studio.until_idle(5)
+    studio.until_idle()

@@ -47,7 +47,7 @@ def goldsmith(installed: Path, cwd: Path, *words: str) -> subprocess.CompletedPr
         "GOLDSMITH_QUIET": "0.3",
         "GOLDSMITH_GATHER": "0",
     }
-    return subprocess.run([sys.executable, "-P", "-m", "goldsmith", *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-P", "-m", "goldsmith", *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=900)
 
 
 def test_the_installed_package_is_the_one_from_the_wheel(installed: Path, tmp_path: Path) -> None:

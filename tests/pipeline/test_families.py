@@ -65,7 +65,7 @@ def studio(network_block: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """Yield a studio with the shipped pipeline and every family, after all assets are processed."""
     with studio_at(tmp_path_factory.mktemp("families")) as made:
         drop_all(made)
-        made.until_idle(240)
+        made.until_idle()
         yield made
 
 

@@ -106,7 +106,7 @@ def test_the_report_needs_no_horizontal_scrolling(width: int, tmp_path: Path) ->
     file = tmp_path / "hero.report.html"
     file.write_text(f'<iframe id="f" style="width:{width}px;height:900px;border:0" srcdoc="{escape(html)}"></iframe>')
     command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'own'}", "--dump-dom"]
-    dom = subprocess.run([*command, file.as_uri()], check=True, capture_output=True, text=True, timeout=120).stdout
+    dom = subprocess.run([*command, file.as_uri()], check=True, capture_output=True, text=True, timeout=900).stdout
     match = re.search(r'data-measured="(\d+) (\d+)"', dom)
     assert match is not None
     assert int(match[1]) == width

@@ -301,7 +301,7 @@ def test_withdrawn_inputs_end_the_work_early(monkeypatch: pytest.MonkeyPatch) ->
     def change(slab: NDArray[np.float32]) -> NDArray[np.float32]:
         begun.append(1)
         if len(begun) > 1:
-            gate.wait(10)
+            gate.wait(600)
         return slab
 
     def tick(_: float) -> None:

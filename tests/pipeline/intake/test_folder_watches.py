@@ -13,7 +13,8 @@ import pytest
 
 from goldsmith.pipeline.intake.folder_watches import FolderWatches
 
-LONG = 20.0
+# For hangs only.
+LONG = 600.0
 
 
 class Reports:

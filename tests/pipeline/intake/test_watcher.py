@@ -15,7 +15,8 @@ import pytest
 from goldsmith.pipeline.intake import folder_watches
 from goldsmith.pipeline.intake.watcher import Watcher
 
-LONG = 20.0
+# For hangs only.
+LONG = 600.0
 
 
 class Listener:
