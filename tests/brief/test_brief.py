@@ -208,7 +208,7 @@ def test_an_unavailable_engine_is_a_problem_at_its_setting(problems: Problems) -
 
 def test_missing_weights_need_no_correction(read: Read) -> None:
     """Check the remedy if only weights are missing, and if there is another problem too."""
-    absent = replace(AVAILABLE, why_unavailable=lambda need: EngineUnavailable("This waits for weights.", is_transient=True))
+    absent = replace(AVAILABLE, why_unavailable=lambda need: EngineUnavailable("This step waits for weights.", is_transient=True))
     with pytest.raises(BriefError, match=r"edit\.1 waits for weights") as caught:
         read('[[edit]]\nop = "fill"\n', availability=absent)
     assert caught.value.remedy == "It continues by itself once that is there."
