@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,6 +102,25 @@ def test_sighup_with_errors_in_the_pipeline_keeps_the_old_one(daemon: Daemon, st
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", SHARPEN)
     daemon.until(lambda: "hero.png" in studio.folder("masked"), "a picture in masked/")
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_an_idle_daemon_sleeps_after_a_signal(daemon: Daemon) -> None:
+    """The byte that a signal writes to the wake pipe is read; otherwise the main loop would spin from then on."""
+    daemon.send(signal.SIGHUP)
+    daemon.until(lambda: daemon.words.count("READY=1") == 2, "ready again")
+    for _ in range(20):
+        before = processor_seconds(daemon.pid)
+        time.sleep(1.0)
+        used = processor_seconds(daemon.pid) - before
+        if used < 0.25:
+            break
+    assert used < 0.25
 
 
 def test_systemd_is_notified_in_the_right_order(studio: Studio) -> None:

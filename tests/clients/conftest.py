@@ -13,10 +13,10 @@ from clients.watched import Watched, sequences_of  # noqa: E402 - what a failed 
 
 @pytest.fixture(scope="module")
 def watched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """A running daemon, and all of this module's sequences begun."""
-    running = Watched(tmp_path_factory.mktemp("clients"))
+    """Yield a running daemon, after the start of all sequences of this module."""
+    daemon = Watched(tmp_path_factory.mktemp("clients"))
     try:
-        running.run_all(sequences_of(request.session, request.module))
-        yield running
+        daemon.run_all(sequences_of(request.session, request.module))
+        yield daemon
     finally:
-        running.close()
+        daemon.close()

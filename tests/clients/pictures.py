@@ -1,4 +1,4 @@
-"""Pictures that are cheap to make and like no other, so that a hash says which one it is."""
+"""Pictures that are cheap to make and all different, so that a hash identifies each."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 
 
 def png(seed: str, side: int = 64) -> bytes:
-    """Noise, ``side`` x ``side`` in 8-bit RGB, stored uncompressed: cut off anywhere, it is no picture."""
+    """Return noise, ``side`` x ``side`` in 8-bit RGB, stored uncompressed, so that a cut file is not a valid picture."""
     noise = random.Random(seed).randbytes(3 * side * side)
     rows = b"".join(b"\0" + noise[at : at + 3 * side] for at in range(0, len(noise), 3 * side))
     return png_of(struct.pack(">2I5B", side, side, 8, 2, 0, 0, 0), zlib.compress(rows, 0))
 
 
 def grey(seed: int) -> bytes:
-    """Eight pixels in a row that say a number: the smallest picture of which there are many alike in size."""
+    """Return a picture of eight pixels in a row that encode a number: many such pictures have the same small size."""
     return png_of(struct.pack(">2I5B", 8, 1, 8, 0, 0, 0, 0), zlib.compress(b"\0" + seed.to_bytes(8, "big"), 0))
 
 
 def mask(side: int = 64, share: int = 3) -> bytes:
-    """White in the middle of black; black margins are one part in ``share`` of the side."""
+    """Return a white square in a black frame; the frame is ``side // share`` wide."""
     black, margin = bytes(side), side // share
     band = bytes(margin) + b"\xff" * (side - 2 * margin) + bytes(margin)
     rows = [b"\0" + (band if margin <= row < side - margin else black) for row in range(side)]
@@ -34,7 +34,7 @@ def png_of(header: bytes, data: bytes) -> bytes:
 
 
 def write_tiff(path: Path, side: int, seed: str) -> Path:
-    """Uncompressed 8-bit RGB in one strip, of a noise that repeats: half written over another one, it still decodes to the end."""
+    """Write uncompressed 8-bit RGB in one strip, with noise that repeats. Half of it over another such file still decodes."""
     size, bits = 3 * side * side, 10 * 12 + 14
     tags = ((256, 4, 1, side), (257, 4, 1, side), (258, 3, 3, bits), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, bits + 6))
     tags += ((277, 3, 1, 3), (278, 4, 1, side), (279, 4, 1, size), (284, 3, 1, 1))
@@ -47,10 +47,10 @@ def write_tiff(path: Path, side: int, seed: str) -> Path:
     return path
 
 
-def sha256(of: Path | bytes) -> str:
-    if isinstance(of, bytes):
-        return hashlib.sha256(of).hexdigest()
-    with of.open("rb") as file:
+def sha256(source: Path | bytes) -> str:
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    with source.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

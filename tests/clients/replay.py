@@ -1,6 +1,6 @@
-"""Programs that are not to be had as packages, replayed call by call as they were recorded. Run as: replay.py PROGRAM WORDS…
+"""Programs that cannot be installed as packages, replayed call by call as they were recorded. Run as: replay.py PROGRAM WORDS…
 
-These stand in for people and for slow lines: unlike a test, they may sleep.
+They stand in for people and slow connections: unlike a test, they may sleep.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import os
 import sys
 import time
 
-# Seconds between two bursts of writing: longer than the breath after which work may start, shorter than the quiet.
+# Seconds between two bursts of writing: longer than the time after which work may start, shorter than the time to settle.
 PAUSE = 0.4
 
 
 def burst(fd: int, data: bytes, pieces: int = 4, pause: float = PAUSE) -> None:
-    """Write in pieces with pauses between them."""
+    """Write in pieces, with pauses between them."""
     step = len(data) // pieces + 1
     for at in range(0, len(data), step):
         if at:
@@ -32,7 +32,7 @@ def beside(target: str, name: str) -> str:
 
 
 def keep_open(data: bytes, target: str, seconds: str) -> None:
-    """Writes everything, and forgets to close."""
+    """Write everything, and close the file later."""
     fd = create(target)
     os.write(fd, data)
     os.fsync(fd)
@@ -41,7 +41,7 @@ def keep_open(data: bytes, target: str, seconds: str) -> None:
 
 
 def photoshop_windows(data: bytes, target: str) -> None:
-    """ReplaceFile: a temporary file, the old one renamed away, the new one renamed to its name, the old one deleted."""
+    """Save like ReplaceFile: write a temporary file, rename the old one away, rename the new one to its name, delete the old one."""
     temporary, old = beside(target, "ps7C1A.tmp"), beside(target, "hero.png~RF1b2c3d.TMP")
     fd = create(temporary)
     burst(fd, data)
@@ -53,7 +53,7 @@ def photoshop_windows(data: bytes, target: str) -> None:
 
 
 def photoshop_mac(data: bytes, target: str) -> None:
-    """A safe save: a folder-mate with a tail of its own, the old one deleted, the new one renamed."""
+    """Save safely: write a file beside the old one, delete the old one, rename the new one."""
     temporary = target + ".sb-4d5e6f7a-XyZabc"
     fd = create(temporary)
     burst(fd, data)
@@ -64,7 +64,7 @@ def photoshop_mac(data: bytes, target: str) -> None:
 
 
 def krita(data: bytes, target: str) -> None:
-    """QSaveFile: a file without a name, linked when it is finished. No close is ever heard of its name."""
+    """Save like QSaveFile: write a file without a name, and link it when it is complete. There is no close event for its name."""
     fd = os.open(os.path.dirname(target), os.O_WRONLY | os.O_TMPFILE, 0o644)
     burst(fd, data)
     open_files = os.open("/proc/self/fd", os.O_RDONLY)
@@ -73,7 +73,7 @@ def krita(data: bytes, target: str) -> None:
 
 
 def gimp(data: bytes, target: str) -> None:
-    """Written and closed; 50 ms later cut to nothing and written again with its metadata."""
+    """Write and close; 50 ms later truncate and write again, with metadata."""
     fd = create(target)
     os.write(fd, data[: len(data) // 2])
     os.write(fd, data[len(data) // 2 : -12])
@@ -85,7 +85,7 @@ def gimp(data: bytes, target: str) -> None:
 
 
 def darktable(data: bytes, target: str) -> None:
-    """Closed three times, each time with more in it."""
+    """Close the file three times, each time with more in it."""
     for part in (3, 2, 1):
         fd = create(target)
         os.lseek(fd, 0, os.SEEK_END)
@@ -95,7 +95,7 @@ def darktable(data: bytes, target: str) -> None:
 
 
 def explorer(data: bytes, target: str) -> None:
-    """Created and closed with nothing in it; 1.5 s of silence; then the data, and the times of the original."""
+    """Create and close an empty file, wait 1.5 s, then write the data and set the times of the original."""
     os.close(create(target, os.O_EXCL))
     time.sleep(1.5)
     fd = create(target)
@@ -106,7 +106,7 @@ def explorer(data: bytes, target: str) -> None:
 
 
 def firefox(data: bytes, target: str) -> None:
-    """Reserves the name with an empty file, loads into NAME.part, and renames that over it."""
+    """Reserve the name with an empty file, download into NAME.part, and rename that over it."""
     os.close(create(target, os.O_EXCL))
     fd = create(target + ".part")
     burst(fd, data, 6)
@@ -115,7 +115,7 @@ def firefox(data: bytes, target: str) -> None:
 
 
 def chromium(data: bytes, target: str) -> None:
-    """Loads into a file of its own name, then reserves, then renames."""
+    """Download into a file of another name, then reserve the name, then rename."""
     temporary = beside(target, "Unconfirmed 482913.crdownload")
     fd = create(temporary)
     burst(fd, data)
@@ -125,7 +125,7 @@ def chromium(data: bytes, target: str) -> None:
 
 
 def syncthing(data: bytes, target: str) -> None:
-    """A hidden temporary file, its time set, renamed."""
+    """Write a hidden temporary file, set its time, and rename it."""
     temporary = beside(target, f".syncthing.{os.path.basename(target)}.tmp")
     fd = create(temporary)
     os.ftruncate(fd, len(data))
@@ -136,7 +136,7 @@ def syncthing(data: bytes, target: str) -> None:
 
 
 def finder(data: bytes, target: str) -> None:
-    """The companion first, then the data, then the companion again, on a share without streams."""
+    """Write the companion, then the data, then the companion again, as on a share without streams."""
     companion = beside(target, "._" + os.path.basename(target))
     for path, content in ((companion, b"\0\5\x16\7\0\2\0\0Mac OS X"), (target, data), (companion, b"\0\5\x16\7\0\2\0\0Mac OS X more")):
         fd = create(path)
@@ -145,13 +145,13 @@ def finder(data: bytes, target: str) -> None:
     os.close(create(beside(target, ".DS_Store")))
 
 
-def mapped(data: bytes, target: str) -> None:
-    """Given its size at once, then written through a mapping: of pages that are dirty already the kernel tells nobody."""
+def mmap_writer(data: bytes, target: str) -> None:
+    """Set the size at once, then write through a mapping: the kernel reports no event for pages that are dirty already."""
     half = len(data) // 2
     fd = os.open(target, os.O_RDWR | os.O_CREAT, 0o644)
     os.ftruncate(fd, len(data))
     with mmap.mmap(fd, len(data)) as mapping:
-        os.close(fd)  # the close that is heard comes with the end of the mapping
+        os.close(fd)  # the close event comes with the end of the mapping
         mapping[:] = data[:half] + b"\x7f" * (len(data) - half)
         time.sleep(3)
         mapping[half:] = data[half:]
@@ -159,9 +159,9 @@ def mapped(data: bytes, target: str) -> None:
 
 
 def through_another_name(data: bytes, target: str, other: str) -> None:
-    """The file gets its name in the folder while it is written under another one elsewhere: CREATE, and never another word.
+    """Link the file into the folder while it is written under another name: there is a CREATE event and no other.
 
-    This is what a file looks like that another client of an NFSv3 server writes: the lease is refused, no close is heard.
+    A file that another client of an NFSv3 server writes looks the same: the lease is refused, and no close event comes.
     """
     fd = create(other)
     os.ftruncate(fd, len(data))
@@ -174,7 +174,7 @@ def through_another_name(data: bytes, target: str, other: str) -> None:
 
 
 def still_growing(data: bytes, target: str, other: str) -> None:
-    """Moved in while its writer goes on."""
+    """Move the file in while it is still being written."""
     fd = create(other)
     os.ftruncate(fd, len(data))
     os.write(fd, data[: len(data) // 2])
@@ -185,14 +185,14 @@ def still_growing(data: bytes, target: str, other: str) -> None:
 
 
 def in_place(data: bytes, target: str) -> None:
-    """Written over from the front, without being cut."""
+    """Overwrite from the start, without truncating."""
     fd = create(target)
     burst(fd, data)
     os.close(fd)
 
 
 def cut_and_written(data: bytes, target: str) -> None:
-    """Cut to nothing, closed, and written a moment later."""
+    """Truncate, close, and write a moment later."""
     os.close(create(target, os.O_TRUNC))
     time.sleep(PAUSE)
     fd = create(target)
@@ -201,8 +201,8 @@ def cut_and_written(data: bytes, target: str) -> None:
 
 
 def times_put_back(data: bytes, target: str) -> None:
-    """Written over with as many bytes, and its times put back as they were, as `rsync --inplace --times --checksum` does."""
-    time.sleep(1.0)  # by now the old bytes have been read, and worked on
+    """Overwrite with the same number of bytes and restore the times, like `rsync --inplace --times --checksum`."""
+    time.sleep(1.0)  # by now the old bytes have been read, and a job has started
     status = os.stat(target)
     fd = create(target)
     os.write(fd, data)
@@ -213,12 +213,12 @@ def times_put_back(data: bytes, target: str) -> None:
 PROGRAMS = {
     program.__name__: program
     for program in (
-        *(keep_open, photoshop_windows, photoshop_mac, krita, gimp, darktable, explorer, firefox, chromium, syncthing, finder, mapped),
+        *(keep_open, photoshop_windows, photoshop_mac, krita, gimp, darktable, explorer, firefox, chromium, syncthing, finder, mmap_writer),
         *(through_another_name, still_growing, in_place, cut_and_written, times_put_back),
     )
 }
 
 if __name__ == "__main__":
     name, source, *words = sys.argv[1:]
-    with open(source, "rb") as whole:
-        PROGRAMS[name](whole.read(), *words)
+    with open(source, "rb") as file:
+        PROGRAMS[name](file.read(), *words)

@@ -1,4 +1,4 @@
-"""Files that are renamed, deleted, touched and replaced while they are worked on and afterwards; sidecars in any order."""
+"""Files that are renamed, deleted, touched and replaced during and after the work on them, and sidecars in any order."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ def test_a_mask_that_comes_late(drop: Drop) -> None:
 @sequence()
 def test_a_picture_that_comes_after_its_mask_and_brief(drop: Drop) -> None:
     """Sidecars wait for their picture."""
-    drop.at_edit()
+    drop.use_edit_stage()
     mask = _mask(drop)
     drop.run("cp", mask, drop.inbox)
-    drop.run("cp", drop.brief_away("hero.toml", THROUGH_THE_MASK), drop.inbox)
+    drop.run("cp", drop.write_outside("hero.toml", THROUGH_THE_MASK), drop.inbox)
     drop.shell("sleep 4; cp $1 $2", drop.picture(), drop.inbox)
     _worked_with(drop, mask)
 
 
 @sequence()
 def test_a_mask_repainted_while_it_is_used(drop: Drop) -> None:
-    """The work is done again with the mask that lies there in the end."""
-    drop.at_edit()
-    drop.run("cp", _mask(drop), drop.picture(), drop.brief_away("hero.toml", THROUGH_THE_MASK), drop.inbox)
-    drop.hears("started", drop.inbox / "hero.png")
-    repainted = drop.away / "repainted.png"
+    """The work is done again with the last mask."""
+    drop.use_edit_stage()
+    drop.run("cp", _mask(drop), drop.picture(), drop.write_outside("hero.toml", THROUGH_THE_MASK), drop.inbox)
+    drop.wait_for("started", drop.inbox / "hero.png")
+    repainted = drop.outside / "repainted.png"
     repainted.write_bytes(pictures.mask(share=4))
     drop.replay("cut_and_written", repainted, drop.inbox / "hero.mask.png")
     _worked_with(drop, repainted)
@@ -50,9 +50,9 @@ def test_a_mask_repainted_while_it_is_used(drop: Drop) -> None:
 
 @sequence()
 def test_a_mask_that_follows_its_picture_closely(drop: Drop) -> None:
-    """Nobody has asked for a mask, but one that comes within the gathering time travels with its picture."""
-    drop.at_edit()
-    drop.instruct("edit = []\n")
+    """No step asks for the mask, but a mask that arrives soon after its picture travels with it."""
+    drop.use_edit_stage()
+    drop.write_brief("edit = []\n")
     mask = _mask(drop)
     drop.run("cp", drop.picture(), drop.inbox)
     drop.shell("sleep 1; cp $1 $2", mask, drop.inbox)
@@ -62,77 +62,77 @@ def test_a_mask_that_follows_its_picture_closely(drop: Drop) -> None:
 
 @sequence("mv")
 def test_a_file_renamed_while_it_is_worked_on(drop: Drop) -> None:
-    """Only under its new name is it taken."""
+    """The file is taken only under its new name."""
     source = drop.picture()
-    drop.copied(source)
-    drop.hears("started", drop.inbox / "hero.png")
-    drop.due(drop.inbox / "heroine.png", source)
+    drop.copy_in(source)
+    drop.wait_for("started", drop.inbox / "hero.png")
+    drop.expect(drop.inbox / "heroine.png", source)
     drop.run("mv", drop.inbox / "hero.png", drop.inbox / "heroine.png")
 
 
 @sequence("mv")
 def test_a_folder_renamed_while_its_file_is_worked_on(drop: Drop) -> None:
-    """The campaign has another name now, and so has everything in it."""
+    """The campaign and all its files have a new name."""
     source = drop.picture()
     (drop.inbox / "spring").mkdir()
-    drop.copied(source, "spring/hero.png")
-    drop.hears("started", drop.inbox / "spring/hero.png")
-    drop.due(drop.inbox / "summer/hero.png", source)
+    drop.copy_in(source, "spring/hero.png")
+    drop.wait_for("started", drop.inbox / "spring/hero.png")
+    drop.expect(drop.inbox / "summer/hero.png", source)
     drop.run("mv", drop.inbox / "spring", drop.inbox / "summer")
 
 
 @sequence("rm")
 def test_a_file_deleted_while_it_is_worked_on(drop: Drop) -> None:
-    """What somebody deletes is not taken, and nothing is said of it."""
-    drop.copied(drop.picture("gone.png"))
-    drop.hears("started", drop.inbox / "gone.png")
+    """A deleted file is not taken, and gives no message."""
+    drop.copy_in(drop.picture("gone.png"))
+    drop.wait_for("started", drop.inbox / "gone.png")
     drop.run("rm", drop.inbox / "gone.png")
-    drop.due(drop.copied(drop.picture("after.png")))
+    drop.expect(drop.copy_in(drop.picture("after.png")))
 
 
 @sequence("mv")
 def test_a_file_taken_back_while_it_is_worked_on(drop: Drop) -> None:
-    """Moved out of the folders, it is the person's again; put back, it is taken."""
+    """A file that a person moves out is left alone; when it is put back, it is taken."""
     source = drop.picture()
-    drop.copied(source)
-    drop.hears("started", drop.inbox / "hero.png")
-    drop.run("mv", drop.inbox / "hero.png", drop.away / "taken-back.png")
-    drop.due(drop.copied(drop.picture("meanwhile.png")))
+    drop.copy_in(source)
+    drop.wait_for("started", drop.inbox / "hero.png")
+    drop.run("mv", drop.inbox / "hero.png", drop.outside / "taken-back.png")
+    drop.expect(drop.copy_in(drop.picture("meanwhile.png")))
     drop.wait_until_taken()
-    drop.due(drop.inbox / "hero.png", drop.away / "hero.png")
-    drop.run("mv", drop.away / "taken-back.png", drop.inbox / "hero.png")
+    drop.expect(drop.inbox / "hero.png", drop.outside / "hero.png")
+    drop.run("mv", drop.outside / "taken-back.png", drop.inbox / "hero.png")
 
 
 @sequence("touch", "chmod")
 def test_touch_and_chmod_while_it_settles(drop: Drop) -> None:
-    """New times and modes are no new bytes: it is taken once."""
+    """New times and modes are not new bytes: the file is taken once."""
     source, target = drop.picture(), drop.inbox / "hero.png"
-    drop.copied(source)
-    drop.hears("started", target)
+    drop.copy_in(source)
+    drop.wait_for("started", target)
     drop.run("touch", target)
     drop.run("chmod", "664", target)
     drop.run("touch", "-d", "2001-01-01", target)
-    drop.due(target, source)
+    drop.expect(target, source)
 
 
 @sequence("touch", "chmod")
 def test_touch_and_chmod_afterwards(drop: Drop) -> None:
-    """A result that lies there finished is not worked on again because somebody looked at it."""
-    drop.due(drop.copied(drop.picture()))
+    """A finished result is not worked on again because its times or mode change."""
+    drop.expect(drop.copy_in(drop.picture()))
     drop.wait_until_taken()
     result = drop.watched.root / "selected" / drop.campaign / "hero.png"
     drop.run("touch", result)
     drop.run("chmod", "640", result)
-    drop.due(drop.copied(drop.picture("after.png")))
+    drop.expect(drop.copy_in(drop.picture("after.png")))
     drop.wait_until_taken()
-    assert drop.watched.heard["started", f"selected/{drop.campaign}/"] == 0
+    assert drop.watched.events["started", f"selected/{drop.campaign}/"] == 0
 
 
 @sequence()
 def test_new_bytes_at_the_same_path_later(drop: Drop) -> None:
-    """The same name with other bytes is new work, done once, and comes out as the next version."""
+    """The same name with other bytes is new work, done once, with the next version as result."""
     for version in ("first", "second", "third"):
-        drop.due(drop.copied(drop.picture(more=version), "hero.png"))
+        drop.expect(drop.copy_in(drop.picture(more=version), "hero.png"))
         drop.wait_until_taken()
     results = drop.watched.root / "selected" / drop.campaign
     assert sorted(path.name for path in results.glob("*.png")) == ["hero.png", "hero_v002.png", "hero_v003.png"]
@@ -140,55 +140,55 @@ def test_new_bytes_at_the_same_path_later(drop: Drop) -> None:
 
 @sequence("setfacl")
 def test_a_file_with_an_access_list(drop: Drop) -> None:
-    """An access list that comes after the bytes is one more change of status."""
+    """An access list that is set after the bytes is one more change of status."""
     source, target = drop.picture(), drop.inbox / "hero.png"
-    drop.copied(source)
+    drop.copy_in(source)
     drop.run("setfacl", "-m", "g::r,m::rw", target)
-    drop.due(target, source)
+    drop.expect(target, source)
 
 
 @sequence("chmod")
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_a_file_that_becomes_readable_later(drop: Drop) -> None:
-    """It arrives closed to everybody; one change of mode is all that tells."""
+    """The file arrives without permissions; a change of mode is the only event after that."""
     source, target = drop.picture(), drop.inbox / "hero.png"
     drop.shell("umask 777; cat $1 > $2; sleep 4; chmod 644 $2", source, target)
-    drop.due(target, source)
+    drop.expect(target, source)
 
 
 @sequence()
 def test_a_brief_that_comes_late(drop: Drop) -> None:
-    """Pictures that have long settled begin at once when somebody says what is to be done."""
+    """Pictures that settled long ago start at once when the brief arrives."""
     drop.without_brief()
     for number in range(20):
-        drop.due(drop.copied(drop.picture(f"hero{number}.png", side=16)))
+        drop.expect(drop.copy_in(drop.picture(f"hero{number}.png", side=16)))
     drop.run("sleep", "3")
-    drop.instruct(ONWARD)
+    drop.write_brief(ONWARD)
 
 
-def test_nothing_else_was_ever_taken(watched: Watched) -> None:
-    """After everything has come, the record still holds each file once and nothing besides; and all that by events."""
-    watched.everything_again()
+def test_nothing_else_was_taken(watched: Watched) -> None:
+    """After all files have arrived, the record holds each file once and nothing else, and all of them were found by events."""
+    watched.verify_all()
 
 
 def _mask(drop: Drop) -> Path:
-    path = drop.away / "hero.mask.png"
+    path = drop.outside / "hero.mask.png"
     path.write_bytes(pictures.mask())
     return path
 
 
 def _mask_after(drop: Drop, seconds: int) -> None:
-    drop.at_edit()
+    drop.use_edit_stage()
     mask = _mask(drop)
-    drop.run("cp", drop.picture(), drop.brief_away("hero.toml", THROUGH_THE_MASK), drop.inbox)
+    drop.run("cp", drop.picture(), drop.write_outside("hero.toml", THROUGH_THE_MASK), drop.inbox)
     drop.shell(f"sleep {seconds}; cp $1 $2", mask, drop.inbox)
     _worked_with(drop, mask)
 
 
 def _worked_with(drop: Drop, mask: Path) -> None:
-    """The picture was worked on once, through this very mask."""
-    drop.due(drop.inbox / "hero.png", drop.away / "hero.png")
+    """Check that the picture was worked on once, with this mask."""
+    drop.expect(drop.inbox / "hero.png", drop.outside / "hero.png")
     drop.wait_until_taken()
     (row,) = drop.rows()
-    read = {Path(given["path"]).name: given["sha256"] for given in row.record["inputs"]}  # type: ignore[union-attr, index, call-overload]
+    read = {Path(used["path"]).name: used["sha256"] for used in row.record["inputs"]}  # type: ignore[union-attr, index, call-overload]
     assert read["hero.mask.png"] == pictures.sha256(mask)

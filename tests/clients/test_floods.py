@@ -1,4 +1,4 @@
-"""More at once than anything can keep up with: twenty thousand files, and an event queue that overflows."""
+"""More files at once than the daemon can keep up with: twenty thousand files, and an overflow of the event queue."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from clients import pictures
 from clients.watched import Drop, Watched
 
 # Seconds that 20,000 pictures may take; alone on two cores they took 58.
-MINUTES = 5 * 60.0
+MAX_SECONDS = 5 * 60.0
 _QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 _IN_CREATE, _IN_DELETE, _IN_Q_OVERFLOW = 0x100, 0x200, 0x4000
 
 
-@pytest.mark.timeout(2 * MINUTES)
+@pytest.mark.timeout(2 * MAX_SECONDS)
 def test_twenty_thousand_files_at_once(watched: Watched) -> None:
-    """Small pictures of one size, told apart by their bytes alone: each is taken once."""
+    """Small pictures of one size, which differ in their bytes alone, are each taken once."""
     _flood(watched.drop("twenty_thousand"), 20_000)
 
 
 @pytest.mark.skipif(not _QUEUE.exists() or int(_QUEUE.read_text()) > 200_000, reason="the event queue is not of the usual length")
 def test_an_overflow_of_the_event_queue(watched: Watched) -> None:
-    """Files of which every event was lost, in folders of which nothing was heard, are found all the same."""
+    """Files whose events were all lost are found, even in folders whose events were lost."""
     drop = watched.drop("overflow")
-    drop.due(drop.copied(drop.picture("before.png")))
+    drop.expect(drop.copy_in(drop.picture("before.png")))
     drop.wait_until_taken()
-    with _stopped(watched), _deaf_listener(drop.inbox) as overflowed:
+    with _stopped(watched), _unread_watch(drop.inbox) as overflowed:
         litter = drop.inbox / "litter.tmp"
         for _ in range(int(_QUEUE.read_text()) // 2 + 1):
             litter.touch()
@@ -41,36 +41,36 @@ def test_an_overflow_of_the_event_queue(watched: Watched) -> None:
         assert overflowed()
         for number in range(50):
             source = drop.picture(f"hero{number}.png", side=16)
-            drop.due(drop.copied(source))
+            drop.expect(drop.copy_in(source))
             (drop.inbox / f"folder{number}" / "deep").mkdir(parents=True)
-            drop.due(drop.copied(drop.picture(f"deep{number}.png", side=16), f"folder{number}/deep/{source.name}"))
-    drop.judge()
-    for number in range(50):  # the watches on what was made meanwhile are there again
-        drop.due(drop.copied(drop.picture(f"after{number}.png", side=16), f"folder{number}/deep/after.png"))
-    drop.judge()
+            drop.expect(drop.copy_in(drop.picture(f"deep{number}.png", side=16), f"folder{number}/deep/{source.name}"))
+    drop.verify()
+    for number in range(50):  # the folders made meanwhile are watched again
+        drop.expect(drop.copy_in(drop.picture(f"after{number}.png", side=16), f"folder{number}/deep/after.png"))
+    drop.verify()
 
 
-def test_nothing_else_was_ever_taken(watched: Watched) -> None:
-    """After everything has come, the record still holds each file once and nothing besides; and all that by events."""
-    watched.everything_again()
+def test_nothing_else_was_taken(watched: Watched) -> None:
+    """After all files have arrived, the record holds each file once and nothing else, and all of them were found by events."""
+    watched.verify_all()
 
 
 def _flood(drop: Drop, count: int) -> None:
-    """``count`` pictures by one `cp`."""
-    series = drop.away / "series"
+    """Copy ``count`` pictures with one `cp`."""
+    series = drop.outside / "series"
     series.mkdir()
     for number in range(count):
         data = pictures.grey(number)
         (series / f"{number:05d}.png").write_bytes(data)
-        drop.due(drop.inbox / "series" / f"{number:05d}.png", data)
+        drop.expect(drop.inbox / "series" / f"{number:05d}.png", data)
     drop.run("cp", "-r", series, drop.inbox)
-    drop.wait_until_taken(MINUTES)
-    drop.judge()
+    drop.wait_until_taken(MAX_SECONDS)
+    drop.verify()
 
 
 @contextmanager
 def _stopped(watched: Watched) -> Iterator[None]:
-    """The daemon gets no time of the processor meanwhile."""
+    """Stop the daemon meanwhile."""
     watched.daemon.send_signal(signal.SIGSTOP)
     os.waitid(os.P_PID, watched.daemon.pid, os.WSTOPPED | os.WNOWAIT)
     try:
@@ -80,8 +80,8 @@ def _stopped(watched: Watched) -> Iterator[None]:
 
 
 @contextmanager
-def _deaf_listener(folder: Path) -> Iterator[Callable[[], bool]]:
-    """Another watch on the folder that nobody reads either; what is yielded says whether its queue has overflowed."""
+def _unread_watch(folder: Path) -> Iterator[Callable[[], bool]]:
+    """Watch the folder without reading the events; yield a function that tells whether that queue has overflowed."""
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     assert libc.inotify_add_watch(descriptor, os.fsencode(folder), _IN_CREATE | _IN_DELETE) >= 0, os.strerror(ctypes.get_errno())

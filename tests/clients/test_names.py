@@ -1,4 +1,4 @@
-"""Names as other systems write them, and things that are called like pictures and are none."""
+"""Names as other systems write them, and entries that are named like pictures and are none."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ UNDECODABLE = (b"hero_\xff\xfe.png", b"\xe9t\xe9.png", b"\xed\xa0\x80.png")
 
 def _all_of(drop: Drop, names: tuple[str, ...]) -> None:
     for number, name in enumerate(names):
-        drop.due(drop.copied(drop.picture("plain.png", side=16, more=str(number)), name))
+        drop.expect(drop.copy_in(drop.picture("plain.png", side=16, more=str(number)), name))
 
 
 @sequence()
 def test_names_of_windows(drop: Drop) -> None:
-    """Capitals, blanks, and whatever a share lets through."""
+    """Capitals, spaces, and characters that only a share lets through."""
     _all_of(drop, WINDOWS)
 
 
 @sequence()
 def test_names_of_the_world(drop: Drop) -> None:
-    """Umlauts, Korean, emoji, right to left, marks that pile up."""
+    """Umlauts, Korean, emoji, text from right to left, stacked marks."""
     _all_of(drop, WORLD)
 
 
@@ -62,84 +62,84 @@ def test_names_that_mean_something_to_a_shell(drop: Drop) -> None:
 
 
 @sequence()
-def test_names_that_are_no_utf_8(drop: Drop) -> None:
-    """Bytes that no encoding explains are a name like any other."""
+def test_names_that_are_not_utf_8(drop: Drop) -> None:
+    """Undecodable bytes are a name like any other."""
     _all_of(drop, tuple(map(os.fsdecode, UNDECODABLE)))
 
 
 @sequence()
 def test_names_as_long_as_they_can_be(drop: Drop) -> None:
-    """255 bytes, also where that is 83 characters, and two that differ only at the end."""
+    """255 bytes, also in 83 characters, and two names that differ only at the end."""
     longest = ("x" * 251 + ".png", "x" * 250 + "y.png", "字" * 83 + "ab.png", "e\u0301" * 83 + "ab.png")
     assert {len(os.fsencode(name)) for name in longest} == {255}
     _all_of(drop, longest)
 
 
 @sequence()
-def test_names_that_are_one_to_a_mac_and_two_to_linux(drop: Drop) -> None:
-    """Composed and decomposed, big and small: two files, two assets, and neither lays itself over the other."""
+def test_names_that_are_equal_on_a_mac_and_different_on_linux(drop: Drop) -> None:
+    """Composed and decomposed, upper and lower case: these are different files and assets, and none overwrites another."""
     composed = unicodedata.normalize("NFC", "Blüte.png")
     _all_of(drop, (composed, unicodedata.normalize("NFD", composed), composed.upper(), "blüte.png"))
 
 
 @sequence()
-def test_two_pictures_that_differ_only_in_their_kind(drop: Drop) -> None:
+def test_two_pictures_that_differ_only_in_their_format(drop: Drop) -> None:
     """hero.png and hero.tif are two assets."""
-    drop.due(drop.copied(drop.picture()))
-    drop.due(drop.copied(drop.tiff(side=16)))
+    drop.expect(drop.copy_in(drop.picture()))
+    drop.expect(drop.copy_in(drop.tiff(side=16)))
 
 
 @sequence()
 def test_links_are_not_followed(drop: Drop) -> None:
-    """Out of the root, into it, to a folder, to nothing: a link stays a link, and the picture behind it is left alone."""
+    """A link out of the root, to a folder or to nothing stays a link, and its target is left alone."""
     outside = drop.picture("outside.png")
-    (drop.away / "folder").mkdir()
+    (drop.outside / "folder").mkdir()
     drop.picture("folder/inside.png")
-    (drop.inbox / "folder").symlink_to(drop.away / "folder")
-    drop.stays(drop.inbox / "folder")
+    (drop.inbox / "folder").symlink_to(drop.outside / "folder")
+    drop.expect_untouched(drop.inbox / "folder")
     for name, target in (("out.png", outside), ("nothing.png", Path("/nonexistent")), ("itself.png", Path("itself.png"))):
         (drop.inbox / name).symlink_to(target)
-        drop.stays(drop.inbox / name, with_a_note=True)
-    drop.stays(outside)
-    drop.due(drop.copied(drop.picture()))
+        drop.expect_untouched(drop.inbox / name, has_note=True)
+    drop.expect_untouched(outside)
+    drop.expect(drop.copy_in(drop.picture()))
 
 
 @sequence()
-def test_pipes_sockets_and_folders_called_like_pictures(drop: Drop) -> None:
-    """Nothing hangs on them, and what lies in a folder is taken whatever the folder is called."""
+def test_pipes_sockets_and_folders_named_like_pictures(drop: Drop) -> None:
+    """They block nothing, and a file in such a folder is taken."""
     os.mkfifo(drop.inbox / "pipe.png")
-    here = os.open(drop.inbox, os.O_RDONLY | os.O_DIRECTORY)
+    inbox_fd = os.open(drop.inbox, os.O_RDONLY | os.O_DIRECTORY)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
-        server.bind(f"/proc/self/fd/{here}/socket.png")  # the whole path may be too long for a socket
-    os.close(here)
+        server.bind(f"/proc/self/fd/{inbox_fd}/socket.png")  # the whole path may be too long for a socket
+    os.close(inbox_fd)
     for name in ("pipe.png", "socket.png"):
-        drop.stays(drop.inbox / name, with_a_note=True)
+        drop.expect_untouched(drop.inbox / name, has_note=True)
     (drop.inbox / "empty.png").mkdir()
     (drop.inbox / "folder.png").mkdir()
-    drop.due(drop.copied(drop.picture(), "folder.png/inside.png"))
-    drop.due(drop.copied(drop.picture("after.png")))
+    drop.expect(drop.copy_in(drop.picture(), "folder.png/inside.png"))
+    drop.expect(drop.copy_in(drop.picture("after.png")))
 
 
 @sequence()
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a device")
-def test_a_device_called_like_a_picture(drop: Drop) -> None:
+def test_a_device_named_like_a_picture(drop: Drop) -> None:
     """A device is never opened."""
     os.mknod(drop.inbox / "device.png", 0o020644, os.makedev(1, 5))
-    drop.stays(drop.inbox / "device.png", with_a_note=True)
-    drop.due(drop.copied(drop.picture()))
+    drop.expect_untouched(drop.inbox / "device.png", has_note=True)
+    drop.expect(drop.copy_in(drop.picture()))
 
 
 @sequence()
 def test_litter(drop: Drop) -> None:
-    """What systems and programs leave lying is never a picture, whatever it holds."""
+    """Leftovers of systems and programs are never taken, whatever they contain."""
     for name in (".hero.png", "._hero.png", "~$hero.png", "#hero.png", "Thumbs.db", "hero.png.part", "hero.png~", "hero.png.crdownload"):
-        drop.stays(drop.copied(drop.picture("plain.png", side=16, more=name.strip(".~#")), name)[0])
+        drop.expect_untouched(drop.copy_in(drop.picture("plain.png", side=16, more=name.strip(".~#")), name)[0])
     for folder in ("@eaDir", "__MACOSX", ".stversions", "#recycle", "lost+found", "System Volume Information"):
         (drop.inbox / folder).mkdir()
-        drop.stays(drop.copied(drop.picture("plain.png", side=16, more="in a folder"), f"{folder}/hero.png")[0])
-    drop.due(drop.copied(drop.picture("real.png")))
+        drop.expect_untouched(drop.copy_in(drop.picture("plain.png", side=16, more="in a folder"), f"{folder}/hero.png")[0])
+    drop.expect(drop.copy_in(drop.picture("real.png")))
 
 
-def test_nothing_else_was_ever_taken(watched: Watched) -> None:
-    """After everything has come, the record still holds each file once and nothing besides; and all that by events."""
-    watched.everything_again()
+def test_nothing_else_was_taken(watched: Watched) -> None:
+    """After all files have arrived, the record holds each file once and nothing else, and all of them were found by events."""
+    watched.verify_all()

@@ -1,4 +1,4 @@
-"""Files that programs save, the careful and the careless."""
+"""Files that programs save, carefully or not."""
 
 from __future__ import annotations
 
@@ -14,95 +14,95 @@ GIMP_SAVES = """(let* ((image (car (gimp-file-load RUN-NONINTERACTIVE "{source}"
 
 @sequence("gimp")
 def test_gimp_itself(drop: Drop) -> None:
-    """GIMP writes a PNG, closes it, and writes it again with its metadata: the second one is taken."""
-    source, target = drop.picture(side=400), drop.inbox / "hero.png"
-    drop.run("env", f"HOME={drop.away}", "gimp", "-i", "-d", "-f", "-b", GIMP_SAVES.format(source=source, target=drop.away / "beside.png"))
-    beside = (drop.away / "beside.png").read_bytes()
-    drop.run("env", f"HOME={drop.away}", "gimp", "-i", "-d", "-f", "-b", GIMP_SAVES.format(source=source, target=target))
-    drop.hears("committed", target)
+    """GIMP writes a PNG, closes it, and writes it again with its metadata: the second version is taken."""
+    source, target, reference = drop.picture(side=400), drop.inbox / "hero.png", drop.outside / "reference.png"
+    gimp = ("env", f"HOME={drop.outside}", "gimp", "-i", "-d", "-f", "-b")
+    drop.run(*gimp, GIMP_SAVES.format(source=source, target=reference))
+    drop.run(*gimp, GIMP_SAVES.format(source=source, target=target))
+    drop.wait_for("committed", target)
     (row,) = drop.rows()
     taken = drop.watched.root / "selected" / drop.campaign / "hero.png"
-    assert _chunks(taken.read_bytes()) == _chunks(beside)
-    drop.due(target, taken)
+    assert _chunks(taken.read_bytes()) == _chunks(reference.read_bytes())
+    drop.expect(target, taken)
     assert row.sha256 == pictures.sha256(taken)
 
 
 @sequence()
 def test_gimp_as_recorded(drop: Drop) -> None:
-    """Closed without its end, and 50 ms later cut to nothing and written again."""
+    """The file is closed incomplete; 50 ms later it is truncated and written again."""
     source = drop.picture(side=300)
     drop.replay("gimp", source, drop.inbox / "hero.png")
-    drop.due(drop.inbox / "hero.png", source)
+    drop.expect(drop.inbox / "hero.png", source)
 
 
 @sequence("convert")
 def test_imagemagick(drop: Drop) -> None:
-    """ImageMagick creates an empty file first, and fills it when it has encoded."""
+    """ImageMagick first creates an empty file, and fills it after encoding."""
     source = drop.picture(side=800)
     exact = ("-define", "png:exclude-chunks=date,time", "-set", "date:create", "", "-set", "date:modify", "")
-    drop.run("convert", source, *exact, f"PNG24:{drop.away / 'saved.png'}")
+    drop.run("convert", source, *exact, f"PNG24:{drop.outside / 'saved.png'}")
     drop.run("convert", source, *exact, f"PNG24:{drop.inbox / 'hero.png'}")
-    drop.due(drop.inbox / "hero.png", drop.away / "saved.png")
+    drop.expect(drop.inbox / "hero.png", drop.outside / "saved.png")
 
 
 @sequence()
 def test_darktable(drop: Drop) -> None:
-    """Three closes, and only the last one is of a whole file."""
+    """The file is closed three times, and is complete only the last time."""
     source = drop.picture(side=300)
     drop.replay("darktable", source, drop.inbox / "hero.png")
-    drop.due(drop.inbox / "hero.png", source)
+    drop.expect(drop.inbox / "hero.png", source)
 
 
 @sequence()
 def test_krita(drop: Drop) -> None:
-    """A file that has no name until it is whole."""
+    """The file has no name until it is complete."""
     source = drop.picture(side=300)
     drop.replay("krita", source, drop.inbox / "hero.png")
-    drop.due(drop.inbox / "hero.png", source)
+    drop.expect(drop.inbox / "hero.png", source)
 
 
 @sequence()
 def test_photoshop_on_windows(drop: Drop) -> None:
-    """A picture under work is replaced by ReplaceFile: for a moment there is none of that name."""
+    """ReplaceFile replaces a picture during the work on it: for a moment there is no file of that name."""
     old, new = drop.picture(more="old", side=300), drop.picture(side=300)
     drop.without_brief()
-    drop.copied(old, "hero.png")
-    drop.instruct(ONWARD)
-    drop.hears("started", drop.inbox / "hero.png")
+    drop.copy_in(old, "hero.png")
+    drop.write_brief(ONWARD)
+    drop.wait_for("started", drop.inbox / "hero.png")
     drop.replay("photoshop_windows", new, drop.inbox / "hero.png")
-    drop.due(drop.inbox / "hero.png", new)
+    drop.expect(drop.inbox / "hero.png", new)
 
 
 @sequence()
 def test_photoshop_on_a_mac(drop: Drop) -> None:
     """A safe save deletes the old picture before it renames the new one."""
     old, new = drop.picture(more="old", side=300), drop.picture(side=300)
-    drop.copied(old, "hero.png")
-    drop.hears("started", drop.inbox / "hero.png")
+    drop.copy_in(old, "hero.png")
+    drop.wait_for("started", drop.inbox / "hero.png")
     drop.replay("photoshop_mac", new, drop.inbox / "hero.png")
-    drop.due(drop.inbox / "hero.png", new)
+    drop.expect(drop.inbox / "hero.png", new)
 
 
 @sequence()
 def test_a_picture_saved_again_and_again_before_its_brief(drop: Drop) -> None:
-    """Whatever lies there when the brief comes is meant, not what lay there before."""
+    """The version that exists when the brief arrives counts, and no earlier one."""
     drop.without_brief()
     target = drop.inbox / "hero.png"
     for turn, program in enumerate(("in_place", "photoshop_windows", "cut_and_written", "photoshop_mac", "gimp")):
         drop.replay(program, drop.picture(more=str(turn), side=100), target)
     last = drop.picture(side=100)
     drop.replay("in_place", last, target)
-    drop.instruct(ONWARD)
-    drop.due(target, last)
+    drop.write_brief(ONWARD)
+    drop.expect(target, last)
 
 
-def test_nothing_else_was_ever_taken(watched: Watched) -> None:
-    """After everything has come, the record still holds each file once and nothing besides; and all that by events."""
-    watched.everything_again()
+def test_nothing_else_was_taken(watched: Watched) -> None:
+    """After all files have arrived, the record holds each file once and nothing else, and all of them were found by events."""
+    watched.verify_all()
 
 
 def _chunks(png: bytes) -> list[tuple[bytes, int | bytes]]:
-    """What a PNG holds, and the pixels themselves; texts, times and the profile's date differ from one saving to the next."""
+    """Return the chunks of a PNG and its pixels; texts, times and the date of the profile differ between two saves."""
     found: list[tuple[bytes, int | bytes]] = []
     pixels, at = b"", 8
     while at < len(png):

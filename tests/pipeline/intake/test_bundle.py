@@ -1,3 +1,5 @@
+"""Bundles from names: which sidecar belongs to which picture."""
+
 from __future__ import annotations
 
 import os
@@ -20,8 +22,8 @@ def at(name: str) -> str:
     return f"selected/acme/spring/{name}"
 
 
-def test_everything_beside_a_picture_joins_its_bundle() -> None:
-    """Masks, keeps, layers, references, looks, brief, prompt and note find the picture they are called after."""
+def test_all_sidecars_join_the_bundle_of_their_picture() -> None:
+    """Masks, keeps, layers, references, looks, brief, prompt and note belong to the picture whose name they carry."""
     names = ["hero.mask.png", "hero_mask001.png", "hero.mask.sky.png", "hero.keep.png", "hero.layer.logo.png", "hero.ref.png"]
     bundle = only([*names, "hero.cube", "hero.toml", "hero.txt", "hero.png.problem.txt", "hero.png", "brief.toml"], at("brief.toml"))
     assert bundle.key == BundleKey("selected", "acme/spring", "hero.png")
@@ -38,23 +40,23 @@ def test_everything_beside_a_picture_joins_its_bundle() -> None:
     assert bundle.ambiguity == ""
 
 
-def test_a_lonely_picture_has_no_instruction() -> None:
-    """A picture alone waits: neither a note nor another picture makes an instruction."""
+def test_a_lone_picture_has_no_instruction() -> None:
+    """Neither a note nor another picture is an instruction."""
     first, second = group_bundles("inbox", "", ["a.png", "a.png.problem.txt", "b.png"])
     assert not first.has_instructions
     assert not second.has_instructions
     assert (first.picture, first.note) == ("inbox/a.png", "inbox/a.png.problem.txt")
 
 
-def test_names_meet_in_any_normal_form_and_case() -> None:
+def test_names_match_in_any_normal_form_and_case() -> None:
     """A mask saved by a Mac (NFD) in capitals belongs to the picture saved by Linux (NFC)."""
     bundle = only(["Gänseblümchen.png", "GÄNSEBLÜMCHEN.mask.PNG"])
     assert bundle.picture == at("Gänseblümchen.png")
     assert bundle.masks == {"mask": (at("GÄNSEBLÜMCHEN.mask.PNG"),)}
 
 
-def test_two_pictures_of_one_stem_are_two_assets_and_a_bare_mask_is_refused() -> None:
-    """``a.jpg`` and ``a.png`` together: ``a.mask.png`` could mean either, and the sentence says how to say which."""
+def test_two_pictures_of_one_stem_are_two_assets_and_a_mask_of_the_stem_is_refused() -> None:
+    """With ``a.jpg`` and ``a.png``, ``a.mask.png`` could belong to either; the sentence gives the clear names."""
     jpg, png = group_bundles("selected", "", ["a.jpg", "a.png", "a.mask.png"])
     assert (jpg.picture, png.picture) == ("selected/a.jpg", "selected/a.png")
     assert jpg.ambiguity == png.ambiguity
@@ -64,8 +66,8 @@ def test_two_pictures_of_one_stem_are_two_assets_and_a_bare_mask_is_refused() ->
     assert not png.masks
 
 
-def test_a_mask_that_gives_the_whole_name_says_which() -> None:
-    """``a.jpg.mask.png`` and ``a.png.toml`` go to the picture they name."""
+def test_a_sidecar_with_the_whole_name_belongs_to_that_picture() -> None:
+    """``a.jpg.mask.png`` and ``a.png.toml`` belong to the picture that they name."""
     jpg, png = group_bundles("selected", "", ["a.jpg", "a.png", "a.jpg.mask.png", "a.png.toml"])
     assert jpg.masks == {"mask": ("selected/a.jpg.mask.png",)}
     assert png.brief == "selected/a.png.toml"
@@ -73,7 +75,7 @@ def test_a_mask_that_gives_the_whole_name_says_which() -> None:
 
 
 def test_names_that_differ_only_in_case_stay_two_assets() -> None:
-    """On a filesystem that tells cases apart, the exact whole name decides, and a bare one is refused."""
+    """On a case-sensitive filesystem the exact whole name decides, and a sidecar with the stem alone is refused."""
     upper, lower = group_bundles("selected", "", ["Hero.png", "hero.png", "hero.png.mask.png"])
     assert (upper.masks, lower.masks) == ({}, {"mask": ("selected/hero.png.mask.png",)})
     assert all(bundle.ambiguity for bundle in group_bundles("selected", "", ["Hero.png", "hero.png", "hero.mask.png"]))
@@ -87,8 +89,8 @@ def test_sidecars_wait_for_their_picture_under_one_key() -> None:
     assert bundle.has_instructions
 
 
-def test_a_brief_without_a_picture_stands_for_the_asset() -> None:
-    """With its references, looks and prompt, whatever is wrong with it; key and path lead to each other."""
+def test_a_brief_without_a_picture_is_an_asset() -> None:
+    """Its bundle holds its references, looks and prompt; key and path lead to each other."""
     bundle = only(["Hero.toml", "hero.ref.png", "hero.ref.chair.png", "hero.txt", "Hero.toml.problem.txt"])
     assert (bundle.asset, bundle.is_lone_brief, bundle.stem) == (at("Hero.toml"), True, "Hero")
     assert bundle.refs == (at("hero.ref.chair.png"), at("hero.ref.png"))
@@ -99,14 +101,14 @@ def test_a_brief_without_a_picture_stands_for_the_asset() -> None:
     assert bundle_key(with_picture.asset) == with_picture.key
 
 
-def test_a_prompt_a_mask_or_a_campaigns_brief_stands_for_nothing() -> None:
-    """There is nothing to be called after until a picture or a brief of their own comes."""
+def test_a_prompt_a_mask_or_a_campaign_brief_alone_is_no_asset() -> None:
+    """The bundle has no name until a picture or a brief of its own arrives."""
     bundle = only(["hero.txt", "hero.mask.png", "brief.toml"], at("brief.toml"))
     assert (bundle.asset, bundle.is_lone_brief) == ("", False)
 
 
-def test_a_picture_called_mask_is_a_picture_when_something_is_said_of_it() -> None:
-    """``face_mask.png`` is the mask of ``face`` if that is there; with a brief of its own and no ``face`` it is a picture."""
+def test_a_picture_named_mask_is_a_picture_if_it_has_a_sidecar() -> None:
+    """``face_mask.png`` is the mask of ``face`` if there is one; with a brief of its own and no ``face`` it is a picture."""
     assert only(["face.png", "face_mask.png", "face_mask.toml"][:2]).masks == {"mask": (at("face_mask.png"),)}
     assert only(["face_mask.png", "face_mask.toml"]).picture == at("face_mask.png")
     assert only(["face_mask.png"]).picture is None
@@ -114,22 +116,22 @@ def test_a_picture_called_mask_is_a_picture_when_something_is_said_of_it() -> No
     assert [bundle.picture for bundle in both] == ["selected/face.png", None]
 
 
-def test_a_document_is_the_picture_only_where_one_is_spoken_of_and_missing() -> None:
-    """``hero.psd`` beside ``hero.png`` is what it was worked on in; beside a brief or a mask alone it is what was meant."""
+def test_a_document_is_the_picture_only_if_a_sidecar_refers_to_a_missing_one() -> None:
+    """``hero.psd`` beside ``hero.png`` is its working file; beside a brief or a mask alone it is the picture."""
     assert only(["hero.png", "hero.psd", "hero.toml"]).picture == at("hero.png")
     assert only(["hero.psd", "hero.toml"]).picture == at("hero.psd")
     assert only(["hero.psd", "hero.mask.png"]).masks == {"mask": (at("hero.mask.png"),)}
     assert group_bundles("selected", "acme/spring", ["hero.psd"]) == []
 
 
-def test_two_briefs_for_one_place_are_said_in_a_sentence() -> None:
-    """``Hero.toml`` and ``hero.toml`` cannot both be the brief; one with the whole name goes before one without."""
+def test_two_briefs_of_one_picture_give_a_sentence() -> None:
+    """``Hero.toml`` and ``hero.toml`` cannot both be the brief; a brief with the whole name wins."""
     assert "claim the same place beside “hero.png”" in only(["hero.png", "Hero.toml", "hero.toml"]).ambiguity
     assert only(["hero.png", "hero.toml", "hero.png.toml"]).brief == at("hero.png.toml")
 
 
-def test_the_note_of_a_name_too_long_for_a_suffix_is_known() -> None:
-    """A note's name is cut to 255 bytes; it still belongs to its picture, also amid a character."""
+def test_the_note_of_a_very_long_name_is_recognised() -> None:
+    """The name of a note is cut to 255 bytes; it still belongs to its picture, even if a character is cut in two."""
     picture = "x" + "ü" * 125 + ".png"
     note = os.fsdecode(os.fsencode(picture)[: 255 - len(".problem.txt")]) + ".problem.txt"
     assert len(os.fsencode(picture)) == 255
@@ -137,8 +139,8 @@ def test_the_note_of_a_name_too_long_for_a_suffix_is_known() -> None:
     assert set(group_keys(picture)) & set(group_keys(note))
 
 
-def test_a_note_on_a_sidecar_belongs_to_the_sidecars_picture() -> None:
-    """``hero.toml.problem.txt`` comes with ``hero.png``."""
+def test_a_note_on_a_sidecar_belongs_to_the_picture_of_the_sidecar() -> None:
+    """``hero.toml.problem.txt`` belongs to ``hero.png``."""
     assert only(["hero.png", "hero.toml", "hero.toml.problem.txt"]).note == at("hero.toml.problem.txt")
 
 
@@ -162,29 +164,29 @@ NAMES = st.lists(st.builds(str.__add__, STEMS, TAILS), unique=True, max_size=14)
 
 @given(NAMES, st.randoms(use_true_random=False))
 @settings(max_examples=200)
-def test_grouping_does_not_depend_on_the_order_of_arrival(names: list[str], chance: object) -> None:
-    """The same names make the same bundles, each file in at most one of them."""
+def test_grouping_does_not_depend_on_the_order_of_arrival(names: list[str], rng: object) -> None:
+    """The same names form the same bundles, and each file is in at most one of them."""
     shuffled = list(names)
-    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    rng.shuffle(shuffled)  # type: ignore[attr-defined]
     found = group_bundles("inbox", "", names)
     assert found == group_bundles("inbox", "", shuffled)
     everything = [path for bundle in found for path in (*bundle.files, *([bundle.note] if bundle.note else []))]
     assert len(everything) == len(set(everything))
-    assert all(one.key < other.key for one, other in pairwise(found))
+    assert all(first.key < second.key for first, second in pairwise(found))
 
 
 @given(NAMES)
 @settings(max_examples=200)
-def test_names_that_share_an_anchor_are_all_that_a_bundle_needs(names: list[str]) -> None:
-    """Grouping only what hangs together by anchors gives the same bundles as grouping the whole folder."""
-    whole = group_bundles("inbox", "", names)
-    pieces: list[Bundle] = []
-    left = {name for name in names if group_keys(name)}
-    while left:
-        piece, reach = set(), set(group_keys(next(iter(left))))
-        while grown := {name for name in left if reach & set(group_keys(name))}:
-            piece |= grown
-            left -= grown
-            reach |= {anchor for name in grown for anchor in group_keys(name)}
-        pieces += group_bundles("inbox", "", piece)
-    assert sorted(pieces, key=lambda bundle: bundle.key) == whole
+def test_names_that_share_a_key_are_all_that_a_bundle_needs(names: list[str]) -> None:
+    """Grouping connected names only gives the same bundles as grouping the whole folder."""
+    expected = group_bundles("inbox", "", names)
+    grouped: list[Bundle] = []
+    remaining = {name for name in names if group_keys(name)}
+    while remaining:
+        connected, reach = set(), set(group_keys(next(iter(remaining))))
+        while grown := {name for name in remaining if reach & set(group_keys(name))}:
+            connected |= grown
+            remaining -= grown
+            reach |= {key for name in grown for key in group_keys(name)}
+        grouped += group_bundles("inbox", "", connected)
+    assert sorted(grouped, key=lambda bundle: bundle.key) == expected

@@ -1,4 +1,4 @@
-"""What one name says, whatever bytes it is made of."""
+"""The role of a file by its name, whatever bytes the name has."""
 
 from __future__ import annotations
 
@@ -57,21 +57,21 @@ ANY_NAME = (
         ("png", "png", "other", ""),
     ],
 )
-def test_a_name_says_what_its_file_is(name: str, stem: str, role: str, label: str) -> None:
-    """Every row of the table of names is read as the table says."""
+def test_a_name_gives_the_role_of_its_file(name: str, stem: str, role: str, label: str) -> None:
+    """Each row of the table of names is read as the table says."""
     assert classify(name)[:3] == (stem, role, label)
 
 
-def test_a_name_in_a_sentence_cannot_break_the_line_or_turn_the_text() -> None:
-    """Control characters, text direction and undecodable bytes are replaced; umlauts, Korean and emoji are not."""
+def test_a_name_in_a_sentence_cannot_break_the_sentence() -> None:
+    """Control characters, direction marks and undecodable bytes are replaced; umlauts, Korean and emoji are not."""
     assert display_name("a\nb\u202egnp\udcff.png") == "a�b�gnp�.png"
     assert display_name("Grüße 금 👩‍🎨.png") == "Grüße 금 👩‍🎨.png"
 
 
 @given(ANY_NAME)
 @settings(max_examples=400)
-def test_no_name_is_too_strange(name: str) -> None:
-    """Whatever bytes a name has, it is classified, anchored and grouped without an error."""
+def test_any_name_is_accepted(name: str) -> None:
+    """Whatever bytes a name has, it is classified and grouped without an error."""
     named = classify(name)
     assert (named.role in ("litter", "other", "campaign")) == (group_keys(name) == ())
     group_bundles("inbox", "", [name])

@@ -1,3 +1,5 @@
+"""The states of followed files, on real files and with a clock of the test."""
+
 from __future__ import annotations
 
 import mmap
@@ -32,8 +34,8 @@ def kind(files: FileTracker, now: float, path: str = HERO) -> str:
     return state.status if state is not None else "gone"
 
 
-def test_a_breath_lets_work_start_and_quiet_lets_it_be_committed(files: FileTracker) -> None:
-    """0.15 s of quiet and a lease: looks complete; 2 s and another lease: settled; nothing is looked at between."""
+def test_a_short_pause_lets_work_start_and_a_longer_one_settles_the_file(files: FileTracker) -> None:
+    """After 0.15 s and a lease the file looks complete; after 2 s and another lease it is settled. There is no check in between."""
     files.follow(HERO, 10.0)
     assert (kind(files, 10.0), files.next_check_at()) == ("new", 10.15)
     assert files.check_due(10.1, 99) == []
@@ -43,16 +45,16 @@ def test_a_breath_lets_work_start_and_quiet_lets_it_be_committed(files: FileTrac
     assert (kind(files, 12.0), files.next_check_at()) == ("settled", None)
 
 
-def test_a_sentence_says_how_long_ago_it_arrived(files: FileTracker) -> None:
-    """Whoever asks why is told since when the file lies still."""
+def test_the_reason_says_how_long_ago_the_file_arrived(files: FileTracker) -> None:
+    """A person who asks sees since when the file has not changed."""
     files.follow(HERO, 10.0)
     state = files.state(HERO, 10.8)
     assert state is not None
     assert (state.reason, state.changed_at) == ("arrived 0.8 s ago", 10.0)
 
 
-def test_any_change_begins_anew(files: FileTracker, root: Path) -> None:
-    """A file saved over after the breath is new again, and its quiet counts from then."""
+def test_any_change_starts_again(files: FileTracker, root: Path) -> None:
+    """A file that is overwritten is new again, and its time without a change counts from then."""
     files.follow(HERO, 10.0)
     files.check_due(10.15, 99)
     (root / HERO).write_bytes(b"longer than before")
@@ -64,8 +66,8 @@ def test_any_change_begins_anew(files: FileTracker, root: Path) -> None:
     assert kind(files, 13.0) == "settled"
 
 
-def test_a_change_that_no_hint_told_is_seen_before_it_settles(files: FileTracker, root: Path) -> None:
-    """The second look compares the signature: what grew meanwhile does not settle."""
+def test_a_change_without_a_hint_is_seen_before_the_file_settles(files: FileTracker, root: Path) -> None:
+    """The second check compares the signature, so a file that grew meanwhile does not settle."""
     files.follow(HERO, 10.0)
     files.check_due(10.15, 99)
     (root / HERO).write_bytes(b"grown behind our back")
@@ -73,7 +75,7 @@ def test_a_change_that_no_hint_told_is_seen_before_it_settles(files: FileTracker
     assert kind(files, 12.0) == "new"
 
 
-def test_the_file_s_own_times_count_for_nothing(files: FileTracker, root: Path) -> None:
+def test_the_times_of_the_file_itself_do_not_count(files: FileTracker, root: Path) -> None:
     """A file from 1999 (cp -p, unzip) has just arrived all the same."""
     os.utime(root / HERO, (915148800, 915148800))
     files.follow(HERO, 10.0)
@@ -81,8 +83,8 @@ def test_the_file_s_own_times_count_for_nothing(files: FileTracker, root: Path) 
     assert kind(files, 11.0) == "looks_complete"
 
 
-def test_a_file_that_somebody_has_open_waits_and_is_looked_at_ever_more_seldom(files: FileTracker, root: Path) -> None:
-    """The lease is refused while a writer is there; quiet counts from the last refusal, without any hint."""
+def test_a_file_that_is_open_for_writing_waits_and_is_checked_at_a_falling_rate(files: FileTracker, root: Path) -> None:
+    """The kernel refuses the lease while there is a writer; the time without a change counts from the last refusal."""
     with (root / HERO).open("ab"):
         files.follow(HERO, 10.0)
         files.check_due(10.15, 99)
@@ -98,16 +100,16 @@ def test_a_file_that_somebody_has_open_waits_and_is_looked_at_ever_more_seldom(f
     assert files.next_check_at() == pytest.approx(13.9)
 
 
-def test_a_writer_through_memory_is_noticed(files: FileTracker, root: Path) -> None:
-    """mmap changes bytes without an event and at times without a new signature: the lease is refused throughout."""
+def test_a_writer_through_mmap_is_noticed(files: FileTracker, root: Path) -> None:
+    """mmap changes bytes without an event, and at times without a new signature; the lease is refused throughout."""
     with (root / HERO).open("r+b") as opened, mmap.mmap(opened.fileno(), 5):
         files.follow(HERO, 10.0)
         files.check_due(10.15, 99)
         assert kind(files, 10.2) == "writing"
 
 
-def test_a_writer_who_comes_back_within_the_quiet_stops_it_from_settling(files: FileTracker, root: Path) -> None:
-    """GIMP reopens 50 ms later: looks complete falls back to writing."""
+def test_a_writer_that_opens_the_file_again_keeps_it_from_settling(files: FileTracker, root: Path) -> None:
+    """GIMP opens the file again after 50 ms: the status falls back from looks_complete to writing."""
     files.follow(HERO, 10.0)
     files.check_due(10.15, 99)
     with (root / HERO).open("ab"):
@@ -115,8 +117,8 @@ def test_a_writer_who_comes_back_within_the_quiet_stops_it_from_settling(files: 
     assert kind(files, 12.0) == "writing"
 
 
-def test_without_leases_the_quiet_is_longer(files: FileTracker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Network mounts: start after 2 s, settle after 10 s, and the folder is on the list of the weak ones."""
+def test_without_leases_the_times_are_longer(files: FileTracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On network mounts work starts after 2 s and a file settles after 10 s, and the folder is listed with the weaker rule."""
     monkeypatch.setattr(file_tracker, "has_writer", lambda fd: None)
     files.follow(HERO, 10.0)
     assert files.check_due(10.15, 99) == []
@@ -142,13 +144,13 @@ def test_an_empty_file_waits_for_its_bytes(files: FileTracker, root: Path) -> No
 
 
 def test_an_unreadable_file_waits_with_a_sentence(files: FileTracker, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """0600 of another user: it says so, and goes on once somebody changes the permissions."""
+    """A file of another user (0600) has a reason, and goes on once its permissions change."""
 
-    def locked(path: object) -> int:
+    def refuse(path: object) -> int:
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(file_tracker, "open_input", locked)
+        patch.setattr(file_tracker, "open_input", refuse)
         files.follow(HERO, 10.0)
         files.check_due(10.15, 99)
         state = files.state(HERO, 10.2)
@@ -161,7 +163,7 @@ def test_an_unreadable_file_waits_with_a_sentence(files: FileTracker, root: Path
 
 
 def test_links_pipes_sockets_and_folders_are_never_opened(root: Path, files: FileTracker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each is refused by lstat alone; only a folder is refused in silence."""
+    """Each is refused by lstat alone; only a folder is refused without a sentence."""
 
     def opened(path: object) -> int:
         raise AssertionError(path)
@@ -170,8 +172,8 @@ def test_links_pipes_sockets_and_folders_are_never_opened(root: Path, files: Fil
     os.symlink("/etc/passwd", root / "inbox/link.png")
     os.mkfifo(root / "inbox/pipe.png")
     (root / "inbox/folder.png").mkdir()
-    with socket.socket(socket.AF_UNIX) as there:
-        there.bind(str(root / "inbox/socket.png"))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(root / "inbox/socket.png"))
     sentences = {}
     for name in ("link", "pipe", "socket", "folder"):
         path = f"inbox/{name}.png"
@@ -187,8 +189,8 @@ def test_links_pipes_sockets_and_folders_are_never_opened(root: Path, files: Fil
     assert sentences["folder"] == ""
 
 
-def test_bytes_written_between_the_look_and_the_lease_begin_anew(files: FileTracker, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The signature is taken once more from the opened file, after the lease was granted."""
+def test_a_change_between_the_check_and_the_lease_starts_again(files: FileTracker, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signature is read once more from the open file, after the lease was granted."""
 
     def granted_too_late(fd: int) -> bool:
         (root / HERO).write_bytes(b"written in the last moment")
@@ -200,8 +202,8 @@ def test_bytes_written_between_the_look_and_the_lease_begin_anew(files: FileTrac
     assert (kind(files, 10.2), files.next_check_at()) == ("new", pytest.approx(10.3))
 
 
-def test_a_file_swapped_for_a_link_at_the_last_moment_is_refused(files: FileTracker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the opener finds out after lstat counts too."""
+def test_a_file_replaced_by_a_link_after_the_lstat_is_refused(files: FileTracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the opener counts too."""
 
     def swapped(path: object) -> int:
         raise InputError("hero.png is not an ordinary file.", "Put the picture itself there.")
@@ -212,24 +214,24 @@ def test_a_file_swapped_for_a_link_at_the_last_moment_is_refused(files: FileTrac
     assert kind(files, 10.2) == "refused"
 
 
-def test_a_file_that_goes_is_gone_unless_its_folder_went_too(root: Path) -> None:
-    """With its mount missing a file is only out of reach."""
-    there = True
-    files = FileTracker(str(root), SettleTimes(), lambda folder: there)
+def test_a_missing_file_is_gone_unless_its_folder_is_missing_too(root: Path) -> None:
+    """Without its mount a file is only out of reach."""
+    is_present = True
+    files = FileTracker(str(root), SettleTimes(), lambda folder: is_present)
     files.follow(HERO, 10.0)
     os.rename(root / HERO, root / "elsewhere")
-    there = False
+    is_present = False
     files.check_due(10.15, 99)
     state = files.state(HERO, 10.2)
     assert state is not None
     assert (state.status, state.reason) == ("new", "its folder is not there")
-    there = True
+    is_present = True
     assert files.check_due(11.0, 99) == [HERO]
     assert files.state(HERO, 11.0) is None
 
 
-def test_our_own_results_are_settled_at_once_and_stay_so_until_touched(files: FileTracker, root: Path) -> None:
-    """No wait between Goldsmith's own stages: hints change nothing while the signature is the same."""
+def test_the_daemons_own_results_are_settled_until_they_change(files: FileTracker, root: Path) -> None:
+    """Between Goldsmith's own stages there is no wait: hints change nothing while the signature is the same."""
     files.add_settled(HERO, FileSignature.from_stat(os.lstat(root / HERO)), "abc", 10.0)
     assert (kind(files, 10.0), files.known_sha256(HERO), files.next_check_at()) == ("settled", "abc", None)
     assert not files.check(HERO, 10.1)
@@ -239,16 +241,16 @@ def test_our_own_results_are_settled_at_once_and_stay_so_until_touched(files: Fi
     assert (kind(files, 10.2), files.known_sha256(HERO)) == ("new", None)
 
 
-def test_a_result_that_was_saved_over_before_we_said_so_is_not_ours(files: FileTracker, root: Path) -> None:
-    """The promised signature is compared with what lies there."""
-    promised = FileSignature.from_stat(os.lstat(root / HERO))
+def test_a_result_that_was_overwritten_before_the_call_is_not_settled(files: FileTracker, root: Path) -> None:
+    """The expected signature is compared with that of the file on disk."""
+    expected = FileSignature.from_stat(os.lstat(root / HERO))
     (root / HERO).write_bytes(b"somebody was faster")
-    files.add_settled(HERO, promised, "abc", 10.0)
+    files.add_settled(HERO, expected, "abc", 10.0)
     assert (kind(files, 10.0), files.known_sha256(HERO)) == ("new", None)
 
 
-def test_looks_are_taken_in_slices(root: Path, files: FileTracker) -> None:
-    """However many files are due at once, one call looks at no more than it is allowed to."""
+def test_one_call_checks_a_limited_number_of_files(root: Path, files: FileTracker) -> None:
+    """However many files are due, one call checks no more than its limit."""
     for number in range(10):
         (root / f"inbox/{number}.png").write_bytes(b"x")
         files.follow(f"inbox/{number}.png", 10.0)

@@ -1,3 +1,5 @@
+"""The intake on real files: which bundles are returned, and when. The last tests use real events of the kernel."""
+
 from __future__ import annotations
 
 import mmap
@@ -25,16 +27,16 @@ def yard(tmp_path: Path) -> Yard:
 
 
 @pytest.fixture
-def deaf_yard(tmp_path: Path) -> Yard:
-    """A yard from which no events come."""
+def yard_without_events(tmp_path: Path) -> Yard:
+    """Return a yard from which no events arrive."""
     return Yard(tmp_path, hears=False)
 
 
-# --- bundles come up
+# --- which bundles are returned
 
 
-def test_a_picture_alone_waits_and_one_with_an_instruction_comes_up(yard: Yard) -> None:
-    """A picture alone never comes up; with a mask beside it, it does, once for the two."""
+def test_only_a_picture_with_an_instruction_is_returned(yard: Yard) -> None:
+    """A picture alone is never returned; a picture with a mask is returned once."""
     yard.put("selected/alone.png")
     yard.put("selected/hero.png")
     yard.put("selected/hero.mask.png")
@@ -45,16 +47,16 @@ def test_a_picture_alone_waits_and_one_with_an_instruction_comes_up(yard: Yard) 
     assert bundle.masks == {"mask": ("selected/hero.mask.png",)}
 
 
-def test_bundles_come_up_in_order_of_arrival(yard: Yard) -> None:
-    """The first hint first, whatever the names."""
+def test_bundles_are_returned_in_order_of_arrival(yard: Yard) -> None:
+    """The first hint comes first, whatever the names."""
     for name in ("zoe", "adam", "mia"):
         yard.put(f"inbox/{name}.png")
         yard.put(f"inbox/{name}.toml")
     assert yard.names() == ["zoe.png", "adam.png", "mia.png"]
 
 
-def test_a_bundle_comes_up_as_its_files_come_further(yard: Yard) -> None:
-    """Once on arrival, once when it looks complete, once when it has settled, and never in between."""
+def test_a_bundle_is_returned_whenever_its_files_advance(yard: Yard) -> None:
+    """It is returned on arrival, when it looks complete and when it has settled, and never in between."""
     yard.put("selected/hero.png")
     yard.put("selected/hero.mask.png")
     assert yard.names() == ["hero.png"]
@@ -69,8 +71,8 @@ def test_a_bundle_comes_up_as_its_files_come_further(yard: Yard) -> None:
     assert yard.names(later=60.0) == []
 
 
-def test_a_file_saved_over_brings_its_bundle_up(yard: Yard) -> None:
-    """Work that was begun on the old bytes can be thrown away."""
+def test_an_overwritten_file_returns_its_bundle(yard: Yard) -> None:
+    """A job that was started on the old bytes can be cancelled."""
     yard.put("selected/hero.png")
     yard.put("selected/hero.mask.png")
     yard.names()
@@ -85,8 +87,8 @@ def test_a_file_saved_over_brings_its_bundle_up(yard: Yard) -> None:
     assert yard.names(later=0.1) == []
 
 
-def test_a_picture_that_goes_comes_up_once_more(yard: Yard) -> None:
-    """So that its job can be withdrawn; its mask waits on under a key of its own."""
+def test_a_picture_that_goes_is_returned_once_more(yard: Yard) -> None:
+    """Its job can be withdrawn; its mask waits on under another key."""
     yard.put("selected/hero.png")
     yard.put("selected/hero.mask.png")
     assert yard.names() == ["hero.png"]
@@ -100,7 +102,7 @@ def test_a_picture_that_goes_comes_up_once_more(yard: Yard) -> None:
     assert yard.intake.bundle(BundleKey("selected", "", "hero/")) is None
 
 
-def test_an_instruction_that_is_taken_away_comes_up_once_more(yard: Yard) -> None:
+def test_a_picture_that_loses_its_instruction_is_returned_once_more(yard: Yard) -> None:
     """Without its mask the picture rests again."""
     yard.put("selected/hero.png")
     yard.put("selected/hero.mask.png").unlink()
@@ -116,8 +118,8 @@ def test_an_instruction_that_is_taken_away_comes_up_once_more(yard: Yard) -> Non
     assert yard.names() == []
 
 
-def test_deleting_the_problem_note_tries_again(yard: Yard) -> None:
-    """The note is known with its bundle; its going is a change like any other."""
+def test_deleting_the_problem_note_returns_the_bundle(yard: Yard) -> None:
+    """The note is known with its bundle, and its deletion is a change like any other."""
     for name in ("hero.png", "hero.toml", "hero.png.problem.txt"):
         yard.put(f"inbox/{name}")
     assert yard.names() == ["hero.png"]
@@ -129,8 +131,8 @@ def test_deleting_the_problem_note_tries_again(yard: Yard) -> None:
     assert yard.names() == ["hero.png"]
 
 
-def test_a_campaign_brief_instructs_everything_below_it(yard: Yard) -> None:
-    """``brief.toml`` up the folders: it comes, it settles, it changes, it goes; pictures with a nearer one look at that."""
+def test_a_campaign_brief_is_an_instruction_for_all_pictures_below_it(yard: Yard) -> None:
+    """``brief.toml`` arrives, settles, changes and goes; a nearer brief replaces it for its own pictures."""
     yard.put("inbox/acme/spring/a.png")
     yard.put("inbox/acme/b.png")
     yard.put("inbox/other/c.png")
@@ -150,11 +152,11 @@ def test_a_campaign_brief_instructs_everything_below_it(yard: Yard) -> None:
     (yard.root / "inbox/acme/brief.toml").unlink()
     yard.hint("inbox/acme/brief.toml")
     assert "acme/b.png" in yard.names()
-    assert [one.has_instructions for one in yard.intake.bundles() if one.campaign == "acme"] == [False]
+    assert [bundle.has_instructions for bundle in yard.intake.bundles() if bundle.campaign == "acme"] == [False]
 
 
-def test_many_at_once_come_up_in_slices(yard: Yard) -> None:
-    """However many arrive, one drain returns at most a slice, and all come up in the end."""
+def test_one_call_returns_a_limited_number_of_bundles(yard: Yard) -> None:
+    """However many arrive at once, all of them are returned in the end."""
     for number in range(MAX_BUNDLES + 88):
         yard.put(f"inbox/{number}.png", hint=False)
         yard.put(f"inbox/{number}.txt")
@@ -165,15 +167,15 @@ def test_many_at_once_come_up_in_slices(yard: Yard) -> None:
     assert len(set(first) | set(yard.settle())) == MAX_BUNDLES + 88
 
 
-# --- what is never taken
+# --- files that are never taken
 
 
 def test_links_pipes_and_sockets_are_refused_without_being_opened(yard: Yard) -> None:
-    """They show up with their bundle and a sentence; nothing hangs on the pipe; a folder called so is a campaign."""
+    """Each is returned with its bundle and a sentence; the pipe blocks nothing; a folder with such a name is a campaign."""
     os.symlink("/etc/passwd", yard.root / "inbox/link.png")
     os.mkfifo(yard.root / "inbox/pipe.png")
-    with socket.socket(socket.AF_UNIX) as there:
-        there.bind(str(yard.root / "inbox/socket.png"))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(yard.root / "inbox/socket.png"))
     (yard.root / "inbox/folder.png").mkdir()
     for name in ("link", "pipe", "socket", "folder"):
         yard.put(f"inbox/{name}.txt")
@@ -186,8 +188,8 @@ def test_links_pipes_and_sockets_are_refused_without_being_opened(yard: Yard) ->
         assert yard.sentence(f"inbox/{name}.png")
 
 
-def test_a_linked_folder_is_not_entered(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Neither by hints nor by sweeps, however it is called."""
+def test_a_link_to_a_folder_is_not_entered(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Neither hints nor sweeps enter it."""
     outside = tmp_path_factory.mktemp("outside")
     (outside / "a.png").write_bytes(b"x")
     (outside / "a.txt").write_bytes(b"x")
@@ -202,8 +204,8 @@ def test_a_linked_folder_is_not_entered(yard: Yard, tmp_path_factory: pytest.Tem
 @pytest.mark.parametrize(
     "path", ["inbox/.hidden.png", "inbox/._a.png", "inbox/a.png.part", "inbox/.git/a.png", "inbox/@eaDir/a.png", "delivered/a.png"]
 )
-def test_litter_and_other_folders_are_not_even_remembered(yard: Yard, path: str) -> None:
-    """Dot-files, temporary names, file managers' folders, and whatever is no stage's folder."""
+def test_temporary_files_and_other_folders_are_not_indexed(yard: Yard, path: str) -> None:
+    """Dot-files, temporary names, folders of file managers and folders that are not stage folders are left out."""
     yard.put("inbox/brief.toml")
     yard.put("delivered/brief.toml")
     yard.put(path)
@@ -213,13 +215,13 @@ def test_litter_and_other_folders_are_not_even_remembered(yard: Yard, path: str)
     assert list(yard.intake.bundles()) == []
 
 
-def test_strange_names_pass_through_whole(yard: Yard) -> None:
-    """Undecodable bytes, newlines, direction marks, shell characters, Korean, emoji, leading dashes and 255 bytes."""
+def test_any_file_name_is_kept_unchanged(yard: Yard) -> None:
+    """Undecodable bytes, newlines, direction marks, shell characters, Korean, emoji, leading dashes and 255 bytes are kept."""
     stems = [b"\xff\xfe", b"a\nb", "\u202egnp".encode(), "금 👩‍🎨".encode(), b"$(rm -rf ~);'\"", b"-o", b"x" * 251]
     for stem in stems:
         for tail in (b".png", b".txt"):
-            with open(os.path.join(os.fsencode(yard.root), b"inbox", stem + tail), "wb") as made:
-                made.write(b"x")
+            with open(os.path.join(os.fsencode(yard.root), b"inbox", stem + tail), "wb") as file:
+                file.write(b"x")
     yard.watcher.lost = True
     assert {os.fsencode(name) for name in yard.names()} == {stem + b".png" for stem in stems}
     for bundle in yard.intake.bundles():
@@ -231,8 +233,8 @@ def test_strange_names_pass_through_whole(yard: Yard) -> None:
 # --- folders
 
 
-def test_what_lay_there_before_is_found_at_the_start(tmp_path: Path) -> None:
-    """The first thing an intake does is read the folders, campaigns included."""
+def test_files_that_exist_at_the_start_are_found(tmp_path: Path) -> None:
+    """An intake first scans the stage folders and their campaigns."""
     (tmp_path / "inbox/acme").mkdir(parents=True)
     (tmp_path / "inbox/acme/a.png").write_bytes(b"x")
     (tmp_path / "inbox/acme/a.toml").write_bytes(b"x")
@@ -240,8 +242,8 @@ def test_what_lay_there_before_is_found_at_the_start(tmp_path: Path) -> None:
     assert [bundle.key for bundle in yard.intake.bundles()] == [BundleKey("inbox", "acme", "a.png")]
 
 
-def test_a_tree_moved_in_with_one_hint_is_read_whole(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """500 files can come with a single event for their folder."""
+def test_a_tree_that_is_moved_in_is_scanned_after_one_hint(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """500 files can arrive with a single event for their folder."""
     outside = tmp_path_factory.mktemp("outside") / "acme"
     (outside / "deep/deeper").mkdir(parents=True)
     for path in ("a.png", "a.txt", "deep/b.png", "deep/b.txt", "deep/deeper/c.png", "deep/deeper/c.txt"):
@@ -251,8 +253,8 @@ def test_a_tree_moved_in_with_one_hint_is_read_whole(yard: Yard, tmp_path_factor
     assert yard.names() == ["acme/a.png", "acme/deep/b.png", "acme/deep/deeper/c.png"]
 
 
-def test_a_hint_from_deep_in_an_unknown_tree_reads_the_tree(yard: Yard) -> None:
-    """The event for the folder itself may have been lost; whatever else lies there is found too."""
+def test_a_hint_from_an_unknown_tree_scans_the_tree(yard: Yard) -> None:
+    """The event of the folder itself may have been lost; the other files in the tree are found too."""
     yard.put("inbox/acme/deep/a.png", hint=False)
     yard.put("inbox/acme/b.png", hint=False)
     yard.put("inbox/acme/b.txt", hint=False)
@@ -260,8 +262,8 @@ def test_a_hint_from_deep_in_an_unknown_tree_reads_the_tree(yard: Yard) -> None:
     assert yard.names() == ["acme/b.png", "acme/deep/a.png"]
 
 
-def test_a_folder_renamed_takes_its_bundles_along(yard: Yard) -> None:
-    """Under the old name they are gone, under the new one they have arrived."""
+def test_a_renamed_folder_takes_its_bundles_along(yard: Yard) -> None:
+    """They are gone under the old name and have arrived under the new one."""
     yard.put("inbox/old/a.png")
     yard.put("inbox/old/a.txt")
     yard.names()
@@ -272,7 +274,7 @@ def test_a_folder_renamed_takes_its_bundles_along(yard: Yard) -> None:
     assert yard.kind("inbox/old/a.png") == "gone"
 
 
-def test_a_folder_deleted_brings_its_bundles_up_once_more(yard: Yard) -> None:
+def test_the_bundles_of_a_deleted_folder_are_returned_once_more(yard: Yard) -> None:
     """Each job of a deleted campaign can be withdrawn."""
     for path in ("inbox/acme/a.png", "inbox/acme/a.txt", "inbox/acme/deep/b.png", "inbox/acme/deep/b.txt"):
         yard.put(path)
@@ -283,19 +285,19 @@ def test_a_folder_deleted_brings_its_bundles_up_once_more(yard: Yard) -> None:
     assert list(yard.intake.bundles()) == []
 
 
-def test_a_folder_that_cannot_be_read_is_a_sentence(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_folder_has_a_sentence(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits with its reason until its permissions change."""
     yard.put("inbox/acme/a.png", hint=False)
     yard.put("inbox/acme/a.txt", hint=False)
     scandir = os.scandir
 
-    def locked(path: str) -> object:
+    def refuse(path: str) -> object:
         if str(path).endswith("acme"):
             raise PermissionError(13, "Permission denied")
         return scandir(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(folder_scan.os, "scandir", locked)
+        patch.setattr(folder_scan.os, "scandir", refuse)
         yard.hint("inbox/acme")
         assert yard.names() == []
     assert yard.intake.unreadable_folders() == {"inbox/acme": "inbox/acme/ cannot be read (Permission denied)."}
@@ -307,8 +309,8 @@ def test_a_folder_that_cannot_be_read_is_a_sentence(yard: Yard, monkeypatch: pyt
 # --- lost events, polling, mounts
 
 
-def test_lost_events_cost_latency_never_a_file(yard: Yard) -> None:
-    """After an overflow everything is read again: what came, what changed and what went."""
+def test_lost_events_cost_time_but_no_file(yard: Yard) -> None:
+    """After an overflow everything is scanned again: new, changed and deleted files."""
     for name in ("stays", "goes", "changes"):
         yard.put(f"inbox/{name}.png")
         yard.put(f"inbox/{name}.txt")
@@ -326,8 +328,8 @@ def test_lost_events_cost_latency_never_a_file(yard: Yard) -> None:
     assert sorted(yard.names()) == ["changes.png", "comes.png", "goes.png"]
 
 
-def test_folders_that_went_unheard_are_forgotten(yard: Yard) -> None:
-    """A campaign moved out while events were lost: its bundles come up once more, its neighbours do not."""
+def test_a_folder_that_went_without_an_event_is_removed(yard: Yard) -> None:
+    """A campaign is moved out while events are lost: its bundles are returned once more, and its neighbours are not."""
     for path in ("inbox/acme/a.png", "inbox/acme/a.txt", "inbox/other/b.png", "inbox/other/b.txt"):
         yard.put(path)
     yard.names()
@@ -338,7 +340,7 @@ def test_folders_that_went_unheard_are_forgotten(yard: Yard) -> None:
 
 
 def test_a_file_and_a_folder_may_swap_names(yard: Yard) -> None:
-    """A folder where a picture was is a campaign; a picture where a campaign was is a picture."""
+    """A folder in the place of a picture is a campaign, and a picture in the place of a campaign is a picture."""
     for path in ("inbox/x.png", "inbox/x.txt", "inbox/y.png/a.png", "inbox/y.png/a.txt", "inbox/y.txt"):
         yard.put(path)
     assert sorted(yard.names()) == ["x.png", "y.png/a.png", "y/"]
@@ -352,9 +354,9 @@ def test_a_file_and_a_folder_may_swap_names(yard: Yard) -> None:
     assert sorted(bundle.key.name for bundle in yard.intake.bundles()) == ["a.png", "x/", "y.png"]
 
 
-def test_without_events_the_folders_are_read_every_two_seconds(deaf_yard: Yard) -> None:
-    """Then latency is two seconds instead of none."""
-    yard = deaf_yard
+def test_without_events_the_folders_are_scanned_every_two_seconds(yard_without_events: Yard) -> None:
+    """A new file is then seen after at most two seconds."""
+    yard = yard_without_events
     assert yard.intake.watch_modes() == {"inbox": "polling", "selected": "polling"}
     yard.put("inbox/hero.png", hint=False)
     yard.put("inbox/hero.txt", hint=False)
@@ -364,8 +366,8 @@ def test_without_events_the_folders_are_read_every_two_seconds(deaf_yard: Yard) 
     assert yard.names(later=2.0) == ["hero.png"]
 
 
-def test_with_events_the_folders_are_hardly_read(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At rest the loop wakes for the health check alone; the next reading is ten minutes off."""
+def test_with_events_the_folders_are_scanned_every_ten_minutes(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At rest the loop wakes only for the health check."""
     assert yard.intake.watch_modes() == {"inbox": "events", "selected": "events"}
     assert 0 < yard.intake.seconds_until_due(yard.clock.now) <= stage_folders.CHECK_INTERVAL_SECONDS
     yard.put("inbox/hero.png", hint=False)
@@ -375,7 +377,7 @@ def test_with_events_the_folders_are_hardly_read(yard: Yard, monkeypatch: pytest
 
 
 def test_a_folder_whose_canary_is_not_heard_is_polled(tmp_path: Path) -> None:
-    """Events are proven, not believed; and a folder that falls silent is noticed."""
+    """Events must be proven, so a folder that falls silent is noticed."""
     yard = Yard(tmp_path)
     yard.watcher.deaf_folders.add("selected")
     yard.names(later=601.0)
@@ -384,16 +386,16 @@ def test_a_folder_whose_canary_is_not_heard_is_polled(tmp_path: Path) -> None:
     assert yard.intake.watch_modes() == {"inbox": "events", "selected": "polling"}
 
 
-def test_a_network_mount_is_polled_whatever_it_sings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """inotify sees local changes only: on NFS and SMB the folders are read, and no canary is planted."""
+def test_a_network_mount_is_always_polled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """inotify reports local changes only, so folders on NFS and SMB are scanned, and no canary is planted."""
     monkeypatch.setattr(stage_folders, "filesystem_type", lambda path: "nfs4")
     yard = Yard(tmp_path)
     assert set(yard.intake.watch_modes().values()) == {"polling"}
     assert yard.watcher.planted == []
 
 
-def test_folders_without_a_watch_of_their_own_make_the_stage_polled(yard: Yard) -> None:
-    """More folders than the kernel grants watches: no campaign is silently deaf."""
+def test_a_stage_folder_with_an_unwatched_subfolder_is_polled(yard: Yard) -> None:
+    """When there are more folders than the kernel grants watches, no campaign is missed."""
     yard.watcher.unwatched.add("inbox/acme")
     yard.put("inbox/acme/a.png")
     yard.settle()
@@ -404,7 +406,7 @@ def test_folders_without_a_watch_of_their_own_make_the_stage_polled(yard: Yard) 
 
 
 def test_a_missing_folder_pauses_and_loses_nothing(yard: Yard) -> None:
-    """A share that goes is said in a sentence; its bundles are neither gone nor new, and when it is back only changes come up."""
+    """The loss of a share gives a sentence; its bundles are neither gone nor new, and when it is back only changes are returned."""
     for name in ("hero.png", "hero.txt"):
         yard.put(f"inbox/{name}")
     assert yard.names() == ["hero.png"]
@@ -427,8 +429,8 @@ def test_a_missing_folder_pauses_and_loses_nothing(yard: Yard) -> None:
     assert yard.kind("inbox/hero.png") == "settled"
 
 
-def test_hints_from_a_folder_that_just_went_are_not_believed(yard: Yard) -> None:
-    """Between the going of a share and the next check, a file that cannot be found is not called gone."""
+def test_a_file_that_is_missing_with_its_folder_is_not_gone(yard: Yard) -> None:
+    """A hint can arrive between the loss of a share and the next check."""
     for name in ("hero.png", "hero.txt"):
         yard.put(f"inbox/{name}")
     yard.names()
@@ -438,8 +440,8 @@ def test_hints_from_a_folder_that_just_went_are_not_believed(yard: Yard) -> None
     assert yard.intake.bundle(BundleKey("inbox", "", "hero.png")) is not None
 
 
-def test_a_replaced_folder_is_watched_and_read_anew(yard: Yard) -> None:
-    """Another folder under the same name (remounted, restored): what is not in it is gone, what is in it has arrived."""
+def test_a_replaced_folder_is_watched_and_scanned_anew(yard: Yard) -> None:
+    """Another folder under the same name (remounted or restored): missing files are gone, and its files have arrived."""
     for name in ("hero.png", "hero.txt"):
         yard.put(f"inbox/{name}")
     yard.names()
@@ -452,21 +454,21 @@ def test_a_replaced_folder_is_watched_and_read_anew(yard: Yard) -> None:
 
 
 def test_an_empty_mount_point_is_not_an_empty_folder(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stage folder that was a mount and now lies on the root's own disk is paused, not emptied."""
+    """A stage folder that was a mount and is now on the root's own disk is paused, not emptied."""
     yard.intake._stage_folders.by_name["inbox"].was_mounted = True
     yard.collect(later=2.0)
     assert yard.intake.unavailable_folders() == {"inbox": "inbox/ was a mount of its own and is not mounted now: is the share mounted?"}
 
 
-def test_a_linked_stage_folder_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    """``inbox`` has to be a folder or a mount, not a link."""
+def test_a_link_as_stage_folder_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    """``inbox`` must be a folder or a mount, not a link."""
     os.symlink("/tmp", tmp_path / "selected")
     yard = Yard(tmp_path)
     assert "links are not followed" in yard.intake.unavailable_folders()["selected"]
 
 
-def test_a_dead_watch_is_restarted_and_everything_read(yard: Yard) -> None:
-    """The health check finds it within two seconds, and nothing that came meanwhile is lost."""
+def test_a_dead_watch_is_restarted_and_everything_is_scanned(yard: Yard) -> None:
+    """The health check finds it within two seconds, and files that came meanwhile are not lost."""
     yard.watcher.alive = False
     yard.put("inbox/hero.png", hint=False)
     yard.put("inbox/hero.txt", hint=False)
@@ -474,17 +476,17 @@ def test_a_dead_watch_is_restarted_and_everything_read(yard: Yard) -> None:
     assert yard.watcher.starts == 2
 
 
-def test_a_watch_that_cannot_be_had_is_not_asked_for_all_the_time(deaf_yard: Yard) -> None:
-    """Every ten seconds, not every two."""
-    starts = deaf_yard.watcher.starts
+def test_a_watch_that_the_kernel_refuses_is_tried_again_every_ten_seconds(yard_without_events: Yard) -> None:
+    """It is not tried at every check."""
+    starts = yard_without_events.watcher.starts
     for _ in range(10):
-        deaf_yard.collect(later=2.0)
-        deaf_yard.settle()
-    assert deaf_yard.watcher.starts - starts == 2
+        yard_without_events.collect(later=2.0)
+        yard_without_events.settle()
+    assert yard_without_events.watcher.starts - starts == 2
 
 
-def test_a_watch_that_runs_already_is_not_started_twice(tmp_path: Path) -> None:
-    """Whoever builds the service may have started it before."""
+def test_a_running_watch_is_not_started_twice(tmp_path: Path) -> None:
+    """The service may have started it before."""
     for folder in ("inbox", "library"):
         (tmp_path / folder).mkdir()
     watcher = HintsByHand(tmp_path)
@@ -496,9 +498,9 @@ def test_a_watch_that_runs_already_is_not_started_twice(tmp_path: Path) -> None:
     assert (watcher.starts, intake.watch_modes()) == (1, {"inbox": "events"})
 
 
-def test_a_slow_disk_is_read_less_often(deaf_yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Re-reading takes at most a twentieth of the loop's time."""
-    yard = deaf_yard
+def test_a_slow_disk_is_scanned_less_often(yard_without_events: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sweeps take at most a twentieth of the loop's time."""
+    yard = yard_without_events
     yard.intake._stage_folders.by_name["inbox"].sweep_seconds = 1.0
     yard.put("inbox/hero.png", hint=False)
     yard.put("inbox/hero.txt", hint=False)
@@ -509,8 +511,8 @@ def test_a_slow_disk_is_read_less_often(deaf_yard: Yard, monkeypatch: pytest.Mon
 # --- the daemon's own files, the library
 
 
-def test_our_own_result_is_settled_at_once_and_comes_up_by_itself(yard: Yard) -> None:
-    """The next stage starts without waiting for an event or a breath."""
+def test_the_daemons_own_result_is_settled_at_once_and_its_bundle_is_returned(yard: Yard) -> None:
+    """The next stage starts without waiting for an event or for a time without a change."""
     for name in ("hero.png", "hero.toml"):
         path = yard.put(f"selected/acme/{name}", hint=False)
         yard.intake.add_settled(f"selected/acme/{name}", FileSignature.from_stat(os.lstat(path)), f"hash of {name}")
@@ -525,8 +527,8 @@ def test_our_own_result_is_settled_at_once_and_comes_up_by_itself(yard: Yard) ->
     assert yard.intake.known_sha256("selected/acme/hero.png") is None
 
 
-def test_what_the_daemon_took_away_does_not_come_up(yard: Yard) -> None:
-    """A committed bundle leaves in silence, also when its events arrive afterwards."""
+def test_a_bundle_that_the_daemon_removed_is_not_returned(yard: Yard) -> None:
+    """A committed bundle is not returned, even when its events arrive afterwards."""
     for name in ("hero.png", "hero.mask.png"):
         yard.put(f"selected/{name}")
     yard.names()
@@ -539,17 +541,17 @@ def test_what_the_daemon_took_away_does_not_come_up(yard: Yard) -> None:
 
 
 def test_a_stem_is_taken_by_a_picture_or_a_brief_of_that_name(yard: Yard) -> None:
-    """A result that is put down there has to become a version; a mask or a note alone takes no name."""
+    """A result with that stem must become a new version; a mask or a note alone takes no name."""
     for path in ("selected/acme/Hero.png", "selected/acme/other.toml", "selected/acme/third.mask.png"):
         yard.put(path)
     yard.settle()
-    taken = [yard.intake.is_stem_taken("selected", "acme", stem) for stem in ("hero", "other", "third", "fourth")]
-    assert taken == [True, True, False, False]
+    are_taken = [yard.intake.is_stem_taken("selected", "acme", stem) for stem in ("hero", "other", "third", "fourth")]
+    assert are_taken == [True, True, False, False]
     assert not yard.intake.is_stem_taken("selected", "nowhere", "hero")
 
 
-def test_busy_until_everything_has_settled(yard: Yard) -> None:
-    """Whoever runs until nothing more happens waits for what is on its way, and not for an empty file that may stay empty."""
+def test_the_intake_is_busy_until_everything_has_settled(yard: Yard) -> None:
+    """A run until nothing happens waits for arriving files, but not for an empty file, which may stay empty."""
     yard.put("selected/hero.png")
     assert yard.intake.is_busy
     yard.settle()
@@ -567,8 +569,8 @@ def test_busy_until_everything_has_settled(yard: Yard) -> None:
     assert not yard.intake.is_busy
 
 
-def test_touched_looks_again_now(yard: Yard) -> None:
-    """Who knows that a file changed need not wait for the event."""
+def test_recheck_returns_the_bundle_now(yard: Yard) -> None:
+    """The caller knows that the file changed, and need not wait for the event."""
     yard.put("selected/hero.png")
     yard.put("selected/hero.mask.png")
     yard.names()
@@ -576,8 +578,8 @@ def test_touched_looks_again_now(yard: Yard) -> None:
     assert yard.names() == ["hero.png"]
 
 
-def test_wanting_what_is_gone_says_gone(yard: Yard) -> None:
-    """A file that went between hint and want is gone, and its bundle says so once."""
+def test_following_a_missing_file_returns_its_bundle_as_gone(yard: Yard) -> None:
+    """The file went between its hint and the call."""
     yard.put("selected/hero.png")
     yard.put("selected/hero.mask.png")
     yard.names()
@@ -588,7 +590,7 @@ def test_wanting_what_is_gone_says_gone(yard: Yard) -> None:
 
 
 def test_the_library_is_watched_for_changes_only(yard: Yard) -> None:
-    """A recipe that appears may mend a held brief; its files are no bundles."""
+    """A new recipe may release a held brief; files of the library form no bundles."""
     assert not yard.intake.library_changed
     yard.put("library/recipes/spring.toml")
     yard.settle()
@@ -596,20 +598,20 @@ def test_the_library_is_watched_for_changes_only(yard: Yard) -> None:
     assert list(yard.intake.bundles()) == []
 
 
-def test_the_library_is_noticed_without_events_too(deaf_yard: Yard) -> None:
-    """A reading compares what lies on the shelves."""
-    deaf_yard.put("library/recipes/spring.toml", hint=False)
-    deaf_yard.collect(later=2.0)
-    assert deaf_yard.intake.library_changed
+def test_changes_of_the_library_are_noticed_without_events(yard_without_events: Yard) -> None:
+    """A sweep compares the contents of the library folders."""
+    yard_without_events.put("library/recipes/spring.toml", hint=False)
+    yard_without_events.collect(later=2.0)
+    assert yard_without_events.intake.library_changed
 
 
 def test_weights_that_arrive_count_as_a_change_of_the_library(tmp_path: Path) -> None:
-    """What the house says of its stores is asked for every few seconds, and told once."""
-    stored = ["migan"]
-    yard = Yard(tmp_path, weights_stamp=lambda: tuple(stored))
+    """``weights_stamp`` is called every few seconds, and a change of its result is reported once."""
+    weights = ["migan"]
+    yard = Yard(tmp_path, weights_stamp=lambda: tuple(weights))
     yard.collect(later=2.0)
     assert not yard.intake.library_changed
-    stored.append("flux")
+    weights.append("flux")
     yard.collect(later=2.0)
     assert yard.intake.library_changed
     yard.intake.library_changed = False
@@ -617,8 +619,8 @@ def test_weights_that_arrive_count_as_a_change_of_the_library(tmp_path: Path) ->
     assert not yard.intake.library_changed
 
 
-def test_the_weaker_rule_is_told(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no lease is to be had, status can say so."""
+def test_folders_with_the_weaker_rule_are_named(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`goldsmith status` shows the folders in which the kernel grants no lease."""
     monkeypatch.setattr("goldsmith.pipeline.intake.file_tracker.has_writer", lambda fd: None)
     yard.put("selected/hero.png")
     yard.settle()
@@ -642,7 +644,7 @@ def live(tmp_path: Path) -> Iterator[Intake]:
 
 
 def turn_until(intake: Intake, condition: Callable[[list[BundleKey]], bool], seconds: float = 15.0) -> int:
-    """Run the loop as the daemon does; the number of turns it took."""
+    """Run the loop as the daemon does; return the number of turns."""
     deadline, turns, seen = time.monotonic() + seconds, 0, []
     while time.monotonic() < deadline:
         turns += 1
@@ -656,8 +658,8 @@ def turn_until(intake: Intake, condition: Callable[[list[BundleKey]], bool], sec
     raise AssertionError(seen)
 
 
-def test_a_real_arrival_settles_with_a_handful_of_turns(live: Intake, tmp_path: Path) -> None:
-    """From the kernel's event to settled, with no busy waiting between."""
+def test_a_real_arrival_settles_within_few_turns_of_the_loop(live: Intake, tmp_path: Path) -> None:
+    """From the event of the kernel to the settled file, the loop never spins."""
     (tmp_path / "inbox/hero.png").write_bytes(b"x")
     (tmp_path / "inbox/hero.txt").write_bytes(b"x")
     turns = turn_until(live, lambda seen: live.state("inbox/hero.png").status == "settled")
@@ -665,8 +667,8 @@ def test_a_real_arrival_settles_with_a_handful_of_turns(live: Intake, tmp_path: 
     assert live.watch_modes() == {"inbox": "events"}
 
 
-def test_a_flood_that_overflows_the_kernel_loses_no_file(live: Intake, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The reader is held while more is written than the kernel's queue takes: every bundle is found all the same."""
+def test_an_overflow_of_the_kernel_queue_loses_no_file(live: Intake, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The watching thread is held while more is written than the queue takes; every bundle is found all the same."""
     turn_until(live, lambda seen: live.watch_modes()["inbox"] == "events")
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     with live._watcher._lock:  # the watching thread waits here, and the kernel's queue fills
@@ -684,73 +686,73 @@ def test_a_flood_that_overflows_the_kernel_loses_no_file(live: Intake, tmp_path:
     turn_until(live, lambda seen: BundleKey("inbox", "late", "after.png") in seen)
 
 
-WHOLE = bytes(range(256)) * 40
+CONTENT = bytes(range(256)) * 40
 
 
-def stalled(path: Path, aside: Path) -> Iterator[str]:
+def written_with_a_pause(path: Path, temporary: Path) -> Iterator[str]:
     with path.open("wb") as out:
-        out.write(WHOLE[:100])
+        out.write(CONTENT[:100])
         out.flush()
         yield "writing"
-        out.write(WHOLE[100:])
+        out.write(CONTENT[100:])
 
 
-def mapped(path: Path, aside: Path) -> Iterator[str]:
+def written_through_mmap(path: Path, temporary: Path) -> Iterator[str]:
     with path.open("w+b") as out:
-        out.truncate(len(WHOLE))
-        with mmap.mmap(out.fileno(), len(WHOLE)) as memory:
-            memory[:100] = WHOLE[:100]
+        out.truncate(len(CONTENT))
+        with mmap.mmap(out.fileno(), len(CONTENT)) as memory:
+            memory[:100] = CONTENT[:100]
             yield "writing"
-            memory[100:] = WHOLE[100:]
+            memory[100:] = CONTENT[100:]
 
 
-def linked_while_growing(path: Path, aside: Path) -> Iterator[str]:
-    """Krita: O_TMPFILE and linkat, a created event and never a close for that name."""
+def linked_while_growing(path: Path, temporary: Path) -> Iterator[str]:
+    """Write like Krita: O_TMPFILE and linkat, so that a created event and no close event comes for the name."""
     with open(os.open(path.parent, os.O_TMPFILE | os.O_WRONLY), "wb") as out:
-        out.write(WHOLE[:100])
+        out.write(CONTENT[:100])
         out.flush()
-        here = os.open("/", os.O_PATH)
-        os.link(f"/proc/self/fd/{out.fileno()}", path, src_dir_fd=here, follow_symlinks=True)
-        os.close(here)
+        root_fd = os.open("/", os.O_PATH)
+        os.link(f"/proc/self/fd/{out.fileno()}", path, src_dir_fd=root_fd, follow_symlinks=True)
+        os.close(root_fd)
         yield "writing"
-        out.write(WHOLE[100:])
+        out.write(CONTENT[100:])
 
 
-def renamed_while_growing(path: Path, aside: Path) -> Iterator[str]:
-    with aside.open("wb") as out:
-        out.write(WHOLE[:100])
+def renamed_while_growing(path: Path, temporary: Path) -> Iterator[str]:
+    with temporary.open("wb") as out:
+        out.write(CONTENT[:100])
         out.flush()
-        os.rename(aside, path)
+        os.rename(temporary, path)
         yield "writing"
-        out.write(WHOLE[100:])
+        out.write(CONTENT[100:])
 
 
-def resumed(path: Path, aside: Path) -> Iterator[str]:
-    path.write_bytes(WHOLE[:100])
+def resumed(path: Path, temporary: Path) -> Iterator[str]:
+    path.write_bytes(CONTENT[:100])
     yield "looks_complete"
     with path.open("ab") as out:
-        out.write(WHOLE[100:])
+        out.write(CONTENT[100:])
 
 
-def swapped_by_a_save(path: Path, aside: Path) -> Iterator[str]:
+def swapped_by_a_save(path: Path, temporary: Path) -> Iterator[str]:
     path.write_bytes(b"the old picture")
     yield "looks_complete"
-    aside.write_bytes(WHOLE)
-    os.rename(aside, path)
+    temporary.write_bytes(CONTENT)
+    os.rename(temporary, path)
 
 
-def empty_first(path: Path, aside: Path) -> Iterator[str]:
+def empty_first(path: Path, temporary: Path) -> Iterator[str]:
     path.touch()
     yield "new"
-    path.write_bytes(WHOLE)
+    path.write_bytes(CONTENT)
 
 
-DROPS = [stalled, mapped, linked_while_growing, renamed_while_growing, resumed, swapped_by_a_save, empty_first]
+DROPS = [written_with_a_pause, written_through_mmap, linked_while_growing, renamed_while_growing, resumed, swapped_by_a_save, empty_first]
 
 
 @pytest.mark.parametrize("drop", DROPS, ids=lambda drop: drop.__name__)
-def test_only_a_whole_file_settles_whatever_the_program_does(drop: Callable[[Path, Path], Iterator[str]], tmp_path: Path) -> None:
-    """Each way of writing is stopped halfway until the intake has seen it; when the file settles, all of it is there."""
+def test_only_a_complete_file_settles(drop: Callable[[Path, Path], Iterator[str]], tmp_path: Path) -> None:
+    """Each way of writing is stopped halfway until the intake has seen it; when the file settles, it is complete."""
     for folder in ("inbox", "library"):
         (tmp_path / folder).mkdir()
     watcher = Watcher(tmp_path)
@@ -767,6 +769,6 @@ def test_only_a_whole_file_settles_whatever_the_program_does(drop: Callable[[Pat
             turn_until(intake, lambda seen, awaited=awaited: intake.state("inbox/hero.png").status in (awaited, "settled"))
             assert awaited == "looks_complete" or intake.state("inbox/hero.png").status == awaited
         turn_until(intake, lambda seen: intake.state("inbox/hero.png").status == "settled" and intake.state("inbox/hero.png").sig == sig())
-        assert path.read_bytes() == WHOLE
+        assert path.read_bytes() == CONTENT
     finally:
         watcher.close()
