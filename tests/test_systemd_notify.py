@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from doubles.yard import HeldClock
+from doubles.yard import ManualClock
 from goldsmith.systemd_notify import SystemdNotifier
 
 Words = Callable[[], list[str]]
@@ -51,7 +51,7 @@ def test_each_word_is_one_datagram(words: Words) -> None:
 def test_the_watchdog_is_petted_no_more_often_than_is_asked(words: Words, monkeypatch: pytest.MonkeyPatch) -> None:
     """A quarter of what systemd allows lies between two pets; the loop turns at least three times in it."""
     monkeypatch.setenv("WATCHDOG_USEC", "8000000")
-    clock = HeldClock()
+    clock = ManualClock()
     notify = SystemdNotifier(clock)
     assert notify.watchdog_interval == pytest.approx(8 / 3)
     said = []

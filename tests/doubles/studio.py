@@ -299,8 +299,8 @@ class Daemon:
     def heard(self, event: str) -> list[dict[str, Any]]:
         return [told for told in self.said if told.get("event") == event]
 
-    def lanes(self) -> list[int]:
-        """The process ids of its lane processes, oldest first."""
+    def worker_pids(self) -> list[int]:
+        """Return the ids of its worker processes, oldest first."""
         found = []
         with contextlib.suppress(OSError), open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as children:
             found = [int(word) for word in children.read().split()]

@@ -1,4 +1,4 @@
-"""A yard with stage folders in which files arrive: an intake over real files, with a held clock and hints given by hand."""
+"""Stage folders in which files arrive: an intake over real files, with a manual clock and hints that the test gives."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from goldsmith.pipeline.intake.bundle import BundleKey
 from goldsmith.pipeline.intake.intake import Intake, IntakeSettings
 
 
-class HeldClock:
-    """A monotonic clock that moves only when it is told to."""
+class ManualClock:
+    """A monotonic clock that moves only when a test moves it."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
@@ -20,20 +20,20 @@ class HeldClock:
         return self.now
 
 
-class HintsByHand:
-    """Stands in for the watcher: it hears what the test says, and canaries where the test lets it."""
+class FakeWatcher:
+    """A watcher that gives the hints of the test, and hears canaries if the test allows it."""
 
-    def __init__(self, root: Path, *, hears: bool = True) -> None:
+    def __init__(self, root: Path, *, gives_events: bool = True) -> None:
         self.root = str(root)
-        self.hears = hears
-        self.alive = False
+        self.gives_events = gives_events
+        self.is_alive = False
         self.error = ""
         self.starts = 0
-        self.deaf_folders: set[str] = set()
+        self.silent_folders: set[str] = set()
         self.hints: list[str] = []
-        self.lost = False
+        self.has_lost_hints = False
         self.planted: list[str] = []
-        self.sung: set[str] = set()
+        self.heard_canaries: set[str] = set()
         self.unwatched: set[str] = set()
 
     def watch_only(self, folders: Collection[str]) -> None:
@@ -41,45 +41,52 @@ class HintsByHand:
 
     def restart(self) -> bool:
         self.starts += 1
-        self.alive = self.hears
-        self.lost = self.lost or self.hears
-        self.error = "" if self.hears else "No events."
-        return self.hears
+        self.is_alive = self.gives_events
+        self.has_lost_hints = self.has_lost_hints or self.gives_events
+        self.error = "" if self.gives_events else "No events."
+        return self.gives_events
 
     def is_healthy(self) -> bool:
-        return self.alive
+        return self.is_alive
 
     def is_watched(self, folder: str) -> bool:
         return os.path.relpath(folder, self.root) not in self.unwatched
 
     def plant_canary(self, folder: str) -> bool:
         self.planted.append(folder)
-        self.sung = {*self.sung, folder} if self.alive and folder not in self.deaf_folders else self.sung - {folder}
+        self.heard_canaries = (
+            {*self.heard_canaries, folder} if self.is_alive and folder not in self.silent_folders else self.heard_canaries - {folder}
+        )
         return True
 
     def heard_canary(self, folder: str) -> bool:
-        return folder in self.sung
+        return folder in self.heard_canaries
 
     def take_hints(self, limit: int) -> tuple[list[str], bool]:
         taken, self.hints = self.hints[:limit], self.hints[limit:]
-        lost, self.lost = self.lost, False
-        return taken, lost
+        are_lost, self.has_lost_hints = self.has_lost_hints, False
+        return taken, are_lost
 
     def has_hints(self) -> bool:
-        return bool(self.hints) or self.lost
+        return bool(self.hints) or self.has_lost_hints
 
 
 class Yard:
     """``inbox`` and ``selected`` under a fresh root. ``put`` writes a file and gives the hint that a watcher would give."""
 
     def __init__(
-        self, root: Path, *, hears: bool = True, settings: IntakeSettings | None = None, weights_stamp: Callable[[], object] = lambda: None
+        self,
+        root: Path,
+        *,
+        gives_events: bool = True,
+        settings: IntakeSettings | None = None,
+        weights_stamp: Callable[[], object] = lambda: None,
     ) -> None:
         self.root = root
         for folder in ("inbox", "selected", "delivered", "library"):
             (root / folder).mkdir(exist_ok=True)
-        self.clock = HeldClock()
-        self.watcher = HintsByHand(root, hears=hears)
+        self.clock = ManualClock()
+        self.watcher = FakeWatcher(root, gives_events=gives_events)
         self.intake = Intake(root, ["inbox", "selected"], self.watcher, self.clock, settings, weights_stamp)  # type: ignore[arg-type]
         self.intake.start()
         self.settle()
@@ -96,27 +103,27 @@ class Yard:
         self.watcher.hints += [os.path.join(self.root, path) for path in paths]
 
     def collect(self, later: float = 0.0) -> list[BundleKey]:
-        """One drain, ``later`` seconds after the last thing that happened."""
+        """Call ``collect`` once, ``later`` seconds after the last call."""
         self.clock.now += later
         return self.intake.collect(self.clock.now)
 
     def settle(self) -> list[BundleKey]:
-        """Drain until nothing is left to do at this very moment."""
+        """Call ``collect`` until nothing is left to do at this moment; return all keys."""
         found = self.collect()
         while self.intake.seconds_until_due(self.clock.now) == 0:
             found += self.collect()
         return found
 
     def names(self, later: float = 0.0) -> list[str]:
-        """What comes up now, as campaign/name."""
+        """Return the bundles that are returned now, as campaign/name."""
         self.clock.now += later
         return [f"{key.campaign}/{key.name}" if key.campaign else key.name for key in self.settle()]
 
     def follow(self, *paths: str) -> None:
         self.intake.follow(paths)
 
-    def kind(self, path: str) -> str:
+    def status(self, path: str) -> str:
         return self.intake.state(path).status
 
-    def sentence(self, path: str) -> str:
+    def reason(self, path: str) -> str:
         return self.intake.state(path).reason

@@ -47,6 +47,6 @@ def _kill_one(daemon: Daemon, rng: random.Random) -> None:
     while len(daemon.heard("progress")) == started and (left := end - time.monotonic()) > 0:
         daemon.listen(left)
     daemon.pass_time(rng.uniform(0, 0.05))
-    daemon.until(daemon.lanes, "a worker process")
+    daemon.until(daemon.worker_pids, "a worker process")
     with contextlib.suppress(ProcessLookupError):
-        os.kill(rng.choice(daemon.lanes()), signal.SIGKILL)
+        os.kill(rng.choice(daemon.worker_pids()), signal.SIGKILL)

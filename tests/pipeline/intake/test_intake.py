@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from doubles.yard import HeldClock, HintsByHand, Yard
+from doubles.yard import FakeWatcher, ManualClock, Yard
 from goldsmith.files import FileSignature
 from goldsmith.pipeline.intake import folder_scan, stage_folders
 from goldsmith.pipeline.intake.bundle import BundleKey
@@ -29,7 +29,7 @@ def yard(tmp_path: Path) -> Yard:
 @pytest.fixture
 def yard_without_events(tmp_path: Path) -> Yard:
     """Return a yard from which no events arrive."""
-    return Yard(tmp_path, hears=False)
+    return Yard(tmp_path, gives_events=False)
 
 
 # --- which bundles are returned
@@ -64,10 +64,10 @@ def test_a_bundle_is_returned_whenever_its_files_advance(yard: Yard) -> None:
     assert yard.intake.seconds_until_due(yard.clock.now) == pytest.approx(0.15)
     assert yard.names(later=0.1) == []
     assert yard.names(later=0.05) == ["hero.png"]
-    assert yard.kind("selected/hero.png") == yard.kind("selected/hero.mask.png") == "looks_complete"
+    assert yard.status("selected/hero.png") == yard.status("selected/hero.mask.png") == "looks_complete"
     assert yard.names(later=1.0) == []
     assert yard.names(later=0.85) == ["hero.png"]
-    assert yard.kind("selected/hero.png") == yard.kind("selected/hero.mask.png") == "settled"
+    assert yard.status("selected/hero.png") == yard.status("selected/hero.mask.png") == "settled"
     assert yard.names(later=60.0) == []
 
 
@@ -79,10 +79,10 @@ def test_an_overwritten_file_returns_its_bundle(yard: Yard) -> None:
     yard.follow("selected/hero.png", "selected/hero.mask.png")
     yard.names(later=3.0)
     yard.names(later=3.0)
-    assert yard.kind("selected/hero.png") == "settled"
+    assert yard.status("selected/hero.png") == "settled"
     yard.put("selected/hero.png", b"another picture")
     assert yard.names() == ["hero.png"]
-    assert yard.kind("selected/hero.png") == "new"
+    assert yard.status("selected/hero.png") == "new"
     yard.put("selected/hero.png", b"another picture, still coming")
     assert yard.names(later=0.1) == []
 
@@ -96,7 +96,7 @@ def test_a_picture_that_goes_is_returned_once_more(yard: Yard) -> None:
     yard.hint("selected/hero.png")
     assert sorted(yard.names()) == ["hero.png", "hero/"]
     assert yard.intake.bundle(BundleKey("selected", "", "hero.png")) is None
-    assert yard.kind("selected/hero.png") == "gone"
+    assert yard.status("selected/hero.png") == "gone"
     yard.put("selected/hero.png")
     assert sorted(yard.names()) == ["hero.png", "hero/"]
     assert yard.intake.bundle(BundleKey("selected", "", "hero/")) is None
@@ -143,7 +143,7 @@ def test_a_campaign_brief_is_an_instruction_for_all_pictures_below_it(yard: Yard
     assert bundle is not None
     assert bundle.campaign_brief == "inbox/acme/brief.toml"
     assert len(yard.names(later=0.15)) == 2
-    assert yard.kind("inbox/acme/brief.toml") == "looks_complete"
+    assert yard.status("inbox/acme/brief.toml") == "looks_complete"
     yard.put("inbox/acme/spring/brief.toml", b"title = 'y'")
     assert "acme/spring/a.png" in yard.names()
     bundle = yard.intake.bundle(BundleKey("inbox", "acme/spring", "a.png"))
@@ -181,11 +181,11 @@ def test_links_pipes_and_sockets_are_refused_without_being_opened(yard: Yard) ->
         yard.put(f"inbox/{name}.txt")
         yard.hint(f"inbox/{name}.png")
     assert sorted(yard.names()) == ["folder/", "link.png", "pipe.png", "socket.png"]
-    assert "copy the file itself here" in yard.sentence("inbox/link.png")
+    assert "copy the file itself here" in yard.reason("inbox/link.png")
     yard.follow("inbox/link.png", "inbox/pipe.png", "inbox/socket.png")
     for name in ("link", "pipe", "socket"):
-        assert yard.kind(f"inbox/{name}.png") == "refused"
-        assert yard.sentence(f"inbox/{name}.png")
+        assert yard.status(f"inbox/{name}.png") == "refused"
+        assert yard.reason(f"inbox/{name}.png")
 
 
 def test_a_link_to_a_folder_is_not_entered(yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -196,7 +196,7 @@ def test_a_link_to_a_folder_is_not_entered(yard: Yard, tmp_path_factory: pytest.
     os.symlink(outside, yard.root / "inbox/acme")
     yard.hint("inbox/acme")
     assert yard.names() == []
-    yard.watcher.lost = True
+    yard.watcher.has_lost_hints = True
     assert yard.names() == []
     assert list(yard.intake.bundles()) == []
 
@@ -210,7 +210,7 @@ def test_temporary_files_and_other_folders_are_not_indexed(yard: Yard, path: str
     yard.put("delivered/brief.toml")
     yard.put(path)
     assert yard.names() == []
-    yard.watcher.lost = True
+    yard.watcher.has_lost_hints = True
     yard.settle()
     assert list(yard.intake.bundles()) == []
 
@@ -222,12 +222,12 @@ def test_any_file_name_is_kept_unchanged(yard: Yard) -> None:
         for tail in (b".png", b".txt"):
             with open(os.path.join(os.fsencode(yard.root), b"inbox", stem + tail), "wb") as file:
                 file.write(b"x")
-    yard.watcher.lost = True
+    yard.watcher.has_lost_hints = True
     assert {os.fsencode(name) for name in yard.names()} == {stem + b".png" for stem in stems}
     for bundle in yard.intake.bundles():
         yard.follow(*bundle.files)
     yard.names(later=0.15)
-    assert {yard.kind(path) for bundle in yard.intake.bundles() for path in bundle.files} == {"looks_complete"}
+    assert {yard.status(path) for bundle in yard.intake.bundles() for path in bundle.files} == {"looks_complete"}
 
 
 # --- folders
@@ -271,7 +271,7 @@ def test_a_renamed_folder_takes_its_bundles_along(yard: Yard) -> None:
     os.rename(yard.root / "inbox/old", yard.root / "inbox/new")
     yard.hint("inbox/old", "inbox/new")
     assert yard.names() == ["old/a.png", "new/a.png"]
-    assert yard.kind("inbox/old/a.png") == "gone"
+    assert yard.status("inbox/old/a.png") == "gone"
 
 
 def test_the_bundles_of_a_deleted_folder_are_returned_once_more(yard: Yard) -> None:
@@ -324,7 +324,7 @@ def test_lost_events_cost_time_but_no_file(yard: Yard) -> None:
     yard.put("inbox/changes.png", b"other bytes", hint=False)
     yard.put("inbox/comes.png", hint=False)
     yard.put("inbox/comes.txt", hint=False)
-    yard.watcher.lost = True
+    yard.watcher.has_lost_hints = True
     assert sorted(yard.names()) == ["changes.png", "comes.png", "goes.png"]
 
 
@@ -334,7 +334,7 @@ def test_a_folder_that_went_without_an_event_is_removed(yard: Yard) -> None:
         yard.put(path)
     yard.names()
     shutil.rmtree(yard.root / "inbox/acme")
-    yard.watcher.lost = True
+    yard.watcher.has_lost_hints = True
     assert yard.names() == ["acme/a.png"]
     assert [bundle.campaign for bundle in yard.intake.bundles()] == ["other"]
 
@@ -379,7 +379,7 @@ def test_with_events_the_folders_are_scanned_every_ten_minutes(yard: Yard, monke
 def test_a_folder_whose_canary_is_not_heard_is_polled(tmp_path: Path) -> None:
     """Events must be proven, so a folder that falls silent is noticed."""
     yard = Yard(tmp_path)
-    yard.watcher.deaf_folders.add("selected")
+    yard.watcher.silent_folders.add("selected")
     yard.names(later=601.0)
     assert yard.intake.watch_modes()["selected"] == "events"
     yard.names(later=6.0)
@@ -413,7 +413,7 @@ def test_a_missing_folder_pauses_and_loses_nothing(yard: Yard) -> None:
     yard.follow("inbox/hero.png", "inbox/hero.txt")
     os.rename(yard.root / "inbox", yard.root / "away")
     assert yard.names(later=0.5) == ["hero.png"]
-    assert yard.sentence("inbox/hero.png") == "its folder is not there"
+    assert yard.reason("inbox/hero.png") == "its folder is not there"
     assert yard.names(later=2.0) == []
     assert yard.intake.unavailable_folders() == {"inbox": "inbox/ is not there: is the share mounted?"}
     assert yard.intake.bundle(BundleKey("inbox", "", "hero.png")) is not None
@@ -426,7 +426,7 @@ def test_a_missing_folder_pauses_and_loses_nothing(yard: Yard) -> None:
     assert yard.watcher.starts == starts + 1
     yard.names(later=10.0)
     yard.names(later=10.0)
-    assert yard.kind("inbox/hero.png") == "settled"
+    assert yard.status("inbox/hero.png") == "settled"
 
 
 def test_a_file_that_is_missing_with_its_folder_is_not_gone(yard: Yard) -> None:
@@ -469,7 +469,7 @@ def test_a_link_as_stage_folder_is_refused_with_a_sentence(tmp_path: Path) -> No
 
 def test_a_dead_watch_is_restarted_and_everything_is_scanned(yard: Yard) -> None:
     """The health check finds it within two seconds, and files that came meanwhile are not lost."""
-    yard.watcher.alive = False
+    yard.watcher.is_alive = False
     yard.put("inbox/hero.png", hint=False)
     yard.put("inbox/hero.txt", hint=False)
     assert yard.names(later=2.0) == ["hero.png"]
@@ -489,9 +489,9 @@ def test_a_running_watch_is_not_started_twice(tmp_path: Path) -> None:
     """The service may have started it before."""
     for folder in ("inbox", "library"):
         (tmp_path / folder).mkdir()
-    watcher = HintsByHand(tmp_path)
+    watcher = FakeWatcher(tmp_path)
     watcher.restart()
-    clock = HeldClock()
+    clock = ManualClock()
     intake = Intake(tmp_path, ["inbox"], watcher, clock)  # type: ignore[arg-type]
     intake.start()
     intake.collect(clock.now)
@@ -517,11 +517,11 @@ def test_the_daemons_own_result_is_settled_at_once_and_its_bundle_is_returned(ya
         path = yard.put(f"selected/acme/{name}", hint=False)
         yard.intake.add_settled(f"selected/acme/{name}", FileSignature.from_stat(os.lstat(path)), f"hash of {name}")
     assert yard.names() == ["acme/hero.png"]
-    assert yard.kind("selected/acme/hero.png") == "settled"
+    assert yard.status("selected/acme/hero.png") == "settled"
     assert yard.intake.known_sha256("selected/acme/hero.png") == "hash of hero.png"
     yard.hint("selected/acme", "selected/acme/hero.png", "selected/acme/hero.toml")
     assert yard.names() == []
-    assert yard.kind("selected/acme/hero.png") == "settled"
+    assert yard.status("selected/acme/hero.png") == "settled"
     yard.put("selected/acme/hero.png", b"painted over")
     assert yard.names() == ["acme/hero.png"]
     assert yard.intake.known_sha256("selected/acme/hero.png") is None
@@ -585,7 +585,7 @@ def test_following_a_missing_file_returns_its_bundle_as_gone(yard: Yard) -> None
     yard.names()
     (yard.root / "selected/hero.png").unlink()
     yard.follow("selected/hero.png")
-    assert yard.kind("selected/hero.png") == "gone"
+    assert yard.status("selected/hero.png") == "gone"
     assert "hero.png" in yard.names()
 
 
