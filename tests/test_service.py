@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,7 +115,7 @@ def test_an_idle_daemon_sleeps_after_a_signal(daemon: Daemon) -> None:
     daemon.until(lambda: daemon.words.count("READY=1") == 2, "ready again")
     for _ in range(20):
         before = processor_seconds(daemon.pid)
-        time.sleep(1.0)
+        daemon.pass_time(1.0)
         used = processor_seconds(daemon.pid) - before
         if used < 0.25:
             break

@@ -119,7 +119,7 @@ def test_the_top_level_holds_what_it_was_meant_to_and_nothing_else() -> None:
 
 
 # Names that hold a refused word because the outside world uses it: operating system processes, and terms of a standard or a library.
-OUTSIDE_TERMS = {"WorkerProcess", "ProcessHandle", "worker_process", "PictureProcessor", "_HintHandler", "_IsoItem"}
+OUTSIDE_TERMS = {"WorkerProcess", "ProcessHandle", "worker_process", "PictureProcessor", "_IsoItem"}
 
 
 def test_modules_and_classes_have_names_that_say_something() -> None:

@@ -25,9 +25,9 @@ class Reports:
         self.paths: list[str] = []
         self.losses = 0
         self.errors: list[Exception] = []
+        self.changed = threading.Condition()
         self.gate = threading.Event()
         self.gate.set()
-        self.changed = threading.Condition()
         self.watches = FolderWatches(str(root), top_folders, self.on_path, self.on_lost)
 
     def on_path(self, path: str) -> None:
