@@ -66,6 +66,7 @@ class FolderWatches:
         self._lock = threading.Lock()
         self._paths: dict[WatchDescriptor, bytes] = {}
         self._descriptors: dict[bytes, WatchDescriptor] = {}
+        self._is_stopped = False
         self._reader = InotifyFD()
         self._reader.start()
         try:
@@ -77,6 +78,8 @@ class FolderWatches:
 
     def stop(self) -> None:
         """End every watch and the thread."""
+        with self._lock:  # from here on the thread changes no watch: the descriptor may soon belong to another instance
+            self._is_stopped = True
         self._reader.stop()
         self._reader.join(timeout=_JOIN_TIMEOUT_SECONDS)
 
@@ -100,7 +103,7 @@ class FolderWatches:
         try:
             with self._lock:
                 path = self._paths.get(event.wd)
-                if path is None:
+                if path is None or self._is_stopped:
                     return
                 if event.name:
                     path = os.path.join(path, event.name)
@@ -122,8 +125,9 @@ class FolderWatches:
         """Watch everything anew: the lost events may have been of folders that came or went."""
         try:
             with self._lock:
-                self._unwatch_tree(self._root)
-                self._watch_tree(self._root)
+                if not self._is_stopped:
+                    self._unwatch_tree(self._root)
+                    self._watch_tree(self._root)
         except OSError:
             _log.exception("The watches could not be renewed after an overflow of the kernel's queue.")
         finally:
