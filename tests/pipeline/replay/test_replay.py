@@ -101,7 +101,7 @@ def test_an_unsuitable_output_folder_is_refused(done: Delivery, tmp_path: Path, 
     """Refuse a folder in the root, where files become jobs, and a folder that is not empty."""
     (tmp_path / "full").mkdir()
     (tmp_path / "full/hero_web.jpg").write_bytes(b"mine")
-    with pytest.raises(UsageError, match=r"lies in|is not empty"):
+    with pytest.raises(UsageError, match=r"is inside|is not empty"):
         done.again(tmp_path / place)
     assert (tmp_path / "full/hero_web.jpg").read_bytes() == b"mine"
 
