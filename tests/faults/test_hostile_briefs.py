@@ -22,8 +22,8 @@ BRIEFS = {
     "a way out of the library": (b'[[grade]]\nop="grade"\nlook="../../etc/passwd"\n', "is a path"),
     "an absolute path": (b'recipe="/etc/passwd"\n', "absolute path"),
     "an address": (b'[[edit]]\nop="erase"\nmodel="https://example.org/x"\n', "edit.1.model"),
-    "no text": (bytes(range(256)) * 8, "no text"),
-    "100 MB": (b"#" * 100_000_000, "no brief"),
+    "no text": (bytes(range(256)) * 8, "is not a text file"),
+    "100 MB": (b"#" * 100_000_000, "more than 256 KiB is not read"),
     "5,000 steps": (b'[[edit]]\nop="erase"\n' * 5_000, "5000"),
 }
 
