@@ -128,11 +128,11 @@ class _Codec:
         self.seconds = {"in": 0.0, "out": 0.0}
         self._inside = False
         parts = (
-            (job_runner, "load", "in"),
-            (codec, "decoded", "in"),
+            (job_runner, "load_input", "in"),
+            (codec, "decode_with_info", "in"),
             (codec, "decode_mask", "in"),
             (codec, "encode", "out"),
-            (ScratchFolder, "output", "out"),
+            (ScratchFolder, "add_output", "out"),
         )
         for home, name, way in parts:
             setattr(home, name, self._timed(getattr(home, name), way))
