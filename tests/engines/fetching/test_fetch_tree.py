@@ -1,4 +1,4 @@
-"""A model that is a tree comes file by file, resumed where it was broken off, and gets its name only when all of it is there and right."""
+"""A tree is fetched file by file and resumed after interruptions; it gets the model's name when it is complete and verified."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def _pinned(weights: WeightsRegistry, files: dict[str, bytes], commit: str = COM
     write_pin(weights.pins_path, "one", made)
 
 
-def test_a_tree_comes_with_what_a_model_needs_and_nothing_else(tmp_path: Path, hub: HubDouble) -> None:
-    """Weights, configuration, vocabularies; no pickles, no code, no read-me, no second copy at its top; readable by all."""
+def test_a_fetched_tree_has_only_the_files_of_a_model(tmp_path: Path, hub: HubDouble) -> None:
+    """Check for weights, configuration and vocabularies, readable by all; no pickles, code, read-me or second copy."""
     weights = _weights(tmp_path / "models")
     assert not weights.is_available("one")
     new = fetch(weights, "one")
@@ -78,16 +78,16 @@ def test_a_tree_comes_with_what_a_model_needs_and_nothing_else(tmp_path: Path, h
     assert {path.name for path in (tmp_path / "models").iterdir()} == {"one", ".fetching"}
 
 
-def test_what_is_there_is_not_fetched_again(tmp_path: Path, hub: HubDouble) -> None:
-    """A second call asks the hub for nothing, so that it works offline too."""
+def test_an_existing_tree_is_not_fetched_again(tmp_path: Path, hub: HubDouble) -> None:
+    """Check that a second call sends no request, so that it works offline."""
     weights = _weights(tmp_path)
     fetch(weights, "one")
     hub.says = (500, "")
     assert fetch(weights, "one") == []
 
 
-def test_a_connection_that_breaks_is_gone_on_with(tmp_path: Path, hub: HubDouble) -> None:
-    """Within one fetch, as long as each attempt brings something; only the rest is asked for."""
+def test_a_broken_connection_is_retried(tmp_path: Path, hub: HubDouble) -> None:
+    """Check that one fetch requests only the rest, as long as each attempt brings bytes."""
     hub.cut, hub.cuts = 700_000, 2
     fetch(_weights(tmp_path), "one")
     asked = [wanted for name, wanted in hub.asked if name == "unet/diffusion_pytorch_model.safetensors"]
@@ -95,8 +95,8 @@ def test_a_connection_that_breaks_is_gone_on_with(tmp_path: Path, hub: HubDouble
     assert (tmp_path / "one/unet/diffusion_pytorch_model.safetensors").read_bytes() == BIG
 
 
-def test_a_fetch_that_was_stopped_goes_on_where_it_was(tmp_path: Path, hub: HubDouble) -> None:
-    """Ctrl-C in the middle of a file: no model of that name is there, whole files are kept, and the half one is gone on with."""
+def test_an_interrupted_fetch_is_resumed(tmp_path: Path, hub: HubDouble) -> None:
+    """Check Ctrl-C within a file: the model is missing, complete files are kept, and the partial file is continued."""
     weights = _weights(tmp_path)
 
     def stop(done: int, total: int | None, note: str) -> None:
@@ -117,8 +117,8 @@ def test_a_fetch_that_was_stopped_goes_on_where_it_was(tmp_path: Path, hub: HubD
     assert (tmp_path / "one" / names[0]).read_bytes() == BIG
 
 
-def test_a_hub_that_cannot_resume_starts_the_file_over(tmp_path: Path, hub: HubDouble) -> None:
-    """An answer with the whole file replaces what was kept."""
+def test_a_hub_without_resumption_starts_the_file_over(tmp_path: Path, hub: HubDouble) -> None:
+    """Check that a complete response replaces the kept bytes."""
     hub.ranges = False
     part = tmp_path / f".one.incoming/vae/.diffusion_pytorch_model.safetensors.{COMMIT[:12]}.part"
     part.parent.mkdir(parents=True)
@@ -127,8 +127,8 @@ def test_a_hub_that_cannot_resume_starts_the_file_over(tmp_path: Path, hub: HubD
     assert (tmp_path / "one/vae/diffusion_pytorch_model.safetensors").read_bytes() == b"vae"
 
 
-def test_bytes_that_are_not_what_the_hub_promised_are_refused(tmp_path: Path, hub: HubDouble) -> None:
-    """Right size, other content: refused, not kept, and the next fetch gets it right."""
+def test_bytes_that_differ_from_the_listing_are_refused(tmp_path: Path, hub: HubDouble) -> None:
+    """Check a file of the right size with other content: it is deleted, and the next fetch succeeds."""
     weights = _weights(tmp_path)
     hub.lies["vae/diffusion_pytorch_model.safetensors"] = b"eva"
     with pytest.raises(FetchFault, match=r"org/model: returned vae/diffusion_pytorch_model\.safetensors .* refused"):
@@ -139,8 +139,8 @@ def test_bytes_that_are_not_what_the_hub_promised_are_refused(tmp_path: Path, hu
     assert weights.is_available("one")
 
 
-def test_a_pinned_tree_comes_from_its_commit_and_is_checked_to_the_last_file(tmp_path: Path, hub: HubDouble) -> None:
-    """The hub is not asked what main is; a config that differs by a byte is refused although git never said its sha256."""
+def test_a_pinned_tree_is_fetched_at_its_commit_and_every_file_is_verified(tmp_path: Path, hub: HubDouble) -> None:
+    """Check that main is not requested, and that a config with one other byte is refused although the hub has no sha256."""
     weights = _weights(tmp_path)
     _pinned(weights, {name: FILES[name] for name in TAKEN})
     hub.lies["unet/config.json"] = b"[]"
@@ -151,8 +151,8 @@ def test_a_pinned_tree_comes_from_its_commit_and_is_checked_to_the_last_file(tmp
     assert weights.verified_files("one").revision == COMMIT
 
 
-def test_a_spoilt_file_is_mended_and_the_others_are_kept(tmp_path: Path, hub: HubDouble) -> None:
-    """Of a pinned tree only what is wrong comes again."""
+def test_a_damaged_file_is_replaced_and_the_others_are_kept(tmp_path: Path, hub: HubDouble) -> None:
+    """Check that only the wrong files of a pinned tree are fetched."""
     weights = _weights(tmp_path)
     _pinned(weights, {name: FILES[name] for name in TAKEN})
     fetch(weights, "one")
@@ -163,8 +163,8 @@ def test_a_spoilt_file_is_mended_and_the_others_are_kept(tmp_path: Path, hub: Hu
     assert weights.verified_files("one").files["vae/diffusion_pytorch_model.safetensors"].read_bytes() == b"vae"
 
 
-def test_another_revision_replaces_the_tree_whole(tmp_path: Path, hub: HubDouble) -> None:
-    """A file that the new revision no longer has goes; what both have alike does not come again."""
+def test_another_revision_replaces_the_tree(tmp_path: Path, hub: HubDouble) -> None:
+    """Check that a file missing in the new revision is removed, and that equal files are not fetched again."""
     weights = _weights(tmp_path)
     fetch(weights, "one")
     hub.commit = "d0d0" * 10
@@ -192,8 +192,8 @@ def test_another_revision_replaces_the_tree_whole(tmp_path: Path, hub: HubDouble
     ],
     ids=["gated", "missing", "401", "403", "revision"],
 )
-def test_a_hub_that_says_no_is_one_sentence_with_what_to_do(tmp_path: Path, hub: HubDouble, says: tuple[int, str], sentence: str) -> None:
-    """A gate, a login, a wrong name: no trace of a library's own words."""
+def test_a_refusal_of_the_hub_is_one_sentence_with_a_remedy(tmp_path: Path, hub: HubDouble, says: tuple[int, str], sentence: str) -> None:
+    """Check a gate, a login and a wrong name: the text of the library does not appear."""
     hub.says = says
     with pytest.raises(FetchFault, match=sentence) as caught:
         fetch(_weights(tmp_path), "one")
@@ -209,10 +209,10 @@ def test_a_hub_that_says_no_is_one_sentence_with_what_to_do(tmp_path: Path, hub:
         ((401, ""), "log in"),
     ],
 )
-def test_a_gate_behind_which_one_may_look_is_said_at_the_first_file(
+def test_a_gate_on_the_files_alone_is_reported_at_the_first_file(
     tmp_path: Path, hub: HubDouble, says: tuple[int, str], sentence: str
 ) -> None:
-    """The list is given to everybody, the files are not: asked once, and told at once."""
+    """Check a repository whose list is public and whose files are not: one request, then the message."""
     hub.says_of_files = says
     with pytest.raises(FetchFault, match=sentence) as caught:
         fetch(_weights(tmp_path), "one")
@@ -220,31 +220,31 @@ def test_a_gate_behind_which_one_may_look_is_said_at_the_first_file(
     assert len(hub.asked) == 1
 
 
-def test_a_hub_out_of_order_is_asked_a_few_times(tmp_path: Path, hub: HubDouble) -> None:
-    """Then its answer is told."""
+def test_a_failing_hub_is_retried_a_few_times(tmp_path: Path, hub: HubDouble) -> None:
+    """Check that the message then has its response."""
     hub.says_of_files = (503, "")
     with pytest.raises(FetchFault, match="503"):
         fetch(_weights(tmp_path), "one")
     assert 1 < len(hub.asked) <= 4
 
 
-def test_the_users_own_token_is_sent(tmp_path: Path, hub: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As huggingface_hub finds it; Goldsmith keeps none of its own."""
+def test_the_user_s_token_is_sent(tmp_path: Path, hub: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check the token that huggingface_hub finds; Goldsmith stores none."""
     monkeypatch.setenv("HF_TOKEN", "hf_mine")
     fetch(_weights(tmp_path), "one")
     assert hub.tokens == {"Bearer hf_mine"}
 
 
-def test_offline_means_offline(tmp_path: Path, hub: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No connection is tried, and the setting that forbids it is named."""
+def test_offline_mode_opens_no_connection(tmp_path: Path, hub: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that the message names the setting that forbids connections."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(FetchFault, match=r"set to stay offline \(HF_HUB_OFFLINE\)"):
         fetch(_weights(tmp_path), "one")
     assert not hub.tokens
 
 
-def test_a_hub_nobody_answers_for_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The network's own reason, and that what has come is kept."""
+def test_an_unreachable_hub_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check for the network's own reason, and that complete files are kept."""
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with pytest.raises(FetchFault, match="refused") as caught:
@@ -263,7 +263,7 @@ def test_a_hub_nobody_answers_for_is_said_so(tmp_path: Path, monkeypatch: pytest
     ids=["pickle", "none", "outside", "hidden"],
 )
 def test_a_repository_that_may_not_be_a_model_is_refused(tmp_path: Path, hub: HubDouble, files: dict[str, bytes], sentence: str) -> None:
-    """Weights only as pickles, no weights, names that lead elsewhere: nothing of it is downloaded."""
+    """Check weights only as pickles, no weights, and names outside the tree: nothing is downloaded."""
     hub.files = files
     with pytest.raises(FetchFault, match=sentence):
         fetch(_weights(tmp_path), "one")
@@ -271,8 +271,8 @@ def test_a_repository_that_may_not_be_a_model_is_refused(tmp_path: Path, hub: Hu
     assert not (tmp_path / "one").exists()
 
 
-def test_a_disk_that_is_too_small_is_said_before_anything_comes(tmp_path: Path, hub: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not after a day of downloading."""
+def test_a_disk_that_is_too_small_is_reported_before_the_download(tmp_path: Path, hub: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that the fetch fails at once and not after hours."""
     usage = os.statvfs(tmp_path)
     monkeypatch.setattr(
         "goldsmith.engines.fetching.fetch_tree.shutil.disk_usage", lambda path: type("U", (), {"free": 1000, "total": usage.f_blocks})()
@@ -282,8 +282,8 @@ def test_a_disk_that_is_too_small_is_said_before_anything_comes(tmp_path: Path, 
     assert not hub.asked
 
 
-def test_progress_is_of_the_whole_tree(tmp_path: Path, hub: HubDouble) -> None:
-    """Bytes of all files together, never backwards, to the end."""
+def test_progress_counts_the_whole_tree(tmp_path: Path, hub: HubDouble) -> None:
+    """Check that the bytes of all files together never decrease and reach the end."""
     told: list[tuple[int, int | None]] = []
     fetch(_weights(tmp_path), "one", lambda done, total, note: told.append((done, total)))
     known = [(done, total) for done, total in told if total is not None]
@@ -291,22 +291,22 @@ def test_progress_is_of_the_whole_tree(tmp_path: Path, hub: HubDouble) -> None:
     assert known[-1] == (sum(len(FILES[name]) for name in TAKEN), sum(len(FILES[name]) for name in TAKEN))
 
 
-def test_only_what_is_included_comes(tmp_path: Path, hub: HubDouble) -> None:
-    """Patterns choose among the repository's files."""
+def test_only_included_files_are_fetched(tmp_path: Path, hub: HubDouble) -> None:
+    """Check that patterns select the files of the repository."""
     fetch(_weights(tmp_path, include=("model_index.json", "vae/*")), "one")
     assert _lies(tmp_path / "one") == ["model_index.json", "vae/config.json", "vae/diffusion_pytorch_model.safetensors"]
 
 
-def test_a_folder_of_this_machine_is_never_fetched(tmp_path: Path) -> None:
-    """It is the admin's: missing is a sentence, there is nothing to do."""
+def test_a_local_folder_is_never_fetched(tmp_path: Path) -> None:
+    """Check that a missing local folder is an error: it belongs to the administrator."""
     model = Model(kind="generate", driver="diffusers", licence="MIT", folder=tmp_path / "mine", diffusion=DIFFUSION)
     weights = WeightsRegistry(Models(models={"one": model}), tmp_path / "models")
     with pytest.raises(InputError, match=r"not where models\.toml says: .*/mine/model_index\.json\. Put them there"):
         fetch(weights, "one")
 
 
-def test_a_program_that_has_just_begun_fetches_as_well(tmp_path: Path, hub: HubDouble) -> None:
-    """In a process of its own, told where the hub is by HF_ENDPOINT alone: nothing is loaded beforehand."""
+def test_a_new_process_can_fetch(tmp_path: Path, hub: HubDouble) -> None:
+    """Check a process without loaded modules that gets the hub from HF_ENDPOINT."""
     models = tmp_path / "models.toml"
     models.write_text(
         '[models.one]\nkind = "generate"\ndriver = "diffusers"\nlicence = "MIT"\nrepository = { hub = "org/model" }\n'

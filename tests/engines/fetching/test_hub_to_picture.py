@@ -1,4 +1,4 @@
-"""A real (tiny) model from a hub to a picture: fetched, pinned, opened offline, and its record says what it was."""
+"""A real (tiny) model from a hub to a picture: fetched, pinned, opened offline, and recorded."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def _weights(folder: Path) -> WeightsRegistry:
     return WeightsRegistry(models, folder, folder / "models.pins.toml")
 
 
-def test_a_model_goes_from_the_hub_to_a_picture(tmp_path: Path, hub: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the house's name; once it is here nothing asks the hub again, and the descriptor has the commit and the weights' hashes."""
+def test_a_fetched_model_generates_a_picture_offline(tmp_path: Path, hub: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check a model under its alias: no request after the fetch, and a descriptor with the commit and the weights' hashes."""
     weights = _weights(tmp_path)
     with pytest.raises(InputError, match="goldsmith models fetch premium"):
         open_engine(weights, EngineNeed(GENERATOR, "premium"), Device())

@@ -1,4 +1,4 @@
-"""Archives are read member by member; nothing in them decides where anything is written."""
+"""Archives are read member by member; nothing in them decides where a file is written."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ def _tar(path: Path, *entries: tuple[str, bytes, bytes]) -> Path:
     return path
 
 
-def test_a_plain_file_is_its_own_member(tmp_path: Path) -> None:
-    """Without a member the bytes are the file's."""
+def test_without_a_member_the_file_itself_is_read(tmp_path: Path) -> None:
+    """Check that the bytes are those of the file."""
     (tmp_path / "a").write_bytes(b"abc")
     assert _read(tmp_path / "a", None) == b"abc"
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE])
-def test_only_a_plain_member_is_taken(tmp_path: Path, kind: bytes) -> None:
-    """A link in an archive leads nowhere: it is as if it were not there."""
+def test_only_a_regular_member_is_read(tmp_path: Path, kind: bytes) -> None:
+    """Check that a link or device in an archive counts as missing."""
     archive = _tar(tmp_path / "a.tgz", ("m", kind, b""))
     with pytest.raises(SourceFault, match=r"a\.tgz contains no m"):
         _read(archive, "m")
 
 
-def test_a_missing_member_is_told(tmp_path: Path) -> None:
-    """In a wheel as in a tarball."""
+def test_a_missing_member_is_reported(tmp_path: Path) -> None:
+    """Check a wheel; tarballs are checked above."""
     with zipfile.ZipFile(tmp_path / "a.whl", "w") as bundle:
         bundle.writestr("there", b"")
     with pytest.raises(SourceFault, match=r"a\.whl contains no absent"):
@@ -59,8 +59,8 @@ def test_a_missing_member_is_told(tmp_path: Path) -> None:
         _read(_tar(tmp_path / "b.tgz", ("there", tarfile.REGTYPE, b"x")), "absent")
 
 
-def test_a_name_with_dots_in_an_archive_is_only_a_name(tmp_path: Path) -> None:
-    """It can be read, and nothing is written for it."""
+def test_a_member_name_with_dots_never_becomes_a_path(tmp_path: Path) -> None:
+    """Check that the member can be read and that no file is written for it."""
     archive = _tar(tmp_path / "a.tgz", ("../../evil", tarfile.REGTYPE, b"x"))
     assert _read(archive, "../../evil") == b"x"
     assert not (tmp_path.parent / "evil").exists()
@@ -68,7 +68,7 @@ def test_a_name_with_dots_in_an_archive_is_only_a_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("suffix", "spoil"), [("zip", "cut"), ("zip", "flip"), ("zip", "text"), ("tgz", "cut"), ("tgz", "text")])
 def test_a_damaged_archive_is_a_fault_of_the_source(tmp_path: Path, suffix: str, spoil: str) -> None:
-    """Cut short, damaged inside or something else altogether: one sentence, so that the next source is tried."""
+    """Check truncated, damaged and unrelated files: one sentence each, and the next source is tried."""
     data = bytes(range(256)) * 64
     archive = tmp_path / f"a.{suffix}"
     if suffix == "zip":
@@ -84,16 +84,16 @@ def test_a_damaged_archive_is_a_fault_of_the_source(tmp_path: Path, suffix: str,
         _read(archive, "m")
 
 
-def test_staying_offline_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the hub's client told to stay offline, no connection is tried and the fault says why."""
+def test_offline_mode_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that no connection is opened and that the message has the reason."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(SourceFault, match=r"(?i)offline"):
         fetch_source(HubSource(hub="org/repo", file="a.onnx"), tmp_path, tmp_path / ".part", lambda done, total, note: None)
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """A hub on this machine that is out of order; what it was asked for."""
+def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Yield the requests that a failing hub on this machine receives."""
     heard: list[str] = []
 
     class OutOfOrder(BaseHTTPRequestHandler):
@@ -102,7 +102,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             self.send_error(503)
 
         def log_message(self, *words: object) -> None:
-            """Says nothing."""
+            """Print nothing."""
 
     with HTTPServer(("127.0.0.1", 0), OutOfOrder) as server, ThreadPoolExecutor(1) as aside:
         aside.submit(server.serve_forever, 0.01)
@@ -119,37 +119,37 @@ def _hub_at(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-def _from_the_hub(folder: Path) -> str:
-    """What the fault of this source says."""
+def _hub_fault(folder: Path) -> str:
+    """Return the message of the fault of this source."""
     with pytest.raises(SourceFault) as fault:
         fetch_source(HubSource(hub="org/repo", file="a.onnx"), folder, folder / ".part", lambda done, total, note: None)
     return str(fault.value)
 
 
-def test_a_hub_out_of_order_is_asked_once_and_nothing_is_printed(
-    tmp_path: Path, asked: list[str], capfd: pytest.CaptureFixture[str]
+def test_a_failing_hub_gets_one_request_and_nothing_is_printed(
+    tmp_path: Path, requests: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The next source is tried at once; what the client grumbles is not for the person."""
-    assert "503" in _from_the_hub(tmp_path)
-    assert asked == ["/org/repo/resolve/main/a.onnx"]
+    """Check that the next source is tried at once and that the output of the client is hidden."""
+    assert "503" in _hub_fault(tmp_path)
+    assert requests == ["/org/repo/resolve/main/a.onnx"]
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_hub_that_is_not_there_is_told_in_one_line(
+def test_an_unreachable_hub_is_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """With nobody listening, as without a network."""
+    """Check a port without a server."""
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         _hub_at(monkeypatch, nobody.getsockname()[1])
-        said = _from_the_hub(tmp_path)
+        said = _hub_fault(tmp_path)
     assert "refused" in said
     assert "\n" not in said
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_hubs_client_stays_quiet_in_a_fresh_program(tmp_path: Path) -> None:
-    """It sets its own level when the first of its modules asks for a logger, so ours must come after that."""
+def test_the_client_prints_nothing_in_a_new_process(tmp_path: Path) -> None:
+    """Check this because the client sets its own log level when its first module requests a logger."""
     code = f"""
 import logging
 from pathlib import Path
@@ -168,7 +168,7 @@ except SourceFault:
 
 
 def test_sources_are_described_in_a_few_words() -> None:
-    """As they stand in a fault's lines."""
+    """Check the descriptions that the lines of a message use."""
     assert describe_source(PipSource(pip="a==1", member="m")) == "pip a==1"
     assert describe_source(NpmSource(npm="@s/a@1", member="m")) == "npm @s/a@1"
     assert describe_source(HubSource(hub="org/repo", file="a")) == "hub org/repo"

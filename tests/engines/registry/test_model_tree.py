@@ -1,4 +1,4 @@
-"""A model that is a tree: what models.toml may say of it, whether all of it lies there, and what is never read."""
+"""A model that is a tree: its entry in models.toml, its completeness, and the files that are never read."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _read(tmp_path: Path, text: str) -> Model:
 
 
 def _folder(top: Path, **files: bytes) -> Path:
-    """A whole model, with ``files`` added or (None) left out; double underscores are slashes."""
+    """Create a complete model with ``files`` added, or left out if None; a double underscore is a slash."""
     usual = {"model_index.json": json.dumps(INDEX).encode(), "unet/model.safetensors": b"u", "vae/model.safetensors": b"v"}
     for name, data in {**usual, **{name.replace("__", "/"): data for name, data in files.items()}}.items():
         (top / name).parent.mkdir(parents=True, exist_ok=True)
@@ -61,8 +61,8 @@ def _weights(models_dir: Path, /, **place: object) -> WeightsRegistry:
 # ---------------------------------------------------------------------- what models.toml may say
 
 
-def test_a_repository_is_a_diffusers_folder_unless_it_says_otherwise(tmp_path: Path) -> None:
-    """Its loose files at the top are left out, a branch is "main", and a second precision can be."""
+def test_a_repository_is_a_diffusers_folder_by_default(tmp_path: Path) -> None:
+    """Check that other files at its top are left out, that the revision is main, and that a pattern can exclude files."""
     repository = _read(tmp_path, ONE + HUB + TABLE).repository
     assert repository is not None
     assert repository.revision == "main"
@@ -81,8 +81,8 @@ def test_a_repository_is_a_diffusers_folder_unless_it_says_otherwise(tmp_path: P
         ("pipeline.py", "selects code, and code of a model is never run"),
     ],
 )
-def test_pickles_and_code_cannot_be_asked_for(tmp_path: Path, pattern: str, sentence: str) -> None:
-    """The pattern itself is the fault, with its place."""
+def test_patterns_for_pickles_and_code_are_refused(tmp_path: Path, pattern: str, sentence: str) -> None:
+    """Check for the place of the pattern."""
     (fault,) = _faults(tmp_path, ONE + HUB + f'include = ["{pattern}"]\n' + TABLE)
     assert fault.startswith("models.one.repository.include.0: ")
     assert sentence in fault
@@ -90,7 +90,7 @@ def test_pickles_and_code_cannot_be_asked_for(tmp_path: Path, pattern: str, sent
 
 @pytest.mark.parametrize("hub", ["only-one", "../../etc", "https://hub/org/model", "org/model/more", "-x/y"])
 def test_a_repository_is_an_organisation_and_a_name(tmp_path: Path, hub: str) -> None:
-    """No path, no address, no option."""
+    """Check that paths, addresses and options are refused."""
     (fault,) = _faults(tmp_path, ONE + HUB.replace("org/model", hub) + TABLE)
     assert fault.startswith("models.one.repository.hub: ")
 
@@ -106,13 +106,13 @@ def test_a_repository_is_an_organisation_and_a_name(tmp_path: Path, hub: str) ->
         ('file = "/srv/a.safetensors"\nfiles = [{ name = "a.safetensors", sha256 = "' + "0" * 64 + '", bytes = 1 }]\n', "have one source"),
     ],
 )
-def test_a_place_on_this_machine_is_whole_and_the_only_one(tmp_path: Path, lines: str, sentence: str) -> None:
-    """Relative paths, ways up, other formats and two places at once are refused."""
+def test_a_local_path_is_absolute_and_the_only_source(tmp_path: Path, lines: str, sentence: str) -> None:
+    """Check that relative paths, parent folders, other formats and two sources are refused."""
     assert any(sentence in fault for fault in _faults(tmp_path, ONE + lines + TABLE))
 
 
 def test_only_models_that_generate_are_trees(tmp_path: Path) -> None:
-    """An inpainting net lists its files by hash."""
+    """Check that an inpainting model must list its files with their hashes."""
     text = '[models.one]\nkind = "inpaint"\ndriver = "migan"\nlicence = "MIT"\nfolder = "/srv/x"\n'
     assert _faults(tmp_path, text) == [
         "models.one: only a model of kind generate has a repository, a folder or a file; others list [[files]] with their hashes"
@@ -129,8 +129,8 @@ def test_default_names_point_at_models(tmp_path: Path) -> None:
     ]
 
 
-def test_a_default_for_words_takes_words_and_can_fill(tmp_path: Path) -> None:
-    """One that only draws from words is no default for a hole; one that takes no prompt none for words."""
+def test_a_default_for_prompts_takes_a_prompt_and_can_fill(tmp_path: Path) -> None:
+    """Check that a model only for words is no default for holes, and a model without a prompt none for prompts."""
     plain = '[models.two]\nkind = "inpaint"\ndriver = "migan"\nlicence = "MIT"\n'
     text = '[defaults]\ninpaint_words = ["one", "two"]\ngenerate = ["two"]\n' + ONE + HUB + TABLE + plain
     assert _faults(tmp_path, text) == [
@@ -143,8 +143,8 @@ def test_a_default_for_words_takes_words_and_can_fill(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- whether it is there
 
 
-def test_a_folder_of_this_machine_serves_as_it_is(tmp_path: Path) -> None:
-    """Its files by their paths inside it, its top, and that nobody has pinned it; pictures and read-me files are not in it."""
+def test_a_local_folder_is_used_in_place(tmp_path: Path) -> None:
+    """Check its files by path, its root and the revision unpinned; pictures and read-me files are left out."""
     top = _folder(tmp_path / "mine", README__md=b"x", unet__config__json=b"{}")
     (top / ".git").mkdir()
     (top / ".git/config.json").write_bytes(b"{}")
@@ -154,8 +154,8 @@ def test_a_folder_of_this_machine_serves_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lost", ["model_index.json", "vae", "unet/model.safetensors"])
-def test_half_a_folder_is_no_model(tmp_path: Path, lost: str) -> None:
-    """The index names the parts; what is not there is told with its path, and nothing is opened."""
+def test_an_incomplete_folder_is_no_model(tmp_path: Path, lost: str) -> None:
+    """Check that a missing part is reported with its path and that nothing is opened."""
     top = _folder(tmp_path / "mine")
     for name in ("unet", "vae"):
         index = {"weight_map": {"a": "model.safetensors"}}
@@ -173,8 +173,8 @@ def test_half_a_folder_is_no_model(tmp_path: Path, lost: str) -> None:
         weights.verified_files("one")
 
 
-def test_shards_that_are_named_must_be_there(tmp_path: Path) -> None:
-    """Of a precision that was left out on purpose none is missed."""
+def test_listed_shards_must_exist(tmp_path: Path) -> None:
+    """Check that a precision that is absent on purpose is not missed."""
     top = _folder(tmp_path / "mine")
     shards = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
     (top / "unet/model.safetensors.index.json").write_text(json.dumps(shards))
@@ -183,16 +183,16 @@ def test_shards_that_are_named_must_be_there(tmp_path: Path) -> None:
     assert _weights(tmp_path / "models", folder=top).first_missing("one") == str(top / "unet/model-2.safetensors")
 
 
-def test_a_folder_that_brings_code_is_refused(tmp_path: Path) -> None:
-    """Whatever else lies in it."""
+def test_a_folder_with_code_is_refused(tmp_path: Path) -> None:
+    """Check a complete folder with one Python file."""
     top = _folder(tmp_path / "mine")
     (top / "unet/custom.py").write_bytes(b"import os")
     with pytest.raises(InputError, match=r"it contains code \(unet/custom\.py\), and code of a model is never run"):
         _weights(tmp_path / "models", folder=top).verified_files("one")
 
 
-def test_pickles_are_refused_where_they_are_all_there_is(tmp_path: Path) -> None:
-    """Beside safetensors of the same part they are never looked at."""
+def test_weights_only_as_pickles_are_refused(tmp_path: Path) -> None:
+    """Check that pickles beside safetensors of the same part are ignored."""
     top = _folder(tmp_path / "mine")
     (top / "vae/model.bin").write_bytes(b"pickle")
     assert "vae/model.bin" not in _weights(tmp_path / "models", folder=top).verified_files("one").files
@@ -201,16 +201,16 @@ def test_pickles_are_refused_where_they_are_all_there_is(tmp_path: Path) -> None
         _weights(tmp_path / "models", folder=top).verified_files("one")
 
 
-def test_a_repositorys_folder_copied_by_hand_serves(tmp_path: Path) -> None:
-    """A machine without a network: the folder under the model's name is enough, and it says that nobody has pinned it."""
+def test_a_repository_copied_by_hand_is_used(tmp_path: Path) -> None:
+    """Check a folder with the name of the model: it works without a network and is unpinned."""
     weights = _weights(tmp_path / "models", repository=HubRepository(hub="org/model"))
     assert weights.first_missing("one") == str(tmp_path / "models/one/model_index.json")
     _folder(tmp_path / "models" / "one")
     assert weights.verified_files("one").revision == "unpinned"
 
 
-def test_a_single_file_of_this_machine_takes_its_configuration_from_a_folder(tmp_path: Path) -> None:
-    """The folder beside it need hold no weights; both are in the store."""
+def test_a_local_single_file_takes_its_configuration_from_a_folder(tmp_path: Path) -> None:
+    """Check that the folder needs no weights and that both are in the model files."""
     single = tmp_path / "whole.safetensors"
     weights = _weights(tmp_path / "models", file=single, folder=tmp_path / "mine")
     (tmp_path / "mine").mkdir()
@@ -222,8 +222,8 @@ def test_a_single_file_of_this_machine_takes_its_configuration_from_a_folder(tmp
     assert set(store.files) == {"model_index.json", "whole.safetensors"}
 
 
-def test_a_single_file_by_hash_is_a_models_one_file(tmp_path: Path) -> None:
-    """From any source, in the models folder; the driver is told that it is the whole model."""
+def test_a_listed_single_file_is_the_whole_model(tmp_path: Path) -> None:
+    """Check that it is in the models folder and that the driver gets it as the single file."""
     file = WeightsFile.model_validate(
         {"name": "whole.safetensors", "sha256": "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c", "bytes": 7}
     )
@@ -234,8 +234,8 @@ def test_a_single_file_by_hash_is_a_models_one_file(tmp_path: Path) -> None:
     assert store.weights == (("whole.safetensors", file.sha256),)
 
 
-def test_the_stamp_changes_when_weights_come(tmp_path: Path) -> None:
-    """Not when a fetch is under way: what it writes has dot-names until all is there."""
+def test_the_change_token_changes_when_weights_appear(tmp_path: Path) -> None:
+    """Check that it stays the same during a fetch, which writes only hidden names."""
     weights = _weights(tmp_path / "models", repository=HubRepository(hub="org/model"))
     before = weights.change_token()
     (tmp_path / "models" / ".one.incoming").mkdir(parents=True)
@@ -245,6 +245,6 @@ def test_the_stamp_changes_when_weights_come(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["../a.json", "/etc/a.json", "a//b.json", "a/.b.json", "a/b c.json", "a\\b.json"])
-def test_no_file_of_a_tree_lies_elsewhere(path: str) -> None:
-    """Names that lead out of it, hide, or hold anything odd are refused, whoever offers them."""
+def test_paths_outside_a_tree_are_refused(path: str) -> None:
+    """Check names that leave the tree, are hidden, or have unusual characters."""
     assert "is not an allowed file name" in refusal_reason(["a/model.safetensors", path])

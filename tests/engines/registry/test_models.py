@@ -1,4 +1,4 @@
-"""models.toml is read wholly or refused wholly."""
+"""models.toml is read completely or refused completely."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def _file(name: str = "a.onnx", sha256: str = SHA, sources: str = "[]") -> str:
 ONE = '[models.one]\nkind = "inpaint"\ndriver = "migan"\nlicence = "MIT"\n'
 
 
-def test_the_shipped_file_is_right() -> None:
-    """What comes with Goldsmith has a default for inpainting that needs no weights, and one for x2 and x4."""
+def test_the_shipped_file_is_valid() -> None:
+    """Check for an inpainting default without weights, and defaults for x2 and x4."""
     models = read_models(SHIPPED)
     assert models.models[models.defaults.candidates(EngineNeed(INPAINTER))[-1]].files == ()
     assert models.defaults.candidates(EngineNeed(UPSCALER, factor=2))
@@ -45,8 +45,8 @@ def test_the_shipped_file_is_right() -> None:
     assert models.defaults.candidates(EngineNeed(UPSCALER, factor=5)) == ()
 
 
-def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
-    """A wrong kind, an unknown setting and a missing licence are one refusal with three sentences."""
+def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
+    """Check that a wrong kind, an unknown setting and a missing licence are one error with three lines."""
     faults = _faults(tmp_path, '[models.one]\nkind = "paint"\ndriver = "migan"\ncolour = 3\n')
     assert any(line.startswith("models.one.kind: 'paint' is not a kind of engine; the kinds are: inpaint, ") for line in faults)
     assert "models.one.colour: there is no such setting" in faults
@@ -54,8 +54,8 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
     assert len(faults) == 3
 
 
-def test_a_default_must_exist_and_fit(tmp_path: Path) -> None:
-    """Defaults name models of that kind and factor; the nearest real name is told; the null engines are no defaults."""
+def test_a_default_must_exist_and_be_suitable(tmp_path: Path) -> None:
+    """Check the kind, the factor, the nearest name, and that null engines are no defaults."""
     text = (
         '[defaults]\ninpaint = ["ona", "big", "nothing"]\n[defaults.upscale]\nx4 = ["big"]\n'
         + ONE
@@ -73,8 +73,8 @@ def test_a_default_must_exist_and_fit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["../a.onnx", "/etc/passwd", "a/b.onnx", ".hidden", "", "a\\b", "é.onnx", "x" * 129], ids=lambda name: repr(name)[:12]
 )
-def test_a_weights_file_cannot_lie_elsewhere(tmp_path: Path, name: str) -> None:
-    """Its name is a plain name: no folder, no dot-file."""
+def test_a_weights_file_has_a_plain_name(tmp_path: Path, name: str) -> None:
+    """Check that folders and hidden names are refused."""
     faults = _faults(tmp_path, ONE + _file(name.replace("\\", "\\\\")))
     assert [line.split(":")[0] for line in faults] == ["models.one.files.0.name"]
 
@@ -94,15 +94,15 @@ def test_a_weights_file_cannot_lie_elsewhere(tmp_path: Path, name: str) -> None:
         "{}",
     ],
 )
-def test_a_source_is_one_of_four_things(tmp_path: Path, source: str) -> None:
-    """A source that could be an option, a shell word, another scheme or two things at once is refused in one sentence."""
+def test_a_source_has_one_of_four_forms(tmp_path: Path, source: str) -> None:
+    """Check that options, shell words, other schemes and mixed forms are refused in one sentence."""
     faults = _faults(tmp_path, ONE + _file(sources=f"[{source}]"))
     assert len(faults) == 1
     assert faults[0].startswith("models.one.files.0.sources.0: is none of {pip, member}")
 
 
-def test_sources_are_told_apart_by_their_keys(tmp_path: Path) -> None:
-    """Each of the four becomes what it says it is."""
+def test_the_keys_of_a_source_decide_its_form(tmp_path: Path) -> None:
+    """Check each of the four forms."""
     path = tmp_path / "models.toml"
     sources = (
         '[{ pip = "a-b==1.0.1", member = "a/b.bin" }, { npm = "@scope/name@1.0.0", member = "package/b" }, '
@@ -113,15 +113,15 @@ def test_sources_are_told_apart_by_their_keys(tmp_path: Path) -> None:
     assert kinds == [PipSource, NpmSource, HubSource, UrlSource]
 
 
-def test_one_file_name_means_one_file(tmp_path: Path) -> None:
-    """Two models may share a file, but not a name for different bytes (letter case does not make it another name)."""
+def test_a_file_name_has_one_content(tmp_path: Path) -> None:
+    """Check that models may share a file but no name with different bytes; letter case does not count."""
     other = _file("A.ONNX", "1" * 64).replace("models.one", "models.two")
     faults = _faults(tmp_path, ONE + _file() + ONE.replace("one", "two") + other)
     assert faults == ["models.two: its file A.ONNX has another sha256 than the file of that name in models.one"]
 
 
-def test_scales_belong_to_upscalers(tmp_path: Path) -> None:
-    """An upscaler without a scale and an inpainter with one are both refused."""
+def test_only_upscalers_have_a_scale(tmp_path: Path) -> None:
+    """Check an upscaler without a scale and an inpainter with one."""
     upscaler = '[models.two]\nkind = "upscale"\ndriver = "null"\nlicence = "MIT"\n'
     faults = _faults(tmp_path, ONE + "scale = 2\n" + upscaler)
     assert faults == [
@@ -130,21 +130,21 @@ def test_scales_belong_to_upscalers(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_no_toml_is_said_so(tmp_path: Path) -> None:
-    """The line is told."""
+def test_invalid_toml_is_reported(tmp_path: Path) -> None:
+    """Check that the message has the line."""
     (fault,) = _faults(tmp_path, "[models\n")
     assert "not TOML" in fault
     assert "line 1" in fault
 
 
-def test_a_missing_file_is_said_so(tmp_path: Path) -> None:
-    """With its path and the system's reason."""
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
+    """Check for its path and the system's reason."""
     with pytest.raises(UsageError, match=r"absent\.toml: cannot be read: No such file"):
         read_models(tmp_path / "absent.toml")
 
 
 def test_an_unknown_model_gets_the_nearest_name() -> None:
-    """A typing mistake in a brief is answered with what was probably meant, anything else with what there is."""
+    """Check that a typing error gets the nearest name, and other names a list of all models."""
     models = read_models(SHIPPED)
     with pytest.raises(InputError, match=r"There is no model called 'migam'\. The nearest is 'migan'\."):
         models.get("migam")
@@ -152,15 +152,15 @@ def test_an_unknown_model_gets_the_nearest_name() -> None:
         models.get("/etc/passwd")
 
 
-def test_no_models_at_all_is_a_fair_state(tmp_path: Path) -> None:
-    """A house may have none; asking for one then says so."""
+def test_a_file_without_models_is_valid(tmp_path: Path) -> None:
+    """Check that a request for a model then reports that there is none."""
     path = tmp_path / "models.toml"
     path.write_text("[models]\n")
     assert read_models(path) == Models(models={})
 
 
-def test_reading_it_brings_no_runtime_into_memory() -> None:
-    """The watcher and the command line read models.toml: nothing that runs a model may come with it."""
+def test_reading_models_imports_no_runtime() -> None:
+    """Check this because the scanner and the command line read models.toml."""
     code = (
         "import sys; from pathlib import Path; from goldsmith.engines import engine_loader; from goldsmith.engines.fetching import fetch;"
         "from goldsmith.engines.registry.models import read_models;"
@@ -170,20 +170,20 @@ def test_reading_it_brings_no_runtime_into_memory() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
-def test_the_manuals_examples_are_models(tmp_path: Path) -> None:
-    """What the manual tells an admin to write is read, once the hashes are filled in, and every model it lists is there."""
+def test_the_examples_in_the_manual_are_valid(tmp_path: Path) -> None:
+    """Check the examples after filling in the hashes, and that every listed model exists."""
     manual = (SHIPPED.parents[1] / "docs" / "models.md").read_text()
     path = tmp_path / "models.toml"
     path.write_text("\n".join(re.findall(r"```toml\n(.*?)```", manual, re.DOTALL)).replace('"..."', f'"{SHA}"'))
-    assert {"house-x4", "house-portraits", "house-single"} <= set(read_models(path).models)
+    assert {"own-x4", "own-portraits", "own-single"} <= set(read_models(path).models)
     table = re.findall(r"^\| (`.*?) \|", manual, re.MULTILINE)
     stems = {name for row in table for name in re.findall(r"`([a-z][a-z0-9-]+)`", row)}
     assert stems <= set(read_models(SHIPPED).models)
     assert {"migan", "patchmatch", "realesrgan-x2", "realesrgan-x4plus"} <= stems
 
 
-def test_the_manual_says_of_every_generating_model_what_the_file_says() -> None:
-    """What it can, its licence, whether paid work is allowed, its steps: one row each, in the file's order."""
+def test_the_table_of_generating_models_matches_the_file() -> None:
+    """Check abilities, licence, paid work and steps: one row each, in the order of the file."""
     models = read_models(SHIPPED)
     manual = (SHIPPED.parents[1] / "docs" / "models.md").read_text()
     rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in manual.splitlines() if row.startswith("| `") and row.count("|") == 8]

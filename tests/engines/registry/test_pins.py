@@ -1,4 +1,4 @@
-"""A pin writes down what a model's tree is; from then on nothing else is opened under its name."""
+"""A pin records the files of a model; nothing else is opened under its name afterwards."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def _mine(tmp_path: Path) -> Path:
     return tmp_path / "mine"
 
 
-def test_a_repository_is_pinned_to_the_commit_it_is_at_now(tmp_path: Path, hub: HubDouble) -> None:
-    """Every file with its size and sha256, also those whose sha256 the hub does not tell; the name of the house will do."""
+def test_a_repository_is_pinned_to_its_current_commit(tmp_path: Path, hub: HubDouble) -> None:
+    """Check size and sha256 of every file, also without a sha256 from the hub, and that an alias is accepted."""
     made = pin_model(_repository(tmp_path), "premium")
     assert made.revision == COMMIT
     assert {name: file.sha256 for name, file in made.files.items()} == {
@@ -58,8 +58,8 @@ def test_a_repository_is_pinned_to_the_commit_it_is_at_now(tmp_path: Path, hub: 
     assert [name for name, _ in hub.asked] == ["model_index.json", "vae/config.json"]
 
 
-def test_what_lies_here_at_that_commit_is_not_brought_for_its_hash(tmp_path: Path, hub: HubDouble) -> None:
-    """Pinning after a fetch asks for the list alone."""
+def test_local_files_of_the_commit_are_not_downloaded_for_their_hash(tmp_path: Path, hub: HubDouble) -> None:
+    """Check that pinning after a fetch requests only the list."""
     weights = _repository(tmp_path)
     fetch(weights, "one")
     hub.asked.clear()
@@ -68,8 +68,8 @@ def test_what_lies_here_at_that_commit_is_not_brought_for_its_hash(tmp_path: Pat
     assert weights.verified_files("one").revision == COMMIT
 
 
-def test_an_unpinned_tree_says_so_in_the_record(tmp_path: Path, hub: HubDouble) -> None:
-    """With the commit it was fetched at, and the weights' hashes as the hub told them; once pinned, with the commit alone."""
+def test_an_unpinned_tree_is_recorded_as_unpinned(tmp_path: Path, hub: HubDouble) -> None:
+    """Check for its commit and the weights' hashes from the hub; after pinning, for the commit alone."""
     weights = _repository(tmp_path)
     fetch(weights, "one")
     store = weights.verified_files("one")
@@ -80,8 +80,8 @@ def test_an_unpinned_tree_says_so_in_the_record(tmp_path: Path, hub: HubDouble) 
     assert (weights.verified_files("one").revision, weights.verified_files("one").weights) == (COMMIT, told)
 
 
-def test_an_unpinned_tree_is_held_to_what_the_hub_said_as_it_came(tmp_path: Path, hub: HubDouble) -> None:
-    """The weights' hashes are kept by the fetch: what a bad disk or a hand does to them later is told, and fetched again."""
+def test_an_unpinned_tree_is_compared_with_the_record_of_its_fetch(tmp_path: Path, hub: HubDouble) -> None:
+    """Check that later damage to the weights is reported and repaired by a fetch."""
     weights = _repository(tmp_path)
     fetch(weights, "one")
     assert [verdict.file for verdict in weights.verify("one")] == ["vae/model.safetensors"]
@@ -94,8 +94,8 @@ def test_an_unpinned_tree_is_held_to_what_the_hub_said_as_it_came(tmp_path: Path
     assert weights.verified_files("one")
 
 
-def test_what_does_not_match_its_pin_is_not_opened(tmp_path: Path, hub: HubDouble) -> None:
-    """Right size, other content; and the remedy brings the right one again."""
+def test_a_file_that_differs_from_its_pin_is_not_opened(tmp_path: Path, hub: HubDouble) -> None:
+    """Check other content of the same size, and that the remedy repairs it."""
     weights = _repository(tmp_path)
     fetch(weights, "one")
     pin_model(weights, "one")
@@ -107,7 +107,7 @@ def test_what_does_not_match_its_pin_is_not_opened(tmp_path: Path, hub: HubDoubl
 
 
 def test_a_tree_is_hashed_once(tmp_path: Path, hub: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A later opening, in another process too, costs a stat a file."""
+    """Check that later openings, also in another process, cost one stat per file."""
     weights = _repository(tmp_path)
     fetch(weights, "one")
     pin_model(weights, "one")
@@ -116,8 +116,8 @@ def test_a_tree_is_hashed_once(tmp_path: Path, hub: HubDouble, monkeypatch: pyte
     assert _repository(tmp_path).verified_files("one").revision == COMMIT
 
 
-def test_a_folder_is_pinned_to_what_lies_in_it(tmp_path: Path) -> None:
-    """Without any network; its revision is a digest of all of it, and another byte is noticed."""
+def test_a_local_folder_is_pinned_to_its_content(tmp_path: Path) -> None:
+    """Check without a network that its revision is a digest of its content and that a changed byte is noticed."""
     mine = _mine(tmp_path)
     weights = _weights(tmp_path / "models", folder=mine)
     assert weights.verified_files("one").revision == "unpinned"
@@ -138,8 +138,8 @@ def test_a_folder_is_pinned_to_what_lies_in_it(tmp_path: Path) -> None:
     assert weights.verified_files("one")
 
 
-def test_a_single_file_of_this_machine_is_pinned_too(tmp_path: Path) -> None:
-    """By its own name, wherever it lies."""
+def test_a_local_single_file_can_be_pinned(tmp_path: Path) -> None:
+    """Check that the pin uses its name, wherever the file is."""
     single = tmp_path / "mine.safetensors"
     single.write_bytes(b"all of it")
     weights = _weights(tmp_path / "models", file=single)
@@ -154,7 +154,7 @@ def test_a_single_file_of_this_machine_is_pinned_too(tmp_path: Path) -> None:
 
 
 def test_a_single_file_may_take_its_configuration_from_a_repository(tmp_path: Path, hub: HubDouble) -> None:
-    """The small files are fetched and pinned without any weights; the file stays where it is."""
+    """Check that the small files are fetched and pinned without weights, and that the file stays in place."""
     single = tmp_path / "mine.safetensors"
     weights = _weights(tmp_path / "models", file=single, repository=HubRepository(hub="org/model", include=("*.json",)))
     single.write_bytes(b"all of it")
@@ -167,8 +167,8 @@ def test_a_single_file_may_take_its_configuration_from_a_repository(tmp_path: Pa
     assert set(store.files) == {"mine.safetensors", "model_index.json", "vae/config.json"}
 
 
-def test_a_pin_of_something_else_is_not_believed(tmp_path: Path, hub: HubDouble) -> None:
-    """models.toml was moved to another revision: the model counts as not there until it is pinned again."""
+def test_a_stale_pin_is_not_trusted(tmp_path: Path, hub: HubDouble) -> None:
+    """Check that a model with another revision in models.toml counts as missing until it is pinned again."""
     weights = _repository(tmp_path)
     fetch(weights, "one")
     pin_model(weights, "one")
@@ -183,8 +183,8 @@ def test_a_pin_of_something_else_is_not_believed(tmp_path: Path, hub: HubDouble)
     assert moved.verified_files("one").revision == COMMIT
 
 
-def test_a_pin_that_is_written_while_the_daemon_runs_counts_at_once(tmp_path: Path, hub: HubDouble) -> None:
-    """Two views of one house: what the command line pins, the daemon's own view holds to."""
+def test_a_new_pin_takes_effect_at_once(tmp_path: Path, hub: HubDouble) -> None:
+    """Check two registries: the second uses the pin that the first writes."""
     daemon, line = _repository(tmp_path), _repository(tmp_path)
     fetch(line, "one")
     assert daemon.verified_files("one").revision.startswith("unpinned")
@@ -192,8 +192,8 @@ def test_a_pin_that_is_written_while_the_daemon_runs_counts_at_once(tmp_path: Pa
     assert daemon.verified_files("one").revision == COMMIT
 
 
-def test_the_other_pins_stay(tmp_path: Path, hub: HubDouble) -> None:
-    """Pinning one model rewrites the file whole, with all the others as they were."""
+def test_pinning_keeps_the_other_pins(tmp_path: Path, hub: HubDouble) -> None:
+    """Check that the file still has the pins of the other models."""
     mine = _mine(tmp_path)
     models = {
         name: Model(kind="generate", driver="diffusers", licence="MIT", diffusion=DIFFUSION, **place)  # type: ignore[arg-type]
@@ -206,8 +206,8 @@ def test_the_other_pins_stay(tmp_path: Path, hub: HubDouble) -> None:
     assert list(tomllib.loads((tmp_path / PINS_FILE_NAME).read_text())) == ["one", "two"]
 
 
-def test_a_hub_that_does_not_answer_leaves_the_pins_as_they_were(tmp_path: Path, hub: HubDouble) -> None:
-    """Whole or not at all, also where the listing came and a file did not."""
+def test_a_failing_hub_leaves_the_pins_unchanged(tmp_path: Path, hub: HubDouble) -> None:
+    """Check a missing list, and a list with a missing file."""
     pin_model(_repository(tmp_path), "one")
     before = (tmp_path / PINS_FILE_NAME).read_bytes()
     hub.lies["vae/config.json"] = b"too long"
@@ -220,24 +220,24 @@ def test_a_hub_that_does_not_answer_leaves_the_pins_as_they_were(tmp_path: Path,
     assert [path.name for path in tmp_path.iterdir()] == [PINS_FILE_NAME]
 
 
-def test_what_is_named_by_hash_needs_no_pin(tmp_path: Path) -> None:
-    """Said as it is."""
+def test_files_with_hashes_need_no_pin(tmp_path: Path) -> None:
+    """Check that pinning them is refused."""
     file = WeightsFile.model_validate({"name": "a.onnx", "sha256": "0" * 64, "bytes": 1})
     models = Models(models={"one": Model(kind="inpaint", driver="migan", licence="MIT", files=(file,))})
     with pytest.raises(InputError, match=r"lists the files of 'one' with their hashes\. There is nothing to pin"):
         pin_model(WeightsRegistry(models, tmp_path, tmp_path / PINS_FILE_NAME), "one")
 
 
-def test_half_a_folder_is_not_pinned(tmp_path: Path) -> None:
-    """What lacks a part is no model to hold to."""
+def test_an_incomplete_folder_is_not_pinned(tmp_path: Path) -> None:
+    """Check that the missing part is reported."""
     mine = _mine(tmp_path)
     (mine / "vae/model.safetensors").unlink()
     with pytest.raises(InputError, match=r"incomplete; missing: .*contains no safetensors"):
         pin_model(_weights(tmp_path / "models", folder=mine), "one")
 
 
-def test_pins_lie_beside_the_models_file_that_is_in_use(tmp_path: Path) -> None:
-    """The one that travels with the program belongs to the package: its pins lie with the weights."""
+def test_pins_are_beside_the_models_file_in_use(tmp_path: Path) -> None:
+    """Check that the pins of the packaged models.toml are in the models folder."""
     assert pins_path_for(tmp_path / "models.toml", tmp_path / "weights") == tmp_path / PINS_FILE_NAME
     assert pins_path_for(resource_path("config", "models.toml"), tmp_path / "weights") == tmp_path / "weights" / PINS_FILE_NAME
 
@@ -255,16 +255,16 @@ def test_pins_lie_beside_the_models_file_that_is_in_use(tmp_path: Path) -> None:
     ],
     ids=["toml", "revision", "outside", "pickle"],
 )
-def test_pins_that_nobody_but_a_person_could_have_written_are_refused(tmp_path: Path, text: str, sentence: str) -> None:
-    """With the place and the command that writes them right."""
+def test_invalid_pins_are_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    """Check for the place and the command that writes valid pins."""
     (tmp_path / PINS_FILE_NAME).write_text(text)
     with pytest.raises(UsageError, match=sentence) as caught:
         read_pins(tmp_path / PINS_FILE_NAME)
     assert "goldsmith models pin" in caught.value.remedy
 
 
-def test_a_place_nobody_may_write_to_is_the_machines_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Said with the path."""
+def test_an_unwritable_pins_file_is_a_host_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that the message has the path."""
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")

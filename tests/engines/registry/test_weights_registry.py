@@ -1,4 +1,4 @@
-"""Which model a step gets, and whether its weights are what they are said to be."""
+"""Which model a step gets, and whether its weights are valid."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def _weights(folder: Path) -> WeightsRegistry:
     return WeightsRegistry(Models(models=models, defaults=DefaultModels(inpaint=("good", "plain"), upscale={"x4": ("big",)})), folder)
 
 
-def test_the_first_choice_is_taken_where_its_weights_are(tmp_path: Path) -> None:
-    """The record says that it is the first choice."""
+def test_the_first_default_with_weights_is_chosen(tmp_path: Path) -> None:
+    """Check that the record says so."""
     (tmp_path / "good.onnx").write_bytes(BYTES)
     choice = _weights(tmp_path).choose(EngineNeed(INPAINTER))
     assert (choice.name, choice.why) == ("good", "the first default")
 
 
-def test_what_lies_beyond_the_edge_has_defaults_of_its_own(tmp_path: Path) -> None:
-    """Another order than for holes; where the house says nothing of it, that for holes."""
+def test_extending_the_canvas_has_its_own_defaults(tmp_path: Path) -> None:
+    """Check their order, and the defaults for holes if the list is empty."""
     (tmp_path / "good.onnx").write_bytes(BYTES)
     weights = _weights(tmp_path)
     assert weights.choose(EngineNeed(INPAINTER, extends_canvas=True)).name == "good"
@@ -50,51 +50,51 @@ def test_what_lies_beyond_the_edge_has_defaults_of_its_own(tmp_path: Path) -> No
     assert own.choose(EngineNeed(INPAINTER)).name == "good"
 
 
-def test_beyond_the_edge_a_model_that_generates_comes_first_and_is_missed_on_record(tmp_path: Path) -> None:
-    """Also for a step without words of its own; where its weights are not here, the record says what serves instead of what."""
+def test_a_generating_model_comes_first_for_extending_the_canvas(tmp_path: Path) -> None:
+    """Check a step without a prompt: if its weights are missing, the record says which model is used instead."""
     diffusion = DiffusionSettings(family="sdxl", can=("inpaint",), pixels=4096, multiple=8, steps=2, guidance=1, memory_mb=1, picture_mb=1)
     paints = Model(kind="generate", driver="diffusers", licence="MIT", folder=tmp_path / "paints", diffusion=diffusion)
-    house = _weights(tmp_path).models
+    models = _weights(tmp_path).models
     defaults = DefaultModels(inpaint=("plain",), inpaint_words=("paints",), inpaint_beyond=("plain",))
-    weights = WeightsRegistry(house.model_copy(update={"models": {**house.models, "paints": paints}, "defaults": defaults}), tmp_path)
+    weights = WeightsRegistry(models.model_copy(update={"models": {**models.models, "paints": paints}, "defaults": defaults}), tmp_path)
     choice = weights.choose(EngineNeed(INPAINTER, extends_canvas=True))
     assert choice.name == "plain"
     assert "the weights of paints are not on this machine" in choice.why
     assert weights.choose(EngineNeed(INPAINTER)).why == "the first default"
 
 
-def test_a_second_choice_says_what_was_missing(tmp_path: Path) -> None:
-    """No silent fall-back: the record names what was passed over and the command that mends it."""
+def test_another_choice_than_the_first_is_explained(tmp_path: Path) -> None:
+    """Check that the record names the skipped model and the command that fetches it."""
     choice = _weights(tmp_path).choose(EngineNeed(INPAINTER))
     assert choice.name == "plain"
     assert choice.why == ("default number 2: the weights of good are not on this machine (goldsmith models fetch good)")
 
 
-def test_many_that_were_passed_over_are_counted(tmp_path: Path) -> None:
-    """The first by its name and its command, the others by how many they are: a record is no list of models."""
-    house = _weights(tmp_path).models
-    more = {f"good{number}": house.models["good"] for number in range(4)}
+def test_many_skipped_models_are_counted(tmp_path: Path) -> None:
+    """Check that the record names the first skipped model with its command and counts the others."""
+    models = _weights(tmp_path).models
+    more = {f"good{number}": models.models["good"] for number in range(4)}
     defaults = DefaultModels(inpaint=(*more, "plain"))
-    weights = WeightsRegistry(house.model_copy(update={"models": {**house.models, **more}, "defaults": defaults}), tmp_path)
+    weights = WeightsRegistry(models.model_copy(update={"models": {**models.models, **more}, "defaults": defaults}), tmp_path)
     assert weights.choose(EngineNeed(INPAINTER)).why == (
         "default number 5: the weights of good0 and 3 others are not on this machine (goldsmith models fetch good0)"
     )
 
 
-def test_no_weights_at_all_is_a_problem_with_a_remedy(tmp_path: Path) -> None:
-    """The command to type is in the sentence."""
+def test_missing_weights_are_reported_with_a_remedy(tmp_path: Path) -> None:
+    """Check that the message has the command."""
     with pytest.raises(InputError, match=r"No model for enlarging x4 has its weights on this machine\. Run: goldsmith models fetch big"):
         _weights(tmp_path).choose(EngineNeed(UPSCALER, factor=4))
 
 
-def test_a_factor_without_a_default_names_those_that_have_one(tmp_path: Path) -> None:
-    """x3 was asked, x4 is there."""
+def test_a_factor_without_a_default_lists_the_other_factors(tmp_path: Path) -> None:
+    """Check x3 with a default only for x4."""
     with pytest.raises(InputError, match=r"no default model for enlarging x3\. Name a model; the factors with a default are: x4"):
         _weights(tmp_path).choose(EngineNeed(UPSCALER, factor=3))
 
 
 def test_a_named_model_is_never_replaced_by_another(tmp_path: Path) -> None:
-    """With its weights missing it is a problem, although another model could do the work."""
+    """Check that missing weights are an error although another model is suitable."""
     weights = _weights(tmp_path)
     with pytest.raises(InputError, match=r"'good' are not on this machine \(good.onnx\). Run: goldsmith models fetch good"):
         weights.choose(EngineNeed(INPAINTER, "good"))
@@ -103,13 +103,13 @@ def test_a_named_model_is_never_replaced_by_another(tmp_path: Path) -> None:
 
 
 def test_a_model_of_the_wrong_kind_is_refused(tmp_path: Path) -> None:
-    """An inpainter cannot enlarge; those that can are named."""
+    """Check that an inpainter cannot enlarge, and that the message lists the upscalers."""
     with pytest.raises(InputError, match=r"'plain' is for inpaint, not for upscale\. Models for upscale: big"):
         _weights(tmp_path).choose(EngineNeed(UPSCALER, "plain", factor=4))
 
 
-def test_half_the_files_are_not_a_model(tmp_path: Path) -> None:
-    """Present means every file at its size."""
+def test_a_model_needs_all_its_files(tmp_path: Path) -> None:
+    """Check that each file must have its size."""
     weights = _weights(tmp_path)
     (tmp_path / "big.param").write_bytes(BYTES)
     assert not weights.is_available("big")
@@ -120,14 +120,14 @@ def test_half_the_files_are_not_a_model(tmp_path: Path) -> None:
 
 
 def test_wrong_bytes_are_never_opened(tmp_path: Path) -> None:
-    """The right size is not enough: the hash is compared before the first use."""
+    """Check a file of the right size: its hash is compared before the first use."""
     (tmp_path / "good.onnx").write_bytes(BYTES[::-1])
     with pytest.raises(InputError, match=r"good.onnx: its sha256 is .*, but models.toml has .*\. Run: goldsmith models fetch good"):
         _weights(tmp_path).verified_files("good")
 
 
 def test_a_file_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A later opening costs a stat; a file that changed since is read again."""
+    """Check that a later opening costs one stat, and that a changed file is hashed again."""
     weights, path = _weights(tmp_path), tmp_path / "good.onnx"
     path.write_bytes(BYTES)
     assert weights.verified_files("good").files == {"good.onnx": path}
@@ -141,15 +141,15 @@ def test_a_file_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         weights.verified_files("good")
 
 
-def test_a_note_that_makes_no_sense_is_not_believed(tmp_path: Path) -> None:
-    """Then the file itself is read."""
+def test_an_invalid_cache_entry_is_ignored(tmp_path: Path) -> None:
+    """Check that the file itself is hashed."""
     (tmp_path / "good.onnx").write_bytes(BYTES)
     (tmp_path / ".good.onnx.checked").write_bytes(b"{\xff")
     assert _weights(tmp_path).verified_files("good").files
 
 
-def test_a_folder_nobody_may_write_to_serves_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hash then cannot be noted, and nothing else is different."""
+def test_a_read_only_models_folder_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that only the hash cannot be cached."""
     (tmp_path / "good.onnx").write_bytes(BYTES)
 
     def refuse(*_: object, **__: object) -> int:
@@ -160,8 +160,8 @@ def test_a_folder_nobody_may_write_to_serves_as_well(tmp_path: Path, monkeypatch
     assert not (tmp_path / ".good.onnx.checked").exists()
 
 
-def test_a_file_that_cannot_be_read_is_the_machines_fault(tmp_path: Path) -> None:
-    """A folder in its place, like a bad disk, is not the picture's fault."""
+def test_an_unreadable_file_is_a_host_error(tmp_path: Path) -> None:
+    """Check a folder in the place of the file."""
     folder = tmp_path / "good.onnx"
     folder.mkdir()
     size = folder.stat().st_size
@@ -171,8 +171,8 @@ def test_a_file_that_cannot_be_read_is_the_machines_fault(tmp_path: Path) -> Non
         weights.find_fault(file, ignore_cache=True)
 
 
-def test_verify_reads_again_and_tells_each_file(tmp_path: Path) -> None:
-    """One verdict a file; without a name, of the models that have any file here."""
+def test_verify_hashes_again_and_returns_a_verdict_for_each_file(tmp_path: Path) -> None:
+    """Check one verdict per file; without a name, for all models with any file here."""
     weights = _weights(tmp_path)
     (tmp_path / "good.onnx").write_bytes(BYTES)
     (tmp_path / "big.bin").write_bytes(BYTES[::-1])
@@ -184,8 +184,8 @@ def test_verify_reads_again_and_tells_each_file(tmp_path: Path) -> None:
     assert [verdict.file for verdict in weights.verify("good")] == ["good.onnx"]
 
 
-def test_rows_say_what_a_list_shows(tmp_path: Path) -> None:
-    """In the file's order, with sizes summed and paths where the files are or would be."""
+def test_rows_have_the_columns_of_the_list(tmp_path: Path) -> None:
+    """Check the order of the file, the sum of the sizes, and the paths of existing and missing files."""
     (tmp_path / "good.onnx").write_bytes(BYTES)
     found = model_rows(_weights(tmp_path))
     assert [(row.name, row.present, row.size) for row in found] == [("good", True, 7), ("plain", True, 0), ("big", False, 14)]
@@ -193,8 +193,8 @@ def test_rows_say_what_a_list_shows(tmp_path: Path) -> None:
     assert (found[2].kind, found[2].scale, found[2].licence) == ("upscale", 4, "BSD-3-Clause")
 
 
-def test_the_default_folder_is_the_users_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """XDG_DATA_HOME where it is a whole path, else ~/.local/share."""
+def test_the_default_folder_is_in_the_user_s_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check an absolute XDG_DATA_HOME, and ~/.local/share otherwise."""
     monkeypatch.setenv("XDG_DATA_HOME", "/data")
     assert default_models_folder() == Path("/data/goldsmith/models")
     monkeypatch.setenv("XDG_DATA_HOME", "relative")
