@@ -1,4 +1,4 @@
-"""What makes the same seed give the same bytes holds while a request is worked on, and no longer."""
+"""The same seed gives the same bytes, and the settings that this needs are restored after each request."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from goldsmith.engines.diffusion.determinism import configure_cublas, determinis
 from goldsmith.engines.protocols import Device
 
 
-def test_threads_and_switches_are_set_and_put_back() -> None:
-    """Another engine in the same process finds them as they were, also where the work failed."""
+def test_threads_and_switches_are_set_and_restored() -> None:
+    """Check that other engines in the process find them unchanged, also after an error."""
     import torch
 
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32
@@ -32,8 +32,8 @@ def test_threads_and_switches_are_set_and_put_back() -> None:
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32) == before
 
 
-def test_cublas_is_told_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless the admin has told it something."""
+def test_cublas_is_configured_before_its_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that a value in the environment stays."""
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     configure_cublas()
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
@@ -42,8 +42,8 @@ def test_cublas_is_told_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> No
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
 
 
-def test_every_seed_has_dice_of_its_own_on_the_cpu() -> None:
-    """Any whole number is a seed, and each its own, also where they differ only above 32 bits; short ones are torch's own."""
+def test_every_seed_has_its_own_generator_on_the_cpu() -> None:
+    """Check whole numbers that differ only above 32 bits; short ones are used unchanged."""
     import torch
 
     seeds = (0, 1, 2**32, 2**62, 2**63 - 1, -1)
@@ -54,8 +54,8 @@ def test_every_seed_has_dice_of_its_own_on_the_cpu() -> None:
     assert all(each.device.type == "cpu" for each in seeded_generators(seeds))
 
 
-def test_the_state_of_the_process_does_not_reach_a_picture() -> None:
-    """Neither torch's own dice nor numpy's, nor what was made before."""
+def test_a_picture_does_not_depend_on_the_state_of_the_process() -> None:
+    """Check the global generators of torch and NumPy, and an earlier picture."""
     import torch
 
     torch.manual_seed(123)
@@ -67,8 +67,8 @@ def test_the_state_of_the_process_does_not_reach_a_picture() -> None:
     assert opened("sdxl", ONE).generate(request("inpaint", (3,))).pictures[0].tobytes() == first.tobytes()
 
 
-def test_the_record_names_what_pixels_depend_on() -> None:
-    """Versions, device, threads."""
+def test_the_record_has_everything_that_pixels_depend_on() -> None:
+    """Check for versions, device and threads."""
     said = environment_facts(Device("cpu", 2))
     assert (said["device"], said["threads"], said["tf32"]) == ("cpu", 2, False)
     assert {"torch", "diffusers", "transformers"} <= set(said)

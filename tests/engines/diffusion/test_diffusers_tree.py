@@ -1,4 +1,4 @@
-"""A folder is looked through before anything is loaded from it: whole, safetensors only, no code of its own."""
+"""A folder is checked before loading: complete, safetensors only, no custom code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from goldsmith.errors import InputError
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A copy of tiny SDXL to do damage to."""
+    """Return a copy of tiny SDXL for a test to damage."""
     return Path(shutil.copytree(tiny.folder("sdxl"), tmp_path / "sdxl"))
 
 
@@ -27,8 +27,8 @@ def _index(tree: Path, **parts: Any) -> None:
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
-def test_every_family_s_folder_passes(family: str) -> None:
-    """And its largest part's share of the weights is known before they are read."""
+def test_the_folders_of_all_families_pass(family: str) -> None:
+    """Check that the largest part's share of the weights is known before loading."""
     found = inspect_tree("one", tiny.folder(family))
     assert {"vae", "scheduler"} & set(found.parts) == {"vae"}
     assert 0.3 < found.largest_share < 1
@@ -52,16 +52,16 @@ Damage = Callable[[Path], object]
         (lambda tree: (tree / "unet/diffusion_pytorch_model.safetensors").write_bytes(bytes(8)), r"this is not a safetensors file"),
     ],
 )
-def test_what_is_missing_or_damaged_is_told_by_its_file(tree: Path, damage: Damage, sentence: str) -> None:
-    """diffusers would speak of hubs and connections; the remedy is the command that fetches the model."""
+def test_a_missing_or_damaged_file_is_named(tree: Path, damage: Damage, sentence: str) -> None:
+    """Check for the file and the command that fetches the model, instead of a message about hubs."""
     damage(tree)
     with pytest.raises(InputError, match=sentence) as refused:
         inspect_tree("one", tree)
     assert refused.value.remedy == "Fetch the model again: goldsmith models fetch one"
 
 
-def test_a_file_that_ends_early_is_told_by_how_much(tree: Path) -> None:
-    """Only its header is read for that."""
+def test_a_truncated_file_is_reported_with_both_sizes(tree: Path) -> None:
+    """Check that reading the header is enough."""
     path = tree / "vae/diffusion_pytorch_model.safetensors"
     data = path.read_bytes()
     path.write_bytes(data[:-100])
@@ -70,7 +70,7 @@ def test_a_file_that_ends_early_is_told_by_how_much(tree: Path) -> None:
 
 
 def test_a_missing_shard_is_named(tree: Path) -> None:
-    """The index asks for it."""
+    """Check for the index that lists it."""
     part = tree / "unet"
     (part / "diffusion_pytorch_model.safetensors").rename(part / "diffusion_pytorch_model-00001-of-00002.safetensors")
     names = {"a": "diffusion_pytorch_model-00001-of-00002.safetensors", "b": "diffusion_pytorch_model-00002-of-00002.safetensors"}
@@ -81,15 +81,15 @@ def test_a_missing_shard_is_named(tree: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["bin", "ckpt", "pt"])
 def test_pickles_are_never_weights(tree: Path, ending: str) -> None:
-    """A pickle runs what its maker wants; where there is nothing else the model is refused."""
+    """Check that a model with weights only as pickles, which can run code, is refused."""
     path = tree / "unet/diffusion_pytorch_model.safetensors"
     path.rename(path.with_suffix(f".{ending}"))
     with pytest.raises(InputError, match=rf"model\.{ending}: weights are read from safetensors only, never from pickles"):
         inspect_tree("one", tree)
 
 
-def test_code_of_its_own_is_refused(tree: Path) -> None:
-    """A .py anywhere, a part that asks for one, a class of another library."""
+def test_custom_code_is_refused(tree: Path) -> None:
+    """Check a Python file anywhere, a part that asks for code, and a class of another library."""
     (tree / "unet/thief.py").write_text("raise SystemExit")
     with pytest.raises(InputError, match=r"thief\.py: this model contains custom code, which is never run"):
         inspect_tree("one", tree)
@@ -102,28 +102,28 @@ def test_code_of_its_own_is_refused(tree: Path) -> None:
 
 @pytest.mark.parametrize("said", [["os", "system"], ["thief", "Model"], ["transformers", "x.y"], ["diffusers"]])
 def test_only_classes_of_diffusers_and_transformers_are_loaded(tree: Path, said: list[str]) -> None:
-    """The index of a model from anywhere can name anything."""
+    """Check classes that an index from an untrusted source may name."""
     _index(tree, unet=said)
     with pytest.raises(InputError, match=r"its part 'unet' is a .*, which is not a class of diffusers or transformers"):
         inspect_tree("one", tree)
 
 
 @pytest.mark.parametrize("named", [["thief", "Pipeline"], "thief.Pipeline", 7])
-def test_a_pipeline_of_its_own_is_refused(tree: Path, named: object) -> None:
-    """diffusers' way of naming one is a module and a class."""
+def test_a_custom_pipeline_is_refused(tree: Path, named: object) -> None:
+    """Check the form in which diffusers names one: a module and a class."""
     _index(tree, _class_name=named)
     with pytest.raises(InputError, match=r"model_index\.json: its pipeline is custom code \(.*\), which is never run"):
         inspect_tree("one", tree)
 
 
-def test_settings_and_parts_left_out_are_no_parts(tree: Path) -> None:
-    """A list of numbers is a setting; [null, null] is a part that is left out; a safety checker is never loaded, whatever it is."""
+def test_settings_and_omitted_parts_are_not_parts(tree: Path) -> None:
+    """Check a list of numbers, [null, null], and that a safety checker is never loaded."""
     _index(tree, select=[1, 2], image_encoder=[None, None], safety_checker=["stable_diffusion", "StableDiffusionSafetyChecker"])
     assert set(inspect_tree("one", tree).parts) == {"vae", "text_encoder", "text_encoder_2", "unet"}
 
 
-def test_a_variant_is_read_where_a_part_has_it(tree: Path) -> None:
-    """Parts that have only the plain weights give those."""
+def test_a_variant_is_used_if_a_part_has_it(tree: Path) -> None:
+    """Check that other parts use their plain weights."""
     path = tree / "unet/diffusion_pytorch_model.safetensors"
     path.rename(tree / "unet/diffusion_pytorch_model.fp16.safetensors")
     found = inspect_tree("one", tree, variant="fp16")
@@ -133,8 +133,8 @@ def test_a_variant_is_read_where_a_part_has_it(tree: Path) -> None:
         inspect_tree("one", tree)
 
 
-def test_beside_a_single_file_only_the_configuration_is_needed(tree: Path, tmp_path: Path) -> None:
-    """Weights that lie in the tree all the same are for parts that the file lacks."""
+def test_a_tree_beside_a_single_file_needs_only_configuration(tree: Path, tmp_path: Path) -> None:
+    """Check that weights in the tree are for parts that the file lacks."""
     single = tmp_path / "all.safetensors"
     shutil.move(tree / "unet/diffusion_pytorch_model.safetensors", single)
     (tree / "vae/diffusion_pytorch_model.safetensors").unlink()
@@ -142,8 +142,8 @@ def test_beside_a_single_file_only_the_configuration_is_needed(tree: Path, tmp_p
     assert set(found.parts) == {"text_encoder", "text_encoder_2", "all.safetensors"}
 
 
-def test_a_header_that_says_nonsense_is_no_safetensors(tmp_path: Path) -> None:
-    """Not a crash: its length, its JSON, its tables and its offsets are all checked."""
+def test_an_invalid_header_is_refused(tmp_path: Path) -> None:
+    """Check its length, JSON, tables and offsets."""
     for number, header in enumerate((b"[]", b'{"a": 1}', b'{"a": {"data_offsets": [0]}}', b'{"a": {}}', b"\xff\xfe")):
         path = tmp_path / f"{number}.safetensors"
         path.write_bytes(len(header).to_bytes(8, "little") + header)

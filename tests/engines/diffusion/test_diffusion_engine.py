@@ -1,4 +1,4 @@
-"""What every family's engine promises: pictures that follow from seed, request and settings alone, and a record of how they were made."""
+"""The guarantees for every family: a picture depends only on seed, request and settings, and the record says how it was generated."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def _quick() -> Iterator[None]:
 
 
 @functools.cache
-def alone(family: str, ability: Ability, seed: int) -> GenerationResult:
-    """What that seed makes by itself."""
+def single_picture(family: str, ability: Ability, seed: int) -> GenerationResult:
+    """Return the picture of that seed, generated on its own."""
     return engine(family).generate(request(ability, (seed,)))
 
 
 @pytest.mark.parametrize(("family", "ability"), WAYS)
-def test_a_picture_follows_from_its_own_seed_byte_for_byte(family: str, ability: Ability) -> None:
-    """The second picture of a request is the one its seed makes alone, on every family and in every way it works."""
+def test_a_picture_depends_only_on_its_own_seed(family: str, ability: Ability) -> None:
+    """Check that the second picture of a request equals a single one, for every family and ability."""
     first, second = engine(family).generate(request(ability, (1, 2))).pictures
-    assert second.tobytes() == alone(family, ability, 2).pictures[0].tobytes()
+    assert second.tobytes() == single_picture(family, ability, 2).pictures[0].tobytes()
     assert not np.array_equal(first, second)
     for made in (first, second):
         assert (made.shape, made.dtype) == ((HEIGHT, WIDTH, 3), np.float32)
@@ -52,9 +52,9 @@ def test_a_picture_follows_from_its_own_seed_byte_for_byte(family: str, ability:
 
 
 @pytest.mark.parametrize(("family", "ability"), WAYS)
-def test_the_record_says_all_that_a_replay_needs(family: str, ability: Ability) -> None:
-    """Seeds, steps, guidance, strength, scheduler, precision, threads, tiling, offload, batch, rung, versions, device."""
-    facts = alone(family, ability, 2).facts
+def test_the_record_has_all_that_a_replay_needs(family: str, ability: Ability) -> None:
+    """Check seeds, settings, scheduler, precision, threads, layout, fallback, versions and device."""
+    facts = single_picture(family, ability, 2).facts
     assert set(facts) == FACTS
     assert (facts["family"], facts["ability"], facts["seeds"], facts["steps"]) == (family, ability, [2], 2)
     assert (facts["precision"], facts["offload"], facts["tiling"], facts["batch"], facts["memory_fallback"]) == (
@@ -70,8 +70,8 @@ def test_the_record_says_all_that_a_replay_needs(family: str, ability: Ability) 
 
 
 @pytest.mark.parametrize(("family", "ability"), WAYS)
-def test_what_a_step_raises_ends_the_work_at_once(family: str, ability: Ability, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Called off after the first step of five, no further one is run."""
+def test_an_exception_of_the_callback_ends_the_call_at_once(family: str, ability: Ability, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that a cancellation after the first of five steps runs no further step."""
     import diffusers
 
     run: list[int] = []
@@ -89,8 +89,8 @@ def test_what_a_step_raises_ends_the_work_at_once(family: str, ability: Ability,
     assert len(run) == 1
 
 
-def test_an_engine_goes_on_living_after_a_call_that_was_called_off() -> None:
-    """The next picture is what it would have been."""
+def test_an_engine_works_after_a_cancelled_call() -> None:
+    """Check that the next picture is unchanged."""
 
     def call_off(fraction: float) -> None:
         if fraction > 0:
@@ -99,7 +99,9 @@ def test_an_engine_goes_on_living_after_a_call_that_was_called_off() -> None:
     for family in ("sdxl", "flux"):
         with pytest.raises(JobCancelled):
             engine(family).generate(request("inpaint", (1,)), call_off)
-        assert engine(family).generate(request("text", (2,))).pictures[0].tobytes() == alone(family, "text", 2).pictures[0].tobytes()
+        assert (
+            engine(family).generate(request("text", (2,))).pictures[0].tobytes() == single_picture(family, "text", 2).pictures[0].tobytes()
+        )
 
 
 def _counted(real: Any, run: list[int]) -> Any:
@@ -111,8 +113,8 @@ def _counted(real: Any, run: list[int]) -> Any:
 
 
 @pytest.mark.parametrize("family", ["sdxl", "flux", "qwen-image"])
-def test_a_beginning_is_followed_as_far_as_the_strength_says(family: str) -> None:
-    """With little strength the picture is hardly gone from; with full strength it is forgotten."""
+def test_the_strength_sets_the_distance_from_the_input_picture(family: str) -> None:
+    """Check that a low strength stays close to it and that full strength ignores it."""
     asked = request("image")
     far = []
     for strength in (0.05, 1.0):
@@ -122,21 +124,21 @@ def test_a_beginning_is_followed_as_far_as_the_strength_says(family: str) -> Non
     assert far[0] > 4 * far[1]
 
 
-def test_a_faint_strength_still_runs_a_step() -> None:
-    """Only that part of the steps is run, so there are made to be enough of them; the record says how many."""
+def test_a_low_strength_runs_at_least_one_step() -> None:
+    """Check that the number of steps is raised for it and recorded."""
     made = engine("flux").generate(replace(request("image"), options=GenerationOptions("a cat", strength=0.1, steps=2)))
     assert (made.facts["steps"], made.facts["steps_run"]) == (10, 1)
 
 
-def test_no_strength_at_all_is_refused() -> None:
-    """It would be the picture itself at the cost of a model."""
+def test_a_strength_of_zero_is_refused() -> None:
+    """Check this because it would return the input picture."""
     with pytest.raises(InputError, match="With strength 0 the model 'flux' would change nothing"):
         engine("flux").generate(replace(request("image"), options=GenerationOptions("a cat", strength=0.0)))
 
 
 @pytest.mark.parametrize("family", ["sdxl", "sd3", "flux", "flux-kontext", "flux2-klein", "qwen-image", "z-image"])
-def test_a_fill_keeps_to_its_hole(family: str) -> None:
-    """Families with a way of their own to fill a hole change what is in it more than what is around, also with random weights."""
+def test_a_fill_changes_mainly_its_hole(family: str) -> None:
+    """Check families that can fill: pixels in the hole change more than others, also with random weights."""
     asked = request("inpaint")
     asked = replace(asked, options=replace(asked.options, steps=4, guidance=1.0))
     left = engine(family).generate(asked).pictures[0]
@@ -147,64 +149,64 @@ def test_a_fill_keeps_to_its_hole(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", ["sdxl", "qwen-image", "z-image", "krea2"])
-def test_words_to_keep_away_from_change_the_picture_where_a_family_has_them(family: str) -> None:
-    """And the record says that they were used."""
-    plain = alone(family, "text", 1)
+def test_a_negative_prompt_changes_the_picture_if_the_family_takes_one(family: str) -> None:
+    """Check that the record says that it was used."""
+    plain = single_picture(family, "text", 1)
     kept = engine(family).generate(request("text", wish=replace(WISH, negative="fog, rain")))
     assert not np.array_equal(plain.pictures[0], kept.pictures[0])
     assert (plain.facts["negative_prompt_used"], kept.facts["negative_prompt_used"]) == (False, True)
 
 
-def test_words_that_a_family_cannot_keep_away_from_are_said_to_be_unused() -> None:
-    """FLUX has no such words; nothing pretends that it had."""
+def test_a_negative_prompt_that_a_family_ignores_is_recorded_as_unused() -> None:
+    """Check FLUX, which takes none."""
     kept = engine("flux").generate(request("text", wish=replace(WISH, negative="fog")))
     assert kept.facts["negative_prompt_used"] is False
-    assert np.array_equal(kept.pictures[0], alone("flux", "text", 1).pictures[0])
+    assert np.array_equal(kept.pictures[0], single_picture("flux", "text", 1).pictures[0])
 
 
 @pytest.mark.parametrize(
     ("family", "guidance"), [("z-image", 0.0), ("krea2", 0.0), ("flux2-klein", 1.0), ("sdxl", 0.0), ("qwen-image", 1.0)]
 )
 def test_distilled_models_run_without_guidance(family: str, guidance: float) -> None:
-    """As the entries of the fast ones say; it is another picture than the guided one, and on record."""
+    """Check that the picture differs from one with guidance, and the record."""
     made = engine(family).generate(request("text", (2,), replace(WISH, guidance=guidance)))
     assert made.facts["guidance"] == guidance
-    assert not np.array_equal(made.pictures[0], alone(family, "text", 2).pictures[0])
+    assert not np.array_equal(made.pictures[0], single_picture(family, "text", 2).pictures[0])
 
 
-def test_another_prompt_makes_another_picture() -> None:
-    """On every family that takes words alone."""
+def test_another_prompt_gives_another_picture() -> None:
+    """Check every family that generates from words alone."""
     for family in tiny.FAMILIES:
         if "text" in tiny.CAN[family]:
             other = engine(family).generate(request("text", (2,), replace(WISH, prompt="the sea")))
-            assert not np.array_equal(alone(family, "text", 2).pictures[0], other.pictures[0]), family
+            assert not np.array_equal(single_picture(family, "text", 2).pictures[0], other.pictures[0]), family
 
 
-def test_sides_are_multiples_of_what_the_model_asks_for() -> None:
-    """Others are refused rather than rounded."""
+def test_sides_must_be_multiples_of_the_model_s() -> None:
+    """Check that other sides are refused and not rounded."""
     with pytest.raises(InputError, match="sides are multiples of 32 px, not 100 x 64 px"):
         engine("sdxl").generate(GenerationRequest(WISH, (1,), 100, 64))
 
 
-def test_what_the_model_cannot_do_is_told_with_what_it_can() -> None:
-    """In one sentence, before anything is computed."""
+def test_a_missing_ability_is_reported_before_the_call() -> None:
+    """Check one sentence with the abilities of the model."""
     with pytest.raises(InputError, match="The model 'krea2' cannot start from a picture; it can make pictures from words alone"):
         engine("krea2").generate(request("image"))
 
 
-def test_progress_goes_from_nought_to_one_through_all_pictures() -> None:
-    """Each picture has its share, each of its steps a part of that."""
+def test_progress_runs_from_0_to_1_over_all_pictures() -> None:
+    """Check that each picture has its share, and each step a part of it."""
     heard: list[float] = []
     engine("sd3").generate(request("text", (1, 2)), heard.append)
     assert heard == [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
 @pytest.mark.parametrize(("family", "ability"), [way for way in WAYS if not way[0].startswith("qwen-image-edit")])
-def test_several_at_once_are_the_pictures_of_one_at_a_time_but_for_rounding(family: str, ability: Ability) -> None:
-    """In twos, as a GPU makes them: each is encoded and begun with its own seed."""
+def test_a_batch_differs_from_single_pictures_only_by_rounding(family: str, ability: Ability) -> None:
+    """Check batches of two, as on a GPU: each picture has its own seed."""
     together = _in_twos(family).generate(request(ability, (1, 2)))
     assert together.facts["batch"] == 2
-    np.testing.assert_allclose(together.pictures[1], alone(family, ability, 2).pictures[0], atol=1e-4)
+    np.testing.assert_allclose(together.pictures[1], single_picture(family, ability, 2).pictures[0], atol=1e-4)
 
 
 @functools.cache
@@ -213,8 +215,8 @@ def _in_twos(family: str) -> DiffusionEngine:
 
 
 @pytest.mark.parametrize(("family", "ability"), [("sdxl", "text"), ("flux", "inpaint"), ("qwen-image", "text"), ("z-image", "image")])
-def test_requests_with_words_and_pictures_of_their_own_go_together(family: str, ability: Ability) -> None:
-    """What each gets is what it gets alone, and its record has its own seeds."""
+def test_requests_with_different_prompts_and_pictures_share_a_call(family: str, ability: Ability) -> None:
+    """Check that each result is as if alone, and records its own seeds."""
     one = request(ability, (1,))
     other = replace(request(ability, (2,)), options=replace(one.options, prompt="the open sea at night"))
     if other.picture is not None:
@@ -228,8 +230,8 @@ def test_requests_with_words_and_pictures_of_their_own_go_together(family: str, 
         np.testing.assert_allclose(each.pictures[0], engine(family).generate(asked).pictures[0], atol=1e-4)
 
 
-def test_a_picture_that_a_pipeline_makes_smaller_is_brought_to_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """FLUX.2 klein fills at a megapixel at most; the record says at what size it was really made."""
+def test_a_smaller_picture_of_a_pipeline_is_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check FLUX.2 klein, which fills at one megapixel at most; the record has the generated size."""
     from diffusers import FluxPipeline
 
     def smaller(self: Any, **named: Any) -> Any:
@@ -244,14 +246,14 @@ def test_a_picture_that_a_pipeline_makes_smaller_is_brought_to_its_size(monkeypa
 @pytest.mark.parametrize(
     ("family", "letters", "cut"), [("sdxl", 60, False), ("sdxl", 100, True), ("flux", 400, False), ("flux", 600, True)]
 )
-def test_words_beyond_what_a_model_reads_are_said_to_be_cut(family: str, letters: int, cut: bool) -> None:
-    """SDXL reads 77 tokens, FLUX 512; nothing is left aside in silence."""
+def test_a_truncated_prompt_is_recorded(family: str, letters: int, cut: bool) -> None:
+    """Check SDXL with 77 tokens and FLUX with 512."""
     made = engine(family).generate(request("text", wish=replace(WISH, prompt="x" * letters)))
     assert made.facts["prompt_truncated"] is cut
 
 
-def test_requests_that_are_not_alike_are_worked_off_one_by_one() -> None:
-    """Another size or another strength is another call; each one's progress is its part of the whole."""
+def test_different_requests_run_one_by_one() -> None:
+    """Check another size and another strength; each has its share of the progress."""
     heard: list[float] = []
     small = GenerationRequest(WISH, (1,), 32, 64)
     made = engine("flux").generate_many([small, request("text", (2,))], heard.append)
@@ -261,7 +263,7 @@ def test_requests_that_are_not_alike_are_worked_off_one_by_one() -> None:
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_every_family_runs_in_half_precision(family: str) -> None:
-    """As on a GPU: nothing stumbles over a tensor of another precision, whether it came from words or from a picture."""
+    """Check the precision of a GPU: no tensor of another precision causes an error."""
     half = opened(family, MemoryLayout("bfloat16", "none", 1))
     abilities = [ability for name, ability in WAYS if name == family]
     for ability in abilities[1:4:2] if family == "flux2-klein" else abilities:
@@ -271,16 +273,16 @@ def test_every_family_runs_in_half_precision(family: str) -> None:
     assert half.descriptor.device == "cpu bfloat16, 1 thread"
 
 
-def test_an_engine_that_was_let_go_reads_its_weights_again_when_it_is_used() -> None:
-    """A step may hold a generator, open an upscaler for which the generator must go, and come back to it."""
+def test_a_closed_engine_loads_its_weights_again_when_used() -> None:
+    """Check a step that opens an upscaler, for which the generator is closed, and uses the generator again."""
     own = opened("flux")
     before = own.generate(request("text")).pictures[0]
     own.close()
     assert own.generate(request("text")).pictures[0].tobytes() == before.tobytes()
 
 
-def test_a_dead_device_is_the_device_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever it was doing: the lane pauses rather than the job being blamed."""
+def test_a_failed_device_is_a_device_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that the error is never a fault of the job."""
     import torch
     from diffusers import FluxPipeline
 
@@ -292,16 +294,16 @@ def test_a_dead_device_is_the_device_s_fault(monkeypatch: pytest.MonkeyPatch) ->
         opened("flux").generate(request("text"))
 
 
-def test_the_descriptor_says_what_the_entry_says() -> None:
-    """What callers go by: abilities, native size, multiples, licence, revision."""
+def test_the_descriptor_matches_the_entry() -> None:
+    """Check abilities, native size, multiple, licence and revision."""
     said = engine("sdxl").descriptor
     assert (said.name, said.kind, said.takes_prompt, said.can) == ("sdxl", "generate", True, ("text", "image", "inpaint"))
     assert (said.native_pixels, said.multiple, said.licence, said.revision) == (64 * 64, 32, "CC0-1.0", "0" * 40)
     assert said.device == "cpu float32, 1 thread"
 
 
-def test_the_record_says_how_many_were_really_made_in_one_call() -> None:
-    """Five jobs that meet go through in twos, as many as the memory measured at loading holds; the last is alone."""
+def test_the_record_has_the_real_size_of_each_call() -> None:
+    """Check five jobs in batches of two, which is what the memory holds: the last one runs alone."""
     own = opened("flux", MemoryLayout("float32", "none", 2))
     made = own.generate_many([request("text", (seed,)) for seed in range(5)])
     assert [each.facts["batch"] for each in made] == [2, 2, 2, 2, 1]

@@ -1,4 +1,4 @@
-"""Which way a request is worked, and what is said where a model has none."""
+"""Which ability serves a request, and the message if the model has none."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from goldsmith.engines.registry.models import read_models
 from goldsmith.errors import InputError
 
 
-def test_every_pipeline_in_the_table_is_one_of_diffusers() -> None:
-    """A name that does not exist is found here and not in a lane."""
+def test_every_pipeline_in_the_table_exists_in_diffusers() -> None:
+    """Check this here so that a wrong name does not fail in a worker process."""
     import diffusers
 
     for family in (*FAMILIES.values(), AUTO_FAMILY):
@@ -24,15 +24,15 @@ def test_every_pipeline_in_the_table_is_one_of_diffusers() -> None:
             assert isinstance(getattr(diffusers, way.pipeline), type), way.pipeline
 
 
-def test_the_tiny_models_do_all_that_the_table_says() -> None:
-    """So that every row of it is run by the tests."""
+def test_the_tiny_models_cover_the_whole_table() -> None:
+    """Check that the tests run every row of it."""
     assert set(tiny.FAMILIES) == set(FAMILIES)
     for name, family in FAMILIES.items():
         assert set(tiny.CAN[name]) == set(family.calls)
 
 
-def test_every_model_that_comes_with_goldsmith_is_of_a_family_in_the_table() -> None:
-    """And promises nothing that its family has no way for."""
+def test_every_shipped_model_belongs_to_a_family_in_the_table() -> None:
+    """Check that its entry claims only abilities of its family."""
     models = read_models(Path(__file__).parents[3] / "config" / "models.toml").models
     run = {name: model.diffusion for name, model in models.items() if model.driver == "diffusers" and model.diffusion is not None}
     assert {diffusion.family for diffusion in run.values()} >= set(FAMILIES) - {"qwen-image-edit"}
@@ -40,15 +40,15 @@ def test_every_model_that_comes_with_goldsmith_is_of_a_family_in_the_table() -> 
         assert check_abilities(diffusion.family, f"models.{name}", diffusion.can) == diffusion.can
 
 
-def test_a_family_that_the_table_lacks_has_autopipeline_s_ways() -> None:
-    """Words, pictures, holes."""
+def test_an_unknown_family_uses_autopipeline() -> None:
+    """Check text, image and inpaint."""
     assert find_family("of-tomorrow") is AUTO_FAMILY
     assert set(AUTO_FAMILY.calls) == {"text", "image", "inpaint"}
     assert find_family("flux") is FAMILIES["flux"]
 
 
-def test_an_entry_s_abilities_are_its_own_choice_among_those() -> None:
-    """Fewer than the family has is allowed, more is not."""
+def test_an_entry_may_claim_fewer_abilities_than_its_family() -> None:
+    """Check that more abilities are refused."""
     assert check_abilities("flux", "models.one", ("text",)) == ("text",)
     with pytest.raises(
         InputError, match=r"models\.one\.diffusion\.can: a model of the family 'flux-fill' cannot 'text'\. It can: inpaint\."
@@ -73,13 +73,13 @@ ALL: tuple[Ability, ...] = ("text", "image", "inpaint", "edit", "references")
         (request("references"), ALL, "references"),
     ],
 )
-def test_a_request_goes_the_way_it_asks_for(asked: GenerationRequest, can: tuple[Ability, ...], expected: Ability) -> None:
-    """A hole by inpainting, else anew from the crop, else by instruction; a picture with no strength is an instruction to an editor."""
+def test_a_request_uses_the_expected_ability(asked: GenerationRequest, can: tuple[Ability, ...], expected: Ability) -> None:
+    """Check the order for holes, and that a picture without a strength is edited by instruction."""
     assert choose_ability("one", can, asked) == expected
 
 
-def test_references_alone_are_looked_at() -> None:
-    """Also without a picture to start from."""
+def test_references_without_a_picture_are_used() -> None:
+    """Check a request with references only."""
     asked = replace(request("text"), references=(picture(),))
     assert choose_ability("one", ALL, asked) == "references"
 
@@ -93,13 +93,13 @@ def test_references_alone_are_looked_at() -> None:
         (request("inpaint"), ("text",), "cannot fill a hole; it can make pictures from words alone"),
     ],
 )
-def test_what_it_has_no_way_for_is_told_with_what_it_has(asked: GenerationRequest, can: tuple[Ability, ...], sentence: str) -> None:
-    """In the user's words."""
+def test_a_missing_ability_is_reported_with_the_others(asked: GenerationRequest, can: tuple[Ability, ...], sentence: str) -> None:
+    """Check the words of the message."""
     with pytest.raises(InputError, match=f"The model 'one' {sentence}"):
         choose_ability("one", can, asked)
 
 
-def test_references_are_not_left_aside_in_silence() -> None:
-    """No pipeline here looks at them while it fills a hole."""
+def test_references_are_never_ignored_silently() -> None:
+    """Check that they are refused with a hole, because no pipeline uses both."""
     with pytest.raises(InputError, match="cannot use reference pictures while it fills a hole"):
         choose_ability("one", ALL, replace(request("inpaint"), references=(picture(),)))

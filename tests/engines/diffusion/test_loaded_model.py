@@ -1,4 +1,4 @@
-"""A model in memory: laid out as planned, at rest between calls, and what is said where it cannot be brought there."""
+"""A model in memory: its layout, its state between calls, and the message if it cannot be loaded."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ TEXT = FAMILIES["flux"].calls["text"]
 
 
 @pytest.fixture
-def rests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Each time a pipeline is told to send its parts back to where they wait."""
+def hook_releases(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Count how often a pipeline is asked to move its parts back to main memory."""
     from diffusers import DiffusionPipeline
 
     told: list[str] = []
@@ -26,8 +26,8 @@ def rests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return told
 
 
-def test_a_model_that_waits_in_the_computer_s_memory_is_told_which_device_it_works_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Part by part: there is no such device here, so that only what diffusers is asked for can be seen."""
+def test_an_offloaded_model_gets_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check the arguments for diffusers: this machine has no such device."""
     import torch
     from diffusers import DiffusionPipeline
 
@@ -38,8 +38,8 @@ def test_a_model_that_waits_in_the_computer_s_memory_is_told_which_device_it_wor
     assert made.facts["offload"] == "model"
 
 
-def test_parts_go_back_to_where_they_wait_also_when_a_call_was_called_off(rests: list[str]) -> None:
-    """The hooks are those of the pipeline that was loaded, whichever of them worked."""
+def test_parts_return_to_main_memory_after_a_cancelled_call(hook_releases: list[str]) -> None:
+    """Check that the hooks are those of the pipeline that was loaded first."""
 
     def call_off(fraction: float) -> None:
         if fraction > 0:
@@ -48,11 +48,11 @@ def test_parts_go_back_to_where_they_wait_also_when_a_call_was_called_off(rests:
     own = opened("flux")
     with pytest.raises(JobCancelled):
         own.generate(request("inpaint"), call_off)
-    assert rests == ["FluxPipeline"]
+    assert hook_releases == ["FluxPipeline"]
 
 
-def test_a_scheduler_remembers_nothing_of_the_last_call() -> None:
-    """Each call gets one that has not run; its settings are those of the folder."""
+def test_every_call_gets_a_new_scheduler() -> None:
+    """Check that its settings are those of the folder."""
     own = opened("flux")
     assert own._loaded is not None
     first = own._loaded.pipeline(TEXT, use_tiling=False).scheduler
@@ -64,8 +64,8 @@ def test_a_scheduler_remembers_nothing_of_the_last_call() -> None:
     assert second.config["use_dynamic_shifting"] is True
 
 
-def test_going_over_to_groups_is_done_once() -> None:
-    """A second time there is nothing to move."""
+def test_switching_to_group_offload_happens_once() -> None:
+    """Check that a second switch moves nothing."""
     own = opened("flux")
     assert own._loaded is not None
     own._loaded.switch_to_group_offload()
@@ -74,8 +74,8 @@ def test_going_over_to_groups_is_done_once() -> None:
     assert own.generate(request("text")).facts["offload"] == "group"
 
 
-def test_a_device_that_fails_while_a_model_is_brought_to_it_is_the_device_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not the model's and not the job's."""
+def test_a_device_that_fails_during_loading_is_a_device_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that neither the model nor the job is blamed."""
     import torch
     from diffusers import DiffusionPipeline
 
@@ -88,8 +88,8 @@ def test_a_device_that_fails_while_a_model_is_brought_to_it_is_the_device_s_faul
     assert "nvidia-smi" in failed.value.remedy
 
 
-def test_what_is_let_go_is_gone() -> None:
-    """No pipeline, hook or callback holds the weights any longer."""
+def test_a_closed_model_is_released() -> None:
+    """Check that no pipeline, hook or callback refers to the weights."""
     own = opened("flux")
     own.generate(request("inpaint"))
     assert own._loaded is not None

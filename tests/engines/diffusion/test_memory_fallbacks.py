@@ -1,4 +1,4 @@
-"""When memory runs out: each rung of the ladder, what it gives up, and what the record says; the engine lives on."""
+"""Fallbacks if memory runs out: their order, their effect and the record; the engine keeps working."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Arm = Callable[[int, BaseException], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> Arm:
-    """Let the next so many calls of FLUX fail after their first step for want of memory; what each call was given is kept."""
+def fail_with(monkeypatch: pytest.MonkeyPatch) -> Arm:
+    """Return a function that lets the next calls of FLUX fail; it returns the arguments of each call."""
     import diffusers
 
     calls: list[dict[str, Any]] = []
@@ -62,10 +62,10 @@ def _spent() -> BaseException:
         (3, "offload by groups", True, "group"),
     ],
 )
-def test_each_fallback_works_and_is_on_record(short: Arm, fails: int, fallback: str, tiling: bool, offload: str) -> None:
-    """As asked, a batch of one, the decoder in tiles and slices, the weights by groups: whichever worked is in the facts."""
+def test_each_fallback_works_and_is_recorded(fail_with: Arm, fails: int, fallback: str, tiling: bool, offload: str) -> None:
+    """Check no change, single pictures, a tiled decoder and group offload; the facts name the one in use."""
     own = opened("flux", TWOS)
-    calls = short(fails, _spent())
+    calls = fail_with(fails, _spent())
     made = own.generate(request("text", (1, 2)))
     assert (made.facts["memory_fallback"], made.facts["tiling"], made.facts["offload"]) == (fallback, tiling, offload)
     assert made.facts["batch"] == (2 if fails == 0 else 1)
@@ -76,9 +76,9 @@ def test_each_fallback_works_and_is_on_record(short: Arm, fails: int, fallback: 
         assert np.allclose(picture, whole, atol=1e-4) is not tiling
 
 
-def test_a_fill_may_come_from_a_smaller_crop(short: Arm) -> None:
-    """The last rung for a crop: made at three quarters of its size, brought back to it."""
-    calls = short(3, _spent())
+def test_a_fill_may_be_generated_smaller(fail_with: Arm) -> None:
+    """Check the last fallback for a crop: three quarters of its size, enlarged again."""
+    calls = fail_with(3, _spent())
     made = opened("flux").generate(request("inpaint"))
     assert (made.facts["memory_fallback"], made.facts["size"], made.facts["generated_size"]) == ("smaller", [WIDTH, HEIGHT], [64, 64])
     assert calls[-1]["image"].shape == (1, 3, 64, 64)
@@ -86,9 +86,9 @@ def test_a_fill_may_come_from_a_smaller_crop(short: Arm) -> None:
     assert made.facts["offload"] == "group"
 
 
-def test_what_a_person_sized_is_never_made_of_less(short: Arm) -> None:
-    """Below the last rung there is a sentence: where, what, what was tried, what to do."""
-    short(99, _spent())
+def test_a_whole_picture_is_never_generated_smaller(fail_with: Arm) -> None:
+    """Check that after the last fallback the message lists what was tried and what to do."""
+    fail_with(99, _spent())
     own = opened("flux", TWOS)
     with pytest.raises(InputError) as refused:
         own.generate(request("text", (1, 2)))
@@ -106,24 +106,24 @@ def test_what_a_person_sized_is_never_made_of_less(short: Arm) -> None:
         RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
     ],
 )
-def test_the_cpu_s_own_shortages_count_as_well(short: Arm, error: BaseException) -> None:
-    """A lane has a limit of its own, and torch's CPU allocator has no error class for it."""
-    short(1, error)
+def test_a_shortage_on_the_cpu_uses_the_fallbacks(fail_with: Arm, error: BaseException) -> None:
+    """Check the errors at the limit of a worker process and of the CPU allocator of torch."""
+    fail_with(1, error)
     assert opened("flux").generate(request("text")).facts["memory_fallback"] == "tiled decoder"
 
 
-def test_other_failures_walk_no_ladder(short: Arm) -> None:
-    """They are what they are, at once."""
-    calls = short(9, ValueError("something else"))
+def test_other_errors_use_no_fallback(fail_with: Arm) -> None:
+    """Check that they are raised at once."""
+    calls = fail_with(9, ValueError("something else"))
     with pytest.raises(ValueError, match="something else"):
         opened("flux").generate(request("text"))
     assert len(calls) == 1
 
 
-def test_the_engine_lives_on_and_keeps_only_the_offload(short: Arm) -> None:
-    """The next request is as asked again, tiles and all; only the weights stay where they fitted, which changes no pixel."""
+def test_only_the_offload_stays_after_a_fallback(fail_with: Arm) -> None:
+    """Check that the next request has no tiling; group offload stays, which changes no pixel."""
     own = opened("flux")
-    calls = short(2, _spent())
+    calls = fail_with(2, _spent())
     own.generate(request("text"))
     after = own.generate(request("text"))
     assert (after.facts["memory_fallback"], after.facts["tiling"], after.facts["offload"]) == ("as requested", False, "group")
@@ -132,15 +132,15 @@ def test_the_engine_lives_on_and_keeps_only_the_offload(short: Arm) -> None:
 
 
 @pytest.mark.parametrize("family", ["sdxl", "sd3", "flux2-klein", "qwen-image", "z-image", "krea2"])
-def test_every_kind_of_model_runs_by_groups(family: str) -> None:
-    """Text encoders, nets and decoders of every family come block by block, and make the same bytes."""
+def test_every_family_runs_with_group_offload(family: str) -> None:
+    """Check that text encoders, networks and decoders give the same bytes."""
     grouped = opened(family, MemoryLayout("float32", "group", 1)).generate(request("text", (2,)))
     assert grouped.facts["offload"] == "group"
     assert grouped.pictures[0].tobytes() == engine(family).generate(request("text", (2,))).pictures[0].tobytes()
 
 
-def test_tiles_are_smaller_than_the_pictures_a_decoder_was_made_with() -> None:
-    """At its native size a decoder would otherwise come in one tile, and nothing would be won."""
+def test_tiles_are_smaller_than_the_native_size_of_a_decoder() -> None:
+    """Check this because one tile of the native size would save no memory."""
     own = opened("sdxl")
     vae = own._loaded.pipeline(FAMILIES["sdxl"].calls["text"], use_tiling=False).vae  # type: ignore[union-attr]
     vae.tile_sample_min_size, vae.tile_latent_min_size = 1024, 128
@@ -149,8 +149,8 @@ def test_tiles_are_smaller_than_the_pictures_a_decoder_was_made_with() -> None:
 
 
 @pytest.mark.parametrize("family", ["sdxl", "sd3", "flux", "flux2-klein", "qwen-image", "z-image", "krea2"])
-def test_every_decoder_comes_in_tiles(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tiling is switched on for the call and off after it."""
+def test_every_decoder_can_be_tiled(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that tiling is on for the call and off afterwards."""
     own: DiffusionEngine = opened(family)
     monkeypatch.setattr(
         "goldsmith.engines.diffusion.diffusion_engine.memory_fallbacks",
@@ -163,7 +163,7 @@ def test_every_decoder_comes_in_tiles(family: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_fallbacks_are_in_order() -> None:
-    """Each gives up more than the one before; what is given up already is no rung."""
+    """Check that each includes the earlier ones and that none repeats what is in use."""
     assert [rung.name for rung in memory_fallbacks(TWOS, is_fill=True)] == [
         "as requested",
         "one at a time",
@@ -199,13 +199,13 @@ def _entry(**said: Any) -> DiffusionSettings:
         (8_800, MemoryLayout("bfloat16", "group", 1)),
     ],
 )
-def test_the_layout_follows_from_what_is_free(free: int, expected: MemoryLayout) -> None:
-    """All of it on the device with as many pictures at once as fit; else its largest part and a picture; else a few blocks."""
+def test_the_layout_depends_on_the_free_memory(free: int, expected: MemoryLayout) -> None:
+    """Check all on the device with the largest batch, then part by part, then a few blocks."""
     assert plan_layout("flux", _entry(), 0.7, Device("cuda:0"), free, 64_000) == expected
 
 
-def test_a_model_that_does_not_fit_at_all_is_told_before_it_is_read() -> None:
-    """On the device, or in the computer's memory where the rest of it would wait."""
+def test_a_model_that_does_not_fit_is_refused_before_loading() -> None:
+    """Check the device, and main memory for idle weights."""
     with pytest.raises(InputError, match="The model 'flux' needs about 8800 MB of memory on cuda:0, but only 8799 MB are free"):
         plan_layout("flux", _entry(), 0.7, Device("cuda:0"), 8_799, 64_000)
     with pytest.raises(InputError, match="needs about 32000 MB of main memory for idle weights, but only 31999 MB are free"):
@@ -213,7 +213,7 @@ def test_a_model_that_does_not_fit_at_all_is_told_before_it_is_read() -> None:
 
 
 def test_the_cpu_computes_in_float32_one_picture_at_a_time() -> None:
-    """The entry's numbers are for half precision: the weights take twice as much here."""
+    """Check that weights take twice the memory of the entry, which is for half precision."""
     assert plan_layout("flux", _entry(), 0.7, Device("cpu"), 68_000, 68_000) == MemoryLayout("float32", "none", 1)
     assert plan_layout("flux", _entry(precision="float32"), 0.7, Device("cpu"), 36_000, 36_000) == MemoryLayout("float32", "none", 1)
     with pytest.raises(InputError, match="needs about 68000 MB of memory on cpu, but only 67999 MB are free") as refused:
@@ -221,8 +221,8 @@ def test_the_cpu_computes_in_float32_one_picture_at_a_time() -> None:
     assert "worker_memory_mb" in refused.value.remedy
 
 
-def test_a_shortage_while_loading_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lane survives it as it survives one while working."""
+def test_a_shortage_during_loading_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that the worker process survives it."""
     monkeypatch.setattr("goldsmith.engines.diffusion.loaded_model.load_pipelines", lambda *given: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(InputError, match="There is not enough memory on cpu to load the model 'flux'"):
         opened("flux")

@@ -1,4 +1,4 @@
-"""Pictures that are none are failures of the attempt, and say so."""
+"""Failed pictures are errors with a message."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ HOLED = np.where(np.eye(8, dtype=bool)[..., None], np.float32("nan"), picture(he
         (np.full((8, 8, 3), np.inf, np.float32), "NaN"),
     ],
 )
-def test_what_is_no_picture_is_refused(made: Pixels, sentence: str) -> None:
-    """With the seed, and what may help."""
+def test_a_failed_picture_is_refused(made: Pixels, sentence: str) -> None:
+    """Check pictures (8, 8, 3) with NaN, infinite, black and flat values: the message has the seed and a remedy."""
     with pytest.raises(InputError, match=sentence) as refused:
         check_picture("one", made, 7, "float16", None)
     assert refused.value.remedy == "Try another seed, or a precision other than float16 in models.toml."
@@ -38,16 +38,16 @@ def test_what_is_no_picture_is_refused(made: Pixels, sentence: str) -> None:
     assert refused.value.remedy == "Try another seed."
 
 
-def test_what_is_made_of_a_flat_thing_may_be_flat() -> None:
-    """A hole in an empty backdrop; a black one in a black frame."""
+def test_the_result_of_a_flat_picture_may_be_flat() -> None:
+    """Check a hole in an empty backdrop and in a black frame."""
     assert np.array_equal(check_picture("one", FLAT, 7, "float32", FLAT), FLAT)
     assert np.array_equal(check_picture("one", BLACK, 7, "float32", BLACK), BLACK)
     with pytest.raises(InputError, match="NaN"):
         check_picture("one", FLAT * np.float32("nan"), 7, "float32", FLAT)
 
 
-def test_a_dark_picture_with_something_in_it_is_a_picture() -> None:
-    """A night scene is delivered; values beyond 0..1 are brought back."""
+def test_a_dark_picture_is_accepted() -> None:
+    """Check a night scene; values outside 0..1 are clipped."""
     night = picture(height=16, width=16) * np.float32(0.02)
     assert np.array_equal(check_picture("one", night, 7, "float32", None), night)
     assert check_picture("one", picture() * np.float32(1.5), 7, "float32", None).max() == 1
@@ -56,8 +56,8 @@ def test_a_dark_picture_with_something_in_it_is_a_picture() -> None:
     assert not is_flat(None)
 
 
-def test_a_picture_comes_back_at_the_size_it_was_asked_at() -> None:
-    """Itself where it has it; nothing overshoots."""
+def test_a_picture_is_resized_to_the_requested_size() -> None:
+    """Check that the same array returns if it has that size, and that no value overshoots."""
     given = picture()
     assert resize(given, given.shape[1], given.shape[0]) is given
     for width, height in ((48, 32), (200, 100)):
@@ -69,8 +69,8 @@ def test_a_picture_comes_back_at_the_size_it_was_asked_at() -> None:
 
 
 @pytest.mark.parametrize(("value", "sentence"), [(float("nan"), "NaN"), (-1.0, "a black picture"), (0.0, "one flat colour")])
-def test_a_decoder_gone_wrong_fails_the_attempt(monkeypatch: pytest.MonkeyPatch, value: float, sentence: str) -> None:
-    """Through the whole engine, as half precision does it; the next request is served."""
+def test_a_failing_decoder_fails_the_attempt(monkeypatch: pytest.MonkeyPatch, value: float, sentence: str) -> None:
+    """Check the whole engine, and that the next request works."""
     from diffusers import AutoencoderKL
 
     own = opened("sdxl", ONE)

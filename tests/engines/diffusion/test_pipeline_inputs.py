@@ -1,4 +1,4 @@
-"""Pictures, holes and words in the forms that pipelines take: nothing quantised where it need not be, nothing upside down."""
+"""Pictures, holes and prompts in the forms that pipelines take, without needless quantisation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from doubles.tiny_engines import HEIGHT, WIDTH, hole, picture, request
 from goldsmith.engines.diffusion.pipeline_inputs import prepare_inputs
 
 
-def test_a_picture_becomes_a_tensor_value_for_value() -> None:
-    """float32, channels first, one for each picture to make."""
+def test_a_picture_becomes_a_tensor_with_the_same_values() -> None:
+    """Check float32, channels first, one for each result."""
     one, other = request("inpaint"), replace(request("inpaint"), picture=1 - picture())
     tensor = prepare_inputs([one, other], WIDTH, HEIGHT, 1.0).image_tensor().numpy()
     assert (tensor.shape, tensor.dtype) == ((2, 3, HEIGHT, WIDTH), np.float32)
@@ -19,16 +19,16 @@ def test_a_picture_becomes_a_tensor_value_for_value() -> None:
     assert np.array_equal(tensor[1].transpose(1, 2, 0), 1 - picture())
 
 
-def test_a_hole_is_one_where_it_is_to_be_made_new() -> None:
-    """And everything is where there is a picture and no hole."""
+def test_a_hole_is_1_where_pixels_are_generated() -> None:
+    """Check that a picture without a hole gets one everywhere."""
     tensor = prepare_inputs([request("inpaint")], WIDTH, HEIGHT, 1.0).mask_tensor().numpy()
     assert (tensor.shape, tensor.dtype) == ((1, 1, HEIGHT, WIDTH), np.float32)
     assert np.array_equal(tensor[0, 0], hole())
     assert prepare_inputs([request("image")], WIDTH, HEIGHT, 1.0).mask_tensor().numpy().min() == 1
 
 
-def test_a_smaller_hole_loses_nothing_of_it() -> None:
-    """Every pixel of the smaller crop that the hole touches is in it."""
+def test_a_reduced_hole_loses_no_pixel() -> None:
+    """Check that every pixel that the hole touches belongs to it."""
     thin = np.zeros((HEIGHT, WIDTH), np.float32)
     thin[10] = 1
     given = prepare_inputs([replace(request("inpaint"), hole=thin)], WIDTH // 2, HEIGHT // 2, 1.0)
@@ -37,8 +37,8 @@ def test_a_smaller_hole_loses_nothing_of_it() -> None:
     assert set(np.unique(given.holes[0])) == {0.0, 1.0}
 
 
-def test_one_prompt_is_encoded_once() -> None:
-    """Several are encoded each for its own picture."""
+def test_a_shared_prompt_is_encoded_once() -> None:
+    """Check that different prompts are encoded one for each picture."""
     asked = request("text")
     assert prepare_inputs([asked, asked], WIDTH, HEIGHT, 0.0).prompt_arguments == {"prompt": "a cat", "num_images_per_prompt": 2}
     other = replace(asked, options=replace(asked.options, prompt="the sea"))
@@ -48,8 +48,8 @@ def test_one_prompt_is_encoded_once() -> None:
     }
 
 
-def test_what_is_shown_to_an_editor_is_the_picture_and_then_the_references() -> None:
-    """As PIL, in eight bits; none smaller than FLUX.2 takes."""
+def test_an_editing_model_gets_the_picture_and_then_the_references() -> None:
+    """Check 8-bit PIL images, none smaller than FLUX.2 accepts."""
     shown = prepare_inputs([request("references")], WIDTH, HEIGHT, 0.0).reference_images()
     assert [(each.mode, each.size) for each in shown] == [("RGB", (WIDTH, HEIGHT)), ("RGB", (64, 77))]
     assert np.abs(np.asarray(shown[0]) / 255 - picture()).max() <= 0.5 / 255 + 1e-6

@@ -1,4 +1,4 @@
-"""From folders and single files to pipelines around one set of weights, offline, and what is said where that cannot be."""
+"""Pipelines around one set of weights, loaded offline from folders and single files, and the messages if that fails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from goldsmith.errors import InputError
 
 @pytest.fixture
 def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever opens a socket, or asks for an address, fails the test."""
+    """Fail the test if code opens a socket or resolves an address."""
 
     def refuse(*given: Any, **named: Any) -> Any:
         pytest.fail("a socket was asked for")
@@ -33,8 +33,8 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_sockets")
 @pytest.mark.parametrize("family", tiny.FAMILIES)
-def test_offline_means_offline(family: str) -> None:
-    """Loading asks nobody, and leaves the hub switched off for everything in the process."""
+def test_loading_uses_no_network(family: str) -> None:
+    """Check that hub access stays off for the whole process."""
     import huggingface_hub.constants
 
     opened(family)
@@ -43,7 +43,7 @@ def test_offline_means_offline(family: str) -> None:
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_all_pipelines_of_a_model_share_one_set_of_weights(family: str) -> None:
-    """Text, image and inpaint cost the memory of one."""
+    """Check that text, image and inpaint use the same components."""
     mounted = engine(family)._loaded
     assert mounted is not None
     pipes = [mounted.pipeline(way, use_tiling=False) for way in FAMILIES[family].calls.values()]
@@ -52,8 +52,8 @@ def test_all_pipelines_of_a_model_share_one_set_of_weights(family: str) -> None:
         assert pipe.text_encoder is pipes[0].text_encoder
 
 
-def test_what_libraries_say_of_things_that_are_meant_is_not_heard() -> None:
-    """It would stand before a crash's last words; anything else is heard."""
+def test_warnings_about_intended_use_are_hidden() -> None:
+    """Check that other warnings stay visible."""
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         silence_libraries()
@@ -63,7 +63,7 @@ def test_what_libraries_say_of_things_that_are_meant_is_not_heard() -> None:
 
 
 def test_settings_of_a_model_reach_its_other_pipelines(tmp_path: Path) -> None:
-    """What the index says beside its parts is true of all of them."""
+    """Check the settings in the index beside its parts."""
     folder = Path(shutil.copytree(tiny.folder("sdxl"), tmp_path / "sdxl"))
     index = json.loads((folder / "model_index.json").read_bytes())
     (folder / "model_index.json").write_text(json.dumps({**index, "force_zeros_for_empty_prompt": False}))
@@ -73,8 +73,8 @@ def test_settings_of_a_model_reach_its_other_pipelines(tmp_path: Path) -> None:
         assert mounted.pipeline(way, use_tiling=False).config.force_zeros_for_empty_prompt is False
 
 
-def test_a_family_that_the_table_lacks_is_left_to_autopipeline() -> None:
-    """By the folder's own class; words, pictures and holes are then to be had, and the same pixels come of the same weights."""
+def test_an_unknown_family_is_loaded_with_autopipeline() -> None:
+    """Check text, image and inpaint: the same weights give the same pixels."""
     other = opened("sdxl", entry=model("sdxl-of-tomorrow", can=("text", "image", "inpaint")))
     for ability in AUTO_FAMILY.calls:
         made = other.generate(request(ability))
@@ -82,22 +82,22 @@ def test_a_family_that_the_table_lacks_is_left_to_autopipeline() -> None:
     assert made.facts["pipeline"] == "StableDiffusionXLInpaintPipeline"
 
 
-def test_an_entry_that_promises_too_much_is_refused_when_it_is_opened() -> None:
-    """With what its family can do."""
+def test_an_entry_with_too_many_abilities_is_refused_at_opening() -> None:
+    """Check that the message lists the abilities of the family."""
     with pytest.raises(InputError, match=r"models\.krea2\.diffusion\.can: a model of the family 'krea2' cannot 'inpaint'\. It can: text\."):
         opened("krea2", entry=model("krea2", can=("text", "inpaint")))
 
 
 @pytest.mark.parametrize(("family", "folder"), [("flux", "sdxl"), ("sd3", "z-image"), ("qwen-image-edit", "qwen-image")])
-def test_a_folder_of_another_family_is_a_sentence(family: str, folder: str) -> None:
-    """Which folder, as what it was to be opened, and where that is said."""
+def test_a_folder_of_another_family_is_refused(family: str, folder: str) -> None:
+    """Check for the folder, the family and the setting that names it."""
     with pytest.raises(InputError, match=f"{folder}: diffusers cannot open this as a model of the family '{family}'") as refused:
         opened(family, folder=tiny.folder(folder))
     assert refused.value.remedy.startswith(f"Check models.{family}.diffusion.family")
 
 
-def test_weights_of_another_shape_are_a_sentence(tmp_path: Path) -> None:
-    """The configuration says one thing and the file another."""
+def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
+    """Check a configuration that contradicts its weights."""
     folder = Path(shutil.copytree(tiny.folder("sdxl"), tmp_path / "sdxl"))
     shutil.copy(tiny.folder("sdxl-inpaint") / "unet/diffusion_pytorch_model.safetensors", folder / "unet")
     with pytest.raises(InputError, match="diffusers cannot open this as a model of the family 'sdxl'"):
@@ -106,14 +106,14 @@ def test_weights_of_another_shape_are_a_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_sockets")
 def test_a_single_file_is_opened_with_the_configuration_beside_it(tmp_path: Path) -> None:
-    """A whole checkpoint: net, decoder and text encoders from the file, nothing but configuration from the tree, nothing from a hub.
+    """Check a checkpoint with network, decoder and text encoders; the tree gives only configuration.
 
-    The weights are the same; the tree's and the file's lie differently in memory, which is worth a rounding.
+    The weights are the same, but their layout in memory differs, which changes pixels by rounding.
     """
     folder = Path(shutil.copytree(tiny.folder("sdxl"), tmp_path / "sdxl"))
     for path in folder.rglob("*.safetensors"):
         path.unlink()
-    own = opened("sdxl", folder=folder, single=tiny_single.sdxl(tmp_path / "house.safetensors"))
+    own = opened("sdxl", folder=folder, single=tiny_single.sdxl(tmp_path / "own.safetensors"))
     for name, ability in WAYS:
         if name == "sdxl":
             whole = engine("sdxl").generate(request(ability)).pictures[0]
@@ -122,15 +122,15 @@ def test_a_single_file_is_opened_with_the_configuration_beside_it(tmp_path: Path
 
 @pytest.mark.usefixtures("no_sockets")
 def test_a_single_file_may_hold_only_a_part_of_a_model(tmp_path: Path) -> None:
-    """The parts that it lacks come from the tree, and the pictures are the very ones of the whole tree."""
+    """Check that other parts are loaded from the tree and that the pictures equal those of the whole tree."""
     folder = Path(shutil.copytree(tiny.folder("z-image"), tmp_path / "z-image"))
     (folder / "transformer/diffusion_pytorch_model.safetensors").unlink()
     own = opened("z-image", folder=folder, single=tiny_single.z_image(tmp_path / "z_image.safetensors"))
     assert own.generate(request("text")).pictures[0].tobytes() == engine("z-image").generate(request("text")).pictures[0].tobytes()
 
 
-def test_a_single_file_of_something_else_is_a_sentence(tmp_path: Path) -> None:
-    """A LoRA, an upscaler: safetensors, and no such model."""
+def test_a_single_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    """Check a LoRA and an upscaler as safetensors."""
     import torch
     from safetensors.torch import save_file
 
@@ -142,8 +142,8 @@ def test_a_single_file_of_something_else_is_a_sentence(tmp_path: Path) -> None:
         opened("z-image", folder=folder, single=single)
 
 
-def test_the_scheduler_s_hash_is_of_its_settings_and_not_of_its_place(tmp_path: Path) -> None:
-    """The same model elsewhere has the same one; another setting has another."""
+def test_the_hash_of_a_scheduler_covers_only_its_settings(tmp_path: Path) -> None:
+    """Check that the path of the model does not change it and that another setting does."""
     moved = Path(shutil.copytree(tiny.folder("flux"), tmp_path / "elsewhere"))
     here = engine("flux").generate(request("text")).facts["scheduler_sha256"]
     assert opened("flux", folder=moved).generate(request("text")).facts["scheduler_sha256"] == here
@@ -152,8 +152,8 @@ def test_the_scheduler_s_hash_is_of_its_settings_and_not_of_its_place(tmp_path: 
     assert opened("flux", folder=moved).generate(request("text")).facts["scheduler_sha256"] != here
 
 
-def test_a_variant_is_what_is_loaded(tmp_path: Path) -> None:
-    """Where a tree has its weights twice, the entry says which."""
+def test_the_named_variant_is_loaded(tmp_path: Path) -> None:
+    """Check a tree with two precisions."""
     folder = Path(shutil.copytree(tiny.folder("flux"), tmp_path / "flux"))
     for path in folder.rglob("*.safetensors"):
         shutil.copy(path, path.with_suffix(".fp16.safetensors"))

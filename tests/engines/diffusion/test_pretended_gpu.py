@@ -1,4 +1,4 @@
-"""The engine on a GPU that is only pretended: what is measured there, how a model is laid out by it, and what happens when it is short."""
+"""The engine on a simulated GPU: measured memory, the layout that follows from it, and shortages."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pretended:
     return machine(tmp_path / "gpu", monkeypatch)
 
 
-def test_what_is_free_is_what_the_driver_has_and_what_torch_holds_unused(gpu: Pretended) -> None:
-    """64 MiB of torch's own beside it; other processes' memory is not counted on."""
+def test_free_memory_includes_the_unused_memory_of_torch(gpu: Pretended) -> None:
+    """Check 64 MiB of torch beside the free memory; memory of other processes does not count."""
     gpu.free(1000)
     assert free_mb(GPU) == 1064
 
 
 @pytest.mark.parametrize("family", ["sdxl", "flux", "qwen-image"])
 @pytest.mark.parametrize("offload", ["none", "model", "group"])
-def test_every_layout_runs_there_and_draws_the_same_picture(gpu: Pretended, family: str, offload: Offload) -> None:
-    """On the device, part by part, block by block with streams; the record says which, and on what."""
+def test_every_layout_gives_the_same_picture(gpu: Pretended, family: str, offload: Offload) -> None:
+    """Check the device, part by part, and block by block with streams; the record names layout and device."""
     made = opened(family, MemoryLayout("float32", offload, 1), device="cuda:0").generate(request("text", (2,)))
     facts = made.facts
     assert (facts["offload"], facts["device"], facts["device_title"]) == (offload, "cuda:0", TITLE)
@@ -51,23 +51,23 @@ def _opened(family: str = "flux", **said: Any) -> Any:
 @pytest.mark.parametrize(
     ("free", "offload", "batch"), [(39_000, "none", 4), (1300, "none", 3), (1050, "none", 1), (1000, "model", 1), (400, "group", 1)]
 )
-def test_a_model_is_laid_out_by_what_is_free_there(gpu: Pretended, free: int, offload: Offload, batch: int) -> None:
-    """In half precision, four pictures of one request in as many calls as the memory asks for."""
+def test_the_layout_follows_from_the_free_memory(gpu: Pretended, free: int, offload: Offload, batch: int) -> None:
+    """Check half precision and four pictures of a request in as many calls as the memory requires."""
     gpu.free(free)
     made = _opened().generate(request("text", (1, 2, 3, 4)))
     assert (made.facts["precision"], made.facts["offload"], made.facts["batch"]) == ("bfloat16", offload, batch)
     assert len(made.pictures) == 4
 
 
-def test_one_that_does_not_fit_there_is_a_sentence(gpu: Pretended) -> None:
-    """With what it needs at least and what there is."""
+def test_a_model_that_does_not_fit_is_refused(gpu: Pretended) -> None:
+    """Check for the required and the free memory."""
     gpu.free(100)
     with pytest.raises(InputError, match="needs about 250 MB of memory on cuda:0, but only 164 MB are free"):
         _opened()
 
 
-def test_a_shortage_there_walks_the_ladder_and_gives_memory_back(gpu: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three rungs fail as CUDA fails; the fourth has the weights come block by block, and keeps them so."""
+def test_a_shortage_uses_the_fallbacks_and_releases_memory(gpu: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check three failing fallbacks; the fourth, group offload, works and stays."""
     import diffusers
     import torch
 
@@ -90,8 +90,8 @@ def test_a_shortage_there_walks_the_ladder_and_gives_memory_back(gpu: Pretended,
     assert own.generate(request("text")).facts["memory_fallback"] == "as requested"
 
 
-def test_a_device_that_fails_there_is_named(gpu: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where it is only asked how much it has free."""
+def test_a_failed_device_is_named(gpu: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check a failure while the free memory is measured."""
     import torch
 
     def fail(device: object = None) -> None:
@@ -116,10 +116,8 @@ def test_a_device_that_fails_there_is_named(gpu: Pretended, monkeypatch: pytest.
         "The NVIDIA driver on your system is too old (found version 11040).",
     ],
 )
-def test_a_device_that_is_gone_when_a_process_first_asks_it_is_the_device_s_fault(
-    gpu: Pretended, monkeypatch: pytest.MonkeyPatch, said: str
-) -> None:
-    """As a card that fell off its bus answers: the lane pauses, and no attempt is held against the picture."""
+def test_a_device_that_is_gone_at_the_first_query_is_a_device_error(gpu: Pretended, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    """Check the error of a GPU that left its bus: the attempt does not count against the picture."""
     import torch
 
     def gone(device: object = None) -> None:
@@ -131,8 +129,8 @@ def test_a_device_that_is_gone_when_a_process_first_asks_it_is_the_device_s_faul
     assert is_device_failure(RuntimeError(said))
 
 
-def test_a_device_that_others_fill_wholly_has_nothing_free(gpu: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not dead; a process that cannot even ask finds no memory there."""
+def test_a_device_filled_by_other_processes_has_no_free_memory(gpu: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that it does not count as failed."""
     import torch
 
     def full(device: object = None) -> None:
@@ -142,8 +140,8 @@ def test_a_device_that_others_fill_wholly_has_nothing_free(gpu: Pretended, monke
     assert free_mb(GPU) == 0
 
 
-def test_a_torch_that_was_built_without_it_is_the_device_s_fault() -> None:
-    """The torch installed here is: what goldsmith.toml names is not to be had, and no picture is to blame for that."""
+def test_a_torch_without_cuda_is_a_device_error() -> None:
+    """Check the installed torch: the device in goldsmith.toml does not exist, and no picture is blamed."""
     import torch
 
     if torch.version.cuda:
@@ -152,8 +150,8 @@ def test_a_torch_that_was_built_without_it_is_the_device_s_fault() -> None:
         free_mb(Device("cuda:7"))
 
 
-def test_weights_are_let_go_of_there(gpu: Pretended) -> None:
-    """And the cache is emptied, so that the next model finds room."""
+def test_closing_an_engine_releases_its_weights(gpu: Pretended) -> None:
+    """Check that the cache is emptied for the next model."""
     own = _opened()
     before = gpu.given_back
     own.close()

@@ -1,4 +1,4 @@
-"""The two nets are what their papers say, and files that hold neither are refused."""
+"""The two networks match their papers, and files with other networks are refused."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def _picture(height: int = 9, width: int = 7) -> torch.Tensor:
 
 
 def test_an_empty_compact_net_only_enlarges(tmp_path: Path) -> None:
-    """Without weights the chain adds nothing: what is left is the nearest-neighbour enlargement, exactly."""
+    """Check that with zero weights the result is exactly the nearest-neighbour enlargement."""
     net = _built(files.compact(scale=3, empty=True), tmp_path)
     picture = _picture()
     assert net.scale == 3
     assert torch.equal(net.module(picture), picture.repeat_interleave(3, 2).repeat_interleave(3, 3))
 
 
-def test_a_compact_net_is_its_formula(tmp_path: Path) -> None:
-    """Convolution, PReLU, convolution, pixel shuffle, plus the enlargement."""
+def test_a_compact_net_matches_its_formula(tmp_path: Path) -> None:
+    """Check convolution, PReLU, convolution, pixel shuffle, plus the enlargement."""
     made = files.compact(scale=2)
     picture = _picture()
     (w1, b1), (w2, b2) = [(torch.from_numpy(w), torch.from_numpy(b)) for w, b in made.weights]
@@ -45,7 +45,7 @@ def test_a_compact_net_is_its_formula(tmp_path: Path) -> None:
 
 
 def test_a_compact_net_may_shrink_at_its_end(tmp_path: Path) -> None:
-    """x2 and x3 are the x4 net brought down again; sides come out exact."""
+    """Check that x2 and x3 reduce the x4 network to exact sides."""
     for shrink, scale in ((0.5, 2), (0.75, 3)):
         net = _built(files.compact(scale=4, shrink=shrink), tmp_path)
         assert net.scale == scale
@@ -55,8 +55,8 @@ def test_a_compact_net_may_shrink_at_its_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "made", [files.compact(2), files.compact(4, shrink=0.5), files.compact(4, shrink=0.75)], ids=["x2", "x4/2", "x4*3/4"]
 )
-def test_a_compact_net_needs_no_more_context_than_it_asks_for(tmp_path: Path, made: Any) -> None:
-    """A pixel further off than ``pad`` cannot change the result: tiles meet without any seam."""
+def test_a_compact_net_needs_no_more_context_than_its_pad(tmp_path: Path, made: Any) -> None:
+    """Check that a pixel farther away than ``pad`` cannot change the result."""
     net = _built(made, tmp_path)
     side = 2 * net.pad + 9
     picture = _picture(side, side)
@@ -66,8 +66,8 @@ def test_a_compact_net_needs_no_more_context_than_it_asks_for(tmp_path: Path, ma
     assert torch.equal(net.module(picture)[..., middle, middle], net.module(changed)[..., middle, middle])
 
 
-def test_a_residual_net_is_its_formula(tmp_path: Path) -> None:
-    """RRDB as in the ESRGAN paper: dense blocks, scaled by 0.2, with ways round them; two doublings."""
+def test_a_residual_net_matches_its_formula(tmp_path: Path) -> None:
+    """Check RRDB as in the ESRGAN paper: dense blocks scaled by 0.2, skip connections, two doublings."""
     made = files.residual(blocks=2)
     net = _built(made, tmp_path)
     picture = _picture()
@@ -98,8 +98,8 @@ def test_a_residual_net_is_its_formula(tmp_path: Path) -> None:
     assert torch.allclose(net.module(picture), expected, atol=1e-5)
 
 
-def test_sixteen_bit_weights_make_nearly_the_same_net(tmp_path: Path) -> None:
-    """ncnn's 16-bit files are what is fetched: they lose about three decimals, no more."""
+def test_16_bit_weights_give_nearly_the_same_net(tmp_path: Path) -> None:
+    """Check that ncnn's 16-bit files lose about three decimals at most."""
     picture = _picture()
     exact = _built(files.compact(), tmp_path).module(picture)
     assert torch.allclose(_built(files.compact(half=True), tmp_path).module(picture), exact, atol=2e-3)
@@ -136,6 +136,6 @@ def _strided(made: Any) -> Any:
     ],
 )
 def test_another_net_is_refused(tmp_path: Path, spoil: Callable[[Any], Any], made: Callable[[], Any]) -> None:
-    """A file that is well-formed but holds another net gets a sentence, not a strange picture."""
+    """Check valid files with another network."""
     with pytest.raises(InputError, match=r"not a Real-ESRGAN network|not a 3 x 3 convolution"):
         _built(spoil(made()), tmp_path)

@@ -1,4 +1,4 @@
-"""Faces brought upright: by turn, size and place, never mirrored or skewed, and back again."""
+"""Faces are aligned by rotation, scale and shift, without mirroring or skew."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ TURNS = st.floats(-3, 3)
 
 
 @given(TURNS, st.floats(0.3, 8), st.floats(-500, 500), st.booleans())
-def test_points_that_lie_as_they_should_are_found_at_any_turn_and_size(turn: float, scale: float, shift: float, wider: bool) -> None:
-    """The square's corners are those the points were made with."""
+def test_a_template_is_found_at_any_rotation_and_scale(turn: float, scale: float, shift: float, wider: bool) -> None:
+    """Check that the corners of the square are those that generated the points."""
     places = (_LANDMARK_TEMPLATE + np.array([8, 0])) / 128 if wider else _LANDMARK_TEMPLATE / 112
     cos, sin = scale * math.cos(turn), scale * math.sin(turn)
     turned = 100 * places @ np.array([[cos, sin], [-sin, cos]]) + shift
@@ -26,16 +26,16 @@ def test_points_that_lie_as_they_should_are_found_at_any_turn_and_size(turn: flo
     assert square.to_picture(np.float32([[0, 0]]), 64)[0] == pytest.approx((shift, shift), abs=0.1 + 0.01 * scale)
 
 
-def test_a_face_that_is_wider_than_others_is_not_squeezed() -> None:
-    """The nearest turn, size and place; what does not fit stays."""
+def test_a_wide_face_is_not_squeezed() -> None:
+    """Check that the nearest similarity leaves the rest of the difference."""
     wide = _LANDMARK_TEMPLATE * [1.3, 1]
     square = align_square(wide.astype(np.float32), 112)
     assert square.angle == pytest.approx(0, abs=0.01)
     assert 112 < square.side < 1.3 * 112
 
 
-def test_the_middle_of_the_face_is_in_the_middle_of_what_is_seen() -> None:
-    """A bright spot at the nose is seen at the nose's place."""
+def test_the_nose_is_at_its_position_in_the_crop() -> None:
+    """Check a bright spot at the nose."""
     pixels = np.zeros((300, 300, 3), np.float32)
     points = (2 * _LANDMARK_TEMPLATE + 30).astype(np.float32)
     x, y = (round(float(at)) for at in points[2])

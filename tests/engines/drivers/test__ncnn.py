@@ -1,4 +1,4 @@
-"""The ncnn reader reads what ncnn wrote and refuses anything else in a sentence."""
+"""The ncnn reader reads the files of ncnn and refuses other files."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from goldsmith.engines.drivers._ncnn import read_ncnn
 from goldsmith.errors import InputError
 
 
-def test_weights_come_out_as_they_went_in(tmp_path: Path) -> None:
-    """Every convolution with its kernels and its bias, in the graph's order."""
+def test_weights_are_read_as_they_were_written(tmp_path: Path) -> None:
+    """Check the kernels and the bias of every convolution, in the order of the graph."""
     made = files.residual()
     read = [layer for layer in read_ncnn(*made.save(tmp_path)) if layer.kind == "Convolution"]
     assert len(read) == len(made.weights) == 21
@@ -26,8 +26,8 @@ def test_weights_come_out_as_they_went_in(tmp_path: Path) -> None:
         assert np.array_equal(layer.bias, bias)
 
 
-def test_sixteen_bit_weights_are_read_with_their_padding(tmp_path: Path) -> None:
-    """An odd count of 16-bit floats is filled up to four bytes; what follows still lies right."""
+def test_16_bit_weights_are_read_with_their_padding(tmp_path: Path) -> None:
+    """Check that an odd number of 16-bit floats is padded to four bytes."""
     made = files.Written(half=True)
     weight = np.arange(27, dtype=np.float32).reshape(1, 3, 3, 3) / 8
     made.plain("Input")
@@ -58,8 +58,8 @@ def test_sixteen_bit_weights_are_read_with_their_padding(tmp_path: Path) -> None
     ],
     ids=lambda value: repr(value)[-24:],
 )
-def test_nonsense_is_refused_in_a_sentence(tmp_path: Path, text: str, sentence: str) -> None:
-    """Wrong counts never make memory that the file does not hold."""
+def test_invalid_files_are_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    """Check that wrong counts never allocate more memory than the file has."""
     (tmp_path / "a.param").write_text(text)
     (tmp_path / "a.bin").write_bytes(bytes(12))
     with pytest.raises(InputError) as caught:
@@ -68,24 +68,24 @@ def test_nonsense_is_refused_in_a_sentence(tmp_path: Path, text: str, sentence: 
     assert caught.value.sentence.startswith("a.param, a.bin: ")
 
 
-def test_other_storage_is_refused(tmp_path: Path) -> None:
-    """Quantised weights have another tag; they are not guessed at."""
+def test_other_storage_formats_are_refused(tmp_path: Path) -> None:
+    """Check the tag of quantised weights."""
     made = files.compact()
     made.data = struct.pack("<I", 0x000D4B38) + made.data[4:]
     with pytest.raises(InputError, match="storage format that is not supported"):
         read_ncnn(*made.save(tmp_path))
 
 
-def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
-    """One NaN would make every pixel NaN."""
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    """Check this because one NaN would make every pixel NaN."""
     made = files.compact()
     made.data = made.data[:4] + struct.pack("<f", float("nan")) + made.data[8:]
     with pytest.raises(InputError, match="contain values that are not finite numbers"):
         read_ncnn(*made.save(tmp_path))
 
 
-def test_a_binary_or_endless_param_is_refused(tmp_path: Path) -> None:
-    """A .param is short ASCII text."""
+def test_a_binary_or_very_long_param_is_refused(tmp_path: Path) -> None:
+    """Check this because a .param is short ASCII text."""
     (tmp_path / "a.bin").write_bytes(b"")
     (tmp_path / "a.param").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"not an ncnn \.param file in text form"):
@@ -97,8 +97,8 @@ def test_a_binary_or_endless_param_is_refused(tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 2000), what=st.binary(min_size=1, max_size=6), text=st.booleans())
-def test_damage_anywhere_is_a_problem_or_another_number(tmp_path: Path, at: int, what: bytes, text: bool) -> None:
-    """Whatever bytes are overwritten, the reader gives layers or a Problem, never another exception."""
+def test_damage_gives_other_weights_or_an_input_error(tmp_path: Path, at: int, what: bytes, text: bool) -> None:
+    """Check that overwritten bytes never cause another exception."""
     param, weights = files.compact().save(tmp_path)
     path = param if text else weights
     data = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Upright squares of a picture, and nets in .task files that are not what they should be."""
+"""Upright squares of a picture, and invalid networks in .task files."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from goldsmith.errors import InputError
 
 @pytest.mark.parametrize("turn", [0.0, 0.5, math.pi / 2, -2.0])
 @pytest.mark.parametrize("side", [60.0, 150.0, 900.0])
-def test_a_point_of_the_crop_is_found_again_in_the_picture(turn: float, side: float) -> None:
-    """A dot painted into the picture lies in the crop where ``resize_matte`` says that it came from."""
+def test_a_point_of_the_crop_maps_back_to_the_picture(turn: float, side: float) -> None:
+    """Check a dot painted into the picture."""
     pixels = np.zeros((700, 900, 3), np.float32)
     square = RotatedSquare(430, 320, side, turn)
     [at] = square.to_picture(np.array([[60, 30]], np.float32), 100)
@@ -30,28 +30,28 @@ def test_a_point_of_the_crop_is_found_again_in_the_picture(turn: float, side: fl
     assert ((columns * weight).sum() / weight.sum(), (rows * weight).sum() / weight.sum()) == pytest.approx((60, 30), abs=0.6)
 
 
-def test_what_lies_beyond_the_picture_is_black() -> None:
-    """A square may reach out."""
+def test_a_crop_outside_the_picture_is_black() -> None:
+    """Check a square that crosses the edge."""
     crop = RotatedSquare(0, 50, 100, 0).crop(np.ones((100, 100, 3), np.float32), 50)
     assert crop[:, :24].max() == 0
     assert crop[:, 26:].min() == 1
 
 
-def test_a_large_square_is_made_smaller_without_leaving_px_out() -> None:
-    """A fine chequer comes out grey, not as stripes."""
+def test_a_large_square_is_reduced_without_skipping_pixels() -> None:
+    """Check that a fine chequer becomes grey and not stripes."""
     chequer = (np.indices((800, 800)).sum(axis=0) % 2).astype(np.float32)[..., None].repeat(3, axis=2)
     crop = RotatedSquare(400, 400, 800, 0).crop(chequer, 64)
     assert crop[2:-2, 2:-2].std() < 0.02
     assert crop[2:-2, 2:-2].mean() == pytest.approx(0.5, abs=0.02)
 
 
-def test_a_logit_is_told_as_a_share() -> None:
-    """However far out it is."""
+def test_a_logit_becomes_a_probability() -> None:
+    """Check very large values too."""
     assert sigmoid(np.array([0, 1000, -1000], np.float32)) == pytest.approx([0.5, 1, 0])
 
 
-def test_a_file_that_is_no_task_is_said(tmp_path: Path) -> None:
-    """Neither text, nor an archive without the net, nor one in which the net is none."""
+def test_a_file_that_is_no_task_is_refused(tmp_path: Path) -> None:
+    """Check text, an archive without the network, and an archive with an invalid one."""
     text, empty, broken = (tmp_path / name for name in ("text.task", "empty.task", "broken.task"))
     text.write_text("no archive")
     with zipfile.ZipFile(empty, "w"):

@@ -1,4 +1,4 @@
-"""From a models.toml to pictures: every family by its name, offline, as a lane opens it."""
+"""From models.toml to pictures: every family by name, offline, as a worker process opens it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ QUICK = [family for family in tiny.FAMILIES if not family.startswith("qwen-image
 
 
 @pytest.fixture(autouse=True)
-def _own_residency(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What this file opens is gone with it."""
+def _own_model_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give this file its own model cache."""
     monkeypatch.setattr("goldsmith.engines.engine_loader._MODEL_CACHE", ModelCache())
 
 
@@ -41,10 +41,8 @@ def _weights(tmp_path: Path, memory_mb: int = 8) -> WeightsRegistry:
 
 
 @pytest.mark.parametrize("family", QUICK)
-def test_every_family_goes_from_its_entry_to_a_picture_without_a_network(
-    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Words where it takes words alone, a hole where it does not; no socket is ever asked for."""
+def test_every_family_generates_a_picture_offline(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check text if the family has it, otherwise inpaint; no socket is opened."""
 
     def refuse(*given: Any, **named: Any) -> Any:
         pytest.fail("a socket was asked for")
@@ -61,15 +59,15 @@ def test_every_family_goes_from_its_entry_to_a_picture_without_a_network(
     assert (choice.name, made.shape) == (family, (HEIGHT, WIDTH, 3))
 
 
-def test_the_default_for_filling_with_words_is_a_model_that_fills(tmp_path: Path) -> None:
-    """It comes as an inpainter, with the wish that was given."""
+def test_the_default_for_filling_with_a_prompt_is_an_inpainter(tmp_path: Path) -> None:
+    """Check that it has the given options."""
     engine, choice = open_engine(_weights(tmp_path), EngineNeed(INPAINTER, needs_prompt=True), Device(), GenerationOptions("moss"))
     assert isinstance(engine, GeneratorInpainter)
     assert (choice.name, engine.options.prompt) == ("sdxl", "moss")
 
 
-def test_the_same_model_stays_open_and_others_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a generator and as an inpainter it is one engine; where the next does not fit beside it, it goes."""
+def test_a_model_stays_open_until_another_needs_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that generator and inpainter are the same engine."""
     weights = _weights(tmp_path, memory_mb=400)
     generator, _ = open_engine(weights, EngineNeed(GENERATOR, "flux"), Device())
     filler, _ = open_engine(weights, EngineNeed(INPAINTER, "flux"), Device())
@@ -81,14 +79,14 @@ def test_the_same_model_stays_open_and_others_make_room(tmp_path: Path, monkeypa
     assert loaded_models() == ("krea2",)
 
 
-def test_a_model_that_does_not_fit_is_told_before_it_is_read(tmp_path: Path) -> None:
-    """The entry says what it needs; the machine says what it has."""
+def test_a_model_that_does_not_fit_is_refused_before_loading(tmp_path: Path) -> None:
+    """Check for the memory that it needs and the memory that is free."""
     with pytest.raises(InputError, match="The model 'flux' needs about 200000008 MB of memory on cpu, but only"):
         open_engine(_weights(tmp_path, memory_mb=100_000_000), EngineNeed(GENERATOR, "flux"), Device())
 
 
-def test_a_model_whose_tree_is_gone_is_a_sentence(tmp_path: Path) -> None:
-    """Long before diffusers is asked."""
+def test_a_model_without_its_tree_is_refused(tmp_path: Path) -> None:
+    """Check that diffusers is not called."""
     text = _text(8).replace(str(tiny.folder("flux")), str(tmp_path / "nowhere"))
     (tmp_path / "models.toml").write_text(text, encoding="utf-8")
     weights = WeightsRegistry(read_models(tmp_path / "models.toml"), tmp_path / "weights")

@@ -1,4 +1,4 @@
-"""Where hands are looked for, and that each is told once; what the nets find is held by photographs in tests/contracts."""
+"""Where hands are searched, and that each is returned once. tests/contracts checks the networks on photographs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from goldsmith.engines.vision import Hand, Points
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Points:
+    """Return the corners of a box, (4, 2) px."""
     return np.array([(left, top), (right, bottom), (left, bottom), (right, top)], np.float32)
 
 
-def test_the_palm_nets_boxes_lie_on_two_grids() -> None:
-    """2016 of them: two a place on 24 x 24, row by row, then six on 12 x 12."""
+def test_the_anchors_are_on_two_grids() -> None:
+    """Check 2016 anchors: two for each cell of 24 x 24, row by row, then six of 12 x 12."""
     anchors = _anchors()
     assert anchors.shape == (2016, 2)
     assert anchors[0] == pytest.approx((0.5 / 24, 0.5 / 24))
@@ -27,8 +28,8 @@ def test_the_palm_nets_boxes_lie_on_two_grids() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(853, 1280), (1280, 720), (1280, 1280), (301, 1280)])
-def test_every_place_is_looked_at_in_a_part_of_its_own(height: int, width: int) -> None:
-    """The whole first; then parts of half the longer side, none of which leaves a px out, each px well inside one of them."""
+def test_the_search_covers_every_pixel(height: int, width: int) -> None:
+    """Check the whole first, then parts of half the longer side; each pixel is well inside one of them."""
     whole, *parts = _search_squares(height, width)
     assert whole == RotatedSquare(width / 2, height / 2, max(height, width), 0.0)
     assert all(part.side == max(height, width) / 2 for part in parts)
@@ -41,25 +42,25 @@ def test_every_place_is_looked_at_in_a_part_of_its_own(height: int, width: int) 
     assert inner.min() > 50
 
 
-def test_a_small_picture_is_looked_at_once() -> None:
-    """There is nothing to gain from its parts."""
+def test_a_small_picture_is_searched_once() -> None:
+    """Check that there are no parts."""
     assert list(_search_squares(200, 300)) == [RotatedSquare(150, 100, 300, 0.0)]
 
 
-def test_a_hand_seen_twice_is_one() -> None:
-    """The surer one stays; hands beside each other are two."""
+def test_a_hand_found_twice_is_returned_once() -> None:
+    """Check that the higher score stays and that hands side by side are two."""
     sure, again, beside = Hand(box(100, 100, 200, 200), 0.9), Hand(box(110, 95, 205, 190), 0.8), Hand(box(190, 100, 290, 200), 0.7)
     assert _remove_duplicates([sure, again, beside]) == [sure, beside]
 
 
-def test_a_hand_inside_a_larger_one_is_the_same() -> None:
-    """Half a hand, seen at the rim of a part."""
+def test_a_hand_inside_a_larger_one_is_a_duplicate() -> None:
+    """Check half a hand at the edge of a part."""
     assert _remove_duplicates([Hand(box(100, 100, 200, 200), 0.9), Hand(box(120, 120, 160, 160), 0.8)])[0].score == 0.9
     assert len(_remove_duplicates([Hand(box(100, 100, 200, 200), 0.9), Hand(box(120, 120, 160, 160), 0.8)])) == 1
 
 
-def test_a_palm_that_has_its_hand_is_not_looked_at_again() -> None:
-    """One whose middle lies in a hand of about its size; a small hand in the same place is another."""
+def test_a_palm_of_a_known_hand_is_skipped() -> None:
+    """Check a palm inside a hand of similar size; a smaller hand at the same place is another one."""
     points = box(100, 100, 200, 200)
     assert _is_already_found(points, RotatedSquare(150, 140, 180, 0.3))
     assert not _is_already_found(points, RotatedSquare(350, 140, 180, 0.3))

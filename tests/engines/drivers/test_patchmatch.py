@@ -1,4 +1,4 @@
-"""PatchMatch beyond an edge: a picture is carried on row by row, and holes inside one are filled as ever."""
+"""PatchMatch continues a picture beyond an edge row by row, and fills other holes as usual."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def engine() -> Inpainter:
 
 
 def _layers(height: int = 96, width: int = 160) -> Pixels:
-    """Three layers, sky, trees and grass, each with the same grain, so that only their rows and colours tell them apart."""
+    """Return sky, trees and grass with the same grain; only rows and colours distinguish them."""
     rng = np.random.default_rng(1)
     pixels = rng.normal(0, 0.06, (height, width, 1)).astype(np.float32).repeat(3, 2)
     for number, colour in enumerate([(0.4, 0.6, 0.9), (0.2, 0.3, 0.2), (0.3, 0.6, 0.2)]):
@@ -38,8 +38,8 @@ def _hole(height: int, width: int, where: tuple[slice, slice]) -> Mask:
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_layers_are_carried_on_at_their_own_height(engine: Inpainter, turned: bool) -> None:
-    """Sky beside sky and grass beside grass, to the right and (turned) downwards."""
+def test_layers_continue_at_their_own_height(engine: Inpainter, turned: bool) -> None:
+    """Check to the right, and rotated downwards."""
     pixels = _layers()
     hole = _hole(96, 160, np.s_[:, 110:])
     shown, gap = (pixels.swapaxes(0, 1), hole.T) if turned else (pixels, hole)
@@ -61,20 +61,22 @@ def test_layers_are_carried_on_at_their_own_height(engine: Inpainter, turned: bo
         (np.s_[:20, 38:], None),
     ],
 )
-def test_only_a_hole_over_a_whole_side_lies_beyond_the_picture(where: tuple[slice, slice], axis: int | None) -> None:
-    """A corner or a hole inside is filled from all round, as before."""
+def test_only_a_hole_over_a_whole_side_extends_the_picture(where: tuple[slice, slice], axis: int | None) -> None:
+    """Check that a corner or an inner hole is filled from all sides."""
     assert driver._open_axis(_hole(24, 40, where) > 0) == axis
 
 
 def test_the_same_seed_gives_the_same_pixels(engine: Inpainter) -> None:
-    """Beyond an edge as well."""
+    """Check this beyond an edge too."""
     pixels, hole = _layers(), _hole(96, 160, np.s_[:, 120:])
     assert np.array_equal(engine.fill(pixels, hole, 3), engine.fill(pixels, hole, 3))
 
 
 @pytest.mark.parametrize("where", [np.s_[:, 120:], np.s_[70:], np.s_[30:60, 30:60]])
-def test_patches_are_asked_for_from_their_own_line(engine: Inpainter, where: tuple[slice, slice], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library is told of each px which row it lies in (or column, for top and bottom), and nothing for a hole inside."""
+def test_the_guide_has_the_row_or_column_of_each_pixel(
+    engine: Inpainter, where: tuple[slice, slice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Check rows for left and right, columns for top and bottom, and no guide for inner holes."""
     patchmatch = importlib.import_module("patchmatch")
     told: list[np.ndarray] = []
 

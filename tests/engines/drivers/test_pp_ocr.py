@@ -1,4 +1,4 @@
-"""Lines of text in a map of where text is likely, cut out upright and put in order; what the nets read is held in tests/contracts."""
+"""Lines in a probability map are cropped upright and put in reading order. tests/contracts checks the networks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ CORNERS = np.array([(10, 20), (110, 20), (110, 40), (10, 40)], np.float32)
 
 @pytest.mark.parametrize("first", range(4))
 def test_corners_go_clockwise_from_the_upper_left(first: int) -> None:
-    """In whatever order they come."""
+    """Check any order of the input."""
     assert np.array_equal(_order_corners(np.roll(CORNERS, first, axis=0)), CORNERS)
     assert np.array_equal(_order_corners(np.roll(CORNERS[::-1], first, axis=0)), CORNERS)
 
 
-def test_a_core_is_a_line_that_reaches_beyond_it() -> None:
-    """By its area over its circumference, 1.6 times; a faint core and a speck are none."""
+def test_a_line_extends_beyond_its_core() -> None:
+    """Check 1.6 times area over perimeter; a faint core and a speck give no line."""
     likely = np.zeros((200, 300), np.float32)
     likely[50:60, 40:140] = 0.9
     likely[100:110, 40:140] = 0.4
@@ -36,8 +36,8 @@ def test_a_core_is_a_line_that_reaches_beyond_it() -> None:
     assert corners[2] == pytest.approx((140 + beyond, 60 + beyond), abs=1.2)
 
 
-def test_a_slanted_core_is_a_slanted_line() -> None:
-    """Its corners are turned with it."""
+def test_a_slanted_core_gives_a_slanted_line() -> None:
+    """Check its rotated corners."""
     likely = np.zeros((200, 300), np.float32)
     cv2.line(likely, (50, 60), (250, 120), 0.9, 12)
     [corners] = _line_boxes(likely)
@@ -45,8 +45,8 @@ def test_a_slanted_core_is_a_slanted_line() -> None:
     assert slope == pytest.approx(np.array([200, 60]) / np.hypot(200, 60), abs=0.03)
 
 
-def test_a_line_is_cut_out_upright() -> None:
-    """A slanted bar comes out level and whole; one that stands is laid on its side."""
+def test_a_line_is_cropped_upright() -> None:
+    """Check that a slanted bar is level and complete, and that a vertical one is rotated."""
     pixels = np.zeros((200, 300, 3), np.float32)
     cv2.line(pixels, (50, 60), (250, 120), (1, 1, 1), 21)
     across = np.array([200, 60]) / np.hypot(200, 60)
@@ -60,8 +60,8 @@ def test_a_line_is_cut_out_upright() -> None:
     assert standing.shape[:2] == (20, 100)
 
 
-def test_lines_are_told_as_they_are_read() -> None:
-    """From the top; what stands about level from the left."""
+def test_lines_are_in_reading_order() -> None:
+    """Check from the top, and from the left at about the same height."""
 
     def line(text: str, x: float, y: float) -> TextLine:
         return TextLine(np.array([(x, y), (x + 50, y), (x + 50, y + 20), (x, y + 20)], np.float32), text, 0.9)
@@ -71,7 +71,7 @@ def test_lines_are_told_as_they_are_read() -> None:
 
 
 def test_a_model_needs_both_nets(tmp_path: Path) -> None:
-    """One that finds and one that reads, told by their names."""
+    """Check detection and recognition, found by their names."""
     model = Model(kind="reader", driver="pp_ocr", licence="Apache-2.0")
     with pytest.raises(InputError, match="one file with '_det' in its name, 0 are listed"):
         open_engine("own", model, ModelFiles({"own_rec.onnx": tmp_path / "own_rec.onnx"}, tmp_path), Device())

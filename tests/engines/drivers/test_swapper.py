@@ -1,4 +1,4 @@
-"""Nets that draw faces: shown what models.toml says they take, put back where the face was, refused where they are of another build."""
+"""Face swap networks get the inputs that models.toml describes; other networks are refused."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def _flat(colour: tuple[float, float, float], side: int = 200) -> np.ndarray:
     return np.broadcast_to(np.float32(colour), (side, side, 3)).copy()
 
 
-def test_a_net_that_takes_the_person_s_face_is_shown_both(tmp_path: Path) -> None:
-    """Half of the face and the mean of the person's: 0.5 x 0.2 + 0.6; the square lies where the five points say."""
+def test_a_net_that_takes_a_face_gets_both_faces(tmp_path: Path) -> None:
+    """Check half the face and the mean of the person's: 0.5 x 0.2 + 0.6; the landmarks give the square."""
     swapper = _opened([drawing(tmp_path / "draw.onnx", 64, (1, 3, 48, 48))])
     made = swapper.swap(_flat((0.2, 0.2, 0.2)), FACE, _flat((0.6, 0.6, 0.6)), PERSON)
     assert made.pixels.shape == (64, 64, 3)
@@ -50,51 +50,51 @@ def test_a_net_that_takes_the_person_s_face_is_shown_both(tmp_path: Path) -> Non
     assert made.corners == pytest.approx(np.array([(AT, AT), (AT + 128, AT), (AT, AT + 128)]), abs=0.01)
 
 
-def test_a_net_that_takes_a_vector_is_given_the_one_that_belongs_to_it(tmp_path: Path) -> None:
-    """Made of the person's face from -1 to 1 by the net named for it, at length 1."""
+def test_a_net_that_takes_a_vector_gets_it_from_its_embedding_net(tmp_path: Path) -> None:
+    """Check the vector of the person's face, from -1 to 1, at length 1."""
     files = [drawing(tmp_path / "draw.onnx"), knowing(tmp_path / "who.onnx")]
     made = _opened(files, identity="who.onnx").swap(_flat((0.2, 0.2, 0.2)), FACE, _flat((0.75, 0.5, 0.5)), PERSON)
     assert made.pixels == pytest.approx(0.1 + 1 / 3, abs=1e-5)
 
 
-def test_a_matrix_turns_the_vector_before_it_is_given(tmp_path: Path) -> None:
-    """And it is brought back to length 1: (1, 0, 0) through a matrix of twos is (1, 1, 1) by the root of 3."""
+def test_a_matrix_is_applied_to_the_vector(tmp_path: Path) -> None:
+    """Check that (1, 0, 0) through a matrix of twos is (1, 1, 1) / sqrt(3)."""
     files = [drawing(tmp_path / "draw.onnx"), knowing(tmp_path / "who.onnx"), tmp_path / "turn.npy"]
     np.save(files[2], np.full((3, 3), 2, np.float32))
     made = _opened(files, identity="who.onnx", matrix="turn.npy").swap(_flat((0, 0, 0)), FACE, _flat((0.75, 0.5, 0.5)), PERSON)
     assert made.pixels == pytest.approx(1 / np.sqrt(3), abs=1e-5)
 
 
-def test_pixels_go_in_and_out_in_the_numbers_it_takes(tmp_path: Path) -> None:
-    """-1..1: 0.2 is -0.6, half of that and the person's 0.2 is -0.1, which is 0.45."""
+def test_pixels_have_the_range_of_the_settings(tmp_path: Path) -> None:
+    """Check -1..1: 0.2 is -0.6; half of it and the person's 0.2 is -0.1, which is 0.45."""
     swapper = _opened([drawing(tmp_path / "draw.onnx", 64, (1, 3, 48, 48))], range="-1..1")
     assert swapper.swap(_flat((0.2,) * 3), FACE, _flat((0.6,) * 3), PERSON).pixels == pytest.approx(0.45, abs=1e-5)
 
 
-def test_it_describes_itself(tmp_path: Path) -> None:
-    """Its side is what it is shown; every one of its files is there by its hash."""
+def test_the_descriptor_has_the_side_and_all_files(tmp_path: Path) -> None:
+    """Check the side of the input and the hash of every file."""
     told = _opened([drawing(tmp_path / "draw.onnx", 96), knowing(tmp_path / "who.onnx")], identity="who.onnx").descriptor
     assert (told.name, told.kind, told.side, told.licence) == ("ours", "swap", 96, "LicenseRef-ours")
     assert {name for name, _ in told.weights} == {"draw.onnx", "who.onnx"}
 
 
 @pytest.mark.parametrize(("person", "identity"), [((1, 3), ""), ((1, 3, 48, 48), "who.onnx"), ((1, 4, 48, 48), "")])
-def test_a_net_of_another_build_is_refused_with_what_it_takes(person: tuple[int, ...], identity: str, tmp_path: Path) -> None:
-    """A vector where none is made, a face where a vector is, four channels: the sentence shows its inputs."""
+def test_a_net_of_another_form_is_refused_with_its_inputs(person: tuple[int, ...], identity: str, tmp_path: Path) -> None:
+    """Check a vector without an embedding network, a face instead of a vector, and four channels."""
     files = [drawing(tmp_path / "draw.onnx", 32, person), *([knowing(tmp_path / "who.onnx")] if identity else [])]
     with pytest.raises(InputError, match=rf"draw\.onnx: this network takes .*source {' x '.join(map(str, person))}.* takes "):
         _opened(files, identity=identity)
 
 
-def test_a_vector_of_another_length_is_said(tmp_path: Path) -> None:
-    """A net of one make with an identity of another: both numbers are told."""
+def test_a_vector_of_another_length_is_refused(tmp_path: Path) -> None:
+    """Check a message with both lengths."""
     files = [drawing(tmp_path / "draw.onnx", 32, (1, 512)), knowing(tmp_path / "who.onnx")]
     with pytest.raises(InputError, match=r"takes a vector of 512 numbers, but who\.onnx returns 3"):
         _opened(files, identity="who.onnx").swap(_flat((0.2,) * 3), FACE, _flat((0.6,) * 3), PERSON)
 
 
-def test_what_is_no_face_is_no_answer(tmp_path: Path) -> None:
-    """A net that answers with another shape, or with what are no numbers, is told by its name."""
+def test_an_output_that_is_no_face_is_refused(tmp_path: Path) -> None:
+    """Check another shape and values that are not finite."""
     swapper = _opened([drawing(tmp_path / "draw.onnx", 64, (1, 3, 48, 48), answers=1)])
     with pytest.raises(InputError, match="The model ours returned no face of 3 x 64 x 64"):
         swapper.swap(_flat((0.2,) * 3), FACE, _flat((0.6,) * 3), PERSON)
@@ -107,8 +107,8 @@ def test_what_is_no_face_is_no_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"no array", b""])
-def test_a_matrix_that_is_none_is_said(data: bytes, tmp_path: Path) -> None:
-    """Nothing is unpickled."""
+def test_an_invalid_matrix_is_refused(data: bytes, tmp_path: Path) -> None:
+    """Check that nothing is unpickled."""
     files = [drawing(tmp_path / "draw.onnx"), knowing(tmp_path / "who.onnx"), tmp_path / "turn.npy"]
     files[2].write_bytes(data + b"x")
     with pytest.raises(InputError, match=r"turn\.npy: this is not a NumPy array"):
@@ -116,7 +116,7 @@ def test_a_matrix_that_is_none_is_said(data: bytes, tmp_path: Path) -> None:
 
 
 def test_a_matrix_has_rows_and_columns_of_numbers(tmp_path: Path) -> None:
-    """A list, or words, will not do."""
+    """Check that a vector and text are refused."""
     files = [drawing(tmp_path / "draw.onnx"), knowing(tmp_path / "who.onnx"), tmp_path / "turn.npy"]
     np.save(files[2], np.zeros(3, np.float32))
     with pytest.raises(InputError, match="not a matrix of floating-point numbers"):
@@ -133,14 +133,14 @@ def test_a_matrix_has_rows_and_columns_of_numbers(tmp_path: Path) -> None:
         ({"matrix": "b.npy"}, ["a.onnx", "b.npy"], "swap.matrix needs a vector"),
     ],
 )
-def test_an_entry_that_does_not_hang_together_is_refused(swap: dict[str, str] | None, files: list[str], said: str) -> None:
-    """models.toml says what is wrong as it is read."""
+def test_an_inconsistent_entry_is_refused(swap: dict[str, str] | None, files: list[str], said: str) -> None:
+    """Check the message when models.toml is read."""
     entries = [{"name": name, "sha256": "0" * 64, "bytes": 3} for name in files]
     with pytest.raises(ValidationError, match=said):
         Model.model_validate({"kind": "swap", "driver": "swapper", "licence": "MIT", "files": entries, "swap": swap})
 
 
-def test_only_a_model_that_swaps_has_such_a_table() -> None:
-    """A detector with one is a slip of the pen."""
+def test_only_a_swap_model_has_a_swap_table() -> None:
+    """Check a detector with one."""
     with pytest.raises(ValidationError, match="only such a model, has a \\[swap\\] table"):
         Model.model_validate({"kind": "faces", "driver": "yunet", "licence": "MIT", "swap": {}})

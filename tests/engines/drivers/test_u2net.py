@@ -1,4 +1,4 @@
-"""U2-Net looks twice: what it says of the picture and not of its mirror image comes out grey."""
+"""U2-Net runs on the picture and its mirror image; where they disagree, the matte is grey."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SEEN[:, :30] = 1
 
 
 class _Net:
-    """Answers with what ``say`` makes of the one channel it is shown, and counts how often it is asked."""
+    """A network that returns the result of ``say`` for its first channel, and counts its calls."""
 
     def __init__(self, say: Any) -> None:
         self.say = say
@@ -39,8 +39,8 @@ def _matte(say: Any) -> tuple[Mask, int]:
     return U2Net(told, net).matte(_SEEN), net.asked
 
 
-def test_where_both_looks_agree_it_is_sure() -> None:
-    """What is bright is the subject, wherever it lies."""
+def test_equal_results_give_a_certain_matte() -> None:
+    """Check that bright parts are the subject anywhere in the picture."""
     matte, asked = _matte(lambda seen: (seen > 0).astype(np.float32))
     assert asked == 2
     assert matte.shape == (40, 60)
@@ -48,8 +48,8 @@ def test_where_both_looks_agree_it_is_sure() -> None:
     assert matte[:, 31:].max() == 0
 
 
-def test_where_they_do_not_it_is_grey() -> None:
-    """A net that always finds something at its left: half sure of both sides."""
+def test_different_results_give_grey() -> None:
+    """Check a network that always finds something on its left."""
     left = np.zeros((1, 1, 320, 320), np.float32)
     left[:, :, :, :100] = 1
     matte, _ = _matte(lambda seen: left)
@@ -57,7 +57,7 @@ def test_where_they_do_not_it_is_grey() -> None:
     assert matte[20, 30] == 0
 
 
-def test_a_faint_answer_is_none() -> None:
-    """It is not stretched to a subject."""
+def test_a_faint_result_is_no_subject() -> None:
+    """Check that it is not stretched to 0..1."""
     matte, _ = _matte(lambda seen: 0.4 * (seen > 0).astype(np.float32))
     assert not matte.any()

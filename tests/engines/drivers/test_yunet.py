@@ -1,4 +1,4 @@
-"""A net for faces that is none is said, and OpenCV's own chatter level is left as it was."""
+"""Invalid face detection networks are refused, and OpenCV's log level is restored."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from goldsmith.engines.registry.models import Model
 from goldsmith.errors import InputError
 
 
-def test_a_file_that_is_no_net_is_said_with_the_remedy(tmp_path: Path) -> None:
-    """In a sentence with the file; what OpenCV tells of itself is as loud afterwards as before."""
+def test_an_invalid_file_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    """Check for the file in the message and for the restored log level."""
     (tmp_path / "faces.onnx").write_bytes(b"no net")
     before = cv2.utils.logging.getLogLevel()
     with pytest.raises(InputError, match=r"faces\.onnx: OpenCV cannot open this model"):
@@ -25,7 +25,7 @@ def test_a_file_that_is_no_net_is_said_with_the_remedy(tmp_path: Path) -> None:
 
 
 def test_a_model_has_one_file(tmp_path: Path) -> None:
-    """Not two."""
+    """Check that two files are refused."""
     with pytest.raises(InputError, match=r"needs exactly one \.onnx file, 2 are listed"):
         open_engine(
             "own", Model(kind="faces", driver="yunet", licence="MIT"), ModelFiles({"a": tmp_path, "b": tmp_path}, tmp_path), Device()

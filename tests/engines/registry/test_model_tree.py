@@ -119,8 +119,8 @@ def test_only_models_that_generate_are_trees(tmp_path: Path) -> None:
     ]
 
 
-def test_default_names_point_at_models(tmp_path: Path) -> None:
-    """Not at other names, not at nothing, and they take no model's name."""
+def test_aliases_name_models(tmp_path: Path) -> None:
+    """Check that an alias of an alias, of an unknown model, or with the name of a model is refused."""
     names = '[names]\npremium = "one"\nbest = "premium"\nfast = "on"\none = "one"\n'
     assert _faults(tmp_path, names + ONE + HUB + TABLE) == [
         "names.best: 'premium' is itself an alias in [names]; name the model",
