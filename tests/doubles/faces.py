@@ -1,4 +1,4 @@
-"""Faces whose mesh is known: painted heads of any size, turn and tone. The mesh is one that the net laid over a photograph."""
+"""Faces with a known mesh: painted heads of any size, rotation and tone. The mesh is a result of the network for a photograph."""
 
 from __future__ import annotations
 
@@ -28,15 +28,18 @@ WALL = (0.25, 0.35, 0.45)
 
 @cache
 def _unit() -> Points:
-    """(478, 2): a face whose outline has an area of 1, its upper left at 0."""
+    """Return (478, 2): a face whose outline has an area of 1, with its upper left corner at 0."""
     made = np.loadtxt(Path(__file__).with_name("mesh.csv"), delimiter=",").astype(np.float32)
     made.flags.writeable = False
     return made
 
 
 def mesh_at(left: float, top: float, size: float, turn: float = 0.0, aside: float = 0.0) -> Points:
-    """The mesh of a face of that size in px; ``turn``: degrees clockwise about its middle; ``aside``: its nose so much to the right, as a
-    part of half its width, which is how a head that turns looks."""
+    """Return the mesh, (478, 2) px, of a face of that size in px.
+
+    turn:  rotation about its middle, in degrees clockwise.
+    aside: shift of the nose to the right, relative to half the width; a turned head looks like this.
+    """
     points = _unit().astype(np.float64).copy()
     middle = points[:FACE_POINT_COUNT].mean(axis=0)
     radius = np.linalg.norm((points - middle) / [0.48, 0.62], axis=1)
@@ -46,13 +49,13 @@ def mesh_at(left: float, top: float, size: float, turn: float = 0.0, aside: floa
     return (turned * size + [left, top]).astype(np.float32)
 
 
-def face_of(mesh: Points, score: float = 0.9) -> Face:
-    """What a finder would say of it."""
+def face_from_mesh(mesh: Points, score: float = 0.9) -> Face:
+    """Return the face that a detector would find for a mesh, (478, 2) px."""
     (left, top), (right, bottom) = mesh[:FACE_POINT_COUNT].min(axis=0), mesh[:FACE_POINT_COUNT].max(axis=0)
     return Face((float(left), float(top), float(right - left), float(bottom - top)), five_landmarks(mesh), score)
 
 
-def painted(
+def paint_faces(
     height: int,
     width: int,
     meshes: list[Points],
@@ -62,7 +65,10 @@ def painted(
     depth: BitDepth = 8,
     seed: int = 0,
 ) -> Picture:
-    """Heads before a wall, with brows, eyes and lips; ``light``: how much brighter a face is at its right than at its left, 0..1."""
+    """Return a picture (height, width, 3), 0..1, of heads before a wall, with brows, eyes and lips; meshes (478, 2) px each.
+
+    light: how much brighter a face is on its right than on its left, 0..1.
+    """
     random = np.random.default_rng(seed)
     pixels = np.broadcast_to(np.float32(WALL), (height, width, 3)).copy()
     for mesh in meshes:

@@ -1,4 +1,4 @@
-"""Assets for every family of generating models: one for each thing that the family can do, dropped into the folders of a studio."""
+"""Assets for every family of generating models: one for each ability, put into the folders of a studio."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from doubles import tiny
 from doubles.pictures import mask, png
 from doubles.studio import Studio
 
-# px; of the pictures that are dropped, and of what the tiny models draw.
+# Side of the added and of the generated pictures, in px.
 SIDE = 64
 WORDS = "a red chair"
-# A kind of asset -> what its model must be able to do.
+# Kind of asset -> the ability that it needs.
 KINDS = {"text": "text", "image": "image", "edit": "edit", "references": "references", "hole": "inpaint", "wide": "inpaint"}
 ASSETS = [(family, kind) for family in tiny.FAMILIES for kind, needs in KINDS.items() if needs in tiny.CAN[family]]
 
 
 def drop(studio: Studio, family: str, kind: str, number: int) -> None:
-    """One asset of the family, named after both."""
+    """Add one asset of the family; its name has both words."""
     stem = f"{family}-{kind}"
     brief = f'prompt = "{WORDS}"\nseed = {number}\n'
     if kind in ("hole", "wide"):
@@ -36,14 +36,14 @@ def drop(studio: Studio, family: str, kind: str, number: int) -> None:
 
 
 def drop_all(studio: Studio) -> None:
-    """Every family under its own name, and all assets."""
+    """Add every family under its own name, and all assets."""
     studio.put("config/models.toml", tiny.models_toml({family: family for family in tiny.FAMILIES}))
     for number, (family, kind) in enumerate(ASSETS, 1):
         drop(studio, family, kind, number)
 
 
 def record(studio: Studio, family: str, kind: str) -> dict[str, Any]:
-    """The one step of an asset, as it is on record."""
+    """Return the recorded step of an asset."""
     stem = f"{family}-{kind}"
     names = [f"{folder}/{stem}{suffix}" for folder in ("inbox", "selected") for suffix in (".png", ".toml")]
     rows = [row for row in studio.history() if row.path in names and row.record.get("steps")]

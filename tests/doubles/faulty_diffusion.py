@@ -1,7 +1,7 @@
-"""A lane whose device is short of memory, dies, or stands still in the middle of a picture: real pipelines, whose faults a file commands.
+"""Faults in a worker process: a device without memory, a device that fails, and a picture that stops midway. The pipelines are real.
 
-``arm`` writes a module that Python reads as each lane process starts. It wraps what the engine takes its pipelines from, and notes in a
-log which process loaded a model and which steps were run.
+``arm`` writes a module that Python runs at the start of each worker process. It wraps the functions of the engine, obeys the files in a
+folder, and logs which process loads a model and runs which step.
 """
 
 from __future__ import annotations
@@ -56,40 +56,41 @@ _MODULE = """
 
 
 class Faults:
-    """What the lane processes are told, and what they did."""
+    """The faults that worker processes obey, and the log of their work."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         (folder / "log").touch()
 
     def order(self, fault: str) -> None:
-        """``short``: a decoder that is not in tiles finds no memory. ``dead``: the device fails as the picture is decoded."""
+        """Inject a fault. ``short``: a decoder without tiling finds no memory. ``dead``: the device fails during decoding."""
         (self._folder / fault).touch()
 
     def mend(self, fault: str) -> None:
+        """Remove a fault."""
         (self._folder / fault).unlink()
 
     def shut(self) -> None:
-        """Let the next picture stand still after its third step, until ``open``."""
+        """Stop the next picture after its third step, until ``open``."""
         os.mkfifo(self._folder / "gate")
 
     def open(self) -> None:
-        """Waits until the picture has come there."""
+        """Wait until the picture has stopped, and let it continue."""
         os.close(os.open(self._folder / "gate", os.O_WRONLY))
         self.mend("gate")
 
     def forget(self) -> None:
-        """What was noted until now."""
+        """Clear the log."""
         (self._folder / "log").write_text("")
 
     def noted(self, word: str) -> list[str]:
-        """The processes that did so, in order."""
+        """Return the ids of the processes that logged this event, in order."""
         lines = [line.split(" ", 1) for line in (self._folder / "log").read_text().splitlines()]
         return [pid for pid, done in lines if done == word]
 
 
 def arm(folder: Path, patch: pytest.MonkeyPatch) -> Faults:
-    """Every lane process that starts from now on obeys."""
+    """Make every worker process that starts from now on obey the returned faults."""
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(f"HERE = {str(folder)!r}\n{textwrap.dedent(_MODULE)}")
     patch.setenv("PYTHONPATH", str(folder))

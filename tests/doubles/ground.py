@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from doubles.faces import face_of, mesh_at, painted
+from doubles.faces import face_from_mesh, mesh_at, paint_faces
 from doubles.press import press_file
 from doubles.step_context import DetectDouble, EnginesDouble, LibraryDouble, NullInpainter, NullPainter, ResultsDouble, StepContextDouble
 from goldsmith.engines.kinds import INPAINTER
@@ -46,7 +46,7 @@ class SampleDetect(DetectDouble):
         return freeze(mask)
 
     def faces(self, picture: Picture) -> Sequence[Face]:
-        return (face_of(_mesh(picture)),)
+        return (face_from_mesh(_mesh(picture)),)
 
     def face_mesh(self, face: Face, picture: Picture) -> Points | None:
         return _mesh(picture)
@@ -83,7 +83,7 @@ def _mesh(on: Picture) -> Points:
 @cache
 def _person() -> Picture:
     empty = np.zeros((260, 260, 1), np.float32)
-    return painted(260, 260, [_mesh(Picture(empty))])
+    return paint_faces(260, 260, [_mesh(Picture(empty))])
 
 
 @cache

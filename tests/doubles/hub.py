@@ -1,4 +1,4 @@
-"""A model hub on this machine's loopback: repositories at a commit, with what a client asks of one, and every way of saying no."""
+"""A model hub on the loopback interface: a repository at a commit, the requests of a client, and all refusals."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ COMMIT = "c0ffee" * 6 + "c0de"
 
 
 class HubDouble:
-    """One repository, ``org/model``. Of weights it tells the sha256, the other files are git's own, as on a real hub.
+    """One repository, ``org/model``. As on a real hub, it reports the sha256 of weights; the other files are in git.
 
-
-    cut:     breaks a connection after so many bytes of a file, ``cuts`` times.
-    lies:    what is given instead of a file's own bytes.
-    says:    (status, X-Error-Code) for everything that is asked, to play a missing repository.
-    says_of_files: the same for files alone: a gate, behind which one may look and not take.
-    asked:   (path, Range header) of every file that was asked for.
+    cut:           break the connection after that many bytes of a file, ``cuts`` times.
+    lies:          the bytes that are sent instead of those of a file.
+    says:          (status, X-Error-Code) for every request, such as for a missing repository.
+    says_of_files: the same for files alone: a gate with a public list.
+    asked:         (path, Range header) of every requested file.
     """
 
     def __init__(self, files: dict[str, bytes]) -> None:
@@ -47,12 +46,13 @@ class HubDouble:
                 double.answer(self)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the class above
-                """Nothing: a test is silent."""
+                """Print nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """Answer one request."""
         path = unquote(urlsplit(request.path).path)
         self.tokens.add(request.headers.get("Authorization", ""))
         if self.says is not None:
@@ -113,12 +113,12 @@ class HubDouble:
 
 @contextmanager
 def hub_double(files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
-    """The hub, running, and huggingface_hub told to go to it, without any token."""
+    """Yield a running hub that huggingface_hub uses, without a token."""
     made = HubDouble(files)
     thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", made.url)
-    # what HF_ENDPOINT does to it as it is imported
+    # as an import with HF_ENDPOINT sets it
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", made.url + "/{repo_id}/resolve/{revision}/{filename}")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_TOKEN", "")

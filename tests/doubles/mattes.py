@@ -1,4 +1,4 @@
-"""Scenes whose matte is known: a head of drawn hair, mixed with what lies behind it."""
+"""Scenes with a known matte: a head with drawn hair, and a pane of glass, composited over a background."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ _FINE = 4
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Scene:
-    """``pixels`` = alpha x ``front`` + (1 - alpha) x what lies behind, on 8-bit codes. ``coarse``: what a net might make of it.
-    ``near``: everywhere that hair may be."""
+    """``pixels`` = alpha x ``front`` + (1 - alpha) x background, quantised to 8 bits.
+
+    coarse: the matte that a network might find. near: the pixels that may have hair.
+    """
 
     pixels: Pixels
     alpha: Mask
@@ -26,7 +28,7 @@ class Scene:
 
 
 def scene(height: int, width: int, seed: int = 0, hairs: int = 120) -> Scene:
-    """A brown head before a blue and uneven wall."""
+    """Return a brown head before a blue and uneven wall."""
     alpha = _head(height, width, seed, hairs)
     random = np.random.default_rng(seed)
     wall, skin = (_clouds(random, height, width) for _ in range(2))
@@ -63,8 +65,10 @@ def _clouds(random: np.random.Generator, height: int, width: int) -> Pixels:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Pane:
-    """A pane of glass on a red foot: ``pixels`` = alpha x ``front`` + (1 - alpha) x what lies behind. ``foot``: what of it is solid,
-    1 on the pane, too. ``painted``: the pane as somebody would paint it, one grey with the soft edge of a brush."""
+    """A pane of glass on a red foot: ``pixels`` = alpha x ``front`` + (1 - alpha) x background.
+
+    foot: its solid part, 1 on the pane too. painted: the pane as a person would paint it, one grey with the soft edge of a brush.
+    """
 
     pixels: Pixels
     alpha: Mask
@@ -74,7 +78,7 @@ class Pane:
 
 
 def pane(*, busy: bool = False) -> Pane:
-    """Green glass with a reflection and a dark rim, before an even wall or before a chequered one."""
+    """Return green glass with a reflection and a dark rim, before an even or a chequered wall."""
     down, across = np.mgrid[:200, :250].astype(np.float32)
     random = np.random.default_rng(1)
     behind = np.stack([0.75 + 0.0004 * across, 0.7 + 0.0006 * down, np.full_like(down, 0.6)], axis=2)

@@ -1,4 +1,4 @@
-"""Writes small ncnn models, so that the reader and the nets are tried without any real weights."""
+"""Small ncnn models, to test the reader and the networks without real weights."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ HALF = 0x01306B47
 
 
 @dataclass
-class Written:
-    """A model under construction: lines of the .param and bytes of the .bin."""
+class ModelWriter:
+    """A model under construction: the lines of its .param and the bytes of its .bin."""
 
     lines: list[str] = field(default_factory=list)
     data: bytes = b""
@@ -22,9 +22,11 @@ class Written:
     half: bool = False
 
     def plain(self, kind: str, settings: str = "") -> None:
+        """Add a layer without weights."""
         self.lines.append(f"{kind} {kind}_{len(self.lines)} 1 1 a b {settings}".strip())
 
     def convolution(self, weight: np.ndarray, bias: np.ndarray) -> None:
+        """Add a convolution: weight (out, in, side, side) and bias (out,), unbounded."""
         out, _, side, _ = weight.shape
         self.plain("Convolution", f"0={out} 1={side} 4=1 5=1 6={weight.size}")
         if self.half:
@@ -36,10 +38,12 @@ class Written:
         self.weights.append((weight, bias))
 
     def prelu(self, slopes: np.ndarray) -> None:
+        """Add a PReLU with slopes (n,), 0..1."""
         self.plain("PReLU", f"0={len(slopes)}")
         self.data += slopes.astype("<f4").tobytes()
 
     def save(self, folder: Path) -> tuple[Path, Path]:
+        """Write net.param and net.bin, and return their paths."""
         param, weights = folder / "net.param", folder / "net.bin"
         text = "\n".join(["7767517", f"{len(self.lines)} {len(self.lines)}", *self.lines])
         param.write_text(text + "\n")
@@ -48,12 +52,13 @@ class Written:
 
 
 def random_weights(rng: np.random.Generator, into: int, out: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a weight (out, into, 3, 3) and a bias (out,), unbounded, normally distributed around 0."""
     return rng.normal(0, 0.1, (out, into, 3, 3)).astype(np.float32), rng.normal(0, 0.1, out).astype(np.float32)
 
 
-def compact(scale: int = 2, wide: int = 4, *, shrink: float = 1.0, empty: bool = False, half: bool = False) -> Written:
-    """An SRVGG net of two convolutions; ``empty`` has all weights zero, so that only the plain enlargement is left."""
-    made = Written(half=half)
+def compact(scale: int = 2, wide: int = 4, *, shrink: float = 1.0, empty: bool = False, half: bool = False) -> ModelWriter:
+    """Return a SRVGG network of two convolutions; ``empty``: with zero weights, so that it only enlarges."""
+    made = ModelWriter(half=half)
     rng = np.random.default_rng(1)
     made.plain("Input")
     made.plain("Split")
@@ -70,9 +75,9 @@ def compact(scale: int = 2, wide: int = 4, *, shrink: float = 1.0, empty: bool =
     return made
 
 
-def residual(blocks: int = 1, wide: int = 6, grown: int = 3) -> Written:
-    """An RRDB net of the usual order of convolutions."""
-    made = Written()
+def residual(blocks: int = 1, wide: int = 6, grown: int = 3) -> ModelWriter:
+    """Return an RRDB network with the usual order of convolutions."""
+    made = ModelWriter()
     rng = np.random.default_rng(2)
     shapes = [(3, wide)]
     shapes += [(wide + at * grown, grown if at < 4 else wide) for _ in range(3 * blocks) for at in range(5)]
@@ -86,7 +91,7 @@ def residual(blocks: int = 1, wide: int = 6, grown: int = 3) -> Written:
 
 
 def plain_enlargement(folder: Path) -> str:
-    """Put weights into a house's models folder that only enlarge, twofold; the text for its models.toml with them as the default."""
+    """Write weights that only enlarge x2 into a models folder; return the text of a models.toml with them as default."""
     folder.mkdir(parents=True, exist_ok=True)
     files = ""
     for path in compact(empty=True).save(folder):

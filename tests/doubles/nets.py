@@ -1,4 +1,4 @@
-"""Tiny onnx nets, written byte by byte as protobuf has it, for the drivers of nets that nobody may ship."""
+"""Tiny ONNX networks, written as protobuf bytes, for drivers whose real weights may not be distributed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _field(number: int, value: int | str | bytes) -> bytes:
 
 
 def _value(name: str, sides: Sequence[int | str]) -> bytes:
-    """A tensor of floats; a side that is a word is one that the file leaves open."""
+    """Return a float tensor; a side that is a word is left open in the file."""
     shape = b"".join(_field(1, _field(1 if isinstance(side, int) else 2, side)) for side in sides)
     tensor = _field(1, FLOAT) + _field(2, shape)
     return _field(1, name) + _field(2, _field(1, tensor))
@@ -39,14 +39,14 @@ def _constant(name: str, value: float) -> bytes:
     return _field(2, FLOAT) + _field(8, name) + _field(9, struct.pack("<f", value))
 
 
-def written(
+def write_net(
     path: Path,
     nodes: Sequence[tuple[str, Sequence[str], str]],
     inputs: Mapping[str, Sequence[int | str]],
     output: tuple[str, Sequence[int | str]],
     constants: Mapping[str, float],
 ) -> Path:
-    """A net of these nodes (kind, inputs, output), as the ONNX specification lays its files out."""
+    """Write a network of these nodes (kind, inputs, output) in the ONNX format, and return its path."""
     graph = b"".join(_field(1, _node(*node)) for node in nodes) + _field(2, "tiny")
     graph += b"".join(_field(5, _constant(*each)) for each in constants.items())
     graph += b"".join(_field(11, _value(*each)) for each in inputs.items()) + _field(12, _value(*output))
@@ -54,16 +54,16 @@ def written(
     return path
 
 
-def drawing(path: Path, side: int = 32, person: Sequence[int | str] = (1, 3), *, answers: int = 0) -> Path:
-    """A net that swaps faces after a fashion: half of the face it is shown, and the mean of whatever stands for the person."""
+def swap_net(path: Path, side: int = 32, person: Sequence[int | str] = (1, 3), *, answers: int = 0) -> Path:
+    """Write a network that adds half of the face and the mean of the person's input."""
     nodes = [("Mul", ["target", "half"], "dim"), ("ReduceMean", ["source"], "who"), ("Add", ["dim", "who"], "made")]
     face = (1, 3, side, side)
     if answers:
         nodes.append(("GlobalAveragePool", ["made"], "small"))
-    return written(path, nodes, {"target": face, "source": person}, ("small" if answers else "made", face), {"half": 0.5})
+    return write_net(path, nodes, {"target": face, "source": person}, ("small" if answers else "made", face), {"half": 0.5})
 
 
-def knowing(path: Path) -> Path:
-    """A net that tells people apart by the mean colour of their faces: 1 x 3 x 112 x 112 to 1 x 3."""
+def embedding_net(path: Path) -> Path:
+    """Write a network that embeds a face as its mean colour: 1 x 3 x 112 x 112 to 1 x 3."""
     nodes = [("GlobalAveragePool", ["face"], "mean"), ("Flatten", ["mean"], "who")]
-    return written(path, nodes, {"face": (1, 3, 112, 112)}, ("who", (1, 3)), {})
+    return write_net(path, nodes, {"face": (1, 3, 112, 112)}, ("who", (1, 3)), {})

@@ -1,7 +1,7 @@
-"""A GPU that is none: ``nvidia-smi`` is a script on PATH, torch.cuda tells what a file says, and what is sent to the device stays here.
+"""A simulated GPU: ``nvidia-smi`` is a script on PATH, torch.cuda reports the content of a file, and the work runs on the CPU.
 
-So every line is run that a machine without a GPU never reaches: measuring free memory, layouts by it, streams and offloading,
-batches, what is said of the device. Nothing is learnt of a real one's speed, rounding or faults.
+This executes lines that a machine without a GPU never reaches: measuring memory, layouts, streams, offloading, batches and the reported
+state. It says nothing about the speed, rounding or faults of a real GPU.
 """
 
 from __future__ import annotations
@@ -31,28 +31,29 @@ from doubles import pretended_gpu
 pretended_gpu.pretend(Path({folder!r}), setattr)
 pretended_gpu.everywhere()
 """
-# Puts something in the place of an attribute.
+# Replaces an attribute.
 Put = Callable[[Any, str, Any], None]
 
 
 class Pretended:
-    """The machine with the GPU. ``free``: MiB that are free on it, as the driver and torch tell from then on."""
+    """The simulated GPU."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def free(self, mebibytes: int) -> None:
+        """Set the free memory that the driver and torch report from now on."""
         (self.folder / "free").write_text(str(mebibytes))
 
     @property
-    def given_back(self) -> int:
-        """How often a process gave unused memory back."""
+    def release_count(self) -> int:
+        """How often a process released unused memory."""
         log = self.folder / "emptied"
         return len(log.read_text()) if log.exists() else 0
 
 
-def machine(folder: Path, patch: pytest.MonkeyPatch, *, lanes: bool = False) -> Pretended:
-    """This process finds the GPU; with ``lanes`` every Python that it starts from now on does, too."""
+def machine(folder: Path, patch: pytest.MonkeyPatch, *, workers: bool = False) -> Pretended:
+    """Let this process find the GPU; ``workers``: also every Python process that it starts from now on."""
     folder.mkdir(exist_ok=True)
     made = Pretended(folder)
     made.free(TOTAL_MB - 500)
@@ -61,7 +62,7 @@ def machine(folder: Path, patch: pytest.MonkeyPatch, *, lanes: bool = False) -> 
     script.chmod(0o755)
     patch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if lanes:
+    if workers:
         tests = str(Path(__file__).parents[1])
         known = folder / "sitecustomize.py"
         before = known.read_text() if known.exists() else ""
@@ -73,7 +74,7 @@ def machine(folder: Path, patch: pytest.MonkeyPatch, *, lanes: bool = False) -> 
 
 
 def pretend(folder: Path, put: Put) -> None:
-    """Let torch.cuda tell of the GPU, and the engine's work take place here although it is sent there."""
+    """Let torch.cuda report the GPU, and run work for the GPU on the CPU."""
     import torch
 
     from goldsmith.engines.diffusion.diffusion_engine import DiffusionEngine
@@ -100,7 +101,7 @@ def pretend(folder: Path, put: Put) -> None:
 
 
 def everywhere() -> None:
-    """Plain torch code of this thread that names the GPU works here as well."""
+    """Let all torch code of this thread that names the GPU run on the CPU."""
     _mode().__enter__()
 
 

@@ -1,6 +1,6 @@
-"""Tiny models with random weights, one for each family that Goldsmith runs: real pipelines, real folders, a few hundred kilobytes.
+"""Tiny models with random weights, one for each family: real pipelines in real folders of a few hundred kilobytes.
 
-``folder(family)`` is made once per process; ``models_toml`` puts such models behind the names a test wants to use in briefs.
+``folder(family)`` builds a model once per process; ``models_toml`` puts such models behind the names that briefs use.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from doubles import tiny_parts as parts
 
-# The native pixel count of every tiny model.
+# The native number of pixels of every tiny model.
 PIXELS = 64 * 64
 MULTIPLE = 32
 
@@ -45,7 +45,7 @@ def _sdxl(channels: int = 4) -> dict[str, Any]:
     steps = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "timestep_spacing": "leading", "steps_offset": 1}
     return {
         "vae": parts.vae(scaling=0.13025),
-        "text_encoder": parts.clip_encoder(16),  # diffusers tells the two apart by their widths
+        "text_encoder": parts.clip_encoder(16),  # diffusers distinguishes the two by their widths
         "text_encoder_2": parts.clip_encoder(48, projection=True),
         "tokenizer": parts.clip_tokenizer(),
         "tokenizer_2": parts.clip_tokenizer(),
@@ -110,7 +110,7 @@ def _flux(channels: int = 16, out: int | None = None) -> dict[str, Any]:
 
 
 def _flux_fill() -> dict[str, Any]:
-    """It sees the latents, the masked picture's latents and the mask, 8 x 8 px to a latent, in fours."""
+    """Return the components of FLUX Fill: its input is latents, masked latents and mask, 8 x 8 px for each latent, in fours."""
     return _flux(16 + 16 + 8 * 8 * 4, 16)
 
 
@@ -177,7 +177,7 @@ def _z_image() -> dict[str, Any]:
         axes_dims=[8, 4, 4],
         axes_lens=[512, 64, 64],
     )
-    with torch.no_grad():  # they begin as whatever lies in memory
+    with torch.no_grad():  # they start with the content of uninitialised memory
         transformer.x_pad_token.fill_(1.0)
         transformer.cap_pad_token.fill_(1.0)
     return {
@@ -235,7 +235,7 @@ _MADE: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "krea2": ("Krea2Pipeline", _krea2),
 }
 
-# What an entry in models.toml says each family can do.
+# The abilities of each family in models.toml.
 CAN: Mapping[str, tuple[str, ...]] = {
     "sdxl": ("text", "image", "inpaint"),
     "sdxl-inpaint": ("inpaint",),
@@ -254,7 +254,7 @@ FAMILIES = tuple(_MADE)
 
 
 def build(family: str, folder: Path) -> Path:
-    """Write the tiny model of that family to ``folder`` (the top of a diffusers tree) and return it. Always the same bytes."""
+    """Write the tiny model of a family to ``folder`` (the root of a diffusers tree) and return it. The bytes are always the same."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import diffusers
     import torch
@@ -280,7 +280,7 @@ def build(family: str, folder: Path) -> Path:
 
 @functools.cache
 def folder(family: str) -> Path:
-    """The tree of that family's tiny model, built once for the process and gone with it: read it, or copy it to change it."""
+    """Return the tree of a family's tiny model, built once per process and removed at its end. Copy it before changing it."""
     return build(family, _session() / family)
 
 
@@ -292,15 +292,15 @@ def _session() -> Path:
 
 
 def members(family: str) -> Iterable[str]:
-    """The paths of all files in the family's tree, from its top."""
+    """Return the paths of all files in a family's tree, relative to its root."""
     top = folder(family)
     return sorted(str(path.relative_to(top)) for path in top.rglob("*") if path.is_file())
 
 
 def models_toml(names: Mapping[str, str], *, memory_mb: int = 8) -> str:
-    """The text of a models.toml with a tiny model behind each name: ``{"premium": "sdxl", "fill": "flux-fill"}``.
+    """Return the text of a models.toml with a tiny model behind each name: ``{"premium": "sdxl", "fill": "flux-fill"}``.
 
-    The first that can make pictures from words is the default for generating, those that fill holes for inpainting with words.
+    Models that generate from words are the defaults for generating, those that fill holes the defaults for inpainting with a prompt.
     """
     generate = [name for name, family in names.items() if "text" in CAN[family]]
     fill = [name for name, family in names.items() if "inpaint" in CAN[family]]

@@ -1,4 +1,4 @@
-"""Engines around tiny models, laid out as a test wants them, and what they are asked."""
+"""Engines with tiny models in the layout that a test needs, and requests for them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WAYS = [(family, cast("Ability", ability)) for family in tiny.FAMILIES for abili
 
 
 def model(family: str, *, can: tuple[str, ...] = (), **said: Any) -> Model:
-    """The entry of a tiny model."""
+    """Return the entry of a tiny model."""
     settings = {"pixels": tiny.PIXELS, "multiple": tiny.MULTIPLE, "steps": 2, "guidance": 2.0, "memory_mb": 1, "picture_mb": 1} | said
     return Model(
         kind="generate",
@@ -48,7 +48,7 @@ def opened(
     threads: int = 1,
     device: str = "cpu",
 ) -> DiffusionEngine:
-    """An engine of its own for a test that changes it."""
+    """Return a new engine, for a test that changes it."""
     store = ModelFiles({}, folder or tiny.folder(family), single_file=single, revision="0" * 40)
     plan: Callable[[float], MemoryLayout] = lambda largest: layout  # noqa: E731
     return DiffusionEngine(family, entry or model(family), store, Device(device, threads), plan)
@@ -56,26 +56,26 @@ def opened(
 
 @functools.cache
 def engine(family: str) -> DiffusionEngine:
-    """The family's engine, the same for every test: on the CPU, one picture at a time."""
+    """Return a family's engine, shared by all tests: on the CPU, one picture at a time."""
     return opened(family)
 
 
 def picture(seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> Pixels:
-    """Smooth colours with a grain."""
+    """Return smooth colours with grain, (height, width, 3), 0..1, sRGB."""
     random = np.random.default_rng(seed)
     slope = np.linspace(0.1, 0.9, width, dtype=np.float32)[None, :, None] * np.ones((height, 1, 3), np.float32)
     return np.clip(slope + random.normal(0, 0.03, (height, width, 3)).astype(np.float32), 0, 1)
 
 
 def hole(height: int = HEIGHT, width: int = WIDTH) -> Mask:
-    """A hole in the middle."""
+    """Return a hole in the middle, (height, width), 0 or 1."""
     mask = np.zeros((height, width), np.float32)
     mask[height // 4 : height // 2, width // 4 : width // 2] = 1
     return mask
 
 
 def request(ability: Ability, seeds: tuple[int, ...] = (1,), wish: GenerationOptions = WISH) -> GenerationRequest:
-    """A request for that ability and for no other one."""
+    """Return a request that only this ability serves."""
     if ability == "text":
         return GenerationRequest(wish, seeds, WIDTH, HEIGHT)
     if ability == "image":
@@ -88,8 +88,8 @@ def request(ability: Ability, seeds: tuple[int, ...] = (1,), wish: GenerationOpt
 
 
 @contextmanager
-def small_eyes() -> Iterator[None]:
-    """Qwen-Image-Edit looks at pictures at a megapixel, whatever their size; here at a sixteenth of that, which is quick."""
+def small_qwen_inputs() -> Iterator[None]:
+    """Reduce the input of Qwen-Image-Edit, which is a megapixel for every picture, to a sixteenth, to save time."""
     from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit, pipeline_qwenimage_edit_plus
 
     with (
@@ -99,12 +99,12 @@ def small_eyes() -> Iterator[None]:
         yield
 
 
-def keep_small_eyes() -> None:
-    """So it is from the first model on that this process opens, to its end: for lane processes, which read this as they start."""
+def keep_small_qwen_inputs() -> None:
+    """Apply ``small_qwen_inputs`` from the first opened model to the end of the process, for worker processes."""
     made, eyes = LoadedModel.__init__, ExitStack()
 
     def mount(self: LoadedModel, *given: Any, **named: Any) -> None:
-        eyes.enter_context(small_eyes())
+        eyes.enter_context(small_qwen_inputs())
         LoadedModel.__init__ = made  # type: ignore[method-assign]
         made(self, *given, **named)
 

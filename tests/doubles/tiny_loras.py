@@ -1,4 +1,4 @@
-"""LoRAs of random numbers for the tiny models, strong enough to be seen."""
+"""LoRAs of random numbers for the tiny models, with a visible effect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TARGETS = {
 
 
 def lora(path: Path, family: str, seed: int = 0, rank: int = 2) -> Path:
-    """A random one for the attention of that family's net."""
+    """Write a random LoRA for the attention of a family's network."""
     import torch
     from safetensors.torch import load_file, save_file
 

@@ -1,4 +1,4 @@
-"""The parts of tiny pipelines: tokenizers, text encoders and decoders of a few thousand random numbers, made without a hub."""
+"""The parts of tiny pipelines: tokenizers, text encoders and decoders with a few thousand random numbers, built without a hub."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPECIAL = (
     "</think>",
 )
 _WORDS = 256 + len(_SPECIAL)
-# The shape of Qwen's chat template: enough of it for the pipelines that ask for one.
+# As much of Qwen's chat template as the pipelines need.
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['content'] is string %}{{ m['content'] }}"
     "{% else %}{% for c in m['content'] %}{% if c['type']=='text' %}{{ c['text'] }}"
@@ -46,7 +46,7 @@ def _letters() -> list[str]:
 
 
 def clip_tokenizer() -> Any:
-    """One token a byte."""
+    """Return a tokenizer with one token for each byte."""
     from transformers import CLIPTokenizer
 
     letters = _letters()
@@ -55,7 +55,7 @@ def clip_tokenizer() -> Any:
 
 
 def t5_tokenizer() -> Any:
-    """One token a printable ASCII letter."""
+    """Return a tokenizer with one token for each printable ASCII letter."""
     from transformers import T5Tokenizer
 
     vocab = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), *((chr(code), -3.0) for code in range(33, 127))]
@@ -63,7 +63,7 @@ def t5_tokenizer() -> Any:
 
 
 def qwen_tokenizer() -> Any:
-    """One token a byte, and Qwen's special ones with its chat template."""
+    """Return a tokenizer with one token for each byte, and Qwen's special tokens and chat template."""
     from transformers import Qwen2Tokenizer
 
     vocab = {token: number for number, token in enumerate([*_letters(), *_SPECIAL])}
@@ -101,7 +101,7 @@ def t5_encoder(width: int = 32) -> Any:
 
 
 def qwen3(layers: int, *, head: bool = False) -> Any:
-    """Qwen3 as FLUX.2 klein (with its head) and Z-Image (without) have it."""
+    """Build Qwen3 as in FLUX.2 klein (with its head) and Z-Image (without)."""
     from transformers import Qwen3Config, Qwen3ForCausalLM, Qwen3Model
 
     config = Qwen3Config(**_THINKER, num_hidden_layers=layers, head_dim=8, max_position_embeddings=1024)
@@ -109,7 +109,7 @@ def qwen3(layers: int, *, head: bool = False) -> Any:
 
 
 def qwen25_vl() -> Any:
-    """Qwen2.5-VL as Qwen-Image has it."""
+    """Build Qwen2.5-VL as in Qwen-Image."""
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     rope = {"mrope_section": [1, 1, 2], "rope_type": "default", "rope_theta": 1e6}
@@ -129,7 +129,7 @@ def qwen25_vl() -> Any:
 
 
 def qwen3_vl() -> Any:
-    """Qwen3-VL as Krea 2 has it."""
+    """Build Qwen3-VL as in Krea 2."""
     from transformers import Qwen3VLConfig, Qwen3VLModel
 
     return Qwen3VLModel(
@@ -141,7 +141,7 @@ def qwen3_vl() -> Any:
 
 
 def write_qwen_processor(folder: Path) -> None:
-    """Qwen-Image-Edit's eyes as its repository has them (they ask for torchvision), for very small pictures."""
+    """Write the processor of Qwen-Image-Edit as in its repository, which needs torchvision, for very small pictures."""
     from transformers import Qwen2VLImageProcessorPil
 
     qwen_tokenizer().save_pretrained(folder)
@@ -153,7 +153,7 @@ def write_qwen_processor(folder: Path) -> None:
 
 
 def vae(latent: int = 4, scaling: float = 0.18215, shift: float | None = None, *, quant: bool = True) -> Any:
-    """An AutoencoderKL that makes pictures eight times smaller."""
+    """Build an AutoencoderKL that reduces pictures by a factor of eight."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(

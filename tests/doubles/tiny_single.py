@@ -1,4 +1,4 @@
-"""Tiny models as single files, under the names that checkpoints are published with."""
+"""Tiny models as single files, with the tensor names of published checkpoints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from doubles import tiny
 
-# The parts of tiny SDXL's net.
+# The parts of the network of tiny SDXL: names in diffusers and in checkpoints.
 _NET = {
     "conv_in.": "input_blocks.0.0.",
     "time_embedding.linear_1.": "time_embed.0.",
@@ -44,7 +44,7 @@ _LEVELS = 4
 
 
 def sdxl(path: Path) -> Path:
-    """Tiny SDXL whole: net, decoder and both text encoders."""
+    """Write tiny SDXL as one file: network, decoder and both text encoders."""
     top = tiny.folder("sdxl")
     weights = {f"model.diffusion_model.{_net_name(name)}": tensor for name, tensor in _read(top / "unet").items()}
     weights |= {f"first_stage_model.{_vae_name(name)}": _as_conv(name, tensor) for name, tensor in _read(top / "vae").items()}
@@ -54,7 +54,7 @@ def sdxl(path: Path) -> Path:
 
 
 def z_image(path: Path) -> Path:
-    """Tiny Z-Image's transformer alone, as it is mostly shared."""
+    """Write only the transformer of tiny Z-Image, as it is usually published."""
     import torch
 
     weights = _read(tiny.folder("z-image") / "transformer")
@@ -109,12 +109,12 @@ def _vae_name(name: str) -> str:
 
 
 def _as_conv(name: str, tensor: Any) -> Any:
-    """The decoder's attention is published as convolutions of one pixel."""
+    """Return the decoder's attention weights as convolutions of one pixel, as published."""
     return tensor[..., None, None] if ".attentions." in name and tensor.ndim == 2 else tensor
 
 
 def _open_clip(weights: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Text encoder 2 under OpenCLIP's names: query, key and value in one."""
+    """Yield text encoder 2 with OpenCLIP's names: query, key and value in one tensor."""
     import torch
 
     for name, tensor in weights.items():

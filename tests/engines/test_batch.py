@@ -1,4 +1,4 @@
-"""Calls that meet: what is alike goes through the engine as one, and each job keeps what is its own."""
+"""Batches: similar calls run as one, and each job keeps its own pictures, progress and failure."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ DEADLINE = 600.0
 
 
 def picture(seed: int) -> Pixels:
+    """Return a flat picture (8, 8, 3), 0..1, of a seed."""
     return np.full((8, 8, 3), seed / 100, np.float32)
 
 
@@ -35,7 +36,7 @@ def request(*seeds: int, prompt: str = "a hand", width: int = 8, guidance: float
 
 @dataclass
 class Engine:
-    """Makes a flat picture of each seed, in three steps, and keeps what it was asked. Fails for seed 13 and, dead, for seed 66."""
+    """An engine that paints a flat picture for each seed in three steps. Seed 13 fails; seed 66 fails as a device."""
 
     asked: list[tuple[int, ...]] = field(default_factory=list)
     # Waited for after the first step, where there is one.
@@ -58,7 +59,7 @@ class Engine:
 
 @dataclass
 class Batcher(Engine):
-    """One that takes several requests at once."""
+    """An engine that takes several requests in one call."""
 
     together: list[list[str]] = field(default_factory=list)
 
@@ -70,18 +71,18 @@ class Batcher(Engine):
 Done = GenerationResult | BaseException
 
 
-def fly(engine: Engine, calls: Sequence[Callable[[Generator], GenerationResult]], gather: float = DEADLINE) -> list[Done]:
-    """Each call in a thread of its own, as a lane does it; what came of each."""
-    flight = Batch(len(calls), gather)
-    done: list[Done] = [InputError("never came back")] * len(calls)
+def run_jobs(engine: Engine, calls: Sequence[Callable[[Generator], GenerationResult]], gather: float = DEADLINE) -> list[Done]:
+    """Run each call in its own thread, as a worker process does, and return the result or error of each."""
+    batch = Batch(len(calls), gather)
+    done: list[Done] = [InputError("never returned")] * len(calls)
 
     def work(number: int) -> None:
         try:
-            done[number] = calls[number](flight.wrap(engine.descriptor, lambda: engine))
+            done[number] = calls[number](batch.wrap(engine.descriptor, lambda: engine))
         except BaseException as error:  # noqa: BLE001 - it is what came of it
             done[number] = error
         finally:
-            flight.leave()
+            batch.leave()
 
     threads = [Thread(target=work, args=(number,), daemon=True) for number in range(len(calls))]
     for thread in threads:
@@ -92,106 +93,108 @@ def fly(engine: Engine, calls: Sequence[Callable[[Generator], GenerationResult]]
     return done
 
 
-def asking(wanted: GenerationRequest, step: OnProgress = ignore_progress) -> Callable[[Generator], GenerationResult]:
+def generating(wanted: GenerationRequest, step: OnProgress = ignore_progress) -> Callable[[Generator], GenerationResult]:
+    """Return a call that generates these pictures."""
     return lambda generator: generator.generate(wanted, step)
 
 
-def made(done: Done) -> list[float]:
+def painted_seeds(done: Done) -> list[float]:
+    """Return the seeds of the pictures in a result."""
     assert isinstance(done, GenerationResult), done
     return [round(float(each[0, 0, 0]) * 100) for each in done.pictures]
 
 
-def test_calls_of_the_same_words_go_through_as_one() -> None:
-    """The engine is called once with everybody's seeds; each gets the pictures of its own, and only those are on its record."""
+def test_calls_with_the_same_prompt_run_as_one() -> None:
+    """Check one call with all seeds; each job gets and records only its own pictures."""
     engine = Engine()
-    done = fly(engine, [asking(request(seed)) for seed in (5, 6, 7)])
-    assert [made(each) for each in done] == [[5], [6], [7]]
+    done = run_jobs(engine, [generating(request(seed)) for seed in (5, 6, 7)])
+    assert [painted_seeds(each) for each in done] == [[5], [6], [7]]
     assert [sorted(seeds) for seeds in engine.asked] == [[5, 6, 7]]
     assert [each.facts for each in done if isinstance(each, GenerationResult)] == [{"batch": 3, "seeds": [seed]} for seed in (5, 6, 7)]
 
 
-def test_other_words_are_taken_together_where_the_engine_can() -> None:
-    """Else one after the other, with the same pictures."""
+def test_different_prompts_share_a_call_if_the_engine_can() -> None:
+    """Check that they otherwise run one by one, with the same pictures."""
     wanted = [request(1, prompt="a hand"), request(2, prompt="a desk")]
     batcher, plain = Batcher(), Engine()
     for engine in (batcher, plain):
-        assert [made(each) for each in fly(engine, list(map(asking, wanted)))] == [[1], [2]]
+        assert [painted_seeds(each) for each in run_jobs(engine, list(map(generating, wanted)))] == [[1], [2]]
     assert sorted(batcher.together[0]) == ["a desk", "a hand"]
     assert sorted(plain.asked) == [(1,), (2,)]
 
 
 @pytest.mark.parametrize("other", [request(1, width=16), request(1, guidance=2.0), request(1, 2)])
-def test_calls_that_differ_in_more_than_words_and_seeds_do_not_meet(other: GenerationRequest) -> None:
-    """Size, settings, number of pictures."""
+def test_calls_that_differ_in_more_than_prompts_and_seeds_run_separately(other: GenerationRequest) -> None:
+    """Check size, settings and number of pictures."""
     assert can_share_batch(request(7, prompt="x"), request(8, prompt="y"))
     assert not can_share_batch(request(7), other)
     batcher = Batcher()
-    assert [len(made(each)) for each in fly(batcher, [asking(request(7)), asking(other)])] == [1, len(other.seeds)]
+    assert [len(painted_seeds(each)) for each in run_jobs(batcher, [generating(request(7)), generating(other)])] == [1, len(other.seeds)]
     assert batcher.together == []
 
 
-def test_one_that_fails_fails_alone() -> None:
-    """The batch is tried again one by one, so that the others come through."""
+def test_a_failing_job_fails_alone() -> None:
+    """Check that the calls then run one by one and that the others succeed."""
     engine = Engine()
-    done = fly(engine, [asking(request(1)), asking(request(13)), asking(request(2))])
+    done = run_jobs(engine, [generating(request(1)), generating(request(13)), generating(request(2))])
     assert isinstance(done[1], InputError)
-    assert (made(done[0]), made(done[2])) == ([1], [2])
+    assert (painted_seeds(done[0]), painted_seeds(done[2])) == ([1], [2])
 
 
-def test_a_dead_device_is_everybody_s() -> None:
-    """Nothing is tried again on it."""
+def test_a_failed_device_fails_all_jobs() -> None:
+    """Check that no call is repeated."""
     engine = Engine()
-    done = fly(engine, [asking(request(1)), asking(request(66))])
+    done = run_jobs(engine, [generating(request(1)), generating(request(66))])
     assert [type(each) for each in done] == [DeviceError, DeviceError]
     assert len(engine.asked) == 1
 
 
-def test_one_that_is_called_off_goes_at_once_and_the_others_get_their_pictures() -> None:
-    """It does not even wait for the end of the batch."""
+def test_a_cancelled_job_returns_at_once_and_the_others_get_their_pictures() -> None:
+    """Check that it does not wait for the end of the batch."""
     engine = Engine(go=Event())
     gone = Event()
 
-    def heard(fraction: float) -> None:
+    def on_progress(fraction: float) -> None:
         if engine.asked:
             raise JobCancelled
 
-    def called_off(generator: Generator) -> GenerationResult:
+    def cancelled(generator: Generator) -> GenerationResult:
         try:
-            return generator.generate(request(1), heard)
+            return generator.generate(request(1), on_progress)
         finally:
             gone.set()
             assert engine.go is not None
             engine.go.set()
 
-    done = fly(engine, [called_off, asking(request(2))])
+    done = run_jobs(engine, [cancelled, generating(request(2))])
     assert isinstance(done[0], JobCancelled)
-    assert made(done[1]) == [2]
+    assert painted_seeds(done[1]) == [2]
     assert gone.is_set()
 
 
-def test_where_all_are_called_off_the_engine_stops() -> None:
-    """Nobody wants the pictures any more."""
+def test_the_engine_stops_if_all_jobs_are_cancelled() -> None:
+    """Check that no further step runs."""
     steps: list[float] = []
 
-    def heard(fraction: float) -> None:
+    def on_progress(fraction: float) -> None:
         steps.append(fraction)
         if fraction > 0.5:
             raise JobCancelled
 
-    done = fly(Engine(), [asking(request(1), heard), asking(request(2), heard)])
+    done = run_jobs(Engine(), [generating(request(1), on_progress), generating(request(2), on_progress)])
     assert [type(each) for each in done] == [JobCancelled, JobCancelled]
     assert max(steps) < 1.0
 
 
-def test_a_job_that_never_calls_is_not_waited_for() -> None:
-    """It ended before it came to it, or it takes too long over something else."""
+def test_a_job_that_does_not_call_delays_no_other() -> None:
+    """Check a job that ends before its call and a job that calls late."""
     engine = Engine()
 
     def fails(generator: Generator) -> GenerationResult:
         raise InputError("It cannot be decoded.")
 
-    done = fly(engine, [asking(request(1)), fails])
-    assert made(done[0]) == [1]
+    done = run_jobs(engine, [generating(request(1)), fails])
+    assert painted_seeds(done[0]) == [1]
     later = Event()
 
     def comes_late(generator: Generator) -> GenerationResult:
@@ -203,30 +206,30 @@ def test_a_job_that_never_calls_is_not_waited_for() -> None:
         later.set()
         return found
 
-    assert [made(each) for each in fly(Engine(), [first, comes_late], gather=0.01)] == [[1], [2]]
+    assert [painted_seeds(each) for each in run_jobs(Engine(), [first, comes_late], gather=0.01)] == [[1], [2]]
 
 
-def test_one_that_is_called_off_while_it_waits_for_the_others_goes() -> None:
-    """Nothing is made for it, and nobody waits for it."""
+def test_a_job_can_be_cancelled_while_it_waits() -> None:
+    """Check that it gets no picture and delays no other job."""
 
-    def heard(fraction: float) -> None:
+    def on_progress(fraction: float) -> None:
         raise JobCancelled
 
     engine = Engine()
-    done = fly(engine, [asking(request(1), heard), asking(request(2))])
+    done = run_jobs(engine, [generating(request(1), on_progress), generating(request(2))])
     assert isinstance(done[0], JobCancelled)
-    assert made(done[1]) == [2]
+    assert painted_seeds(done[1]) == [2]
 
 
-def test_nothing_runs_while_an_engine_is_opened() -> None:
-    """To make room for another may close the one that is at work."""
+def test_no_call_runs_while_an_engine_is_opened() -> None:
+    """Check this because opening an engine may close another."""
     engine = Engine()
-    flight = Batch(1, gather_seconds=0.0)
+    batch = Batch(1, gather_seconds=0.0)
     order: list[str] = []
     opening, may_open = Event(), Event()
 
     def opens() -> None:
-        with flight.engine_idle():
+        with batch.engine_idle():
             opening.set()
             assert may_open.wait(DEADLINE)
             order.append("opened")
@@ -236,7 +239,7 @@ def test_nothing_runs_while_an_engine_is_opened() -> None:
     assert opening.wait(DEADLINE)
 
     def calls() -> None:
-        flight.wrap(engine.descriptor, lambda: engine).generate(request(1), lambda fraction: order.append("ran") if engine.asked else None)
+        batch.wrap(engine.descriptor, lambda: engine).generate(request(1), lambda fraction: order.append("ran") if engine.asked else None)
 
     caller = Thread(target=calls, daemon=True)
     caller.start()
@@ -248,10 +251,10 @@ def test_nothing_runs_while_an_engine_is_opened() -> None:
     assert "ran" in order
 
 
-def test_requests_alone_need_no_batch() -> None:
-    """One request goes as it is; progress of several in turn is told as one."""
-    heard: list[float] = []
-    found = generate_many(Engine(), [request(1, prompt="x"), request(2, prompt="y")], heard.append)
-    assert [made(each) for each in found] == [[1], [2]]
-    assert heard == sorted(heard)
-    assert heard[-1] == 1.0
+def test_generate_many_works_without_a_batch() -> None:
+    """Check that several requests in turn report one progress."""
+    fractions: list[float] = []
+    found = generate_many(Engine(), [request(1, prompt="x"), request(2, prompt="y")], fractions.append)
+    assert [painted_seeds(each) for each in found] == [[1], [2]]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0

@@ -1,4 +1,4 @@
-"""What there is to compute on, by what the driver's program and the kernel say; torch is never imported for it."""
+"""Accelerators, as the driver and the kernel report them, without an import of torch."""
 
 from __future__ import annotations
 
@@ -20,35 +20,37 @@ A4000 = Accelerator("cuda:1", "NVIDIA RTX A4000", "570.86.10", 16376, 0)
 INFORMATION = "Model: \t\t NVIDIA {}\nIRQ:   \t\t 123\nGPU UUID: \t GPU-{}\nVideo BIOS: \t 95.02\n"
 
 
-def ask(told: str | None, proc: Path = Path("/nowhere"), **environ: str) -> DeviceScan:
-    asked: list[Sequence[str]] = []
+def find(output: str | None, proc: Path = Path("/nowhere"), **environ: str) -> DeviceScan:
+    """Return the scan for an output of nvidia-smi."""
+    commands: list[Sequence[str]] = []
 
-    def say(command: Sequence[str]) -> str | None:
-        asked.append(command)
-        return told
+    def run(command: Sequence[str]) -> str | None:
+        commands.append(command)
+        return output
 
-    seen = find_devices(say, proc, environ)
-    assert asked[0][0] == "nvidia-smi"
-    return seen
+    scan = find_devices(run, proc, environ)
+    assert commands[0][0] == "nvidia-smi"
+    return scan
 
 
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
+    """Return a folder with the files of the kernel module for two GPUs."""
     for bus, title, uuid in (("0000:01:00.0", "L40S", "aaaa1111"), ("0000:41:00.0", "RTX A4000", "bbbb2222")):
         (tmp_path / bus).mkdir()
         (tmp_path / bus / "information").write_text(INFORMATION.format(title, uuid))
     return tmp_path
 
 
-def test_every_gpu_is_found_with_what_is_known_of_it() -> None:
-    """Named as torch names it; what the driver does not tell is 0."""
-    assert ask(TWO) == DeviceScan((L40S, A4000))
+def test_every_gpu_is_found_with_its_properties() -> None:
+    """Check torch's names; unknown values are 0."""
+    assert find(TWO) == DeviceScan((L40S, A4000))
 
 
-def test_no_driver_no_gpu() -> None:
-    """The program is not there, or says that it found nothing."""
-    assert ask(None) == DeviceScan()
-    assert ask("No devices were found\n") == DeviceScan()
+def test_without_a_driver_there_is_no_gpu() -> None:
+    """Check a missing program, and a program that finds no devices."""
+    assert find(None) == DeviceScan()
+    assert find("No devices were found\n") == DeviceScan()
 
 
 @pytest.mark.parametrize(
@@ -64,23 +66,23 @@ def test_no_driver_no_gpu() -> None:
         ("MIG-1234", ["a part of a GPU (MIG)"]),
     ],
 )
-def test_what_is_hidden_from_programs_is_hidden_from_workers(mask: str, titles: list[str]) -> None:
-    """CUDA_VISIBLE_DEVICES: numbers or uuids, renumbered in their order; the first that means nothing ends the list."""
-    found = ask(TWO, CUDA_VISIBLE_DEVICES=mask).devices
+def test_hidden_gpus_are_hidden_from_workers(mask: str, titles: list[str]) -> None:
+    """Check CUDA_VISIBLE_DEVICES with numbers and UUIDs, in its order, up to the first invalid entry."""
+    found = find(TWO, CUDA_VISIBLE_DEVICES=mask).devices
     assert [each.title for each in found] == titles
     assert [each.name for each in found] == [f"cuda:{number}" for number in range(len(titles))]
 
 
-def test_a_driver_that_does_not_answer_still_has_its_cards(proc: Path) -> None:
-    """The kernel shows them, and it is told; without the driver's program that is no trouble."""
+def test_gpus_of_a_driver_that_does_not_answer_are_found(proc: Path) -> None:
+    """Check that the kernel lists them with a warning, and without one if nvidia-smi is missing."""
     cards = (Accelerator("cuda:0", "NVIDIA L40S"), Accelerator("cuda:1", "NVIDIA RTX A4000"))
-    assert ask("", proc) == DeviceScan(cards, "nvidia-smi does not answer.")
-    assert ask(None, proc) == DeviceScan(cards)
-    assert ask(None, proc, CUDA_VISIBLE_DEVICES="GPU-bbbb2222").devices[0].title == "NVIDIA RTX A4000"
+    assert find("", proc) == DeviceScan(cards, "nvidia-smi does not answer.")
+    assert find(None, proc) == DeviceScan(cards)
+    assert find(None, proc, CUDA_VISIBLE_DEVICES="GPU-bbbb2222").devices[0].title == "NVIDIA RTX A4000"
 
 
-def test_a_program_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even for its end: one that hangs in the driver has none."""
+def test_a_program_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that the call does not wait for its end."""
     monkeypatch.setattr(module, "_TIMEOUT_SECONDS", 0.05)
     assert run_command(["sleep", "60"]) == ""
     assert run_command(["false"]) == ""
@@ -97,8 +99,8 @@ def test_a_program_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch)
         ("cuda: Optional[str] = None\nhip: Optional[str] = '6.4.0'\n", "hip"),
     ],
 )
-def test_what_torch_was_built_for_is_read_and_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, kind: str) -> None:
-    """From its own version file."""
+def test_the_backend_of_torch_is_read_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, kind: str) -> None:
+    """Check the version file of torch."""
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "__init__.py").write_text("raise ImportError('it was imported')")
     (tmp_path / "torch" / "version.py").write_text(text)

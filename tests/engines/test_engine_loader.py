@@ -1,4 +1,4 @@
-"""Engines are opened by name, once, with what they run on in their descriptor."""
+"""Engines are opened by name, once, with the device in use in their descriptor."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def _one(model: Model, folder: Path) -> WeightsRegistry:
     return WeightsRegistry(Models(models={"one": model}), folder)
 
 
-def test_the_same_call_gives_the_same_engine(tmp_path: Path) -> None:
-    """Models stay loaded in a lane; another number of threads is another engine."""
+def test_the_same_call_returns_the_same_engine(tmp_path: Path) -> None:
+    """Check that models stay loaded and that another number of threads gives another engine."""
     weights = WeightsRegistry(SHIPPED, tmp_path)
     first, choice = open_engine(weights, EngineNeed(INPAINTER, "patchmatch"), Device(threads=1))
     assert open_engine(weights, EngineNeed(INPAINTER, "patchmatch"), Device(threads=1))[0] is first
@@ -35,33 +35,33 @@ def test_the_same_call_gives_the_same_engine(tmp_path: Path) -> None:
 
 
 def test_the_default_is_opened_with_its_reason(tmp_path: Path) -> None:
-    """In an empty models folder inpainting falls to the engine that needs no weights, and says so."""
+    """Check an empty models folder: inpainting uses the engine without weights, and the record says so."""
     engine, choice = open_engine(WeightsRegistry(SHIPPED, tmp_path), EngineNeed(INPAINTER), Device())
     assert engine.descriptor.name == choice.name == "patchmatch"
     assert "the weights of migan are not on this machine" in choice.why
 
 
-def test_no_default_is_ever_a_null_engine(tmp_path: Path) -> None:
-    """Without weights there is no upscaler: a picture is never passed off as enlarged by one."""
+def test_a_null_engine_is_never_a_default(tmp_path: Path) -> None:
+    """Check that without weights there is no upscaler."""
     with pytest.raises(InputError, match="goldsmith models fetch realesrgan-x2"):
         open_engine(WeightsRegistry(SHIPPED, tmp_path), EngineNeed(UPSCALER, factor=2), Device())
 
 
 def test_a_named_upscaler_keeps_its_own_scale(tmp_path: Path) -> None:
-    """Asked for x2 with a x4 model named, the x4 model comes and its descriptor says so."""
+    """Check a request for x2 that names an x4 model."""
     engine, _ = open_engine(WeightsRegistry(SHIPPED, tmp_path), EngineNeed(UPSCALER, "null-x4", factor=2), Device())
     assert engine.descriptor.scale == 4
 
 
-def test_an_unknown_driver_is_told_with_those_there_are(tmp_path: Path) -> None:
-    """models.toml can only name drivers that come with Goldsmith."""
+def test_an_unknown_driver_is_refused(tmp_path: Path) -> None:
+    """Check that the message lists the drivers."""
     with pytest.raises(InputError, match=r"models\.one\.driver: there is no driver 'os'\. The drivers are: diffusers, esrgan_ncnn"):
         open_engine(_one(Model(kind="inpaint", driver="os", licence="MIT"), tmp_path), EngineNeed(INPAINTER, "one"), Device())
 
 
 @pytest.mark.parametrize(("driver", "names"), [("migan", ("a.onnx", "b.onnx")), ("esrgan_ncnn", ("a.param",)), ("esrgan_onnx", ())])
-def test_a_driver_says_which_files_it_needs(tmp_path: Path, driver: str, names: tuple[str, ...]) -> None:
-    """A model with too many or too few files is refused by place."""
+def test_a_driver_refuses_a_wrong_number_of_files(tmp_path: Path, driver: str, names: tuple[str, ...]) -> None:
+    """Check too many and too few files."""
     files = tuple(WeightsFile(name=name, sha256=hashlib.sha256(b"x").hexdigest(), bytes=1) for name in names)
     for name in names:
         (tmp_path / name).write_bytes(b"x")
@@ -70,8 +70,8 @@ def test_a_driver_says_which_files_it_needs(tmp_path: Path, driver: str, names: 
         open_engine(_one(model, tmp_path), EngineNeed(INPAINTER, "one"), Device())
 
 
-def test_a_file_that_is_no_onnx_is_a_problem(tmp_path: Path) -> None:
-    """Right by its hash and yet no model: onnxruntime's refusal becomes a sentence with the file."""
+def test_an_invalid_onnx_file_is_refused(tmp_path: Path) -> None:
+    """Check a file with the right hash: the message has its path."""
     (tmp_path / "a.onnx").write_bytes(b"not a model")
     file = WeightsFile(name="a.onnx", sha256=hashlib.sha256(b"not a model").hexdigest(), bytes=11)
     weights = _one(Model(kind="inpaint", driver="migan", licence="MIT", files=(file,)), tmp_path)
@@ -79,15 +79,15 @@ def test_a_file_that_is_no_onnx_is_a_problem(tmp_path: Path) -> None:
         open_engine(weights, EngineNeed(INPAINTER, "one"), Device())
 
 
-def test_opening_the_package_opens_no_runtime() -> None:
-    """Every driver imports its runtime only when an engine is opened."""
+def test_importing_the_drivers_imports_no_runtime() -> None:
+    """Check that each driver imports its runtime when an engine is opened."""
     imports = "; ".join(f"import goldsmith.engines.drivers.{name}" for name in driver_names())
     code = f"import sys; {imports}; print([name for name in ('torch', 'onnxruntime', 'patchmatch', 'cv2') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
-def test_the_null_inpainter_takes_the_ring_around_the_hole(tmp_path: Path) -> None:
-    """Not the whole picture's mean: what touches the hole. A hole without surroundings gets the picture's own mean."""
+def test_the_null_inpainter_uses_the_mean_around_the_hole(tmp_path: Path) -> None:
+    """Check that a hole without surroundings gets the mean of the picture."""
     engine, _ = open_engine(WeightsRegistry(SHIPPED, tmp_path), EngineNeed(INPAINTER, "null-inpaint"), Device())
     pixels = np.zeros((9, 9, 3), np.float32)
     pixels[2:7, 2:7] = (0.5, 0.25, 1.0)
@@ -100,8 +100,8 @@ def test_the_null_inpainter_takes_the_ring_around_the_hole(tmp_path: Path) -> No
     assert np.array_equal(everything, np.full((4, 4, 3), 0.75, np.float32))
 
 
-def test_patchmatch_uses_its_seed_and_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Another seed is another search; the library's own printing is off."""
+def test_patchmatch_uses_its_seed_and_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Check that seeds differ and that the output of the library is off."""
     engine, _ = open_engine(WeightsRegistry(SHIPPED, tmp_path), EngineNeed(INPAINTER, "patchmatch"), Device())
     pixels = np.random.default_rng(5).random((60, 60, 3), dtype=np.float32)
     hole = np.zeros((60, 60), np.float32)

@@ -1,4 +1,4 @@
-"""A model that generates fills holes: the crop, the words and the seed go in, and what was done goes on record."""
+"""A generating model fills holes: it gets crop, prompt and seed, and reports its facts."""
 
 from __future__ import annotations
 
@@ -16,44 +16,50 @@ from goldsmith.engines.protocols import GenerationOptions
 @pytest.mark.parametrize(
     ("pixels", "multiple", "side"), [(1024 * 1024, 16, 1024), (1024 * 1024, 96, 1056), (64 * 64, 128, 128), (1_048_576, 64, 1024)]
 )
-def test_it_works_at_the_square_of_the_model_s_native_size(pixels: int, multiple: int, side: int) -> None:
-    """In multiples that the model takes; smaller crops are enlarged to it, because the model only works well there."""
-    said = GeneratorInpainter(NullGenerator(pixels=pixels, multiple=multiple), GenerationOptions()).descriptor
-    assert (said.kind, said.side, said.multiple, said.enlarges, said.takes_prompt) == ("inpaint", side, multiple, True, True)
-    assert said.name == "null-generate"
+def test_the_side_follows_from_the_native_size(pixels: int, multiple: int, side: int) -> None:
+    """Check multiples of the model, and that smaller crops are enlarged to it."""
+    descriptor = GeneratorInpainter(NullGenerator(pixels=pixels, multiple=multiple), GenerationOptions()).descriptor
+    assert (descriptor.kind, descriptor.side, descriptor.multiple, descriptor.enlarges, descriptor.takes_prompt) == (
+        "inpaint",
+        side,
+        multiple,
+        True,
+        True,
+    )
+    assert descriptor.name == "null-generate"
 
 
-def test_the_crop_the_hole_the_words_and_the_seed_go_in() -> None:
-    """One picture a fill, with the wish that was bound; the caller hears of the progress."""
+def test_the_request_has_crop_hole_options_and_seed() -> None:
+    """Check one picture for each fill, with the bound options, and the progress."""
     generator = NullGenerator()
-    heard: list[float] = []
+    fractions: list[float] = []
     fill = GeneratorInpainter(generator, GenerationOptions("moss", strength=0.8))
-    made = fill.fill(picture(), hole(), 5, heard.append)
-    (asked,) = generator.asked
-    assert (asked.options, asked.seeds, asked.width, asked.height) == (GenerationOptions("moss", strength=0.8), (5,), WIDTH, HEIGHT)
-    assert asked.picture is not None
-    assert asked.hole is not None
-    assert np.array_equal(asked.picture, picture())
-    assert np.array_equal(asked.hole, hole())
+    made = fill.fill(picture(), hole(), 5, fractions.append)
+    (sent,) = generator.asked
+    assert (sent.options, sent.seeds, sent.width, sent.height) == (GenerationOptions("moss", strength=0.8), (5,), WIDTH, HEIGHT)
+    assert sent.picture is not None
+    assert sent.hole is not None
+    assert np.array_equal(sent.picture, picture())
+    assert np.array_equal(sent.hole, hole())
     assert made.shape == (HEIGHT, WIDTH, 3)
-    assert heard
+    assert fractions
 
 
-def test_each_fill_s_facts_are_told() -> None:
-    """For the record: which rung served, how many steps."""
-    told: list[Mapping[str, object]] = []
-    fill = GeneratorInpainter(engine("sdxl"), GenerationOptions("moss"), told.append)
+def test_the_facts_of_each_fill_are_reported() -> None:
+    """Check the ability, the seed and the fallback."""
+    facts_of_fills: list[Mapping[str, object]] = []
+    fill = GeneratorInpainter(engine("sdxl"), GenerationOptions("moss"), facts_of_fills.append)
     for seed in (1, 2):
         fill.fill(picture(), hole(), seed)
-    assert [(facts["ability"], facts["seeds"], facts["memory_fallback"]) for facts in told] == [
+    assert [(facts["ability"], facts["seeds"], facts["memory_fallback"]) for facts in facts_of_fills] == [
         ("inpaint", [1], "as requested"),
         ("inpaint", [2], "as requested"),
     ]
 
 
 @pytest.mark.parametrize(("family", "ability"), [("flux-fill", "inpaint"), ("sdxl-inpaint", "inpaint"), ("flux-kontext", "inpaint")])
-def test_it_is_repeatable(family: str, ability: str) -> None:
-    """The same crop, words and seed give the same bytes."""
+def test_a_fill_is_repeatable(family: str, ability: str) -> None:
+    """Check that the same crop, prompt and seed give the same bytes."""
     fill = GeneratorInpainter(engine(family), GenerationOptions("moss"))
     assert fill.fill(picture(), hole(), 3).tobytes() == fill.fill(picture(), hole(), 3).tobytes()
     assert fill.fill(picture(), hole(), 3).tobytes() != fill.fill(picture(), hole(), 4).tobytes()

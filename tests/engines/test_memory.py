@@ -1,4 +1,4 @@
-"""How much memory there is, and what a failure was: a shortage, a dead device, or neither."""
+"""Free memory, and the classes of failures: a shortage, a failed device, or neither."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from goldsmith.engines.memory import (
 from goldsmith.engines.protocols import Device
 
 
-def test_the_machine_s_available_memory_is_read(tmp_path: Path) -> None:
-    """In MiB, from what the kernel says; where it says nothing, nothing limits."""
-    said = tmp_path / "meminfo"
-    said.write_text("MemTotal:       24689764 kB\nMemAvailable:   10485760 kB\n")
-    assert _available_mb(said) == 10240
+def test_the_available_memory_is_read(tmp_path: Path) -> None:
+    """Check MiB from the kernel, and no limit without the file."""
+    text = tmp_path / "meminfo"
+    text.write_text("MemTotal:       24689764 kB\nMemAvailable:   10485760 kB\n")
+    assert _available_mb(text) == 10240
     assert _available_mb(tmp_path / "none") > 1 << 30
 
 
-def test_a_control_group_s_limit_counts(tmp_path: Path) -> None:
-    """Less what it holds and cannot drop; no limit and no such group limit nothing."""
+def test_the_limit_of_the_control_group_counts(tmp_path: Path) -> None:
+    """Check that reclaimable memory is free, and that no group and "max" mean no limit."""
     assert _cgroup_free_mb(tmp_path / "none") > 1 << 30
     (tmp_path / "memory.max").write_text(f"{8 << 30}\n")
     (tmp_path / "memory.current").write_text(f"{6 << 30}\n")
@@ -39,8 +39,8 @@ def test_a_control_group_s_limit_counts(tmp_path: Path) -> None:
     assert _cgroup_free_mb(tmp_path) > 1 << 30
 
 
-def test_the_worker_s_own_limit_counts() -> None:
-    """A job's memory limit is what its process may still take."""
+def test_the_limit_of_the_process_counts() -> None:
+    """Check the memory limit of a job."""
     code = (
         "import resource; from goldsmith.engines.protocols import Device; from goldsmith.engines.memory import free_mb, _read_kib;"
         "from pathlib import Path; held = _read_kib(Path('/proc/self/status'), 'VmData') * 1024;"
@@ -51,8 +51,8 @@ def test_the_worker_s_own_limit_counts() -> None:
     assert resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY or free_mb(Device()) >= 0
 
 
-def test_shortages_are_told_from_other_failures() -> None:
-    """By their class where they have one, by what they say where torch gives them none."""
+def test_shortages_differ_from_other_failures() -> None:
+    """Check classes of errors, and messages of errors without a class."""
     import torch
 
     short = [MemoryError(), torch.OutOfMemoryError("x"), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
@@ -62,20 +62,20 @@ def test_shortages_are_told_from_other_failures() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["CUDA error: device-side assert triggered", "CUDA error: unspecified launch failure", "CUBLAS_STATUS_EXECUTION_FAILED"]
+    "text", ["CUDA error: device-side assert triggered", "CUDA error: unspecified launch failure", "CUBLAS_STATUS_EXECUTION_FAILED"]
 )
-def test_a_dead_device_is_told_from_other_failures(said: str) -> None:
-    """Also where torch has no class for it."""
+def test_a_failed_device_differs_from_other_failures(text: str) -> None:
+    """Check errors for which torch has no class."""
     import torch
 
-    assert is_device_failure(RuntimeError(said))
-    assert is_device_failure(torch.AcceleratorError(said))
-    assert not is_device_failure(ValueError(said))
+    assert is_device_failure(RuntimeError(text))
+    assert is_device_failure(torch.AcceleratorError(text))
+    assert not is_device_failure(ValueError(text))
     assert not is_device_failure(RuntimeError("shapes differ"))
 
 
-def test_out_of_memory_on_the_device_is_no_dead_device() -> None:
-    """torch's class for it is one of the accelerator's errors, or says CUDA error itself."""
+def test_a_shortage_on_the_device_is_no_failed_device() -> None:
+    """Check the class of torch, which is an accelerator error, and a message with "CUDA error"."""
     import torch
 
     assert not is_device_failure(torch.OutOfMemoryError("CUDA out of memory"))

@@ -1,4 +1,4 @@
-"""Engines stay open as long as they fit; the least recently used one goes first."""
+"""Engines stay open while they fit in memory; the least recently used one is closed first."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from goldsmith.engines.protocols import Device
 CPU, GPU = Device("cpu"), Device("cuda:0")
 
 
-class Weighty:
-    """An engine of so many MiB on a device of so many."""
+class SizedEngine:
+    """An engine that takes some MiB of its device."""
 
     def __init__(self, machine: Machine, device: Device, mb: int) -> None:
         self._machine, self._device, self._mb = machine, device, mb
@@ -24,82 +24,83 @@ class Weighty:
 
 
 class Machine:
-    """Two devices with some memory free on each."""
+    """Two devices with some free memory each."""
 
     def __init__(self) -> None:
         self.free = {"cpu": 1000, "cuda:0": 1000}
-        self.residency: ModelCache[Weighty] = ModelCache(lambda device: self.free[device.name], max_engines=4)
+        self.cache: ModelCache[SizedEngine] = ModelCache(lambda device: self.free[device.name], max_engines=4)
         self.opened = 0
 
-    def ask(self, name: str, mb: int, device: Device = GPU) -> Weighty:
-        def opened() -> Weighty:
+    def open(self, name: str, mb: int, device: Device = GPU) -> SizedEngine:
+        def open_engine() -> SizedEngine:
             self.opened += 1
-            return Weighty(self, device, mb)
+            return SizedEngine(self, device, mb)
 
-        return self.residency.get_or_open((name, device.name), name, device, mb, opened)
+        return self.cache.get_or_open((name, device.name), name, device, mb, open_engine)
 
 
 @pytest.fixture
 def machine() -> Machine:
+    """Return a machine without open engines."""
     return Machine()
 
 
-def test_what_fits_stays_open(machine: Machine) -> None:
-    """The same key is the same engine, and is opened once."""
-    assert machine.ask("a", 400) is machine.ask("a", 400)
-    machine.ask("b", 600)
-    assert (machine.opened, machine.free["cuda:0"], machine.residency.loaded_models) == (2, 0, ("a", "b"))
+def test_engines_that_fit_stay_open(machine: Machine) -> None:
+    """Check that the same key returns the same engine, opened once."""
+    assert machine.open("a", 400) is machine.open("a", 400)
+    machine.open("b", 600)
+    assert (machine.opened, machine.free["cuda:0"], machine.cache.loaded_models) == (2, 0, ("a", "b"))
 
 
-def test_the_least_recently_used_goes_first(machine: Machine) -> None:
-    """And no more of them than need be."""
-    first = machine.ask("a", 400)
-    machine.ask("b", 300)
-    machine.ask("c", 300)
-    assert machine.ask("a", 400) is first
-    machine.ask("d", 200)
-    assert machine.residency.loaded_models == ("c", "a", "d")
-    machine.ask("b", 300)
-    assert machine.residency.loaded_models == ("a", "d", "b")
+def test_the_least_recently_used_engine_is_closed_first(machine: Machine) -> None:
+    """Check that no more engines are closed than necessary."""
+    first = machine.open("a", 400)
+    machine.open("b", 300)
+    machine.open("c", 300)
+    assert machine.open("a", 400) is first
+    machine.open("d", 200)
+    assert machine.cache.loaded_models == ("c", "a", "d")
+    machine.open("b", 300)
+    assert machine.cache.loaded_models == ("a", "d", "b")
 
 
-def test_other_devices_are_left_alone(machine: Machine) -> None:
-    """What lies in the computer's memory frees nothing on the device."""
-    machine.ask("a", 900, CPU)
-    machine.ask("b", 900, GPU)
-    machine.ask("c", 900, GPU)
-    assert machine.residency.loaded_models == ("a", "c")
+def test_engines_on_other_devices_stay_open(machine: Machine) -> None:
+    """Check that memory of the CPU does not count for the GPU."""
+    machine.open("a", 900, CPU)
+    machine.open("b", 900, GPU)
+    machine.open("c", 900, GPU)
+    assert machine.cache.loaded_models == ("a", "c")
 
 
-def test_what_is_too_large_for_all_is_opened_all_the_same(machine: Machine) -> None:
-    """With everything else gone: whether it fits in another layout is for the engine to say."""
-    machine.ask("a", 400)
-    machine.ask("huge", 5000)
-    assert machine.residency.loaded_models == ("huge",)
+def test_an_engine_that_is_too_large_is_opened_after_closing_all_others(machine: Machine) -> None:
+    """Check this because the engine itself decides whether another layout fits."""
+    machine.open("a", 400)
+    machine.open("huge", 5000)
+    assert machine.cache.loaded_models == ("huge",)
 
 
-def test_an_engine_that_goes_is_let_go_of(machine: Machine) -> None:
-    """Nothing holds it any longer, so its memory comes back."""
-    gone = weakref.ref(machine.ask("a", 600))
-    machine.ask("b", 600)
+def test_a_closed_engine_is_released(machine: Machine) -> None:
+    """Check that no reference to it remains."""
+    gone = weakref.ref(machine.open("a", 600))
+    machine.open("b", 600)
     assert gone() is None
 
 
-def test_small_ones_are_not_kept_without_end(machine: Machine) -> None:
-    """Also where each takes nothing worth counting."""
+def test_the_number_of_open_engines_is_limited(machine: Machine) -> None:
+    """Check engines that need no memory."""
     for name in "abcdef":
-        machine.ask(name, 0)
-    assert machine.residency.loaded_models == ("c", "d", "e", "f")
+        machine.open(name, 0)
+    assert machine.cache.loaded_models == ("c", "d", "e", "f")
 
 
 def test_an_engine_that_fails_to_open_is_not_kept(machine: Machine) -> None:
-    """The next one who asks tries again; what had to go for it is gone."""
+    """Check that the next request tries again."""
 
-    def fails() -> Weighty:
+    def fails() -> SizedEngine:
         raise ValueError("on purpose")
 
     with pytest.raises(ValueError, match="on purpose"):
-        machine.residency.get_or_open("a", "a", GPU, 10, fails)
-    assert machine.residency.loaded_models == ()
-    machine.ask("a", 10)
-    assert machine.residency.loaded_models == ("a",)
+        machine.cache.get_or_open("a", "a", GPU, 10, fails)
+    assert machine.cache.loaded_models == ()
+    machine.open("a", 10)
+    assert machine.cache.loaded_models == ("a",)

@@ -1,4 +1,4 @@
-"""A real pipeline on tiny weights under the whole daemon, and what may befall it in the middle of a picture."""
+"""A real pipeline on tiny weights under the whole daemon, and faults in the middle of a picture."""
 
 from __future__ import annotations
 
@@ -31,70 +31,67 @@ op = "export"
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Studio, Faults]]:
-    """One daemon for all of them, whose device pauses shortly: nearly all of a test's time is importing what runs the models."""
-    place = tmp_path_factory.mktemp("house")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Studio, Faults]]:
+    """Yield one studio for all tests, whose device pauses only briefly: most of the time goes into importing the libraries."""
+    folder = tmp_path_factory.mktemp("daemon")
     with pytest.MonkeyPatch.context() as patch:
-        faults = arm(place / "faults", patch)
-        with studio_at(place / "studio", retry_machine=0.5) as made:
-            made.put("config/models.toml", tiny.models_toml({"premium": "sdxl"}))
-            yield made, faults
+        faults = arm(folder / "faults", patch)
+        with studio_at(folder / "studio", retry_machine=0.5) as studio:
+            studio.put("config/models.toml", tiny.models_toml({"premium": "sdxl"}))
+            yield studio, faults
 
 
 @pytest.fixture
-def studio(house: tuple[Studio, Faults]) -> Studio:
-    return house[0]
+def studio(daemon: tuple[Studio, Faults]) -> Studio:
+    return daemon[0]
 
 
 @pytest.fixture
-def faults(house: tuple[Studio, Faults]) -> Faults:
-    """Nothing is ordered, and nothing noted yet."""
-    house[1].forget()
-    return house[1]
+def faults(daemon: tuple[Studio, Faults]) -> Faults:
+    """Return the faults, with none injected and an empty log."""
+    daemon[1].forget()
+    return daemon[1]
 
 
 def drop(studio: Studio, stem: str, steps: int = 2) -> None:
-    """A picture that is drawn anew and delivered."""
+    """Add a picture that is generated anew and delivered."""
     studio.put(f"inbox/{stem}.png", png(1, 64, 64))
     studio.put(f"inbox/{stem}.toml", BRIEF.format(steps=steps))
 
 
-def made(studio: Studio, stem: str) -> dict[str, Any]:
-    """How the picture was made, by its manifest."""
+def generation_facts(studio: Studio, stem: str) -> dict[str, Any]:
+    """Return the facts of a generated picture from its manifest."""
     manifest = studio.manifest(f"delivered/{stem}.manifest.json")
     found = manifest["stages"][0]["steps"][0]["findings"]["made"]
     assert isinstance(found, dict)
     return found
 
 
-def test_out_of_memory_costs_no_picture_and_the_rung_is_in_the_manifest(studio: Studio, faults: Faults) -> None:
-    """A decoder that finds no memory comes in tiles; the process and its model live on, and the next picture is made as asked."""
+def test_out_of_memory_uses_a_fallback_that_the_manifest_names(studio: Studio, faults: Faults) -> None:
+    """Check that a decoder without memory is tiled, and that the process goes on with its model."""
     faults.order("short")
     drop(studio, "short")
     studio.until_idle()
-    assert (made(studio, "short")["memory_fallback"], made(studio, "short")["tiling"]) == ("tiled decoder", True)
+    assert (generation_facts(studio, "short")["memory_fallback"], generation_facts(studio, "short")["tiling"]) == ("tiled decoder", True)
     faults.mend("short")
     drop(studio, "next")
     studio.until_idle()
-    assert (made(studio, "next")["memory_fallback"], made(studio, "next")["tiling"]) == ("as requested", False)
+    assert (generation_facts(studio, "next")["memory_fallback"], generation_facts(studio, "next")["tiling"]) == ("as requested", False)
     (only,) = set(faults.noted("step 0"))
     assert faults.noted("short") == [only]
     assert faults.noted("load") in ([], [only])
 
 
 @pytest.mark.parametrize("what", ["taken", "saved over", "asked otherwise"])
-def test_work_on_what_is_no_longer_so_is_called_off_in_mid_denoise_and_the_model_stays_warm(
-    studio: Studio, faults: Faults, what: str
-) -> None:
-    """Taken away, saved over, or its brief edited: at the next step, not at the picture's end. Nothing of it appears; what lies there then
-    is made with the model that is loaded."""
+def test_outdated_work_is_cancelled_within_a_step_and_the_model_stays_loaded(studio: Studio, faults: Faults, what: str) -> None:
+    """Check removal, a new picture and a new brief: cancelled at the next step, without a result of the old work."""
     stem = what.replace(" ", "-")
     drop(studio, f"before-{stem}")
     studio.until_idle()
     faults.forget()
     faults.shut()
     drop(studio, stem, steps=200)
-    studio.until(lambda: faults.noted("step 2"), "its third step")
+    studio.until(lambda: faults.noted("step 2"), "the third step")
     works = studio.works
     assert works is not None
     (running,) = works.workers.running_jobs()
@@ -104,7 +101,7 @@ def test_work_on_what_is_no_longer_so_is_called_off_in_mid_denoise_and_the_model
         studio.put(f"inbox/{stem}.png", png(2, 64, 64))
     if what != "taken":
         studio.put(f"inbox/{stem}.toml", BRIEF.format(steps=2))
-    studio.until(lambda: works.scheduler._in_flight.get_by_job(running).is_cancelled, "that the lane is told")  # type: ignore[union-attr]
+    studio.until(lambda: works.scheduler._in_flight.get_by_job(running).is_cancelled, "the cancellation")  # type: ignore[union-attr]
     faults.open()
     studio.until(lambda: running not in works.workers.running_jobs(), "the end of its job")
     assert 3 <= len([number for number in range(180) if faults.noted(f"step {number}")]) < 20
@@ -117,21 +114,21 @@ def test_work_on_what_is_no_longer_so_is_called_off_in_mid_denoise_and_the_model
     assert len(set(faults.noted("step 0"))) == 1
 
 
-def test_a_device_that_dies_in_mid_picture_is_tried_again_with_a_new_process(studio: Studio, faults: Faults) -> None:
-    """Neither note nor attempt; once it is well the picture is made by another process, which loads the model anew."""
+def test_a_picture_on_a_failed_device_is_generated_by_a_new_process(studio: Studio, faults: Faults) -> None:
+    """Check no note and no counted attempt; the new process loads the model again."""
     drop(studio, "before")
     studio.until_heard("committed", picture="inbox/before.png")
     faults.order("dead")
     drop(studio, "dying")
-    told = studio.until_heard("requeued", picture="inbox/dying.png")
-    assert told["sentence"] == "cpu has failed: CUDA error: unspecified launch failure"
+    event = studio.until_heard("requeued", picture="inbox/dying.png")
+    assert event["sentence"] == "cpu has failed: CUDA error: unspecified launch failure"
     assert studio.note("inbox/dying.png") == ""
     (first,) = set(faults.noted("step 0"))
     faults.mend("dead")
     faults.forget()
     resume_queue(studio.works.workers, "gpu")  # type: ignore[union-attr]
     studio.until_idle()
-    assert made(studio, "dying")["memory_fallback"] == "as requested"
+    assert generation_facts(studio, "dying")["memory_fallback"] == "as requested"
     (second,) = faults.noted("load")
     assert second != first
 
@@ -153,8 +150,8 @@ picture_mb = 1
 """
 
 
-def test_a_job_for_another_model_is_passed_over_by_eight_and_no_more(tmp_path: Path) -> None:
-    """It stands second in a line of twenty; nine are begun before it: the first, and eight that pass it over."""
+def test_a_job_for_another_model_is_skipped_at_most_eight_times(tmp_path: Path) -> None:
+    """Check the second of twenty jobs: nine start before it, the first one and eight that skip it."""
     with studio_at(tmp_path / "studio") as studio:
         studio.put("config/models.toml", STARVED.replace("NAME", "one") + STARVED.replace("NAME", "two"))
         works = studio.start()
@@ -163,16 +160,16 @@ def test_a_job_for_another_model_is_passed_over_by_eight_and_no_more(tmp_path: P
             name = "two" if number == 1 else "one"
             studio.put(f"inbox/{number:02}.toml", f'prompt = "x"\n[[generate]]\nop = "regenerate"\nmodel = "{name}"\n')
             if number < 2:
-                studio.until(lambda: works.workers.queue_length("gpu") > number, "that it stands in line")  # noqa: B023 - called at once
-        studio.until(lambda: works.workers.queue_length("gpu") == 20, "that all stand in line")
+                studio.until(lambda: works.workers.queue_length("gpu") > number, "the job in the queue")  # noqa: B023 - called at once
+        studio.until(lambda: works.workers.queue_length("gpu") == 20, "all jobs in the queue")
         resume_queue(works.workers, "gpu")
         studio.until_idle()
-        begun = list(dict.fromkeys(told["picture"] for told in studio.heard("progress")))
-        assert (len(begun), begun[0], begun.index("inbox/01.toml")) == (20, "inbox/00.toml", 9)
+        started = list(dict.fromkeys(event["picture"] for event in studio.heard("progress")))
+        assert (len(started), started[0], started.index("inbox/01.toml")) == (20, "inbox/00.toml", 9)
 
 
-def test_a_replay_on_a_device_that_dies_says_so_and_on_a_sound_one_is_identical(studio: Studio, faults: Faults) -> None:
-    """A replay never calls a failed device a difference, touches nothing on the share, and once the device is well paints the same."""
+def test_a_replay_on_a_failed_device_is_an_error_and_later_identical(studio: Studio, faults: Faults) -> None:
+    """Check that a failed device is not a difference and that the share stays untouched."""
     drop(studio, "again")
     studio.until_idle()
     delivery = Delivery(studio.root, "delivered/again.manifest.json")
@@ -186,12 +183,12 @@ def test_a_replay_on_a_device_that_dies_says_so_and_on_a_sound_one_is_identical(
     assert delivery.lies() == before
 
 
-def test_a_replay_by_an_engine_that_served_on_another_rung_names_the_rung(studio: Studio, faults: Faults) -> None:
-    """Delivered where memory was short, done again where it is not: the record and the replay did not go the same way, and that is said."""
+def test_a_replay_with_another_memory_fallback_names_it(studio: Studio, faults: Faults) -> None:
+    """Check a delivery with a fallback and a replay without one."""
     faults.order("short")
     drop(studio, "tight")
     studio.until_idle()
     faults.mend("short")
     report = Delivery(studio.root, "delivered/tight.manifest.json").again()
-    said = " ".join([*report.causes, *report.other_changes])
-    assert "memory_fallback" in said, said
+    causes = " ".join([*report.causes, *report.other_changes])
+    assert "memory_fallback" in causes, causes

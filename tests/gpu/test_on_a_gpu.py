@@ -1,6 +1,6 @@
-"""What only a GPU can show; on a machine without one every test here is skipped with the reason.
+"""Tests that need a GPU; on a machine without one, each is skipped with the reason.
 
-``GOLDSMITH_GPU_TESTS_ON=cpu`` runs them on the processor instead: nothing is learnt of a GPU by it, but each line has been executed.
+``GOLDSMITH_GPU_TESTS_ON=cpu`` runs them on the CPU: this executes every line but says nothing about a GPU.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from goldsmith.engines.memory import free_mb
 from goldsmith.engines.protocols import Device
 
 pytestmark = pytest.mark.gpu
-ELSEWHERE = os.environ.get("GOLDSMITH_GPU_TESTS_ON", "")
+FORCED_DEVICE = os.environ.get("GOLDSMITH_GPU_TESTS_ON", "")
 BRIEF = 'prompt = "a red chair"\nseed = {seed}\n[[generate]]\nop = "regenerate"\nmodel = "sdxl"\n'
 
 
 @pytest.fixture(scope="module")
 def device() -> str:
-    """The first GPU. Its driver is asked, not torch: that would wake it in this process."""
-    seen = find_devices()
-    if ELSEWHERE:
-        return ELSEWHERE
-    if not seen.devices:
-        pytest.skip(seen.warning or "there is no GPU here that its driver tells of")
+    """Return the first GPU that its driver reports; torch would initialise it in this process."""
+    scan = find_devices()
+    if FORCED_DEVICE:
+        return FORCED_DEVICE
+    if not scan.devices:
+        pytest.skip(scan.warning or "no driver reports a GPU")
     if torch_backend() not in ("cuda", "hip"):
         pytest.skip(f"the torch installed here is for {torch_backend() or 'nothing'}")
-    return seen.devices[0].name
+    return scan.devices[0].name
 
 
 @pytest.fixture
@@ -45,27 +45,27 @@ def studio(tmp_path: Path, device: str) -> Iterator[Studio]:
         yield made
 
 
-def name_sdxl(studio: Studio) -> None:
-    """The house has the tiny SDXL and nothing else."""
+def use_sdxl(studio: Studio) -> None:
+    """Write a models.toml with only the tiny SDXL."""
     studio.put("config/models.toml", tiny.models_toml({"sdxl": "sdxl"}))
 
 
-def test_every_family_does_on_the_gpu_what_it_can(studio: Studio, device: str) -> None:
-    """Through the folders, in the precision of a GPU; law 4 holds there as well, and no picture is held."""
+def test_every_family_works_on_the_gpu(studio: Studio, device: str) -> None:
+    """Check all assets in the precision of a GPU: no held picture and no changed pixel outside a mask."""
     drop_all(studio)
     studio.until_idle()
     notes = {name: studio.note(name.removesuffix(".problem.txt")) for name in studio.folder("inbox") if name.endswith(".problem.txt")}
     assert notes == {}
     for family, kind in ASSETS:
-        told = record(studio, family, kind)
-        assert told["engine"]["device"].startswith(device)
-        assert told["findings"].get("outside_changed", 0) == told["findings"].get("old_changed", 0) == 0
+        step = record(studio, family, kind)
+        assert step["engine"]["device"].startswith(device)
+        assert step["findings"].get("outside_changed", 0) == step["findings"].get("old_changed", 0) == 0
 
 
-def test_the_same_seed_gives_the_same_bytes_when_it_is_alone(tmp_path: Path, device: str) -> None:
-    """On one device with one setting, from a process that has just begun and from one that is warm."""
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, device: str) -> None:
+    """Check one device and one setting, in a new process and in a warm one."""
     with studio_at(tmp_path, devices="cpu" if device == "cpu" else (device,), together=1) as studio:
-        name_sdxl(studio)
+        use_sdxl(studio)
         made = []
         for stem in ("one", "two"):
             studio.put(f"inbox/{stem}.toml", BRIEF.format(seed=7))
@@ -75,14 +75,14 @@ def test_the_same_seed_gives_the_same_bytes_when_it_is_alone(tmp_path: Path, dev
         assert made[0] == made[1]
 
 
-def test_jobs_that_are_alike_are_made_together(studio: Studio, device: str) -> None:
-    """Eight wait while the model is loaded; some of them go through it as one, and the record says how many."""
-    name_sdxl(studio)
+def test_similar_jobs_share_a_call(studio: Studio, device: str) -> None:
+    """Check eight jobs that wait while the model is loaded: the record has the size of each call."""
+    use_sdxl(studio)
     works = studio.start()
     works.workers.pause("gpu", "The test is not ready.")
     for number in range(8):
         studio.put(f"inbox/{number}.toml", BRIEF.format(seed=number))
-    studio.until(lambda: works.workers.queue_length("gpu") == 8, "that all stand in line")
+    studio.until(lambda: works.workers.queue_length("gpu") == 8, "all jobs in the queue")
     works.workers.resume("gpu")
     studio.until_idle()
     rows = [row for row in studio.history() if row.record.get("steps")]
@@ -92,10 +92,10 @@ def test_jobs_that_are_alike_are_made_together(studio: Studio, device: str) -> N
 
 
 @pytest.mark.parametrize("offload", ["none", "model", "group"])
-def test_a_model_whose_weights_wait_elsewhere_draws_the_same_picture(device: str, offload: Offload) -> None:
-    """On the device, part by part, block by block: the same picture but for rounding, and the memory is given back."""
+def test_every_layout_gives_the_same_picture(device: str, offload: Offload) -> None:
+    """Check the device, part by part and block by block: equal but for rounding; the memory is released."""
     if device == "cpu" and offload == "model":
-        pytest.skip("on the processor weights are where they are")
+        pytest.skip("the CPU has no offload")
     on = Device(device, 1)
     free = free_mb(on)
     whole = opened("sdxl", device=device).generate(request("text")).pictures[0]

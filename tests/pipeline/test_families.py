@@ -42,8 +42,8 @@ NETWORK_BLOCK = """
 
     import sys
     sys.path.append(TESTS)
-    from doubles.tiny_engines import keep_small_eyes
-    keep_small_eyes()
+    from doubles.tiny_engines import keep_small_qwen_inputs
+    keep_small_qwen_inputs()
 """
 
 

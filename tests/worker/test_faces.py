@@ -13,7 +13,7 @@ import pytest
 from skimage import data
 
 from doubles.jobs import GENEROUS, Share, png
-from doubles.nets import drawing, knowing
+from doubles.nets import swap_net, embedding_net
 from goldsmith.engines.registry.models import read_models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, fetch_command
 from goldsmith.files import resource_path
@@ -149,7 +149,7 @@ def _provider_with_own_model(folder: Path) -> EngineProvider:
     for path in default_models_folder().iterdir():
         (folder / path.name).symlink_to(path)
     entry = ENTRY
-    for path in (drawing(folder / "draw.onnx", 64), knowing(folder / "who.onnx")):
+    for path in (swap_net(folder / "draw.onnx", 64), embedding_net(folder / "who.onnx")):
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         entry += f'[[models.ours.files]]\nname = "{path.name}"\nsha256 = "{sha256}"\nbytes = {path.stat().st_size}\n'
     (folder / "models.toml").write_text(MODELS.read_text() + entry)

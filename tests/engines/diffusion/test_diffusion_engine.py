@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from doubles import tiny
-from doubles.tiny_engines import HEIGHT, WAYS, WIDTH, WISH, engine, hole, opened, picture, request, small_eyes
+from doubles.tiny_engines import HEIGHT, WAYS, WIDTH, WISH, engine, hole, opened, picture, request, small_qwen_inputs
 from goldsmith.engines.diffusion.diffusion_engine import DiffusionEngine
 from goldsmith.engines.diffusion.memory_layout import MemoryLayout
 from goldsmith.engines.protocols import Ability, GenerationOptions, GenerationRequest, GenerationResult
@@ -29,7 +29,7 @@ EIGHT_BIT = {("flux2-klein", "edit"), ("flux2-klein", "references")} | {way for 
 
 @pytest.fixture(autouse=True)
 def _quick() -> Iterator[None]:
-    with small_eyes():
+    with small_qwen_inputs():
         yield
 
 

@@ -29,7 +29,7 @@ HOLED = np.where(np.eye(8, dtype=bool)[..., None], np.float32("nan"), picture(he
     ],
 )
 def test_a_failed_picture_is_refused(made: Pixels, sentence: str) -> None:
-    """Check pictures (8, 8, 3) with NaN, infinite, black and flat values: the message has the seed and a remedy."""
+    """Check pictures (8, 8, 3), 0..1, that are NaN, infinite, black or flat: the message has the seed and a remedy."""
     with pytest.raises(InputError, match=sentence) as refused:
         check_picture("one", made, 7, "float16", None)
     assert refused.value.remedy == "Try another seed, or a precision other than float16 in models.toml."

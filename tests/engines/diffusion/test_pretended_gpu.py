@@ -82,11 +82,11 @@ def test_a_shortage_uses_the_fallbacks_and_releases_memory(gpu: Pretended, monke
     short.__signature__ = inspect.signature(whole)  # type: ignore[attr-defined]
     own = _opened()
     monkeypatch.setattr(diffusers.FluxPipeline, "__call__", short)
-    before = gpu.given_back
+    before = gpu.release_count
     made = own.generate(request("text", (1, 2)))
     assert (made.facts["memory_fallback"], made.facts["offload"], made.facts["batch"]) == ("offload by groups", "group", 1)
     assert calls == [False, False, True, True, True]
-    assert gpu.given_back >= before + 3
+    assert gpu.release_count >= before + 3
     assert own.generate(request("text")).facts["memory_fallback"] == "as requested"
 
 
@@ -153,6 +153,6 @@ def test_a_torch_without_cuda_is_a_device_error() -> None:
 def test_closing_an_engine_releases_its_weights(gpu: Pretended) -> None:
     """Check that the cache is emptied for the next model."""
     own = _opened()
-    before = gpu.given_back
+    before = gpu.release_count
     own.close()
-    assert gpu.given_back == before + 1
+    assert gpu.release_count == before + 1

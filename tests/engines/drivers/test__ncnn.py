@@ -28,7 +28,7 @@ def test_weights_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 def test_16_bit_weights_are_read_with_their_padding(tmp_path: Path) -> None:
     """Check that an odd number of 16-bit floats is padded to four bytes."""
-    made = files.Written(half=True)
+    made = files.ModelWriter(half=True)
     weight = np.arange(27, dtype=np.float32).reshape(1, 3, 3, 3) / 8
     made.plain("Input")
     made.convolution(weight, np.array([0.5], np.float32))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from doubles.nets import drawing, knowing, written
+from doubles.nets import swap_net, embedding_net, write_net
 from goldsmith.engines.drivers._face_alignment import _LANDMARK_TEMPLATE
 from goldsmith.engines.drivers.swapper import open_engine
 from goldsmith.engines.protocols import Device, ModelFiles
@@ -43,7 +43,7 @@ def _flat(colour: tuple[float, float, float], side: int = 200) -> np.ndarray:
 
 def test_a_net_that_takes_a_face_gets_both_faces(tmp_path: Path) -> None:
     """Check half the face and the mean of the person's: 0.5 x 0.2 + 0.6; the landmarks give the square."""
-    swapper = _opened([drawing(tmp_path / "draw.onnx", 64, (1, 3, 48, 48))])
+    swapper = _opened([swap_net(tmp_path / "draw.onnx", 64, (1, 3, 48, 48))])
     made = swapper.swap(_flat((0.2, 0.2, 0.2)), FACE, _flat((0.6, 0.6, 0.6)), PERSON)
     assert made.pixels.shape == (64, 64, 3)
     assert made.pixels == pytest.approx(0.7, abs=1e-5)
@@ -52,14 +52,14 @@ def test_a_net_that_takes_a_face_gets_both_faces(tmp_path: Path) -> None:
 
 def test_a_net_that_takes_a_vector_gets_it_from_its_embedding_net(tmp_path: Path) -> None:
     """Check the vector of the person's face, from -1 to 1, at length 1."""
-    files = [drawing(tmp_path / "draw.onnx"), knowing(tmp_path / "who.onnx")]
+    files = [swap_net(tmp_path / "draw.onnx"), embedding_net(tmp_path / "who.onnx")]
     made = _opened(files, identity="who.onnx").swap(_flat((0.2, 0.2, 0.2)), FACE, _flat((0.75, 0.5, 0.5)), PERSON)
     assert made.pixels == pytest.approx(0.1 + 1 / 3, abs=1e-5)
 
 
 def test_a_matrix_is_applied_to_the_vector(tmp_path: Path) -> None:
     """Check that (1, 0, 0) through a matrix of twos is (1, 1, 1) / sqrt(3)."""
-    files = [drawing(tmp_path / "draw.onnx"), knowing(tmp_path / "who.onnx"), tmp_path / "turn.npy"]
+    files = [swap_net(tmp_path / "draw.onnx"), embedding_net(tmp_path / "who.onnx"), tmp_path / "turn.npy"]
     np.save(files[2], np.full((3, 3), 2, np.float32))
     made = _opened(files, identity="who.onnx", matrix="turn.npy").swap(_flat((0, 0, 0)), FACE, _flat((0.75, 0.5, 0.5)), PERSON)
     assert made.pixels == pytest.approx(1 / np.sqrt(3), abs=1e-5)
@@ -67,13 +67,13 @@ def test_a_matrix_is_applied_to_the_vector(tmp_path: Path) -> None:
 
 def test_pixels_have_the_range_of_the_settings(tmp_path: Path) -> None:
     """Check -1..1: 0.2 is -0.6; half of it and the person's 0.2 is -0.1, which is 0.45."""
-    swapper = _opened([drawing(tmp_path / "draw.onnx", 64, (1, 3, 48, 48))], range="-1..1")
+    swapper = _opened([swap_net(tmp_path / "draw.onnx", 64, (1, 3, 48, 48))], range="-1..1")
     assert swapper.swap(_flat((0.2,) * 3), FACE, _flat((0.6,) * 3), PERSON).pixels == pytest.approx(0.45, abs=1e-5)
 
 
 def test_the_descriptor_has_the_side_and_all_files(tmp_path: Path) -> None:
     """Check the side of the input and the hash of every file."""
-    told = _opened([drawing(tmp_path / "draw.onnx", 96), knowing(tmp_path / "who.onnx")], identity="who.onnx").descriptor
+    told = _opened([swap_net(tmp_path / "draw.onnx", 96), embedding_net(tmp_path / "who.onnx")], identity="who.onnx").descriptor
     assert (told.name, told.kind, told.side, told.licence) == ("ours", "swap", 96, "LicenseRef-ours")
     assert {name for name, _ in told.weights} == {"draw.onnx", "who.onnx"}
 
@@ -81,25 +81,25 @@ def test_the_descriptor_has_the_side_and_all_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("person", "identity"), [((1, 3), ""), ((1, 3, 48, 48), "who.onnx"), ((1, 4, 48, 48), "")])
 def test_a_net_of_another_form_is_refused_with_its_inputs(person: tuple[int, ...], identity: str, tmp_path: Path) -> None:
     """Check a vector without an embedding network, a face instead of a vector, and four channels."""
-    files = [drawing(tmp_path / "draw.onnx", 32, person), *([knowing(tmp_path / "who.onnx")] if identity else [])]
+    files = [swap_net(tmp_path / "draw.onnx", 32, person), *([embedding_net(tmp_path / "who.onnx")] if identity else [])]
     with pytest.raises(InputError, match=rf"draw\.onnx: this network takes .*source {' x '.join(map(str, person))}.* takes "):
         _opened(files, identity=identity)
 
 
 def test_a_vector_of_another_length_is_refused(tmp_path: Path) -> None:
     """Check a message with both lengths."""
-    files = [drawing(tmp_path / "draw.onnx", 32, (1, 512)), knowing(tmp_path / "who.onnx")]
+    files = [swap_net(tmp_path / "draw.onnx", 32, (1, 512)), embedding_net(tmp_path / "who.onnx")]
     with pytest.raises(InputError, match=r"takes a vector of 512 numbers, but who\.onnx returns 3"):
         _opened(files, identity="who.onnx").swap(_flat((0.2,) * 3), FACE, _flat((0.6,) * 3), PERSON)
 
 
 def test_an_output_that_is_no_face_is_refused(tmp_path: Path) -> None:
     """Check another shape and values that are not finite."""
-    swapper = _opened([drawing(tmp_path / "draw.onnx", 64, (1, 3, 48, 48), answers=1)])
+    swapper = _opened([swap_net(tmp_path / "draw.onnx", 64, (1, 3, 48, 48), answers=1)])
     with pytest.raises(InputError, match="The model ours returned no face of 3 x 64 x 64"):
         swapper.swap(_flat((0.2,) * 3), FACE, _flat((0.6,) * 3), PERSON)
     divides = [("Div", ["target", "none"], "many"), ("Add", ["many", "source"], "made")]
-    path = written(
+    path = write_net(
         tmp_path / "nan.onnx", divides, {"target": (1, 3, 32, 32), "source": (1, 3, 32, 32)}, ("made", (1, 3, 32, 32)), {"none": 0.0}
     )
     with pytest.raises(InputError, match="returned no face"):
@@ -109,7 +109,7 @@ def test_an_output_that_is_no_face_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", [b"no array", b""])
 def test_an_invalid_matrix_is_refused(data: bytes, tmp_path: Path) -> None:
     """Check that nothing is unpickled."""
-    files = [drawing(tmp_path / "draw.onnx"), knowing(tmp_path / "who.onnx"), tmp_path / "turn.npy"]
+    files = [swap_net(tmp_path / "draw.onnx"), embedding_net(tmp_path / "who.onnx"), tmp_path / "turn.npy"]
     files[2].write_bytes(data + b"x")
     with pytest.raises(InputError, match=r"turn\.npy: this is not a NumPy array"):
         _opened(files, identity="who.onnx", matrix="turn.npy")
@@ -117,7 +117,7 @@ def test_an_invalid_matrix_is_refused(data: bytes, tmp_path: Path) -> None:
 
 def test_a_matrix_has_rows_and_columns_of_numbers(tmp_path: Path) -> None:
     """Check that a vector and text are refused."""
-    files = [drawing(tmp_path / "draw.onnx"), knowing(tmp_path / "who.onnx"), tmp_path / "turn.npy"]
+    files = [swap_net(tmp_path / "draw.onnx"), embedding_net(tmp_path / "who.onnx"), tmp_path / "turn.npy"]
     np.save(files[2], np.zeros(3, np.float32))
     with pytest.raises(InputError, match="not a matrix of floating-point numbers"):
         _opened(files, identity="who.onnx", matrix="turn.npy")

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from doubles.faces import DARK, mesh_at, painted
+from doubles.faces import DARK, mesh_at, paint_faces
 from goldsmith.ops.face_swap.blending import (
     AlignedFace,
     SwapOptions,
@@ -23,7 +23,7 @@ from goldsmith.picture.picture import Picture, freeze
 from goldsmith.picture.profiles import builtin_profile
 
 MESH = mesh_at(40, 40, 120)
-PLATE = painted(240, 220, [MESH])
+PLATE = paint_faces(240, 220, [MESH])
 PARTS = FaceParts(MESH, face_box(MESH, 240, 220))
 OPEN = np.ones((PARTS.box.height, PARTS.box.width), np.float32)
 MANNER = SwapOptions(1.0, 0.0, 0.1, 0)
@@ -97,7 +97,7 @@ def test_a_sitter_is_cut_out_of_a_large_picture() -> None:
 
 def test_a_warped_face_shows_the_sitter_s_colours_at_the_target_s_place() -> None:
     """Cheek on cheek; and nothing is offered outside the mesh."""
-    sitter = extract_source_face(painted(400, 400, [mesh_at(90, 90, 200, turn=20)], DARK), mesh_at(90, 90, 200, turn=20), PLATE)
+    sitter = extract_source_face(paint_faces(400, 400, [mesh_at(90, 90, 200, turn=20)], DARK), mesh_at(90, 90, 200, turn=20), PLATE)
     offered = warp_source_face(sitter, PARTS, 1.0, None)
     x, y = (MESH[205] - [PARTS.box.left, PARTS.box.top]).round().astype(int)
     assert offered.pixels[y, x] == pytest.approx(np.float32(DARK), abs=0.03)

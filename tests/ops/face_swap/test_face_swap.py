@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from doubles.faces import DARK, face_of, mesh_at, painted
+from doubles.faces import DARK, face_from_mesh, mesh_at, paint_faces
 from doubles.step_context import StepContextDouble
 from goldsmith.engines.kinds import FACE_SWAPPER
 from goldsmith.engines.protocols import EngineDescriptor, EngineNeed
@@ -26,16 +26,16 @@ from goldsmith.picture.profiles import builtin_profile
 HIGH, WIDE = 240, 360
 TARGET = mesh_at(60, 60, 100)
 SITTER = mesh_at(40, 50, 120)
-PICTURE = painted(HIGH, WIDE, [TARGET])
-ANNA = painted(260, 220, [SITTER], DARK, seed=1)
+PICTURE = paint_faces(HIGH, WIDE, [TARGET])
+ANNA = paint_faces(260, 220, [SITTER], DARK, seed=1)
 
 
 class FaceContext(StepContextDouble):
     """A picture with faces, and a library with Anna's."""
 
     def __init__(self, *meshes: Points, anna: Picture = ANNA, sitters: Sequence[Points] = (SITTER,), **more: Any) -> None:
-        faces = {face_of(mesh): mesh for mesh in sorted(meshes or (TARGET,), key=lambda mesh: -float(np.ptp(mesh[:, 0])))}
-        super().__init__(faces=faces, portraits={"anna": (anna, {face_of(mesh): mesh for mesh in sitters})}, **more)
+        faces = {face_from_mesh(mesh): mesh for mesh in sorted(meshes or (TARGET,), key=lambda mesh: -float(np.ptp(mesh[:, 0])))}
+        super().__init__(faces=faces, portraits={"anna": (anna, {face_from_mesh(mesh): mesh for mesh in sitters})}, **more)
 
 
 def _swapped(picture: Picture = PICTURE, context: StepContextDouble | None = None, **settings: Any) -> Picture:
@@ -61,7 +61,7 @@ def _outside(mesh: Points = TARGET, picture: Picture = PICTURE) -> np.ndarray:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_outside_the_face_nothing_changes(depth: Any, channels: int) -> None:
     """Not one code; most of the face does; and the count is on record."""
-    context, picture = FaceContext(), painted(HIGH, WIDE, [TARGET], depth=depth)
+    context, picture = FaceContext(), paint_faces(HIGH, WIDE, [TARGET], depth=depth)
     picture = replace(picture, pixels=freeze(picture.pixels[:, :, :channels]))
     made = _swapped(picture, context)
     changed = _changed(picture, made)
@@ -103,7 +103,7 @@ def test_it_costs_what_the_face_takes_and_not_the_picture() -> None:
 
 def test_sixteen_bits_are_used() -> None:
     """What is laid in has values between the codes of 8 bits."""
-    picture = painted(HIGH, WIDE, [TARGET], depth=16)
+    picture = paint_faces(HIGH, WIDE, [TARGET], depth=16)
     made = _swapped(picture).to_codes()[_changed(picture, _swapped(picture))]
     assert len(np.unique(made[:, 0])) > 300
 
@@ -147,8 +147,8 @@ def test_the_face_is_the_library_s() -> None:
 
 def test_the_light_stays_the_picture_s() -> None:
     """A face lit from its right stays lit from its right, though the library's is lit from the left."""
-    picture = painted(HIGH, WIDE, [TARGET], light=0.3)
-    anna = painted(260, 220, [SITTER], DARK, light=-0.3, seed=1)
+    picture = paint_faces(HIGH, WIDE, [TARGET], light=0.3)
+    anna = paint_faces(260, 220, [SITTER], DARK, light=-0.3, seed=1)
     made = _swapped(picture, FaceContext(anna=anna)).pixels[:, :, 1]
     left, right = (made[round(float(TARGET[at, 1])), round(float(TARGET[at, 0]))] for at in (205, 425))
     given = picture.pixels[:, :, 1]
@@ -159,7 +159,7 @@ def test_the_light_stays_the_picture_s() -> None:
 
 def test_a_face_on_itself_changes_next_to_nothing() -> None:
     """The library has this very picture: whatever shape, light and rim, the result is the picture within a code or two on average."""
-    made = _swapped(PICTURE, FaceContext(anna=painted(HIGH, WIDE, [TARGET]), sitters=[TARGET]))
+    made = _swapped(PICTURE, FaceContext(anna=paint_faces(HIGH, WIDE, [TARGET]), sitters=[TARGET]))
     apart = np.abs(made.pixels - PICTURE.pixels)
     assert apart.mean() * 255 < 0.3
     assert np.percentile(apart[~_outside()], 99) * 255 < 8
@@ -183,7 +183,7 @@ def test_a_grey_face_goes_onto_a_coloured_one_and_back() -> None:
 
 def _three() -> tuple[Picture, list[Points]]:
     meshes = [mesh_at(20, 60, 70), mesh_at(130, 60, 80), mesh_at(260, 60, 60)]
-    return painted(HIGH, WIDE, meshes), meshes
+    return paint_faces(HIGH, WIDE, meshes), meshes
 
 
 @pytest.mark.parametrize(("which", "number"), [("largest", 1), ("leftmost", 0), ("rightmost", 2), ("center", 1), (1, 0), (2, 1), (3, 2)])
@@ -211,7 +211,7 @@ def test_several_faces_and_no_word_are_held_and_shown() -> None:
 def test_one_face_that_is_far_larger_than_the_others_is_the_one() -> None:
     """A passer-by behind the model needs no word."""
     meshes = [mesh_at(60, 40, 130), mesh_at(290, 60, 30)]
-    picture = painted(HIGH, WIDE, meshes)
+    picture = paint_faces(HIGH, WIDE, meshes)
     assert not _changed(picture, _swapped(picture, FaceContext(*meshes)))[_outside(meshes[0], picture)].any()
 
 
@@ -236,7 +236,7 @@ def test_no_face_is_said_with_where_it_was_looked_for() -> None:
     with pytest.raises(InputError, match='There is no face in where = "right"'):
         _swapped(where="right")
     with pytest.raises(InputError, match="There is no face in the picture"):
-        _swapped(context=StepContextDouble(portraits={"anna": (ANNA, {face_of(SITTER): SITTER})}))
+        _swapped(context=StepContextDouble(portraits={"anna": (ANNA, {face_from_mesh(SITTER): SITTER})}))
 
 
 # ---------------------------------------------------------------------- what is held
@@ -250,7 +250,7 @@ def test_the_library_s_face_is_one_clear_face() -> None:
     for sitters, said in (([], "shows no face"), (two, "shows 2 faces"), ([small], "40 px large"), ([cut], "cut off")):
         with pytest.raises(InputError, match=rf"library/faces/anna\.png.*{said}"):
             _swapped(context=FaceContext(sitters=sitters))
-    context = StepContextDouble(faces={face_of(TARGET): TARGET}, portraits={"anna": (ANNA, {face_of(SITTER): None})})
+    context = StepContextDouble(faces={face_from_mesh(TARGET): TARGET}, portraits={"anna": (ANNA, {face_from_mesh(SITTER): None})})
     with pytest.raises(InputError, match="turned too far away"):
         _swapped(context=context)
 
@@ -292,16 +292,16 @@ def test_shut_eyes_in_the_picture_are_held() -> None:
     for upper, under in ((159, 145), (386, 374)):
         shut[upper] = shut[under]
     with pytest.raises(InputError, match="The eyes of the face in the picture are closed"):
-        _swapped(painted(HIGH, WIDE, [shut]), FaceContext(shut))
-    assert _swapped(painted(HIGH, WIDE, [shut]), FaceContext(shut, swapper=Copying()), model="ours") is not None
+        _swapped(paint_faces(HIGH, WIDE, [shut]), FaceContext(shut))
+    assert _swapped(paint_faces(HIGH, WIDE, [shut]), FaceContext(shut, swapper=Copying()), model="ours") is not None
 
 
 def test_faces_that_are_turned_away_from_each_other_are_held_with_the_angles() -> None:
     """A warped face cannot turn its head; a net that draws may."""
     aside = mesh_at(60, 60, 100, aside=0.9)
     with pytest.raises(InputError, match=r"turned by about \d\d degrees from the one in library/faces/"):
-        _swapped(painted(HIGH, WIDE, [aside]), FaceContext(aside))
-    _swapped(painted(HIGH, WIDE, [aside]), FaceContext(aside, swapper=Copying()), model="ours")
+        _swapped(paint_faces(HIGH, WIDE, [aside]), FaceContext(aside))
+    _swapped(paint_faces(HIGH, WIDE, [aside]), FaceContext(aside, swapper=Copying()), model="ours")
 
 
 def test_a_mouth_that_is_torn_open_is_held() -> None:
@@ -310,8 +310,8 @@ def test_a_mouth_that_is_torn_open_is_held() -> None:
     open_[14, 1] += 14
     shut[14] = shut[13]
     with pytest.raises(InputError, match="mouth of the face in the picture is wide open"):
-        _swapped(painted(HIGH, WIDE, [open_]), FaceContext(open_, sitters=[shut]))
-    _swapped(painted(HIGH, WIDE, [TARGET]), FaceContext(TARGET, sitters=[SITTER]))
+        _swapped(paint_faces(HIGH, WIDE, [open_]), FaceContext(open_, sitters=[shut]))
+    _swapped(paint_faces(HIGH, WIDE, [TARGET]), FaceContext(TARGET, sitters=[SITTER]))
 
 
 def test_a_face_that_is_much_larger_than_the_library_s_is_held() -> None:
@@ -319,7 +319,8 @@ def test_a_face_that_is_much_larger_than_the_library_s_is_held() -> None:
     large = mesh_at(30, 30, 300)
     with pytest.raises(InputError, match=r"about 80 px large and the one in the picture 300 px"):
         _swapped(
-            painted(420, 420, [large]), FaceContext(large, sitters=[mesh_at(40, 50, 80)], anna=painted(260, 220, [mesh_at(40, 50, 80)]))
+            paint_faces(420, 420, [large]),
+            FaceContext(large, sitters=[mesh_at(40, 50, 80)], anna=paint_faces(260, 220, [mesh_at(40, 50, 80)])),
         )
 
 
@@ -344,7 +345,7 @@ def test_hair_before_the_face_stays() -> None:
 
 def test_hair_of_the_library_s_face_does_not_come_along() -> None:
     """Where the fringe is in the source, the target's own forehead stays."""
-    anna = _fringe(painted(260, 220, [SITTER], seed=1), SITTER, 0.15)
+    anna = _fringe(paint_faces(260, 220, [SITTER], seed=1), SITTER, 0.15)
     made = _swapped(PICTURE, FaceContext(anna=anna))
     top = round(float(TARGET[10, 1]))
     x = round(float(TARGET[10, 0]))
@@ -431,8 +432,8 @@ def test_a_model_that_is_named_draws_the_face(channels: int) -> None:
     made = _swapped(picture, context, model="ours", match=0)
     assert context.engines.models == ["ours"]
     [(face, person)] = swapper.asked
-    assert face.box == face_of(TARGET).box
-    assert person.box == face_of(SITTER).box
+    assert face.box == face_from_mesh(TARGET).box
+    assert person.box == face_from_mesh(SITTER).box
     assert not _changed(picture, made)[_outside()].any()
     x, y = TARGET[4].round().astype(int)
     assert made.pixels[y, x, channels // 2] == pytest.approx(0.7 if channels == 3 else 0.54, abs=0.05)

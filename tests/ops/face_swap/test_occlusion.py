@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from doubles.faces import DARK, SKIN, mesh_at, painted
+from doubles.faces import DARK, SKIN, mesh_at, paint_faces
 from goldsmith.ops.face_swap.blending import hidden_share
 from goldsmith.ops.face_swap.face_parts import FaceParts, face_box
 from goldsmith.ops.face_swap.occlusion import visibility_mask
@@ -26,7 +26,7 @@ def _seen(pixels: Pixels, parts: FaceParts) -> Mask:
 
 def _head(size: float, skin: tuple[float, float, float] = SKIN, light: float = 0.0) -> tuple[Pixels, FaceParts]:
     parts = _parts(size)
-    picture: Picture = painted(round(2 * size), round(2 * size), [parts.mesh], skin, light=light)
+    picture: Picture = paint_faces(round(2 * size), round(2 * size), [parts.mesh], skin, light=light)
     return picture.pixels.copy(), parts
 
 
