@@ -13,7 +13,7 @@ import pytest
 from skimage import data
 
 from doubles.jobs import GENEROUS, Share, png
-from doubles.nets import swap_net, embedding_net
+from doubles.nets import embedding_net, swap_net
 from goldsmith.engines.registry.models import read_models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, fetch_command
 from goldsmith.files import resource_path

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from doubles.nets import swap_net, embedding_net, write_net
+from doubles.nets import embedding_net, swap_net, write_net
 from goldsmith.engines.drivers._face_alignment import _LANDMARK_TEMPLATE
 from goldsmith.engines.drivers.swapper import open_engine
 from goldsmith.engines.protocols import Device, ModelFiles
