@@ -72,7 +72,7 @@ def test_reference_pictures_are_used_if_the_model_takes_them(studio: Studio) -> 
     assert "inbox/shown.ref.png" in studio.archived()
     studio.put("inbox/blind.ref.png", png(3, 64, 64))
     studio.put("inbox/blind.toml", BRIEF + 'model = "sdxl"\n')
-    assert "it cannot look at" in wait_for_note(studio, "inbox/blind.toml")
+    assert "it cannot use" in wait_for_note(studio, "inbox/blind.toml")
 
 
 def test_a_model_that_edits_by_instruction_takes_the_picture(studio: Studio) -> None:
