@@ -57,7 +57,7 @@ SAME = ComparedDeliverable("hero.png", "identical", SHA, SHA)
 
 def test_an_unchanged_step_has_no_causes() -> None:
     """Check that durations and the reason for the choice of an engine are ignored."""
-    engine = {"name": "migan", "weights": [["a", SHA]], "device": "cpu", "why": "asked for by name"}
+    engine = {"name": "migan", "weights": [["a", SHA]], "device": "cpu", "why": "named by the step"}
     assert step_causes(then(engine=engine), now(engine={**engine, "why": "the default"}), "edit.1 (grade)") == []
 
 

@@ -1,1 +1,1 @@
-"""What is known of models without running one: what models.toml says, which weights lie here, whether they are what they should be."""
+"""Models, the sources of their weights, and the verification of weights; nothing here imports a runtime."""
