@@ -16,6 +16,7 @@ from doubles import tiny
 from doubles.families import ASSETS, drop_all, record
 from doubles.studio import Studio, studio_at
 from doubles.tiny_engines import opened, request
+from doubles.worker_queues import pause_queue, resume_queue
 from goldsmith.engines.devices import find_devices, torch_backend
 from goldsmith.engines.diffusion.memory_layout import MemoryLayout, Offload
 from goldsmith.engines.memory import free_mb
@@ -79,11 +80,11 @@ def test_similar_jobs_share_a_call(studio: Studio, device: str) -> None:
     """Check eight jobs that wait while the model is loaded: the record has the size of each call."""
     use_sdxl(studio)
     works = studio.start()
-    works.workers.pause("gpu", "The test is not ready.")
+    pause_queue(works.workers, "gpu")
     for number in range(8):
         studio.put(f"inbox/{number}.toml", BRIEF.format(seed=number))
     studio.until(lambda: works.workers.queue_length("gpu") == 8, "all jobs in the queue")
-    works.workers.resume("gpu")
+    resume_queue(works.workers, "gpu")
     studio.until_idle()
     rows = [row for row in studio.history() if row.record.get("steps")]
     batches = [row.record["steps"][0]["findings"]["made"]["batch"] for row in rows]  # type: ignore[index,call-overload]
