@@ -170,7 +170,7 @@ def test_masks_travel_and_are_empty_in_what_is_added() -> None:
 
 
 def test_an_engine_for_what_lies_beyond_the_edge_is_asked_for() -> None:
-    """By its name, or the house's choice; with words of the step's own only one that takes words will do."""
+    """The engine is named, or the first default is taken; a step with its own prompt needs an engine that takes prompts."""
     assert Outpaint(aspect="16:9").needs().engines == (EngineNeed(INPAINTER, extends_canvas=True),)
     assert Outpaint(aspect="16:9", model="fill").needs().engines == (EngineNeed(INPAINTER, "fill", extends_canvas=True),)
     assert Outpaint(aspect="16:9", negative="people").needs().engines == (EngineNeed(INPAINTER, needs_prompt=True, extends_canvas=True),)
