@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -240,7 +242,7 @@ class _Talk:
 
     def edit(self, width: int, height: int) -> tuple[float, float]:
         """The least of several: seconds for a hole of 512 px with words in a picture of that size, and for its files alone."""
-        from bench.hole import _codec, _picture
+        from bench.hole import _picture
 
         aside = self._root.parent / "aside"
         aside.mkdir(exist_ok=True)
@@ -278,6 +280,31 @@ class _Talk:
         began = min(moment for moment, told in self._daemon.events("progress") if told["picture"] in wanted)
         ended = max(moment for moment, told in self._daemon.events("committed") if told["picture"] in wanted)
         return began, ended
+
+
+def _codec(picture: Path, mask: Path) -> tuple[float, float]:
+    """Return the seconds to read, hash and decode both files and release the memory, and to encode, hash and durably write the picture."""
+    from goldsmith.picture.codec import EncodingOptions, decode, decode_mask, encode
+
+    limit = 200_000_000
+    written = picture.with_suffix(".out")
+    written.unlink(missing_ok=True)
+    began = time.perf_counter()
+    files = [path.read_bytes() for path in (picture, mask)]
+    for data in files:
+        hashlib.sha256(data).hexdigest()
+    pictures = [decode(files[0], picture.name, limit), decode_mask(files[1], mask.name, limit)]
+    del files, data, pictures
+    decoded = time.perf_counter() - began
+    result = decode(picture.read_bytes(), picture.name, limit)
+    began = time.perf_counter()
+    data = encode(result, EncodingOptions(format="png", depth=result.depth))
+    hashlib.sha256(data).hexdigest()
+    with open(written, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return decoded, time.perf_counter() - began
 
 
 # ---------------------------------------------------------------------- how busy
