@@ -77,7 +77,7 @@ def _rows(root: Path, dropped: dict[str, float], daemon: Daemon, peer: Lines) ->
     limit = 1000 * sorted(heard)[len(heard) // 2] + _BREATH if heard else None
     return [
         *spread(_BENCH, "drop to inotifywait's line", heard),
-        *spread(_BENCH, "drop to start of work", start, 250.0, beside="inotifywait + `breath`: 150 ms", peer=limit),
+        *spread(_BENCH, "drop to start of work", start, 250.0, beside="inotifywait + `breath`", peer=limit),
         *spread(_BENCH, "drop to next folder, nothing to do", passed, 2500.0, beside="the quiet time", peer=2000.0),
         *spread(_BENCH, "hop between the daemon's own stages", hops, 20.0),
     ]
