@@ -338,7 +338,7 @@ class SetOperation(Operation):
 
 @dataclass(frozen=True, slots=True)
 class Deliverable:
-    """A file that an operation makes: its name is ``hero`` + ``tail`` + ``suffix``, e.g. tail ``_web`` and suffix ``.avif``."""
+    """A file that an operation makes: its name is ``hero`` + ``tail`` + ``suffix``, e.g. ``hero_web.avif``."""
 
     tail: str
     suffix: str

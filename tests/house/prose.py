@@ -146,6 +146,34 @@ def strings_as_comments(tree: ast.Module, pydantic: frozenset[str]) -> Iterator[
                 yield f"{second.lineno}: a string after a constant; write a comment above it"
 
 
+# ``name`` anywhere, or "name: meaning" at the start of a line or of a sentence.
+FIELD = re.compile(r"``([a-z_]\w*)``|(?:^|[.;] )((?:[a-z_]+, )*[a-z_]+):(?= )", re.MULTILINE)
+
+
+def unknown_fields(tree: ast.Module, known: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Yield the names that the docstring of a class explains, but that neither the class nor ``known`` has."""
+    for node in ast.walk(tree):
+        text = ast.get_docstring(node) if isinstance(node, ast.ClassDef) else None
+        if text is None or not any(isinstance(inner, ast.AnnAssign) for inner in node.body):  # type: ignore[attr-defined]
+            continue
+        has = set(known)
+        for inner in ast.walk(node):
+            has |= {getattr(inner, part) for part in ("id", "attr", "arg", "name") if isinstance(getattr(inner, part, None), str)}
+        # A role, a kind or a tag of a file format.
+        constants = {inner.value for inner in ast.walk(tree) if isinstance(inner, ast.Constant)}
+        has |= {word.decode("latin-1") if isinstance(word, bytes) else str(word) for word in constants}
+        named = {word for quoted, listed in FIELD.findall(text) for word in ([quoted] if quoted else listed.split(", "))}
+        yield from (f"{node.lineno}: the docstring of {node.name} explains “{word}”, which it lacks" for word in sorted(named - has))
+
+
+def defined_names(sources: list[Path]) -> frozenset[str]:
+    """Return the names of all packages, modules, classes and functions."""
+    names = {name for path in sources for name in (path.stem, path.parent.name)}
+    for path in sources:
+        names |= {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef | Function)}
+    return frozenset(names)
+
+
 def old_words(source: str) -> Iterator[str]:
     """Yield the comments, strings and names that hold a word the project no longer uses."""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -171,7 +199,7 @@ def pydantic_classes(sources: list[Path]) -> frozenset[str]:
 def main(arguments: list[str]) -> None:
     """Print every broken rule in the files and folders that are named."""
     everything = sorted((Path(__file__).parents[2] / "daemon").rglob("*.py"))
-    pydantic, documented = pydantic_classes(everything), documented_methods(everything)
+    pydantic, documented, defined = pydantic_classes(everything), documented_methods(everything), defined_names(everything)
     for argument in arguments:
         for path in sorted(Path(argument).rglob("*.py")) if Path(argument).is_dir() else [Path(argument)]:
             tree, source = ast.parse(path.read_text()), path.read_text()
@@ -179,6 +207,7 @@ def main(arguments: list[str]) -> None:
                 *not_imperative(tree),
                 *without_shape(tree, documented),
                 *strings_as_comments(tree, pydantic),
+                *unknown_fields(tree, defined),
                 *old_words(source),
             ]:
                 print(f"{path}:{found}")

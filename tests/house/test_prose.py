@@ -18,6 +18,7 @@ prose = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(prose)
 PYDANTIC = prose.pydantic_classes(SOURCES)
 DOCUMENTED = prose.documented_methods(SOURCES)
+DEFINED = prose.defined_names(SOURCES)
 
 
 def _name(path: Path) -> str:
@@ -33,6 +34,7 @@ def test_a_module_follows_the_rules(path: Path) -> None:
         *prose.not_imperative(tree),
         *prose.without_shape(tree, DOCUMENTED),
         *prose.strings_as_comments(tree, PYDANTIC),
+        *prose.unknown_fields(tree, DEFINED),
         *prose.old_words(source),
     ]
     assert found == []
@@ -45,6 +47,8 @@ def test_a_module_follows_the_rules(path: Path) -> None:
         ('def blur(pixels: Pixels) -> Pixels:\n    """Return the pixels, blurred."""', "no shape"),
         ('def blur(pixels: Pixels) -> Pixels:\n    """Return the pixels, (h, w, c), blurred."""', "no range"),
         ('SIDE = 3\n"""The side."""', "a string after a constant"),
+        ('class Crop:\n    """A crop. ``top``: its first row."""\n\n    upper: int = 0', "explains “top”"),
+        ('class Crop:\n    """A crop.\n\n    top: its first row.\n    """\n\n    upper: int = 0', "explains “top”"),
         ("lane = 1", "“lane”"),
     ],
 )
@@ -55,6 +59,7 @@ def test_each_rule_finds_what_breaks_it(source: str, rule: str) -> None:
         *prose.not_imperative(tree),
         *prose.without_shape(tree),
         *prose.strings_as_comments(tree, frozenset()),
+        *prose.unknown_fields(tree),
         *prose.old_words(source),
     ]
     assert len(found) == 1

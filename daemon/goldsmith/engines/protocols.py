@@ -108,7 +108,7 @@ class GenerationOptions:
 class GenerationRequest:
     """One call of a generating engine: one picture for each seed.
 
-    width, height: px, multiples of the descriptor's ``multiple``.
+    width, height: px, multiples of the engine's ``EngineDescriptor.multiple``.
     picture:       (height, width, 3), 0..1, sRGB, the picture to start from.
     hole:          (height, width), 0 or 1 = generate, only with a picture.
     references:    pictures of any size, (h, w, 3), 0..1, sRGB.

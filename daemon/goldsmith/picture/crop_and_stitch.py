@@ -50,7 +50,7 @@ MIN_TEXTURE_DEVIATION = 8 / 255
 
 @dataclass(frozen=True, slots=True)
 class StitchOptions:
-    """How to stitch: ``grow_px`` and ``feather_px`` in px of the picture, ``context_share`` as a share of the hole's longer side; the other
+    """How to stitch: ``grow`` and ``feather`` in px of the picture, ``context`` as a share of the hole's longer side; the other
     fields describe the engine. If it generates, one plain colour in the middle of texture (a black picture, for example) is a failure of
     the engine.
     """

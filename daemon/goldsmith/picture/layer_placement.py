@@ -26,8 +26,11 @@ _FILTER_WIDTH = 9
 class Placement:
     """Where a layer lies, and how large it is; all in px of the picture.
 
-    box: the size that the fit brings it to; scale: an additional factor; rotation: degrees clockwise; anchor: which of nine points of the
-    layer (of its bounding box if it is rotated) lies on the same point of the picture; offset: from there, right and down.
+    fit_box:          the size that the fit brings it to.
+    scale:            an additional factor.
+    rotation_degrees: clockwise.
+    anchor:           which of nine points of the layer (of its bounding box if it is rotated) lies on the same point of the picture.
+    offset:           from there, right and down.
     """
 
     fit_box: Size

@@ -31,12 +31,12 @@ _MIN_EDGE_SHARE = 0.01
 class Assessment:
     """The measurements of one picture.
 
-    sharpness:  0..100, of the sharpest parts (a blurred background does not count); None if there is no edge.
-    About 50 and more is crisp, under 30 is soft.
-    noise_percent:  standard deviation of the luma noise in percent of full scale.
-    highlights: percent of the pixels at the highest code, for each channel.
-    shadows:    percent of the pixels at code 0, for each channel.
-    black:      percent of the pixels at code 0 in every channel.
+    sharpness:           0..100, of the sharpest parts (a blurred background does not count); None if there is no edge.
+                         About 50 and more is crisp, under 30 is soft.
+    noise_percent:       standard deviation of the luma noise in percent of full scale.
+    clipped_highlights:  percent of the pixels at the highest code, for each channel.
+    clipped_shadows:     percent of the pixels at code 0, for each channel.
+    clipped_black:       percent of the pixels at code 0 in every channel.
     """
 
     width: int

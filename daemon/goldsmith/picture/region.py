@@ -63,7 +63,7 @@ RegionEvaluator = Callable[[Picture, DetectedMasks], Mask | _MissingRegion]
 
 
 class RegionNotFound(ValueError):
-    """The whole region is missing, because ``words`` are not in the picture."""
+    """The whole region is missing, because ``missing_words`` are not in the picture."""
 
     def __init__(self, missing_words: tuple[str, ...]) -> None:
         super().__init__(f"no {' and no '.join(missing_words)} was found")

@@ -22,8 +22,8 @@ _MM_PER_POINT = MM_PER_INCH / 72
 class PdfPageContents:
     """A page as stored in the file.
 
-    samples: (h, w, 1, 3 or 4), 4 = inks, 0 = no ink; depth: bits per channel; icc: their profile; trim: mm; bleed: mm beyond it, on the
-    side with the least; sheet: mm that the picture covers.
+    samples: (h, w, 1, 3 or 4), 4 = inks, 0 = no ink; depth: bits per channel; icc: their profile; trim_mm: the cut size;
+    bleed_mm: the bleed on the side with the least; sheet_mm: the size that the picture covers.
     """
 
     samples: Samples = field(repr=False)

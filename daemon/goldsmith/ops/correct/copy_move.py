@@ -50,8 +50,8 @@ _MIN_PATTERN_OFFSETS = 3
 class DuplicatedRegion:
     """Two identical places: the box of the copy, its identical pixels, and the box of the original.
 
-    The copy is the place with an edge around it, where it was pasted; if neither has one, it is the later place. ``like`` is the
-    correlation of their detail. ``pattern`` is true if the same content occurs more than twice.
+    The copy is the place with an edge around it, where it was pasted; if neither has one, it is the later place. ``correlation`` is
+    that of their detail. ``is_pattern`` is true if the same content occurs more than twice.
     """
 
     window: Window

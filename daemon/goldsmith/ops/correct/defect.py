@@ -21,7 +21,7 @@ MAX_8BIT_CODE = 255
 class Defect:
     """One defect: its box, its size before and after (the unit depends on the kind), and the pixels that correct it, or None.
 
-    ``also`` is the other place of a duplicated region.
+    ``duplicate_of`` is the box of the original of a duplicated region.
     """
 
     window: Window

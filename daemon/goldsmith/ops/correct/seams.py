@@ -49,7 +49,7 @@ _FRAME = 32
 
 @dataclass(frozen=True, slots=True)
 class _SeamLine:
-    """A seam before index ``at``."""
+    """A seam before row or column ``index``: its step in codes of 0..255, and how far the step stands out from its neighbours."""
 
     index: int
     step_codes: float

@@ -32,7 +32,7 @@ _THREADS = 2
 
 @dataclass(frozen=True, slots=True)
 class MattingOptions:
-    """How finely to solve. ``tile_side``, ``margin``: px of a tile's core, and of its overlap with its neighbours on each side. The
+    """How finely to solve. ``tile``, ``margin``: px of a tile's core, and of its overlap with its neighbours on each side. The
     iteration limits apply to the coarsest size and to the others. The tolerance is the change per step at which the solution has
     converged. The noise is the variance of colours at full size that is not an edge: camera grain and JPEG blocks.
     """

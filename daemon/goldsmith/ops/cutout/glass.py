@@ -27,8 +27,12 @@ _NEIGHBOURHOOD = 0.08
 
 
 class Glass(NamedTuple):
-    """Extracted glass. ``at`` (h, w): where it is; ``alpha`` (h, w): its opacity; ``pixels`` (h, w, c): its own colours; ``uneven``: how
-    far the background deviates from its own mean around the glass, 0..1, or None if no background is visible.
+    """Extracted glass.
+
+    mask:       (h, w): where it is.
+    alpha:      (h, w), 0..1: its opacity.
+    pixels:     (h, w, c), 0..1: its own colours.
+    unevenness: how far the background deviates from its own mean around the glass, 0..1; None if no background is visible.
     """
 
     mask: BoolMask

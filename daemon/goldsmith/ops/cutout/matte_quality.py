@@ -24,7 +24,7 @@ _HAIR_GAP_DIVISOR = 1.5
 @dataclass(frozen=True, eq=False, slots=True)
 class MatteVerdict:
     """The quality of a matte; all shares are 0..1. ``unsure_share``, ``hole_share`` and ``detached_share`` are shares of the subject's
-    area, ``cut`` of the picture's border.
+    area, ``cut_share`` is one of the picture's border.
     """
 
     # The subject's share of the picture.

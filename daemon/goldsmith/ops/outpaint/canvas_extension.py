@@ -57,7 +57,7 @@ class ExtensionOptions:
 
 @dataclass(frozen=True, slots=True)
 class ExtensionWindow:
-    """One window: ``view`` is what the engine sees, ``gap`` the part it fills, at the ``edge`` of the known part."""
+    """One window: ``crop`` is what the engine sees, ``gap`` the part it fills, at the ``edge`` of the known part."""
 
     edge: Edge
     crop: CropBox
@@ -66,7 +66,7 @@ class ExtensionWindow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExtendedCanvas:
-    """The extended picture, the views (left, top, width, height), and the scale at which each was filled."""
+    """The extended picture, the crops that the engine saw (left, top, width, height), and the scale at which each was filled."""
 
     pixels: Pixels
     crops: tuple[tuple[int, int, int, int], ...]

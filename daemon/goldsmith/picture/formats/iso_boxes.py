@@ -12,7 +12,7 @@ _FULL_BOX_HEADERS = {b"meta": 4}
 
 
 class IsoBox(NamedTuple):
-    """The kind of a box and its content, data[start:end]; ``offset`` is the position of its size field."""
+    """The kind of a box and its content, data[content_start:content_end]; ``box_start`` is the position of its size field."""
 
     kind: bytes
     box_start: int

@@ -18,7 +18,7 @@ _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 
 @dataclass(slots=True)
 class _JpegSegments:
-    """The segments of one picture; ``end`` is the offset after its EOI."""
+    """The segments of one picture; ``end_offset`` is the offset after its EOI."""
 
     size: tuple[int, int] = (0, 0)
     depth: int = 8

@@ -21,7 +21,7 @@ TagValue = int | Fraction
 
 @dataclass(frozen=True, slots=True)
 class _Ifd:
-    """The first directory of an Exif block: ``entries`` maps a tag to the offset of its 12 bytes."""
+    """The first directory of an Exif block: ``entry_offsets`` maps a tag to the offset of its 12 bytes."""
 
     byte_order: str
     offset: int

@@ -38,7 +38,7 @@ class PrintSheet:
 
 @dataclass(frozen=True, slots=True)
 class PlacedPage:
-    """A picture placed on a sheet. edge: px of bleed on every side; its ``ppi`` are those of the print."""
+    """A picture placed on a sheet, with its ppi in print. bleed_px: px of bleed on every side."""
 
     picture: Picture
     bleed_px: int

@@ -33,7 +33,12 @@ _FIXED_DATE = "2000-01-01T00:00:00Z"
 
 @dataclass(frozen=True, slots=True)
 class PdfImage:
-    """The picture on the page. data: the samples as a stream of ``filters``; channels: 1 grey, 3 RGB, 4 inks; icc: their profile."""
+    """The picture on the page.
+
+    data:     the samples: a JPEG with ``is_jpeg``, else deflated with PNG's predictors.
+    channels: 1 grey, 3 RGB, 4 inks.
+    icc:      their profile.
+    """
 
     data: bytes = field(repr=False)
     width: int
