@@ -1,4 +1,4 @@
-"""correct: each fault is found where it was built in and made smaller; what is clean comes back as it was."""
+"""correct: each fault is found where it was added and reduced; a clean picture comes back unchanged."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from goldsmith.picture.picture import BitDepth, Picture, Pixels, freeze
 OFF: dict[str, object] = {"banding": "off", "seams": "off", "noise": "off", "fringes": "off", "halos": "off", "repeats": "off"}
 
 
-def _plate(pixels: Pixels, depth: BitDepth = 8) -> Picture:
+def _picture(pixels: Pixels, depth: BitDepth = 8) -> Picture:
     return Picture(freeze(pixels), depth=depth)
 
 
-def _only(**settings: object) -> Correct:
+def _correct_only(**settings: object) -> Correct:
     return Correct.model_validate(OFF | settings)
 
 
-def _told(context: StepContextDouble, kind: str) -> list[dict[str, object]]:
-    found = context.results.findings[kind]
-    assert isinstance(found, list)
-    return found
+def _findings(context: StepContextDouble, kind: str) -> list[dict[str, object]]:
+    findings = context.results.findings[kind]
+    assert isinstance(findings, list)
+    return findings
 
 
-def _box(told: dict[str, object], name: str = "box") -> tuple[slice, slice]:
-    box = told[name]
+def _box(finding: dict[str, object], name: str = "box") -> tuple[slice, slice]:
+    box = finding[name]
     assert isinstance(box, list)
     left, top, width, height = box
     return make_window(top, left, height, width)
@@ -44,172 +44,175 @@ def _box(told: dict[str, object], name: str = "box") -> tuple[slice, slice]:
 
 @pytest.mark.parametrize("name", ["chelsea", "coffee", "rocket"])
 def test_a_clean_photograph_comes_back_as_the_same_object(name: str) -> None:
-    """Nothing is found, so nothing is on record and nothing is copied."""
-    picture, context = _plate(photograph(name)), StepContextDouble()
+    """Nothing is found, so nothing is recorded and nothing is copied."""
+    picture, context = _picture(photograph(name)), StepContextDouble()
     assert Correct().apply(picture, context) is picture
     assert context.results.findings == {}
 
 
-def test_in_the_astronaut_only_the_rim_of_the_lamp_in_the_visor_is_found() -> None:
-    """It is a true fringe: 40 px of a clean photograph change, and the rest is bit for bit the same."""
-    picture, context = _plate(photograph("astronaut")), StepContextDouble()
-    made = Correct().apply(picture, context)
+def test_the_astronaut_has_only_the_fringe_of_the_lamp_in_the_visor() -> None:
+    """The fringe is real, so fewer than 400 px of a clean photograph change."""
+    picture, context = _picture(photograph("astronaut")), StepContextDouble()
+    result = Correct().apply(picture, context)
     assert set(context.results.findings) == {"fringes", "fringes_count"}
-    assert overlap(_box(_told(context, "fringes")[0]), make_window(420, 341, 39, 34)) > 0.6
-    assert 0 < changed(picture.pixels, made.pixels).sum() < 400
+    assert overlap(_box(_findings(context, "fringes")[0]), make_window(420, 341, 39, 34)) > 0.6
+    assert 0 < changed(picture.pixels, result.pixels).sum() < 400
 
 
-def test_everything_off_returns_the_picture_and_looks_for_nothing() -> None:
-    """Off is off, however bad the picture is."""
-    picture, context = _plate(sharpened(photograph("coffee"), 3)), StepContextDouble()
-    assert _only().apply(picture, context) is picture
+def test_off_skips_every_search() -> None:
+    """The picture itself is returned, however bad it is."""
+    picture, context = _picture(sharpened(photograph("coffee"), 3)), StepContextDouble()
+    assert _correct_only().apply(picture, context) is picture
     assert context.results.findings == {}
 
 
-def test_a_strength_of_zero_records_and_mends_nothing() -> None:
-    """The place and the size of the fault are told; the picture is the one that came."""
-    picture, context = _plate(tiled(photograph("rocket"), 200, 6)), StepContextDouble()
-    assert _only(seams=0).apply(picture, context) is picture
-    assert all(told["before"] == told["after"] for told in _told(context, "seams"))
+def test_a_strength_of_zero_records_faults_and_repairs_nothing() -> None:
+    """The record has the place and the size of the fault; the picture itself is returned."""
+    picture, context = _picture(tiled(photograph("rocket"), 200, 6)), StepContextDouble()
+    assert _correct_only(seams=0).apply(picture, context) is picture
+    assert all(finding["before"] == finding["after"] for finding in _findings(context, "seams"))
 
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_a_banded_sky_becomes_smooth_and_the_land_stays(depth: BitDepth) -> None:
-    """At 16 bits the slope is a slope; at 8 its dither is at most two codes off, and smooth when looked at from afar."""
+    """At 16 bits the sky becomes a slope; at 8 bits it is dithered, and its means over 5 x 5 px are smooth."""
     smooth, banded = under_sky("coffee", 200)
     context = StepContextDouble()
-    made = Correct(repeats="off").apply(_plate(banded, depth), context)
-    (told,) = _told(context, "banding")
-    assert overlap(_box(told), make_window(0, 0, 200, 600)) > 0.85
-    assert float(str(told["after"])) < 0.4 * float(str(told["before"]))
-    assert not changed(banded, made.pixels)[200:].any()
+    result = Correct(repeats="off").apply(_picture(banded, depth), context)
+    (finding,) = _findings(context, "banding")
+    assert overlap(_box(finding), make_window(0, 0, 200, 600)) > 0.85
+    assert float(str(finding["after"])) < 0.4 * float(str(finding["before"]))
+    assert not changed(banded, result.pixels)[200:].any()
     inner = np.s_[20:160, 20:-20]
     if depth == 16:
-        assert np.abs(made.pixels - banded).max() <= 0.51 / 255
-        assert np.abs(made.pixels - smooth)[inner].mean() < 0.8 * np.abs(banded - smooth)[inner].mean()
+        assert np.abs(result.pixels - banded).max() <= 0.51 / 255
+        assert np.abs(result.pixels - smooth)[inner].mean() < 0.8 * np.abs(banded - smooth)[inner].mean()
     else:
-        assert np.array_equal(made.pixels, coded(made.pixels))
-        blocks = [one[inner].reshape(28, 5, 112, 5, 3).mean(axis=(1, 3)) for one in (made.pixels, smooth)]
+        assert np.array_equal(result.pixels, coded(result.pixels))
+        blocks = [pixels[inner].reshape(28, 5, 112, 5, 3).mean(axis=(1, 3)) for pixels in (result.pixels, smooth)]
         assert np.abs(blocks[0] - blocks[1]).mean() < 0.3 / 255
 
 
-def test_the_dither_is_that_of_the_seed() -> None:
-    """The same seed gives the same codes, another seed others."""
+def test_the_dither_depends_on_the_seed() -> None:
+    """Equal seeds give equal codes, other seeds other codes."""
     _, banded = under_sky("rocket", 200)
-    one, again, other = (_only(banding="auto").apply(_plate(banded), StepContextDouble(seed=seed)).pixels for seed in (1, 1, 2))
-    assert np.array_equal(one, again)
-    assert not np.array_equal(one, other)
+    first, second, other_seed = (
+        _correct_only(banding="auto").apply(_picture(banded), StepContextDouble(seed=seed)).pixels for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other_seed)
 
 
-def test_seams_of_tiles_are_found_and_fade() -> None:
-    """Each line where it is, and its step down to a quarter on the 16-bit picture."""
+def test_tile_seams_are_found_and_reduced() -> None:
+    """Both seams are found at their lines; in the 16-bit picture the step of the upright one falls to 35 % or less."""
     context = StepContextDouble()
-    picture = _plate(tiled(photograph("rocket"), 200, 6), 16)
-    made = _only(seams="auto").apply(picture, context)
-    boxes = [_box(told) for told in _told(context, "seams")]
+    picture = _picture(tiled(photograph("rocket"), 200, 6), 16)
+    result = _correct_only(seams="auto").apply(picture, context)
+    boxes = [_box(finding) for finding in _findings(context, "seams")]
     assert any(rows == slice(0, 427) and columns.start < 400 < columns.stop for rows, columns in boxes)
     assert any(columns == slice(0, 640) and rows.start < 200 < rows.stop for rows, columns in boxes)
-    steps = [np.abs(np.median(one[:190, 400] - one[:190, 399], axis=0)).mean() for one in (picture.pixels, made.pixels)]
+    steps = [np.abs(np.median(pixels[:190, 400] - pixels[:190, 399], axis=0)).mean() for pixels in (picture.pixels, result.pixels)]
     assert steps[1] < 0.35 * steps[0]
 
 
-def test_colours_that_part_come_together() -> None:
-    """Red and blue lie on green again: half as far from the picture they came from, and the record says by how many px they parted."""
+def test_misaligned_colours_are_realigned() -> None:
+    """The error falls to 60 % or less, and the record has the misalignment in px."""
     clean = photograph("astronaut")
     context = StepContextDouble()
-    bad = parted(clean, 0.004, -0.003)
-    made = _only(fringes="auto").apply(_plate(bad), context)
-    (told,) = _told(context, "lateral")
-    assert float(str(told["before"])) == pytest.approx(1.4, abs=0.25)
-    assert float(str(told["after"])) < 0.3
-    errors = [np.abs(one - clean)[16:-16, 16:-16].mean() for one in (made.pixels, bad)]
+    misaligned = parted(clean, 0.004, -0.003)
+    result = _correct_only(fringes="auto").apply(_picture(misaligned), context)
+    (finding,) = _findings(context, "lateral")
+    assert float(str(finding["before"])) == pytest.approx(1.4, abs=0.25)
+    assert float(str(finding["after"])) < 0.3
+    errors = [np.abs(pixels - clean)[16:-16, 16:-16].mean() for pixels in (result.pixels, misaligned)]
     assert errors[0] < 0.6 * errors[1]
 
 
-def test_a_purple_rim_beside_a_blown_light_loses_its_colour_and_nothing_else_changes() -> None:
-    """Found at its place; three quarters of the purple are gone; luma stays."""
-    picture, context = _plate(fringed(photograph("chelsea"), np.s_[120:170, 120:200])), StepContextDouble()
-    made = _only(fringes="auto").apply(picture, context)
-    (told,) = _told(context, "fringes")
-    assert overlap(_box(told), make_window(116, 116, 58, 88)) > 0.6
-    rows, columns = _box(told)
+def test_a_purple_rim_loses_its_colour_and_nothing_else_changes() -> None:
+    """The rim of a blown highlight is found at its place and loses three quarters of its purple."""
+    picture, context = _picture(fringed(photograph("chelsea"), np.s_[120:170, 120:200])), StepContextDouble()
+    result = _correct_only(fringes="auto").apply(picture, context)
+    (finding,) = _findings(context, "fringes")
+    assert overlap(_box(finding), make_window(116, 116, 58, 88)) > 0.6
+    rows, columns = _box(finding)
     outside = np.ones((picture.height, picture.width), bool)
     outside[rows, columns] = False
-    assert not changed(picture.pixels, made.pixels)[outside].any()
+    assert not changed(picture.pixels, result.pixels)[outside].any()
     purple = [
-        (np.minimum(one[..., 0], one[..., 2]) - one[..., 1])[116:174, 116:204].clip(0).mean() for one in (picture.pixels, made.pixels)
+        (np.minimum(pixels[..., 0], pixels[..., 2]) - pixels[..., 1])[116:174, 116:204].clip(0).mean()
+        for pixels in (picture.pixels, result.pixels)
     ]
     assert purple[1] < 0.25 * purple[0]
 
 
 @pytest.mark.parametrize("name", ["coffee", "astronaut"])
-def test_halos_of_much_too_much_sharpening_go(name: str) -> None:
-    """Overshoot falls to less than half, and the picture comes closer to the one that was sharpened."""
+def test_halos_of_strong_sharpening_are_reduced(name: str) -> None:
+    """Overshoot falls to less than half, and the picture comes closer to the one before sharpening."""
     clean = photograph(name)
     context = StepContextDouble()
-    bad = sharpened(clean, 3)
-    made = _only(halos="auto").apply(_plate(bad), context)
-    for told in _told(context, "halos"):
-        assert float(str(told["after"])) < 0.5 * float(str(told["before"]))
-    assert np.abs(made.pixels - clean).mean() < 0.75 * np.abs(bad - clean).mean()
+    oversharpened = sharpened(clean, 3)
+    result = _correct_only(halos="auto").apply(_picture(oversharpened), context)
+    for finding in _findings(context, "halos"):
+        assert float(str(finding["after"])) < 0.5 * float(str(finding["before"]))
+    assert np.abs(result.pixels - clean).mean() < 0.75 * np.abs(oversharpened - clean).mean()
 
 
-def test_noise_is_cleaned_only_above_the_limit() -> None:
-    """Ordinary noise stays; twice the limit does not."""
+def test_noise_is_reduced_only_above_the_limit() -> None:
+    """Ordinary noise stays; noise of more than twice the limit does not."""
     clean = photograph("chelsea")
     grain = np.random.default_rng(1).standard_normal(clean.shape, dtype=np.float32)
-    little, much = (_plate(coded(clean + np.float32(sigma) * grain)) for sigma in (0.015, 0.06))
-    assert _only(noise="auto").apply(little, StepContextDouble()) is little
+    slightly_noisy, very_noisy = (_picture(coded(clean + np.float32(sigma) * grain)) for sigma in (0.015, 0.06))
+    assert _correct_only(noise="auto").apply(slightly_noisy, StepContextDouble()) is slightly_noisy
     context = StepContextDouble()
-    made = _only(noise="auto").apply(much, context)
-    (told,) = _told(context, "noise")
-    assert float(str(told["after"])) < 0.5 * float(str(told["before"]))
-    assert np.abs(made.pixels - clean).mean() < 0.75 * np.abs(much.pixels - clean).mean()
+    result = _correct_only(noise="auto").apply(very_noisy, context)
+    (finding,) = _findings(context, "noise")
+    assert float(str(finding["after"])) < 0.5 * float(str(finding["before"]))
+    assert np.abs(result.pixels - clean).mean() < 0.75 * np.abs(very_noisy.pixels - clean).mean()
 
 
 @pytest.mark.parametrize(("name", "source", "place"), [("astronaut", (40, 180), (300, 20)), ("chelsea", (100, 100), (180, 330))])
-def test_what_was_cloned_is_told_and_left(name: str, source: tuple[int, int], place: tuple[int, int]) -> None:
-    """Both places are on record; reporting changes nothing."""
-    picture, context = _plate(cloned(photograph(name), source, place, 70)), StepContextDouble()
-    assert _only(repeats="report").apply(picture, context) is picture
-    (told,) = _told(context, "repeats")
-    assert overlap(_box(told), make_window(*place, 70, 70)) > 0.5
-    assert overlap(_box(told, "same_as"), make_window(*source, 70, 70)) > 0.5
-    assert told["pattern"] is False
+def test_a_reported_copy_is_not_changed(name: str, source: tuple[int, int], place: tuple[int, int]) -> None:
+    """Both places are on record."""
+    picture, context = _picture(cloned(photograph(name), source, place, 70)), StepContextDouble()
+    assert _correct_only(repeats="report").apply(picture, context) is picture
+    (finding,) = _findings(context, "repeats")
+    assert overlap(_box(finding), make_window(*place, 70, 70)) > 0.5
+    assert overlap(_box(finding, "same_as"), make_window(*source, 70, 70)) > 0.5
+    assert finding["pattern"] is False
 
 
-def test_a_copy_is_made_new_only_where_that_is_asked() -> None:
-    """The engine fills all of the copy, its edge too; what it was copied from and the rest are not touched."""
-    picture = _plate(cloned(photograph("astronaut"), (40, 180), (300, 20), 70))
+def test_a_copy_is_repainted_only_on_request() -> None:
+    """The engine fills the whole copy with its edge; the original and the rest stay, and only "repair" needs an engine."""
+    picture = _picture(cloned(photograph("astronaut"), (40, 180), (300, 20), 70))
     context = StepContextDouble(inpainter=NullInpainter(side=64))
-    made = _only(repeats="repair").apply(picture, context)
+    result = _correct_only(repeats="repair").apply(picture, context)
     assert context.results.findings["repaired"] == 1
-    moved = changed(picture.pixels, made.pixels)
-    assert moved[300:370, 20:90].mean() > 0.75  # the copy is round
-    moved[294:376, 14:96] = False
-    assert not moved.any()
-    assert _only(repeats="repair").needs().engines[0].kind is INPAINTER
-    assert _only(repeats="report").needs().engines == ()
+    difference = changed(picture.pixels, result.pixels)
+    assert difference[300:370, 20:90].mean() > 0.75  # the copy is round
+    difference[294:376, 14:96] = False
+    assert not difference.any()
+    assert _correct_only(repeats="repair").needs().engines[0].kind is INPAINTER
+    assert _correct_only(repeats="report").needs().engines == ()
 
 
-def test_what_repeats_by_nature_is_not_made_new() -> None:
-    """Tiles on a wall are told as a pattern at most; with "repair" the very picture comes back."""
+def test_a_pattern_is_not_repainted() -> None:
+    """Tiles on a wall are recorded as a pattern; even with "repair" the picture itself is returned."""
     small = photograph("chelsea")[100:180, 100:180]
-    picture, context = _plate(np.tile(small, (4, 5, 1))), StepContextDouble()
-    assert _only(repeats="repair").apply(picture, context) is picture
-    assert all(told["pattern"] for told in _told(context, "repeats"))
+    picture, context = _picture(np.tile(small, (4, 5, 1))), StepContextDouble()
+    assert _correct_only(repeats="repair").apply(picture, context) is picture
+    assert all(finding["pattern"] for finding in _findings(context, "repeats"))
 
 
-def test_outside_the_region_nothing_is_mended() -> None:
-    """With where = "sky" the half without it keeps its bands."""
+def test_outside_the_region_nothing_is_repaired() -> None:
+    """With where = "sky" the half outside the mask keeps its bands; with an empty mask the picture itself is returned."""
     _, banded = under_sky("coffee", 200)
     mask = np.zeros(banded.shape[:2], np.float32)
     mask[:, :300] = 1
     picture = Picture(freeze(banded), masks={"sky": freeze(mask)})
-    made = Correct(where="sky", repeats="off").apply(picture, StepContextDouble())
-    moved = changed(banded, made.pixels)
-    assert moved[:, :300].any()
-    assert not moved[:, 300:].any()
+    result = Correct(where="sky", repeats="off").apply(picture, StepContextDouble())
+    difference = changed(banded, result.pixels)
+    assert difference[:, :300].any()
+    assert not difference[:, 300:].any()
     assert Correct(where="sky").needs().masks == {"sky"}
     empty = Picture(freeze(banded), masks={"sky": freeze(0 * mask)})
     assert Correct(where="sky").apply(empty, StepContextDouble()) is empty
@@ -217,13 +220,13 @@ def test_outside_the_region_nothing_is_mended() -> None:
 
 @pytest.mark.parametrize("wrong", [{"banding": -1}, {"seams": 101}, {"halos": "on"}, {"repeats": "auto"}, {"where": "("}, {"model": ""}])
 def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
-    """Each setting has its bounds."""
+    """Each setting has limits."""
     with pytest.raises(ValidationError):
         Correct.model_validate(wrong)
 
 
-def test_through_the_folders_a_banded_picture_comes_out_dithered(tmp_path: Path) -> None:
-    """The shortest brief of the manual, from selected/ to masked/: 8 bits in, 8 bits out, the sky changed and the land not."""
+def test_a_banded_picture_is_dithered_on_its_way_through_the_folders(tmp_path: Path) -> None:
+    """With the shortest brief of the manual, from selected/ to masked/, 8 bits stay 8 bits; the sky changes and the land does not."""
     _, banded = under_sky("coffee", 200)
     codes = np.round(banded * 255).astype(np.uint8)
     file = io.BytesIO()
@@ -232,15 +235,15 @@ def test_through_the_folders_a_banded_picture_comes_out_dithered(tmp_path: Path)
         studio.put("selected/hero.png", file.getvalue())
         studio.put("selected/hero.toml", '[[edit]]\nop = "correct"\n')
         studio.until(lambda: "hero.png" in studio.folder("masked"), "the corrected picture")
-        with Image.open(studio.at("masked/hero.png")) as made:
-            assert made.mode == "RGB"
-            moved = (np.asarray(made) != codes).any(axis=2)
-    assert moved[:180].mean() > 0.3
-    assert not moved[200:].any()
+        with Image.open(studio.at("masked/hero.png")) as result:
+            assert result.mode == "RGB"
+            difference = (np.asarray(result) != codes).any(axis=2)
+    assert difference[:180].mean() > 0.3
+    assert not difference[200:].any()
 
 
-def test_a_drawn_pattern_is_not_cleaned_as_noise() -> None:
-    """What stands out by more than any camera's noise was meant."""
+def test_a_drawn_pattern_is_not_noise() -> None:
+    """Contrast above that of any camera's noise is intended."""
     dots = np.random.default_rng(1).integers(0, 2, (200, 200, 1)) * np.float32(0.4) + np.float32(0.3)
-    picture = _plate(coded(np.repeat(dots, 3, axis=2)))
-    assert _only(noise="auto").apply(picture, StepContextDouble()) is picture
+    picture = _picture(coded(np.repeat(dots, 3, axis=2)))
+    assert _correct_only(noise="auto").apply(picture, StepContextDouble()) is picture

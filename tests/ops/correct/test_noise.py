@@ -1,4 +1,4 @@
-"""Noise of brightness and of colour: found where it was added, told from texture, and taken out without the picture's own detail."""
+"""Brightness and colour noise: found where it was added, distinguished from texture, and removed without the picture's own detail."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from goldsmith.picture.colour import luma
 from goldsmith.picture.picture import Pixels
 
 
-def _made(given: Pixels) -> Pixels:
-    (fault,) = noise.find_colour_noise(given)
+def _repair_colour_noise(noisy: Pixels) -> Pixels:
+    (fault,) = noise.find_colour_noise(noisy)
     assert fault.repair is not None
     return fault.repair[1]
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
-def test_a_photograph_has_neither(name: str) -> None:
-    """Not even the fur and the grain of the wood."""
+def test_a_photograph_has_no_noise(name: str) -> None:
+    """Fur and wood grain do not count as noise."""
     assert noise.find(photograph(name)) == []
     assert noise.find_colour_noise(photograph(name)) == []
 
 
 @pytest.mark.parametrize("name", ["grass", "gravel", "brick"])
-def test_texture_is_no_noise(name: str) -> None:
-    """It does not fade when it is seen smaller, however strong it is."""
+def test_texture_is_not_noise(name: str) -> None:
+    """However strong it is, texture does not fade in a reduced copy."""
     grey = np.asarray(getattr(data, name)()[:, :, None] / np.float32(255), np.float32)
     assert noise.find(grey) == []
     assert noise.find_colour_noise(np.repeat(grey, 3, axis=2)) == []
@@ -35,50 +35,50 @@ def test_texture_is_no_noise(name: str) -> None:
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 @pytest.mark.parametrize(("sigma", "blotch"), [(0.03, 0.0), (0.08, 0.0), (0.06, 1.5)])
-def test_noise_of_colour_goes_and_brightness_stays(name: str, sigma: float, blotch: float) -> None:
-    """Specks and blotches: closer to the untouched picture by a quarter and more, luma within two codes of what was given."""
+def test_colour_noise_is_reduced_and_brightness_stays(name: str, sigma: float, blotch: float) -> None:
+    """For specks and blotches the error falls by a quarter or more, and luma stays within two codes on average."""
     clean = photograph(name)
-    given = speckled(clean, sigma, blotch)
-    made = _made(given)
-    assert np.abs(made - clean).mean() < 0.75 * np.abs(given - clean).mean()
-    assert np.abs(luma(made) - luma(given)).mean() * 255 < 2
+    noisy = speckled(clean, sigma, blotch)
+    repaired = _repair_colour_noise(noisy)
+    assert np.abs(repaired - clean).mean() < 0.75 * np.abs(noisy - clean).mean()
+    assert np.abs(luma(repaired) - luma(noisy)).mean() * 255 < 2
 
 
-def test_the_size_is_that_of_the_noise_and_what_is_left_is_less() -> None:
-    """In per cent of full scale; less strength takes less away."""
-    given = speckled(photograph("coffee"), 0.06)
-    (whole,), (half,) = noise.find_colour_noise(given), noise.find_colour_noise(given, 0.5)
-    assert whole.before == pytest.approx(3.9, rel=0.15)
-    assert whole.after < 0.4 * whole.before
-    assert whole.after < half.after < half.before
-    nothing = noise.find_colour_noise(given, 0.0)[0]
-    assert nothing.repair is not None
-    assert np.abs(nothing.repair[1] - given).max() < 1e-5
+def test_the_size_is_the_noise_in_per_cent_and_strength_reduces_it() -> None:
+    """Sizes are in per cent of full scale; half the strength removes less, and a strength of 0 removes nothing."""
+    noisy = speckled(photograph("coffee"), 0.06)
+    (full,), (half,) = noise.find_colour_noise(noisy), noise.find_colour_noise(noisy, 0.5)
+    assert full.before == pytest.approx(3.9, rel=0.15)
+    assert full.after < 0.4 * full.before
+    assert full.after < half.after < half.before
+    unchanged = noise.find_colour_noise(noisy, 0.0)[0]
+    assert unchanged.repair is not None
+    assert np.abs(unchanged.repair[1] - noisy).max() < 1e-5
 
 
-def test_edges_of_colour_stay() -> None:
-    """A red square on blue under noise: its border is as steep as it was."""
+def test_colour_edges_stay_steep() -> None:
+    """The border of a red square on blue keeps 90 % of its step or more."""
     clean = np.full((256, 256, 3), (0.2, 0.3, 0.6), np.float32)
     clean[64:192, 64:192] = (0.7, 0.25, 0.2)
-    made = _made(speckled(clean, 0.05))
-    steps = [float((one[80:176, 64:66] - one[80:176, 62:64]).mean(axis=(0, 1))[0]) for one in (clean, made)]
+    repaired = _repair_colour_noise(speckled(clean, 0.05))
+    steps = [float((pixels[80:176, 64:66] - pixels[80:176, 62:64]).mean(axis=(0, 1))[0]) for pixels in (clean, repaired)]
     assert steps[1] > 0.9 * steps[0]
 
 
-def test_a_grey_picture_has_no_noise_of_colour() -> None:
-    """One channel has none, three equal ones have none, and what is small cannot be told."""
+def test_grey_and_small_pictures_have_no_colour_noise() -> None:
+    """One channel and three equal channels have no colour, and a small picture has too few pixels to measure."""
     grain = coded(0.5 + 0.1 * np.random.default_rng(1).standard_normal((200, 200, 1)).astype(np.float32))
     assert noise.find_colour_noise(grain) == []
     assert noise.find_colour_noise(np.repeat(grain, 3, axis=2)) == []
     assert noise.find_colour_noise(speckled(photograph("coffee"), 0.06)[:100, :100]) == []
 
 
-def test_noise_of_brightness_is_measured_and_cleaned() -> None:
-    """Within a tenth, and twice as close afterwards to the picture without it as it was, or nearly."""
+def test_brightness_noise_is_measured_and_reduced() -> None:
+    """The size is right within a tenth, and the error falls to 55 % or less."""
     clean = photograph("rocket")
     grain = np.random.default_rng(2).standard_normal((*clean.shape[:2], 1)).astype(np.float32)
-    given = coded(clean + np.float32(0.05) * grain)
-    (fault,) = noise.find(given)
+    noisy = coded(clean + np.float32(0.05) * grain)
+    (fault,) = noise.find(noisy)
     assert fault.before == pytest.approx(5, rel=0.1)
     assert fault.repair is not None
-    assert np.abs(fault.repair[1] - clean).mean() < 0.55 * np.abs(given - clean).mean()
+    assert np.abs(fault.repair[1] - clean).mean() < 0.55 * np.abs(noisy - clean).mean()

@@ -1,4 +1,4 @@
-"""Seams: told from horizons, stripes, frames and texture; spread until the step is gone."""
+"""Seams: distinguished from horizons, stripes, frames and texture, and spread until the step is gone."""
 
 from __future__ import annotations
 
@@ -10,82 +10,82 @@ from goldsmith.ops.correct import seams
 from goldsmith.picture.picture import Pixels
 
 
-def _laid(given: Pixels) -> Pixels:
-    made = given.copy()
-    for fault in seams.find(given):
+def _repair_all(picture: Pixels) -> Pixels:
+    repaired = picture.copy()
+    for fault in seams.find(picture):
         assert fault.repair is not None
-        made[fault.repair[0]] = fault.repair[1]
-    return made
+        repaired[fault.repair[0]] = fault.repair[1]
+    return repaired
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
-def test_a_photograph_has_none(name: str) -> None:
-    """Nor has it any where its texture is sharpened."""
+def test_a_photograph_has_no_seams(name: str) -> None:
+    """A photograph with sharpened texture has none either."""
     assert seams.find(photograph(name)) == []
     assert seams.find(sharpened(photograph(name), 1)) == []
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
-def test_a_straight_horizon_is_none(name: str) -> None:
-    """Where a sky meets the land in one straight line from side to side, another thing begins."""
+def test_a_straight_horizon_is_not_a_seam(name: str) -> None:
+    """At a straight line from side to side between sky and land, the subject changes and not only the tone."""
     assert seams.find(under_sky(name, 200)[1]) == []
 
 
 @pytest.mark.parametrize(("name", "side"), [("astronaut", 200), ("coffee", 200), ("rocket", 128), ("rocket", 256)])
-def test_each_line_lies_where_a_tile_ends(name: str, side: int) -> None:
-    """Boxes go from side to side about a multiple of the tile's side; steps fall to less than half."""
-    given = tiled(photograph(name), side, 6)
-    faults = seams.find(given)
+def test_each_seam_lies_at_the_edge_of_a_tile(name: str, side: int) -> None:
+    """Boxes go from side to side around a multiple of the tile's side; steps fall to less than half."""
+    picture = tiled(photograph(name), side, 6)
+    faults = seams.find(picture)
     assert len(faults) >= 2
     for fault in faults:
         rows, columns = fault.window
-        upright = rows == slice(0, given.shape[0])
-        assert upright or columns == slice(0, given.shape[1])
+        upright = rows == slice(0, picture.shape[0])
+        assert upright or columns == slice(0, picture.shape[1])
         span = columns if upright else rows
-        assert any(span.start < line < span.stop for line in range(side, max(given.shape[:2]), side))
+        assert any(span.start < edge < span.stop for edge in range(side, max(picture.shape[:2]), side))
         assert fault.after < 0.45 * fault.before
 
 
-def test_away_from_the_line_nothing_changes() -> None:
-    """One seam: beyond 96 px on either side all is bit for bit as it was, and both sides move by about half the step."""
-    given = photograph("rocket").copy()
-    given[:, 160:] = np.clip(given[:, 160:] + np.float32(4 / 255), 0, 1)
-    given = coded(given)
-    moved = changed(given, made := _laid(given))
-    assert moved[:, 70:250].mean() > 0.8
-    assert not moved[:, : 160 - 96].any()
-    assert not moved[:, 160 + 96 :].any()
-    assert np.abs(made - given).max() * 255 < 3
+def test_a_seam_is_spread_over_96_px_on_each_side() -> None:
+    """Farther away all stays bit for bit, and each side moves by about half the step."""
+    picture = photograph("rocket").copy()
+    picture[:, 160:] = np.clip(picture[:, 160:] + np.float32(4 / 255), 0, 1)
+    picture = coded(picture)
+    difference = changed(picture, repaired := _repair_all(picture))
+    assert difference[:, 70:250].mean() > 0.8
+    assert not difference[:, : 160 - 96].any()
+    assert not difference[:, 160 + 96 :].any()
+    assert np.abs(repaired - picture).max() * 255 < 3
 
 
-def test_the_step_is_gone_and_the_texture_is_not() -> None:
-    """The mean over the line steps by less than a tenth of what it did, and the picture is no softer than it was."""
+def test_the_step_goes_and_the_texture_stays() -> None:
+    """The mean step across the seam falls to a tenth or less, and the picture is as sharp as before."""
     clean = photograph("rocket")
-    given = clean.copy()
-    given[:, 160:] = np.clip(given[:, 160:] + np.float32(4 / 255), 0, 1)
-    made = _laid(coded(given))
-    excess = [(one[:200, 160] - one[:200, 159] - clean[:200, 160] + clean[:200, 159]).mean() * 255 for one in (given, made)]
+    picture = clean.copy()
+    picture[:, 160:] = np.clip(picture[:, 160:] + np.float32(4 / 255), 0, 1)
+    repaired = _repair_all(coded(picture))
+    excess = [(pixels[:200, 160] - pixels[:200, 159] - clean[:200, 160] + clean[:200, 159]).mean() * 255 for pixels in (picture, repaired)]
     assert excess[0] == pytest.approx(4, abs=0.1)
     assert abs(excess[1]) < 0.4
-    assert np.abs(np.diff(made, axis=0)).mean() == pytest.approx(np.abs(np.diff(given, axis=0)).mean(), rel=0.02)
+    assert np.abs(np.diff(repaired, axis=0)).mean() == pytest.approx(np.abs(np.diff(picture, axis=0)).mean(), rel=0.02)
 
 
-def test_uneven_stripes_are_drawn_and_not_left_by_tiles() -> None:
-    """Lines at uneven distances, low as they are, stay."""
-    given = np.full((400, 600, 3), 0.5, np.float32) + np.random.default_rng(1).normal(0, 1 / 255, (400, 600, 3)).astype(np.float32)
+def test_uneven_stripes_are_not_seams() -> None:
+    """Tiles end at even distances, so lines at uneven distances stay, however faint they are."""
+    picture = np.full((400, 600, 3), 0.5, np.float32) + np.random.default_rng(1).normal(0, 1 / 255, (400, 600, 3)).astype(np.float32)
     for number, (start, stop) in enumerate([(70, 190), (260, 340), (520, 600)]):
-        given[:, start:stop] += (3 + number) / 255
-    assert seams.find(coded(given)) == []
+        picture[:, start:stop] += (3 + number) / 255
+    assert seams.find(coded(picture)) == []
 
 
-def test_a_frame_is_no_seam() -> None:
+def test_a_frame_is_not_a_seam() -> None:
     """A line near the border belongs to a frame."""
-    given = photograph("rocket") * np.float32(0.9)
-    given[:, :20] += 5 / 255
-    assert seams.find(coded(given)) == []
+    picture = photograph("rocket") * np.float32(0.9)
+    picture[:, :20] += 5 / 255
+    assert seams.find(coded(picture)) == []
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (127, 600), (128, 128)])
-def test_small_pictures_have_none(shape: tuple[int, int]) -> None:
-    """There is too little of a line to tell."""
+def test_small_pictures_have_no_seams(shape: tuple[int, int]) -> None:
+    """The line is too short to measure."""
     assert seams.find(np.full((*shape, 3), 0.5, np.float32)) == []

@@ -1,4 +1,4 @@
-"""Closed-form matting of whole pictures: near to the truth, the same in tiles as in one, and nothing touched that was sure."""
+"""Closed-form matting of whole pictures: close to the true alpha, equal in tiles and at once, and certain pixels unchanged."""
 
 from __future__ import annotations
 
@@ -12,69 +12,69 @@ from doubles.mattes import scene
 from goldsmith.ops.cutout.closed_form import DEFAULT_MATTING, solve_matte
 from goldsmith.picture.picture import Mask
 
-SEEN = scene(400, 520)
-GUESS: Mask = np.where(SEEN.near, SEEN.coarse, np.round(SEEN.alpha))
+SCENE = scene(400, 520)
+GUESS: Mask = np.where(SCENE.near, SCENE.coarse, np.round(SCENE.alpha))
 
 
-def test_the_truth_is_found() -> None:
-    """In the open band the error is less than two fifths of the coarse matte's, and what was sure is as it was."""
-    found = solve_matte(SEEN.pixels, GUESS, SEEN.near)
-    assert np.abs(found - SEEN.alpha)[SEEN.near].mean() < np.abs(GUESS - SEEN.alpha)[SEEN.near].mean() * 0.4
-    assert np.array_equal(found[~SEEN.near], GUESS[~SEEN.near])
+def test_the_matte_comes_close_to_the_true_alpha() -> None:
+    """Among the unknown pixels the error is less than two fifths of the coarse matte's; certain pixels are unchanged."""
+    matte = solve_matte(SCENE.pixels, GUESS, SCENE.near)
+    assert np.abs(matte - SCENE.alpha)[SCENE.near].mean() < np.abs(GUESS - SCENE.alpha)[SCENE.near].mean() * 0.4
+    assert np.array_equal(matte[~SCENE.near], GUESS[~SCENE.near])
 
 
-def test_tiles_come_to_the_whole_and_leave_no_seam() -> None:
-    """In small tiles the matte is within 1/255 of that found in one, on the mean, and no steeper along their edges than elsewhere."""
-    whole = solve_matte(SEEN.pixels, GUESS, SEEN.near, replace(DEFAULT_MATTING, tile=10_000))
-    tiled = solve_matte(SEEN.pixels, GUESS, SEEN.near, replace(DEFAULT_MATTING, tile=96, margin=24))
-    apart = np.abs(whole - tiled)
-    assert 0 < apart[SEEN.near].mean() < 1 / 255
+def test_small_tiles_equal_one_tile_and_leave_no_seam() -> None:
+    """On average both mattes differ by less than 1/255, and the difference has no steps at the edges of tiles."""
+    whole = solve_matte(SCENE.pixels, GUESS, SCENE.near, replace(DEFAULT_MATTING, tile=10_000))
+    tiled = solve_matte(SCENE.pixels, GUESS, SCENE.near, replace(DEFAULT_MATTING, tile=96, margin=24))
+    difference = np.abs(whole - tiled)
+    assert 0 < difference[SCENE.near].mean() < 1 / 255
     assert np.abs(np.diff(tiled - whole, axis=1)).max() < 0.1
 
 
-def test_a_painted_grey_stays_about_what_it_is_where_nothing_tells() -> None:
-    """A pane's one alpha cannot be told from the picture: it strays no farther than a sixth; its rims are found where they are."""
+def test_painted_grey_stays_if_the_picture_does_not_determine_alpha() -> None:
+    """The picture does not determine the alpha of an even pane, which strays by a sixth at most; its rims are found at their place."""
     height, width = 120, 160
     behind = np.repeat(np.random.default_rng(5).uniform(0, 0.5, (height, 1, 3)), width, axis=1)
     alpha = np.zeros((height, width), np.float32)
     alpha[:, 60:100], alpha[:, 100:] = 0.6, 1
     pixels = (alpha[..., None] * np.float32([0.9, 0.9, 0.6]) + (1 - alpha[..., None]) * behind).astype(np.float32)
-    open_ = np.zeros((height, width), np.bool_)
-    open_[:, 50:110] = True
-    found = solve_matte(pixels, np.where(open_, np.float32(0.6), alpha), open_)
-    assert found[20:-20, 65:95].mean() == pytest.approx(0.6, abs=0.16)
-    assert found[20:-20, 50:57].mean() < 0.2
-    assert found[20:-20, 103:110].mean() > 0.8
+    unknown = np.zeros((height, width), np.bool_)
+    unknown[:, 50:110] = True
+    matte = solve_matte(pixels, np.where(unknown, np.float32(0.6), alpha), unknown)
+    assert matte[20:-20, 65:95].mean() == pytest.approx(0.6, abs=0.16)
+    assert matte[20:-20, 50:57].mean() < 0.2
+    assert matte[20:-20, 103:110].mean() > 0.8
 
 
-def test_grey_pictures_are_matted_too() -> None:
-    """One channel is enough where it tells the two apart."""
-    grey = SEEN.pixels[:, :, :1]
-    found = solve_matte(grey, GUESS, SEEN.near)
-    assert np.abs(found - SEEN.alpha)[SEEN.near].mean() < np.abs(GUESS - SEEN.alpha)[SEEN.near].mean()
+def test_a_grey_picture_is_matted() -> None:
+    """One channel is enough if it distinguishes the subject from the background."""
+    grey = SCENE.pixels[:, :, :1]
+    matte = solve_matte(grey, GUESS, SCENE.near)
+    assert np.abs(matte - SCENE.alpha)[SCENE.near].mean() < np.abs(GUESS - SCENE.alpha)[SCENE.near].mean()
 
 
-def test_nothing_open_is_the_guess_itself() -> None:
-    """No work is done where there is none."""
-    assert solve_matte(SEEN.pixels, GUESS, np.zeros_like(SEEN.near)) is GUESS
+def test_without_unknown_pixels_the_guess_itself_is_returned() -> None:
+    """Nothing is left to solve."""
+    assert solve_matte(SCENE.pixels, GUESS, np.zeros_like(SCENE.near)) is GUESS
 
 
-def test_it_can_be_called_off() -> None:
-    """What the tick raises ends the work; what it hears only grows."""
-    heard: list[float] = []
-    solve_matte(SEEN.pixels, GUESS, SEEN.near, on_progress=heard.append)
-    assert heard == sorted(heard)
-    assert heard[-1] == pytest.approx(1)
+def test_matting_reports_its_progress_and_can_be_cancelled() -> None:
+    """The reported shares only grow, and an exception from the callback ends the work."""
+    shares: list[float] = []
+    solve_matte(SCENE.pixels, GUESS, SCENE.near, on_progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
 
     def stop(share: float) -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        solve_matte(SEEN.pixels, GUESS, SEEN.near, on_progress=stop)
+        solve_matte(SCENE.pixels, GUESS, SCENE.near, on_progress=stop)
 
 
-def test_the_blocks_of_a_jpeg_are_no_edges() -> None:
-    """Blocks of 8 px that are each a little off bend the matte of a straight edge less, and it is nearer to the truth."""
+def test_the_blocks_of_a_jpeg_do_not_bend_the_matte() -> None:
+    """With the default noise variance, blocks of 8 px with slightly wrong colours bend the matte of a straight edge less."""
     across = np.clip((np.arange(512, dtype=np.float32) - 250) / 8 + 0.5, 0, 1)
     alpha = np.repeat(across[None, :], 384, axis=0)
     blocks = np.kron(np.random.default_rng(2).normal(0, 0.01, (48, 64, 3)), np.ones((8, 8, 1)))

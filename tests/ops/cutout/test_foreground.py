@@ -1,4 +1,4 @@
-"""The subject's own colours: nearer to the truth than the picture, and no tile to be seen."""
+"""The subject's own colours: closer to the true ones than the picture's, and without visible tiles."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from doubles.mattes import scene
 from goldsmith.ops.cutout import foreground as module
 from goldsmith.ops.cutout.foreground import estimate_foreground
 
-SEEN = scene(240, 320)
-SOFT = (SEEN.alpha > 0) & (SEEN.alpha < 1)
+SCENE = scene(240, 320)
+SOFT = (SCENE.alpha > 0) & (SCENE.alpha < 1)
 
 
-def test_the_colours_come_near_the_truth() -> None:
+def test_the_estimate_comes_close_to_the_true_colours() -> None:
     """With the true alpha the error in half-transparent pixels falls below a quarter of the picture's."""
-    half = (SEEN.alpha > 0.2) & (SEEN.alpha < 0.8)
-    found = estimate_foreground(SEEN.pixels, SEEN.alpha, SOFT)
-    before, after = (np.abs(pixels - SEEN.front)[half].mean() for pixels in (SEEN.pixels, found))
+    half_transparent = (SCENE.alpha > 0.2) & (SCENE.alpha < 0.8)
+    colours = estimate_foreground(SCENE.pixels, SCENE.alpha, SOFT)
+    before, after = (np.abs(pixels - SCENE.front)[half_transparent].mean() for pixels in (SCENE.pixels, colours))
     assert after < before / 4
 
 
-def test_what_is_not_wanted_is_not_touched() -> None:
-    """Outside, the very values."""
-    found = estimate_foreground(SEEN.pixels, SEEN.alpha, SOFT)
-    assert np.array_equal(found[~SOFT], SEEN.pixels[~SOFT])
-    assert not np.array_equal(found[SOFT], SEEN.pixels[SOFT])
+def test_pixels_outside_the_selection_are_unchanged() -> None:
+    """Inside the selection, colours change."""
+    colours = estimate_foreground(SCENE.pixels, SCENE.alpha, SOFT)
+    assert np.array_equal(colours[~SOFT], SCENE.pixels[~SOFT])
+    assert not np.array_equal(colours[SOFT], SCENE.pixels[SOFT])
 
 
-def test_tiles_are_the_same_as_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small tiles give the very same colours as one."""
+def test_small_tiles_equal_one_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The colours do not depend on the tiles."""
     monkeypatch.setattr(module, "_TILE", 4096)
-    whole = estimate_foreground(SEEN.pixels, SEEN.alpha, SOFT)
+    whole = estimate_foreground(SCENE.pixels, SCENE.alpha, SOFT)
     monkeypatch.setattr(module, "_TILE", 50)
-    assert np.abs(estimate_foreground(SEEN.pixels, SEEN.alpha, SOFT) - whole).max() < 1e-5
+    assert np.abs(estimate_foreground(SCENE.pixels, SCENE.alpha, SOFT) - whole).max() < 1e-5
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (33, 2)])
-def test_any_shape_is_taken(shape: tuple[int, int]) -> None:
+def test_pictures_of_any_shape_are_estimated(shape: tuple[int, int]) -> None:
     """Down to one pixel, values stay in 0..1."""
     random = np.random.default_rng(1)
-    found = estimate_foreground(random.random((*shape, 3), np.float32), random.random(shape, np.float32), np.ones(shape, np.bool_))
-    assert found.shape == (*shape, 3)
-    assert found.min() >= 0
-    assert found.max() <= 1
+    colours = estimate_foreground(random.random((*shape, 3), np.float32), random.random(shape, np.float32), np.ones(shape, np.bool_))
+    assert colours.shape == (*shape, 3)
+    assert colours.min() >= 0
+    assert colours.max() <= 1

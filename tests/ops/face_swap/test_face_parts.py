@@ -1,4 +1,4 @@
-"""The parts of a face as masks: where they should lie, at any size, within the picture."""
+"""The parts of a face as masks: at the right place, at any size, within the picture."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _parts(size: float) -> FaceParts:
 
 @given(st.floats(-400, 700), st.floats(-400, 700), st.floats(0.5, 600), st.integers(1, 300), st.integers(1, 300))
 def test_a_box_lies_in_the_picture_and_is_never_empty(left: float, top: float, size: float, height: int, width: int) -> None:
-    """Wherever the face is, even beyond the edge; every mask has its size."""
+    """This holds wherever the face is, even outside the picture; every mask has the box's size."""
     mesh = mesh_at(left, top, size)
     box = face_box(mesh, height, width)
     assert 0 <= box.top < box.bottom <= height
@@ -30,7 +30,7 @@ def test_a_box_lies_in_the_picture_and_is_never_empty(left: float, top: float, s
 
 @pytest.mark.parametrize("size", [40, 100, 400])
 def test_the_inside_has_the_face_s_area(size: int) -> None:
-    """A face of that size covers its square; the deepest point is its middle."""
+    """A face covers a square of its size, and its deepest point is about half of that from the outline."""
     parts = _parts(size)
     assert parts.inside.sum() == pytest.approx(size**2, rel=0.05)
     assert 0.35 * size < parts.depth.max() < 0.6 * size
@@ -38,8 +38,8 @@ def test_the_inside_has_the_face_s_area(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [60, 300])
-def test_features_and_firm_skin_lie_apart_and_inside(size: int) -> None:
-    """Cheeks and nose are none of the eyes, brows and lips; eyes lie within the features."""
+def test_features_and_reliable_skin_are_separate_and_inside(size: int) -> None:
+    """Cheeks and nose hardly overlap the eyes, brows and lips; the eyes lie within the features."""
     parts = _parts(size)
     assert (parts.reliable_skin * parts.features).sum() < 0.12 * parts.reliable_skin.sum()
     assert parts.eyes[parts.features < 0.5].sum() < 0.05 * parts.eyes.sum()
@@ -48,16 +48,16 @@ def test_features_and_firm_skin_lie_apart_and_inside(size: int) -> None:
         assert mask[parts.inside == 0].sum() < 0.02 * mask.sum()
 
 
-def test_each_lies_where_its_points_are() -> None:
-    """Pupils in the eyes, corners of the mouth in the features, the nose's tip in the firm skin."""
+def test_each_part_lies_at_its_landmarks() -> None:
+    """The pupils are in the eyes, the corners of the mouth in the features, and the tip of the nose in the reliable skin."""
     parts = _parts(200)
 
-    def at(mask: np.ndarray, number: int) -> float:
+    def value_at(mask: np.ndarray, number: int) -> float:
         x, y = parts.mesh[number] - np.array([parts.box.left, parts.box.top])
         return float(mask[int(y), int(x)])
 
-    assert at(parts.eyes, 468) == at(parts.eyes, 473) == 1
-    assert at(parts.features, 61) == at(parts.features, 105) == 1
-    assert at(parts.reliable_skin, 4) == 1
-    assert at(parts.reliable_skin, 468) == 0
+    assert value_at(parts.eyes, 468) == value_at(parts.eyes, 473) == 1
+    assert value_at(parts.features, 61) == value_at(parts.features, 105) == 1
+    assert value_at(parts.reliable_skin, 4) == 1
+    assert value_at(parts.reliable_skin, 468) == 0
     assert len(parts.mesh) > FACE_POINT_COUNT

@@ -1,4 +1,4 @@
-"""What lies before a face is told by its colour and by hanging together with the face's edge; light and features are no hair."""
+"""Objects before a face are found by their colour and their contact with the face's edge; light and features do not count as hair."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _parts(size: float) -> FaceParts:
     return FaceParts(mesh, face_box(mesh, round(2 * size), round(2 * size)))
 
 
-def _seen(pixels: Pixels, parts: FaceParts) -> Mask:
+def _visibility(pixels: Pixels, parts: FaceParts) -> Mask:
     return visibility_mask(pixels[parts.box.window], parts, LinearLight(None))
 
 
@@ -32,51 +32,51 @@ def _head(size: float, skin: tuple[float, float, float] = SKIN, light: float = 0
 
 @pytest.mark.parametrize("skin", [SKIN, DARK, (0.25, 0.16, 0.12), (0.95, 0.8, 0.72)])
 @pytest.mark.parametrize("light", [0.0, 0.3, -0.3])
-def test_a_bare_face_is_bare(skin: tuple[float, float, float], light: float) -> None:
-    """Whatever its skin and from wherever it is lit; eyes, brows and lips are no hair."""
+def test_a_bare_face_is_visible(skin: tuple[float, float, float], light: float) -> None:
+    """This holds for any skin and any light; eyes, brows and lips do not count as hair."""
     pixels, parts = _head(150, skin, light)
-    assert hidden_share(_seen(pixels, parts), parts) < 0.02
+    assert hidden_share(_visibility(pixels, parts), parts) < 0.02
 
 
 @pytest.mark.parametrize("size", [60, 150, 500])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_fringe_is_seen_at_any_size_and_in_grey(size: int, channels: int) -> None:
-    """Half of what it hides at least, and little else; how much it is comes out as painted."""
+def test_a_fringe_is_found_at_any_size_and_in_grey(size: int, channels: int) -> None:
+    """At least three quarters of the hair are found, and little else; the hidden share is the painted one."""
     pixels, parts = _head(size)
     top = parts.box.top + round(0.28 * parts.box.height)
     pixels[:top] = HAIR
-    seen = _seen(np.ascontiguousarray(pixels[:, :, :channels]), parts)
-    hair = np.zeros_like(seen, bool)
+    visibility = _visibility(np.ascontiguousarray(pixels[:, :, :channels]), parts)
+    hair = np.zeros_like(visibility, bool)
     hair[: top - parts.box.top] = True
-    well = parts.depth > 0.06 * parts.size
-    bare_hair = hair & well & (parts.features == 0)
-    assert seen[bare_hair].mean() < 0.25
-    assert seen[well & ~hair & (parts.depth > 0.15 * parts.size)].mean() > 0.9
-    assert hidden_share(seen, parts) == pytest.approx(bare_hair.sum() / well.sum(), abs=0.08)
+    inner = parts.depth > 0.06 * parts.size
+    bare_hair = hair & inner & (parts.features == 0)
+    assert visibility[bare_hair].mean() < 0.25
+    assert visibility[inner & ~hair & (parts.depth > 0.15 * parts.size)].mean() > 0.9
+    assert hidden_share(visibility, parts) == pytest.approx(bare_hair.sum() / inner.sum(), abs=0.08)
 
 
-def test_what_does_not_reach_the_edge_is_part_of_the_face() -> None:
-    """A mole or a beauty spot on the cheek comes along."""
+def test_a_spot_that_does_not_reach_the_edge_belongs_to_the_face() -> None:
+    """A mole or a beauty spot on the cheek is visible."""
     pixels, parts = _head(150)
     x, y = parts.mesh[205].round().astype(int)
     pixels[y - 6 : y + 6, x - 6 : x + 6] = HAIR
-    assert _seen(pixels, parts)[y - parts.box.top, x - parts.box.left] > 0.9
+    assert _visibility(pixels, parts)[y - parts.box.top, x - parts.box.left] > 0.9
 
 
-def test_a_hand_s_breadth_of_another_colour_at_the_cheek_is_before_the_face() -> None:
-    """A blue scarf up to the mouth's height: it is not skin."""
+def test_a_scarf_over_the_chin_hides_the_face() -> None:
+    """Its blue, up to the height of the mouth, is not skin."""
     pixels, parts = _head(150)
     chin = round(float(parts.mesh[152, 1]))
     pixels[chin - 30 :] = (0.1, 0.2, 0.7)
-    seen = _seen(pixels, parts)
+    visibility = _visibility(pixels, parts)
     x = round(float(parts.mesh[152, 0])) - parts.box.left
-    assert seen[chin - 12 - parts.box.top, x] < 0.2
+    assert visibility[chin - 12 - parts.box.top, x] < 0.2
 
 
-def test_a_face_of_one_px_is_bare() -> None:
-    """There is nothing to be told."""
+def test_a_face_of_one_px_is_visible() -> None:
+    """One px shows no object before the face."""
     mesh = mesh_at(0, 0, 0.5)
     parts = FaceParts(mesh, face_box(mesh, 1, 1))
-    seen = _seen(np.full((1, 1, 3), 0.5, np.float32), parts)
-    assert (seen == 1).all()
-    assert hidden_share(seen, parts) == 0
+    visibility = _visibility(np.full((1, 1, 3), 0.5, np.float32), parts)
+    assert (visibility == 1).all()
+    assert hidden_share(visibility, parts) == 0

@@ -1,4 +1,4 @@
-"""grade: CDL as in OpenColorIO and the ASC's formulas, zones that sum to one and keep luma and hue, and look files read with care."""
+"""grade: CDL as in OpenColorIO and the ASC's formulas, zones that sum to one and keep luma and hue, and look files read strictly."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _picture(seed: int = 1, channels: int = 3, height: int = 40, width: int = 50
     return Picture(freeze(codes.astype(np.float32) / np.float32(255)))
 
 
-def _asc(pixels: NDArray[np.float32], cdl: Cdl) -> NDArray[np.float64]:
+def _asc_reference(pixels: NDArray[np.float32], cdl: Cdl) -> NDArray[np.float64]:
     """Return the result of the formulas of ASC CDL v1.2."""
     toned = np.clip(np.clip(pixels.astype(np.float64) * cdl.slope + cdl.offset, 0, 1) ** np.array(cdl.power), 0, 1)
     grey = (toned @ np.array(colour.REC709_WEIGHTS))[..., None]
@@ -51,7 +51,7 @@ def test_the_cdl_follows_the_asc_formula(
     """Slope, offset, power and saturation give what ASC CDL v1.2 says, within 1e-5."""
     cdl = Cdl(slope, offset, power, saturation)
     pixels = _picture().pixels
-    assert np.abs(map_slabs(pixels, cdl_change(cdl)) - _asc(pixels, cdl)).max() < 1e-5
+    assert np.abs(map_slabs(pixels, cdl_change(cdl)) - _asc_reference(pixels, cdl)).max() < 1e-5
 
 
 def test_one_number_stands_for_all_channels() -> None:
@@ -61,7 +61,7 @@ def test_one_number_stands_for_all_channels() -> None:
 
 @pytest.mark.parametrize("neutral", [{}, {"slope": 1, "saturation": 1}, {"look": "warm", "look_strength": 0}, {"shadows": {}}])
 def test_a_neutral_grade_returns_the_picture_itself(neutral: dict[str, object]) -> None:
-    """Neutral settings change nothing; not even the look file is looked up."""
+    """Neutral settings change nothing, and the look file is not searched."""
     picture = _picture()
     assert Grade.model_validate(neutral).apply(picture, StepContextDouble()) is picture
 
@@ -201,8 +201,8 @@ def test_a_malformed_cube_is_refused_with_the_line(text: str, message: str) -> N
 def test_a_huge_cube_is_refused_without_reading(tmp_path: Path) -> None:
     """Files of a gigabyte are refused by their size."""
     path = tmp_path / "huge.cube"
-    with path.open("wb") as opened:
-        opened.truncate(1 << 30)
+    with path.open("wb") as file:
+        file.truncate(1 << 30)
     with pytest.raises(InputError, match="1024 MiB"):
         read_look(path)
 
@@ -236,9 +236,9 @@ def test_a_cdl_file_grades_as_the_same_numbers_in_the_brief(tmp_path: Path) -> N
     path = tmp_path / "day.cc"
     path.write_text(_CC)
     context, picture = StepContextDouble(references={("looks", "day"): path}), _picture()
-    by_file = Grade(look="day").apply(picture, context)
-    by_hand = Grade(slope=(1.1, 1, 0.9), offset=(0.01, 0, -0.02), power=(0.9, 1, 1.1), saturation=1.2).apply(picture, context)
-    assert np.abs(by_file.pixels - by_hand.pixels).max() < 1e-6
+    from_file = Grade(look="day").apply(picture, context)
+    from_settings = Grade(slope=(1.1, 1, 0.9), offset=(0.01, 0, -0.02), power=(0.9, 1, 1.1), saturation=1.2).apply(picture, context)
+    assert np.abs(from_file.pixels - from_settings.pixels).max() < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_a_large_cdl_is_refused_without_reading(tmp_path: Path) -> None:
 
 
 def test_outside_the_region_nothing_changes() -> None:
-    """Floats are unchanged where the mask is zero; an empty region returns the picture itself."""
+    """Floats are unchanged where the mask is zero; a region without pixels returns the picture itself."""
     mask = np.zeros((40, 50), np.float32)
     mask[10:20, 5:30] = np.linspace(0, 1, 25, dtype=np.float32)
     picture = Picture(_picture().pixels, masks={"mask": freeze(mask), "none": freeze(np.zeros((40, 50)))})
@@ -292,15 +292,15 @@ def test_a_grey_picture_becomes_rgb_only_for_colour() -> None:
     assert np.abs(colour.luma(toned.pixels) - picture.pixels[..., 0]).max() < 1e-5
 
 
-def test_withdrawn_inputs_end_the_work_early(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancelled_job_ends_the_work_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """JobCancelled from the progress callback stops slabs that have not begun."""
     monkeypatch.setattr("goldsmith.picture.slab_processing._SLAB_PIXELS", 1)
-    begun: list[int] = []
+    started: list[int] = []
     gate = threading.Event()
 
     def change(slab: NDArray[np.float32]) -> NDArray[np.float32]:
-        begun.append(1)
-        if len(begun) > 1:
+        started.append(1)
+        if len(started) > 1:
             gate.wait(600)
         return slab
 
@@ -310,7 +310,7 @@ def test_withdrawn_inputs_end_the_work_early(monkeypatch: pytest.MonkeyPatch) ->
 
     with pytest.raises(JobCancelled):
         map_slabs(_picture(height=2000).pixels, change, tick)
-    assert len(begun) < 2000
+    assert len(started) < 2000
 
 
 def test_profile_alpha_and_masks_stay() -> None:

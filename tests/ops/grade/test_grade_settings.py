@@ -27,8 +27,8 @@ _AMOUNT = st.floats(-1, 1)
 _RAMP = np.linspace(0, 1, 1001)
 
 
-def _picture(pixels: NDArray[np.uint8], **more: object) -> Picture:
-    return Picture(freeze(pixels.astype(np.float32) / np.float32(255)), **more)  # type: ignore[arg-type]
+def _picture(pixels: NDArray[np.uint8], **fields: object) -> Picture:
+    return Picture(freeze(pixels.astype(np.float32) / np.float32(255)), **fields)  # type: ignore[arg-type]
 
 
 def _photograph() -> Picture:
@@ -39,7 +39,7 @@ def _grey(height: int, width: int, value: float) -> Picture:
     return Picture(freeze(np.full((height, width, 3), value, np.float32)), depth=16)
 
 
-def graded(picture: Picture, settings: dict[str, object], seed: int = 5) -> Picture:
+def _grade(picture: Picture, settings: dict[str, object], seed: int = 5) -> Picture:
     return Grade.model_validate(settings).apply(picture, StepContextDouble(seed=seed))
 
 
@@ -61,14 +61,14 @@ def graded(picture: Picture, settings: dict[str, object], seed: int = 5) -> Pict
 def test_each_group_is_neutral_by_default(neutral: dict[str, object]) -> None:
     """Groups without an amount change nothing, whatever else they set."""
     picture = _photograph()
-    assert graded(picture, neutral) is picture
+    assert _grade(picture, neutral) is picture
 
 
 @pytest.mark.parametrize("stops", [-2.0, 0.5, 1.0])
 def test_exposure_equals_opencolorios_linear_exposure(stops: float) -> None:
     """Exposure doubles linear light for each stop, as OpenColorIO's linear exposure does."""
     picture = _photograph()
-    result = graded(picture, {"exposure": stops}).pixels
+    result = _grade(picture, {"exposure": stops}).pixels
     light = colour.to_linear(picture.pixels, None).copy()
     change = PyOpenColorIO.ExposureContrastTransform(style=PyOpenColorIO.EXPOSURE_CONTRAST_LINEAR, exposure=stops, contrast=1, gamma=1)
     PyOpenColorIO.Config.CreateRaw().getProcessor(change).getDefaultCPUProcessor().applyRGB(light)
@@ -76,16 +76,16 @@ def test_exposure_equals_opencolorios_linear_exposure(stops: float) -> None:
 
 
 def test_exposure_reads_the_curve_of_the_profile() -> None:
-    """Equal values in another profile are another light: ProPhoto's 1.8 brightens less than sRGB's curve."""
+    """The same value is a different light in another profile: ProPhoto's 1.8 brightens less than sRGB's curve."""
     half = Picture(freeze(np.full((2, 2, 3), 0.5, np.float32)), icc=profiles.builtin_profile("prophoto"))
-    assert graded(half, {"exposure": 1}).pixels[0, 0, 0] == pytest.approx(0.5 * 2 ** (1 / 1.8), abs=1e-4)
+    assert _grade(half, {"exposure": 1}).pixels[0, 0, 0] == pytest.approx(0.5 * 2 ** (1 / 1.8), abs=1e-4)
 
 
 def test_a_stop_up_and_down_restores_16_bit_codes() -> None:
-    """Codes of 16 bits move by at most one, so no step in between is coarser than the picture."""
+    """Codes of 16 bits move by at most one, because no step in between is coarser than the picture."""
     codes = np.random.default_rng(1).integers(0, 30000, (40, 50, 3))
     picture = Picture(freeze(codes.astype(np.float32) / np.float32(65535)), depth=16)
-    restored = graded(graded(picture, {"exposure": 1}), {"exposure": -1})
+    restored = _grade(_grade(picture, {"exposure": 1}), {"exposure": -1})
     assert np.abs(restored.to_codes().astype(int) - codes).max() <= 1
 
 
@@ -99,9 +99,9 @@ def test_the_adaptation_matrix_is_bradfords() -> None:
 @pytest.mark.parametrize("icc", [None, profiles.builtin_profile("display-p3"), profiles.builtin_profile("prophoto")])
 def test_a_white_reference_becomes_neutral_and_keeps_its_luminance(icc: bytes | None) -> None:
     """Reference colours become grey and keep their luminance in every profile."""
-    named = np.array([242, 220, 190], np.uint8)
-    picture = _picture(np.broadcast_to(named, (3, 4, 3)), icc=icc)
-    result = graded(picture, {"white_balance": {"white": "#f2dcbe"}}).pixels
+    reference = np.array([242, 220, 190], np.uint8)
+    picture = _picture(np.broadcast_to(reference, (3, 4, 3)), icc=icc)
+    result = _grade(picture, {"white_balance": {"white": "#f2dcbe"}}).pixels
     assert np.ptp(result, axis=2).max() < 1e-4
     light = LinearLight(icc)
     y = [(light.to_linear(pixels) @ light.xyz_matrix.T.astype(np.float32))[0, 0, 1] for pixels in (picture.pixels, result)]
@@ -112,7 +112,7 @@ def test_a_grey_box_becomes_neutral() -> None:
     """Box means become grey, and the rest of the picture moves with them."""
     pixels = data.astronaut().copy()
     pixels[10:60, 20:80] = (120, 105, 90)
-    result = graded(_picture(pixels), {"white_balance": {"grey": [20 / 512, 10 / 512, 60 / 512, 50 / 512]}}).pixels
+    result = _grade(_picture(pixels), {"white_balance": {"grey": [20 / 512, 10 / 512, 60 / 512, 50 / 512]}}).pixels
     assert np.ptp(result[12:58, 22:78], axis=2).max() < 2e-3
     assert result[100:, :, 2].mean() > pixels[100:, :, 2].mean() / 255
 
@@ -121,7 +121,7 @@ def test_a_grey_box_becomes_neutral() -> None:
 def test_an_impossible_white_reference_is_refused(reference: dict[str, object]) -> None:
     """Black and a single pure colour have no white balance."""
     with pytest.raises(InputError, match="too dark or too saturated"):
-        graded(_grey(20, 20, 0.0), {"white_balance": reference})
+        _grade(_grey(20, 20, 0.0), {"white_balance": reference})
 
 
 def test_temperature_and_tint_move_white_along_their_axes() -> None:
@@ -163,7 +163,7 @@ def test_curves_pass_through_their_points_and_do_not_overshoot(steps: list[tuple
 
 
 def test_a_curve_is_smooth_at_its_points() -> None:
-    """Slopes left and right of a point are equal, so that no kink shows as a band."""
+    """Slopes left and right of a point are equal, so no kink is visible as a band."""
     x, y = np.array([0, 0.25, 0.6, 1.0]), np.array([0, 0.15, 0.75, 1.0])
     slopes = np.diff(monotone_cubic(x, y, np.array([0.25 - 1e-6, 0.25, 0.25 + 1e-6]))) / 1e-6
     assert slopes[0] == pytest.approx(slopes[1], rel=1e-3)
@@ -172,19 +172,19 @@ def test_a_curve_is_smooth_at_its_points() -> None:
 def test_curves_act_on_the_channels_they_name() -> None:
     """Red's own curve changes red only, after the master curve."""
     picture = _photograph()
-    red = graded(picture, {"curves": {"red": [[0, 0], [0.5, 0.7], [1, 1]]}}).pixels
+    red = _grade(picture, {"curves": {"red": [[0, 0], [0.5, 0.7], [1, 1]]}}).pixels
     assert np.array_equal(red[..., 1:], picture.pixels[..., 1:])
     assert (red[..., 0] >= picture.pixels[..., 0]).all()
-    both = graded(picture, {"curves": {"master": [[0, 1], [1, 0]], "red": [[0, 0], [0.5, 0.7], [1, 1]]}}).pixels
-    in_turn = graded(graded(picture, {"curves": {"master": [[0, 1], [1, 0]]}}), {"curves": {"red": [[0, 0], [0.5, 0.7], [1, 1]]}}).pixels
-    assert np.abs(both - in_turn).max() < 1e-4
+    both = _grade(picture, {"curves": {"master": [[0, 1], [1, 0]], "red": [[0, 0], [0.5, 0.7], [1, 1]]}}).pixels
+    sequential = _grade(_grade(picture, {"curves": {"master": [[0, 1], [1, 0]]}}), {"curves": {"red": [[0, 0], [0.5, 0.7], [1, 1]]}}).pixels
+    assert np.abs(both - sequential).max() < 1e-4
 
 
 def test_lift_gamma_and_gain_follow_the_formula() -> None:
     """Channels follow (gain * (in + lift * (1 - in))) ** (1 / gamma) in 16-bit codes."""
     codes = np.random.default_rng(2).integers(0, 65536, (50, 60, 3))
     picture = Picture(freeze(codes.astype(np.float32) / np.float32(65535)), depth=16)
-    result = graded(picture, {"lift": [0.1, 0, -0.1], "gamma": [1.2, 1, 0.8], "gain": [0.9, 1.1, 1]}).pixels
+    result = _grade(picture, {"lift": [0.1, 0, -0.1], "gamma": [1.2, 1, 0.8], "gain": [0.9, 1.1, 1]}).pixels
     x = picture.pixels.astype(np.float64)
     lifted = np.array([0.9, 1.1, 1]) * (x + np.array([0.1, 0, -0.1]) * (1 - x))
     assert np.abs(result - np.clip(lifted, 0, 1) ** (1 / np.array([1.2, 1, 0.8]))).max() < 1e-5
@@ -198,7 +198,7 @@ def test_split_tone_keeps_luma_black_and_white(balance: float, seed: int) -> Non
     pixels[0, 0], pixels[0, 1] = 0, 1
     picture = Picture(freeze(pixels))
     settings: dict[str, object] = {"shadows": "#1f3a5f", "highlights": "#ffb060", "amount": 60, "balance": 100 * balance}
-    result = graded(picture, {"split_tone": settings}).pixels
+    result = _grade(picture, {"split_tone": settings}).pixels
     assert np.abs(colour.luma(result) - colour.luma(pixels)).max() < 1e-5
     assert np.abs(result[0, :2] - pixels[0, :2]).max() < 1e-6
 
@@ -206,7 +206,7 @@ def test_split_tone_keeps_luma_black_and_white(balance: float, seed: int) -> Non
 def test_split_tone_colours_shadows_and_highlights() -> None:
     """Dark greys turn towards the shadows' blue, bright ones towards the highlights' amber."""
     settings: dict[str, object] = {"split_tone": {"shadows": "#1f3a5f", "highlights": "#ffb060", "amount": 60}}
-    dark, bright = (graded(_grey(4, 4, value), settings).pixels[0, 0] for value in (0.2, 0.8))
+    dark, bright = (_grade(_grey(4, 4, value), settings).pixels[0, 0] for value in (0.2, 0.8))
     assert dark[2] > dark[0]
     assert bright[0] > bright[2]
 
@@ -214,7 +214,7 @@ def test_split_tone_colours_shadows_and_highlights() -> None:
 def test_a_vignette_darkens_the_corners_by_its_amount() -> None:
     """Corners keep 40 % of their linear light at amount = 60, and no step shows between rows."""
     picture = _grey(301, 401, 0.5)
-    result = graded(picture, {"vignette": {"amount": 60, "softness": 100}})
+    result = _grade(picture, {"vignette": {"amount": 60, "softness": 100}})
     light = colour.to_linear(result.pixels, None)[..., 0]
     before = float(colour.to_linear(picture.pixels, None)[0, 0, 0])
     assert light[0, 0] / before == pytest.approx(0.4, abs=0.01)
@@ -226,7 +226,7 @@ def test_a_vignette_darkens_the_corners_by_its_amount() -> None:
 def test_a_round_vignette_is_a_circle() -> None:
     """Roundness 100 gives equal light at equal distance from the centre; 0 follows the picture's shape."""
     round_, shaped = (
-        graded(_grey(401, 801, 0.5), {"vignette": {"amount": 80, "radius": 40, "roundness": roundness}}).pixels[..., 0]
+        _grade(_grey(401, 801, 0.5), {"vignette": {"amount": 80, "radius": 40, "roundness": roundness}}).pixels[..., 0]
         for roundness in (100, 0)
     )
     assert round_[0, 400] == pytest.approx(round_[200, 600], abs=2e-3)
@@ -237,14 +237,14 @@ def test_halation_glows_only_round_bright_parts_in_its_colour() -> None:
     """Bright squares get a red rim; nothing happens below the threshold or far away."""
     pixels = np.full((200, 200, 3), 0.15, np.float32)
     pixels[90:110, 90:110] = 1.0
-    result = graded(Picture(freeze(pixels)), {"halation": {"amount": 100, "radius": 20, "threshold": 80}}).pixels
+    result = _grade(Picture(freeze(pixels)), {"halation": {"amount": 100, "radius": 20, "threshold": 80}}).pixels
     rim = result[100, 113] - pixels[100, 113]
     assert rim[0] > 0.05
     assert rim[0] > 2 * rim[2]
     assert np.abs(result[100, 100] - 1).max() < 1e-4
     assert np.abs(result[5, 5] - pixels[5, 5]).max() < 1e-4
     dim = Picture(freeze(pixels * np.float32(0.7)))
-    assert np.abs(graded(dim, {"halation": {"amount": 100, "radius": 20, "threshold": 80}}).pixels - dim.pixels).max() < 1e-5
+    assert np.abs(_grade(dim, {"halation": {"amount": 100, "radius": 20, "threshold": 80}}).pixels - dim.pixels).max() < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -262,8 +262,8 @@ def test_a_region_gets_what_the_whole_picture_gets(settings: dict[str, object]) 
     mask = np.zeros((520, 700), np.float32)
     mask[133:377, 251:569] = 1
     picture = _picture(pixels, masks={"mask": freeze(mask)})
-    whole = graded(picture, settings).pixels
-    part = graded(picture, {**settings, "where": "mask"}).pixels
+    whole = _grade(picture, settings).pixels
+    part = _grade(picture, {**settings, "where": "mask"}).pixels
     assert np.abs(part[mask == 1] - whole[mask == 1]).max() < 2e-5
     assert np.array_equal(part[mask == 0], picture.pixels[mask == 0])
 
@@ -272,31 +272,31 @@ def test_slabs_join_seamlessly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processing one row at a time gives the same picture as processing all at once."""
     settings: dict[str, object] = {"halation": {"amount": 80}, "vignette": {"amount": 50}, "grain": {"amount": 40}}
     picture = _photograph()
-    at_once = graded(picture, settings).pixels
+    whole = _grade(picture, settings).pixels
     monkeypatch.setattr("goldsmith.picture.slab_processing._SLAB_PIXELS", 1)
-    assert np.abs(graded(picture, settings).pixels - at_once).max() < 1e-6
+    assert np.abs(_grade(picture, settings).pixels - whole).max() < 1e-6
 
 
 def test_grain_has_its_strength_in_midgrey_and_spares_black_and_white() -> None:
     """Deviation is amount / 1000 for grains wider than a pixel, the mean is kept, and black and white stay clean."""
     grain: dict[str, object] = {"grain": {"amount": 50, "size": 3}}
-    noise = graded(_grey(1000, 1500, 0.5), grain).pixels - np.float32(0.5)
+    noise = _grade(_grey(1000, 1500, 0.5), grain).pixels - np.float32(0.5)
     assert noise.std() == pytest.approx(0.05, rel=0.06)
     assert abs(noise.mean()) < 0.001
     assert np.ptp(noise, axis=2).max() < 1e-6
     for end in (0.0, 1.0):
-        assert np.array_equal(graded(_grey(50, 50, end), grain).pixels, _grey(50, 50, end).pixels)
-    dark = graded(_grey(1000, 1500, 0.1), grain).pixels - np.float32(0.1)
+        assert np.array_equal(_grade(_grey(50, 50, end), grain).pixels, _grey(50, 50, end).pixels)
+    dark = _grade(_grey(1000, 1500, 0.1), grain).pixels - np.float32(0.1)
     assert dark.std() == pytest.approx(0.05 * 2 * np.sqrt(0.09), rel=0.06)
 
 
 def test_grain_depends_on_seed_and_channel() -> None:
-    """Equal seeds give equal grain, other seeds other grain; colour separates the channels."""
+    """Equal seeds give equal grain, and other seeds other grain; with colour, the channels differ."""
     picture = _grey(100, 120, 0.5)
-    first, second, other_seed = (graded(picture, {"grain": {"amount": 50}}, seed).pixels for seed in (1, 1, 2))
+    first, second, other_seed = (_grade(picture, {"grain": {"amount": 50}}, seed).pixels for seed in (1, 1, 2))
     assert np.array_equal(first, second)
     assert abs(np.corrcoef((first - 0.5)[..., 0].ravel(), (other_seed - 0.5)[..., 0].ravel())[0, 1]) < 0.1
-    coloured = graded(picture, {"grain": {"amount": 50, "colour": 100}}).pixels - np.float32(0.5)
+    coloured = _grade(picture, {"grain": {"amount": 50, "colour": 100}}).pixels - np.float32(0.5)
     assert abs(np.corrcoef(coloured[..., 0].ravel(), coloured[..., 1].ravel())[0, 1]) < 0.1
 
 
@@ -304,9 +304,9 @@ def test_grain_depends_on_seed_and_channel() -> None:
 def test_grain_looks_the_same_at_any_size(size: float) -> None:
     """Grain made at 2400 px and reduced to 800 px is as strong as grain made at 800 px."""
     grain: dict[str, object] = {"grain": {"amount": 80, "size": size}}
-    large = graded(_grey(1600, 2400, 0.5), grain).pixels
+    large = _grade(_grey(1600, 2400, 0.5), grain).pixels
     scaled = cv2.resize(large, (800, 533), interpolation=cv2.INTER_AREA)
-    small = graded(_grey(533, 800, 0.5), grain).pixels
+    small = _grade(_grey(533, 800, 0.5), grain).pixels
     assert scaled.std() == pytest.approx(small.std(), rel=0.15)
 
 
@@ -331,11 +331,11 @@ def test_a_grey_picture_stays_grey_under_light_tone_and_film() -> None:
         "vignette": {"amount": 30},
         "grain": {"amount": 20, "colour": 50},
     }
-    result = graded(picture, settings)
+    result = _grade(picture, settings)
     assert (result.channels, result.icc) == (1, icc)
-    lit = graded(picture, {"exposure": -1}).pixels[..., 0]
+    lit = _grade(picture, {"exposure": -1}).pixels[..., 0]
     assert np.abs(lit - ramp[..., 0] * 2 ** (-1 / 1.8)).max() < 1e-3
-    assert graded(picture, {"white_balance": {"temperature": 20}}).channels == 3
+    assert _grade(picture, {"white_balance": {"temperature": 20}}).channels == 3
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def _cup() -> Picture:
 
 def test_a_frame_is_matched_to_its_hero_with_the_drift_on_record() -> None:
     """Matching removes most of a drift of one stop; the table goes to the archive, and beside the result only if `cube` is set."""
-    frame = graded(_cup(), {"exposure": -1})
+    frame = _grade(_cup(), {"exposure": -1})
     context = StepContextDouble(heroes={"spring": _cup()})
     result = Grade.model_validate({"look_from": "spring"}).apply(frame, context)
     assert abs(result.pixels.mean() - _cup().pixels.mean()) < 0.02 < _cup().pixels.mean() - frame.pixels.mean()
@@ -423,7 +423,7 @@ def test_a_region_is_measured_and_matched_by_itself() -> None:
     hero = _cup()
     half = np.zeros(hero.pixels.shape[:2], np.float32)
     half[:, : half.shape[1] // 2] = 1
-    dark = graded(Picture(hero.pixels, masks={"mask": freeze(half)}), {"exposure": -1, "where": "mask"})
+    dark = _grade(Picture(hero.pixels, masks={"mask": freeze(half)}), {"exposure": -1, "where": "mask"})
     left = Picture(freeze(hero.pixels[:, : half.shape[1] // 2]))
     result = Grade(look_from="left", where="mask").apply(dark, StepContextDouble(heroes={"left": left}))
     assert np.array_equal(result.pixels[half == 0], hero.pixels[half == 0])

@@ -27,7 +27,7 @@ _USUAL: list[dict[str, object]] = [
 ]
 
 
-def _graded(picture: Picture, settings: dict[str, object], seed: int = 5) -> Picture:
+def _grade(picture: Picture, settings: dict[str, object], seed: int = 5) -> Picture:
     return Grade.model_validate(settings).apply(picture, StepContextDouble(seed=seed))
 
 
@@ -40,7 +40,7 @@ def _ramp() -> Picture:
 @pytest.mark.parametrize("settings", _USUAL)
 def test_ramps_stay_smooth(settings: dict[str, object]) -> None:
     """16-bit ramps stay monotone without steps above 40 codes and without posterisation until they reach white."""
-    codes = _graded(_ramp(), settings).to_codes()[0].astype(int)
+    codes = _grade(_ramp(), settings).to_codes()[0].astype(int)
     steps = np.diff(codes, axis=0)
     assert steps.min() >= 0
     assert steps.max() <= 40
@@ -55,7 +55,7 @@ def test_alpha_stays_and_the_same_seed_gives_the_same_picture(settings: dict[str
     """Settings keep alpha and depth and are reproducible, one by one, on a picture with alpha."""
     alpha = freeze(np.random.default_rng(1).random((120, 160), dtype=np.float32))
     picture = Picture(freeze(data.coffee()[40:160, 100:260].astype(np.float32) / np.float32(255)), alpha=alpha)
-    first, second = (_graded(picture, settings) for _ in range(2))
+    first, second = (_grade(picture, settings) for _ in range(2))
     assert first.alpha is picture.alpha
     assert first.depth == picture.depth
     assert np.array_equal(first.pixels, second.pixels)
@@ -65,8 +65,8 @@ def test_alpha_stays_and_the_same_seed_gives_the_same_picture(settings: dict[str
 def test_a_neutral_white_reference_changes_nothing() -> None:
     """Naming a grey as white returns the picture itself."""
     picture = _ramp()
-    assert _graded(picture, {"white_balance": {"white": "#808080"}}) is picture
-    assert _graded(picture, {"white_balance": {"white": "#807f80"}}) is not picture
+    assert _grade(picture, {"white_balance": {"white": "#808080"}}) is picture
+    assert _grade(picture, {"white_balance": {"white": "#807f80"}}) is not picture
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_lens_and_film_look_the_same_at_any_size(settings: dict[str, object]) ->
     lamp = np.exp(-((down - 500) ** 2 + (across - 700) ** 2) / (2 * 90**2))
     large = np.repeat((0.15 + 0.85 * lamp)[:, :, None], 3, axis=2).astype(np.float32)
     small = cv2.resize(large, (400, 300), interpolation=cv2.INTER_AREA)
-    reduced = cv2.resize(_graded(Picture(freeze(large)), settings).pixels, (400, 300), interpolation=cv2.INTER_AREA)
-    directly = _graded(Picture(freeze(small)), settings).pixels
+    reduced = cv2.resize(_grade(Picture(freeze(large)), settings).pixels, (400, 300), interpolation=cv2.INTER_AREA)
+    directly = _grade(Picture(freeze(small)), settings).pixels
     assert np.abs(reduced - directly).max() * 255 < 2
     assert np.abs(directly - small).max() * 255 > 10

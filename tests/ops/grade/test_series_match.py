@@ -35,7 +35,7 @@ HERO = _picture(data.coffee())
 CROP = _picture(data.coffee()[20:360, 60:560])
 
 
-def _drifted(picture: Picture, stops: float = 0, temperature: float = 0, tint: float = 0, contrast: float = 0) -> Picture:
+def _with_drift(picture: Picture, stops: float = 0, temperature: float = 0, tint: float = 0, contrast: float = 0) -> Picture:
     exposed = map_slabs(picture.pixels, exposure_change(SRGB, stops, white_balance_from_temperature(SRGB, temperature, tint)))
     return picture.with_pixels(map_slabs(exposed, tone_curve_change([[contrast_curve(contrast, 0.5)]] * 3)))
 
@@ -56,7 +56,7 @@ DRIFTS = [
 @pytest.mark.parametrize("drift", DRIFTS)
 def test_a_drift_is_found_and_undone(drift: dict[str, float]) -> None:
     """Another crop under another light loses at least half of its drift."""
-    frame, hero = _frame(_drifted(CROP, **drift)), _frame(HERO)
+    frame, hero = _frame(_with_drift(CROP, **drift)), _frame(HERO)
     change = look_change(series_match.to_cube(series_match.match_frame(frame, hero), SRGB), 1.0)
     before = series_match.measure_drift(frame.quantile_means, hero.quantile_means)
     after = series_match.measure_drift(series_match.measure_shift(frame, change)[0], hero.quantile_means)
@@ -65,8 +65,8 @@ def test_a_drift_is_found_and_undone(drift: dict[str, float]) -> None:
 
 
 def test_the_match_restores_the_pixels_of_the_same_framing() -> None:
-    """Pixels themselves come back, not only their statistics: the median difference is below three."""
-    drifted = _drifted(HERO, stops=-0.7, temperature=0.4)
+    """Not only the statistics but the pixels come back: the median difference is below three."""
+    drifted = _with_drift(HERO, stops=-0.7, temperature=0.4)
     frame, hero = _frame(drifted), _frame(HERO)
     change = look_change(series_match.to_cube(series_match.match_frame(frame, hero), SRGB), 1.0)
     after = series_match.ciede2000(pixels_to_lab(map_slabs(drifted.pixels, change), SRGB), pixels_to_lab(HERO.pixels, SRGB))
@@ -86,7 +86,7 @@ def test_the_hero_matched_to_itself_is_unchanged() -> None:
 @pytest.mark.parametrize("drift", DRIFTS)
 def test_the_table_is_smooth_and_keeps_the_order_of_greys(drift: dict[str, float]) -> None:
     """Grey ramps stay monotone without steps or kinks; a bend is allowed only where a channel reaches white."""
-    frame = _frame(_drifted(CROP, **drift))
+    frame = _frame(_with_drift(CROP, **drift))
     cube = series_match.to_cube(series_match.match_frame(frame, _frame(HERO)), SRGB)
     ramp = np.repeat(np.linspace(0, 1, 1024, dtype=np.float32)[None, :, None], 3, axis=2)
     lightness = pixels_to_lab(look_change(cube, 1.0)(ramp.copy()), SRGB)[0, :, 0]
@@ -99,18 +99,18 @@ def test_the_table_is_smooth_and_keeps_the_order_of_greys(drift: dict[str, float
 
 def test_neutrals_can_be_protected() -> None:
     """Greys stay neutral with protect_neutrals = 1, and saturated colours move as before."""
-    frame = _frame(_drifted(CROP, temperature=0.6))
+    frame = _frame(_with_drift(CROP, temperature=0.6))
     hero = _frame(HERO)
-    free, spared = (series_match.match_frame(frame, hero, protect_neutrals=share) for share in (0.0, 1.0))
+    unprotected, protected = (series_match.match_frame(frame, hero, protect_neutrals=share) for share in (0.0, 1.0))
     grey, red = np.array([[60.0, 0.0, 0.0]]), np.array([[45.0, 55.0, 40.0]])
-    assert np.hypot(*free(grey)[0, 1:]) > 4
-    assert np.hypot(*spared(grey)[0, 1:]) < 0.1
-    assert np.abs(spared(red) - free(red)).max() < 0.1
+    assert np.hypot(*unprotected(grey)[0, 1:]) > 4
+    assert np.hypot(*protected(grey)[0, 1:]) < 0.1
+    assert np.abs(protected(red) - unprotected(red)).max() < 0.1
 
 
 def test_half_the_strength_moves_colours_half_as_far() -> None:
     """Half strength moves every colour half as far in Lab."""
-    frame, hero = _frame(_drifted(CROP, stops=-1)), _frame(HERO)
+    frame, hero = _frame(_with_drift(CROP, stops=-1)), _frame(HERO)
     full, half = (series_match.match_frame(frame, hero, strength=strength) for strength in (1.0, 0.5))
     assert np.abs(half(frame.lab) - (frame.lab + full(frame.lab)) / 2).max() < 1e-9
 
@@ -128,7 +128,7 @@ def test_frames_are_measured_through_their_profile() -> None:
     """Conversion to another profile causes no drift, and the table is in that profile's values."""
     wide = convert_profile(CROP, "display-p3")
     assert series_match.measure_drift(_frame(wide).quantile_means, _frame(CROP).quantile_means).p95 < 0.2
-    frame, hero = _frame(convert_profile(_drifted(CROP, stops=-1), "display-p3")), _frame(HERO)
+    frame, hero = _frame(convert_profile(_with_drift(CROP, stops=-1), "display-p3")), _frame(HERO)
     light = LinearLight(profiles.builtin_profile("display-p3"))
     change = look_change(series_match.to_cube(series_match.match_frame(frame, hero), light), 1.0)
     assert series_match.measure_drift(series_match.measure_shift(frame, change)[0], hero.quantile_means).mean < 2.5
@@ -152,7 +152,7 @@ def test_transparent_and_masked_pixels_are_not_measured() -> None:
 
 def test_a_written_cube_reads_as_the_same_table() -> None:
     """Seven decimals are kept, and the title cannot break the file."""
-    cube = series_match.to_cube(series_match.match_frame(_frame(_drifted(CROP, stops=1)), _frame(HERO)), SRGB)
+    cube = series_match.to_cube(series_match.match_frame(_frame(_with_drift(CROP, stops=1)), _frame(HERO)), SRGB)
     read_cube = parse_cube(format_cube(cube, 'a "b"\nLUT_3D_SIZE 2'), "a.cube")
     assert len(read_cube.tables) == 1
     assert np.abs(read_cube.tables[0].values - cube.tables[0].values).max() < 1e-6
