@@ -214,9 +214,9 @@ def test_a_brief_that_moved_on_is_complete(resolve: Resolve) -> None:
     """Check that neither a campaign's brief nor a recipe is merged into such a brief."""
     moved = resolve("inbox", 'recipe = "spring"\n')
     assert moved is not None
-    again = resolve("selected", moved.to_toml(), campaign='prompt = "leak"\nseed = 9\n[[grade]]\nop = "tone"\n')
-    assert again == moved
-    assert again.digest == moved.digest
+    second = resolve("selected", moved.to_toml(), campaign='prompt = "leak"\nseed = 9\n[[grade]]\nop = "tone"\n')
+    assert second == moved
+    assert second.digest == moved.digest
 
 
 def test_a_brief_that_moves_on_is_written_as_readable_toml(resolve: Resolve) -> None:
@@ -291,10 +291,10 @@ def test_a_brief_that_moves_on_resolves_to_the_same_brief(
     assert first is not None
     if first.is_single_stage:
         return
-    again = Resolver(pipeline, recipe, catalogue=catalogue).resolve(pipeline.stages[stage_index], own=(first.to_toml(), "hero.toml"))
-    assert again == first
-    assert again.to_toml() == first.to_toml()
-    assert again.digest == first.digest
+    second = Resolver(pipeline, recipe, catalogue=catalogue).resolve(pipeline.stages[stage_index], own=(first.to_toml(), "hero.toml"))
+    assert second == first
+    assert second.to_toml() == first.to_toml()
+    assert second.digest == first.digest
 
 
 def test_a_recipe_cannot_name_a_recipe(resolve: Resolve) -> None:

@@ -93,7 +93,7 @@ def run_jobs(engine: Engine, calls: Sequence[Callable[[Generator], GenerationRes
     return outcomes
 
 
-def generating(generation_request: GenerationRequest, step: OnProgress = ignore_progress) -> Callable[[Generator], GenerationResult]:
+def call_for(generation_request: GenerationRequest, step: OnProgress = ignore_progress) -> Callable[[Generator], GenerationResult]:
     """Return a call that generates these pictures."""
     return lambda generator: generator.generate(generation_request, step)
 
@@ -107,7 +107,7 @@ def painted_seeds(outcome: Outcome) -> list[float]:
 def test_calls_with_the_same_prompt_run_as_one() -> None:
     """Check one call with all seeds; each job gets and records only its own pictures."""
     engine = Engine()
-    outcomes = run_jobs(engine, [generating(request(seed)) for seed in (5, 6, 7)])
+    outcomes = run_jobs(engine, [call_for(request(seed)) for seed in (5, 6, 7)])
     assert [painted_seeds(each) for each in outcomes] == [[5], [6], [7]]
     assert [sorted(seeds) for seeds in engine.seeds_of_calls] == [[5, 6, 7]]
     assert [each.facts for each in outcomes if isinstance(each, GenerationResult)] == [{"batch": 3, "seeds": [seed]} for seed in (5, 6, 7)]
@@ -118,7 +118,7 @@ def test_different_prompts_share_a_call_if_the_engine_can() -> None:
     requests = [request(1, prompt="a hand"), request(2, prompt="a desk")]
     batcher, plain = Batcher(), Engine()
     for engine in (batcher, plain):
-        assert [painted_seeds(each) for each in run_jobs(engine, list(map(generating, requests)))] == [[1], [2]]
+        assert [painted_seeds(each) for each in run_jobs(engine, list(map(call_for, requests)))] == [[1], [2]]
     assert sorted(batcher.together[0]) == ["a desk", "a hand"]
     assert sorted(plain.seeds_of_calls) == [(1,), (2,)]
 
@@ -129,14 +129,14 @@ def test_calls_that_differ_in_more_than_prompts_and_seeds_run_separately(other: 
     assert can_share_batch(request(7, prompt="x"), request(8, prompt="y"))
     assert not can_share_batch(request(7), other)
     batcher = Batcher()
-    assert [len(painted_seeds(each)) for each in run_jobs(batcher, [generating(request(7)), generating(other)])] == [1, len(other.seeds)]
+    assert [len(painted_seeds(each)) for each in run_jobs(batcher, [call_for(request(7)), call_for(other)])] == [1, len(other.seeds)]
     assert batcher.together == []
 
 
 def test_a_failing_job_fails_alone() -> None:
     """Check that after the failure the calls run one by one and the others succeed."""
     engine = Engine()
-    outcomes = run_jobs(engine, [generating(request(1)), generating(request(13)), generating(request(2))])
+    outcomes = run_jobs(engine, [call_for(request(1)), call_for(request(13)), call_for(request(2))])
     assert isinstance(outcomes[1], InputError)
     assert (painted_seeds(outcomes[0]), painted_seeds(outcomes[2])) == ([1], [2])
 
@@ -144,7 +144,7 @@ def test_a_failing_job_fails_alone() -> None:
 def test_a_failed_device_fails_all_jobs() -> None:
     """Check that no call is repeated."""
     engine = Engine()
-    outcomes = run_jobs(engine, [generating(request(1)), generating(request(66))])
+    outcomes = run_jobs(engine, [call_for(request(1)), call_for(request(66))])
     assert [type(each) for each in outcomes] == [DeviceError, DeviceError]
     assert len(engine.seeds_of_calls) == 1
 
@@ -158,7 +158,7 @@ def test_a_cancelled_job_returns_at_once_and_the_others_get_their_pictures() -> 
         if engine.seeds_of_calls:
             raise JobCancelled
 
-    def cancelled(generator: Generator) -> GenerationResult:
+    def call_and_cancel(generator: Generator) -> GenerationResult:
         try:
             return generator.generate(request(1), on_progress)
         finally:
@@ -166,7 +166,7 @@ def test_a_cancelled_job_returns_at_once_and_the_others_get_their_pictures() -> 
             assert engine.go is not None
             engine.go.set()
 
-    outcomes = run_jobs(engine, [cancelled, generating(request(2))])
+    outcomes = run_jobs(engine, [call_and_cancel, call_for(request(2))])
     assert isinstance(outcomes[0], JobCancelled)
     assert painted_seeds(outcomes[1]) == [2]
     assert has_returned.is_set()
@@ -181,7 +181,7 @@ def test_the_engine_stops_if_all_jobs_are_cancelled() -> None:
         if fraction > 0.5:
             raise JobCancelled
 
-    outcomes = run_jobs(Engine(), [generating(request(1), on_progress), generating(request(2), on_progress)])
+    outcomes = run_jobs(Engine(), [call_for(request(1), on_progress), call_for(request(2), on_progress)])
     assert [type(each) for each in outcomes] == [JobCancelled, JobCancelled]
     assert max(steps) < 1.0
 
@@ -193,7 +193,7 @@ def test_a_job_that_does_not_call_delays_no_other() -> None:
     def fail(generator: Generator) -> GenerationResult:
         raise InputError("It cannot be decoded.")
 
-    outcomes = run_jobs(engine, [generating(request(1)), fail])
+    outcomes = run_jobs(engine, [call_for(request(1)), fail])
     assert painted_seeds(outcomes[0]) == [1]
     first_has_returned = Event()
 
@@ -216,7 +216,7 @@ def test_a_job_can_be_cancelled_while_it_waits() -> None:
         raise JobCancelled
 
     engine = Engine()
-    outcomes = run_jobs(engine, [generating(request(1), on_progress), generating(request(2))])
+    outcomes = run_jobs(engine, [call_for(request(1), on_progress), call_for(request(2))])
     assert isinstance(outcomes[0], JobCancelled)
     assert painted_seeds(outcomes[1]) == [2]
 

@@ -137,7 +137,7 @@ def test_a_missing_model_of_a_later_stage_is_reported_in_the_first(studio: Studi
     studio.until(lambda: not studio.note("selected/hero.png"), "it goes on")
 
 
-def test_corrupt_pins_hold_only_the_picture_that_needs_them(studio: Studio, tmp_path: Path) -> None:
+def test_corrupt_pins_hold_the_picture_that_needs_them(studio: Studio, tmp_path: Path) -> None:
     """Damage the pins while the daemon runs: the note names the file, and the picture moves on when the file is corrected."""
     install_weights(tmp_path / "mine")
     studio.start()

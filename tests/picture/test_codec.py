@@ -58,25 +58,25 @@ def test_integer_codes_survive_a_round_trip(samples: NDArray[Any], kind: str) ->
     alpha = freeze(pixels[:, :, -1]) if colours < samples.shape[2] else None
     picture = Picture(freeze(pixels[:, :, :colours]), alpha, 8 if samples.dtype == np.uint8 else 16)
     data = encode(picture, EncodingOptions(kind))
-    again = decode(data, f"a{FORMATS[kind].suffix}", LIMIT)
-    assert again.depth == picture.depth
-    assert np.array_equal(again.pixels, picture.pixels)
-    assert np.array_equal(again.to_codes(), samples[:, :, :colours])
+    result = decode(data, f"a{FORMATS[kind].suffix}", LIMIT)
+    assert result.depth == picture.depth
+    assert np.array_equal(result.pixels, picture.pixels)
+    assert np.array_equal(result.to_codes(), samples[:, :, :colours])
     if alpha is None:
-        assert again.alpha is None
+        assert result.alpha is None
     else:
-        assert again.alpha is not None
-        assert np.array_equal(again.alpha, alpha)
-    assert encode(again, EncodingOptions(kind)) == data
+        assert result.alpha is not None
+        assert np.array_equal(result.alpha, alpha)
+    assert encode(result, EncodingOptions(kind)) == data
 
 
 def test_every_16_bit_code_has_its_exact_float() -> None:
     """Untouched codes v are float32(v / 65535) and are rounded back to v."""
     all_codes = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
     picture = Picture(freeze((all_codes / 65535).astype(np.float32)), depth=16)
-    again = decode(encode(picture, EncodingOptions("png")), "a.png", LIMIT)
-    assert np.array_equal(again.pixels[:, :, 0], (all_codes[:, :, 0].astype(np.float64) / 65535).astype(np.float32))
-    assert np.array_equal(again.to_codes(), all_codes)
+    result = decode(encode(picture, EncodingOptions("png")), "a.png", LIMIT)
+    assert np.array_equal(result.pixels[:, :, 0], (all_codes[:, :, 0].astype(np.float64) / 65535).astype(np.float32))
+    assert np.array_equal(result.to_codes(), all_codes)
 
 
 @pytest.mark.parametrize("kind", WRITTEN)
@@ -85,15 +85,15 @@ def test_profile_resolution_and_metadata_are_kept(kind: str, icc: str | None, ph
     """Profile, ppi, Exif and XMP come back from each format, and IPTC from those that hold it."""
     profile = None if icc is None else profiles.builtin_profile(icc)
     picture = make_picture(photo, icc=profile, ppi=(300, 240), metadata=Metadata(exif_block(), XMP, IPTC))
-    again, facts = decode_with_info(encode(picture, EncodingOptions(kind)), f"a{FORMATS[kind].suffix}", LIMIT)
-    assert again.icc == profile
-    assert again.ppi is not None
-    assert tuple(round(value) for value in again.ppi) == (300, 240)
-    assert again.metadata.xmp == XMP
-    assert again.metadata.exif is not None
-    assert b"Maker" in again.metadata.exif
-    assert b"2024:05:06" in again.metadata.exif
-    assert again.metadata.iptc == (IPTC if kind in ("png", "jpeg", "tiff") else None)
+    result, facts = decode_with_info(encode(picture, EncodingOptions(kind)), f"a{FORMATS[kind].suffix}", LIMIT)
+    assert result.icc == profile
+    assert result.ppi is not None
+    assert tuple(round(value) for value in result.ppi) == (300, 240)
+    assert result.metadata.xmp == XMP
+    assert result.metadata.exif is not None
+    assert b"Maker" in result.metadata.exif
+    assert b"2024:05:06" in result.metadata.exif
+    assert result.metadata.iptc == (IPTC if kind in ("png", "jpeg", "tiff") else None)
     assert (facts.icc is None) == (icc is None)
     assert not facts.notes
 
@@ -117,10 +117,10 @@ def test_lossless_webp_and_avif_keep_every_code(kind: str, channels: int, photo:
     alpha = photo[:, :, 1].copy()
     alpha[:10] = 0
     picture = make_picture(photo[:, :, :channels], alpha)
-    again = decode(encode(picture, EncodingOptions(kind, lossless=True)), f"a{FORMATS[kind].suffix}", LIMIT)
-    assert np.array_equal(again.to_codes(), np.broadcast_to(picture.to_codes(), again.pixels.shape))
-    assert again.alpha is not None
-    assert np.array_equal(quantise(again.alpha, 8), alpha)
+    result = decode(encode(picture, EncodingOptions(kind, lossless=True)), f"a{FORMATS[kind].suffix}", LIMIT)
+    assert np.array_equal(result.to_codes(), np.broadcast_to(picture.to_codes(), result.pixels.shape))
+    assert result.alpha is not None
+    assert np.array_equal(quantise(result.alpha, 8), alpha)
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "tiff", "png", "avif"])
@@ -151,8 +151,8 @@ def test_orientation_is_applied_once(orientation: int, kind: str, photo: Any, sa
     upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
     assert (facts.width, facts.height) == (picture.width, picture.height) == (upright.shape[1], upright.shape[0])
     assert np.abs(picture.to_codes().astype(int) - upright).mean() < 2
-    again = decode(encode(picture, EncodingOptions("png")), "b.png", LIMIT)
-    assert np.array_equal(again.to_codes(), picture.to_codes())
+    result = decode(encode(picture, EncodingOptions("png")), "b.png", LIMIT)
+    assert np.array_equal(result.to_codes(), picture.to_codes())
 
 
 def test_a_profile_of_the_wrong_kind_is_ignored_with_a_note(photo: Any, saved: Any) -> None:
@@ -207,8 +207,8 @@ def test_heic_is_refused_if_the_library_is_missing(photo: Any, monkeypatch: pyte
 def test_the_highest_quality_that_fits_is_used(kind: str, photo: Any, make_picture: Any) -> None:
     """A file of that quality fits, a file of the next higher quality does not, and progress is reported."""
     picture = make_picture(np.tile(photo, (3, 3, 1)))
-    whole, least = len(encode(picture, EncodingOptions(kind))), len(encode(picture, EncodingOptions(kind, quality=1)))
-    limit, reports = (whole + least) // 2, list[float]()
+    largest, smallest = len(encode(picture, EncodingOptions(kind))), len(encode(picture, EncodingOptions(kind, quality=1)))
+    limit, reports = (largest + smallest) // 2, list[float]()
     result, quality = encode_to_size_limit(picture, EncodingOptions(kind), limit, reports.append)
     assert result == encode(picture, EncodingOptions(kind, quality=quality))
     assert len(result) <= limit < len(encode(picture, EncodingOptions(kind, quality=quality + 1)))

@@ -25,8 +25,8 @@ ENCODED = hnp.arrays(np.float32, (5, 7, 3), elements=st.floats(0, 1, width=32))
 def test_linear_light_and_back_is_within_a_16_bit_code(name: str | None, values: NDArray[np.float32]) -> None:
     """Pixels (h, w, 3), 0..1, are converted to linear light and back for every built-in profile."""
     icc = None if name is None else profiles.builtin_profile(name)
-    again = colour.from_linear(colour.to_linear(values, icc), icc)
-    assert np.abs(again - values).max() <= 1 / 65535
+    result = colour.from_linear(colour.to_linear(values, icc), icc)
+    assert np.abs(result - values).max() <= 1 / 65535
 
 
 def test_srgb_equals_the_standard() -> None:

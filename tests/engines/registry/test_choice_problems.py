@@ -87,7 +87,7 @@ def test_a_named_model_that_takes_no_prompt_is_refused_for_a_prompt(tmp_path: Pa
     ("name", "why"), [("big", "named by the step"), ("premium", "named premium by the step, which is big in models.toml")]
 )
 def test_a_generating_model_serves_inpainting_and_the_record_has_both_names(tmp_path: Path, name: str, why: str) -> None:
-    """Check models that fill, start from a picture or edit; the record has the alias and the model."""
+    """Check a model that starts from a picture, under its name and its alias."""
     _create_folder(tmp_path / "big")
     choice = _registry(tmp_path).choose(_need("inpaint", name))
     assert (choice.name, choice.why) == ("big", why)

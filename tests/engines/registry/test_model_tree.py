@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -44,10 +46,10 @@ def _read(tmp_path: Path, text: str) -> Model:
     return read_models(path).models["one"]
 
 
-def _create_model(top: Path, **files: bytes) -> Path:
-    """Create a complete model with ``files`` added, or left out if None; a double underscore is a slash."""
+def _create_model(top: Path, files: Mapping[str, bytes] = MappingProxyType({})) -> Path:
+    """Create a complete model with ``files`` added."""
     usual = {"model_index.json": json.dumps(INDEX).encode(), "unet/model.safetensors": b"u", "vae/model.safetensors": b"v"}
-    for name, data in {**usual, **{name.replace("__", "/"): data for name, data in files.items()}}.items():
+    for name, data in {**usual, **files}.items():
         (top / name).parent.mkdir(parents=True, exist_ok=True)
         (top / name).write_bytes(data)
     return top
@@ -145,11 +147,11 @@ def test_a_default_for_prompts_takes_a_prompt_and_can_fill(tmp_path: Path) -> No
 
 def test_a_local_folder_is_used_in_place(tmp_path: Path) -> None:
     """Check the paths of its files, its root and the revision "unpinned"; hidden folders and read-me files are left out."""
-    top = _create_model(tmp_path / "mine", README__md=b"x", unet__config__json=b"{}")
+    top = _create_model(tmp_path / "mine", {"README.md": b"x", "unet/config.json": b"{}"})
     (top / ".git").mkdir()
     (top / ".git/config.json").write_bytes(b"{}")
     store = _weights(tmp_path / "models", folder=top).verified_files("one")
-    assert set(store.files) == {"model_index.json", "unet/model.safetensors", "vae/model.safetensors"}
+    assert set(store.files) == {"model_index.json", "unet/config.json", "unet/model.safetensors", "vae/model.safetensors"}
     assert (store.folder, store.single_file, store.revision, store.weights) == (top, None, "unpinned", ())
 
 

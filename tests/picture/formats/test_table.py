@@ -106,9 +106,9 @@ def test_a_format_is_added_by_its_row_alone(raw8: FileFormat, gradient: Picture,
     assert (deliverable.tail, deliverable.suffix, deliverable.facts["format"], deliverable.facts["depth"]) == ("_web", ".raw8", "raw8", 8)
 
     assert detect_by_content(deliverable.data[:512]) is raw8
-    again, info = decode_with_info(deliverable.data, "hero.raw8", LIMIT)
+    decoded_picture, info = decode_with_info(deliverable.data, "hero.raw8", LIMIT)
     assert (info.format, info.width, info.height, info.depth) == ("raw8", 60, 40, 8)
-    assert np.array_equal(again.to_codes(), gradient.to_codes())
+    assert np.array_equal(decoded_picture.to_codes(), gradient.to_codes())
     assert verify(deliverable.data, "hero.raw8", LIMIT) == info
 
     assert classify("hero.raw8").role == "picture"
@@ -119,7 +119,7 @@ def test_a_format_is_added_by_its_row_alone(raw8: FileFormat, gradient: Picture,
     path = tmp_path / f"{RECORDED_LAYER}.raw8"
     path.write_bytes(deliverable.data)
     context = StepContextDouble(references={("layers", RECORDED_LAYER): path})
-    Compare(max_pixels=LIMIT).apply(again, context)
+    Compare(max_pixels=LIMIT).apply(decoded_picture, context)
     assert context.results.findings["identical"] is True
 
 
@@ -187,14 +187,14 @@ def test_each_format_holds_the_metadata_channels_and_alpha_of_its_row(name: str,
         text_chunks=(("prompt", "an oak desk"),),
     )
     row, full = FORMATS[name], Picture(gradient.pixels, icc=profiles.builtin_profile("adobe-rgb"), ppi=(300, 300), metadata=metadata)
-    again, info = decode_with_info(encode(full, EncodingOptions(name)), f"a{row.suffix}", LIMIT)
+    decoded_picture, info = decode_with_info(encode(full, EncodingOptions(name)), f"a{row.suffix}", LIMIT)
     holds = {
-        "icc": again.icc is not None,
-        "exif": again.metadata.exif is not None,
-        "xmp": again.metadata.xmp is not None,
-        "iptc": again.metadata.iptc is not None,
-        "ppi": again.ppi is not None,
-        "text": bool(again.metadata.text_chunks),
+        "icc": decoded_picture.icc is not None,
+        "exif": decoded_picture.metadata.exif is not None,
+        "xmp": decoded_picture.metadata.xmp is not None,
+        "iptc": decoded_picture.metadata.iptc is not None,
+        "ppi": decoded_picture.ppi is not None,
+        "text": bool(decoded_picture.metadata.text_chunks),
     }
     assert {kind for kind, is_held in holds.items() if is_held} == row.metadata
     assert info.format == name

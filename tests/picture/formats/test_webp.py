@@ -62,8 +62,8 @@ def test_a_first_frame_smaller_than_the_canvas_is_placed_on_it(photo: Any) -> No
 def test_a_grey_picture_is_written_as_rgb(photo: Any, make_picture: Any) -> None:
     """WebP has no grey."""
     picture = make_picture(photo[:, :, :1])
-    again = decode(encode(picture, EncodingOptions("webp", lossless=True)), "a.webp", LIMIT)
-    assert np.array_equal(again.to_codes(), np.repeat(picture.to_codes(), 3, axis=2))
+    result = decode(encode(picture, EncodingOptions("webp", lossless=True)), "a.webp", LIMIT)
+    assert np.array_equal(result.to_codes(), np.repeat(picture.to_codes(), 3, axis=2))
 
 
 def test_a_picture_too_large_for_the_format_is_refused(make_picture: Any) -> None:
