@@ -190,7 +190,7 @@ def test_heic_is_read_if_the_library_is_installed(photo: Any) -> None:
 
 
 def test_heic_is_refused_if_the_library_is_missing(photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Message and remedy name the file and the extra to install."""
+    """The message names the extra to install."""
     pillow_heif = pytest.importorskip("pillow_heif")
     import sys
 

@@ -94,7 +94,7 @@ def test_a_conversion_to_the_same_profile_returns_the_same_picture(photo: Any, m
 
 
 def test_grey_stays_grey_in_srgb_and_becomes_rgb_in_other_profiles(photo: Any, make_picture: Any) -> None:
-    """Grey of gamma 2.2 gets sRGB's curve; Adobe RGB has three channels."""
+    """Grey of gamma 1.8 gets sRGB's curve; Adobe RGB has three channels."""
     grey = make_picture(photo[:, :, :1], icc=profiles.profile_from_png_gamma(1 / 1.8, None, is_grey=True))
     result = colour.convert_profile(grey, "srgb")
     assert result.channels == 1
@@ -138,7 +138,7 @@ def test_cmyk_without_a_profile_is_ink_on_white() -> None:
 
 
 def test_built_in_profiles_are_small_and_named() -> None:
-    """Profiles contain no date and no random id, and give their own name."""
+    """Profiles have fewer than 700 bytes and give their own name."""
     assert [len(profiles.builtin_profile(name)) < 700 for name in profiles.PROFILE_NAMES] == [True] * len(profiles.PROFILE_NAMES)
     assert colour.profile_name(profiles.builtin_profile("display-p3")) == "Display P3"
     assert colour.profile_name(None) == "sRGB"

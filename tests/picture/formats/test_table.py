@@ -100,7 +100,7 @@ def _export(picture: Picture, **settings: object) -> Deliverable:
     return deliverable
 
 
-def test_a_format_is_added_by_its_row_alone(raw8: FileFormat, gradient: Picture, tmp_path: Path) -> None:
+def test_a_new_format_needs_only_a_row_a_reader_and_a_writer(raw8: FileFormat, gradient: Picture, tmp_path: Path) -> None:
     """Files of the new format are exported, detected, classified as pictures, grouped with their brief, read back and compared."""
     deliverable = _export(gradient, name="web", format="RAW8")
     assert (deliverable.tail, deliverable.suffix, deliverable.facts["format"], deliverable.facts["depth"]) == ("_web", ".raw8", "raw8", 8)

@@ -68,5 +68,6 @@ def test_a_grey_picture_is_written_as_rgb(photo: Any, make_picture: Any) -> None
 
 def test_a_picture_too_large_for_the_format_is_refused(make_picture: Any) -> None:
     """WebP allows 16,383 pixels; the remedy names another format."""
-    with pytest.raises(InputError, match="16383"):
+    with pytest.raises(InputError, match="16383") as caught:
         encode(make_picture(np.zeros((1, 16384, 3), np.uint8)), EncodingOptions("webp"))
+    assert "AVIF" in caught.value.remedy

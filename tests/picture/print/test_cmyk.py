@@ -168,7 +168,7 @@ def test_codes_above_the_limit_are_reduced_after_rounding() -> None:
 
 
 def test_the_unprintable_share_of_a_picture_is_measured() -> None:
-    """Grey is printable, a screen's blue and green are not, and half a picture of each gives one half."""
+    """Grey is printable, a screen's blue is not, and a picture that is half grey and half blue gives one half."""
     grey, blue = np.full((40, 40, 3), 0.5), np.zeros((40, 40, 3))
     blue[..., 2] = 1
     assert cmyk.out_of_gamut_share(_picture(grey), press_profile()) == 0

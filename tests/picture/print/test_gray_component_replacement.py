@@ -16,7 +16,7 @@ WHITE = printed(np.zeros((1, 4)))[0, 1]
 
 
 def picture_of(pixels: np.ndarray, icc: bytes | None = None) -> Picture:
-    """Return a picture of codes (h, w, 3), 0..255."""
+    """Return a picture of pixels (h, w, n), 0..1."""
     return Picture(freeze(np.asarray(pixels, np.float32)), icc=icc)
 
 

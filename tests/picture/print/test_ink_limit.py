@@ -83,6 +83,7 @@ def test_the_search_ends_if_the_limit_cannot_be_met() -> None:
     result = limit_ink_through_jpeg(full, 280, fill_with_ink)
     assert result.shape == full.shape
     assert (result[:, :, 3] == 180).all()
+    assert not result[:, :, :3].any()
 
 
 @settings(max_examples=25, deadline=None)

@@ -200,7 +200,7 @@ def test_a_pdf_without_a_page_raises_value_error() -> None:
 
 
 def test_the_same_seed_gives_the_same_inks() -> None:
-    """Another seed gives another dither, at 8 bits only."""
+    """Another seed gives another dither."""
     press = printing.PressSettings(press_profile())
     first, second, other = (printing.separate_inks(_photograph(), press, 8, seed, lambda _: None).codes for seed in (1, 1, 2))
     assert np.array_equal(first, second)
