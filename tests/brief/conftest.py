@@ -118,21 +118,21 @@ def pipeline() -> Pipeline:
 def read(pipeline: Pipeline) -> Callable[..., Brief]:
     """Return a function that reads a brief called hero.toml."""
 
-    def reading(text: str | bytes, **more: object) -> Brief:
+    def read_text(text: str | bytes, **options: object) -> Brief:
         data = text.encode() if isinstance(text, str) else text
-        return read_brief(data, "hero.toml", pipeline, catalogue=CATALOGUE, **more)  # type: ignore[arg-type]
+        return read_brief(data, "hero.toml", pipeline, catalogue=CATALOGUE, **options)  # type: ignore[arg-type]
 
-    return reading
+    return read_text
 
 
 @pytest.fixture
 def problems(read: Callable[..., Brief]) -> Callable[..., list[str]]:
     """Return a function that returns the problems of a brief."""
 
-    def found(text: str | bytes, **more: object) -> list[str]:
+    def problems_of(text: str | bytes, **options: object) -> list[str]:
         with pytest.raises(BriefError) as caught:
-            read(text, **more)
+            read(text, **options)
         assert all(len(problem.location) <= 60 and len(problem.sentence) < 400 for problem in caught.value.problems)
         return [str(problem) for problem in caught.value.problems]
 
-    return found
+    return problems_of

@@ -1,4 +1,4 @@
-"""The content of briefs, and the messages about their problems."""
+"""Briefs are read into settings and steps, and each problem has its own message."""
 
 from __future__ import annotations
 
@@ -136,9 +136,9 @@ def test_every_problem_is_reported_at_once(problems: Problems) -> None:
 )
 def test_each_mistake_has_its_own_message(problems: Problems, text: str | bytes, expected: str) -> None:
     """Check that the message gives the value and the rule."""
-    found = problems(text)
-    assert len(found) == 1
-    assert expected in found[0]
+    messages = problems(text)
+    assert len(messages) == 1
+    assert expected in messages[0]
 
 
 def test_an_error_begins_with_the_file_and_ends_with_the_remedy(read: Read) -> None:
@@ -157,10 +157,10 @@ def test_long_values_are_shortened(problems: Problems) -> None:
 @pytest.mark.parametrize("head", ["", '[[edit]]\nop = "fill"\n', '[[grade]]\nop = "tone"\n'])
 def test_thousands_of_unknown_names_are_reported_quickly(read: Read, head: str) -> None:
     """Check that the search for similar names takes linear time."""
-    begun = time.process_time()
+    start = time.process_time()
     with pytest.raises(BriefError) as caught:
         read(head + "".join(f"k{number} = 1\n" for number in range(4900)))
-    assert time.process_time() - begun < 1
+    assert time.process_time() - start < 1
     assert len(caught.value.problems) == 4900
     assert len(caught.value.sentence) < 4000
 
@@ -207,13 +207,13 @@ def test_an_unavailable_engine_is_a_problem_at_its_setting(problems: Problems) -
 
 
 def test_missing_weights_need_no_correction(read: Read) -> None:
-    """Check the remedy if only weights are missing, and if there is another problem too."""
-    absent = replace(AVAILABLE, why_unavailable=lambda need: EngineUnavailable("This step waits for weights.", is_transient=True))
+    """Check the remedy if only weights are missing, and if the brief has another problem too."""
+    availability = replace(AVAILABLE, why_unavailable=lambda need: EngineUnavailable("This step waits for weights.", is_transient=True))
     with pytest.raises(BriefError, match=r"edit\.1 waits for weights") as caught:
-        read('[[edit]]\nop = "fill"\n', availability=absent)
+        read('[[edit]]\nop = "fill"\n', availability=availability)
     assert caught.value.remedy == "It continues by itself once that is there."
     with pytest.raises(BriefError) as caught:
-        read('[[edit]]\nop = "fill"\n[[edit]]\nop = "fill"\nmodel = "mygan"\n', availability=absent)
+        read('[[edit]]\nop = "fill"\n[[edit]]\nop = "fill"\nmodel = "mygan"\n', availability=availability)
     assert caught.value.remedy.startswith("Correct it")
 
 

@@ -1,4 +1,4 @@
-"""Reading untrusted TOML: in bounded time, with plain messages, all problems at once."""
+"""Untrusted TOML is read in bounded time; all problems are reported at once, in plain messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from goldsmith.brief.parsing import (
     truncate,
 )
 
-QUARTER = MAX_FILE_BYTES - 100
+NEARLY_MAX_BYTES = MAX_FILE_BYTES - 100
 
 
 def message(data: bytes) -> str:
@@ -44,8 +44,8 @@ def test_byte_order_marks_and_windows_line_ends_are_accepted() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
-def test_utf_16_is_named(encoding: str) -> None:
-    """Check that the message names the encoding and the remedy."""
+def test_the_message_for_utf_16_names_the_encoding(encoding: str) -> None:
+    """Check that the message has the remedy too."""
     mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
     assert "UTF-16: save it as UTF-8" in message(mark + "title = 'x'".encode(encoding))
 
@@ -102,36 +102,36 @@ def test_deep_nesting_is_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        pytest.param(b'a = """' + b'\\"' * (QUARTER // 2), id="a text never closed"),
-        pytest.param(b'a = """' + b'\\"' * (QUARTER // 2) + b"\\", id="a text never closed, ending in a backslash"),
-        pytest.param(b"a = '''" + b"'' " * (QUARTER // 3), id="many quotes"),
-        pytest.param(b"a." * (QUARTER // 2) + b"a = 1", id="a dotted name"),
-        pytest.param(b'"a' * (QUARTER // 2) + b" = 1", id="quotes in a name"),
-        pytest.param(b"a = " + b"9" * QUARTER, id="digits"),
-        pytest.param((b"1" * 299 + b"a") * (QUARTER // 300), id="digits and letters"),
-        pytest.param(b"[[edit]]\n" * (QUARTER // 9), id="steps"),
-        pytest.param(b"a = [" + b"[]," * (QUARTER // 3) + b"]", id="lists"),
+        pytest.param(b'a = """' + b'\\"' * (NEARLY_MAX_BYTES // 2), id="a text never closed"),
+        pytest.param(b'a = """' + b'\\"' * (NEARLY_MAX_BYTES // 2) + b"\\", id="a text never closed, ending in a backslash"),
+        pytest.param(b"a = '''" + b"'' " * (NEARLY_MAX_BYTES // 3), id="many quotes"),
+        pytest.param(b"a." * (NEARLY_MAX_BYTES // 2) + b"a = 1", id="a dotted name"),
+        pytest.param(b'"a' * (NEARLY_MAX_BYTES // 2) + b" = 1", id="quotes in a name"),
+        pytest.param(b"a = " + b"9" * NEARLY_MAX_BYTES, id="digits"),
+        pytest.param((b"1" * 299 + b"a") * (NEARLY_MAX_BYTES // 300), id="digits and letters"),
+        pytest.param(b"[[edit]]\n" * (NEARLY_MAX_BYTES // 9), id="steps"),
+        pytest.param(b"a = [" + b"[]," * (NEARLY_MAX_BYTES // 3) + b"]", id="lists"),
         pytest.param(b"".join(b"k%d=1\n" % number for number in range(25_000)), id="names"),
         pytest.param(b"".join(b"[a.k%d]\n" % number for number in range(20_000)), id="tables"),
-        pytest.param(b"x" * QUARTER + b" = [1,", id="a long name"),
+        pytest.param(b"x" * NEARLY_MAX_BYTES + b" = [1,", id="a long name"),
     ],
 )
 def test_a_hostile_file_takes_little_time_and_memory(data: bytes) -> None:
     """Read the slowest inputs within the size limit."""
     tracemalloc.start()
-    begun = time.process_time()
+    start = time.process_time()
     try:
         message(data)
-        seconds, peak = time.process_time() - begun, tracemalloc.get_traced_memory()[1]
+        seconds, peak = time.process_time() - start, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    # Tracing memory makes Python several times slower; undisturbed the slowest takes 0.2 s.
+    # Tracing memory makes Python several times slower; without it the slowest input takes 0.2 s.
     assert seconds < 4
     assert peak < 64 * 2**20
 
 
-def test_a_large_file_is_refused_by_its_size() -> None:
-    """Check the size of a file before it is read."""
+def test_a_file_over_the_size_limit_is_refused() -> None:
+    """Check a size before reading, and the bytes of a file."""
     with pytest.raises(BriefError, match=r"has 100\.0 MB; more than 256 KiB is not read"):
         check_size(100_000_000, "hero.toml")
     check_size(MAX_FILE_BYTES, "hero.toml")
@@ -139,7 +139,7 @@ def test_a_large_file_is_refused_by_its_size() -> None:
 
 
 def test_every_unsupported_value_is_reported_at_once() -> None:
-    """Write three values that are not finite."""
+    """Write three numbers that are not finite."""
     with pytest.raises(BriefError) as caught:
         read_toml(b"a = [nan, 1, inf]\nb = { c = nan }", "f")
     assert [fault.location for fault in caught.value.problems] == ["a.1", "a.3", "b.c"]
@@ -204,7 +204,7 @@ def test_truncated_text_is_short_and_on_one_line(text: str) -> None:
     assert short.isprintable()
 
 
-def test_a_misspelt_name_gets_the_nearest_known_one() -> None:
+def test_a_misspelt_name_gets_the_nearest_known_name() -> None:
     """Check a similar name, a different one, and an empty list."""
     assert did_you_mean("upscal", ["upscale", "erase"]) == "; did you mean upscale?"
     assert did_you_mean("zzz", ["b", "a"]) == "; there is: a, b."

@@ -1,4 +1,4 @@
-"""The pipeline as data, and the masks that a stage waits for."""
+"""The pipeline is read from TOML, and a stage waits for the masks of its steps."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ def test_the_shipped_pipeline_has_five_folders() -> None:
 
 
 def test_stages_are_found_by_their_folder(pipeline: Pipeline) -> None:
-    """Check also the index of each stage."""
+    """Check the final folder and the index of each stage too."""
     assert pipeline.stage_of_folder("masked") is pipeline.stages[2]
     assert pipeline.stage_of_folder("delivered") is None
     assert pipeline.final_folder == "delivered"
     assert (pipeline.index_of("sort"), pipeline.index_of("deliver"), pipeline.index_of("conform")) == (0, 3, -1)
 
 
-def test_more_folders_need_only_toml(catalogue: Catalogue) -> None:
+def test_a_pipeline_may_have_more_folders(catalogue: Catalogue) -> None:
     """Read a pipeline of four stages with other names."""
     text = '[[stage]]\nname="a"\nfolder="one"\nnext="two"\n[[stage]]\nname="b"\nfolder="two"\nnext="three"\ndefault=[{op="enlarge"}]\n'
-    more = "".join(
-        f'[[stage]]\nname="{name}"\nfolder="{here}"\nnext="{there}"\n'
-        for name, here, there in [("c", "three", "four"), ("d", "four", "Fünf")]
+    more_stages = "".join(
+        f'[[stage]]\nname="{name}"\nfolder="{folder}"\nnext="{next_folder}"\n'
+        for name, folder, next_folder in [("c", "three", "four"), ("d", "four", "Fünf")]
     )
-    assert read_pipeline((text + more).encode(), "pipeline.toml", catalogue).folders == ("one", "two", "three", "four", "Fünf")
+    assert read_pipeline((text + more_stages).encode(), "pipeline.toml", catalogue).folders == ("one", "two", "three", "four", "Fünf")
 
 
 @pytest.mark.parametrize(
@@ -116,23 +116,23 @@ def test_every_problem_of_a_pipeline_is_reported_at_once(catalogue: Catalogue) -
     ]
 
 
-def rows(*named: tuple[str, str, str]) -> str:
-    return "".join(f'[[stage]]\nname="{name}"\nfolder="{here}"\nnext="{there}"\n' for name, here, there in named)
+def stage_tables(*stages: tuple[str, str, str]) -> str:
+    return "".join(f'[[stage]]\nname="{name}"\nfolder="{folder}"\nnext="{next_folder}"\n' for name, folder, next_folder in stages)
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (rows(("a", "x", "y"), ("b", "z", "w")), 'stage.1.next is "y", but the stage below it reads "z"'),
-        (rows(("a", "x", "y"), ("b", "y", "x")), 'stage.2.next is "x", which stage.1 reads: the pipeline would run in a circle.'),
-        (rows(("a", "x", "x")), "the pipeline would run in a circle"),
-        (rows(("a", "x", "y"), ("a", "y", "z")), 'stage.2.name is "a", which stage.1 already has.'),
-        (rows(("a", "x", "X")), "the pipeline would run in a circle"),
-        (rows(("a", "x", "y"), ("b", "y", "z"), ("c", "Y", "w")), 'stage.3.folder is "Y", which stage.2 already has.'),
+        (stage_tables(("a", "x", "y"), ("b", "z", "w")), 'stage.1.next is "y", but the stage below it reads "z"'),
+        (stage_tables(("a", "x", "y"), ("b", "y", "x")), 'stage.2.next is "x", which stage.1 reads: the pipeline would run in a circle.'),
+        (stage_tables(("a", "x", "x")), "the pipeline would run in a circle"),
+        (stage_tables(("a", "x", "y"), ("a", "y", "z")), 'stage.2.name is "a", which stage.1 already has.'),
+        (stage_tables(("a", "x", "X")), "the pipeline would run in a circle"),
+        (stage_tables(("a", "x", "y"), ("b", "y", "z"), ("c", "Y", "w")), 'stage.3.folder is "Y", which stage.2 already has.'),
         ("", "stage is missing"),
         ("stage = 3", "stage is missing"),
         ("[stage]\nname = 'a'", "stage is missing"),
-        (rows(("A B", "x", "y")), 'stage.1.name is "A B", but must'),
+        (stage_tables(("A B", "x", "y")), 'stage.1.name is "A B", but must'),
         ("a = [1", "a [ has no closing ]"),
     ],
 )
@@ -159,53 +159,53 @@ default = [{ op = "enlarge" }, { op = "fill", where = "mask" }, { op = "fill", w
 """
 
 
-def steps_of(*written: str) -> tuple[list[str], list[str]]:
+def steps_of(*step_texts: str) -> tuple[list[str], list[str]]:
     """Return the operations of a stage with these steps, and their problems."""
-    found: list[BriefProblem] = []
-    tables = [tomllib.loads(text.replace("; ", "\n")) for text in written]
-    steps = StepReader(all_operations(), found).read_steps("generate", tables, None)
-    return [step.op for step in steps], [str(fault) for fault in found]
+    brief_problems: list[BriefProblem] = []
+    tables = [tomllib.loads(text.replace("; ", "\n")) for text in step_texts]
+    steps = StepReader(all_operations(), brief_problems).read_steps("generate", tables, None)
+    return [step.op for step in steps], [str(fault) for fault in brief_problems]
 
 
-MANY = 'op = "regenerate"; candidates = 8'
-ONE = 'op = "select"'
+OPENS_SET = 'op = "regenerate"; candidates = 8'
+CLOSES_SET = 'op = "select"'
 
 
 @pytest.mark.parametrize(
-    ("written", "run"),
+    ("step_texts", "operations"),
     [
-        ([MANY], ["regenerate", "select"]),
-        ([MANY, ONE], ["regenerate", "select"]),
+        ([OPENS_SET], ["regenerate", "select"]),
+        ([OPENS_SET, CLOSES_SET], ["regenerate", "select"]),
         (['op = "regenerate"'], ["regenerate"]),
-        ([MANY, 'op = "denoise"'], ["regenerate", "select", "denoise"]),
-        ([MANY, 'op = "denoise"', ONE], ["regenerate", "denoise", "select"]),
-        ([MANY, 'op = "export"'], ["regenerate", "select", "export"]),
-        ([MANY, ONE + "; keep = 3", ONE], ["regenerate", "select", "select"]),
-        ([ONE + "; keep = 3"], ["select"]),
-        ([MANY, ONE, MANY], ["regenerate", "select", "regenerate", "select"]),
-        ([MANY, MANY, ONE], ["regenerate", "regenerate", "select"]),
+        ([OPENS_SET, 'op = "denoise"'], ["regenerate", "select", "denoise"]),
+        ([OPENS_SET, 'op = "denoise"', CLOSES_SET], ["regenerate", "denoise", "select"]),
+        ([OPENS_SET, 'op = "export"'], ["regenerate", "select", "export"]),
+        ([OPENS_SET, CLOSES_SET + "; keep = 3", CLOSES_SET], ["regenerate", "select", "select"]),
+        ([CLOSES_SET + "; keep = 3"], ["select"]),
+        ([OPENS_SET, CLOSES_SET, OPENS_SET], ["regenerate", "select", "regenerate", "select"]),
+        ([OPENS_SET, OPENS_SET, CLOSES_SET], ["regenerate", "regenerate", "select"]),
     ],
 )
-def test_an_open_set_is_closed(written: list[str], run: list[str]) -> None:
-    """Check that the closing step directly follows the step that opened the set, and that a closed set stays as written."""
-    assert steps_of(*written) == (run, [])
+def test_a_select_step_is_added_if_a_brief_leaves_a_set_open(step_texts: list[str], operations: list[str]) -> None:
+    """Check that the added step follows the step that opens the set, and that steps which close their set stay unchanged."""
+    assert steps_of(*step_texts) == (operations, [])
 
 
 @pytest.mark.parametrize(
-    ("written", "message"),
+    ("step_texts", "message"),
     [
-        ([MANY, ONE + "; keep = 3"], "generate.2.keep leaves 3 pictures, but only 1 can move on."),
-        ([MANY, 'op = "regenerate"; candidates = 90', ONE], "makes 720 pictures in all; the limit is 100."),
+        ([OPENS_SET, CLOSES_SET + "; keep = 3"], "generate.2.keep leaves 3 pictures, but only 1 can move on."),
+        ([OPENS_SET, 'op = "regenerate"; candidates = 90', CLOSES_SET], "makes 720 pictures in all; the limit is 100."),
     ],
 )
-def test_too_many_pictures_are_refused_when_the_brief_is_read(written: list[str], message: str) -> None:
+def test_too_many_pictures_are_refused_when_the_brief_is_read(step_texts: list[str], message: str) -> None:
     """Check that the message names the setting."""
-    _, problems = steps_of(*written)
-    assert message in problems[0]
+    _, messages = steps_of(*step_texts)
+    assert message in messages[0]
 
 
 def test_a_set_that_no_allowed_step_can_close_is_refused() -> None:
-    """Allow only the step that opens the set."""
-    found: list[BriefProblem] = []
-    StepReader(all_operations(), found).read_steps("generate", [{"op": "regenerate", "candidates": 4}], {"regenerate"})
-    assert "makes 4 pictures, and no operation that is allowed here chooses one: ask for 1." in str(found[0])
+    """Allow only the operation that opens the set."""
+    brief_problems: list[BriefProblem] = []
+    StepReader(all_operations(), brief_problems).read_steps("generate", [{"op": "regenerate", "candidates": 4}], {"regenerate"})
+    assert "makes 4 pictures, and no operation that is allowed here chooses one: ask for 1." in str(brief_problems[0])

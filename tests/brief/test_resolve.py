@@ -1,4 +1,4 @@
-"""The resolved brief of a picture, from all files that were written for it."""
+"""The brief of a picture is resolved from all files for it: its own brief, prompt, mask, recipe and campaign."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goldsmith.brief import resolve as resolving
+from goldsmith.brief import resolve as resolve_module
 from goldsmith.brief.brief import Availability
 from goldsmith.brief.parsing import BriefError
 from goldsmith.brief.pipeline import Pipeline, Stage
@@ -23,7 +23,7 @@ RECIPES = {
     "nested": 'recipe = "spring"\n',
     "bad": '[[edit]]\nop = "enlarge"\nfactor = 9\n',
 }
-Ask = Callable[..., ResolvedBrief | None]
+Resolve = Callable[..., ResolvedBrief | None]
 
 
 def recipe(name: str) -> tuple[bytes, str]:
@@ -33,11 +33,13 @@ def recipe(name: str) -> tuple[bytes, str]:
 
 
 @pytest.fixture
-def ask(pipeline: Pipeline, catalogue: Mapping[str, type[Operation]]) -> Ask:
-    """Return a function that resolves texts for a picture in a folder."""
+def resolve(pipeline: Pipeline, catalogue: Mapping[str, type[Operation]]) -> Resolve:
+    """Return a function that resolves the brief of a picture in a folder from texts."""
     resolver = Resolver(pipeline, recipe, catalogue=catalogue)
 
-    def asking(folder: str, own: str | bytes = "", prompt: str = "", campaign: str = "", mask: bool = False) -> ResolvedBrief | None:
+    def resolve_in_folder(
+        folder: str, own: str | bytes = "", prompt: str = "", campaign: str = "", mask: bool = False
+    ) -> ResolvedBrief | None:
         stage = pipeline.stage_of_folder(folder)
         assert stage is not None
         data = own if isinstance(own, bytes) else own.encode()
@@ -49,7 +51,7 @@ def ask(pipeline: Pipeline, catalogue: Mapping[str, type[Operation]]) -> Ask:
             has_mask=mask,
         )
 
-    return asking
+    return resolve_in_folder
 
 
 def steps(resolved: ResolvedBrief | None) -> dict[str, list[Any]]:
@@ -57,14 +59,14 @@ def steps(resolved: ResolvedBrief | None) -> dict[str, list[Any]]:
     return resolved.steps_as_data
 
 
-def test_a_picture_without_other_files_is_not_resolved(ask: Ask) -> None:
+def test_a_picture_without_other_files_is_not_resolved(resolve: Resolve) -> None:
     """Resolve a picture without any file: it waits."""
-    assert ask("inbox") is None
+    assert resolve("inbox") is None
 
 
-def test_a_picture_goes_as_far_as_the_last_stage_in_its_brief(ask: Ask, pipeline: Pipeline) -> None:
+def test_a_picture_goes_as_far_as_the_last_stage_in_its_brief(resolve: Resolve, pipeline: Pipeline) -> None:
     """Check that stages in between run their default steps, and that later ones are not reached."""
-    resolved = ask("inbox", '[[grade]]\nop = "tone"\n')
+    resolved = resolve("inbox", '[[grade]]\nop = "tone"\n')
     assert resolved is not None
     assert steps(resolved) == {"sort": [{"op": "look_over"}], "edit": [], "grade": [{"op": "tone"}]}
     assert (resolved.last_stage, resolved.is_single_stage) == ("grade", False)
@@ -72,36 +74,36 @@ def test_a_picture_goes_as_far_as_the_last_stage_in_its_brief(ask: Ask, pipeline
     assert resolved.steps_for(pipeline.stages[1]) == ()
 
 
-def test_a_brief_for_one_stage_moves_on_with_its_picture(ask: Ask, pipeline: Pipeline) -> None:
+def test_a_brief_for_one_stage_moves_on_with_its_picture(resolve: Resolve, pipeline: Pipeline) -> None:
     """Resolve a brief with one stage and a mask: the brief is not limited to this stage."""
-    resolved = ask("selected", '[[edit]]\nop = "enlarge"\n', mask=True)
+    resolved = resolve("selected", '[[edit]]\nop = "enlarge"\n', mask=True)
     assert resolved is not None
     assert (steps(resolved), resolved.last_stage, resolved.is_single_stage) == ({"edit": [{"op": "enlarge"}]}, "edit", False)
     assert resolved.reaches(pipeline.stages[1])
 
 
-def test_an_earlier_stage_is_kept_without_default_steps(ask: Ask) -> None:
+def test_an_earlier_stage_is_kept_without_default_steps(resolve: Resolve) -> None:
     """Resolve a brief in a later folder."""
-    assert steps(ask("masked", '[[edit]]\nop = "fill"\n[[deliver]]\nop = "save"\nformat = "png"\n')) == {
+    assert steps(resolve("masked", '[[edit]]\nop = "fill"\n[[deliver]]\nop = "save"\nformat = "png"\n')) == {
         "edit": [{"op": "fill"}],
         "grade": [],
         "deliver": [{"op": "save", "format": "png"}],
     }
 
 
-def test_a_picture_waits_after_the_last_stage_of_its_brief(ask: Ask, pipeline: Pipeline) -> None:
+def test_a_picture_waits_after_the_last_stage_of_its_brief(resolve: Resolve, pipeline: Pipeline) -> None:
     """Resolve a brief in the folder after its last stage."""
-    resolved = ask("masked", '[[edit]]\nop = "fill"\n')
+    resolved = resolve("masked", '[[edit]]\nop = "fill"\n')
     assert resolved is not None
     assert not resolved.reaches(pipeline.stages[2])
     assert resolved.last_stage == "edit"
 
 
-def test_the_own_brief_wins_stage_by_stage(ask: Ask) -> None:
-    """Check the order: own brief, its recipe, campaign's brief; each stage comes from one of them."""
+def test_the_own_brief_overrides_recipe_and_campaign_stage_by_stage(resolve: Resolve) -> None:
+    """Check the order: own brief, its recipe, campaign's brief; each stage comes from the first that has it."""
     own = 'recipe = "spring"\n[[edit]]\nop = "fill"\n'
     campaign = '[[edit]]\nop = "enlarge"\n[[deliver]]\nop = "save"\nformat = "jpeg"\n[[grade]]\nop = "tone"\namount = 2\n'
-    resolved = ask("selected", own, campaign=campaign)
+    resolved = resolve("selected", own, campaign=campaign)
     assert steps(resolved) == {
         "edit": [{"op": "fill"}],
         "grade": [{"op": "tone", "amount": 2}],
@@ -111,9 +113,9 @@ def test_the_own_brief_wins_stage_by_stage(ask: Ask) -> None:
     assert resolved.source_files == ("library/recipes/spring.toml", "acme/brief.toml")
 
 
-def test_settings_above_the_stages_are_merged_one_by_one(ask: Ask) -> None:
+def test_settings_above_the_stages_are_merged_one_by_one(resolve: Resolve) -> None:
     """Take the own title, the recipe's prompt, and the campaign's seed and working format."""
-    resolved = ask(
+    resolved = resolve(
         "masked",
         'title = "T"\nrecipe = "autumn"\n',
         campaign='title = "C"\nprompt = "c"\nseed = 5\nworking = "tiff"\n[mask]\nfit = "scale"\n',
@@ -122,38 +124,38 @@ def test_settings_above_the_stages_are_merged_one_by_one(ask: Ask) -> None:
     assert (resolved.title, resolved.prompt, resolved.seed, resolved.working, resolved.mask_fit) == ("T", "leaves", 5, "tiff", "scale")
 
 
-def test_a_campaigns_brief_may_name_a_recipe(ask: Ask) -> None:
-    """Check that the campaign's own steps win over its recipe."""
-    resolved = ask("selected", campaign='recipe = "spring"\n[[edit]]\nop = "fill"\n')
+def test_a_campaigns_brief_may_name_a_recipe(resolve: Resolve) -> None:
+    """Check that the campaign's own steps override its recipe."""
+    resolved = resolve("selected", campaign='recipe = "spring"\n[[edit]]\nop = "fill"\n')
     assert steps(resolved) == {"edit": [{"op": "fill"}], "grade": [], "deliver": [{"op": "save", "format": "png"}]}
 
 
-def test_the_own_recipe_replaces_the_campaigns(ask: Ask) -> None:
+def test_the_own_recipe_replaces_the_campaigns(resolve: Resolve) -> None:
     """Name a recipe in both briefs."""
-    assert steps(ask("selected", 'recipe = "autumn"\n', campaign='recipe = "spring"\n')) == {
+    assert steps(resolve("selected", 'recipe = "autumn"\n', campaign='recipe = "spring"\n')) == {
         "edit": [],
         "grade": [{"op": "tone", "amount": 7}],
     }
 
 
-def test_a_mask_without_a_brief_runs_one_stage(ask: Ask) -> None:
-    """Run the stage's steps for a mask."""
-    resolved = ask("selected", mask=True)
+def test_a_mask_without_a_brief_runs_one_stage(resolve: Resolve) -> None:
+    """Check that the stage's steps for a mask run."""
+    resolved = resolve("selected", mask=True)
     assert steps(resolved) == {"edit": [{"op": "fill", "where": "mask"}]}
     assert resolved is not None
     assert (resolved.is_single_stage, resolved.last_stage) == (True, "edit")
 
 
-def test_a_mask_without_a_brief_leads_to_the_stage_that_uses_masks(ask: Ask) -> None:
+def test_a_mask_without_a_brief_leads_to_the_stage_that_uses_masks(resolve: Resolve) -> None:
     """Run default steps before that stage, and nothing after it."""
-    assert steps(ask("inbox", mask=True)) == {"sort": [{"op": "look_over"}]}
-    assert ask("masked", mask=True) is None
+    assert steps(resolve("inbox", mask=True)) == {"sort": [{"op": "look_over"}]}
+    assert resolve("masked", mask=True) is None
 
 
-def test_a_mask_beside_an_ended_brief_runs_the_mask_steps(ask: Ask) -> None:
+def test_a_mask_beside_an_ended_brief_runs_the_mask_steps(resolve: Resolve) -> None:
     """Check that the ended brief's prompt and seed are kept."""
     own = 'prompt = "p"\nseed = 3\n[[sort]]\nop = "look_over"\n'
-    resolved = ask("selected", own, mask=True)
+    resolved = resolve("selected", own, mask=True)
     assert resolved is not None
     assert (steps(resolved), resolved.prompt, resolved.seed, resolved.is_single_stage) == (
         {"edit": [{"op": "fill", "where": "mask"}]},
@@ -163,31 +165,31 @@ def test_a_mask_beside_an_ended_brief_runs_the_mask_steps(ask: Ask) -> None:
     )
 
 
-def test_an_unused_mask_after_the_last_mask_stage_runs_nothing(ask: Ask, pipeline: Pipeline) -> None:
+def test_an_unused_mask_after_the_last_mask_stage_runs_nothing(resolve: Resolve, pipeline: Pipeline) -> None:
     """Resolve a brief that ends at edit, with a mask, in the next folder."""
-    resolved = ask("masked", '[[edit]]\nop = "fill"\n', mask=True)
+    resolved = resolve("masked", '[[edit]]\nop = "fill"\n', mask=True)
     assert resolved is not None
     assert not resolved.reaches(pipeline.stages[2])
 
 
-def test_a_prompt_without_a_brief_runs_one_stage(ask: Ask) -> None:
+def test_a_prompt_without_a_brief_runs_one_stage(resolve: Resolve) -> None:
     """Run the default steps, or the mask steps if there is a mask."""
-    plain, masked = ask("inbox", prompt=" a hand "), ask("selected", prompt="a hand", mask=True)
+    plain, masked = resolve("inbox", prompt=" a hand "), resolve("selected", prompt="a hand", mask=True)
     assert plain is not None
     assert masked is not None
     assert (steps(plain), plain.prompt, plain.is_single_stage) == ({"sort": [{"op": "look_over"}]}, "a hand", True)
     assert (steps(masked), masked.prompt, masked.is_single_stage) == ({"edit": [{"op": "fill", "where": "mask"}]}, "a hand", True)
 
 
-def test_an_empty_prompt_file_runs_one_stage(ask: Ask, pipeline: Pipeline, catalogue: Mapping[str, type[Operation]]) -> None:
-    """Resolve an empty hero.txt."""
+def test_an_empty_prompt_file_runs_one_stage(resolve: Resolve, pipeline: Pipeline, catalogue: Mapping[str, type[Operation]]) -> None:
+    """Resolve a picture with an empty hero.txt."""
     resolved = Resolver(pipeline, recipe, catalogue=catalogue).resolve(pipeline.stages[0], prompt=(b"", "hero.txt"))
     assert steps(resolved) == {"sort": [{"op": "look_over"}]}
 
 
-def test_a_brief_without_stages_runs_one_stage(ask: Ask) -> None:
+def test_a_brief_without_stages_runs_one_stage(resolve: Resolve) -> None:
     """Check that the brief's prompt and seed are used."""
-    resolved = ask("inbox", 'prompt = "p"\nseed = 2\n')
+    resolved = resolve("inbox", 'prompt = "p"\nseed = 2\n')
     assert resolved is not None
     assert (steps(resolved), resolved.prompt, resolved.seed, resolved.is_single_stage) == ({"sort": [{"op": "look_over"}]}, "p", 2, True)
 
@@ -201,25 +203,25 @@ def test_a_brief_without_stages_runs_one_stage(ask: Ask) -> None:
         ('prompt = "old"\nresolved = true\n[[sort]]\nop = "look_over"', "", "text"),
     ],
 )
-def test_the_nearest_prompt_is_used(ask: Ask, own: str, campaign: str, expected: str) -> None:
-    """Check the order: own brief, hero.txt, other files; hero.txt wins over a brief that moved here earlier."""
-    resolved = ask("selected", own, prompt="text", campaign=campaign)
+def test_the_nearest_prompt_is_used(resolve: Resolve, own: str, campaign: str, expected: str) -> None:
+    """Check the order: own brief, hero.txt, other files; hero.txt overrides a brief that moved on from an earlier folder."""
+    resolved = resolve("selected", own, prompt="text", campaign=campaign)
     assert resolved is not None
     assert resolved.prompt == expected
 
 
-def test_a_brief_that_moved_on_is_complete(ask: Ask) -> None:
-    """Check that neither a campaign's brief nor a recipe is merged into it."""
-    moved = ask("inbox", 'recipe = "spring"\n')
+def test_a_brief_that_moved_on_is_complete(resolve: Resolve) -> None:
+    """Check that neither a campaign's brief nor a recipe is merged into such a brief."""
+    moved = resolve("inbox", 'recipe = "spring"\n')
     assert moved is not None
-    again = ask("selected", moved.to_toml(), campaign='prompt = "leak"\nseed = 9\n[[grade]]\nop = "tone"\n')
-    assert again == moved
-    assert again.digest == moved.digest
+    second = resolve("selected", moved.to_toml(), campaign='prompt = "leak"\nseed = 9\n[[grade]]\nop = "tone"\n')
+    assert second == moved
+    assert second.digest == moved.digest
 
 
-def test_a_brief_that_moves_on_reads_like_a_written_one(ask: Ask) -> None:
-    """Check its text."""
-    resolved = ask(
+def test_a_brief_that_moves_on_is_written_as_readable_toml(resolve: Resolve) -> None:
+    """Check the whole text with its comments."""
+    resolved = resolve(
         "selected",
         'title = "T"\nprompt = """a\nb"""\nrecipe = "autumn"\n[[edit]]\nop = "enlarge"\nsize = [3, 4]\n'
         '[[grade]]\nop = "tone"\nshadows = { temperature = -12 }\n[[deliver]]\nop = "save"\nformat = "png"\n',
@@ -237,23 +239,23 @@ def test_a_brief_that_moves_on_reads_like_a_written_one(ask: Ask) -> None:
     )
 
 
-def test_a_brief_that_moved_on_can_be_edited(ask: Ask) -> None:
-    """Change the format of a step in it."""
-    moved = ask("inbox", '[[deliver]]\nop = "save"\nformat = "png"\n')
+def test_a_brief_that_moved_on_can_be_edited(resolve: Resolve) -> None:
+    """Change the format of a step in such a brief."""
+    moved = resolve("inbox", '[[deliver]]\nop = "save"\nformat = "png"\n')
     assert moved is not None
     edited = moved.to_toml().replace(b'"png"\n', b'"jpeg"\n').replace(b'working = "jpeg"', b'working = "png"')
-    assert steps(ask("graded", edited))["deliver"] == [{"op": "save", "format": "jpeg"}]
+    assert steps(resolve("graded", edited))["deliver"] == [{"op": "save", "format": "jpeg"}]
 
 
-texts = st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], include_characters="\n\t\"'\\"), max_size=40)
-anything = st.fixed_dictionaries(
+TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], include_characters="\n\t\"'\\"), max_size=40)
+STAGE_TABLES = st.fixed_dictionaries(
     {},
     optional={
         "edit": st.lists(
             st.builds(
                 lambda factor, where: {"op": "enlarge", "factor": factor} if factor else {"op": "fill", "where": where},
                 st.integers(0, 4),
-                texts,
+                TEXTS,
             ),
             max_size=3,
         ),
@@ -261,7 +263,7 @@ anything = st.fixed_dictionaries(
             st.builds(
                 lambda t, name: {"op": "tone", "shadows": {"temperature": t}, "name": name},
                 st.floats(allow_nan=False, allow_infinity=False),
-                texts,
+                TEXTS,
             ),
             max_size=2,
         ),
@@ -271,41 +273,47 @@ anything = st.fixed_dictionaries(
 
 
 @settings(max_examples=60, deadline=None)
-@given(tables=anything, title=texts, prompt=texts, seed=st.integers(0, 2**32 - 1), place=st.integers(0, 3))
-def test_a_brief_that_moves_on_resolves_to_the_same(
-    pipeline: Pipeline, catalogue: Mapping[str, type[Operation]], tables: dict[str, Any], title: str, prompt: str, seed: int, place: int
+@given(tables=STAGE_TABLES, title=TEXTS, prompt=TEXTS, seed=st.integers(0, 2**32 - 1), stage_index=st.integers(0, 3))
+def test_a_brief_that_moves_on_resolves_to_the_same_brief(
+    pipeline: Pipeline,
+    catalogue: Mapping[str, type[Operation]],
+    tables: dict[str, Any],
+    title: str,
+    prompt: str,
+    seed: int,
+    stage_index: int,
 ) -> None:
     """Write and read the resolved brief of any brief, in any folder, twice."""
     import tomli_w
 
     own = tomli_w.dumps({"title": title, "prompt": prompt, "seed": seed, **tables}).encode()
-    first = Resolver(pipeline, recipe, catalogue=catalogue).resolve(pipeline.stages[place], own=(own, "hero.toml"))
+    first = Resolver(pipeline, recipe, catalogue=catalogue).resolve(pipeline.stages[stage_index], own=(own, "hero.toml"))
     assert first is not None
     if first.is_single_stage:
         return
-    again = Resolver(pipeline, recipe, catalogue=catalogue).resolve(pipeline.stages[place], own=(first.to_toml(), "hero.toml"))
-    assert again == first
-    assert again.to_toml() == first.to_toml()
-    assert again.digest == first.digest
+    second = Resolver(pipeline, recipe, catalogue=catalogue).resolve(pipeline.stages[stage_index], own=(first.to_toml(), "hero.toml"))
+    assert second == first
+    assert second.to_toml() == first.to_toml()
+    assert second.digest == first.digest
 
 
-def test_a_recipe_cannot_name_a_recipe(ask: Ask) -> None:
+def test_a_recipe_cannot_name_a_recipe(resolve: Resolve) -> None:
     """Resolve a nested recipe."""
     with pytest.raises(BriefError, match=r"library/recipes/nested\.toml: recipe is not allowed in a recipe"):
-        ask("inbox", 'recipe = "nested"\n')
+        resolve("inbox", 'recipe = "nested"\n')
 
 
-def test_a_problem_names_its_file(ask: Ask) -> None:
+def test_a_problem_names_its_file(resolve: Resolve) -> None:
     """Check problems in a recipe and in a campaign's brief, and a missing recipe."""
     with pytest.raises(BriefError, match=r"^library/recipes/bad\.toml: edit\.1\.factor is 9"):
-        ask("inbox", 'recipe = "bad"\n')
+        resolve("inbox", 'recipe = "bad"\n')
     with pytest.raises(BriefError, match=r"^acme/brief\.toml: edit\.1\.factor is 9"):
-        ask("inbox", campaign=RECIPES["bad"])
+        resolve("inbox", campaign=RECIPES["bad"])
     with pytest.raises(InputError, match="There is no “sprig”"):
-        ask("inbox", 'recipe = "sprig"\n')
+        resolve("inbox", 'recipe = "sprig"\n')
 
 
-def test_each_picture_gets_its_own_error(pipeline: Pipeline, catalogue: Mapping[str, type[Operation]]) -> None:
+def test_the_error_of_a_shared_brief_names_the_file_of_each_picture(pipeline: Pipeline, catalogue: Mapping[str, type[Operation]]) -> None:
     """Resolve the same wrong brief under two names."""
     resolver = Resolver(pipeline, recipe, catalogue=catalogue)
     for name in ("a.toml", "b.toml"):
@@ -317,15 +325,18 @@ def test_a_shared_brief_is_parsed_once(
     pipeline: Pipeline, catalogue: Mapping[str, type[Operation]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Resolve 2000 pictures with the same bytes under different names."""
-    read: list[str] = []
-    real = resolving.read_brief
-    monkeypatch.setattr(
-        resolving, "read_brief", lambda data, file, *more, **named: (read.append(file), real(data, file, *more, **named))[1]
-    )
+    files_read: list[str] = []
+    read_brief = resolve_module.read_brief
+
+    def record_and_read(data: bytes, file: str, *args: Any, **kwargs: Any) -> Any:
+        files_read.append(file)
+        return read_brief(data, file, *args, **kwargs)
+
+    monkeypatch.setattr(resolve_module, "read_brief", record_and_read)
     resolver = Resolver(pipeline, recipe, catalogue=catalogue)
-    made = {id(resolver.resolve(pipeline.stages[0], own=(b'recipe = "spring"', f"{number}.toml"))) for number in range(2000)}
-    assert len(made) == 1
-    assert read == ["0.toml", "library/recipes/spring.toml"]
+    brief_ids = {id(resolver.resolve(pipeline.stages[0], own=(b'recipe = "spring"', f"{number}.toml"))) for number in range(2000)}
+    assert len(brief_ids) == 1
+    assert files_read == ["0.toml", "library/recipes/spring.toml"]
 
 
 def test_a_changed_recipe_is_used_at_once(pipeline: Pipeline, catalogue: Mapping[str, type[Operation]]) -> None:
@@ -339,7 +350,7 @@ def test_a_changed_recipe_is_used_at_once(pipeline: Pipeline, catalogue: Mapping
 
 
 def test_missing_library_files_are_checked_on_each_call(pipeline: Pipeline, catalogue: Mapping[str, type[Operation]]) -> None:
-    """Add a look later and put one beside the picture; earlier stages are not checked."""
+    """Add a look later and put a look beside the picture; earlier stages are not checked."""
     looks = {"warm-amber"}
     availability = Availability(
         model_names={"inpaint": ["migan"]},
@@ -349,14 +360,14 @@ def test_missing_library_files_are_checked_on_each_call(pipeline: Pipeline, cata
     resolver = Resolver(pipeline, recipe, availability, catalogue)
     own = (b'[[edit]]\nop = "fill"\nmodel = "gone"\n[[grade]]\nop = "tone"\nlook = "warm"\nname = "x"\n', "b.toml")
 
-    def ask_in(stage: Stage, beside: bool = False) -> ResolvedBrief | None:
-        return resolver.resolve(stage, own=own, has_sidecar=lambda folder, name, suffixes: beside)
+    def resolve_in(stage: Stage, has_file_beside: bool = False) -> ResolvedBrief | None:
+        return resolver.resolve(stage, own=own, has_sidecar=lambda folder, name, suffixes: has_file_beside)
 
     with pytest.raises(BriefError) as caught:
-        ask_in(pipeline.stages[1])
+        resolve_in(pipeline.stages[1])
     assert caught.value.sentence.startswith('b.toml has 2 problems:\n- edit.1.model is "gone"')
     with pytest.raises(BriefError, match=r"^b\.toml: grade\.1\.look is \"warm\", but library/looks/ has no such"):
-        ask_in(pipeline.stages[2])
-    assert ask_in(pipeline.stages[2], beside=True)
+        resolve_in(pipeline.stages[2])
+    assert resolve_in(pipeline.stages[2], has_file_beside=True)
     looks.add("warm")
-    assert ask_in(pipeline.stages[2])
+    assert resolve_in(pipeline.stages[2])

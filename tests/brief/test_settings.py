@@ -1,4 +1,4 @@
-"""The settings from file, environment and flags, and the places where the file may be."""
+"""Settings come from a file, the environment and flags; the configuration folder has a fixed search order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from goldsmith.errors import UsageError
 from goldsmith.files import resource_path
 
 # Fields whose default depends on the machine: the shipped file shows an example.
-MACHINE = {"root", "state_dir", "models_dir", "cpu_workers", "threads", "worker_memory_mb"}
+MACHINE_SETTINGS = {"root", "state_dir", "models_dir", "cpu_workers", "threads", "worker_memory_mb"}
 
 
 @pytest.fixture(autouse=True)
@@ -38,17 +38,17 @@ def shipped_text() -> str:
     return resource_path("config", "goldsmith.toml").read_text()
 
 
-def test_the_shipped_file_changes_nothing() -> None:
+def test_the_shipped_file_sets_only_defaults() -> None:
     """Compare it with an empty file: all its lines are comments."""
     assert read_settings(shipped_text().encode(), "config/goldsmith.toml") == read_settings(b"", "config/goldsmith.toml")
 
 
 def test_the_commented_values_are_the_defaults() -> None:
     """Remove every # and compare with the code."""
-    written = tomllib.loads(re.sub(r"^#([a-z_]+ = )", r"\1", shipped_text(), flags=re.MULTILINE))
-    assert list(written) == list(Settings.model_fields)
-    assert {name: value for name, value in written.items() if name not in MACHINE} == {
-        name: field.default for name, field in Settings.model_fields.items() if name not in MACHINE
+    shipped_values = tomllib.loads(re.sub(r"^#([a-z_]+ = )", r"\1", shipped_text(), flags=re.MULTILINE))
+    assert list(shipped_values) == list(Settings.model_fields)
+    assert {name: value for name, value in shipped_values.items() if name not in MACHINE_SETTINGS} == {
+        name: field.default for name, field in Settings.model_fields.items() if name not in MACHINE_SETTINGS
     }
     assert read_settings(shipped_text().replace("\n#", "\n").replace("\n ", "\n#").encode(), "f").quiet == 2.0
 
@@ -60,7 +60,7 @@ def test_the_shipped_file_explains_every_setting() -> None:
         assert f"\n{comment}\n#{name} = " in shipped_text()
 
 
-def test_flags_override_the_environment_and_it_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_override_the_environment_which_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set values in all three places; a missing flag is None."""
     monkeypatch.setenv("GOLDSMITH_QUIET", "5")
     monkeypatch.setenv("GOLDSMITH_POLL", "4")
@@ -70,26 +70,26 @@ def test_flags_override_the_environment_and_it_overrides_the_file(monkeypatch: p
 
 @pytest.mark.parametrize("value", ["auto", "cpu", '["cuda:1", "cuda:0"]'])
 def test_devices_are_a_word_or_a_list(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    """Set them in the file and in the environment."""
-    written = value if value.startswith("[") else f'"{value}"'
-    wanted = tomllib.loads(f"devices = {written}")["devices"]
-    wanted = tuple(wanted) if isinstance(wanted, list) else wanted
-    assert read_settings(f"devices = {written}".encode(), "goldsmith.toml").devices == wanted
+    """Set devices in the file and in the environment."""
+    toml_value = value if value.startswith("[") else f'"{value}"'
+    expected = tomllib.loads(f"devices = {toml_value}")["devices"]
+    expected = tuple(expected) if isinstance(expected, list) else expected
+    assert read_settings(f"devices = {toml_value}".encode(), "goldsmith.toml").devices == expected
     monkeypatch.setenv("GOLDSMITH_DEVICES", value)
-    assert read_settings(b"", "goldsmith.toml").devices == wanted
+    assert read_settings(b"", "goldsmith.toml").devices == expected
 
 
 @pytest.mark.parametrize(
-    ("written", "sentence"),
+    ("toml_value", "sentence"),
     [
         ('"gpu"', 'devices is "gpu", but must be "auto" or "cpu" or must be a list in [brackets].'),
         ('["cuda:0", "cpu"]', 'devices.2 is "cpu": it must be a GPU by its number, like cuda:0.'),
     ],
 )
-def test_an_invalid_device_is_refused(written: str, sentence: str) -> None:
+def test_an_invalid_device_is_refused(toml_value: str, sentence: str) -> None:
     """Check the message for a wrong word and a wrong list."""
     with pytest.raises(ConfigError) as caught:
-        read_settings(f"devices = {written}".encode(), "goldsmith.toml")
+        read_settings(f"devices = {toml_value}".encode(), "goldsmith.toml")
     assert [str(fault) for fault in caught.value.problems] == [sentence]
 
 
@@ -111,7 +111,7 @@ def test_every_problem_names_its_origin(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_settings_that_are_not_toml_are_refused() -> None:
-    """Check that the message is that of the TOML reader."""
+    """Check that the message has the line and the column."""
     with pytest.raises(ConfigError, match=r"goldsmith\.toml: line 1, column 9: the value is not valid TOML"):
         read_settings(b"quiet = soon", "goldsmith.toml")
 
@@ -131,13 +131,13 @@ def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_configuration_comes_from_flag_environment_or_root(tmp_path: Path) -> None:
-    """Check the order, and the shipped configuration without any of them."""
-    one, two, root = tmp_path / "one", tmp_path / "two", tmp_path / "root"
-    for folder in (one, two, root / "config"):
+    """Check the order, and that without any of them the shipped configuration is used."""
+    flag_dir, environ_dir, root = tmp_path / "one", tmp_path / "two", tmp_path / "root"
+    for folder in (flag_dir, environ_dir, root / "config"):
         folder.mkdir(parents=True, mode=0o755)
-    environ = {"GOLDSMITH_CONFIG": str(two)}
-    assert find_config(one, root, environ) == ConfigDir(one)
-    assert find_config(None, root, environ) == ConfigDir(two)
+    environ = {"GOLDSMITH_CONFIG": str(environ_dir)}
+    assert find_config(flag_dir, root, environ) == ConfigDir(flag_dir)
+    assert find_config(None, root, environ) == ConfigDir(environ_dir)
     assert find_config(None, root, {}) == ConfigDir(root / "config")
     assert find_config(None, tmp_path, {}) == find_config(None, None, {}) == ConfigDir(None)
 
@@ -150,21 +150,21 @@ def test_a_missing_configuration_file_is_the_shipped_one(tmp_path: Path) -> None
     assert all(ConfigDir(None).path_of(name).is_file() for name in CONFIG_FILES)
 
 
-def test_a_given_configuration_folder_must_exist(tmp_path: Path) -> None:
-    """Name a missing folder."""
+def test_a_named_configuration_folder_must_exist(tmp_path: Path) -> None:
+    """Pass a missing folder as the flag."""
     with pytest.raises(UsageError, match="does not exist"):
         find_config(tmp_path / "gone", None, {})
 
 
-@pytest.mark.parametrize("spoilt", ["config", "config/pipeline.toml"])
+@pytest.mark.parametrize("writable_path", ["config", "config/pipeline.toml"])
 @pytest.mark.parametrize("mode", [0o775, 0o757])
-def test_a_configuration_that_others_may_change_is_refused(tmp_path: Path, spoilt: str, mode: int) -> None:
+def test_a_configuration_that_others_may_change_is_refused(tmp_path: Path, writable_path: str, mode: int) -> None:
     """Make the folder or a file of it writable for others."""
     (tmp_path / "config").mkdir(mode=0o755)
     (tmp_path / "config/pipeline.toml").write_text("")
     (tmp_path / "config/pipeline.toml").chmod(0o644)
     assert find_config(None, tmp_path, {}).folder == tmp_path / "config"
-    (tmp_path / spoilt).chmod(mode)
+    (tmp_path / writable_path).chmod(mode)
     with pytest.raises(UsageError, match="can be changed by others") as caught:
         find_config(None, tmp_path, {})
     assert "--config" in caught.value.remedy
@@ -172,7 +172,7 @@ def test_a_configuration_that_others_may_change_is_refused(tmp_path: Path, spoil
 
 
 def test_a_configuration_on_the_share_must_not_be_a_link(tmp_path: Path) -> None:
-    """Link to another folder."""
+    """Link config/ to another folder."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "config").symlink_to("elsewhere")
     with pytest.raises(UsageError, match="is a link"):
@@ -191,9 +191,9 @@ def test_a_configuration_file_is_read_within_limits(tmp_path: Path) -> None:
 
 
 def test_reading_briefs_imports_no_picture_library() -> None:
-    """Check the modules that are loaded with it."""
+    """Check the modules that are loaded after the import."""
     heavy = ["torch", "onnxruntime", "cv2", "imagecodecs", "PyOpenColorIO", "tifffile", "PIL", "sqlite3"]
     code = "import sys, goldsmith.brief.resolve, goldsmith.brief.settings\n"
     code += f"from goldsmith.ops import catalogue; catalogue(); print([n for n in {heavy!r} if n in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"

@@ -20,7 +20,7 @@ A4000 = Accelerator("cuda:1", "NVIDIA RTX A4000", "570.86.10", 16376, 0)
 INFORMATION = "Model: \t\t NVIDIA {}\nIRQ:   \t\t 123\nGPU UUID: \t GPU-{}\nVideo BIOS: \t 95.02\n"
 
 
-def find(output: str | None, proc: Path = Path("/nowhere"), **environ: str) -> DeviceScan:
+def scan_devices(output: str | None, proc: Path = Path("/nowhere"), **environ: str) -> DeviceScan:
     """Return the scan for an output of nvidia-smi."""
     commands: list[Sequence[str]] = []
 
@@ -28,9 +28,9 @@ def find(output: str | None, proc: Path = Path("/nowhere"), **environ: str) -> D
         commands.append(command)
         return output
 
-    scan = find_devices(run, proc, environ)
+    result = find_devices(run, proc, environ)
     assert commands[0][0] == "nvidia-smi"
-    return scan
+    return result
 
 
 @pytest.fixture
@@ -43,14 +43,14 @@ def proc(tmp_path: Path) -> Path:
 
 
 def test_every_gpu_is_found_with_its_properties() -> None:
-    """Check torch's names; unknown values are 0."""
-    assert find(TWO) == DeviceScan((L40S, A4000))
+    """Check the names that torch uses; unknown values are 0."""
+    assert scan_devices(TWO) == DeviceScan((L40S, A4000))
 
 
 def test_without_a_driver_there_is_no_gpu() -> None:
     """Check a missing program, and a program that finds no devices."""
-    assert find(None) == DeviceScan()
-    assert find("No devices were found\n") == DeviceScan()
+    assert scan_devices(None) == DeviceScan()
+    assert scan_devices("No devices were found\n") == DeviceScan()
 
 
 @pytest.mark.parametrize(
@@ -66,23 +66,23 @@ def test_without_a_driver_there_is_no_gpu() -> None:
         ("MIG-1234", ["a part of a GPU (MIG)"]),
     ],
 )
-def test_hidden_gpus_are_hidden_from_workers(mask: str, titles: list[str]) -> None:
+def test_only_visible_gpus_are_found(mask: str, titles: list[str]) -> None:
     """Check CUDA_VISIBLE_DEVICES with numbers and UUIDs, in its order, up to the first invalid entry."""
-    found = find(TWO, CUDA_VISIBLE_DEVICES=mask).devices
-    assert [each.title for each in found] == titles
-    assert [each.name for each in found] == [f"cuda:{number}" for number in range(len(titles))]
+    devices = scan_devices(TWO, CUDA_VISIBLE_DEVICES=mask).devices
+    assert [each.title for each in devices] == titles
+    assert [each.name for each in devices] == [f"cuda:{number}" for number in range(len(titles))]
 
 
-def test_gpus_of_a_driver_that_does_not_answer_are_found(proc: Path) -> None:
-    """Check that the kernel lists them with a warning, and without one if nvidia-smi is missing."""
+def test_gpus_are_found_if_the_driver_does_not_answer(proc: Path) -> None:
+    """Check that the kernel lists them: with a warning if nvidia-smi hangs, without a warning if it is missing."""
     cards = (Accelerator("cuda:0", "NVIDIA L40S"), Accelerator("cuda:1", "NVIDIA RTX A4000"))
-    assert find("", proc) == DeviceScan(cards, "nvidia-smi does not answer.")
-    assert find(None, proc) == DeviceScan(cards)
-    assert find(None, proc, CUDA_VISIBLE_DEVICES="GPU-bbbb2222").devices[0].title == "NVIDIA RTX A4000"
+    assert scan_devices("", proc) == DeviceScan(cards, "nvidia-smi does not answer.")
+    assert scan_devices(None, proc) == DeviceScan(cards)
+    assert scan_devices(None, proc, CUDA_VISIBLE_DEVICES="GPU-bbbb2222").devices[0].title == "NVIDIA RTX A4000"
 
 
-def test_a_program_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check that the call does not wait for its end."""
+def test_a_hanging_program_is_abandoned_after_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check its empty output, and the output of programs that fail, succeed or are missing."""
     monkeypatch.setattr(module, "_TIMEOUT_SECONDS", 0.05)
     assert run_command(["sleep", "60"]) == ""
     assert run_command(["false"]) == ""

@@ -21,7 +21,7 @@ from goldsmith.errors import InputError
 SHIPPED = read_models(Path(__file__).parents[2] / "config" / "models.toml")
 
 
-def _one(model: Model, folder: Path) -> WeightsRegistry:
+def _registry(model: Model, folder: Path) -> WeightsRegistry:
     return WeightsRegistry(Models(models={"one": model}), folder)
 
 
@@ -35,14 +35,14 @@ def test_the_same_call_returns_the_same_engine(tmp_path: Path) -> None:
 
 
 def test_the_default_is_opened_with_its_reason(tmp_path: Path) -> None:
-    """Check an empty models folder: inpainting uses the engine without weights, and the record says so."""
+    """Check an empty models folder: inpainting uses the engine without weights, and the record has the reason."""
     engine, choice = open_engine(WeightsRegistry(SHIPPED, tmp_path), EngineNeed(INPAINTER), Device())
     assert engine.descriptor.name == choice.name == "patchmatch"
     assert "the weights of migan are not on this machine" in choice.why
 
 
 def test_a_null_engine_is_never_a_default(tmp_path: Path) -> None:
-    """Check that without weights there is no upscaler."""
+    """Check that without weights an upscale step is refused."""
     with pytest.raises(InputError, match="goldsmith models fetch realesrgan-x2"):
         open_engine(WeightsRegistry(SHIPPED, tmp_path), EngineNeed(UPSCALER, factor=2), Device())
 
@@ -56,7 +56,7 @@ def test_a_named_upscaler_keeps_its_own_scale(tmp_path: Path) -> None:
 def test_an_unknown_driver_is_refused(tmp_path: Path) -> None:
     """Check that the message lists the drivers."""
     with pytest.raises(InputError, match=r"models\.one\.driver: there is no driver 'os'\. The drivers are: diffusers, esrgan_ncnn"):
-        open_engine(_one(Model(kind="inpaint", driver="os", licence="MIT"), tmp_path), EngineNeed(INPAINTER, "one"), Device())
+        open_engine(_registry(Model(kind="inpaint", driver="os", licence="MIT"), tmp_path), EngineNeed(INPAINTER, "one"), Device())
 
 
 @pytest.mark.parametrize(("driver", "names"), [("migan", ("a.onnx", "b.onnx")), ("esrgan_ncnn", ("a.param",)), ("esrgan_onnx", ())])
@@ -67,27 +67,27 @@ def test_a_driver_refuses_a_wrong_number_of_files(tmp_path: Path, driver: str, n
         (tmp_path / name).write_bytes(b"x")
     model = Model(kind="inpaint", driver=driver, licence="MIT", files=files)
     with pytest.raises(InputError, match=r"models\.one\.files: this driver needs"):
-        open_engine(_one(model, tmp_path), EngineNeed(INPAINTER, "one"), Device())
+        open_engine(_registry(model, tmp_path), EngineNeed(INPAINTER, "one"), Device())
 
 
 def test_an_invalid_onnx_file_is_refused(tmp_path: Path) -> None:
     """Check a file with the right hash: the message has its path."""
     (tmp_path / "a.onnx").write_bytes(b"not a model")
     file = WeightsFile(name="a.onnx", sha256=hashlib.sha256(b"not a model").hexdigest(), bytes=11)
-    weights = _one(Model(kind="inpaint", driver="migan", licence="MIT", files=(file,)), tmp_path)
+    weights = _registry(Model(kind="inpaint", driver="migan", licence="MIT", files=(file,)), tmp_path)
     with pytest.raises(InputError, match=r"a\.onnx: onnxruntime cannot open this model"):
         open_engine(weights, EngineNeed(INPAINTER, "one"), Device())
 
 
 def test_importing_the_drivers_imports_no_runtime() -> None:
-    """Check that each driver imports its runtime when an engine is opened."""
+    """Check this because a driver imports its runtime only when it opens an engine."""
     imports = "; ".join(f"import goldsmith.engines.drivers.{name}" for name in driver_names())
     code = f"import sys; {imports}; print([name for name in ('torch', 'onnxruntime', 'patchmatch', 'cv2') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
 def test_the_null_inpainter_uses_the_mean_around_the_hole(tmp_path: Path) -> None:
-    """Check that a hole without surroundings gets the mean of the picture."""
+    """Check a hole in a ring of one colour, and a hole over the whole picture, which gets the mean of the picture."""
     engine, _ = open_engine(WeightsRegistry(SHIPPED, tmp_path), EngineNeed(INPAINTER, "null-inpaint"), Device())
     pixels = np.zeros((9, 9, 3), np.float32)
     pixels[2:7, 2:7] = (0.5, 0.25, 1.0)
@@ -96,8 +96,8 @@ def test_the_null_inpainter_uses_the_mean_around_the_hole(tmp_path: Path) -> Non
     filled = engine.fill(pixels, hole, 0)
     assert np.array_equal(filled[4, 4], np.array([0.5, 0.25, 1.0], np.float32))
     assert np.array_equal(filled[hole < 0.5], pixels[hole < 0.5])
-    everything = engine.fill(np.full((4, 4, 3), 0.75, np.float32), np.ones((4, 4), np.float32), 0)
-    assert np.array_equal(everything, np.full((4, 4, 3), 0.75, np.float32))
+    filled_whole = engine.fill(np.full((4, 4, 3), 0.75, np.float32), np.ones((4, 4), np.float32), 0)
+    assert np.array_equal(filled_whole, np.full((4, 4, 3), 0.75, np.float32))
 
 
 def test_patchmatch_uses_its_seed_and_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

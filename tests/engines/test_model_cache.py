@@ -80,10 +80,10 @@ def test_an_engine_that_is_too_large_is_opened_after_closing_all_others(machine:
 
 
 def test_a_closed_engine_is_released(machine: Machine) -> None:
-    """Check that no reference to it remains."""
-    gone = weakref.ref(machine.open("a", 600))
+    """Check that the cache keeps no reference to it."""
+    reference = weakref.ref(machine.open("a", 600))
     machine.open("b", 600)
-    assert gone() is None
+    assert reference() is None
 
 
 def test_the_number_of_open_engines_is_limited(machine: Machine) -> None:
@@ -96,11 +96,11 @@ def test_the_number_of_open_engines_is_limited(machine: Machine) -> None:
 def test_an_engine_that_fails_to_open_is_not_kept(machine: Machine) -> None:
     """Check that the next request tries again."""
 
-    def fails() -> SizedEngine:
+    def fail() -> SizedEngine:
         raise ValueError("on purpose")
 
     with pytest.raises(ValueError, match="on purpose"):
-        machine.cache.get_or_open("a", "a", GPU, 10, fails)
+        machine.cache.get_or_open("a", "a", GPU, 10, fail)
     assert machine.cache.loaded_models == ()
     machine.open("a", 10)
     assert machine.cache.loaded_models == ("a",)

@@ -29,7 +29,7 @@ BRIEF = 'prompt = "a red chair"\nseed = {seed}\n[[generate]]\nop = "regenerate"\
 
 @pytest.fixture(scope="module")
 def device() -> str:
-    """Return the first GPU that its driver reports; torch would initialise it in this process."""
+    """Return the first GPU that a driver reports, found without torch, which would initialise the GPU in this process."""
     scan = find_devices()
     if FORCED_DEVICE:
         return FORCED_DEVICE
@@ -42,8 +42,8 @@ def device() -> str:
 
 @pytest.fixture
 def studio(tmp_path: Path, device: str) -> Iterator[Studio]:
-    with studio_at(tmp_path, devices="cpu" if device == "cpu" else (device,)) as made:
-        yield made
+    with studio_at(tmp_path, devices="cpu" if device == "cpu" else (device,)) as new_studio:
+        yield new_studio
 
 
 def use_sdxl(studio: Studio) -> None:
@@ -67,13 +67,13 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, device: str) -> None
     """Check one device and one setting, in a new process and in a warm one."""
     with studio_at(tmp_path, devices="cpu" if device == "cpu" else (device,), together=1) as studio:
         use_sdxl(studio)
-        made = []
+        pictures = []
         for stem in ("one", "two"):
             studio.put(f"inbox/{stem}.toml", BRIEF.format(seed=7))
             studio.until_idle()
-            made.append(studio.read(f"selected/{stem}.png"))
+            pictures.append(studio.read(f"selected/{stem}.png"))
             studio.restart()
-        assert made[0] == made[1]
+        assert pictures[0] == pictures[1]
 
 
 def test_similar_jobs_share_a_call(studio: Studio, device: str) -> None:
@@ -94,15 +94,15 @@ def test_similar_jobs_share_a_call(studio: Studio, device: str) -> None:
 
 @pytest.mark.parametrize("offload", ["none", "model", "group"])
 def test_every_layout_gives_the_same_picture(device: str, offload: Offload) -> None:
-    """Check the device, part by part and block by block: equal but for rounding; the memory is released."""
+    """Check a model on the device, part by part, and block by block: equal except for rounding; the memory is released."""
     if device == "cpu" and offload == "model":
         pytest.skip("the CPU has no offload")
-    on = Device(device, 1)
-    free = free_mb(on)
-    whole = opened("sdxl", device=device).generate(request("text")).pictures[0]
+    measured_device = Device(device, 1)
+    free = free_mb(measured_device)
+    expected = opened("sdxl", device=device).generate(request("text")).pictures[0]
     engine = opened("sdxl", MemoryLayout("float32", offload, 1), device=device)
-    made = engine.generate(request("text"))
-    assert made.facts["offload"] == offload
-    assert np.allclose(made.pictures[0], whole, atol=2e-2)
+    result = engine.generate(request("text"))
+    assert result.facts["offload"] == offload
+    assert np.allclose(result.pictures[0], expected, atol=2e-2)
     engine.close()
-    assert device == "cpu" or free_mb(on) > free - 512
+    assert device == "cpu" or free_mb(measured_device) > free - 512

@@ -1,4 +1,4 @@
-"""The journal keeps its records over a restart, and a reader sees them while the daemon writes."""
+"""The journal keeps its records across a restart, and a reader sees them while the daemon writes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from goldsmith.journal.records import (
     Publish,
 )
 
-SIG = FileSignature(2**63 + 5, 2**64 - 1, 3, 4, 5)
-ODD = "selected/gru\u0308n \udcff\n.png"
+SIGNATURE = FileSignature(2**63 + 5, 2**64 - 1, 3, 4, 5)
+ODD_PATH = "selected/gru\u0308n \udcff\n.png"
 # Values of PRAGMA synchronous.
 NORMAL, FULL = 1, 2
 
@@ -41,9 +41,11 @@ def journal(path: Path) -> Journal:
     return Journal.open(path)
 
 
-def _row(job: str = "j1", path: str = ODD, parent: str = "", outcome: str = "passed") -> HistoryRow:
+def _row(job: str = "j1", path: str = ODD_PATH, parent: str = "", outcome: str = "passed") -> HistoryRow:
     data = {"job_id": job, "path": path, "sha256": "aa", "started_at": 1.0, "taken_at": 2.0, "stage": "edit", "outcome": outcome}
-    return HistoryRow.model_validate({**data, "results": (ODD,), "parent_job_id": parent, "record": {"seeds": [1, 2], "name": ODD}})
+    return HistoryRow.model_validate(
+        {**data, "results": (ODD_PATH,), "parent_job_id": parent, "record": {"seeds": [1, 2], "name": ODD_PATH}}
+    )
 
 
 def _plan(job: str = "j1") -> Plan:
@@ -51,8 +53,8 @@ def _plan(job: str = "j1") -> Plan:
         id=f"p-{job}",
         job_id=job,
         stem="hero",
-        consumes=(Consume(path=ODD, sig=SIG, sha256="aa", destination="archive/x"),),
-        publishes=(Publish(source="/scratch/1", destination=ODD, sha256="bb", sig=SIG),),
+        consumes=(Consume(path=ODD_PATH, sig=SIGNATURE, sha256="aa", destination="archive/x"),),
+        publishes=(Publish(source="/scratch/1", destination=ODD_PATH, sha256="bb", sig=SIGNATURE),),
         history_row=_row(job),
     )
 
@@ -63,11 +65,11 @@ def test_a_plan_is_open_until_it_is_complete(journal: Journal, path: Path) -> No
     journal.close()
     journal = Journal.open(path)
     assert journal.open_plans() == [_plan("j1"), _plan("j2")]
-    placed = PlacedFile(path=ODD, sig=SIG, sha256="bb", job_id="j1")
+    placed = PlacedFile(path=ODD_PATH, sig=SIGNATURE, sha256="bb", job_id="j1")
     journal.complete_plans([CompletedPlan("p-j1", (_row(),), (placed,), (PlacedVersion("masked", "her\udcff", 2),))])
     assert journal.open_plans() == [_plan("j2")]
     assert list(journal.history()) == [_row()]
-    assert journal.placed_file(ODD) == placed
+    assert journal.placed_file(ODD_PATH) == placed
     assert journal.placed_file("elsewhere") is None
     assert journal.placed_versions("masked", "her\udcff") == {2}
     assert journal.placed_versions("graded", "her\udcff") == set()
@@ -76,9 +78,9 @@ def test_a_plan_is_open_until_it_is_complete(journal: Journal, path: Path) -> No
 def test_an_open_plan_can_be_changed(journal: Journal) -> None:
     """Check that the new destinations replace the first ones, and that no history is written."""
     journal.record_plans([_plan()])
-    other = _plan().model_copy(update={"stem": "hero_v002"})
-    journal.update_plan(other)
-    assert journal.open_plans() == [other]
+    changed = _plan().model_copy(update={"stem": "hero_v002"})
+    journal.update_plan(changed)
+    assert journal.open_plans() == [changed]
     assert list(journal.history()) == []
 
 
@@ -86,7 +88,7 @@ def test_a_plan_never_waits_for_a_batch(journal: Journal, path: Path) -> None:
     """Record a plan inside an open batch: readers see it at once, and the batch continues."""
     reader = Journal.open(path, read_only=True)
     with journal.batch():
-        journal.record_queued("j1", "edit", "cpu", ODD, 1.0)
+        journal.record_queued("j1", "edit", "cpu", ODD_PATH, 1.0)
         assert reader.active_jobs() == []
         journal.record_plans([_plan()])
         assert reader.open_plans() == [_plan()]
@@ -96,7 +98,7 @@ def test_a_plan_never_waits_for_a_batch(journal: Journal, path: Path) -> None:
 
 
 class CommitRecorder(sqlite3.Connection):
-    """A connection that notes the level of PRAGMA synchronous at each COMMIT."""
+    """A connection that records the level of PRAGMA synchronous at each COMMIT."""
 
     commit_levels: list[int]
 
@@ -124,43 +126,43 @@ def test_plans_and_history_are_committed_with_synchronous_full(path: Path, monke
     recorder = journal._db
     assert isinstance(recorder, CommitRecorder)
     assert recorder.take_levels() == [FULL] * len(MIGRATIONS)
-    journal.record_queued("j1", "edit", "cpu", ODD, 1.0)
+    journal.record_queued("j1", "edit", "cpu", ODD_PATH, 1.0)
     assert recorder.take_levels() == [NORMAL]
     journal.record_plans([_plan()])
     journal.update_plan(_plan())
     journal.complete_plans([CompletedPlan("p-j1", (_row(),), (), ())])
     assert recorder.take_levels() == [FULL] * 3
     with journal.batch():
-        journal.record_queued("j2", "edit", "cpu", ODD, 1.0)
+        journal.record_queued("j2", "edit", "cpu", ODD_PATH, 1.0)
         journal.record_plans([_plan("j2")])
         journal.record_started("j2", 2.0, 3.0)
     assert recorder.take_levels() == [NORMAL, FULL, NORMAL], "the open batch, the plan, the rest of the batch"
 
 
-def test_the_journal_writes_ahead(journal: Journal, path: Path) -> None:
+def test_the_journal_uses_a_write_ahead_log(journal: Journal, path: Path) -> None:
     """Read the mode back on another connection: WAL, so that readers never block the daemon."""
     with contextlib.closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_failed_batch_leaves_no_record(journal: Journal) -> None:
-    """Raise inside a batch: the records made in it are rolled back, and later ones are kept."""
+    """Raise inside a batch: the records of the batch are rolled back, and later records are kept."""
     with contextlib.suppress(KeyError), journal.batch():
-        journal.record_queued("j1", "edit", "cpu", ODD, 1.0)
+        journal.record_queued("j1", "edit", "cpu", ODD_PATH, 1.0)
         raise KeyError
     assert journal.active_jobs() == []
-    journal.record_queued("j2", "edit", "cpu", ODD, 1.0)
+    journal.record_queued("j2", "edit", "cpu", ODD_PATH, 1.0)
     assert [job.job_id for job in journal.active_jobs()] == ["j2"]
 
 
 def test_active_jobs_are_listed_in_the_order_they_were_queued(journal: Journal) -> None:
     """Queue, start, advance and withdraw jobs; the next daemon starts with none."""
     for name in ("b", "a", "c"):
-        journal.record_queued(name, "edit", "gpu", ODD, 1.0)
+        journal.record_queued(name, "edit", "gpu", ODD_PATH, 1.0)
     journal.record_progress("a", 2, "inpaint", 0.5, "tile 3", 9.0)
     journal.remove_job("c")
     first, second = journal.active_jobs()
-    assert (first.job_id, first.path, first.step) == ("b", ODD, 0)
+    assert (first.job_id, first.path, first.step) == ("b", ODD_PATH, 0)
     assert (second.job_id, second.step, second.op, second.fraction, second.note, second.lease_until) == (
         "a",
         2,
@@ -179,22 +181,23 @@ def test_active_jobs_are_listed_in_the_order_they_were_queued(journal: Journal) 
 
 
 def test_attempts_are_counted_for_each_fingerprint(journal: Journal) -> None:
-    """Check that other bytes at the same path start a new count, and that a release clears all of them."""
-    assert [journal.count_attempt(ODD, "f1"), journal.count_attempt(ODD, "f1"), journal.count_attempt(ODD, "f2")] == [1, 2, 1]
-    journal.release_hold(ODD)
-    assert journal.attempt_count(ODD, "f1") == 0
+    """Check that other bytes at the same path start a new count, and that a release clears the counts of the path."""
+    counts = [journal.count_attempt(ODD_PATH, fingerprint) for fingerprint in ("f1", "f1", "f2")]
+    assert counts == [1, 2, 1]
+    journal.release_hold(ODD_PATH)
+    assert journal.attempt_count(ODD_PATH, "f1") == 0
 
 
 def test_a_hold_is_kept_until_released(journal: Journal) -> None:
     """Record two holds at one path: the second replaces the first."""
-    journal.record_hold(ODD, "f1", "It is broken.", "Send it again.", ODD + ".problem.txt", 5.0)
-    journal.record_hold(ODD, "f2", "It is still broken.", "", "", 6.0)
-    hold = journal.hold_at(ODD)
+    journal.record_hold(ODD_PATH, "f1", "It is broken.", "Send it again.", ODD_PATH + ".problem.txt", 5.0)
+    journal.record_hold(ODD_PATH, "f2", "It is still broken.", "", "", 6.0)
+    hold = journal.hold_at(ODD_PATH)
     assert hold is not None
-    assert (hold.path, hold.fingerprint, hold.sentence, hold.since) == (ODD, "f2", "It is still broken.", 6.0)
+    assert (hold.path, hold.fingerprint, hold.sentence, hold.since) == (ODD_PATH, "f2", "It is still broken.", 6.0)
     assert journal.all_holds() == [hold]
-    journal.release_hold(ODD)
-    assert journal.hold_at(ODD) is None
+    journal.release_hold(ODD_PATH)
+    assert journal.hold_at(ODD_PATH) is None
 
 
 def test_the_history_begins_with_the_oldest_row(journal: Journal) -> None:
@@ -206,7 +209,7 @@ def test_the_history_begins_with_the_oldest_row(journal: Journal) -> None:
 
 
 def test_the_lineage_of_a_job_begins_with_the_persons_file(journal: Journal) -> None:
-    """Check that problems and other assets are left out."""
+    """Check that problems and other pictures are left out."""
     rows = [_row("j0"), _row("j1"), _row("j2", parent="j1"), _row("j3", parent="j2")]
     journal.complete_plans([CompletedPlan("", tuple(rows), (), ())])
     journal.record_problem(_row("j3", parent="j2", outcome="problem"))
@@ -215,14 +218,15 @@ def test_the_lineage_of_a_job_begins_with_the_persons_file(journal: Journal) -> 
 
 
 def test_a_reader_needs_an_existing_journal(path: Path) -> None:
-    """Open a missing journal for reading: no file is created, and the error names the remedy."""
+    """Open a missing journal for reading: no file is created."""
     with pytest.raises(UsageError, match="no journal"):
         Journal.open(path, read_only=True)
+    assert not path.exists()
 
 
 def test_a_reader_cannot_write(journal: Journal, path: Path) -> None:
     """Call a writing method on a reader's journal."""
-    journal.record_queued("a", "edit", "gpu", ODD, 1.0)
+    journal.record_queued("a", "edit", "gpu", ODD_PATH, 1.0)
     reader = Journal.open(path, read_only=True)
     with pytest.raises(HostError, match="readonly"):
         reader.clear_active_jobs()
@@ -260,7 +264,7 @@ def test_a_journal_of_an_older_version_is_migrated(journal: Journal, path: Path)
     assert list(journal.history()) == [_row()]
 
 
-def test_the_error_about_a_corrupt_journal_says_what_to_do(path: Path) -> None:
+def test_the_error_about_a_corrupt_journal_has_a_remedy(path: Path) -> None:
     """Open a file that is no database: the remedy is to move it away."""
     path.parent.mkdir()
     path.write_bytes(b"this is no database" * 100)
@@ -270,5 +274,5 @@ def test_the_error_about_a_corrupt_journal_says_what_to_do(path: Path) -> None:
 
 def test_a_journal_in_a_missing_folder_is_a_host_error(tmp_path: Path) -> None:
     """Check that the error names the file."""
-    with pytest.raises(HostError, match="cannot be used"):
+    with pytest.raises(HostError, match=r"journal\.sqlite cannot be used"):
         Journal.open(tmp_path / "missing" / "journal.sqlite")

@@ -12,13 +12,13 @@ from goldsmith.journal import location
 
 def test_each_root_has_its_own_folder(tmp_path: Path) -> None:
     """Check that the folder's name is readable and differs for roots of the same name; a link to a root is that root."""
-    one, two = tmp_path / "a" / "Hot Folders", tmp_path / "b" / "Hot Folders"
-    one.mkdir(parents=True)
-    two.mkdir(parents=True)
-    (tmp_path / "link").symlink_to(one)
-    assert location.root_key(one).startswith("Hot-Folders-")
-    assert location.root_key(one) != location.root_key(two)
-    assert location.root_key(tmp_path / "link") == location.root_key(one)
+    first, second = tmp_path / "a" / "Hot Folders", tmp_path / "b" / "Hot Folders"
+    first.mkdir(parents=True)
+    second.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(first)
+    assert location.root_key(first).startswith("Hot-Folders-")
+    assert location.root_key(first) != location.root_key(second)
+    assert location.root_key(tmp_path / "link") == location.root_key(first)
 
 
 def test_the_state_directory_follows_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +35,7 @@ def test_the_state_directory_follows_its_environment(tmp_path: Path, monkeypatch
 
 
 def test_only_the_owner_may_open_the_folder(tmp_path: Path) -> None:
-    """Check the mode: the journal holds the names of everybody's pictures."""
+    """Check the mode: the journal holds the names of all pictures."""
     path = location.prepare_journal_folder(tmp_path / "root", tmp_path / "state")
     assert path.name == "journal.sqlite"
     assert path.parent.stat().st_mode & 0o77 == 0
@@ -57,7 +57,7 @@ def test_a_network_filesystem_is_refused(kind: str, tmp_path: Path, monkeypatch:
 
 
 def test_a_folder_that_cannot_be_created_is_a_host_error(tmp_path: Path) -> None:
-    """Put a file in the folder's place."""
+    """Put a file at the path of the folder."""
     (tmp_path / "state").write_bytes(b"")
     with pytest.raises(HostError, match="cannot be created"):
         location.prepare_journal_folder(tmp_path / "root", tmp_path / "state")

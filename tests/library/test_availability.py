@@ -60,26 +60,26 @@ name = "two.bin"
 sha256 = "{sha256}"
 bytes = 3
 """
-NAMED = '[[edit]]\nop = "inpaint"\nmodel = "premium"\n'
-WORDS = '[[edit]]\nop = "inpaint"\nprompt = "a relaxed left hand"\n'
+BRIEF_WITH_MODEL = '[[edit]]\nop = "inpaint"\nmodel = "premium"\n'
+BRIEF_WITH_PROMPT = '[[edit]]\nop = "inpaint"\nprompt = "a relaxed left hand"\n'
 
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
-    with studio_at(tmp_path, models_dir=str(tmp_path / "models")) as made:
-        made.line(LINE)
+    with studio_at(tmp_path, models_dir=str(tmp_path / "models")) as new_studio:
+        new_studio.line(LINE)
         text = MODELS.format(folder=tmp_path / "mine", sha256=hashlib.sha256(b"two").hexdigest())
-        (made.root / "config" / "models.toml").write_text(text)
-        yield made
+        (new_studio.root / "config" / "models.toml").write_text(text)
+        yield new_studio
 
 
-def bring(folder: Path) -> None:
-    """Let weights arrive as a fetch does it: complete, by one rename."""
-    coming = folder.with_name("coming")
-    (coming / "unet").mkdir(parents=True)
-    (coming / "unet/model.safetensors").write_bytes(b"weights")
-    (coming / "model_index.json").write_text('{"unet": ["diffusers", "UNet"]}')
-    coming.rename(folder)
+def install_weights(folder: Path) -> None:
+    """Install the weights of a model as a fetch does: complete, by one rename."""
+    incoming = folder.with_name("incoming")
+    (incoming / "unet").mkdir(parents=True)
+    (incoming / "unet/model.safetensors").write_bytes(b"weights")
+    (incoming / "model_index.json").write_text('{"unet": ["diffusers", "UNet"]}')
+    incoming.rename(folder)
 
 
 def drop(studio: Studio, brief: str) -> None:
@@ -88,37 +88,37 @@ def drop(studio: Studio, brief: str) -> None:
     studio.put("selected/hero.png", png())
 
 
-def test_a_missing_model_is_reported_and_its_arrival_is_noticed(studio: Studio, tmp_path: Path) -> None:
-    """Check that no worker starts before the weights arrive, and that nobody has to touch the picture."""
-    drop(studio, NAMED)
+def test_a_missing_model_is_reported_and_its_arrival_starts_the_job(studio: Studio, tmp_path: Path) -> None:
+    """Check that no worker starts before the weights arrive, and that the job then starts although the picture is untouched."""
+    drop(studio, BRIEF_WITH_MODEL)
     studio.until(lambda: studio.note("selected/hero.png"), "the note")
-    told = "edit.1.model cannot be done here: The weights of the model 'premium' (mine) are not where models.toml says: "
-    assert told in studio.note("selected/hero.png")
+    sentence = "edit.1.model cannot be done here: The weights of the model 'premium' (mine) are not where models.toml says: "
+    assert sentence in studio.note("selected/hero.png")
     assert "It continues by itself once that is there." in studio.note("selected/hero.png")
     assert not studio.heard("started")
-    bring(tmp_path / "mine")
+    install_weights(tmp_path / "mine")
     studio.until(lambda: studio.folder("masked"), "the picture goes on")
     assert not studio.note("selected/hero.png")
 
 
-def test_a_prompt_without_a_model_for_it_is_reported(studio: Studio, tmp_path: Path) -> None:
-    """Check that the region is not filled from its surroundings; the job starts once there is a model that takes a prompt."""
-    drop(studio, WORDS)
+def test_a_prompt_is_reported_if_no_model_with_weights_takes_prompts(studio: Studio, tmp_path: Path) -> None:
+    """Check that the region is not filled from its surroundings; the job starts when a model that takes a prompt arrives."""
+    drop(studio, BRIEF_WITH_PROMPT)
     studio.until(lambda: studio.note("selected/hero.png"), "the note")
-    told = "edit.1 has a prompt, and no model that takes a prompt has its weights on this machine. Run: goldsmith models fetch drawer"
-    assert told in studio.note("selected/hero.png")
+    sentence = "edit.1 has a prompt, and no model that takes a prompt has its weights on this machine. Run: goldsmith models fetch drawer"
+    assert sentence in studio.note("selected/hero.png")
     assert not studio.heard("started")
-    bring(tmp_path / "mine")
+    install_weights(tmp_path / "mine")
     studio.until_heard("started")
 
 
 def test_inpainting_without_a_prompt_needs_no_weights(studio: Studio) -> None:
-    """Use the engine that ships with the program while all weights are missing."""
+    """Inpaint while all weights are missing: the engine that ships with the program fills the mask."""
     drop(studio, '[[edit]]\nop = "inpaint"\n')
     studio.until(lambda: studio.folder("masked"), "inpainted")
 
 
-def test_a_model_that_takes_no_prompt_is_a_problem_of_the_brief(studio: Studio) -> None:
+def test_a_prompt_for_a_model_that_takes_none_is_a_problem_of_the_brief(studio: Studio) -> None:
     """Check that the note asks for a correction of the brief."""
     drop(studio, '[[edit]]\nop = "inpaint"\nmodel = "patchmatch"\nprompt = "a hand"\n')
     studio.until(lambda: "The model 'patchmatch' takes no prompt." in studio.note("selected/hero.png"), "the note")
@@ -137,12 +137,12 @@ def test_a_missing_model_of_a_later_stage_is_reported_in_the_first(studio: Studi
     studio.until(lambda: not studio.note("selected/hero.png"), "it goes on")
 
 
-def test_corrupt_pins_hold_only_the_picture_that_needs_them(studio: Studio, tmp_path: Path) -> None:
-    """Spoil the pins while the daemon runs: the note names the file, and the picture moves on once the file is corrected."""
-    bring(tmp_path / "mine")
+def test_corrupt_pins_hold_the_picture_that_needs_them(studio: Studio, tmp_path: Path) -> None:
+    """Damage the pins while the daemon runs: the note names the file, and the picture moves on when the file is corrected."""
+    install_weights(tmp_path / "mine")
     studio.start()
     (studio.root / "config" / "models.pins.toml").write_text("[mine\n")
-    drop(studio, NAMED)
+    drop(studio, BRIEF_WITH_MODEL)
     studio.until(lambda: "models.pins.toml: this is not TOML" in studio.note("selected/hero.png"), "the note")
     (studio.root / "config" / "models.pins.toml").write_text("")
     studio.until(lambda: studio.folder("masked"), "the picture goes on")

@@ -1,4 +1,4 @@
-"""The consent to use a face: complete, dated, not expired; checked when a brief is read and again when the face is used."""
+"""The consent to use a face is complete, dated and not expired. It is checked when a brief is read and when the face is used."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ def _read(text: str) -> Consent:
 
 
 def test_a_complete_consent_is_read() -> None:
-    """Read the four required settings, then the optional ones too."""
+    """Read the four required settings, then the optional settings too."""
     consent = _read(COMPLETE)
     assert (consent.person, consent.date) == ("Anna Example", datetime.date(2026, 3, 14))
     assert (consent.expires, consent.document) == (None, "")
-    more = _read(COMPLETE + 'expires = 2026-11-21\ndocument = "folder 7"\n')
-    assert (more.expires, more.document) == (TODAY, "folder 7"), "a consent is valid on its last day"
+    with_options = _read(COMPLETE + 'expires = 2026-11-21\ndocument = "folder 7"\n')
+    assert (with_options.expires, with_options.document) == (TODAY, "folder 7"), "a consent is valid on its last day"
 
 
 @pytest.mark.parametrize("setting", ["person", "consented_by", "date", "scope"])
 def test_a_missing_setting_is_named(setting: str) -> None:
-    """Leave one out: the error names the file and the setting."""
+    """Leave out one setting: the error names the file and the setting."""
     text = "\n".join(line for line in COMPLETE.splitlines() if not line.startswith(setting))
     with pytest.raises(InputError, match=rf"^{FILE}: {setting} is missing"):
         _read(text)
 
 
 @pytest.mark.parametrize(
-    ("written", "message"),
+    ("date_line", "message"),
     [
         ('date = "2026-03-14"', r'date is "2026-03-14", but .*date'),
         ("date = 2026-03-14T10:00:00", "date is a date or time"),
@@ -59,10 +59,10 @@ def test_a_missing_setting_is_named(setting: str) -> None:
         ("date = 2026-02-30", "this looks like a date but is not one"),
     ],
 )
-def test_the_date_must_be_a_day_in_the_past(written: str, message: str) -> None:
+def test_the_date_must_be_a_day_in_the_past(date_line: str, message: str) -> None:
     """Refuse texts, numbers, times, impossible days and future days."""
     with pytest.raises(InputError, match=message):
-        _read(COMPLETE.replace("date = 2026-03-14", written))
+        _read(COMPLETE.replace("date = 2026-03-14", date_line))
 
 
 def test_an_expired_consent_is_refused() -> None:
@@ -73,7 +73,7 @@ def test_an_expired_consent_is_refused() -> None:
 
 
 def test_a_consent_cannot_expire_before_its_date() -> None:
-    """Refuse the two dates in the wrong order."""
+    """Refuse two dates in the wrong order."""
     with pytest.raises(InputError, match="expires is 2026-03-01, which is before the date of the consent, 2026-03-14"):
         _read(COMPLETE + "expires = 2026-03-01\n")
 
@@ -88,7 +88,7 @@ def test_names_and_scope_must_be_texts(name: str, value: str) -> None:
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name() -> None:
-    """Misspell `expires`: a consent must not seem to be limited when it is not."""
+    """Misspell `expires`: otherwise a consent would seem to have a limit that it does not have."""
     with pytest.raises(InputError, match="expire is not a setting here; did you mean expires"):
         _read(COMPLETE + "expire = 2027-01-01\n")
 
@@ -130,10 +130,10 @@ def _library(faces: Path) -> Library:
 def test_a_consent_is_found_by_the_name_of_its_face(faces: Path) -> None:
     """Check that case does not matter, and that the record has the consent's settings and hash."""
     (faces / "Anna.TOML").write_text(SHORT)
-    signed = find_consent(_library(faces), "anna", TODAY)
-    assert signed.sha256 == hashlib.sha256(SHORT.encode()).hexdigest()
-    record = {"person": "Anna", "consented_by": "Anna", "date": "2026-03-14", "scope": "web", "document": "", "sha256": signed.sha256}
-    assert signed.to_record() == record
+    consent = find_consent(_library(faces), "anna", TODAY)
+    assert consent.sha256 == hashlib.sha256(SHORT.encode()).hexdigest()
+    record = {"person": "Anna", "consented_by": "Anna", "date": "2026-03-14", "scope": "web", "document": "", "sha256": consent.sha256}
+    assert consent.to_record() == record
 
 
 def test_a_face_without_a_consent_is_refused(faces: Path) -> None:
@@ -154,14 +154,14 @@ def test_an_invalid_consent_is_explained(text: str, message: str, faces: Path) -
 
 
 def test_a_link_is_not_a_consent(faces: Path, tmp_path: Path) -> None:
-    """Link to a valid consent: its target could be replaced."""
+    """Link to a valid consent: links are refused because their target could be replaced."""
     (tmp_path / "other.toml").write_text(SHORT)
     (faces / "anna.toml").symlink_to(tmp_path / "other.toml")
     assert "no consent" in why_no_consent(_library(faces), "anna", TODAY)
 
 
 def test_a_valid_consent_needs_no_explanation(faces: Path) -> None:
-    """Check that there is no reason against it on its last day."""
+    """Check that the explanation is empty on the last day of a consent."""
     (faces / "anna.toml").write_text(SHORT + "expires = 2026-11-21\n")
     assert why_no_consent(_library(faces), "anna", TODAY) == ""
 

@@ -1,4 +1,4 @@
-"""Layers: waited for, found beside the picture or in the library, archived, recorded."""
+"""A picture waits for its layers, which lie beside it or in the library; used layers are archived and recorded."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def share(tmp_path: Path) -> Share:
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
-    with studio_at(tmp_path) as made:
-        yield made
+    with studio_at(tmp_path) as new_studio:
+        yield new_studio
 
 
-def readiness(*names: str, library: tuple[str, ...] = ()) -> ReadinessResult:
+def check_readiness(*names: str, library: tuple[str, ...] = ()) -> ReadinessResult:
     """Return the readiness of hero.png in masked/ with a comp as its brief; ``library`` lists the existing files, as folder/name."""
     pipeline = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "pipeline.toml")
     availability = Availability(None, lambda folder, name, suffixes: f"{folder}/{name}" in library, lambda folder, suffixes: [])
@@ -75,8 +75,8 @@ def result_pixels(outcome: Outcome) -> np.ndarray:
 
 def test_a_picture_waits_for_a_missing_layer_by_name() -> None:
     """Check that the sentence names the step and both places for the layer."""
-    found = readiness()
-    assert found == Waiting(
+    result = check_readiness()
+    assert result == Waiting(
         "Waiting for the layer “Logo” (step 1 of grade needs it): put “hero.layer.Logo.png” beside it, "
         "or a picture called “Logo” into library/plates/ or library/logos/.",
         depends_on_library=True,
@@ -85,35 +85,35 @@ def test_a_picture_waits_for_a_missing_layer_by_name() -> None:
 
 def test_a_layer_of_another_name_does_not_end_the_wait() -> None:
     """Put other layers beside the picture and into the library."""
-    assert isinstance(readiness("hero.layer.other.png", library=("logos/other",)), Waiting)
+    assert isinstance(check_readiness("hero.layer.other.png", library=("logos/other",)), Waiting)
 
 
-@pytest.mark.parametrize("there", [(("hero.layer.logo.png",), ()), ((), ("plates/Logo",)), ((), ("logos/Logo",))])
-def test_a_layer_beside_the_picture_or_in_the_library_ends_the_wait(there: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
+@pytest.mark.parametrize("layer_files", [(("hero.layer.logo.png",), ()), ((), ("plates/Logo",)), ((), ("logos/Logo",))])
+def test_a_layer_beside_the_picture_or_in_the_library_ends_the_wait(layer_files: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
     """Check that case does not matter."""
-    names, library = there
-    assert isinstance(readiness(*names, library=library), Ready)
+    names, library = layer_files
+    assert isinstance(check_readiness(*names, library=library), Ready)
 
 
 def test_the_first_step_that_lacks_a_layer_is_named() -> None:
     """Check two steps that both need the layer."""
-    found = readiness("hero.layer.logo.png")
-    assert isinstance(found, Ready)
-    steps = (*found.steps, *found.steps)
+    ready = check_readiness("hero.layer.logo.png")
+    assert isinstance(ready, Ready)
+    steps = (*ready.steps, *ready.steps)
     assert missing_layer("grade", steps, lambda name: False) == ("Logo", "waiting for the layer “Logo” (step 1 of grade needs it)")
     assert missing_layer("grade", steps, lambda name: True) == ("", "")
 
 
 def test_the_picture_s_own_layer_has_precedence_and_is_archived(share: Share) -> None:
-    """Check that it replaces the library's layer, that it is consumed, and that its hash is recorded."""
-    own = png(RED)
+    """Check that the layer replaces the library's layer, that it is consumed, and that its hash is recorded."""
+    layer = png(RED)
     share.put("library/logos/logo.png", png(GREEN))
-    outcome = comp(share, {"from": "LOGO"}, sidecars={"logo": own})
+    outcome = comp(share, {"from": "LOGO"}, sidecars={"logo": layer})
     assert outcome.fault is None
     assert np.array_equal(result_pixels(outcome)[2:6, 3:9], RED)
     assert outcome.consumed_files == ("inbox/hero.layer.logo.png",)
     findings = outcome.steps[0].findings
-    assert findings["references"] == {"hero.layer.logo.png": hashlib.sha256(own).hexdigest()}
+    assert findings["references"] == {"hero.layer.logo.png": hashlib.sha256(layer).hexdigest()}
     assert findings["layers"] == [{"layer": 1, "source": "LOGO", "mode": "normal", "box": [3, 2, 6, 4], "coverage": 0.25}]
 
 
@@ -136,7 +136,7 @@ def test_a_layer_that_is_not_a_picture_is_a_problem(share: Share) -> None:
 
 
 def test_no_pixel_changes_outside_the_masks_of_all_layers(share: Share) -> None:
-    """Give each layer its own mask and read the worker's proof."""
+    """Give each layer its own mask and read the worker's findings."""
     layers = ({"element": "haze", "mask": "left", "density": 4}, {"from": "logo", "mask": "box(0, 0, 0.5, 0.5)"})
     outcome = comp(share, *layers, sidecars={"logo": png(RED)})
     findings = outcome.steps[0].findings
@@ -147,20 +147,20 @@ def test_the_nearest_layer_in_the_library_is_suggested(tmp_path: Path) -> None:
     """Ask for a misspelt name, then for one that resembles no layer."""
     (tmp_path / "library/logos").mkdir(parents=True)
     (tmp_path / "library/logos/acme-mark.png").write_bytes(b"")
-    with pytest.raises(InputError, match="no layer “acme-mrak”") as near:
+    with pytest.raises(InputError, match="no layer “acme-mrak”") as misspelt:
         find_layer(Library(tmp_path), "acme-mrak")
-    assert near.value.remedy == "Did you mean “acme-mark”?"
-    with pytest.raises(InputError) as far:
+    assert misspelt.value.remedy == "Did you mean “acme-mark”?"
+    with pytest.raises(InputError) as unknown:
         find_layer(Library(tmp_path), "moon")
-    assert "moon.png into library/plates/ or library/logos/" in far.value.remedy
+    assert "moon.png into library/plates/ or library/logos/" in unknown.value.remedy
 
 
-def test_large_files_and_links_are_not_read(tmp_path: Path) -> None:
-    """Refuse them, because the library is as untrusted as a brief."""
+def test_large_layers_and_links_are_refused(tmp_path: Path) -> None:
+    """Refuse both, because the library is as untrusted as a brief."""
     large = tmp_path / "large.png"
     large.write_bytes(bytes(1001))
     assert len(read_layer(large, 1001)) == 1001
-    assert len(read_layer(large, 1 << 50)) == 1001  # no more memory than the file needs
+    assert len(read_layer(large, 1 << 50)) == 1001  # a high limit allocates no more memory than the file needs
     with pytest.raises(InputError, match=r"large\.png is larger than"):
         read_layer(large, 1000)
     (tmp_path / "link.png").symlink_to(large)
@@ -169,7 +169,7 @@ def test_large_files_and_links_are_not_read(tmp_path: Path) -> None:
 
 
 def test_a_layer_that_arrives_later_starts_the_job(studio: Studio) -> None:
-    """Check that there is no note before, and that the layer is in the archive afterwards."""
+    """Check that no note is written before, and that the layer is in the archive afterwards."""
     studio.put("masked/hero.png", png(picture()))
     studio.put("masked/hero.toml", COMP)
     studio.until_idle()
@@ -182,7 +182,7 @@ def test_a_layer_that_arrives_later_starts_the_job(studio: Studio) -> None:
 
 
 def test_a_layer_that_arrives_in_the_library_starts_the_job(studio: Studio) -> None:
-    """Add it to the library while the picture's folder does not change."""
+    """Add the layer to the library while the picture's folder does not change."""
     studio.put("masked/hero.png", png(picture()))
     studio.put("masked/hero.toml", COMP)
     studio.until_idle()

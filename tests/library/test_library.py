@@ -50,6 +50,6 @@ def test_a_misspelt_font_gets_the_nearest_name(tmp_path: Path, fonts: Path) -> N
 
 
 def test_other_library_folders_have_no_shipped_files(tmp_path: Path) -> None:
-    """Check that the demo's look is not found in a root without it."""
+    """Check that a look of the demo is not found in an empty root."""
     assert Library(tmp_path).list_names("looks", (".cube",)) == []
     assert Library(tmp_path).find("looks", "warm-amber", (".cube",)) is None

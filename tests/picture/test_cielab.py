@@ -28,13 +28,13 @@ _PUBLISHED = [
 
 @pytest.mark.parametrize(("first", "second", "distance"), _PUBLISHED)
 def test_ciede2000_equals_the_published_pairs(first: tuple[float, ...], second: tuple[float, ...], distance: float) -> None:
-    """Sharma's pairs are met in both directions, to the fourth decimal."""
+    """Distances equal Sharma's in both directions, to the fourth decimal."""
     assert float(ciede2000(np.array(first), np.array(second))) == pytest.approx(distance, abs=1e-4)
     assert float(ciede2000(np.array(second), np.array(first))) == pytest.approx(distance, abs=1e-4)
 
 
 def test_ciede2000_agrees_with_another_implementation() -> None:
-    """Compared on ten thousand random pairs."""
+    """Ten thousand random pairs are compared with scikit-image."""
     random = np.random.default_rng(1)
     first, second = (random.uniform((0, -80, -80), (100, 80, 80), (10000, 3)) for _ in range(2))
     assert np.abs(ciede2000(first, second) - color.deltaE_ciede2000(first, second)).max() < 1e-6

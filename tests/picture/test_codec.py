@@ -1,4 +1,4 @@
-"""Decoding and encoding lose nothing by accident."""
+"""Decoding and encoding keep pixels, profile, resolution and metadata, and refuse what a format cannot hold."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
 IPTC = b"\x1c\x02\x05\x00\x03abc"
 
 
-def exif_block(turn: int = 1) -> bytes:
+def exif_block(orientation: int = 1) -> bytes:
     """Return the Exif of a camera: maker, orientation, resolution, and a date in its Exif directory."""
     from PIL import Image
 
     exif = Image.Exif()
-    exif[271], exif[274], exif[282], exif[283], exif[296] = "Maker", turn, 72.0, 72.0, 2
+    exif[271], exif[274], exif[282], exif[283], exif[296] = "Maker", orientation, 72.0, 72.0, 2
     exif.get_ifd(0x8769)[36867] = "2024:05:06 07:08:09"
     return exif.tobytes().removeprefix(b"Exif\0\0")
 
@@ -58,25 +58,25 @@ def test_integer_codes_survive_a_round_trip(samples: NDArray[Any], kind: str) ->
     alpha = freeze(pixels[:, :, -1]) if colours < samples.shape[2] else None
     picture = Picture(freeze(pixels[:, :, :colours]), alpha, 8 if samples.dtype == np.uint8 else 16)
     data = encode(picture, EncodingOptions(kind))
-    again = decode(data, f"a{FORMATS[kind].suffix}", LIMIT)
-    assert again.depth == picture.depth
-    assert np.array_equal(again.pixels, picture.pixels)
-    assert np.array_equal(again.to_codes(), samples[:, :, :colours])
+    result = decode(data, f"a{FORMATS[kind].suffix}", LIMIT)
+    assert result.depth == picture.depth
+    assert np.array_equal(result.pixels, picture.pixels)
+    assert np.array_equal(result.to_codes(), samples[:, :, :colours])
     if alpha is None:
-        assert again.alpha is None
+        assert result.alpha is None
     else:
-        assert again.alpha is not None
-        assert np.array_equal(again.alpha, alpha)
-    assert encode(again, EncodingOptions(kind)) == data
+        assert result.alpha is not None
+        assert np.array_equal(result.alpha, alpha)
+    assert encode(result, EncodingOptions(kind)) == data
 
 
 def test_every_16_bit_code_has_its_exact_float() -> None:
     """Untouched codes v are float32(v / 65535) and are rounded back to v."""
-    every = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
-    picture = Picture(freeze((every / 65535).astype(np.float32)), depth=16)
-    again = decode(encode(picture, EncodingOptions("png")), "a.png", LIMIT)
-    assert np.array_equal(again.pixels[:, :, 0], (every[:, :, 0].astype(np.float64) / 65535).astype(np.float32))
-    assert np.array_equal(again.to_codes(), every)
+    all_codes = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
+    picture = Picture(freeze((all_codes / 65535).astype(np.float32)), depth=16)
+    result = decode(encode(picture, EncodingOptions("png")), "a.png", LIMIT)
+    assert np.array_equal(result.pixels[:, :, 0], (all_codes[:, :, 0].astype(np.float64) / 65535).astype(np.float32))
+    assert np.array_equal(result.to_codes(), all_codes)
 
 
 @pytest.mark.parametrize("kind", WRITTEN)
@@ -85,15 +85,15 @@ def test_profile_resolution_and_metadata_are_kept(kind: str, icc: str | None, ph
     """Profile, ppi, Exif and XMP come back from each format, and IPTC from those that hold it."""
     profile = None if icc is None else profiles.builtin_profile(icc)
     picture = make_picture(photo, icc=profile, ppi=(300, 240), metadata=Metadata(exif_block(), XMP, IPTC))
-    again, facts = decode_with_info(encode(picture, EncodingOptions(kind)), f"a{FORMATS[kind].suffix}", LIMIT)
-    assert again.icc == profile
-    assert again.ppi is not None
-    assert tuple(round(value) for value in again.ppi) == (300, 240)
-    assert again.metadata.xmp == XMP
-    assert again.metadata.exif is not None
-    assert b"Maker" in again.metadata.exif
-    assert b"2024:05:06" in again.metadata.exif
-    assert again.metadata.iptc == (IPTC if kind in ("png", "jpeg", "tiff") else None)
+    result, facts = decode_with_info(encode(picture, EncodingOptions(kind)), f"a{FORMATS[kind].suffix}", LIMIT)
+    assert result.icc == profile
+    assert result.ppi is not None
+    assert tuple(round(value) for value in result.ppi) == (300, 240)
+    assert result.metadata.xmp == XMP
+    assert result.metadata.exif is not None
+    assert b"Maker" in result.metadata.exif
+    assert b"2024:05:06" in result.metadata.exif
+    assert result.metadata.iptc == (IPTC if kind in ("png", "jpeg", "tiff") else None)
     assert (facts.icc is None) == (icc is None)
     assert not facts.notes
 
@@ -117,10 +117,10 @@ def test_lossless_webp_and_avif_keep_every_code(kind: str, channels: int, photo:
     alpha = photo[:, :, 1].copy()
     alpha[:10] = 0
     picture = make_picture(photo[:, :, :channels], alpha)
-    again = decode(encode(picture, EncodingOptions(kind, lossless=True)), f"a{FORMATS[kind].suffix}", LIMIT)
-    assert np.array_equal(again.to_codes(), np.broadcast_to(picture.to_codes(), again.pixels.shape))
-    assert again.alpha is not None
-    assert np.array_equal(quantise(again.alpha, 8), alpha)
+    result = decode(encode(picture, EncodingOptions(kind, lossless=True)), f"a{FORMATS[kind].suffix}", LIMIT)
+    assert np.array_equal(result.to_codes(), np.broadcast_to(picture.to_codes(), result.pixels.shape))
+    assert result.alpha is not None
+    assert np.array_equal(quantise(result.alpha, 8), alpha)
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "tiff", "png", "avif"])
@@ -136,23 +136,23 @@ def test_the_same_picture_gives_the_same_bytes(kind: str, photo: Any, make_pictu
     assert encode(picture, EncodingOptions(kind)) == encode(picture, EncodingOptions(kind))
 
 
-@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF", "PNG", "WEBP", "AVIF"])
-def test_orientation_is_applied_once(turn: int, kind: str, photo: Any, saved: Any) -> None:
+def test_orientation_is_applied_once(orientation: int, kind: str, photo: Any, saved: Any) -> None:
     """Pixels, size and ppi are turned upright, and the tag is 1 afterwards."""
     from PIL import Image, ImageOps
 
     options: Any = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}, "AVIF": {"quality": 100}}.get(kind, {})
     exif = Image.Exif()
-    exif[274] = turn
+    exif[274] = orientation
     data = saved(photo, kind, exif=exif, **options)
     suffix = {"JPEG": ".jpg", "TIFF": ".tif"}.get(kind, "." + kind.lower())
     picture, facts = decode_with_info(data, "a" + suffix, LIMIT)
     upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
     assert (facts.width, facts.height) == (picture.width, picture.height) == (upright.shape[1], upright.shape[0])
     assert np.abs(picture.to_codes().astype(int) - upright).mean() < 2
-    again = decode(encode(picture, EncodingOptions("png")), "b.png", LIMIT)
-    assert np.array_equal(again.to_codes(), picture.to_codes())
+    result = decode(encode(picture, EncodingOptions("png")), "b.png", LIMIT)
+    assert np.array_equal(result.to_codes(), picture.to_codes())
 
 
 def test_a_profile_of_the_wrong_kind_is_ignored_with_a_note(photo: Any, saved: Any) -> None:
@@ -189,8 +189,8 @@ def test_heic_is_read_if_the_library_is_installed(photo: Any) -> None:
     assert np.abs(picture.to_codes().astype(int) - photo).mean() < 4
 
 
-def test_without_the_library_heic_is_refused(photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Message and remedy name the file and the extra to install."""
+def test_heic_is_refused_if_the_library_is_missing(photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the extra to install."""
     pillow_heif = pytest.importorskip("pillow_heif")
     import sys
 
@@ -204,11 +204,11 @@ def test_without_the_library_heic_is_refused(photo: Any, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "webp", "avif"])
-def test_the_best_quality_that_fits_is_found(kind: str, photo: Any, make_picture: Any) -> None:
-    """Files of that quality fit, those of the next higher one do not, and progress is reported."""
+def test_the_highest_quality_that_fits_is_used(kind: str, photo: Any, make_picture: Any) -> None:
+    """A file of that quality fits, a file of the next higher quality does not, and progress is reported."""
     picture = make_picture(np.tile(photo, (3, 3, 1)))
-    whole, least = len(encode(picture, EncodingOptions(kind))), len(encode(picture, EncodingOptions(kind, quality=1)))
-    limit, reports = (whole + least) // 2, list[float]()
+    largest, smallest = len(encode(picture, EncodingOptions(kind))), len(encode(picture, EncodingOptions(kind, quality=1)))
+    limit, reports = (largest + smallest) // 2, list[float]()
     result, quality = encode_to_size_limit(picture, EncodingOptions(kind), limit, reports.append)
     assert result == encode(picture, EncodingOptions(kind, quality=quality))
     assert len(result) <= limit < len(encode(picture, EncodingOptions(kind, quality=quality + 1)))
@@ -236,7 +236,7 @@ def test_if_no_quality_fits_the_smallest_file_is_returned(photo: Any, make_pictu
     assert reports == []
 
 
-def test_alpha_is_never_dropped_silently(photo: Any, make_picture: Any) -> None:
+def test_encoding_alpha_in_a_format_without_alpha_is_refused(photo: Any, make_picture: Any) -> None:
     """JPEG refuses alpha and accepts a flattened picture."""
     picture = make_picture(photo, photo[:, :, 0])
     with pytest.raises(ValueError, match="no alpha"):
@@ -255,7 +255,7 @@ def test_flattening_an_opaque_picture_changes_nothing(photo: Any, make_picture: 
     assert flatten(picture) is picture
 
 
-def test_a_mask_is_its_brightness(saved: Any) -> None:
+def test_an_opaque_mask_is_read_from_its_brightness(saved: Any) -> None:
     """Grey and RGB masks of 8 and 16 bits give the same values."""
     shades = np.arange(256, dtype=np.uint8).reshape(16, 16)
     expected = shades.astype(np.float32) / 255
@@ -266,7 +266,7 @@ def test_a_mask_is_its_brightness(saved: Any) -> None:
 
 
 @pytest.mark.parametrize("shade", [0, 255])
-def test_a_mask_drawn_in_alpha_alone_is_its_alpha(shade: int, saved: Any) -> None:
+def test_a_mask_of_one_colour_is_read_from_its_alpha(shade: int, saved: Any) -> None:
     """Masks of constant colour and varying alpha use the alpha."""
     picture = np.full((8, 8, 4), shade, np.uint8)
     picture[:, :, 3] = 0

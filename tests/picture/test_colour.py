@@ -23,10 +23,10 @@ ENCODED = hnp.arrays(np.float32, (5, 7, 3), elements=st.floats(0, 1, width=32))
 @settings(max_examples=20, deadline=None)
 @given(values=ENCODED)
 def test_linear_light_and_back_is_within_a_16_bit_code(name: str | None, values: NDArray[np.float32]) -> None:
-    """Conversion of pixels (h, w, 3), 0..1, there and back is tested for every built-in profile."""
+    """Pixels (h, w, 3), 0..1, are converted to linear light and back for every built-in profile."""
     icc = None if name is None else profiles.builtin_profile(name)
-    again = colour.from_linear(colour.to_linear(values, icc), icc)
-    assert np.abs(again - values).max() <= 1 / 65535
+    result = colour.from_linear(colour.to_linear(values, icc), icc)
+    assert np.abs(result - values).max() <= 1 / 65535
 
 
 def test_srgb_equals_the_standard() -> None:
@@ -41,7 +41,7 @@ def test_srgb_equals_the_standard() -> None:
 @given(st.lists(st.integers(0, 65535), min_size=2, max_size=50).map(sorted), ENCODED)
 def test_rising_table_curves_are_inverted(numbers: list[int], values: NDArray[np.float32]) -> None:
     """Strictly rising tables, (n,) values of 0..1, are invertible."""
-    numbers = [number + place for place, number in enumerate(numbers)]
+    numbers = [number + index for index, number in enumerate(numbers)]
     curve = TableCurve(tuple(number / 65600 for number in numbers))
     light = curve.to_linear(values)
     assert np.abs(curve.to_linear(curve.from_linear(light)) - light).max() <= 1 / 65535
@@ -58,18 +58,19 @@ def test_curves_are_read_from_old_profiles() -> None:
     assert _parse_curve(b"curv\0\0\0\0" + struct.pack(">I", 4_000_000_000)) is None
 
 
-@pytest.mark.parametrize(("name", "theirs"), [("srgb", "srgb"), ("adobe-rgb", "adobergb")])
-def test_written_profiles_equal_those_of_lcms(name: str, theirs: str) -> None:
+@pytest.mark.parametrize(("name", "lcms_name"), [("srgb", "srgb"), ("adobe-rgb", "adobergb")])
+def test_built_in_profiles_equal_those_of_lcms(name: str, lcms_name: str) -> None:
     """Matrices agree to the last but one of the 16 fractional bits of ICC."""
     import imagecodecs
 
-    own, other = profiles.colorant_matrix(profiles.builtin_profile(name)), profiles.colorant_matrix(bytes(imagecodecs.cms_profile(theirs)))
-    assert own is not None
-    assert other is not None
-    assert np.abs(own - other).max() <= 1.5 / 65536
+    matrix = profiles.colorant_matrix(profiles.builtin_profile(name))
+    lcms_matrix = profiles.colorant_matrix(bytes(imagecodecs.cms_profile(lcms_name)))
+    assert matrix is not None
+    assert lcms_matrix is not None
+    assert np.abs(matrix - lcms_matrix).max() <= 1.5 / 65536
 
 
-def test_lcms_reads_the_written_profiles_as_we_do(photo: Any, make_picture: Any) -> None:
+def test_lcms_reads_the_built_in_profiles_as_goldsmith_does(photo: Any, make_picture: Any) -> None:
     """Goldsmith's arithmetic and lcms agree on a conversion from wide to narrow."""
     picture = make_picture(photo // 2 + 64, icc=profiles.builtin_profile("display-p3"))
     by_lcms = colour._convert_by_lcms(picture.pixels, profiles.builtin_profile("display-p3"), profiles.builtin_profile("srgb"))
@@ -93,7 +94,7 @@ def test_a_conversion_to_the_same_profile_returns_the_same_picture(photo: Any, m
 
 
 def test_grey_stays_grey_in_srgb_and_becomes_rgb_in_other_profiles(photo: Any, make_picture: Any) -> None:
-    """Grey of gamma 2.2 gets sRGB's curve; Adobe RGB has three channels."""
+    """Grey of gamma 1.8 gets sRGB's curve; Adobe RGB has three channels."""
     grey = make_picture(photo[:, :, :1], icc=profiles.profile_from_png_gamma(1 / 1.8, None, is_grey=True))
     result = colour.convert_profile(grey, "srgb")
     assert result.channels == 1
@@ -104,8 +105,8 @@ def test_grey_stays_grey_in_srgb_and_becomes_rgb_in_other_profiles(photo: Any, m
     assert np.abs(np.diff(wide.pixels, axis=2)).max() < 1e-3
 
 
-def test_a_broken_profile_is_refused(photo: Any, make_picture: Any) -> None:
-    """InputError is raised, not a decoder's exception."""
+def test_a_truncated_profile_is_refused(photo: Any, make_picture: Any) -> None:
+    """The error is InputError and not an exception of lcms."""
     icc = profiles.builtin_profile("adobe-rgb")[:200]
     with pytest.raises(InputError, match="cannot be used"):
         colour.convert_profile(make_picture(photo, icc=icc), "srgb")
@@ -137,7 +138,7 @@ def test_cmyk_without_a_profile_is_ink_on_white() -> None:
 
 
 def test_built_in_profiles_are_small_and_named() -> None:
-    """Profiles contain no date and no random id, and give their own name."""
+    """Profiles have fewer than 700 bytes and give their own name."""
     assert [len(profiles.builtin_profile(name)) < 700 for name in profiles.PROFILE_NAMES] == [True] * len(profiles.PROFILE_NAMES)
     assert colour.profile_name(profiles.builtin_profile("display-p3")) == "Display P3"
     assert colour.profile_name(None) == "sRGB"

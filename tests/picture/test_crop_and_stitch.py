@@ -30,11 +30,11 @@ def _mask(picture: Picture, *box: int) -> Mask:
     return mask
 
 
-def _stitched(picture: Picture, mask: Mask, fill: object = None, manner: StitchOptions = OPTIONS) -> StitchResult:
-    return stitch(picture, mask, fill or NullInpainter().fill, manner, lambda fraction: None)  # type: ignore[arg-type]
+def _stitch(picture: Picture, mask: Mask, fill: object = None, options: StitchOptions = OPTIONS) -> StitchResult:
+    return stitch(picture, mask, fill or NullInpainter().fill, options, lambda fraction: None)  # type: ignore[arg-type]
 
 
-def _white(pixels: Pixels, hole: Mask, seed: int, step: OnProgress) -> Pixels:
+def _fill_white(pixels: Pixels, hole: Mask, seed: int, step: OnProgress) -> Pixels:
     return np.ones_like(pixels)
 
 
@@ -48,41 +48,41 @@ def _ramp(height: int, width: int) -> Pixels:
 def test_no_code_changes_where_the_mask_is_zero(
     data: st.DataObject, depth: BitDepth, channels: int, grow: int, feather: int, side: int
 ) -> None:
-    """Holds for an engine that returns garbage, and for any soft mask, size, grow and feather."""
+    """Pixels outside the mask keep their codes for an engine that returns white, and for any soft mask, size, grow and feather."""
     height, width = data.draw(st.integers(1, 53)), data.draw(st.integers(2, 53))
     picture = _picture(height, width, channels, depth)
     random = np.random.default_rng(data.draw(st.integers(0, 99)))
     mask = np.where(random.random((height, width)) < data.draw(st.floats(0.01, 0.9)), random.random((height, width)), 0).astype(np.float32)
     mask[0, 0] = 0
     mask[-1, -1] = 1
-    done = _stitched(picture, mask, _white, replace(OPTIONS, grow=grow, feather=feather, side=side))
+    result = _stitch(picture, mask, _fill_white, replace(OPTIONS, grow=grow, feather=feather, side=side))
     outside = mask == 0
-    assert np.array_equal(done.pixels[outside], picture.pixels[outside])
-    assert (done.outside_pixels, done.outside_changed) == (int(outside.sum()), 0)
-    assert done.pixels.min() >= 0
-    assert done.pixels.max() <= 1
+    assert np.array_equal(result.pixels[outside], picture.pixels[outside])
+    assert (result.outside_pixels, result.outside_changed) == (int(outside.sum()), 0)
+    assert result.pixels.min() >= 0
+    assert result.pixels.max() <= 1
 
 
 def test_the_hole_is_filled() -> None:
     """Under a mask of 1 the result is the engine's fill."""
     picture = Picture(freeze(np.zeros((80, 100, 3), dtype=np.float32)))
     mask = _mask(picture, 20, 20, 50, 50)
-    done = _stitched(picture, mask, _white, replace(OPTIONS, grow=0))
-    assert done.pixels[mask > 0] == pytest.approx(1, abs=1e-5)
+    result = _stitch(picture, mask, _fill_white, replace(OPTIONS, grow=0))
+    assert result.pixels[mask > 0] == pytest.approx(1, abs=1e-5)
 
 
-def test_a_half_mask_mixes_half() -> None:
-    """out = picture * (1 - m) + fill * m."""
+def test_a_mask_of_one_half_mixes_picture_and_fill_equally() -> None:
+    """The formula is picture * (1 - m) + fill * m."""
     picture = Picture(freeze(np.zeros((80, 100, 3), dtype=np.float32)))
-    done = _stitched(picture, _mask(picture, 20, 20, 50, 50) * np.float32(0.5), _white, replace(OPTIONS, grow=0))
-    assert done.pixels[30, 30] == pytest.approx(0.5, abs=1e-6)
+    result = _stitch(picture, _mask(picture, 20, 20, 50, 50) * np.float32(0.5), _fill_white, replace(OPTIONS, grow=0))
+    assert result.pixels[30, 30] == pytest.approx(0.5, abs=1e-6)
 
 
 def test_the_source_picture_is_not_changed() -> None:
     """Source arrays are read-only, and the result has its own array."""
     picture = _picture()
     before = picture.pixels.copy()
-    _stitched(picture, _mask(picture, 20, 20, 50, 50))
+    _stitch(picture, _mask(picture, 20, 20, 50, 50))
     assert np.array_equal(picture.pixels, before)
 
 
@@ -91,9 +91,9 @@ def test_the_engine_never_sees_masked_pixels_as_known() -> None:
     picture = _picture(96, 250)
     mask = _mask(picture, 20, 20, 30, 30) + _mask(picture, 20, 200, 30, 210)
     engine = NullInpainter(side=96)
-    _stitched(picture, mask, engine.fill, replace(OPTIONS, side=96))
+    _stitch(picture, mask, engine.fill, replace(OPTIONS, side=96))
     assert [int((hole > 0).sum()) >= 18 * 18 - 40 for _, hole, _ in engine.asked] == [True, True]
-    assert [shown.shape for shown, _, _ in engine.asked] == [(96, 96, 3)] * 2
+    assert [crop.shape for crop, _, _ in engine.asked] == [(96, 96, 3)] * 2
 
 
 def test_grow_enlarges_the_hole_for_the_engine_only() -> None:
@@ -101,10 +101,10 @@ def test_grow_enlarges_the_hole_for_the_engine_only() -> None:
     picture = Picture(freeze(np.zeros((64, 64, 3), dtype=np.float32)))
     mask = _mask(picture, 30, 30, 34, 34)
     engine = NullInpainter(side=64)
-    done = _stitched(picture, mask, engine.fill, replace(OPTIONS, grow=6))
+    result = _stitch(picture, mask, engine.fill, replace(OPTIONS, grow=6))
     assert int((engine.asked[0][1] > 0).sum()) > 100
-    assert int((done.pixels != picture.pixels).any(axis=2).sum()) == 0
-    assert done.outside_pixels == 64 * 64 - 16
+    assert int((result.pixels != picture.pixels).any(axis=2).sum()) == 0
+    assert result.outside_pixels == 64 * 64 - 16
 
 
 def test_an_engine_with_a_tone_error_leaves_no_seam() -> None:
@@ -112,15 +112,15 @@ def test_an_engine_with_a_tone_error_leaves_no_seam() -> None:
     picture = Picture(freeze(_ramp(96, 128)))
     mask = _mask(picture, 30, 40, 70, 90)
 
-    def off(pixels: Pixels, hole: Mask, seed: int, step: OnProgress) -> Pixels:
+    def fill_too_dark(pixels: Pixels, hole: Mask, seed: int, step: OnProgress) -> Pixels:
         return np.clip(
             _ramp(128, 128)[: pixels.shape[0], : pixels.shape[1]] * 0 + picture.pixels.mean() - np.float32([0.1, 0.05, 0.12]), 0, 1
         )
 
-    done = _stitched(picture, mask, off, replace(OPTIONS, side=0, grow=6))
-    edge = np.abs(done.pixels - picture.pixels).max(axis=2)[mask > 0]
+    result = _stitch(picture, mask, fill_too_dark, replace(OPTIONS, side=0, grow=6))
+    edge = np.abs(result.pixels - picture.pixels).max(axis=2)[mask > 0]
     assert edge.max() < 0.03
-    assert done.seam_offset > 0.03
+    assert result.seam_offset > 0.03
 
 
 def test_a_rim_of_the_removed_object_does_not_affect_the_fill() -> None:
@@ -130,83 +130,83 @@ def test_a_rim_of_the_removed_object_does_not_affect_the_fill() -> None:
     picture = Picture(freeze(pixels))
     mask = _mask(picture, 31, 31, 65, 65)
 
-    def bright(shown: Pixels, hole: Mask, seed: int, step: OnProgress) -> Pixels:
-        return np.full_like(shown, 0.8)
+    def fill_brightly(crop: Pixels, hole: Mask, seed: int, step: OnProgress) -> Pixels:
+        return np.full_like(crop, 0.8)
 
-    done = _stitched(picture, mask, bright, replace(OPTIONS, side=96, grow=8))
-    assert done.pixels[mask > 0].min() > 0.75
+    result = _stitch(picture, mask, fill_brightly, replace(OPTIONS, side=96, grow=8))
+    assert result.pixels[mask > 0].min() > 0.75
 
 
-def test_a_fill_made_at_a_smaller_size_gets_the_grain_of_the_picture() -> None:
+def test_a_fill_generated_at_a_smaller_size_gets_the_grain_of_the_picture() -> None:
     """Noise inside the fill is as strong as outside, within a third; a smooth fill would be visible."""
     noise = np.random.default_rng(3).normal(0.5, 0.012, (200, 200, 1)).astype(np.float32)
     picture = Picture(freeze(np.repeat(noise, 3, axis=2)))
     mask = _mask(picture, 50, 50, 150, 150)
-    done = _stitched(picture, mask, manner=replace(OPTIONS, side=64))
-    assert done.scales[0] < 0.5
-    assert float(done.pixels[60:140, 60:140, 0].std()) == pytest.approx(0.012, rel=0.34)
+    result = _stitch(picture, mask, options=replace(OPTIONS, side=64))
+    assert result.scales[0] < 0.5
+    assert float(result.pixels[60:140, 60:140, 0].std()) == pytest.approx(0.012, rel=0.34)
 
 
 def test_a_smooth_picture_gets_no_grain() -> None:
     """Grain is added only if the surroundings have grain."""
     picture = Picture(freeze(_ramp(128, 128)))
-    done = _stitched(picture, _mask(picture, 40, 40, 90, 90), manner=replace(OPTIONS, side=64))
-    inside = done.pixels[45:85, 45:85]
+    result = _stitch(picture, _mask(picture, 40, 40, 90, 90), options=replace(OPTIONS, side=64))
+    inside = result.pixels[45:85, 45:85]
     assert float(np.abs(np.diff(inside, n=2, axis=0)).max()) < 2e-3
 
 
-def test_sixteen_bits_stay_finer_than_eight() -> None:
-    """Fills in a 16-bit picture have more steps than 8-bit codes."""
+def test_a_fill_in_a_16_bit_picture_is_finer_than_8_bits() -> None:
+    """A fill of 8-bit codes gets more than a thousand values in the result."""
     picture = Picture(freeze(_ramp(96, 96)), depth=16)
 
-    def coarse(pixels: Pixels, hole: Mask, seed: int, step: OnProgress) -> Pixels:
+    def fill_in_8_bits(pixels: Pixels, hole: Mask, seed: int, step: OnProgress) -> Pixels:
         return np.round(_ramp(*pixels.shape[:2]) * 255).astype(np.float32) / np.float32(255)
 
-    done = _stitched(picture, _mask(picture, 20, 20, 76, 76), coarse, replace(OPTIONS, side=96))
-    assert len(np.unique(np.round(done.pixels[30:60, 30:60] * 65535))) > 1000
+    result = _stitch(picture, _mask(picture, 20, 20, 76, 76), fill_in_8_bits, replace(OPTIONS, side=96))
+    assert len(np.unique(np.round(result.pixels[30:60, 30:60] * 65535))) > 1000
 
 
 def test_feather_rises_inwards_and_spares_thin_strokes() -> None:
     """Edges of a wide hole are softened; a scratch of two pixels is still replaced completely."""
     picture = Picture(freeze(np.zeros((64, 64, 3), dtype=np.float32)))
-    manner = replace(OPTIONS, grow=0, feather=4)
-    broad = _stitched(picture, _mask(picture, 20, 20, 50, 50), _white, manner).pixels[35, :, 0]
-    assert 0 < broad[20] < broad[22] < broad[35] == 1
-    thin = _stitched(picture, _mask(picture, 20, 5, 22, 60), _white, manner).pixels[20:22, 20:40]
-    assert np.all(thin == 1)
+    options = replace(OPTIONS, grow=0, feather=4)
+    wide_row = _stitch(picture, _mask(picture, 20, 20, 50, 50), _fill_white, options).pixels[35, :, 0]
+    assert 0 < wide_row[20] < wide_row[22] < wide_row[35] == 1
+    thin_stroke = _stitch(picture, _mask(picture, 20, 5, 22, 60), _fill_white, options).pixels[20:22, 20:40]
+    assert np.all(thin_stroke == 1)
 
 
 @pytest.mark.parametrize("box", [(0, 0, 10, 10), (70, 0, 80, 100), (0, 0, 80, 1), (79, 99, 80, 100), (0, 0, 79, 100), (40, 40, 41, 41)])
-def test_holes_at_the_border_tiny_and_huge_holes_are_filled(box: tuple[int, ...]) -> None:
-    """Results contain finite numbers only."""
+def test_holes_of_any_size_and_position_are_filled(box: tuple[int, ...]) -> None:
+    """Holes at the border, tiny holes and huge holes get finite numbers only."""
     picture = _picture()
     mask = _mask(picture, *box)
-    done = _stitched(picture, mask, NullInpainter().fill, OPTIONS)
-    assert np.isfinite(done.pixels).all()
-    assert (done.pixels[mask > 0] != picture.pixels[mask > 0]).any()
-    assert done.outside_changed == 0
+    result = _stitch(picture, mask, NullInpainter().fill, OPTIONS)
+    assert np.isfinite(result.pixels).all()
+    assert (result.pixels[mask > 0] != picture.pixels[mask > 0]).any()
+    assert result.outside_changed == 0
 
 
 def test_a_mask_over_the_whole_picture_is_refused() -> None:
-    """InputError is raised, because nothing is left to fill from."""
+    """InputError is raised, because no known pixel is left."""
     picture = _picture()
     with pytest.raises(InputError, match="covers the whole picture"):
-        _stitched(picture, np.ones((80, 100), dtype=np.float32))
+        _stitch(picture, np.ones((80, 100), dtype=np.float32))
 
 
 def test_an_engine_that_returns_nan_is_refused() -> None:
-    """NaN never gets into a picture."""
+    """InputError is raised before NaN gets into a picture."""
     picture = _picture()
     with pytest.raises(InputError, match="no numbers"):
-        _stitched(picture, _mask(picture, 5, 5, 9, 9), lambda pixels, hole, seed, step: pixels * np.float32("nan"))
+        _stitch(picture, _mask(picture, 5, 5, 9, 9), lambda pixels, hole, seed, step: pixels * np.float32("nan"))
 
 
 @pytest.mark.parametrize(("side", "multiple"), [(64, 1), (0, 8), (0, 1)])
-def test_the_engine_gets_the_sides_it_asks_for(side: int, multiple: int) -> None:
+def test_crops_have_the_side_or_multiple_of_the_engine(side: int, multiple: int) -> None:
     """Crops have the engine's square size or a multiple of its step; smaller crops are padded by mirroring."""
     picture = _picture(37, 53)
     engine = NullInpainter()
-    _stitched(picture, _mask(picture, 5, 5, 9, 9), engine.fill, replace(OPTIONS, side=side, multiple=multiple))
+    _stitch(picture, _mask(picture, 5, 5, 9, 9), engine.fill, replace(OPTIONS, side=side, multiple=multiple))
     shape = engine.asked[0][0].shape
     assert shape[:2] == (64, 64) if side else (shape[0] % multiple, shape[1] % multiple) == (0, 0)
 
@@ -215,13 +215,13 @@ def test_the_same_seed_gives_the_same_pixels() -> None:
     """Grain and dither depend on the seed only."""
     picture = _picture(depth=16)
     mask = _mask(picture, 20, 20, 60, 60)
-    first, second, other = (_stitched(picture, mask, manner=replace(OPTIONS, seed=seed)).pixels for seed in (5, 5, 6))
+    first, second, other = (_stitch(picture, mask, options=replace(OPTIONS, seed=seed)).pixels for seed in (5, 5, 6))
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
 
 
 def test_progress_is_reported_before_every_crop() -> None:
-    """Reporting may raise, so a cancelled job stops between two crops."""
+    """The callback may raise, so a cancelled job stops between two crops."""
     picture = _picture(64, 300)
     reports: list[float] = []
     stitch(picture, _mask(picture, 5, 5, 9, 9) + _mask(picture, 5, 275, 9, 285), NullInpainter().fill, OPTIONS, reports.append)
@@ -236,15 +236,15 @@ def test_hidden_pixels_are_kept_and_not_shown_to_the_engine() -> None:
     mask, hidden = np.zeros((100, 140), np.float32), np.zeros((100, 140), np.float32)
     mask[30:70, 30:60], hidden[:, 60:80] = 1, 1
     engine = NullInpainter()
-    done = stitch(picture, mask, engine.fill, OPTIONS, lambda fraction: None, hidden_mask=hidden)
+    result = stitch(picture, mask, engine.fill, OPTIONS, lambda fraction: None, hidden_mask=hidden)
     assert not (engine.asked[0][0][engine.asked[0][1] < 0.5][:, 0] > 0.9).any()
-    assert done.pixels[30:70, 30:60] == pytest.approx(0.5, abs=0.01)
-    assert np.array_equal(done.pixels[mask == 0], picture.pixels[mask == 0])
-    assert done.outside_changed == 0
+    assert result.pixels[30:70, 30:60] == pytest.approx(0.5, abs=0.01)
+    assert np.array_equal(result.pixels[mask == 0], picture.pixels[mask == 0])
+    assert result.outside_changed == 0
 
 
 def test_hidden_pixels_are_shown_if_nothing_else_is_left() -> None:
-    """Engines need some known pixels."""
+    """Engines need some known pixels, so here hidden pixels count as known."""
     pixels = np.full((60, 60, 3), 0.5, np.float32)
     mask, hidden = np.zeros((60, 60), np.float32), np.ones((60, 60), np.float32)
     mask[20:40, 20:40] = 1

@@ -22,13 +22,13 @@ def _mask(height: int, width: int, *boxes: tuple[int, int, int, int]) -> Mask:
 @settings(max_examples=60, deadline=None)
 @given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=90)), st.sampled_from([0, 32, 64]), st.floats(0.1, 2))
 def test_every_masked_pixel_is_in_exactly_one_patch(solid: np.ndarray, side: int, context: float) -> None:
-    """Pixels of any mask (h, w), bool, are shared out among the patches, each inside its patch's core and crop."""
+    """Each pixel of any mask (h, w), bool, belongs to one patch and lies inside the core and the crop of that patch."""
     mask = solid.astype(np.float32)
-    work = plan_crops(mask, side, context)
+    plan = plan_crops(mask, side, context)
     claimed = np.zeros(mask.shape, dtype=int)
-    for patch in work.fill_crops:
-        own = np.isin(work.regions_in(patch.core), list(patch.regions)) & solid[patch.core.window]
-        claimed[patch.core.window] += own
+    for patch in plan.fill_crops:
+        patch_pixels = np.isin(plan.regions_in(patch.core), list(patch.regions)) & solid[patch.core.window]
+        claimed[patch.core.window] += patch_pixels
         assert patch.crop.union(patch.core) == patch.crop
         assert patch.crop.expand(0, *mask.shape) == patch.crop
     assert np.array_equal(claimed, solid.astype(int))
@@ -54,15 +54,15 @@ def test_a_crop_at_the_corner_is_moved_inwards() -> None:
 
 def test_distant_holes_get_separate_crops_and_near_ones_share_one() -> None:
     """Three spots, two of them neighbours, give two crops."""
-    work = plan_crops(_mask(2000, 2000, (100, 100, 120, 120), (160, 160, 180, 180), (1800, 1800, 1820, 1820)), 512, 0.5)
-    assert len(work.fill_crops) == 2
+    plan = plan_crops(_mask(2000, 2000, (100, 100, 120, 120), (160, 160, 180, 180), (1800, 1800, 1820, 1820)), 512, 0.5)
+    assert len(plan.fill_crops) == 2
 
 
 def test_a_long_thin_hole_is_filled_piece_by_piece() -> None:
     """Wires across 4000 px are not reduced to the engine's 512 px."""
-    work = plan_crops(_mask(1500, 4000, (700, 0, 712, 4000)), 512, 0.5)
-    assert len(work.fill_crops) > 8
-    assert all(max(patch.crop.height, patch.crop.width) == 512 for patch in work.fill_crops)
+    plan = plan_crops(_mask(1500, 4000, (700, 0, 712, 4000)), 512, 0.5)
+    assert len(plan.fill_crops) > 8
+    assert all(max(patch.crop.height, patch.crop.width) == 512 for patch in plan.fill_crops)
 
 
 def test_an_engine_of_any_size_gets_small_crops_and_pieces_of_long_holes() -> None:
@@ -74,7 +74,7 @@ def test_an_engine_of_any_size_gets_small_crops_and_pieces_of_long_holes() -> No
     assert all(max(piece.crop.height, piece.crop.width) <= 1280 for piece in wire)
 
 
-def test_a_thousand_specks_make_few_crops() -> None:
+def test_a_thousand_specks_share_few_crops() -> None:
     """Dust all over a picture costs by area, not by the number of specks."""
     mask = _mask(2000, 2000)
     mask[np.random.default_rng(1).integers(0, 2000, 1000), np.random.default_rng(2).integers(0, 2000, 1000)] = 1
@@ -90,22 +90,22 @@ def test_pictures_smaller_than_the_engine_are_one_crop(shape: tuple[int, int]) -
     assert patch.crop == CropBox(0, 0, *shape)
 
 
-def test_an_empty_mask_gives_no_patches() -> None:
-    """Nothing is to be filled."""
+def test_an_empty_mask_gives_no_crops() -> None:
+    """The plan has no crops."""
     assert plan_crops(_mask(40, 40), 512, 0.5).fill_crops == ()
 
 
 @settings(max_examples=60, deadline=None)
 @given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=70)))
-def test_the_extent_is_the_smallest_box_round_the_mask(solid: np.ndarray) -> None:
-    """Compared with a search of all pixels of masks (h, w), bool; an empty mask gives None."""
+def test_the_bounds_are_the_smallest_box_around_the_mask(solid: np.ndarray) -> None:
+    """Bounds are compared with a search of all pixels of masks (h, w), bool; an empty mask gives None."""
     rows, columns = np.nonzero(solid)
     box = CropBox(rows.min(), columns.min(), rows.max() + 1, columns.max() + 1) if rows.size else None
     assert find_mask_bounds(solid.astype(np.float32) * np.float32(1e-3)) == box
 
 
 def test_an_engine_of_one_size_gets_enlarged_crops_of_small_holes() -> None:
-    """Engines of this kind work at their own resolution; crops are enlarged four times at most."""
+    """Such engines work only at their own resolution; crops are enlarged four times at most."""
     mask = _mask(3000, 4000, (1008, 2000, 1088, 2080))
     (patch,) = plan_crops(mask, 1024, 0.5, enlarges=True).fill_crops
     assert (patch.crop.height, patch.crop.width) == (256, 256)

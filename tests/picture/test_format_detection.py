@@ -38,8 +38,8 @@ def test_the_message_for_an_unreadable_file_names_its_kind(data: bytes, message:
 
 
 @pytest.mark.parametrize("data", [b"", b"\x89PN", b"\0" * 5000])
-def test_a_file_that_has_just_begun_is_incomplete(data: bytes) -> None:
-    """Empty files, a few bytes and reserved space may still be arriving."""
+def test_a_file_that_is_still_arriving_is_incomplete(data: bytes) -> None:
+    """Empty files, a few bytes and reserved space count as the beginning of a file."""
     with pytest.raises(IncompleteFileError, match=r"hero\.png"):
         verify(data, "hero.png", LIMIT)
 

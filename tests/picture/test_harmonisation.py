@@ -19,9 +19,9 @@ def _tones(mean: tuple[float, float, float], spread: float) -> np.ndarray:
 def test_tone_moves_towards_the_ground_by_the_amount() -> None:
     """Half the amount moves half as far, zero not at all; a darker, bluer ground makes the layer darker and bluer."""
     layer, ground = _tones((0.55, 0.5, 0.46), 0.05), _tones((0.45, 0.44, 0.46), 0.05)
-    whole, half = transfer_colour(layer, WHOLE, ground, 1.0), transfer_colour(layer, WHOLE, ground, 0.5)
+    full, half = transfer_colour(layer, WHOLE, ground, 1.0), transfer_colour(layer, WHOLE, ground, 0.5)
     assert np.abs(transfer_colour(layer, WHOLE, ground, 0.0) - layer).max() < 2e-3
-    before, after, between = (np.abs(result.mean(axis=(0, 1)) - ground.mean(axis=(0, 1))).max() for result in (layer, whole, half))
+    before, after, between = (np.abs(result.mean(axis=(0, 1)) - ground.mean(axis=(0, 1))).max() for result in (layer, full, half))
     assert after < 0.1 * before
     assert 0.3 * before < between < 0.7 * before
 
@@ -47,8 +47,8 @@ def test_only_visible_pixels_are_measured() -> None:
     cover[:, 100:] = 0
     hidden = layer.copy()
     hidden[:, 100:] = (0, 1, 0)
-    one, other = transfer_colour(layer, cover, ground, 1.0), transfer_colour(hidden, cover, ground, 1.0)
-    assert np.abs(one[:, :90] - other[:, :90]).max() < 0.01
+    result, result_with_hidden = transfer_colour(layer, cover, ground, 1.0), transfer_colour(hidden, cover, ground, 1.0)
+    assert np.abs(result[:, :90] - result_with_hidden[:, :90]).max() < 0.01
     assert transfer_colour(layer, np.zeros_like(WHOLE), ground, 1.0) is layer
 
 
@@ -83,13 +83,13 @@ def test_light_of_the_ground_reaches_over_the_edge_of_a_layer_only(radius: float
     """Dark layers on a bright ground are lit at their edge; the middle and the outside do not change; a dark ground gives no light."""
     cover = np.zeros((200, 200), np.float32)
     cover[50:150, 50:150] = 1
-    bright, laid = np.full((200, 200, 3), 0.9, np.float32), np.full((200, 200, 3), 0.9, np.float32)
-    laid[50:150, 50:150] = 0.1
-    result = wrap_light(laid, bright, cover, 1.0, radius)
-    assert np.array_equal(result[cover == 0], laid[cover == 0])
+    bright, placed = np.full((200, 200, 3), 0.9, np.float32), np.full((200, 200, 3), 0.9, np.float32)
+    placed[50:150, 50:150] = 0.1
+    result = wrap_light(placed, bright, cover, 1.0, radius)
+    assert np.array_equal(result[cover == 0], placed[cover == 0])
     assert result.max() <= 1
     if radius > 1:
         assert result[50, 100, 0] > 0.4
         assert result[100, 100, 0] < result[50, 100, 0] - 0.2
         assert (np.diff(result[50:100, 100, 0]) <= 1e-4).all()
-    assert np.array_equal(wrap_light(laid, np.zeros_like(bright), cover, 1.0, radius), laid)
+    assert np.array_equal(wrap_light(placed, np.zeros_like(bright), cover, 1.0, radius), placed)

@@ -12,11 +12,11 @@ GIB = 2**30
 
 
 def test_the_limit_is_exact_to_the_pixel() -> None:
-    """Pictures of the largest size pass; one more px is refused."""
-    room = MemoryBudget(OVERHEAD_BYTES + BYTES_PER_PIXEL * 2_000_000)
-    room.check_size("hero.png", 2000, 1000)
+    """A picture of the largest size passes; one more row is refused."""
+    budget = MemoryBudget(OVERHEAD_BYTES + BYTES_PER_PIXEL * 2_000_000)
+    budget.check_size("hero.png", 2000, 1000)
     with pytest.raises(InputError):
-        room.check_size("hero.png", 2000, 1001)
+        budget.check_size("hero.png", 2000, 1001)
 
 
 def test_the_message_has_the_numbers_and_the_remedy_has_the_setting() -> None:
@@ -32,11 +32,11 @@ def test_the_message_has_the_numbers_and_the_remedy_has_the_setting() -> None:
 
 def test_alpha_takes_a_third_more() -> None:
     """RGBA has four planes instead of three."""
-    room = MemoryBudget(OVERHEAD_BYTES + BYTES_PER_PIXEL * 3_000_000)
-    room.check_size("hero.png", 3000, 1000)
-    room.check_size("hero.png", 2250, 1000, has_alpha=True)
+    budget = MemoryBudget(OVERHEAD_BYTES + BYTES_PER_PIXEL * 3_000_000)
+    budget.check_size("hero.png", 3000, 1000)
+    budget.check_size("hero.png", 2250, 1000, has_alpha=True)
     with pytest.raises(InputError):
-        room.check_size("hero.png", 2251, 1000, has_alpha=True)
+        budget.check_size("hero.png", 2251, 1000, has_alpha=True)
 
 
 def test_an_operation_that_needs_more_memory_allows_smaller_pictures() -> None:
@@ -48,13 +48,13 @@ def test_an_operation_that_needs_more_memory_allows_smaller_pictures() -> None:
 
 
 def test_small_pictures_always_fit() -> None:
-    """Megapixel pictures pass whatever the limit is."""
+    """Pictures up to a fixed size pass, whatever the limit is."""
     MemoryBudget(1).check_size("hero.png", ALWAYS_ALLOWED_PIXELS, 1)
     with pytest.raises(InputError):
         MemoryBudget(1).check_size("hero.png", ALWAYS_ALLOWED_PIXELS + 1, 1)
 
 
 def test_the_default_settings_allow_a_hundred_megapixels() -> None:
-    """Neither the memory, on a machine of 16 GB, nor ``max_pixels`` is below that."""
+    """Neither the default memory of a machine with 16 GB nor ``max_pixels`` is below a hundred megapixels."""
     MemoryBudget(8 * GIB).check_size("hero.jpg", 11600, 8700)
     assert Settings().max_pixels >= 11600 * 8700

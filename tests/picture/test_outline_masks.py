@@ -15,7 +15,7 @@ def box(left: float, top: float, right: float, bottom: float) -> Outline:
 
 
 def test_an_outline_without_growth_is_filled_exactly() -> None:
-    """Filled are all px that the outline touches, and no others."""
+    """Exactly the px that the outline touches are filled."""
     result = outlines_to_mask(40, 60, [(box(10, 5, 30, 25), 0, 0)])
     assert result[5:25, 10:30].min() == 1
     assert result[:5].max() == result[:, :10].max() == result[26:].max() == result[:, 31:].max() == 0
@@ -41,9 +41,9 @@ def test_the_soft_edge_has_the_given_width() -> None:
 
 def test_several_outlines_are_joined() -> None:
     """Overlaps get the larger value."""
-    one, other = (box(5, 5, 20, 20), 1, 4), (box(15, 15, 35, 35), 1, 4)
+    first, second = (box(5, 5, 20, 20), 1, 4), (box(15, 15, 35, 35), 1, 4)
     assert np.array_equal(
-        outlines_to_mask(40, 40, [one, other]), np.maximum(outlines_to_mask(40, 40, [one]), outlines_to_mask(40, 40, [other]))
+        outlines_to_mask(40, 40, [first, second]), np.maximum(outlines_to_mask(40, 40, [first]), outlines_to_mask(40, 40, [second]))
     )
 
 
@@ -61,13 +61,13 @@ def test_an_outline_outside_the_picture_gives_an_empty_mask() -> None:
 
 
 def test_no_outlines_give_an_empty_mask() -> None:
-    """Unions of nothing are empty."""
+    """The mask has the requested shape."""
     assert outlines_to_mask(3, 4, []).shape == (3, 4)
     assert not outlines_to_mask(3, 4, []).any()
 
 
-def test_a_hull_holds_every_point() -> None:
-    """Hulls have no more corners than necessary."""
+def test_a_hull_has_only_the_outermost_points_as_corners() -> None:
+    """Points inside the hull are no corners."""
     points = np.array([(0, 0), (10, 0), (10, 10), (0, 10), (5, 5), (2, 7)], np.float32)
     assert sorted(map(tuple, convex_hull(points).tolist())) == [(0, 0), (0, 10), (10, 0), (10, 10)]
 
@@ -96,7 +96,7 @@ def test_the_cover_of_an_object_is_larger_than_its_mask() -> None:
 
 
 def test_the_cover_of_an_empty_or_full_mask_is_the_same_mask() -> None:
-    """Nothing can grow."""
+    """The same array is returned, because neither can grow."""
     for value in (0, 1):
         mask = np.full((20, 30), value, np.float32)
         assert cover_whole_object(mask) is mask

@@ -1,4 +1,4 @@
-"""The pixels of a picture are read-only for good, and patches cost only their own size."""
+"""The pixels of a picture are always read-only, and patches cost only their own size."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ def _patch(top: int, left: int, height: int, width: int, value: float, channels:
     return window, np.full((high, wide, channels), value, np.float32)
 
 
-_boxes = st.lists(
+_BOXES = st.lists(
     st.tuples(st.integers(0, HEIGHT - 1), st.integers(0, WIDTH - 1), st.integers(1, 20), st.integers(1, 20), st.floats(0, 1, width=32)),
     max_size=6,
 )
 
 
 @settings(max_examples=60, deadline=None)
-@given(_boxes, _boxes, st.sampled_from([1, 3]), st.tuples(st.integers(0, 20), st.integers(0, 20), st.integers(1, 20), st.integers(1, 20)))
+@given(_BOXES, _BOXES, st.sampled_from([1, 3]), st.tuples(st.integers(0, 20), st.integers(0, 20), st.integers(1, 20), st.integers(1, 20)))
 def test_a_patched_picture_equals_one_with_the_boxes_painted_over(
     first: list[tuple[int, int, int, int, float]],
     second: list[tuple[int, int, int, int, float]],
     channels: int,
-    seen: tuple[int, int, int, int],
+    view: tuple[int, int, int, int],
 ) -> None:
     """Pixels, windows and codes are compared for overlapping patches upon patches."""
     picture = _picture(1, channels)
-    laid = [_patch(*box, channels) for box in first], [_patch(*box, channels) for box in second]
-    result = picture.with_patches(laid[0]).with_patches(laid[1])
-    whole = picture.pixels.copy()
-    for window, pixels in (*laid[0], *laid[1]):
-        whole[window] = pixels
-    window = slice(seen[0], min(seen[0] + seen[2], HEIGHT)), slice(seen[1], min(seen[1] + seen[3], WIDTH))
-    assert np.array_equal(result.pixels_in(window), whole[window])
-    expected = replace(picture, pixels=freeze(whole))
+    patches = [_patch(*box, channels) for box in first], [_patch(*box, channels) for box in second]
+    result = picture.with_patches(patches[0]).with_patches(patches[1])
+    expected_pixels = picture.pixels.copy()
+    for window, pixels in (*patches[0], *patches[1]):
+        expected_pixels[window] = pixels
+    window = slice(view[0], min(view[0] + view[2], HEIGHT)), slice(view[1], min(view[1] + view[3], WIDTH))
+    assert np.array_equal(result.pixels_in(window), expected_pixels[window])
+    expected = replace(picture, pixels=freeze(expected_pixels))
     assert np.array_equal(result.to_codes(), expected.to_codes())
     assert np.array_equal(to_codes(result, 8), to_codes(expected, 8))
-    assert np.array_equal(result.pixels, whole)
+    assert np.array_equal(result.pixels, expected_pixels)
     assert (result.height, result.width, result.channels) == (HEIGHT, WIDTH, channels)
 
 
@@ -66,8 +66,8 @@ def test_patches_keep_everything_else_of_the_picture() -> None:
     assert np.array_equal(picture.pixels, before)
 
 
-def test_pictures_that_share_memory_know_where_they_differ() -> None:
-    """New patches of the same memory count; nothing is known of separate pictures, even with equal pixels."""
+def test_pictures_that_share_memory_report_where_they_differ() -> None:
+    """New patches count as differences; for separate pictures the result is None, even with equal pixels."""
     picture = _picture()
     once = picture.with_patches([_patch(2, 3, 4, 5, 0.25)])
     twice = once.with_patches([_patch(9, 9, 3, 3, 0.5)])
@@ -97,14 +97,14 @@ def test_windows_of_unchanged_pixels_are_views() -> None:
 
 def test_pixels_cannot_be_made_writable_again() -> None:
     """Pictures share memory, so writing must be impossible."""
-    drawn = np.zeros((4, 4, 3), np.float32)
-    pixels = Picture(freeze(drawn)).pixels
+    source = np.zeros((4, 4, 3), np.float32)
+    pixels = Picture(freeze(source)).pixels
     with pytest.raises(ValueError, match="read-only"):
         pixels[0, 0] = 1
     with pytest.raises(ValueError, match="WRITEABLE"):
         pixels.flags.writeable = True
     with pytest.raises(ValueError, match="read-only"):
-        drawn[0, 0] = 1
+        source[0, 0] = 1
     assert freeze(pixels) is pixels
 
 

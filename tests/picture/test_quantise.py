@@ -18,7 +18,7 @@ from goldsmith.picture.picture import Picture, freeze, quantise
 Codes = NDArray[Any]
 Converter = Callable[[NDArray[np.float32], int], Codes]
 
-# In codes. Three roundings of float32 lie between a value and its code; at 16 bits they add up to less than this.
+# In codes. A value is rounded to float32 three times before it becomes a code; at 16 bits the errors add up to less than this.
 _FLOAT_ERROR = 0.01
 
 
@@ -76,7 +76,7 @@ CONVERTERS = [
 
 @pytest.mark.parametrize("offset", [-_FLOAT_ERROR, _FLOAT_ERROR])
 @pytest.mark.parametrize(("convert", "depth"), CONVERTERS)
-def test_every_code_boundary_lies_in_the_middle_between_two_codes(convert: Converter, depth: int, offset: float) -> None:
+def test_every_code_boundary_is_in_the_middle_between_two_codes(convert: Converter, depth: int, offset: float) -> None:
     """Just below a boundary the lower code results, just above it the higher one, for all codes."""
     values = _boundaries(depth, offset)
     codes = convert(values, depth)
@@ -87,7 +87,7 @@ def test_every_code_boundary_lies_in_the_middle_between_two_codes(convert: Conve
 
 @pytest.mark.parametrize(("convert", "depth"), CONVERTERS)
 def test_a_value_in_the_middle_rounds_up_and_values_out_of_range_are_clipped(convert: Converter, depth: int) -> None:
-    """0.5 lies exactly between two codes at every depth."""
+    """The value 0.5 is exactly between two codes at every depth."""
     values = np.asarray([-0.1, 0.0, 0.5, 1.0, 1.1], np.float32)
     assert convert(values, depth).tolist() == [0, 0, 2 ** (depth - 1), 2**depth - 1, 2**depth - 1]
 
@@ -95,7 +95,7 @@ def test_a_value_in_the_middle_rounds_up_and_values_out_of_range_are_clipped(con
 @settings(max_examples=500, deadline=None)
 @given(value=st.floats(0, 1, width=32), depth=st.sampled_from([8, 10, 12, 16]))
 def test_any_value_becomes_its_nearest_code(value: float, depth: int) -> None:
-    """Wherever float32 can tell on which side of a boundary a value lies, the code is the exact one."""
+    """If float32 can tell on which side of a boundary a value is, the code is the exact one."""
     levels = 2**depth - 1
     (code,) = quantise(np.asarray([value], np.float32), depth).tolist()
     assert abs(value * levels - code) <= 0.5 + _FLOAT_ERROR
@@ -122,11 +122,11 @@ def test_colour_conversion_by_lcms_gets_the_nearest_codes(monkeypatch: pytest.Mo
     """Codes of 16 bits for lcms are those of ``quantise``."""
     received: list[Codes] = []
 
-    def keep(codes: Codes, source: bytes, target: bytes) -> NDArray[np.float32]:
+    def record_codes(codes: Codes, source: bytes, target: bytes) -> NDArray[np.float32]:
         received.append(codes)
         return codes.astype(np.float32) / np.float32(65535)
 
-    monkeypatch.setattr(colour, "transform_codes", keep)
+    monkeypatch.setattr(colour, "transform_codes", record_codes)
     values = _boundaries(16, _FLOAT_ERROR).reshape(1, -1, 3)
     colour._convert_by_lcms(values, profiles.builtin_profile("srgb"), profiles.builtin_profile("adobe-rgb"))
     assert received[0].ravel().tolist() == list(range(1, 2**16))

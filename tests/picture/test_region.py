@@ -20,49 +20,49 @@ HARD[3:6, 4:9] = 1
 PICTURE = Picture(freeze(np.zeros((12, 18, 3), np.float32)), masks=MappingProxyType({"mask": SOFT, "sky": HARD}))
 
 
-def shape(where: str) -> NDArray[np.float32]:
+def region_mask(where: str) -> NDArray[np.float32]:
     """Return the region of the sample picture as a mask (h, w), 0..1."""
     return parse_region(where).evaluate(PICTURE)
 
 
-def test_sides_are_halves_and_the_center_is_a_third() -> None:
-    """left + right and top + bottom cover the picture; center is its middle ninth."""
-    assert shape("left")[:, :9].all()
-    assert not shape("left")[:, 9:].any()
-    assert np.array_equal(shape("left") + shape("right"), np.ones((12, 18)))
-    assert np.array_equal(shape("top") + shape("bottom"), np.ones((12, 18)))
-    assert shape("center").sum() == 4 * 6
-    assert shape("center")[4:8, 6:12].all()
+def test_sides_are_halves_and_the_center_is_the_middle_ninth() -> None:
+    """left + right and top + bottom cover the picture; center is a third of its width and of its height."""
+    assert region_mask("left")[:, :9].all()
+    assert not region_mask("left")[:, 9:].any()
+    assert np.array_equal(region_mask("left") + region_mask("right"), np.ones((12, 18)))
+    assert np.array_equal(region_mask("top") + region_mask("bottom"), np.ones((12, 18)))
+    assert region_mask("center").sum() == 4 * 6
+    assert region_mask("center")[4:8, 6:12].all()
 
 
 def test_a_box_is_given_in_fractions_of_the_picture() -> None:
     """x and width are horizontal, y and height vertical."""
-    result = shape("box(0.5, 0.25, 0.5, 0.5)")
+    result = region_mask("box(0.5, 0.25, 0.5, 0.5)")
     assert result[3:9, 9:].all()
     assert result.sum() == 6 * 9
 
 
 def test_a_tiny_box_is_never_empty() -> None:
     """Boxes have at least one pixel, also in the last corner."""
-    assert shape("box(0.999, 0.999, 0.001, 0.001)").sum() == 1
+    assert region_mask("box(0.999, 0.999, 0.001, 0.001)").sum() == 1
 
 
 def test_masks_are_combined_softly() -> None:
     """& is the minimum, | the maximum, ! the difference to 1."""
-    assert np.array_equal(shape("mask & sky"), np.minimum(SOFT, HARD))
-    assert np.array_equal(shape("mask|sky"), np.maximum(SOFT, HARD))
-    assert np.array_equal(shape("!mask"), 1 - SOFT)
-    assert np.array_equal(shape("!!mask"), SOFT)
+    assert np.array_equal(region_mask("mask & sky"), np.minimum(SOFT, HARD))
+    assert np.array_equal(region_mask("mask|sky"), np.maximum(SOFT, HARD))
+    assert np.array_equal(region_mask("!mask"), 1 - SOFT)
+    assert np.array_equal(region_mask("!!mask"), SOFT)
 
 
 def test_operators_have_a_precedence() -> None:
     """! binds before &, & before |, and parentheses before all."""
-    assert np.array_equal(shape("left | sky & !mask"), np.maximum(shape("left"), np.minimum(HARD, 1 - SOFT)))
-    assert np.array_equal(shape("(left | sky) & !mask"), np.minimum(np.maximum(shape("left"), HARD), 1 - SOFT))
+    assert np.array_equal(region_mask("left | sky & !mask"), np.maximum(region_mask("left"), np.minimum(HARD, 1 - SOFT)))
+    assert np.array_equal(region_mask("(left | sky) & !mask"), np.minimum(np.maximum(region_mask("left"), HARD), 1 - SOFT))
 
 
-def test_names_are_known_without_a_picture() -> None:
-    """names() returns the masks only, folded as file names are."""
+def test_required_masks_are_known_without_a_picture() -> None:
+    """``required_masks`` returns the masks only, with letter case folded as in file names."""
     assert parse_region("left & !(Mask | SKY) & box(0,0,1,1)").required_masks() == {"mask", "sky"}
     assert parse_region("LEFT").required_masks() == frozenset()
     assert parse_region("2 | 03a & box(0.1, 0, 0.5, 1)").required_masks() == {"2", "03a"}
@@ -79,15 +79,15 @@ def test_detected_words_are_not_masks() -> None:
 
 def test_detected_regions_combine_like_masks() -> None:
     """Background is the complement of the subject; the other rules are those of masks."""
-    found = {"subject": SOFT, "face": HARD, "hands": None, "text": None}
-    assert np.array_equal(parse_region("subject").evaluate(PICTURE, found), SOFT)
-    assert np.array_equal(parse_region("background").evaluate(PICTURE, found), 1 - SOFT)
-    assert np.allclose(parse_region("!background & face").evaluate(PICTURE, found), np.minimum(SOFT, HARD))
-    assert not parse_region("background & left").evaluate(PICTURE, found)[:, 9:].any()
+    masks = {"subject": SOFT, "face": HARD, "hands": None, "text": None}
+    assert np.array_equal(parse_region("subject").evaluate(PICTURE, masks), SOFT)
+    assert np.array_equal(parse_region("background").evaluate(PICTURE, masks), 1 - SOFT)
+    assert np.allclose(parse_region("!background & face").evaluate(PICTURE, masks), np.minimum(SOFT, HARD))
+    assert not parse_region("background & left").evaluate(PICTURE, masks)[:, 9:].any()
 
 
 @pytest.mark.parametrize(
-    ("where", "left_over"),
+    ("where", "expected"),
     [
         ("face | sky", "sky"),
         ("sky | face & left", "sky"),
@@ -98,10 +98,10 @@ def test_detected_regions_combine_like_masks() -> None:
         ("!(face & left)", "left | right"),
     ],
 )
-def test_an_undetected_part_leaves_the_rest_of_a_region(where: str, left_over: str) -> None:
-    """Unions keep their other part, and a missing face excludes nothing."""
-    nothing = dict.fromkeys(DETECTED_WORDS)
-    assert np.array_equal(parse_region(where).evaluate(PICTURE, nothing), shape(left_over))
+def test_an_undetected_part_leaves_the_rest_of_a_region(where: str, expected: str) -> None:
+    """Unions keep their other part, and an undetected face excludes nothing."""
+    undetected = dict.fromkeys(DETECTED_WORDS)
+    assert np.array_equal(parse_region(where).evaluate(PICTURE, undetected), region_mask(expected))
 
 
 @pytest.mark.parametrize(
@@ -118,11 +118,11 @@ def test_an_undetected_part_leaves_the_rest_of_a_region(where: str, left_over: s
         ("!!text", ("text",)),
     ],
 )
-def test_an_empty_region_names_what_was_not_detected(where: str, words: tuple[str, ...]) -> None:
-    """Regions that were not found never become the whole picture."""
-    with pytest.raises(RegionNotFound) as nowhere:
+def test_the_error_for_an_empty_region_names_the_undetected_words(where: str, words: tuple[str, ...]) -> None:
+    """A region that was not detected never becomes the whole picture."""
+    with pytest.raises(RegionNotFound) as caught:
         parse_region(where).evaluate(PICTURE, dict.fromkeys(DETECTED_WORDS))
-    assert nowhere.value.missing_words == words
+    assert caught.value.missing_words == words
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_an_empty_region_names_what_was_not_detected(where: str, words: tuple[st
     ],
 )
 def test_the_message_for_a_mistake_gives_its_position(where: str, message: str) -> None:
-    """ValueError is raised with a plain message."""
+    """The error is ValueError with a plain message."""
     with pytest.raises(ValueError, match=re.escape(message)):
         parse_region(where)
 
@@ -164,27 +164,27 @@ def test_any_text_is_parsed_or_refused(where: str) -> None:
 
 def test_removal_covers_an_object_completely_and_keeps_excluded_regions() -> None:
     """Detected words grow, their negations do not; painted masks and sides do not change."""
-    found = {"subject": SOFT, "face": HARD, "hands": None, "text": None}
+    masks = {"subject": SOFT, "face": HARD, "hands": None, "text": None}
 
-    def more(mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    def enlarge(mask: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(np.ceil(mask), np.float32)
 
-    def removed(where: str) -> NDArray[np.float32]:
-        return parse_region(where).evaluate(PICTURE, found, more)
+    def removed_region(where: str) -> NDArray[np.float32]:
+        return parse_region(where).evaluate(PICTURE, masks, enlarge)
 
-    assert np.array_equal(removed("subject"), np.ceil(SOFT))
-    assert np.array_equal(removed("!!subject & (subject)"), np.ceil(SOFT))
-    assert np.array_equal(removed("background"), 1 - SOFT)
-    assert np.array_equal(removed("!(subject | sky)"), np.minimum(1 - SOFT, 1 - HARD))
-    assert np.array_equal(removed("!background"), np.ceil(SOFT))
-    assert np.array_equal(removed("mask"), SOFT)
-    assert not removed("subject & left")[:, 9:].any()
+    assert np.array_equal(removed_region("subject"), np.ceil(SOFT))
+    assert np.array_equal(removed_region("!!subject & (subject)"), np.ceil(SOFT))
+    assert np.array_equal(removed_region("background"), 1 - SOFT)
+    assert np.array_equal(removed_region("!(subject | sky)"), np.minimum(1 - SOFT, 1 - HARD))
+    assert np.array_equal(removed_region("!background"), np.ceil(SOFT))
+    assert np.array_equal(removed_region("mask"), SOFT)
+    assert not removed_region("subject & left")[:, 9:].any()
     with pytest.raises(RegionNotFound):
-        removed("hands")
+        removed_region("hands")
 
 
 @pytest.mark.parametrize(
-    ("where", "spared"),
+    ("where", "excluded"),
     [
         ("subject", ()),
         ("background & left", ("subject",)),
@@ -193,6 +193,6 @@ def test_removal_covers_an_object_completely_and_keeps_excluded_regions() -> Non
         ("!!hands & mask", ()),
     ],
 )
-def test_a_region_knows_what_it_excludes(where: str, spared: tuple[str, ...]) -> None:
+def test_a_region_returns_the_detected_words_that_it_excludes(where: str, excluded: tuple[str, ...]) -> None:
     """Parentheses and double negations are resolved; a region that is both included and excluded counts as excluded."""
-    assert parse_region(where).protected_detections() == frozenset(spared)
+    assert parse_region(where).protected_detections() == frozenset(excluded)

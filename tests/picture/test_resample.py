@@ -1,4 +1,4 @@
-"""Resampling: light adds up, nothing aliases, and transparent colours never show."""
+"""Resampling averages linear light, does not alias, and never shows the colours of transparent pixels."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from goldsmith.picture.picture import Picture, freeze
 from goldsmith.picture.resample import resize, resize_picture
 
 
-@pytest.mark.parametrize("how", ["lanczos", "cubic", "linear", "area"])
-def test_a_flat_picture_stays_flat(how: Any) -> None:
-    """Holds in both directions and at odd ratios."""
-    even = np.full((30, 50, 3), 0.37, np.float32)
+@pytest.mark.parametrize("method", ["lanczos", "cubic", "linear", "area"])
+def test_a_flat_picture_stays_flat(method: Any) -> None:
+    """Enlarging and reducing keep the value, also at odd ratios."""
+    flat = np.full((30, 50, 3), 0.37, np.float32)
     for height, width in ((7, 11), (61, 123), (30, 3)):
-        result = resize(even, height, width, how)
+        result = resize(flat, height, width, method)
         assert result.shape == (height, width, 3)
         assert np.allclose(result, 0.37, atol=1e-5)
 
 
-@pytest.mark.parametrize("how", ["lanczos", "cubic", "linear"])
-def test_fine_stripes_become_grey_instead_of_moire(how: Any) -> None:
+@pytest.mark.parametrize("method", ["lanczos", "cubic", "linear"])
+def test_fine_stripes_become_grey_instead_of_moire(method: Any) -> None:
     """Alternating columns at a third of the size give their mean, except at the borders."""
     stripes = np.tile(np.array([0.0, 1.0], np.float32), (60, 120))
-    result = resize(stripes, 20, 80, how)
+    result = resize(stripes, 20, 80, method)
     assert np.abs(result[5:-5, 5:-5] - 0.5).max() < 0.12
 
 
@@ -36,7 +36,7 @@ def test_the_mean_is_kept_when_shrinking() -> None:
     assert np.allclose(resize(values, 20, 30, "area"), expected, atol=1e-6)
 
 
-def test_light_adds_up_linearly() -> None:
+def test_resizing_averages_linear_light() -> None:
     """Black and white columns shrink to the sRGB code of half the light, 0.735, not to 0.5."""
     stripes = np.repeat(np.tile(np.array([0.0, 1.0], np.float32), (40, 40))[..., None], 3, axis=2)
     picture = Picture(freeze(stripes))
@@ -44,7 +44,7 @@ def test_light_adds_up_linearly() -> None:
     assert np.allclose(resize_picture(picture, 20, 40, "area", in_linear_light=False).pixels, 0.5, atol=1e-3)
 
 
-def test_hidden_colours_never_show() -> None:
+def test_colours_of_transparent_pixels_never_show() -> None:
     """White on transparent black has no grey fringe at any size."""
     pixels, alpha = np.zeros((40, 40, 3), np.float32), np.zeros((40, 40), np.float32)
     pixels[10:30, 10:30], alpha[10:30, 10:30] = 1, 1
@@ -72,6 +72,6 @@ def test_masks_and_alpha_are_resized_too(photo: Any, make_picture: Any) -> None:
 
 
 def test_the_same_size_returns_the_same_picture(photo: Any, make_picture: Any) -> None:
-    """Neutral settings change nothing."""
+    """No pixel is resampled."""
     picture = make_picture(photo)
     assert resize_picture(picture, 48, 64) is picture

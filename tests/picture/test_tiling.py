@@ -1,4 +1,4 @@
-"""Tiling: the result equals that of one pass over the whole picture."""
+"""The result of tiling equals that of one pass over the whole picture."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ def _picture(height: int, width: int) -> Pixels:
     return np.random.default_rng(height * width).random((height, width, 3), dtype=np.float32)
 
 
-def _net(scale: int, reach: int, shapes: list[tuple[int, int]] | None = None):  # type: ignore[no-untyped-def]
-    """Return a result that depends, like a convolution, on the pixels within ``editable_region``, with zeros beyond the border."""
+def _net(scale: int, radius: int, shapes: list[tuple[int, int]] | None = None):  # type: ignore[no-untyped-def]
+    """Return a network whose result depends, like a convolution, on the pixels within ``radius``, with zeros beyond the border."""
 
     def enlarge(tile: Pixels) -> Pixels:
         if shapes is not None:
             shapes.append(tile.shape[:2])
-        padded = np.pad(tile, ((reach, reach), (reach, reach), (0, 0)))
+        padded = np.pad(tile, ((radius, radius), (radius, radius), (0, 0)))
         windows = [
-            np.roll(padded, (down, across), (0, 1)) * (1 + down * 0.1) for down in range(-reach, reach + 1) for across in (-reach, 0, reach)
+            np.roll(padded, (down, across), (0, 1)) * (1 + down * 0.1)
+            for down in range(-radius, radius + 1)
+            for across in (-radius, 0, radius)
         ]
-        mixed = sum(windows)[reach:-reach, reach:-reach] / len(windows)  # type: ignore[index]
+        mixed = sum(windows)[radius:-radius, radius:-radius] / len(windows)  # type: ignore[index]
         return np.repeat(np.repeat(mixed, scale, 0), scale, 1).astype(np.float32)
 
     return enlarge
@@ -40,20 +42,20 @@ def _net(scale: int, reach: int, shapes: list[tuple[int, int]] | None = None):  
 def test_tiles_give_the_same_result_as_the_whole_picture(shape: tuple[int, int], scale: int) -> None:
     """Networks that reach no further than half the pad leave no seam: the difference is far below 1/255, also at the borders."""
     picture = _picture(*shape)
-    at_once = _net(scale, 4)(picture)
-    in_tiles = upscale_by_tiles(picture, _net(scale, 4), Tiling(side=48, pad=8, multiple=1, scale=scale), lambda fraction: None)
-    assert in_tiles.shape == at_once.shape
-    assert float(np.abs(in_tiles - at_once).max()) < 1e-5
+    whole_result = _net(scale, 4)(picture)
+    tiled_result = upscale_by_tiles(picture, _net(scale, 4), Tiling(side=48, pad=8, multiple=1, scale=scale), lambda fraction: None)
+    assert tiled_result.shape == whole_result.shape
+    assert float(np.abs(tiled_result - whole_result).max()) < 1e-5
 
 
 def test_different_tones_of_tiles_are_blended() -> None:
     """Transitions between tiles are slopes, not steps."""
     tone = iter(np.linspace(0, 1, 50))
 
-    def wandering(tile: Pixels) -> Pixels:
+    def fill_with_next_tone(tile: Pixels) -> Pixels:
         return np.full_like(tile, next(tone))
 
-    flat = upscale_by_tiles(_picture(40, 200), wandering, Tiling(side=64, pad=16, multiple=1, scale=1), lambda fraction: None)
+    flat = upscale_by_tiles(_picture(40, 200), fill_with_next_tone, Tiling(side=64, pad=16, multiple=1, scale=1), lambda fraction: None)
     assert float(np.abs(np.diff(flat[20, :, 0])).max()) <= 1.5 / 49 / 8 + 1e-6
 
 
@@ -68,22 +70,22 @@ def test_a_network_that_reaches_further_than_the_pad_leaves_no_step() -> None:
 
     gradient = np.repeat(np.linspace(0.3, 0.6, 400, dtype=np.float32)[None, :, None], 40, 0).repeat(3, 2)
     result = upscale_by_tiles(gradient, wrong_at_the_edges, Tiling(side=160, pad=pad, multiple=1, scale=1), lambda fraction: None)
-    inside = slice(2 * pad, -2 * pad)  # the picture's own borders are the net's business
+    inside = slice(2 * pad, -2 * pad)  # at the picture's own borders the net is wrong without tiles too
     added = np.abs(np.diff(result[20, inside, 0]) - np.diff(gradient[20, inside, 0])) * 255
-    at_the_cut = 2 * 10 * 0.5**3
-    assert float(added.max()) < at_the_cut / 8, "where tiles are cut instead of faded"
-    assert float(np.abs(result - gradient)[:, inside].max()) * 255 < 10 * 0.5 ** (3 * 0.75), "nothing from the outer part of a pad"
+    step_at_cut = 2 * 10 * 0.5**3
+    assert float(added.max()) < step_at_cut / 8, "tiles are cut instead of blended"
+    assert float(np.abs(result - gradient)[:, inside].max()) * 255 < 10 * 0.5 ** (3 * 0.75), "the outer part of a pad is used"
 
 
 @settings(max_examples=80, deadline=None)
 @given(st.integers(1, 700), st.sampled_from([0, 16, 33, 64, 256]), st.integers(0, 7), st.sampled_from([1, 2, 4]))
 def test_tiles_cover_the_axis_and_overlap(length: int, side: int, pad: int, multiple: int) -> None:
-    """From the first to the last pixel, each is as long as a tile, with two pads of overlap."""
-    stretches = tile_spans(length, Tiling(side=side, pad=pad, multiple=multiple, scale=2))
-    assert stretches[0][0] == 0
-    assert stretches[-1][1] == length
-    assert len({stop - start for start, stop in stretches}) == 1
-    assert all(before[1] - after[0] >= 2 * pad for before, after in pairwise(stretches))
+    """Spans reach from the first to the last pixel, have the same length, and overlap by two pads."""
+    spans = tile_spans(length, Tiling(side=side, pad=pad, multiple=multiple, scale=2))
+    assert spans[0][0] == 0
+    assert spans[-1][1] == length
+    assert len({stop - start for start, stop in spans}) == 1
+    assert all(before[1] - after[0] >= 2 * pad for before, after in pairwise(spans))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 90), (37, 53)])
@@ -95,8 +97,8 @@ def test_the_network_gets_sides_that_are_multiples(shape: tuple[int, int]) -> No
     assert all(height % 4 == 0 and width % 4 == 0 and max(height, width) <= 32 for height, width in shapes)
 
 
-def test_an_engine_of_any_size_gets_the_whole_picture() -> None:
-    """side = 0 gives one tile."""
+def test_an_engine_without_a_fixed_side_gets_the_whole_picture() -> None:
+    """A side of 0 gives one tile."""
     engine = NullUpscaler(scale=3)
     picture = _picture(50, 70)
     result = upscale_by_tiles(picture, engine.enlarge, Tiling(side=0, pad=0, multiple=1, scale=3), lambda fraction: None)
@@ -105,7 +107,7 @@ def test_an_engine_of_any_size_gets_the_whole_picture() -> None:
 
 
 def test_an_engine_that_returns_nan_is_refused() -> None:
-    """NaN never gets into a picture."""
+    """InputError is raised before NaN gets into a picture."""
     with pytest.raises(InputError, match="no numbers"):
         upscale_by_tiles(
             _picture(8, 8), lambda tile: np.full_like(tile, np.inf), Tiling(side=0, pad=0, multiple=1, scale=1), lambda fraction: None

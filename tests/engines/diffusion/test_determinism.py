@@ -13,22 +13,22 @@ from goldsmith.engines.protocols import Device
 
 
 def test_threads_and_switches_are_set_and_restored() -> None:
-    """Check that other engines in the process find them unchanged, also after an error."""
+    """Check this after an error: other engines in the process see the old values."""
     import torch
 
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32
-    during = []
+    inside = []
 
-    def work() -> None:
+    def fail_inside() -> None:
         with deterministic(Device("cpu", before[0] + 1)):
-            during.append((torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32))
+            inside.append((torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32))
             assert torch.is_deterministic_algorithms_warn_only_enabled()
             assert not torch.backends.cuda.matmul.allow_tf32
             raise ValueError("on purpose")
 
     with pytest.raises(ValueError, match="on purpose"):
-        work()
-    assert during == [(before[0] + 1, True, False)]
+        fail_inside()
+    assert inside == [(before[0] + 1, True, False)]
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32) == before
 
 
@@ -43,14 +43,14 @@ def test_cublas_is_configured_before_its_first_use(monkeypatch: pytest.MonkeyPat
 
 
 def test_every_seed_has_its_own_generator_on_the_cpu() -> None:
-    """Check whole numbers that differ only above 32 bits; short ones are used unchanged."""
+    """Check seeds that differ only above bit 32; seeds below that are used unchanged."""
     import torch
 
     seeds = (0, 1, 2**32, 2**62, 2**63 - 1, -1)
-    thrown = [tuple(torch.rand(3, generator=each).tolist()) for each in seeded_generators(seeds)]
-    assert thrown == [tuple(torch.rand(3, generator=each).tolist()) for each in seeded_generators(seeds)]
-    assert len(set(thrown)) == len(seeds)
-    assert thrown[1] == tuple(torch.rand(3, generator=torch.Generator().manual_seed(1)).tolist())
+    numbers = [tuple(torch.rand(3, generator=each).tolist()) for each in seeded_generators(seeds)]
+    assert numbers == [tuple(torch.rand(3, generator=each).tolist()) for each in seeded_generators(seeds)]
+    assert len(set(numbers)) == len(seeds)
+    assert numbers[1] == tuple(torch.rand(3, generator=torch.Generator().manual_seed(1)).tolist())
     assert all(each.device.type == "cpu" for each in seeded_generators(seeds))
 
 
@@ -67,8 +67,8 @@ def test_a_picture_does_not_depend_on_the_state_of_the_process() -> None:
     assert opened("sdxl", ONE).generate(request("inpaint", (3,))).pictures[0].tobytes() == first.tobytes()
 
 
-def test_the_record_has_everything_that_pixels_depend_on() -> None:
-    """Check for versions, device and threads."""
-    said = environment_facts(Device("cpu", 2))
-    assert (said["device"], said["threads"], said["tf32"]) == ("cpu", 2, False)
-    assert {"torch", "diffusers", "transformers"} <= set(said)
+def test_the_record_has_versions_device_and_threads() -> None:
+    """Check every fact of the environment that can change a pixel."""
+    facts = environment_facts(Device("cpu", 2))
+    assert (facts["device"], facts["threads"], facts["tf32"]) == ("cpu", 2, False)
+    assert {"torch", "diffusers", "transformers"} <= set(facts)

@@ -21,7 +21,7 @@ def tree(tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny.folder("sdxl"), tmp_path / "sdxl"))
 
 
-def _index(tree: Path, **parts: Any) -> None:
+def _change_index(tree: Path, **parts: Any) -> None:
     path = tree / "model_index.json"
     path.write_text(json.dumps({**json.loads(path.read_bytes()), **parts}), encoding="utf-8")
 
@@ -29,10 +29,10 @@ def _index(tree: Path, **parts: Any) -> None:
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_the_folders_of_all_families_pass(family: str) -> None:
     """Check that the largest part's share of the weights is known before loading."""
-    found = inspect_tree("one", tiny.folder(family))
-    assert {"vae", "scheduler"} & set(found.parts) == {"vae"}
-    assert 0.3 < found.largest_share < 1
-    assert sum(found.parts.values()) == sum(path.stat().st_size for path in tiny.folder(family).rglob("*.safetensors"))
+    tree_facts = inspect_tree("one", tiny.folder(family))
+    assert {"vae", "scheduler"} & set(tree_facts.parts) == {"vae"}
+    assert 0.3 < tree_facts.largest_share < 1
+    assert sum(tree_facts.parts.values()) == sum(path.stat().st_size for path in tiny.folder(family).rglob("*.safetensors"))
 
 
 Damage = Callable[[Path], object]
@@ -53,7 +53,7 @@ Damage = Callable[[Path], object]
     ],
 )
 def test_a_missing_or_damaged_file_is_named(tree: Path, damage: Damage, sentence: str) -> None:
-    """Check for the file and the command that fetches the model, instead of a message about hubs."""
+    """Check that the message has the file and the command that fetches the model, and says nothing about hubs."""
     damage(tree)
     with pytest.raises(InputError, match=sentence) as refused:
         inspect_tree("one", tree)
@@ -70,7 +70,7 @@ def test_a_truncated_file_is_reported_with_both_sizes(tree: Path) -> None:
 
 
 def test_a_missing_shard_is_named(tree: Path) -> None:
-    """Check for the index that lists it."""
+    """Check that the message has the index that lists the shard."""
     part = tree / "unet"
     (part / "diffusion_pytorch_model.safetensors").rename(part / "diffusion_pytorch_model-00001-of-00002.safetensors")
     names = {"a": "diffusion_pytorch_model-00001-of-00002.safetensors", "b": "diffusion_pytorch_model-00002-of-00002.safetensors"}
@@ -80,8 +80,8 @@ def test_a_missing_shard_is_named(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["bin", "ckpt", "pt"])
-def test_pickles_are_never_weights(tree: Path, ending: str) -> None:
-    """Check that a model with weights only as pickles, which can run code, is refused."""
+def test_weights_in_pickles_are_refused(tree: Path, ending: str) -> None:
+    """Check a model with weights only in pickles, which can run code."""
     path = tree / "unet/diffusion_pytorch_model.safetensors"
     path.rename(path.with_suffix(f".{ending}"))
     with pytest.raises(InputError, match=rf"model\.{ending}: weights are read from safetensors only, never from pickles"):
@@ -100,25 +100,25 @@ def test_custom_code_is_refused(tree: Path) -> None:
         inspect_tree("one", tree)
 
 
-@pytest.mark.parametrize("said", [["os", "system"], ["thief", "Model"], ["transformers", "x.y"], ["diffusers"]])
-def test_only_classes_of_diffusers_and_transformers_are_loaded(tree: Path, said: list[str]) -> None:
+@pytest.mark.parametrize("class_path", [["os", "system"], ["thief", "Model"], ["transformers", "x.y"], ["diffusers"]])
+def test_only_classes_of_diffusers_and_transformers_are_loaded(tree: Path, class_path: list[str]) -> None:
     """Check classes that an index from an untrusted source may name."""
-    _index(tree, unet=said)
+    _change_index(tree, unet=class_path)
     with pytest.raises(InputError, match=r"its part 'unet' is a .*, which is not a class of diffusers or transformers"):
         inspect_tree("one", tree)
 
 
-@pytest.mark.parametrize("named", [["thief", "Pipeline"], "thief.Pipeline", 7])
-def test_a_custom_pipeline_is_refused(tree: Path, named: object) -> None:
-    """Check the form in which diffusers names one: a module and a class."""
-    _index(tree, _class_name=named)
+@pytest.mark.parametrize("class_name", [["thief", "Pipeline"], "thief.Pipeline", 7])
+def test_a_custom_pipeline_is_refused(tree: Path, class_name: object) -> None:
+    """Check a module with a class, which is how diffusers names a custom pipeline, and other values."""
+    _change_index(tree, _class_name=class_name)
     with pytest.raises(InputError, match=r"model_index\.json: its pipeline is custom code \(.*\), which is never run"):
         inspect_tree("one", tree)
 
 
-def test_settings_and_omitted_parts_are_not_parts(tree: Path) -> None:
-    """Check a list of numbers, [null, null], and that a safety checker is never loaded."""
-    _index(tree, select=[1, 2], image_encoder=[None, None], safety_checker=["stable_diffusion", "StableDiffusionSafetyChecker"])
+def test_settings_and_omitted_parts_are_not_loaded(tree: Path) -> None:
+    """Check a list of numbers, [null, null] and a safety checker."""
+    _change_index(tree, select=[1, 2], image_encoder=[None, None], safety_checker=["stable_diffusion", "StableDiffusionSafetyChecker"])
     assert set(inspect_tree("one", tree).parts) == {"vae", "text_encoder", "text_encoder_2", "unet"}
 
 
@@ -126,9 +126,9 @@ def test_a_variant_is_used_if_a_part_has_it(tree: Path) -> None:
     """Check that other parts use their plain weights."""
     path = tree / "unet/diffusion_pytorch_model.safetensors"
     path.rename(tree / "unet/diffusion_pytorch_model.fp16.safetensors")
-    found = inspect_tree("one", tree, variant="fp16")
-    assert found.variant == "fp16"
-    assert set(found.parts) == {"vae", "text_encoder", "text_encoder_2", "unet"}
+    tree_facts = inspect_tree("one", tree, variant="fp16")
+    assert tree_facts.variant == "fp16"
+    assert set(tree_facts.parts) == {"vae", "text_encoder", "text_encoder_2", "unet"}
     with pytest.raises(InputError, match="unet: it contains no weights"):
         inspect_tree("one", tree)
 
@@ -138,8 +138,8 @@ def test_a_tree_beside_a_single_file_needs_only_configuration(tree: Path, tmp_pa
     single = tmp_path / "all.safetensors"
     shutil.move(tree / "unet/diffusion_pytorch_model.safetensors", single)
     (tree / "vae/diffusion_pytorch_model.safetensors").unlink()
-    found = inspect_tree("one", tree, single=single)
-    assert set(found.parts) == {"text_encoder", "text_encoder_2", "all.safetensors"}
+    tree_facts = inspect_tree("one", tree, single=single)
+    assert set(tree_facts.parts) == {"text_encoder", "text_encoder_2", "all.safetensors"}
 
 
 def test_an_invalid_header_is_refused(tmp_path: Path) -> None:

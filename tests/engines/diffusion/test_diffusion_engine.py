@@ -24,11 +24,13 @@ FACTS = {
     "threads",
     "deterministic", "tf32", "prompt_truncated", "device", "device_title", "torch", "diffusers", "transformers", "safety_checker",
 }  # fmt: skip
-EIGHT_BIT = {("flux2-klein", "edit"), ("flux2-klein", "references")} | {way for way in WAYS if way[0].startswith("qwen-image-edit")}
+EIGHT_BIT = {("flux2-klein", "edit"), ("flux2-klein", "references")} | {
+    (family, ability) for family, ability in WAYS if family.startswith("qwen-image-edit")
+}
 
 
 @pytest.fixture(autouse=True)
-def _quick() -> Iterator[None]:
+def _use_small_inputs() -> Iterator[None]:
     with small_qwen_inputs():
         yield
 
@@ -45,14 +47,14 @@ def test_a_picture_depends_only_on_its_own_seed(family: str, ability: Ability) -
     first, second = engine(family).generate(request(ability, (1, 2))).pictures
     assert second.tobytes() == single_picture(family, ability, 2).pictures[0].tobytes()
     assert not np.array_equal(first, second)
-    for made in (first, second):
-        assert (made.shape, made.dtype) == ((HEIGHT, WIDTH, 3), np.float32)
-        assert made.min() >= 0
-        assert made.max() <= 1
+    for pixels in (first, second):
+        assert (pixels.shape, pixels.dtype) == ((HEIGHT, WIDTH, 3), np.float32)
+        assert pixels.min() >= 0
+        assert pixels.max() <= 1
 
 
 @pytest.mark.parametrize(("family", "ability"), WAYS)
-def test_the_record_has_all_that_a_replay_needs(family: str, ability: Ability) -> None:
+def test_the_record_has_every_fact_for_a_replay(family: str, ability: Ability) -> None:
     """Check seeds, settings, scheduler, precision, threads, layout, fallback, versions and device."""
     facts = single_picture(family, ability, 2).facts
     assert set(facts) == FACTS
@@ -74,104 +76,105 @@ def test_an_exception_of_the_callback_ends_the_call_at_once(family: str, ability
     """Check that a cancellation after the first of five steps runs no further step."""
     import diffusers
 
-    run: list[int] = []
+    step_calls: list[int] = []
     kinds = (diffusers.FlowMatchEulerDiscreteScheduler, diffusers.EulerDiscreteScheduler)
     for kind in kinds:
-        monkeypatch.setattr(kind, "step", _counted(kind.step, run))
+        monkeypatch.setattr(kind, "step", _count_steps(kind.step, step_calls))
 
-    def call_off(fraction: float) -> None:
+    def cancel(fraction: float) -> None:
         if fraction > 0:
             raise JobCancelled
 
     long = replace(request(ability, (1, 2)), options=replace(request(ability).options, steps=5))
     with pytest.raises(JobCancelled):
-        engine(family).generate(long, call_off)
-    assert len(run) == 1
+        engine(family).generate(long, cancel)
+    assert len(step_calls) == 1
 
 
 def test_an_engine_works_after_a_cancelled_call() -> None:
     """Check that the next picture is unchanged."""
 
-    def call_off(fraction: float) -> None:
+    def cancel(fraction: float) -> None:
         if fraction > 0:
             raise JobCancelled
 
     for family in ("sdxl", "flux"):
         with pytest.raises(JobCancelled):
-            engine(family).generate(request("inpaint", (1,)), call_off)
+            engine(family).generate(request("inpaint", (1,)), cancel)
         assert (
             engine(family).generate(request("text", (2,))).pictures[0].tobytes() == single_picture(family, "text", 2).pictures[0].tobytes()
         )
 
 
-def _counted(real: Any, run: list[int]) -> Any:
-    def step(self: Any, *given: Any, **named: Any) -> Any:
-        run.append(1)
-        return real(self, *given, **named)
+def _count_steps(real: Any, step_calls: list[int]) -> Any:
+    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        step_calls.append(1)
+        return real(self, *args, **kwargs)
 
     return step
 
 
 @pytest.mark.parametrize("family", ["sdxl", "flux", "qwen-image"])
 def test_the_strength_sets_the_distance_from_the_input_picture(family: str) -> None:
-    """Check that a low strength stays close to it and that full strength ignores it."""
-    asked = request("image")
-    far = []
+    """Check that a low strength keeps the result close to it and that full strength ignores it."""
+    plain_request = request("image")
+    distances = []
     for strength in (0.05, 1.0):
-        made = engine(family).generate(replace(asked, options=replace(asked.options, strength=strength, steps=4)))
-        other = engine(family).generate(replace(asked, picture=1 - picture(), options=replace(asked.options, strength=strength, steps=4)))
-        far.append(float(np.abs(made.pictures[0] - other.pictures[0]).mean()))
-    assert far[0] > 4 * far[1]
+        options = replace(plain_request.options, strength=strength, steps=4)
+        result = engine(family).generate(replace(plain_request, options=options))
+        other = engine(family).generate(replace(plain_request, picture=1 - picture(), options=options))
+        distances.append(float(np.abs(result.pictures[0] - other.pictures[0]).mean()))
+    assert distances[0] > 4 * distances[1]
 
 
 def test_a_low_strength_runs_at_least_one_step() -> None:
-    """Check that the number of steps is raised for it and recorded."""
-    made = engine("flux").generate(replace(request("image"), options=GenerationOptions("a cat", strength=0.1, steps=2)))
-    assert (made.facts["steps"], made.facts["steps_run"]) == (10, 1)
+    """Check that the number of steps is raised until one runs, and that both numbers are recorded."""
+    result = engine("flux").generate(replace(request("image"), options=GenerationOptions("a cat", strength=0.1, steps=2)))
+    assert (result.facts["steps"], result.facts["steps_run"]) == (10, 1)
 
 
 def test_a_strength_of_zero_is_refused() -> None:
-    """Check this because it would return the input picture."""
+    """Check this because the result would be the input picture."""
     with pytest.raises(InputError, match="With strength 0 the model 'flux' would change nothing"):
         engine("flux").generate(replace(request("image"), options=GenerationOptions("a cat", strength=0.0)))
 
 
 @pytest.mark.parametrize("family", ["sdxl", "sd3", "flux", "flux-kontext", "flux2-klein", "qwen-image", "z-image"])
 def test_a_fill_changes_mainly_its_hole(family: str) -> None:
-    """Check families that can fill: pixels in the hole change more than others, also with random weights."""
-    asked = request("inpaint")
-    asked = replace(asked, options=replace(asked.options, steps=4, guidance=1.0))
-    left = engine(family).generate(asked).pictures[0]
-    right = engine(family).generate(replace(asked, seeds=(9,))).pictures[0]
-    apart = np.abs(left - right).mean(axis=2)
+    """Check every family that can fill, with random weights: pixels in the hole change more than others."""
+    fill_request = request("inpaint")
+    fill_request = replace(fill_request, options=replace(fill_request.options, steps=4, guidance=1.0))
+    first = engine(family).generate(fill_request).pictures[0]
+    second = engine(family).generate(replace(fill_request, seeds=(9,))).pictures[0]
+    difference = np.abs(first - second).mean(axis=2)
     inside = hole() > 0.5
-    assert apart[inside].mean() > 1.1 * apart[~inside].mean()
+    assert difference[inside].mean() > 1.1 * difference[~inside].mean()
 
 
 @pytest.mark.parametrize("family", ["sdxl", "qwen-image", "z-image", "krea2"])
 def test_a_negative_prompt_changes_the_picture_if_the_family_takes_one(family: str) -> None:
-    """Check that the record says that it was used."""
+    """Check the picture, and that the record says whether the negative prompt was used."""
     plain = single_picture(family, "text", 1)
-    kept = engine(family).generate(request("text", wish=replace(WISH, negative="fog, rain")))
-    assert not np.array_equal(plain.pictures[0], kept.pictures[0])
-    assert (plain.facts["negative_prompt_used"], kept.facts["negative_prompt_used"]) == (False, True)
+    changed = engine(family).generate(request("text", wish=replace(WISH, negative="fog, rain")))
+    assert not np.array_equal(plain.pictures[0], changed.pictures[0])
+    assert (plain.facts["negative_prompt_used"], changed.facts["negative_prompt_used"]) == (False, True)
 
 
 def test_a_negative_prompt_that_a_family_ignores_is_recorded_as_unused() -> None:
-    """Check FLUX, which takes none."""
-    kept = engine("flux").generate(request("text", wish=replace(WISH, negative="fog")))
-    assert kept.facts["negative_prompt_used"] is False
-    assert np.array_equal(kept.pictures[0], single_picture("flux", "text", 1).pictures[0])
+    """Check FLUX, which takes no negative prompt: the picture is unchanged."""
+    result = engine("flux").generate(request("text", wish=replace(WISH, negative="fog")))
+    assert result.facts["negative_prompt_used"] is False
+    assert np.array_equal(result.pictures[0], single_picture("flux", "text", 1).pictures[0])
 
 
 @pytest.mark.parametrize(
     ("family", "guidance"), [("z-image", 0.0), ("krea2", 0.0), ("flux2-klein", 1.0), ("sdxl", 0.0), ("qwen-image", 1.0)]
 )
 def test_distilled_models_run_without_guidance(family: str, guidance: float) -> None:
-    """Check that the picture differs from one with guidance, and the record."""
-    made = engine(family).generate(request("text", (2,), replace(WISH, guidance=guidance)))
-    assert made.facts["guidance"] == guidance
-    assert not np.array_equal(made.pictures[0], single_picture(family, "text", 2).pictures[0])
+    """Check that the record has the guidance and that the picture differs from a picture with guidance."""
+    result = engine(family).generate(request("text", (2,), replace(WISH, guidance=guidance)))
+    assert result.facts["guidance"] == guidance
+    assert not np.array_equal(result.pictures[0], single_picture(family, "text", 2).pictures[0])
 
 
 def test_another_prompt_gives_another_picture() -> None:
@@ -182,111 +185,112 @@ def test_another_prompt_gives_another_picture() -> None:
             assert not np.array_equal(single_picture(family, "text", 2).pictures[0], other.pictures[0]), family
 
 
-def test_sides_must_be_multiples_of_the_model_s() -> None:
-    """Check that other sides are refused and not rounded."""
+def test_sides_that_are_no_multiple_of_the_model_are_refused() -> None:
+    """Check that they are not rounded silently."""
     with pytest.raises(InputError, match="sides are multiples of 32 px, not 100 x 64 px"):
         engine("sdxl").generate(GenerationRequest(WISH, (1,), 100, 64))
 
 
 def test_a_missing_ability_is_reported_before_the_call() -> None:
-    """Check one sentence with the abilities of the model."""
+    """Check that the message is one sentence with the abilities of the model."""
     with pytest.raises(InputError, match="The model 'krea2' cannot start from a picture; it can make pictures from words alone"):
         engine("krea2").generate(request("image"))
 
 
 def test_progress_runs_from_0_to_1_over_all_pictures() -> None:
     """Check that each picture has its share, and each step a part of it."""
-    heard: list[float] = []
-    engine("sd3").generate(request("text", (1, 2)), heard.append)
-    assert heard == [0.0, 0.25, 0.5, 0.75, 1.0]
+    fractions: list[float] = []
+    engine("sd3").generate(request("text", (1, 2)), fractions.append)
+    assert fractions == [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
-@pytest.mark.parametrize(("family", "ability"), [way for way in WAYS if not way[0].startswith("qwen-image-edit")])
+@pytest.mark.parametrize(("family", "ability"), [(family, ability) for family, ability in WAYS if not family.startswith("qwen-image-edit")])
 def test_a_batch_differs_from_single_pictures_only_by_rounding(family: str, ability: Ability) -> None:
     """Check batches of two, as on a GPU: each picture has its own seed."""
-    together = _in_twos(family).generate(request(ability, (1, 2)))
-    assert together.facts["batch"] == 2
-    np.testing.assert_allclose(together.pictures[1], single_picture(family, ability, 2).pictures[0], atol=1e-4)
+    pair = _engine_for_pairs(family).generate(request(ability, (1, 2)))
+    assert pair.facts["batch"] == 2
+    np.testing.assert_allclose(pair.pictures[1], single_picture(family, ability, 2).pictures[0], atol=1e-4)
 
 
 @functools.cache
-def _in_twos(family: str) -> DiffusionEngine:
+def _engine_for_pairs(family: str) -> DiffusionEngine:
     return opened(family, MemoryLayout("float32", "none", 2))
 
 
 @pytest.mark.parametrize(("family", "ability"), [("sdxl", "text"), ("flux", "inpaint"), ("qwen-image", "text"), ("z-image", "image")])
 def test_requests_with_different_prompts_and_pictures_share_a_call(family: str, ability: Ability) -> None:
-    """Check that each result is as if alone, and records its own seeds."""
-    one = request(ability, (1,))
-    other = replace(request(ability, (2,)), options=replace(one.options, prompt="the open sea at night"))
-    if other.picture is not None:
-        other = replace(other, picture=1 - other.picture)
-    heard: list[float] = []
-    made = _in_twos(family).generate_many([one, other], heard.append)
-    assert heard[-1] == 1.0
-    assert [each.facts["seeds"] for each in made] == [[1], [2]]
-    assert made[0].facts["batch"] == 2
-    for asked, each in zip((one, other), made, strict=True):
-        np.testing.assert_allclose(each.pictures[0], engine(family).generate(asked).pictures[0], atol=1e-4)
+    """Check that each result equals a request on its own and records its own seeds."""
+    first = request(ability, (1,))
+    second = replace(request(ability, (2,)), options=replace(first.options, prompt="the open sea at night"))
+    if second.picture is not None:
+        second = replace(second, picture=1 - second.picture)
+    fractions: list[float] = []
+    results = _engine_for_pairs(family).generate_many([first, second], fractions.append)
+    assert fractions[-1] == 1.0
+    assert [result.facts["seeds"] for result in results] == [[1], [2]]
+    assert results[0].facts["batch"] == 2
+    for alone, result in zip((first, second), results, strict=True):
+        np.testing.assert_allclose(result.pictures[0], engine(family).generate(alone).pictures[0], atol=1e-4)
 
 
 def test_a_smaller_picture_of_a_pipeline_is_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check FLUX.2 klein, which fills at one megapixel at most; the record has the generated size."""
+    """Check a smaller result, as from FLUX.2 klein, which fills at one megapixel at most; the record has the generated size."""
     from diffusers import FluxPipeline
 
-    def smaller(self: Any, **named: Any) -> Any:
+    def generate_smaller(self: Any, **kwargs: Any) -> Any:
         self._num_timesteps = 2
         return SimpleNamespace(images=picture(3, 32, 48)[None])
 
-    monkeypatch.setattr(FluxPipeline, "__call__", smaller)
-    made = engine("flux").generate(request("text"))
-    assert (made.pictures[0].shape, made.facts["size"], made.facts["generated_size"]) == ((HEIGHT, WIDTH, 3), [WIDTH, HEIGHT], [48, 32])
+    monkeypatch.setattr(FluxPipeline, "__call__", generate_smaller)
+    result = engine("flux").generate(request("text"))
+    assert result.pictures[0].shape == (HEIGHT, WIDTH, 3)
+    assert (result.facts["size"], result.facts["generated_size"]) == ([WIDTH, HEIGHT], [48, 32])
 
 
 @pytest.mark.parametrize(
-    ("family", "letters", "cut"), [("sdxl", 60, False), ("sdxl", 100, True), ("flux", 400, False), ("flux", 600, True)]
+    ("family", "letters", "truncated"), [("sdxl", 60, False), ("sdxl", 100, True), ("flux", 400, False), ("flux", 600, True)]
 )
-def test_a_truncated_prompt_is_recorded(family: str, letters: int, cut: bool) -> None:
+def test_a_truncated_prompt_is_recorded(family: str, letters: int, truncated: bool) -> None:
     """Check SDXL with 77 tokens and FLUX with 512."""
-    made = engine(family).generate(request("text", wish=replace(WISH, prompt="x" * letters)))
-    assert made.facts["prompt_truncated"] is cut
+    result = engine(family).generate(request("text", wish=replace(WISH, prompt="x" * letters)))
+    assert result.facts["prompt_truncated"] is truncated
 
 
 def test_different_requests_run_one_by_one() -> None:
     """Check another size and another strength; each has its share of the progress."""
-    heard: list[float] = []
+    fractions: list[float] = []
     small = GenerationRequest(WISH, (1,), 32, 64)
-    made = engine("flux").generate_many([small, request("text", (2,))], heard.append)
-    assert [each.pictures[0].shape for each in made] == [(64, 32, 3), (HEIGHT, WIDTH, 3)]
-    assert heard == [0.0, 0.25, 0.5, 0.5, 0.75, 1.0]
+    results = engine("flux").generate_many([small, request("text", (2,))], fractions.append)
+    assert [each.pictures[0].shape for each in results] == [(64, 32, 3), (HEIGHT, WIDTH, 3)]
+    assert fractions == [0.0, 0.25, 0.5, 0.5, 0.75, 1.0]
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_every_family_runs_in_half_precision(family: str) -> None:
     """Check the precision of a GPU: no tensor of another precision causes an error."""
-    half = opened(family, MemoryLayout("bfloat16", "none", 1))
+    half_engine = opened(family, MemoryLayout("bfloat16", "none", 1))
     abilities = [ability for name, ability in WAYS if name == family]
     for ability in abilities[1:4:2] if family == "flux2-klein" else abilities:
-        made = half.generate(request(ability))
-        assert made.facts["precision"] == "bfloat16"
-        assert np.isfinite(made.pictures[0]).all()
-    assert half.descriptor.device == "cpu bfloat16, 1 thread"
+        result = half_engine.generate(request(ability))
+        assert result.facts["precision"] == "bfloat16"
+        assert np.isfinite(result.pictures[0]).all()
+    assert half_engine.descriptor.device == "cpu bfloat16, 1 thread"
 
 
 def test_a_closed_engine_loads_its_weights_again_when_used() -> None:
     """Check a step that opens an upscaler, for which the generator is closed, and uses the generator again."""
-    own = opened("flux")
-    before = own.generate(request("text")).pictures[0]
-    own.close()
-    assert own.generate(request("text")).pictures[0].tobytes() == before.tobytes()
+    own_engine = opened("flux")
+    before = own_engine.generate(request("text")).pictures[0]
+    own_engine.close()
+    assert own_engine.generate(request("text")).pictures[0].tobytes() == before.tobytes()
 
 
 def test_a_failed_device_is_a_device_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check that the error is never a fault of the job."""
+    """Check that the error does not blame the job."""
     import torch
     from diffusers import FluxPipeline
 
-    def fail(*given: object, **named: object) -> object:
+    def fail(*args: object, **kwargs: object) -> object:
         raise torch.AcceleratorError("CUDA error: unspecified launch failure")
 
     monkeypatch.setattr(FluxPipeline, "__call__", fail)
@@ -296,17 +300,18 @@ def test_a_failed_device_is_a_device_error(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_descriptor_matches_the_entry() -> None:
     """Check abilities, native size, multiple, licence and revision."""
-    said = engine("sdxl").descriptor
-    assert (said.name, said.kind, said.takes_prompt, said.can) == ("sdxl", "generate", True, ("text", "image", "inpaint"))
-    assert (said.native_pixels, said.multiple, said.licence, said.revision) == (64 * 64, 32, "CC0-1.0", "0" * 40)
-    assert said.device == "cpu float32, 1 thread"
+    descriptor = engine("sdxl").descriptor
+    assert (descriptor.name, descriptor.kind, descriptor.takes_prompt) == ("sdxl", "generate", True)
+    assert descriptor.can == ("text", "image", "inpaint")
+    assert (descriptor.native_pixels, descriptor.multiple, descriptor.licence, descriptor.revision) == (64 * 64, 32, "CC0-1.0", "0" * 40)
+    assert descriptor.device == "cpu float32, 1 thread"
 
 
 def test_the_record_has_the_real_size_of_each_call() -> None:
     """Check five jobs in batches of two, which is what the memory holds: the last one runs alone."""
-    own = opened("flux", MemoryLayout("float32", "none", 2))
-    made = own.generate_many([request("text", (seed,)) for seed in range(5)])
-    assert [each.facts["batch"] for each in made] == [2, 2, 2, 2, 1]
-    assert [each.facts["seeds"] for each in made] == [[0], [1], [2], [3], [4]]
-    over = own.generate_many([request("text", (1, 2, 3)), request("text", (4,)), request("text", (5,))])
-    assert [each.facts["batch"] for each in over] == [2, 2, 1]
+    pair_engine = opened("flux", MemoryLayout("float32", "none", 2))
+    results = pair_engine.generate_many([request("text", (seed,)) for seed in range(5)])
+    assert [each.facts["batch"] for each in results] == [2, 2, 2, 2, 1]
+    assert [each.facts["seeds"] for each in results] == [[0], [1], [2], [3], [4]]
+    mixed_results = pair_engine.generate_many([request("text", (1, 2, 3)), request("text", (4,)), request("text", (5,))])
+    assert [each.facts["batch"] for each in mixed_results] == [2, 2, 1]

@@ -16,16 +16,16 @@ from goldsmith.errors import InputError
 
 
 def test_every_pipeline_in_the_table_exists_in_diffusers() -> None:
-    """Check this here so that a wrong name does not fail in a worker process."""
+    """Check the names, because a wrong one would fail only in a worker process."""
     import diffusers
 
     for family in (*FAMILIES.values(), AUTO_FAMILY):
-        for way in family.calls.values():
-            assert isinstance(getattr(diffusers, way.pipeline), type), way.pipeline
+        for call in family.calls.values():
+            assert isinstance(getattr(diffusers, call.pipeline), type), call.pipeline
 
 
 def test_the_tiny_models_cover_the_whole_table() -> None:
-    """Check that the tests run every row of it."""
+    """Check that the tests run every row of the table."""
     assert set(tiny.FAMILIES) == set(FAMILIES)
     for name, family in FAMILIES.items():
         assert set(tiny.CAN[name]) == set(family.calls)
@@ -34,9 +34,11 @@ def test_the_tiny_models_cover_the_whole_table() -> None:
 def test_every_shipped_model_belongs_to_a_family_in_the_table() -> None:
     """Check that its entry claims only abilities of its family."""
     models = read_models(Path(__file__).parents[3] / "config" / "models.toml").models
-    run = {name: model.diffusion for name, model in models.items() if model.driver == "diffusers" and model.diffusion is not None}
-    assert {diffusion.family for diffusion in run.values()} >= set(FAMILIES) - {"qwen-image-edit"}
-    for name, diffusion in run.items():
+    diffusion_models = {
+        name: model.diffusion for name, model in models.items() if model.driver == "diffusers" and model.diffusion is not None
+    }
+    assert {diffusion.family for diffusion in diffusion_models.values()} >= set(FAMILIES) - {"qwen-image-edit"}
+    for name, diffusion in diffusion_models.items():
         assert check_abilities(diffusion.family, f"models.{name}", diffusion.can) == diffusion.can
 
 
@@ -48,7 +50,7 @@ def test_an_unknown_family_uses_autopipeline() -> None:
 
 
 def test_an_entry_may_claim_fewer_abilities_than_its_family() -> None:
-    """Check that more abilities are refused."""
+    """Check that an ability which the family lacks is refused."""
     assert check_abilities("flux", "models.one", ("text",)) == ("text",)
     with pytest.raises(
         InputError, match=r"models\.one\.diffusion\.can: a model of the family 'flux-fill' cannot 'text'\. It can: inpaint\."
@@ -60,7 +62,7 @@ ALL: tuple[Ability, ...] = ("text", "image", "inpaint", "edit", "references")
 
 
 @pytest.mark.parametrize(
-    ("asked", "can", "expected"),
+    ("generation_request", "can", "expected"),
     [
         (request("text"), ALL, "text"),
         (request("image"), ALL, "image"),
@@ -73,19 +75,19 @@ ALL: tuple[Ability, ...] = ("text", "image", "inpaint", "edit", "references")
         (request("references"), ALL, "references"),
     ],
 )
-def test_a_request_uses_the_expected_ability(asked: GenerationRequest, can: tuple[Ability, ...], expected: Ability) -> None:
-    """Check the order for holes, and that a picture without a strength is edited by instruction."""
-    assert choose_ability("one", can, asked) == expected
+def test_a_request_uses_the_expected_ability(generation_request: GenerationRequest, can: tuple[Ability, ...], expected: Ability) -> None:
+    """Check the order of abilities for a hole, and that a picture without a strength is edited by instruction."""
+    assert choose_ability("one", can, generation_request) == expected
 
 
 def test_references_without_a_picture_are_used() -> None:
     """Check a request with references only."""
-    asked = replace(request("text"), references=(picture(),))
-    assert choose_ability("one", ALL, asked) == "references"
+    generation_request = replace(request("text"), references=(picture(),))
+    assert choose_ability("one", ALL, generation_request) == "references"
 
 
 @pytest.mark.parametrize(
-    ("asked", "can", "sentence"),
+    ("generation_request", "can", "sentence"),
     [
         (GenerationRequest(WISH, (1,), 64, 64), ("inpaint",), "cannot make pictures from words alone; it can fill a hole"),
         (request("image"), ("text",), "cannot start from a picture; it can make pictures from words alone"),
@@ -93,13 +95,15 @@ def test_references_without_a_picture_are_used() -> None:
         (request("inpaint"), ("text",), "cannot fill a hole; it can make pictures from words alone"),
     ],
 )
-def test_a_missing_ability_is_reported_with_the_others(asked: GenerationRequest, can: tuple[Ability, ...], sentence: str) -> None:
-    """Check the words of the message."""
+def test_a_missing_ability_is_reported_with_the_others(
+    generation_request: GenerationRequest, can: tuple[Ability, ...], sentence: str
+) -> None:
+    """Check that the message has the missing ability and the abilities of the model."""
     with pytest.raises(InputError, match=f"The model 'one' {sentence}"):
-        choose_ability("one", can, asked)
+        choose_ability("one", can, generation_request)
 
 
-def test_references_are_never_ignored_silently() -> None:
-    """Check that they are refused with a hole, because no pipeline uses both."""
+def test_references_with_a_hole_are_refused() -> None:
+    """Check a request with references and a hole, which no pipeline uses together: it is refused."""
     with pytest.raises(InputError, match="cannot use reference pictures while it fills a hole"):
         choose_ability("one", ALL, replace(request("inpaint"), references=(picture(),)))

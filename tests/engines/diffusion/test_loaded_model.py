@@ -18,46 +18,46 @@ TEXT = FAMILIES["flux"].calls["text"]
 
 @pytest.fixture
 def hook_releases(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Count how often a pipeline is asked to move its parts back to main memory."""
+    """Return the names of the pipelines that move their parts back to main memory, one for each call."""
     from diffusers import DiffusionPipeline
 
-    told: list[str] = []
-    monkeypatch.setattr(DiffusionPipeline, "maybe_free_model_hooks", lambda self: told.append(type(self).__name__))
-    return told
+    pipelines: list[str] = []
+    monkeypatch.setattr(DiffusionPipeline, "maybe_free_model_hooks", lambda self: pipelines.append(type(self).__name__))
+    return pipelines
 
 
 def test_an_offloaded_model_gets_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check the arguments for diffusers: this machine has no such device."""
+    """Check the argument for diffusers, because this machine has no GPU."""
     import torch
     from diffusers import DiffusionPipeline
 
-    asked: list[Any] = []
-    monkeypatch.setattr(DiffusionPipeline, "enable_model_cpu_offload", lambda self, device: asked.append(device))
-    made = opened("flux", MemoryLayout("float32", "model", 1)).generate(request("text"))
-    assert asked == [torch.device("cpu")]
-    assert made.facts["offload"] == "model"
+    devices: list[Any] = []
+    monkeypatch.setattr(DiffusionPipeline, "enable_model_cpu_offload", lambda self, device: devices.append(device))
+    result = opened("flux", MemoryLayout("float32", "model", 1)).generate(request("text"))
+    assert devices == [torch.device("cpu")]
+    assert result.facts["offload"] == "model"
 
 
 def test_parts_return_to_main_memory_after_a_cancelled_call(hook_releases: list[str]) -> None:
-    """Check that the hooks are those of the pipeline that was loaded first."""
+    """Check that the hooks of the pipeline that was loaded first run."""
 
-    def call_off(fraction: float) -> None:
+    def cancel(fraction: float) -> None:
         if fraction > 0:
             raise JobCancelled
 
-    own = opened("flux")
+    own_engine = opened("flux")
     with pytest.raises(JobCancelled):
-        own.generate(request("inpaint"), call_off)
+        own_engine.generate(request("inpaint"), cancel)
     assert hook_releases == ["FluxPipeline"]
 
 
 def test_every_call_gets_a_new_scheduler() -> None:
-    """Check that its settings are those of the folder."""
-    own = opened("flux")
-    assert own._loaded is not None
-    first = own._loaded.pipeline(TEXT, use_tiling=False).scheduler
+    """Check that its settings come from the folder and not from the previous call."""
+    own_engine = opened("flux")
+    assert own_engine._loaded is not None
+    first = own_engine._loaded.pipeline(TEXT, use_tiling=False).scheduler
     first.set_timesteps(3, mu=1.0)
-    second = own._loaded.pipeline(TEXT, use_tiling=False).scheduler
+    second = own_engine._loaded.pipeline(TEXT, use_tiling=False).scheduler
     assert second is not first
     assert len(first.timesteps) == 3
     assert len(second.timesteps) == second.config["num_train_timesteps"]
@@ -66,12 +66,12 @@ def test_every_call_gets_a_new_scheduler() -> None:
 
 def test_switching_to_group_offload_happens_once() -> None:
     """Check that a second switch moves nothing."""
-    own = opened("flux")
-    assert own._loaded is not None
-    own._loaded.switch_to_group_offload()
-    assert own._loaded.offload == "group"
-    own._loaded.switch_to_group_offload()
-    assert own.generate(request("text")).facts["offload"] == "group"
+    own_engine = opened("flux")
+    assert own_engine._loaded is not None
+    own_engine._loaded.switch_to_group_offload()
+    assert own_engine._loaded.offload == "group"
+    own_engine._loaded.switch_to_group_offload()
+    assert own_engine.generate(request("text")).facts["offload"] == "group"
 
 
 def test_a_device_that_fails_during_loading_is_a_device_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_a_device_that_fails_during_loading_is_a_device_error(monkeypatch: pytes
     import torch
     from diffusers import DiffusionPipeline
 
-    def fail(self: object, *given: object) -> None:
+    def fail(self: object, *args: object) -> None:
         raise torch.AcceleratorError("CUDA error: no kernel image is available\nCompile with TORCH_USE_CUDA_DSA")
 
     monkeypatch.setattr(DiffusionPipeline, "to", fail)
@@ -90,10 +90,10 @@ def test_a_device_that_fails_during_loading_is_a_device_error(monkeypatch: pytes
 
 def test_a_closed_model_is_released() -> None:
     """Check that no pipeline, hook or callback refers to the weights."""
-    own = opened("flux")
-    own.generate(request("inpaint"))
-    assert own._loaded is not None
-    net = weakref.ref(own._loaded.pipeline(TEXT, use_tiling=False).transformer)
-    own.close()
+    own_engine = opened("flux")
+    own_engine.generate(request("inpaint"))
+    assert own_engine._loaded is not None
+    net = weakref.ref(own_engine._loaded.pipeline(TEXT, use_tiling=False).transformer)
+    own_engine.close()
     gc.collect()
     assert net() is None

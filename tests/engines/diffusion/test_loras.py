@@ -29,127 +29,127 @@ def picture_bytes(engine_: Any, *loras: tuple[Path, float]) -> bytes:
 
 @pytest.mark.parametrize("family", list(TARGETS))
 def test_a_lora_applies_to_one_request_only(tmp_path: Path, family: str) -> None:
-    """Check on, off, on: equal bytes with it, and equal bytes without it before and after."""
-    own, path = opened(family), lora(tmp_path / "brand.safetensors", family)
-    before = picture_bytes(own)
-    worn = picture_bytes(own, (path, 1.0))
-    assert worn != before
-    assert picture_bytes(own) == before
-    assert picture_bytes(own, (path, 1.0)) == worn
+    """Check off, on, off, on: equal bytes with the LoRA, and equal bytes without it."""
+    own_engine, path = opened(family), lora(tmp_path / "brand.safetensors", family)
+    before = picture_bytes(own_engine)
+    with_lora = picture_bytes(own_engine, (path, 1.0))
+    assert with_lora != before
+    assert picture_bytes(own_engine) == before
+    assert picture_bytes(own_engine, (path, 1.0)) == with_lora
     assert before == picture_bytes(engine(family))
 
 
 def test_the_weight_scales_a_lora(tmp_path: Path) -> None:
-    """Check that half the weight gives another picture and weight 0 the picture without it."""
-    own, path = opened("flux"), lora(tmp_path / "brand.safetensors", "flux")
-    full, half, none = (picture_bytes(own, (path, weight)) for weight in (1.0, 0.5, 0.0))
+    """Check that half the weight gives another picture, and weight 0 the picture without the LoRA."""
+    own_engine, path = opened("flux"), lora(tmp_path / "brand.safetensors", "flux")
+    full, half, none = (picture_bytes(own_engine, (path, weight)) for weight in (1.0, 0.5, 0.0))
     assert len({full, half, none}) == 3
-    np.testing.assert_allclose(np.frombuffer(none, np.float32), np.frombuffer(picture_bytes(own), np.float32), atol=1e-5)
+    np.testing.assert_allclose(np.frombuffer(none, np.float32), np.frombuffer(picture_bytes(own_engine), np.float32), atol=1e-5)
 
 
 def test_a_lora_applies_to_every_ability(tmp_path: Path) -> None:
-    """Check this for all pipelines, which share the weights."""
-    own, path = opened("sdxl"), lora(tmp_path / "brand.safetensors", "sdxl")
+    """Check two pipelines that share the weights."""
+    own_engine, path = opened("sdxl"), lora(tmp_path / "brand.safetensors", "sdxl")
     for ability in ("image", "inpaint"):
-        asked = request(ability)  # type: ignore[arg-type]
-        worn = own.generate(replace(asked, options=replace(asked.options, loras=((path, 1.0),))))
-        assert not np.array_equal(worn.pictures[0], own.generate(asked).pictures[0])
+        plain_request = request(ability)  # type: ignore[arg-type]
+        with_lora = own_engine.generate(replace(plain_request, options=replace(plain_request.options, loras=((path, 1.0),))))
+        assert not np.array_equal(with_lora.pictures[0], own_engine.generate(plain_request).pictures[0])
 
 
 def test_several_loras_apply_together_and_are_recorded(tmp_path: Path) -> None:
-    """Check for names, weights and hashes."""
-    own = opened("flux")
-    one, two = lora(tmp_path / "one.safetensors", "flux"), lora(tmp_path / "two.safetensors", "flux", seed=1)
-    both = own.generate(request("text", wish=wish((one, 0.5), (two, 1.0))))
-    assert both.pictures[0].tobytes() not in (picture_bytes(own, (one, 0.5)), picture_bytes(own, (two, 1.0)))
+    """Check names, weights and hashes in the record."""
+    own_engine = opened("flux")
+    first, second = lora(tmp_path / "one.safetensors", "flux"), lora(tmp_path / "two.safetensors", "flux", seed=1)
+    both = own_engine.generate(request("text", wish=wish((first, 0.5), (second, 1.0))))
+    assert both.pictures[0].tobytes() not in (picture_bytes(own_engine, (first, 0.5)), picture_bytes(own_engine, (second, 1.0)))
     assert both.facts["loras"] == [
         {"lora": path.stem, "weight": weight, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        for path, weight in ((one, 0.5), (two, 1.0))
+        for path, weight in ((first, 0.5), (second, 1.0))
     ]
 
 
 def test_a_changed_lora_is_loaded_again(tmp_path: Path) -> None:
-    """Check that its content identifies it, not its name."""
-    own, path = opened("flux"), lora(tmp_path / "brand.safetensors", "flux")
-    first = picture_bytes(own, (path, 1.0))
-    assert picture_bytes(own, (lora(path, "flux", seed=5), 1.0)) != first
-    assert picture_bytes(own, (lora(path, "flux"), 1.0)) == first
+    """Check that the content of a LoRA identifies it, not its name."""
+    own_engine, path = opened("flux"), lora(tmp_path / "brand.safetensors", "flux")
+    first = picture_bytes(own_engine, (path, 1.0))
+    assert picture_bytes(own_engine, (lora(path, "flux", seed=5), 1.0)) != first
+    assert picture_bytes(own_engine, (lora(path, "flux"), 1.0)) == first
 
 
 def test_a_partly_matching_lora_is_applied_and_recorded(tmp_path: Path) -> None:
-    """Check a LoRA with one layer of another model; a matching one has no such fact."""
+    """Check a LoRA with one layer of another model; the record counts layers only then."""
     import torch
     from safetensors.torch import load_file, save_file
 
-    own, path = opened("flux"), lora(tmp_path / "brand.safetensors", "flux")
+    own_engine, path = opened("flux"), lora(tmp_path / "brand.safetensors", "flux")
 
-    def told() -> dict[str, Any]:
-        (found,) = own.generate(request("text", wish=wish((path, 1.0)))).facts["loras"]  # type: ignore[misc]
-        return dict(found)
+    def lora_facts() -> dict[str, Any]:
+        (facts,) = own_engine.generate(request("text", wish=wish((path, 1.0)))).facts["loras"]  # type: ignore[misc]
+        return dict(facts)
 
-    assert "matched_layers" not in told()
+    assert "matched_layers" not in lora_facts()
     weights = load_file(path)
     foreign = {f"transformer.elsewhere.{half}.weight": torch.ones(4, 4) for half in ("lora_A", "lora_B")}
     save_file({**weights, **foreign}, path)
-    assert told()["matched_layers"] == f"{len(weights) // 2} of {len(weights) // 2 + 1}"
+    assert lora_facts()["matched_layers"] == f"{len(weights) // 2} of {len(weights) // 2 + 1}"
 
 
 def test_only_a_few_loras_stay_loaded(tmp_path: Path) -> None:
-    """Check that the least recently used is removed and can be loaded again."""
-    own = opened("flux")
+    """Check that the least recently used LoRA is removed and can be loaded again."""
+    own_engine = opened("flux")
     paths = [lora(tmp_path / f"{seed}.safetensors", "flux", seed=seed) for seed in range(6)]
-    made = [picture_bytes(own, (path, 1.0)) for path in paths]
-    assert own._loaded is not None
-    base = own._loaded.pipeline(own._family.calls["text"], use_tiling=False)
+    pictures = [picture_bytes(own_engine, (path, 1.0)) for path in paths]
+    assert own_engine._loaded is not None
+    base = own_engine._loaded.pipeline(own_engine._family.calls["text"], use_tiling=False)
     assert len(base.get_list_adapters()["transformer"]) == 4
-    assert picture_bytes(own, (paths[0], 1.0)) == made[0]
+    assert picture_bytes(own_engine, (paths[0], 1.0)) == pictures[0]
 
 
 def test_a_lora_works_with_group_offload(tmp_path: Path) -> None:
     """Check the layout from the start, and a switch with the LoRA loaded: the same bytes."""
     path = lora(tmp_path / "brand.safetensors", "flux")
-    own = opened("flux")
-    whole = picture_bytes(own, (path, 1.0))
-    assert picture_bytes(opened("flux", MemoryLayout("float32", "group", 1)), (path, 1.0)) == whole
-    assert own._loaded is not None
-    own._loaded.switch_to_group_offload()
-    assert picture_bytes(own, (path, 1.0)) == whole
-    assert picture_bytes(own) == picture_bytes(engine("flux"))
+    own_engine = opened("flux")
+    expected = picture_bytes(own_engine, (path, 1.0))
+    assert picture_bytes(opened("flux", MemoryLayout("float32", "group", 1)), (path, 1.0)) == expected
+    assert own_engine._loaded is not None
+    own_engine._loaded.switch_to_group_offload()
+    assert picture_bytes(own_engine, (path, 1.0)) == expected
+    assert picture_bytes(own_engine) == picture_bytes(engine("flux"))
 
 
 def test_a_cancelled_call_removes_its_loras(tmp_path: Path) -> None:
     """Check that the next picture is unchanged."""
-    own, path = opened("flux"), lora(tmp_path / "brand.safetensors", "flux")
+    own_engine, path = opened("flux"), lora(tmp_path / "brand.safetensors", "flux")
 
-    def call_off(fraction: float) -> None:
+    def cancel(fraction: float) -> None:
         if fraction > 0:
             raise JobCancelled
 
-    before = picture_bytes(own)
+    before = picture_bytes(own_engine)
     with pytest.raises(JobCancelled):
-        own.generate(request("text", wish=wish((path, 1.0))), call_off)
-    assert picture_bytes(own) == before
+        own_engine.generate(request("text", wish=wish((path, 1.0))), cancel)
+    assert picture_bytes(own_engine) == before
 
 
-@pytest.mark.parametrize(("made_for", "worn_by"), [("sdxl", "flux"), ("flux", "sdxl"), ("z-image", "qwen-image")])
-def test_a_lora_of_another_family_is_refused(tmp_path: Path, made_for: str, worn_by: str) -> None:
-    """Check for file and model in the message, and that the model is unchanged."""
-    own, path = opened(worn_by), lora(tmp_path / "brand.safetensors", made_for)
-    with pytest.raises(InputError, match=rf"brand\.safetensors: this LoRA does not fit the model '{worn_by}'"):
-        picture_bytes(own, (path, 1.0))
-    assert picture_bytes(own) == picture_bytes(engine(worn_by))
+@pytest.mark.parametrize(("lora_family", "model_family"), [("sdxl", "flux"), ("flux", "sdxl"), ("z-image", "qwen-image")])
+def test_a_lora_of_another_family_is_refused(tmp_path: Path, lora_family: str, model_family: str) -> None:
+    """Check that the message has the file and the model, and that the model is unchanged."""
+    own_engine, path = opened(model_family), lora(tmp_path / "brand.safetensors", lora_family)
+    with pytest.raises(InputError, match=rf"brand\.safetensors: this LoRA does not fit the model '{model_family}'"):
+        picture_bytes(own_engine, (path, 1.0))
+    assert picture_bytes(own_engine) == picture_bytes(engine(model_family))
 
 
 def test_a_file_that_is_no_lora_is_refused(tmp_path: Path) -> None:
-    """Check missing and truncated files, and safetensors of something else."""
-    own = opened("flux")
-    with pytest.raises(InputError, match=r"gone\.safetensors: cannot be read: No such file"):
-        picture_bytes(own, (tmp_path / "gone.safetensors", 1.0))
+    """Check missing and truncated files, and the safetensors file of a decoder."""
+    own_engine = opened("flux")
+    with pytest.raises(InputError, match=r"absent\.safetensors: cannot be read: No such file"):
+        picture_bytes(own_engine, (tmp_path / "absent.safetensors", 1.0))
     path = lora(tmp_path / "brand.safetensors", "flux")
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(InputError, match=r"brand\.safetensors: it has .* truncated or damaged"):
-        picture_bytes(own, (path, 1.0))
+        picture_bytes(own_engine, (path, 1.0))
     other = tiny.folder("flux") / "vae/diffusion_pytorch_model.safetensors"
     with pytest.raises(InputError, match="this LoRA does not fit the model 'flux'"):
-        picture_bytes(own, (other, 1.0))
-    assert picture_bytes(own) == picture_bytes(engine("flux"))
+        picture_bytes(own_engine, (other, 1.0))
+    assert picture_bytes(own_engine) == picture_bytes(engine("flux"))

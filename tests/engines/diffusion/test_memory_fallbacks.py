@@ -17,37 +17,37 @@ from goldsmith.engines.protocols import Device
 from goldsmith.engines.registry.models import DiffusionSettings
 from goldsmith.errors import InputError
 
-TWOS = MemoryLayout("float32", "none", 2)
-Arm = Callable[[int, BaseException], list[dict[str, Any]]]
+PAIRS = MemoryLayout("float32", "none", 2)
+FailNextCalls = Callable[[int, BaseException], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def fail_with(monkeypatch: pytest.MonkeyPatch) -> Arm:
+def fail_with(monkeypatch: pytest.MonkeyPatch) -> FailNextCalls:
     """Return a function that lets the next calls of FLUX fail; it returns the arguments of each call."""
     import diffusers
 
     calls: list[dict[str, Any]] = []
 
-    def arm(times: int, error: BaseException) -> list[dict[str, Any]]:
+    def fail_next_calls(times: int, error: BaseException) -> list[dict[str, Any]]:
         for kind in (diffusers.FluxPipeline, diffusers.FluxInpaintPipeline):
-            monkeypatch.setattr(kind, "__call__", _failing(kind.__call__, times, error, calls))
+            monkeypatch.setattr(kind, "__call__", _fail_first_calls(kind.__call__, times, error, calls))
         return calls
 
-    return arm
+    return fail_next_calls
 
 
-def _failing(real: Any, times: int, error: BaseException, calls: list[dict[str, Any]]) -> Any:
-    def call(self: Any, *given: Any, **named: Any) -> Any:
-        calls.append({**named, "tiled": self.vae.use_tiling, "sliced": self.vae.use_slicing})
+def _fail_first_calls(pipeline_call: Any, times: int, error: BaseException, calls: list[dict[str, Any]]) -> Any:
+    def fail_first(self: Any, *args: Any, **kwargs: Any) -> Any:
+        calls.append({**kwargs, "tiled": self.vae.use_tiling, "sliced": self.vae.use_slicing})
         if len(calls) <= times:
             raise error
-        return real(self, *given, **named)
+        return pipeline_call(self, *args, **kwargs)
 
-    call.__signature__ = inspect.signature(real)  # type: ignore[attr-defined]
-    return call
+    fail_first.__signature__ = inspect.signature(pipeline_call)  # type: ignore[attr-defined]
+    return fail_first
 
 
-def _spent() -> BaseException:
+def _out_of_memory_error() -> BaseException:
     import torch
 
     return torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
@@ -62,36 +62,36 @@ def _spent() -> BaseException:
         (3, "offload by groups", True, "group"),
     ],
 )
-def test_each_fallback_works_and_is_recorded(fail_with: Arm, fails: int, fallback: str, tiling: bool, offload: str) -> None:
-    """Check no change, single pictures, a tiled decoder and group offload; the facts name the one in use."""
-    own = opened("flux", TWOS)
-    calls = fail_with(fails, _spent())
-    made = own.generate(request("text", (1, 2)))
-    assert (made.facts["memory_fallback"], made.facts["tiling"], made.facts["offload"]) == (fallback, tiling, offload)
-    assert made.facts["batch"] == (2 if fails == 0 else 1)
+def test_each_fallback_works_and_is_recorded(fail_with: FailNextCalls, fails: int, fallback: str, tiling: bool, offload: str) -> None:
+    """Check no fallback, single pictures, a tiled decoder and group offload; the facts name the fallback in use."""
+    own_engine = opened("flux", PAIRS)
+    calls = fail_with(fails, _out_of_memory_error())
+    result = own_engine.generate(request("text", (1, 2)))
+    assert (result.facts["memory_fallback"], result.facts["tiling"], result.facts["offload"]) == (fallback, tiling, offload)
+    assert result.facts["batch"] == (2 if fails == 0 else 1)
     assert calls[-1]["tiled"] is calls[-1]["sliced"] is tiling
-    assert len(made.pictures) == 2
-    for picture, seed in zip(made.pictures, (1, 2), strict=True):
-        whole = engine("flux").generate(request("text", (seed,))).pictures[0]
-        assert np.allclose(picture, whole, atol=1e-4) is not tiling
+    assert len(result.pictures) == 2
+    for picture, seed in zip(result.pictures, (1, 2), strict=True):
+        expected = engine("flux").generate(request("text", (seed,))).pictures[0]
+        assert np.allclose(picture, expected, atol=1e-4) is not tiling
 
 
-def test_a_fill_may_be_generated_smaller(fail_with: Arm) -> None:
+def test_a_fill_may_be_generated_smaller(fail_with: FailNextCalls) -> None:
     """Check the last fallback for a crop: three quarters of its size, enlarged again."""
-    calls = fail_with(3, _spent())
-    made = opened("flux").generate(request("inpaint"))
-    assert (made.facts["memory_fallback"], made.facts["size"], made.facts["generated_size"]) == ("smaller", [WIDTH, HEIGHT], [64, 64])
+    calls = fail_with(3, _out_of_memory_error())
+    result = opened("flux").generate(request("inpaint"))
+    assert (result.facts["memory_fallback"], result.facts["size"], result.facts["generated_size"]) == ("smaller", [WIDTH, HEIGHT], [64, 64])
     assert calls[-1]["image"].shape == (1, 3, 64, 64)
-    assert made.pictures[0].shape == (HEIGHT, WIDTH, 3)
-    assert made.facts["offload"] == "group"
+    assert result.pictures[0].shape == (HEIGHT, WIDTH, 3)
+    assert result.facts["offload"] == "group"
 
 
-def test_a_whole_picture_is_never_generated_smaller(fail_with: Arm) -> None:
-    """Check that after the last fallback the message lists what was tried and what to do."""
-    fail_with(99, _spent())
-    own = opened("flux", TWOS)
+def test_a_whole_picture_is_never_generated_smaller(fail_with: FailNextCalls) -> None:
+    """Check that after the last fallback the message lists all fallbacks and gives a remedy."""
+    fail_with(99, _out_of_memory_error())
+    own_engine = opened("flux", PAIRS)
     with pytest.raises(InputError) as refused:
-        own.generate(request("text", (1, 2)))
+        own_engine.generate(request("text", (1, 2)))
     assert refused.value.sentence == (
         "There is not enough memory on cpu for the model 'flux' at 96 x 64 px "
         "(tried: as requested, one at a time, tiled decoder, offload by groups)."
@@ -106,13 +106,13 @@ def test_a_whole_picture_is_never_generated_smaller(fail_with: Arm) -> None:
         RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
     ],
 )
-def test_a_shortage_on_the_cpu_uses_the_fallbacks(fail_with: Arm, error: BaseException) -> None:
+def test_a_shortage_on_the_cpu_uses_the_fallbacks(fail_with: FailNextCalls, error: BaseException) -> None:
     """Check the errors at the limit of a worker process and of the CPU allocator of torch."""
     fail_with(1, error)
     assert opened("flux").generate(request("text")).facts["memory_fallback"] == "tiled decoder"
 
 
-def test_other_errors_use_no_fallback(fail_with: Arm) -> None:
+def test_other_errors_use_no_fallback(fail_with: FailNextCalls) -> None:
     """Check that they are raised at once."""
     calls = fail_with(9, ValueError("something else"))
     with pytest.raises(ValueError, match="something else"):
@@ -120,12 +120,12 @@ def test_other_errors_use_no_fallback(fail_with: Arm) -> None:
     assert len(calls) == 1
 
 
-def test_only_the_offload_stays_after_a_fallback(fail_with: Arm) -> None:
+def test_only_the_offload_stays_after_a_fallback(fail_with: FailNextCalls) -> None:
     """Check that the next request has no tiling; group offload stays, which changes no pixel."""
-    own = opened("flux")
-    calls = fail_with(2, _spent())
-    own.generate(request("text"))
-    after = own.generate(request("text"))
+    own_engine = opened("flux")
+    calls = fail_with(2, _out_of_memory_error())
+    own_engine.generate(request("text"))
+    after = own_engine.generate(request("text"))
     assert (after.facts["memory_fallback"], after.facts["tiling"], after.facts["offload"]) == ("as requested", False, "group")
     assert calls[-1]["tiled"] is False
     assert after.pictures[0].tobytes() == engine("flux").generate(request("text")).pictures[0].tobytes()
@@ -141,37 +141,37 @@ def test_every_family_runs_with_group_offload(family: str) -> None:
 
 def test_tiles_are_smaller_than_the_native_size_of_a_decoder() -> None:
     """Check this because one tile of the native size would save no memory."""
-    own = opened("sdxl")
-    vae = own._loaded.pipeline(FAMILIES["sdxl"].calls["text"], use_tiling=False).vae  # type: ignore[union-attr]
+    own_engine = opened("sdxl")
+    vae = own_engine._loaded.pipeline(FAMILIES["sdxl"].calls["text"], use_tiling=False).vae  # type: ignore[union-attr]
     vae.tile_sample_min_size, vae.tile_latent_min_size = 1024, 128
-    own._loaded.pipeline(FAMILIES["sdxl"].calls["text"], use_tiling=True)  # type: ignore[union-attr]
+    own_engine._loaded.pipeline(FAMILIES["sdxl"].calls["text"], use_tiling=True)  # type: ignore[union-attr]
     assert (vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size) == (True, 512, 64)
 
 
 @pytest.mark.parametrize("family", ["sdxl", "sd3", "flux", "flux2-klein", "qwen-image", "z-image", "krea2"])
 def test_every_decoder_can_be_tiled(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Check that tiling is on for the call and off afterwards."""
-    own: DiffusionEngine = opened(family)
+    own_engine: DiffusionEngine = opened(family)
     monkeypatch.setattr(
         "goldsmith.engines.diffusion.diffusion_engine.memory_fallbacks",
         lambda planned, is_fill: memory_fallbacks(planned, is_fill=is_fill)[1:],
     )
-    made = own.generate(request("text"))
-    assert (made.facts["memory_fallback"], made.facts["tiling"]) == ("tiled decoder", True)
+    result = own_engine.generate(request("text"))
+    assert (result.facts["memory_fallback"], result.facts["tiling"]) == ("tiled decoder", True)
     monkeypatch.undo()
-    assert own.generate(request("text")).facts["tiling"] is False
+    assert own_engine.generate(request("text")).facts["tiling"] is False
 
 
 def test_the_fallbacks_are_in_order() -> None:
-    """Check that each includes the earlier ones and that none repeats what is in use."""
-    assert [rung.name for rung in memory_fallbacks(TWOS, is_fill=True)] == [
+    """Check that each fallback includes the earlier ones and that none repeats the layout in use."""
+    assert [fallback.name for fallback in memory_fallbacks(PAIRS, is_fill=True)] == [
         "as requested",
         "one at a time",
         "tiled decoder",
         "offload by groups",
         "smaller",
     ]
-    assert [rung.name for rung in memory_fallbacks(MemoryLayout("bfloat16", "group", 1), is_fill=False)] == [
+    assert [fallback.name for fallback in memory_fallbacks(MemoryLayout("bfloat16", "group", 1), is_fill=False)] == [
         "as requested",
         "tiled decoder",
     ]
@@ -179,11 +179,11 @@ def test_the_fallbacks_are_in_order() -> None:
     assert (last.name, last.scale, last.uses_tiling, last.batch) == ("smaller", FALLBACK_SCALE, True, 1)
 
 
-def _entry(**said: Any) -> DiffusionSettings:
+def _entry(**settings: Any) -> DiffusionSettings:
     return DiffusionSettings.model_validate(
         {"family": "flux", "can": ["text"], "pixels": 1 << 20, "multiple": 16, "steps": 28, "guidance": 3.5, "memory_mb": 32_000}
         | {"picture_mb": 4_000}
-        | said
+        | settings
     )
 
 
@@ -200,12 +200,12 @@ def _entry(**said: Any) -> DiffusionSettings:
     ],
 )
 def test_the_layout_depends_on_the_free_memory(free: int, expected: MemoryLayout) -> None:
-    """Check all on the device with the largest batch, then part by part, then a few blocks."""
+    """Check a whole model on the device with the largest batch, then part by part, then a few blocks."""
     assert plan_layout("flux", _entry(), 0.7, Device("cuda:0"), free, 64_000) == expected
 
 
 def test_a_model_that_does_not_fit_is_refused_before_loading() -> None:
-    """Check the device, and main memory for idle weights."""
+    """Check the memory of the device, and main memory for idle weights."""
     with pytest.raises(InputError, match="The model 'flux' needs about 8800 MB of memory on cuda:0, but only 8799 MB are free"):
         plan_layout("flux", _entry(), 0.7, Device("cuda:0"), 8_799, 64_000)
     with pytest.raises(InputError, match="needs about 32000 MB of main memory for idle weights, but only 31999 MB are free"):
@@ -222,7 +222,7 @@ def test_the_cpu_computes_in_float32_one_picture_at_a_time() -> None:
 
 
 def test_a_shortage_during_loading_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check that the worker process survives it."""
-    monkeypatch.setattr("goldsmith.engines.diffusion.loaded_model.load_pipelines", lambda *given: (_ for _ in ()).throw(MemoryError()))
+    """Check that the worker process survives."""
+    monkeypatch.setattr("goldsmith.engines.diffusion.loaded_model.load_pipelines", lambda *args: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(InputError, match="There is not enough memory on cpu to load the model 'flux'"):
         opened("flux")

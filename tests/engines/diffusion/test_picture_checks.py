@@ -1,4 +1,4 @@
-"""Failed pictures are errors with a message."""
+"""A failed picture is an error with a message."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from goldsmith.picture.picture import Pixels
 
 FLAT = np.full((8, 8, 3), 0.5, np.float32)
 BLACK = np.zeros((8, 8, 3), np.float32)
-HOLED = np.where(np.eye(8, dtype=bool)[..., None], np.float32("nan"), picture(height=8, width=8))
+WITH_NAN = np.where(np.eye(8, dtype=bool)[..., None], np.float32("nan"), picture(height=8, width=8))
 
 
 @pytest.mark.parametrize(
-    ("made", "sentence"),
+    ("pixels", "sentence"),
     [
-        (HOLED, r"The model 'one' generated a picture with values that are not numbers \(NaN\) with seed 7"),
+        (WITH_NAN, r"The model 'one' generated a picture with values that are not numbers \(NaN\) with seed 7"),
         (BLACK, "The model 'one' generated a black picture with seed 7"),
         (BLACK + np.float32(1 / 300), "generated a black picture"),
         (FLAT, "The model 'one' generated a picture of one flat colour with seed 7"),
@@ -28,13 +28,13 @@ HOLED = np.where(np.eye(8, dtype=bool)[..., None], np.float32("nan"), picture(he
         (np.full((8, 8, 3), np.inf, np.float32), "NaN"),
     ],
 )
-def test_a_failed_picture_is_refused(made: Pixels, sentence: str) -> None:
+def test_a_failed_picture_is_refused(pixels: Pixels, sentence: str) -> None:
     """Check pictures (8, 8, 3), 0..1, that are NaN, infinite, black or flat: the message has the seed and a remedy."""
     with pytest.raises(InputError, match=sentence) as refused:
-        check_picture("one", made, 7, "float16", None)
+        check_picture("one", pixels, 7, "float16", None)
     assert refused.value.remedy == "Try another seed, or a precision other than float16 in models.toml."
     with pytest.raises(InputError) as refused:
-        check_picture("one", made, 7, "float32", picture())
+        check_picture("one", pixels, 7, "float32", picture())
     assert refused.value.remedy == "Try another seed."
 
 
@@ -57,32 +57,35 @@ def test_a_dark_picture_is_accepted() -> None:
 
 
 def test_a_picture_is_resized_to_the_requested_size() -> None:
-    """Check that the same array returns if it has that size, and that no value overshoots."""
-    given = picture()
-    assert resize(given, given.shape[1], given.shape[0]) is given
+    """Check that an array of the requested size is returned unchanged, and that no value overshoots."""
+    original = picture()
+    assert resize(original, original.shape[1], original.shape[0]) is original
     for width, height in ((48, 32), (200, 100)):
-        brought = resize(given, width, height)
-        assert (brought.shape, brought.dtype) == ((height, width, 3), np.float32)
-        assert brought.min() >= 0
-        assert brought.max() <= 1
-        assert abs(float(brought.mean() - given.mean())) < 0.01
+        resized = resize(original, width, height)
+        assert (resized.shape, resized.dtype) == ((height, width, 3), np.float32)
+        assert resized.min() >= 0
+        assert resized.max() <= 1
+        assert abs(float(resized.mean() - original.mean())) < 0.01
 
 
 @pytest.mark.parametrize(("value", "sentence"), [(float("nan"), "NaN"), (-1.0, "a black picture"), (0.0, "one flat colour")])
 def test_a_failing_decoder_fails_the_attempt(monkeypatch: pytest.MonkeyPatch, value: float, sentence: str) -> None:
-    """Check the whole engine, and that the next request works."""
+    """Check the message of the whole engine, and that the next request works."""
     from diffusers import AutoencoderKL
 
-    own = opened("sdxl", ONE)
-    real: Any = AutoencoderKL.decode
+    own_engine = opened("sdxl", ONE)
+    decode: Any = AutoencoderKL.decode
 
-    def wrong(self: Any, *given: Any, **named: Any) -> Any:
-        made = real(self, *given, **named)
-        made[0].fill_(value)
-        return made
+    def decode_wrongly(self: Any, *args: Any, **kwargs: Any) -> Any:
+        decoded = decode(self, *args, **kwargs)
+        decoded[0].fill_(value)
+        return decoded
 
     with monkeypatch.context() as patched:
-        patched.setattr(AutoencoderKL, "decode", wrong)
+        patched.setattr(AutoencoderKL, "decode", decode_wrongly)
         with pytest.raises(InputError, match=sentence):
-            own.generate(request("text", (4,)))
-    assert own.generate(request("text", (4,))).pictures[0].tobytes() == engine("sdxl").generate(request("text", (4,))).pictures[0].tobytes()
+            own_engine.generate(request("text", (4,)))
+    assert (
+        own_engine.generate(request("text", (4,))).pictures[0].tobytes()
+        == engine("sdxl").generate(request("text", (4,))).pictures[0].tobytes()
+    )

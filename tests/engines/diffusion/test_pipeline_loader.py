@@ -23,8 +23,8 @@ from goldsmith.errors import InputError
 def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail the test if code opens a socket or resolves an address."""
 
-    def refuse(*given: Any, **named: Any) -> Any:
-        pytest.fail("a socket was asked for")
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        pytest.fail("the code opened a socket")
 
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
@@ -44,42 +44,42 @@ def test_loading_uses_no_network(family: str) -> None:
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_all_pipelines_of_a_model_share_one_set_of_weights(family: str) -> None:
     """Check that text, image and inpaint use the same components."""
-    mounted = engine(family)._loaded
-    assert mounted is not None
-    pipes = [mounted.pipeline(way, use_tiling=False) for way in FAMILIES[family].calls.values()]
+    loaded = engine(family)._loaded
+    assert loaded is not None
+    pipes = [loaded.pipeline(call, use_tiling=False) for call in FAMILIES[family].calls.values()]
     for pipe in pipes:
         assert pipe.vae is pipes[0].vae
         assert pipe.text_encoder is pipes[0].text_encoder
 
 
-def test_warnings_about_intended_use_are_hidden() -> None:
+def test_warnings_about_intended_behaviour_are_hidden() -> None:
     """Check that other warnings stay visible."""
-    with warnings.catch_warnings(record=True) as heard:
+    with warnings.catch_warnings(record=True) as warning_records:
         warnings.simplefilter("always")
         silence_libraries()
-        for said in ("Already found a `peft_config` attribute in the model.", "The following rank_pattern keys did not match any", "Mind!"):
-            warnings.warn(said, stacklevel=1)
-    assert [str(each.message) for each in heard] == ["Mind!"]
+        for text in ("Already found a `peft_config` attribute in the model.", "The following rank_pattern keys did not match any", "Mind!"):
+            warnings.warn(text, stacklevel=1)
+    assert [str(each.message) for each in warning_records] == ["Mind!"]
 
 
 def test_settings_of_a_model_reach_its_other_pipelines(tmp_path: Path) -> None:
-    """Check the settings in the index beside its parts."""
+    """Check a setting that the index lists beside the parts."""
     folder = Path(shutil.copytree(tiny.folder("sdxl"), tmp_path / "sdxl"))
     index = json.loads((folder / "model_index.json").read_bytes())
     (folder / "model_index.json").write_text(json.dumps({**index, "force_zeros_for_empty_prompt": False}))
-    mounted = opened("sdxl", folder=folder)._loaded
-    assert mounted is not None
-    for way in FAMILIES["sdxl"].calls.values():
-        assert mounted.pipeline(way, use_tiling=False).config.force_zeros_for_empty_prompt is False
+    loaded = opened("sdxl", folder=folder)._loaded
+    assert loaded is not None
+    for call in FAMILIES["sdxl"].calls.values():
+        assert loaded.pipeline(call, use_tiling=False).config.force_zeros_for_empty_prompt is False
 
 
 def test_an_unknown_family_is_loaded_with_autopipeline() -> None:
     """Check text, image and inpaint: the same weights give the same pixels."""
-    other = opened("sdxl", entry=model("sdxl-of-tomorrow", can=("text", "image", "inpaint")))
+    auto_engine = opened("sdxl", entry=model("sdxl-of-tomorrow", can=("text", "image", "inpaint")))
     for ability in AUTO_FAMILY.calls:
-        made = other.generate(request(ability))
-        assert made.pictures[0].tobytes() == engine("sdxl").generate(request(ability)).pictures[0].tobytes()
-    assert made.facts["pipeline"] == "StableDiffusionXLInpaintPipeline"
+        result = auto_engine.generate(request(ability))
+        assert result.pictures[0].tobytes() == engine("sdxl").generate(request(ability)).pictures[0].tobytes()
+    assert result.facts["pipeline"] == "StableDiffusionXLInpaintPipeline"
 
 
 def test_an_entry_with_too_many_abilities_is_refused_at_opening() -> None:
@@ -90,7 +90,7 @@ def test_an_entry_with_too_many_abilities_is_refused_at_opening() -> None:
 
 @pytest.mark.parametrize(("family", "folder"), [("flux", "sdxl"), ("sd3", "z-image"), ("qwen-image-edit", "qwen-image")])
 def test_a_folder_of_another_family_is_refused(family: str, folder: str) -> None:
-    """Check for the folder, the family and the setting that names it."""
+    """Check that the message has the folder, the family and the setting that names the family."""
     with pytest.raises(InputError, match=f"{folder}: diffusers cannot open this as a model of the family '{family}'") as refused:
         opened(family, folder=tiny.folder(folder))
     assert refused.value.remedy.startswith(f"Check models.{family}.diffusion.family")
@@ -113,11 +113,11 @@ def test_a_single_file_is_opened_with_the_configuration_beside_it(tmp_path: Path
     folder = Path(shutil.copytree(tiny.folder("sdxl"), tmp_path / "sdxl"))
     for path in folder.rglob("*.safetensors"):
         path.unlink()
-    own = opened("sdxl", folder=folder, single=tiny_single.sdxl(tmp_path / "own.safetensors"))
+    own_engine = opened("sdxl", folder=folder, single=tiny_single.sdxl(tmp_path / "own.safetensors"))
     for name, ability in WAYS:
         if name == "sdxl":
-            whole = engine("sdxl").generate(request(ability)).pictures[0]
-            np.testing.assert_allclose(own.generate(request(ability)).pictures[0], whole, atol=1e-5)
+            expected = engine("sdxl").generate(request(ability)).pictures[0]
+            np.testing.assert_allclose(own_engine.generate(request(ability)).pictures[0], expected, atol=1e-5)
 
 
 @pytest.mark.usefixtures("no_sockets")
@@ -125,12 +125,12 @@ def test_a_single_file_may_hold_only_a_part_of_a_model(tmp_path: Path) -> None:
     """Check that other parts are loaded from the tree and that the pictures equal those of the whole tree."""
     folder = Path(shutil.copytree(tiny.folder("z-image"), tmp_path / "z-image"))
     (folder / "transformer/diffusion_pytorch_model.safetensors").unlink()
-    own = opened("z-image", folder=folder, single=tiny_single.z_image(tmp_path / "z_image.safetensors"))
-    assert own.generate(request("text")).pictures[0].tobytes() == engine("z-image").generate(request("text")).pictures[0].tobytes()
+    own_engine = opened("z-image", folder=folder, single=tiny_single.z_image(tmp_path / "z_image.safetensors"))
+    assert own_engine.generate(request("text")).pictures[0].tobytes() == engine("z-image").generate(request("text")).pictures[0].tobytes()
 
 
 def test_a_single_file_of_something_else_is_refused(tmp_path: Path) -> None:
-    """Check a LoRA and an upscaler as safetensors."""
+    """Check a safetensors file with a single foreign tensor."""
     import torch
     from safetensors.torch import save_file
 
@@ -145,11 +145,11 @@ def test_a_single_file_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_the_hash_of_a_scheduler_covers_only_its_settings(tmp_path: Path) -> None:
     """Check that the path of the model does not change it and that another setting does."""
     moved = Path(shutil.copytree(tiny.folder("flux"), tmp_path / "elsewhere"))
-    here = engine("flux").generate(request("text")).facts["scheduler_sha256"]
-    assert opened("flux", folder=moved).generate(request("text")).facts["scheduler_sha256"] == here
+    original_hash = engine("flux").generate(request("text")).facts["scheduler_sha256"]
+    assert opened("flux", folder=moved).generate(request("text")).facts["scheduler_sha256"] == original_hash
     path = moved / "scheduler/scheduler_config.json"
     path.write_text(json.dumps({**json.loads(path.read_bytes()), "base_shift": 0.6}))
-    assert opened("flux", folder=moved).generate(request("text")).facts["scheduler_sha256"] != here
+    assert opened("flux", folder=moved).generate(request("text")).facts["scheduler_sha256"] != original_hash
 
 
 def test_the_named_variant_is_loaded(tmp_path: Path) -> None:
@@ -158,5 +158,5 @@ def test_the_named_variant_is_loaded(tmp_path: Path) -> None:
     for path in folder.rglob("*.safetensors"):
         shutil.copy(path, path.with_suffix(".fp16.safetensors"))
         path.write_bytes(b"")
-    made = opened("flux", folder=folder, entry=model("flux", variant="fp16")).generate(request("text"))
-    assert made.pictures[0].tobytes() == engine("flux").generate(request("text")).pictures[0].tobytes()
+    result = opened("flux", folder=folder, entry=model("flux", variant="fp16")).generate(request("text"))
+    assert result.pictures[0].tobytes() == engine("flux").generate(request("text")).pictures[0].tobytes()

@@ -36,15 +36,15 @@ def test_free_memory_includes_the_unused_memory_of_torch(gpu: Pretended) -> None
 @pytest.mark.parametrize("family", ["sdxl", "flux", "qwen-image"])
 @pytest.mark.parametrize("offload", ["none", "model", "group"])
 def test_every_layout_gives_the_same_picture(gpu: Pretended, family: str, offload: Offload) -> None:
-    """Check the device, part by part, and block by block with streams; the record names layout and device."""
-    made = opened(family, MemoryLayout("float32", offload, 1), device="cuda:0").generate(request("text", (2,)))
-    facts = made.facts
+    """Check a model on the device, part by part, and block by block with streams; the record names layout and device."""
+    result = opened(family, MemoryLayout("float32", offload, 1), device="cuda:0").generate(request("text", (2,)))
+    facts = result.facts
     assert (facts["offload"], facts["device"], facts["device_title"]) == (offload, "cuda:0", TITLE)
-    assert np.allclose(made.pictures[0], engine(family).generate(request("text", (2,))).pictures[0], atol=1e-5)
+    assert np.allclose(result.pictures[0], engine(family).generate(request("text", (2,))).pictures[0], atol=1e-5)
 
 
-def _opened(family: str = "flux", **said: Any) -> Any:
-    entry = model(family, **({"memory_mb": 1000, "picture_mb": 100} | said))
+def _open(family: str = "flux", **settings: Any) -> Any:
+    entry = model(family, **({"memory_mb": 1000, "picture_mb": 100} | settings))
     return open_engine(family, entry, ModelFiles({}, tiny.folder(family), revision="0" * 40), GPU)
 
 
@@ -54,16 +54,16 @@ def _opened(family: str = "flux", **said: Any) -> Any:
 def test_the_layout_follows_from_the_free_memory(gpu: Pretended, free: int, offload: Offload, batch: int) -> None:
     """Check half precision and four pictures of a request in as many calls as the memory requires."""
     gpu.free(free)
-    made = _opened().generate(request("text", (1, 2, 3, 4)))
-    assert (made.facts["precision"], made.facts["offload"], made.facts["batch"]) == ("bfloat16", offload, batch)
-    assert len(made.pictures) == 4
+    result = _open().generate(request("text", (1, 2, 3, 4)))
+    assert (result.facts["precision"], result.facts["offload"], result.facts["batch"]) == ("bfloat16", offload, batch)
+    assert len(result.pictures) == 4
 
 
 def test_a_model_that_does_not_fit_is_refused(gpu: Pretended) -> None:
-    """Check for the required and the free memory."""
+    """Check that the message has the required and the free memory."""
     gpu.free(100)
     with pytest.raises(InputError, match="needs about 250 MB of memory on cuda:0, but only 164 MB are free"):
-        _opened()
+        _open()
 
 
 def test_a_shortage_uses_the_fallbacks_and_releases_memory(gpu: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,23 +71,23 @@ def test_a_shortage_uses_the_fallbacks_and_releases_memory(gpu: Pretended, monke
     import diffusers
     import torch
 
-    whole, calls = diffusers.FluxPipeline.__call__, []
+    pipeline_call, calls = diffusers.FluxPipeline.__call__, []
 
-    def short(self: Any, *given: Any, **named: Any) -> Any:
+    def run_short_of_memory(self: Any, *args: Any, **kwargs: Any) -> Any:
         calls.append(self.vae.use_tiling)
         if len(calls) <= 3:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 39.06 GiB")
-        return whole(self, *given, **named)
+        return pipeline_call(self, *args, **kwargs)
 
-    short.__signature__ = inspect.signature(whole)  # type: ignore[attr-defined]
-    own = _opened()
-    monkeypatch.setattr(diffusers.FluxPipeline, "__call__", short)
+    run_short_of_memory.__signature__ = inspect.signature(pipeline_call)  # type: ignore[attr-defined]
+    own_engine = _open()
+    monkeypatch.setattr(diffusers.FluxPipeline, "__call__", run_short_of_memory)
     before = gpu.release_count
-    made = own.generate(request("text", (1, 2)))
-    assert (made.facts["memory_fallback"], made.facts["offload"], made.facts["batch"]) == ("offload by groups", "group", 1)
+    result = own_engine.generate(request("text", (1, 2)))
+    assert (result.facts["memory_fallback"], result.facts["offload"], result.facts["batch"]) == ("offload by groups", "group", 1)
     assert calls == [False, False, True, True, True]
     assert gpu.release_count >= before + 3
-    assert own.generate(request("text")).facts["memory_fallback"] == "as requested"
+    assert own_engine.generate(request("text")).facts["memory_fallback"] == "as requested"
 
 
 def test_a_failed_device_is_named(gpu: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,17 +97,17 @@ def test_a_failed_device_is_named(gpu: Pretended, monkeypatch: pytest.MonkeyPatc
     def fail(device: object = None) -> None:
         raise torch.AcceleratorError("CUDA error: unspecified launch failure")
 
-    own = _opened()
+    own_engine = _open()
     monkeypatch.setattr(torch.cuda, "get_device_name", fail)
     with pytest.raises(DeviceError, match="cuda:0 has failed: CUDA error: unspecified launch failure"):
-        own.generate(request("text"))
+        own_engine.generate(request("text"))
     monkeypatch.setattr(torch.cuda, "mem_get_info", fail)
     with pytest.raises(DeviceError, match="cuda:0 has failed"):
-        _opened()
+        _open()
 
 
 @pytest.mark.parametrize(
-    "said",
+    "text",
     [
         "CUDA error: device-side assert triggered",
         "No CUDA GPUs are available",
@@ -116,27 +116,27 @@ def test_a_failed_device_is_named(gpu: Pretended, monkeypatch: pytest.MonkeyPatc
         "The NVIDIA driver on your system is too old (found version 11040).",
     ],
 )
-def test_a_device_that_is_gone_at_the_first_query_is_a_device_error(gpu: Pretended, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+def test_a_device_that_fails_at_the_first_query_is_a_device_error(gpu: Pretended, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """Check the error of a GPU that left its bus: the attempt does not count against the picture."""
     import torch
 
-    def gone(device: object = None) -> None:
-        raise RuntimeError(said)
+    def fail(device: object = None) -> None:
+        raise RuntimeError(text)
 
-    monkeypatch.setattr(torch.cuda, "mem_get_info", gone)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", fail)
     with pytest.raises(DeviceError, match="cuda:0 has failed"):
         ModelCache[object]().get_or_open("key", "flux", GPU, 1000, object)
-    assert is_device_failure(RuntimeError(said))
+    assert is_device_failure(RuntimeError(text))
 
 
 def test_a_device_filled_by_other_processes_has_no_free_memory(gpu: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check that it does not count as failed."""
+    """Check that the device does not count as failed."""
     import torch
 
-    def full(device: object = None) -> None:
+    def fail(device: object = None) -> None:
         raise torch.AcceleratorError("CUDA error: out of memory")
 
-    monkeypatch.setattr(torch.cuda, "mem_get_info", full)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", fail)
     assert free_mb(GPU) == 0
 
 
@@ -152,7 +152,7 @@ def test_a_torch_without_cuda_is_a_device_error() -> None:
 
 def test_closing_an_engine_releases_its_weights(gpu: Pretended) -> None:
     """Check that the cache is emptied for the next model."""
-    own = _opened()
+    own_engine = _open()
     before = gpu.release_count
-    own.close()
+    own_engine.close()
     assert gpu.release_count == before + 1

@@ -16,24 +16,24 @@ from goldsmith.engines.drivers._ncnn import read_ncnn
 from goldsmith.errors import InputError
 
 
-def test_weights_are_read_as_they_were_written(tmp_path: Path) -> None:
+def test_the_reader_returns_the_written_weights(tmp_path: Path) -> None:
     """Check the kernels and the bias of every convolution, in the order of the graph."""
-    made = files.residual()
-    read = [layer for layer in read_ncnn(*made.save(tmp_path)) if layer.kind == "Convolution"]
-    assert len(read) == len(made.weights) == 21
-    for layer, (weight, bias) in zip(read, made.weights, strict=True):
+    writer = files.residual()
+    convolutions = [layer for layer in read_ncnn(*writer.save(tmp_path)) if layer.kind == "Convolution"]
+    assert len(convolutions) == len(writer.weights) == 21
+    for layer, (weight, bias) in zip(convolutions, writer.weights, strict=True):
         assert np.array_equal(layer.weight, weight)
         assert np.array_equal(layer.bias, bias)
 
 
 def test_16_bit_weights_are_read_with_their_padding(tmp_path: Path) -> None:
     """Check that an odd number of 16-bit floats is padded to four bytes."""
-    made = files.ModelWriter(half=True)
+    writer = files.ModelWriter(half=True)
     weight = np.arange(27, dtype=np.float32).reshape(1, 3, 3, 3) / 8
-    made.plain("Input")
-    made.convolution(weight, np.array([0.5], np.float32))
-    made.prelu(np.array([0.25], np.float32))
-    convolution, prelu = read_ncnn(*made.save(tmp_path))[1:]
+    writer.plain("Input")
+    writer.convolution(weight, np.array([0.5], np.float32))
+    writer.prelu(np.array([0.25], np.float32))
+    convolution, prelu = read_ncnn(*writer.save(tmp_path))[1:]
     assert np.array_equal(convolution.weight, weight)
     assert prelu.weight is not None
     assert prelu.weight[0] == 0.25
@@ -70,22 +70,22 @@ def test_invalid_files_are_refused(tmp_path: Path, text: str, sentence: str) -> 
 
 def test_other_storage_formats_are_refused(tmp_path: Path) -> None:
     """Check the tag of quantised weights."""
-    made = files.compact()
-    made.data = struct.pack("<I", 0x000D4B38) + made.data[4:]
+    writer = files.compact()
+    writer.data = struct.pack("<I", 0x000D4B38) + writer.data[4:]
     with pytest.raises(InputError, match="storage format that is not supported"):
-        read_ncnn(*made.save(tmp_path))
+        read_ncnn(*writer.save(tmp_path))
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
-    """Check this because one NaN would make every pixel NaN."""
-    made = files.compact()
-    made.data = made.data[:4] + struct.pack("<f", float("nan")) + made.data[8:]
+    """Check this because a single NaN would make every pixel NaN."""
+    writer = files.compact()
+    writer.data = writer.data[:4] + struct.pack("<f", float("nan")) + writer.data[8:]
     with pytest.raises(InputError, match="contain values that are not finite numbers"):
-        read_ncnn(*made.save(tmp_path))
+        read_ncnn(*writer.save(tmp_path))
 
 
 def test_a_binary_or_very_long_param_is_refused(tmp_path: Path) -> None:
-    """Check this because a .param is short ASCII text."""
+    """Check this because a .param file is short ASCII text."""
     (tmp_path / "a.bin").write_bytes(b"")
     (tmp_path / "a.param").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"not an ncnn \.param file in text form"):
@@ -96,13 +96,13 @@ def test_a_binary_or_very_long_param_is_refused(tmp_path: Path) -> None:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(at=st.integers(0, 2000), what=st.binary(min_size=1, max_size=6), text=st.booleans())
-def test_damage_gives_other_weights_or_an_input_error(tmp_path: Path, at: int, what: bytes, text: bool) -> None:
+@given(position=st.integers(0, 2000), damage=st.binary(min_size=1, max_size=6), in_param=st.booleans())
+def test_damage_gives_other_weights_or_an_input_error(tmp_path: Path, position: int, damage: bytes, in_param: bool) -> None:
     """Check that overwritten bytes never cause another exception."""
     param, weights = files.compact().save(tmp_path)
-    path = param if text else weights
+    path = param if in_param else weights
     data = path.read_bytes()
-    at %= len(data)
-    path.write_bytes(data[:at] + what + data[at + len(what) :])
+    position %= len(data)
+    path.write_bytes(data[:position] + damage + data[position + len(damage) :])
     with contextlib.suppress(InputError):
         assert read_ncnn(param, weights)

@@ -13,16 +13,16 @@ from goldsmith.engines.drivers._tflite import RotatedSquare, TfliteNet, sigmoid
 from goldsmith.errors import InputError
 
 
-@pytest.mark.parametrize("turn", [0.0, 0.5, math.pi / 2, -2.0])
+@pytest.mark.parametrize("angle", [0.0, 0.5, math.pi / 2, -2.0])
 @pytest.mark.parametrize("side", [60.0, 150.0, 900.0])
-def test_a_point_of_the_crop_maps_back_to_the_picture(turn: float, side: float) -> None:
+def test_a_point_of_the_crop_maps_back_to_the_picture(angle: float, side: float) -> None:
     """Check a dot painted into the picture."""
     pixels = np.zeros((700, 900, 3), np.float32)
-    square = RotatedSquare(430, 320, side, turn)
-    [at] = square.to_picture(np.array([[60, 30]], np.float32), 100)
+    square = RotatedSquare(430, 320, side, angle)
+    [centre] = square.to_picture(np.array([[60, 30]], np.float32), 100)
     down, across = np.mgrid[0:700, 0:900] + 0.5
-    reach = max(2.0, side / 40)
-    pixels[:] = np.exp(-((across - at[0]) ** 2 + (down - at[1]) ** 2) / (2 * reach**2))[..., None]
+    spread = max(2.0, side / 40)
+    pixels[:] = np.exp(-((across - centre[0]) ** 2 + (down - centre[1]) ** 2) / (2 * spread**2))[..., None]
     crop = square.crop(pixels, 100)
     assert crop.shape == (100, 100, 3)
     weight = crop[:, :, 0] ** 2
@@ -37,8 +37,8 @@ def test_a_crop_outside_the_picture_is_black() -> None:
     assert crop[:, 26:].min() == 1
 
 
-def test_a_large_square_is_reduced_without_skipping_pixels() -> None:
-    """Check that a fine chequer becomes grey and not stripes."""
+def test_a_large_square_is_reduced_without_aliasing() -> None:
+    """Check that a fine chequerboard becomes grey and not stripes."""
     chequer = (np.indices((800, 800)).sum(axis=0) % 2).astype(np.float32)[..., None].repeat(3, axis=2)
     crop = RotatedSquare(400, 400, 800, 0).crop(chequer, 64)
     assert crop[2:-2, 2:-2].std() < 0.02
@@ -46,7 +46,7 @@ def test_a_large_square_is_reduced_without_skipping_pixels() -> None:
 
 
 def test_a_logit_becomes_a_probability() -> None:
-    """Check very large values too."""
+    """Check 0 and very large values."""
     assert sigmoid(np.array([0, 1000, -1000], np.float32)) == pytest.approx([0.5, 1, 0])
 
 

@@ -21,7 +21,7 @@ from goldsmith.engines.registry.models import read_models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry
 from goldsmith.errors import InputError
 
-QUICK = [family for family in tiny.FAMILIES if not family.startswith("qwen-image-edit")]
+QUICK_FAMILIES = [family for family in tiny.FAMILIES if not family.startswith("qwen-image-edit")]
 
 
 @pytest.fixture(autouse=True)
@@ -31,43 +31,43 @@ def _own_model_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @functools.cache
-def _text(memory_mb: int) -> str:
+def _models_toml(memory_mb: int) -> str:
     return tiny.models_toml({family: family for family in tiny.FAMILIES}, memory_mb=memory_mb)
 
 
 def _weights(tmp_path: Path, memory_mb: int = 8) -> WeightsRegistry:
-    (tmp_path / "models.toml").write_text(_text(memory_mb), encoding="utf-8")
+    (tmp_path / "models.toml").write_text(_models_toml(memory_mb), encoding="utf-8")
     return WeightsRegistry(read_models(tmp_path / "models.toml"), tmp_path / "weights")
 
 
-@pytest.mark.parametrize("family", QUICK)
+@pytest.mark.parametrize("family", QUICK_FAMILIES)
 def test_every_family_generates_a_picture_offline(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Check text if the family has it, otherwise inpaint; no socket is opened."""
 
-    def refuse(*given: Any, **named: Any) -> Any:
-        pytest.fail("a socket was asked for")
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        pytest.fail("the code opened a socket")
 
     weights = _weights(tmp_path)
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     if "text" in tiny.CAN[family]:
         generator, choice = open_engine(weights, EngineNeed(GENERATOR, family, can=frozenset({"text"})), Device())
-        made = generator.generate(GenerationRequest(GenerationOptions("a cat"), (1,), WIDTH, HEIGHT)).pictures[0]
+        pixels = generator.generate(GenerationRequest(GenerationOptions("a cat"), (1,), WIDTH, HEIGHT)).pictures[0]
     else:
         inpainter, choice = open_engine(weights, EngineNeed(INPAINTER, family), Device(), GenerationOptions("a cat"))
-        made = inpainter.fill(picture(), hole(), 1)
-    assert (choice.name, made.shape) == (family, (HEIGHT, WIDTH, 3))
+        pixels = inpainter.fill(picture(), hole(), 1)
+    assert (choice.name, pixels.shape) == (family, (HEIGHT, WIDTH, 3))
 
 
 def test_the_default_for_filling_with_a_prompt_is_an_inpainter(tmp_path: Path) -> None:
-    """Check that it has the given options."""
+    """Check that the inpainter has the options of the call."""
     engine, choice = open_engine(_weights(tmp_path), EngineNeed(INPAINTER, needs_prompt=True), Device(), GenerationOptions("moss"))
     assert isinstance(engine, GeneratorInpainter)
     assert (choice.name, engine.options.prompt) == ("sdxl", "moss")
 
 
 def test_a_model_stays_open_until_another_needs_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check that generator and inpainter are the same engine."""
+    """Check that generator and inpainter share one engine, which is closed for another model."""
     weights = _weights(tmp_path, memory_mb=400)
     generator, _ = open_engine(weights, EngineNeed(GENERATOR, "flux"), Device())
     filler, _ = open_engine(weights, EngineNeed(INPAINTER, "flux"), Device())
@@ -80,14 +80,14 @@ def test_a_model_stays_open_until_another_needs_its_memory(tmp_path: Path, monke
 
 
 def test_a_model_that_does_not_fit_is_refused_before_loading(tmp_path: Path) -> None:
-    """Check for the memory that it needs and the memory that is free."""
+    """Check that the message has the required and the free memory."""
     with pytest.raises(InputError, match="The model 'flux' needs about 200000008 MB of memory on cpu, but only"):
         open_engine(_weights(tmp_path, memory_mb=100_000_000), EngineNeed(GENERATOR, "flux"), Device())
 
 
 def test_a_model_without_its_tree_is_refused(tmp_path: Path) -> None:
     """Check that diffusers is not called."""
-    text = _text(8).replace(str(tiny.folder("flux")), str(tmp_path / "nowhere"))
+    text = _models_toml(8).replace(str(tiny.folder("flux")), str(tmp_path / "nowhere"))
     (tmp_path / "models.toml").write_text(text, encoding="utf-8")
     weights = WeightsRegistry(read_models(tmp_path / "models.toml"), tmp_path / "weights")
     with pytest.raises(InputError, match=r"The weights of the model 'flux' are not where models\.toml says"):

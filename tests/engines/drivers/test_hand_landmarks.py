@@ -1,4 +1,4 @@
-"""Where hands are searched, and that each is returned once. tests/contracts checks the networks on photographs."""
+"""The search for hands covers the picture and returns each hand once. tests/contracts checks the networks on photographs."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ def test_the_anchors_are_on_two_grids() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(853, 1280), (1280, 720), (1280, 1280), (301, 1280)])
 def test_the_search_covers_every_pixel(height: int, width: int) -> None:
-    """Check the whole first, then parts of half the longer side; each pixel is well inside one of them."""
+    """Check the whole picture first, then parts of half the longer side; each pixel is well inside one part."""
     whole, *parts = _search_squares(height, width)
     assert whole == RotatedSquare(width / 2, height / 2, max(height, width), 0.0)
     assert all(part.side == max(height, width) / 2 for part in parts)
     down, across = np.mgrid[0:height:20, 0:width:20]
     depth = np.zeros(down.shape)
     for part in parts:
-        rim = np.minimum(part.side / 2 - np.abs(across - part.x), part.side / 2 - np.abs(down - part.y))
-        depth = np.maximum(depth, rim)
+        margin = np.minimum(part.side / 2 - np.abs(across - part.x), part.side / 2 - np.abs(down - part.y))
+        depth = np.maximum(depth, margin)
     inner = depth[3:-3, 3:-3]
     assert inner.min() > 50
 
 
 def test_a_small_picture_is_searched_once() -> None:
-    """Check that there are no parts."""
+    """Check that the search has no parts."""
     assert list(_search_squares(200, 300)) == [RotatedSquare(150, 100, 300, 0.0)]
 
 
 def test_a_hand_found_twice_is_returned_once() -> None:
     """Check that the higher score stays and that hands side by side are two."""
-    sure, again, beside = Hand(box(100, 100, 200, 200), 0.9), Hand(box(110, 95, 205, 190), 0.8), Hand(box(190, 100, 290, 200), 0.7)
-    assert _remove_duplicates([sure, again, beside]) == [sure, beside]
+    first, duplicate, neighbour = Hand(box(100, 100, 200, 200), 0.9), Hand(box(110, 95, 205, 190), 0.8), Hand(box(190, 100, 290, 200), 0.7)
+    assert _remove_duplicates([first, duplicate, neighbour]) == [first, neighbour]
 
 
 def test_a_hand_inside_a_larger_one_is_a_duplicate() -> None:
@@ -60,7 +60,7 @@ def test_a_hand_inside_a_larger_one_is_a_duplicate() -> None:
 
 
 def test_a_palm_of_a_known_hand_is_skipped() -> None:
-    """Check a palm inside a hand of similar size; a smaller hand at the same place is another one."""
+    """Check a palm inside a hand of similar size; a palm of another size at the same place is another hand."""
     points = box(100, 100, 200, 200)
     assert _is_already_found(points, RotatedSquare(150, 140, 180, 0.3))
     assert not _is_already_found(points, RotatedSquare(350, 140, 180, 0.3))

@@ -1,4 +1,4 @@
-"""PatchMatch continues a picture beyond an edge row by row, and fills other holes as usual."""
+"""PatchMatch extends a picture beyond an edge row by row, and fills other holes from all sides."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ driver = importlib.import_module("goldsmith.engines.drivers.patchmatch")
 
 @pytest.fixture(scope="module")
 def engine() -> Inpainter:
-    made: Inpainter = driver.open_engine(
+    inpainter: Inpainter = driver.open_engine(
         "patchmatch", Model(kind="inpaint", driver="patchmatch", licence="MIT"), ModelFiles({}, None), Device()
     )
-    return made
+    return inpainter
 
 
 def _layers(height: int = 96, width: int = 160) -> Pixels:
@@ -31,26 +31,26 @@ def _layers(height: int = 96, width: int = 160) -> Pixels:
     return np.clip(pixels, 0, 1)
 
 
-def _hole(height: int, width: int, where: tuple[slice, slice]) -> Mask:
+def _hole(height: int, width: int, window: tuple[slice, slice]) -> Mask:
     hole = np.zeros((height, width), np.float32)
-    hole[where] = 1
+    hole[window] = 1
     return hole
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_layers_continue_at_their_own_height(engine: Inpainter, turned: bool) -> None:
-    """Check to the right, and rotated downwards."""
+@pytest.mark.parametrize("is_rotated", [False, True])
+def test_layers_continue_at_their_own_height(engine: Inpainter, is_rotated: bool) -> None:
+    """Check an extension to the right, and a rotated one downwards."""
     pixels = _layers()
     hole = _hole(96, 160, np.s_[:, 110:])
-    shown, gap = (pixels.swapaxes(0, 1), hole.T) if turned else (pixels, hole)
-    made = engine.fill(np.ascontiguousarray(shown), np.ascontiguousarray(gap), 3)
-    made = made.swapaxes(0, 1) if turned else made
+    source, source_hole = (pixels.swapaxes(0, 1), hole.T) if is_rotated else (pixels, hole)
+    filled = engine.fill(np.ascontiguousarray(source), np.ascontiguousarray(source_hole), 3)
+    filled = filled.swapaxes(0, 1) if is_rotated else filled
     for rows in (slice(4, 28), slice(36, 60), slice(68, 92)):
-        assert np.abs(made[rows, 115:155].mean(axis=(0, 1)) - pixels[rows].mean(axis=(0, 1))).max() < 0.03
+        assert np.abs(filled[rows, 115:155].mean(axis=(0, 1)) - pixels[rows].mean(axis=(0, 1))).max() < 0.03
 
 
 @pytest.mark.parametrize(
-    ("where", "axis"),
+    ("window", "axis"),
     [
         (np.s_[:, 30:], 0),
         (np.s_[:, :9], 0),
@@ -61,38 +61,38 @@ def test_layers_continue_at_their_own_height(engine: Inpainter, turned: bool) ->
         (np.s_[:20, 38:], None),
     ],
 )
-def test_only_a_hole_over_a_whole_side_extends_the_picture(where: tuple[slice, slice], axis: int | None) -> None:
+def test_only_a_hole_over_a_whole_side_extends_the_picture(window: tuple[slice, slice], axis: int | None) -> None:
     """Check that a corner or an inner hole is filled from all sides."""
-    assert driver._open_axis(_hole(24, 40, where) > 0) == axis
+    assert driver._open_axis(_hole(24, 40, window) > 0) == axis
 
 
 def test_the_same_seed_gives_the_same_pixels(engine: Inpainter) -> None:
-    """Check this beyond an edge too."""
+    """Check this for an extension beyond an edge."""
     pixels, hole = _layers(), _hole(96, 160, np.s_[:, 120:])
     assert np.array_equal(engine.fill(pixels, hole, 3), engine.fill(pixels, hole, 3))
 
 
-@pytest.mark.parametrize("where", [np.s_[:, 120:], np.s_[70:], np.s_[30:60, 30:60]])
+@pytest.mark.parametrize("window", [np.s_[:, 120:], np.s_[70:], np.s_[30:60, 30:60]])
 def test_the_guide_has_the_row_or_column_of_each_pixel(
-    engine: Inpainter, where: tuple[slice, slice], monkeypatch: pytest.MonkeyPatch
+    engine: Inpainter, window: tuple[slice, slice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Check rows for left and right, columns for top and bottom, and no guide for inner holes."""
     patchmatch = importlib.import_module("patchmatch")
-    told: list[np.ndarray] = []
+    guides: list[np.ndarray] = []
 
-    def noting(image: np.ndarray, mask: np.ndarray, lines: np.ndarray, *, patch_size: int, guide_weight: float) -> np.ndarray:
-        told.append(lines)
+    def record_guide(image: np.ndarray, mask: np.ndarray, guide: np.ndarray, *, patch_size: int, guide_weight: float) -> np.ndarray:
+        guides.append(guide)
         assert guide_weight > 0
         return image
 
-    monkeypatch.setattr(patchmatch, "inpaint_regularity", noting)
-    hole = _hole(96, 160, where)
+    monkeypatch.setattr(patchmatch, "inpaint_regularity", record_guide)
+    hole = _hole(96, 160, window)
     engine.fill(_layers(), hole, 3)
     axis = driver._open_axis(hole > 0)
     if axis is None:
-        assert told == []
+        assert guides == []
         return
-    lines = told[0][..., 0]
-    assert np.ptp(lines, axis=1 - axis).max() == 0
-    assert (np.diff(lines, axis=axis) > 0).all()
-    assert lines.max() <= 0.5
+    guide = guides[0][..., 0]
+    assert np.ptp(guide, axis=1 - axis).max() == 0
+    assert (np.diff(guide, axis=axis) > 0).all()
+    assert guide.max() <= 0.5

@@ -14,7 +14,7 @@ from goldsmith.errors import InputError
 
 
 def test_an_invalid_file_is_refused_with_a_remedy(tmp_path: Path) -> None:
-    """Check for the file in the message and for the restored log level."""
+    """Check that the message has the file and that the log level is restored."""
     (tmp_path / "faces.onnx").write_bytes(b"no net")
     before = cv2.utils.logging.getLogLevel()
     with pytest.raises(InputError, match=r"faces\.onnx: OpenCV cannot open this model"):

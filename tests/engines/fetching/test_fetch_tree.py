@@ -33,14 +33,14 @@ FILES = {
     "whole.safetensors": b"all in one",
     "pipeline.py": b"import os",
 }
-TAKEN = [*sorted(name for name in FILES if "/" in name and not name.endswith(".bin")), "model_index.json"]
+MODEL_FILES = [*sorted(name for name in FILES if "/" in name and not name.endswith(".bin")), "model_index.json"]
 DIFFUSION = DiffusionSettings(family="sdxl", can=("text",), pixels=65536, multiple=8, steps=1, guidance=1, memory_mb=1, picture_mb=1)
 
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
-    with hub_double(FILES, monkeypatch) as made:
-        yield made
+    with hub_double(FILES, monkeypatch) as double:
+        yield double
 
 
 def _model(revision: str = "main", include: tuple[str, ...] = ("model_index.json", "*/*")) -> Model:
@@ -48,33 +48,33 @@ def _model(revision: str = "main", include: tuple[str, ...] = ("model_index.json
     return Model(kind="generate", driver="diffusers", licence="MIT", repository=repository, diffusion=DIFFUSION)
 
 
-def _weights(folder: Path, **wanted: object) -> WeightsRegistry:
-    return WeightsRegistry(Models(models={"one": _model(**wanted)}), folder, folder / "models.pins.toml")  # type: ignore[arg-type]
+def _weights(folder: Path, **source: object) -> WeightsRegistry:
+    return WeightsRegistry(Models(models={"one": _model(**source)}), folder, folder / "models.pins.toml")  # type: ignore[arg-type]
 
 
-def _lies(folder: Path) -> list[str]:
+def _files_in(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
-def _pinned(weights: WeightsRegistry, files: dict[str, bytes], commit: str = COMMIT) -> None:
+def _write_pin(weights: WeightsRegistry, files: dict[str, bytes], commit: str = COMMIT) -> None:
     rows = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
-    made = ModelPin.model_validate({"origin": describe_origin(weights.models.models["one"]), "revision": commit, "files": rows})
+    pin = ModelPin.model_validate({"origin": describe_origin(weights.models.models["one"]), "revision": commit, "files": rows})
     assert weights.pins_path is not None
-    write_pin(weights.pins_path, "one", made)
+    write_pin(weights.pins_path, "one", pin)
 
 
 def test_a_fetched_tree_has_only_the_files_of_a_model(tmp_path: Path, hub: HubDouble) -> None:
-    """Check for weights, configuration and vocabularies, readable by all; no pickles, code, read-me or second copy."""
+    """Check that it has weights and configuration, readable by all, and no pickles, code, read-me or second copy."""
     weights = _weights(tmp_path / "models")
     assert not weights.is_available("one")
     new = fetch(weights, "one")
     top = tmp_path / "models" / "one"
-    assert sorted(path.relative_to(top).as_posix() for path in new) == sorted(TAKEN)
-    assert _lies(top) == sorted(TAKEN)
+    assert sorted(path.relative_to(top).as_posix() for path in new) == sorted(MODEL_FILES)
+    assert _files_in(top) == sorted(MODEL_FILES)
     assert (top / "unet/diffusion_pytorch_model.safetensors").read_bytes() == BIG
     assert stat.S_IMODE((top / "unet/diffusion_pytorch_model.safetensors").stat().st_mode) == 0o644
     assert weights.is_available("one")
-    assert {name for name, _ in hub.asked} == set(TAKEN)
+    assert {name for name, _ in hub.asked} == set(MODEL_FILES)
     assert {path.name for path in (tmp_path / "models").iterdir()} == {"one", ".fetching"}
 
 
@@ -87,11 +87,11 @@ def test_an_existing_tree_is_not_fetched_again(tmp_path: Path, hub: HubDouble) -
 
 
 def test_a_broken_connection_is_retried(tmp_path: Path, hub: HubDouble) -> None:
-    """Check that one fetch requests only the rest, as long as each attempt brings bytes."""
+    """Check that one fetch requests only the rest, if each attempt brings bytes."""
     hub.cut, hub.cuts = 700_000, 2
     fetch(_weights(tmp_path), "one")
-    asked = [wanted for name, wanted in hub.asked if name == "unet/diffusion_pytorch_model.safetensors"]
-    assert asked == ["", "bytes=700000-", "bytes=1400000-"]
+    range_headers = [range_header for name, range_header in hub.asked if name == "unet/diffusion_pytorch_model.safetensors"]
+    assert range_headers == ["", "bytes=700000-", "bytes=1400000-"]
     assert (tmp_path / "one/unet/diffusion_pytorch_model.safetensors").read_bytes() == BIG
 
 
@@ -112,8 +112,8 @@ def test_an_interrupted_fetch_is_resumed(tmp_path: Path, hub: HubDouble) -> None
     names = [name for name, _ in hub.asked]
     assert "model_index.json" not in names
     assert names[0] == "unet/diffusion_pytorch_model.safetensors"
-    (wanted,) = [wanted for name, wanted in hub.asked if name == names[0]]
-    assert int(wanted.removeprefix("bytes=").removesuffix("-")) >= 1_000_000
+    (range_header,) = [range_header for name, range_header in hub.asked if name == names[0]]
+    assert int(range_header.removeprefix("bytes=").removesuffix("-")) >= 1_000_000
     assert (tmp_path / "one" / names[0]).read_bytes() == BIG
 
 
@@ -140,9 +140,9 @@ def test_bytes_that_differ_from_the_listing_are_refused(tmp_path: Path, hub: Hub
 
 
 def test_a_pinned_tree_is_fetched_at_its_commit_and_every_file_is_verified(tmp_path: Path, hub: HubDouble) -> None:
-    """Check that main is not requested, and that a config with one other byte is refused although the hub has no sha256."""
+    """Check that main is not requested, and that a changed config is refused although the hub has no sha256 for it."""
     weights = _weights(tmp_path)
-    _pinned(weights, {name: FILES[name] for name in TAKEN})
+    _write_pin(weights, {name: FILES[name] for name in MODEL_FILES})
     hub.lies["unet/config.json"] = b"[]"
     with pytest.raises(FetchFault, match=r"returned unet/config\.json"):
         fetch(weights, "one")
@@ -154,7 +154,7 @@ def test_a_pinned_tree_is_fetched_at_its_commit_and_every_file_is_verified(tmp_p
 def test_a_damaged_file_is_replaced_and_the_others_are_kept(tmp_path: Path, hub: HubDouble) -> None:
     """Check that only the wrong files of a pinned tree are fetched."""
     weights = _weights(tmp_path)
-    _pinned(weights, {name: FILES[name] for name in TAKEN})
+    _write_pin(weights, {name: FILES[name] for name in MODEL_FILES})
     fetch(weights, "one")
     (tmp_path / "one/vae/diffusion_pytorch_model.safetensors").write_bytes(b"eav")
     hub.asked.clear()
@@ -175,7 +175,7 @@ def test_another_revision_replaces_the_tree(tmp_path: Path, hub: HubDouble) -> N
     hub.asked.clear()
     fetch(other, "one")
     assert [name for name, _ in hub.asked] == ["vae/diffusion_pytorch_model.safetensors"]
-    assert _lies(tmp_path / "one") == sorted(set(TAKEN) - {"vae/config.json"})
+    assert _files_in(tmp_path / "one") == sorted(set(MODEL_FILES) - {"vae/config.json"})
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_gate_on_the_files_alone_is_reported_at_the_first_file(
 
 
 def test_a_failing_hub_is_retried_a_few_times(tmp_path: Path, hub: HubDouble) -> None:
-    """Check that the message then has its response."""
+    """Check that the message has the response of the hub."""
     hub.says_of_files = (503, "")
     with pytest.raises(FetchFault, match="503"):
         fetch(_weights(tmp_path), "one")
@@ -244,7 +244,7 @@ def test_offline_mode_opens_no_connection(tmp_path: Path, hub: HubDouble, monkey
 
 
 def test_an_unreachable_hub_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check for the network's own reason, and that complete files are kept."""
+    """Check that the message has the reason of the network, and that complete files are kept."""
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with pytest.raises(FetchFault, match="refused") as caught:
@@ -262,7 +262,7 @@ def test_an_unreachable_hub_is_reported(tmp_path: Path, monkeypatch: pytest.Monk
     ],
     ids=["pickle", "none", "outside", "hidden"],
 )
-def test_a_repository_that_may_not_be_a_model_is_refused(tmp_path: Path, hub: HubDouble, files: dict[str, bytes], sentence: str) -> None:
+def test_a_repository_with_unusable_files_is_refused(tmp_path: Path, hub: HubDouble, files: dict[str, bytes], sentence: str) -> None:
     """Check weights only as pickles, no weights, and names outside the tree: nothing is downloaded."""
     hub.files = files
     with pytest.raises(FetchFault, match=sentence):
@@ -284,17 +284,17 @@ def test_a_disk_that_is_too_small_is_reported_before_the_download(tmp_path: Path
 
 def test_progress_counts_the_whole_tree(tmp_path: Path, hub: HubDouble) -> None:
     """Check that the bytes of all files together never decrease and reach the end."""
-    told: list[tuple[int, int | None]] = []
-    fetch(_weights(tmp_path), "one", lambda done, total, note: told.append((done, total)))
-    known = [(done, total) for done, total in told if total is not None]
+    reports: list[tuple[int, int | None]] = []
+    fetch(_weights(tmp_path), "one", lambda done, total, note: reports.append((done, total)))
+    known = [(done, total) for done, total in reports if total is not None]
     assert [done for done, _ in known] == sorted(done for done, _ in known)
-    assert known[-1] == (sum(len(FILES[name]) for name in TAKEN), sum(len(FILES[name]) for name in TAKEN))
+    assert known[-1] == (sum(len(FILES[name]) for name in MODEL_FILES), sum(len(FILES[name]) for name in MODEL_FILES))
 
 
 def test_only_included_files_are_fetched(tmp_path: Path, hub: HubDouble) -> None:
     """Check that patterns select the files of the repository."""
     fetch(_weights(tmp_path, include=("model_index.json", "vae/*")), "one")
-    assert _lies(tmp_path / "one") == ["model_index.json", "vae/config.json", "vae/diffusion_pytorch_model.safetensors"]
+    assert _files_in(tmp_path / "one") == ["model_index.json", "vae/config.json", "vae/diffusion_pytorch_model.safetensors"]
 
 
 def test_a_local_folder_is_never_fetched(tmp_path: Path) -> None:
@@ -320,5 +320,5 @@ def test_a_new_process_can_fetch(tmp_path: Path, hub: HubDouble) -> None:
         "pin_model(weights, 'one'); print(len(fetch(weights, 'one')), weights.verified_files('one').revision)"
     )
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
-    assert told.stdout.split() == [str(len(TAKEN)), COMMIT], told.stderr
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert process.stdout.split() == [str(len(MODEL_FILES)), COMMIT], process.stderr

@@ -24,8 +24,8 @@ from goldsmith.errors import InputError
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
     top = tiny.folder("sdxl")
     files = {path.relative_to(top).as_posix(): path.read_bytes() for path in top.rglob("*") if path.is_file()}
-    with hub_double(files, monkeypatch) as made:
-        yield made
+    with hub_double(files, monkeypatch) as double:
+        yield double
 
 
 def _weights(folder: Path) -> WeightsRegistry:
@@ -52,6 +52,6 @@ def test_a_fetched_model_generates_a_picture_offline(tmp_path: Path, hub: HubDou
     assert engine.descriptor.name == "drawer"
     assert engine.descriptor.revision == COMMIT
     assert {name for name, _ in engine.descriptor.weights} == {name for name in hub.files if name.endswith(".safetensors")}
-    made = engine.generate(GenerationRequest(GenerationOptions("a hand"), (7,), 64, 64))
-    assert made.pictures[0].shape == (64, 64, 3)
+    result = engine.generate(GenerationRequest(GenerationOptions("a hand"), (7,), 64, 64))
+    assert result.pictures[0].shape == (64, 64, 3)
     assert not hub.asked

@@ -50,7 +50,7 @@ def test_only_a_regular_member_is_read(tmp_path: Path, kind: bytes) -> None:
 
 
 def test_a_missing_member_is_reported(tmp_path: Path) -> None:
-    """Check a wheel; tarballs are checked above."""
+    """Check a wheel and a tarball."""
     with zipfile.ZipFile(tmp_path / "a.whl", "w") as bundle:
         bundle.writestr("there", b"")
     with pytest.raises(SourceFault, match=r"a\.whl contains no absent"):
@@ -66,9 +66,9 @@ def test_a_member_name_with_dots_never_becomes_a_path(tmp_path: Path) -> None:
     assert not (tmp_path.parent / "evil").exists()
 
 
-@pytest.mark.parametrize(("suffix", "spoil"), [("zip", "cut"), ("zip", "flip"), ("zip", "text"), ("tgz", "cut"), ("tgz", "text")])
-def test_a_damaged_archive_is_a_fault_of_the_source(tmp_path: Path, suffix: str, spoil: str) -> None:
-    """Check truncated, damaged and unrelated files: one sentence each, and the next source is tried."""
+@pytest.mark.parametrize(("suffix", "damage"), [("zip", "cut"), ("zip", "flip"), ("zip", "text"), ("tgz", "cut"), ("tgz", "text")])
+def test_a_damaged_archive_is_a_fault_of_the_source(tmp_path: Path, suffix: str, damage: str) -> None:
+    """Check truncated, damaged and unrelated files: each is a SourceFault, after which the next source is tried."""
     data = bytes(range(256)) * 64
     archive = tmp_path / f"a.{suffix}"
     if suffix == "zip":
@@ -76,16 +76,16 @@ def test_a_damaged_archive_is_a_fault_of_the_source(tmp_path: Path, suffix: str,
             bundle.writestr("m", data)
     else:
         _tar(archive, ("m", tarfile.REGTYPE, data))
-    whole = archive.read_bytes()
-    middle = len(whole) // 3
-    spoilt = {"cut": whole[:middle], "flip": whole[:middle] + bytes(8) + whole[middle + 8 :], "text": b"<html>not found</html>"}
-    archive.write_bytes(spoilt[spoil])
+    intact = archive.read_bytes()
+    middle = len(intact) // 3
+    damaged = {"cut": intact[:middle], "flip": intact[:middle] + bytes(8) + intact[middle + 8 :], "text": b"<html>not found</html>"}
+    archive.write_bytes(damaged[damage])
     with pytest.raises(SourceFault):
         _read(archive, "m")
 
 
 def test_offline_mode_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check that no connection is opened and that the message has the reason."""
+    """Check that the message has the reason."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(SourceFault, match=r"(?i)offline"):
         fetch_source(HubSource(hub="org/repo", file="a.onnx"), tmp_path, tmp_path / ".part", lambda done, total, note: None)
@@ -94,24 +94,24 @@ def test_offline_mode_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Yield the requests that a failing hub on this machine receives."""
-    heard: list[str] = []
+    paths: list[str] = []
 
-    class OutOfOrder(BaseHTTPRequestHandler):
+    class FailingHub(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
-            heard.append(self.path)
+            paths.append(self.path)
             self.send_error(503)
 
         def log_message(self, *words: object) -> None:
             """Print nothing."""
 
-    with HTTPServer(("127.0.0.1", 0), OutOfOrder) as server, ThreadPoolExecutor(1) as aside:
-        aside.submit(server.serve_forever, 0.01)
-        _hub_at(monkeypatch, server.server_port)
-        yield heard
+    with HTTPServer(("127.0.0.1", 0), FailingHub) as server, ThreadPoolExecutor(1) as executor:
+        executor.submit(server.serve_forever, 0.01)
+        _use_hub_at_port(monkeypatch, server.server_port)
+        yield paths
         server.shutdown()
 
 
-def _hub_at(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+def _use_hub_at_port(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     monkeypatch.setattr(
         "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", f"http://127.0.0.1:{port}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
     )
@@ -120,7 +120,7 @@ def _hub_at(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
 
 
 def _hub_fault(folder: Path) -> str:
-    """Return the message of the fault of this source."""
+    """Return the message of the fault that this hub causes."""
     with pytest.raises(SourceFault) as fault:
         fetch_source(HubSource(hub="org/repo", file="a.onnx"), folder, folder / ".part", lambda done, total, note: None)
     return str(fault.value)
@@ -139,12 +139,12 @@ def test_an_unreachable_hub_is_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Check a port without a server."""
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        _hub_at(monkeypatch, nobody.getsockname()[1])
-        said = _hub_fault(tmp_path)
-    assert "refused" in said
-    assert "\n" not in said
+    with socket.socket() as unused_port:
+        unused_port.bind(("127.0.0.1", 0))
+        _use_hub_at_port(monkeypatch, unused_port.getsockname()[1])
+        message = _hub_fault(tmp_path)
+    assert "refused" in message
+    assert "\n" not in message
     assert capfd.readouterr() == ("", "")
 
 
@@ -161,10 +161,10 @@ try:
 except SourceFault:
     print(logging.getLogger("huggingface_hub.utils._http").getEffectiveLevel() == logging.ERROR)
 """
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, check=True
     )
-    assert (told.stdout, told.stderr) == ("True\n", "")
+    assert (process.stdout, process.stderr) == ("True\n", "")
 
 
 def test_sources_are_described_in_a_few_words() -> None:

@@ -1,4 +1,4 @@
-"""Which model a step gets if models generate: by name, by alias, by ability, and with or without a prompt."""
+"""The choice of a generating model for a step: by name, by alias, by ability, and with or without a prompt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from goldsmith.errors import InputError
 INDEX = '{"_class_name": "XPipeline", "unet": ["diffusers", "UNet"]}'
 
 
-def _generates(*can: Ability, folder: Path | None = None) -> Model:
+def _generator(*can: Ability, folder: Path | None = None) -> Model:
     diffusion = DiffusionSettings(family="sdxl", can=can, pixels=65536, multiple=8, steps=1, guidance=1, memory_mb=1, picture_mb=1)
     return Model(kind="generate", driver="diffusers", licence="MIT", folder=folder, diffusion=diffusion)
 
@@ -27,10 +27,10 @@ def _registry(tmp_path: Path, **defaults: tuple[str, ...]) -> WeightsRegistry:
     models = {
         "migan": Model(kind="inpaint", driver="migan", licence="MIT", files=(file,)),
         "patchmatch": Model(kind="inpaint", driver="patchmatch", licence="MIT"),
-        "big": _generates("text", "image", folder=tmp_path / "big"),
-        "filler": _generates("inpaint", folder=tmp_path / "filler"),
-        "painter": _generates("text", folder=tmp_path / "painter"),
-        "nothing": Model(**{**dict(_generates("text", "inpaint")), "driver": "null"}),
+        "big": _generator("text", "image", folder=tmp_path / "big"),
+        "filler": _generator("inpaint", folder=tmp_path / "filler"),
+        "painter": _generator("text", folder=tmp_path / "painter"),
+        "nothing": Model(**{**dict(_generator("text", "inpaint")), "driver": "null"}),
     }
     lists: dict[str, tuple[str, ...]] = {
         "inpaint": ("migan", "patchmatch"),
@@ -56,7 +56,7 @@ def test_inpainting_without_a_prompt_needs_no_weights(tmp_path: Path) -> None:
     assert _registry(tmp_path).choose(_need("inpaint")).name == "patchmatch"
 
 
-def test_a_prompt_is_never_ignored_silently(tmp_path: Path) -> None:
+def test_a_prompt_is_refused_if_no_model_with_weights_takes_prompts(tmp_path: Path) -> None:
     """Check that a prompt without a suitable model gives the command to fetch one, by alias, instead of PatchMatch."""
     with pytest.raises(
         WeightsMissing,
@@ -66,7 +66,7 @@ def test_a_prompt_is_never_ignored_silently(tmp_path: Path) -> None:
 
 
 def test_a_prompt_goes_to_the_first_default_with_weights(tmp_path: Path) -> None:
-    """Check that the record names the better default without weights."""
+    """Check that the record names the earlier default, which has no weights."""
     _create_folder(tmp_path / "big")
     choice = _registry(tmp_path).choose(_need("inpaint", words=True))
     assert choice.name == "big"
@@ -87,14 +87,14 @@ def test_a_named_model_that_takes_no_prompt_is_refused_for_a_prompt(tmp_path: Pa
     ("name", "why"), [("big", "named by the step"), ("premium", "named premium by the step, which is big in models.toml")]
 )
 def test_a_generating_model_serves_inpainting_and_the_record_has_both_names(tmp_path: Path, name: str, why: str) -> None:
-    """Check models that fill, start from a picture or edit; the record has the alias and the model."""
+    """Check a model that starts from a picture, under its name and its alias."""
     _create_folder(tmp_path / "big")
     choice = _registry(tmp_path).choose(_need("inpaint", name))
     assert (choice.name, choice.why) == ("big", why)
 
 
 def test_a_model_that_generates_only_from_words_cannot_fill(tmp_path: Path) -> None:
-    """Check for its abilities, the missing ability, and the models that have it."""
+    """Check that the message has its abilities, the missing ability, and the models that have it."""
     _create_folder(tmp_path / "painter")
     with pytest.raises(
         InputError,
@@ -123,7 +123,7 @@ def test_the_default_is_the_first_suitable_model(tmp_path: Path) -> None:
     assert (choice.name, choice.why) == ("big", "the first default")
 
 
-def test_no_suitable_default_differs_from_no_weights(tmp_path: Path) -> None:
+def test_the_message_says_whether_a_suitable_default_or_its_weights_are_missing(tmp_path: Path) -> None:
     """Check that a fetch is suggested only if a suitable default exists."""
     registry = _registry(tmp_path)
     with pytest.raises(InputError, match=r"no default model for generating pictures that can edit by instruction\. Add one") as caught:
@@ -136,7 +136,7 @@ def test_no_suitable_default_differs_from_no_weights(tmp_path: Path) -> None:
 
 
 def test_a_suitable_model_that_is_no_default_is_suggested(tmp_path: Path) -> None:
-    """Check that the message names it."""
+    """Check that the message names the model."""
     _create_folder(tmp_path / "big")
     with pytest.raises(
         WeightsMissing, match=r"No default for inpainting with a prompt has its weights on this machine; these models have: big\."
@@ -159,14 +159,14 @@ def test_a_missing_local_folder_is_reported_with_its_path(tmp_path: Path) -> Non
 
 
 def test_an_unknown_name_gets_the_nearest_model_or_alias(tmp_path: Path) -> None:
-    """Check that aliases count."""
+    """Check an alias."""
     with pytest.raises(InputError, match=r"no model called 'premum'\. The nearest is 'premium'"):
         _registry(tmp_path).choose(_need("generate", "premum"))
 
 
 def test_a_long_list_of_models_is_shortened(tmp_path: Path) -> None:
-    """Check for aliases first, no null models, and a count of the others."""
-    models = {f"m{number}": _generates("text", "inpaint") for number in range(9)} | {"painter": _generates("text")}
+    """Check that aliases come first, null models are left out, and the others are counted."""
+    models = {f"m{number}": _generator("text", "inpaint") for number in range(9)} | {"painter": _generator("text")}
     registry = WeightsRegistry(Models(models=models, names={"fill": "m8"}), tmp_path)
     with pytest.raises(InputError, match=r"Models that can: fill, m0, m1, m2, m3, m4 and 4 more \(goldsmith models list\)\.$"):
         registry.choose(_need("inpaint", "painter"))

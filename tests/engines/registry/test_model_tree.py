@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -44,10 +46,10 @@ def _read(tmp_path: Path, text: str) -> Model:
     return read_models(path).models["one"]
 
 
-def _folder(top: Path, **files: bytes) -> Path:
-    """Create a complete model with ``files`` added, or left out if None; a double underscore is a slash."""
+def _create_model(top: Path, files: Mapping[str, bytes] = MappingProxyType({})) -> Path:
+    """Create a complete model with ``files`` added."""
     usual = {"model_index.json": json.dumps(INDEX).encode(), "unet/model.safetensors": b"u", "vae/model.safetensors": b"v"}
-    for name, data in {**usual, **{name.replace("__", "/"): data for name, data in files.items()}}.items():
+    for name, data in {**usual, **files}.items():
         (top / name).parent.mkdir(parents=True, exist_ok=True)
         (top / name).write_bytes(data)
     return top
@@ -58,7 +60,7 @@ def _weights(models_dir: Path, /, **place: object) -> WeightsRegistry:
     return WeightsRegistry(Models(models={"one": model}), models_dir)
 
 
-# ---------------------------------------------------------------------- what models.toml may say
+# ---------------------------------------------------------------------- the entry in models.toml
 
 
 def test_a_repository_is_a_diffusers_folder_by_default(tmp_path: Path) -> None:
@@ -66,10 +68,10 @@ def test_a_repository_is_a_diffusers_folder_by_default(tmp_path: Path) -> None:
     repository = _read(tmp_path, ONE + HUB + TABLE).repository
     assert repository is not None
     assert repository.revision == "main"
-    offered = ["model_index.json", "all.safetensors", "unet/a.safetensors", "unet/a.fp16.safetensors", "unet/a.onnx", "README.md"]
-    assert repository.select_files(offered) == ["model_index.json", "unet/a.fp16.safetensors", "unet/a.safetensors"]
-    thrifty = repository.model_copy(update={"exclude": ("*fp16*",)})
-    assert thrifty.select_files(offered) == ["model_index.json", "unet/a.safetensors"]
+    file_names = ["model_index.json", "all.safetensors", "unet/a.safetensors", "unet/a.fp16.safetensors", "unet/a.onnx", "README.md"]
+    assert repository.select_files(file_names) == ["model_index.json", "unet/a.fp16.safetensors", "unet/a.safetensors"]
+    without_fp16 = repository.model_copy(update={"exclude": ("*fp16*",)})
+    assert without_fp16.select_files(file_names) == ["model_index.json", "unet/a.safetensors"]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_a_repository_is_a_diffusers_folder_by_default(tmp_path: Path) -> None:
     ],
 )
 def test_patterns_for_pickles_and_code_are_refused(tmp_path: Path, pattern: str, sentence: str) -> None:
-    """Check for the place of the pattern."""
+    """Check that the message has the position of the pattern."""
     (fault,) = _faults(tmp_path, ONE + HUB + f'include = ["{pattern}"]\n' + TABLE)
     assert fault.startswith("models.one.repository.include.0: ")
     assert sentence in fault
@@ -119,7 +121,7 @@ def test_only_models_that_generate_are_trees(tmp_path: Path) -> None:
     ]
 
 
-def test_aliases_name_models(tmp_path: Path) -> None:
+def test_an_alias_must_name_a_model(tmp_path: Path) -> None:
     """Check that an alias of an alias, of an unknown model, or with the name of a model is refused."""
     names = '[names]\npremium = "one"\nbest = "premium"\nfast = "on"\none = "one"\n'
     assert _faults(tmp_path, names + ONE + HUB + TABLE) == [
@@ -130,7 +132,7 @@ def test_aliases_name_models(tmp_path: Path) -> None:
 
 
 def test_a_default_for_prompts_takes_a_prompt_and_can_fill(tmp_path: Path) -> None:
-    """Check that a model only for words is no default for holes, and a model without a prompt none for prompts."""
+    """Check that a model which only generates from words is no default for holes, and a model without a prompt none for prompts."""
     plain = '[models.two]\nkind = "inpaint"\ndriver = "migan"\nlicence = "MIT"\n'
     text = '[defaults]\ninpaint_words = ["one", "two"]\ngenerate = ["two"]\n' + ONE + HUB + TABLE + plain
     assert _faults(tmp_path, text) == [
@@ -140,27 +142,27 @@ def test_a_default_for_prompts_takes_a_prompt_and_can_fill(tmp_path: Path) -> No
     ]
 
 
-# ---------------------------------------------------------------------- whether it is there
+# ---------------------------------------------------------------------- the files on the disk
 
 
 def test_a_local_folder_is_used_in_place(tmp_path: Path) -> None:
-    """Check its files by path, its root and the revision unpinned; pictures and read-me files are left out."""
-    top = _folder(tmp_path / "mine", README__md=b"x", unet__config__json=b"{}")
+    """Check the paths of its files, its root and the revision "unpinned"; hidden folders and read-me files are left out."""
+    top = _create_model(tmp_path / "mine", {"README.md": b"x", "unet/config.json": b"{}"})
     (top / ".git").mkdir()
     (top / ".git/config.json").write_bytes(b"{}")
     store = _weights(tmp_path / "models", folder=top).verified_files("one")
-    assert set(store.files) == {"model_index.json", "unet/model.safetensors", "vae/model.safetensors"}
+    assert set(store.files) == {"model_index.json", "unet/config.json", "unet/model.safetensors", "vae/model.safetensors"}
     assert (store.folder, store.single_file, store.revision, store.weights) == (top, None, "unpinned", ())
 
 
-@pytest.mark.parametrize("lost", ["model_index.json", "vae", "unet/model.safetensors"])
-def test_an_incomplete_folder_is_no_model(tmp_path: Path, lost: str) -> None:
+@pytest.mark.parametrize("missing", ["model_index.json", "vae", "unet/model.safetensors"])
+def test_an_incomplete_folder_is_no_model(tmp_path: Path, missing: str) -> None:
     """Check that a missing part is reported with its path and that nothing is opened."""
-    top = _folder(tmp_path / "mine")
+    top = _create_model(tmp_path / "mine")
     for name in ("unet", "vae"):
         index = {"weight_map": {"a": "model.safetensors"}}
         (top / name / "model.safetensors.index.json").write_text(json.dumps(index))
-    path = top / lost
+    path = top / missing
     if path.is_dir():
         for each in path.iterdir():
             each.unlink()
@@ -174,8 +176,8 @@ def test_an_incomplete_folder_is_no_model(tmp_path: Path, lost: str) -> None:
 
 
 def test_listed_shards_must_exist(tmp_path: Path) -> None:
-    """Check that a precision that is absent on purpose is not missed."""
-    top = _folder(tmp_path / "mine")
+    """Check that an index without any of its shards is a precision that was left out on purpose."""
+    top = _create_model(tmp_path / "mine")
     shards = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
     (top / "unet/model.safetensors.index.json").write_text(json.dumps(shards))
     assert _weights(tmp_path / "models", folder=top).is_available("one")
@@ -185,7 +187,7 @@ def test_listed_shards_must_exist(tmp_path: Path) -> None:
 
 def test_a_folder_with_code_is_refused(tmp_path: Path) -> None:
     """Check a complete folder with one Python file."""
-    top = _folder(tmp_path / "mine")
+    top = _create_model(tmp_path / "mine")
     (top / "unet/custom.py").write_bytes(b"import os")
     with pytest.raises(InputError, match=r"it contains code \(unet/custom\.py\), and code of a model is never run"):
         _weights(tmp_path / "models", folder=top).verified_files("one")
@@ -193,7 +195,7 @@ def test_a_folder_with_code_is_refused(tmp_path: Path) -> None:
 
 def test_weights_only_as_pickles_are_refused(tmp_path: Path) -> None:
     """Check that pickles beside safetensors of the same part are ignored."""
-    top = _folder(tmp_path / "mine")
+    top = _create_model(tmp_path / "mine")
     (top / "vae/model.bin").write_bytes(b"pickle")
     assert "vae/model.bin" not in _weights(tmp_path / "models", folder=top).verified_files("one").files
     (top / "vae/model.safetensors").unlink()
@@ -205,7 +207,7 @@ def test_a_repository_copied_by_hand_is_used(tmp_path: Path) -> None:
     """Check a folder with the name of the model: it works without a network and is unpinned."""
     weights = _weights(tmp_path / "models", repository=HubRepository(hub="org/model"))
     assert weights.first_missing("one") == str(tmp_path / "models/one/model_index.json")
-    _folder(tmp_path / "models" / "one")
+    _create_model(tmp_path / "models" / "one")
     assert weights.verified_files("one").revision == "unpinned"
 
 
@@ -223,7 +225,7 @@ def test_a_local_single_file_takes_its_configuration_from_a_folder(tmp_path: Pat
 
 
 def test_a_listed_single_file_is_the_whole_model(tmp_path: Path) -> None:
-    """Check that it is in the models folder and that the driver gets it as the single file."""
+    """Check that the file is in the models folder and that the driver gets it as the single file."""
     file = WeightsFile.model_validate(
         {"name": "whole.safetensors", "sha256": "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c", "bytes": 7}
     )
@@ -235,7 +237,7 @@ def test_a_listed_single_file_is_the_whole_model(tmp_path: Path) -> None:
 
 
 def test_the_change_token_changes_when_weights_appear(tmp_path: Path) -> None:
-    """Check that it stays the same during a fetch, which writes only hidden names."""
+    """Check that the token stays the same during a fetch, which writes only hidden names."""
     weights = _weights(tmp_path / "models", repository=HubRepository(hub="org/model"))
     before = weights.change_token()
     (tmp_path / "models" / ".one.incoming").mkdir(parents=True)
@@ -246,5 +248,5 @@ def test_the_change_token_changes_when_weights_appear(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["../a.json", "/etc/a.json", "a//b.json", "a/.b.json", "a/b c.json", "a\\b.json"])
 def test_paths_outside_a_tree_are_refused(path: str) -> None:
-    """Check names that leave the tree, are hidden, or have unusual characters."""
+    """Check paths that leave the tree, are hidden, or have unusual characters."""
     assert "is not an allowed file name" in refusal_reason(["a/model.safetensors", path])

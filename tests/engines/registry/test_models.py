@@ -1,4 +1,4 @@
-"""models.toml is read completely or refused completely."""
+"""The file models.toml is read completely or refused completely."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ONE = '[models.one]\nkind = "inpaint"\ndriver = "migan"\nlicence = "MIT"\n'
 
 
 def test_the_shipped_file_is_valid() -> None:
-    """Check for an inpainting default without weights, and defaults for x2 and x4."""
+    """Check that it has an inpainting default without weights, and defaults for x2 and x4."""
     models = read_models(SHIPPED)
     assert models.models[models.defaults.candidates(EngineNeed(INPAINTER))[-1]].files == ()
     assert models.defaults.candidates(EngineNeed(UPSCALER, factor=2))
@@ -55,7 +55,7 @@ def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
 
 
 def test_a_default_must_exist_and_be_suitable(tmp_path: Path) -> None:
-    """Check the kind, the factor, the nearest name, and that null engines are no defaults."""
+    """Check an unknown name, a wrong kind, a wrong factor, and a null engine."""
     text = (
         '[defaults]\ninpaint = ["ona", "big", "nothing"]\n[defaults.upscale]\nx4 = ["big"]\n'
         + ONE
@@ -113,8 +113,8 @@ def test_the_keys_of_a_source_decide_its_form(tmp_path: Path) -> None:
     assert kinds == [PipSource, NpmSource, HubSource, UrlSource]
 
 
-def test_a_file_name_has_one_content(tmp_path: Path) -> None:
-    """Check that models may share a file but no name with different bytes; letter case does not count."""
+def test_two_models_cannot_give_one_file_name_different_bytes(tmp_path: Path) -> None:
+    """Check that models may share a file, and that letter case does not make another name."""
     other = _file("A.ONNX", "1" * 64).replace("models.one", "models.two")
     faults = _faults(tmp_path, ONE + _file() + ONE.replace("one", "two") + other)
     assert faults == ["models.two: its file A.ONNX has another sha256 than the file of that name in models.one"]
@@ -138,7 +138,7 @@ def test_invalid_toml_is_reported(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
-    """Check for its path and the system's reason."""
+    """Check that the message has its path and the reason of the system."""
     with pytest.raises(UsageError, match=r"absent\.toml: cannot be read: No such file"):
         read_models(tmp_path / "absent.toml")
 
@@ -187,12 +187,12 @@ def test_the_table_of_generating_models_matches_the_file() -> None:
     models = read_models(SHIPPED)
     manual = (SHIPPED.parents[1] / "docs" / "models.md").read_text()
     rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in manual.splitlines() if row.startswith("| `") and row.count("|") == 8]
-    told = {row[0].strip("`"): (row[1], row[2], row[3], row[5]) for row in rows}
-    said = {
+    manual_rows = {row[0].strip("`"): (row[1], row[2], row[3], row[5]) for row in rows}
+    file_rows = {
         name: (", ".join(model.diffusion.can), model.licence.removeprefix("LicenseRef-"), model.commercial, str(model.diffusion.steps))
         for name, model in models.models.items()
         if model.diffusion is not None and model.driver != "null"
     }
-    assert told == said
+    assert list(manual_rows.items()) == list(file_rows.items())
     for name, model in models.names.items():
         assert f'{name} = "{model}"' in manual

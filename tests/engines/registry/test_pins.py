@@ -26,8 +26,8 @@ DIFFUSION = DiffusionSettings(family="sdxl", can=("text",), pixels=65536, multip
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
-    with hub_double(FILES, monkeypatch) as made:
-        yield made
+    with hub_double(FILES, monkeypatch) as double:
+        yield double
 
 
 def _weights(models_dir: Path, /, **place: object) -> WeightsRegistry:
@@ -39,7 +39,7 @@ def _repository(folder: Path, revision: str = "main") -> WeightsRegistry:
     return _weights(folder, repository=HubRepository(hub="org/model", revision=revision))
 
 
-def _mine(tmp_path: Path) -> Path:
+def _local_folder(tmp_path: Path) -> Path:
     for name, data in FILES.items():
         path = tmp_path / "mine" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,13 +48,13 @@ def _mine(tmp_path: Path) -> Path:
 
 
 def test_a_repository_is_pinned_to_its_current_commit(tmp_path: Path, hub: HubDouble) -> None:
-    """Check size and sha256 of every file, also without a sha256 from the hub, and that an alias is accepted."""
-    made = pin_model(_repository(tmp_path), "premium")
-    assert made.revision == COMMIT
-    assert {name: file.sha256 for name, file in made.files.items()} == {
+    """Check the sha256 of every file, also without a sha256 from the hub, and that an alias is accepted."""
+    pin = pin_model(_repository(tmp_path), "premium")
+    assert pin.revision == COMMIT
+    assert {name: file.sha256 for name, file in pin.files.items()} == {
         name: hashlib.sha256(data).hexdigest() for name, data in FILES.items()
     }
-    assert read_pins(tmp_path / PINS_FILE_NAME) == {"one": made}
+    assert read_pins(tmp_path / PINS_FILE_NAME) == {"one": pin}
     assert [name for name, _ in hub.asked] == ["model_index.json", "vae/config.json"]
 
 
@@ -69,15 +69,15 @@ def test_local_files_of_the_commit_are_not_downloaded_for_their_hash(tmp_path: P
 
 
 def test_an_unpinned_tree_is_recorded_as_unpinned(tmp_path: Path, hub: HubDouble) -> None:
-    """Check for its commit and the weights' hashes from the hub; after pinning, for the commit alone."""
+    """Check that the record has the commit and the weights' hashes from the hub; after pinning, the commit alone."""
     weights = _repository(tmp_path)
     fetch(weights, "one")
     store = weights.verified_files("one")
-    told = (("vae/model.safetensors", hashlib.sha256(b"weights").hexdigest()),)
-    assert (store.revision, store.weights) == (f"unpinned, fetched at {COMMIT}", told)
+    weights_hashes = (("vae/model.safetensors", hashlib.sha256(b"weights").hexdigest()),)
+    assert (store.revision, store.weights) == (f"unpinned, fetched at {COMMIT}", weights_hashes)
     assert store.folder == tmp_path / "one"
     pin_model(weights, "one")
-    assert (weights.verified_files("one").revision, weights.verified_files("one").weights) == (COMMIT, told)
+    assert (weights.verified_files("one").revision, weights.verified_files("one").weights) == (COMMIT, weights_hashes)
 
 
 def test_an_unpinned_tree_is_compared_with_the_record_of_its_fetch(tmp_path: Path, hub: HubDouble) -> None:
@@ -118,33 +118,33 @@ def test_a_tree_is_hashed_once(tmp_path: Path, hub: HubDouble, monkeypatch: pyte
 
 def test_a_local_folder_is_pinned_to_its_content(tmp_path: Path) -> None:
     """Check without a network that its revision is a digest of its content and that a changed byte is noticed."""
-    mine = _mine(tmp_path)
-    weights = _weights(tmp_path / "models", folder=mine)
+    local_folder = _local_folder(tmp_path)
+    weights = _weights(tmp_path / "models", folder=local_folder)
     assert weights.verified_files("one").revision == "unpinned"
-    made = pin_model(weights, "one")
-    assert set(made.files) == set(FILES)
-    assert weights.verified_files("one").revision == made.revision
-    assert len(made.revision) == 64
-    (mine / "vae/config.json").write_bytes(b"[]")
+    pin = pin_model(weights, "one")
+    assert set(pin.files) == set(FILES)
+    assert weights.verified_files("one").revision == pin.revision
+    assert len(pin.revision) == 64
+    (local_folder / "vae/config.json").write_bytes(b"[]")
     with pytest.raises(InputError, match=r"vae/config\.json: its sha256 .* If the change is intended, run: goldsmith models pin one"):
         weights.verified_files("one")
     with pytest.raises(InputError, match="its pin has"):
         fetch(weights, "one")
-    (mine / "vae/config.json").write_bytes(b"[1]")
+    (local_folder / "vae/config.json").write_bytes(b"[1]")
     assert not weights.is_available("one")
     with pytest.raises(InputError, match=r"differ from their pin: .*/vae/config\.json\. If the change is intended"):
         weights.verified_files("one")
-    assert pin_model(weights, "one").revision != made.revision
+    assert pin_model(weights, "one").revision != pin.revision
     assert weights.verified_files("one")
 
 
 def test_a_local_single_file_can_be_pinned(tmp_path: Path) -> None:
-    """Check that the pin uses its name, wherever the file is."""
+    """Check that the pin uses the name of the file and not its path."""
     single = tmp_path / "mine.safetensors"
     single.write_bytes(b"all of it")
     weights = _weights(tmp_path / "models", file=single)
-    made = pin_model(weights, "one")
-    assert set(made.files) == {"mine.safetensors"}
+    pin = pin_model(weights, "one")
+    assert set(pin.files) == {"mine.safetensors"}
     store = weights.verified_files("one")
     assert store.single_file == single
     assert store.weights == (("mine.safetensors", hashlib.sha256(b"all of it").hexdigest()),)
@@ -185,19 +185,19 @@ def test_a_stale_pin_is_not_trusted(tmp_path: Path, hub: HubDouble) -> None:
 
 def test_a_new_pin_takes_effect_at_once(tmp_path: Path, hub: HubDouble) -> None:
     """Check two registries: the second uses the pin that the first writes."""
-    daemon, line = _repository(tmp_path), _repository(tmp_path)
-    fetch(line, "one")
-    assert daemon.verified_files("one").revision.startswith("unpinned")
-    pin_model(line, "one")
-    assert daemon.verified_files("one").revision == COMMIT
+    daemon_registry, command_registry = _repository(tmp_path), _repository(tmp_path)
+    fetch(command_registry, "one")
+    assert daemon_registry.verified_files("one").revision.startswith("unpinned")
+    pin_model(command_registry, "one")
+    assert daemon_registry.verified_files("one").revision == COMMIT
 
 
 def test_pinning_keeps_the_other_pins(tmp_path: Path, hub: HubDouble) -> None:
     """Check that the file still has the pins of the other models."""
-    mine = _mine(tmp_path)
+    local_folder = _local_folder(tmp_path)
     models = {
         name: Model(kind="generate", driver="diffusers", licence="MIT", diffusion=DIFFUSION, **place)  # type: ignore[arg-type]
-        for name, place in {"one": {"repository": HubRepository(hub="org/model")}, "two": {"folder": mine}}.items()
+        for name, place in {"one": {"repository": HubRepository(hub="org/model")}, "two": {"folder": local_folder}}.items()
     }
     weights = WeightsRegistry(Models(models=models), tmp_path / "models", tmp_path / PINS_FILE_NAME)
     first, second = pin_model(weights, "one"), pin_model(weights, "two")
@@ -221,7 +221,7 @@ def test_a_failing_hub_leaves_the_pins_unchanged(tmp_path: Path, hub: HubDouble)
 
 
 def test_files_with_hashes_need_no_pin(tmp_path: Path) -> None:
-    """Check that pinning them is refused."""
+    """Check that pinning such a model is refused."""
     file = WeightsFile.model_validate({"name": "a.onnx", "sha256": "0" * 64, "bytes": 1})
     models = Models(models={"one": Model(kind="inpaint", driver="migan", licence="MIT", files=(file,))})
     with pytest.raises(InputError, match=r"lists the files of 'one' with their hashes\. There is nothing to pin"):
@@ -230,10 +230,10 @@ def test_files_with_hashes_need_no_pin(tmp_path: Path) -> None:
 
 def test_an_incomplete_folder_is_not_pinned(tmp_path: Path) -> None:
     """Check that the missing part is reported."""
-    mine = _mine(tmp_path)
-    (mine / "vae/model.safetensors").unlink()
+    local_folder = _local_folder(tmp_path)
+    (local_folder / "vae/model.safetensors").unlink()
     with pytest.raises(InputError, match=r"incomplete; missing: .*contains no safetensors"):
-        pin_model(_weights(tmp_path / "models", folder=mine), "one")
+        pin_model(_weights(tmp_path / "models", folder=local_folder), "one")
 
 
 def test_pins_are_beside_the_models_file_in_use(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_pins_are_beside_the_models_file_in_use(tmp_path: Path) -> None:
     ids=["toml", "revision", "outside", "pickle"],
 )
 def test_invalid_pins_are_refused(tmp_path: Path, text: str, sentence: str) -> None:
-    """Check for the place and the command that writes valid pins."""
+    """Check that the message has the position and the command that writes valid pins."""
     (tmp_path / PINS_FILE_NAME).write_text(text)
     with pytest.raises(UsageError, match=sentence) as caught:
         read_pins(tmp_path / PINS_FILE_NAME)
@@ -271,4 +271,4 @@ def test_an_unwritable_pins_file_is_a_host_error(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr("goldsmith.engines.registry.pins.write_atomically", refuse)
     with pytest.raises(HostError, match=r"models\.pins\.toml: cannot be written: Permission denied"):
-        pin_model(_weights(tmp_path / "models", folder=_mine(tmp_path)), "one")
+        pin_model(_weights(tmp_path / "models", folder=_local_folder(tmp_path)), "one")

@@ -1,4 +1,4 @@
-"""Which model a step gets, and whether its weights are valid."""
+"""The choice of a model for a step, and the verification of its weights."""
 
 from __future__ import annotations
 
@@ -33,37 +33,37 @@ def _weights(folder: Path) -> WeightsRegistry:
 
 
 def test_the_first_default_with_weights_is_chosen(tmp_path: Path) -> None:
-    """Check that the record says so."""
+    """Check that the record has the reason."""
     (tmp_path / "good.onnx").write_bytes(BYTES)
     choice = _weights(tmp_path).choose(EngineNeed(INPAINTER))
     assert (choice.name, choice.why) == ("good", "the first default")
 
 
 def test_extending_the_canvas_has_its_own_defaults(tmp_path: Path) -> None:
-    """Check their order, and the defaults for holes if the list is empty."""
+    """Check their order, and that the defaults for holes are used if the list is empty."""
     (tmp_path / "good.onnx").write_bytes(BYTES)
     weights = _weights(tmp_path)
     assert weights.choose(EngineNeed(INPAINTER, extends_canvas=True)).name == "good"
     models = weights.models.model_copy(update={"defaults": DefaultModels(inpaint=("good", "plain"), inpaint_beyond=("plain", "good"))})
-    own = WeightsRegistry(models, tmp_path)
-    assert own.choose(EngineNeed(INPAINTER, extends_canvas=True)).name == "plain"
-    assert own.choose(EngineNeed(INPAINTER)).name == "good"
+    with_own_list = WeightsRegistry(models, tmp_path)
+    assert with_own_list.choose(EngineNeed(INPAINTER, extends_canvas=True)).name == "plain"
+    assert with_own_list.choose(EngineNeed(INPAINTER)).name == "good"
 
 
 def test_a_generating_model_comes_first_for_extending_the_canvas(tmp_path: Path) -> None:
     """Check a step without a prompt: if its weights are missing, the record says which model is used instead."""
     diffusion = DiffusionSettings(family="sdxl", can=("inpaint",), pixels=4096, multiple=8, steps=2, guidance=1, memory_mb=1, picture_mb=1)
-    paints = Model(kind="generate", driver="diffusers", licence="MIT", folder=tmp_path / "paints", diffusion=diffusion)
+    generator = Model(kind="generate", driver="diffusers", licence="MIT", folder=tmp_path / "paints", diffusion=diffusion)
     models = _weights(tmp_path).models
     defaults = DefaultModels(inpaint=("plain",), inpaint_words=("paints",), inpaint_beyond=("plain",))
-    weights = WeightsRegistry(models.model_copy(update={"models": {**models.models, "paints": paints}, "defaults": defaults}), tmp_path)
+    weights = WeightsRegistry(models.model_copy(update={"models": {**models.models, "paints": generator}, "defaults": defaults}), tmp_path)
     choice = weights.choose(EngineNeed(INPAINTER, extends_canvas=True))
     assert choice.name == "plain"
     assert "the weights of paints are not on this machine" in choice.why
     assert weights.choose(EngineNeed(INPAINTER)).why == "the first default"
 
 
-def test_another_choice_than_the_first_is_explained(tmp_path: Path) -> None:
+def test_the_record_explains_a_choice_other_than_the_first_default(tmp_path: Path) -> None:
     """Check that the record names the skipped model and the command that fetches it."""
     choice = _weights(tmp_path).choose(EngineNeed(INPAINTER))
     assert choice.name == "plain"
@@ -149,7 +149,7 @@ def test_an_invalid_cache_entry_is_ignored(tmp_path: Path) -> None:
 
 
 def test_a_read_only_models_folder_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check that only the hash cannot be cached."""
+    """Check that the file is verified although its hash cannot be cached."""
     (tmp_path / "good.onnx").write_bytes(BYTES)
 
     def refuse(*_: object, **__: object) -> int:
@@ -172,7 +172,7 @@ def test_an_unreadable_file_is_a_host_error(tmp_path: Path) -> None:
 
 
 def test_verify_hashes_again_and_returns_a_verdict_for_each_file(tmp_path: Path) -> None:
-    """Check one verdict per file; without a name, for all models with any file here."""
+    """Check one verdict per file: without a name, for all models with any file on this machine."""
     weights = _weights(tmp_path)
     (tmp_path / "good.onnx").write_bytes(BYTES)
     (tmp_path / "big.bin").write_bytes(BYTES[::-1])
@@ -187,10 +187,10 @@ def test_verify_hashes_again_and_returns_a_verdict_for_each_file(tmp_path: Path)
 def test_rows_have_the_columns_of_the_list(tmp_path: Path) -> None:
     """Check the order of the file, the sum of the sizes, and the paths of existing and missing files."""
     (tmp_path / "good.onnx").write_bytes(BYTES)
-    found = model_rows(_weights(tmp_path))
-    assert [(row.name, row.present, row.size) for row in found] == [("good", True, 7), ("plain", True, 0), ("big", False, 14)]
-    assert found[2].paths == (tmp_path / "big.param", tmp_path / "big.bin")
-    assert (found[2].kind, found[2].scale, found[2].licence) == ("upscale", 4, "BSD-3-Clause")
+    rows = model_rows(_weights(tmp_path))
+    assert [(row.name, row.present, row.size) for row in rows] == [("good", True, 7), ("plain", True, 0), ("big", False, 14)]
+    assert rows[2].paths == (tmp_path / "big.param", tmp_path / "big.bin")
+    assert (rows[2].kind, rows[2].scale, rows[2].licence) == ("upscale", 4, "BSD-3-Clause")
 
 
 def test_the_default_folder_is_in_the_user_s_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,10 +21,10 @@ LIMIT = 1_000_000
 def test_the_file_has_the_requested_depth(bits: Any, depth: int, photo: Any, make_picture: Any) -> None:
     """Pictures of 10 and 12 bits come back as 16-bit pictures, exact to one step of their own depth."""
     picture = make_picture(photo.astype(np.uint16) * 257)
-    again, facts = decode_with_info(encode(picture, EncodingOptions("avif", depth=bits, lossless=True)), "a.avif", LIMIT)
+    result, facts = decode_with_info(encode(picture, EncodingOptions("avif", depth=bits, lossless=True)), "a.avif", LIMIT)
     assert facts.depth == bits
-    assert again.depth == depth
-    assert np.abs(again.pixels - picture.pixels).max() <= 0.51 / (2**bits - 1)
+    assert result.depth == depth
+    assert np.abs(result.pixels - picture.pixels).max() <= 0.51 / (2**bits - 1)
 
 
 def test_a_16_bit_picture_is_written_with_10_bits(photo: Any, make_picture: Any) -> None:

@@ -34,8 +34,8 @@ def test_data_after_the_picture_is_ignored(photo: Any, saved: Any) -> None:
 def test_a_false_size_is_refused_before_decoding(photo: Any, saved: Any) -> None:
     """65535 x 65535 pixels in the frame header allocate no memory."""
     data = bytearray(saved(photo, "JPEG"))
-    at = data.index(b"\xff\xc0")
-    data[at + 5 : at + 9] = struct.pack(">HH", 65535, 65535)
+    header = data.index(b"\xff\xc0")
+    data[header + 5 : header + 9] = struct.pack(">HH", 65535, 65535)
     with pytest.raises(InputError, match="65535 x 65535"):
         verify(bytes(data), "a.jpg", LIMIT)
 
@@ -76,8 +76,8 @@ def test_chroma_has_full_resolution_at_high_quality(photo: Any, make_picture: An
     """From quality 85 on the default is 4:4:4, below it is 4:2:0; the options override it."""
     from PIL import Image, JpegImagePlugin
 
-    def sampling(**how: Any) -> int:
-        image = Image.open(io.BytesIO(encode(make_picture(photo), EncodingOptions("jpeg", **how))))
+    def sampling(**settings: Any) -> int:
+        image = Image.open(io.BytesIO(encode(make_picture(photo), EncodingOptions("jpeg", **settings))))
         return JpegImagePlugin.get_sampling(image)
 
     assert sampling(quality=85) == 0

@@ -1,4 +1,4 @@
-"""PNG files of every kind in the specification, and all ways in which they can be damaged."""
+"""PNG files of every kind in the specification, and damaged ones."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from goldsmith.picture.formats.png import PNG_SIGNATURE, make_chunk
 LIMIT = 1_000_000
 
 
-def with_chunks(data: bytes, *more: bytes) -> bytes:
+def with_chunks(data: bytes, *chunks: bytes) -> bytes:
     """Return the file with chunks inserted after its IHDR."""
-    return data[:33] + b"".join(more) + data[33:]
+    return data[:33] + b"".join(chunks) + data[33:]
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
@@ -139,9 +139,9 @@ def test_a_decompression_bomb_is_refused_by_its_header() -> None:
 
 @pytest.mark.parametrize("kind", ["iCCP", "iTXt", "zTXt"])
 def test_a_metadata_chunk_that_unpacks_to_too_much_is_refused(kind: str, photo: Any, saved: Any) -> None:
-    """Decompression stops at the limit, long before a gigabyte of zeros is in memory."""
-    squeeze = zlib.compressobj(9)
-    packed = b"".join(squeeze.compress(bytes(1 << 20)) for _ in range(40)) + squeeze.flush()
+    """Decompression stops at the limit, before all 40 MiB of zeros are in memory."""
+    compressor = zlib.compressobj(9)
+    packed = b"".join(compressor.compress(bytes(1 << 20)) for _ in range(40)) + compressor.flush()
     head = {"iCCP": b"icc\0\0", "iTXt": b"XML:com.adobe.xmp\0\1\0\0\0", "zTXt": b"Raw profile type iptc\0\0"}[kind]
     with pytest.raises(InputError, match="unpacks to more than 32 MiB"):
         verify(with_chunks(saved(photo, "PNG"), make_chunk(kind.encode(), head + packed)), "a.png", LIMIT)
@@ -194,17 +194,17 @@ def test_prompt_and_seed_in_text_chunks_survive() -> None:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    words = PngInfo()
-    words.add_text("parameters", "a relaxed left hand\nSteps: 30, Seed: 7")
-    words.add_text("workflow", '{"nodes": [1, 2]}' * 50, zip=True)
-    words.add_itxt("Title", "Frühling 봄", lang="de", tkey="Titel")
+    text_chunks = PngInfo()
+    text_chunks.add_text("parameters", "a relaxed left hand\nSteps: 30, Seed: 7")
+    text_chunks.add_text("workflow", '{"nodes": [1, 2]}' * 50, zip=True)
+    text_chunks.add_itxt("Title", "Frühling 봄", lang="de", tkey="Titel")
     out = io.BytesIO()
-    Image.new("RGB", (4, 3), (9, 8, 7)).save(out, "PNG", pnginfo=words)
+    Image.new("RGB", (4, 3), (9, 8, 7)).save(out, "PNG", pnginfo=text_chunks)
     picture = decode(out.getvalue(), "hero.png", 10**6)
     assert dict(picture.metadata.text_chunks)["Title"] == "Frühling 봄"
-    again = Image.open(io.BytesIO(encode(picture, EncodingOptions("png"))))
-    again.load()
-    assert again.text == {
+    reopened_image = Image.open(io.BytesIO(encode(picture, EncodingOptions("png"))))
+    reopened_image.load()
+    assert reopened_image.text == {
         "parameters": "a relaxed left hand\nSteps: 30, Seed: 7",
         "workflow": '{"nodes": [1, 2]}' * 50,
         "Title": "Frühling 봄",
@@ -216,12 +216,12 @@ def test_the_size_and_number_of_text_chunks_are_limited() -> None:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    words = PngInfo()
+    text_chunks = PngInfo()
     for number in range(100):
-        words.add_text(f"key{number}", "x")
-    words.add_text("long", "y" * (1 << 21), zip=True)
+        text_chunks.add_text(f"key{number}", "x")
+    text_chunks.add_text("long", "y" * (1 << 21), zip=True)
     out = io.BytesIO()
-    Image.new("L", (2, 2)).save(out, "PNG", pnginfo=words)
+    Image.new("L", (2, 2)).save(out, "PNG", pnginfo=text_chunks)
     picture, facts = decode_with_info(out.getvalue(), "hero.png", 10**6)
     assert len(picture.metadata.text_chunks) == 32
     assert any("long" in note for note in facts.notes)

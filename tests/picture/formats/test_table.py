@@ -1,4 +1,4 @@
-"""The table of file formats: its rows are true, the manual repeats them, and a new row is all that a new format needs."""
+"""The table of file formats: files match its rows, the manual repeats them, and a new format needs only a row, a reader and a writer."""
 
 from __future__ import annotations
 
@@ -100,15 +100,15 @@ def _export(picture: Picture, **settings: object) -> Deliverable:
     return deliverable
 
 
-def test_a_format_is_added_by_its_row_alone(raw8: FileFormat, gradient: Picture, tmp_path: Path) -> None:
-    """Files of the new format are exported, detected, taken as pictures, grouped with their brief, read back and compared."""
+def test_a_new_format_needs_only_a_row_a_reader_and_a_writer(raw8: FileFormat, gradient: Picture, tmp_path: Path) -> None:
+    """Files of the new format are exported, detected, classified as pictures, grouped with their brief, read back and compared."""
     deliverable = _export(gradient, name="web", format="RAW8")
     assert (deliverable.tail, deliverable.suffix, deliverable.facts["format"], deliverable.facts["depth"]) == ("_web", ".raw8", "raw8", 8)
 
     assert detect_by_content(deliverable.data[:512]) is raw8
-    again, info = decode_with_info(deliverable.data, "hero.raw8", LIMIT)
+    decoded_picture, info = decode_with_info(deliverable.data, "hero.raw8", LIMIT)
     assert (info.format, info.width, info.height, info.depth) == ("raw8", 60, 40, 8)
-    assert np.array_equal(again.to_codes(), gradient.to_codes())
+    assert np.array_equal(decoded_picture.to_codes(), gradient.to_codes())
     assert verify(deliverable.data, "hero.raw8", LIMIT) == info
 
     assert classify("hero.raw8").role == "picture"
@@ -119,12 +119,12 @@ def test_a_format_is_added_by_its_row_alone(raw8: FileFormat, gradient: Picture,
     path = tmp_path / f"{RECORDED_LAYER}.raw8"
     path.write_bytes(deliverable.data)
     context = StepContextDouble(references={("layers", RECORDED_LAYER): path})
-    Compare(max_pixels=LIMIT).apply(again, context)
+    Compare(max_pixels=LIMIT).apply(decoded_picture, context)
     assert context.results.findings["identical"] is True
 
 
 def test_a_new_format_is_checked_against_its_row(raw8: FileFormat, gradient: Picture) -> None:
-    """Alpha is flattened, a suffix that belies the content is refused, and settings that the format lacks are named."""
+    """Alpha is flattened, a suffix that contradicts the content is refused, and settings that the format lacks are named."""
     assert decode(_export(gradient, format="raw8").data, "a.raw8", LIMIT).alpha is None
     with pytest.raises(InputError) as caught:
         decode(_export(gradient, format="png").data, "hero.raw8", LIMIT)
@@ -159,23 +159,23 @@ def test_importing_the_table_loads_no_image_library() -> None:
     """Readers and writers are imported when a file is read or written, because the watcher imports the table."""
     heavy = ["numpy", "PIL", "cv2", "imagecodecs", "tifffile", "pydantic"]
     code = f"import sys, goldsmith.picture.formats.table; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"
 
 
 def test_no_two_formats_share_a_name_or_a_suffix() -> None:
     """Suffixes stand for one format, in lower case and with a dot; readable and unreadable formats share none."""
-    read = [suffix for row in FORMATS.values() for suffix in (*row.suffixes, *row.other_suffixes) if row.reader]
-    unread = [suffix for row in UNREADABLE_FORMATS for suffix in row.suffixes]
-    assert len({*read, *unread}) == len(read) + len(unread)
-    assert all(re.fullmatch(r"\.[a-z0-9]+", suffix) for suffix in (*read, *unread))
+    readable = [suffix for row in FORMATS.values() for suffix in (*row.suffixes, *row.other_suffixes) if row.reader]
+    unreadable = [suffix for row in UNREADABLE_FORMATS for suffix in row.suffixes]
+    assert len({*readable, *unreadable}) == len(readable) + len(unreadable)
+    assert all(re.fullmatch(r"\.[a-z0-9]+", suffix) for suffix in (*readable, *unreadable))
     assert all(name == row.name and row.depths == tuple(sorted(row.depths)) for name, row in FORMATS.items())
     assert all(row.deep_depth in row.depths for row in FORMATS.values() if row.writer)
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_each_format_holds_what_its_row_says(name: str, gradient: Picture) -> None:
-    """Exactly the metadata, channels and alpha of the row come back from a file of a picture that has everything."""
+def test_each_format_holds_the_metadata_channels_and_alpha_of_its_row(name: str, gradient: Picture) -> None:
+    """A picture with all metadata is written; exactly the metadata of the row comes back."""
     from PIL import Image
 
     exif = Image.Exif()
@@ -187,16 +187,16 @@ def test_each_format_holds_what_its_row_says(name: str, gradient: Picture) -> No
         text_chunks=(("prompt", "an oak desk"),),
     )
     row, full = FORMATS[name], Picture(gradient.pixels, icc=profiles.builtin_profile("adobe-rgb"), ppi=(300, 300), metadata=metadata)
-    again, info = decode_with_info(encode(full, EncodingOptions(name)), f"a{row.suffix}", LIMIT)
-    kept = {
-        "icc": again.icc is not None,
-        "exif": again.metadata.exif is not None,
-        "xmp": again.metadata.xmp is not None,
-        "iptc": again.metadata.iptc is not None,
-        "ppi": again.ppi is not None,
-        "text": bool(again.metadata.text_chunks),
+    decoded_picture, info = decode_with_info(encode(full, EncodingOptions(name)), f"a{row.suffix}", LIMIT)
+    holds = {
+        "icc": decoded_picture.icc is not None,
+        "exif": decoded_picture.metadata.exif is not None,
+        "xmp": decoded_picture.metadata.xmp is not None,
+        "iptc": decoded_picture.metadata.iptc is not None,
+        "ppi": decoded_picture.ppi is not None,
+        "text": bool(decoded_picture.metadata.text_chunks),
     }
-    assert {kind for kind, is_kept in kept.items() if is_kept} == row.metadata
+    assert {kind for kind, is_held in holds.items() if is_held} == row.metadata
     assert info.format == name
     grey = decode(encode(Picture(gradient.pixels[:, :, :1]), EncodingOptions(name)), "a", LIMIT)
     assert grey.channels == (1 if row.holds_grey else 3)
@@ -254,8 +254,8 @@ def test_the_manual_has_the_same_table() -> None:
 def test_the_pages_of_the_operations_name_every_export_format(row: FileFormat) -> None:
     """Rows of ``format`` on the pages of export and check name each export format and no other."""
     for page in ("export", "check"):
-        (line,) = re.findall(r"^\| `format` \|([^|]*)\|", (CHECKOUT / "docs" / "operations" / f"{page}.md").read_text(), re.MULTILINE)
-        assert (f"`{row.name}`" in line) is row.can_be_exported
+        (cell,) = re.findall(r"^\| `format` \|([^|]*)\|", (CHECKOUT / "docs" / "operations" / f"{page}.md").read_text(), re.MULTILINE)
+        assert (f"`{row.name}`" in cell) is row.can_be_exported
 
 
 def test_formats_with_cmyk_are_those_that_print_writes() -> None:
@@ -263,8 +263,8 @@ def test_formats_with_cmyk_are_those_that_print_writes() -> None:
     assert {row.name for row in FORMATS.values() if row.holds_cmyk} == set(get_args(printing.PrintFormat))
 
 
-def test_media_types_are_those_that_python_knows() -> None:
-    """Python's own list agrees, as far as it knows the format."""
+def test_media_types_equal_those_of_python() -> None:
+    """Python's own list agrees for every format that it knows."""
     import mimetypes
 
     for row in FORMATS.values():

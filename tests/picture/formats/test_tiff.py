@@ -41,10 +41,10 @@ def codes(depth: int, channels: int = 3) -> NDArray[Any]:
 @pytest.mark.parametrize("depth", [8, 16])
 def test_every_layout_is_decoded_exactly(layout: dict[str, Any], depth: int) -> None:
     """Strips and tiles, compressed or not, in either byte order, interleaved or planar, give the same codes."""
-    written = codes(depth)
-    picture = decode(tiff(written, **layout), "a.tif", LIMIT)
+    expected = codes(depth)
+    picture = decode(tiff(expected, **layout), "a.tif", LIMIT)
     assert picture.depth == depth
-    assert np.array_equal(picture.to_codes(), written)
+    assert np.array_equal(picture.to_codes(), expected)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
@@ -58,28 +58,28 @@ def test_a_file_truncated_anywhere_is_incomplete(layout: dict[str, Any]) -> None
 
 def test_only_an_alpha_channel_becomes_alpha() -> None:
     """ExtraSamples gives the kind of a channel; ignored channels are in the notes."""
-    written = codes(16, 4)
-    picture = decode(tiff(written, extrasamples=["unassalpha"]), "a.tif", LIMIT)
+    source = codes(16, 4)
+    picture = decode(tiff(source, extrasamples=["unassalpha"]), "a.tif", LIMIT)
     assert picture.alpha is not None
-    assert np.array_equal(np.round(picture.alpha * 65535), written[:, :, 3])
-    picture, facts = decode_with_info(tiff(written, extrasamples=["unspecified"]), "a.tif", LIMIT)
+    assert np.array_equal(np.round(picture.alpha * 65535), source[:, :, 3])
+    picture, facts = decode_with_info(tiff(source, extrasamples=["unspecified"]), "a.tif", LIMIT)
     assert picture.alpha is None
     assert facts.notes == ("1 extra channel that is no alpha went unread",)
 
 
 def test_premultiplied_alpha_is_divided_out() -> None:
     """Associated alpha becomes straight alpha."""
-    written = np.zeros((2, 2, 4), np.uint8)
-    written[:] = (100, 50, 0, 128)
-    picture = decode(tiff(written, extrasamples=["assocalpha"]), "a.tif", LIMIT)
+    source = np.zeros((2, 2, 4), np.uint8)
+    source[:] = (100, 50, 0, 128)
+    picture = decode(tiff(source, extrasamples=["assocalpha"]), "a.tif", LIMIT)
     assert np.allclose(picture.pixels[0, 0], [100 / 128, 50 / 128, 0], atol=1e-6)
 
 
 def test_floats_become_a_16_bit_picture() -> None:
     """Floats of 0..1 keep their values, and a note gives the conversion."""
-    written = codes(16)
-    picture, facts = decode_with_info(tiff((written / 65535).astype(np.float32)), "a.tif", LIMIT)
-    assert np.array_equal(picture.to_codes(), written)
+    expected = codes(16)
+    picture, facts = decode_with_info(tiff((expected / 65535).astype(np.float32)), "a.tif", LIMIT)
+    assert np.array_equal(picture.to_codes(), expected)
     assert facts.depth == 32
     assert "floating-point" in facts.notes[0]
 
@@ -103,7 +103,7 @@ def test_other_kinds_of_colour_are_converted(mode: str, photo: Any) -> None:
 
 
 def test_unsupported_kinds_are_refused_with_a_remedy(photo: Any) -> None:
-    """Lab and signed integers give a message with formats to use instead."""
+    """Signed integers give a message with formats to use instead."""
     with pytest.raises(InputError, match="not supported") as caught:
         verify(tiff(codes(16).astype(np.int16)), "a.tif", LIMIT)
     assert caught.value.remedy == "Save it as RGB or grey, 8 or 16 bits."
@@ -113,8 +113,8 @@ def test_a_false_size_is_refused_before_decoding() -> None:
     """Directories with a width of two thousand million pixels allocate no memory."""
     data = bytearray(tiff(codes(8)))
     with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
-        at = file.pages[0].tags["ImageWidth"].offset
-    data[at + 2 : at + 12] = struct.pack("<HII", 4, 1, 2_000_000_000)
+        entry = file.pages[0].tags["ImageWidth"].offset
+    data[entry + 2 : entry + 12] = struct.pack("<HII", 4, 1, 2_000_000_000)
     with pytest.raises(InputError, match="2000000000 x 24"):
         verify(bytes(data), "a.tif", LIMIT)
 
@@ -125,9 +125,9 @@ def test_a_cycle_of_pages_is_damage() -> None:
     with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
         page = file.pages[0]
         start, count = page.offset, len(page.tags)
-    at = start + 2 + 12 * struct.unpack_from("<H", data, start)[0]
+    next_offset = start + 2 + 12 * struct.unpack_from("<H", data, start)[0]
     assert count
-    data[at : at + 4] = struct.pack("<I", start)
+    data[next_offset : next_offset + 4] = struct.pack("<I", start)
     with pytest.raises(InputError, match="circle"):
         verify(bytes(data), "a.tif", LIMIT)
 

@@ -36,8 +36,8 @@ def test_alpha_is_straight_and_exact(photo: Any, saved: Any) -> None:
 def test_a_false_canvas_size_is_refused_before_decoding(photo: Any, saved: Any) -> None:
     """16 million by 16 million pixels in the extended header allocate no memory."""
     data = bytearray(saved(np.dstack([photo, photo[:, :, 1]]), "WEBP", xmp=b"<x/>"))
-    at = data.index(b"VP8X") + 12
-    data[at : at + 6] = b"\xff" * 6
+    canvas = data.index(b"VP8X") + 12
+    data[canvas : canvas + 6] = b"\xff" * 6
     with pytest.raises(InputError, match="16777216 x 16777216"):
         verify(bytes(data), "a.webp", LIMIT)
 
@@ -49,8 +49,8 @@ def test_a_first_frame_smaller_than_the_canvas_is_placed_on_it(photo: Any) -> No
     out = io.BytesIO()
     Image.fromarray(photo).save(out, "WEBP", save_all=True, append_images=[Image.fromarray(photo[::-1].copy())], lossless=True)
     data = bytearray(out.getvalue())
-    at = data.index(b"VP8X") + 12
-    data[at : at + 6] = struct.pack("<I", 79)[:3] + struct.pack("<I", 59)[:3]
+    canvas = data.index(b"VP8X") + 12
+    data[canvas : canvas + 6] = struct.pack("<I", 79)[:3] + struct.pack("<I", 59)[:3]
     picture = decode(bytes(data), "a.webp", LIMIT)
     assert (picture.width, picture.height) == (80, 60)
     assert picture.alpha is not None
@@ -62,11 +62,12 @@ def test_a_first_frame_smaller_than_the_canvas_is_placed_on_it(photo: Any) -> No
 def test_a_grey_picture_is_written_as_rgb(photo: Any, make_picture: Any) -> None:
     """WebP has no grey."""
     picture = make_picture(photo[:, :, :1])
-    again = decode(encode(picture, EncodingOptions("webp", lossless=True)), "a.webp", LIMIT)
-    assert np.array_equal(again.to_codes(), np.repeat(picture.to_codes(), 3, axis=2))
+    result = decode(encode(picture, EncodingOptions("webp", lossless=True)), "a.webp", LIMIT)
+    assert np.array_equal(result.to_codes(), np.repeat(picture.to_codes(), 3, axis=2))
 
 
 def test_a_picture_too_large_for_the_format_is_refused(make_picture: Any) -> None:
     """WebP allows 16,383 pixels; the remedy names another format."""
-    with pytest.raises(InputError, match="16383"):
+    with pytest.raises(InputError, match="16383") as caught:
         encode(make_picture(np.zeros((1, 16384, 3), np.uint8)), EncodingOptions("webp"))
+    assert "AVIF" in caught.value.remedy

@@ -1,4 +1,4 @@
-"""Inks: equal to those of littleCMS' own tool, never above the limit, with black kept and unprintable colours found."""
+"""Inks equal those of littleCMS' own tool and stay below the limit, black is kept, and unprintable colours are measured."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def _colours() -> Picture:
 @pytest.mark.parametrize("intent", INTENTS)
 @pytest.mark.parametrize("black_point", [False, True])
 def test_inks_equal_those_of_the_tool_of_littlecms(intent: colour.RenderingIntent, black_point: bool, tmp_path: Path) -> None:
-    """Compared with transicc in floats for every intent, with and without black point compensation: within one code of 16 bits."""
+    """Inks equal those of transicc within two codes of 16 bits, for every intent, with and without black point compensation."""
     picture, source = _colours(), tmp_path / "srgb.icc"
     source.write_bytes(profiles.builtin_profile("srgb"))
-    text = "\n".join(" ".join(f"{value * 255:.7f}" for value in one) for one in picture.pixels[0].astype(float)) + "\n"
+    text = "\n".join(" ".join(f"{value * 255:.7f}" for value in colour_values) for colour_values in picture.pixels[0].astype(float)) + "\n"
     command = [str(TRANSICC), f"-i{source}", f"-o{press_file()}", f"-t{INTENTS.index(intent)}", "-n", "-c0", *(["-b"] * black_point)]
     output = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
-    wanted = np.array([[float(word) for word in line.split()] for line in output.splitlines() if line.strip()]) / 100
+    expected = np.array([[float(word) for word in line.split()] for line in output.splitlines() if line.strip()]) / 100
     result = cmyk.convert_to_inks(picture, press_profile(), intent, black_point)
-    assert wanted.shape == result[0].shape
-    assert np.abs(result[0] - wanted).max() < 2 / 65535
+    assert expected.shape == result[0].shape
+    assert np.abs(result[0] - expected).max() < 2 / 65535
 
 
 @pytest.mark.parametrize("intent", INTENTS)
@@ -67,10 +67,10 @@ def test_inks_equal_those_of_pillow(profile: Path, intent: colour.RenderingInten
     flags = ImageCms.Flags.NOOPTIMIZE | (ImageCms.Flags.BLACKPOINTCOMPENSATION if black_point else 0)
     source = ImageCms.ImageCmsProfile(BytesIO(profiles.builtin_profile("srgb")))
     target = ImageCms.ImageCmsProfile(BytesIO(profile.read_bytes()))
-    way = ImageCms.buildTransform(source, target, "RGB", "CMYK", ImageCms.Intent(INTENTS.index(intent)), flags)
-    wanted = np.asarray(ImageCms.applyTransform(Image.fromarray(codes), way)).astype(int)
+    transform = ImageCms.buildTransform(source, target, "RGB", "CMYK", ImageCms.Intent(INTENTS.index(intent)), flags)
+    expected = np.asarray(ImageCms.applyTransform(Image.fromarray(codes), transform)).astype(int)
     result = cmyk.convert_to_inks(_picture(codes / np.float32(255)), profile.read_bytes(), intent, black_point)
-    assert np.abs(result * 255 - wanted).max() < 1.1
+    assert np.abs(result * 255 - expected).max() < 1.1
 
 
 def test_a_printable_picture_survives_conversion_to_inks_and_back() -> None:
@@ -84,22 +84,22 @@ def test_the_intents_differ() -> None:
     """Intents have their own table or white; compensation changes the shadows and keeps the white of the paper."""
     picture = _colours()
     result = [cmyk.convert_to_inks(picture, press_profile(), intent, black_point=False) for intent in INTENTS]
-    for number, one in enumerate(result):
-        assert all(np.abs(one - other).max() > 0.02 for other in result[number + 1 :])
-    with_it = cmyk.convert_to_inks(picture, press_profile(), "relative", black_point=True)
-    assert np.abs(with_it[0, 0] - result[1][0, 0]).max() > 0.1
-    assert with_it[0, 1].max() < 0.01
+    for number, inks in enumerate(result):
+        assert all(np.abs(inks - other).max() > 0.02 for other in result[number + 1 :])
+    compensated = cmyk.convert_to_inks(picture, press_profile(), "relative", black_point=True)
+    assert np.abs(compensated[0, 0] - result[1][0, 0]).max() > 0.1
+    assert compensated[0, 1].max() < 0.01
     assert result[1][0, 1].max() < 0.01
     assert result[3][0, 1].max() < 0.01  # white is beyond the paper
 
 
-def test_the_proof_on_paper_shows_the_paper() -> None:
+def test_the_soft_proof_can_simulate_the_paper() -> None:
     """Paper without ink is white on the screen, or has the paper's colour if that is simulated; solid black is not black then."""
     none, solid = np.zeros((1, 1, 4), np.float32), np.ones((1, 1, 4), np.float32)
     assert cmyk.soft_proof(none, press_profile(), simulate_paper=False).min() > 0.995
-    seen = cmyk.soft_proof(none, press_profile(), simulate_paper=True)[0, 0]
-    assert 0.85 < seen.min() < seen.max() < 0.97
-    assert seen[0] > seen[1] > seen[2]  # the paper is yellowish: L 94, b 4
+    paper = cmyk.soft_proof(none, press_profile(), simulate_paper=True)[0, 0]
+    assert 0.85 < paper.min() < paper.max() < 0.97
+    assert paper[0] > paper[1] > paper[2]  # the paper is yellowish: L 94, b 4
     assert PAPER_LAB[2] > 0
     darkest = cmyk.soft_proof(solid, press_profile(), simulate_paper=False).max()
     assert darkest < 0.01
@@ -120,7 +120,7 @@ def test_limited_inks_are_below_the_limit_and_keep_their_black(values: list[floa
 
 
 def test_inks_below_the_limit_are_not_changed() -> None:
-    """Inks whose sums are all below it are returned as the same array; otherwise the pixels below it keep every value."""
+    """If all sums are below the limit, the same array is returned; otherwise the pixels below the limit keep every value."""
     thin = np.random.default_rng(1).random((20, 20, 4), dtype=np.float32) * 0.6
     assert cmyk.limit_coverage(thin, 300) is thin
     thin[3, 4] = 1
@@ -135,11 +135,11 @@ def test_the_limit_keeps_darkness_and_hue_better_than_scaling() -> None:
     inks = cmyk.convert_to_inks(_photograph(), press_profile(), "relative", black_point=False)
     dark = inks[cmyk.ink_coverage(inks) > 300][None]
     assert dark.shape[1] > 500
-    wanted, limit = _lab(dark), 260
-    ours = np.abs(_lab(cmyk.limit_coverage(dark, limit)) - wanted).mean(axis=1)
-    scaled = np.abs(_lab(dark * (limit / cmyk.ink_coverage(dark))[..., None]) - wanted).mean(axis=1)
-    assert ours[0, 0] < scaled[0, 0] * 0.6
-    assert np.sqrt(((_lab(cmyk.limit_coverage(dark, limit)) - wanted) ** 2).sum(axis=2)).mean() < 3.5
+    expected, limit = _lab(dark), 260
+    limited = np.abs(_lab(cmyk.limit_coverage(dark, limit)) - expected).mean(axis=1)
+    scaled = np.abs(_lab(dark * (limit / cmyk.ink_coverage(dark))[..., None]) - expected).mean(axis=1)
+    assert limited[0, 0] < scaled[0, 0] * 0.6
+    assert np.sqrt(((_lab(cmyk.limit_coverage(dark, limit)) - expected) ** 2).sum(axis=2)).mean() < 3.5
 
 
 def test_a_gradient_into_the_limit_has_no_edge() -> None:
@@ -152,23 +152,23 @@ def test_a_gradient_into_the_limit_has_no_edge() -> None:
     assert np.abs(np.diff(steps)).max() < 0.02
 
 
-def test_rounding_and_dither_cannot_lift_codes_above_the_limit() -> None:
-    """Codes slightly above it lose one or two codes of colour, never of black; codes below it are not changed."""
+def test_codes_above_the_limit_are_reduced_after_rounding() -> None:
+    """Codes above the limit lose colour, never black; codes below it are not changed."""
     random = np.random.default_rng(5)
     codes = random.integers(180, 200, (40, 40, 4)).astype(np.uint8)
     result = cmyk.limit_code_coverage(codes, 290)
     assert cmyk.code_sums(result).max() <= 290 / 100 * 255
     assert (result[..., 3] == codes[..., 3]).all()
-    under = cmyk.code_sums(codes) <= 290 / 100 * 255
-    assert under.any()
-    assert (result[under] == codes[under]).all()
+    is_below = cmyk.code_sums(codes) <= 290 / 100 * 255
+    assert is_below.any()
+    assert (result[is_below] == codes[is_below]).all()
     assert (codes.astype(int) - result).max() <= 21
     odd = np.array([[[0, 255, 255, 255]]], np.uint8)
     assert cmyk.code_sums(cmyk.limit_code_coverage(odd, 250)).max() <= 250 / 100 * 255
 
 
 def test_the_unprintable_share_of_a_picture_is_measured() -> None:
-    """Grey is printable, a screen's blue and green are not, and half a picture of each gives one half."""
+    """Grey is printable, a screen's blue is not, and a picture that is half grey and half blue gives one half."""
     grey, blue = np.full((40, 40, 3), 0.5), np.zeros((40, 40, 3))
     blue[..., 2] = 1
     assert cmyk.out_of_gamut_share(_picture(grey), press_profile()) == 0
@@ -181,8 +181,8 @@ def test_separation_depends_on_the_colours_and_not_on_the_profile() -> None:
     """Grey without a profile is sRGB grey; the same colours in Display P3 get the same inks."""
     grey = _picture(np.linspace(0, 1, 50).reshape(1, 50, 1))
     coloured = _picture(np.repeat(grey.pixels, 3, axis=2))
-    one, other = (cmyk.convert_to_inks(picture, press_profile(), "relative", True) for picture in (grey, coloured))
-    assert np.array_equal(one, other)
+    grey_inks, coloured_inks = (cmyk.convert_to_inks(picture, press_profile(), "relative", True) for picture in (grey, coloured))
+    assert np.array_equal(grey_inks, coloured_inks)
     photo = _photograph()
     wide = colour.convert_profile(photo, "display-p3")
     first, second = (cmyk.convert_to_inks(picture, press_profile(), "relative", True) for picture in (photo, wide))
@@ -199,7 +199,7 @@ def test_separation_depends_on_the_colours_and_not_on_the_profile() -> None:
     ],
     ids=["no profile", "a screen's", "too large", "a link's"],
 )
-def test_a_profile_that_is_not_of_a_press_is_refused(icc: bytes, message: str) -> None:
+def test_a_profile_of_another_kind_than_a_press_is_refused(icc: bytes, message: str) -> None:
     """Messages name the file and its kind."""
     with pytest.raises(InputError) as caught:
         cmyk.validate_cmyk_profile(icc, "library/profiles/x.icc")
@@ -217,12 +217,12 @@ def test_a_press_profile_without_b2a_tables_is_refused() -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(places=st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), min_size=1, max_size=8))
-def test_a_damaged_profile_works_or_is_refused(places: list[tuple[int, int]]) -> None:
+@given(changes=st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), min_size=1, max_size=8))
+def test_a_damaged_profile_works_or_is_refused(changes: list[tuple[int, int]]) -> None:
     """Damage to the header and the tag table gives inks or InputError, and no other exception."""
     icc = bytearray(press_profile())
-    for place, value in places:
-        icc[place] = value
+    for position, value in changes:
+        icc[position] = value
     try:
         inks = cmyk.convert_to_inks(_picture(np.full((1, 2, 3), 0.5)), cmyk.validate_cmyk_profile(bytes(icc), "x"), "relative", True)
     except InputError:

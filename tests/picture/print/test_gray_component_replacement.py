@@ -1,4 +1,4 @@
-"""Greys in black ink alone: which pixels count, how light they are, and that all others keep their inks."""
+"""Greys in black ink alone: grey pixels are recognised, keep their lightness, and all others keep their inks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WHITE = printed(np.zeros((1, 4)))[0, 1]
 
 
 def picture_of(pixels: np.ndarray, icc: bytes | None = None) -> Picture:
-    """Return a picture of codes (h, w, 3), 0..255."""
+    """Return a picture of pixels (h, w, n), 0..1."""
     return Picture(freeze(np.asarray(pixels, np.float32)), icc=icc)
 
 
@@ -29,7 +29,7 @@ def luminance_of(inks: cmyk.Inks) -> np.ndarray:
     return printed(inks.reshape(-1, 4).astype(float))[:, 1].reshape(inks.shape[:2]) / WHITE
 
 
-def in_black(picture: Picture, *, black_point: bool = True) -> tuple[cmyk.Inks, float]:
+def separate_in_black(picture: Picture, *, black_point: bool = True) -> tuple[cmyk.Inks, float]:
     inks = cmyk.convert_to_inks(picture, press_profile(), "relative", black_point)
     return gray_component_replacement.replace_greys_with_black(picture, inks, press_profile(), black_point)
 
@@ -38,20 +38,20 @@ def in_black(picture: Picture, *, black_point: bool = True) -> tuple[cmyk.Inks, 
 def test_a_grey_in_black_ink_keeps_its_lightness(channels: int) -> None:
     """White has no ink, black is solid, and between them the luminance on paper rises as in the picture."""
     picture = ramp(channels)
-    inks, share = in_black(picture)
+    inks, share = separate_in_black(picture)
     assert share == 1
     assert inks[..., :3].max() == 0
     assert inks[0, 0, 3] == 1
     assert inks[0, -1, 3] < 0.002
     darkest = luminance_of(np.array([[[0, 0, 0, 1]]], np.float32))[0, 0]
-    wanted = darkest + (1 - darkest) * colour.to_linear(picture.pixels, None)[0, :, 0]
-    assert np.abs(luminance_of(inks)[0] - wanted).max() < 0.012
+    expected = darkest + (1 - darkest) * colour.to_linear(picture.pixels, None)[0, :, 0]
+    assert np.abs(luminance_of(inks)[0] - expected).max() < 0.012
 
 
 def test_without_black_point_compensation_greys_keep_their_luminance() -> None:
     """Greys darker than solid black ink become solid black ink."""
     picture = ramp()
-    inks, _ = in_black(picture, black_point=False)
+    inks, _ = separate_in_black(picture, black_point=False)
     light = colour.to_linear(picture.pixels, None)[0, :, 0]
     darkest = luminance_of(np.array([[[0, 0, 0, 1]]], np.float32))[0, 0]
     reached = light > darkest + 0.005
@@ -62,7 +62,7 @@ def test_without_black_point_compensation_greys_keep_their_luminance() -> None:
 def test_greys_of_another_profile_get_the_same_black() -> None:
     """ProPhoto RGB has another curve but the same greys."""
     wide = colour.convert_profile(ramp(), "prophoto")
-    assert np.abs(in_black(wide)[0][0, 10:, 3] - in_black(ramp())[0][0, 10:, 3]).max() < 0.01
+    assert np.abs(separate_in_black(wide)[0][0, 10:, 3] - separate_in_black(ramp())[0][0, 10:, 3]).max() < 0.01
     assert wide.icc == profiles.builtin_profile("prophoto")
 
 
@@ -75,11 +75,11 @@ def test_colours_keep_their_inks() -> None:
     picture = picture_of(pixels)
     before = cmyk.convert_to_inks(picture, press_profile(), "relative", black_point=True)
     result, share = gray_component_replacement.replace_greys_with_black(picture, before, press_profile(), black_point=True)
-    alone = result[..., :3].max(axis=2) == 0
-    assert alone.sum() == 9
-    assert alone[14:17, 3:6].all()
+    is_black_only = result[..., :3].max(axis=2) == 0
+    assert is_black_only.sum() == 9
+    assert is_black_only[14:17, 3:6].all()
     assert share == pytest.approx(9 / 400)
-    assert np.array_equal(result[~alone], before[~alone])
+    assert np.array_equal(result[~is_black_only], before[~is_black_only])
     plain = picture_of(np.full((9, 9, 3), (0.5, 0.3, 0.2)))
     inks = cmyk.convert_to_inks(plain, press_profile(), "relative", black_point=True)
     assert gray_component_replacement.replace_greys_with_black(plain, inks, press_profile(), black_point=True) == (inks, 0.0)
@@ -97,35 +97,35 @@ def _photograph() -> np.ndarray:
 
 
 def test_the_shadows_of_a_photograph_keep_their_inks() -> None:
-    """Pure black amid near-blacks would become lighter than they are, so it keeps its inks; black type in the same picture is replaced."""
+    """Black ink alone is lighter than near-black in all inks, so pure black amid near-blacks keeps its inks; black type is replaced."""
     pixels = np.full((60, 120, 3), (0.03, 0.02, 0.04))
     pixels[20:40, 20:40] = 0
     pixels[:, 70:] = (0.5, 0.6, 0.7)
     pixels[20:40, 85:105] = 0
-    found = gray_component_replacement.neutral_mask(picture_of(pixels))
-    assert not found[:, :60].any()
-    assert found[20:40, 85:105].all()
+    mask = gray_component_replacement.neutral_mask(picture_of(pixels))
+    assert not mask[:, :60].any()
+    assert mask[20:40, 85:105].all()
 
 
 def test_accidental_greys_of_a_photograph_keep_their_inks() -> None:
-    """Night skies contain some; letters and a panel on the sky are found, and little else."""
+    """Night skies contain such greys; letters and a panel on the sky are replaced, and little else."""
     pixels = _photograph()
     plain = gray_component_replacement.neutral_mask(picture_of(pixels)).mean()
     pixels[40:80, 100:300] = 1
     pixels[50:70, 120:140] = 0
-    found = gray_component_replacement.neutral_mask(picture_of(pixels))
-    assert found[40:80, 100:300].all()
+    mask = gray_component_replacement.neutral_mask(picture_of(pixels))
+    assert mask[40:80, 100:300].all()
     assert plain < 0.01
-    assert found.mean() - 40 * 200 / found.size < 0.01
+    assert mask.mean() - 40 * 200 / mask.size < 0.01
 
 
 def test_a_coloured_object_in_a_grey_picture_leaves_the_rest_in_black_ink() -> None:
     """Black ink alone prints all other pixels."""
     grey = np.repeat(_photograph()[..., 1:2], 3, axis=2)
     grey[100:200, 100:200] = (0.8, 0.1, 0.1)
-    found = gray_component_replacement.neutral_mask(picture_of(grey))
-    assert found[:90].all()
-    assert not found[110:190, 110:190].any()
+    mask = gray_component_replacement.neutral_mask(picture_of(grey))
+    assert mask[:90].all()
+    assert not mask[110:190, 110:190].any()
 
 
 def test_a_soft_edge_does_not_hide_type() -> None:

@@ -1,4 +1,4 @@
-"""Sheets: millimetres and pixels agree, nothing is enlarged, and the bleed has the requested content."""
+"""Sheets: millimetres and pixels agree, no picture is enlarged, and the bleed has the requested content."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def test_a_sheet_knows_its_size_in_pixels() -> None:
 @pytest.mark.parametrize(("source", "size"), [("picture", (2551, 3579)), ("mirror", (2480, 3508)), ("edge", (2480, 3508))])
 def test_a_large_picture_is_reduced_to_the_requested_resolution(source: BleedSource, size: tuple[int, int]) -> None:
     """Pixels cover trim and bleed, or the trim alone if the bleed is synthetic."""
-    part, brought, ppi = plan_resize((8000, 6000), A4, 300, source)
-    assert brought == size
+    part, pixel_size, ppi = plan_resize((8000, 6000), A4, 300, source)
+    assert pixel_size == size
     assert ppi == 300
     assert part[1] == 6000
     assert part[0] < 8000
@@ -38,29 +38,35 @@ def test_a_large_picture_is_reduced_to_the_requested_resolution(source: BleedSou
 
 def test_a_small_picture_is_not_enlarged() -> None:
     """Pixels are kept, and the resolution follows from them."""
-    part, brought, ppi = plan_resize((1000, 1000), A4, 300, "picture")
-    assert part == brought == (713, 1000)
+    part, pixel_size, ppi = plan_resize((1000, 1000), A4, 300, "picture")
+    assert part == pixel_size == (713, 1000)
     assert ppi == pytest.approx(713 / 216 * MM_PER_INCH)
-    assert plan_resize((1000, 1000), A4, None, "picture") == (part, brought, ppi)
+    assert plan_resize((1000, 1000), A4, None, "picture") == (part, pixel_size, ppi)
 
 
 @settings(max_examples=80, deadline=None)
 @given(
-    width=st.integers(1, 3000), height=st.integers(1, 3000), wide=st.floats(5, 900), high=st.floats(5, 900), bleed=st.floats(0, 2.5),
+    width=st.integers(1, 3000),
+    height=st.integers(1, 3000),
+    trim_width=st.floats(5, 900),
+    trim_height=st.floats(5, 900),
+    bleed=st.floats(0, 2.5),
     ppi=st.none() | st.floats(1, 400),
-)  # fmt: skip
-def test_no_picture_is_enlarged_or_too_small(width: int, height: int, wide: float, high: float, bleed: float, ppi: float | None) -> None:
+)
+def test_no_picture_is_enlarged_or_too_small(
+    width: int, height: int, trim_width: float, trim_height: float, bleed: float, ppi: float | None
+) -> None:
     """Parts are inside the picture and not smaller than the result; their resolution is at most the requested one."""
-    part, brought, found = plan_resize((width, height), PrintSheet((wide, high), bleed), ppi, "picture")
+    part, size, resolution = plan_resize((width, height), PrintSheet((trim_width, trim_height), bleed), ppi, "picture")
     assert 1 <= part[0] <= width
     assert 1 <= part[1] <= height
-    assert brought[0] <= part[0]
-    assert brought[1] <= part[1]
-    assert ppi is None or found <= ppi * 1.5 or min(brought) <= 2
+    assert size[0] <= part[0]
+    assert size[1] <= part[1]
+    assert ppi is None or resolution <= ppi * 1.5 or min(size) <= 2
 
 
 def test_bleed_from_the_picture_is_its_own_margin() -> None:
-    """Trimmed, the result has the size of the trim; the bleed is the picture around it."""
+    """The trim window has the size of the trim; the bleed is the picture around it."""
     picture = _ramp()
     placed = place_on_sheet(picture, PrintSheet((100, 70), 5), None, "picture", "center")
     assert (placed.picture.width, placed.picture.height) == (400, 291)
@@ -81,9 +87,9 @@ def test_synthetic_bleed_keeps_the_whole_picture(source: BleedSource) -> None:
     rows, columns = placed.trim_window
     assert placed.bleed_px == 20
     assert np.array_equal(placed.picture.pixels[rows, columns], picture.pixels)
-    beyond = placed.picture.pixels[150, :20]
-    wanted = picture.pixels[130, :20][::-1] if source == "mirror" else np.repeat(picture.pixels[130, :1], 20, axis=0)
-    assert np.array_equal(beyond, wanted)
+    bleed = placed.picture.pixels[150, :20]
+    expected = picture.pixels[130, :20][::-1] if source == "mirror" else np.repeat(picture.pixels[130, :1], 20, axis=0)
+    assert np.array_equal(bleed, expected)
     assert placed.picture.alpha is not None
     assert placed.picture.alpha.shape == (340, 440)
 

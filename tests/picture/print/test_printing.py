@@ -30,15 +30,15 @@ def _photograph(name: str = "coffee") -> Picture:
     return Picture(freeze(getattr(data, name)()[:200, :300].astype(np.float32) / np.float32(255)), ppi=(254, 127))
 
 
-def _separated(depth: int = 8, coverage: float | None = None, *, black_point: bool = True) -> printing.InkSeparation:
-    how = printing.PressSettings(press_profile(), black_point_compensation=black_point, coverage_limit_percent=coverage)
-    return printing.separate_inks(_photograph(), how, 16 if depth == 16 else 8, 7, lambda _: None)
+def _separate(depth: int = 8, coverage: float | None = None, *, black_point: bool = True) -> printing.InkSeparation:
+    press = printing.PressSettings(press_profile(), black_point_compensation=black_point, coverage_limit_percent=coverage)
+    return printing.separate_inks(_photograph(), press, 16 if depth == 16 else 8, 7, lambda _: None)
 
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_a_tiff_of_inks_reads_back_code_for_code(depth: int) -> None:
     """tifffile finds CMYK of that depth, the press profile and the resolution; Goldsmith's reader shows the picture."""
-    picture, result = _photograph(), _separated(depth)
+    picture, result = _photograph(), _separate(depth)
     file = printing.encode_inks(result.codes, picture, press_profile(), "tiff", None, None)
     with tifffile.TiffFile(BytesIO(file)) as opened:
         page = opened.pages[0]
@@ -54,7 +54,7 @@ def test_a_tiff_of_inks_reads_back_code_for_code(depth: int) -> None:
 
 def test_pillow_reads_a_jpeg_of_inks() -> None:
     """Pillow handles Adobe's inversion and finds profile and resolution, as does Goldsmith's reader."""
-    picture, result = _photograph(), _separated()
+    picture, result = _photograph(), _separate()
     file = printing.encode_inks(result.codes, picture, press_profile(), "jpeg", 95, None)
     with Image.open(BytesIO(file)) as opened:
         assert opened.mode == "CMYK"
@@ -63,8 +63,8 @@ def test_pillow_reads_a_jpeg_of_inks() -> None:
         assert opened.info["icc_profile"] == press_profile()
         assert opened.info["dpi"] == (254, 127)
         assert opened.getexif()[0x011A] == 254
-        seen = np.asarray(opened).astype(int)
-    assert np.abs(seen - result.codes).mean() < 2
+        codes = np.asarray(opened).astype(int)
+    assert np.abs(codes - result.codes).mean() < 2
     assert np.abs(codec.decode(file, "hero.jpg", 10**7).pixels - picture.pixels).mean() < 0.03
 
 
@@ -81,50 +81,50 @@ def test_every_ink_of_a_jpeg_has_full_resolution() -> None:
 @pytest.mark.parametrize("word", ["tiff", "jpeg"])
 def test_imagemagick_sees_the_same_print(word: printing.PrintFormat, tmp_path: Path) -> None:
     """ImageMagick converts the file to sRGB by its profile; the result equals the soft proof."""
-    result, srgb, file, seen = _separated(), tmp_path / "srgb.icc", tmp_path / "ink", tmp_path / "seen.png"
+    result, srgb, file, converted = _separate(), tmp_path / "srgb.icc", tmp_path / "ink", tmp_path / "converted.png"
     srgb.write_bytes(profiles.builtin_profile("srgb"))
     file.write_bytes(printing.encode_inks(result.codes, _photograph(), press_profile(), word, 97, None))
-    there = [str(MAGICK), f"{word}:{file}", "-intent", "relative", "-black-point-compensation", "-profile", str(srgb), "-depth", "8"]
-    subprocess.run([*there, "-strip", str(seen)], check=True)
+    command = [str(MAGICK), f"{word}:{file}", "-intent", "relative", "-black-point-compensation", "-profile", str(srgb), "-depth", "8"]
+    subprocess.run([*command, "-strip", str(converted)], check=True)
     proof = codec.decode(printing.encode_proof(printing.codes_to_inks(result.codes), press_profile(), False, None), "proof.jpg", 10**7)
-    with Image.open(seen) as opened:
-        theirs = np.asarray(opened.convert("RGB")) / 255
-    assert np.abs(theirs - proof.pixels).mean() < 0.015
+    with Image.open(converted) as opened:
+        pixels = np.asarray(opened.convert("RGB")) / 255
+    assert np.abs(pixels - proof.pixels).mean() < 0.015
 
 
 def test_the_written_codes_are_within_the_limit() -> None:
-    """Includes dither and rounding at both depths; without a limit the inks are those of the profile."""
-    free = _separated(black_point=False)
-    assert free.max_coverage_before > 340
-    assert free.over_limit_share == 0
-    assert printing.max_coverage(free.codes) > 340
+    """The limit holds after dither and rounding, at both depths; without a limit the inks are those of the profile."""
+    unlimited = _separate(black_point=False)
+    assert unlimited.max_coverage_before > 340
+    assert unlimited.over_limit_share == 0
+    assert printing.max_coverage(unlimited.codes) > 340
     for depth in (8, 16):
-        held = _separated(depth, 280, black_point=False)
-        assert held.max_coverage_before == pytest.approx(free.max_coverage_before)
-        assert 0.05 < held.over_limit_share < 0.9
-        assert 275 < printing.max_coverage(held.codes) <= 280
+        limited = _separate(depth, 280, black_point=False)
+        assert limited.max_coverage_before == pytest.approx(unlimited.max_coverage_before)
+        assert 0.05 < limited.over_limit_share < 0.9
+        assert 275 < printing.max_coverage(limited.codes) <= 280
 
 
 @pytest.mark.parametrize("word", ["jpeg", "pdf"])
 @pytest.mark.parametrize("quality", [5, 60, 90])
 def test_the_decoded_jpeg_is_within_the_limit(word: printing.PrintFormat, quality: int) -> None:
-    """Pillow finds no pixel above it at any quality, but would without the correction; nearly all codes are unchanged."""
-    limit, codes = 280.0, _separated(8, 280, black_point=False).codes
-    held = printing.limit_coverage_after_encoding(codes, word, quality, limit)
-    seen, bare = (_as_pillow_reads(result, word, quality) for result in (held, codes))
-    assert bare.sum(axis=2).max() / 255 * 100 > limit
-    assert seen.sum(axis=2).max() / 255 * 100 <= limit
-    assert (held != codes).any(axis=2).mean() < (0.5 if quality < 10 else 0.25)
-    assert (held[:, :, 3] == codes[:, :, 3]).all()
+    """Pillow decodes no pixel above the limit at any quality, but would without the correction; most pixels are unchanged."""
+    limit, codes = 280.0, _separate(8, 280, black_point=False).codes
+    limited = printing.limit_coverage_after_encoding(codes, word, quality, limit)
+    decoded, decoded_unlimited = (_decode_with_pillow(result, word, quality) for result in (limited, codes))
+    assert decoded_unlimited.sum(axis=2).max() / 255 * 100 > limit
+    assert decoded.sum(axis=2).max() / 255 * 100 <= limit
+    assert (limited != codes).any(axis=2).mean() < (0.5 if quality < 10 else 0.25)
+    assert (limited[:, :, 3] == codes[:, :, 3]).all()
 
 
 def test_greys_in_black_alone_follow_black_point_and_intent() -> None:
     """Without compensation dark greys become solid black; with it, and with intents that compress, only black does."""
     ramp = Picture(freeze(np.broadcast_to(np.linspace(0, 1, 256, dtype=np.float32)[None, :, None], (4, 256, 3))))
 
-    def solid(**how: Any) -> int:
+    def solid(**press: Any) -> int:
         result = printing.separate_inks(
-            ramp, printing.PressSettings(press_profile(), prints_grey_in_black=True, **how), 16, 7, lambda _: None
+            ramp, printing.PressSettings(press_profile(), prints_grey_in_black=True, **press), 16, 7, lambda _: None
         )
         assert result.black_only_share == 1
         return int((result.codes[0, :, 3] == 65535).sum())
@@ -136,13 +136,13 @@ def test_greys_in_black_alone_follow_black_point_and_intent() -> None:
 
 def test_only_lossy_files_are_corrected() -> None:
     """TIFF, lossless pages and files without a limit keep the same codes."""
-    codes = _separated().codes
+    codes = _separate().codes
     assert printing.limit_coverage_after_encoding(codes, "tiff", 90, 200) is codes
     assert printing.limit_coverage_after_encoding(codes, "pdf", None, 200) is codes
     assert printing.limit_coverage_after_encoding(codes, "jpeg", 90, None) is codes
 
 
-def _as_pillow_reads(codes: Samples, word: printing.PrintFormat, quality: int) -> np.ndarray:
+def _decode_with_pillow(codes: Samples, word: printing.PrintFormat, quality: int) -> np.ndarray:
     file = printing.encode_inks(codes, _photograph(), press_profile(), word, quality, PAGE)
     if word == "pdf":
         with pikepdf.open(BytesIO(file)) as pdf:
@@ -153,7 +153,7 @@ def _as_pillow_reads(codes: Samples, word: printing.PrintFormat, quality: int) -
 
 def test_round_trip_codes_equal_those_of_a_decoder() -> None:
     """TIFF and lossless pages return the codes themselves; JPEG returns those that Pillow reads from the file."""
-    codes = _separated().codes
+    codes = _separate().codes
     assert printing.round_trip_codes(codes, "tiff", 90) is codes
     assert printing.round_trip_codes(codes, "pdf", None) is codes
     with Image.open(BytesIO(printing.encode_inks(codes, _photograph(), press_profile(), "jpeg", 70, None))) as opened:
@@ -163,7 +163,7 @@ def test_round_trip_codes_equal_those_of_a_decoder() -> None:
 @pytest.mark.parametrize("quality", [None, 90])
 def test_a_page_of_inks_holds_the_inks(quality: int | None) -> None:
     """Without a quality the stream contains the codes; with a quality it is a JPEG of them."""
-    result = _separated()
+    result = _separate()
     with pikepdf.open(BytesIO(printing.encode_inks(result.codes, _photograph(), press_profile(), "pdf", quality, PAGE))) as pdf:
         image = pdf.pages[0].Resources.XObject.Picture
         assert (int(image.Width), int(image.Height)) == (300, 200)
@@ -184,24 +184,24 @@ def test_a_page_of_colours_holds_the_picture(channels: int, quality: int | None)
         image = pdf.pages[0].Resources.XObject.Picture
         assert image.ColorSpace[1].read_bytes() == profiles.builtin_profile("srgb")
         if quality is None:
-            seen = np.frombuffer(image.read_bytes(), np.uint8).reshape(200, 300, 3)
+            codes = np.frombuffer(image.read_bytes(), np.uint8).reshape(200, 300, 3)
         else:
             raw = image.read_raw_bytes()
             assert b"<x/>" not in raw
             with Image.open(BytesIO(raw)) as opened:
-                seen = np.asarray(opened)
-    assert np.abs(seen / 255 - picture.pixels).mean() < (0.03 if quality else 1e-6)
+                codes = np.asarray(opened)
+    assert np.abs(codes / 255 - picture.pixels).mean() < (0.03 if quality else 1e-6)
 
 
 def test_a_pdf_without_a_page_raises_value_error() -> None:
-    """Missing pages are the caller's mistake."""
+    """A call without a page is a programming error."""
     with pytest.raises(ValueError, match="needs a page"):
-        printing.encode_inks(_separated().codes, _photograph(), press_profile(), "pdf", None, None)
+        printing.encode_inks(_separate().codes, _photograph(), press_profile(), "pdf", None, None)
 
 
 def test_the_same_seed_gives_the_same_inks() -> None:
-    """Another seed gives another dither, at 8 bits only."""
-    how = printing.PressSettings(press_profile())
-    first, again, other = (printing.separate_inks(_photograph(), how, 8, seed, lambda _: None).codes for seed in (1, 1, 2))
-    assert np.array_equal(first, again)
+    """Another seed gives another dither."""
+    press = printing.PressSettings(press_profile())
+    first, second, other = (printing.separate_inks(_photograph(), press, 8, seed, lambda _: None).codes for seed in (1, 1, 2))
+    assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
