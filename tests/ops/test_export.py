@@ -111,8 +111,8 @@ def test_dither_keeps_the_mean_and_stays_within_two_codes(value: float, seed: in
     assert np.abs(codes - np.round(codes)).max() < 1e-4
 
 
-def test_the_size_is_a_box_and_nothing_is_enlarged() -> None:
-    """Pictures fit into the box and keep their shape; a larger box changes nothing."""
+def test_a_picture_is_fitted_into_the_size_and_never_enlarged() -> None:
+    """A picture keeps its shape inside the box. A larger box changes nothing."""
     assert (_export(_photograph(), size=[150, 150]).facts["width"], _export(_photograph(), size=[150, 150]).facts["height"]) == (150, 100)
     assert _export(_photograph(), size=[3000, 3000]).facts["width"] == 300
 

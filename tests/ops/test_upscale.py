@@ -34,7 +34,7 @@ def _picture(height: int = 96, width: int = 128, channels: int = 3, depth: BitDe
     )
 
 
-class _Shifting(NullUpscaler):
+class _ShiftingUpscaler(NullUpscaler):
     """A network with a colour cast that differs from tile to tile, and a texture of its own."""
 
     def enlarge(self, tile: Pixels) -> Pixels:
@@ -65,13 +65,13 @@ def test_size_alpha_and_masks_grow_together(factor: float) -> None:
 def test_the_colour_of_every_region_is_kept(factor: int) -> None:
     """Means of all 32 px blocks stay within half a code of 255, for an engine with a varying cast."""
     picture = _picture()
-    result = Upscale(factor=factor).apply(picture, StepContextDouble(upscaler=_Shifting(factor, side=48, pad=8)))
+    result = Upscale(factor=factor).apply(picture, StepContextDouble(upscaler=_ShiftingUpscaler(factor, side=48, pad=8)))
     assert np.abs(_blocks(result.pixels, 32 * factor) - _blocks(picture.pixels, 32)).max() < 0.5 / 255
 
 
 def test_the_detail_of_the_engine_is_kept() -> None:
     """Corrections are coarse: the network's texture remains."""
-    result = Upscale(factor=2).apply(_picture(), StepContextDouble(upscaler=_Shifting(2)))
+    result = Upscale(factor=2).apply(_picture(), StepContextDouble(upscaler=_ShiftingUpscaler(2)))
     assert float(np.abs(np.diff(result.pixels[:, :, 0], axis=1)).mean()) > 0.015
 
 

@@ -39,7 +39,7 @@ def line(text: str, left: float, top: float, right: float, bottom: float) -> Tex
     return TextLine(np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32), text, 0.9)
 
 
-class Reading(DetectDouble):
+class SizeDependentReader(DetectDouble):
     """A reader that returns different lines for small pictures and for large ones."""
 
     def __init__(self, full: Sequence[TextLine], small: Sequence[TextLine]) -> None:
@@ -212,26 +212,26 @@ WORD = line("G O L D", 30, 40, 120, 60)
 )
 def test_words_are_read_at_full_size_and_in_a_thumbnail(tmp_path: Path, full: list[TextLine], small: list[TextLine], message: str) -> None:
     """Words must be legible in both; each fault is listed separately."""
-    reading = Reading(full, small)
-    context = StepContextDouble(detect=reading, exported=[export_file(tmp_path, photograph())])
+    reader = SizeDependentReader(full, small)
+    context = StepContextDouble(detect=reader, exported=[export_file(tmp_path, photograph())])
     if message:
         with pytest.raises(InputError) as caught:
             Check(words=("Gold",)).make_files(photograph(), context)
         assert caught.value.sentence.endswith(f"hero.png: {message}.")
     else:
         Check(words=("Gold",)).make_files(photograph(), context)
-    assert reading.sides == [300, 100]
+    assert reader.sides == [300, 100]
 
 
 def test_letters_that_fill_a_large_picture_are_read_in_a_smaller_copy(tmp_path: Path) -> None:
     """Words that are not read at full size are searched at 640 px, and their place is in px of the picture."""
 
-    class Far(DetectDouble):
+    class SmallCopyReader(DetectDouble):
         def text_lines(self, picture: Picture) -> Sequence[TextLine]:
             return [line("GOLD", 40, 100, 140, 120)] if picture.width == 640 else [line("GOLL", 400, 300, 500, 320)]
 
     large = Picture(freeze(np.full((800, 1280, 3), 0.5, np.float32)))
-    context = StepContextDouble(detect=Far(), exported=[export_file(tmp_path, large)])
+    context = StepContextDouble(detect=SmallCopyReader(), exported=[export_file(tmp_path, large)])
     Check(words=("GOLD",), thumbnail=0, safe=5).make_files(large, context)
     with pytest.raises(InputError, match="safe “GOLD” beyond") as caught:
         Check(words=("GOLD",), thumbnail=0, safe=8).make_files(large, context)
@@ -348,7 +348,7 @@ def test_coverage_is_measured_in_the_file(tmp_path: Path, format_: str) -> None:
         Check(coverage=coverage - 0.2).make_files(photograph(), context)
 
 
-def test_one_blown_channel_is_blown(tmp_path: Path) -> None:
+def test_one_blown_channel_counts_as_clipped(tmp_path: Path) -> None:
     """Clipping in one channel counts, whatever the other channels hold."""
     pixels = np.full((100, 100, 3), 0.5, np.float32)
     pixels[:10, :, 0] = 1
@@ -380,13 +380,13 @@ def test_inks_without_a_profile_are_not_srgb(tmp_path: Path) -> None:
 def test_text_is_read_as_a_browser_shows_the_file(tmp_path: Path) -> None:
     """Readers get the file in sRGB with transparent parts on white, whatever its profile."""
 
-    class Seeing(DetectDouble):
+    class SrgbReader(DetectDouble):
         def text_lines(self, picture: Picture) -> Sequence[TextLine]:
             assert picture.icc in (None, builtin_profile("srgb"))
             assert picture.alpha is None
             assert picture.pixels[: picture.height // 10].min() > 0.99
             return [WORD]
 
-    context = StepContextDouble(detect=Seeing(), exported=[export_file(tmp_path, photograph("some"), profile="adobe-rgb")])
+    context = StepContextDouble(detect=SrgbReader(), exported=[export_file(tmp_path, photograph("some"), profile="adobe-rgb")])
     (report,) = Check(words=("GOLD",)).make_files(photograph(), context)
     assert report.facts["result"] == "pass"
