@@ -1,4 +1,4 @@
-"""A new kind of engine is one protocol and one row: nothing else in the program names it."""
+"""A new kind of engine needs a protocol and a row in the table of kinds, and no other change."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ licence = "MIT"
 """
 
 
-class Fog(PictureOperation):
+class DepthMap(PictureOperation):
     """Replaces the picture with its depth."""
 
     def needs(self) -> StepNeeds:
@@ -90,7 +90,7 @@ def models_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_an_operation_uses_an_engine_of_a_new_kind(tmp_path: Path, models_file: Path) -> None:
-    """The default is chosen, opened and put on record, and the step gets what its protocol promises."""
+    """The worker chooses the default model, opens and records it, and the step gets an engine with the protocol's methods."""
     share = Share(tmp_path)
     share.put("inbox/hero.png", b"")
     notes: list[str] = []
@@ -104,15 +104,15 @@ def test_an_operation_uses_an_engine_of_a_new_kind(tmp_path: Path, models_file: 
         seed=0,
     )
     picture = Picture(freeze(np.full((4, 6, 3), 0.5, np.float32)))
-    assert np.array_equal(Fog().apply(picture, context).pixels, np.full((4, 6, 1), 0.25, np.float32))
+    assert np.array_equal(DepthMap().apply(picture, context).pixels, np.full((4, 6, 1), 0.25, np.float32))
     record = context.recorder.engine
     assert record is not None
     assert (record["name"], record["kind"], record["licence"]) == ("ramp", "depth", "MIT")
     assert notes == ["loading ramp"]
 
 
-def test_models_of_a_new_kind_are_listed_and_missing_ones_are_named(tmp_path: Path, models_file: Path) -> None:
-    """A brief may name the model, and a refusal says what the model would be for."""
+def test_models_of_a_new_kind_are_listed_and_a_missing_default_is_reported(tmp_path: Path, models_file: Path) -> None:
+    """The list holds the model; without a default, the error gives the purpose of the kind."""
     weights = WeightsRegistry(read_models(models_file), tmp_path)
     assert model_names_by_kind(weights)["depth"] == ["ramp"]
     models_file.write_text(MODELS.replace('depth = ["ramp"]', ""))
@@ -121,7 +121,7 @@ def test_models_of_a_new_kind_are_listed_and_missing_ones_are_named(tmp_path: Pa
 
 
 def test_a_kind_that_is_not_in_the_table_is_refused(models_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its model and its list of defaults are faults of models.toml."""
+    """A model of such a kind and a list of defaults for it are errors in models.toml."""
     monkeypatch.delitem(ENGINE_KINDS, "depth")
     with pytest.raises(UsageError, match=r"models\.ramp\.kind: 'depth' is not a kind of engine; the kinds are: inpaint, matte"):
         read_models(models_file)

@@ -1,4 +1,4 @@
-"""Every model in config/models.toml runs as its protocol promises. A model without weights on this machine is skipped."""
+"""Every model in config/models.toml keeps the contract of its protocol. A model whose weights are not on this machine is skipped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ INPAINTERS = [name for name, model in WEIGHTS.models.models.items() if model.kin
 UPSCALERS = [name for name, model in WEIGHTS.models.models.items() if model.kind == "upscale"]
 
 
-def _present(name: str) -> str:
+def _require_weights(name: str) -> str:
     if not WEIGHTS.is_available(name):
         pytest.skip(f"the weights of {name} are not here; run: {fetch_command(name)}")
     return name
@@ -33,17 +33,17 @@ def _present(name: str) -> str:
 
 @pytest.fixture(params=INPAINTERS)
 def inpainter(request: pytest.FixtureRequest) -> Inpainter:
-    return open_engine(WEIGHTS, EngineNeed(INPAINTER, _present(request.param)), Device(threads=1))[0]
+    return open_engine(WEIGHTS, EngineNeed(INPAINTER, _require_weights(request.param)), Device(threads=1))[0]
 
 
 @pytest.fixture(params=UPSCALERS)
 def upscaler(request: pytest.FixtureRequest) -> Upscaler:
-    return open_engine(WEIGHTS, EngineNeed(UPSCALER, _present(request.param), factor=2), Device(threads=1))[0]
+    return open_engine(WEIGHTS, EngineNeed(UPSCALER, _require_weights(request.param), factor=2), Device(threads=1))[0]
 
 
 @pytest.fixture(params=[*INPAINTERS, *UPSCALERS])
 def descriptor(request: pytest.FixtureRequest) -> EngineDescriptor:
-    name = _present(request.param)
+    name = _require_weights(request.param)
     engine: Inpainter | Upscaler
     if name in INPAINTERS:
         engine = open_engine(WEIGHTS, EngineNeed(INPAINTER, name), Device(threads=1))[0]
@@ -81,8 +81,8 @@ def _size(engine: Inpainter) -> tuple[int, int]:
     return (side, side) if side else (90, 131)
 
 
-def test_an_inpainter_gives_pixels_of_the_same_size(inpainter: Inpainter) -> None:
-    """They are float32, finite and within 0..1."""
+def test_an_inpainter_returns_pixels_of_the_same_size(inpainter: Inpainter) -> None:
+    """The pixels are float32, finite and within 0..1."""
     size = _size(inpainter)
     filled = inpainter.fill(_picture(*size), _hole(*size), 3)
     assert filled.dtype == np.float32
@@ -104,8 +104,8 @@ def test_an_inpainter_ignores_the_pixels_inside_the_hole(inpainter: Inpainter) -
     assert np.abs(filled - picture[hole > 0.5]).mean() < np.abs(blotted - picture)[hole > 0.5].mean() / 2
 
 
-def test_an_inpainter_repeats_itself(inpainter: Inpainter) -> None:
-    """The same seed gives the same pixels, also when another seed ran in between, and the input stays as it was."""
+def test_an_inpainter_gives_the_same_pixels_for_the_same_seed(inpainter: Inpainter) -> None:
+    """A call with another seed in between makes no difference, and the input is not changed."""
     size = _size(inpainter)
     picture, hole = _picture(*size), _hole(*size)
     before = picture.copy()
@@ -115,31 +115,31 @@ def test_an_inpainter_repeats_itself(inpainter: Inpainter) -> None:
     assert np.array_equal(picture, before)
 
 
-def test_an_upscaler_gives_scale_times_the_size(upscaler: Upscaler) -> None:
+def test_an_upscaler_enlarges_by_its_scale(upscaler: Upscaler) -> None:
     """The result is float32, within 0..1 and exactly ``scale`` times as high and wide, also for oblong tiles."""
     multiple, scale = upscaler.descriptor.multiple, upscaler.descriptor.scale
     tile = _picture(12 * multiple, 17 * multiple)
-    made = upscaler.enlarge(tile)
-    assert made.dtype == np.float32
-    assert made.shape == (tile.shape[0] * scale, tile.shape[1] * scale, 3)
-    assert np.isfinite(made).all()
-    assert made.min() >= 0
-    assert made.max() <= 1
+    enlarged = upscaler.enlarge(tile)
+    assert enlarged.dtype == np.float32
+    assert enlarged.shape == (tile.shape[0] * scale, tile.shape[1] * scale, 3)
+    assert np.isfinite(enlarged).all()
+    assert enlarged.min() >= 0
+    assert enlarged.max() <= 1
 
 
-def test_an_upscaler_shows_the_same_picture(upscaler: Upscaler) -> None:
+def test_an_upscaler_keeps_position_and_colours(upscaler: Upscaler) -> None:
     """Averaged down to its old size, a photograph is neither shifted nor mirrored and has the same colours."""
     scale = upscaler.descriptor.scale
     tile = _photograph(64, 80)
-    made = upscaler.enlarge(tile)
-    back = made.reshape(64, scale, 80, scale, 3).mean(axis=(1, 3))
-    off = np.abs(back - tile)[4:-4, 4:-4].mean()
-    assert off < 0.04
-    assert off < np.abs(tile[:, 1:] - tile[:, :-1]).mean()
+    enlarged = upscaler.enlarge(tile)
+    reduced = enlarged.reshape(64, scale, 80, scale, 3).mean(axis=(1, 3))
+    difference = np.abs(reduced - tile)[4:-4, 4:-4].mean()
+    assert difference < 0.04
+    assert difference < np.abs(tile[:, 1:] - tile[:, :-1]).mean()
 
 
-def test_an_upscaler_repeats_itself(upscaler: Upscaler) -> None:
-    """The same tile gives the same pixels and stays as it was."""
+def test_an_upscaler_gives_the_same_pixels_for_the_same_tile(upscaler: Upscaler) -> None:
+    """The tile is not changed."""
     tile = _picture(24, 32)
     before = tile.copy()
     assert np.array_equal(upscaler.enlarge(tile), upscaler.enlarge(tile))
@@ -148,25 +148,27 @@ def test_an_upscaler_repeats_itself(upscaler: Upscaler) -> None:
 
 def test_tiles_with_the_required_context_meet_without_a_seam(upscaler: Upscaler) -> None:
     """A tile with ``pad`` px of context equals the same part of the whole picture within two codes of 255 on average."""
-    wants, scale = upscaler.descriptor, upscaler.descriptor.scale
-    pad, core = wants.pad, 32
+    descriptor, scale = upscaler.descriptor, upscaler.descriptor.scale
+    pad, core = descriptor.pad, 32
     picture = _photograph(core, core + 4 * (pad + 8))
     start = (picture.shape[1] - core) // 4 * 2
     whole = upscaler.enlarge(picture)[:, start * scale : (start + core) * scale]
-    piece = upscaler.enlarge(picture[:, start - pad : start + core + pad])[:, pad * scale : (pad + core) * scale]
-    assert np.abs(whole - piece).mean() * 255 < 2
+    tile = upscaler.enlarge(picture[:, start - pad : start + core + pad])[:, pad * scale : (pad + core) * scale]
+    assert np.abs(whole - tile).mean() * 255 < 2
 
 
 def test_joined_tiles_show_no_step(upscaler: Upscaler) -> None:
-    """Compared with the whole picture, no seam adds a step larger than the picture's own or a line of one code."""
-    wants = upscaler.descriptor
-    side = 2 * wants.pad + 64
+    """No seam adds to the whole picture a step larger than the picture's own steps, or a line of one code."""
+    descriptor = upscaler.descriptor
+    side = 2 * descriptor.pad + 64
     picture = _photograph(32, side + 64)
     whole = upscaler.enlarge(picture)
-    joined = upscale_by_tiles(picture, upscaler.enlarge, Tiling(side, wants.pad, wants.multiple, wants.scale), lambda fraction: None)
-    own, added = np.diff(whole, axis=1) * 255, np.diff(joined - whole, axis=1) * 255
-    assert np.abs(added).max() < np.percentile(np.abs(own), 99)
-    assert np.abs(added.mean(axis=(0, 2))).max() < 1
+    joined = upscale_by_tiles(
+        picture, upscaler.enlarge, Tiling(side, descriptor.pad, descriptor.multiple, descriptor.scale), lambda fraction: None
+    )
+    own_steps, added_steps = np.diff(whole, axis=1) * 255, np.diff(joined - whole, axis=1) * 255
+    assert np.abs(added_steps).max() < np.percentile(np.abs(own_steps), 99)
+    assert np.abs(added_steps.mean(axis=(0, 2))).max() < 1
 
 
 def test_an_engine_describes_itself_completely(descriptor: EngineDescriptor) -> None:
@@ -182,15 +184,15 @@ def test_an_engine_describes_itself_completely(descriptor: EngineDescriptor) -> 
 
 
 def test_every_driver_has_a_model() -> None:
-    """A driver that no model uses, here or in the manual's examples, is dead code."""
-    told = set(re.findall(r'^driver = "(\w+)"', (CONFIG.parent / "docs" / "models.md").read_text(), re.MULTILINE))
-    ready = {model.driver for model in WEIGHTS.models.models.values()}
-    assert ready | told == set(driver_names())
-    assert set(driver_names()) - ready == {"swapper"}, "of nets that draw faces the user brings the weights"
+    """A driver that no model in models.toml or in the manual's examples uses is dead code."""
+    documented = set(re.findall(r'^driver = "(\w+)"', (CONFIG.parent / "docs" / "models.md").read_text(), re.MULTILINE))
+    configured = {model.driver for model in WEIGHTS.models.models.values()}
+    assert configured | documented == set(driver_names())
+    assert set(driver_names()) - configured == {"swapper"}, "only the weights of face swappers come from the user"
 
 
 def test_every_weights_file_has_two_sources_and_a_licence_text() -> None:
-    """One source may disappear; the licence that came with the weights is kept beside models.toml."""
+    """One source may disappear. The licence that came with the weights is kept beside models.toml."""
     for name, model in WEIGHTS.models.models.items():
         assert all(len(file.sources) >= 2 for file in model.files), name
     texts = " ".join(path.read_text() for path in (CONFIG / "licences").iterdir())
@@ -203,8 +205,8 @@ def test_every_weights_file_has_two_sources_and_a_licence_text() -> None:
 GENERATORS = [name for name, model in WEIGHTS.models.models.items() if model.kind == "generate" and model.driver != "null"]
 
 
-def test_the_models_a_studio_would_pick_are_ready() -> None:
-    """Each promised family has an entry, and the names in [names] point at models that may be used commercially."""
+def test_every_promised_model_family_has_an_entry() -> None:
+    """The names in [names] stand for models that may be used commercially."""
     families = {WEIGHTS.models.models[name].diffusion.family for name in GENERATORS}  # type: ignore[union-attr]
     assert families >= {"sdxl", "sdxl-inpaint", "sd3", "flux", "flux-fill", "flux-kontext", "flux2-klein", "z-image", "krea2"}
     assert families >= {"qwen-image", "qwen-image-edit-plus"}
@@ -213,8 +215,8 @@ def test_the_models_a_studio_would_pick_are_ready() -> None:
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_a_ready_entry_has_a_family_that_the_driver_runs(name: str) -> None:
-    """It claims no more than the family can do."""
+def test_an_entry_has_a_family_that_the_driver_runs(name: str) -> None:
+    """It claims no ability that the family lacks."""
     diffusion = WEIGHTS.models.models[name].diffusion
     assert diffusion is not None
     assert diffusion.family in FAMILIES
@@ -224,8 +226,8 @@ def test_a_ready_entry_has_a_family_that_the_driver_runs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_a_ready_entry_states_its_terms(name: str) -> None:
-    """A licence of the maker's own has its terms in a sentence; a well-known free one needs none."""
+def test_an_entry_states_its_terms(name: str) -> None:
+    """A licence of the maker's own has its terms in a sentence; a well-known free licence needs none."""
     model = WEIGHTS.models.models[name]
     assert bool(model.terms) == model.licence.startswith("LicenseRef-")
     assert model.commercial == "yes" or model.terms
@@ -235,10 +237,10 @@ def test_a_ready_entry_states_its_terms(name: str) -> None:
     assert (1024 * 1024) <= model.diffusion.pixels <= 2048 * 2048
 
 
-def test_every_ready_entry_is_in_the_defaults() -> None:
-    """Any model that was fetched serves steps that name none."""
-    wanted = WEIGHTS.models.defaults
-    drawers = {name for name in GENERATORS if set(WEIGHTS.models.models[name].diffusion.can) & {"text", "image", "edit"}}  # type: ignore[union-attr]
-    fillers = {name for name in GENERATORS if WEIGHTS.models.models[name].can_serve(EngineNeed(INPAINTER, needs_prompt=True))}
-    assert set(wanted.candidates(EngineNeed(GENERATOR))) == drawers
-    assert set(wanted.inpaint_words) == fillers
+def test_every_entry_is_in_the_defaults() -> None:
+    """Any downloaded model serves steps that name no model."""
+    defaults = WEIGHTS.models.defaults
+    generators = {name for name in GENERATORS if set(WEIGHTS.models.models[name].diffusion.can) & {"text", "image", "edit"}}  # type: ignore[union-attr]
+    inpainters = {name for name in GENERATORS if WEIGHTS.models.models[name].can_serve(EngineNeed(INPAINTER, needs_prompt=True))}
+    assert set(defaults.candidates(EngineNeed(GENERATOR))) == generators
+    assert set(defaults.inpaint_words) == inpainters

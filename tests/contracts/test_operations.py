@@ -1,4 +1,4 @@
-"""The contract that every operation keeps. This file finds the operations and names none."""
+"""The contract of every operation. These tests take the operations from the catalogue and name none."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ SHAPES = [(1, 1), (1, 19), (8, 3), (37, 53)]
 KINDS = list(product([8, 16], [1, 3], [False, True]))
 
 
-def _of(kind: type[Operation]) -> list[ParameterSet]:
+def _examples_of(kind: type[Operation]) -> list[ParameterSet]:
     """Return every example of every operation of that type, as test parameters."""
-    found = [(word, made) for word in WORDS if issubclass(catalogue()[word], kind) for made in examples(word)]
-    return [pytest.param(made, id=f"{word}-{number}") for number, (word, made) in enumerate(found)]
+    operations = [(word, operation) for word in WORDS if issubclass(catalogue()[word], kind) for operation in examples(word)]
+    return [pytest.param(operation, id=f"{word}-{number}") for number, (word, operation) in enumerate(operations)]
 
 
 def _pictures() -> list[ParameterSet]:
-    made = [(shape, *kind) for shape, kind in product(SHAPES, KINDS)]
+    variants = [(shape, *kind) for shape, kind in product(SHAPES, KINDS)]
     return [
         pytest.param(picture(*shape, channels, depth, alpha=alpha), id=f"{shape[0]}x{shape[1]}x{channels}-{depth}bit{'-alpha' * alpha}")
-        for shape, depth, channels, alpha in made
+        for shape, depth, channels, alpha in variants
     ]
 
 
-def _arrays(one: Picture) -> list[np.ndarray]:
-    return [one.pixels, *([] if one.alpha is None else [one.alpha]), *one.masks.values()]
+def _arrays(source: Picture) -> list[np.ndarray]:
+    return [source.pixels, *([] if source.alpha is None else [source.alpha]), *source.masks.values()]
 
 
 def _pairs(*, masked: bool = False) -> list[ParameterSet]:
-    """Return every example with every picture; with ``masked`` only those that use a mask and keep the size.
+    """Return every example with every picture; with ``masked``, only those that use a mask and keep the size.
 
-    A mask over the whole of a one-pixel picture leaves nothing to work from; that is a problem of its own, not tried here.
+    A mask over the whole of a one-pixel picture leaves no pixel to work from; that case is not tested here.
     """
-    found = []
-    for operation, given in product(_of(PictureOperation), _pictures()):
-        (made,), (on,) = operation.values, given.values
-        uses = bool(made.needs().masks)
-        if ((uses and not made.changes_geometry and not made.keeps_region_only) or not masked) and not (
-            uses and on.pixels.shape[:2] == (1, 1)
-        ):
-            found.append(pytest.param(made, on, id=f"{operation.id}-{given.id}"))
-    return found
+    pairs = []
+    for operation_parameter, picture_parameter in product(_examples_of(PictureOperation), _pictures()):
+        (operation,), (source,) = operation_parameter.values, picture_parameter.values
+        has_masks = bool(operation.needs().masks)
+        keeps_size = not operation.changes_geometry and not operation.keeps_region_only
+        is_fully_masked = has_masks and source.pixels.shape[:2] == (1, 1)
+        if ((has_masks and keeps_size) or not masked) and not is_fully_masked:
+            pairs.append(pytest.param(operation, source, id=f"{operation_parameter.id}-{picture_parameter.id}"))
+    return pairs
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -67,15 +67,15 @@ def test_the_summary_is_a_sentence(word: str) -> None:
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_every_setting_says_what_it_is_for(word: str) -> None:
+def test_every_setting_has_a_description(word: str) -> None:
     """The manual and ``goldsmith ops`` show these sentences."""
-    silent = [name for name, setting in catalogue()[word].model_fields.items() if not (setting.description or "").strip()]
-    assert silent == []
+    undescribed = [name for name, setting in catalogue()[word].model_fields.items() if not (setting.description or "").strip()]
+    assert undescribed == []
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_settings_are_frozen_and_refuse_what_they_do_not_know(word: str) -> None:
-    """A misspelt setting is an error and a step cannot change while it runs."""
+def test_settings_are_frozen_and_refuse_unknown_names(word: str) -> None:
+    """A misspelt setting is an error, and a step cannot change while it runs."""
     kind = catalogue()[word]
     assert kind.model_config.get("frozen") is True
     assert kind.model_config.get("extra") == "forbid"
@@ -84,14 +84,14 @@ def test_settings_are_frozen_and_refuse_what_they_do_not_know(word: str) -> None
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_the_manual_shows_how_to_use_it(word: str) -> None:
-    """Its page has an example brief with a step of it, or it works by its defaults alone."""
+def test_every_operation_has_an_example(word: str) -> None:
+    """Its page in the manual has an example brief with such a step, or its defaults alone are valid."""
     assert examples(word)
 
 
-@pytest.mark.parametrize("operation", _of(Operation))
+@pytest.mark.parametrize("operation", _examples_of(Operation))
 def test_settings_survive_the_resolved_brief(operation: Operation) -> None:
-    """Written as plain data and read back, they are equal and have the same needs."""
+    """Settings that are written as plain data and read back are equal and have the same needs."""
     again = type(operation).model_validate(operation.model_dump(mode="json", exclude_none=True))
     assert again == operation
     assert again.needs() == operation.needs()
@@ -99,93 +99,96 @@ def test_settings_survive_the_resolved_brief(operation: Operation) -> None:
 
 @pytest.mark.parametrize("word", WORDS)
 def test_nan_and_infinity_are_refused(word: str) -> None:
-    """No setting accepts them or an absurdly large number."""
+    """No setting accepts them, nor an absurdly large number."""
     kind = catalogue()[word]
     for name, value in product(kind.model_fields, [float("nan"), float("inf"), -1e30]):
         with pytest.raises(ValidationError):
             kind.model_validate({name: value})
 
 
-@pytest.mark.parametrize(("operation", "given"), _pairs())
-def test_a_picture_operation_keeps_everything_else(operation: PictureOperation, given: Picture) -> None:
-    """Depth, ppi, metadata, profile, alpha and masks stay; values are in 0..1; the size is the same unless it declares a change."""
-    before = [array.copy() for array in _arrays(given)]
-    done = operation.apply(given, context())
-    assert all(np.array_equal(old, new) for old, new in zip(before, _arrays(given), strict=True))
-    assert (done.depth, done.ppi, done.metadata, done.icc) == (given.depth, given.ppi, given.metadata, given.icc)
-    assert operation.keeps_region_only or (done.alpha is None) == (given.alpha is None)
-    assert set(done.masks) == set(given.masks)
-    assert all(array.shape[:2] == (done.height, done.width) for array in _arrays(done))
-    assert all(array.dtype == np.float32 and not array.flags.writeable for array in _arrays(done))
-    assert all(np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1 for array in _arrays(done))
-    assert operation.changes_geometry or (done.height, done.width) == (given.height, given.width)
-    assert done.channels in (given.channels, 3)
+@pytest.mark.parametrize(("operation", "source"), _pairs())
+def test_a_picture_operation_changes_only_the_pixels(operation: PictureOperation, source: Picture) -> None:
+    """Depth, ppi, metadata, profile, alpha, masks and, unless the operation declares a change, the size are kept; values are in 0..1."""
+    before = [array.copy() for array in _arrays(source)]
+    result = operation.apply(source, context())
+    assert all(np.array_equal(old, new) for old, new in zip(before, _arrays(source), strict=True))
+    assert (result.depth, result.ppi, result.metadata, result.icc) == (source.depth, source.ppi, source.metadata, source.icc)
+    assert operation.keeps_region_only or (result.alpha is None) == (source.alpha is None)
+    assert set(result.masks) == set(source.masks)
+    assert all(array.shape[:2] == (result.height, result.width) for array in _arrays(result))
+    assert all(array.dtype == np.float32 and not array.flags.writeable for array in _arrays(result))
+    assert all(np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1 for array in _arrays(result))
+    assert operation.changes_geometry or (result.height, result.width) == (source.height, source.width)
+    assert result.channels in (source.channels, 3)
 
 
-@pytest.mark.parametrize("operation", _of(PictureOperation))
+@pytest.mark.parametrize("operation", _examples_of(PictureOperation))
 @pytest.mark.parametrize("depth", [8, 16])
 def test_the_same_picture_and_seed_give_the_same_pixels(operation: PictureOperation, depth: int) -> None:
-    """Two runs give the same bytes and findings; a neutral setting returns the same object."""
-    given = picture(37, 53, depth=depth, alpha=True)  # type: ignore[arg-type]
-    benches = context(), context()
-    first, second = (operation.apply(given, one) for one in benches)
+    """Two runs give the same bytes and findings. An operation that changes no pixel returns the same object."""
+    source = picture(37, 53, depth=depth, alpha=True)  # type: ignore[arg-type]
+    step_contexts = context(), context()
+    first, second = (operation.apply(source, step_context) for step_context in step_contexts)
     assert all(np.array_equal(a, b) for a, b in zip(_arrays(first), _arrays(second), strict=True))
-    assert benches[0].results.findings == benches[1].results.findings
-    if np.array_equal(first.pixels, given.pixels):
-        assert first is given
+    assert step_contexts[0].results.findings == step_contexts[1].results.findings
+    if np.array_equal(first.pixels, source.pixels):
+        assert first is source
 
 
-@pytest.mark.parametrize(("operation", "given"), _pairs(masked=True))
-def test_outside_the_mask_nothing_changes(operation: PictureOperation, given: Picture) -> None:
-    """No code differs where its region (or its masks, if it has no region) is zero; the count is on record."""
-    assert operation.needs().masks <= set(given.masks), "the manual's examples use the mask names `mask` and `sky`"
+@pytest.mark.parametrize(("operation", "source"), _pairs(masked=True))
+def test_nothing_changes_outside_the_mask(operation: PictureOperation, source: Picture) -> None:
+    """No code differs where the region is zero, or the masks if the operation has no region; the number of differences is on record."""
+    assert operation.needs().masks <= set(source.masks), "the manual's examples use the mask names `mask` and `sky`"
     where = getattr(operation, "where", "")
-    region = parse_region(where or " | ".join(operation.needs().masks)).evaluate(given)
+    region = parse_region(where or " | ".join(operation.needs().masks)).evaluate(source)
     outside = region == 0
-    seen = context()
-    done = operation.apply(given, seen)
-    left = done.to_codes()[outside]  # a grey picture may become a colour picture
-    assert np.array_equal(left, np.broadcast_to(given.to_codes()[outside], left.shape))
-    assert seen.results.findings.get("outside_changed", 0) == 0
+    step_context = context()
+    result = operation.apply(source, step_context)
+    codes = result.to_codes()[outside]  # a grey picture may become a colour picture
+    assert np.array_equal(codes, np.broadcast_to(source.to_codes()[outside], codes.shape))
+    assert step_context.results.findings.get("outside_changed", 0) == 0
 
 
-@pytest.mark.parametrize("operation", _of(PictureOperation))
+@pytest.mark.parametrize("operation", _examples_of(PictureOperation))
 def test_a_profile_is_kept(operation: PictureOperation) -> None:
     """The embedded profile is unchanged, whatever happens to the pixels."""
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert operation.apply(picture(37, 53, icc=icc), context()).icc == icc
 
 
-@pytest.mark.parametrize("operation", _of(FileOperation))
-@pytest.mark.parametrize("given", _pictures())
-def test_a_file_operation_repeats_itself(operation: FileOperation, given: Picture) -> None:
-    """It gives the same files, each with its own name, or the same sentence each time; the picture stays as it is."""
-    before = [array.copy() for array in _arrays(given)]
+@pytest.mark.parametrize("operation", _examples_of(FileOperation))
+@pytest.mark.parametrize("source", _pictures())
+def test_a_file_operation_gives_the_same_files_at_every_run(operation: FileOperation, source: Picture) -> None:
+    """Each file has its own name. A refusal has the same message each time. The picture is not changed."""
+    before = [array.copy() for array in _arrays(source)]
 
-    def made() -> Sequence[Deliverable] | str:
+    def files_or_message() -> Sequence[Deliverable] | str:
         try:
-            return operation.make_files(given, context())
+            return operation.make_files(source, context())
         except InputError as problem:
             return str(problem)
 
-    first, second = made(), made()
-    assert all(np.array_equal(old, new) for old, new in zip(before, _arrays(given), strict=True))
+    first, second = files_or_message(), files_or_message()
+    assert all(np.array_equal(old, new) for old, new in zip(before, _arrays(source), strict=True))
     if isinstance(first, str) or isinstance(second, str):
         assert first == second
         return
-    assert [(one.tail, one.suffix, one.data) for one in first] == [(one.tail, one.suffix, one.data) for one in second]
-    assert len({one.tail + one.suffix for one in first}) == len(first)
-    assert all(one.suffix.startswith(".") and one.data for one in first)
+    assert [(file.tail, file.suffix, file.data) for file in first] == [(file.tail, file.suffix, file.data) for file in second]
+    assert len({file.tail + file.suffix for file in first}) == len(first)
+    assert all(file.suffix.startswith(".") and file.data for file in first)
 
 
-@pytest.mark.parametrize("operation", _of(SetOperation))
-def test_a_set_operation_repeats_itself(operation: SetOperation) -> None:
-    """It returns at least one picture, or says in a sentence why none is suitable."""
+@pytest.mark.parametrize("operation", _examples_of(SetOperation))
+def test_a_set_operation_gives_the_same_pictures_at_every_run(operation: SetOperation) -> None:
+    """It returns at least one picture, or explains why no picture is suitable."""
 
-    def decided() -> list[tuple[int, ...]] | str:
+    def pictures_or_message() -> list[tuple[tuple[int, ...], bytes]] | str:
         try:
-            return [one.pixels.shape for one in operation.apply_set([picture(37, 53), picture(20, 31, depth=16)], context())]
+            return [
+                (result.pixels.shape, result.pixels.tobytes())
+                for result in operation.apply_set([picture(37, 53), picture(20, 31, depth=16)], context())
+            ]
         except InputError as problem:
             return str(problem)
 
-    assert decided() == decided() != []
+    assert pictures_or_message() == pictures_or_message() != []

@@ -1,4 +1,4 @@
-"""The samples of the demo are complete, match each other and are made as their notes say."""
+"""The samples of the demo are complete, match each other and agree with their notes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOOK = SAMPLES / "library" / "looks" / "warm-amber.cube"
 
 
 def test_the_mask_fits_the_picture() -> None:
-    """It has the same size, is black at the left edge and white at the model, and covers 5 to 20 %."""
+    """The mask has the same size, is black at the left edge and white at the model, and covers 5 to 20 %."""
     picture, mask = Image.open(SAMPLES / "astronaut.png"), Image.open(SAMPLES / "astronaut.mask.png")
     assert picture.size == mask.size == (512, 512)
     codes = np.asarray(mask)
@@ -27,10 +27,10 @@ def test_the_mask_fits_the_picture() -> None:
     assert 0.05 < (codes > 0).mean() < 0.2
 
 
-def test_the_picture_is_the_public_one() -> None:
-    """It has the hash that SOURCES.md states."""
-    known = "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5"
-    assert hashlib.sha256((SAMPLES / "astronaut.png").read_bytes()).hexdigest() == known
+def test_the_picture_is_an_exact_copy_of_its_source() -> None:
+    """It has the hash of scikit-image's astronaut.png, which SOURCES.md names."""
+    sha256 = "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5"
+    assert hashlib.sha256((SAMPLES / "astronaut.png").read_bytes()).hexdigest() == sha256
 
 
 def test_the_brief_has_valid_steps_for_all_four_stages() -> None:
@@ -42,10 +42,10 @@ def test_the_brief_has_valid_steps_for_all_four_stages() -> None:
     assert LOOK.stem == brief["grade"][0]["look"]
 
 
-def test_the_look_is_what_its_formula_gives() -> None:
-    """It is computed here again from the formula in the file's comment; black and white stay."""
+def test_the_look_follows_its_formula() -> None:
+    """The table equals the formula in the file's comment; black and white are unchanged."""
     text = LOOK.read_text()
-    warm, cool = ([float(part) for part in found.split(",")] for found in re.findall(r"\(([-\d., ]{15,})\)", text)[:2])
+    warm, cool = ([float(part) for part in triple.split(",")] for triple in re.findall(r"\(([-\d., ]{15,})\)", text)[:2])
     rows = [line.split() for line in text.splitlines() if re.match(r"[\d-]", line)]
     table = np.array(rows, dtype=float)
     steps = np.linspace(0, 1, 17)
@@ -61,6 +61,6 @@ def test_the_look_is_what_its_formula_gives() -> None:
 
 def test_every_sample_has_a_source() -> None:
     """SOURCES.md names each file."""
-    told = (SAMPLES / "SOURCES.md").read_text()
+    sources = (SAMPLES / "SOURCES.md").read_text()
     files = [path.relative_to(SAMPLES).as_posix() for path in SAMPLES.rglob("*") if path.is_file() and path.name != "SOURCES.md"]
-    assert [name for name in files if f"`{name}`" not in told] == []
+    assert [name for name in files if f"`{name}`" not in sources] == []

@@ -45,8 +45,9 @@ def test_a_word_leads_to_its_operation() -> None:
 def test_only_the_operation_looked_up_is_imported() -> None:
     """Looking up one operation imports no other one."""
     code = (
-        "import sys; from goldsmith.ops import catalogue; found = catalogue(); assert 'grade' in found and 'nonsense' not in found;"
-        "assert found['resize'].__name__ == 'Resize';"
+        "import sys; from goldsmith.ops import catalogue; operations = catalogue();"
+        "assert 'grade' in operations and 'nonsense' not in operations;"
+        "assert operations['resize'].__name__ == 'Resize';"
         "print([name for name in sys.modules if name.startswith('goldsmith.ops.')])"
     )
     assert (

@@ -67,7 +67,7 @@ def test_strengths_of_zero_return_the_same_picture() -> None:
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_a_clean_gradient_stays_smooth(depth: BitDepth) -> None:
-    """Gradients without noise come back within half a code at their own depth: no bands, no blocks."""
+    """Gradients without noise come back within half a code at 8 bits and within one code at 16: no bands, no blocks."""
     levels = 2**depth - 1
     slope = np.round(np.linspace(0.2, 0.8, 300) * levels) / levels
     pixels = np.broadcast_to(slope[None, :, None], (100, 300, 3)).astype(np.float32)

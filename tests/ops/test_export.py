@@ -75,13 +75,13 @@ def test_fewer_bits_make_no_bands() -> None:
     picture = _slope()
     back = _read(_export(picture, depth=8))
     window = 40
-    there, here = (
+    source_means, file_means = (
         pixels[:, :, 0].mean(axis=0)[: 600 // window * window].reshape(-1, window).mean(axis=1) for pixels in (picture.pixels, back.pixels)
     )
-    assert np.abs(there - here).max() < 0.1 / 255
+    assert np.abs(source_means - file_means).max() < 0.1 / 255
     assert (back.pixels[..., :1] == back.pixels).all()
-    hard = quantise(picture.pixels, 8)[:, :, 0].mean(axis=0) / 255
-    assert np.abs(hard - picture.pixels[0, :, 0]).max() > 0.4 / 255
+    undithered = quantise(picture.pixels, 8)[:, :, 0].mean(axis=0) / 255
+    assert np.abs(undithered - picture.pixels[0, :, 0]).max() > 0.4 / 255
 
 
 def test_a_flat_background_gets_no_grain_by_a_resize() -> None:
@@ -111,8 +111,8 @@ def test_dither_keeps_the_mean_and_stays_within_two_codes(value: float, seed: in
     assert np.abs(codes - np.round(codes)).max() < 1e-4
 
 
-def test_the_size_is_a_box_and_nothing_is_enlarged() -> None:
-    """Pictures fit into the box and keep their shape; a larger box changes nothing."""
+def test_a_picture_is_fitted_into_the_size_and_never_enlarged() -> None:
+    """A picture keeps its shape inside the box. A larger box changes nothing."""
     assert (_export(_photograph(), size=[150, 150]).facts["width"], _export(_photograph(), size=[150, 150]).facts["height"]) == (150, 100)
     assert _export(_photograph(), size=[3000, 3000]).facts["width"] == 300
 
@@ -263,8 +263,8 @@ def test_coverage_is_measured_before_and_after() -> None:
 @pytest.mark.parametrize(("word", "quality"), [("jpeg", 30), ("pdf", 30), ("jpeg", None)])
 def test_coverage_of_a_decoded_jpeg_is_within_the_limit(word: str, quality: int | None) -> None:
     """Holds together with max_kb too, so that ``check`` finds the same."""
-    more = {"trim": [60, 40]} if word == "pdf" else {"max_kb": 195}
-    (result,) = _export_print(_photograph(), format=word, black_point=False, coverage=240, quality=quality, **more)
+    extra_settings = {"trim": [60, 40]} if word == "pdf" else {"max_kb": 195}
+    (result,) = _export_print(_photograph(), format=word, black_point=False, coverage=240, quality=quality, **extra_settings)
     assert float(str(result.facts["coverage_before"])) > 260
     assert 225 < float(str(result.facts["coverage"])) <= 240
     if word == "jpeg":
@@ -284,7 +284,7 @@ def test_a_decoded_jpeg_over_the_coverage_limit_is_refused(monkeypatch: pytest.M
 def test_grey_is_printed_in_four_inks_or_in_black_alone() -> None:
     """Profiles decide by default; with grey = "black" a grey picture has only black ink, and the facts give its share."""
     grey = Picture(freeze(_photograph().pixels[..., 1:2]))
-    inks, black = (decode_inks(_export_print(grey, format="tiff", grey=how)[0].data) for how in ("inks", "black"))
+    inks, black = (decode_inks(_export_print(grey, format="tiff", grey=grey_setting)[0].data) for grey_setting in ("inks", "black"))
     assert inks[..., :3].max() > 100
     assert black[..., :3].max() == 0
     assert black[..., 3].max() > 200
@@ -324,9 +324,9 @@ def test_the_sheet_determines_size_and_resolution() -> None:
     (small,) = _export_print(picture, format="tiff", trim=[24, 14], bleed="3mm", ppi=300)
     assert (small.facts["trim_mm"], small.facts["bleed_mm"], small.facts["bleed_px"]) == ([24.0, 14.0], 3.0, 30)
     assert (small.facts["width"], small.facts["height"], small.facts["ppi_at_trim"]) == (300, 200, 254.0)
-    (brought,) = _export_print(picture, format="tiff", trim=[24, 14], bleed="3mm", ppi=127)
-    assert (brought.facts["width"], brought.facts["height"], brought.facts["ppi_at_trim"]) == (150, 100, 127.0)
-    assert _read(brought).ppi == pytest.approx((127, 127), abs=0.01)
+    (reduced,) = _export_print(picture, format="tiff", trim=[24, 14], bleed="3mm", ppi=127)
+    assert (reduced.facts["width"], reduced.facts["height"], reduced.facts["ppi_at_trim"]) == (150, 100, 127.0)
+    assert _read(reduced).ppi == pytest.approx((127, 127), abs=0.01)
 
 
 def test_trim_works_without_inks() -> None:

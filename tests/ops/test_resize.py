@@ -1,4 +1,4 @@
-"""resize: sizes are whole numbers, light adds up, and masks and alpha are resized too."""
+"""resize: sizes are whole numbers, averages are in linear light, and masks and alpha are resized, too."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_the_same_size_returns_the_same_picture(options: dict[str, object]) -> N
     assert Resize.model_validate(options).apply(picture, StepContextDouble()) is picture
 
 
-def test_light_adds_up() -> None:
+def test_fine_lines_are_averaged_in_linear_light() -> None:
     """Fine black and white lines shrink to half the light: display code 188, not 128."""
     lines = np.zeros((64, 64, 3), np.float32)
     lines[::2] = 1.0
@@ -126,8 +126,8 @@ def test_hidden_colours_do_not_bleed_into_the_edge() -> None:
 
 
 @pytest.mark.parametrize(("size", "alpha"), [((150, 30), False), ((61, 47), True), ((900, 160), False)])
-def test_type_gets_no_rims(size: tuple[int, int], alpha: bool) -> None:
-    """Light letters on a dark ground, result smaller or larger: nothing is darker than the ground or lighter than the letters."""
+def test_resized_letters_get_no_rims(size: tuple[int, int], alpha: bool) -> None:
+    """Light letters on a dark ground, reduced or enlarged: no pixel is darker than the ground or lighter than the letters."""
     page = np.full((80, 400, 3), 30, np.uint8)
     cv2.putText(page, "GOLD Ag 12", (8, 58), cv2.FONT_HERSHEY_TRIPLEX, 1.6, (250, 240, 220), 2, cv2.LINE_AA)
     pixels = page.astype(np.float32) / 255

@@ -34,7 +34,7 @@ def _picture(height: int = 96, width: int = 128, channels: int = 3, depth: BitDe
     )
 
 
-class _Shifting(NullUpscaler):
+class _ShiftingUpscaler(NullUpscaler):
     """A network with a colour cast that differs from tile to tile, and a texture of its own."""
 
     def enlarge(self, tile: Pixels) -> Pixels:
@@ -53,30 +53,30 @@ def _blocks(pixels: Pixels, side: int) -> np.ndarray:
 def test_size_alpha_and_masks_grow_together(factor: float) -> None:
     """Pixels, alpha and masks have the new size; ppi does not change."""
     picture = _picture(37, 53, alpha=np.full((37, 53), 0.5, dtype=np.float32))
-    done = Upscale(factor=factor).apply(picture, StepContextDouble())
-    assert (done.height, done.width) == (round(37 * factor), round(53 * factor))
-    assert done.alpha is not None
-    assert done.alpha.shape == done.masks["mask"].shape == (done.height, done.width)
-    assert done.ppi == (300, 300)
-    assert done.masks["mask"].mean() == pytest.approx(picture.masks["mask"].mean(), abs=0.02)
+    result = Upscale(factor=factor).apply(picture, StepContextDouble())
+    assert (result.height, result.width) == (round(37 * factor), round(53 * factor))
+    assert result.alpha is not None
+    assert result.alpha.shape == result.masks["mask"].shape == (result.height, result.width)
+    assert result.ppi == (300, 300)
+    assert result.masks["mask"].mean() == pytest.approx(picture.masks["mask"].mean(), abs=0.02)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_the_colour_of_every_region_is_kept(factor: int) -> None:
     """Means of all 32 px blocks stay within half a code of 255, for an engine with a varying cast."""
     picture = _picture()
-    done = Upscale(factor=factor).apply(picture, StepContextDouble(upscaler=_Shifting(factor, side=48, pad=8)))
-    assert np.abs(_blocks(done.pixels, 32 * factor) - _blocks(picture.pixels, 32)).max() < 0.5 / 255
+    result = Upscale(factor=factor).apply(picture, StepContextDouble(upscaler=_ShiftingUpscaler(factor, side=48, pad=8)))
+    assert np.abs(_blocks(result.pixels, 32 * factor) - _blocks(picture.pixels, 32)).max() < 0.5 / 255
 
 
 def test_the_detail_of_the_engine_is_kept() -> None:
     """Corrections are coarse: the network's texture remains."""
-    done = Upscale(factor=2).apply(_picture(), StepContextDouble(upscaler=_Shifting(2)))
-    assert float(np.abs(np.diff(done.pixels[:, :, 0], axis=1)).mean()) > 0.015
+    result = Upscale(factor=2).apply(_picture(), StepContextDouble(upscaler=_ShiftingUpscaler(2)))
+    assert float(np.abs(np.diff(result.pixels[:, :, 0], axis=1)).mean()) > 0.015
 
 
 def test_a_fraction_uses_the_engine_of_the_next_whole_factor() -> None:
-    """1.5 uses an engine for 2, 3.3 an engine for 4."""
+    """1.2 uses an engine for 2, 2.5 an engine for 3, and 3.3 an engine for 4."""
     factors: list[int] = []
 
     class Engines(EnginesDouble):
@@ -98,8 +98,8 @@ def test_an_engine_for_four_can_be_used_for_two() -> None:
             return np.broadcast_to((np.indices(larger.shape[:2]).sum(axis=0) % 2)[..., None], larger.shape).astype(np.float32)
 
     picture = Picture(freeze(np.full((32, 32, 3), 0.5, dtype=np.float32)))
-    done = Upscale(factor=2).apply(picture, StepContextDouble(upscaler=Weave(4)))
-    assert float(done.pixels[20:40, 20:40].mean()) == pytest.approx(0.735, abs=0.02)
+    result = Upscale(factor=2).apply(picture, StepContextDouble(upscaler=Weave(4)))
+    assert float(result.pixels[20:40, 20:40].mean()) == pytest.approx(0.735, abs=0.02)
 
 
 def test_an_engine_that_enlarges_too_little_is_refused() -> None:
@@ -136,9 +136,9 @@ def test_factors_out_of_range_are_refused(factor: float) -> None:
 @pytest.mark.parametrize("depth", [8, 16])
 def test_grey_stays_grey_and_sixteen_bits_stay_sixteen(depth: BitDepth) -> None:
     """Grey pictures keep one channel, and 16 bits keep their fine steps."""
-    done = Upscale(factor=2).apply(_picture(channels=1, depth=depth), StepContextDouble())
-    assert (done.channels, done.depth) == (1, depth)
-    assert len(np.unique(done.to_codes())) > (2000 if depth == 16 else 100)
+    result = Upscale(factor=2).apply(_picture(channels=1, depth=depth), StepContextDouble())
+    assert (result.channels, result.depth) == (1, depth)
+    assert len(np.unique(result.to_codes())) > (2000 if depth == 16 else 100)
 
 
 def test_hidden_colours_do_not_bleed_into_the_edge() -> None:
@@ -151,20 +151,20 @@ def test_hidden_colours_do_not_bleed_into_the_edge() -> None:
         def enlarge(self, tile: Pixels) -> Pixels:
             return gaussian_blur(super().enlarge(tile), 2)
 
-    done = Upscale(factor=2).apply(Picture(freeze(pixels), alpha=freeze(alpha)), StepContextDouble(upscaler=Blurring(2)))
-    assert done.alpha is not None
-    assert done.pixels[done.alpha > 0.02].min() > 0.98
-    assert done.alpha[48, 48] == 1
-    assert done.alpha[2, 2] == 0
+    result = Upscale(factor=2).apply(Picture(freeze(pixels), alpha=freeze(alpha)), StepContextDouble(upscaler=Blurring(2)))
+    assert result.alpha is not None
+    assert result.pixels[result.alpha > 0.02].min() > 0.98
+    assert result.alpha[48, 48] == 1
+    assert result.alpha[2, 2] == 0
 
 
 def test_an_opaque_alpha_is_not_sent_to_the_engine() -> None:
     """Alpha of ones stays ones."""
     engine = NullUpscaler(2)
-    done = Upscale(factor=2).apply(_picture(20, 20, alpha=np.ones((20, 20), dtype=np.float32)), StepContextDouble(upscaler=engine))
+    result = Upscale(factor=2).apply(_picture(20, 20, alpha=np.ones((20, 20), dtype=np.float32)), StepContextDouble(upscaler=engine))
     assert len(engine.asked) == 1
-    assert done.alpha is not None
-    assert np.all(done.alpha == 1)
+    assert result.alpha is not None
+    assert np.all(result.alpha == 1)
 
 
 def test_a_cancelled_job_stops_between_two_tiles() -> None:

@@ -39,8 +39,8 @@ def line(text: str, left: float, top: float, right: float, bottom: float) -> Tex
     return TextLine(np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32), text, 0.9)
 
 
-class Reading(DetectDouble):
-    """A reader that returns other lines for small pictures than for large ones."""
+class SizeDependentReader(DetectDouble):
+    """A reader that returns different lines for small pictures and for large ones."""
 
     def __init__(self, full: Sequence[TextLine], small: Sequence[TextLine]) -> None:
         super().__init__(lines=full)
@@ -52,19 +52,19 @@ class Reading(DetectDouble):
         return self._small if self.sides[-1] <= 100 else self._lines
 
 
-def exported(folder: Path, picture: Picture, recorded: dict[str, Any] | None = None, **settings: Any) -> ExportedFile:
-    """Return the file that an export step makes of the picture, as it lies on the disk."""
+def export_file(folder: Path, picture: Picture, recorded: dict[str, Any] | None = None, **settings: Any) -> ExportedFile:
+    """Return the file that an export step makes of the picture, as written to the disk."""
     (file,) = Export(**settings).make_files(picture, StepContextDouble())
     path = folder / f"{len(list(folder.iterdir())):03d}{file.suffix}"
     path.write_bytes(file.data)
     return ExportedFile(file.tail + file.suffix, path, {**file.facts, **(recorded or {})})
 
 
-def fault(
+def reported_faults(
     folder: Path, required: dict[str, Any], picture: Picture | None = None, recorded: dict[str, Any] | None = None, **settings: Any
 ) -> str:
     """Return the faults that the check reports for an exported photograph; "" if it passes."""
-    context = StepContextDouble(exported=[exported(folder, picture or photograph(), recorded, **settings)])
+    context = StepContextDouble(exported=[export_file(folder, picture or photograph(), recorded, **settings)])
     try:
         Check.model_validate(required).make_files(photograph(), context)
     except InputError as problem:
@@ -104,15 +104,15 @@ def fault(
 )  # fmt: skip
 def test_a_file_is_compared_with_its_requirements(tmp_path: Path, settings: dict[str, Any], required: dict[str, Any], message: str) -> None:
     """Files that meet a requirement pass; a fault gives the value found and the value expected."""
-    found = fault(tmp_path, required, **settings)
-    assert (message in found) if message else not found
+    faults = reported_faults(tmp_path, required, **settings)
+    assert (message in faults) if message else not faults
 
 
 def test_the_size_limit_is_in_kb_of_1000_bytes(tmp_path: Path) -> None:
     """Files of exactly the limit pass, and a kB has 1000 bytes."""
-    size = exported(tmp_path, photograph()).path.stat().st_size
-    assert fault(tmp_path, {"max_kb": size / 1000}) == ""
-    assert f"bytes {size / 1000:,.1f} kB instead of at most" in fault(tmp_path, {"max_kb": (size - 1) / 1000})
+    size = export_file(tmp_path, photograph()).path.stat().st_size
+    assert reported_faults(tmp_path, {"max_kb": size / 1000}) == ""
+    assert f"bytes {size / 1000:,.1f} kB instead of at most" in reported_faults(tmp_path, {"max_kb": (size - 1) / 1000})
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ def test_alpha_is_compared_with_its_requirement(
     tmp_path: Path, alpha: Literal["none", "full", "some"], required: str, message: str
 ) -> None:
     """Opaque alpha counts neither as transparent nor as absent."""
-    assert fault(tmp_path, {"alpha": required}, photograph(alpha)).removesuffix(".").endswith(message)
-    assert bool(fault(tmp_path, {"alpha": required}, photograph(alpha))) == bool(message)
+    assert reported_faults(tmp_path, {"alpha": required}, photograph(alpha)).removesuffix(".").endswith(message)
+    assert bool(reported_faults(tmp_path, {"alpha": required}, photograph(alpha))) == bool(message)
 
 
 @pytest.mark.parametrize(("value", "check", "setting"), [(1.0, "clipping", "max_clipped"), (0.0, "black", "max_black")])
@@ -139,13 +139,13 @@ def test_clipping_is_measured_in_the_file(tmp_path: Path, value: float, check: s
     """Clipping of ten per cent meets a limit of ten per cent, and exceeds one of nine."""
     pixels = np.full((100, 100, 3), 0.5, np.float32)
     pixels[:10] = value
-    assert fault(tmp_path, {setting: 10}, Picture(freeze(pixels))) == ""
-    assert f"{check} 10.00 % instead of at most 9 %" in fault(tmp_path, {setting: 9}, Picture(freeze(pixels)))
+    assert reported_faults(tmp_path, {setting: 10}, Picture(freeze(pixels))) == ""
+    assert f"{check} 10.00 % instead of at most 9 %" in reported_faults(tmp_path, {setting: 9}, Picture(freeze(pixels)))
 
 
 def test_every_fault_of_every_file_is_in_one_sentence(tmp_path: Path) -> None:
     """InputError lists everything, so that all can be corrected at once."""
-    files = [exported(tmp_path, photograph(), name="web"), exported(tmp_path, photograph(), name="print", depth=16)]
+    files = [export_file(tmp_path, photograph(), name="web"), export_file(tmp_path, photograph(), name="print", depth=16)]
     with pytest.raises(InputError) as caught:
         Check(size=(10, 10), depth=16).make_files(photograph(), StepContextDouble(exported=files))
     assert caught.value.sentence == (
@@ -157,7 +157,7 @@ def test_every_fault_of_every_file_is_in_one_sentence(tmp_path: Path) -> None:
 
 def test_a_warning_delivers_the_file_with_a_remark(tmp_path: Path) -> None:
     """Report, record and facts hold the remark; a fault besides it still holds the picture."""
-    file = exported(tmp_path, photograph(), name="web")
+    file = export_file(tmp_path, photograph(), name="web")
     context = StepContextDouble(exported=[file])
     (report,) = Check(max_kb=1, size=(300, 200), warn=("bytes",)).make_files(photograph(), context)
     (remark,) = report.facts["remarks"]  # type: ignore[misc, union-attr]
@@ -172,13 +172,13 @@ def test_a_warning_delivers_the_file_with_a_remark(tmp_path: Path) -> None:
 @pytest.mark.parametrize("recorded", [{"width": 301}, {"depth": 16}, {"format": "tiff"}, {"bytes": 5}, {"alpha": True}])
 def test_a_file_that_differs_from_its_record_is_a_fault(tmp_path: Path, recorded: dict[str, Any]) -> None:
     """Files on the disk are compared with the record of the export step, even without any setting."""
-    assert "instead of what was written" in fault(tmp_path, {}, recorded=recorded)
-    assert fault(tmp_path, {}) == ""
+    assert "instead of what was written" in reported_faults(tmp_path, {}, recorded=recorded)
+    assert reported_faults(tmp_path, {}) == ""
 
 
 def test_a_file_that_was_damaged_on_the_disk_is_a_fault(tmp_path: Path) -> None:
     """Files are read from the disk completely."""
-    file = exported(tmp_path, photograph())
+    file = export_file(tmp_path, photograph())
     file.path.write_bytes(file.path.read_bytes()[:-4000])
     with pytest.raises(InputError, match=r"hero\.png: file damaged \(.*\) instead of one that can be read"):
         Check().make_files(photograph(), StepContextDouble(exported=[file]))
@@ -187,8 +187,8 @@ def test_a_file_that_was_damaged_on_the_disk_is_a_fault(tmp_path: Path) -> None:
 def test_only_named_files_are_checked(tmp_path: Path) -> None:
     """Names that no export has are refused with the nearest one; proofs and files that are no pictures do not count."""
     files = [
-        exported(tmp_path, photograph(), name="web"), exported(tmp_path, photograph(), name="print", depth=16),
-        exported(tmp_path, photograph(), {"proof_of": "press"}, name="print"), ExportedFile(".cube", tmp_path / "none", {}),
+        export_file(tmp_path, photograph(), name="web"), export_file(tmp_path, photograph(), name="print", depth=16),
+        export_file(tmp_path, photograph(), {"proof_of": "press"}, name="print"), ExportedFile(".cube", tmp_path / "none", {}),
     ]  # fmt: skip
     context = StepContextDouble(exported=files)
     Check(files=("print",), depth=16).make_files(photograph(), context)
@@ -212,26 +212,26 @@ WORD = line("G O L D", 30, 40, 120, 60)
 )
 def test_words_are_read_at_full_size_and_in_a_thumbnail(tmp_path: Path, full: list[TextLine], small: list[TextLine], message: str) -> None:
     """Words must be legible in both; each fault is listed separately."""
-    reading = Reading(full, small)
-    context = StepContextDouble(detect=reading, exported=[exported(tmp_path, photograph())])
+    reader = SizeDependentReader(full, small)
+    context = StepContextDouble(detect=reader, exported=[export_file(tmp_path, photograph())])
     if message:
         with pytest.raises(InputError) as caught:
             Check(words=("Gold",)).make_files(photograph(), context)
         assert caught.value.sentence.endswith(f"hero.png: {message}.")
     else:
         Check(words=("Gold",)).make_files(photograph(), context)
-    assert reading.sides == [300, 100]
+    assert reader.sides == [300, 100]
 
 
 def test_letters_that_fill_a_large_picture_are_read_in_a_smaller_copy(tmp_path: Path) -> None:
     """Words that are not read at full size are searched at 640 px, and their place is in px of the picture."""
 
-    class Far(DetectDouble):
+    class SmallCopyReader(DetectDouble):
         def text_lines(self, picture: Picture) -> Sequence[TextLine]:
             return [line("GOLD", 40, 100, 140, 120)] if picture.width == 640 else [line("GOLL", 400, 300, 500, 320)]
 
     large = Picture(freeze(np.full((800, 1280, 3), 0.5, np.float32)))
-    context = StepContextDouble(detect=Far(), exported=[exported(tmp_path, large)])
+    context = StepContextDouble(detect=SmallCopyReader(), exported=[export_file(tmp_path, large)])
     Check(words=("GOLD",), thumbnail=0, safe=5).make_files(large, context)
     with pytest.raises(InputError, match="safe “GOLD” beyond") as caught:
         Check(words=("GOLD",), thumbnail=0, safe=8).make_files(large, context)
@@ -254,7 +254,7 @@ def test_letters_that_fill_a_large_picture_are_read_in_a_smaller_copy(tmp_path: 
 )
 def test_text_stays_out_of_the_margin(tmp_path: Path, corners: tuple[int, int, int, int], recorded: dict[str, Any], is_met: bool) -> None:
     """Margins are ten per cent of each side, measured from the trim if there is bleed, at every edge."""
-    context = StepContextDouble(lines=[line("GOLD", *corners)], exported=[exported(tmp_path, photograph(), recorded)])
+    context = StepContextDouble(lines=[line("GOLD", *corners)], exported=[export_file(tmp_path, photograph(), recorded)])
     if is_met:
         Check(safe=10).make_files(photograph(), context)
         return
@@ -265,7 +265,7 @@ def test_text_stays_out_of_the_margin(tmp_path: Path, corners: tuple[int, int, i
 def test_with_words_set_only_their_lines_must_stay_inside(tmp_path: Path) -> None:
     """Text besides the words may reach the edge of the picture; without words it is a fault."""
     lines = [line("GOLD", 100, 80, 200, 100), line("STOP", 0, 0, 40, 20)]
-    context = StepContextDouble(lines=lines, exported=[exported(tmp_path, photograph())])
+    context = StepContextDouble(lines=lines, exported=[export_file(tmp_path, photograph())])
     Check(words=("GOLD",), safe=10).make_files(photograph(), context)
     with pytest.raises(InputError, match="“STOP” beyond"):
         Check(safe=10).make_files(photograph(), context)
@@ -298,7 +298,7 @@ def test_two_reports_of_a_brief_have_different_names(tmp_path: Path) -> None:
     """Reports have the name that the brief reserves."""
     for settings, tail in [({}, ".report.html"), ({"name": "print"}, "_print.report.html")]:
         check = Check.model_validate(settings)
-        (report,) = check.make_files(photograph(), StepContextDouble(exported=[exported(tmp_path, photograph())]))
+        (report,) = check.make_files(photograph(), StepContextDouble(exported=[export_file(tmp_path, photograph())]))
         assert isinstance(report, Deliverable)
         assert (report.tail + report.suffix,) == check.tails() == (tail,)
 
@@ -348,24 +348,24 @@ def test_coverage_is_measured_in_the_file(tmp_path: Path, format_: str) -> None:
         Check(coverage=coverage - 0.2).make_files(photograph(), context)
 
 
-def test_one_blown_channel_is_blown(tmp_path: Path) -> None:
+def test_one_blown_channel_counts_as_clipped(tmp_path: Path) -> None:
     """Clipping in one channel counts, whatever the other channels hold."""
     pixels = np.full((100, 100, 3), 0.5, np.float32)
     pixels[:10, :, 0] = 1
-    assert "clipping 10.00 % instead of at most 9 %" in fault(tmp_path, {"max_clipped": 9}, Picture(freeze(pixels)))
+    assert "clipping 10.00 % instead of at most 9 %" in reported_faults(tmp_path, {"max_clipped": 9}, Picture(freeze(pixels)))
 
 
 def test_ppi_is_that_of_the_sheet_with_its_bleed(tmp_path: Path) -> None:
     """Pixels cover the bleed too: 300 px on 69 mm with 3 mm at either side are 102 ppi, not 110."""
-    assert fault(tmp_path, {"ppi": 101}, recorded=WITH_BLEED) == ""
-    assert "ppi 102 at 69 x 44 mm instead of at least 108" in fault(tmp_path, {"ppi": 108}, recorded=WITH_BLEED)
+    assert reported_faults(tmp_path, {"ppi": 101}, recorded=WITH_BLEED) == ""
+    assert "ppi 102 at 69 x 44 mm instead of at least 108" in reported_faults(tmp_path, {"ppi": 108}, recorded=WITH_BLEED)
 
 
 def test_the_lower_of_two_resolutions_counts(tmp_path: Path) -> None:
     """Files with pixels that are not square have the resolution of the coarser direction."""
     uneven = Picture(photograph().pixels, ppi=(300, 150))
-    assert "ppi 150 instead of at least 200" in fault(tmp_path, {"ppi": 200}, uneven)
-    assert fault(tmp_path, {"ppi": 150}, uneven) == ""
+    assert "ppi 150 instead of at least 200" in reported_faults(tmp_path, {"ppi": 200}, uneven)
+    assert reported_faults(tmp_path, {"ppi": 150}, uneven) == ""
 
 
 def test_inks_without_a_profile_are_not_srgb(tmp_path: Path) -> None:
@@ -380,13 +380,13 @@ def test_inks_without_a_profile_are_not_srgb(tmp_path: Path) -> None:
 def test_text_is_read_as_a_browser_shows_the_file(tmp_path: Path) -> None:
     """Readers get the file in sRGB with transparent parts on white, whatever its profile."""
 
-    class Seeing(DetectDouble):
+    class SrgbReader(DetectDouble):
         def text_lines(self, picture: Picture) -> Sequence[TextLine]:
             assert picture.icc in (None, builtin_profile("srgb"))
             assert picture.alpha is None
             assert picture.pixels[: picture.height // 10].min() > 0.99
             return [WORD]
 
-    context = StepContextDouble(detect=Seeing(), exported=[exported(tmp_path, photograph("some"), profile="adobe-rgb")])
+    context = StepContextDouble(detect=SrgbReader(), exported=[export_file(tmp_path, photograph("some"), profile="adobe-rgb")])
     (report,) = Check(words=("GOLD",)).make_files(photograph(), context)
     assert report.facts["result"] == "pass"

@@ -1,4 +1,4 @@
-"""Preflight: a word is found however a reader writes it, and not where another word stands."""
+"""Preflight: a word is found in any spelling of a reader, and another word is not taken for it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_one_letter_in_five_may_be_misread(word: str, distance: int, letters: in
 
 
 @pytest.mark.parametrize(
-    ("expected", "found", "is_same"),
+    ("expected", "actual", "is_same"),
     [
         ("srgb", None, True),
         ("srgb", "sRGB IEC61966-2.1", True),
@@ -62,9 +62,9 @@ def test_one_letter_in_five_may_be_misread(word: str, distance: int, letters: in
         ("PSO Coated v3", "PSO Uncoated v3", False),
     ],
 )
-def test_profiles_are_compared_by_word_or_name(expected: str, found: str | None, is_same: bool) -> None:
+def test_profiles_are_compared_by_word_or_name(expected: str, actual: str | None, is_same: bool) -> None:
     """Built-in words and a profile's own name are equal; None means sRGB, whichever sRGB it is."""
-    assert is_same_profile(expected, found) is is_same
+    assert is_same_profile(expected, actual) is is_same
 
 
 def test_the_coarser_direction_gives_the_ppi() -> None:

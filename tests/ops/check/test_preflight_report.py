@@ -152,11 +152,11 @@ def test_an_unreadable_file_has_no_thumbnail() -> None:
 def test_a_thumbnail_is_a_small_jpeg(kind: Literal["photograph", "noise"]) -> None:
     """Thumbnails have at most 560 px and 40 kB, the picture's shape and no metadata; a small picture is not enlarged."""
     pixels = data.astronaut() if kind == "photograph" else np.random.default_rng(0).integers(0, 256, (900, 1800, 3))
-    tall = np.repeat(np.repeat(pixels, 2, axis=0), 1, axis=1).astype(np.float32) / 255
+    tall = np.repeat(pixels, 2, axis=0).astype(np.float32) / 255
     jpeg = encode_thumbnail(Picture(freeze(tall), ppi=(300, 300), metadata=Metadata(xmp=b"<secret/>")))
-    shown = decode(jpeg, "x.jpg", 10**6)
-    assert max(shown.width, shown.height) == 560
-    assert shown.width / shown.height == pytest.approx(tall.shape[1] / tall.shape[0], abs=0.01)
+    thumbnail = decode(jpeg, "x.jpg", 10**6)
+    assert max(thumbnail.width, thumbnail.height) == 560
+    assert thumbnail.width / thumbnail.height == pytest.approx(tall.shape[1] / tall.shape[0], abs=0.01)
     assert len(jpeg) <= 40_000
     assert b"secret" not in jpeg
     small = Picture(freeze(tall[:30, :40]))
@@ -166,11 +166,11 @@ def test_a_thumbnail_is_a_small_jpeg(kind: Literal["photograph", "noise"]) -> No
 def test_a_thumbnail_is_in_srgb_on_white() -> None:
     """Browsers show thumbnails correctly, whatever profile and transparency the file has."""
     colour = Picture(freeze(np.full((64, 64, 3), (0.3, 0.6, 0.2), np.float32)), icc=builtin_profile("adobe-rgb"))
-    shown = decode(encode_thumbnail(colour), "x.jpg", 10**6)
-    assert shown.icc is None
-    assert np.abs(shown.pixels.mean(axis=(0, 1)) - convert_profile(colour, "srgb").pixels[0, 0]).max() < 0.01
-    clear = Picture(freeze(np.zeros((64, 64, 3), np.float32)), alpha=freeze(np.zeros((64, 64), np.float32)))
-    assert decode(encode_thumbnail(clear), "x.jpg", 10**6).pixels.min() > 0.99
+    thumbnail = decode(encode_thumbnail(colour), "x.jpg", 10**6)
+    assert thumbnail.icc is None
+    assert np.abs(thumbnail.pixels.mean(axis=(0, 1)) - convert_profile(colour, "srgb").pixels[0, 0]).max() < 0.01
+    transparent = Picture(freeze(np.zeros((64, 64, 3), np.float32)), alpha=freeze(np.zeros((64, 64), np.float32)))
+    assert decode(encode_thumbnail(transparent), "x.jpg", 10**6).pixels.min() > 0.99
 
 
 def test_the_same_findings_give_the_same_bytes() -> None:

@@ -76,8 +76,8 @@ def test_uncovered_pixels_are_copied(mode: BlendMode, with_alpha: bool) -> None:
 def test_half_coverage_gives_the_mean() -> None:
     """Layers count as far as they cover an opaque picture."""
     below, above = np.full((4, 4, 3), 0.2, np.float32), np.full((4, 4, 3), 0.8, np.float32)
-    made = blend_layer("normal", below, None, above, np.full((4, 4), 0.5, np.float32)).pixels
-    assert np.allclose(made, 0.5)
+    blended = blend_layer("normal", below, None, above, np.full((4, 4), 0.5, np.float32)).pixels
+    assert np.allclose(blended, 0.5)
 
 
 def test_one_colour_stands_for_a_whole_layer() -> None:

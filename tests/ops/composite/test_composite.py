@@ -158,7 +158,7 @@ def test_haze_spares_parts_without_depth() -> None:
     assert (result.pixels[:20, :, 0] > 0.2).all()
 
 
-def test_haze_takes_the_light_of_the_picture() -> None:
+def test_haze_takes_its_colour_from_the_brightest_parts() -> None:
     """Haze without a colour is as bright as the brightest parts and half as colourful."""
     pixels = np.full((40, 60, 3), 0.1, np.float32)
     pixels[:10] = (0.9, 0.7, 0.5)

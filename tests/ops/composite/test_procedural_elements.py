@@ -120,8 +120,8 @@ def test_a_stroke_thinner_than_a_pixel_is_fainter() -> None:
     assert covers[1] == pytest.approx(covers[0] / 10, rel=0.1)
 
 
-def test_strokes_add_up_like_panes_of_glass() -> None:
-    """Strokes of one half twice over let a quarter through; a stroke outside draws nothing."""
+def test_overlapping_strokes_multiply_their_transparency() -> None:
+    """Two strokes of one half let a quarter through. A stroke outside draws nothing."""
     canvas = StrokeCanvas(50, 50)
     canvas.draw_stroke(BrushStroke(-300, 20, 10, 0, 2, 1))
     assert canvas.coverage().max() == 0

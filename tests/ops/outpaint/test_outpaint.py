@@ -1,4 +1,4 @@
-"""outpaint: more picture round a picture, and the picture itself bit for bit as it was."""
+"""outpaint: new parts around a picture, and the picture itself bit-identical."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from goldsmith.ops.outpaint.operation import Outpaint
 from goldsmith.picture.picture import BitDepth, Picture, freeze
 
 
-class _Worded(NullInpainter):
-    """An engine that takes words."""
+class _PromptInpainter(NullInpainter):
+    """An inpainting engine that takes a prompt."""
 
     def __init__(self) -> None:
         super().__init__(side=64)
         self.descriptor = replace(self.descriptor, takes_prompt=True)
 
     def fill(self, pixels, hole, seed, on_progress=lambda fraction: None):  # type: ignore[no-untyped-def]
-        made = super().fill(pixels, hole, seed)
-        return made + np.random.default_rng(seed).uniform(0, 0.05, made.shape).astype(np.float32)
+        filled = super().fill(pixels, hole, seed)
+        return filled + np.random.default_rng(seed).uniform(0, 0.05, filled.shape).astype(np.float32)
 
 
-def _size(made: Picture) -> tuple[int, int]:
-    return made.width, made.height
+def _size(result: Picture) -> tuple[int, int]:
+    return result.width, result.height
 
 
 @pytest.mark.parametrize(
-    ("settings", "size", "placed"),
+    ("settings", "size", "origin"),
     [
         ({"aspect": "16:9"}, (107, 60), (13, 0)),
         ({"aspect": "1:1"}, (80, 80), (0, 10)),
@@ -49,23 +49,25 @@ def _size(made: Picture) -> tuple[int, int]:
         ({"left": "10%", "right": "25%", "top": "50%", "bottom": 3}, (108, 93), (8, 30)),
     ],
 )
-def test_the_picture_comes_to_the_size_asked_for(settings: dict[str, object], size: tuple[int, int], placed: tuple[int, int]) -> None:
-    """By aspect, by size, by sides in px and per cent; the old picture stands where it is said to, bit for bit."""
+def test_the_result_has_the_requested_size_and_position(
+    settings: dict[str, object], size: tuple[int, int], origin: tuple[int, int]
+) -> None:
+    """The size is set by aspect, by size, or by sides in px and per cent. The old picture is bit-identical at its position."""
     picture = ground(60, 80)
     step = Outpaint.model_validate(settings)
     context = StepContextDouble()
-    made = step.apply(picture, context)
-    assert _size(made) == size
-    assert step.origin_in_result(picture) == placed
-    left, top = placed
-    assert np.array_equal(made.pixels[top : top + 60, left : left + 80], picture.pixels)
+    result = step.apply(picture, context)
+    assert _size(result) == size
+    assert step.origin_in_result(picture) == origin
+    left, top = origin
+    assert np.array_equal(result.pixels[top : top + 60, left : left + 80], picture.pixels)
     assert context.results.findings["placed"] == [left, top, 80, 60]
     assert (context.results.findings["width"], context.results.findings["height"]) == size
 
 
 @pytest.mark.parametrize("settings", [{"aspect": "4:3"}, {"size": [80, 60]}, {"left": 0, "top": "0%"}])
-def test_nothing_to_add_is_no_work(settings: dict[str, object]) -> None:
-    """The very picture comes back and no engine is loaded."""
+def test_an_extension_of_zero_px_returns_the_same_picture(settings: dict[str, object]) -> None:
+    """No engine is loaded."""
     picture, context = ground(60, 80), StepContextDouble()
     assert Outpaint.model_validate(settings).apply(picture, context) is picture
     assert context.engines.models == []
@@ -94,21 +96,21 @@ def test_nothing_to_add_is_no_work(settings: dict[str, object]) -> None:
         ({"aspect": "16:9", "anchor": "middle"}, "anchor"),
     ],
 )
-def test_what_makes_no_sense_is_refused_when_the_brief_is_read(settings: dict[str, object], sentence: str) -> None:
-    """Before anything is opened, with the reason."""
+def test_contradictory_or_invalid_settings_are_refused_with_the_brief(settings: dict[str, object], sentence: str) -> None:
+    """The error gives the reason before any picture is opened."""
     with pytest.raises(ValidationError, match=sentence):
         Outpaint.model_validate(settings)
 
 
 @pytest.mark.parametrize("size", [(79, 200), (200, 59)])
-def test_a_size_that_would_cut_off_is_a_problem(size: tuple[int, int]) -> None:
-    """outpaint only ever adds."""
+def test_a_size_smaller_than_the_picture_is_refused(size: tuple[int, int]) -> None:
+    """outpaint never crops."""
     with pytest.raises(InputError, match=r"The picture is 80 x 60 px, larger than the"):
         Outpaint(size=size).apply(ground(60, 80), StepContextDouble())
 
 
-def test_giants_are_refused_before_any_engine_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More than the limit, and more than sixteen times the picture."""
+def test_a_result_of_too_many_pixels_is_refused_before_an_engine_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limits are a number of pixels and sixteen times the picture's area."""
     context = StepContextDouble()
     with pytest.raises(InputError, match="the limits are 128 million and 16 times the picture's area"):
         Outpaint(size=(800, 600)).apply(ground(60, 80), context)
@@ -122,55 +124,55 @@ def test_giants_are_refused_before_any_engine_is_loaded(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("side", [0, 64])
 def test_every_kind_of_picture_keeps_its_codes(depth: BitDepth, channels: int, side: int) -> None:
-    """8 and 16 bit, grey and colour, alpha included, with engines of one size and of any."""
+    """This holds at 8 and 16 bits, for grey, colour and alpha, with engines of a fixed size and of any size."""
     picture = ground(60, 80, channels, depth, alpha=True)
-    made = Outpaint(left=20, right="30%", top=9, bottom=11).apply(picture, StepContextDouble(inpainter=NullInpainter(side=side)))
-    old = np.s_[9:69, 20:100]
-    assert np.array_equal(made.pixels[old], picture.pixels)
+    result = Outpaint(left=20, right="30%", top=9, bottom=11).apply(picture, StepContextDouble(inpainter=NullInpainter(side=side)))
+    old_part = np.s_[9:69, 20:100]
+    assert np.array_equal(result.pixels[old_part], picture.pixels)
     assert picture.alpha is not None
-    assert made.alpha is not None
-    assert np.array_equal(made.alpha[old], picture.alpha)
-    assert made.channels == channels
-    assert made.depth == depth
+    assert result.alpha is not None
+    assert np.array_equal(result.alpha[old_part], picture.alpha)
+    assert result.channels == channels
+    assert result.depth == depth
 
 
-def test_alpha_goes_on_as_it_is_at_the_edge() -> None:
-    """Opaque beside an opaque edge, clear beside a clear one; a picture without alpha gets none."""
+def test_alpha_continues_from_the_edge() -> None:
+    """New pixels are opaque beside an opaque edge and clear beside a clear edge. A picture without alpha gets none."""
     alpha = np.ones((60, 80), np.float32)
     alpha[:30, 70:] = 0
     picture = replace(ground(60, 80), alpha=freeze(alpha))
-    made = Outpaint(left=10, right=10).apply(picture, StepContextDouble())
-    assert made.alpha is not None
-    assert (made.alpha[:, :10] == 1).all()
-    assert (made.alpha[:30, 90:] == 0).all()
-    assert (made.alpha[30:, 90:] == 1).all()
+    result = Outpaint(left=10, right=10).apply(picture, StepContextDouble())
+    assert result.alpha is not None
+    assert (result.alpha[:, :10] == 1).all()
+    assert (result.alpha[:30, 90:] == 0).all()
+    assert (result.alpha[30:, 90:] == 1).all()
     assert Outpaint(left=10).apply(ground(60, 80), StepContextDouble()).alpha is None
 
 
-def test_colours_hidden_under_transparency_are_not_carried_on() -> None:
-    """Bright green under a clear rim: the engine is shown the colour beside it, the hidden pixels keep their codes."""
+def test_colours_hidden_under_transparency_are_not_continued() -> None:
+    """Under a clear rim lies bright green: the new part continues the visible colour beside it, and the hidden pixels keep their codes."""
     pixels = np.full((60, 80, 3), 0.5, np.float32)
     pixels[:, 60:] = (0, 1, 0)
     alpha = np.ones((60, 80), np.float32)
     alpha[:, 60:] = 0
     picture = Picture(freeze(pixels), alpha=freeze(alpha))
-    made = Outpaint(right=20).apply(picture, StepContextDouble())
-    assert made.pixels[:, 80:] == pytest.approx(0.5, abs=0.02)
-    assert np.array_equal(made.pixels[:, :80], picture.pixels)
+    result = Outpaint(right=20).apply(picture, StepContextDouble())
+    assert result.pixels[:, 80:] == pytest.approx(0.5, abs=0.02)
+    assert np.array_equal(result.pixels[:, :80], picture.pixels)
 
 
-def test_masks_travel_and_are_empty_in_what_is_added() -> None:
-    """Where the old picture stands they are what they were."""
+def test_masks_move_with_the_picture_and_are_empty_in_the_new_part() -> None:
+    """Over the old picture they are unchanged."""
     picture = ground(60, 80)
     picture = replace(picture, masks=MappingProxyType({**picture.masks, "all": freeze(np.ones((60, 80), np.float32))}))
-    made = Outpaint(left=10, bottom=5).apply(picture, StepContextDouble())
+    result = Outpaint(left=10, bottom=5).apply(picture, StepContextDouble())
     for name, mask in picture.masks.items():
-        assert np.array_equal(made.masks[name][:60, 10:], mask)
-        assert made.masks[name].sum() == mask.sum()
+        assert np.array_equal(result.masks[name][:60, 10:], mask)
+        assert result.masks[name].sum() == mask.sum()
 
 
-def test_an_engine_for_what_lies_beyond_the_edge_is_asked_for() -> None:
-    """The engine is named, or the first default is taken; a step with its own prompt needs an engine that takes prompts."""
+def test_needs_ask_for_an_engine_that_extends_the_canvas() -> None:
+    """The engine is the named one or the first default. A step with its own prompt needs an engine that takes prompts."""
     assert Outpaint(aspect="16:9").needs().engines == (EngineNeed(INPAINTER, extends_canvas=True),)
     assert Outpaint(aspect="16:9", model="fill").needs().engines == (EngineNeed(INPAINTER, "fill", extends_canvas=True),)
     assert Outpaint(aspect="16:9", negative="people").needs().engines == (EngineNeed(INPAINTER, needs_prompt=True, extends_canvas=True),)
@@ -180,49 +182,49 @@ def test_an_engine_for_what_lies_beyond_the_edge_is_asked_for() -> None:
     assert context.engines.options == [GenerationOptions("a quiet lake", extends_canvas=True)]
 
 
-def test_the_record_says_whether_a_model_made_it_up() -> None:
-    """And whether the words were heard: the brief's prompt may be left aside, and then nobody should believe it was not."""
-    free, worded = StepContextDouble(prompt="a lake"), StepContextDouble(prompt="a lake", inpainter=_Worded())
-    Outpaint(aspect="16:9").apply(ground(60, 80), free)
-    Outpaint(aspect="16:9", prompt="reeds", steps=9).apply(ground(60, 80), worded)
-    assert (free.results.findings["generated"], free.results.findings["prompt"], free.results.findings["prompt_used"]) == (
+def test_the_record_says_whether_a_model_generated_the_new_part() -> None:
+    """It also says whether the prompt was used, because an engine may ignore the brief's prompt."""
+    continued, generated = StepContextDouble(prompt="a lake"), StepContextDouble(prompt="a lake", inpainter=_PromptInpainter())
+    Outpaint(aspect="16:9").apply(ground(60, 80), continued)
+    Outpaint(aspect="16:9", prompt="reeds", steps=9).apply(ground(60, 80), generated)
+    assert (continued.results.findings["generated"], continued.results.findings["prompt"], continued.results.findings["prompt_used"]) == (
         False,
         "a lake",
         False,
     )
-    assert (worded.results.findings["generated"], worded.results.findings["prompt"], worded.results.findings["prompt_used"]) == (
+    assert (generated.results.findings["generated"], generated.results.findings["prompt"], generated.results.findings["prompt_used"]) == (
         True,
         "reeds",
         True,
     )
-    assert worded.engines.options == [GenerationOptions("reeds", steps=9, extends_canvas=True)]
-    assert free.results.findings["note"] == "No generating model is available, so the picture itself was continued."
-    assert "note" not in worded.results.findings
-    named = StepContextDouble()
-    Outpaint(aspect="16:9", model="patchmatch").apply(ground(60, 80), named)
-    assert named.results.findings["generated"] is False
-    assert "note" not in named.results.findings
-    assert set(free.results.findings) >= {"windows", "scales", "seam_offset"}
+    assert generated.engines.options == [GenerationOptions("reeds", steps=9, extends_canvas=True)]
+    assert continued.results.findings["note"] == "No generating model is available, so the picture itself was continued."
+    assert "note" not in generated.results.findings
+    patchmatch = StepContextDouble()
+    Outpaint(aspect="16:9", model="patchmatch").apply(ground(60, 80), patchmatch)
+    assert patchmatch.results.findings["generated"] is False
+    assert "note" not in patchmatch.results.findings
+    assert set(continued.results.findings) >= {"windows", "scales", "seam_offset"}
 
 
-@pytest.mark.parametrize("words", [{"prompt": "reeds"}, {"negative": "people"}, {"strength": 0.8}, {"steps": 9}, {"guidance": 3.0}])
-def test_words_of_the_step_s_own_are_never_left_aside(words: dict[str, object]) -> None:
-    """An engine that goes by the picture alone is refused, with both remedies."""
-    with pytest.raises(InputError, match=f"null-inpaint uses the picture alone and cannot use {next(iter(words))}") as told:
-        Outpaint.model_validate({"aspect": "16:9", **words}).apply(ground(60, 80), StepContextDouble())
-    assert "goldsmith models list" in told.value.remedy
+@pytest.mark.parametrize("settings", [{"prompt": "reeds"}, {"negative": "people"}, {"strength": 0.8}, {"steps": 9}, {"guidance": 3.0}])
+def test_a_prompt_or_its_settings_are_refused_if_the_engine_takes_no_prompt(settings: dict[str, object]) -> None:
+    """The error names the setting and gives a remedy."""
+    with pytest.raises(InputError, match=f"null-inpaint uses the picture alone and cannot use {next(iter(settings))}") as caught:
+        Outpaint.model_validate({"aspect": "16:9", **settings}).apply(ground(60, 80), StepContextDouble())
+    assert "goldsmith models list" in caught.value.remedy
 
 
-def test_a_withdrawn_job_stops_between_two_windows() -> None:
-    """The right side is never made."""
+def test_a_cancelled_job_stops_between_two_windows() -> None:
+    """The right side is not filled."""
     engine = NullInpainter()
     with pytest.raises(JobCancelled):
         Outpaint(aspect="16:9").apply(ground(60, 80), StepContextDouble(inpainter=engine, cancel_at=0.5))
     assert len(engine.asked) == 1
 
 
-def test_another_seed_asks_the_engine_with_another_seed() -> None:
-    """The step's seed reaches the engine."""
+def test_the_seed_of_the_step_reaches_the_engine() -> None:
+    """Each call of the engine has the seed of its step."""
     engine = NullInpainter()
     for seed in (3, 40):
         Outpaint(left=10).apply(ground(60, 80), StepContextDouble(inpainter=engine, seed=seed))

@@ -1,4 +1,4 @@
-"""regenerate: candidates with seeds of their own, from words or a picture; nothing of the picture is lost but what was asked for."""
+"""regenerate: candidates with their own seeds, from a prompt or a picture, which keep the properties of the picture."""
 
 from __future__ import annotations
 
@@ -20,29 +20,36 @@ from goldsmith.picture.picture import Picture
 from goldsmith.picture.profiles import builtin_profile
 
 
-def made(pictures: Sequence[Picture] = (), context: StepContextDouble | None = None, **settings: Any) -> list[Picture]:
-    """What a step of these settings makes of these pictures."""
+def regenerate(pictures: Sequence[Picture] = (), context: StepContextDouble | None = None, **settings: Any) -> list[Picture]:
+    """Return the candidates of a step with these settings."""
     return list(Regenerate(**settings).apply_set(pictures, context or StepContextDouble(prompt="a chair")))
 
 
-def test_words_alone_make_a_picture_of_the_models_own_size() -> None:
-    """8-bit sRGB, on exact codes, opaque, with the seed it was made with."""
-    (one,) = made()
-    assert (one.width, one.height, one.channels, one.depth, one.icc, one.alpha) == (256, 256, 3, 8, None, None)
-    assert np.array_equal(one.pixels, one.to_codes().astype(np.float32) / np.float32(255))
-    assert one.record_values == {"number": 1, "seed": candidate_seed(0, 1)}
+def test_a_prompt_alone_gives_a_picture_of_the_native_size() -> None:
+    """It is 8-bit sRGB on exact codes, opaque, and has its seed on record."""
+    (candidate,) = regenerate()
+    assert (candidate.width, candidate.height, candidate.channels, candidate.depth, candidate.icc, candidate.alpha) == (
+        256,
+        256,
+        3,
+        8,
+        None,
+        None,
+    )
+    assert np.array_equal(candidate.pixels, candidate.to_codes().astype(np.float32) / np.float32(255))
+    assert candidate.record_values == {"number": 1, "seed": candidate_seed(0, 1)}
 
 
-def test_a_candidates_seed_hangs_on_the_steps_seed_and_its_number_alone() -> None:
-    """Number 3 is the same picture whether 3 or 20 are made, and another seed gives others."""
-    few, many = made(candidates=3), made(candidates=20)
+def test_the_seed_of_a_candidate_depends_only_on_the_step_seed_and_its_number() -> None:
+    """Candidate 3 is the same picture among 3 or 20, and another step seed gives other pictures."""
+    few, many = regenerate(candidates=3), regenerate(candidates=20)
     assert np.array_equal(few[2].pixels, many[2].pixels)
-    assert len({one.record_values["seed"] for one in many}) == 20
-    assert not np.array_equal(made(context=StepContextDouble(seed=5, prompt="x"))[0].pixels, few[0].pixels)
+    assert len({candidate.record_values["seed"] for candidate in many}) == 20
+    assert not np.array_equal(regenerate(context=StepContextDouble(seed=5, prompt="x"))[0].pixels, few[0].pixels)
 
 
-def test_the_engine_is_asked_for_a_bounded_number_at_once() -> None:
-    """Each seed once, in order, and never more pixels than the engine is meant to get in one call."""
+def test_one_call_of_the_engine_makes_a_bounded_number_of_pictures() -> None:
+    """Each seed is used once, in order, and no call exceeds the engine's number of pixels per call."""
     engine = NullGenerator(pixels=1024 * 1024)
     context = StepContextDouble(seed=3, prompt="a chair", generator=engine)
     step = Regenerate(candidates=10).apply_set([], context)
@@ -55,13 +62,13 @@ def test_the_engine_is_asked_for_a_bounded_number_at_once() -> None:
     assert context.results.findings["candidates"] == [{"number": number, "seed": candidate_seed(3, number)} for number in range(1, 11)]
 
 
-def test_candidates_come_one_by_one() -> None:
-    """A hundred that are let go as they come need hardly more memory than a few."""
+def test_candidates_are_yielded_one_by_one() -> None:
+    """A hundred candidates that are released at once need little more memory than 24."""
 
     def peak(count: int) -> int:
         tracemalloc.start()
-        for one in Regenerate(candidates=count).apply_set([], StepContextDouble(prompt="x")):
-            assert one.width == 256
+        for candidate in Regenerate(candidates=count).apply_set([], StepContextDouble(prompt="x")):
+            assert candidate.width == 256
         used = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return used
@@ -69,43 +76,48 @@ def test_candidates_come_one_by_one() -> None:
     assert peak(100) < peak(24) * 1.3
 
 
-def test_a_picture_is_begun_from_and_the_strength_says_how_far() -> None:
-    """Unset it is 0.55; its own prompt wins over the brief's, and everything else is told to the engine."""
+def test_the_engine_starts_from_the_picture_at_the_given_strength() -> None:
+    """The default strength is 0.55. The step's prompt replaces the brief's, and the other settings reach the engine."""
     engine = NullGenerator()
     context = StepContextDouble(prompt="the brief's", generator=engine)
-    given = picture(256, 256)
-    made([given], context)
-    made([given], context, prompt="own", strength=0.2, negative="blur", steps=7, guidance=3.5)
-    wishes = [request.options for request in engine.asked]
-    assert [(wish.prompt, wish.strength) for wish in wishes] == [("the brief's", 0.55), ("own", 0.2)]
-    assert (wishes[1].negative, wishes[1].steps, wishes[1].guidance) == ("blur", 7, 3.5)
+    source = picture(256, 256)
+    regenerate([source], context)
+    regenerate([source], context, prompt="own", strength=0.2, negative="blur", steps=7, guidance=3.5)
+    options = [request.options for request in engine.asked]
+    assert [(each.prompt, each.strength) for each in options] == [("the brief's", 0.55), ("own", 0.2)]
+    assert (options[1].negative, options[1].steps, options[1].guidance) == ("blur", 7, 3.5)
     assert engine.asked[0].picture is not None
-    assert np.array_equal(engine.asked[0].picture, given.pixels)
+    assert np.array_equal(engine.asked[0].picture, source.pixels)
 
 
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_what_the_picture_was_stays(depth: Any, channels: int) -> None:
-    """Depth, channels, ppi, metadata; alpha and masks bit for bit where the size stays."""
-    given = picture(256, 256, channels, depth, alpha=True)
-    (one,) = made([given])
-    assert (one.depth, one.channels, one.ppi, one.metadata) == (given.depth, given.channels, given.ppi, given.metadata)
-    assert one.alpha is given.alpha
-    assert one.masks is given.masks
+def test_properties_of_the_picture_are_kept(depth: Any, channels: int) -> None:
+    """These are depth, channels, ppi and metadata and, at the same size, the very arrays of alpha and masks."""
+    source = picture(256, 256, channels, depth, alpha=True)
+    (candidate,) = regenerate([source])
+    assert (candidate.depth, candidate.channels, candidate.ppi, candidate.metadata) == (
+        source.depth,
+        source.channels,
+        source.ppi,
+        source.metadata,
+    )
+    assert candidate.alpha is source.alpha
+    assert candidate.masks is source.masks
     if depth == 16:
-        assert len(np.unique(one.to_codes())) > 256
+        assert len(np.unique(candidate.to_codes())) > 256
 
 
 @pytest.mark.parametrize("name", ["adobe-rgb", "display-p3", "prophoto"])
-def test_a_picture_in_another_profile_is_shown_and_laid_back_in_its_own(name: str) -> None:
-    """The engine sees sRGB; nearly no strength gives nearly the same picture, in its profile."""
-    given = replace(picture(256, 256), icc=builtin_profile(name), pixels=picture(256, 256).pixels * np.float32(0.5) + np.float32(0.25))
+def test_a_picture_in_another_profile_is_converted_to_srgb_and_back(name: str) -> None:
+    """The engine gets sRGB. At almost no strength, the result is nearly the same picture in its own profile."""
+    source = replace(picture(256, 256), icc=builtin_profile(name), pixels=picture(256, 256).pixels * np.float32(0.5) + np.float32(0.25))
     engine = NullGenerator()
-    (one,) = made([given], StepContextDouble(prompt="x", generator=engine), strength=0.001)
-    assert one.icc == given.icc
+    (candidate,) = regenerate([source], StepContextDouble(prompt="x", generator=engine), strength=0.001)
+    assert candidate.icc == source.icc
     assert engine.asked[0].picture is not None
-    assert np.abs(engine.asked[0].picture - given.pixels).max() > 0.02
-    assert np.abs(one.pixels - given.pixels).max() < 0.02
+    assert np.abs(engine.asked[0].picture - source.pixels).max() > 0.02
+    assert np.abs(candidate.pixels - source.pixels).max() < 0.02
 
 
 @pytest.mark.parametrize(
@@ -120,35 +132,35 @@ def test_a_picture_in_another_profile_is_shown_and_laid_back_in_its_own(name: st
         ({"refine": 1.5, "size": (500, 500)}, (500, 500)),
     ],
 )
-def test_the_size_is_the_models_own_in_the_shape_that_was_asked_for(settings: dict[str, Any], size: tuple[int, int]) -> None:
-    """Sides are multiples of the model's; a size that was asked for comes out exactly, masks and alpha with it."""
+def test_the_engine_works_at_its_native_size_in_the_requested_aspect(settings: dict[str, Any], size: tuple[int, int]) -> None:
+    """Sides are multiples of the model's. The result, with alpha and masks, has exactly the requested size."""
     engine = NullGenerator()
-    (one,) = made([picture(210, 315, alpha=True)], StepContextDouble(prompt="x", generator=engine), **settings)
-    assert (one.width, one.height) == size
-    assert one.alpha is not None
-    assert one.alpha.shape == one.masks["mask"].shape == (size[1], size[0])
+    (candidate,) = regenerate([picture(210, 315, alpha=True)], StepContextDouble(prompt="x", generator=engine), **settings)
+    assert (candidate.width, candidate.height) == size
+    assert candidate.alpha is not None
+    assert candidate.alpha.shape == candidate.masks["mask"].shape == (size[1], size[0])
     request = engine.asked[0]
     assert request.width % 16 == request.height % 16 == 0
     assert 0.8 < request.width * request.height / 256**2 < 1.2
 
 
-def test_masks_go_where_the_picture_goes() -> None:
-    """A white box in picture and mask lies in the same place after cutting and scaling."""
+def test_masks_are_cropped_and_scaled_with_the_picture() -> None:
+    """A white box lies in the same place in picture and mask after cropping and scaling."""
     base = np.zeros((600, 800, 3), np.float32)
     base[200:400, 300:500] = 1
-    given = Picture(base, masks=MappingProxyType({"mask": np.ascontiguousarray(base[:, :, 0])}))
-    (one,) = made([given], strength=0.0001, size=(700, 300))
-    inside, box = one.pixels[:, :, 0] > 0.5, one.masks["mask"] > 0.5
+    source = Picture(base, masks=MappingProxyType({"mask": np.ascontiguousarray(base[:, :, 0])}))
+    (candidate,) = regenerate([source], strength=0.0001, size=(700, 300))
+    inside, box = candidate.pixels[:, :, 0] > 0.5, candidate.masks["mask"] > 0.5
     assert np.mean(inside != box) < 0.015
     assert 0.05 < box.mean() < 0.2
 
 
-def test_a_second_pass_is_drawn_by_tiles_at_its_own_strength() -> None:
-    """Enlarged first, then piece by piece at the model's own size; the enlarging engine is on record."""
+def test_the_second_pass_redraws_tiles_at_its_own_strength() -> None:
+    """The picture is enlarged, then redrawn tile by tile at the native size. The upscaler is on record."""
     engine = NullGenerator()
     context = StepContextDouble(prompt="x", generator=engine, upscaler=NullUpscaler(2))
-    (one,) = made([], context, refine=2, refine_strength=0.3)
-    assert (one.width, one.height) == (512, 512)
+    (candidate,) = regenerate([], context, refine=2, refine_strength=0.3)
+    assert (candidate.width, candidate.height) == (512, 512)
     tiles = engine.asked[1:]
     assert len(tiles) > 3
     assert {tile.options.strength for tile in tiles} == {0.3}
@@ -156,72 +168,73 @@ def test_a_second_pass_is_drawn_by_tiles_at_its_own_strength() -> None:
     refined = context.results.findings["refined"]
     assert isinstance(refined, dict)
     assert refined["upscaler"] == "null-upscale"
-    assert [done for done, _ in context.progress.reports] == sorted(done for done, _ in context.progress.reports)
+    fractions = [fraction for fraction, _ in context.progress.reports]
+    assert fractions == sorted(fractions)
 
 
-def test_reference_pictures_are_shown_to_a_model_that_looks_at_them() -> None:
-    """As sRGB; `references = false` leaves them aside."""
-    shown = picture(40, 30, 1)
+def test_reference_pictures_reach_a_model_that_uses_them() -> None:
+    """The model gets them as sRGB; `references = false` leaves them out."""
+    reference = picture(40, 30, 1)
     engine = NullGenerator()
-    made([], StepContextDouble(prompt="x", generator=engine, shown=[shown]))
-    made([], StepContextDouble(prompt="x", generator=engine, shown=[shown]), references=False)
+    regenerate([], StepContextDouble(prompt="x", generator=engine, shown=[reference]))
+    regenerate([], StepContextDouble(prompt="x", generator=engine, shown=[reference]), references=False)
     assert [len(request.references) for request in engine.asked] == [1, 0]
     assert engine.asked[0].references[0].shape == (40, 30, 3)
 
 
-def test_reference_pictures_and_a_model_that_cannot_look_at_them_is_a_problem() -> None:
-    """And so is `references = true` where none lies there."""
-    blind = NullGenerator(can=("text", "image"))
+def test_reference_pictures_are_refused_if_the_model_cannot_use_them() -> None:
+    """`references = true` without a reference picture is refused, too."""
+    model_without_references = NullGenerator(can=("text", "image"))
     with pytest.raises(InputError):
-        made([], StepContextDouble(prompt="x", generator=blind, shown=[picture(8, 8)]))
+        regenerate([], StepContextDouble(prompt="x", generator=model_without_references, shown=[picture(8, 8)]))
     with pytest.raises(InputError, match=r"hero\.ref\.png"):
-        made([], StepContextDouble(prompt="x"), references=True)
+        regenerate([], StepContextDouble(prompt="x"), references=True)
 
 
-def test_a_model_that_edits_by_instruction_takes_a_picture_when_it_is_named() -> None:
-    """But knows no strength; and one that only writes from words takes none."""
+def test_a_named_editing_model_takes_a_picture_but_no_strength() -> None:
+    """A model that generates only from words takes no picture."""
     editor = NullGenerator(can=("edit",))
-    assert made([picture(64, 64)], StepContextDouble(prompt="x", generator=editor), model="kontext")
+    assert regenerate([picture(64, 64)], StepContextDouble(prompt="x", generator=editor), model="kontext")
     with pytest.raises(InputError):
-        made([picture(64, 64)], StepContextDouble(prompt="x", generator=editor), model="kontext", strength=0.5)
+        regenerate([picture(64, 64)], StepContextDouble(prompt="x", generator=editor), model="kontext", strength=0.5)
     with pytest.raises(InputError, match="cannot start from a picture"):
-        made([picture(64, 64)], StepContextDouble(prompt="x", generator=NullGenerator(can=("text",))), model="words")
+        regenerate([picture(64, 64)], StepContextDouble(prompt="x", generator=NullGenerator(can=("text",))), model="words")
 
 
-def test_a_named_model_that_also_edits_takes_words_without_a_strength_as_its_instruction() -> None:
-    """With a strength it starts from the picture; the house's own choice of a model always does."""
-    both = NullGenerator(can=("text", "image", "edit"))
-    context = StepContextDouble(prompt="x", generator=both)
+def test_a_named_model_that_also_edits_has_no_default_strength() -> None:
+    """Without a strength, the prompt is its instruction. With a strength, or without a named model, it starts from the picture."""
+    generator = NullGenerator(can=("text", "image", "edit"))
+    context = StepContextDouble(prompt="x", generator=generator)
     for settings in ({"model": "klein"}, {"model": "klein", "strength": 0.5}, {}):
-        made([picture(64, 64)], context, **settings)
-    assert [request.options.strength for request in both.asked] == [None, 0.5, 0.55]
+        regenerate([picture(64, 64)], context, **settings)
+    assert [request.options.strength for request in generator.asked] == [None, 0.5, 0.55]
 
 
-def test_neither_picture_nor_words_is_a_problem() -> None:
-    """There is nothing to begin with."""
+def test_a_step_without_picture_and_prompt_is_refused() -> None:
+    """There is nothing to start from."""
     with pytest.raises(InputError, match="neither a picture nor a prompt"):
-        made([], StepContextDouble())
+        regenerate([], StepContextDouble())
 
 
 @pytest.mark.parametrize("at", [0.1, 0.5, 0.9])
-def test_work_that_is_called_off_ends_at_the_next_step(at: float) -> None:
-    """Wherever it is."""
+def test_a_cancelled_job_stops_at_the_next_step(at: float) -> None:
+    """This holds near the start, in the middle and near the end."""
     engine = NullGenerator(pixels=2048 * 2048)
     context = StepContextDouble(prompt="x", generator=engine, cancel_at=at)
     with pytest.raises(JobCancelled):
-        made([], context, candidates=10, size=(64, 64))
+        regenerate([], context, candidates=10, size=(64, 64))
     assert len(engine.asked) <= at * 10 + 2
     assert context.progress.reports[-1][0] <= at + 0.2
 
 
-def test_what_it_needs_is_known_from_its_settings() -> None:
-    """A strength needs a picture; words of its own need no prompt; loras are things of the library."""
-    bare, strong = Regenerate().needs(), Regenerate(strength=0.5, prompt="x", model="premium").needs()
-    assert (bare.needs_picture, bare.needs_prompt) == (False, True)
-    assert (strong.needs_picture, strong.needs_prompt) == (True, False)
-    assert [(need.model, need.can) for need in strong.engines] == [("premium", frozenset({"image"}))]
-    lora = Regenerate.model_validate({"loras": [{"name": "film", "weight": 0.5}]})
-    assert lora.needs().library_files == (("loras", "film", (".safetensors",)),)
+def test_needs_follow_from_the_settings() -> None:
+    """A strength needs a picture, a step with its own prompt needs none of the brief, and LoRAs are files of the library."""
+    default, with_strength = Regenerate().needs(), Regenerate(strength=0.5, prompt="x", model="premium").needs()
+    assert (default.needs_picture, default.needs_prompt) == (False, True)
+    assert (with_strength.needs_picture, with_strength.needs_prompt) == (True, False)
+    assert [(need.model, need.can) for need in with_strength.engines] == [("premium", frozenset({"image"}))]
+    with_lora = Regenerate.model_validate({"loras": [{"name": "film", "weight": 0.5}]})
+    assert with_lora.needs().library_files == (("loras", "film", (".safetensors",)),)
     assert [Regenerate(candidates=8).max_results(count) for count in (0, 1, 3)] == [8, 8, 24]
 
 
@@ -244,15 +257,15 @@ def test_what_it_needs_is_known_from_its_settings() -> None:
         {"loras": [{"name": ""}]},
     ],
 )
-def test_what_makes_no_sense_is_refused_early(wrong: dict[str, Any]) -> None:
-    """Before anything runs."""
+def test_contradictory_or_invalid_settings_are_refused_with_the_brief(wrong: dict[str, Any]) -> None:
+    """Validation fails before anything runs."""
     with pytest.raises(ValidationError):
         Regenerate(**wrong)
 
 
 @pytest.mark.parametrize("ratio", [0.125, 0.5, 1, 16 / 9, 8])
-def test_the_native_size_keeps_count_and_shape(ratio: float) -> None:
-    """About the model's pixels in about that shape, both sides multiples."""
+def test_the_native_size_keeps_the_pixel_count_and_the_aspect_ratio(ratio: float) -> None:
+    """Both are kept within 6 %, and both sides are multiples of the model's."""
     descriptor = NullGenerator(pixels=1024 * 1024, multiple=16).descriptor
     wide, high = native_size(ratio, descriptor)
     assert wide % 16 == high % 16 == 0
@@ -261,6 +274,6 @@ def test_the_native_size_keeps_count_and_shape(ratio: float) -> None:
 
 
 def test_a_picture_of_the_right_size_is_not_changed() -> None:
-    """Nothing asked, nothing touched."""
-    given = picture(20, 30)
-    assert crop_and_resize(given, (30, 20)) is given
+    """The very picture is returned."""
+    source = picture(20, 30)
+    assert crop_and_resize(source, (30, 20)) is source

@@ -21,7 +21,7 @@ from goldsmith.picture.profiles import builtin_profile
 TONES = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200]], np.uint8)
 
 
-def shown(cells: list[ContactSheetCell], title: str = "hero") -> Pixels:
+def sheet_pixels(cells: list[ContactSheetCell], title: str = "hero") -> Pixels:
     """Return the rendered sheet (h, w, 3), 0..255."""
     return decode(render_contact_sheet(cells, title), "sheet.jpg", 100_000_000).pixels * 255
 
@@ -31,7 +31,7 @@ def flat(tone: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.broadcast_to(tone, (height, width, 3)).astype(np.uint8)
 
 
-def near(pixels: Pixels, tone: tuple[int, ...]) -> int:
+def count_near(pixels: Pixels, tone: tuple[int, ...]) -> int:
     """Return how many pixels of (h, w, 3), 0..255, have about that tone."""
     return int((np.abs(pixels - np.array(tone)).max(axis=2) < 12).sum())
 
@@ -40,25 +40,25 @@ def near(pixels: Pixels, tone: tuple[int, ...]) -> int:
 def test_every_picture_is_shown_at_its_size(count: int) -> None:
     """Sheets stay about 2,000 px wide for any number of pictures."""
     side = thumbnail_side(count)
-    pixels = shown([ContactSheetCell(flat(TONES[number % 3], side // 2, side), (f"{number}", "seed 1")) for number in range(count)])
+    pixels = sheet_pixels([ContactSheetCell(flat(TONES[number % 3], side // 2, side), (f"{number}", "seed 1")) for number in range(count)])
     assert pixels.shape[1] <= 2100
     for kind in range(3):
         expected = len(range(kind, count, 3)) * side * (side // 2)
-        assert near(pixels, tuple(TONES[kind])) == pytest.approx(expected, rel=0.05)
+        assert count_near(pixels, tuple(TONES[kind])) == pytest.approx(expected, rel=0.05)
 
 
 def test_only_selected_pictures_are_framed() -> None:
     """Frames have a colour that nothing else has."""
     cells = [ContactSheetCell(flat(TONES[2], 100, 150), ("1",)), ContactSheetCell(flat(TONES[2], 100, 150), ("2",), is_selected=True)]
-    framed, plain = shown(cells), shown([cells[0], cells[0]])
-    assert near(framed, SELECTED_COLOUR) > 1500
-    assert near(plain, SELECTED_COLOUR) == 0
+    framed, plain = sheet_pixels(cells), sheet_pixels([cells[0], cells[0]])
+    assert count_near(framed, SELECTED_COLOUR) > 1500
+    assert count_near(plain, SELECTED_COLOUR) == 0
 
 
 def test_long_lines_stay_in_their_column() -> None:
     """Gaps between the columns stay empty."""
     side = thumbnail_side(4)
-    pixels = shown([ContactSheetCell(flat(TONES[0], 50, 50), ("w" * 300, "some words " * 30)) for _ in range(4)], "t" * 500)
+    pixels = sheet_pixels([ContactSheetCell(flat(TONES[0], 50, 50), ("w" * 300, "some words " * 30)) for _ in range(4)], "t" * 500)
     assert column_count(4) == 3
     gap = pixels[:, 16 + side + 2 : 16 + side + 14]
     below_title = gap[100:]
@@ -67,10 +67,10 @@ def test_long_lines_stay_in_their_column() -> None:
 
 def test_a_thumbnail_is_in_srgb_on_white() -> None:
     """Thumbnails are in sRGB on white with three channels, and small pictures are not enlarged."""
-    clear = picture(400, 800, 1, 16, alpha=True)
-    clear = Picture(clear.pixels, alpha=freeze(np.zeros((400, 800), np.float32)))
-    assert make_thumbnail(clear, 100).shape == (50, 100, 3)
-    assert make_thumbnail(clear, 100).min() > 250
+    transparent = picture(400, 800, 1, 16, alpha=True)
+    transparent = Picture(transparent.pixels, alpha=freeze(np.zeros((400, 800), np.float32)))
+    assert make_thumbnail(transparent, 100).shape == (50, 100, 3)
+    assert make_thumbnail(transparent, 100).min() > 250
     assert make_thumbnail(picture(10, 20), 100).shape == (10, 20, 3)
     vivid = Picture(freeze(np.full((8, 8, 3), (0.2, 0.8, 0.2), np.float32)), icc=builtin_profile("prophoto"))
     assert make_thumbnail(vivid, 8)[0, 0, 0] < 10

@@ -28,7 +28,7 @@ def _photograph(blur: float = 0.0) -> Picture:
     return Picture(freeze(picture.astype(np.float32) / 255))
 
 
-def _three() -> list[Picture]:
+def _three_candidates() -> list[Picture]:
     return [_photograph(4.0), _photograph(), _flat(1.0)]
 
 
@@ -126,15 +126,17 @@ def test_the_best_of_several_is_kept() -> None:
 def test_rejected_candidates_are_archived_with_a_contact_sheet() -> None:
     """Rejected candidates are archived unchanged with number, seed and score; the kept one is only on the sheet."""
     context = StepContextDouble()
-    pictures = [replace(picture, record_values={"number": number, "seed": 100 + number}) for number, picture in enumerate(_three(), 4)]
+    pictures = [
+        replace(picture, record_values={"number": number, "seed": 100 + number}) for number, picture in enumerate(_three_candidates(), 4)
+    ]
     assert Select().apply_set(pictures, context) == [pictures[1]]
-    *others, sheet = context.results.archived
+    *rejected, sheet = context.results.archived
     assert [file.tail + file.suffix for file in context.results.archived] == ["_candidate04.png", "_candidate06.png", "_candidates.jpg"]
-    assert [(file.facts["number"], file.facts["seed"]) for file in others] == [(4, 104), (6, 106)]
-    assert [file.facts["score"] for file in others] == [quality_score(assess(pictures[index])) for index in (0, 2)]
-    for file, index in zip(others, (0, 2), strict=True):
-        again = decode(file.data, "other.png", 10**7)
-        assert np.array_equal(again.to_codes(), pictures[index].to_codes())
+    assert [(file.facts["number"], file.facts["seed"]) for file in rejected] == [(4, 104), (6, 106)]
+    assert [file.facts["score"] for file in rejected] == [quality_score(assess(pictures[index])) for index in (0, 2)]
+    for file, index in zip(rejected, (0, 2), strict=True):
+        decoded = decode(file.data, "other.png", 10**7)
+        assert np.array_equal(decoded.to_codes(), pictures[index].to_codes())
     assert decode(sheet.data, "sheet.jpg", 10**7).width > 600
     assert context.results.findings["kept"] == [5]
 

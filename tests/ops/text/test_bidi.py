@@ -1,4 +1,4 @@
-"""Which way each character runs and the order in which a line is seen: cases and examples of UAX #9, and an independent program."""
+"""The direction of each character and the visual order of a line, by cases and examples of UAX #9 and by an independent program."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CHARACTERS = {
 REMOVED_BY_X9 = ("LRE", "RLE", "LRO", "RLO", "PDF", "BN")
 
 
-def seen(text: str, direction: Direction = "auto") -> str:
+def visual_order(text: str, direction: Direction = "auto") -> str:
     """Return the characters as they stand from left to right, brackets not mirrored."""
     base = base_level(text, direction)
     levels = line_levels(text, embedding_levels(text, base), 0, len(text), base)
@@ -74,9 +74,9 @@ def without_removed(text: str) -> str:
         (f"{A}\u0301{B}", "auto", f"{B}\u0301{A}"),
     ],
 )
-def test_a_line_is_seen_in_the_right_order(text: str, direction: Direction, expected: str) -> None:
+def test_a_line_is_in_visual_order(text: str, direction: Direction, expected: str) -> None:
     """Letters, numbers, signs, brackets and marks stand in order among scripts of both directions."""
-    assert seen(text, direction) == expected
+    assert visual_order(text, direction) == expected
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_embeddings_beyond_the_maximum_depth_are_counted_off() -> None:
 
 
 def test_the_characters_are_of_their_classes() -> None:
-    """Random strings hold every class that they are meant to hold."""
+    """Each class of the random strings holds only characters of that class."""
     for name, letters in CHARACTERS.items():
         assert {unicodedata.bidirectional(letter) for letter in letters} == {"ON" if name == "brackets" else name}
 
@@ -167,19 +167,19 @@ BRACKETED = [*["brackets"] * 8, *["L", "R"] * 2, "AL", "EN", "AN", "NSM", "ON", 
 
 @pytest.mark.parametrize("classes", [ALL_CLASSES, BRACKETED], ids=["all classes", "brackets"])
 @pytest.mark.parametrize(("direction", "base_dir"), [("auto", None), ("ltr", "L"), ("rtl", "R")])
-def test_random_strings_are_seen_as_python_bidi_shows_them(direction: Direction, base_dir: str | None, classes: list[str]) -> None:
+def test_random_strings_are_in_the_order_of_python_bidi(direction: Direction, base_dir: str | None, classes: list[str]) -> None:
     """2,000 strings have the same direction and the same visual order in the unicode-bidi library."""
-    chance = random.Random(f"{direction} {len(classes)}")
+    generator = random.Random(f"{direction} {len(classes)}")
     compared = 0
     for _ in range(2000):
-        text = "".join(chance.choice(CHARACTERS[chance.choice(classes)]) for _ in range(chance.randrange(1, 25)))
+        text = "".join(generator.choice(CHARACTERS[generator.choice(classes)]) for _ in range(generator.randrange(1, 25)))
         base = get_base_level(text) if direction == "auto" else int(direction == "rtl")
         assert base_level(text, direction) == base, ascii(text)
-        shown = get_display(text, base_dir=base_dir)
+        expected = get_display(text, base_dir=base_dir)
         # python-bidi skips L1 and returns the text unchanged if no level before L1 is odd; only a right-to-left paragraph shows it.
-        if shown == text and base == 1:
+        if expected == text and base == 1:
             continue
-        assert without_removed(seen(text, direction)) == without_removed(shown), ascii(text)
+        assert without_removed(visual_order(text, direction)) == without_removed(expected), ascii(text)
         compared += 1
     assert compared > 1800
 

@@ -29,11 +29,11 @@ def coverage(*values: float) -> np.ndarray:
 
 def test_edges_mix_in_linear_light() -> None:
     """Half coverage of white on black gives code 188 of 255, by sRGB's curve."""
-    done = composite_fills(backdrop(0), [ColourFill(WHITE, 1.0, coverage(0, 0.25, 0.5, 0.75, 1))]).pixels[0, :, 0]
+    result = composite_fills(backdrop(0), [ColourFill(WHITE, 1.0, coverage(0, 0.25, 0.5, 0.75, 1))]).pixels[0, :, 0]
     light = np.array([0, 0.25, 0.5, 0.75, 1])
     expected = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
-    assert done == pytest.approx(expected, abs=1e-4)
-    assert (done[0], done[4]) == (0, 1)
+    assert result == pytest.approx(expected, abs=1e-4)
+    assert (result[0], result[4]) == (0, 1)
 
 
 def test_translucency_mixes_display_values() -> None:
@@ -44,29 +44,29 @@ def test_translucency_mixes_display_values() -> None:
 
 def test_adjacent_fills_leave_no_gap() -> None:
     """Pixels that are half stroke and half letter show nothing of the backdrop."""
-    done = composite_fills(
+    result = composite_fills(
         backdrop(0), [ColourFill(WHITE, 1.0, coverage(0.5, 1, 0, 0, 0)), ColourFill(WHITE, 1.0, coverage(0.5, 0, 1, 0, 0))]
     )
-    assert done.pixels[0, :3, 0] == pytest.approx([1, 1, 1], abs=1e-4)
+    assert result.pixels[0, :3, 0] == pytest.approx([1, 1, 1], abs=1e-4)
 
 
 def test_a_fill_over_transparency_keeps_its_colour() -> None:
     """Coverage becomes alpha, and hidden colours do not show through."""
-    done = composite_fills(backdrop(0.3, alpha=0), [ColourFill(RED, 1.0, coverage(0, 0.5, 1, 0, 0))])
-    assert done.alpha is not None
-    assert done.alpha[0, :3] == pytest.approx([0, 0.5, 1])
-    assert done.pixels[0, 1:3] == pytest.approx(np.stack([RED, RED]), abs=1e-4)
-    assert (done.pixels[0, 0] == np.float32(0.3)).all()
+    result = composite_fills(backdrop(0.3, alpha=0), [ColourFill(RED, 1.0, coverage(0, 0.5, 1, 0, 0))])
+    assert result.alpha is not None
+    assert result.alpha[0, :3] == pytest.approx([0, 0.5, 1])
+    assert result.pixels[0, 1:3] == pytest.approx(np.stack([RED, RED]), abs=1e-4)
+    assert (result.pixels[0, 0] == np.float32(0.3)).all()
 
 
 def test_alpha_follows_the_over_operator() -> None:
     """Alpha becomes o + a (1 - o), for fills and shadows alike."""
     half = composite_fills(backdrop(0.0, alpha=0.5), [ColourFill(WHITE, 0.5, coverage(1, 1, 1, 1, 1))])
     shadowed = composite_shadow(backdrop(0.0, alpha=0.5), WHITE, coverage(0.5, 0.5, 0.5, 0.5, 0.5))
-    for done in (half, shadowed):
-        assert done.alpha is not None
-        assert done.alpha[0, 0] == pytest.approx(0.75)
-        assert done.pixels[0, 0, 0] == pytest.approx(2 / 3)
+    for result in (half, shadowed):
+        assert result.alpha is not None
+        assert result.alpha[0, 0] == pytest.approx(0.75)
+        assert result.pixels[0, 0, 0] == pytest.approx(2 / 3)
 
 
 def test_no_coverage_returns_the_backdrop_itself() -> None:

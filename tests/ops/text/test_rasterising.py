@@ -17,7 +17,7 @@ BOLD = typeface("Manrope-Bold.ttf")
 WINDOW = (slice(0, 200), slice(0, 320))
 
 
-def placed(text: str, size: float, *, rotate: float = 0.0, face: Typeface = BOLD) -> PlacedText:
+def place_text(text: str, size: float, *, rotate: float = 0.0, face: Typeface = BOLD) -> PlacedText:
     result = Typesetter([face], text, ShapingOptions(), TextLayout(rotate=rotate)).set_at_size(size, (0.0, 0.0, 320.0, 200.0))
     assert result is not None
     return result
@@ -32,7 +32,7 @@ def edges(values: np.ndarray) -> tuple[float, float]:
 @pytest.mark.parametrize("size", [60.0, 97.3, 300.0])
 def test_a_stem_lies_where_the_outline_says(size: float) -> None:
     """Sides and ends of a capital I are exact at small and large sizes."""
-    result = placed("I", min(size, 190.0) if size < 300 else 190.0)
+    result = place_text("I", min(size, 190.0) if size < 300 else 190.0)
     shape = letter_coverage([BOLD], result, WINDOW)
     left, top, width, height = result.ink_box
     assert edges(shape[int(top + height / 2)]) == pytest.approx((left, left + width), abs=0.03)
@@ -42,15 +42,15 @@ def test_a_stem_lies_where_the_outline_says(size: float) -> None:
 def test_overlapping_contours_are_covered_once() -> None:
     """Overlapping contours of a heavy variable font leave no holes, and no coverage above 1."""
     face = typeface("Manrope.ttf", wght=800)
-    shape = letter_coverage([face], placed("AQ&", 150, face=face), WINDOW)
+    shape = letter_coverage([face], place_text("AQ&", 150, face=face), WINDOW)
     assert shape.max() == 1
-    static = letter_coverage([typeface("Manrope-Bold.ttf")], placed("AQ&", 150), WINDOW)
+    static = letter_coverage([typeface("Manrope-Bold.ttf")], place_text("AQ&", 150), WINDOW)
     assert 0.9 < shape.sum() / static.sum() < 1.3
 
 
 def test_a_quarter_turn_rotates_the_letters() -> None:
     """Rotation is clockwise: the top of the letters comes to the right."""
-    upright, turned = (letter_coverage([BOLD], placed("R", 100, rotate=rotate), WINDOW) for rotate in (0.0, 90.0))
+    upright, turned = (letter_coverage([BOLD], place_text("R", 100, rotate=rotate), WINDOW) for rotate in (0.0, 90.0))
     rows, cols = (np.flatnonzero(upright.any(axis=axis)) for axis in (1, 0))
     letter = np.rot90(upright[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1], -1)
     rows, cols = (np.flatnonzero(turned.any(axis=axis)) for axis in (1, 0))
@@ -62,7 +62,7 @@ def test_a_quarter_turn_rotates_the_letters() -> None:
 
 def test_a_window_shows_its_part_of_the_letters() -> None:
     """Windows that cut through letters have the same pixels as the whole."""
-    result = placed("GOLD", 100)
+    result = place_text("GOLD", 100)
     whole = letter_coverage([BOLD], result, WINDOW)
     part = letter_coverage([BOLD], result, (slice(70, 133), slice(55, 171)))
     assert np.array_equal(part, whole[70:133, 55:171])
@@ -71,7 +71,7 @@ def test_a_window_shows_its_part_of_the_letters() -> None:
 def test_strips_join_seamlessly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Text rendered in many strips equals text rendered in one."""
 
-    result = placed("GOLD", 100)
+    result = place_text("GOLD", 100)
     whole: list[Mask] = [letter_coverage([BOLD], result, WINDOW), stroked_coverage([BOLD], result, WINDOW, 5.0)]
     monkeypatch.setattr(rasterising, "_STRIP", 320 * 16 * 11)
     assert np.abs(letter_coverage([BOLD], result, WINDOW) - whole[0]).max() < 1 / 255
@@ -81,7 +81,7 @@ def test_strips_join_seamlessly(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("stroke_width", [0.7, 3.0, 8.25])
 def test_a_stroke_has_its_width(stroke_width: float) -> None:
     """Stems grow by the stroke's width on both sides, within an eighth of a pixel; corners are round."""
-    block = placed("I", 120)
+    block = place_text("I", 120)
     letters, stroked = letter_coverage([BOLD], block, WINDOW), stroked_coverage([BOLD], block, WINDOW, stroke_width)
     left, top, width, height = block.ink_box
     row = int(top + height / 2)
@@ -93,4 +93,4 @@ def test_a_stroke_has_its_width(stroke_width: float) -> None:
 
 def test_a_window_without_letters_has_no_coverage() -> None:
     """Pixels without letters have no coverage."""
-    assert letter_coverage([BOLD], placed(". ", 20), (slice(0, 20), slice(0, 20))).max() == 0
+    assert letter_coverage([BOLD], place_text(". ", 20), (slice(0, 20), slice(0, 20))).max() == 0

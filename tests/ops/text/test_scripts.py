@@ -34,8 +34,8 @@ def line(text: str, *faces: Typeface, **options: object) -> ShapedLine:
     return Paragraph(faces, text, ShapingOptions(**options)).shape_line(0, len(text))  # type: ignore[arg-type]
 
 
-def seen(shaped: ShapedLine) -> list[int]:
-    """Return the indices of the characters as they stand from left to right."""
+def visual_order(shaped: ShapedLine) -> list[int]:
+    """Return the indices of the characters from left to right."""
     return [glyph.character_index for glyph in sorted(shaped.glyphs, key=lambda glyph: glyph.x)]
 
 
@@ -45,7 +45,7 @@ def test_arabic_letters_join() -> None:
     alone = line("\u0628", arabic).glyphs
     joined = line("\u0628\u0628\u0628", arabic).glyphs
     bases = [{glyph.glyph_id for glyph in joined if glyph.character_index == place} for place in range(3)]
-    assert all(bases[one] != bases[other] for one, other in ((0, 1), (1, 2), (0, 2)))
+    assert all(bases[first] != bases[second] for first, second in ((0, 1), (1, 2), (0, 2)))
     assert {glyph.glyph_id for glyph in alone} not in bases
     pair = {glyph.glyph_id for glyph in line("\u0644\u0627", arabic).glyphs}
     assert pair.isdisjoint(glyph.glyph_id for letter in "\u0644\u0627" for glyph in line(letter, arabic).glyphs)
@@ -66,7 +66,7 @@ def test_arabic_with_numbers_latin_and_brackets_is_in_visual_order() -> None:
     """Words run from the right, the year and the brand from the left, and a bracket opens towards its content."""
     arabic, text = noto("NotoNaskhArabic-Bold.ttf"), "\u0627\u0628 2026 GOLD (\u062c)"
     shaped = line(text, arabic, MANROPE)
-    order = seen(shaped)
+    order = visual_order(shaped)
     assert [place for place in order if text[place].isdigit()] == [3, 4, 5, 6]
     assert [place for place in order if text[place] in "GOLD"] == [8, 9, 10, 11]
     assert order.index(3) > order.index(8) > order.index(14)
@@ -81,7 +81,7 @@ def test_arabic_with_numbers_latin_and_brackets_is_in_visual_order() -> None:
 def test_hebrew_prices_keep_their_sign_and_order() -> None:
     """Prices in Hebrew text run from the left; the sentence's exclamation mark stands at its left end."""
     hebrew, text = noto("NotoSansHebrew-Bold.ttf"), "\u05e8\u05e7 99.90!"
-    order = seen(line(text, hebrew, MANROPE))
+    order = visual_order(line(text, hebrew, MANROPE))
     assert [text[place] for place in order] == list("!99.90 \u05e7\u05e8")
 
 

@@ -52,18 +52,18 @@ def test_tracking_keeps_a_mark_with_its_letter() -> None:
 
 def test_an_override_reverses_letters() -> None:
     """Letters under an override are reversed, and the glyphs still come from left to right."""
-    turned = line("\u202eABC\u202c").glyphs
-    seen = [glyph.character_index for glyph in sorted(turned, key=lambda glyph: glyph.x) if glyph.character_index in (1, 2, 3)]
-    assert seen == [3, 2, 1]
-    numbers = {glyph.character_index: glyph.glyph_id for glyph in turned}
+    reversed_glyphs = line("\u202eABC\u202c").glyphs
+    order = [glyph.character_index for glyph in sorted(reversed_glyphs, key=lambda glyph: glyph.x) if glyph.character_index in (1, 2, 3)]
+    assert order == [3, 2, 1]
+    numbers = {glyph.character_index: glyph.glyph_id for glyph in reversed_glyphs}
     assert [numbers[place] for place in (1, 2, 3)] == [glyph.glyph_id for glyph in line("ABC").glyphs]
 
 
 def test_brackets_are_mirrored_in_right_to_left_text() -> None:
     """Opening brackets open towards their content."""
-    turned = line("\u202e(A\u202c").glyphs
-    shut = line(")").glyphs[0].glyph_id
-    assert next(glyph.glyph_id for glyph in turned if glyph.character_index == 1) == shut
+    glyphs = line("\u202e(A\u202c").glyphs
+    closing = line(")").glyphs[0].glyph_id
+    assert next(glyph.glyph_id for glyph in glyphs if glyph.character_index == 1) == closing
 
 
 def test_each_missing_letter_is_named_once() -> None:
