@@ -58,12 +58,12 @@ LORA_SUFFIXES = (".safetensors",)
 
 
 def lora_references(loras: Sequence[Lora]) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
-    """Return the library files of a step that names these, for ``StepNeeds.library_files``."""
+    """Return the library files of a step with these LoRAs, for ``StepNeeds.library_files``."""
     return tuple(("loras", lora.name, LORA_SUFFIXES) for lora in loras)
 
 
 def lora_paths(loras: Sequence[Lora], context: StepContext) -> tuple[tuple[Path, float], ...]:
-    """Return (file, weight) of each, for ``GenerationOptions``."""
+    """Return (file, weight) of each LoRA, for ``GenerationOptions``."""
     return tuple((context.library.file("loras", lora.name, LORA_SUFFIXES), lora.weight) for lora in loras)
 
 
@@ -99,8 +99,8 @@ class EnginesFacet(Protocol):
         """Return the loaded engine that serves the need, and put it on record.
 
         ``options`` are for an inpainter: they are bound to the engine if it is a generating model. With ``options`` the default is an
-        engine that takes words if one is present, else one that does not: the descriptor says which. Raises InputError if no engine
-        serves the need.
+        engine that takes a prompt if one is present, otherwise an engine that takes none; its descriptor says which. Raises InputError
+        if no engine serves the need.
         """
 
 
@@ -127,7 +127,7 @@ class DetectFacet(Protocol):
         """Return the 478 points of a face of this picture, (478, 2) px, or None if no mesh fits. Needs ``EngineNeed(FACE_LANDMARKER)``."""
 
     def face_identity(self, face: Face, picture: Picture) -> FaceEmbedding:
-        """Return who the face belongs to; only its five landmarks are used. Needs ``EngineNeed(FACE_EMBEDDER)``."""
+        """Return the identity of the face; only its five landmarks are used. Needs ``EngineNeed(FACE_EMBEDDER)``."""
 
     def text_lines(self, picture: Picture) -> Sequence[TextLine]:
         """Return every line of text in the picture, in px. Needs ``EngineNeed(TEXT_READER)``."""
@@ -271,10 +271,10 @@ def region_needs(where: str) -> StepNeeds:
     """Return what ``DetectFacet.region`` needs for that expression: masks, and an engine for each detected word; "" needs nothing."""
     if not where:
         return StepNeeds()
-    asked = region.parse_region(where)
+    parsed = region.parse_region(where)
     return StepNeeds(
-        masks=asked.required_masks(),
-        engines=tuple(EngineNeed(_ENGINE_FOR_REGION[word]) for word in region.DETECTED_WORDS if word in asked.required_detections()),
+        masks=parsed.required_masks(),
+        engines=tuple(EngineNeed(_ENGINE_FOR_REGION[word]) for word in region.DETECTED_WORDS if word in parsed.required_detections()),
     )
 
 
@@ -312,7 +312,7 @@ class PictureOperation(Operation):
     def origin_in_result(self, picture: Picture) -> tuple[int, int] | None:
         """Return left and top of the picture in the result, in px, if the operation enlarges it and keeps it bit for bit; else None.
 
-        The worker proves the promise.
+        The worker checks this.
         """
         return None
 

@@ -29,9 +29,9 @@ def dither(pixels: Pixels, depth: int, seed: int, *, out: Pixels | None = None) 
 
 def _dither_to_codes(scaled: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     nearest = np.floor(scaled + np.float32(0.5))
-    off = np.abs(scaled - nearest) > _ON_CODE_TOLERANCE
+    is_between_codes = np.abs(scaled - nearest) > _ON_CODE_TOLERANCE
     shape = scaled.shape[:2]
-    grain = rng.random(shape, dtype=np.float32) - rng.random(shape, dtype=np.float32)  # drawn even if unused: rows stay in step
-    moved = np.floor(scaled + grain[:, :, None] + np.float32(0.5))
-    result: NDArray[np.float32] = np.where(off, moved, nearest)
+    noise = rng.random(shape, dtype=np.float32) - rng.random(shape, dtype=np.float32)  # drawn even if unused: rows stay in step
+    dithered = np.floor(scaled + noise[:, :, None] + np.float32(0.5))
+    result: NDArray[np.float32] = np.where(is_between_codes, dithered, nearest)
     return result
