@@ -1,6 +1,6 @@
 """The contract of an operation: its settings, validated when a brief is read, and the method that does the work.
 
-An operation is pure: the same picture, settings and seed give the same pixels. It sees the world only through its ``StepContext``. There
+An operation is pure: the same picture, settings and seed give the same pixels. It reaches everything else only through its ``StepContext``. There
 are three kinds: most turn one picture into one picture, a few open or close a set of pictures, and some make files from a picture.
 """
 
@@ -32,7 +32,7 @@ def _check_region(where: str) -> str:
     return where
 
 
-# A setting that says where a step works: a mask's name or an expression, checked when the brief is read; "" = everywhere.
+# A setting for the region in which a step works: a mask's name or an expression, checked when the brief is read; "" = everywhere.
 RegionExpression = Annotated[str, Field(max_length=500), AfterValidator(_check_region)]
 
 
@@ -105,7 +105,7 @@ class EnginesFacet(Protocol):
 
 
 class DetectFacet(Protocol):
-    """Detection in pictures. The same picture is searched for the same thing only once in a job; the engines used go on record."""
+    """Detection in pictures. Within a job, each detection runs only once for the same picture; the engines used go on record."""
 
     def region(self, where: str, picture: Picture, is_removal: bool = False) -> Mask:
         """Return the region of this picture, (h, w), 0..1. ``subject``, ``background``, ``face``, ``hands`` and ``text`` are detected.
@@ -115,7 +115,7 @@ class DetectFacet(Protocol):
         """
 
     def matte(self, model: str | None, picture: Picture) -> Mask:
-        """Return how much of each pixel belongs to the subject, (h, w), 0..1, coarse, as ``model`` sees it; None = ``region("subject")``.
+        """Return how much of each pixel belongs to the subject, (h, w), 0..1, coarse, by ``model``; None = ``region("subject")``.
 
         Needs ``EngineNeed(MATTE_ESTIMATOR, model)``. Raises InputError if there is no subject.
         """
@@ -205,7 +205,7 @@ class ProgressFacet(Protocol):
 
 
 class StepContext(Protocol):
-    """Everything that an operation sees of the world while it works on one picture."""
+    """Everything that an operation may use while it works on one picture."""
 
     @property
     def seed(self) -> int:

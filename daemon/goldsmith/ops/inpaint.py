@@ -53,8 +53,8 @@ class Inpaint(StitchOperation):
         return replace(needs, library_files=lora_references(self.loras), engines=(engine, *needs.engines[1:]))
 
     def open_engine(self, context: StepContext) -> Inpainter:
-        """Return the engine with the step's prompt settings bound to it. An engine without a prompt gets none of the brief's, and the
-        record says so.
+        """Return the engine with the step's prompt settings bound to it. An engine that takes no prompt does not get the brief's, and
+        the record says so.
 
         Raises InputError if the step has prompt settings of its own and the engine takes none.
         """

@@ -67,9 +67,9 @@ class StitchOptions:
 
 @dataclass(frozen=True, slots=True)
 class StitchResult:
-    """The new picture and what was done: for each crop its box (left, top, width, height) and the scale of the fill."""
+    """The new picture and its crops: for each crop its box (left, top, width, height) and the scale of the fill."""
 
-    # The given picture with patches; outside their boxes it shares the memory of the given one.
+    # The input picture with patches; outside their boxes it shares the memory of the input.
     picture: Picture
     crops: tuple[tuple[int, int, int, int], ...]
     scales: tuple[float, ...]

@@ -15,7 +15,7 @@ def dither(pixels: Pixels, depth: int, seed: int, *, out: Pixels | None = None) 
 
     One noise serves all channels, so that grey stays grey. A value that is already a code (to a fiftieth of a step) keeps that code, so
     that untouched pixels, clean white and clean black stay unchanged. The mean of a flat area is kept. ``out``: the array for the result,
-    which may be ``pixels`` itself if nobody else uses it; default: a new one. Lipshitz, Wannamaker and Vanderkooy, "Quantization and
+    which may be ``pixels`` itself if no other code uses it; default: a new one. Lipshitz, Wannamaker and Vanderkooy, "Quantization and
     Dither" (JAES 1992).
     """
     levels = np.float32(2**depth - 1)

@@ -111,7 +111,7 @@ class ParsedRegion:
 
 
 def parse_region(expression: str) -> ParsedRegion:
-    """Return the parsed region. Raises ValueError with a plain sentence that says where in the text the mistake is."""
+    """Return the parsed region. Raises ValueError with a plain sentence and the position of the mistake."""
     if len(expression) > _MAX_LENGTH:
         raise ValueError(f"a region of {len(expression)} letters is too long; the limit is {_MAX_LENGTH}")
     parser = _RegionParser(expression, _tokenise(expression))
@@ -249,7 +249,7 @@ class _RegionParser:
 
 
 def _combine(combine_masks: Callable[[Mask, Mask], Mask], first: RegionEvaluator, second: RegionEvaluator) -> RegionEvaluator:
-    """Return a union or an intersection: only a union has something left if one of the two is missing."""
+    """Return a union or an intersection. If one of the two is missing, a union is the other one and an intersection is missing too."""
 
     def evaluate(picture: Picture, detected: DetectedMasks) -> Mask | _MissingRegion:
         results = (first(picture, detected), second(picture, detected))

@@ -33,7 +33,7 @@ def map_slabs_with_row(
 ) -> Pixels:
     """Return the same as ``map_slabs``, (h, w, c), 0..1; ``change`` also receives the first row of its slab.
 
-    out: the array for the result, which may be ``pixels`` itself if nobody else uses it; default: a new one.
+    out: the array for the result, which may be ``pixels`` itself if no other code uses it; default: a new one.
     """
     result = np.empty_like(pixels) if out is None else out
 

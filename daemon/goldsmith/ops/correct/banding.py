@@ -28,7 +28,7 @@ _MIN_STEPS_PER_PX = 1 / 160
 # How many more of the steps must go one way than the other, as a share of all steps.
 _MIN_DIRECTION_AGREEMENT = 0.6
 _LEAST_CELLS = 48
-# Share of the picture. Smaller areas are JPEG blocks in out-of-focus parts, which nobody sees.
+# Share of the picture. Smaller areas are JPEG blocks in out-of-focus parts and not visible.
 _MIN_AREA_SHARE = 0.005
 # In codes. If the steps are one code high, no value moves further: rounding changed it by at most half a code. For higher steps, twice as
 # much.

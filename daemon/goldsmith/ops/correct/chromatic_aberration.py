@@ -1,7 +1,7 @@
 """Find lateral chromatic aberration: red or blue is slightly larger or smaller than green, which leaves coloured rims towards the corners.
 
 If the red of a tile is green moved outwards by d px, then red = a * green - a * d * (outward slope of green), each without its local mean.
-A least-squares fit in each tile with edges gives d. The scale of the whole picture is the one that most tiles agree on.
+A least-squares fit in each tile with edges gives d. Most tiles agree on one scale; it is that of the picture.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MIN_CORRELATION = 0.97
 _LEAST_TILES = 24
 # So few tiles are enough if they agree twice as well and lie in three quadrants of the picture.
 _FEW_TILES = 12
-# Minimum power of the slopes relative to the detail, for a tile to be measured: out-of-focus tiles say little.
+# Minimum power of the slopes relative to the detail, for a tile to be measured: out-of-focus tiles give no precise shift.
 _MIN_SHARPNESS = 0.04
 # px in the corner. A smaller shift is not visible.
 _MIN_CORNER_SHIFT = 0.9

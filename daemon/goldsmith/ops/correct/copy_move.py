@@ -36,11 +36,11 @@ _LEAST_AREA = 500
 # px beyond the identical squares in which the edge of a pasted object lies.
 _RIM = 24
 _SAME_TOLERANCE = 0.02
-# px beyond the last identical pixel: the edge itself, and what JPEG compression made of it.
+# px beyond the last identical pixel: the edge, blurred by JPEG compression.
 _SEAM = 3
 _MIN_RIM_PIXELS = 20
 _MIN_STEEPNESS_RATIO = 1.25
-# Added to both slopes, because nothing is steep on even ground.
+# Added to both slopes, so that noise on even ground does not count as a steep edge.
 _SLOPE_OFFSET = 0.02
 # A place that repeats at so many offsets or more is a pattern.
 _MIN_PATTERN_OFFSETS = 3

@@ -24,7 +24,7 @@ _MAX_EXCESS = 0.35
 _LEAST_AREA = 24
 _MIN_LENGTH = 8
 _JOIN = 15
-# px. The fringes of thinner highlights (stars, lettering) cannot be told from their own colour.
+# px. The fringes of thinner highlights (stars, lettering) cannot be distinguished from their own colour.
 _MIN_LIGHT_WIDTH = 9
 # Difference between the highest and the lowest channel: a red object on white has a rim of its own colour.
 _STRONG_COLOUR = 0.4
@@ -77,7 +77,7 @@ def _is_object_colour(pixels: Pixels, window: Window, grey: Mask) -> bool:
 
 
 def _edges_of_blown_areas(grey: Mask) -> BoolMask:
-    """Return the edges to something much darker within reach of a blown highlight."""
+    """Return the pixels at the edge of a blown highlight, within reach of much darker pixels."""
     import cv2
 
     shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _REACH + 1, 2 * _REACH + 1))

@@ -19,7 +19,7 @@ _HALO_RADIUS = 6
 _PROFILE_RADIUS = 12
 # An edge is measured if both flanks vary by less than this share of its height.
 _MAX_FLANK_VARIATION = 0.2
-# If an edge overshoots by more than its own height, it is a line, not a halo.
+# If an edge overshoots by more than this share of its height, both sides together, it is a line, not a halo.
 _MAX_OVERSHOOT = 1.5
 _MAX_EDGES = 16000
 _LEAST_EDGES = 30
@@ -170,8 +170,8 @@ def _edge_ridge_pixels(gradient: Mask, across: NDArray[np.float32], down: NDArra
 def _halo_excess(grey: Mask, edges: EdgeMeasurements) -> Mask:
     """Return by how much each pixel near an edge is too high, (h, w).
 
-    Sharpening adds ``amount`` times the difference to a blurred copy. Of several amounts and widths, the function inverts the one that
-    leaves the least overshoot, and the weakest one that leaves as little as a photograph has. Thin objects stay: nothing is clamped.
+    Sharpening adds ``amount`` times the difference to a blurred copy. The function tries several amounts and widths, and inverts the
+    weakest pair whose remaining overshoot is within a tolerance of the least. Thin objects stay: nothing is clamped.
     """
     window = _densest_window(edges, grey.shape)
     inside = np.all((edges.positions >= [span.start for span in window]) & (edges.positions < [span.stop for span in window]), axis=1)
@@ -202,7 +202,7 @@ def _invert_unsharp_mask(grey: Mask, sigma: float, amount: float) -> Mask:
 
 
 def _steepness_loss(original: Mask, result: Mask, positions: NDArray[np.int64]) -> float:
-    """Return how much more than half of their steepness the edges lose, 0..0.5: a blur has no halos either."""
+    """Return how much more than half of their steepness the edges lose, 0..0.5. A mere blur would have no halos, but such a loss."""
     row, column = positions[:, 0], positions[:, 1]
     steep = [np.abs(np.gradient(plane)[0])[row, column] + np.abs(np.gradient(plane)[1])[row, column] for plane in (original, result)]
     return float(np.clip(0.5 - np.median(steep[1] / np.maximum(steep[0], np.float32(1e-4))), 0, 0.5))

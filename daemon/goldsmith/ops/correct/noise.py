@@ -1,4 +1,4 @@
-"""Find noise, of luma and of chroma, told from texture by how fast it fades when the picture is reduced.
+"""Find noise of luma and chroma. Unlike texture, it fades fast when the picture is reduced.
 
 Noise of a sensor or a sampler is one or a few pixels wide: averaging 2 x 2 squares halves it. Grass, cloth and foliage stay.
 """

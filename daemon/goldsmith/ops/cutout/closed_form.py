@@ -25,7 +25,7 @@ from goldsmith.picture.slab_processing import OnProgress
 
 # px of the longer side at and below which the whole picture is solved at once.
 _COARSEST_SIDE = 256
-# Weight of the first guess relative to the picture: it counts only where colours say nothing.
+# Weight of the first guess relative to the picture: it matters only where the colours do not determine alpha.
 _GUESS_WEIGHT = 1e-5
 _THREADS = 2
 

@@ -1,7 +1,9 @@
 """Extract glass, which is partly transparent all over: as opaque as it was painted, with its reflections and rims as opaque as they look.
 
-A picture does not show how clear a pane is, so a person says it. If the background is even, the picture shows the rest: a colour that no
-mixture with so little glass could make needs more glass. Smith and Blinn, "Blue Screen Matting" (1996), known backing.
+A picture does not show how clear a pane is, so a person paints its opacity. If the background is even, the picture shows where
+the glass is more opaque: its colour there cannot result from the background and glass of the painted opacity.
+
+Smith and Blinn, "Blue Screen Matting" (1996), known backing.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ class MatteVerdict:
 def assess_matte(alpha: Mask, band_width: int = 0, doubtful: BoolMask | None = None) -> MatteVerdict:
     """Return the quality of a matte (h, w), 0..1. ``band_width`` is the width of the refined band on each side of the outline, in px.
 
-    A hole is at least a share of that band wide; gaps between hairs are not holes. ``doubtful`` (h, w), bool, marks pixels that count as
-    uncertain whatever the matte says.
+    A hole is at least a share of that band wide; gaps between hairs are not holes. ``doubtful`` (h, w), bool, marks pixels that always
+    count as uncertain.
     """
     unsure = _drop_narrow((alpha > _UNSURE_ABOVE) & (alpha < _UNSURE_BELOW), _LENS_BLUR_PX)
     if doubtful is not None:
@@ -75,8 +75,7 @@ def assess_matte(alpha: Mask, band_width: int = 0, doubtful: BoolMask | None = N
 
 
 def find_doubtful(guess: Mask, band_width: int) -> BoolMask:
-    """Return where a first matte (h, w), 0..1, is grey over more than the width of an edge, as bool: its model could not tell what belongs
-    to the subject.
+    """Return where a first matte (h, w), 0..1, is grey over more than the width of an edge, as bool: its model could not decide there.
 
     Closed-form matting gives a sharp answer there too, but one from colours alone.
     """

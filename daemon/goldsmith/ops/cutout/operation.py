@@ -242,7 +242,7 @@ def _edge_mask(matte: Mask) -> np.ndarray:
 def _trim_to_subject(picture: Picture, margin: int) -> Picture:
     """Return the picture cropped to its visible part plus ``margin`` px."""
     alpha = picture.alpha
-    assert alpha is not None  # noqa: S101 - made by the caller
+    assert alpha is not None  # noqa: S101 - the caller adds an alpha
     rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
     if not len(rows):
         return picture

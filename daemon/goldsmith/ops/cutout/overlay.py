@@ -1,4 +1,4 @@
-"""Render a matte over its picture, so that a person sees at once what is wrong with it."""
+"""Render a matte over its picture, so that a person sees its faults at once."""
 
 from __future__ import annotations
 

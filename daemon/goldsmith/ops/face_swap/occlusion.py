@@ -1,4 +1,7 @@
-"""Estimate what hides a face: hair, the brim of a hat, a dark rim of glasses. The estimate uses colour, so it is never certain."""
+"""Estimate which pixels of a face are hidden by hair, the brim of a hat or a dark rim of glasses.
+
+The estimate uses colour, so it is never certain.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,8 @@ def visibility_mask(pixels: Pixels, parts: FaceParts, light: LinearLight) -> Mas
     """Return the visibility of each pixel of a face (h, w, c), 0..1, display-encoded, as (h, w), 0..1: 1 for bare skin and features, 0 for
     an occluding object.
 
-    Skin is what resembles the middle of the cheeks and the nose, and everything that merges smoothly with it. Other pixels count as
-    occluding only if they are connected to the outline of the face; eyes, brows and lips never do.
+    Pixels that resemble the middle of the cheeks and the nose are skin, and so are pixels that merge smoothly with them. Other pixels
+    count as occluding only if they are connected to the outline of the face; eyes, brows and lips never do.
     """
     height, width = parts.inside.shape
     shrink = min(1.0, _WORKING_SIZE / parts.size)

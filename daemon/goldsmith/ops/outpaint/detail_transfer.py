@@ -12,7 +12,7 @@ from goldsmith.picture.smoothing import boost_detail, gaussian_blur
 
 # Side of the blocks that are matched and transferred, in px of the reduced size; neighbours overlap by half.
 BLOCK_SIDE = 16
-# How far from its own row a block is searched, in px of the reduced size: grass is low and sky is high.
+# How far from its own row a block is searched, in px of the reduced size: textures differ by height, as grass and sky do.
 MAX_ROW_OFFSET = 24
 # Maximum gain of the detail where unrelated blocks were mixed: four blocks would need 2, and blur is less visible.
 MAX_DETAIL_GAIN = 1.5

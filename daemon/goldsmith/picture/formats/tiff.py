@@ -72,7 +72,7 @@ def _open_file(data: bytes) -> tifffile.TiffFile:
 
     import tifffile
 
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its remarks about foreign files help nobody
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its remarks about foreign files are of no use to users
     return tifffile.TiffFile(BytesIO(data))
 
 
