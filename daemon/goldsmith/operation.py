@@ -1,7 +1,8 @@
 """The contract of an operation: its settings, validated when a brief is read, and the method that does the work.
 
-An operation is pure: the same picture, settings and seed give the same pixels. It reaches everything else only through its ``StepContext``. There
-are three kinds: most turn one picture into one picture, a few open or close a set of pictures, and some make files from a picture.
+An operation is pure: the same picture, settings and seed give the same pixels. It reaches everything else only through its
+``StepContext``. There are three kinds: most turn one picture into one picture, a few open or close a set of pictures, and some make files
+from a picture.
 """
 
 from __future__ import annotations
